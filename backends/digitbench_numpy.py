@@ -1,0 +1,79 @@
+"""The readable reference: what a dense network computes, one matrix product per layer."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from digitbench.backend import Backend, Images, Runtime, Scores, check_images
+from digitbench.errors import ArtifactError, ThreadsError
+
+Array = npt.NDArray[np.float32]
+
+
+def _softmax(x: Array) -> Array:
+    powers = np.exp(x - x.max(axis=1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+
+
+ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
+    "elu": lambda x: np.where(x > 0, x, np.expm1(np.minimum(x, 0))),
+    "linear": lambda x: x,
+    "relu": lambda x: np.maximum(x, 0),
+    "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
+    "silu": lambda x: x / (1 + np.exp(-x)),
+    "softmax": _softmax,
+    "tanh": np.tanh,
+}
+
+
+class NumpyBackend(Backend):
+    """Plain weights (``.npz``: ``kernel_0, bias_0, …`` and ``activations``) on NumPy."""
+
+    format: ClassVar[str] = "npz"
+
+    def __init__(self, artifact: Path, *, threads: int) -> None:
+        import threadpoolctl
+
+        try:
+            with np.load(artifact, allow_pickle=False) as stored:
+                names = [str(name) for name in stored["activations"]]
+                self._layers = [
+                    (stored[f"kernel_{i}"], stored[f"bias_{i}"], ACTIVATIONS[name]) for i, name in enumerate(names)
+                ]
+        except FileNotFoundError:
+            raise
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as exc:
+            raise ArtifactError(f"{artifact}: not a digitbench .npz of weights: {exc}") from exc
+        self._blas = threadpoolctl.ThreadpoolController().select(user_api="blas")
+        self._limit = self._blas.limit(limits=threads)
+        if self._threads() not in (threads, None):
+            raise ThreadsError(f"NumPy's BLAS runs {self._threads()} threads, not {threads}")
+
+    def _threads(self) -> int | None:
+        pools = [int(pool["num_threads"]) for pool in self._blas.info()]
+        return max(pools, default=None)
+
+    @property
+    def runtime(self) -> Runtime:
+        """NumPy, and the BLAS it multiplies with."""
+        names = [str(pool["internal_api"]) for pool in self._blas.info()]
+        return Runtime("NumPy", np.__version__, names[0] if names else "numpy", self._threads())
+
+    def predict(self, images: Images) -> Scores:
+        """One matrix product per layer; see `Backend.predict`."""
+        check_images(images)
+        x: Array = images.reshape(len(images), 784)
+        for kernel, bias, activation in self._layers:
+            x = activation(x @ kernel + bias)
+        return x
+
+    def close(self) -> None:
+        """Give BLAS back the thread count it had."""
+        self._limit.restore_original_limits()
+        self._layers = []

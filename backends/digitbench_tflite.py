@@ -1,0 +1,68 @@
+"""LiteRT, the runtime of TFLite files."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from digitbench.backend import Backend, Images, Runtime, Scores, check_images
+from digitbench.errors import ArtifactError, one_line
+
+
+class TFLiteBackend(Backend):
+    """A ``.tflite`` file, its input tensor resized once per batch size."""
+
+    format: ClassVar[str] = "tflite"
+
+    def __init__(self, artifact: Path, *, threads: int) -> None:
+        from importlib.metadata import version
+
+        from ai_edge_litert import interpreter
+
+        if not artifact.is_file():
+            raise FileNotFoundError(artifact)
+        self._version = version("ai-edge-litert")
+        before = _os_threads()
+        try:
+            self._interpreter: Any = interpreter.Interpreter(str(artifact), num_threads=threads)
+            self._input = self._interpreter.get_input_details()[0]["index"]
+            self._output = self._interpreter.get_output_details()[0]["index"]
+            self._batch = 0
+            self._bind(1)
+        except (ValueError, RuntimeError, IndexError) as exc:
+            raise ArtifactError(f"{artifact}: LiteRT can't open it: {one_line(exc)}") from exc
+        # LiteRT doesn't say how many threads it took; the system does: the caller's and those it started.
+        self._threads = None if before is None else 1 + (_os_threads() or 0) - before
+
+    def _bind(self, batch: int) -> None:
+        self._interpreter.resize_tensor_input(self._input, (batch, 28, 28), strict=True)
+        self._interpreter.allocate_tensors()
+        self._batch = batch
+
+    @property
+    def runtime(self) -> Runtime:
+        """Threads as counted in the operating system."""
+        return Runtime("LiteRT", self._version, "XNNPACK CPU", self._threads)
+
+    def predict(self, images: Images) -> Scores:
+        """See `Backend.predict`."""
+        check_images(images)
+        if len(images) != self._batch:
+            self._bind(len(images))
+        runner = self._interpreter
+        runner.set_tensor(self._input, images)
+        runner.invoke()
+        scores: Scores = runner.get_tensor(self._output)
+        return scores
+
+    def close(self) -> None:
+        """Drop the interpreter."""
+        self._interpreter = None
+
+
+def _os_threads() -> int | None:
+    tasks = Path("/proc/self/task")
+    return len(os.listdir(tasks)) if tasks.is_dir() else None

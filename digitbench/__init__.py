@@ -1,0 +1,34 @@
+"""digitbench: which CPU runtime and precision to ship a small image classifier on, and how sure we are.
+
+Importing this package imports nothing else: the names below are resolved when they are first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from digitbench.backend import Backend, Images, Runtime, Scores
+    from digitbench.bundle import Bundle
+
+__version__ = "0.1.0"
+__all__ = ["Backend", "Bundle", "Images", "Runtime", "Scores", "__version__"]
+
+_HOMES = {
+    "Backend": "digitbench.backend",
+    "Images": "digitbench.backend",
+    "Runtime": "digitbench.backend",
+    "Scores": "digitbench.backend",
+    "Bundle": "digitbench.bundle",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,125 @@
+"""The contract: what a backend is. Nothing else.
+
+A backend puts one runtime behind five members, so that every runtime is evaluated and timed by the same code.
+See `digitbench.testing.BackendContract` for the tests that each one must pass.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import ClassVar, Self
+
+import numpy as np
+import numpy.typing as npt
+
+Images = npt.NDArray[np.float32]
+"""(n, 28, 28), each pixel in [0, 1]: 0 is paper, 1 is ink."""
+
+Scores = npt.NDArray[np.float32]
+"""(n, 10), the model's own output: softmax or sigmoid, as the bundle's manifest says."""
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """What really ran, read back from the runtime and never echoed from the request.
+
+    Attributes
+    ----------
+    name
+        The engine, as its makers write it: ``"ONNX Runtime"``.
+    version
+        The engine's own version.
+    provider
+        Device or execution provider that runs the model: ``"CPUExecutionProvider"``.
+    threads
+        Threads that one prediction may use; None where the runtime can't tell.
+    """
+
+    name: str
+    version: str
+    provider: str
+    threads: int | None
+
+
+class Backend(ABC):
+    """One artifact, opened by one runtime. Construct to load: there is no half-built state.
+
+    Import the runtime inside ``__init__``, not at the top of the module: backends are listed and chosen by
+    importing their classes, and that must not cost five seconds of TensorFlow.
+
+    Parameters
+    ----------
+    artifact
+        File or folder in this backend's `format`.
+    threads
+        How many threads a prediction may use, 1 or more.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is nothing at `artifact`.
+    ArtifactError
+        The runtime can't open it: corrupt, truncated, another format.
+    ThreadsError
+        The runtime already runs in this process with another thread count that can't be changed.
+    """
+
+    format: ClassVar[str]
+    """The artifact format it opens: ``"onnx"``."""
+
+    @abstractmethod
+    def __init__(self, artifact: Path, *, threads: int) -> None: ...
+
+    @property
+    @abstractmethod
+    def runtime(self) -> Runtime:
+        """What really runs."""
+
+    @abstractmethod
+    def predict(self, images: Images) -> Scores:
+        """Score a batch of images.
+
+        Parameters
+        ----------
+        images
+            float32, (n, 28, 28) for any n >= 1; read-only and non-contiguous arrays too. Left untouched.
+
+        Returns
+        -------
+        Scores
+            float32, (n, 10): a new array, which later calls don't change.
+
+        Raises
+        ------
+        ValueError
+            Wrong shape or dtype; the message names both.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Free the runtime's memory. Safe to call twice; `predict` must not be called after it."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def check_images(images: Images) -> None:
+    """Refuse what `Backend.predict` must refuse: call it first there.
+
+    Raises
+    ------
+    ValueError
+        `images` is not a float32 array of shape (n, 28, 28) with n >= 1.
+    """
+    if images.dtype != np.float32 or images.ndim != 3 or images.shape[1:] != (28, 28) or not len(images):
+        raise ValueError(
+            f"images must be float32 of shape (n, 28, 28) with n >= 1; got {images.dtype} of shape {images.shape}"
+        )

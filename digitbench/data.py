@@ -1,0 +1,173 @@
+"""Datasets of handwritten digits, as NumPy arrays: where they come from, and proof that they are what they say.
+
+MNIST (LeCun, Cortes, Burges 1998) is recognised by the content of its four arrays, whatever file they came in.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from digitbench import sources
+from digitbench.backend import Images
+from digitbench.errors import DataError, UsageError
+from digitbench.progress import Progress, Silent
+
+DatasetName = Literal["auto", "mnist", "digits"]
+Labels = npt.NDArray[np.int64]
+Pixels = sources.Pixels
+
+ENVIRONMENT = "DIGITBENCH_MNIST"
+CLASSES = 10
+ARRAYS = ("x_train", "y_train", "x_test", "y_test")
+# SHA-256 of each array's bytes in C order: the published files, decoded.
+MNIST_SHA256 = {
+    "x_train": "741c988805d008ac6e4c904b69001ba184c24b2c540a4ef403f4c71b676cf757",
+    "y_train": "1feba77c54802fa5339a11837ea4b2866434b83314ec45192930f1df69120c13",
+    "x_test": "6d87418db22cc8025d05968bec9bd5c3932904b23485740db143a061a2c9d161",
+    "y_test": "ddeff807876a9661a1110d45c266c86239a3a1b7d37da0c3716a7a683c852ff5",
+}
+
+
+@dataclass(frozen=True)
+class Split:
+    """Part of a dataset.
+
+    Attributes
+    ----------
+    pixels
+        uint8, (n, 28, 28): 0 is paper, 255 is ink.
+    labels
+        int64, (n,), 0 to 9.
+    """
+
+    pixels: Pixels
+    labels: Labels
+
+    @cached_property
+    def images(self) -> Images:
+        """float32 in [0, 1], (n, 28, 28), C-contiguous: what models are trained on and backends are given."""
+        return np.ascontiguousarray(self.pixels, dtype=np.float32) / np.float32(255)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def head(self, count: int | None) -> Split:
+        """The first `count` images, or all of them."""
+        return self if count is None else Split(self.pixels[:count], self.labels[:count])
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A dataset and where it came from.
+
+    Attributes
+    ----------
+    name
+        ``"mnist"`` or ``"digits"``.
+    fingerprint
+        First 16 hexadecimal digits of the SHA-256 over the hashes of its four arrays.
+    source
+        The file, folder or package it was read from.
+    notice
+        What the user must be told before anything else; empty if nothing.
+    """
+
+    name: str
+    fingerprint: str
+    source: str
+    train: Split
+    test: Split
+    notice: str = ""
+
+
+def load(
+    name: str = "auto", path: Path | None = None, *, remembered: str = "", progress: Progress | None = None
+) -> Dataset:
+    """Load a dataset.
+
+    Parameters
+    ----------
+    name
+        ``"mnist"``, ``"digits"``, or ``"auto"``: MNIST if it can be had, else ``digits`` with a notice.
+    path
+        Where MNIST is: an ``.npz`` in Keras' layout, or a folder with the four IDX files, gzipped or not.
+        Else ``DIGITBENCH_MNIST``, Keras' cache, digitbench's own cache, and a download, in this order.
+    remembered
+        Where it was found when a bundle was trained; tried after ``DIGITBENCH_MNIST``.
+    progress
+        Told how a download gets on.
+
+    Raises
+    ------
+    DataError
+        It can't be had (without a network that takes under 10 seconds to find out), or isn't what it says.
+    UsageError
+        `name` is none of these, or a path is given for ``digits``.
+    """
+    if name not in get_args(DatasetName):
+        raise UsageError(f"unknown dataset {name!r}: choose from {', '.join(get_args(DatasetName))}")
+    if name == "digits":
+        if path is not None:
+            raise UsageError("--dataset digits comes with scikit-learn and takes no --data; drop one of the two")
+        return _digits()
+    given = path or (Path(os.environ[ENVIRONMENT]).expanduser() if os.environ.get(ENVIRONMENT) else None)
+    if given is not None:                 # what a person names is what they mean: no quiet fallback
+        return _mnist(given)
+    try:
+        return _find_mnist(Path(remembered) if remembered else None, progress or Silent())
+    except DataError as exc:
+        if name == "mnist":
+            raise
+        return _digits(
+            f"MNIST could not be had ({exc}). Using the 1,797 small digits that come with scikit-learn instead: "
+            "expect about 93 % accuracy, not 98 %."
+        )
+
+
+def _find_mnist(remembered: Path | None, progress: Progress) -> Dataset:
+    keras_home = Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser()
+    for place in (remembered, keras_home / "datasets" / "mnist.npz", sources.cached_mnist()):
+        if place is not None and place.exists():
+            return _mnist(place)
+    return _mnist(sources.download_mnist(_mnist, progress))
+
+
+def _mnist(place: Path) -> Dataset:
+    arrays = sources.read_arrays(place)
+    hashes = {key: hashlib.sha256(np.ascontiguousarray(arrays[key]).tobytes()).hexdigest() for key in ARRAYS}
+    wrong = [key for key in ARRAYS if hashes[key] != MNIST_SHA256[key]]
+    if wrong:
+        shapes = ", ".join(f"{key} {arrays[key].dtype}{list(arrays[key].shape)}" for key in wrong)
+        raise DataError(f"{place} isn't MNIST: the content of {shapes} differs from the published files")
+    return _dataset("mnist", arrays, hashes, str(place.resolve()))
+
+
+def _digits(notice: str = "") -> Dataset:
+    pixels, labels = sources.sklearn_digits()
+    # The set runs from writer to writer, so the last fifth of each class is in hands that training never saw.
+    test = np.zeros(len(labels), dtype=bool)
+    for digit in range(CLASSES):
+        members = np.flatnonzero(labels == digit)
+        test[members[-round(len(members) / 5) :]] = True
+    arrays = {
+        "x_train": pixels[~test], "y_train": labels[~test], "x_test": pixels[test], "y_test": labels[test],
+    }  # fmt: skip
+    hashes = {key: hashlib.sha256(value.tobytes()).hexdigest() for key, value in arrays.items()}
+    return _dataset("digits", arrays, hashes, "scikit-learn", notice)
+
+
+def _dataset(
+    name: str, arrays: Mapping[str, Pixels], hashes: Mapping[str, str], source: str, notice: str = ""
+) -> Dataset:
+    fingerprint = hashlib.sha256("".join(hashes[key] for key in ARRAYS).encode()).hexdigest()[:16]
+    splits = [Split(arrays[f"x_{part}"], arrays[f"y_{part}"].astype(np.int64)) for part in ("train", "test")]
+    return Dataset(name, fingerprint, source, splits[0], splits[1], notice)

@@ -1,0 +1,35 @@
+"""How long work tells that it gets on. The core speaks to this protocol; `digitbench.report.live` draws it."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class Progress(Protocol):
+    """Somebody who watches tasks."""
+
+    def update(self, task: str, done: float, total: float, note: str = "") -> None:
+        """Tell how far a task is.
+
+        Parameters
+        ----------
+        task
+            Its name; the first call with a new name starts a new task.
+        done, total
+            How much of it is done, in any unit; it ends when `done` reaches `total`.
+        note
+            What else is known: ``"loss 0.21, accuracy 93.4 %"``.
+        """
+
+    def say(self, line: str) -> None:
+        """Give a line for people to read, above the running tasks."""
+
+
+class Silent:
+    """Nobody watches."""
+
+    def update(self, task: str, done: float, total: float, note: str = "") -> None:
+        """Do nothing."""
+
+    def say(self, line: str) -> None:
+        """Do nothing."""
