@@ -17,9 +17,8 @@ class KerasBackend(Backend):
     format: ClassVar[str] = "keras"
 
     def __init__(self, artifact: Path, *, threads: int) -> None:
-        import tensorflow as tf
-
         import keras
+        import tensorflow as tf
 
         if not artifact.is_file():
             raise FileNotFoundError(artifact)
@@ -32,7 +31,7 @@ class KerasBackend(Backend):
                 raise ThreadsError(f"TensorFlow can't take {threads} threads in this process: {one_line(exc)}") from exc
         try:
             self._model: Any = keras.models.load_model(artifact, compile=False)
-        except Exception as exc:  # noqa: BLE001 - a corrupt file surfaces as whatever its reader trips over
+        except Exception as exc:
             raise ArtifactError(f"{artifact}: Keras can't open it: {one_line(exc)}") from exc
 
     @property

@@ -32,8 +32,11 @@ class OnnxBackend(Backend):
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
             self._session: Any = ort.InferenceSession(str(artifact), options, providers=[PROVIDER])
-            self._input, self._output = self._session.get_inputs()[0].name, self._session.get_outputs()[0].name
-        except Exception as exc:  # noqa: BLE001 - ONNX Runtime's own exceptions share no other base
+            self._input, self._output = (
+                self._session.get_inputs()[0].name,
+                self._session.get_outputs()[0].name,
+            )
+        except Exception as exc:
             raise ArtifactError(f"{artifact}: ONNX Runtime can't open it: {one_line(exc)}") from exc
         self._batch = 0
 

@@ -26,8 +26,8 @@ class OpenVINOBackend(Backend):
             "PERFORMANCE_HINT": "LATENCY",
             "NUM_STREAMS": 1,
             "INFERENCE_NUM_THREADS": threads,
-            "INFERENCE_PRECISION_HINT": "f32",     # bfloat16 otherwise, where the processor has it
-            "ENABLE_CPU_PINNING": False,           # a pinned neighbour would share its core with the next one
+            "INFERENCE_PRECISION_HINT": "f32",  # bfloat16 otherwise, where the processor has it
+            "ENABLE_CPU_PINNING": False,  # a pinned neighbour would share its core with the next one
         }
         try:
             self._model: Any = ov.Core().compile_model(str(artifact), "CPU", wishes)

@@ -29,11 +29,11 @@ class SavedModelBackend(Backend):
             if tf.config.threading.get_intra_op_parallelism_threads() != threads:
                 raise ThreadsError(f"TensorFlow can't take {threads} threads in this process: {one_line(exc)}") from exc
         try:
-            self._loaded: Any = tf.saved_model.load(str(artifact))   # owns the variables that the function reads
+            self._loaded: Any = tf.saved_model.load(str(artifact))  # owns the variables that the function reads
             self._call: Any = self._loaded.signatures["serving_default"]
             (self._input,) = self._call.structured_input_signature[1]
             (self._output,) = self._call.structured_outputs
-        except Exception as exc:  # noqa: BLE001 - a corrupt folder surfaces as whatever its reader trips over
+        except Exception as exc:
             raise ArtifactError(f"{artifact}: TensorFlow can't open it: {one_line(exc)}") from exc
 
     @property

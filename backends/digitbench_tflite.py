@@ -6,8 +6,6 @@ import os
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
-
 from digitbench.backend import Backend, Images, Runtime, Scores, check_images
 from digitbench.errors import ArtifactError, one_line
 

@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from digitbench.errors import UsageError
+
 
 @contextmanager
 def written_beside(target: Path) -> Iterator[Path]:
@@ -30,10 +32,28 @@ def written_beside(target: Path) -> Iterator[Path]:
         draft = room / target.name
         yield draft
         if draft.is_dir() and target.exists():
-            target.rename(room / "replaced")      # a folder can't be renamed over one that holds files
+            target.rename(room / "replaced")  # a folder can't be renamed over one that holds files
         os.replace(draft, target)
     finally:
         shutil.rmtree(room, ignore_errors=True)
+
+
+def check_writable(target: Path) -> None:
+    """Find out before long work whether a file can be written at its end.
+
+    Raises
+    ------
+    UsageError
+        `target` is a folder, or nothing can be written beside it.
+    """
+    if target.is_dir():
+        raise UsageError(f"{target} is a folder; name a file")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=target.parent):
+            pass
+    except OSError as exc:
+        raise UsageError(f"{target.parent}: can't be written: {exc.strerror or exc}; choose another folder") from exc
 
 
 def write_json(target: Path, value: Any) -> None:

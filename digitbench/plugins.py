@@ -89,7 +89,7 @@ class Plugin:
         except ModuleNotFoundError as exc:
             own = self.entry_point.module.partition(".")[0]
             if exc.name is None or exc.name.partition(".")[0] in {"digitbench", own}:
-                raise                     # a fault in our code or theirs, not a package to install
+                raise  # a fault in our code or theirs, not a package to install
             raise self.missing_error(exc.name) from exc
 
     def missing_error(self, *packages: str) -> MissingRuntimeError:
@@ -135,6 +135,37 @@ def find(name: str) -> Plugin:
     raise UnknownBackendError(f"unknown backend {name!r}: {hint}known are {', '.join(known)}")
 
 
+def listing() -> list[dict[str, str | None]]:
+    """Describe every announced backend without importing a runtime.
+
+    Returns
+    -------
+    list of dict
+        backend, runtime (packages with versions), format, source (distribution and version), and install: the line
+        that installs what is missing, else None.
+    """
+    rows: list[dict[str, str | None]] = []
+    for plugin in discover().values():
+        versions = plugin.runtime_versions()
+        rows.append(
+            {
+                "backend": plugin.name,
+                "runtime": ", ".join(f"{name} {version}" for name, version in versions.items()),
+                "format": _format_of(plugin),
+                "source": f"{plugin.distribution} {plugin.version}",
+                "install": plugin.install_line if plugin.missing() else None,
+            }
+        )
+    return rows
+
+
+def _format_of(plugin: Plugin) -> str:
+    try:
+        return plugin.load().format
+    except MissingRuntimeError:  # a plugin that imports its runtime at its top
+        return "?"
+
+
 def _describe(point: metadata.EntryPoint) -> Plugin:
     home = point.dist
     if home is None:
@@ -147,7 +178,7 @@ def _describe(point: metadata.EntryPoint) -> Plugin:
     else:
         chosen = [need for need in needs if _wanted_by(need, "") and canonicalize_name(need.name) != "digitbench"]
         line = f"pip install {home.name}"
-    if ours and not extra_needs:          # the core's own requirements: numpy is what its reference backend runs on
+    if ours and not extra_needs:  # the core's own requirements: numpy is what its reference backend runs on
         chosen = [need for need in chosen if need.name == point.name]
     return Plugin(point.name, home.name, home.version, point, tuple(chosen), line)
 

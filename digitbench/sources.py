@@ -45,9 +45,9 @@ MIRRORS = (
     Mirror("https://storage.googleapis.com/tensorflow/tf-keras-datasets/", ("mnist.npz",)),
     Mirror("https://ossci-datasets.s3.amazonaws.com/mnist/", tuple(f"{name}.gz" for name in IDX_FILES.values())),
 )
-ANSWER_SECONDS = 6.0      # for the first mirror to answer at all; without a network this is all that is lost
-STALL_SECONDS = 20.0      # without a byte, in a download that has begun
-TRIES = 2                 # per mirror
+ANSWER_SECONDS = 6.0  # for the first mirror to answer at all; without a network this is all that is lost
+STALL_SECONDS = 20.0  # without a byte, in a download that has begun
+TRIES = 2  # per mirror
 
 
 def read_arrays(place: Path) -> dict[str, Pixels]:
@@ -68,7 +68,7 @@ def read_arrays(place: Path) -> dict[str, Pixels]:
             return {key: stored[key] for key in IDX_FILES}
     except FileNotFoundError:
         raise DataError(f"{place}: no such file or folder; give an .npz or a folder with the IDX files") from None
-    except AttributeError:                # np.load gives a bare array for an .npy
+    except AttributeError:  # np.load gives a bare array for an .npy
         raise DataError(f"{place} isn't MNIST: a single .npy array, not an .npz") from None
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as exc:
         raise DataError(f"{place} isn't MNIST: not a readable .npz ({one_line(exc, 80)})") from exc
@@ -92,7 +92,9 @@ def _read_idx(path: Path) -> Pixels:
     magic = 0x800 + rank
     found = int.from_bytes(raw[:4], "big")
     if found != magic:
-        raise DataError(f"{path} isn't an IDX file of rank {rank}: its magic number is {found:#010x}, not {magic:#010x}")
+        raise DataError(
+            f"{path} isn't an IDX file of rank {rank}: its magic number is {found:#010x}, not {magic:#010x}"
+        )
     try:
         shape = struct.unpack_from(f">{rank}I", raw, 4)
     except struct.error as exc:
@@ -140,7 +142,7 @@ def download_mnist(check: Callable[[Path], object], progress: Progress) -> Path:
             with written_beside(target) as draft:
                 _fetch(mirror, draft, progress)
                 check(draft)
-        except (DataError, *_fetch_errors()) as exc:
+        except _fetch_errors() as exc:
             reasons.append(f"{mirror.url}: {one_line(exc, 120)}")
             continue
         except OSError as exc:
@@ -154,7 +156,7 @@ def download_mnist(check: Callable[[Path], object], progress: Progress) -> Path:
 def _fetch_errors() -> tuple[type[Exception], ...]:
     import requests
 
-    return (requests.RequestException, ValueError)
+    return (DataError, requests.RequestException, ValueError)
 
 
 def _answering(mirrors: tuple[Mirror, ...]) -> list[Mirror]:
@@ -165,7 +167,7 @@ def _answering(mirrors: tuple[Mirror, ...]) -> list[Mirror]:
 
     def ask(mirror: Mirror) -> None:
         good = None
-        with contextlib.suppress(requests.RequestException, OSError):   # no answer is an answer: None
+        with contextlib.suppress(requests.RequestException, OSError):  # no answer is an answer: None
             url = mirror.url + mirror.files[0]
             good = mirror if requests.head(url, timeout=ANSWER_SECONDS, allow_redirects=True).ok else None
         answers.put(good)
@@ -214,7 +216,7 @@ class _Bar:
         return self._total
 
     @total.setter
-    def total(self, size: int) -> None:      # pooch sets it at the start of every try
+    def total(self, size: int) -> None:  # pooch sets it at the start of every try
         self._total, self._done = size, 0
 
     def update(self, count: int) -> None:
@@ -242,12 +244,12 @@ def sklearn_digits() -> tuple[Pixels, Pixels]:
     from sklearn.datasets import load_digits
 
     bunch: Any = load_digits()
-    small = bunch.images.astype(np.int64)                          # 0 to 16
-    weights = _upscale_weights(8, 20)                              # in fortieths
-    large = np.einsum("ih,nhw,jw->nij", weights, small, weights)   # 0 to 16 × 40 × 40
+    small = bunch.images.astype(np.int64)  # 0 to 16
+    weights = _upscale_weights(8, 20)  # in fortieths
+    large = np.einsum("ih,nhw,jw->nij", weights, small, weights)  # 0 to 16 × 40 × 40
     large = (large * 255 + 12800) // 25600
     pixels = np.zeros((len(large), 28, 28), np.uint8)
-    ticks = 2 * np.arange(20) + 1                                  # pixel centres, in half pixels
+    ticks = 2 * np.arange(20) + 1  # pixel centres, in half pixels
     for canvas, digit in zip(pixels, large, strict=True):
         mass = int(digit.sum())
         # 28 - 2 × centre of mass, rounded, is where the box goes: half pixels keep it whole.
@@ -262,11 +264,9 @@ def _upscale_weights(small: int, large: int) -> npt.NDArray[np.int64]:
     """(large, small) weights of linear interpolation between pixel centres, as whole numbers that add up to 2·large."""
     weights = np.zeros((large, small), np.int64)
     for i in range(large):
-        position = min(max((2 * i + 1) * small - large, 0), (small - 1) * 2 * large)   # in 1/(2·large) pixels
+        position = min(max((2 * i + 1) * small - large, 0), (small - 1) * 2 * large)  # in 1/(2·large) pixels
         below, part = divmod(position, 2 * large)
         weights[i, below] += 2 * large - part
         if part:
             weights[i, below + 1] += part
     return weights
-
-

@@ -1,0 +1,221 @@
+"""A trained model's folder: what was trained on what, its exports, and proof that none of it has changed.
+
+::
+
+    runs/dense-128-20261121-031502/
+        manifest.json            recipe, dataset, versions, metrics, artifacts with size and sha256
+        model.keras              the model itself
+        history.json             loss and accuracy of each epoch
+        reference_scores.npy     what Keras says of each test image: the answer that every runtime must give
+        artifacts/               the exports
+    runs/latest                  points at the newest
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from digitbench.backend import Scores
+from digitbench.data import Dataset
+from digitbench.errors import ArtifactError, BundleError, DataError
+from digitbench.files import measure_size, sha256, write_json
+
+SCHEMA = "digitbench.bundle/1"
+RUNS = Path("runs")
+LATEST = "latest"
+MANIFEST = "manifest.json"
+HISTORY = "history.json"
+REFERENCE = "reference_scores.npy"
+ARTIFACTS = "artifacts"
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A file or folder that a runtime opens.
+
+    Attributes
+    ----------
+    format, precision
+        ``"onnx"``, ``"fp32"``.
+    path
+        Relative to the bundle, with forward slashes.
+    bytes, sha256
+        Size, and content (of a folder: see `digitbench.files.sha256`).
+    checked_by
+        The backend that opened it after it was written and gave Keras' labels; None if its runtime wasn't there.
+    max_abs_diff
+        Largest difference of a score from Keras' in that check; None where there was none.
+    tolerance
+        How far a score may be from Keras'.
+    """
+
+    format: str
+    precision: str
+    path: str
+    bytes: int
+    sha256: str
+    checked_by: str | None = None
+    max_abs_diff: float | None = None
+    tolerance: float = 1e-4
+
+    @classmethod
+    def describe(cls, folder: Path, path: Path, format: str, precision: str = "fp32", **check: Any) -> Artifact:
+        """Describe what lies at `path` in the bundle `folder`."""
+        return cls(format, precision, path.relative_to(folder).as_posix(), measure_size(path), sha256(path), **check)
+
+
+class Bundle:
+    """A bundle on disk.
+
+    Parameters
+    ----------
+    path
+        The bundle's folder; None for ``runs/latest``.
+
+    Raises
+    ------
+    BundleError
+        There is none, or its manifest can't be read.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        self.path = _resolve(path)
+        self.manifest = _read_manifest(self.path / MANIFEST)
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.path.name
+
+    @property
+    def recipe_name(self) -> str:
+        """The recipe's name."""
+        return str(self.manifest["recipe"]["name"])
+
+    @property
+    def dataset(self) -> Mapping[str, Any]:
+        """`name`, `fingerprint` and `source` of the dataset it was trained on."""
+        found: Mapping[str, Any] = self.manifest["dataset"]
+        return found
+
+    @property
+    def artifacts(self) -> list[Artifact]:
+        """Every artifact, as recorded."""
+        return [Artifact(**entry) for entry in self.manifest["artifacts"]]
+
+    def find(self, format: str, precision: str = "fp32") -> Artifact:
+        """The artifact of a format and precision.
+
+        Raises
+        ------
+        ArtifactError
+            The bundle has none.
+        """
+        for artifact in self.artifacts:
+            if (artifact.format, artifact.precision) == (format, precision):
+                return artifact
+        has = ", ".join(sorted({artifact.format for artifact in self.artifacts})) or "none"
+        raise ArtifactError(
+            f"{self.path} has no {precision} artifact of format {format!r} (it has: {has}); "
+            f"run: digitbench export {self.path} --format {format}"
+        )
+
+    def open(self, artifact: Artifact) -> Path:
+        """Give the path of an artifact whose content is as recorded.
+
+        Raises
+        ------
+        ArtifactError
+            It is gone, or its checksum doesn't match.
+        """
+        path = self.path / artifact.path
+        again = f"run: digitbench export {self.path} --format {artifact.format}"
+        if artifact.format == "keras":
+            again = "train again"
+        if not path.exists():
+            raise ArtifactError(f"{path}: recorded in the manifest, but gone; {again}")
+        if sha256(path) != artifact.sha256:
+            raise ArtifactError(f"{path}: checksum doesn't match the manifest (changed or corrupt); {again}")
+        return path
+
+    def reference_scores(self) -> Scores:
+        """What Keras said of each test image: float32, (n, 10).
+
+        Raises
+        ------
+        BundleError
+            The file is gone, changed or corrupt.
+        """
+        path, entry = self.path / REFERENCE, self.manifest["reference"]
+        if not path.is_file() or sha256(path) != entry["sha256"]:
+            raise BundleError(f"{path}: gone, or its checksum doesn't match the manifest; train again")
+        return np.asarray(np.load(path, allow_pickle=False), dtype=np.float32)
+
+    def check_dataset(self, dataset: Dataset) -> None:
+        """Refuse another dataset than the one it was trained on.
+
+        Raises
+        ------
+        DataError
+            Their fingerprints differ.
+        """
+        mine = self.dataset
+        if dataset.fingerprint != mine["fingerprint"]:
+            raise DataError(
+                f"{self.path} was trained on {mine['name']} ({mine['fingerprint']}), but the data at hand is "
+                f"{dataset.name} ({dataset.fingerprint}); give that dataset, or train again"
+            )
+
+    def record(self, artifact: Artifact) -> None:
+        """Add an artifact to the manifest in place of its like, atomically."""
+        others = [old for old in self.artifacts if (old.format, old.precision) != (artifact.format, artifact.precision)]
+        self.manifest["artifacts"] = [asdict(one) for one in [*others, artifact]]
+        write_json(self.path / MANIFEST, self.manifest)
+
+
+def point_latest_at(bundle: Path) -> None:
+    """Make ``runs/latest`` mean this bundle, atomically."""
+    RUNS.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".latest.", dir=RUNS) as room:
+        link = Path(room) / LATEST
+        try:
+            link.symlink_to(os.path.relpath(bundle, RUNS.resolve()), target_is_directory=True)
+        except (OSError, NotImplementedError):  # Windows without the right to make links
+            link.write_text(str(bundle.resolve()), encoding="utf-8")
+        os.replace(link, RUNS / LATEST)
+
+
+def _resolve(path: Path | None) -> Path:
+    wanted = RUNS / LATEST if path is None else path
+    if wanted.is_file():  # a pointer, where links can't be made
+        wanted = Path(wanted.read_text(encoding="utf-8").strip())
+    if wanted.is_dir():
+        return wanted.resolve() if wanted.is_symlink() else wanted
+    if path is None:
+        raise BundleError(f"no bundle yet: {RUNS / LATEST} points at nothing; run: digitbench train")
+    raise BundleError(f"{path}: no such bundle; run: digitbench train, or name a folder below {RUNS}/")
+
+
+def _read_manifest(path: Path) -> dict[str, Any]:
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise BundleError(f"{path.parent}: not a bundle: it has no {path.name}") from None
+    except (OSError, ValueError) as exc:
+        raise BundleError(f"{path}: can't be read: {exc}") from exc
+    schema = manifest.get("schema") if isinstance(manifest, dict) else None
+    if schema != SCHEMA:
+        raise BundleError(f"{path}: its schema is {schema!r}; this version of digitbench reads {SCHEMA!r}")
+    missing = {"recipe", "dataset", "artifacts", "reference"} - manifest.keys()
+    if missing:
+        raise BundleError(f"{path}: not a bundle's manifest: it has no {', '.join(sorted(missing))}")
+    found: dict[str, Any] = manifest
+    return found

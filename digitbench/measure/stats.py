@@ -1,0 +1,46 @@
+"""Percentiles, and when there are enough calls to speak of one."""
+
+from __future__ import annotations
+
+from math import ceil, log
+
+import numpy as np
+import numpy.typing as npt
+
+from digitbench.results import Latency
+
+CONFIDENCE = 0.95
+
+
+def calls_needed(percentile: float) -> int:
+    """How many calls give a percentile an interval with both ends.
+
+    The order statistics of n calls bracket the quantile q with a tail of (1 - confidence) / 2 on either side only
+    if q**n and (1 - q)**n are below it (H. A. David, Order Statistics, section 7.1): 368 calls for p99.
+    """
+    share = percentile / 100
+    return ceil(log((1 - CONFIDENCE) / 2) / log(max(share, 1 - share)))
+
+
+def summarise(nanoseconds: npt.NDArray[np.int64]) -> Latency:
+    """Summarise all timed calls, none left out.
+
+    Parameters
+    ----------
+    nanoseconds
+        int64, (n,) with n >= 1.
+
+    Returns
+    -------
+    Latency
+        In µs; a percentile that n is too small for is None.
+    """
+    micros, n = nanoseconds / 1000, len(nanoseconds)
+
+    def percentile(which: float) -> float | None:
+        return float(np.percentile(micros, which)) if n >= calls_needed(which) else None
+
+    return Latency(
+        n=n, min=float(micros.min()), mean=float(micros.mean()), max=float(micros.max()),
+        p50=percentile(50), p90=percentile(90), p99=percentile(99),
+    )  # fmt: skip

@@ -1,0 +1,43 @@
+"""Keep a runtime's start-up chatter off the terminal, without losing it when something breaks."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def native_output_held() -> Iterator[None]:
+    """Send what native code writes to standard error into a file; show it only if an exception escapes.
+
+    TensorFlow logs there before its log level counts. Python's own `sys.stderr` stays on the terminal.
+    """
+    sys.stderr.flush()
+    terminal, python_stderr = os.dup(2), sys.stderr
+    with tempfile.TemporaryFile() as held, os.fdopen(os.dup(terminal), "w", encoding="utf-8") as stream:
+        os.dup2(held.fileno(), 2)
+        sys.stderr = stream
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", FutureWarning)  # libraries about libraries
+                yield
+        except Exception:
+            held.seek(0)
+            os.write(terminal, held.read())
+            raise
+        finally:
+            stream.flush()
+            sys.stderr = python_stderr
+            os.dup2(terminal, 2)
+            os.close(terminal)
+
+
+def calm_tensorflow() -> None:
+    """Set what TensorFlow and Keras read from the environment when imported: CPU only, no chatter."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+    os.environ["KERAS_BACKEND"] = "tensorflow"
