@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from math import ceil, log
 from typing import Any
 
 from digitbench.backend import Runtime
@@ -16,6 +17,7 @@ from digitbench.errors import ResultsError
 FORMAT = "digitbench.results"
 VERSION = 1
 SCHEMA = f"{FORMAT}/{VERSION}"
+CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,16 @@ class Latency:
     p90: float | None
     p99: float | None
     max: float
+
+
+def calls_needed(percentile: float) -> int:
+    """How many calls give a percentile an interval with both ends.
+
+    The order statistics of n calls bracket the quantile q with a tail of (1 - confidence) / 2 on either side only
+    if q**n and (1 - q)**n are below it (H. A. David, Order Statistics, section 7.1): 368 calls for p99.
+    """
+    share = percentile / 100
+    return ceil(log((1 - CONFIDENCE) / 2) / log(max(share, 1 - share)))
 
 
 @dataclass(frozen=True)

@@ -2,24 +2,10 @@
 
 from __future__ import annotations
 
-from math import ceil, log
-
 import numpy as np
 import numpy.typing as npt
 
-from digitbench.results import Latency
-
-CONFIDENCE = 0.95
-
-
-def calls_needed(percentile: float) -> int:
-    """How many calls give a percentile an interval with both ends.
-
-    The order statistics of n calls bracket the quantile q with a tail of (1 - confidence) / 2 on either side only
-    if q**n and (1 - q)**n are below it (H. A. David, Order Statistics, section 7.1): 368 calls for p99.
-    """
-    share = percentile / 100
-    return ceil(log((1 - CONFIDENCE) / 2) / log(max(share, 1 - share)))
+from digitbench.results import Latency, calls_needed
 
 
 def summarise(nanoseconds: npt.NDArray[np.int64]) -> Latency:

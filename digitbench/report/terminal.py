@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from rich import box
@@ -10,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from digitbench.results import Results, Row
+from digitbench.results import Results, Row, calls_needed
 
 FLIPS_SHOWN = 10
 
@@ -19,20 +20,16 @@ def print_results(results: Results, console: Console) -> None:
     """Print a run: what on what, one table, then what the table can't hold."""
     measured = any(row.latency_us for row in results.rows)
     console.print(_headline(results), highlight=False, soft_wrap=True)
-    print_wide(_table(sort_rows(results.rows), measured), console)
+    _print_table(sort_rows(results.rows), measured, console)
     for line in footnotes(results.rows, measured):
         console.print(line, style="dim", markup=False, highlight=False, soft_wrap=True)
     _print_flips(results.rows, console)
+    for row in results.rows:
+        if row.error and not row.install:
+            name = row.backend if row.batch_size is None else f"{row.backend} batch {row.batch_size}"
+            console.print(f"{name} failed: {row.error}", style="red", markup=False, highlight=False, soft_wrap=True)
     if not results.complete:
         console.print("Stopped early: only what was finished is shown.", style="yellow")
-
-
-def print_wide(table: Table, console: Console) -> None:
-    """Print a table whole: into a file or a pipe as wide as it needs, on a terminal as wide as that is."""
-    if not console.is_terminal:
-        width = console.measure(table).maximum
-        console = Console(file=console.file, width=max(width, console.width), no_color=True, highlight=False)
-    console.print(table)
 
 
 def sort_rows(rows: Iterable[Row]) -> list[Row]:
@@ -65,55 +62,93 @@ def _headline(results: Results) -> Text:
     )
 
 
-def _table(rows: Sequence[Row], measured: bool) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in ("backend", "runtime"):
-        table.add_column(name, no_wrap=True)
-    names = ["batch"] if measured else []
-    names += ["threads", "top-1", "flips"]
-    names += ["p50 µs", "p90 µs", "p99 µs", "images/s"] if measured else []
-    for name in [*names, "load s", "memory MB", "artifact kB"]:
-        table.add_column(name, justify="right", no_wrap=True)
-    width = len(table.columns)
+@dataclass(frozen=True)
+class _Column:
+    """A column of the table; on a narrow terminal those of the lowest rank go first."""
+
+    head: str
+    rank: int
+    cell: Callable[[Row], str]
+    timing: bool = False
+
+
+def _runtime(row: Row) -> str:
+    if row.install:
+        return row.install
+    if row.error:
+        return "failed, see below"
+    return f"{row.runtime.name} {row.runtime.version}" if row.runtime else ""
+
+
+def _threads(row: Row) -> str:
+    if row.runtime is None:
+        return ""
+    return "?" if row.runtime.threads is None else str(row.runtime.threads)
+
+
+COLUMNS = (
+    _Column("runtime", 10, _runtime),
+    _Column("batch", 9, lambda row: "" if row.install or not row.batch_size else str(row.batch_size), timing=True),
+    _Column("thr.", 2, _threads),
+    _Column("top-1", 10, lambda row: f"{row.accuracy.top1:.2%}" if row.accuracy else ""),
+    _Column("flips", 8, lambda row: str(row.agreement.flips) if row.agreement else ""),
+    _Column("p50 µs", 10, lambda row: micros(row.latency_us.p50, 50) if row.latency_us else "", timing=True),
+    _Column("p90 µs", 1, lambda row: micros(row.latency_us.p90, 90) if row.latency_us else "", timing=True),
+    _Column("p99 µs", 7, lambda row: micros(row.latency_us.p99, 99) if row.latency_us else "", timing=True),
+    _Column("images/s", 6, lambda row: f"{row.throughput_per_s:,.0f}" if row.throughput_per_s else "", timing=True),
+    _Column("load\ns", 4, lambda row: "" if row.load_seconds is None else f"{row.load_seconds:.2f}"),
+    _Column("peak\nMB", 5, lambda row: f"{row.peak_rss_bytes / 1e6:,.0f}" if row.peak_rss_bytes else ""),
+    _Column("size\nkB", 3, lambda row: f"{row.artifact.bytes / 1000:,.0f}" if row.artifact else ""),
+)
+
+
+def _print_table(rows: Sequence[Row], measured: bool, console: Console) -> None:
+    """Print the table whole; on a terminal too narrow for it, without its least important columns."""
+    columns = [column for column in COLUMNS if measured or not column.timing]
+    left_out = []
+    table = _table(rows, columns, measured)
+    while console.is_terminal and width_of(table) > console.width and len(columns) > 3:
+        least = min(columns, key=lambda column: column.rank)
+        columns.remove(least)
+        left_out.append(least.head.partition("\n")[0])
+        table = _table(rows, columns, measured)
+    print_table(table, console)
+    if left_out:
+        console.print(f"This terminal is too narrow for: {', '.join(left_out)}.", style="dim")
+
+
+def width_of(table: Table) -> int:
+    """Characters that a table takes when nothing is cut."""
+    return Console(width=1000).measure(table).maximum
+
+
+def print_table(table: Table, console: Console) -> None:
+    """Print a table; into a file or a pipe as wide as it needs."""
+    if not console.is_terminal:
+        console = Console(file=console.file, width=width_of(table), no_color=True, highlight=False)
+    console.print(table)
+
+
+def _table(rows: Sequence[Row], columns: Sequence[_Column], measured: bool) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("backend", no_wrap=True)
+    for column in columns:
+        table.add_column(column.head, justify="left" if column.head == "runtime" else "right", no_wrap=True)
     fastest = _fastest(rows)
     for previous, row in zip([None, *rows], rows, strict=False):
-        if previous and previous.batch_size != row.batch_size and not row.install and measured:
+        if previous and measured and (previous.batch_size != row.batch_size or (row.install and not previous.install)):
             table.add_section()
-        style = "dim" if row.error else "bold green" if id(row) in fastest else ""
         marked = id(row) in fastest
-        cells: list[str | Text] = [("▸ " if marked else "  ") + row.backend if measured else row.backend]
-        if row.error:
-            cells.append(Text(f"{row.error}; run: {row.install}" if row.install else row.error))
-            cells += [""] * (width - 2)
-        else:
-            cells += _cells(row, measured)
-        table.add_row(*cells, style=style)
+        name = ("▸ " if marked else "  ") + row.backend if measured else row.backend
+        style = "dim" if row.error else "bold green" if marked else ""
+        table.add_row(name, *(Text(column.cell(row)) for column in columns), style=style)
     return table
 
 
-def _cells(row: Row, measured: bool) -> list[str]:
-    runtime = f"{row.runtime.name} {row.runtime.version}" if row.runtime else ""
-    threads = row.runtime.threads if row.runtime else None
-    cells = [runtime]
-    if measured:
-        cells.append(str(row.batch_size))
-    cells.append("?" if threads is None else str(threads))
-    cells.append(f"{row.accuracy.top1:.2%}" if row.accuracy else "")
-    cells.append(str(row.agreement.flips) if row.agreement else "")
-    if measured and row.latency_us:
-        figures = row.latency_us
-        cells += [micros(figures.p50, 6), micros(figures.p90, 36), micros(figures.p99, 368)]
-        cells.append(f"{row.throughput_per_s:,.0f}")
-    cells.append("" if row.load_seconds is None else f"{row.load_seconds:.2f}")
-    cells.append("" if row.peak_rss_bytes is None else f"{row.peak_rss_bytes / 1e6:,.0f}")
-    cells.append(f"{row.artifact.bytes / 1000:,.0f}" if row.artifact else "")
-    return cells
-
-
-def micros(value: float | None, needed: int) -> str:
-    """Write a latency, or how many calls it needs."""
+def micros(value: float | None, percentile: int) -> str:
+    """Write a latency's percentile, or how many calls it would take to speak of one."""
     if value is None:
-        return f"n/a (needs {needed})"
+        return f"n/a (needs {calls_needed(percentile)})"
     return f"{value:,.1f}" if value < 1000 else f"{value:,.0f}"
 
 
@@ -148,9 +183,7 @@ def footnotes(rows: Sequence[Row], measured: bool) -> list[str]:
     if wrong:
         lines.append(f"threads are not as asked for: {', '.join(sorted(set(wrong)))}")
     if measured:
-        lines.append(
-            "One process per row, one after another: differences under about 10 % may be the machine's, not the runtime's."
-        )
+        lines.append("One process per row, one after another: differences of a few percent may be the machine's.")
     return lines
 
 
@@ -176,8 +209,8 @@ def print_backends(rows: Sequence[Mapping[str, Any]], console: Console) -> None:
     """Print what backends there are; each row holds backend, runtime, format, source and install."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in ("backend", "runtime", "opens", "comes from"):
-        table.add_column(name)
+        table.add_column(name, overflow="fold")
     for row in rows:
         told = row["runtime"] if row["install"] is None else f"not installed; run: {row['install']}"
         table.add_row(row["backend"], Text(told), row["format"], row["source"], style="dim" if row["install"] else "")
-    print_wide(table, console)
+    print_table(table, console)

@@ -1,0 +1,36 @@
+# digitbench: what a newcomer and a developer run. `make` alone lists the targets.
+
+PYTHON ?= python3
+RUN    := .venv/bin/python
+MARK   := .venv/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help quickstart test lint bench clean
+
+help:            ## list the targets
+	@grep -hE '^[.a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([.a-z]+):[^#]*## ?/  make \1\t/' | expand -t 20
+
+quickstart: .venv   ## train, export, and compare every runtime on this machine, in under 3 minutes once installed
+	$(RUN) -m digitbench quickstart
+
+test: .venv      ## run the tests
+	$(RUN) -m pytest
+
+lint: .venv      ## ruff, formatting, mypy --strict
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy digitbench backends benchmarks tests
+
+bench: .venv     ## the pytest-benchmark suite: accuracy and latency of every runtime
+	$(RUN) -m pytest benchmarks
+
+.venv: $(MARK)   ## make the virtual environment with all runtimes (Python 3.11 to 3.13)
+
+$(MARK): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 11) <= v <= (3, 13) or sys.exit("digitbench needs Python 3.11 to 3.13, and $(PYTHON) is %d.%d; name another: make PYTHON=python3.12" % v)'
+	$(PYTHON) -m venv --clear .venv
+	$(RUN) -m pip install --disable-pip-version-check --constraint constraints.txt --editable '.[all,test]'
+	@touch $(MARK)
+
+clean:           ## remove the virtual environment and caches; bundles in runs/ stay
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks

@@ -1,0 +1,279 @@
+"""The tests that every backend passes, for the authors of plugins too.
+
+Subclass `BackendContract` in a test module of your own, override its two fixtures, and run pytest::
+
+    class TestMyBackend(BackendContract):
+        @pytest.fixture(scope="class")
+        @classmethod
+        def backend_class(cls):
+            return MyBackend
+
+        @pytest.fixture(scope="class")
+        @classmethod
+        def bundle(cls, tmp_path_factory):
+            return random_bundle(tmp_path_factory.mktemp("bundle") / "run")
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from digitbench import bundle as bundles
+from digitbench import data, evaluate
+from digitbench.backend import Backend, Images, Runtime, Scores
+from digitbench.bundle import Artifact, Bundle
+from digitbench.files import sha256, write_json
+from digitbench.measure.process import environment
+from digitbench.recipes import Recipe
+
+RUNTIMES = ("tensorflow", "keras", "onnxruntime", "ai_edge_litert", "openvino", "torch", "jax")
+SINGLE_THREAD_SHARE = 1.3  # CPU seconds per second of wall clock that one thread may seem to use
+
+
+class BackendContract:
+    """What `digitbench.backend.Backend` promises, as tests. Override `backend_class` and `bundle`."""
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def backend_class(cls) -> type[Backend]:
+        """The class under test."""
+        raise NotImplementedError("override the fixture backend_class")
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def bundle(cls) -> Bundle:
+        """A bundle trained on ``digits`` that holds an artifact in the backend's format."""
+        raise NotImplementedError("override the fixture bundle")
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def artifact(cls, backend_class: type[Backend], bundle: Bundle) -> Path:
+        """The artifact that the backend opens."""
+        return bundle.open(bundle.find(backend_class.format))
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def backend(cls, backend_class: type[Backend], artifact: Path) -> Iterator[Backend]:
+        """The backend, loaded with one thread."""
+        with backend_class(artifact, threads=1) as backend:
+            yield backend
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def images(cls, bundle: Bundle) -> Images:
+        """The test images of the bundle's dataset."""
+        dataset = data.load(bundle.dataset["name"])
+        bundle.check_dataset(dataset)
+        return dataset.test.images
+
+    @pytest.mark.parametrize("n", [1, 2, 5, 33])
+    def test_gives_ten_scores_an_image(self, backend: Backend, images: Images, n: int) -> None:
+        scores = backend.predict(images[:n])
+        assert isinstance(scores, np.ndarray)
+        assert scores.shape == (n, 10)
+        assert scores.dtype == np.float32
+
+    def test_a_batch_says_what_its_images_say_one_by_one(self, backend: Backend, images: Images) -> None:
+        batch = backend.predict(images[:33])
+        one_by_one = np.concatenate([backend.predict(images[i : i + 1]) for i in range(33)])
+        np.testing.assert_allclose(batch, one_by_one, rtol=0, atol=1e-5)
+
+    def test_takes_read_only_images_and_leaves_them_alone(self, backend: Backend, images: Images) -> None:
+        given = images[:5].copy()
+        given.flags.writeable = False
+        backend.predict(given)
+        np.testing.assert_array_equal(given, images[:5])
+
+    def test_takes_images_that_are_not_contiguous(self, backend: Backend, images: Images) -> None:
+        strided = images[:10:2]
+        turned = np.asfortranarray(images[:5])
+        assert not strided.flags.c_contiguous
+        assert not turned.flags.c_contiguous
+        for odd in (strided, turned):
+            expected = backend.predict(np.ascontiguousarray(odd))
+            np.testing.assert_allclose(backend.predict(odd), expected, rtol=0, atol=1e-6)
+
+    def test_an_answer_survives_the_next_call(self, backend: Backend, images: Images) -> None:
+        first = backend.predict(images[:5])
+        kept = first.copy()
+        second = backend.predict(images[5:10])
+        np.testing.assert_array_equal(first, kept)
+        assert not np.shares_memory(first, second)
+        first[:] = 0  # and it is the caller's own
+        np.testing.assert_array_equal(backend.predict(images[:5]), kept)
+
+    @pytest.mark.parametrize(
+        "wrong",
+        [
+            np.zeros((28, 28), np.float32),
+            np.zeros((2, 784), np.float32),
+            np.zeros((2, 32, 32), np.float32),
+            np.zeros((0, 28, 28), np.float32),
+            np.zeros((2, 28, 28), np.float64),
+            np.zeros((2, 28, 28), np.uint8),
+        ],
+        ids=lambda array: f"{array.dtype}{list(array.shape)}",
+    )
+    def test_refuses_other_images_naming_shape_and_dtype(self, backend: Backend, wrong: Any) -> None:
+        with pytest.raises(ValueError, match=r"float32.*\(n, 28, 28\)") as refusal:
+            backend.predict(wrong)
+        assert str(wrong.dtype) in str(refusal.value)
+        assert str(wrong.shape) in str(refusal.value)
+
+    def test_a_missing_artifact_is_file_not_found(self, backend_class: type[Backend], tmp_path: Path) -> None:
+        with pytest.raises(FileNotFoundError):
+            backend_class(tmp_path / "nothing", threads=1)
+
+    @pytest.mark.parametrize("damage", ["empty", "half", "random bytes", "zeros"])
+    def test_a_corrupt_artifact_is_an_artifact_error(
+        self, backend_class: type[Backend], artifact: Path, tmp_path: Path, damage: str
+    ) -> None:
+        broken = corrupt(artifact, tmp_path, damage)
+        found = in_fresh_process(
+            f"try:\n    make({str(broken)!r}, 1).predict(np.zeros((1, 28, 28), np.float32))\n"
+            "except Exception as exc:\n    say([t.__name__ for t in type(exc).__mro__], str(exc))\n"
+            "else:\n    say([], 'it opened')",
+            backend_class,
+        )
+        assert "ArtifactError" in found[0], found
+        assert str(broken) in found[1], "the message names the file"
+
+    def test_says_what_ran(self, backend: Backend) -> None:
+        runtime = backend.runtime
+        assert isinstance(runtime, Runtime)
+        assert runtime.name
+        assert runtime.version
+        assert runtime.provider
+
+    def test_may_be_closed_twice(self, backend_class: type[Backend], artifact: Path, images: Images) -> None:
+        backend = backend_class(artifact, threads=1)
+        backend.predict(images[:1])
+        backend.close()
+        backend.close()
+
+    def test_says_what_keras_says(self, backend: Backend, bundle: Bundle, images: Images) -> None:
+        reference = bundle.reference_scores()
+        scores = backend.predict(images)
+        flips = np.flatnonzero(scores.argmax(axis=1) != reference.argmax(axis=1))
+        assert not len(flips), f"labels of images {flips[:10]} differ"
+        tolerance = bundle.find(backend.format).tolerance
+        np.testing.assert_allclose(scores, reference, rtol=0, atol=tolerance)
+
+    def test_importing_the_adapter_loads_no_runtime(self, backend_class: type[Backend]) -> None:
+        (loaded,) = in_fresh_process(f"say([name for name in {RUNTIMES} if name in sys.modules])", backend_class)
+        assert loaded == []
+
+    @pytest.mark.parametrize("threads", [1, 2])
+    def test_uses_the_threads_asked_for(self, backend_class: type[Backend], artifact: Path, threads: int) -> None:
+        told, share = in_fresh_process(
+            f"backend = make({str(artifact)!r}, {threads})\n"
+            "batch = np.random.default_rng(0).random((2048, 28, 28), np.float32)\n"
+            "for _ in range(3): backend.predict(batch)\n"
+            "wall, cpu = time.perf_counter(), time.process_time()\n"
+            "while time.perf_counter() - wall < 0.5: backend.predict(batch)\n"
+            "share = (time.process_time() - cpu) / (time.perf_counter() - wall)\n"
+            "say(backend.runtime.threads, share)",
+            backend_class,
+            threads,
+        )
+        assert told in (None, threads)
+        if threads == 1:
+            assert share < SINGLE_THREAD_SHARE, f"{share:.2f} cores busy with one thread asked for"
+
+
+def in_fresh_process(code: str, backend_class: type[Backend], threads: int = 1) -> list[Any]:
+    """Run code in a fresh process where ``make(path, threads)`` builds the backend; give what it ``say``s.
+
+    A runtime that crashes the interpreter fails the test instead of ending the test run.
+    """
+    prelude = (
+        "import json, os, sys, time\nfrom pathlib import Path\nimport numpy as np\n"
+        f"sys.path[:0] = {[entry for entry in sys.path if entry]!r}\n"
+        f"from {backend_class.__module__} import {backend_class.__name__} as Adapter\n"
+        "def make(path, threads): return Adapter(Path(path), threads=threads)\n"
+        "def say(*values): print('\\n@' + json.dumps(values))\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-P", "-c", prelude + code],
+        capture_output=True,
+        timeout=120,
+        env=environment(threads) | {"PATH": os.environ.get("PATH", "")},
+    )
+    lines = [line for line in ended.stdout.decode("utf-8", "replace").splitlines() if line.startswith("@")]
+    words = ended.stderr.decode("utf-8", "replace")[-1000:]
+    assert ended.returncode == 0, f"the process ended with {ended.returncode}: {words}"
+    assert lines, f"nothing said: {words}"
+    found: list[Any] = json.loads(lines[-1][1:])
+    return found
+
+
+def corrupt(artifact: Path, folder: Path, damage: str) -> Path:
+    """Give a damaged copy of an artifact: ``empty``, ``half``, ``random bytes`` or ``zeros``.
+
+    Of a folder, its largest file and every file at its top are damaged.
+    """
+    broken = folder / artifact.name
+    if artifact.is_dir():
+        shutil.copytree(artifact, broken)
+        files = [part for part in broken.rglob("*") if part.is_file()]
+        chosen = {max(files, key=lambda part: part.stat().st_size), *(part for part in files if part.parent == broken)}
+    else:
+        shutil.copy(artifact, broken)
+        chosen = {broken}
+    noise = random.Random(0)
+    for part in chosen:
+        content = part.read_bytes()
+        part.write_bytes(
+            {
+                "empty": b"",
+                "half": content[: len(content) // 2],
+                "random bytes": noise.randbytes(len(content)),
+                "zeros": bytes(len(content)),
+            }[damage]
+        )
+    return broken
+
+
+def random_bundle(folder: Path, hidden: Sequence[int] = (16,), seed: int = 0) -> Bundle:
+    """Write a bundle of random weights on ``digits`` with an ``npz`` artifact alone: needs NumPy and no Keras.
+
+    Its accuracy is that of a guess, and its reference scores come from NumPy.
+    """
+    dataset = data.load("digits")
+    draw = np.random.default_rng(seed)
+    widths = [784, *hidden, 10]
+    arrays: dict[str, Any] = {"activations": np.array(["relu"] * len(hidden) + ["softmax"])}
+    scores: Scores = dataset.test.images.reshape(-1, 784)
+    for i, (inputs, outputs) in enumerate(pairwise(widths)):
+        kernel = draw.normal(0, inputs**-0.5, (inputs, outputs)).astype(np.float32)
+        bias = draw.normal(0, 0.1, outputs).astype(np.float32)
+        arrays |= {f"kernel_{i}": kernel, f"bias_{i}": bias}
+        scores = scores @ kernel + bias
+        scores = np.maximum(scores, 0) if i < len(hidden) else np.exp(scores) / np.exp(scores).sum(1, keepdims=True)
+    artifact = folder / bundles.ARTIFACTS / "model-fp32.npz"
+    artifact.parent.mkdir(parents=True)
+    np.savez(artifact, **arrays)
+    np.save(folder / bundles.REFERENCE, scores)
+    found = evaluate.accuracy(scores, dataset.test.labels)
+    manifest = {
+        "schema": bundles.SCHEMA,
+        "recipe": Recipe(name="random", hidden=tuple(hidden), seed=seed).to_json(),
+        "dataset": {"name": dataset.name, "fingerprint": dataset.fingerprint, "source": dataset.source},
+        "metrics": {"test_accuracy": found.top1, "correct": found.correct, "total": found.total},
+        "reference": {"path": bundles.REFERENCE, "backend": "numpy", "sha256": sha256(folder / bundles.REFERENCE)},
+        "artifacts": [vars(Artifact.describe(folder, artifact, "npz"))],
+    }
+    write_json(folder / bundles.MANIFEST, manifest)
+    return Bundle(folder)
