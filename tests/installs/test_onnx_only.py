@@ -1,0 +1,79 @@
+"""`bench --backend onnx` where only the extra ``onnx`` is installed: a separate environment, from the wheel."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import complaint, run_cli
+
+from digitbench.bundle import Bundle
+
+ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.installs
+
+
+@pytest.fixture(scope="module")
+def python(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The interpreter of an environment that holds ``digitbench[onnx]`` and nothing of this one."""
+    room = tmp_path_factory.mktemp("onnx-only")
+    source = room / "source"
+    source.mkdir()
+    for part in ("digitbench", "backends"):
+        shutil.copytree(ROOT / part, source / part, ignore=shutil.ignore_patterns("__pycache__"))
+    for part in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / part, source)
+    pip = [sys.executable, "-m", "pip"]
+    subprocess.run(
+        [*pip, "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", room, source], check=True
+    )
+    (wheel,) = room.glob("digitbench-*.whl")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", room / "venv"], check=True)
+    python = room / "venv" / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    install = [*pip, "--python", str(python), "install", "--quiet", "--constraint", str(ROOT / "constraints.txt")]
+    subprocess.run([*install, f"{wheel}[onnx]"], check=True)
+    return str(python)
+
+
+@pytest.mark.parametrize("package", ["tensorflow", "keras", "openvino", "ai_edge_litert"])
+def test_no_other_runtime_is_there(python: str, package: str) -> None:
+    found = subprocess.run([python, "-c", f"import {package}"], capture_output=True, text=True)
+    assert f"No module named '{package}'" in found.stderr
+
+
+def test_bench_times_onnx(python: str, trained: Bundle, tmp_path: Path) -> None:
+    done = run_cli(
+        "bench", trained.path, "--backend", "onnx", "--batch-size", "1", "--seconds", "0.1", "--json", "-",
+        cwd=tmp_path, python=python,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    (row,) = json.loads(done.stdout)["rows"]
+    assert row["agreement"]["flips"] == 0
+    assert row["latency_us"]["n"] > 0
+
+
+def test_all_backends_are_shown_with_the_lines_that_install_the_missing(
+    python: str, trained: Bundle, tmp_path: Path
+) -> None:
+    done = run_cli("bench", trained.path, "--quick", cwd=tmp_path, python=python)
+    assert done.returncode == 0, done.stderr
+    for extra in ("keras", "savedmodel", "tflite", "openvino"):
+        assert f'pip install "digitbench[{extra}]"' in done.stdout
+    assert 'pip install "digitbench[onnx]"' not in done.stdout
+    assert 'pip install "digitbench[numpy]"' not in done.stdout
+
+
+def test_a_missing_runtime_asked_for_by_name_is_one_line(python: str, trained: Bundle, tmp_path: Path) -> None:
+    line = complaint(run_cli("bench", trained.path, "--backend", "tflite", cwd=tmp_path, python=python))
+    assert 'pip install "digitbench[tflite]"' in line
+
+
+def test_training_says_what_it_needs(python: str, tmp_path: Path) -> None:
+    line = complaint(run_cli("train", "--dataset", "digits", cwd=tmp_path, python=python))
+    assert 'pip install "digitbench[train]"' in line
+    assert not (tmp_path / "runs").exists()

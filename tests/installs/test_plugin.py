@@ -1,0 +1,76 @@
+"""A third party's plugin, installed as its users install it, is listed, evaluated, timed and held to the contract."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+from conftest import run_cli
+
+from digitbench.bundle import Bundle
+
+EXAMPLE = Path(__file__).parents[1] / "plugins" / "digitbench-example"
+pytestmark = pytest.mark.installs
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy, so that building leaves nothing in the tree."""
+    return shutil.copytree(EXAMPLE, tmp_path_factory.mktemp("plugin") / "digitbench-example")
+
+
+@pytest.fixture(scope="module")
+def python(source: Path) -> str:
+    """The interpreter of an environment of its own, which sees this one's packages, with the plugin installed."""
+    folder = source.parent / "venv"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
+    python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    ask = "import sysconfig; print(sysconfig.get_path('purelib'))"
+    own = subprocess.run(
+        [python, "-c", ask],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout.strip()
+    shared = sysconfig.get_path("purelib")
+    Path(own, "shared.pth").write_text(f"import site; site.addsitedir({shared!r})\n")
+    install = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--no-deps", "--no-index"]
+    subprocess.run([*install, "--no-build-isolation", str(source)], check=True)
+    return str(python)
+
+
+def test_it_is_listed_with_its_distribution(python: str, tmp_path: Path) -> None:
+    done = run_cli("backends", cwd=tmp_path, python=python)
+    assert done.returncode == 0, done.stderr
+    (row,) = [line for line in done.stdout.splitlines() if line.split()[:1] == ["example"]]
+    assert "digitbench-example 1.0" in row
+    assert "npz" in row
+
+
+def test_it_is_not_there_without_being_installed(tmp_path: Path) -> None:
+    done = run_cli("backends", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "example" not in done.stdout
+
+
+@pytest.mark.parametrize("command", [["evaluate"], ["bench", "--batch-size", "1", "--seconds", "0.1"]])
+def test_it_is_evaluated_and_timed(python: str, trained: Bundle, tmp_path: Path, command: list[str]) -> None:
+    done = run_cli(*command, trained.path, "--backend", "example", "--json", "-", cwd=tmp_path, python=python)
+    assert done.returncode == 0, done.stderr
+    (row,) = json.loads(done.stdout)["rows"]
+    assert row["runtime"]["name"] == "NumPy in double precision"
+    assert row["agreement"]["flips"] == 0
+    assert row["accuracy"]["top1"] == trained.manifest["metrics"]["test_accuracy"]
+    assert ("latency_us" in row) == (command[0] == "bench")
+
+
+def test_it_passes_its_own_contract_tests(python: str, source: Path) -> None:
+    done = subprocess.run([python, "-m", "pytest", "-q", str(source)], cwd=source, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+    assert " passed" in done.stdout
