@@ -50,14 +50,14 @@ def run(arguments: Sequence[str]) -> int:
 
     try:
         code = app(list(arguments), standalone_mode=False)
+        if code == INTERRUPTED:       # Typer turns Ctrl-C into this
+            raise KeyboardInterrupt
         return code if isinstance(code, int) else 0
     except DigitbenchError as exc:
         return _complain(str(exc), exc.exit_code)
     except TyperException as exc:
         return _complain(_usage_message(exc), 2)
-    except KeyboardInterrupt:
-        return _complain("stopped; nothing half-written is left", INTERRUPTED)
-    except typer.Abort:
+    except (KeyboardInterrupt, typer.Abort):
         return _complain("stopped; nothing half-written is left", INTERRUPTED)
     except BrokenPipeError:  # the reader of our output went away, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
