@@ -1,0 +1,32 @@
+"""The main job on real MNIST: train, export, and let every runtime answer all 10,000 test images."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from conftest import run_cli
+
+pytestmark = pytest.mark.skipif(
+    "DIGITBENCH_MNIST" not in os.environ, reason="needs the real data: set DIGITBENCH_MNIST to an .npz or IDX folder"
+)
+BACKENDS = {"keras", "savedmodel", "tflite", "onnx", "openvino", "numpy"}
+
+
+@pytest.mark.parametrize(("recipe", "accuracy"), [("dense-512-rmsprop", 0.976), ("dense-128", 0.973)])
+def test_the_tutorials_accuracy_is_reached_and_no_label_changes(tmp_path: Path, recipe: str, accuracy: float) -> None:
+    env = {"DIGITBENCH_MNIST": os.environ["DIGITBENCH_MNIST"]}
+    trained = run_cli("train", "--recipe", recipe, cwd=tmp_path, env=env)
+    assert trained.returncode == 0, trained.stderr
+    found = run_cli("evaluate", "--json", "-", cwd=tmp_path, env=env)
+    assert found.returncode == 0, found.stderr
+    results = json.loads(found.stdout)
+    assert results["bundle"]["dataset"] == {"name": "mnist", "fingerprint": "c473ce9de4170e6f"}
+    assert {row["backend"] for row in results["rows"]} == BACKENDS
+    for row in results["rows"]:
+        assert row["accuracy"]["total"] == 10_000
+        assert row["accuracy"]["top1"] >= accuracy
+        assert row["agreement"]["flipped"] == [], row["backend"]
+        assert row["agreement"]["max_abs_diff"] < 1e-4
