@@ -50,7 +50,7 @@ def run(arguments: Sequence[str]) -> int:
 
     try:
         code = app(list(arguments), standalone_mode=False)
-        if code == INTERRUPTED:       # Typer turns Ctrl-C into this
+        if code == INTERRUPTED:  # Typer turns Ctrl-C into this
             raise KeyboardInterrupt
         return code if isinstance(code, int) else 0
     except DigitbenchError as exc:
@@ -285,15 +285,21 @@ def _measure(
         check_writable(target)
     bundle = Bundle(path)
     with _watched(console, animate=False) as progress:
+
+        def keep(partial: Results) -> None:
+            try:
+                _save(partial, target)
+            except ResultsError as exc:  # a full disk must not end the run: the table is still to come
+                progress.say(str(exc))
+
         digits = _bundle_data(bundle, data, progress)
         results = session.run(
             bundle, digits, names, batch_sizes=sizes, threads=threads, seconds=seconds, limit=limit,
-            progress=progress, keep=lambda partial: _save(partial, target) if target else None,
+            progress=progress, keep=keep,
         )  # fmt: skip
     print_results(results, console)
-    if target:
-        _save(results, target)
-    elif json:
+    _save(results, target)
+    if json == "-":
         print(results.dumps(), end="")
     if not results.complete:
         raise KeyboardInterrupt
@@ -302,9 +308,11 @@ def _measure(
         raise CheckFailed(f"{len(failed)} of {len(results.rows)} rows failed: {failed[0].backend}: {failed[0].error}")
 
 
-def _save(results: Results, target: Path) -> None:
+def _save(results: Results, target: Path | None) -> None:
     from digitbench.files import written_beside
 
+    if target is None:
+        return
     try:
         with written_beside(target) as draft:
             draft.write_text(results.dumps(), encoding="utf-8")
@@ -323,7 +331,7 @@ def _load_data(name: str, path: Path | None, progress: Progress, remembered: str
 
 def _bundle_data(bundle: Bundle, path: Path | None, progress: Progress) -> Dataset:
     known = bundle.dataset
-    return _load_data(known["name"], None if known["name"] == "digits" else path, progress, known.get("source", ""))
+    return _load_data(known["name"], path, progress, known.get("source", ""))
 
 
 def _console(*, stderr: bool = False) -> Console:

@@ -44,16 +44,16 @@ def check_writable(target: Path) -> None:
     Raises
     ------
     UsageError
-        `target` is a folder, or nothing can be written beside it.
+        `target` is a folder, or nothing can be written where it would be.
     """
     if target.is_dir():
         raise UsageError(f"{target} is a folder; name a file")
+    folder = next(place for place in target.absolute().parents if place.exists())
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=target.parent):
+        with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as exc:
-        raise UsageError(f"{target.parent}: can't be written: {exc.strerror or exc}; choose another folder") from exc
+        raise UsageError(f"{folder}: can't be written: {exc.strerror or exc}; choose another folder") from exc
 
 
 def write_json(target: Path, value: Any) -> None:

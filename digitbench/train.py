@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import platform
 import time
@@ -20,7 +21,7 @@ from digitbench.backend import Scores
 from digitbench.bundle import Artifact, Bundle
 from digitbench.data import CLASSES, Dataset, Split
 from digitbench.errors import BundleError, MissingRuntimeError
-from digitbench.files import sha256, write_json, written_beside
+from digitbench.files import check_writable, sha256, write_json, written_beside
 from digitbench.progress import Progress, Silent
 from digitbench.quiet import calm_tensorflow
 from digitbench.recipes import Recipe
@@ -54,7 +55,9 @@ def train(
     Raises
     ------
     BundleError
-        `output` exists, or can't be written.
+        `output` exists, or the disk is full.
+    UsageError
+        `output` can't be written.
     MissingRuntimeError
         Keras or TensorFlow is not installed.
     CheckFailed
@@ -67,6 +70,7 @@ def train(
     target = output or bundles.RUNS / f"{recipe.name}-{stamp:%Y%m%d-%H%M%S}"
     if target.exists():
         raise BundleError(f"{target} exists already; choose another --output or remove it")
+    check_writable(target)
     keras = import_keras(progress)
     failures: list[str] = []
     try:
@@ -78,6 +82,8 @@ def train(
             failures = export.export(Bundle(draft), export_formats, dataset.test, progress=progress, model=model)
         bundles.point_latest_at(target)
     except OSError as exc:
+        if exc.errno not in {errno.ENOSPC, errno.EDQUOT}:
+            raise
         raise BundleError(f"{target}: can't be written: {exc.strerror or exc}") from exc
     export.raise_failures(failures)
     return Bundle(target)

@@ -55,7 +55,7 @@ def candidates(
     chosen = [plugins.find(name) for name in dict.fromkeys(names)] or list(plugins.discover().values())
     found: list[Candidate] = []
     for plugin in chosen:
-        row = Row(plugin.name, PRECISION, batch_sizes[0], threads)
+        row = Row(plugin.name, PRECISION, None, threads)
         missing = plugin.missing()
         if missing and names:
             raise plugin.missing_error(*missing)
@@ -126,7 +126,7 @@ def _one(
             case {"event": "predicted", "microseconds": value, "runtime": runtime}:
                 facts.first_prediction_us, facts.runtime = value, Runtime(**runtime)
             case {"event": "scored"}:
-                progress.update(candidate.label, 1, total, "scored")
+                progress.update(candidate.label, 0.9, total, "scored")
             case {"event": "timing", "seconds": value}:
                 progress.update(candidate.label, 1 + min(value, seconds * 0.99), total, "timing")
             case {"event": "timed" | "peak", "peak_rss_bytes": value, **rest}:

@@ -63,4 +63,4 @@ class LiveProgress:
 
     def say(self, line: str) -> None:
         """See `digitbench.progress.Progress`."""
-        self._console.print(line, style="yellow", markup=False, highlight=False)
+        self._console.print(line, style="bold yellow", markup=False, highlight=False, soft_wrap=True)

@@ -9,8 +9,6 @@ from digitbench.errors import ArtifactError
 
 
 class ExampleBackend(Backend):
-    """Opens what digitbench's own NumPy backend opens."""
-
     format: ClassVar[str] = "npz"
 
     def __init__(self, artifact: Path, *, threads: int) -> None:
