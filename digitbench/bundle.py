@@ -123,9 +123,9 @@ class Bundle:
             if (artifact.format, artifact.precision) == (format, precision):
                 return artifact
         has = ", ".join(sorted({artifact.format for artifact in self.artifacts})) or "none"
+        mend = f"digitbench export {self.path} --format {format}"
         raise ArtifactError(
-            f"{self.path} has no {precision} artifact of format {format!r} (it has: {has}); "
-            f"run: digitbench export {self.path} --format {format}"
+            f"{self.path} has no {precision} artifact of format {format!r} (it has: {has}); run: {mend}", mend=mend
         )
 
     def open(self, artifact: Artifact) -> Path:
@@ -195,7 +195,7 @@ def point_latest_at(bundle: Path) -> None:
 
 def _resolve(path: Path | None) -> Path:
     wanted = RUNS / LATEST if path is None else path
-    if wanted.is_file():  # a pointer, where links can't be made
+    if wanted.name == LATEST and wanted.is_file():  # a pointer, where links can't be made
         wanted = Path(wanted.read_text(encoding="utf-8").strip())
     if wanted.is_dir():
         return wanted.resolve() if wanted.is_symlink() else wanted
@@ -217,5 +217,19 @@ def _read_manifest(path: Path) -> dict[str, Any]:
     missing = {"recipe", "dataset", "artifacts", "reference"} - manifest.keys()
     if missing:
         raise BundleError(f"{path}: not a bundle's manifest: it has no {', '.join(sorted(missing))}")
+    try:
+        _check_parts(manifest)
+    except (TypeError, KeyError) as exc:
+        raise BundleError(f"{path}: not a bundle's manifest: {exc}") from exc
     found: dict[str, Any] = manifest
     return found
+
+
+def _check_parts(manifest: dict[str, Any]) -> None:
+    """Touch all that `Bundle` reads later, so that a wrong manifest is refused here and at once."""
+    for part, keys in (("recipe", ["name"]), ("dataset", ["name", "fingerprint", "source"]), ("reference", ["sha256"])):
+        for key in keys:
+            if not isinstance(manifest[part][key], str):
+                raise TypeError(f"{part}.{key} is not a text")
+    for entry in manifest["artifacts"]:
+        Artifact(**entry)

@@ -263,9 +263,9 @@ def _train(wanted: Recipe, dataset: str, data: Path | None, output: Path | None,
         bundle = train_bundle(wanted, digits, output, export_formats=exporters.FORMATS, progress=progress)
     found = bundle.manifest["metrics"]
     console.print(
-        f"[b]{bundle.path}[/]: {wanted.name} on {digits.name} [{digits.fingerprint}], test accuracy "
-        f"[b]{found['test_accuracy']:.2%}[/] ({found['correct']:,} of {found['total']:,})",
-        highlight=False, soft_wrap=True,
+        f"{bundle.path}: {wanted.name} on {digits.name} [{digits.fingerprint}], test accuracy "
+        f"{found['test_accuracy']:.2%} ({found['correct']:,} of {found['total']:,})",
+        style="bold", markup=False, highlight=False, soft_wrap=True,
     )  # fmt: skip
     return bundle
 
@@ -303,7 +303,7 @@ def _measure(
         print(results.dumps(), end="")
     if not results.complete:
         raise KeyboardInterrupt
-    failed = [row for row in results.rows if row.error and not row.install]
+    failed = [row for row in results.rows if row.error and not row.mend]
     if failed:
         raise CheckFailed(f"{len(failed)} of {len(results.rows)} rows failed: {failed[0].backend}: {failed[0].error}")
 

@@ -135,16 +135,27 @@ def load(
 
 def _find_mnist(remembered: Path | None, progress: Progress) -> Dataset:
     keras_home = Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser()
+    reasons = []
     for place in (remembered, keras_home / "datasets" / "mnist.npz", sources.cached_mnist()):
         if place is not None and place.exists():
-            return _mnist(place)
-    return _mnist(sources.download_mnist(_mnist, progress))
+            try:
+                return _mnist(place)
+            except DataError as exc:  # nobody named this file, and a download may still be had
+                reasons.append(str(exc))
+    try:
+        return _mnist(sources.download_mnist(_mnist, progress))
+    except DataError as exc:
+        raise DataError("; ".join([*reasons, str(exc)])) from exc
 
 
 def _mnist(place: Path) -> Dataset:
     arrays = sources.read_arrays(place)
     hashes = {key: hashlib.sha256(np.ascontiguousarray(arrays[key]).tobytes()).hexdigest() for key in ARRAYS}
-    wrong = [key for key in ARRAYS if hashes[key] != MNIST_SHA256[key]]
+    wrong = [
+        key for key in ARRAYS
+        if hashes[key] != MNIST_SHA256[key] or arrays[key].dtype != np.uint8
+        or arrays[key].shape[1:] != ((28, 28) if key.startswith("x") else ())
+    ]  # fmt: skip
     if wrong:
         shapes = ", ".join(f"{key} {arrays[key].dtype}{list(arrays[key].shape)}" for key in wrong)
         raise DataError(f"{place} isn't MNIST: the content of {shapes} differs from the published files")

@@ -22,9 +22,21 @@ from __future__ import annotations
 
 
 class DigitbenchError(Exception):
-    """Base of every error whose message is written for the user: one line that says what, where and what to do."""
+    """Base of every error whose message is written for the user: one line that says what, where and what to do.
+
+    Parameters
+    ----------
+    message
+        That line.
+    mend
+        The command that would mend it, where there is one.
+    """
 
     exit_code = 2
+
+    def __init__(self, message: str, *, mend: str | None = None) -> None:
+        super().__init__(message)
+        self.mend = mend
 
 
 class UsageError(DigitbenchError):

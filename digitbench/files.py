@@ -31,9 +31,15 @@ def written_beside(target: Path) -> Iterator[Path]:
     try:
         draft = room / target.name
         yield draft
-        if draft.is_dir() and target.exists():
-            target.rename(room / "replaced")  # a folder can't be renamed over one that holds files
-        os.replace(draft, target)
+        if not (draft.is_dir() and target.exists()):
+            os.replace(draft, target)
+            return
+        target.rename(room / "replaced")  # a folder can't be renamed over one that holds files
+        try:
+            os.replace(draft, target)
+        except BaseException:
+            os.replace(room / "replaced", target)
+            raise
     finally:
         shutil.rmtree(room, ignore_errors=True)
 

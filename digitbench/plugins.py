@@ -94,9 +94,8 @@ class Plugin:
 
     def missing_error(self, *packages: str) -> MissingRuntimeError:
         """Say which packages are not installed, and the line that installs them."""
-        return MissingRuntimeError(
-            f"backend {self.name!r} needs {', '.join(packages)}, not installed here; run: {self.install_line}"
-        )
+        told = f"backend {self.name!r} needs {', '.join(packages)}, not installed here; run: {self.install_line}"
+        return MissingRuntimeError(told, mend=self.install_line)
 
 
 def discover() -> dict[str, Plugin]:
@@ -135,35 +134,33 @@ def find(name: str) -> Plugin:
     raise UnknownBackendError(f"unknown backend {name!r}: {hint}known are {', '.join(known)}")
 
 
-def listing() -> list[dict[str, str | None]]:
+def listing() -> list[dict[str, str]]:
     """Describe every announced backend without importing a runtime.
 
     Returns
     -------
     list of dict
-        backend, runtime (packages with versions), format, source (distribution and version), and install: the line
-        that installs what is missing, else None.
+        backend, runtime (packages with versions), format, source (distribution and version), and problem: why it
+        can't be used and what would mend it, or nothing.
     """
-    rows: list[dict[str, str | None]] = []
+    rows = []
     for plugin in discover().values():
         versions = plugin.runtime_versions()
+        missing, format, problem = plugin.missing(), "?", ""
+        try:
+            format = plugin.load().format
+        except BackendError as exc:
+            problem = str(exc)
         rows.append(
             {
                 "backend": plugin.name,
                 "runtime": ", ".join(f"{name} {version}" for name, version in versions.items()),
-                "format": _format_of(plugin),
+                "format": format,
                 "source": f"{plugin.distribution} {plugin.version}",
-                "install": plugin.install_line if plugin.missing() else None,
+                "problem": f"not installed; run: {plugin.install_line}" if missing else problem,
             }
         )
     return rows
-
-
-def _format_of(plugin: Plugin) -> str:
-    try:
-        return plugin.load().format
-    except MissingRuntimeError:  # a plugin that imports its runtime at its top
-        return "?"
 
 
 def _describe(point: metadata.EntryPoint) -> Plugin:

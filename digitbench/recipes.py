@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
+from math import inf
 from typing import Any
 
 from digitbench.errors import UsageError
@@ -81,8 +82,8 @@ class Recipe:
             (
                 "learning-rate",
                 self.learning_rate,
-                self.learning_rate is None or self.learning_rate > 0,
-                "above 0",
+                self.learning_rate is None or 0 < self.learning_rate < inf,
+                "a number above 0",
             ),
             ("epochs", self.epochs, self.epochs >= 1, "1 or more"),
             ("batch-size", self.batch_size, self.batch_size >= 1, "1 or more"),

@@ -112,8 +112,8 @@ class Row:
         High-water mark of the worker's resident memory up to the end of its timed calls.
     throughput_per_s
         Images per second of timed calls.
-    install
-        The line that installs what is missing.
+    mend
+        The command that brings what is missing, where something is: a runtime, an artifact.
     """
 
     backend: str
@@ -131,7 +131,7 @@ class Row:
     latency_us: Latency | None = None
     throughput_per_s: float | None = None
     error: str | None = None
-    install: str | None = None
+    mend: str | None = None
 
     def failed(self, error: str) -> Row:
         """Give a copy that says what went wrong."""
@@ -196,7 +196,7 @@ class Results:
 
 
 def _row(value: Mapping[str, Any]) -> Row:
-    parts: dict[str, Any] = dict(value)
+    parts: dict[str, Any] = {"batch_size": None, **value}  # None is left out in JSON
     for key, kind in (
         ("runtime", Runtime), ("artifact", ArtifactFile), ("warm_up", WarmUp), ("latency_us", Latency),
     ):  # fmt: skip

@@ -8,7 +8,6 @@ import queue
 import struct
 import threading
 import time
-import zipfile
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -61,16 +60,19 @@ def read_arrays(place: Path) -> dict[str, Pixels]:
     if place.is_dir():
         return {key: _read_idx(_idx_file(place, name)) for key, name in IDX_FILES.items()}
     try:
-        with np.load(place, allow_pickle=False) as stored:
+        stored = np.load(place, allow_pickle=False)
+        if not isinstance(stored, np.lib.npyio.NpzFile):
+            raise DataError(f"{place} isn't MNIST: a single .npy array, not an .npz")
+        with stored:
             missing = [key for key in IDX_FILES if key not in stored]
             if missing:
                 raise DataError(f"{place} isn't MNIST in Keras' layout: it has no {', '.join(missing)}")
             return {key: stored[key] for key in IDX_FILES}
     except FileNotFoundError:
         raise DataError(f"{place}: no such file or folder; give an .npz or a folder with the IDX files") from None
-    except AttributeError:  # np.load gives a bare array for an .npy
-        raise DataError(f"{place} isn't MNIST: a single .npy array, not an .npz") from None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as exc:
+    except DataError:
+        raise
+    except Exception as exc:  # zipfile raises nearly anything at a damaged file
         raise DataError(f"{place} isn't MNIST: not a readable .npz ({one_line(exc, 80)})") from exc
 
 
@@ -143,7 +145,8 @@ def download_mnist(check: Callable[[Path], object], progress: Progress) -> Path:
                 _fetch(mirror, draft, progress)
                 check(draft)
         except _fetch_errors() as exc:
-            reasons.append(f"{mirror.url}: {one_line(exc, 120)}")
+            reason = str(exc).replace(f"{draft} ", "what it serves ").replace(str(draft), "what it serves")
+            reasons.append(f"{mirror.url}: {one_line(Exception(reason), 120)}")
             continue
         except OSError as exc:
             raise DataError(f"{target.parent}: can't be written: {exc.strerror or exc}") from exc

@@ -20,7 +20,7 @@ from digitbench import evaluate
 from digitbench.backend import Scores
 from digitbench.bundle import Artifact, Bundle
 from digitbench.data import CLASSES, Dataset, Split
-from digitbench.errors import BundleError, MissingRuntimeError
+from digitbench.errors import BundleError, CheckFailed, MissingRuntimeError
 from digitbench.files import check_writable, sha256, write_json, written_beside
 from digitbench.progress import Progress, Silent
 from digitbench.quiet import calm_tensorflow
@@ -61,7 +61,8 @@ def train(
     MissingRuntimeError
         Keras or TensorFlow is not installed.
     CheckFailed
-        An export's labels differ from Keras'; the bundle is kept, without that export.
+        The training diverged, and nothing is kept; or an export's labels differ from Keras', and the bundle is kept
+        without that export.
     """
     from digitbench import export
 
@@ -158,6 +159,8 @@ def _fit(keras: Any, recipe: Recipe, dataset: Dataset, progress: Progress) -> tu
         validation_data=(images[kept:], targets[kept:]) if kept < len(labels) else None, callbacks=[watcher],
     )  # fmt: skip
     seconds = time.perf_counter() - began
+    if not np.isfinite([value for values in fitted.history.values() for value in values]).all():
+        raise CheckFailed("training diverged: the loss is not a finite number; lower --learning-rate")
     manifest = {
         "schema": bundles.SCHEMA,
         "recipe": recipe.to_json(),

@@ -152,9 +152,13 @@ def environment(threads: int) -> dict[str, str]:
     return kept | FIXED | dict.fromkeys(THREAD_VARIABLES, str(threads))
 
 
+def _signal_name(number: int) -> str:
+    return signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
+
+
 def _obituary(code: int, stderr: BinaryIO) -> str:
     stderr.seek(0)
     lines = stderr.read().decode("utf-8", "replace").strip().splitlines()[-LAST_LINES:]
-    cause = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-    words = f"; its last words: {one_line(Exception(' / '.join(lines)))}" if lines else ""
+    cause = f"was killed by {_signal_name(-code)}" if code < 0 else f"ended with exit code {code}"
+    words = f"; its last words: {' / '.join(one_line(Exception(line), 100) for line in lines)}" if lines else ""
     return f"the worker {cause}{words}"

@@ -13,7 +13,7 @@ from digitbench import agreement, evaluate, plugins
 from digitbench.backend import Runtime, Scores
 from digitbench.bundle import Bundle
 from digitbench.data import Labels, Split
-from digitbench.errors import ArtifactError, UsageError
+from digitbench.errors import ArtifactError, BackendError, UsageError
 from digitbench.measure import stats
 from digitbench.measure.process import Job, Room, WorkerError, run
 from digitbench.progress import Progress
@@ -57,18 +57,14 @@ def candidates(
     for plugin in chosen:
         row = Row(plugin.name, PRECISION, None, threads)
         missing = plugin.missing()
-        if missing and names:
-            raise plugin.missing_error(*missing)
-        if missing:
-            row = replace(row, error=f"not installed: {', '.join(missing)}", install=plugin.install_line)
-            found.append(Candidate(row, None))
-            continue
         try:
+            if missing:
+                raise plugin.missing_error(*missing)
             artifact = bundle.find(plugin.load().format, PRECISION)
-        except ArtifactError as exc:
+        except (BackendError, ArtifactError) as exc:
             if names:
                 raise
-            found.append(Candidate(row.failed(str(exc)), None))
+            found.append(Candidate(replace(row, error=str(exc), mend=exc.mend), None))
             continue
         path = bundle.open(artifact)
         for size in batch_sizes:

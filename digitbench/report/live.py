@@ -50,7 +50,8 @@ class LiveProgress:
         ended = done >= total
         if not self._console.is_terminal:
             if ended and task not in self._ended:
-                self._console.print(f"{task}: {note}" if note else f"{task}: done", markup=False, highlight=False)
+                line = f"{task}: {note or 'done'}"
+                self._console.print(line, markup=False, highlight=False, soft_wrap=True)
         else:
             if task not in self._tasks:
                 self._tasks[task] = self._bars.add_task(task, total=total, note=note)

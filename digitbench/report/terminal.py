@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from rich import box
 from rich.console import Console
@@ -25,7 +24,7 @@ def print_results(results: Results, console: Console) -> None:
         console.print(line, style="dim", markup=False, highlight=False, soft_wrap=True)
     _print_flips(results.rows, console)
     for row in results.rows:
-        if row.error and not row.install:
+        if row.error and not row.mend:
             name = row.backend if row.batch_size is None else f"{row.backend} batch {row.batch_size}"
             console.print(f"{name} failed: {row.error}", style="red", markup=False, highlight=False, soft_wrap=True)
     if not results.complete:
@@ -36,14 +35,14 @@ def sort_rows(rows: Iterable[Row]) -> list[Row]:
     """Fastest first by p50, then those without one by name; what failed, then what isn't installed, last."""
 
     def key(row: Row) -> tuple[int, float, str]:
-        if row.install:
+        if row.mend:
             return 3, 0.0, row.backend
         if row.error:
             return 2, 0.0, row.backend
         return (0, _p50(row), row.backend) if row.latency_us else (1, 0.0, row.backend)
 
     # Latencies compare only within a batch size.
-    return sorted(rows, key=lambda row: (row.install is not None, row.batch_size or 0, *key(row)))
+    return sorted(rows, key=lambda row: (row.mend is not None, row.batch_size or 0, *key(row)))
 
 
 def _p50(row: Row) -> float:
@@ -73,8 +72,8 @@ class _Column:
 
 
 def _runtime(row: Row) -> str:
-    if row.install:
-        return row.install
+    if row.mend:
+        return row.mend
     if row.error:
         return "failed, see below"
     return f"{row.runtime.name} {row.runtime.version}" if row.runtime else ""
@@ -88,7 +87,7 @@ def _threads(row: Row) -> str:
 
 COLUMNS = (
     _Column("runtime", 10, _runtime),
-    _Column("batch", 9, lambda row: "" if row.install or not row.batch_size else str(row.batch_size), timing=True),
+    _Column("batch", 9, lambda row: "" if row.mend or not row.batch_size else str(row.batch_size), timing=True),
     _Column("thr.", 2, _threads),
     _Column("top-1", 10, lambda row: f"{row.accuracy.top1:.2%}" if row.accuracy else ""),
     _Column("flips", 8, lambda row: str(row.agreement.flips) if row.agreement else ""),
@@ -136,7 +135,7 @@ def _table(rows: Sequence[Row], columns: Sequence[_Column], measured: bool) -> T
         table.add_column(column.head, justify="left" if column.head == "runtime" else "right", no_wrap=True)
     fastest = _fastest(rows)
     for previous, row in zip([None, *rows], rows, strict=False):
-        if previous and measured and (previous.batch_size != row.batch_size or (row.install and not previous.install)):
+        if previous and measured and (previous.batch_size != row.batch_size or (row.mend and not previous.mend)):
             table.add_section()
         marked = id(row) in fastest
         name = ("▸ " if marked else "  ") + row.backend if measured else row.backend
@@ -205,12 +204,12 @@ def _print_flips(rows: Sequence[Row], console: Console) -> None:
             )
 
 
-def print_backends(rows: Sequence[Mapping[str, Any]], console: Console) -> None:
-    """Print what backends there are; each row holds backend, runtime, format, source and install."""
+def print_backends(rows: Sequence[Mapping[str, str]], console: Console) -> None:
+    """Print what `digitbench.plugins.listing` gives."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in ("backend", "runtime", "opens", "comes from"):
         table.add_column(name, overflow="fold")
     for row in rows:
-        told = row["runtime"] if row["install"] is None else f"not installed; run: {row['install']}"
-        table.add_row(row["backend"], Text(told), row["format"], row["source"], style="dim" if row["install"] else "")
+        told = Text(row["problem"] or row["runtime"])
+        table.add_row(row["backend"], told, row["format"], row["source"], style="dim" if row["problem"] else "")
     print_table(table, console)

@@ -1,0 +1,97 @@
+"""What several core tests share: small files in MNIST's forms, plugins made on the spot, and a listener."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import struct
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from textwrap import dedent
+
+import numpy as np
+
+from digitbench.sources import IDX_FILES, Pixels
+
+Arrays = dict[str, Pixels]
+
+
+def small_mnist(seed: int = 0) -> Arrays:
+    """Four arrays in MNIST's form, of five training and three test images."""
+    draw = np.random.default_rng(seed)
+    return {
+        f"{kind}_{part}": draw.integers(0, high, (count, *shape), dtype=np.uint8)
+        for part, count in (("train", 5), ("test", 3))
+        for kind, high, shape in (("x", 256, (28, 28)), ("y", 10, ()))
+    }
+
+
+def hashes_of(arrays: Mapping[str, Pixels]) -> dict[str, str]:
+    return {key: hashlib.sha256(value.tobytes()).hexdigest() for key, value in arrays.items()}
+
+
+def idx(array: Pixels) -> bytes:
+    """An array of bytes as an IDX file, written from the format's description and not with our reader in mind."""
+    return bytes([0, 0, 8, array.ndim]) + b"".join(struct.pack(">I", size) for size in array.shape) + array.tobytes()
+
+
+def write_idx_folder(folder: Path, arrays: Mapping[str, Pixels], *, zipped: bool = False, dots: bool = False) -> Path:
+    """Four IDX files: gzipped or not, spelt ``train-images-idx3-ubyte`` or ``train-images.idx3-ubyte``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for key, name in IDX_FILES.items():
+        spelt = name.replace("-idx", ".idx") if dots else name
+        content = idx(arrays[key])
+        path = folder / (f"{spelt}.gz" if zipped else spelt)
+        path.write_bytes(gzip.compress(content, 1, mtime=0) if zipped else content)
+    return folder
+
+
+class Recorder:
+    """A `digitbench.progress.Progress` that remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.updates: list[tuple[str, float, float]] = []
+        self.lines: list[str] = []
+
+    def update(self, task: str, done: float, total: float, note: str = "") -> None:
+        self.updates.append((task, done, total))
+
+    def say(self, line: str) -> None:
+        self.lines.append(line)
+
+    @property
+    def finished(self) -> set[str]:
+        return {task for task, done, total in self.updates if done >= total}
+
+
+def announce(
+    site: Path,
+    module: str,
+    code: str,
+    *,
+    names: Mapping[str, str],
+    distribution: str = "",
+    requires: Sequence[str] = (),
+) -> None:
+    """Install a distribution by hand: a module and a ``.dist-info`` that announces its backends.
+
+    Parameters
+    ----------
+    names
+        Entry points: the backend's name to the class in `module`.
+    distribution
+        Named after the module if empty.
+    """
+    distribution = distribution or module.replace("_", "-")
+    info = site / f"{distribution.replace('-', '_')}-1.0.dist-info"
+    info.mkdir(parents=True)
+    needs = "".join(f"Requires-Dist: {line}\n" for line in requires)
+    extras = "".join(f"Provides-Extra: {name}\n" for name in names)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\n{extras}{needs}")
+    points = "".join(f"{name} = {module}:{target}\n" for name, target in names.items())
+    (info / "entry_points.txt").write_text(f"[digitbench.backends]\n{points}")
+    (site / f"{module}.py").write_text(dedent(code))
+
+
+def one_printable_line(message: str) -> bool:
+    return bool(message.strip()) and message.isprintable()

@@ -1,0 +1,311 @@
+"""Bundles: opened, searched, added to, and refused when anything in them has changed."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from core.helpers import one_printable_line
+from digitbench import bundle as bundles
+from digitbench import data
+from digitbench.bundle import MANIFEST, REFERENCE, Artifact, Bundle, point_latest_at
+from digitbench.errors import ArtifactError, BundleError, DataError
+from digitbench.files import sha256
+
+
+@pytest.fixture
+def copy(untrained: Bundle, tmp_path: Path) -> Path:
+    """A bundle to break."""
+    return Path(shutil.copytree(untrained.path, tmp_path / "run"))
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def manifest_of(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    return found
+
+
+def refusal(call: Callable[[], object], kind: type[BundleError] = BundleError) -> str:
+    with pytest.raises(kind) as caught:
+        call()
+    assert one_printable_line(str(caught.value))
+    return str(caught.value)
+
+
+# --- what is in it -------------------------------------------------------------------------------------------------
+
+
+def test_a_bundle_says_what_it_is(untrained: Bundle) -> None:
+    assert untrained.name == "run"
+    assert untrained.recipe_name == "random"
+    assert untrained.dataset["name"] == "digits"
+    assert untrained.dataset["fingerprint"] == data.load("digits").fingerprint
+    assert [artifact.format for artifact in untrained.artifacts] == ["npz"]
+
+
+def test_an_artifact_is_found_and_opened(untrained: Bundle) -> None:
+    artifact = untrained.find("npz")
+    path = untrained.open(artifact)
+    assert path.is_file()
+    assert path.stat().st_size == artifact.bytes
+    assert sha256(path) == artifact.sha256
+
+
+def test_an_artifact_it_lacks_is_named_with_what_it_has_and_how_to_get_it(untrained: Bundle) -> None:
+    message = refusal(lambda: untrained.find("onnx"), ArtifactError)
+    assert "'onnx'" in message
+    assert "it has: npz" in message
+    assert f"digitbench export {untrained.path} --format onnx" in message
+    assert "int8" in refusal(lambda: untrained.find("npz", "int8"), ArtifactError)
+
+
+@pytest.mark.parametrize("damage", ["one bit", "one byte more", "empty"])
+def test_a_tampered_artifact_is_refused(copy: Path, damage: str) -> None:
+    bundle = Bundle(copy)
+    artifact = bundle.find("npz")
+    path = copy / artifact.path
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes({"one bit": bytes(content), "one byte more": path.read_bytes() + b"\0", "empty": b""}[damage])
+    message = refusal(lambda: bundle.open(artifact), ArtifactError)
+    assert "checksum" in message
+    assert str(path) in message
+    assert f"digitbench export {copy} --format npz" in message
+
+
+def test_a_missing_artifact_is_refused(copy: Path) -> None:
+    bundle = Bundle(copy)
+    artifact = bundle.find("npz")
+    (copy / artifact.path).unlink()
+    assert "gone" in refusal(lambda: bundle.open(artifact), ArtifactError)
+
+
+def test_a_damaged_keras_model_can_only_be_trained_again(copy: Path) -> None:
+    (copy / "model.keras").write_bytes(b"model")
+    artifact = Artifact.describe(copy, copy / "model.keras", "keras")
+    (copy / "model.keras").write_bytes(b"other")
+    assert refusal(lambda: Bundle(copy).open(artifact), ArtifactError).endswith("train again")
+
+
+def test_a_folder_is_an_artifact_too(copy: Path) -> None:
+    saved = copy / "artifacts" / "saved"
+    (saved / "variables").mkdir(parents=True)
+    (saved / "variables" / "data").write_bytes(b"12345")
+    artifact = Artifact.describe(copy, saved, "savedmodel")
+    assert (artifact.path, artifact.bytes) == ("artifacts/saved", 5)
+    assert Bundle(copy).open(artifact) == saved
+    (saved / "variables" / "more").write_bytes(b"")
+    assert "checksum" in refusal(lambda: Bundle(copy).open(artifact), ArtifactError)
+
+
+def test_recording_adds_and_replaces(copy: Path) -> None:
+    bundle = Bundle(copy)
+    old = bundle.find("npz")
+    bundle.record(replace(old, format="onnx"))
+    bundle.record(replace(old, precision="int8"))
+    bundle.record(replace(old, checked_by="numpy", max_abs_diff=1e-7))
+    again = Bundle(copy)
+    assert [(one.format, one.precision) for one in again.artifacts] == [
+        ("onnx", "fp32"), ("npz", "int8"), ("npz", "fp32"),
+    ]  # fmt: skip
+    assert again.find("npz") == replace(old, checked_by="numpy", max_abs_diff=1e-7)
+    assert sorted(p.name for p in copy.iterdir()) == sorted([MANIFEST, REFERENCE, "artifacts"])
+
+
+def test_recording_that_fails_keeps_the_old_manifest(copy: Path) -> None:
+    bundle = Bundle(copy)
+    before = (copy / MANIFEST).read_bytes()
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        bundle.record(replace(bundle.find("npz"), max_abs_diff=float("nan")))
+    assert (copy / MANIFEST).read_bytes() == before
+
+
+def test_reference_scores_are_ten_an_image(untrained: Bundle) -> None:
+    scores = untrained.reference_scores()
+    assert scores.shape == (len(data.load("digits").test), 10)
+    assert scores.dtype == np.float32
+
+
+@pytest.mark.parametrize("damage", ["changed", "gone", "empty"])
+def test_changed_reference_scores_are_refused(copy: Path, damage: str) -> None:
+    path = copy / REFERENCE
+    if damage == "changed":
+        np.save(path, np.load(path) + np.float32(1e-3))
+    elif damage == "gone":
+        path.unlink()
+    else:
+        path.write_bytes(b"")
+    message = refusal(Bundle(copy).reference_scores)
+    assert str(path) in message
+    assert message.endswith("train again")
+
+
+def test_another_dataset_is_refused_with_both_names(untrained: Bundle) -> None:
+    digits = data.load("digits")
+    untrained.check_dataset(digits)
+    with pytest.raises(DataError) as caught:
+        untrained.check_dataset(replace(digits, name="mnist", fingerprint="c473ce9de4170e6f"))
+    message = str(caught.value)
+    assert one_printable_line(message)
+    assert f"digits ({digits.fingerprint})" in message
+    assert "mnist (c473ce9de4170e6f)" in message
+
+
+# --- what is no bundle ---------------------------------------------------------------------------------------------
+
+
+def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    assert "no such bundle" in refusal(lambda: Bundle(tmp_path / "nothing"))
+
+
+def test_a_folder_without_a_manifest_is_refused(tmp_path: Path) -> None:
+    assert f"it has no {MANIFEST}" in refusal(lambda: Bundle(tmp_path))
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"not json\n\nat all", b"\xff\xfe\x00", b'{"schema": '], ids=repr)
+def test_a_manifest_that_is_not_json_is_refused(copy: Path, content: bytes) -> None:
+    (copy / MANIFEST).write_bytes(content)
+    assert f"{copy / MANIFEST}: can't be read" in refusal(lambda: Bundle(copy))
+
+
+@pytest.mark.parametrize(
+    "value", [[], 7, None, "text", {}, {"schema": None}, {"schema": "digitbench.bundle/2"}, {"schema": {}}], ids=repr
+)
+def test_a_manifest_of_another_schema_is_refused_with_both(copy: Path, value: Any) -> None:
+    (copy / MANIFEST).write_text(json.dumps(value))
+    message = refusal(lambda: Bundle(copy))
+    found = value.get("schema") if isinstance(value, dict) else None
+    assert f"its schema is {found!r}" in message
+    assert repr(bundles.SCHEMA) in message
+
+
+@pytest.mark.parametrize("key", ["recipe", "dataset", "artifacts", "reference"])
+def test_a_manifest_without_a_key_is_refused_by_its_name(copy: Path, key: str) -> None:
+    manifest = manifest_of(copy)
+    del manifest[key]
+    (copy / MANIFEST).write_text(json.dumps(manifest))
+    assert refusal(lambda: Bundle(copy)).endswith(f"it has no {key}")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("recipe", {}),
+        ("recipe", None),
+        ("dataset", {"name": "digits"}),
+        ("dataset", []),
+        ("artifacts", {"npz": 1}),
+        ("artifacts", [{}]),
+        ("artifacts", ["model.npz"]),
+        ("artifacts", None),
+        ("reference", {}),
+        ("reference", "scores.npy"),
+    ],
+    ids=repr,
+)
+def test_a_manifest_whose_parts_are_not_what_they_should_be_is_refused(copy: Path, key: str, value: Any) -> None:
+    (copy / MANIFEST).write_text(json.dumps(manifest_of(copy) | {key: value}))
+
+    def use() -> None:
+        bundle = Bundle(copy)
+        assert bundle.recipe_name
+        bundle.check_dataset(data.load("digits"))
+        bundle.open(bundle.find("npz"))
+        bundle.reference_scores()
+
+    assert str(copy / MANIFEST) in refusal(use)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", bytes(range(256)), b"x" * 5000, b"\0", b"line\nline"], ids=lambda content: repr(content[:9])
+)
+def test_a_file_is_no_bundle(here: Path, copy: Path, content: bytes) -> None:
+    """As in ``digitbench bench model.onnx``, in a folder that is a bundle itself."""
+    shutil.copytree(copy, here, dirs_exist_ok=True)
+    (here / "model.onnx").write_bytes(content)
+    assert "model.onnx" in refusal(lambda: Bundle(Path("model.onnx")))
+
+
+# --- runs/latest ---------------------------------------------------------------------------------------------------
+
+
+def move_to(copy: Path, place: Path) -> Path:
+    place.parent.mkdir(parents=True, exist_ok=True)
+    return Path(shutil.move(copy, place))
+
+
+def test_without_any_bundle_it_says_how_to_make_one(here: Path) -> None:
+    assert "run: digitbench train" in refusal(lambda: Bundle())
+
+
+@pytest.mark.parametrize("place", ["runs/first", "elsewhere/deep/first", "first"])
+def test_latest_is_a_relative_link(here: Path, copy: Path, place: str) -> None:
+    bundle = move_to(copy, here / place)
+    point_latest_at(Path(place))
+    link = here / "runs" / "latest"
+    assert link.is_symlink()
+    assert not os.path.isabs(os.readlink(link)), "so that a project can be moved"
+    assert Bundle().path == bundle
+    assert Bundle(Path("runs/latest")).name == bundle.name
+
+
+def test_latest_survives_a_move_of_the_project(here: Path, copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    move_to(copy, here / "project" / "runs" / "first")
+    monkeypatch.chdir(here / "project")
+    point_latest_at(here / "project" / "runs" / "first")
+    monkeypatch.chdir(here)
+    (here / "project").rename(here / "moved")
+    monkeypatch.chdir(here / "moved")
+    assert Bundle().path == here / "moved" / "runs" / "first"
+
+
+def test_latest_is_replaced_at_once_and_leaves_nothing_beside(
+    here: Path, copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = here / "runs" / "first", here / "runs" / "second"
+    shutil.copytree(copy, first)
+    shutil.copytree(copy, second)
+    point_latest_at(first)
+    real, seen = os.replace, []
+
+    def watch(source: Path, target: Path) -> None:
+        seen.append((here / "runs" / "latest").resolve())
+        real(source, target)
+        seen.append((here / "runs" / "latest").resolve())
+
+    monkeypatch.setattr(os, "replace", watch)
+    point_latest_at(second)
+    assert seen == [first, second], "there is no moment without one"
+    assert sorted(p.name for p in (here / "runs").iterdir()) == ["first", "latest", "second"]
+
+
+def test_latest_that_points_at_nothing_is_told(here: Path, copy: Path) -> None:
+    bundle = move_to(copy, here / "runs" / "first")
+    point_latest_at(bundle)
+    shutil.rmtree(bundle)
+    assert "points at nothing" in refusal(lambda: Bundle())
+
+
+def test_latest_is_a_file_where_links_cannot_be_made(here: Path, copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError("no right to make links")
+
+    bundle = move_to(copy, here / "runs" / "first")
+    monkeypatch.setattr(Path, "symlink_to", refuse)
+    point_latest_at(Path("runs/first"))
+    assert (here / "runs" / "latest").is_file()
+    assert Bundle().path == bundle

@@ -1,0 +1,256 @@
+"""Finding backends by their entry points, and saying what is wrong with one."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+from core.helpers import announce, one_printable_line
+from digitbench import plugins
+from digitbench.errors import BackendError, MissingRuntimeError, PluginError, UnknownBackendError
+
+GOOD = """
+from digitbench.backend import Backend
+
+class Good(Backend):
+    format = "npz"
+    def __init__(self, artifact, *, threads): ...
+    @property
+    def runtime(self): ...
+    def predict(self, images): ...
+    def close(self): ...
+"""
+OURS = ["keras", "numpy", "onnx", "openvino", "savedmodel", "tflite"]
+Install = Callable[..., None]
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
+    """Announce plugins in a folder on `sys.path`, and forget their modules after."""
+    before = set(sys.modules)
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def call(module: str, code: str = GOOD, **options: object) -> None:
+        announce(tmp_path, module, code, **{"names": {"mine": "Good"}, **options})  # type: ignore[arg-type]
+
+    yield call
+    for name in set(sys.modules) - before:
+        del sys.modules[name]
+
+
+def refusal(kind: type[BackendError], call: Callable[[], object]) -> str:
+    with pytest.raises(kind) as caught:
+        call()
+    assert one_printable_line(str(caught.value))
+    return str(caught.value)
+
+
+# --- what there is -------------------------------------------------------------------------------------------------
+
+
+def test_our_six_are_announced_and_sorted() -> None:
+    ours = [name for name, plugin in plugins.discover().items() if plugin.distribution == "digitbench"]
+    assert ours == OURS
+
+
+def test_a_plugin_comes_through_the_same_door(install: Install) -> None:
+    install("my_backend")
+    plugin = plugins.find("mine")
+    assert (plugin.name, plugin.distribution, plugin.version) == ("mine", "my-backend", "1.0")
+    assert plugin.missing() == []
+    assert plugin.load().__name__ == "Good"
+    assert "mine" in plugins.discover()
+
+
+def test_discovery_imports_no_plugin(install: Install) -> None:
+    install("my_backend", "raise RuntimeError('imported')")
+    assert "mine" in plugins.discover()
+    assert "my_backend" not in sys.modules
+
+
+@pytest.mark.parametrize(
+    ("wrong", "nearest"), [("onxx", "onnx"), ("ONNX", "onnx"), ("kears", "keras"), ("minne", "mine")]
+)
+def test_an_unknown_name_is_told_the_nearest_and_all(install: Install, wrong: str, nearest: str) -> None:
+    install("my_backend")
+    message = refusal(UnknownBackendError, lambda: plugins.find(wrong))
+    assert f"unknown backend {wrong!r}: did you mean {nearest!r}? known are " in message
+    assert all(name in message for name in [*OURS, "mine"])
+
+
+def test_a_name_like_none_is_told_all() -> None:
+    message = refusal(UnknownBackendError, lambda: plugins.find("zzz"))
+    assert "did you mean" not in message
+    assert all(name in message for name in OURS)
+
+
+def test_no_backends_at_all_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metadata, "entry_points", lambda **_: [])
+    assert "no backend is installed" in refusal(BackendError, lambda: plugins.find("onnx"))
+
+
+# --- plugins that break the rules ----------------------------------------------------------------------------------
+
+
+def test_two_of_one_name_are_refused_with_both(install: Install) -> None:
+    install("my_backend")
+    install("your_backend")
+    message = refusal(PluginError, plugins.discover)
+    assert "two plugins are called 'mine': my-backend, your-backend" in message
+
+
+def test_a_rival_of_ours_is_refused_with_both(install: Install) -> None:
+    install("my_backend", names={"onnx": "Good"})
+    message = refusal(PluginError, lambda: plugins.find("onnx"))
+    assert "two plugins are called 'onnx': digitbench, my-backend" in message
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["class Good:\n    pass\n", "def Good(artifact, *, threads):\n    pass\n", "Good = 7\n"],
+    ids=["another class", "a function", "a number"],
+)
+def test_what_is_no_backend_is_refused(install: Install, code: str) -> None:
+    install("my_backend", code)
+    message = refusal(PluginError, lambda: plugins.find("mine").load())
+    assert "'mine' of my-backend: my_backend:Good is not a subclass of digitbench.backend.Backend" in message
+
+
+def test_a_class_that_is_not_there_is_refused(install: Install) -> None:
+    install("my_backend", "")
+    message = refusal(PluginError, lambda: plugins.find("mine").load())
+    assert "'mine' of my-backend" in message
+    assert "Good" in message
+
+
+# --- what is missing -----------------------------------------------------------------------------------------------
+
+RUNTIMES = {
+    "keras": ["keras", "tensorflow"],
+    "savedmodel": ["tensorflow"],
+    "tflite": ["ai-edge-litert"],
+    "onnx": ["onnxruntime"],
+    "openvino": ["openvino"],
+    "numpy": ["numpy"],
+}
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_ours_need_what_their_extra_lists(name: str) -> None:
+    assert sorted(need.name for need in plugins.find(name).requirements) == RUNTIMES[name]
+
+
+@pytest.mark.parametrize("name", [name for name in OURS if name != "numpy"])
+def test_our_install_lines_name_the_extra(name: str) -> None:
+    assert plugins.find(name).install_line == f'pip install "digitbench[{name}]"'
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_a_missing_runtime_gives_its_packages_and_its_line(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plugins, "_installed", lambda _: False)
+    plugin = plugins.find(name)
+    assert sorted(plugin.missing()) == RUNTIMES[name]
+    assert plugin.runtime_versions() == {}
+    message = str(plugin.missing_error(*RUNTIMES[name]))
+    assert message == (
+        f"backend {name!r} needs {', '.join(RUNTIMES[name])}, not installed here; run: {plugin.install_line}"
+    )
+
+
+NEEDY = GOOD.replace("class Good", "import no_such_runtime.core\n\nclass Good")
+
+
+def test_a_third_partys_missing_runtime_gives_the_line_of_its_distribution(install: Install) -> None:
+    install("my_backend", NEEDY, requires=["digitbench>=0.1", "numpy", "no-such-runtime>=2"])
+    plugin = plugins.find("mine")
+    assert [need.name for need in plugin.requirements] == ["numpy", "no-such-runtime"]
+    assert plugin.missing() == ["no-such-runtime"]
+    assert plugin.install_line == "pip install my-backend"
+    message = refusal(MissingRuntimeError, plugin.load)
+    assert message == "backend 'mine' needs no_such_runtime, not installed here; run: pip install my-backend"
+
+
+def test_a_third_partys_extra_of_the_backends_name_is_what_it_needs(install: Install) -> None:
+    install("my_backend", NEEDY, requires=["numpy", 'no-such-runtime; extra == "mine"', 'pytest; extra == "dev"'])
+    plugin = plugins.find("mine")
+    assert [need.name for need in plugin.requirements] == ["no-such-runtime"]
+    assert plugin.install_line == 'pip install "my-backend[mine]"'
+
+
+def test_what_it_needs_on_this_platform_is_no_extra(install: Install) -> None:
+    install("my_backend", requires=['no-such-runtime; python_version >= "3"'])
+    plugin = plugins.find("mine")
+    assert plugin.missing() == ["no-such-runtime"]
+    assert plugin.install_line == "pip install my-backend"
+
+
+def test_what_another_platform_needs_is_not_missing(install: Install) -> None:
+    install("my_backend", requires=['no-such-runtime; python_version < "3"'])
+    assert plugins.find("mine").missing() == []
+
+
+def test_a_runtime_that_is_imported_late_is_explained_too(install: Install) -> None:
+    late = GOOD.replace("threads): ...", "threads):\n        import no_such_runtime\n", 1)
+    install("my_backend", late)
+    plugin = plugins.find("mine")
+    backend = plugin.load()
+
+    def construct() -> None:
+        with plugin.explain_missing():
+            backend(Path("model"), threads=1)
+
+    assert "needs no_such_runtime" in refusal(MissingRuntimeError, construct)
+
+
+@pytest.mark.parametrize("module", ["digitbench.no_such_module", "my_backend.no_such_part"])
+def test_a_broken_import_of_its_own_keeps_its_error(install: Install, module: str) -> None:
+    install("my_backend", f"import {module}\n")
+    with pytest.raises(ModuleNotFoundError) as caught:
+        plugins.find("mine").load()
+    assert caught.value.name == module
+    assert not isinstance(caught.value, BackendError)
+
+
+@pytest.mark.parametrize("broken", ["raise ValueError('mine')", "1 +", "raise ImportError('half installed')"])
+def test_any_other_fault_of_a_plugin_keeps_its_error(install: Install, broken: str) -> None:
+    install("my_backend", broken)
+    with pytest.raises((ValueError, SyntaxError, ImportError)) as caught:
+        plugins.find("mine").load()
+    assert not isinstance(caught.value, BackendError)
+
+
+def test_a_runtime_under_another_distribution_counts_as_installed(
+    install: Install, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As tensorflow-cpu brings the module tensorflow."""
+    install("my_backend", requires=["some-runtime"])
+    install("some_runtime", "", names={}, distribution="some-runtime-cpu")
+    (tmp_path / "some_runtime_cpu-1.0.dist-info" / "top_level.txt").write_text("some_runtime\n")
+    plugin = plugins.find("mine")
+    assert plugin.missing() == []
+    assert plugin.runtime_versions() == {"some-runtime": "1.0"}
+
+
+# --- the listing ---------------------------------------------------------------------------------------------------
+
+
+def test_the_listing_says_what_each_is_and_opens(install: Install) -> None:
+    install("my_backend", NEEDY, requires=["numpy", "no-such-runtime"])
+    rows = {row["backend"]: row for row in plugins.listing()}
+    assert rows["numpy"]["format"] == "npz"
+    assert rows["numpy"]["source"] == "digitbench 0.1.0"
+    assert rows["numpy"]["problem"] == ""
+    assert rows["numpy"]["runtime"].startswith("numpy ")
+    assert rows["mine"]["problem"] == "not installed; run: pip install my-backend"
+    assert rows["mine"]["format"] == "?"
+
+
+def test_a_broken_plugin_is_listed_with_its_problem_beside_the_others(install: Install) -> None:
+    install("my_backend", "class Good: pass")
+    rows = {row["backend"]: row for row in plugins.listing()}
+    assert "not a subclass" in rows["mine"]["problem"]
+    assert rows["numpy"]["problem"] == ""

@@ -1,0 +1,173 @@
+"""Recipes: the named ones, their variations, and their JSON."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import FrozenInstanceError, fields
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.helpers import one_printable_line
+from digitbench import recipes
+from digitbench.errors import UsageError
+from digitbench.recipes import ACTIVATIONS, LOSSES, OPTIMIZERS, OUTPUT_ACTIVATIONS, RECIPES, Recipe
+
+NAN, INFINITY = float("nan"), float("inf")
+
+any_recipe = st.builds(
+    Recipe,
+    name=st.text(max_size=20),
+    about=st.text(max_size=20),
+    hidden=st.lists(st.integers(1, 65536), max_size=4).map(tuple),
+    activation=st.sampled_from(ACTIVATIONS),
+    output_activation=st.sampled_from(OUTPUT_ACTIVATIONS),
+    dropout=st.floats(0, 1, exclude_max=True),
+    batch_normalization=st.booleans(),
+    optimizer=st.sampled_from(OPTIMIZERS),
+    learning_rate=st.none() | st.floats(0, 10, exclude_min=True),
+    loss=st.sampled_from(LOSSES),
+    epochs=st.integers(1, 1000),
+    batch_size=st.integers(1, 60000),
+    validation_split=st.floats(0, 0.9),
+    seed=st.integers(0, 2**32 - 1),
+)
+
+
+def test_the_named_recipes_are_those_of_the_tutorials() -> None:
+    assert {name: recipe.hidden for name, recipe in RECIPES.items()} == {
+        "dense-128": (128,),
+        "dense-100-sigmoid": (100,),
+        "dense-256-128": (256, 128),
+        "dense-128-dropout": (128,),
+        "dense-512-rmsprop": (512,),
+    }
+    assert RECIPES["dense-100-sigmoid"].output_activation == "sigmoid"
+    assert RECIPES["dense-128-dropout"].dropout == 0.2
+    assert RECIPES["dense-512-rmsprop"].optimizer == "rmsprop"
+    assert all(one_printable_line(recipe.about) for recipe in RECIPES.values())
+    assert recipes.DEFAULT in RECIPES
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_is_found_by_its_name(name: str) -> None:
+    assert recipes.find(name) is RECIPES[name]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "nearest"),
+    [("dense-129", "dense-128"), ("Dense-256", "dense-256-128"), ("dense-sigmoid", "dense-100-sigmoid")],
+)
+def test_an_unknown_recipe_is_told_the_nearest_and_all(wrong: str, nearest: str) -> None:
+    with pytest.raises(UsageError, match=f"unknown recipe '{wrong}': did you mean '{nearest}'") as caught:
+        recipes.find(wrong)
+    assert all(name in str(caught.value) for name in RECIPES)
+
+
+def test_a_recipe_like_none_is_told_all() -> None:
+    with pytest.raises(UsageError) as caught:
+        recipes.find("xyz")
+    assert "did you mean" not in str(caught.value)
+    assert all(name in str(caught.value) for name in RECIPES)
+
+
+def test_nothing_changed_is_the_same_recipe() -> None:
+    recipe = RECIPES["dense-128"]
+    assert recipe.changed(epochs=None, hidden=None, dropout=None) == recipe
+    assert recipe.changed(epochs=recipe.epochs).name == "dense-128"
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        ({"epochs": 3}, "dense-128+"),
+        ({"hidden": ()}, "dense-128+"),
+        ({"dropout": 0.5}, "dense-128+"),
+        ({"seed": 7}, "dense-128"),
+        ({"seed": 7, "epochs": 3}, "dense-128+"),
+    ],
+)
+def test_a_change_shows_in_the_name_unless_it_is_the_seed_alone(change: dict[str, Any], name: str) -> None:
+    old = RECIPES["dense-128"]
+    new = old.changed(**change, learning_rate=None)
+    assert new.name == name
+    for item in fields(Recipe):
+        if item.name not in {"name", "about"}:
+            assert getattr(new, item.name) == change.get(item.name, getattr(old, item.name))
+    assert (new.about == old.about) == (name == old.name), "a description of the old one would be wrong"
+
+
+def test_a_change_to_zero_counts() -> None:
+    assert RECIPES["dense-128-dropout"].changed(dropout=0.0).dropout == 0
+    assert RECIPES["dense-128"].changed(validation_split=0.0).validation_split == 0
+
+
+def test_a_bad_change_is_refused() -> None:
+    with pytest.raises(UsageError, match="--epochs 0"):
+        RECIPES["dense-128"].changed(epochs=0)
+
+
+@given(any_recipe)
+def test_json_gives_every_recipe_back(recipe: Recipe) -> None:
+    text = json.dumps(recipe.to_json(), allow_nan=False)
+    back = Recipe.from_json(json.loads(text))
+    assert back == recipe
+    assert back.about == recipe.about
+    assert isinstance(back.hidden, tuple)
+
+
+def test_json_from_a_newer_version_loses_only_what_is_unknown() -> None:
+    recipe = RECIPES["dense-256-128"]
+    assert Recipe.from_json(recipe.to_json() | {"invented_later": 1}) == recipe
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("activation", "softplus"),
+        ("activation", ""),
+        ("output_activation", "relu"),
+        ("optimizer", "adagrad"),
+        ("loss", "mse"),
+        ("hidden", (0,)),
+        ("hidden", (128, -1)),
+        ("hidden", (65537,)),
+        ("dropout", -0.1),
+        ("dropout", 1.0),
+        ("dropout", NAN),
+        ("validation_split", -0.1),
+        ("validation_split", 0.95),
+        ("validation_split", NAN),
+        ("learning_rate", 0.0),
+        ("learning_rate", -1.0),
+        ("learning_rate", NAN),
+        ("learning_rate", INFINITY),
+        ("epochs", 0),
+        ("epochs", -3),
+        ("batch_size", 0),
+        ("seed", -1),
+        ("seed", 2**32),
+    ],
+)
+def test_a_value_that_makes_no_sense_is_refused_in_one_line_that_names_the_option(option: str, value: object) -> None:
+    with pytest.raises(UsageError) as caught:
+        Recipe(**{option: value})  # type: ignore[arg-type]
+    assert one_printable_line(str(caught.value))
+    assert str(caught.value).startswith(f"--{option.replace('_', '-')} ")
+    with pytest.raises(UsageError):
+        Recipe.from_json(Recipe().to_json() | {option: value})
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("hidden", (65536,)), ("hidden", ()), ("dropout", 0.99), ("validation_split", 0.9), ("seed", 2**32 - 1)],
+)
+def test_the_last_good_value_is_taken(option: str, value: object) -> None:
+    assert getattr(Recipe(**{option: value}), option) == value  # type: ignore[arg-type]
+
+
+def test_a_recipe_cannot_be_changed_in_place() -> None:
+    with pytest.raises(FrozenInstanceError):
+        RECIPES["dense-128"].epochs = 1  # type: ignore[misc]
