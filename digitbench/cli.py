@@ -29,7 +29,7 @@ QUICK_SECONDS = 0.3
 app = typer.Typer(
     name="digitbench",
     help="Which CPU runtime and precision to ship a small image classifier on, and how sure we are.",
-    no_args_is_help=True, add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False,
+    add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False,
 )  # fmt: skip
 
 
@@ -49,7 +49,7 @@ def run(arguments: Sequence[str]) -> int:
     from typer.exceptions import TyperException
 
     try:
-        code = app(list(arguments), standalone_mode=False)
+        code = app(list(arguments) or ["--help"], standalone_mode=False)
         if code == INTERRUPTED:  # Typer turns Ctrl-C into this
             raise KeyboardInterrupt
         return code if isinstance(code, int) else 0

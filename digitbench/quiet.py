@@ -9,10 +9,12 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from digitbench.errors import DigitbenchError
+
 
 @contextmanager
 def native_output_held() -> Iterator[None]:
-    """Send what native code writes to standard error into a file; show it only if an exception escapes.
+    """Send what native code writes to standard error into a file; show it only if a fault escapes.
 
     TensorFlow logs there before its log level counts. Python's own `sys.stderr` stays on the terminal.
     """
@@ -25,6 +27,8 @@ def native_output_held() -> Iterator[None]:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", FutureWarning)  # libraries about libraries
                 yield
+        except DigitbenchError:
+            raise  # says all there is to say
         except Exception:
             held.seek(0)
             os.write(terminal, held.read())

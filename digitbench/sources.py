@@ -8,6 +8,7 @@ import queue
 import struct
 import threading
 import time
+import zipfile
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -59,17 +60,16 @@ def read_arrays(place: Path) -> dict[str, Pixels]:
     """
     if place.is_dir():
         return {key: _read_idx(_idx_file(place, name)) for key, name in IDX_FILES.items()}
+    if not place.exists():
+        raise DataError(f"{place}: no such file or folder; give an .npz or a folder with the IDX files")
+    if not zipfile.is_zipfile(place):
+        raise DataError(f"{place} isn't MNIST: not a readable .npz (another kind of file, or cut short)")
     try:
-        stored = np.load(place, allow_pickle=False)
-        if not isinstance(stored, np.lib.npyio.NpzFile):
-            raise DataError(f"{place} isn't MNIST: a single .npy array, not an .npz")
-        with stored:
+        with np.load(place, allow_pickle=False) as stored:
             missing = [key for key in IDX_FILES if key not in stored]
             if missing:
                 raise DataError(f"{place} isn't MNIST in Keras' layout: it has no {', '.join(missing)}")
             return {key: stored[key] for key in IDX_FILES}
-    except FileNotFoundError:
-        raise DataError(f"{place}: no such file or folder; give an .npz or a folder with the IDX files") from None
     except DataError:
         raise
     except Exception as exc:  # zipfile raises nearly anything at a damaged file
