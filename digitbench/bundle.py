@@ -123,10 +123,8 @@ class Bundle:
             if (artifact.format, artifact.precision) == (format, precision):
                 return artifact
         has = ", ".join(sorted({artifact.format for artifact in self.artifacts})) or "none"
-        mend = f"digitbench export {self.path} --format {format}"
-        raise ArtifactError(
-            f"{self.path} has no {precision} artifact of format {format!r} (it has: {has}); run: {mend}", mend=mend
-        )
+        told = f"{self.path} has no {precision} artifact of format {format!r} (it has: {has})"
+        raise self._to_mend(told, format)
 
     def open(self, artifact: Artifact) -> Path:
         """Give the path of an artifact whose content is as recorded.
@@ -137,14 +135,18 @@ class Bundle:
             It is gone, or its checksum doesn't match.
         """
         path = self.path / artifact.path
-        again = f"run: digitbench export {self.path} --format {artifact.format}"
-        if artifact.format == "keras":
-            again = "train again"
         if not path.exists():
-            raise ArtifactError(f"{path}: recorded in the manifest, but gone; {again}")
+            raise self._to_mend(f"{path}: recorded in the manifest, but gone", artifact.format)
         if sha256(path) != artifact.sha256:
-            raise ArtifactError(f"{path}: checksum doesn't match the manifest (changed or corrupt); {again}")
+            raise self._to_mend(f"{path}: checksum doesn't match the manifest (changed or corrupt)", artifact.format)
         return path
+
+    def _to_mend(self, told: str, format: str) -> ArtifactError:
+        """Say how to get an artifact again: all but the model itself are exports of it."""
+        if format == "keras":
+            return ArtifactError(f"{told}; train again", mend="digitbench train")
+        mend = f"digitbench export {self.path} --format {format}"
+        return ArtifactError(f"{told}; run: {mend}", mend=mend)
 
     def reference_scores(self) -> Scores:
         """What Keras said of each test image: float32, (n, 10).

@@ -29,6 +29,7 @@ QUICK_SECONDS = 0.3
 app = typer.Typer(
     name="digitbench",
     help="Which CPU runtime and precision to ship a small image classifier on, and how sure we are.",
+    epilog="[b]Examples[/]\n\ndigitbench train\n\ndigitbench bench --backend onnx\n\ndigitbench COMMAND --help",
     add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False,
 )  # fmt: skip
 
@@ -214,7 +215,7 @@ def bench(
     _measure(run, backend or [], sizes, threads, seconds or (QUICK_SECONDS if quick else 3.0), data, limit, json)
 
 
-@app.command()
+@app.command(epilog="[b]Example[/]\n\ndigitbench backends")
 def backends() -> None:
     """List the backends: runtime and version, what each opens, where it comes from or how to install it."""
     from digitbench import plugins

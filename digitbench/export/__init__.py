@@ -62,6 +62,7 @@ def export(
 
         keras = import_keras(progress)
         model = keras.models.load_model(bundle.open(bundle.find("keras")), compile=False)
+        model(test.head(1).images)  # Keras' ONNX exporter wants a model that was called once
     failures = []
     for name in formats:
         failure = _export_one(bundle, name, model, test, progress)

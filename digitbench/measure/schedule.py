@@ -99,10 +99,11 @@ def measure(
                 yield candidate.row
                 continue
             try:
-                yield _one(candidate, candidate.artifact, room, test.labels, reference, seconds, progress)
+                row = _one(candidate, candidate.artifact, room, test.labels, reference, seconds, progress)
             except WorkerError as exc:
-                progress.update(candidate.label, 1, 1, "failed")
-                yield candidate.row.failed(str(exc))
+                row = candidate.row.failed(str(exc))
+            yield row  # before it is told: what people have seen is kept, even if Ctrl-C comes next
+            progress.update(candidate.label, 1, 1, "failed" if row.error else _note(row))
 
 
 def _one(
@@ -137,7 +138,6 @@ def _one(
         spent = np.load(room.spent)
         throughput = row.batch_size * len(spent) / (float(spent.sum()) / 1e9)
         row = replace(row, latency_us=stats.summarise(spent), throughput_per_s=throughput)
-    progress.update(candidate.label, total, total, _note(row))
     return row
 
 
