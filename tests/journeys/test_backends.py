@@ -1,0 +1,67 @@
+"""`digitbench backends`: what is installed, what it opens, and how to get what is missing."""
+
+from __future__ import annotations
+
+from importlib import metadata
+from pathlib import Path
+
+from conftest import Cli, complaint
+from core.helpers import announce
+
+from journeys.helpers import first_on_path, table_rows
+
+NEEDS_NOTHING_THERE_IS = """
+    from digitbench.backend import Backend
+
+    class Sketch(Backend):
+        format = "onnx"
+"""
+
+
+def version_of(*distributions: str) -> str:
+    return ", ".join(f"{name} {metadata.version(name)}" for name in distributions)
+
+
+def test_lists_our_six_with_runtime_format_and_source(cli: Cli) -> None:
+    done = cli("backends")
+    assert done.returncode == 0, done.stderr
+    ours = version_of("digitbench")
+    assert [cells for _, cells in table_rows(done.stdout)] == [
+        ["keras", version_of("keras", "tensorflow"), "keras", ours],
+        ["numpy", version_of("numpy"), "npz", ours],
+        ["onnx", version_of("onnxruntime"), "onnx", ours],
+        ["openvino", version_of("openvino"), "onnx", ours],
+        ["savedmodel", version_of("tensorflow"), "savedmodel", ours],
+        ["tflite", version_of("ai-edge-litert"), "tflite", ours],
+    ]
+
+
+def test_a_plugin_without_its_runtime_is_listed_with_the_line_that_installs_it(cli: Cli, tmp_path: Path) -> None:
+    announce(
+        tmp_path / "site", "sketch_plugin", NEEDS_NOTHING_THERE_IS, names={"sketch": "Sketch"},
+        distribution="digitbench-sketch", requires=["no-such-package"],
+    )  # fmt: skip
+    done = cli("backends", env=first_on_path(tmp_path / "site"))
+    assert done.returncode == 0, done.stderr
+    (line,) = [line for line in done.stdout.splitlines() if line.strip().startswith("sketch ")]
+    assert "not installed; run: pip install digitbench-sketch " in line
+    assert " onnx " in line
+    assert "digitbench-sketch 1.0" in line
+    assert len(table_rows(done.stdout)) == 6
+
+
+def test_two_plugins_of_one_name_are_refused(cli: Cli, tmp_path: Path) -> None:
+    announce(
+        tmp_path / "site", "rival_plugin", NEEDS_NOTHING_THERE_IS, names={"onnx": "Sketch"}, distribution="a-rival"
+    )
+    message = complaint(cli("backends", env=first_on_path(tmp_path / "site")))
+    assert "'onnx'" in message
+    assert "a-rival, digitbench" in message
+
+
+def test_listing_imports_no_runtime(cli: Cli, tmp_path: Path) -> None:
+    for runtime in ("tensorflow", "keras", "onnxruntime", "openvino", "ai_edge_litert"):
+        (tmp_path / f"{runtime}.py").write_text(f"raise AssertionError('{runtime} was imported')")
+    done = cli("backends", env=first_on_path(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert len(table_rows(done.stdout)) == 6

@@ -1,0 +1,89 @@
+"""`digitbench evaluate`: accuracy on each runtime, and labels that differ from Keras'."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import Cli
+
+from digitbench import data
+from digitbench.bundle import Bundle
+from digitbench.files import sha256
+from journeys.helpers import BACKENDS, copied, rewrite_manifest, table_rows
+
+TIMING = {"batch_size", "warm_up", "latency_us", "throughput_per_s"}
+
+
+def test_all_six_say_what_keras_says(cli: Cli, tmp_path: Path, trained: Bundle) -> None:
+    done = cli("evaluate", trained.path, "--json", "found.json")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    results = json.loads((tmp_path / "found.json").read_text(encoding="utf-8"))
+    assert results["schema"] == "digitbench.results/1"
+    assert results["complete"] is True
+    metrics = trained.manifest["metrics"]
+    assert sorted(row["backend"] for row in results["rows"]) == sorted(BACKENDS)
+    for row in results["rows"]:
+        assert row["agreement"]["reference"] == "keras"
+        assert row["agreement"]["flips"] == 0
+        assert row["agreement"]["flipped"] == []
+        assert 0 <= row["agreement"]["max_abs_diff"] < 1e-4
+        assert row["accuracy"]["correct"] == metrics["correct"]
+        assert row["accuracy"]["total"] == metrics["total"]
+        assert row["accuracy"]["top1"] == pytest.approx(metrics["test_accuracy"])
+        assert not TIMING & row.keys()
+        assert "error" not in row
+    printed = table_rows(done.stdout)
+    assert sorted(cells[0] for _, cells in printed) == sorted(BACKENDS)
+    assert "p50" not in done.stdout
+
+
+def test_json_on_standard_output_has_it_for_itself(cli: Cli, untrained: Bundle) -> None:
+    done = cli("evaluate", untrained.path, "-b", "numpy", "--json", "-")
+    assert done.returncode == 0, done.stderr
+    results = json.loads(done.stdout)
+    assert [row["backend"] for row in results["rows"]] == ["numpy"]
+    assert [cells[0] for _, cells in table_rows(done.stderr)] == ["numpy"]
+
+
+def test_the_limit_counts_images(cli: Cli, untrained: Bundle) -> None:
+    done = cli("evaluate", untrained.path, "-b", "numpy", "--limit", "7", "--json", "-")
+    assert done.returncode == 0, done.stderr
+    results = json.loads(done.stdout)
+    scores = np.load(untrained.path / "reference_scores.npy")[:7]
+    accuracy = results["rows"][0]["accuracy"]
+    assert results["bundle"]["test_images"] == 7
+    assert accuracy["total"] == 7
+    assert accuracy["correct"] == int((scores.argmax(axis=1) == data.load("digits").test.labels[:7]).sum())
+
+
+def test_a_label_that_differs_is_counted_and_shown(cli: Cli, tmp_path: Path, untrained: Bundle) -> None:
+    bundle = copied(untrained, tmp_path)
+    reference = bundle.path / "reference_scores.npy"
+    scores = np.load(reference)
+    label = int(scores[3].argmax())
+    scores[3] = np.roll(scores[3], 1)
+    np.save(reference, scores)
+    bundle.manifest["reference"]["sha256"] = sha256(reference)
+    rewrite_manifest(bundle, bundle.manifest)
+
+    done = cli("evaluate", bundle.path, "-b", "numpy", "--json", "found.json")
+    assert done.returncode == 0, done.stderr
+    (row,) = json.loads((tmp_path / "found.json").read_text())["rows"]
+    assert row["agreement"]["flips"] == 1
+    (flip,) = row["agreement"]["flipped"]
+    assert (flip["index"], flip["label"], flip["reference_label"]) == (3, label, (label + 1) % 10)
+    assert f"numpy: image 3 (a {flip['true_label']}) went from {(label + 1) % 10} to {label}" in done.stdout
+
+
+def test_without_names_a_backend_whose_artifact_is_not_there_says_how_to_get_it(cli: Cli, untrained: Bundle) -> None:
+    done = cli("evaluate", untrained.path, "--json", "-")
+    assert done.returncode == 0, done.stderr
+    rows = {row["backend"]: row for row in json.loads(done.stdout)["rows"]}
+    assert sorted(rows) == sorted(BACKENDS)
+    assert [name for name, row in rows.items() if "error" not in row] == ["numpy"]
+    assert "no fp32 artifact of format 'tflite'" in rows["tflite"]["error"]
+    assert f"digitbench export {untrained.path} --format tflite" in done.stderr

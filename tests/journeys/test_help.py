@@ -1,0 +1,51 @@
+"""Help: there at once, and with an example to copy."""
+
+from __future__ import annotations
+
+import resource
+from importlib import metadata
+
+import pytest
+from conftest import Cli
+
+COMMANDS = ("train", "export", "evaluate", "bench", "backends", "quickstart")
+CPU_SECONDS = 0.4
+
+
+def test_help_names_every_command(cli: Cli) -> None:
+    done = cli("--help")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert all(f"│ {command} " in done.stdout for command in COMMANDS)
+
+
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_each_help_shows_an_example(cli: Cli, command: str) -> None:
+    done = cli(*command.split(), "--help")
+    assert done.returncode == 0, done.stderr
+    assert f"Usage: python -m digitbench {command}".strip() in done.stdout
+    assert "Example" in done.stdout
+    examples = done.stdout.partition("Example")[2]
+    assert f"digitbench {command}".strip() in examples
+
+
+def test_help_costs_little(cli: Cli) -> None:
+    def cpu_seconds() -> float:
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        assert cli("--help").returncode == 0
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+    assert min(cpu_seconds() for _ in range(3)) < CPU_SECONDS
+
+
+def test_version(cli: Cli) -> None:
+    done = cli("--version")
+    assert done.returncode == 0
+    assert done.stdout == f"digitbench {metadata.version('digitbench')}\n"
+
+
+def test_no_command_shows_the_help(cli: Cli) -> None:
+    done = cli()
+    assert done.returncode == 0
+    assert done.stdout == cli("--help").stdout

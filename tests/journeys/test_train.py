@@ -1,0 +1,212 @@
+"""`digitbench train`: a whole bundle or none, and what it says of itself is true."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from datetime import UTC, datetime, timedelta
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import Cli, Finished, complaint, run_cli
+
+from digitbench import data
+from digitbench.bundle import Bundle
+from journeys.helpers import contents, interrupted
+
+FLAGS = (
+    "--hidden", "16,8", "--activation", "tanh", "--dropout", "0.2", "--optimizer", "rmsprop",
+    "--learning-rate", "0.002", "--loss", "categorical_crossentropy", "--batch-normalization",
+    "--output-activation", "sigmoid", "--epochs", "2", "--batch-size", "16", "--validation-split", "0.2", "--seed", "1",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def digits() -> data.Dataset:
+    return data.load("digits")
+
+
+@pytest.fixture(scope="module")
+def flagged(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder in which a recipe was changed by every flag there is, without --output."""
+    folder = tmp_path_factory.mktemp("flagged")
+    done = run_cli("train", "--dataset", "digits", *FLAGS, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert "overfitting" not in done.stdout
+    return folder
+
+
+def manifest_of(bundle: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((bundle / "manifest.json").read_text(encoding="utf-8"))
+    return found
+
+
+def weights_of(bundle: Path) -> dict[str, bytes]:
+    with np.load(bundle / "artifacts" / "model-fp32.npz", allow_pickle=False) as stored:
+        return {name: stored[name].tobytes() for name in stored}
+
+
+def scores_of(bundle: Path) -> bytes:
+    return (bundle / "reference_scores.npy").read_bytes()
+
+
+def test_a_bundle_holds_the_model_its_history_its_scores_and_four_exports(trained: Bundle) -> None:
+    assert sorted(path.name for path in trained.path.iterdir()) == [
+        "artifacts", "history.json", "manifest.json", "model.keras", "reference_scores.npy",
+    ]  # fmt: skip
+    assert sorted(path.name for path in (trained.path / "artifacts").iterdir()) == [
+        "model-fp32.npz", "model-fp32.onnx", "model-fp32.savedmodel", "model-fp32.tflite",
+    ]  # fmt: skip
+    history = json.loads((trained.path / "history.json").read_text())
+    assert set(history) == {"accuracy", "loss", "val_accuracy", "val_loss"}
+    assert {len(values) for values in history.values()} == {5}
+    assert history["loss"][-1] < history["loss"][0]
+
+
+def test_the_manifest_says_what_was_trained_on_what_with_what(trained: Bundle, digits: data.Dataset) -> None:
+    manifest = manifest_of(trained.path)
+    assert manifest["recipe"]["name"] == "dense-128+"
+    assert manifest["recipe"]["hidden"] == [32]
+    assert manifest["recipe"]["epochs"] == 5
+    assert manifest["dataset"]["name"] == "digits"
+    assert manifest["dataset"]["fingerprint"] == digits.fingerprint
+    for name in ("digitbench", "keras", "tensorflow", "numpy"):
+        assert manifest["versions"][name] == metadata.version(name)
+    assert manifest["input"]["shape"] == [None, 28, 28]
+    assert manifest["input"]["dtype"] == "float32"
+    assert manifest["input"]["range"] == [0.0, 1.0]
+    assert manifest["output"] == {"shape": [None, 10], "dtype": "float32", "activation": "softmax"}
+    assert manifest["training"]["images"] + manifest["training"]["held_out"] == len(digits.train)
+
+
+def test_every_artifact_is_recorded_with_its_size_checksum_and_check(trained: Bundle) -> None:
+    recorded = {entry["format"]: entry for entry in manifest_of(trained.path)["artifacts"]}
+    assert {name: entry["checked_by"] for name, entry in recorded.items()} == {
+        "keras": None, "savedmodel": "savedmodel", "tflite": "tflite", "onnx": "onnx", "npz": "numpy",
+    }  # fmt: skip
+    for name, entry in recorded.items():
+        path = trained.path / entry["path"]
+        parts = [path] if path.is_file() else [part for part in path.rglob("*") if part.is_file()]
+        assert entry["bytes"] == sum(len(part.read_bytes()) for part in parts) > 0
+        assert entry["precision"] == "fp32"
+        assert re.fullmatch("[0-9a-f]{64}", entry["sha256"])
+        if path.is_file():
+            assert entry["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+        if name != "keras":
+            assert 0 <= entry["max_abs_diff"] <= entry["tolerance"]
+
+
+def test_the_recorded_metrics_follow_from_the_reference_scores(trained: Bundle, digits: data.Dataset) -> None:
+    scores = np.load(trained.path / "reference_scores.npy")
+    assert scores.shape == (len(digits.test), 10)
+    assert scores.dtype == np.float32
+    correct = sum(int(row.argmax()) == label for row, label in zip(scores, digits.test.labels, strict=True))
+    metrics = manifest_of(trained.path)["metrics"]
+    assert (metrics["correct"], metrics["total"]) == (correct, len(digits.test))
+    assert metrics["test_accuracy"] == pytest.approx(correct / len(digits.test))
+    assert metrics["test_accuracy"] > 0.8
+
+
+def test_without_output_the_folder_is_named_after_recipe_and_time(flagged: Path) -> None:
+    latest = flagged / "runs" / "latest"
+    (folder,) = [path for path in (flagged / "runs").iterdir() if path != latest]
+    assert latest.resolve() == folder
+    name = re.fullmatch(r"dense-128\+-(\d{8}-\d{6})", folder.name)
+    assert name is not None
+    made = datetime.strptime(name[1], "%Y%m%d-%H%M%S").replace(tzinfo=UTC)
+    assert abs(datetime.now(UTC) - made) < timedelta(minutes=30)
+    assert Bundle(folder).name == folder.name
+
+
+def test_flags_change_the_recipe(flagged: Path) -> None:
+    manifest = manifest_of(flagged / "runs" / "latest")
+    assert manifest["recipe"] == {
+        "name": "dense-128+", "about": "", "hidden": [16, 8], "activation": "tanh", "output_activation": "sigmoid",
+        "dropout": 0.2, "batch_normalization": True, "optimizer": "rmsprop", "learning_rate": 0.002,
+        "loss": "categorical_crossentropy", "epochs": 2, "batch_size": 16, "validation_split": 0.2, "seed": 1,
+    }  # fmt: skip
+    assert manifest["output"]["activation"] == "sigmoid"
+    assert manifest["training"] == {**manifest["training"], "images": 1150, "held_out": 288}
+
+
+def test_flags_change_the_network(flagged: Path) -> None:
+    latest = flagged / "runs" / "latest"
+    with np.load(latest / "artifacts" / "model-fp32.npz", allow_pickle=False) as stored:
+        assert [stored[f"kernel_{i}"].shape for i in range(3)] == [(784, 16), (16, 8), (8, 10)]
+        assert stored["activations"].tolist() == ["tanh", "tanh", "sigmoid"]
+    sums = np.load(latest / "reference_scores.npy").sum(axis=1)
+    assert np.abs(sums - 1).max() > 0.1, "sigmoids are independent: their scores need not add up to 1"
+
+
+def test_batch_normalisation_folded_into_the_weights_says_what_keras_says(flagged: Path) -> None:
+    (npz,) = [one for one in manifest_of(flagged / "runs" / "latest")["artifacts"] if one["format"] == "npz"]
+    assert npz["checked_by"] == "numpy"
+    assert npz["max_abs_diff"] < 1e-5
+
+
+def test_a_seed_gives_the_same_weights_twice_and_auto_falls_back_to_digits_aloud(
+    cli: Cli, tmp_path: Path, trained: Bundle
+) -> None:
+    done = cli("train", "--dataset", "auto", "--hidden", "32", "--epochs", "5")
+    assert done.returncode == 0, done.stderr
+    first = (done.stdout + done.stderr).splitlines()[0]
+    assert first.startswith("MNIST could not be had")
+    assert "scikit-learn" in first
+    assert done.stderr == ""
+    again = tmp_path / "runs" / "latest"
+    assert manifest_of(again)["dataset"] == trained.manifest["dataset"]
+    assert scores_of(again) == scores_of(trained.path)
+    assert weights_of(again) == weights_of(trained.path)
+
+
+def test_another_seed_gives_other_weights(cli: Cli, tmp_path: Path, trained: Bundle) -> None:
+    done = cli("train", "--dataset", "digits", "--hidden", "32", "--epochs", "5", "--seed", "1", "--output", "other")
+    assert done.returncode == 0, done.stderr
+    other = tmp_path / "other"
+    assert manifest_of(other)["recipe"] == {**trained.manifest["recipe"], "seed": 1}
+    assert scores_of(other) != scores_of(trained.path)
+    theirs, ours = weights_of(other), weights_of(trained.path)
+    assert theirs["kernel_0"] != ours["kernel_0"]
+    assert theirs["kernel_1"] != ours["kernel_1"]
+
+
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory: pytest.TempPathFactory) -> tuple[Finished, Path]:
+    """A training that overfits, stopped by Ctrl-C when it says so: the command, and the folder it ran in."""
+    folder = tmp_path_factory.mktemp("stopped")
+    done = interrupted(
+        "train", "--dataset", "digits", "--hidden", "64", "--epochs", "500", "--learning-rate", "0.05",
+        "--validation-split", "0.8", cwd=folder, at="overfitting?",
+    )  # fmt: skip
+    return done, folder
+
+
+def test_overfitting_is_said_in_words(stopped: tuple[Finished, Path]) -> None:
+    done, _ = stopped
+    before, _, warning = done.stdout.partition("overfitting?")
+    losses = [float(loss) for loss in re.findall(r"validation loss ([\d.]+)", before)][-4:]
+    assert len(losses) == 4
+    assert losses == sorted(set(losses))
+    assert "validation loss has risen for 3 epochs in a row" in warning.splitlines()[0]
+
+
+def test_ctrl_c_leaves_neither_bundle_nor_temporary_folder(stopped: tuple[Finished, Path]) -> None:
+    done, folder = stopped
+    assert complaint(done, 130)
+    assert done.stderr.count("\n") == 1
+    written = {path.relative_to(folder).parts for path in folder.rglob("*")}
+    assert {parts for parts in written if parts[0] not in {".keras", ".cache", "cache"}} <= {("runs",)}
+
+
+def test_an_output_that_exists_is_refused_and_kept(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("keep me")
+    before = contents(tmp_path)
+    message = complaint(cli("train", "--dataset", "digits", "--output", "mine"))
+    assert message.startswith("mine exists already")
+    assert contents(tmp_path) == before
