@@ -278,6 +278,7 @@ def _measure(
     from digitbench.bundle import Bundle
     from digitbench.files import check_writable
     from digitbench.measure import session
+    from digitbench.measure.schedule import candidates
     from digitbench.report.terminal import print_results
 
     console = _console(stderr=json == "-")
@@ -285,6 +286,7 @@ def _measure(
     if target:
         check_writable(target)
     bundle = Bundle(path)
+    chosen = candidates(bundle, names, [None] if sizes is None else sizes, threads)
     with _watched(console, animate=False) as progress:
 
         def keep(partial: Results) -> None:
@@ -294,10 +296,7 @@ def _measure(
                 progress.say(str(exc))
 
         digits = _bundle_data(bundle, data, progress)
-        results = session.run(
-            bundle, digits, names, batch_sizes=sizes, threads=threads, seconds=seconds, limit=limit,
-            progress=progress, keep=keep,
-        )  # fmt: skip
+        results = session.run(bundle, digits, chosen, seconds=seconds, limit=limit, progress=progress, keep=keep)
     print_results(results, console)
     _save(results, target)
     if json == "-":

@@ -39,6 +39,7 @@ from digitbench.measure.process import environment
 from digitbench.recipes import Recipe
 
 RUNTIMES = ("tensorflow", "keras", "onnxruntime", "ai_edge_litert", "openvino", "torch", "jax")
+DAMAGES = ("empty", "half", "random bytes", "zeros")
 SINGLE_THREAD_SHARE = 1.3  # CPU seconds per second of wall clock that one thread may seem to use
 
 
@@ -136,19 +137,29 @@ class BackendContract:
         with pytest.raises(FileNotFoundError):
             backend_class(tmp_path / "nothing", threads=1)
 
-    @pytest.mark.parametrize("damage", ["empty", "half", "random bytes", "zeros"])
-    def test_a_corrupt_artifact_is_an_artifact_error(
-        self, backend_class: type[Backend], artifact: Path, tmp_path: Path, damage: str
-    ) -> None:
-        broken = corrupt(artifact, tmp_path, damage)
-        found = in_fresh_process(
-            f"try:\n    make({str(broken)!r}, 1).predict(np.zeros((1, 28, 28), np.float32))\n"
-            "except Exception as exc:\n    say([t.__name__ for t in type(exc).__mro__], str(exc))\n"
-            "else:\n    say([], 'it opened')",
+    @pytest.fixture(scope="class")
+    @classmethod
+    def answers_to_damage(
+        cls, backend_class: type[Backend], artifact: Path, tmp_path_factory: pytest.TempPathFactory
+    ) -> list[Any]:
+        """For each kind of damage: the exception's classes, its message, and the path that was opened."""
+        broken = {damage: str(corrupt(artifact, tmp_path_factory.mktemp("damage"), damage)) for damage in DAMAGES}
+        return in_fresh_process(
+            "found = {}\n"
+            f"for damage, path in {broken!r}.items():\n"
+            "    print('opening', damage, file=sys.stderr, flush=True)\n"
+            "    try: make(path, 1).predict(np.zeros((1, 28, 28), np.float32))\n"
+            "    except Exception as exc: found[damage] = [t.__name__ for t in type(exc).__mro__], str(exc), path\n"
+            "    else: found[damage] = [], 'it opened', path\n"
+            "say(found)",
             backend_class,
         )
-        assert "ArtifactError" in found[0], found
-        assert str(broken) in found[1], "the message names the file"
+
+    @pytest.mark.parametrize("damage", DAMAGES)
+    def test_a_corrupt_artifact_is_an_artifact_error(self, answers_to_damage: list[Any], damage: str) -> None:
+        kinds, message, path = answers_to_damage[0][damage]
+        assert "ArtifactError" in kinds, message
+        assert path in message, "the message names the file"
 
     def test_says_what_ran(self, backend: Backend) -> None:
         runtime = backend.runtime
@@ -220,7 +231,7 @@ def in_fresh_process(code: str, backend_class: type[Backend], threads: int = 1) 
 
 
 def corrupt(artifact: Path, folder: Path, damage: str) -> Path:
-    """Give a damaged copy of an artifact: ``empty``, ``half``, ``random bytes`` or ``zeros``.
+    """Give a damaged copy of an artifact, damaged in one of the ways of `DAMAGES`.
 
     Of a folder, its largest file and every file at its top are damaged.
     """

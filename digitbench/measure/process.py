@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -106,13 +107,15 @@ def run(job: Job, room: Room) -> Iterator[Mapping[str, Any]]:
         **vars(job), "artifact": str(job.artifact.resolve()), "images": str(room.images), "scores": str(room.scores),
         "spent": str(room.spent),
     }  # fmt: skip
+    worker = None
     with tempfile.TemporaryFile() as stderr:
-        worker = subprocess.Popen(
-            [sys.executable, "-P", "-m", "digitbench.measure.worker"],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, env=environment(job.threads), text=True,
-            encoding="utf-8",
-        )  # fmt: skip
         try:
+            with _interrupts_held():
+                worker = subprocess.Popen(
+                    [sys.executable, "-P", "-m", "digitbench.measure.worker"],
+                    stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, env=environment(job.threads),
+                    text=True, encoding="utf-8",
+                )  # fmt: skip
             assert worker.stdin is not None
             assert worker.stdout is not None
             worker.stdin.write(json.dumps(request) + "\n")
@@ -126,10 +129,29 @@ def run(job: Job, room: Room) -> Iterator[Mapping[str, Any]]:
                 yield event
             raise WorkerError(_obituary(worker.wait(), stderr))
         except BrokenPipeError:
+            assert worker is not None
             raise WorkerError(_obituary(worker.wait(), stderr)) from None
         finally:
-            worker.kill()
-            worker.communicate()
+            if worker is not None:
+                worker.kill()
+                worker.communicate()
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Put Ctrl-C off until a child has been started: in the midst of it, nobody would know of the child."""
+    usual = signal.getsignal(signal.SIGINT)
+    if usual is signal.SIG_IGN or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    caught: list[int] = []
+    signal.signal(signal.SIGINT, lambda number, frame: caught.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, usual)
+    if caught:
+        raise KeyboardInterrupt
 
 
 def score(job: Job, images: Images) -> Scores:

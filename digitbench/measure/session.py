@@ -10,7 +10,7 @@ import digitbench
 from digitbench import machine
 from digitbench.bundle import Bundle
 from digitbench.data import Dataset
-from digitbench.measure.schedule import candidates, measure
+from digitbench.measure.schedule import Candidate, measure
 from digitbench.progress import Progress
 from digitbench.results import Results
 
@@ -18,27 +18,23 @@ from digitbench.results import Results
 def run(
     bundle: Bundle,
     dataset: Dataset,
-    backends: Sequence[str],
+    chosen: Sequence[Candidate],
     *,
-    batch_sizes: Sequence[int] | None,
-    threads: int,
     seconds: float,
     limit: int | None,
     progress: Progress,
     keep: Callable[[Results], None],
 ) -> Results:
-    """Evaluate backends on a bundle and, given batch sizes, time them.
+    """Evaluate candidates and time those that have a batch size.
 
     Parameters
     ----------
     bundle, dataset
         What was trained, and the data it was trained on.
-    backends
-        Names; all if empty.
-    batch_sizes
-        What to time; None to evaluate only.
-    threads, seconds
-        Of each candidate; see `digitbench.measure.schedule.measure`.
+    chosen
+        From `digitbench.measure.schedule.candidates`.
+    seconds
+        Timed calling of each candidate; 0 where nothing is timed.
     limit
         Only the first so many test images.
     progress
@@ -53,14 +49,12 @@ def run(
 
     Raises
     ------
-    DigitbenchError
-        Bad input, found before anything is measured.
+    DataError
+        The dataset isn't the one that the bundle was trained on.
     """
     bundle.check_dataset(dataset)
     test = dataset.test.head(limit)
     reference = bundle.reference_scores()[: len(test)]
-    sizes: Sequence[int | None] = [None] if batch_sizes is None else batch_sizes
-    chosen = candidates(bundle, backends, sizes, threads)
     results = Results(
         machine=machine.describe(),
         bundle={
@@ -68,7 +62,7 @@ def run(
             "recipe": bundle.recipe_name,
             "dataset": {"name": dataset.name, "fingerprint": dataset.fingerprint},
             "test_images": len(test),
-            "seconds": seconds if batch_sizes else None,
+            "seconds": seconds,
         },
         rows=(),
         created=datetime.now(UTC).isoformat(timespec="seconds"),

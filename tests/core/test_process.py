@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -293,3 +294,23 @@ def test_a_worker_reads_its_job_from_standard_input_alone(untrained: Bundle, ima
     assert [json.loads(line)["event"] for line in done.stdout.splitlines()] == [
         "loaded", "predicted", "scored", "peak", "done",
     ]  # fmt: skip
+
+
+def test_ctrl_c_while_a_worker_is_started_leaves_none_behind(
+    untrained: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[subprocess.Popen[str]] = []
+
+    class Interrupted(subprocess.Popen[str]):
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **options)
+            started.append(self)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr("digitbench.measure.process.subprocess.Popen", Interrupted)
+    job = Job("numpy", untrained.open(untrained.find("npz")), threads=1)
+    with Room.holding(np.zeros((1, 28, 28), np.float32)) as room, pytest.raises(KeyboardInterrupt):
+        list(run(job, room))
+    (worker,) = started
+    assert worker.returncode == -signal.SIGKILL
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
