@@ -29,6 +29,7 @@ Emit = Callable[..., None]
 
 SCORING_BATCH = 256
 BLOCK_SECONDS = 0.05
+BLOCKS_AT_LEAST = 30  # in a budget: a short one has shorter blocks, of which the warm-up takes a third
 STEADY_SPREAD = 1.05  # the last three blocks' medians within 5 %
 WARM_UP_CALLS = 20
 TELL_SECONDS = 0.5
@@ -114,7 +115,7 @@ def measure(backend: Backend, batches: list[Images], seconds: float, emit: Emit)
         Nanoseconds of each call, and the fields of `digitbench.results.WarmUp`.
     """
     supply = chain.from_iterable(repeat(batches))
-    block, warm_up = _warm_up(backend, supply, seconds / 3)
+    block, warm_up = _warm_up(backend, supply, min(BLOCK_SECONDS, seconds / BLOCKS_AT_LEAST), seconds / 3)
     spent, total, told = array("q"), 0.0, perf_counter()
     while total < seconds:
         fresh = time_block(backend.predict, list(islice(supply, block)))
@@ -126,18 +127,24 @@ def measure(backend: Backend, batches: list[Images], seconds: float, emit: Emit)
     return spent, warm_up
 
 
-def _warm_up(backend: Backend, supply: Iterator[Images], budget: float) -> tuple[int, dict[str, Any]]:
+def _warm_up(
+    backend: Backend, supply: Iterator[Images], block_seconds: float, budget: float
+) -> tuple[int, dict[str, Any]]:
     """Give the number of calls that make a block, and how the warm-up went."""
     began, calls, block = perf_counter(), 0, 1
-    medians: list[float] = []
-    settled = False
+    medians: list[float] = []  # of the blocks since they reached their length: shorter ones say little
+    grown = settled = False
     while not settled and (calls < WARM_UP_CALLS or perf_counter() - began < budget):
         spent = time_block(backend.predict, list(islice(supply, block)))
-        calls += len(spent)
-        medians.append(median(spent) / 1e9)
-        wanted = max(1, round(BLOCK_SECONDS / max(medians[-1], 1e-9)))
-        settled = calls >= WARM_UP_CALLS and len(medians) >= 3 and max(medians[-3:]) < STEADY_SPREAD * min(medians[-3:])
-        block = min(wanted, 4 * block)  # grows, since the first calls say little
+        calls += block
+        middle = median(spent) / 1e9
+        if grown:
+            medians.append(middle)
+        last = medians[-3:]
+        settled = calls >= WARM_UP_CALLS and len(last) == 3 and max(last) < STEADY_SPREAD * min(last)
+        wanted = max(1, round(block_seconds / max(middle, 1e-9)))
+        grown = grown or wanted <= 4 * block
+        block = min(wanted, 4 * block)
     return block, {"calls": calls, "seconds": perf_counter() - began, "settled": settled}
 
 

@@ -148,6 +148,14 @@ def test_a_backend_that_grows_faster_is_waited_for(images: Images, monkeypatch: 
     assert set(spent) == {1_000_000}
 
 
+def test_a_quick_backend_is_judged_by_whole_blocks(images: Images, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twenty calls of 5 µs are over before anything has warmed up."""
+    at_costs(monkeypatch, itertools.repeat(5e-6))
+    _, warm_up, _, _ = measure(images, 3.0)
+    assert warm_up["settled"] is True
+    assert warm_up["seconds"] > 3 * worker.BLOCK_SECONDS
+
+
 def test_an_erratic_backend_is_given_up_at_a_third_of_the_time(images: Images, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every other block takes twice as long."""
     clock: FakeTime
