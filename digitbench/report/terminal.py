@@ -182,7 +182,9 @@ def footnotes(rows: Sequence[Row], measured: bool) -> list[str]:
     if wrong:
         lines.append(f"threads are not as asked for: {', '.join(sorted(set(wrong)))}")
     if measured:
-        lines.append("One process per row, one after another: differences of a few percent may be the machine's.")
+        lines.append(
+            "Measured one after another: what else the machine did is in it; repeat before trusting small gaps."
+        )
     return lines
 
 
