@@ -32,16 +32,28 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--batch-sizes", metavar="1,32,256", default="1,32,256", help="images in a call (%(default)s)")
 
 
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+NAMES = pytest.StashKey[list[str]]()
+SIZES = pytest.StashKey[tuple[int, ...]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Read the options before anything is collected, so that a bad one is told in a line."""
     try:
-        if "name" in metafunc.fixturenames:
-            metafunc.parametrize("name", _names(metafunc.config), scope="module")
-        if "batch_size" in metafunc.fixturenames:
-            metafunc.parametrize(
-                "batch_size", whole_numbers(metafunc.config.getoption("--batch-sizes"), "--batch-sizes")
-            )
+        config.stash[NAMES] = _names(config)
+        config.stash[SIZES] = whole_numbers(config.getoption("--batch-sizes"), "--batch-sizes")
+        if config.getoption("--bundle"):
+            Bundle(Path(config.getoption("--bundle")))
     except DigitbenchError as exc:
         raise pytest.UsageError(str(exc)) from exc
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "name" in metafunc.fixturenames:
+        names = metafunc.config.stash[NAMES]
+        metafunc.parametrize("name", names, scope="module")
+    if "batch_size" in metafunc.fixturenames:
+        sizes = metafunc.config.stash[SIZES]
+        metafunc.parametrize("batch_size", sizes)
 
 
 def _names(config: pytest.Config) -> list[str]:
