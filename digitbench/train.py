@@ -73,6 +73,7 @@ def train(
         raise BundleError(f"{target} exists already; choose another --output or remove it")
     check_writable(target)
     keras = import_keras(progress)
+    export.require(export_formats)
     failures: list[str] = []
     try:
         with written_beside(target) as draft:

@@ -1,12 +1,13 @@
 """Write a trained model in the formats that runtimes open, and prove that each still says what Keras says.
 
-Each format is a module here with ``SUFFIX`` and ``write(model, target)``.
+Each format is a module here with ``SUFFIX``, ``NEEDS`` (modules besides Keras') and ``write(model, target)``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 from digitbench import bundle as bundles
@@ -50,12 +51,10 @@ def export(
 
     Raises
     ------
-    UsageError
-        A format is not known.
+    UsageError, MissingRuntimeError
+        See `require`.
     """
-    unknown = [name for name in formats if name not in FORMATS]
-    if unknown:
-        raise UsageError(f"unknown format {unknown[0]!r}: choose from {', '.join(FORMATS)}")
+    require(formats)
     progress = progress or Silent()
     if model is None and formats:
         from digitbench.train import import_keras
@@ -68,6 +67,27 @@ def export(
         failure = _export_one(bundle, name, model, test, progress)
         failures += [failure] if failure else []
     return failures
+
+
+def require(formats: Sequence[str]) -> None:
+    """Find out before long work whether these formats can be written.
+
+    Raises
+    ------
+    UsageError
+        A format is not known.
+    MissingRuntimeError
+        What one of them needs is not installed.
+    """
+    unknown = [name for name in formats if name not in FORMATS]
+    if unknown:
+        raise UsageError(f"unknown format {unknown[0]!r}: choose from {', '.join(FORMATS)}")
+    for name in formats:
+        for need in import_module(f"digitbench.export.{name}").NEEDS:
+            if find_spec(need) is None:
+                mend = 'pip install "digitbench[train]"'
+                told = f"exporting {name} needs {need}, not installed here; run: {mend}"
+                raise MissingRuntimeError(told, mend=mend)
 
 
 def raise_failures(failures: Sequence[str]) -> None:
@@ -89,12 +109,7 @@ def _export_one(bundle: Bundle, name: str, model: Any, test: Split, progress: Pr
     target = bundle.path / bundles.ARTIFACTS / f"model-fp32{module.SUFFIX}"
     try:
         with written_beside(target) as draft:
-            try:
-                module.write(model, draft)
-            except ModuleNotFoundError as exc:
-                raise MissingRuntimeError(
-                    f'exporting {name} needs {exc.name}, not installed here; run: pip install "digitbench[train]"'
-                ) from exc
+            module.write(model, draft)
             progress.update(task, 1, 2, "checking it in a fresh process")
             found = check(bundle, name, draft, test)
             progress.update(task, 2, 2, found.note)

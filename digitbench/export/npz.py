@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 SUFFIX = ".npz"
+NEEDS: tuple[str, ...] = ()
 Array = npt.NDArray[np.float32]
 
 

@@ -6,16 +6,9 @@ from pathlib import Path
 from typing import Any
 
 SUFFIX = ".onnx"
+NEEDS: tuple[str, ...] = ("tf2onnx",)
 
 
 def write(model: Any, target: Path) -> None:
-    """Write `model` as an ``.onnx`` file with a free batch size.
-
-    Raises
-    ------
-    ModuleNotFoundError
-        tf2onnx is not installed.
-    """
-    import tf2onnx  # noqa: F401 - Keras would say so less clearly
-
+    """Write `model` as an ``.onnx`` file with a free batch size."""
     model.export(str(target), format="onnx", verbose=False)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 SUFFIX = ".savedmodel"
+NEEDS: tuple[str, ...] = ()
 
 
 def write(model: Any, target: Path) -> None:

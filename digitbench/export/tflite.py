@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 SUFFIX = ".tflite"
+NEEDS: tuple[str, ...] = ()
 
 
 def write(model: Any, target: Path) -> None:
