@@ -20,6 +20,9 @@ Anything else that is raised is a fault of digitbench and keeps its traceback.
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
 
 class DigitbenchError(Exception):
     """Base of every error whose message is written for the user: one line that says what, where and what to do.
@@ -83,6 +86,14 @@ class CheckFailed(DigitbenchError):
     """Everything worked, and the answer is no: labels differ, a worker died."""
 
     exit_code = 1
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> str:
+    """Word the refusal of a name that isn't known: name the nearest, then all."""
+    names = list(known)
+    near = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.4)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    return f"unknown {kind} {name!r}: {hint}known are {', '.join(names)}"
 
 
 def one_line(exc: BaseException, limit: int = 200) -> str:

@@ -7,7 +7,6 @@ the extra that bears the backend's name if there is one, else the distribution's
 
 from __future__ import annotations
 
-import difflib
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +18,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from digitbench.backend import Backend
-from digitbench.errors import BackendError, MissingRuntimeError, PluginError, UnknownBackendError
+from digitbench.errors import BackendError, MissingRuntimeError, PluginError, UnknownBackendError, unknown
 
 GROUP = "digitbench.backends"
 
@@ -129,9 +128,7 @@ def find(name: str) -> Plugin:
         raise BackendError("no backend is installed, not even digitbench's own; run: pip install --force digitbench")
     if name in known:
         return known[name]
-    near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.4)
-    hint = f"did you mean {near[0]!r}? " if near else ""
-    raise UnknownBackendError(f"unknown backend {name!r}: {hint}known are {', '.join(known)}")
+    raise UnknownBackendError(unknown("backend", name, known))
 
 
 def listing() -> list[dict[str, str]]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from math import inf
 from typing import Any
 
-from digitbench.errors import UsageError
+from digitbench.errors import UsageError, unknown
 
 ACTIVATIONS = ("relu", "elu", "silu", "tanh", "sigmoid", "linear")
 OUTPUT_ACTIVATIONS = ("softmax", "sigmoid")
@@ -140,6 +139,4 @@ def find(name: str) -> Recipe:
     """
     if name in RECIPES:
         return RECIPES[name]
-    near = difflib.get_close_matches(name.lower(), RECIPES, n=1, cutoff=0.4)
-    hint = f"did you mean {near[0]!r}? " if near else ""
-    raise UsageError(f"unknown recipe {name!r}: {hint}known are {', '.join(RECIPES)}")
+    raise UsageError(unknown("recipe", name, RECIPES))

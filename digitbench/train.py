@@ -8,7 +8,6 @@ import platform
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -174,10 +173,13 @@ def _fit(keras: Any, recipe: Recipe, dataset: Dataset, progress: Progress) -> tu
             "ink": 1.0,
         },
         "output": {"shape": [None, CLASSES], "dtype": "float32", "activation": recipe.output_activation},
-        "versions": _versions(),
+        "versions": {
+            "digitbench": digitbench.__version__, "keras": keras.__version__, "tensorflow": tf.__version__,
+            "numpy": np.__version__, "python": platform.python_version(),
+        },
         "training": {"seconds": round(seconds, 2), "images": kept, "held_out": len(labels) - kept},
         "history": {key: [float(value) for value in values] for key, values in fitted.history.items()},
-    }
+    }  # fmt: skip
     return model, manifest
 
 
@@ -193,13 +195,6 @@ def _write(draft: Path, model: Any, manifest: dict[str, Any], test: Split) -> No
     }  # fmt: skip
     manifest["artifacts"] = [vars(Artifact.describe(draft, draft / KERAS_FILE, "keras"))]
     write_json(draft / bundles.MANIFEST, manifest)
-
-
-def _versions() -> dict[str, str]:
-    found = {"digitbench": digitbench.__version__, "python": platform.python_version()}
-    for name in ("keras", "tensorflow", "numpy"):
-        found[name] = metadata.version(name) if name in {one.name for one in metadata.distributions()} else "unknown"
-    return found
 
 
 def rising_epochs(losses: Sequence[float]) -> int:
