@@ -125,7 +125,7 @@ def find(name: str) -> Plugin:
     """
     known = discover()
     if not known:
-        raise BackendError("no backend is installed, not even digitbench's own; run: pip install --force digitbench")
+        raise BackendError("no backend is installed, not even digitbench's own; reinstall digitbench")
     if name in known:
         return known[name]
     raise UnknownBackendError(unknown("backend", name, known))
