@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 import digitbench
@@ -21,8 +20,7 @@ from digitbench.backend import Backend, Images
 from digitbench.bundle import Artifact, Bundle
 from digitbench.cli import whole_numbers
 from digitbench.errors import DigitbenchError
-
-SCORING_BATCH = 256
+from digitbench.measure.worker import score
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -111,9 +109,8 @@ def artifact(name: str, bundle: Bundle) -> Artifact:
 def facts(name: str, bundle: Bundle, dataset: data.Dataset, artifact: Artifact, threads: int) -> dict[str, Any]:
     """What goes into ``extra_info`` beside a latency; found with a backend that is closed again."""
     test = dataset.test
-    starts = range(0, len(test), SCORING_BATCH)
     with plugins.find(name).load()(bundle.open(artifact), threads=threads) as backend:
-        scores = np.concatenate([backend.predict(test.images[i : i + SCORING_BATCH]) for i in starts])
+        scores = score(backend, test.images)
         runtime = backend.runtime
     return {
         "backend": name,

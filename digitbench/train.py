@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import platform
 import time
 from collections.abc import Sequence
@@ -77,7 +76,8 @@ def train(
     try:
         with written_beside(target) as draft:
             draft.mkdir()
-            model, manifest = _fit(keras, recipe, dataset, progress)
+            model, history, manifest = _fit(keras, recipe, dataset, progress)
+            write_json(draft / bundles.HISTORY, history)
             manifest["created"] = stamp.isoformat(timespec="seconds")
             _write(draft, model, manifest, dataset.test)
             failures = export.export(Bundle(draft), export_formats, dataset.test, progress=progress, model=model)
@@ -143,8 +143,10 @@ def scores_of(model: Any, split: Split) -> Scores:
     return np.asarray(model.predict(split.images, batch_size=1024, verbose=0), dtype=np.float32)
 
 
-def _fit(keras: Any, recipe: Recipe, dataset: Dataset, progress: Progress) -> tuple[Any, dict[str, Any]]:
-    """Train; give the model and all of the manifest that is known now."""
+def _fit(
+    keras: Any, recipe: Recipe, dataset: Dataset, progress: Progress
+) -> tuple[Any, dict[str, list[float]], dict[str, Any]]:
+    """Train; give the model, its history by epoch, and all of the manifest that is known now."""
     import tensorflow as tf
 
     tf.config.experimental.enable_op_determinism()
@@ -159,7 +161,8 @@ def _fit(keras: Any, recipe: Recipe, dataset: Dataset, progress: Progress) -> tu
         validation_data=(images[kept:], targets[kept:]) if kept < len(labels) else None, callbacks=[watcher],
     )  # fmt: skip
     seconds = time.perf_counter() - began
-    if not np.isfinite([value for values in fitted.history.values() for value in values]).all():
+    history = {key: [float(value) for value in values] for key, values in fitted.history.items()}
+    if not np.isfinite([*history.values()]).all():
         raise CheckFailed("training diverged: the loss is not a finite number; lower --learning-rate")
     manifest = {
         "schema": bundles.SCHEMA,
@@ -178,14 +181,12 @@ def _fit(keras: Any, recipe: Recipe, dataset: Dataset, progress: Progress) -> tu
             "numpy": np.__version__, "python": platform.python_version(),
         },
         "training": {"seconds": round(seconds, 2), "images": kept, "held_out": len(labels) - kept},
-        "history": {key: [float(value) for value in values] for key, values in fitted.history.items()},
     }  # fmt: skip
-    return model, manifest
+    return model, history, manifest
 
 
 def _write(draft: Path, model: Any, manifest: dict[str, Any], test: Split) -> None:
     model.save(draft / KERAS_FILE)
-    (draft / bundles.HISTORY).write_text(json.dumps(manifest.pop("history"), indent=2) + "\n", encoding="utf-8")
     scores = scores_of(model, test)
     np.save(draft / bundles.REFERENCE, scores)
     found = evaluate.accuracy(scores, test.labels)
