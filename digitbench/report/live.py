@@ -8,8 +8,10 @@ from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Column
 
 REDRAW_SECONDS = 0.1
+WIDE = 110  # below, the bar is shorter and long notes wrap: the bar itself must not give way
 
 
 class LiveProgress:
@@ -26,9 +28,10 @@ class LiveProgress:
     def __init__(self, console: Console, *, animate: bool = True) -> None:
         self._console = console
         self._bars = Progress(
-            SpinnerColumn(finished_text="[green]✓[/]"), TextColumn("{task.description}"), BarColumn(bar_width=20),
-            TimeElapsedColumn(), TextColumn("[dim]{task.fields[note]}[/]", markup=True),
-            console=console, auto_refresh=animate and console.is_terminal,
+            SpinnerColumn(finished_text="[green]✓[/]"), TextColumn("{task.description}"),
+            BarColumn(bar_width=20 if console.width >= WIDE else 10), TimeElapsedColumn(),
+            TextColumn("[dim]{task.fields[note]}[/]", table_column=Column(ratio=1, overflow="fold")),
+            console=console, auto_refresh=animate and console.is_terminal, expand=True,
         )  # fmt: skip
         self._tasks: dict[str, TaskID] = {}
         self._ended: set[str] = set()

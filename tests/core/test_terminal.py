@@ -226,3 +226,12 @@ def test_on_a_terminal_tasks_are_drawn_with_their_notes() -> None:
     assert "loss 0.1" in text
     assert "✓" in text
     assert "a [notice]" in text
+
+
+def test_a_long_note_wraps_and_leaves_the_bar_on_a_narrow_terminal() -> None:
+    bars, stream = progress(terminal=True, width=80)
+    note = "loss 0.2711, accuracy 92.17% | validation loss 0.1168, accuracy 96.85%"
+    with bars:
+        bars.update("exporting savedmodel", 1, 2, note)
+    assert "━" in stream.getvalue()
+    assert "96.85%" in stream.getvalue()
