@@ -7,6 +7,7 @@ See `digitbench.testing.BackendContract` for the tests that each one must pass.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -44,6 +45,25 @@ class Runtime:
     threads: int | None
 
 
+@dataclass(frozen=True)
+class Steps:
+    """One prediction in three parts, for the cost ledger: called one after another they do what `predict` does.
+
+    Attributes
+    ----------
+    put
+        Hands the images to the runtime: the input's copy or conversion.
+    run
+        Computes.
+    get
+        Takes the scores out: the output's copy or conversion.
+    """
+
+    put: Callable[[Images], object]
+    run: Callable[[], object]
+    get: Callable[[], Scores]
+
+
 class Backend(ABC):
     """One artifact, opened by one runtime. Construct to load: there is no half-built state.
 
@@ -69,6 +89,9 @@ class Backend(ABC):
 
     format: ClassVar[str]
     """The artifact format it opens: ``"onnx"``."""
+
+    steps: Steps | None = None
+    """Optional: the parts of `predict` for the batch size it saw last, so that a ledger can tell their costs apart."""
 
     @abstractmethod
     def __init__(self, artifact: Path, *, threads: int) -> None: ...

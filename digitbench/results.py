@@ -1,23 +1,34 @@
 """What was found, as frozen records, and their JSON."""
 
 # History of the format. A reader takes what it knows and refuses a newer one.
-#   1  (0.1.0)  machine, bundle, rows: accuracy, agreement, latency, throughput, or an error
+#   1  (0.1.0, before its release)  machine, bundle, rows: accuracy, agreement, latency, throughput, or an error
+#   2  (0.1.0)  settings; in rows generations with their samples, intervals, ratio, rank, validity, ledger, busy;
+#               noise floors and referees. One process serves all batch sizes: peak memory is the worker's.
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from math import ceil, log
+from pathlib import Path
 from typing import Any
 
 from digitbench.backend import Runtime
-from digitbench.errors import ResultsError
+from digitbench.errors import ResultsError, one_line
+from digitbench.figures import Busy, Finding, Generation, Interval, Latency, Ledger, Ratio, WarmUp, calls_needed
+from digitbench.typed import build
+
+__all__ = [
+    "SCHEMA", "Accuracy", "Agreement", "ArtifactFile", "Busy", "Finding", "Flip", "Floor", "Generation", "Latency",
+    "Ledger", "Ratio", "Referee", "Results", "Row", "WarmUp", "calls_needed",
+]  # fmt: skip
 
 FORMAT = "digitbench.results"
-VERSION = 1
+VERSION = 2
 SCHEMA = f"{FORMAT}/{VERSION}"
-CONFIDENCE = 0.95
+READABLE = tuple(f"{FORMAT}/{version}" for version in range(1, VERSION + 1))
+
+Key = tuple[str, str, int, int | None]
 
 
 @dataclass(frozen=True)
@@ -65,38 +76,6 @@ class Agreement:
 
 
 @dataclass(frozen=True)
-class Latency:
-    """One `predict` call, in µs, over n calls; a percentile is None where n is too small for an interval of it."""
-
-    n: int
-    min: float
-    mean: float
-    p50: float | None
-    p90: float | None
-    p99: float | None
-    max: float
-
-
-def calls_needed(percentile: float) -> int:
-    """How many calls give a percentile an interval with both ends.
-
-    The order statistics of n calls bracket the quantile q with a tail of (1 - confidence) / 2 on either side only
-    if q**n and (1 - q)**n are below it (H. A. David, Order Statistics, section 7.1): 368 calls for p99.
-    """
-    share = percentile / 100
-    return ceil(log((1 - CONFIDENCE) / 2) / log(max(share, 1 - share)))
-
-
-@dataclass(frozen=True)
-class WarmUp:
-    """Calls before the timed ones: until three blocks' medians agreed (settled), or a third of the budget was gone."""
-
-    calls: int
-    seconds: float
-    settled: bool
-
-
-@dataclass(frozen=True)
 class Row:
     """One candidate. What wasn't measured is None; `error` says why a candidate gave nothing.
 
@@ -105,13 +84,22 @@ class Row:
     batch_size
         None in an evaluation.
     load_seconds
-        Import of the runtime and construction of the backend, in a fresh process.
+        Import of the runtime and construction of the backend, in a fresh process: median of generations.
     first_prediction_us
-        The process' first `predict`, in µs.
+        The process' first `predict`, of one image, in µs: median of generations.
     peak_rss_bytes
-        High-water mark of the worker's resident memory up to the end of its timed calls.
+        High-water mark of the worker's resident memory; one worker serves all batch sizes.
     throughput_per_s
         Images per second of timed calls.
+    cpu_seconds_per_1000
+        CPU time of 1,000 images, all threads.
+    ratio
+        To the baseline of the same batch size and threads.
+    rank
+        1 for the fastest of its batch size and threads; those that can't be told apart share one. None with a
+        single generation.
+    validity
+        None if nothing was timed; empty if the row is VALID; else why it is not.
     mend
         The command that brings what is missing, where something is: a runtime, an artifact.
     """
@@ -132,10 +120,72 @@ class Row:
     throughput_per_s: float | None = None
     error: str | None = None
     mend: str | None = None
+    cpu_seconds_per_1000: float | None = None
+    ratio: Ratio | None = None
+    rank: int | None = None
+    validity: tuple[Finding, ...] | None = None
+    busy: Busy | None = None
+    ledger: Ledger | None = None
+    generations: tuple[Generation, ...] = ()
 
     def failed(self, error: str) -> Row:
         """Give a copy that says what went wrong."""
         return replace(self, error=error)
+
+    @property
+    def key(self) -> Key:
+        """What tells it from every other candidate of a run."""
+        return self.backend, self.precision, self.threads, self.batch_size
+
+    @property
+    def valid(self) -> bool:
+        """Was it timed, and can the figures be relied on."""
+        return self.latency_us is not None and not self.error and not self.validity
+
+
+@dataclass(frozen=True)
+class Floor:
+    """The noise floor: the baseline against itself, as two candidates alike in everything.
+
+    Attributes
+    ----------
+    ratio
+        Of the twin to the baseline; what lies within its interval is a tie.
+    generations
+        The twin's ratio in each generation.
+    """
+
+    backend: str
+    precision: str
+    threads: int
+    batch_size: int
+    ratio: Ratio
+    generations: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Referee:
+    """A runtime's own benchmark tool beside ours, in alternating pairs on the same artifact and threads.
+
+    Attributes
+    ----------
+    tool
+        What was run: ``"benchmark_app median"``.
+    pairs
+        (ours, theirs): median latencies in µs.
+    ratio
+        Ours over theirs: the median of the pairs' ratios, with the smallest and the largest.
+    note
+        What a reader must know, such as the tool's rounding.
+    """
+
+    backend: str
+    tool: str
+    threads: int
+    batch_size: int
+    pairs: tuple[Interval, ...]
+    ratio: Ratio
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -150,6 +200,10 @@ class Results:
         name, recipe, dataset (name, fingerprint), and what else describes the run.
     complete
         False if the command was stopped before its last row.
+    settings
+        How it was measured: seconds, generations, seed, baseline (backend and precision), …; empty in an evaluation.
+    floors
+        The noise floor of each batch size and thread count.
     """
 
     machine: Mapping[str, Any]
@@ -158,12 +212,15 @@ class Results:
     created: str
     digitbench: str
     complete: bool = True
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    floors: tuple[Floor, ...] = ()
+    referees: tuple[Referee, ...] = ()
     schema: str = field(default=SCHEMA)
 
     def to_json(self) -> dict[str, Any]:
         """Give it as plain values, ready for `json.dumps`; what wasn't measured is left out of a row."""
         value = asdict(self)
-        value["rows"] = [{key: item for key, item in row.items() if item is not None} for row in value["rows"]]
+        value["rows"] = [{key: item for key, item in row.items() if _said(key, item)} for row in value["rows"]]
         return {"schema": value.pop("schema"), **value}
 
     def dumps(self) -> str:
@@ -172,7 +229,7 @@ class Results:
 
     @classmethod
     def from_json(cls, value: Any, where: str) -> Results:
-        """Read what `to_json` gave.
+        """Read what `to_json` gave, now or in an older version.
 
         Parameters
         ----------
@@ -187,24 +244,33 @@ class Results:
             Not results, or of a newer format.
         """
         schema = value.get("schema") if isinstance(value, dict) else None
-        if schema != SCHEMA:
-            raise ResultsError(f"{where}: its schema is {schema!r}; this version of digitbench reads {SCHEMA!r}")
+        if schema not in READABLE:
+            raise ResultsError(
+                f"{where}: its schema is {schema!r}; this version of digitbench reads up to {SCHEMA!r}: "
+                "update digitbench, or measure again"
+            )
         try:
-            return cls(**value | {"rows": tuple(_row(row) for row in value["rows"])})
+            rows = [{"batch_size": None, **row} for row in value["rows"]]  # None is left out in JSON
+            found: Results = build(cls, value | {"rows": rows, "schema": SCHEMA})
         except (TypeError, KeyError, ValueError) as exc:
-            raise ResultsError(f"{where}: not digitbench results: {exc}") from exc
+            raise ResultsError(f"{where}: not digitbench results: {one_line(exc)}") from exc
+        return found
+
+    @classmethod
+    def read(cls, path: Path) -> Results:
+        """Read a results file.
+
+        Raises
+        ------
+        ResultsError
+            It can't be read, or isn't results.
+        """
+        try:
+            value = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as exc:
+            raise ResultsError(f"{path}: can't be read as results: {one_line(exc)}") from exc
+        return cls.from_json(value, str(path))
 
 
-def _row(value: Mapping[str, Any]) -> Row:
-    parts: dict[str, Any] = {"batch_size": None, **value}  # None is left out in JSON
-    for key, kind in (
-        ("runtime", Runtime), ("artifact", ArtifactFile), ("warm_up", WarmUp), ("latency_us", Latency),
-    ):  # fmt: skip
-        if key in parts:
-            parts[key] = kind(**parts[key])
-    if "accuracy" in parts:
-        parts["accuracy"] = Accuracy(**parts["accuracy"] | {"interval": tuple(parts["accuracy"]["interval"])})
-    if "agreement" in parts:
-        flips = tuple(Flip(**flip) for flip in parts["agreement"]["flipped"])
-        parts["agreement"] = Agreement(**parts["agreement"] | {"flipped": flips})
-    return Row(**parts)
+def _said(key: str, item: Any) -> bool:
+    return item is not None and not (key == "generations" and not item)

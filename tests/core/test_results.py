@@ -109,7 +109,7 @@ def test_no_number_gets_out_that_json_lacks(bad: float) -> None:
 
 @pytest.mark.parametrize(
     "value",
-    [{"schema": "digitbench.results/2", "rows": []}, {"schema": None}, {"rows": []}, {}, [], "text", 7, None],
+    [{"schema": "digitbench.results/3", "rows": []}, {"schema": None}, {"rows": []}, {}, [], "text", 7, None],
     ids=repr,
 )
 def test_another_schema_is_refused_with_both(value: Any) -> None:
