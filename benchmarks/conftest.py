@@ -18,7 +18,7 @@ import digitbench
 from digitbench import agreement, data, evaluate, plugins
 from digitbench.backend import Backend, Images
 from digitbench.bundle import Artifact, Bundle
-from digitbench.cli import whole_numbers
+from digitbench.commands.options import whole_numbers
 from digitbench.errors import DigitbenchError
 from digitbench.measure.worker import score
 

@@ -135,6 +135,8 @@ class Generation:
         p50 over the baseline's p50 in the same generation.
     load_seconds, first_prediction_us, peak_rss_bytes
         Of this process.
+    wrong_labels
+        Of the predictions sampled while timing, how many had another label than in the accuracy run.
     samples
         Every timed call, in order: see `digitbench.samples`.
     """
@@ -152,6 +154,7 @@ class Generation:
     warm_up: WarmUp
     busy: Busy
     ratio: float | None = None
+    wrong_labels: int = 0
     samples: str = ""
 
 

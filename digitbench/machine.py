@@ -5,8 +5,16 @@ from __future__ import annotations
 import os
 import platform
 import sys
+import time
 from pathlib import Path
 from typing import Any
+
+try:
+    import resource
+except ModuleNotFoundError:  # Windows
+    resource = None  # type: ignore[assignment]
+
+PROC_STAT = Path("/proc/stat")
 
 
 def describe() -> dict[str, Any]:
@@ -60,10 +68,48 @@ def peak_rss_bytes() -> int:
     info = psutil.Process().memory_info()
     if hasattr(info, "peak_wset"):  # Windows
         return int(info.peak_wset)
-    import resource
-
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return int(peak if sys.platform == "darwin" else peak * 1024)
+
+
+def busy_now() -> dict[str, float]:
+    """Counters that only grow, to be read before and after a block; those that the system lacks are left out.
+
+    Returns
+    -------
+    dict
+        cpu_seconds (of this process, all threads), involuntary (context switches that it didn't ask for), and of the
+        whole machine steal and all (ticks of CPU time: taken by the hypervisor for others, and in all).
+    """
+    found = {"cpu_seconds": time.process_time()}
+    if resource is not None:
+        found["involuntary"] = resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
+    if PROC_STAT.exists():
+        with PROC_STAT.open("rb") as stream:  # its first line: user nice system idle iowait irq softirq steal
+            ticks = [int(word) for word in stream.readline().split()[1:9]]
+        found |= {"steal": ticks[7], "all": sum(ticks)}
+    return found
+
+
+def os_threads() -> int | None:
+    """Threads of this process, busy or not; None where the system doesn't tell cheaply."""
+    tasks = Path("/proc/self/task")
+    return len(os.listdir(tasks)) if tasks.is_dir() else None
+
+
+def frequency_mhz() -> float | None:
+    """Clock of the cores, on average; None where the system doesn't tell."""
+    import psutil
+
+    found = psutil.cpu_freq() if hasattr(psutil, "cpu_freq") else None
+    return round(found.current, 1) if found and found.current else None
+
+
+def available_memory_bytes() -> int:
+    """Memory that new processes can have without swapping."""
+    import psutil
+
+    return int(psutil.virtual_memory().available)
 
 
 def _cpu_model() -> str:

@@ -12,7 +12,7 @@ from digitbench.backend import Images, Scores
 Nanoseconds = array  # of type "q": 64-bit
 
 
-def time_block(predict: Callable[[Images], Scores], batches: Sequence[Images]) -> Nanoseconds[int]:
+def time_block(predict: Callable[[Images], Scores], batches: Sequence[Images]) -> tuple[Nanoseconds[int], Scores]:
     """Time one `predict` call for each batch.
 
     Between two readings of the clock lies the call; between two calls, a store into memory that is already there.
@@ -23,12 +23,14 @@ def time_block(predict: Callable[[Images], Scores], batches: Sequence[Images]) -
     predict
         What is timed.
     batches
-        Its argument, a different one each call, each float32 (batch size, 28, 28).
+        Its argument, a different one each call, each float32 (batch size, 28, 28); at least one.
 
     Returns
     -------
-    array
+    spent
         Nanoseconds of each call, int64, in order.
+    scores
+        What the last call gave, so that it can be checked.
     """
     spent = array("q", bytes(8 * len(batches)))
     clock = perf_counter_ns
@@ -38,10 +40,10 @@ def time_block(predict: Callable[[Images], Scores], batches: Sequence[Images]) -
     try:
         for batch in batches:
             start = clock()
-            predict(batch)
+            scores = predict(batch)
             spent[i] = clock() - start
             i += 1
     finally:
         if was_on:
             gc.enable()
-    return spent
+    return spent, scores

@@ -1,4 +1,4 @@
-"""The parent's end of a worker: start it, wait on its pipe, say why it died."""
+"""The parent's end of its workers: start them, ask them, wait on their pipes, say why one died."""
 
 from __future__ import annotations
 
@@ -9,16 +9,23 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from base64 import b64decode
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from queue import Empty, SimpleQueue
+from time import monotonic
+from types import TracebackType
+from typing import Any, BinaryIO, Self
 
 import numpy as np
+import numpy.typing as npt
 
 from digitbench.backend import Images, Scores
-from digitbench.errors import CheckFailed, one_line
+from digitbench.errors import CheckFailed, UsageError, one_line
+from digitbench.machine import available_cores
 
 # What a worker's environment may hold: enough to find Python, its packages and a home. All else could change a figure.
 KEPT = (
@@ -37,6 +44,8 @@ FIXED = {
     "KERAS_BACKEND": "tensorflow",
 }
 LAST_LINES = 3
+TIMEOUT = 120.0
+Event = Mapping[str, Any]
 
 
 class WorkerError(CheckFailed):
@@ -45,96 +54,200 @@ class WorkerError(CheckFailed):
 
 @dataclass(frozen=True)
 class Job:
-    """What one worker does.
-
-    Attributes
-    ----------
-    backend, artifact, threads
-        What it loads.
-    batch_size
-        What it times; None to score the images only.
-    seconds
-        How much timed calling it does.
-    """
+    """What one worker loads; `copy` tells two that are alike in everything else apart."""
 
     backend: str
     artifact: Path
     threads: int
-    batch_size: int | None = None
-    seconds: float = 0.0
+    copy: int = 0
 
 
-@dataclass(frozen=True)
-class Room:
-    """A folder for what passes between parent and workers: the images, once, as a file that each one maps."""
-
-    folder: Path
-
-    @classmethod
-    @contextmanager
-    def holding(cls, images: Images) -> Iterator[Room]:
-        """Make one that holds `images`, for as long as the context lasts."""
-        with tempfile.TemporaryDirectory(prefix="digitbench-") as name:
-            room = cls(Path(name))
-            np.save(room.images, images)
-            yield room
-
-    @property
-    def images(self) -> Path:
-        """float32 (n, 28, 28)."""
-        return self.folder / "images.npy"
-
-    @property
-    def scores(self) -> Path:
-        """float32 (n, 10), written by the worker."""
-        return self.folder / "scores.npy"
-
-    @property
-    def spent(self) -> Path:
-        """int64 (calls,) nanoseconds, written by the worker."""
-        return self.folder / "spent.npy"
-
-
-def run(job: Job, room: Room) -> Iterator[Mapping[str, Any]]:
-    """Run a job in a fresh process and yield its events as they come; the process is gone when this ends.
+@contextmanager
+def shared_images(images: Images) -> Iterator[Path]:
+    """Put images into a temporary file that every worker maps: they pass to them once.
 
     Raises
     ------
-    WorkerError
-        The worker failed or died.
+    UsageError
+        The temporary folder can't hold them.
     """
-    request = {
-        **vars(job), "artifact": str(job.artifact.resolve()), "images": str(room.images), "scores": str(room.scores),
-        "spent": str(room.spent),
-    }  # fmt: skip
-    worker = None
-    with tempfile.TemporaryFile() as stderr:
+    folder = Path(tempfile.gettempdir())
+    try:
+        room = tempfile.TemporaryDirectory(prefix="digitbench-")
+    except OSError as exc:
+        raise UsageError(f"{folder}: can't be written: {exc.strerror or exc}; set TMPDIR to another folder") from exc
+    with room:
+        path = Path(room.name) / "images.npy"
         try:
-            with _interrupts_held():
-                worker = subprocess.Popen(
-                    [sys.executable, "-P", "-m", "digitbench.measure.worker"],
-                    stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, env=environment(job.threads),
-                    text=True, encoding="utf-8",
-                )  # fmt: skip
-            assert worker.stdin is not None
-            assert worker.stdout is not None
-            worker.stdin.write(json.dumps(request) + "\n")
-            worker.stdin.flush()
-            for line in worker.stdout:
-                event = json.loads(line)
-                if event["event"] == "failed":
-                    raise WorkerError(event["message"])
-                if event["event"] == "done":
-                    return
-                yield event
-            raise WorkerError(_obituary(worker.wait(), stderr))
+            np.save(path, images)
+        except OSError as exc:
+            raise UsageError(
+                f"{folder}: can't hold the test images ({images.nbytes / 1e6:.0f} MB): {exc.strerror or exc}; "
+                "free some space, or set TMPDIR to another folder"
+            ) from exc
+        yield path
+
+
+class Worker:
+    """A process that runs `digitbench.measure.worker`. Made by a `Crew`."""
+
+    def __init__(self, job: Job, images: Path, inbox: SimpleQueue[tuple[Worker, str]]) -> None:
+        self.job, self.deadline = job, 0.0
+        self.fault = WorkerError("the worker is gone")
+        self._stderr: BinaryIO = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `end`
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "digitbench.measure.worker"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._stderr, env=environment(job.threads),
+            text=True, encoding="utf-8",
+        )  # fmt: skip
+        # A thread that blocks on the pipe: nothing polls, and it works the same on every system.
+        self._reader = threading.Thread(target=self._read, args=(inbox,), daemon=True)
+        self._reader.start()
+        request = {"backend": job.backend, "artifact": str(job.artifact.resolve()), "threads": job.threads}
+        self.tell({**request, "images": str(images)})
+
+    def _read(self, inbox: SimpleQueue[tuple[Worker, str]]) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            inbox.put((self, line))
+        inbox.put((self, ""))
+
+    def tell(self, command: Mapping[str, Any]) -> None:
+        """Send a line; if nobody is there to read it, the end of the worker's output tells."""
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(json.dumps(command) + "\n")
+            self._process.stdin.flush()
         except BrokenPipeError:
-            assert worker is not None
-            raise WorkerError(_obituary(worker.wait(), stderr)) from None
-        finally:
-            if worker is not None:
-                worker.kill()
-                worker.communicate()
+            return
+
+    def obituary(self) -> str:
+        """Say how it died."""
+        return _obituary(self._process.wait(), self._stderr)
+
+    def end(self) -> None:
+        """Kill it if it lives, and wait until it is gone."""
+        self._process.kill()
+        self._process.wait()
+        self._reader.join()
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        with suppress(BrokenPipeError):  # what was still to be sent has no reader any more
+            self._process.stdin.close()
+        self._process.stdout.close()
+        self._stderr.close()
+
+
+@dataclass(frozen=True)
+class Started:
+    """What became of a job: a worker and how it was when it was ready, or why there is none."""
+
+    job: Job
+    worker: Worker | None
+    ready: Event
+    error: WorkerError | None = None
+
+
+class Crew:
+    """Workers that are alive together; a context manager, after which none is left.
+
+    Parameters
+    ----------
+    images
+        From `shared_images`.
+    timeout
+        Seconds that a worker may take for one answer.
+    """
+
+    def __init__(self, images: Path, *, timeout: float = TIMEOUT) -> None:
+        self._images, self._timeout = images, timeout
+        self._inbox: SimpleQueue[tuple[Worker, str]] = SimpleQueue()
+        self._alive: list[Worker] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for worker in list(self._alive):
+            self.dismiss(worker)
+
+    def dismiss(self, worker: Worker) -> None:
+        """End a worker."""
+        if worker in self._alive:
+            self._alive.remove(worker)
+            worker.end()
+
+    def start(self, jobs: Iterable[Job]) -> Iterator[Started]:
+        """Start workers, as many at a time as there are cores, and yield each one when it is ready or has failed."""
+        waiting, starting = deque(jobs), set[Worker]()
+        while waiting or starting:
+            while waiting and len(starting) < available_cores():
+                job = waiting.popleft()
+                try:
+                    starting.add(self._hire(job))
+                except OSError as exc:
+                    yield Started(job, None, {}, WorkerError(f"can't be started: {exc.strerror or exc}"))
+            if not starting:
+                continue
+            worker, answer = self._next(starting)
+            if worker in starting:
+                starting.remove(worker)
+                if isinstance(answer, WorkerError):
+                    yield Started(worker.job, None, {}, answer)
+                else:
+                    yield Started(worker.job, worker, answer)
+
+    def _hire(self, job: Job) -> Worker:
+        with _interrupts_held():
+            worker = Worker(job, self._images, self._inbox)
+            self._alive.append(worker)
+        worker.deadline = monotonic() + self._timeout
+        return worker
+
+    def ask(self, worker: Worker, do: str, **facts: Any) -> Event:
+        """Give a worker a command and wait for its answer.
+
+        Raises
+        ------
+        WorkerError
+            It failed, died, or didn't answer in time; it is gone.
+        """
+        if worker not in self._alive:
+            raise worker.fault
+        worker.deadline = monotonic() + self._timeout
+        worker.tell({"do": do, **facts})
+        while True:
+            who, answer = self._next({worker})
+            if who is worker:
+                if isinstance(answer, WorkerError):
+                    raise answer
+                return answer
+
+    def _next(self, awaited: set[Worker]) -> tuple[Worker, Event | WorkerError]:
+        """Wait for the next word of any worker, or for the first of those awaited to be late."""
+        late = min(awaited, key=lambda worker: worker.deadline)
+        try:
+            worker, line = self._inbox.get(timeout=max(0.0, late.deadline - monotonic()))
+        except Empty:
+            told = f"the worker gave no sign of life for {self._timeout:g} s and was killed; see --timeout"
+            return late, self._lose(late, told)
+        if line.endswith("\n"):
+            event = json.loads(line)
+            if event["event"] != "failed":
+                return worker, event
+            fault = event["message"]
+        elif worker in self._alive:
+            fault = worker.obituary()
+        else:
+            return worker, worker.fault  # the echo of a dismissal
+        return worker, self._lose(worker, fault)
+
+    def _lose(self, worker: Worker, why: str) -> WorkerError:
+        worker.fault = WorkerError(why)
+        self.dismiss(worker)
+        return worker.fault
 
 
 @contextmanager
@@ -162,10 +275,21 @@ def score(job: Job, images: Images) -> Scores:
     WorkerError
         The worker failed or died.
     """
-    with Room.holding(images) as room:
-        for _ in run(job, room):
-            pass
-        return np.asarray(np.load(room.scores))
+    with shared_images(images) as path, Crew(path) as crew:
+        (started,) = crew.start([job])
+        if started.worker is None:
+            raise started.error or WorkerError("the worker is gone")
+        return read_scores(crew.ask(started.worker, "score"))
+
+
+def read_scores(event: Event) -> Scores:
+    """Take the scores out of a worker's answer: float32 (n, 10)."""
+    return np.frombuffer(b64decode(event["scores"]), np.float32).reshape(-1, 10)
+
+
+def read_spent(event: Event) -> npt.NDArray[np.int64]:
+    """Take the nanoseconds of each call out of a worker's answer: int64 (n,)."""
+    return np.frombuffer(b64decode(event["spent"]), np.int64)
 
 
 def environment(threads: int) -> dict[str, str]:

@@ -1,158 +1,400 @@
-"""Who is measured when: one candidate at a time, each in its own fresh process."""
+"""Who is measured when: generations of fresh processes, and in each of them turns in a shuffled order.
+
+One process is one sample: where it lies in memory moves its latency by 2 to 4 % for its whole life, and no number of
+calls averages that away. So every generation starts each candidate afresh, and a ratio is of two candidates that took
+turns in the same generation.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from time import perf_counter, process_time
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from digitbench import agreement, evaluate, plugins
-from digitbench.backend import Runtime, Scores
-from digitbench.bundle import Bundle
-from digitbench.data import Labels, Split
-from digitbench.errors import ArtifactError, BackendError, UsageError
+from digitbench import machine
 from digitbench.measure import stats
-from digitbench.measure.process import Job, Room, WorkerError, run
+from digitbench.measure.book import Book, Seat
+from digitbench.measure.candidates import Candidate
+from digitbench.measure.process import TIMEOUT, Crew, Event, Job, Worker, WorkerError, read_scores, read_spent
 from digitbench.progress import Progress
-from digitbench.results import ArtifactFile, Row, WarmUp
+from digitbench.results import Busy, Generation, Ledger, WarmUp
 
-PRECISION = "fp32"
+TURN_SECONDS = 0.05
+SHORTEST_TURN = 0.025
+TURNS = 12  # in a generation, if its seconds allow turns of that length
+WARM_UP_SHARE = 1 / 3
+PROBE_SECONDS = 0.025
+WORKER_BYTES = 1_000_000_000  # what a worker may need: TensorFlow's take 700 MB
+Player = tuple[Seat, int]
+"""A seat, and which of its copies: 1 is the baseline's twin."""
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """Backend × precision × threads × batch size; `artifact` is None where it can't run, and `row` says why."""
+class Plan:
+    """How a run measures.
 
-    row: Row
-    artifact: Path | None
+    Attributes
+    ----------
+    seconds
+        Timed calls of each candidate, over all generations.
+    generations
+        Fresh processes of each candidate.
+    seed
+        Of the order of turns.
+    baseline
+        Backend that ratios are to; None for the fastest of a short probe.
+    timeout
+        Seconds that a worker may take for one answer.
+    """
+
+    seconds: float = 3.0
+    generations: int = 5
+    seed: int = 0
+    baseline: str | None = None
+    timeout: float = TIMEOUT
 
     @property
-    def label(self) -> str:
-        """What it is called on a progress bar."""
-        batch = "" if self.row.batch_size is None else f" batch {self.row.batch_size}"
-        return f"{self.row.backend}{batch}"
+    def share(self) -> float:
+        """Timed seconds of each candidate in one generation."""
+        return self.seconds / self.generations
+
+    @property
+    def turn(self) -> float:
+        """Seconds of one turn."""
+        return min(self.share, TURN_SECONDS, max(SHORTEST_TURN, self.share / TURNS))
 
 
-def candidates(
-    bundle: Bundle, names: Sequence[str], batch_sizes: Sequence[int | None], threads: int
-) -> list[Candidate]:
-    """Say what is to be measured: every named backend, or all that are announced, at every batch size.
+@dataclass
+class Clock:
+    """How long the run has taken, how long it may still take, and the parent's own part in it."""
 
-    Every artifact's checksum is checked here, before anything is measured.
+    plan: Plan
+    began: float = field(default_factory=perf_counter)
+    turns_left: float = 0.0  # seconds of timed calls
+    sittings_left: int = 0
+    sitting_starts: list[float] = field(default_factory=list)
+    parent_cpu: float = 0.0
+    turns_wall: float = 0.0
 
-    Raises
-    ------
-    UnknownBackendError
-        A name is not known.
-    MissingRuntimeError
-        A named backend's runtime is not installed. (Of unnamed ones it becomes one row.)
-    ArtifactError
-        The bundle lacks a named backend's artifact, or it doesn't match its checksum.
+    def elapsed_and_total(self) -> tuple[float, float]:
+        """Seconds since the start, and what the whole run may take."""
+        elapsed = perf_counter() - self.began
+        start = sum(self.sitting_starts) / len(self.sitting_starts) if self.sitting_starts else 4.0
+        return elapsed, elapsed + self.turns_left * (1 + WARM_UP_SHARE / 2) + self.sittings_left * start
+
+    @property
+    def parent_share(self) -> float | None:
+        """CPU seconds of this process per second in which workers took turns."""
+        return self.parent_cpu / self.turns_wall if self.turns_wall else None
+
+
+@dataclass
+class Watch:
+    """Who is told what while a run goes on.
+
+    Attributes
+    ----------
+    progress
+        Told of each step.
+    redraw
+        Called now and then with the seconds that are over and that the run may take.
+    keep
+        Called whenever figures became final for a generation, so that they can be saved.
     """
-    chosen = [plugins.find(name) for name in dict.fromkeys(names)] or list(plugins.discover().values())
-    found: list[Candidate] = []
-    for plugin in chosen:
-        row = Row(plugin.name, PRECISION, None, threads)
-        missing = plugin.missing()
-        try:
-            if missing:
-                raise plugin.missing_error(*missing)
-            artifact = bundle.find(plugin.load().format, PRECISION)
-        except (BackendError, ArtifactError) as exc:
-            if names:
-                raise
-            found.append(Candidate(replace(row, error=str(exc), mend=exc.mend), None))
-            continue
-        path = bundle.open(artifact)
-        for size in batch_sizes:
-            recorded = ArtifactFile(artifact.path, artifact.bytes, artifact.sha256)
-            found.append(Candidate(replace(row, batch_size=size, artifact=recorded), path))
-    if not found:
-        raise UsageError("no backend to measure")
-    return found
+
+    progress: Progress
+    redraw: Callable[[float, float], None]
+    keep: Callable[[], None]
 
 
-def measure(
-    chosen: Iterable[Candidate], test: Split, reference: Scores, seconds: float, progress: Progress
-) -> Iterator[Row]:
-    """Measure candidates one after another, yielding each one's row when it is final.
+def measure(chosen: Sequence[Candidate], book: Book, images: Path, plan: Plan, watch: Watch) -> Clock:
+    """Measure candidates, entering what is found into the book; what it already holds is not measured again.
 
     Parameters
     ----------
     chosen
-        From `candidates`.
-    test
-        The images and labels to score; timing cycles through the same images.
-    reference
-        Keras' scores of the same images: float32 (n, 10).
-    seconds
-        Timed calling for each candidate that has a batch size.
-    progress
-        Told of each step.
+        From `digitbench.measure.candidates.candidates`; those with a batch size are timed, the others score only.
+    images
+        From `digitbench.measure.process.shared_images`.
     """
-    with Room.holding(test.images) as room:
-        for candidate in chosen:
-            if candidate.artifact is None:
-                yield candidate.row
+    clock = Clock(plan)
+    runnable = [one for one in chosen if one.artifact]
+    thread_counts = sorted({one.row.threads for one in runnable})
+    # The second time round measures what a worker's death left undone.
+    for generation in (*range(plan.generations), *range(plan.generations)):
+        for threads in thread_counts:
+            wanted = [one for one in runnable if one.row.threads == threads and _is_due(one, book, generation)]
+            clock.sittings_left, clock.turns_left = _work_left(runnable, book, plan)
+            for group in _fitting(wanted):
+                _Sitting(group, runnable, book, generation, clock, watch).hold(images)
+    return clock
+
+
+def _is_due(one: Candidate, book: Book, generation: int) -> bool:
+    if book.failed(one.row.key):
+        return False
+    return book.lacks(one.row.key, generation) or (one.row.batch_size is None and book.lacks_scores(one.seat))
+
+
+def _work_left(runnable: Sequence[Candidate], book: Book, plan: Plan) -> tuple[int, float]:
+    lacking = [
+        (generation, one.row.threads)
+        for generation in range(plan.generations)
+        for one in runnable
+        if book.lacks(one.row.key, generation)
+    ]
+    return len(set(lacking)), len(lacking) * plan.share
+
+
+def _fitting(wanted: Sequence[Candidate]) -> Iterator[list[Candidate]]:
+    """Split candidates into groups whose processes fit into memory together, with the baseline and its twin."""
+    seats = list(dict.fromkeys(one.seat for one in wanted))
+    at_once = max(1, machine.available_memory_bytes() // WORKER_BYTES - 2)
+    for i in range(0, len(seats), at_once):
+        yield [one for one in wanted if one.seat in seats[i : i + at_once]]
+
+
+@dataclass
+class _Tally:
+    """What one player gave in one cell."""
+
+    worker: Worker
+    warm_up: WarmUp
+    spent: list[npt.NDArray[np.int64]] = field(default_factory=list)
+    turns: list[Event] = field(default_factory=list)
+    wrong_labels: int = 0
+
+    @property
+    def seconds(self) -> float:
+        return float(sum(int(block.sum()) for block in self.spent)) / 1e9
+
+
+class _Sitting:
+    """Processes that are alive together, for one generation of candidates of one thread count."""
+
+    def __init__(
+        self, group: Sequence[Candidate], runnable: Sequence[Candidate], book: Book, generation: int, clock: Clock,
+        watch: Watch,
+    ) -> None:  # fmt: skip
+        self.group, self.book, self.generation, self.clock, self.watch = group, book, generation, clock, watch
+        self.plan, self.threads = clock.plan, group[0].row.threads
+        self.artifacts = {one.seat: one.artifact for one in runnable if one.artifact}
+        self.sizes = list(dict.fromkeys(one.row.batch_size for one in group if one.row.batch_size))
+        self.workers: dict[Player, Worker] = {}
+        self.ready: dict[Player, Event] = {}
+        self.random = random.Random(f"{self.plan.seed} {generation} {self.threads}")
+
+    def hold(self, images: Path) -> None:
+        """Start the processes, score the test images where nobody has yet, time, and let them go."""
+        began = perf_counter()
+        with Crew(images, timeout=self.plan.timeout) as crew:
+            seats = list(dict.fromkeys(one.seat for one in self.group))
+            if self.sizes and self.book.baseline:
+                seats = list(dict.fromkeys([*seats, self._baseline()]))
+                self._start(crew, [*((seat, 0) for seat in seats), (self._baseline(), 1)])
+            else:
+                self._start(crew, [(seat, 0) for seat in seats])
+            self._score(crew)
+            if self.sizes and not self.book.baseline:
+                self._probe(crew)
+            self.clock.sittings_left -= 1
+            self.clock.sitting_starts.append(perf_counter() - began)
+            for size in self.sizes:
+                self._time(crew, size)
+
+    def _baseline(self) -> Seat:
+        assert self.book.baseline
+        return (*self.book.baseline, self.threads)
+
+    def _start(self, crew: Crew, players: Sequence[Player]) -> None:
+        jobs = {}
+        for seat, copy in players:
+            if seat in self.artifacts and not (copy and self.book.failed_seat(seat)):
+                jobs[Job(seat[0], self.artifacts[seat], self.threads, copy)] = (seat, copy)
+        self._tell(f"starting {len(jobs)} processes")
+        for started in crew.start(jobs):
+            seat, copy = jobs[started.job]
+            if started.worker:
+                self.workers[seat, copy], self.ready[seat, copy] = started.worker, started.ready
+                if not copy:
+                    facts = {key: value for key, value in started.ready.items() if key != "event"}
+                    self.book.ready(seat, **facts)
+            elif not copy:
+                self._lose(seat, self.book.of_seat(seat), started.error)
+            self._redraw()
+
+    def _score(self, crew: Crew) -> None:
+        for (seat, copy), worker in list(self.workers.items()):
+            if copy or not self.book.lacks_scores(seat):
                 continue
             try:
-                row = _one(candidate, candidate.artifact, room, test.labels, reference, seconds, progress)
+                answer = crew.ask(worker, "score")
             except WorkerError as exc:
-                row = candidate.row.failed(str(exc))
-            yield row  # before it is told: what people have seen is kept, even if Ctrl-C comes next
-            progress.update(candidate.label, 1, 1, "failed" if row.error else _note(row))
+                self._lose(seat, self.book.of_seat(seat), exc)
+                del self.workers[seat, copy]
+                continue
+            self.book.scored(seat, read_scores(answer), answer["peak_rss_bytes"])
+            if not self.sizes:
+                crew.dismiss(worker)
+                self.watch.progress.update(seat[0], 1, 1, self.book.top1(seat))
+                self.watch.keep()
+
+    def _probe(self, crew: Crew) -> None:
+        """Choose the baseline, and start its twin."""
+        size, named = self.sizes[0], self.plan.baseline
+        fastest: dict[Player, float] = {}
+        for (seat, copy), worker in self.workers.items():
+            if named in (None, seat[0]):
+                try:
+                    crew.ask(worker, "warm_up", batch_size=size, seconds=self.plan.share * WARM_UP_SHARE)
+                    answer = crew.ask(worker, "turn", batch_size=size, seconds=min(PROBE_SECONDS, self.plan.share))
+                except WorkerError:
+                    continue  # its own turn will say what it died of
+                fastest[seat, copy] = float(np.median(read_spent(answer)))
+        if fastest:
+            (chosen, _) = min(fastest, key=fastest.__getitem__)
+            self.book.baseline = chosen[:2]
+            self._start(crew, [(chosen, 1)])
+
+    def _time(self, crew: Crew, size: int) -> None:
+        """Let everyone who has this batch size take turns until each has had its seconds."""
+        wanted = {one.seat for one in self.group if one.row.batch_size == size}
+        baseline = self._baseline() if self.book.baseline else None
+        players = [player for player in self.workers if player[0] in wanted or player[0] == baseline]
+        tallies = self._warm_up(crew, players, size)
+        clock_before = perf_counter(), process_time()
+        try:
+            self._take_turns(crew, tallies, size)
+        finally:
+            self.clock.turns_wall += perf_counter() - clock_before[0]
+            self.clock.parent_cpu += process_time() - clock_before[1]
+            self._record(tallies, size)
+        if self.generation == self.plan.generations - 1:
+            self._ledgers(crew, size)
+        self.watch.progress.step(self._summary(tallies, size))
+        self.watch.keep()
+
+    def _warm_up(self, crew: Crew, players: Sequence[Player], size: int) -> dict[Player, _Tally]:
+        tallies = {}
+        for player in players:
+            try:
+                answer = crew.ask(
+                    self.workers[player], "warm_up", batch_size=size, seconds=self.plan.share * WARM_UP_SHARE
+                )
+                tallies[player] = _Tally(self.workers[player], WarmUp(**answer["warm_up"]))
+            except WorkerError as exc:
+                self._drop(player, size, exc)
+        return tallies
+
+    def _take_turns(self, crew: Crew, tallies: dict[Player, _Tally], size: int) -> None:
+        def left(player: Player) -> float:
+            return self.plan.share - tallies[player].seconds
+
+        dead: set[Player] = set()
+        while hungry := [player for player in tallies if player not in dead and left(player) > 0]:
+            self.random.shuffle(hungry)
+            for player in hungry:
+                tally = tallies[player]
+                before = tally.seconds
+                try:
+                    answer = crew.ask(
+                        tally.worker, "turn", batch_size=size, seconds=min(self.plan.turn, left(player))
+                    )  # fmt: skip
+                except WorkerError as exc:
+                    dead.add(player)
+                    self._drop(player, size, exc)
+                    continue
+                tally.spent.append(read_spent(answer))
+                tally.turns.append({key: value for key, value in answer.items() if key != "spent"})
+                if not player[1]:
+                    key = (*player[0], size)
+                    tally.wrong_labels += self.book.wrong_labels(key, answer["batch"], answer["labels"])
+                    self.clock.turns_left -= tally.seconds - before
+                    if key in self.book:
+                        self.book.glimpse(key, tally.spent[-1])
+                self._redraw()
+
+    def _record(self, tallies: dict[Player, _Tally], size: int) -> None:
+        """Enter what was timed; also on Ctrl-C, what there is of it."""
+        timed = {player: tally for player, tally in tallies.items() if tally.spent}
+        base = timed.get((self._baseline(), 0)) if self.book.baseline else None
+        base_p50 = _p50(base) if base else None
+        frequency = machine.frequency_mhz()
+        for (seat, copy), tally in timed.items():
+            ratio = _p50(tally) / base_p50 if base_p50 else None
+            if copy and ratio is not None:
+                self.book.twin((self.threads, size), self.generation, ratio)
+            elif not copy and self.book.wants(key := (*seat, size), self.generation):
+                ready = self.ready[seat, 0]
+                found = _generation(self.generation, tally, ready, ratio, frequency)
+                self.book.add(key, found, np.concatenate(tally.spent))
+
+    def _ledgers(self, crew: Crew, size: int) -> None:
+        for player, worker in list(self.workers.items()):
+            if not player[1] and (*player[0], size) in self.book:
+                try:
+                    self.book.ledger(
+                        (*player[0], size), Ledger(**crew.ask(worker, "ledger", batch_size=size)["ledger"])
+                    )
+                except WorkerError as exc:
+                    self._drop(player, size, exc)
+
+    def _drop(self, player: Player, size: int, exc: WorkerError) -> None:
+        """A worker is gone: the batch size at which it died is failed, the others may still be made up for."""
+        self.workers.pop(player, None)
+        if not player[1]:
+            self._lose(player[0], [(*player[0], size)], exc)
+
+    def _lose(self, seat: Seat, keys: Sequence[Any], exc: WorkerError | None) -> None:
+        self.book.fail(keys, str(exc))
+        self.watch.progress.step(f"{seat[0]}: {exc}")
+        self.watch.keep()
+
+    def _summary(self, tallies: dict[Player, _Tally], size: int) -> str:
+        medians = {seat: _p50(tally) for (seat, copy), tally in tallies.items() if tally.spent and not copy}
+        told = ", ".join(f"{seat[0]} {medians[seat]:,.1f}" for seat in sorted(medians, key=medians.__getitem__))
+        where = f"batch {size}, {self.threads} thread{'s' if self.threads > 1 else ''}"
+        return f"generation {self.generation + 1} of {self.plan.generations}, {where}: p50 in µs: {told}"
+
+    def _tell(self, note: str) -> None:
+        if self.sizes:
+            self._redraw()
+        else:
+            self.watch.progress.step(note)
+
+    def _redraw(self) -> None:
+        self.watch.redraw(*self.clock.elapsed_and_total())
 
 
-def _one(
-    candidate: Candidate, artifact: Path, room: Room, labels: Labels, reference: Scores, seconds: float,
-    progress: Progress,
-) -> Row:  # fmt: skip
-    """Measure one candidate; its bar is in seconds of timed calls, with one more for all that comes before."""
-    row, facts = candidate.row, _Facts()
-    job = Job(row.backend, artifact, row.threads, row.batch_size, seconds)
-    total = 1 + (seconds if row.batch_size else 0)
-    progress.update(candidate.label, 0, total, "starting")
-    for event in run(job, room):
-        match event:
-            case {"event": "loaded", "seconds": value}:
-                facts.load_seconds = value
-                progress.update(candidate.label, 0.3, total, "loaded")
-            case {"event": "predicted", "microseconds": value, "runtime": runtime}:
-                facts.first_prediction_us, facts.runtime = value, Runtime(**runtime)
-            case {"event": "scored"}:
-                progress.update(candidate.label, 0.9, total, "scored")
-            case {"event": "timing", "seconds": value}:
-                progress.update(candidate.label, 1 + min(value, seconds * 0.99), total, "timing")
-            case {"event": "timed" | "peak", "peak_rss_bytes": value, **rest}:
-                facts.peak_rss_bytes = value
-                facts.warm_up = WarmUp(**rest["warm_up"]) if "warm_up" in rest else None
-    scores = np.load(room.scores)
-    row = replace(
-        row, **vars(facts), accuracy=evaluate.accuracy(scores, labels),
-        agreement=agreement.compare(scores, reference, labels),
+def _p50(tally: _Tally) -> float:
+    return float(np.median(np.concatenate(tally.spent))) / 1000
+
+
+def _generation(index: int, tally: _Tally, ready: Event, ratio: float | None, frequency: float | None) -> Generation:
+    spent = np.concatenate(tally.spent)
+    wall = sum(turn["wall_seconds"] for turn in tally.turns)
+
+    def total(name: str) -> float | None:
+        known = [turn["busy"][name] for turn in tally.turns if name in turn["busy"]]
+        return sum(known) if known else None
+
+    involuntary, steal, ticks = total("involuntary"), total("steal"), total("all")
+    busy = Busy(
+        cpu_share=(total("cpu_seconds") or 0.0) / wall,
+        involuntary_per_s=None if involuntary is None else involuntary / wall,
+        os_threads=max((turn["os_threads"] for turn in tally.turns if turn["os_threads"]), default=None),
+        steal_share=steal / ticks if steal is not None and ticks else None,
+        frequency_mhz=frequency,
+    )
+    return Generation(
+        index=index, n=len(spent), seconds=float(spent.sum()) / 1e9, **stats.percentiles(spent),
+        load_seconds=ready["load_seconds"], first_prediction_us=ready["first_prediction_us"],
+        peak_rss_bytes=max(turn["peak_rss_bytes"] for turn in tally.turns), warm_up=tally.warm_up, busy=busy,
+        ratio=ratio, wrong_labels=tally.wrong_labels,
     )  # fmt: skip
-    if row.batch_size:
-        spent = np.load(room.spent)
-        throughput = row.batch_size * len(spent) / (float(spent.sum()) / 1e9)
-        row = replace(row, latency_us=stats.summarise(spent), throughput_per_s=throughput)
-    return row
-
-
-class _Facts:
-    """What a worker's events told, to become fields of a `Row`."""
-
-    def __init__(self) -> None:
-        self.load_seconds: float | None = None
-        self.first_prediction_us: float | None = None
-        self.runtime: Runtime | None = None
-        self.peak_rss_bytes: int | None = None
-        self.warm_up: Any = None
-
-
-def _note(row: Row) -> str:
-    if row.latency_us and row.latency_us.p50 is not None:
-        return f"p50 {row.latency_us.p50:,.1f} µs"
-    return f"top-1 {row.accuracy.top1:.2%}" if row.accuracy else ""

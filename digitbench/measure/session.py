@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
+from time import perf_counter
+from typing import Any
 
 import digitbench
 from digitbench import machine
 from digitbench.bundle import Bundle
 from digitbench.data import Dataset
-from digitbench.measure.schedule import Candidate, measure
+from digitbench.errors import UsageError
+from digitbench.measure.book import Book
+from digitbench.measure.candidates import Candidate
+from digitbench.measure.process import shared_images
+from digitbench.measure.schedule import Plan, Watch, measure
 from digitbench.progress import Progress
 from digitbench.results import Results
 
+REDRAW_SECONDS = 1.0
 
 def run(
     bundle: Bundle,
     dataset: Dataset,
     chosen: Sequence[Candidate],
     *,
-    seconds: float,
+    plan: Plan | None,
     limit: int | None,
     progress: Progress,
     keep: Callable[[Results], None],
+    earlier: Results | None = None,
 ) -> Results:
     """Evaluate candidates and time those that have a batch size.
 
@@ -32,15 +40,17 @@ def run(
     bundle, dataset
         What was trained, and the data it was trained on.
     chosen
-        From `digitbench.measure.schedule.candidates`.
-    seconds
-        Timed calling of each candidate; 0 where nothing is timed.
+        From `digitbench.measure.candidates.candidates`.
+    plan
+        How to time; None where nothing is timed.
     limit
         Only the first so many test images.
     progress
         Told of each step.
     keep
-        Given the results after each row, not complete yet, so that they can be saved.
+        Given the results whenever something became final, so that they can be saved.
+    earlier
+        Results of a stopped run: what they hold is not measured again.
 
     Returns
     -------
@@ -51,28 +61,84 @@ def run(
     ------
     DataError
         The dataset isn't the one that the bundle was trained on.
+    UsageError
+        The baseline isn't among the candidates, or `earlier` is of another machine, bundle or plan.
     """
     bundle.check_dataset(dataset)
     test = dataset.test.head(limit)
-    reference = bundle.reference_scores()[: len(test)]
-    results = Results(
-        machine=machine.describe(),
-        bundle={
+    plan_or_one = plan or Plan(generations=1)
+    facts = _Facts(bundle, dataset, len(test), plan, earlier)
+    book = Book((one.row for one in chosen), test.labels, bundle.reference_scores()[: len(test)], plan_or_one.share)
+    if plan and plan.baseline:
+        _check_baseline(plan.baseline, chosen)
+    if earlier:
+        book.resume(earlier)
+    drawn = -REDRAW_SECONDS
+
+    def redraw(done: float, total: float) -> None:
+        nonlocal drawn
+        if perf_counter() - drawn > REDRAW_SECONDS:
+            progress.table(facts.results(book), done, total)
+            drawn = perf_counter()
+
+    watch = Watch(progress, redraw, keep=lambda: keep(facts.results(book)))
+    try:
+        with shared_images(test.images) as images:
+            clock = measure(chosen, book, images, plan_or_one, watch)
+    except KeyboardInterrupt:
+        return facts.results(book)
+    return facts.results(book, complete=True, parent_cpu_share=clock.parent_share)
+
+
+class _Facts:
+    """What results say beside their rows."""
+
+    def __init__(
+        self, bundle: Bundle, dataset: Dataset, images: int, plan: Plan | None, earlier: Results | None
+    ) -> None:
+        self.machine = machine.describe()
+        self.bundle = {
             "name": bundle.name,
             "recipe": bundle.recipe_name,
+            "reference_sha256": str(bundle.manifest["reference"]["sha256"]),
             "dataset": {"name": dataset.name, "fingerprint": dataset.fingerprint},
-            "test_images": len(test),
-            "seconds": seconds,
-        },
-        rows=(),
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-        digitbench=digitbench.__version__,
-        complete=False,
-    )
-    try:
-        for row in measure(chosen, test, reference, seconds, progress):
-            results = replace(results, rows=(*results.rows, row))
-            keep(results)
-    except KeyboardInterrupt:
-        return results
-    return replace(results, complete=True)
+            "test_images": images,
+        }
+        self.created = datetime.now(UTC).isoformat(timespec="seconds")
+        self.settings: dict[str, Any] = asdict(plan) if plan else {}
+        if earlier:
+            self._take_over(earlier)
+
+    def _take_over(self, earlier: Results) -> None:
+        mine: dict[str, Mapping[str, Any]] = {"bundle": self.bundle, "settings": self.settings}
+        for part, names in (
+            ("bundle", ("reference_sha256", "test_images")), ("settings", ("seconds", "generations")),
+        ):  # fmt: skip
+            for name in names:
+                old = getattr(earlier, part).get(name)
+                if old != mine[part][name]:
+                    raise UsageError(
+                        f"--resume: {name} was {old} and is {mine[part][name]} now; measure anew, or give what it was"
+                    )
+        if earlier.machine.get("cpu") != self.machine["cpu"]:
+            raise UsageError(
+                f"--resume: that was measured on {earlier.machine.get('cpu')}, and this is {self.machine['cpu']}"
+            )
+        self.created = earlier.created
+
+    def results(self, book: Book, *, complete: bool = False, parent_cpu_share: float | None = None) -> Results:
+        """Give what is known by now."""
+        settings = dict(self.settings)
+        if settings:
+            settings["baseline"] = list(book.baseline) if book.baseline else settings["baseline"]
+            settings["parent_cpu_share"] = parent_cpu_share
+        return Results(
+            machine=self.machine, bundle=self.bundle, rows=book.rows(), created=self.created,
+            digitbench=digitbench.__version__, complete=complete, settings=settings, floors=book.floors(),
+        )  # fmt: skip
+
+
+def _check_baseline(name: str, chosen: Sequence[Candidate]) -> None:
+    able = list(dict.fromkeys(one.row.backend for one in chosen if one.artifact))
+    if name not in able:
+        raise UsageError(f"--baseline {name}: not among what is measured here: {', '.join(able)}")

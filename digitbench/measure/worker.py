@@ -1,6 +1,7 @@
-"""One candidate in one fresh process: loads it, scores the test images, times it, and tells its parent.
+"""One backend in one fresh process, for all its batch sizes: does what its parent asks, and sleeps in between.
 
-Started by `digitbench.measure.process`; reads one job from standard input and writes one JSON event a line.
+Started by `digitbench.measure.process`. The first line of standard input is the job, each further line a command; to
+each of these the answer is one JSON event in a line. Waiting for the next line, the process is blocked on its pipe.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ import os
 import sys
 import traceback
 from array import array
-from collections.abc import Callable, Iterator
+from base64 import b64encode
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from itertools import chain, islice, repeat
 from pathlib import Path
@@ -24,19 +26,24 @@ from digitbench import machine, plugins
 from digitbench.backend import Backend, Images, Scores
 from digitbench.errors import DigitbenchError, one_line
 from digitbench.measure.loop import time_block
+from digitbench.measure.null import NullBackend
 
 Emit = Callable[..., None]
+Event = dict[str, Any]
 
 SCORING_BATCH = 256
-BLOCK_SECONDS = 0.05
-BLOCKS_AT_LEAST = 30  # in a budget: a short one has shorter blocks, of which the warm-up takes a third
-STEADY_SPREAD = 1.05  # the last three blocks' medians within 5 %
+WARM_UP_BLOCKS = 10  # that a warm-up's budget holds, if calls are quick
 WARM_UP_CALLS = 20
-TELL_SECONDS = 0.5
+BLOCK_CALLS = 7  # a median of fewer says little
+STEADY_SPREAD = 1.05  # the last three blocks' medians within 5 %
+PRELUDE_SECONDS = 0.001  # untimed, at a turn's start: the neighbours' turns emptied the caches
+LEDGER_SECONDS = 0.05
+LEDGER_CALLS = 15
+NULL_CALLS = 2000
 
 
 def main() -> None:
-    """Do the one job that standard input holds."""
+    """Do what standard input asks for, until it ends."""
     # What a runtime prints must not get between the events.
     events = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
     os.dup2(2, 1)
@@ -45,39 +52,121 @@ def main() -> None:
         events.write(json.dumps({"event": event, **facts}) + "\n")
 
     try:
-        work(json.loads(sys.stdin.readline()), emit)
+        serve(iter(sys.stdin.readline, ""), emit)
     except (DigitbenchError, FileNotFoundError) as exc:
         emit("failed", message=one_line(exc))
+    except KeyboardInterrupt:
+        sys.exit(130)
     except Exception as exc:  # noqa: BLE001 - whatever a runtime throws ends up in its row
         traceback.print_exc()
         emit("failed", message=f"{type(exc).__name__}: {one_line(exc)}")
-    else:
-        emit("done")
 
 
-def work(job: dict[str, Any], emit: Emit) -> None:
-    """Load, score, time; see `digitbench.measure.process.Job` for the job's fields."""
+def serve(lines: Iterable[str], emit: Emit) -> None:
+    """Load what the first line says, and answer each further line; see `digitbench.measure.process`."""
+    commands = (json.loads(line) for line in lines)
+    job = next(commands)
     plugin = plugins.find(job["backend"])
     images: Images = np.asarray(np.load(job["images"], mmap_mode="r"))
     began = perf_counter()
     with plugin.explain_missing():
         backend = plugin.load()(Path(job["artifact"]), threads=job["threads"])
-    emit("loaded", seconds=perf_counter() - began)
+    loaded = perf_counter() - began
     with backend:
-        size = job["batch_size"] or SCORING_BATCH
-        batches = cut(images, size)
         began = perf_counter()
-        backend.predict(batches[0])
-        emit("predicted", microseconds=(perf_counter() - began) * 1e6, runtime=asdict(backend.runtime))
-        np.save(job["scores"], score(backend, images))
-        emit("scored")
-        if job["batch_size"]:
-            spent, warm_up = measure(backend, batches, job["seconds"], emit)
-            peak = machine.peak_rss_bytes()
-            np.save(job["spent"], np.frombuffer(spent, np.int64))
-            emit("timed", warm_up=warm_up, peak_rss_bytes=peak)
-        else:
-            emit("peak", peak_rss_bytes=machine.peak_rss_bytes())
+        backend.predict(images[:1])
+        first = (perf_counter() - began) * 1e6
+        emit("ready", load_seconds=loaded, first_prediction_us=first, runtime=asdict(backend.runtime))
+        seat = _Seat(backend, images)
+        actions: dict[str, Callable[..., Event]] = {
+            "score": seat.score, "warm_up": seat.warm_up, "turn": seat.turn, "ledger": seat.ledger,
+        }  # fmt: skip
+        for command in commands:
+            do = command.pop("do")
+            emit(do, **actions[do](**command))
+
+
+class _Seat:
+    """A loaded backend, the images, and what is known of each batch size."""
+
+    def __init__(self, backend: Backend, images: Images) -> None:
+        self.backend, self.images = backend, images
+        self.batches: dict[int, list[Images]] = {}
+        self.supply: dict[int, Iterator[tuple[int, Images]]] = {}
+        self.call_seconds: dict[int, float] = {}
+
+    def score(self) -> Event:
+        """Score all images."""
+        scores = score(self.backend, self.images)
+        return {"scores": _text(scores), "peak_rss_bytes": machine.peak_rss_bytes()}
+
+    def warm_up(self, batch_size: int, seconds: float) -> Event:
+        """Call until steady, or until `seconds` are over."""
+        self.batches[batch_size] = cut(self.images, batch_size)
+        self.supply[batch_size] = chain.from_iterable(map(enumerate, repeat(self.batches[batch_size])))
+        call_seconds, warm_up = warm(self.backend, (batch for _, batch in self.supply[batch_size]), seconds)
+        self.call_seconds[batch_size] = call_seconds
+        return {"warm_up": warm_up}
+
+    def turn(self, batch_size: int, seconds: float) -> Event:
+        """Time a block of calls that takes about `seconds`."""
+        calls = max(1, round(seconds / max(self.call_seconds[batch_size], 1e-9)))
+        taken = list(islice(self.supply[batch_size], calls))
+        _prelude(self.backend, [batch for _, batch in taken])
+        before = machine.busy_now()
+        began = perf_counter()
+        spent, scores = time_block(self.backend.predict, [batch for _, batch in taken])
+        wall = perf_counter() - began
+        after = machine.busy_now()
+        self.call_seconds[batch_size] = median(spent) / 1e9
+        return {
+            "spent": _text(np.frombuffer(spent, np.int64)),
+            "batch": taken[-1][0],
+            "labels": scores.argmax(axis=1).tolist(),
+            "wall_seconds": wall,
+            "busy": {name: after[name] - before[name] for name in after},
+            "os_threads": machine.os_threads(),
+            "peak_rss_bytes": machine.peak_rss_bytes(),
+        }
+
+    def ledger(self, batch_size: int) -> Event:
+        """Say where a call's time goes: medians in µs."""
+        call = self.call_seconds[batch_size]
+        calls = max(LEDGER_CALLS, round(LEDGER_SECONDS / max(call, 1e-9)))
+        batches = [batch for _, batch in islice(self.supply[batch_size], calls)]
+        nothing = list(islice(chain.from_iterable(repeat(self.batches[batch_size])), NULL_CALLS))
+        loop = median(time_block(NullBackend().predict, nothing)[0])
+        _prelude(self.backend, batches)
+        whole = median(time_block(self.backend.predict, batches)[0])
+        found = {"call": max(0.0, whole - loop), "loop": loop} | {
+            name: max(0.0, spent - loop) for name, spent in _time_steps(self.backend, batches).items()
+        }
+        return {"ledger": {name: spent / 1000 for name, spent in found.items()}}
+
+
+def _time_steps(backend: Backend, batches: list[Images]) -> dict[str, float]:
+    """Median nanoseconds of each part of `predict`, where the backend tells them apart."""
+    steps = backend.steps
+    if steps is None:
+        return {}
+    parts: dict[str, Any] = {name: array("q") for name in ("input_copy", "run", "output_copy")}
+    acts: list[Callable[[Images], Any]] = [steps.put, lambda _: steps.run(), lambda _: steps.get()]
+    for batch in batches:
+        for spent, act in zip(parts.values(), acts, strict=True):
+            spent.extend(time_block(act, [batch])[0])
+    return {name: median(spent) for name, spent in parts.items()}
+
+
+def _prelude(backend: Backend, batches: list[Images]) -> None:
+    until = perf_counter() + PRELUDE_SECONDS
+    for batch in batches:
+        backend.predict(batch)
+        if perf_counter() >= until:
+            return
+
+
+def _text(values: Any) -> str:
+    return b64encode(np.ascontiguousarray(values).tobytes()).decode("ascii")
 
 
 def score(backend: Backend, images: Images) -> Scores:
@@ -106,46 +195,29 @@ def cut(images: Images, size: int) -> list[Images]:
     return [images[i : i + size] for i in range(0, len(images) - size + 1, size)]
 
 
-def measure(backend: Backend, batches: list[Images], seconds: float, emit: Emit) -> tuple[array[int], dict[str, Any]]:
-    """Warm up until steady, then time blocks of calls until the timed calls add up to `seconds`.
+def warm(backend: Backend, supply: Iterator[Images], budget: float) -> tuple[float, dict[str, Any]]:
+    """Call until the medians of the last three blocks agree, or until the budget (in seconds) is spent.
 
     Returns
     -------
-    spent, warm_up
-        Nanoseconds of each call, and the fields of `digitbench.results.WarmUp`.
+    call_seconds, warm_up
+        The last block's median, and the fields of `digitbench.results.WarmUp`.
     """
-    supply = chain.from_iterable(repeat(batches))
-    block, warm_up = _warm_up(backend, supply, min(BLOCK_SECONDS, seconds / BLOCKS_AT_LEAST), seconds / 3)
-    spent, total, told = array("q"), 0.0, perf_counter()
-    while total < seconds:
-        fresh = time_block(backend.predict, list(islice(supply, block)))
-        spent.extend(fresh)
-        total += sum(fresh) / 1e9
-        if perf_counter() - told > TELL_SECONDS:
-            emit("timing", seconds=total)
-            told = perf_counter()
-    return spent, warm_up
-
-
-def _warm_up(
-    backend: Backend, supply: Iterator[Images], block_seconds: float, budget: float
-) -> tuple[int, dict[str, Any]]:
-    """Give the number of calls that make a block, and how the warm-up went."""
     began, calls, block = perf_counter(), 0, 1
     medians: list[float] = []  # of the blocks since they reached their length: shorter ones say little
     grown = settled = False
     while not settled and (calls < WARM_UP_CALLS or perf_counter() - began < budget):
-        spent = time_block(backend.predict, list(islice(supply, block)))
+        spent, _ = time_block(backend.predict, list(islice(supply, block)))
         calls += block
         middle = median(spent) / 1e9
         if grown:
             medians.append(middle)
         last = medians[-3:]
         settled = calls >= WARM_UP_CALLS and len(last) == 3 and max(last) < STEADY_SPREAD * min(last)
-        wanted = max(1, round(block_seconds / max(middle, 1e-9)))
+        wanted = max(BLOCK_CALLS, round(budget / WARM_UP_BLOCKS / max(middle, 1e-9)))
         grown = grown or wanted <= 4 * block
         block = min(wanted, 4 * block)
-    return block, {"calls": calls, "seconds": perf_counter() - began, "settled": settled}
+    return middle, {"calls": calls, "seconds": perf_counter() - began, "settled": settled}
 
 
 if __name__ == "__main__":

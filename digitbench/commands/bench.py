@@ -1,0 +1,173 @@
+"""`bench`."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from digitbench.commands.measuring import ForceOption, GateOption
+from digitbench.commands.options import (
+    BackendOption,
+    DataOption,
+    JsonOption,
+    LimitOption,
+    QuietOption,
+    RunArgument,
+    whole_numbers,
+)  # fmt: skip
+from digitbench.errors import UsageError
+
+if TYPE_CHECKING:
+    from digitbench.bundle import Bundle
+    from digitbench.measure.schedule import Plan
+    from digitbench.results import Results
+
+QUICK_SECONDS = 0.3
+SIZES = "1,32,256"
+EPILOG = (
+    "[b]Examples[/]\n\ndigitbench bench --quick\n\ndigitbench bench --backend onnx --backend tflite --json -\n\n"
+    "digitbench bench runs/mine --batch-size 1,8,32,128,512 --threads 1,2 --seconds 5\n\n"
+    "digitbench bench --against before.json --fail-on latency:10%"
+)
+
+
+def bench(
+    run: RunArgument = None,
+    backend: BackendOption = None,
+    batch_size: Annotated[
+        str | None, typer.Option(metavar=SIZES, help=f"Images in a call; {SIZES} if not given.")
+    ] = None,
+    threads: Annotated[
+        str | None, typer.Option("--threads", "-t", metavar="1,2", help="Threads that each runtime may use; 1.")
+    ] = None,
+    seconds: Annotated[
+        float | None, typer.Option(min=0.01, help=f"Timed calls of each row; 3, {QUICK_SECONDS} with --quick.")
+    ] = None,
+    generations: Annotated[
+        int | None, typer.Option(min=1, help="Fresh processes of each candidate; 5, 1 with --quick.")
+    ] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="A look in half a minute: one generation, which can't tell small gaps.")
+    ] = False,
+    baseline: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Backend that ratios are to; the fastest if not given.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Of the order of turns; 0.")] = None,
+    timeout: Annotated[
+        float | None, typer.Option(min=0.1, help="Seconds until a silent worker is given up; 120.")
+    ] = None,
+    referee: Annotated[
+        bool, typer.Option("--referee", help="Set the runtimes' own benchmark tools beside ours.")
+    ] = False,
+    ledger: Annotated[bool, typer.Option("--ledger", help="Show where each call's time goes.")] = False,
+    data: DataOption = None,
+    limit: LimitOption = None,
+    json: JsonOption = None,
+    csv: Annotated[str | None, typer.Option(metavar="FILE", help="Write a CSV table there; - as above.")] = None,
+    markdown: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Write a Markdown table there; - as above.")
+    ] = None,
+    pytest_benchmark_json: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Write what `pytest-benchmark compare` reads.")
+    ] = None,
+    resume: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Measure only what a stopped run's results lack.")
+    ] = None,
+    against: Annotated[
+        Path | None, typer.Option(metavar="BASE.json", help="Compare with these results at the end.")
+    ] = None,
+    fail_on: GateOption = None,
+    force: ForceOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Time each runtime in fresh processes that take turns, and score the test images on it."""
+    from digitbench import compare
+    from digitbench.bundle import Bundle
+    from digitbench.commands.outputs import Outputs, compare_and_gate, measure, raise_failures
+    from digitbench.measure.candidates import candidates
+    from digitbench.results import Results
+
+    if fail_on and not against:
+        raise UsageError("--fail-on needs something to compare with: give --against BASE.json")
+    for text in fail_on or ():
+        compare.parse_gate(text)
+    base = Results.read(against) if against else None
+    wishes = {
+        "seconds": seconds, "generations": generations, "seed": seed, "baseline": baseline, "timeout": timeout,
+    }  # fmt: skip
+    earlier = Results.read(resume) if resume else None
+    if earlier:
+        given = {**wishes, "backend": backend, "batch_size": batch_size, "threads": threads, "limit": limit}
+        _refuse_with_resume(given, quick)
+        bundle = Bundle(run or _bundle_of(earlier))
+        names, sizes, counts, limit = _grid_of(earlier)
+        plan = _plan({**earlier.settings, "baseline": (earlier.settings.get("baseline") or [None])[0]})
+        json = json or str(resume)
+    else:
+        bundle, names = Bundle(run), list(backend or [])
+        sizes = list(whole_numbers(batch_size or SIZES, "--batch-size"))
+        counts = list(whole_numbers(threads or "1", "--threads"))
+        plan = _plan({"seconds": QUICK_SECONDS, "generations": 1} if quick else {}, **wishes)
+    outputs = Outputs(
+        json=json, csv=csv, markdown=markdown, pytest_benchmark_json=pytest_benchmark_json, quiet=quiet, ledger=ledger,
+        kept=_kept(bundle),
+    )  # fmt: skip
+    chosen = candidates(bundle, names, sizes, counts)
+    ask = None
+    if referee:
+        from digitbench.measure import referee as referees
+
+        referees.check(chosen)
+        ask = lambda progress: referees.run(bundle, chosen, plan, progress)  # noqa: E731
+    results = measure(bundle, chosen, plan, data, limit, outputs, earlier=earlier, referee=ask)
+    if base:
+        compare_and_gate(base, results, fail_on or [], force, outputs.console)
+    raise_failures(results)
+
+
+def _plan(settings: Any, **wishes: Any) -> Plan:
+    from dataclasses import fields
+
+    from digitbench.measure.schedule import Plan
+
+    known = {one.name for one in fields(Plan)}
+    wanted = {**settings, **{name: wish for name, wish in wishes.items() if wish is not None}}
+    return Plan(**{name: value for name, value in wanted.items() if name in known})
+
+
+def _kept(bundle: Bundle) -> Path | None:
+    """Where results are saved when no file is named: in the bundle, by date."""
+    folder = bundle.path / "results"
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError:
+        return None  # a bundle that can't be written, such as somebody else's: --json names another place
+    return folder / f"bench-{datetime.now(UTC):%Y-%m-%dT%H-%M-%S}.json"
+
+
+def _refuse_with_resume(given: dict[str, Any], quick: bool) -> None:
+    clash = [f"--{name.replace('_', '-')}" for name, value in given.items() if value is not None] + ["--quick"] * quick
+    if clash:
+        raise UsageError(f"--resume takes {', '.join(clash)} from the file; leave it out")
+
+
+def _bundle_of(earlier: Results) -> Path | None:
+    from digitbench.bundle import RUNS
+
+    named = RUNS / str(earlier.bundle.get("name"))
+    return named if named.is_dir() else None
+
+
+def _grid_of(earlier: Results) -> tuple[list[str], list[int], list[int], int]:
+    timed = [row for row in earlier.rows if row.batch_size and not row.mend]
+    if not timed or not earlier.settings:
+        raise UsageError("--resume: these results hold no timed rows of this version; measure anew")
+    return (
+        list(dict.fromkeys(row.backend for row in timed)),
+        sorted({row.batch_size for row in timed if row.batch_size}),
+        sorted({row.threads for row in timed}),
+        int(earlier.bundle["test_images"]),
+    )

@@ -1,0 +1,192 @@
+"""What `evaluate`, `bench` and `compare` share: measure, show, save, and turn what was found into an exit code."""
+
+from __future__ import annotations
+
+import json as jsonlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from digitbench.commands.options import bundle_data, open_console, watched
+from digitbench.errors import CheckFailed, ResultsError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from digitbench.bundle import Bundle
+    from digitbench.measure.candidates import Candidate
+    from digitbench.measure.schedule import Plan
+    from digitbench.progress import Progress
+    from digitbench.results import Results
+
+STDOUT = "-"
+
+
+@dataclass
+class Outputs:
+    """Where results go, and how they are shown."""
+
+    json: str | None = None
+    csv: str | None = None
+    markdown: str | None = None
+    pytest_benchmark_json: str | None = None
+    quiet: bool = False
+    ledger: bool = False
+    kept: Path | None = None
+    console: Console = field(init=False)
+
+    def __post_init__(self) -> None:
+        from digitbench.files import check_writable
+
+        files = {"--json": self.json, "--csv": self.csv, "--markdown": self.markdown,
+                 "--pytest-benchmark-json": self.pytest_benchmark_json}  # fmt: skip
+        spoken = [option for option, file in files.items() if file == STDOUT]
+        if len(spoken) > 1:
+            from digitbench.errors import UsageError
+
+            raise UsageError(f"{' and '.join(spoken)} can't both be standard output; name a file")
+        for file in files.values():
+            if file not in (None, STDOUT):
+                check_writable(Path(str(file)))
+        self.console = open_console(stderr=bool(spoken))
+
+    @property
+    def target(self) -> Path | None:
+        """Where the results' JSON is kept while they come in."""
+        return Path(self.json) if self.json not in (None, STDOUT) else self.kept
+
+    def write(self, results: Results) -> None:
+        """Write every format asked for; the JSON of `kept` too."""
+        from digitbench.report import pytest_benchmark, tables
+
+        makers: list[tuple[str | None, Callable[[Results], str]]] = [
+            (self.csv, tables.to_csv),
+            (self.markdown, tables.to_markdown),
+            (self.pytest_benchmark_json, lambda found: _pretty(pytest_benchmark.to_pytest_benchmark(found))),
+            (STDOUT if self.json == STDOUT else None, lambda found: found.dumps()),
+        ]
+        if self.target:
+            save_or_elsewhere(results, self.target)
+        for file, make in makers:
+            if file == STDOUT:
+                print(make(results), end="")
+            elif file:
+                write_text(Path(file), make(results))
+
+
+def _pretty(value: Any) -> str:
+    return jsonlib.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def write_text(target: Path, text: str) -> None:
+    """Write a file whole or not at all.
+
+    Raises
+    ------
+    ResultsError
+        It can't be written.
+    """
+    from digitbench.files import written_beside
+
+    try:
+        with written_beside(target) as draft:
+            draft.write_text(text, encoding="utf-8")
+    except OSError as exc:
+        raise ResultsError(f"{target}: can't be written: {exc.strerror or exc}") from exc
+
+
+def save_or_elsewhere(results: Results, target: Path) -> None:
+    """Save results; where that fails, in the temporary folder or the home, so that they aren't lost.
+
+    Raises
+    ------
+    ResultsError
+        They are not where they should be; the message says where they are.
+    """
+    import tempfile
+
+    text = results.dumps()
+    try:
+        write_text(target, text)
+    except ResultsError as exc:
+        for folder in (Path(tempfile.gettempdir()), Path.home()):
+            elsewhere = folder / f"digitbench-{target.stem}.json"
+            try:
+                write_text(elsewhere, text)
+            except ResultsError:
+                continue
+            raise ResultsError(f"{exc}; saved as {elsewhere} instead") from exc
+        raise
+
+
+def measure(
+    bundle: Bundle, chosen: Sequence[Candidate], plan: Plan | None, data: Path | None, limit: int | None,
+    outputs: Outputs, *, earlier: Results | None = None,
+    referee: Callable[[Progress], Any] | None = None,
+) -> Results:  # fmt: skip
+    """Measure, show and save.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        Ctrl-C stopped it; what was measured by then was shown and saved.
+    """
+    from digitbench.measure import session
+    from digitbench.report.terminal import print_results
+
+    told: set[str] = set()
+    with watched(outputs.console, animate=False, quiet=outputs.quiet) as progress:
+
+        def keep(partial: Results) -> None:
+            if outputs.target is None:
+                return
+            try:
+                write_text(outputs.target, partial.dumps())
+            except ResultsError as exc:  # a full disk must not end the run: the table is still to come
+                if str(exc) not in told:
+                    progress.say(str(exc))
+                told.add(str(exc))
+
+        digits = bundle_data(bundle, data, progress)
+        results = session.run(
+            bundle, digits, chosen, plan=plan, limit=limit, progress=progress, keep=keep, earlier=earlier
+        )
+        if referee and results.complete:
+            results = replace(results, referees=referee(progress))
+    print_results(results, outputs.console, ledger=outputs.ledger)
+    outputs.write(results)
+    if outputs.target and plan:
+        outputs.console.print(f"Saved as {outputs.target}", style="dim", markup=False, highlight=False, soft_wrap=True)
+    if not results.complete:
+        raise KeyboardInterrupt
+    return results
+
+
+def raise_failures(results: Results) -> None:
+    """Turn rows that failed into exit code 1.
+
+    Raises
+    ------
+    CheckFailed
+        A row failed that should have worked.
+    """
+    failed = [row for row in results.rows if row.error and not row.mend]
+    if failed:
+        raise CheckFailed(f"{len(failed)} of {len(results.rows)} rows failed: {failed[0].backend}: {failed[0].error}")
+
+
+def compare_and_gate(base: Results, new: Results, gates: Sequence[str], force: bool, console: Console) -> None:
+    """Compare two results and show how.
+
+    Raises
+    ------
+    CheckFailed
+        A gate found a regression, or had nothing to check.
+    """
+    from digitbench import compare
+    from digitbench.report.comparison import print_comparison
+
+    found = compare.compare(base, new, [compare.parse_gate(text) for text in gates], force=force)
+    print_comparison(found, base, new, console)
+    compare.raise_regressions(found)

@@ -1,0 +1,107 @@
+"""`train`, `export`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from digitbench.commands.options import (
+    DataOption,
+    DatasetOption,
+    RunArgument,
+    bundle_data,
+    load_data,
+    open_console,
+    watched,
+    whole_numbers,
+)  # fmt: skip
+from digitbench.recipes import ACTIVATIONS, DEFAULT, LOSSES, OPTIMIZERS, OUTPUT_ACTIVATIONS, RECIPES
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from digitbench.bundle import Bundle
+    from digitbench.recipes import Recipe
+
+_RECIPE_LINES = "\n\n".join(f"[b]{name}[/]: {recipe.about}" for name, recipe in RECIPES.items())
+
+
+TRAIN_EPILOG = (
+    f"[b]Recipes[/]\n\n{_RECIPE_LINES}\n\n[b]Examples[/]\n\ndigitbench train\n\n"
+    "digitbench train --recipe dense-512-rmsprop --seed 1\n\n"
+    "digitbench train --hidden 512,256 --dropout 0.2 --epochs 5 --output runs/mine"
+)
+EXPORT_EPILOG = "[b]Example[/]\n\ndigitbench export runs/latest --format onnx --format tflite"
+
+
+def train(
+    recipe: Annotated[str, typer.Option("--recipe", "-r", metavar="NAME", help="What to train; see below.")] = DEFAULT,
+    dataset: DatasetOption = "auto",
+    data: DataOption = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="DIR", help="The bundle's folder.")] = None,
+    hidden: Annotated[
+        str | None,
+        typer.Option(metavar="512,256", help="Width of each hidden layer; none for a linear model."),
+    ] = None,
+    activation: Annotated[str | None, typer.Option(help=f"Of the hidden layers: {', '.join(ACTIVATIONS)}.")] = None,
+    output_activation: Annotated[str | None, typer.Option(help=", ".join(OUTPUT_ACTIVATIONS) + ".")] = None,
+    dropout: Annotated[float | None, typer.Option(help="Share of outputs that training drops.")] = None,
+    batch_normalization: Annotated[bool | None, typer.Option(help="Before each activation.")] = None,
+    optimizer: Annotated[str | None, typer.Option(help=", ".join(OPTIMIZERS) + ".")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="The optimiser's own if not given.")] = None,
+    loss: Annotated[str | None, typer.Option(help=", ".join(LOSSES) + ".")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the training images.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Images a step.")] = None,
+    validation_split: Annotated[float | None, typer.Option(help="Share of the training images held out.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Same seed, same machine: same weights.")] = None,
+) -> None:
+    """Train a dense network, export it to every format, and check each export against Keras."""
+    from digitbench import recipes
+
+    widths = None if hidden is None else () if hidden == "none" else whole_numbers(hidden, "--hidden")
+    wanted = recipes.find(recipe).changed(
+        hidden=widths, activation=activation, output_activation=output_activation, dropout=dropout,
+        batch_normalization=batch_normalization, optimizer=optimizer, learning_rate=learning_rate, loss=loss,
+        epochs=epochs, batch_size=batch_size, validation_split=validation_split, seed=seed,
+    )  # fmt: skip
+    train_and_tell(wanted, dataset, data, output, open_console())
+
+
+def export(
+    run: RunArgument = None,
+    format: Annotated[
+        list[str] | None, typer.Option("--format", "-f", metavar="NAME", help="All if not given.")
+    ] = None,
+    data: DataOption = None,
+) -> None:
+    """Write a bundle's model in other formats again, and check each against Keras."""
+    from digitbench import export as exporters
+    from digitbench.bundle import Bundle
+    from digitbench.quiet import native_output_held
+
+    console = open_console()
+    with watched(console) as progress, native_output_held():
+        bundle = Bundle(run)
+        digits = bundle_data(bundle, data, progress)
+        failures = exporters.export(bundle, format or exporters.FORMATS, digits.test, progress=progress)
+    exporters.raise_failures(failures)
+
+
+def train_and_tell(wanted: Recipe, dataset: str, data: Path | None, output: Path | None, console: Console) -> Bundle:
+    """Train a recipe, showing how it gets on and what came of it."""
+    from digitbench import export as exporters
+    from digitbench.quiet import native_output_held
+    from digitbench.train import train as train_bundle
+
+    with watched(console) as progress, native_output_held():
+        digits = load_data(dataset, data, progress)
+        bundle = train_bundle(wanted, digits, output, export_formats=exporters.FORMATS, progress=progress)
+    found = bundle.manifest["metrics"]
+    console.print(
+        f"{bundle.path}: {wanted.name} on {digits.name} [{digits.fingerprint}], test accuracy "
+        f"{found['test_accuracy']:.2%} ({found['correct']:,} of {found['total']:,})",
+        style="bold", markup=False, highlight=False, soft_wrap=True,
+    )  # fmt: skip
+    return bundle

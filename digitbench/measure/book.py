@@ -1,0 +1,233 @@
+"""What a run has gathered so far, candidate by candidate, and the rows that follow from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from statistics import median
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from digitbench import agreement, evaluate, samples
+from digitbench.backend import Runtime, Scores
+from digitbench.data import Labels
+from digitbench.measure import stats, validity
+from digitbench.results import Busy, Floor, Generation, Key, Ledger, Results, Row, WarmUp
+
+Seat = tuple[str, str, int]
+"""Backend, precision, threads: what one process serves."""
+
+Cell = tuple[int, int]
+"""Threads and batch size: candidates of one cell are compared with each other."""
+
+WHOLE = 0.9  # of its seconds: a generation that was cut short is measured again
+
+
+@dataclass
+class _Entry:
+    row: Row
+    spent: dict[int, npt.NDArray[np.int64]] = field(default_factory=dict)
+    generations: dict[int, Generation] = field(default_factory=dict)
+
+
+class Book:
+    """What has been measured of each candidate.
+
+    Parameters
+    ----------
+    rows
+        A row for each candidate, with what was known before.
+    labels
+        int64 (n,): the true labels of the test images.
+    reference
+        float32 (n, 10): Keras' scores of them.
+    seconds
+        Timed calls of each candidate in each generation.
+    """
+
+    def __init__(self, rows: Iterable[Row], labels: Labels, reference: Scores, seconds: float) -> None:
+        self._entries = {row.key: _Entry(row) for row in rows}
+        self._labels, self._reference, self._seconds = labels, reference, seconds
+        self._said: dict[Seat, Labels] = {}
+        self._twins: dict[Cell, dict[int, float]] = {}
+        self.baseline: tuple[str, str] | None = None
+
+    # --- what is still to do --------------------------------------------------------------------------------------
+
+    def lacks(self, key: Key, generation: int) -> bool:
+        """Is this generation of a timed candidate still to be measured?"""
+        entry = self._entries[key]
+        if entry.row.error or not entry.row.batch_size:
+            return False
+        return self.wants(key, generation)
+
+    def lacks_scores(self, seat: Seat) -> bool:
+        """Has it still to score the test images?"""
+        return seat not in self._said
+
+    def failed(self, key: Key) -> bool:
+        """Did it die, or could it never run?"""
+        return bool(self._entries[key].row.error)
+
+    def failed_seat(self, seat: Seat) -> bool:
+        """Did all candidates of a process fail?"""
+        return all(self.failed(key) for key in self.of_seat(seat))
+
+    def wants(self, key: Key, generation: int) -> bool:
+        """Is this generation of it not whole yet? Asked of failed ones too: what they gave counts."""
+        if key not in self._entries:
+            return False
+        had = self._entries[key].generations.get(generation)
+        return had is None or had.seconds < WHOLE * self._seconds
+
+    def __contains__(self, key: Key) -> bool:
+        return key in self._entries and not self.failed(key)
+
+    def top1(self, seat: Seat) -> str:
+        """Top-1 accuracy of a process' backend, for people."""
+        row = self._entries[self.of_seat(seat)[0]].row
+        return f"top-1 {row.accuracy.top1:.2%}" if row.accuracy else ""
+
+    def of_seat(self, seat: Seat) -> list[Key]:
+        """The candidates that one process serves."""
+        return [key for key in self._entries if key[:3] == seat]
+
+    # --- what was found -------------------------------------------------------------------------------------------
+
+    def ready(self, seat: Seat, runtime: Mapping[str, Any], load_seconds: float, first_prediction_us: float) -> None:
+        """A process was loaded."""
+        for entry in self._of(seat):
+            entry.row = replace(
+                entry.row, runtime=Runtime(**runtime), load_seconds=load_seconds,
+                first_prediction_us=first_prediction_us,
+            )  # fmt: skip
+
+    def scored(self, seat: Seat, scores: Scores, peak_rss_bytes: int) -> None:
+        """A process scored the test images."""
+        self._said[seat] = np.asarray(scores.argmax(axis=1))
+        top1 = evaluate.accuracy(scores, self._labels)
+        flips = agreement.compare(scores, self._reference, self._labels)
+        for entry in self._of(seat):
+            entry.row = replace(entry.row, accuracy=top1, agreement=flips, peak_rss_bytes=peak_rss_bytes)
+
+    def wrong_labels(self, key: Key, batch: int, labels: Sequence[int]) -> int:
+        """Of a timed batch's labels, how many differ from those of the accuracy run."""
+        said, size = self._said[key[:3]], len(labels)
+        expected = said[batch * size : (batch + 1) * size] if len(said) >= size else np.resize(said, size)
+        return int((expected != np.asarray(labels)).sum())
+
+    def glimpse(self, key: Key, spent: npt.NDArray[np.int64]) -> None:
+        """A process that is still being timed gave these calls: something to look at until there is more."""
+        entry = self._entries[key]
+        if not entry.generations:
+            entry.row = replace(entry.row, latency_us=stats.summarise([spent]))
+
+    def add(self, key: Key, generation: Generation, spent: npt.NDArray[np.int64]) -> None:
+        """A process was timed; `generation` may come without its samples."""
+        entry = self._entries[key]
+        entry.spent[generation.index] = spent
+        entry.generations[generation.index] = replace(generation, samples=samples.encode(spent))
+        entry.row = _with_figures(entry)
+
+    def twin(self, cell: Cell, generation: int, ratio: float) -> None:
+        """The baseline was timed against itself."""
+        self._twins.setdefault(cell, {})[generation] = ratio
+
+    def ledger(self, key: Key, ledger: Ledger) -> None:
+        """A call's parts were timed."""
+        self._entries[key].row = replace(self._entries[key].row, ledger=ledger)
+
+    def fail(self, keys: Iterable[Key], error: str) -> None:
+        """Candidates died or could not run; what was measured of them stays."""
+        for key in keys:
+            entry = self._entries[key]
+            if not entry.row.error:
+                entry.row = entry.row.failed(error)
+
+    def resume(self, earlier: Results) -> None:
+        """Take over what an earlier, stopped run had measured; what failed there is tried again."""
+        for row in earlier.rows:
+            if row.key not in self._entries or self._entries[row.key].row.error:
+                continue
+            entry = self._entries[row.key]
+            entry.row = replace(row, error=None, rank=None)
+            if row.agreement:
+                labels = self._reference.argmax(axis=1)
+                for flip in row.agreement.flipped:
+                    labels[flip.index] = flip.label
+                self._said[row.key[:3]] = labels
+            for generation in row.generations:
+                entry.generations[generation.index] = generation
+                entry.spent[generation.index] = samples.decode(generation.samples)
+        for floor in earlier.floors:
+            self._twins[floor.threads, floor.batch_size] = dict(enumerate(floor.generations))
+
+    def _of(self, seat: Seat) -> list[_Entry]:
+        return [self._entries[key] for key in self.of_seat(seat)]
+
+    # --- what follows ---------------------------------------------------------------------------------------------
+
+    def rows(self) -> tuple[Row, ...]:
+        """Every candidate's row as far as it is known, in the order they were given."""
+        ranks: dict[Key, int] = {}
+        floors = {(floor.threads, floor.batch_size): floor for floor in self.floors()}
+        for cell in dict.fromkeys((key[2], key[3]) for key in self._entries if key[3]):
+            ratios = {
+                key: {index: one.ratio for index, one in entry.generations.items() if one.ratio is not None}
+                for key, entry in self._entries.items()
+                if (key[2], key[3]) == cell and entry.generations and not entry.row.error
+            }
+            floor = floors.get(cell)
+            ranks |= stats.ranks(ratios, floor.ratio if floor else None)
+        return tuple(replace(entry.row, rank=ranks.get(key)) for key, entry in self._entries.items())
+
+    def floors(self) -> tuple[Floor, ...]:
+        """The noise floor of each cell that has one."""
+        if self.baseline is None:
+            return ()
+        return tuple(
+            Floor(*self.baseline, *cell, stats.log_interval(list(ratios.values())), tuple(ratios.values()))
+            for cell, ratios in self._twins.items()
+        )
+
+
+def _with_figures(entry: _Entry) -> Row:
+    """Compute anew what depends on the generations."""
+    found = [entry.generations[index] for index in sorted(entry.generations)]
+    spent = [entry.spent[index] for index in sorted(entry.spent)]
+    size = entry.row.batch_size or 1
+    seconds = sum(one.seconds for one in found)
+    images = size * sum(one.n for one in found)
+    busy = _total_busy(found)
+    ratios = [one.ratio for one in found if one.ratio is not None]
+    settled = sum(one.warm_up.settled for one in found) * 2 > len(found)
+    row = replace(
+        entry.row,
+        generations=tuple(found),
+        latency_us=stats.summarise(spent),
+        throughput_per_s=images / seconds,
+        cpu_seconds_per_1000=busy.cpu_share * seconds / images * 1000,
+        load_seconds=median(one.load_seconds for one in found),
+        first_prediction_us=median(one.first_prediction_us for one in found),
+        peak_rss_bytes=max(one.peak_rss_bytes for one in found),
+        warm_up=WarmUp(sum(one.warm_up.calls for one in found), sum(one.warm_up.seconds for one in found), settled),
+        ratio=stats.log_interval(ratios) if ratios else None,
+        busy=busy,
+    )
+    return replace(row, validity=validity.check(row))
+
+
+def _total_busy(found: Sequence[Generation]) -> Busy:
+    """Combine generations, each weighted by its seconds."""
+
+    def mean(name: str) -> float | None:
+        known = [(getattr(one.busy, name), one.seconds) for one in found if getattr(one.busy, name) is not None]
+        return sum(value * weight for value, weight in known) / sum(weight for _, weight in known) if known else None
+
+    threads = [one.busy.os_threads for one in found if one.busy.os_threads is not None]
+    return Busy(
+        mean("cpu_share") or 0.0, mean("involuntary_per_s"), max(threads, default=None), mean("steal_share"),
+        mean("frequency_mhz"),
+    )  # fmt: skip

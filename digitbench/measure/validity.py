@@ -1,0 +1,70 @@
+"""VALID or INVALID, and why: what must be so before a timed row can be relied on."""
+
+from __future__ import annotations
+
+from digitbench.results import Finding, Row, calls_needed
+
+SPARE_CORES = 0.3  # CPU seconds per second beyond the threads asked for, before they count as more threads
+INVOLUNTARY_PER_S = 200  # a busy neighbour on the same core takes it away 100 to 250 times a second
+STEAL_SHARE = 0.05
+
+QUIETER = "close what else runs here, or measure on a quieter machine"
+
+
+def check(row: Row) -> tuple[Finding, ...]:
+    """Say why a timed row is INVALID; nothing if it is VALID.
+
+    Parameters
+    ----------
+    row
+        With its generations, and `busy` and `warm_up` over all of them.
+    """
+    return (*_outputs(row), *_threads(row), *_calls(row), *_machine(row))
+
+
+def _outputs(row: Row) -> list[Finding]:
+    wrong = sum(one.wrong_labels for one in row.generations)
+    if not wrong:
+        return []
+    return [
+        Finding(
+            f"while it was timed, {wrong} sampled predictions had another label than in the accuracy run",
+            "its answers depend on when or in which batch it is asked: tell the backend's author",
+        )
+    ]
+
+
+def _threads(row: Row) -> list[Finding]:
+    found = []
+    told = row.runtime.threads if row.runtime else None
+    if told not in (None, row.threads):
+        mend = f"ask for --threads {told}, or for another thread count that the runtime takes"
+        found.append(Finding(f"the runtime runs {told} threads, not {row.threads}", mend))
+    if row.busy and row.busy.cpu_share > row.threads + SPARE_CORES:
+        reason = f"it kept {row.busy.cpu_share:.1f} cores busy with {row.threads} asked for"
+        found.append(Finding(reason, "the adapter must hold its runtime to the threads asked for"))
+    return found
+
+
+def _calls(row: Row) -> list[Finding]:
+    found = []
+    calls = row.latency_us.n if row.latency_us else 0
+    if calls < calls_needed(50):
+        found.append(Finding(f"{calls} calls, and a median needs {calls_needed(50)}", "give it more --seconds"))
+    if row.warm_up and not row.warm_up.settled:
+        unsettled = sum(not one.warm_up.settled for one in row.generations)
+        reason = f"warm-up never settled within 5 % in {unsettled} of {len(row.generations)} generations"
+        found.append(Finding(reason, f"give it more --seconds; {QUIETER}"))
+    return found
+
+
+def _machine(row: Row) -> list[Finding]:
+    found = []
+    busy = row.busy
+    if busy and busy.involuntary_per_s is not None and busy.involuntary_per_s > INVOLUNTARY_PER_S:
+        reason = f"the system took the core away {busy.involuntary_per_s:,.0f} times a second"
+        found.append(Finding(reason, QUIETER))
+    if busy and busy.steal_share is not None and busy.steal_share > STEAL_SHARE:
+        reason = f"the hypervisor gave {busy.steal_share:.0%} of this machine's time to others"
+        found.append(Finding(reason, "measure at another time or on a machine of your own"))
+    return found
