@@ -82,7 +82,10 @@ class Busy:
     cpu_share
         The process' CPU seconds per second of wall clock: about 1 for one busy thread.
     involuntary_per_s
-        Times a second that the system took the core away from it; None where the system doesn't tell.
+        Times a second that the system took the core away from one of its threads, also to give it to another of
+        them; None where the system doesn't tell.
+    waiting_share
+        Share of the wall clock in which its main thread was ready to run and got no core.
     os_threads
         Threads that the process had, busy or not.
     steal_share
@@ -96,6 +99,7 @@ class Busy:
     os_threads: int | None = None
     steal_share: float | None = None
     frequency_mhz: float | None = None
+    waiting_share: float | None = None
 
 
 @dataclass(frozen=True)

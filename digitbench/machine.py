@@ -15,6 +15,7 @@ except ModuleNotFoundError:  # Windows
     resource = None  # type: ignore[assignment]
 
 PROC_STAT = Path("/proc/stat")
+SCHEDSTAT = Path("/proc/self/schedstat")  # on its processor, waiting for one (ns), times it ran
 
 
 def describe() -> dict[str, Any]:
@@ -78,12 +79,15 @@ def busy_now() -> dict[str, float]:
     Returns
     -------
     dict
-        cpu_seconds (of this process, all threads), involuntary (context switches that it didn't ask for), and of the
-        whole machine steal and all (ticks of CPU time: taken by the hypervisor for others, and in all).
+        cpu_seconds (of this process, all threads), involuntary (context switches that it didn't ask for),
+        waiting_seconds (of its main thread: ready to run, and no core free), and of the whole machine steal and all
+        (ticks of CPU time: taken by the hypervisor for others, and in all).
     """
     found = {"cpu_seconds": time.process_time()}
     if resource is not None:
         found["involuntary"] = resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
+    if SCHEDSTAT.exists():
+        found["waiting_seconds"] = int(SCHEDSTAT.read_bytes().split()[1]) / 1e9
     if PROC_STAT.exists():
         with PROC_STAT.open("rb") as stream:  # its first line: user nice system idle iowait irq softirq steal
             ticks = [int(word) for word in stream.readline().split()[1:9]]

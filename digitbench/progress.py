@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from digitbench.results import Results
 
 
 class Progress(Protocol):
@@ -24,6 +27,20 @@ class Progress(Protocol):
     def say(self, line: str) -> None:
         """Give a line for people to read, above the running tasks."""
 
+    def step(self, line: str) -> None:
+        """Give a line for those who don't see the table: what it holds more than before."""
+
+    def table(self, results: Results, done: float, total: float) -> None:
+        """Show what is measured so far.
+
+        Parameters
+        ----------
+        results
+            Every row, also those that nothing is known of yet.
+        done, total
+            Seconds of the whole run.
+        """
+
 
 class Silent:
     """Nobody watches."""
@@ -32,4 +49,10 @@ class Silent:
         """Do nothing."""
 
     def say(self, line: str) -> None:
+        """Do nothing."""
+
+    def step(self, line: str) -> None:
+        """Do nothing."""
+
+    def table(self, results: Results, done: float, total: float) -> None:
         """Do nothing."""

@@ -116,13 +116,11 @@ def bench(
         kept=_kept(bundle),
     )  # fmt: skip
     chosen = candidates(bundle, names, sizes, counts)
-    ask = None
     if referee:
         from digitbench.measure import referee as referees
 
         referees.check(chosen)
-        ask = lambda progress: referees.run(bundle, chosen, plan, progress)  # noqa: E731
-    results = measure(bundle, chosen, plan, data, limit, outputs, earlier=earlier, referee=ask)
+    results = measure(bundle, chosen, plan, data, limit, outputs, earlier=earlier, referees=referee)
     if base:
         compare_and_gate(base, results, fail_on or [], force, outputs.console)
     raise_failures(results)

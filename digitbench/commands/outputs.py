@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from digitbench.bundle import Bundle
     from digitbench.measure.candidates import Candidate
     from digitbench.measure.schedule import Plan
-    from digitbench.progress import Progress
     from digitbench.results import Results
 
 STDOUT = "-"
@@ -123,7 +122,7 @@ def save_or_elsewhere(results: Results, target: Path) -> None:
 def measure(
     bundle: Bundle, chosen: Sequence[Candidate], plan: Plan | None, data: Path | None, limit: int | None,
     outputs: Outputs, *, earlier: Results | None = None,
-    referee: Callable[[Progress], Any] | None = None,
+    referees: bool = False,
 ) -> Results:  # fmt: skip
     """Measure, show and save.
 
@@ -132,7 +131,7 @@ def measure(
     KeyboardInterrupt
         Ctrl-C stopped it; what was measured by then was shown and saved.
     """
-    from digitbench.measure import session
+    from digitbench.measure import referee, session
     from digitbench.report.terminal import print_results
 
     told: set[str] = set()
@@ -152,8 +151,9 @@ def measure(
         results = session.run(
             bundle, digits, chosen, plan=plan, limit=limit, progress=progress, keep=keep, earlier=earlier
         )
-        if referee and results.complete:
-            results = replace(results, referees=referee(progress))
+        if referees and results.complete:
+            keep(results)
+            results = replace(results, referees=referee.run(digits.test.head(limit).images, chosen, progress))
     print_results(results, outputs.console, ledger=outputs.ledger)
     outputs.write(results)
     if outputs.target and plan:

@@ -229,5 +229,5 @@ def _total_busy(found: Sequence[Generation]) -> Busy:
     threads = [one.busy.os_threads for one in found if one.busy.os_threads is not None]
     return Busy(
         mean("cpu_share") or 0.0, mean("involuntary_per_s"), max(threads, default=None), mean("steal_share"),
-        mean("frequency_mhz"),
+        mean("frequency_mhz"), mean("waiting_share"),
     )  # fmt: skip

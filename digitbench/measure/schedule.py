@@ -378,22 +378,25 @@ def _p50(tally: _Tally) -> float:
 
 def _generation(index: int, tally: _Tally, ready: Event, ratio: float | None, frequency: float | None) -> Generation:
     spent = np.concatenate(tally.spent)
+    of = stats.percentiles(spent)
     wall = sum(turn["wall_seconds"] for turn in tally.turns)
 
     def total(name: str) -> float | None:
         known = [turn["busy"][name] for turn in tally.turns if name in turn["busy"]]
         return sum(known) if known else None
 
-    involuntary, steal, ticks = total("involuntary"), total("steal"), total("all")
+    involuntary, waiting, steal, ticks = (total(name) for name in ("involuntary", "waiting_seconds", "steal", "all"))
     busy = Busy(
         cpu_share=(total("cpu_seconds") or 0.0) / wall,
         involuntary_per_s=None if involuntary is None else involuntary / wall,
         os_threads=max((turn["os_threads"] for turn in tally.turns if turn["os_threads"]), default=None),
         steal_share=steal / ticks if steal is not None and ticks else None,
         frequency_mhz=frequency,
+        waiting_share=None if waiting is None else waiting / wall,
     )
     return Generation(
-        index=index, n=len(spent), seconds=float(spent.sum()) / 1e9, **stats.percentiles(spent),
+        index=index, n=len(spent), seconds=float(spent.sum()) / 1e9,
+        p50=of["p50"], p90=of["p90"], p99=of["p99"], p999=of["p999"],
         load_seconds=ready["load_seconds"], first_prediction_us=ready["first_prediction_us"],
         peak_rss_bytes=max(turn["peak_rss_bytes"] for turn in tally.turns), warm_up=tally.warm_up, busy=busy,
         ratio=ratio, wrong_labels=tally.wrong_labels,

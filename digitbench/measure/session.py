@@ -22,6 +22,7 @@ from digitbench.results import Results
 
 REDRAW_SECONDS = 1.0
 
+
 def run(
     bundle: Bundle,
     dataset: Dataset,

@@ -142,7 +142,7 @@ def ranks(ratios: Mapping[Key, Mapping[int, float]], floor: Ratio | None) -> dic
         processes died costs itself its rank, not the rest theirs.
     """
     kept = _comparable(ratios)
-    order = sorted(kept, key=lambda key: (log_interval(list(kept[key].values())).value, str(key)))
+    order = sorted(kept, key=lambda key: (log_interval(sorted(kept[key].values())).value, str(key)))
     found: dict[Key, int] = {}
     leader, rank = None, 0
     for position, key in enumerate(order, start=1):

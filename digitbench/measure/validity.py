@@ -5,7 +5,8 @@ from __future__ import annotations
 from digitbench.results import Finding, Row, calls_needed
 
 SPARE_CORES = 0.3  # CPU seconds per second beyond the threads asked for, before they count as more threads
-INVOLUNTARY_PER_S = 200  # a busy neighbour on the same core takes it away 100 to 250 times a second
+WAITING_SHARE = 0.05
+INVOLUNTARY_PER_S = 200  # where waiting can't be told: a busy neighbour takes the core away 100 to 250 times a second
 STEAL_SHARE = 0.05
 
 QUIETER = "close what else runs here, or measure on a quieter machine"
@@ -61,7 +62,11 @@ def _calls(row: Row) -> list[Finding]:
 def _machine(row: Row) -> list[Finding]:
     found = []
     busy = row.busy
-    if busy and busy.involuntary_per_s is not None and busy.involuntary_per_s > INVOLUNTARY_PER_S:
+    if busy and busy.waiting_share is not None:
+        # Switches alone say little of a runtime that hands work between its own threads.
+        if busy.waiting_share > WAITING_SHARE:
+            found.append(Finding(f"{busy.waiting_share:.0%} of the time it was ready to run and got no core", QUIETER))
+    elif busy and busy.involuntary_per_s is not None and busy.involuntary_per_s > INVOLUNTARY_PER_S:
         reason = f"the system took the core away {busy.involuntary_per_s:,.0f} times a second"
         found.append(Finding(reason, QUIETER))
     if busy and busy.steal_share is not None and busy.steal_share > STEAL_SHARE:
