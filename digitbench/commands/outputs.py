@@ -65,13 +65,13 @@ class Outputs:
             (self.pytest_benchmark_json, lambda found: _pretty(pytest_benchmark.to_pytest_benchmark(found))),
             (STDOUT if self.json == STDOUT else None, lambda found: found.dumps()),
         ]
-        if self.target:
-            save_or_elsewhere(results, self.target)
         for file, make in makers:
             if file == STDOUT:
                 print(make(results), end="")
             elif file:
                 write_text(Path(file), make(results))
+        if self.target:
+            save_or_elsewhere(results, self.target)
 
 
 def _pretty(value: Any) -> str:
@@ -121,8 +121,7 @@ def save_or_elsewhere(results: Results, target: Path) -> None:
 
 def measure(
     bundle: Bundle, chosen: Sequence[Candidate], plan: Plan | None, data: Path | None, limit: int | None,
-    outputs: Outputs, *, earlier: Results | None = None,
-    referees: bool = False,
+    outputs: Outputs, *, earlier: Results | None = None, referees: bool = False,
 ) -> Results:  # fmt: skip
     """Measure, show and save.
 
@@ -135,6 +134,7 @@ def measure(
     from digitbench.report.terminal import print_results
 
     told: set[str] = set()
+    stopped = False
     with watched(outputs.console, animate=False, quiet=outputs.quiet) as progress:
 
         def keep(partial: Results) -> None:
@@ -153,12 +153,18 @@ def measure(
         )
         if referees and results.complete:
             keep(results)
-            results = replace(results, referees=referee.run(digits.test.head(limit).images, chosen, progress))
+            try:
+                results = replace(results, referees=referee.run(digits.test.head(limit).images, chosen, progress))
+            except KeyboardInterrupt:
+                stopped = True
     print_results(results, outputs.console, ledger=outputs.ledger)
     outputs.write(results)
     if outputs.target and plan:
-        outputs.console.print(f"Saved as {outputs.target}", style="dim", markup=False, highlight=False, soft_wrap=True)
-    if not results.complete:
+        told_where = f"Saved as {outputs.target}"
+        if not results.complete:
+            told_where += f"; go on with: digitbench bench --resume {outputs.target}"
+        outputs.console.print(told_where, style="dim", markup=False, highlight=False, soft_wrap=True)
+    if stopped or not results.complete:
         raise KeyboardInterrupt
     return results
 

@@ -148,6 +148,9 @@ class Book:
 
     def resume(self, earlier: Results) -> None:
         """Take over what an earlier, stopped run had measured; what failed there is tried again."""
+        if earlier.settings.get("baseline"):
+            backend, precision = earlier.settings["baseline"]
+            self.baseline = (str(backend), str(precision))
         for row in earlier.rows:
             if row.key not in self._entries or self._entries[row.key].row.error:
                 continue

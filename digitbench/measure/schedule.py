@@ -195,7 +195,7 @@ class _Sitting:
         began = perf_counter()
         with Crew(images, timeout=self.plan.timeout) as crew:
             seats = list(dict.fromkeys(one.seat for one in self.group))
-            if self.sizes and self.book.baseline:
+            if self.sizes and self.book.baseline and not self.book.failed_seat(self._baseline()):
                 seats = list(dict.fromkeys([*seats, self._baseline()]))
                 self._start(crew, [*((seat, 0) for seat in seats), (self._baseline(), 1)])
             else:

@@ -107,6 +107,7 @@ class _Facts:
         }
         self.created = datetime.now(UTC).isoformat(timespec="seconds")
         self.settings: dict[str, Any] = asdict(plan) if plan else {}
+        self.referees = earlier.referees if earlier else ()
         if earlier:
             self._take_over(earlier)
 
@@ -135,7 +136,7 @@ class _Facts:
             settings["parent_cpu_share"] = parent_cpu_share
         return Results(
             machine=self.machine, bundle=self.bundle, rows=book.rows(), created=self.created,
-            digitbench=digitbench.__version__, complete=complete, settings=settings, floors=book.floors(),
+            digitbench=digitbench.__version__, complete=complete, settings=settings, floors=book.floors(), referees=self.referees,
         )  # fmt: skip
 
 

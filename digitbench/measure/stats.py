@@ -202,7 +202,7 @@ def _geometric(values: Sequence[float]) -> tuple[float, float]:
 def _ratio(value: float, error: float, freedom: float) -> Ratio:
     if freedom < 1:
         return Ratio(value)
-    from scipy.special import stdtrit  # type: ignore[import-untyped]
+    from scipy.special import stdtrit
 
     factor = exp(float(stdtrit(freedom, (1 + CONFIDENCE) / 2)) * sqrt(error))
     interval: Interval = value / factor, value * factor
