@@ -33,7 +33,10 @@ def build(kind: Any, value: Any) -> Any:
         kinds = [inner[0]] * len(value) if inner[-1] is Ellipsis else inner
         return tuple(build(one, item) for one, item in zip(kinds, value, strict=True))
     if get_origin(kind) is Mapping:
+        if not isinstance(value, dict):
+            raise TypeError(f"{value!r} is not an object")
         return {key: build(get_args(kind)[1], item) for key, item in value.items()}
-    if kind is not Any and not isinstance(value, _PLAIN.get(kind, kind)):
+    fits = kind is Any or (isinstance(value, _PLAIN.get(kind, kind)) and (kind is bool or not isinstance(value, bool)))
+    if not fits:
         raise TypeError(f"{value!r} is not {kind.__name__}")
     return value

@@ -1,49 +1,335 @@
-"""Percentiles of all timed calls, and none where there are too few."""
+"""Percentiles of all timed calls, none where there are too few; ratios, and ranks that claim no more than is known."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from math import exp, inf, log
+from random import Random
+
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy import stats as scipy_stats
 
-from digitbench.measure.stats import summarise
+from digitbench.figures import Ratio
+from digitbench.measure.stats import (
+    ALIKE,
+    contains_one,
+    log_interval,
+    percentiles,
+    ranks,
+    summarise,
+    tied,
+    unpaired,
+    within_floor,
+)
+from digitbench.results import Key
+
+pytestmark = pytest.mark.filterwarnings("error")
+
+factors = st.integers(1, 10_000).map(lambda value: value / 100)
+several = st.lists(factors, min_size=2, max_size=8)
 
 
-def nanoseconds(values: list[int]) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+def nanoseconds(values: Sequence[int]) -> npt.NDArray[np.int64]:
     return np.array(values, dtype=np.int64)
 
 
+# --- percentiles ---------------------------------------------------------------------------------------------------
+
+
 def test_known_calls_give_known_figures() -> None:
-    found = summarise(nanoseconds([1000 * (i + 1) for i in reversed(range(1001))]))
+    found = summarise([nanoseconds([1000 * (i + 1) for i in reversed(range(1001))])])
     assert (found.n, found.min, found.mean, found.max) == (1001, 1, 501, 1001)
     assert (found.p50, found.p90, found.p99) == (501, 901, 991)
 
 
 def test_an_outlier_counts() -> None:
-    found = summarise(nanoseconds([1000] * 399 + [10**9]))
+    found = summarise([nanoseconds([1000] * 300), nanoseconds([1000] * 99 + [10**9])])
     assert found.n == 400
     assert found.max == 10**6
     assert found.mean == pytest.approx((399 + 10**6) / 400)
 
 
+@pytest.mark.parametrize("generations", [1, 3])
 @pytest.mark.parametrize(
     ("calls", "known"),
-    [(1, ""), (5, ""), (6, "p50"), (35, "p50"), (36, "p50 p90"), (367, "p50 p90"), (368, "p50 p90 p99")],
+    [
+        (3, ""),
+        (5, ""),
+        (6, "p50"),
+        (35, "p50"),
+        (36, "p50 p90"),
+        (367, "p50 p90"),
+        (368, "p50 p90 p99"),
+        (3687, "p50 p90 p99"),
+        (3688, "p50 p90 p99 p999"),
+    ],
 )
-def test_a_percentile_is_none_where_the_calls_are_too_few(calls: int, known: str) -> None:
-    found = summarise(nanoseconds([2000] * calls))
-    assert {name for name in ("p50", "p90", "p99") if getattr(found, name) is not None} == set(known.split())
+def test_a_percentile_is_none_where_all_calls_together_are_too_few(generations: int, calls: int, known: str) -> None:
+    found = summarise(np.array_split(nanoseconds([2000] * calls), generations))
+    assert {name for name in ("p50", "p90", "p99", "p999") if getattr(found, name) is not None} == set(known.split())
 
 
-@given(st.lists(st.integers(1, 10**12), min_size=368, max_size=400))
-def test_nothing_is_dropped_and_the_figures_are_in_order(values: list[int]) -> None:
-    found = summarise(nanoseconds(values))
-    assert found.n == len(values)
-    assert found.mean * found.n * 1000 == pytest.approx(sum(values))
+@given(arrays(np.int64, st.tuples(st.integers(3, 4), st.integers(123, 150)), elements=st.integers(1, 10**12)))
+def test_nothing_is_dropped_and_the_figures_are_in_order(values: npt.NDArray[np.int64]) -> None:
+    found = summarise(list(values))
+    pooled = values.ravel().tolist()
+    assert found.n == len(pooled)
+    assert found.mean * found.n * 1000 == pytest.approx(sum(pooled))
     assert found.p50 is not None
     assert found.p90 is not None
     assert found.p99 is not None
     assert found.min <= found.p50 <= found.p90 <= found.p99 <= found.max
-    assert found.min == min(values) / 1000
-    assert found.max == max(values) / 1000
+    assert found.min == min(pooled) / 1000
+    assert found.max == max(pooled) / 1000
+    assert found.p50 == pytest.approx(np.median(pooled) / 1000)
+    for name, (low, high) in found.intervals.items():
+        assert 0 < low <= getattr(found, name) <= high < inf
+
+
+def test_one_process_has_all_percentiles_however_few_its_calls() -> None:
+    assert percentiles(nanoseconds([3000])) == {"p50": 3, "p90": 3, "p99": 3, "p999": 3}
+    found = percentiles(nanoseconds([1000 * i for i in reversed(range(1001))]))
+    assert found == pytest.approx({"p50": 500, "p90": 900, "p99": 990, "p999": 999})
+
+
+# --- intervals of percentiles --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("calls", "known"),
+    [
+        ([10_000], ""),
+        ([5, 100], ""),
+        ([6, 6], "p50"),
+        ([10_000, 36 * ALIKE - 1], "p50"),
+        ([36 * ALIKE, 10_000], "p50 p90"),
+        ([368 * ALIKE - 1] * 3, "p50 p90"),
+        ([368 * ALIKE] * 2, "p50 p90 p99"),
+        ([3688 * ALIKE] * 2, "p50 p90 p99 p999"),
+    ],
+)
+def test_an_interval_takes_two_processes_with_enough_calls_each(calls: list[int], known: str) -> None:
+    found = summarise([nanoseconds([2000] * one) for one in calls])
+    assert found.intervals == dict.fromkeys(known.split(), (2.0, 2.0))
+
+
+def test_a_process_is_one_sample_however_many_its_calls() -> None:
+    few, many = (
+        summarise([np.repeat(nanoseconds([1000, 1100, 1200]), times) + 10 * i for i in range(4)]).intervals["p50"]
+        for times in (2, 500)
+    )
+    wanted = log_interval([1.1, 1.11, 1.12, 1.13]).interval
+    assert few == pytest.approx(wanted)
+    assert many == pytest.approx(wanted)
+
+
+def test_an_interval_reaches_the_figure_it_stands_beside() -> None:
+    slow = [nanoseconds([100_000] * 2000)] * 4 + [nanoseconds([900_000] * 20_000)]  # most calls are one process'
+    found = summarise(slow)
+    assert found.p50 == 900
+    assert found.intervals["p50"] == (pytest.approx(log_interval([100] * 4 + [900]).interval[0]), 900)  # type: ignore[index]
+
+
+def test_a_clock_too_coarse_to_see_a_call_gives_no_interval() -> None:
+    found = summarise([nanoseconds([0] * 40), nanoseconds([1000] * 40)])
+    assert found.p50 is not None
+    assert found.intervals == {}
+
+
+# --- ratios --------------------------------------------------------------------------------------------------------
+
+
+@given(several)
+def test_the_interval_is_students_for_the_mean_logarithm(values: list[float]) -> None:
+    found = log_interval(values)
+    assert found.interval is not None
+    assert found.value == pytest.approx(scipy_stats.gmean(values))
+    if len(set(values)) > 1:
+        low, high = scipy_stats.ttest_1samp(np.log(values), 0).confidence_interval(0.95)
+        assert np.log(found.interval) == pytest.approx([low, high], rel=1e-6, abs=1e-9)
+
+
+@given(several, several)
+def test_the_interval_of_two_runs_is_welchs(base: list[float], new: list[float]) -> None:
+    found = unpaired(base, new)
+    assert found.interval is not None
+    assert found.value == pytest.approx(scipy_stats.gmean(new) / scipy_stats.gmean(base))
+    if len(set(base)) > 1 and len(set(new)) > 1:
+        test = scipy_stats.ttest_ind(np.log(new), np.log(base), equal_var=False)
+        assert np.log(found.interval) == pytest.approx(list(test.confidence_interval(0.95)), rel=1e-6, abs=1e-9)
+
+
+@given(several, several)
+def test_two_runs_the_other_way_round_give_the_inverse(base: list[float], new: list[float]) -> None:
+    there, back = unpaired(base, new), unpaired(new, base)
+    assert there.interval is not None
+    assert back.interval is not None
+    assert there.value == pytest.approx(1 / back.value)
+    assert there.interval == pytest.approx((1 / back.interval[1], 1 / back.interval[0]))
+
+
+@given(st.lists(st.tuples(factors, factors, factors), min_size=2, max_size=6))
+def test_what_slows_a_generation_cancels_in_a_paired_ratio(drawn: list[tuple[float, float, float]]) -> None:
+    calm = log_interval([new / base for base, new, _ in drawn])
+    busy = log_interval([(new * machine) / (base * machine) for base, new, machine in drawn])
+    assert calm.interval is not None
+    assert busy.interval == pytest.approx(calm.interval)
+
+
+def test_a_single_generation_has_no_interval() -> None:
+    assert log_interval([1.3]) == Ratio(1.3)
+    assert unpaired([2.0], [3.0, 3.0]) == unpaired([2.0, 2.0], [3.0]) == unpaired([2.0], [3.0]) == Ratio(1.5)
+
+
+@given(factors, factors, st.integers(2, 6))
+def test_equal_values_give_an_interval_without_width(base: float, new: float, times: int) -> None:
+    assert log_interval([new] * times) == Ratio(new, (new, new))
+    assert unpaired([base] * times, [new] * 3) == Ratio(new / base, (new / base, new / base))
+
+
+def test_a_run_without_variation_takes_nothing_from_the_others() -> None:
+    found, wanted = unpaired([2.0, 2.0, 2.0], [3.0, 3.3, 3.1]), log_interval([1.5, 1.65, 1.55])
+    assert found.value == pytest.approx(wanted.value)
+    assert found.interval == pytest.approx(wanted.interval)
+
+
+@pytest.mark.parametrize("values", [[0.0, 1.0], [1.0, -1.0]])
+def test_only_values_above_0_have_a_ratio(values: list[float]) -> None:
+    with pytest.raises(ValueError, match=r"math domain error|positive"):
+        log_interval(values)
+
+
+# --- ties ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("ratio", "floor", "told_apart"),
+    [
+        (Ratio(1.1, (1.05, 1.15)), None, True),
+        (Ratio(0.9, (0.85, 0.95)), None, True),
+        (Ratio(1.1, (0.99, 1.2)), None, False),
+        (Ratio(1.1, (1.0, 1.2)), None, False),
+        (Ratio(0.9, (0.8, 1.0)), None, False),
+        (Ratio(5.0), None, False),
+        (Ratio(1.1, (1.05, 1.15)), Ratio(1.0), True),
+        (Ratio(1.1, (1.05, 1.15)), Ratio(1.0, (0.98, 1.09)), True),
+        (Ratio(1.1, (1.05, 1.15)), Ratio(1.0, (0.98, 1.11)), False),
+        (Ratio(1.1, (1.05, 1.15)), Ratio(1.0, (0.9, 1.02)), False),  # 1 / 0.9 is beyond 1.1
+        (Ratio(0.92, (0.91, 0.93)), Ratio(1.0, (0.98, 1.1)), False),
+        (Ratio(0.9, (0.89, 0.91)), Ratio(1.0, (0.98, 1.1)), True),
+    ],
+)
+def test_what_can_not_be_told_apart(ratio: Ratio, floor: Ratio | None, told_apart: bool) -> None:
+    assert tied(ratio, floor) is not told_apart
+    if ratio.interval:
+        assert tied(ratio, floor) is (contains_one(ratio) or within_floor(ratio, floor))
+
+
+# --- ranks ---------------------------------------------------------------------------------------------------------
+
+
+def key(name: str) -> Key:
+    return name, "fp32", 1, 1
+
+
+def ranked(ratios: Mapping[str, Sequence[float | None]], floor: Ratio | None = None) -> dict[str, int]:
+    """Ranks by name; None for a generation that a candidate lost."""
+    by_key = {
+        key(name): {index: value for index, value in enumerate(values) if value is not None}
+        for name, values in ratios.items()
+    }
+    return {one[0]: rank for one, rank in ranks(by_key, floor).items()}
+
+
+BASE = [1.0, 1.0, 1.0, 1.0]
+SLOWER = [1.2, 1.21, 1.19, 1.2]
+SLOWEST = [2.0, 2.01, 1.99, 2.0]
+
+
+def test_ties_share_a_rank_and_the_next_counts_them() -> None:
+    twin = [1.02, 0.99, 1.01, 0.985]
+    assert ranked({"slowest": SLOWEST, "twin": twin, "base": BASE}) == {"base": 1, "twin": 1, "slowest": 3}
+    assert ranked({"slowest": SLOWEST, "slower": SLOWER, "base": BASE}) == {"base": 1, "slower": 2, "slowest": 3}
+    assert ranked({"a": BASE, "b": SLOWER, "c": SLOWER, "d": SLOWEST}) == {"a": 1, "b": 2, "c": 2, "d": 4}
+
+
+def test_each_is_compared_with_its_groups_first() -> None:
+    steps = {name: [value * 1.03**i for value in (1.04, 1.0, 0.96, 1.0)] for i, name in enumerate("abcd")}
+    assert ranked(steps) == {"a": 1, "b": 2, "c": 3, "d": 4}  # paired: what they share doesn't hide the step
+    assert ranked(steps, Ratio(1, (0.99, 1.05))) == {"a": 1, "b": 1, "c": 3, "d": 3}
+    assert ranked(steps, Ratio(1, (0.99, 1.07))) == {"a": 1, "b": 1, "c": 1, "d": 4}
+
+
+def test_the_noise_floor_makes_ties() -> None:
+    ratios = {"base": BASE, "slower": SLOWER, "slowest": SLOWEST}
+    assert ranked(ratios, Ratio(1, (0.8, 1.02))) == {"base": 1, "slower": 1, "slowest": 3}
+    assert ranked(ratios, Ratio(1, (0.98, 1.02))) == {"base": 1, "slower": 2, "slowest": 3}
+    assert ranked(ratios, Ratio(1)) == {"base": 1, "slower": 2, "slowest": 3}
+
+
+def test_a_candidate_that_lost_its_generations_costs_nobody_else_the_rank() -> None:
+    rest = {"base": BASE, "slower": SLOWER}
+    for lost in ([None, None, 0.5, None], [None] * 4):
+        assert ranked({"dead": lost, **rest}) == {"base": 1, "slower": 2}
+    assert ranked({"hurt": [0.5, None, 0.51, None], **rest}) == {"hurt": 1, "base": 2, "slower": 3}
+
+
+def test_only_common_generations_are_compared() -> None:
+    drifted: dict[str, Sequence[float | None]] = {
+        "a": [1.0, 1.0, 1.0, None], "b": [None, 1.001, 0.999, 1.4],
+    }  # fmt: skip
+    assert ranked(drifted) == {"a": 1, "b": 1}
+
+
+def test_nobody_ranks_below_one_that_it_beat() -> None:
+    crossed: dict[str, Sequence[float | None]] = {
+        "a": [0.1, 1.0, 1.01, 1.02], "b": [None, 0.9, 0.909, 0.918], "c": [None, 3.0, 3.01, 3.02],
+    }  # fmt: skip
+    assert ranked(crossed) == {"a": 1, "b": 1, "c": 3}
+
+
+def test_one_generation_ranks_nobody() -> None:
+    assert ranked({"base": [1.0], "slower": [9.0]}) == {}
+    assert ranked({}) == {}
+    assert ranked({"alone": BASE}) == {"alone": 1}
+
+
+runs = st.dictionaries(
+    st.text("abcdef", min_size=1, max_size=3),
+    st.lists(st.none() | st.floats(0.5, 2), min_size=5, max_size=5),
+    max_size=6,
+)
+floors = st.none() | st.floats(1, 1.5).map(lambda end: Ratio(1, (1 / end, end)))
+
+
+@given(runs, floors)
+def test_ranks_follow_the_geometric_means_and_count_from_1(
+    ratios: dict[str, list[float | None]], floor: Ratio | None
+) -> None:
+    found = ranked(ratios, floor)
+    means = {name: exp(np.mean([log(value) for value in ratios[name] if value is not None])) for name in found}
+    order = sorted(found, key=lambda name: (found[name], means[name]))
+    for position, (one, after) in enumerate(pairwise(order), start=2):
+        assert means[one] <= means[after] * (1 + 1e-12)
+        assert found[after] in (found[one], position)
+    assert min(found.values(), default=1) == 1
+
+
+@given(runs, floors, st.randoms())
+def test_ranks_do_not_depend_on_the_order_that_candidates_come_in(
+    ratios: dict[str, list[float | None]], floor: Ratio | None, random: Random
+) -> None:
+    names = list(ratios)
+    random.shuffle(names)
+    assert ranked({name: ratios[name] for name in names}, floor) == ranked(ratios, floor)
+
+
+@given(st.dictionaries(st.text("abc", min_size=1, max_size=2), st.lists(st.floats(0.5, 2), min_size=5, max_size=5)))
+def test_whoever_ran_in_every_generation_is_ranked(ratios: dict[str, list[float]]) -> None:
+    assert set(ranked({**ratios, "lost": [None, 1.0, None, None, None]})) == set(ratios)
