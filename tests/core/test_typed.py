@@ -79,7 +79,7 @@ def test_a_whole_number_will_do_for_any_other() -> None:
         ({"many": [{"share": 1}, {"share": "1"}]}, "'1' is not float"),
         ({"many": [None]}, "Inner: not an object"),
         ({"named": {"p50": [1.0, "2"]}}, "'2' is not float"),
-        ({"named": []}, "[] is not an object"),
+        ({"named": []}, r"\[\] is not an object"),
         ({"named": None}, "None is not an object"),
         ({"many": [{"share": True}]}, "True is not float"),
         ({"colour": 1}, "Outer: colour"),
