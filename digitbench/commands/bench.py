@@ -84,16 +84,15 @@ def bench(
     quiet: QuietOption = False,
 ) -> None:
     """Time each runtime in fresh processes that take turns, and score the test images on it."""
-    from digitbench import compare
     from digitbench.bundle import Bundle
     from digitbench.commands.outputs import Outputs, compare_and_gate, measure, raise_failures
+    from digitbench.gates import parse_gates
     from digitbench.measure.candidates import candidates
     from digitbench.results import Results
 
     if fail_on and not against:
         raise UsageError("--fail-on needs something to compare with: give --against BASE.json")
-    for text in fail_on or ():
-        compare.parse_gate(text)
+    parse_gates(fail_on or [])
     base = Results.read(against) if against else None
     wishes = {
         "seconds": seconds, "generations": generations, "seed": seed, "baseline": baseline, "timeout": timeout,

@@ -67,8 +67,10 @@ def compare(
 ) -> None:
     """Compare two runs by their intervals; with --fail-on, exit code 1 on a regression."""
     from digitbench.commands.outputs import compare_and_gate
+    from digitbench.gates import parse_gates
     from digitbench.results import Results
 
+    parse_gates(fail_on or [])
     compare_and_gate(Results.read(base), Results.read(new), fail_on or [], force, open_console())
 
 

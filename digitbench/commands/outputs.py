@@ -190,9 +190,12 @@ def compare_and_gate(base: Results, new: Results, gates: Sequence[str], force: b
     CheckFailed
         A gate found a regression, or had nothing to check.
     """
-    from digitbench import compare
-    from digitbench.report.comparison import print_comparison
+    from digitbench.compare import compare
+    from digitbench.gates import parse_gates
+    from digitbench.report.comparison import print_comparison, verdict_line
 
-    found = compare.compare(base, new, [compare.parse_gate(text) for text in gates], force=force)
+    found = compare(base, new, parse_gates(gates), force=force)
     print_comparison(found, base, new, console)
-    compare.raise_regressions(found)
+    if not found.passed:
+        raise CheckFailed(verdict_line(found))
+    console.print(verdict_line(found), markup=False, highlight=False, soft_wrap=True)

@@ -136,7 +136,8 @@ class _Facts:
             settings["parent_cpu_share"] = parent_cpu_share
         return Results(
             machine=self.machine, bundle=self.bundle, rows=book.rows(), created=self.created,
-            digitbench=digitbench.__version__, complete=complete, settings=settings, floors=book.floors(), referees=self.referees,
+            digitbench=digitbench.__version__, complete=complete, settings=settings, floors=book.floors(),
+            referees=self.referees,
         )  # fmt: skip
 
 

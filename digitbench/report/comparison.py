@@ -1,0 +1,279 @@
+"""Two runs side by side, and in one line whether the newer may pass."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from digitbench.backend import Runtime
+from digitbench.compare import Change, Comparison, Verdict, name_of
+from digitbench.figures import Interval
+from digitbench.gates import METRICS
+from digitbench.report.layout import empty_table, print_line, print_table, width_of
+from digitbench.report.words import Names, counted, micros
+from digitbench.results import Key, Results
+
+STYLES = {
+    Verdict.REGRESSION: "bold red",
+    Verdict.PERHAPS: "yellow",
+    Verdict.CANT_TELL: "yellow",
+    Verdict.WORSE: "red",
+    Verdict.WITHIN: "",
+    Verdict.SAME: "dim",
+    Verdict.BETTER: "green",
+}
+ALL_ALIKE = 3  # latencies that all move one way, from which on the machine is the likelier cause
+SETTINGS = ("seconds", "generations", "baseline")  # that a figure depends on
+REASON = 200  # characters of a reason in the closing line
+
+
+def print_comparison(comparison: Comparison, base: Results, new: Results, console: Console) -> None:
+    """Print what changed in a table, then what the table can't hold; `verdict_line` is left to the caller."""
+    for name, run in (("base", base), ("new", new)):
+        print_line(f"{name + ':':<5} {_headline(run)}", console, "dim")
+    if comparison.changes:
+        _print_table(comparison.changes, _Called(base, new), console)
+    else:
+        print_line("Nothing could be compared.", console, "bold yellow")
+    for line in footnotes(comparison, base, new):
+        print_line(line, console, "dim")
+    for note in comparison.notes:
+        print_line(f"Not alike, compared all the same: {note}", console, "bold yellow")
+
+
+def verdict_line(comparison: Comparison) -> str:
+    """Say in one line whether the gates let the newer run pass, and what stands against it."""
+    against = [*_regressions(comparison), *_lost(comparison), *_idle(comparison)]
+    if against:
+        return "; ".join(against)
+    gated = Counter(change.verdict for change in comparison.changes if change.gate)
+    open_ones = [f"{gated[one]} {one}" for one in (Verdict.PERHAPS, Verdict.CANT_TELL) if gated[one]]
+    left = f" ({', '.join(open_ones)})" if open_ones else ""
+    if not comparison.gates:
+        told = Counter(change.verdict for change in comparison.changes)
+        return (
+            f"{told[Verdict.WORSE]} worse and {told[Verdict.BETTER]} better beyond noise, of "
+            f"{counted(len(comparison.changes), 'figure')}; --fail-on makes a gate of it"
+        )
+    limits = ", ".join(map(str, comparison.gates))
+    if gated[Verdict.CANT_TELL] == gated.total():
+        return f"no gate could tell anything, of {limits}{left}: measure both runs with two generations or more"
+    return f"no regression beyond {limits} in {counted(gated.total(), 'figure')}{left}"
+
+
+def _regressions(comparison: Comparison) -> list[str]:
+    found = comparison.regressions
+    if not found:
+        return []
+    worst, which = found[0], "it is" if len(found) == 1 else "the worst is"
+    figures = f"{_figure(worst.metric, worst.base)} to {_figure(worst.metric, worst.new)}"
+    interval = f", 95 %: {_interval(worst)}" if _interval(worst) else ""
+    return [
+        f"{counted(len(found), 'regression')}: {which} {worst.metric} of {name_of(worst.key)}: {figures} "
+        f"({_change(worst)}{interval}; limit {str(worst.gate).partition(':')[2]})"
+    ]
+
+
+def _lost(comparison: Comparison) -> list[str]:
+    found = comparison.lost
+    return (
+        [f"{counted(len(found), 'candidate')} lost: {name_of(found[0].key)}: {_short(found[0].reason)}"]
+        if found
+        else []
+    )
+
+
+def _idle(comparison: Comparison) -> list[str]:
+    if not comparison.idle:
+        return []
+    gates = ", ".join(map(str, comparison.idle))
+    first = comparison.ignored[0] if comparison.ignored else None
+    why = f"{name_of(first.key)}: {_short(first.reason)}" if first else "neither run, or only one, measured it"
+    more = f"; and {len(comparison.ignored) - 1} more" if len(comparison.ignored) > 1 else ""
+    return [f"{gates} found nothing to look at, and so can't pass ({why}{more})"]
+
+
+def _short(text: str) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= REASON else text[: REASON - 1] + "…"
+
+
+# --- the table -----------------------------------------------------------------------------------------------------
+
+
+class _Called:
+    """What candidates are called: precision and threads only where candidates differ in them."""
+
+    def __init__(self, base: Results, new: Results) -> None:
+        self._rows = {row.key: row for row in (*base.rows, *new.rows)}
+        self._seats = {key[:3]: replace(row, batch_size=None) for key, row in self._rows.items()}
+        self._names = Names.of(list(self._rows.values()))
+
+    def __call__(self, key: Key) -> str:
+        return self._names.row(self._rows[key] if key in self._rows else self._seats[key[:3]])
+
+
+def _headline(run: Results) -> str:
+    found = run.bundle.get("dataset")
+    dataset = found if isinstance(found, dict) else {}
+    stopped = "" if run.complete else "; stopped early"
+    return (
+        f"{run.bundle.get('name')} ({run.bundle.get('recipe')}) on {dataset.get('name')} "
+        f"[{dataset.get('fingerprint')}], {run.created}, digitbench {run.digitbench}{stopped}"
+    )
+
+
+def _print_table(changes: Sequence[Change], called: _Called, console: Console) -> None:
+    """Print it whole; on a narrow terminal without the intervals, then without the older figures."""
+    left_out: list[str] = []
+    for least in ("95 %", "base", ""):
+        table = _table(changes, called, left_out)
+        if not console.is_terminal or width_of(table) <= console.width or not least:
+            break
+        left_out.append(least)
+    print_table(table, console)
+    if left_out:
+        print_line(f"This terminal is too narrow for: {', '.join(left_out)}.", console, "dim")
+
+
+def _table(changes: Sequence[Change], called: _Called, left_out: Sequence[str]) -> Table:
+    table = empty_table()
+    heads = [
+        head for head in ("candidate", "metric", "base", "new", "change", "95 %", "verdict") if head not in left_out
+    ]
+    for head in heads:
+        table.add_column(head, justify="left" if head in ("candidate", "metric", "verdict") else "right", no_wrap=True)
+    last = None
+    for change in changes:
+        if last not in (None, change.key):
+            table.add_section()
+        cells = {
+            "candidate": "" if change.key == last else called(change.key), "metric": change.metric,
+            "base": _figure(change.metric, change.base), "new": _figure(change.metric, change.new),
+            "change": _change(change), "95 %": _interval(change), "verdict": str(change.verdict),
+        }  # fmt: skip
+        style = STYLES[change.verdict]
+        table.add_row(*(Text(cells[head], style="" if head == "candidate" else style) for head in heads))
+        last = change.key
+    return table
+
+
+def _figure(metric: str, value: float | None) -> str:
+    if value is None:
+        return "n/a"
+    match metric:
+        case "throughput":
+            return f"{value:,.0f} /s"
+        case "accuracy":
+            return f"{value:.2%}"
+        case "flips":
+            return f"{value:.0f}"
+        case "size":
+            return f"{value / 1000:,.1f} kB"
+        case "memory":
+            return f"{value / 1e6:,.0f} MB"
+        case "load":
+            return f"{value:.2f} s" if value >= 0.9995 else f"{value * 1000:,.0f} ms"
+    return f"{micros(value, 50)} µs"
+
+
+def _change(change: Change) -> str:
+    if change.change is None:
+        return ""
+    unit = METRICS[change.metric].unit
+    return _by(change.metric, change.change) + (" pp" if unit == "pp" else unit)
+
+
+def _interval(change: Change) -> str:
+    """Write an interval; nothing for what is exact."""
+    interval: Interval | None = change.interval
+    if interval is None or interval[0] == interval[1]:
+        return ""
+    return " to ".join(_by(change.metric, end) for end in interval)
+
+
+def _by(metric: str, change: float) -> str:
+    """Write a change with its sign, in per cent, percentage points or as a count."""
+    unit = METRICS[metric].unit
+    value = {"%": 100 * (change - 1), "pp": 100 * change, "": change}[unit]
+    decimals = {"%": 1, "pp": 2, "": 0}[unit]
+    return f"{round(value, decimals) + 0.0:+,.{decimals}f}"  # + 0.0: no change has no minus
+
+
+# --- beside the table ----------------------------------------------------------------------------------------------
+
+
+def footnotes(comparison: Comparison, base: Results, new: Results) -> list[str]:
+    """Say what a reader must know beside the table."""
+    called = _Called(base, new)
+    lines = [*_reasons(comparison.changes, called), *_together(comparison.changes)]
+    lines += [f"Ignored: {called(one.key)}: {one.reason}" for one in comparison.ignored]
+    for run, keys in (("base", comparison.only_in_base), ("new", comparison.only_in_new)):
+        if keys:
+            lines.append(f"Only in {run}: {', '.join(map(called, keys))}")
+    lines += [f"Changed: {line}" for line in versions(base, new)]
+    if any(METRICS[change.metric].sample for change in comparison.changes):
+        lines.append(
+            "Times and memory are geometric means over generations. Two runs are two times of day: the intervals don't "
+            "hold what happened to the machine between them."
+        )
+    return lines
+
+
+def _reasons(changes: Iterable[Change], called: _Called) -> list[str]:
+    """Say each reason once, with all that it holds for."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for change in changes:
+        if change.reason:
+            found.setdefault((change.metric, change.reason), []).append(called(change.key))
+    by_reason: dict[tuple[str, str], list[str]] = {}
+    for (metric, reason), names in found.items():
+        by_reason.setdefault((", ".join(names), reason), []).append(metric)
+    return [f"{', '.join(metrics)} of {names}: {reason}" for (names, reason), metrics in by_reason.items()]
+
+
+def _together(changes: Iterable[Change]) -> list[str]:
+    """Say so if all latencies moved one way: that is seldom the runtimes' doing."""
+    ends = [change.interval for change in changes if change.metric == "latency" and change.interval]
+    for word, moved in (("slower", all(low > 1 for low, _ in ends)), ("faster", all(high < 1 for _, high in ends))):
+        if moved and len(ends) >= ALL_ALIKE:
+            return [
+                f"All {len(ends)} latencies are {word}: look first for what else differs, such as a busier machine."
+            ]
+    return []
+
+
+def versions(base: Results, new: Results) -> list[str]:
+    """Say what ran in other versions, or with other settings: what a change may come from."""
+    pairs = [
+        ("digitbench", base.digitbench, new.digitbench),
+        ("Python", base.machine.get("python"), new.machine.get("python")),
+        ("system", base.machine.get("system"), new.machine.get("system")),
+    ]
+    if base.settings and new.settings:
+        pairs += [(name, base.settings.get(name), new.settings.get(name)) for name in SETTINGS]
+    lines = [f"{name} {mine} -> {other}" for name, mine, other in pairs if mine != other]
+    older = {row.key: row for row in base.rows}
+    for row in new.rows:
+        mine = older.get(row.key)
+        if not mine:
+            continue
+        if mine.runtime and row.runtime and mine.runtime != row.runtime:
+            lines.append(f"{row.backend}: {_runtimes(mine.runtime, row.runtime)}")
+        if mine.artifact and row.artifact and mine.artifact.sha256 != row.artifact.sha256:
+            told, other = (one.sha256[:12] for one in (mine.artifact, row.artifact))
+            lines.append(f"{row.backend} {row.precision}: artifact {told} -> {other}")
+    return list(dict.fromkeys(lines))
+
+
+def _runtimes(base: Runtime, new: Runtime) -> str:
+    if base.name != new.name:
+        return f"{base.name} {base.version} -> {new.name} {new.version}"
+    if base.version != new.version:
+        return f"{base.name} {base.version} -> {new.version}"
+    return f"{base.name} on {base.provider}, threads: {base.threads} -> {new.provider}, threads: {new.threads}"
