@@ -15,7 +15,7 @@ from typing import Any
 
 from digitbench import agreement, evaluate
 from digitbench.errors import UsageError
-from digitbench.figures import Generation, Interval, Ratio, calls_needed
+from digitbench.figures import Generation, Interval, Ratio, calls_needed, within_floor
 from digitbench.gates import METRICS, Gate, Metric, worsening
 from digitbench.results import Floor, Key, Results, Row
 
@@ -296,14 +296,10 @@ def _judged(change: Change, floors: Sequence[Floor]) -> Change:
 
 
 def _within_a_floor(change: Change, floors: Sequence[Floor]) -> bool:
-    from digitbench.measure import stats
-
     if change.change is None:
         return False
     ratio = Ratio(change.change, change.interval)
-    return any(
-        stats.within_floor(ratio, one.ratio) for one in floors if (one.threads, one.batch_size) == change.key[2:]
-    )
+    return any(within_floor(ratio, one.ratio) for one in floors if (one.threads, one.batch_size) == change.key[2:])
 
 
 # --- accuracy and flips --------------------------------------------------------------------------------------------

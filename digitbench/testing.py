@@ -115,6 +115,22 @@ class BackendContract:
         first[:] = 0  # and it is the caller's own
         np.testing.assert_array_equal(backend.predict(images[:5]), kept)
 
+    @pytest.mark.parametrize("n", [1, 5])
+    def test_its_steps_do_what_predict_does(self, backend: Backend, images: Images, n: int) -> None:
+        backend.predict(images[:n])
+        steps = backend.steps
+        if steps is None:
+            pytest.skip("it tells no steps apart")
+        given = images[n : 2 * n].copy()
+        given.flags.writeable = False
+        steps.put(given)
+        steps.run()
+        scores = steps.get()
+        kept = scores.copy()
+        np.testing.assert_array_equal(backend.predict(given), kept)
+        backend.predict(images[:n])
+        np.testing.assert_array_equal(scores, kept)  # as an answer of `predict`, it survives the next call
+
     @pytest.mark.parametrize(
         "wrong",
         [

@@ -90,7 +90,7 @@ def write_text(target: Path, text: str) -> None:
 
     try:
         with written_beside(target) as draft:
-            draft.write_text(text, encoding="utf-8")
+            draft.write_text(text, encoding="utf-8", newline="")
     except OSError as exc:
         raise ResultsError(f"{target}: can't be written: {exc.strerror or exc}") from exc
 

@@ -78,7 +78,7 @@ def run(
 
     def redraw(done: float, total: float) -> None:
         nonlocal drawn
-        if perf_counter() - drawn > REDRAW_SECONDS:
+        if perf_counter() - drawn > REDRAW_SECONDS or done >= total:
             progress.table(facts.results(book), done, total)
             drawn = perf_counter()
 
@@ -86,6 +86,9 @@ def run(
     try:
         with shared_images(test.images) as images:
             clock = measure(chosen, book, images, plan_or_one, watch)
+        elapsed, _ = clock.elapsed_and_total()
+        if plan:
+            redraw(elapsed, elapsed)
     except KeyboardInterrupt:
         return facts.results(book)
     return facts.results(book, complete=True, parent_cpu_share=clock.parent_share)

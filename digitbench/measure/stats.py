@@ -13,7 +13,7 @@ from math import exp, log, sqrt
 
 import numpy as np
 
-from digitbench.figures import CONFIDENCE, Interval, Latency, Ratio, calls_needed
+from digitbench.figures import CONFIDENCE, Interval, Latency, Ratio, calls_needed, contains_one, within_floor
 from digitbench.results import Key
 from digitbench.samples import Nanoseconds
 
@@ -159,18 +159,6 @@ def tied(ratio: Ratio, floor: Ratio | None) -> bool:
     than the farther end of the noise floor's interval.
     """
     return ratio.interval is None or contains_one(ratio) or within_floor(ratio, floor)
-
-
-def contains_one(ratio: Ratio) -> bool:
-    """Does the ratio's interval, if it has one, contain 1."""
-    return ratio.interval is not None and ratio.interval[0] <= 1 <= ratio.interval[1]
-
-
-def within_floor(ratio: Ratio, floor: Ratio | None) -> bool:
-    """Is the ratio one that the same candidate gave against itself."""
-    if floor is None or floor.interval is None:
-        return False
-    return abs(log(ratio.value)) <= max(abs(log(end)) for end in floor.interval)
 
 
 def _slower(one: Mapping[int, float], leader: Mapping[int, float], floor: Ratio | None) -> bool:

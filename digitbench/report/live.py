@@ -1,4 +1,4 @@
-"""Progress on a terminal as bars; elsewhere a plain line for each task that ends."""
+"""Progress on a terminal as bars and a table that fills in; elsewhere a plain line for each task that ends."""
 
 from __future__ import annotations
 
@@ -6,12 +6,19 @@ from time import monotonic
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Column
+from rich.text import Text
+
+from digitbench.report.board import board
+from digitbench.results import Results
 
 REDRAW_SECONDS = 0.1
+TABLE_SECONDS = 0.9  # a table costs some milliseconds to draw, and what is being timed shares the machine
 WIDE = 110  # below, the bar is shorter and long notes wrap: the bar itself must not give way
+SURE = 0.05  # share of a run after which its own pace tells the time left better than the plan does
 
 
 class LiveProgress:
@@ -23,48 +30,130 @@ class LiveProgress:
         Where to draw.
     animate
         Redraw ten times a second from a thread. Off while something is timed: then only news redraws it.
+    quiet
+        Draw nothing. What `say` is given goes to standard error, so that standard output holds results alone.
     """
 
-    def __init__(self, console: Console, *, animate: bool = True) -> None:
-        self._console = console
+    def __init__(self, console: Console, *, animate: bool = True, quiet: bool = False) -> None:
+        self._console, self._quiet = console, quiet
+        self._run: _Run | None = None
+        self._note = ""
+        self._tasks: dict[str, TaskID] = {}
         self._bars = Progress(
             SpinnerColumn(finished_text="[green]✓[/]"), TextColumn("{task.description}"),
             BarColumn(bar_width=20 if console.width >= WIDE else 10), TimeElapsedColumn(),
             TextColumn("[dim]{task.fields[note]}[/]", table_column=Column(ratio=1, overflow="fold")),
-            console=console, auto_refresh=animate and console.is_terminal, expand=True,
+            console=console, auto_refresh=False, expand=True,
         )  # fmt: skip
-        self._tasks: dict[str, TaskID] = {}
+        self._live = Live(get_renderable=self._picture, console=console, auto_refresh=animate, refresh_per_second=10)
         self._ended: set[str] = set()
         self._drawn = 0.0
 
+    @property
+    def _drawing(self) -> bool:
+        return self._console.is_terminal and not self._quiet
+
     def __enter__(self) -> Self:
-        if self._console.is_terminal:
-            self._bars.start()
+        if self._drawing:
+            self._live.start()
         return self
 
     def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._console.is_terminal:
-            self._bars.stop()
+        self._run, self._note = None, ""  # the bars stay on the screen; the table gives way to the results
+        if self._drawing:
+            self._live.transient = not self._tasks
+            self._live.stop()
 
     def update(self, task: str, done: float, total: float, note: str = "") -> None:
         """See `digitbench.progress.Progress`."""
         ended = done >= total
-        if not self._console.is_terminal:
-            if ended and task not in self._ended:
-                line = f"{task}: {note or 'done'}"
-                self._console.print(line, markup=False, highlight=False, soft_wrap=True)
-        else:
+        if self._drawing and self._run:
+            self._note = f"{task}: {note}" if note else task
+            self._redraw(TABLE_SECONDS)
+        elif self._drawing:
             if task not in self._tasks:
                 self._tasks[task] = self._bars.add_task(task, total=total, note=note)
             self._bars.update(self._tasks[task], completed=done, total=total, note=note.replace("[", r"\["))
-            if ended or monotonic() - self._drawn > REDRAW_SECONDS:
-                self._bars.refresh()
-                self._drawn = monotonic()
+            self._redraw(0 if ended else REDRAW_SECONDS)
+        elif ended and task not in self._ended and not self._quiet:
+            self._print(f"{task}: {note or 'done'}")
         if ended:
             self._ended.add(task)
 
     def say(self, line: str) -> None:
         """See `digitbench.progress.Progress`."""
-        self._console.print(line, style="bold yellow", markup=False, highlight=False, soft_wrap=True)
+        self._print(line, "bold yellow")
+
+    def step(self, line: str) -> None:
+        """See `digitbench.progress.Progress`."""
+        if self._drawing:
+            self._note = line
+            self._redraw(TABLE_SECONDS if self._run else 0)
+        elif not self._quiet:
+            self._print(line)
+
+    def table(self, results: Results, done: float, total: float) -> None:
+        """See `digitbench.progress.Progress`."""
+        if not self._drawing:
+            return
+        first = self._run is None
+        self._run = self._run or _Run(self._console, done)
+        self._run.results, self._run.done, self._run.total = results, done, total
+        self._redraw(0 if first or done >= total else TABLE_SECONDS)
+
+    def _print(self, line: str, style: str = "") -> None:
+        console = Console(stderr=True) if self._quiet and not self._console.stderr else self._console
+        console.print(line, style=style, markup=False, highlight=False, soft_wrap=True)
+
+    def _redraw(self, at_most_every: float) -> None:
+        if monotonic() - self._drawn >= at_most_every:
+            self._live.refresh()
+            self._drawn = monotonic()
+
+    def _picture(self) -> RenderableType:
+        tasks: list[RenderableType] = [self._bars.get_renderable()] if self._tasks else []
+        if self._run:
+            return Group(*tasks, *self._run.pictures(self._note, self._console.height - len(self._tasks) - 2))
+        return Group(*tasks, *([Text(self._note, "dim")] if self._note else []))
+
+
+class _Run:
+    """A bench under way: its table, and below it one bar for the whole of it."""
+
+    def __init__(self, console: Console, done: float) -> None:
+        self.results: Results | None = None
+        self.done, self.total = done, 0.0
+        self._console = console
+        self._began, self._done_before = monotonic(), done
+        self._bar = Progress(
+            TextColumn("{task.description}"), BarColumn(bar_width=20 if console.width >= WIDE else 10),
+            TextColumn("{task.percentage:>3.0f} %"), TextColumn("{task.fields[left]}"),
+            TextColumn("[dim]{task.fields[note]}[/]", table_column=Column(ratio=1, no_wrap=True)),
+            console=console, auto_refresh=False, expand=True,
+        )  # fmt: skip
+        self._task = self._bar.add_task("measuring", total=1.0, left="", note="")
+
+    def pictures(self, note: str, height: int) -> list[RenderableType]:
+        """Draw the table in so many lines, and the bar with a note."""
+        total = max(self.total, 1e-9)
+        left = f"{_clock(self._seconds_left())} left"
+        self._bar.update(
+            self._task, completed=min(self.done, total), total=total, left=left, note=note.replace("[", r"\[")
+        )
+        table = [board(self.results, self._console.width, height)] if self.results else []
+        return [*table, self._bar.get_renderable()]
+
+    def _seconds_left(self) -> float:
+        """What is left of the plan, at the pace so far once there is one: starting processes takes time too."""
+        left, passed = max(0.0, self.total - self.done), self.done - self._done_before
+        if passed <= SURE * self.total:
+            return left
+        return left * max(1.0, (monotonic() - self._began) / passed)
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -11,6 +11,7 @@ from textwrap import dedent
 
 import numpy as np
 
+from digitbench.results import Results
 from digitbench.sources import IDX_FILES, Pixels
 
 Arrays = dict[str, Pixels]
@@ -52,12 +53,19 @@ class Recorder:
     def __init__(self) -> None:
         self.updates: list[tuple[str, float, float]] = []
         self.lines: list[str] = []
+        self.tables: list[tuple[Results, float, float]] = []
 
     def update(self, task: str, done: float, total: float, note: str = "") -> None:
         self.updates.append((task, done, total))
 
     def say(self, line: str) -> None:
         self.lines.append(line)
+
+    def step(self, line: str) -> None:
+        self.lines.append(line)
+
+    def table(self, results: Results, done: float, total: float) -> None:
+        self.tables.append((results, done, total))
 
     @property
     def finished(self) -> set[str]:

@@ -15,17 +15,15 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import stats as scipy_stats
 
-from digitbench.figures import Ratio
+from digitbench.figures import Ratio, contains_one, within_floor
 from digitbench.measure.stats import (
     ALIKE,
-    contains_one,
     log_interval,
     percentiles,
     ranks,
     summarise,
     tied,
     unpaired,
-    within_floor,
 )
 from digitbench.results import Key
 

@@ -1,0 +1,155 @@
+"""What a reader must know beside the table."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from statistics import median
+
+from digitbench.report import words
+from digitbench.report.order import p50
+from digitbench.report.words import Names
+from digitbench.results import Results, Row
+
+NUMBER = re.compile(r"\d+(?:,\d{3})*(?:\.\d+)?")
+PARENT_SHARE = 0.03
+UNSURE = (
+    "One process each: no ranks, and no ratio's interval, since a process' place in memory alone moves its latencies "
+    "by 2 to 4 %. Gaps under about 10 % can't be told from that; measure with more generations to tell them."
+)
+
+
+def footnotes(results: Results) -> list[str]:
+    """Give them all, each a sentence or two, for a table or a Markdown page; `invalid_rows` come beside them."""
+    rows = results.rows
+    measured = [row for row in rows if row.latency_us]
+    lines = _accuracy(rows)
+    if measured:
+        lines += _ratios(results, measured) + _certainty(results) + _floors(results) + _loop(measured)
+    return lines + _conditions(rows) + _parent(results)
+
+
+def invalid_rows(results: Results) -> list[str]:
+    """Say which rows are INVALID, why, and what mends it: a line for each kind of reason."""
+    names = Names.of(results.rows)
+    rows, reasons = dict[tuple[str, str], list[Row]](), dict[tuple[str, str], list[str]]()
+    timed = [row for row in results.rows if row.latency_us]
+    for row in results.rows:
+        for finding in row.validity or ():
+            kind = NUMBER.sub("", finding.reason), NUMBER.sub("", finding.mend)
+            rows.setdefault(kind, []).append(row)
+            reasons.setdefault(kind, []).append(
+                f"{finding.reason} ({finding.mend})" if finding.mend else finding.reason
+            )
+    return [
+        f"✗ INVALID, don't rely on {'any row' if len(rows[kind]) == len(timed) > 1 else names.rows(rows[kind])}: "
+        f"{_together(reasons[kind])}."
+        for kind in rows
+    ]
+
+
+def _together(reasons: Sequence[str]) -> str:
+    """Make one sentence of several that differ in their numbers alone: ``212 to 340 times a second``."""
+    columns = zip(*(NUMBER.findall(reason) for reason in reasons), strict=True)
+    ranges = (sorted(set(column), key=lambda text: float(text.replace(",", ""))) for column in columns)
+    filled = iter([each[0] if len(each) == 1 else f"{each[0]} to {each[-1]}" for each in ranges])
+    return NUMBER.sub(lambda _: next(filled), reasons[0])
+
+
+def failed_rows(results: Results) -> list[str]:
+    """Say which rows failed, and how; what isn't installed is `missing_rows`."""
+    names = Names.of(results.rows)
+    return [f"{names.row(row)} failed: {row.error}" for row in results.rows if row.error and not row.mend]
+
+
+def missing_rows(results: Results) -> list[str]:
+    """Say what couldn't be measured here, and the line that mends it."""
+    names = Names.of(results.rows)
+    found = {names.backend(row): f"{_reason(row)}; run: {row.mend}" for row in results.rows if row.mend}
+    return [f"{name}: {what}" for name, what in found.items()]
+
+
+def _reason(row: Row) -> str:
+    """Its error, without its own name and the mend that stand there too."""
+    return str(row.error).removeprefix(f"backend {row.backend!r} ").partition("; run: ")[0]
+
+
+def _accuracy(rows: Iterable[Row]) -> list[str]:
+    scored = next((row for row in rows if row.accuracy), None)
+    if scored is None or scored.accuracy is None:
+        return []
+    low, high = scored.accuracy.interval
+    return [
+        f"top-1 {scored.accuracy.top1:.2%} of {scored.accuracy.total:,} images is known to within "
+        f"{low:.2%} to {high:.2%} (95 %); flips are labels that differ from Keras'."
+    ]
+
+
+def _ratios(results: Results, rows: Sequence[Row]) -> list[str]:
+    baseline = words.baseline_of(results)
+    if baseline is None or not any(row.ratio for row in rows):
+        return []
+    name = " ".join(baseline) if Names.of(rows).precisions else baseline[0]
+    line = f"ratio is the p50 over {name}'s at the same batch size and threads: below ×1 is faster."
+    if any(row.rank is not None for row in rows):
+        line += " ▸ is the fastest; rows with the same rank (1=) can't be told apart."
+    return [line]
+
+
+def _certainty(results: Results) -> list[str]:
+    generations = words.generations_of(results)
+    if generations == 1:
+        return [UNSURE]
+    fewest = min(len(row.generations) or generations for row in results.rows if row.latency_us)
+    count = f"{generations}" if fewest == generations else f"{fewest} to {generations}"
+    return [
+        f"± and [low, high] are 95 % intervals over {count} generations: each starts every candidate in a fresh "
+        "process and pairs it with the baseline's."
+    ]
+
+
+def _floors(results: Results) -> list[str]:
+    """One line for each baseline; every batch size in it."""
+    names, found = Names.of(results.rows), dict[str, list[str]]()
+    for floor in results.floors:
+        name = f"{floor.backend} {floor.precision}" if names.precisions else floor.backend
+        found.setdefault(name, []).append(f"{names.group(floor.threads, floor.batch_size)} {words.ratio(floor.ratio)}")
+    tail = "" if words.generations_of(results) == 1 else "; gaps within it are ties"
+    return [
+        f"Noise floor (A/A), {name} against itself: {' · '.join(each)}{tail}." for name, each in found.items()
+    ]  # fmt: skip
+
+
+def _loop(rows: Sequence[Row]) -> list[str]:
+    costs = [row.ledger.loop for row in rows if row.ledger]
+    if not costs:
+        return []
+    cost, quickest = median(costs), min(p50(row) for row in rows)
+    share = f" ({cost / quickest:.1%} of the fastest p50)" if quickest > 0 else ""
+    return [f"The timed loop itself adds {cost:.2f} µs to each call{share}; it is in the figures."]
+
+
+def _parent(results: Results) -> list[str]:
+    """Tell of digitbench's own load where it was more than it should be."""
+    share = results.settings.get("parent_cpu_share") or 0.0
+    if share <= PARENT_SHARE:
+        return []
+    return [
+        f"digitbench itself kept a core {share:.0%} busy meanwhile; {PARENT_SHARE:.0%} is what it should stay under."
+    ]
+
+
+def _conditions(rows: Iterable[Row]) -> list[str]:
+    """What was not as it should be, where no finding says it: results from before there were findings."""
+    rows = [row for row in rows if not row.validity]
+    names, lines = Names.of(rows), []
+    restless = sorted({names.row(row) for row in rows if row.warm_up and not row.warm_up.settled})
+    if restless:
+        lines.append(f"warm-up never settled within 5 % (a busy machine?): {', '.join(restless)}")
+    wrong = sorted({
+        f"{row.backend}: {row.runtime.threads} of {row.threads}" for row in rows
+        if row.runtime and row.runtime.threads not in (None, row.threads)
+    })  # fmt: skip
+    if wrong:
+        lines.append(f"threads are not as asked for: {', '.join(wrong)}")
+    return lines

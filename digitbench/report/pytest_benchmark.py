@@ -1,0 +1,178 @@
+"""Results as the JSON of pytest-benchmark, which `pytest-benchmark compare FILE` reads.
+
+Groups and ``extra_info`` are named as in the `benchmarks/` suite. The figures aren't the suite's: here each backend has
+had processes of its own, and its rounds are the calls of all generations together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from digitbench import samples
+from digitbench.results import Results, Row
+
+WRITTEN_LIKE = "5.3.1"  # the version of pytest-benchmark whose fields these are
+
+Seconds = npt.NDArray[np.float64]
+
+
+def to_pytest_benchmark(results: Results, *, data: bool = False) -> dict[str, Any]:
+    """Give every timed row whose raw samples are there, in seconds.
+
+    Parameters
+    ----------
+    results
+        Of a bench.
+    data
+        Also every single call: megabytes, which `compare` doesn't need (``--benchmark-save`` leaves them out too).
+
+    Returns
+    -------
+    dict
+        Ready for `json.dumps`. Rows that it has no room for, failed or without samples, stand with the reason in
+        ``["digitbench"]["left_out"]``, which pytest-benchmark doesn't look at.
+    """
+    benchmarks, left_out = [], []
+    for row in results.rows:
+        why = _unfit(row)
+        if why:
+            left_out.append({"name": name_of(row), "reason": why})
+        else:
+            benchmarks.append(_benchmark(row, results, data))
+    return {
+        "machine_info": _machine(results),
+        "commit_info": {
+            "id": "unversioned", "time": None, "author_time": None, "dirty": False, "project": "digitbench",
+            "branch": "(unknown)",
+        },
+        "benchmarks": benchmarks,
+        "datetime": results.created,
+        "version": WRITTEN_LIKE,
+        "digitbench": {"version": results.digitbench, "settings": dict(results.settings), "left_out": left_out},
+    }  # fmt: skip
+
+
+def name_of(row: Row) -> str:
+    """``predict[onnx-fp32-t1-b32]``: the same in every run, so that runs can be compared."""
+    return f"predict[{_parameters(row)}]"
+
+
+def _parameters(row: Row) -> str:
+    batch = f"-b{row.batch_size}" if row.batch_size else ""
+    return f"{row.backend}-{row.precision}-t{row.threads}{batch}"
+
+
+def _unfit(row: Row) -> str:
+    if row.error:
+        return row.error
+    if not row.latency_us:
+        return "not timed"
+    if not row.generations or not all(one.samples for one in row.generations):
+        return "its raw samples are not in these results, and pytest-benchmark's figures need them"
+    return ""
+
+
+def _benchmark(row: Row, results: Results, data: bool) -> dict[str, Any]:
+    spent = np.concatenate([samples.decode(one.samples) for one in row.generations]) / 1e9
+    threads = "" if row.threads == 1 else f", {row.threads} threads"
+    stats = statistics_of(spent)
+    return {
+        "group": f"predict, batch size {row.batch_size}{threads}",
+        "name": name_of(row),
+        "fullname": f"digitbench::{name_of(row)}",
+        "params": {
+            "name": row.backend, "precision": row.precision, "threads": row.threads, "batch_size": row.batch_size,
+        },
+        "param": _parameters(row),
+        "extra_info": _extra(row, results),
+        "options": {
+            "disable_gc": True, "timer": "perf_counter_ns", "min_rounds": 1, "min_time": 0.0,
+            "max_time": results.settings.get("seconds"), "warmup": True,
+        },
+        "stats": {**stats, **({"data": spent.tolist()} if data else {}), "iterations": 1},
+    }  # fmt: skip
+
+
+def _extra(row: Row, results: Results) -> dict[str, Any]:
+    """As the suite writes it, and what only a bench knows."""
+    runtime, ratio = row.runtime, row.ratio
+    return {
+        "backend": row.backend,
+        "runtime": runtime.name if runtime else None,
+        "version": runtime.version if runtime else None,
+        "threads": runtime.threads if runtime else row.threads,
+        "top1": row.accuracy.top1 if row.accuracy else None,
+        "flips": row.agreement.flips if row.agreement else None,
+        "artifact_bytes": row.artifact.bytes if row.artifact else None,
+        "dataset": results.bundle.get("dataset", {}).get("name"),
+        "batch_size": row.batch_size,
+        "images_per_second": row.throughput_per_s,
+        "precision": row.precision,
+        "bundle": results.bundle.get("name"),
+        "generations": len(row.generations),
+        "generation_medians": [one.p50 / 1e6 for one in row.generations],
+        "median_interval": _in_seconds(row.latency_us.intervals.get("p50") if row.latency_us else None),
+        "ratio": ratio.value if ratio else None,
+        "ratio_interval": list(ratio.interval) if ratio and ratio.interval else None,
+        "rank": row.rank,
+        "valid": None if row.validity is None else not row.validity,
+        "invalid_because": [one.reason for one in row.validity or ()],
+    }
+
+
+def _in_seconds(interval: Sequence[float] | None) -> list[float] | None:
+    return None if interval is None else [end / 1e6 for end in interval]
+
+
+def _machine(results: Results) -> dict[str, Any]:
+    """What pytest-benchmark asks of a machine, as far as it is known."""
+    machine = results.machine
+    system, _, release = str(machine.get("system", "")).partition(" ")
+    return {
+        "node": "", "processor": machine.get("architecture", ""), "machine": machine.get("architecture", ""),
+        "python_version": machine.get("python", ""), "python_implementation_version": machine.get("python", ""),
+        "python_implementation": "CPython", "system": system, "release": release,
+        "cpu": {"brand_raw": machine.get("cpu", ""), "count": machine.get("cores", {}).get("logical")},
+    }  # fmt: skip
+
+
+# --- its statistics ------------------------------------------------------------------------------------------------
+
+
+def statistics_of(spent: Seconds) -> dict[str, Any]:
+    """Compute what pytest-benchmark does of float64 (n,) seconds, n >= 1: same names, same definitions."""
+    ordered = np.sort(spent)
+    mean, total = float(spent.mean()), float(spent.sum())
+    deviation = float(spent.std(ddof=1)) if len(spent) > 1 else 0.0
+    q1, q3 = _quartiles(ordered)
+    low, high = q1 - 1.5 * (q3 - q1), q3 + 1.5 * (q3 - q1)
+    beyond_deviation = int((np.abs(spent - mean) > deviation).sum())
+    beyond_fences = int(((ordered < low) | (ordered > high)).sum())
+    return {
+        "min": float(ordered[0]), "max": float(ordered[-1]), "mean": mean, "stddev": deviation,
+        "rounds": len(spent), "median": float(np.median(ordered)), "iqr": q3 - q1, "q1": q1, "q3": q3,
+        "iqr_outliers": beyond_fences, "stddev_outliers": beyond_deviation,
+        "outliers": f"{beyond_deviation};{beyond_fences}", "ld15iqr": float(ordered[ordered >= low][0]),
+        "hd15iqr": float(ordered[ordered <= high][-1]), "ops": len(spent) / total if total else 0.0, "total": total,
+    }  # fmt: skip
+
+
+def _quartiles(ordered: Seconds) -> tuple[float, float]:
+    """Medians of either half; of an odd number, each half gets a share of the middle (its methods 2 and 3)."""
+    n = len(ordered)
+    if n == 1:
+        return float(ordered[0]), float(ordered[0])
+    if n % 2 == 0:
+        return float(np.median(ordered[: n // 2])), float(np.median(ordered[n // 2 :]))
+    k, left = divmod(n, 4)
+    if left == 1:
+        return _between(ordered, k - 1, 0.75), _between(ordered, 3 * k, 0.25)
+    return _between(ordered, k, 0.25), _between(ordered, 3 * k + 1, 0.75)
+
+
+def _between(ordered: Seconds, place: int, share: float) -> float:
+    return float((1 - share) * ordered[place] + share * ordered[place + 1])
