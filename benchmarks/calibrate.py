@@ -1,0 +1,120 @@
+"""How often is `digitbench bench` right: the same backend against itself, and one that is a tenth slower.
+
+    python benchmarks/calibrate.py runs/latest --runs 20 --busy
+
+Each run is a whole `digitbench bench` of LiteRT and of a plugin that does the same and then repeats a tenth of its
+work. Counted are the runs whose A/A interval contains 1, and those that tell the slower one apart.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+PLUGIN = """
+from digitbench_tflite import TFLiteBackend
+
+
+class Same(TFLiteBackend):
+    pass
+
+
+class Slower(TFLiteBackend):
+    def __init__(self, artifact, *, threads):
+        super().__init__(artifact, threads=threads)
+        self._again = TFLiteBackend(artifact, threads=threads)
+
+    def predict(self, images):
+        if len(images) >= 10:
+            self._again.predict(images[: len(images) // 10])
+        return super().predict(images)
+"""
+HALF_BUSY = """
+import time
+while True:
+    until = time.perf_counter() + 0.01
+    while time.perf_counter() < until: pass
+    time.sleep(0.01)
+"""
+BATCH_SIZE = 100  # a tenth of it is ten images
+
+
+@contextmanager
+def installed_plugin() -> Iterator[dict[str, str]]:
+    """The environment in which the two plugins are announced."""
+    with tempfile.TemporaryDirectory(prefix="digitbench-calibrate-") as name:
+        info = Path(name) / "calibrate-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: calibrate\nVersion: 1.0\n")
+        points = "same = calibrate_backends:Same\nslower = calibrate_backends:Slower\n"
+        (info / "entry_points.txt").write_text(f"[digitbench.backends]\n{points}")
+        (Path(name) / "calibrate_backends.py").write_text(PLUGIN)
+        yield os.environ | {"PYTHONPATH": os.pathsep.join([name, os.environ.get("PYTHONPATH", "")])}
+
+
+@contextmanager
+def half_busy_core(wanted: bool) -> Iterator[None]:
+    """Another process, which keeps one core busy half of the time."""
+    if not wanted:
+        yield
+        return
+    with subprocess.Popen([sys.executable, "-c", HALF_BUSY]) as busy:
+        try:
+            yield
+        finally:
+            busy.kill()
+
+
+def bench(bundle: str, seconds: float, environment: dict[str, str]) -> dict[str, Any]:
+    command = [
+        sys.executable, "-m", "digitbench", "bench", bundle, "-b", "tflite", "-b", "slower", "--baseline", "tflite",
+        "--batch-size", str(BATCH_SIZE), "--seconds", str(seconds), "--json", "-",
+    ]  # fmt: skip
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(done.stderr)
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("bundle", nargs="?", default="runs/latest")
+    parser.add_argument("--runs", type=int, default=20)
+    parser.add_argument("--seconds", type=float, default=3.0)
+    parser.add_argument("--busy", action="store_true", help="keep one core half busy meanwhile")
+    options = parser.parse_args()
+    contains, told, halves = 0, 0, []
+    with installed_plugin() as environment, half_busy_core(options.busy):
+        for run in range(options.runs):
+            found = bench(options.bundle, options.seconds, environment)
+            floor, rows = found["floors"][0]["ratio"], {row["backend"]: row for row in found["rows"]}
+            (low, high), slower = floor["interval"], rows["slower"]
+            halves.append((high - low) / 2)
+            contains += low <= 1 <= high
+            apart = slower["rank"] > rows["tflite"]["rank"]
+            told += apart
+            ratio = slower["ratio"]
+            print(
+                f"{run + 1:3}: A/A {floor['value']:.3f} [{low:.3f}, {high:.3f}]   slower {ratio['value']:.3f} "
+                f"[{ratio['interval'][0]:.3f}, {ratio['interval'][1]:.3f}] {'told apart' if apart else 'a tie'}   "
+                f"{sum(bool(row['validity']) for row in found['rows'])} INVALID",
+                flush=True,
+            )
+    print(
+        f"A/A contains 1 in {contains} of {options.runs}; half-width at most 5 % in "
+        f"{sum(half <= 0.05 for half in halves)} (median {median(halves):.1%}); slower told apart in {told}"
+    )
+
+
+if __name__ == "__main__":
+    main()
