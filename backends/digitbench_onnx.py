@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
-from digitbench.backend import Backend, Images, Runtime, Scores, check_images
+from digitbench.backend import Backend, Images, Runtime, Scores, Steps, check_images
 from digitbench.errors import ArtifactError, one_line
 
 PROVIDER = "CPUExecutionProvider"
@@ -51,6 +52,7 @@ class OnnxBackend(Backend):
         check_images(images)
         if len(images) != self._batch:
             self._bind(len(images))
+        # Not through `steps`: a Python method called straight from here is 0.4 µs quicker than one in a `partial`.
         self._images[...] = images
         self._session.run_with_iobinding(self._binding)
         return self._scores.copy()
@@ -64,8 +66,14 @@ class OnnxBackend(Backend):
             (self._binding.bind_output, self._output, self._scores),
         ):
             bind(name, "cpu", 0, np.float32, buffer.shape, buffer.ctypes.data)
+        # At batch 1, 20.2 of 22 µs are inside the runtime; `run` with a dictionary costs 2 µs more.
+        self.steps = Steps(
+            put=partial(self._images.__setitem__, ...),
+            run=partial(self._session.run_with_iobinding, self._binding),
+            get=self._scores.copy,
+        )
         self._batch = batch
 
     def close(self) -> None:
-        """Drop the session."""
-        self._session = self._binding = None
+        """Drop the session and what is bound to it."""
+        self._session = self._binding = self.steps = None

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
-from digitbench.backend import Backend, Images, Runtime, Scores, check_images
+from digitbench.backend import Backend, Images, Runtime, Scores, Steps, check_images
 from digitbench.errors import ArtifactError, one_line
+
+KEPT = 8  # compiled models, one per batch size
 
 
 class OpenVINOBackend(Backend):
-    """An ``.onnx`` file compiled by OpenVINO's CPU plugin, with shared tensors kept for the last batch size."""
+    """An ``.onnx`` file compiled by OpenVINO's CPU plugin for each batch size, with shared tensors."""
 
     format: ClassVar[str] = "onnx"
 
@@ -22,7 +25,7 @@ class OpenVINOBackend(Backend):
         if not artifact.is_file():
             raise FileNotFoundError(artifact)
         self._ov = ov
-        wishes = {
+        self._wishes = {
             "PERFORMANCE_HINT": "LATENCY",
             "NUM_STREAMS": 1,
             "INFERENCE_NUM_THREADS": threads,
@@ -30,16 +33,17 @@ class OpenVINOBackend(Backend):
             "ENABLE_CPU_PINNING": False,  # a pinned neighbour would share its core with the next one
         }
         try:
-            self._model: Any = ov.Core().compile_model(str(artifact), "CPU", wishes)
+            self._core = ov.Core()
+            self._model: Any = self._core.read_model(str(artifact))
+            self._bound: dict[int, tuple[Any, Images, Scores]] = {}
+            self._bind(1)
         except RuntimeError as exc:
             raise ArtifactError(f"{artifact}: OpenVINO can't open it: {one_line(exc)}") from exc
-        self._request: Any = self._model.create_infer_request()
-        self._batch = 0
 
     @property
     def runtime(self) -> Runtime:
         """Device, precision and threads as the compiled model gives them."""
-        read = self._model.get_property
+        read = self._compiled.get_property
         provider = f"{', '.join(read('EXECUTION_DEVICES'))} {read('INFERENCE_PRECISION_HINT').to_string()}"
         return Runtime("OpenVINO", self._ov.get_version().partition("-")[0], provider, read("INFERENCE_NUM_THREADS"))
 
@@ -49,16 +53,34 @@ class OpenVINOBackend(Backend):
         if len(images) != self._batch:
             self._bind(len(images))
         self._images[...] = images
-        self._request.infer()
+        self._request.infer(share_outputs=True)
         return self._scores.copy()
 
     def _bind(self, batch: int) -> None:
-        self._images = np.empty((batch, 28, 28), np.float32)
-        self._scores = np.empty((batch, 10), np.float32)
-        self._request.set_input_tensor(self._ov.Tensor(self._images, shared_memory=True))
-        self._request.set_output_tensor(self._ov.Tensor(self._scores, shared_memory=True))
+        if batch not in self._bound:
+            if len(self._bound) == KEPT:
+                self._bound.clear()
+            self._bound[batch] = self._compile(batch)
+        self._request, self._images, self._scores = self._bound[batch]
+        self.steps = Steps(
+            put=partial(self._images.__setitem__, ...),
+            run=partial(self._request.infer, share_outputs=True),
+            get=self._scores.copy,
+        )
         self._batch = batch
 
+    def _compile(self, batch: int) -> tuple[Any, Images, Scores]:
+        # A fixed shape takes 30 ms to compile, and 1.5 µs a call less than a dynamic one: 5 % at batch 1.
+        self._model.reshape([batch, 28, 28])
+        self._compiled: Any = self._core.compile_model(self._model, "CPU", self._wishes)
+        images = np.empty((batch, 28, 28), np.float32)
+        scores = np.empty((batch, 10), np.float32)
+        request = self._compiled.create_infer_request()
+        request.set_input_tensor(self._ov.Tensor(images, shared_memory=True))
+        request.set_output_tensor(self._ov.Tensor(scores, shared_memory=True))
+        return request, images, scores
+
     def close(self) -> None:
-        """Drop the request and the compiled model."""
-        self._request = self._model = None
+        """Drop the requests and the compiled models."""
+        self._bound.clear()
+        self._model = self._compiled = self._request = self.steps = None

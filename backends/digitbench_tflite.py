@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
-from digitbench.backend import Backend, Images, Runtime, Scores, check_images
+from digitbench.backend import Backend, Images, Runtime, Scores, Steps, check_images
 from digitbench.errors import ArtifactError, one_line
 
 
@@ -38,6 +39,13 @@ class TFLiteBackend(Backend):
     def _bind(self, batch: int) -> None:
         self._interpreter.resize_tensor_input(self._input, (batch, 28, 28), strict=True)
         self._interpreter.allocate_tensors()
+        # Copying in and out costs 0.6 and 0.4 µs at batch 1, the views of `tensor()` 0.9 and 0.6. The newer
+        # CompiledModel needs 3 µs more a call, and its output buffers don't follow a resized input.
+        self.steps = Steps(
+            put=partial(self._interpreter.set_tensor, self._input),
+            run=self._interpreter.invoke,
+            get=partial(self._interpreter.get_tensor, self._output),
+        )
         self._batch = batch
 
     @property
@@ -58,7 +66,7 @@ class TFLiteBackend(Backend):
 
     def close(self) -> None:
         """Drop the interpreter."""
-        self._interpreter = None
+        self._interpreter = self.steps = None
 
 
 def _os_threads() -> int | None:

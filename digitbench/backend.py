@@ -134,6 +134,9 @@ class Backend(ABC):
         self.close()
 
 
+FLOAT32 = np.dtype(np.float32)
+
+
 def check_images(images: Images) -> None:
     """Refuse what `Backend.predict` must refuse: call it first there.
 
@@ -142,7 +145,7 @@ def check_images(images: Images) -> None:
     ValueError
         `images` is not a float32 array of shape (n, 28, 28) with n >= 1.
     """
-    if images.dtype != np.float32 or images.ndim != 3 or images.shape[1:] != (28, 28) or not len(images):
+    if images.dtype != FLOAT32 or images.shape[1:] != (28, 28) or not len(images):
         raise ValueError(
             f"images must be float32 of shape (n, 28, 28) with n >= 1; got {images.dtype} of shape {images.shape}"
         )

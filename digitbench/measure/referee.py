@@ -188,7 +188,7 @@ def _openvino(job: Job, batch_size: int, images: Path, room: Path) -> Contest:
     command = [
         tool, "-m", str(job.artifact), "-d", "CPU", "-hint", "none", "-api", "sync", "-nstreams", "1",
         "-nthreads", str(job.threads), "-inference_only", "false", "-infer_precision", "f32", "-pin", "NO",
-        "-data_shape", f"[{batch_size},28,28]", "-t", str(max(1, round(SECONDS))),
+        "-shape", f"[{batch_size},28,28]", "-t", str(max(1, round(SECONDS))),
     ]  # fmt: skip
 
     def measure(_: Path) -> Mapping[str, float]:
