@@ -35,19 +35,23 @@ def test_each_batch_is_given_once_and_in_order() -> None:
         given.append(images)
         return answer(images)
 
-    spent = time_block(predict, BATCHES)
+    spent, _ = time_block(predict, BATCHES)
     assert len(spent) == len(BATCHES)
     assert all(one is batch for one, batch in zip(given, BATCHES, strict=True))
 
 
 def test_times_are_64_bit_nanoseconds() -> None:
-    spent = time_block(answer, BATCHES)
+    spent, _ = time_block(answer, BATCHES)
     assert np.frombuffer(spent, np.int64).tolist() == list(spent)
     assert all(isinstance(one, int) and one > 0 for one in spent)
 
 
-def test_no_batches_take_no_calls() -> None:
-    assert len(time_block(answer, [])) == 0
+def test_the_last_calls_scores_come_back_so_that_they_can_be_checked() -> None:
+    def predict(images: Images) -> Scores:
+        return np.full((len(images), 10), images[0, 0, 0], np.float32)
+
+    _, scores = time_block(predict, BATCHES)
+    np.testing.assert_array_equal(scores, np.full((2, 10), len(BATCHES) - 1, np.float32))
 
 
 def test_the_slow_call_and_no_other_is_slow() -> None:
@@ -56,7 +60,7 @@ def test_the_slow_call_and_no_other_is_slow() -> None:
             time.sleep(0.03)
         return answer(images)
 
-    spent = list(time_block(predict, BATCHES))
+    spent = list(time_block(predict, BATCHES)[0])
     assert spent[3] >= 30_000_000
     assert spent.index(max(spent)) == 3
 
@@ -70,7 +74,7 @@ def test_what_happens_between_calls_is_not_timed(monkeypatch: pytest.MonkeyPatch
         return readings[-1]
 
     monkeypatch.setattr("digitbench.measure.loop.perf_counter_ns", clock)
-    assert list(time_block(answer, BATCHES)) == [1000] * len(BATCHES)
+    assert list(time_block(answer, BATCHES)[0]) == [1000] * len(BATCHES)
     assert len(readings) == 2 * len(BATCHES)
 
 

@@ -1,14 +1,13 @@
-"""The parent's end of a worker: what it is given, what it tells, and how its death is explained."""
+"""The parent's end of its workers: what they are given, what they tell, and how a death is explained."""
 
 from __future__ import annotations
 
-import json
+import errno
 import os
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,104 +15,29 @@ import numpy as np
 import psutil
 import pytest
 
+from core.bad_backends import NAMES, PLUGIN
 from core.helpers import announce, one_printable_line
 from digitbench.backend import Images
 from digitbench.bundle import Bundle
+from digitbench.errors import UsageError
 from digitbench.measure import process
-from digitbench.measure.process import Job, Room, WorkerError, environment, run, score
-
-PLUGIN = """
-import os, signal, subprocess, sys, time
-import numpy as np
-from digitbench.backend import Backend, Runtime
-from digitbench.errors import ArtifactError
-
-
-class Good(Backend):
-    format = "npz"
-
-    def __init__(self, artifact, *, threads):
-        self.threads = threads
-
-    @property
-    def runtime(self):
-        return Runtime("Fake", "1", "none", self.threads)
-
-    def predict(self, images):
-        return np.full((len(images), 10), 0.5, np.float32)
-
-    def close(self):
-        pass
-
-
-def death(name, act):
-    def predict(self, images):
-        act()
-
-    return type(name, (Good,), {"predict": predict})
-
-
-def die(number):
-    os.kill(os.getpid(), number)
-
-
-def speak_and_exit():
-    print("first\\nsecond\\nthird\\nlast words", file=sys.stderr)
-    sys.stderr.flush()
-    os._exit(3)
-
-
-def chatter():
-    print("chatter by Python")
-    sys.stdout.flush()
-    os.write(1, b'{"event": "done"}\\nchatter by C\\n')
-    subprocess.run([sys.executable, "-c", "print('chatter by a child')"])
-    return np.zeros((1, 10), np.float32)
-
-
-def several_lines():
-    raise RuntimeError("first line\\nsecond \\x1b[31mline")
-
-
-def stop():
-    print(os.getpid(), file=open(os.environ["TMPDIR"] + "/pid", "w"))
-    time.sleep(600)
-
-
-def corrupt():
-    raise ArtifactError("model.npz: corrupt")
-
-
-Killed = death("Killed", lambda: die(signal.SIGKILL))
-Segfault = death("Segfault", lambda: die(signal.SIGSEGV))
-RealTime = death("RealTime", lambda: die(signal.SIGRTMIN + 1))
-Exits = death("Exits", speak_and_exit)
-ExitsWell = death("ExitsWell", lambda: os._exit(0))
-SystemExits = death("SystemExits", lambda: sys.exit(5))
-Raises = death("Raises", several_lines)
-Corrupt = death("Corrupt", corrupt)
-Sleeps = death("Sleeps", stop)
-NotANumber = death("NotANumber", lambda: None)
-
-
-class Prints(Good):
-    def predict(self, images):
-        chatter()
-        return super().predict(images)
-
-
-class Environment(Good):
-    def predict(self, images):
-        raise RuntimeError(os.environ.get("DIGITBENCH_SECRET", "unset") + " " + os.environ["OMP_NUM_THREADS"])
-"""
-NAMES = "Good Killed Segfault RealTime Exits ExitsWell SystemExits Raises Corrupt Sleeps NotANumber Prints Environment"
+from digitbench.measure.process import (
+    Crew,
+    Job,
+    Worker,
+    WorkerError,
+    read_scores,
+    read_spent,
+    score,
+    shared_images,
+)
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of installed plugins: each class above under its own name."""
     folder = tmp_path_factory.mktemp("site")
-    announce(folder, "bad_backends", PLUGIN, names={name: name for name in NAMES.split()})
+    announce(folder, "bad_backends", PLUGIN, names={name: name for name in NAMES})
     return folder
 
 
@@ -121,12 +45,37 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def installed(site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(site), os.environ.get("PYTHONPATH", "")])))
     monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)  # found anew
+
+
+@pytest.fixture(autouse=True)
+def none_left() -> Iterator[None]:
+    """No worker outlives its test."""
+    yield
+    left = [child for child in psutil.Process().children(recursive=True) if child.status() != psutil.STATUS_ZOMBIE]
+    for child in left:
+        child.kill()
+    assert left == []
 
 
 @pytest.fixture
 def images() -> Images:
     """Five of them."""
     return np.random.default_rng(0).random((5, 28, 28), np.float32)
+
+
+@pytest.fixture
+def shared(images: Images) -> Iterator[Path]:
+    """Their file."""
+    with shared_images(images) as path:
+        yield path
+
+
+def hire(crew: Crew, backend: str, copy: int = 0) -> Worker:
+    """Start a worker that is known to load."""
+    (started,) = crew.start([Job(backend, Path("model"), 1, copy)])
+    assert started.worker, started.error
+    return started.worker
 
 
 def last_words(backend: str, artifact: Path, images: Images) -> str:
@@ -137,19 +86,48 @@ def last_words(backend: str, artifact: Path, images: Images) -> str:
     return str(caught.value)
 
 
+def pid_of(worker: Worker) -> int:
+    return worker._process.pid
+
+
+def wait_until(holds: Callable[[], object], what: str) -> None:
+    deadline = time.monotonic() + 30
+    while not holds():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.01)
+
+
+# --- what goes well ------------------------------------------------------------------------------------------------
+
+
 def test_a_good_worker_gives_its_scores(images: Images, tmp_path: Path) -> None:
     scores = score(Job("Good", tmp_path / "model", 1), images)
     np.testing.assert_array_equal(scores, np.full((5, 10), 0.5, np.float32))
 
 
-def test_events_come_in_order_and_the_process_is_gone_after(images: Images, tmp_path: Path) -> None:
-    with Room.holding(images) as room:
-        events = list(run(Job("Good", tmp_path / "model", 2, batch_size=2, seconds=0.02), room))
-        assert [e["event"] for e in events if e["event"] != "timing"] == ["loaded", "predicted", "scored", "timed"]
-        assert events[1]["runtime"] == {"name": "Fake", "version": "1", "provider": "none", "threads": 2}
-        assert np.load(room.spent).sum() >= 0.02 * 1e9
-    assert not room.folder.exists()
-    assert not psutil.Process().children(recursive=True)
+def test_a_worker_answers_command_after_command_and_is_gone_after(shared: Path) -> None:
+    with Crew(shared) as crew:
+        (started,) = crew.start([Job("Good", Path("model"), 2)])
+        worker = started.worker
+        assert worker
+        assert started.error is None
+        assert started.ready["runtime"] == {"name": "Fake", "version": "1", "provider": "none", "threads": 2}
+        assert started.ready["load_seconds"] >= 0
+        assert read_scores(crew.ask(worker, "score")).shape == (5, 10)
+        assert crew.ask(worker, "warm_up", batch_size=2, seconds=0.01)["warm_up"]["calls"] >= 20
+        spent = read_spent(crew.ask(worker, "turn", batch_size=2, seconds=0.01))
+        assert spent.dtype == np.int64
+        assert spent.sum() / 1e9 > 0.001
+        assert crew.ask(worker, "ledger", batch_size=2)["ledger"]["call"] > 0
+        pid = pid_of(worker)
+        assert psutil.pid_exists(pid)
+    assert not psutil.pid_exists(pid)
+
+
+def test_the_images_file_is_gone_after(images: Images) -> None:
+    with shared_images(images) as path:
+        np.testing.assert_array_equal(np.load(path), images)
+    assert not path.parent.exists()
 
 
 def test_the_numpy_backend_scores_the_same_in_a_worker_and_here(untrained: Bundle, images: Images) -> None:
@@ -159,6 +137,34 @@ def test_the_numpy_backend_scores_the_same_in_a_worker_and_here(untrained: Bundl
     with find("numpy").load()(artifact, threads=1) as backend:
         here = backend.predict(images)
     np.testing.assert_allclose(score(Job("numpy", artifact, 1), images), here, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("cores", [1, 2])
+def test_as_many_start_at_a_time_as_there_are_cores(
+    shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cores: int
+) -> None:
+    monkeypatch.setattr(process, "available_cores", lambda: cores)
+    with Crew(shared) as crew:
+        started = list(crew.start([Job("Slow", Path("model"), 1, copy) for copy in range(cores + 1)]))
+        assert sorted(one.job.copy for one in started) == list(range(cores + 1))
+        assert all(one.worker for one in started)
+    together = [int(line) for line in (tmp_path / "together").read_text().split()]
+    assert max(together) == cores
+
+
+def test_a_worker_that_cannot_start_stops_no_other(shared: Path) -> None:
+    with Crew(shared) as crew:
+        jobs = [Job("Killed", Path("model"), 1), Job("Good", Path("model"), 1), Job("God", Path("model"), 1)]
+        found = {one.job.backend: one for one in crew.start(jobs)}
+        assert str(found["Killed"].error) == "the worker was killed by SIGKILL"
+        assert "unknown backend 'God'" in str(found["God"].error)
+        assert found["Killed"].worker is found["God"].worker is None
+        good = found["Good"].worker
+        assert good
+        assert read_scores(crew.ask(good, "score")).shape == (5, 10)
+
+
+# --- deaths --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -171,49 +177,113 @@ def test_the_numpy_backend_scores_the_same_in_a_worker_and_here(untrained: Bundl
         ("SystemExits", "the worker ended with exit code 5"),
         ("Corrupt", "model.npz: corrupt"),
         ("Raises", "RuntimeError: first line second [31mline"),
+        ("Exits", "the worker ended with exit code 3; its last words: second / third / last words"),
     ],
 )
 def test_a_death_is_explained_in_one_line(backend: str, words: str, images: Images, tmp_path: Path) -> None:
     assert last_words(backend, tmp_path / "model", images) == words
 
 
-def test_last_words_are_the_last(images: Images, tmp_path: Path) -> None:
-    message = last_words("Exits", tmp_path / "model", images)
-    assert message == "the worker ended with exit code 3; its last words: second / third / last words"
-
-
 def test_a_backend_that_answers_nothing_is_explained(images: Images, tmp_path: Path) -> None:
     assert "NoneType" in last_words("NotANumber", tmp_path / "model", images)
-
-
-def test_an_unknown_backend_is_explained(images: Images, tmp_path: Path) -> None:
-    assert "unknown backend 'God': did you mean 'Good'" in last_words("God", tmp_path / "model", images)
 
 
 def test_a_missing_artifact_is_explained(images: Images, tmp_path: Path) -> None:
     assert str(tmp_path / "nothing.npz") in last_words("numpy", tmp_path / "nothing.npz", images)
 
 
-def test_what_a_runtime_prints_does_not_get_between_the_events(images: Images, tmp_path: Path) -> None:
-    with Room.holding(images) as room:
-        events = [event["event"] for event in run(Job("Prints", tmp_path / "model", 1), room)]
-        assert events == ["loaded", "predicted", "scored", "peak"]
-        assert np.load(room.scores).shape == (5, 10)
+def test_a_worker_that_dies_while_another_is_asked_keeps_its_obituary(shared: Path) -> None:
+    with Crew(shared) as crew:
+        first, second = hire(crew, "Good", 0), hire(crew, "Good", 1)
+        os.kill(pid_of(first), signal.SIGKILL)
+        wait_until(lambda: not first._reader.is_alive(), "its end was never read")
+        assert read_scores(crew.ask(second, "score")).shape == (5, 10)
+        for _ in range(2):
+            with pytest.raises(WorkerError, match=r"^the worker was killed by SIGKILL$"):
+                crew.ask(first, "score")
+        assert read_scores(crew.ask(second, "score")).shape == (5, 10)
+
+
+def test_a_worker_that_dies_between_two_questions_is_explained(shared: Path) -> None:
+    with Crew(shared) as crew:
+        worker = hire(crew, "Later")
+        crew.ask(worker, "score")
+        wait_until(lambda: not worker._reader.is_alive(), "it never died")
+        with pytest.raises(WorkerError, match=r"^the worker ended with exit code 7$"):
+            crew.ask(worker, "score")
+
+
+def test_a_worker_can_be_dismissed_while_others_go_on(shared: Path) -> None:
+    with Crew(shared) as crew:
+        first, second = hire(crew, "Good", 0), hire(crew, "Good", 1)
+        crew.dismiss(first)
+        crew.dismiss(first)
+        assert not psutil.pid_exists(pid_of(first))
+        assert read_scores(crew.ask(second, "score")).shape == (5, 10)
+        with pytest.raises(WorkerError, match="gone"):
+            crew.ask(first, "score")
+
+
+def test_a_worker_that_hangs_is_given_up(shared: Path) -> None:
+    with Crew(shared, timeout=0.8) as crew:
+        (started,) = crew.start([Job("Sleeps", Path("model"), 1)])
+        assert started.worker is None
+        assert str(started.error) == "the worker gave no sign of life for 0.8 s and was killed; see --timeout"
+        assert not psutil.Process().children()
+
+
+def test_a_worker_that_closed_its_pipes_and_lives_on_is_given_up(shared: Path) -> None:
+    """The end of its output is not the end of it."""
+    with Crew(shared, timeout=1) as crew:
+        began = time.monotonic()
+        (started,) = crew.start([Job("Silent", Path("model"), 1)])
+        assert started.worker is None
+        assert time.monotonic() - began < 4, "it was waited for until it ended by itself"
+        assert not psutil.Process().children()
+
+
+def test_a_stopped_worker_is_given_up_and_others_go_on(shared: Path) -> None:
+    with Crew(shared, timeout=0.5) as crew:
+        crew._timeout = 30  # for its start, on a busy machine
+        first, second = hire(crew, "Good", 0), hire(crew, "Good", 1)
+        crew._timeout = 0.5
+        os.kill(pid_of(first), signal.SIGSTOP)
+        with pytest.raises(WorkerError, match=r"no sign of life for 0\.5 s .*--timeout"):
+            crew.ask(first, "score")
+        assert not psutil.pid_exists(pid_of(first))
+        crew._timeout = 30
+        assert read_scores(crew.ask(second, "score")).shape == (5, 10)
+
+
+def test_seconds_that_were_asked_for_are_no_silence(shared: Path) -> None:
+    """A warm-up of a third of a long run may take longer than --timeout, and be well."""
+    with Crew(shared, timeout=30) as crew:
+        worker = hire(crew, "Erratic")
+        crew._timeout = 0.5
+        assert crew.ask(worker, "warm_up", batch_size=1, seconds=0.8)["warm_up"]["seconds"] >= 0.8
+
+
+def test_a_workers_own_children_hold_nobody_up(shared: Path, tmp_path: Path) -> None:
+    """A runtime may fork; what it leaves behind holds the worker's pipes open."""
+    crew = Crew(shared)
+    hire(crew, "Parent")
+    wait_until(lambda: (tmp_path / "child").exists() and (tmp_path / "child").read_text().strip(), "no child")
+    child = psutil.Process(int((tmp_path / "child").read_text()))
+    began = time.monotonic()
+    try:
+        crew.__exit__(None, None, None)
+        assert time.monotonic() - began < 3, "it waited for the worker's child"
+    finally:
+        if child.is_running():
+            child.kill()
+
+
+def test_what_a_runtime_prints_does_not_get_between_the_events(shared: Path) -> None:
+    with Crew(shared) as crew:
+        assert read_scores(crew.ask(hire(crew, "Prints"), "score")).shape == (5, 10)
 
 
 def test_a_worker_that_cannot_even_start_is_explained(
-    images: Images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    empty = tmp_path / "numpy"
-    empty.mkdir()
-    (empty / "__init__.py").write_text("raise ImportError('no numpy today')")
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ["PYTHONPATH"]]))
-    message = last_words("Good", tmp_path / "model", images)
-    assert message.startswith("the worker ended with exit code 1; its last words:")
-    assert message.endswith("ImportError: no numpy today")
-
-
-def test_a_long_traceback_still_ends_with_what_happened(
     images: Images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first of the last lines may be long; the last one says what it was."""
@@ -222,83 +292,46 @@ def test_a_long_traceback_still_ends_with_what_happened(
     (empty / "__init__.py").write_text(f"raise ImportError('no numpy today')  # {'x' * 300}")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ["PYTHONPATH"]]))
     message = last_words("Good", tmp_path / "model", images)
+    assert message.startswith("the worker ended with exit code 1; its last words:")
     assert message.endswith("ImportError: no numpy today")
     assert len(message) < 400
 
 
-def test_a_worker_is_killed_when_nobody_waits_any_more(images: Images, tmp_path: Path) -> None:
-    """As on Ctrl-C: the generator is closed while the worker is busy."""
-    with Room.holding(images) as room:
-        events: Iterator[object] = run(Job("Sleeps", tmp_path / "model", 1), room)
-        next(events)
-        pid = wait_for(tmp_path / "pid")
-        assert psutil.pid_exists(pid)
-        events.close()  # type: ignore[attr-defined]
-        assert not psutil.pid_exists(pid)
+def test_workers_that_the_system_refuses_are_failed_starts(shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr("digitbench.measure.process.subprocess.Popen", refuse)
+    with Crew(shared) as crew:
+        found = list(crew.start([Job("Good", Path("model"), 1, copy) for copy in range(3)]))
+    assert {str(one.error) for one in found} == {"can't be started: Resource temporarily unavailable"}
+    assert len(found) == 3
 
 
-def wait_for(path: Path) -> int:
-    deadline = time.monotonic() + 30
-    while not (path.exists() and path.read_text().strip()):
-        assert time.monotonic() < deadline, "the worker never got that far"
-        time.sleep(0.01)
-    return int(path.read_text())
+# --- idle ----------------------------------------------------------------------------------------------------------
 
 
-# --- the environment -----------------------------------------------------------------------------------------------
+def test_an_idle_worker_and_its_parent_use_no_cpu(shared: Path) -> None:
+    """Neither spins: a busy neighbour would be in everyone's figures."""
+    with Crew(shared) as crew:
+        worker = hire(crew, "Good")
+        crew.ask(worker, "score")
+        watched = psutil.Process(pid_of(worker))
+
+        def used() -> float:
+            found = watched.cpu_times()
+            return float(found.user + found.system) + time.process_time()
+
+        before = used()
+        time.sleep(0.3)
+        assert used() - before <= 0.03
+        assert watched.status() == psutil.STATUS_SLEEPING
 
 
-@pytest.mark.parametrize("threads", [1, 3])
-def test_the_environment_sets_every_thread_count(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OMP_NUM_THREADS", "64")
-    found = environment(threads)
-    assert {found[name] for name in process.THREAD_VARIABLES} == {str(threads)}
-    assert {"OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"} <= set(process.THREAD_VARIABLES)
-    assert found["OMP_WAIT_POLICY"] == "PASSIVE"
-    assert found["CUDA_VISIBLE_DEVICES"] == "-1"
+# --- Ctrl-C --------------------------------------------------------------------------------------------------------
 
 
-def test_the_environment_keeps_what_python_needs_and_drops_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
-    kept = {"PATH": "/bin", "HOME": "/home/me", "PYTHONPATH": "/plugins", "LD_LIBRARY_PATH": "/lib", "LANG": "C.UTF-8"}
-    dropped = {
-        "PYTHONOPTIMIZE": "2", "PYTHONWARNINGS": "error", "TF_ENABLE_ONEDNN_OPTS": "0", "KMP_AFFINITY": "none",
-        "TF_XLA_FLAGS": "--x", "DIGITBENCH_SECRET": "x", "LD_PRELOAD": "x.so", "OMP_PROC_BIND": "true",
-    }  # fmt: skip
-    for name, value in (kept | dropped).items():
-        monkeypatch.setenv(name, value)
-    found = environment(1)
-    assert kept.items() <= found.items()
-    assert not dropped.keys() & found.keys()
-
-
-def test_a_worker_really_runs_in_that_environment(
-    images: Images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("DIGITBENCH_SECRET", "seen")
-    monkeypatch.setenv("OMP_NUM_THREADS", "64")
-    assert last_words("Environment", tmp_path / "model", images) == "RuntimeError: unset 1"
-
-
-def test_a_worker_reads_its_job_from_standard_input_alone(untrained: Bundle, images: Images, tmp_path: Path) -> None:
-    """What `run` sends is all there is: the same line by hand gives the same events."""
-    np.save(tmp_path / "images.npy", images)
-    job = {
-        "backend": "numpy", "artifact": str(untrained.open(untrained.find("npz"))), "threads": 1, "batch_size": None,
-        "seconds": 0.0, **{name: str(tmp_path / f"{name}.npy") for name in ("images", "scores", "spent")},
-    }  # fmt: skip
-    done = subprocess.run(
-        [sys.executable, "-P", "-m", "digitbench.measure.worker"],
-        input=json.dumps(job) + "\n", capture_output=True, text=True, env=environment(1), timeout=60,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert [json.loads(line)["event"] for line in done.stdout.splitlines()] == [
-        "loaded", "predicted", "scored", "peak", "done",
-    ]  # fmt: skip
-
-
-def test_ctrl_c_while_a_worker_is_started_leaves_none_behind(
-    untrained: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_ctrl_c_while_a_worker_is_started_leaves_none_behind(shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[subprocess.Popen[str]] = []
 
     class Interrupted(subprocess.Popen[str]):
@@ -308,9 +341,49 @@ def test_ctrl_c_while_a_worker_is_started_leaves_none_behind(
             os.kill(os.getpid(), signal.SIGINT)
 
     monkeypatch.setattr("digitbench.measure.process.subprocess.Popen", Interrupted)
-    job = Job("numpy", untrained.open(untrained.find("npz")), threads=1)
-    with Room.holding(np.zeros((1, 28, 28), np.float32)) as room, pytest.raises(KeyboardInterrupt):
-        list(run(job, room))
+    with pytest.raises(KeyboardInterrupt), Crew(shared) as crew:
+        list(crew.start([Job("Good", Path("model"), 1)]))
     (worker,) = started
     assert worker.returncode == -signal.SIGKILL
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_ctrl_c_while_a_worker_is_awaited_leaves_none_behind(
+    shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits = Crew._next
+
+    def interrupted(crew: Crew, awaited: set[Worker]) -> Any:
+        wait_until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text().strip(), "not that far")
+        signal.raise_signal(signal.SIGINT)
+        return waits(crew, awaited)
+
+    monkeypatch.setattr(Crew, "_next", interrupted)
+    with pytest.raises(KeyboardInterrupt), Crew(shared) as crew:
+        list(crew.start([Job("Sleeps", Path("model"), 1)]))
+    assert not psutil.pid_exists(int((tmp_path / "pid").read_text()))
+
+
+# --- a full disk ---------------------------------------------------------------------------------------------------
+
+
+def test_a_full_temporary_folder_is_one_line(images: Images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(np, "save", full)
+    with pytest.raises(UsageError) as caught, shared_images(images):
+        pass
+    message = str(caught.value)
+    assert one_printable_line(message)
+    assert message.startswith(f"{tmp_path}: can't hold the test images (0 MB): No space left on device")
+    assert "TMPDIR" in message
+    assert not list(tmp_path.glob("digitbench-*"))
+
+
+def test_a_temporary_folder_that_cannot_be_written_is_one_line(
+    images: Images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))
+    with pytest.raises(UsageError, match=r"nowhere: can't be written: No such file.*TMPDIR"), shared_images(images):
+        pass

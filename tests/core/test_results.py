@@ -2,26 +2,40 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import stats as scipy_stats  # type: ignore[import-untyped]
+from rich.console import Console
+from scipy import stats as scipy_stats
 
 from core.helpers import one_printable_line
+from digitbench import samples
 from digitbench.backend import Runtime
 from digitbench.errors import ResultsError
+from digitbench.report.terminal import print_results
 from digitbench.results import (
     SCHEMA,
+    VERSION,
     Accuracy,
     Agreement,
     ArtifactFile,
+    Busy,
+    Finding,
     Flip,
+    Floor,
+    Generation,
     Latency,
+    Ledger,
+    Ratio,
+    Referee,
     Results,
     Row,
     WarmUp,
@@ -31,6 +45,24 @@ from digitbench.results import (
 text = st.text(max_size=12)
 whole = st.integers(0, 10**12)
 number = st.floats(allow_nan=False, allow_infinity=False)
+maybe = st.none() | number
+interval = st.tuples(number, number)
+ratio = st.builds(Ratio, number, st.none() | interval)
+warm_up = st.builds(WarmUp, whole, number, st.booleans())
+busy = st.builds(Busy, number, maybe, st.none() | whole, maybe, maybe, maybe)
+
+
+def some(of: st.SearchStrategy[Any]) -> st.SearchStrategy[tuple[Any, ...]]:
+    return st.lists(of, max_size=2).map(tuple)
+
+
+generation = st.builds(
+    Generation, index=whole, n=whole, seconds=number, p50=number, p90=number, p99=number, p999=number,
+    load_seconds=number, first_prediction_us=number, peak_rss_bytes=whole, warm_up=warm_up, busy=busy, ratio=maybe,
+    wrong_labels=whole, samples=text,
+)  # fmt: skip
+floor = st.builds(Floor, text, text, whole, whole, ratio, some(number))
+referee = st.builds(Referee, text, text, whole, whole, some(interval), ratio, text)
 
 any_row = st.builds(
     Row,
@@ -40,7 +72,7 @@ any_row = st.builds(
     threads=whole,
     runtime=st.none() | st.builds(Runtime, text, text, text, st.none() | whole),
     artifact=st.none() | st.builds(ArtifactFile, text, whole, text),
-    accuracy=st.none() | st.builds(Accuracy, number, whole, whole, st.tuples(number, number)),
+    accuracy=st.none() | st.builds(Accuracy, number, whole, whole, interval),
     agreement=st.none()
     | st.builds(
         Agreement,
@@ -52,15 +84,22 @@ any_row = st.builds(
     load_seconds=st.none() | number,
     first_prediction_us=st.none() | number,
     peak_rss_bytes=st.none() | whole,
-    warm_up=st.none() | st.builds(WarmUp, whole, number, st.booleans()),
+    warm_up=st.none() | warm_up,
     latency_us=st.none()
     | st.builds(
-        Latency, n=whole, min=number, mean=number, max=number, p50=st.none() | number, p90=st.none() | number,
-        p99=st.none() | number,
+        Latency, n=whole, min=number, mean=number, max=number, p50=maybe, p90=maybe, p99=maybe, p999=maybe,
+        intervals=st.dictionaries(st.sampled_from(["p50", "p90", "p99", "p999"]), interval),
     ),
     throughput_per_s=st.none() | number,
     error=st.none() | text,
     mend=st.none() | text,
+    cpu_seconds_per_1000=maybe,
+    ratio=st.none() | ratio,
+    rank=st.none() | whole,
+    validity=st.none() | some(st.builds(Finding, text, text)),
+    busy=st.none() | busy,
+    ledger=st.none() | st.builds(Ledger, number, number, maybe, maybe, maybe),
+    generations=some(generation),
 )  # fmt: skip
 
 
@@ -78,9 +117,14 @@ FULL = Row(
 
 
 @settings(deadline=None, max_examples=40)
-@given(rows=st.lists(any_row, max_size=3), complete=st.booleans())
-def test_results_come_back_from_json_as_they_were(rows: list[Row], complete: bool) -> None:
-    results = results_of(*rows, complete=complete)
+@given(rows=st.lists(any_row, max_size=3), complete=st.booleans(), floors=some(floor), referees=some(referee))
+def test_results_come_back_from_json_as_they_were(
+    rows: list[Row], complete: bool, floors: tuple[Floor, ...], referees: tuple[Referee, ...]
+) -> None:
+    results = results_of(
+        *rows, complete=complete, floors=floors, referees=referees,
+        settings={"seconds": 3.0, "baseline": ["numpy", "fp32"], "parent_cpu_share": None},
+    )  # fmt: skip
     assert Results.from_json(json.loads(results.dumps()), "x.json") == results
 
 
@@ -109,7 +153,16 @@ def test_no_number_gets_out_that_json_lacks(bad: float) -> None:
 
 @pytest.mark.parametrize(
     "value",
-    [{"schema": "digitbench.results/3", "rows": []}, {"schema": None}, {"rows": []}, {}, [], "text", 7, None],
+    [
+        *({"schema": f"digitbench.results/{newer}", "rows": []} for newer in (VERSION + 1, 99, 0, "2b")),
+        {"schema": None},
+        {"rows": []},
+        {},
+        [],
+        "text",
+        7,
+        None,
+    ],
     ids=repr,
 )
 def test_another_schema_is_refused_with_both(value: Any) -> None:
@@ -127,7 +180,10 @@ def good() -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("part", ["accuracy", "agreement", "latency_us", "runtime", "artifact", "warm_up"])
+@pytest.mark.parametrize(
+    "part",
+    ["accuracy", "agreement", "latency_us", "runtime", "artifact", "warm_up", "ratio", "busy", "ledger"],
+)
 @pytest.mark.parametrize("wrong", [7, "text", [], {}, {"n": 1}], ids=repr)
 def test_a_row_whose_part_is_malformed_is_refused(part: str, wrong: Any) -> None:
     value = good()
@@ -153,6 +209,69 @@ def test_results_without_a_part_are_refused_by_its_name(key: str) -> None:
 
 def test_a_failed_row_keeps_what_was_known() -> None:
     assert FULL.failed("it died") == replace(FULL, error="it died")
+
+
+# --- stored files: what older versions wrote stays readable ---------------------------------------------------------
+
+FORMATS = Path(__file__).parent / "formats"
+
+
+def test_every_version_has_a_stored_file() -> None:
+    assert sorted(path.name for path in FORMATS.iterdir()) == [f"results-{n}.json" for n in range(1, VERSION + 1)]
+
+
+def test_a_file_of_version_1_is_read() -> None:
+    found = Results.read(FORMATS / "results-1.json")
+    assert found.schema == SCHEMA
+    assert found.complete
+    assert (found.settings, found.floors, found.referees) == ({}, (), ())
+    timed, died, lacking = found.rows
+    assert timed.key == ("numpy", "fp32", 1, 1)
+    assert timed.latency_us
+    assert (timed.latency_us.n, timed.latency_us.p50, timed.latency_us.p99) == (300, 13.059, None)
+    assert timed.agreement
+    assert timed.agreement.flipped == (Flip(3, 4, 4, 9, 0.01, 0.02),)
+    assert timed.generations == ()
+    assert timed.validity is None
+    assert died.error == "the worker was killed by SIGKILL"
+    assert lacking.batch_size is None
+    assert lacking.mend == "digitbench export run --format onnx"
+    assert Results.from_json(json.loads(found.dumps()), "again") == found
+
+
+def test_a_file_of_version_2_is_read() -> None:
+    found = Results.read(FORMATS / "results-2.json")
+    (row,) = found.rows
+    assert row.valid
+    assert [one.index for one in row.generations] == [0, 1]
+    for one in row.generations:
+        spent = samples.decode(one.samples)
+        assert len(spent) == one.n
+        assert spent.sum() / 1e9 == pytest.approx(one.seconds)
+        assert np.median(spent) / 1000 == pytest.approx(one.p50)
+    assert row.latency_us
+    assert row.latency_us.n == sum(one.n for one in row.generations)
+    assert row.latency_us.intervals["p50"][0] <= row.latency_us.p50 <= row.latency_us.intervals["p50"][1]  # type: ignore[operator]
+    assert row.ledger
+    assert [floor.batch_size for floor in found.floors] == [256]
+    assert found.settings["baseline"] == ["numpy", "fp32"]
+    assert Results.from_json(json.loads(found.dumps()), "again") == found
+
+
+@pytest.mark.parametrize("version", range(1, VERSION + 1))
+def test_a_stored_file_can_be_shown(version: int) -> None:
+    console = Console(file=io.StringIO(), width=200)
+    print_results(Results.read(FORMATS / f"results-{version}.json"), console, ledger=True)
+    assert "numpy" in console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_what_is_no_file_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "broken.json").write_text('{"schema": "digitb')
+    (tmp_path / "bytes.json").write_bytes(b"\xff\xfe\x00")
+    for name in ("broken.json", "bytes.json", "nothing.json", "."):
+        with pytest.raises(ResultsError, match="can't be read as results") as caught:
+            Results.read(tmp_path / name)
+        assert one_printable_line(str(caught.value))
 
 
 # --- calls_needed --------------------------------------------------------------------------------------------------

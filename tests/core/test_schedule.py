@@ -1,63 +1,343 @@
-"""Who is measured, and what becomes of those who can't be."""
+"""Who is measured when, with workers that are only played: see `core.crews`."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections import Counter
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from core.helpers import announce
-from digitbench.bundle import Bundle
-from digitbench.errors import ArtifactError, MissingRuntimeError, PluginError, UnknownBackendError
-from digitbench.measure.schedule import candidates
+from core.crews import COST, PLAN, Actor, Stage, Witness, grid, new_book, perform, row_of, seconds_of
+from digitbench.measure import schedule
+from digitbench.measure.process import WorkerError
+from digitbench.measure.schedule import Plan
 
-NEEDY = "import no_such_runtime"
-NO_BACKEND = "class Good: pass"
+
+@pytest.fixture
+def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
+    found = Stage()
+    monkeypatch.setattr(schedule, "Crew", found.crew)
+    return found
+
+
+def dies(name: str, do: str, *, size: int | None = None, start: int | None = None, why: str = "it died") -> Any:
+    """An act: an actor's death at what it is asked."""
+
+    def act(actor: Actor, asked: str, facts: dict[str, Any]) -> None:
+        at_size = size in (None, facts.get("batch_size"))
+        if (actor.name, asked) == (name, do) and at_size and start in (None, actor.start):
+            raise WorkerError(why)
+
+    return act
+
+
+# --- the plan ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("code", "requires", "told", "mend"),
-    [
-        (NEEDY, ["no-such-runtime"], "no-such-runtime, not installed", "pip install my-backend"),
-        (NEEDY, [], "no_such_runtime, not installed", "pip install my-backend"),
-        (NO_BACKEND, [], "not a subclass", None),
-    ],
-    ids=["missing and declared", "missing and not declared", "no backend"],
+    ("seconds", "generations", "turn"),
+    [(3.0, 5, 0.05), (0.3, 1, 0.025), (60.0, 5, 0.05), (0.01, 1, 0.01), (0.1, 5, 0.02), (2.0, 5, 0.4 / 12)],
 )
-def test_an_unnamed_plugin_that_cant_run_is_a_row_and_stops_nobody(
-    untrained: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-    code: str, requires: list[str], told: str, mend: str | None,
-) -> None:  # fmt: skip
-    monkeypatch.syspath_prepend(str(tmp_path))
-    announce(tmp_path, "my_backend", code, names={"mine": "Good"}, requires=requires)
-    rows = {candidate.row.backend: candidate for candidate in candidates(untrained, [], [1, 8], 1)}
-    assert rows["mine"].artifact is None
-    assert told in str(rows["mine"].row.error)
-    assert rows["mine"].row.mend == mend
-    assert rows["numpy"].artifact is not None
-    with pytest.raises((MissingRuntimeError, PluginError), match=told):
-        candidates(untrained, ["mine"], [1], 1)
+def test_turns_are_short_but_no_longer_than_a_generations_share(seconds: float, generations: int, turn: float) -> None:
+    assert Plan(seconds=seconds, generations=generations).turn == pytest.approx(turn)
 
 
-def test_each_batch_size_is_a_candidate(untrained: Bundle) -> None:
-    chosen = candidates(untrained, ["numpy"], [1, 8], 2)
-    assert [(one.row.backend, one.row.batch_size, one.row.threads) for one in chosen] == [
-        ("numpy", 1, 2),
-        ("numpy", 8, 2),
-    ]
+# --- a run in which all goes well ----------------------------------------------------------------------------------
 
 
-def test_a_name_given_twice_is_measured_once(untrained: Bundle) -> None:
-    assert len(candidates(untrained, ["numpy", "numpy"], [1], 1)) == 1
+def test_every_candidate_gets_its_seconds_in_every_generation(stage: Stage) -> None:
+    book, _ = perform(stage, grid())
+    assert len(book.rows()) == 6
+    for row in book.rows():
+        assert [one.index for one in row.generations] == [0, 1]
+        assert [seconds_of(one) for one in row.generations] == [0.1, 0.1]
+        assert row.error is None
+        assert row.validity == ()
+        assert row.accuracy
+        assert row.accuracy.correct == row.accuracy.total
+        assert row.agreement
+        assert row.agreement.flips == 0
+        assert row.latency_us
+        assert row.latency_us.p50 == pytest.approx(COST * (row.batch_size or 0) / 1000)
+        assert row.ledger
+        assert row.load_seconds == 0.5
 
 
-def test_a_format_that_the_bundle_lacks_is_a_row_with_the_command_that_makes_it(untrained: Bundle) -> None:
-    rows = {one.row.backend: one.row for one in candidates(untrained, [], [1], 1)}
-    assert rows["onnx"].mend == f"digitbench export {untrained.path} --format onnx"
-    with pytest.raises(ArtifactError, match="no fp32 artifact of format 'onnx'"):
-        candidates(untrained, ["onnx"], [1], 1)
+def test_each_generation_starts_each_candidate_afresh_and_lets_it_go(stage: Stage) -> None:
+    perform(stage, grid(), replace(PLAN, generations=3))
+    assert stage.starts == {("a", 0): 3, ("a", 1): 3, ("b", 0): 3, ("c", 0): 3}
+    assert stage.alive == 0
+    assert stage.crews == 3
 
 
-def test_an_unknown_name_is_refused_before_anything_is_measured(untrained: Bundle) -> None:
-    with pytest.raises(UnknownBackendError, match="did you mean 'numpy'"):
-        candidates(untrained, ["numpi"], [1], 1)
+def test_the_test_images_are_scored_once_by_each(stage: Stage) -> None:
+    perform(stage, grid())
+    assert Counter(one.name for one in stage.asked if one.do == "score") == {"a": 1, "b": 1, "c": 1}
+
+
+def test_the_ledger_is_made_once_for_each_at_the_end(stage: Stage) -> None:
+    perform(stage, grid())
+    made = Counter((one.name, one.size, one.crew) for one in stage.asked if one.do == "ledger")
+    assert made == {(name, size, 2): 1 for name in "abc" for size in (1, 4)}
+
+
+def test_they_take_turns_and_each_round_in_another_order(stage: Stage) -> None:
+    perform(stage, grid(sizes=[1]), replace(PLAN, seconds=1.2, generations=1))
+    turns = stage.turns()
+    probes = 1
+    rounds = [tuple(turns[i : i + 4]) for i in range(probes, len(turns), 4)]
+    assert all(sorted(one) == ["a", "a'", "b", "c"] for one in rounds)
+    assert len(rounds) == 24
+    assert len(set(rounds)) > 8
+
+
+def test_one_seed_gives_one_order(stage: Stage) -> None:
+    def order(seed: int) -> list[str]:
+        stage.asked.clear()
+        perform(stage, grid(), replace(PLAN, seed=seed))
+        return stage.turns()
+
+    first = order(0)
+    assert order(0) == first
+    assert order(1) != first
+
+
+def test_generations_differ_in_their_order(stage: Stage) -> None:
+    perform(stage, grid(sizes=[1]), replace(PLAN, baseline="a"))
+    assert stage.turns(1)[1:] != stage.turns(2)
+
+
+def test_thread_counts_are_measured_apart(stage: Stage) -> None:
+    book, _ = perform(stage, grid("a b", [1], [1, 2]), replace(PLAN, generations=1))
+    assert {(one.crew, one.threads) for one in stage.asked} == {(1, 1), (2, 2)}
+    assert [(floor.threads, floor.batch_size) for floor in book.floors()] == [(1, 1), (2, 1)]
+    assert all(row.ratio for row in book.rows())
+
+
+def test_nothing_is_timed_in_an_evaluation(stage: Stage) -> None:
+    book, _ = perform(stage, grid(sizes=[None]), Plan(generations=1))
+    assert {one.do for one in stage.asked} == {"start", "score"}
+    assert all(row.accuracy and row.latency_us is None and row.validity is None for row in book.rows())
+
+
+def test_clock_and_witness_are_told(stage: Stage) -> None:
+    witness = Witness()
+    _, clock = perform(stage, grid(), witness=witness)
+    assert clock.turns_left == pytest.approx(0, abs=0.05)
+    assert clock.sittings_left == 0
+    assert clock.parent_share is not None
+    assert sum("generation 2 of 2, batch 4, 1 thread" in line for line in witness.lines) == 1
+
+
+# --- ratios and the baseline ---------------------------------------------------------------------------------------
+
+
+def test_ratios_are_paired_by_generation(stage: Stage) -> None:
+    """The second generation's processes are all three times slower; the ratios don't move."""
+    stage.cost = lambda actor, size: {"a": 1, "b": 2}[actor.job.backend] * (100_000 + 200_000 * actor.start)
+    book, _ = perform(stage, grid("a b", [1]))
+    b, a = row_of(book, "b"), row_of(book, "a")
+    assert [one.ratio for one in b.generations] == pytest.approx([2, 2])
+    assert [one.p50 for one in b.generations] == pytest.approx([200, 600])
+    assert b.ratio
+    assert b.ratio.value == pytest.approx(2)
+    assert a.ratio
+    assert a.ratio.value == 1
+    assert (a.rank, b.rank) == (1, 2)
+
+
+def test_the_twin_gives_the_floor_and_is_never_a_row(stage: Stage) -> None:
+    stage.cost = lambda actor, size: COST + 50_000 * actor.job.copy * (-1) ** actor.start
+    book, _ = perform(stage, grid("a b", [1]))
+    assert [row.backend for row in book.rows()] == ["a", "b"]
+    found = row_of(book, "a").latency_us
+    assert found
+    assert (found.min, found.max) == (COST / 1000, COST / 1000), "its twin's calls are not among them"
+    (floor,) = book.floors()
+    assert (floor.backend, floor.batch_size) == ("a", 1)
+    assert floor.generations == pytest.approx((1.05, 0.95))
+    assert floor.ratio.interval
+
+
+def test_without_a_name_the_fastest_is_the_baseline(stage: Stage) -> None:
+    speeds = {"a": 3, "b": 1, "c": 2}
+    stage.cost = lambda actor, size: COST * speeds[actor.job.backend]
+    book, _ = perform(stage, grid(), replace(PLAN, baseline=None))
+    assert book.baseline == ("b", "fp32")
+    assert stage.starts["b", 1] == 2
+    assert row_of(book, "a").ratio.value == pytest.approx(3)  # type: ignore[union-attr]
+
+
+def test_a_single_candidate_is_its_own_baseline(stage: Stage) -> None:
+    book, _ = perform(stage, grid("a", [1]), replace(PLAN, baseline=None))
+    assert book.baseline == ("a", "fp32")
+    assert len(book.floors()) == 1
+
+
+# --- deaths --------------------------------------------------------------------------------------------------------
+
+
+def others_are_whole(book: Any, *names: str, sizes: tuple[int, ...] = (1, 4)) -> None:
+    for name in names:
+        for size in sizes:
+            row = row_of(book, name, size)
+            assert row.error is None
+            assert [seconds_of(one) for one in row.generations] == [0.1, 0.1], (name, size)
+
+
+@pytest.mark.parametrize("do", ["start", "score"])
+def test_one_that_cannot_start_or_score_fails_in_all_its_rows(stage: Stage, do: str) -> None:
+    stage.act = dies("c", do)
+    book, _ = perform(stage, grid())
+    others_are_whole(book, "a", "b")
+    assert {row_of(book, "c", size).error for size in (1, 4)} == {"it died"}
+    assert stage.starts["c", 0] == 1, "it isn't started again and again"
+
+
+@pytest.mark.parametrize("do", ["warm_up", "turn", "ledger"])
+def test_a_death_at_one_batch_size_leaves_the_others(stage: Stage, do: str) -> None:
+    stage.act = dies("c", do, size=1)
+    book, _ = perform(stage, grid())
+    others_are_whole(book, "a", "b")
+    assert row_of(book, "c", 1).error == "it died"
+    others_are_whole(book, "c", sizes=(4,))
+    assert row_of(book, "c", 4).ledger
+
+
+def test_a_death_leaves_earlier_generations(stage: Stage) -> None:
+    stage.act = dies("c", "turn", size=4, start=1)
+    book, _ = perform(stage, grid())
+    others_are_whole(book, "a", "b")
+    others_are_whole(book, "c", sizes=(1,))
+    row = row_of(book, "c", 4)
+    assert row.error == "it died"
+    assert [one.index for one in row.generations] == [0]
+    assert row.latency_us
+    assert row.rank is None
+
+
+def test_what_a_death_left_undone_is_made_up_for(stage: Stage) -> None:
+    """It dies at its first batch size in the first generation: the second batch size is measured in both."""
+    stage.act = dies("c", "turn", size=1, start=0)
+    book, _ = perform(stage, grid())
+    others_are_whole(book, "a", "b", "c", sizes=(4,))
+    assert [one.ratio for one in row_of(book, "c", 4).generations] == pytest.approx([1, 1])
+    assert stage.starts["c", 0] == 3
+
+
+def test_a_baseline_that_dies_leaves_the_others_their_figures(stage: Stage) -> None:
+    stage.act = dies("a", "turn")
+    book, _ = perform(stage, grid())
+    assert row_of(book, "a").error == "it died"
+    others_are_whole(book, "b", "c")
+    assert row_of(book, "b").validity == ()
+
+
+def test_a_baseline_that_dies_at_one_batch_size_costs_no_ratio_at_another(stage: Stage) -> None:
+    """Its process is gone for the rest of that generation; the others' ratios of it can't be, unless made up for."""
+    stage.act = dies("a", "turn", size=1)
+    book, _ = perform(stage, grid())
+    others_are_whole(book, "a", "b", "c", sizes=(4,))
+    for name in "bc":
+        assert [one.ratio for one in row_of(book, name, 4).generations] == pytest.approx([1, 1])
+        assert row_of(book, name, 4).rank == 1
+
+
+def test_if_the_fastest_dies_another_is_the_baseline(stage: Stage) -> None:
+    """Nobody asked for it by name: ratios and ranks of the others need none that is dead."""
+    speeds = {"a": 1, "b": 2, "c": 4}
+    stage.cost = lambda actor, size: COST * speeds[actor.job.backend]
+    stage.act = dies("a", "warm_up", start=1)
+    book, _ = perform(stage, grid("a b c", [1]), replace(PLAN, baseline=None, generations=4, seconds=0.4))
+    assert (row_of(book, "b").rank, row_of(book, "c").rank) == (1, 2)
+
+
+def test_a_twin_that_dies_costs_the_floor_alone(stage: Stage) -> None:
+    stage.act = dies("a'", "turn")
+    book, _ = perform(stage, grid())
+    others_are_whole(book, "a", "b", "c")
+    assert row_of(book, "b").ratio
+    assert book.floors() == ()
+
+
+def test_all_dead_is_an_end_too(stage: Stage) -> None:
+    def act(actor: Actor, do: str, facts: dict[str, Any]) -> None:
+        raise WorkerError("it died")
+
+    stage.act = act
+    book, _ = perform(stage, grid())
+    assert {row.error for row in book.rows()} == {"it died"}
+    assert stage.crews == 1
+
+
+# --- memory --------------------------------------------------------------------------------------------------------
+
+
+def test_as_many_are_alive_as_memory_holds_with_the_baseline_and_its_twin(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("digitbench.machine.available_memory_bytes", lambda: 4 * schedule.WORKER_BYTES)
+    book, _ = perform(stage, grid("a b c d e"))
+    others_are_whole(book, "a", "b", "c", "d", "e")
+    assert stage.most_alive == 4
+    for crew in range(1, stage.crews + 1):
+        assert {"a", "a'"} <= set(stage.turns(crew))
+    assert all(len(row.generations) == 2 and row.ratio for row in book.rows())
+
+
+@pytest.mark.parametrize("gigabytes", [0, 1, 3])
+def test_with_little_memory_they_are_measured_one_by_one(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, gigabytes: int
+) -> None:
+    monkeypatch.setattr("digitbench.machine.available_memory_bytes", lambda: gigabytes * schedule.WORKER_BYTES)
+    book, _ = perform(stage, grid())
+    others_are_whole(book, "a", "b", "c")
+    assert stage.most_alive == 3
+
+
+def test_a_baseline_of_a_later_group_is_everyones_baseline(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Groups are cut in the order of names, and the baseline may be the last of them."""
+    monkeypatch.setattr("digitbench.machine.available_memory_bytes", lambda: 4 * schedule.WORKER_BYTES)
+    book, _ = perform(stage, grid("b c d a", [1]))
+    for row in book.rows():
+        assert [one.ratio for one in row.generations] == pytest.approx([1, 1]), row.backend
+
+
+def test_the_fastest_is_chosen_of_all_groups(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("digitbench.machine.available_memory_bytes", lambda: 4 * schedule.WORKER_BYTES)
+    stage.cost = lambda actor, size: COST // 2 if actor.job.backend == "d" else COST
+    book, _ = perform(stage, grid("a b c d", [1]), replace(PLAN, baseline=None))
+    assert book.baseline == ("d", "fp32")
+
+
+# --- Ctrl-C --------------------------------------------------------------------------------------------------------
+
+
+def test_ctrl_c_keeps_what_was_timed_and_ends_all_workers(stage: Stage) -> None:
+    def act(actor: Actor, do: str, facts: dict[str, Any]) -> None:
+        if do == "turn" and actor.start == 1 and facts["batch_size"] == 4 and len(stage.turns(2)) > 70:
+            raise KeyboardInterrupt
+
+    stage.act = act
+    plan = replace(PLAN, seconds=1.0)
+    chosen = grid()
+    book = new_book(chosen, plan)
+    with pytest.raises(KeyboardInterrupt):
+        perform(stage, chosen, plan, book)
+    assert stage.alive == 0
+    for row in book.rows():
+        first, second = row.generations
+        assert first.seconds >= 0.5
+        assert (second.seconds >= 0.5) is (row.batch_size == 1)
+        assert book.lacks(row.key, 1) is (row.batch_size == 4)
+
+
+def test_what_is_final_is_kept_at_once(stage: Stage) -> None:
+    """After each batch size of each generation: a power cut costs no more than that."""
+    chosen = grid()
+    book = new_book(chosen, PLAN)
+    kept: list[int] = []
+    perform(stage, chosen, PLAN, book, keep=lambda: kept.append(sum(len(row.generations) for row in book.rows())))
+    assert [kept[0], kept[-1]] == [3, 12]
+    assert sorted(set(kept)) == [3, 6, 9, 12]

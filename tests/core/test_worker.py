@@ -1,85 +1,32 @@
-"""What a worker does, in this process and with a backend and a clock made for it."""
+"""What a worker does, in this process, with a backend and a clock made for it; its turns are in `test_turn`."""
 
 from __future__ import annotations
 
 import itertools
-from array import array
-from collections.abc import Callable, Iterator, Sequence
+import json
+from base64 import b64decode
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from digitbench.backend import Backend, Images, Runtime, Scores
+from core.fakes import Clock, Fake, Predict, Told, faked_clock, nanoseconds, numbered, serve, turn, warm_up
+from digitbench.backend import Backend, Images, Scores
 from digitbench.bundle import Bundle
 from digitbench.measure import worker
-
-Predict = Callable[[Images], Scores]
-
-
-class Fake(Backend):
-    """Answers with `answer`, and remembers how many images it was given at once."""
-
-    format = "fake"
-
-    def __init__(self, answer: Predict = lambda images: np.zeros((len(images), 10), np.float32)) -> None:
-        self.answer = answer
-        self.given: list[Images] = []
-
-    @property
-    def runtime(self) -> Runtime:
-        return Runtime("Fake", "1", "none", 1)
-
-    def predict(self, images: Images) -> Scores:
-        self.given.append(images)
-        return self.answer(images)
-
-    def close(self) -> None:
-        """Nothing to free."""
-
-
-class FakeTime:
-    """A clock that only calls advance, by `costs` seconds each."""
-
-    def __init__(self, costs: Iterator[float]) -> None:
-        self.costs = costs
-        self.now = 0.0
-        self.blocks = 0
-
-    def perf_counter(self) -> float:
-        return self.now
-
-    def time_block(self, predict: Predict, batches: Sequence[Images]) -> array[int]:
-        spent = array("q")
-        self.blocks += 1
-        for batch in batches:
-            predict(batch)
-            cost = next(self.costs)
-            self.now += cost
-            spent.append(round(cost * 1e9))
-        return spent
 
 
 @pytest.fixture
 def images() -> Images:
-    """Seven different images."""
-    return np.arange(7, dtype=np.float32)[:, None, None] * np.ones((1, 28, 28), np.float32)
+    """Seven different images: the i-th is all i."""
+    return numbered(7)
 
 
-def at_costs(monkeypatch: pytest.MonkeyPatch, costs: Iterator[float]) -> FakeTime:
-    clock = FakeTime(costs)
-    monkeypatch.setattr(worker, "perf_counter", clock.perf_counter)
-    monkeypatch.setattr(worker, "time_block", clock.time_block)
-    return clock
-
-
-def measure(images: Images, seconds: float, size: int = 2) -> tuple[list[int], dict[str, Any], Fake, list[str]]:
-    backend, told = Fake(), []
-    spent, warm_up = worker.measure(
-        backend, worker.cut(images, size), seconds, lambda event, **_: told.append(event)
-    )  # fmt: skip
-    return list(spent), warm_up, backend, told
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    return faked_clock(monkeypatch)
 
 
 # --- cut -----------------------------------------------------------------------------------------------------------
@@ -104,8 +51,7 @@ def test_too_few_images_are_repeated_to_one_batch(images: Images) -> None:
 
 
 def test_every_image_is_scored_once_and_in_order() -> None:
-    many = np.arange(600, dtype=np.float32)[:, None, None] * np.ones((1, 28, 28), np.float32)
-    scores = worker.score(Fake(lambda batch: np.repeat(batch[:, 0, :1], 10, axis=1)), many)
+    scores = worker.score(Fake(), numbered(600))
     np.testing.assert_array_equal(scores, np.repeat(np.arange(600, dtype=np.float32)[:, None], 10, axis=1))
     assert scores.dtype == np.float32
 
@@ -123,103 +69,138 @@ def test_every_image_is_scored_once_and_in_order() -> None:
 )
 def test_what_cannot_be_scores_is_refused(images: Images, answer: Predict, complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
-        worker.score(Fake(answer), images)
+        worker.score(Fake(answer=answer), images)
 
 
-# --- warm-up and timing --------------------------------------------------------------------------------------------
+# --- warm-up -------------------------------------------------------------------------------------------------------
 
 
-def test_a_steady_backend_settles_early(images: Images, monkeypatch: pytest.MonkeyPatch) -> None:
-    at_costs(monkeypatch, itertools.repeat(0.001))
-    spent, warm_up, backend, _ = measure(images, 3.0)
-    assert warm_up["settled"] is True
-    assert worker.WARM_UP_CALLS <= warm_up["calls"] < 200
-    assert warm_up["seconds"] == pytest.approx(0.001 * warm_up["calls"])
-    assert len(spent) + warm_up["calls"] == len(backend.given)
+def warmed(clock: Clock, images: Images, costs: Iterator[float], budget: float) -> tuple[float, dict[str, Any]]:
+    return worker.warm(Fake(clock, costs), itertools.cycle(worker.cut(images, 2)), budget)
 
 
-def test_a_backend_that_grows_faster_is_waited_for(images: Images, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A hundred slow calls first, as of a compiler at work: none of them may be among the timed ones."""
+def test_a_steady_backend_settles_early(clock: Clock, images: Images) -> None:
+    call_seconds, found = warmed(clock, images, itertools.repeat(0.001), 1.0)
+    assert found["settled"] is True
+    assert worker.WARM_UP_CALLS <= found["calls"] < 400
+    assert found["seconds"] == pytest.approx(0.001 * found["calls"])
+    assert found["seconds"] < 0.5
+    assert call_seconds == pytest.approx(0.001)
+
+
+def test_a_backend_that_grows_faster_is_waited_for(clock: Clock, images: Images) -> None:
+    """A hundred slow calls first, as of a compiler at work: warm-up lasts beyond them, and their cost is forgotten."""
     costs = itertools.chain((0.003 - 0.00002 * i for i in range(100)), itertools.repeat(0.001))
-    at_costs(monkeypatch, costs)
-    spent, warm_up, _, _ = measure(images, 3.0)
-    assert warm_up["settled"] is True
-    assert warm_up["calls"] >= 100
-    assert set(spent) == {1_000_000}
+    call_seconds, found = warmed(clock, images, costs, 1.0)
+    assert found["settled"] is True
+    assert found["calls"] > 100
+    assert call_seconds == pytest.approx(0.001)
 
 
-def test_a_quick_backend_is_judged_by_whole_blocks(images: Images, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_quick_backend_is_judged_by_whole_blocks(clock: Clock, images: Images) -> None:
     """Twenty calls of 5 µs are over before anything has warmed up."""
-    at_costs(monkeypatch, itertools.repeat(5e-6))
-    _, warm_up, _, _ = measure(images, 3.0)
-    assert warm_up["settled"] is True
-    assert warm_up["seconds"] > 3 * worker.BLOCK_SECONDS
+    _, found = warmed(clock, images, itertools.repeat(5e-6), 1.0)
+    assert found["settled"] is True
+    assert found["seconds"] > 3 * 1.0 / worker.WARM_UP_BLOCKS * 0.9
 
 
-def test_an_erratic_backend_is_given_up_at_a_third_of_the_time(images: Images, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every other block takes twice as long."""
-    clock: FakeTime
-    clock = at_costs(monkeypatch, iter(lambda: 0.001 * (1 + clock.blocks % 2), None))
-    spent, warm_up, _, _ = measure(images, 3.0)
-    assert warm_up["settled"] is False
-    assert 1.0 <= warm_up["seconds"] < 1.0 + 2 * worker.BLOCK_SECONDS + 0.01
-    assert sum(spent) / 1e9 >= 3.0
+def test_an_erratic_backend_is_given_up_when_its_time_is_over(clock: Clock, images: Images) -> None:
+    """Each tenth of a second takes twice as long per call as the one before, or half."""
+    costs = iter(lambda: 0.001 * (1 + clock.now // 100_000_000 % 2), None)
+    _, found = warmed(clock, images, costs, 1.0)
+    assert found["settled"] is False
+    assert 1.0 <= found["seconds"] < 1.0 + 2.5 / worker.WARM_UP_BLOCKS
 
 
-def test_a_slow_backend_gets_its_fewest_warm_up_calls_whatever_the_time(
-    images: Images, monkeypatch: pytest.MonkeyPatch
+def test_a_slow_backend_gets_its_fewest_warm_up_calls_whatever_the_time(clock: Clock, images: Images) -> None:
+    _, found = warmed(clock, images, itertools.cycle([1.0, 2.0, 4.0, 8.0]), 0.1)
+    assert worker.WARM_UP_CALLS <= found["calls"] < worker.WARM_UP_CALLS + worker.BLOCK_CALLS
+    assert found["settled"] is False
+
+
+@pytest.mark.parametrize(("ratio", "settles"), [(1.04, True), (1.06, False)])
+def test_blocks_within_5_percent_are_steady(
+    monkeypatch: pytest.MonkeyPatch, clock: Clock, images: Images, ratio: float, settles: bool
 ) -> None:
-    at_costs(monkeypatch, itertools.cycle([1.0, 2.0]))
-    _, warm_up, _, _ = measure(images, 0.1)
-    assert warm_up["calls"] == worker.WARM_UP_CALLS
+    """Every other block takes a bit longer."""
+    costs = itertools.cycle([0.001, 0.001 * ratio])
+
+    def block(predict: Predict, batches: Sequence[Images]) -> tuple[list[int], Scores]:
+        cost = next(costs)
+        clock.spend(cost * len(batches))
+        return [round(cost * 1e9)] * len(batches), np.zeros((1, 10), np.float32)
+
+    monkeypatch.setattr(worker, "time_block", block)
+    assert warmed(clock, images, itertools.repeat(0.0), 1.0)[1]["settled"] is settles
 
 
-def test_timed_calls_add_up_to_the_time_asked_for_and_no_block_more(
-    images: Images, monkeypatch: pytest.MonkeyPatch
+# --- commands ------------------------------------------------------------------------------------------------------
+
+
+def test_each_command_gets_its_event_in_order(
+    monkeypatch: pytest.MonkeyPatch, clock: Clock, tmp_path: Path, images: Images
 ) -> None:
-    at_costs(monkeypatch, itertools.repeat(0.001))
-    spent, _, _, _ = measure(images, 1.0)
-    assert 1.0 <= sum(spent) / 1e9 < 1.0 + 2 * worker.BLOCK_SECONDS
-    assert set(spent) == {1_000_000}
+    backend = Fake(clock)
+    told = serve(
+        monkeypatch, tmp_path, images, lambda: backend,
+        {"do": "score"}, warm_up(), turn(), turn(), {"do": "ledger", "batch_size": 1},
+    )  # fmt: skip
+    assert [event for event, _ in told] == ["ready", "score", "warm_up", "turn", "turn", "ledger"]
+    assert backend.closed == 1, "freed at the end of its commands"
 
 
-def test_calls_cycle_through_all_batches(images: Images, monkeypatch: pytest.MonkeyPatch) -> None:
-    at_costs(monkeypatch, itertools.repeat(0.01))
-    _, _, backend, _ = measure(images, 0.5, size=3)
-    firsts = [float(batch[0, 0, 0]) for batch in backend.given]
-    assert firsts == [0.0, 3.0] * (len(firsts) // 2) + [0.0] * (len(firsts) % 2)
-
-
-def test_it_tells_how_far_it_is_about_twice_a_second(images: Images, monkeypatch: pytest.MonkeyPatch) -> None:
-    at_costs(monkeypatch, itertools.repeat(0.001))
-    *_, told = measure(images, 3.0)
-    assert set(told) == {"timing"}
-    assert 4 <= len(told) <= 6
-
-
-# --- the job -------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("size", [None, 2])
-def test_a_job_tells_its_events_in_order_and_leaves_its_files(
-    images: Images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, untrained: Bundle, size: int | None
+def test_it_is_ready_with_its_load_time_and_first_call(
+    monkeypatch: pytest.MonkeyPatch, clock: Clock, tmp_path: Path, images: Images
 ) -> None:
-    at_costs(monkeypatch, itertools.repeat(0.001))
+    def load() -> Backend:
+        clock.spend(0.25)
+        return Fake(clock, itertools.chain([0.002], itertools.repeat(0.001)))
+
+    ((event, facts),) = serve(monkeypatch, tmp_path, images, load)
+    assert event == "ready"
+    assert facts["load_seconds"] == pytest.approx(0.25)
+    assert facts["first_prediction_us"] == pytest.approx(2000)
+    assert facts["runtime"] == {"name": "Fake", "version": "1", "provider": "none", "threads": 1}
+
+
+def test_the_first_call_is_of_one_image(
+    monkeypatch: pytest.MonkeyPatch, clock: Clock, tmp_path: Path, images: Images
+) -> None:
+    backend = Fake(clock)
+    serve(monkeypatch, tmp_path, images, lambda: backend)
+    assert [len(batch) for batch in backend.given] == [1]
+
+
+def test_a_backend_is_closed_also_when_it_fails(
+    monkeypatch: pytest.MonkeyPatch, clock: Clock, tmp_path: Path, images: Images
+) -> None:
+    backend = Fake(clock, answer=lambda batch: np.zeros((len(batch), 9), np.float32))
+    with pytest.raises(ValueError, match="not float32"):
+        serve(monkeypatch, tmp_path, images, lambda: backend, {"do": "score"})
+    assert backend.closed == 1
+
+
+def test_the_real_thing_serves_the_same(tmp_path: Path, untrained: Bundle, images: Images) -> None:
+    """The NumPy backend, found as a plugin, by the real clock."""
     np.save(tmp_path / "images.npy", images)
-    files = {name: str(tmp_path / f"{name}.npy") for name in ("images", "scores", "spent")}
     artifact = untrained.open(untrained.find("npz"))
-    events: list[tuple[str, dict[str, Any]]] = []
-    worker.work(
-        {"backend": "numpy", "artifact": str(artifact), "threads": 1, "batch_size": size, "seconds": 0.1, **files},
-        lambda event, **facts: events.append((event, facts)),
-    )
-    told = [event for event, _ in events if event != "timing"]
-    assert told == ["loaded", "predicted", "scored", "timed" if size else "peak"]
-    assert np.load(files["scores"]).shape == (7, 10)
-    assert Path(files["spent"]).exists() == bool(size)
-    assert events[-1][1]["peak_rss_bytes"] > 10**6
-    if size:
-        spent = np.load(files["spent"])
-        assert spent.dtype == np.int64
-        assert (spent == 1_000_000).all()
-        assert events[-1][1]["warm_up"]["settled"] is True
+    job = {"backend": "numpy", "artifact": str(artifact), "threads": 1, "images": str(tmp_path / "images.npy")}
+    told: Told = []
+    commands = [job, {"do": "score"}, warm_up(2, 0.005), turn(2, 0.005), {"do": "ledger", "batch_size": 2}]
+    worker.serve(map(json.dumps, commands), lambda event, **facts: told.append((event, facts)))
+    (_, ready), (_, scored), (_, warmed), (_, timed), (_, ledger) = told
+    json.dumps(told)  # all of it can be sent
+    assert ready["runtime"]["name"] == "NumPy"
+    scores = np.frombuffer(b64decode(scored["scores"]), np.float32).reshape(-1, 10)
+    assert scores.shape == (7, 10)
+    np.testing.assert_allclose(scores.sum(axis=1), 1, atol=1e-5)
+    assert scored["peak_rss_bytes"] > 10**7
+    assert warmed["warm_up"]["calls"] >= worker.WARM_UP_CALLS
+    spent = nanoseconds(timed)
+    assert min(spent) > 0
+    assert sum(spent) / 1e9 <= timed["wall_seconds"]
+    first = 2 * timed["batch"]
+    assert timed["labels"] == scores[first : first + 2].argmax(axis=1).tolist()
+    assert timed["busy"]["cpu_seconds"] > 0
+    assert timed["peak_rss_bytes"] >= scored["peak_rss_bytes"]
+    assert ledger["ledger"]["call"] > ledger["ledger"]["loop"] > 0

@@ -24,8 +24,9 @@ BACKENDS = ("keras", "numpy", "onnx", "openvino", "savedmodel", "tflite")
 
 
 def copied(bundle: Bundle, folder: Path) -> Bundle:
-    """A copy that a test may change."""
-    return Bundle(Path(shutil.copytree(bundle.path, folder / bundle.name)))
+    """A copy that a test may change, without results that other tests left there."""
+    ignore = shutil.ignore_patterns("results")
+    return Bundle(Path(shutil.copytree(bundle.path, folder / bundle.name, ignore=ignore)))
 
 
 def rewrite_manifest(bundle: Bundle, manifest: Mapping[str, Any]) -> None:
@@ -85,8 +86,9 @@ def _heed_interrupts() -> None:
 
 
 def table_rows(printed: str) -> list[tuple[bool, list[str]]]:
-    """The rows of the printed table: is it marked as the fastest, and its cells."""
+    """The rows of the printed table: is it marked as the fastest, and its cells from the backend's name on."""
     lines = [
-        re.fullmatch(r"\s?(▸ )?\s*((?:" + "|".join(BACKENDS) + r")\s{2,}.*)", line) for line in printed.splitlines()
+        re.fullmatch(r"\s*([▸✗])?\s*(?:\d+=?)?\s*((?:" + "|".join(BACKENDS) + r")\s{2,}.*)", line)
+        for line in printed.splitlines()
     ]
-    return [(bool(line[1]), re.split(r"\s{2,}", line[2].strip())) for line in lines if line]
+    return [(line[1] == "▸", re.split(r"\s{2,}", line[2].strip())) for line in lines if line]

@@ -22,7 +22,7 @@ def test_all_six_say_what_keras_says(cli: Cli, tmp_path: Path, trained: Bundle) 
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     results = json.loads((tmp_path / "found.json").read_text(encoding="utf-8"))
-    assert results["schema"] == "digitbench.results/1"
+    assert results["schema"] == "digitbench.results/2"
     assert results["complete"] is True
     metrics = trained.manifest["metrics"]
     assert sorted(row["backend"] for row in results["rows"]) == sorted(BACKENDS)

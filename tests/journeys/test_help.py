@@ -8,7 +8,7 @@ from importlib import metadata
 import pytest
 from conftest import Cli
 
-COMMANDS = ("train", "export", "evaluate", "bench", "backends", "quickstart")
+COMMANDS = ("train", "export", "evaluate", "bench", "compare", "backends", "quickstart")
 CPU_SECONDS = 0.4
 
 

@@ -1,0 +1,123 @@
+"""A backend and a clock made for tests of what a worker does, in this process."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from base64 import b64decode
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from digitbench.backend import Backend, Images, Runtime, Scores, Steps
+from digitbench.measure import worker
+
+Predict = Callable[[Images], Scores]
+Told = list[tuple[str, dict[str, Any]]]
+
+
+class Clock:
+    """Time that only a `Fake` lets pass."""
+
+    def __init__(self) -> None:
+        self.now = 0  # ns
+
+    def spend(self, seconds: float) -> None:
+        self.now += round(seconds * 1e9)
+
+
+class Fake(Backend):
+    """Answers with `answer`, takes as long as `costs` says, and remembers what it was given."""
+
+    format = "fake"
+
+    def __init__(
+        self, clock: Clock | None = None, costs: Iterator[float] | None = None, answer: Predict | None = None
+    ) -> None:
+        self.clock, self.costs = clock or Clock(), costs or itertools.repeat(0.001)
+        self.answer = answer or (lambda images: np.repeat(images[:, 0, :1], 10, axis=1))
+        self.given: list[Images] = []
+        self.closed = 0
+
+    @property
+    def runtime(self) -> Runtime:
+        return Runtime("Fake", "1", "none", 1)
+
+    def predict(self, images: Images) -> Scores:
+        self.given.append(images)
+        self.clock.spend(next(self.costs))
+        return self.answer(images)
+
+    def close(self) -> None:
+        self.closed += 1
+
+    @property
+    def firsts(self) -> list[int]:
+        """The first image of each batch it was given, by number."""
+        return [int(batch[0, 0, 0]) for batch in self.given]
+
+
+class Staged(Fake):
+    """Tells its steps apart: 1, 5 and 2 µs of a call that takes 10."""
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__(clock, itertools.repeat(10e-6))
+        self.steps = Steps(self.put, self.compute, self.get)
+        self.order: list[str] = []
+
+    def put(self, images: Images) -> None:
+        self.order.append("put")
+        self.clock.spend(1e-6)
+
+    def compute(self) -> None:
+        self.order.append("run")
+        self.clock.spend(5e-6)
+
+    def get(self) -> Scores:
+        self.order.append("get")
+        self.clock.spend(2e-6)
+        return np.zeros((1, 10), np.float32)
+
+
+def numbered(count: int) -> Images:
+    return np.arange(count, dtype=np.float32)[:, None, None] * np.ones((1, 28, 28), np.float32)
+
+
+def serve(
+    monkeypatch: pytest.MonkeyPatch, folder: Path, images: Images, make: Callable[[], Backend],
+    *commands: dict[str, Any],
+) -> Told:  # fmt: skip
+    """Let a worker serve commands in this process, with a plugin that loads what `make` gives."""
+    plugin = SimpleNamespace(load=lambda: lambda artifact, threads: make(), explain_missing=nullcontext)
+    monkeypatch.setattr("digitbench.plugins.find", lambda name: plugin)
+    np.save(folder / "images.npy", images)
+    job = {"backend": "fake", "artifact": "model", "threads": 1, "images": str(folder / "images.npy")}
+    told: Told = []
+    lines = (json.dumps(line) + "\n" for line in (job, *commands))
+    worker.serve(lines, lambda event, **facts: told.append((event, facts)))
+    return told
+
+
+def warm_up(size: int = 1, seconds: float = 0.1) -> dict[str, Any]:
+    return {"do": "warm_up", "batch_size": size, "seconds": seconds}
+
+
+def turn(size: int = 1, seconds: float = 0.05) -> dict[str, Any]:
+    return {"do": "turn", "batch_size": size, "seconds": seconds}
+
+
+def nanoseconds(facts: dict[str, Any]) -> list[int]:
+    return [int(one) for one in np.frombuffer(b64decode(facts["spent"]), "<i8")]
+
+
+def faked_clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """Let the worker and its timed loop read a clock that only backends advance."""
+    found = Clock()
+    monkeypatch.setattr("digitbench.measure.loop.perf_counter_ns", lambda: found.now)
+    monkeypatch.setattr(worker, "perf_counter", lambda: found.now / 1e9)
+    return found

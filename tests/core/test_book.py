@@ -1,0 +1,339 @@
+"""What a run has gathered: figures that follow from generations, and what a stopped run's results give to the next."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from core.crews import (
+    IMAGES,
+    LABELS,
+    PLAN,
+    REFERENCE,
+    Actor,
+    Stage,
+    as_results,
+    grid,
+    new_book,
+    perform,
+    row_of,
+    seconds_of,
+)
+from digitbench.backend import Runtime
+from digitbench.measure import schedule
+from digitbench.measure.book import Book
+from digitbench.measure.process import WorkerError
+from digitbench.results import Busy, Generation, WarmUp
+
+SEAT = ("a", "fp32", 1)
+KEY = ("a", "fp32", 1, 4)
+
+
+@pytest.fixture
+def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
+    found = Stage()
+    monkeypatch.setattr(schedule, "Crew", found.crew)
+    return found
+
+
+def nanoseconds(*values: int) -> np.ndarray[Any, np.dtype[np.int64]]:
+    return np.array(values, np.int64)
+
+
+def generation(index: int = 0, **changes: Any) -> Generation:
+    plain = Generation(
+        index=index, n=40, seconds=0.1, p50=1.0, p90=1.0, p99=1.0, p999=1.0, load_seconds=1.0,
+        first_prediction_us=10.0, peak_rss_bytes=10**8, warm_up=WarmUp(20, 0.01, True), busy=Busy(1.0), ratio=1.0,
+    )  # fmt: skip
+    return replace(plain, **changes)
+
+
+@pytest.fixture
+def book() -> Book:
+    """Of one candidate at batch size 4, scored."""
+    found = new_book(grid("a", [4]), PLAN)
+    found.ready(SEAT, asdict(Runtime("a", "1", "none", 1)), 0.5, 100.0)
+    found.scored(SEAT, REFERENCE, 50_000_000)
+    return found
+
+
+# --- figures -------------------------------------------------------------------------------------------------------
+
+
+def test_calls_of_all_generations_are_pooled_and_each_is_kept(book: Book) -> None:
+    book.add(KEY, generation(0), nanoseconds(*[1_000_000] * 40))
+    book.add(KEY, generation(1), nanoseconds(*[3_000_000] * 20, 9_000_000))
+    row = row_of(book, "a", 4)
+    assert row.latency_us
+    assert (row.latency_us.n, row.latency_us.min, row.latency_us.max) == (61, 1000, 9000)
+    assert [one.index for one in row.generations] == [0, 1]
+    assert all(one.samples for one in row.generations)
+
+
+def test_throughput_and_cpu_are_of_all_timed_calls(book: Book) -> None:
+    book.add(KEY, generation(0, n=40, seconds=0.1, busy=Busy(1.0)), nanoseconds(*[2_500_000] * 40))
+    book.add(KEY, generation(1, n=60, seconds=0.3, busy=Busy(2.0)), nanoseconds(*[5_000_000] * 60))
+    row = row_of(book, "a", 4)
+    assert row.throughput_per_s == pytest.approx(4 * 100 / 0.4)
+    assert row.cpu_seconds_per_1000 == pytest.approx((0.1 * 1 + 0.3 * 2) / 400 * 1000)
+    assert row.busy
+    assert row.busy.cpu_share == pytest.approx((0.1 * 1 + 0.3 * 2) / 0.4)
+
+
+def test_what_a_process_told_of_itself_is_combined(book: Book) -> None:
+    for index, (load, peak, settled) in enumerate([(1.0, 100, True), (9.0, 300, False), (2.0, 200, True)]):
+        found = generation(
+            index, load_seconds=load, peak_rss_bytes=peak, warm_up=WarmUp(20, 0.5, settled), ratio=2.0**index,
+            busy=Busy(1.0, involuntary_per_s=None if index else 3.0, os_threads=index + 1, frequency_mhz=None),
+        )  # fmt: skip
+        book.add(KEY, found, nanoseconds(*[1_000_000] * 40))
+    row = row_of(book, "a", 4)
+    assert row.load_seconds == 2.0
+    assert row.peak_rss_bytes == 300
+    assert row.warm_up == WarmUp(60, 1.5, True)
+    assert row.busy
+    assert row.busy.cpu_share == pytest.approx(1.0)
+    assert row.busy.os_threads == 3
+    assert (row.busy.steal_share, row.busy.frequency_mhz) == (None, None)
+    assert row.busy.involuntary_per_s == pytest.approx(3.0), "of the one generation that knows"
+    assert row.ratio
+    assert row.ratio.value == pytest.approx(2.0)
+    assert row.ratio.interval
+
+
+def test_generations_that_come_late_are_put_in_order(book: Book) -> None:
+    for index in (2, 0, 1):
+        book.add(KEY, generation(index), nanoseconds(*[1_000_000 + index] * 40))
+    assert [one.index for one in row_of(book, "a", 4).generations] == [0, 1, 2]
+
+
+def test_a_glimpse_gives_way_to_what_was_measured(book: Book) -> None:
+    book.glimpse(KEY, nanoseconds(*[7_000_000] * 40))
+    found = row_of(book, "a", 4)
+    assert found.latency_us
+    assert found.latency_us.max == 7000
+    assert found.generations == ()
+    book.add(KEY, generation(), nanoseconds(*[1_000_000] * 40))
+    book.glimpse(KEY, nanoseconds(*[7_000_000] * 40))
+    found = row_of(book, "a", 4)
+    assert found.latency_us
+    assert found.latency_us.max == 1000
+
+
+# --- what is still to do -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("seconds", "lacks"), [(0.1, False), (0.091, False), (0.089, True), (0.001, True)])
+def test_a_generation_cut_short_is_still_to_do(book: Book, seconds: float, lacks: bool) -> None:
+    assert book.lacks(KEY, 0)
+    book.add(KEY, generation(0, seconds=seconds), nanoseconds(*[1_000_000] * 40))
+    assert book.lacks(KEY, 0) is lacks
+    assert book.lacks(KEY, 1)
+
+
+def test_failed_candidates_are_not_asked_again_but_what_they_gave_counts(book: Book) -> None:
+    book.add(KEY, generation(0), nanoseconds(*[1_000_000] * 40))
+    book.fail([KEY], "it died")
+    book.fail([KEY], "something later")
+    assert not book.lacks(KEY, 1)
+    assert book.wants(KEY, 1)
+    assert KEY not in book
+    assert book.failed_seat(SEAT)
+    row = row_of(book, "a", 4)
+    assert row.error == "it died"
+    assert row.latency_us
+    assert row.rank is None
+    assert not row.valid
+
+
+# --- outputs while timing ------------------------------------------------------------------------------------------
+
+
+def test_timed_labels_are_checked_against_the_accuracy_run(book: Book) -> None:
+    said = LABELS.tolist()
+    assert book.wrong_labels(KEY, 1, said[4:8]) == 0
+    assert book.wrong_labels(KEY, 1, [said[4], 99, said[6], 99]) == 2
+    assert book.wrong_labels(KEY, 0, said[4:8]) == 4
+    large = np.resize(LABELS, 2 * IMAGES + 1).tolist()
+    assert book.wrong_labels(KEY, 0, large) == 0
+    assert book.wrong_labels(KEY, 0, [9 - label for label in large]) == len(large)
+
+
+def test_a_backend_that_answers_otherwise_while_timed_is_invalid(stage: Stage) -> None:
+    stage.label = lambda actor: 1 if actor.job.backend == "b" and actor.start == 1 else 0
+    book, _ = perform(stage, grid())
+    for size in (1, 4):
+        first, second = row_of(book, "b", size).generations
+        assert first.wrong_labels == 0
+        assert second.wrong_labels > 0
+        (finding,) = row_of(book, "b", size).validity or ()
+        assert f"{second.wrong_labels} sampled predictions" in finding.reason
+        assert row_of(book, "a", size).validity == ()
+
+
+def test_a_runtime_that_runs_other_threads_than_asked_for_is_invalid(book: Book) -> None:
+    book.ready(SEAT, asdict(Runtime("a", "1", "none", 8)), 0.5, 100.0)
+    book.add(KEY, generation(), nanoseconds(*[1_000_000] * 40))
+    (finding,) = row_of(book, "a", 4).validity or ()
+    assert finding.reason == "the runtime runs 8 threads, not 1"
+
+
+def test_a_runtime_that_keeps_more_cores_busy_than_it_says_is_invalid(book: Book) -> None:
+    book.add(KEY, generation(busy=Busy(1.9)), nanoseconds(*[1_000_000] * 40))
+    (finding,) = row_of(book, "a", 4).validity or ()
+    assert finding.reason == "it kept 1.9 cores busy with 1 asked for"
+
+
+def test_a_warm_up_that_never_settled_is_invalid(stage: Stage) -> None:
+    stage.settled = False
+    book, _ = perform(stage, grid("a", [1]))
+    (finding,) = row_of(book, "a").validity or ()
+    assert "2 of 2 generations" in finding.reason
+
+
+# --- resuming ------------------------------------------------------------------------------------------------------
+
+
+def resumed(stage: Stage, book: Book, names: str = "a b c", **plan: Any) -> Book:
+    """Go on from what a book would have saved."""
+    chosen = grid(names)
+    wanted = replace(PLAN, **plan)
+    found = new_book(chosen, wanted)
+    found.resume(as_results(book, complete=False))
+    stage.asked.clear()
+    stage.starts.clear()
+    perform(stage, chosen, wanted, found)
+    return found
+
+
+def test_a_whole_run_resumed_measures_nothing_and_stays_as_it_is(stage: Stage) -> None:
+    before, _ = perform(stage, grid())
+    after = resumed(stage, before)
+    assert stage.asked == []
+    assert after.rows() == before.rows()
+    assert after.floors() == before.floors(), "its noise floor too"
+
+
+@pytest.fixture
+def stopped(stage: Stage) -> Book:
+    """Stopped by Ctrl-C in the second generation, at batch size 4, in the second round of turns."""
+
+    def act(actor: Actor, do: str, facts: dict[str, Any]) -> None:
+        if do == "turn" and sum(one.size == 4 and one.crew == 2 and one.do == do for one in stage.asked) > 6:
+            raise KeyboardInterrupt
+
+    chosen = grid()
+    book = new_book(chosen, PLAN)
+    stage.act = act
+    with pytest.raises(KeyboardInterrupt):
+        perform(stage, chosen, PLAN, book)
+    stage.act = lambda actor, do, facts: None
+    return book
+
+
+def test_only_what_is_missing_is_measured(stage: Stage, stopped: Book) -> None:
+    missing = [row for row in stopped.rows() if row.batch_size == 4 and stopped.lacks(row.key, 1)]
+    assert missing
+    after = resumed(stage, stopped)
+    assert stage.starts["a", 0] == 1
+    assert {one.size for one in stage.asked if one.do == "turn"} == {4}
+    assert stage.times("score") == 0
+    for row in after.rows():
+        assert [seconds_of(one) for one in row.generations] == [0.1, 0.1]
+        assert [one.ratio for one in row.generations] == pytest.approx([1, 1])
+    assert row_of(after, "b", 1).generations == row_of(stopped, "b", 1).generations
+    assert [len(floor.generations) for floor in after.floors()] == [2, 2]
+
+
+def test_failed_rows_are_tried_again_against_the_same_baseline(stage: Stage) -> None:
+    """Of the baseline nothing is missing; the ratio needs it at the table all the same."""
+
+    def act(actor: Actor, do: str, facts: dict[str, Any]) -> None:
+        if actor.name == "c":
+            raise WorkerError("out of luck")
+
+    stage.act = act
+    before, _ = perform(stage, grid())
+    stage.act = lambda actor, do, facts: None
+    after = resumed(stage, before)
+    for size in (1, 4):
+        row = row_of(after, "c", size)
+        assert row.error is None
+        assert [one.ratio for one in row.generations] == pytest.approx([1, 1])
+        assert row.rank == 1
+        assert row_of(after, "b", size) == row_of(before, "b", size)
+    assert after.baseline == ("a", "fp32")
+    assert len(after.floors()) == 2
+
+
+def test_a_row_that_fails_again_says_so_again(stage: Stage) -> None:
+    def act(actor: Actor, do: str, facts: dict[str, Any]) -> None:
+        if actor.name == "c" and do == "turn":
+            raise WorkerError("out of luck")
+
+    stage.act = act
+    before, _ = perform(stage, grid())
+    after = resumed(stage, before)
+    assert {row_of(after, "c", size).error for size in (1, 4)} == {"out of luck"}
+    assert row_of(after, "b").generations == row_of(before, "b").generations
+
+
+def test_a_resumed_run_breaks_nothing_that_was_whole(stage: Stage) -> None:
+    """b lacks batch size 4 of the last generation, c lacks everything: b at batch size 1 stays as it was."""
+    before, _ = perform(stage, grid())
+    rows = []
+    for row in before.rows():
+        if row.backend == "c":
+            rows.append(replace(row, error="it died", generations=(), latency_us=None))
+        elif row.key == ("b", "fp32", 1, 4):
+            rows.append(replace(row, generations=row.generations[:1]))
+        else:
+            rows.append(row)
+    saved = replace(as_results(before), rows=tuple(rows))
+    chosen = grid()
+    book = new_book(chosen, PLAN)
+    book.resume(saved)
+    perform(stage, chosen, PLAN, book)
+    assert {row.error for row in book.rows()} == {None}
+    assert row_of(book, "b", 1).generations == row_of(before, "b", 1).generations
+
+
+def test_flips_found_before_are_no_wrong_labels_after(stage: Stage) -> None:
+    """What a backend said of the images isn't in the results as such: it follows from the reference and its flips."""
+    other = REFERENCE.copy()
+    other[3] = np.roll(other[3], 1)
+    stage.scores = lambda backend: other if backend == "b" else REFERENCE
+    before, _ = perform(stage, grid())
+    found = row_of(before, "b").agreement
+    assert found
+    assert found.flips == 1
+    rows = tuple(replace(row, generations=row.generations[:1]) for row in before.rows())
+    chosen = grid()
+    after = new_book(chosen, PLAN)
+    after.resume(replace(as_results(before), rows=rows))
+    perform(stage, chosen, PLAN, after)
+    assert all(row.validity == () for row in after.rows())
+    assert row_of(after, "b").agreement == found
+
+
+def test_a_twins_generation_that_is_measured_again_counts_once(stage: Stage) -> None:
+    """The twin died in the first generation; what it gave in the last one is replaced, not added to."""
+
+    def act(actor: Actor, do: str, facts: dict[str, Any]) -> None:
+        if actor.name == "a'" and actor.crew == 1:
+            raise WorkerError("it died")
+
+    stage.act = act
+    before, _ = perform(stage, grid("a b"), replace(PLAN, generations=3, seconds=0.3))
+    assert [len(floor.generations) for floor in before.floors()] == [2, 2]
+    rows = tuple(
+        replace(row, generations=row.generations[:2]) if row.backend == "b" else row for row in before.rows()
+    )  # fmt: skip
+    chosen, plan = grid("a b"), replace(PLAN, generations=3, seconds=0.3)
+    after = new_book(chosen, plan)
+    after.resume(replace(as_results(before), rows=rows))
+    perform(stage, chosen, plan, after)
+    assert [len(floor.generations) for floor in after.floors()] == [2, 2]

@@ -1,0 +1,82 @@
+"""Who is measured, and what becomes of those who can't be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from core.helpers import announce
+from digitbench.bundle import Bundle
+from digitbench.errors import ArtifactError, MissingRuntimeError, PluginError, UnknownBackendError
+from digitbench.measure.candidates import candidates
+
+NEEDY = "import no_such_runtime"
+NO_BACKEND = "class Good: pass"
+
+
+@pytest.mark.parametrize(
+    ("code", "requires", "told", "mend"),
+    [
+        (NEEDY, ["no-such-runtime"], "no-such-runtime, not installed", "pip install my-backend"),
+        (NEEDY, [], "no_such_runtime, not installed", "pip install my-backend"),
+        (NO_BACKEND, [], "not a subclass", None),
+    ],
+    ids=["missing and declared", "missing and not declared", "no backend"],
+)
+def test_an_unnamed_plugin_that_cant_run_is_a_row_and_stops_nobody(
+    untrained: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    code: str, requires: list[str], told: str, mend: str | None,
+) -> None:  # fmt: skip
+    monkeypatch.syspath_prepend(str(tmp_path))
+    announce(tmp_path, "my_backend", code, names={"mine": "Good"}, requires=requires)
+    rows = {candidate.row.backend: candidate for candidate in candidates(untrained, [], [1, 8], [1])}
+    assert rows["mine"].artifact is None
+    assert told in str(rows["mine"].row.error)
+    assert rows["mine"].row.mend == mend
+    assert rows["numpy"].artifact is not None
+    with pytest.raises((MissingRuntimeError, PluginError), match=told):
+        candidates(untrained, ["mine"], [1], [1])
+
+
+def test_each_batch_size_is_a_candidate(untrained: Bundle) -> None:
+    chosen = candidates(untrained, ["numpy"], [1, 8], [2])
+    assert [(one.row.backend, one.row.batch_size, one.row.threads) for one in chosen] == [
+        ("numpy", 1, 2),
+        ("numpy", 8, 2),
+    ]
+
+
+def test_each_thread_count_is_a_candidate_served_by_a_process_of_its_own(untrained: Bundle) -> None:
+    chosen = candidates(untrained, ["numpy"], [1, 8], [1, 2])
+    assert [(one.row.threads, one.row.batch_size) for one in chosen] == [(1, 1), (1, 8), (2, 1), (2, 8)]
+    assert [one.seat for one in chosen] == [("numpy", "fp32", 1)] * 2 + [("numpy", "fp32", 2)] * 2
+
+
+def test_a_row_that_cant_run_is_one_whatever_the_grid(untrained: Bundle) -> None:
+    chosen = candidates(untrained, [], [1, 8], [1, 2])
+    assert [one.row.batch_size for one in chosen if one.row.backend == "onnx"] == [None]
+
+
+def test_the_artifact_is_recorded_as_it_is(untrained: Bundle) -> None:
+    (one,) = candidates(untrained, ["numpy"], [1], [1])
+    assert one.artifact
+    assert one.row.artifact
+    assert one.artifact == untrained.path / one.row.artifact.path
+    assert one.row.artifact.bytes == one.artifact.stat().st_size
+
+
+def test_a_name_given_twice_is_measured_once(untrained: Bundle) -> None:
+    assert len(candidates(untrained, ["numpy", "numpy"], [1], [1])) == 1
+
+
+def test_a_format_that_the_bundle_lacks_is_a_row_with_the_command_that_makes_it(untrained: Bundle) -> None:
+    rows = {one.row.backend: one.row for one in candidates(untrained, [], [1], [1])}
+    assert rows["onnx"].mend == f"digitbench export {untrained.path} --format onnx"
+    with pytest.raises(ArtifactError, match="no fp32 artifact of format 'onnx'"):
+        candidates(untrained, ["onnx"], [1], [1])
+
+
+def test_an_unknown_name_is_refused_before_anything_is_measured(untrained: Bundle) -> None:
+    with pytest.raises(UnknownBackendError, match="did you mean 'numpy'"):
+        candidates(untrained, ["numpi"], [1], [1])

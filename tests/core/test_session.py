@@ -1,0 +1,198 @@
+"""A whole run: what its results say beside their rows, what a resumed one refuses, and real workers at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from core.crews import Actor, Stage, Witness
+from core.helpers import one_printable_line
+from digitbench import data
+from digitbench.backend import Scores
+from digitbench.bundle import Bundle
+from digitbench.data import Dataset
+from digitbench.errors import DataError, UsageError
+from digitbench.measure import schedule, session
+from digitbench.measure.candidates import Candidate, candidates
+from digitbench.measure.schedule import Plan
+from digitbench.results import Results
+
+PLAN = Plan(seconds=0.04, generations=2)
+Run = Callable[..., Results]
+
+
+@pytest.fixture(scope="module")
+def digits() -> Dataset:
+    return data.load("digits")
+
+
+@pytest.fixture
+def stage(monkeypatch: pytest.MonkeyPatch, untrained: Bundle) -> Stage:
+    """Played workers, which say what the bundle's reference says."""
+    reference: Scores = untrained.reference_scores()
+    found = Stage(scores=lambda backend: reference)
+    monkeypatch.setattr(schedule, "Crew", found.crew)
+    return found
+
+
+@pytest.fixture
+def run(untrained: Bundle, digits: Dataset) -> Run:
+    """A session on that bundle."""
+
+    def call(chosen: Sequence[Candidate] | None = None, plan: Plan | None = PLAN, **options: Any) -> Results:
+        wanted = chosen or candidates(untrained, ["numpy"], [1, 4] if plan else [None], [1])
+        given = {"limit": None, "progress": Witness(), "keep": lambda results: None, **options}
+        return session.run(untrained, digits, wanted, plan=plan, **given)
+
+    return call
+
+
+def as_saved(results: Results) -> Results:
+    """After a way through a file."""
+    return Results.from_json(results.to_json(), "found.json")
+
+
+def interrupt_at(do: str, crew: int) -> Callable[[Actor, str, dict[str, Any]], None]:
+    def act(actor: Actor, asked: str, facts: dict[str, Any]) -> None:
+        if asked == do and actor.crew == crew:
+            raise KeyboardInterrupt
+
+    return act
+
+
+def test_results_say_what_was_measured_and_how(run: Run, stage: Stage, untrained: Bundle) -> None:
+    found = run()
+    assert found.complete
+    assert found.bundle["name"] == untrained.name
+    assert found.bundle["reference_sha256"] == untrained.manifest["reference"]["sha256"]
+    assert (found.settings["seconds"], found.settings["generations"], found.settings["seed"]) == (0.04, 2, 0)
+    assert found.settings["baseline"] == ["numpy", "fp32"]
+    assert found.settings["parent_cpu_share"] > 0
+    assert found.machine["cpu"]
+    assert [floor.batch_size for floor in found.floors] == [1, 4]
+
+
+def test_an_evaluation_has_no_settings_and_no_floor(run: Run, stage: Stage) -> None:
+    found = run(plan=None)
+    assert found.settings == {}
+    assert found.floors == ()
+    assert [(row.batch_size, row.validity) for row in found.rows] == [(None, None)]
+    assert found.rows[0].accuracy
+
+
+def test_the_limit_counts_images_and_takes_their_own_reference(run: Run, stage: Stage) -> None:
+    whole = stage.scores("numpy")
+    stage.scores = lambda backend: whole[:7]
+    found = run(limit=7)
+    assert found.bundle["test_images"] == 7
+    assert found.rows[0].accuracy
+    assert found.rows[0].accuracy.total == 7
+    assert found.rows[0].agreement
+    assert found.rows[0].agreement.flips == 0
+
+
+def test_ctrl_c_gives_what_there_is(run: Run, stage: Stage) -> None:
+    stage.act = interrupt_at("turn", 2)
+    found = run()
+    assert not found.complete
+    assert [len(row.generations) for row in found.rows] == [1, 1]
+    stage.act = lambda actor, do, facts: None
+    after = run(earlier=as_saved(found))
+    assert after.complete
+    assert [len(row.generations) for row in after.rows] == [2, 2]
+    assert after.created == found.created
+
+
+@pytest.mark.parametrize("named", [None, "numpy"])
+def test_ctrl_c_before_anything_is_known_can_be_resumed_too(run: Run, stage: Stage, named: str | None) -> None:
+    """The baseline is only a wish by then."""
+    stage.act = interrupt_at("start", 1)
+    plan = replace(PLAN, baseline=named)
+    found = run(plan=plan)
+    assert not found.complete
+    stage.act = lambda actor, do, facts: None
+    after = run(plan=plan, earlier=as_saved(found))
+    assert after.complete
+    assert after.settings["baseline"] == ["numpy", "fp32"]
+
+
+def test_whatever_becomes_final_is_kept(run: Run, stage: Stage) -> None:
+    kept: list[Results] = []
+    found = run(keep=kept.append)
+    assert len(kept) >= 4
+    assert not any(one.complete for one in kept)
+    assert as_saved(kept[-1]).rows == found.rows
+
+
+def test_an_unknown_baseline_is_refused_before_any_worker_starts(run: Run, stage: Stage) -> None:
+    with pytest.raises(UsageError, match=r"^--baseline onnx: not among what is measured here: numpy$"):
+        run(plan=replace(PLAN, baseline="onnx"))
+    assert stage.asked == []
+
+
+def test_another_dataset_is_refused(untrained: Bundle, digits: Dataset, stage: Stage) -> None:
+    other = Bundle(untrained.path)
+    other.manifest["dataset"]["fingerprint"] = "0123456789abcdef"
+    with pytest.raises(DataError, match="0123456789abcdef"):
+        session.run(
+            other, digits, candidates(untrained, ["numpy"], [1], [1]), plan=PLAN, limit=None, progress=Witness(),
+            keep=lambda results: None,
+        )  # fmt: skip
+    assert stage.asked == []
+
+
+@pytest.mark.parametrize(
+    ("change", "plan", "told"),
+    [
+        (lambda old: replace(old, bundle={**old.bundle, "reference_sha256": "ab"}), PLAN, "reference_sha256 was ab"),
+        (lambda old: old, replace(PLAN, seconds=9.0), "seconds was 0.04 and is 9.0 now"),
+        (lambda old: old, replace(PLAN, generations=3), "generations was 2 and is 3 now"),
+        (lambda old: replace(old, bundle={**old.bundle, "test_images": 7}), PLAN, "test_images was 7"),
+        (lambda old: replace(old, machine={**old.machine, "cpu": "a Z80"}), PLAN, "measured on a Z80, and this is"),
+        (
+            lambda old: replace(old, rows=tuple(
+                replace(row, artifact=replace(row.artifact, sha256="0" * 64)) for row in old.rows)),
+            PLAN, "numpy",
+        ),
+    ],
+    ids=["bundle", "seconds", "generations", "images", "machine", "artifact"],
+)  # fmt: skip
+def test_other_circumstances_are_not_resumed(
+    run: Run, stage: Stage, change: Callable[[Results], Results], plan: Plan, told: str
+) -> None:
+    """Calls of another artifact, such as one exported anew, are calls of something else."""
+    before = as_saved(run())
+    stage.asked.clear()
+    with pytest.raises(UsageError) as caught:
+        run(plan=plan, earlier=change(before))
+    assert told in str(caught.value)
+    assert one_printable_line(str(caught.value))
+    assert stage.asked == []
+
+
+def test_real_workers_give_what_played_ones_do(run: Run) -> None:
+    witness = Witness()
+    found = run(plan=replace(PLAN, generations=1, seconds=0.03), progress=witness)
+    assert found.complete
+    for row in found.rows:
+        assert row.error is None
+        assert row.runtime
+        assert row.runtime.name == "NumPy"
+        assert row.accuracy
+        assert row.agreement
+        assert row.agreement.flips == 0
+        assert row.latency_us
+        assert row.latency_us.n == sum(one.n for one in row.generations) > 10
+        assert [one.wrong_labels for one in row.generations] == [0]
+        assert [one.ratio for one in row.generations] == [1.0]
+        assert row.ledger
+        assert row.ledger.loop < row.ledger.call
+        assert row.busy
+        assert 0 < row.busy.cpu_share < 1.3
+    assert len(found.floors) == 2
+    assert as_saved(found) == found
+    assert any("p50 in µs: numpy" in line for line in witness.lines)
+    assert found.settings["parent_cpu_share"] < 1

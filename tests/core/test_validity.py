@@ -1,0 +1,95 @@
+"""VALID or INVALID: each reason alone, at its bound, and with its mend."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from core.helpers import one_printable_line
+from digitbench.backend import Runtime
+from digitbench.measure import validity
+from digitbench.results import Busy, Generation, Latency, Row, WarmUp
+
+LATENCY = Latency(400, 1.0, 2.0, 2.0, 3.0, 4.0, 9.0)
+SETTLED = WarmUp(20, 0.1, True)
+GENERATION = Generation(
+    index=0, n=400, seconds=0.1, p50=2.0, p90=3.0, p99=4.0, p999=9.0, load_seconds=1.0, first_prediction_us=10.0,
+    peak_rss_bytes=10**8, warm_up=SETTLED, busy=Busy(1.0),
+)  # fmt: skip
+GOOD = Row(
+    "onnx", "fp32", 1, 2, Runtime("ONNX Runtime", "1", "CPUExecutionProvider", 2), warm_up=SETTLED, latency_us=LATENCY,
+    busy=Busy(2.0, 10.0, 9, 0.0, 3000.0), generations=(GENERATION,),
+)  # fmt: skip
+
+
+def test_a_good_row_is_valid() -> None:
+    assert validity.check(GOOD) == ()
+    assert replace(GOOD, validity=()).valid
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"busy": Busy(2.3, 200.0, 9, 0.05)},
+        {"busy": Busy(2.0, 9999.0, waiting_share=0.05)},
+        {"busy": Busy(0.1)},
+        {"busy": None},
+        {"runtime": Runtime("OpenVINO", "1", "CPU", None)},
+        {"runtime": None},
+        {"latency_us": replace(LATENCY, n=6)},
+    ],
+    ids=[
+        "at the bounds",
+        "switches between its own threads",
+        "what the system doesn't tell",
+        "not watched",
+        "threads not told",
+        "no runtime",
+        "6 calls",
+    ],
+)
+def test_what_is_within_bounds_or_unknown_is_valid(changes: dict[str, Any]) -> None:
+    assert validity.check(replace(GOOD, **changes)) == ()
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason", "mend"),
+    [
+        ({"busy": Busy(2.0, 1.0, waiting_share=0.06)}, "6% of the time it was ready to run and got no core", "quieter"),
+        ({"busy": Busy(2.0, 201.0)}, "took the core away 201 times a second", "quieter machine"),
+        ({"busy": Busy(2.0, None, None, 0.06)}, "the hypervisor gave 6% of this machine's time to others", "own"),
+        ({"busy": Busy(2.31)}, "it kept 2.3 cores busy with 2 asked for", "the adapter must hold its runtime"),
+        ({"runtime": Runtime("x", "1", "y", 8)}, "the runtime runs 8 threads, not 2", "--threads 8"),
+        ({"runtime": Runtime("x", "1", "y", 1)}, "the runtime runs 1 threads, not 2", "--threads 1"),
+        ({"latency_us": replace(LATENCY, n=5)}, "5 calls, and a median needs 6", "--seconds"),
+        (
+            {"warm_up": replace(SETTLED, settled=False),
+             "generations": (GENERATION, replace(GENERATION, warm_up=replace(SETTLED, settled=False)))},
+            "never settled within 5 % in 1 of 2 generations", "--seconds",
+        ),
+        (
+            {"generations": (replace(GENERATION, wrong_labels=2), replace(GENERATION, wrong_labels=1))},
+            "3 sampled predictions had another label than in the accuracy run", "tell the backend's author",
+        ),
+    ],
+    ids=["waiting", "involuntary", "steal", "cores", "more threads", "fewer threads", "calls", "warm-up", "labels"],
+)  # fmt: skip
+def test_each_fault_is_found_alone_with_its_mend(changes: dict[str, Any], reason: str, mend: str) -> None:
+    (finding,) = validity.check(replace(GOOD, **changes))
+    assert reason in finding.reason
+    assert mend in finding.mend
+    assert one_printable_line(finding.reason)
+    assert one_printable_line(finding.mend)
+    assert not replace(GOOD, validity=(finding,)).valid
+
+
+def test_all_faults_are_told_wrong_outputs_first() -> None:
+    awful = replace(
+        GOOD, runtime=Runtime("x", "1", "y", 8), busy=Busy(8.0, 1e4, 99, 0.5), latency_us=replace(LATENCY, n=1),
+        warm_up=replace(SETTLED, settled=False), generations=(replace(GENERATION, wrong_labels=9),),
+    )  # fmt: skip
+    found = validity.check(awful)
+    assert len(found) == 7
+    assert "another label" in found[0].reason
