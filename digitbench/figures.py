@@ -49,7 +49,7 @@ def calls_needed(percentile: float) -> int:
 class WarmUp:
     """Calls before the timed ones: until three blocks' medians agreed (settled), or a third of the budget was gone.
 
-    Of a row with several generations: the sum of calls and seconds, and settled if more than half of them did.
+    Of a row with several generations: the sum of calls and seconds, and settled unless more than half of them weren't.
     """
 
     calls: int

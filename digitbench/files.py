@@ -9,6 +9,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,12 @@ def written_beside(target: Path) -> Iterator[Path]:
             raise
     finally:
         shutil.rmtree(room, ignore_errors=True)
+
+
+def free_place(path: Path) -> Path:
+    """Give `path`, or with a number the first like it that isn't taken: ``found-2.json``."""
+    others = (path.with_name(f"{path.stem}-{number}{path.suffix}") for number in count(2))
+    return next(place for place in chain([path], others) if not place.exists())
 
 
 def check_writable(target: Path) -> None:

@@ -152,7 +152,7 @@ class Floor:
     ratio
         Of the twin to the baseline; what lies within its interval is a tie.
     generations
-        The twin's ratio in each generation.
+        The twin's ratio in each generation, by its index.
     """
 
     backend: str
@@ -160,7 +160,7 @@ class Floor:
     threads: int
     batch_size: int
     ratio: Ratio
-    generations: tuple[float, ...]
+    generations: Mapping[str, float]
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -99,12 +100,20 @@ def bench(
     }  # fmt: skip
     earlier = Results.read(resume) if resume else None
     if earlier:
-        given = {**wishes, "backend": backend, "batch_size": batch_size, "threads": threads, "limit": limit}
+        given = {
+            **wishes,
+            "timeout": None,
+            "backend": backend,
+            "batch_size": batch_size,
+            "threads": threads,
+            "limit": limit,
+        }
         _refuse_with_resume(given, quick)
         bundle = Bundle(run or _bundle_of(earlier))
         names, sizes, counts, limit = _grid_of(earlier)
-        plan = _plan({**earlier.settings, "baseline": (earlier.settings.get("baseline") or [None])[0]})
-        json = json or str(resume)
+        wish = earlier.settings.get("baseline")  # a name, until it is known whose precision is meant
+        named = wish[0] if isinstance(wish, list) else wish
+        plan = _plan({**earlier.settings, "baseline": named}, timeout=timeout)
     else:
         bundle, names = Bundle(run), list(backend or [])
         sizes = list(whole_numbers(batch_size or SIZES, "--batch-size"))
@@ -112,7 +121,7 @@ def bench(
         plan = _plan({"seconds": QUICK_SECONDS, "generations": 1} if quick else {}, **wishes)
     outputs = Outputs(
         json=json, csv=csv, markdown=markdown, pytest_benchmark_json=pytest_benchmark_json, quiet=quiet, ledger=ledger,
-        kept=_kept(bundle),
+        kept=resume or _kept(bundle),
     )  # fmt: skip
     chosen = candidates(bundle, names, sizes, counts)
     if referee:
@@ -137,12 +146,11 @@ def _plan(settings: Any, **wishes: Any) -> Plan:
 
 def _kept(bundle: Bundle) -> Path | None:
     """Where results are saved when no file is named: in the bundle, by date."""
-    folder = bundle.path / "results"
-    try:
-        folder.mkdir(exist_ok=True)
-    except OSError:
-        return None  # a bundle that can't be written, such as somebody else's: --json names another place
-    return folder / f"bench-{datetime.now(UTC):%Y-%m-%dT%H-%M-%S}.json"
+    from digitbench.files import free_place
+
+    if not os.access(bundle.path, os.W_OK):
+        return None  # somebody else's: --json names another place
+    return free_place(bundle.path / "results" / f"bench-{datetime.now(UTC):%Y-%m-%dT%H-%M-%S}.json")
 
 
 def _refuse_with_resume(given: dict[str, Any], quick: bool) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from digitbench.commands.options import bundle_data, open_console, watched
-from digitbench.errors import CheckFailed, ResultsError
+from digitbench.errors import CheckFailed, ResultsError, UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -40,15 +40,18 @@ class Outputs:
 
         files = {"--json": self.json, "--csv": self.csv, "--markdown": self.markdown,
                  "--pytest-benchmark-json": self.pytest_benchmark_json}  # fmt: skip
-        spoken = [option for option, file in files.items() if file == STDOUT]
-        if len(spoken) > 1:
-            from digitbench.errors import UsageError
-
-            raise UsageError(f"{' and '.join(spoken)} can't both be standard output; name a file")
-        for file in files.values():
-            if file not in (None, STDOUT):
-                check_writable(Path(str(file)))
-        self.console = open_console(stderr=bool(spoken))
+        places: dict[str, str] = {}
+        for option, file in files.items():
+            if file is None:
+                continue
+            place = file if file == STDOUT else str(Path(file).absolute())
+            if place in places:
+                told = "both be standard output" if file == STDOUT else f"both be {file}"
+                raise UsageError(f"{places[place]} and {option} can't {told}; name another file")
+            places[place] = option
+            if file != STDOUT:
+                check_writable(Path(file))
+        self.console = open_console(stderr=STDOUT in places)
 
     @property
     def target(self) -> Path | None:
@@ -65,13 +68,22 @@ class Outputs:
             (self.pytest_benchmark_json, lambda found: _pretty(pytest_benchmark.to_pytest_benchmark(found))),
             (STDOUT if self.json == STDOUT else None, lambda found: found.dumps()),
         ]
+        faults = []
+        try:
+            if self.target:
+                save_or_elsewhere(results, self.target)
+        except ResultsError as exc:
+            faults.append(exc)
         for file, make in makers:
-            if file == STDOUT:
-                print(make(results), end="")
-            elif file:
-                write_text(Path(file), make(results))
-        if self.target:
-            save_or_elsewhere(results, self.target)
+            try:
+                if file == STDOUT:
+                    print(make(results), end="")
+                elif file:
+                    write_text(Path(file), make(results))
+            except ResultsError as exc:  # what can't be written must not cost the others
+                faults.append(exc)
+        if faults:
+            raise ResultsError("; ".join(map(str, faults)))
 
 
 def _pretty(value: Any) -> str:
@@ -105,12 +117,14 @@ def save_or_elsewhere(results: Results, target: Path) -> None:
     """
     import tempfile
 
+    from digitbench.files import free_place
+
     text = results.dumps()
     try:
         write_text(target, text)
     except ResultsError as exc:
         for folder in (Path(tempfile.gettempdir()), Path.home()):
-            elsewhere = folder / f"digitbench-{target.stem}.json"
+            elsewhere = free_place(folder / f"digitbench-{target.stem}.json")
             try:
                 write_text(elsewhere, text)
             except ResultsError:

@@ -71,6 +71,11 @@ class Book:
         """Did it die, or could it never run?"""
         return bool(self._entries[key].row.error)
 
+    def baseline_died(self) -> bool:
+        """Is there a baseline, and did all its candidates fail?"""
+        mine = [entry for key, entry in self._entries.items() if key[:2] == self.baseline]
+        return bool(mine) and all(entry.row.error for entry in mine)
+
     def failed_seat(self, seat: Seat) -> bool:
         """Did all candidates of a process fail?"""
         return all(self.failed(key) for key in self.of_seat(seat))
@@ -139,6 +144,28 @@ class Book:
         """A call's parts were timed."""
         self._entries[key].row = replace(self._entries[key].row, ledger=ledger)
 
+    def rebase(self) -> None:
+        """Choose another baseline, since the one there was died: the fastest that lives, and every ratio anew."""
+        living = {key: entry for key, entry in self._entries.items() if entry.generations and not entry.row.error}
+        if not living:
+            return
+        first = min((key[3] or 0, key[2]) for key in living)
+        rivals = {
+            key: stats.log_interval([one.p50 for one in entry.generations.values()]).value
+            for key, entry in living.items()
+            if (key[3] or 0, key[2]) == first
+        }
+        self.baseline = min(rivals, key=rivals.__getitem__)[:2]
+        self._twins.clear()
+        for key, entry in self._entries.items():
+            base = self._entries.get((*self.baseline, *key[2:]))
+            theirs = {index: one.p50 for index, one in base.generations.items()} if base else {}
+            for index, one in entry.generations.items():
+                ratio = one.p50 / theirs[index] if theirs.get(index) else None
+                entry.generations[index] = replace(one, ratio=ratio)
+            if entry.generations:
+                entry.row = _with_figures(entry)
+
     def fail(self, keys: Iterable[Key], error: str) -> None:
         """Candidates died or could not run; what was measured of them stays."""
         for key in keys:
@@ -148,7 +175,7 @@ class Book:
 
     def resume(self, earlier: Results) -> None:
         """Take over what an earlier, stopped run had measured; what failed there is tried again."""
-        if earlier.settings.get("baseline"):
+        if isinstance(earlier.settings.get("baseline"), list):
             backend, precision = earlier.settings["baseline"]
             self.baseline = (str(backend), str(precision))
         for row in earlier.rows:
@@ -165,7 +192,7 @@ class Book:
                 entry.generations[generation.index] = generation
                 entry.spent[generation.index] = samples.decode(generation.samples)
         for floor in earlier.floors:
-            self._twins[floor.threads, floor.batch_size] = dict(enumerate(floor.generations))
+            self._twins[floor.threads, floor.batch_size] = {int(at): one for at, one in floor.generations.items()}
 
     def _of(self, seat: Seat) -> list[_Entry]:
         return [self._entries[key] for key in self.of_seat(seat)]
@@ -191,7 +218,12 @@ class Book:
         if self.baseline is None:
             return ()
         return tuple(
-            Floor(*self.baseline, *cell, stats.log_interval(list(ratios.values())), tuple(ratios.values()))
+            Floor(
+                *self.baseline,
+                *cell,
+                stats.log_interval([ratios[index] for index in sorted(ratios)]),
+                {str(index): ratios[index] for index in sorted(ratios)},
+            )
             for cell, ratios in self._twins.items()
         )
 
@@ -205,7 +237,7 @@ def _with_figures(entry: _Entry) -> Row:
     images = size * sum(one.n for one in found)
     busy = _total_busy(found)
     ratios = [one.ratio for one in found if one.ratio is not None]
-    settled = sum(one.warm_up.settled for one in found) * 2 > len(found)
+    settled = sum(not one.warm_up.settled for one in found) * 2 <= len(found)
     row = replace(
         entry.row,
         generations=tuple(found),

@@ -45,6 +45,8 @@ FIXED = {
 }
 LAST_LINES = 3
 TIMEOUT = 120.0
+GRACE_SECONDS = 1.0
+MOMENT_SECONDS = 0.1
 Event = Mapping[str, Any]
 
 
@@ -98,7 +100,7 @@ class Worker:
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", "digitbench.measure.worker"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._stderr, env=environment(job.threads),
-            text=True, encoding="utf-8",
+            text=True, encoding="utf-8", start_new_session=True,
         )  # fmt: skip
         # A thread that blocks on the pipe: nothing polls, and it works the same on every system.
         self._reader = threading.Thread(target=self._read, args=(inbox,), daemon=True)
@@ -122,14 +124,22 @@ class Worker:
             return
 
     def obituary(self) -> str:
-        """Say how it died."""
-        return _obituary(self._process.wait(), self._stderr)
+        """Say how it died, or that it doesn't speak any more."""
+        try:
+            return _obituary(self._process.wait(GRACE_SECONDS), self._stderr)
+        except subprocess.TimeoutExpired:
+            return "the worker closed its output and lived on, and was killed"
 
     def end(self) -> None:
-        """Kill it if it lives, and wait until it is gone."""
+        """Kill it and its children, and wait until it is gone."""
+        if hasattr(os, "killpg"):
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)  # it leads a session of its own
         self._process.kill()
         self._process.wait()
-        self._reader.join()
+        self._reader.join(GRACE_SECONDS)
+        if self._reader.is_alive():
+            return  # a child that left the session holds the pipe: nobody waits for it
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         with suppress(BrokenPipeError):  # what was still to be sent has no reader any more
@@ -216,7 +226,7 @@ class Crew:
         """
         if worker not in self._alive:
             raise worker.fault
-        worker.deadline = monotonic() + self._timeout
+        worker.deadline = monotonic() + self._timeout + facts.get("seconds", 0.0)
         worker.tell({"do": do, **facts})
         while True:
             who, answer = self._next({worker})
@@ -229,7 +239,8 @@ class Crew:
         """Wait for the next word of any worker, or for the first of those awaited to be late."""
         late = min(awaited, key=lambda worker: worker.deadline)
         try:
-            worker, line = self._inbox.get(timeout=max(0.0, late.deadline - monotonic()))
+            # A moment at least: after Ctrl-Z the answer may be here and not read yet.
+            worker, line = self._inbox.get(timeout=max(MOMENT_SECONDS, late.deadline - monotonic()))
         except Empty:
             told = f"the worker gave no sign of life for {self._timeout:g} s and was killed; see --timeout"
             return late, self._lose(late, told)

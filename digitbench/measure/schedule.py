@@ -8,7 +8,7 @@ turns in the same generation.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter, process_time
@@ -30,6 +30,7 @@ SHORTEST_TURN = 0.025
 TURNS = 12  # in a generation, if its seconds allow turns of that length
 WARM_UP_SHARE = 1 / 3
 PROBE_SECONDS = 0.025
+TELLING_SECONDS = 1.0  # of turns, before the parent's share of them says anything
 WORKER_BYTES = 1_000_000_000  # what a worker may need: TensorFlow's take 700 MB
 Player = tuple[Seat, int]
 """A seat, and which of its copies: 1 is the baseline's twin."""
@@ -90,8 +91,8 @@ class Clock:
 
     @property
     def parent_share(self) -> float | None:
-        """CPU seconds of this process per second in which workers took turns."""
-        return self.parent_cpu / self.turns_wall if self.turns_wall else None
+        """CPU seconds of this process per second of turns; None if they were too short to say."""
+        return self.parent_cpu / self.turns_wall if self.turns_wall >= TELLING_SECONDS else None
 
 
 @dataclass
@@ -124,6 +125,9 @@ def measure(chosen: Sequence[Candidate], book: Book, images: Path, plan: Plan, w
         From `digitbench.measure.process.shared_images`.
     """
     clock = Clock(plan)
+    if plan.baseline and not book.baseline:
+        named = (one.row for one in chosen if one.row.backend == plan.baseline and one.artifact)
+        book.baseline = next(((row.backend, row.precision) for row in named), None)
     runnable = [one for one in chosen if one.artifact]
     thread_counts = sorted({one.row.threads for one in runnable})
     # The second time round measures what a worker's death left undone.
@@ -131,8 +135,13 @@ def measure(chosen: Sequence[Candidate], book: Book, images: Path, plan: Plan, w
         for threads in thread_counts:
             wanted = [one for one in runnable if one.row.threads == threads and _is_due(one, book, generation)]
             clock.sittings_left, clock.turns_left = _work_left(runnable, book, plan)
-            for group in _fitting(wanted):
-                _Sitting(group, runnable, book, generation, clock, watch).hold(images)
+            if not plan.baseline and book.baseline_died():
+                book.rebase()
+            sittings = [_Sitting(group, runnable, book, generation, clock, watch) for group in _fitting(wanted)]
+            if len(sittings) > 1 and not book.baseline:
+                book.baseline = _fastest({seat: spent for one in sittings for seat, spent in one.probe(images).items()})
+            for sitting in sittings:
+                sitting.hold(images)
     return clock
 
 
@@ -202,7 +211,9 @@ class _Sitting:
                 self._start(crew, [(seat, 0) for seat in seats])
             self._score(crew)
             if self.sizes and not self.book.baseline:
-                self._probe(crew)
+                self.book.baseline = _fastest(self._probe(crew))
+                if self.book.baseline:
+                    self._start(crew, [(self._baseline(), 1)])
             self.clock.sittings_left -= 1
             self.clock.sitting_starts.append(perf_counter() - began)
             for size in self.sizes:
@@ -217,7 +228,8 @@ class _Sitting:
         for seat, copy in players:
             if seat in self.artifacts and not (copy and self.book.failed_seat(seat)):
                 jobs[Job(seat[0], self.artifacts[seat], self.threads, copy)] = (seat, copy)
-        self._tell(f"starting {len(jobs)} processes")
+        if self.sizes:
+            self._redraw()
         for started in crew.start(jobs):
             seat, copy = jobs[started.job]
             if started.worker:
@@ -245,27 +257,33 @@ class _Sitting:
                 self.watch.progress.update(seat[0], 1, 1, self.book.top1(seat))
                 self.watch.keep()
 
-    def _probe(self, crew: Crew) -> None:
-        """Choose the baseline, and start its twin."""
-        size, named = self.sizes[0], self.plan.baseline
-        fastest: dict[Player, float] = {}
-        for (seat, copy), worker in self.workers.items():
-            if named in (None, seat[0]):
-                try:
-                    crew.ask(worker, "warm_up", batch_size=size, seconds=self.plan.share * WARM_UP_SHARE)
-                    answer = crew.ask(worker, "turn", batch_size=size, seconds=min(PROBE_SECONDS, self.plan.share))
-                except WorkerError:
-                    continue  # its own turn will say what it died of
-                fastest[seat, copy] = float(np.median(read_spent(answer)))
-        if fastest:
-            (chosen, _) = min(fastest, key=fastest.__getitem__)
-            self.book.baseline = chosen[:2]
-            self._start(crew, [(chosen, 1)])
+    def probe(self, images: Path) -> dict[Seat, float]:
+        """Start the processes for a first look only: where memory doesn't hold all at once."""
+        if not self.sizes:
+            return {}
+        with Crew(images, timeout=self.plan.timeout) as crew:
+            self._start(crew, [(seat, 0) for seat in dict.fromkeys(one.seat for one in self.group)])
+            found = self._probe(crew)
+        self.workers.clear()
+        return found
+
+    def _probe(self, crew: Crew) -> dict[Seat, float]:
+        """Median of a few calls of each, in nanoseconds."""
+        size, found = self.sizes[0], {}
+        for (seat, _), worker in self.workers.items():
+            try:
+                crew.ask(worker, "warm_up", batch_size=size, seconds=self.plan.share * WARM_UP_SHARE)
+                answer = crew.ask(worker, "turn", batch_size=size, seconds=min(PROBE_SECONDS, self.plan.share))
+            except WorkerError:
+                continue  # its own turn will say what it died of
+            found[seat] = float(np.median(read_spent(answer)))
+        return found
 
     def _time(self, crew: Crew, size: int) -> None:
         """Let everyone who has this batch size take turns until each has had its seconds."""
         wanted = {one.seat for one in self.group if one.row.batch_size == size}
         baseline = self._baseline() if self.book.baseline else None
+        self._revive(crew, size, wanted | ({baseline} if baseline else set()))
         players = [player for player in self.workers if player[0] in wanted or player[0] == baseline]
         tallies = self._warm_up(crew, players, size)
         clock_before = perf_counter(), process_time()
@@ -276,9 +294,19 @@ class _Sitting:
             self.clock.parent_cpu += process_time() - clock_before[1]
             self._record(tallies, size)
         if self.generation == self.plan.generations - 1:
-            self._ledgers(crew, size)
+            self._ledgers(crew, tallies, size)
         self.watch.progress.step(self._summary(tallies, size))
         self.watch.keep()
+
+    def _revive(self, crew: Crew, size: int, seats: set[Seat]) -> None:
+        """Start again who died at another batch size: this one is not its fault."""
+        players = [(seat, 0) for seat in sorted(seats)] + ([(self._baseline(), 1)] if self.book.baseline else [])
+        gone = [
+            (seat, copy) for seat, copy in players
+            if (seat, copy) in self.ready and (seat, copy) not in self.workers and (*seat, size) in self.book
+        ]  # fmt: skip
+        if gone:
+            self._start(crew, gone)
 
     def _warm_up(self, crew: Crew, players: Sequence[Player], size: int) -> dict[Player, _Tally]:
         tallies = {}
@@ -335,15 +363,15 @@ class _Sitting:
                 found = _generation(self.generation, tally, ready, ratio, frequency)
                 self.book.add(key, found, np.concatenate(tally.spent))
 
-    def _ledgers(self, crew: Crew, size: int) -> None:
-        for player, worker in list(self.workers.items()):
-            if not player[1] and (*player[0], size) in self.book:
+    def _ledgers(self, crew: Crew, tallies: dict[Player, _Tally], size: int) -> None:
+        for player in tallies:
+            if not player[1] and player in self.workers and (*player[0], size) in self.book:
                 try:
-                    self.book.ledger(
-                        (*player[0], size), Ledger(**crew.ask(worker, "ledger", batch_size=size)["ledger"])
-                    )
+                    answer = crew.ask(self.workers[player], "ledger", batch_size=size)
                 except WorkerError as exc:
                     self._drop(player, size, exc)
+                else:
+                    self.book.ledger((*player[0], size), Ledger(**answer["ledger"]))
 
     def _drop(self, player: Player, size: int, exc: WorkerError) -> None:
         """A worker is gone: the batch size at which it died is failed, the others may still be made up for."""
@@ -362,14 +390,12 @@ class _Sitting:
         where = f"batch {size}, {self.threads} thread{'s' if self.threads > 1 else ''}"
         return f"generation {self.generation + 1} of {self.plan.generations}, {where}: p50 in µs: {told}"
 
-    def _tell(self, note: str) -> None:
-        if self.sizes:
-            self._redraw()
-        else:
-            self.watch.progress.step(note)
-
     def _redraw(self) -> None:
         self.watch.redraw(*self.clock.elapsed_and_total())
+
+
+def _fastest(probed: Mapping[Seat, float]) -> tuple[str, str] | None:
+    return min(probed, key=probed.__getitem__)[:2] if probed else None
 
 
 def _p50(tally: _Tally) -> float:

@@ -68,7 +68,7 @@ def run(
     bundle.check_dataset(dataset)
     test = dataset.test.head(limit)
     plan_or_one = plan or Plan(generations=1)
-    facts = _Facts(bundle, dataset, len(test), plan, earlier)
+    facts = _Facts(bundle, dataset, len(test), plan, earlier, chosen)
     book = Book((one.row for one in chosen), test.labels, bundle.reference_scores()[: len(test)], plan_or_one.share)
     if plan and plan.baseline:
         _check_baseline(plan.baseline, chosen)
@@ -98,8 +98,9 @@ class _Facts:
     """What results say beside their rows."""
 
     def __init__(
-        self, bundle: Bundle, dataset: Dataset, images: int, plan: Plan | None, earlier: Results | None
-    ) -> None:
+        self, bundle: Bundle, dataset: Dataset, images: int, plan: Plan | None, earlier: Results | None,
+        chosen: Sequence[Candidate],
+    ) -> None:  # fmt: skip
         self.machine = machine.describe()
         self.bundle = {
             "name": bundle.name,
@@ -111,10 +112,11 @@ class _Facts:
         self.created = datetime.now(UTC).isoformat(timespec="seconds")
         self.settings: dict[str, Any] = asdict(plan) if plan else {}
         self.referees = earlier.referees if earlier else ()
+        self.absent = tuple(row for row in earlier.rows if row.mend) if earlier else ()
         if earlier:
-            self._take_over(earlier)
+            self._take_over(earlier, chosen)
 
-    def _take_over(self, earlier: Results) -> None:
+    def _take_over(self, earlier: Results, chosen: Sequence[Candidate]) -> None:
         mine: dict[str, Mapping[str, Any]] = {"bundle": self.bundle, "settings": self.settings}
         for part, names in (
             ("bundle", ("reference_sha256", "test_images")), ("settings", ("seconds", "generations")),
@@ -125,10 +127,16 @@ class _Facts:
                     raise UsageError(
                         f"--resume: {name} was {old} and is {mine[part][name]} now; measure anew, or give what it was"
                     )
-        if earlier.machine.get("cpu") != self.machine["cpu"]:
-            raise UsageError(
-                f"--resume: that was measured on {earlier.machine.get('cpu')}, and this is {self.machine['cpu']}"
-            )
+        for name in ("cpu", "python"):
+            if earlier.machine.get(name) != self.machine[name]:
+                raise UsageError(
+                    f"--resume: {name} was {earlier.machine.get(name)} and is {self.machine[name]} now; measure anew"
+                )
+        files = {one.row.key: one.row.artifact for one in chosen}
+        for row in earlier.rows:
+            now = files.get(row.key)
+            if row.artifact and now and row.artifact.sha256 != now.sha256:
+                raise UsageError(f"--resume: {row.backend}: {now.path} has changed since; measure anew")
         self.created = earlier.created
 
     def results(self, book: Book, *, complete: bool = False, parent_cpu_share: float | None = None) -> Results:
@@ -137,8 +145,11 @@ class _Facts:
         if settings:
             settings["baseline"] = list(book.baseline) if book.baseline else settings["baseline"]
             settings["parent_cpu_share"] = parent_cpu_share
+        rows = book.rows()
+        known = {row.key for row in rows}
         return Results(
-            machine=self.machine, bundle=self.bundle, rows=book.rows(), created=self.created,
+            machine=self.machine, bundle=self.bundle,
+            rows=(*rows, *(row for row in self.absent if row.key not in known)), created=self.created,
             digitbench=digitbench.__version__, complete=complete, settings=settings, floors=book.floors(),
             referees=self.referees,
         )  # fmt: skip

@@ -18,8 +18,8 @@ NO_BACKEND = "class Good: pass"
 @pytest.mark.parametrize(
     ("code", "requires", "told", "mend"),
     [
-        (NEEDY, ["no-such-runtime"], "no-such-runtime, not installed", "pip install my-backend"),
-        (NEEDY, [], "no_such_runtime, not installed", "pip install my-backend"),
+        (NEEDY, ["no-such-runtime"], "no-such-runtime, not installed", "pip install my-candidate"),
+        (NEEDY, [], "no_such_runtime, not installed", "pip install my-candidate"),
         (NO_BACKEND, [], "not a subclass", None),
     ],
     ids=["missing and declared", "missing and not declared", "no backend"],
@@ -29,7 +29,7 @@ def test_an_unnamed_plugin_that_cant_run_is_a_row_and_stops_nobody(
     code: str, requires: list[str], told: str, mend: str | None,
 ) -> None:  # fmt: skip
     monkeypatch.syspath_prepend(str(tmp_path))
-    announce(tmp_path, "my_backend", code, names={"mine": "Good"}, requires=requires)
+    announce(tmp_path, "my_candidate", code, names={"mine": "Good"}, requires=requires)
     rows = {candidate.row.backend: candidate for candidate in candidates(untrained, [], [1, 8], [1])}
     assert rows["mine"].artifact is None
     assert told in str(rows["mine"].row.error)

@@ -270,8 +270,8 @@ def test_within_the_noise_floor_of_either_run_nothing_is_worse(
     floor: tuple[float, float], gate: str, verdict: Verdict, where: str
 ) -> None:
     floors = (
-        Floor("keras", "fp32", 1, 1, Ratio(1.0, floor), (1.0,)),
-        Floor("keras", "fp32", 1, 32, Ratio(1, (0.1, 9)), ()),
+        Floor("keras", "fp32", 1, 1, Ratio(1.0, floor), {"0": 1.0}),
+        Floor("keras", "fp32", 1, 32, Ratio(1, (0.1, 9)), {}),
     )
     base, new = run(timed()), run(timed(scaled(STEADY, 1.05)))
     if where == "base":

@@ -184,7 +184,7 @@ def test_a_table_that_cannot_be_written_costs_the_results_nothing(
     ],
 )
 def test_standard_output_is_for_one(asked: dict[str, str], named: str) -> None:
-    with pytest.raises(UsageError, match=f"^{named} can't both be standard output; name a file$"):
+    with pytest.raises(UsageError, match=f"^{named} can't both be standard output; name another file$"):
         Outputs(**asked)  # type: ignore[arg-type]
 
 

@@ -61,7 +61,7 @@ generation = st.builds(
     load_seconds=number, first_prediction_us=number, peak_rss_bytes=whole, warm_up=warm_up, busy=busy, ratio=maybe,
     wrong_labels=whole, samples=text,
 )  # fmt: skip
-floor = st.builds(Floor, text, text, whole, whole, ratio, some(number))
+floor = st.builds(Floor, text, text, whole, whole, ratio, st.dictionaries(text, number, max_size=3))
 referee = st.builds(Referee, text, text, whole, whole, some(interval), ratio, text)
 
 any_row = st.builds(

@@ -70,7 +70,7 @@ def test_results_say_what_was_measured_and_how(run: Run, stage: Stage, untrained
     assert found.bundle["reference_sha256"] == untrained.manifest["reference"]["sha256"]
     assert (found.settings["seconds"], found.settings["generations"], found.settings["seed"]) == (0.04, 2, 0)
     assert found.settings["baseline"] == ["numpy", "fp32"]
-    assert found.settings["parent_cpu_share"] > 0
+    assert found.settings["parent_cpu_share"] is None, "played workers take no time"
     assert found.machine["cpu"]
     assert [floor.batch_size for floor in found.floors] == [1, 4]
 
@@ -151,7 +151,7 @@ def test_another_dataset_is_refused(untrained: Bundle, digits: Dataset, stage: S
         (lambda old: old, replace(PLAN, seconds=9.0), "seconds was 0.04 and is 9.0 now"),
         (lambda old: old, replace(PLAN, generations=3), "generations was 2 and is 3 now"),
         (lambda old: replace(old, bundle={**old.bundle, "test_images": 7}), PLAN, "test_images was 7"),
-        (lambda old: replace(old, machine={**old.machine, "cpu": "a Z80"}), PLAN, "measured on a Z80, and this is"),
+        (lambda old: replace(old, machine={**old.machine, "cpu": "a Z80"}), PLAN, "cpu was a Z80"),
         (
             lambda old: replace(old, rows=tuple(
                 replace(row, artifact=replace(row.artifact, sha256="0" * 64)) for row in old.rows)),
@@ -195,4 +195,3 @@ def test_real_workers_give_what_played_ones_do(run: Run) -> None:
     assert len(found.floors) == 2
     assert as_saved(found) == found
     assert any("p50 in µs: numpy" in line for line in witness.lines)
-    assert found.settings["parent_cpu_share"] < 1
