@@ -166,7 +166,7 @@ def test_what_the_file_says_is_not_asked_again(
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda found: found["machine"].update(cpu="Z80"), "that was measured on Z80, and this is"),
+        (lambda found: found["machine"].update(cpu="Z80"), "cpu was Z80 and is"),
         (lambda found: found["bundle"].update(reference_sha256="ab"), "reference_sha256 was ab"),
         (lambda found: found.update(settings={}), "hold no timed rows of this version"),
         (lambda found: found.update(schema="digitbench.results/99"), "its schema is 'digitbench.results/99'"),
