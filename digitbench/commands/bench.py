@@ -23,7 +23,7 @@ from digitbench.errors import UsageError
 
 if TYPE_CHECKING:
     from digitbench.bundle import Bundle
-    from digitbench.measure.schedule import Plan
+    from digitbench.measure.plan import Plan
     from digitbench.results import Results
 
 QUICK_SECONDS = 0.3
@@ -137,7 +137,7 @@ def bench(
 def _plan(settings: Any, **wishes: Any) -> Plan:
     from dataclasses import fields
 
-    from digitbench.measure.schedule import Plan
+    from digitbench.measure.plan import Plan
 
     known = {one.name for one in fields(Plan)}
     wanted = {**settings, **{name: wish for name, wish in wishes.items() if wish is not None}}

@@ -89,7 +89,7 @@ def quickstart(dataset: DatasetOption = "auto", data: DataOption = None) -> None
     from digitbench.commands.outputs import measure
     from digitbench.commands.training import train_and_tell
     from digitbench.measure.candidates import candidates
-    from digitbench.measure.schedule import Plan
+    from digitbench.measure.plan import Plan
 
     bundle = train_and_tell(recipes.find(DEFAULT), dataset, data, None, open_console())
     plan = Plan(seconds=QUICK_SECONDS, generations=1)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from digitbench.bundle import Bundle
     from digitbench.measure.candidates import Candidate
-    from digitbench.measure.schedule import Plan
+    from digitbench.measure.plan import Plan
     from digitbench.results import Results
 
 STDOUT = "-"

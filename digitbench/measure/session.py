@@ -15,8 +15,9 @@ from digitbench.data import Dataset
 from digitbench.errors import UsageError
 from digitbench.measure.book import Book
 from digitbench.measure.candidates import Candidate
+from digitbench.measure.plan import Plan, Watch
 from digitbench.measure.process import shared_images
-from digitbench.measure.schedule import Plan, Watch, measure
+from digitbench.measure.schedule import measure
 from digitbench.progress import Progress
 from digitbench.results import Results
 

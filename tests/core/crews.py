@@ -15,8 +15,9 @@ from digitbench.backend import Scores
 from digitbench.data import Labels
 from digitbench.measure.book import Book
 from digitbench.measure.candidates import Candidate
+from digitbench.measure.plan import Clock, Plan, Watch
 from digitbench.measure.process import Job, Started, WorkerError
-from digitbench.measure.schedule import Clock, Plan, Watch, measure
+from digitbench.measure.schedule import measure
 from digitbench.results import ArtifactFile, Generation, Results, Row
 
 IMAGES = 12

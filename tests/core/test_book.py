@@ -23,7 +23,7 @@ from core.crews import (
     seconds_of,
 )
 from digitbench.backend import Runtime
-from digitbench.measure import schedule
+from digitbench.measure import sitting
 from digitbench.measure.book import Book
 from digitbench.measure.process import WorkerError
 from digitbench.results import Busy, Generation, WarmUp
@@ -35,7 +35,7 @@ KEY = ("a", "fp32", 1, 4)
 @pytest.fixture
 def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
     found = Stage()
-    monkeypatch.setattr(schedule, "Crew", found.crew)
+    monkeypatch.setattr(sitting, "Crew", found.crew)
     return found
 
 

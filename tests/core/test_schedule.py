@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 
 from core.crews import COST, PLAN, Actor, Stage, Witness, grid, new_book, perform, row_of, seconds_of
-from digitbench.measure import schedule
+from digitbench.measure import schedule, sitting
+from digitbench.measure.plan import Plan
 from digitbench.measure.process import WorkerError
-from digitbench.measure.schedule import Plan
 
 
 @pytest.fixture
 def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
     found = Stage()
-    monkeypatch.setattr(schedule, "Crew", found.crew)
+    monkeypatch.setattr(sitting, "Crew", found.crew)
     return found
 
 
@@ -72,8 +72,25 @@ def test_each_generation_starts_each_candidate_afresh_and_lets_it_go(stage: Stag
 
 
 def test_the_test_images_are_scored_once_by_each(stage: Stage) -> None:
+    """By the baseline's twin too: what one of them went through, the other must have."""
     perform(stage, grid())
-    assert Counter(one.name for one in stage.asked if one.do == "score") == {"a": 1, "b": 1, "c": 1}
+    assert Counter(one.name for one in stage.asked if one.do == "score") == {"a": 1, "a'": 1, "b": 1, "c": 1}
+
+
+def test_the_twin_went_through_what_the_baseline_did(stage: Stage) -> None:
+    """Also when the baseline was chosen by a probe: it starts afresh then, and its twin with it."""
+    perform(stage, grid("a b c d"), replace(PLAN, baseline=None, generations=6))
+    done = {name: [(one.do, one.size, one.crew) for one in stage.asked if one.name == name] for name in ("a", "a'")}
+    probed = [("start", None, 1), ("score", None, 1), ("warm_up", 1, 1), ("turn", 1, 1)]
+    assert done["a"][:4] == probed
+    of_a, of_twin = ([step for step in done[name] if step[0] not in ("turn", "ledger")] for name in ("a", "a'"))
+    assert of_a[3:] == of_twin
+
+
+def test_nobody_always_starts_first(stage: Stage) -> None:
+    perform(stage, grid("a b"), replace(PLAN, generations=12))
+    starts = [tuple(one.name for one in stage.asked if one.do == "start" and one.crew == crew) for crew in range(1, 13)]
+    assert len(set(starts)) > 3
 
 
 def test_the_ledger_is_made_once_for_each_at_the_end(stage: Stage) -> None:

@@ -1,0 +1,94 @@
+"""How a run measures, how far it is, and who is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from time import perf_counter
+
+from digitbench.measure.process import TIMEOUT
+from digitbench.progress import Progress
+
+TURN_SECONDS = 0.05
+SHORTEST_TURN = 0.025
+TURNS = 12  # in a generation, if its seconds allow turns of that length
+WARM_UP_SHARE = 1 / 3
+TELLING_SECONDS = 1.0  # of turns, before the parent's share of them says anything
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a run measures.
+
+    Attributes
+    ----------
+    seconds
+        Timed calls of each candidate, over all generations.
+    generations
+        Fresh processes of each candidate.
+    seed
+        Of the order of turns.
+    baseline
+        Backend that ratios are to; None for the fastest of a short probe.
+    timeout
+        Seconds that a worker may take for one answer.
+    """
+
+    seconds: float = 3.0
+    generations: int = 5
+    seed: int = 0
+    baseline: str | None = None
+    timeout: float = TIMEOUT
+
+    @property
+    def share(self) -> float:
+        """Timed seconds of each candidate in one generation."""
+        return self.seconds / self.generations
+
+    @property
+    def turn(self) -> float:
+        """Seconds of one turn."""
+        return min(self.share, TURN_SECONDS, max(SHORTEST_TURN, self.share / TURNS))
+
+
+@dataclass
+class Clock:
+    """How long the run has taken, how long it may still take, and the parent's own part in it."""
+
+    plan: Plan
+    began: float = field(default_factory=perf_counter)
+    turns_left: float = 0.0  # seconds of timed calls
+    sittings_left: int = 0
+    sitting_starts: list[float] = field(default_factory=list)
+    parent_cpu: float = 0.0
+    turns_wall: float = 0.0
+
+    def elapsed_and_total(self) -> tuple[float, float]:
+        """Seconds since the start, and what the whole run may take."""
+        elapsed = perf_counter() - self.began
+        start = sum(self.sitting_starts) / len(self.sitting_starts) if self.sitting_starts else 4.0
+        return elapsed, elapsed + self.turns_left * (1 + WARM_UP_SHARE / 2) + self.sittings_left * start
+
+    @property
+    def parent_share(self) -> float | None:
+        """CPU seconds of this process per second of turns; None if they were too short to say."""
+        return self.parent_cpu / self.turns_wall if self.turns_wall >= TELLING_SECONDS else None
+
+
+@dataclass
+class Watch:
+    """Who is told what while a run goes on.
+
+    Attributes
+    ----------
+    progress
+        Told of each step.
+    redraw
+        Called now and then with the seconds that are over and that the run may take.
+    keep
+        Called whenever figures became final for a generation, so that they can be saved.
+    """
+
+    progress: Progress
+    redraw: Callable[[float, float], None]
+    keep: Callable[[], None]
