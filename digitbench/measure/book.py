@@ -30,6 +30,13 @@ class _Entry:
     row: Row
     spent: dict[int, npt.NDArray[np.int64]] = field(default_factory=dict)
     generations: dict[int, Generation] = field(default_factory=dict)
+    glimpse: npt.NDArray[np.int64] | None = None
+
+    def shown(self, rank: int | None) -> Row:
+        """Its row; summed up only now, since between turns every microsecond is somebody's."""
+        if self.glimpse is not None and not self.generations:
+            return replace(self.row, latency_us=stats.summarise([self.glimpse]))
+        return replace(self.row, rank=rank)
 
 
 class Book:
@@ -125,9 +132,7 @@ class Book:
 
     def glimpse(self, key: Key, spent: npt.NDArray[np.int64]) -> None:
         """A process that is still being timed gave these calls: something to look at until there is more."""
-        entry = self._entries[key]
-        if not entry.generations:
-            entry.row = replace(entry.row, latency_us=stats.summarise([spent]))
+        self._entries[key].glimpse = spent
 
     def add(self, key: Key, generation: Generation, spent: npt.NDArray[np.int64]) -> None:
         """A process was timed; `generation` may come without its samples."""
@@ -211,7 +216,7 @@ class Book:
             }
             floor = floors.get(cell)
             ranks |= stats.ranks(ratios, floor.ratio if floor else None)
-        return tuple(replace(entry.row, rank=ranks.get(key)) for key, entry in self._entries.items())
+        return tuple(entry.shown(ranks.get(key)) for key, entry in self._entries.items())
 
     def floors(self) -> tuple[Floor, ...]:
         """The noise floor of each cell that has one."""

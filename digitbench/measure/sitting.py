@@ -34,10 +34,7 @@ class _Tally:
     spent: list[npt.NDArray[np.int64]] = field(default_factory=list)
     turns: list[Event] = field(default_factory=list)
     wrong_labels: int = 0
-
-    @property
-    def seconds(self) -> float:
-        return float(sum(int(block.sum()) for block in self.spent)) / 1e9
+    seconds: float = 0.0
 
 
 class Sitting:
@@ -200,6 +197,7 @@ class Sitting:
                     self._drop(player, size, exc)
                     continue
                 tally.spent.append(read_spent(answer))
+                tally.seconds += float(tally.spent[-1].sum()) / 1e9
                 tally.turns.append({key: value for key, value in answer.items() if key != "spent"})
                 key = (*player[0], size)
                 tally.wrong_labels += self.book.wrong_labels(key, answer["batch"], answer["labels"])
