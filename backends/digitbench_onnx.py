@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from digitbench.backend import Backend, Images, Runtime, Scores, Steps, check_images
+from digitbench.backend import FLOAT32, Backend, Images, Runtime, Scores, Steps, check_images
 from digitbench.errors import ArtifactError, one_line
 
 PROVIDER = "CPUExecutionProvider"
@@ -39,7 +39,7 @@ class OnnxBackend(Backend):
             )
         except Exception as exc:
             raise ArtifactError(f"{artifact}: ONNX Runtime can't open it: {one_line(exc)}") from exc
-        self._batch = 0
+        self._shape = (0, 28, 28)
 
     @property
     def runtime(self) -> Runtime:
@@ -49,8 +49,8 @@ class OnnxBackend(Backend):
 
     def predict(self, images: Images) -> Scores:
         """See `Backend.predict`."""
-        check_images(images)
-        if len(images) != self._batch:
+        if images.shape != self._shape or images.dtype != FLOAT32:
+            check_images(images)
             self._bind(len(images))
         # Not through `steps`: a Python method called straight from here is 0.4 µs quicker than one in a `partial`.
         self._images[...] = images
@@ -72,7 +72,7 @@ class OnnxBackend(Backend):
             run=partial(self._session.run_with_iobinding, self._binding),
             get=self._scores.copy,
         )
-        self._batch = batch
+        self._shape = (batch, 28, 28)
 
     def close(self) -> None:
         """Drop the session and what is bound to it."""

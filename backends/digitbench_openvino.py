@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from digitbench.backend import Backend, Images, Runtime, Scores, Steps, check_images
+from digitbench.backend import FLOAT32, Backend, Images, Runtime, Scores, Steps, check_images
 from digitbench.errors import ArtifactError, one_line
 
 KEPT = 8  # compiled models, one per batch size
@@ -49,8 +49,8 @@ class OpenVINOBackend(Backend):
 
     def predict(self, images: Images) -> Scores:
         """See `Backend.predict`."""
-        check_images(images)
-        if len(images) != self._batch:
+        if images.shape != self._shape or images.dtype != FLOAT32:
+            check_images(images)
             self._bind(len(images))
         self._images[...] = images
         self._request.infer(share_outputs=True)
@@ -67,7 +67,7 @@ class OpenVINOBackend(Backend):
             run=partial(self._request.infer, share_outputs=True),
             get=self._scores.copy,
         )
-        self._batch = batch
+        self._shape = (batch, 28, 28)
 
     def _compile(self, batch: int) -> tuple[Any, Images, Scores]:
         # A fixed shape takes 30 ms to compile, and 1.5 µs a call less than a dynamic one: 5 % at batch 1.

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
-from digitbench.backend import Backend, Images, Runtime, Scores, Steps, check_images
+from digitbench.backend import FLOAT32, Backend, Images, Runtime, Scores, Steps, check_images
 from digitbench.errors import ArtifactError, one_line
 
 
@@ -29,7 +29,6 @@ class TFLiteBackend(Backend):
             self._interpreter: Any = interpreter.Interpreter(str(artifact), num_threads=threads)
             self._input = self._interpreter.get_input_details()[0]["index"]
             self._output = self._interpreter.get_output_details()[0]["index"]
-            self._batch = 0
             self._bind(1)
         except (ValueError, RuntimeError, IndexError) as exc:
             raise ArtifactError(f"{artifact}: LiteRT can't open it: {one_line(exc)}") from exc
@@ -46,7 +45,7 @@ class TFLiteBackend(Backend):
             run=self._interpreter.invoke,
             get=partial(self._interpreter.get_tensor, self._output),
         )
-        self._batch = batch
+        self._shape = (batch, 28, 28)
 
     @property
     def runtime(self) -> Runtime:
@@ -55,8 +54,8 @@ class TFLiteBackend(Backend):
 
     def predict(self, images: Images) -> Scores:
         """See `Backend.predict`."""
-        check_images(images)
-        if len(images) != self._batch:
+        if images.shape != self._shape or images.dtype != FLOAT32:
+            check_images(images)
             self._bind(len(images))
         runner = self._interpreter
         runner.set_tensor(self._input, images)

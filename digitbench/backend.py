@@ -16,6 +16,9 @@ from typing import ClassVar, Self
 import numpy as np
 import numpy.typing as npt
 
+FLOAT32 = np.dtype(np.float32)
+"""Compared with an array's dtype, several times as quick as the type itself."""
+
 Images = npt.NDArray[np.float32]
 """(n, 28, 28), each pixel in [0, 1]: 0 is paper, 1 is ink."""
 
@@ -132,9 +135,6 @@ class Backend(ABC):
         self, exc_type: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-FLOAT32 = np.dtype(np.float32)
 
 
 def check_images(images: Images) -> None:

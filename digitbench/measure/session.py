@@ -13,6 +13,7 @@ from digitbench import machine
 from digitbench.bundle import Bundle
 from digitbench.data import Dataset
 from digitbench.errors import UsageError
+from digitbench.measure import stats
 from digitbench.measure.book import Book
 from digitbench.measure.candidates import Candidate
 from digitbench.measure.plan import Plan, Watch
@@ -83,6 +84,7 @@ def run(
             progress.table(facts.results(book), done, total)
             drawn = perf_counter()
 
+    stats.log_interval((1.0, 2.0))  # so that SciPy is imported now, and not between turns
     watch = Watch(progress, redraw, keep=lambda: keep(facts.results(book)))
     try:
         with shared_images(test.images) as images:
