@@ -13,8 +13,8 @@ help:            ## list the targets
 quickstart: .venv   ## train, export, and compare every runtime on this machine, in under 3 minutes once installed
 	$(RUN) -m digitbench quickstart
 
-test: .venv      ## run the tests
-	$(RUN) -m pytest
+test: .venv      ## run the tests, two files at a time
+	$(RUN) -m pytest -n 2 --dist loadfile
 
 lint: .venv      ## ruff, formatting, mypy --strict
 	$(RUN) -m ruff check .
