@@ -136,7 +136,7 @@ class Generation:
     p50, p90, p99, p999
         In µs, over this process' calls.
     ratio
-        p50 over the baseline's p50 in the same generation.
+        To the baseline in the same generation: median over rounds of the ratio of their turns' medians.
     load_seconds, first_prediction_us, peak_rss_bytes
         Of this process.
     wrong_labels

@@ -211,10 +211,9 @@ class Sitting:
         """Enter what was timed; also on Ctrl-C, what there is of it."""
         timed = {player: tally for player, tally in tallies.items() if tally.spent}
         base = timed.get((self._baseline(), 0)) if self.book.baseline else None
-        base_p50 = _p50(base) if base else None
         frequency = machine.frequency_mhz()
         for (seat, copy), tally in timed.items():
-            ratio = _p50(tally) / base_p50 if base_p50 else None
+            ratio = _ratio(tally, base) if base else None
             if copy and ratio is not None:
                 self.book.twin((self.threads, size), self.generation, ratio)
             elif not copy and self.book.wants(key := (*seat, size), self.generation):
@@ -256,6 +255,18 @@ class Sitting:
 def fastest(probed: Mapping[Seat, float]) -> tuple[str, str] | None:
     """Backend and precision of the quickest, by `Sitting.probe`."""
     return min(probed, key=probed.__getitem__)[:2] if probed else None
+
+
+def _ratio(tally: _Tally, base: _Tally) -> float:
+    """Median over rounds of the ratio of two turns' medians.
+
+    Not the ratio of all calls' medians: where the machine goes from quick to slow and back, as shared ones do, these
+    jump between the two though both candidates saw the same of each; two turns of one round nearly always agree.
+    """
+    rounds = zip(tally.spent, base.spent, strict=False)
+    return float(
+        np.exp(np.median([np.log(max(np.median(mine), 1) / max(np.median(theirs), 1)) for mine, theirs in rounds]))
+    )
 
 
 def _p50(tally: _Tally) -> float:

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from core.crews import COST, PLAN, Actor, Stage, Witness, grid, new_book, perform, row_of, seconds_of
@@ -162,6 +163,15 @@ def test_ratios_are_paired_by_generation(stage: Stage) -> None:
     assert a.ratio
     assert a.ratio.value == 1
     assert (a.rank, b.rank) == (1, 2)
+
+
+def test_a_machine_of_two_speeds_moves_no_ratio() -> None:
+    """Both candidates were slow in half of the rounds; of one a call more: medians of all calls would be 20 and 30."""
+    fast, slow = np.full(100, 20_000), np.full(100, 30_000)
+    base = sitting._Tally(None, None, [fast, fast, slow, slow, fast[:1]])  # type: ignore[arg-type]
+    mine = sitting._Tally(None, None, [fast, fast, slow, slow, slow[:1]])  # type: ignore[arg-type]
+    assert sitting._p50(mine) / sitting._p50(base) == 1.5
+    assert sitting._ratio(mine, base) == pytest.approx(1)
 
 
 def test_the_twin_gives_the_floor_and_is_never_a_row(stage: Stage) -> None:

@@ -160,11 +160,11 @@ def test_each_cell_of_the_grid_has_rows_of_its_own(pair: tuple[Finished, Path]) 
     check_table(done.stdout.partition("Where a call's time goes")[0], results["rows"])
 
 
-def test_ratios_are_of_medians_in_one_generation(pair: tuple[Finished, Path]) -> None:
-    rows = {(row["backend"], row["threads"], row["batch_size"]): row for row in results_of(pair[1])["rows"]}
-    for (name, *cell), row in rows.items():
-        for mine, base in zip(row["generations"], rows["tflite", *cell]["generations"], strict=True):
-            assert mine["ratio"] == pytest.approx(mine["p50"] / base["p50"]), name
+def test_every_generation_has_its_ratio(pair: tuple[Finished, Path]) -> None:
+    for row in results_of(pair[1])["rows"]:
+        ratios = [one["ratio"] for one in row["generations"]]
+        assert all(ratio > 0 for ratio in ratios)
+        assert (set(ratios) == {1.0}) is (row["backend"] == "tflite")
 
 
 def test_the_ledger_is_shown(pair: tuple[Finished, Path]) -> None:
