@@ -58,12 +58,13 @@ def _is_due(one: Candidate, book: Book, generation: int) -> bool:
 
 def _work_left(runnable: Sequence[Candidate], book: Book, plan: Plan) -> tuple[int, float]:
     lacking = [
-        (generation, one.row.threads)
+        (generation, one.row.threads, one.row.batch_size)
         for generation in range(plan.generations)
         for one in runnable
         if book.lacks(one.row.key, generation)
     ]
-    return len(set(lacking)), len(lacking) * plan.share
+    cells = set(lacking)  # each with a twin
+    return len({cell[:2] for cell in cells}), (len(lacking) + len(cells)) * plan.share
 
 
 def _fitting(wanted: Sequence[Candidate]) -> Iterator[list[Candidate]]:

@@ -201,10 +201,9 @@ class Sitting:
                 tally.turns.append({key: value for key, value in answer.items() if key != "spent"})
                 key = (*player[0], size)
                 tally.wrong_labels += self.book.wrong_labels(key, answer["batch"], answer["labels"])
-                if not player[1]:
-                    self.clock.turns_left -= tally.seconds - before
-                    if key in self.book:
-                        self.book.glimpse(key, tally.spent[-1])
+                self.clock.turns_left -= tally.seconds - before
+                if not player[1] and key in self.book:
+                    self.book.glimpse(key, tally.spent[-1])
                 self._redraw()
 
     def _record(self, tallies: dict[Player, _Tally], size: int) -> None:
