@@ -90,7 +90,7 @@ def _ratios(results: Results, rows: Sequence[Row]) -> list[str]:
     if baseline is None or not any(row.ratio for row in rows):
         return []
     name = " ".join(baseline) if Names.of(rows).precisions else baseline[0]
-    line = f"ratio is the p50 over {name}'s at the same batch size and threads: below ×1 is faster."
+    line = f"ratio is to {name} at the same batch size and threads, paired turn by turn: below ×1 is faster."
     if any(row.rank is not None for row in rows):
         line += " ▸ is the fastest; rows with the same rank (1=) can't be told apart."
     return [line]
