@@ -10,7 +10,9 @@ from textwrap import fill
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from digitbench.report.order import group_of
 from digitbench.results import Row
 
 FEWEST = 3
@@ -46,6 +48,18 @@ class Column:
 def empty_table() -> Table:
     """Make a table in the one style that all of them have."""
     return Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+
+
+def grouped_table(rows: Sequence[Row], columns: Sequence[Column], style_of: Callable[[Row], str]) -> Table:
+    """Draw a line for each row, set apart where the batch size or the threads change."""
+    table = empty_table()
+    for column in columns:
+        table.add_column(column.head, justify="left" if column.left else "right", no_wrap=True)
+    for previous, row in zip([None, *rows], rows, strict=False):
+        if previous and group_of(previous) != group_of(row):
+            table.add_section()
+        table.add_row(*(Text(column.cell(row)) for column in columns), style=style_of(row))
+    return table
 
 
 def print_fitting(

@@ -6,10 +6,9 @@ from collections.abc import Callable, Sequence
 
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
-from digitbench.report.layout import Column, empty_table, print_fitting, print_line
-from digitbench.report.order import group_of, sort_rows
+from digitbench.report.layout import Column, grouped_table, print_fitting, print_line
+from digitbench.report.order import sort_rows
 from digitbench.report.words import Names, micros
 from digitbench.results import Ledger, Results, Row
 
@@ -29,14 +28,7 @@ def print_ledger(results: Results, console: Console) -> None:
         return
 
     def draw(columns: Sequence[Column]) -> Table:
-        table = empty_table()
-        for column in columns:
-            table.add_column(column.head, justify="left" if column.left else "right", no_wrap=True)
-        for previous, row in zip([None, *rows], rows, strict=False):
-            if previous and group_of(previous) != group_of(row):
-                table.add_section()
-            table.add_row(*(Text(column.cell(row)) for column in columns), style="dim" if row.validity else "")
-        return table
+        return grouped_table(rows, columns, lambda row: "dim" if row.validity else "")
 
     print_fitting(_columns(Names.of(results.rows)), draw, console)
     untold = any(row.ledger and row.ledger.run is None for row in rows)

@@ -11,9 +11,9 @@ from rich.text import Text
 from digitbench.report.charts import print_saturation
 from digitbench.report.columns import columns_of
 from digitbench.report.footnotes import failed_rows, footnotes, invalid_rows, missing_rows
-from digitbench.report.layout import Column, empty_table, print_fitting, print_line, print_table
+from digitbench.report.layout import Column, empty_table, grouped_table, print_fitting, print_line, print_table
 from digitbench.report.ledger import print_ledger
-from digitbench.report.order import fastest, group_of, shown_rows
+from digitbench.report.order import fastest, shown_rows
 from digitbench.report.referees import print_referees
 from digitbench.report.words import Names
 from digitbench.results import Results, Row
@@ -72,16 +72,11 @@ def _print_table(results: Results, measured: bool, console: Console) -> None:
     rows = shown_rows(results.rows)
     best = fastest(rows)
 
+    def style_of(row: Row) -> str:
+        return "dim" if row.error or row.validity else "bold green" if measured and id(row) in best else ""
+
     def draw(columns: Sequence[Column]) -> Table:
-        table = empty_table()
-        for column in columns:
-            table.add_column(column.head, justify="left" if column.left else "right", no_wrap=True)
-        for previous, row in zip([None, *rows], rows, strict=False):
-            if previous and group_of(previous) != group_of(row):
-                table.add_section()
-            style = "dim" if row.error or row.validity else "bold green" if measured and id(row) in best else ""
-            table.add_row(*(Text(column.cell(row)) for column in columns), style=style)
-        return table
+        return grouped_table(rows, columns, style_of)
 
     if rows:
         print_fitting(columns_of(results, rows, measured), draw, console)
