@@ -7,7 +7,7 @@ See `digitbench.testing.BackendContract` for the tests that each one must pass.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -92,6 +92,22 @@ class Backend(ABC):
 
     format: ClassVar[str]
     """The artifact format it opens: ``"onnx"``."""
+
+    precisions: ClassVar[tuple[str, ...] | None] = None
+    """Optional: the precisions of that format that it opens (see `digitbench.precisions`), if not all."""
+
+    makes: ClassVar[Mapping[str, str]] = {}
+    """Optional: precisions that the runtime itself makes when loading, each of which artifact: ``{"bf16": "fp32"}``.
+
+    They are measured only if asked for by name, and the constructor then takes one as the keyword ``precision``.
+    """
+
+    example: ClassVar[str] = ""
+    """Optional: Python that labels `images` by the runtime alone, for users to copy.
+
+    ``{artifact}`` stands for the artifact's path as a Python literal, ``{threads}`` for a number, ``{precision}`` for
+    a name; it must import what it needs, take `images` (float32, (n, 28, 28)) and leave `labels` (int64, (n,)).
+    """
 
     steps: Steps | None = None
     """Optional: the parts of `predict` for the batch size it saw last, so that a ledger can tell their costs apart."""

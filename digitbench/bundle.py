@@ -28,7 +28,11 @@ from digitbench.data import Dataset
 from digitbench.errors import ArtifactError, BundleError, DataError
 from digitbench.files import measure_size, sha256, write_json
 
-SCHEMA = "digitbench.bundle/1"
+# History of the manifest's format.
+#   1  one precision, fp32
+#   2  of artifacts: precisions, accuracy_drop, max_accuracy_drop, flips, calibration; tolerance may be null
+SCHEMA = "digitbench.bundle/2"
+READABLE = ("digitbench.bundle/1", SCHEMA)
 RUNS = Path("runs")
 LATEST = "latest"
 MANIFEST = "manifest.json"
@@ -54,7 +58,15 @@ class Artifact:
     max_abs_diff
         Largest difference of a score from Keras' in that check; None where there was none.
     tolerance
-        How far a score may be from Keras'.
+        How far a score may be from Keras'; None where only labels count, as they do for quantised weights.
+    flips
+        Labels that differed from Keras' in that check.
+    accuracy_drop, max_accuracy_drop
+        Share of the checked images by which top-1 accuracy fell against Keras' (below 0: it rose), and the most that
+        it was allowed to.
+    calibration
+        What ranges were found on: ``images`` (their number), ``seed``, and ``sha256`` of their pixels; None where
+        nothing was calibrated.
     """
 
     format: str
@@ -64,7 +76,11 @@ class Artifact:
     sha256: str
     checked_by: str | None = None
     max_abs_diff: float | None = None
-    tolerance: float = 1e-4
+    tolerance: float | None = 1e-4
+    flips: int | None = None
+    accuracy_drop: float | None = None
+    max_accuracy_drop: float | None = None
+    calibration: Mapping[str, Any] | None = None
 
     @classmethod
     def describe(cls, folder: Path, path: Path, format: str, precision: str = "fp32", **check: Any) -> Artifact:
@@ -122,9 +138,9 @@ class Bundle:
         for artifact in self.artifacts:
             if (artifact.format, artifact.precision) == (format, precision):
                 return artifact
-        has = ", ".join(sorted({artifact.format for artifact in self.artifacts})) or "none"
+        has = ", ".join(sorted(f"{one.format} {one.precision}" for one in self.artifacts)) or "none"
         told = f"{self.path} has no {precision} artifact of format {format!r} (it has: {has})"
-        raise self._to_mend(told, format)
+        raise self._to_mend(told, format, precision)
 
     def open(self, artifact: Artifact) -> Path:
         """Give the path of an artifact whose content is as recorded.
@@ -136,16 +152,17 @@ class Bundle:
         """
         path = self.path / artifact.path
         if not path.exists():
-            raise self._to_mend(f"{path}: recorded in the manifest, but gone", artifact.format)
+            raise self._to_mend(f"{path}: recorded in the manifest, but gone", artifact.format, artifact.precision)
         if sha256(path) != artifact.sha256:
-            raise self._to_mend(f"{path}: checksum doesn't match the manifest (changed or corrupt)", artifact.format)
+            told = f"{path}: checksum doesn't match the manifest (changed or corrupt)"
+            raise self._to_mend(told, artifact.format, artifact.precision)
         return path
 
-    def _to_mend(self, told: str, format: str) -> ArtifactError:
+    def _to_mend(self, told: str, format: str, precision: str) -> ArtifactError:
         """Say how to get an artifact again: all but the model itself are exports of it."""
         if format == "keras":
             return ArtifactError(f"{told}; train again", mend="digitbench train")
-        mend = f"digitbench export {self.path} --format {format}"
+        mend = f"digitbench export {self.path} --format {format} --precision {precision}"
         return ArtifactError(f"{told}; run: {mend}", mend=mend)
 
     def reference_scores(self) -> Scores:
@@ -179,7 +196,7 @@ class Bundle:
     def record(self, artifact: Artifact) -> None:
         """Add an artifact to the manifest in place of its like, atomically."""
         others = [old for old in self.artifacts if (old.format, old.precision) != (artifact.format, artifact.precision)]
-        self.manifest["artifacts"] = [asdict(one) for one in [*others, artifact]]
+        self.manifest |= {"schema": SCHEMA, "artifacts": [asdict(one) for one in [*others, artifact]]}
         write_json(self.path / MANIFEST, self.manifest)
 
 
@@ -214,8 +231,8 @@ def _read_manifest(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as exc:
         raise BundleError(f"{path}: can't be read: {exc}") from exc
     schema = manifest.get("schema") if isinstance(manifest, dict) else None
-    if schema != SCHEMA:
-        raise BundleError(f"{path}: its schema is {schema!r}; this version of digitbench reads {SCHEMA!r}")
+    if schema not in READABLE:
+        raise BundleError(f"{path}: its schema is {schema!r}; this version of digitbench reads up to {SCHEMA!r}")
     missing = {"recipe", "dataset", "artifacts", "reference"} - manifest.keys()
     if missing:
         raise BundleError(f"{path}: not a bundle's manifest: it has no {', '.join(sorted(missing))}")

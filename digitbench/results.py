@@ -4,6 +4,7 @@
 #   1  (0.1.0, before its release)  machine, bundle, rows: accuracy, agreement, latency, throughput, or an error
 #   2  (0.1.0)  settings; in rows generations with their samples, intervals, ratio, rank, validity, ledger, busy;
 #               noise floors and referees. One process serves all batch sizes: peak memory is the worker's.
+#   3  (0.1.0)  in agreement mean_abs_diff, mcnemar, certificate; in rows calibration; roofs
 
 from __future__ import annotations
 
@@ -19,12 +20,13 @@ from digitbench.figures import Busy, Finding, Generation, Interval, Latency, Led
 from digitbench.typed import build
 
 __all__ = [
-    "SCHEMA", "Accuracy", "Agreement", "ArtifactFile", "Busy", "Finding", "Flip", "Floor", "Generation", "Latency",
-    "Ledger", "Ratio", "Referee", "Results", "Row", "WarmUp", "calls_needed",
+    "SCHEMA", "Accuracy", "Agreement", "ArtifactFile", "Busy", "Calibration", "Certificate", "Finding", "Flip",
+    "Floor", "Generation", "Latency", "Ledger", "McNemar", "Ratio", "Referee", "ReliabilityBin", "Results", "Roof",
+    "Row", "WarmUp", "calls_needed",
 ]  # fmt: skip
 
 FORMAT = "digitbench.results"
-VERSION = 2
+VERSION = 3
 SCHEMA = f"{FORMAT}/{VERSION}"
 READABLE = tuple(f"{FORMAT}/{version}" for version in range(1, VERSION + 1))
 
@@ -66,13 +68,81 @@ class Flip:
 
 
 @dataclass(frozen=True)
+class McNemar:
+    """McNemar's exact test of whether two models are right equally often, on the same images.
+
+    Attributes
+    ----------
+    lost, won
+        Images that the reference had right and this one wrong, and the other way round.
+    p_value
+        Two-sided: how often as uneven a split, or a more uneven one, comes of two equally good ones.
+    """
+
+    lost: int
+    won: int
+    p_value: float
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """Images that cannot flip: the reference's margin exceeds twice the largest score difference on any image.
+
+    Attributes
+    ----------
+    certified, total
+        Images so certified, and all images.
+    needed_margin
+        Twice the largest difference of a score on any image.
+    smallest_margin
+        The smallest margin of the reference on any image, certified or not.
+    """
+
+    certified: int
+    total: int
+    needed_margin: float
+    smallest_margin: float
+
+
+@dataclass(frozen=True)
 class Agreement:
-    """Does it say what the reference says: changed labels, and the largest difference of a score."""
+    """Does it say what the reference says: changed labels, and how far its scores are.
+
+    Attributes
+    ----------
+    flips, flipped
+        How many labels changed, and each of them.
+    max_abs_diff, mean_abs_diff
+        Of all scores of all images.
+    """
 
     reference: str
     flips: int
     max_abs_diff: float
     flipped: tuple[Flip, ...] = ()
+    mean_abs_diff: float | None = None
+    mcnemar: McNemar | None = None
+    certificate: Certificate | None = None
+
+
+@dataclass(frozen=True)
+class ReliabilityBin:
+    """Images whose confidence (highest probability) lies in (low, high]: their number, mean confidence, accuracy."""
+
+    low: float
+    high: float
+    images: int
+    confidence: float
+    accuracy: float
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Are its scores probabilities: log loss in nats, expected calibration error, and the table behind it."""
+
+    log_loss: float
+    expected_error: float
+    bins: tuple[ReliabilityBin, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -127,6 +197,7 @@ class Row:
     busy: Busy | None = None
     ledger: Ledger | None = None
     generations: tuple[Generation, ...] = ()
+    calibration: Calibration | None = None
 
     def failed(self, error: str) -> Row:
         """Give a copy that says what went wrong."""
@@ -189,6 +260,22 @@ class Referee:
 
 
 @dataclass(frozen=True)
+class Roof:
+    """The machine's own rate of the model's matrix products, timed in turns with the candidates.
+
+    Attributes
+    ----------
+    row
+        Latency and ratio to the baseline of the bare products by NumPy's sgemm, as of any candidate.
+    flops_per_image
+        Multiplications and additions of one image's matrix products.
+    """
+
+    row: Row
+    flops_per_image: int
+
+
+@dataclass(frozen=True)
 class Results:
     """What one command found.
 
@@ -204,6 +291,8 @@ class Results:
         How it was measured: seconds, generations, seed, baseline (backend and precision), …; empty in an evaluation.
     floors
         The noise floor of each batch size and thread count.
+    roofs
+        One for each batch size and thread count, where asked for.
     """
 
     machine: Mapping[str, Any]
@@ -215,6 +304,7 @@ class Results:
     settings: Mapping[str, Any] = field(default_factory=dict)
     floors: tuple[Floor, ...] = ()
     referees: tuple[Referee, ...] = ()
+    roofs: tuple[Roof, ...] = ()
     schema: str = field(default=SCHEMA)
 
     def to_json(self) -> dict[str, Any]:

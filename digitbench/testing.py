@@ -196,6 +196,7 @@ class BackendContract:
         flips = np.flatnonzero(scores.argmax(axis=1) != reference.argmax(axis=1))
         assert not len(flips), f"labels of images {flips[:10]} differ"
         tolerance = bundle.find(backend.format).tolerance
+        assert tolerance is not None, "fp32 artifacts have a tolerance"
         np.testing.assert_allclose(scores, reference, rtol=0, atol=tolerance)
 
     def test_importing_the_adapter_loads_no_runtime(self, backend_class: type[Backend]) -> None:

@@ -15,6 +15,7 @@ from digitbench.commands.options import (
     DataOption,
     JsonOption,
     LimitOption,
+    PrecisionOption,
     QuietOption,
     RunArgument,
     whole_numbers,
@@ -38,6 +39,7 @@ EPILOG = (
 def bench(
     run: RunArgument = None,
     backend: BackendOption = None,
+    precision: PrecisionOption = None,
     batch_size: Annotated[
         str | None, typer.Option(metavar=SIZES, help=f"Images in a call; {SIZES} if not given.")
     ] = None,
@@ -54,7 +56,7 @@ def bench(
         bool, typer.Option("--quick", help="A look in half a minute: one generation, which can't tell small gaps.")
     ] = False,
     baseline: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Backend that ratios are to; the fastest if not given.")
+        str | None, typer.Option(metavar="NAME[:PRECISION]", help="What ratios are to; the fastest if not given.")
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Of the order of turns; 0.")] = None,
     timeout: Annotated[
@@ -85,6 +87,7 @@ def bench(
     quiet: QuietOption = False,
 ) -> None:
     """Time each runtime in fresh processes that take turns, and score the test images on it."""
+    from digitbench import precisions
     from digitbench.bundle import Bundle
     from digitbench.commands.outputs import Outputs, compare_and_gate, measure, raise_failures
     from digitbench.gates import parse_gates
@@ -104,26 +107,28 @@ def bench(
             **wishes,
             "timeout": None,
             "backend": backend,
+            "precision": precision,
             "batch_size": batch_size,
             "threads": threads,
             "limit": limit,
         }
         _refuse_with_resume(given, quick)
         bundle = Bundle(run or _bundle_of(earlier))
-        names, sizes, counts, limit = _grid_of(earlier)
+        names, sizes, counts, wanted, limit = _grid_of(earlier)
         wish = earlier.settings.get("baseline")  # a name, until it is known whose precision is meant
-        named = wish[0] if isinstance(wish, list) else wish
+        named = ":".join(wish) if isinstance(wish, list) else wish
         plan = _plan({**earlier.settings, "baseline": named}, timeout=timeout)
     else:
         bundle, names = Bundle(run), list(backend or [])
         sizes = list(whole_numbers(batch_size or SIZES, "--batch-size"))
         counts = list(whole_numbers(threads or "1", "--threads"))
+        wanted = precisions.parse(precision or [])
         plan = _plan({"seconds": QUICK_SECONDS, "generations": 1} if quick else {}, **wishes)
     outputs = Outputs(
         json=json, csv=csv, markdown=markdown, pytest_benchmark_json=pytest_benchmark_json, quiet=quiet, ledger=ledger,
         kept=resume or _kept(bundle),
     )  # fmt: skip
-    chosen = candidates(bundle, names, sizes, counts)
+    chosen = candidates(bundle, names, sizes, counts, wanted)
     if referee:
         from digitbench.measure import referee as referees
 
@@ -166,7 +171,7 @@ def _bundle_of(earlier: Results) -> Path | None:
     return named if named.is_dir() else None
 
 
-def _grid_of(earlier: Results) -> tuple[list[str], list[int], list[int], int]:
+def _grid_of(earlier: Results) -> tuple[list[str], list[int], list[int], tuple[str, ...], int]:
     timed = [row for row in earlier.rows if row.batch_size and not row.mend]
     if not timed or not earlier.settings:
         raise UsageError("--resume: these results hold no timed rows of this version; measure anew")
@@ -174,5 +179,6 @@ def _grid_of(earlier: Results) -> tuple[list[str], list[int], list[int], int]:
         list(dict.fromkeys(row.backend for row in timed)),
         sorted({row.batch_size for row in timed if row.batch_size}),
         sorted({row.threads for row in timed}),
+        tuple(dict.fromkeys(row.precision for row in timed)),
         int(earlier.bundle["test_images"]),
     )

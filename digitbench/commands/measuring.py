@@ -13,6 +13,7 @@ from digitbench.commands.options import (
     DatasetOption,
     JsonOption,
     LimitOption,
+    PrecisionOption,
     QuietOption,
     RunArgument,
     open_console,
@@ -41,6 +42,7 @@ ForceOption = Annotated[
 def evaluate(
     run: RunArgument = None,
     backend: BackendOption = None,
+    precision: PrecisionOption = None,
     threads: Annotated[int, typer.Option("--threads", "-t", min=1, help="Threads that each runtime may use.")] = 1,
     data: DataOption = None,
     limit: LimitOption = None,
@@ -48,13 +50,14 @@ def evaluate(
     quiet: QuietOption = False,
 ) -> None:
     """Score the test images on each runtime: accuracy, and labels that differ from Keras'."""
+    from digitbench import precisions
     from digitbench.bundle import Bundle
     from digitbench.commands.outputs import measure
     from digitbench.measure.candidates import candidates
 
     outputs = Outputs(json=json, quiet=quiet)
     bundle = Bundle(run)
-    chosen = candidates(bundle, backend or [], [None], [threads])
+    chosen = candidates(bundle, backend or [], [None], [threads], precisions.parse(precision or []))
     results = measure(bundle, chosen, None, data, limit, outputs)
     raise_failures(results)
 

@@ -32,6 +32,11 @@ BackendOption = Annotated[
     list[str] | None,
     typer.Option("--backend", "-b", metavar="NAME", help="May be given several times; all if not."),
 ]
+PrecisionOption = Annotated[
+    list[str] | None,
+    typer.Option("--precision", "-p", metavar="int8,dynamic", help="fp32, fp16, dynamic, int8, or bf16 where a runtime "
+                 "makes it; all that were exported if not given."),
+]  # fmt: skip
 LimitOption = Annotated[int | None, typer.Option("--limit", min=1, metavar="N", help="Only the first N test images.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only what was found.")]
 JsonOption = Annotated[

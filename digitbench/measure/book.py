@@ -14,6 +14,7 @@ from digitbench import agreement, evaluate, samples
 from digitbench.backend import Runtime, Scores
 from digitbench.data import Labels
 from digitbench.measure import stats, validity
+from digitbench.precisions import FP32
 from digitbench.results import Busy, Floor, Generation, Key, Ledger, Results, Row, WarmUp
 
 Seat = tuple[str, str, int]
@@ -96,6 +97,10 @@ class Book:
 
     def __contains__(self, key: Key) -> bool:
         return key in self._entries and not self.failed(key)
+
+    def title(self, seat: Seat) -> str:
+        """What people call it: the backend, with its precision where there are others than fp32."""
+        return " ".join(seat[:2]) if any(key[1] != FP32 for key in self._entries) else seat[0]
 
     def top1(self, seat: Seat) -> str:
         """Top-1 accuracy of a process' backend, for people."""

@@ -8,12 +8,12 @@ from itertools import product
 from pathlib import Path
 
 from digitbench import plugins
-from digitbench.bundle import Bundle
+from digitbench.backend import Backend
+from digitbench.bundle import Artifact, Bundle
 from digitbench.errors import ArtifactError, BackendError, UsageError
 from digitbench.measure.book import Seat
+from digitbench.precisions import EXPORTED, FORMATS, FP32
 from digitbench.results import ArtifactFile, Row
-
-PRECISION = "fp32"
 
 
 @dataclass(frozen=True)
@@ -30,11 +30,25 @@ class Candidate:
 
 
 def candidates(
-    bundle: Bundle, names: Sequence[str], batch_sizes: Sequence[int | None], threads: Sequence[int]
-) -> list[Candidate]:
-    """Say what is to be measured: every named backend, or all that are announced, at every batch size and threads.
+    bundle: Bundle, names: Sequence[str], batch_sizes: Sequence[int | None], threads: Sequence[int],
+    precisions: Sequence[str] = (),
+) -> list[Candidate]:  # fmt: skip
+    """Say what is to be measured: backends at every precision, batch size and thread count.
 
     Every artifact's checksum is checked here, before anything is measured.
+
+    Parameters
+    ----------
+    bundle
+        Holds the artifacts.
+    names
+        Backends; all that are announced if empty.
+    batch_sizes
+        None to evaluate only.
+    threads
+        Thread counts.
+    precisions
+        From `digitbench.precisions`; if empty, all that the bundle has artifacts of.
 
     Raises
     ------
@@ -44,25 +58,62 @@ def candidates(
         A named backend's runtime is not installed. (Of unnamed ones it becomes one row.)
     ArtifactError
         The bundle lacks a named backend's artifact, or it doesn't match its checksum.
+    UsageError
+        None of the backends has any of the precisions.
     """
     chosen = [plugins.find(name) for name in dict.fromkeys(names)] or list(plugins.discover().values())
     found: list[Candidate] = []
     for plugin in chosen:
-        row = Row(plugin.name, PRECISION, None, threads[0])
+        row = Row(plugin.name, precisions[0] if precisions else FP32, None, threads[0])
         missing = plugin.missing()
         try:
             if missing:
                 raise plugin.missing_error(*missing)
-            artifact = bundle.find(plugin.load().format, PRECISION)
+            artifacts = _artifacts(bundle, plugin.name, plugin.load(), precisions, named=bool(names))
         except (BackendError, ArtifactError) as exc:
             if names:
                 raise
             found.append(Candidate(replace(row, error=str(exc), mend=exc.mend), None))
             continue
-        path = bundle.open(artifact)
-        recorded = ArtifactFile(artifact.path, artifact.bytes, artifact.sha256)
-        for count, size in product(threads, batch_sizes):
-            found.append(Candidate(replace(row, threads=count, batch_size=size, artifact=recorded), path))
+        for precision, artifact in artifacts.items():
+            path = bundle.open(artifact)
+            recorded = ArtifactFile(artifact.path, artifact.bytes, artifact.sha256)
+            known = replace(row, precision=precision, artifact=recorded)
+            for count, size in product(threads, batch_sizes):
+                found.append(Candidate(replace(known, threads=count, batch_size=size), path))
     if not found:
-        raise UsageError("no backend to measure")
+        wanted = f" in {', '.join(precisions)}" if precisions else ""
+        raise UsageError(f"no backend to measure{wanted}")
     return found
+
+
+def _artifacts(
+    bundle: Bundle, name: str, backend: type[Backend], precisions: Sequence[str], *, named: bool
+) -> dict[str, Artifact]:
+    """Give the artifact that a backend opens for each precision wanted, in the usual order."""
+    written = {one.precision: one for one in bundle.artifacts if one.format == backend.format}
+    order = [*EXPORTED, *sorted(written.keys() - set(EXPORTED))]
+    able = [one for one in order if backend.precisions is None or one in backend.precisions]
+    if not precisions:
+        # Without any there is something to say: which command makes the first.
+        return {one: written[one] for one in able if one in written} or {able[0]: bundle.find(backend.format, able[0])}
+    found = {}
+    for one in precisions:
+        if one in backend.makes:
+            found[one] = bundle.find(backend.format, backend.makes[one])
+        elif one in able and (one in written or one in FORMATS.get(backend.format, (FP32,))):
+            found[one] = bundle.find(backend.format, one)
+        elif named and len(precisions) == 1:
+            known = ", ".join([*able, *backend.makes])
+            raise UsageError(f"--precision {one}: backend {name!r} doesn't run it (it runs: {known})")
+    return found
+
+
+def named_baseline(name: str, chosen: Sequence[Candidate]) -> tuple[str, str] | None:
+    """Find the backend and precision that ``backend`` or ``backend:precision`` names, in the order of `chosen`."""
+    backend, _, precision = name.partition(":")
+    rows = (one.row for one in chosen if one.artifact)
+    return next(
+        ((row.backend, row.precision) for row in rows
+         if row.backend == backend and precision in ("", row.precision)), None,
+    )  # fmt: skip

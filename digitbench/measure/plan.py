@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from time import perf_counter
 
+from digitbench.backend import Scores
 from digitbench.measure.process import TIMEOUT
 from digitbench.progress import Progress
 
@@ -29,7 +30,7 @@ class Plan:
     seed
         Of the order of turns.
     baseline
-        Backend that ratios are to; None for the fastest of a short probe.
+        Backend that ratios are to, or ``backend:precision``; None for the fastest of a short probe.
     timeout
         Seconds that a worker may take for one answer.
     """
@@ -75,6 +76,10 @@ class Clock:
         return self.parent_cpu / self.turns_wall if self.turns_wall >= TELLING_SECONDS else None
 
 
+def _unheard(seat: tuple[str, str, int], scores: Scores) -> None:
+    """Nobody wants them."""
+
+
 @dataclass
 class Watch:
     """Who is told what while a run goes on.
@@ -87,8 +92,11 @@ class Watch:
         Called now and then with the seconds that are over and that the run may take.
     keep
         Called whenever figures became final for a generation, so that they can be saved.
+    hear
+        Given the scores of all test images, float32 (n, 10), of each process that scored them.
     """
 
     progress: Progress
     redraw: Callable[[float, float], None]
     keep: Callable[[], None]
+    hear: Callable[[tuple[str, str, int], Scores], None] = _unheard

@@ -62,6 +62,7 @@ class Job:
     artifact: Path
     threads: int
     copy: int = 0
+    precision: str = "fp32"
 
 
 @contextmanager
@@ -105,7 +106,8 @@ class Worker:
         # A thread that blocks on the pipe: nothing polls, and it works the same on every system.
         self._reader = threading.Thread(target=self._read, args=(inbox,), daemon=True)
         self._reader.start()
-        request = {"backend": job.backend, "artifact": str(job.artifact.resolve()), "threads": job.threads}
+        request = {"backend": job.backend, "artifact": str(job.artifact.resolve()), "threads": job.threads,
+                   "precision": job.precision}  # fmt: skip
         self.tell({**request, "images": str(images)})
 
     def _read(self, inbox: SimpleQueue[tuple[Worker, str]]) -> None:

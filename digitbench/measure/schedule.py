@@ -12,7 +12,7 @@ from pathlib import Path
 
 from digitbench import machine
 from digitbench.measure.book import Book
-from digitbench.measure.candidates import Candidate
+from digitbench.measure.candidates import Candidate, named_baseline
 from digitbench.measure.plan import Clock, Plan, Watch
 from digitbench.measure.sitting import Sitting, fastest
 
@@ -31,8 +31,7 @@ def measure(chosen: Sequence[Candidate], book: Book, images: Path, plan: Plan, w
     """
     clock = Clock(plan)
     if plan.baseline and not book.baseline:
-        named = (one.row for one in chosen if one.row.backend == plan.baseline and one.artifact)
-        book.baseline = next(((row.backend, row.precision) for row in named), None)
+        book.baseline = named_baseline(plan.baseline, chosen)
     runnable = [one for one in chosen if one.artifact]
     thread_counts = sorted({one.row.threads for one in runnable})
     # The second time round measures what a worker's death left undone.

@@ -10,12 +10,13 @@ from typing import Any
 
 import digitbench
 from digitbench import machine
+from digitbench.backend import Scores
 from digitbench.bundle import Bundle
 from digitbench.data import Dataset
 from digitbench.errors import UsageError
 from digitbench.measure import stats
-from digitbench.measure.book import Book
-from digitbench.measure.candidates import Candidate
+from digitbench.measure.book import Book, Seat
+from digitbench.measure.candidates import Candidate, named_baseline
 from digitbench.measure.plan import Plan, Watch
 from digitbench.measure.process import shared_images
 from digitbench.measure.schedule import measure
@@ -35,6 +36,7 @@ def run(
     progress: Progress,
     keep: Callable[[Results], None],
     earlier: Results | None = None,
+    hear: Callable[[Seat, Scores], None] | None = None,
 ) -> Results:
     """Evaluate candidates and time those that have a batch size.
 
@@ -54,6 +56,8 @@ def run(
         Given the results whenever something became final, so that they can be saved.
     earlier
         Results of a stopped run: what they hold is not measured again.
+    hear
+        Given the scores of all test images, float32 (n, 10), of each process that scores them.
 
     Returns
     -------
@@ -86,6 +90,7 @@ def run(
 
     stats.log_interval((1.0, 2.0))  # so that SciPy is imported now, and not between turns
     watch = Watch(progress, redraw, keep=lambda: keep(facts.results(book)))
+    watch.hear = hear or watch.hear
     try:
         with shared_images(test.images) as images:
             clock = measure(chosen, book, images, plan_or_one, watch)
@@ -159,6 +164,6 @@ class _Facts:
 
 
 def _check_baseline(name: str, chosen: Sequence[Candidate]) -> None:
-    able = list(dict.fromkeys(one.row.backend for one in chosen if one.artifact))
-    if name not in able:
+    if not named_baseline(name, chosen):
+        able = list(dict.fromkeys(f"{one.row.backend}:{one.row.precision}" for one in chosen if one.artifact))
         raise UsageError(f"--baseline {name}: not among what is measured here: {', '.join(able)}")

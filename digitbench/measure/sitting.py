@@ -82,7 +82,7 @@ class Sitting:
         # Who starts first has other memory and another core than who starts last: nobody always does.
         for seat, copy in self.random.sample(players, len(players)):
             if seat in self.artifacts and not (copy and self.book.failed_seat(seat)):
-                jobs[Job(seat[0], self.artifacts[seat], self.threads, copy)] = (seat, copy)
+                jobs[Job(seat[0], self.artifacts[seat], self.threads, copy, seat[1])] = (seat, copy)
         if self.sizes:
             self._redraw()
         for started in crew.start(jobs):
@@ -109,10 +109,12 @@ class Sitting:
                 continue
             if copy:
                 continue
-            self.book.scored(seat, read_scores(answer), answer["peak_rss_bytes"])
+            scores = read_scores(answer)
+            self.book.scored(seat, scores, answer["peak_rss_bytes"])
+            self.watch.hear(seat, scores)
             if not self.sizes:
                 crew.dismiss(worker)
-                self.watch.progress.update(seat[0], 1, 1, self.book.top1(seat))
+                self.watch.progress.update(self.book.title(seat), 1, 1, self.book.top1(seat))
                 self.watch.keep()
 
     def probe(self, images: Path) -> dict[Seat, float]:
@@ -238,12 +240,14 @@ class Sitting:
 
     def _lose(self, seat: Seat, keys: Sequence[Any], exc: WorkerError | None) -> None:
         self.book.fail(keys, str(exc))
-        self.watch.progress.step(f"{seat[0]}: {exc}")
+        self.watch.progress.step(f"{self.book.title(seat)}: {exc}")
         self.watch.keep()
 
     def _summary(self, tallies: dict[Player, _Tally], size: int) -> str:
         medians = {seat: _p50(tally) for (seat, copy), tally in tallies.items() if tally.spent and not copy}
-        told = ", ".join(f"{seat[0]} {medians[seat]:,.1f}" for seat in sorted(medians, key=medians.__getitem__))
+        told = ", ".join(
+            f"{self.book.title(seat)} {medians[seat]:,.1f}" for seat in sorted(medians, key=medians.__getitem__)
+        )
         where = f"batch {size}, {self.threads} thread{'s' if self.threads > 1 else ''}"
         return f"generation {self.generation + 1} of {self.plan.generations}, {where}: p50 in µs: {told}"
 

@@ -70,7 +70,9 @@ def serve(lines: Iterable[str], emit: Emit) -> None:
     images: Images = np.asarray(np.load(job["images"], mmap_mode="r"))
     began = perf_counter()
     with plugin.explain_missing():
-        backend = plugin.load()(Path(job["artifact"]), threads=job["threads"])
+        kind = plugin.load()
+        wish = {"precision": job["precision"]} if job.get("precision") in kind.makes else {}
+        backend = kind(Path(job["artifact"]), threads=job["threads"], **wish)
     loaded = perf_counter() - began
     with backend:
         began = perf_counter()

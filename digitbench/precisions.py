@@ -1,0 +1,38 @@
+"""What numbers an artifact holds and computes with. Float32 in and out in all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from digitbench.errors import UsageError, unknown
+
+FP32, FP16, DYNAMIC, INT8, BF16 = "fp32", "fp16", "dynamic", "int8", "bf16"
+
+ABOUT = {
+    FP32: "weights and arithmetic in float32, as trained",
+    FP16: "weights stored as float16, half the size; CPUs compute in float32",
+    DYNAMIC: "weights as int8; each call finds the range of its own activations and quantises them",
+    INT8: "weights and activations as int8, with ranges found once on calibration images",
+    BF16: "weights and arithmetic in bfloat16, made by the runtime while it loads; only if asked for",
+}
+
+EXPORTED = (FP32, FP16, DYNAMIC, INT8)
+"""What an exporter writes, in the order in which tables list them; `BF16` is made by a runtime."""
+
+FORMATS = {"savedmodel": (FP32,), "tflite": EXPORTED, "onnx": EXPORTED, "npz": (FP32,), "keras": (FP32,)}
+"""The precisions that each format of ours is written in."""
+
+
+def parse(names: Iterable[str]) -> tuple[str, ...]:
+    """Read precisions, each name possibly a list with commas: ``["int8,dynamic"]``.
+
+    Raises
+    ------
+    UsageError
+        One is not known.
+    """
+    found = tuple(dict.fromkeys(part.strip() for name in names for part in name.split(",") if part.strip()))
+    for name in found:
+        if name not in ABOUT:
+            raise UsageError(unknown("precision", name, ABOUT))
+    return found
