@@ -11,14 +11,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from digitbench import sources
 from digitbench.backend import Images
-from digitbench.errors import DataError, UsageError
+from digitbench.errors import DataError, ImageError, UsageError, one_line
 from digitbench.progress import Progress, Silent
 
 DatasetName = Literal["auto", "mnist", "digits"]
@@ -55,7 +55,7 @@ class Split:
     @cached_property
     def images(self) -> Images:
         """float32 in [0, 1], (n, 28, 28), C-contiguous: what models are trained on and backends are given."""
-        return np.ascontiguousarray(self.pixels, dtype=np.float32) / np.float32(255)
+        return _scaled(self.pixels)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -63,6 +63,80 @@ class Split:
     def head(self, count: int | None) -> Split:
         """The first `count` images, or all of them."""
         return self if count is None else Split(self.pixels[:count], self.labels[:count])
+
+
+def to_images(array: object) -> Images:
+    """Bring images into the form that models are trained on and backends are given.
+
+    Parameters
+    ----------
+    array
+        A NumPy array, or what NumPy makes one of by itself (``__array__``): uint8 from 0 (paper) to 255 (ink), or
+        floats from 0 to 1; of shape (28, 28), (n, 28, 28) or (n, 784), n >= 1. Left untouched.
+
+    Returns
+    -------
+    Images
+        float32, (n, 28, 28); uint8 is divided by 255, exactly as for training. May share memory with `array`.
+
+    Raises
+    ------
+    ImageError
+        Another type, shape or range; or values that are not finite.
+    """
+    found = _as_array(array)
+    told = f"can't take {found.dtype.name} of shape {found.shape}"
+    if not found.size:
+        raise ImageError(f"{told}: there is no image in it; give at least one")
+    if found.shape != (28, 28) and found.shape[1:] not in ((28, 28), (784,)):
+        raise ImageError(f"{told}: images are (28, 28), (n, 28, 28) or (n, 784); {_shape_advice(found.shape)}")
+    if found.dtype == np.uint8:
+        return _scaled(found).reshape(-1, 28, 28)
+    if found.dtype.kind != "f":
+        raise ImageError(f"{told}: {_dtype_advice(found.dtype.kind)}")
+    with np.errstate(all="ignore"):  # what overflows is refused below
+        images = found.astype(np.float32, copy=False).reshape(-1, 28, 28)
+        if not (images.min() >= 0 and images.max() <= 1):  # so put, NaN is refused too
+            raise ImageError(f"{told}: {_range_advice(found)}")
+    return images
+
+
+def _scaled(pixels: Pixels) -> Images:
+    return np.ascontiguousarray(pixels, dtype=np.float32) / np.float32(255)
+
+
+def _as_array(array: object) -> npt.NDArray[Any]:
+    if not (hasattr(array, "__array__") or hasattr(array, "__array_interface__")):
+        told = f"can't take a {type(array).__name__}: give a NumPy array, uint8 from 0 to 255 or float from 0 to 1"
+        raise ImageError(told)
+    try:
+        return np.asarray(array)
+    except Exception as exc:  # whatever another library's array raises: a tensor on a GPU, say
+        raise ImageError(f"can't make a NumPy array of a {type(array).__name__}: {one_line(exc)}") from exc
+
+
+def _shape_advice(shape: tuple[int, ...]) -> str:
+    sizes = tuple(size for size in shape if size != 1)
+    if (sizes[-2:] == (28, 28) and len(sizes) <= 3) or (sizes[-1:] == (784,) and len(sizes) <= 2):
+        return "reshape it: .reshape(-1, 28, 28)"
+    return "bring each image to 28 × 28 grey pixels first"
+
+
+def _dtype_advice(kind: str) -> str:
+    forms = "pixels are uint8 from 0 (paper) to 255 (ink), or float from 0 to 1"
+    if kind == "b":
+        return f"{forms}; where True is ink, convert it: .astype('float32')"
+    return f"{forms}; convert it: .astype('uint8') if it runs from 0 to 255, .astype('float32') if from 0 to 1"
+
+
+def _range_advice(array: npt.NDArray[Any]) -> str:
+    if not np.isfinite(array).all():
+        return "it holds NaN or infinite values; replace them first"
+    low, high = array.min(), array.max()
+    told = f"it runs from {low} to {high}, but float pixels run from 0 (paper) to 1 (ink)"
+    if low >= 0 and 1 < high <= 255:
+        return f"{told}; divide it by 255 if it is meant to run from 0 to 255"
+    return f"{told}; bring it into that range"
 
 
 @dataclass(frozen=True)
@@ -131,6 +205,32 @@ def load(
             f"MNIST could not be had ({exc}). Using the 1,797 small digits that come with scikit-learn instead: "
             "expect a lower accuracy than MNIST's."
         )
+
+
+def calibration_images(dataset: Dataset, count: int, seed: int = 0) -> Split:
+    """Draw training images to find the ranges of activations on: as many of each class as the set has, by share.
+
+    Images that the test split holds too, byte for byte, are never drawn: what is tested must not be tuned on.
+
+    Raises
+    ------
+    UsageError
+        The training split has fewer than `count` such images, or `count` is less than one for each class.
+    """
+    from sklearn.model_selection import train_test_split
+
+    tested = {pixels.tobytes() for pixels in dataset.test.pixels}
+    fresh = np.array([i for i, pixels in enumerate(dataset.train.pixels) if pixels.tobytes() not in tested])
+    labels = dataset.train.labels[fresh]
+    classes = len(np.unique(labels))
+    if not classes <= count <= len(fresh):
+        raise UsageError(
+            f"--calibration-images {count}: from {classes} to {len(fresh):,} can be drawn from the training images"
+        )
+    drawn = fresh
+    if count <= len(fresh) - classes:  # scikit-learn wants one of each class left over
+        drawn, _ = train_test_split(fresh, train_size=count, random_state=seed, stratify=labels)
+    return Split(dataset.train.pixels[drawn], dataset.train.labels[drawn])
 
 
 def _find_mnist(remembered: Path | None, progress: Progress) -> Dataset:

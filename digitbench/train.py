@@ -59,8 +59,8 @@ def train(
     MissingRuntimeError
         Keras or TensorFlow is not installed.
     CheckFailed
-        The training diverged, and nothing is kept; or an export's labels differ from Keras', and the bundle is kept
-        without that export.
+        The training diverged, and nothing is kept; or an export says too much else than Keras, and the bundle is
+        kept without that export.
     """
     from digitbench import export
 
@@ -80,7 +80,8 @@ def train(
             write_json(draft / bundles.HISTORY, history)
             manifest["created"] = stamp.isoformat(timespec="seconds")
             _write(draft, model, manifest, dataset.test)
-            failures = export.export(Bundle(draft), export_formats, dataset.test, progress=progress, model=model)
+            options = export.Options(seed=recipe.seed)
+            failures = export.export(Bundle(draft), export_formats, dataset, options, progress=progress, model=model)
         bundles.point_latest_at(target)
     except OSError as exc:
         if exc.errno not in {errno.ENOSPC, errno.EDQUOT}:

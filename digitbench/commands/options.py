@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -59,6 +61,26 @@ def whole_numbers(text: str, option: str) -> tuple[int, ...]:
     if min(numbers) < 1:
         raise UsageError(f"{option} {text}: {min(numbers)} is not 1 or more")
     return tuple(dict.fromkeys(numbers))
+
+
+def names_of(texts: Sequence[str] | None) -> list[str]:
+    """Read names that were given one by one or as lists: ``["onnx,tflite", "npz"]``."""
+    parts = (part.strip() for text in texts or () for part in text.split(","))
+    return list(dict.fromkeys(part for part in parts if part))
+
+
+def percentage_points(text: str, option: str) -> float:
+    """Read ``"0.5pp"`` as a share: 0.005.
+
+    Raises
+    ------
+    UsageError
+        It isn't a number of percentage points.
+    """
+    found = re.fullmatch(r"(\d{1,3}(?:\.\d{1,9})?) ?pp", text.strip())
+    if not found or float(found[1]) > 100:
+        raise UsageError(f"{option} {text}: not a number of percentage points such as 0.5pp")
+    return float(found[1]) / 100
 
 
 def load_data(name: str, path: Path | None, progress: Progress, remembered: str = "") -> Dataset:

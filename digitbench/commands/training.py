@@ -13,7 +13,9 @@ from digitbench.commands.options import (
     RunArgument,
     bundle_data,
     load_data,
+    names_of,
     open_console,
+    percentage_points,
     watched,
     whole_numbers,
 )  # fmt: skip
@@ -33,7 +35,11 @@ TRAIN_EPILOG = (
     "digitbench train --recipe dense-512-rmsprop --seed 1\n\n"
     "digitbench train --hidden 512,256 --dropout 0.2 --epochs 5 --output runs/mine"
 )
-EXPORT_EPILOG = "[b]Example[/]\n\ndigitbench export runs/latest --format onnx --format tflite"
+EXPORT_EPILOG = (
+    "[b]Examples[/]\n\ndigitbench export runs/latest --format onnx,tflite\n\n"
+    "digitbench export runs/latest --format tflite --precision int8,dynamic --calibration-images 1000\n\n"
+    "digitbench export runs/latest --precision int8 --max-accuracy-drop 0.1pp"
+)
 
 
 def train(
@@ -72,20 +78,42 @@ def train(
 def export(
     run: RunArgument = None,
     format: Annotated[
-        list[str] | None, typer.Option("--format", "-f", metavar="NAME", help="All if not given.")
+        list[str] | None,
+        typer.Option("--format", "-f", metavar="onnx,tflite", help="savedmodel, tflite, onnx, npz; all if not given."),
     ] = None,
+    precision: Annotated[
+        list[str] | None,
+        typer.Option("--precision", "-p", metavar="int8,dynamic", help="fp32, fp16, dynamic, int8; all if not given."),
+    ] = None,
+    calibration_images: Annotated[
+        int, typer.Option(metavar="N", help="Training images that int8's ranges are found on, of every class by share.")
+    ] = 500,
+    seed: Annotated[int | None, typer.Option(help="Of their choice; the recipe's own if not given.")] = None,
+    max_accuracy_drop: Annotated[
+        str, typer.Option(metavar="0.5pp", help="By how much top-1 on the test images may fall against Keras'.")
+    ] = "0.5pp",
     data: DataOption = None,
 ) -> None:
-    """Write a bundle's model in other formats again, and check each against Keras."""
+    """Write a bundle's model in other formats and precisions again, and check each against Keras."""
     from digitbench import export as exporters
+    from digitbench import precisions
     from digitbench.bundle import Bundle
     from digitbench.quiet import native_output_held
 
+    limit = percentage_points(max_accuracy_drop, "--max-accuracy-drop")
+    wanted = precisions.parse(precision or [])
+    formats = names_of(format) or [
+        name for name in exporters.FORMATS if not wanted or set(wanted) & set(precisions.FORMATS[name])
+    ]
     console = open_console()
     with watched(console) as progress, native_output_held():
         bundle = Bundle(run)
+        if seed is None:
+            seed = int(bundle.manifest["recipe"].get("seed") or 0)
+        options = exporters.Options(wanted, calibration_images, seed, limit)
+        exporters.require(formats, wanted)
         digits = bundle_data(bundle, data, progress)
-        failures = exporters.export(bundle, format or exporters.FORMATS, digits.test, progress=progress)
+        failures = exporters.export(bundle, formats, digits, options, progress=progress)
     exporters.raise_failures(failures)
 
 

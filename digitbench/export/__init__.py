@@ -1,35 +1,64 @@
 """Write a trained model in the formats that runtimes open, and prove that each still says what Keras says.
 
-Each format is a module here with ``SUFFIX``, ``NEEDS`` (modules besides Keras') and ``write(model, target)``.
+Each format is a module here with ``SUFFIX``, ``NEEDS`` (modules besides Keras') and ``write(work, target)``; which
+precisions it can write is in `digitbench.precisions.FORMATS`.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from digitbench import bundle as bundles
+from digitbench import data
 from digitbench.bundle import Artifact, Bundle
-from digitbench.data import Split
-from digitbench.errors import CheckFailed, MissingRuntimeError, UsageError
-from digitbench.export.check import check
+from digitbench.data import Dataset
+from digitbench.errors import ArtifactError, CheckFailed, MissingRuntimeError, UsageError, unknown
+from digitbench.export.check import Checked, check
+from digitbench.export.work import Work
 from digitbench.files import written_beside
+from digitbench.precisions import EXPORTED, FP32, INT8
+from digitbench.precisions import FORMATS as PRECISIONS
 from digitbench.progress import Progress, Silent
 
 FORMATS = ("savedmodel", "tflite", "onnx", "npz")
 
 
+@dataclass(frozen=True)
+class Options:
+    """How to export.
+
+    Attributes
+    ----------
+    precisions
+        Names from `digitbench.precisions.EXPORTED`; all that a format has if empty.
+    calibration_images, seed
+        How many training images the ranges of int8 are found on, and the seed that draws them.
+    max_accuracy_drop
+        The share of test images by which top-1 accuracy may fall against Keras'.
+    """
+
+    precisions: tuple[str, ...] = ()
+    calibration_images: int = 500
+    seed: int = 0
+    max_accuracy_drop: float = 0.005
+
+
 def export(
     bundle: Bundle,
     formats: Sequence[str],
-    test: Split,
+    dataset: Dataset,
+    options: Options | None = None,
     *,
     model: Any = None,
     progress: Progress | None = None,
 ) -> list[str]:
-    """Export a bundle's model to each format, check it in a fresh process, and record it.
+    """Export a bundle's model to each format and precision, check it in a fresh process, and record it.
 
     Parameters
     ----------
@@ -37,8 +66,10 @@ def export(
         Gets the artifacts.
     formats
         Names from `FORMATS`.
-    test
-        The test split whose reference scores the bundle holds.
+    dataset
+        What the bundle was trained on: its training split calibrates, its test split checks.
+    options
+        Else every precision, with the defaults.
     model
         The Keras model, if at hand; else it is loaded from the bundle.
     progress
@@ -47,47 +78,60 @@ def export(
     Returns
     -------
     list of str
-        A line for each format whose labels differ from Keras'; such an artifact is not recorded, and removed.
+        A line for each artifact that fails its check; it is not recorded, and removed.
 
     Raises
     ------
     UsageError, MissingRuntimeError
-        See `require`.
+        See `require`; or there are too few training images to calibrate with.
     """
-    require(formats)
+    options = options or Options()
+    wanted = require(formats, options.precisions)
     progress = progress or Silent()
-    if model is None and formats:
+    calibration = None
+    if any(precision == INT8 for _, precision in wanted):
+        calibration = data.calibration_images(dataset, options.calibration_images, options.seed)
+    if model is None and wanted:
         from digitbench.train import import_keras
 
         keras = import_keras(progress)
         model = keras.models.load_model(bundle.open(bundle.find("keras")), compile=False)
-        model(test.head(1).images)  # Keras' ONNX exporter wants a model that was called once
-    failures = []
-    for name in formats:
-        failure = _export_one(bundle, name, model, test, progress)
-        failures += [failure] if failure else []
-    return failures
+        model(dataset.test.head(1).images)  # Keras' ONNX exporter wants a model that was called once
+    one_by_one = _Exporter(bundle, dataset, options, model, calibration, progress)
+    return [failure for format, precision in wanted if (failure := one_by_one.write(format, precision))]
 
 
-def require(formats: Sequence[str]) -> None:
-    """Find out before long work whether these formats can be written.
+def require(formats: Sequence[str], precisions: Sequence[str] = ()) -> list[tuple[str, str]]:
+    """Find out before long work what is to be written, and whether it can be.
+
+    Returns
+    -------
+    list of (format, precision)
+        Those of `precisions`, or all, that each format can be written in.
 
     Raises
     ------
     UsageError
-        A format is not known.
+        A format is not known, or none of them can be written in one of the precisions.
     MissingRuntimeError
         What one of them needs is not installed.
     """
-    unknown = [name for name in formats if name not in FORMATS]
-    if unknown:
-        raise UsageError(f"unknown format {unknown[0]!r}: choose from {', '.join(FORMATS)}")
+    for name in formats:
+        if name not in FORMATS:
+            raise UsageError(unknown("format", name, FORMATS))
+    for one in precisions:
+        if one not in EXPORTED:
+            raise UsageError(f"--precision {one}: nothing is exported for it; a runtime makes it of fp32")
+        if not any(one in PRECISIONS[name] for name in formats):
+            able = ", ".join(name for name in FORMATS if one in PRECISIONS[name])
+            raise UsageError(f"--precision {one}: {', '.join(formats)} can't be written in it; {able} can")
     for name in formats:
         for need in import_module(f"digitbench.export.{name}").NEEDS:
             if find_spec(need) is None:
                 mend = 'pip install "digitbench[train]"'
                 told = f"exporting {name} needs {need}, not installed here; run: {mend}"
                 raise MissingRuntimeError(told, mend=mend)
+    return [(name, one) for name in formats for one in PRECISIONS[name] if not precisions or one in precisions]
 
 
 def raise_failures(failures: Sequence[str]) -> None:
@@ -102,25 +146,53 @@ def raise_failures(failures: Sequence[str]) -> None:
         raise CheckFailed("; ".join(failures))
 
 
-def _export_one(bundle: Bundle, name: str, model: Any, test: Split, progress: Progress) -> str | None:
-    task = f"exporting {name}"
-    progress.update(task, 0, 2)
-    module = import_module(f"digitbench.export.{name}")
-    target = bundle.path / bundles.ARTIFACTS / f"model-fp32{module.SUFFIX}"
-    try:
-        with written_beside(target) as draft:
-            module.write(model, draft)
-            progress.update(task, 1, 2, "checking it in a fresh process")
-            found = check(bundle, name, draft, test)
-            progress.update(task, 2, 2, found.note)
-            if found.failure:
-                raise _Refused(found.failure)
-    except _Refused as refused:
-        return str(refused)
-    bundle.record(
-        Artifact.describe(bundle.path, target, name, checked_by=found.checked_by, max_abs_diff=found.max_abs_diff)
-    )
-    return None
+@dataclass(frozen=True)
+class _Exporter:
+    bundle: Bundle
+    dataset: Dataset
+    options: Options
+    model: Any
+    calibration: data.Split | None
+    progress: Progress
+
+    def write(self, format: str, precision: str) -> str | None:
+        """Write one artifact; give the line that says why it was refused, if it was."""
+        task = f"exporting {format} {precision}" if len(PRECISIONS[format]) > 1 else f"exporting {format}"
+        self.progress.update(task, 0, 2)
+        module = import_module(f"digitbench.export.{format}")
+        target = self.bundle.path / bundles.ARTIFACTS / f"model-{precision}{module.SUFFIX}"
+        images = self.dataset.test.images[:0] if self.calibration is None else self.calibration.images
+        work = Work(self.model, precision, images, None if precision == FP32 else self._fp32(format))
+        try:
+            with written_beside(target) as draft:
+                module.write(work, draft)
+                self.progress.update(task, 1, 2, "checking it in a fresh process")
+                found = check(self.bundle, format, precision, draft, self.dataset.test, self.options.max_accuracy_drop)
+                self.progress.update(task, 2, 2, found.note)
+                if found.failure:
+                    raise _Refused(found.failure)
+        except _Refused as refused:
+            return str(refused)
+        self.bundle.record(self._describe(target, format, precision, found))
+        return None
+
+    def _fp32(self, format: str) -> Path | None:
+        try:
+            return self.bundle.open(self.bundle.find(format))
+        except ArtifactError:
+            return None  # it is made again, only to be quantised
+
+    def _describe(self, target: Path, format: str, precision: str, found: Checked) -> Artifact:
+        calibration = None
+        if precision == INT8 and self.calibration:
+            pixels = hashlib.sha256(self.calibration.pixels.tobytes()).hexdigest()
+            calibration = {"images": len(self.calibration), "seed": self.options.seed, "sha256": pixels}
+        exact = {} if precision == FP32 else {"tolerance": None}
+        return Artifact.describe(
+            self.bundle.path, target, format, precision, checked_by=found.checked_by, max_abs_diff=found.max_abs_diff,
+            flips=found.flips, accuracy_drop=found.accuracy_drop, max_accuracy_drop=self.options.max_accuracy_drop,
+            calibration=calibration, **exact,
+        )  # fmt: skip
 
 
 class _Refused(Exception):

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from digitbench import agreement, plugins
-from digitbench.bundle import Bundle
-from digitbench.data import Split
+from digitbench.backend import Scores
+from digitbench.bundle import Artifact, Bundle
+from digitbench.data import Labels, Split
 from digitbench.measure.process import Job, WorkerError, score
-
-IMAGES = 256
+from digitbench.precisions import FP32
+from digitbench.results import Agreement
 
 
 @dataclass(frozen=True)
@@ -19,61 +20,112 @@ class Checked:
 
     Attributes
     ----------
-    checked_by
-        The backend that opened the artifact; None if none that could is installed.
-    max_abs_diff
-        Largest difference of a score from Keras'.
-    failure
-        A line if the labels differ, else None.
     note
         What to tell people.
+    checked_by
+        The backend that opened the artifact; None if none that could is installed.
+    failure
+        A line if it says too much else than Keras, or can't be run; else None.
+    max_abs_diff
+        Largest difference of a score from Keras'.
+    flips
+        Labels that differ from Keras'.
+    accuracy_drop
+        Share of the test images by which top-1 accuracy fell against Keras'; below 0 if it rose.
     """
 
-    checked_by: str | None
-    max_abs_diff: float | None
-    failure: str | None
     note: str
+    checked_by: str | None = None
+    failure: str | None = None
+    max_abs_diff: float | None = None
+    flips: int | None = None
+    accuracy_drop: float | None = None
 
 
-def check(bundle: Bundle, format: str, artifact: Path, test: Split) -> Checked:
-    """Compare an artifact's answers on the first 256 test images with the bundle's reference scores.
+def check(
+    bundle: Bundle, format: str, precision: str, artifact: Path, test: Split, max_accuracy_drop: float
+) -> Checked:
+    """Compare an artifact's answers on the test images with the bundle's reference scores.
+
+    In fp32 no label may change, save where rounding alone can change it: where Keras' margin is within twice the
+    tolerance. In any precision top-1 accuracy may fall by `max_accuracy_drop` and no more.
 
     Parameters
     ----------
     bundle
         Holds the reference scores.
-    format
-        The artifact's format.
+    format, precision
+        The artifact's.
     artifact
         Where it lies; not yet recorded.
     test
         The test split that the reference scores belong to.
+    max_accuracy_drop
+        A share of the test images.
     """
-    backend = _opener(format)
+    backend = _opener(format, precision)
     if backend is None:
-        return Checked(None, None, None, f"written, NOT checked: no installed backend opens {format}")
-    some = test.head(IMAGES)
+        return Checked(f"written, NOT checked: no installed backend opens {format} {precision}")
+    name = f"{format} {precision}"
     try:
-        scores = score(Job(backend, artifact, threads=1), some.images)
+        scores = score(Job(backend, artifact, threads=1, precision=precision), test.images)
     except WorkerError as exc:
-        failure = f"{format}: {backend!r} can't run what was written: {exc}; the artifact is not recorded"
-        return Checked(backend, None, failure, "can't be run")
-    found = agreement.compare(scores, bundle.reference_scores()[: len(some)], some.labels)
-    if found.flips:
+        failure = f"{name}: {backend!r} can't run what was written: {exc}; the artifact is not recorded"
+        return Checked("can't be run", backend, failure)
+    reference = bundle.reference_scores()
+    found = agreement.compare(scores, reference, test.labels)
+    drop = _right(reference, test.labels) - _right(scores, test.labels)
+    share = drop / len(test)
+    refusal = None
+    note = f"checked by {backend}: {_labels(found.flips, len(test))}, {_moved(drop, len(test))}"
+    if precision == FP32 and (true_flips := _beyond_rounding(found)):
         first = found.flipped[0]
-        failure = (
-            f"{format}: {found.flips} of {len(some)} labels differ from Keras when run by {backend!r} (first: image "
+        refusal = (
+            f"{name}: {true_flips} of {len(test)} labels differ from Keras when run by {backend!r} (first: image "
             f"{first.index}, {first.reference_label} became {first.label}); the artifact is not recorded"
         )
-        return Checked(backend, found.max_abs_diff, failure, "labels differ")
-    note = f"checked by {backend}: {len(some)} labels as Keras', scores within {found.max_abs_diff:.1e}"
-    return Checked(backend, found.max_abs_diff, None, note)
+    elif share > max_accuracy_drop:
+        refusal = (
+            f"{name}: top-1 falls by {share * 100:.2f}pp ({drop} of {len(test)} images) when run by {backend!r}, more "
+            f"than {max_accuracy_drop * 100:.10g}pp; the artifact is not recorded; to allow it: digitbench export "
+            f"--format {format} --precision {precision} --max-accuracy-drop {_roundly(share)}pp"
+        )
+    return Checked(note, backend, refusal, found.max_abs_diff, found.flips, share)
 
 
-def _opener(format: str) -> str | None:
-    """An installed backend that opens `format`: the one of that name first."""
+def _right(scores: Scores, labels: Labels) -> int:
+    return int((scores.argmax(axis=1) == labels).sum())
+
+
+def _beyond_rounding(found: Agreement) -> int:
+    """How many labels changed where the scores' tolerance can't explain it."""
+    tolerance = Artifact.tolerance
+    assert tolerance is not None
+    return found.flips if any(flip.reference_margin > 2 * tolerance for flip in found.flipped) else 0
+
+
+def _labels(flips: int, total: int) -> str:
+    return f"all {total:,} labels as Keras'" if not flips else f"{flips} of {total:,} labels differ"
+
+
+def _moved(drop: int, total: int) -> str:
+    if not drop:
+        return "top-1 the same"
+    return f"top-1 {'down' if drop > 0 else 'up'} {abs(drop) / total * 100:.2f}pp"
+
+
+def _roundly(share: float) -> str:
+    """A limit in percentage points that allows this share, a little more so than it."""
+    return f"{int(share * 1000 + 1) / 10:g}"
+
+
+def _opener(format: str, precision: str) -> str | None:
+    """An installed backend that opens it: the one of the format's name first."""
     known = plugins.discover()
     for name in sorted(known, key=lambda name: name != format):
-        if not known[name].missing() and known[name].load().format == format:
+        if known[name].missing():
+            continue
+        kind = known[name].load()
+        if kind.format == format and (kind.precisions is None or precision in kind.precisions):
             return name
     return None

@@ -8,20 +8,22 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from digitbench.export.work import Work
+
 SUFFIX = ".npz"
 NEEDS: tuple[str, ...] = ()
 Array = npt.NDArray[np.float32]
 
 
-def write(model: Any, target: Path) -> None:
-    """Write `model`'s dense layers, batch normalisation folded into them, as an ``.npz``.
+def write(work: Work, target: Path) -> None:
+    """Write the model's dense layers, batch normalisation folded into them, as an ``.npz``.
 
     Raises
     ------
     TypeError
         A layer is neither dense nor one that changes nothing at inference.
     """
-    layers = dense_layers(model)
+    layers = dense_layers(work.model)
     arrays: dict[str, Any] = {"activations": np.array([activation for _, _, activation in layers])}
     for i, (kernel, bias, _) in enumerate(layers):
         arrays |= {f"kernel_{i}": kernel, f"bias_{i}": bias}

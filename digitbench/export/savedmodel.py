@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+
+from digitbench.export.work import Work
 
 SUFFIX = ".savedmodel"
 NEEDS: tuple[str, ...] = ()
 
 
-def write(model: Any, target: Path) -> None:
-    """Write `model` as a SavedModel folder with a serving signature of free batch size."""
-    model.export(str(target), format="tf_saved_model", verbose=False)
+def write(work: Work, target: Path) -> None:
+    """Write the model as a SavedModel folder with a serving signature of free batch size."""
+    work.model.export(str(target), format="tf_saved_model", verbose=False)
