@@ -227,9 +227,10 @@ def calibration_images(dataset: Dataset, count: int, seed: int = 0) -> Split:
         raise UsageError(
             f"--calibration-images {count}: from {classes} to {len(fresh):,} can be drawn from the training images"
         )
-    drawn = fresh
     if count <= len(fresh) - classes:  # scikit-learn wants one of each class left over
         drawn, _ = train_test_split(fresh, train_size=count, random_state=seed, stratify=labels)
+    else:
+        drawn = np.random.default_rng(seed).choice(fresh, count, replace=False)
     return Split(dataset.train.pixels[drawn], dataset.train.labels[drawn])
 
 

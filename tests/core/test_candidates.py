@@ -72,7 +72,7 @@ def test_a_name_given_twice_is_measured_once(untrained: Bundle) -> None:
 
 def test_a_format_that_the_bundle_lacks_is_a_row_with_the_command_that_makes_it(untrained: Bundle) -> None:
     rows = {one.row.backend: one.row for one in candidates(untrained, [], [1], [1])}
-    assert rows["onnx"].mend == f"digitbench export {untrained.path} --format onnx"
+    assert rows["onnx"].mend == f"digitbench export {untrained.path} --format onnx --precision fp32"
     with pytest.raises(ArtifactError, match="no fp32 artifact of format 'onnx'"):
         candidates(untrained, ["onnx"], [1], [1])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -240,3 +241,43 @@ def test_the_fingerprint_is_made_of_the_four_hashes(fake: Arrays, tmp_path: Path
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(data, "MNIST_SHA256", hashes_of(swapped))
         assert data.load("mnist", save(tmp_path / "n.npz", swapped)).fingerprint != before
+
+
+# --- calibration images
+
+
+@pytest.mark.parametrize("count", [10, 40, 500, 1437, 1438])
+def test_calibration_images_are_training_images_of_every_class_by_share(count: int) -> None:
+    digits = data.load("digits")
+    drawn = data.calibration_images(digits, count)
+    assert len(drawn) == count
+    place = {pixels.tobytes(): label for pixels, label in zip(digits.train.pixels, digits.train.labels, strict=True)}
+    for pixels, label in zip(drawn.pixels, drawn.labels, strict=True):
+        assert place[pixels.tobytes()] == label
+    shares = np.bincount(digits.train.labels) / len(digits.train)
+    assert (np.abs(np.bincount(drawn.labels, minlength=10) - shares * count) < 1.001).all()
+
+
+def test_the_seed_decides_which_calibration_images_are_drawn() -> None:
+    digits = data.load("digits")
+    first, again, other = (data.calibration_images(digits, 100, seed).pixels.tobytes() for seed in (1, 1, 2))
+    assert first == again != other
+
+
+@pytest.mark.parametrize("count", [40, 1400, 1418])
+def test_an_image_that_is_tested_is_never_calibrated_on(count: int) -> None:
+    digits = data.load("digits")
+    pixels = digits.train.pixels.copy()
+    pixels[::72] = digits.test.pixels[: len(pixels[::72])]  # as if somebody had mixed the two
+    assert len(pixels[::72]) == 20
+    mixed = replace(digits, train=data.Split(pixels, digits.train.labels))
+    drawn = data.calibration_images(mixed, count)
+    tested = {image.tobytes() for image in digits.test.pixels}
+    assert len(drawn) == count
+    assert not tested & {image.tobytes() for image in drawn.pixels}
+
+
+@pytest.mark.parametrize("count", [-1, 0, 9, 1439])
+def test_too_few_or_too_many_calibration_images_are_refused(count: int) -> None:
+    with pytest.raises(UsageError, match=f"--calibration-images {count}: from 10 to 1,438 can be drawn"):
+        data.calibration_images(data.load("digits"), count)

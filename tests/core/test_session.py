@@ -128,7 +128,7 @@ def test_whatever_becomes_final_is_kept(run: Run, stage: Stage) -> None:
 
 
 def test_an_unknown_baseline_is_refused_before_any_worker_starts(run: Run, stage: Stage) -> None:
-    with pytest.raises(UsageError, match=r"^--baseline onnx: not among what is measured here: numpy$"):
+    with pytest.raises(UsageError, match=r"^--baseline onnx: not among what is measured here: numpy:fp32$"):
         run(plan=replace(PLAN, baseline="onnx"))
     assert stage.asked == []
 

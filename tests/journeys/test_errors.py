@@ -53,7 +53,7 @@ def refused(cli: Cli, folder: Path, *arguments: object, env: dict[str, str] | No
         (["--seconds", "0"], ["--seconds", "0.01"]),
         (["--generations", "0"], ["--generations", "1"]),
         (["--timeout", "0"], ["--timeout", "0.1"]),
-        (["--baseline", "onnx"], ["--baseline onnx: not among what is measured here: numpy"]),
+        (["--baseline", "onnx"], ["--baseline onnx: not among what is measured here: numpy:fp32"]),
         (["--fail-on", "latency:10%"], ["--fail-on needs something to compare with: give --against BASE.json"]),
         (["--against", "nowhere.json"], ["nowhere.json: can't be read as results"]),
         (["--against", "plain"], ["plain: can't be read as results"]),

@@ -16,6 +16,7 @@ from conftest import Cli, Finished, complaint, run_cli
 
 from digitbench import data
 from digitbench.bundle import Bundle
+from digitbench.precisions import EXPORTED
 from journeys.helpers import contents, interrupted
 
 FLAGS = (
@@ -55,12 +56,13 @@ def scores_of(bundle: Path) -> bytes:
     return (bundle / "reference_scores.npy").read_bytes()
 
 
-def test_a_bundle_holds_the_model_its_history_its_scores_and_four_exports(trained: Bundle) -> None:
+def test_a_bundle_holds_the_model_its_history_its_scores_and_ten_exports(trained: Bundle) -> None:
     assert sorted(path.name for path in trained.path.iterdir()) == [
         "artifacts", "history.json", "manifest.json", "model.keras", "reference_scores.npy",
     ]  # fmt: skip
     assert sorted(path.name for path in (trained.path / "artifacts").iterdir()) == [
-        "model-fp32.npz", "model-fp32.onnx", "model-fp32.savedmodel", "model-fp32.tflite",
+        "model-dynamic.onnx", "model-dynamic.tflite", "model-fp16.onnx", "model-fp16.tflite", "model-fp32.npz",
+        "model-fp32.onnx", "model-fp32.savedmodel", "model-fp32.tflite", "model-int8.onnx", "model-int8.tflite",
     ]  # fmt: skip
     history = json.loads((trained.path / "history.json").read_text())
     assert set(history) == {"accuracy", "loss", "val_accuracy", "val_loss"}
@@ -85,20 +87,25 @@ def test_the_manifest_says_what_was_trained_on_what_with_what(trained: Bundle, d
 
 
 def test_every_artifact_is_recorded_with_its_size_checksum_and_check(trained: Bundle) -> None:
-    recorded = {entry["format"]: entry for entry in manifest_of(trained.path)["artifacts"]}
+    recorded = {(entry["format"], entry["precision"]): entry for entry in manifest_of(trained.path)["artifacts"]}
     assert {name: entry["checked_by"] for name, entry in recorded.items()} == {
-        "keras": None, "savedmodel": "savedmodel", "tflite": "tflite", "onnx": "onnx", "npz": "numpy",
+        ("keras", "fp32"): None, ("savedmodel", "fp32"): "savedmodel", ("npz", "fp32"): "numpy",
+        **{("tflite", precision): "tflite" for precision in EXPORTED},
+        **{("onnx", precision): "onnx" for precision in EXPORTED},
     }  # fmt: skip
-    for name, entry in recorded.items():
+    for (name, precision), entry in recorded.items():
         path = trained.path / entry["path"]
         parts = [path] if path.is_file() else [part for part in path.rglob("*") if part.is_file()]
         assert entry["bytes"] == sum(len(part.read_bytes()) for part in parts) > 0
-        assert entry["precision"] == "fp32"
         assert re.fullmatch("[0-9a-f]{64}", entry["sha256"])
         if path.is_file():
             assert entry["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
         if name != "keras":
-            assert 0 <= entry["max_abs_diff"] <= entry["tolerance"]
+            assert entry["accuracy_drop"] <= entry["max_accuracy_drop"] == 0.005
+            assert entry["max_abs_diff"] >= 0
+        if name != "keras" and precision == "fp32":
+            assert entry["flips"] == 0
+            assert entry["max_abs_diff"] <= entry["tolerance"]
 
 
 def test_the_recorded_metrics_follow_from_the_reference_scores(trained: Bundle, digits: data.Dataset) -> None:
@@ -200,7 +207,7 @@ def test_ctrl_c_leaves_neither_bundle_nor_temporary_folder(stopped: tuple[Finish
     assert complaint(done, 130)
     assert done.stderr.count("\n") == 1
     written = {path.relative_to(folder).parts for path in folder.rglob("*")}
-    assert {parts for parts in written if parts[0] not in {".keras", ".cache", "cache"}} <= {("runs",)}
+    assert {parts for parts in written if parts[0] not in {".keras", ".cache", "cache", ".config"}} <= {("runs",)}
 
 
 def test_an_output_that_exists_is_refused_and_kept(cli: Cli, tmp_path: Path) -> None:
