@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from digitbench.backend import Backend, Images, Runtime, Scores
     from digitbench.bundle import Bundle
+    from digitbench.classifier import Classifier, load
 
 __version__ = "0.1.0"
-__all__ = ["Backend", "Bundle", "Images", "Runtime", "Scores", "__version__"]
+__all__ = ["Backend", "Bundle", "Classifier", "Images", "Runtime", "Scores", "__version__", "load"]
 
 _HOMES = {
     "Backend": "digitbench.backend",
@@ -21,6 +22,8 @@ _HOMES = {
     "Runtime": "digitbench.backend",
     "Scores": "digitbench.backend",
     "Bundle": "digitbench.bundle",
+    "Classifier": "digitbench.classifier",
+    "load": "digitbench.classifier",
 }
 
 

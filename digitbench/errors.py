@@ -10,6 +10,7 @@
     │   ├── PluginError            a plugin that can't be used: two of one name, not a Backend
     │   └── ThreadsError           the runtime can't give the thread count asked for in this process
     ├── DataError                  a dataset that can't be had or isn't what it says
+    ├── ImageError                 images that a classifier can't take; a ValueError too
     ├── BundleError                no such bundle, or one that can't be read
     │   └── ArtifactError          an artifact that is missing, changed or corrupt
     ├── ResultsError               a results file that can't be read or written
@@ -68,6 +69,13 @@ class ThreadsError(BackendError):
 
 class DataError(DigitbenchError):
     """A dataset can't be had, or isn't what it says it is."""
+
+
+class ImageError(DigitbenchError, ValueError):
+    """Images of a type, shape or range that a classifier can't take.
+
+    A `ValueError` too: it is met in Python, where that is what a wrong argument raises.
+    """
 
 
 class BundleError(DigitbenchError):

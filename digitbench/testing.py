@@ -22,7 +22,7 @@ import random
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -199,6 +199,34 @@ class BackendContract:
         assert tolerance is not None, "fp32 artifacts have a tolerance"
         np.testing.assert_allclose(scores, reference, rtol=0, atol=tolerance)
 
+    def test_other_precisions_say_what_their_check_allows(
+        self, backend_class: type[Backend], bundle: Bundle, images: Images
+    ) -> None:
+        labels = data.load(bundle.dataset["name"]).test.labels
+        right = int((bundle.reference_scores().argmax(axis=1) == labels).sum())
+        for artifact in bundle.artifacts:
+            able = backend_class.precisions is None or artifact.precision in backend_class.precisions
+            if artifact.format != backend_class.format or artifact.precision == "fp32" or not able:
+                continue
+            with backend_class(bundle.open(artifact), threads=1) as backend:
+                scores = backend.predict(images)
+                assert scores.shape == (len(images), 10), artifact.precision
+                assert scores.dtype == np.float32, artifact.precision
+                lost = right - int((scores.argmax(axis=1) == labels).sum())
+                assert lost <= (artifact.max_accuracy_drop or 0) * len(images), artifact.precision
+                one = backend.predict(images[:1])
+                assert one.shape == (1, 10), artifact.precision
+                assert np.abs(one - scores[:1]).max() < 0.2, artifact.precision
+
+    def test_a_precision_that_it_makes_itself_is_made_only_if_asked_for(
+        self, backend_class: type[Backend], bundle: Bundle, images: Images
+    ) -> None:
+        for precision, source in backend_class.makes.items():
+            path = bundle.open(bundle.find(backend_class.format, source))
+            with backend_class(path, threads=1) as plain, _made(backend_class, path, precision) as made:
+                assert plain.runtime.provider != made.runtime.provider, "what ran is told"
+                assert np.abs(plain.predict(images) - made.predict(images)).max() > 0
+
     def test_importing_the_adapter_loads_no_runtime(self, backend_class: type[Backend]) -> None:
         (loaded,) = in_fresh_process(f"say([name for name in {RUNTIMES} if name in sys.modules])", backend_class)
         assert loaded == []
@@ -219,6 +247,10 @@ class BackendContract:
         assert told in (None, threads)
         if threads == 1:
             assert share < SINGLE_THREAD_SHARE, f"{share:.2f} cores busy with one thread asked for"
+
+
+def _made(backend_class: Callable[..., Backend], path: Path, precision: str) -> Backend:
+    return backend_class(path, threads=1, precision=precision)
 
 
 def in_fresh_process(code: str, backend_class: type[Backend], threads: int = 1) -> list[Any]:

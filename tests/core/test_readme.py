@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
+import pytest
+from conftest import environment
+
+from digitbench.bundle import Bundle
 from digitbench.recipes import DEFAULT, RECIPES
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
+def python_with(part: str) -> str:
+    """The one piece of Python in README that has `part` in it."""
+    (code,) = [code for code in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if part in code]
+    return str(code)
+
+
 def test_the_backend_in_readme_is_the_example_plugin() -> None:
-    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    code = python_with("class ExampleBackend")
     assert code == (ROOT / "tests/plugins/digitbench-example/digitbench_example.py").read_text(encoding="utf-8")
     assert len(code.splitlines()) <= 40
 
@@ -20,3 +32,18 @@ def test_the_backend_in_readme_is_the_example_plugin() -> None:
 def test_the_recipes_in_readme_are_the_named_ones() -> None:
     assert re.findall(r"^\| `(dense-[a-z0-9-]+)`", README, re.MULTILINE) == list(RECIPES)
     assert f"`{DEFAULT}` (default)" in README
+
+
+def test_the_python_in_readme_runs_as_it_stands(trained: Bundle, tmp_path: Path) -> None:
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "latest").symlink_to(trained.path, target_is_directory=True)
+    done = subprocess.run(
+        [sys.executable, "-c", python_with("digitbench.load(")], cwd=tmp_path, env=environment(tmp_path),
+        capture_output=True, text=True, encoding="utf-8", timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    printed = re.fullmatch(r"(\d+\.\d+)% right, by LiteRT (\S+)\n", done.stdout)
+    assert printed, done.stdout
+    # Eight bits may move a few labels, no more.
+    assert float(printed[1]) == pytest.approx(100 * trained.manifest["metrics"]["test_accuracy"], abs=2)

@@ -1,0 +1,221 @@
+"""A trained model for use in Python: `load` opens it with a runtime of your choice.
+
+::
+
+    with digitbench.load("runs/latest", backend="tflite", precision="dynamic") as classifier:
+        labels = classifier.predict(images)
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from numbers import Integral
+from pathlib import Path
+from threading import Lock
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+
+from digitbench import plugins
+from digitbench.backend import Backend, Runtime, Scores
+from digitbench.bundle import Bundle
+from digitbench.data import Labels, to_images
+from digitbench.errors import BackendError, UsageError, unknown
+from digitbench.measure.worker import score
+from digitbench.precisions import ABOUT, FORMATS, FP32
+from digitbench.quiet import calm_tensorflow, native_output_held
+
+ORDER = ("tflite", "onnx", "openvino", "numpy", "savedmodel", "keras")
+"""Who is taken where no backend is named: those that load in well under a second, then those of TensorFlow."""
+
+
+class Classifier:
+    """A model and the runtime that runs it. Made by `load`; closed by `close`, or at the end of a ``with``.
+
+    Threads may share one: their calls take turns.
+
+    Attributes
+    ----------
+    backend, precision
+        What was asked for, or chosen: ``"tflite"``, ``"dynamic"``.
+    runtime
+        What really runs, as the runtime itself says.
+    artifact
+        The file or folder that was opened.
+    """
+
+    def __init__(self, opened: Backend, backend: str, precision: str, artifact: Path) -> None:
+        self.backend, self.precision, self.artifact = backend, precision, artifact
+        self.runtime: Runtime = opened.runtime
+        self._opened: Backend | None = opened
+        self._lock = Lock()  # adapters keep buffers between calls
+
+    def predict(self, images: object) -> Labels:
+        """Say which digits are drawn.
+
+        Parameters
+        ----------
+        images
+            A NumPy array, or what NumPy makes one of by itself: uint8 from 0 to 255, or floats from 0 to 1; 0 is
+            paper and 255 or 1 is ink, as in MNIST. Shape (28, 28), (n, 28, 28) or (n, 784). Left untouched.
+
+        Returns
+        -------
+        Labels
+            int64, (n,): 0 to 9 for each image, in order; (1,) for a single one too.
+
+        Raises
+        ------
+        ImageError
+            Another type, shape or range; it is a `ValueError`, and says in one line what to do.
+        BackendError
+            The classifier is closed.
+        """
+        return np.asarray(self.scores(images).argmax(axis=1), dtype=np.int64)
+
+    def scores(self, images: object) -> Scores:
+        """Give the model's own output for images as `predict` takes them.
+
+        Many images are scored 256 at a time, as in an evaluation.
+
+        Returns
+        -------
+        Scores
+            float32, (n, 10): softmax or sigmoid, as the bundle's manifest says.
+
+        Raises
+        ------
+        ImageError, BackendError
+            As in `predict`.
+        """
+        wanted = to_images(images)
+        with self._lock:
+            if self._opened is None:
+                raise BackendError("this classifier is closed; open another with digitbench.load")
+            return score(self._opened, wanted)
+
+    def close(self) -> None:
+        """Free the runtime's memory. Safe to call twice."""
+        with self._lock:
+            if self._opened is not None:
+                self._opened.close()
+            self._opened = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        state = ", closed" if self._opened is None else ""
+        return f"<Classifier {self.backend} {self.precision}: {self.runtime.name}, {self.artifact}{state}>"
+
+
+def load(
+    run: str | os.PathLike[str] | Bundle | None = None,
+    *,
+    backend: str | None = None,
+    precision: str = FP32,
+    threads: int = 1,
+) -> Classifier:
+    """Open a trained model for use.
+
+    Parameters
+    ----------
+    run
+        The bundle or its folder; None for ``runs/latest``.
+    backend
+        Which runtime, as ``digitbench backends`` lists them. None takes the first of `ORDER` that is installed and
+        whose artifact at that precision the bundle holds; `Classifier.backend` and `Classifier.runtime` tell which.
+        Name one where the answer must not depend on what is installed.
+    precision
+        Of `digitbench.precisions`; also one that the runtime makes itself.
+    threads
+        How many threads a prediction may use, 1 or more.
+
+    Raises
+    ------
+    BundleError
+        There is no such bundle; as `ArtifactError`, it lacks that artifact, or the artifact was changed.
+    UnknownBackendError, MissingRuntimeError
+        There is no such backend, or its runtime is not installed; the message has the command that brings it.
+    ThreadsError
+        TensorFlow already runs in this process with another thread count, which it never changes.
+    UsageError
+        The backend doesn't run that precision, or `threads` is not a number of 1 or more.
+
+    Notes
+    -----
+    It works in your own process. The artifact's checksum is checked first. What native code writes to standard error
+    meanwhile, TensorFlow's start-up lines for example, is shown only if loading fails unexpectedly. The NumPy backend
+    sets the thread count of NumPy's BLAS for the whole process until it is closed.
+    """
+    if precision not in ABOUT:
+        raise UsageError(unknown("precision", precision, ABOUT))
+    if not isinstance(threads, Integral) or threads < 1:
+        raise UsageError(f"threads must be a whole number of 1 or more; got {threads!r}")
+    bundle = run if isinstance(run, Bundle) else Bundle(None if run is None else Path(run))
+    name = _default(bundle, precision) if backend is None else backend
+    plugin = plugins.find(name)
+    missing = plugin.missing()
+    if missing:
+        raise plugin.missing_error(*missing)
+    kind = plugin.load()
+    able = _able(kind, bundle)
+    if precision not in able:
+        raise UsageError(f"backend {name!r} doesn't run {precision}; it runs {', '.join(able)}")
+    artifact = bundle.open(bundle.find(kind.format, kind.makes.get(precision, precision)))
+    return Classifier(_open(plugin, artifact, int(threads), precision), name, precision, artifact)
+
+
+def _default(bundle: Bundle, precision: str) -> str:
+    """Name the first of `ORDER` with nothing in its way, or the one with the least: to say what would mend that."""
+    stored = {(artifact.format, artifact.precision) for artifact in bundle.artifacts}
+    announced = plugins.discover()
+
+    def obstacles(name: str) -> tuple[bool, bool, bool]:
+        plugin = announced[name]
+        kind = plugin.load()
+        wanted = kind.format, kind.makes.get(precision, precision)
+        return precision not in _able(kind, bundle), wanted not in stored, bool(plugin.missing())
+
+    return min((name for name in ORDER if name in announced), key=obstacles, default=ORDER[0])
+
+
+def _able(kind: type[Backend], bundle: Bundle) -> list[str]:
+    """The precisions that a backend runs: of its artifacts, written already or not, and those that it makes."""
+    stored = [artifact.precision for artifact in bundle.artifacts if artifact.format == kind.format]
+    written = dict.fromkeys([*FORMATS.get(kind.format, (FP32,)), *stored])
+    return [one for one in written if kind.precisions is None or one in kind.precisions] + [*kind.makes]
+
+
+def _open(plugin: plugins.Plugin, artifact: Path, threads: int, precision: str) -> Backend:
+    # Without a standard error (pythonw, some daemons) there is nothing to hold.
+    held = nullcontext() if sys.stderr is None else native_output_held()
+    with held, _environment_for_tensorflow(), plugin.explain_missing():
+        kind = plugin.load()
+        wish = {"precision": precision} if precision in kind.makes else {}
+        return kind(artifact, threads=threads, **wish)
+
+
+@contextmanager
+def _environment_for_tensorflow() -> Iterator[None]:
+    """What TensorFlow reads as it starts, taken back afterwards: other libraries in this process may want a GPU."""
+    before = dict(os.environ)
+    calm_tensorflow()
+    changed = [name for name, value in os.environ.items() if before.get(name) != value]
+    try:
+        yield
+    finally:
+        for name in changed:
+            if name in before:
+                os.environ[name] = before[name]
+            else:
+                os.environ.pop(name, None)
