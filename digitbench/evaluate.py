@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Mapping
 from math import sqrt
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from digitbench.backend import Scores
 from digitbench.data import Labels
 from digitbench.figures import Interval
-from digitbench.results import Accuracy
+from digitbench.results import Accuracy, Calibration, ReliabilityBin
+from digitbench.verdicts import BINS
 
 Z95 = 1.959963984540054  # two-sided 95 % of the normal distribution
 
@@ -58,3 +65,72 @@ def unpaired_interval(base: Accuracy, new: Accuracy) -> Interval:
     mine, other = base.correct / base.total, new.correct / new.total
     below, above = sqrt((other - new_low) ** 2 + (high - mine) ** 2), sqrt((new_high - other) ** 2 + (mine - low) ** 2)
     return other - mine - below, other - mine + above
+
+
+# --- are the scores probabilities ----------------------------------------------------------------------------------
+
+
+def calibration(scores: Scores, labels: Labels, activation: str = "softmax") -> Calibration:
+    """Say how good the scores are as probabilities: quantisation can keep every label and ruin them.
+
+    The log loss is scikit-learn's, in float32, so that a probability of 0 counts as float32's epsilon: an image at
+    which the true label has none costs 15.9 nats. The expected calibration error is the mean distance of confidence
+    from accuracy over 15 bins of equal width, weighted by their images (C. Guo, G. Pleiss, Y. Sun and
+    K. Q. Weinberger, ICML 2017).
+
+    Parameters
+    ----------
+    scores
+        float32, (n, 10), n >= 1.
+    labels
+        int64, (n,).
+    activation
+        Of the model's output; see `probabilities`.
+    """
+    from sklearn.metrics import log_loss
+
+    found = probabilities(scores, activation)
+    with warnings.catch_warnings():  # a quantised softmax doesn't add up to 1, and is judged as it is
+        warnings.filterwarnings("ignore", message=".*do not sum to one", category=UserWarning)
+        loss = log_loss(labels, found, labels=range(found.shape[1]))
+    bins = _reliability(found.max(axis=1), scores.argmax(axis=1) == labels)
+    error = sum(one.images * abs(one.accuracy - one.confidence) for one in bins) / len(labels)
+    return Calibration(float(loss), error, bins)
+
+
+def output_activation(manifest: Mapping[str, Any]) -> str:
+    """Name the activation of a bundle's output; ``"softmax"`` where its manifest doesn't say."""
+    output = manifest.get("output")
+    found = output.get("activation") if isinstance(output, Mapping) else None
+    return found if isinstance(found, str) else "softmax"
+
+
+def probabilities(scores: Scores, activation: str) -> Scores:
+    """Read scores as probabilities: float32, (n, 10), within [0, 1].
+
+    ``"softmax"`` outputs are taken as they are, even where quantised ones don't add up to 1; ``"sigmoid"`` outputs are
+    divided by their sum (all alike where that is 0); of any other the softmax is taken.
+    """
+    if activation == "softmax":
+        return np.asarray(np.clip(scores, 0, 1), np.float32)
+    if activation == "sigmoid":
+        total = scores.sum(axis=1, keepdims=True)
+        even = np.full_like(scores, 1 / scores.shape[1])
+        return np.asarray(np.clip(np.divide(scores, total, out=even, where=total > 0), 0, 1), np.float32)
+    from scipy.special import softmax
+
+    return np.asarray(softmax(scores, axis=1), np.float32)
+
+
+def _reliability(confidence: npt.NDArray[np.float32], right: npt.NDArray[np.bool_]) -> tuple[ReliabilityBin, ...]:
+    """Sort images into bins of confidence; those without images are left out."""
+    edges = np.linspace(0, 1, BINS + 1)
+    place = np.digitize(confidence, edges[1:-1], right=True)
+    return tuple(
+        ReliabilityBin(
+            float(edges[i]), float(edges[i + 1]), int(mine.sum()), float(confidence[mine].mean(dtype=np.float64)),
+            float(right[mine].mean()),
+        )
+        for i in range(BINS)
+        if (mine := place == i).any()
+    )  # fmt: skip

@@ -4,7 +4,8 @@
 #   1  (0.1.0, before its release)  machine, bundle, rows: accuracy, agreement, latency, throughput, or an error
 #   2  (0.1.0)  settings; in rows generations with their samples, intervals, ratio, rank, validity, ledger, busy;
 #               noise floors and referees. One process serves all batch sizes: peak memory is the worker's.
-#   3  (0.1.0)  in agreement mean_abs_diff, mcnemar, certificate; in rows calibration; roofs
+#   3  (0.1.0)  in agreement mean_abs_diff, mcnemar, certificate; in rows calibration; roofs,
+#               reference, pairs
 
 from __future__ import annotations
 
@@ -18,11 +19,22 @@ from digitbench.backend import Runtime
 from digitbench.errors import ResultsError, one_line
 from digitbench.figures import Busy, Finding, Generation, Interval, Latency, Ledger, Ratio, WarmUp, calls_needed
 from digitbench.typed import build
+from digitbench.verdicts import (
+    Accuracy,
+    Agreement,
+    Calibration,
+    Certificate,
+    Flip,
+    McNemar,
+    Pair,
+    Reference,
+    ReliabilityBin,
+)
 
 __all__ = [
     "SCHEMA", "Accuracy", "Agreement", "ArtifactFile", "Busy", "Calibration", "Certificate", "Finding", "Flip",
-    "Floor", "Generation", "Latency", "Ledger", "McNemar", "Ratio", "Referee", "ReliabilityBin", "Results", "Roof",
-    "Row", "WarmUp", "calls_needed",
+    "Floor", "Generation", "Latency", "Ledger", "McNemar", "Pair", "Ratio", "Referee", "Reference", "ReliabilityBin",
+    "Results", "Roof", "Row", "WarmUp", "calls_needed",
 ]  # fmt: skip
 
 FORMAT = "digitbench.results"
@@ -40,109 +52,6 @@ class ArtifactFile:
     path: str
     bytes: int
     sha256: str
-
-
-@dataclass(frozen=True)
-class Accuracy:
-    """Top-1 accuracy: a share (0 to 1), counts, and Wilson's 95 % interval."""
-
-    top1: float
-    correct: int
-    total: int
-    interval: tuple[float, float]
-
-
-@dataclass(frozen=True)
-class Flip:
-    """An image whose label changed against the reference.
-
-    A margin is the difference of the two highest scores: a flip at a margin near 0 was a coin's toss.
-    """
-
-    index: int
-    true_label: int
-    reference_label: int
-    label: int
-    reference_margin: float
-    margin: float
-
-
-@dataclass(frozen=True)
-class McNemar:
-    """McNemar's exact test of whether two models are right equally often, on the same images.
-
-    Attributes
-    ----------
-    lost, won
-        Images that the reference had right and this one wrong, and the other way round.
-    p_value
-        Two-sided: how often as uneven a split, or a more uneven one, comes of two equally good ones.
-    """
-
-    lost: int
-    won: int
-    p_value: float
-
-
-@dataclass(frozen=True)
-class Certificate:
-    """Images that cannot flip: the reference's margin exceeds twice the largest score difference on any image.
-
-    Attributes
-    ----------
-    certified, total
-        Images so certified, and all images.
-    needed_margin
-        Twice the largest difference of a score on any image.
-    smallest_margin
-        The smallest margin of the reference on any image, certified or not.
-    """
-
-    certified: int
-    total: int
-    needed_margin: float
-    smallest_margin: float
-
-
-@dataclass(frozen=True)
-class Agreement:
-    """Does it say what the reference says: changed labels, and how far its scores are.
-
-    Attributes
-    ----------
-    flips, flipped
-        How many labels changed, and each of them.
-    max_abs_diff, mean_abs_diff
-        Of all scores of all images.
-    """
-
-    reference: str
-    flips: int
-    max_abs_diff: float
-    flipped: tuple[Flip, ...] = ()
-    mean_abs_diff: float | None = None
-    mcnemar: McNemar | None = None
-    certificate: Certificate | None = None
-
-
-@dataclass(frozen=True)
-class ReliabilityBin:
-    """Images whose confidence (highest probability) lies in (low, high]: their number, mean confidence, accuracy."""
-
-    low: float
-    high: float
-    images: int
-    confidence: float
-    accuracy: float
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """Are its scores probabilities: log loss in nats, expected calibration error, and the table behind it."""
-
-    log_loss: float
-    expected_error: float
-    bins: tuple[ReliabilityBin, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -293,6 +202,10 @@ class Results:
         The noise floor of each batch size and thread count.
     roofs
         One for each batch size and thread count, where asked for.
+    reference
+        What the stored reference scores give, where candidates were held against them in full.
+    pairs
+        Every two candidates against each other, where asked for.
     """
 
     machine: Mapping[str, Any]
@@ -305,6 +218,8 @@ class Results:
     floors: tuple[Floor, ...] = ()
     referees: tuple[Referee, ...] = ()
     roofs: tuple[Roof, ...] = ()
+    reference: Reference | None = None
+    pairs: tuple[Pair, ...] = ()
     schema: str = field(default=SCHEMA)
 
     def to_json(self) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -32,7 +33,8 @@ SIZES = "1,32,256"
 EPILOG = (
     "[b]Examples[/]\n\ndigitbench bench --quick\n\ndigitbench bench --backend onnx --backend tflite --json -\n\n"
     "digitbench bench runs/mine --batch-size 1,8,32,128,512 --threads 1,2 --seconds 5\n\n"
-    "digitbench bench --against before.json --fail-on latency:10%"
+    "digitbench bench --against before.json --fail-on latency:10%\n\n"
+    "digitbench bench --batch-size 512 --threads 2 --roofline"
 )
 
 
@@ -66,6 +68,9 @@ def bench(
         bool, typer.Option("--referee", help="Set the runtimes' own benchmark tools beside ours.")
     ] = False,
     ledger: Annotated[bool, typer.Option("--ledger", help="Show where each call's time goes.")] = False,
+    roofline: Annotated[
+        bool, typer.Option("--roofline", help="Show shares of this machine's sgemm: NumPy's matrix products alone.")
+    ] = False,
     data: DataOption = None,
     limit: LimitOption = None,
     json: JsonOption = None,
@@ -91,7 +96,7 @@ def bench(
     from digitbench.bundle import Bundle
     from digitbench.commands.outputs import Outputs, compare_and_gate, measure, raise_failures
     from digitbench.gates import parse_gates
-    from digitbench.measure.candidates import candidates
+    from digitbench.measure.candidates import candidates, roofs
     from digitbench.results import Results
 
     if fail_on and not against:
@@ -129,6 +134,8 @@ def bench(
         kept=resume or _kept(bundle),
     )  # fmt: skip
     chosen = candidates(bundle, names, sizes, counts, wanted)
+    if roofline or (earlier and earlier.roofs):
+        chosen += roofs(bundle, chosen)
     if referee:
         from digitbench.measure import referee as referees
 
@@ -136,7 +143,7 @@ def bench(
     results = measure(bundle, chosen, plan, data, limit, outputs, earlier=earlier, referees=referee)
     if base:
         compare_and_gate(base, results, fail_on or [], force, outputs.console)
-    raise_failures(results)
+    raise_failures(replace(results, rows=(*results.rows, *(roof.row for roof in results.roofs))))
 
 
 def _plan(settings: Any, **wishes: Any) -> Plan:

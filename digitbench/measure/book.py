@@ -15,7 +15,7 @@ from digitbench.backend import Runtime, Scores
 from digitbench.data import Labels
 from digitbench.measure import stats, validity
 from digitbench.precisions import FP32
-from digitbench.results import Busy, Floor, Generation, Key, Ledger, Results, Row, WarmUp
+from digitbench.results import Busy, Floor, Generation, Key, Ledger, Results, Roof, Row, WarmUp
 
 Seat = tuple[str, str, int]
 """Backend, precision, threads: what one process serves."""
@@ -53,11 +53,22 @@ class Book:
         float32 (n, 10): Keras' scores of them.
     seconds
         Timed calls of each candidate in each generation.
+    activation
+        Of the model's output, by which its scores are read as probabilities.
+    roofs
+        Timed as candidates are, and held apart: they score nothing, are nobody's baseline and have no rank.
     """
 
-    def __init__(self, rows: Iterable[Row], labels: Labels, reference: Scores, seconds: float) -> None:
-        self._entries = {row.key: _Entry(row) for row in rows}
+    def __init__(
+        self, rows: Iterable[Row], labels: Labels, reference: Scores, seconds: float, activation: str = "softmax",
+        roofs: Iterable[Roof] = (),
+    ) -> None:  # fmt: skip
+        apart = {roof.row.key: roof for roof in roofs}
+        self._entries = {row.key: _Entry(row) for row in (*rows, *(roof.row for roof in apart.values()))}
+        self._flops = {key: roof.flops_per_image for key, roof in apart.items()}
         self._labels, self._reference, self._seconds = labels, reference, seconds
+        self._activation = activation
+        self._margins = agreement.margins(reference)
         self._said: dict[Seat, Labels] = {}
         self._twins: dict[Cell, dict[int, float]] = {}
         self.baseline: tuple[str, str] | None = None
@@ -73,7 +84,11 @@ class Book:
 
     def lacks_scores(self, seat: Seat) -> bool:
         """Has it still to score the test images?"""
-        return seat not in self._said
+        return seat not in self._said and not self.is_roof(seat)
+
+    def is_roof(self, seat: Seat) -> bool:
+        """Is it no candidate, but what candidates are held against?"""
+        return any(key[:3] == seat for key in self._flops)
 
     def failed(self, key: Key) -> bool:
         """Did it die, or could it never run?"""
@@ -116,24 +131,36 @@ class Book:
     def ready(self, seat: Seat, runtime: Mapping[str, Any], load_seconds: float, first_prediction_us: float) -> None:
         """A process was loaded."""
         for entry in self._of(seat):
-            entry.row = replace(
-                entry.row, runtime=Runtime(**runtime), load_seconds=load_seconds,
-                first_prediction_us=first_prediction_us,
-            )  # fmt: skip
+            entry.row = replace(entry.row, runtime=Runtime(**runtime))
+            if not entry.generations:  # else their median stands, also when it was started only for others' ratios
+                entry.row = replace(entry.row, load_seconds=load_seconds, first_prediction_us=first_prediction_us)
 
     def scored(self, seat: Seat, scores: Scores, peak_rss_bytes: int) -> None:
         """A process scored the test images."""
         self._said[seat] = np.asarray(scores.argmax(axis=1))
         top1 = evaluate.accuracy(scores, self._labels)
         flips = agreement.compare(scores, self._reference, self._labels)
+        sure = evaluate.calibration(scores, self._labels, self._activation)
         for entry in self._of(seat):
-            entry.row = replace(entry.row, accuracy=top1, agreement=flips, peak_rss_bytes=peak_rss_bytes)
+            entry.row = replace(
+                entry.row, accuracy=top1, agreement=flips, calibration=sure, peak_rss_bytes=peak_rss_bytes
+            )
 
     def wrong_labels(self, key: Key, batch: int, labels: Sequence[int]) -> int:
-        """Of a timed batch's labels, how many differ from those of the accuracy run."""
+        """Of a timed batch's labels, how many differ from those of the accuracy run and should not; a roof has none.
+
+        A runtime that finds one range for a whole batch quantises an image otherwise among others (ONNX Runtime's
+        `dynamic`); so of quantised candidates only images count whose margin is beyond what the scores were moved by.
+        """
+        if key in self._flops:
+            return 0
         said, size = self._said[key[:3]], len(labels)
-        expected = said[batch * size : (batch + 1) * size] if len(said) >= size else np.resize(said, size)
-        return int((expected != np.asarray(labels)).sum())
+        found = self._entries[key].row.agreement
+        firm = np.ones(len(said), dtype=bool)
+        if key[1] != FP32 and found:
+            firm = self._margins > 2 * found.max_abs_diff
+        at = np.arange(batch * size, (batch + 1) * size) if len(said) >= size else np.resize(np.arange(len(said)), size)
+        return int((firm[at] & (said[at] != np.asarray(labels))).sum())
 
     def glimpse(self, key: Key, spent: npt.NDArray[np.int64]) -> None:
         """A process that is still being timed gave these calls: something to look at until there is more."""
@@ -156,7 +183,9 @@ class Book:
 
     def rebase(self) -> None:
         """Choose another baseline, since the one there was died: the fastest that lives, and every ratio anew."""
-        living = {key: entry for key, entry in self._entries.items() if entry.generations and not entry.row.error}
+        living = {
+            key: entry for key, entry in self._candidates() if entry.generations and not entry.row.error
+        }  # fmt: skip
         if not living:
             return
         first = min((key[3] or 0, key[2]) for key in living)
@@ -188,7 +217,7 @@ class Book:
         if isinstance(earlier.settings.get("baseline"), list):
             backend, precision = earlier.settings["baseline"]
             self.baseline = (str(backend), str(precision))
-        for row in earlier.rows:
+        for row in (*earlier.rows, *(roof.row for roof in earlier.roofs)):
             if row.key not in self._entries or self._entries[row.key].row.error:
                 continue
             entry = self._entries[row.key]
@@ -207,6 +236,9 @@ class Book:
     def _of(self, seat: Seat) -> list[_Entry]:
         return [self._entries[key] for key in self.of_seat(seat)]
 
+    def _candidates(self) -> list[tuple[Key, _Entry]]:
+        return [(key, entry) for key, entry in self._entries.items() if key not in self._flops]
+
     # --- what follows ---------------------------------------------------------------------------------------------
 
     def rows(self) -> tuple[Row, ...]:
@@ -216,12 +248,16 @@ class Book:
         for cell in dict.fromkeys((key[2], key[3]) for key in self._entries if key[3]):
             ratios = {
                 key: {index: one.ratio for index, one in entry.generations.items() if one.ratio is not None}
-                for key, entry in self._entries.items()
+                for key, entry in self._candidates()
                 if (key[2], key[3]) == cell and entry.generations and not entry.row.error
             }
             floor = floors.get(cell)
             ranks |= stats.ranks(ratios, floor.ratio if floor else None)
-        return tuple(entry.shown(ranks.get(key)) for key, entry in self._entries.items())
+        return tuple(entry.shown(ranks.get(key)) for key, entry in self._candidates())
+
+    def roofs(self) -> tuple[Roof, ...]:
+        """Every roof as far as it is known."""
+        return tuple(Roof(self._entries[key].shown(None), flops) for key, flops in self._flops.items())
 
     def floors(self) -> tuple[Floor, ...]:
         """The noise floor of each cell that has one."""

@@ -10,23 +10,33 @@ from pathlib import Path
 from digitbench import plugins
 from digitbench.backend import Backend
 from digitbench.bundle import Artifact, Bundle
-from digitbench.errors import ArtifactError, BackendError, UsageError
+from digitbench.errors import ArtifactError, BackendError, PluginError, UsageError
+from digitbench.measure import roofline
 from digitbench.measure.book import Seat
 from digitbench.precisions import EXPORTED, FORMATS, FP32
-from digitbench.results import ArtifactFile, Row
+from digitbench.results import ArtifactFile, Roof, Row
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """Backend × precision × threads × batch size; `artifact` is None where it can't run, and `row` says why."""
+    """Backend × precision × threads × batch size; `artifact` is None where it can't run, and `row` says why.
+
+    `flops_per_image` is known of a roof alone.
+    """
 
     row: Row
     artifact: Path | None
+    flops_per_image: int | None = None
 
     @property
     def seat(self) -> Seat:
         """The process that serves it."""
         return self.row.backend, self.row.precision, self.row.threads
+
+    @property
+    def roof(self) -> Roof | None:
+        """The roof that it is, if it is one: timed with the candidates, and none of them."""
+        return None if self.flops_per_image is None else Roof(self.row, self.flops_per_image)
 
 
 def candidates(
@@ -60,10 +70,15 @@ def candidates(
         The bundle lacks a named backend's artifact, or it doesn't match its checksum.
     UsageError
         None of the backends has any of the precisions.
+    PluginError
+        A backend bears a name that digitbench itself needs.
     """
     chosen = [plugins.find(name) for name in dict.fromkeys(names)] or list(plugins.discover().values())
     found: list[Candidate] = []
     for plugin in chosen:
+        if plugin.name == roofline.NAME:
+            told = f"plugin {plugin.name!r} of {plugin.distribution}: bench --roofline has taken that name"
+            raise PluginError(f"{told}; uninstall it, or tell its author")
         row = Row(plugin.name, precisions[0] if precisions else FP32, None, threads[0])
         missing = plugin.missing()
         try:
@@ -109,10 +124,29 @@ def _artifacts(
     return found
 
 
+def roofs(bundle: Bundle, chosen: Sequence[Candidate]) -> list[Candidate]:
+    """Give the bare matrix products of the model for every thread count and batch size at which others are timed.
+
+    Raises
+    ------
+    ArtifactError
+        The bundle has no plain weights, or they don't match their checksum.
+    """
+    artifact = bundle.find(roofline.SgemmBackend.format)
+    path = bundle.open(artifact)
+    recorded = ArtifactFile(artifact.path, artifact.bytes, artifact.sha256)
+    flops = roofline.flops_per_image(path)
+    cells = dict.fromkeys((one.row.threads, one.row.batch_size) for one in chosen if one.artifact)
+    return [
+        Candidate(Row(roofline.NAME, FP32, size, threads, artifact=recorded), path, flops)
+        for threads, size in cells if size
+    ]  # fmt: skip
+
+
 def named_baseline(name: str, chosen: Sequence[Candidate]) -> tuple[str, str] | None:
     """Find the backend and precision that ``backend`` or ``backend:precision`` names, in the order of `chosen`."""
     backend, _, precision = name.partition(":")
-    rows = (one.row for one in chosen if one.artifact)
+    rows = (one.row for one in chosen if one.artifact and not one.roof)
     return next(
         ((row.backend, row.precision) for row in rows
          if row.backend == backend and precision in ("", row.precision)), None,

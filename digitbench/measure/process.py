@@ -38,6 +38,7 @@ THREAD_VARIABLES = (
 )  # fmt: skip
 FIXED = {
     "OMP_WAIT_POLICY": "PASSIVE",  # idle threads sleep instead of spinning
+    "OPENBLAS_THREAD_TIMEOUT": "20",  # 2**20 cycles; OpenBLAS' own spin on for 0.1 s, into others' turns
     "TF_NUM_INTEROP_THREADS": "1",
     "TF_CPP_MIN_LOG_LEVEL": "3",
     "CUDA_VISIBLE_DEVICES": "-1",

@@ -9,7 +9,7 @@ from time import perf_counter
 from typing import Any
 
 import digitbench
-from digitbench import machine
+from digitbench import agreement, evaluate, machine
 from digitbench.backend import Scores
 from digitbench.bundle import Bundle
 from digitbench.data import Dataset
@@ -75,7 +75,10 @@ def run(
     test = dataset.test.head(limit)
     plan_or_one = plan or Plan(generations=1)
     facts = _Facts(bundle, dataset, len(test), plan, earlier, chosen)
-    book = Book((one.row for one in chosen), test.labels, bundle.reference_scores()[: len(test)], plan_or_one.share)
+    reference = bundle.reference_scores()[: len(test)]
+    activation = evaluate.output_activation(bundle.manifest)
+    rows, roofs = (one.row for one in chosen if not one.roof), (one.roof for one in chosen if one.roof)
+    book = Book(rows, test.labels, reference, plan_or_one.share, activation, roofs)
     if plan and plan.baseline:
         _check_baseline(plan.baseline, chosen)
     if earlier:
@@ -88,7 +91,10 @@ def run(
             progress.table(facts.results(book), done, total)
             drawn = perf_counter()
 
-    stats.log_interval((1.0, 2.0))  # so that SciPy is imported now, and not between turns
+    # So that SciPy and scikit-learn are imported now, and not between turns.
+    stats.log_interval((1.0, 2.0))
+    agreement.mcnemar(0, 1)
+    evaluate.calibration(reference, test.labels, activation)
     watch = Watch(progress, redraw, keep=lambda: keep(facts.results(book)))
     watch.hear = hear or watch.hear
     try:
@@ -141,7 +147,7 @@ class _Facts:
                     f"--resume: {name} was {earlier.machine.get(name)} and is {self.machine[name]} now; measure anew"
                 )
         files = {one.row.key: one.row.artifact for one in chosen}
-        for row in earlier.rows:
+        for row in (*earlier.rows, *(roof.row for roof in earlier.roofs)):
             now = files.get(row.key)
             if row.artifact and now and row.artifact.sha256 != now.sha256:
                 raise UsageError(f"--resume: {row.backend}: {now.path} has changed since; measure anew")
@@ -159,11 +165,12 @@ class _Facts:
             machine=self.machine, bundle=self.bundle,
             rows=(*rows, *(row for row in self.absent if row.key not in known)), created=self.created,
             digitbench=digitbench.__version__, complete=complete, settings=settings, floors=book.floors(),
-            referees=self.referees,
+            referees=self.referees, roofs=book.roofs(),
         )  # fmt: skip
 
 
 def _check_baseline(name: str, chosen: Sequence[Candidate]) -> None:
     if not named_baseline(name, chosen):
-        able = list(dict.fromkeys(f"{one.row.backend}:{one.row.precision}" for one in chosen if one.artifact))
+        timed = (one for one in chosen if one.artifact and not one.roof)
+        able = list(dict.fromkeys(f"{one.row.backend}:{one.row.precision}" for one in timed))
         raise UsageError(f"--baseline {name}: not among what is measured here: {', '.join(able)}")

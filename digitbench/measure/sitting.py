@@ -131,6 +131,8 @@ class Sitting:
         """Median of a few calls of each, in nanoseconds."""
         size, found = self.sizes[0], {}
         for (seat, _), worker in self.workers.items():
+            if self.book.is_roof(seat):
+                continue
             try:
                 crew.ask(worker, "warm_up", batch_size=size, seconds=self.plan.share * WARM_UP_SHARE)
                 answer = crew.ask(worker, "turn", batch_size=size, seconds=min(PROBE_SECONDS, self.plan.share))
@@ -224,6 +226,8 @@ class Sitting:
 
     def _ledgers(self, crew: Crew, tallies: dict[Player, _Tally], size: int) -> None:
         for player in tallies:
+            if self.book.is_roof(player[0]):
+                continue
             if not player[1] and player in self.workers and (*player[0], size) in self.book:
                 try:
                     answer = crew.ask(self.workers[player], "ledger", batch_size=size)

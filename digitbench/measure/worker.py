@@ -12,7 +12,7 @@ import sys
 import traceback
 from array import array
 from base64 import b64encode
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict
 from itertools import chain, islice, repeat
 from pathlib import Path
@@ -27,9 +27,13 @@ from digitbench.backend import Backend, Images, Scores
 from digitbench.errors import DigitbenchError, one_line
 from digitbench.measure.loop import time_block
 from digitbench.measure.null import NullBackend
+from digitbench.measure.roofline import NAME, SgemmBackend
 
 Emit = Callable[..., None]
 Event = dict[str, Any]
+
+BUILT_IN: Mapping[str, type[Backend]] = {NAME: SgemmBackend}
+"""Measured like a backend, and announced by no plugin."""
 
 SCORING_BATCH = 256
 WARM_UP_BLOCKS = 10  # that a warm-up's budget holds, if calls are quick
@@ -66,13 +70,10 @@ def serve(lines: Iterable[str], emit: Emit) -> None:
     """Load what the first line says, and answer each further line; see `digitbench.measure.process`."""
     commands = (json.loads(line) for line in lines)
     job = next(commands)
-    plugin = plugins.find(job["backend"])
+    load = _loader(job)
     images: Images = np.asarray(np.load(job["images"], mmap_mode="r"))
     began = perf_counter()
-    with plugin.explain_missing():
-        kind = plugin.load()
-        wish = {"precision": job["precision"]} if job.get("precision") in kind.makes else {}
-        backend = kind(Path(job["artifact"]), threads=job["threads"], **wish)
+    backend = load()
     loaded = perf_counter() - began
     with backend:
         began = perf_counter()
@@ -86,6 +87,22 @@ def serve(lines: Iterable[str], emit: Emit) -> None:
         for command in commands:
             do = command.pop("do")
             emit(do, **actions[do](**command))
+
+
+def _loader(job: Mapping[str, Any]) -> Callable[[], Backend]:
+    """Find what a job names; calling what this gives imports the runtime and opens the artifact."""
+    artifact, threads = Path(job["artifact"]), job["threads"]
+    if job["backend"] in BUILT_IN:
+        return lambda: BUILT_IN[job["backend"]](artifact, threads=threads)
+    plugin = plugins.find(job["backend"])
+
+    def load() -> Backend:
+        with plugin.explain_missing():
+            kind = plugin.load()
+            wish = {"precision": job["precision"]} if job.get("precision") in kind.makes else {}
+            return kind(artifact, threads=threads, **wish)
+
+    return load
 
 
 class _Seat:

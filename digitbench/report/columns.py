@@ -37,11 +37,32 @@ def columns_of(results: Results, rows: Sequence[Row], measured: bool) -> list[Co
         Column("load\ns", 4, lambda row: "" if row.load_seconds is None else f"{row.load_seconds:.2f}"),
         Column("peak\nMB", 5, lambda row: f"{row.peak_rss_bytes / 1e6:,.0f}" if row.peak_rss_bytes else ""),
         Column("size\nkB", 2.2, lambda row: f"{row.artifact.bytes / 1000:,.0f}" if row.artifact else ""),
+        Column("certified", 0.2, certified_share),
+        *([] if measured else _probabilities()),
     ]  # fmt: skip
     return [
         column for column in columns
         if (measured or not column.timing) and (column.worth == ALWAYS or any(column.cell(row).strip() for row in rows))
     ]  # fmt: skip
+
+
+def _probabilities() -> list[Column]:
+    """How good the scores are as probabilities: for those who look at what candidates say, not at how fast."""
+    return [
+        Column("log\nloss", 0.15, lambda row: f"{row.calibration.log_loss:.4f}" if row.calibration else ""),
+        Column("ECE", 0.1, expected_error),
+    ]
+
+
+def certified_share(row: Row) -> str:
+    """Write the share of images that cannot flip, rounded down: all but one are not 100 %."""
+    found = row.agreement.certificate if row.agreement else None
+    return "" if found is None else f"{found.certified * 10_000 // found.total / 10_000:.2%}"
+
+
+def expected_error(row: Row) -> str:
+    """Write the expected calibration error."""
+    return "" if row.calibration is None else f"{row.calibration.expected_error:.2%}"
 
 
 def _precisions(rows: Sequence[Row]) -> bool:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from statistics import median
 
+from digitbench.precisions import FP32
 from digitbench.report import words
 from digitbench.report.order import p50
 from digitbench.report.words import Names
@@ -74,15 +75,46 @@ def _reason(row: Row) -> str:
     return str(row.error).removeprefix(f"backend {row.backend!r} ").partition("; run: ")[0]
 
 
-def _accuracy(rows: Iterable[Row]) -> list[str]:
+def _accuracy(rows: Sequence[Row]) -> list[str]:
     scored = next((row for row in rows if row.accuracy), None)
     if scored is None or scored.accuracy is None:
         return []
     low, high = scored.accuracy.interval
-    return [
+    certified = any(row.agreement and row.agreement.certificate for row in rows)
+    told = (
         f"top-1 {scored.accuracy.top1:.2%} of {scored.accuracy.total:,} images is known to within "
-        f"{low:.2%} to {high:.2%} (95 %); flips are labels that differ from Keras'."
+        f"{low:.2%} to {high:.2%} (95 %); flips are labels that differ from Keras'"
+        f"{', and certified is the share of images that cannot flip' if certified else ''}."
+    )
+    return [" ".join([told, *_same(rows)])]
+
+
+def _same(rows: Sequence[Row]) -> list[str]:
+    """Say of all but fp32 whether they are right as often as Keras is."""
+    names = Names.of(rows)
+    found = {
+        names.backend(row): row.agreement.mcnemar for row in rows
+        if row.precision != FP32 and row.agreement and row.agreement.mcnemar
+    }  # fmt: skip
+    if not found:
+        return []
+    other = [
+        f"{name} is {test.verdict} (p {p_value(test.p_value)})"
+        for name, test in found.items()
+        if test.verdict != "same"
     ]
+    alike = [test.p_value for test in found.values() if test.verdict == "same"]
+    if not other:
+        least = min(alike)
+        told = "p 1" if least == 1 else f"p {p_value(least)} or more"
+        return [f"At every precision top-1 is the same as Keras' by McNemar's exact test ({told})."]
+    rest = "; all else that isn't fp32 is the same" if alike else ""
+    return [f"Top-1 against Keras', by McNemar's exact test: {', '.join(other)}{rest}."]
+
+
+def p_value(value: float) -> str:
+    """Write a p-value in three decimals: ``0.021``, ``<0.001``."""
+    return "<0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def _ratios(results: Results, rows: Sequence[Row]) -> list[str]:

@@ -14,8 +14,10 @@ from operator import attrgetter
 from typing import Any
 
 from digitbench.figures import Finding
+from digitbench.report import roofline
 from digitbench.report.columns import columns_of
 from digitbench.report.footnotes import failed_rows, footnotes, invalid_rows, missing_rows
+from digitbench.report.layout import Column
 from digitbench.report.order import shown_rows, sort_rows
 from digitbench.report.words import counted
 from digitbench.results import Results, Row
@@ -95,6 +97,18 @@ CSV_COLUMNS: Mapping[str, Get] = {
     "test_images": _field("accuracy.total"),
     "flips": _field("agreement.flips"),
     "max_abs_score_difference": _field("agreement.max_abs_diff"),
+    "mean_abs_score_difference": _field("agreement.mean_abs_diff"),
+    # McNemar's exact test: images that the reference has right and this one wrong, and the other way round
+    "lost_images": _field("agreement.mcnemar.lost"),
+    "won_images": _field("agreement.mcnemar.won"),
+    "mcnemar_p": _field("agreement.mcnemar.p_value"),
+    # images that cannot flip: the reference's margin is above the needed one, twice the largest score difference
+    "certified_images": _field("agreement.certificate.certified"),
+    "needed_margin": _field("agreement.certificate.needed_margin"),
+    "smallest_margin": _field("agreement.certificate.smallest_margin"),
+    # are the scores probabilities
+    "log_loss": _field("calibration.log_loss"),
+    "expected_calibration_error": _field("calibration.expected_error"),
     # one predict call: low and high are the ends of 95 % intervals over generations
     "generations": lambda row: len(row.generations) or None,
     "calls": _field("latency_us.n"),
@@ -160,7 +174,7 @@ def to_csv(results: Results) -> str:
 
 
 def to_markdown(results: Results) -> str:
-    """Give a page of GitHub's Markdown: a table for each batch size and thread count, then the footnotes."""
+    """Give a page of GitHub's Markdown: a table for each batch size and thread count, the footnotes, then the roofs."""
     rows = shown_rows(results.rows)
     measured = any(row.latency_us for row in rows)
     bundle, machine = results.bundle, results.machine
@@ -181,14 +195,23 @@ def to_markdown(results: Results) -> str:
     told = [*invalid_rows(results), *footnotes(results), *failed_rows(results)]
     told += [f"not measured: {line}" for line in missing_rows(results)]
     told += [] if results.complete else ["Stopped early: only what was finished is shown."]
-    blocks.append("\n".join(f"- {_plain(line)}" for line in told))
+    blocks.append(_listed(told))
+    if results.roofs:
+        blocks.append(f"### {roofline.TITLE}")
+        blocks.append(_drawn(roofline.roofline_columns(results), roofline.roofline_rows(results)))
+        told = [*roofline.sentences(results), *roofline.invalid_roofs(results), *roofline.failed_roofs(results)]
+        blocks.append(_listed([*told, *roofline.legend(results)]))
     return "\n\n".join(filter(None, blocks)) + "\n"
 
 
 def _table(results: Results, rows: Sequence[Row], measured: bool) -> str:
     """One group; its batch size and threads stand in the title, so their columns go."""
     columns = [column for column in columns_of(results, rows, measured) if column.head not in ("batch", "thr.")]
-    told = _remarks(rows)
+    return _drawn(columns, rows, _remarks(rows))
+
+
+def _drawn(columns: Sequence[Column], rows: Sequence[Row], remarks: Sequence[str] = ()) -> str:
+    told = remarks or [""] * len(rows)
     heads = [column.title or " " for column in columns] + (["remark"] if any(told) else [])
     marks = [":--" if column.left else "--:" for column in columns] + ([":--"] if any(told) else [])
     lines = [heads, marks]
@@ -196,6 +219,10 @@ def _table(results: Results, rows: Sequence[Row], measured: bool) -> str:
         cells = [_plain(" ".join(column.cell(row).split())) for column in columns]
         lines.append(cells + ([_plain(remark)] if any(told) else []))
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _listed(lines: Sequence[str]) -> str:
+    return "\n".join(f"- {_plain(line)}" for line in lines)
 
 
 def _remarks(rows: Iterable[Row]) -> list[str]:

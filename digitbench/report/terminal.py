@@ -15,7 +15,8 @@ from digitbench.report.layout import Column, empty_table, grouped_table, print_f
 from digitbench.report.ledger import print_ledger
 from digitbench.report.order import fastest, shown_rows
 from digitbench.report.referees import print_referees
-from digitbench.report.words import Names
+from digitbench.report.roofline import print_roofline
+from digitbench.report.words import Names, counted
 from digitbench.results import Results, Row
 
 FLIPS_SHOWN = 10
@@ -43,6 +44,7 @@ def print_results(results: Results, console: Console, *, ledger: bool = False) -
     if ledger:
         console.print()
         print_ledger(results, console)
+    print_roofline(results, console)
     if results.referees:
         console.print()
         print_referees(results, console)
@@ -83,20 +85,25 @@ def _print_table(results: Results, measured: bool, console: Console) -> None:
 
 
 def _print_flips(rows: Sequence[Row], console: Console) -> None:
-    names, seen = Names.of(rows), set[str]()
-    for row in rows:
-        name = names.backend(row)
-        if not row.agreement or not row.agreement.flips or name in seen:
-            continue
-        seen.add(name)
-        for flip in row.agreement.flipped[:FLIPS_SHOWN]:
+    """Tell of every flip where they are few; else of each candidate how many, and which command has them all."""
+    names = Names.of(rows)
+    found = {names.backend(row): row.agreement for row in rows if row.agreement and row.agreement.flips}
+    few = sum(one.flips for one in found.values()) <= FLIPS_SHOWN
+    for name, one in found.items():
+        for flip in one.flipped if few else ():
             print_line(
                 f"{name}: image {flip.index} (a {flip.true_label}) went from {flip.reference_label} to "
                 f"{flip.label}; margin {flip.reference_margin:.2g} in Keras, {flip.margin:.2g} here",
                 console,
             )
-        if row.agreement.flips > FLIPS_SHOWN:
-            print_line(f"{name}: and {row.agreement.flips - FLIPS_SHOWN} more, all in --json", console)
+        if not few:
+            test = one.mcnemar
+            what = f": {test.lost} now wrong, {test.won} now right" if test else ""
+            print_line(f"{name}: {counted(one.flips, 'flip')}{what}", console)
+    if not few:
+        print_line(
+            "Which images: digitbench agree, and --pictures DIR draws them; --json has them all.", console, "dim"
+        )
 
 
 def print_backends(rows: Sequence[Mapping[str, str]], console: Console) -> None:

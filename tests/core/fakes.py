@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -93,7 +93,14 @@ def serve(
     *commands: dict[str, Any],
 ) -> Told:  # fmt: skip
     """Let a worker serve commands in this process, with a plugin that loads what `make` gives."""
-    plugin = SimpleNamespace(load=lambda: lambda artifact, threads: make(), explain_missing=nullcontext)
+
+    class Made:
+        makes: ClassVar[dict[str, str]] = {}
+
+        def __new__(cls, artifact: Path, threads: int) -> Backend:  # type: ignore[misc]
+            return make()
+
+    plugin = SimpleNamespace(load=lambda: Made, explain_missing=nullcontext)
     monkeypatch.setattr("digitbench.plugins.find", lambda name: plugin)
     np.save(folder / "images.npy", images)
     job = {"backend": "fake", "artifact": "model", "threads": 1, "images": str(folder / "images.npy")}

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+from fractions import Fraction
+from math import comb
+from random import Random
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from digitbench.agreement import compare, margins
+from digitbench.agreement import certificate, compare, margins, mcnemar, pairs
 from digitbench.backend import Scores
-from digitbench.results import Flip
+from digitbench.results import Certificate, Flip, McNemar
+from digitbench.verdicts import SIGNIFICANT
 
 
 @pytest.fixture
@@ -66,3 +72,189 @@ def test_a_margin_is_the_difference_of_the_two_highest() -> None:
     scores = np.array([[0.5, 0.0, 0.25], [0.0, 0.125, 1.0], [0.5, 0.5, 0.0]], np.float32)
     np.testing.assert_array_equal(margins(scores), np.array([0.25, 0.875, 0.0], np.float32))
     assert margins(scores[:0]).shape == (0,)
+
+
+# --- McNemar's test ------------------------------------------------------------------------------------------------
+
+
+def exact_p(lost: int, won: int) -> Fraction:
+    """Both tails of a fair coin, counted: as uneven as this or more."""
+    n = lost + won
+    tail = Fraction(sum(comb(n, k) for k in range(min(lost, won) + 1)), 2**n)
+    return min(Fraction(1), 2 * tail)
+
+
+@given(lost=st.integers(0, 60), won=st.integers(0, 60))
+def test_the_p_value_is_counted_exactly(lost: int, won: int) -> None:
+    found = mcnemar(lost, won)
+    assert (found.lost, found.won) == (lost, won)
+    assert found.p_value == pytest.approx(float(exact_p(lost, won)), rel=1e-12)
+    assert found.p_value == mcnemar(won, lost).p_value
+
+
+@pytest.mark.parametrize(
+    ("lost", "won", "verdict"),
+    [(0, 0, "same"), (5, 0, "same"), (6, 0, "worse"), (0, 6, "better"), (15, 5, "worse"), (14, 6, "same")],
+)
+def test_two_accuracies_are_the_same_until_the_test_tells_them_apart(lost: int, won: int, verdict: str) -> None:
+    assert mcnemar(lost, won).verdict == verdict
+
+
+def test_a_p_value_of_exactly_the_limit_is_the_same() -> None:
+    assert McNemar(9, 1, SIGNIFICANT).verdict == "same"
+    assert McNemar(9, 1, SIGNIFICANT - 1e-9).verdict == "worse"
+
+
+def test_lost_and_won_go_by_the_true_labels(reference: Scores) -> None:
+    """Of six flips two were right before, one is right now, and three were and are wrong."""
+    labels = np.array([0, 1, 3, 9, 9, 9])
+    found = compare(np.roll(reference, -1, axis=0), reference, labels)
+    assert found.flips == 6
+    assert found.mcnemar == McNemar(2, 1, 1.0)
+
+
+def test_one_that_is_right_where_the_other_is_has_nothing_lost_or_won(reference: Scores) -> None:
+    scores = reference.copy()
+    scores[4, 6] = 1.0  # a flip from wrong to wrong
+    found = compare(scores, reference, np.array([0, 1, 2, 3, 7, 5]))
+    assert (found.flips, found.mcnemar) == (1, McNemar(0, 0, 1.0))
+
+
+def test_differences_are_of_all_scores(reference: Scores) -> None:
+    scores = reference.copy()
+    scores[2, 5] -= np.float32(0.25)
+    scores[3, 1] += np.float32(0.5)
+    found = compare(scores, reference, np.arange(6))
+    assert (found.max_abs_diff, found.mean_abs_diff) == (0.5, 0.75 / 60)
+
+
+# --- the certificate -----------------------------------------------------------------------------------------------
+
+unit = st.floats(0, 1, width=32)
+any_score = (
+    unit | st.floats(-(2.0**100), 2.0**100, width=32) | st.sampled_from([0.0, 2.0**-149, 0.5, 1.0, 1.0 - 2.0**-24])
+)
+
+
+@st.composite
+def scored(draw: st.DrawFn) -> tuple[Scores, Scores]:
+    """Reference and scores of two images; the second image's difference is often nearly half of the first's margin.
+
+    There rounding would decide, were it let.
+    """
+    reference = np.array(draw(st.lists(st.lists(any_score, min_size=10, max_size=10), min_size=2, max_size=2)), "f4")
+    scores = reference.copy()
+    if draw(st.booleans()):
+        top, second = np.sort(reference[0].astype("f8"))[[-1, -2]]
+        near = np.float32((top - second) / 2)
+        for _ in range(draw(st.integers(0, 3))):
+            near = np.nextafter(near, np.float32(draw(st.sampled_from([0.0, 3e38]))))
+        start = np.float32(draw(st.sampled_from([0.0, float(reference[1, 0])])))
+        reference[1], scores[1] = start, start
+        scores[1, 0] = start + near
+    else:
+        noise = np.array(draw(st.lists(st.floats(-0.625, 0.625, width=32), min_size=20, max_size=20)), "f4")
+        scores += noise.reshape(2, 10) * np.float32(draw(st.sampled_from([0, 1e-30, 1e-7, 1e-3, 1])))
+    return scores, reference
+
+
+def exactly(scores: Scores) -> list[list[Fraction]]:
+    return [[Fraction(float(value)) for value in row] for row in scores]
+
+
+def largest_exactly(scores: Scores, reference: Scores) -> Fraction:
+    pairs_of_rows = zip(exactly(scores), exactly(reference), strict=True)
+    return max(abs(a - b) for mine, other in pairs_of_rows for a, b in zip(mine, other, strict=True))
+
+
+def as_float32(value: Fraction, *, up: bool) -> np.float32:
+    """The nearest float32 on one side of an exact number."""
+    near = np.float32(float(value))
+    step = np.float32(np.inf if up else -np.inf)
+    while (Fraction(float(near)) < value) if up else (Fraction(float(near)) > value):
+        near = np.nextafter(near, step)
+    return near
+
+
+@settings(max_examples=400, deadline=None)
+@given(scored())
+def test_no_image_is_certified_that_such_a_difference_could_flip(both: tuple[Scores, Scores]) -> None:
+    """The worst case: the highest score falls by the largest difference seen, every other one rises by it."""
+    scores, reference = both
+    largest = largest_exactly(scores, reference)
+    seen = compare(scores, reference, np.zeros(2, np.int64)).max_abs_diff
+    for row, exact in zip(reference, exactly(reference), strict=True):
+        if not certificate(row[np.newaxis], seen).certified:
+            continue
+        label = int(row.argmax())
+        worst = [value - largest if i == label else value + largest for i, value in enumerate(exact)]
+        assert all(worst[label] > value for i, value in enumerate(worst) if i != label)
+        rounded = [as_float32(value, up=i == label) for i, value in enumerate(worst)]
+        assert all(rounded[label] > value for i, value in enumerate(rounded) if i != label)
+        assert int(np.argmax(rounded)) == label
+
+
+@settings(max_examples=200, deadline=None)
+@given(scored())
+def test_an_image_is_certified_where_it_is_clear(both: tuple[Scores, Scores]) -> None:
+    """And not only where it can't be avoided: a hair above twice the difference is enough."""
+    scores, reference = both
+    found = compare(scores, reference, np.zeros(2, np.int64)).certificate
+    assert found
+    needed = 2 * largest_exactly(scores, reference)
+    tops = [sorted(row)[-2:] for row in exactly(reference)]
+    clear = sum(top - second > needed * (1 + Fraction(1, 2**50)) for second, top in tops)
+    sure = sum(top - second > needed for second, top in tops)
+    assert clear <= found.certified <= sure
+    assert found.total == 2
+    assert found.smallest_margin == pytest.approx(float(min(top - second for second, top in tops)), rel=1e-12)
+    assert found.needed_margin == pytest.approx(float(needed), rel=1e-12)
+
+
+@settings(max_examples=200, deadline=None)
+@given(scored(), st.randoms(use_true_random=False))
+def test_what_flips_was_not_certified(both: tuple[Scores, Scores], random: Random) -> None:
+    scores, reference = both
+    scores[0] = random.sample(list(scores[0]), 10)
+    found = compare(scores, reference, np.zeros(2, np.int64))
+    assert found.certificate
+    for flip in found.flipped:
+        assert certificate(reference[flip.index : flip.index + 1], found.max_abs_diff).certified == 0
+    assert found.certificate.certified <= 2 - found.flips
+
+
+def test_a_margin_of_exactly_twice_the_difference_is_not_enough(reference: Scores) -> None:
+    scores = reference.copy()
+    scores[0, 0] -= np.float32(0.3125)  # the margins are 0.625
+    found = compare(scores, reference, np.arange(6)).certificate
+    assert found == Certificate(0, 6, 0.625, 0.625)
+    scores[0, 0] = np.nextafter(scores[0, 0], np.float32(1))
+    assert getattr(compare(scores, reference, np.arange(6)).certificate, "certified", None) == 6
+
+
+def test_a_tie_in_the_reference_is_never_certified(reference: Scores) -> None:
+    reference[2, 5] = reference[2, 2]
+    found = compare(reference, reference, np.arange(6)).certificate
+    assert found == Certificate(5, 6, 0.0, 0.0)
+
+
+# --- candidates against each other ---------------------------------------------------------------------------------
+
+
+def test_every_two_candidates_are_compared_once_in_order(reference: Scores) -> None:
+    labels = np.array([0, 1, 2, 3, 4, 7])
+    second, third = reference.copy(), reference.copy()
+    second[1, 8] = third[4, 8] = third[5, 7] = 1.0
+    everyone = {("a", "fp32"): reference, ("b", "int8"): second, ("c", "int8"): third}
+    one, two, three = pairs(everyone, labels)
+    assert [(pair.first, pair.second) for pair in (one, two, three)] == [
+        (("a", "fp32"), ("b", "int8")), (("a", "fp32"), ("c", "int8")), (("b", "int8"), ("c", "int8")),
+    ]  # fmt: skip
+    assert [(pair.flips, pair.flipped) for pair in (one, two, three)] == [(1, (1,)), (2, (4, 5)), (3, (1, 4, 5))]
+    assert [(pair.mcnemar.lost, pair.mcnemar.won) for pair in (one, two, three)] == [(1, 0), (1, 1), (1, 2)]
+    assert three.max_abs_diff == 1.0
+    assert three.mean_abs_diff == pytest.approx((1 + 1 + 1) / 60)
+
+
+def test_one_candidate_alone_makes_no_pair(reference: Scores) -> None:
+    assert pairs({("a", "fp32"): reference}, np.arange(6)) == ()

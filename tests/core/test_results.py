@@ -20,6 +20,7 @@ from core.helpers import one_printable_line
 from digitbench import samples
 from digitbench.backend import Runtime
 from digitbench.errors import ResultsError
+from digitbench.report.agreement import print_agreement
 from digitbench.report.terminal import print_results
 from digitbench.results import (
     SCHEMA,
@@ -28,15 +29,22 @@ from digitbench.results import (
     Agreement,
     ArtifactFile,
     Busy,
+    Calibration,
+    Certificate,
     Finding,
     Flip,
     Floor,
     Generation,
     Latency,
     Ledger,
+    McNemar,
+    Pair,
     Ratio,
     Referee,
+    Reference,
+    ReliabilityBin,
     Results,
+    Roof,
     Row,
     WarmUp,
     calls_needed,
@@ -64,6 +72,12 @@ generation = st.builds(
 floor = st.builds(Floor, text, text, whole, whole, ratio, st.dictionaries(text, number, max_size=3))
 referee = st.builds(Referee, text, text, whole, whole, some(interval), ratio, text)
 
+accuracy = st.builds(Accuracy, number, whole, whole, interval)
+mcnemar = st.builds(McNemar, whole, whole, number)
+bins = some(st.builds(ReliabilityBin, number, number, whole, number, number))
+calibration = st.builds(Calibration, number, number, bins)
+name = st.tuples(text, text)
+
 any_row = st.builds(
     Row,
     backend=text,
@@ -72,7 +86,7 @@ any_row = st.builds(
     threads=whole,
     runtime=st.none() | st.builds(Runtime, text, text, text, st.none() | whole),
     artifact=st.none() | st.builds(ArtifactFile, text, whole, text),
-    accuracy=st.none() | st.builds(Accuracy, number, whole, whole, interval),
+    accuracy=st.none() | accuracy,
     agreement=st.none()
     | st.builds(
         Agreement,
@@ -80,6 +94,9 @@ any_row = st.builds(
         whole,
         number,
         st.lists(st.builds(Flip, whole, whole, whole, whole, number, number), max_size=3).map(tuple),
+        maybe,
+        st.none() | mcnemar,
+        st.none() | st.builds(Certificate, whole, whole, number, number),
     ),
     load_seconds=st.none() | number,
     first_prediction_us=st.none() | number,
@@ -99,8 +116,11 @@ any_row = st.builds(
     validity=st.none() | some(st.builds(Finding, text, text)),
     busy=st.none() | busy,
     ledger=st.none() | st.builds(Ledger, number, number, maybe, maybe, maybe),
-    generations=some(generation),
+    generations=some(generation), calibration=st.none() | calibration,
 )  # fmt: skip
+roof = st.builds(Roof, any_row, whole)
+reference = st.builds(Reference, text, accuracy, calibration)
+pair = st.builds(Pair, name, name, whole, number, number, mcnemar, some(whole))
 
 
 def results_of(*rows: Row, **changes: Any) -> Results:
@@ -111,18 +131,24 @@ def results_of(*rows: Row, **changes: Any) -> Results:
 FULL = Row(
     "onnx", "fp32", 32, 2, Runtime("ONNX Runtime", "1.31", "CPUExecutionProvider", 2),
     ArtifactFile("artifacts/model.onnx", 10, "ab"), Accuracy(0.5, 1, 2, (0.1, 0.9)),
-    Agreement("keras", 1, 0.25, (Flip(3, 4, 4, 9, 0.01, 0.02),)), 0.5, 100.0, 10**8, WarmUp(20, 0.1, True),
-    Latency(400, 1.0, 2.0, 2.0, 3.0, None, 9.0), 1e4,
+    Agreement(
+        "keras", 1, 0.25, (Flip(3, 4, 4, 9, 0.01, 0.02),), 0.1, McNemar(1, 0, 1.0), Certificate(1, 2, 0.5, 0.01)
+    ), 0.5, 100.0, 10**8, WarmUp(20, 0.1, True),
+    Latency(400, 1.0, 2.0, 2.0, 3.0, None, 9.0), 1e4, calibration=Calibration(0.07, 0.01),
 )  # fmt: skip
 
 
 @settings(deadline=None, max_examples=40)
-@given(rows=st.lists(any_row, max_size=3), complete=st.booleans(), floors=some(floor), referees=some(referee))
+@given(
+    rows=st.lists(any_row, max_size=3), complete=st.booleans(), floors=some(floor), referees=some(referee),
+    roofs=some(roof), of_reference=st.none() | reference, pairs=some(pair),
+)  # fmt: skip
 def test_results_come_back_from_json_as_they_were(
-    rows: list[Row], complete: bool, floors: tuple[Floor, ...], referees: tuple[Referee, ...]
-) -> None:
+    rows: list[Row], complete: bool, floors: tuple[Floor, ...], referees: tuple[Referee, ...], roofs: tuple[Roof, ...],
+    of_reference: Reference | None, pairs: tuple[Pair, ...],
+) -> None:  # fmt: skip
     results = results_of(
-        *rows, complete=complete, floors=floors, referees=referees,
+        *rows, complete=complete, floors=floors, referees=referees, roofs=roofs, reference=of_reference, pairs=pairs,
         settings={"seconds": 3.0, "baseline": ["numpy", "fp32"], "parent_cpu_share": None},
     )  # fmt: skip
     assert Results.from_json(json.loads(results.dumps()), "x.json") == results
@@ -182,7 +208,7 @@ def good() -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     "part",
-    ["accuracy", "agreement", "latency_us", "runtime", "artifact", "warm_up", "ratio", "busy", "ledger"],
+    ["accuracy", "agreement", "latency_us", "runtime", "artifact", "warm_up", "ratio", "busy", "ledger", "calibration"],
 )
 @pytest.mark.parametrize("wrong", [7, "text", [], {}, {"n": 1}], ids=repr)
 def test_a_row_whose_part_is_malformed_is_refused(part: str, wrong: Any) -> None:
@@ -258,11 +284,49 @@ def test_a_file_of_version_2_is_read() -> None:
     assert Results.from_json(json.loads(found.dumps()), "again") == found
 
 
+def test_a_file_of_version_3_is_read() -> None:
+    found = Results.read(FORMATS / "results-3.json")
+    plain, rounded = found.rows
+    assert (plain.precision, rounded.precision) == ("fp32", "int8")
+    said = rounded.agreement
+    assert said
+    assert said.flips == len(said.flipped) == 2
+    assert said.mean_abs_diff
+    assert said.mcnemar == McNemar(0, 1, 1.0)
+    assert said.certificate
+    assert (said.certificate.certified, said.certificate.total) == (10, 12)
+    assert said.certificate.needed_margin == 2 * said.max_abs_diff
+    assert rounded.calibration
+    assert sum(one.images for one in rounded.calibration.bins) == 12
+    assert found.reference
+    assert found.reference.accuracy.correct + 1 == rounded.accuracy.correct  # type: ignore[union-attr]
+    (pair,) = found.pairs
+    assert (pair.first, pair.second) == (("onnx", "fp32"), ("onnx", "int8"))
+    assert pair.flipped == tuple(flip.index for flip in said.flipped)
+    (roof,) = found.roofs
+    assert roof.row.latency_us
+    assert roof.flops_per_image == 2 * 784 * 10
+    assert Results.from_json(json.loads(found.dumps()), "again") == found
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_what_older_versions_did_not_know_is_not_made_up(version: int) -> None:
+    found = Results.read(FORMATS / f"results-{version}.json")
+    assert (found.reference, found.pairs, found.roofs) == (None, (), ())
+    for row in found.rows:
+        assert row.calibration is None
+        assert row.agreement is None or row.agreement == Agreement(
+            row.agreement.reference, row.agreement.flips, row.agreement.max_abs_diff, row.agreement.flipped
+        )
+
+
 @pytest.mark.parametrize("version", range(1, VERSION + 1))
 def test_a_stored_file_can_be_shown(version: int) -> None:
     console = Console(file=io.StringIO(), width=200)
-    print_results(Results.read(FORMATS / f"results-{version}.json"), console, ledger=True)
-    assert "numpy" in console.file.getvalue()  # type: ignore[attr-defined]
+    found = Results.read(FORMATS / f"results-{version}.json")
+    print_results(found, console, ledger=True)
+    print_agreement(found, console, reliability=True)
+    assert console.file.getvalue().count(found.rows[0].backend) > 1  # type: ignore[attr-defined]
 
 
 def test_what_is_no_file_is_one_line(tmp_path: Path) -> None:

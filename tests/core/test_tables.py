@@ -12,7 +12,17 @@ import pytest
 
 from core.test_terminal import MISSING, a_run, compared, results_of, timed
 from digitbench.report.tables import CSV_COLUMNS, to_csv, to_markdown
-from digitbench.results import Finding, Latency, Ledger, Results, Row
+from digitbench.results import (
+    Agreement,
+    Calibration,
+    Certificate,
+    Finding,
+    Latency,
+    Ledger,
+    McNemar,
+    Results,
+    Row,
+)
 
 NASTY = 'it said: "a, b"\r\nand | then `died` <b>'
 
@@ -68,7 +78,7 @@ def test_csv_is_as_rfc_4180_says() -> None:
 
 
 def test_csv_columns_with_figures_end_in_their_units() -> None:
-    latency = [name for name in CSV_COLUMNS if re.match(r"p\d+|min|mean|max_u|first|ledger", name)]
+    latency = [name for name in CSV_COLUMNS if re.match(r"p\d+|min|mean_u|max_u|first|ledger", name)]
     assert len(latency) > 15
     assert all(name.endswith("_us") for name in latency)
 
@@ -87,6 +97,24 @@ def test_csv_keeps_every_field_of_the_ledger_and_the_latency() -> None:
     assert [row[f"{name}_us"] for name in names] == ["1.5", "2.5", "3.5", "4.5", "5.5", "6.5", "7.5", "6.25", "6.75"]
     parts = ("call", "loop", "input_copy", "run", "output_copy")
     assert [row[f"ledger_{name}_us"] for name in parts] == ["9", "8", "7", "6", "5"]
+
+
+def test_csv_has_what_a_candidate_says_beside_the_reference() -> None:
+    agreement = Agreement(
+        "keras", 10, 0.0535, (), 0.0006, McNemar(4, 3, 0.75), Certificate(9935, 10000, 0.107, 0.0039)
+    )  # fmt: skip
+    row, before = parsed(
+        results_of(
+            timed("onnx", 1, 10, agreement=agreement, calibration=Calibration(0.09, 0.0062)), timed("keras", 1, 20)
+        )
+    ).values()
+    expected = {
+        "flips": "10", "max_abs_score_difference": "0.0535", "mean_abs_score_difference": "0.0006", "lost_images": "4",
+        "won_images": "3", "mcnemar_p": "0.75", "certified_images": "9935", "needed_margin": "0.107",
+        "smallest_margin": "0.0039", "log_loss": "0.09", "expected_calibration_error": "0.0062",
+    }  # fmt: skip
+    assert {name: row[name] for name in expected} == expected
+    assert {before[name] for name in expected} == {"0", "1e-06", ""}
 
 
 # --- Markdown ------------------------------------------------------------------------------------------------------

@@ -24,12 +24,15 @@ from digitbench.results import (
     Agreement,
     ArtifactFile,
     Busy,
+    Calibration,
+    Certificate,
     Finding,
     Flip,
     Floor,
     Generation,
     Latency,
     Ledger,
+    McNemar,
     Ratio,
     Referee,
     Results,
@@ -194,11 +197,105 @@ def test_flips_are_told_with_their_margins() -> None:
     )  # fmt: skip
 
 
-def test_many_flips_are_cut_short_and_counted() -> None:
-    flips = tuple(replace(FLIP, index=i) for i in range(13))
-    text = shown(timed("onnx", 1, 10, agreement=Agreement("keras", 13, 0.1, flips)))
-    assert text.count("went from") == 10
-    assert "onnx: and 3 more, all in --json" in text
+def flipped(count: int, lost: int = 0, won: int = 0, p: float = 1.0) -> Agreement:
+    """So many flips, with what came of them."""
+    flips = tuple(replace(FLIP, index=i) for i in range(count))
+    return Agreement("keras", count, 0.1, flips, 0.01, McNemar(lost, won, p), Certificate(90, 100, 0.2, 1e-5))
+
+
+def test_as_many_flips_as_fit_are_all_told() -> None:
+    text = shown(
+        timed("onnx", 1, 10, agreement=flipped(4)), timed("onnx", 32, 10, agreement=flipped(4)),
+        timed("numpy", 1, 10, agreement=flipped(6)),
+    )  # fmt: skip
+    assert text.count("onnx: image") == 4
+    assert text.count("numpy: image") == 6
+    assert "digitbench agree" not in text
+
+
+def test_more_flips_are_a_line_for_each_candidate_and_the_command_that_has_them() -> None:
+    text = shown(
+        timed("onnx", 1, 10, precision="int8", agreement=flipped(10, 4, 3)), timed("numpy", 1, 10),
+        timed("tflite", 1, 10, precision="int8", agreement=flipped(1, 0, 1)),
+        timed("keras", 1, 10, agreement=Agreement("keras", 2, 0.1, (FLIP, FLIP))),
+    )  # fmt: skip
+    assert "went from" not in text
+    lines = text.splitlines()
+    assert "onnx int8: 10 flips: 4 now wrong, 3 now right" in lines
+    assert "tflite int8: 1 flip: 0 now wrong, 1 now right" in lines
+    assert "keras fp32: 2 flips" in lines
+    assert sum(line.startswith("numpy") and "flip" in line for line in lines) == 0
+    assert text.count("digitbench agree") == 1
+
+
+@pytest.mark.parametrize(
+    ("tests", "told"),
+    [
+        ([], None),
+        ([("fp32", McNemar(9, 0, 0.004))], None),
+        (
+            [("int8", McNemar(0, 0, 1.0))],
+            "At every precision top-1 is the same as Keras' by McNemar's exact test (p 1).",
+        ),
+        (
+            [("fp16", McNemar(0, 0, 1.0)), ("int8", McNemar(6, 1, 0.125))],
+            "At every precision top-1 is the same as Keras' by McNemar's exact test (p 0.125 or more).",
+        ),
+        (
+            [("fp16", McNemar(2, 1, 1.0)), ("int8", McNemar(30, 8, 0.0004))],
+            "Top-1 against Keras', by McNemar's exact test: onnx int8 is worse (p <0.001); all else that isn't fp32 is "
+            "the same.",
+        ),
+        (
+            [("dynamic", McNemar(1, 9, 0.021)), ("int8", McNemar(30, 8, 0.0004))],
+            "Top-1 against Keras', by McNemar's exact test: onnx dynamic is better (p 0.021), onnx int8 is worse (p "
+            "<0.001).",
+        ),
+    ],
+)
+def test_the_footnote_says_whether_other_precisions_are_right_as_often(
+    tests: list[tuple[str, McNemar]], told: str | None
+) -> None:
+    rows = [
+        timed("onnx", 1, 10, precision=name, agreement=Agreement("keras", 0, 0.1, mcnemar=test)) for name, test in tests
+    ]
+    text = shown(timed("onnx", 1, 10), *rows, terminal=False)
+    if told:
+        assert told in text
+    else:
+        assert "McNemar" not in text
+
+
+def test_certified_images_and_probabilities_have_columns_where_nothing_is_timed() -> None:
+    agreement, sure = (
+        Agreement("keras", 0, 0.1, certificate=Certificate(9999, 10000, 0.2, 0.1)),
+        Calibration(0.0697, 0.00414),
+    )
+    known: dict[str, Any] = {"agreement": agreement, "calibration": sure}
+    scored_only = shown(timed("onnx", None, 1, latency_us=None, throughput_per_s=None, **known))
+    assert {"certified", "loss", "ECE"} <= set(re.split(r"\s+", scored_only))
+    assert cells_of(table_of(scored_only, "onnx")[0])[-3:] == ["99.99%", "0.0697", "0.41%"]
+    assert "certified is the share of images that cannot flip" in scored_only
+    both = shown(timed("onnx", 1, 10, **known))
+    assert "99.99%" in both
+    assert "ECE" not in both
+    assert "certified" not in shown(timed("onnx", 1, 10))
+
+
+def test_one_image_of_very_many_that_may_flip_is_not_rounded_away() -> None:
+    agreement = Agreement("keras", 0, 0.1, certificate=Certificate(99_999, 100_000, 0.2, 0.1))
+    assert "99.99%" in shown(timed("onnx", 1, 10, agreement=agreement))
+    all_of_them = replace(agreement, certificate=Certificate(100_000, 100_000, 0.2, 0.1))
+    assert "100.00%" in shown(timed("onnx", 1, 10, agreement=all_of_them))
+
+
+def test_a_narrow_terminal_drops_the_new_columns_first() -> None:
+    agreement = Agreement("keras", 0, 0.1, certificate=Certificate(9, 10, 0.2, 0.1))
+    row = timed(
+        "onnx", None, 1, latency_us=None, throughput_per_s=None, agreement=agreement, calibration=Calibration(0.1, 0.2)
+    )
+    text = shown(row, width=70)
+    assert "too narrow for: ECE, log loss" in text
 
 
 def test_no_flips_are_not_spoken_of() -> None:
