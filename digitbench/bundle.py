@@ -109,7 +109,7 @@ class Bundle:
     @property
     def name(self) -> str:
         """The folder's name."""
-        return self.path.name
+        return self.path.resolve().name
 
     @property
     def recipe_name(self) -> str:
