@@ -16,6 +16,15 @@ class KerasBackend(Backend):
     """
 
     format: ClassVar[str] = "keras"
+    example: ClassVar[str] = """\
+import keras
+import tensorflow as tf
+
+tf.config.threading.set_intra_op_parallelism_threads({threads})
+model = keras.models.load_model({artifact}, compile=False)
+predict = tf.function(lambda x: model(x, training=False), jit_compile=True)  # compiled once for each batch size
+labels = predict(tf.constant(images)).numpy().argmax(axis=1)
+"""
 
     def __init__(self, artifact: Path, *, threads: int) -> None:
         import keras

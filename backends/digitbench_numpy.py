@@ -36,6 +36,24 @@ class NumpyBackend(Backend):
     """Plain weights (``.npz``: ``kernel_0, bias_0, …`` and ``activations``) on NumPy."""
 
     format: ClassVar[str] = "npz"
+    example: ClassVar[str] = """\
+import numpy as np
+
+activations = {
+    "elu": lambda x: np.where(x > 0, x, np.expm1(np.minimum(x, 0))),
+    "linear": lambda x: x,
+    "relu": lambda x: np.maximum(x, 0),
+    "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
+    "silu": lambda x: x / (1 + np.exp(-x)),
+    "softmax": lambda x: np.exp(x - x.max(axis=1, keepdims=True)),  # not divided by its sum: the labels are the same
+    "tanh": np.tanh,
+}
+model = np.load({artifact})  # its threads: start Python with OPENBLAS_NUM_THREADS={threads}
+x = images.reshape(len(images), 784)
+for i, name in enumerate(model["activations"]):
+    x = activations[str(name)](x @ model[f"kernel_{i}"] + model[f"bias_{i}"])
+labels = x.argmax(axis=1)
+"""
 
     def __init__(self, artifact: Path, *, threads: int) -> None:
         import threadpoolctl

@@ -18,6 +18,14 @@ class OnnxBackend(Backend):
     """An ``.onnx`` file, with input and output bound to buffers kept for the last batch size."""
 
     format: ClassVar[str] = "onnx"
+    example: ClassVar[str] = """\
+import onnxruntime as ort
+
+options = ort.SessionOptions()
+options.intra_op_num_threads = {threads}
+model = ort.InferenceSession({artifact}, options, providers=["CPUExecutionProvider"])
+labels = model.run(None, {model.get_inputs()[0].name: images})[0].argmax(axis=1)
+"""
 
     def __init__(self, artifact: Path, *, threads: int) -> None:
         import onnxruntime as ort

@@ -16,6 +16,14 @@ class SavedModelBackend(Backend):
     """
 
     format: ClassVar[str] = "savedmodel"
+    example: ClassVar[str] = """\
+import tensorflow as tf
+
+tf.config.threading.set_intra_op_parallelism_threads({threads})
+model = tf.saved_model.load({artifact})
+predict = tf.function(model.serve, jit_compile=True)  # compiled once for each batch size
+labels = predict(tf.constant(images)).numpy().argmax(axis=1)
+"""
 
     def __init__(self, artifact: Path, *, threads: int) -> None:
         import tensorflow as tf

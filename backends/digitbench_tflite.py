@@ -15,6 +15,17 @@ class TFLiteBackend(Backend):
     """A ``.tflite`` file, its input tensor resized once per batch size."""
 
     format: ClassVar[str] = "tflite"
+    example: ClassVar[str] = """\
+from ai_edge_litert.interpreter import Interpreter
+
+model = Interpreter({artifact}, num_threads={threads})
+given, found = model.get_input_details()[0]["index"], model.get_output_details()[0]["index"]
+model.resize_tensor_input(given, images.shape)  # these two lines once for each batch size
+model.allocate_tensors()
+model.set_tensor(given, images)
+model.invoke()
+labels = model.get_tensor(found).argmax(axis=1)
+"""
 
     def __init__(self, artifact: Path, *, threads: int) -> None:
         from importlib.metadata import version

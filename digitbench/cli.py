@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from digitbench.commands import bench, measuring, training
+from digitbench.commands import agreeing, bench, choosing, measuring, training
 from digitbench.errors import DigitbenchError
 
 INTERRUPTED = 130
@@ -79,7 +79,9 @@ def _main(
 app.command(epilog=training.TRAIN_EPILOG)(training.train)
 app.command(epilog=training.EXPORT_EPILOG)(training.export)
 app.command(epilog=measuring.EVALUATE_EPILOG)(measuring.evaluate)
+app.command(epilog=agreeing.EPILOG)(agreeing.agree)
 app.command(epilog=bench.EPILOG)(bench.bench)
+app.command(epilog=choosing.EPILOG)(choosing.choose)
 app.command(epilog=measuring.COMPARE_EPILOG)(measuring.compare)
 app.command(epilog=measuring.BACKENDS_EPILOG)(measuring.backends)
 app.command(epilog=measuring.QUICKSTART_EPILOG)(measuring.quickstart)

@@ -81,15 +81,15 @@ def parse_gate(text: str) -> Gate:
     name, _, limit = (part.strip() for part in text.partition(":"))
     metric = METRICS.get(ALIASES.get(name, name))
     if metric is None:
-        raise UsageError(f"--fail-on {_quoted(text)}: {unknown('metric', name[:40], METRICS)}")
+        raise UsageError(f"--fail-on {quoted(text)}: {unknown('metric', name[:40], METRICS)}")
     example = {"%": "10%", "pp": "0.2pp", "": "3"}[metric.unit]
     found = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?) ?(%|pp|)", limit)
     if not found or found[2] != metric.unit or not (metric.unit or found[1].isdigit()):
         kind = {"%": "a percentage", "pp": "a number of percentage points", "": "a whole number"}[metric.unit]
-        raise UsageError(f"--fail-on {_quoted(text)}: the limit of {metric.name} is {kind}: {metric.name}:{example}")
+        raise UsageError(f"--fail-on {quoted(text)}: the limit of {metric.name} is {kind}: {metric.name}:{example}")
     share = float(found[1]) / (100 if metric.unit else 1)
     if metric.higher_is_better and share >= 1:  # nothing can lose more than all it has: it would never fail
-        raise UsageError(f"--fail-on {_quoted(text)}: a limit of {metric.name} must be below 100{metric.unit}")
+        raise UsageError(f"--fail-on {quoted(text)}: a limit of {metric.name} must be below 100{metric.unit}")
     return Gate(metric.name, share, metric.unit)
 
 
@@ -109,7 +109,8 @@ def parse_gates(texts: Sequence[str]) -> tuple[Gate, ...]:
     return tuple(gates)
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
+    """Quote what was given, cut where it is long."""
     return repr(text if len(text) <= 40 else text[:39] + "…")
 
 

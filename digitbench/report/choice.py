@@ -1,0 +1,265 @@
+"""Which candidate to ship, as a table, in words, in Markdown and as JSON. Never measures."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from digitbench.choice import SAME_SHARE, UNSURE_SHARE, Choice, Judged
+from digitbench.report import words
+from digitbench.report.footnotes import missing_rows
+from digitbench.report.layout import Column, grouped_table, print_fitting, print_line
+from digitbench.report.tables import _plain as plain
+from digitbench.report.terminal import headline
+from digitbench.results import Results, Row
+
+SCHEMA = "digitbench.choice/1"
+BEST = {"latency": "the fastest", "size": "the smallest", "memory": "the one with the least memory",
+        "accuracy": "the most accurate"}  # fmt: skip
+RULE = (
+    "front: nobody who keeps the limits is worse in nothing and clearly better in something, of p50, top-1, size and "
+    "peak memory. What can't be told apart is the same: p50 that share a rank or lie within the noise floor, top-1 by "
+    f"McNemar's exact test, size and memory within {SAME_SHARE:.0%}. Chosen is {{best}} of the front; of those that "
+    "tie with it {then}."
+)
+THEN = ("the fastest", "the smallest", "the one with the fewest flips")
+SINGLE = (
+    f"With one process each, latencies within {UNSURE_SHARE:.0%} count as the same; without --quick smaller gaps can "
+    "be told."
+)
+
+
+# --- a table -------------------------------------------------------------------------------------------------------
+
+
+def _print_table(choice: Choice, console: Console) -> None:
+    """Print every candidate, with what became of it."""
+    judged = {one.row.key: one for one in choice.judged}
+
+    def style_of(row: Row) -> str:
+        one = judged[row.key]
+        return "bold green" if one is choice.named else "dim" if one.reasons else ""
+
+    def draw(columns: Sequence[Column]) -> Table:
+        return grouped_table([one.row for one in choice.judged], columns, style_of)
+
+    print_fitting(_columns(choice, p99=True, brief=console.is_terminal), draw, console)
+    if console.is_terminal:
+        for one in choice.judged:
+            if one.reasons:
+                print_line(f"{_name(one.row)} is out: {'; '.join(one.reasons)}", console, "dim")
+
+
+def _columns(choice: Choice, *, p99: bool, brief: bool = False) -> list[Column]:
+    """Give the columns; `brief` where the reasons stand elsewhere, since they would take most of a screen."""
+    verdicts = {one.row.key: "out" if brief and one.reasons else verdict(choice, one) for one in choice.judged}
+    certified = max((len(_certified(one.row)) for one in choice.judged), default=0)
+    return [
+        Column("backend", 100, lambda row: row.backend, left=True),
+        Column("precision", 90, lambda row: row.precision, left=True),
+        Column("top-1 [95 %]", 30, _top1, left=True, shorter=Column("top-1's [95 %]", 60, _top1_alone)),
+        Column("flips", 50, lambda row: str(row.agreement.flips) if row.agreement else ""),
+        *([Column("certified", 10, _certified)] if certified else []),
+        _percentile("p50", 80),
+        *([_percentile("p99", 70)] if p99 else []),
+        Column("images/s", 20, lambda row: f"{row.throughput_per_s:,.0f}" if row.throughput_per_s else ""),
+        Column("size\nkB", 45, lambda row: f"{row.artifact.bytes / 1000:,.0f}" if row.artifact else ""),
+        Column("peak\nMB", 40, lambda row: f"{row.peak_rss_bytes / 1e6:,.0f}" if row.peak_rss_bytes else ""),
+        Column("verdict", 100, lambda row: verdicts[row.key], left=True),
+    ]
+
+
+def _percentile(name: str, worth: float) -> Column:
+    shorter = Column(f"{name} ±", worth, lambda row: words.percentile(row, name, interval=False))
+    return Column(f"{name} µs", worth / 3, lambda row: words.percentile(row, name, interval=True), shorter=shorter)
+
+
+def _top1(row: Row) -> str:
+    if not row.accuracy:
+        return ""
+    low, high = row.accuracy.interval
+    return f"{row.accuracy.top1:.2%} [{low * 100:.2f}, {high * 100:.2f}]"
+
+
+def _top1_alone(row: Row) -> str:
+    return f"{row.accuracy.top1:.2%}" if row.accuracy else ""
+
+
+def _certified(row: Row) -> str:
+    found = row.agreement.certificate if row.agreement else None
+    return f"{found.certified:,} of {found.total:,}" if found else ""
+
+
+def verdict(choice: Choice, one: Judged) -> str:
+    """Say what became of a candidate: ``chosen``, ``front``, why it is thrown out, or ``beaten by onnx int8``."""
+    if one.reasons:
+        return "; ".join(one.reasons)
+    if one is choice.named:
+        return "chosen"
+    return "front" if one.front else f"beaten by {_name(one.beaten_by)}" if one.beaten_by else "beaten"
+
+
+def _name(row: Row) -> str:
+    return f"{row.backend} {row.precision}"
+
+
+def to_markdown(choice: Choice) -> str:
+    """Give the table in GitHub's Markdown; with p99 where that has a limit."""
+    columns = _columns(choice, p99=any(limit.kind.name == "p99" for limit in choice.limits))
+    lines = [[column.title for column in columns], [":--" if column.left else "--:" for column in columns]]
+    for one in choice.judged:
+        cells = [plain(column.cell(one.row)) for column in columns]
+        lines.append([f"**{cell}**" if one is choice.named and cell else cell for cell in cells])
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+# --- words ---------------------------------------------------------------------------------------------------------
+
+
+def print_choice(
+    choice: Choice, results: Results, absent: Sequence[Row], told: str, code: str, console: Console
+) -> None:
+    """Print the table, which one is chosen and why, the code that uses it, and the rule.
+
+    Parameters
+    ----------
+    results
+        What the candidates were taken from.
+    absent
+        Candidates that couldn't be measured here, with what mends it.
+    told
+        Where the figures are from.
+    """
+    console.print(headline(results), highlight=False, soft_wrap=True)
+    if choice.judged:
+        row = choice.judged[0].row
+        limits = ", ".join(map(str, choice.limits)) or "none"
+        print_line(f"{_grid(row).capitalize()}; limits: {limits}.", console)
+        _print_table(choice, console)
+    for line in missing_rows(replace(results, rows=tuple(absent))):
+        print_line(f"not measured: {line}", console, "dim")
+    for line in notes(choice) if choice.named else ():
+        print_line(line, console, "dim")
+    console.print(told, style="dim", markup=False, highlight=False, soft_wrap=True)
+    if choice.named:
+        console.print()
+        print_line(f"Chosen: {said(choice)}", console, "bold")
+        for line in choice.named.close:
+            print_line(f"Mind: {line}, for the limit lies within the 95 % interval.", console, "yellow")
+        console.print()
+        console.print(code, markup=False, highlight=False, soft_wrap=True, end="")
+
+
+def said(choice: Choice) -> str:
+    """Say in a sentence or two which one is chosen, and why; nothing if none is."""
+    one = choice.named
+    if one is None:
+        return ""
+    row, front = one.row, len(choice.front)
+    of = f"{BEST[choice.prefer]} of the {front} on the front" if front > 1 else "the only one that nobody beats"
+    if choice.rivals:
+        others = " and ".join(_name(rival) for rival in choice.rivals)
+        of = f"as {of} it can't be told from {others}; of these it is {_then(choice.prefer)}"
+    runtime = f" ({row.runtime.name} {row.runtime.version})" if row.runtime else ""
+    return f"{_name(row)}{runtime}, with {_grid(row)}: {of}. {_figures(row)}"
+
+
+def _grid(row: Row) -> str:
+    return f"{words.counted(row.threads, 'thread')} and batch size {row.batch_size}"
+
+
+def _figures(row: Row) -> str:
+    told = [f"p50 {words.percentile(row, 'p50', interval=True)} µs", f"top-1 {_top1(row)}"]
+    told += [words.counted(row.agreement.flips, "flip")] if row.agreement else []
+    told += [f"{row.artifact.bytes / 1000:,.0f} kB"] if row.artifact else []
+    told += [f"{row.peak_rss_bytes / 1e6:,.0f} MB at its peak"] if row.peak_rss_bytes else []
+    return ", ".join(told) + "."
+
+
+def _then(prefer: str) -> str:
+    return ", then ".join(each for each in THEN if each != BEST[prefer])
+
+
+def notes(choice: Choice) -> list[str]:
+    """Say by what rule, and what one process each can't tell."""
+    return [RULE.format(best=BEST[choice.prefer], then=_then(choice.prefer)), *([SINGLE] if choice.single else [])]
+
+
+def nobody(choice: Choice, again: str) -> str:
+    """Say that all are thrown out, and which came nearest; if none can be relied on, the command that measures anew."""
+    near = choice.nearest
+    if near is None:
+        return f"no candidate is left: all failed or are INVALID; measure anew with: {again}"
+    return f"no candidate keeps the limits; nearest is {_name(near.row)}: {'; '.join(near.reasons)}"
+
+
+# --- JSON ----------------------------------------------------------------------------------------------------------
+
+# History of the format. A field keeps its meaning; a reader takes what it knows.
+#   1  (0.1.0)  limits, candidates, front, chosen, nearest
+
+
+def to_json(choice: Choice, results: Results, *, saved: Path | None, artifact: str, code: str) -> str:
+    """Give the choice for machines; what isn't known is null, shares are 0 to 1, names end in their unit.
+
+    Parameters
+    ----------
+    results
+        What the candidates were taken from.
+    saved
+        The file that holds them.
+    artifact, code
+        Of the chosen one: its absolute path, and Python that uses it.
+    """
+    one = choice.named
+    value = {
+        "schema": SCHEMA, "digitbench": results.digitbench, "created": results.created,
+        "results": saved and str(saved.absolute()), "bundle": results.bundle, "machine": results.machine,
+        "prefer": choice.prefer, "rule": " ".join(notes(choice)),
+        "limits": [
+            {"metric": limit.kind.name, "at_least" if limit.kind.least else "at_most": limit.bound,
+             "unit": limit.kind.unit, "given": limit.text} for limit in choice.limits
+        ],
+        "candidates": [_candidate(choice, each) for each in choice.judged],
+        "front": [_who(each.row) for each in choice.front],
+        "chosen": one and {
+            **_who(one.row), "runtime": _runtime(one.row), "threads": one.row.threads,
+            "batch_size": one.row.batch_size, "artifact": artifact, "why": said(choice), "close": one.close,
+            "code": code,
+        },
+        "nearest": choice.nearest and {**_who(choice.nearest.row), "reasons": choice.nearest.reasons},
+    }  # fmt: skip
+    return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _who(row: Row) -> dict[str, str]:
+    return {"backend": row.backend, "precision": row.precision}
+
+
+def _runtime(row: Row) -> dict[str, Any] | None:
+    return asdict(row.runtime) if row.runtime else None
+
+
+def _candidate(choice: Choice, one: Judged) -> dict[str, Any]:
+    row = one.row
+    status = "out" if one.reasons else "chosen" if one is choice.named else "front" if one.front else "beaten"
+    accuracy, flips, latency = row.accuracy, row.agreement, row.latency_us
+    certificate = flips.certificate if flips else None
+    return {
+        **_who(row), "threads": row.threads, "batch_size": row.batch_size, "verdict": status, "reasons": one.reasons,
+        "close": one.close, "beaten_by": one.beaten_by and _who(one.beaten_by), "runtime": _runtime(row),
+        "top1": accuracy and accuracy.top1, "top1_interval": accuracy and accuracy.interval,
+        "flips": flips and flips.flips, "certified": certificate and certificate.certified,
+        "test_images": accuracy and accuracy.total, "rank": row.rank,
+        "p50_us": latency and latency.p50, "p50_interval_us": latency and latency.intervals.get("p50"),
+        "p99_us": latency and latency.p99, "p99_interval_us": latency and latency.intervals.get("p99"),
+        "throughput_images_per_s": row.throughput_per_s, "peak_rss_bytes": row.peak_rss_bytes,
+        "artifact": row.artifact and row.artifact.path, "artifact_bytes": row.artifact and row.artifact.bytes,
+        "artifact_sha256": row.artifact and row.artifact.sha256,
+    }  # fmt: skip

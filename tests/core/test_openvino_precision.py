@@ -1,0 +1,53 @@
+"""OpenVINO in bfloat16: only if asked for, told as what really runs, and refused where the processor has none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from core.helpers import one_printable_line
+from digitbench import plugins
+from digitbench.bundle import Bundle
+from digitbench.errors import BackendError
+
+
+@pytest.fixture
+def kind() -> Any:
+    return plugins.find("openvino").load()
+
+
+@pytest.fixture
+def artifact(trained: Bundle) -> Path:
+    return trained.open(trained.find("onnx"))
+
+
+def test_bfloat16_is_what_runs_or_is_refused(kind: Any, artifact: Path) -> None:
+    try:
+        backend = kind(artifact, threads=1, precision="bf16")
+    except BackendError as exc:
+        assert "no bfloat16" in str(exc)  # noqa: PT017 - one or the other, by the processor
+        return
+    with backend, kind(artifact, threads=1) as plain:
+        images = np.random.default_rng(0).random((32, 28, 28), np.float32)
+        assert (backend.runtime.provider, plain.runtime.provider) == ("CPU bf16", "CPU f32")
+        difference = np.abs(backend.predict(images) - plain.predict(images)).max()
+        assert 1e-5 < difference < 0.1, "the hint alone would change no score"
+        single = np.concatenate([backend.predict(images[at : at + 1]) for at in range(len(images))])
+        assert (single.argmax(axis=1) == backend.predict(images).argmax(axis=1)).all()
+
+
+def test_a_processor_without_it_is_told_in_one_line(kind: Any, artifact: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kind, "_arithmetic", lambda self: "f32")
+    with pytest.raises(BackendError, match="this processor has no bfloat16, OpenVINO would compute in f32") as refused:
+        kind(artifact, threads=1, precision="bf16")
+    assert one_printable_line(str(refused.value))
+    with kind(artifact, threads=1) as plain:
+        assert plain.runtime.provider == "CPU f32"
+
+
+def test_what_it_reads_badly_is_left_out(kind: Any) -> None:
+    assert "dynamic" not in kind.precisions
+    assert kind.makes == {"bf16": "fp32"}

@@ -1,0 +1,329 @@
+"""`digitbench choose`: what is missing is measured, one candidate is named, and its code can be used."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import Cli, Finished, complaint, run_cli
+from core.helpers import announce
+
+from digitbench import data
+from digitbench.bundle import Bundle
+from journeys.helpers import copied, first_on_path, rewrite_manifest
+from journeys.test_resume import PLUGIN, starts
+
+QUICKLY = ("--seconds", "0.2", "--generations", "2")
+THREE = ("-b", "tflite", "-b", "onnx", "-b", "numpy")
+
+
+def saved(bundle: Bundle) -> list[Path]:
+    return sorted((bundle.path / "results").glob("*.json"), key=lambda path: path.stat().st_mtime_ns)
+
+
+def read(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found
+
+
+def call_valid(bundle: Bundle) -> None:
+    """A busy machine makes rows INVALID: here they are all to be relied on."""
+    for path in saved(bundle):
+        found = read(path)
+        for row in found["rows"]:
+            row["validity"] = []
+        path.write_text(json.dumps(found), encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory: pytest.TempPathFactory, trained: Bundle) -> tuple[Bundle, Finished]:
+    """A bundle of which three backends were measured by a first `choose`: don't change it."""
+    folder = tmp_path_factory.mktemp("measured")
+    bundle = copied(trained, folder)
+    done = run_cli("choose", bundle.path, *THREE, *QUICKLY, cwd=folder)
+    call_valid(bundle)
+    return bundle, done
+
+
+def test_the_first_call_measures_and_saves(measured: tuple[Bundle, Finished]) -> None:
+    bundle, done = measured
+    assert done.returncode in (0, 1), done.stderr  # 1 where the machine is busy: all are INVALID
+    assert "Traceback" not in done.stderr
+    (file,) = saved(bundle)
+    assert f"Saved as {file}" in done.stdout
+    found = read(file)
+    assert found["complete"] is True
+    assert {(row["batch_size"], row["threads"], len(row["generations"])) for row in found["rows"]} == {(1, 1, 2)}
+    for row in found["rows"]:
+        assert [row["backend"], row["precision"]] in [line.split()[:2] for line in done.stdout.splitlines()]
+
+
+def test_the_second_call_measures_nothing_and_names_one(cli: Cli, measured: tuple[Bundle, Finished]) -> None:
+    bundle, _ = measured
+    before = {path: path.read_bytes() for path in saved(bundle)}
+    done = cli("choose", bundle.path, *THREE, *QUICKLY, "--json", "choice.json", "--markdown", "table.md")
+    assert done.returncode == 0, done.stderr
+    (file,) = saved(bundle)
+    assert f"Nothing measured: all of it is in {file}" in done.stdout
+    assert read(file)["created"] in done.stdout
+    assert {path: path.read_bytes() for path in saved(bundle)} == before
+
+
+def test_the_choice_is_there_for_machines_and_its_code_runs(cli: Cli, measured: tuple[Bundle, Finished]) -> None:
+    bundle, _ = measured
+    done = cli("choose", bundle.path, *THREE, *QUICKLY, "--max-p50", "1s", "--json", "-")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["schema"] == "digitbench.choice/1"
+    assert found["results"] == str(saved(bundle)[0])
+    assert found["limits"] == [{"metric": "p50", "at_most": 1e6, "unit": "us", "given": "1s"}]
+    rows = read(saved(bundle)[0])["rows"]
+    assert {(one["backend"], one["precision"]) for one in found["candidates"]} == {
+        (row["backend"], row["precision"]) for row in rows
+    }
+    assert all(one["reasons"] == [] and one["p50_us"] > 0 and 0 < one["top1"] <= 1 for one in found["candidates"])
+    chosen = found["chosen"]
+    who = {"backend": chosen["backend"], "precision": chosen["precision"]}
+    assert who in found["front"]
+    (mine,) = [one for one in found["candidates"] if one["verdict"] == "chosen"]
+    assert {key: mine[key] for key in who} == who
+    assert chosen["artifact"] == str(bundle.path / mine["artifact"])
+    assert (chosen["threads"], chosen["batch_size"], found["nearest"]) == (1, 1, None)
+    assert f"Chosen: {chosen['why']}" in done.stderr
+    assert done.stderr.endswith(chosen["code"])
+
+    namespace: dict[str, Any] = {"images": data.load("digits").test.images[:50]}
+    exec(chosen["code"], namespace)
+    assert namespace["labels"].dtype == np.int64
+    assert (namespace["labels"] == bundle.reference_scores()[:50].argmax(axis=1)).mean() > 0.9
+
+
+def test_the_table_is_written_in_markdown(cli: Cli, measured: tuple[Bundle, Finished]) -> None:
+    bundle, _ = measured
+    done = cli("choose", bundle.path, *THREE, *QUICKLY, "--markdown", "-")
+    assert done.returncode == 0, done.stderr
+    head, marks, *rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in done.stdout.splitlines()]
+    assert head == [
+        "backend", "precision", "top-1 [95 %]", "flips", "certified", "p50 µs", "images/s", "size kB", "peak MB",
+        "verdict",
+    ]  # fmt: skip
+    assert set(marks) == {":--", "--:"}
+    assert len(rows) == len(read(saved(bundle)[0])["rows"])
+    assert rows[0][-1] == "**chosen**"
+    assert {len(row) for row in rows} == {len(head)}
+
+
+def test_who_breaks_a_limit_is_told_why(cli: Cli, tmp_path: Path, measured: tuple[Bundle, Finished]) -> None:
+    bundle, _ = measured
+    sizes = {row["artifact"]["bytes"] for row in read(saved(bundle)[0])["rows"]}
+    bound = sorted(sizes)[len(sizes) // 2]
+    done = cli("choose", bundle.path, *THREE, *QUICKLY, "--max-size", f"{bound}B", "--json", "choice.json")
+    assert done.returncode == 0, done.stderr
+    found = read(tmp_path / "choice.json")
+    for one in found["candidates"]:
+        assert (one["verdict"] == "out") == (one["artifact_bytes"] > bound)
+        for reason in one["reasons"]:
+            assert reason.startswith("size ")
+            assert reason in done.stdout
+
+
+def test_if_nobody_is_left_the_nearest_is_named_and_the_table_is_shown(
+    cli: Cli, tmp_path: Path, measured: tuple[Bundle, Finished]
+) -> None:
+    bundle, _ = measured
+    done = cli("choose", bundle.path, *THREE, *QUICKLY, "--max-size", "1kB", "--json", "choice.json")
+    line = complaint(done, 1)
+    found = read(tmp_path / "choice.json")
+    smallest = min(found["candidates"], key=lambda one: int(one["artifact_bytes"]))
+    assert f"nearest is {smallest['backend']} {smallest['precision']}: size " in line
+    assert {key: found["nearest"][key] for key in ("backend", "precision")} == {
+        "backend": smallest["backend"], "precision": smallest["precision"],
+    }  # fmt: skip
+    assert (found["chosen"], found["front"]) == (None, [])
+    assert done.stdout.count(" is above 1 kB") == len(found["candidates"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--max-p99", "200"], "--max-p99 '200': give a time with its unit"),
+        (["--min-accuracy", "97.5"], "--min-accuracy '97.5': no share is above 100%"),
+        (["--max-memory", "much"], "--max-memory 'much': give a size with its unit"),
+        (["--max-flips", "-1"], "--max-flips '-1'"),
+        (["--prefer", "speed"], "--prefer: unknown criterion 'speed'"),
+        (["--precision", "int9"], "unknown precision 'int9'"),
+        (["--backend", "onyx"], "did you mean 'onnx'"),
+        (["--json", "-", "--markdown", "-"], "can't both be standard output"),
+    ],
+    ids=" ".join,
+)
+def test_bad_input_is_one_line(cli: Cli, untrained: Bundle, arguments: list[str], words: str) -> None:
+    assert words in complaint(cli("choose", untrained.path, *arguments))
+
+
+def test_no_bundle_is_one_line(cli: Cli) -> None:
+    assert "run: digitbench train" in complaint(cli("choose", "--max-p99", "200us"))
+
+
+# --- what is missing -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The environment of two backends that note when they are started."""
+    folder = tmp_path_factory.mktemp("site")
+    announce(folder, "noted_plugin", PLUGIN, names={"noted": "Noted", "other": "Other"})
+    return first_on_path(folder)
+
+
+def rows_of(path: Path) -> dict[tuple[str, int], dict[str, Any]]:
+    return {(row["backend"], row["batch_size"]): row for row in read(path)["rows"]}
+
+
+def test_only_what_is_missing_is_measured(cli: Cli, tmp_path: Path, untrained: Bundle, site: dict[str, str]) -> None:
+    bundle = copied(untrained, tmp_path)
+    one, both = ("-b", "noted"), ("-b", "noted", "-b", "other")
+
+    def choose(*arguments: str) -> Finished:
+        done = cli("choose", bundle.path, *arguments, env=site)
+        assert done.returncode in (0, 1), done.stderr
+        assert "Traceback" not in done.stderr
+        return done
+
+    def measures_nothing(*arguments: str) -> None:
+        before = saved(bundle)
+        assert "Nothing measured: all of it is in" in choose(*arguments).stdout
+        assert (saved(bundle), starts(tmp_path)) == (before, {})
+
+    choose(*one, *QUICKLY)
+    assert starts(tmp_path)["noted"] >= 4, "two generations, each with the baseline's twin"
+    (first,) = saved(bundle)
+    measures_nothing(*one)
+    measures_nothing(*one, *QUICKLY)
+    measures_nothing(*one, "--quick")
+
+    choose(*both)
+    assert starts(tmp_path) == {"noted": 4, "other": 2}, "the baseline and its twin took part again"
+    second = saved(bundle)[-1]
+    assert rows_of(second).keys() == {("noted", 1), ("other", 1)}
+    assert rows_of(second)["noted", 1]["generations"] == rows_of(first)["noted", 1]["generations"]
+    assert all(it["ratio"] for it in rows_of(second)["other", 1]["generations"])
+    assert read(second)["settings"] == {**read(first)["settings"], "parent_cpu_share": None} | {
+        "parent_cpu_share": read(second)["settings"]["parent_cpu_share"]
+    }
+    measures_nothing(*both)
+    measures_nothing("-b", "other")
+
+    choose("-b", "other", "--batch-size", "8", *QUICKLY)
+    assert set(starts(tmp_path)) == {"other"}, "of batch size 8 nothing was known: not even a baseline"
+    measures_nothing("-b", "other", "--batch-size", "8")
+    measures_nothing(*both)
+
+    for more in (["--generations", "3", "--seconds", "0.2"], ["--generations", "3", "--seconds", "0.4"]):
+        choose("-b", "other", *more)
+        assert starts(tmp_path)["other"] >= 6, "three generations, each with the baseline's twin"
+        measures_nothing("-b", "other", *more)
+
+
+def test_rows_of_other_batch_sizes_are_kept_beside_what_is_added(
+    cli: Cli, tmp_path: Path, untrained: Bundle, site: dict[str, str]
+) -> None:
+    bundle = copied(untrained, tmp_path)
+    done = cli("bench", bundle.path, "-b", "noted", "--batch-size", "1,8", *QUICKLY, env=site)
+    assert done.returncode == 0, done.stderr
+    starts(tmp_path)
+    (first,) = saved(bundle)
+    done = cli("choose", bundle.path, "-b", "other", env=site)
+    assert done.returncode in (0, 1), done.stderr
+    assert starts(tmp_path) == {"noted": 4, "other": 2}, "noted is the run's baseline"
+    second = saved(bundle)[-1]
+    before, after = rows_of(first), rows_of(second)
+    assert after.keys() == {("noted", 1), ("noted", 8), ("other", 1)}
+    assert after["noted", 8] == before["noted", 8]
+    assert after["noted", 1]["generations"] == before["noted", 1]["generations"]
+    assert {(one["threads"], one["batch_size"]) for one in read(second)["floors"]} == {(1, 1), (1, 8)}
+    lines = [line.split()[0] for line in done.stdout.splitlines() if line.split()[1:2] == ["fp32"]]
+    assert lines == ["other"], "only what was asked for is judged"
+
+
+def test_results_of_something_else_are_not_used(
+    cli: Cli, tmp_path: Path, untrained: Bundle, site: dict[str, str]
+) -> None:
+    bundle = copied(untrained, tmp_path)
+    assert cli("bench", bundle.path, "-b", "noted", "--batch-size", "1", *QUICKLY, env=site).returncode == 0
+    (file,) = saved(bundle)
+    good = file.read_text(encoding="utf-8")
+
+    def changed(part: str, **what: Any) -> str:
+        found = json.loads(good)
+        (found if part == "" else found[part]).update(what)
+        return json.dumps(found)
+
+    artifact = json.loads(good)
+    artifact["rows"][0]["artifact"]["sha256"] = "ab"
+    others = {
+        "machine": changed("machine", cpu="Z80"),
+        "python": changed("machine", python="2.7"),
+        "bundle": changed("bundle", reference_sha256="ab"),
+        "images": changed("bundle", test_images=1),
+        "version": changed("", digitbench="0.0.1"),
+        "schema": changed("", schema="digitbench.results/99"),
+        "artifact": json.dumps(artifact),
+        "evaluation": changed("", settings={}),
+        "corrupt": good[:100],
+    }
+    file.unlink()
+    for name, text in others.items():
+        (file.parent / f"{name}.json").write_text(text, encoding="utf-8")
+    starts(tmp_path)
+    done = cli("choose", bundle.path, "-b", "noted", *QUICKLY, env=site)
+    assert done.returncode in (0, 1), done.stderr
+    assert starts(tmp_path)["noted"] >= 4
+    assert f"Saved as {saved(bundle)[-1]}" in done.stdout
+    assert "taken from" not in done.stdout
+    assert {path.stem: path.read_text(encoding="utf-8") for path in saved(bundle)[:-1]} == others
+
+
+def test_a_runtime_of_another_version_is_measured_again(cli: Cli, tmp_path: Path, untrained: Bundle) -> None:
+    bundle = copied(untrained, tmp_path)
+    assert cli("bench", bundle.path, "-b", "numpy", "--batch-size", "1", *QUICKLY).returncode == 0
+    (file,) = saved(bundle)
+    found = read(file)
+    found["rows"][0]["runtime"]["version"] = "1.0"
+    file.write_text(json.dumps(found), encoding="utf-8")
+    done = cli("choose", bundle.path, "-b", "numpy", *QUICKLY)
+    assert "Saved as" in done.stdout, done.stderr
+    assert len(saved(bundle)) == 2
+
+
+def test_what_failed_is_told_and_tried_again(cli: Cli, tmp_path: Path, untrained: Bundle, site: dict[str, str]) -> None:
+    bundle = copied(untrained, tmp_path)
+    (tmp_path / "other").touch()
+    done = cli("choose", bundle.path, "-b", "noted", "-b", "other", *QUICKLY, env=site)
+    assert done.returncode in (0, 1), done.stderr
+    assert "failed: " in done.stdout
+    assert "exit code 9" in done.stdout
+    (tmp_path / "other").unlink()
+    starts(tmp_path)
+    done = cli("choose", bundle.path, "-b", "noted", "-b", "other", *QUICKLY, env=site)
+    assert done.returncode in (0, 1), done.stderr
+    assert starts(tmp_path)["other"] == 2
+    assert "failed: " not in done.stdout
+
+
+def test_a_bundle_that_cannot_be_written_is_measured_all_the_same(cli: Cli, tmp_path: Path, untrained: Bundle) -> None:
+    bundle = copied(untrained, tmp_path)
+    (bundle.path / "results").write_text("in the way", encoding="utf-8")
+    line = complaint(cli("choose", bundle.path, "-b", "numpy", *QUICKLY))
+    assert "saved as" in line
+
+
+def test_a_changed_artifact_is_refused(cli: Cli, tmp_path: Path, untrained: Bundle) -> None:
+    bundle = copied(untrained, tmp_path)
+    manifest = dict(bundle.manifest)
+    manifest["artifacts"] = [{**one, "sha256": "ab"} for one in manifest["artifacts"]]
+    rewrite_manifest(bundle, manifest)
+    assert "checksum" in complaint(cli("choose", bundle.path, "-b", "numpy"))
