@@ -55,7 +55,7 @@ labels = model(images)[0].argmax(axis=1)
             raise ArtifactError(f"{artifact}: OpenVINO can't open it: {one_line(exc)}") from exc
         if precision == "bf16" and self._arithmetic() != "bf16":
             told = f"this processor has no bfloat16, OpenVINO would compute in {self._arithmetic()}"
-            raise BackendError(f"{told}; leave out --precision bf16")
+            raise BackendError(f"{told}; choose another precision")
 
     def _arithmetic(self) -> str:
         return str(self._compiled.get_property("INFERENCE_PRECISION_HINT").to_string())

@@ -26,7 +26,7 @@ from digitbench.bundle import Bundle
 from digitbench.data import Labels, to_images
 from digitbench.errors import BackendError, UsageError, unknown
 from digitbench.measure.worker import score
-from digitbench.precisions import ABOUT, FORMATS, FP32
+from digitbench.precisions import ABOUT, FP32, runnable
 from digitbench.quiet import calm_tensorflow, native_output_held
 
 ORDER = ("tflite", "onnx", "openvino", "numpy", "savedmodel", "keras")
@@ -191,9 +191,7 @@ def _default(bundle: Bundle, precision: str) -> str:
 
 def _able(kind: type[Backend], bundle: Bundle) -> list[str]:
     """The precisions that a backend runs: of its artifacts, written already or not, and those that it makes."""
-    stored = [artifact.precision for artifact in bundle.artifacts if artifact.format == kind.format]
-    written = dict.fromkeys([*FORMATS.get(kind.format, (FP32,)), *stored])
-    return [one for one in written if kind.precisions is None or one in kind.precisions] + [*kind.makes]
+    return [*runnable(kind, (one.precision for one in bundle.artifacts if one.format == kind.format)), *kind.makes]
 
 
 def _open(plugin: plugins.Plugin, artifact: Path, threads: int, precision: str) -> Backend:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from digitbench.errors import UsageError, unknown
+
+if TYPE_CHECKING:
+    from digitbench.backend import Backend
 
 FP32, FP16, DYNAMIC, INT8, BF16 = "fp32", "fp16", "dynamic", "int8", "bf16"
 
@@ -21,6 +25,20 @@ EXPORTED = (FP32, FP16, DYNAMIC, INT8)
 
 FORMATS = {"savedmodel": (FP32,), "tflite": EXPORTED, "onnx": EXPORTED, "npz": (FP32,), "keras": (FP32,)}
 """The precisions that each format of ours is written in."""
+
+
+def runnable(kind: type[Backend], stored: Iterable[str]) -> list[str]:
+    """Name the precisions that a backend opens artifacts of, in the usual order; those that it makes come beside.
+
+    Parameters
+    ----------
+    kind
+        The backend's class.
+    stored
+        Precisions of its format that a bundle holds; those of `FORMATS` could be written.
+    """
+    known = dict.fromkeys([*FORMATS.get(kind.format, (FP32,)), *stored])
+    return [one for one in known if kind.precisions is None or one in kind.precisions]
 
 
 def parse(names: Iterable[str]) -> tuple[str, ...]:

@@ -122,16 +122,16 @@ def bench(
         names, sizes, counts, wanted, limit = _grid_of(earlier)
         wish = earlier.settings.get("baseline")  # a name, until it is known whose precision is meant
         named = ":".join(wish) if isinstance(wish, list) else wish
-        plan = _plan({**earlier.settings, "baseline": named}, timeout=timeout)
+        plan = plan_from({**earlier.settings, "baseline": named}, timeout=timeout)
     else:
         bundle, names = Bundle(run), list(backend or [])
         sizes = list(whole_numbers(batch_size or SIZES, "--batch-size"))
         counts = list(whole_numbers(threads or "1", "--threads"))
         wanted = precisions.parse(precision or [])
-        plan = _plan({"seconds": QUICK_SECONDS, "generations": 1} if quick else {}, **wishes)
+        plan = plan_from({"seconds": QUICK_SECONDS, "generations": 1} if quick else {}, **wishes)
     outputs = Outputs(
         json=json, csv=csv, markdown=markdown, pytest_benchmark_json=pytest_benchmark_json, quiet=quiet, ledger=ledger,
-        kept=resume or _kept(bundle),
+        kept=resume or kept_place(bundle),
     )  # fmt: skip
     chosen = candidates(bundle, names, sizes, counts, wanted)
     if roofline or (earlier and earlier.roofs):
@@ -146,7 +146,8 @@ def bench(
     raise_failures(replace(results, rows=(*results.rows, *(roof.row for roof in results.roofs))))
 
 
-def _plan(settings: Any, **wishes: Any) -> Plan:
+def plan_from(settings: Any, **wishes: Any) -> Plan:
+    """Make a plan of settings that were recorded, and of wishes that override them; None wishes nothing."""
     from dataclasses import fields
 
     from digitbench.measure.plan import Plan
@@ -156,7 +157,7 @@ def _plan(settings: Any, **wishes: Any) -> Plan:
     return Plan(**{name: value for name, value in wanted.items() if name in known})
 
 
-def _kept(bundle: Bundle) -> Path | None:
+def kept_place(bundle: Bundle) -> Path | None:
     """Where results are saved when no file is named: in the bundle, by date."""
     from digitbench.files import free_place
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from digitbench.commands.bench import QUICK_SECONDS, _kept, _plan
+from digitbench.commands.bench import QUICK_SECONDS, kept_place, plan_from
 from digitbench.commands.options import (
     BackendOption,
     DataOption,
@@ -87,7 +87,7 @@ def choose(
     outputs = Outputs(json=json, markdown=markdown, quiet=quiet)
     bundle = Bundle(run)
     chosen = candidates(bundle, backend or [], [batch_size], [threads], wanted)
-    plan = _plan(
+    plan = plan_from(
         {"seconds": QUICK_SECONDS, "generations": 1} if quick else {}, seconds=seconds, generations=generations
     )
     needs = Needs(seconds or 0.0, generations or (1 if quick else SURE_GENERATIONS))
@@ -107,7 +107,7 @@ def _results(
     found = earlier.find(bundle, chosen, needs)
     if found and not found.lacking:
         return found.results, found.place, f"Nothing measured: all of it is in {found}"
-    kept = _kept(bundle)
+    kept = kept_place(bundle)
     told = f"Saved as {kept}" if kept else f"Not saved: {bundle.path} can't be written"
     if found:
         told += f"; the rest was taken from {found}"
@@ -142,7 +142,7 @@ def _measure(
 
         if found:
             settings = found.results.settings
-            plan = _plan({**settings, "baseline": ":".join(settings["baseline"])})
+            plan = plan_from({**settings, "baseline": ":".join(settings["baseline"])})
             chosen = [*chosen, *found.helpers]
         results = session.run(
             bundle, bundle_data(bundle, data, progress), chosen, plan=plan, limit=None, progress=progress, keep=keep,

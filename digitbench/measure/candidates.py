@@ -13,7 +13,7 @@ from digitbench.bundle import Artifact, Bundle
 from digitbench.errors import ArtifactError, BackendError, PluginError, UsageError
 from digitbench.measure import roofline
 from digitbench.measure.book import Seat
-from digitbench.precisions import EXPORTED, FORMATS, FP32
+from digitbench.precisions import FP32, runnable
 from digitbench.results import ArtifactFile, Roof, Row
 
 
@@ -107,17 +107,14 @@ def _artifacts(
 ) -> dict[str, Artifact]:
     """Give the artifact that a backend opens for each precision wanted, in the usual order."""
     written = {one.precision: one for one in bundle.artifacts if one.format == backend.format}
-    order = [*EXPORTED, *sorted(written.keys() - set(EXPORTED))]
-    able = [one for one in order if backend.precisions is None or one in backend.precisions]
+    able = runnable(backend, written)
     if not precisions:
         # Without any there is something to say: which command makes the first.
         return {one: written[one] for one in able if one in written} or {able[0]: bundle.find(backend.format, able[0])}
     found = {}
     for one in precisions:
-        if one in backend.makes:
-            found[one] = bundle.find(backend.format, backend.makes[one])
-        elif one in able and (one in written or one in FORMATS.get(backend.format, (FP32,))):
-            found[one] = bundle.find(backend.format, one)
+        if one in backend.makes or one in able:
+            found[one] = bundle.find(backend.format, backend.makes.get(one, one))
         elif named and len(precisions) == 1:
             known = ", ".join([*able, *backend.makes])
             raise UsageError(f"--precision {one}: backend {name!r} doesn't run it (it runs: {known})")

@@ -15,7 +15,7 @@ from digitbench.choice import SAME_SHARE, UNSURE_SHARE, Choice, Judged
 from digitbench.report import words
 from digitbench.report.footnotes import missing_rows
 from digitbench.report.layout import Column, grouped_table, print_fitting, print_line
-from digitbench.report.tables import _plain as plain
+from digitbench.report.tables import plain
 from digitbench.report.terminal import headline
 from digitbench.results import Results, Row
 

@@ -179,9 +179,9 @@ def to_markdown(results: Results) -> str:
     measured = any(row.latency_us for row in rows)
     bundle, machine = results.bundle, results.machine
     blocks = [
-        f"**{_plain(bundle['name'])}** ({_plain(bundle['recipe'])}) on {_plain(bundle['dataset']['name'])} "
+        f"**{plain(bundle['name'])}** ({plain(bundle['recipe'])}) on {plain(bundle['dataset']['name'])} "
         f"\\[{bundle['dataset']['fingerprint']}\\], {bundle['test_images']:,} test images  \n"
-        f"{_plain(machine['cpu'])}, {machine['cores']['available']} cores, {_plain(machine['system'])}, "
+        f"{plain(machine['cpu'])}, {machine['cores']['available']} cores, {plain(machine['system'])}, "
         f"{results.created}, digitbench {results.digitbench}"
     ]
     groups: dict[tuple[int, int | None], list[Row]] = {}
@@ -216,13 +216,13 @@ def _drawn(columns: Sequence[Column], rows: Sequence[Row], remarks: Sequence[str
     marks = [":--" if column.left else "--:" for column in columns] + ([":--"] if any(told) else [])
     lines = [heads, marks]
     for row, remark in zip(rows, told, strict=True):
-        cells = [_plain(" ".join(column.cell(row).split())) for column in columns]
-        lines.append(cells + ([_plain(remark)] if any(told) else []))
+        cells = [plain(" ".join(column.cell(row).split())) for column in columns]
+        lines.append(cells + ([plain(remark)] if any(told) else []))
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _listed(lines: Sequence[str]) -> str:
-    return "\n".join(f"- {_plain(line)}" for line in lines)
+    return "\n".join(f"- {plain(line)}" for line in lines)
 
 
 def _remarks(rows: Iterable[Row]) -> list[str]:
@@ -230,7 +230,7 @@ def _remarks(rows: Iterable[Row]) -> list[str]:
     return [row.error or (f"INVALID: {_findings(row)}" if row.validity else "") for row in rows]
 
 
-def _plain(text: object) -> str:
+def plain(text: object) -> str:
     """Keep text from being read as Markdown's or HTML's marks, or as the end of a table's cell."""
     line = " ".join(str(text).split())
     for mark in "\\|`*_<>[]":

@@ -13,7 +13,7 @@ def test_every_format_is_known_by_its_module() -> None:
 
 
 def test_an_unknown_format_is_refused() -> None:
-    with pytest.raises(UsageError, match="unknown format 'coreml': .*known are savedmodel, tflite, onnx, npz"):
+    with pytest.raises(UsageError, match=r"unknown format 'coreml': .*known are savedmodel, tflite, onnx, npz"):
         export.require(["onnx", "coreml"])
 
 
