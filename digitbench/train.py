@@ -87,7 +87,7 @@ def train(
         if exc.errno not in {errno.ENOSPC, errno.EDQUOT}:
             raise
         raise BundleError(f"{target}: can't be written: {exc.strerror or exc}") from exc
-    export.raise_failures(failures)
+    export.raise_failures([*failures, *([f"the bundle is kept at {target} without them"] if failures else [])])
     return Bundle(target)
 
 

@@ -115,7 +115,8 @@ def _draw(results: Results, digits: Dataset, limit: int | None, folder: Path, ou
     from digitbench.report.pictures import draw_flips
 
     written = draw_flips(results, digits.test.head(limit).images, folder)
-    told = f"Drawn: {', '.join(map(str, written))}" if written else "No label changed: nothing to draw."
+    nothing = "No label changed: nothing to draw." if results.complete else "Nothing drawn: stopped early."
+    told = f"Drawn: {', '.join(map(str, written))}" if written else nothing
     print_line(told, outputs.console, "dim")
 
 

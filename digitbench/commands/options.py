@@ -32,7 +32,7 @@ DataOption = Annotated[
 ]  # fmt: skip
 BackendOption = Annotated[
     list[str] | None,
-    typer.Option("--backend", "-b", metavar="NAME", help="May be given several times; all if not."),
+    typer.Option("--backend", "-b", metavar="onnx,tflite", help="All if not given."),
 ]
 PrecisionOption = Annotated[
     list[str] | None,

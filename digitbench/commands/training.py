@@ -88,19 +88,28 @@ def export(
     calibration_images: Annotated[
         int, typer.Option(metavar="N", help="Training images that int8's ranges are found on, of every class by share.")
     ] = 500,
-    seed: Annotated[int | None, typer.Option(help="Of their choice; the recipe's own if not given.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, max=2**32 - 1, help="Of their choice; the recipe's own if not given.")
+    ] = None,
     max_accuracy_drop: Annotated[
-        str, typer.Option(metavar="0.5pp", help="By how much top-1 on the test images may fall against Keras'.")
-    ] = "0.5pp",
+        str | None,
+        typer.Option(
+            metavar="0.5pp",
+            help="By how much top-1 on the test images may fall against Keras'. If not "
+            "given 0.5pp, or what McNemar's test can't tell from nothing, where images are few.",
+        ),
+    ] = None,
     data: DataOption = None,
 ) -> None:
     """Write a bundle's model in other formats and precisions again, and check each against Keras."""
     from digitbench import export as exporters
     from digitbench import precisions
-    from digitbench.bundle import Bundle
+    from digitbench.bundle import ARTIFACTS, Bundle
+    from digitbench.errors import BundleError
+    from digitbench.files import check_writable
     from digitbench.quiet import native_output_held
 
-    limit = percentage_points(max_accuracy_drop, "--max-accuracy-drop")
+    limit = None if max_accuracy_drop is None else percentage_points(max_accuracy_drop, "--max-accuracy-drop")
     wanted = precisions.parse(precision or [])
     formats = names_of(format) or [
         name for name in exporters.FORMATS if not wanted or set(wanted) & set(precisions.FORMATS[name])
@@ -112,8 +121,12 @@ def export(
             seed = int(bundle.manifest["recipe"].get("seed") or 0)
         options = exporters.Options(wanted, calibration_images, seed, limit)
         exporters.require(formats, wanted)
+        check_writable(bundle.path / ARTIFACTS / "model")
         digits = bundle_data(bundle, data, progress)
-        failures = exporters.export(bundle, formats, digits, options, progress=progress)
+        try:
+            failures = exporters.export(bundle, formats, digits, options, progress=progress)
+        except OSError as exc:
+            raise BundleError(f"{bundle.path / ARTIFACTS}: can't be written: {exc.strerror or exc}") from exc
     exporters.raise_failures(failures)
 
 

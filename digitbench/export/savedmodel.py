@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 from digitbench.export.work import Work
@@ -12,4 +14,9 @@ NEEDS: tuple[str, ...] = ()
 
 def write(work: Work, target: Path) -> None:
     """Write the model as a SavedModel folder with a serving signature of free batch size."""
-    work.model.export(str(target), format="tf_saved_model", verbose=False)
+    import tensorflow as tf
+
+    try:
+        work.model.export(str(target), format="tf_saved_model", verbose=False)
+    except tf.errors.ResourceExhaustedError as exc:  # what TensorFlow calls a full disk
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from exc

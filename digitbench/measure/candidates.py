@@ -52,7 +52,7 @@ def candidates(
     bundle
         Holds the artifacts.
     names
-        Backends; all that are announced if empty.
+        Backends, each possibly a list with commas; all that are announced if empty.
     batch_sizes
         None to evaluate only.
     threads
@@ -73,7 +73,8 @@ def candidates(
     PluginError
         A backend bears a name that digitbench itself needs.
     """
-    chosen = [plugins.find(name) for name in dict.fromkeys(names)] or list(plugins.discover().values())
+    names = list(dict.fromkeys(part for name in names for part in name.split(",")))
+    chosen = [plugins.find(name) for name in names] or list(plugins.discover().values())
     found: list[Candidate] = []
     for plugin in chosen:
         if plugin.name == roofline.NAME:
@@ -84,40 +85,57 @@ def candidates(
         try:
             if missing:
                 raise plugin.missing_error(*missing)
-            artifacts = _artifacts(bundle, plugin.name, plugin.load(), precisions, named=bool(names))
+            wanted = _artifacts(bundle, plugin.name, plugin.load(), precisions, named=bool(names))
         except (BackendError, ArtifactError) as exc:
             if names:
                 raise
             found.append(Candidate(replace(row, error=str(exc), mend=exc.mend), None))
             continue
-        for precision, artifact in artifacts.items():
+        for precision, artifact in wanted.items():
+            if isinstance(artifact, ArtifactError):
+                absent = replace(row, precision=precision, error=str(artifact), mend=artifact.mend)
+                found.append(Candidate(absent, None))
+                continue
             path = bundle.open(artifact)
             recorded = ArtifactFile(artifact.path, artifact.bytes, artifact.sha256)
             known = replace(row, precision=precision, artifact=recorded)
             for count, size in product(threads, batch_sizes):
                 found.append(Candidate(replace(known, threads=count, batch_size=size), path))
     if not found:
-        wanted = f" in {', '.join(precisions)}" if precisions else ""
-        raise UsageError(f"no backend to measure{wanted}")
+        raise UsageError(f"no backend to measure{' in ' * bool(precisions)}{', '.join(precisions)}")
     return found
 
 
 def _artifacts(
     bundle: Bundle, name: str, backend: type[Backend], precisions: Sequence[str], *, named: bool
-) -> dict[str, Artifact]:
-    """Give the artifact that a backend opens for each precision wanted, in the usual order."""
+) -> dict[str, Artifact | ArtifactError]:
+    """Give for each precision wanted the artifact that a backend opens, or why there is none.
+
+    Raises
+    ------
+    ArtifactError
+        There is none at all.
+    UsageError
+        It is named, and runs none of them.
+    """
     written = {one.precision: one for one in bundle.artifacts if one.format == backend.format}
     able = runnable(backend, written)
     if not precisions:
         # Without any there is something to say: which command makes the first.
         return {one: written[one] for one in able if one in written} or {able[0]: bundle.find(backend.format, able[0])}
-    found = {}
+    found: dict[str, Artifact | ArtifactError] = {}
     for one in precisions:
         if one in backend.makes or one in able:
-            found[one] = bundle.find(backend.format, backend.makes.get(one, one))
-        elif named and len(precisions) == 1:
-            known = ", ".join([*able, *backend.makes])
-            raise UsageError(f"--precision {one}: backend {name!r} doesn't run it (it runs: {known})")
+            try:
+                found[one] = bundle.find(backend.format, backend.makes.get(one, one))
+            except ArtifactError as exc:
+                found[one] = exc
+    if named and not found:
+        known = ", ".join([*able, *backend.makes])
+        raise UsageError(f"--precision {','.join(precisions)}: backend {name!r} doesn't run it (it runs: {known})")
+    reasons = [one for one in found.values() if isinstance(one, ArtifactError)]
+    if reasons and len(reasons) == len(found) and named:
+        raise reasons[0]
     return found
 
 

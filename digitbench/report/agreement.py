@@ -12,7 +12,7 @@ from rich.text import Text
 
 from digitbench.evaluate import wilson_interval
 from digitbench.report.columns import certified_share, expected_error
-from digitbench.report.footnotes import failed_rows, missing_rows, p_value
+from digitbench.report.footnotes import dynamic_notes, failed_rows, missing_rows, p_value
 from digitbench.report.layout import (
     Column,
     empty_table,
@@ -99,10 +99,9 @@ def _style(row: Row) -> str:
 
 
 def _columns(rows: Sequence[Row]) -> list[Column]:
-    several = len({row.precision for row in rows}) > 1
     return [
         Column("backend", 100, lambda row: row.backend, left=True),
-        *([Column("precision", 99, lambda row: row.precision, left=True)] if several else []),
+        *([Column("precision", 99, lambda row: row.precision, left=True)] if Names.of(rows).precisions else []),
         Column("top-1", 40, _top1_with_interval, shorter=Column("top-1's interval", 50, _top1)),
         Column("flips", 90, lambda row: "failed" if row.error else str(row.agreement.flips) if row.agreement else ""),
         Column("lost", 12, lambda row: str(test.lost) if (test := _test(row)) else ""),
@@ -156,7 +155,8 @@ def footnotes(rows: Sequence[Row]) -> list[str]:
             "certified images cannot flip: the reference's margin, the difference of its two highest scores, is above "
             f"twice max |Δ|. Its smallest margin on any of {found.total:,} images is {found.smallest_margin:.2g}."
         )
-    return [*lines, CALIBRATED] if any(row.calibration for row in rows) else lines
+    lines += [CALIBRATED] if any(row.calibration for row in rows) else []
+    return [*lines, *dynamic_notes(rows)]
 
 
 # --- the flips -----------------------------------------------------------------------------------------------------

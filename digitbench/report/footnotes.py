@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from statistics import median
 
-from digitbench.precisions import FP32
+from digitbench.precisions import DYNAMIC, FP32
 from digitbench.report import words
 from digitbench.report.order import p50
 from digitbench.report.words import Names
@@ -65,9 +65,7 @@ def failed_rows(results: Results) -> list[str]:
 
 def missing_rows(results: Results) -> list[str]:
     """Say what couldn't be measured here, and the line that mends it."""
-    names = Names.of(results.rows)
-    found = {names.backend(row): f"{_reason(row)}; run: {row.mend}" for row in results.rows if row.mend}
-    return [f"{name}: {what}" for name, what in found.items()]
+    return list(dict.fromkeys(f"{row.backend}: {_reason(row)}; run: {row.mend}" for row in results.rows if row.mend))
 
 
 def _reason(row: Row) -> str:
@@ -86,7 +84,7 @@ def _accuracy(rows: Sequence[Row]) -> list[str]:
         f"{low:.2%} to {high:.2%} (95 %); flips are labels that differ from Keras'"
         f"{', and certified is the share of images that cannot flip' if certified else ''}."
     )
-    return [" ".join([told, *_same(rows)])]
+    return [" ".join([told, *_same(rows)]), *dynamic_notes(rows)]
 
 
 def _same(rows: Sequence[Row]) -> list[str]:
@@ -110,6 +108,16 @@ def _same(rows: Sequence[Row]) -> list[str]:
         return [f"At every precision top-1 is the same as Keras' by McNemar's exact test ({told})."]
     rest = "; all else that isn't fp32 is the same" if alike else ""
     return [f"Top-1 against Keras', by McNemar's exact test: {', '.join(other)}{rest}."]
+
+
+def dynamic_notes(rows: Sequence[Row]) -> list[str]:
+    """Say of what batches the labels are, where a runtime's answer may depend on them."""
+    if not any(row.precision == DYNAMIC and row.agreement for row in rows):
+        return []
+    return [
+        "dynamic: a runtime that finds one range for a whole batch, as ONNX Runtime does, may label an image otherwise "
+        "among other images; labels here are of batches of 256."
+    ]
 
 
 def p_value(value: float) -> str:

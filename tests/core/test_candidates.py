@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from journeys.helpers import BACKENDS, copied, rewrite_manifest
 
 from core.helpers import announce
 from digitbench.bundle import Bundle
-from digitbench.errors import ArtifactError, MissingRuntimeError, PluginError, UnknownBackendError
+from digitbench.errors import ArtifactError, MissingRuntimeError, PluginError, UnknownBackendError, UsageError
 from digitbench.measure.candidates import candidates
 
 NEEDY = "import no_such_runtime"
@@ -80,3 +81,25 @@ def test_a_format_that_the_bundle_lacks_is_a_row_with_the_command_that_makes_it(
 def test_an_unknown_name_is_refused_before_anything_is_measured(untrained: Bundle) -> None:
     with pytest.raises(UnknownBackendError, match="did you mean 'numpy'"):
         candidates(untrained, ["numpi"], [1], [1])
+
+
+def test_a_precision_that_the_bundle_lacks_costs_the_others_nothing(trained: Bundle, tmp_path: Path) -> None:
+    bundle = copied(trained, tmp_path)
+    bundle.manifest["artifacts"] = [one for one in bundle.manifest["artifacts"] if one["precision"] != "int8"]
+    rewrite_manifest(bundle, bundle.manifest)
+    chosen = candidates(bundle, [], [1], [1], ["fp32", "int8"])
+    able = {(one.row.backend, one.row.precision) for one in chosen if one.artifact}
+    assert able == {(name, "fp32") for name in BACKENDS}
+    absent = {(one.row.backend, one.row.precision): one.row for one in chosen if not one.artifact}
+    assert set(absent) == {(name, "int8") for name in ("onnx", "openvino", "tflite")}
+    assert absent["onnx", "int8"].mend == f"digitbench export {bundle.path} --format onnx --precision int8"
+    # By name as well, as long as there is something to measure.
+    assert len(candidates(bundle, ["onnx,tflite"], [1], [1], ["fp32", "int8"])) == 4
+    with pytest.raises(ArtifactError, match="no int8 artifact of format 'onnx'"):
+        candidates(bundle, ["onnx"], [1], [1], ["int8"])
+
+
+def test_a_precision_that_a_named_backend_never_runs_is_refused(untrained: Bundle) -> None:
+    with pytest.raises(UsageError, match=r"--precision int8: backend 'numpy' doesn't run it \(it runs: fp32\)"):
+        candidates(untrained, ["numpy"], [1], [1], ["int8"])
+    assert [one.row.precision for one in candidates(untrained, ["numpy"], [1], [1], ["int8", "fp32"])] == ["fp32"]

@@ -6,16 +6,21 @@ import hashlib
 import io
 import json
 import re
+import subprocess
+import sys
 import zipfile
+from importlib import import_module
 from pathlib import Path
 
 import h5py
 import numpy as np
+import onnx
 import pytest
-from conftest import Cli, complaint
+from conftest import Cli, complaint, environment
 
 from digitbench import data
 from digitbench.bundle import Bundle
+from digitbench.export.check import Checked, check
 from digitbench.precisions import EXPORTED
 from journeys.helpers import contents, copied, rewrite_manifest
 
@@ -163,6 +168,7 @@ def test_a_precision_is_what_its_name_says(trained: Bundle, format: str) -> None
         (["-p", "int7"], ["unknown precision 'int7'", "did you mean 'int8'?"]),
         (["-f", "npz", "-p", "int8"], ["--precision int8: npz can't be written in it; tflite, onnx can"]),
         (["-p", "bf16"], ["--precision bf16: nothing is exported for it"]),
+        (["-p", "int8", "--seed", "-1"], ["'--seed'"]),
         (["-p", "int8", "--calibration-images", "9"], ["--calibration-images 9: from 10 to 1,438"]),
         (["-p", "int8", "--calibration-images", "1500"], ["--calibration-images 1500: from 10 to 1,438"]),
         (["--max-accuracy-drop", "0.5"], ["--max-accuracy-drop 0.5: not a number of percentage points such as 0.5pp"]),
@@ -178,3 +184,51 @@ def test_what_cant_be_exported_is_refused_before_anything_is_written(
     message = complaint(cli("export", bundle.path, *arguments))
     assert all(word in message for word in words), message
     assert contents(tmp_path) == before
+
+
+def test_a_full_disk_is_told_in_a_line_and_leaves_what_was_there(cli: Cli, tmp_path: Path, trained: Bundle) -> None:
+    bundle = copied(trained, tmp_path)
+    before = contents(bundle.path)
+    # Python's own way to a full disk: no file may grow beyond this.
+    limited = (
+        "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000)); "
+        f"import sys; from digitbench.cli import run; sys.exit(run(['export', {str(bundle.path)!r}, '-f', 'npz']))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", limited], cwd=tmp_path, env=environment(tmp_path), capture_output=True, text=True,
+        encoding="utf-8", timeout=120,
+    )  # fmt: skip
+    assert "can't be written: File too large" in complaint(done)
+    assert contents(bundle.path) == before
+
+
+def test_batch_normalisation_is_folded_into_the_layers(cli: Cli, tmp_path: Path) -> None:
+    done = cli(
+        "train", "--dataset", "digits", "--hidden", "32,16", "--batch-normalization", "--epochs", "2", "--output", "bn"
+    )
+    assert done.returncode == 0, done.stderr
+    kinds = {node.op_type for node in onnx.load(tmp_path / "bn" / "artifacts" / "model-fp32.onnx").graph.node}
+    assert not kinds & {"Mul", "Sub", "BatchNormalization"}, kinds
+    assert cli("evaluate", "bn", "-p", "int8", "-b", "onnx,openvino,tflite").returncode == 0
+
+
+def test_a_drop_that_so_few_images_cant_tell_is_let_through_unless_a_limit_is_given(
+    tmp_path: Path, trained: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digits = data.load("digits").test
+    scores = trained.reference_scores().copy()
+    right = np.flatnonzero(scores.argmax(axis=1) == digits.labels)
+
+    def checked(lost: int, limit: float | None) -> Checked:
+        answer = scores.copy()
+        answer[right[:lost]] = np.roll(answer[right[:lost]], 1, axis=1)
+        monkeypatch.setattr(import_module("digitbench.export.check"), "score", lambda job, images: answer)
+        return check(trained, "onnx", "int8", tmp_path, digits, limit)
+
+    two = checked(2, None)
+    assert two.failure is None
+    assert two.accuracy_drop == two.max_accuracy_drop == 2 / len(digits) > 0.005
+    assert "top-1 falls by 0.56pp (2 of 359 images)" in str(checked(2, 0.005).failure)
+    assert "top-1 falls by 2.23pp (8 of 359 images)" in str(checked(8, None).failure)
+    assert checked(1, 0.005).failure is None
