@@ -79,7 +79,7 @@ def half_busy_core(wanted: bool) -> Iterator[None]:
 def bench(bundle: str, seconds: float, environment: dict[str, str]) -> dict[str, Any]:
     command = [
         sys.executable, "-m", "digitbench", "bench", bundle, "-b", "tflite", "-b", "slower", "--baseline", "tflite",
-        "--batch-size", str(BATCH_SIZE), "--seconds", str(seconds), "--json", "-",
+        "--precision", "fp32", "--batch-size", str(BATCH_SIZE), "--seconds", str(seconds), "--json", "-",
     ]  # fmt: skip
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     if done.returncode:

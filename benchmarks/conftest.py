@@ -15,29 +15,33 @@ from typing import Any
 import pytest
 
 import digitbench
-from digitbench import agreement, data, evaluate, plugins
+from digitbench import agreement, data, evaluate, plugins, precisions
 from digitbench.backend import Backend, Images
 from digitbench.bundle import Artifact, Bundle
 from digitbench.commands.options import whole_numbers
-from digitbench.errors import DigitbenchError
+from digitbench.errors import DigitbenchError, UsageError
 from digitbench.measure.worker import score
+from digitbench.precisions import FP32
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("digitbench")
     group.addoption("--bundle", metavar="RUN", help="bundle to measure; else a small one is trained on digits, once")
     group.addoption("--backends", metavar="A,B", help="backends to measure (default: all that are installed)")
+    group.addoption(
+        "--precisions", metavar="A,B", default=FP32, help="what artifacts to open, where a backend can (%(default)s)"
+    )
     group.addoption("--batch-sizes", metavar="1,32,256", default="1,32,256", help="images in a call (%(default)s)")
 
 
-NAMES = pytest.StashKey[list[str]]()
+OPENED = pytest.StashKey[list[tuple[str, str]]]()
 SIZES = pytest.StashKey[tuple[int, ...]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Read the options before anything is collected, so that a bad one is told in a line."""
     try:
-        config.stash[NAMES] = _names(config)
+        config.stash[OPENED] = _opened(config)
         config.stash[SIZES] = whole_numbers(config.getoption("--batch-sizes"), "--batch-sizes")
         if config.getoption("--bundle"):
             Bundle(Path(config.getoption("--bundle")))
@@ -47,11 +51,24 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "name" in metafunc.fixturenames:
-        names = metafunc.config.stash[NAMES]
-        metafunc.parametrize("name", names, scope="module")
+        opened = metafunc.config.stash[OPENED]
+        ids = [name if precision == FP32 else f"{name}-{precision}" for name, precision in opened]
+        metafunc.parametrize(("name", "precision"), opened, ids=ids, scope="module")
     if "batch_size" in metafunc.fixturenames:
         sizes = metafunc.config.stash[SIZES]
         metafunc.parametrize("batch_size", sizes)
+
+
+def _opened(config: pytest.Config) -> list[tuple[str, str]]:
+    """Name the backends to measure, and the precisions of their formats that they open."""
+    wanted = precisions.parse([config.getoption("--precisions")])
+    found = [
+        (name, precision) for name in _names(config)
+        for precision in precisions.runnable(plugins.find(name).load(), ()) if precision in wanted
+    ]  # fmt: skip
+    if not found:
+        raise UsageError(f"--precisions {', '.join(wanted)}: none of the backends opens such artifacts")
+    return found
 
 
 def _names(config: pytest.Config) -> list[str]:
@@ -101,8 +118,8 @@ def images(dataset: data.Dataset) -> Images:
 
 
 @pytest.fixture(scope="module")
-def artifact(name: str, bundle: Bundle) -> Artifact:
-    return bundle.find(plugins.find(name).load().format)
+def artifact(name: str, precision: str, bundle: Bundle) -> Artifact:
+    return bundle.find(plugins.find(name).load().format, precision)
 
 
 @pytest.fixture(scope="module")
@@ -114,6 +131,7 @@ def facts(name: str, bundle: Bundle, dataset: data.Dataset, artifact: Artifact, 
         runtime = backend.runtime
     return {
         "backend": name,
+        "precision": artifact.precision,
         "runtime": runtime.name,
         "version": runtime.version,
         "threads": runtime.threads,
@@ -138,12 +156,12 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     if not done:
         return
     terminalreporter.section("accuracy and latency")
-    head = f"{'':12}{'runtime':24}{'batch':>6}{'top-1':>9}{'flips':>7}{'median µs':>12}{'images/s':>12}"
+    head = f"{'':12}{'precision':11}{'runtime':24}{'batch':>6}{'top-1':>9}{'flips':>7}{'median µs':>12}{'images/s':>12}"
     terminalreporter.write_line(head)
     for bench in sorted(done, key=lambda bench: (bench.extra_info["batch_size"], bench.stats.median)):
         facts = bench.extra_info
         terminalreporter.write_line(
-            f"{facts['backend']:12}{facts['runtime'] + ' ' + facts['version']:24}{facts['batch_size']:>6}"
-            f"{facts['top1']:>9.2%}{facts['flips']:>7}{bench.stats.median * 1e6:>12,.1f}"
+            f"{facts['backend']:12}{facts['precision']:11}{facts['runtime'] + ' ' + facts['version']:24}"
+            f"{facts['batch_size']:>6}{facts['top1']:>9.2%}{facts['flips']:>7}{bench.stats.median * 1e6:>12,.1f}"
             f"{facts['images_per_second']:>12,.0f}"
         )

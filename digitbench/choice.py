@@ -18,22 +18,17 @@ The latency is always the median, also where p99 has a limit: ranks are of media
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from math import inf
 from pathlib import Path
 
-from digitbench import agreement, plugins
+from digitbench import plugins
 from digitbench.errors import UsageError, unknown
 from digitbench.figures import Interval, calls_needed
 from digitbench.limits import Limit
 from digitbench.results import Floor, Row
-
-SAME_SHARE = 0.02
-"""Sizes and memory that are no further apart, as a share of the larger, decide nothing."""
-
-UNSURE_SHARE = 0.10
-"""Latencies of single processes that are no further apart can't be told from where these lie in memory."""
+from digitbench.ties import FIGURES, LAST, Ties, latency, speed
 
 PREFERENCES = ("latency", "size", "memory", "accuracy")
 PERCENTILES = {"p50": 50.0, "p99": 99.0}
@@ -83,6 +78,8 @@ class Choice:
         Where all are: of those that could be relied on, the one that misses its limits by the least.
     rivals
         Of the front, those that can't be told from the named one's best by the first criterion; what came next decided.
+    decided
+        What came next, as far as it decided: each criterion, of `digitbench.ties`, with the rivals it left behind.
     prefer
         The first criterion, of `PREFERENCES`.
     single
@@ -96,11 +93,22 @@ class Choice:
     limits: tuple[Limit, ...]
     prefer: str
     single: bool = False
+    decided: tuple[tuple[str, tuple[Row, ...]], ...] = ()
 
     @property
     def front(self) -> tuple[Judged, ...]:
         """Those that nobody beats."""
         return tuple(one for one in self.judged if one.front)
+
+    @property
+    def unsure(self) -> tuple[Row, ...]:
+        """Those with a lower p50 than the named one that are out for nothing but being INVALID; the fastest first."""
+        if self.named is None:
+            return ()
+        bound = latency(self.named.row)
+        invalid = (one for one in self.judged if one.row.validity and not one.row.error)
+        sole = (one.row for one in invalid if len(one.reasons) == len(one.row.validity or ()))
+        return tuple(sorted((row for row in sole if latency(row) < bound), key=latency))
 
 
 def judge(
@@ -133,16 +141,17 @@ def judge(
         one if one.reasons else
         replace(one, front=one.row in front, beaten_by=_beater(one.row, passing, front, ties)) for one in judged
     ]  # fmt: skip
-    judged.sort(key=lambda one: (bool(one.reasons), not one.front, _speed(one.row), one.row.key[:2]))
-    named, rivals = _named(front, ties, prefer) if front else (None, [])
+    judged.sort(key=lambda one: (bool(one.reasons), not one.front, speed(one.row), one.row.key[:2]))
+    named, rivals, decided = _named(front, ties, prefer) if front else (None, (), ())
     return Choice(
         judged=tuple(judged),
         named=next((one for one in judged if one.row is named), None),
         nearest=None if front else _nearest(judged, limits),
-        rivals=tuple(rivals),
+        rivals=rivals,
         limits=tuple(limits),
         prefer=prefer,
         single=any(len(row.generations) == 1 for row in passing),
+        decided=decided,
     )
 
 
@@ -239,108 +248,6 @@ def _nearest(judged: Sequence[Judged], limits: Sequence[Limit]) -> Judged | None
     return min(sound, key=miss, default=None)
 
 
-# --- what counts as the same ---------------------------------------------------------------------------------------
-
-
-def _latency(row: Row) -> float:
-    value = row.latency_us.p50 if row.latency_us else None
-    return inf if value is None else value
-
-
-def _speed(row: Row) -> tuple[float, float]:
-    """What latencies are ordered by: ranks, which are paired by generation, then the p50 of all calls."""
-    return (inf if row.rank is None else row.rank), _latency(row)
-
-
-def _size(row: Row) -> float:
-    return row.artifact.bytes if row.artifact else inf
-
-
-def _memory(row: Row) -> float:
-    return inf if row.peak_rss_bytes is None else row.peak_rss_bytes
-
-
-def _error(row: Row) -> float:
-    return 1 - row.accuracy.top1 if row.accuracy else inf
-
-
-def _flips(row: Row) -> float:
-    return row.agreement.flips if row.agreement else inf
-
-
-FIGURES: dict[str, Callable[[Row], float]] = {
-    "latency": _latency,
-    "accuracy": _error,
-    "size": _size,
-    "memory": _memory,
-}
-"""What candidates are compared in, each as something of which less is better."""
-
-
-def _order(name: str, row: Row) -> tuple[float, float]:
-    return _speed(row) if name == "latency" else (FIGURES[name](row), 0.0)
-
-
-@dataclass(frozen=True)
-class Ties:
-    """Which figures of two candidates can't be told apart.
-
-    Attributes
-    ----------
-    floor
-        The noise floor of their threads and batch size.
-    """
-
-    floor: Floor | None
-
-    def tied(self, name: str, one: Row, other: Row) -> bool:
-        """Are they the same in `name`, of `FIGURES`."""
-        if FIGURES[name](one) == FIGURES[name](other):
-            return True
-        if name == "latency":
-            return self._latencies(one, other)
-        if name == "accuracy":
-            return _accuracies_tied(one, other)
-        return _near(FIGURES[name](one), FIGURES[name](other), SAME_SHARE)
-
-    def _latencies(self, one: Row, other: Row) -> bool:
-        from digitbench.measure import stats
-
-        if one.rank is not None and one.rank == other.rank:
-            return True
-        mine, theirs = ({it.index: it.ratio for it in row.generations if it.ratio} for row in (one, other))
-        common = sorted(mine.keys() & theirs.keys())
-        if len(common) < stats.FEWEST:
-            return _near(_latency(one), _latency(other), UNSURE_SHARE)
-        ratio = stats.log_interval([mine[index] / theirs[index] for index in common])
-        return stats.tied(ratio, self.floor.ratio if self.floor else None)
-
-    def better(self, name: str, one: Row, other: Row) -> bool:
-        """Is the first clearly better."""
-        return _order(name, one) < _order(name, other) and not self.tied(name, one, other)
-
-    def beats(self, one: Row, other: Row) -> bool:
-        """Is the first worse in nothing, and clearly better in something."""
-        return any(self.better(name, one, other) for name in FIGURES) and not any(
-            self.better(name, other, one) for name in FIGURES
-        )
-
-
-def _near(one: float, other: float, share: float) -> bool:
-    return abs(one - other) <= share * max(one, other)
-
-
-def _accuracies_tied(one: Row, other: Row) -> bool:
-    """By McNemar's test; where it isn't known which images changed, by whether Wilson's intervals overlap."""
-    counts = agreement.discordant(one, other)
-    if counts is not None:
-        return agreement.mcnemar(*counts).verdict == "same"
-    if not (one.accuracy and other.accuracy):
-        return False
-    (low, high), (other_low, other_high) = one.accuracy.interval, other.accuracy.interval
-    return low <= other_high and other_low <= high
-
-
 # --- the front -----------------------------------------------------------------------------------------------------
 
 
@@ -365,18 +272,23 @@ def _beater(row: Row, rows: Sequence[Row], front: Sequence[Row], ties: Ties) -> 
     if row in front:
         return None
     able = [one for one in rows if ties.beats(one, row)] or [one for one in rows if beats_exactly(one, row)]
-    return min(able, key=lambda one: (one not in front, _speed(one), one.key[:2]), default=None)
+    return min(able, key=lambda one: (one not in front, speed(one), one.key[:2]), default=None)
 
 
-def _named(front: Sequence[Row], ties: Ties, prefer: str) -> tuple[Row, list[Row]]:
+def _named(
+    front: Sequence[Row], ties: Ties, prefer: str
+) -> tuple[Row, tuple[Row, ...], tuple[tuple[str, tuple[Row, ...]], ...]]:
     """Who of the front is best by the first criterion; of those that tie with it, by the next; and so on.
 
-    The other is who else ties with the best by the first.
+    The others are who else ties with the best by the first, and which criteria decided among these, against whom.
     """
-    left, tied = list(front), list[Row]()
-    for name in dict.fromkeys((prefer, "latency", "size")):
-        best = left[min((_order(name, row), place) for place, row in enumerate(left))[1]]
-        left = [row for row in left if ties.tied(name, row, best)]
-        tied = tied or left
-    named = min(left, key=lambda row: (_flips(row), _speed(row), row.key[:2]))
-    return named, [row for row in tied if row is not named]
+    tied = left = ties.best(prefer, front)
+    decided = []
+    for name in ("latency", "size", *LAST):
+        better = ties.best(name, left)
+        behind = tuple(row for row in left if row not in better)
+        if behind:
+            decided.append((name, behind))
+        left = better
+    (named,) = left
+    return named, tuple(row for row in tied if row is not named), tuple(decided)

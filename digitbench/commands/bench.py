@@ -119,21 +119,21 @@ def bench(
         }
         _refuse_with_resume(given, quick)
         bundle = Bundle(run or _bundle_of(earlier))
-        names, sizes, counts, wanted, limit = _grid_of(earlier)
+        wanted, sizes, counts, limit = _grid_of(earlier)
         wish = earlier.settings.get("baseline")  # a name, until it is known whose precision is meant
         named = ":".join(wish) if isinstance(wish, list) else wish
         plan = plan_from({**earlier.settings, "baseline": named}, timeout=timeout)
     else:
-        bundle, names = Bundle(run), list(backend or [])
+        bundle = Bundle(run)
         sizes = list(whole_numbers(batch_size or SIZES, "--batch-size"))
         counts = list(whole_numbers(threads or "1", "--threads"))
-        wanted = precisions.parse(precision or [])
+        wanted = [(backend or [], precisions.parse(precision or []))]
         plan = plan_from({"seconds": QUICK_SECONDS, "generations": 1} if quick else {}, **wishes)
     outputs = Outputs(
         json=json, csv=csv, markdown=markdown, pytest_benchmark_json=pytest_benchmark_json, quiet=quiet, ledger=ledger,
         kept=resume or kept_place(bundle),
     )  # fmt: skip
-    chosen = candidates(bundle, names, sizes, counts, wanted)
+    chosen = [one for names, each in wanted for one in candidates(bundle, names, sizes, counts, each)]
     if roofline or (earlier and earlier.roofs):
         chosen += roofs(bundle, chosen)
     if referee:
@@ -179,14 +179,17 @@ def _bundle_of(earlier: Results) -> Path | None:
     return named if named.is_dir() else None
 
 
-def _grid_of(earlier: Results) -> tuple[list[str], list[int], list[int], tuple[str, ...], int]:
+def _grid_of(earlier: Results) -> tuple[list[tuple[list[str], tuple[str, ...]]], list[int], list[int], int]:
+    """Give each backend with its own precisions, since not all have the same; batch sizes, threads, and images."""
     timed = [row for row in earlier.rows if row.batch_size and not row.mend]
     if not timed or not earlier.settings:
         raise UsageError("--resume: these results hold no timed rows of this version; measure anew")
+    wanted: dict[str, dict[str, None]] = {}
+    for row in timed:
+        wanted.setdefault(row.backend, {})[row.precision] = None
     return (
-        list(dict.fromkeys(row.backend for row in timed)),
+        [([name], tuple(each)) for name, each in wanted.items()],
         sorted({row.batch_size for row in timed if row.batch_size}),
         sorted({row.threads for row in timed}),
-        tuple(dict.fromkeys(row.precision for row in timed)),
         int(earlier.bundle["test_images"]),
     )

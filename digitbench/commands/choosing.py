@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -35,6 +36,16 @@ EPILOG = (
     "digitbench choose --max-size 500kB --max-flips 10 --prefer memory\n\n"
     "digitbench choose runs/mine --quick --batch-size 32 --json choice.json"
 )
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What is judged, the file that holds it, what to say of it, and why it isn't saved where it should be."""
+
+    results: Results
+    place: Path | None
+    told: str
+    fault: ResultsError | None = None
 
 
 def choose(
@@ -91,54 +102,64 @@ def choose(
         {"seconds": QUICK_SECONDS, "generations": 1} if quick else {}, seconds=seconds, generations=generations
     )
     needs = Needs(seconds or 0.0, generations or (1 if quick else SURE_GENERATIONS))
-    results, place, told = _results(bundle, chosen, plan, needs, data, outputs)
+    found = _results(bundle, chosen, plan, needs, data, outputs)
+    results = found.results
     keys = {one.row.key for one in chosen if one.artifact}
     floor = next((one for one in results.floors if (one.threads, one.batch_size) == (threads, batch_size)), None)
     made = judge([row for row in results.rows if row.key in keys], limits, floor=floor, prefer=prefer)
-    _report(made, results, chosen, bundle, place, told, outputs)
+    _report(made, found, chosen, bundle, outputs)
 
 
 def _results(
     bundle: Bundle, chosen: Sequence[Candidate], plan: Plan, needs: Needs, data: Path | None, outputs: Outputs
-) -> tuple[Results, Path | None, str]:
-    """Take what earlier runs hold, and measure the rest; give the file that holds all, and what to say of it."""
+) -> _Found:
+    """Take what earlier runs hold, and measure the rest.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        Ctrl-C stopped it; what was measured by then was saved, and it was said where.
+    """
     from digitbench.measure import earlier
 
     found = earlier.find(bundle, chosen, needs)
     if found and not found.lacking:
-        return found.results, found.place, f"Nothing measured: all of it is in {found}"
+        return _Found(found.results, found.place, f"Nothing measured: all of it is in {found}")
+    if not any(one.artifact for one in chosen):
+        why = "; ".join(dict.fromkeys(str(one.row.error) for one in chosen))
+        raise CheckFailed(f"nothing can be measured here: {why}")
     kept = kept_place(bundle)
-    told = f"Saved as {kept}" if kept else f"Not saved: {bundle.path} can't be written"
+    results = _measure(bundle, chosen, plan, found, data, kept, outputs)
+    if not results.complete:
+        _stopped(results, kept, lambda: earlier.find(bundle, chosen, needs), outputs)
+    fault = _save(results, kept)
+    told = str(fault) if fault else f"Saved as {kept}" if kept else f"Not saved: {bundle.path} can't be written"
     if found:
         told += f"; the rest was taken from {found}"
-    if any(one.artifact for one in chosen):
-        return _measure(bundle, chosen, plan, found, data, kept, outputs), kept, told
-    raise CheckFailed("nothing can be measured here: " + "; ".join(dict.fromkeys(str(one.row.error) for one in chosen)))
+    return _Found(results, None if fault else kept, told, fault)
 
 
 def _measure(
     bundle: Bundle, chosen: Sequence[Candidate], plan: Plan, found: Earlier | None, data: Path | None,
     kept: Path | None, outputs: Outputs,
 ) -> Results:  # fmt: skip
-    """Measure what an earlier run lacks, by its plan; without one all, by the plan given.
-
-    Raises
-    ------
-    KeyboardInterrupt
-        Ctrl-C stopped it; what was measured by then was saved, and the next `choose` goes on there.
-    """
-    from digitbench.commands.outputs import save_or_elsewhere, write_text
+    """Measure what an earlier run lacks, by its plan; without one all, by the plan given; incomplete after Ctrl-C."""
+    from digitbench.commands.outputs import write_text
     from digitbench.measure import session
 
+    told = set[str]()
     with watched(outputs.console, animate=False, quiet=outputs.quiet) as progress:
 
         def keep(partial: Results) -> None:
-            if kept is None:
+            whole = found.join(partial) if found else partial
+            if kept is None or not _worth_keeping(whole):
                 return
             try:
-                write_text(kept, (found.join(partial) if found else partial).dumps())
+                write_text(kept, whole.dumps())
             except ResultsError as exc:  # a full disk must not end the run
-                progress.say(str(exc))
+                if str(exc) not in told:
+                    progress.say(str(exc))
+                told.add(str(exc))
 
         if found:
             settings = found.results.settings
@@ -148,17 +169,47 @@ def _measure(
             bundle, bundle_data(bundle, data, progress), chosen, plan=plan, limit=None, progress=progress, keep=keep,
             earlier=found.results if found else None,
         )  # fmt: skip
-    results = found.join(results) if found else results
-    if kept:
-        save_or_elsewhere(results, kept)
-    if not results.complete:
-        raise KeyboardInterrupt
-    return results
+    return found.join(results) if found else results
+
+
+def _worth_keeping(results: Results) -> bool:
+    return any(row.accuracy for row in results.rows)
+
+
+def _save(results: Results, kept: Path | None) -> ResultsError | None:
+    from digitbench.commands.outputs import save_or_elsewhere
+
+    try:
+        if kept:
+            save_or_elsewhere(results, kept)
+    except ResultsError as exc:
+        return exc
+    return None
+
+
+def _stopped(results: Results, kept: Path | None, find: Callable[[], Earlier | None], outputs: Outputs) -> NoReturn:
+    """Save what Ctrl-C left, and say so.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        Always, but for the next.
+    ResultsError
+        It can't be saved where it should be.
+    """
+    if kept and _worth_keeping(results):
+        fault = _save(results, kept)
+        if fault:
+            raise fault
+        usable = find()  # without a baseline that is VALID, or one at all, nothing can be paired with it
+        goes_on = usable is not None and usable.place == kept
+        told = f"Saved as {kept}" + ("; the next `digitbench choose` goes on there" if goes_on else "")
+        outputs.console.print(told, style="dim", markup=False, highlight=False, soft_wrap=True)
+    raise KeyboardInterrupt
 
 
 def _report(
-    made: Choice, results: Results, chosen: Sequence[Candidate], bundle: Bundle, place: Path | None, told: str,
-    outputs: Outputs,
+    made: Choice, found: _Found, chosen: Sequence[Candidate], bundle: Bundle, outputs: Outputs
 ) -> None:  # fmt: skip
     """Show the choice, and write it where it was asked for.
 
@@ -166,9 +217,12 @@ def _report(
     ------
     CheckFailed
         None is left to choose.
+    ResultsError
+        Something couldn't be written; all else was shown and written.
     """
     from digitbench.choice import code_for
     from digitbench.report import choice as report
+    from digitbench.report.layout import print_line
 
     code = artifact = ""
     if made.named:
@@ -176,13 +230,22 @@ def _report(
         path = next(one.artifact for one in chosen if one.row.key == row.key and one.artifact)
         code, artifact = code_for(row, path, bundle.path), str(path.absolute())
     absent = [one.row for one in chosen if not one.artifact]
-    report.print_choice(made, results, absent, told, code, outputs.console)
-    _write(outputs.json, lambda: report.to_json(made, results, saved=place, artifact=artifact, code=code))
-    _write(outputs.markdown, lambda: report.to_markdown(made))
+    report.print_choice(made, found.results, absent, found.told, code, outputs.console)
+    faults = [found.fault] if found.fault else []
+    for file, make in (
+        (outputs.json, lambda: report.to_json(made, found.results, saved=found.place, artifact=artifact, code=code)),
+        (outputs.markdown, lambda: report.to_markdown(made)),
+    ):
+        try:
+            _write(file, make)
+        except ResultsError as exc:  # what can't be written must not cost the other
+            faults.append(exc)
+    if faults:
+        if made.named is None:
+            print_line(report.nobody(made), outputs.console)
+        raise ResultsError("; ".join(map(str, faults)))
     if made.named is None:
-        one = chosen[0].row
-        again = f"digitbench bench {bundle.path} --batch-size {one.batch_size} --threads {one.threads}"
-        raise CheckFailed(report.nobody(made, again))
+        raise CheckFailed(report.nobody(made))
 
 
 def _write(file: str | None, make: Callable[[], str]) -> None:

@@ -39,9 +39,9 @@ class Earlier:
     place
         Its file.
     results
-        Of its rows those that are still true: no artifact and no runtime has changed since.
+        Of its rows those that can be relied on: not INVALID, and no artifact and no runtime has changed since.
     lacking
-        Who isn't in it, or not whole; a row that failed is tried again.
+        Who isn't in it, or not whole; a row that failed or is INVALID is measured again.
     helpers
         The run's baseline, where it is not wanted itself, and the other rows of the same threads and batch size:
         these are ranked together with what is measured, and not measured again.
@@ -104,7 +104,7 @@ def _usable(bundle: Bundle, chosen: Sequence[Candidate], needs: Needs) -> Iterat
 def _of(place: Path, results: Results, bundle: Bundle, chosen: Sequence[Candidate]) -> Earlier | None:
     """Look at one run's rows; None if they are of no use here."""
     hashes = {one.sha256 for one in bundle.artifacts}
-    kept = tuple(row for row in results.rows if _still_true(row, hashes))
+    kept = tuple(row for row in results.rows if not row.validity and _still_true(row, hashes))
     results = replace(results, rows=kept)
     baseline = results.settings.get("baseline")
     cells = {(one.row.threads, one.row.batch_size) for one in chosen}

@@ -11,13 +11,14 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from digitbench.choice import SAME_SHARE, UNSURE_SHARE, Choice, Judged
+from digitbench.choice import Choice, Judged
 from digitbench.report import words
 from digitbench.report.footnotes import missing_rows
 from digitbench.report.layout import Column, grouped_table, print_fitting, print_line
 from digitbench.report.tables import plain
 from digitbench.report.terminal import headline
 from digitbench.results import Results, Row
+from digitbench.ties import SAME_SHARE, UNSURE_SHARE
 
 SCHEMA = "digitbench.choice/1"
 BEST = {"latency": "the fastest", "size": "the smallest", "memory": "the one with the least memory",
@@ -29,6 +30,10 @@ RULE = (
     "tie with it {then}."
 )
 THEN = ("the fastest", "the smallest", "the one with the fewest flips")
+AHEAD = {"latency": "it counts as faster than {}", "size": "it is smaller than {}",
+         "flips": "it has fewer flips than {}", "rank": "it ranks before {}", "p50": "its p50 is lower than that of {}",
+         "name": "it comes before {} by its name alone"}  # fmt: skip
+LIMITED = 85  # the worth of a column that has a limit: more than that of any other figure
 SINGLE = (
     f"With one process each, latencies within {UNSURE_SHARE:.0%} count as the same; without --quick smaller gaps can "
     "be told."
@@ -60,19 +65,27 @@ def _columns(choice: Choice, *, p99: bool, brief: bool = False) -> list[Column]:
     """Give the columns; `brief` where the reasons stand elsewhere, since they would take most of a screen."""
     verdicts = {one.row.key: "out" if brief and one.reasons else verdict(choice, one) for one in choice.judged}
     certified = max((len(_certified(one.row)) for one in choice.judged), default=0)
+    limited = {limit.kind.name for limit in choice.limits}
+
+    def worth(name: str, usual: float) -> float:
+        return LIMITED if name in limited else usual
+
+    top1 = Column("top-1's [95 %]", worth("accuracy", 60), _top1_alone)
     return [
         Column("backend", 100, lambda row: row.backend, left=True),
         Column("precision", 90, lambda row: row.precision, left=True),
-        Column("top-1 [95 %]", 30, _top1, left=True, shorter=Column("top-1's [95 %]", 60, _top1_alone)),
-        Column("flips", 50, lambda row: str(row.agreement.flips) if row.agreement else ""),
+        Column("top-1 [95 %]", 30, _top1, left=True, shorter=top1),
+        Column("flips", worth("flips", 50), lambda row: str(row.agreement.flips) if row.agreement else ""),
         *([Column("certified", 10, _certified)] if certified else []),
-        _percentile("p50", 80),
-        *([_percentile("p99", 70)] if p99 else []),
-        Column("images/s", 20, lambda row: f"{row.throughput_per_s:,.0f}" if row.throughput_per_s else ""),
-        Column("size\nkB", 45, lambda row: f"{row.artifact.bytes / 1000:,.0f}" if row.artifact else ""),
-        Column("peak\nMB", 40, lambda row: f"{row.peak_rss_bytes / 1e6:,.0f}" if row.peak_rss_bytes else ""),
+        _percentile("p50", worth("p50", 80)),
+        *([_percentile("p99", worth("p99", 70))] if p99 else []),
+        Column("images/s", worth("throughput", 20),
+               lambda row: f"{row.throughput_per_s:,.0f}" if row.throughput_per_s else ""),
+        Column("size\nkB", worth("size", 45), lambda row: f"{row.artifact.bytes / 1000:,.0f}" if row.artifact else ""),
+        Column("peak\nMB", worth("memory", 40),
+               lambda row: f"{row.peak_rss_bytes / 1e6:,.0f}" if row.peak_rss_bytes else ""),
         Column("verdict", 100, lambda row: verdicts[row.key], left=True),
-    ]
+    ]  # fmt: skip
 
 
 def _percentile(name: str, worth: float) -> Column:
@@ -107,6 +120,10 @@ def verdict(choice: Choice, one: Judged) -> str:
 
 def _name(row: Row) -> str:
     return f"{row.backend} {row.precision}"
+
+
+def _names(rows: Sequence[Row]) -> str:
+    return " and ".join(map(_name, rows))
 
 
 def to_markdown(choice: Choice) -> str:
@@ -152,6 +169,10 @@ def print_choice(
         print_line(f"Chosen: {said(choice)}", console, "bold")
         for line in choice.named.close:
             print_line(f"Mind: {line}, for the limit lies within the 95 % interval.", console, "yellow")
+        for row in choice.unsure:
+            p50 = words.percentile(row, "p50", interval=False)
+            line = f"{_name(row)} had a lower p50 ({p50} µs) but is INVALID here; choose again on a quieter machine."
+            print_line(f"Mind: {line}", console, "yellow")
         console.print()
         console.print(code, markup=False, highlight=False, soft_wrap=True, end="")
 
@@ -164,8 +185,8 @@ def said(choice: Choice) -> str:
     row, front = one.row, len(choice.front)
     of = f"{BEST[choice.prefer]} of the {front} on the front" if front > 1 else "the only one that nobody beats"
     if choice.rivals:
-        others = " and ".join(_name(rival) for rival in choice.rivals)
-        of = f"as {of} it can't be told from {others}; of these it is {_then(choice.prefer)}"
+        ahead = " and ".join(AHEAD[name].format(_names(behind)) for name, behind in choice.decided)
+        of = f"as {of} it can't be told from {_names(choice.rivals)}; {ahead}"
     runtime = f" ({row.runtime.name} {row.runtime.version})" if row.runtime else ""
     return f"{_name(row)}{runtime}, with {_grid(row)}: {of}. {_figures(row)}"
 
@@ -191,11 +212,11 @@ def notes(choice: Choice) -> list[str]:
     return [RULE.format(best=BEST[choice.prefer], then=_then(choice.prefer)), *([SINGLE] if choice.single else [])]
 
 
-def nobody(choice: Choice, again: str) -> str:
-    """Say that all are thrown out, and which came nearest; if none can be relied on, the command that measures anew."""
+def nobody(choice: Choice) -> str:
+    """Say that all are thrown out, and which came nearest; if none can be relied on, what to do."""
     near = choice.nearest
     if near is None:
-        return f"no candidate is left: all failed or are INVALID; measure anew with: {again}"
+        return "no candidate is left: all failed or are INVALID; run digitbench choose again on a quieter machine"
     return f"no candidate keeps the limits; nearest is {_name(near.row)}: {'; '.join(near.reasons)}"
 
 

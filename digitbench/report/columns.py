@@ -17,12 +17,13 @@ ALWAYS = 100.0
 def columns_of(results: Results, rows: Sequence[Row], measured: bool) -> list[Column]:
     """Give the columns that have something to say of these rows, in order."""
     several = len({(row.threads, row.batch_size) for row in rows}) > 1
+    precise = words.Names.of(rows).precisions
     many_threads = len({row.threads for row in rows}) > 1
     columns = [
         _rank(rows),
         Column("backend", ALWAYS, lambda row: row.backend, left=True),
         Column("runtime", 5.5, _runtime, left=True),
-        *([Column("precision", 11, lambda row: row.precision, left=True)] if _precisions(rows) else []),
+        *([Column("precision", 11, lambda row: row.precision, left=True)] if precise else []),
         Column("batch", 10 if several else 3, lambda row: str(row.batch_size or ""), timing=True),
         Column("thr.", 10 if many_threads else 2, _threads),
         Column("top-1", 11, lambda row: f"{row.accuracy.top1:.2%}" if row.accuracy else ""),
@@ -63,10 +64,6 @@ def certified_share(row: Row) -> str:
 def expected_error(row: Row) -> str:
     """Write the expected calibration error."""
     return "" if row.calibration is None else f"{row.calibration.expected_error:.2%}"
-
-
-def _precisions(rows: Sequence[Row]) -> bool:
-    return len({row.precision for row in rows}) > 1
 
 
 def _any_p999(rows: Sequence[Row]) -> bool:

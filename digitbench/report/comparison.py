@@ -107,7 +107,7 @@ def _short(text: str) -> str:
 
 
 class _Called:
-    """What candidates are called: precision and threads only where candidates differ in them."""
+    """What candidates are called, by the rule of `Names`."""
 
     def __init__(self, base: Results, new: Results) -> None:
         self._rows = {row.key: row for row in (*base.rows, *new.rows)}

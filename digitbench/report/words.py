@@ -8,6 +8,7 @@ from math import ceil
 from typing import Any
 
 from digitbench.figures import Interval, Ratio, calls_needed, contains_one, within_floor
+from digitbench.precisions import FP32
 from digitbench.results import Floor, Results, Row
 
 PERCENTILES = {"p50": 50.0, "p90": 90.0, "p99": 99.0, "p999": 99.9}
@@ -100,7 +101,7 @@ def generations_of(results: Results) -> int:
 
 @dataclass(frozen=True)
 class Names:
-    """What rows are called: precision and threads are said only where rows differ in them."""
+    """What rows are called: precisions are said only where there are others than fp32, threads where they differ."""
 
     precisions: bool
     threads: bool
@@ -109,7 +110,7 @@ class Names:
     def of(cls, rows: Sequence[Row]) -> Names:
         """Make one for these rows; what couldn't be opened here has no say."""
         rows = [row for row in rows if not row.mend] or rows
-        return cls(len({row.precision for row in rows}) > 1, len({row.threads for row in rows}) > 1)
+        return cls(any(row.precision != FP32 for row in rows), len({row.threads for row in rows}) > 1)
 
     def backend(self, row: Row) -> str:
         """``onnx``, or ``onnx int8``."""

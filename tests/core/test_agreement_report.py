@@ -112,7 +112,7 @@ def test_a_narrow_terminal_keeps_what_matters_most(width: int, kept: list[str]) 
 def test_what_failed_or_is_not_there_is_told() -> None:
     died = Row("tflite", "int8", None, 1, error="the worker was killed by SIGKILL")
     text = printed(said("onnx", "int8"), died, replace(MISSING, batch_size=None), complete=False)
-    assert "tflite failed: the worker was killed by SIGKILL" in text
+    assert "tflite int8 failed: the worker was killed by SIGKILL" in text
     assert 'not measured: openvino: not installed: openvino; run: pip install "digitbench[openvino]"' in text
     assert "Stopped early" in text
 

@@ -14,13 +14,14 @@ from hypothesis import strategies as st
 
 from digitbench import choice, plugins
 from digitbench.backend import Runtime
-from digitbench.choice import Choice, Judged, Ties, judge
+from digitbench.choice import Choice, Judged, judge
 from digitbench.errors import UsageError
 from digitbench.evaluate import wilson_interval
 from digitbench.figures import Busy, Finding, Generation, Latency, Ratio, WarmUp
 from digitbench.limits import Limit, parse_limits
 from digitbench.measure import stats
 from digitbench.results import Accuracy, Agreement, ArtifactFile, Flip, Floor, Row
+from digitbench.ties import Ties
 
 IMAGES, RIGHT = 1000, 950  # the reference has the first 950 right
 FLOOR = Floor("a", "fp32", 1, 1, Ratio(1.0, (0.98, 1.03)), {})
@@ -244,8 +245,7 @@ def test_what_can_be_told_apart_decides(one: dict[str, Any], other: dict[str, An
 def test_accuracies_are_compared_image_by_image_and_not_by_their_totals() -> None:
     """Both have 6 fewer right than the base: the one has those wrong and no others, the other has others wrong too."""
     same_images, other_images = row("same", [1.0], lost=11), row("other", [1.0], lost=60, won=49)
-    base = row("base", [1.0], lost=5)
-    ties = Ties(None)
+    base, ties = row("base", [1.0], lost=5), Ties(None)
     assert same_images.accuracy == other_images.accuracy
     assert not ties.tied("accuracy", base, same_images)
     assert ties.tied("accuracy", base, other_images)

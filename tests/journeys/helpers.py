@@ -1,4 +1,4 @@
-"""What several journeys share: a changed copy of a bundle, a path that comes first, Ctrl-C, and a printed table."""
+"""What several journeys share: who runs what, a changed copy of a bundle, Ctrl-C, a printed table, a row's answers."""
 
 from __future__ import annotations
 
@@ -11,16 +11,33 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import Finished, environment
 
-from digitbench.bundle import Bundle
+from digitbench.bundle import Artifact, Bundle
 
-BACKENDS = ("keras", "numpy", "onnx", "openvino", "savedmodel", "tflite")
+PRECISIONS = {
+    "keras": ("fp32",),
+    "numpy": ("fp32",),
+    "onnx": ("fp32", "fp16", "dynamic", "int8"),
+    "openvino": ("fp32", "fp16", "int8"),
+    "savedmodel": ("fp32",),
+    "tflite": ("fp32", "fp16", "dynamic", "int8"),
+}
+"""What each backend is measured in where nothing else is asked for."""
+
+BACKENDS = tuple(PRECISIONS)
+CANDIDATES = [(name, precision) for name, each in PRECISIONS.items() for precision in each]
+OTHERS_FORMAT = {"numpy": "npz", "openvino": "onnx"}
+
+
+def artifact_of(bundle: Bundle, backend: str, precision: str) -> Artifact:
+    """What a backend opens for a precision."""
+    return bundle.find(OTHERS_FORMAT.get(backend, backend), precision)
 
 
 def copied(bundle: Bundle, folder: Path) -> Bundle:
@@ -85,10 +102,52 @@ def _heed_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def table_rows(printed: str) -> list[tuple[bool, list[str]]]:
-    """The rows of the printed table: is it marked as the fastest, and its cells from the backend's name on."""
+def table_rows(printed: str) -> list[dict[str, str]]:
+    """The rows of the one table that was printed: each cell by its column's head, of which the last line counts."""
+    names = "|".join(("backend", *BACKENDS))
     lines = [
-        re.fullmatch(r"\s*([▸✗])?\s*(?:\d+=?)?\s*((?:" + "|".join(BACKENDS) + r")\s{2,}.*)", line)
-        for line in printed.splitlines()
-    ]
-    return [(line[1] == "▸", re.split(r"\s{2,}", line[2].strip())) for line in lines if line]
+        line for line in printed.splitlines()
+        if re.match(rf"\s*(?:rank|[▸✗])?\s*(?:\d+=?)?\s*(?:{names})\s{{2,}}", line)
+    ]  # fmt: skip
+    if not lines:
+        return []
+    # A column ends where two places are blank in every line: a cell may be empty, or have blanks of its own.
+    wide = [line.ljust(max(map(len, lines))) for line in lines]
+    filled = "".join(" " if set(place) == {" "} else "x" for place in zip(*wide, strict=True))
+    spans = [found.span() for found in re.finditer(r"x+(?: x+)*", filled)]
+    heads, *rows = [[line[start:end].strip() for start, end in spans] for line in wide]
+    return [dict(zip(heads, row, strict=True)) for row in rows]
+
+
+def check_answers(rows: Sequence[Mapping[str, Any]], bundle: Bundle) -> None:
+    """In every row labels and scores are what the export's check found, and top-1 is as good as it must be.
+
+    Parameters
+    ----------
+    rows
+        Of results' JSON, of the whole test set; some in fp32.
+    """
+    metrics = bundle.manifest["metrics"]
+    fp32 = [row["agreement"]["max_abs_diff"] for row in rows if row["precision"] == "fp32"]
+    for row in rows:
+        assert "error" not in row
+        artifact = artifact_of(bundle, row["backend"], row["precision"])
+        accuracy, agreement, certificate = row["accuracy"], row["agreement"], row["agreement"]["certificate"]
+        changed = agreement["mcnemar"]
+        assert agreement["reference"] == "keras"
+        assert agreement["flips"] == len(agreement["flipped"]) >= changed["lost"] + changed["won"]
+        assert accuracy["total"] == certificate["total"] == metrics["total"]
+        assert accuracy["correct"] == metrics["correct"] - changed["lost"] + changed["won"]
+        assert accuracy["top1"] == pytest.approx(accuracy["correct"] / accuracy["total"])
+        assert certificate["certified"] <= certificate["total"] - agreement["flips"]
+        assert certificate["needed_margin"] == pytest.approx(2 * agreement["max_abs_diff"])
+        if row["precision"] == "fp32":
+            assert (agreement["flips"], accuracy["correct"]) == (0, metrics["correct"])
+            assert 0 <= agreement["max_abs_diff"] < 1e-4
+        else:
+            assert artifact.max_accuracy_drop is not None
+            assert metrics["test_accuracy"] - accuracy["top1"] <= artifact.max_accuracy_drop + 1e-9
+            assert agreement["max_abs_diff"] > max(fp32), "fp32 under another name"
+        if row["backend"] == artifact.checked_by:
+            assert agreement["flips"] == artifact.flips
+            assert agreement["max_abs_diff"] == pytest.approx(artifact.max_abs_diff, abs=1e-6)

@@ -26,7 +26,7 @@ def test_lists_our_six_with_runtime_format_and_source(cli: Cli) -> None:
     done = cli("backends")
     assert done.returncode == 0, done.stderr
     ours = version_of("digitbench")
-    assert [cells for _, cells in table_rows(done.stdout)] == [
+    assert [list(cells.values()) for cells in table_rows(done.stdout)] == [
         ["keras", version_of("keras", "tensorflow"), "keras", ours],
         ["numpy", version_of("numpy"), "npz", ours],
         ["onnx", version_of("onnxruntime"), "onnx", ours],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,14 @@ def call_valid(bundle: Bundle) -> None:
         found = read(path)
         for row in found["rows"]:
             row["validity"] = []
-        path.write_text(json.dumps(found), encoding="utf-8")
+        rewrite(path, found)
+
+
+def rewrite(path: Path, found: dict[str, Any]) -> None:
+    """As old as it was."""
+    then = path.stat()
+    path.write_text(json.dumps(found), encoding="utf-8")
+    os.utime(path, ns=(then.st_atime_ns, then.st_mtime_ns))
 
 
 @pytest.fixture(scope="module")
@@ -191,6 +199,7 @@ def test_only_what_is_missing_is_measured(cli: Cli, tmp_path: Path, untrained: B
         done = cli("choose", bundle.path, *arguments, env=site)
         assert done.returncode in (0, 1), done.stderr
         assert "Traceback" not in done.stderr
+        call_valid(bundle)
         return done
 
     def measures_nothing(*arguments: str) -> None:
@@ -234,6 +243,7 @@ def test_rows_of_other_batch_sizes_are_kept_beside_what_is_added(
     bundle = copied(untrained, tmp_path)
     done = cli("bench", bundle.path, "-b", "noted", "--batch-size", "1,8", *QUICKLY, env=site)
     assert done.returncode == 0, done.stderr
+    call_valid(bundle)
     starts(tmp_path)
     (first,) = saved(bundle)
     done = cli("choose", bundle.path, "-b", "other", env=site)
@@ -254,6 +264,7 @@ def test_results_of_something_else_are_not_used(
 ) -> None:
     bundle = copied(untrained, tmp_path)
     assert cli("bench", bundle.path, "-b", "noted", "--batch-size", "1", *QUICKLY, env=site).returncode == 0
+    call_valid(bundle)
     (file,) = saved(bundle)
     good = file.read_text(encoding="utf-8")
 
@@ -290,6 +301,7 @@ def test_results_of_something_else_are_not_used(
 def test_a_runtime_of_another_version_is_measured_again(cli: Cli, tmp_path: Path, untrained: Bundle) -> None:
     bundle = copied(untrained, tmp_path)
     assert cli("bench", bundle.path, "-b", "numpy", "--batch-size", "1", *QUICKLY).returncode == 0
+    call_valid(bundle)
     (file,) = saved(bundle)
     found = read(file)
     found["rows"][0]["runtime"]["version"] = "1.0"
@@ -306,19 +318,13 @@ def test_what_failed_is_told_and_tried_again(cli: Cli, tmp_path: Path, untrained
     assert done.returncode in (0, 1), done.stderr
     assert "failed: " in done.stdout
     assert "exit code 9" in done.stdout
+    call_valid(bundle)
     (tmp_path / "other").unlink()
     starts(tmp_path)
     done = cli("choose", bundle.path, "-b", "noted", "-b", "other", *QUICKLY, env=site)
     assert done.returncode in (0, 1), done.stderr
     assert starts(tmp_path)["other"] == 2
     assert "failed: " not in done.stdout
-
-
-def test_a_bundle_that_cannot_be_written_is_measured_all_the_same(cli: Cli, tmp_path: Path, untrained: Bundle) -> None:
-    bundle = copied(untrained, tmp_path)
-    (bundle.path / "results").write_text("in the way", encoding="utf-8")
-    line = complaint(cli("choose", bundle.path, "-b", "numpy", *QUICKLY))
-    assert "saved as" in line
 
 
 def test_a_changed_artifact_is_refused(cli: Cli, tmp_path: Path, untrained: Bundle) -> None:

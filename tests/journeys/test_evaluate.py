@@ -6,39 +6,52 @@ import json
 from pathlib import Path
 
 import numpy as np
-import pytest
 from conftest import Cli
 
 from digitbench import data
 from digitbench.bundle import Bundle
 from digitbench.files import sha256
-from journeys.helpers import BACKENDS, copied, rewrite_manifest, table_rows
+from journeys.helpers import BACKENDS, CANDIDATES, check_answers, copied, rewrite_manifest, table_rows
 
 TIMING = {"batch_size", "warm_up", "latency_us", "throughput_per_s"}
 
 
 def test_all_six_say_what_keras_says(cli: Cli, tmp_path: Path, trained: Bundle) -> None:
+    """In every precision that they run."""
     done = cli("evaluate", trained.path, "--json", "found.json")
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     results = json.loads((tmp_path / "found.json").read_text(encoding="utf-8"))
-    assert results["schema"] == "digitbench.results/2"
+    assert results["schema"] == "digitbench.results/3"
     assert results["complete"] is True
-    metrics = trained.manifest["metrics"]
-    assert sorted(row["backend"] for row in results["rows"]) == sorted(BACKENDS)
-    for row in results["rows"]:
-        assert row["agreement"]["reference"] == "keras"
-        assert row["agreement"]["flips"] == 0
-        assert row["agreement"]["flipped"] == []
-        assert 0 <= row["agreement"]["max_abs_diff"] < 1e-4
-        assert row["accuracy"]["correct"] == metrics["correct"]
-        assert row["accuracy"]["total"] == metrics["total"]
-        assert row["accuracy"]["top1"] == pytest.approx(metrics["test_accuracy"])
-        assert not TIMING & row.keys()
-        assert "error" not in row
+    rows = {(row["backend"], row["precision"]): row for row in results["rows"]}
+    assert list(rows) == CANDIDATES
+    check_answers(results["rows"], trained)
+    assert not any(TIMING & row.keys() for row in results["rows"])
+
     printed = table_rows(done.stdout)
-    assert sorted(cells[0] for _, cells in printed) == sorted(BACKENDS)
+    assert sorted((cells["backend"], cells["precision"]) for cells in printed) == sorted(CANDIDATES)
+    for cells in printed:
+        row = rows[cells["backend"], cells["precision"]]
+        assert cells["top-1"] == f"{row['accuracy']['top1']:.2%}"
+        assert cells["flips"] == str(row["agreement"]["flips"])
+        assert cells["loss"] == f"{row['calibration']['log_loss']:.4f}"
+        assert cells["ECE"] == f"{row['calibration']['expected_error']:.2%}"
     assert "p50" not in done.stdout
+
+
+def test_precisions_that_are_asked_for_are_all_there_is(cli: Cli, trained: Bundle) -> None:
+    done = cli("evaluate", trained.path, "--precision", "int8,dynamic", "--json", "-")
+    assert done.returncode == 0, done.stderr
+    rows = [(row["backend"], row["precision"]) for row in json.loads(done.stdout)["rows"]]
+    assert sorted(rows) == sorted(one for one in CANDIDATES if one[1] in ("int8", "dynamic"))
+
+
+def test_one_precision_that_is_not_fp32_is_named(cli: Cli, trained: Bundle) -> None:
+    done = cli("evaluate", trained.path, "-b", "onnx", "-p", "int8")
+    assert done.returncode == 0, done.stderr
+    (cells,) = table_rows(done.stdout)
+    assert (cells["backend"], cells["precision"]) == ("onnx", "int8")
 
 
 def test_json_on_standard_output_has_it_for_itself(cli: Cli, untrained: Bundle) -> None:
@@ -46,7 +59,7 @@ def test_json_on_standard_output_has_it_for_itself(cli: Cli, untrained: Bundle) 
     assert done.returncode == 0, done.stderr
     results = json.loads(done.stdout)
     assert [row["backend"] for row in results["rows"]] == ["numpy"]
-    assert [cells[0] for _, cells in table_rows(done.stderr)] == ["numpy"]
+    assert [cells["backend"] for cells in table_rows(done.stderr)] == ["numpy"]
 
 
 def test_the_limit_counts_images(cli: Cli, untrained: Bundle) -> None:

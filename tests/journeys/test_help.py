@@ -7,8 +7,11 @@ from importlib import metadata
 
 import pytest
 from conftest import Cli
+from typer.main import get_group
 
-COMMANDS = ("train", "export", "evaluate", "bench", "compare", "backends", "quickstart")
+from digitbench.cli import app
+
+COMMANDS = tuple(get_group(app).commands)
 CPU_SECONDS = 0.4
 
 

@@ -7,23 +7,34 @@ from pathlib import Path
 from conftest import Cli
 
 from digitbench.bundle import Bundle
-from journeys.helpers import BACKENDS, table_rows
+from journeys.helpers import BACKENDS, CANDIDATES, artifact_of, table_rows
 
 
 def test_trains_exports_and_compares_all_six(cli: Cli, tmp_path: Path) -> None:
     done = cli("quickstart", "--dataset", "digits")
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stderr == ""
-    rows = [cells for _, cells in table_rows(done.stdout)]
-    batches = sorted({cells[2] for cells in rows})
-    assert sorted((cells[0], cells[2]) for cells in rows) == [(name, size) for name in BACKENDS for size in batches]
-    assert len({cells[4] for cells in rows}) == 1, "the same accuracy everywhere"
-    assert {cells[5] for cells in rows} == {"0"}, "no flips"
-
     latest = (tmp_path / "runs" / "latest").resolve()
     assert latest.parent == tmp_path / "runs"
     assert latest.name.startswith("dense-128-")
-    assert {artifact.format for artifact in Bundle(latest).artifacts} == {
-        "keras", "savedmodel", "tflite", "onnx", "npz",
-    }  # fmt: skip
     assert f"next: digitbench bench runs/{latest.name} " in done.stdout
+    bundle = Bundle(latest)
+    written = {(artifact.format, artifact.precision) for artifact in bundle.artifacts}
+    opened = [artifact_of(bundle, *candidate) for candidate in CANDIDATES]
+    assert written == {(artifact.format, artifact.precision) for artifact in opened}
+
+    rows = table_rows(done.stdout)
+    assert sorted((cells["backend"], cells["precision"], cells["batch"]) for cells in rows) == sorted(
+        (*candidate, size) for candidate in CANDIDATES for size in ("1", "32")
+    )
+    plain = [cells for cells in rows if cells["precision"] == "fp32"]
+    assert len(plain) == 2 * len(BACKENDS)
+    (keras,) = {cells["top-1"] for cells in plain}
+    assert {cells["flips"] for cells in plain} == {"0"}
+    for cells in rows:
+        allowed = artifact_of(bundle, cells["backend"], cells["precision"]).max_accuracy_drop or 0
+        assert percent(keras) - percent(cells["top-1"]) <= 100 * allowed + 0.01, "both are rounded"
+
+
+def percent(cell: str) -> float:
+    return float(cell.removesuffix("%"))

@@ -13,7 +13,7 @@ from conftest import Cli, Finished, complaint, run_cli
 from core.helpers import announce
 
 from digitbench.bundle import Bundle
-from journeys.helpers import copied, first_on_path, interrupted
+from journeys.helpers import copied, first_on_path, interrupted, rewrite_manifest
 
 PLUGIN = """
     import os
@@ -133,6 +133,35 @@ def test_failed_rows_are_tried_again_and_the_rest_is_left_alone(
     assert generations(after)["noted", 8] == generations(before)["noted", 8]
     assert [("error" in row, len(row["generations"])) for row in after["rows"]] == [(False, 2)] * 2
     assert all(one.get("ratio") for one in generations(after)["other", 8])
+
+
+def test_each_backend_goes_on_in_the_precisions_that_it_had(tmp_path: Path, cli: Cli, trained: Bundle) -> None:
+    """Which aren't the same for all: an export may have been refused."""
+    bundle = copied(trained, tmp_path)
+    held = {("npz", "fp32"), ("onnx", "fp32"), ("tflite", "int8")}
+    there = [one for one in bundle.manifest["artifacts"] if (one["format"], one["precision"]) in held]
+    rewrite_manifest(bundle, {**bundle.manifest, "artifacts": there})
+    done = cli("bench", bundle.path, "-b", "numpy", "-b", "onnx", "-b", "tflite", "--baseline", "tflite:int8",
+               "--batch-size", "8", "--seconds", "0.2", "--generations", "2", "--json", "found.json")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    before = results_of(tmp_path)
+    assert [(row["backend"], row["precision"]) for row in before["rows"]] == [
+        ("numpy", "fp32"), ("onnx", "fp32"), ("tflite", "int8"),
+    ]  # fmt: skip
+    before["complete"] = False
+    for row in before["rows"]:
+        del row["generations"][1]
+    (tmp_path / "found.json").write_text(json.dumps(before))
+
+    done = cli("bench", bundle.path, "--resume", "found.json")
+    assert done.returncode == 0, done.stderr
+    after = results_of(tmp_path)
+    assert after["complete"] is True
+    assert after["settings"]["baseline"] == ["tflite", "int8"]
+    for row, had in zip(after["rows"], before["rows"], strict=True):
+        assert (row["backend"], row["precision"]) == (had["backend"], had["precision"])
+        assert len(row["generations"]) == 2
+        assert row["generations"][0] == had["generations"][0]
 
 
 @pytest.fixture(scope="module")

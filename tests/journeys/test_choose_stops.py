@@ -1,0 +1,139 @@
+"""`digitbench choose` where a run is INVALID, was stopped, or can't be saved."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Cli, complaint
+from core.helpers import announce
+from core.test_outputs import RESULTS
+
+from digitbench import cli as command_line
+from digitbench.bundle import Bundle
+from digitbench.figures import Finding
+from digitbench.measure import session
+from digitbench.results import Results
+from journeys.helpers import copied, first_on_path, interrupted
+from journeys.test_choose import QUICKLY, call_valid, read, rewrite, rows_of, saved
+from journeys.test_resume import PLUGIN, starts
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The environment of two backends that note when they are started."""
+    folder = tmp_path_factory.mktemp("site")
+    announce(folder, "noted_plugin", PLUGIN, names={"noted": "Noted", "other": "Other"})
+    return first_on_path(folder)
+
+
+def test_a_bundle_that_cannot_be_written_is_measured_all_the_same(cli: Cli, tmp_path: Path, untrained: Bundle) -> None:
+    bundle = copied(untrained, tmp_path)
+    (bundle.path / "results").write_text("in the way", encoding="utf-8")
+    done = cli("choose", bundle.path, "-b", "numpy", *QUICKLY, "--json", "choice.json")
+    line = complaint(done)
+    assert "saved as" in line
+    assert line in done.stdout, "where it is said where the figures are from"
+    found = read(tmp_path / "choice.json")
+    assert [one["backend"] for one in found["candidates"]] == ["numpy"]
+    assert found["results"] is None
+    assert ["numpy", "fp32"] in [words.split()[:2] for words in done.stdout.splitlines()]
+    if found["chosen"]:  # it may be INVALID here
+        assert f"Chosen: {found['chosen']['why']}" in done.stdout
+        assert found["chosen"]["code"] in done.stdout
+    else:
+        assert "no candidate is left" in done.stdout
+
+
+def test_what_is_invalid_is_measured_again(cli: Cli, tmp_path: Path, untrained: Bundle, site: dict[str, str]) -> None:
+    bundle = copied(untrained, tmp_path)
+    both = ("-b", "noted", "-b", "other", *QUICKLY)
+    assert cli("choose", bundle.path, *both, env=site).returncode in (0, 1)
+    call_valid(bundle)
+    (first,) = saved(bundle)
+    found = read(first)
+    base = found["settings"]["baseline"][0]
+    for row in found["rows"]:
+        row["validity"] = [{"reason": "made up", "mend": ""}] if row["backend"] != base else []
+    rewrite(first, found)
+    starts(tmp_path)
+
+    done = cli("choose", bundle.path, *both, env=site)
+    assert f"the rest was taken from {first}" in done.stdout, done.stderr
+    rival = "other" if base == "noted" else "noted"
+    assert starts(tmp_path) == {base: 4, rival: 2}
+    second = saved(bundle)[-1]
+    before, after = rows_of(first), rows_of(second)
+    assert after[base, 1]["generations"] == before[base, 1]["generations"]
+    for old, new in zip(before[rival, 1]["generations"], after[rival, 1]["generations"], strict=True):
+        assert old["samples"] != new["samples"]
+    assert "made up" not in second.read_text(encoding="utf-8")
+
+    for path in saved(bundle):
+        found = read(path)
+        for row in found["rows"]:
+            row["validity"] = [{"reason": "made up", "mend": ""}] if row["backend"] == base else []
+        rewrite(path, found)
+    done = cli("choose", bundle.path, *both, env=site)
+    assert "taken from" not in done.stdout, "nothing can be paired with a baseline that can't be relied on"
+    assert min(starts(tmp_path).values()) >= 2
+
+
+def test_ctrl_c_says_where_the_next_one_goes_on(
+    cli: Cli, tmp_path: Path, untrained: Bundle, site: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in site.items():
+        monkeypatch.setenv(name, value)
+    bundle = copied(untrained, tmp_path)
+    both = ("-b", "noted", "-b", "other", "--seconds", "0.4", "--generations", "2")
+    done = interrupted("choose", bundle.path, *both, cwd=tmp_path, at="generation 1 of 2, batch 1")
+    assert complaint(done, 130)
+    (file,) = saved(bundle)
+    found = read(file)
+    base = found["settings"]["baseline"][0]
+    assert found["complete"] is False
+    assert f"Saved as {file}" in done.stdout
+
+    call_valid(bundle)
+    starts(tmp_path)
+    done = cli("choose", bundle.path, *both, env=site)
+    assert f"the rest was taken from {file}" in done.stdout, done.stderr
+    assert starts(tmp_path)[base] == 2, "one generation, with the baseline's twin"
+
+
+def test_ctrl_c_before_anything_is_known_saves_nothing(
+    tmp_path: Path, untrained: Bundle, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    def run(*given: Any, keep: Callable[[Results], None], **_: Any) -> Results:
+        found = replace(RESULTS, rows=tuple(one.row for one in given[2]), complete=False)
+        keep(found)
+        return found
+
+    monkeypatch.setattr(session, "run", run)
+    bundle = copied(untrained, tmp_path)
+    assert command_line.run(["choose", str(bundle.path), "-b", "numpy", *QUICKLY]) == 130
+    assert saved(bundle) == []
+    assert "Saved" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("valid", [True, False])
+def test_the_next_one_is_said_to_go_on_only_where_it_can(
+    tmp_path: Path, untrained: Bundle, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], valid: bool
+) -> None:
+    really = session.run
+
+    def run(*given: Any, **more: Any) -> Results:
+        found = really(*given, **more)
+        validity = () if valid else (Finding("made up", ""),)
+        return replace(found, rows=tuple(replace(row, validity=validity) for row in found.rows), complete=False)
+
+    monkeypatch.setattr(session, "run", run)
+    bundle = copied(untrained, tmp_path)
+    assert command_line.run(["choose", str(bundle.path), "-b", "numpy", *QUICKLY]) == 130
+    (file,) = saved(bundle)
+    goes_on = "; the next `digitbench choose` goes on there" * valid
+    assert f"Saved as {file}{goes_on}\n" in capsys.readouterr().out
