@@ -20,6 +20,7 @@ from digitbench.backend import Images
 from digitbench.errors import CheckFailed, UsageError, one_line
 from digitbench.measure.candidates import Candidate
 from digitbench.measure.process import Crew, Job, WorkerError, environment, read_spent, shared_images
+from digitbench.precisions import FP32
 from digitbench.progress import Progress
 from digitbench.results import Ratio, Referee
 
@@ -58,19 +59,24 @@ def check(chosen: Sequence[Candidate]) -> None:
     UsageError
         None of the candidates has one.
     """
-    if not any(one.artifact and one.row.backend in BACKENDS for one in chosen):
-        raise UsageError(f"--referee: only {', '.join(BACKENDS)} have a tool of their own; choose one of them")
+    if not any(_refereed(one) for one in chosen):
+        raise UsageError(f"--referee: only {', '.join(BACKENDS)} have a tool of their own, in fp32; choose one of them")
+
+
+def _refereed(one: Candidate) -> bool:
+    # An adapter's own cost doesn't depend on the precision: one says enough of it.
+    return bool(one.artifact) and one.row.backend in BACKENDS and one.row.precision == FP32
 
 
 def run(images: Images, chosen: Sequence[Candidate], progress: Progress) -> tuple[Referee, ...]:
     """Let each runtime's tool measure beside us, in pairs that alternate who goes first.
 
-    Each side of each pair is a fresh process. Of each backend the smallest batch size and thread count is taken; for
-    LiteRT a batch so large that its tool's rounding is under 1 %.
+    Each side of each pair is a fresh process. Of each backend in fp32 the smallest batch size and thread count is taken;
+    for LiteRT a batch so large that its tool's rounding is under 1 %.
     """
     firsts: dict[str, Candidate] = {}
     for one in sorted(chosen, key=lambda one: (one.row.threads, one.row.batch_size or 0)):
-        if one.artifact and one.row.backend in BACKENDS:
+        if _refereed(one):
             firsts.setdefault(one.row.backend, one)
     found: list[Referee] = []
     with shared_images(images) as path, tempfile.TemporaryDirectory(prefix="digitbench-") as room:

@@ -13,6 +13,7 @@ import pytest
 from conftest import complaint, run_cli
 
 from digitbench.bundle import Bundle
+from digitbench.precisions import EXPORTED
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.installs
@@ -52,9 +53,10 @@ def test_bench_times_onnx(python: str, trained: Bundle, tmp_path: Path) -> None:
         cwd=tmp_path, python=python,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    (row,) = json.loads(done.stdout)["rows"]
-    assert row["agreement"]["flips"] == 0
-    assert row["latency_us"]["n"] > 0
+    rows = {row["precision"]: row for row in json.loads(done.stdout)["rows"]}
+    assert set(rows) == set(EXPORTED)
+    assert rows["fp32"]["agreement"]["flips"] == 0
+    assert all(row["latency_us"]["n"] > 0 for row in rows.values())
 
 
 def test_all_backends_are_shown_with_the_lines_that_install_the_missing(
