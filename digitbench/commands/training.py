@@ -62,6 +62,7 @@ def train(
     batch_size: Annotated[int | None, typer.Option(help="Images a step.")] = None,
     validation_split: Annotated[float | None, typer.Option(help="Share of the training images held out.")] = None,
     seed: Annotated[int | None, typer.Option(help="Same seed, same machine: same weights.")] = None,
+    export: Annotated[bool, typer.Option(help="Make every export too; `digitbench export` makes them later.")] = True,
 ) -> None:
     """Train a dense network, export it to every format, and check each export against Keras."""
     from digitbench import recipes
@@ -72,7 +73,7 @@ def train(
         batch_normalization=batch_normalization, optimizer=optimizer, learning_rate=learning_rate, loss=loss,
         epochs=epochs, batch_size=batch_size, validation_split=validation_split, seed=seed,
     )  # fmt: skip
-    train_and_tell(wanted, dataset, data, output, open_console())
+    train_and_tell(wanted, dataset, data, output, open_console(), exports=export)
 
 
 def export(
@@ -130,7 +131,9 @@ def export(
     exporters.raise_failures(failures)
 
 
-def train_and_tell(wanted: Recipe, dataset: str, data: Path | None, output: Path | None, console: Console) -> Bundle:
+def train_and_tell(
+    wanted: Recipe, dataset: str, data: Path | None, output: Path | None, console: Console, *, exports: bool = True
+) -> Bundle:
     """Train a recipe, showing how it gets on and what came of it."""
     from digitbench import export as exporters
     from digitbench.quiet import native_output_held
@@ -138,7 +141,8 @@ def train_and_tell(wanted: Recipe, dataset: str, data: Path | None, output: Path
 
     with watched(console) as progress, native_output_held():
         digits = load_data(dataset, data, progress)
-        bundle = train_bundle(wanted, digits, output, export_formats=exporters.FORMATS, progress=progress)
+        formats = exporters.FORMATS if exports else ()
+        bundle = train_bundle(wanted, digits, output, export_formats=formats, progress=progress)
     found = bundle.manifest["metrics"]
     console.print(
         f"{bundle.path}: {wanted.name} on {digits.name} [{digits.fingerprint}], test accuracy "

@@ -60,7 +60,7 @@ def check(chosen: Sequence[Candidate]) -> None:
         None of the candidates has one.
     """
     if not any(_refereed(one) for one in chosen):
-        raise UsageError(f"--referee: only {', '.join(BACKENDS)} have a tool of their own, in fp32; choose one of them")
+        raise UsageError(f"--referee: only {', '.join(BACKENDS)} have a tool of their own, and in fp32; choose one")
 
 
 def _refereed(one: Candidate) -> bool:
