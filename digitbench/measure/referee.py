@@ -60,7 +60,8 @@ def check(chosen: Sequence[Candidate]) -> None:
         None of the candidates has one.
     """
     if not any(_refereed(one) for one in chosen):
-        raise UsageError(f"--referee: only {', '.join(BACKENDS)} have a tool of their own, and in fp32; choose one")
+        told = f"only {', '.join(BACKENDS)} have a tool of their own, and in fp32"
+        raise UsageError(f"--referee: {told}; choose one")
 
 
 def _refereed(one: Candidate) -> bool:
@@ -71,8 +72,8 @@ def _refereed(one: Candidate) -> bool:
 def run(images: Images, chosen: Sequence[Candidate], progress: Progress) -> tuple[Referee, ...]:
     """Let each runtime's tool measure beside us, in pairs that alternate who goes first.
 
-    Each side of each pair is a fresh process. Of each backend in fp32 the smallest batch size and thread count is taken;
-    for LiteRT a batch so large that its tool's rounding is under 1 %.
+    Each side of each pair is a fresh process. Of each backend in fp32 the smallest batch size and thread count is
+    taken; for LiteRT a batch so large that its tool's rounding is under 1 %.
     """
     firsts: dict[str, Candidate] = {}
     for one in sorted(chosen, key=lambda one: (one.row.threads, one.row.batch_size or 0)):
