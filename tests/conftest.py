@@ -49,12 +49,6 @@ def run_cli(
     )
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the folders whose files take long, so that two processes end at about the same time."""
-    order = ("journeys", "installs", "contract", "core")
-    items.sort(key=lambda item: next((at for at, name in enumerate(order) if name in item.path.parts), len(order)))
-
-
 @pytest.fixture
 def cli(tmp_path: Path) -> Cli:
     """``python -m digitbench …`` in an empty folder that is also its home."""
