@@ -378,7 +378,7 @@ OURS = sorted(name for name, plugin in plugins.discover().items() if plugin.dist
 def test_each_of_our_backends_shows_code_without_digitbench(name: str) -> None:
     code = choice.code_for(row(name, threads=3), Path("somewhere"), Path("run"))
     compile(code, name, "exec")
-    assert "digitbench" not in code
+    assert "digitbench" not in code.replace(str(Path("somewhere").absolute()), "")
     assert "labels = " in code
     assert repr(str(Path("somewhere").absolute())) in code
     assert "3" in code.partition("import")[2], "the thread count"

@@ -216,8 +216,10 @@ NEAR = arrays.arrays(
 @pytest.mark.filterwarnings("error")
 def test_any_array_gets_a_label_for_each_image_or_one_line(classifier: Classifier, images: Array) -> None:
     before = images.tobytes()
+    with np.errstate(over="ignore"):
+        rounded = images.astype(np.float32) if images.dtype.kind == "f" else images  # -1e-200 is a 0 that was written so
     wanted = images.dtype == np.uint8 or (
-        images.dtype.kind == "f" and images.size and 0 <= images.min() <= images.max() <= 1
+        images.dtype.kind == "f" and images.size and 0 <= rounded.min() <= rounded.max() <= 1
     )
     if wanted and (images.shape == (28, 28) or images.shape[1:] in ((28, 28), (784,))) and images.size:
         labels = classifier.predict(images)
