@@ -217,7 +217,7 @@ NEAR = arrays.arrays(
 def test_any_array_gets_a_label_for_each_image_or_one_line(classifier: Classifier, images: Array) -> None:
     before = images.tobytes()
     with np.errstate(over="ignore"):
-        rounded = images.astype(np.float32) if images.dtype.kind == "f" else images  # -1e-200 is a 0 that was written so
+        rounded = images.astype(np.float32) if images.dtype.kind == "f" else images  # -1e-200 becomes a 0
     wanted = images.dtype == np.uint8 or (
         images.dtype.kind == "f" and images.size and 0 <= rounded.min() <= rounded.max() <= 1
     )
