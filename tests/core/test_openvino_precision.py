@@ -1,7 +1,9 @@
-"""OpenVINO in bfloat16: only if asked for, told as what really runs, and refused where the processor has none."""
+"""OpenVINO: bfloat16 only if asked for, told as what really runs, refused where there is none; and a safe Ctrl-C."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -51,3 +53,25 @@ def test_a_processor_without_it_is_told_in_one_line(kind: Any, artifact: Path, m
 def test_what_it_reads_badly_is_left_out(kind: Any) -> None:
     assert "dynamic" not in kind.precisions
     assert kind.makes == {"bf16": "fp32"}
+
+
+def test_ctrl_c_is_safe_after_two_models_were_closed_in_the_order_they_came(artifact: Path) -> None:
+    """OpenVINO moves the stack that signals are handled on, and left it pointing at freed memory."""
+    code = """
+import signal, sys, time
+from pathlib import Path
+from digitbench import plugins
+kind = plugins.find("openvino").load()
+opened = [kind(Path(sys.argv[1]), threads=1) for _ in range(2)]
+for backend in opened:
+    backend.close()
+del opened, backend
+try:
+    signal.raise_signal(signal.SIGINT)
+except KeyboardInterrupt:
+    print("well")
+"""
+    # With the stack of `faulthandler` there is one to come back to.
+    command = [sys.executable, "-X", "faulthandler", "-c", code, str(artifact)]
+    finished = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (finished.returncode, finished.stdout.strip()) == (0, "well"), finished.stderr
