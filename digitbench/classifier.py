@@ -197,10 +197,8 @@ def _able(kind: type[Backend], bundle: Bundle) -> list[str]:
 def _open(plugin: plugins.Plugin, artifact: Path, threads: int, precision: str) -> Backend:
     # Without a standard error (pythonw, some daemons) there is nothing to hold.
     held = nullcontext() if sys.stderr is None else native_output_held()
-    with held, _environment_for_tensorflow(), plugin.explain_missing():
-        kind = plugin.load()
-        wish = {"precision": precision} if precision in kind.makes else {}
-        return kind(artifact, threads=threads, **wish)
+    with held, _environment_for_tensorflow():
+        return plugin.open(artifact, threads=threads, precision=precision)
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
 from importlib.util import find_spec
+from pathlib import Path
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -79,6 +80,21 @@ class Plugin:
                 "digitbench.backend.Backend"
             )
         return found
+
+    def open(self, artifact: Path, *, threads: int, precision: str) -> Backend:
+        """Import the plugin's class and let it open an artifact; a precision that it makes itself is asked of it.
+
+        Raises
+        ------
+        MissingRuntimeError, PluginError
+            See `load`.
+        FileNotFoundError, ArtifactError, ThreadsError
+            See `Backend`.
+        """
+        with self.explain_missing():
+            kind = self.load()
+            wish = {"precision": precision} if precision in kind.makes else {}
+            return kind(artifact, threads=threads, **wish)
 
     @contextmanager
     def explain_missing(self) -> Iterator[None]:

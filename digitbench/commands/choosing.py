@@ -144,22 +144,16 @@ def _measure(
     kept: Path | None, outputs: Outputs,
 ) -> Results:  # fmt: skip
     """Measure what an earlier run lacks, by its plan; without one all, by the plan given; incomplete after Ctrl-C."""
-    from digitbench.commands.outputs import write_text
+    from digitbench.commands.outputs import keeper
     from digitbench.measure import session
 
-    told = set[str]()
     with watched(outputs.console, animate=False, quiet=outputs.quiet) as progress:
+        save = keeper(kept, progress)
 
         def keep(partial: Results) -> None:
             whole = found.join(partial) if found else partial
-            if kept is None or not _worth_keeping(whole):
-                return
-            try:
-                write_text(kept, whole.dumps())
-            except ResultsError as exc:  # a full disk must not end the run
-                if str(exc) not in told:
-                    progress.say(str(exc))
-                told.add(str(exc))
+            if _worth_keeping(whole):
+                save(whole)
 
         if found:
             settings = found.results.settings
@@ -221,6 +215,7 @@ def _report(
         Something couldn't be written; all else was shown and written.
     """
     from digitbench.choice import code_for
+    from digitbench.commands.outputs import write_each
     from digitbench.report import choice as report
     from digitbench.report.layout import print_line
 
@@ -232,26 +227,13 @@ def _report(
     absent = [one.row for one in chosen if not one.artifact]
     report.print_choice(made, found.results, absent, found.told, code, outputs.console)
     faults = [found.fault] if found.fault else []
-    for file, make in (
+    faults += write_each([
         (outputs.json, lambda: report.to_json(made, found.results, saved=found.place, artifact=artifact, code=code)),
         (outputs.markdown, lambda: report.to_markdown(made)),
-    ):
-        try:
-            _write(file, make)
-        except ResultsError as exc:  # what can't be written must not cost the other
-            faults.append(exc)
+    ])  # fmt: skip
     if faults:
         if made.named is None:
             print_line(report.nobody(made), outputs.console)
         raise ResultsError("; ".join(map(str, faults)))
     if made.named is None:
         raise CheckFailed(report.nobody(made))
-
-
-def _write(file: str | None, make: Callable[[], str]) -> None:
-    from digitbench.commands.outputs import STDOUT, write_text
-
-    if file == STDOUT:
-        print(make(), end="")
-    elif file:
-        write_text(Path(file), make())

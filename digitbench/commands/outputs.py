@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json as jsonlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from digitbench.bundle import Bundle
     from digitbench.measure.candidates import Candidate
     from digitbench.measure.plan import Plan
+    from digitbench.progress import Progress
     from digitbench.results import Results
 
 STDOUT = "-"
@@ -62,32 +63,55 @@ class Outputs:
         """Write every format asked for; the JSON of `kept` too."""
         from digitbench.report import pytest_benchmark, tables
 
-        makers: list[tuple[str | None, Callable[[Results], str]]] = [
-            (self.csv, tables.to_csv),
-            (self.markdown, tables.to_markdown),
-            (self.pytest_benchmark_json, lambda found: _pretty(pytest_benchmark.to_pytest_benchmark(found))),
-            (STDOUT if self.json == STDOUT else None, lambda found: found.dumps()),
-        ]
         faults = []
         try:
             if self.target:
                 save_or_elsewhere(results, self.target)
         except ResultsError as exc:
             faults.append(exc)
-        for file, make in makers:
-            try:
-                if file == STDOUT:
-                    print(make(results), end="")
-                elif file:
-                    write_text(Path(file), make(results))
-            except ResultsError as exc:  # what can't be written must not cost the others
-                faults.append(exc)
+        faults += write_each([
+            (self.csv, lambda: tables.to_csv(results)),
+            (self.markdown, lambda: tables.to_markdown(results)),
+            (self.pytest_benchmark_json, lambda: _pretty(pytest_benchmark.to_pytest_benchmark(results))),
+            (STDOUT if self.json == STDOUT else None, results.dumps),
+        ])  # fmt: skip
         if faults:
             raise ResultsError("; ".join(map(str, faults)))
 
 
 def _pretty(value: Any) -> str:
     return jsonlib.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def write_each(parts: Iterable[tuple[str | None, Callable[[], str]]]) -> list[ResultsError]:
+    """Write each text into its file, or to standard output; what can't be written is given back, and costs no other."""
+    faults = []
+    for file, make in parts:
+        try:
+            if file == STDOUT:
+                print(make(), end="")
+            elif file:
+                write_text(Path(file), make())
+        except ResultsError as exc:
+            faults.append(exc)
+    return faults
+
+
+def keeper(target: Path | None, progress: Progress) -> Callable[[Results], None]:
+    """Give what saves results while they come in; a full disk is told once, and ends nothing."""
+    told: set[str] = set()
+
+    def keep(partial: Results) -> None:
+        if target is None:
+            return
+        try:
+            write_text(target, partial.dumps())
+        except ResultsError as exc:
+            if str(exc) not in told:
+                progress.say(str(exc))
+            told.add(str(exc))
+
+    return keep
 
 
 def write_text(target: Path, text: str) -> None:
@@ -147,20 +171,9 @@ def measure(
     from digitbench.measure import referee, session
     from digitbench.report.terminal import print_results
 
-    told: set[str] = set()
     stopped = False
     with watched(outputs.console, animate=False, quiet=outputs.quiet) as progress:
-
-        def keep(partial: Results) -> None:
-            if outputs.target is None:
-                return
-            try:
-                write_text(outputs.target, partial.dumps())
-            except ResultsError as exc:  # a full disk must not end the run: the table is still to come
-                if str(exc) not in told:
-                    progress.say(str(exc))
-                told.add(str(exc))
-
+        keep = keeper(outputs.target, progress)
         digits = bundle_data(bundle, data, progress)
         results = session.run(
             bundle, digits, chosen, plan=plan, limit=limit, progress=progress, keep=keep, earlier=earlier

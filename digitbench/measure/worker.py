@@ -95,14 +95,7 @@ def _loader(job: Mapping[str, Any]) -> Callable[[], Backend]:
     if job["backend"] in BUILT_IN:
         return lambda: BUILT_IN[job["backend"]](artifact, threads=threads)
     plugin = plugins.find(job["backend"])
-
-    def load() -> Backend:
-        with plugin.explain_missing():
-            kind = plugin.load()
-            wish = {"precision": job["precision"]} if job.get("precision") in kind.makes else {}
-            return kind(artifact, threads=threads, **wish)
-
-    return load
+    return lambda: plugin.open(artifact, threads=threads, precision=job["precision"])
 
 
 class _Seat:

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from digitbench.evaluate import wilson_interval
+from digitbench.report import words
 from digitbench.report.columns import certified_share, expected_error
 from digitbench.report.footnotes import dynamic_notes, failed_rows, missing_rows, p_value
 from digitbench.report.layout import (
@@ -102,7 +103,8 @@ def _columns(rows: Sequence[Row]) -> list[Column]:
     return [
         Column("backend", 100, lambda row: row.backend, left=True),
         *([Column("precision", 99, lambda row: row.precision, left=True)] if Names.of(rows).precisions else []),
-        Column("top-1", 40, _top1_with_interval, shorter=Column("top-1's interval", 50, _top1)),
+        Column("top-1", 40, partial(words.top1, interval=True),
+               shorter=Column("top-1's interval", 50, partial(words.top1, interval=False))),
         Column("flips", 90, lambda row: "failed" if row.error else str(row.agreement.flips) if row.agreement else ""),
         Column("lost", 12, lambda row: str(test.lost) if (test := _test(row)) else ""),
         Column("won", 11.5, lambda row: str(test.won) if (test := _test(row)) else ""),
@@ -123,17 +125,6 @@ def _test(row: Row) -> McNemar | None:
 def _verdict(row: Row) -> str:
     test = _test(row)
     return test.verdict if test else ""
-
-
-def _top1(row: Row) -> str:
-    return f"{row.accuracy.top1:.2%}" if row.accuracy else ""
-
-
-def _top1_with_interval(row: Row) -> str:
-    if not row.accuracy:
-        return ""
-    low, high = row.accuracy.interval
-    return f"{_top1(row)} [{100 * low:.2f}, {100 * high:.2f}]"
 
 
 def _mean_difference(row: Row) -> str:

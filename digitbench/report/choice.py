@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from rich.table import Table
 
 from digitbench.choice import Choice, Judged
 from digitbench.report import words
-from digitbench.report.footnotes import missing_rows
+from digitbench.report.footnotes import dynamic_notes, missing_rows
 from digitbench.report.layout import Column, grouped_table, print_fitting, print_line
 from digitbench.report.tables import plain
 from digitbench.report.terminal import headline
@@ -70,11 +71,11 @@ def _columns(choice: Choice, *, p99: bool, brief: bool = False) -> list[Column]:
     def worth(name: str, usual: float) -> float:
         return LIMITED if name in limited else usual
 
-    top1 = Column("top-1's [95 %]", worth("accuracy", 60), _top1_alone)
+    top1 = Column("top-1's [95 %]", worth("accuracy", 60), partial(words.top1, interval=False))
     return [
         Column("backend", 100, lambda row: row.backend, left=True),
         Column("precision", 90, lambda row: row.precision, left=True),
-        Column("top-1 [95 %]", 30, _top1, left=True, shorter=top1),
+        Column("top-1 [95 %]", 30, partial(words.top1, interval=True), left=True, shorter=top1),
         Column("flips", worth("flips", 50), lambda row: str(row.agreement.flips) if row.agreement else ""),
         *([Column("certified", 10, _certified)] if certified else []),
         _percentile("p50", worth("p50", 80)),
@@ -91,17 +92,6 @@ def _columns(choice: Choice, *, p99: bool, brief: bool = False) -> list[Column]:
 def _percentile(name: str, worth: float) -> Column:
     shorter = Column(f"{name} ±", worth, lambda row: words.percentile(row, name, interval=False))
     return Column(f"{name} µs", worth / 3, lambda row: words.percentile(row, name, interval=True), shorter=shorter)
-
-
-def _top1(row: Row) -> str:
-    if not row.accuracy:
-        return ""
-    low, high = row.accuracy.interval
-    return f"{row.accuracy.top1:.2%} [{low * 100:.2f}, {high * 100:.2f}]"
-
-
-def _top1_alone(row: Row) -> str:
-    return f"{row.accuracy.top1:.2%}" if row.accuracy else ""
 
 
 def _certified(row: Row) -> str:
@@ -161,7 +151,7 @@ def print_choice(
         _print_table(choice, console)
     for line in missing_rows(replace(results, rows=tuple(absent))):
         print_line(f"not measured: {line}", console, "dim")
-    for line in notes(choice) if choice.named else ():
+    for line in (*notes(choice), *dynamic_notes([one.row for one in choice.judged])) if choice.named else ():
         print_line(line, console, "dim")
     console.print(told, style="dim", markup=False, highlight=False, soft_wrap=True)
     if choice.named:
@@ -171,7 +161,8 @@ def print_choice(
             print_line(f"Mind: {line}, for the limit lies within the 95 % interval.", console, "yellow")
         for row in choice.unsure:
             p50 = words.percentile(row, "p50", interval=False)
-            line = f"{_name(row)} had a lower p50 ({p50} µs) but is INVALID here; choose again on a quieter machine."
+            mends = "; ".join(dict.fromkeys(finding.mend for finding in row.validity or () if finding.mend))
+            line = f"{_name(row)} had a lower p50 ({p50} µs) but is INVALID here{f': {mends}' if mends else ''}."
             print_line(f"Mind: {line}", console, "yellow")
         console.print()
         console.print(code, markup=False, highlight=False, soft_wrap=True, end="")
@@ -196,7 +187,7 @@ def _grid(row: Row) -> str:
 
 
 def _figures(row: Row) -> str:
-    told = [f"p50 {words.percentile(row, 'p50', interval=True)} µs", f"top-1 {_top1(row)}"]
+    told = [f"p50 {words.percentile(row, 'p50', interval=True)} µs", f"top-1 {words.top1(row, interval=True)}"]
     told += [words.counted(row.agreement.flips, "flip")] if row.agreement else []
     told += [f"{row.artifact.bytes / 1000:,.0f} kB"] if row.artifact else []
     told += [f"{row.peak_rss_bytes / 1e6:,.0f} MB at its peak"] if row.peak_rss_bytes else []

@@ -38,6 +38,14 @@ def percentile(row: Row, name: str, *, interval: bool) -> str:
     return f"{text} ±{ceil(half * 10 - 1e-9) / 10:.1f}" if value < 1000 else f"{text} ±{ceil(half):,}"
 
 
+def top1(row: Row, *, interval: bool) -> str:
+    """Write a row's top-1 accuracy, with its interval in percent: ``97.90% [97.60, 98.16]``."""
+    if not row.accuracy:
+        return ""
+    low, high = row.accuracy.interval
+    return f"{row.accuracy.top1:.2%}" + (f" [{low * 100:.2f}, {high * 100:.2f}]" if interval else "")
+
+
 def times(value: float) -> str:
     """Write a ratio in five characters or fewer: ``×1.12``, ``×12.3``, ``×145``."""
     return f"×{_number(value, value)}"

@@ -6,10 +6,9 @@ import itertools
 import json
 from base64 import b64decode
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pytest
@@ -93,17 +92,11 @@ def serve(
     *commands: dict[str, Any],
 ) -> Told:  # fmt: skip
     """Let a worker serve commands in this process, with a plugin that loads what `make` gives."""
-
-    class Made:
-        makes: ClassVar[dict[str, str]] = {}
-
-        def __new__(cls, artifact: Path, threads: int) -> Backend:  # type: ignore[misc]
-            return make()
-
-    plugin = SimpleNamespace(load=lambda: Made, explain_missing=nullcontext)
+    plugin = SimpleNamespace(open=lambda artifact, threads, precision: make())
     monkeypatch.setattr("digitbench.plugins.find", lambda name: plugin)
     np.save(folder / "images.npy", images)
-    job = {"backend": "fake", "artifact": "model", "threads": 1, "images": str(folder / "images.npy")}
+    file = str(folder / "images.npy")
+    job = {"backend": "fake", "artifact": "model", "threads": 1, "precision": "fp32", "images": file}
     told: Told = []
     lines = (json.dumps(line) + "\n" for line in (job, *commands))
     worker.serve(lines, lambda event, **facts: told.append((event, facts)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -99,9 +100,15 @@ def test_who_would_be_faster_but_is_invalid_is_told() -> None:
     broken, dead = row("big", [0.3], size=9000, validity=NOISE), row("dead", [0.2], validity=NOISE, error="died")
     found = judge([row("a"), slow, fast, broken, dead], limits(size="2000B"))
     assert [one.backend for one in found.unsure] == ["fast"]
-    words = "Mind: fast fp32 had a lower p50 (3.7 µs) but is INVALID here; choose again on a quieter machine."
+    words = "Mind: fast fp32 had a lower p50 (3.7 µs) but is INVALID here: wait."
     assert shown(found).count("Mind: ") == 1
     assert words in shown(found)
+
+
+def test_a_note_tells_that_a_dynamic_range_depends_on_the_batch() -> None:
+    plain, ranged = row("a"), replace(row("b"), precision="dynamic")
+    assert "dynamic: a runtime that finds one range for a whole batch" in shown(judge([plain, ranged], ()))
+    assert "dynamic" not in shown(judge([plain], ()))
 
 
 def test_if_none_can_be_relied_on_another_try_is_advised() -> None:

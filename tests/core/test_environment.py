@@ -62,7 +62,7 @@ def test_a_worker_reads_standard_input_alone(untrained: Bundle, images: Images, 
     """What a `Crew` sends is all there is: the same lines by hand give the same events, and their end is its end."""
     np.save(tmp_path / "images.npy", images)
     job = {
-        "backend": "numpy", "artifact": str(untrained.open(untrained.find("npz"))), "threads": 1,
+        "backend": "numpy", "artifact": str(untrained.open(untrained.find("npz"))), "threads": 1, "precision": "fp32",
         "images": str(tmp_path / "images.npy"),
     }  # fmt: skip
     lines = [job, {"do": "score"}, {"do": "warm_up", "batch_size": 1, "seconds": 0.01}]

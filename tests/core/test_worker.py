@@ -184,7 +184,8 @@ def test_the_real_thing_serves_the_same(tmp_path: Path, untrained: Bundle, image
     """The NumPy backend, found as a plugin, by the real clock."""
     np.save(tmp_path / "images.npy", images)
     artifact = untrained.open(untrained.find("npz"))
-    job = {"backend": "numpy", "artifact": str(artifact), "threads": 1, "images": str(tmp_path / "images.npy")}
+    file = str(tmp_path / "images.npy")
+    job = {"backend": "numpy", "artifact": str(artifact), "threads": 1, "precision": "fp32", "images": file}
     told: Told = []
     commands = [job, {"do": "score"}, warm_up(2, 0.005), turn(2, 0.005), {"do": "ledger", "batch_size": 2}]
     worker.serve(map(json.dumps, commands), lambda event, **facts: told.append((event, facts)))
