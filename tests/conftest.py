@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
+import served
 
 from digitbench.bundle import Bundle
 from digitbench.testing import random_bundle
@@ -49,23 +54,98 @@ def run_cli(
     )
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    if hasattr(config.option, "loadscopereorder"):
+        config.option.loadscopereorder = False  # pytest-xdist would begin with the files of most tests: the quick ones
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the folders whose files take long, so that two processes end at about the same time."""
+    order = ("contract", "journeys", "installs", "core")
+    items.sort(key=lambda item: next((at for at, name in enumerate(order) if name in item.path.parts), len(order)))
+
+
 @pytest.fixture
 def cli(tmp_path: Path) -> Cli:
     """``python -m digitbench …`` in an empty folder that is also its home."""
 
-    def call(*arguments: object, **options: object) -> Finished:
-        return run_cli(*arguments, **{"cwd": tmp_path, **options})  # type: ignore[arg-type]
+    def call(*arguments: object, env: Mapping[str, str] | None = None) -> Finished:
+        given = [str(one) for one in arguments]
+        with tempfile.TemporaryDirectory() as streams:
+            code = served.run(given, tmp_path, environment(tmp_path, **(env or {})), Path(streams))
+            out, err = ((Path(streams) / name).read_text(encoding="utf-8") for name in ("out", "err"))
+        return Finished(given, code, out, err)
 
     return call
 
 
+@contextmanager
+def one_at_a_time(path: Path) -> Iterator[None]:
+    """Hold a lock that the system takes back from a process that dies, so that nobody waits for the dead."""
+    import fcntl
+
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+    """A folder that `make` fills once a test run: pytest-xdist's processes share it, and so may never change it.
+
+    If `make` fails, it fails in every process, and isn't tried again.
+    """
+    own = factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        make(folder := factory.mktemp(name, numbered=False))
+        return folder
+    folder, failure = own.parent / name, own.parent / f"{name}-failed.txt"
+    with one_at_a_time(own.parent / f"{name}.lock"):
+        if failure.exists():
+            pytest.fail(f"in another process of this run: {failure.read_text(encoding='utf-8')}")
+        if not folder.exists():
+            draft = factory.mktemp(name)
+            try:
+                make(draft)
+            except BaseException as exc:
+                failure.write_text(f"{type(exc).__name__}: {exc}", encoding="utf-8")
+                raise
+            draft.rename(folder)  # whole or not at all
+    return folder
+
+
+def stamps(folder: Path) -> dict[str, tuple[int, int]]:
+    """Every file below a folder, with its size and when it was written."""
+    found = {str(path.relative_to(folder)): path.stat() for path in folder.rglob("*") if path.is_file()}
+    return {name: (stat.st_size, stat.st_mtime_ns) for name, stat in found.items()}
+
+
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bundle]:
     """A small network trained on ``digits`` and exported to every format: shared, so never change it."""
-    folder = tmp_path_factory.mktemp("trained")
-    done = run_cli("train", "--dataset", "digits", "--hidden", "32", "--epochs", "5", "--output", "run", cwd=folder)
-    assert done.returncode == 0, done.stderr
-    return Bundle(folder / "run")
+
+    def train(folder: Path) -> None:
+        done = run_cli("train", "--dataset", "digits", "--hidden", "32", "--epochs", "5", "--output", "run", cwd=folder)
+        assert done.returncode == 0, done.stderr
+
+    run = made_once(tmp_path_factory, "trained", train) / "run"
+    before = stamps(run)
+    yield Bundle(run)
+    assert stamps(run) == before, "a test changed what all share"
+
+
+@pytest.fixture(scope="session")
+def evaluated(tmp_path_factory: pytest.TempPathFactory, trained: Bundle) -> tuple[str, dict[str, Any]]:
+    """What `digitbench evaluate` prints of every backend and precision of the trained bundle, and its JSON."""
+
+    def evaluate(folder: Path) -> None:
+        done = run_cli("evaluate", trained.path, "--json", "found.json", cwd=folder)
+        assert done.returncode == 0, done.stderr
+        assert done.stderr == ""
+        (folder / "stdout.txt").write_text(done.stdout, encoding="utf-8")
+
+    folder = made_once(tmp_path_factory, "evaluated", evaluate)
+    printed = (folder / "stdout.txt").read_text(encoding="utf-8")
+    return printed, json.loads((folder / "found.json").read_text(encoding="utf-8"))
 
 
 @pytest.fixture(scope="session")

@@ -49,10 +49,15 @@ def installed(site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @pytest.fixture(autouse=True)
-def none_left() -> Iterator[None]:
-    """No worker outlives its test."""
-    yield
-    left = [child for child in psutil.Process().children(recursive=True) if child.status() != psutil.STATUS_ZOMBIE]
+def children() -> Iterator[Callable[[], list[psutil.Process]]]:
+    """What this test started; earlier ones may have left a server of commands. No worker outlives its test."""
+    before = psutil.Process().children(recursive=True)
+
+    def started() -> list[psutil.Process]:
+        return [child for child in psutil.Process().children(recursive=True) if child not in before]
+
+    yield started
+    left = [child for child in started() if child.status() != psutil.STATUS_ZOMBIE]
     for child in left:
         child.kill()
     assert left == []
@@ -224,22 +229,24 @@ def test_a_worker_can_be_dismissed_while_others_go_on(shared: Path) -> None:
             crew.ask(first, "score")
 
 
-def test_a_worker_that_hangs_is_given_up(shared: Path) -> None:
+def test_a_worker_that_hangs_is_given_up(shared: Path, children: Callable[[], list[psutil.Process]]) -> None:
     with Crew(shared, timeout=0.8) as crew:
         (started,) = crew.start([Job("Sleeps", Path("model"), 1)])
         assert started.worker is None
         assert str(started.error) == "the worker gave no sign of life for 0.8 s and was killed; see --timeout"
-        assert not psutil.Process().children()
+        assert not children()
 
 
-def test_a_worker_that_closed_its_pipes_and_lives_on_is_given_up(shared: Path) -> None:
+def test_a_worker_that_closed_its_pipes_and_lives_on_is_given_up(
+    shared: Path, children: Callable[[], list[psutil.Process]]
+) -> None:
     """The end of its output is not the end of it."""
     with Crew(shared, timeout=1) as crew:
         began = time.monotonic()
         (started,) = crew.start([Job("Silent", Path("model"), 1)])
         assert started.worker is None
         assert time.monotonic() - began < 4, "it was waited for until it ended by itself"
-        assert not psutil.Process().children()
+        assert not children()
 
 
 def test_a_stopped_worker_is_given_up_and_others_go_on(shared: Path) -> None:

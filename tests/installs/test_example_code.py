@@ -13,6 +13,7 @@ import sysconfig
 from collections.abc import Callable, Iterator
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -90,14 +91,13 @@ def link(distributions: dict[str, metadata.Distribution], folder: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def said(trained: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Callable[[Candidate], Labels]:
+def said(
+    trained: Bundle, evaluated: tuple[str, dict[str, Any]], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[Candidate], Labels]:
     """What the adapter says of the images that it scores at once, as `evaluate` tells it."""
-    folder = tmp_path_factory.mktemp("said")
-    rows = []
-    for precisions in ([], ["-p", "bf16"]):
-        done = run_cli("evaluate", trained.path, *precisions, "--json", "-", cwd=folder)
-        assert done.returncode == 0 or "this processor has no bfloat16" in done.stderr, done.stderr
-        rows += [row for row in json.loads(done.stdout)["rows"] if "agreement" in row]
+    done = run_cli("evaluate", trained.path, "-p", "bf16", "--json", "-", cwd=tmp_path_factory.mktemp("said"))
+    assert done.returncode == 0 or "this processor has no bfloat16" in done.stderr, done.stderr
+    rows = [row for row in [*evaluated[1]["rows"], *json.loads(done.stdout)["rows"]] if "agreement" in row]
     flips = {(row["backend"], row["precision"]): row["agreement"]["flipped"] for row in rows}
 
     def labels(one: Candidate) -> Labels:

@@ -59,11 +59,15 @@ def test_it_is_not_there_without_being_installed(tmp_path: Path) -> None:
     assert "example" not in done.stdout
 
 
-@pytest.mark.parametrize("command", [["evaluate"], ["bench", "--batch-size", "1", "--seconds", "0.1"]])
+SHORT = ["--batch-size", "1", "--seconds", "0.1", "--generations", "1"]
+
+
+@pytest.mark.parametrize("command", [["evaluate"], ["bench", *SHORT]])
 def test_it_is_evaluated_and_timed(python: str, trained: Bundle, tmp_path: Path, command: list[str]) -> None:
-    done = run_cli(*command, trained.path, "--backend", "example", "--json", "-", cwd=tmp_path, python=python)
+    more = ("--backend", "example", "--json", "found.json")
+    done = run_cli(*command, trained.path, *more, cwd=tmp_path, python=python)
     assert done.returncode == 0, done.stderr
-    (row,) = json.loads(done.stdout)["rows"]
+    (row,) = json.loads((tmp_path / "found.json").read_text(encoding="utf-8"))["rows"]
     assert row["runtime"]["name"] == "NumPy in double precision"
     assert row["agreement"]["flips"] == 0
     assert row["accuracy"]["top1"] == trained.manifest["metrics"]["test_accuracy"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from functools import partial
 from math import comb
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from conftest import Cli, complaint
+from conftest import Cli, complaint, run_cli
 from core.helpers import announce
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
@@ -221,17 +222,16 @@ def test_quiet_prints_what_was_found_alone(cli: Cli, brittle: Bundle) -> None:
     assert "changed their label" in done.stdout
 
 
-def test_pictures_without_matplotlib_are_refused_before_anything_is_scored(
-    cli: Cli, tmp_path: Path, brittle: Bundle
-) -> None:
+def test_pictures_without_matplotlib_are_refused_before_anything_is_scored(tmp_path: Path, brittle: Bundle) -> None:
     site = tmp_path / "site"
     site.mkdir()
     (site / "sitecustomize.py").write_text("import sys\nsys.modules['matplotlib'] = None\n")
-    done = cli("agree", brittle.path, "-b", "onnx", "--pictures", "pictures", env=first_on_path(site))
+    agree = partial(run_cli, "agree", brittle.path, "-b", "onnx", cwd=tmp_path, env=first_on_path(site))
+    done = agree("--pictures", "pictures")
     assert 'pip install "digitbench[plot]"' in complaint(done)
     assert done.stdout == ""
     assert not (tmp_path / "pictures").exists()
-    without = cli("agree", brittle.path, "-b", "onnx", env=first_on_path(site))
+    without = agree()
     assert without.returncode == 0, without.stderr
 
 

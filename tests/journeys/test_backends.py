@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import metadata
 from pathlib import Path
 
-from conftest import Cli, complaint
+from conftest import Cli, complaint, run_cli
 from core.helpers import announce
 
 from journeys.helpers import first_on_path, table_rows
@@ -59,9 +59,9 @@ def test_two_plugins_of_one_name_are_refused(cli: Cli, tmp_path: Path) -> None:
     assert "a-rival, digitbench" in message
 
 
-def test_listing_imports_no_runtime(cli: Cli, tmp_path: Path) -> None:
+def test_listing_imports_no_runtime(tmp_path: Path) -> None:
     for runtime in ("tensorflow", "keras", "onnxruntime", "openvino", "ai_edge_litert"):
         (tmp_path / f"{runtime}.py").write_text(f"raise AssertionError('{runtime} was imported')")
-    done = cli("backends", env=first_on_path(tmp_path))
+    done = run_cli("backends", cwd=tmp_path, env=first_on_path(tmp_path))
     assert done.returncode == 0, done.stderr
     assert len(table_rows(done.stdout)) == 6

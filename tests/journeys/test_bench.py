@@ -299,15 +299,15 @@ def test_a_batch_larger_than_the_test_set_works(cli: Cli, untrained: Bundle) -> 
     check_figures(row, 0.05)
 
 
-def test_timing_onnx_imports_no_tensorflow(cli: Cli, tmp_path: Path, trained: Bundle) -> None:
+def test_timing_onnx_imports_no_tensorflow(tmp_path: Path, trained: Bundle) -> None:
     for name in ("tensorflow", "keras"):
         (tmp_path / f"{name}.py").write_text(f"raise AssertionError('{name} was imported')")
     poisoned = first_on_path(tmp_path)
     least = ("--batch-size", "1", "--seconds", "0.05", "--generations", "1", "--json", "found.json")
-    done = cli("bench", trained.path, "-b", "onnx", *least, env=poisoned)
+    done = run_cli("bench", trained.path, "-b", "onnx", *least, cwd=tmp_path, env=poisoned)
     assert done.returncode == 0, done.stderr
     assert {cells["precision"] for cells in table_rows(done.stdout)} == set(PRECISIONS["onnx"])
-    control = cli("bench", trained.path, "-b", "savedmodel", *least, env=poisoned)
+    control = run_cli("bench", trained.path, "-b", "savedmodel", *least, cwd=tmp_path, env=poisoned)
     assert "tensorflow was imported" in complaint(control, 1)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from conftest import Cli, complaint
+from conftest import Cli, complaint, run_cli
 from core.test_compare import INVALID, STEADY, run, scaled, timed
 
 from digitbench.results import Results
@@ -26,8 +26,8 @@ def slower(tmp_path: Path) -> Path:
     return saved(tmp_path / "slower.json", run(timed(scaled(STEADY, 1.3)), timed(batch=32)))
 
 
-def test_without_gates_what_changed_is_told_and_nothing_fails(cli: Cli, base: Path, slower: Path) -> None:
-    done = cli("compare", base, slower)
+def test_without_gates_what_changed_is_told_and_nothing_fails(tmp_path: Path, base: Path, slower: Path) -> None:
+    done = run_cli("compare", base, slower, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     (line,) = (line for line in done.stdout.splitlines() if "onnx batch 1 " in line)

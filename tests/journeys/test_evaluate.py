@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from conftest import Cli
@@ -16,12 +17,9 @@ from journeys.helpers import BACKENDS, CANDIDATES, check_answers, copied, rewrit
 TIMING = {"batch_size", "warm_up", "latency_us", "throughput_per_s"}
 
 
-def test_all_six_say_what_keras_says(cli: Cli, tmp_path: Path, trained: Bundle) -> None:
+def test_all_six_say_what_keras_says(trained: Bundle, evaluated: tuple[str, dict[str, Any]]) -> None:
     """In every precision that they run."""
-    done = cli("evaluate", trained.path, "--json", "found.json")
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
-    results = json.loads((tmp_path / "found.json").read_text(encoding="utf-8"))
+    stdout, results = evaluated
     assert results["schema"] == "digitbench.results/3"
     assert results["complete"] is True
     rows = {(row["backend"], row["precision"]): row for row in results["rows"]}
@@ -29,7 +27,7 @@ def test_all_six_say_what_keras_says(cli: Cli, tmp_path: Path, trained: Bundle) 
     check_answers(results["rows"], trained)
     assert not any(TIMING & row.keys() for row in results["rows"])
 
-    printed = table_rows(done.stdout)
+    printed = table_rows(stdout)
     assert sorted((cells["backend"], cells["precision"]) for cells in printed) == sorted(CANDIDATES)
     for cells in printed:
         row = rows[cells["backend"], cells["precision"]]
@@ -37,7 +35,7 @@ def test_all_six_say_what_keras_says(cli: Cli, tmp_path: Path, trained: Bundle) 
         assert cells["flips"] == str(row["agreement"]["flips"])
         assert cells["loss"] == f"{row['calibration']['log_loss']:.4f}"
         assert cells["ECE"] == f"{row['calibration']['expected_error']:.2%}"
-    assert "p50" not in done.stdout
+    assert "p50" not in stdout
 
 
 def test_precisions_that_are_asked_for_are_all_there_is(cli: Cli, trained: Bundle) -> None:

@@ -14,9 +14,8 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-import onnx
 import pytest
-from conftest import Cli, complaint, environment
+from conftest import Cli, complaint, environment, run_cli
 
 from digitbench import data
 from digitbench.bundle import Bundle
@@ -25,7 +24,7 @@ from digitbench.precisions import EXPORTED
 from journeys.helpers import contents, copied, rewrite_manifest
 
 
-def test_a_deleted_export_is_written_again_and_recorded(cli: Cli, tmp_path: Path, trained: Bundle) -> None:
+def test_a_deleted_export_is_written_again_and_recorded(tmp_path: Path, trained: Bundle) -> None:
     bundle = copied(trained, tmp_path)
     target = bundle.path / bundle.find("onnx").path
     target.unlink()
@@ -34,7 +33,7 @@ def test_a_deleted_export_is_written_again_and_recorded(cli: Cli, tmp_path: Path
     ]
     rewrite_manifest(bundle, bundle.manifest)
 
-    done = cli("export", bundle.path, "--format", "onnx", "--precision", "fp32")
+    done = run_cli("export", bundle.path, "--format", "onnx", "--precision", "fp32", cwd=tmp_path)
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stderr == ""
     now = Bundle(bundle.path)
@@ -201,18 +200,6 @@ def test_a_full_disk_is_told_in_a_line_and_leaves_what_was_there(cli: Cli, tmp_p
     )  # fmt: skip
     assert "can't be written: File too large" in complaint(done)
     assert contents(bundle.path) == before
-
-
-def test_batch_normalisation_is_folded_into_the_layers(cli: Cli, tmp_path: Path) -> None:
-    done = cli(
-        "train", "--dataset", "digits", "--hidden", "32,16", "--batch-normalization", "--epochs", "2", "--output", "bn",
-        "--no-export",
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert cli("export", "bn", "-f", "onnx", "-p", "fp32,int8").returncode == 0
-    kinds = {node.op_type for node in onnx.load(tmp_path / "bn" / "artifacts" / "model-fp32.onnx").graph.node}
-    assert not kinds & {"Mul", "Sub", "BatchNormalization"}, kinds
-    assert cli("evaluate", "bn", "-p", "int8", "-b", "onnx,openvino").returncode == 0
 
 
 def test_a_drop_that_so_few_images_cant_tell_is_let_through_unless_a_limit_is_given(

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import resource
+from functools import partial
 from importlib import metadata
+from pathlib import Path
 
 import pytest
-from conftest import Cli
+from conftest import Cli, run_cli
 from typer.main import get_group
 
 from digitbench.cli import app
 
 COMMANDS = tuple(get_group(app).commands)
 CPU_SECONDS = 0.4
+
+
+@pytest.fixture
+def cli(tmp_path: Path) -> Cli:
+    """A process without a head start: what it costs is looked at here."""
+    return partial(run_cli, cwd=tmp_path)
 
 
 def test_help_names_every_command(cli: Cli) -> None:

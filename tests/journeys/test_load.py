@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
-from conftest import Finished, environment, run_cli
+from conftest import Finished, environment
 
 from digitbench import data
 from digitbench.bundle import Bundle
@@ -45,20 +44,11 @@ def script(code: str, folder: Path, given: object = None) -> Finished:
     )  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def evaluated(trained: Bundle, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
-    """What `digitbench evaluate` says of every backend and precision of the bundle."""
-    folder = tmp_path_factory.mktemp("evaluated")
-    done = run_cli("evaluate", trained.path, "--json", "-", cwd=folder)
-    assert done.returncode == 0, done.stderr
-    rows: list[dict[str, Any]] = json.loads(done.stdout)["rows"]
-    return rows
-
-
 def test_every_runtime_and_precision_says_what_its_evaluation_says(
-    trained: Bundle, evaluated: list[dict[str, Any]]
+    trained: Bundle, evaluated: tuple[str, dict[str, Any]]
 ) -> None:
-    seats = [(row["backend"], row["precision"]) for row in evaluated]
+    rows = evaluated[1]["rows"]
+    seats = [(row["backend"], row["precision"]) for row in rows]
     assert {backend for backend, _ in seats} == set(BACKENDS)
     assert {one for name, one in seats if name == "tflite"} == {one for name, one in seats if name == "onnx"}
     assert {one for name, one in seats if name == "tflite"} == set(EXPORTED)
@@ -69,7 +59,7 @@ def test_every_runtime_and_precision_says_what_its_evaluation_says(
     found = [json.loads(line) for line in done.stdout.splitlines()]
     reference = trained.reference_scores().argmax(axis=1)
     assert [(backend, precision) for backend, precision, *_ in found] == seats
-    for row, (backend, precision, labels, alone, exact, told) in zip(evaluated, found, strict=True):
+    for row, (backend, precision, labels, alone, exact, told) in zip(rows, found, strict=True):
         expected = reference.copy()
         for flip in row["agreement"]["flipped"]:
             expected[flip["index"]] = flip["label"]

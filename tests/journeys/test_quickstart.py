@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from conftest import Cli
+from conftest import run_cli
 
 from digitbench.bundle import Bundle
 from journeys.helpers import BACKENDS, CANDIDATES, artifact_of, table_rows
 
 
-def test_trains_exports_and_compares_all_six(cli: Cli, tmp_path: Path) -> None:
-    done = cli("quickstart", "--dataset", "digits")
+def test_trains_exports_and_compares_all_six(tmp_path: Path) -> None:
+    done = run_cli("quickstart", "--dataset", "digits", cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stderr == ""
     latest = (tmp_path / "runs" / "latest").resolve()
