@@ -14,7 +14,7 @@ quickstart: .venv   ## train, export, and compare every runtime on this machine,
 	$(RUN) -m digitbench quickstart
 
 test: .venv      ## run the tests, two files at a time
-	$(RUN) -m pytest -n 2 --dist loadfile --max-worker-restart=0
+	$(RUN) -m pytest -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart=0
 
 lint: .venv      ## ruff, formatting, mypy --strict
 	$(RUN) -m ruff check .

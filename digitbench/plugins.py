@@ -90,6 +90,8 @@ class Plugin:
             See `load`.
         FileNotFoundError, ArtifactError, ThreadsError
             See `Backend`.
+        BackendError
+            This machine can't make that precision.
         """
         with self.explain_missing():
             kind = self.load()

@@ -54,13 +54,8 @@ def run_cli(
     )
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    if hasattr(config.option, "loadscopereorder"):
-        config.option.loadscopereorder = False  # pytest-xdist would begin with the files of most tests: the quick ones
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the folders whose files take long, so that two processes end at about the same time."""
+    """Begin with the folders whose files take long, so that the processes of `make test` end at about the same time."""
     order = ("contract", "journeys", "installs", "core")
     items.sort(key=lambda item: next((at for at, name in enumerate(order) if name in item.path.parts), len(order)))
 

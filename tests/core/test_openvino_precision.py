@@ -58,7 +58,7 @@ def test_what_it_reads_badly_is_left_out(kind: Any) -> None:
 def test_ctrl_c_is_safe_after_two_models_were_closed_in_the_order_they_came(artifact: Path) -> None:
     """OpenVINO moves the stack that signals are handled on, and left it pointing at freed memory."""
     code = """
-import signal, sys, time
+import signal, sys
 from pathlib import Path
 from digitbench import plugins
 kind = plugins.find("openvino").load()
