@@ -144,9 +144,12 @@ def evaluated(tmp_path_factory: pytest.TempPathFactory, trained: Bundle) -> tupl
 
 
 @pytest.fixture(scope="session")
-def untrained(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+def untrained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bundle]:
     """Random weights, for NumPy alone: shared, so never change it."""
-    return random_bundle(tmp_path_factory.mktemp("untrained") / "run")
+    bundle = random_bundle(tmp_path_factory.mktemp("untrained") / "run")
+    before = stamps(bundle.path)
+    yield bundle
+    assert stamps(bundle.path) == before, "a test changed what all share"
 
 
 def complaint(done: Finished, code: int = 2) -> str:

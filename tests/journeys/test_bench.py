@@ -288,10 +288,10 @@ def test_without_a_named_file_results_are_kept_in_the_bundle(cli: Cli, untrained
     check_figures(row, 0.05)
 
 
-def test_a_batch_larger_than_the_test_set_works(cli: Cli, untrained: Bundle) -> None:
+def test_a_batch_larger_than_the_test_set_works(cli: Cli, tmp_path: Path, untrained: Bundle) -> None:
     images = len(data.load("digits").test)
     size = images + 41
-    done = cli("bench", untrained.path, *LEAST, "--batch-size", size, "--json", "-")
+    done = cli("bench", copied(untrained, tmp_path).path, *LEAST, "--batch-size", size, "--json", "-")
     assert done.returncode == 0, done.stderr
     (row,) = json.loads(done.stdout)["rows"]
     assert row["batch_size"] == size
