@@ -1,6 +1,7 @@
 """Datasets of handwritten digits, as NumPy arrays: where they come from, and proof that they are what they say.
 
-MNIST (LeCun, Cortes, Burges 1998) is recognised by the content of its four arrays, whatever file they came in.
+MNIST (LeCun, Cortes, Burges 1998) is recognised by the content of its four arrays, whatever file they came in; all
+else that `digitbench.own` can read is people's own data, named after its file or folder.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -16,7 +17,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from digitbench import sources
+from digitbench import own, sources
 from digitbench.backend import Images
 from digitbench.errors import DataError, ImageError, UsageError, one_line
 from digitbench.progress import Progress, Silent
@@ -146,11 +147,13 @@ class Dataset:
     Attributes
     ----------
     name
-        ``"mnist"`` or ``"digits"``.
+        ``"mnist"``, ``"digits"``, or what people's own data are called: see `digitbench.own.name_of`.
     fingerprint
         First 16 hexadecimal digits of the SHA-256 over the hashes of its four arrays.
     source
         The file, folder or package it was read from.
+    train, test
+        Of people's own data `train` may be empty.
     notice
         What the user must be told before anything else; empty if nothing.
     """
@@ -162,6 +165,16 @@ class Dataset:
     test: Split
     notice: str = ""
 
+    @property
+    def own(self) -> bool:
+        """Is it somebody's own data."""
+        return is_own(self.name)
+
+
+def is_own(name: str) -> bool:
+    """Is this the name of somebody's own data."""
+    return name not in get_args(DatasetName)
+
 
 def load(
     name: str = "auto", path: Path | None = None, *, remembered: str = "", progress: Progress | None = None
@@ -171,14 +184,16 @@ def load(
     Parameters
     ----------
     name
-        ``"mnist"``, ``"digits"``, or ``"auto"``: MNIST if it can be had, else ``digits`` with a notice.
+        ``"mnist"``, ``"digits"``, or ``"auto"``: what is at `path`; without one MNIST if it can be had, else
+        ``digits`` with a notice. With `remembered` also the name that a bundle knows its own data by.
     path
         Where MNIST is: an ``.npz`` in Keras' layout, or a folder with the four IDX files, gzipped or not.
         Else ``DIGITBENCH_MNIST``, Keras' cache, digitbench's own cache, and a download, in this order.
+        With ``"auto"`` it may be anything else that `digitbench.own` reads, which is then told by a notice.
     remembered
         Where it was found when a bundle was trained; tried after ``DIGITBENCH_MNIST``.
     progress
-        Told how a download gets on.
+        Told how a download or the reading of pictures gets on, and which pictures can't be read.
 
     Raises
     ------
@@ -187,12 +202,16 @@ def load(
     UsageError
         `name` is none of these, or a path is given for ``digits``.
     """
-    if name not in get_args(DatasetName):
+    if is_own(name) and remembered:
+        return _at(path or Path(remembered), progress or Silent())
+    if is_own(name):
         raise UsageError(f"unknown dataset {name!r}: choose from {', '.join(get_args(DatasetName))}")
     if name == "digits":
         if path is not None:
             raise UsageError("--dataset digits comes with scikit-learn and takes no --data; drop one of the two")
         return _digits()
+    if name == "auto" and path is not None:
+        return _at(path, progress or Silent())
     given = path or (Path(os.environ[ENVIRONMENT]).expanduser() if os.environ.get(ENVIRONMENT) else None)
     if given is not None:  # what a person names is what they mean: no quiet fallback
         return _mnist(given)
@@ -220,14 +239,16 @@ def calibration_images(dataset: Dataset, count: int, seed: int = 0) -> Split:
     from sklearn.model_selection import train_test_split
 
     tested = {pixels.tobytes() for pixels in dataset.test.pixels}
-    fresh = np.array([i for i, pixels in enumerate(dataset.train.pixels) if pixels.tobytes() not in tested])
+    fresh = np.array([i for i, pixels in enumerate(dataset.train.pixels) if pixels.tobytes() not in tested], np.int64)
     labels = dataset.train.labels[fresh]
-    classes = len(np.unique(labels))
+    of_class = np.unique(labels, return_counts=True)[1]
+    classes = len(of_class)
     if not classes <= count <= len(fresh):
         raise UsageError(
             f"--calibration-images {count}: from {classes} to {len(fresh):,} can be drawn from the training images"
         )
-    if count <= len(fresh) - classes:  # scikit-learn wants one of each class left over
+    # scikit-learn wants one of each class left over, and so two of each.
+    if count <= len(fresh) - classes and of_class.min() > 1:
         drawn, _ = train_test_split(fresh, train_size=count, random_state=seed, stratify=labels)
     else:
         drawn = np.random.default_rng(seed).choice(fresh, count, replace=False)
@@ -251,16 +272,56 @@ def _find_mnist(remembered: Path | None, progress: Progress) -> Dataset:
 
 def _mnist(place: Path) -> Dataset:
     arrays = sources.read_arrays(place)
-    hashes = {key: hashlib.sha256(np.ascontiguousarray(arrays[key]).tobytes()).hexdigest() for key in ARRAYS}
+    hashes = _hashes(arrays)
+    if differs := _unlike_mnist(arrays, hashes):
+        raise DataError(f"{place} isn't MNIST: {differs}")
+    return _dataset("mnist", arrays, hashes, str(place.resolve()))
+
+
+def _hashes(arrays: Mapping[str, sources.Array]) -> dict[str, str]:
+    return {key: hashlib.sha256(np.ascontiguousarray(arrays[key]).tobytes()).hexdigest() for key in ARRAYS}
+
+
+def _unlike_mnist(arrays: Mapping[str, sources.Array], hashes: Mapping[str, str]) -> str:
+    """Say what of four arrays isn't MNIST's; nothing if all of it is."""
     wrong = [
         key for key in ARRAYS
         if hashes[key] != MNIST_SHA256[key] or arrays[key].dtype != np.uint8
         or arrays[key].shape[1:] != ((28, 28) if key.startswith("x") else ())
     ]  # fmt: skip
-    if wrong:
-        shapes = ", ".join(f"{key} {arrays[key].dtype}{list(arrays[key].shape)}" for key in wrong)
-        raise DataError(f"{place} isn't MNIST: the content of {shapes} differs from the published files")
-    return _dataset("mnist", arrays, hashes, str(place.resolve()))
+    shapes = ", ".join(f"{key} {arrays[key].dtype}{list(arrays[key].shape)}" for key in wrong)
+    return f"the content of {shapes} differs from the published files" if wrong else ""
+
+
+def _at(place: Path, progress: Progress) -> Dataset:
+    """Take what a person named: MNIST, or data of their own."""
+    isnt = ""
+    if place.is_dir():
+        if sources.holds_idx(place):
+            return _mnist(place)
+        found = own.from_pictures(place, progress)
+    elif not place.exists():
+        raise DataError(f"{place}: no such file or folder; {own.FORMS}")
+    elif own.is_table(place):
+        found = own.from_table(place)
+    else:
+        held = sources.read_npz(place, f"; {own.FORMS}")
+        if held.keys() >= set(ARRAYS):
+            hashes = _hashes(held)
+            differs = _unlike_mnist(held, hashes)
+            if not differs:
+                return _dataset("mnist", held, hashes, str(place.resolve()))
+            isnt = f" isn't MNIST ({differs}), and"
+        found = own.from_arrays(place, held)
+    hashes = _hashes(found.arrays)
+    made = _dataset(own.name_of(place, get_args(DatasetName)), found.arrays, hashes, str(place.resolve()))
+    if hashes == MNIST_SHA256:
+        isnt = " holds MNIST in another layout, and"
+    known = all(hashes[key] == MNIST_SHA256[key] for key in ("x_test", "y_test"))
+    images = f"{len(made.test):,} test images{' (those of MNIST)' * known}"
+    if made.train.labels.size:
+        images += f" and {len(made.train):,} to train on"
+    return replace(made, notice=f"{place}{isnt} is taken as {made.name!r}: {images}; {found.told}")
 
 
 def _digits(notice: str = "") -> Dataset:

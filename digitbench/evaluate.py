@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from digitbench.backend import Scores
-from digitbench.data import Labels
+from digitbench.data import CLASSES, Labels
 from digitbench.figures import Interval
-from digitbench.results import Accuracy, Calibration, ReliabilityBin
+from digitbench.results import Accuracy, Calibration, OfClass, ReliabilityBin
 from digitbench.verdicts import BINS
 
 Z95 = 1.959963984540054  # two-sided 95 % of the normal distribution
@@ -31,6 +31,39 @@ def accuracy(scores: Scores, labels: Labels) -> Accuracy:
     """
     correct, total = int((scores.argmax(axis=1) == labels).sum()), len(labels)
     return Accuracy(correct / total, correct, total, wilson_interval(correct, total))
+
+
+def of_classes(scores: Scores, labels: Labels) -> tuple[OfClass, ...]:
+    """Say of each class how often it is found, how often its label is right, and what it is taken for.
+
+    Parameters
+    ----------
+    scores
+        float32, (n, 10), n >= 1.
+    labels
+        int64, (n,).
+    """
+    from sklearn.metrics import confusion_matrix, precision_score, recall_score
+
+    said, every = scores.argmax(axis=1), range(CLASSES)
+    wanted: dict[str, Any] = {"labels": every, "average": None, "zero_division": np.nan}
+    recalls, precisions = recall_score(labels, said, **wanted), precision_score(labels, said, **wanted)
+    table = confusion_matrix(labels, said, labels=every)
+    return tuple(_of_class(digit, table, float(recalls[digit]), float(precisions[digit])) for digit in every)
+
+
+def _of_class(digit: int, table: npt.NDArray[np.int64], recall: float, precision: float) -> OfClass:
+    images, correct, labelled = int(table[digit].sum()), int(table[digit, digit]), int(table[:, digit].sum())
+    wrong = table[digit].copy()
+    wrong[digit] = 0
+    return OfClass(
+        digit, images, correct, labelled,
+        recall=recall if images else None,
+        interval=wilson_interval(correct, images) if images else None,
+        precision=precision if labelled else None,
+        mistaken_for=int(wrong.argmax()) if wrong.any() else None,
+        mistaken=int(wrong.max()),
+    )  # fmt: skip
 
 
 def wilson_interval(successes: int, total: int) -> tuple[float, float]:

@@ -6,6 +6,7 @@
 #               noise floors and referees. One process serves all batch sizes: peak memory is the worker's.
 #   3  (0.1.0)  in agreement mean_abs_diff, mcnemar, certificate; in rows calibration; roofs,
 #               reference, pairs
+#   4  (0.1.0)  in rows classes
 
 from __future__ import annotations
 
@@ -33,12 +34,12 @@ from digitbench.verdicts import (
 
 __all__ = [
     "SCHEMA", "Accuracy", "Agreement", "ArtifactFile", "Busy", "Calibration", "Certificate", "Finding", "Flip",
-    "Floor", "Generation", "Latency", "Ledger", "McNemar", "Pair", "Ratio", "Referee", "Reference", "ReliabilityBin",
-    "Results", "Roof", "Row", "WarmUp", "calls_needed",
+    "Floor", "Generation", "Latency", "Ledger", "McNemar", "OfClass", "Pair", "Ratio", "Referee", "Reference",
+    "ReliabilityBin", "Results", "Roof", "Row", "WarmUp", "calls_needed",
 ]  # fmt: skip
 
 FORMAT = "digitbench.results"
-VERSION = 3
+VERSION = 4
 SCHEMA = f"{FORMAT}/{VERSION}"
 READABLE = tuple(f"{FORMAT}/{version}" for version in range(1, VERSION + 1))
 
@@ -52,6 +53,36 @@ class ArtifactFile:
     path: str
     bytes: int
     sha256: str
+
+
+@dataclass(frozen=True)
+class OfClass:
+    """What is said of one class.
+
+    Attributes
+    ----------
+    images, correct
+        How many images there are of it, and how many of these are labelled so.
+    labelled
+        Images of any class that are labelled so.
+    recall, interval
+        Share of its images that are labelled so, with Wilson's 95 % interval; None where there are no images.
+    precision
+        Share of those labelled so that are of it; None where none is labelled so.
+    mistaken_for, mistaken
+        The wrong label that its images get most often, the lowest of several, and how many get it; None and 0 where
+        all are right.
+    """
+
+    digit: int
+    images: int
+    correct: int
+    labelled: int
+    recall: float | None = None
+    interval: Interval | None = None
+    precision: float | None = None
+    mistaken_for: int | None = None
+    mistaken: int = 0
 
 
 @dataclass(frozen=True)
@@ -81,6 +112,8 @@ class Row:
         None if nothing was timed; empty if the row is VALID; else why it is not.
     mend
         The command that brings what is missing, where something is: a runtime, an artifact.
+    classes
+        The ten classes, in an evaluation.
     """
 
     backend: str
@@ -107,6 +140,7 @@ class Row:
     ledger: Ledger | None = None
     generations: tuple[Generation, ...] = ()
     calibration: Calibration | None = None
+    classes: tuple[OfClass, ...] = ()
 
     def failed(self, error: str) -> Row:
         """Give a copy that says what went wrong."""
@@ -278,4 +312,4 @@ class Results:
 
 
 def _said(key: str, item: Any) -> bool:
-    return item is not None and not (key == "generations" and not item)
+    return item is not None and not (key in ("generations", "classes") and not item)

@@ -23,6 +23,7 @@ from digitbench.errors import DataError, one_line
 from digitbench.files import written_beside
 from digitbench.progress import Progress
 
+Array = npt.NDArray[Any]
 Pixels = npt.NDArray[np.uint8]
 
 IDX_FILES = {
@@ -48,10 +49,11 @@ MIRRORS = (
 ANSWER_SECONDS = 6.0  # for the first mirror to answer at all; without a network this is all that is lost
 STALL_SECONDS = 20.0  # without a byte, in a download that has begun
 TRIES = 2  # per mirror
+MOST_BYTES = 4_000_000_000  # unpacked: a zip of a few kB can promise any size
 
 
 def read_arrays(place: Path) -> dict[str, Pixels]:
-    """Read four uint8 arrays, x_train, y_train, x_test and y_test, from an ``.npz`` or a folder of IDX files.
+    """Read x_train, y_train, x_test and y_test from an ``.npz`` or a folder of IDX files.
 
     Raises
     ------
@@ -62,34 +64,88 @@ def read_arrays(place: Path) -> dict[str, Pixels]:
         return {key: _read_idx(_idx_file(place, name)) for key, name in IDX_FILES.items()}
     if not place.exists():
         raise DataError(f"{place}: no such file or folder; give an .npz or a folder with the IDX files")
+    stored = read_npz(place)
+    missing = [key for key in IDX_FILES if key not in stored]
+    if missing:
+        raise DataError(f"{place} isn't MNIST in Keras' layout: it has no {', '.join(missing)}")
+    return stored
+
+
+def read_npz(place: Path, hint: str = "") -> dict[str, Array]:
+    """Read what an ``.npz`` holds of x_train, y_train, x_test and y_test, in any type and shape.
+
+    Nothing is unpickled, and no memory is taken before the sizes in the headers are checked.
+
+    Parameters
+    ----------
+    hint
+        What else could be given, for the message about a file that is no ``.npz``.
+
+    Raises
+    ------
+    DataError
+        It isn't a whole ``.npz``, or would unpack to more than `MOST_BYTES`.
+    """
     if not zipfile.is_zipfile(place):
-        raise DataError(f"{place} isn't MNIST: not a readable .npz (another kind of file, or cut short)")
+        raise DataError(f"{place} isn't MNIST: not a readable .npz (another kind of file, or cut short){hint}")
     try:
-        with np.load(place, allow_pickle=False) as stored:
-            missing = [key for key in IDX_FILES if key not in stored]
-            if missing:
-                raise DataError(f"{place} isn't MNIST in Keras' layout: it has no {', '.join(missing)}")
-            return {key: stored[key] for key in IDX_FILES}
+        with zipfile.ZipFile(place) as archive:
+            names = set(archive.namelist())
+            held = {key: archive.getinfo(f"{key}.npy") for key in IDX_FILES if f"{key}.npy" in names}
+            total = sum(_promised_bytes(archive, info) for info in held.values())
+            if total > MOST_BYTES:
+                raise DataError(f"{place}: unpacks to {total / 1e9:,.1f} GB; at most {MOST_BYTES / 1e9:g} GB are read")
+            return {key: _read_npy(archive, info) for key, info in held.items()}
     except DataError:
         raise
     except Exception as exc:  # zipfile raises nearly anything at a damaged file
-        raise DataError(f"{place} isn't MNIST: not a readable .npz ({one_line(exc, 80)})") from exc
+        raise DataError(f"{place} isn't MNIST: not a readable .npz ({one_line(exc, 80)}){hint}") from exc
+
+
+def _promised_bytes(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> int:
+    """Bytes of an array by its own header, which must not promise more than the archive says that there is."""
+    with archive.open(info) as stream:
+        version = np.lib.format.read_magic(stream)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, dtype = read(stream)
+        promised, there = prod(shape) * dtype.itemsize, info.file_size - stream.tell()
+    if dtype.hasobject or promised > there:
+        raise ValueError(f"{info.filename} is {dtype}{list(shape)} in {there:,} bytes")
+    return promised
+
+
+def _read_npy(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Array:
+    with archive.open(info) as stream:
+        found: Array = np.lib.format.read_array(stream, allow_pickle=False)
+    return found
+
+
+def holds_idx(folder: Path) -> bool:
+    """Is any of MNIST's four IDX files there, however it is spelt."""
+    return any((folder / spelt).is_file() for name in IDX_FILES.values() for spelt in _spellings(name))
 
 
 def _idx_file(folder: Path, name: str) -> Path:
-    # Some archives write t10k-images.idx3-ubyte.
-    for candidate in (name, f"{name}.gz", name.replace("-idx", ".idx"), f"{name.replace('-idx', '.idx')}.gz"):
-        if (folder / candidate).is_file():
-            return folder / candidate
+    for spelt in _spellings(name):
+        if (folder / spelt).is_file():
+            return folder / spelt
     raise DataError(f"{folder} isn't MNIST: it has no {name} or {name}.gz")
+
+
+def _spellings(name: str) -> tuple[str, ...]:
+    # Some archives write t10k-images.idx3-ubyte.
+    return name, f"{name}.gz", name.replace("-idx", ".idx"), f"{name.replace('-idx', '.idx')}.gz"
 
 
 def _read_idx(path: Path) -> Pixels:
     """Read an IDX file of unsigned bytes: two zeros, type 8, the rank, big-endian sizes, then the data."""
     try:
-        raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
+            raw = stream.read(MOST_BYTES + 1)
     except (OSError, EOFError, zlib.error) as exc:
         raise DataError(f"{path}: not readable: {one_line(exc, 80)}") from exc
+    if len(raw) > MOST_BYTES:
+        raise DataError(f"{path}: unpacks to more than {MOST_BYTES / 1e9:g} GB: not MNIST")
     rank = 3 if "idx3" in path.name else 1
     magic = 0x800 + rank
     found = int.from_bytes(raw[:4], "big")

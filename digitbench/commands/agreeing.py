@@ -10,12 +10,13 @@ import typer
 
 from digitbench.commands.options import (
     BackendOption,
-    DataOption,
     JsonOption,
     LimitOption,
+    OtherDataOption,
     PrecisionOption,
     QuietOption,
     RunArgument,
+    backends_of,
     bundle_data,
     watched,
 )  # fmt: skip
@@ -53,7 +54,7 @@ def agree(
     reliability: ReliabilityOption = False,
     pictures: PicturesOption = None,
     json: JsonOption = None,
-    data: DataOption = None,
+    data: OtherDataOption = None,
     limit: LimitOption = None,
     quiet: QuietOption = False,
 ) -> None:
@@ -70,9 +71,9 @@ def agree(
         check_matplotlib()
         check_writable(pictures / "flips.png")
     bundle = Bundle(run)
-    chosen = candidates(bundle, backend or [], [None], [threads], precisions.parse(precision or []))
+    chosen = candidates(bundle, backends_of(backend), [None], [threads], precisions.parse(precision or []))
     with watched(outputs.console, quiet=quiet) as progress:
-        digits = bundle_data(bundle, data, progress)
+        digits = bundle_data(bundle, data, progress, other=True)
         results = score(bundle, digits, chosen, limit, progress, pairs=pairs)
     print_agreement(results, outputs.console, reliability=reliability)
     outputs.write(results)
@@ -88,19 +89,20 @@ def score(
 ) -> Results:
     """Score the test images by each candidate, and hold the scores against the reference's and each other's."""
     from digitbench import agreement, evaluate
+    from digitbench.measure import reference as references
     from digitbench.measure import session
     from digitbench.report.order import sort_rows
     from digitbench.results import Reference
 
+    stored = references.scores_for(bundle, digits, limit, progress)
     heard: dict[tuple[str, str], Scores] = {}
     bar = _OneBar(progress, len({one.seat for one in chosen if one.artifact}))
     results = session.run(
         bundle, digits, chosen, plan=None, limit=limit, progress=bar, keep=lambda _: None,
-        hear=lambda seat, scores: heard.update({seat[:2]: scores}),
+        hear=lambda seat, scores: heard.update({seat[:2]: scores}), against=session.Against(stored),
     )  # fmt: skip
     bar.end()
     labels = digits.test.head(limit).labels
-    stored = bundle.reference_scores()[: len(labels)]
     activation = evaluate.output_activation(bundle.manifest)
     reference = Reference(
         "keras", evaluate.accuracy(stored, labels), evaluate.calibration(stored, labels, activation)

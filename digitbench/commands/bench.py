@@ -19,6 +19,7 @@ from digitbench.commands.options import (
     PrecisionOption,
     QuietOption,
     RunArgument,
+    backends_of,
     whole_numbers,
 )  # fmt: skip
 from digitbench.errors import UsageError
@@ -127,7 +128,7 @@ def bench(
         bundle = Bundle(run)
         sizes = list(whole_numbers(batch_size or SIZES, "--batch-size"))
         counts = list(whole_numbers(threads or "1", "--threads"))
-        wanted = [(backend or [], precisions.parse(precision or []))]
+        wanted = [(backends_of(backend), precisions.parse(precision or []))]
         plan = plan_from({"seconds": QUICK_SECONDS, "generations": 1} if quick else {}, **wishes)
     outputs = Outputs(
         json=json, csv=csv, markdown=markdown, pytest_benchmark_json=pytest_benchmark_json, quiet=quiet, ledger=ledger,

@@ -16,6 +16,7 @@ from digitbench.commands.options import (
     PrecisionOption,
     QuietOption,
     RunArgument,
+    backends_of,
     bundle_data,
     watched,
 )  # fmt: skip
@@ -97,7 +98,7 @@ def choose(
     wanted = precisions.parse(precision or [])
     outputs = Outputs(json=json, markdown=markdown, quiet=quiet)
     bundle = Bundle(run)
-    chosen = candidates(bundle, backend or [], [batch_size], [threads], wanted)
+    chosen = candidates(bundle, backends_of(backend), [batch_size], [threads], wanted)
     plan = plan_from(
         {"seconds": QUICK_SECONDS, "generations": 1} if quick else {}, seconds=seconds, generations=generations
     )

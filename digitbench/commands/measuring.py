@@ -9,19 +9,24 @@ import typer
 
 from digitbench.commands.options import (
     BackendOption,
-    DataOption,
     DatasetOption,
     JsonOption,
     LimitOption,
+    OtherDataOption,
     PrecisionOption,
     QuietOption,
     RunArgument,
+    TrainingDataOption,
+    backends_of,
     open_console,
 )  # fmt: skip
 from digitbench.commands.outputs import Outputs, raise_failures
 from digitbench.recipes import DEFAULT
 
-EVALUATE_EPILOG = "[b]Examples[/]\n\ndigitbench evaluate\n\ndigitbench evaluate runs/mine -b onnx --json onnx.json"
+EVALUATE_EPILOG = (
+    "[b]Examples[/]\n\ndigitbench evaluate\n\ndigitbench evaluate runs/mine -b onnx --json onnx.json\n\n"
+    "digitbench evaluate runs/mine --backend all --data photos"
+)
 COMPARE_EPILOG = (
     "[b]Examples[/]\n\ndigitbench compare before.json after.json\n\n"
     "digitbench compare before.json after.json --fail-on latency:10% --fail-on accuracy:0.2pp --fail-on size:5%"
@@ -34,6 +39,9 @@ GateOption = Annotated[
     typer.Option("--fail-on", metavar="METRIC:LIMIT", help="May be given several times: latency:10%, p99:20%, "
                  "throughput:5%, accuracy:0.2pp, flips:0, size:5%, memory:10%, load:20%, first:20%."),
 ]  # fmt: skip
+PerClassOption = Annotated[
+    bool, typer.Option("--per-class", help="Show every digit by itself; always shown of data of your own.")
+]
 ForceOption = Annotated[
     bool, typer.Option("--force", help="Compare even different machines, datasets or bundles.")
 ]  # fmt: skip
@@ -44,8 +52,9 @@ def evaluate(
     backend: BackendOption = None,
     precision: PrecisionOption = None,
     threads: Annotated[int, typer.Option("--threads", "-t", min=1, help="Threads that each runtime may use.")] = 1,
-    data: DataOption = None,
+    data: OtherDataOption = None,
     limit: LimitOption = None,
+    per_class: PerClassOption = False,
     json: JsonOption = None,
     quiet: QuietOption = False,
 ) -> None:
@@ -57,8 +66,8 @@ def evaluate(
 
     outputs = Outputs(json=json, quiet=quiet)
     bundle = Bundle(run)
-    chosen = candidates(bundle, backend or [], [None], [threads], precisions.parse(precision or []))
-    results = measure(bundle, chosen, None, data, limit, outputs)
+    chosen = candidates(bundle, backends_of(backend), [None], [threads], precisions.parse(precision or []))
+    results = measure(bundle, chosen, None, data, limit, outputs, other=True, classes=per_class)
     raise_failures(results)
 
 
@@ -85,7 +94,7 @@ def backends() -> None:
     print_backends(plugins.listing(), open_console())
 
 
-def quickstart(dataset: DatasetOption = "auto", data: DataOption = None) -> None:
+def quickstart(dataset: DatasetOption = "auto", data: TrainingDataOption = None) -> None:
     """Train the default recipe, export it, and compare all installed runtimes: the whole way in one go."""
     from digitbench import recipes
     from digitbench.commands.bench import QUICK_SECONDS

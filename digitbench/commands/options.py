@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from digitbench.errors import UsageError
+from digitbench.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -27,12 +27,23 @@ DatasetOption = Annotated[
                       "it can be had, else digits.")
 ]  # fmt: skip
 DataOption = Annotated[
-    Path | None, typer.Option("--data", metavar="PATH", help="MNIST as an .npz in Keras' layout, or a folder of IDX "
-                              "files. DIGITBENCH_MNIST says the same for every command.")
+    Path | None, typer.Option("--data", metavar="PATH", help="MNIST as an .npz in Keras' layout or a folder of IDX "
+                              "files, for which DIGITBENCH_MNIST says the same for every command; or what the bundle "
+                              "was trained on, where that is data of your own.")
+]  # fmt: skip
+OtherDataOption = Annotated[
+    Path | None, typer.Option("--data", metavar="PATH", help="MNIST as an .npz in Keras' layout or a folder of IDX "
+                              "files; or other digits: an .npz with x_test and y_test, a .csv of pixels, a folder of "
+                              "pictures (3/any.png or 7_me.jpg).")
+]  # fmt: skip
+TrainingDataOption = Annotated[
+    Path | None, typer.Option("--data", metavar="PATH", help="MNIST as an .npz in Keras' layout or a folder of IDX "
+                              "files (DIGITBENCH_MNIST says the same); or digits of your own as an .npz with x_train, "
+                              "y_train, x_test and y_test.")
 ]  # fmt: skip
 BackendOption = Annotated[
     list[str] | None,
-    typer.Option("--backend", "-b", metavar="onnx,tflite", help="All if not given."),
+    typer.Option("--backend", "-b", metavar="onnx,tflite", help="Every installed one if not given; all says so too."),
 ]
 PrecisionOption = Annotated[
     list[str] | None,
@@ -69,6 +80,12 @@ def names_of(texts: Sequence[str] | None) -> list[str]:
     return list(dict.fromkeys(part for part in parts if part))
 
 
+def backends_of(texts: Sequence[str] | None) -> list[str]:
+    """Read names of backends; none, for every installed one, if ``all`` is among them."""
+    names = names_of(texts)
+    return [] if "all" in names else names
+
+
 def percentage_points(text: str, option: str) -> float:
     """Read ``"0.5pp"`` as a share: 0.005.
 
@@ -93,10 +110,50 @@ def load_data(name: str, path: Path | None, progress: Progress, remembered: str 
     return digits
 
 
-def bundle_data(bundle: Bundle, path: Path | None, progress: Progress) -> Dataset:
-    """Load the dataset that a bundle was trained on."""
+def bundle_data(bundle: Bundle, path: Path | None, progress: Progress, *, other: bool = False) -> Dataset:
+    """Load the dataset that a bundle was trained on.
+
+    Parameters
+    ----------
+    path
+        Where it is, if not where the bundle remembers it.
+    other
+        At `path` may be any other digits: they were named by a person, and are what that person means.
+
+    Raises
+    ------
+    DataError
+        It can't be had, or is another.
+    """
+    from digitbench import data
+
     known = bundle.dataset
-    return load_data(known["name"], path, progress, known.get("source", ""))
+    name, source = known["name"], known.get("source", "")
+    if path and (other or data.is_own(name)):
+        digits = load_data("auto", path, progress)
+    elif data.is_own(name):
+        return _remembered(bundle, name, source, progress)
+    else:
+        digits = load_data(name, path, progress, source)
+    if not (path and other):
+        bundle.check_dataset(digits)
+    return digits
+
+
+def _remembered(bundle: Bundle, name: str, source: str, progress: Progress) -> Dataset:
+    """Find somebody's own data where they were when the bundle was trained."""
+    from digitbench import data
+
+    trained = f"{bundle.path} was trained on {name}"
+    if not Path(source).exists():
+        raise DataError(f"{trained}, and {source or 'what it was read from'} is gone; say where it is with --data PATH")
+    digits = data.load(name, remembered=source, progress=progress)
+    if digits.fingerprint != bundle.dataset["fingerprint"]:
+        raise DataError(
+            f"{trained}, and {source} has changed since ({bundle.dataset['fingerprint']} then, {digits.fingerprint} "
+            "now); give what it was with --data PATH, or train again"
+        )
+    return digits
 
 
 def open_console(*, stderr: bool = False) -> Console:

@@ -159,32 +159,42 @@ def save_or_elsewhere(results: Results, target: Path) -> None:
 
 def measure(
     bundle: Bundle, chosen: Sequence[Candidate], plan: Plan | None, data: Path | None, limit: int | None,
-    outputs: Outputs, *, earlier: Results | None = None, referees: bool = False,
+    outputs: Outputs, *, earlier: Results | None = None, referees: bool = False, other: bool = False,
+    classes: bool = False,
 ) -> Results:  # fmt: skip
     """Measure, show and save.
+
+    Parameters
+    ----------
+    other
+        `data` may be another dataset than the bundle's; somebody's own is shown class by class.
+    classes
+        Show every dataset so.
 
     Raises
     ------
     KeyboardInterrupt
         Ctrl-C stopped it; what was measured by then was shown and saved.
     """
-    from digitbench.measure import referee, session
+    from digitbench.measure import referee, reference, session
     from digitbench.report.terminal import print_results
 
     stopped = False
     with watched(outputs.console, animate=False, quiet=outputs.quiet) as progress:
         keep = keeper(outputs.target, progress)
-        digits = bundle_data(bundle, data, progress)
+        digits = bundle_data(bundle, data, progress, other=other)
+        found = session.Against(reference.scores_or_none(bundle, digits, limit, progress)) if other else None
         results = session.run(
-            bundle, digits, chosen, plan=plan, limit=limit, progress=progress, keep=keep, earlier=earlier
-        )
+            bundle, digits, chosen, plan=plan, limit=limit, progress=progress, keep=keep, earlier=earlier,
+            against=found,
+        )  # fmt: skip
         if referees and results.complete:
             keep(results)
             try:
                 results = replace(results, referees=referee.run(digits.test.head(limit).images, chosen, progress))
             except KeyboardInterrupt:
                 stopped = True
-    print_results(results, outputs.console, ledger=outputs.ledger)
+    print_results(results, outputs.console, ledger=outputs.ledger, classes=classes or (other and digits.own))
     outputs.write(results)
     if outputs.target and plan:
         told_where = f"Saved as {outputs.target}"

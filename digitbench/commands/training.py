@@ -11,6 +11,7 @@ from digitbench.commands.options import (
     DataOption,
     DatasetOption,
     RunArgument,
+    TrainingDataOption,
     bundle_data,
     load_data,
     names_of,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from digitbench.bundle import Bundle
+    from digitbench.data import Dataset
     from digitbench.recipes import Recipe
 
 _RECIPE_LINES = "\n\n".join(f"[b]{name}[/]: {recipe.about}" for name, recipe in RECIPES.items())
@@ -45,7 +47,7 @@ EXPORT_EPILOG = (
 def train(
     recipe: Annotated[str, typer.Option("--recipe", "-r", metavar="NAME", help="What to train; see below.")] = DEFAULT,
     dataset: DatasetOption = "auto",
-    data: DataOption = None,
+    data: TrainingDataOption = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", metavar="DIR", help="The bundle's folder.")] = None,
     hidden: Annotated[
         str | None,
@@ -131,6 +133,38 @@ def export(
     exporters.raise_failures(failures)
 
 
+def _check_enough(digits: Dataset, exports: bool) -> None:
+    """Refuse somebody's own data that training, or the exports after it, would fail at: now, and not in minutes.
+
+    Raises
+    ------
+    DataError
+        There are no training images, or too few to calibrate with.
+    """
+    from digitbench import data
+    from digitbench.errors import DataError, UsageError
+    from digitbench.export import Options
+
+    if not digits.own:
+        return
+    if not len(digits.train):
+        raise DataError(
+            f"{digits.source} holds no training images, but {len(digits.test):,} to test with; training takes an .npz "
+            "with x_train, y_train, x_test and y_test"
+        )
+    if not exports:
+        return
+    wanted = Options().calibration_images
+    try:
+        data.calibration_images(digits, wanted)
+    except UsageError as exc:
+        raise DataError(
+            f"{digits.source}: int8's ranges are found on {wanted} training images that aren't test images too, and it "
+            f"has fewer ({len(digits.train):,} in all); train with --no-export, then digitbench export "
+            "--calibration-images N"
+        ) from exc
+
+
 def train_and_tell(
     wanted: Recipe, dataset: str, data: Path | None, output: Path | None, console: Console, *, exports: bool = True
 ) -> Bundle:
@@ -141,6 +175,7 @@ def train_and_tell(
 
     with watched(console) as progress, native_output_held():
         digits = load_data(dataset, data, progress)
+        _check_enough(digits, exports)
         formats = exporters.FORMATS if exports else ()
         bundle = train_bundle(wanted, digits, output, export_formats=formats, progress=progress)
     found = bundle.manifest["metrics"]

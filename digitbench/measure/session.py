@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from time import perf_counter
 from typing import Any
+
+import numpy as np
 
 import digitbench
 from digitbench import agreement, evaluate, machine
 from digitbench.backend import Scores
 from digitbench.bundle import Bundle
-from digitbench.data import Dataset
+from digitbench.data import CLASSES, Dataset
 from digitbench.errors import UsageError
 from digitbench.measure import stats
 from digitbench.measure.book import Book, Seat
@@ -21,7 +23,7 @@ from digitbench.measure.plan import Plan, Watch
 from digitbench.measure.process import shared_images
 from digitbench.measure.schedule import measure
 from digitbench.progress import Progress
-from digitbench.results import Results
+from digitbench.results import OfClass, Results, Row
 
 REDRAW_SECONDS = 1.0
 
@@ -37,13 +39,14 @@ def run(
     keep: Callable[[Results], None],
     earlier: Results | None = None,
     hear: Callable[[Seat, Scores], None] | None = None,
+    against: Against | None = None,
 ) -> Results:
     """Evaluate candidates and time those that have a batch size.
 
     Parameters
     ----------
     bundle, dataset
-        What was trained, and the data it was trained on.
+        What was trained, and the data it was trained on; other data only with `against`.
     chosen
         From `digitbench.measure.candidates.candidates`.
     plan
@@ -58,6 +61,8 @@ def run(
         Results of a stopped run: what they hold is not measured again.
     hear
         Given the scores of all test images, float32 (n, 10), of each process that scores them.
+    against
+        What candidates are held against, where it isn't what the bundle stores.
 
     Returns
     -------
@@ -67,15 +72,19 @@ def run(
     Raises
     ------
     DataError
-        The dataset isn't the one that the bundle was trained on.
+        The dataset isn't the one that the bundle was trained on, and there is no `against`.
     UsageError
         The baseline isn't among the candidates, or `earlier` is of another machine, bundle or plan.
     """
-    bundle.check_dataset(dataset)
     test = dataset.test.head(limit)
+    if against is None:
+        bundle.check_dataset(dataset)
+        against = Against(bundle.reference_scores()[: len(test)])
     plan_or_one = plan or Plan(generations=1)
     facts = _Facts(bundle, dataset, len(test), plan, earlier, chosen)
-    reference = bundle.reference_scores()[: len(test)]
+    # Without a reference the truth takes its place, so that the book has one, and what follows from it isn't shown.
+    reference = np.eye(CLASSES, dtype=np.float32)[test.labels] if against.scores is None else against.scores
+    facts.referenced = against.scores is not None
     activation = evaluate.output_activation(bundle.manifest)
     rows, roofs = (one.row for one in chosen if not one.roof), (one.roof for one in chosen if one.roof)
     book = Book(rows, test.labels, reference, plan_or_one.share, activation, roofs)
@@ -96,7 +105,14 @@ def run(
     agreement.mcnemar(0, 1)
     evaluate.calibration(reference, test.labels, activation)
     watch = Watch(progress, redraw, keep=lambda: keep(facts.results(book)))
-    watch.hear = hear or watch.hear
+
+    def listen(seat: Seat, scores: Scores) -> None:
+        if plan is None:
+            facts.classes[seat] = evaluate.of_classes(scores, test.labels)
+        if hear:
+            hear(seat, scores)
+
+    watch.hear = listen
     try:
         with shared_images(test.images) as images:
             clock = measure(chosen, book, images, plan_or_one, watch)
@@ -108,8 +124,15 @@ def run(
     return facts.results(book, complete=True, parent_cpu_share=clock.parent_share)
 
 
+@dataclass(frozen=True)
+class Against:
+    """What candidates are held against: float32 (n, 10) scores of the same images; None where there are none."""
+
+    scores: Scores | None
+
+
 class _Facts:
-    """What results say beside their rows."""
+    """What results say beside their rows, and of rows what the book doesn't know."""
 
     def __init__(
         self, bundle: Bundle, dataset: Dataset, images: int, plan: Plan | None, earlier: Results | None,
@@ -123,6 +146,8 @@ class _Facts:
             "dataset": {"name": dataset.name, "fingerprint": dataset.fingerprint},
             "test_images": images,
         }
+        self.referenced = True
+        self.classes: dict[Seat, tuple[OfClass, ...]] = {}
         self.created = datetime.now(UTC).isoformat(timespec="seconds")
         self.settings: dict[str, Any] = asdict(plan) if plan else {}
         self.referees = earlier.referees if earlier else ()
@@ -159,7 +184,7 @@ class _Facts:
         if settings:
             settings["baseline"] = list(book.baseline) if book.baseline else settings["baseline"]
             settings["parent_cpu_share"] = parent_cpu_share
-        rows = book.rows()
+        rows = tuple(self._told(row) for row in book.rows())
         known = {row.key for row in rows}
         return Results(
             machine=self.machine, bundle=self.bundle,
@@ -167,6 +192,10 @@ class _Facts:
             digitbench=digitbench.__version__, complete=complete, settings=settings, floors=book.floors(),
             referees=self.referees, roofs=book.roofs(),
         )  # fmt: skip
+
+    def _told(self, row: Row) -> Row:
+        classes = self.classes.get((row.backend, row.precision, row.threads), row.classes)
+        return replace(row, classes=classes, agreement=row.agreement if self.referenced else None)
 
 
 def _check_baseline(name: str, chosen: Sequence[Candidate]) -> None:

@@ -79,9 +79,10 @@ def _accuracy(rows: Sequence[Row]) -> list[str]:
         return []
     low, high = scored.accuracy.interval
     certified = any(row.agreement and row.agreement.certificate for row in rows)
+    flips = "; flips are labels that differ from Keras'" if any(row.agreement for row in rows) else ""
     told = (
         f"top-1 {scored.accuracy.top1:.2%} of {scored.accuracy.total:,} images is known to within "
-        f"{low:.2%} to {high:.2%} (95 %); flips are labels that differ from Keras'"
+        f"{low:.2%} to {high:.2%} (95 %){flips}"
         f"{', and certified is the share of images that cannot flip' if certified else ''}."
     )
     return [" ".join([told, *_same(rows)]), *dynamic_notes(rows)]

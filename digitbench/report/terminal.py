@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from digitbench.report.charts import print_saturation
+from digitbench.report.classes import print_classes
 from digitbench.report.columns import columns_of
 from digitbench.report.footnotes import failed_rows, footnotes, invalid_rows, missing_rows
 from digitbench.report.layout import Column, empty_table, grouped_table, print_fitting, print_line, print_table
@@ -22,7 +23,9 @@ from digitbench.results import Results, Row
 FLIPS_SHOWN = 10
 
 
-def print_results(results: Results, console: Console, *, ledger: bool = False) -> None:
+def print_results(
+    results: Results, console: Console, *, ledger: bool = False, classes: bool = False
+) -> None:  # fmt: skip
     """Print a run: what on what, the main table, then what the table can't hold.
 
     Parameters
@@ -33,6 +36,8 @@ def print_results(results: Results, console: Console, *, ledger: bool = False) -
         Where to; a terminal gets the columns it has room for, anything else all of them.
     ledger
         Print the second table too: where each call's time goes.
+    classes
+        Print every digit by itself too, where that was looked at.
     """
     measured = any(row.latency_us for row in results.rows)
     console.print(headline(results), highlight=False, soft_wrap=True)
@@ -44,6 +49,8 @@ def print_results(results: Results, console: Console, *, ledger: bool = False) -
     if ledger:
         console.print()
         print_ledger(results, console)
+    if classes:
+        print_classes(results, console)
     print_roofline(results, console)
     if results.referees:
         console.print()

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import io
+import json
 import math
 import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rich.console import Console
 from scipy.special import softmax
 from scipy.stats import binomtest
 
 from digitbench.backend import Scores
 from digitbench.data import Labels
-from digitbench.evaluate import accuracy, calibration, output_activation, probabilities, wilson_interval
+from digitbench.evaluate import accuracy, calibration, of_classes, output_activation, probabilities, wilson_interval
+from digitbench.report.classes import print_classes
+from digitbench.report.terminal import print_results
+from digitbench.results import OfClass, Results, Row
 
 EPSILON = 2.0**-23  # float32's
 
@@ -57,6 +64,101 @@ def test_accuracy_of_labels_themselves_is_one() -> None:
     labels = np.arange(200) % 10
     found = accuracy(np.eye(10, dtype=np.float32)[labels], labels)
     assert (found.top1, found.correct) == (1.0, 200)
+
+
+# --- class by class -------------------------------------------------------------------------------------------------
+
+
+def said_so(labels: list[int]) -> Scores:
+    return np.eye(10, dtype=np.float32)[labels]
+
+
+labelled = st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=60)
+
+
+@settings(deadline=None, max_examples=50)
+@given(labelled)
+def test_classes_are_what_counting_says(pairs: list[tuple[int, int]]) -> None:
+    found = of_classes(said_so([said for _, said in pairs]), np.array([true for true, _ in pairs]))
+    assert [one.digit for one in found] == list(range(10))
+    assert sum(one.images for one in found) == sum(one.labelled for one in found) == len(pairs)
+    for one in found:
+        mine = [said for true, said in pairs if true == one.digit]
+        wrong = [said for said in mine if said != one.digit]
+        assert (one.images, one.correct) == (len(mine), mine.count(one.digit))
+        assert one.labelled == sum(said == one.digit for _, said in pairs)
+        assert one.recall == (pytest.approx(one.correct / one.images) if mine else None)
+        assert one.interval == (wilson_interval(one.correct, one.images) if mine else None)
+        assert one.precision == (pytest.approx(one.correct / one.labelled) if one.labelled else None)
+        assert one.mistaken == max(map(wrong.count, wrong), default=0)
+        assert one.mistaken_for == min((said for said in wrong if wrong.count(said) == one.mistaken), default=None)
+
+
+def row_of(name: str, said: list[int], labels: list[int], precision: str = "fp32") -> Row:
+    scores, truth = said_so(said), np.array(labels)
+    return Row(name, precision, None, 1, accuracy=accuracy(scores, truth), classes=of_classes(scores, truth))
+
+
+def results_of(*rows: Row) -> Results:
+    machine = {"cpu": "a Z80", "cores": {"available": 1}, "system": "CP/M"}
+    dataset = {"name": "photos", "fingerprint": "ab"}
+    return Results(machine, {"name": "run", "recipe": "r", "dataset": dataset, "test_images": 4}, rows, "now", "0.1.0")
+
+
+def printed(results: Results, width: int = 80) -> str:
+    console = Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None)
+    print_classes(results, console)
+    return console.file.getvalue()  # type: ignore[attr-defined, no-any-return]
+
+
+def test_the_table_of_classes_is_as_most_have_them_and_says_who_differs() -> None:
+    labels = [0, 0, 1, 9, 9, 9]
+    rows = [
+        row_of("keras", labels, labels), row_of("numpy", labels, labels),
+        row_of("tflite", [0, 7, 1, 4, 4, 9], labels, "int8"),
+    ]  # fmt: skip
+    told = printed(results_of(*reversed(rows)))
+    assert "Digit by digit: keras fp32\n" in told
+    assert "As many right of every digit: numpy fp32." in told
+    assert "More or fewer right, by digit: tflite int8: 0 (-1), 9 (-2)." in told
+    alone = printed(results_of(rows[2]))
+    assert "Digit by digit: tflite int8\n" in alone
+    cells = {line.split()[0]: line.split() for line in alone.splitlines() if line.split() and line.split()[0].isdigit()}
+    assert cells["9"] == ["9", "3", "1", "33.3%", "[6.1,", "79.2]", "100.0%", "4", "(2", "of", "2", "wrong)"]
+    assert cells["5"] == ["5", "0", "0"]
+    assert cells["7"] == ["7", "0", "0", "0.0%"]
+    assert "Digit by digit: keras fp32\n" in printed(results_of(rows[2], rows[0])), "of two alone the better one"
+
+
+def test_fourteen_candidates_fit_eighty_columns() -> None:
+    draw = np.random.default_rng(0)
+    labels = [int(one) for one in draw.integers(0, 10, 3000)]
+    rows = [
+        row_of(f"backend-{i}", [int(one) for one in np.where(draw.random(3000) < 0.9, labels, 3)], labels)
+        for i in range(14)
+    ]  # fmt: skip
+    told = printed(results_of(*rows))
+    assert max(map(len, told.splitlines())) <= 80
+    assert all(f"backend-{i}" in told for i in range(14))
+
+
+def test_classes_are_printed_where_asked_for_and_there() -> None:
+    results = results_of(row_of("numpy", [0, 1], [0, 1]))
+    for wish, there in ((True, True), (False, False)):
+        console = Console(file=io.StringIO(), width=80)
+        print_results(results, console, classes=wish)
+        assert ("Digit by digit" in console.file.getvalue()) is there  # type: ignore[attr-defined]
+    assert printed(results_of(Row("numpy", "fp32", None, 1))) == ""
+
+
+def test_classes_come_back_from_json_and_older_results_have_none() -> None:
+    results = results_of(row_of("numpy", [0, 1, 1], [0, 1, 2]))
+    assert Results.from_json(json.loads(results.dumps()), "x.json") == results
+    formats = Path(__file__).parent / "formats"
+    (row,) = Results.read(formats / "results-4.json").rows
+    assert row.classes[6] == OfClass(6, 1, 1, 20, 1.0, wilson_interval(1, 1), 0.05, None, 0)
+    assert row.classes[8].mistaken_for == 6
+    assert all(row.classes == () for row in Results.read(formats / "results-3.json").rows)
 
 
 # --- are the scores probabilities ----------------------------------------------------------------------------------

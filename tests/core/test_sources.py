@@ -192,6 +192,16 @@ def test_a_corrupt_gzip_is_refused(folder: Path, damage: str) -> None:
     assert "not readable" in idx_refusal(folder, f"{IMAGES}.gz", content)
 
 
+@pytest.mark.parametrize("zipped", [False, True], ids=["plain", "gzipped"])
+def test_no_more_of_an_idx_file_is_unpacked_than_the_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, zipped: bool
+) -> None:
+    place = write_idx_folder(tmp_path / "idx", small_mnist(), zipped=zipped)
+    monkeypatch.setattr(sources, "MOST_BYTES", 5 * 784)
+    with pytest.raises(DataError, match="unpacks to more than"):
+        sources.read_arrays(place)
+
+
 def test_digits_are_in_mnists_form() -> None:
     pixels, labels = sources.sklearn_digits()
     assert pixels.shape == (1797, 28, 28)
