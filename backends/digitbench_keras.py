@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, ClassVar
 
-from digitbench.backend import Backend, Images, Runtime, Scores, Steps, check_images
+from digitbench.backend import OWN, Backend, Images, Ports, Runtime, Scores, Signature, Steps, Tensor, check_images
 from digitbench.errors import ArtifactError, ThreadsError, one_line
 
 
@@ -26,38 +26,70 @@ predict = tf.function(lambda x: model(x, training=False), jit_compile=True)  # c
 labels = predict(tf.constant(images)).numpy().argmax(axis=1)
 """
 
-    def __init__(self, artifact: Path, *, threads: int) -> None:
+    def __init__(self, artifact: Path, *, threads: int, ports: Ports = OWN) -> None:
         import keras
         import tensorflow as tf
 
         if not artifact.is_file():
             raise FileNotFoundError(artifact)
-        self._tf, self._version = tf, str(keras.__version__)
+        self._tf, self._version, self._ports, self._compiler = tf, str(keras.__version__), ports, " XLA"
+        _take_threads(tf, threads)
         try:
-            tf.config.threading.set_intra_op_parallelism_threads(threads)
-            tf.config.threading.set_inter_op_parallelism_threads(1)
-        except RuntimeError as exc:
-            if tf.config.threading.get_intra_op_parallelism_threads() != threads:
-                raise ThreadsError(f"TensorFlow can't take {threads} threads in this process: {one_line(exc)}") from exc
-        try:
-            model = self._model = keras.models.load_model(artifact, compile=False)  # owns the variables that are read
-            shape = [tf.TensorSpec([None, 28, 28], tf.float32)]
-            forward = tf.function(lambda images: model(images, training=False), shape, jit_compile=True)
-            self._call: Any = forward.get_concrete_function()
+            # It owns the variables that are read. Code in the file is refused, unless its user trusts it.
+            self._model = keras.models.load_model(artifact, compile=False, safe_mode=not ports.trusted)
+            self._call: Any = self._compile()
+            if ports is not OWN:
+                self._compile_without_xla_if_need_be()
         except Exception as exc:
             raise ArtifactError(f"{artifact}: Keras can't open it: {one_line(exc)}") from exc
         self.steps = Steps(self._put, self._run, self._get)
+
+    def _compile_without_xla_if_need_be(self) -> None:
+        tf, ports = self._tf, self._ports
+        try:
+            self._call(tf.zeros([ports.batch or 1, *ports.shape], ports.dtype))
+        except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError):  # an operation that XLA hasn't
+            self._compiler = ""
+            self._call = self._compile()
+
+    def _compile(self) -> Any:
+        tf, model, ports = self._tf, self._model, self._ports
+        place = _names(model).index(ports.output) if ports.output else 0
+
+        def forward(images: Any) -> Any:
+            return tf.nest.flatten(model(images, training=False))[place]
+
+        shape = [tf.TensorSpec([ports.batch, *ports.shape], ports.dtype)]
+        return tf.function(forward, shape, jit_compile=bool(self._compiler)).get_concrete_function()
+
+    @classmethod
+    def signature(cls, artifact: Path, *, trusted: bool = False) -> Signature:
+        """See `Backend.signature`."""
+        import keras
+        import tensorflow as tf
+
+        _take_threads(tf, 1)
+        try:
+            model = keras.models.load_model(artifact, compile=False, safe_mode=not trusted)
+            inputs = tuple(Tensor(one.name, tuple(one.shape), str(one.dtype)) for one in model.inputs)
+            outputs = tuple(
+                Tensor(name, tuple(one.shape), str(one.dtype))
+                for name, one in zip(_names(model), model.outputs, strict=True)
+            )
+        except Exception as exc:
+            raise ArtifactError(f"{artifact}: Keras can't open it: {one_line(exc)}") from exc
+        return Signature(inputs, outputs)
 
     @property
     def runtime(self) -> Runtime:
         """Keras' version, TensorFlow's device, and its intra-op threads."""
         tf = self._tf
-        provider = f"TensorFlow {tf.__version__} {tf.config.list_logical_devices()[0].device_type} XLA"
+        provider = f"TensorFlow {tf.__version__} {tf.config.list_logical_devices()[0].device_type}{self._compiler}"
         return Runtime("Keras", self._version, provider, tf.config.threading.get_intra_op_parallelism_threads())
 
     def predict(self, images: Images) -> Scores:
         """See `Backend.predict`."""
-        check_images(images)
+        check_images(images, self._ports)
         self._put(images)
         self._run()
         return self._get()
@@ -76,3 +108,20 @@ labels = predict(tf.constant(images)).numpy().argmax(axis=1)
     def close(self) -> None:
         """Drop the model; TensorFlow itself stays in the process."""
         self._model = self._call = self._images = self._scores = self.steps = None
+
+
+def _names(model: Any) -> list[str]:
+    """What the outputs are called: by their layers, or by their places where that isn't one name each."""
+    if len(model.outputs) == 1:
+        return [str(model.layers[-1].name)]
+    names = list(getattr(model, "output_names", None) or [])
+    return names if len(set(names)) == len(model.outputs) else [f"output_{i}" for i in range(len(model.outputs))]
+
+
+def _take_threads(tf: Any, threads: int) -> None:
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(1)
+    except RuntimeError as exc:
+        if tf.config.threading.get_intra_op_parallelism_threads() != threads:
+            raise ThreadsError(f"TensorFlow can't take {threads} threads in this process: {one_line(exc)}") from exc

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from pathlib import Path
 from typing import Any, ClassVar
 
-from digitbench.backend import Backend, Images, Runtime, Scores, Steps, check_images
+from digitbench.backend import OWN, Backend, Images, Ports, Runtime, Scores, Signature, Steps, Tensor, check_images
 from digitbench.errors import ArtifactError, ThreadsError, one_line
 
 
@@ -25,40 +27,63 @@ predict = tf.function(model.serve, jit_compile=True)  # compiled once for each b
 labels = predict(tf.constant(images)).numpy().argmax(axis=1)
 """
 
-    def __init__(self, artifact: Path, *, threads: int) -> None:
+    def __init__(self, artifact: Path, *, threads: int, ports: Ports = OWN) -> None:
         import tensorflow as tf
 
         if not artifact.exists():
             raise FileNotFoundError(artifact)
-        self._tf = tf
+        self._tf, self._ports, self._compiler = tf, ports, " XLA"
+        _take_threads(tf, threads)
         try:
-            tf.config.threading.set_intra_op_parallelism_threads(threads)
-            tf.config.threading.set_inter_op_parallelism_threads(1)
-        except RuntimeError as exc:
-            if tf.config.threading.get_intra_op_parallelism_threads() != threads:
-                raise ThreadsError(f"TensorFlow can't take {threads} threads in this process: {one_line(exc)}") from exc
-        try:
-            self._loaded: Any = tf.saved_model.load(str(artifact))  # owns the variables that the function reads
-            serve = self._loaded.signatures["serving_default"]
-            (argument,) = serve.structured_input_signature[1]
-            (output,) = serve.structured_outputs
-            shape = [tf.TensorSpec([None, 28, 28], tf.float32)]
-            forward = tf.function(lambda images: serve(**{argument: images})[output], shape, jit_compile=True)
-            self._call: Any = forward.get_concrete_function()
+            self._loaded, self._serve = _load(tf, artifact)  # the first owns the variables that the second reads
+            self._call: Any = self._compile()
+            if ports is not OWN:
+                self._compile_without_xla_if_need_be()
         except Exception as exc:
             raise ArtifactError(f"{artifact}: TensorFlow can't open it: {one_line(exc)}") from exc
         self.steps = Steps(self._put, self._run, self._get)
+
+    def _compile_without_xla_if_need_be(self) -> None:
+        tf, ports = self._tf, self._ports
+        try:
+            self._call(tf.zeros([ports.batch or 1, *ports.shape], ports.dtype))
+        except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError):  # an operation that XLA hasn't
+            self._compiler = ""
+            self._call = self._compile()
+
+    def _compile(self) -> Any:
+        tf, serve, ports = self._tf, self._serve, self._ports
+        (argument,) = serve.structured_input_signature[1]
+        output = ports.output or next(iter(serve.structured_outputs))
+        shape = [tf.TensorSpec([ports.batch, *ports.shape], ports.dtype)]
+        forward = tf.function(
+            lambda images: serve(**{argument: images})[output], shape, jit_compile=bool(self._compiler)
+        )
+        return forward.get_concrete_function()
+
+    @classmethod
+    def signature(cls, artifact: Path, *, trusted: bool = False) -> Signature:
+        """See `Backend.signature`."""
+        import tensorflow as tf
+
+        _take_threads(tf, 1)
+        try:
+            _, serve = _load(tf, artifact)
+            inputs, outputs = serve.structured_input_signature[1], serve.structured_outputs
+            return Signature(*(tuple(_tensor(*one) for one in sorted(part.items())) for part in (inputs, outputs)))
+        except Exception as exc:
+            raise ArtifactError(f"{artifact}: TensorFlow can't open it: {one_line(exc)}") from exc
 
     @property
     def runtime(self) -> Runtime:
         """TensorFlow's version, device and intra-op threads."""
         tf = self._tf
-        device = f"{tf.config.list_logical_devices()[0].device_type} XLA"
+        device = f"{tf.config.list_logical_devices()[0].device_type}{self._compiler}"
         return Runtime("TensorFlow", tf.__version__, device, tf.config.threading.get_intra_op_parallelism_threads())
 
     def predict(self, images: Images) -> Scores:
         """See `Backend.predict`."""
-        check_images(images)
+        check_images(images, self._ports)
         self._put(images)
         self._run()
         return self._get()
@@ -76,4 +101,46 @@ labels = predict(tf.constant(images)).numpy().argmax(axis=1)
 
     def close(self) -> None:
         """Drop the model; TensorFlow itself stays in the process."""
-        self._call = self._loaded = self._images = self._scores = self.steps = None
+        self._call = self._loaded = self._serve = self._images = self._scores = self.steps = None
+
+
+SERVING = "serving_default"
+
+
+def _load(tf: Any, folder: Path) -> tuple[Any, Any]:
+    """Give what owns the variables, and the function that serves: of the usual name, or the only one."""
+    try:
+        loaded = tf.saved_model.load(str(folder))
+    except AttributeError:  # of Keras 2, with its optimizer: "'_UserObject' object has no attribute 'add_slot'"
+        loaded = _load_graph_alone(tf, folder)
+    signatures = dict(loaded.signatures)
+    if SERVING not in signatures and len(signatures) != 1:
+        raise ValueError(f"it has no signature {SERVING!r}, but {', '.join(sorted(signatures)) or 'none'}")
+    return loaded, signatures.get(SERVING) or next(iter(signatures.values()))
+
+
+def _load_graph_alone(tf: Any, folder: Path) -> Any:
+    """Load a copy without the tree of Python objects beside the graph: it serves, as TensorFlow 1's did."""
+    from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
+
+    with tempfile.TemporaryDirectory(prefix="digitbench-") as room:
+        copy = Path(shutil.copytree(folder, Path(room) / "model"))
+        stored = SavedModel.FromString((copy / "saved_model.pb").read_bytes())
+        for graph in stored.meta_graphs:
+            graph.ClearField("object_graph_def")
+        (copy / "saved_model.pb").write_bytes(stored.SerializeToString())
+        return tf.saved_model.load(str(copy))
+
+
+def _tensor(name: str, spec: Any) -> Tensor:
+    rank_known = spec.shape.rank is not None
+    return Tensor(name, tuple(spec.shape.as_list()) if rank_known else (), spec.dtype.name)
+
+
+def _take_threads(tf: Any, threads: int) -> None:
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(1)
+    except RuntimeError as exc:
+        if tf.config.threading.get_intra_op_parallelism_threads() != threads:
+            raise ThreadsError(f"TensorFlow can't take {threads} threads in this process: {one_line(exc)}") from exc

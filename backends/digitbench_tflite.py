@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
-from digitbench.backend import FLOAT32, Backend, Images, Runtime, Scores, Steps, check_images
+import numpy as np
+
+from digitbench.backend import OWN, Backend, Images, Ports, Runtime, Scores, Signature, Steps, Tensor, check_images
 from digitbench.errors import ArtifactError, one_line
 
 
@@ -27,27 +30,30 @@ model.invoke()
 labels = model.get_tensor(found).argmax(axis=1)
 """
 
-    def __init__(self, artifact: Path, *, threads: int) -> None:
+    def __init__(self, artifact: Path, *, threads: int, ports: Ports = OWN) -> None:
         from importlib.metadata import version
 
         from ai_edge_litert import interpreter
 
         if not artifact.is_file():
             raise FileNotFoundError(artifact)
-        self._version = version("ai-edge-litert")
+        self._version, self._ports, self._dtype = version("ai-edge-litert"), ports, np.dtype(ports.dtype)
         before = _os_threads()
         try:
             self._interpreter: Any = interpreter.Interpreter(str(artifact), num_threads=threads)
             self._input = self._interpreter.get_input_details()[0]["index"]
-            self._output = self._interpreter.get_output_details()[0]["index"]
-            self._bind(1)
-        except (ValueError, RuntimeError, IndexError) as exc:
+            outputs = self._interpreter.get_output_details()
+            self._output = next(one["index"] for one in outputs if ports.output in ("", one["name"]))
+            self._bind(ports.batch or 1)
+        except (ValueError, RuntimeError, IndexError, StopIteration) as exc:
             raise ArtifactError(f"{artifact}: LiteRT can't open it: {one_line(exc)}") from exc
         # LiteRT doesn't say how many threads it took; the system does: the caller's and those it started.
         self._threads = None if before is None else 1 + (_os_threads() or 0) - before
 
     def _bind(self, batch: int) -> None:
-        self._interpreter.resize_tensor_input(self._input, (batch, 28, 28), strict=True)
+        shape = (batch, *self._ports.shape)
+        if self._ports.batch is None:
+            self._interpreter.resize_tensor_input(self._input, shape, strict=True)
         self._interpreter.allocate_tensors()
         # Copying in and out costs 0.6 and 0.4 µs at batch 1, the views of `tensor()` 0.9 and 0.6. The newer
         # CompiledModel needs 3 µs more a call, and its output buffers don't follow a resized input.
@@ -56,7 +62,19 @@ labels = model.get_tensor(found).argmax(axis=1)
             run=self._interpreter.invoke,
             get=partial(self._interpreter.get_tensor, self._output),
         )
-        self._shape = (batch, 28, 28)
+        self._shape = shape
+
+    @classmethod
+    def signature(cls, artifact: Path, *, trusted: bool = False) -> Signature:
+        """See `Backend.signature`."""
+        from ai_edge_litert import interpreter
+
+        try:
+            opened = interpreter.Interpreter(str(artifact), num_threads=1)
+            inputs, outputs = opened.get_input_details(), opened.get_output_details()
+        except (ValueError, RuntimeError) as exc:
+            raise ArtifactError(f"{artifact}: LiteRT can't open it: {one_line(exc)}") from exc
+        return Signature(tuple(map(_tensor, inputs)), tuple(map(_tensor, outputs)))
 
     @property
     def runtime(self) -> Runtime:
@@ -65,8 +83,8 @@ labels = model.get_tensor(found).argmax(axis=1)
 
     def predict(self, images: Images) -> Scores:
         """See `Backend.predict`."""
-        if images.shape != self._shape or images.dtype != FLOAT32:
-            check_images(images)
+        if images.shape != self._shape or images.dtype != self._dtype:
+            check_images(images, self._ports)
             self._bind(len(images))
         runner = self._interpreter
         runner.set_tensor(self._input, images)
@@ -77,6 +95,13 @@ labels = model.get_tensor(found).argmax(axis=1)
     def close(self) -> None:
         """Drop the interpreter."""
         self._interpreter = self.steps = None
+
+
+def _tensor(details: Mapping[str, Any]) -> Tensor:
+    sizes = details["shape_signature"] if len(details["shape_signature"]) else details["shape"]
+    scale, zero_point = details["quantization"]  # of one scale for the whole tensor; (0, 0) where there is none
+    shape = tuple(int(size) if size > 0 else None for size in sizes)
+    return Tensor(details["name"], shape, np.dtype(details["dtype"]).name, float(scale), int(zero_point))
 
 
 def _os_threads() -> int | None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +23,7 @@ Images = npt.NDArray[np.float32]
 """(n, 28, 28), each pixel in [0, 1]: 0 is paper, 1 is ink."""
 
 Scores = npt.NDArray[np.float32]
-"""(n, 10), the model's own output: softmax or sigmoid, as the bundle's manifest says."""
+"""(n, 10), the model's own output: softmax, sigmoid or logits, as the bundle's manifest says."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,67 @@ class Steps:
     get: Callable[[], Scores]
 
 
+@dataclass(frozen=True)
+class Tensor:
+    """An input or output as an artifact declares it.
+
+    Attributes
+    ----------
+    name
+        What the runtime calls it.
+    shape
+        With the batch axis; None for a size that is free or not known before it runs.
+    dtype
+        NumPy's name of it: ``"float32"``, ``"uint8"``.
+    scale, zero_point
+        Of whole numbers that stand for others: ``scale * (number - zero_point)``; a scale of 0 where they don't.
+    """
+
+    name: str
+    shape: tuple[int | None, ...]
+    dtype: str
+    scale: float = 0.0
+    zero_point: int = 0
+
+
+@dataclass(frozen=True)
+class Signature:
+    """What an artifact takes and gives."""
+
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+
+
+@dataclass(frozen=True)
+class Ports:
+    """What goes in and out of a model that somebody else made. The defaults are what digitbench's own take and give.
+
+    Attributes
+    ----------
+    shape, dtype
+        Of one image: ``(1, 28, 28)``, ``"uint8"``.
+    batch
+        Images that every call holds; None where any number will do.
+    output
+        The output's name; empty for the first.
+    answer, answer_dtype
+        Of what is given for one image: ``(10,)``, ``"float32"``.
+    trusted
+        The user has allowed that code in the file is run.
+    """
+
+    shape: tuple[int, ...] = (28, 28)
+    dtype: str = "float32"
+    batch: int | None = None
+    output: str = ""
+    answer: tuple[int, ...] = (10,)
+    answer_dtype: str = "float32"
+    trusted: bool = False
+
+
+OWN = Ports()
+
+
 class Backend(ABC):
     """One artifact, opened by one runtime. Construct to load: there is no half-built state.
 
@@ -93,6 +154,9 @@ class Backend(ABC):
     format: ClassVar[str]
     """The artifact format it opens: ``"onnx"``."""
 
+    further_formats: ClassVar[tuple[str, ...]] = ()
+    """Optional: what else it opens, where a bundle holds nothing of `format`."""
+
     precisions: ClassVar[tuple[str, ...] | None] = None
     """Optional: the precisions of that format that it opens (see `digitbench.precisions`), if not all."""
 
@@ -112,8 +176,21 @@ class Backend(ABC):
     steps: Steps | None = None
     """Optional: the parts of `predict` for the batch size it saw last, so that a ledger can tell their costs apart."""
 
+    # Optional: a constructor that takes the keyword ``ports`` too opens models that somebody else made; `predict` is
+    # then given arrays of that shape and dtype, and gives the output as the runtime does. The core does the rest.
     @abstractmethod
     def __init__(self, artifact: Path, *, threads: int) -> None: ...
+
+    @classmethod
+    def signature(cls, artifact: Path, *, trusted: bool = False) -> Signature:
+        """Optional: read what an artifact takes and gives, for ``digitbench import``.
+
+        Raises
+        ------
+        ArtifactError
+            The runtime can't open it.
+        """
+        raise NotImplementedError
 
     @property
     @abstractmethod
@@ -153,15 +230,16 @@ class Backend(ABC):
         self.close()
 
 
-def check_images(images: Images) -> None:
+def check_images(images: npt.NDArray[Any], ports: Ports = OWN) -> None:
     """Refuse what `Backend.predict` must refuse: call it first there.
 
     Raises
     ------
     ValueError
-        `images` is not a float32 array of shape (n, 28, 28) with n >= 1.
+        `images` is not a float32 array of shape (n, 28, 28) with n >= 1, or of what `ports` say.
     """
-    if images.dtype != FLOAT32 or images.shape[1:] != (28, 28) or not len(images):
+    if images.dtype != ports.dtype or images.shape[1:] != ports.shape or not len(images):
+        wanted = ", ".join(map(str, ("n", *ports.shape)))
         raise ValueError(
-            f"images must be float32 of shape (n, 28, 28) with n >= 1; got {images.dtype} of shape {images.shape}"
+            f"images must be {ports.dtype} of shape ({wanted}) with n >= 1; got {images.dtype} of shape {images.shape}"
         )

@@ -6,7 +6,8 @@
         manifest.json            recipe, dataset, versions, metrics, artifacts with size and sha256
         model.keras              the model itself
         history.json             loss and accuracy of each epoch
-        reference_scores.npy     what Keras says of each test image: the answer that every runtime must give
+        reference_scores.npy     what Keras says of each test image: the answer that every runtime must give (of a
+                                 model made elsewhere, what the runtime says that it was imported with)
         artifacts/               the exports
     runs/latest                  points at the newest
 """
@@ -23,16 +24,19 @@ from typing import Any
 
 import numpy as np
 
-from digitbench.backend import Scores
+from digitbench.backend import Backend, Scores
 from digitbench.data import Dataset
 from digitbench.errors import ArtifactError, BundleError, DataError
 from digitbench.files import measure_size, sha256, write_json
+from digitbench.form import Form
+from digitbench.typed import build
 
 # History of the manifest's format.
 #   1  one precision, fp32
 #   2  of artifacts: precisions, accuracy_drop, max_accuracy_drop, flips, calibration; tolerance may be null
-SCHEMA = "digitbench.bundle/2"
-READABLE = ("digitbench.bundle/1", SCHEMA)
+#   3  form (what a model made elsewhere takes and gives) and imported (where it came from, and what else was tried)
+SCHEMA = "digitbench.bundle/3"
+READABLE = ("digitbench.bundle/1", "digitbench.bundle/2", SCHEMA)
 RUNS = Path("runs")
 LATEST = "latest"
 MANIFEST = "manifest.json"
@@ -123,6 +127,33 @@ class Bundle:
         return found
 
     @property
+    def form(self) -> Form:
+        """What the model takes and gives."""
+        found: Form = build(Form, self.manifest.get("form", {}))
+        return found
+
+    def form_of(self, artifact: Artifact) -> Form:
+        """What the model in one of its artifacts takes and gives: what was exported takes any number of images."""
+        whole = self.form
+        imported = self.manifest.get("imported", {}).get("format")
+        return whole if artifact.format == imported or whole.own else whole.exported(artifact.format)
+
+    @property
+    def reference_backend(self) -> str:
+        """Who gave the reference scores."""
+        return str(self.manifest["reference"].get("backend", "keras"))
+
+    def format_for(self, backend: type[Backend]) -> str:
+        """Which of a backend's formats it opens here: the first that there is something of, else its own."""
+        stored = {one.format for one in self.artifacts}
+        return next((one for one in (backend.format, *backend.further_formats) if one in stored), backend.format)
+
+    def can_never_hold(self, backend: type[Backend]) -> bool:
+        """Can no export make what a backend opens: is it a model made elsewhere, and not with Keras?"""
+        stored = {one.format for one in self.artifacts}
+        return "imported" in self.manifest and "keras" not in stored and self.format_for(backend) not in stored
+
+    @property
     def artifacts(self) -> list[Artifact]:
         """Every artifact, as recorded."""
         return [Artifact(**entry) for entry in self.manifest["artifacts"]]
@@ -160,6 +191,11 @@ class Bundle:
 
     def _to_mend(self, told: str, format: str, precision: str) -> ArtifactError:
         """Say how to get an artifact again: all but the model itself are exports of it."""
+        imported = self.manifest.get("imported")
+        if imported and format == imported["format"]:
+            return ArtifactError(f"{told}; import it again: digitbench import {imported['source']}")
+        if imported and imported["format"] != "keras":
+            return ArtifactError(f"{told}; it was imported from {imported['format']}, which isn't converted")
         if format == "keras":
             return ArtifactError(f"{told}; train again", mend="digitbench train")
         mend = f"digitbench export {self.path} --format {format} --precision {precision}"
@@ -252,3 +288,4 @@ def _check_parts(manifest: dict[str, Any]) -> None:
                 raise TypeError(f"{part}.{key} is not a text")
     for entry in manifest["artifacts"]:
         Artifact(**entry)
+    build(Form, manifest.get("form", {}))

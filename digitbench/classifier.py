@@ -25,6 +25,7 @@ from digitbench.backend import Backend, Runtime, Scores
 from digitbench.bundle import Bundle
 from digitbench.data import Labels, to_images
 from digitbench.errors import BackendError, UsageError, unknown
+from digitbench.form import Form
 from digitbench.measure.worker import score
 from digitbench.precisions import ABOUT, FP32, runnable
 from digitbench.quiet import calm_tensorflow, native_output_held
@@ -85,7 +86,7 @@ class Classifier:
         Returns
         -------
         Scores
-            float32, (n, 10): softmax or sigmoid, as the bundle's manifest says.
+            float32, (n, 10): softmax, sigmoid or logits, as the bundle's manifest says.
 
         Raises
         ------
@@ -171,8 +172,10 @@ def load(
     able = _able(kind, bundle)
     if precision not in able:
         raise UsageError(f"backend {name!r} doesn't run {precision}; it runs {', '.join(able)}")
-    artifact = bundle.open(bundle.find(kind.format, kind.makes.get(precision, precision)))
-    return Classifier(_open(plugin, artifact, int(threads), precision), name, precision, artifact)
+    entry = bundle.find(bundle.format_for(kind), kind.makes.get(precision, precision))
+    artifact = bundle.open(entry)
+    opened = _open(plugin, artifact, int(threads), precision, bundle.form_of(entry))
+    return Classifier(opened, name, precision, artifact)
 
 
 def _default(bundle: Bundle, precision: str) -> str:
@@ -183,7 +186,7 @@ def _default(bundle: Bundle, precision: str) -> str:
     def obstacles(name: str) -> tuple[bool, bool, bool]:
         plugin = announced[name]
         kind = plugin.load()
-        wanted = kind.format, kind.makes.get(precision, precision)
+        wanted = bundle.format_for(kind), kind.makes.get(precision, precision)
         return precision not in _able(kind, bundle), wanted not in stored, bool(plugin.missing())
 
     return min((name for name in ORDER if name in announced), key=obstacles, default=ORDER[0])
@@ -191,14 +194,16 @@ def _default(bundle: Bundle, precision: str) -> str:
 
 def _able(kind: type[Backend], bundle: Bundle) -> list[str]:
     """The precisions that a backend runs: of its artifacts, written already or not, and those that it makes."""
-    return [*runnable(kind, (one.precision for one in bundle.artifacts if one.format == kind.format)), *kind.makes]
+    format = bundle.format_for(kind)
+    stored = (one.precision for one in bundle.artifacts if one.format == format)
+    return [*runnable(kind, stored, format), *kind.makes]
 
 
-def _open(plugin: plugins.Plugin, artifact: Path, threads: int, precision: str) -> Backend:
+def _open(plugin: plugins.Plugin, artifact: Path, threads: int, precision: str, form: Form) -> Backend:
     # Without a standard error (pythonw, some daemons) there is nothing to hold.
     held = nullcontext() if sys.stderr is None else native_output_held()
     with held, _environment_for_tensorflow():
-        return plugin.open(artifact, threads=threads, precision=precision)
+        return plugin.open(artifact, threads=threads, precision=precision, form=form)
 
 
 @contextmanager

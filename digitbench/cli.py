@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from digitbench.commands import agreeing, bench, choosing, measuring, training
+from digitbench.commands import agreeing, bench, choosing, importing, measuring, predicting, training
 from digitbench.errors import DigitbenchError
 
 INTERRUPTED = 130
@@ -78,10 +78,12 @@ def _main(
 
 app.command(epilog=training.TRAIN_EPILOG)(training.train)
 app.command(epilog=training.EXPORT_EPILOG)(training.export)
+app.command("import", epilog=importing.EPILOG)(importing.import_)
 app.command(epilog=measuring.EVALUATE_EPILOG)(measuring.evaluate)
 app.command(epilog=agreeing.EPILOG)(agreeing.agree)
 app.command(epilog=bench.EPILOG)(bench.bench)
 app.command(epilog=choosing.EPILOG)(choosing.choose)
+app.command(epilog=predicting.EPILOG)(predicting.predict)
 app.command(epilog=measuring.COMPARE_EPILOG)(measuring.compare)
 app.command(epilog=measuring.BACKENDS_EPILOG)(measuring.backends)
 app.command(epilog=measuring.QUICKSTART_EPILOG)(measuring.quickstart)

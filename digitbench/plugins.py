@@ -7,19 +7,23 @@ the extra that bears the backend's name if there is one, else the distribution's
 
 from __future__ import annotations
 
+import inspect
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from digitbench import trust
 from digitbench.backend import Backend
 from digitbench.errors import BackendError, MissingRuntimeError, PluginError, UnknownBackendError, unknown
+from digitbench.form import OWN_FORM, Form, Served
 
 GROUP = "digitbench.backends"
 
@@ -81,8 +85,10 @@ class Plugin:
             )
         return found
 
-    def open(self, artifact: Path, *, threads: int, precision: str) -> Backend:
+    def open(self, artifact: Path, *, threads: int, precision: str, form: Form = OWN_FORM) -> Backend:
         """Import the plugin's class and let it open an artifact; a precision that it makes itself is asked of it.
+
+        What is given back takes digitbench's images, whatever form the model in the artifact takes.
 
         Raises
         ------
@@ -91,12 +97,20 @@ class Plugin:
         FileNotFoundError, ArtifactError, ThreadsError
             See `Backend`.
         BackendError
-            This machine can't make that precision.
+            This machine can't make that precision, or the backend opens models of digitbench's own form alone.
         """
         with self.explain_missing():
             kind = self.load()
-            wish = {"precision": precision} if precision in kind.makes else {}
-            return kind(artifact, threads=threads, **wish)
+            wishes: dict[str, Any] = {"precision": precision} if precision in kind.makes else {}
+            if form.own:
+                return kind(artifact, threads=threads, **wishes)
+            if "ports" not in inspect.signature(kind).parameters:
+                raise BackendError(
+                    f"backend {self.name!r} opens models made by digitbench alone; its author can let it take `ports` "
+                    "(see digitbench.backend.Ports)"
+                )
+            wishes["ports"] = replace(form.ports, trusted=form.code and trust.holds(artifact))
+            return Served(kind(artifact, threads=threads, **wishes), form)
 
     @contextmanager
     def explain_missing(self) -> Iterator[None]:

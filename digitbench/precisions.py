@@ -27,7 +27,7 @@ FORMATS = {"savedmodel": (FP32,), "tflite": EXPORTED, "onnx": EXPORTED, "npz": (
 """The precisions that each format of ours is written in."""
 
 
-def runnable(kind: type[Backend], stored: Iterable[str]) -> list[str]:
+def runnable(kind: type[Backend], stored: Iterable[str], format: str | None = None) -> list[str]:
     """Name the precisions that a backend opens artifacts of, in the usual order; those that it makes come beside.
 
     Parameters
@@ -36,8 +36,10 @@ def runnable(kind: type[Backend], stored: Iterable[str]) -> list[str]:
         The backend's class.
     stored
         Precisions of its format that a bundle holds; those of `FORMATS` could be written.
+    format
+        Which of its formats; else the first.
     """
-    known = dict.fromkeys([*FORMATS.get(kind.format, (FP32,)), *stored])
+    known = dict.fromkeys([*FORMATS.get(format or kind.format, (FP32,)), *stored])
     return [one for one in known if kind.precisions is None or one in kind.precisions]
 
 

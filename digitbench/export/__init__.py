@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from digitbench import bundle as bundles
-from digitbench import data
+from digitbench import data, trust
 from digitbench.bundle import Artifact, Bundle
 from digitbench.data import Dataset
-from digitbench.errors import ArtifactError, CheckFailed, MissingRuntimeError, UsageError, unknown
+from digitbench.errors import ArtifactError, CheckFailed, MissingRuntimeError, UsageError, one_line, unknown
 from digitbench.export.check import Checked, check
 from digitbench.export.work import Work
 from digitbench.files import written_beside
@@ -95,9 +95,9 @@ def export(
     if model is None and wanted:
         from digitbench.train import import_keras
 
-        keras = import_keras(progress)
-        model = keras.models.load_model(bundle.open(bundle.find("keras")), compile=False)
-        model(dataset.test.head(1).images)  # Keras' ONNX exporter wants a model that was called once
+        keras, path = import_keras(progress), bundle.open(bundle.find("keras"))
+        model = keras.models.load_model(path, compile=False, safe_mode=not trust.holds(path))
+        model(bundle.form.give(dataset.test.head(1).images))  # Keras' ONNX exporter wants a model that was called once
     one_by_one = _Exporter(bundle, dataset, options, model, calibration, progress)
     return [failure for format, precision in wanted if (failure := one_by_one.write(format, precision))]
 
@@ -162,8 +162,9 @@ class _Exporter:
         self.progress.update(task, 0, 2)
         module = import_module(f"digitbench.export.{format}")
         target = self.bundle.path / bundles.ARTIFACTS / f"model-{precision}{module.SUFFIX}"
-        images = self.dataset.test.images[:0] if self.calibration is None else self.calibration.images
-        work = Work(self.model, precision, images, None if precision == FP32 else self._fp32(format))
+        images = self.dataset.test.images[:1] if self.calibration is None else self.calibration.images
+        given = self.bundle.form.give(images)
+        work = Work(self.model, precision, given, None if precision == FP32 else self._fp32(format))
         try:
             with written_beside(target) as draft:
                 module.write(work, draft)
@@ -174,6 +175,13 @@ class _Exporter:
                     raise _Refused(found.failure)
         except _Refused as refused:
             return f"{refused}; the one from before stays" if target.exists() else str(refused)
+        except (OSError, MemoryError):
+            raise
+        except Exception as exc:
+            if "imported" not in self.bundle.manifest:
+                raise  # a model of ours that can't be written is a fault of ours
+            self.progress.update(task, 2, 2, "can't be written")
+            return f"{format} {precision}: can't be written: {one_line(exc)}"
         self.bundle.record(self._describe(target, format, precision, found))
         return None
 

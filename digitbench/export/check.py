@@ -71,7 +71,8 @@ def check(
         return Checked(f"written, NOT checked: no installed backend opens {format} {precision}")
     name = f"{format} {precision}"
     try:
-        scores = score(Job(backend, artifact, threads=1, precision=precision), test.images)
+        job = Job(backend, artifact, threads=1, precision=precision, form=bundle.form.exported(format))
+        scores = score(job, test.images)
     except WorkerError as exc:
         failure = f"{name}: {backend!r} can't run what was written: {exc}; the artifact is not recorded"
         return Checked("can't be run", backend, failure)

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from digitbench.backend import Images
 from digitbench.export.npz import dense_layers
 from digitbench.export.work import Work
 from digitbench.precisions import DYNAMIC, FP16, FP32, INT8
@@ -97,7 +97,7 @@ def _quantise(work: Work, source: Path, target: Path, room: Path) -> None:
 class _Reader:
     """Gives calibration images to ONNX Runtime a batch at a time."""
 
-    def __init__(self, images: Images, name: str) -> None:
+    def __init__(self, images: npt.NDArray[Any], name: str) -> None:
         batches = (images[i : i + CALIBRATION_BATCH] for i in range(0, len(images), CALIBRATION_BATCH))
         self._feeds = iter([{name: batch} for batch in batches])
 

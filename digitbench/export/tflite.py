@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 import warnings
 from collections.abc import Iterator
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -39,14 +40,15 @@ def _save(model: Any, folder: str) -> None:
     def serve(image: Any) -> Any:
         if not flattens:
             return model(image, training=False)
-        x = tf.reshape(image, [-1, image.shape[1] * image.shape[2]])
+        x = tf.reshape(image, [-1, prod(image.shape[1:])])
         for layer in model.layers[1:]:
             x = layer(x, training=False)
         return x
 
+    spec = tf.TensorSpec(model.input_shape, model.inputs[0].dtype, name="image")
     archive = keras.export.ExportArchive()
     archive.track(model)
-    archive.add_endpoint("serve", serve, input_signature=[tf.TensorSpec(model.input_shape, tf.float32, name="image")])
+    archive.add_endpoint("serve", serve, input_signature=[spec])
     archive.write_out(folder, verbose=False)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from digitbench.backend import Images
+import numpy.typing as npt
 
 
 @dataclass(frozen=True)
@@ -20,12 +20,12 @@ class Work:
     precision
         From `digitbench.precisions`.
     calibration
-        float32 (n, 28, 28), of the training split: what the ranges of activations are found on.
+        Images of the training split, as the model takes them: what the ranges of activations are found on.
     fp32
         The bundle's fp32 artifact of the same format; None if there is none.
     """
 
     model: Any
     precision: str
-    calibration: Images
+    calibration: npt.NDArray[Any]
     fp32: Path | None = None

@@ -11,6 +11,7 @@ from digitbench import plugins
 from digitbench.backend import Backend
 from digitbench.bundle import Artifact, Bundle
 from digitbench.errors import ArtifactError, BackendError, PluginError, UsageError
+from digitbench.form import OWN_FORM, Form
 from digitbench.measure import roofline
 from digitbench.measure.book import Seat
 from digitbench.precisions import FP32, runnable
@@ -21,12 +22,13 @@ from digitbench.results import ArtifactFile, Roof, Row
 class Candidate:
     """Backend × precision × threads × batch size; `artifact` is None where it can't run, and `row` says why.
 
-    `flops_per_image` is known of a roof alone.
+    `form` is what the model in the artifact takes and gives; `flops_per_image` is known of a roof alone.
     """
 
     row: Row
     artifact: Path | None
     flops_per_image: int | None = None
+    form: Form = OWN_FORM
 
     @property
     def seat(self) -> Seat:
@@ -85,7 +87,10 @@ def candidates(
         try:
             if missing:
                 raise plugin.missing_error(*missing)
-            wanted = _artifacts(bundle, plugin.name, plugin.load(), precisions, named=bool(names))
+            kind = plugin.load()
+            if not names and bundle.can_never_hold(kind):
+                continue
+            wanted = _artifacts(bundle, plugin.name, kind, precisions, named=bool(names))
         except (BackendError, ArtifactError) as exc:
             if names:
                 raise
@@ -100,10 +105,19 @@ def candidates(
             recorded = ArtifactFile(artifact.path, artifact.bytes, artifact.sha256)
             known = replace(row, precision=precision, artifact=recorded)
             for count, size in product(threads, batch_sizes):
-                found.append(Candidate(replace(known, threads=count, batch_size=size), path))
+                asked = replace(known, threads=count, batch_size=size)
+                found.append(_of_size(asked, path, bundle.form_of(artifact)))
     if not found:
         raise UsageError(f"no backend to measure{' in ' * bool(precisions)}{', '.join(precisions)}")
     return found
+
+
+def _of_size(row: Row, path: Path, form: Form) -> Candidate:
+    """Give the candidate; one that takes a fixed batch can be timed at no other."""
+    if row.batch_size is None or form.batch in (None, row.batch_size):
+        return Candidate(row, path, form=form)
+    told = f"n/a (fixed batch {form.batch}): the model takes {form.batch} images a call and no other number"
+    return Candidate(replace(row, error=told, mend=f"digitbench bench --batch-size {form.batch}"), None)
 
 
 def _artifacts(
@@ -118,16 +132,17 @@ def _artifacts(
     UsageError
         It is named, and runs none of them.
     """
-    written = {one.precision: one for one in bundle.artifacts if one.format == backend.format}
-    able = runnable(backend, written)
+    format = bundle.format_for(backend)
+    written = {one.precision: one for one in bundle.artifacts if one.format == format}
+    able = runnable(backend, written, format)
     if not precisions:
         # Without any there is something to say: which command makes the first.
-        return {one: written[one] for one in able if one in written} or {able[0]: bundle.find(backend.format, able[0])}
+        return {one: written[one] for one in able if one in written} or {able[0]: bundle.find(format, able[0])}
     found: dict[str, Artifact | ArtifactError] = {}
     for one in precisions:
         if one in backend.makes or one in able:
             try:
-                found[one] = bundle.find(backend.format, backend.makes.get(one, one))
+                found[one] = bundle.find(format, backend.makes.get(one, one))
             except ArtifactError as exc:
                 found[one] = exc
     if named and not found:

@@ -13,7 +13,7 @@ from base64 import b64decode
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from time import monotonic
@@ -25,12 +25,13 @@ import numpy.typing as npt
 
 from digitbench.backend import Images, Scores
 from digitbench.errors import CheckFailed, UsageError, one_line
+from digitbench.form import OWN_FORM, Form
 from digitbench.machine import available_cores
 
 # What a worker's environment may hold: enough to find Python, its packages and a home. All else could change a figure.
 KEPT = (
     "PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TMPDIR", "TEMP", "TMP", "VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME",
-    "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT", "USERPROFILE", "APPDATA", "LOCALAPPDATA",
+    "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "XDG_DATA_HOME", "SYSTEMROOT", "USERPROFILE", "APPDATA", "LOCALAPPDATA",
 )  # fmt: skip
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "NUMEXPR_NUM_THREADS",
@@ -57,13 +58,18 @@ class WorkerError(CheckFailed):
 
 @dataclass(frozen=True)
 class Job:
-    """What one worker loads; `copy` tells two that are alike in everything else apart."""
+    """What one worker loads; `copy` tells two that are alike in everything else apart.
+
+    With `probe` it loads nothing yet: see `digitbench.importing.tryout`.
+    """
 
     backend: str
     artifact: Path
     threads: int
     copy: int = 0
     precision: str = "fp32"
+    form: Form = OWN_FORM
+    probe: bool = False
 
 
 @contextmanager
@@ -108,7 +114,7 @@ class Worker:
         self._reader = threading.Thread(target=self._read, args=(inbox,), daemon=True)
         self._reader.start()
         request = {"backend": job.backend, "artifact": str(job.artifact.resolve()), "threads": job.threads,
-                   "precision": job.precision}  # fmt: skip
+                   "precision": job.precision, "form": asdict(job.form), "probe": job.probe}  # fmt: skip
         self.tell({**request, "images": str(images)})
 
     def _read(self, inbox: SimpleQueue[tuple[Worker, str]]) -> None:

@@ -60,13 +60,13 @@ def check(chosen: Sequence[Candidate]) -> None:
         None of the candidates has one.
     """
     if not any(_refereed(one) for one in chosen):
-        told = f"only {', '.join(BACKENDS)} have a tool of their own, and in fp32"
+        told = f"only {', '.join(BACKENDS)} have a tool of their own, and in fp32, for models made here"
         raise UsageError(f"--referee: {told}; choose one")
 
 
 def _refereed(one: Candidate) -> bool:
     # An adapter's own cost doesn't depend on the precision: one says enough of it.
-    return bool(one.artifact) and one.row.backend in BACKENDS and one.row.precision == FP32
+    return bool(one.artifact) and one.row.backend in BACKENDS and one.row.precision == FP32 and one.form.own
 
 
 def run(images: Images, chosen: Sequence[Candidate], progress: Progress) -> tuple[Referee, ...]:

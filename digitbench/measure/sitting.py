@@ -46,7 +46,7 @@ class Sitting:
     ) -> None:  # fmt: skip
         self.group, self.book, self.generation, self.clock, self.watch = group, book, generation, clock, watch
         self.plan, self.threads = clock.plan, group[0].row.threads
-        self.artifacts = {one.seat: one.artifact for one in runnable if one.artifact}
+        self.artifacts = {one.seat: (one.artifact, one.form) for one in runnable if one.artifact}
         self.sizes = list(dict.fromkeys(one.row.batch_size for one in group if one.row.batch_size))
         self.workers: dict[Player, Worker] = {}
         self.ready: dict[Player, Event] = {}
@@ -82,7 +82,8 @@ class Sitting:
         # Who starts first has other memory and another core than who starts last: nobody always does.
         for seat, copy in self.random.sample(players, len(players)):
             if seat in self.artifacts and not (copy and self.book.failed_seat(seat)):
-                jobs[Job(seat[0], self.artifacts[seat], self.threads, copy, seat[1])] = (seat, copy)
+                artifact, form = self.artifacts[seat]
+                jobs[Job(seat[0], artifact, self.threads, copy, seat[1], form)] = (seat, copy)
         if self.sizes:
             self._redraw()
         for started in crew.start(jobs):

@@ -25,9 +25,11 @@ import numpy as np
 from digitbench import machine, plugins
 from digitbench.backend import Backend, Images, Scores
 from digitbench.errors import DigitbenchError, one_line
+from digitbench.form import Form
 from digitbench.measure.loop import time_block
 from digitbench.measure.null import NullBackend
 from digitbench.measure.roofline import NAME, SgemmBackend
+from digitbench.typed import build
 
 Emit = Callable[..., None]
 Event = dict[str, Any]
@@ -70,6 +72,11 @@ def serve(lines: Iterable[str], emit: Emit) -> None:
     """Load what the first line says, and answer each further line; see `digitbench.measure.process`."""
     commands = (json.loads(line) for line in lines)
     job = next(commands)
+    if job.get("probe"):
+        from digitbench.importing import tryout
+
+        tryout.serve(job, commands, emit)
+        return
     load = _loader(job)
     images: Images = np.asarray(np.load(job["images"], mmap_mode="r"))
     began = perf_counter()
@@ -95,7 +102,8 @@ def _loader(job: Mapping[str, Any]) -> Callable[[], Backend]:
     if job["backend"] in BUILT_IN:
         return lambda: BUILT_IN[job["backend"]](artifact, threads=threads)
     plugin = plugins.find(job["backend"])
-    return lambda: plugin.open(artifact, threads=threads, precision=job["precision"])
+    form = build(Form, job.get("form", {}))
+    return lambda: plugin.open(artifact, threads=threads, precision=job["precision"], form=form)
 
 
 class _Seat:

@@ -183,7 +183,7 @@ def test_a_manifest_that_is_not_json_is_refused(copy: Path, content: bytes) -> N
 
 
 @pytest.mark.parametrize(
-    "value", [[], 7, None, "text", {}, {"schema": None}, {"schema": "digitbench.bundle/3"}, {"schema": {}}], ids=repr
+    "value", [[], 7, None, "text", {}, {"schema": None}, {"schema": "digitbench.bundle/9"}, {"schema": {}}], ids=repr
 )
 def test_a_manifest_of_another_schema_is_refused_with_both(copy: Path, value: Any) -> None:
     (copy / MANIFEST).write_text(json.dumps(value))

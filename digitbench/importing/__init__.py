@@ -1,0 +1,227 @@
+"""Make a bundle of a model that somebody else made: read its signature, and find out the rest by trying."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import digitbench
+from digitbench import bundle as bundles
+from digitbench import evaluate, plugins, trust
+from digitbench.backend import Scores
+from digitbench.bundle import Artifact, Bundle
+from digitbench.data import Dataset, Split
+from digitbench.errors import BundleError, UsageError
+from digitbench.files import check_writable, sha256, write_json, written_beside
+from digitbench.form import CLASSES, SIDE, Form, square
+from digitbench.importing import guesses, judging, sorts
+from digitbench.importing.guesses import NO_WISHES, Wishes
+from digitbench.importing.judging import Trial
+from digitbench.importing.prober import Prober
+from digitbench.measure.process import TIMEOUT, Job, WorkerError, score, shared_images
+from digitbench.progress import Progress, Silent
+
+IMAGES = 500
+MORE_IMAGES = 5000
+"""Where that many can't tell two forms apart."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to import.
+
+    Attributes
+    ----------
+    name
+        What the model is called from now on; that of its file if empty.
+    wishes
+        What is known of it already.
+    precision
+        Of `digitbench.precisions`; found out if None.
+    trusted
+        Run code that the file holds, now and later.
+    timeout
+        Seconds that its runtime may take for one answer.
+    """
+
+    name: str = ""
+    wishes: Wishes = NO_WISHES
+    precision: str | None = None
+    trusted: bool = False
+    timeout: float = TIMEOUT
+
+
+def import_model(
+    source: Path, dataset: Dataset, target: Path | None = None, options: Options | None = None,
+    *, progress: Progress | None = None,
+) -> Bundle:  # fmt: skip
+    """Make a bundle of a model.
+
+    Parameters
+    ----------
+    source
+        An ``.onnx``, ``.tflite``, ``.keras`` or ``.h5`` file, or a SavedModel folder.
+    dataset
+        Its training split says which form is right, its test split how good the model is.
+    target
+        The bundle's folder; ``runs/<name>-<date>`` if None.
+    options
+        Else everything is found out.
+    progress
+        Told of each step.
+
+    Raises
+    ------
+    BundleError
+        It is no such model, or not one that tells digits apart.
+    UsageError
+        A wish can't be met, or the training split is empty.
+    MissingRuntimeError
+        What opens it is not installed.
+    """
+    options, progress = options or Options(), progress or Silent()
+    sort = sorts.sort_of(source)
+    name = options.name or source.stem
+    stamp = datetime.now(UTC)
+    target = target or bundles.RUNS / f"{name}-{stamp:%Y%m%d-%H%M%S}"
+    if target.exists():
+        raise BundleError(f"{target} exists already; choose another --output or remove it")
+    check_writable(target)
+    plugin = plugins.find(sort.backend)
+    if plugin.missing():
+        raise plugin.missing_error(*plugin.missing())
+    sorts.check_code(source, sort, options.trusted)
+    if options.trusted:
+        trust.remember(source)
+    trials, scores = _tried(source, sort, dataset, options, progress)
+    manifest = _manifest(name, dataset, trials, source, sort)
+    form = replace(trials[0].form, code=options.trusted)
+    precision = options.precision or sorts.precision_of(source, sort, form)
+    try:
+        with written_beside(target) as draft:
+            draft.mkdir()
+            path, form = sorts.adopt(source, sort, form, precision, draft, progress)
+            if sort is not sorts.SAVED_MODEL:  # a copy is as the original; but a file may have left another behind
+                progress.update("scoring the test images", 0, 1)
+                scores = score(Job(sort.backend, path, threads=1, precision=precision, form=form), dataset.test.images)
+                progress.update("scoring the test images", 1, 1)
+            _write(draft, manifest, Artifact.describe(draft, path, sort.format, precision), form, scores, dataset)
+        bundles.point_latest_at(target)
+    except WorkerError as exc:
+        told = f"{source}: it runs where it lies, but not as a copy; save it as one file: {exc}"
+        raise BundleError(told) from exc
+    except OSError as exc:
+        raise BundleError(f"{target}: can't be written: {exc.strerror or exc}") from exc
+    return Bundle(target)
+
+
+# --- trying ---------------------------------------------------------------------------------------------------------
+
+
+def _tried(
+    source: Path, sort: sorts.Sort, dataset: Dataset, options: Options, progress: Progress
+) -> tuple[list[Trial], Scores]:
+    """Try every form; give the trials with the best first, and its scores of the test images."""
+    if not len(dataset.train):
+        raise UsageError(f"{dataset.name} has no training images to find out the model's form with; give others")
+    drawn = np.random.default_rng(0).permutation(len(dataset.train))[:MORE_IMAGES]
+    known = Split(dataset.train.pixels[drawn], dataset.train.labels[drawn])
+    given = np.concatenate([known.images, judging.shifted(known.images), dataset.test.images])
+    tested = 2 * len(known), len(given)
+    with shared_images(given) as images, Prober(source, sort, images, options.timeout) as prober:
+        try:
+            found = guesses.forms(prober.signature, options.wishes, known.images)
+        except BundleError as exc:
+            raise BundleError(f"{source}: {exc}") from exc
+        trials = _all_tried(prober, found, known.head(IMAGES), options, progress)
+        if not trials:
+            raise BundleError(f"{source}: it can't be run in any form: {prober.fault}")
+        level, ranked = judging.level_with_best(trials), judging.ranked(trials)
+        if len(level) > 1:
+            rest = [one for one in ranked if one not in level]
+            again = _all_tried(prober, [one.form for one in level], known, options, progress, tested[0])
+            ranked = [*judging.ranked(again), *rest]
+        if ranked[0].accuracy < judging.LEAST:
+            raise BundleError(f"{source}: it doesn't tell digits apart: {_too_bad(ranked)}")
+        scores = prober.attempt(ranked[0].form, *tested)
+        if scores is None:
+            raise BundleError(f"{source}: it ran on training images, but not on the test images: {prober.fault}")
+    return ranked, scores
+
+
+def _too_bad(ranked: Sequence[Trial]) -> str:
+    best = ranked[0]
+    return (
+        f"of {len(ranked)} forms the best, {describe(best.form)}, has {best.accuracy:.1%} of the training images "
+        f"right; less than {judging.LEAST:.0%} is refused"
+    )
+
+
+def _all_tried(
+    prober: Prober, forms: Sequence[Form], known: Split, options: Options, progress: Progress, count: int | None = None
+) -> list[Trial]:  # fmt: skip
+    task, trials = f"trying forms on {count or len(known):,} training images", []
+    for done, form in enumerate(forms):
+        progress.update(task, done, len(forms), describe(form))
+        scores = prober.attempt(form, 0, count or len(known))
+        if scores is not None:
+            trials.append(judging.judge(form, scores, known.labels, options.wishes.activation))
+    progress.update(task, len(forms), len(forms), f"{len(forms)} forms")
+    return trials
+
+
+def describe(form: Form) -> str:
+    """Say in a few words what a model takes: ``28×28×1, paper 0, ink 255``."""
+    words = ["×".join(map(str, form.shape)), f"paper {form.paper:.4g}", f"ink {form.ink:.4g}"]
+    height, width = square(form.shape)
+    words += [{"pad": "padded", "resize": "resized"}[form.fit]] * ((height, width) != (SIDE, SIDE))
+    words += [f"output {form.output.name}"] * bool(form.output.name)
+    return ", ".join(words)
+
+
+# --- writing --------------------------------------------------------------------------------------------------------
+
+
+def _manifest(name: str, dataset: Dataset, trials: Sequence[Trial], source: Path, sort: sorts.Sort) -> dict[str, Any]:
+    best, second = trials[0], trials[1] if len(trials) > 1 else None
+    return {
+        "schema": bundles.SCHEMA,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "recipe": {"name": name},
+        "dataset": {"name": dataset.name, "fingerprint": dataset.fingerprint, "source": dataset.source},
+        "output": {"shape": [None, CLASSES], "dtype": "float32", "activation": best.form.activation},
+        "versions": {
+            "digitbench": digitbench.__version__, "numpy": np.__version__, "python": platform.python_version(),
+            **plugins.find(sort.backend).runtime_versions(),
+        },
+        "imported": {
+            "source": str(source), "format": sort.format, "sha256": sha256(source), "tried": len(trials),
+            "chosen": _told(best), "runner_up": None if second is None else _told(second),
+        },
+    }  # fmt: skip
+
+
+def _told(trial: Trial) -> dict[str, Any]:
+    total = len(trial.right)
+    return {"form": describe(trial.form), "activation": trial.form.activation, "output": trial.form.output.name,
+            "correct": int(trial.right.sum()), "images": total, "accuracy": trial.accuracy}  # fmt: skip
+
+
+def _write(
+    draft: Path, manifest: dict[str, Any], artifact: Artifact, form: Form, scores: Scores, dataset: Dataset
+) -> None:
+    np.save(draft / bundles.REFERENCE, scores)
+    found = evaluate.accuracy(scores, dataset.test.labels)
+    manifest["form"] = asdict(form)
+    manifest["metrics"] = {"test_accuracy": found.top1, "correct": found.correct, "total": found.total}
+    manifest["reference"] = {
+        "path": bundles.REFERENCE, "backend": artifact.format, "sha256": sha256(draft / bundles.REFERENCE),
+    }  # fmt: skip
+    manifest["artifacts"] = [asdict(artifact)]
+    write_json(draft / bundles.MANIFEST, manifest)

@@ -1,0 +1,109 @@
+"""Which of the forms that a model could have is the one it has: that in which it says what the labels say."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from digitbench import evaluate
+from digitbench.agreement import mcnemar
+from digitbench.backend import Images, Scores
+from digitbench.data import Labels
+from digitbench.form import Form
+
+LEAST = 0.5
+"""A share of images right below which nothing was understood."""
+
+NEARLY = 0.003
+LEAST_ODDS = 1e-4  # one image at which a model is surely wrong doesn't outweigh a hundred others
+
+SUM_TOLERANCE = 0.05  # a softmax in steps of 1/256 is off by up to ten halves of one
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """A form, and what the model said in it.
+
+    Attributes
+    ----------
+    form
+        With the activation that the scores look like.
+    right
+        int64 (n,): 1 for each image that it labelled right.
+    surprise
+        Mean log loss in nats, of the same images and of shifted ones, if these were scored.
+    """
+
+    form: Form
+    right: Labels
+    surprise: float
+
+    @property
+    def accuracy(self) -> float:
+        """Share of images that it labelled right."""
+        return float(self.right.mean())
+
+
+def shifted(images: Images) -> Images:
+    """Give the images moved by up to a pixel each way, at random: close to those trained on, and not among them."""
+    moves = np.random.default_rng(0).integers(-1, 2, (len(images), 2))
+    return np.stack([np.roll(image, tuple(move), (0, 1)) for image, move in zip(images, moves, strict=True)])
+
+
+def judge(form: Form, scores: Scores, labels: Labels, activation: str | None) -> Trial:
+    """Say how good a form is.
+
+    Parameters
+    ----------
+    form
+        In which the scores were given.
+    scores
+        float32 (m, 10): of the images, and then, if there are more, of the same images shifted.
+    labels
+        int64 (n,): the images' true labels.
+    activation
+        What the output is, if known.
+    """
+    found = activation or activation_of(scores)
+    odds = scores if found == "sigmoid" else evaluate.probabilities(scores, found)
+    true = np.arange(scores.shape[1]) == np.resize(labels, len(scores))[:, None]
+    others = 1 - odds if found == "sigmoid" else 1  # a sigmoid says of each class apart whether it is that one
+    odds = np.where(true, odds, others)
+    surprise = -np.log(np.clip(odds.astype(np.float64), LEAST_ODDS, 1)).sum(axis=1).mean()
+    right = scores[: len(labels)].argmax(axis=1) == labels
+    return Trial(replace(form, activation=found), right.astype(np.int64), float(surprise))
+
+
+def activation_of(scores: Scores) -> str:
+    """Say what an output looks like: ``"softmax"``, ``"sigmoid"`` or ``"logits"``, as logarithms of a softmax are."""
+    within = bool(((scores >= -1e-6) & (scores <= 1 + 1e-6)).all())
+    if not within:
+        return "logits"
+    return "softmax" if bool((np.abs(scores.sum(axis=1) - 1) < SUM_TOLERANCE).all()) else "sigmoid"
+
+
+def ranked(trials: Sequence[Trial]) -> list[Trial]:
+    """Sort trials of the same images, the best first.
+
+    A network that is given another scale or offset than it was trained on often loses little accuracy, none at all
+    where it is linear, but is too sure or not sure enough: of those that are the most often right, or nearly, comes
+    first the one that is least surprised by the labels. On images it was trained on, being too sure is never punished:
+    hence the shifted ones.
+    """
+    most = max(one.accuracy for one in trials)
+    level = [one for one in trials if one.accuracy >= most - NEARLY]
+    rest = [one for one in trials if one.accuracy < most - NEARLY]
+    return [*sorted(level, key=lambda one: one.surprise), *sorted(rest, key=lambda one: -one.accuracy)]
+
+
+def level_with_best(trials: Sequence[Trial]) -> list[Trial]:
+    """Those that McNemar's test can't tell from the most often right by these images: more images may."""
+    most = max(trials, key=lambda one: one.accuracy)
+    return [one for one in trials if _as_good(one, most)]
+
+
+def _as_good(one: Trial, best: Trial) -> bool:
+    lost, won = int((best.right > one.right).sum()), int((one.right > best.right).sum())
+    return mcnemar(lost, won).p_value >= 0.05

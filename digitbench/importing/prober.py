@@ -1,0 +1,94 @@
+"""The parent's end of a worker that tries forms; where one kills it, the next form gets another."""
+
+from __future__ import annotations
+
+from base64 import b64decode
+from dataclasses import asdict
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+
+from digitbench.backend import Scores, Signature
+from digitbench.errors import BundleError
+from digitbench.form import Form
+from digitbench.importing.sorts import Sort
+from digitbench.measure.process import Crew, Job, Worker, WorkerError
+from digitbench.typed import build
+
+MOST_DEATHS = 3
+CODE_WORDS = ("`Lambda` layer", "unsafe", "safe_mode")
+
+
+class Prober:
+    """A context manager; on entering it the artifact is opened and `signature` known.
+
+    Parameters
+    ----------
+    source, sort
+        What is opened, and by whom.
+    images
+        From `digitbench.measure.process.shared_images`.
+    timeout
+        Seconds for each answer.
+
+    Raises
+    ------
+    BundleError
+        Its runtime can't open it.
+    """
+
+    def __init__(self, source: Path, sort: Sort, images: Path, timeout: float) -> None:
+        self._source, self._job = source, Job(sort.backend, source, threads=1, probe=True)
+        self._crew = Crew(images, timeout=timeout)
+        self._worker: Worker | None = None
+        self._deaths = 0
+        self.fault = "nothing was tried"
+
+    def __enter__(self) -> Self:
+        self._crew.__enter__()
+        try:
+            self._start()
+        except BaseException:
+            self._crew.__exit__(None, None, None)
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._crew.__exit__(kind, exc, trace)
+
+    def _start(self) -> None:
+        (started,) = self._crew.start([self._job])
+        if started.worker is None:
+            raise BundleError(_refusal(self._source, str(started.error)))
+        self._worker = started.worker
+        self.signature: Signature = build(Signature, started.ready["signature"])
+
+    def attempt(self, form: Form, first: int, last: int) -> Scores | None:
+        """Score images[first:last] in a form: float32 (n, 10), or None where that can't be done; `fault` says why."""
+        if self._deaths >= MOST_DEATHS:
+            return None
+        if self._worker is None:
+            self._start()
+        assert self._worker is not None
+        try:
+            answer = self._crew.ask(self._worker, "attempt", form=asdict(form), images=(first, last))
+        except WorkerError as exc:
+            self.fault, self._worker = str(exc), None
+            self._deaths += 1
+            return None
+        if "error" in answer:
+            self.fault = answer["error"]
+            return None
+        return np.frombuffer(b64decode(answer["scores"]), np.float32).reshape(last - first, -1)
+
+
+def _refusal(source: Path, told: str) -> str:
+    path = str(source.resolve())
+    told = told.removeprefix(f"{path}: ")
+    if any(word in told for word in CODE_WORDS):
+        return f"{source}: it holds a Lambda layer or other code, which isn't run; add --trust if you trust its maker"
+    return f"{source}: {told}"

@@ -1,0 +1,70 @@
+"""In a worker of its own: open a stranger's artifact, say what it takes, and score images in one form after another."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack, suppress
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from digitbench import plugins, trust
+from digitbench.backend import Backend, Images
+from digitbench.errors import one_line
+from digitbench.form import Form, Served
+from digitbench.measure.worker import SCORING_BATCH
+from digitbench.typed import build
+
+ADDRESS_SPACE = 24 * 2**30  # TensorFlow reserves several; a corrupt file asks for terabytes
+
+
+def serve(job: Mapping[str, Any], commands: Iterable[dict[str, Any]], emit: Callable[..., None]) -> None:
+    """Answer a job with the artifact's signature, and each command with the scores of its form, or why there are none.
+
+    Raises
+    ------
+    ArtifactError
+        The runtime can't open it.
+    """
+    _limit_memory()
+    plugin, artifact = plugins.find(job["backend"]), Path(job["artifact"])
+    images: Images = np.asarray(np.load(job["images"], mmap_mode="r"))
+    trusted = trust.holds(artifact)
+    with plugin.explain_missing(), ExitStack() as opened:
+        kind = plugin.load()
+        emit("ready", signature=asdict(kind.signature(artifact, trusted=trusted)))
+        current: tuple[Any, Backend] | None = None
+        for command in commands:
+            form: Form = build(Form, command["form"])
+            try:
+                if current is None or current[0] != form.ports:
+                    opened.close()
+                    ports = replace(form.ports, trusted=trusted)
+                    make: Any = kind
+                    current = form.ports, opened.enter_context(make(artifact, threads=1, ports=ports))
+                scores = _score(Served(current[1], form), images[slice(*command["images"])])
+            except Exception as exc:  # noqa: BLE001 - a form that the runtime refuses is one that it hasn't
+                current = None
+                emit("attempt", error=one_line(exc))
+                continue
+            emit("attempt", scores=b64encode(scores.tobytes()).decode("ascii"))
+
+
+def _score(backend: Backend, images: Images) -> Any:
+    batches = (images[i : i + SCORING_BATCH] for i in range(0, len(images), SCORING_BATCH))
+    scores = np.concatenate([backend.predict(batch) for batch in batches])
+    if not np.isfinite(scores).all():
+        raise ValueError("scores are not finite numbers")
+    return scores
+
+
+def _limit_memory() -> None:
+    with suppress(ImportError, ValueError, OSError):  # Windows has no such limit; a lower one may be set already
+        import resource
+
+        _, most = resource.getrlimit(resource.RLIMIT_AS)
+        least = ADDRESS_SPACE if most == resource.RLIM_INFINITY else min(most, ADDRESS_SPACE)
+        resource.setrlimit(resource.RLIMIT_AS, (least, most))
