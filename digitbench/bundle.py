@@ -150,8 +150,11 @@ class Bundle:
 
     def can_never_hold(self, backend: type[Backend]) -> bool:
         """Can no export make what a backend opens: is it a model made elsewhere, and not with Keras?"""
-        stored = {one.format for one in self.artifacts}
-        return "imported" in self.manifest and "keras" not in stored and self.format_for(backend) not in stored
+        stored, format = {one.format for one in self.artifacts}, self.format_for(backend)
+        imported = self.manifest.get("imported")
+        if not imported or format in stored:
+            return False
+        return "keras" not in stored or format in imported.get("not_written", {})
 
     @property
     def artifacts(self) -> list[Artifact]:
@@ -228,6 +231,12 @@ class Bundle:
                 f"{self.path} was trained on {mine['name']} ({mine['fingerprint']}), but the data at hand is "
                 f"{dataset.name} ({dataset.fingerprint}); give that dataset, or train again"
             )
+
+    def record_unwritable(self, format: str, why: str) -> None:
+        """Remember that an imported model can't be written in a format, so that nobody is told to try."""
+        if "imported" in self.manifest:
+            self.manifest["imported"].setdefault("not_written", {})[format] = why
+            write_json(self.path / MANIFEST, self.manifest)
 
     def record(self, artifact: Artifact) -> None:
         """Add an artifact to the manifest in place of its like, atomically."""

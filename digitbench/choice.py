@@ -26,6 +26,7 @@ from pathlib import Path
 from digitbench import plugins
 from digitbench.errors import UsageError, unknown
 from digitbench.figures import Interval, calls_needed
+from digitbench.form import OWN_FORM, Form
 from digitbench.limits import Limit
 from digitbench.results import Floor, Row
 from digitbench.ties import FIGURES, LAST, Ties, latency, speed
@@ -167,7 +168,7 @@ def check_preference(name: str) -> None:
         raise UsageError(f"--prefer: {unknown('criterion', name, PREFERENCES)}")
 
 
-def code_for(row: Row, artifact: Path, run: Path) -> str:
+def code_for(row: Row, artifact: Path, run: Path, form: Form = OWN_FORM) -> str:
     """Give Python that labels images as a candidate does, by its runtime alone, from the adapter's own example.
 
     Parameters
@@ -176,10 +177,12 @@ def code_for(row: Row, artifact: Path, run: Path) -> str:
         What the candidate opens.
     run
         Its bundle, for an adapter that has no example: digitbench itself opens it then.
+    form
+        What the model takes and gives; where that isn't what digitbench trains, it is opened by digitbench too.
     """
     plugin = plugins.find(row.backend)
     packages = [f"{name}=={version}" for name, version in plugin.runtime_versions().items()]
-    example = plugin.load().example
+    example = plugin.load().example if form.own else ""
     if not example:
         packages = [f"{plugin.distribution}=={plugin.version}"]
         example = BY_DIGITBENCH
@@ -190,6 +193,8 @@ def code_for(row: Row, artifact: Path, run: Path) -> str:
     # In one go, since a path may hold the like of {threads}.
     code = re.sub(r"\{(artifact|run|threads|precision|backend)\}", lambda found: values[found[1]], example)
     head = f"# pip install {' '.join(packages)}\n" if packages else ""
+    if not form.own:
+        head = f"# {plugin.install_line}\n# the model takes its images in a form of its own, which digitbench knows\n"
     return f"{head}# images: float32, (n, 28, 28), each pixel in [0, 1]: 0 is paper, 1 is ink\n{code}"
 
 

@@ -169,15 +169,16 @@ def listing() -> list[dict[str, str]]:
     Returns
     -------
     list of dict
-        backend, runtime (packages with versions), format, source (distribution and version), and problem: why it
-        can't be used and what would mend it, or nothing.
+        backend, runtime (packages with versions), format (or formats), source (distribution and version), and problem:
+        why it can't be used and what would mend it, or nothing.
     """
     rows = []
     for plugin in discover().values():
         versions = plugin.runtime_versions()
         missing, format, problem = plugin.missing(), "?", ""
         try:
-            format = plugin.load().format
+            kind = plugin.load()
+            format = ", ".join([kind.format, *kind.further_formats])
         except BackendError as exc:
             problem = str(exc)
         rows.append(

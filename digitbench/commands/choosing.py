@@ -223,8 +223,8 @@ def _report(
     code = artifact = ""
     if made.named:
         row = made.named.row
-        path = next(one.artifact for one in chosen if one.row.key == row.key and one.artifact)
-        code, artifact = code_for(row, path, bundle.path), str(path.absolute())
+        path, form = next((one.artifact, one.form) for one in chosen if one.row.key == row.key and one.artifact)
+        code, artifact = code_for(row, path, bundle.path, form), str(path.absolute())
     absent = [one.row for one in chosen if not one.artifact]
     report.print_choice(made, found.results, absent, found.told, code, outputs.console)
     faults = [found.fault] if found.fault else []

@@ -23,6 +23,7 @@ EPILOG = (
     "digitbench import model.tflite --name phone --folder runs/phone\n\n"
     "digitbench import cnn.onnx --scale 255 --layout nchw --output Plus214_Output_0"
 )
+CLOSE = 0.01
 SCALE = re.compile(r"(?:(-?[\d.]+)\.\.)?(-?[\d.]+)")
 
 
@@ -129,12 +130,14 @@ def _tell(bundle: Bundle, console: Console) -> None:
         f"{bundle.path}: {bundle.recipe_name} on {known['name']} [{known['fingerprint']}], test accuracy "
         f"{found['test_accuracy']:.2%} ({found['correct']:,} of {found['total']:,})"
     ]
-    batch = "any number of images a call" if form.batch is None else f"fixed batch: {form.batch} images a call"
+    batch = "any number of images a call" if form.batch is None else f"a fixed batch of {form.batch}"
     lines.append(f"  takes      {given.name or 'image'}: {given.dtype}, {told['chosen']['form']}; {batch}")
     lines.append(f"  gives      {told['chosen']['activation']}")
     lines.append(f"  chosen     of {told['tried']} forms: {_share(told['chosen'])} right")
     second = told["runner_up"]
     lines.append(f"  runner-up  {second['form']}: {_share(second)} right" if second else "  runner-up  none")
+    if second and told["chosen"]["accuracy"] - second["accuracy"] < CLOSE:
+        lines.append("  close      if you know the model's form, say it: see digitbench import --help")
     for i, line in enumerate(lines):
         console.print(line, style=None if i else "bold", markup=False, highlight=False, soft_wrap=True)
 

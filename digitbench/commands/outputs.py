@@ -215,7 +215,9 @@ def raise_failures(results: Results) -> None:
         A row failed that should have worked.
     """
     if results.rows and all(row.mend for row in results.rows):
-        raise CheckFailed(f"nothing can be measured here: {results.rows[0].error}")
+        told = f"nothing can be measured here: {results.rows[0].error}"
+        mend = results.rows[0].mend or ""
+        raise CheckFailed(told if mend in told else f"{told}; run: {mend}")
     failed = [row for row in results.rows if row.error and not row.mend]
     if failed:
         raise CheckFailed(f"{len(failed)} of {len(results.rows)} rows failed: {failed[0].backend}: {failed[0].error}")

@@ -181,6 +181,7 @@ class _Exporter:
             if "imported" not in self.bundle.manifest:
                 raise  # a model of ours that can't be written is a fault of ours
             self.progress.update(task, 2, 2, "can't be written")
+            self.bundle.record_unwritable(format, one_line(exc))
             return f"{format} {precision}: can't be written: {one_line(exc)}"
         self.bundle.record(self._describe(target, format, precision, found))
         return None

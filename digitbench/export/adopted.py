@@ -37,7 +37,7 @@ def write(source: Path, form: Form, target: Path, progress: Progress) -> int | N
     if len(model.outputs) > 1:
         names = list(getattr(model, "output_names", None) or [])
         names = names if len(set(names)) == len(model.outputs) else [f"output_{i}" for i in range(len(model.outputs))]
-        model = keras.Model(model.inputs, model.outputs[names.index(form.output.name)])
+        model = keras.Model(model.inputs[0], model.outputs[names.index(form.output.name)])
     freed = model if form.batch is None else _freed(keras, model)
     (freed or model).save(target)
     if trusted:

@@ -50,24 +50,26 @@ class Book:
     labels
         int64 (n,): the true labels of the test images.
     reference
-        float32 (n, 10): Keras' scores of them.
+        float32 (n, 10): the scores of them that candidates are held against.
     seconds
         Timed calls of each candidate in each generation.
     activation
         Of the model's output, by which its scores are read as probabilities.
     roofs
         Timed as candidates are, and held apart: they score nothing, are nobody's baseline and have no rank.
+    reference_name
+        The backend that gave `reference`.
     """
 
     def __init__(
         self, rows: Iterable[Row], labels: Labels, reference: Scores, seconds: float, activation: str = "softmax",
-        roofs: Iterable[Roof] = (),
+        roofs: Iterable[Roof] = (), reference_name: str = "keras",
     ) -> None:  # fmt: skip
         apart = {roof.row.key: roof for roof in roofs}
         self._entries = {row.key: _Entry(row) for row in (*rows, *(roof.row for roof in apart.values()))}
         self._flops = {key: roof.flops_per_image for key, roof in apart.items()}
         self._labels, self._reference, self._seconds = labels, reference, seconds
-        self._activation = activation
+        self._activation, self._reference_name = activation, reference_name
         self._margins = agreement.margins(reference)
         self._said: dict[Seat, Labels] = {}
         self._twins: dict[Cell, dict[int, float]] = {}
@@ -139,7 +141,7 @@ class Book:
         """A process scored the test images."""
         self._said[seat] = np.asarray(scores.argmax(axis=1))
         top1 = evaluate.accuracy(scores, self._labels)
-        flips = agreement.compare(scores, self._reference, self._labels)
+        flips = agreement.compare(scores, self._reference, self._labels, self._reference_name)
         sure = evaluate.calibration(scores, self._labels, self._activation)
         for entry in self._of(seat):
             entry.row = replace(

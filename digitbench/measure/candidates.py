@@ -116,8 +116,9 @@ def _of_size(row: Row, path: Path, form: Form) -> Candidate:
     """Give the candidate; one that takes a fixed batch can be timed at no other."""
     if row.batch_size is None or form.batch in (None, row.batch_size):
         return Candidate(row, path, form=form)
-    told = f"n/a (fixed batch {form.batch}): the model takes {form.batch} images a call and no other number"
-    return Candidate(replace(row, error=told, mend=f"digitbench bench --batch-size {form.batch}"), None)
+    return Candidate(
+        replace(row, error=f"n/a (fixed batch {form.batch})", mend=f"digitbench bench --batch-size {form.batch}"), None
+    )
 
 
 def _artifacts(

@@ -27,7 +27,7 @@ def scores_for(bundle: Bundle, dataset: Dataset, limit: int | None, progress: Pr
     test = dataset.test.head(limit)
     if dataset.fingerprint == bundle.dataset["fingerprint"]:
         return bundle.reference_scores()[: len(test)]
-    name = name_of(bundle)
+    name = bundle.reference_backend
     task = f"{name}, the reference"
     progress.update(task, 0, 1)
     able = [one for one in candidates(bundle, [name], [None], [1]) if one.artifact]
@@ -50,15 +50,10 @@ def scores_or_none(bundle: Bundle, dataset: Dataset, limit: int | None, progress
     try:
         return scores_for(bundle, dataset, limit, progress)
     except MissingRuntimeError:
-        why = f"{name_of(bundle)} isn't installed"
+        why = f"{bundle.reference_backend} isn't installed"
     except DigitbenchError as exc:
         if dataset.fingerprint == bundle.dataset["fingerprint"]:
             raise
         why = str(exc)
     progress.say(f"no reference: {why}; flips and what else is held against it are left out")
     return None
-
-
-def name_of(bundle: Bundle) -> str:
-    """Name the backend that gave the reference scores."""
-    return str(bundle.manifest["reference"].get("backend", "keras"))

@@ -35,10 +35,10 @@ REFERENCE = "reference"
 STYLES = {"worse": "red", "better": "green"}
 RIGHT = "✓"
 LEGEND = (
-    "flips are labels that differ from the reference: Keras' own scores, stored in the bundle or, of other data, given "
-    "now. lost: right there and wrong here; won: the other way round. p is McNemar's exact two-sided test of lost "
-    f"against won; from {SIGNIFICANT} on top-1 is the same, as far as these images can tell. Δ is the difference of a "
-    "score."
+    "flips are labels that differ from the reference: what Keras, or the runtime that the model was imported with, "
+    "said when the bundle was made or, of other data, says now. lost: right there and wrong here; won: the other way "
+    f"round. p is McNemar's exact two-sided test of lost against won; from {SIGNIFICANT} on top-1 is the same, as far "
+    "as these images can tell. Δ is the difference of a score."
 )
 CALIBRATED = (
     "log loss is in nats; ECE is the expected calibration error, the mean distance of confidence from accuracy over "

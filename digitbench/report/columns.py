@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from digitbench.report import words
 from digitbench.report.layout import Column
-from digitbench.report.order import fastest, shared_ranks
+from digitbench.report.order import fastest, is_not_applicable, shared_ranks
 from digitbench.results import Results, Row
 
 FASTEST, WRONG = "▸", "✗"
@@ -76,7 +76,8 @@ def _rank(rows: Sequence[Row]) -> Column:
     best, shared = fastest(rows), shared_ranks(rows)
 
     def cell(row: Row) -> str:
-        mark = WRONG if row.error or row.validity else FASTEST if id(row) in best else " "
+        wrong = (row.error and not is_not_applicable(row)) or row.validity
+        mark = WRONG if wrong else FASTEST if id(row) in best else " "
         rank = "" if row.rank is None else f"{row.rank}{'=' if id(row) in shared else ''}"
         return f"{mark} {rank}".rstrip()
 
@@ -86,7 +87,7 @@ def _rank(rows: Sequence[Row]) -> Column:
 
 def _runtime(row: Row) -> str:
     if row.error:
-        return "failed, see below"
+        return row.error if is_not_applicable(row) else "failed, see below"
     return f"{row.runtime.name} {row.runtime.version}" if row.runtime else ""
 
 

@@ -8,8 +8,8 @@ from statistics import median
 
 from digitbench.precisions import DYNAMIC, FP32
 from digitbench.report import words
-from digitbench.report.order import p50
-from digitbench.report.words import Names
+from digitbench.report.order import is_not_applicable, p50
+from digitbench.report.words import Names, whose
 from digitbench.results import Results, Row
 
 NUMBER = re.compile(r"\d+(?:,\d{3})*(?:\.\d+)?")
@@ -65,7 +65,8 @@ def failed_rows(results: Results) -> list[str]:
 
 def missing_rows(results: Results) -> list[str]:
     """Say what couldn't be measured here, and the line that mends it."""
-    return list(dict.fromkeys(f"{row.backend}: {_reason(row)}; run: {row.mend}" for row in results.rows if row.mend))
+    absent = [row for row in results.rows if row.mend and not is_not_applicable(row)]
+    return list(dict.fromkeys(f"{row.backend}: {_reason(row)}; run: {row.mend}" for row in absent))
 
 
 def _reason(row: Row) -> str:
@@ -79,7 +80,7 @@ def _accuracy(rows: Sequence[Row]) -> list[str]:
         return []
     low, high = scored.accuracy.interval
     certified = any(row.agreement and row.agreement.certificate for row in rows)
-    flips = "; flips are labels that differ from Keras'" if any(row.agreement for row in rows) else ""
+    flips = f"; flips are labels that differ from {whose(rows)}" if any(row.agreement for row in rows) else ""
     told = (
         f"top-1 {scored.accuracy.top1:.2%} of {scored.accuracy.total:,} images is known to within "
         f"{low:.2%} to {high:.2%} (95 %){flips}"
@@ -89,7 +90,7 @@ def _accuracy(rows: Sequence[Row]) -> list[str]:
 
 
 def _same(rows: Sequence[Row]) -> list[str]:
-    """Say of all but fp32 whether they are right as often as Keras is."""
+    """Say of all but fp32 whether they are right as often as the reference is."""
     names = Names.of(rows)
     found = {
         names.backend(row): row.agreement.mcnemar for row in rows
@@ -106,9 +107,9 @@ def _same(rows: Sequence[Row]) -> list[str]:
     if not other:
         least = min(alike)
         told = "p 1" if least == 1 else f"p {p_value(least)} or more"
-        return [f"At every precision top-1 is the same as Keras' by McNemar's exact test ({told})."]
+        return [f"At every precision top-1 is the same as {whose(rows)} by McNemar's exact test ({told})."]
     rest = "; all else that isn't fp32 is the same" if alike else ""
-    return [f"Top-1 against Keras', by McNemar's exact test: {', '.join(other)}{rest}."]
+    return [f"Top-1 against {whose(rows)}, by McNemar's exact test: {', '.join(other)}{rest}."]
 
 
 def dynamic_notes(rows: Sequence[Row]) -> list[str]:

@@ -7,6 +7,8 @@ from itertools import groupby
 
 from digitbench.results import Row
 
+NOT_APPLICABLE = "n/a ("
+
 Group = tuple[int, int | None]
 """Threads and batch size: latencies compare only among rows that have both in common."""
 
@@ -32,7 +34,16 @@ def sort_rows(rows: Iterable[Row]) -> list[Row]:
 
 def shown_rows(rows: Iterable[Row]) -> list[Row]:
     """Give those that a table shows, sorted: what says something, or failed; what isn't installed is told elsewhere."""
-    return [row for row in sort_rows(rows) if not row.mend and (row.latency_us or row.accuracy or row.error)]
+
+    def says_something(row: Row) -> bool:
+        return bool(row.latency_us or row.accuracy or row.error) and (not row.mend or is_not_applicable(row))
+
+    return [row for row in sort_rows(rows) if says_something(row)]
+
+
+def is_not_applicable(row: Row) -> bool:
+    """Can it, as the model is, never be measured: at another batch size than the one that is built in?"""
+    return bool(row.error and row.error.startswith(NOT_APPLICABLE))
 
 
 def _by_rank(group: Sequence[Row]) -> list[Row]:

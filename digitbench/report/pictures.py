@@ -12,7 +12,7 @@ from pathlib import Path
 from digitbench.backend import Images
 from digitbench.errors import MissingRuntimeError, ResultsError
 from digitbench.files import written_beside
-from digitbench.report.words import counted
+from digitbench.report.words import counted, reference_of
 from digitbench.results import Flip, Results, Row
 
 SHEET = 64
@@ -104,7 +104,7 @@ def _draw(row: Row, flips: Sequence[Flip], images: Images, bundle: str, target: 
         picture.set_yticks([])
         for edge in picture.spines.values():
             edge.set_color("#bbbbbb")
-        for place_above, (words, colour) in enumerate(_captions(flip)):
+        for place_above, (words, colour) in enumerate(_captions(flip, reference_of([row]))):
             picture.text(
                 0.5, 1.05 + 0.16 * (2 - place_above), words, transform=picture.transAxes, ha="center", va="bottom",
                 fontsize=7.5, color=colour,
@@ -113,18 +113,20 @@ def _draw(row: Row, flips: Sequence[Flip], images: Images, bundle: str, target: 
 
 
 def _title(row: Row, flips: int, shown: int, images: int, bundle: str) -> str:
-    head = (
-        f"{row.backend} {row.precision}: {flips:,} of {counted(images, 'test image')} labelled otherwise than by Keras"
+    whose = reference_of([row])
+    of = counted(images, "test image")
+    head = f"{row.backend} {row.precision}: {flips:,} of {of} labelled otherwise than by {whose}"
+    which = (
+        f"the {shown} of the largest margins in {whose}" if shown < flips else f"the largest margin in {whose} first"
     )
-    which = f"the {shown} of the largest margins in Keras" if shown < flips else "the largest margin in Keras first"
     return f"{head}\n{bundle}; {which}"
 
 
-def _captions(flip: Flip) -> list[tuple[str, str]]:
-    """Lines above an image, each with its colour: which image, what Keras said, what this one says."""
+def _captions(flip: Flip, whose: str) -> list[tuple[str, str]]:
+    """Lines above an image, each with its colour: which image, what the reference said, what this one says."""
     lines = [(f"image {flip.index}, a {flip.true_label}", "black")]
     for who, label, margin in (
-        ("Keras", flip.reference_label, flip.reference_margin), ("here", flip.label, flip.margin),
+        (whose, flip.reference_label, flip.reference_margin), ("here", flip.label, flip.margin),
     ):  # fmt: skip
         colour = RIGHT if label == flip.true_label else WRONG
         lines.append((f"{who}: {label} {MARKS[colour]}  {f'by {margin:.2g}' if margin else 'in a tie'}", colour))

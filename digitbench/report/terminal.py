@@ -17,7 +17,7 @@ from digitbench.report.ledger import print_ledger
 from digitbench.report.order import fastest, shown_rows
 from digitbench.report.referees import print_referees
 from digitbench.report.roofline import print_roofline
-from digitbench.report.words import Names, counted
+from digitbench.report.words import Names, counted, reference_of
 from digitbench.results import Results, Row
 
 FLIPS_SHOWN = 10
@@ -93,14 +93,14 @@ def _print_table(results: Results, measured: bool, console: Console) -> None:
 
 def _print_flips(rows: Sequence[Row], console: Console) -> None:
     """Tell of every flip where they are few; else of each candidate how many, and which command has them all."""
-    names = Names.of(rows)
+    names, found_by = Names.of(rows), reference_of(rows)
     found = {names.backend(row): row.agreement for row in rows if row.agreement and row.agreement.flips}
     few = sum(one.flips for one in found.values()) <= FLIPS_SHOWN
     for name, one in found.items():
         for flip in one.flipped if few else ():
             print_line(
                 f"{name}: image {flip.index} (a {flip.true_label}) went from {flip.reference_label} to "
-                f"{flip.label}; margin {flip.reference_margin:.2g} in Keras, {flip.margin:.2g} here",
+                f"{flip.label}; margin {flip.reference_margin:.2g} in {found_by}, {flip.margin:.2g} here",
                 console,
             )
         if not few:

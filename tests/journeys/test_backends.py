@@ -30,7 +30,7 @@ def test_lists_our_six_with_runtime_format_and_source(cli: Cli) -> None:
         ["keras", version_of("keras", "tensorflow"), "keras", ours],
         ["numpy", version_of("numpy"), "npz", ours],
         ["onnx", version_of("onnxruntime"), "onnx", ours],
-        ["openvino", version_of("openvino"), "onnx", ours],
+        ["openvino", version_of("openvino"), "onnx, tflite", ours],
         ["savedmodel", version_of("tensorflow"), "savedmodel", ours],
         ["tflite", version_of("ai-edge-litert"), "tflite", ours],
     ]

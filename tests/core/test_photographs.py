@@ -1,0 +1,271 @@
+"""People's own picture files: every kind of pixel comes out as seen, and what is broken or a trap ends in one line."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from PIL import Image
+
+from core.helpers import one_printable_line
+from digitbench import photographs
+from digitbench.errors import DigitbenchError, ImageError, MissingRuntimeError, UsageError
+from digitbench.photographs import find_pictures, prepared, read_photograph, shown_name
+
+Pixels = npt.NDArray[np.uint8]
+
+INK, PAPER = 20, 230
+MARKED = np.full((60, 40), PAPER, np.uint8)
+MARKED[8:52, 6:18] = INK
+GREY = Image.fromarray(MARKED)
+RGB = GREY.convert("RGB")
+
+
+def encoded(picture: Image.Image, kind: str, **options: Any) -> bytes:
+    """A picture as a file's content; HEIC without telling Pillow of it."""
+    stream = BytesIO()
+    if kind == "HEIF":
+        import pillow_heif
+
+        pillow_heif.from_pillow(picture).save(stream, **options)
+    else:
+        picture.save(stream, kind, **options)
+    return stream.getvalue()
+
+
+def with_alpha(ink: int, alpha: Pixels, mode: str = "RGBA") -> Image.Image:
+    """One colour everywhere; only the transparency draws."""
+    flat = Image.new("L", (alpha.shape[1], alpha.shape[0]), ink)
+    return Image.merge(mode, [flat] * (len(mode) - 1) + [Image.fromarray(alpha)])
+
+
+def seen(content: bytes) -> tuple[tuple[int, ...], float, float]:
+    """Shape of what is read, and its brightness where `MARKED` has ink and paper."""
+    pixels = read_photograph(content)
+    assert pixels.dtype == np.uint8
+    assert pixels.flags.c_contiguous
+    return pixels.shape, float(pixels[20:40, 9:15].mean()), float(pixels[4:56, 26:36].mean())
+
+
+# --- what is drawn is what is read ---------------------------------------------------------------------------------
+
+WIDE = MARKED.astype(np.uint16)
+BLACK_AND_WHITE = GREY.convert("1", dither=Image.Dither.NONE)
+BIG_ENDIAN = Image.frombytes("I;16B", GREY.size, (WIDE * 257).astype(">u2").tobytes())
+KINDS: dict[str, tuple[Callable[[], bytes], int, int, int]] = {
+    "PNG grey": (lambda: encoded(GREY, "PNG"), 2, INK, PAPER),
+    "PNG RGB": (lambda: encoded(RGB, "PNG"), 3, INK, PAPER),
+    "PNG palette": (lambda: encoded(RGB.quantize(4), "PNG"), 3, INK, PAPER),
+    "PNG 1 bit": (lambda: encoded(BLACK_AND_WHITE, "PNG"), 2, 0, 255),
+    "PNG 16 bit": (lambda: encoded(Image.fromarray(WIDE * 257), "PNG"), 2, INK, PAPER),
+    "PNG LA": (lambda: encoded(GREY.convert("LA"), "PNG"), 2, INK, PAPER),
+    "PNG, one grey transparent": (lambda: encoded(GREY, "PNG", transparency=PAPER), 2, INK, 255),
+    "PNG, one of the palette transparent": (lambda: encoded(GREY.convert("P"), "PNG", transparency=INK), 3, 0, PAPER),
+    "JPEG grey": (lambda: encoded(GREY, "JPEG"), 2, INK, PAPER),
+    "JPEG RGB": (lambda: encoded(RGB, "JPEG"), 3, INK, PAPER),
+    "JPEG progressive": (lambda: encoded(RGB, "JPEG", progressive=True), 3, INK, PAPER),
+    "JPEG CMYK": (lambda: encoded(RGB.convert("CMYK"), "JPEG"), 3, INK, PAPER),
+    "JPEG of two pictures": (lambda: encoded(RGB, "MPO", save_all=True, append_images=[RGB]), 3, INK, PAPER),
+    "BMP": (lambda: encoded(RGB, "BMP"), 3, INK, PAPER),
+    "TIFF": (lambda: encoded(RGB, "TIFF"), 3, INK, PAPER),
+    "TIFF LZW": (lambda: encoded(RGB, "TIFF", compression="tiff_lzw"), 3, INK, PAPER),
+    "TIFF fax": (lambda: encoded(BLACK_AND_WHITE, "TIFF", compression="group4"), 2, 0, 255),
+    "TIFF, 64-bit offsets": (lambda: encoded(GREY, "TIFF", big_tiff=True), 2, INK, PAPER),
+    "TIFF CMYK": (lambda: encoded(RGB.convert("CMYK"), "TIFF"), 3, INK, PAPER),
+    "TIFF 12 of 16 bit": (lambda: encoded(Image.fromarray(WIDE * 16), "TIFF"), 2, INK, PAPER),
+    "TIFF 16 bit, big-endian": (lambda: encoded(BIG_ENDIAN, "TIFF"), 2, INK, PAPER),
+    "TIFF 32 bit": (lambda: encoded(Image.fromarray(WIDE.astype(np.int32) * 70000), "TIFF"), 2, 0, 255),
+    "TIFF float": (lambda: encoded(Image.fromarray(np.float32(MARKED) / np.float32(255)), "TIFF"), 2, INK, PAPER),
+    "TIFF float below 0": (lambda: encoded(Image.fromarray(np.float32(MARKED) - 90), "TIFF"), 2, 0, 255),
+    "WebP": (lambda: encoded(RGB, "WEBP"), 3, INK, PAPER),
+    "HEIC": (lambda: encoded(RGB, "HEIF"), 3, INK, PAPER),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_picture_is_read_as_it_looks(kind: str) -> None:
+    make, channels, ink, paper = KINDS[kind]
+    shape, found_ink, found_paper = seen(make())
+    assert shape == (60, 40, 3)[:channels]
+    assert found_ink == pytest.approx(ink, abs=6)
+    assert found_paper == pytest.approx(paper, abs=6)
+
+
+@pytest.mark.parametrize("mode", ["LA", "RGBA"])
+@pytest.mark.parametrize(("ink", "paper"), [(0, 255), (255, 0), (90, 255), (200, 0)])
+def test_a_drawing_that_is_all_transparency_lies_on_paper_far_from_its_ink(mode: str, ink: int, paper: int) -> None:
+    _, found_ink, found_paper = seen(
+        encoded(with_alpha(ink, np.where(MARKED == INK, 255, 0).astype("u1"), mode), "PNG")
+    )
+    assert (found_ink, found_paper) == (ink, paper)
+
+
+def test_colours_under_full_transparency_are_not_seen() -> None:
+    alpha = np.where(MARKED == INK, 255, 0).astype(np.uint8)
+    noisy = np.random.default_rng(0).integers(0, 256, (*alpha.shape, 3), dtype=np.uint8)
+    noisy[alpha > 0] = 255
+    pixels = read_photograph(encoded(Image.fromarray(np.dstack([noisy, alpha])), "PNG"))
+    assert set(np.unique(pixels)) == {0, 255}
+
+
+def test_half_transparent_ink_is_half_as_dark() -> None:
+    alpha = np.where(MARKED == INK, 128, 0).astype(np.uint8)
+    _, ink, paper = seen(encoded(with_alpha(0, alpha), "PNG"))
+    assert (ink, paper) == (127, 255)
+
+
+def test_the_cut_corners_of_a_photograph_get_the_colour_of_its_paper() -> None:
+    alpha = np.full_like(MARKED, 255)
+    alpha[:6, :6] = alpha[:, 37:] = 0
+    pixels = read_photograph(encoded(Image.fromarray(np.dstack([MARKED] * 3 + [alpha])), "PNG"))
+    assert (pixels[:6, :6] == PAPER).all()
+    assert (pixels[:, 37:] == PAPER).all()
+
+
+STORED = {
+    1: None, 2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_90, 7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_270,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("turn", STORED)
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "TIFF", "HEIF"])
+def test_a_picture_that_was_stored_turned_is_upright(kind: str, turn: int) -> None:
+    how = STORED[turn]
+    exif = Image.Exif()
+    exif[274] = turn
+    stored = RGB if how is None else RGB.transpose(how)
+    options: dict[str, Any] = {"quality": 95} if kind == "JPEG" else {}
+    pixels = read_photograph(encoded(stored, kind, exif=exif.tobytes(), **options))
+    assert pixels.shape == (60, 40, 3)
+    assert np.abs(pixels[..., 0].astype(int) - MARKED).mean() < 3
+
+
+@pytest.mark.parametrize(("kind", "size"), [("PNG", (2700, 600)), ("JPEG", (700, 5300)), ("TIFF", (5000, 3))])
+def test_a_large_picture_comes_small_with_its_shape_and_brightness(kind: str, size: tuple[int, int]) -> None:
+    ramp = np.linspace(0, 255, size[0], dtype=np.uint8)
+    pixels = read_photograph(encoded(Image.fromarray(np.tile(ramp, (size[1], 1))).convert("RGB"), kind))
+    height, width = pixels.shape[:2]
+    assert max(height, width) == photographs.LONGEST
+    assert min(height, width) == max(1, round(min(size) * photographs.LONGEST / max(size)))
+    assert np.abs(pixels[..., 0].mean(axis=0) - np.linspace(0, 255, width)).max() < 6
+
+
+def test_a_picture_in_strips_is_the_picture_in_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    noise = np.random.default_rng(1).integers(0, 256, (333, 150, 3), dtype=np.uint8)
+    content = encoded(Image.fromarray(noise), "PNG")
+    monkeypatch.setattr(photographs, "LONGEST", 60)
+    whole = read_photograph(content)
+    assert whole.shape == (60, 27, 3)
+    monkeypatch.setattr(photographs, "STRIP_PIXELS", 2000)
+    np.testing.assert_array_equal(read_photograph(content), whole)
+
+
+def test_a_picture_becomes_a_digit_and_its_name_begins_what_is_said_against_it() -> None:
+    one = np.full((120, 100), PAPER, np.uint8)
+    one[20:100, 44:54] = INK
+    pixels = prepared(encoded(Image.fromarray(one), "PNG"))
+    assert pixels.dtype == np.uint8
+    assert pixels.shape == (28, 28)
+    assert pixels[14, 13:15].max() > 200 > 50 > pixels[:, :8].max()
+    with pytest.raises(ImageError, match=r"^sheet\.png: ") as caught:
+        prepared(encoded(Image.new("L", (300, 300), 255), "PNG"), "sheet.png")
+    assert one_printable_line(str(caught.value))
+
+
+# --- what it needs, and leaves alone ---------------------------------------------------------------------------------
+
+
+def test_pillow_stays_as_it_is_for_everybody_else() -> None:
+    Image.init()
+    before = dict(Image.OPEN), list(Image.ID), Image.MAX_IMAGE_PIXELS, list(warnings.filters)
+    read_photograph(encoded(RGB, "HEIF"))
+    read_photograph(encoded(RGB, "TIFF", compression="tiff_lzw"))
+    assert (dict(Image.OPEN), list(Image.ID), Image.MAX_IMAGE_PIXELS, list(warnings.filters)) == before
+
+
+@pytest.mark.parametrize(("module", "kind", "name"), [("PIL", "PNG", "Pillow"), ("pillow_heif", "HEIF", "pillow-heif")])
+def test_what_is_not_installed_is_named_with_what_installs_it(
+    monkeypatch: pytest.MonkeyPatch, module: str, kind: str, name: str
+) -> None:
+    content = encoded(RGB, kind)
+    for loaded in [one for one in sys.modules if one == module or one.startswith(f"{module}.")]:
+        monkeypatch.delitem(sys.modules, loaded)
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(MissingRuntimeError) as caught:
+        read_photograph(content)
+    assert f'needs {name}, not installed here; run: pip install "digitbench[images]"' in str(caught.value)
+    assert caught.value.mend == 'pip install "digitbench[images]"'
+
+
+# --- which files are meant -----------------------------------------------------------------------------------------
+
+
+def filled(folder: Path, *names: str) -> Path:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    return folder
+
+
+def test_a_folder_gives_its_pictures_as_people_count_and_no_hidden_ones(tmp_path: Path) -> None:
+    names = ["10.png", "2.JPG", "1.heic", "b/a2.tiff", "b/a10.tif", "B2/x.webp", "é.bmp"]
+    filled(tmp_path, *names, ".hidden.png", ".cache/x.png", "notes.txt", "png", "model.onnx", "b/.x/y.png")
+    found = [path.relative_to(tmp_path).as_posix() for path in find_pictures([tmp_path])]
+    assert found == ["1.heic", "2.JPG", "10.png", "b/a2.tiff", "b/a10.tif", "B2/x.webp", "é.bmp"]
+
+
+def test_files_folders_and_patterns_come_in_the_order_given_and_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled(tmp_path, "z.scan", "a/2.png", "a/10.png", "a/x.txt", "b/1.png", "[1].png")
+    monkeypatch.chdir(tmp_path)
+    found = find_pictures(["z.scan", "a/*", Path("a"), "**/1.png", "[1].png", tmp_path / "z.scan"])
+    assert [str(path) for path in found] == ["z.scan", "a/2.png", "a/10.png", "b/1.png", "[1].png"]
+
+
+@pytest.mark.parametrize(
+    ("paths", "words"),
+    [
+        ([], "no picture is named"),
+        (["gone.png"], "gone.png: no such file or folder"),
+        (["a\0b.png"], r"a\x00b.png: no such file or folder"),
+        (["x" * 300 + ".png"], "no such file or folder"),
+        (["*.png"], "*.png: no picture matches this pattern"),
+        (["*"], "*: no picture matches this pattern"),
+        (["empty"], "empty: no pictures in this folder (looked for .bmp, .heic,"),
+        (["a.png", "a\x1b31m\n.png"], r"a\x1b31m\n.png: no such file"),
+    ],
+    ids=repr,
+)
+def test_what_leads_to_no_picture_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, paths: list[str], words: str
+) -> None:
+    filled(tmp_path, "a.png" if paths[:1] == ["a.png"] else "notes.txt", "empty/notes.txt")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError) as caught:
+        find_pictures(paths)
+    assert words in str(caught.value)
+    assert one_printable_line(str(caught.value))
+
+
+def test_folders_that_lead_back_to_themselves_are_searched_once(tmp_path: Path) -> None:
+    filled(tmp_path, "a/1.png")
+    (tmp_path / "a" / "loop").symlink_to(tmp_path, target_is_directory=True)
+    assert find_pictures([tmp_path]) == [tmp_path / "a" / "1.png"]
+
+
+def test_a_name_is_shown_without_what_could_harm_a_terminal() -> None:
+    odd = "a\nb\x1b[31m\x9b\u202e\udce9é[red].png"
+    assert shown_name(odd) == r"a\nb\x1b[31m\x9b\u202e\udce9é[red].png"
+    with pytest.raises(DigitbenchError) as caught:
+        read_photograph(Path(odd))
+    assert one_printable_line(str(caught.value))

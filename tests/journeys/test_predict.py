@@ -1,0 +1,274 @@
+"""`digitbench predict` on pictures as people have them: every format, good and bad, by name, folder and pattern."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import Cli, Finished, complaint, environment, run_cli
+from PIL import Image
+
+from digitbench import data, evaluate
+from digitbench.bundle import Bundle
+from digitbench.photographs import prepared
+
+SIZE = 224
+DIGITS = (0, 2, 3, 5)
+
+
+@pytest.fixture(scope="module")
+def album(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Photographs of some digits: four in PNG, dark on light, and one of them in every other form."""
+    folder = tmp_path_factory.mktemp("album")
+    test = data.load("digits").test
+    for digit in DIGITS:
+        drawn = test.pixels[np.flatnonzero(test.labels == digit)[0]]
+        large = Image.fromarray(drawn).resize((SIZE, SIZE), Image.Resampling.BICUBIC)
+        paper = Image.fromarray(225 - (np.asarray(large) * 0.8).astype(np.uint8))
+        paper.save(folder / f"{digit}.png")
+    last = paper.convert("RGB")
+    large.save(folder / "light.png")
+    Image.merge("RGBA", [Image.new("L", large.size, 0)] * 3 + [large]).save(folder / "clear.png")
+    for suffix in ("jpg", "bmp", "tif", "webp"):
+        last.save(folder / f"colour.{suffix}")
+    import pillow_heif
+
+    pillow_heif.from_pillow(last).save(folder / "phone.heic", quality=80)
+    return folder
+
+
+FORMS = ("light.png", "clear.png", "colour.jpg", "colour.bmp", "colour.tif", "colour.webp", "phone.heic")
+
+
+def lines_of(done: Finished) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def rows_of(printed: str) -> dict[str, list[str]]:
+    """The cells of each line that begins with a picture's name."""
+    cells = [line.split() for line in printed.splitlines()]
+    return {row[0]: row[1:] for row in cells if len(row) == 5}
+
+
+def test_a_newcomer_s_pictures_are_read(trained: Bundle, album: Path, tmp_path: Path) -> None:
+    """As a user starts it, in a process of its own."""
+    shutil.copytree(album, tmp_path / "album")
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "latest").symlink_to(trained.path)
+    done = run_cli("predict", "album", "-b", "onnx", "-p", "int8", "--quiet", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    rows = rows_of(done.stdout)
+    assert list(rows) == sorted(f"album/{one}" for one in [*FORMS, *(f"{digit}.png" for digit in DIGITS)])
+    right = [rows[f"album/{digit}.png"][0] == str(digit) for digit in DIGITS]
+    assert sum(right) >= 3, done.stdout
+    assert "on onnx int8: ONNX Runtime" in done.stdout
+    assert f"{trained.name} (dense-128+)" in done.stdout
+
+
+def test_the_same_digit_is_the_same_in_every_form(cli: Cli, trained: Bundle, album: Path) -> None:
+    files = [album / name for name in (f"{DIGITS[-1]}.png", *FORMS)]
+    done = cli("predict", trained.path, *files, "--json", "--backend", "tflite", "--quiet")
+    assert (done.returncode, done.stderr) == (0, "")
+    found = lines_of(done)
+    assert [one["file"] for one in found] == [str(path) for path in files]
+    assert {one["label"] for one in found} == {found[0]["label"]}
+    for one in found:
+        np.testing.assert_allclose(one["scores"], found[0]["scores"], atol=0.25)
+
+
+def test_the_lines_hold_what_the_model_says_of_the_prepared_pictures(cli: Cli, trained: Bundle, album: Path) -> None:
+    done = cli("predict", trained.path, f"{album}/[0-9].png", "--json", "-b", "onnx", "-t", "1")
+    assert (done.returncode, done.stderr) == (0, "")
+    found = lines_of(done)
+    import digitbench
+
+    with digitbench.load(trained, backend="onnx") as classifier:
+        expected = classifier.scores(np.stack([prepared(album / f"{digit}.png") for digit in DIGITS]))
+    likely = evaluate.probabilities(expected, evaluate.output_activation(trained.manifest))
+    for one, scores, shares in zip(found, expected, likely, strict=True):
+        assert list(one) == ["file", "label", "probability", "probabilities", "scores", "backend", "precision"]
+        np.testing.assert_allclose(one["scores"], scores, atol=1e-6)
+        np.testing.assert_allclose(one["probabilities"], shares, atol=1e-6)
+        assert one["label"] == int(scores.argmax())
+        assert one["probability"] == one["probabilities"][one["label"]]
+        assert (one["backend"], one["precision"]) == ("onnx", "fp32")
+
+
+def test_the_bad_are_told_and_the_good_are_read(cli: Cli, tmp_path: Path, trained: Bundle, album: Path) -> None:
+    shutil.copy(album / "0.png", tmp_path / "good.png")
+    (tmp_path / "note.png").write_text("Dear all,")
+    (tmp_path / "cut.jpg").write_bytes((album / "colour.jpg").read_bytes()[:900])
+    (tmp_path / "empty.bmp").touch()
+    os.mkfifo(tmp_path / "pipe.png")
+    names = ["note.png", "cut.jpg", "good.png", "empty.bmp", "pipe.png"]
+    done = cli("predict", trained.path, *names, "-b", "onnx")
+    assert complaint(done, 1) == "4 of 5 pictures could not be read"
+    assert [line.partition(":")[0] for line in done.stderr.splitlines()] == [
+        "note.png", "cut.jpg", "empty.bmp", "pipe.png", "digitbench",
+    ]  # fmt: skip
+    assert "PNG, JPEG, BMP, TIFF, WebP and HEIC" in done.stderr
+    assert list(rows_of(done.stdout)) == ["good.png"]
+    as_lines = cli("predict", trained.path, *names, "-b", "onnx", "--json")
+    assert as_lines.returncode == 1
+    assert as_lines.stderr == done.stderr
+    found = lines_of(as_lines)
+    assert [one["file"] for one in found] == names
+    assert ["error" in one for one in found] == [True, True, False, True, True]
+    assert found[3] == {"file": "empty.bmp", "error": "empty.bmp: an empty file"}
+
+
+def test_where_all_are_bad_no_table_is_printed(cli: Cli, tmp_path: Path, trained: Bundle) -> None:
+    (tmp_path / "note.png").write_text("Dear all,")
+    done = cli("predict", trained.path, "note.png", "-b", "onnx", "--show", "seen.png")
+    assert complaint(done, 1) == "1 of 1 picture could not be read"
+    assert done.stdout == ""
+    assert not (tmp_path / "seen.png").exists()
+
+
+ODD = ["[red]a[", "new\nline", "esc\x1b[31m", "\udce9", "$x^2_$", "文字" * 30, "-" + "long" * 50]
+
+
+def test_no_name_breaks_the_table_the_lines_or_the_drawing(
+    cli: Cli, tmp_path: Path, trained: Bundle, album: Path
+) -> None:
+    folder = tmp_path / "odd"
+    folder.mkdir()
+    for name in ODD:
+        shutil.copy(album / "0.png", folder / f"{name}.png")
+        (folder / f"{name} bad.png").touch()
+    done = cli("predict", trained.path, "odd", "-b", "onnx", "--show", "seen.png", "--quiet")
+    assert complaint(done, 1) == f"{len(ODD)} of {2 * len(ODD)} pictures could not be read"
+    for text in (done.stdout, done.stderr):
+        assert all(line.isprintable() for line in text.splitlines())
+    assert len(rows_of(done.stdout)) == len(ODD)
+    assert len(done.stderr.splitlines()) == len(ODD) + 1
+    for shown in (r"odd/[red]a[.png", r"odd/new\nline.png", r"odd/esc\x1b[31m.png", r"odd/\udce9.png"):
+        assert shown in done.stdout
+        assert shown.replace(".png", " bad.png") in done.stderr
+    with Image.open(tmp_path / "seen.png") as drawn:
+        assert drawn.size[0] > 1000
+    found = lines_of(cli("predict", trained.path, "odd", "-b", "onnx", "--json", "--quiet"))
+    assert {one["file"] for one in found} == {f"odd/{name}{end}.png" for name in ODD for end in ("", " bad")}
+
+
+def test_what_is_drawn_is_a_picture_with_all_three_parts(
+    cli: Cli, tmp_path: Path, trained: Bundle, album: Path
+) -> None:
+    """The photograph's paper, and a blue bar for the digit, beside each other as often as there are pictures."""
+    for number in range(26):
+        shutil.copy(album / "0.png", tmp_path / f"{number}.png")
+    for names, columns, lines in ((["0.png"], 1, 1), (["."], 3, 8)):
+        done = cli("predict", trained.path, *names, "-b", "onnx", "--show", "seen/drawn.png")
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.endswith("Drawn: seen/drawn.png\n")
+        with Image.open(tmp_path / "seen" / "drawn.png") as drawn:
+            pixels, about = np.asarray(drawn.convert("RGB")).astype(int), drawn.info["Title"]
+        assert trained.name in about
+        assert ("the first 24 of 26 pictures" in about) == (columns == 3)
+        for colour in ((225, 225, 225), (0x00, 0x72, 0xB2)):
+            found = np.abs(pixels - colour).max(axis=2) < 6
+            below_title = found[len(found) % 192 :].reshape(lines, 192, columns, 572)
+            assert below_title.sum(axis=(1, 3)).min() > 500
+    assert os.listdir(tmp_path / "seen") == ["drawn.png"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["nowhere", "0.png"], ["nowhere: no such bundle; run: digitbench train"]),
+        (["notes", "0.png"], ["notes: not a bundle: it has no manifest.json"]),
+        (["notes"], ["notes: no pictures in this folder"]),
+        (["RUN"], ["is a bundle; name pictures after it: digitbench predict"]),
+        (["RUN", "gone.png"], ["gone.png: no such file or folder"]),
+        (["RUN", "*.heic"], ["*.heic: no picture matches this pattern"]),
+        (["0.png"], ["no bundle yet: runs/latest points at nothing; run: digitbench train"]),
+        (["broken", "0.png"], ["broken/manifest.json", "its schema is None"]),
+        (["x" * 5000], ["name too long"]),
+        ([], ["Missing argument", "predict --help"]),
+        (["RUN", "0.png", "-b", "onx"], ["unknown backend 'onx': did you mean 'onnx'?"]),
+        (["RUN", "0.png", "-p", "int7"], ["unknown precision 'int7'"]),
+        (["RUN", "0.png", "-b", "numpy", "-p", "int8"], ["backend 'numpy' doesn't run int8"]),
+        (["RUN", "0.png", "-t", "0"], ["--threads"]),
+        (["RUN", "0.png", "--show", "0.png"], ["0.png", "one of the pictures to be read"]),
+        (["RUN", "0.png", "--show", "other.png"], ["other.png", "not drawn by this command"]),
+        (["RUN", "0.png", "--show", "seen.jpg"], ["seen.jpg", "predictions.png"]),
+        (["RUN", "0.png", "--show", "notes/a.txt/seen.png"], ["a.txt", "can't be written"]),
+    ],
+    ids=lambda one: " ".join(one)[:40],
+)
+def test_what_makes_no_sense_is_refused_before_anything_is_done(
+    cli: Cli, tmp_path: Path, trained: Bundle, album: Path, arguments: list[str], words: list[str]
+) -> None:
+    for name in ("0.png", "other.png"):
+        shutil.copy(album / "0.png", tmp_path / name)
+    for name, text in (("notes/a.txt", "notes"), ("broken/manifest.json", "{}")):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_text(text)
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    done = cli("predict", *(str(trained.path) if one == "RUN" else one for one in arguments))
+    message = complaint(done)
+    assert done.stdout == ""
+    assert all(word.lower() in message.lower() for word in words), message
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+
+
+@pytest.mark.parametrize(
+    ("module", "words"),
+    [
+        ("PIL", 'reading pictures needs Pillow, not installed here; run: pip install "digitbench[images]"'),
+        ("pillow_heif", 'reading HEIC needs pillow-heif, not installed here; run: pip install "digitbench[images]"'),
+    ],
+)
+def test_what_is_missing_is_said_with_what_installs_it(
+    cli: Cli, tmp_path: Path, trained: Bundle, album: Path, module: str, words: str
+) -> None:
+    hidden = tmp_path / "first" / module
+    hidden.mkdir(parents=True)
+    (hidden / "__init__.py").write_text(f"raise ModuleNotFoundError('No module named {module}', name='{module}')")
+    files = [album / "0.png", album / "phone.heic"]
+    done = cli("predict", trained.path, *files, "-b", "onnx", env={"PYTHONPATH": str(hidden.parent)})
+    if module == "PIL":
+        assert complaint(done) == words
+    else:  # the others are read all the same
+        assert complaint(done, 1) == "1 of 2 pictures could not be read"
+        assert words in done.stderr
+        assert list(rows_of(done.stdout)) == [str(files[0])]
+
+
+@pytest.mark.parametrize("option", ["--json", "--threads=1"], ids=["lines", "table"])
+def test_what_was_read_before_ctrl_c_is_there(tmp_path: Path, trained: Bundle, album: Path, option: str) -> None:
+    large = BytesIO()
+    Image.open(album / "0.png").resize((3600, 3600)).save(large, "PNG", compress_level=1)
+    shutil.copy(album / "0.png", tmp_path / "0.png")
+    (tmp_path / "1.png").write_text("Dear all,")
+    for number in range(2, 14):
+        (tmp_path / f"{number}.png").write_bytes(large.getvalue())
+    command = [sys.executable, "-m", "digitbench", "predict", str(trained.path), ".", "-b", "onnx", "-q", option]
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=environment(tmp_path), text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    ) as process:  # fmt: skip
+        stream = process.stdout if option == "--json" else process.stderr
+        assert stream is not None
+        first = stream.readline()  # told while the others are still to be read
+        process.send_signal(signal.SIGINT)
+        rest, told = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert told.splitlines()[-2:] == [
+        "Stopped early: only what was finished is shown.", "digitbench: stopped; nothing half-written is left",
+    ]  # fmt: skip
+    assert "Traceback" not in told
+    read = (
+        [json.loads(line)["file"] for line in [first, *rest.splitlines()]] if option == "--json" else [*rows_of(rest)]
+    )
+    assert read[0] == "0.png"
+    assert len(read) < 9
