@@ -62,7 +62,6 @@ labels = model(images)[0].argmax(axis=1)
         }
         try:
             self._model: Any = _core().read_model(str(artifact))
-            self._output = self._model.output(ports.output) if ports.output else self._model.output(0)
             self._bound: dict[int, tuple[Any, Images, Scores]] = {}
             self._bind(ports.batch or 1)
         except RuntimeError as exc:
@@ -112,7 +111,8 @@ labels = model(images)[0].argmax(axis=1)
         scores = np.empty((batch, *self._ports.answer), self._ports.answer_dtype)
         request = self._compiled.create_infer_request()
         request.set_input_tensor(self._ov.Tensor(images, shared_memory=True))
-        request.set_output_tensor(self._output.get_index(), self._ov.Tensor(scores, shared_memory=True))
+        output = self._compiled.output(self._ports.output) if self._ports.output else self._compiled.output(0)
+        request.set_tensor(output, self._ov.Tensor(scores, shared_memory=True))
         return request, images, scores
 
     def close(self) -> None:

@@ -95,7 +95,7 @@ def export(
     if model is None and wanted:
         from digitbench.train import import_keras
 
-        keras, path = import_keras(progress), bundle.open(bundle.find("keras"))
+        path, keras = bundle.open(bundle.find("keras")), import_keras(progress)
         model = keras.models.load_model(path, compile=False, safe_mode=not trust.holds(path))
         model(bundle.form.give(dataset.test.head(1).images))  # Keras' ONNX exporter wants a model that was called once
     one_by_one = _Exporter(bundle, dataset, options, model, calibration, progress)

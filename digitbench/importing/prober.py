@@ -81,14 +81,17 @@ class Prober:
             self._deaths += 1
             return None
         if "error" in answer:
-            self.fault = answer["error"]
+            self.fault = _without_path(answer["error"], self._source)
             return None
         return np.frombuffer(b64decode(answer["scores"]), np.float32).reshape(last - first, -1)
 
 
 def _refusal(source: Path, told: str) -> str:
-    path = str(source.resolve())
-    told = told.removeprefix(f"{path}: ")
+    told = _without_path(told, source)
     if any(word in told for word in CODE_WORDS):
         return f"{source}: it holds a Lambda layer or other code, which isn't run; add --trust if you trust its maker"
     return f"{source}: {told}"
+
+
+def _without_path(told: str, source: Path) -> str:
+    return told.removeprefix(f"{source.resolve()}: ")

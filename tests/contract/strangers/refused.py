@@ -215,7 +215,7 @@ REFUSED: dict[str, tuple[Maker, str]] = {
     "weights missing": (_without_its_weights, "External data"),
     "lambda in keras": (_with_lambda("model.keras"), "Lambda"),
     "lambda in h5": (_with_lambda("model.h5"), "Lambda"),
-    "flex": (_flex, "Flex"),
+    "flex": (_flex, "Select TensorFlow"),
     "empty file": (_file("model.tflite", b""), "empty"),
     "text file": (_file("model.onnx", b"a model will be here soon\n"), "ONNX"),
     "half an onnx": (_cut(_torch), "ONNX"),

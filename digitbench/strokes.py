@@ -1,0 +1,316 @@
+"""Where the digit is in a picture: its strokes, told from shadows, ruled lines, frames, specks and what lies around.
+
+The light is evened out by a morphological closing (Serra 1982), which follows shadows and the edge of a sheet but not
+strokes; what is left is the ink's contrast with its paper, of which the connected part most like a digit is taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Grey = npt.NDArray[np.float32]
+Mask = npt.NDArray[np.bool_]
+Places = npt.NDArray[np.int64]
+
+BRIGHT = 150  # of 255: where most of a picture is lighter, dark strokes are looked for first
+
+
+@dataclass(frozen=True)
+class Found:
+    """What may be the digit, in the picture or in the part of it that holds the digit.
+
+    Attributes
+    ----------
+    ink
+        Contrast with the paper, (height, width): about 0 on paper, 1 for black on white.
+    mask
+        Which of its pixels are the digit's.
+    score
+        How good it looks: from 0 (nothing) over 3 (faint pencil) to 60 (a marker in full light).
+    """
+
+    ink: Grey
+    mask: Mask
+    score: float
+
+
+def find(grey: Grey) -> Found:
+    """Find the digit's strokes, be they darker or lighter than what is around them.
+
+    Parameters
+    ----------
+    grey
+        (height, width), 0 to 255, of a few hundred pixels a side: windows are measured in them.
+
+    Returns
+    -------
+    Found
+        The likeliest strokes. A score of 0 means that there is nothing.
+    """
+    short = min(grey.shape)
+    found = _search(grey, short // 4)
+    if not found.score or np.median(grey[::2, ::2]) < BRIGHT:
+        # A light stroke must stand out clearly, all the more if it is wide: what lies between dark strokes, or
+        # between a shadow and a sheet's edge, may look like one.
+        light = _search(255 - grey, short // 4)
+        wider = _width(light.mask) / _width(found.mask) if light.score and found.score else 1.0
+        if light.score > 2.5 * found.score * max(1.0, wider) ** 0.6:
+            found, grey = light, 255 - grey
+    if not found.score:
+        return found
+    window = round(4 * _width(found.mask))
+    if window > short // 7:
+        return found
+    # A window not much wider than the strokes keeps shadows and edges out.
+    top, bottom, left, right = bounds(found.mask)
+    margin = max(bottom - top, right - left) // 2 + 2 * window
+    place = slice(max(top - margin, 0), bottom + margin), slice(max(left - margin, 0), right + margin)
+    around = found.mask[place]
+    for axis in (0, 1):
+        around = _extreme(np.maximum, around, window | 1, axis)
+    nearer = _search(grey[place], window, around)
+    return nearer if nearer.score > 0.7 * found.score else found
+
+
+def _search(grey: Grey, window: int, within: Mask | None = None) -> Found:
+    """Find dark strokes narrower than `window`, by the darkest ink alone or with fainter strokes too."""
+    ink = _ink(grey, max(5, window) | 1)
+    # What noise, texture and JPEG's artefacts stay below.
+    low = max(0.06, 7 * float(np.median(np.abs(ink[::2, ::2]))))
+    best = Found(ink, np.zeros(ink.shape, bool), 0.0)
+    peak = _darkest(ink)
+    if peak < low:
+        return best
+    ink = np.where(_rules(ink > max(low, 0.2 * peak)), 0, ink)
+    if within is not None:
+        ink = np.where(within, ink, 0)
+        peak = _darkest(ink)
+    for share in (0.5, 0.3, 0.15):
+        if share < 0.3 and best.score > 4:
+            break
+        candidate = _candidate(grey, ink, ink > max(share * peak, low))
+        best = max(best, candidate, key=lambda one: one.score)
+    return best
+
+
+def _darkest(ink: Grey) -> float:
+    """Of the inner pixels that are looked at, one of the darkest: the border may show something else."""
+    height, width = ink.shape
+    inner = ink[height // 20 : height - height // 20 : 2, width // 20 : width - width // 20 : 2]
+    return float(np.partition(inner, -5, axis=None)[-5])
+
+
+def bounds(mask: Mask) -> tuple[int, int, int, int]:
+    """Top, bottom, left and right of what is true; ends are beyond it."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    return int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
+
+
+def _width(mask: Mask) -> float:
+    """Mean width of strokes in pixels: four times the mean distance from their edge."""
+    from scipy import ndimage
+
+    top, bottom, left, right = bounds(mask)
+    near = np.pad(mask[top:bottom, left:right], 1)
+    return 4 * float(ndimage.distance_transform_cdt(near)[near].mean() - 0.5)
+
+
+def _extreme(pick: np.ufunc, array: npt.NDArray[Any], size: int, axis: int) -> npt.NDArray[Any]:
+    """Running maximum or minimum over an odd number of pixels, by doubling: SciPy's takes five times as long."""
+    out = np.pad(array, [(size // 2, size // 2) if one == axis else (0, 0) for one in (0, 1)], mode="edge")
+    out = out if axis == 0 else out.T
+    reach = 1
+    while reach < size:
+        step = min(reach, size - reach)
+        out = pick(out[:-step], out[step:])
+        reach += step
+    return out if axis == 0 else out.T
+
+
+def _ink(grey: Grey, window: int) -> Grey:
+    """Contrast with the paper, (height, width): 0 is paper, 1 is black; strokes are narrower than `window`."""
+    from scipy import ndimage
+
+    steps = abs(np.diff(grey[::3], axis=1))
+    if np.median(steps) > 0.015 * grey.max():
+        grey = ndimage.gaussian_filter(grey, 1.0)
+    reach = window // 2  # what lies beyond the picture is taken to go on as at its border
+    paper = np.pad(grey, reach, mode="edge")
+    for pick in (np.maximum, np.minimum):
+        for axis in (0, 1):
+            paper = _extreme(pick, paper, window, axis)
+    paper = paper[reach:-reach, reach:-reach]
+    ink = (paper - grey) / np.maximum(paper, max(1.0, 0.3 * float(paper.max())))
+    return np.asarray(ink - np.median(ink[::2, ::2]), dtype=np.float32)
+
+
+def _rules(mask: Mask) -> Mask:
+    """The printed lines of ruled and squared paper, also a little curved or slanted, but not where strokes cross."""
+    lines = np.zeros(mask.shape, bool)
+    for across, found in ((mask, lines), (mask.T, lines.T)):
+        for rows, columns in _long(across):
+            found[rows, columns] = True
+    return lines
+
+
+def _long(mask: Mask) -> Iterator[tuple[Places, Places]]:
+    """The rows and columns of each thin line that comes from the picture's left or right, or spans it."""
+    from scipy import ndimage
+
+    width = mask.shape[1]
+    thick = max(3, min(mask.shape) // 30)
+    tall = mask
+    for pick in (np.minimum, np.maximum):
+        tall = _extreme(pick, tall, (thick + 1) | 1, 0)
+    thin = mask & ~tall
+    if thin.sum(axis=1).max() < 0.05 * width:
+        return
+    linked = _extreme(np.maximum, _extreme(np.maximum, thin, max(5, width // 8) | 1, 1), 3, 0)
+    labels, _ = ndimage.label(linked, np.ones((3, 3)))
+    margin = max(2, width // 25)
+    for label, place in enumerate(ndimage.find_objects(labels), start=1):
+        if place[1].stop - place[1].start < 0.2 * width:
+            continue
+        rows, columns = np.nonzero((labels[place] == label) & thin[place])
+        rows, columns = _along(rows + place[0].start, columns + place[1].start, thick)
+        covered = np.unique(columns)
+        span = int(covered[-1] - covered[0]) if len(covered) else 0
+        if span < 0.15 * width or len(covered) < max(0.15 * width, 0.5 * span):
+            continue
+        ends = int(covered[0] < margin) + int(covered[-1] >= width - margin)
+        if ends == 2 or (ends == 1 and span > 0.2 * width) or span > 0.85 * width:
+            yield rows, columns
+
+
+def _along(rows: Places, columns: Places, thick: int) -> tuple[Places, Places]:
+    """Of these pixels, those along the parabola through most of them: the digit's strokes are left out."""
+    place = columns / columns.max(initial=1)
+    powers = np.stack([place**0, place, place**2], axis=1)
+    near = np.ones(len(rows), bool)
+    off = np.zeros(len(rows))
+    for _ in range(2):
+        curve = powers @ np.linalg.lstsq(powers[near], rows[near], rcond=None)[0]
+        off = abs(rows - curve)
+        near = off <= max(thick / 2 + 1, float(np.median(off)))
+    near = off <= thick / 2 + 1
+    own = near.sum() / max(len(np.unique(columns[near])), 1)  # how thick the line is
+    near = off <= own / 2 + 1
+    return rows[near], columns[near]
+
+
+def _candidate(grey: Grey, ink: Grey, mask: Mask) -> Found:
+    """The connected part of `mask` that looks most like a digit, with what belongs to it."""
+    from scipy import ndimage
+
+    labels, _ = ndimage.label(mask, np.ones((3, 3)))
+    parts = sorted(_parts(labels), key=lambda part: -part.score)
+    best, score = None, 0.0
+    for part in parts[:6]:
+        if part.score > score and not _is_frame(labels, part, parts):
+            found = part.score * _stands_out(grey, ink, labels, part)
+            best, score = (part, found) if found > score else (best, score)
+    if best is None:
+        return Found(ink, mask, 0.0)
+    chosen = np.zeros(int(labels.max()) + 1, bool)
+    chosen[[one.label for one in _belonging(best, parts)]] = True
+    chosen = chosen[labels]
+    return Found(ink, chosen, score if chosen.sum() > 0.1 * mask.sum() else 0.3 * score)  # one of many: noise
+
+
+def _stands_out(grey: Grey, ink: Grey, labels: npt.NDArray[np.int32], part: _Part) -> float:
+    """How much a part looks like strokes on paper, 0 to 1: dark on light, slender, with sharp edges."""
+    top, bottom, left, right = part.box
+    margin = 3 + 3 * part.size // 4  # so much that paper, and not what strokes enclose, is most of it
+    place = slice(max(top - margin, 0), bottom + margin), slice(max(left - margin, 0), right + margin)
+    around, own = grey[place], labels[place] == part.label
+    paper, strength = float(np.median(around[::2, ::2])), float(ink[place][own].mean())
+    contrast = paper - float(around[own].mean())
+    share = contrast / (strength * max(paper, 1.0))
+    if share < 0.3:  # what strokes enclose is as light as what is around them
+        return 0.0
+    slender = np.clip((0.4 - _width(own) / part.size) / 0.15, 0.02, 1)
+    # Ink ends within a few pixels; a shadow doesn't.
+    near, beyond = (_extreme(np.maximum, _extreme(np.maximum, own, size, 0), size, 1) for size in (5, 7))
+    outside = ink[place][beyond & ~near]
+    crisp = np.clip(1.6 - 2 * float(np.median(outside)) / strength, 0, 1) if outside.size else 0.0
+    return float(min(share, 1.0) * contrast / 255 * slender * crisp)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A connected part: its label, where it lies (top, bottom, left, right; ends are beyond it), and its pixels."""
+
+    label: int
+    box: tuple[int, int, int, int]
+    area: int
+    edge: bool
+    score: float
+
+    @property
+    def size(self) -> int:
+        """The longer side."""
+        return max(self.box[1] - self.box[0], self.box[3] - self.box[2])
+
+
+def _parts(labels: npt.NDArray[np.int32]) -> Iterator[_Part]:
+    """The parts of more than a few pixels; those count most that are large, central, and not cut by the border."""
+    from scipy import ndimage
+
+    height, width = labels.shape
+    areas = np.bincount(labels.ravel())
+    for label, place in enumerate(ndimage.find_objects(labels), start=1):
+        rows, columns = place
+        area = int(areas[label])
+        if area < 5:
+            continue
+        box = (rows.start, rows.stop, columns.start, columns.stop)
+        size = max(rows.stop - rows.start, columns.stop - columns.start)
+        edge = rows.start < 2 or columns.start < 2 or rows.stop > height - 2 or columns.stop > width - 2
+        centre = np.hypot((rows.start + rows.stop) / 2 / height - 0.5, (columns.start + columns.stop) / 2 / width - 0.5)
+        score = np.sqrt(area) * (1 - centre) * (0.1 if edge else 1.0) * (size >= 0.05 * min(height, width))
+        yield _Part(label, box, area, edge, float(score))
+
+
+def _belonging(main: _Part, parts: list[_Part]) -> list[_Part]:
+    """The parts of one digit: those near its main part that are large enough to be strokes."""
+    chosen, top, bottom, left, right = [main], *main.box
+    for part in sorted(parts, key=lambda part: -part.area):
+        size = max(bottom - top, right - left)
+        above, below, before, behind = part.box
+        straight = min(below - above, behind - before) < 0.15 * part.size
+        if part is main or part.edge or part.area < 0.03 * main.area or _holds(part, main):
+            continue
+        if part.size > 1.2 * size and straight:
+            continue
+        gap = max(above - bottom, top - below, before - right, left - behind)
+        tall = max(bottom, below) - min(top, above)
+        wide = max(right, behind) - min(left, before)
+        if gap < 0.2 * max(size, part.size) and wide < 1.4 * tall:
+            chosen.append(part)
+            top, bottom, left, right = min(top, above), max(bottom, below), min(left, before), max(right, behind)
+    return chosen
+
+
+def _holds(outer: _Part, inner: _Part) -> bool:
+    """Whether one part lies within the bounds of another."""
+    top, bottom, left, right = outer.box
+    above, below, before, behind = inner.box
+    return top < above and below < bottom and left < before and behind < right
+
+
+def _is_frame(labels: npt.NDArray[np.int32], part: _Part, parts: list[_Part]) -> bool:
+    """Whether a part runs along its own bounds: on all four sides, or around another that may be a digit."""
+    top, bottom, left, right = part.box
+    down, across = max(1, (bottom - top) // 8), max(1, (right - left) // 8)
+    own = labels[top:bottom, left:right] == part.label
+    if own[down:-down, across:-across].sum() > 0.15 * part.area:
+        return False
+    if any(_holds(part, one) and one.size > 0.2 * part.size for one in parts):
+        return True
+    sides = own[:down].any(axis=0), own[-down:].any(axis=0), own[:, :across].any(axis=1), own[:, -across:].any(axis=1)
+    return min(bottom - top, right - left) > 0.5 * part.size and min(side.mean() for side in sides) > 0.8

@@ -1,0 +1,68 @@
+"""Models that others made, imported without a flag: as right as their makers say, on every backend that opens them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from contract.makers import MAKERS, REFUSED, SPECS
+
+import digitbench
+from digitbench import data
+from digitbench.errors import DigitbenchError
+from digitbench.importing import import_model
+
+SLOW = ("keras-", "h5-", "tf-savedmodel", "keras2-")  # TensorFlow starts anew for each: 10 s
+QUICK = ("keras-onnx",)
+SLOW_REFUSALS = ("lambda in keras", "lambda in h5", "half a keras", "half an h5")
+OPENED_BY = {"onnx": ("onnx", "openvino"), "tflite": ("tflite", "openvino"), "keras": (), "savedmodel": ()}
+
+
+def marked(name: str, slow: bool) -> object:
+    return pytest.param(name, marks=[pytest.mark.slow] if slow else [])
+
+
+@pytest.mark.parametrize("name", [marked(one, one.startswith(SLOW) and not one.startswith(QUICK)) for one in MAKERS])
+def test_a_model_imported_without_a_flag_says_what_its_maker_says(name: str, tmp_path: Path) -> None:
+    digits = data.load("digits")
+    made = MAKERS[name](tmp_path)
+    bundle = import_model(made.path, digits, tmp_path / "bundle")
+    said = bundle.reference_scores().argmax(axis=1)
+    np.testing.assert_array_equal(said, made.labels)
+    assert bundle.manifest["metrics"]["test_accuracy"] == made.accuracy == np.mean(said == digits.test.labels)
+    form, told = bundle.form, bundle.manifest["imported"]
+    assert form.shape == made.truth["shape"]
+    assert form.activation == made.truth["activation"]
+    # A model of Keras lets go of its batch size when it is imported, and when it was exported to ONNX.
+    assert form.batch == (None if told["format"] == "keras" or name.startswith("keras-onnx") else made.truth["batch"])
+    assert (form.ink > form.paper) == (made.truth["ink"] > made.truth["paper"])
+    assert told["chosen"]["correct"] > told["runner_up"]["correct"] - 0.02 * told["runner_up"]["images"]
+    assert told["chosen"]["form"] != told["runner_up"]["form"]
+    precision = bundle.artifacts[0].precision
+    for backend in OPENED_BY[told["format"]]:
+        if (backend, precision) == ("openvino", "dynamic"):
+            continue  # which it doesn't run
+        with digitbench.load(bundle, backend=backend, precision=precision) as classifier:
+            labels = classifier.predict(digits.test.pixels[:40])
+        # an OpenVINO of its own arithmetic may turn an image that is close; it may not turn three of forty
+        assert (labels != made.labels[:40]).sum() <= (0 if backend == told["format"] else 2), backend
+
+
+def test_there_are_enough_of_them() -> None:
+    assert len(MAKERS) >= 24 * 2
+    assert {spec.batch for spec in SPECS if spec.id in MAKERS} == {None, 1, 32}
+
+
+@pytest.mark.parametrize("name", [marked(one, one in SLOW_REFUSALS) for one in REFUSED])
+def test_what_is_no_such_model_is_refused_in_one_line_and_leaves_nothing(name: str, tmp_path: Path) -> None:
+    make, word = REFUSED[name]
+    (tmp_path / "there").mkdir()
+    path = make(tmp_path / "there")
+    with pytest.raises(DigitbenchError) as refusal:
+        import_model(path, data.load("digits"), tmp_path / "bundle")
+    told = str(refusal.value)
+    assert told.startswith(f"{path}: ")
+    assert word in told
+    assert "\n" not in told
+    assert [one.name for one in tmp_path.iterdir()] == ["there"]

@@ -1,0 +1,431 @@
+"""Images brought into a model's form, its answer read as scores, and backends of any form behind the contract."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from core.fakes import Fake, numbered
+from digitbench.backend import OWN, Images, Ports, Scores, Steps, Tensor, check_images
+from digitbench.form import OWN_FORM, Form, Served, fitted, square
+from digitbench.typed import build
+
+Array = npt.NDArray[Any]
+Places = Callable[[int, int], list[tuple[int, ...]]]
+
+# Where the pixel of a row and column lies in one image of a shape, written out and not with our code in mind.
+LAYOUTS: dict[tuple[int, ...], Places] = {
+    (28, 28): lambda row, column: [(row, column)],
+    (784,): lambda row, column: [(28 * row + column,)],
+    (28, 28, 1): lambda row, column: [(row, column, 0)],
+    (1, 28, 28): lambda row, column: [(0, row, column)],
+    (28, 28, 3): lambda row, column: [(row, column, colour) for colour in range(3)],
+    (3, 28, 28): lambda row, column: [(colour, row, column) for colour in range(3)],
+    (2352,): lambda row, column: [(3 * (28 * row + column) + colour,) for colour in range(3)],
+}
+PAPER, GREY, INK = (0, 0), (10, 20), (27, 3)  # pixels of the first image; of the second the grey one alone is ink
+
+
+def images_by_hand() -> Images:
+    found = np.zeros((2, 28, 28), np.float32)
+    found[0][GREY], found[0][INK], found[1][GREY] = 0.2, 1, 1
+    return found
+
+
+def quantised(dtype: str, scale: float = 0.0, zero_point: int = 0) -> Tensor:
+    return Tensor("image", (None, 28, 28), dtype, scale, zero_point)
+
+
+def random_images(seed: int, count: int = 3) -> Images:
+    return np.random.default_rng(seed).random((count, 28, 28), np.float32)
+
+
+# --- what is given -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", LAYOUTS, ids=str)
+def test_each_pixel_lies_where_the_layout_says_on_the_scale_that_the_model_takes(shape: tuple[int, ...]) -> None:
+    for paper, ink in [(0, 1), (0, 255), (-1, 1), (1, 0), (255, 0), (0.5, -0.5)]:
+        values = Form(shape, paper, ink).give(images_by_hand())
+        assert values.shape == (2, *shape)
+        assert values.dtype == np.float32
+        assert values.flags.c_contiguous
+        for pixel, share in ((PAPER, 0.0), (GREY, 0.2), (INK, 1.0)):
+            found = [values[0][place] for place in LAYOUTS[shape](*pixel)]
+            np.testing.assert_allclose(found, paper + share * (ink - paper), rtol=1e-6, atol=1e-6)
+        inked = np.argwhere(values[1] == ink).tolist()
+        assert [tuple(place) for place in inked] == LAYOUTS[shape](*GREY)
+
+
+@pytest.mark.parametrize(
+    ("paper", "ink", "given_as", "expected"),
+    [
+        (0, 255, quantised("uint8"), [0, 51, 255]),
+        (255, 0, quantised("uint8"), [255, 204, 0]),
+        (0, 255, quantised("int32"), [0, 51, 255]),
+        (0, 255, quantised("int64"), [0, 51, 255]),
+        (0, 255, quantised("uint64"), [0, 51, 255]),
+        (0, 1, quantised("int8", 1 / 255, -128), [-128, -77, 127]),
+        (0, 1, quantised("uint8", 1 / 255, 0), [0, 51, 255]),
+        (1, 0, quantised("uint8", 1 / 255, 0), [255, 204, 0]),
+        (-1, 1, quantised("uint8", 1 / 128, 128), [0, 51, 255]),  # 256 is cut off
+        (0, 2, quantised("int8", 1 / 100, -100), [-100, -60, 100]),
+        (0, 10, quantised("int8", 1 / 100, -128), [-128, 72, 127]),
+        (0, 1, quantised("int16", 1 / 32767, 0), [0, 6553, 32767]),
+        (0, 1, quantised("uint8"), [0, 0, 1]),
+        (0, 3, quantised("uint8"), [0, 1, 3]),  # 0.6 is rounded, and not cut
+        (0, 255, quantised("float16"), [0, np.float16(51), 255]),
+        (-1, 1, quantised("float64"), [-1, pytest.approx(-0.6, abs=1e-6), 1]),
+    ],
+    ids=lambda value: f"{value.dtype} {value.scale:.3g} {value.zero_point}" if isinstance(value, Tensor) else None,
+)
+def test_numbers_are_rounded_and_quantised_as_the_input_says(
+    paper: float, ink: float, given_as: Tensor, expected: list[float]
+) -> None:
+    values = Form((28, 28, 1), paper, ink, input=given_as).give(images_by_hand())
+    assert values.dtype == given_as.dtype
+    assert [values[0][(*pixel, 0)] for pixel in (PAPER, GREY, INK)] == expected
+
+
+SHAPES = [*LAYOUTS, (32, 32), (1024,), (33, 30, 1), (3, 29, 35), (3072,)]
+
+
+def undone(form: Form, values: Array) -> Images:
+    """What images would have been given as these values: the way back, step by step."""
+    numbers = values.astype(np.float64)
+    if form.input.scale:
+        numbers = (numbers - form.input.zero_point) * form.input.scale
+    numbers = (numbers - form.paper) / (form.ink - form.paper)
+    if len(form.shape) == 3 and form.shape[0] in (1, 3):
+        numbers = numbers.mean(axis=1)
+    elif len(form.shape) == 3 or form.shape in ((2352,), (3072,)):
+        numbers = numbers.reshape(len(values), -1, form.shape[-1] if len(form.shape) == 3 else 3).mean(axis=2)
+    height, width = square(form.shape)
+    top, left = (height - 28) // 2, (width - 28) // 2
+    return numbers.reshape(-1, height, width)[:, top : top + 28, left : left + 28].astype(np.float32)
+
+
+@st.composite
+def forms_that_lose_little(draw: st.DrawFn) -> tuple[Form, float]:
+    """A form, and the share of a pixel that one step of its numbers is."""
+    reach = draw(st.sampled_from([1.0, 2.0, 4.5, 255.0]))
+    paper = reach * draw(st.sampled_from([-2.0, -1.0, -0.5, 0.0, 1.0]))
+    ends = (paper, paper + reach) if draw(st.booleans()) else (paper + reach, paper)
+    dtype = draw(st.sampled_from(["float16", "float32", "float64", "int8", "uint8", "int16", "uint16"]))
+    scale, zero_point, step = 0.0, 0, 1e-5
+    if dtype == "float16":
+        step = 3 * 2.0**-10  # as far from 0 as three times the reach
+    elif np.dtype(dtype).kind in "iu":
+        known = np.iinfo(dtype)
+        # A step too few, so that no end is cut off by the zero point's rounding.
+        scale = reach / (int(known.max) - int(known.min) - 1)
+        zero_point, step = round(known.min - paper / scale + 0.5), scale / reach
+    return Form(draw(st.sampled_from(SHAPES)), *ends, input=quantised(dtype, scale, zero_point)), step
+
+
+@settings(deadline=None, max_examples=150)
+@given(forms_that_lose_little(), st.integers(1, 4), st.sampled_from(["plain", "turned", "strided", "flipped"]))
+def test_what_was_given_is_the_image_within_a_step_whatever_the_array_is_like(
+    known: tuple[Form, float], count: int, way: str
+) -> None:
+    form, step = known
+    images = random_images(count, 2 * count)
+    images = {
+        "plain": images, "turned": np.asfortranarray(images), "strided": images[::2], "flipped": images[:, ::-1, ::-1],
+    }[way]  # fmt: skip
+    images.flags.writeable = False
+    before = images.copy()
+    values = form.give(images)
+    assert values.shape == (len(images), *form.shape)
+    assert values.flags.c_contiguous
+    np.testing.assert_allclose(undone(form, values), images, rtol=0, atol=step)
+    np.testing.assert_array_equal(images, before)
+
+
+# --- other sizes ---------------------------------------------------------------------------------------------------
+
+
+def test_paper_is_put_around_on_the_models_own_scale() -> None:
+    images = random_images(0)
+    values = Form((1, 33, 30), 255, 0, "pad").give(images)
+    np.testing.assert_allclose(values[:, 0, 2:30, 1:29], 255 * (1 - images), atol=1e-4)
+    inside = np.zeros((33, 30), bool)
+    inside[2:30, 1:29] = True
+    assert (values[:, 0, ~inside] == 255).all()
+    np.testing.assert_array_equal(Form((1024,)).give(images).reshape(-1, 32, 32)[:, 2:30, 2:30], images)
+
+
+@pytest.mark.parametrize("size", [(32, 32), (14, 14), (8, 8), (27, 29), (20, 61), (224, 224), (1, 28)], ids=str)
+def test_another_size_is_what_pillow_makes_of_it(size: tuple[int, int]) -> None:
+    """Which reduces by averaging over all that a pixel covers."""
+    from PIL import Image
+
+    images = random_images(1)
+    images[1] = np.arange(784, dtype=np.float32).reshape(28, 28) / 783  # a slope shows a shift by half a pixel
+    images.flags.writeable = False
+    found = fitted(images, size, "resize")
+    theirs = [Image.fromarray(one).resize(size[::-1], Image.Resampling.BILINEAR) for one in images]
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, [np.asarray(one) for one in theirs], rtol=0, atol=1e-5)
+
+
+def test_what_is_all_one_grey_stays_so_in_every_size() -> None:
+    """The weights of a pixel add up to one."""
+    for side in (1, 2, 7, 14, 27, 29, 32, 64):
+        grey = np.full((1, 28, 28), 0.7, np.float32)
+        np.testing.assert_allclose(fitted(grey, (side, side), "resize"), 0.7, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [
+        ((784,), (28, 28)), ((64,), (8, 8)), ((1024,), (32, 32)), ((2352,), (28, 28)), ((3072,), (32, 32)),
+        ((28, 30), (28, 30)), ((28, 30, 1), (28, 30)), ((28, 30, 3), (28, 30)), ((1, 28, 30), (28, 30)),
+        ((3, 28, 30), (28, 30)), ((785,), (0, 0)), ((28, 28, 2), (0, 0)), ((4, 28, 28), (0, 0)), ((), (0, 0)),
+        ((1, 1, 28, 28), (0, 0)),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_height_and_width_are_those_without_the_channels(shape: tuple[int, ...], expected: tuple[int, int]) -> None:
+    assert square(shape) == expected
+
+
+# --- what is read --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("answer", [(10,), (1, 1, 10), (10, 1), (10, 1, 1), (1, 10)], ids=str)
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_scores_are_ten_an_image_whatever_the_axes_beside(answer: tuple[int, ...], dtype: str) -> None:
+    scores = np.arange(30).reshape(3, 10)
+    found = Form(answer=answer, output=Tensor("", (), dtype)).read(scores.astype(dtype).reshape(3, *answer))
+    assert found.dtype == np.float32
+    assert found.flags.c_contiguous
+    np.testing.assert_array_equal(found, scores)
+
+
+@pytest.mark.parametrize(
+    ("output", "numbers", "expected"),
+    [
+        (quantised("uint8", 1 / 256), [0, 64, 255], [0, 0.25, 255 / 256]),
+        (quantised("int8", 1 / 256, -128), [-128, 0, 127], [0, 0.5, 255 / 256]),
+        (quantised("int8", 0.25, 3), [-128, 3, 127], [-32.75, 0, 31]),
+        (quantised("int8"), [-128, 3, 127], [-128, 3, 127]),
+        (quantised("uint8"), [0, 64, 255], [0, 64, 255]),
+        (quantised("int32", 0.5, 0), [-(2**20), 0, 7], [-(2**19), 0, 3.5]),
+    ],
+    ids=lambda value: f"{value.dtype} {value.scale:.3g}" if isinstance(value, Tensor) else None,
+)
+def test_whole_numbers_are_read_as_what_they_stand_for(
+    output: Tensor, numbers: list[int], expected: list[float]
+) -> None:
+    answer = np.zeros((2, 10), output.dtype)
+    answer[1, :3] = numbers
+    answer.flags.writeable = False
+    found = Form(output=output).read(answer)
+    assert found.dtype == np.float32
+    assert found[1, :3].tolist() == expected
+
+
+# --- what a form says ----------------------------------------------------------------------------------------------
+
+
+def test_an_adapter_is_told_the_model_and_not_the_image() -> None:
+    form = Form((784,), -1, 1, "pad", 8, quantised("int8", 0.1), Tensor("out", (8, 10), "uint8", 0.2), (1, 10), code=True)
+    assert form.ports == Ports((784,), "int8", 8, "out", (1, 10), "uint8", trusted=False)
+    assert OWN_FORM.ports == OWN
+
+
+def test_its_own_form_is_digitbenchs_and_every_other_is_not() -> None:
+    assert OWN_FORM.own
+    assert replace(OWN_FORM, activation="logits", input=Tensor("image", (None, 28, 28), "float32")).own
+    others: list[dict[str, Any]] = [
+        {"shape": (784,)}, {"paper": 1.0}, {"ink": 255.0}, {"batch": 1}, {"code": True}, {"answer": (1, 10)},
+        {"input": quantised("uint8")}, {"input": quantised("float32", 0.1)}, {"output": Tensor("b", (), "float32")},
+        {"output": Tensor("", (), "float16")},
+    ]  # fmt: skip
+    assert [one for one in others if replace(OWN_FORM, **one).own] == []
+
+
+def test_what_is_exported_has_one_output_no_code_and_of_onnx_any_batch() -> None:
+    form = Form((784,), 0, 255, batch=8, output=Tensor("b", (8, 10), "float32"), code=True)
+    written = form.exported("tflite")
+    assert (written.output.name, written.code, written.batch) == ("", False, 8)
+    assert (written.shape, written.ink, written.input) == (form.shape, form.ink, form.input)
+    assert form.exported("onnx") == replace(written, batch=None)
+
+
+@pytest.mark.parametrize(
+    ("given_as", "ends", "expected"),
+    [
+        (quantised("float32"), (0, 1000), False),
+        (quantised("uint8"), (0, 255), False),
+        (quantised("uint8"), (255, 0), False),
+        (quantised("uint8"), (0, 1), True),  # two greys
+        (quantised("uint8"), (-1, 1), True),
+        (quantised("int8"), (0, 255), True),
+        (quantised("int8"), (-128, 127), False),
+        (quantised("int8", 1 / 255, -128), (0, 1), False),
+        (quantised("int8", 1 / 255, -128), (0, 255), True),
+        (quantised("int8", 1 / 255, -128), (-1, 1), True),
+        (quantised("uint8", 1 / 128, 128), (-1, 1), False),  # a step beyond is rounding
+        (quantised("uint8", 1 / 128, 128), (1, -1), False),
+        (quantised("int64"), (0, 255), False),
+    ],
+)
+def test_a_range_that_does_not_fit_into_whole_numbers_is_known(
+    given_as: Tensor, ends: tuple[float, float], expected: bool
+) -> None:
+    assert Form((28, 28), *ends, input=given_as).saturates() is expected
+
+
+sizes = st.lists(st.none() | st.integers(1, 64), max_size=4).map(tuple)
+finite = st.floats(allow_nan=False, allow_infinity=False)
+tensors = st.builds(Tensor, st.text(), sizes, st.sampled_from(["float32", "int8"]), finite, st.integers(-128, 127))
+whole = st.lists(st.integers(1, 64), max_size=3).map(tuple)
+
+
+@given(
+    st.builds(
+        Form, whole, finite, finite, st.sampled_from(["pad", "resize"]), st.none() | st.integers(1, 64), tensors,
+        tensors, whole, st.sampled_from(["softmax", "logits"]), st.booleans(),
+    )
+)  # fmt: skip
+def test_a_form_survives_the_manifest(form: Form) -> None:
+    assert build(Form, json.loads(json.dumps(asdict(form)))) == form
+
+
+def test_what_a_manifest_leaves_out_is_digitbenchs_own() -> None:
+    assert build(Form, {}) == OWN_FORM
+
+
+def test_other_images_than_the_ports_say_are_refused_with_both() -> None:
+    ports = Ports((1, 28, 28), "uint8")
+    check_images(np.zeros((2, 1, 28, 28), np.uint8), ports)
+    for wrong in (np.zeros((2, 1, 28, 28), np.int8), np.zeros((2, 28, 28), np.uint8), np.zeros((0, 1, 28, 28), np.uint8)):
+        with pytest.raises(ValueError, match=r"uint8 of shape \(n, 1, 28, 28\)") as caught:
+            check_images(wrong, ports)
+        assert f"{wrong.dtype} of shape {wrong.shape}" in str(caught.value)
+
+
+# --- served --------------------------------------------------------------------------------------------------------
+
+BYTES = Form((784,), 0, 255, input=quantised("uint8"), answer=(1, 10))
+
+
+def says_the_first_pixel(values: Array) -> Scores:
+    """Give, as an answer of shape (n, 1, 10), the first pixel of each image ten times."""
+    return np.repeat(values[:, None, :1].astype(np.float32), 10, axis=2)
+
+
+class Stepped(Fake):
+    """Tells its steps apart, anew for each size of batch."""
+
+    def predict(self, images: Images) -> Scores:
+        if self.steps is None or len(images) != len(self.held):
+            self.steps = Steps(self.put, self.compute, self.get)
+        self.put(images)
+        self.compute()
+        return self.get()
+
+    def put(self, images: Images) -> None:
+        self.given.append(images)
+        self.held: Images = images
+
+    def compute(self) -> None:
+        self.found = says_the_first_pixel(self.held)
+
+    def get(self) -> Scores:
+        return self.found.copy()
+
+
+def counted(count: int) -> Images:
+    return numbered(count) / np.float32(255)
+
+
+@pytest.mark.parametrize("count", [1, 3, 4, 5, 8, 11])
+def test_a_fixed_batch_is_filled_up_and_what_fills_it_is_cut_off(count: int) -> None:
+    inner = Fake(answer=says_the_first_pixel)
+    scores = Served(inner, replace(BYTES, batch=4)).predict(counted(count))
+    assert {values.shape for values in inner.given} == {(4, 784)}
+    assert {values.dtype for values in inner.given} == {np.dtype(np.uint8)}
+    assert len(inner.given) == -(-count // 4)
+    assert (scores.shape, scores.dtype) == ((count, 10), np.float32)
+    np.testing.assert_array_equal(scores, np.repeat(np.arange(count)[:, None], 10, axis=1))
+    last = inner.given[-1][:, 0].tolist()
+    start = 4 * (len(inner.given) - 1)
+    assert last == [*range(start, count), *[start] * (4 - count + start)], "its own first image fills it up"
+
+
+def test_any_batch_is_one_call() -> None:
+    inner = Fake(answer=says_the_first_pixel)
+    served = Served(inner, BYTES)
+    assert served.predict(counted(7))[:, 3].tolist() == list(range(7))
+    assert [values.shape for values in inner.given] == [(7, 784)]
+    assert served.runtime == inner.runtime
+
+
+@pytest.mark.parametrize("batch", [None, 4])
+def test_an_answer_is_the_callers_own(batch: int | None) -> None:
+    served = Served(Stepped(), replace(BYTES, batch=batch))
+    first = served.predict(counted(4))
+    kept = first.copy()
+    second = served.predict(counted(4)[::-1])
+    assert not np.shares_memory(first, second)
+    np.testing.assert_array_equal(first, kept)
+
+
+def test_its_steps_do_what_predict_does_and_are_none_where_they_cannot() -> None:
+    served = Served(Stepped(), replace(BYTES, batch=4))
+    assert served.steps is None
+    served.predict(counted(4))
+    steps = served.steps
+    assert steps
+    images = counted(8)[4:]
+    steps.put(images)
+    steps.run()
+    found = steps.get()
+    np.testing.assert_array_equal(found, served.predict(images))
+    assert found[:, 0].tolist() == [4, 5, 6, 7]
+    assert served.steps is steps, "made once, and not at every call"
+    served.predict(counted(5))
+    assert served.steps is None, "several calls are no three steps"
+    served.predict(counted(4))
+    assert served.steps is not None
+    served.close()
+    assert served.steps is None
+
+
+def test_steps_are_those_of_the_batch_that_came_last() -> None:
+    served = Served(Stepped(), BYTES)
+    served.predict(counted(2))
+    before = served.steps
+    served.predict(counted(3))
+    assert served.steps
+    assert served.steps is not before
+    without = Served(Fake(answer=says_the_first_pixel), BYTES)
+    without.predict(counted(2))
+    assert without.steps is None
+
+
+def test_closing_it_closes_what_is_within() -> None:
+    inner = Fake()
+    with Served(inner, BYTES) as served:
+        assert inner.closed == 0
+    assert inner.closed == 1
+    served.close()
+
+
+def test_it_takes_digitbenchs_images_alone() -> None:
+    inner = Fake(answer=says_the_first_pixel)
+    for wrong in (np.zeros((2, 784), np.uint8), np.zeros((2, 28, 28)), np.zeros((0, 28, 28), np.float32)):
+        with pytest.raises(ValueError, match=r"float32 of shape \(n, 28, 28\)"):
+            Served(inner, BYTES).predict(wrong)
+    assert inner.given == []

@@ -1,0 +1,137 @@
+"""`digitbench import`: a model that somebody else made, from its file to a table."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from conftest import Cli, complaint, run_cli
+from contract.makers import MAKERS, REFUSED, Made
+
+from digitbench.bundle import Bundle
+from journeys.helpers import contents, table_rows
+
+ZOO = "onnx-zoo-nchw-0..255-logits-opset8-batch1"
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What `digitbench import` printed of a model, and made of it."""
+
+    made: Made
+    printed: str
+    bundle: Bundle
+
+
+@pytest.fixture(scope="module")
+def zoo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Imported]:
+    """A convolutional network that takes [1, 1, 28, 28], imported once for all tests here: never changed."""
+    folder = tmp_path_factory.mktemp("zoo")
+    made = MAKERS[ZOO](folder)
+    done = run_cli("import", made.path, "--dataset", "digits", "--name", "zoo", "--folder", "run", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    before = contents(folder / "run")
+    yield Imported(made, done.stdout, Bundle(folder / "run"))
+    assert contents(folder / "run") == before, "a test changed what all share"
+
+
+@pytest.fixture
+def run(zoo: Imported, tmp_path: Path) -> Path:
+    """A copy of it."""
+    return Path(shutil.copytree(zoo.bundle.path, tmp_path / "run"))
+
+
+def test_it_prints_what_it_chose_and_how_good_the_runner_up_is(zoo: Imported) -> None:
+    head, *lines = zoo.printed[zoo.printed.index("run: ") :].splitlines()
+    assert head.startswith("run: zoo on digits [")
+    assert f"test accuracy {zoo.made.accuracy:.2%} (338 of 359)" in head
+    told = dict(line.split(maxsplit=1) for line in lines)
+    assert told["takes"] == ("Input3: float32, 1×28×28, paper 0, ink 255, output Plus214_Output_0; a fixed batch of 1")
+    assert told["gives"] == "logits"
+    chosen, second = zoo.bundle.manifest["imported"]["chosen"], zoo.bundle.manifest["imported"]["runner_up"]
+    assert told["chosen"].endswith(f"{chosen['accuracy']:.1%} ({chosen['correct']} of 500 training images) right")
+    assert told["runner-up"].startswith(second["form"])
+    assert told["runner-up"].endswith(f"{second['accuracy']:.1%} ({second['correct']} of 500 training images) right")
+
+
+def test_the_manifest_has_the_form_the_source_and_the_runner_up(zoo: Imported) -> None:
+    manifest = json.loads((zoo.bundle.path / "manifest.json").read_text(encoding="utf-8"))
+    assert manifest["schema"] == "digitbench.bundle/3"
+    form, told = manifest["form"], manifest["imported"]
+    assert (form["shape"], form["paper"], form["ink"], form["batch"]) == ([1, 28, 28], 0, 255, 1)
+    assert form["output"]["name"] == "Plus214_Output_0"
+    assert told["source"] == str(zoo.made.path)
+    assert told["chosen"]["accuracy"] > told["runner_up"]["accuracy"]
+    assert manifest["reference"]["backend"] == "onnx"
+
+
+def test_it_benches_on_both_backends_that_open_it_and_at_no_other_batch_size(cli: Cli, run: Path) -> None:
+    done = cli("bench", run, "--batch-size", "1,8", "--seconds", "0.02", "--json", "-", "-q")
+    assert done.returncode == 0, done.stderr
+    rows = {(row["backend"], row["batch_size"]): row for row in json.loads(done.stdout)["rows"]}
+    assert rows.keys() == {(name, size) for name in ("onnx", "openvino") for size in (1, 8)}
+    for name in ("onnx", "openvino"):
+        assert rows[name, 1]["latency_us"]["mean"] > 0
+        assert rows[name, 1]["accuracy"]["correct"] == 338
+        assert rows[name, 8]["latency_us"] is None
+    table = [list(cells.values()) for cells in table_rows(done.stderr)]
+    assert sum("n/a (fixed batch 1)" in cells for cells in table) == 2
+    assert "failed" not in done.stderr
+    assert "labels that differ from onnx's" in " ".join(done.stderr.split())
+
+
+def test_a_batch_size_that_it_never_takes_is_told_with_the_one_that_it_does(cli: Cli, run: Path) -> None:
+    done = cli("bench", run, "--batch-size", "8", "--backend", "onnx", "-q")
+    assert complaint(done, 1) == (
+        "nothing can be measured here: n/a (fixed batch 1); run: digitbench bench --batch-size 1"
+    )
+
+
+def test_evaluate_and_agree_take_it_as_they_take_our_own(cli: Cli, run: Path) -> None:
+    assert cli("evaluate", run, "--per-class", "--limit", "40").returncode == 0
+    assert cli("agree", run, "--limit", "40").returncode == 0
+
+
+def test_what_it_can_not_be_exported_to_is_said(cli: Cli, run: Path) -> None:
+    told = complaint(cli("evaluate", run, "--backend", "tflite"))
+    assert "it was imported from onnx, which isn't converted" in told
+    told = complaint(cli("export", run, "--format", "tflite"))
+    assert "it was imported from onnx, which isn't converted" in told
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        (["--scale", "1"], "tell digits apart"),
+        (["--inverted"], "tell digits apart"),
+        (["--layout", "flat"], "--layout flat"),
+        (["--layout", "rows"], "unknown --layout value 'rows'"),
+        (["--output", "Plus2"], "it has Plus214_Output_0"),
+        (["--scale", "9..1"], "--scale 9..1"),
+        (["--scale", "big"], "--scale big"),
+        (["--activation", "relu"], "softmax, sigmoid, logits"),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, list) else "",
+)
+def test_what_the_user_says_is_taken_at_their_word(
+    zoo: Imported, cli: Cli, tmp_path: Path, options: list[str], word: str
+) -> None:
+    done = cli("import", zoo.made.path, "--dataset", "digits", "--folder", "other", *options)
+    assert word in complaint(done)
+    assert not (tmp_path / "other").exists()
+
+
+def test_a_folder_that_is_there_already_stays_as_it_is(zoo: Imported, cli: Cli, run: Path) -> None:
+    before = contents(run)
+    assert "exists already" in complaint(cli("import", zoo.made.path, "--dataset", "digits", "--folder", run))
+    assert contents(run) == before
+
+
+def test_what_is_no_model_is_one_line(cli: Cli, tmp_path: Path) -> None:
+    assert "two-inputs" not in complaint(cli("import", REFUSED["two inputs"][0](tmp_path), "--dataset", "digits"))
+    assert "no such file" in complaint(cli("import", "nothing.onnx", "--dataset", "digits"))
+    assert list(tmp_path.glob("runs/*")) == []
