@@ -152,7 +152,7 @@ def probabilities(scores: Scores, activation: str) -> Scores:
         return np.asarray(np.clip(np.divide(scores, total, out=even, where=total > 0), 0, 1), np.float32)
     from scipy.special import softmax
 
-    return np.asarray(softmax(scores, axis=1), np.float32)
+    return np.asarray(softmax(scores.astype(np.float64), axis=1), np.float32)  # far from overflow
 
 
 def _reliability(confidence: npt.NDArray[np.float32], right: npt.NDArray[np.bool_]) -> tuple[ReliabilityBin, ...]:

@@ -22,7 +22,14 @@ from packaging.utils import canonicalize_name
 
 from digitbench import trust
 from digitbench.backend import Backend
-from digitbench.errors import BackendError, MissingRuntimeError, PluginError, UnknownBackendError, unknown
+from digitbench.errors import (
+    ArtifactError,
+    BackendError,
+    MissingRuntimeError,
+    PluginError,
+    UnknownBackendError,
+    unknown,
+)
 from digitbench.form import OWN_FORM, Form, Served
 
 GROUP = "digitbench.backends"
@@ -95,7 +102,7 @@ class Plugin:
         MissingRuntimeError, PluginError
             See `load`.
         FileNotFoundError, ArtifactError, ThreadsError
-            See `Backend`.
+            See `Backend`; and where code in the file isn't trusted.
         BackendError
             This machine can't make that precision, or the backend opens models of digitbench's own form alone.
         """
@@ -109,7 +116,9 @@ class Plugin:
                     f"backend {self.name!r} opens models made by digitbench alone; its author can let it take `ports` "
                     "(see digitbench.backend.Ports)"
                 )
-            wishes["ports"] = replace(form.ports, trusted=form.code and trust.holds(artifact))
+            if form.code and not trust.holds(artifact):
+                raise ArtifactError(f"{artifact}: it holds code that isn't trusted here; import it again with --trust")
+            wishes["ports"] = replace(form.ports, trusted=form.code)
             return Served(kind(artifact, threads=threads, **wishes), form)
 
     @contextmanager
