@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,9 @@ def write(source: Path, form: Form, target: Path, progress: Progress) -> int | N
 
     keras = import_keras(progress)
     trusted = trust.holds(source)
-    model = keras.models.load_model(source, compile=False, safe_mode=not trusted)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of how a stranger's model should have been written
+        model = keras.models.load_model(source, compile=False, safe_mode=not trusted)
     if len(model.outputs) > 1:
         names = list(getattr(model, "output_names", None) or [])
         names = names if len(set(names)) == len(model.outputs) else [f"output_{i}" for i in range(len(model.outputs))]

@@ -107,7 +107,9 @@ class Worker:
         self._stderr: BinaryIO = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `end`
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", "digitbench.measure.worker"],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._stderr, env=environment(job.threads),
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._stderr,
+            # What a runtime leaves behind when it is killed goes with the images.
+            env=environment(job.threads) | {"TMPDIR": str(images.parent)},
             text=True, encoding="utf-8", start_new_session=True,
         )  # fmt: skip
         # A thread that blocks on the pipe: nothing polls, and it works the same on every system.

@@ -56,7 +56,7 @@ def several_lines():
 
 
 def stay():
-    print(os.getpid(), file=open(os.environ["TMPDIR"] + "/pid", "w"))
+    print(os.getpid(), file=open(os.path.dirname(os.environ["TMPDIR"]) + "/pid", "w"))
     time.sleep(600)
 
 
@@ -69,7 +69,7 @@ def fall_silent():
 
 def have_a_child():
     if os.fork() == 0:
-        print(os.getpid(), file=open(os.environ["TMPDIR"] + "/child", "w"))
+        print(os.getpid(), file=open(os.path.dirname(os.environ["TMPDIR"]) + "/child", "w"))
         time.sleep(4)
         os._exit(0)
 
@@ -101,12 +101,12 @@ class Slow(Good):
     # Takes a while to load, and writes down how many do.
     def __init__(self, artifact, *, threads):
         super().__init__(artifact, threads=threads)
-        place = os.environ["TMPDIR"] + "/loading"
+        place = os.path.dirname(os.environ["TMPDIR"]) + "/loading"
         os.makedirs(place, exist_ok=True)
         mine = f"{place}/{os.getpid()}"
         open(mine, "w").close()
         time.sleep(0.15)
-        with open(os.environ["TMPDIR"] + "/together", "a") as seen:
+        with open(os.path.dirname(os.environ["TMPDIR"]) + "/together", "a") as seen:
             print(len(os.listdir(place)), file=seen)
         time.sleep(0.15)
         os.remove(mine)
