@@ -5,7 +5,7 @@ RUN    := .venv/bin/python
 MARK   := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test slow lint bench clean
+.PHONY: help quickstart test slow lint bench fuzz clean
 
 help:            ## list the targets
 	@grep -hE '^[.a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([.a-z]+):[^#]*## ?/  make \1\t/' | expand -t 20
@@ -26,6 +26,9 @@ lint: .venv      ## ruff, formatting, mypy --strict
 
 bench: .venv     ## the pytest-benchmark suite: accuracy and latency of every runtime
 	$(RUN) -m pytest benchmarks
+
+fuzz: .venv      ## break 5,000 models and 5,000 pictures: each must end in one line (45 minutes or so)
+	$(RUN) tests/fuzz.py
 
 .venv: $(MARK)   ## make the virtual environment with all runtimes (Python 3.11 to 3.13)
 

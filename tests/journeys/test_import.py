@@ -77,7 +77,7 @@ def test_it_benches_on_both_backends_that_open_it_and_at_no_other_batch_size(cli
     for name in ("onnx", "openvino"):
         assert rows[name, 1]["latency_us"]["mean"] > 0
         assert rows[name, 1]["accuracy"]["correct"] == 338
-        assert rows[name, 8]["latency_us"] is None
+        assert "latency_us" not in rows[name, 8]
     table = [list(cells.values()) for cells in table_rows(done.stderr)]
     assert sum("n/a (fixed batch 1)" in cells for cells in table) == 2
     assert "failed" not in done.stderr

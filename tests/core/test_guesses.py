@@ -1,0 +1,289 @@
+"""What a signature leaves open: which forms are tried, in which order, and what is refused."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from core.helpers import one_printable_line
+from digitbench.backend import Images, Signature, Tensor
+from digitbench.errors import BundleError, DigitbenchError, UsageError
+from digitbench.form import Form
+from digitbench.importing.guesses import NO_WISHES, Wishes, forms, ranges
+
+Shape = tuple[int | None, ...]
+SCORES = Tensor("scores", (None, 10), "float32")
+UPRIGHT = [(0, 1), (0, 255), (-1, 1), (-0.4242, 2.8215), (-2.8215, 0.4242), (-0.5, 0.5)]
+"""Of every training set; the fourth and fifth are (0 - 0.1307) / 0.3081 and so on."""
+
+
+@pytest.fixture
+def images() -> Images:
+    """A quarter of each is ink: a mean of 0.25 and a deviation of 0.4330."""
+    found = np.zeros((3, 28, 28), np.float32)
+    found[:, :14, :14] = 1
+    return found
+
+
+def tried(
+    images: Images, shape: Shape, *outputs: Tensor, dtype: str = "float32", wishes: Wishes = NO_WISHES, **more: Any
+) -> list[Form]:
+    given = Tensor("image", shape, dtype, **more)
+    return forms(Signature((given,), outputs or (SCORES,)), wishes, images)
+
+
+def ways(found: list[Form]) -> list[tuple[tuple[int, ...], int | None, str]]:
+    """The shapes, batches and fits, each one once, in their order."""
+    return list(dict.fromkeys((one.shape, one.batch, one.fit) for one in found))
+
+
+# --- shapes --------------------------------------------------------------------------------------------------------
+
+HW, FLAT, NHWC, NCHW = (28, 28), (784,), (28, 28, 1), (1, 28, 28)
+COLOURED, COLOURED_FIRST = (28, 28, 3), (3, 28, 28)
+
+
+@pytest.mark.parametrize(
+    ("declared", "expected"),
+    [
+        ((None, 28, 28), [HW]),
+        ((None, 784), [FLAT]),
+        ((None, 28, 28, 1), [NHWC]),
+        ((None, 1, 28, 28), [NCHW]),
+        ((None, 28, 28, 3), [COLOURED]),
+        ((None, 3, 28, 28), [COLOURED_FIRST]),
+        ((None, 2352), [(2352,)]),
+        # Sizes that are free may be anything; the channels that are told are kept to.
+        ((None, None), [FLAT]),
+        ((None, None, None), [HW]),
+        ((None, None, None, None), [NHWC, COLOURED, NCHW, COLOURED_FIRST]),
+        ((None, None, 28, 28), [NCHW, COLOURED_FIRST]),
+        ((None, 28, 28, None), [NHWC, COLOURED]),
+        # Nothing is told, not even how many sizes there are.
+        ((), [HW, FLAT, NHWC, COLOURED, NCHW, COLOURED_FIRST]),
+    ],
+    ids=str,
+)
+def test_every_shape_that_fits_is_tried_the_plainest_first(
+    images: Images, declared: Shape, expected: list[tuple[int, ...]]
+) -> None:
+    found = tried(images, declared)
+    assert ways(found) == [(shape, None, "pad") for shape in expected]
+    assert len(set(found)) == len(found), "each one once"
+
+
+@pytest.mark.parametrize("batch", [1, 32])
+def test_a_fixed_batch_is_kept_to(images: Images, batch: int) -> None:
+    for shape in (HW, FLAT, NHWC, COLOURED_FIRST):
+        assert ways(tried(images, (batch, *shape))) == [(shape, batch, "pad")]
+
+
+@pytest.mark.parametrize(
+    ("declared", "fits"),
+    [
+        ((32, 32), ["pad", "resize"]), ((1, 32, 32), ["pad", "resize"]), ((224, 224, 3), ["pad", "resize"]),
+        ((1024,), ["pad", "resize"]), ((3072,), ["pad", "resize"]), ((28, 32), ["pad", "resize"]),
+        ((14, 14), ["resize"]), ((64,), ["resize"]), ((8, 8, 1), ["resize"]), ((20, 40), ["resize"]),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_more_pixels_are_paper_or_between_and_fewer_are_averages(
+    images: Images, declared: tuple[int, ...], fits: list[str]
+) -> None:
+    assert ways(tried(images, (None, *declared))) == [(declared, None, fit) for fit in fits]
+
+
+# --- ranges --------------------------------------------------------------------------------------------------------
+
+
+def test_every_usual_range_is_tried_both_ways_the_most_usual_first(images: Images) -> None:
+    found = [(one.paper, one.ink) for one in tried(images, (None, 28, 28))]
+    mean, deviation = 0.25, 0.25 * 3**0.5
+    own = [(-mean / deviation, 0.75 / deviation), (-0.75 / deviation, mean / deviation)]
+    upright = [*UPRIGHT, *own]
+    np.testing.assert_allclose(found, [*upright, *((ink, paper) for paper, ink in upright)], atol=1e-4)
+
+
+def test_a_range_is_tried_once_however_often_it_is_found() -> None:
+    """Images half of which is ink are normalised to -1 and 1, and their negatives too."""
+    images = np.zeros((2, 28, 28), np.float32)
+    images[:, 14:] = 1
+    found = ranges(NO_WISHES, images)
+    assert len(found) == len(set(found)) == 12
+    assert ranges(Wishes(range=(0.0, 1.0)), images) == [(0, 1), (1, 0)]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "scale", "zero_point", "expected"),
+    [
+        ("uint8", 0.0, 0, [(0, 255), (255, 0)]),  # 0 to 1 would be two greys
+        ("int64", 0.0, 0, [(0, 255), (255, 0)]),
+        ("int8", 1 / 255, -128, [(0, 1), (1, 0)]),  # 255 would be cut off, and so would be -1
+        ("uint8", 1.0, 0, [(0, 255), (255, 0)]),
+        ("uint8", 1 / 127.5, 127, [(0, 1), (-1, 1), (-0.5, 0.5), (1, 0), (1, -1), (0.5, -0.5)]),
+    ],
+)
+def test_a_range_that_a_quantised_input_cannot_hold_is_not_tried(
+    images: Images, dtype: str, scale: float, zero_point: int, expected: list[tuple[int, int]]
+) -> None:
+    found = tried(images, (None, 28, 28), dtype=dtype, scale=scale, zero_point=zero_point)
+    assert [(one.paper, one.ink) for one in found] == expected
+    assert {one.input for one in found} == {Tensor("image", (None, 28, 28), dtype, scale, zero_point)}
+
+
+# --- outputs -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("declared", "answer"),
+    [
+        ((None, 10), (10,)),
+        ((1, 10), (10,)),
+        ((None, 1, 1, 10), (1, 1, 10)),
+        ((None, 10, 1, 1), (10, 1, 1)),
+        ((None, None), (10,)),
+        ((None, None, None), (1, 10)),
+        ((None, None, 10), (1, 10)),
+        ((None, 10, None, None), (10, 1, 1)),
+        ((), (10,)),
+    ],
+    ids=str,
+)
+def test_an_output_of_ten_is_scores_whatever_the_axes_beside(
+    images: Images, declared: Shape, answer: tuple[int, ...]
+) -> None:
+    found = tried(images, (None, 784), Tensor("b", declared, "float16"))
+    assert {(one.output.name, one.answer) for one in found} == {("b", answer)}
+
+
+def test_labels_and_features_are_no_scores(images: Images) -> None:
+    others = [
+        Tensor("labels", (None,), "int64"), Tensor("one_hot", (None, 10), "int64"), Tensor("name", (None,), "string"),
+        Tensor("names", (None, 10), "string"), Tensor("features", (None, 128), "float32"),
+        Tensor("unknown", (), "int32"), Tensor("three", (None, None, 3), "float32"),
+    ]  # fmt: skip
+    assert {one.output for one in tried(images, (None, 784), *others, SCORES)} == {SCORES}
+
+
+def test_whole_numbers_that_stand_for_others_are_scores(images: Images) -> None:
+    for dtype, scale in (("int8", 0.1), ("uint8", 0.1), ("int32", 0.1), ("int8", 0.0), ("uint8", 0.0)):
+        output = Tensor("b", (None, 10), dtype, scale)
+        assert tried(images, (None, 784), output)[0].output == output
+
+
+def test_each_of_several_outputs_is_tried_in_the_order_of_the_file(images: Images) -> None:
+    outputs = [replace(SCORES, name="last"), replace(SCORES, name="first")]
+    found = tried(images, (None, 784), *outputs)
+    assert [one.output.name for one in found] == ["last"] * 16 + ["first"] * 16
+
+
+# --- wishes --------------------------------------------------------------------------------------------------------
+
+
+def test_a_wish_leaves_only_what_meets_it(images: Images) -> None:
+    outputs = [SCORES, replace(SCORES, name="others")]
+
+    def left(**wishes: Any) -> list[Form]:
+        return tried(images, (None, None, None, None), *outputs, wishes=Wishes(**wishes))
+
+    every = left()
+    assert {(one.paper, one.ink) for one in left(range=(-3.0, 7.0))} == {(-3, 7), (7, -3)}
+    assert [one for one in left() if one.paper > one.ink] == left(inverted=True)
+    assert [one for one in left() if one.paper < one.ink] == left(inverted=False)
+    assert [one for one in every if one.shape in (NCHW, COLOURED_FIRST)] == left(layout="nchw")
+    assert [one for one in every if one.output.name == "others"] == left(output="others")
+    assert left(activation="logits") == [replace(one, activation="logits") for one in every]
+    (only,) = left(range=(0.0, 9.0), inverted=True, layout="nchw", output="others")[:1]
+    assert (only.paper, only.ink, only.shape, only.output.name) == (9, 0, NCHW, "others")
+
+
+@pytest.mark.parametrize("fit", ["pad", "resize"])
+def test_how_it_becomes_larger_can_be_wished(images: Images, fit: str) -> None:
+    assert ways(tried(images, (None, 32, 32), wishes=Wishes(fit=fit))) == [((32, 32), None, fit)]
+
+
+@pytest.mark.parametrize(("layout", "shape"), [("hw", HW), ("flat", FLAT), ("nhwc", NHWC), ("nchw", NCHW)])
+def test_a_layout_can_be_wished_where_nothing_is_told(images: Images, layout: str, shape: tuple[int, ...]) -> None:
+    assert tried(images, (), wishes=Wishes(layout=layout))[0].shape == shape
+
+
+def test_a_wished_range_is_tried_even_where_it_does_not_fit(images: Images) -> None:
+    for wish in ((-1.0, 1.0), (0.0, 1000.0)):
+        found = tried(images, (None, 28, 28), dtype="uint8", wishes=Wishes(range=wish, inverted=False))
+        assert [(one.paper, one.ink) for one in found] == [wish]
+
+
+# --- refusals ------------------------------------------------------------------------------------------------------
+
+
+def refusal(kind: type[DigitbenchError], signature: Signature, wishes: Wishes = NO_WISHES) -> str:
+    with pytest.raises(kind) as caught:
+        forms(signature, wishes, np.eye(28, dtype=np.float32)[None])
+    assert one_printable_line(str(caught.value))
+    return str(caught.value)
+
+
+def signature(shape: Shape = (None, 784), dtype: str = "float32", *outputs: Tensor) -> Signature:
+    return Signature((Tensor("image", shape, dtype),), outputs or (SCORES,))
+
+
+@pytest.mark.parametrize(
+    ("wishes", "said"),
+    [
+        (Wishes(output="b"), "--output b: the model has no such output; it has scores"),
+        (Wishes(layout="nchw"), "--layout nchw: its input 'image' has shape [n, 784]; known are flat, hw, nhwc, nchw"),
+        (Wishes(layout="hw"), "--layout hw: "),
+    ],
+)
+def test_a_wish_that_cannot_be_met_is_named_as_the_option_that_it_was(wishes: Wishes, said: str) -> None:
+    assert refusal(UsageError, signature(), wishes).startswith(said)
+
+
+@pytest.mark.parametrize("names", [(), ("image", "mask")])
+def test_one_input_is_taken_neither_none_nor_two(names: tuple[str, ...]) -> None:
+    told = refusal(BundleError, Signature(tuple(Tensor(name, (None, 784), "float32") for name in names), (SCORES,)))
+    listed = ", ".join(map(repr, names)) or "none"
+    assert told == f"it takes {len(names)} inputs ({listed}); a classifier of digits takes one, the image"
+
+
+@pytest.mark.parametrize("dtype", ["string", "bool", "complex64", "bfloat16", ""])
+def test_what_stands_for_no_pixels_is_refused(dtype: str) -> None:
+    assert refusal(BundleError, signature(dtype=dtype)).startswith(f"its input 'image' takes {dtype}, not numbers")
+
+
+@pytest.mark.parametrize(
+    ("shape", "told"),
+    [
+        ((None, 785), "[n, 785]"), ((None, 28, 28, 2), "[n, 28, 28, 2]"), ((None, 4, 28, 28), "[n, 4, 28, 28]"),
+        ((28, 28), "[28, 28]"), ((784,), "[784]"), ((None,), "[n]"), ((None, 1, 1, 28, 28), "[n, 1, 1, 28, 28]"),
+        ((None, None, None, None, None), "[n, n, n, n, n]"), ((None, 28, 1, 28), "[n, 28, 1, 28]"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_what_is_no_image_is_refused_with_its_shape(shape: Shape, told: str) -> None:
+    said = refusal(BundleError, signature(shape))
+    assert said == f"its input 'image' has shape {told}: not images of one or three channels, with the batch axis first"
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        Tensor("b", (None, 2), "float32"), Tensor("b", (None, 11), "float32"), Tensor("b", (None,), "int64"),
+        Tensor("b", (None, 10), "string"), Tensor("b", (10,), "float32"), Tensor("b", (None, 10, 10), "float32"),
+        Tensor("b", (None, None, 3), "float32"),
+    ],
+    ids=lambda output: f"{output.dtype}{output.shape}",
+)  # fmt: skip
+def test_without_ten_scores_it_is_refused_with_what_it_gives(output: Tensor) -> None:
+    told = refusal(BundleError, signature((None, 784), "float32", output))
+    assert told.startswith(f"none of its outputs gives ten scores an image: 'b' {output.dtype} [")
+
+
+def test_a_quantised_input_that_no_usual_range_fits_asks_for_one() -> None:
+    told = refusal(BundleError, signature(dtype="int8"))
+    assert told == "input 'image' (int8): no usual range of pixels fits into it; give --scale"
+    found = forms(signature(dtype="int8"), Wishes(range=(-128.0, 127.0)), np.eye(28, dtype=np.float32)[None])
+    assert [(one.paper, one.ink) for one in found] == [(-128, 127), (127, -128)]

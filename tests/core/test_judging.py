@@ -1,0 +1,182 @@
+"""Which form is the right one: what an output looks like, how surprised it is by the labels, and who comes first."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from digitbench.backend import Scores
+from digitbench.data import Labels
+from digitbench.form import Form
+from digitbench.importing.judging import (
+    LEAST_ODDS,
+    NEARLY,
+    Trial,
+    activation_of,
+    judge,
+    level_with_best,
+    ranked,
+    shifted,
+)
+
+
+def softmax(logits: Scores) -> Scores:
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True), dtype=np.float32)
+
+
+@pytest.fixture
+def logits() -> Scores:
+    """Of 2,000 images, as a network that knows its business gives them."""
+    return np.random.default_rng(0).normal(0, 3, (2000, 10)).astype(np.float32)
+
+
+@pytest.fixture
+def labels(logits: Scores) -> Labels:
+    """Drawn by what the softmax of these says: no other scale of them tells more of the labels."""
+    draw = np.random.default_rng(1)
+    return np.array([draw.choice(10, p=row / row.sum()) for row in softmax(logits).astype(float)])
+
+
+# --- what an output looks like -------------------------------------------------------------------------------------
+
+
+def test_an_output_is_known_by_its_range_and_its_sums(logits: Scores) -> None:
+    odds = softmax(logits)
+    assert activation_of(odds) == "softmax"
+    assert activation_of(np.eye(10, dtype=np.float32)) == "softmax"
+    assert activation_of(np.float32(1) / (np.float32(1) + np.exp(-logits))) == "sigmoid"
+    assert activation_of(logits) == "logits"
+    assert activation_of(np.log(odds)) == "logits", "of a log-softmax the softmax is the same as of logits"
+    assert activation_of(odds * 255) == "logits"
+    assert activation_of(odds - 0.1) == "logits"
+
+
+@pytest.mark.parametrize("steps", [255, 256])
+def test_a_softmax_in_steps_is_still_one(logits: Scores, steps: int) -> None:
+    odds = np.clip(np.rint(softmax(logits / np.float32(10)) * np.float32(steps)), 0, 255) / np.float32(steps)
+    assert np.abs(odds.sum(axis=1) - 1).max() > 0.01, "its sums are off by now"
+    assert activation_of(odds) == "softmax"
+    assert activation_of(softmax(logits).astype(np.float16).astype(np.float32)) == "softmax"
+
+
+def test_one_image_that_does_not_sum_to_one_makes_it_a_sigmoid(logits: Scores) -> None:
+    odds = softmax(logits)
+    odds[7] = 0
+    assert activation_of(odds) == "sigmoid"
+
+
+# --- a trial -------------------------------------------------------------------------------------------------------
+
+
+def rows(*values: Sequence[float]) -> Scores:
+    """Scores by hand: each row's first values, the others what is left for eight or so classes."""
+    return np.array([[*row, *[0.0] * (10 - len(row))] for row in values], np.float32)
+
+
+def test_surprise_is_the_mean_log_loss() -> None:
+    found = judge(Form(), rows([0.75, 0.25], [0.5, 0.5], [0.25, 0.75]), np.array([0, 1, 0]), None)
+    assert found.form.activation == "softmax"
+    assert found.right.tolist() == [1, 0, 0]
+    assert found.right.dtype == np.int64
+    assert found.accuracy == pytest.approx(1 / 3)
+    assert found.surprise == pytest.approx(-(math.log(0.75) + math.log(0.5) + math.log(0.25)) / 3, rel=1e-6)
+
+
+def test_of_logits_it_is_that_of_their_softmax(logits: Scores, labels: Labels) -> None:
+    plain = judge(Form(), softmax(logits), labels, None)
+    for scores in (logits, np.log(softmax(logits)), logits + 100):
+        found = judge(Form(), scores, labels, None)
+        assert found.form.activation == "logits"
+        assert found.surprise == pytest.approx(plain.surprise, rel=1e-3)
+        np.testing.assert_array_equal(found.right, plain.right)
+
+
+def test_a_sigmoid_is_surprised_by_each_class_apart() -> None:
+    found = judge(Form(), rows([0.8, 0.4]), np.array([0]), None)
+    assert found.form.activation == "sigmoid"
+    assert found.surprise == pytest.approx(-math.log(0.8) - math.log(0.6), rel=1e-6)
+
+
+def test_what_is_known_of_the_output_is_not_guessed() -> None:
+    scores = rows([1.0], [0.0, 1.0])
+    assert judge(Form(), scores, np.array([0, 1]), "logits").surprise == pytest.approx(math.log(math.e + 9) - 1)
+    assert judge(Form(), scores, np.array([0, 1]), "sigmoid").form.activation == "sigmoid"
+    assert judge(Form(), scores, np.array([0, 1]), None).surprise == pytest.approx(0, abs=1e-6)
+
+
+def test_being_surely_wrong_once_is_not_everything() -> None:
+    found = judge(Form(), rows([1.0], [1.0]), np.array([0, 1]), None)
+    assert found.surprise == pytest.approx(-math.log(LEAST_ODDS) / 2)
+
+
+def test_shifted_images_surprise_and_do_not_count_as_right_or_wrong() -> None:
+    scores = rows([1.0], [0.0, 1.0], [0.5, 0.5], [0.75, 0.25])
+    found = judge(Form(), scores, np.array([0, 1]), None)
+    assert found.right.tolist() == [1, 1]
+    assert found.surprise == pytest.approx(-(math.log(0.5) + math.log(0.25)) / 4, rel=1e-6)
+
+
+def test_shifted_images_are_theirs_by_a_pixel_at_most() -> None:
+    images = np.random.default_rng(0).random((60, 28, 28), np.float32)
+    before = images.copy()
+    found = shifted(images)
+    assert found.shape == images.shape
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(images, before)
+    np.testing.assert_array_equal(shifted(images), found)
+    moves = [
+        [(down, right) for down in (-1, 0, 1) for right in (-1, 0, 1)
+         if np.array_equal(one[2:-2, 2:-2], image[2 - down : 26 - down, 2 - right : 26 - right])]
+        for one, image in zip(found, images, strict=True)
+    ]  # fmt: skip
+    assert {len(each) for each in moves} == {1}
+    assert len({move for each in moves for move in each}) == 9, "every way occurs"
+
+
+# --- who comes first -----------------------------------------------------------------------------------------------
+
+
+def trial(correct: int, surprise: float, total: int = 1000, first_wrong: int = 0) -> Trial:
+    right = np.ones(total, np.int64)
+    right[first_wrong : first_wrong + total - correct] = 0
+    return Trial(Form(), right, surprise)
+
+
+@pytest.mark.parametrize("factor", [1 / 255, 1 / 3, 3, 255])
+def test_a_wrong_scale_that_labels_alike_loses_by_its_surprise(logits: Scores, labels: Labels, factor: float) -> None:
+    """As of a linear model, which says the same of pixels from 0 to 255 and is only surer."""
+    wrong = judge(Form(ink=factor), logits * np.float32(factor), labels, "logits")
+    right = judge(Form(), logits, labels, "logits")
+    np.testing.assert_array_equal(wrong.right, right.right)
+    assert ranked([wrong, right]) == ranked([right, wrong]) == [right, wrong]
+
+
+def test_accuracy_decides_where_it_clearly_differs() -> None:
+    best, sure = trial(950, 5.0), trial(940, 0.1)
+    assert ranked([sure, best]) == [best, sure]
+
+
+def test_nearly_as_often_right_is_decided_by_surprise() -> None:
+    most = trial(1000, 0.3)
+    near, far = trial(round(1000 - 1000 * NEARLY), 0.2), trial(round(999 - 1000 * NEARLY), 0.1)
+    assert ranked([most, far, near]) == [near, most, far]
+
+
+def test_the_rest_is_sorted_by_accuracy_and_what_is_level_keeps_its_order() -> None:
+    best, same = trial(900, 1.0), trial(900, 1.0)
+    low, lower, as_low = trial(500, 9.0), trial(100, 0.0), trial(500, 0.0)
+    assert ranked([lower, low, best, as_low, same]) == [best, same, low, as_low, lower]
+    assert ranked([same, best]) == [same, best]
+
+
+def test_those_that_few_images_tell_apart_are_level_with_the_best() -> None:
+    """Five images lost and none won is 2 / 2^5 = 0.063; six is 0.031."""
+    best, five, six = trial(500, 9.0, 500), trial(495, 0.0, 500), trial(494, 0.0, 500)
+    assert level_with_best([six, best, five]) == [best, five]
+    other_images = [trial(480, 0.0, 500), trial(478, 0.0, 500, first_wrong=100)]
+    assert level_with_best(other_images) == other_images, "22 lost and 20 won"
+    assert level_with_best([six]) == [six]

@@ -1,0 +1,282 @@
+"""Forms tried in a worker: what one costs that kills it, hangs or is refused, and what is said of it."""
+
+from __future__ import annotations
+
+import json
+import os
+from base64 import b64decode
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from dataclasses import asdict, replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+
+from core.fakes import Fake, Told, numbered
+from core.helpers import announce, one_printable_line
+from digitbench import trust
+from digitbench.backend import Images, Ports, Signature, Tensor
+from digitbench.errors import ArtifactError, BundleError
+from digitbench.form import Form
+from digitbench.importing import tryout
+from digitbench.importing.prober import MOST_DEATHS, Prober
+from digitbench.importing.sorts import Sort
+from digitbench.measure.process import shared_images
+
+# What it does in a form is said by the form's output.
+PLUGIN = """
+import os, time
+import numpy as np
+from digitbench.backend import Backend, Runtime, Signature, Tensor
+from digitbench.errors import ArtifactError
+
+
+class Moody(Backend):
+    format = "moody"
+
+    def __init__(self, artifact, *, threads, ports):
+        self.ports = ports
+
+    @classmethod
+    def signature(cls, artifact, *, trusted=False):
+        return Signature((Tensor("x", (None, 28, 28), "float32"),), (Tensor("a", (None, 10), "int8", 0.5, 3),))
+
+    @property
+    def runtime(self):
+        return Runtime("Fake", "1", "none", 1)
+
+    def predict(self, images):
+        if self.ports.output == "exits":
+            os._exit(3)
+        if self.ports.output == "hangs":
+            time.sleep(600)
+        if self.ports.output == "refuses":
+            raise ValueError("first line\\nsecond line")
+        return np.repeat(images[:, 0, :1], 10, axis=1)
+
+    def close(self):
+        pass
+
+
+class Broken(Moody):
+    @classmethod
+    def signature(cls, artifact, *, trusted=False):
+        raise ArtifactError(f"{artifact}: corrupt at\\nbyte 7")
+
+
+class Lambda(Moody):
+    @classmethod
+    def signature(cls, artifact, *, trusted=False):
+        raise ArtifactError(f"{artifact}: it holds a `Lambda` layer")
+
+
+class Odd(Moody):
+    @classmethod
+    def signature(cls, artifact, *, trusted=False):
+        return Signature((Tensor("x", ("many", 784), "float32"),), ())
+"""
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of installed plugins: each class above under its own name."""
+    folder = tmp_path_factory.mktemp("site")
+    announce(folder, "moody_backends", PLUGIN, names={name: name for name in ("Moody", "Broken", "Lambda", "Odd")})
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def home(site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(site), os.environ.get("PYTHONPATH", "")])))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+
+
+@pytest.fixture(autouse=True)
+def children() -> Iterator[Callable[[], list[psutil.Process]]]:
+    """The processes that this test started and that still run: none when it ends."""
+    before = psutil.Process().children(recursive=True)
+
+    def running() -> list[psutil.Process]:
+        every = psutil.Process().children(recursive=True)
+        return [one for one in every if one not in before and one.status() != psutil.STATUS_ZOMBIE]
+
+    yield running
+    left = running()
+    for child in left:
+        child.kill()
+    assert left == []
+
+
+@pytest.fixture
+def shared() -> Iterator[Path]:
+    """The file of nine images, the i-th of which is all i."""
+    with shared_images(numbered(9)) as path:
+        yield path
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    path = tmp_path / "model.bin"
+    path.write_bytes(b"layers")
+    return path
+
+
+def sort_of(backend: str) -> Sort:
+    return Sort("moody", backend, ".bin", "Moody")
+
+
+def which(output: str = "") -> Form:
+    return Form(output=Tensor(output, (None, 10), "float32"))
+
+
+# --- the parent's end ----------------------------------------------------------------------------------------------
+
+
+def test_a_form_that_kills_its_worker_or_hangs_costs_that_form_alone(
+    model: Path, shared: Path, children: Callable[[], list[psutil.Process]]
+) -> None:
+    with Prober(model, sort_of("Moody"), shared, timeout=60) as prober:
+        assert prober.signature == Signature(
+            (Tensor("x", (None, 28, 28), "float32"),), (Tensor("a", (None, 10), "int8", 0.5, 3),)
+        )
+        (first,) = children()
+        assert prober.attempt(which("exits"), 0, 5) is None
+        assert prober.fault == "the worker ended with exit code 3"
+        assert children() == []
+        scores = prober.attempt(which(), 2, 5)
+        assert scores is not None
+        assert scores.shape == (3, 10)
+        assert scores[:, 0].tolist() == [2, 3, 4]
+        assert children() != [first], "another worker"
+        prober._crew._timeout = 0.2  # the next one has loaded already
+        assert prober.attempt(which("hangs"), 0, 5) is None
+        assert prober.fault.startswith("the worker gave no sign of life for 0.2 s and was killed; see --timeout")
+        prober._crew._timeout = 60
+        assert prober.attempt(which("refuses"), 0, 5) is None
+        assert prober.fault == "first line second line"
+        (third,) = children()
+        assert prober.attempt(replace(which(), ink=255.0), 0, 9) is not None
+        assert children() == [third], "a refusal kills nobody"
+    assert children() == []
+
+
+def test_after_three_deaths_nothing_more_is_tried(
+    model: Path, shared: Path, children: Callable[[], list[psutil.Process]]
+) -> None:
+    with Prober(model, sort_of("Moody"), shared, timeout=60) as prober:
+        for _ in range(MOST_DEATHS):
+            assert prober.attempt(which("exits"), 0, 5) is None
+        assert prober.attempt(which(), 0, 5) is None
+        assert prober.fault == "the worker ended with exit code 3"
+        assert children() == []
+
+
+@pytest.mark.parametrize(
+    ("backend", "said"),
+    [
+        ("Broken", "{model}: corrupt at byte 7"),
+        (
+            "Lambda",
+            "{model}: it holds a Lambda layer or other code, which isn't run; add --trust if you trust its maker",
+        ),
+    ],
+)
+def test_what_its_runtime_cannot_open_is_refused_in_a_line(
+    model: Path, shared: Path, monkeypatch: pytest.MonkeyPatch, backend: str, said: str
+) -> None:
+    monkeypatch.chdir(model.parent)
+    with pytest.raises(BundleError) as caught, Prober(Path(model.name), sort_of(backend), shared, timeout=60):
+        raise AssertionError("it was opened")
+    assert one_printable_line(str(caught.value))
+    assert str(caught.value) == said.format(model=model.name), "as its user named it, and once"
+
+
+def test_a_signature_that_is_none_leaves_no_process(model: Path, shared: Path) -> None:
+    with pytest.raises(TypeError, match="'many' is not int"), Prober(model, sort_of("Odd"), shared, timeout=60):
+        raise AssertionError("it was opened")
+
+
+# --- the worker's end, in this process -----------------------------------------------------------------------------
+
+
+class Watched(Fake):
+    """Remembers with what it was opened."""
+
+    opened: list[Ports]
+    asked: list[bool]
+    acts: list[str]
+
+    def __init__(self, artifact: Path, *, threads: int, ports: Ports) -> None:
+        super().__init__(answer=lambda images: np.repeat(images.reshape(len(images), -1)[:, :1], 10, axis=1))
+        type(self).opened.append(ports)
+        type(self).acts.append("open")
+        if ports.output == "unknown":
+            raise ArtifactError("no output of that name")
+
+    @classmethod
+    def signature(cls, artifact: Path, *, trusted: bool = False) -> Signature:
+        cls.asked.append(trusted)
+        return Signature((), ())
+
+    def predict(self, images: Images) -> Any:
+        found = super().predict(images)
+        return found * np.float32("nan") if type(self).opened[-1].output == "nothing" else found
+
+    def close(self) -> None:
+        type(self).acts.append("close")
+
+
+@pytest.fixture
+def tell(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Told]:
+    """Let forms be tried one after another, each on images[1:4], and give all that is answered."""
+    Watched.opened, Watched.asked, Watched.acts = [], [], []
+    plugin = SimpleNamespace(load=lambda: Watched, explain_missing=nullcontext)
+    monkeypatch.setattr("digitbench.plugins.find", lambda name: plugin)
+    monkeypatch.setattr(tryout, "_limit_memory", lambda: None)  # of a worker, and not of this process
+    np.save(tmp_path / "images.npy", numbered(9))
+
+    def call(*forms: Form) -> Told:
+        job = {"backend": "fake", "artifact": str(model), "images": str(tmp_path / "images.npy")}
+        commands = ({"form": asdict(form), "images": [1, 4]} for form in forms)
+        told: Told = []
+        tryout.serve(job, json.loads(json.dumps(list(commands))), lambda event, **facts: told.append((event, facts)))
+        return told
+
+    return call
+
+
+def test_each_form_is_answered_with_the_scores_of_the_images_asked_for(tell: Callable[..., Told]) -> None:
+    ready, *answers = tell(which(), replace(which(), paper=1.0, ink=0.0))
+    assert ready == ("ready", {"signature": {"inputs": (), "outputs": ()}})
+    found = [np.frombuffer(b64decode(facts["scores"]), np.float32).reshape(3, 10) for _, facts in answers]
+    assert [scores[:, 9].tolist() for scores in found] == [[1, 2, 3], [0, -1, -2]]
+
+
+def test_it_is_opened_anew_only_for_other_ports(tell: Callable[..., Told]) -> None:
+    tell(which(), replace(which(), ink=2.0), replace(which(), shape=(784,)), which())
+    assert [ports.shape for ports in Watched.opened] == [(28, 28), (784,), (28, 28)]
+    assert Watched.acts == ["open", "close"] * 3, "never two at a time"
+
+
+def test_what_a_form_fails_by_is_told_and_the_next_is_opened_anew(tell: Callable[..., Told]) -> None:
+    _, *answers = tell(which("unknown"), which("nothing"), replace(which("nothing"), ink=2.0), which())
+    assert [set(facts) for _, facts in answers] == [{"error"}, {"error"}, {"error"}, {"scores"}]
+    assert answers[0][1]["error"] == "no output of that name"
+    assert answers[1][1]["error"].endswith("not finite numbers")
+    assert all(one_printable_line(facts["error"]) for _, facts in answers[:3])
+    assert [ports.output for ports in Watched.opened] == ["unknown", "nothing", "nothing", ""]
+
+
+@pytest.mark.parametrize("trusted", [False, True])
+def test_code_in_a_file_is_run_if_its_user_trusts_that_file(
+    tell: Callable[..., Told], model: Path, trusted: bool
+) -> None:
+    if trusted:
+        trust.remember(model)
+    tell(replace(which(), code=True))
+    assert Watched.asked == [trusted]
+    assert [ports.trusted for ports in Watched.opened] == [trusted]

@@ -1,0 +1,357 @@
+"""What can be imported, how it is known and checked, and what a bundle made of it says of itself."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from journeys.helpers import copied, rewrite_manifest
+
+from core.fakes import Fake
+from core.helpers import one_printable_line
+from digitbench.backend import Tensor
+from digitbench.bundle import Artifact, Bundle
+from digitbench.errors import ArtifactError, BundleError
+from digitbench.form import OWN_FORM, Form
+from digitbench.importing import sorts
+from digitbench.importing.sorts import (
+    KERAS,
+    ONNX,
+    SAVED_MODEL,
+    TFLITE,
+    Sort,
+    check_code,
+    precision_of,
+    sort_of,
+)
+from digitbench.measure.candidates import candidates
+from digitbench.progress import Silent
+
+
+def refusal(call: Callable[[], object], kind: type[BundleError] = BundleError) -> str:
+    with pytest.raises(kind) as caught:
+        call()
+    assert one_printable_line(str(caught.value))
+    return str(caught.value)
+
+
+def written(path: Path, content: bytes = b"model") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return path
+
+
+# --- which sort ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "sort"),
+    [("m.onnx", ONNX), ("m.tflite", TFLITE), ("m.lite", TFLITE), ("m.keras", KERAS), ("m.h5", KERAS), ("m.hdf5", KERAS),
+     ("a.tar.onnx", ONNX)],
+)  # fmt: skip
+def test_a_file_is_known_by_its_suffix_in_capitals_too(tmp_path: Path, name: str, sort: Sort) -> None:
+    assert sort_of(written(tmp_path / name)) is sort
+    assert sort_of(written(tmp_path / name.upper())) is sort
+
+
+def test_a_folder_is_known_by_what_is_in_it(tmp_path: Path) -> None:
+    graph = written(tmp_path / "odd.onnx" / "saved_model.pb")
+    assert sort_of(graph.parent) is SAVED_MODEL
+    assert "a folder without saved_model.pb is no SavedModel" in refusal(lambda: sort_of(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("m.onnx", b"", "the file is empty"),
+        ("m.pt", b"model", "unknown suffix '.pt'; imported are .onnx, .tflite"),
+        ("model", b"model", "unknown suffix ''"),
+        (".onnx", b"model", "unknown suffix ''"),
+    ],
+)
+def test_what_is_no_model_is_refused_by_its_name(tmp_path: Path, name: str, content: bytes, said: str) -> None:
+    path = written(tmp_path / name, content)
+    assert refusal(lambda: sort_of(path)).startswith(f"{path}: {said}")
+
+
+def test_what_is_not_there_is_refused(tmp_path: Path) -> None:
+    for path in (tmp_path / "none.onnx", tmp_path / "a\0b.onnx", written(tmp_path / "file") / "m.onnx"):
+        with pytest.raises(BundleError, match="no such file or folder; give a model: "):
+            sort_of(path)
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_no_more_than_two_gigabytes_are_taken(tmp_path: Path, more: int) -> None:
+    path = tmp_path / "m.onnx"
+    with path.open("wb") as stream:  # sparse: it takes no room
+        stream.truncate(sorts.MOST_BYTES + more)
+    if not more:
+        assert sort_of(path) is ONNX
+        return
+    assert refusal(lambda: sort_of(path)).startswith(f"{path}: 2.0 GB is more than a classifier of digits needs")
+
+
+# --- code ----------------------------------------------------------------------------------------------------------
+
+
+def field(number: int, content: bytes) -> bytes:
+    """A field of Protocol Buffers that holds bytes, up to 127 of them."""
+    assert len(content) < 128
+    return bytes([number << 3 | 2, len(content)]) + content
+
+
+def graph(folder: Path, *operations: str, name: str = "node") -> Path:
+    """A folder with a graph of nodes: of each, field 1 is its name and field 2 its operation."""
+    nodes = b"".join(field(1, field(1, name.encode()) + field(2, one.encode())) for one in operations)
+    return written(folder / "saved_model.pb", nodes).parent
+
+
+@pytest.mark.parametrize(
+    "operation", ["ReadFile", "WriteFile", "MatchingFiles", "PyFunc", "PyFuncStateless", "EagerPyFunc"]
+)
+def test_an_operation_that_reaches_outside_is_refused_unless_trusted(tmp_path: Path, operation: str) -> None:
+    source = graph(tmp_path / "model", "MatMul", operation, "Softmax")
+    told = refusal(lambda: check_code(source, SAVED_MODEL, trusted=False))
+    assert told.startswith(f"{source}: it holds {operation}, which can read or write files or run Python; add --trust")
+    check_code(source, SAVED_MODEL, trusted=True)
+
+
+def test_every_such_operation_is_named_once(tmp_path: Path) -> None:
+    source = graph(tmp_path / "model", "WriteFile", "PyFunc", "ReadFile", "MatchingFiles", "EagerPyFunc", "WriteFile")
+    names = "EagerPyFunc, MatchingFiles, PyFunc, ReadFile, WriteFile"
+    assert f"it holds {names}, which" in refusal(lambda: check_code(source, SAVED_MODEL, trusted=False))
+
+
+def test_a_name_within_another_word_is_none(tmp_path: Path) -> None:
+    source = graph(tmp_path / "model", "ReadFileNot", "MyReadFile", "NoPyFuncAtAll", name="ReadFileReadFile")
+    check_code(source, SAVED_MODEL, trusted=False)
+
+
+def test_a_single_file_is_not_searched(tmp_path: Path) -> None:
+    for sort in (ONNX, TFLITE, KERAS):
+        check_code(written(tmp_path / "m", field(2, b"ReadFile")), sort, trusted=False)
+
+
+# --- into a bundle -------------------------------------------------------------------------------------------------
+
+
+def test_a_file_is_copied_as_it_is_under_its_precision(tmp_path: Path) -> None:
+    draft = tmp_path / "draft"
+    draft.mkdir()
+    form = Form(batch=8, output=Tensor("b", (8, 10), "float32"))
+    path, kept = sorts.adopt(written(tmp_path / "M.LITE"), TFLITE, form, "int8", draft, Silent())
+    assert path == draft / "artifacts" / "model-int8.tflite"
+    assert path.read_bytes() == b"model"
+    assert kept == form
+
+
+def test_a_folder_is_copied_with_all_that_is_in_it(tmp_path: Path) -> None:
+    draft = tmp_path / "draft"
+    draft.mkdir()
+    source = graph(tmp_path / "model", "MatMul")
+    written(source / "variables" / "variables.index", b"1")
+    path, _ = sorts.adopt(source, SAVED_MODEL, OWN_FORM, "fp32", draft, Silent())
+    assert path == draft / "artifacts" / "model-fp32.savedmodel"
+    assert sorted(one.name for one in path.rglob("*") if one.is_file()) == ["saved_model.pb", "variables.index"]
+
+
+@pytest.mark.parametrize(
+    ("operations", "dtype", "expected"),
+    [
+        (["MatMul", "Softmax"], "float32", "fp32"),
+        (["MatMul"], "float16", "fp16"),
+        (["QuantizeLinear", "MatMul", "DequantizeLinear"], "float32", "int8"),
+        (["DequantizeLinear"], "float32", "int8"),
+        (["QLinearConv"], "uint8", "int8"),
+        (["QLinearMatMul"], "float32", "int8"),
+        (["QGemm"], "float32", "int8"),
+        (["DynamicQuantizeLinear", "MatMulInteger"], "float32", "dynamic"),
+        (["QuantizeLinear", "ConvInteger"], "float32", "dynamic"),
+        (["MyQuantizeLinear", "QuantizeLinearToo"], "float32", "fp32"),
+    ],
+    ids=lambda value: "+".join(value) if isinstance(value, list) else None,
+)
+def test_an_onnx_files_precision_is_told_by_its_operations(
+    tmp_path: Path, operations: list[str], dtype: str, expected: str
+) -> None:
+    """Of a node, field 3 is its name and field 4 its operation; the graph is the model's field 7."""
+    nodes = b"".join(field(1, field(3, b"QGemm") + field(4, one.encode())) for one in operations)
+    path = written(tmp_path / "m.onnx", field(7, nodes))
+    assert precision_of(path, ONNX, Form(input=Tensor("image", (), dtype))) == expected
+
+
+@pytest.mark.parametrize(
+    ("weights", "computed", "expected"),
+    [("FLOAT32", "FLOAT32", "fp32"), ("FLOAT16", "FLOAT32", "fp16"), ("INT8", "FLOAT32", "dynamic"),
+     ("INT8", "INT8", "int8"), ("UINT8", "UINT8", "int8"), ("INT8", "INT16", "int8"), ("FLOAT32", "UINT8", "fp32")],
+)  # fmt: skip
+def test_a_tflite_files_precision_is_told_by_its_tensors(
+    tmp_path: Path, weights: str, computed: str, expected: str
+) -> None:
+    import flatbuffers
+    from ai_edge_litert import schema_py_generated as schema
+
+    def tensor(kind: str, buffer: int) -> Any:
+        found = schema.TensorT()
+        found.shape, found.type, found.buffer = [1, 10], getattr(schema.TensorType, kind), buffer
+        return found
+
+    model, empty, full, part = schema.ModelT(), schema.BufferT(), schema.BufferT(), schema.SubGraphT()
+    full.data = [1] * 10
+    part.tensors = [tensor(computed, 0), tensor(weights, 1)]
+    model.version, model.buffers, model.subgraphs = 3, [empty, full], [part]
+    builder = flatbuffers.Builder(0)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    assert precision_of(written(tmp_path / "m.tflite", bytes(builder.Output())), TFLITE, OWN_FORM) == expected
+
+
+def test_what_does_not_tell_its_precision_is_fp32(tmp_path: Path) -> None:
+    assert precision_of(written(tmp_path / "m.tflite", b"\xff" * 64), TFLITE, OWN_FORM) == "fp32"
+    assert precision_of(written(tmp_path / "m.keras"), KERAS, OWN_FORM) == "fp32"
+    assert precision_of(graph(tmp_path / "model", "MatMul"), SAVED_MODEL, OWN_FORM) == "fp32"
+
+
+# --- bundles made of one -------------------------------------------------------------------------------------------
+
+
+class Lite(Fake):
+    format = "onnx"
+    further_formats = ("tflite",)
+
+
+class Saved(Fake):
+    format = "savedmodel"
+
+
+FORM = {
+    "shape": [784], "ink": 255.0, "batch": 8, "code": True,
+    "input": {"name": "x", "shape": [8, 784], "dtype": "uint8"},
+    "output": {"name": "b", "shape": [8, 10], "dtype": "float32"},
+}  # fmt: skip
+
+
+@pytest.fixture
+def imported(untrained: Bundle, tmp_path: Path) -> Callable[..., Bundle]:
+    """Make a bundle of a model of one format, with artifacts in others that were exported from it."""
+
+    def call(format: str, *exported: str, **more: Any) -> Bundle:
+        bundle = copied(untrained, tmp_path / str(len(list(tmp_path.iterdir()))))
+        (old,) = bundle.manifest["artifacts"]
+        source = {"source": "theirs/m.bin", "format": format, "sha256": "0"}
+        changes = {
+            "form": FORM,
+            "imported": source,
+            "artifacts": [{**old, "format": one} for one in (format, *exported)],
+        }
+        rewrite_manifest(bundle, {**bundle.manifest, **changes, **more})
+        return Bundle(bundle.path)
+
+    return call
+
+
+def test_an_imported_bundle_says_what_its_model_takes(imported: Callable[..., Bundle]) -> None:
+    bundle = imported("keras", "tflite", "onnx", schema="digitbench.bundle/3")
+    image, scores = Tensor("x", (8, 784), "uint8"), Tensor("b", (8, 10), "float32")
+    whole = Form((784,), ink=255.0, batch=8, input=image, output=scores, code=True)
+    assert bundle.form == whole
+    batches = {one.format: bundle.form_of(one).batch for one in bundle.artifacts}
+    assert batches == {"keras": 8, "tflite": 8, "onnx": None}
+    assert bundle.form_of(bundle.find("keras")) == whole
+    assert bundle.form_of(bundle.find("onnx")) == whole.exported("onnx")
+
+
+@pytest.mark.parametrize("schema", ["digitbench.bundle/1", "digitbench.bundle/2"])
+def test_older_bundles_are_of_digitbenchs_own_form(untrained: Bundle, tmp_path: Path, schema: str) -> None:
+    bundle = copied(untrained, tmp_path)
+    assert not {"form", "imported"} & bundle.manifest.keys()
+    rewrite_manifest(bundle, {**bundle.manifest, "schema": schema})
+    found = Bundle(bundle.path)
+    assert found.form == OWN_FORM
+    assert found.form_of(found.artifacts[0]) == OWN_FORM
+    found.record_unwritable("onnx", "no reason")
+    assert json.loads((bundle.path / "manifest.json").read_text(encoding="utf-8"))["schema"] == schema
+
+
+@pytest.mark.parametrize(
+    ("form", "said"),
+    [
+        ([], "Form: not an object"),
+        (None, "Form: not an object"),
+        ({"colour": 1}, "Form: colour"),
+        ({"shape": "784"}, "'784' is not a list"),
+        ({"shape": [28, "28"]}, "'28' is not int"),
+        ({"batch": 1.5}, "1.5 is not int"),
+        ({"batch": True}, "True is not int"),
+        ({"ink": "255"}, "'255' is not float"),
+        ({"code": 1}, "1 is not bool"),
+        ({"fit": None}, "None is not str"),
+        ({"input": {"name": "x"}}, "shape"),
+        ({"output": {"name": "x", "shape": [1.5], "dtype": "int8"}}, "1.5 is not int"),
+    ],
+    ids=repr,
+)
+def test_a_form_that_is_none_is_refused_in_a_line(imported: Callable[..., Bundle], form: Any, said: str) -> None:
+    told = refusal(lambda: imported("onnx", form=form))
+    assert "not a bundle's manifest: " in told
+    assert said in told
+
+
+def test_what_an_import_lacks_is_mended_as_it_can_be(imported: Callable[..., Bundle]) -> None:
+    of_onnx = imported("onnx")
+    with pytest.raises(ArtifactError, match=r"it was imported from onnx, which isn't converted$") as caught:
+        of_onnx.find("tflite")
+    assert caught.value.mend is None
+    missing = of_onnx.find("onnx")
+    (of_onnx.path / missing.path).unlink()
+    told = refusal(lambda: of_onnx.open(missing), ArtifactError)
+    assert told.endswith("gone; import it again: digitbench import theirs/m.bin")
+
+
+def test_an_export_of_an_imported_keras_model_is_made_again(imported: Callable[..., Bundle]) -> None:
+    of_keras = imported("keras", "onnx")
+    with pytest.raises(ArtifactError) as caught:
+        of_keras.find("tflite", "int8")
+    assert caught.value.mend == f"digitbench export {of_keras.path} --format tflite --precision int8"
+    (of_keras.path / of_keras.find("keras").path).write_bytes(b"")
+    told = refusal(lambda: of_keras.open(of_keras.find("keras")), ArtifactError)
+    assert told.endswith("import it again: digitbench import theirs/m.bin")
+    told = refusal(lambda: of_keras.open(of_keras.find("onnx")), ArtifactError)
+    assert f"; run: digitbench export {of_keras.path} --format onnx" in told
+
+
+def test_a_backend_opens_the_first_of_its_formats_that_is_there(imported: Callable[..., Bundle]) -> None:
+    assert imported("tflite").format_for(Lite) == "tflite"
+    assert imported("keras", "tflite", "onnx").format_for(Lite) == "onnx"
+    assert imported("keras").format_for(Lite) == "onnx", "which an export would make"
+
+
+def test_what_no_export_can_make_is_known(imported: Callable[..., Bundle], untrained: Bundle) -> None:
+    assert not untrained.can_never_hold(Saved), "it was trained here"
+    assert imported("onnx").can_never_hold(Saved)
+    assert not imported("tflite").can_never_hold(Lite)
+    of_keras = imported("keras")
+    assert not of_keras.can_never_hold(Saved)
+    of_keras.record_unwritable("savedmodel", "an operation is missing")
+    for one in (of_keras, Bundle(of_keras.path)):
+        assert one.can_never_hold(Saved)
+        assert not one.can_never_hold(Lite)
+    assert Bundle(of_keras.path).manifest["imported"]["not_written"] == {"savedmodel": "an operation is missing"}
+    of_keras.record(Artifact(**{**of_keras.manifest["artifacts"][0], "format": "savedmodel"}))
+    assert not of_keras.can_never_hold(Saved), "it holds it after all"
+
+
+def test_a_model_of_ours_remembers_nothing_unwritable(untrained: Bundle, tmp_path: Path) -> None:
+    bundle = copied(untrained, tmp_path)
+    before = (bundle.path / "manifest.json").read_bytes()
+    bundle.record_unwritable("onnx", "no reason")
+    assert (bundle.path / "manifest.json").read_bytes() == before
+
+
+def test_who_can_never_open_it_is_left_out_unless_named(imported: Callable[..., Bundle]) -> None:
+    bundle = imported("npz")
+    assert {one.row.backend for one in candidates(bundle, [], [8], [1])} == {"numpy"}
+    with pytest.raises(ArtifactError, match="imported from npz, which isn't converted"):
+        candidates(bundle, ["onnx"], [8], [1])

@@ -1,0 +1,105 @@
+"""Files whose code their user allows to run: known by their content, and by nothing that can be forged beside."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from core.helpers import one_printable_line
+from digitbench import trust
+from digitbench.errors import UsageError
+from digitbench.files import sha256
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A data folder of its own, so that the user's is never written."""
+    folder = tmp_path / "data"
+    monkeypatch.setenv("XDG_DATA_HOME", str(folder))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert tmp_path in trust.place().parents
+    return folder
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    path = tmp_path / "model.keras"
+    path.write_bytes(b"a Lambda layer")
+    return path
+
+
+def test_nothing_is_trusted_before_it_is_said(model: Path) -> None:
+    assert not trust.holds(model)
+    assert not trust.place().parent.exists(), "asking leaves nothing behind"
+
+
+def test_what_is_remembered_is_trusted_by_its_content(model: Path, tmp_path: Path) -> None:
+    trust.remember(model)
+    assert trust.holds(model)
+    assert trust.holds(Path(shutil.copy(model, tmp_path / "copy.h5")))
+    assert json.loads(trust.place().read_text(encoding="utf-8")) == {"sha256": [sha256(model)]}
+    model.write_bytes(b"another Lambda layer")
+    assert not trust.holds(model)
+
+
+def test_several_are_remembered_each_once(model: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.keras"
+    other.write_bytes(b"others")
+    for path in (model, other, model):
+        trust.remember(path)
+    assert trust.holds(model)
+    assert trust.holds(other)
+    assert len(json.loads(trust.place().read_text(encoding="utf-8"))["sha256"]) == 2
+
+
+def test_a_folder_is_trusted_with_all_that_is_in_it(tmp_path: Path) -> None:
+    folder = tmp_path / "saved"
+    (folder / "variables").mkdir(parents=True)
+    (folder / "saved_model.pb").write_bytes(b"graph")
+    trust.remember(folder)
+    assert trust.holds(folder)
+    (folder / "variables" / "more").write_bytes(b"")
+    assert not trust.holds(folder)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{", b"\xff\xfe\x00", b"[]", b"7", b"null", b'"sha256"', b"{}", b'{"sha256": 7}', b'{"sha256": null}',
+     b'{"sha256": "MINE"}', b'{"sha256": {"a": 1}}', b'{"sha256": [1, null, ["a"]]}', b'{"trusted": ["MINE"]}',
+     b'["MINE"]'],
+)  # fmt: skip
+def test_a_damaged_file_trusts_nothing_and_can_be_written_anew(model: Path, content: bytes) -> None:
+    trust.place().parent.mkdir(parents=True)
+    trust.place().write_bytes(content.replace(b"MINE", sha256(model).encode()))
+    assert not trust.holds(model)
+    trust.remember(model)
+    assert trust.holds(model)
+
+
+def test_a_place_that_is_a_folder_trusts_nothing(model: Path) -> None:
+    trust.place().mkdir(parents=True)
+    assert not trust.holds(model)
+
+
+@pytest.mark.parametrize("obstacle", ["a file where the folder would be", "no right to write"])
+def test_a_place_that_cannot_be_written_is_told_in_a_line(
+    model: Path, home: Path, monkeypatch: pytest.MonkeyPatch, obstacle: str
+) -> None:
+    if obstacle == "no right to write":
+
+        def refuse(*_: object) -> None:
+            raise PermissionError(13, os.strerror(13))
+
+        monkeypatch.setattr("digitbench.files.os.replace", refuse)  # whoever runs the tests may write anywhere
+    else:
+        home.write_bytes(b"")
+    with pytest.raises(UsageError) as caught:
+        trust.remember(model)
+    assert one_printable_line(str(caught.value))
+    assert str(caught.value).startswith(f"--trust: {trust.place()}: can't be written: ")
+    assert [one for one in home.rglob("*") if one.is_file()] == [], "nothing half-written"
+    assert not trust.holds(model)
