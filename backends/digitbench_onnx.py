@@ -98,6 +98,7 @@ labels = model.run(None, {model.get_inputs()[0].name: images})[0].argmax(axis=1)
 def _reason(exc: Exception, artifact: Path) -> str:
     """What ONNX Runtime says is wrong, without the path and its own name, which stand there already."""
     told = re.sub(r"\[ONNXRuntimeError\] : \d+ : \w+ : ", "", str(exc))
+    told = re.sub(r"\S+\.cc:\d+ .*?\) ", "", told)  # where in its sources
     return one_line(ArtifactError(told.replace(f"Load model from {artifact} failed:", "")))
 
 

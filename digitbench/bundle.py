@@ -29,6 +29,7 @@ from digitbench.data import Dataset
 from digitbench.errors import ArtifactError, BundleError, DataError
 from digitbench.files import measure_size, sha256, write_json
 from digitbench.form import Form
+from digitbench.form import check as check_form
 from digitbench.typed import build
 
 # History of the manifest's format.
@@ -196,13 +197,22 @@ class Bundle:
         """Say how to get an artifact again: all but the model itself are exports of it."""
         imported = self.manifest.get("imported")
         if imported and format == imported["format"]:
-            return ArtifactError(f"{told}; import it again: digitbench import {imported['source']}")
+            if not any((one.format, one.precision) == (format, precision) for one in self.artifacts):
+                return ArtifactError(f"{told}; it was imported in that precision alone")
+            return ArtifactError(f"{told}; {self._again}")
         if imported and imported["format"] != "keras":
             return ArtifactError(f"{told}; it was imported from {imported['format']}, which isn't converted")
+        if imported and format in imported.get("not_written", {}):
+            return ArtifactError(f"{told}; it can't be written: {imported['not_written'][format]}")
         if format == "keras":
-            return ArtifactError(f"{told}; train again", mend="digitbench train")
+            return ArtifactError(f"{told}; {self._again}", mend="digitbench train")
         mend = f"digitbench export {self.path} --format {format} --precision {precision}"
         return ArtifactError(f"{told}; run: {mend}", mend=mend)
+
+    @property
+    def _again(self) -> str:
+        imported = self.manifest.get("imported")
+        return f"import it again: digitbench import {imported['source']}" if imported else "train again"
 
     def reference_scores(self) -> Scores:
         """What Keras said of each test image: float32, (n, 10).
@@ -214,7 +224,7 @@ class Bundle:
         """
         path, entry = self.path / REFERENCE, self.manifest["reference"]
         if not path.is_file() or sha256(path) != entry["sha256"]:
-            raise BundleError(f"{path}: gone, or its checksum doesn't match the manifest; train again")
+            raise BundleError(f"{path}: gone, or its checksum doesn't match the manifest; {self._again}")
         return np.asarray(np.load(path, allow_pickle=False), dtype=np.float32)
 
     def check_dataset(self, dataset: Dataset) -> None:
@@ -227,9 +237,10 @@ class Bundle:
         """
         mine = self.dataset
         if dataset.fingerprint != mine["fingerprint"]:
+            done = "imported with" if "imported" in self.manifest else "trained on"
             raise DataError(
-                f"{self.path} was trained on {mine['name']} ({mine['fingerprint']}), but the data at hand is "
-                f"{dataset.name} ({dataset.fingerprint}); give that dataset, or train again"
+                f"{self.path} was {done} {mine['name']} ({mine['fingerprint']}), but the data at hand is "
+                f"{dataset.name} ({dataset.fingerprint}); give that dataset, or {self._again}"
             )
 
     def record_unwritable(self, format: str, why: str) -> None:
@@ -297,4 +308,10 @@ def _check_parts(manifest: dict[str, Any]) -> None:
                 raise TypeError(f"{part}.{key} is not a text")
     for entry in manifest["artifacts"]:
         Artifact(**entry)
-    build(Form, manifest.get("form", {}))
+    check_form(build(Form, manifest.get("form", {})))
+    imported = manifest.get("imported", {"source": "", "format": ""})
+    for key in ("source", "format"):
+        if not isinstance(imported[key], str):
+            raise TypeError(f"imported.{key} is not a text")
+    if not isinstance(imported.get("not_written", {}), dict):
+        raise TypeError("imported.not_written is not an object")

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Any, Literal
+from math import prod
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -124,6 +125,30 @@ class Form:
 OWN_FORM = Form()
 
 
+def check(form: Form) -> None:
+    """Refuse a form that no model could have.
+
+    Raises
+    ------
+    TypeError
+        One of its values is none that it can take.
+    """
+    height, width = square(form.shape)
+    numbers = all(np.dtype(one.dtype).kind in "fiu" for one in (form.input, form.output))
+    sound = {
+        "shape": min(height, width) > 0,
+        "fit": form.fit in get_args(Fit) and (form.fit != "pad" or min(height, width) >= SIDE),
+        "paper and ink": form.paper != form.ink and bool(np.isfinite([form.paper, form.ink]).all()),
+        "batch": form.batch is None or form.batch >= 1,
+        "dtype": numbers,
+        "answer": prod(form.answer) == CLASSES,
+        "activation": form.activation in get_args(Activation),
+    }
+    wrong = [name for name, fine in sound.items() if not fine]
+    if wrong:
+        raise TypeError(f"form: no model has such a {', '.join(wrong)}")
+
+
 class Served(Backend):
     """A backend of another form than digitbench's own, behind the contract: images in, scores out.
 
@@ -186,7 +211,7 @@ def square(shape: tuple[int, ...]) -> tuple[int, int]:
                 return side, side
         return 0, 0
     if len(shape) == 2:
-        return shape[0], shape[1]
+        return square((max(shape),)) if 1 in shape else (shape[0], shape[1])  # one row or column is a flat image
     if len(shape) == 3 and shape[2] in (1, 3):
         return shape[0], shape[1]
     if len(shape) == 3 and shape[0] in (1, 3):

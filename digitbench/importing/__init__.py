@@ -96,12 +96,13 @@ def import_model(
     plugin = plugins.find(sort.backend)
     if plugin.missing():
         raise plugin.missing_error(*plugin.missing())
-    sorts.check_code(source, sort, options.trusted)
+    trusted = options.trusted or trust.holds(source)
+    sorts.check_code(source, sort, trusted)
     if options.trusted:
         trust.remember(source)
     trials, scores = _tried(source, sort, dataset, options, progress)
     manifest = _manifest(name, dataset, trials, source, sort)
-    form = replace(trials[0].form, code=options.trusted)
+    form = replace(trials[0].form, code=trusted)
     precision = options.precision or sorts.precision_of(source, sort, form)
     try:
         with written_beside(target) as draft:
@@ -146,7 +147,8 @@ def _tried(
         if len(level) > 1:
             rest = [one for one in ranked if one not in level]
             again = _all_tried(prober, [one.form for one in level], known, options, progress, tested[0])
-            ranked = [*judging.ranked(again), *rest]
+            if again:  # more images may be more than it can do in time: then the first ones' word stands
+                ranked = [*judging.ranked(again), *rest]
         if ranked[0].accuracy < judging.LEAST:
             raise BundleError(f"{source}: it doesn't tell digits apart: {_too_bad(ranked)}")
         scores = prober.attempt(ranked[0].form, *tested)

@@ -15,6 +15,9 @@ Range = tuple[float, float]
 """The values of an untouched pixel and of full ink."""
 
 MNIST_MEAN, MNIST_DEVIATION = 0.1307, 0.3081  # which PyTorch's own example normalises by
+LEAST_SIDE = 4
+"""In pixels; fewer are channels, or a batch, in another place than expected."""
+
 LAYOUTS = ("flat", "hw", "nhwc", "nchw")
 USABLE = {"float16", "float32", "float64", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64"}
 
@@ -104,7 +107,7 @@ def _shapes(given: Tensor, wishes: Wishes) -> list[tuple[tuple[int, ...], int | 
                 continue
             shape = tuple(size or one for size, one in zip(sizes or example, example, strict=True))
             channels_differ = any(one in (1, 3) and size != one for size, one in zip(shape, example, strict=True))
-            if min(square(shape)) > 0 and not channels_differ:
+            if min(square(shape)) >= LEAST_SIDE and not channels_differ:
                 found.append((shape, batch))
     if found:
         return found
@@ -120,12 +123,19 @@ def _outputs(signature: Signature, wishes: Wishes) -> list[Tensor]:
         if not named:
             known = ", ".join(one.name for one in signature.outputs)
             raise UsageError(f"--output {wishes.output}: the model has no such output; it has {known}")
+        if not _could_be_scores(named[0]):
+            told = f"it gives {named[0].dtype} {_bracketed(named[0].shape)}, not ten scores an image"
+            raise UsageError(f"--output {wishes.output}: {told}")
         return named
-    able = [one for one in signature.outputs if one.dtype in USABLE and _width_fits(one) and not _counts(one)]
+    able = [one for one in signature.outputs if _could_be_scores(one) and not _counts(one)]
     if not able:
         known = ", ".join(f"{one.name!r} {one.dtype} {_bracketed(one.shape)}" for one in signature.outputs)
         raise BundleError(f"none of its outputs gives ten scores an image: {known}")
     return able
+
+
+def _could_be_scores(output: Tensor) -> bool:
+    return output.dtype in USABLE and _width_fits(output)
 
 
 def _width_fits(output: Tensor) -> bool:
@@ -155,6 +165,10 @@ def _fits(shape: tuple[int, ...], wishes: Wishes) -> tuple[str, ...]:
     if (height, width) == (SIDE, SIDE):
         return ("pad",)
     if min(height, width) < SIDE:
+        if wishes.fit == "pad":
+            raise UsageError(
+                f"--fit pad: {height} × {width} pixels are fewer than {SIDE} × {SIDE}; only resize can do it"
+            )
         return ("resize",)
     return (wishes.fit,) if wishes.fit else ("pad", "resize")
 
@@ -171,7 +185,8 @@ def _usual(images: Images) -> Iterator[Range]:
     yield from ((0.0, 1.0), (0.0, 255.0), (-1.0, 1.0))
     yield from _normalised(MNIST_MEAN, MNIST_DEVIATION)
     yield (-0.5, 0.5)
-    yield from _normalised(mean, deviation)
+    if deviation:  # else all of them are of one grey
+        yield from _normalised(mean, deviation)
 
 
 def _normalised(mean: float, deviation: float) -> Iterator[Range]:

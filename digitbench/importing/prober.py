@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64decode
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -18,6 +18,7 @@ from digitbench.measure.process import Crew, Job, Worker, WorkerError
 from digitbench.typed import build
 
 MOST_DEATHS = 3
+BROKEN_WORDS = ("Protobuf parsing failed", "not a valid Flatbuffer")
 CODE_WORDS = ("`Lambda` layer", "unsafe", "safe_mode")
 
 
@@ -44,6 +45,7 @@ class Prober:
         self._crew = Crew(images, timeout=timeout)
         self._worker: Worker | None = None
         self._deaths = 0
+        self._ran: set[Form] = set()  # which other forms' deaths don't cost
         self.fault = "nothing was tried"
 
     def __enter__(self) -> Self:
@@ -69,7 +71,8 @@ class Prober:
 
     def attempt(self, form: Form, first: int, last: int) -> Scores | None:
         """Score images[first:last] in a form: float32 (n, 10), or None where that can't be done; `fault` says why."""
-        if self._deaths >= MOST_DEATHS:
+        known = replace(form, activation="")
+        if self._deaths >= MOST_DEATHS and known not in self._ran:
             return None
         if self._worker is None:
             self._start()
@@ -83,6 +86,7 @@ class Prober:
         if "error" in answer:
             self.fault = _without_path(answer["error"], self._source)
             return None
+        self._ran.add(known)
         return np.frombuffer(b64decode(answer["scores"]), np.float32).reshape(last - first, -1)
 
 
@@ -90,6 +94,8 @@ def _refusal(source: Path, told: str) -> str:
     told = _without_path(told, source)
     if any(word in told for word in CODE_WORDS):
         return f"{source}: it holds a Lambda layer or other code, which isn't run; add --trust if you trust its maker"
+    if any(word in told for word in BROKEN_WORDS):
+        return f"{source}: {told.rstrip('.')}: it is broken, cut short or of another sort; export it anew"
     return f"{source}: {told}"
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
+from zipfile import is_zipfile
 
 from digitbench.errors import BundleError
+from digitbench.files import measure_size
 from digitbench.form import OWN_OUTPUT, Form
 from digitbench.precisions import DYNAMIC, FP16, FP32, INT8
 from digitbench.progress import Progress
@@ -42,10 +45,7 @@ SUFFIXES = {".onnx": ONNX, ".tflite": TFLITE, ".lite": TFLITE, ".keras": KERAS, 
 KINDS = ".onnx, .tflite, .keras and .h5 files and SavedModel folders"
 
 # Operations of TensorFlow that read or write the machine they run on, or run Python: tag and length come first.
-OUTSIDE = tuple(
-    bytes([0x12, len(name)]) + name.encode()
-    for name in ("ReadFile", "WriteFile", "MatchingFiles", "PyFunc", "PyFuncStateless", "EagerPyFunc")
-)
+OUTSIDE = ("ReadFile", "WriteFile", "MatchingFiles", "PyFunc", "PyFuncStateless", "EagerPyFunc", "PrintV2")
 
 
 def sort_of(source: Path) -> Sort:
@@ -56,21 +56,32 @@ def sort_of(source: Path) -> Sort:
     BundleError
         None that is known.
     """
-    if source.is_dir():
+    try:
+        folder, file = source.is_dir(), source.is_file()
+    except OSError as exc:  # a name that is too long
+        raise BundleError(f"{source}: can't be read: {exc.strerror or exc}") from exc
+    if folder:
         if (source / "saved_model.pb").is_file():
+            _check_size(source)
             return SAVED_MODEL
         raise BundleError(f"{source}: a folder without saved_model.pb is no SavedModel; imported are {KINDS}")
-    if not source.is_file():
+    if not file:
         raise BundleError(f"{source}: no such file or folder; give a model: {KINDS}")
-    size = source.stat().st_size
+    _check_size(source)
+    found = SUFFIXES.get(source.suffix.lower())
+    if found is None:
+        raise BundleError(f"{source}: unknown suffix {source.suffix!r}; imported are {KINDS}")
+    if source.suffix.lower() == ".keras" and not is_zipfile(source):
+        raise BundleError(f"{source}: no Keras 3 file: it is broken, cut short or of another sort; save it anew")
+    return found
+
+
+def _check_size(source: Path) -> None:
+    size = measure_size(source)
     if not size:
         raise BundleError(f"{source}: the file is empty")
     if size > MOST_BYTES:
         raise BundleError(f"{source}: {size / 1e9:.1f} GB is more than a classifier of digits needs; the limit is 2 GB")
-    found = SUFFIXES.get(source.suffix.lower())
-    if found is None:
-        raise BundleError(f"{source}: unknown suffix {source.suffix!r}; imported are {KINDS}")
-    return found
 
 
 def check_code(source: Path, sort: Sort, trusted: bool) -> None:
@@ -84,12 +95,18 @@ def check_code(source: Path, sort: Sort, trusted: bool) -> None:
     if sort is not SAVED_MODEL or trusted:
         return
     content = (source / "saved_model.pb").read_bytes()
-    names = sorted({word[2:].decode() for word in OUTSIDE if word in content})
+    names = sorted(name for name in OUTSIDE if re.search(_number(0x12) + _number(len(name)) + name.encode(), content))
     if names:
         raise BundleError(
             f"{source}: it holds {', '.join(names)}, which can read or write files or run Python; add --trust if you "
             "trust whoever made it"
         )
+
+
+def _number(value: int) -> bytes:
+    """Match a number below 128 as Protocol Buffers write it, also the long way, which they read all the same."""
+    short, long = re.escape(bytes([value])), re.escape(bytes([value | 0x80]))
+    return rb"(?:%b|%b\x80{0,8}\x00)" % (short, long)
 
 
 def adopt(source: Path, sort: Sort, form: Form, precision: str, draft: Path, progress: Progress) -> tuple[Path, Form]:

@@ -15,7 +15,7 @@ from digitbench import plugins, trust
 from digitbench.backend import Backend, Images
 from digitbench.errors import one_line
 from digitbench.form import Form, Served
-from digitbench.measure.worker import SCORING_BATCH
+from digitbench.measure.worker import score
 from digitbench.typed import build
 
 ADDRESS_SPACE = 24 * 2**30  # TensorFlow reserves several; a corrupt file asks for terabytes
@@ -45,20 +45,13 @@ def serve(job: Mapping[str, Any], commands: Iterable[dict[str, Any]], emit: Call
                     ports = replace(form.ports, trusted=trusted)
                     make: Any = kind
                     current = form.ports, opened.enter_context(make(artifact, threads=1, ports=ports))
-                scores = _score(Served(current[1], form), images[slice(*command["images"])])
+                scores = score(Served(current[1], form), images[slice(*command["images"])])
             except Exception as exc:  # noqa: BLE001 - a form that the runtime refuses is one that it hasn't
-                current = None
+                if not (isinstance(exc, ValueError) and str(exc).startswith("predict gave")):
+                    current = None  # it may be out of order; one that only gave the wrong thing isn't
                 emit("attempt", error=one_line(exc))
                 continue
             emit("attempt", scores=b64encode(scores.tobytes()).decode("ascii"))
-
-
-def _score(backend: Backend, images: Images) -> Any:
-    batches = (images[i : i + SCORING_BATCH] for i in range(0, len(images), SCORING_BATCH))
-    scores = np.concatenate([backend.predict(batch) for batch in batches])
-    if not np.isfinite(scores).all():
-        raise ValueError("scores are not finite numbers")
-    return scores
 
 
 def _limit_memory() -> None:

@@ -15,7 +15,7 @@ from digitbench.importing import import_model
 
 SLOW = ("keras-", "h5-", "tf-savedmodel", "keras2-")  # TensorFlow starts anew for each: 10 s
 QUICK = ("keras-onnx",)
-SLOW_REFUSALS = ("lambda in keras", "lambda in h5", "half a keras", "half an h5")
+SLOW_REFUSALS = ("lambda in keras", "lambda in h5", "half an h5")
 OPENED_BY = {"onnx": ("onnx", "openvino"), "tflite": ("tflite", "openvino"), "keras": (), "savedmodel": ()}
 
 

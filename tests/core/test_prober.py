@@ -262,13 +262,15 @@ def test_it_is_opened_anew_only_for_other_ports(tell: Callable[..., Told]) -> No
     assert Watched.acts == ["open", "close"] * 3, "never two at a time"
 
 
-def test_what_a_form_fails_by_is_told_and_the_next_is_opened_anew(tell: Callable[..., Told]) -> None:
+def test_what_a_form_fails_by_is_told_and_the_next_is_tried(tell: Callable[..., Told]) -> None:
     _, *answers = tell(which("unknown"), which("nothing"), replace(which("nothing"), ink=2.0), which())
     assert [set(facts) for _, facts in answers] == [{"error"}, {"error"}, {"error"}, {"scores"}]
     assert answers[0][1]["error"] == "no output of that name"
     assert answers[1][1]["error"].endswith("not finite numbers")
     assert all(one_printable_line(facts["error"]) for _, facts in answers[:3])
-    assert [ports.output for ports in Watched.opened] == ["unknown", "nothing", "nothing", ""]
+    assert [ports.output for ports in Watched.opened] == ["unknown", "nothing", ""], (
+        "what ran, and gave no numbers, is kept"
+    )
 
 
 @pytest.mark.parametrize("trusted", [False, True])

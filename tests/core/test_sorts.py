@@ -38,6 +38,9 @@ def refusal(call: Callable[[], object], kind: type[BundleError] = BundleError) -
     return str(caught.value)
 
 
+EMPTY_ZIP = b"PK\x05\x06" + bytes(18)
+
+
 def written(path: Path, content: bytes = b"model") -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
@@ -53,8 +56,13 @@ def written(path: Path, content: bytes = b"model") -> Path:
      ("a.tar.onnx", ONNX)],
 )  # fmt: skip
 def test_a_file_is_known_by_its_suffix_in_capitals_too(tmp_path: Path, name: str, sort: Sort) -> None:
-    assert sort_of(written(tmp_path / name)) is sort
-    assert sort_of(written(tmp_path / name.upper())) is sort
+    content = EMPTY_ZIP if sort is KERAS else b"model"
+    assert sort_of(written(tmp_path / name, content)) is sort
+    assert sort_of(written(tmp_path / name.upper(), content)) is sort
+
+
+def test_a_keras_file_that_is_no_archive_is_refused_before_tensorflow_starts(tmp_path: Path) -> None:
+    assert "no Keras 3 file" in refusal(lambda: sort_of(written(tmp_path / "m.keras", b"model")))
 
 
 def test_a_folder_is_known_by_what_is_in_it(tmp_path: Path) -> None:

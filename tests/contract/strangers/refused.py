@@ -220,7 +220,7 @@ REFUSED: dict[str, tuple[Maker, str]] = {
     "text file": (_file("model.onnx", b"a model will be here soon\n"), "ONNX"),
     "half an onnx": (_cut(_torch), "ONNX"),
     "half a tflite": (_cut(_lite), "LiteRT"),
-    "half a keras": (_cut(_keras), "Keras"),
+    "half a keras": (_cut(_keras), "no Keras 3 file"),
     "half an h5": (_cut(_h5), "Keras"),
     "no model in the folder": (_folder, "SavedModel"),
 }

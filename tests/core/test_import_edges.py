@@ -1,0 +1,210 @@
+"""Models and bundles at the edges of what can be imported: each of these was wrong once."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from journeys.helpers import copied, rewrite_manifest
+
+from core.helpers import announce
+from digitbench import importing, trust
+from digitbench.backend import Signature, Tensor
+from digitbench.bundle import Bundle
+from digitbench.data import Dataset, Split
+from digitbench.errors import ArtifactError, BundleError, UsageError
+from digitbench.form import Form
+from digitbench.importing import guesses, sorts
+from digitbench.importing.guesses import NO_WISHES, Wishes
+
+CODE = """
+import os
+import numpy as np
+from digitbench.backend import Backend, Runtime, Signature, Tensor
+
+class Whim(Backend):
+    format, outputs = "whim", "a"
+
+    def __init__(self, artifact, *, threads, ports=None):
+        self.trusted = bool(ports and ports.trusted)
+
+    @classmethod
+    def signature(cls, artifact, *, trusted=False):
+        given = (Tensor("x", (None, 28, 28), "float32"),)
+        return Signature(given, tuple(Tensor(name, (None, 10), "float32") for name in cls.outputs))
+
+    @property
+    def runtime(self):
+        return Runtime("Fake", "1", "none", 1)
+
+    def predict(self, images):
+        return self.act(images, np.eye(10, dtype="f4")[np.rint(images[:, 0, 0] * 10).astype(int).clip(0, 9)])
+
+    def act(self, images, scores):
+        return scores
+
+    def close(self):
+        pass
+
+class OneForAll(Whim):
+    def act(self, images, scores):
+        return scores[:1]
+
+class Tires(Whim):  # two outputs are level, and what tells them apart is too much for it
+    outputs = "ab"
+
+    def act(self, images, scores):
+        return os._exit(3) if len(images) == 176 else scores
+
+class Dislikes(Whim):
+    outputs = "abc"
+
+    def act(self, images, scores):
+        return os._exit(3) if np.abs(images).max() > 200 else scores
+
+class Coded(Whim):
+    def __init__(self, artifact, *, threads, ports=None):
+        super().__init__(artifact, threads=threads, ports=ports)
+        if not self.trusted:
+            raise RuntimeError("it holds a `Lambda` layer")
+"""
+NAMES = ("OneForAll", "Tires", "Dislikes", "Coded")
+INK = np.eye(28, dtype=np.float32)[None]
+SCORES = Tensor("out", (None, 10), "float32")
+
+
+@pytest.fixture
+def whims(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    announce(tmp_path / "site", "whims", CODE, names={name: name for name in NAMES}, requires=[])
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path / "site"), os.environ.get("PYTHONPATH", "")]))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "model.bin").write_bytes(b"x")
+
+
+def imported(backend: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Bundle:
+    """Import a file with one of the backends above, on images whose first pixel is their label."""
+    labels = np.arange(600) % 10
+    pixels = np.random.default_rng(0).integers(0, 256, (600, 28, 28)).astype(np.uint8)
+    pixels[:, 0, 0] = np.rint(labels * 25.5)
+    split = Split(pixels, labels.astype(np.int64))
+    sort = sorts.Sort("whim", backend, ".bin", "Whim")
+    monkeypatch.setattr(sorts, "sort_of", lambda source: sort)
+    dataset = Dataset("mine", "f" * 16, "here", split, split.head(50))
+    return importing.import_model(folder / "model.bin", dataset, folder / "bundle")
+
+
+@pytest.mark.usefixtures("whims")
+@pytest.mark.parametrize("backend", ["Tires", "Dislikes"])
+def test_forms_in_which_it_dies_cost_no_form_in_which_it_ran(
+    backend: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert imported(backend, tmp_path, monkeypatch).manifest["metrics"]["test_accuracy"] == 1
+
+
+@pytest.mark.usefixtures("whims")
+def test_one_answer_for_a_whole_batch_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(BundleError, match="can't be run in any form"):
+        imported("OneForAll", tmp_path, monkeypatch)
+
+
+@pytest.mark.usefixtures("whims")
+def test_what_was_trusted_once_is_trusted_when_it_is_imported_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trust.remember(tmp_path / "model.bin")
+    assert imported("Coded", tmp_path, monkeypatch).form.code
+
+
+def forms(
+    shape: tuple[int | None, ...], outputs: tuple[Tensor, ...] = (SCORES,), wishes: Wishes = NO_WISHES
+) -> list[Form]:
+    return guesses.forms(Signature((Tensor("x", shape, "float32"),), outputs), wishes, INK)
+
+
+def test_training_images_of_one_grey_are_normalised_by_nothing_of_their_own() -> None:
+    assert guesses.ranges(NO_WISHES, np.zeros((3, 28, 28), np.float32))
+
+
+def test_free_sizes_beside_channels_are_those_of_an_image() -> None:
+    assert {form.shape for form in forms((None, 1, None, None))} == {(1, 28, 28)}
+    assert {form.shape for form in forms((None, None, None, 1))} == {(28, 28, 1)}
+
+
+@pytest.mark.parametrize("shape", [(None, 784, 1), (None, 1, 784)])
+def test_a_row_or_column_of_784_is_a_flat_image(shape: tuple[int | None, ...]) -> None:
+    images = np.random.default_rng(0).random((2, 28, 28), np.float32)
+    np.testing.assert_array_equal(forms(shape)[0].give(images).ravel(), images.ravel())
+
+
+@pytest.mark.parametrize("shape", [(28, 28, 1), (784, 1)])
+def test_no_batch_axis_is_told(shape: tuple[int, ...]) -> None:
+    with pytest.raises(BundleError, match="with the batch axis first"):
+        forms(shape)
+
+
+def test_wishes_that_no_model_could_meet_are_told() -> None:
+    others = (Tensor("features", (None, 128), "float32"), Tensor("names", (None, 10), "string"), SCORES)
+    for name in ("features", "names"):
+        with pytest.raises(UsageError, match=rf"--output {name}: it gives .*, not ten scores"):
+            forms((None, 784), others, Wishes(output=name))
+    with pytest.raises(UsageError, match="--fit pad: 14 × 14 pixels are fewer"):
+        forms((None, 14, 14), wishes=Wishes(fit="pad"))
+
+
+@pytest.mark.parametrize("word", [b"\x12\x89\x00WriteFile", b"\x92\x00\x09WriteFile", b"\x12\x07PrintV2"], ids=repr)
+def test_operations_are_found_however_their_names_lengths_are_written(word: bytes, tmp_path: Path) -> None:
+    (tmp_path / "saved_model.pb").write_bytes(b"\x0a\x01n" + word)
+    with pytest.raises(BundleError, match="--trust"):
+        sorts.check_code(tmp_path, sorts.SAVED_MODEL, trusted=False)
+
+
+def test_a_name_that_is_too_long_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match=r"can't be read|no such file"):
+        sorts.sort_of(tmp_path / ("a" * 300 + ".onnx"))
+
+
+def foreign(untrained: Bundle, folder: Path, **more: Any) -> Bundle:
+    """A bundle whose manifest says that it was imported from ONNX in int8, and `more`."""
+    bundle = copied(untrained, folder)
+    artifact = {**bundle.manifest["artifacts"][0], "format": "onnx", "precision": "int8"}
+    told = {"imported": {"source": "m.onnx", "format": "onnx"}, "artifacts": [artifact], **more}
+    rewrite_manifest(bundle, {**bundle.manifest, **told})
+    return Bundle(bundle.path)
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        {"shape": []}, {"shape": [5, 5, 5]}, {"shape": [14, 14]}, {"fit": "stretch"}, {"activation": "x"},
+        {"batch": 0}, {"answer": [11]}, {"ink": float("nan")}, {"ink": 0},
+        {"input": {"name": "", "shape": [], "dtype": "nonsense"}},
+        {"output": {"name": "", "shape": [], "dtype": "object"}},
+    ],
+    ids=repr,
+)  # fmt: skip
+def test_a_form_that_no_model_has_is_refused(untrained: Bundle, tmp_path: Path, form: dict[str, Any]) -> None:
+    with pytest.raises(BundleError, match="not a bundle"):
+        foreign(untrained, tmp_path, form=form)
+
+
+@pytest.mark.parametrize("told", [[], 7, "x", {}, {"format": "onnx"}, {"source": "m", "format": 7}], ids=repr)
+def test_a_damaged_word_of_where_it_came_from_is_refused(untrained: Bundle, tmp_path: Path, told: object) -> None:
+    with pytest.raises(BundleError, match="not a bundle's manifest"):
+        foreign(untrained, tmp_path, imported=told)
+
+
+def test_nobody_is_told_to_do_what_can_not_help(untrained: Bundle, tmp_path: Path) -> None:
+    bundle = foreign(untrained, tmp_path / "onnx")
+    with pytest.raises(ArtifactError, match="imported in that precision alone"):
+        bundle.find("onnx", "fp32")
+    (bundle.path / "reference_scores.npy").write_bytes(b"")
+    with pytest.raises(BundleError, match=r"digitbench import m\.onnx"):
+        bundle.reference_scores()
+    why = {"source": "m.keras", "format": "keras", "not_written": {"tflite": "an operation is missing"}}
+    with pytest.raises(ArtifactError, match="can't be written: an operation is missing"):
+        foreign(untrained, tmp_path / "keras", imported=why).find("tflite")
