@@ -14,8 +14,7 @@ from digitbench.errors import DigitbenchError
 from digitbench.importing import import_model
 
 SLOW = ("keras-", "h5-", "tf-savedmodel", "keras2-")  # TensorFlow starts anew for each: 10 s
-QUICK = ("keras-onnx",)
-SLOW_REFUSALS = ("lambda in keras", "lambda in h5", "half an h5")
+SLOW_REFUSALS = ("flex", "lambda in keras", "lambda in h5", "half an h5")
 OPENED_BY = {"onnx": ("onnx", "openvino"), "tflite": ("tflite", "openvino"), "keras": (), "savedmodel": ()}
 
 
@@ -23,7 +22,7 @@ def marked(name: str, slow: bool) -> object:
     return pytest.param(name, marks=[pytest.mark.slow] if slow else [])
 
 
-@pytest.mark.parametrize("name", [marked(one, one.startswith(SLOW) and not one.startswith(QUICK)) for one in MAKERS])
+@pytest.mark.parametrize("name", [marked(one, one.startswith(SLOW)) for one in MAKERS])
 def test_a_model_imported_without_a_flag_says_what_its_maker_says(name: str, tmp_path: Path) -> None:
     digits = data.load("digits")
     made = MAKERS[name](tmp_path)

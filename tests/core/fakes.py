@@ -92,7 +92,7 @@ def serve(
     *commands: dict[str, Any],
 ) -> Told:  # fmt: skip
     """Let a worker serve commands in this process, with a plugin that loads what `make` gives."""
-    plugin = SimpleNamespace(open=lambda artifact, threads, precision: make())
+    plugin = SimpleNamespace(open=lambda artifact, threads, precision, form: make())
     monkeypatch.setattr("digitbench.plugins.find", lambda name: plugin)
     np.save(folder / "images.npy", images)
     file = str(folder / "images.npy")

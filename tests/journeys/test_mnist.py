@@ -23,8 +23,10 @@ QUICK = ("numpy", "onnx", "openvino", "tflite")
 
 @pytest.mark.parametrize(
     ("recipe", "accuracy", "backends"),
-    [("dense-512-rmsprop", 0.976, BACKENDS), ("dense-128", 0.973, QUICK)],
-    ids=["dense-512-rmsprop", "dense-128"],
+    [
+        pytest.param("dense-512-rmsprop", 0.976, BACKENDS, id="dense-512-rmsprop"),
+        pytest.param("dense-128", 0.973, QUICK, id="dense-128", marks=pytest.mark.slow),
+    ],
 )
 def test_the_tutorials_accuracy_is_reached_in_every_precision(
     tmp_path: Path, recipe: str, accuracy: float, backends: tuple[str, ...]

@@ -48,6 +48,7 @@ def row_of(results: Mapping[str, Any]) -> dict[str, Any]:
     return dict(row)
 
 
+@pytest.mark.slow
 def test_photographs_are_held_against_what_keras_says_of_them(cli: Cli, tmp_path: Path, trained: Bundle) -> None:
     write_photos(tmp_path / "photos")
     done = cli("evaluate", trained.path, "-b", "onnx", "-p", "fp32", "--data", "photos", "--json", "found.json")

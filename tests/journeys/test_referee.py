@@ -60,4 +60,5 @@ def test_a_tools_failure_holds_its_last_words() -> None:
 
 def test_backends_without_a_tool_are_refused(cli: Cli, untrained: Bundle) -> None:
     message = complaint(cli("bench", untrained.path, "-b", "numpy", "--referee"))
-    assert message == "--referee: only onnx, openvino, tflite have a tool of their own, and in fp32; choose one"
+    theirs = "only onnx, openvino, tflite have a tool of their own, and in fp32, for models made here"
+    assert message == f"--referee: {theirs}; choose one"
