@@ -30,6 +30,7 @@ from digitbench.errors import ArtifactError, BundleError, DataError
 from digitbench.files import measure_size, sha256, write_json
 from digitbench.form import Form
 from digitbench.form import check as check_form
+from digitbench.precisions import FP32
 from digitbench.typed import build
 
 # History of the manifest's format.
@@ -143,6 +144,12 @@ class Bundle:
     def reference_backend(self) -> str:
         """Who gave the reference scores."""
         return str(self.manifest["reference"].get("backend", "keras"))
+
+    @property
+    def usual_precision(self) -> str:
+        """What is opened where nobody names one: fp32, or what a model was imported in that has no other."""
+        stored = [one.precision for one in self.artifacts]
+        return FP32 if FP32 in stored or not stored else stored[0]
 
     def format_for(self, backend: type[Backend]) -> str:
         """Which of a backend's formats it opens here: the first that there is something of, else its own."""

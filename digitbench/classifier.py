@@ -27,7 +27,7 @@ from digitbench.data import Labels, to_images
 from digitbench.errors import BackendError, UsageError, unknown
 from digitbench.form import Form
 from digitbench.measure.worker import score
-from digitbench.precisions import ABOUT, FP32, runnable
+from digitbench.precisions import ABOUT, runnable
 from digitbench.quiet import calm_tensorflow, native_output_held
 
 ORDER = ("tflite", "onnx", "openvino", "numpy", "savedmodel", "keras")
@@ -123,7 +123,7 @@ def load(
     run: str | os.PathLike[str] | Bundle | None = None,
     *,
     backend: str | None = None,
-    precision: str = FP32,
+    precision: str | None = None,
     threads: int = 1,
 ) -> Classifier:
     """Open a trained model for use.
@@ -137,7 +137,8 @@ def load(
         whose artifact at that precision the bundle holds; `Classifier.backend` and `Classifier.runtime` tell which.
         Name one where the answer must not depend on what is installed.
     precision
-        Of `digitbench.precisions`; also one that the runtime makes itself.
+        Of `digitbench.precisions`; also one that the runtime makes itself. None takes fp32, or that of an imported
+        model which has no other.
     threads
         How many threads a prediction may use, 1 or more.
 
@@ -158,11 +159,12 @@ def load(
     meanwhile, TensorFlow's start-up lines for example, is shown only if loading fails unexpectedly. The NumPy backend
     sets the thread count of NumPy's BLAS for the whole process until it is closed.
     """
-    if precision not in ABOUT:
+    if precision is not None and precision not in ABOUT:
         raise UsageError(unknown("precision", precision, ABOUT))
     if not isinstance(threads, Integral) or threads < 1:
         raise UsageError(f"threads must be a whole number of 1 or more; got {threads!r}")
     bundle = run if isinstance(run, Bundle) else Bundle(None if run is None else Path(run))
+    precision = precision or bundle.usual_precision
     name = _default(bundle, precision) if backend is None else backend
     plugin = plugins.find(name)
     missing = plugin.missing()

@@ -11,7 +11,6 @@ import typer
 
 from digitbench.commands.options import QuietOption, open_console, watched
 from digitbench.errors import BundleError, CheckFailed, ImageError, MissingRuntimeError, UsageError
-from digitbench.precisions import FP32
 
 if TYPE_CHECKING:
     from digitbench.bundle import Bundle
@@ -37,8 +36,10 @@ RuntimeOption = Annotated[
                              "of tflite, onnx, openvino, numpy, savedmodel, keras if not given."),
 ]  # fmt: skip
 OnePrecisionOption = Annotated[
-    str, typer.Option("--precision", "-p", metavar="NAME", help="fp32, fp16, dynamic, int8 or bf16.")
-]
+    str | None,
+    typer.Option("--precision", "-p", metavar="NAME", help="fp32 if not given, where the bundle has it; fp16, dynamic, "
+                 "int8 or bf16."),
+]  # fmt: skip
 ShowOption = Annotated[
     Path | None, typer.Option("--show", metavar="FILE.png", help="Draw each picture, the 28 × 28 pixels that the "
                               "model saw, and its ten probabilities: up to 24 pictures."),
@@ -51,7 +52,7 @@ JsonLinesOption = Annotated[
 def predict(
     pictures: PicturesArgument,
     backend: RuntimeOption = None,
-    precision: OnePrecisionOption = FP32,
+    precision: OnePrecisionOption = None,
     threads: Annotated[int, typer.Option("--threads", "-t", min=1, help="Threads that the runtime may use.")] = 1,
     show: ShowOption = None,
     json: JsonLinesOption = False,

@@ -208,3 +208,8 @@ def test_nobody_is_told_to_do_what_can_not_help(untrained: Bundle, tmp_path: Pat
     why = {"source": "m.keras", "format": "keras", "not_written": {"tflite": "an operation is missing"}}
     with pytest.raises(ArtifactError, match="can't be written: an operation is missing"):
         foreign(untrained, tmp_path / "keras", imported=why).find("tflite")
+
+
+def test_an_imported_model_is_opened_in_its_own_precision(untrained: Bundle, tmp_path: Path) -> None:
+    assert untrained.usual_precision == "fp32"
+    assert foreign(untrained, tmp_path).usual_precision == "int8"
