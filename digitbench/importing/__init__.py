@@ -91,7 +91,7 @@ def import_model(
     stamp = datetime.now(UTC)
     target = target or bundles.RUNS / f"{name}-{stamp:%Y%m%d-%H%M%S}"
     if target.exists():
-        raise BundleError(f"{target} exists already; choose another --output or remove it")
+        raise BundleError(f"{target} exists already; choose another --folder or remove it")
     check_writable(target)
     plugin = plugins.find(sort.backend)
     if plugin.missing():
