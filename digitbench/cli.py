@@ -9,7 +9,20 @@ from typing import Annotated, Any
 
 import typer
 
-from digitbench.commands import agreeing, bench, choosing, importing, measuring, predicting, training
+from digitbench.commands import (
+    agreeing,
+    bench,
+    choosing,
+    drawing,
+    importing,
+    listing,
+    measuring,
+    plotting,
+    plotting_results,
+    predicting,
+    reporting,
+    training,
+)  # fmt: skip
 from digitbench.errors import DigitbenchError
 
 INTERRUPTED = 130
@@ -84,6 +97,15 @@ app.command(epilog=agreeing.EPILOG)(agreeing.agree)
 app.command(epilog=bench.EPILOG)(bench.bench)
 app.command(epilog=choosing.EPILOG)(choosing.choose)
 app.command(epilog=predicting.EPILOG)(predicting.predict)
+app.command(epilog=drawing.DRAW_EPILOG)(drawing.draw)
 app.command(epilog=measuring.COMPARE_EPILOG)(measuring.compare)
+app.add_typer(plotting.app, name="plot")
+app.command(epilog=reporting.REPORT_EPILOG)(reporting.report)
+app.command(epilog=listing.RUNS_EPILOG)(listing.runs)
+app.command(epilog=listing.SHOW_EPILOG)(listing.show)
 app.command(epilog=measuring.BACKENDS_EPILOG)(measuring.backends)
 app.command(epilog=measuring.QUICKSTART_EPILOG)(measuring.quickstart)
+
+plotting.app.command(epilog=plotting_results.LATENCY_EPILOG)(plotting_results.latency)
+plotting.app.command(epilog=plotting_results.PARETO_EPILOG)(plotting_results.pareto)
+plotting.app.command(epilog=plotting_results.SWEEP_EPILOG)(plotting_results.sweep)

@@ -10,13 +10,17 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import browser as browsers
 import pytest
 import served
 
 from digitbench.bundle import Bundle
 from digitbench.testing import random_bundle
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 Finished = subprocess.CompletedProcess[str]
 Cli = Callable[..., Finished]
@@ -159,3 +163,12 @@ def complaint(done: Finished, code: int = 2) -> str:
     lines = [line for line in done.stderr.splitlines() if line.startswith("digitbench: ")]
     assert len(lines) == 1, done.stderr
     return lines[0].removeprefix("digitbench: ")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A headless Chromium. It holds this thread's event loop, and so lasts no longer than a file's tests."""
+    if browsers.installed() is None:
+        pytest.skip(f"no browser is installed: {', '.join(browsers.NAMES)}")
+    with browsers.opened() as found:
+        yield found

@@ -1,0 +1,10 @@
+"""Being written."""
+
+from __future__ import annotations
+
+DRAW_EPILOG = ""
+
+
+def draw() -> None:
+    """Being written."""
+    raise NotImplementedError

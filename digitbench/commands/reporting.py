@@ -1,0 +1,10 @@
+"""Being written."""
+
+from __future__ import annotations
+
+REPORT_EPILOG = ""
+
+
+def report() -> None:
+    """Being written."""
+    raise NotImplementedError

@@ -1,0 +1,83 @@
+"""What all pictures share: a figure without a screen, the lettering, and how it is saved."""
+
+from __future__ import annotations
+
+import logging
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from digitbench.errors import MissingRuntimeError, ResultsError, UsageError
+from digitbench.files import check_writable, written_beside
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+SUFFIXES = (".png", ".svg")
+DPI = 120
+INSTALL = 'pip install "digitbench[plot]"'
+STYLE: dict[str, Any] = {
+    "font.size": 9.5, "axes.titlesize": 10.5, "axes.labelsize": 9.5, "legend.fontsize": 8.5, "axes.spines.top": False,
+    "axes.spines.right": False, "axes.edgecolor": "#767676", "axes.grid": False, "grid.color": "#e5e5e5",
+    "svg.hashsalt": "digitbench", "svg.fonttype": "path", "figure.facecolor": "white", "legend.frameon": False,
+}  # fmt: skip
+
+
+def check(target: Path | None = None) -> None:
+    """Find out before long work whether a picture can be drawn, and written there.
+
+    Raises
+    ------
+    MissingRuntimeError
+        Matplotlib is not installed.
+    UsageError
+        The file's name ends in neither ``.png`` nor ``.svg``, or it can't be written.
+    """
+    if target is not None and target.suffix.lower() not in SUFFIXES:
+        raise UsageError(f"--output {target}: a picture's name ends in {' or '.join(SUFFIXES)}")
+    if find_spec("matplotlib") is None:
+        raise MissingRuntimeError(f"pictures need matplotlib, not installed here; run: {INSTALL}", mend=INSTALL)
+    if target is not None:
+        check_writable(target)
+
+
+def blank(width: float, height: float) -> Figure:
+    """Give an empty figure of that many inches, without pyplot and its memory of every figure."""
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it tells at length of caches that it makes
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def styled() -> Any:
+    """Give the context in which a figure is made and drawn: lettering and lines of all pictures."""
+    import matplotlib
+
+    return matplotlib.rc_context(STYLE)
+
+
+def save(figure: Figure, target: Path, title: str) -> None:
+    """Write a picture whole or not at all, the same bytes for the same figure.
+
+    Parameters
+    ----------
+    target
+        Its suffix says whether PNG or SVG.
+    title
+        Kept in the file, for those who can't see it and for those who find it later.
+
+    Raises
+    ------
+    ResultsError
+        It can't be written.
+    """
+    kind = target.suffix.lower().lstrip(".")
+    metadata = {"Title": title} | ({"Date": None} if kind == "svg" else {})
+    try:
+        with styled(), written_beside(target) as draft:
+            figure.savefig(draft, format=kind, metadata=metadata)
+    except OSError as exc:
+        raise ResultsError(f"{target}: can't be written: {exc.strerror or exc}") from exc
