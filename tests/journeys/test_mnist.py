@@ -12,9 +12,13 @@ from conftest import run_cli
 from digitbench.bundle import Bundle
 from journeys.helpers import BACKENDS, CANDIDATES, check_answers
 
-pytestmark = pytest.mark.skipif(
-    "DIGITBENCH_MNIST" not in os.environ, reason="needs the real data: set DIGITBENCH_MNIST to an .npz or IDX folder"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        "DIGITBENCH_MNIST" not in os.environ,
+        reason="needs the real data: set DIGITBENCH_MNIST to an .npz or IDX folder",
+    ),
+]
 
 
 # Without the two that start TensorFlow anew: they run in fp32 alone, in which training itself compares them.
@@ -23,10 +27,8 @@ QUICK = ("numpy", "onnx", "openvino", "tflite")
 
 @pytest.mark.parametrize(
     ("recipe", "accuracy", "backends"),
-    [
-        pytest.param("dense-512-rmsprop", 0.976, BACKENDS, id="dense-512-rmsprop"),
-        pytest.param("dense-128", 0.973, QUICK, id="dense-128", marks=pytest.mark.slow),
-    ],
+    [("dense-512-rmsprop", 0.976, BACKENDS), ("dense-128", 0.973, QUICK)],
+    ids=["dense-512-rmsprop", "dense-128"],
 )
 def test_the_tutorials_accuracy_is_reached_in_every_precision(
     tmp_path: Path, recipe: str, accuracy: float, backends: tuple[str, ...]

@@ -22,6 +22,7 @@ TOOLS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TOOLS)
 def test_each_tool_measures_what_we_do(trained: Bundle, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setattr(referee, "PAIRS", 2)
