@@ -1,0 +1,106 @@
+"""A page of results that one can hand on: a single HTML file that opens offline, or Markdown. Never measures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from digitbench.errors import MissingRuntimeError, ResultsError
+from digitbench.report.order import Group, group_of
+from digitbench.results import Results, Row
+
+if TYPE_CHECKING:
+    from digitbench.bundle import Bundle
+    from digitbench.data import Dataset
+
+INSTALL = 'pip install "digitbench[report]"'
+NEEDED = {"bundle": ("name", "recipe", "dataset", "test_images"), "machine": ("cpu", "cores", "system")}
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a report is made of.
+
+    Attributes
+    ----------
+    place
+        The results' file.
+    bundle, no_bundle
+        The bundle that they are of; or None, and why there is none, in words.
+    data, no_data
+        The dataset that they are of; or None, and why it can't be had.
+    """
+
+    place: Path
+    results: Results
+    bundle: Bundle | None = None
+    no_bundle: str = ""
+    data: Dataset | None = None
+    no_data: str = ""
+
+
+def check_packages() -> None:
+    """Find out before any work whether an HTML page can be made.
+
+    Raises
+    ------
+    MissingRuntimeError
+        Jinja2 or Plotly is not installed.
+    """
+    lacking = [name for name in ("jinja2", "plotly") if find_spec(name) is None]
+    if lacking:
+        told = f"an HTML report needs {' and '.join(lacking)}, not installed here"
+        raise MissingRuntimeError(f"{told}; run: {INSTALL} (--markdown needs neither)", mend=INSTALL)
+
+
+def check(results: Results, place: Path) -> None:
+    """Refuse results that don't say what was measured on what.
+
+    Raises
+    ------
+    ResultsError
+        The bundle or the machine is described by less than every command writes.
+    """
+    for part, names in NEEDED.items():
+        found: Mapping[str, Any] = getattr(results, part)
+        lacking = [f"{part}.{name}" for name in names if name not in found]
+        lacking += ["bundle.dataset.name"] if part == "bundle" and "name" not in _part(found, "dataset") else []
+        lacking += (
+            ["bundle.dataset.fingerprint"] if part == "bundle" and "fingerprint" not in _part(found, "dataset") else []
+        )
+        lacking += ["machine.cores.available"] if part == "machine" and "available" not in _part(found, "cores") else []
+        if lacking:
+            raise ResultsError(f"{place}: not whole: it lacks {', '.join(lacking)}; measure again")
+    numbers = {"bundle.test_images": results.bundle["test_images"]}
+    numbers["machine.cores.available"] = results.machine["cores"]["available"]
+    for name, value in numbers.items():
+        if not isinstance(value, int):
+            raise ResultsError(f"{place}: {name} is no whole number; measure again")
+
+
+def _part(found: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    part = found.get(name)
+    return part if isinstance(part, Mapping) else {}
+
+
+def candidates(results: Results, group: Group) -> list[Row]:
+    """Give the candidates of some threads and batch size that could be measured here, or failed."""
+    return [row for row in results.rows if group_of(row) == group and not row.mend]
+
+
+def groups(results: Results) -> list[Group]:
+    """Give the threads and batch sizes at which something was timed, sorted; none of an evaluation."""
+    found = {group_of(row) for row in results.rows if row.latency_us and row.batch_size}
+    return sorted(found, key=lambda group: (group[0], group[1] or 0))
+
+
+def seats(rows: tuple[Row, ...]) -> list[Row]:
+    """Give one row of each backend and precision: what it says of the images is the same at every batch size."""
+    found: dict[tuple[str, str], Row] = {}
+    for row in rows:
+        if row.accuracy:
+            found.setdefault((row.backend, row.precision), row)
+    return list(found.values())

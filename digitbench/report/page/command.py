@@ -1,0 +1,95 @@
+"""The command that makes such results again, from what they say of themselves. Never measures."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from math import prod
+from typing import Any
+
+from digitbench.report.order import is_not_applicable
+from digitbench.report.page import Source
+from digitbench.results import Results, Row
+
+OPTIONS = {"seconds": "--seconds", "generations": "--generations", "seed": "--seed", "timeout": "--timeout"}
+
+
+def command(source: Source) -> str:
+    """Give the line to type; nothing if nothing was measured."""
+    results = source.results
+    rows = _measured(results)
+    if not rows:
+        return ""
+    run = f"runs/{results.bundle['name']}" if source.bundle is None else str(source.bundle.path)
+    words = ["digitbench", _name(results), run, "--backend", ",".join(dict.fromkeys(row.backend for row in rows))]
+    words += ["--precision", ",".join(dict.fromkeys(row.precision for row in rows))]
+    return shlex.join([*words, *_options(results, _limit(source))])
+
+
+def caveats(source: Source) -> list[str]:
+    """Say what the command can't bring back."""
+    results, lines = source.results, []
+    rows = _measured(results)
+    if not _is_grid(rows):
+        lines.append(
+            "Not every backend was measured in every precision, or at every batch size and thread count: what else it "
+            "can run, the command measures too."
+        )
+    if source.bundle is None:
+        lines.append("The bundle's folder is not known here: put its own in its place.")
+    elif results.bundle["dataset"]["fingerprint"] != source.bundle.dataset["fingerprint"]:
+        lines.append(f"The images were {results.bundle['dataset']['name']}: name them with --data PATH.")
+    return [*lines, f"These results were made with digitbench {results.digitbench}."]
+
+
+def _name(results: Results) -> str:
+    return "bench" if results.settings else "agree" if results.reference else "evaluate"
+
+
+def _measured(results: Results) -> list[Row]:
+    return [row for row in results.rows if not row.mend or is_not_applicable(row)]
+
+
+def _is_grid(rows: Sequence[Row]) -> bool:
+    axes = ([row.backend for row in rows], [row.precision for row in rows], _sizes(rows) or [0], _threads(rows))
+    return len({row.key for row in rows}) == prod(len(set(one)) for one in axes)
+
+
+def _sizes(rows: Sequence[Row]) -> list[int]:
+    return sorted({row.batch_size for row in rows if row.batch_size})
+
+
+def _threads(rows: Sequence[Row]) -> list[int]:
+    return sorted({row.threads for row in rows})
+
+
+def _limit(source: Source) -> int | None:
+    """How many images were used, unless these are known to be all."""
+    images = int(source.results.bundle["test_images"])
+    if source.data is not None and len(source.data.test) == images:
+        return None
+    metrics = source.bundle.manifest.get("metrics") if source.bundle else None
+    return None if isinstance(metrics, Mapping) and metrics.get("total") == images else images
+
+
+def _options(results: Results, limit: int | None) -> list[str]:
+    rows, settings = _measured(results), results.settings
+    words: list[str] = []
+    if _name(results) == "bench":
+        words += ["--batch-size", ",".join(map(str, _sizes(rows)))] if _sizes(rows) else []
+        words += ["--threads", ",".join(map(str, _threads(rows)))]
+        known = {name: settings[name] for name in OPTIONS if _is_number(settings.get(name))}
+        words += [part for name, value in known.items() for part in (OPTIONS[name], f"{value:.10g}")]
+        baseline = settings.get("baseline")
+        named = ":".join(map(str, baseline)) if isinstance(baseline, list | tuple) else baseline
+        words += ["--baseline", str(named)] if named else []
+        words += ["--roofline"] if results.roofs else []
+        words += ["--referee"] if results.referees else []
+    else:
+        words += ["--threads", str(max(_threads(rows)))]
+        words += ["--pairs"] if results.pairs else []
+    return words + (["--limit", str(limit)] if limit else [])
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

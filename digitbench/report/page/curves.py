@@ -1,0 +1,172 @@
+"""Plots over something: images per second over batch sizes, the training's epochs, p50 over runs. Never measures."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from digitbench.bundle import HISTORY, Bundle
+from digitbench.errors import BundleError, one_line
+from digitbench.report import looks, words
+from digitbench.report.order import Group, p50
+from digitbench.report.page import groups
+from digitbench.report.page.figures import (
+    LEGEND,
+    Plot,
+    Trace,
+    axis,
+    hover,
+    keys,
+    label,
+    lines,
+    logarithmic,
+    marker,
+)
+from digitbench.report.page.plots import short
+from digitbench.report.page.verdict import title_of
+from digitbench.results import Results, Row
+
+CURVES = {"loss": "loss", "accuracy": "accuracy"}
+
+
+def sweeps(results: Results) -> list[Plot]:
+    """Draw images per second over batch sizes, for each thread count at which there are two or more."""
+    names = words.Names(precisions=words.Names.of(results.rows).precisions, threads=False)
+    found = []
+    for threads in sorted({row.threads for row in results.rows}):
+        rows = [row for row in results.rows if row.threads == threads and row.throughput_per_s and row.batch_size]
+        sizes = sorted({row.batch_size for row in rows if row.batch_size})
+        if len(sizes) < 2:
+            continue
+        alt = (
+            f"Images a second over batch sizes {', '.join(map(str, sizes))}, {words.counted(threads, 'thread')}. The "
+            "figures are in the table."
+        )
+        layout = {
+            "xaxis": axis("batch size", type="log", tickmode="array", tickvals=sizes, ticktext=list(map(str, sizes))),
+            "yaxis": logarithmic("images a second", (row.throughput_per_s or 0.0 for row in rows)), "legend": LEGEND,
+        }  # fmt: skip
+        found.append(Plot(f"sweep-t{threads}", alt, 520, (*keys(rows), *_lines(rows, names)), layout))
+    return found
+
+
+def _lines(rows: Sequence[Row], names: words.Names) -> list[Trace]:
+    look, seats = looks.of_backends(row.backend for row in rows), dict[tuple[str, str], list[Row]]()
+    for row in sorted(rows, key=lambda row: row.batch_size or 0):
+        seats.setdefault((row.backend, row.precision), []).append(row)
+    return [
+        {
+            "type": "scatter", "mode": "lines+markers", "x": [row.batch_size for row in mine],
+            "y": [row.throughput_per_s for row in mine], "showlegend": False,
+            "line": {"color": look[backend].colour, "dash": look[backend].dash, "width": 1.5},
+            "marker": marker(mine[0], look[backend]),
+            "hovertext": [hover(row, f"{names.backend(row)}, batch {row.batch_size}") for row in mine],
+            "hoverinfo": "text",
+        } for (backend, _), mine in seats.items()
+    ]  # fmt: skip
+
+
+# --- training ------------------------------------------------------------------------------------------------------
+
+
+def history_of(bundle: Bundle) -> Mapping[str, Sequence[float]]:
+    """Read loss and accuracy of each epoch: lists of the same length by name.
+
+    Raises
+    ------
+    BundleError
+        There is none, as for a model made elsewhere, or it can't be read.
+    """
+    path = bundle.path / HISTORY
+    if not path.exists():
+        made = "was made elsewhere" if "imported" in bundle.manifest else "has lost it"
+        raise BundleError(f"{path}: no training history is kept: this model {made}")
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as exc:
+        raise BundleError(f"{path}: can't be read: {one_line(exc)}") from exc
+    curves = found if isinstance(found, dict) else {}
+    kept = {str(name): each for name, each in curves.items() if isinstance(each, list) and _numbers(each)}
+    if not any(name in kept for name in CURVES):
+        raise BundleError(f"{path}: holds neither loss nor accuracy; train again")
+    return kept
+
+
+def _numbers(values: Sequence[Any]) -> bool:
+    return bool(values) and all(isinstance(one, int | float) for one in values)
+
+
+def training(history: Mapping[str, Sequence[float]]) -> Plot:
+    """Draw loss and accuracy over epochs, of what was trained on and of what was held out."""
+    panels = [name for name in CURVES if name in history]
+    traces: list[Trace] = []
+    layout: dict[str, Any] = {"legend": LEGEND}
+    for place, name in enumerate(panels):
+        suffix = "" if place == 0 else str(place + 1)
+        start = place / len(panels)
+        layout[f"xaxis{suffix}"] = axis("epoch", domain=[start + 0.08 * (place > 0), start + 1 / len(panels) - 0.02],
+                                        anchor=f"y{suffix}", dtick=max(1, len(history[name]) // 10))  # fmt: skip
+        layout[f"yaxis{suffix}"] = axis(CURVES[name], anchor=f"x{suffix}")
+        for key, title, colour, dash, symbol in (
+            (name, "trained on", looks.BLUE, "solid", "circle"),
+            (f"val_{name}", "held out", looks.VERMILION, "dash", "square-open"),
+        ):
+            values = history.get(key, ())
+            if values:
+                traces.append({
+                    "type": "scatter", "mode": "lines+markers", "name": title, "showlegend": place == 0,
+                    "x": list(range(1, len(values) + 1)), "y": list(values), "xaxis": f"x{suffix}",
+                    "yaxis": f"y{suffix}", "line": {"color": colour, "dash": dash},
+                    "marker": {"color": colour, "symbol": symbol, "size": 8},
+                    "hovertemplate": f"epoch %{{x}}: %{{y:.4f}} ({title})<extra></extra>",
+                })  # fmt: skip
+    epochs = max(map(len, history.values()))
+    alt = f"{' and '.join(panels)} over {words.counted(epochs, 'epoch')}, of what was trained on and what was held out."
+    return Plot("training", alt, 380, tuple(traces), layout)
+
+
+# --- several runs --------------------------------------------------------------------------------------------------
+
+
+def over_runs(runs: Sequence[tuple[str, Results]]) -> list[Plot]:
+    """Draw each candidate's p50, with its interval, over runs; a plot for each thread count and batch size."""
+    order = dict.fromkeys(group for _, results in reversed(runs) for group in groups(results))
+    return [_over_runs(runs, group) for group in order]
+
+
+def _over_runs(runs: Sequence[tuple[str, Results]], group: Group) -> Plot:
+    found: dict[tuple[str, str], list[tuple[int, Row]]] = {}
+    for place, (_, results) in enumerate(runs):
+        for row in results.rows:
+            if (row.threads, row.batch_size) == group and row.latency_us and p50(row) > 0 and not row.error:
+                found.setdefault((row.backend, row.precision), []).append((place, row))
+    rows = [row for each in found.values() for _, row in each]
+    look, names = looks.of_backends(row.backend for row in rows), words.Names.of(rows)
+    traces = [_run_line(mine, runs, look[backend], names) for (backend, _), mine in found.items()]
+    alt = (
+        f"p50 of {words.counted(len(found), 'candidate')} over {words.counted(len(runs), 'run')}, at "
+        f"{title_of(group)}. The table of changes says which of them are beyond noise."
+    )
+    layout = {
+        "xaxis": {"automargin": True, "tickmode": "array", "tickvals": list(range(len(runs))), "zeroline": False,
+                  "ticktext": [label(name) for name, _ in runs], "range": [-0.4, len(runs) - 0.6]},
+        "yaxis": logarithmic("p50 of a call, µs", map(p50, rows)), "legend": LEGEND,
+    }  # fmt: skip
+    return Plot(f"runs-{short(group)}", alt, 560, (*keys(rows), *traces), layout)
+
+
+def _run_line(
+    mine: Sequence[tuple[int, Row]], runs: Sequence[tuple[str, Results]], look: looks.Look, names: words.Names,
+) -> Trace:  # fmt: skip
+    ends = [row.latency_us.intervals.get("p50") or (p50(row), p50(row)) for _, row in mine if row.latency_us]
+    return {
+        "type": "scatter", "mode": "lines+markers", "showlegend": False, "x": [place for place, _ in mine],
+        "y": [p50(row) for _, row in mine], "line": {"color": look.colour, "dash": look.dash, "width": 1.5},
+        "marker": marker(mine[0][1], look),
+        "error_y": {"type": "data", "symmetric": False, "color": look.colour, "thickness": 1.2, "width": 3,
+                    "array": [high - p50(row) for (_, row), (_, high) in zip(mine, ends, strict=True)],
+                    "arrayminus": [p50(row) - low for (_, row), (low, _) in zip(mine, ends, strict=True)]},
+        "hovertext": [lines([runs[place][0]]) + "<br>" + hover(row, names.backend(row)) for place, row in mine],
+        "hoverinfo": "text",
+    }  # fmt: skip

@@ -1,0 +1,163 @@
+"use strict";
+(() => {
+  const root = document.documentElement;
+  const data = JSON.parse(document.getElementById("data").textContent);
+  const drawn = new Set();
+
+  // --- light and dark ---
+
+  const wishesDark = matchMedia("(prefers-color-scheme: dark)");
+  let printing = false;
+  const isDark = () => !printing && (root.dataset.theme ? root.dataset.theme === "dark" : wishesDark.matches);
+  const toggle = document.getElementById("theme");
+  toggle.hidden = false;
+  const nameToggle = () => { toggle.textContent = isDark() ? "Light" : "Dark"; };
+  nameToggle();
+  toggle.addEventListener("click", () => {
+    root.dataset.theme = isDark() ? "light" : "dark";
+    nameToggle();
+    redraw();
+  });
+  wishesDark.addEventListener("change", () => { nameToggle(); redraw(); });
+
+  // --- plots ---
+
+  const recoloured = (value, colours) => {
+    if (typeof value === "string") return colours[value] || value;
+    if (Array.isArray(value)) return value.map((one) => recoloured(one, colours));
+    if (value === null || typeof value !== "object") return value;
+    return Object.fromEntries(Object.entries(value).map(([key, one]) => [key, recoloured(one, colours)]));
+  };
+
+  const themed = (layout) => {
+    const style = getComputedStyle(root);
+    const colour = (name) => (printing ? { ink: "#1a1a1a", rule: "#d4d4d4", paper: "#ffffff", soft: "#595959" }[name]
+      : style.getPropertyValue("--" + name).trim());
+    const found = isDark() ? recoloured(layout, data.onDark) : structuredClone(layout);
+    for (const key of Object.keys(found).filter((name) => /^[xy]axis/.test(name))) {
+      found[key] = { gridcolor: colour("rule"), linecolor: colour("soft"), tickcolor: colour("soft"), ...found[key] };
+    }
+    return {
+      ...found, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", autosize: true,
+      font: { color: colour("ink"), size: 12.5, family: "system-ui, sans-serif" },
+      margin: { l: 48, r: 16, t: 24, b: 48 },
+      hoverlabel: { bgcolor: colour("paper"), bordercolor: colour("soft"), font: { color: colour("ink") }, align: "left" },
+    };
+  };
+
+  // On a narrow screen a legend stands line by line, and there is room for powers of ten alone.
+  const fitted = (plot, width) => {
+    const layout = themed(plot.layout);
+    if (printing) return { ...layout, width: 1000, height: Math.min(layout.height, 560) }; // a page of A4
+    if (width >= 600) return layout;
+    const keys = plot.data.filter((trace) => trace.showlegend !== false && trace.name).length;
+    layout.height += 18 * keys;
+    for (const axis of Object.keys(layout).filter((name) => name.startsWith("xaxis")).map((name) => layout[name])) {
+      if (axis.type === "log" && axis.tickvals && axis.ticktext.length > 7) {
+        const kept = axis.tickvals.map((tick) => Number.isInteger(Math.round(Math.log10(tick) * 1e6) / 1e6));
+        axis.ticktext = axis.ticktext.filter((_, place) => kept[place]);
+        axis.tickvals = axis.tickvals.filter((_, place) => kept[place]);
+      }
+    }
+    return layout;
+  };
+
+  const placeOf = (plot) => document.getElementById("plot-" + plot.name);
+  const draw = (plot) => {
+    const place = placeOf(plot);
+    const traces = isDark() ? recoloured(plot.data, data.onDark) : plot.data;
+    Plotly.react(place, structuredClone(traces), fitted(plot, place.clientWidth),
+      { responsive: false, displayModeBar: false, displaylogo: false, showSendToCloud: false });
+    drawn.add(plot.name);
+  };
+  const shown = (plot) => !placeOf(plot).closest("[hidden]");
+  const redraw = () => data.plots.filter((plot) => drawn.has(plot.name) && shown(plot)).forEach(draw);
+
+  // Those out of sight wait, since a page may hold dozens.
+  const watcher = new IntersectionObserver((entries) => {
+    for (const entry of entries) {
+      const plot = data.plots.find((one) => placeOf(one) === entry.target);
+      if (entry.isIntersecting && !drawn.has(plot.name)) draw(plot);
+    }
+  }, { rootMargin: "600px" });
+  data.plots.forEach((plot) => watcher.observe(placeOf(plot)));
+
+  let resized = 0;
+  addEventListener("resize", () => {
+    clearTimeout(resized);
+    resized = setTimeout(redraw, 150);
+  });
+
+  const forPrint = (on) => {
+    printing = on;
+    data.plots.filter(shown).forEach(draw);
+    document.querySelectorAll("details").forEach((one) => {
+      if (on) { one.dataset.was = one.open ? "open" : ""; one.open = true; } else { one.open = one.dataset.was === "open"; }
+    });
+  };
+  addEventListener("beforeprint", () => forPrint(true));
+  addEventListener("afterprint", () => forPrint(false));
+
+  // --- one group at a time ---
+
+  const group = document.getElementById("group");
+  if (group) {
+    group.closest("p").hidden = false;
+    const choose = () => {
+      document.querySelectorAll("[data-group]").forEach((one) => { one.hidden = one.dataset.group !== group.value; });
+      data.plots.filter((plot) => drawn.has(plot.name) && shown(plot)).forEach(draw);
+    };
+    group.addEventListener("change", choose);
+    choose();
+  }
+
+  // --- the table ---
+
+  const table = document.getElementById("full");
+  const body = table.tBodies[0];
+  const rows = [...body.rows];
+  const heads = [...table.tHead.rows[0].cells];
+  const numeric = heads.map((head) => !head.classList.contains("text"));
+
+  const sort = (column) => {
+    const head = heads[column];
+    const up = head.getAttribute("aria-sort") !== "ascending";
+    heads.forEach((one) => one.setAttribute("aria-sort", "none"));
+    head.setAttribute("aria-sort", up ? "ascending" : "descending");
+    const keyed = rows.map((row) => [row.cells[column].dataset.key, row]);
+    keyed.sort(([one], [other]) => {
+      if (one === undefined || other === undefined) return (one === undefined) - (other === undefined);
+      const order = numeric[column] ? Number(one) - Number(other) : one.localeCompare(other);
+      return up ? order : -order;
+    });
+    keyed.forEach(([, row]) => body.append(row));
+  };
+  heads.forEach((head, column) => {
+    const button = head.querySelector("button");
+    button.disabled = false;
+    button.addEventListener("click", () => sort(column));
+  });
+
+  const form = document.getElementById("filters");
+  const find = document.getElementById("find");
+  const count = document.getElementById("count");
+  const choices = [...form.querySelectorAll("select")];
+  const verdict = heads.findIndex((head) => head.textContent.trim() === "verdict");
+  const filter = () => {
+    const wanted = find.value.trim().toLowerCase().split(/\s+/);
+    let left = 0;
+    for (const row of rows) {
+      // "beaten by onnx int8" is no row of onnx: verdicts have a choice of their own.
+      const text = [...row.cells].filter((_, place) => place !== verdict).map((cell) => cell.textContent).join(" ").toLowerCase();
+      const fits = wanted.every((word) => text.includes(word)) && choices.every((one) => one.value === ""
+        || row.getAttribute("data-" + one.dataset.filter.replace(" ", "-")) === one.value);
+      row.hidden = !fits;
+      left += fits;
+    }
+    count.textContent = `${left} of ${rows.length} rows`;
+  };
+  form.hidden = false;
+  form.addEventListener("submit", (event) => event.preventDefault());
+  form.addEventListener("input", filter);
+  filter();
+})();

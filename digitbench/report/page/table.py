@@ -1,0 +1,202 @@
+"""The table that can be sorted and filtered: every row, each cell with what it is sorted by. Never measures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from digitbench.choice import Judged
+from digitbench.report import words
+from digitbench.report.choice import verdict as became
+from digitbench.report.columns import certified_share, expected_error
+from digitbench.report.order import p50, shared_ranks, sort_rows
+from digitbench.report.page.facts import state
+from digitbench.report.page.verdict import Verdict
+from digitbench.results import Key, Results, Row
+
+Value = float | int | str | None
+FILTERS = ("backend", "precision", "batch size", "threads", "state", "verdict")
+
+FIRST = ("p50 µs", "ratio", "top-1 [95 %]", "flips", "size kB", "peak MB")
+"""Figures that most people decide by: they must be seen before the table is moved sideways."""
+
+
+@dataclass(frozen=True)
+class Head:
+    """A column: its title, is it of text, and what it means where the title doesn't say."""
+
+    title: str
+    text: bool = False
+    about: str = ""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What is shown, and what it is sorted by: a number, a text, or None, which comes last either way."""
+
+    shown: str
+    key: Value = None
+
+
+@dataclass(frozen=True)
+class Line:
+    """A row: its cells, what it is filtered by, and is it the chosen one, or not to be relied on."""
+
+    cells: tuple[Cell, ...]
+    filters: tuple[str, ...]
+    named: bool
+    faint: bool
+
+
+@dataclass(frozen=True)
+class Full:
+    """The whole table, and the choices of each filter."""
+
+    heads: tuple[Head, ...]
+    lines: tuple[Line, ...]
+    choices: tuple[tuple[str, tuple[str, ...]], ...]
+
+
+@dataclass(frozen=True)
+class _Column:
+    head: Head
+    shown: Callable[[Row], str]
+    key: Callable[[Row], Value]
+
+
+def full(results: Results, verdicts: Sequence[Verdict]) -> Full:
+    """Make the table of every row; a column of which nobody says anything is left out."""
+    rows = sort_rows(results.rows)
+    judged = {one.row.key: (verdict, one) for verdict in verdicts if verdict.choice for one in verdict.choice.judged}
+    alike = [name for name, of in (("batch size", 2), ("threads", 3)) if len({_filters(row)[of] for row in rows}) < 2]
+    columns = [
+        column for column in _columns(rows, results, judged)
+        if column.head.title in FILTERS[:2] or (_says_something(column, rows) and column.head.title not in alike)
+    ]  # fmt: skip
+    named = {verdict.choice.named.row.key for verdict in verdicts if verdict.choice and verdict.choice.named}
+    filters = [_filters(row, _kind(judged.get(row.key))) for row in rows]
+    lines = tuple(
+        Line(tuple(Cell(column.shown(row), column.key(row)) for column in columns), mine, row.key in named,
+             bool(row.error or row.validity)) for row, mine in zip(rows, filters, strict=True)
+    )  # fmt: skip
+    choices = tuple(
+        (name, tuple(sorted({mine[place] for mine in filters}, key=_as_number)))
+        for place, name in enumerate(FILTERS) if len({mine[place] for mine in filters}) > 1
+    )  # fmt: skip
+    return Full(tuple(column.head for column in columns), lines, choices)
+
+
+def _says_something(column: _Column, rows: Sequence[Row]) -> bool:
+    return any(column.shown(row) for row in rows)
+
+
+def _filters(row: Row, kind: str = "") -> tuple[str, ...]:
+    return row.backend, row.precision, str(row.batch_size or "none"), str(row.threads), state(row), kind
+
+
+def _kind(found: tuple[Verdict, Judged] | None) -> str:
+    """What became of a candidate, in a word."""
+    if found is None or found[0].choice is None or found[1].reasons:
+        return "none"
+    return "chosen" if found[1] is found[0].choice.named else "front" if found[1].front else "beaten"
+
+
+def _as_number(text: str) -> tuple[int, str]:
+    return (int(text), "") if text.isdecimal() else (-1, text)
+
+
+def _columns(rows: Sequence[Row], results: Results, judged: dict[Key, tuple[Verdict, Judged]]) -> list[_Column]:
+    shared = shared_ranks(rows)
+
+    def verdict(row: Row) -> str:
+        found = judged.get(row.key)
+        if not found or not found[0].choice or found[1].reasons:
+            return ""
+        return became(found[0].choice, found[1])
+
+    def rank(row: Row) -> str:
+        return "" if row.rank is None else f"{row.rank}{'=' * (id(row) in shared)}"
+
+    figures = [*_times(results), *_answers(), *_costs()]
+    first = [one for title in FIRST for one in figures if one.head.title == title]
+    rest = [one for one in figures if one not in first]
+    return [
+        _Column(Head("rank", about="among rows of the same batch size and threads; = shared"), rank, lambda r: r.rank),
+        _text("backend", lambda row: row.backend),
+        _text("precision", lambda row: row.precision),
+        _Column(Head("batch size"), lambda row: str(row.batch_size or ""), lambda row: row.batch_size),
+        _Column(Head("threads"), lambda row: str(row.threads), lambda row: row.threads),
+        _text("verdict", verdict),
+        *first,
+        _text("state", state),
+        *rest,
+        _text("runtime", lambda row: f"{row.runtime.name} {row.runtime.version}" if row.runtime else ""),
+    ]
+
+
+def _text(title: str, of: Callable[[Row], str]) -> _Column:
+    return _Column(Head(title, text=True), of, lambda row: of(row).lower() or None)
+
+
+def _number(title: str, of: Callable[[Row], float | None], write: Callable[[float], str], about: str = "") -> _Column:
+    def shown(row: Row) -> str:
+        value = of(row)
+        return "" if value is None else write(value)
+
+    return _Column(Head(title, about=about), shown, of)
+
+
+def _percentile(name: str, title: str) -> _Column:
+    def key(row: Row) -> Value:
+        return getattr(row.latency_us, name) if row.latency_us else None
+
+    return _Column(Head(f"{title} µs"), lambda row: words.percentile(row, name, interval=True), key)
+
+
+def _times(results: Results) -> list[_Column]:
+    baseline = words.baseline_of(results)
+
+    def ratio(row: Row) -> str:
+        if row.ratio and (row.backend, row.precision) == baseline:
+            return "×1.00 baseline"
+        return words.ratio(row.ratio) + (" tie" if words.verdict(row, results) == "tie" else "") if row.ratio else ""
+
+    return [
+        _percentile("p50", "p50"), _percentile("p90", "p90"), _percentile("p99", "p99"),
+        *([_percentile("p999", "p99.9")] if any(r.latency_us and r.latency_us.p999 for r in results.rows) else []),
+        _Column(Head("ratio", about="p50 over the baseline's, paired; below ×1 is faster"), ratio,
+                lambda row: row.ratio.value if row.ratio else None),
+        _number("images/s", lambda row: row.throughput_per_s, lambda value: f"{value:,.0f}"),
+    ]  # fmt: skip
+
+
+def _answers() -> list[_Column]:
+    return [
+        _Column(Head("top-1 [95 %]"), lambda row: words.top1(row, interval=True),
+                lambda row: row.accuracy.top1 if row.accuracy else None),
+        _number("flips", lambda row: row.agreement.flips if row.agreement else None, lambda value: f"{value:,.0f}",
+                "labels that differ from the reference's"),
+        _Column(Head("certified", about="share of images that cannot flip"), certified_share,
+                lambda row: c.certified if row.agreement and (c := row.agreement.certificate) else None),
+        _number("log loss", lambda row: row.calibration.log_loss if row.calibration else None,
+                lambda value: f"{value:.4f}"),
+        _Column(Head("ECE", about="expected calibration error"), expected_error,
+                lambda row: row.calibration.expected_error if row.calibration else None),
+    ]  # fmt: skip
+
+
+def _costs() -> list[_Column]:
+    return [
+        _number("size kB", lambda row: row.artifact.bytes if row.artifact else None, lambda v: f"{v / 1000:,.0f}"),
+        _number("peak MB", lambda row: row.peak_rss_bytes, lambda value: f"{value / 1e6:,.0f}",
+                "high-water mark of the process' memory"),
+        _number("load s", lambda row: row.load_seconds, lambda value: f"{value:.2f}"),
+        _number("first ms", lambda row: row.first_prediction_us, lambda value: f"{value / 1000:,.2f}",
+                "the first prediction of a process"),
+        _number("CPU s per 1,000 images", lambda row: row.cpu_seconds_per_1000, lambda value: f"{value:.3g}"),
+    ]  # fmt: skip
+
+
+def by_speed(rows: Sequence[Row]) -> list[Row]:
+    """Give the timed rows, the fastest first."""
+    return sorted((row for row in rows if row.latency_us and p50(row) > 0 and not row.error), key=p50)

@@ -1,0 +1,80 @@
+"""Distributions made small enough to be sent: quantiles of all calls, and the extremes as they are. Never measures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil, log10
+from pathlib import Path
+
+import numpy as np
+
+from digitbench import samples
+from digitbench.errors import ResultsError
+from digitbench.results import Row
+
+BODY = 100  # steps between the fastest call and the slowest
+PER_DECADE = 8  # quantiles in each tenth of what is left of the tail
+SLOWEST, FASTEST = 50, 10
+ABOUT = (
+    f"Every timed call counts: drawn are quantiles of them, one for each per cent and {PER_DECADE} for each further "
+    f"tenth of the tail, and the {FASTEST} fastest and {SLOWEST} slowest calls of each candidate one by one. Each "
+    "figure is a call that was timed, none an average."
+)
+
+
+@dataclass(frozen=True)
+class Spread:
+    """The calls of a candidate, thinned.
+
+    Attributes
+    ----------
+    n
+        How many calls there were.
+    shares, values
+        Quantiles: the share of calls that took no longer, rising, and the latency in µs.
+    fastest, slowest
+        Single calls in µs, rising.
+    """
+
+    n: int
+    shares: tuple[float, ...]
+    values: tuple[float, ...]
+    fastest: tuple[float, ...]
+    slowest: tuple[float, ...]
+
+    def at(self, share: float) -> float:
+        """Give the quantile nearest to a share, in µs."""
+        return self.values[int(np.abs(np.asarray(self.shares) - share).argmin())]
+
+
+def thin(row: Row, place: Path) -> Spread | None:
+    """Thin the calls of all generations of a row; None if it holds none.
+
+    Quantiles are order statistics (the inverse of the empirical distribution function, definition 1 of R. J. Hyndman
+    and Y. Fan, The American Statistician 50, 1996).
+
+    Parameters
+    ----------
+    place
+        The results' file, for messages.
+
+    Raises
+    ------
+    ResultsError
+        The samples can't be read.
+    """
+    try:
+        parts = [samples.decode(one.samples) for one in row.generations if one.samples]
+    except ResultsError as exc:
+        raise ResultsError(f"{place}: {row.backend} {row.precision}: {exc}; measure again") from exc
+    if not parts or not sum(map(len, parts)):
+        return None
+    values = np.sort(np.concatenate(parts)) / 1000
+    n = len(values)
+    tail = 1 - 10.0 ** -np.linspace(0, ceil(log10(n + 1)), PER_DECADE * ceil(log10(n + 1)) + 1)
+    shares = np.unique(np.concatenate([np.linspace(0, 1, BODY + 1), tail[tail < 1 - 1 / n], [0.001, 0.999]]))
+    found = np.quantile(values, shares, method="inverted_cdf")
+    return Spread(
+        n, tuple(shares.round(7).tolist()), tuple(found.round(3).tolist()),
+        tuple(values[:FASTEST].tolist()), tuple(values[-SLOWEST:].tolist()),
+    )  # fmt: skip

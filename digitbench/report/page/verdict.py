@@ -1,0 +1,218 @@
+"""The verdict in one sentence: what to ship, how sure that is, and against what. Never measures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import inf
+
+from digitbench import agreement, pairing
+from digitbench.choice import Choice, judge
+from digitbench.figures import Ratio, contains_one, within_floor
+from digitbench.precisions import FP32
+from digitbench.report import choice as chosen
+from digitbench.report import page, words
+from digitbench.report.footnotes import p_value
+from digitbench.report.order import Group, p50
+from digitbench.results import Accuracy, Floor, Results, Row
+
+SURE, UNSURE, NONE = "sure", "unsure", "none"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is said of one thread count and batch size.
+
+    Attributes
+    ----------
+    title
+        ``batch size 1, 1 thread``; empty for an evaluation.
+    sentence
+        The verdict.
+    tone
+        `SURE`, `UNSURE` or `NONE`: is somebody named, and do the figures bear it.
+    more
+        What a reader must know beside it, each a sentence or two.
+    choice
+        Who is on the front, and who beats whom; None for an evaluation.
+    """
+
+    title: str
+    sentence: str
+    tone: str
+    more: tuple[str, ...] = ()
+    choice: Choice | None = None
+    group: Group | None = None
+
+
+def verdicts(results: Results) -> list[Verdict]:
+    """Give one for each thread count and batch size; one of accuracy alone where nothing was timed."""
+    found = [_of_group(results, group) for group in page.groups(results)]
+    return found or [_of_accuracy(results)]
+
+
+def candidate(row: Row) -> str:
+    """Name a candidate as people know it: ``LiteRT int8``, or by its backend where its runtime didn't say."""
+    return f"{row.runtime.name if row.runtime else row.backend} {row.precision}"
+
+
+def title_of(group: Group) -> str:
+    """``batch size 1, 1 thread``."""
+    threads, batch_size = group
+    return f"batch size {batch_size}, {words.counted(threads, 'thread')}"
+
+
+def _of_group(results: Results, group: Group) -> Verdict:
+    rows, title = page.candidates(results, group), title_of(group)
+    floor = next((one for one in results.floors if (one.threads, one.batch_size) == group), None)
+    choice = judge(rows, [], floor=floor)
+    more = _more(choice, results, floor)
+    if choice.named is None:
+        out = "; ".join(f"{one.row.backend} {one.row.precision}: {'; '.join(one.reasons)}" for one in choice.judged)
+        return Verdict(
+            title, f"Nothing can be named at {title}: every candidate failed or is INVALID.", NONE,
+            (out, *more), choice, group,
+        )  # fmt: skip
+    row = choice.named.row
+    if len(row.generations) < 2:
+        return Verdict(title, _first_look(row, rows, title), UNSURE, more, choice, group)
+    other = _against(row, rows)
+    sentence = f"Ship {candidate(row)}: {_latency(row)} at {title}"
+    if other is None:
+        alone = "the only candidate that could be relied on, so that nothing is said of it beside others"
+        return Verdict(title, f"{sentence}; it is {alone}.", UNSURE, more, choice, group)
+    sentence += f", {_faster(row, other, floor)}, {_accuracy(row, other)}{_tied(choice)}."
+    return Verdict(title, sentence, SURE if results.complete else UNSURE, more, choice, group)
+
+
+def _latency(row: Row) -> str:
+    what = "a picture" if row.batch_size == 1 else f"a call of {row.batch_size:,} pictures"
+    value, sign, half = words.percentile(row, "p50", interval=True).partition(" ±")
+    return f"{value} µs {sign.strip()}{half} {what}" if sign else f"{value} µs {what}"
+
+
+def _first_look(row: Row, rows: Sequence[Row], title: str) -> str:
+    others = sum(one.valid for one in rows) > 1
+    told = f"A first look, no verdict: {candidate(row)} took {_latency(row)} at {title}"
+    told += ", the best that was found" if others else ", the only one that could be relied on"
+    return (
+        f"{told}. Each candidate ran in a single process, whose place in memory alone moves latencies by 2 to 4 %, so "
+        "that gaps under about 10 % can't be told; measure with more generations (without --quick) to be sure."
+    )
+
+
+def _against(row: Row, rows: Sequence[Row]) -> Row | None:
+    """Whom the named one is held against: the reference in fp32 if it was timed, else the slowest."""
+    valid = [one for one in rows if one.valid and one is not row]
+    reference = row.agreement.reference if row.agreement else "keras"
+    known = (one for one in valid if (one.backend, one.precision) == (reference, FP32))
+    return next(known, None) or max(valid, key=p50, default=None)
+
+
+def _faster(row: Row, other: Row, floor: Floor | None) -> str:
+    ratio = pairing.speed(row, other)
+    if ratio is None:
+        return f"beside {candidate(other)}, with which it has no generation in common"
+    figure = f"{words.times(ratio.value).removeprefix('×')}"
+    figure += f" {words.bracketed(ratio.interval, ratio.value)}" if ratio.interval else ""
+    if _same(ratio, floor):
+        return f"as fast as {candidate(other)} as far as can be told (×{figure})"
+    return f"{figure} times as fast as {candidate(other)}"
+
+
+def _same(ratio: Ratio, floor: Floor | None) -> bool:
+    return ratio.interval is None or contains_one(ratio) or within_floor(ratio, floor.ratio if floor else None)
+
+
+def _accuracy(row: Row, other: Row) -> str:
+    mine, theirs = row.accuracy, other.accuracy
+    if not (mine and theirs):
+        return "at an accuracy that was not measured for both"
+    figures = f"{mine.top1:.2%} against {theirs.top1:.2%}"
+    counts = agreement.discordant(other, row)
+    if counts is None:
+        return f"at an accuracy of {figures}, not compared image by image"
+    test = agreement.mcnemar(*counts)
+    if not any(counts):
+        return f"and right on the very same images ({mine.top1:.2%})"
+    p = p_value(test.p_value)
+    if test.verdict == "same":
+        equals = "p" if p.startswith("<") else "p ="
+        return f"at an accuracy that can't be told apart ({figures}, McNemar {equals} {p})"
+    return f"at {'a better' if test.verdict == 'better' else 'a worse'} accuracy ({figures}, McNemar p {p})"
+
+
+def _tied(choice: Choice) -> str:
+    if not choice.rivals:
+        return ""
+    ahead = " and ".join(chosen.AHEAD[name].format(_names(behind)) for name, behind in choice.decided)
+    return f"; its speed can't be told from that of {_names(choice.rivals)}, and {ahead}"
+
+
+def _names(rows: Sequence[Row]) -> str:
+    return " and ".join(map(candidate, rows))
+
+
+def _more(choice: Choice, results: Results, floor: Floor | None) -> tuple[str, ...]:
+    lines = [] if results.complete else ["Stopped early: only what was finished is in here."]
+    generations = max((len(one.row.generations) for one in choice.judged), default=0)
+    if generations > 1:
+        lines.append(
+            f"± and [low, high] are 95 % intervals over {generations} generations, each a fresh process of every "
+            "candidate."
+        )
+    if floor and floor.ratio.interval:
+        lines.append(
+            f"The noise floor, {floor.backend} {floor.precision} against itself, is {words.ratio(floor.ratio)}; what "
+            "lies within it is a tie."
+        )
+    if choice.named:
+        front = [one.row for one in choice.front if one is not choice.named]
+        if front:
+            lines.append(f"Nobody beats {_names(front)} either: slower or the same, and better in something else.")
+        for row in choice.unsure:
+            lines.append(_invalid(row))
+    return (*lines, *chosen.notes(choice))
+
+
+def _invalid(row: Row) -> str:
+    reasons = "; ".join(finding.reason for finding in row.validity or ())
+    mends = "; ".join(dict.fromkeys(finding.mend for finding in row.validity or () if finding.mend))
+    latency = words.percentile(row, "p50", interval=False)
+    return (
+        f"Mind: {candidate(row)} had a lower p50 ({latency} µs) but is INVALID: {reasons}{f' ({mends})' * bool(mends)}."
+    )
+
+
+def _of_accuracy(results: Results) -> Verdict:
+    """Say what an evaluation found, or that there is nothing."""
+    rows = page.seats(results.rows)
+    if not rows:
+        return Verdict("", "Nothing could be measured: no candidate gave an answer.", NONE)
+    whose = words.whose(rows)
+    flips = [row for row in rows if row.agreement and row.agreement.flips]
+    known = [row for row in rows if row.agreement]
+    best = max(rows, key=_top1)
+    told = [f"Nothing was timed: this is of accuracy{' and agreement' if known else ''} alone."]
+    if known and not flips:
+        told.append(f"Every label of {_all(known)} is {whose}.")
+    elif known:
+        most = max(flips, key=lambda row: row.agreement.flips if row.agreement else -inf)
+        count = most.agreement.flips if most.agreement else 0
+        told.append(
+            f"{len(known) - len(flips)} of {words.counted(len(known), 'candidate')} label every image as "
+            f"{words.reference_of(rows)} does; the most that changed is {words.counted(count, 'label')}, of "
+            f"{candidate(most)}."
+        )
+    told.append(f"Top-1 is {words.top1(best, interval=True)} at its best, by {candidate(best)}.")
+    more = () if results.complete else ("Stopped early: only what was finished is in here.",)
+    return Verdict("", " ".join(told), SURE if results.complete else UNSURE, more)
+
+
+def _all(rows: Sequence[Row]) -> str:
+    return "the one candidate" if len(rows) == 1 else f"all {len(rows)} candidates"
+
+
+def _top1(row: Row) -> float:
+    found: Accuracy | None = row.accuracy
+    return found.top1 if found else 0.0

@@ -1,0 +1,416 @@
+"""The report's parts: the verdict's words, thinned distributions, small pictures, the command, Markdown, the page."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import json
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from typer.main import get_group
+
+from core.test_choice import FLOOR, row
+from core.test_compare import BUNDLE, MACHINE
+from digitbench import samples
+from digitbench.cli import app
+from digitbench.errors import MissingRuntimeError, ResultsError
+from digitbench.evaluate import of_classes
+from digitbench.figures import Finding, Ratio
+from digitbench.report import page
+from digitbench.report.page import Source, command, curves, drawn, facts, figures, runs, table, thinning
+from digitbench.report.page import html as pages
+from digitbench.report.page import markdown as markdowns
+from digitbench.report.page.verdict import SURE, UNSURE, verdicts
+from digitbench.results import Floor, McNemar, Results, Row
+
+SETTINGS = {"seconds": 3.0, "generations": 3, "seed": 7, "baseline": ["tflite", "int8"], "timeout": 120.0}
+PRECISIONS = {
+    "keras": ("fp32",), "numpy": ("fp32",), "onnx": ("fp32", "fp16", "dynamic", "int8"), "savedmodel": ("fp32",),
+    "openvino": ("fp32", "fp16", "int8"), "tflite": ("fp32", "fp16", "dynamic", "int8"),
+}  # fmt: skip
+SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
+
+
+def sampled(one: Row, calls: int = 400, seed: int = 0) -> Row:
+    """The same row with timed calls in each generation."""
+    draw = np.random.default_rng(seed)
+    spent = [np.asarray(it.p50 * 1000 * np.exp(draw.gamma(1, 0.1, calls)), np.int64) for it in one.generations]
+    made = [replace(it, n=calls, samples=samples.encode(each))
+            for it, each in zip(one.generations, spent, strict=True)]  # fmt: skip
+    return replace(one, generations=tuple(made), ratio=Ratio(1.0, (0.99, 1.01)))
+
+
+def candidate(name: str, level: float = 1.0, precision: str = "fp32", *, calls: int = 400, **more: Any) -> Row:
+    made = row(name, [0.99 * level, level, 1.01 * level], **{"precision": precision, **more})
+    found = made.agreement
+    assert found
+    test = McNemar(sum(it.reference_label == 1 for it in found.flipped), 0, 0.5)
+    return sampled(replace(made, agreement=replace(found, mcnemar=test)), calls)
+
+
+def fourteen(*, calls: int = 400, batch_sizes: Sequence[int] = (1,)) -> list[Row]:
+    """A row for each backend and precision, at each batch size; the quantised ones have flips and are quicker."""
+    found = []
+    for size in batch_sizes:
+        for place, (name, each) in enumerate(PRECISIONS.items()):
+            for at, precision in enumerate(each):
+                one = candidate(name, (1 + place) * size / (1 + at), precision, calls=calls, lost=at, size=9000 - at)
+                found.append(replace(one, batch_size=size, rank=None))
+    return found
+
+
+def results_of(*rows: Row, **changes: Any) -> Results:
+    floor = Floor("tflite", "int8", 1, 1, FLOOR.ratio, {"0": 1.0})
+    made = Results(MACHINE, BUNDLE, rows, "2026-11-21T00:00:00+00:00", "0.1.0", settings=SETTINGS, floors=(floor,))
+    return replace(made, **changes)
+
+
+def source_of(results: Results, **more: Any) -> Source:
+    return Source(Path("found.json"), results, **{"no_bundle": "there is no bundle", **more})
+
+
+def sentence(*rows: Row, **changes: Any) -> str:
+    (found,) = verdicts(results_of(*rows, **changes))
+    return found.sentence
+
+
+# --- the verdict ---------------------------------------------------------------------------------------------------
+
+
+def test_a_sure_verdict_names_the_fastest_and_says_against_whom() -> None:
+    slow, quick = candidate("keras", 10.0), candidate("tflite", 1.0, "int8", lost=1, won=2)
+    (found,) = verdicts(results_of(slow, quick, candidate("onnx", 20.0)))
+    assert found.tone == SURE
+    assert found.sentence.startswith(
+        "Ship R int8: 10.0 µs a picture at batch size 1, 1 thread, 10.0 [10.0, 10.0] times"
+    )
+    assert found.sentence.endswith(
+        "as fast as R fp32, at an accuracy that can't be told apart (95.10% against 95.00%, McNemar p = 1.000)."
+    )
+
+
+def test_without_the_reference_it_is_held_against_the_slowest() -> None:
+    assert "20.0 [20.0, 20.0] times as fast" in sentence(candidate("onnx", 20.0), candidate("tflite"))
+
+
+def test_what_is_worse_by_mcnemar_is_called_so() -> None:
+    assert "at a worse accuracy (93.00% against 95.00%, McNemar p <0.001)" in sentence(
+        candidate("keras", 3.0), candidate("tflite", lost=20)
+    )
+
+
+def test_who_answers_alike_is_right_on_the_same_images() -> None:
+    assert "right on the very same images (95.00%)" in sentence(candidate("keras", 3.0), candidate("tflite"))
+
+
+def test_a_tie_is_told_with_what_decided() -> None:
+    told = sentence(candidate("keras", size=1000, memory=200), candidate("tflite", size=2000))
+    assert "as fast as R fp32 as far as can be told (×1.00 [1.00, 1.00])" in told
+    assert told.endswith("; its speed can't be told from that of R fp32, and it is smaller than R fp32.")
+
+
+def test_a_single_generation_is_no_verdict() -> None:
+    one, other = (replace(it, generations=it.generations[:1]) for it in (candidate("keras", 3.0), candidate("tflite")))
+    (found,) = verdicts(results_of(one, other))
+    assert found.tone == UNSURE
+    assert found.sentence.startswith("A first look, no verdict: R fp32 took 10.0 µs a picture")
+    assert "Ship" not in found.sentence
+
+
+def test_nothing_that_can_be_relied_on_names_nobody_and_says_why() -> None:
+    bad = [candidate(name, validity=(Finding("a busy core", "wait"),)) for name in ("keras", "tflite")]
+    (found,) = verdicts(results_of(*bad))
+    assert found.sentence == "Nothing can be named at batch size 1, 1 thread: every candidate failed or is INVALID."
+    assert "keras fp32: INVALID: a busy core" in found.more[0]
+
+
+def test_one_candidate_alone_is_held_against_nobody() -> None:
+    assert "the only candidate that could be relied on" in sentence(candidate("keras"))
+
+
+def test_a_quicker_but_invalid_one_is_told() -> None:
+    bad = candidate("onnx", 0.5, validity=(Finding("a busy core", "wait"),))
+    (found,) = verdicts(results_of(candidate("keras", 3.0), candidate("tflite"), bad))
+    assert any(line.startswith("Mind: R fp32 had a lower p50 (5.0 µs) but is INVALID: a busy core (wait)")
+               for line in found.more)  # fmt: skip
+
+
+def test_each_batch_size_has_its_verdict_and_an_evaluation_one_of_accuracy() -> None:
+    assert [one.group for one in verdicts(results_of(*fourteen(batch_sizes=(32, 1))))] == [(1, 1), (1, 32)]
+    rows = [replace(one, latency_us=None, batch_size=None, generations=()) for one in fourteen()]
+    (found,) = verdicts(results_of(*rows, settings={}))
+    assert found.sentence.startswith("Nothing was timed: this is of accuracy and agreement alone. 6 of 14 candidates")
+
+
+# --- distributions -------------------------------------------------------------------------------------------------
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(st.integers(1, 10**9), min_size=1, max_size=500))
+def test_a_thinned_distribution_keeps_its_extremes_and_holds_timed_calls_alone(spent: list[int]) -> None:
+    one = candidate("keras")
+    generations = (replace(one.generations[0], samples=samples.encode(np.array(spent))),)
+    found = thinning.thin(replace(one, generations=generations), Path("x.json"))
+    assert found
+    micros = sorted(value / 1000 for value in spent)
+    assert found.n == len(spent)
+    assert list(found.slowest) == micros[-thinning.SLOWEST :]
+    assert list(found.fastest) == micros[: thinning.FASTEST]
+    assert {round(value, 3) for value in found.values} <= {round(value, 3) for value in micros}
+    assert list(found.values) == sorted(found.values)
+    assert found.values[0] == pytest.approx(micros[0], abs=1e-3)
+    assert found.values[-1] == pytest.approx(micros[-1], abs=1e-3)
+    assert found.at(0.5) == pytest.approx(micros[(len(micros) + 1) // 2 - 1], abs=1e-3)
+
+
+def test_rows_without_calls_have_no_distribution_and_broken_ones_say_where() -> None:
+    assert thinning.thin(row("keras"), Path("x.json")) is None
+    broken = replace(row("keras"), generations=(replace(row("keras").generations[0], samples="*"),))
+    with pytest.raises(ResultsError, match=r"x\.json: keras fp32: samples that can't be decoded.*; measure again"):
+        thinning.thin(broken, Path("x.json"))
+
+
+# --- pictures ------------------------------------------------------------------------------------------------------
+
+
+def test_a_png_of_ours_is_read_by_others_as_it_was() -> None:
+    from PIL import Image
+
+    pixels = np.random.default_rng(0).integers(0, 256, (28, 28), dtype=np.uint8)
+    with Image.open(io.BytesIO(drawn.png(pixels))) as image:
+        assert (image.format, image.mode) == ("PNG", "L")
+        assert (np.asarray(image) == pixels).all()
+
+
+def test_changed_images_come_with_every_answer_and_once_for_all_batch_sizes() -> None:
+    found, count = drawn.changed(source_of(results_of(*fourteen(batch_sizes=(1, 32)))))
+    assert count == len(found) == 3
+    first = found[0]
+    assert [(one.label, one.right, one.margins) for one in first.answers] == [
+        (1, True, "by 0.1"), (2, False, "by 0.1"),
+    ]  # fmt: skip
+    assert first.answers[1].who.count("onnx fp16") == 1
+    assert first.picture == ""
+
+
+# --- the command ---------------------------------------------------------------------------------------------------
+
+
+def parsed(line: str) -> dict[str, Any]:
+    """What the command line makes of it, without running anything."""
+    program, name, *arguments = shlex.split(line)
+    assert program == "digitbench"
+    found: dict[str, Any] = get_group(app).commands[name].make_context(name, arguments).params
+    return found
+
+
+def test_the_command_is_understood_and_asks_for_what_was_measured() -> None:
+    source = source_of(results_of(*fourteen(batch_sizes=(1, 32))))
+    told = parsed(command.command(source))
+    assert (told["seconds"], told["generations"], told["seed"], told["timeout"]) == (3.0, 3, 7, 120.0)
+    assert (told["batch_size"], told["threads"], told["baseline"]) == ("1,32", "1", "tflite:int8")
+    assert set(told["backend"][0].split(",")) == set(PRECISIONS)
+    assert set(told["precision"][0].split(",")) == {"fp32", "fp16", "dynamic", "int8"}
+    assert told["limit"] == 1000
+    assert str(told["run"]) == "runs/mine"
+    assert any("Not every backend" in line for line in command.caveats(source))
+
+
+def test_names_cannot_leave_their_place_in_the_command() -> None:
+    told = parsed(command.command(source_of(results_of(candidate("a; rm -rf 'b"), bundle=BUNDLE | {"name": "$(x) y"}))))
+    assert told["backend"] == ["a; rm -rf 'b"]
+    assert str(told["run"]) == "runs/$(x) y"
+
+
+def test_an_evaluation_is_made_again_by_evaluate() -> None:
+    rows = [replace(one, latency_us=None, batch_size=None, generations=()) for one in fourteen()]
+    line = command.command(source_of(results_of(*rows, settings={}, floors=())))
+    assert line.startswith("digitbench evaluate ")
+    assert parsed(line)["threads"] == 1
+
+
+# --- tables --------------------------------------------------------------------------------------------------------
+
+
+def test_every_row_that_is_not_valid_is_told_with_its_reason_and_mend() -> None:
+    results = results_of(
+        candidate("keras"), candidate("onnx", validity=(Finding("a busy core", "wait"), Finding("few calls", ""))),
+        candidate("tflite", error="it died"), Row("mine", "fp32", 1, 1, error="not installed", mend="pip install mine"),
+    )  # fmt: skip
+    assert facts.troubles(results).lines == (
+        ("onnx batch 1", "INVALID", "a busy core", "wait"), ("onnx batch 1", "INVALID", "few calls", ""),
+        ("tflite batch 1", "failed", "it died", ""),
+        ("mine batch 1", "not measured", "not installed", "run: pip install mine"),
+    )  # fmt: skip
+    assert facts.validity(results).startswith("1 of 2 timed rows is VALID")
+
+
+def test_the_table_sorts_by_numbers_and_leaves_out_what_says_nothing() -> None:
+    results = results_of(*fourteen(batch_sizes=(1, 32)))
+    full = table.full(results, verdicts(results))
+    heads = [one.title for one in full.heads]
+    assert "batch size" in heads
+    assert "threads" not in heads
+    assert "log loss" not in heads
+    p50 = heads.index("p50 µs")
+    assert all(isinstance(line.cells[p50].key, float) for line in full.lines)
+    assert dict(full.choices).keys() == {"backend", "precision", "batch size", "verdict"}
+    assert dict(full.choices)["batch size"] == ("1", "32")
+    assert sum(line.named for line in full.lines) == 2
+
+
+def test_digits_are_told_where_an_evaluation_looked_at_them() -> None:
+    labels = np.arange(20) % 10
+    classes = of_classes(np.eye(10, dtype=np.float32)[labels], labels)
+    assert len(facts.digits([candidate("keras"), candidate("onnx", classes=classes)]).lines) == 10
+    assert facts.digits([candidate("keras")]).lines == ()
+
+
+# --- several runs --------------------------------------------------------------------------------------------------
+
+
+def test_runs_are_ordered_by_time_and_each_is_compared_with_the_first() -> None:
+    first = results_of(candidate("keras", 3.0), candidate("tflite"))
+    later = [
+        results_of(candidate("keras", 6.0), candidate("tflite"), created=f"2026-11-2{day}T00:00:00+00:00",
+                   machine=MACHINE | {"cpu": "Another"}) for day in (3, 2)
+    ]  # fmt: skip
+    sources = runs.ordered([source_of(one) for one in (*later, first)])
+    assert [one.results.created[8:10] for one in sources] == ["21", "22", "23"]
+    changes = runs.changes(sources)
+    assert [one.name for one in changes] == ["mine, 2026-11-22 00:00", "mine, 2026-11-23 00:00"]
+    assert changes[0].unlike == ("cpu 'Some CPU' in base and 'Another' in new",)
+    slower = [line for line in changes[0].table.lines if line[:2] == ("keras fp32, batch 1", "latency")]
+    assert [(line[4], line[6]) for line in slower] == [("+100.0%", "worse")]
+
+
+def test_runs_with_no_candidate_in_common_say_so() -> None:
+    found = runs.since("later", results_of(candidate("keras")), results_of(candidate("onnx")))
+    assert "no candidate in common" in found.summary
+    assert found.table.lines == ()
+
+
+# --- the page ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def rendered() -> str:
+    return pages.render([source_of(results_of(*fourteen(calls=20_000, batch_sizes=(1, 32))), no_data="no data")])
+
+
+def test_the_page_is_small_and_holds_plotly_once(rendered: str) -> None:
+    assert len(rendered.encode()) < 5_500_000
+    assert rendered.count("plotly.js v") == 1
+    assert len(SCRIPT.findall(rendered)) == 2
+
+
+def test_the_policy_allows_these_scripts_and_no_address(rendered: str) -> None:
+    found = re.search(r'Content-Security-Policy" content="([^"]*)"', rendered)
+    assert found
+    policy = found[1].replace("&#39;", "'")
+    hashes = [base64.b64encode(hashlib.sha256(one.encode()).digest()).decode() for one in SCRIPT.findall(rendered)]
+    allowed = " ".join(f"'sha256-{one}'" for one in hashes)
+    assert f"script-src {allowed};" in policy
+    assert len(hashes) == 2
+    assert policy.startswith("default-src 'none'; ")
+    assert "http" not in policy
+
+
+def test_what_cannot_be_had_is_said_in_its_place(rendered: str) -> None:
+    for what, why in (("The images themselves", "no data"), ("The training&#39;s curves", "there is no bundle"),
+                      ("The confusion", "there is no bundle")):  # fmt: skip
+        assert f"{what} can't be shown here: {why}." in rendered
+
+
+def test_headings_are_in_order(rendered: str) -> None:
+    levels = [int(level) for level in re.findall(r"<h([1-6])[ >]", SCRIPT.sub("", rendered))]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(later <= before + 1 for before, later in pairwise(levels))
+
+
+def test_every_plot_is_one_that_plotly_knows(rendered: str) -> None:
+    """The figures are plain dictionaries: Plotly's own classes refuse a name or a value that it hasn't."""
+    from plotly import graph_objects
+
+    found = re.search(r'id="data">(.*?)</script>', rendered, re.DOTALL)
+    assert found
+    embedded = json.loads(found[1])
+    names = [one["name"] for one in embedded["plots"]]
+    assert names == ["front-t1-b1", "front-t1-b32", "spread-t1-b1", "spread-t1-b32", "tail-t1-b1", "tail-t1-b32",
+                     "sweep-t1"]  # fmt: skip
+    for one in embedded["plots"]:
+        graph_objects.Figure(one["data"], one["layout"])
+
+
+def test_plots_of_runs_and_of_the_training_are_ones_that_plotly_knows() -> None:
+    from plotly import graph_objects
+
+    several = [(name, results_of(*fourteen(calls=5))) for name in ("a", "b")]
+    history: Mapping[str, Sequence[float]] = {"loss": [2.0, 1.0], "val_loss": [2.0, 1.5], "accuracy": [0.1, 0.2]}
+    (over,) = curves.over_runs(several)
+    for plot in (over, curves.training(history)):
+        graph_objects.Figure(plot.to_json()["data"], plot.to_json()["layout"])
+    assert len(over.traces) == 14 + 6 + 4
+
+
+def test_labels_hold_no_marks_of_plotlys_and_infinite_numbers_become_none() -> None:
+    assert figures.label("<a href='x'>b</a> & c") == "&lt;a href='x'&gt;b&lt;/a&gt; &amp; c"
+    assert figures.finite({"x": [1.0, float("nan")], "y": (float("inf"),)}) == {"x": [1.0, None], "y": [None]}
+
+
+def test_embedded_text_cannot_end_its_script() -> None:
+    nasty = "</script><!-- & \u2028"
+    plot = figures.Plot("x", "", 100, (), {"title": {"text": nasty}})
+    text = pages.embedded({"front": [plot]})
+    assert not set("<>&\u2028") & set(text)
+    assert json.loads(text)["plots"][0]["layout"]["title"]["text"] == nasty
+
+
+def test_results_that_do_not_say_what_was_measured_are_refused() -> None:
+    with pytest.raises(ResultsError, match=r"x\.json: not whole: it lacks bundle\.recipe; measure again"):
+        page.check(results_of(bundle={key: it for key, it in BUNDLE.items() if key != "recipe"}), Path("x.json"))
+    with pytest.raises(ResultsError, match=r"it lacks machine\.cores\.available"):
+        page.check(results_of(machine=MACHINE | {"cores": 3}), Path("x.json"))
+    with pytest.raises(ResultsError, match=r"x\.json: machine\.cores\.available is no whole number"):
+        page.check(results_of(machine=MACHINE | {"cores": {"available": "2"}}), Path("x.json"))
+    page.check(results_of(), Path("x.json"))
+
+
+def test_missing_packages_are_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("digitbench.report.page.find_spec", lambda name: None)
+    with pytest.raises(MissingRuntimeError) as caught:
+        page.check_packages()
+    assert str(caught.value) == (
+        'an HTML report needs jinja2 and plotly, not installed here; run: pip install "digitbench[report]" '
+        "(--markdown needs neither)"
+    )
+
+
+# --- Markdown ------------------------------------------------------------------------------------------------------
+
+
+def test_markdown_says_the_same_and_no_html_but_details() -> None:
+    nasty = "</script><img src=x onerror=alert(1)> | `a`"
+    rows = [replace(one, runtime=replace(one.runtime, name=nasty)) for one in fourteen(calls=5) if one.runtime]
+    rows.append(Row(nasty, "fp32", 1, 1, error=nasty))
+    first = source_of(results_of(*rows, bundle=BUNDLE | {"name": nasty}))
+    text = markdowns.write([first, first])
+    assert verdicts(first.results)[0].sentence.split("R")[0].split("<")[0] in text.replace("\\", "")
+    assert set(re.findall(r"(?<!\\)</?[a-z]+", re.sub(r"```.*?```", "", text, flags=re.DOTALL))) == {
+        "<details", "</details", "<summary", "</summary",
+    }  # fmt: skip
+    assert "\n```\ndigitbench bench " in text
+    assert "## Changes" in text
+    assert all(line.count("|") - line.count("\\|") > 2 for line in text.splitlines() if line.startswith("|"))

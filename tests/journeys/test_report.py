@@ -1,0 +1,234 @@
+"""`digitbench report`: the page as a user makes it, and as a browser shows it."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from browser import page_of, serious_violations
+from conftest import Cli, complaint, run_cli
+from core.test_compare import BUNDLE
+from core.test_page import candidate, fourteen, results_of
+
+from digitbench.bundle import Bundle
+from digitbench.figures import Finding
+from digitbench.report.page import Source, html
+from digitbench.results import Results
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+NASTY = '</script><img src=x onerror="window.ran=1"><a href="javascript:window.ran=1">%{x}'
+
+
+def results_for(bundle: Bundle) -> Results:
+    """Fourteen candidates, of which one is INVALID and one failed, and two at another batch size."""
+    images = bundle.manifest["metrics"]["total"]
+    rows = [*fourteen(), *fourteen(batch_sizes=(32,))[-2:]]
+    rows[3] = replace(rows[3], validity=(Finding("a busy core", "wait"),))
+    rows[5] = rows[5].failed("it died")
+    about = BUNDLE | {
+        "name": bundle.name, "dataset": dict(bundle.dataset), "test_images": images,
+        "reference_sha256": bundle.manifest["reference"]["sha256"],
+    }  # fmt: skip
+    return results_of(*rows, bundle=about)
+
+
+def write(results: Results, place: Path) -> Path:
+    place.write_text(results.dumps(), encoding="utf-8")
+    return place
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory, untrained: Bundle) -> Path:
+    """A page of results that lie outside their bundle, made by the command line in a process of its own."""
+    folder = tmp_path_factory.mktemp("report")
+    write(results_for(untrained), folder / "found.json")
+    done = run_cli("report", "found.json", "--run", untrained.path, "--markdown", "found.md", "--html", "page.html",
+                   cwd=folder)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert done.stdout.split() == ["page.html", "found.md"]
+    assert {one.name for one in folder.iterdir()} == {"found.json", "found.md", "page.html"}
+    return folder / "page.html"
+
+
+# --- as a browser shows it -----------------------------------------------------------------------------------------
+
+
+def column(page: Page, title: str) -> list[str]:
+    """The cells of a column that are to be seen."""
+    heads = page.locator("#full thead button").all_inner_texts()
+    place = [head.partition(" ")[0] for head in heads].index(title) + 1
+    return page.locator(f"#full tbody tr:not([hidden]) td:nth-child({place})").all_inner_texts()
+
+
+def until(page: Page, expression: str) -> bool:
+    """Wait for what comes a little later; the page's own policy forbids `wait_for_function`."""
+    for _ in range(50):
+        if page.evaluate(expression):
+            return True
+        page.wait_for_timeout(100)
+    return False
+
+
+def check_table(page: Page) -> None:
+    head = page.locator("#full thead th", has_text="p50")
+    head.get_by_role("button").click()
+    assert head.get_attribute("aria-sort") == "ascending"
+    figures = [float(cell.partition(" ")[0].replace(",", "")) for cell in column(page, "p50")]
+    assert figures == sorted(figures)
+    head.get_by_role("button").press("Enter")
+    assert head.get_attribute("aria-sort") == "descending"
+    assert float(column(page, "p50")[0].partition(" ")[0].replace(",", "")) == max(figures)
+    page.get_by_label("Find").fill("tflite int8")
+    assert column(page, "precision") == ["int8", "int8"]
+    filters = page.locator("#filters")
+    filters.get_by_label("batch size").select_option("32")
+    assert page.locator("#count").inner_text() == "1 of 16 rows"
+    filters.get_by_label("batch size").select_option("")
+    page.get_by_label("Find").fill("")
+    filters.get_by_label("state").select_option("INVALID")
+    assert column(page, "state") == ["INVALID"]
+    filters.get_by_label("state").select_option("")
+
+
+def check_hover(page: Page) -> None:
+    plot = page.locator("#plot-front-t1-b1")
+    plot.scroll_into_view_if_needed()
+    point = plot.locator(".scatterlayer .points path.point").last
+    point.wait_for(state="attached")
+    for at in range(plot.locator("path.point").count()):
+        box = plot.locator("path.point").nth(at).bounding_box()
+        assert box
+        page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+        page.wait_for_timeout(60)
+        if plot.locator(".hoverlayer text").count():
+            break
+    told = " ".join(plot.locator(".hoverlayer text").all_text_contents())
+    assert re.search(r"p50 [\d.,]+ µs", told)
+    assert "top-1" in told
+
+
+def test_the_page_sorts_filters_hovers_asks_for_nothing_and_is_for_everybody(made: Path, browser: Browser) -> None:
+    with page_of(browser, viewport={"width": 1280, "height": 900}, color_scheme="light") as (page, seen):
+        page.goto(made.as_uri())
+        check_table(page)
+        check_hover(page)
+        shown = page.locator(".verdict:visible .sentence")
+        assert "batch size 1, 1 thread" in shown.inner_text()
+        page.get_by_label("Show").select_option("1-32")
+        assert "batch size 32, 1 thread" in shown.inner_text()
+        assert page.locator("#plot-front-t1-b1").is_hidden()
+        page.locator("#plot-front-t1-b32 .main-svg").first.wait_for()
+        assert serious_violations(page) == []
+        paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        page.get_by_role("button", name="Dark").click()
+        assert page.evaluate("getComputedStyle(document.body).backgroundColor") != paper
+        assert serious_violations(page) == []
+        page.set_viewport_size({"width": 390, "height": 800})
+        assert until(page, "document.querySelector('#plot-front-t1-b32 .main-svg').clientWidth < 390")
+        assert page.evaluate("document.documentElement.scrollWidth") == 390
+        page.emulate_media(media="print")
+        page.evaluate("dispatchEvent(new Event('beforeprint'))")
+        assert page.evaluate("getComputedStyle(document.body).backgroundColor") == paper
+        assert page.locator("#filters").is_hidden()
+    assert seen.errors == []
+    assert seen.requests == [made.as_uri()]
+
+
+def poisoned(value: Any, key: str = "") -> Any:
+    """The same with a script after every text but those that must be read as what they are."""
+    if isinstance(value, dict):
+        return {name: poisoned(item, name) for name, item in value.items()}
+    if isinstance(value, list):
+        return [poisoned(item, key) for item in value]
+    return value + NASTY if isinstance(value, str) and key not in ("schema", "samples") else value
+
+
+def test_text_in_results_is_text_and_never_runs(tmp_path: Path, browser: Browser) -> None:
+    rows = (candidate("keras", 3.0, lost=2), candidate("tflite", validity=(Finding("busy", "wait"),)),
+            candidate("onnx", lost=1), candidate("numpy", error="it died"))  # fmt: skip
+    found = Results.from_json(poisoned(json.loads(results_of(*rows).dumps())), "poisoned")
+    other = replace(found, created="1999")
+    page_file = tmp_path / "page.html"
+    page_file.write_text(html.render([Source(tmp_path / NASTY, one, no_bundle=NASTY) for one in (found, other)]),
+                         encoding="utf-8")  # fmt: skip
+    with page_of(browser) as (page, seen):
+        page.goto(page_file.as_uri())
+        page.evaluate("dispatchEvent(new Event('beforeprint'))")  # draws what is out of sight too
+        assert page.locator(".js-plotly-plot").count() == page.locator(".plot").count() > 3
+        assert page.evaluate("window.ran") is None
+        assert page.locator("img, svg a, a[href^=javascript]").count() == 0
+        assert NASTY in page.locator(".sentence").inner_text()
+    assert seen.errors == []
+    assert seen.requests == [page_file.as_uri()]
+
+
+# --- as a user makes it --------------------------------------------------------------------------------------------
+
+
+def test_the_page_draws_flips_and_confusion_and_says_what_it_lacks(made: Path) -> None:
+    text = made.read_text(encoding="utf-8")
+    assert text.count('<img src="data:image/png;base64,') == 3
+    assert 'class="confusion"' in text
+    assert re.search(
+        r"The training&#39;s curves can't be shown here: \S+history.json: no training history is kept", text
+    )
+    assert "fingerprint" in text
+    assert len(text.encode()) < 6_000_000
+
+
+def test_the_newest_results_of_a_bundle_are_taken_and_the_page_lies_beside_them(
+    cli: Cli, tmp_path: Path, untrained: Bundle
+) -> None:
+    folder = tmp_path / "mine"
+    (folder / "results").mkdir(parents=True)
+    for name in ("manifest.json", "reference_scores.npy"):
+        (folder / name).write_bytes((untrained.path / name).read_bytes())
+    write(results_for(untrained), folder / "results" / "bench.json")
+    done = cli("report", "mine")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.strip() == str(Path("mine/results/bench.html"))
+    assert (folder / "results" / "bench.html").is_file()
+
+
+def test_markdown_goes_to_standard_output_alone_and_several_runs_are_compared(cli: Cli, tmp_path: Path) -> None:
+    older = write(results_of(*fourteen()), tmp_path / "a.json")
+    newer = write(results_of(*fourteen(), created="2026-11-22T00:00:00+00:00"), tmp_path / "b.json")
+    done = cli("report", newer, older, "--markdown", "-")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("## mine: which to ship\n")
+    assert "**mine, 2026-11-22 00:00** against the first: 0 worse and 0 better" in done.stdout
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["a.json", "b.json"]
+    done = cli("report", newer, older, "--html", "comparison.html", "--markdown", "-")
+    assert "comparison.html" not in done.stdout
+    assert done.stderr.strip() == "comparison.html"
+    assert 'id="plot-runs-t1-b1"' in (tmp_path / "comparison.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("nothing.json",), "nothing.json: no such results, and no such bundle"),
+        (("found.json", "--html", "found.json"), "--html found.json: these are the results themselves"),
+        (("found.json", "--html", "x", "--markdown", "x"), "--html and --markdown can't both be x; name another file"),
+        (("found.json", "--data", "x.npz"), "--data x.npz: it is the bundle that says what the data must be"),
+        (("found.json", "--run", "nowhere"), "nowhere: no such bundle"),
+        (("half.json",), "half.json: not whole: it lacks machine.system; measure again"),
+    ],
+    ids=str,
+)
+def test_bad_input_is_one_line_and_leaves_nothing(
+    cli: Cli, tmp_path: Path, arguments: tuple[str, ...], told: str
+) -> None:
+    results = results_of(candidate("keras"))
+    write(results, tmp_path / "found.json")
+    machine = {name: value for name, value in results.machine.items() if name != "system"}
+    write(replace(results, machine=machine), tmp_path / "half.json")
+    assert told in complaint(cli("report", *arguments))
+    assert {one.name for one in tmp_path.iterdir()} == {"found.json", "half.json"}
