@@ -112,6 +112,12 @@ class Bundle:
         self.path = _resolve(path)
         self.manifest = _read_manifest(self.path / MANIFEST)
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from digitbench.report.reprs import bundle_html
+
+        return bundle_html(self)
+
     @property
     def name(self) -> str:
         """The folder's name."""

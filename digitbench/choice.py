@@ -22,6 +22,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from math import inf
 from pathlib import Path
+from typing import Any
 
 from digitbench import plugins
 from digitbench.errors import UsageError, unknown
@@ -95,6 +96,17 @@ class Choice:
     prefer: str
     single: bool = False
     decided: tuple[tuple[str, tuple[Row, ...]], ...] = ()
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from digitbench.report.reprs import choice_html
+
+        return choice_html(self)
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        """What IPython shows where there is no HTML, and stores beside it: the usual text holds every timed call."""
+        named = " ".join(self.named.row.key[:2]) if self.named else "none"
+        printer.text(f"<Choice among {len(self.judged)} candidates: {named}>")
 
     @property
     def front(self) -> tuple[Judged, ...]:

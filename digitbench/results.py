@@ -262,6 +262,16 @@ class Results:
         value["rows"] = [{key: item for key, item in row.items() if _said(key, item)} for row in value["rows"]]
         return {"schema": value.pop("schema"), **value}
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from digitbench.report.reprs import results_html
+
+        return results_html(self)
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        """What IPython shows where there is no HTML, and stores beside it: the usual text holds every timed call."""
+        printer.text(f"<Results of {len(self.rows)} candidates, {self.created}>")
+
     def dumps(self) -> str:
         """Give it as JSON text."""
         return json.dumps(self.to_json(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"

@@ -1,0 +1,151 @@
+"""What a notebook shows: whole HTML, nothing that runs, and no colour that a dark page would swallow."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from core.test_choice import limits, row
+from digitbench.bundle import Bundle
+from digitbench.choice import judge
+from digitbench.results import Results
+
+FORMATS = Path(__file__).parent / "formats"
+FILES = sorted(FORMATS.glob("results-*.json"))
+NASTY = "<script>alert('x')</script>&\"\n<img src=x>"
+VOID = {"br"}
+
+
+class Page(HTMLParser):
+    """The cells and texts of a page, after checking that what is opened is closed in order."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.seen: set[str] = set()
+        self.styles: list[str] = []
+        self.rows: list[list[str]] = []
+        self.text = ""
+        self.feed(html)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.add(tag)
+        assert not [name for name, _ in attrs if name.startswith("on") or name in {"src", "href"}]
+        self.styles += [value or "" for name, value in attrs if name == "style"]
+        if tag == "tr":
+            self.rows.append([])
+        if tag in {"td", "th"}:
+            self.rows[-1].append("")
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+        if self.open and self.open[-1] in {"td", "th"}:
+            self.rows[-1][-1] += data
+
+
+def check(html: str) -> Page:
+    """A page that is sound, runs nothing, and leaves colours to the notebook."""
+    page = Page(html)
+    assert page.seen <= {
+        "div", "table", "thead", "tbody", "tr", "th", "td", "svg", "polyline", "title", "br",
+    }, "plain tables and curves alone"  # fmt: skip
+    assert not [style for style in page.styles if re.search(r"(?<![-\w])color:|background:(?!none)|url\(", style)]
+    assert "currentColor" in html or "svg" not in page.seen
+    assert len({len(line) for line in page.rows}) <= 1, "every row has a cell for each head"
+    return page
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_results_of_every_format_are_a_table(file: Path) -> None:
+    results = Results.read(file)
+    page = check(results._repr_html_())
+    head, *lines = page.rows
+    assert "backend" in head
+    shown = [one for one in results.rows if one.latency_us or one.accuracy or one.error]
+    assert len(lines) == len([one for one in shown if not one.mend])
+    assert str(results.bundle["name"]) in page.text
+
+
+def test_results_say_who_is_fastest_and_that_they_were_stopped() -> None:
+    results = replace(Results.read(FORMATS / "results-2.json"), complete=False)
+    page = check(results._repr_html_())
+    assert "Fastest, " in page.text
+    assert "Stopped early" in page.text
+    assert "▸" not in page.text
+    assert "font-weight:bold" in " ".join(page.styles[3:])
+
+
+def test_other_peoples_words_are_only_words() -> None:
+    results = Results.read(FORMATS / "results-2.json")
+    bundle = {**results.bundle, "name": NASTY, "recipe": NASTY}
+    first, *others = results.rows
+    nasty = replace(first, backend=NASTY, error=NASTY)
+    page = check(replace(results, bundle=bundle, rows=(nasty, *others))._repr_html_())
+    assert "<script>alert('x')</script>&\"" in page.text, "it is shown as it is spelt"
+
+
+@pytest.fixture
+def bundle(untrained: Bundle, tmp_path: Path) -> Bundle:
+    """A copy that may be changed."""
+    return Bundle(Path(shutil.copytree(untrained.path, tmp_path / "mine")))
+
+
+def test_a_bundle_shows_its_figures_its_artifacts_and_its_training(bundle: Bundle) -> None:
+    history = {"loss": [2.0, 1.0], "val_loss": [1.5, 1.75], "accuracy": [0.5, 1.0]}
+    (bundle.path / "history.json").write_text(json.dumps(history), encoding="utf-8")
+    html = bundle._repr_html_()
+    page = check(html)
+    assert page.rows[1][:2] == ["npz", "fp32"]
+    assert "random on digits" in page.text
+    assert "12,730 parameters" in page.text
+    assert "validation loss 1.500 → 1.750" in page.text
+    assert "accuracy 50.0% → 100.0%" in page.text
+    curves = [[float(y) for y in re.findall(r",([\d.]+)", points)] for points in re.findall(r'points="([^"]+)"', html)]
+    assert [line[0] > line[1] for line in curves] == [False, True, True], "down, up, up: y grows downwards"
+    assert html.count("stroke-dasharray") == 1
+
+
+@pytest.mark.parametrize("history", ["{", '{"loss": [1.0]}', '{"loss": [NaN, 1.0]}', '{"other": [1.0, 2.0]}', "{}"])
+def test_a_bundle_is_shown_without_a_curve_where_there_is_none(bundle: Bundle, history: str) -> None:
+    (bundle.path / "history.json").write_text(history, encoding="utf-8")
+    page = check(bundle._repr_html_())
+    assert "svg" not in page.seen
+    assert ("can't be read" in page.text) == (history == "{")
+
+
+def test_a_bundles_words_are_only_words_too(bundle: Bundle) -> None:
+    bundle.manifest["recipe"]["name"] = bundle.manifest["artifacts"][0]["checked_by"] = NASTY
+    bundle.manifest["imported"] = {"source": NASTY, "format": "onnx"}
+    assert check(bundle._repr_html_()).text.count("<script>") == 3
+
+
+def test_a_choice_shows_what_became_of_each() -> None:
+    rows = [row("quick", [1.0, 1.0]), row("slow", [2.0, 2.1])]
+    found = judge(rows, limits(p50="1000s"))
+    page = check(found._repr_html_())
+    assert [line[0] for line in page.rows] == ["backend", "quick", "slow"]
+    assert page.rows[1][-1] == "chosen"
+    assert "Chosen: quick fp32" in page.text
+    nobody = check(judge(rows, limits(p50="0.001us"))._repr_html_())
+    assert nobody.text.startswith("No candidate keeps the limits; nearest is quick fp32: p50 ")
+
+
+def test_a_core_record_loads_no_report_until_it_is_shown() -> None:
+    code = "import digitbench.bundle, digitbench.choice, sys; print('digitbench.report' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
