@@ -26,12 +26,14 @@ from digitbench.commands import (
 from digitbench.errors import DigitbenchError
 
 INTERRUPTED = 130
+NAME = "digitbench"
+COMPLETION = "_DIGITBENCH_COMPLETE"  # what the script of a shell asks by
 
 app = typer.Typer(
-    name="digitbench",
+    name=NAME,
     help="Which CPU runtime and precision to ship a small image classifier on, and how sure we are.",
     epilog="[b]Examples[/]\n\ndigitbench train\n\ndigitbench bench --backend onnx\n\ndigitbench COMMAND --help",
-    add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False,
+    rich_markup_mode="rich", pretty_exceptions_enable=False,
 )  # fmt: skip
 
 
@@ -47,11 +49,21 @@ def run(arguments: Sequence[str]) -> int:
     -------
     int
         0: all went well. 1: a check failed. 2: bad input, told in one line. 130: Ctrl-C.
+
+    Raises
+    ------
+    SystemExit
+        A shell asked what completes a word, or for its script: Typer ends the process then.
     """
     from typer.exceptions import TyperException
 
+    wanted = list(arguments) or ["--help"]
+    # Shells complete the installed command, also where `python -m digitbench` is asked to install that.
+    completing = wanted[0].startswith(("--install-completion", "--show-completion"))
     try:
-        code = app(list(arguments) or ["--help"], standalone_mode=False)
+        code = app(wanted, standalone_mode=False, complete_var=COMPLETION, **{"prog_name": NAME} if completing else {})
+        if completing and code:
+            return _complain("no shell that is known here; start it in bash, zsh, fish or PowerShell", 2)
         if code == INTERRUPTED:  # Typer turns Ctrl-C into this
             raise KeyboardInterrupt
         return code if isinstance(code, int) else 0
@@ -64,6 +76,10 @@ def run(arguments: Sequence[str]) -> int:
     except BrokenPipeError:  # the reader of our output went away, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as exc:
+        if not completing:
+            raise
+        return _complain(f"{exc.filename}: can't be written: {exc.strerror}; completion is not installed", 2)
 
 
 def _complain(message: str, code: int) -> int:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from digitbench.commands import completion
 from digitbench.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -20,11 +21,12 @@ if TYPE_CHECKING:
     from digitbench.report.live import LiveProgress
 
 RunArgument = Annotated[
-    Path | None, typer.Argument(metavar="[RUN]", help="A bundle's folder; runs/latest if not given.")
-]
+    Path | None, typer.Argument(metavar="[RUN]", help="A bundle's folder; runs/latest if not given.",
+                                autocompletion=completion.bundles)
+]  # fmt: skip
 DatasetOption = Annotated[
     str, typer.Option("--dataset", metavar="NAME", help="mnist, digits (comes with scikit-learn), or auto: MNIST if "
-                      "it can be had, else digits.")
+                      "it can be had, else digits.", autocompletion=completion.datasets)
 ]  # fmt: skip
 DataOption = Annotated[
     Path | None, typer.Option("--data", metavar="PATH", help="MNIST as an .npz in Keras' layout or a folder of IDX "
@@ -43,12 +45,13 @@ TrainingDataOption = Annotated[
 ]  # fmt: skip
 BackendOption = Annotated[
     list[str] | None,
-    typer.Option("--backend", "-b", metavar="onnx,tflite", help="Every installed one if not given; all says so too."),
-]
+    typer.Option("--backend", "-b", metavar="onnx,tflite", help="Every installed one if not given; all says so too.",
+                 autocompletion=completion.backends),
+]  # fmt: skip
 PrecisionOption = Annotated[
     list[str] | None,
     typer.Option("--precision", "-p", metavar="int8,dynamic", help="fp32, fp16, dynamic, int8, or bf16 where a runtime "
-                 "makes it; all that were exported if not given."),
+                 "makes it; all that were exported if not given.", autocompletion=completion.precisions),
 ]  # fmt: skip
 LimitOption = Annotated[int | None, typer.Option("--limit", min=1, metavar="N", help="Only the first N test images.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only what was found.")]

@@ -1,0 +1,83 @@
+"""What a shell offers when the Tab key is pressed: values of options and arguments, without loading anything heavy.
+
+A shell starts digitbench anew for each press of the key. So names are taken from where they lie cheapest: this module
+imports the standard library alone, and knows a few names that other modules own (a test holds them against these).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from itertools import islice
+
+RUNS, LATEST, MANIFEST = "runs", "latest", "manifest.json"  # as `digitbench.bundle` has them
+PLUGINS = "digitbench.backends"  # as `digitbench.plugins` has it
+DATASETS = ("auto", "mnist", "digits")  # as `digitbench.data` has them
+MOST = 200  # bundles: nobody chooses among more
+DEPTH = 2  # folders below runs/
+SPECIAL = frozenset(" \t\n'\"\\$`&|;<>()*?[]#!{}~")  # bash would have to be given them quoted
+
+
+def bundles(incomplete: str) -> list[str]:
+    """Bundles below ``runs/``, and in the folder that is being named; where there are none, shells offer files."""
+    folder = os.path.dirname(incomplete)
+    found = [*_bundles_in(RUNS, DEPTH), *_bundles_in(folder, 1)]
+    fitting = (path for path in dict.fromkeys(found) if path.startswith(incomplete) and not SPECIAL & set(path))
+    return list(islice(fitting, MOST))
+
+
+def _bundles_in(folder: str, depth: int) -> Iterator[str]:
+    try:
+        with os.scandir(folder or ".") as entries:
+            names = sorted(entry.name for entry in entries if not entry.name.startswith(".") and entry.is_dir())
+    except OSError:  # no such folder: there is nothing to offer
+        return
+    for name in sorted(names, key=lambda name: name != LATEST):
+        path = os.path.join(folder, name)
+        if os.path.exists(os.path.join(path, MANIFEST)):
+            yield path
+        elif depth > 1:
+            yield from _bundles_in(path, depth - 1)
+
+
+def recipes(incomplete: str) -> list[tuple[str, str]]:
+    """The recipes, each with what it is."""
+    from digitbench.recipes import RECIPES
+
+    return [(name, recipe.about) for name, recipe in RECIPES.items() if name.startswith(incomplete)]
+
+
+def datasets(incomplete: str) -> list[str]:
+    """What ``--dataset`` takes."""
+    return _listed(DATASETS, incomplete)
+
+
+def backends(incomplete: str) -> list[str]:
+    """Every backend that an installed package announces, also the next one of a list: ``onnx,`` gives ``onnx,tflite``.
+
+    None is loaded, and what can't be used is offered too: `digitbench backends` says what is missing.
+    """
+    from importlib import metadata
+
+    return _listed([*sorted({point.name for point in metadata.entry_points(group=PLUGINS)}), "all"], incomplete)
+
+
+def precisions(incomplete: str) -> list[str]:
+    """Every precision, also the next one of a list."""
+    from digitbench.precisions import ABOUT
+
+    return _listed(ABOUT, incomplete)
+
+
+def formats(incomplete: str) -> list[str]:
+    """Every format that a model is exported to, also the next one of a list."""
+    from digitbench.precisions import FORMATS
+
+    return _listed([name for name in FORMATS if name != "keras"], incomplete)
+
+
+def _listed(names: Iterable[str], incomplete: str) -> list[str]:
+    """Complete the last of names with commas between them by those that aren't named yet."""
+    before, comma, last = incomplete.rpartition(",")
+    taken = set(before.split(","))
+    return [f"{before}{comma}{name}" for name in names if name.startswith(last) and name not in taken]

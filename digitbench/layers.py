@@ -1,0 +1,231 @@
+"""What layers a bundle's model has, read from its files without TensorFlow and without any runtime."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from digitbench.bundle import Artifact, Bundle
+from digitbench.errors import BundleError, one_line
+
+MOST_BYTES = 20_000_000  # of a model's description: what is larger is no classifier of digits
+
+Shape = tuple[int | None, ...]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer.
+
+    Attributes
+    ----------
+    name, kind
+        ``"dense_1"``, ``"Dense"``.
+    takes, gives
+        Shapes of one image's values on their way in and out, without the batch axis; None where the file doesn't say.
+    activation
+        Empty where there is none.
+    parameters
+        Weights that it holds, those that training doesn't change included; None where its kind isn't known here.
+    """
+
+    name: str
+    kind: str
+    takes: Shape | None = None
+    gives: Shape | None = None
+    activation: str = ""
+    parameters: int | None = None
+
+
+def layers_of(bundle: Bundle) -> tuple[Layer, ...]:
+    """Read the layers of a bundle's model: from its Keras file, else from its plain weights.
+
+    The plain weights are those of dense layers alone: what changes nothing at inference is not in them.
+
+    Raises
+    ------
+    BundleError
+        It holds neither, or what it holds can't be read.
+    """
+    readers: dict[str, Callable[[Path], tuple[Layer, ...]]] = {"keras": of_keras, "npz": of_weights}
+    faults = []
+    for format, read in readers.items():
+        for artifact in bundle.artifacts:
+            if artifact.format == format:
+                try:
+                    return read(bundle.path / artifact.path)
+                except BundleError as exc:
+                    faults.append(str(exc))
+    raise BundleError("; ".join(faults) or _untold(bundle.artifacts))
+
+
+def _untold(artifacts: Sequence[Artifact]) -> str:
+    held = ", ".join(f"{one.format} ({one.bytes / 1000:,.0f} kB)" for one in artifacts) or "no artifact"
+    return f"it holds {held}, which tells its layers to its runtime alone"
+
+
+def total(layers: Sequence[Layer]) -> tuple[int, bool]:
+    """Add up the parameters; also whether every layer's are known."""
+    return sum(one.parameters or 0 for one in layers), all(one.parameters is not None for one in layers)
+
+
+# --- plain weights --------------------------------------------------------------------------------------------------
+
+
+def of_weights(path: Path) -> tuple[Layer, ...]:
+    """Read the layers of an ``.npz`` of ours.
+
+    Raises
+    ------
+    BundleError
+        It can't be read as one.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            names = [str(name) for name in stored["activations"]]
+            kernels = [stored[f"kernel_{i}"] for i in range(len(names))]
+            biases = [stored[f"bias_{i}"] for i in range(len(names))]
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as exc:
+        raise BundleError(f"{path}: its weights can't be read: {one_line(exc)}") from exc
+    return tuple(
+        Layer(f"dense_{i}", "Dense", kernel.shape[:1], kernel.shape[1:], name, kernel.size + bias.size)
+        for i, (name, kernel, bias) in enumerate(zip(names, kernels, biases, strict=True))
+    )
+
+
+# --- Keras ----------------------------------------------------------------------------------------------------------
+
+
+def of_keras(path: Path) -> tuple[Layer, ...]:
+    """Read the layers of a Keras 3 file: the ``config.json`` in its archive; what is nested comes in its place.
+
+    Raises
+    ------
+    BundleError
+        It can't be read, or is described in another way.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive, archive.open("config.json") as stream:
+            text = stream.read(MOST_BYTES + 1)
+        if len(text) > MOST_BYTES:
+            raise ValueError(f"its config.json is larger than {MOST_BYTES / 1e6:.0f} MB")
+        return tuple(_described(json.loads(text)))
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, zipfile.BadZipFile) as exc:
+        raise BundleError(f"{path}: its layers can't be read: {one_line(exc)}") from exc
+
+
+def _described(model: Mapping[str, Any], prefix: str = "") -> Iterator[Layer]:
+    """Go through a Sequential's or a Functional's layers; in a Sequential each takes what the one before gives."""
+    entries, chain = model["config"]["layers"], model["class_name"] == "Sequential"
+    held: Shape | None = None
+    for entry, following in zip(entries, [*entries[1:], None], strict=True):
+        config, kind = entry["config"], str(entry["class_name"])
+        name, shape = f"{prefix}{config.get('name', kind)}", _shape(entry) or held
+        if isinstance(config.get("layers"), list):
+            yield from _described(entry, f"{name}/")
+            held = None
+            continue
+        after = _shape(following) if chain and following else None
+        gives = after or _unchanged(kind, config, shape)
+        held = gives if chain else None
+        if kind != "InputLayer":
+            count, activation = _parameters(kind, config, shape), _activation(config)
+            yield Layer(name, kind, shape and shape[1:], gives and gives[1:], activation, count)
+
+
+def _unchanged(kind: str, config: Mapping[str, Any], shape: Shape | None) -> Shape | None:
+    """What a layer gives, where that follows from what it takes without a formula of its own; else None."""
+    if shape and kind == "Dense":
+        return *shape[:-1], int(config["units"])
+    return shape if kind in SAME_SHAPE else None
+
+
+def _shape(entry: Mapping[str, Any]) -> Shape | None:
+    """What a layer was built for, with the batch axis; of several inputs none is told."""
+    config, built = entry["config"], entry.get("build_config") or {}
+    found = built.get("input_shape") or config.get("batch_shape") or config.get("batch_input_shape")
+    plain = isinstance(found, list) and all(size is None or isinstance(size, int) for size in found)
+    return tuple(found) if plain else None
+
+
+def _activation(config: Mapping[str, Any]) -> str:
+    found = config.get("activation")
+    if isinstance(found, Mapping):  # one that was given as an object
+        found = found.get("config", {}).get("name") if found.get("class_name") == "function" else found["class_name"]
+    return found if isinstance(found, str) else ""
+
+
+SAME_SHAPE = (
+    "Activation", "AlphaDropout", "BatchNormalization", "Dropout", "ELU", "GaussianDropout", "GaussianNoise",
+    "InputLayer", "LayerNormalization", "LeakyReLU", "ReLU", "Rescaling", "Softmax",
+)  # fmt: skip
+NO_WEIGHTS = (
+    "Activation", "ActivityRegularization", "Add", "AlphaDropout", "Average", "Concatenate", "Cropping", "Dot",
+    "Dropout", "ELU", "Flatten", "GaussianDropout", "GaussianNoise", "Identity", "InputLayer", "LeakyReLU", "Maximum",
+    "Minimum", "Multiply", "Permute", "ReLU", "RepeatVector", "Rescaling", "Reshape", "Resizing", "Softmax",
+    "SpatialDropout", "Subtract", "UpSampling", "ZeroPadding",
+)  # fmt: skip
+
+
+def _parameters(kind: str, config: Mapping[str, Any], shape: Shape | None) -> int | None:
+    """Count a layer's weights, as the layers' documentation in Keras says what each holds."""
+    plain = kind.rstrip("D").rstrip("123") if kind.endswith("D") else kind
+    if plain in NO_WEIGHTS or plain.endswith("Pooling"):
+        return 0
+    if shape is None or plain not in COUNTS:
+        return None
+    return int(COUNTS[plain](config, shape))
+
+
+def _channels(config: Mapping[str, Any], shape: Shape) -> int:
+    return shape[1 if config.get("data_format") == "channels_first" else -1] or 0
+
+
+def _window(config: Mapping[str, Any]) -> int:
+    size = config["kernel_size"]
+    return prod(size) if isinstance(size, list) else int(size)
+
+
+def _dense(config: Mapping[str, Any], shape: Shape) -> int:
+    return ((shape[-1] or 0) + bool(config["use_bias"])) * int(config["units"])
+
+
+def _convolution(config: Mapping[str, Any], shape: Shape) -> int:
+    each = _window(config) * _channels(config, shape) // int(config.get("groups", 1))
+    return (each + bool(config["use_bias"])) * int(config["filters"])
+
+
+def _depthwise(config: Mapping[str, Any], shape: Shape) -> int:
+    given = _channels(config, shape) * int(config["depth_multiplier"])
+    return (_window(config) + bool(config["use_bias"])) * given
+
+
+def _separable(config: Mapping[str, Any], shape: Shape) -> int:
+    given = _channels(config, shape) * int(config["depth_multiplier"])
+    return _window(config) * given + (given + bool(config["use_bias"])) * int(config["filters"])
+
+
+def _normalised(config: Mapping[str, Any], shape: Shape) -> int:
+    axes = config["axis"] if isinstance(config["axis"], list) else [config["axis"]]
+    return prod(shape[axis] or 0 for axis in axes)
+
+
+def _batch_normalization(config: Mapping[str, Any], shape: Shape) -> int:
+    return _normalised(config, shape) * (bool(config["scale"]) + bool(config["center"]) + 2)  # mean and variance
+
+
+def _layer_normalization(config: Mapping[str, Any], shape: Shape) -> int:
+    return _normalised(config, shape) * (bool(config["scale"]) + bool(config["center"]))
+
+
+COUNTS: Mapping[str, Callable[[Mapping[str, Any], Shape], int]] = {
+    "Dense": _dense, "Conv": _convolution, "DepthwiseConv": _depthwise, "SeparableConv": _separable,
+    "BatchNormalization": _batch_normalization, "LayerNormalization": _layer_normalization,
+}  # fmt: skip

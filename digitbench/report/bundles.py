@@ -1,0 +1,342 @@
+"""The bundles of a folder, as a table: read from their manifests alone, so that a hundred of them are there at once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, cast
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from digitbench.bundle import LATEST, MANIFEST, Bundle
+from digitbench.data import CLASSES
+from digitbench.errors import BundleError, UsageError, unknown
+from digitbench.evaluate import wilson_interval
+from digitbench.figures import Interval
+from digitbench.files import measure_size
+from digitbench.form import SIDE
+from digitbench.photographs import shown_name
+from digitbench.report.layout import Column, empty_table, print_fitting, print_line
+from digitbench.report.words import counted
+
+# History of the format. A field keeps its meaning; a reader takes what it knows.
+#   1  (0.1.0)  folder, bundles, broken
+SCHEMA = "digitbench.runs/1"
+DEPTH = 3  # folders below the one that is listed
+OLD_DAYS = 60  # from then on a date says more than "61 days ago"
+SORTS = ("age", "accuracy", "size", "name")
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A bundle as its manifest describes it. What that doesn't say is None.
+
+    Attributes
+    ----------
+    name
+        Its path below the folder that is listed, with forward slashes.
+    imported
+        The format that it was imported in; empty where it was trained here.
+    correct, total
+        Test images that have the right label, and all of them.
+    parameters
+        Of the recipe's network; what was imported doesn't tell.
+    bytes
+        Of all files in its folder.
+    artifacts
+        (format, precision) of each.
+    created
+        When; the time at which its manifest was written, where that doesn't say.
+    latest
+        Is it what ``latest`` points at.
+    """
+
+    name: str
+    path: Path
+    recipe: str
+    dataset: str
+    fingerprint: str
+    imported: str
+    correct: int | None
+    total: int | None
+    parameters: int | None
+    bytes: int
+    artifacts: tuple[tuple[str, str], ...]
+    created: datetime
+    latest: bool = False
+
+    @property
+    def accuracy(self) -> float | None:
+        """Top-1 on the test images."""
+        return self.correct / self.total if self.correct is not None and self.total else None
+
+    @property
+    def interval(self) -> Interval | None:
+        """Its 95 % interval."""
+        return wilson_interval(self.correct, self.total) if self.correct is not None and self.total else None
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a folder holds.
+
+    Attributes
+    ----------
+    broken
+        What looks like a bundle and can't be read, by its name, with the reason.
+    """
+
+    folder: Path
+    bundles: tuple[Listed, ...] = ()
+    broken: Mapping[str, str] = field(default_factory=dict)
+
+
+# --- looking --------------------------------------------------------------------------------------------------------
+
+
+def find(folder: Path, sort: str = "age") -> Found:
+    """List the bundles of a folder, and of the folders in it; one that is reached by several ways is listed once.
+
+    Raises
+    ------
+    BundleError
+        There is no such folder, or it can't be read.
+    UsageError
+        `sort` is none of `SORTS`.
+    """
+    if sort not in SORTS:
+        raise UsageError(f"--sort: {unknown('order', sort, SORTS)}")
+    if not folder.is_dir():
+        told = "not a folder" if folder.exists() else "no such folder"
+        raise BundleError(f"{folder}: {told}; name one that holds bundles, such as runs")
+    try:
+        places = dict(_places(folder))
+    except OSError as exc:
+        raise BundleError(f"{folder}: can't be read: {exc.strerror or exc}") from exc
+    latest, seen = _latest(folder), set[Path]()
+    bundles: list[Listed] = []
+    broken: dict[str, str] = {}
+    # Links last, so that a bundle goes by its own name where it has one here.
+    for name, place in sorted(places.items(), key=lambda item: (item[1].is_symlink(), item[0] == LATEST, item[0])):
+        real, fault = place.resolve(), _dangling(place)
+        if fault:
+            broken[name] = fault
+        elif real not in seen:
+            seen.add(real)
+            try:
+                bundles.append(describe(Bundle(place), name, latest=real == latest))
+            except (BundleError, OSError) as exc:
+                broken[name] = str(exc)
+    return Found(folder, tuple(sorted(bundles, key=_order(sort))), broken)
+
+
+def _places(folder: Path) -> Iterator[tuple[str, Path]]:
+    """Give what may be a bundle, by its name; a folder without a manifest only if none is in it either."""
+    if (folder / MANIFEST).exists():
+        yield folder.resolve().name, folder
+        return
+    yield from _below(folder, folder, DEPTH)
+
+
+def _below(folder: Path, top: Path, depth: int) -> Iterator[tuple[str, Path]]:
+    with os.scandir(folder) as entries:
+        places = sorted(Path(entry.path) for entry in entries if not entry.name.startswith("."))
+    for place in places:
+        name = place.relative_to(top).as_posix()
+        if (place / MANIFEST).exists() or (place.is_symlink() and not place.exists()):
+            yield name, place
+        elif place.is_dir():
+            # A link to a folder of bundles isn't followed: it may lead back here, or anywhere.
+            deeper = [] if place.is_symlink() or depth == 1 else _tried(place, top, depth - 1)
+            yield from deeper
+            if not deeper and folder == top:
+                yield name, place
+
+
+def _tried(folder: Path, top: Path, depth: int) -> list[tuple[str, Path]]:
+    try:
+        return list(_below(folder, top, depth))
+    except OSError:  # not ours to read: `Bundle` says so
+        return []
+
+
+def _dangling(place: Path) -> str:
+    """Say that a link leads nowhere; nothing of anything else."""
+    if not place.is_symlink() or place.exists():
+        return ""
+    mend = "the next digitbench train sets it anew" if place.name == LATEST else "remove it"
+    return f"{place}: points at {os.readlink(place)}, which is gone; {mend}"
+
+
+def _latest(folder: Path) -> Path | None:
+    try:
+        return Bundle(folder / LATEST).path.resolve()
+    except BundleError:  # there is none, or its row says what is wrong with it
+        return None
+
+
+def describe(bundle: Bundle, name: str, *, latest: bool = False) -> Listed:
+    """Say of a bundle what its manifest says.
+
+    Raises
+    ------
+    OSError
+        Its folder can't be read.
+    """
+    manifest, metrics = bundle.manifest, bundle.manifest.get("metrics")
+    known: Mapping[str, Any] = metrics if isinstance(metrics, Mapping) else {}
+    correct, total = (value if isinstance(value := known.get(key), int) else None for key in ("correct", "total"))
+    sound = correct is not None and total is not None and 0 <= correct <= total and total > 0
+    return Listed(
+        name=name, path=bundle.path, recipe=bundle.recipe_name, dataset=bundle.dataset["name"],
+        fingerprint=bundle.dataset["fingerprint"], imported=manifest.get("imported", {}).get("format", ""),
+        correct=correct if sound else None, total=total if sound else None, parameters=parameters(manifest["recipe"]),
+        bytes=measure_size(bundle.path), artifacts=tuple((one.format, one.precision) for one in bundle.artifacts),
+        created=created(bundle), latest=latest,
+    )  # fmt: skip
+
+
+def created(bundle: Bundle) -> datetime:
+    """When a bundle was made, with its time zone."""
+    said = bundle.manifest.get("created")
+    try:
+        found = datetime.fromisoformat(said) if isinstance(said, str) else None
+    except ValueError:
+        found = None
+    if found is None:
+        return datetime.fromtimestamp((bundle.path / MANIFEST).stat().st_mtime, UTC)
+    return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def parameters(recipe: Mapping[str, Any]) -> int | None:
+    """Count the weights of a recipe's network, batch normalisation's four a unit included; None if it names none."""
+    hidden = recipe.get("hidden")
+    if not isinstance(hidden, list) or not all(isinstance(width, int) for width in hidden):
+        return None
+    widths = [SIDE * SIDE, *hidden, CLASSES]
+    dense: int = sum((before + 1) * after for before, after in pairwise(widths))
+    return dense + (4 * sum(map(int, hidden)) if recipe.get("batch_normalization") else 0)
+
+
+def _order(sort: str) -> Callable[[Listed], tuple[Any, ...]]:
+    """Newest, best, largest first, or by name; what is alike by name."""
+    keys: dict[str, Callable[[Listed], Any]] = {
+        "age": lambda one: -one.created.timestamp(), "size": lambda one: -one.bytes, "name": lambda one: one.name,
+        "accuracy": lambda one: -1.0 if one.accuracy is None else -1 - one.accuracy,
+    }  # fmt: skip
+    return lambda one: (keys[sort](one), one.name)
+
+
+# --- words ----------------------------------------------------------------------------------------------------------
+
+
+def age(then: datetime, now: datetime) -> str:
+    """Write how long ago something was: ``3 h ago``; of what is older than two months, or not yet there, the date."""
+    seconds = (now - then).total_seconds()
+    if seconds < -60 or seconds >= OLD_DAYS * 86_400:
+        return f"{then.astimezone():%Y-%m-%d}"
+    for length, unit in ((86_400, "day"), (3600, "h"), (60, "min")):
+        if seconds >= length:
+            number = int(seconds // length)
+            return f"{counted(number, unit) if unit == 'day' else f'{number} {unit}'} ago"
+    return f"{max(0, int(seconds))} s ago"
+
+
+def megabytes(count: int) -> str:
+    """Write a size: ``8.4 MB``, ``26 kB``."""
+    return f"{count / 1e6:,.1f} MB" if count >= 999_500 else f"{count / 1e3:,.0f} kB"
+
+
+def share(one: Listed, *, interval: bool) -> str:
+    """Write the test accuracy: ``97.90% [97.60, 98.16]``."""
+    if one.accuracy is None or one.interval is None:
+        return ""
+    low, high = one.interval
+    return f"{one.accuracy:.2%}" + (f" [{low * 100:.2f}, {high * 100:.2f}]" if interval else "")
+
+
+# --- a table --------------------------------------------------------------------------------------------------------
+
+
+def print_bundles(found: Found, console: Console, now: datetime | None = None) -> None:
+    """Print a line for each bundle, then one for each that can't be read; if there is nothing, how to make one."""
+    if found.bundles:
+        columns = _columns(now or datetime.now(UTC))
+        print_records(found.bundles, columns, console, lambda one: "bold" if one.latest else "")
+    for line in found.broken.values():
+        print_line(shown_name(f"broken: {line}"), console, "yellow")
+    if not found.bundles:
+        readable = " that can be read" if found.broken else ""
+        folder = shown_name(found.folder)
+        print_line(f"No bundle{readable} in {folder}; make one: digitbench train, or digitbench import", console)
+    elif any(one.latest for one in found.bundles):
+        print_line("▸ is what commands take where none is named. More of one: digitbench show RUN", console, "dim")
+
+
+def print_records(
+    records: Sequence[Any], columns: Sequence[Column], console: Console, style_of: Callable[[Any], str] = lambda _: ""
+) -> None:
+    """Print a table of records of any kind; `columns` are from `column_of`."""
+
+    def draw(shown: Sequence[Column]) -> Table:
+        table = empty_table()
+        for column in shown:
+            table.add_column(column.head, justify="left" if column.left else "right", no_wrap=True)
+        for one in records:
+            cells = (cast(Any, column.cell)(one) for column in shown)
+            table.add_row(*(Text(shown_name(cell)) for cell in cells), style=style_of(one))
+        return table
+
+    print_fitting(columns, draw, console)
+
+
+def column_of(head: str, worth: float, cell: Callable[[Any], str], **more: Any) -> Column:
+    """Make a column of records that aren't a results' rows."""
+    return Column(head, worth, cast(Any, cell), **more)
+
+
+def _columns(now: datetime) -> list[Column]:
+    top1 = column_of("top-1's [95 %]", 90, lambda one: share(one, interval=False), left=True)
+    return [
+        column_of("", 100, lambda one: "▸" if one.latest else " ", left=True),
+        column_of("bundle", 100, lambda one: one.name, left=True),
+        column_of("recipe", 60, lambda one: one.recipe + (f", imported {one.imported}" if one.imported else ""),
+                  left=True),
+        column_of("dataset", 70, lambda one: one.dataset, left=True),
+        column_of("top-1 [95 %]", 20, lambda one: share(one, interval=True), left=True, shorter=top1),
+        column_of("parameters", 30, lambda one: "" if one.parameters is None else f"{one.parameters:,}"),
+        column_of("on disk", 50, lambda one: megabytes(one.bytes)),
+        column_of("artifacts", 40, _artifacts, left=True),
+        column_of("made", 80, lambda one: age(one.created, now)),
+    ]  # fmt: skip
+
+
+def _artifacts(one: Listed) -> str:
+    formats = {format for format, _ in one.artifacts}
+    return f"{len(one.artifacts)} in {counted(len(formats), 'format')}" if formats else "none"
+
+
+# --- JSON -----------------------------------------------------------------------------------------------------------
+
+
+def to_json(found: Found) -> dict[str, Any]:
+    """Give it as plain values; what isn't known is null, shares are 0 to 1."""
+    return {"schema": SCHEMA, "folder": str(found.folder), "bundles": [bundle_to_json(one) for one in found.bundles],
+            "broken": [{"name": name, "problem": problem} for name, problem in found.broken.items()]}  # fmt: skip
+
+
+def bundle_to_json(one: Listed) -> dict[str, Any]:
+    """Give a bundle as plain values."""
+    return {
+        "name": one.name, "path": str(one.path.absolute()), "latest": one.latest, "recipe": one.recipe,
+        "dataset": {"name": one.dataset, "fingerprint": one.fingerprint}, "imported": one.imported or None,
+        "top1": one.accuracy, "top1_interval": one.interval, "correct": one.correct, "test_images": one.total,
+        "parameters": one.parameters, "bytes": one.bytes, "created": one.created.isoformat(),
+        "artifacts": [{"format": format, "precision": precision} for format, precision in one.artifacts],
+    }  # fmt: skip

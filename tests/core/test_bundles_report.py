@@ -1,0 +1,374 @@
+"""What is said of the bundles in a folder, and of one of them: from its files, and without any runtime."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import zipfile
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from digitbench import bundle as bundling
+from digitbench import layers
+from digitbench.bundle import Bundle
+from digitbench.errors import BundleError, UsageError
+from digitbench.layers import Layer
+from digitbench.measure import earlier
+from digitbench.report import bundles, showing
+from digitbench.report.bundles import age, find, parameters
+from digitbench.results import Results
+
+FORMATS = Path(__file__).parent / "formats"
+NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
+
+
+def placed(bundle: Bundle, folder: Path, **changes: Any) -> Path:
+    """A copy whose manifest has other entries; without weights and scores, which a list has no need of."""
+    folder.mkdir(parents=True)
+    (folder / "manifest.json").write_text(json.dumps(bundle.manifest | changes), encoding="utf-8")
+    return folder
+
+
+def printed(console_of: Any, width: int | None = None) -> str:
+    stream = io.StringIO()
+    console_of(Console(file=stream, width=width, force_terminal=width is not None, color_system=None))
+    return stream.getvalue()
+
+
+# --- a folder of them -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def runs(untrained: Bundle, tmp_path: Path) -> Path:
+    """Three bundles, of which one lies deeper and one is the latest."""
+    folder, metrics = tmp_path / "runs", {"correct": 90, "total": 100}
+    placed(untrained, folder / "b", created="2026-11-21T11:00:00+00:00", metrics=metrics)
+    a = placed(untrained, folder / "a", created="2026-11-20T12:00:00+00:00", metrics={"correct": 91, "total": 100})
+    (a / "small").write_bytes(bytes(500))
+    deep = placed(untrained, folder / "mnist" / "c", created="2026-11-19T12:00:00+00:00", metrics={"correct": "?"})
+    (deep / "large").write_bytes(bytes(5000))
+    (folder / "latest").symlink_to("a", target_is_directory=True)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("sort", "order"),
+    [("age", "b a mnist/c"), ("accuracy", "a b mnist/c"), ("size", "mnist/c a b"), ("name", "a b mnist/c")],
+)
+def test_bundles_come_in_the_order_asked_for(runs: Path, sort: str, order: str) -> None:
+    found = find(runs, sort)
+    assert [one.name for one in found.bundles] == order.split()
+    assert [one.name for one in found.bundles if one.latest] == ["a"]
+    assert found.broken == {}
+
+
+def test_what_has_no_figures_is_listed_without(runs: Path) -> None:
+    c = find(runs).bundles[-1]
+    assert (c.name, c.accuracy, c.interval) == ("mnist/c", None, None)
+    assert "mnist/c" in printed(lambda console: bundles.print_bundles(find(runs), console, NOW))
+
+
+def test_an_unknown_order_is_refused(runs: Path) -> None:
+    with pytest.raises(UsageError, match="did you mean 'accuracy'"):
+        find(runs, "acuracy")
+
+
+def test_links_lead_to_no_bundle_twice_and_to_no_endless_search(runs: Path, untrained: Bundle, tmp_path: Path) -> None:
+    (runs / "again").symlink_to("b", target_is_directory=True)
+    (runs / "loop").symlink_to("..", target_is_directory=True)
+    elsewhere = placed(untrained, tmp_path / "elsewhere" / "d")
+    (runs / "linked").symlink_to(elsewhere, target_is_directory=True)
+    found = find(runs, "name")
+    assert [one.name for one in found.bundles] == ["a", "b", "linked", "mnist/c"]
+    assert list(found.broken) == ["loop"], "it leads to no bundle by itself"
+
+
+def test_what_is_broken_is_told_and_ends_nothing(runs: Path, untrained: Bundle) -> None:
+    for name, text in (("empty", ""), ("other", '{"schema": "digitbench.bundle/99"}'), ("bare", "[]")):
+        (runs / name).mkdir()
+        (runs / name / "manifest.json").write_text(text, encoding="utf-8")
+    placed(untrained, runs / "odd", artifacts=[{"format": "npz"}])
+    (runs / "void").mkdir()
+    (runs / "latest").unlink()
+    (runs / "latest").symlink_to("gone", target_is_directory=True)
+    found = find(runs)
+    assert {one.name for one in found.bundles} == {"a", "b", "mnist/c"}
+    assert not any(one.latest for one in found.bundles)
+    assert set(found.broken) == {"empty", "other", "bare", "odd", "void", "latest"}
+    assert "void: not a bundle: it has no manifest.json" in found.broken["void"]
+    assert "points at gone" in found.broken["latest"]
+    assert "digitbench.bundle/99" in found.broken["other"]
+    text = printed(lambda console: bundles.print_bundles(found, console, NOW))
+    assert [line.startswith("broken: ") for line in text.splitlines()[-6:]] == [True] * 6
+
+
+def test_a_folder_that_is_a_bundle_is_listed_itself(runs: Path) -> None:
+    assert [one.name for one in find(runs / "a").bundles] == ["a"]
+
+
+def test_no_such_folder_is_a_line(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="no such folder"):
+        find(tmp_path / "nothing")
+    (tmp_path / "file").touch()
+    with pytest.raises(BundleError, match="not a folder"):
+        find(tmp_path / "file")
+
+
+def test_nothing_but_manifests_is_opened(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+    read_text = Path.read_text
+
+    def noted(path: Path, *rest: Any, **more: Any) -> str:
+        opened.append(path.name)
+        return read_text(path, *rest, **more)
+
+    def refused(*_: Any, **__: Any) -> Any:
+        raise AssertionError("an artifact is opened")
+
+    monkeypatch.setattr(Path, "read_text", noted)
+    monkeypatch.setattr(bundling, "sha256", refused)
+    monkeypatch.setattr(np, "load", refused)
+    assert len(find(runs).bundles) == 3
+    assert set(opened) == {"manifest.json"}
+    assert len(opened) <= 5
+
+
+@pytest.mark.parametrize("width", [50, 80, 100, 160, None])
+def test_the_table_fits_a_terminal_and_a_pipe_gets_all(runs: Path, width: int | None) -> None:
+    text = printed(lambda console: bundles.print_bundles(find(runs), console, NOW), width)
+    if width:
+        assert max(map(len, text.splitlines())) <= width
+    else:
+        assert "90.00% [82.56, 94.48]" in text
+        assert "12,730" in text
+    (latest,) = [line for line in text.splitlines() if line.startswith(" ▸  ")]
+    assert latest.split()[1] == "a"
+    assert "1 day ago" in latest
+    assert "…" not in text
+
+
+def test_the_list_is_json_too(runs: Path) -> None:
+    value = json.loads(json.dumps(bundles.to_json(find(runs)), allow_nan=False))
+    b, a, c = value["bundles"]
+    assert (value["schema"], value["broken"]) == ("digitbench.runs/1", [])
+    assert (b["name"], b["latest"], b["test_images"], b["top1"]) == ("b", False, 100, 0.9)
+    assert b["top1_interval"] == pytest.approx([0.8256, 0.9448], abs=1e-4)
+    assert (a["latest"], a["imported"], a["artifacts"]) == (True, None, [{"format": "npz", "precision": "fp32"}])
+    assert Path(c["path"]).is_dir()
+    assert c["top1"] is None
+
+
+@pytest.mark.parametrize(
+    ("gone", "told"),
+    [
+        ({"seconds": 0}, "0 s ago"), ({"seconds": 59.9}, "59 s ago"), ({"seconds": 60}, "1 min ago"),
+        ({"minutes": 59.9}, "59 min ago"), ({"hours": 3.5}, "3 h ago"), ({"hours": 24}, "1 day ago"),
+        ({"days": 59.9}, "59 days ago"), ({"days": 100}, "2026-08-13"), ({"seconds": -5}, "0 s ago"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_an_age_is_told_in_words(gone: dict[str, float], told: str) -> None:
+    assert age(NOW - timedelta(**gone), NOW) == told
+
+
+@pytest.mark.parametrize("hidden", [(), (16,), (7, 5, 3)])
+def test_a_recipe_tells_its_parameters(untrained: Bundle, tmp_path: Path, hidden: tuple[int, ...]) -> None:
+    from digitbench.testing import random_bundle
+
+    made = random_bundle(tmp_path / "run", hidden=hidden)
+    assert layers.total(layers.layers_of(made)) == (parameters(made.manifest["recipe"]), True)
+    assert parameters({"name": "somebody's"}) is None
+
+
+# --- layers ---------------------------------------------------------------------------------------------------------
+
+
+def keras_file(path: Path, entries: list[tuple[str, dict[str, Any], list[Any] | None]]) -> Path:
+    """A Keras 3 file with a Sequential of these layers' kinds, settings and input shapes."""
+    described = [
+        {"class_name": kind, "config": {"name": kind.lower(), **config}}
+        | ({"build_config": {"input_shape": shape}} if shape else {})
+        for kind, config, shape in entries
+    ]
+    with zipfile.ZipFile(path, "w") as archive:
+        model = {"class_name": "Sequential", "config": {"name": "model", "layers": described}}
+        archive.writestr("config.json", json.dumps(model))
+    return path
+
+
+WINDOW = {"kernel_size": [3, 3], "use_bias": True, "data_format": "channels_last"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "config", "shape", "count"),
+    [  # the counts are what Keras' count_params() says of these layers
+        ("Dense", {"units": 10, "use_bias": True}, [None, 784], 7850),
+        ("Dense", {"units": 10, "use_bias": False}, [None, 784], 7840),
+        ("Conv2D", {**WINDOW, "filters": 8, "groups": 1}, [None, 28, 28, 1], 80),
+        ("Conv2D", {**WINDOW, "filters": 4, "groups": 2}, [None, 30, 30, 4], 76),
+        ("Conv2D", {**WINDOW, "filters": 8, "data_format": "channels_first"}, [None, 1, 28, 28], 80),
+        ("Conv1D", {**WINDOW, "kernel_size": [3], "filters": 6}, [None, 28, 28], 510),
+        ("DepthwiseConv2D", {**WINDOW, "depth_multiplier": 2}, [None, 13, 13, 8], 160),
+        ("SeparableConv2D", {**WINDOW, "depth_multiplier": 1, "filters": 16}, [None, 11, 11, 16], 416),
+        ("BatchNormalization", {"axis": -1, "scale": False, "center": True}, [None, 9, 9, 16], 48),
+        ("LayerNormalization", {"axis": [1], "scale": True, "center": True}, [None, 16], 32),
+        ("MaxPooling2D", {}, [None, 26, 26, 8], 0),
+        ("SpatialDropout1D", {"rate": 0.1}, None, 0),
+        ("LSTM", {"units": 5, "activation": "tanh"}, [None, 28, 6], None),
+        ("Dense", {"units": 10, "use_bias": True}, None, None),
+    ],
+)
+def test_a_layers_parameters_are_counted(
+    tmp_path: Path, kind: str, config: dict[str, Any], shape: list[Any] | None, count: int | None
+) -> None:
+    (found,) = layers.of_keras(keras_file(tmp_path / "model.keras", [(kind, config, shape)]))
+    assert (found.kind, found.parameters) == (kind, count)
+    assert layers.total([found]) == (count or 0, count is not None)
+
+
+def test_a_layer_takes_what_the_one_before_gives(tmp_path: Path) -> None:
+    path = keras_file(tmp_path / "model.keras", [
+        ("InputLayer", {"batch_shape": [None, 28, 28]}, None), ("Flatten", {}, [None, 28, 28]),
+        ("Dense", {"units": 16, "use_bias": True, "activation": "relu"}, [None, 784]), ("Dropout", {"rate": 0.1}, None),
+        ("Dense", {"units": 10, "use_bias": True, "activation": "softmax"}, [None, 16]),
+    ])  # fmt: skip
+    assert layers.of_keras(path) == (
+        Layer("flatten", "Flatten", (28, 28), (784,), "", 0), Layer("dense", "Dense", (784,), (16,), "relu", 12560),
+        Layer("dropout", "Dropout", (16,), (16,), "", 0), Layer("dense", "Dense", (16,), (10,), "softmax", 170),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("content", [b"", b"no archive", "list", "bomb"])
+def test_a_broken_keras_file_is_told_in_a_line(
+    tmp_path: Path, content: bytes | str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "model.keras"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        with zipfile.ZipFile(path, "w") as archive:
+            layer = {"class_name": "Flatten", "config": {}}
+            whole = json.dumps({"class_name": "Sequential", "config": {"layers": [layer]}}).ljust(2000)
+            archive.writestr("config.json", "[]" if content == "list" else whole)
+        monkeypatch.setattr(layers, "MOST_BYTES", 1000)
+    with pytest.raises(BundleError, match="its layers can't be read"):
+        layers.of_keras(path)
+
+
+# --- one of them ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def bundle(untrained: Bundle, tmp_path: Path) -> Bundle:
+    """A copy that may be changed, with a history and results."""
+    folder = Path(shutil.copytree(untrained.path, tmp_path / "mine"))
+    history = {"loss": [2.0, 1.0, 0.5], "val_loss": [1.5, 0.75, 1.0], "accuracy": [0.5, 0.75, 1.0]}
+    (folder / "history.json").write_text(json.dumps(history), encoding="utf-8")
+    (folder / "results").mkdir()
+    shutil.copy(FORMATS / "results-3.json", folder / "results" / "bench-1.json")
+    return Bundle(folder)
+
+
+def shown(bundle: Bundle, width: int | None = None) -> str:
+    return printed(lambda console: showing.print_shown(showing.look(bundle), console, NOW), width)
+
+
+def test_a_bundle_is_shown_in_full(bundle: Bundle) -> None:
+    (bundle.path / "plots").mkdir()
+    (bundle.path / "plots" / "history.png").touch()
+    text = shown(bundle)
+    assert text.startswith("mine: random on digits, top-1 ")
+    assert "Layers: 12,730 parameters" in text
+    assert [line.split() for line in text.splitlines() if line.startswith(" dense_")] == [
+        ["dense_0", "Dense", "784", "16", "relu", "12,560"], ["dense_1", "Dense", "16", "10", "softmax", "170"],
+    ]  # fmt: skip
+    assert "History: 3 epochs" in text
+    assert "  loss                 █▃▁  2.0000 → 0.5000" in text
+    assert "  validation loss      ▆▂▃  1.5000 → 1.0000 (best 0.7500 after epoch 2)" in text
+    assert "bench-1.json" in text
+    assert "Plots: plots/history.png" in text
+    assert text.splitlines()[-1].startswith("next: digitbench choose ")
+
+
+def test_what_is_missing_or_broken_is_told_where_it_would_stand(bundle: Bundle) -> None:
+    (bundle.path / "history.json").write_text('{"loss": "high"}', encoding="utf-8")
+    (bundle.path / "results" / "bench-1.json").write_text("{", encoding="utf-8")
+    (bundle.path / "artifacts" / "model-fp32.npz").unlink()
+    text = shown(bundle)
+    assert "its weights can't be read" in text
+    assert "history.json: can't be read" in text
+    assert "bench-1.json: can't be read as results" in " ".join(text.split())
+    assert [line for line in text.splitlines() if line.split()[:2] == ["npz", "fp32"] and "gone" in line]
+    assert text.splitlines()[-1].startswith("next: digitbench export ")
+
+
+def test_a_bundle_without_results_is_to_be_benched(untrained: Bundle) -> None:
+    text = shown(untrained)
+    assert "History" not in text
+    assert "Results: none yet" in text
+    assert text.splitlines()[-1].startswith("next: digitbench bench ")
+
+
+def test_figures_that_are_none_are_refused_in_a_line(bundle: Bundle) -> None:
+    bundle.manifest["artifacts"][0]["bytes"] = "many"
+    with pytest.raises(BundleError, match="'many' is not int"):
+        showing.look(bundle)
+
+
+def test_what_was_imported_is_shown_as_such(untrained: Bundle, tmp_path: Path) -> None:
+    imported = {"source": "/models/cnn.onnx", "format": "onnx"}
+    artifact = {"format": "onnx", "precision": "fp32", "path": "model.onnx", "bytes": 26_000, "sha256": "ab"}
+    form = {"shape": [1, 28, 28], "ink": 255.0, "batch": 1, "activation": "logits"}
+    changes = {"imported": imported, "recipe": {"name": "cnn"}, "artifacts": [artifact], "form": form}
+    made = Bundle(placed(untrained, tmp_path / "runs" / "cnn", **changes))
+    text = " ".join(shown(made).split())
+    assert "from /models/cnn.onnx (onnx)" in text
+    assert "takes float32, 1×28×28, paper 0, ink 255; a fixed batch of 1 gives logits" in text
+    assert "Layers: it holds onnx (26 kB), which tells its layers to its runtime alone" in text
+    listed = printed(lambda console: bundles.print_bundles(find(tmp_path / "runs"), console, NOW))
+    assert "cnn, imported onnx" in listed
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_it_fits_a_terminal(bundle: Bundle, width: int) -> None:
+    long = [line for line in shown(bundle, width).splitlines() if len(line) > width and " " in line.strip()]
+    assert long == [], "only a path may be longer, which is not broken"
+
+
+def test_it_is_json_too(bundle: Bundle) -> None:
+    (bundle.path / "history.json").write_text('{"loss": [1.0, NaN]}', encoding="utf-8")
+    value = json.loads(json.dumps(showing.to_json(showing.look(bundle)), allow_nan=False))
+    assert value["schema"] == "digitbench.show/1"
+    assert (value["parameters"], value["history"]) == (12_730, {"loss": [1.0, None]})
+    assert [one["parameters"] for one in value["layers"]] == [12_560, 170]
+    assert value["results"][0]["candidates"] > 0
+    assert value["artifacts"][0]["gone"] is False
+
+
+def test_the_fastest_of_a_saved_run_is_named() -> None:
+    results = Results.read(FORMATS / "results-2.json")
+    timed = [row for row in results.rows if row.latency_us]
+    told = list(showing.leaders(results))
+    assert len(told) == len({(row.threads, row.batch_size) for row in timed if row.valid})
+    assert all(any(row.backend in line for row in timed) for line in told)
+
+
+def test_a_loss_that_is_no_number_spoils_no_other() -> None:
+    (found,) = showing.curves({"loss": (float("nan"), 1.0, 0.5, 0.75), "val_loss": (float("nan"),)})
+    assert found == ("loss", "?█▁▅", "nan → 0.7500 (best 0.5000 after epoch 3)")
+
+
+def test_a_long_curve_is_thinned_out_and_keeps_its_ends() -> None:
+    drawn = showing.curve([*range(1000)], 0, 999)
+    assert (len(drawn), drawn[0], drawn[-1]) == (showing.WIDEST, "▁", "█")
+    assert showing.curve([1.0, float("nan"), 1.0], 1, 1) == "▁?▁"
+
+
+def test_results_are_looked_for_where_bench_saves_them() -> None:
+    assert showing.RESULTS == earlier.FOLDER
