@@ -9,6 +9,8 @@
         reference_scores.npy     what Keras says of each test image: the answer that every runtime must give (of a
                                  model made elsewhere, what the runtime says that it was imported with)
         artifacts/               the exports
+        plots/                   pictures, on which nothing depends
+        results/                 what `bench` found
     runs/latest                  points at the newest
 """
 

@@ -103,7 +103,7 @@ def import_keras(progress: Progress) -> Any:
     task = "starting TensorFlow"
     progress.update(task, 0, 1)
     try:
-        import tensorflow  # noqa: F401, I001 - before Keras, so that a missing one is named
+        import tensorflow  # noqa: I001 - before Keras, so that a missing one is named
 
         import keras
     except ModuleNotFoundError as exc:
@@ -112,6 +112,7 @@ def import_keras(progress: Progress) -> Any:
         raise MissingRuntimeError(
             f'training and exporting need {exc.name}, not installed here; run: pip install "digitbench[train]"'
         ) from exc
+    tensorflow.get_logger().setLevel("ERROR")  # in a notebook it tells of every file that it writes
     progress.update(task, 1, 1)
     return keras
 

@@ -1,26 +1,135 @@
-"""Being written."""
+"""`plot latency`, `plot pareto`, `plot sweep`: pictures of results that were saved."""
 
 from __future__ import annotations
 
-LATENCY_EPILOG = ""
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
+
+from digitbench.errors import ResultsError, UsageError, unknown
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from digitbench.results import Results
+
+Word = TypeVar("Word", bound=str)
+LATENCY_EPILOG = (
+    "violin shows where calls cluster, a line for each candidate; ecdf shows the tails: how many calls take as long or "
+    "longer, on a logarithmic axis.\n\n"
+    "[b]Examples[/]\n\ndigitbench plot latency\n\ndigitbench plot latency --kind ecdf --output tails.svg\n\n"
+    "digitbench plot latency runs/mine/results/bench-2026-11-21T12-39-50.json --batch-size 32 --threads 2"
+)
+PARETO_EPILOG = (
+    "[b]Examples[/]\n\ndigitbench plot pareto\n\ndigitbench plot pareto runs/mine --against memory\n\n"
+    "digitbench plot pareto results.json --batch-size 32 --output front.svg"
+)
+SWEEP_EPILOG = (
+    "[b]Examples[/]\n\ndigitbench bench --batch-size 1,8,32,128,512 --threads 1,2\n\ndigitbench plot sweep\n\n"
+    "digitbench plot sweep runs/mine --metric latency --output latency.svg"
+)
+
+ResultArgument = Annotated[
+    Path | None, typer.Argument(metavar="[RESULT]", help="A file that bench saved, or a bundle's folder: its newest; "
+                                "that of runs/latest if not given.")
+]  # fmt: skip
+OutputOption = Annotated[
+    Path | None, typer.Option("--output", "-o", metavar="FILE", help="Where to, a .png or .svg; beside the results if "
+                              "not given.")
+]  # fmt: skip
+ThreadsOption = Annotated[
+    int | None, typer.Option("--threads", "-t", metavar="N", min=1, help="Of these rows alone; the fewest if not "
+                             "given.")
+]  # fmt: skip
+BatchSizeOption = Annotated[
+    int | None, typer.Option(metavar="N", min=1, help="Of these rows alone; the smallest if not given.")
+]  # fmt: skip
 
 
-def latency() -> None:
-    """Being written."""
-    raise NotImplementedError
+def latency(
+    result: ResultArgument = None,
+    kind: Annotated[str, typer.Option(metavar="violin", help="violin or ecdf.")] = "violin",
+    threads: ThreadsOption = None,
+    batch_size: BatchSizeOption = None,
+    output: OutputOption = None,
+) -> None:
+    """Draw how the latencies of every timed call are distributed, with p50, p99 and the slowest call."""
+    from digitbench.report.plots.latency import KINDS, figure
+
+    chosen = _chosen("--kind", kind, KINDS)
+    _draw(
+        result, output, "latency" if chosen == "violin" else f"latency-{chosen}", "Latency of every timed call",
+        lambda results: figure(results, kind=chosen, threads=threads, batch_size=batch_size),
+    )  # fmt: skip
 
 
-PARETO_EPILOG = ""
+def pareto(
+    result: ResultArgument = None,
+    against: Annotated[str, typer.Option(metavar="latency", help="latency, memory or size.")] = "latency",
+    threads: ThreadsOption = None,
+    batch_size: BatchSizeOption = None,
+    output: OutputOption = None,
+) -> None:
+    """Draw accuracy against latency, memory or size: the front, and who can't be told apart."""
+    from digitbench.report.plots.pareto import AGAINST, figure
+
+    chosen = _chosen("--against", against, AGAINST)
+    _draw(
+        result, output, "pareto" if chosen == "latency" else f"pareto-{chosen}", f"Accuracy against {chosen}",
+        lambda results: figure(results, against=chosen, threads=threads, batch_size=batch_size),
+    )  # fmt: skip
 
 
-def pareto() -> None:
-    """Being written."""
-    raise NotImplementedError
+def sweep(
+    result: ResultArgument = None,
+    metric: Annotated[str, typer.Option(metavar="throughput", help="throughput or latency.")] = "throughput",
+    output: OutputOption = None,
+) -> None:
+    """Draw throughput over batch sizes or threads, and where it saturates."""
+    from digitbench.report.plots.sweep import METRICS, figure
+
+    chosen = _chosen("--metric", metric, METRICS)
+    _draw(
+        result, output, "sweep" if chosen == "throughput" else f"sweep-{chosen}", f"{chosen.capitalize()} of a sweep",
+        lambda results: figure(results, metric=chosen),
+    )  # fmt: skip
 
 
-SWEEP_EPILOG = ""
+def _chosen(option: str, said: str, known: Sequence[Word]) -> Word:
+    """Find what was said among what is known."""
+    for one in known:
+        if one == said:
+            return one
+    raise UsageError(f"{option}: {unknown('choice', said, known)}")
 
 
-def sweep() -> None:
-    """Being written."""
-    raise NotImplementedError
+def _draw(
+    result: Path | None, output: Path | None, name: str, title: str, make: Callable[[Results], Figure]
+) -> None:  # fmt: skip
+    """Read results, draw them, and say where the picture is.
+
+    Parameters
+    ----------
+    name
+        What the picture's file is called after, if nobody says it.
+    """
+    from digitbench.commands.options import open_console
+    from digitbench.commands.saved import place_of
+    from digitbench.photographs import shown_name
+    from digitbench.report.layout import print_line
+    from digitbench.report.plots import canvas
+    from digitbench.report.plots.groups import headline
+    from digitbench.results import Results
+
+    place = place_of(result)
+    target = output or place.with_name(f"{place.stem}-{name}.png")
+    canvas.check(target)
+    results = Results.read(place)
+    try:
+        made = make(results)
+    except (ResultsError, UsageError) as exc:
+        raise type(exc)(f"{place}: {exc}") from exc
+    canvas.save(made, target, f"{title}; {headline(results)}")
+    print_line(f"Drawn: {shown_name(target)}", open_console())

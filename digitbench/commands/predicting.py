@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from digitbench.commands import completion
 from digitbench.commands.options import QuietOption, open_console, watched
 from digitbench.errors import BundleError, CheckFailed, ImageError, MissingRuntimeError, UsageError
 
@@ -33,12 +34,13 @@ PicturesArgument = Annotated[
 ]  # fmt: skip
 RuntimeOption = Annotated[
     str | None, typer.Option("--backend", "-b", metavar="NAME", help="Which runtime reads them; the first installed "
-                             "of tflite, onnx, openvino, numpy, savedmodel, keras if not given."),
+                             "of tflite, onnx, openvino, numpy, savedmodel, keras if not given.",
+                             autocompletion=completion.backends),
 ]  # fmt: skip
 OnePrecisionOption = Annotated[
     str | None,
     typer.Option("--precision", "-p", metavar="NAME", help="fp32 if not given, where the bundle has it; fp16, dynamic, "
-                 "int8 or bf16."),
+                 "int8 or bf16.", autocompletion=completion.precisions),
 ]  # fmt: skip
 ShowOption = Annotated[
     Path | None, typer.Option("--show", metavar="FILE.png", help="Draw each picture, the 28 × 28 pixels that the "

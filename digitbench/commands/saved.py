@@ -32,14 +32,15 @@ def place_of(given: Path | None) -> Path:
     if given is not None and not given.exists():
         raise BundleError(f"{given}: no such results, and no such bundle; name a .json that `digitbench bench` saved")
     folder = Bundle(given).path / FOLDER
-    found = sorted(folder.glob("*.json"), key=lambda path: (path.stat().st_mtime_ns, path.name))
+    files = (path for path in folder.glob("*.json") if path.is_file())
+    found = sorted(files, key=lambda path: (path.stat().st_mtime_ns, path.name))
     if not found:
         raise ResultsError(f"{folder} holds no results yet; run: digitbench bench{f' {given}' if given else ''}")
     return found[-1]
 
 
 def bundle_of(place: Path, results: Results, run: Path | None = None) -> tuple[Bundle | None, str]:
-    """Find the bundle that results are of: where they lie in its folder, or in `run`.
+    """Find the bundle that results are of: in whose folder they lie, or `run`.
 
     Returns
     -------
@@ -53,9 +54,10 @@ def bundle_of(place: Path, results: Results, run: Path | None = None) -> tuple[B
     """
     from digitbench.bundle import MANIFEST, Bundle
 
-    folder = place.resolve().parent.parent if run is None else run
-    if run is None and not (folder / MANIFEST).is_file():
+    around = [run] if run is not None else [one for one in place.resolve().parents[:2] if (one / MANIFEST).is_file()]
+    if not around:
         return None, f"{place} doesn't lie in its bundle's folder; name the bundle with --run"
+    folder = around[0]
     try:
         bundle = Bundle(folder)
     except BundleError as exc:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from digitbench.commands import completion
 from digitbench.commands.options import (
     DataOption,
     DatasetOption,
@@ -45,7 +46,11 @@ EXPORT_EPILOG = (
 
 
 def train(
-    recipe: Annotated[str, typer.Option("--recipe", "-r", metavar="NAME", help="What to train; see below.")] = DEFAULT,
+    recipe: Annotated[
+        str,
+        typer.Option("--recipe", "-r", metavar="NAME", help="What to train; see below.",
+                     autocompletion=completion.recipes),
+    ] = DEFAULT,
     dataset: DatasetOption = "auto",
     data: TrainingDataOption = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", metavar="DIR", help="The bundle's folder.")] = None,
@@ -65,7 +70,8 @@ def train(
     validation_split: Annotated[float | None, typer.Option(help="Share of the training images held out.")] = None,
     seed: Annotated[int | None, typer.Option(help="Same seed, same machine: same weights.")] = None,
     export: Annotated[bool, typer.Option(help="Make every export too; `digitbench export` makes them later.")] = True,
-) -> None:
+    plots: Annotated[bool, typer.Option(help="Draw the training too; `digitbench plot` draws it later.")] = True,
+) -> None:  # fmt: skip
     """Train a dense network, export it to every format, and check each export against Keras."""
     from digitbench import recipes
 
@@ -75,18 +81,20 @@ def train(
         batch_normalization=batch_normalization, optimizer=optimizer, learning_rate=learning_rate, loss=loss,
         epochs=epochs, batch_size=batch_size, validation_split=validation_split, seed=seed,
     )  # fmt: skip
-    train_and_tell(wanted, dataset, data, output, open_console(), exports=export)
+    train_and_tell(wanted, dataset, data, output, open_console(), exports=export, plots=plots)
 
 
 def export(
     run: RunArgument = None,
     format: Annotated[
         list[str] | None,
-        typer.Option("--format", "-f", metavar="onnx,tflite", help="savedmodel, tflite, onnx, npz; all if not given."),
+        typer.Option("--format", "-f", metavar="onnx,tflite", help="savedmodel, tflite, onnx, npz; all if not given.",
+                     autocompletion=completion.formats),
     ] = None,
     precision: Annotated[
         list[str] | None,
-        typer.Option("--precision", "-p", metavar="int8,dynamic", help="fp32, fp16, dynamic, int8; all if not given."),
+        typer.Option("--precision", "-p", metavar="int8,dynamic", help="fp32, fp16, dynamic, int8; all if not given.",
+                     autocompletion=completion.precisions),
     ] = None,
     calibration_images: Annotated[
         int, typer.Option(metavar="N", help="Training images that int8's ranges are found on, of every class by share.")
@@ -103,7 +111,7 @@ def export(
         ),
     ] = None,
     data: DataOption = None,
-) -> None:
+) -> None:  # fmt: skip
     """Write a bundle's model in other formats and precisions again, and check each against Keras."""
     from digitbench import export as exporters
     from digitbench import precisions
@@ -166,10 +174,12 @@ def _check_enough(digits: Dataset, exports: bool) -> None:
 
 
 def train_and_tell(
-    wanted: Recipe, dataset: str, data: Path | None, output: Path | None, console: Console, *, exports: bool = True
-) -> Bundle:
-    """Train a recipe, showing how it gets on and what came of it."""
+    wanted: Recipe, dataset: str, data: Path | None, output: Path | None, console: Console, *, exports: bool = True,
+    plots: bool = True,
+) -> Bundle:  # fmt: skip
+    """Train a recipe, showing how it gets on and what came of it; then draw it, where `plots` are wanted."""
     from digitbench import export as exporters
+    from digitbench.commands.plotting import draw_training
     from digitbench.quiet import native_output_held
     from digitbench.train import train as train_bundle
 
@@ -184,4 +194,6 @@ def train_and_tell(
         f"{found['test_accuracy']:.2%} ({found['correct']:,} of {found['total']:,})",
         style="bold", markup=False, highlight=False, soft_wrap=True,
     )  # fmt: skip
+    if plots:
+        draw_training(bundle, digits, console)
     return bundle

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from math import ceil
 from typing import Any
 
@@ -159,3 +160,11 @@ class Names:
 def counted(number: int, noun: str) -> str:
     """``1 thread``, ``2 threads``."""
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
+def day(created: str) -> str:
+    """Write when results were made as ``2026-11-21 12:39 UTC``; what can't be read as one is left as it is."""
+    try:
+        return datetime.fromisoformat(created).strftime("%Y-%m-%d %H:%M %Z").strip()
+    except ValueError:
+        return created

@@ -289,7 +289,7 @@ def test_runs_are_ordered_by_time_and_each_is_compared_with_the_first() -> None:
     sources = runs.ordered([source_of(one) for one in (*later, first)])
     assert [one.results.created[8:10] for one in sources] == ["21", "22", "23"]
     changes = runs.changes(sources)
-    assert [one.name for one in changes] == ["mine, 2026-11-22 00:00", "mine, 2026-11-23 00:00"]
+    assert [one.name for one in changes] == ["mine, 2026-11-22 00:00 UTC", "mine, 2026-11-23 00:00 UTC"]
     assert changes[0].unlike == ("cpu 'Some CPU' in base and 'Another' in new",)
     slower = [line for line in changes[0].table.lines if line[:2] == ("keras fp32, batch 1", "latency")]
     assert [(line[4], line[6]) for line in slower] == [("+100.0%", "worse")]

@@ -40,7 +40,7 @@ def digits() -> data.Dataset:
 def flagged(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder in which a recipe was changed by every flag there is, without --output."""
     folder = tmp_path_factory.mktemp("flagged")
-    done = run_cli("train", "--dataset", "digits", *FLAGS, cwd=folder)
+    done = run_cli("train", "--dataset", "digits", "--no-plots", *FLAGS, cwd=folder)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     assert "overfitting" not in done.stdout
@@ -71,7 +71,10 @@ def scores_of(bundle: Path) -> bytes:
 
 def test_a_bundle_holds_the_model_its_history_its_scores_and_ten_exports(trained: Bundle) -> None:
     assert sorted(path.name for path in trained.path.iterdir()) == [
-        "artifacts", "history.json", "manifest.json", "model.keras", "reference_scores.npy",
+        "artifacts", "history.json", "manifest.json", "model.keras", "plots", "reference_scores.npy",
+    ]  # fmt: skip
+    assert sorted(path.name for path in (trained.path / "plots").iterdir()) == [
+        "confusion.png", "history.png", "predictions.png",
     ]  # fmt: skip
     assert sorted(path.name for path in (trained.path / "artifacts").iterdir()) == [
         "model-dynamic.onnx", "model-dynamic.tflite", "model-fp16.onnx", "model-fp16.tflite", "model-fp32.npz",
@@ -182,7 +185,7 @@ def test_batch_normalisation_is_folded_into_the_layers_of_onnx(cli: Cli, flagged
 def test_a_seed_gives_the_same_weights_twice_and_auto_falls_back_to_digits_aloud(
     cli: Cli, tmp_path: Path, trained: Bundle
 ) -> None:
-    done = cli("train", "--dataset", "auto", "--hidden", "32", "--epochs", "5", "--no-export")
+    done = cli("train", "--dataset", "auto", "--hidden", "32", "--epochs", "5", "--no-export", "--no-plots")
     assert done.returncode == 0, done.stderr
     first = (done.stdout + done.stderr).splitlines()[0]
     assert first.startswith("MNIST could not be had")
@@ -197,8 +200,10 @@ def test_a_seed_gives_the_same_weights_twice_and_auto_falls_back_to_digits_aloud
 
 def test_another_seed_gives_other_weights(cli: Cli, tmp_path: Path, trained: Bundle) -> None:
     done = cli("train", "--dataset", "digits", "--hidden", "32", "--epochs", "5", "--seed", "1", "--no-export",
-               "--output", "other")  # fmt: skip
+               "--no-plots", "--output", "other")  # fmt: skip
     assert done.returncode == 0, done.stderr
+    assert "Drawn" not in done.stdout
+    assert not (tmp_path / "other" / "plots").exists()
     other = tmp_path / "other"
     assert {entry["format"] for entry in manifest_of(other)["artifacts"]} == {"keras"}
     assert manifest_of(other)["recipe"] == {**trained.manifest["recipe"], "seed": 1}

@@ -36,7 +36,8 @@ def top(source: Source) -> Table:
         ("Dataset", f"{dataset['name']}, fingerprint {dataset['fingerprint']}, {bundle['test_images']:,} test images"),
         ("Machine", f"{machine['cpu']}, {words.counted(cores['available'], 'core')} available, {machine['system']}"
                     + (f", {memory / 2**30:.1f} GiB memory" if isinstance(memory, int) else "")),
-        ("Measured", f"{results.created}, digitbench {results.digitbench}, Python {machine.get('python', NOT_KNOWN)}"),
+        ("Measured", f"{words.day(results.created)}, digitbench {results.digitbench}, "
+                     f"Python {machine.get('python', NOT_KNOWN)}"),
         ("Results", source.place.name),
     ]  # fmt: skip
     return Table(("", ""), tuple(lines), 2)

@@ -22,7 +22,7 @@ from digitbench.report.order import Group
 from digitbench.report.page import Source, command, curves, drawn, facts, plots, runs, table, thinning
 from digitbench.report.page.figures import ON_DARK, Plot
 from digitbench.report.page.verdict import Verdict, verdicts
-from digitbench.report.words import Names
+from digitbench.report.words import Names, day
 from digitbench.results import Results
 
 OURS = "digitbench.report.page"
@@ -90,6 +90,7 @@ def _context(source: Source, found: Sequence[Verdict]) -> dict[str, Any]:
     images, count = drawn.changed(source)
     return {
         "name": results.bundle["name"], "source": source, "results": results, "facts": facts, "top": facts.top(source),
+        "measured": day(results.created),
         "verdicts": found, "timed": any(row.latency_us for row in results.rows), "full": table.full(results, found),
         "agreement": facts.agreement(rows), "digits": facts.digits(rows), "changed": images, "changed_count": count,
         "known_flips": any(row.agreement for row in rows), "confusion": _had(lambda: drawn.confusion(source)),

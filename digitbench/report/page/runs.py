@@ -12,7 +12,7 @@ from digitbench.report import comparison as told
 from digitbench.report.page import Source
 from digitbench.report.page.facts import Table
 from digitbench.report.page.verdict import verdicts
-from digitbench.report.words import counted, micros
+from digitbench.report.words import counted, day, micros
 from digitbench.results import Key, Results
 
 HEADS = ("candidate", "metric", "base", "new", "change", "95 %", "verdict")
@@ -59,7 +59,7 @@ def ordered(sources: Sequence[Source]) -> list[Source]:
 def names_of(sources: Sequence[Source]) -> list[str]:
     """Name runs by bundle and time, and by a number where two are alike: ``final, 2026-11-21 12:39``."""
     plain = [
-        f"{one.results.bundle['name']}, {one.results.created[:16].replace('T', ' ')}" for one in sources
+        f"{one.results.bundle['name']}, {day(one.results.created)}" for one in sources
     ]  # fmt: skip
     return [f"{name} ({place + 1})" if plain.count(name) > 1 else name for place, name in enumerate(plain)]
 

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import logging
+import textwrap
+import warnings
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from digitbench.errors import MissingRuntimeError, ResultsError, UsageError
 from digitbench.files import check_writable, written_beside
+from digitbench.report.looks import GREY
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+FOLDER = "plots"
+"""Where a bundle keeps its pictures, below its own folder."""
+
 SUFFIXES = (".png", ".svg")
 DPI = 120
+TITLE_POINTS, ABOUT_POINTS = 11.5, 8.5
+LETTER = 0.56  # a letter's mean width as a share of its size, of DejaVu Sans
 INSTALL = 'pip install "digitbench[plot]"'
 STYLE: dict[str, Any] = {
     "font.size": 9.5, "axes.titlesize": 10.5, "axes.labelsize": 9.5, "legend.fontsize": 8.5, "axes.spines.top": False,
@@ -59,6 +67,43 @@ def styled() -> Any:
     return matplotlib.rc_context(STYLE)
 
 
+def head(figure: Figure, title: str, about: str = "") -> None:
+    """Write what a picture shows above it, and what it was made of below it in small; long lines are broken.
+
+    Parameters
+    ----------
+    title
+        Its lines are kept apart.
+    about
+        Names of files and people's own data may be in it: nothing is read as a formula.
+    """
+    inches = float(figure.get_size_inches()[0])
+    engine: Any = figure.get_layout_engine()
+    if engine is not None:
+        engine.set(w_pad=0.1, h_pad=0.1)  # inches, so that nothing touches the edge
+    words: dict[str, Any] = {"x": 0.1 / inches, "ha": "left", "parse_math": False}
+    figure.suptitle(_broken(title, inches, TITLE_POINTS), fontsize=TITLE_POINTS, **words)
+    if about:
+        figure.supxlabel(_broken(about, inches, ABOUT_POINTS), fontsize=ABOUT_POINTS, color=GREY, **words)
+
+
+def head_inches(width: float, title: str, about: str = "") -> float:
+    """How tall what `head` writes is, with some air, in a figure of that many inches' width."""
+    sizes = ((title, TITLE_POINTS), (about, ABOUT_POINTS))
+    lines = [len(_broken(text, width, points).splitlines()) * points for text, points in sizes]
+    return sum(lines) * 1.25 / 72 + 0.55
+
+
+def _broken(text: str, inches: float, points: float) -> str:
+    letters = int((inches - 0.2) * 72 / (points * LETTER))
+    return "\n".join(textwrap.fill(line, letters, break_on_hyphens=False) for line in text.splitlines())
+
+
+def title_of(figure: Figure) -> str:
+    """Give what `head` wrote above a picture, in one line."""
+    return " ".join(str(figure.get_suptitle()).split())
+
+
 def save(figure: Figure, target: Path, title: str) -> None:
     """Write a picture whole or not at all, the same bytes for the same figure.
 
@@ -77,7 +122,8 @@ def save(figure: Figure, target: Path, title: str) -> None:
     kind = target.suffix.lower().lstrip(".")
     metadata = {"Title": title} | ({"Date": None} if kind == "svg" else {})
     try:
-        with styled(), written_beside(target) as draft:
+        with styled(), written_beside(target) as draft, warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Glyph .* missing")  # of somebody's names: it draws boxes
             figure.savefig(draft, format=kind, metadata=metadata)
     except OSError as exc:
         raise ResultsError(f"{target}: can't be written: {exc.strerror or exc}") from exc

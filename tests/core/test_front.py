@@ -1,0 +1,65 @@
+"""Where things stand in a picture of candidates: fronts, ties, room for labels."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.test_plots_results import measured
+from digitbench.evaluate import wilson_interval
+from digitbench.report import front
+from digitbench.results import Accuracy
+
+POINTS = st.lists(st.tuples(st.integers(1, 6), st.integers(1, 6)), max_size=12)
+
+
+@given(POINTS)
+def test_the_front_is_whom_nobody_beats(points: list[front.Point]) -> None:
+    def beats(one: front.Point, other: front.Point) -> bool:
+        return one != other and one[0] <= other[0] and one[1] >= other[1]
+
+    expected = {at for at, one in enumerate(points) if not any(beats(other, one) for other in points)}
+    assert set(front.on_front(points)) == expected
+    corners = front.front_steps(points, 7)
+    for (cost, worth), (next_cost, next_worth) in pairwise(corners):
+        assert (cost == next_cost) != (worth == next_worth)
+        assert cost <= next_cost
+        assert worth <= next_worth
+    assert {points[at] for at in expected} <= set(corners)
+    assert not corners or corners[-1] == (7, max(worth for _, worth in points))
+
+
+def test_groups_hold_only_what_ties_with_each_other() -> None:
+    assert front.groups([1.0, 1.5, 2.0, 2.4], lambda one, other: abs(one - other) < 0.6) == [[1.0, 1.5], [2.0, 2.4]]
+    rows = [measured(name, p50=p50, rank=rank) for name, p50, rank in (("a", 4.0, 1), ("b", 5.0, 2), ("c", 5.0, 2))]
+    assert [[row.backend for row in each] for each in front.tied_rows(rows)] == [["a"], ["b", "c"]]
+    assert [len(each) for each in front.tied_rows(rows, figure="size")] == [3]
+    rows[2] = replace(rows[2], accuracy=Accuracy(0.5, 500, 1000, wilson_interval(500, 1000)), agreement=None)
+    assert [len(each) for each in front.tied_rows(rows)] == [1, 1, 1]
+
+
+@given(st.lists(st.floats(-1, 5), max_size=10), st.floats(0.01, 0.4))
+def test_places_are_spread_in_order_within_their_room(wanted: list[float], gap: float) -> None:
+    found = front.spread(sorted(wanted), gap, 0, 4)
+    assert len(found) == len(wanted)
+    assert all(-1e-9 <= one <= 4 + 1e-9 for one in found)
+    assert all(after - before >= gap - 1e-9 for before, after in pairwise(found))
+
+
+def test_places_move_no_further_than_they_must() -> None:
+    assert front.spread([1, 2, 3], 1, 0, 4) == pytest.approx([1, 2, 3])
+    assert front.spread([2, 2, 9], 1, 0, 10) == pytest.approx([1.5, 2.5, 9])
+    assert front.spread([5, 5, 5], 3, 4, 6) == pytest.approx([4, 5, 6])  # no room for the gap: as even as can be
+
+
+def test_a_key_of_sizes_has_round_values_and_true_areas() -> None:
+    assert front.round_values([416_840, 3_292_147]) == [5e5, 1e6, 2e6]
+    assert front.round_values([1, 1e6]) == [1, 1000, 1e6]
+    assert front.round_values([7.3]) == [7.3]
+    assert front.round_values([]) == []
+    assert front.diameter(1, 4, 10) == 5
+    assert front.diameter(0, 0, 10) == 0

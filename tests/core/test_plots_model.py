@@ -1,0 +1,364 @@
+"""Pictures of data and models: what is in them, that all of it can be read, and what can't be drawn."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from journeys.helpers import copied, rewrite_manifest
+
+from core.helpers import one_printable_line
+from digitbench import data, evaluate
+from digitbench.backend import Scores
+from digitbench.bundle import Artifact, Bundle
+from digitbench.data import Dataset, Split
+from digitbench.errors import ArtifactError, BundleError, ResultsError
+from digitbench.form import Form
+from digitbench.report.plots import canvas, confusion, history, predictions, reliability, samples, weights
+from digitbench.report.plots.history import History
+from digitbench.report.plots.weights import Kernel
+from digitbench.testing import random_bundle
+
+LONG = "a-bundle-whose-name-goes-on-and-on-and-on " * 5
+FALLING = (1.0, 0.5, 0.3, 0.2, 0.1, 0.05, 0.01)
+SHARES = (0.5, 0.6, 0.7, 0.8, 0.9, 0.99, 1.0)
+TURNING = (0.9, 0.6, 0.4, 0.5, 0.6, 0.5, 0.41)
+OVERFITTING = History(FALLING, SHARES, TURNING, SHARES)
+
+
+@pytest.fixture(scope="module")
+def digits() -> Dataset:
+    return data.load("digits")
+
+
+@pytest.fixture(scope="module")
+def likely(untrained: Bundle) -> Scores:
+    return untrained.reference_scores()
+
+
+def surely(*said: int) -> Scores:
+    """Scores that are sure of these digits, the more the later."""
+    scores = np.full((len(said), 10), 0.01, np.float32)
+    scores[np.arange(len(said)), said] = np.linspace(0.5, 0.9, len(said))
+    return scores
+
+
+def words(figure: Any) -> list[str]:
+    from matplotlib.text import Text
+
+    return [text.get_text() for text in figure.findobj(Text) if text.get_visible() and text.get_text()]
+
+
+# --- all can be read -----------------------------------------------------------------------------------------------
+
+
+def pictures(digits: Dataset, likely: Scores) -> Iterator[tuple[str, Any]]:
+    """Every picture, small and large, with names that are too long for a line."""
+    test = digits.test
+    one_class = replace(digits, name="mine", train=digits.train.head(0), test=Split(test.pixels[:1], test.labels[:1]))
+    yield "samples", samples.figure(replace(digits, name=LONG[:40]), per_class=3)
+    yield "one image", samples.figure(one_class, per_class=1)
+    yield "overfitting", history.figure(OVERFITTING, LONG)
+    yield "one epoch", history.figure(History((0.5,), (0.5,), (0.4,), (0.6,)), LONG)
+    yield "no validation", history.figure(History((0.5, 0.0), (0.5, 1.0)), LONG)
+    many = History(*([*np.linspace(1, 0.01, 300)] for _ in range(4)))  # type: ignore[arg-type]
+    yield "300 epochs", history.figure(many, LONG)
+    yield "predictions", predictions.figure(test, likely, LONG, count=5)
+    yield "one mistake", predictions.figure(test, likely, LONG, worst=True, count=1)
+    yield "confusion", confusion.figure(likely, test.labels, LONG)
+    yield "reliability", reliability.figure(likely, test.labels, about=LONG)
+    yield "weights", weights.figure(Kernel(np.eye(784, 70, dtype=np.float32)), LONG)
+    yield "ten weights", weights.figure(Kernel(np.ones((784, 10), np.float32), last=True), LONG)
+
+
+def drawn_words(figure: Any) -> Iterator[Any]:
+    """Every text that is drawn: an axis that is off draws none, and ticks outside of what is seen neither."""
+    yield from figure.texts
+    for axes in figure.axes:
+        yield from (axes.title, *axes.texts)
+        if axes.get_legend():
+            yield from axes.get_legend().get_texts()
+        for axis in (axes.xaxis, axes.yaxis) if axes.axison else ():
+            yield axis.label
+            low, high = sorted(axis.get_view_interval())
+            yield from (tick.label1 for tick in axis.get_major_ticks() if low <= tick.get_loc() <= high)
+
+
+def test_nothing_is_cut_off_and_no_words_lie_on_others(digits: Dataset, likely: Scores) -> None:
+    for name, figure in pictures(digits, likely):
+        with canvas.styled():
+            figure.draw_without_rendering()
+        shown = [text for text in drawn_words(figure) if text.get_visible() and text.get_text().strip()]
+        low = np.array([text.get_window_extent().min for text in shown])
+        high = np.array([text.get_window_extent().max for text in shown])
+        assert len(shown) > 3
+        cut = ((low < 0) | (high > figure.bbox.max)).any(axis=1)
+        assert not cut.any(), f"{name}: {[shown[at].get_text() for at in np.flatnonzero(cut)]}"
+        meeting = ((low[:, None] + 2 < high) & (low + 2 < high[:, None])).all(axis=2)
+        pairs = np.argwhere(np.triu(meeting, 1)).tolist()
+        assert not pairs, f"{name}: {[(shown[one].get_text(), shown[other].get_text()) for one, other in pairs]}"
+
+
+@pytest.mark.parametrize("suffix", canvas.SUFFIXES)
+def test_the_same_figures_give_the_same_bytes(tmp_path: Path, suffix: str) -> None:
+    targets = [tmp_path / f"{name}{suffix}" for name in "ab"]
+    for target in targets:
+        history.draw(OVERFITTING, target, "$x_1 & <y>")
+    first, second = (target.read_bytes() for target in targets)
+    assert first == second
+    assert b"Best epoch 3 of 7: " in first, "the title is in the file"
+
+
+def test_letters_that_the_font_has_not_cost_no_warning(tmp_path: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        history.draw(OVERFITTING, tmp_path / "history.png", "数字")
+    assert (tmp_path / "history.png").stat().st_size > 1000
+
+
+# --- history -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("training", "validation", "best", "overfits"),
+    [
+        (FALLING, TURNING, 3, 4),
+        (FALLING, FALLING, 7, None),
+        (FALLING, (0.9, 0.8, 0.7, 0.6, 0.5, 0.51, 0.52), 5, None),  # two epochs may be chance
+        (FALLING, (0.9, 0.8, 0.7, 0.5, 0.6, 0.6, 0.6), 4, 5),
+        (FALLING, (0.5, 0.4, 0.4, 0.4, 0.4, 0.4, 0.4), 2, 3),  # never lower again
+        ((1.0, 0.5, 0.3, 0.2, 0.3, 0.4, 0.5), TURNING, 3, None),  # the training got worse too
+        ((1.0,), (0.9,), 1, None),
+        (FALLING, (), None, None),
+    ],
+)
+def test_where_overfitting_begins(
+    training: tuple[float, ...], validation: tuple[float, ...], best: int | None, overfits: int | None
+) -> None:
+    found = History(training, SHARES[: len(training)], validation, SHARES[: len(validation)])
+    assert (found.best, found.overfits_from) == (best, overfits)
+
+
+def test_a_history_is_drawn_over_whole_epochs_from_1_with_the_best_and_overfitting_marked() -> None:
+    figure: Any = history.figure(OVERFITTING)
+    figure.draw_without_rendering()
+    for axes in figure.axes[:2]:
+        shown = [tick for tick in axes.get_xticks() if axes.get_xlim()[0] < tick < axes.get_xlim()[1]]
+        assert shown == list(range(1, 8))
+        (star,) = [line for line in axes.lines if line.get_marker() == "*"]
+        assert list(star.get_xdata()) == [3]
+        (area,) = axes.patches
+        assert (area.get_x(), area.get_x() + area.get_width()) == (3, 7.5)
+        assert area.get_hatch()
+    loss, accuracy = figure.axes[:2]
+    assert [list(line.get_ydata()) for line in loss.lines[:2]] == [list(FALLING), list(TURNING)]
+    assert list(accuracy.lines[0].get_xdata()) == [1, 2, 3, 4, 5, 6, 7]
+    assert {"training", "validation", "best epoch: 3", "overfitting: epoch 4 on"} <= set(words(figure))
+    assert canvas.title_of(figure).endswith("validation loss 0.4000, accuracy 70.00%; overfits from epoch 4 on")
+
+
+def test_without_validation_nothing_is_marked() -> None:
+    figure: Any = history.figure(History((0.5, 0.0), (0.9, 1.0)))
+    assert [len(axes.lines) for axes in figure.axes[:2]] == [1, 1]
+    assert figure.axes[0].get_yscale() == "linear", "a loss of 0 has no logarithm"
+    assert "no images were held out" in canvas.title_of(figure)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "[]", "{}", '{"loss": [1.0]}', '{"loss": [1], "accuracy": [1, 2]}', '{"loss": [], "accuracy": []}',
+        '{"loss": [1], "accuracy": [NaN]}', '{"loss": 1, "accuracy": 1}', '{"loss": ["a"], "accuracy": [1]}',
+        '{"loss": [1], "accuracy": [1], "val_loss": [1]}',
+    ],
+)  # fmt: skip
+def test_what_is_no_history_is_one_line(tmp_path: Path, untrained: Bundle, text: str) -> None:
+    bundle = copied(untrained, tmp_path)
+    (bundle.path / "history.json").write_text(text)
+    with pytest.raises(BundleError, match="not the history of a training") as caught:
+        history.read(bundle)
+    assert one_printable_line(str(caught.value))
+
+
+def test_a_history_that_is_not_there_says_why(tmp_path: Path, untrained: Bundle) -> None:
+    with pytest.raises(BundleError, match="gone; train again"):
+        history.read(untrained)
+    bundle = copied(untrained, tmp_path)
+    rewrite_manifest(bundle, {**bundle.manifest, "imported": {"source": "x.onnx", "format": "onnx"}})
+    with pytest.raises(BundleError, match="it was imported"):
+        history.read(Bundle(bundle.path))
+
+
+# --- samples -------------------------------------------------------------------------------------------------------
+
+
+def test_each_row_holds_images_of_its_class_and_says_how_many_there_are(digits: Dataset) -> None:
+    figure: Any = samples.figure(digits, per_class=4, seed=3)
+    whole = figure.axes[0].images[0].get_array()
+    of_class = {digit: digits.train.pixels[digits.train.labels == digit] for digit in range(10)}
+    for digit in range(10):
+        row = [whole[digit * 32 : digit * 32 + 28, place * 32 : place * 32 + 28] for place in range(4)]
+        found = [np.flatnonzero((of_class[digit] == one).all(axis=(1, 2))) for one in row]
+        assert all(len(where) for where in found)
+        assert len({where[0] for where in found}) == 4
+        assert f"{len(of_class[digit]):,} training\n{(digits.test.labels == digit).sum()} test" in words(figure)
+    assert canvas.title_of(figure) == "digits: 1,438 training images and 359 test images"
+    again, other = (samples.figure(digits, per_class=4, seed=seed).axes[0].images[0] for seed in (3, 4))
+    assert np.array_equal(np.asarray(again.get_array()), whole)
+    assert not np.array_equal(np.asarray(other.get_array()), whole)
+
+
+def test_data_without_training_images_show_their_test_images(digits: Dataset) -> None:
+    figure: Any = samples.figure(replace(digits, train=digits.train.head(0)), per_class=40)
+    whole = figure.axes[0].images[0].get_array()
+    assert canvas.title_of(figure) == "digits: 359 test images"
+    assert whole[:28, 35 * 32 :].any(), "36 zeros"
+    assert not whole[:28, 36 * 32 :].any(), "and paper after them"
+
+
+# --- predictions ---------------------------------------------------------------------------------------------------
+
+
+def test_the_choice_holds_some_of_every_class_and_depends_on_the_seed_alone(digits: Dataset) -> None:
+    labels = digits.test.labels
+    chosen = predictions.choice(labels, 20)
+    assert labels[chosen].tolist() == [digit for digit in range(10) for _ in range(2)]
+    assert len(set(chosen.tolist())) == 20
+    assert (predictions.choice(labels, 20) == chosen).all()
+    assert (predictions.choice(labels, 20, seed=1) != chosen).any()
+    assert sorted(predictions.choice(labels, 1000).tolist()) == list(range(359))
+    few = np.array([7, 7, 7, 3], np.int64)
+    assert few[predictions.choice(few, 2)].tolist() == [3, 7]
+
+
+def test_mistakes_come_worst_first() -> None:
+    scores = surely(1, 2, 3, 4)
+    assert predictions.mistakes(scores, np.array([1, 0, 3, 0])).tolist() == [3, 1]
+    tied = np.repeat(surely(5), 2, axis=0)
+    tied[0, 0], tied[1, 0] = 0.3, 0.2
+    assert predictions.mistakes(tied, np.array([0, 0])).tolist() == [1, 0], "the larger loss"
+
+
+def test_right_and_wrong_are_told_by_more_than_colour(digits: Dataset) -> None:
+    test = Split(digits.test.pixels[:2], np.array([4, 6]))
+    figure: Any = predictions.figure(test, surely(4, 5))
+    assert {"✓ 4   50.0%", "✗ 5, is 6   90.0%"} <= set(words(figure))
+    assert canvas.title_of(figure) == "2 of 2 test images; in all 1 mistake (50.00% right)"
+    frames = [patch for patch in figure.axes[0].patches if not patch.get_fill()]
+    assert [frame.get_linestyle() == "-" for frame in frames] == [True, False]
+    hatched = [patch for patch in figure.axes[0].patches if patch.get_hatch()]
+    assert [-bar.get_height() for bar in hatched] == [pytest.approx(0.9)]
+    assert len(figure.axes[0].images) == 2
+
+
+def test_mistakes_are_counted_also_where_not_all_are_drawn(digits: Dataset, likely: Scores) -> None:
+    wrong = int((likely.argmax(axis=1) != digits.test.labels).sum())
+    figure: Any = predictions.figure(digits.test, likely, worst=True, count=5)
+    assert re.fullmatch(rf"{wrong} mistakes among 359 test images \(\d+\.\d\d% right\): the worst 5",
+                        canvas.title_of(figure))  # fmt: skip
+    assert sum(word.startswith("✗ ") for word in words(figure)) == 5
+
+
+# --- confusion and reliability -------------------------------------------------------------------------------------
+
+
+def test_a_confusion_matrix_counts_and_its_mistakes_are_not_drowned() -> None:
+    labels = np.array([0] * 1000 + [1] * 4 + [2] * 2)
+    said = np.array([0] * 999 + [3] + [1, 1, 1, 7] + [2, 8])
+    figure: Any = confusion.figure(np.eye(10, dtype=np.float32)[said], labels)
+    counts, shares = figure.axes
+    expected = {(0, 0): "999", (0, 3): "1", (1, 1): "3", (1, 7): "1", (2, 2): "1", (2, 8): "1"}
+    for axes, wanted in ((counts, expected), (shares, {**expected, (0, 0): "99.9", (0, 3): "0.1", (1, 1): "75.0",
+                                                      (1, 7): "25.0", (2, 2): "50.0", (2, 8): "50.0"})):  # fmt: skip
+        found = {(text.get_position()[1], text.get_position()[0]): text.get_text() for text in axes.texts}
+        assert {place: text for place, text in found.items() if text != "·"} == wanted
+        assert len(found) == 93, "zeros are dots, but on the diagonal nothing"
+    shade = counts.images[0].get_array()
+    assert shade[0, 3] == shade[1, 7] == 1, "as dark as can be, whatever the diagonal holds"
+    assert shade[0, 0] == shade[5, 6] == 0
+    assert shares.images[0].get_array()[0, 3] < 0.2 < shares.images[0].get_array()[2, 8] == 1
+    low, high = evaluate.wilson_interval(1003, 1006)
+    assert canvas.title_of(figure) == (
+        f"99.70% right: 1,003 of 1,006 images (95 % Wilson interval {100 * low:.2f} to {100 * high:.2f} %)"
+    )
+
+
+def test_a_reliability_diagram_shows_what_calibration_says(digits: Dataset, likely: Scores) -> None:
+    found = evaluate.calibration(likely, digits.test.labels)
+    figure: Any = reliability.figure(likely, digits.test.labels)
+    above, below = figure.axes
+    points = [
+        (x, y) for bars in above.containers for x, y in zip(*bars.lines[0].get_data(), strict=True)
+    ]  # fmt: skip
+    assert sorted(points) == sorted((one.confidence, one.accuracy) for one in found.bins)
+    ends = {tuple(end) for bars in above.containers for line in bars.lines[2] for end in line.get_segments()[0][:, 1:]}
+    low, high = evaluate.wilson_interval(round(found.bins[0].accuracy * found.bins[0].images), found.bins[0].images)
+    assert {round(end[0], 9) for end in ends} >= {round(low, 9), round(high, 9)}
+    assert [bar.get_height() for bar in below.patches] == [one.images for one in found.bins]
+    assert below.get_yscale() == "log"
+    assert canvas.title_of(figure) == (
+        f"Expected calibration error {found.expected_error:.2%}, log loss {found.log_loss:.4f} nats (359 images)"
+    )
+
+
+# --- weights -------------------------------------------------------------------------------------------------------
+
+
+def test_weights_are_drawn_strongest_first_on_a_scale_with_0_in_its_middle(untrained: Bundle) -> None:
+    kernel = weights.read(untrained)
+    with np.load(untrained.open(untrained.find("npz"))) as stored:
+        assert (kernel.weights == stored["kernel_0"]).all()
+    assert kernel.weights.shape == (784, 16)
+    assert not kernel.last
+    figure: Any = weights.figure(kernel, count=3)
+    drawn = figure.axes[0].images[0]
+    order = np.argsort(-np.linalg.norm(kernel.weights, axis=0))[:3]
+    assert [text.get_text() for text in figure.axes[0].texts] == [str(unit) for unit in order]
+    assert (drawn.get_array()[9:37, :28] == kernel.weights[:, order[0]].reshape(28, 28)).all()
+    low, high = drawn.get_clim()
+    assert low == -high < 0
+    assert canvas.title_of(figure) == "What the first layer looks for: the 3 strongest of 16 units"
+
+
+def test_a_layer_that_takes_ink_as_less_is_drawn_the_other_way_round(tmp_path: Path, untrained: Bundle) -> None:
+    bundle = copied(untrained, tmp_path)
+    form = Form(paper=1.0, ink=0.0)
+    bundle.manifest["form"] = {"paper": form.paper, "ink": form.ink}
+    assert bundle.form == form
+    assert (weights.read(bundle).weights == -weights.read(untrained).weights).all()
+
+
+def test_the_units_of_a_linear_model_are_its_digits(tmp_path: Path) -> None:
+    kernel = weights.read(random_bundle(tmp_path / "linear", hidden=()))
+    assert kernel.last
+    assert "digit 7" in words(weights.figure(kernel))
+
+
+def test_a_first_layer_of_other_inputs_and_broken_weights_are_one_line(tmp_path: Path, untrained: Bundle) -> None:
+    bundle = copied(untrained, tmp_path)
+    path = bundle.path / bundle.find("npz").path
+    np.savez(path, activations=np.array(["softmax"]), kernel_0=np.ones((1024, 10), np.float32))
+    bundle.record(Artifact.describe(bundle.path, path, "npz"))
+    with pytest.raises(ArtifactError, match="takes 1,024 inputs, and only one of 784"):
+        weights.read(bundle)
+    path.write_bytes(b"PK\x03\x04")
+    bundle.record(Artifact.describe(bundle.path, path, "npz"))
+    with pytest.raises(ArtifactError, match=r"not a digitbench \.npz of weights.*; run: digitbench export") as caught:
+        weights.read(bundle)
+    assert one_printable_line(str(caught.value))
+    rewrite_manifest(bundle, {**bundle.manifest, "artifacts": []})
+    with pytest.raises(ArtifactError, match=r"run: digitbench export .* --format npz"):
+        weights.read(Bundle(bundle.path))
+
+
+def test_a_place_that_is_a_file_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ResultsError, match="can't be written") as caught:
+        history.draw(OVERFITTING, tmp_path / "file" / "history.png")
+    assert one_printable_line(str(caught.value))

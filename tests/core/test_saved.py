@@ -1,0 +1,149 @@
+"""Results that were saved: which are meant, and which bundle and which data they are of."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from journeys.helpers import copied
+
+from core.helpers import Recorder
+from core.test_terminal import results_of
+from digitbench.bundle import Bundle
+from digitbench.commands.saved import bundle_of, data_of, place_of
+from digitbench.errors import BundleError, DataError, ResultsError
+from digitbench.results import Results
+
+
+@pytest.fixture
+def bundle(tmp_path: Path, untrained: Bundle) -> Bundle:
+    return copied(untrained, tmp_path)
+
+
+def saved(bundle: Bundle, name: str, age: int = 0) -> Path:
+    """Results in a bundle's folder, as many seconds old; `place_of` never reads them."""
+    place = bundle.path / "results" / name
+    place.parent.mkdir(exist_ok=True)
+    place.write_text("{}", encoding="utf-8")
+    os.utime(place, (10**9 - age, 10**9 - age))
+    return place
+
+
+def results_like(bundle: Bundle, **changes: Any) -> Results:
+    """Results that say they are of that bundle."""
+    found = results_of()
+    of = {"reference_sha256": bundle.manifest["reference"]["sha256"], "dataset": dict(bundle.dataset), **changes}
+    return replace(found, bundle={**found.bundle, **of})
+
+
+# --- which are meant -----------------------------------------------------------------------------------------------
+
+
+def test_a_file_is_meant_as_it_is(tmp_path: Path) -> None:
+    place = tmp_path / "any.json"
+    place.touch()
+    assert place_of(place) == place
+
+
+def test_of_a_bundle_the_newest_are_meant(bundle: Bundle) -> None:
+    newest = saved(bundle, "a.json")
+    saved(bundle, "b.json", age=60)
+    (bundle.path / "results" / "z.png").touch()
+    (bundle.path / "results" / "folder.json").mkdir()
+    assert place_of(bundle.path) == newest
+    last = saved(bundle, "c.json")
+    assert place_of(bundle.path) == last  # of two as old, the last by name
+
+
+def test_without_a_name_those_of_runs_latest_are_meant(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(bundle.path.parent)
+    Path("runs").mkdir()
+    Path("runs/latest").symlink_to(bundle.path)
+    place = saved(bundle, "a.json")
+    assert place_of(None).samefile(place)
+
+
+def test_a_bundle_without_results_says_what_to_run(bundle: Bundle) -> None:
+    with pytest.raises(ResultsError, match=f"holds no results yet; run: digitbench bench {bundle.path}$"):
+        place_of(bundle.path)
+
+
+def test_what_is_not_there_or_no_bundle_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(BundleError, match="gone: no such results, and no such bundle"):
+        place_of(tmp_path / "gone")
+    with pytest.raises(BundleError, match="not a bundle"):
+        place_of(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BundleError):
+        place_of(None)
+
+
+# --- whose they are ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["results/a.json", "a.json"])
+def test_results_in_a_bundles_folder_are_of_that_bundle(bundle: Bundle, name: str) -> None:
+    found, why = bundle_of(bundle.path / name, results_like(bundle))
+    assert found
+    assert (found.path.samefile(bundle.path), why) == (True, "")
+
+
+def test_results_elsewhere_need_their_bundle_named(tmp_path: Path, bundle: Bundle) -> None:
+    place = tmp_path / "else" / "where" / "a.json"
+    found, why = bundle_of(place, results_like(bundle))
+    assert found is None
+    assert why == f"{place} doesn't lie in its bundle's folder; name the bundle with --run"
+    named, why = bundle_of(place, results_like(bundle), bundle.path)
+    assert named
+    assert (named.path, why) == (bundle.path, "")
+
+
+def test_another_bundle_is_told_or_refused_if_it_was_named(bundle: Bundle) -> None:
+    place, other = bundle.path / "results" / "a.json", results_like(bundle, reference_sha256="another")
+    assert bundle_of(place, other) == (None, f"{bundle.path} is not the bundle that {place} was measured with")
+    with pytest.raises(BundleError, match=f"^--run {bundle.path}: .* is not the bundle that"):
+        bundle_of(place, other, bundle.path)
+
+
+def test_a_broken_bundle_is_told_or_refused_if_it_was_named(bundle: Bundle) -> None:
+    place, found = bundle.path / "results" / "a.json", results_like(bundle)
+    (bundle.path / "manifest.json").write_text("{", encoding="utf-8")
+    none, why = bundle_of(place, found)
+    assert none is None
+    assert "can't be read" in why
+    with pytest.raises(BundleError, match="can't be read"):
+        bundle_of(place, found, bundle.path)
+
+
+# --- what they were measured on ------------------------------------------------------------------------------------
+
+
+def test_the_data_are_those_of_the_bundle(bundle: Bundle) -> None:
+    digits, why = data_of(bundle, results_like(bundle), None, Recorder())
+    assert digits
+    assert (digits.fingerprint, why) == (bundle.dataset["fingerprint"], "")
+
+
+def test_other_data_are_told_or_refused_if_they_were_named(tmp_path: Path, bundle: Bundle) -> None:
+    other = results_like(bundle, dataset={"name": "photos", "fingerprint": "0123"})
+    none, why = data_of(bundle, other, None, Recorder())
+    assert none is None
+    assert why.startswith("the results are of photos [0123], not of digits [")
+    assert why.endswith("; say where it is with --data PATH")
+    mine = tmp_path / "mine.npz"
+    np.savez(mine, x_test=np.zeros((3, 28, 28), np.uint8), y_test=np.arange(3))
+    with pytest.raises(DataError, match=rf"^--data {mine}: the results are of photos \[0123\], not of mine"):
+        data_of(bundle, other, mine, Recorder())
+
+
+def test_data_that_are_gone_are_told_or_refused_if_they_were_named(tmp_path: Path, bundle: Bundle) -> None:
+    bundle.manifest["dataset"] |= {"name": "mine.npz", "source": str(tmp_path / "mine.npz")}
+    none, why = data_of(bundle, results_like(bundle), None, Recorder())
+    assert none is None
+    assert "is gone" in why
+    with pytest.raises(DataError, match=r"gone\.npz"):
+        data_of(bundle, results_like(bundle), tmp_path / "gone.npz", Recorder())
