@@ -141,12 +141,12 @@ def check_pillow() -> None:
         raise MissingRuntimeError(told, mend=INSTALL) from exc
 
 
-def prepared(file: Path | bytes, name: str = "") -> Pixels:
+def prepared(file: Path | bytes, name: str = "", share: float = 1.0) -> Pixels:
     """Read a picture file and bring it into MNIST's form.
 
     Parameters
     ----------
-    file, name
+    file, name, share
         As in `read_photograph`.
 
     Returns
@@ -159,7 +159,7 @@ def prepared(file: Path | bytes, name: str = "") -> Pixels:
     ImageError, MissingRuntimeError
         As in `read_photograph`; also an `ImageError` if no digit is found in it.
     """
-    return prepared_photograph(read_photograph(file, name), _told(file, name))
+    return prepared_photograph(read_photograph(file, name, share), _told(file, name))
 
 
 def prepared_photograph(photograph: npt.NDArray[np.uint8], name: str) -> Pixels:
@@ -170,7 +170,7 @@ def prepared_photograph(photograph: npt.NDArray[np.uint8], name: str) -> Pixels:
         return prepare(photograph)
 
 
-def read_photograph(file: Path | bytes, name: str = "") -> npt.NDArray[np.uint8]:
+def read_photograph(file: Path | bytes, name: str = "", share: float = 1.0) -> npt.NDArray[np.uint8]:
     """Read a picture file: upright, small, and without transparency.
 
     Where pixels are transparent there is paper: white or black, whichever is farther from what can be seen; or, where
@@ -182,6 +182,8 @@ def read_photograph(file: Path | bytes, name: str = "") -> npt.NDArray[np.uint8]
         Its path, or its content.
     name
         What errors call it; the path if empty.
+    share
+        Of the megapixels that are read at most, for a caller that has less memory to spare.
 
     Returns
     -------
@@ -205,18 +207,18 @@ def read_photograph(file: Path | bytes, name: str = "") -> npt.NDArray[np.uint8]
         kind = kind_of(stream)
         check(stream, kind)
         with _libtiff_held(kind), _in_one_line():
-            return _read(stream, kind)
+            return _read(stream, kind, share)
 
 
-def _read(stream: IO[bytes], kind: str) -> npt.NDArray[np.uint8]:
+def _read(stream: IO[bytes], kind: str, share: float) -> npt.NDArray[np.uint8]:
     stream.seek(0)
     with _open(stream, kind) as picture:
-        check_size(*picture.size, kind)
+        check_size(*picture.size, kind, share)
         if kind not in {"HEIF", "JPEG"} and getattr(picture, "n_frames", 1) > 1:
             raise ImageError("it is animated or has several pages; save the one you mean as a picture of its own")
         if kind == "JPEG":  # decoded at a half, a quarter or an eighth, which costs little
-            share = min(1.0, LONGEST / max(picture.size))
-            picture.draft(None, (int(picture.width * share) or 1, int(picture.height * share) or 1))
+            scale = min(1.0, LONGEST / max(picture.size))
+            picture.draft(None, (int(picture.width * scale) or 1, int(picture.height * scale) or 1))
         picture.load()
         small = _on_paper(_shrunk(picture), grey=picture.mode in GREYS or _is_wide(picture))
         turn = orientation(picture.info.get("exif"))  # Pillow has turned a TIFF by itself, pillow-heif a HEIC

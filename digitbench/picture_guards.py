@@ -121,23 +121,25 @@ def check(stream: IO[bytes], kind: str) -> None:
         raise ImageError(BROKEN.format(kind)) from exc
 
 
-def check_size(width: int, height: int, kind: str) -> None:
+def check_size(width: int, height: int, kind: str, share: float = 1.0) -> None:
     """Refuse a picture, or a part of one, of too many pixels.
 
     Raises
     ------
     ImageError
-        They are more than `MOST_PIXELS`, or for a WebP `MOST_OF_KIND`; or a side is longer than `LONGEST_SIDE`.
+        They are more than `share` of `MOST_PIXELS`, or for a WebP of `MOST_OF_KIND`; or a side is longer than
+        `LONGEST_SIDE`.
     """
     if max(width, height) > LONGEST_SIDE:
         raise ImageError(f"{width:,} × {height:,} pixels: a side may have {LONGEST_SIDE:,} at most; save it smaller")
-    if width * height > MOST_OF_KIND.get(kind, MOST_PIXELS):
-        raise ImageError(f"{width:,} × {height:,} pixels, {too_large(kind)}")
+    if width * height > share * MOST_OF_KIND.get(kind, MOST_PIXELS):
+        raise ImageError(f"{width:,} × {height:,} pixels, {too_large(kind, share)}")
 
 
-def too_large(kind: str) -> str:
+def too_large(kind: str, share: float = 1.0) -> str:
     """Say what is wrong with a picture of too many pixels, and what to do."""
-    return f"more than the {MOST_OF_KIND.get(kind, MOST_PIXELS) // 10**6} megapixels that are read; save it smaller"
+    most = share * MOST_OF_KIND.get(kind, MOST_PIXELS) / 1e6
+    return f"more than the {most:g} megapixels that are read; save it smaller"
 
 
 def _check_png(stream: IO[bytes]) -> None:

@@ -63,7 +63,7 @@ def prepare(picture: Pixels) -> Pixels:
     found = find(grey)
     if found.score < LEAST:
         raise ImageError("no digit found in it: write one large and dark, and let nothing else touch it")
-    return _drawn(found.ink, found.mask)
+    return drawn(found.ink, found.mask)
 
 
 def _reduced(picture: Pixels) -> Grey:
@@ -127,8 +127,21 @@ def _grey(colours: Grey) -> Grey:
     return np.asarray(colours @ (axis / axis.sum()).astype(np.float32), dtype=np.float32)
 
 
-def _drawn(ink: Grey, mask: Mask) -> Pixels:
-    """Draw the digit into MNIST's box, with strokes about as wide as MNIST's."""
+def drawn(ink: Grey, mask: Mask) -> Pixels:
+    """Draw a digit into MNIST's box, with strokes about as wide as MNIST's.
+
+    Parameters
+    ----------
+    ink
+        float32, (height, width): how dark each pixel is.
+    mask
+        bool, (height, width): which of them are strokes; some must be.
+
+    Returns
+    -------
+    Pixels
+        uint8, (28, 28): 0 is paper, 255 is ink.
+    """
     from scipy import ndimage
 
     top, bottom, left, right = bounds(mask)

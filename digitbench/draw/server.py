@@ -1,0 +1,221 @@
+"""The server behind the page: it takes drawings and pictures, and streams the candidates' answers as they come."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import tempfile
+from base64 import b64encode
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from digitbench.draw import guard
+from digitbench.draw.guard import App, Guard, Receive, Refusal, Send
+from digitbench.draw.pictures import DRAWING_BYTES, picture_of
+from digitbench.draw.team import Team
+from digitbench.errors import ImageError, MissingRuntimeError, UsageError
+from digitbench.picture_guards import MOST_BYTES
+from digitbench.sources import Pixels
+
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
+    from starlette.requests import Request
+
+INSTALL = 'pip install "digitbench[draw]"'
+MOST_ANSWERED = 16  # requests that are answered at once; further ones are sent away for a second
+MOST_UPLOADS = 4
+PIXELS = 0.4  # of what a command reads: 40 megapixels take up to 320 MB while they are read
+PAGE = {
+    "/": ("index.html", "text/html; charset=utf-8"),
+    "/style.css": ("style.css", "text/css; charset=utf-8"),
+    "/draw.js": ("draw.js", "text/javascript; charset=utf-8"),
+    "/show.js": ("show.js", "text/javascript; charset=utf-8"),
+    "/icon.svg": ("icon.svg", "image/svg+xml"),
+}
+Endpoint = Callable[["Request"], Awaitable[App]]
+
+
+def check_installed() -> None:
+    """Find out before anything is started whether the page can be served.
+
+    Raises
+    ------
+    MissingRuntimeError
+        Starlette, uvicorn or Pillow is not installed.
+    """
+    try:
+        import PIL.Image  # noqa: F401
+        import starlette  # noqa: F401
+        import uvicorn  # noqa: F401
+    except ImportError as exc:
+        told = f"draw needs {str(exc.name).partition('.')[0]}, not installed here; run: {INSTALL}"
+        raise MissingRuntimeError(told, mend=INSTALL) from exc
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Open the socket that the server will listen on; 0 is any port that is free.
+
+    Raises
+    ------
+    UsageError
+        The port is taken, or the host is no address of this machine.
+    """
+    try:
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    except (OSError, UnicodeError) as exc:
+        raise UsageError(f"--host {host}: no such address ({exc}); try 127.0.0.1") from exc
+    try:
+        return socket.create_server(address[:2], family=family, backlog=guard.MOST_CONNECTIONS)
+    except OSError as exc:
+        told = f"can't listen at {host} port {port}: {exc.strerror or exc}"
+        raise UsageError(f"{told}; choose another with --port, 0 for any that is free") from exc
+
+
+def serve(team: Team, about: dict[str, Any], listening: socket.socket, host: str) -> None:
+    """Serve the page until Ctrl-C, and leave no process behind.
+
+    Parameters
+    ----------
+    team
+        Not started yet.
+    about
+        What the page says of the bundle: JSON.
+    listening, host
+        From `listen`.
+    """
+    import uvicorn
+
+    server = uvicorn.Server(uvicorn.Config(
+        Guard(application(team, about), host), http=guard.protocol(), ws="none", loop="asyncio", lifespan="on",
+        log_config=None, log_level="error", access_log=False, server_header=False, proxy_headers=False,
+        h11_max_incomplete_event_size=guard.HEADER_BYTES, timeout_keep_alive=30, timeout_graceful_shutdown=1,
+    ))  # fmt: skip
+    try:
+        server.run(sockets=[listening])
+    finally:
+        team.kill()
+
+
+def application(team: Team, about: dict[str, Any]) -> Starlette:
+    """Make the page's application."""
+    from starlette.applications import Starlette
+    from starlette.responses import JSONResponse, Response
+    from starlette.routing import Route
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        team.start()
+        # SciPy is loaded now, and not by the first stroke.
+        loading = asyncio.get_running_loop().run_in_executor(None, picture_of, b"\xff" * DRAWING_BYTES)
+        yield
+        await loading
+        await team.end()
+
+    def page(name: str, kind: str) -> Route:
+        content = files("digitbench.draw").joinpath("page", name).read_bytes()
+        path = next(path for path, entry in PAGE.items() if entry[0] == name)
+        return Route(path, lambda request: Response(content, media_type=kind))
+
+    async def candidates(request: Request) -> JSONResponse:
+        return JSONResponse({**about, "candidates": team.describe()})
+
+    desk = _Desk(team)
+    return Starlette(
+        routes=[
+            *(page(*entry) for entry in PAGE.values()),
+            Route("/candidates", candidates),
+            Route("/predict", _explained(desk.take_drawing), methods=["POST"]),
+            Route("/image", _explained(desk.take_picture), methods=["POST"]),
+        ],
+        lifespan=lifespan,
+    )
+
+
+def _explained(endpoint: Endpoint) -> Endpoint:
+    """Answer with the reason where a request is refused."""
+    from starlette.requests import ClientDisconnect
+
+    async def call(request: Request) -> App:
+        try:
+            return await endpoint(request)
+        except Refusal as refusal:
+            return _refuse(refusal)
+        except (ImageError, MissingRuntimeError) as exc:
+            return _refuse(Refusal(HTTPStatus.BAD_REQUEST, str(exc)))
+        except ClientDisconnect:
+            return _refuse(Refusal(HTTPStatus.BAD_REQUEST, "the sender is gone"))
+
+    return call
+
+
+def _refuse(refusal: Refusal) -> App:
+    async def send_refusal(scope: Any, receive: Receive, send: Send) -> None:
+        await guard.answer(send, refusal)
+
+    return send_refusal
+
+
+class _Desk:
+    """Takes what is sent: a bounded number of things at once."""
+
+    def __init__(self, team: Team) -> None:
+        self._team = team
+        self._answered = self._uploads = 0
+        self._decoding = asyncio.Semaphore(1)  # a large picture takes 200 MB while it is read
+
+    async def take_drawing(self, request: Request) -> App:
+        """Answer a drawing, or a picture that was seen before."""
+        body = bytearray()
+        await guard.read_body(request, DRAWING_BYTES, body.extend)
+        return self._answers(lambda: picture_of(bytes(body)))
+
+    async def take_picture(self, request: Request) -> App:
+        """Answer a picture file."""
+        from digitbench.photographs import prepared
+
+        if self._uploads >= MOST_UPLOADS:
+            await guard.drain(request)
+            raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "too many pictures at once; try again in a second")
+        self._uploads += 1
+        try:
+            with tempfile.NamedTemporaryFile(dir=self._team.folder) as file:  # 100 MB are too much for memory
+                if not await guard.read_body(request, MOST_BYTES, file.write):
+                    raise Refusal(HTTPStatus.BAD_REQUEST, "nothing was sent; send a picture file's bytes")
+                file.flush()
+                async with self._decoding:
+                    seen = await asyncio.to_thread(prepared, Path(file.name), "this picture", PIXELS)
+        finally:
+            self._uploads -= 1
+        return self._answers(lambda: seen)
+
+    def _answers(self, make: Callable[[], Pixels]) -> App:
+        """Stream the picture that is seen, then each candidate's answer, as lines of JSON."""
+        from starlette.responses import StreamingResponse
+
+        async def stream(scope: Any, receive: Receive, send: Send) -> None:
+            if self._answered >= MOST_ANSWERED:
+                busy = Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "too many at once; try again in a second")
+                await guard.answer(send, busy)
+                return
+            self._answered += 1
+            try:
+                lines = _lines(self._team, make())
+                await StreamingResponse(lines, media_type="application/x-ndjson")(scope, receive, send)
+            except ImageError as exc:
+                await guard.answer(send, Refusal(HTTPStatus.BAD_REQUEST, str(exc)))
+            finally:
+                self._answered -= 1
+
+        return stream
+
+
+async def _lines(team: Team, seen: Pixels) -> AsyncIterator[str]:
+    first: list[dict[str, Any]] = [{"seen": b64encode(seen.tobytes()).decode("ascii")}]
+    async for lines in team.ask(seen):
+        yield "".join(json.dumps(line) + "\n" for line in [*first, *lines])
+        first = []

@@ -1,0 +1,91 @@
+"""One candidate in one process: it says which digit is drawn, picture by picture, until its standard input ends.
+
+Started by `digitbench.draw.team`. The first line of standard input is the job; each further one is a picture, 28 × 28
+bytes in base64, and the answer to it is one JSON event in a line.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+from base64 import b64decode
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from time import perf_counter_ns
+from typing import Any
+
+import numpy as np
+
+from digitbench import plugins
+from digitbench.backend import Backend, Images, Scores
+from digitbench.data import to_images
+from digitbench.errors import DigitbenchError, one_line
+from digitbench.form import Form
+from digitbench.typed import build
+
+Emit = Callable[..., None]
+WARM_UP_CALLS = 5  # the first call of a runtime may compile
+
+
+def main() -> None:
+    """Answer what standard input asks, until it ends."""
+    # What a runtime prints must not get between the events.
+    events = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
+    os.dup2(2, 1)
+
+    def emit(event: str, **facts: Any) -> None:
+        events.write(json.dumps({"event": event, **facts}) + "\n")
+
+    try:
+        serve(iter(sys.stdin.readline, ""), emit)
+    except (DigitbenchError, FileNotFoundError) as exc:
+        emit("failed", message=one_line(exc))
+    except Exception as exc:  # noqa: BLE001 - whatever a runtime throws ends up in its row
+        traceback.print_exc()
+        emit("failed", message=f"{type(exc).__name__}: {one_line(exc)}")
+
+
+def serve(lines: Iterable[str], emit: Emit) -> None:
+    """Load what the first line says, and score the picture of each further line."""
+    lines = iter(lines)
+    with _opened(json.loads(next(lines))) as backend:
+        blank = np.zeros((1, 28, 28), np.float32)
+        for _ in range(WARM_UP_CALLS):
+            backend.predict(blank)
+        emit("ready", runtime=asdict(backend.runtime))
+        for line in lines:
+            pixels = np.frombuffer(b64decode(line), np.uint8).reshape(28, 28)
+            try:
+                scores, spent = _scored(backend, to_images(pixels))
+            except Exception as exc:  # noqa: BLE001 - it may do better with the next picture
+                emit("refused", message=f"{type(exc).__name__}: {one_line(exc)}")
+            else:
+                emit("answer", scores=scores[0].tolist(), nanoseconds=spent)
+
+
+def _opened(job: Mapping[str, Any]) -> Backend:
+    plugin, form = plugins.find(job["backend"]), build(Form, job["form"])
+    return plugin.open(Path(job["artifact"]), threads=job["threads"], precision=job["precision"], form=form)
+
+
+def _scored(backend: Backend, images: Images) -> tuple[Scores, int]:
+    """Score one image, and count the nanoseconds that the call took.
+
+    Raises
+    ------
+    ValueError
+        The backend gave no scores, or such as aren't numbers.
+    """
+    began = perf_counter_ns()
+    scores = backend.predict(images)
+    spent = perf_counter_ns() - began
+    if scores.shape != (1, 10) or not np.isfinite(scores).all():
+        raise ValueError(f"predict gave {scores.dtype} of shape {scores.shape}, not ten finite scores")
+    return scores, spent
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,279 @@
+"""The parts of `digitbench draw` by themselves: what is drawn, who is let in, and candidates that misbehave."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import os
+import sys
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from core.helpers import announce
+from digitbench.bundle import Bundle
+from digitbench.draw import team as teams
+from digitbench.draw.guard import Guard, Message, Refusal, is_loopback, read_body
+from digitbench.draw.pictures import DRAWING_BYTES, SEEN_BYTES, SIDE, picture_of
+from digitbench.draw.team import Line, Team
+from digitbench.errors import ImageError, MissingRuntimeError, UsageError
+from digitbench.measure.candidates import candidates
+from digitbench.sources import Pixels
+
+SEEN: Pixels = np.eye(28, dtype=np.uint8) * 255
+PLUGIN = """
+    import os, signal, time
+    from digitbench_numpy import NumpyBackend
+
+    class Crashes(NumpyBackend):
+        def predict(self, images):
+            if images.any():  # a warm-up's are blank
+                self.fail()
+            return super().predict(images)
+
+        def fail(self):
+            os.kill(os.getpid(), signal.SIGSEGV)
+
+    class Sleeps(Crashes):
+        def fail(self):
+            time.sleep(60)
+
+    class Raises(Crashes):
+        def fail(self):
+            raise RuntimeError("not this one")
+"""
+
+
+# --- what is drawn -------------------------------------------------------------------------------------------------
+
+
+def drawing(top: int, left: int, height: int, width: int) -> bytes:
+    pixels = np.zeros((SIDE, SIDE), np.uint8)
+    pixels[top : top + height, left : left + width] = 255
+    return pixels.tobytes()
+
+
+@pytest.mark.parametrize("place", [(10, 10, 80, 12), (60, 110, 40, 6), (0, 0, SIDE, 20), (139, 139, 1, 1)])
+def test_a_drawing_fills_the_box_and_lies_in_the_middle_wherever_it_was_drawn(place: tuple[int, int, int, int]) -> None:
+    seen = picture_of(drawing(*place))
+    assert seen.shape == (28, 28)
+    assert seen.dtype == np.uint8
+    rows = np.flatnonzero((seen > 127).any(axis=1))
+    assert np.ptp(rows) + 1 in (19, 20, 21)
+    mass = seen.astype(float)
+    down = (mass.sum(axis=1) @ (np.arange(28) + 0.5)) / mass.sum()
+    assert down == pytest.approx(14.5, abs=0.6)
+
+
+def test_what_was_seen_already_is_taken_as_it_is() -> None:
+    assert np.array_equal(picture_of(SEEN.tobytes()), SEEN)
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (b"", "0 bytes are no drawing"),
+        (b"x" * (DRAWING_BYTES - 1), "bytes are no drawing"),
+        (bytes(DRAWING_BYTES), "nothing is drawn"),
+        (b"\x7f" * SEEN_BYTES, "nothing is drawn"),
+    ],
+)
+def test_what_is_no_drawing_is_refused(body: bytes, told: str) -> None:
+    with pytest.raises(ImageError, match=told):
+        picture_of(body)
+
+
+def test_no_drawing_is_too_strange() -> None:
+    draw = np.random.default_rng(3)
+    for share in (0.0001, 0.01, 0.5, 1.0):
+        pixels = np.where(draw.random((SIDE, SIDE)) < share, 255, 0).astype(np.uint8)
+        pixels[0, -1] = 255
+        assert picture_of(pixels.tobytes()).max() > 0
+
+
+# --- who is let in -------------------------------------------------------------------------------------------------
+
+
+def status_of(host: str, method: str = "POST", listening: str = "127.0.0.1", **headers: str) -> int:
+    """What the guard lets an application answer that says 200 to all."""
+    sent: list[Message] = []
+
+    async def app(scope: Any, receive: Any, send: Callable[[Message], Awaitable[None]]) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    given = [(b"host", host.encode()), *((name.encode(), value.encode()) for name, value in headers.items())]
+    scope = {"type": "http", "method": method, "headers": given}
+    asyncio.run(Guard(app, listening)(scope, None, send))  # type: ignore[arg-type]
+    assert b"content-security-policy" in dict(sent[0]["headers"])
+    return int(sent[0]["status"])
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:8028", "localhost:8028", "LOCALHOST", "[::1]:8028", "127.0.0.2:1"])
+def test_the_own_page_is_let_in(host: str) -> None:
+    assert status_of(host, origin=f"http://{host}") == HTTPStatus.OK
+    assert status_of(host, "GET") == HTTPStatus.OK
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example:8028", "", "localhost.evil.example", "10.0.0.1:8028", "[evil]", "[::2]"]
+)
+def test_a_strange_name_is_not(host: str) -> None:
+    assert status_of(host, "GET") == HTTPStatus.MISDIRECTED_REQUEST
+    assert status_of(host, origin=f"http://{host}") == HTTPStatus.MISDIRECTED_REQUEST
+
+
+@pytest.mark.parametrize("origin", ["http://evil.example", "null", "", "http://localhost:9", "https://localhost:8028"])
+def test_a_strange_page_sends_no_pictures(origin: str) -> None:
+    assert status_of("localhost:8028", origin=origin) == HTTPStatus.FORBIDDEN
+    assert status_of("localhost:8028") == HTTPStatus.FORBIDDEN
+
+
+def test_with_another_host_numbers_are_let_in_and_strange_names_are_not() -> None:
+    assert status_of("10.0.0.1:8028", "GET", listening="0.0.0.0") == HTTPStatus.OK
+    assert status_of("box.lan:8028", "GET", listening="box.lan") == HTTPStatus.OK
+    assert status_of("evil.example:8028", "GET", listening="0.0.0.0") == HTTPStatus.MISDIRECTED_REQUEST
+
+
+def test_which_addresses_are_this_machine_alone() -> None:
+    assert [is_loopback(one) for one in ("127.0.0.1", "::1", "localhost", "0.0.0.0", "::", "box.lan")] == [
+        True, True, True, False, False, False,
+    ]  # fmt: skip
+
+
+class Sender:
+    """Stands in for a request: sends pieces, waiting before each."""
+
+    def __init__(self, piece: bytes, count: int, wait: float = 0) -> None:
+        self.piece, self.count, self.wait = piece, count, wait
+
+    async def stream(self) -> Any:
+        while self.count > 0:
+            self.count -= 1
+            await asyncio.sleep(self.wait)
+            yield self.piece
+
+
+def refused(sender: Sender, most: int = 100) -> tuple[HTTPStatus, int]:
+    kept = bytearray()
+    with pytest.raises(Refusal) as caught:
+        asyncio.run(read_body(sender, most, kept.extend))  # type: ignore[arg-type]
+    return caught.value.status, len(kept)
+
+
+def test_a_body_is_read_no_further_than_its_limit() -> None:
+    sender = Sender(b"x" * 30, 10)
+    assert refused(sender) == (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, 90)
+    assert sender.count == 0, "the rest is thrown away, so that the answer is read"
+
+
+def test_who_sends_too_slowly_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("digitbench.draw.guard.BODY_SECONDS", 0.1)
+    assert refused(Sender(b"x", 90, 0.02))[0] == HTTPStatus.REQUEST_TIMEOUT
+    assert refused(Sender(b"x", 1, 5)) == (HTTPStatus.REQUEST_TIMEOUT, 0)
+
+
+# --- candidates ----------------------------------------------------------------------------------------------------
+
+
+def asked(team: Team, times: int = 1) -> list[dict[int, Line]]:
+    """Start a team, wait until nobody is starting, and ask it so many times: what each said, by its number."""
+
+    async def ask() -> list[dict[int, Line]]:
+        team.start()
+        try:
+            async with asyncio.timeout(60):
+                while any(seat.state == "starting" for seat in team.seats):
+                    await asyncio.sleep(0.02)
+                return [
+                    {line["candidate"]: line async for lines in team.ask(np.roll(SEEN, at)) for line in lines}
+                    for at in range(times)
+                ]  # fmt: skip
+        finally:
+            await team.end()
+
+    return asyncio.run(ask())
+
+
+@pytest.fixture
+def plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of the plugins that misbehave, in which workers look too."""
+    announce(tmp_path, "draw_backends", PLUGIN, names={name.lower(): name for name in ("Crashes", "Sleeps", "Raises")})
+    monkeypatch.syspath_prepend(tmp_path)
+    others = [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *others]))
+    return tmp_path
+
+
+def test_one_that_crashes_sleeps_or_raises_stops_nobody(
+    plugins: Path, untrained: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(teams, "available_cores", lambda: 4)
+    chosen = candidates(untrained, ["numpy", "crashes", "sleeps", "raises"], [None], [1])
+    team = Team(chosen, "softmax")
+    first, second = asked(team, 2)
+    for said in (first, second):
+        assert [said[at]["state"] for at in range(4)] == ["answered", "crashed", "busy", "refused"]
+    assert first[1]["why"] == "killed by SIGSEGV"
+    assert "RuntimeError: not this one" in first[3]["why"]
+    assert sum(first[0]["probabilities"]) == pytest.approx(1, abs=1e-4)
+    assert first[0]["label"] == int(np.argmax(first[0]["probabilities"]))
+    assert first[0]["microseconds"] > 0
+    assert all(seat._process is not None and seat._process.returncode is not None for seat in team.seats)
+    assert not Path(team.folder).exists()
+
+
+def test_a_late_answer_is_kept_for_who_asks_the_same_again(untrained: Bundle) -> None:
+    (one,) = candidates(untrained, ["numpy"], [None], [1])
+
+    async def ask() -> list[str]:
+        seat = teams.Seat(one)
+        await seat.start("/tmp")
+        try:
+            states = [(await seat.ask(SEEN.tobytes(), patience=0))["state"]]
+            await asyncio.sleep(0.3)
+            again = await seat.ask(SEEN.tobytes(), patience=0)
+            return [*states, again["state"]]
+        finally:
+            await seat.end()
+
+    assert asyncio.run(ask()) == ["busy", "answered"]
+
+
+def test_what_is_printed_names_the_address_and_warns_where_others_can_reach_it(untrained: Bundle) -> None:
+    from rich.console import Console
+
+    from digitbench.commands.drawing import _tell
+
+    def told(host: str) -> str:
+        console = Console(file=io.StringIO())
+        _tell(candidates(untrained, ["numpy"], [None], [1]), "http://127.0.0.1:1/", host, console)
+        return str(console.file.getvalue())  # type: ignore[attr-defined]
+
+    assert told("127.0.0.1") == "Draw at http://127.0.0.1:1/ (1 candidate; Ctrl-C stops)\n"
+    assert "Everyone who can reach this machine at 0.0.0.0 can open the page" in told("0.0.0.0")
+
+
+def test_without_its_packages_it_says_what_brings_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    from digitbench.draw.server import check_installed
+
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    with pytest.raises(
+        MissingRuntimeError, match=r'uvicorn, not installed here; run: pip install "digitbench\[draw\]"'
+    ):
+        check_installed()
+
+
+def test_a_taken_port_is_one_line() -> None:
+    from digitbench.draw.server import listen
+
+    with listen("127.0.0.1", 0) as first, pytest.raises(UsageError, match=r"Address already in use.*--port"):
+        listen("127.0.0.1", first.getsockname()[1])
+    with pytest.raises(UsageError, match=r"--host nowhere\.invalid: no such address"):
+        listen("nowhere.invalid", 0)

@@ -1,0 +1,380 @@
+"""`digitbench draw`: a page that a real browser draws on, and a server that strangers can't harm."""
+
+from __future__ import annotations
+
+import http.client
+import io
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psutil
+import pytest
+from browser import page_of, serious_violations
+from conftest import Cli, complaint, environment, run_cli
+from strokes_of_digits import STROKES, draw_strokes
+
+from digitbench.bundle import Bundle
+from digitbench.draw.pictures import DRAWING_BYTES
+from journeys.helpers import interrupted
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+CHEAP = "numpy,onnx,tflite"
+MOST_MEMORY = 200_000_000
+DRAWING = bytes(DRAWING_BYTES // 2 - 30) + b"\xff" * 60 + bytes(DRAWING_BYTES // 2 - 30)
+
+
+class Served:
+    """A running `digitbench draw`."""
+
+    def __init__(self, process: subprocess.Popen[str], address: str) -> None:
+        self.process, self.address = process, address
+        self.port = int(address.rstrip("/").rpartition(":")[2])
+        self.host = f"127.0.0.1:{self.port}"
+
+    def post(self, path: str, body: Any = DRAWING, **headers: str) -> tuple[int, str]:
+        """Send something as the page does; status and what came back."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        try:
+            connection.request("POST", path, body, {"Origin": f"http://{self.host}", **headers})
+            reply = connection.getresponse()
+            return reply.status, reply.read().decode()
+        finally:
+            connection.close()
+
+    def candidates(self) -> list[dict[str, str]]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection.request("GET", "/candidates")
+        found: list[dict[str, str]] = json.loads(connection.getresponse().read())["candidates"]
+        connection.close()
+        return found
+
+    def answers(self) -> int:
+        """How many candidates answer a drawing, at the first attempt in ten seconds at which none is too busy."""
+        until, found = time.monotonic() + 10, 0
+        while time.monotonic() < until:
+            status, body = self.post("/predict")
+            found = body.count('"answered"') if status == 200 else 0
+            if status == 200 and '"busy"' not in body:
+                break
+            time.sleep(0.1)
+        return found
+
+    def memory(self) -> int:
+        """Resident bytes of the server and its workers."""
+        whole = psutil.Process(self.process.pid)
+        return sum(one.memory_info().rss for one in [whole, *whole.children(recursive=True)])
+
+
+def started(run: Path, folder: Path, *arguments: str) -> Served:
+    command = [sys.executable, "-m", "digitbench", "draw", str(run), *arguments, "--no-browser", "--port", "0"]
+    process = subprocess.Popen(command, cwd=folder, env=environment(folder), stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    found = re.match(r"Draw at (http://127\.0\.0\.1:\d+/) ", process.stdout.readline())
+    assert found, "it printed no address"
+    served = Served(process, found[1])
+    until = time.monotonic() + 60
+    while any(one["state"] == "starting" for one in served.candidates()):
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    return served
+
+
+def stop(served: Served) -> None:
+    children = psutil.Process(served.process.pid).children(recursive=True)
+    assert children
+    served.process.terminate()
+    served.process.communicate(timeout=30)
+    assert not any(child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in children)
+
+
+@pytest.fixture(scope="module")
+def served(trained: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    found = started(trained.path, tmp_path_factory.mktemp("draw"), "-b", CHEAP, "-p", "fp32")
+    try:
+        yield found
+    finally:
+        stop(found)
+
+
+def expect_text(page: Page, selector: str, text: str) -> None:
+    from playwright.sync_api import expect
+
+    expect(page.locator(selector)).to_contain_text(re.compile(text), timeout=10_000)
+
+
+def labels(page: Page) -> list[str]:
+    return [text.removeprefix("≠ ") for text in page.locator("td.label").all_inner_texts()]
+
+
+def settled(page: Page) -> str:
+    """What the models see, once it changes no more and all have answered."""
+    from playwright.sync_api import expect
+
+    seen: list[str] = ["", "nothing"]
+    while seen[-1] != seen[-2]:
+        page.wait_for_timeout(700)
+        expect(page.locator("td.label")).to_have_count(3, timeout=10_000)
+        seen.append(page.evaluate("document.querySelector('#seen').toDataURL()"))
+    return seen[-1]
+
+
+def picture_of_a_seven(side: int = 200) -> bytes:
+    from PIL import Image, ImageDraw
+
+    image = Image.new("L", (side, side), 255)
+    points = [(at * side // 200, down * side // 200) for at, down in ((60, 50), (140, 50), (90, 160))]
+    ImageDraw.Draw(image).line(points, fill=0, width=14 * side // 200)
+    file = io.BytesIO()
+    image.save(file, "PNG", compress_level=0 if side < 3000 else 1)
+    return file.getvalue()
+
+
+# --- the page ------------------------------------------------------------------------------------------------------
+
+
+def test_a_digit_is_drawn_answered_taken_back_and_cleared(browser: Browser, served: Served) -> None:
+    with page_of(browser, viewport={"width": 1280, "height": 800}) as (page, seen):
+        page.goto(served.address)
+        expect_text(page, "#summary", "Nothing drawn yet")
+        draw_strokes(page, [STROKES[4][0]])
+        one_stroke = settled(page)
+        draw_strokes(page, [STROKES[4][1]])
+        assert settled(page) != one_stroke
+        expect_text(page, "#said", r"(It is an?|Mostly) \d")
+        assert len(labels(page)) == 3
+        assert all(label in "0123456789" for label in labels(page))
+        page.keyboard.press("Control+z")
+        assert settled(page) == one_stroke
+        page.keyboard.press("Escape")
+        expect_text(page, "#summary", "Nothing drawn yet")
+        assert set(labels(page)) == {""}
+        assert seen.errors == []
+        assert all(url.startswith(served.address) for url in seen.requests)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_people_with_disabilities_can_use_it(browser: Browser, served: Served, scheme: str) -> None:
+    with page_of(browser, color_scheme=scheme) as (page, _):
+        page.goto(served.address)
+        draw_strokes(page, STROKES[1])
+        expect_text(page, "#summary", r"\d")
+        assert serious_violations(page) == []
+
+
+def test_a_phone_shows_paper_and_bars_without_scrolling_sideways(browser: Browser, served: Served) -> None:
+    with page_of(browser, viewport={"width": 390, "height": 844}, has_touch=True) as (page, seen):
+        page.goto(served.address)
+        draw_strokes(page, STROKES[7])
+        expect_text(page, "#summary", r"\d")
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        for name in ("#paper", "#bars"):
+            box = page.locator(name).bounding_box()
+            assert box is not None
+            assert box["width"] > 200
+            assert box["y"] + box["height"] <= 844, "it is below the first screen"
+        assert seen.errors == []
+
+
+def test_by_keyboard_a_stroke_is_drawn(browser: Browser, served: Served) -> None:
+    with page_of(browser) as (page, seen):
+        page.goto(served.address)
+        page.keyboard.press("Tab")
+        for key in ("ArrowUp", "ArrowUp", "Space", *["ArrowDown"] * 6, "Space"):
+            page.keyboard.press(key)
+        expect_text(page, "#summary", r"\d")
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.id") == "undo"
+        page.keyboard.press("Enter")
+        expect_text(page, "#summary", "Nothing drawn yet")
+        assert seen.errors == []
+
+
+DROPPED = """([bytes, kind]) => {
+  const data = new DataTransfer();
+  data.items.add(new File([new Uint8Array(bytes)], "seven.png", {type: "image/png"}));
+  const names = {drop: "dataTransfer", paste: "clipboardData"};
+  const event = kind === "drop" ? new DragEvent("drop", {dataTransfer: data, bubbles: true, cancelable: true})
+    : new ClipboardEvent("paste", {clipboardData: data, bubbles: true});
+  document.body.dispatchEvent(event);
+}"""
+
+
+@pytest.mark.parametrize("kind", ["drop", "paste", "file"])
+def test_a_picture_is_answered_however_it_comes(browser: Browser, served: Served, kind: str) -> None:
+    content = picture_of_a_seven()
+    with page_of(browser) as (page, seen):
+        page.goto(served.address)
+        expect_text(page, "#about", "trained on")
+        if kind == "file":
+            page.set_input_files("#file", {"name": "seven.png", "mimeType": "image/png", "buffer": content})
+        else:
+            page.evaluate(DROPPED, [list(content), kind])
+        expect_text(page, "#summary", r"\d")
+        assert seen.errors == []
+        page.set_input_files("#file", {"name": "no.png", "mimeType": "image/png", "buffer": b"no picture"})
+        expect_text(page, "#trouble", "This picture: ")
+        assert set(labels(page)) == {""}
+
+
+SIZES = """const own = fetch;
+window.sizes = [];
+fetch = (where, how) => { sizes.push(how?.body?.size); return own(where, how); };"""
+
+
+def test_a_large_picture_is_sent_smaller(browser: Browser, served: Served) -> None:
+    content = picture_of_a_seven(2200)
+    assert len(content) > 4_800_000
+    with page_of(browser) as (page, seen):
+        page.add_init_script(SIZES)
+        page.goto(served.address)
+        expect_text(page, "#about", "trained on")
+        page.set_input_files("#file", {"name": "seven.png", "mimeType": "image/png", "buffer": content})
+        expect_text(page, "#summary", r"\d")
+        sizes = page.evaluate("sizes.filter((size) => size)")
+        assert sizes
+        assert 1000 < sizes[0] < 500_000
+        assert seen.errors == []
+
+
+# --- the server ----------------------------------------------------------------------------------------------------
+
+
+def raw(port: int, request: bytes) -> bytes:
+    """Send bytes, and give what comes back until the server closes."""
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+        connection.sendall(request)
+        parts = []
+        while part := connection.recv(65536):
+            parts.append(part)
+    return b"".join(parts)
+
+
+def test_what_makes_no_sense_is_refused_with_a_reason(served: Served) -> None:
+    assert raw(served.port, b"\x16\x03\x01 no http\r\n\r\n").startswith(b"HTTP/1.1 400")
+    header = b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * 40_000
+    assert raw(served.port, header).startswith(b"HTTP/1.1 400")
+    for path, body, status, why in (
+        ("/predict", b"xyz", 400, "3 bytes are no drawing"),
+        ("/predict", bytes(DRAWING_BYTES), 400, "nothing is drawn"),
+        ("/image", b"no picture at all", 400, "this picture: "),
+        ("/image", b"", 400, "nothing was sent"),
+        ("/image", picture_of_a_seven(4100), 400, "more than the 16 megapixels"),
+        ("/predict", b"x" * 3_000_000, 413, "more than "),
+        ("/predict", (b"x" * 50_000 for _ in range(60)), 413, "more than "),  # in chunks, of no announced length
+    ):
+        found, told = served.post(path, body)
+        assert (found, why in json.loads(told)["error"]) == (status, True), (path, told)
+    assert served.post("/predict", Origin="http://evil.example")[0] == 403
+    assert served.post("/predict", Host="evil.example")[0] == 421
+    assert served.post("/../../etc/passwd")[0] == 404
+    assert served.answers() == 3
+
+
+def test_two_hundred_at_once_are_answered_or_sent_away(served: Served) -> None:
+    before = served.memory()
+    with ThreadPoolExecutor(200) as pool:
+        found = list(pool.map(lambda _: served.post("/predict")[0], range(200)))
+    assert set(found) <= {200, 503}
+    assert found.count(200) >= 16
+    assert served.answers() == 3
+    assert served.memory() - before < MOST_MEMORY
+
+
+@pytest.mark.slow
+def test_slow_and_huge_senders_hold_nobody_up(served: Served) -> None:
+    before = served.memory()
+    start = f"POST /predict HTTP/1.1\r\nHost: {served.host}\r\nOrigin: http://{served.host}\r\n"
+    slow = [f"{start}Content-Length: 5000\r\n\r\n", f"{start.replace('predict', 'image')}Content-Length: 5000\r\n\r\n"]
+    slow += ["GET / HTT", ""]
+
+    def drip(request: str) -> bytes:
+        with socket.create_connection(("127.0.0.1", served.port), timeout=1) as connection:
+            connection.sendall(request.encode())
+            for _ in range(20):
+                try:
+                    connection.sendall(b"x")
+                    return connection.recv(100)
+                except TimeoutError:
+                    continue
+                except ConnectionError:
+                    return b""
+        return b"still open"
+
+    def send_much(path: str) -> tuple[int, str]:
+        return served.post(path, (b"x" * 1_000_000 for _ in range(101)))
+
+    with ThreadPoolExecutor(64) as pool:
+        drips = [pool.submit(drip, slow[at % 4]) for at in range(40)]
+        much = [pool.submit(send_much, path) for path in ("/predict", "/image")]
+        most = 0
+        while not (all(one.done() for one in drips) and all(one.done() for one in much)):
+            assert served.answers() == 3, "the page is held up"
+            most = max(most, served.memory())
+            time.sleep(0.1)
+    assert {one.result()[:12] for one in drips} <= {b"HTTP/1.1 408", b"HTTP/1.1 503", b"HTTP/1.1 400", b""}
+    assert [one.result()[0] for one in much] in ([413, 413], [413, 503])
+    assert most - before < MOST_MEMORY
+
+
+def test_ctrl_c_leaves_no_process(trained: Bundle, tmp_path: Path) -> None:
+    arguments = ("draw", trained.path, "-b", "numpy", "--no-browser", "--port", "0")
+    done = interrupted(*arguments, cwd=tmp_path, at="Draw at", whole_group=True)
+    assert done.returncode == 130
+    assert done.stderr.splitlines() == ["digitbench: stopped; nothing half-written is left"]
+
+
+def test_a_running_one_stops_at_ctrl_c(trained: Bundle, tmp_path: Path) -> None:
+    served = started(trained.path, tmp_path, "-b", "numpy")
+    children = psutil.Process(served.process.pid).children(recursive=True)
+    assert served.answers() == 1
+    served.process.send_signal(signal.SIGINT)
+    served.process.communicate(timeout=30)
+    assert served.process.returncode == 130
+    assert children
+    assert not any(child.is_running() for child in children)
+
+
+def test_bad_input_is_one_line(cli: Cli, trained: Bundle, tmp_path: Path, served: Served) -> None:
+    told = complaint(cli("draw", trained.path, "-b", "numpy", "--no-browser", "--port", served.port))
+    assert f"can't listen at 127.0.0.1 port {served.port}" in told
+    assert "nope" in complaint(cli("draw", "nope"))
+
+
+# --- people's digits -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    "DIGITBENCH_MNIST" not in os.environ, reason="needs the real data: set DIGITBENCH_MNIST to an .npz or folder"
+)
+def test_ten_digits_drawn_are_read(browser: Browser, tmp_path: Path) -> None:
+    env = {"DIGITBENCH_MNIST": os.environ["DIGITBENCH_MNIST"]}
+    for command in ("train --recipe dense-128 --no-export", "export --format tflite --precision fp32"):
+        done = run_cli(*command.split(), cwd=tmp_path, env=env)
+        assert done.returncode == 0, done.stderr
+    served = started(tmp_path / "runs" / "latest", tmp_path, "-b", "tflite")
+    right = []
+    try:
+        with page_of(browser) as (page, _):
+            page.goto(served.address)
+            for digit, strokes in STROKES.items():
+                draw_strokes(page, strokes)
+                page.wait_for_timeout(400)
+                if labels(page) == [str(digit)]:
+                    right.append(digit)
+                page.keyboard.press("Escape")
+    finally:
+        stop(served)
+    assert len(right) >= 9, right
