@@ -1,6 +1,7 @@
 """How long from a stroke to its answers: the ten digits drawn with a real browser's mouse on `digitbench draw`'s page.
 
     python benchmarks/draw.py runs/latest --precision fp32
+    python benchmarks/draw.py runs/latest --picture docs/draw.png    # and the page after a 3, as README shows it
 
 For every pointer event on the paper, the time from the event (its ``timeStamp``) until the page's DOM holds the first
 answer, and all answers, to a drawing with it; by the page's own clock. Needs Chromium and ``digitbench[test]``.
@@ -52,7 +53,7 @@ def wait_until_started(address: str) -> None:
     sys.exit(f"the candidates didn't start in {START_SECONDS} s")
 
 
-def collect(address: str, rounds: int) -> list[dict[str, Any]]:
+def collect(address: str, rounds: int, picture: Path | None) -> list[dict[str, Any]]:
     """Draw the ten digits so many times; give what the page told of each answered request."""
     sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
     from browser import opened, page_of
@@ -68,6 +69,10 @@ def collect(address: str, rounds: int) -> list[dict[str, Any]]:
             if strokes is STROKES[8] and not page.evaluate("'heard' in window"):
                 page.evaluate(KEEP)  # the first digit warmed everything up
         found: list[dict[str, Any]] = page.evaluate("window.heard")
+        if picture:
+            draw_strokes(page, STROKES[3], steps=8)
+            page.wait_for_timeout(1000)
+            page.screenshot(path=picture, full_page=True)
     return found
 
 
@@ -87,9 +92,10 @@ def main() -> None:
     """Start the page, draw, and print."""
     parser = argparse.ArgumentParser(description="Measure digitbench draw from stroke to answer.")
     parser.add_argument("--rounds", type=int, default=2, help="how often the ten digits are drawn")
+    parser.add_argument("--picture", type=Path, metavar="FILE.png", help="save how the page looks after a 3")
     known, others = parser.parse_known_args()
     with served(others) as address:
-        found = collect(address, known.rounds)
+        found = collect(address, known.rounds, known.picture)
     tell(found)
 
 

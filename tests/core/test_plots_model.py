@@ -105,6 +105,21 @@ def test_nothing_is_cut_off_and_no_words_lie_on_others(digits: Dataset, likely: 
         assert not pairs, f"{name}: {[(shown[one].get_text(), shown[other].get_text()) for one, other in pairs]}"
 
 
+@pytest.mark.parametrize(("picture", "mode"), [("lines", "P"), ("shades", "RGB")])
+def test_a_png_has_a_palette_where_that_costs_no_shades(tmp_path: Path, picture: str, mode: str) -> None:
+    from PIL import Image
+
+    figure = canvas.blank(3, 2)
+    axes = figure.subplots()
+    if picture == "lines":
+        axes.plot([1, 2, 3], [1, 3, 2], "o-")
+    else:
+        axes.imshow(np.random.default_rng(0).random((60, 60, 3)))
+    canvas.save(figure, tmp_path / "a.png", "It goes up, then down")
+    with Image.open(tmp_path / "a.png") as drawn:
+        assert (drawn.mode, drawn.info["Title"]) == (mode, "It goes up, then down")
+
+
 @pytest.mark.parametrize("suffix", canvas.SUFFIXES)
 def test_the_same_figures_give_the_same_bytes(tmp_path: Path, suffix: str) -> None:
     targets = [tmp_path / f"{name}{suffix}" for name in "ab"]

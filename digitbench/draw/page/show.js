@@ -11,6 +11,7 @@ let picked = false; // by a person
 let sayTimer = 0;
 
 const percent = (share) => (share > 0.9995 && share < 1 ? ">99.9 %" : `${(100 * share).toFixed(1)} %`);
+const whole = (share) => (share < 0.005 ? "" : share > 0.995 && share < 1 ? ">99%" : `${Math.round(100 * share)}%`);
 const micros = (time) => (time < 100 ? time.toFixed(1) : Math.round(time).toLocaleString("en"));
 
 function element(name, properties = {}, ...children) {
@@ -85,7 +86,7 @@ function showBars() {
     const share = answer ? answer.probabilities[digit] : 0;
     bar.classList.toggle("best", answer?.label === digit);
     bar.querySelector(".fill").style.height = `${100 * share}%`;
-    bar.querySelector(".share").textContent = share >= 0.005 ? `${Math.round(100 * share)}%` : "";
+    bar.querySelector(".share").textContent = whole(share);
   });
   $("whose").textContent = one ? `${one.backend} ${one.precision}${one.runtime ? `: ${one.runtime}` : ""}` : "";
 }
