@@ -13,7 +13,19 @@ from digitbench import data
 from digitbench.errors import DigitbenchError
 from digitbench.importing import import_model
 
-SLOW = ("keras-", "h5-", "tf-savedmodel", "keras2-", "tf2onnx-", "tflite-function-")  # they need TensorFlow
+QUICK = (  # one of each kind that needs no TensorFlow; the others run with the slow tests
+    "onnx-nchw-mean-std-logits-opset11-batch1",
+    "onnx-nchw-0..255-inverted-logits-batch1",
+    "onnx-nchw-pad32--1..1-logits-features",
+    "onnx-hw-0..255-softmax-uint8",
+    "onnx-sklearn-flat-own-mean-std-sigmoid-label-float64",
+    "onnx-conv-nchw-0..1-softmax-(10,1,1)",
+    "onnx-quantised-nchw-mean-std-inverted-logits",
+    "tflite-nhwc-0..1-softmax",
+    "tflite-nhwc-resize32--1..1-logits-batch1",
+    "tflite-int8-nhwc-0..1-softmax",
+    "tflite-uint8-nhwc-0..1-inverted-softmax-batch1",
+)
 SLOW_REFUSALS = ("flex", "lambda in keras", "lambda in h5", "half an h5")
 OPENED_BY = {"onnx": ("onnx", "openvino"), "tflite": ("tflite", "openvino"), "keras": (), "savedmodel": ()}
 
@@ -22,7 +34,7 @@ def marked(name: str, slow: bool) -> object:
     return pytest.param(name, marks=[pytest.mark.slow] if slow else [])
 
 
-@pytest.mark.parametrize("name", [marked(one, one.startswith(SLOW)) for one in MAKERS])
+@pytest.mark.parametrize("name", [marked(one, one not in QUICK) for one in MAKERS])
 def test_a_model_imported_without_a_flag_says_what_its_maker_says(name: str, tmp_path: Path) -> None:
     digits = data.load("digits")
     made = MAKERS[name](tmp_path)
@@ -50,6 +62,7 @@ def test_a_model_imported_without_a_flag_says_what_its_maker_says(name: str, tmp
 
 
 def test_there_are_enough_of_them() -> None:
+    assert set(QUICK) <= set(MAKERS)
     assert len(MAKERS) >= 24 * 2
     assert {spec.batch for spec in SPECS if spec.id in MAKERS} == {None, 1, 32}
 

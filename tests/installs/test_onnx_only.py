@@ -17,7 +17,7 @@ from digitbench.precisions import EXPORTED
 
 ROOT = Path(__file__).parents[2]
 SHORT = ("--batch-size", "1", "--seconds", "0.1", "--generations", "1", "--json", "found.json")
-pytestmark = pytest.mark.installs
+pytestmark = [pytest.mark.installs, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

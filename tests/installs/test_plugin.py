@@ -16,7 +16,7 @@ from conftest import run_cli
 from digitbench.bundle import Bundle
 
 EXAMPLE = Path(__file__).parents[1] / "plugins" / "digitbench-example"
-pytestmark = pytest.mark.installs
+pytestmark = [pytest.mark.installs, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

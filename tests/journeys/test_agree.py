@@ -277,6 +277,7 @@ SLOW = """
     """
 
 
+@pytest.mark.slow
 def test_ctrl_c_shows_and_saves_what_was_scored(
     tmp_path: Path, brittle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -237,6 +237,7 @@ def test_only_what_is_missing_is_measured(cli: Cli, tmp_path: Path, untrained: B
         measures_nothing("-b", "other", *more)
 
 
+@pytest.mark.slow
 def test_rows_of_other_batch_sizes_are_kept_beside_what_is_added(
     cli: Cli, tmp_path: Path, untrained: Bundle, site: dict[str, str]
 ) -> None:
@@ -298,6 +299,7 @@ def test_results_of_something_else_are_not_used(
     assert {path.stem: path.read_text(encoding="utf-8") for path in saved(bundle)[:-1]} == others
 
 
+@pytest.mark.slow
 def test_a_runtime_of_another_version_is_measured_again(cli: Cli, tmp_path: Path, untrained: Bundle) -> None:
     bundle = copied(untrained, tmp_path)
     assert cli("bench", bundle.path, "-b", "numpy", "--batch-size", "1", *QUICKLY).returncode == 0

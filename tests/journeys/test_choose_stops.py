@@ -48,6 +48,7 @@ def test_a_bundle_that_cannot_be_written_is_measured_all_the_same(cli: Cli, tmp_
         assert "no candidate is left" in done.stdout
 
 
+@pytest.mark.slow
 def test_what_is_invalid_is_measured_again(cli: Cli, tmp_path: Path, untrained: Bundle, site: dict[str, str]) -> None:
     bundle = copied(untrained, tmp_path)
     both = ("-b", "noted", "-b", "other", *QUICKLY)
@@ -82,6 +83,7 @@ def test_what_is_invalid_is_measured_again(cli: Cli, tmp_path: Path, untrained: 
     assert min(starts(tmp_path).values()) >= 2
 
 
+@pytest.mark.slow
 def test_ctrl_c_says_where_the_next_one_goes_on(
     cli: Cli, tmp_path: Path, untrained: Bundle, site: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

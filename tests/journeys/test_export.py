@@ -63,6 +63,7 @@ def test_an_unknown_format_is_refused(cli: Cli, tmp_path: Path, trained: Bundle)
     assert contents(tmp_path) == before
 
 
+@pytest.mark.slow
 def test_an_export_whose_labels_differ_from_keras_is_refused_and_replaces_nothing(
     cli: Cli, tmp_path: Path, trained: Bundle
 ) -> None:
@@ -185,6 +186,7 @@ def test_what_cant_be_exported_is_refused_before_anything_is_written(
     assert contents(tmp_path) == before
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_told_in_a_line_and_leaves_what_was_there(cli: Cli, tmp_path: Path, trained: Bundle) -> None:
     bundle = copied(trained, tmp_path)
     before = contents(bundle.path)

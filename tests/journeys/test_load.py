@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from conftest import Finished, environment
 
 from digitbench import data
@@ -93,6 +94,7 @@ def test_without_a_name_the_lightest_runtime_is_taken(trained: Bundle) -> None:
     assert (done.returncode, done.stderr, done.stdout) == (0, "", "tflite fp32\ntflite int8\n")
 
 
+@pytest.mark.slow
 def test_tensorflow_cant_change_its_threads_and_says_so(trained: Bundle) -> None:
     code = (
         "import digitbench\n"

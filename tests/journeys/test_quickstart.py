@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from conftest import run_cli
 
 from digitbench.bundle import Bundle
 from journeys.helpers import BACKENDS, CANDIDATES, artifact_of, table_rows
 
 
+@pytest.mark.slow
 def test_trains_exports_and_compares_all_six(tmp_path: Path) -> None:
     done = run_cli("quickstart", "--dataset", "digits", cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -203,7 +203,7 @@ def test_markdown_goes_to_standard_output_alone_and_several_runs_are_compared(cl
     done = cli("report", newer, older, "--markdown", "-")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("## mine: which to ship\n")
-    assert "**mine, 2026-11-22 00:00** against the first: 0 worse and 0 better" in done.stdout
+    assert "**mine, 2026-11-22 00:00 UTC** against the first: 0 worse and 0 better" in done.stdout
     assert sorted(one.name for one in tmp_path.iterdir()) == ["a.json", "b.json"]
     done = cli("report", newer, older, "--html", "comparison.html", "--markdown", "-")
     assert "comparison.html" not in done.stdout

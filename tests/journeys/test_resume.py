@@ -135,6 +135,7 @@ def test_failed_rows_are_tried_again_and_the_rest_is_left_alone(
     assert all(one.get("ratio") for one in generations(after)["other", 8])
 
 
+@pytest.mark.slow
 def test_each_backend_goes_on_in_the_precisions_that_it_had(tmp_path: Path, cli: Cli, trained: Bundle) -> None:
     """Which aren't the same for all: an export may have been refused."""
     bundle = copied(trained, tmp_path)

@@ -78,6 +78,7 @@ def test_rates_and_shares_are_printed_as_the_figures_have_them(quick: tuple[Fini
     assert "### Shares of the machine's sgemm" in page
 
 
+@pytest.mark.slow
 def test_resume_takes_roofs_over_and_adds_them_where_asked(tmp_path: Path, cli: Cli, untrained: Bundle) -> None:
     plain = ("bench", untrained.path, "-b", "numpy", "--batch-size", "8", "--seconds", "0.1", "--generations", "2")
     done = cli(*plain, "--json", "found.json")

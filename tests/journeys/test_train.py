@@ -198,6 +198,7 @@ def test_a_seed_gives_the_same_weights_twice_and_auto_falls_back_to_digits_aloud
     assert weights_of(again) == weights_of(trained.path)
 
 
+@pytest.mark.slow
 def test_another_seed_gives_other_weights(cli: Cli, tmp_path: Path, trained: Bundle) -> None:
     done = cli("train", "--dataset", "digits", "--hidden", "32", "--epochs", "5", "--seed", "1", "--no-export",
                "--no-plots", "--output", "other")  # fmt: skip
