@@ -133,6 +133,23 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bundle]:
 
 
 @pytest.fixture(scope="session")
+def on_mnist(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bundle]:
+    """``dense-512-rmsprop`` trained on MNIST, with its exports: for slow tests; shared, so never change it."""
+    if "DIGITBENCH_MNIST" not in os.environ:
+        pytest.skip("needs the real data: set DIGITBENCH_MNIST to an .npz or IDX folder")
+    env = {"DIGITBENCH_MNIST": os.environ["DIGITBENCH_MNIST"]}
+
+    def train(folder: Path) -> None:
+        done = run_cli("train", "--recipe", "dense-512-rmsprop", "--output", "run", cwd=folder, env=env)
+        assert done.returncode == 0, done.stderr
+
+    run = made_once(tmp_path_factory, "on_mnist", train) / "run"
+    before = stamps(run)
+    yield Bundle(run)
+    assert stamps(run) == before, "a test changed what all share"
+
+
+@pytest.fixture(scope="session")
 def evaluated(tmp_path_factory: pytest.TempPathFactory, trained: Bundle) -> tuple[str, dict[str, Any]]:
     """What `digitbench evaluate` prints of every backend and precision of the trained bundle, and its JSON."""
 

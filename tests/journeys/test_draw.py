@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import io
 import json
-import os
 import re
 import signal
 import socket
@@ -20,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 from browser import page_of, serious_violations
-from conftest import Cli, complaint, environment, run_cli
+from conftest import Cli, complaint, environment
 from strokes_of_digits import STROKES, draw_strokes
 
 from digitbench.bundle import Bundle
@@ -356,15 +355,8 @@ def test_bad_input_is_one_line(cli: Cli, trained: Bundle, tmp_path: Path, served
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(
-    "DIGITBENCH_MNIST" not in os.environ, reason="needs the real data: set DIGITBENCH_MNIST to an .npz or folder"
-)
-def test_ten_digits_drawn_are_read(browser: Browser, tmp_path: Path) -> None:
-    env = {"DIGITBENCH_MNIST": os.environ["DIGITBENCH_MNIST"]}
-    for command in ("train --recipe dense-128 --no-export", "export --format tflite --precision fp32"):
-        done = run_cli(*command.split(), cwd=tmp_path, env=env)
-        assert done.returncode == 0, done.stderr
-    served = started(tmp_path / "runs" / "latest", tmp_path, "-b", "tflite")
+def test_ten_digits_drawn_are_read(browser: Browser, on_mnist: Bundle, tmp_path: Path) -> None:
+    served = started(on_mnist.path, tmp_path, "-b", "tflite", "-p", "fp32")
     right = []
     try:
         with page_of(browser) as (page, _):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import numpy as np
@@ -13,23 +12,14 @@ from conftest import run_cli
 
 import digitbench
 from digitbench import data
+from digitbench.bundle import Bundle
 
 COUNT = 200
 MOST_LOST = 0.02
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        "DIGITBENCH_MNIST" not in os.environ, reason="needs the real data: set DIGITBENCH_MNIST to an .npz or folder"
-    ),
-]
 
-
-def test_photographs_lose_at_most_two_points_against_the_clean_digits(tmp_path: Path) -> None:
-    env = {"DIGITBENCH_MNIST": os.environ["DIGITBENCH_MNIST"]}
-    for command in ("train --recipe dense-512-rmsprop --no-export", "export --format tflite --precision fp32"):
-        done = run_cli(*command.split(), cwd=tmp_path, env=env)
-        assert done.returncode == 0, done.stderr
+@pytest.mark.slow
+def test_photographs_lose_at_most_two_points_against_the_clean_digits(on_mnist: Bundle, tmp_path: Path) -> None:
     test = data.load("mnist").test
     drawn = np.random.default_rng(5).choice(len(test), COUNT, replace=False)
     (tmp_path / "photos").mkdir()
@@ -37,11 +27,11 @@ def test_photographs_lose_at_most_two_points_against_the_clean_digits(tmp_path: 
         taken = photograph(test.pixels[i], np.random.default_rng(i))
         suffix = "png" if taken.startswith(b"\x89PNG") else "jpg"
         (tmp_path / "photos" / f"{i}.{suffix}").write_bytes(taken)
-    done = run_cli("predict", "photos", "--backend", "tflite", "--json", "-q", cwd=tmp_path, env=env)
+    done = run_cli("predict", on_mnist.path, "photos", "--backend", "tflite", "--json", "-q", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     said = {int(Path(line["file"]).stem): line["label"] for line in map(json.loads, done.stdout.splitlines())}
     assert said.keys() == set(drawn.tolist())
-    with digitbench.load(tmp_path / "runs" / "latest", backend="tflite") as classifier:
+    with digitbench.load(on_mnist, backend="tflite", precision="fp32") as classifier:
         clean = classifier.predict(test.pixels[drawn])
     right = np.mean(clean == test.labels[drawn])
     assert right > 0.95

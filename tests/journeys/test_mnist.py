@@ -10,41 +10,32 @@ import pytest
 from conftest import run_cli
 
 from digitbench.bundle import Bundle
-from journeys.helpers import BACKENDS, CANDIDATES, check_answers
+from journeys.helpers import CANDIDATES, check_answers
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        "DIGITBENCH_MNIST" not in os.environ,
-        reason="needs the real data: set DIGITBENCH_MNIST to an .npz or IDX folder",
-    ),
-]
+pytestmark = pytest.mark.slow
 
 
-# Without the two that start TensorFlow anew: they run in fp32 alone, in which training itself compares them.
-QUICK = ("numpy", "onnx", "openvino", "tflite")
-
-
-@pytest.mark.parametrize(
-    ("recipe", "accuracy", "backends"),
-    [("dense-512-rmsprop", 0.976, BACKENDS), ("dense-128", 0.973, QUICK)],
-    ids=["dense-512-rmsprop", "dense-128"],
-)
-def test_the_tutorials_accuracy_is_reached_in_every_precision(
-    tmp_path: Path, recipe: str, accuracy: float, backends: tuple[str, ...]
-) -> None:
+def test_the_tutorials_accuracy_is_reached_in_every_precision(on_mnist: Bundle, tmp_path: Path) -> None:
     env = {"DIGITBENCH_MNIST": os.environ["DIGITBENCH_MNIST"]}
-    trained = run_cli("train", "--recipe", recipe, cwd=tmp_path, env=env)
-    assert trained.returncode == 0, trained.stderr
-    found = run_cli("evaluate", "-b", ",".join(backends), "--json", "-", cwd=tmp_path, env=env)
+    found = run_cli("evaluate", on_mnist.path, "--json", "-", cwd=tmp_path, env=env)
     assert found.returncode == 0, found.stderr
     results = json.loads(found.stdout)
     assert results["bundle"]["dataset"] == {"name": "mnist", "fingerprint": "c473ce9de4170e6f"}
-    asked = [(backend, precision) for backend, precision in CANDIDATES if backend in backends]
-    assert [(row["backend"], row["precision"]) for row in results["rows"]] == asked
-    bundle = Bundle((tmp_path / "runs" / "latest").resolve())
-    check_answers(results["rows"], bundle)
-    assert bundle.manifest["metrics"]["test_accuracy"] >= accuracy
+    assert [(row["backend"], row["precision"]) for row in results["rows"]] == CANDIDATES
+    check_answers(results["rows"], on_mnist)
+    assert on_mnist.manifest["metrics"]["test_accuracy"] >= 0.976
     for row in results["rows"]:
         assert row["accuracy"]["total"] == 10_000
-        assert row["accuracy"]["top1"] >= accuracy - (0 if row["precision"] == "fp32" else 0.005)
+        assert row["accuracy"]["top1"] >= 0.976 - (0 if row["precision"] == "fp32" else 0.005)
+
+
+def test_the_default_recipe_reaches_the_tutorials_accuracy(tmp_path: Path) -> None:
+    if "DIGITBENCH_MNIST" not in os.environ:
+        pytest.skip("needs the real data: set DIGITBENCH_MNIST to an .npz or IDX folder")
+    env = {"DIGITBENCH_MNIST": os.environ["DIGITBENCH_MNIST"]}
+    done = run_cli("train", "--no-export", "--no-plots", cwd=tmp_path, env=env)
+    assert done.returncode == 0, done.stderr
+    bundle = Bundle((tmp_path / "runs" / "latest").resolve())
+    assert (bundle.recipe_name, bundle.dataset["name"]) == ("dense-128", "mnist")
+    assert bundle.manifest["metrics"]["total"] == 10_000
+    assert bundle.manifest["metrics"]["test_accuracy"] >= 0.973
