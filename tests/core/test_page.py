@@ -157,16 +157,18 @@ def test_each_batch_size_has_its_verdict_and_an_evaluation_one_of_accuracy() -> 
 
 
 @settings(deadline=None, max_examples=50)
-@given(st.lists(st.integers(1, 10**9), min_size=1, max_size=500))
-def test_a_thinned_distribution_keeps_its_extremes_and_holds_timed_calls_alone(spent: list[int]) -> None:
+@given(st.lists(st.integers(1, 10**9), min_size=1, max_size=500), st.sampled_from([1, 14, 65, 240]))
+def test_a_thinned_distribution_keeps_its_extremes_and_holds_timed_calls_alone(spent: list[int], rows: int) -> None:
     one = candidate("keras")
     generations = (replace(one.generations[0], samples=samples.encode(np.array(spent))),)
-    found = thinning.thin(replace(one, generations=generations), Path("x.json"))
+    kept = thinning.fineness(rows)
+    assert (kept is thinning.FINE) == (rows < 20)
+    found = thinning.thin(replace(one, generations=generations), Path("x.json"), kept)
     assert found
     micros = sorted(value / 1000 for value in spent)
     assert found.n == len(spent)
-    assert list(found.slowest) == micros[-thinning.SLOWEST :]
-    assert list(found.fastest) == micros[: thinning.FASTEST]
+    assert list(found.slowest) == micros[-kept.slowest :]
+    assert list(found.fastest) == micros[: kept.fastest]
     assert {round(value, 3) for value in found.values} <= {round(value, 3) for value in micros}
     assert list(found.values) == sorted(found.values)
     assert found.values[0] == pytest.approx(micros[0], abs=1e-3)

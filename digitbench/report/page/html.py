@@ -94,7 +94,7 @@ def _context(source: Source, found: Sequence[Verdict]) -> dict[str, Any]:
         "verdicts": found, "timed": any(row.latency_us for row in results.rows), "full": table.full(results, found),
         "agreement": facts.agreement(rows), "digits": facts.digits(rows), "changed": images, "changed_count": count,
         "known_flips": any(row.agreement for row in rows), "confusion": _had(lambda: drawn.confusion(source)),
-        "notes": _notes(results), "thinned": thinning.ABOUT,
+        "notes": _notes(results), "thinned": str(thinning.fineness(len(results.rows))),
         "reproduce": command.command(source), "caveats": command.caveats(source), "roofs": _roofs(results),
     }  # fmt: skip
 
@@ -138,7 +138,8 @@ def _group_plots(source: Source, verdict: Verdict) -> dict[str, Plot | None]:
         return {}
     rows = table.by_speed(page.candidates(source.results, group))
     names = Names(precisions=Names.of(source.results.rows).precisions, threads=False)
-    found = {row.key: spread for row in rows if (spread := thinning.thin(row, source.place))}
+    kept = thinning.fineness(len(source.results.rows))
+    found = {row.key: spread for row in rows if (spread := thinning.thin(row, source.place, kept))}
     return {
         "front": plots.front(rows, verdict, names), "spread": plots.spreads(rows, found, names, group),
         "tail": plots.tails(rows, found, names, verdict),

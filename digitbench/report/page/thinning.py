@@ -12,14 +12,41 @@ from digitbench import samples
 from digitbench.errors import ResultsError
 from digitbench.results import Row
 
-BODY = 100  # steps between the fastest call and the slowest
-PER_DECADE = 8  # quantiles in each tenth of what is left of the tail
-SLOWEST, FASTEST = 50, 10
-ABOUT = (
-    f"Every timed call counts: drawn are quantiles of them, one for each per cent and {PER_DECADE} for each further "
-    f"tenth of the tail, and the {FASTEST} fastest and {SLOWEST} slowest calls of each candidate one by one. Each "
-    "figure is a call that was timed, none an average."
-)
+
+@dataclass(frozen=True)
+class Fineness:
+    """How much of a distribution is kept.
+
+    Attributes
+    ----------
+    body
+        Steps between the fastest call and the slowest.
+    per_decade
+        Quantiles in each tenth of what is left of the tail.
+    fastest, slowest
+        Calls that are kept one by one.
+    """
+
+    body: int
+    per_decade: int
+    fastest: int
+    slowest: int
+
+    def __str__(self) -> str:
+        return (
+            f"Every timed call counts: drawn are {self.body} quantiles of them and {self.per_decade} for each further "
+            f"tenth of the tail, and the {self.fastest} fastest and {self.slowest} slowest calls of each candidate one "
+            "by one. Each figure is a call that was timed, none an average."
+        )
+
+
+FINE, COARSE = Fineness(100, 8, 10, 50), Fineness(20, 4, 3, 10)
+MANY = 64  # rows: of more, fine distributions would make a page that is too large for some mail
+
+
+def fineness(rows: int) -> Fineness:
+    """Say how fine the distributions of so many rows may be."""
+    return FINE if rows <= MANY else COARSE
 
 
 @dataclass(frozen=True)
@@ -47,7 +74,7 @@ class Spread:
         return self.values[int(np.abs(np.asarray(self.shares) - share).argmin())]
 
 
-def thin(row: Row, place: Path) -> Spread | None:
+def thin(row: Row, place: Path, kept: Fineness = FINE) -> Spread | None:
     """Thin the calls of all generations of a row; None if it holds none.
 
     Quantiles are order statistics (the inverse of the empirical distribution function, definition 1 of R. J. Hyndman
@@ -57,6 +84,8 @@ def thin(row: Row, place: Path) -> Spread | None:
     ----------
     place
         The results' file, for messages.
+    kept
+        From `fineness`.
 
     Raises
     ------
@@ -71,10 +100,10 @@ def thin(row: Row, place: Path) -> Spread | None:
         return None
     values = np.sort(np.concatenate(parts)) / 1000
     n = len(values)
-    tail = 1 - 10.0 ** -np.linspace(0, ceil(log10(n + 1)), PER_DECADE * ceil(log10(n + 1)) + 1)
-    shares = np.unique(np.concatenate([np.linspace(0, 1, BODY + 1), tail[tail < 1 - 1 / n], [0.001, 0.999]]))
+    tail = 1 - 10.0 ** -np.linspace(0, ceil(log10(n + 1)), kept.per_decade * ceil(log10(n + 1)) + 1)
+    shares = np.unique(np.concatenate([np.linspace(0, 1, kept.body + 1), tail[tail < 1 - 1 / n], [0.001, 0.999]]))
     found = np.quantile(values, shares, method="inverted_cdf")
     return Spread(
         n, tuple(shares.round(7).tolist()), tuple(found.round(3).tolist()),
-        tuple(values[:FASTEST].tolist()), tuple(values[-SLOWEST:].tolist()),
+        tuple(values[: kept.fastest].tolist()), tuple(values[-kept.slowest :].tolist()),
     )  # fmt: skip
