@@ -7,11 +7,8 @@ bytes in base64, and the answer to it is one JSON event in a line.
 from __future__ import annotations
 
 import json
-import os
-import sys
-import traceback
 from base64 import b64decode
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from time import perf_counter_ns
@@ -22,30 +19,12 @@ import numpy as np
 from digitbench import plugins
 from digitbench.backend import Backend, Images, Scores
 from digitbench.data import to_images
-from digitbench.errors import DigitbenchError, one_line
+from digitbench.errors import one_line
+from digitbench.events import Emit, answer
 from digitbench.form import Form
 from digitbench.typed import build
 
-Emit = Callable[..., None]
 WARM_UP_CALLS = 5  # the first call of a runtime may compile
-
-
-def main() -> None:
-    """Answer what standard input asks, until it ends."""
-    # What a runtime prints must not get between the events.
-    events = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
-    os.dup2(2, 1)
-
-    def emit(event: str, **facts: Any) -> None:
-        events.write(json.dumps({"event": event, **facts}) + "\n")
-
-    try:
-        serve(iter(sys.stdin.readline, ""), emit)
-    except (DigitbenchError, FileNotFoundError) as exc:
-        emit("failed", message=one_line(exc))
-    except Exception as exc:  # noqa: BLE001 - whatever a runtime throws ends up in its row
-        traceback.print_exc()
-        emit("failed", message=f"{type(exc).__name__}: {one_line(exc)}")
 
 
 def serve(lines: Iterable[str], emit: Emit) -> None:
@@ -88,4 +67,4 @@ def _scored(backend: Backend, images: Images) -> tuple[Scores, int]:
 
 
 if __name__ == "__main__":
-    main()
+    answer(serve)

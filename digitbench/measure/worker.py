@@ -7,9 +7,6 @@ each of these the answer is one JSON event in a line. Waiting for the next line,
 from __future__ import annotations
 
 import json
-import os
-import sys
-import traceback
 from array import array
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -24,14 +21,13 @@ import numpy as np
 
 from digitbench import machine, plugins
 from digitbench.backend import Backend, Images, Scores
-from digitbench.errors import DigitbenchError, one_line
+from digitbench.events import Emit, answer
 from digitbench.form import Form
 from digitbench.measure.loop import time_block
 from digitbench.measure.null import NullBackend
 from digitbench.measure.roofline import NAME, SgemmBackend
 from digitbench.typed import build
 
-Emit = Callable[..., None]
 Event = dict[str, Any]
 
 BUILT_IN: Mapping[str, type[Backend]] = {NAME: SgemmBackend}
@@ -46,26 +42,6 @@ PRELUDE_SECONDS = 0.001  # untimed, at a turn's start: the neighbours' turns emp
 LEDGER_SECONDS = 0.05
 LEDGER_CALLS = 15
 NULL_CALLS = 2000
-
-
-def main() -> None:
-    """Do what standard input asks for, until it ends."""
-    # What a runtime prints must not get between the events.
-    events = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
-    os.dup2(2, 1)
-
-    def emit(event: str, **facts: Any) -> None:
-        events.write(json.dumps({"event": event, **facts}) + "\n")
-
-    try:
-        serve(iter(sys.stdin.readline, ""), emit)
-    except (DigitbenchError, FileNotFoundError) as exc:
-        emit("failed", message=one_line(exc))
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except Exception as exc:  # noqa: BLE001 - whatever a runtime throws ends up in its row
-        traceback.print_exc()
-        emit("failed", message=f"{type(exc).__name__}: {one_line(exc)}")
 
 
 def serve(lines: Iterable[str], emit: Emit) -> None:
@@ -241,4 +217,4 @@ def warm(backend: Backend, supply: Iterator[Images], budget: float) -> tuple[flo
 
 
 if __name__ == "__main__":
-    main()
+    answer(serve)

@@ -71,11 +71,11 @@ def _regressions(comparison: Comparison) -> list[str]:
     if not found:
         return []
     worst, which = found[0], "it is" if len(found) == 1 else "the worst is"
-    figures = f"{_figure(worst.metric, worst.base)} to {_figure(worst.metric, worst.new)}"
-    interval = f", 95 %: {_interval(worst)}" if _interval(worst) else ""
+    figures = f"{figure(worst.metric, worst.base)} to {figure(worst.metric, worst.new)}"
+    interval = f", 95 %: {interval_of(worst)}" if interval_of(worst) else ""
     return [
         f"{counted(len(found), 'regression')}: {which} {worst.metric} of {name_of(worst.key)}: {figures} "
-        f"({_change(worst)}{interval}; limit {str(worst.gate).partition(':')[2]})"
+        f"({change_of(worst)}{interval}; limit {str(worst.gate).partition(':')[2]})"
     ]
 
 
@@ -154,8 +154,8 @@ def _table(changes: Sequence[Change], called: _Called, left_out: Sequence[str]) 
             table.add_section()
         cells = {
             "candidate": "" if change.key == last else called(change.key), "metric": change.metric,
-            "base": _figure(change.metric, change.base), "new": _figure(change.metric, change.new),
-            "change": _change(change), "95 %": _interval(change), "verdict": str(change.verdict),
+            "base": figure(change.metric, change.base), "new": figure(change.metric, change.new),
+            "change": change_of(change), "95 %": interval_of(change), "verdict": str(change.verdict),
         }  # fmt: skip
         style = STYLES[change.verdict]
         table.add_row(*(Text(cells[head], style="" if head == "candidate" else style) for head in heads))
@@ -163,7 +163,8 @@ def _table(changes: Sequence[Change], called: _Called, left_out: Sequence[str]) 
     return table
 
 
-def _figure(metric: str, value: float | None) -> str:
+def figure(metric: str, value: float | None) -> str:
+    """Write a figure of a metric with its unit."""
     if value is None:
         return "n/a"
     match metric:
@@ -182,14 +183,15 @@ def _figure(metric: str, value: float | None) -> str:
     return f"{micros(value, 50)} µs"
 
 
-def _change(change: Change) -> str:
+def change_of(change: Change) -> str:
+    """Write by how much a figure changed; nothing where that isn't known."""
     if change.change is None:
         return ""
     unit = METRICS[change.metric].unit
     return _by(change.metric, change.change) + (" pp" if unit == "pp" else unit)
 
 
-def _interval(change: Change) -> str:
+def interval_of(change: Change) -> str:
     """Write an interval; nothing for what is exact."""
     interval: Interval | None = change.interval
     if interval is None or interval[0] == interval[1]:

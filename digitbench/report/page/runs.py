@@ -7,12 +7,11 @@ from dataclasses import dataclass
 
 from digitbench.compare import Change, Comparison, Verdict, compare
 from digitbench.errors import UsageError
-from digitbench.gates import METRICS
 from digitbench.report import comparison as told
 from digitbench.report.page import Source
 from digitbench.report.page.facts import Table
 from digitbench.report.page.verdict import verdicts
-from digitbench.report.words import counted, day, micros
+from digitbench.report.words import counted, day
 from digitbench.results import Key, Results
 
 HEADS = ("candidate", "metric", "base", "new", "change", "95 %", "verdict")
@@ -104,12 +103,9 @@ def _summary(found: Comparison) -> str:
 
 
 def _line(change: Change) -> tuple[str, ...]:
-    unit = METRICS[change.metric].unit
-    ends = change.interval if change.interval and change.interval[0] != change.interval[1] else None
-    by = "" if change.change is None else _by(unit, change.change) + (" pp" if unit == "pp" else unit)
     return (
-        _name(change.key), change.metric, _figure(change.metric, change.base), _figure(change.metric, change.new), by,
-        " to ".join(_by(unit, end) for end in ends or ()), str(change.verdict),
+        _name(change.key), change.metric, told.figure(change.metric, change.base),
+        told.figure(change.metric, change.new), told.change_of(change), told.interval_of(change), str(change.verdict),
     )  # fmt: skip
 
 
@@ -117,17 +113,3 @@ def _name(key: Key) -> str:
     backend, precision, threads, batch_size = key
     batch = "" if batch_size is None else f", batch {batch_size}"
     return f"{backend} {precision}{batch}" + (f", {threads} threads" if threads > 1 else "")
-
-
-def _by(unit: str, change: float) -> str:
-    value, decimals = {"%": (100 * (change - 1), 1), "pp": (100 * change, 2), "": (change, 0)}[unit]
-    return f"{round(value, decimals) + 0.0:+,.{decimals}f}"  # + 0.0: no change has no minus
-
-
-def _figure(metric: str, value: float | None) -> str:
-    if value is None:
-        return "n/a"
-    scaled = {"throughput": f"{value:,.0f} /s", "accuracy": f"{value:.2%}", "flips": f"{value:.0f}",
-              "size": f"{value / 1000:,.1f} kB", "memory": f"{value / 1e6:,.0f} MB",
-              "load": f"{value:,.3g} s"}  # fmt: skip
-    return scaled.get(metric, f"{micros(value, 50)} µs")

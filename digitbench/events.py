@@ -1,0 +1,35 @@
+"""How a worker process answers its parent: one JSON event in a line."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from digitbench.errors import DigitbenchError, one_line
+
+Emit = Callable[..., None]
+"""Takes an event's name, and its facts by keyword."""
+
+
+def answer(serve: Callable[[Iterable[str], Emit], None]) -> None:
+    """Let `serve` answer the lines of standard input, until it ends; a failure becomes an event, ``failed``."""
+    # What a runtime prints must not get between the events.
+    events = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
+    os.dup2(2, 1)
+
+    def emit(event: str, **facts: Any) -> None:
+        events.write(json.dumps({"event": event, **facts}) + "\n")
+
+    try:
+        serve(iter(sys.stdin.readline, ""), emit)
+    except (DigitbenchError, FileNotFoundError) as exc:
+        emit("failed", message=one_line(exc))
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception as exc:  # noqa: BLE001 - whatever a runtime throws ends up in its row
+        traceback.print_exc()
+        emit("failed", message=f"{type(exc).__name__}: {one_line(exc)}")
