@@ -269,7 +269,7 @@ def test_what_makes_no_sense_is_refused_with_a_reason(served: Served) -> None:
         ("/predict", bytes(DRAWING_BYTES), 400, "nothing is drawn"),
         ("/image", b"no picture at all", 400, "this picture: "),
         ("/image", b"", 400, "nothing was sent"),
-        ("/image", picture_of_a_seven(4100), 400, "more than the 16 megapixels"),
+        ("/image", picture_of_a_seven(4100), 400, "more than the 12.2 megapixels"),
         ("/predict", b"x" * 3_000_000, 413, "more than "),
         ("/predict", (b"x" * 50_000 for _ in range(60)), 413, "more than "),  # in chunks, of no announced length
     ):
