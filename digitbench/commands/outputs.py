@@ -72,14 +72,15 @@ class Outputs:
         faults += write_each([
             (self.csv, lambda: tables.to_csv(results)),
             (self.markdown, lambda: tables.to_markdown(results)),
-            (self.pytest_benchmark_json, lambda: _pretty(pytest_benchmark.to_pytest_benchmark(results))),
+            (self.pytest_benchmark_json, lambda: pretty(pytest_benchmark.to_pytest_benchmark(results))),
             (STDOUT if self.json == STDOUT else None, results.dumps),
         ])  # fmt: skip
         if faults:
             raise ResultsError("; ".join(map(str, faults)))
 
 
-def _pretty(value: Any) -> str:
+def pretty(value: Any) -> str:
+    """Give plain values as JSON text."""
     return jsonlib.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 

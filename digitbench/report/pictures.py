@@ -26,8 +26,8 @@ MARKS = {RIGHT: "✓", WRONG: "✗"}
 INSTALL = 'pip install "digitbench[plot]"'
 
 
-def check_matplotlib() -> None:
-    """Find out before long work whether pictures can be drawn.
+def check_matplotlib(needing: str = "--pictures needs") -> None:
+    """Find out before long work whether pictures can be drawn; `needing` begins what is said if they can't.
 
     Raises
     ------
@@ -35,7 +35,7 @@ def check_matplotlib() -> None:
         Matplotlib is not installed.
     """
     if find_spec("matplotlib") is None:
-        raise MissingRuntimeError(f"--pictures needs matplotlib, not installed here; run: {INSTALL}", mend=INSTALL)
+        raise MissingRuntimeError(f"{needing} matplotlib, not installed here; run: {INSTALL}", mend=INSTALL)
 
 
 def file_name(row: Row) -> str:

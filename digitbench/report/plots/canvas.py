@@ -5,15 +5,15 @@ from __future__ import annotations
 import logging
 import textwrap
 import warnings
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from digitbench.errors import MissingRuntimeError, ResultsError, UsageError
+from digitbench.errors import ResultsError, UsageError
 from digitbench.files import check_writable, written_beside
 from digitbench.report.looks import GREY
+from digitbench.report.pictures import check_matplotlib
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -26,7 +26,6 @@ DPI = 120
 MOST_LOST = 0.05  # levels of 255 on average: of lines and areas far fewer are lost, of a wide range of shades more
 TITLE_POINTS, ABOUT_POINTS = 11.5, 8.5
 LETTER = 0.56  # a letter's mean width as a share of its size, of DejaVu Sans
-INSTALL = 'pip install "digitbench[plot]"'
 STYLE: dict[str, Any] = {
     "font.size": 9.5, "axes.titlesize": 10.5, "axes.labelsize": 9.5, "legend.fontsize": 8.5, "axes.spines.top": False,
     "axes.spines.right": False, "axes.edgecolor": "#767676", "axes.grid": False, "grid.color": "#e5e5e5",
@@ -46,8 +45,7 @@ def check(target: Path | None = None) -> None:
     """
     if target is not None and target.suffix.lower() not in SUFFIXES:
         raise UsageError(f"--output {target}: a picture's name ends in {' or '.join(SUFFIXES)}")
-    if find_spec("matplotlib") is None:
-        raise MissingRuntimeError(f"pictures need matplotlib, not installed here; run: {INSTALL}", mend=INSTALL)
+    check_matplotlib("pictures need")
     if target is not None:
         check_writable(target)
 
