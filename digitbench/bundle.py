@@ -271,6 +271,12 @@ class Bundle:
         write_json(self.path / MANIFEST, self.manifest)
 
 
+def refuse_existing(target: Path) -> None:
+    """Raise BundleError where something lies at `target`."""
+    if target.exists():
+        raise BundleError(f"{target} exists already; choose another --output or remove it")
+
+
 def point_latest_at(bundle: Path) -> None:
     """Make ``runs/latest`` mean this bundle, atomically."""
     RUNS.mkdir(parents=True, exist_ok=True)

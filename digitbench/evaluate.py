@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
-from math import sqrt
+from collections.abc import Mapping, Sequence
+from math import fsum, sqrt
 from typing import Any
 
 import numpy as np
@@ -73,6 +73,17 @@ def wilson_interval(successes: int, total: int) -> tuple[float, float]:
     half = Z95 / (1 + z2 / total) * sqrt(share * (1 - share) / total + z2 / (4 * total**2))
     # At 0 or all the formula's end is exactly 0 or 1, and rounding must not move it across the share.
     return (0.0 if successes == 0 else centre - half), (1.0 if successes == total else centre + half)
+
+
+def mean_interval(shares: Sequence[float]) -> tuple[float, float, float]:
+    """Mean of two or more shares, and its 95 % interval by Student's t, cut off at 0 and 1."""
+    from scipy import stats
+
+    mean = fsum(shares) / len(shares)
+    if len(set(shares)) == 1:
+        return mean, mean, mean
+    low, high = stats.t.interval(0.95, len(shares) - 1, loc=mean, scale=stats.sem(shares))
+    return mean, max(0.0, float(low)), min(1.0, float(high))
 
 
 def paired_interval(lost: int, won: int, total: int) -> Interval:

@@ -99,7 +99,7 @@ def quickstart(dataset: DatasetOption = "auto", data: TrainingDataOption = None)
     from digitbench import recipes
     from digitbench.commands.bench import QUICK_SECONDS
     from digitbench.commands.outputs import measure
-    from digitbench.commands.training import train_and_tell
+    from digitbench.commands.telling import train_and_tell
     from digitbench.measure.candidates import candidates
     from digitbench.measure.plan import Plan
 

@@ -60,8 +60,8 @@ JsonOption = Annotated[
 ]
 
 
-def whole_numbers(text: str, option: str) -> tuple[int, ...]:
-    """Read ``"1,32,256"``.
+def whole_numbers(text: str, option: str, *, distinct: bool = True) -> tuple[int, ...]:
+    """Read ``"1,32,256"``; where they are to be `distinct`, each is taken once.
 
     Raises
     ------
@@ -74,7 +74,7 @@ def whole_numbers(text: str, option: str) -> tuple[int, ...]:
         raise UsageError(f"{option} {text}: not a list of whole numbers such as 1,32,256") from None
     if min(numbers) < 1:
         raise UsageError(f"{option} {text}: {min(numbers)} is not 1 or more")
-    return tuple(dict.fromkeys(numbers))
+    return tuple(dict.fromkeys(numbers)) if distinct else numbers
 
 
 def names_of(texts: Sequence[str] | None) -> list[str]:
@@ -101,6 +101,24 @@ def percentage_points(text: str, option: str) -> float:
     if not found or float(found[1]) > 100:
         raise UsageError(f"{option} {text}: not a number of percentage points such as 0.5pp")
     return float(found[1]) / 100
+
+
+UNITS = {"s": 1.0, "min": 60.0, "h": 3600.0}
+
+
+def seconds(text: str, option: str) -> float:
+    """Read ``"90s"``, ``"10min"``, ``"1.5h"`` as seconds; above 0, at most a week.
+
+    Raises
+    ------
+    UsageError
+        It isn't such a time.
+    """
+    found = re.fullmatch(r"(\d{1,6}(?:\.\d{1,6})?) ?(s|min|h)", text.strip())
+    time = float(found[1]) * UNITS[found[2]] if found else 0
+    if not 0 < time <= 7 * 24 * 3600:
+        raise UsageError(f"{option} {text}: not a time such as 90s, 10min or 1.5h, up to a week")
+    return time
 
 
 def load_data(name: str, path: Path | None, progress: Progress, remembered: str = "") -> Dataset:

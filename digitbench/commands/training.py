@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -14,29 +14,27 @@ from digitbench.commands.options import (
     RunArgument,
     TrainingDataOption,
     bundle_data,
-    load_data,
     names_of,
     open_console,
     percentage_points,
+    seconds,
     watched,
     whole_numbers,
 )  # fmt: skip
-from digitbench.recipes import ACTIVATIONS, DEFAULT, LOSSES, OPTIMIZERS, OUTPUT_ACTIVATIONS, RECIPES
+from digitbench.commands.telling import How, train_and_tell, train_several
+from digitbench.recipes import ACTIVATIONS, DEFAULT, LOSSES, OPTIMIZERS, OUTPUT_ACTIVATIONS, RECIPES, SCHEDULES
 
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from digitbench.bundle import Bundle
-    from digitbench.data import Dataset
-    from digitbench.recipes import Recipe
-
+NETWORK, STEPS, TARGETS, DEFORMED = "The network", "How it is trained", "What it learns", "How its images are deformed"
 _RECIPE_LINES = "\n\n".join(f"[b]{name}[/]: {recipe.about}" for name, recipe in RECIPES.items())
 
 
 TRAIN_EPILOG = (
     f"[b]Recipes[/]\n\n{_RECIPE_LINES}\n\n[b]Examples[/]\n\ndigitbench train\n\n"
-    "digitbench train --recipe dense-512-rmsprop --seed 1\n\n"
-    "digitbench train --hidden 512,256 --dropout 0.2 --epochs 5 --output runs/mine"
+    "digitbench train --recipe dense-512-rmsprop --seeds 5\n\n"
+    "digitbench train --hidden 512,256 --dropout 0.2 --epochs 5 --output runs/mine\n\n"
+    "digitbench train --recipe dense-champion --budget 10min\n\n"
+    "digitbench train --recipe dense-champion --members 5 --output runs/committee\n\n"
+    "digitbench train --recipe dense-quick --teacher runs/committee"
 )
 EXPORT_EPILOG = (
     "[b]Examples[/]\n\ndigitbench export runs/latest --format onnx,tflite\n\n"
@@ -54,34 +52,123 @@ def train(
     dataset: DatasetOption = "auto",
     data: TrainingDataOption = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", metavar="DIR", help="The bundle's folder.")] = None,
-    hidden: Annotated[
-        str | None,
-        typer.Option(metavar="512,256", help="Width of each hidden layer; none for a linear model."),
-    ] = None,
-    activation: Annotated[str | None, typer.Option(help=f"Of the hidden layers: {', '.join(ACTIVATIONS)}.")] = None,
-    output_activation: Annotated[str | None, typer.Option(help=", ".join(OUTPUT_ACTIVATIONS) + ".")] = None,
-    dropout: Annotated[float | None, typer.Option(help="Share of outputs that training drops.")] = None,
-    batch_normalization: Annotated[bool | None, typer.Option(help="Before each activation.")] = None,
-    optimizer: Annotated[str | None, typer.Option(help=", ".join(OPTIMIZERS) + ".")] = None,
-    learning_rate: Annotated[float | None, typer.Option(help="The optimiser's own if not given.")] = None,
-    loss: Annotated[str | None, typer.Option(help=", ".join(LOSSES) + ".")] = None,
-    epochs: Annotated[int | None, typer.Option(help="Passes over the training images.")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Images a step.")] = None,
-    validation_split: Annotated[float | None, typer.Option(help="Share of the training images held out.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Same seed, same machine: same weights.")] = None,
     export: Annotated[bool, typer.Option(help="Make every export too; `digitbench export` makes them later.")] = True,
     plots: Annotated[bool, typer.Option(help="Draw the training too; `digitbench plot` draws it later.")] = True,
+    seed: Annotated[int | None, typer.Option(help="Same seed, same machine: same weights.")] = None,
+    seeds: Annotated[
+        int,
+        typer.Option(min=1, max=100, metavar="N", help="Train N bundles, with seeds from --seed on, and tell their "
+                     "mean and interval."),
+    ] = 1,
+    budget: Annotated[
+        str | None,
+        typer.Option(metavar="10min", help="Train as many epochs as fit, by a timing of two; s, min or h."),
+    ] = None,
+    loop: Annotated[
+        str, typer.Option(help="compiled: whole epochs by XLA; fit: Keras' own; auto: what is faster.")
+    ] = "auto",
+    hidden: Annotated[
+        str | None,
+        typer.Option(metavar="512,256", help="Width of each hidden layer; none for a linear model.",
+                     rich_help_panel=NETWORK),
+    ] = None,
+    convolutions: Annotated[
+        str | None,
+        typer.Option(metavar="16,32", help="Filters of each 3 × 3 convolution before them; none for a dense network.",
+                     rich_help_panel=NETWORK),
+    ] = None,
+    crop: Annotated[
+        int | None, typer.Option(help="Pixels at each edge that it has no weights for.", rich_help_panel=NETWORK)
+    ] = None,
+    activation: Annotated[
+        str | None, typer.Option(help=f"Of the hidden layers: {', '.join(ACTIVATIONS)}.", rich_help_panel=NETWORK)
+    ] = None,
+    output_activation: Annotated[
+        str | None, typer.Option(help=", ".join(OUTPUT_ACTIVATIONS) + ".", rich_help_panel=NETWORK)
+    ] = None,
+    dropout: Annotated[
+        float | None, typer.Option(help="Share of outputs that training drops.", rich_help_panel=NETWORK)
+    ] = None,
+    batch_normalization: Annotated[
+        bool | None, typer.Option(help="Before each activation; exports fold it away.", rich_help_panel=NETWORK)
+    ] = None,
+    members: Annotated[
+        int | None, typer.Option(help="Networks whose mean is taken: a committee.", rich_help_panel=NETWORK)
+    ] = None,
+    epochs: Annotated[
+        int | None, typer.Option(help="Passes over the training images.", rich_help_panel=STEPS)
+    ] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Images a step.", rich_help_panel=STEPS)] = None,
+    optimizer: Annotated[str | None, typer.Option(help=", ".join(OPTIMIZERS) + ".", rich_help_panel=STEPS)] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="The optimiser's own if not given.", rich_help_panel=STEPS)
+    ] = None,
+    weight_decay: Annotated[
+        float | None, typer.Option(help="Of adamw, on kernels alone.", rich_help_panel=STEPS)
+    ] = None,
+    schedule: Annotated[
+        str | None, typer.Option(help=f"Of the learning rate: {', '.join(SCHEDULES)}.", rich_help_panel=STEPS)
+    ] = None,
+    warmup: Annotated[
+        int | None, typer.Option(help="Epochs in which it rises from 0.", rich_help_panel=STEPS)
+    ] = None,
+    weight_averaging: Annotated[
+        float | None,
+        typer.Option(help="How much less each epoch before counts in the mean of weights that is kept.",
+                     rich_help_panel=STEPS),
+    ] = None,
+    validation_split: Annotated[
+        float | None, typer.Option(help="Share of the training images held out.", rich_help_panel=STEPS)
+    ] = None,
+    loss: Annotated[str | None, typer.Option(help=", ".join(LOSSES) + ".", rich_help_panel=TARGETS)] = None,
+    label_smoothing: Annotated[
+        float | None, typer.Option(help="Share of a target spread over all classes.", rich_help_panel=TARGETS)
+    ] = None,
+    teacher: Annotated[
+        str | None,
+        typer.Option(metavar="RUN", help="A bundle whose scores are learned; none for the labels.",
+                     autocompletion=completion.bundles, rich_help_panel=TARGETS),
+    ] = None,
+    distillation: Annotated[
+        float | None, typer.Option(help="The teacher's share of a target.", rich_help_panel=TARGETS)
+    ] = None,
+    rotation: Annotated[float | None, typer.Option(help="Up to so many degrees.", rich_help_panel=DEFORMED)] = None,
+    shear: Annotated[
+        float | None, typer.Option(help="Pixels sideways for each upwards.", rich_help_panel=DEFORMED)
+    ] = None,
+    scaling: Annotated[
+        float | None, typer.Option(help="Share of width and height.", rich_help_panel=DEFORMED)
+    ] = None,
+    shift: Annotated[float | None, typer.Option(help="Pixels each way.", rich_help_panel=DEFORMED)] = None,
+    elastic: Annotated[
+        float | None, typer.Option(help="Pixels that bending moves a pixel by.", rich_help_panel=DEFORMED)
+    ] = None,
+    smoothness: Annotated[
+        float | None, typer.Option(help="Pixels over which it bends.", rich_help_panel=DEFORMED)
+    ] = None,
 ) -> None:  # fmt: skip
-    """Train a dense network, export it to every format, and check each export against Keras."""
+    """Train a network, export it to every format, and check each export against Keras."""
     from digitbench import recipes
 
-    widths = None if hidden is None else () if hidden == "none" else whole_numbers(hidden, "--hidden")
     wanted = recipes.find(recipe).changed(
-        hidden=widths, activation=activation, output_activation=output_activation, dropout=dropout,
-        batch_normalization=batch_normalization, optimizer=optimizer, learning_rate=learning_rate, loss=loss,
-        epochs=epochs, batch_size=batch_size, validation_split=validation_split, seed=seed,
+        hidden=_widths(hidden, "--hidden"), convolutions=_widths(convolutions, "--convolutions"), crop=crop,
+        activation=activation, output_activation=output_activation, dropout=dropout,
+        batch_normalization=batch_normalization, members=members, epochs=epochs, batch_size=batch_size,
+        optimizer=optimizer, learning_rate=learning_rate, weight_decay=weight_decay, schedule=schedule, warmup=warmup,
+        weight_averaging=weight_averaging, validation_split=validation_split, loss=loss,
+        label_smoothing=label_smoothing, teacher="" if teacher == "none" else teacher, distillation=distillation,
+        rotation=rotation, shear=shear, scaling=scaling, shift=shift, elastic=elastic, smoothness=smoothness, seed=seed,
     )  # fmt: skip
-    train_and_tell(wanted, dataset, data, output, open_console(), exports=export, plots=plots)
+    how = How(loop, None if budget is None else seconds(budget, "--budget"), export, plots)
+    if seeds == 1:
+        train_and_tell(wanted, dataset, data, output, open_console(), how)
+    else:
+        train_several(wanted, seeds, dataset, data, output, open_console(), how)
+
+
+def _widths(text: str | None, option: str) -> tuple[int, ...] | None:
+    """Read ``"512,512"``; () of ``"none"``."""
+    return text if text is None else () if text == "none" else whole_numbers(text, option, distinct=False)
 
 
 def export(
@@ -139,61 +226,3 @@ def export(
         except OSError as exc:
             raise BundleError(f"{bundle.path / ARTIFACTS}: can't be written: {exc.strerror or exc}") from exc
     exporters.raise_failures(failures)
-
-
-def _check_enough(digits: Dataset, exports: bool) -> None:
-    """Refuse somebody's own data that training, or the exports after it, would fail at: now, and not in minutes.
-
-    Raises
-    ------
-    DataError
-        There are no training images, or too few to calibrate with.
-    """
-    from digitbench import data
-    from digitbench.errors import DataError, UsageError
-    from digitbench.export import Options
-
-    if not digits.own:
-        return
-    if not len(digits.train):
-        raise DataError(
-            f"{digits.source} holds no training images, but {len(digits.test):,} to test with; training takes an .npz "
-            "with x_train, y_train, x_test and y_test"
-        )
-    if not exports:
-        return
-    wanted = Options().calibration_images
-    try:
-        data.calibration_images(digits, wanted)
-    except UsageError as exc:
-        raise DataError(
-            f"{digits.source}: int8's ranges are found on {wanted} training images that aren't test images too, and it "
-            f"has fewer ({len(digits.train):,} in all); train with --no-export, then digitbench export "
-            "--calibration-images N"
-        ) from exc
-
-
-def train_and_tell(
-    wanted: Recipe, dataset: str, data: Path | None, output: Path | None, console: Console, *, exports: bool = True,
-    plots: bool = True,
-) -> Bundle:  # fmt: skip
-    """Train a recipe, showing how it gets on and what came of it; then draw it, where `plots` are wanted."""
-    from digitbench import export as exporters
-    from digitbench.commands.plotting import draw_training
-    from digitbench.quiet import native_output_held
-    from digitbench.train import train as train_bundle
-
-    with watched(console) as progress, native_output_held():
-        digits = load_data(dataset, data, progress)
-        _check_enough(digits, exports)
-        formats = exporters.FORMATS if exports else ()
-        bundle = train_bundle(wanted, digits, output, export_formats=formats, progress=progress)
-    found = bundle.manifest["metrics"]
-    console.print(
-        f"{bundle.path}: {wanted.name} on {digits.name} [{digits.fingerprint}], test accuracy "
-        f"{found['test_accuracy']:.2%} ({found['correct']:,} of {found['total']:,})",
-        style="bold", markup=False, highlight=False, soft_wrap=True,
-    )  # fmt: skip
-    if plots:
-        draw_training(bundle, digits, console)
-    return bundle

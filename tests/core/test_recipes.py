@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from core.helpers import one_printable_line
 from digitbench import recipes
 from digitbench.errors import UsageError
-from digitbench.recipes import ACTIVATIONS, LOSSES, OPTIMIZERS, OUTPUT_ACTIVATIONS, RECIPES, Recipe
+from digitbench.recipes import ACTIVATIONS, LOSSES, RECIPES, SCHEDULES, TUTORIALS, Recipe
 
 NAN, INFINITY = float("nan"), float("inf")
 
@@ -22,11 +22,21 @@ any_recipe = st.builds(
     name=st.text(max_size=20),
     about=st.text(max_size=20),
     hidden=st.lists(st.integers(1, 65536), max_size=4).map(tuple),
+    convolutions=st.lists(st.integers(1, 4096), max_size=1).map(tuple),
+    crop=st.integers(0, 13),
     activation=st.sampled_from(ACTIVATIONS),
-    output_activation=st.sampled_from(OUTPUT_ACTIVATIONS),
     dropout=st.floats(0, 1, exclude_max=True),
     batch_normalization=st.booleans(),
-    optimizer=st.sampled_from(OPTIMIZERS),
+    optimizer=st.just("adamw"),
+    weight_decay=st.none() | st.floats(0, 10),
+    schedule=st.sampled_from(SCHEDULES),
+    label_smoothing=st.floats(0, 1, exclude_max=True),
+    weight_averaging=st.floats(0, 1, exclude_max=True),
+    rotation=st.floats(0, 180),
+    elastic=st.floats(0, 14),
+    teacher=st.text(max_size=20),
+    distillation=st.floats(0, 1),
+    members=st.integers(1, 100),
     learning_rate=st.none() | st.floats(0, 10, exclude_min=True),
     loss=st.sampled_from(LOSSES),
     epochs=st.integers(1, 1000),
@@ -36,8 +46,9 @@ any_recipe = st.builds(
 )
 
 
-def test_the_named_recipes_are_those_of_the_tutorials() -> None:
-    assert {name: recipe.hidden for name, recipe in RECIPES.items()} == {
+def test_the_tutorials_recipes_are_among_the_named_ones() -> None:
+    assert TUTORIALS.items() <= RECIPES.items()
+    assert {name: recipe.hidden for name, recipe in TUTORIALS.items()} == {
         "dense-128": (128,),
         "dense-100-sigmoid": (100,),
         "dense-256-128": (256, 128),
@@ -146,6 +157,23 @@ def test_json_from_a_newer_version_loses_only_what_is_unknown() -> None:
         ("learning_rate", INFINITY),
         ("epochs", 0),
         ("epochs", -3),
+        ("schedule", "step"),
+        ("crop", 14),
+        ("crop", -1),
+        ("convolutions", (0,)),
+        ("weight_averaging", 1.0),
+        ("weight_averaging", NAN),
+        ("label_smoothing", 1.0),
+        ("warmup", -1),
+        ("rotation", 181.0),
+        ("rotation", NAN),
+        ("shear", -0.1),
+        ("scaling", 0.95),
+        ("shift", INFINITY),
+        ("elastic", 15.0),
+        ("smoothness", 0.0),
+        ("distillation", 1.1),
+        ("members", 0),
         ("batch_size", 0),
         ("seed", -1),
         ("seed", 2**32),
@@ -166,6 +194,23 @@ def test_a_value_that_makes_no_sense_is_refused_in_one_line_that_names_the_optio
 )
 def test_the_last_good_value_is_taken(option: str, value: object) -> None:
     assert getattr(Recipe(**{option: value}), option) == value  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("changes", "option"),
+    [
+        ({"weight_decay": 0.1}, "--weight-decay"),
+        ({"warmup": 10, "epochs": 10}, "--warmup"),
+        ({"output_activation": "sigmoid", "teacher": "runs/x"}, "--output-activation"),
+        ({"output_activation": "sigmoid", "label_smoothing": 0.1}, "--output-activation"),
+        ({"convolutions": (8,) * 5}, "--convolutions"),
+        ({"convolutions": (8, 8), "crop": 13}, "--convolutions"),
+    ],
+)
+def test_fields_that_do_not_go_together_are_refused(changes: dict[str, Any], option: str) -> None:
+    with pytest.raises(UsageError, match=f"^{option} ") as caught:
+        Recipe(**changes)
+    assert one_printable_line(str(caught.value))
 
 
 def test_a_recipe_cannot_be_changed_in_place() -> None:

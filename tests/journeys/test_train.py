@@ -24,9 +24,12 @@ from digitbench.precisions import EXPORTED
 from journeys.helpers import contents, interrupted
 
 FLAGS = (
-    "--hidden", "16,8", "--activation", "tanh", "--dropout", "0.2", "--optimizer", "rmsprop",
-    "--learning-rate", "0.002", "--loss", "categorical_crossentropy", "--batch-normalization",
-    "--output-activation", "sigmoid", "--epochs", "2", "--batch-size", "16", "--validation-split", "0.2", "--seed", "1",
+    "--hidden", "16,16", "--crop", "2", "--activation", "tanh", "--dropout", "0.2", "--optimizer", "adamw",
+    "--learning-rate", "0.002", "--weight-decay", "0.01", "--schedule", "cosine", "--warmup", "1",
+    "--weight-averaging", "0.5", "--rotation", "5", "--shear", "0.1", "--scaling", "0.1", "--shift", "1",
+    "--elastic", "0.5", "--smoothness", "4", "--loop", "compiled", "--loss", "categorical_crossentropy",
+    "--batch-normalization", "--output-activation", "sigmoid", "--epochs", "2", "--batch-size", "16", "--validation-split", "0.2",
+    "--seed", "1",
 )  # fmt: skip
 WEIGHTS = "model.weights.h5"
 
@@ -81,7 +84,7 @@ def test_a_bundle_holds_the_model_its_history_its_scores_and_ten_exports(trained
         "model-fp32.onnx", "model-fp32.savedmodel", "model-fp32.tflite", "model-int8.onnx", "model-int8.tflite",
     ]  # fmt: skip
     history = json.loads((trained.path / "history.json").read_text())
-    assert set(history) == {"accuracy", "loss", "val_accuracy", "val_loss"}
+    assert set(history) == {"accuracy", "loss", "seconds", "val_accuracy", "val_loss"}
     assert {len(values) for values in history.values()} == {5}
     assert history["loss"][-1] < history["loss"][0]
 
@@ -149,18 +152,21 @@ def test_without_output_the_folder_is_named_after_recipe_and_time(flagged: Path)
 def test_flags_change_the_recipe(flagged: Path) -> None:
     manifest = manifest_of(flagged / "runs" / "latest")
     assert manifest["recipe"] == {
-        "name": "dense-128+", "about": "", "hidden": [16, 8], "activation": "tanh", "output_activation": "sigmoid",
-        "dropout": 0.2, "batch_normalization": True, "optimizer": "rmsprop", "learning_rate": 0.002,
+        "name": "dense-128+", "about": "", "hidden": [16, 16], "convolutions": [], "crop": 2, "activation": "tanh",
+        "output_activation": "sigmoid", "dropout": 0.2, "batch_normalization": True, "optimizer": "adamw",
+        "learning_rate": 0.002, "weight_decay": 0.01, "schedule": "cosine", "warmup": 1, "label_smoothing": 0.0,
+        "weight_averaging": 0.5, "rotation": 5.0, "shear": 0.1, "scaling": 0.1, "shift": 1.0, "elastic": 0.5,
+        "smoothness": 4.0, "teacher": "", "distillation": 1.0, "members": 1,
         "loss": "categorical_crossentropy", "epochs": 2, "batch_size": 16, "validation_split": 0.2, "seed": 1,
     }  # fmt: skip
     assert manifest["output"]["activation"] == "sigmoid"
-    assert manifest["training"] == {**manifest["training"], "images": 1150, "held_out": 288}
+    assert manifest["training"] == {**manifest["training"], "images": 1150, "held_out": 288, "loop": "compiled"}
 
 
 def test_flags_change_the_network(flagged: Path) -> None:
     latest = flagged / "runs" / "latest"
     with np.load(latest / "artifacts" / "model-fp32.npz", allow_pickle=False) as stored:
-        assert [stored[f"kernel_{i}"].shape for i in range(3)] == [(784, 16), (16, 8), (8, 10)]
+        assert [stored[f"kernel_{i}"].shape for i in range(3)] == [(576, 16), (16, 16), (16, 10)]
         assert stored["activations"].tolist() == ["tanh", "tanh", "sigmoid"]
     sums = np.load(latest / "reference_scores.npy").sum(axis=1)
     assert np.abs(sums - 1).max() > 0.1, "sigmoids are independent: their scores need not add up to 1"

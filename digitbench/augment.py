@@ -1,0 +1,170 @@
+"""New digits from old: turned, sheared, scaled, shifted and bent a little, anew for every epoch.
+
+Every 32 images share one deformation, written as a sparse matrix: each new pixel is a mean of the four old ones around
+the place that it comes from. So the cost of finding these places, far above that of the mean, is paid once for 32.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import astuple, dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from digitbench.backend import Images
+
+SIDE = 28
+PIXELS = SIDE * SIDE
+TOGETHER = 32  # images that share a deformation
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Strengths:
+    """How far images are deformed; each figure is drawn evenly from minus to plus its strength.
+
+    Attributes
+    ----------
+    rotation
+        Degrees.
+    shear
+        Pixels sideways for each pixel upwards.
+    scaling
+        Share by which width and height, each on its own, grow or shrink.
+    shift
+        Pixels, sideways and upwards.
+    elastic
+        Pixels: how far the bending moves a pixel along each axis, as the root of its mean square.
+    smoothness
+        Pixels: the standard deviation of the Gaussian that smooths the bending. Small ones crumple, large ones bow.
+    """
+
+    rotation: float = 0.0
+    shear: float = 0.0
+    scaling: float = 0.0
+    shift: float = 0.0
+    elastic: float = 0.0
+    smoothness: float = 5.0
+
+    def __bool__(self) -> bool:
+        """Does it change anything."""
+        return any(astuple(self)[:-1])
+
+
+def deform(images: Images, strengths: Strengths, seed: int, epoch: int, *, threads: int = 1) -> Images:
+    """Deform each image, another way in each epoch.
+
+    Affine and elastic deformations as P. Simard, D. Steinkraus and J. Platt describe them in "Best Practices for
+    Convolutional Neural Networks Applied to Visual Document Analysis" (2003), with bilinear interpolation.
+
+    Parameters
+    ----------
+    images
+        float32, (n, 28, 28), in [0, 1]; any n, also 0. Left untouched.
+    strengths
+        How far.
+    seed, epoch
+        The same give the same images, whatever `threads` is.
+    threads
+        That share the work, 1 or more.
+
+    Returns
+    -------
+    Images
+        float32, (n, 28, 28), in [0, 1], in the order of `images`.
+
+    Raises
+    ------
+    ValueError
+        `images` are of another type or shape.
+    """
+    if images.dtype != np.float32 or images.shape[1:] != (SIDE, SIDE):
+        wanted = f"float32 of shape (n, {SIDE}, {SIDE})"
+        raise ValueError(f"images must be {wanted}; got {images.dtype} of shape {images.shape}")
+    count = len(images)
+    rng = np.random.default_rng([seed, epoch])
+    order = rng.permutation(count)
+    places = source_places(strengths, -(-count // TOGETHER), rng)
+    flat, deformed = images.reshape(count, PIXELS), np.empty((count, PIXELS), np.float32)
+
+    def work(worker: int) -> None:
+        matrix = _empty_matrix()
+        for group in range(worker, len(places), threads):
+            chosen = order[group * TOGETHER : (group + 1) * TOGETHER]
+            matrix.indices, matrix.data = _corners(places[group])
+            moved = matrix @ np.ascontiguousarray(flat[chosen].T)
+            deformed[chosen] = np.minimum(moved, 1, out=moved).T  # a mean of ones may be rounded to above 1
+
+    if threads == 1:
+        work(0)
+    else:
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(work, range(threads)))
+    return deformed.reshape(count, SIDE, SIDE)
+
+
+def source_places(strengths: Strengths, count: int, rng: np.random.Generator) -> Floats:
+    """Draw `count` deformations: for each new pixel the row and column, in pixels, that it comes from.
+
+    Returns
+    -------
+    ndarray
+        float32, (count, 2, 784); places may lie outside of the image.
+    """
+
+    def drawn(strength: float, *shape: int) -> Floats:
+        return rng.uniform(-strength, strength, (count, *shape)).astype(np.float32)
+
+    angle, shear = np.radians(drawn(strengths.rotation)), drawn(strengths.shear)
+    scale, shift = 1 + drawn(strengths.scaling, 2), drawn(strengths.shift, 2, 1)
+    sin, cos = np.sin(angle), np.cos(angle)
+    turned = np.stack([np.stack([cos, sin], -1), np.stack([-sin, cos], -1)], -2)  # (count, 2, 2)
+    sheared = np.zeros_like(turned)
+    sheared[:, 0, 0], sheared[:, 1, 1], sheared[:, 1, 0] = scale[:, 0], scale[:, 1], shear
+    middle = (SIDE - 1) / 2
+    axis = np.arange(SIDE, dtype=np.float32) - middle
+    grid = np.stack(np.meshgrid(axis, axis, indexing="ij")).reshape(2, PIXELS)
+    places: Floats = (turned @ sheared) @ grid + middle + shift
+    if strengths.elastic:
+        noise = rng.standard_normal((count, 2, SIDE, SIDE), np.float32)
+        smooth = _smoothing(strengths.smoothness)
+        places += strengths.elastic * (smooth @ noise @ smooth.T).reshape(count, 2, PIXELS)
+    return places
+
+
+@cache
+def _smoothing(deviation: float) -> Floats:
+    """A Gaussian as a matrix whose rows, of white noise, make noise of variance 1."""
+    apart = np.subtract.outer(np.arange(SIDE), np.arange(SIDE))
+    weights = np.exp(-((apart / deviation) ** 2) / 2)
+    rows: Floats = (weights / np.sqrt((weights**2).sum(axis=1, keepdims=True))).astype(np.float32)
+    return rows
+
+
+def _empty_matrix() -> Any:
+    """A sparse matrix with a row for each new pixel, of four old ones; making one anew takes longer than filling it."""
+    from scipy.sparse import csr_array
+
+    rows = np.arange(0, 4 * PIXELS + 1, 4, dtype=np.int32)
+    entries = np.zeros(4 * PIXELS, np.float32), np.zeros(4 * PIXELS, np.int32), rows
+    return csr_array(entries, shape=(PIXELS, PIXELS))
+
+
+def _corners(places: Floats) -> tuple[npt.NDArray[np.int32], Floats]:
+    """Find the four old pixels around each of `places` (2, 784), and the share of each: 0 outside of the image."""
+    places = places.clip(-2, SIDE + 1)  # all is paper there, and no number too large for an integer
+    low = np.floor(places)
+    share = places - low
+    row, column = low.astype(np.int32)
+    corners = np.empty((PIXELS, 4), np.int32)
+    weights = np.empty((PIXELS, 4), np.float32)
+    for corner, (down, right) in enumerate(((0, 0), (0, 1), (1, 0), (1, 1))):
+        y, x = row + down, column + right
+        inside = (y >= 0) & (y < SIDE) & (x >= 0) & (x < SIDE)
+        corners[:, corner] = np.where(inside, y * SIDE + x, 0)
+        weight = (share[0] if down else 1 - share[0]) * (share[1] if right else 1 - share[1])
+        weights[:, corner] = np.where(inside, weight, 0)
+    return corners.reshape(-1), weights.reshape(-1)

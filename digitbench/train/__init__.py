@@ -1,0 +1,176 @@
+"""The only trainer: a Keras network from a recipe, into a bundle."""
+
+from __future__ import annotations
+
+import errno
+import platform
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import digitbench
+from digitbench import bundle as bundles
+from digitbench import evaluate
+from digitbench.backend import Scores
+from digitbench.bundle import Artifact, Bundle
+from digitbench.data import CLASSES, Dataset, Split
+from digitbench.errors import BundleError, MissingRuntimeError
+from digitbench.files import check_writable, sha256, write_json, written_beside
+from digitbench.progress import Progress, Silent
+from digitbench.quiet import calm_tensorflow
+from digitbench.recipes import Recipe
+from digitbench.train import teacher
+from digitbench.train.trainer import Trained, Trainer
+
+KERAS_FILE = "model.keras"
+
+
+def train(
+    recipe: Recipe,
+    dataset: Dataset,
+    output: Path | None = None,
+    *,
+    export_formats: Sequence[str] = (),
+    loop: str = "auto",
+    budget: float | None = None,
+    progress: Progress | None = None,
+) -> Bundle:
+    """Train a recipe and write its bundle, whole or not at all; then point ``runs/latest`` at it.
+
+    Parameters
+    ----------
+    recipe, dataset
+        What to train on what.
+    output
+        The bundle's folder, which must not exist; None for ``runs/<recipe>-<time>``.
+    export_formats
+        Exports to make before the bundle gets its name; see `digitbench.export`.
+    loop
+        One of `loops.LOOPS`; "auto" for the one that is faster for this recipe.
+    budget
+        Seconds that the training may take: the number of epochs is chosen by it, and not by the recipe.
+    progress
+        Told of each step.
+
+    Raises
+    ------
+    BundleError
+        `output` exists, the disk is full, or the recipe's teacher can't be one.
+    UsageError
+        `output` can't be written.
+    MissingRuntimeError
+        Keras or TensorFlow is not installed.
+    CheckFailed
+        The training diverged, and nothing is kept; or an export says too much else than Keras, and the bundle is
+        kept without that export.
+    """
+    from digitbench import export
+
+    progress = progress or Silent()
+    stamp = datetime.now(UTC)
+    target = output or bundles.RUNS / f"{recipe.name}-{stamp:%Y%m%d-%H%M%S}"
+    bundles.refuse_existing(target)
+    check_writable(target)
+    if recipe.teacher:
+        teacher.find(recipe.teacher)
+    keras = import_keras(progress)
+    export.require(export_formats)
+    failures: list[str] = []
+    try:
+        with written_beside(target) as draft:
+            draft.mkdir()
+            _repeatably()
+            trained = Trainer(keras, recipe, dataset.train, loop, progress).train(budget)
+            write_json(draft / bundles.HISTORY, trained.history)
+            manifest = _manifest(keras, trained, dataset)
+            manifest["created"] = stamp.isoformat(timespec="seconds")
+            _write(draft, trained.model, manifest, dataset.test)
+            options = export.Options(seed=recipe.seed)
+            failures = export.export(
+                Bundle(draft), export_formats, dataset, options, progress=progress, model=trained.model
+            )
+        bundles.point_latest_at(target)
+    except OSError as exc:
+        if exc.errno not in {errno.ENOSPC, errno.EDQUOT}:
+            raise
+        raise BundleError(f"{target}: can't be written: {exc.strerror or exc}") from exc
+    export.raise_failures([*failures, *([f"the bundle is kept at {target} without them"] if failures else [])])
+    return Bundle(target)
+
+
+def _repeatably() -> None:
+    """Have TensorFlow add up in the same order every time."""
+    import tensorflow as tf
+
+    tf.config.experimental.enable_op_determinism()
+
+
+def import_keras(progress: Progress) -> Any:
+    """Import Keras on TensorFlow.
+
+    Raises
+    ------
+    MissingRuntimeError
+        One of them is not installed.
+    """
+    calm_tensorflow()
+    task = "starting TensorFlow"
+    progress.update(task, 0, 1)
+    try:
+        import tensorflow  # noqa: I001 - before Keras, so that a missing one is named
+
+        import keras
+    except ModuleNotFoundError as exc:
+        if exc.name not in {"tensorflow", "keras"}:
+            raise
+        raise MissingRuntimeError(
+            f'training and exporting need {exc.name}, not installed here; run: pip install "digitbench[train]"'
+        ) from exc
+    tensorflow.get_logger().setLevel("ERROR")  # in a notebook it tells of every file that it writes
+    progress.update(task, 1, 1)
+    return keras
+
+
+def scores_of(model: Any, split: Split) -> Scores:
+    """Give what the Keras model says of each image: float32, (n, 10)."""
+    return np.asarray(model.predict(split.images, batch_size=1024, verbose=0), dtype=np.float32)
+
+
+def _manifest(keras: Any, trained: Trained, dataset: Dataset) -> dict[str, Any]:
+    """Give all of the manifest that is known before anything is written."""
+    import tensorflow as tf
+
+    return {
+        "schema": bundles.SCHEMA,
+        "recipe": trained.recipe.to_json(),
+        "dataset": {"name": dataset.name, "fingerprint": dataset.fingerprint, "source": dataset.source},
+        "input": {
+            "name": "image",
+            "shape": [None, 28, 28],
+            "dtype": "float32",
+            "range": [0.0, 1.0],
+            "ink": 1.0,
+        },
+        "output": {"shape": [None, CLASSES], "dtype": "float32", "activation": trained.recipe.output_activation},
+        "versions": {
+            "digitbench": digitbench.__version__, "keras": keras.__version__, "tensorflow": tf.__version__,
+            "numpy": np.__version__, "python": platform.python_version(),
+        },
+        "training": trained.facts,
+    }  # fmt: skip
+
+
+def _write(draft: Path, model: Any, manifest: dict[str, Any], test: Split) -> None:
+    model.save(draft / KERAS_FILE)
+    scores = scores_of(model, test)
+    np.save(draft / bundles.REFERENCE, scores)
+    found = evaluate.accuracy(scores, test.labels)
+    manifest["metrics"] = {"test_accuracy": found.top1, "correct": found.correct, "total": found.total}
+    manifest["reference"] = {
+        "path": bundles.REFERENCE, "backend": "keras", "sha256": sha256(draft / bundles.REFERENCE),
+    }  # fmt: skip
+    manifest["artifacts"] = [vars(Artifact.describe(draft, draft / KERAS_FILE, "keras"))]
+    write_json(draft / bundles.MANIFEST, manifest)

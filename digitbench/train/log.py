@@ -1,0 +1,77 @@
+"""How a training gets on, for whoever watches, and what becomes of it: its history."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from digitbench.errors import CheckFailed
+from digitbench.progress import Progress
+
+OVERFITTING_EPOCHS = 3
+
+
+class Log:
+    """Tells of each epoch and keeps its figures.
+
+    Parameters
+    ----------
+    epochs, steps
+        How many epochs, and steps in each.
+    progress
+        Told of each.
+    prefix
+        Before each epoch's name, where several networks are trained.
+    """
+
+    def __init__(self, epochs: int, steps: int, progress: Progress, prefix: str = "") -> None:
+        self.epochs, self._steps, self._progress, self._prefix = epochs, steps, progress, prefix
+        self.history: dict[str, list[float]] = {}
+        self._began = time.perf_counter()
+
+    def step(self, epoch: int, done: float, figures: dict[str, float]) -> None:
+        """Tell how far an epoch, 0 the first, is; its last stretch is drawn by its end, with validation's figures."""
+        self._progress.update(self._task(epoch), min(done, self._steps - 0.01), self._steps, describe(figures))
+
+    def end(self, epoch: int, figures: dict[str, float]) -> None:
+        """Keep an epoch's figures: ``loss`` and ``accuracy``, with ``val_`` before those of images held out.
+
+        Raises
+        ------
+        CheckFailed
+            One is not a finite number.
+        """
+        now = time.perf_counter()
+        for key, value in {**figures, "seconds": now - self._began}.items():
+            self.history.setdefault(key, []).append(float(value))
+        self._began = now
+        self._progress.update(self._task(epoch), self._steps, self._steps, describe(figures))
+        if any(value - value for value in figures.values()):  # NaN and infinities alone differ from themselves
+            raise CheckFailed("training diverged: the loss is not a finite number; lower --learning-rate")
+        if rising_epochs(self.history.get("val_loss", [])) == OVERFITTING_EPOCHS:
+            self._progress.say(
+                f"overfitting? the validation loss has risen for {OVERFITTING_EPOCHS} epochs in a row: "
+                "fewer epochs or some dropout would do"
+            )
+
+    def _task(self, epoch: int) -> str:
+        return f"{self._prefix}epoch {epoch + 1}/{self.epochs}"
+
+
+def describe(figures: dict[str, float]) -> str:
+    """Say an epoch's figures in a line."""
+    nan = float("nan")
+    text = f"loss {figures.get('loss', nan):.4f}, accuracy {figures.get('accuracy', nan):.2%}"
+    if "val_loss" in figures:
+        text += f" | validation loss {figures['val_loss']:.4f}, accuracy {figures['val_accuracy']:.2%}"
+    return text
+
+
+def rising_epochs(losses: Sequence[float]) -> int:
+    """For how many epochs, up to the last, the loss has risen each time."""
+    count = 0
+    for before, after in zip(reversed(losses[:-1]), reversed(losses[1:]), strict=True):
+        if after <= before:
+            break
+        count += 1
+    return count

@@ -1,0 +1,99 @@
+"""A recipe's network as a Keras model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from digitbench.data import CLASSES
+from digitbench.recipes import Recipe
+from digitbench.train.feed import soft_targets
+
+STEPS_PER_CALL = 16  # Keras' overhead per call is several times that of a step this small
+MOMENTUM = 0.95  # of the running mean and variance: Keras' 0.99 still remembers their start after an epoch
+LABELS_LOSS = "sparse_categorical_crossentropy"
+NEVER_DECAYED = ["bias", "gamma", "beta"]
+
+
+def build(keras: Any, recipe: Recipe, steps: int) -> Any:
+    """Build a recipe's model: (n, 28, 28) float32 in, (n, 10) float32 out; weights drawn from the recipe's seed.
+
+    Parameters
+    ----------
+    steps
+        In an epoch: what the recipe's schedule is counted in.
+    """
+    layers = keras.layers
+    keras.utils.set_random_seed(recipe.seed)
+    stack = [keras.Input((28, 28), name="image")]
+    if recipe.crop or recipe.convolutions:
+        stack.append(layers.Reshape((28, 28, 1)))
+    if recipe.crop:
+        stack.append(layers.Cropping2D(recipe.crop))
+    for filters in recipe.convolutions:
+        stack += _hidden(layers, recipe, layers.Conv2D(filters, 3, padding="same", **_plain(recipe)))
+        stack.append(layers.MaxPooling2D())
+    stack.append(layers.Flatten())
+    for width in recipe.hidden:
+        stack += _hidden(layers, recipe, layers.Dense(width, **_plain(recipe)))
+        if recipe.dropout:
+            stack.append(layers.Dropout(recipe.dropout))
+    model = keras.Sequential([*stack, layers.Dense(CLASSES, activation=recipe.output_activation)], name="digits")
+    model.compile(
+        optimizer=_optimizer(keras, recipe, steps), loss=loss_of(recipe), metrics=["accuracy"],
+        steps_per_execution=STEPS_PER_CALL, jit_compile=False,
+    )  # fmt: skip
+    return model
+
+
+def _plain(recipe: Recipe) -> dict[str, Any]:
+    return {} if recipe.batch_normalization else {"activation": recipe.activation}
+
+
+def _hidden(layers: Any, recipe: Recipe, weighted: Any) -> list[Any]:
+    """Give a layer with weights, and what follows it."""
+    if not recipe.batch_normalization:
+        return [weighted]
+    return [weighted, layers.BatchNormalization(momentum=MOMENTUM), layers.Activation(recipe.activation)]
+
+
+def loss_of(recipe: Recipe) -> str:
+    """Keras' name of the loss for the recipe's targets."""
+    return "categorical_crossentropy" if soft_targets(recipe) else LABELS_LOSS
+
+
+def _optimizer(keras: Any, recipe: Recipe, steps: int) -> Any:
+    found = keras.optimizers.get(recipe.optimizer)
+    rate = float(found.learning_rate.numpy()) if recipe.learning_rate is None else recipe.learning_rate
+    if recipe.schedule == "cosine" or recipe.warmup:
+        rate = _schedule(keras, recipe, rate, steps)
+    settings = {"learning_rate": rate}
+    if recipe.weight_decay is not None:
+        settings["weight_decay"] = recipe.weight_decay
+    made = type(found)(**settings)
+    if recipe.weight_decay is not None:
+        made.exclude_from_weight_decay(var_names=NEVER_DECAYED)
+    return made
+
+
+def _schedule(keras: Any, recipe: Recipe, rate: float, steps: int) -> Any:
+    """The step by number of step: up from 0 along a line, then level, or down to 0 along a cosine.
+
+    The cosine is that of I. Loshchilov and F. Hutter, "SGDR" (2017), without its restarts.
+    """
+    schedules = keras.optimizers.schedules
+    warm, rest = recipe.warmup * steps, (recipe.epochs - recipe.warmup) * steps
+    if recipe.schedule == "constant":
+        return schedules.PolynomialDecay(0.0, warm, rate)
+    if not warm:
+        return schedules.CosineDecay(rate, rest)
+    return schedules.CosineDecay(0.0, rest, warmup_target=rate, warmup_steps=warm)
+
+
+def committee(keras: Any, members: Sequence[Any]) -> Any:
+    """One model whose scores are the mean of its members'."""
+    image = keras.Input((28, 28), name="image")
+    for number, member in enumerate(members):
+        member.name = f"member_{number}"
+    scores = keras.layers.Average()([member(image) for member in members])
+    return keras.Model(image, scores, name="committee")

@@ -1,0 +1,123 @@
+"""Trains networks of one recipe on one set of images: a single one, or a committee; for so many epochs, or minutes."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from digitbench.data import Split
+from digitbench.progress import Progress
+from digitbench.recipes import Recipe
+from digitbench.train import loops, networks
+from digitbench.train.feed import Feed
+from digitbench.train.log import Log
+from digitbench.train.teacher import Teacher
+
+History = dict[str, list[float]]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What came of a recipe.
+
+    Attributes
+    ----------
+    model
+        In Keras.
+    recipe
+        As it was trained: `epochs` may have been chosen by a budget.
+    history
+        By epoch; a committee's is the mean of its members'.
+    facts
+        What the manifest says of the training.
+    """
+
+    model: Any
+    recipe: Recipe
+    history: History
+    facts: dict[str, Any]
+
+
+class Trainer:
+    """Holds what all networks share.
+
+    Parameters
+    ----------
+    keras
+        The module.
+    recipe
+        What to train.
+    split
+        The training images; the recipe's share of them is held out, from the end.
+    loop
+        One of `loops.LOOPS`.
+    progress
+        Told of each epoch.
+    """
+
+    def __init__(self, keras: Any, recipe: Recipe, split: Split, loop: str, progress: Progress) -> None:
+        self._keras, self._recipe, self._progress = keras, recipe, progress
+        self._kept = kept = len(split) - round(len(split) * recipe.validation_split)
+        self._images, self._labels = split.images[:kept], split.labels[:kept]
+        self._held = loops.Held(split.images[kept:], split.labels[kept:]) if kept < len(split) else None
+        self._teacher = Teacher(keras, recipe.teacher) if recipe.teacher else None
+        self._loop, self._why = loops.choose(loop, recipe, self._steps)
+        if self._why and loop == "auto":
+            progress.say(f"training with Keras' own fit: {self._why}")
+
+    @property
+    def _steps(self) -> int:
+        return -(-self._kept // self._recipe.batch_size)
+
+    def train(self, budget: float | None = None) -> Trained:
+        """Train.
+
+        Parameters
+        ----------
+        budget
+            Seconds, from which the number of epochs is chosen; None for the recipe's own number.
+        """
+        began = time.perf_counter()
+        recipe = self._recipe
+        if budget is not None:
+            recipe = self._within(budget)
+            self._progress.say(f"{recipe.epochs} epochs fit into {budget:g} s")
+        members, histories = [], []
+        for number in range(recipe.members):
+            prefix = f"member {number + 1}/{recipe.members}, " if recipe.members > 1 else ""
+            model, history = self._one(replace(recipe, seed=recipe.seed + number), prefix)
+            members.append(model)
+            histories.append(history)
+        model = members[0] if recipe.members == 1 else networks.committee(self._keras, members)
+        history = {key: np.mean([one[key] for one in histories], axis=0).tolist() for key in histories[0]}
+        facts: dict[str, Any] = {
+            "seconds": round(time.perf_counter() - began, 2), "images": self._kept,
+            "held_out": len(self._held.labels) if self._held else 0, "loop": self._loop,
+        }  # fmt: skip
+        if self._why:
+            facts["why"] = self._why
+        if budget is not None:
+            facts["budget_seconds"] = budget
+        if self._teacher:
+            facts["teacher"] = self._teacher.to_json()
+        return Trained(model, recipe, history, facts)
+
+    def _one(self, recipe: Recipe, prefix: str = "") -> tuple[Any, History]:
+        log = Log(recipe.epochs, self._steps, self._progress, prefix)
+        model = networks.build(self._keras, recipe, self._steps)
+        teach = self._teacher.teach if self._teacher else None
+        with Feed(recipe, self._images, self._labels, teach) as feed:
+            loops.run(self._loop, model, recipe, feed, self._held, log)
+        return model, log.history
+
+    def _within(self, budget: float) -> Recipe:
+        """Choose how many epochs a training may have, by one of two epochs: the second's time is every later one's."""
+        began = time.perf_counter()
+        _, history = self._one(replace(self._recipe, epochs=2, warmup=min(1, self._recipe.warmup)), "timing, ")
+        first, later = history["seconds"]
+        left = (budget - (time.perf_counter() - began)) / self._recipe.members - max(first - later, 0)
+        epochs = max(1, int(left / later))
+        return replace(self._recipe, epochs=epochs, warmup=min(self._recipe.warmup, epochs - 1))

@@ -1,0 +1,164 @@
+"""What a training is made of, apart from Keras: targets, the feed, averaged weights, its log."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from digitbench.backend import Images, Scores
+from digitbench.errors import CheckFailed, UsageError
+from digitbench.progress import Silent
+from digitbench.recipes import RECIPES, Recipe
+from digitbench.train import loops
+from digitbench.train.feed import Feed, targets_of
+from digitbench.train.log import Log, rising_epochs
+
+LABELS = np.array([3, 0, 9], np.int64)
+IMAGES: Images = np.random.default_rng(0).random((40, 28, 28), np.float32)
+DEFORMED = Recipe(rotation=10, elastic=1, epochs=3)
+TAUGHT: Scores = np.full((3, 10), 0.1, np.float32)
+
+
+def test_plain_targets_are_the_labels() -> None:
+    found = targets_of(Recipe(), LABELS)
+    assert found.dtype == np.int32
+    assert found.tolist() == [3, 0, 9]
+    one_hot = targets_of(Recipe(loss="categorical_crossentropy"), LABELS)
+    assert one_hot.dtype == np.float32
+    assert (one_hot == np.eye(10)[LABELS]).all()
+
+
+def test_smoothed_targets_give_every_class_its_share() -> None:
+    found = targets_of(Recipe(label_smoothing=0.2), LABELS)
+    assert found.sum(axis=1) == pytest.approx(1)
+    assert found[0, 3] == pytest.approx(0.82)
+    assert found[0, 4] == pytest.approx(0.02)
+
+
+@pytest.mark.parametrize(("share", "right"), [(1.0, 0.1), (0.5, 0.55), (0.0, 1.0)])
+def test_a_teacher_gives_its_share_of_a_target(share: float, right: float) -> None:
+    found = targets_of(Recipe(teacher="runs/x", distillation=share), LABELS, TAUGHT)
+    assert found[0, 3] == pytest.approx(right)
+    assert found.sum(axis=1) == pytest.approx(1)
+
+
+def fed(recipe: Recipe, teach: Any = None) -> list[tuple[Images, npt.NDArray[Any]]]:
+    with Feed(recipe, IMAGES, np.arange(40) % 10, teach) as feed:
+        return [feed.epoch(number) for number in range(recipe.epochs)]
+
+
+def test_without_deformation_every_epoch_is_the_same_array() -> None:
+    epochs = fed(Recipe(epochs=3))
+    assert all(images is IMAGES for images, _ in epochs)
+
+
+def test_deformed_epochs_differ_and_come_again_for_the_same_seed() -> None:
+    first, again, other = fed(DEFORMED), fed(DEFORMED), fed(replace(DEFORMED, seed=1))
+    assert len({images.tobytes() for images, _ in first}) == 3
+    for (images, _), (same, _), (different, _) in zip(first, again, other, strict=True):
+        assert (images == same).all()
+        assert (images != different).any()
+
+
+def test_a_teacher_sees_the_deformed_images_in_another_thread() -> None:
+    seen: list[tuple[int, float]] = []
+
+    def teach(images: Images) -> Scores:
+        seen.append((threading.get_ident(), float(images.sum())))
+        return np.full((len(images), 10), 0.1, np.float32)
+
+    epochs = fed(replace(DEFORMED, teacher="runs/x"), teach)
+    assert [total for _, total in seen] == [float(images.sum()) for images, _ in epochs]
+    assert threading.get_ident() not in {thread for thread, _ in seen}
+
+
+def test_a_fault_in_the_feed_is_heard() -> None:
+    def teach(images: Images) -> Scores:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fed(replace(DEFORMED, teacher="runs/x"), teach)
+
+
+@given(st.lists(st.floats(-100, 100), min_size=1, max_size=20), st.floats(0.01, 0.99))
+def test_an_average_weighs_each_epoch_before_less(values: list[float], kept: float) -> None:
+    average = loops.Average(kept)
+    for value in values:
+        (mean,) = average.add([np.array([value], np.float64)])
+    weights = kept ** np.arange(len(values))[::-1]
+    assert mean[0] == pytest.approx(np.average(values, weights=weights), abs=1e-3)
+
+
+def test_an_average_of_one_epoch_is_that_epoch() -> None:
+    (mean,) = loops.Average(0.8).add([np.array([3.5], np.float32)])
+    assert mean.tolist() == [3.5]
+
+
+@pytest.mark.parametrize(
+    ("recipe", "loop", "chosen"),
+    [
+        ("dense-128", "auto", "compiled"),
+        ("dense-128", "fit", "fit"),
+        ("dense-128-dropout", "auto", "compiled"),
+        ("cnn-small", "auto", "fit"),
+    ],
+)
+def test_the_loop_follows_from_the_recipe(recipe: str, loop: str, chosen: str) -> None:
+    found, why = loops.choose(loop, RECIPES[recipe], 1688)
+    assert found == chosen
+    assert bool(why) == (chosen == "fit")
+
+
+def test_a_short_training_is_not_worth_compiling_unless_asked_for() -> None:
+    assert loops.choose("auto", RECIPES["dense-128"], 41)[0] == "fit"
+    assert loops.choose("compiled", RECIPES["dense-128"], 41) == ("compiled", "")
+
+
+@pytest.mark.parametrize(("loop", "recipe"), [("keras", "dense-128"), ("compiled", "cnn-small")])
+def test_a_loop_that_cannot_be_is_refused(loop: str, recipe: str) -> None:
+    with pytest.raises(UsageError, match=f"--loop {loop}: "):
+        loops.choose(loop, RECIPES[recipe], 1688)
+
+
+class Said(Silent):
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.tasks: list[tuple[str, float, float]] = []
+
+    def say(self, line: str) -> None:
+        self.lines.append(line)
+
+    def update(self, task: str, done: float, total: float, note: str = "") -> None:
+        self.tasks.append((task, done, total))
+
+
+def test_a_log_keeps_every_figure_and_draws_the_last_stretch_at_the_end() -> None:
+    said = Said()
+    log = Log(2, 10, said, "member 1/2, ")
+    log.step(0, 10, {"loss": 1.0, "accuracy": 0.5})
+    log.end(0, {"loss": 1.0, "accuracy": 0.5, "val_loss": 2.0, "val_accuracy": 0.25})
+    assert said.tasks == [("member 1/2, epoch 1/2", 9.99, 10), ("member 1/2, epoch 1/2", 10, 10)]
+    assert log.history["val_loss"] == [2.0]
+    assert set(log.history) == {"loss", "accuracy", "val_loss", "val_accuracy", "seconds"}
+
+
+@pytest.mark.parametrize("loss", [float("nan"), float("inf")])
+def test_a_training_that_diverges_is_stopped_in_words(loss: float) -> None:
+    with pytest.raises(CheckFailed, match="lower --learning-rate"):
+        Log(2, 10, Silent()).end(0, {"loss": loss, "accuracy": 0.1})
+
+
+def test_overfitting_is_said_once() -> None:
+    said = Said()
+    log = Log(9, 1, said)
+    for epoch, loss in enumerate([3.0, 2.0, 2.1, 2.2, 2.3, 2.4]):
+        log.end(epoch, {"loss": 1.0, "accuracy": 0.5, "val_loss": loss, "val_accuracy": 0.5})
+    assert len(said.lines) == 1
+    assert rising_epochs(log.history["val_loss"]) == 4
