@@ -14,6 +14,7 @@ from digitbench.commands import (
     bench,
     choosing,
     drawing,
+    histories,
     importing,
     listing,
     measuring,
@@ -119,6 +120,7 @@ app.add_typer(plotting.app, name="plot")
 app.command(epilog=reporting.REPORT_EPILOG)(reporting.report)
 app.command(epilog=listing.RUNS_EPILOG)(listing.runs)
 app.command(epilog=listing.SHOW_EPILOG)(listing.show)
+app.command(epilog=histories.EPILOG)(histories.history)
 app.command(epilog=measuring.BACKENDS_EPILOG)(measuring.backends)
 app.command(epilog=measuring.QUICKSTART_EPILOG)(measuring.quickstart)
 

@@ -75,15 +75,15 @@ def wilson_interval(successes: int, total: int) -> tuple[float, float]:
     return (0.0 if successes == 0 else centre - half), (1.0 if successes == total else centre + half)
 
 
-def mean_interval(shares: Sequence[float]) -> tuple[float, float, float]:
-    """Mean of two or more shares, and its 95 % interval by Student's t, cut off at 0 and 1."""
+def mean_interval(values: Sequence[float]) -> tuple[float, float, float]:
+    """Mean of two or more figures, and its 95 % interval by Student's t."""
     from scipy import stats
 
-    mean = fsum(shares) / len(shares)
-    if len(set(shares)) == 1:
+    mean = fsum(values) / len(values)
+    if len(set(values)) == 1:
         return mean, mean, mean
-    low, high = stats.t.interval(0.95, len(shares) - 1, loc=mean, scale=stats.sem(shares))
-    return mean, max(0.0, float(low)), min(1.0, float(high))
+    low, high = stats.t.interval(0.95, len(values) - 1, loc=mean, scale=stats.sem(values))
+    return mean, float(low), float(high)
 
 
 def paired_interval(lost: int, won: int, total: int) -> Interval:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from digitbench.bundle import Bundle
     from digitbench.data import Dataset
     from digitbench.progress import Progress
+    from digitbench.recipes import Recipe
 
 app = typer.Typer(
     invoke_without_command=True, rich_markup_mode="rich",
@@ -38,6 +39,10 @@ app = typer.Typer(
 SAMPLES_EPILOG = (
     "[b]Examples[/]\n\ndigitbench plot samples\n\ndigitbench plot samples --data photos --per-class 20\n\n"
     "digitbench plot samples runs/mine --output digits.svg"
+)
+AUGMENTED_EPILOG = (
+    "[b]Examples[/]\n\ndigitbench plot augmented runs/mine\n\n"
+    "digitbench plot augmented --recipe dense-champion --dataset digits --epochs 12 --output deformed.svg"
 )
 HISTORY_EPILOG = "[b]Examples[/]\n\ndigitbench plot history\n\ndigitbench plot history runs/mine --output history.svg"
 PREDICTIONS_EPILOG = (
@@ -55,6 +60,10 @@ WEIGHTS_EPILOG = "[b]Examples[/]\n\ndigitbench plot weights\n\ndigitbench plot w
 OutputOption = Annotated[
     Path | None, typer.Option("--output", "-o", metavar="FILE", help="Where to, a .png or .svg; below RUN/plots if not "
                               "given.")
+]  # fmt: skip
+OneDatasetOption = Annotated[
+    str | None, typer.Option("--dataset", metavar="NAME", help="mnist, digits (comes with scikit-learn), or auto, the "
+                             "default: MNIST if it can be had, else digits.", autocompletion=completion.datasets)
 ]  # fmt: skip
 OneBackendOption = Annotated[
     str | None, typer.Option("--backend", "-b", metavar="NAME", help="Who scores the images; the scores that the "
@@ -90,10 +99,7 @@ def samples(
         Path | None, typer.Argument(metavar="[RUN]", help="A bundle, to see the data that it was trained on.",
                                     autocompletion=completion.bundles)
     ] = None,
-    dataset: Annotated[
-        str | None, typer.Option(metavar="NAME", help="mnist, digits (comes with scikit-learn), or auto, the default: "
-                                 "MNIST if it can be had, else digits.", autocompletion=completion.datasets)
-    ] = None,
+    dataset: OneDatasetOption = None,
     data: OtherDataOption = None,
     per_class: Annotated[int, typer.Option(metavar="N", min=1, max=60, help="Images of each digit.")] = 12,
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Of their choice.")] = 0,
@@ -106,17 +112,56 @@ def samples(
     from digitbench.bundle import Bundle
     from digitbench.report.plots import canvas, samples
 
-    if run and dataset:
-        raise UsageError(f"--dataset {dataset}: {run} knows what it was trained on; drop one of the two")
     bundle = Bundle(run) if run else None
-    canvas.check(output or _place(bundle, ["samples"]))
+    _check_dataset(bundle, dataset)
+    canvas.check(output or place(bundle, ["samples"]))
     console = open_console()
     with watched(console) as progress:
-        digits = (
-            bundle_data(bundle, data, progress, other=True) if bundle else load_data(dataset or "auto", data, progress)
-        )
+        digits = _digits(bundle, dataset, data, progress)
     made = samples.figure(digits, per_class=per_class, seed=seed)
-    _save(made, output or _place(bundle, ["samples", *_other(bundle, digits)]), console)
+    save(made, output or place(bundle, ["samples", *_other(bundle, digits)]), console)
+
+
+@app.command(epilog=AUGMENTED_EPILOG)
+def augmented(
+    run: Annotated[
+        Path | None, typer.Argument(metavar="[RUN]", help="A bundle's folder: what it was trained on; runs/latest if "
+                                    "neither this nor --recipe is given.", autocompletion=completion.bundles)
+    ] = None,
+    recipe: Annotated[
+        str | None, typer.Option("--recipe", "-r", metavar="NAME", help="What a named recipe would be trained on.",
+                                 autocompletion=completion.recipes)
+    ] = None,
+    dataset: OneDatasetOption = None,
+    data: OtherDataOption = None,
+    epochs: Annotated[int, typer.Option(metavar="N", min=1, max=30, help="Deformed versions of each digit.")] = 8,
+    seed: Annotated[
+        int | None, typer.Option(min=0, max=2**32 - 1, help="Of the deformations, and of the choice of digits; the "
+                                 "recipe's own if not given.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Where to, a .png or .svg; below RUN/plots, "
+                                  "or augmented-<recipe>-<dataset>.png here, if not given.")
+    ] = None,
+) -> None:  # fmt: skip
+    """Draw training digits as they are, and as each epoch of an augmented training sees them."""
+    from digitbench.bundle import Bundle
+    from digitbench.report.plots import augmented, canvas
+
+    if run and recipe:
+        raise UsageError(f"--recipe {recipe}: {run} knows what it was trained by; drop one of the two")
+    bundle = None if recipe else Bundle(run)
+    _check_dataset(bundle, dataset)
+    wanted = _deforming(bundle, recipe)
+    parts = ["augmented", *([] if bundle else [wanted.name])]
+    canvas.check(output or place(bundle, parts))
+    console = open_console()
+    with watched(console) as progress:
+        digits = _digits(bundle, dataset, data, progress)
+        found = augmented.versions(digits, wanted, seed=seed, epochs=epochs, progress=progress)
+    about = f"{bundle.name}; " if bundle else ""
+    made = augmented.figure(found, wanted, f"{about}{digits.name} [{digits.fingerprint}]")
+    save(made, output or place(bundle, [*parts, *_other(bundle, digits)]), console)
 
 
 @app.command(epilog=HISTORY_EPILOG)
@@ -126,9 +171,9 @@ def history(run: RunArgument = None, output: OutputOption = None) -> None:
     from digitbench.report.plots import canvas, history
 
     bundle = Bundle(run)
-    target = output or _place(bundle, ["history"])
+    target = output or place(bundle, ["history"])
     canvas.check(target)
-    _save(history.figure(history.read(bundle), _trained(bundle)), target, open_console())
+    save(history.figure(history.read(bundle), _trained(bundle)), target, open_console())
 
 
 @app.command(epilog=PREDICTIONS_EPILOG)
@@ -154,7 +199,7 @@ def predictions(
         console.print(f"No mistake among {len(test):,} test images: nothing to draw.", style="dim", highlight=False)
         return
     made = predictions.figure(test, likely, found.about, worst=mistakes, count=count, seed=seed)
-    _save(made, output or _place(bundle, ["predictions", *["mistakes"] * mistakes, *found.marks]), console)
+    save(made, output or place(bundle, ["predictions", *["mistakes"] * mistakes, *found.marks]), console)
 
 
 @app.command(epilog=CONFUSION_EPILOG)
@@ -169,7 +214,7 @@ def confusion(
     bundle, console = Bundle(run), open_console()
     found = _scored(bundle, backend, precision, data, output, console)
     made = confusion.figure(found.scores, found.digits.test.labels, found.about)
-    _save(made, output or _place(bundle, ["confusion", *found.marks]), console)
+    save(made, output or place(bundle, ["confusion", *found.marks]), console)
 
 
 @app.command(epilog=RELIABILITY_EPILOG)
@@ -186,7 +231,7 @@ def reliability(
     found = _scored(bundle, backend, precision, data, output, console)
     activation = output_activation(bundle.manifest)
     made = reliability.figure(found.scores, found.digits.test.labels, activation, found.about)
-    _save(made, output or _place(bundle, ["reliability", *found.marks]), console)
+    save(made, output or place(bundle, ["reliability", *found.marks]), console)
 
 
 @app.command(epilog=WEIGHTS_EPILOG)
@@ -200,9 +245,9 @@ def weights(
     from digitbench.report.plots import canvas, weights
 
     bundle = Bundle(run)
-    target = output or _place(bundle, ["weights"])
+    target = output or place(bundle, ["weights"])
     canvas.check(target)
-    _save(weights.figure(weights.read(bundle), _trained(bundle), count=count), target, open_console())
+    save(weights.figure(weights.read(bundle), _trained(bundle), count=count), target, open_console())
 
 
 def draw_training(bundle: Bundle, digits: Dataset, console: Console) -> None:
@@ -228,13 +273,47 @@ def draw_training(bundle: Bundle, digits: Dataset, console: Console) -> None:
     print_line(f"Drawn: {folder}: history.png, predictions.png, confusion.png", console, "dim")
 
 
+def _check_dataset(bundle: Bundle | None, dataset: str | None) -> None:
+    if bundle and dataset:
+        raise UsageError(f"--dataset {dataset}: {bundle.path} knows what it was trained on; drop one of the two")
+
+
+def _digits(bundle: Bundle | None, dataset: str | None, data: Path | None, progress: Progress) -> Dataset:
+    """Load what a bundle was trained on, or the dataset that was named."""
+    if bundle:
+        return bundle_data(bundle, data, progress, other=True)
+    return load_data(dataset or "auto", data, progress)
+
+
+def _deforming(bundle: Bundle | None, name: str | None) -> Recipe:
+    """Find a bundle's recipe, or the one of that name.
+
+    Raises
+    ------
+    BundleError
+        The bundle was imported, or its recipe can't be read.
+    UsageError
+        It deforms nothing, or there is none of that name.
+    """
+    from digitbench import recipes
+    from digitbench.report.plots import augmented
+
+    recipe = augmented.read(bundle) if bundle else recipes.find(name or recipes.DEFAULT)
+    if recipe.deformation:
+        return recipe
+    others = [one.name for one in recipes.RECIPES.values() if one.deformation]
+    known = f"; recipes that deform them: {', '.join(others)}" if others else ""
+    whose = f"{bundle.path} ({recipe.name})" if bundle else f"--recipe {name}"
+    raise UsageError(f"{whose}: it trains on images as they are, so there is nothing to draw{known}")
+
+
 def _scored(
     bundle: Bundle, backend: str | None, precision: str | None, data: Path | None, output: Path | None, console: Console
 ) -> _Scored:
     """Load the test images and their scores: those that are stored, or what a backend says now."""
     from digitbench.report.plots import canvas
 
-    canvas.check(output or _place(bundle, ["scores"]))
+    canvas.check(output or place(bundle, ["scores"]))
     with watched(console) as progress:
         digits = bundle_data(bundle, data, progress, other=True)
         marks = _other(bundle, digits)
@@ -288,7 +367,7 @@ def _other(bundle: Bundle | None, digits: Dataset) -> list[str]:
     return [] if bundle and digits.fingerprint == bundle.dataset["fingerprint"] else [digits.name]
 
 
-def _place(bundle: Bundle | None, parts: Iterable[str]) -> Path:
+def place(bundle: Bundle | None, parts: Iterable[str]) -> Path:
     """Where a picture goes if nobody says: below the bundle's ``plots``, or here."""
     import re
 
@@ -298,7 +377,7 @@ def _place(bundle: Bundle | None, parts: Iterable[str]) -> Path:
     return bundle.path / FOLDER / name if bundle else Path(name)
 
 
-def _save(made: Figure, target: Path, console: Console) -> None:
+def save(made: Figure, target: Path, console: Console) -> None:
     """Write a picture, and say in words what it shows and where it is."""
     from digitbench.photographs import shown_name
     from digitbench.report.layout import print_line

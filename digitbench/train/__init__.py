@@ -22,7 +22,7 @@ from digitbench.files import check_writable, sha256, write_json, written_beside
 from digitbench.progress import Progress, Silent
 from digitbench.quiet import calm_tensorflow
 from digitbench.recipes import Recipe
-from digitbench.train import teacher
+from digitbench.train import loops, teacher
 from digitbench.train.trainer import Trained, Trainer
 
 KERAS_FILE = "model.keras"
@@ -60,7 +60,7 @@ def train(
     BundleError
         `output` exists, the disk is full, or the recipe's teacher can't be one.
     UsageError
-        `output` can't be written.
+        `output` can't be written, or `loop` can't train the recipe.
     MissingRuntimeError
         Keras or TensorFlow is not installed.
     CheckFailed
@@ -74,6 +74,7 @@ def train(
     target = output or bundles.RUNS / f"{recipe.name}-{stamp:%Y%m%d-%H%M%S}"
     bundles.refuse_existing(target)
     check_writable(target)
+    loops.choose(loop, recipe, 1)  # what can't be is refused before anything slow is loaded
     if recipe.teacher:
         teacher.find(recipe.teacher)
     keras = import_keras(progress)

@@ -11,6 +11,7 @@ from digitbench import trust
 from digitbench.backend import Images, Scores
 from digitbench.bundle import Artifact, Bundle
 from digitbench.errors import BundleError
+from digitbench.evaluate import output_activation
 
 TOGETHER = 2000  # images that it judges at once
 
@@ -24,7 +25,7 @@ def find(run: str) -> tuple[Bundle, Artifact]:
         It is no bundle, holds no Keras model, or one whose scores aren't shares of one whole.
     """
     bundle = Bundle(Path(run))
-    if bundle.form.activation == "sigmoid":
+    if output_activation(bundle.manifest) == "sigmoid":
         raise BundleError(f"--teacher {run}: it says each class on its own (sigmoid); a teacher's scores sum to 1")
     return bundle, bundle.find("keras")
 
@@ -49,14 +50,14 @@ class Teacher:
         import tensorflow as tf
 
         self._bundle, artifact = find(run)
-        self._form = self._bundle.form
+        self._form, logits = self._bundle.form, output_activation(self._bundle.manifest) == "logits"
         path = self._bundle.open(artifact)
         self._sha256 = artifact.sha256
         model = keras.models.load_model(path, compile=False, safe_mode=not trust.holds(path))
 
         def judge(images: Any) -> Any:
             scores = model(images, training=False)
-            return tf.nn.softmax(scores) if self._form.activation == "logits" else scores
+            return tf.nn.softmax(scores) if logits else scores
 
         self._judge = tf.function(judge, autograph=False)
 

@@ -30,7 +30,7 @@ def test_help_names_every_command(cli: Cli) -> None:
     assert all(f"│ {command} " in done.stdout for command in COMMANDS)
 
 
-@pytest.mark.parametrize("command", ["", *COMMANDS])
+@pytest.mark.parametrize("command", ["", *COMMANDS, "plot augmented"])
 def test_each_help_shows_an_example(cli: Cli, command: str) -> None:
     done = cli(*command.split(), "--help")
     assert done.returncode == 0, done.stderr

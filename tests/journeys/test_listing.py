@@ -132,6 +132,8 @@ def test_bash_is_offered_what_fits(cli: Cli, runs: Path, tmp_path: Path) -> None
     assert offered(cli, "digitbench sh") == ["show"]
     assert offered(cli, "digitbench show ") == ["runs/latest", "runs/broken", "runs/digits/other", "runs/mine"]
     assert offered(cli, "digitbench bench runs/m") == ["runs/mine"]
+    assert offered(cli, "digitbench history runs/latest runs/m") == ["runs/mine"]
+    assert offered(cli, "digitbench plot augmented --recipe dense-5") == ["dense-512-rmsprop"]
     assert offered(cli, "digitbench export nowhere/") == [], "and bash offers files"
     assert offered(cli, "digitbench bench --backend ") == [*plugins.discover(), "all"]
     assert offered(cli, "digitbench evaluate -b numpy,o") == ["numpy,onnx", "numpy,openvino"]

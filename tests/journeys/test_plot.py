@@ -23,7 +23,7 @@ from digitbench.commands.plotting import draw_training
 from digitbench.data import Dataset
 from digitbench.report.plots import canvas
 from digitbench.testing import random_bundle
-from journeys.helpers import contents, copied
+from journeys.helpers import contents, copied, rewrite_manifest
 
 SVG = "{http://www.w3.org/2000/svg}svg"
 
@@ -74,6 +74,18 @@ def test_data_and_weights_are_drawn_where_the_user_says(cli: Cli, tmp_path: Path
     )  # fmt: skip
 
 
+def test_deformed_digits_are_drawn_of_a_training(tmp_path: Path, untrained: Bundle) -> None:
+    bundle = copied(untrained, tmp_path)
+    rewrite_manifest(bundle, {**bundle.manifest, "recipe": {**bundle.manifest["recipe"], "rotation": 10, "shift": 2}})
+    done = run_cli("plot", "augmented", bundle.path, "--epochs", "3", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    target = bundle.path / "plots" / "augmented.png"
+    assert done.stdout.splitlines()[-2:] == [
+        "random: training digits, as they are and in 3 epochs of a training", f"Drawn: {target}",
+    ]  # fmt: skip
+    assert png_size(target) > (550, 900)
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -91,6 +103,12 @@ def test_data_and_weights_are_drawn_where_the_user_says(cli: Cli, tmp_path: Path
         (["predictions", "RUN", "--data", "nowhere.npz"], ["nowhere.npz: no such file or folder"]),
         (["samples", "RUN", "--dataset", "digits"], ["--dataset digits", "drop one of the two"]),
         (["samples", "--dataset", "mnits"], ["unknown dataset 'mnits'"]),
+        (["augmented"], ["no bundle yet", "run: digitbench train"]),
+        (["augmented", "RUN"], ["(random): it trains on images as they are, so there is nothing to draw"]),
+        (["augmented", "RUN", "--dataset", "digits"], ["--dataset digits", "drop one of the two"]),
+        (["augmented", "RUN", "--recipe", "dense-128"], ["--recipe dense-128", "drop one of the two"]),
+        (["augmented", "--recipe", "dense-128"], ["--recipe dense-128: it trains on images as they are"]),
+        (["augmented", "--recipe", "dense-129"], ["unknown recipe 'dense-129': did you mean 'dense-128'?"]),
     ],
     ids=lambda value: " ".join(value),
 )

@@ -28,8 +28,8 @@ FLAGS = (
     "--learning-rate", "0.002", "--weight-decay", "0.01", "--schedule", "cosine", "--warmup", "1",
     "--weight-averaging", "0.5", "--rotation", "5", "--shear", "0.1", "--scaling", "0.1", "--shift", "1",
     "--elastic", "0.5", "--smoothness", "4", "--loop", "compiled", "--loss", "categorical_crossentropy",
-    "--batch-normalization", "--output-activation", "sigmoid", "--epochs", "2", "--batch-size", "16", "--validation-split", "0.2",
-    "--seed", "1",
+    "--batch-normalization", "--output-activation", "sigmoid", "--epochs", "2", "--batch-size", "16",
+    "--validation-split", "0.2", "--seed", "1",
 )  # fmt: skip
 WEIGHTS = "model.weights.h5"
 

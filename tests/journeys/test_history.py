@@ -1,0 +1,79 @@
+"""`digitbench history`: trainings beside each other, as a user compares them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from conftest import Cli, complaint, run_cli
+
+from digitbench.bundle import Bundle
+from journeys.helpers import contents, copied, rewrite_manifest
+from journeys.test_plot import png_size
+
+
+@pytest.fixture
+def pair(tmp_path: Path, trained: Bundle) -> tuple[Bundle, Bundle]:
+    """A training, and the same with a lower validation loss after its second epoch."""
+    first = copied(trained, tmp_path / "a")
+    second = Bundle(copied(trained, tmp_path / "b").path.rename(tmp_path / "other"))
+    place = second.path / "history.json"
+    lines = json.loads(place.read_text(encoding="utf-8"))
+    lines["val_loss"][1] = 0.001
+    place.write_text(json.dumps(lines), encoding="utf-8")
+    return first, second
+
+
+def test_two_trainings_are_compared_and_drawn(tmp_path: Path, pair: tuple[Bundle, Bundle]) -> None:
+    first, second = pair
+    done = run_cli("history", first.path, second.path, "--json", "found.json", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    rows = {line.split()[0]: line.split() for line in done.stdout.splitlines() if "dense" in line}
+    assert set(rows) == {first.name, "other"}
+    assert rows["other"][-1] == f"{second.manifest['metrics']['test_accuracy']:.2%}"
+    assert done.stdout.splitlines()[-2].startswith("other, epoch 2 of 5: validation loss 0.0010, accuracy ")
+    assert done.stdout.splitlines()[-1] == "Drawn: histories.png"
+    assert png_size(tmp_path / "histories.png") > (900, 500)
+    value = json.loads((tmp_path / "found.json").read_text(encoding="utf-8"))
+    assert [run["name"] for run in value["runs"]] == [first.name, "other"]
+    assert value["runs"][1]["best"]["epoch"] == 2
+    assert value["runs"][0]["seconds"] == first.manifest["training"]["seconds"]
+    assert value["picture"] == "histories.png"
+
+
+def test_one_training_is_drawn_below_it_and_without_a_picture_nothing_is(
+    cli: Cli, tmp_path: Path, pair: tuple[Bundle, Bundle]
+) -> None:
+    run = pair[1].path
+    before = contents(run)
+    done = cli("history", run, "--no-picture", "--json", "-")
+    assert (done.returncode, json.loads(done.stdout)["picture"]) == (0, None)
+    assert "best" in done.stderr
+    assert contents(run) == before
+    done = cli("history", run, run, "--by", "seconds")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[-1] == f"Drawn: {run / 'plots' / 'histories-seconds.png'}"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], ["no bundle yet", "run: digitbench train"]),
+        (["nowhere"], ["nowhere: no such bundle"]),
+        (["RUN"], ["has no history to draw: it was imported"]),
+        (["RUN", "--by", "second"], ["--by: unknown choice 'second': did you mean 'seconds'?"]),
+        (["RUN", "-o", "a.jpg"], ["has no history to draw"]),
+        (["RUN", "-o", "a.png", "--no-picture"], ["--output a.png", "--no-picture; drop one of the two"]),
+    ],
+    ids=lambda value: " ".join(value),
+)
+def test_what_cannot_be_compared_is_one_line(
+    cli: Cli, tmp_path: Path, untrained: Bundle, arguments: list[str], words: list[str]
+) -> None:
+    bundle = copied(untrained, tmp_path)
+    rewrite_manifest(bundle, {**bundle.manifest, "imported": {"source": "x.onnx", "format": "onnx"}})
+    message = complaint(cli("history", *(bundle.path if one == "RUN" else one for one in arguments)))
+    for word in words:
+        assert word in message
+    assert not list(tmp_path.rglob("*.png"))
