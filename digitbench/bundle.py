@@ -165,12 +165,11 @@ class Bundle:
         return next((one for one in (backend.format, *backend.further_formats) if one in stored), backend.format)
 
     def can_never_hold(self, backend: type[Backend]) -> bool:
-        """Can no export make what a backend opens: is it a model made elsewhere, and not with Keras?"""
+        """Can no export make what a backend opens: is it made elsewhere, and not with Keras, or no format holds it?"""
         stored, format = {one.format for one in self.artifacts}, self.format_for(backend)
-        imported = self.manifest.get("imported")
-        if not imported or format in stored:
+        if format in stored:
             return False
-        return "keras" not in stored or format in imported.get("not_written", {})
+        return format in self._not_written or ("imported" in self.manifest and "keras" not in stored)
 
     @property
     def artifacts(self) -> list[Artifact]:
@@ -217,12 +216,18 @@ class Bundle:
             return ArtifactError(f"{told}; {self._again}")
         if imported and imported["format"] != "keras":
             return ArtifactError(f"{told}; it was imported from {imported['format']}, which isn't converted")
-        if imported and format in imported.get("not_written", {}):
-            return ArtifactError(f"{told}; it can't be written: {imported['not_written'][format]}")
+        if format in self._not_written:
+            return ArtifactError(f"{told}; it can't be written: {self._not_written[format]}")
         if format == "keras":
             return ArtifactError(f"{told}; {self._again}", mend="digitbench train")
         mend = f"digitbench export {self.path} --format {format} --precision {precision}"
         return ArtifactError(f"{told}; run: {mend}", mend=mend)
+
+    @property
+    def _not_written(self) -> dict[str, str]:
+        """Why there is no export in a format, where it was tried."""
+        found: dict[str, str] = self.manifest.get("imported", self.manifest).get("not_written", {})
+        return found
 
     @property
     def _again(self) -> str:
@@ -259,10 +264,9 @@ class Bundle:
             )
 
     def record_unwritable(self, format: str, why: str) -> None:
-        """Remember that an imported model can't be written in a format, so that nobody is told to try."""
-        if "imported" in self.manifest:
-            self.manifest["imported"].setdefault("not_written", {})[format] = why
-            write_json(self.path / MANIFEST, self.manifest)
+        """Remember that the model can't be written in a format, so that nobody is told to try."""
+        self.manifest.get("imported", self.manifest).setdefault("not_written", {})[format] = why
+        write_json(self.path / MANIFEST, self.manifest)
 
     def record(self, artifact: Artifact) -> None:
         """Add an artifact to the manifest in place of its like, atomically."""
@@ -334,5 +338,6 @@ def _check_parts(manifest: dict[str, Any]) -> None:
     for key in ("source", "format"):
         if not isinstance(imported[key], str):
             raise TypeError(f"imported.{key} is not a text")
-    if not isinstance(imported.get("not_written", {}), dict):
-        raise TypeError("imported.not_written is not an object")
+    for told in (imported, manifest):
+        if not isinstance(told.get("not_written", {}), dict):
+            raise TypeError("not_written is not an object")

@@ -92,12 +92,19 @@ def of_weights(path: Path) -> tuple[Layer, ...]:
             names = [str(name) for name in stored["activations"]]
             kernels = [stored[f"kernel_{i}"] for i in range(len(names))]
             biases = [stored[f"bias_{i}"] for i in range(len(names))]
+            window = [int(side) for side in stored["window"]] if "window" in stored else None
+            cropped = () if window is None else (_cropping(*window),)
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as exc:
         raise BundleError(f"{path}: its weights can't be read: {one_line(exc)}") from exc
-    return tuple(
+    return *cropped, *(
         Layer(f"dense_{i}", "Dense", kernel.shape[:1], kernel.shape[1:], name, kernel.size + bias.size)
         for i, (name, kernel, bias) in enumerate(zip(names, kernels, biases, strict=True))
     )
+
+
+def _cropping(top: int, bottom: int, left: int, right: int) -> Layer:
+    """What the file calls its window: rows and columns of the image that the first layer takes."""
+    return Layer("cropping", "Cropping2D", None, (bottom - top, right - left), "", 0)
 
 
 # --- Keras ----------------------------------------------------------------------------------------------------------
@@ -133,18 +140,49 @@ def _described(model: Mapping[str, Any], prefix: str = "") -> Iterator[Layer]:
             held = None
             continue
         after = _shape(following) if chain and following else None
-        gives = after or _unchanged(kind, config, shape)
+        gives = after or _given(kind, config, shape)
         held = gives if chain else None
         if kind != "InputLayer":
             count, activation = _parameters(kind, config, shape), _activation(config)
             yield Layer(name, kind, shape and shape[1:], gives and gives[1:], activation, count)
 
 
-def _unchanged(kind: str, config: Mapping[str, Any], shape: Shape | None) -> Shape | None:
-    """What a layer gives, where that follows from what it takes without a formula of its own; else None."""
-    if shape and kind == "Dense":
+def _given(kind: str, config: Mapping[str, Any], shape: Shape | None) -> Shape | None:
+    """What a layer gives, where that follows from what it takes; else None."""
+    if shape is None or kind in SAME_SHAPE:
+        return shape
+    if kind == "Dense":
         return *shape[:-1], int(config["units"])
-    return shape if kind in SAME_SHAPE else None
+    if kind == "Reshape" and -1 not in config["target_shape"]:
+        return shape[0], *config["target_shape"]
+    if kind == "Flatten" and None not in shape[1:]:
+        return shape[0], prod(size or 0 for size in shape[1:])
+    if kind not in ("Conv2D", "MaxPooling2D", "AveragePooling2D", "Cropping2D") or _channels_first(config):
+        return None
+    if kind == "Cropping2D":
+        cut = [sum(ends) for ends in config["cropping"]]
+        return shape[0], *(size and size - ends for size, ends in zip(shape[1:3], cut, strict=True)), shape[3]
+    sides = tuple(_stepped(config, axis, shape[1 + axis]) for axis in (0, 1))
+    return shape[0], *sides, int(config["filters"]) if kind == "Conv2D" else shape[3]
+
+
+def _channels_first(config: Mapping[str, Any]) -> bool:
+    return config.get("data_format") == "channels_first"
+
+
+def _stepped(config: Mapping[str, Any], axis: int, size: int | None) -> int | None:
+    """Places at which a window stands that moves along an axis."""
+
+    def along(name: str, other: Any) -> int:
+        value = config.get(name) or other
+        return int(value[axis] if isinstance(value, list) else value)
+
+    window = config.get("kernel_size") or config.get("pool_size")
+    if size is None or not window:
+        return None
+    reach = (along("kernel_size", window) - 1) * along("dilation_rate", 1) + 1
+    step = along("strides", window if "pool_size" in config else 1)
+    return -(-size // step) if config.get("padding") == "same" else (size - reach) // step + 1
 
 
 def _shape(entry: Mapping[str, Any]) -> Shape | None:
@@ -185,7 +223,7 @@ def _parameters(kind: str, config: Mapping[str, Any], shape: Shape | None) -> in
 
 
 def _channels(config: Mapping[str, Any], shape: Shape) -> int:
-    return shape[1 if config.get("data_format") == "channels_first" else -1] or 0
+    return shape[1 if _channels_first(config) else -1] or 0
 
 
 def _window(config: Mapping[str, Any]) -> int:

@@ -19,6 +19,7 @@ from digitbench import data, trust
 from digitbench.bundle import Artifact, Bundle
 from digitbench.data import Dataset
 from digitbench.errors import ArtifactError, CheckFailed, MissingRuntimeError, UsageError, one_line, unknown
+from digitbench.export import folding, npz
 from digitbench.export.check import Checked, check
 from digitbench.export.work import Work
 from digitbench.files import written_beside
@@ -66,7 +67,8 @@ def export(
     bundle
         Gets the artifacts.
     formats
-        Names from `FORMATS`.
+        Names from `FORMATS`. Where all of them are given, those that can't hold the model are left out, and
+        `progress` is told so; one that is named apart from the others must be written.
     dataset
         What the bundle was trained on: its training split calibrates, its test split checks.
     options
@@ -84,7 +86,7 @@ def export(
     Raises
     ------
     UsageError, MissingRuntimeError
-        See `require`; or there are too few training images to calibrate with.
+        See `require`; or there are too few training images to calibrate with; or a format can't hold the model.
     """
     options = options or Options()
     wanted = require(formats, options.precisions)
@@ -98,6 +100,9 @@ def export(
         path, keras = bundle.open(bundle.find("keras")), import_keras(progress)
         model = keras.models.load_model(path, compile=False, safe_mode=not trust.holds(path))
         model(bundle.form.give(dataset.test.head(1).images))  # Keras' ONNX exporter wants a model that was called once
+    if wanted:
+        model = _folded(model, bundle, dataset, progress)
+        wanted = _writable(wanted, model, bundle, progress)
     one_by_one = _Exporter(bundle, dataset, options, model, calibration, progress)
     return [failure for format, precision in wanted if (failure := one_by_one.write(format, precision))]
 
@@ -133,6 +138,41 @@ def require(formats: Sequence[str], precisions: Sequence[str] = ()) -> list[tupl
                 told = f"exporting {name} needs {need}, not installed here; run: {mend}"
                 raise MissingRuntimeError(told, mend=mend)
     return [(name, one) for name in formats for one in PRECISIONS[name] if not precisions or one in precisions]
+
+
+def _folded(model: Any, bundle: Bundle, dataset: Dataset, progress: Progress) -> Any:
+    """Give the model with batch normalisation folded, if it says the same; else as it is, and say so."""
+    twin = folding.folded(model)
+    if twin is model:
+        return model
+    apart = folding.apart(model, twin, dataset.test.images, bundle.form)
+    if apart <= folding.TOLERANCE:
+        return twin
+    progress.say(
+        f"batch normalisation is exported as it is: folded into the layers before it, scores move by {apart:.1e}, more "
+        f"than {folding.TOLERANCE:g}"
+    )
+    return model
+
+
+def _writable(wanted: list[tuple[str, str]], model: Any, bundle: Bundle, progress: Progress) -> list[tuple[str, str]]:
+    """Leave a format out that can't hold a model of ours; of imported ones each is tried, and recorded if it fails.
+
+    Raises
+    ------
+    UsageError
+        It was named, as not all of the formats are wanted.
+    """
+    formats = {format for format, _ in wanted}
+    why = npz.unable(model) if "npz" in formats and "imported" not in bundle.manifest else ""
+    if not why:
+        return wanted
+    if formats != set(FORMATS):
+        others = ", ".join(name for name in FORMATS if name != "npz")
+        raise UsageError(f"--format npz: {why}; choose from {others}")
+    progress.say(f"npz is left out, and with it the backend numpy: {why}")
+    bundle.record_unwritable("npz", why)
+    return [(format, precision) for format, precision in wanted if format != "npz"]
 
 
 def raise_failures(failures: Sequence[str]) -> None:

@@ -1,7 +1,9 @@
-"""The plain weights, for the NumPy reference: one kernel, bias and activation per dense layer."""
+"""The plain weights, for the NumPy reference: one kernel, bias and activation per dense layer, and what is cut off."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -12,43 +14,96 @@ from digitbench.export.work import Work
 
 SUFFIX = ".npz"
 NEEDS: tuple[str, ...] = ()
+CHANGES_NOTHING = ("InputLayer", "Dropout", "Identity", "Nothing")  # the last is `folding.rebuilt`'s
 Array = npt.NDArray[np.float32]
 
 
+@dataclass
+class Plain:
+    """A dense network.
+
+    Attributes
+    ----------
+    kernels, biases
+        float32, (inputs, outputs) and (outputs,), of each layer.
+    activations
+        Their names.
+    window
+        Of the image: rows from `top` to before `bottom`, columns from `left` to before `right`; None for all of it.
+    """
+
+    kernels: list[Array] = field(default_factory=list)
+    biases: list[Array] = field(default_factory=list)
+    activations: list[str] = field(default_factory=list)
+    window: tuple[int, int, int, int] | None = None
+
+
 def write(work: Work, target: Path) -> None:
-    """Write the model's dense layers, batch normalisation folded into them, as an ``.npz``.
+    """Write the model's dense layers as an ``.npz``.
+
+    It holds ``activations``, and ``kernel_0, bias_0, kernel_1, …``; and, of a model that looks at a part of the image
+    alone, ``window``: int64, top, bottom, left and right, of which the first layer takes the pixels row by row.
+
+    Raises
+    ------
+    TypeError
+        See `plain`.
+    """
+    found = plain(work.model)
+    arrays: dict[str, Any] = {"activations": np.array(found.activations)}
+    for i, (kernel, bias) in enumerate(zip(found.kernels, found.biases, strict=True)):
+        arrays |= {f"kernel_{i}": kernel, f"bias_{i}": bias}
+    if found.window:
+        arrays["window"] = np.array(found.window, np.int64)
+    np.savez(target, **arrays)
+
+
+def unable(model: Any) -> str:
+    """Say why a model can't be written; empty if it can."""
+    try:
+        plain(model)
+    except TypeError as exc:
+        return str(exc)
+    return ""
+
+
+def plain(model: Any) -> Plain:
+    """Read a model's dense layers, and what it cuts off before them.
+
+    Parameters
+    ----------
+    model
+        A Keras model; batch normalisation is folded already, see `digitbench.export.folding`.
 
     Raises
     ------
     TypeError
         A layer is neither dense nor one that changes nothing at inference.
     """
-    layers = dense_layers(work.model)
-    arrays: dict[str, Any] = {"activations": np.array([activation for _, _, activation in layers])}
-    for i, (kernel, bias, _) in enumerate(layers):
-        arrays |= {f"kernel_{i}": kernel, f"bias_{i}": bias}
-    np.savez(target, **arrays)
-
-
-def dense_layers(model: Any) -> list[tuple[Array, Array, str]]:
-    """Give kernel (inputs, outputs), bias (outputs,) and the activation's name of each dense layer."""
-    found: list[tuple[Array, Array, str]] = []
-    for layer in model.layers:
+    found, shape = Plain(), tuple(model.input_shape[1:])
+    for layer in getattr(model, "layers", None) or [model]:
         kind = type(layer).__name__
-        if kind == "Dense":
-            kernel, bias = layer.get_weights()
-            found.append((kernel, bias, layer.activation.__name__))
-        elif kind == "BatchNormalization" and found and found[-1][2] == "linear":
-            found[-1] = (*_fold(*found[-1][:2], layer), "linear")
-        elif kind == "Activation" and found and found[-1][2] == "linear":
-            found[-1] = (*found[-1][:2], layer.activation.__name__)
-        elif kind not in {"InputLayer", "Flatten", "Dropout"}:
-            raise TypeError(f"the npz format holds dense layers only; {layer.name} is {kind}")
+        if kind == "Dense" and len(shape) == 1:
+            kernel, *rest = layer.get_weights()
+            found.kernels.append(kernel)
+            found.biases.append(rest[0] if rest else np.zeros(kernel.shape[1], np.float32))
+            found.activations.append(layer.activation.__name__)
+            shape = kernel.shape[1:]
+        elif kind == "Activation" and found.activations and found.activations[-1] == "linear":
+            found.activations[-1] = layer.activation.__name__
+        elif kind == "Cropping2D" and _keeps_rows(found, layer, shape, model.input_shape[1:]):
+            (top, bottom), (left, right) = layer.cropping
+            found.window = top, shape[0] - bottom, left, shape[1] - right
+            shape = (shape[0] - top - bottom, shape[1] - left - right, *shape[2:])
+        elif kind in ("Flatten", "Reshape") and getattr(layer, "data_format", "channels_last") == "channels_last":
+            shape = (prod(shape),) if kind == "Flatten" else tuple(layer.compute_output_shape((None, *shape))[1:])
+        elif kind not in CHANGES_NOTHING:
+            odd = f"takes {'×'.join(map(str, shape))} values" if kind == "Dense" else f"is a {kind}"
+            raise TypeError(f"npz holds a single dense network, and {layer.name} {odd}")
     return found
 
 
-def _fold(kernel: Array, bias: Array, norm: Any) -> tuple[Array, Array]:
-    # y = gamma (x K + b - mean) / sqrt(variance + epsilon) + beta, in double precision
-    gamma, beta, mean, variance = (np.asarray(value, np.float64) for value in norm.get_weights())
-    scale = gamma / np.sqrt(variance + norm.epsilon)
-    return (kernel * scale).astype(np.float32), ((bias - mean) * scale + beta).astype(np.float32)
+def _keeps_rows(found: Plain, crop: Any, shape: tuple[int, ...], given: tuple[int, ...]) -> bool:
+    """Does a crop cut rows and columns of the image itself: the first two axes of what the model takes."""
+    first = not found.kernels and found.window is None and crop.data_format == "channels_last"
+    return first and len(given) >= 2 and shape[:2] == tuple(given)[:2]

@@ -6,6 +6,7 @@ import errno
 import os
 from pathlib import Path
 
+from digitbench.export.lean import lean
 from digitbench.export.work import Work
 
 SUFFIX = ".savedmodel"
@@ -17,6 +18,6 @@ def write(work: Work, target: Path) -> None:
     import tensorflow as tf
 
     try:
-        work.model.export(str(target), format="tf_saved_model", verbose=False)
+        lean(work.model).export(str(target), format="tf_saved_model", verbose=False)
     except tf.errors.ResourceExhaustedError as exc:  # what TensorFlow calls a full disk
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from exc

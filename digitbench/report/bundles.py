@@ -22,6 +22,7 @@ from digitbench.figures import Interval
 from digitbench.files import measure_size
 from digitbench.form import SIDE
 from digitbench.photographs import shown_name
+from digitbench.recipes import Recipe
 from digitbench.report.layout import Column, empty_table, print_fitting, print_line
 from digitbench.report.words import counted
 
@@ -215,13 +216,24 @@ def created(bundle: Bundle) -> datetime:
 
 
 def parameters(recipe: Mapping[str, Any]) -> int | None:
-    """Count the weights of a recipe's network, batch normalisation's four a unit included; None if it names none."""
-    hidden = recipe.get("hidden")
-    if not isinstance(hidden, list) or not all(isinstance(width, int) for width in hidden):
+    """Count the weights of a recipe's network, batch normalisation's four a unit included; None if it names none.
+
+    A committee's are all its members'.
+    """
+    try:
+        known = Recipe.from_json(recipe) if "hidden" in recipe else None
+    except (TypeError, ValueError, UsageError):
         return None
-    widths = [SIDE * SIDE, *hidden, CLASSES]
-    dense: int = sum((before + 1) * after for before, after in pairwise(widths))
-    return dense + (4 * sum(map(int, hidden)) if recipe.get("batch_normalization") else 0)
+    if known is None:
+        return None
+    side, channels, total = SIDE - 2 * known.crop, 1, 0
+    normal = 4 if known.batch_normalization else 0
+    for filters in known.convolutions:
+        total += (9 * channels + 1 + normal) * filters
+        side, channels = side // 2, filters
+    widths = [side * side * channels, *known.hidden, CLASSES]
+    total += sum((before + 1) * after for before, after in pairwise(widths)) + normal * sum(known.hidden)
+    return int(total * known.members)
 
 
 def _order(sort: str) -> Callable[[Listed], tuple[Any, ...]]:

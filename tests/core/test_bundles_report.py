@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import shutil
-import zipfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,6 @@ from digitbench import bundle as bundling
 from digitbench import layers
 from digitbench.bundle import Bundle
 from digitbench.errors import BundleError, UsageError
-from digitbench.layers import Layer
 from digitbench.measure import earlier
 from digitbench.report import bundles, showing
 from digitbench.report.bundles import age, find, parameters
@@ -184,81 +182,6 @@ def test_a_recipe_tells_its_parameters(untrained: Bundle, tmp_path: Path, hidden
     made = random_bundle(tmp_path / "run", hidden=hidden)
     assert layers.total(layers.layers_of(made)) == (parameters(made.manifest["recipe"]), True)
     assert parameters({"name": "somebody's"}) is None
-
-
-# --- layers ---------------------------------------------------------------------------------------------------------
-
-
-def keras_file(path: Path, entries: list[tuple[str, dict[str, Any], list[Any] | None]]) -> Path:
-    """A Keras 3 file with a Sequential of these layers' kinds, settings and input shapes."""
-    described = [
-        {"class_name": kind, "config": {"name": kind.lower(), **config}}
-        | ({"build_config": {"input_shape": shape}} if shape else {})
-        for kind, config, shape in entries
-    ]
-    with zipfile.ZipFile(path, "w") as archive:
-        model = {"class_name": "Sequential", "config": {"name": "model", "layers": described}}
-        archive.writestr("config.json", json.dumps(model))
-    return path
-
-
-WINDOW = {"kernel_size": [3, 3], "use_bias": True, "data_format": "channels_last"}
-
-
-@pytest.mark.parametrize(
-    ("kind", "config", "shape", "count"),
-    [  # the counts are what Keras' count_params() says of these layers
-        ("Dense", {"units": 10, "use_bias": True}, [None, 784], 7850),
-        ("Dense", {"units": 10, "use_bias": False}, [None, 784], 7840),
-        ("Conv2D", {**WINDOW, "filters": 8, "groups": 1}, [None, 28, 28, 1], 80),
-        ("Conv2D", {**WINDOW, "filters": 4, "groups": 2}, [None, 30, 30, 4], 76),
-        ("Conv2D", {**WINDOW, "filters": 8, "data_format": "channels_first"}, [None, 1, 28, 28], 80),
-        ("Conv1D", {**WINDOW, "kernel_size": [3], "filters": 6}, [None, 28, 28], 510),
-        ("DepthwiseConv2D", {**WINDOW, "depth_multiplier": 2}, [None, 13, 13, 8], 160),
-        ("SeparableConv2D", {**WINDOW, "depth_multiplier": 1, "filters": 16}, [None, 11, 11, 16], 416),
-        ("BatchNormalization", {"axis": -1, "scale": False, "center": True}, [None, 9, 9, 16], 48),
-        ("LayerNormalization", {"axis": [1], "scale": True, "center": True}, [None, 16], 32),
-        ("MaxPooling2D", {}, [None, 26, 26, 8], 0),
-        ("SpatialDropout1D", {"rate": 0.1}, None, 0),
-        ("LSTM", {"units": 5, "activation": "tanh"}, [None, 28, 6], None),
-        ("Dense", {"units": 10, "use_bias": True}, None, None),
-    ],
-)
-def test_a_layers_parameters_are_counted(
-    tmp_path: Path, kind: str, config: dict[str, Any], shape: list[Any] | None, count: int | None
-) -> None:
-    (found,) = layers.of_keras(keras_file(tmp_path / "model.keras", [(kind, config, shape)]))
-    assert (found.kind, found.parameters) == (kind, count)
-    assert layers.total([found]) == (count or 0, count is not None)
-
-
-def test_a_layer_takes_what_the_one_before_gives(tmp_path: Path) -> None:
-    path = keras_file(tmp_path / "model.keras", [
-        ("InputLayer", {"batch_shape": [None, 28, 28]}, None), ("Flatten", {}, [None, 28, 28]),
-        ("Dense", {"units": 16, "use_bias": True, "activation": "relu"}, [None, 784]), ("Dropout", {"rate": 0.1}, None),
-        ("Dense", {"units": 10, "use_bias": True, "activation": "softmax"}, [None, 16]),
-    ])  # fmt: skip
-    assert layers.of_keras(path) == (
-        Layer("flatten", "Flatten", (28, 28), (784,), "", 0), Layer("dense", "Dense", (784,), (16,), "relu", 12560),
-        Layer("dropout", "Dropout", (16,), (16,), "", 0), Layer("dense", "Dense", (16,), (10,), "softmax", 170),
-    )  # fmt: skip
-
-
-@pytest.mark.parametrize("content", [b"", b"no archive", "list", "bomb"])
-def test_a_broken_keras_file_is_told_in_a_line(
-    tmp_path: Path, content: bytes | str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "model.keras"
-    if isinstance(content, bytes):
-        path.write_bytes(content)
-    else:
-        with zipfile.ZipFile(path, "w") as archive:
-            layer = {"class_name": "Flatten", "config": {}}
-            whole = json.dumps({"class_name": "Sequential", "config": {"layers": [layer]}}).ljust(2000)
-            archive.writestr("config.json", "[]" if content == "list" else whole)
-        monkeypatch.setattr(layers, "MOST_BYTES", 1000)
-    with pytest.raises(BundleError, match="its layers can't be read"):
-        layers.of_keras(path)
 
 
 # --- one of them ----------------------------------------------------------------------------------------------------

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
-import pytest
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
-from digitbench import export
-from digitbench.errors import MissingRuntimeError, UsageError
+import numpy as np
+import pytest
+from journeys.helpers import copied
+
+from core.helpers import Recorder
+from digitbench import data, export, plugins
+from digitbench.bundle import Bundle
+from digitbench.errors import ArtifactError, MissingRuntimeError, UsageError
+from digitbench.export import npz
+from digitbench.export.work import Work
 
 
 def test_every_format_is_known_by_its_module() -> None:
@@ -22,3 +32,83 @@ def test_what_is_missing_is_told_with_the_line_that_installs_it(monkeypatch: pyt
     with pytest.raises(MissingRuntimeError, match="exporting onnx needs tf2onnx") as refusal:
         export.require(["npz", "onnx"])
     assert refusal.value.mend == 'pip install "digitbench[train]"'
+
+
+# --- what npz holds -------------------------------------------------------------------------------------------------
+
+
+def layer(kind: str, *arrays: Any, **known: Any) -> Any:
+    """What of a Keras layer the npz exporter looks at."""
+    known.setdefault("data_format", "channels_last")
+    made = type(kind, (), {"get_weights": lambda self: list(arrays), "name": kind.lower(), **known})()
+    return made
+
+
+def dense(inputs: int, outputs: int, activation: str, *, bias: bool = True) -> Any:
+    draw = np.random.default_rng(inputs)
+    arrays = [draw.normal(0, inputs**-0.5, (inputs, outputs)), draw.normal(0, 1, outputs)]
+    named: Any = SimpleNamespace(__name__=activation)
+    return layer("Dense", *(one.astype(np.float32) for one in arrays[: 1 + bias]), activation=staticmethod(named))
+
+
+def network(*layers: Any) -> Any:
+    return SimpleNamespace(layers=layers, input_shape=(None, 28, 28))
+
+
+def cropping(**changes: Any) -> Any:
+    return layer("Cropping2D", **{"cropping": ((4, 2), (1, 5)), **changes})
+
+
+IMAGE = layer("Reshape", compute_output_shape=lambda self, shape: (None, 28, 28, 1))
+CROPPED = network(IMAGE, cropping(), layer("Flatten"), layer("Nothing"), dense(22 * 22, 10, "linear", bias=False))
+
+
+def test_what_a_crop_leaves_is_what_numpy_multiplies(tmp_path: Path) -> None:
+    path = tmp_path / "model.npz"
+    npz.write(Work(CROPPED, "fp32", np.empty(0)), path)
+    images = data.load("digits").test.images[:5]
+    expected = images[:, 4:26, 1:23].reshape(5, -1) @ CROPPED.layers[-1].get_weights()[0]
+    kind: Any = plugins.find("numpy").load()
+    with kind(path, threads=1) as backend:
+        np.testing.assert_allclose(backend.predict(images), expected, rtol=0, atol=1e-6)
+    code = kind.example.replace("{artifact}", repr(str(path))).replace("{threads}", "1")
+    exec(code, namespace := {"images": images})  # what `choose` prints
+    assert (namespace["labels"] == expected.argmax(axis=1)).all()
+
+
+def test_a_window_that_is_none_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "model.npz"
+    np.savez(path, activations=np.array(["linear"]), kernel_0=np.ones((784, 10)), bias_0=np.ones(10), window=4)
+    with pytest.raises(ArtifactError, match=r"not a digitbench \.npz of weights"):
+        plugins.find("numpy").load()(path, threads=1)
+
+
+@pytest.mark.parametrize(
+    ("layers", "said"),
+    [
+        ([layer("Conv2D")], "conv2d is a Conv2D"),
+        ([dense(28, 10, "relu")], "dense takes 28×28 values"),
+        ([layer("Flatten", data_format="channels_first")], "flatten is a Flatten"),
+        ([IMAGE, cropping(data_format="channels_first")], "cropping2d is a Cropping2D"),
+        ([IMAGE, cropping(), cropping()], "cropping2d is a Cropping2D"),
+        ([layer("Flatten"), dense(784, 8, "relu"), layer("Activation")], "activation is a Activation"),
+        ([layer("Flatten"), dense(784, 8, "linear"), layer("BatchNormalization")], "is a BatchNormalization"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_what_npz_cant_hold_is_said(layers: list[Any], said: str) -> None:
+    assert npz.unable(network(*layers)).startswith("npz holds a single dense network, and ")
+    assert said in npz.unable(network(*layers))
+    assert npz.unable(CROPPED) == ""
+
+
+def test_npz_is_left_out_of_all_formats_and_refused_where_it_is_named(untrained: Bundle, tmp_path: Path) -> None:
+    bundle = copied(untrained, tmp_path)
+    everything, convolutional, progress = export.require(export.FORMATS), network(layer("Conv2D")), Recorder()
+    left = export._writable(everything, convolutional, bundle, progress)
+    assert left == [one for one in everything if one[0] != "npz"]
+    (told,) = progress.lines
+    assert told.startswith("npz is left out, and with it the backend numpy: npz holds a single dense network")
+    with pytest.raises(UsageError, match=r"--format npz: .* conv2d is a Conv2D; choose from savedmodel, tflite, onnx$"):
+        export._writable(export.require(["onnx", "npz"]), convolutional, bundle, progress)
+    assert export._writable(everything, CROPPED, bundle, progress) == everything
