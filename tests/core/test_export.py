@@ -94,7 +94,7 @@ def test_a_window_that_is_none_is_one_line(tmp_path: Path) -> None:
         ([layer("Flatten"), dense(784, 8, "relu"), layer("Activation")], "activation is a Activation"),
         ([layer("Flatten"), dense(784, 8, "linear"), layer("BatchNormalization")], "is a BatchNormalization"),
     ],
-    ids=str,
+    ids=lambda value: value if isinstance(value, str) else "",
 )  # fmt: skip
 def test_what_npz_cant_hold_is_said(layers: list[Any], said: str) -> None:
     assert npz.unable(network(*layers)).startswith("npz holds a single dense network, and ")
