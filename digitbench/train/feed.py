@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from digitbench.augment import deform
 from digitbench.backend import Images, Scores
-from digitbench.data import CLASSES, Labels
+from digitbench.data import CLASSES, Labels, Pixels, Split
 from digitbench.recipes import Recipe
 
 Targets = npt.NDArray[Any]
@@ -59,21 +59,24 @@ class Feed:
     ----------
     recipe
         Says how images are deformed, and what targets are.
-    images, labels
-        To train on: float32, (n, 28, 28), and int64, (n,).
+    split
+        To train on.
     teach
         The teacher, if there is one.
+    raw
+        Give pixels as they are, uint8, where nothing is done to them: their reader scales them.
     """
 
-    def __init__(self, recipe: Recipe, images: Images, labels: Labels, teach: Teach | None) -> None:
-        self._recipe, self._images, self._labels, self._teach = recipe, images, labels, teach
+    def __init__(self, recipe: Recipe, split: Split, teach: Teach | None, *, raw: bool = False) -> None:
+        self._recipe, self._split, self._teach = recipe, split, teach
+        self._raw = raw and not (teach or recipe.deformation)
         self.changes = bool(recipe.deformation)
         """Is each epoch another."""
         self._pool = ThreadPoolExecutor(1, "digitbench-feed")
-        self._ahead: dict[int, Future[tuple[Images, Targets]]] = {}
+        self._ahead: dict[int, Future[tuple[Images | Pixels, Targets]]] = {}
 
     def __len__(self) -> int:
-        return len(self._labels)
+        return len(self._split)
 
     def __enter__(self) -> Self:
         return self
@@ -83,8 +86,8 @@ class Feed:
     ) -> None:
         self._pool.shutdown(cancel_futures=True)
 
-    def epoch(self, number: int) -> tuple[Images, Targets]:
-        """Give an epoch's images, float32, (n, 28, 28), and their targets; 0 is the first."""
+    def epoch(self, number: int) -> tuple[Images | Pixels, Targets]:
+        """Give an epoch's images, (n, 28, 28), and their targets; 0 is the first."""
         if not self.changes:
             number = 0
         for wanted in {number, number + 1} if self.changes else {number}:
@@ -95,8 +98,11 @@ class Feed:
             del self._ahead[number]
         return found
 
-    def _make(self, number: int) -> tuple[Images, Targets]:
-        recipe, images = self._recipe, self._images
+    def _make(self, number: int) -> tuple[Images | Pixels, Targets]:
+        recipe, labels = self._recipe, self._split.labels
+        if self._raw:
+            return self._split.pixels, targets_of(recipe, labels)
+        images = self._split.images
         if self.changes:
             images = deform(images, recipe.deformation, recipe.seed, number)
-        return images, targets_of(recipe, self._labels, self._teach(images) if self._teach else None)
+        return images, targets_of(recipe, labels, self._teach(images) if self._teach else None)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
-from digitbench.backend import Images
-from digitbench.data import Labels
+from digitbench.data import Split
 from digitbench.errors import UsageError
 from digitbench.recipes import Recipe
 from digitbench.train.feed import Feed
@@ -25,14 +23,6 @@ NO_POOLING = "XLA has no repeatable gradient of a convolution's pooling"
 ORDER, MASKS = 1, 2  # what else is drawn from the recipe's seed, apart from deformations
 
 Weights = list[npt.NDArray[np.float32]]
-
-
-@dataclass(frozen=True)
-class Held:
-    """Images held out: float32, (n, 28, 28), and their labels: int64, (n,)."""
-
-    images: Images
-    labels: Labels
 
 
 def choose(loop: str, recipe: Recipe, steps: int) -> tuple[str, str]:
@@ -71,7 +61,7 @@ class Average:
         return self._mean
 
 
-def run(loop: str, model: Any, recipe: Recipe, feed: Feed, held: Held | None, log: Log) -> None:
+def run(loop: str, model: Any, recipe: Recipe, feed: Feed, held: Split | None, log: Log) -> None:
     """Train a model that `networks.build` built, by one of the two loops; `log` gets the history.
 
     The model ends with the averaged weights, where the recipe averages; validation is of these.
@@ -91,7 +81,7 @@ def run(loop: str, model: Any, recipe: Recipe, feed: Feed, held: Held | None, lo
             model.set_weights(last)
 
 
-def _validator(model: Any, held: Held) -> Callable[[], dict[str, float]]:
+def _validator(model: Any, held: Split) -> Callable[[], dict[str, float]]:
     """Whatever the network is taught, it is judged by the labels."""
     import keras
     import tensorflow as tf
@@ -183,7 +173,7 @@ def _program(tf: Any, model: Any, loss_name: str, batch: int) -> Any:
         kept = [tf.slice(mask, [start, 0], [batch, mask.shape[1]]) for mask in masks]
         wanted = tf.gather(targets, chosen)
         with tf.GradientTape() as tape:
-            scores = scores_of(tf.gather(images, chosen), kept)
+            scores = scores_of(_scaled(tf, tf.gather(images, chosen)), kept)
             loss = tf.reduce_mean(loss_function(wanted, scores))
         model.optimizer.apply_gradients(zip(tape.gradient(loss, weights), weights, strict=True))
         return loss, _right(tf, wanted, scores)
@@ -198,6 +188,11 @@ def _program(tf: Any, model: Any, loss_name: str, batch: int) -> Any:
 
     model.optimizer.build(weights)  # which makes variables, and a compiled program can't
     return tf.function(program, jit_compile=True, autograph=False)
+
+
+def _scaled(tf: Any, images: Any) -> Any:
+    """Pixels as `digitbench.data` scales them: here a step at a time, which takes a quarter of the memory."""
+    return tf.cast(images, tf.float32) / 255 if images.dtype == tf.uint8 else images
 
 
 # --- Keras' own -----------------------------------------------------------------------------------------------------

@@ -61,8 +61,8 @@ class Trainer:
     def __init__(self, keras: Any, recipe: Recipe, split: Split, loop: str, progress: Progress) -> None:
         self._keras, self._recipe, self._progress = keras, recipe, progress
         self._kept = kept = len(split) - round(len(split) * recipe.validation_split)
-        self._images, self._labels = split.images[:kept], split.labels[:kept]
-        self._held = loops.Held(split.images[kept:], split.labels[kept:]) if kept < len(split) else None
+        self._split = split.head(kept)
+        self._held = Split(split.pixels[kept:], split.labels[kept:]) if kept < len(split) else None
         self._teacher = Teacher(keras, recipe.teacher) if recipe.teacher else None
         self._loop, self._why = loops.choose(loop, recipe, self._steps)
         if self._why and loop == "auto":
@@ -109,7 +109,7 @@ class Trainer:
         log = Log(recipe.epochs, self._steps, self._progress, prefix)
         model = networks.build(self._keras, recipe, self._steps)
         teach = self._teacher.teach if self._teacher else None
-        with Feed(recipe, self._images, self._labels, teach) as feed:
+        with Feed(recipe, self._split, teach, raw=self._loop == "compiled") as feed:
             loops.run(self._loop, model, recipe, feed, self._held, log)
         return model, log.history
 

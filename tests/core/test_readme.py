@@ -30,7 +30,7 @@ def test_the_backend_in_readme_is_the_example_plugin() -> None:
 
 
 def test_the_recipes_in_readme_are_the_named_ones() -> None:
-    assert re.findall(r"^\| `(dense-[a-z0-9-]+)`", README, re.MULTILINE) == list(RECIPES)
+    assert re.findall(r"^\| `((?:dense|cnn)-[a-z0-9-]+)`", README, re.MULTILINE) == list(RECIPES)
     assert f"`{DEFAULT}` (default)" in README
 
 

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from digitbench.backend import Images, Scores
+from digitbench.data import Split
 from digitbench.errors import CheckFailed, UsageError
 from digitbench.progress import Silent
 from digitbench.recipes import RECIPES, Recipe
@@ -21,7 +22,7 @@ from digitbench.train.feed import Feed, targets_of
 from digitbench.train.log import Log, rising_epochs
 
 LABELS = np.array([3, 0, 9], np.int64)
-IMAGES: Images = np.random.default_rng(0).random((40, 28, 28), np.float32)
+SPLIT = Split(np.random.default_rng(0).integers(0, 256, (40, 28, 28), np.uint8), np.arange(40) % 10)
 DEFORMED = Recipe(rotation=10, elastic=1, epochs=3)
 TAUGHT: Scores = np.full((3, 10), 0.1, np.float32)
 
@@ -49,14 +50,20 @@ def test_a_teacher_gives_its_share_of_a_target(share: float, right: float) -> No
     assert found.sum(axis=1) == pytest.approx(1)
 
 
-def fed(recipe: Recipe, teach: Any = None) -> list[tuple[Images, npt.NDArray[Any]]]:
-    with Feed(recipe, IMAGES, np.arange(40) % 10, teach) as feed:
+def fed(recipe: Recipe, teach: Any = None, *, raw: bool = False) -> list[tuple[npt.NDArray[Any], npt.NDArray[Any]]]:
+    with Feed(recipe, SPLIT, teach, raw=raw) as feed:
         return [feed.epoch(number) for number in range(recipe.epochs)]
 
 
 def test_without_deformation_every_epoch_is_the_same_array() -> None:
-    epochs = fed(Recipe(epochs=3))
-    assert all(images is IMAGES for images, _ in epochs)
+    assert all(images is SPLIT.images for images, _ in fed(Recipe(epochs=3)))
+
+
+def test_pixels_are_given_raw_only_where_nothing_is_done_to_them() -> None:
+    assert all(images is SPLIT.pixels for images, _ in fed(Recipe(epochs=2), raw=True))
+    assert all(images.dtype == np.float32 for images, _ in fed(DEFORMED, raw=True))
+    taught = fed(Recipe(epochs=1, teacher="runs/x"), lambda images: np.full((len(images), 10), 0.1), raw=True)
+    assert taught[0][0] is SPLIT.images
 
 
 def test_deformed_epochs_differ_and_come_again_for_the_same_seed() -> None:
