@@ -24,6 +24,7 @@ from digitbench.report.bundles import Listed, age, column_of, describe, megabyte
 from digitbench.report.layout import print_line
 from digitbench.report.order import fastest, group_of, sort_rows
 from digitbench.report.plots.canvas import FOLDER as PLOTS
+from digitbench.report.recipes import said as said_of
 from digitbench.report.words import Names, counted, percentile
 from digitbench.results import Results
 from digitbench.typed import build
@@ -227,12 +228,13 @@ def facts(shown: Shown, now: datetime) -> Iterator[tuple[str, str]]:
     if isinstance(training, Mapping):
         made += f"; {training.get('seconds', '?')} s on {_number(training.get('images'))} images"
         made += f", {_number(training['held_out'])} held out to validate" if training.get("held_out") else ""
+        made += f"; {training['loop']} loop" if training.get("loop") else ""
     yield "imported" if listed.imported else "trained", made
     if listed.imported:
         yield "from", f"{manifest['imported']['source']} ({listed.imported})"
         yield from _form_told(shown.bundle)
     else:
-        yield "recipe", _recipe_told(recipe)
+        yield "recipe", said_of(recipe)
     source = shown.bundle.dataset["source"]
     yield "data", f"{listed.dataset} [{listed.fingerprint}]" + (f" from {source}" if source else "")
     versions = manifest.get("versions")
@@ -243,22 +245,6 @@ def facts(shown: Shown, now: datetime) -> Iterator[tuple[str, str]]:
 
 def _number(value: object) -> str:
     return f"{value:,}" if isinstance(value, int) else "?"
-
-
-def _recipe_told(recipe: Mapping[str, Any]) -> str:
-    hidden = recipe.get("hidden")
-    widths = "-".join(map(str, hidden)) if isinstance(hidden, list) and hidden else "no hidden layer"
-    parts = [
-        f"{widths} {recipe.get('activation', '')}".strip() if hidden else widths,
-        "batch normalisation" if recipe.get("batch_normalization") else "",
-        f"dropout {recipe['dropout']}" if recipe.get("dropout") else "",
-        str(recipe.get("output_activation", "")), str(recipe.get("optimizer", "")),
-        f"learning rate {recipe['learning_rate']}" if recipe.get("learning_rate") is not None else "",
-        str(recipe.get("loss", "")).replace("_", " "),
-        f"{recipe.get('epochs')} epochs in steps of {recipe.get('batch_size')}" if recipe.get("epochs") else "",
-        f"seed {recipe['seed']}" if "seed" in recipe else "",
-    ]  # fmt: skip
-    return ", ".join(filter(None, parts))
 
 
 def _form_told(bundle: Bundle) -> Iterator[tuple[str, str]]:

@@ -18,8 +18,10 @@ from digitbench import layers
 from digitbench.bundle import Bundle
 from digitbench.errors import BundleError, UsageError
 from digitbench.measure import earlier
+from digitbench.recipes import RECIPES
 from digitbench.report import bundles, showing
 from digitbench.report.bundles import age, find, parameters
+from digitbench.report.recipes import said
 from digitbench.results import Results
 
 FORMATS = Path(__file__).parent / "formats"
@@ -295,3 +297,15 @@ def test_a_long_curve_is_thinned_out_and_keeps_its_ends() -> None:
 
 def test_results_are_looked_for_where_bench_saves_them() -> None:
     assert showing.RESULTS == earlier.FOLDER
+
+
+def test_a_recipe_is_said_in_words() -> None:
+    told = said(RECIPES["dense-tiny"].changed(teacher="runs/x", members=3).to_json())
+    assert told.startswith("a committee of 3, without 4 pixels at each edge, 64-32 relu, batch normalisation, softmax")
+    assert "cosine schedule, weight decay " in told
+    assert "turned by ±" in told
+    assert "taught by runs/x" in told
+    assert said(RECIPES["dense-128"].to_json()) == (
+        "128 relu, softmax, adam, sparse categorical crossentropy, 10 epochs in steps of 32, seed 0"
+    )
+    assert said({"hidden": [8]}) == "8", "of an older version, or made elsewhere"

@@ -1,0 +1,38 @@
+"""A recipe in a line of words, as a manifest holds it: older and newer ones have other fields."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+TOLD = (
+    ("weight_decay", "weight decay {}"), ("warmup", "{} epochs of warm-up"), ("label_smoothing", "label smoothing {}"),
+    ("weight_averaging", "weights averaged with {}"), ("rotation", "turned by ±{}°"), ("shear", "sheared by ±{}"),
+    ("scaling", "scaled by ±{}"), ("shift", "shifted by ±{} pixels"), ("elastic", "bent by {} pixels"),
+    ("teacher", "taught by {}"),
+)  # fmt: skip
+"""What is told of a field that isn't empty or 0."""
+
+
+def said(recipe: Mapping[str, Any]) -> str:
+    """Say what a recipe trains, and how: ``"128 relu, softmax, adam, 10 epochs in steps of 32, seed 0"``."""
+    return ", ".join(part for part in _parts(recipe) if part)
+
+
+def _parts(recipe: Mapping[str, Any]) -> Iterator[str]:
+    hidden, filters, members = (recipe.get(key) for key in ("hidden", "convolutions", "members"))
+    yield f"a committee of {members}" if isinstance(members, int) and members > 1 else ""
+    yield f"without {recipe['crop']} pixels at each edge" if recipe.get("crop") else ""
+    yield f"convolutions of {', '.join(map(str, filters))} filters" if isinstance(filters, list) and filters else ""
+    widths = "-".join(map(str, hidden)) if isinstance(hidden, list) and hidden else "no hidden layer"
+    yield f"{widths} {recipe.get('activation', '')}".strip() if hidden else widths
+    yield "batch normalisation" if recipe.get("batch_normalization") else ""
+    yield f"dropout {recipe['dropout']}" if recipe.get("dropout") else ""
+    yield str(recipe.get("output_activation", ""))
+    yield str(recipe.get("optimizer", ""))
+    yield f"learning rate {recipe['learning_rate']}" if recipe.get("learning_rate") is not None else ""
+    yield "cosine schedule" if recipe.get("schedule") == "cosine" else ""
+    yield from (form.format(recipe[key]) for key, form in TOLD if recipe.get(key))
+    yield str(recipe.get("loss", "")).replace("_", " ")
+    yield f"{recipe.get('epochs')} epochs in steps of {recipe.get('batch_size')}" if recipe.get("epochs") else ""
+    yield f"seed {recipe['seed']}" if "seed" in recipe else ""
