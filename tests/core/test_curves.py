@@ -21,6 +21,7 @@ from digitbench.errors import BundleError
 from digitbench.report.plots import canvas, curves
 from digitbench.report.plots.curves import Run
 from digitbench.report.plots.history import History
+from digitbench.report.plots.sheet import plain_number
 
 FALLING = History((1.0, 0.5, 0.2), (0.7, 0.9, 1.0), (0.9, 0.4, 0.45), (0.8, 0.92, 0.9))
 
@@ -230,3 +231,8 @@ def test_json_holds_it_all() -> None:
     assert (first["epoch_seconds"], first["test_accuracy"]) == ([2.0, 2.0, 2.0], 0.9)
     assert (second["best"], second["epoch_seconds"], second["loop"]) == (None, None, None)
     assert set(second["history"]) == {"loss", "accuracy"}
+
+
+@pytest.mark.parametrize(("value", "told"), [(0.05, "0.05"), (1, "1"), (1.5, "1.5"), (20, "20"), (1500, "1,500")])
+def test_ticks_are_plain_numbers_and_no_two_alike(value: float, told: str) -> None:
+    assert plain_number(value) == told

@@ -125,5 +125,5 @@ def log_axis(axis: Axis, low: float, high: float, most: int = 8) -> None:
 
 
 def plain_number(value: float) -> str:
-    """Write a number without a power of ten: ``0.5``, ``20``, ``1,000``."""
-    return f"{value:,.0f}" if value >= 1 else f"{value:.3g}"
+    """Write a number without a power of ten: ``0.5``, ``1.5``, ``20``, ``1,000``."""
+    return f"{value:,.0f}" if value >= 10 else f"{value:.3g}"
