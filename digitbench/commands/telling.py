@@ -111,7 +111,7 @@ def _tell(bundles: Sequence[Bundle], name: str, console: Console) -> None:
     low, high = max(low, 0.0), min(high, 1.0)
     console.print(
         f"{name}: mean test accuracy {mean:.3%}, 95 % interval {low:.3%} to {high:.3%} over {len(bundles)} seeds "
-        "(Student's t; what another seed's mean may be, on these test images)",
+        "(Student's t, on these test images)",
         style="bold", highlight=False, soft_wrap=True,
     )  # fmt: skip
 

@@ -138,6 +138,7 @@ def test_either_loop_gives_the_same_weights_for_a_seed(cli: Cli, tmp_path: Path,
     assert (first == second).all()
 
 
+@pytest.mark.slow
 def test_the_loop_that_was_taken_is_said_and_why(cli: Cli) -> None:
     done = cli(*QUICK, "--hidden", "none", "--epochs", "1")
     assert done.returncode == 0, done.stderr
