@@ -54,9 +54,9 @@ def train_and_tell(
         bundle = train_bundle(
             wanted, digits, output, export_formats=formats, loop=how.loop, budget=how.budget, progress=progress
         )
-    found, name = bundle.manifest["metrics"], wanted.name
+    found = bundle.manifest["metrics"]
     console.print(
-        f"{bundle.path}: {name} on {digits.name} [{digits.fingerprint}], test accuracy "
+        f"{bundle.path}: {wanted.name} on {digits.name} [{digits.fingerprint}], test accuracy "
         f"{found['test_accuracy']:.2%} ({found['correct']:,} of {found['total']:,})",
         style="bold", markup=False, highlight=False, soft_wrap=True,
     )  # fmt: skip

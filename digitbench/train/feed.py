@@ -90,8 +90,8 @@ class Feed:
         """Give an epoch's images, (n, 28, 28), and their targets; 0 is the first."""
         if not self.changes:
             number = 0
-        for wanted in {number, number + 1} if self.changes else {number}:
-            if number <= wanted < self._recipe.epochs and wanted not in self._ahead:
+        for wanted in (number, number + 1) if self.changes else (number,):
+            if wanted < self._recipe.epochs and wanted not in self._ahead:
                 self._ahead[wanted] = self._pool.submit(self._make, wanted)
         found = self._ahead[number].result()
         if self.changes:

@@ -50,7 +50,8 @@ class Average:
     """A mean of weights in which each epoch before counts less, by the same factor; it starts with the first epoch."""
 
     def __init__(self, kept: float) -> None:
-        self._kept, self._mean, self._total = kept, [], 0.0  # type: float, Weights, float
+        self._kept, self._total = kept, 0.0
+        self._mean: Weights = []
 
     def add(self, weights: Weights) -> Weights:
         """Take in an epoch's last weights; give the mean."""
