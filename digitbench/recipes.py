@@ -17,7 +17,7 @@ OUTPUT_ACTIVATIONS = ("softmax", "sigmoid")
 OPTIMIZERS = ("adam", "adamw", "rmsprop", "sgd")
 LOSSES = ("sparse_categorical_crossentropy", "categorical_crossentropy")
 SCHEDULES = ("constant", "cosine")
-LISTS = ("hidden", "convolutions")
+LISTS = ("hidden", "receptive_fields", "convolutions")
 MOST = float_info.max
 
 
@@ -33,6 +33,9 @@ class Recipe:
         One line for people.
     hidden
         Width of each hidden dense layer; empty for a linear classifier.
+    receptive_fields
+        Side in pixels of the square that each unit of the first hidden layers sees; its other weights are held at 0.
+        Empty where all see everything.
     convolutions
         Before them: filters of each 3 × 3 convolution, a 2 × 2 maximum after each; empty for a dense network.
     crop
@@ -74,6 +77,7 @@ class Recipe:
     name: str = "dense-128"
     about: str = field(default="", compare=False)
     hidden: tuple[int, ...] = (128,)
+    receptive_fields: tuple[int, ...] = ()
     convolutions: tuple[int, ...] = ()
     crop: int = 0
     activation: str = "relu"
@@ -121,6 +125,8 @@ class Recipe:
             raise UsageError(f"--warmup {self.warmup}: must be below --epochs, which is {self.epochs}")
         if self.output_activation == "sigmoid" and (self.teacher or self.label_smoothing):
             raise UsageError("--output-activation sigmoid: takes neither --teacher nor --label-smoothing; take softmax")
+        if self.receptive_fields and self.convolutions:
+            raise UsageError(f"--receptive-fields {self.receptive_fields}: convolutions have their own, 3 × 3 pixels")
 
     def _checks(self) -> list[tuple[str, object, bool, str]]:
         """Give option, value, whether it is good, and what good ones are, of each number."""
@@ -128,9 +134,11 @@ class Recipe:
         def within(option: str, value: float | None, low: float, high: float, wanted: str) -> tuple[Any, ...]:
             return option, value, value is None or low <= value <= high, wanted
 
-        below_1, widths = 1 - 2**-53, "widths from 1 to 65536"
+        below_1, widths, seen = 1 - 2**-53, "widths from 1 to 65536", self.receptive_fields
         return [
             ("hidden", self.hidden, all(0 < width <= 65536 for width in self.hidden), widths),
+            ("receptive-fields", seen, all(0 < side <= 56 for side in seen), "sides from 1 to 56 pixels"),
+            ("receptive-fields", seen, len(seen) <= len(self.hidden), "one for each hidden layer at most"),
             ("convolutions", self.convolutions, all(0 < width <= 4096 for width in self.convolutions), "1 to 4096"),
             within("crop", self.crop, 0, 13, "0 to 13 pixels"),
             ("convolutions", self.convolutions, self._side() >= 1, "so few that halving 28 pixels leaves some"),
@@ -173,7 +181,7 @@ class Recipe:
 
     def to_json(self) -> dict[str, Any]:
         """Give all fields as plain values."""
-        return asdict(self) | {"hidden": list(self.hidden), "convolutions": list(self.convolutions)}
+        return asdict(self) | {key: list(getattr(self, key)) for key in LISTS}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Recipe:

@@ -72,6 +72,11 @@ def train(
         typer.Option(metavar="512,256", help="Width of each hidden layer; none for a linear model.",
                      rich_help_panel=NETWORK),
     ] = None,
+    receptive_fields: Annotated[
+        str | None,
+        typer.Option(metavar="7,12", help="Pixels that a unit of each hidden layer sees, across; none for all of them.",
+                     rich_help_panel=NETWORK),
+    ] = None,
     convolutions: Annotated[
         str | None,
         typer.Option(metavar="16,32", help="Filters of each 3 × 3 convolution before them; none for a dense network.",
@@ -151,7 +156,8 @@ def train(
     from digitbench import recipes
 
     wanted = recipes.find(recipe).changed(
-        hidden=_widths(hidden, "--hidden"), convolutions=_widths(convolutions, "--convolutions"), crop=crop,
+        hidden=_widths(hidden, "--hidden"), receptive_fields=_widths(receptive_fields, "--receptive-fields"),
+        convolutions=_widths(convolutions, "--convolutions"), crop=crop,
         activation=activation, output_activation=output_activation, dropout=dropout,
         batch_normalization=batch_normalization, members=members, epochs=epochs, batch_size=batch_size,
         optimizer=optimizer, learning_rate=learning_rate, weight_decay=weight_decay, schedule=schedule, warmup=warmup,

@@ -26,6 +26,8 @@ def _parts(recipe: Mapping[str, Any]) -> Iterator[str]:
     yield f"convolutions of {', '.join(map(str, filters))} filters" if isinstance(filters, list) and filters else ""
     widths = "-".join(map(str, hidden)) if isinstance(hidden, list) and hidden else "no hidden layer"
     yield f"{widths} {recipe.get('activation', '')}".strip() if hidden else widths
+    fields = recipe.get("receptive_fields")
+    yield f"receptive fields of {', '.join(map(str, fields))} pixels" if isinstance(fields, list) and fields else ""
     yield "batch normalisation" if recipe.get("batch_normalization") else ""
     yield f"dropout {recipe['dropout']}" if recipe.get("dropout") else ""
     yield str(recipe.get("output_activation", ""))

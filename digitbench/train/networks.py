@@ -7,6 +7,7 @@ from typing import Any
 
 from digitbench.data import CLASSES
 from digitbench.recipes import Recipe
+from digitbench.train import receptive
 from digitbench.train.feed import soft_targets
 
 STEPS_PER_CALL = 16  # Keras' overhead per call is several times that of a step this small
@@ -39,6 +40,8 @@ def build(keras: Any, recipe: Recipe, steps: int) -> Any:
         if recipe.dropout:
             stack.append(layers.Dropout(recipe.dropout))
     model = keras.Sequential([*stack, layers.Dense(CLASSES, activation=recipe.output_activation)], name="digits")
+    if recipe.receptive_fields:
+        receptive.confine([layer.kernel for layer in model.layers if isinstance(layer, layers.Dense)], recipe)
     model.compile(
         optimizer=_optimizer(keras, recipe, steps), loss=loss_of(recipe), metrics=["accuracy"],
         steps_per_execution=STEPS_PER_CALL, jit_compile=False,

@@ -300,8 +300,11 @@ def test_results_are_looked_for_where_bench_saves_them() -> None:
 
 
 def test_a_recipe_is_said_in_words() -> None:
-    told = said(RECIPES["dense-tiny"].changed(teacher="runs/x", members=3).to_json())
-    assert told.startswith("a committee of 3, without 4 pixels at each edge, 64-32 relu, batch normalisation, softmax")
+    told = said(RECIPES["dense-tiny"].changed(teacher="runs/x", members=3, receptive_fields=(7, 9)).to_json())
+    assert told.startswith(
+        "a committee of 3, without 4 pixels at each edge, 64-32 relu, "
+        "receptive fields of 7, 9 pixels, batch normalisation, softmax"
+    )
     assert "cosine schedule, weight decay " in told
     assert "turned by ±" in told
     assert "taught by runs/x" in told

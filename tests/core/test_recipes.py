@@ -161,6 +161,9 @@ def test_json_from_a_newer_version_loses_only_what_is_unknown() -> None:
         ("crop", 14),
         ("crop", -1),
         ("convolutions", (0,)),
+        ("receptive_fields", (0,)),
+        ("receptive_fields", (57,)),
+        ("receptive_fields", (7, 7)),
         ("weight_averaging", 1.0),
         ("weight_averaging", NAN),
         ("label_smoothing", 1.0),
@@ -190,7 +193,14 @@ def test_a_value_that_makes_no_sense_is_refused_in_one_line_that_names_the_optio
 
 @pytest.mark.parametrize(
     ("option", "value"),
-    [("hidden", (65536,)), ("hidden", ()), ("dropout", 0.99), ("validation_split", 0.9), ("seed", 2**32 - 1)],
+    [
+        ("hidden", (65536,)),
+        ("hidden", ()),
+        ("receptive_fields", (56,)),
+        ("dropout", 0.99),
+        ("validation_split", 0.9),
+        ("seed", 2**32 - 1),
+    ],
 )
 def test_the_last_good_value_is_taken(option: str, value: object) -> None:
     assert getattr(Recipe(**{option: value}), option) == value  # type: ignore[arg-type]
@@ -205,6 +215,7 @@ def test_the_last_good_value_is_taken(option: str, value: object) -> None:
         ({"output_activation": "sigmoid", "label_smoothing": 0.1}, "--output-activation"),
         ({"convolutions": (8,) * 5}, "--convolutions"),
         ({"convolutions": (8, 8), "crop": 13}, "--convolutions"),
+        ({"convolutions": (8,), "receptive_fields": (7,)}, "--receptive-fields"),
     ],
 )
 def test_fields_that_do_not_go_together_are_refused(changes: dict[str, Any], option: str) -> None:

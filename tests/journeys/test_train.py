@@ -24,7 +24,8 @@ from digitbench.precisions import EXPORTED
 from journeys.helpers import contents, interrupted
 
 FLAGS = (
-    "--hidden", "16,16", "--crop", "2", "--activation", "tanh", "--dropout", "0.2", "--optimizer", "adamw",
+    "--hidden", "16,16", "--receptive-fields", "7", "--crop", "2", "--activation", "tanh", "--dropout", "0.2",
+    "--optimizer", "adamw",
     "--learning-rate", "0.002", "--weight-decay", "0.01", "--schedule", "cosine", "--warmup", "1",
     "--weight-averaging", "0.5", "--rotation", "5", "--shear", "0.1", "--scaling", "0.1", "--shift", "1",
     "--elastic", "0.5", "--smoothness", "4", "--loop", "compiled", "--loss", "categorical_crossentropy",
@@ -152,7 +153,8 @@ def test_without_output_the_folder_is_named_after_recipe_and_time(flagged: Path)
 def test_flags_change_the_recipe(flagged: Path) -> None:
     manifest = manifest_of(flagged / "runs" / "latest")
     assert manifest["recipe"] == {
-        "name": "dense-128+", "about": "", "hidden": [16, 16], "convolutions": [], "crop": 2, "activation": "tanh",
+        "name": "dense-128+", "about": "", "hidden": [16, 16], "receptive_fields": [7], "convolutions": [],
+        "crop": 2, "activation": "tanh",
         "output_activation": "sigmoid", "dropout": 0.2, "batch_normalization": True, "optimizer": "adamw",
         "learning_rate": 0.002, "weight_decay": 0.01, "schedule": "cosine", "warmup": 1, "label_smoothing": 0.0,
         "weight_averaging": 0.5, "rotation": 5.0, "shear": 0.1, "scaling": 0.1, "shift": 1.0, "elastic": 0.5,
@@ -168,6 +170,12 @@ def test_flags_change_the_network(flagged: Path) -> None:
     with np.load(latest / "artifacts" / "model-fp32.npz", allow_pickle=False) as stored:
         assert [stored[f"kernel_{i}"].shape for i in range(3)] == [(576, 16), (16, 16), (16, 10)]
         assert stored["activations"].tolist() == ["tanh", "tanh", "sigmoid"]
+        seen = stored["kernel_0"].reshape(24, 24, 16) != 0
+        assert stored["kernel_1"].all(), "its units see all of the first layer's"
+    for unit in np.moveaxis(seen, 2, 0):
+        assert 36 <= unit.sum() <= 49, "a square of 7 × 7 pixels, less where it juts out"
+        assert unit.any(axis=0).sum() <= 7
+        assert unit.any(axis=1).sum() <= 7
     sums = np.load(latest / "reference_scores.npy").sum(axis=1)
     assert np.abs(sums - 1).max() > 0.1, "sigmoids are independent: their scores need not add up to 1"
 

@@ -1,0 +1,59 @@
+"""Which weights of a dense layer may be other than 0, where its units see a part of the picture alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from digitbench.augment import SIDE
+from digitbench.recipes import Recipe
+
+PAPER = 3.5  # pixels at each edge of a digit in MNIST's form: nothing is to be seen there
+PLACES = 3  # what is drawn from the recipe's seed, apart from an epoch's order, masks and deformations
+
+Masks = list[npt.NDArray[np.float32]]
+
+
+def masks(recipe: Recipe) -> Masks:
+    """Say which weights are kept: one array for each of the recipe's receptive fields, 1 where a unit sees an input.
+
+    Every unit stands somewhere in the picture, drawn evenly, and sees what lies in a square around it: pixels, or units
+    of the layer before; the nearest at least. That neighbours belong together is much of what convolutions know of
+    pictures: in B. Neyshabur, "Towards Learning Convolutions from Scratch" (2020), dense networks that learn to look
+    locally come near them. Here the places aren't learned.
+
+    Returns
+    -------
+    list of ndarray
+        float32, (inputs, units), of the first hidden layers.
+    """
+    rng = np.random.default_rng([recipe.seed, PLACES])
+    axis = np.arange(recipe.crop, SIDE - recipe.crop, dtype=np.float64)
+    before = np.stack(np.meshgrid(axis, axis, indexing="ij"), -1).reshape(-1, 2)
+    edge = min(recipe.crop + PAPER, SIDE / 2 - 1)
+    found: Masks = []
+    for width, side in zip(recipe.hidden, recipe.receptive_fields, strict=False):
+        units = rng.uniform(edge, SIDE - 1 - edge, (width, 2))
+        apart = np.abs(before[:, None] - units).max(axis=2)
+        found.append((apart <= np.maximum(side / 2, apart.min(axis=0))).astype(np.float32))
+        before = units
+    return found
+
+
+def confine(kernels: list[Any], recipe: Recipe) -> None:
+    """Have Keras keep each kernel's other weights at 0, now and after every step."""
+    import tensorflow as tf
+
+    for kernel, mask in zip(kernels, masks(recipe), strict=False):
+        kernel.assign(kernel * mask)
+        kernel.constraint = _Keep(tf.constant(mask))
+
+
+class _Keep:
+    def __init__(self, mask: Any) -> None:
+        self._mask = mask
+
+    def __call__(self, weights: Any) -> Any:
+        return weights * self._mask

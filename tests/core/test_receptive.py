@@ -1,0 +1,60 @@
+"""Receptive fields: which weights of a layer are kept."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from digitbench.recipes import Recipe
+from digitbench.train.receptive import masks
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.lists(st.integers(1, 60), min_size=1, max_size=3).map(tuple), st.integers(1, 56), st.integers(0, 13),
+    st.integers(0, 2**32 - 1),
+)  # fmt: skip
+def test_every_unit_sees_something(hidden: tuple[int, ...], side: int, crop: int, seed: int) -> None:
+    recipe = Recipe(hidden=hidden, receptive_fields=(side,) * len(hidden), crop=crop, seed=seed)
+    found = masks(recipe)
+    assert [mask.shape for mask in found] == list(zip(((28 - 2 * crop) ** 2, *hidden), hidden, strict=False))
+    for mask in found:
+        assert mask.dtype == np.float32
+        assert set(np.unique(mask)) <= {0, 1}
+        assert mask.any(axis=0).all()
+
+
+def test_pixels_are_seen_in_a_square_and_no_wider() -> None:
+    (mask,) = masks(Recipe(hidden=(200,), receptive_fields=(7,)))
+    for unit in mask.T.reshape(200, 28, 28):
+        rows, columns = np.nonzero(unit)
+        assert (np.ptp(rows), np.ptp(columns)) == (6, 6)
+        assert unit.sum() == 49
+        assert 0 <= rows.min() <= rows.max() <= 27
+    seen = mask.sum(axis=1).reshape(28, 28)
+    assert seen[4:24, 4:24].all(), "all of where digits are"
+
+
+def test_a_later_layer_sees_the_units_that_stand_near() -> None:
+    """Two layers on, a unit depends on pixels of both squares together, and on none beyond."""
+    first, second = masks(Recipe(hidden=(400, 100), receptive_fields=(5, 9)))
+    reached = (first @ second > 0).T.reshape(100, 28, 28)
+    for unit in reached:
+        for axis in (0, 1):
+            assert 9 <= unit.any(axis=axis).sum() <= 14
+
+
+def test_fields_as_wide_as_the_picture_see_all_and_layers_without_one_have_none() -> None:
+    found = masks(Recipe(hidden=(30, 20, 10), receptive_fields=(56, 56)))
+    assert len(found) == 2
+    assert all(mask.all() for mask in found)
+
+
+@pytest.mark.parametrize("change", [{"seed": 1}, {"hidden": (12, 9)}])
+def test_the_seed_says_where_units_stand(change: dict[str, object]) -> None:
+    recipe = Recipe(hidden=(12, 8), receptive_fields=(5, 9))
+    again, other = masks(recipe), masks(recipe.changed(**change))
+    assert all((one == same).all() for one, same in zip(masks(recipe), again, strict=True))
+    assert (again[0] == other[0]).all() == ("hidden" in change)
