@@ -57,8 +57,9 @@ def many(count: int, epochs: int = 30) -> list[Run]:
         ([one(lines=History((0.5,), (1.0,), (0.5,), (1.0,)))], "epochs"),
         ([one(lines=History((0.5,), (1.0,)))], "seconds"),
         ([one(), one("long", epoch_seconds=(500.0,) * 3, dataset=("mnist", "x"), shared=True, members=3)], "seconds"),
+        ([one(), *many(2, 200)], "epochs"),
     ],
-    ids=["2", "12", "12-seconds", "long-name", "one-epoch", "no-validation", "far-apart"],
+    ids=["2", "12", "12-seconds", "long-name", "one-epoch", "no-validation", "far-apart", "far-apart-epochs"],
 )  # fmt: skip
 def test_nothing_is_cut_off_and_no_words_lie_on_others(runs: Sequence[Run], by: str) -> None:
     figure = curves.figure(runs, by)
@@ -77,6 +78,16 @@ def test_nothing_is_cut_off_and_no_words_lie_on_others(runs: Sequence[Run], by: 
         assert sum(ends[0] <= tick <= ends[1] for tick in axes.get_yticks()) >= 2, (
             "an axis without figures says nothing"
         )
+
+
+@pytest.mark.parametrize("by", curves.AXES)
+@pytest.mark.parametrize(("epochs", "scale"), [(90, "linear"), (91, "log")])
+def test_a_run_of_few_epochs_beside_one_of_many_is_not_squeezed(by: str, epochs: int, scale: str) -> None:
+    figure = curves.figure([one(), *(replace(run, epoch_seconds=(2.0,) * run.epochs) for run in many(1, epochs))], by)
+    for axes in figure.axes[:2]:
+        assert axes.get_xscale() == scale
+        ends = axes.get_xlim()
+        assert ends[0] <= (1 if by == "epochs" else 2) < (epochs if by == "epochs" else 2 * epochs) <= ends[1]
 
 
 def test_each_run_looks_like_no_other() -> None:

@@ -32,7 +32,7 @@ SCHEMA = "digitbench.history/1"
 AXES = ("epochs", "seconds")
 WIDE, TALL = 11.0, 4.6  # inches, without the legend
 MARKED = 8  # markers on a line at most: more hide the lines of others
-FAR_APART = 30  # times as long as the shortest training: then seconds need a logarithmic axis
+FAR_APART = 30  # times as long as the shortest training: then time needs a logarithmic axis
 LINE_INCHES = 0.21
 SQUEEZED = 4  # times lower than every validation curve is as far as an axis follows those of the training
 LEAST = 1e-3  # a share that is wrong, or nats, to begin an axis at where nothing is above 0
@@ -378,15 +378,14 @@ def _scale_time(axes: Axes, runs: Sequence[Run], by: str) -> None:
     axes.grid(axis="y")
     axes.set_axisbelow(True)
     axes.set_xlabel("epoch" if by == "epochs" else "seconds of training")
-    if by == "epochs":
-        axes.set_xlim(0.5, max(run.epochs for run in runs) + 0.5)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
-        return
     places = [_places(run, by) for run in runs]
     first, last, shortest = min(each[0] for each in places), *(pick(each[-1] for each in places) for pick in (max, min))
     if first > 0 and last > FAR_APART * shortest:
         axes.set_xscale("log")
         axes.set_xlim(first * 0.8, last * 1.2)
         sheet.log_axis(axes.xaxis, first, last)
+    elif by == "epochs":
+        axes.set_xlim(0.5, last + 0.5)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
     else:
         axes.set_xlim(0, last * 1.03)
