@@ -177,7 +177,7 @@ class Recipe:
         """Give a copy with the fields that are not None changed; its name gets a ``+`` if any differs."""
         new = replace(self, **{key: value for key, value in changes.items() if value is not None})
         plain = replace(new, seed=self.seed)  # another seed is the same recipe
-        return new if plain == self else replace(new, name=f"{self.name}+", about="")
+        return new if plain == self else replace(new, name=f"{self.name.removesuffix('+')}+", about="")
 
     def to_json(self) -> dict[str, Any]:
         """Give all fields as plain values."""

@@ -38,9 +38,18 @@ class How:
 
 
 def train_and_tell(
-    wanted: Recipe, dataset: str, data: Path | None, output: Path | None, console: Console, how: How | None = None
+    wanted: Recipe,
+    dataset: str,
+    data: Path | None,
+    output: Path | None,
+    console: Console,
+    how: How | None = None,
+    digits: Dataset | None = None,
 ) -> Bundle:
-    """Train a recipe, showing how it gets on and what came of it; then draw it, where plots are wanted."""
+    """Train a recipe, showing how it gets on and what came of it; then draw it, where plots are wanted.
+
+    `digits` are the data where they have been read already.
+    """
     from digitbench import export as exporters
     from digitbench.commands.plotting import draw_training
     from digitbench.quiet import native_output_held
@@ -48,7 +57,7 @@ def train_and_tell(
 
     how = how or How()
     with watched(console) as progress, native_output_held():
-        digits = load_data(dataset, data, progress)
+        digits = load_data(dataset, data, progress) if digits is None else digits
         _check_enough(digits, how.exports)
         formats = exporters.FORMATS if how.exports else ()
         bundle = train_bundle(
@@ -56,7 +65,7 @@ def train_and_tell(
         )
     found = bundle.manifest["metrics"]
     console.print(
-        f"{bundle.path}: {wanted.name} on {digits.name} [{digits.fingerprint}], test accuracy "
+        f"{bundle.path}: {bundle.manifest['recipe']['name']} on {digits.name} [{digits.fingerprint}], test accuracy "
         f"{found['test_accuracy']:.2%} ({found['correct']:,} of {found['total']:,})",
         style="bold", markup=False, highlight=False, soft_wrap=True,
     )  # fmt: skip
@@ -78,10 +87,12 @@ def train_several(
     for place in places:  # all before the first: training takes long
         refuse_existing(place)
         check_writable(place)
+    with watched(console) as progress:
+        digits = load_data(dataset, data, progress)
     bundles: list[Bundle] = []
     try:
         for seed, place in zip(seeds, places, strict=True):
-            bundles.append(train_and_tell(replace(wanted, seed=seed), dataset, data, place, console, how))
+            bundles.append(train_and_tell(replace(wanted, seed=seed), dataset, data, place, console, how, digits))
     finally:
         if len(bundles) > 1:
             _tell(bundles, wanted.name, console)

@@ -120,4 +120,4 @@ class Trainer:
         first, later = history["seconds"]
         left = (budget - (time.perf_counter() - began)) / self._recipe.members - max(first - later, 0)
         epochs = max(1, int(left / later))
-        return replace(self._recipe, epochs=epochs, warmup=min(self._recipe.warmup, epochs - 1))
+        return self._recipe.changed(epochs=epochs, warmup=min(self._recipe.warmup, epochs - 1))

@@ -108,6 +108,7 @@ def test_a_change_shows_in_the_name_unless_it_is_the_seed_alone(change: dict[str
         if item.name not in {"name", "about"}:
             assert getattr(new, item.name) == change.get(item.name, getattr(old, item.name))
     assert (new.about == old.about) == (name == old.name), "a description of the old one would be wrong"
+    assert new.changed(epochs=4).name == "dense-128+", "however often it is changed"
 
 
 def test_a_change_to_zero_counts() -> None:

@@ -67,6 +67,7 @@ def test_the_budget_and_what_came_of_it_are_recorded(ways: Ways) -> None:
         recipe, training = bundle.manifest["recipe"], bundle.manifest["training"]
         history = json.loads((bundle.path / "history.json").read_text())
         assert training["budget_seconds"] == 4
+        assert recipe["name"] == "dense-128+"
         assert recipe["epochs"] == len(history["loss"]) == len(history["seconds"])
         assert f"{recipe['epochs']} epochs fit into 4 s" in ways.done.stdout
         assert training["loop"] == "compiled"
