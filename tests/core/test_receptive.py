@@ -30,7 +30,7 @@ def test_pixels_are_seen_in_a_square_and_no_wider() -> None:
     (mask,) = masks(Recipe(hidden=(200,), receptive_fields=(7,)))
     for unit in mask.T.reshape(200, 28, 28):
         rows, columns = np.nonzero(unit)
-        assert (np.ptp(rows), np.ptp(columns)) == (6, 6)
+        assert np.ptp([rows, columns], axis=1).tolist() == [6, 6]
         assert unit.sum() == 49
         assert 0 <= rows.min() <= rows.max() <= 27
     seen = mask.sum(axis=1).reshape(28, 28)

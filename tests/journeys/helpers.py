@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -11,10 +12,14 @@ import subprocess
 import sys
 import tempfile
 import threading
+import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import h5py
+import numpy as np
+import numpy.typing as npt
 import pytest
 from conftest import Finished, environment
 
@@ -151,3 +156,19 @@ def check_answers(rows: Sequence[Mapping[str, Any]], bundle: Bundle) -> None:
         if row["backend"] == artifact.checked_by:
             assert agreement["flips"] == artifact.flips
             assert agreement["max_abs_diff"] == pytest.approx(artifact.max_abs_diff, abs=1e-6)
+
+
+def weights_of(bundle: Path) -> dict[str, npt.NDArray[np.float32]]:
+    """Keras' own, by their place in its file."""
+    found: dict[str, npt.NDArray[np.float32]] = {}
+
+    def note(name: str, part: h5py.Group | h5py.Dataset) -> None:
+        if isinstance(part, h5py.Dataset):
+            found[name] = part[()]
+
+    with (
+        zipfile.ZipFile(bundle / "model.keras") as packed,
+        h5py.File(io.BytesIO(packed.read("model.weights.h5"))) as stored,
+    ):
+        stored["layers"].visititems(note)
+    return found

@@ -13,7 +13,7 @@ from conftest import Cli, Finished, complaint, run_cli
 
 from digitbench.bundle import Bundle
 from digitbench.evaluate import mean_interval
-from journeys.helpers import copied
+from journeys.helpers import copied, weights_of
 
 QUICK = ("train", "--dataset", "digits", "--no-export", "--no-plots")
 
@@ -133,10 +133,12 @@ def test_both_loops_are_equally_right(cli: Cli, tmp_path: Path) -> None:
 def test_either_loop_gives_the_same_weights_for_a_seed(cli: Cli, tmp_path: Path, loop: str) -> None:
     for name in ("first", "second"):
         done = cli(*QUICK, *SAME, "--dropout", "0.3", "--elastic", "1", "--batch-normalization", "--loop", loop,
-                   "--output", name)  # fmt: skip
+                   "--receptive-fields", "9", "--output", name)  # fmt: skip
         assert done.returncode == 0, done.stderr
     first, second = (Bundle(tmp_path / name).reference_scores() for name in ("first", "second"))
     assert (first == second).all()
+    (kernel,) = [one for one in weights_of(tmp_path / "first").values() if one.shape == (784, 32)]
+    assert 0 < np.count_nonzero(kernel, axis=0).max() <= 81, "no unit looks beyond its 9 × 9 pixels"
 
 
 @pytest.mark.slow
