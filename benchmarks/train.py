@@ -29,7 +29,6 @@ WAYS = ("tutorial", "digitbench")
 def work(way: str, recipe: str, seed: int) -> None:
     """Train once, in this process; print seconds and accuracy on the test images as JSON."""
     import keras
-    import tensorflow as tf
 
     from digitbench import data
     from digitbench.progress import Silent
@@ -44,7 +43,6 @@ def work(way: str, recipe: str, seed: int) -> None:
         keras.utils.set_random_seed(seed)
         model: Any = runpy.run_path(str(TUTORIALS / f"{recipe.replace('-', '_')}.py"))["model"]
     else:
-        tf.config.experimental.enable_op_determinism()  # as `digitbench train` does
         model = Trainer(keras, find(recipe).changed(seed=seed), train, "auto", Silent()).train().model
     seconds = time.perf_counter() - began
     scores = model.predict(test.images.reshape(-1, *model.input_shape[1:]), verbose=0)

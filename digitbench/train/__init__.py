@@ -83,7 +83,6 @@ def train(
     try:
         with written_beside(target) as draft:
             draft.mkdir()
-            _repeatably()
             trained = Trainer(keras, recipe, dataset.train, loop, progress).train(budget)
             write_json(draft / bundles.HISTORY, trained.history)
             manifest = _manifest(keras, trained, dataset)
@@ -100,13 +99,6 @@ def train(
         raise BundleError(f"{target}: can't be written: {exc.strerror or exc}") from exc
     export.raise_failures([*failures, *([f"the bundle is kept at {target} without them"] if failures else [])])
     return Bundle(target)
-
-
-def _repeatably() -> None:
-    """Have TensorFlow add up in the same order every time."""
-    import tensorflow as tf
-
-    tf.config.experimental.enable_op_determinism()
 
 
 def import_keras(progress: Progress) -> Any:

@@ -59,6 +59,9 @@ class Trainer:
     """
 
     def __init__(self, keras: Any, recipe: Recipe, split: Split, loop: str, progress: Progress) -> None:
+        import tensorflow as tf
+
+        tf.config.experimental.enable_op_determinism()  # sums in the same order every time
         self._keras, self._recipe, self._progress = keras, recipe, progress
         self._kept = kept = len(split) - round(len(split) * recipe.validation_split)
         self._split = split.head(kept)
