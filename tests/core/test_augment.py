@@ -39,7 +39,7 @@ def some_shapes(count: int) -> Images:
     from scipy.ndimage import gaussian_filter
 
     smooth = gaussian_filter(np.random.default_rng(0).standard_normal((count, SIDE, SIDE)), (0, 1.2, 1.2))
-    return (smooth * 2 + 0.4).clip(0, 1).astype(np.float32)
+    return np.asarray((smooth * 2 + 0.4).clip(0, 1), np.float32)
 
 
 def drawn(strengths: Strengths, count: int, seed: int, epoch: int) -> tuple[Any, Any, np.random.Generator]:
