@@ -126,7 +126,7 @@ class Recipe:
         if self.output_activation == "sigmoid" and (self.teacher or self.label_smoothing):
             raise UsageError("--output-activation sigmoid: takes neither --teacher nor --label-smoothing; take softmax")
         if self.receptive_fields and self.convolutions:
-            raise UsageError(f"--receptive-fields {self.receptive_fields}: convolutions have their own, 3 × 3 pixels")
+            raise UsageError(f"--receptive-fields {self.receptive_fields}: convolutions have their own; take none")
 
     def _checks(self) -> list[tuple[str, object, bool, str]]:
         """Give option, value, whether it is good, and what good ones are, of each number."""
@@ -138,7 +138,7 @@ class Recipe:
         return [
             ("hidden", self.hidden, all(0 < width <= 65536 for width in self.hidden), widths),
             ("receptive-fields", seen, all(0 < side <= 56 for side in seen), "sides from 1 to 56 pixels"),
-            ("receptive-fields", seen, len(seen) <= len(self.hidden), "one for each hidden layer at most"),
+            ("receptive-fields", seen, len(seen) <= len(self.hidden), "one for each hidden layer at most, or none"),
             ("convolutions", self.convolutions, all(0 < width <= 4096 for width in self.convolutions), "1 to 4096"),
             within("crop", self.crop, 0, 13, "0 to 13 pixels"),
             ("convolutions", self.convolutions, self._side() >= 1, "so few that halving 28 pixels leaves some"),
