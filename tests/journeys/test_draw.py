@@ -186,6 +186,14 @@ def test_a_phone_shows_paper_and_bars_without_scrolling_sideways(browser: Browse
         assert seen.errors == []
 
 
+def test_a_click_is_a_dot(browser: Browser, served: Served) -> None:
+    with page_of(browser) as (page, seen):
+        page.goto(served.address)
+        page.locator("#paper").click()
+        expect_text(page, "#summary", r"\d")
+        assert seen.errors == []
+
+
 def test_by_keyboard_a_stroke_is_drawn(browser: Browser, served: Served) -> None:
     with page_of(browser) as (page, seen):
         page.goto(served.address)

@@ -30,11 +30,17 @@ let pen = { x: SIDE / 2, y: SIDE / 2, stroke: null, shown: false }; // of the ke
 function draw(context, scale, colour) {
   context.lineWidth = PEN * scale;
   context.lineCap = context.lineJoin = "round";
-  context.strokeStyle = colour;
+  context.strokeStyle = context.fillStyle = colour;
   for (const stroke of strokes) {
+    const [left, top] = stroke[0];
     context.beginPath();
-    context.moveTo(stroke[0][0] * scale, stroke[0][1] * scale);
-    for (const [x, y] of stroke.length > 1 ? stroke.slice(1) : stroke) context.lineTo(x * scale, y * scale);
+    if (stroke.every(([x, y]) => x === left && y === top)) { // not all browsers draw a line without length
+      context.arc(left * scale, top * scale, (PEN * scale) / 2, 0, 7);
+      context.fill();
+      continue;
+    }
+    context.moveTo(left * scale, top * scale);
+    for (const [x, y] of stroke.slice(1)) context.lineTo(x * scale, y * scale);
     context.stroke();
   }
 }
