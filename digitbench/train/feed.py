@@ -15,8 +15,11 @@ from digitbench.backend import Images, Scores
 from digitbench.data import CLASSES, Labels, Pixels, Split
 from digitbench.recipes import Recipe
 
+NO_GRADIENT_NO_STEP = ("adam", "rmsprop", "sgd")  # optimizers that leave a weight alone whose gradient is always 0
+
 Targets = npt.NDArray[Any]
 Teach = Callable[[Images], Scores]
+Hold = Callable[[Images | Pixels, Targets], Any]
 
 
 def soft_targets(recipe: Recipe) -> bool:
@@ -55,6 +58,8 @@ def targets_of(recipe: Recipe, labels: Labels, taught: Scores | None = None) -> 
 class Feed:
     """Makes each epoch's images and targets in a thread, while the epoch before trains; a context manager.
 
+    The first epoch's are begun at once.
+
     Parameters
     ----------
     recipe
@@ -64,16 +69,29 @@ class Feed:
     teach
         The teacher, if there is one.
     raw
-        Give pixels as they are, uint8, where nothing is done to them: their reader scales them.
+        Give pixels as they are, uint8, where nothing is done to them: their reader scales them. Of these, give the
+        lit ones alone, where that changes nothing.
+    hold
+        Is given each epoch's images and targets, in that thread, for what `epoch` gives instead.
+
+    Attributes
+    ----------
+    changes
+        Is each epoch another.
+    lit
+        Which pixels are given: bool, (784,); None if they all are.
     """
 
-    def __init__(self, recipe: Recipe, split: Split, teach: Teach | None, *, raw: bool = False) -> None:
-        self._recipe, self._split, self._teach = recipe, split, teach
-        self._raw = raw and not (teach or recipe.deformation)
+    def __init__(
+        self, recipe: Recipe, split: Split, teach: Teach | None, *, raw: bool = False, hold: Hold | None = None
+    ) -> None:
+        self._recipe, self._split, self._teach, self._hold = recipe, split, teach, hold
         self.changes = bool(recipe.deformation)
-        """Is each epoch another."""
+        self._raw = raw and not (teach or self.changes)
+        self.lit = _lit(recipe, split) if self._raw else None
         self._pool = ThreadPoolExecutor(1, "digitbench-feed")
-        self._ahead: dict[int, Future[tuple[Images | Pixels, Targets]]] = {}
+        self._ahead: dict[int, Future[Any]] = {}
+        self._begin(0)
 
     def __len__(self) -> int:
         return len(self._split)
@@ -86,23 +104,38 @@ class Feed:
     ) -> None:
         self._pool.shutdown(cancel_futures=True)
 
-    def epoch(self, number: int) -> tuple[Images | Pixels, Targets]:
-        """Give an epoch's images, (n, 28, 28), and their targets; 0 is the first."""
+    def epoch(self, number: int) -> Any:
+        """Give an epoch's images, (n, 28, 28) or (n, lit pixels), and their targets; 0 is the first."""
         if not self.changes:
-            number = 0
-        for wanted in (number, number + 1) if self.changes else (number,):
-            if wanted < self._recipe.epochs and wanted not in self._ahead:
-                self._ahead[wanted] = self._pool.submit(self._make, wanted)
-        found = self._ahead[number].result()
-        if self.changes:
-            del self._ahead[number]
-        return found
+            return self._ahead[0].result()
+        for wanted in (number, number + 1):
+            self._begin(wanted)
+        return self._ahead.pop(number).result()
+
+    def _begin(self, number: int) -> None:
+        if number < self._recipe.epochs and number not in self._ahead:
+            self._ahead[number] = self._pool.submit(self._made, number)
+
+    def _made(self, number: int) -> Any:
+        images, targets = self._make(number)
+        return self._hold(images, targets) if self._hold else (images, targets)
 
     def _make(self, number: int) -> tuple[Images | Pixels, Targets]:
         recipe, labels = self._recipe, self._split.labels
         if self._raw:
-            return self._split.pixels, targets_of(recipe, labels)
+            pixels = self._split.pixels
+            if self.lit is not None:
+                pixels = np.compress(self.lit, pixels.reshape(len(pixels), -1), axis=1)
+            return pixels, targets_of(recipe, labels)
         images = self._split.images
         if self.changes:
             images = deform(images, recipe.deformation, recipe.seed, number)
         return images, targets_of(recipe, labels, self._teach(images) if self._teach else None)
+
+
+def _lit(recipe: Recipe, split: Split) -> npt.NDArray[np.bool_] | None:
+    """Find the pixels that are not 0 in every image, if the others' weights are ones that no step changes."""
+    if recipe.crop or recipe.receptive_fields or recipe.optimizer not in NO_GRADIENT_NO_STEP:
+        return None
+    lit = split.pixels.any(axis=0).ravel()
+    return None if lit.all() or not lit.any() else lit

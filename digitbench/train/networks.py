@@ -43,7 +43,7 @@ def build(keras: Any, recipe: Recipe, steps: int) -> Any:
     if recipe.receptive_fields:
         receptive.confine([layer.kernel for layer in model.layers if isinstance(layer, layers.Dense)], recipe)
     model.compile(
-        optimizer=_optimizer(keras, recipe, steps), loss=loss_of(recipe), metrics=["accuracy"],
+        optimizer=optimizer_of(keras, recipe, steps), loss=loss_of(recipe), metrics=["accuracy"],
         steps_per_execution=STEPS_PER_CALL, jit_compile=False,
     )  # fmt: skip
     return model
@@ -65,7 +65,8 @@ def loss_of(recipe: Recipe) -> str:
     return "categorical_crossentropy" if soft_targets(recipe) else LABELS_LOSS
 
 
-def _optimizer(keras: Any, recipe: Recipe, steps: int) -> Any:
+def optimizer_of(keras: Any, recipe: Recipe, steps: int) -> Any:
+    """Make the recipe's optimizer, for epochs of so many steps."""
     found = keras.optimizers.get(recipe.optimizer)
     rate = float(found.learning_rate.numpy()) if recipe.learning_rate is None else recipe.learning_rate
     if recipe.schedule == "cosine" or recipe.warmup:

@@ -11,7 +11,7 @@ import numpy as np
 from digitbench.data import Split
 from digitbench.progress import Progress
 from digitbench.recipes import Recipe
-from digitbench.train import loops, networks
+from digitbench.train import compiled, loops, networks
 from digitbench.train.feed import Feed
 from digitbench.train.log import Log
 from digitbench.train.teacher import Teacher
@@ -110,9 +110,10 @@ class Trainer:
 
     def _one(self, recipe: Recipe, prefix: str = "") -> tuple[Any, History]:
         log = Log(recipe.epochs, self._steps, self._progress, prefix)
-        model = networks.build(self._keras, recipe, self._steps)
         teach = self._teacher.teach if self._teacher else None
-        with Feed(recipe, self._split, teach, raw=self._loop == "compiled") as feed:
+        compiles = self._loop == "compiled"
+        with Feed(recipe, self._split, teach, raw=compiles, hold=compiled.hold if compiles else None) as feed:
+            model = networks.build(self._keras, recipe, self._steps)
             loops.run(self._loop, model, recipe, feed, self._held, log)
         return model, log.history
 
