@@ -53,8 +53,6 @@ def epochs(model: Any, recipe: Recipe, feed: Feed, log: Log) -> Callable[[int], 
         order = tf.constant(np.concatenate([order, order[: steps * batch - count]]))
         masks = [tf.constant(mask) for mask in _masks(recipe, epoch, steps * batch)]
         loss, right = 0.0, 0
-        for kernel in kernels.values():
-            kernel.take()
         for start in range(0, steps, part):
             end = min(start + part, steps)
             found = program(*data, order, masks, tf.constant(start), tf.constant(end))
@@ -69,7 +67,7 @@ def epochs(model: Any, recipe: Recipe, feed: Feed, log: Log) -> Callable[[int], 
 
 
 class _Kernel:
-    """A layer's kernel as the program has it.
+    """A layer's kernel as the program has it: a variable of its own, where that trains sooner.
 
     Parameters
     ----------
@@ -86,19 +84,11 @@ class _Kernel:
         self._transposed = variable.shape[1] < NARROW and variable.constraint is None
         self.held = variable
         if self._transposed or lit is not None:
-            self.held = keras.Variable(self._taken(), name="kernel")
-
-    def _taken(self) -> npt.NDArray[np.float32]:
-        found = np.asarray(self._variable)[self._rows]
-        return found.T if self._transposed else found
-
-    def take(self) -> None:
-        """Take the layer's weights over."""
-        if self.held is not self._variable:
-            self.held.assign(self._taken())
+            taken = np.asarray(variable)[self._rows]
+            self.held = keras.Variable(taken.T if self._transposed else taken, name="kernel")
 
     def give_back(self) -> None:
-        """Let the layer have its weights."""
+        """Let the layer have what was learnt."""
         if self.held is not self._variable:
             found = np.asarray(self.held)
             whole = np.array(self._variable)
@@ -126,8 +116,9 @@ def _program(recipe: Recipe, model: Any, kernels: dict[int, _Kernel], batch: int
     held = {id(weight): weight for weight in model.trainable_variables}
     held |= {name: kernel.held for name, kernel in kernels.items()}
     weights = list(held.values())
-    # Not the model's, which is saved with what it remembers of each weight.
+    # Not the model's: that is saved with the model, and remembers something of each weight in the layer's own shape.
     optimizer = optimizer_of(keras, recipe, steps)
+    model.optimizer.build(model.trainable_variables)
 
     def scores_of(images: Any, masks: list[Any]) -> Any:
         left = list(masks)

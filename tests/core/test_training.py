@@ -66,6 +66,53 @@ def test_pixels_are_given_raw_only_where_nothing_is_done_to_them() -> None:
     assert taught[0][0] is SPLIT.images
 
 
+BORDERED = Split(np.pad(SPLIT.pixels[:, 2:-2, 2:-2], ((0, 0), (2, 2), (2, 2))), SPLIT.labels)
+
+
+def test_pixels_that_are_dark_in_every_image_are_left_out_of_raw_ones() -> None:
+    with Feed(Recipe(epochs=2), BORDERED, None, raw=True) as feed:
+        assert feed.lit is not None
+        assert np.flatnonzero(feed.lit.reshape(28, 28).any(axis=0)).tolist() == [*range(2, 26)]
+        assert feed.lit.sum() == 24 * 24
+        for epoch in (0, 1):
+            images, _ = feed.epoch(epoch)
+            assert (images == BORDERED.pixels[:, 2:-2, 2:-2].reshape(40, -1)).all()
+
+
+@pytest.mark.parametrize(
+    ("recipe", "split"),
+    [
+        (Recipe(), SPLIT),
+        (Recipe(), Split(np.zeros_like(SPLIT.pixels), SPLIT.labels)),
+        (Recipe(optimizer="adamw"), BORDERED),
+        (Recipe(crop=2), BORDERED),
+        (Recipe(receptive_fields=(5,)), BORDERED),
+        (DEFORMED, BORDERED),
+    ],
+    ids=["all are lit", "none is", "weights decay", "cropped already", "masks of weights", "images move"],
+)
+def test_all_pixels_are_given_where_leaving_some_out_gains_nothing_or_isnt_the_same(
+    recipe: Recipe, split: Split
+) -> None:
+    with Feed(recipe, split, None, raw=True) as feed:
+        assert feed.lit is None
+        images, _ = feed.epoch(0)
+        assert images.shape == (40, 28, 28)
+
+
+def test_what_holds_an_epoch_is_given_it_in_another_thread() -> None:
+    seen: list[int] = []
+
+    def hold(images: npt.NDArray[Any], targets: npt.NDArray[Any]) -> str:
+        seen.append(threading.get_ident())
+        return f"{len(images)} and {len(targets)}"
+
+    with Feed(DEFORMED, SPLIT, None, hold=hold) as feed:
+        assert [feed.epoch(number) for number in range(3)] == ["40 and 40"] * 3
+    assert len(seen) == 3
+    assert threading.get_ident() not in seen
+
+
 def test_deformed_epochs_differ_and_come_again_for_the_same_seed() -> None:
     first, again, other = fed(DEFORMED), fed(DEFORMED), fed(replace(DEFORMED, seed=1))
     assert len({images.tobytes() for images, _ in first}) == 3

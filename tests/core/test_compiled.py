@@ -1,0 +1,82 @@
+"""What a compiled epoch leaves out and turns over changes nothing about the weights that come of it."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from digitbench import data
+from digitbench.progress import Silent
+from digitbench.quiet import calm_tensorflow
+from digitbench.recipes import Recipe
+from digitbench.train import compiled
+
+pytestmark = pytest.mark.slow  # TensorFlow alone takes seconds to start
+RECIPES = {
+    "narrow, then wide": Recipe(hidden=(12, 100), optimizer="rmsprop", loss="categorical_crossentropy"),
+    "wide, then narrow": Recipe(hidden=(100, 12), optimizer="adam", dropout=0.2),
+    "the output alone": Recipe(hidden=(), optimizer="sgd", learning_rate=0.5),
+    "decayed": Recipe(hidden=(12,), optimizer="adamw", weight_decay=0.1),
+    "confined": Recipe(hidden=(12, 12), receptive_fields=(9,)),
+}
+NARROW = compiled.NARROW
+Weights = list[npt.NDArray[np.float32]]
+
+
+def trained(recipe: Recipe, folder: Path) -> tuple[Weights, Weights, Weights, npt.NDArray[np.bool_] | None]:
+    """Weights at first, after two epochs, and after two in which all pixels take part, in kernels as they are."""
+    calm_tensorflow()
+    import keras
+    import tensorflow as tf
+
+    from digitbench.train import networks
+    from digitbench.train.feed import Feed
+    from digitbench.train.log import Log
+
+    tf.config.experimental.enable_op_determinism()
+    split = data.load("digits").train
+    steps = -(-len(split) // recipe.batch_size)
+    found = []
+    for plain in (False, True):
+        compiled.NARROW = 0 if plain else NARROW
+        with Feed(recipe, split, None, raw=not plain, hold=compiled.hold) as feed:
+            model = networks.build(keras, recipe, steps)
+            first = model.get_weights()
+            train = compiled.epochs(model, recipe, feed, Log(2, steps, Silent()))
+            for epoch in range(2):
+                train(epoch)
+            found.append((model.get_weights(), feed.lit))
+        model.save(folder / "model.keras")
+        with warnings.catch_warnings(action="error"):
+            again = keras.models.load_model(folder / "model.keras")  # with what its optimizer remembers
+        assert all((a == b).all() for a, b in zip(again.get_weights(), model.get_weights(), strict=True))
+    (short, lit), (whole, every) = found
+    assert every is None
+    return first, short, whole, lit
+
+
+@pytest.fixture(scope="module")
+def elsewhere() -> Iterator[ProcessPoolExecutor]:
+    """A process that TensorFlow may be loaded into."""
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        yield pool
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_weights_are_what_they_would_be(name: str, elsewhere: ProcessPoolExecutor, tmp_path: Path) -> None:
+    recipe = RECIPES[name].changed(epochs=2, batch_size=64)
+    first, short, whole, lit = elsewhere.submit(trained, recipe, tmp_path).result()
+    for before, one, other in zip(first, short, whole, strict=True):
+        assert one == pytest.approx(other, abs=1e-6)
+        assert np.abs(one - before).max() > 0.01
+    assert (lit is None) == (name in {"decayed", "confined"})
+    if lit is not None:
+        assert 0 < lit.sum() < 784
+        assert (short[0][~lit] == first[0][~lit]).all()
