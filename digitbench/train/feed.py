@@ -105,7 +105,7 @@ class Feed:
         self._pool.shutdown(cancel_futures=True)
 
     def epoch(self, number: int) -> Any:
-        """Give an epoch's images, (n, 28, 28) or (n, lit pixels), and their targets; 0 is the first."""
+        """Give an epoch's images, (n, 28, 28) or (n, lit pixels), and their targets, or what holds them; from 0."""
         if not self.changes:
             return self._ahead[0].result()
         for wanted in (number, number + 1):
