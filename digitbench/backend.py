@@ -7,14 +7,17 @@ See `digitbench.testing.BackendContract` for the tests that each one must pass.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
+
+from digitbench.errors import PluginError
 
 FLOAT32 = np.dtype(np.float32)
 """Compared with an array's dtype, several times as quick as the type itself."""
@@ -39,13 +42,31 @@ class Runtime:
     provider
         Device or execution provider that runs the model: ``"CPUExecutionProvider"``.
     threads
-        Threads that one prediction may use; None where the runtime can't tell.
+        Threads that one prediction may use, 1 or more; None where the runtime can't tell.
+
+    Raises
+    ------
+    PluginError
+        One of them is no such text or number. It is said here, where an adapter makes it: what results are written
+        from it could not be read again.
     """
 
     name: str
     version: str
     provider: str
     threads: int | None
+
+    def __post_init__(self) -> None:
+        for field in ("name", "version", "provider"):
+            text = getattr(self, field)
+            if not (isinstance(text, str) and text and text.isprintable()):
+                raise PluginError(f"Runtime({field}={text!r}): give a text of one line; its adapter's author can")
+            object.__setattr__(self, field, str(text))  # NumPy's own texts too
+        if self.threads is None:
+            return
+        if not isinstance(self.threads, Integral) or isinstance(self.threads, bool) or self.threads < 1:
+            raise PluginError(f"Runtime(threads={self.threads!r}): give a whole number of 1 or more, or None")
+        object.__setattr__(self, "threads", int(self.threads))
 
 
 @dataclass(frozen=True)
@@ -209,7 +230,8 @@ class Backend(ABC):
         Returns
         -------
         Scores
-            float32, (n, 10): a new array, which later calls don't change.
+            float32, (n, 10): a new `numpy.ndarray` with the scores in it, C-contiguous and writable, which shares no
+            memory with the images or another answer; see `check_scores`.
 
         Raises
         ------
@@ -243,3 +265,39 @@ def check_images(images: npt.NDArray[Any], ports: Ports = OWN) -> None:
         raise ValueError(
             f"images must be {ports.dtype} of shape ({wanted}) with n >= 1; got {images.dtype} of shape {images.shape}"
         )
+
+
+def check_scores(scores: Any, images: Images, earlier: Iterable[Scores] = ()) -> None:
+    """Refuse what `Backend.predict` must not give; asked outside of timed calls.
+
+    An array of another type may stand for something that is not computed yet, and memory that is shared changes under
+    whoever holds an answer: such a backend is timed at something else than giving scores.
+
+    Parameters
+    ----------
+    scores
+        What it gave.
+    images
+        What it was given.
+    earlier
+        Other answers of the same backend.
+
+    Raises
+    ------
+    ValueError
+        It isn't a `numpy.ndarray` itself, float32, of shape (n, 10), C-contiguous, writable, of memory of its own.
+    """
+    if type(scores) is not np.ndarray:
+        kind = f"{type(scores).__module__}.{type(scores).__qualname__}"
+        raise ValueError(f"predict gave a {kind}, not a numpy.ndarray: what it stands for may not be computed yet")
+    wanted = (len(images), 10)
+    if scores.shape != wanted or scores.dtype != FLOAT32:
+        raise ValueError(f"predict gave {scores.dtype} of shape {scores.shape}, not float32 {wanted}")
+    if not (scores.flags.c_contiguous and scores.flags.writeable):
+        lacks = "writable" if scores.flags.c_contiguous else "C-contiguous"
+        raise ValueError(f"predict gave an array that is not {lacks}: it must be a new one, the caller's own")
+    # Of contiguous arrays that have bytes in common, this is exact.
+    if np.may_share_memory(scores, images):
+        raise ValueError("predict gave an array that shares memory with the images it was given: it must be a new one")
+    if any(np.may_share_memory(scores, other) for other in earlier):
+        raise ValueError("predict gave an array that shares memory with an earlier answer: it must be a new one")

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from digitbench.backend import Runtime
-from digitbench.errors import ResultsError, one_line
+from digitbench.errors import PluginError, ResultsError, one_line
 from digitbench.figures import Busy, Finding, Generation, Interval, Latency, Ledger, Ratio, WarmUp, calls_needed
 from digitbench.typed import build
 from digitbench.verdicts import (
@@ -301,7 +301,7 @@ class Results:
         try:
             rows = [{"batch_size": None, **row} for row in value["rows"]]  # None is left out in JSON
             found: Results = build(cls, value | {"rows": rows, "schema": SCHEMA})
-        except (TypeError, KeyError, ValueError) as exc:
+        except (TypeError, KeyError, ValueError, PluginError) as exc:
             raise ResultsError(f"{where}: not digitbench results: {one_line(exc)}") from exc
         return found
 

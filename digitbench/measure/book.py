@@ -23,6 +23,7 @@ Seat = tuple[str, str, int]
 Cell = tuple[int, int]
 """Threads and batch size: candidates of one cell are compared with each other."""
 
+ROUNDING = 1e-5  # of the largest score: what float32 sums of a layer's products may differ by, added up otherwise
 WHOLE = 0.9  # of its seconds: a generation that was cut short is measured again
 
 
@@ -71,6 +72,7 @@ class Book:
         self._labels, self._reference, self._seconds = labels, reference, seconds
         self._activation, self._reference_name = activation, reference_name
         self._margins = agreement.margins(reference)
+        self._rounding = ROUNDING * float(np.abs(reference).max())
         self._said: dict[Seat, Labels] = {}
         self._twins: dict[Cell, dict[int, float]] = {}
         self.baseline: tuple[str, str] | None = None
@@ -148,20 +150,28 @@ class Book:
                 entry.row, accuracy=top1, agreement=flips, calibration=sure, peak_rss_bytes=peak_rss_bytes
             )
 
-    def wrong_labels(self, key: Key, batch: int, labels: Sequence[int]) -> int:
-        """Of a timed batch's labels, how many differ from those of the accuracy run and should not; a roof has none.
+    def wrong_labels(self, key: Key, first: int, labels: Sequence[int]) -> int:
+        """Count labels of a timed batch that differ from those of the accuracy run and should not; a roof has none.
 
-        A runtime that finds one range for a whole batch quantises an image otherwise among others (ONNX Runtime's
-        `dynamic`); so of quantised candidates only images count whose margin is beyond what the scores were moved by.
+        Timed images differ from the test images by less than rounding does to a score, and a batch of another size may
+        be added up in another order: images at which rounding alone can change the label don't count. Nor do those of
+        quantised candidates whose margin isn't beyond what their scores were moved by: a runtime that finds one range
+        for a whole batch quantises an image otherwise among others (ONNX Runtime's `dynamic`).
+
+        Parameters
+        ----------
+        first
+            Index of the batch's first image; the others follow, and after the last image the first.
+        labels
+            What was said of each.
         """
         if key in self._flops:
             return 0
-        said, size = self._said[key[:3]], len(labels)
+        said = self._said[key[:3]]
         found = self._entries[key].row.agreement
-        firm = np.ones(len(said), dtype=bool)
-        if key[1] != FP32 and found:
-            firm = self._margins > 2 * found.max_abs_diff
-        at = np.arange(batch * size, (batch + 1) * size) if len(said) >= size else np.resize(np.arange(len(said)), size)
+        moved = found.max_abs_diff if key[1] != FP32 and found else 0.0
+        firm = self._margins > 2 * max(moved, self._rounding)
+        at = np.arange(first, first + len(labels)) % len(said)
         return int((firm[at] & (said[at] != np.asarray(labels))).sum())
 
     def glimpse(self, key: Key, spent: npt.NDArray[np.int64]) -> None:

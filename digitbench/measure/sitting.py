@@ -47,6 +47,7 @@ class Sitting:
         self.group, self.book, self.generation, self.clock, self.watch = group, book, generation, clock, watch
         self.plan, self.threads = clock.plan, group[0].row.threads
         self.artifacts = {one.seat: (one.artifact, one.form) for one in runnable if one.artifact}
+        self.contents = {one.seat: one.row.artifact.sha256 for one in runnable if one.row.artifact}
         self.sizes = list(dict.fromkeys(one.row.batch_size for one in group if one.row.batch_size))
         self.workers: dict[Player, Worker] = {}
         self.ready: dict[Player, Event] = {}
@@ -88,13 +89,17 @@ class Sitting:
             self._redraw()
         for started in crew.start(jobs):
             seat, copy = jobs[started.job]
-            if started.worker:
+            error = started.error
+            if started.worker and started.ready["artifact_sha256"] != self.contents[seat]:
+                crew.dismiss(started.worker)
+                error = WorkerError(f"{started.job.artifact}: it was replaced since the run began; measure anew")
+            elif started.worker:
                 self.workers[seat, copy], self.ready[seat, copy] = started.worker, started.ready
                 if not copy:
-                    facts = {key: value for key, value in started.ready.items() if key != "event"}
-                    self.book.ready(seat, **facts)
-            elif not copy:
-                self._lose(seat, self.book.of_seat(seat), started.error)
+                    facts = ("runtime", "load_seconds", "first_prediction_us")
+                    self.book.ready(seat, **{name: started.ready[name] for name in facts})
+            if error and not copy:
+                self._lose(seat, self.book.of_seat(seat), error)
             self._redraw()
 
     def _score(self, crew: Crew) -> None:
@@ -205,7 +210,7 @@ class Sitting:
                 tally.seconds += float(tally.spent[-1].sum()) / 1e9
                 tally.turns.append({key: value for key, value in answer.items() if key != "spent"})
                 key = (*player[0], size)
-                tally.wrong_labels += self.book.wrong_labels(key, answer["batch"], answer["labels"])
+                tally.wrong_labels += sum(self.book.wrong_labels(key, **checked) for checked in answer["checked"])
                 self.clock.turns_left -= tally.seconds - before
                 if not player[1] and key in self.book:
                     self.book.glimpse(key, tally.spent[-1])

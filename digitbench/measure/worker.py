@@ -9,10 +9,12 @@ from __future__ import annotations
 import json
 from array import array
 from base64 import b64encode
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict
 from itertools import chain, islice, repeat
 from pathlib import Path
+from random import SystemRandom
 from statistics import median
 from time import perf_counter
 from typing import Any
@@ -20,9 +22,12 @@ from typing import Any
 import numpy as np
 
 from digitbench import machine, plugins
-from digitbench.backend import Backend, Images, Scores
+from digitbench.backend import Backend, Images, Runtime, Scores, check_scores
+from digitbench.errors import ArtifactError, PluginError
 from digitbench.events import Emit, answer
+from digitbench.files import sha256
 from digitbench.form import Form
+from digitbench.measure.fresh_images import FreshImages
 from digitbench.measure.loop import time_block
 from digitbench.measure.null import NullBackend
 from digitbench.measure.roofline import NAME, SgemmBackend
@@ -42,6 +47,7 @@ PRELUDE_SECONDS = 0.001  # untimed, at a turn's start: the neighbours' turns emp
 LEDGER_SECONDS = 0.05
 LEDGER_CALLS = 15
 NULL_CALLS = 2000
+KEPT_ANSWERS = 8  # with which the next one must share no memory
 
 
 def serve(lines: Iterable[str], emit: Emit) -> None:
@@ -53,16 +59,24 @@ def serve(lines: Iterable[str], emit: Emit) -> None:
 
         tryout.serve(job, commands, emit)
         return
-    load = _loader(job)
+    load, artifact = _loader(job), Path(job["artifact"])
     images: Images = np.asarray(np.load(job["images"], mmap_mode="r"))
+    file = _file(artifact)
     began = perf_counter()
     backend = load()
     loaded = perf_counter() - began
     with backend:
         began = perf_counter()
-        backend.predict(images[:1])
+        scores = backend.predict(images[:1])
         first = (perf_counter() - began) * 1e6
-        emit("ready", load_seconds=loaded, first_prediction_us=first, runtime=asdict(backend.runtime))
+        check_scores(scores, images[:1])
+        content = sha256(artifact)  # only now: reading it before would make loading quicker
+        if _file(artifact) != file:
+            raise ArtifactError(f"{artifact}: it was replaced while it was opened; measure anew")
+        emit(
+            "ready", load_seconds=loaded, first_prediction_us=first, runtime=asdict(_runtime(backend)),
+            artifact_sha256=content,
+        )  # fmt: skip
         seat = _Seat(backend, images)
         actions: dict[str, Callable[..., Event]] = {
             "score": seat.score, "warm_up": seat.warm_up, "turn": seat.turn, "ledger": seat.ledger,
@@ -82,57 +96,110 @@ def _loader(job: Mapping[str, Any]) -> Callable[[], Backend]:
     return lambda: plugin.open(artifact, threads=threads, precision=job["precision"], form=form)
 
 
+def _file(artifact: Path) -> tuple[int, int]:
+    """Give what changes when another file, or folder, takes its place."""
+    status = artifact.stat()
+    return status.st_ino, status.st_mtime_ns
+
+
+def _runtime(backend: Backend) -> Runtime:
+    runtime = backend.runtime
+    if not isinstance(runtime, Runtime):
+        raise PluginError(f"the backend's runtime is a {type(runtime).__name__}, not a digitbench.backend.Runtime")
+    return runtime
+
+
+class _Block:
+    """Calls, timed one after another; what the last one gave is copied at once, since it may not be all there yet."""
+
+    def __init__(self, backend: Backend, batches: list[Images]) -> None:
+        before, began = machine.busy_now(), perf_counter()
+        spent, self.scores = time_block(backend.predict, batches)
+        self.wall_seconds = perf_counter() - began
+        self.copy = np.array(self.scores)
+        after = machine.busy_now()
+        self.busy = {name: after[name] - before[name] for name in after}
+        self.spent, self.images = np.frombuffer(spent, np.int64), batches[-1]
+
+    @property
+    def labels(self) -> list[int]:
+        """Of the last batch's images."""
+        return [int(label) for label in self.copy.argmax(axis=1)]
+
+
 class _Seat:
     """A loaded backend, the images, and what is known of each batch size."""
 
     def __init__(self, backend: Backend, images: Images) -> None:
         self.backend, self.images = backend, images
-        self.batches: dict[int, list[Images]] = {}
-        self.supply: dict[int, Iterator[tuple[int, Images]]] = {}
+        self.fresh: FreshImages | None = None  # not made for scoring alone
+        self.supply: dict[int, Iterator[Images]] = {}
+        self.position: dict[int, int] = {}
         self.call_seconds: dict[int, float] = {}
+        self.answers: deque[Scores] = deque(maxlen=KEPT_ANSWERS)
+        self.own_peak = 0
+        self.random = SystemRandom()  # so that nobody can foresee which call is checked
+
+    def peak_rss_bytes(self) -> int:
+        """High-water mark of this process without the copies of images that it is timed on."""
+        copies = self.fresh.nbytes if self.fresh else 0
+        self.own_peak = max(self.own_peak, machine.peak_rss_bytes() - copies)
+        return self.own_peak
 
     def score(self) -> Event:
         """Score all images."""
         scores = score(self.backend, self.images)
-        return {"scores": _text(scores), "peak_rss_bytes": machine.peak_rss_bytes()}
+        return {"scores": _text(scores), "peak_rss_bytes": self.peak_rss_bytes()}
 
     def warm_up(self, batch_size: int, seconds: float) -> Event:
         """Call until steady, or until `seconds` are over."""
-        self.batches[batch_size] = cut(self.images, batch_size)
-        self.supply[batch_size] = chain.from_iterable(map(enumerate, repeat(self.batches[batch_size])))
-        call_seconds, warm_up = warm(self.backend, (batch for _, batch in self.supply[batch_size]), seconds)
+        self.supply[batch_size] = chain.from_iterable(repeat(cut(self.images, batch_size)))
+        call_seconds, warm_up = warm(self.backend, self.supply[batch_size], seconds)
         self.call_seconds[batch_size] = call_seconds
         return {"warm_up": warm_up}
 
     def turn(self, batch_size: int, seconds: float) -> Event:
-        """Time a block of calls that takes about `seconds`."""
-        calls = max(1, round(seconds / max(self.call_seconds[batch_size], 1e-9)))
-        taken = list(islice(self.supply[batch_size], calls))
-        _prelude(self.backend, [batch for _, batch in taken])
-        before = machine.busy_now()
-        began = perf_counter()
-        spent, scores = time_block(self.backend.predict, [batch for _, batch in taken])
-        wall = perf_counter() - began
-        after = machine.busy_now()
-        self.call_seconds[batch_size] = median(spent) / 1e9
+        """Time calls for about `seconds`, in two blocks: the last answers are checked, and the first ends anywhere."""
+        batches, first = self._fresh_batches(batch_size, seconds)
+        _prelude(self.backend, self.supply[batch_size])
+        split = self.random.randint(1, len(batches))
+        blocks = [_Block(self.backend, part) for part in (batches[:split], batches[split:]) if part]
+        for block in blocks:
+            check_scores(block.scores, block.images, self.answers)
+            self.answers.append(block.scores)
+        if not all(np.array_equal(block.scores, block.copy, equal_nan=True) for block in blocks):
+            raise ValueError("predict gave an array that changed after it was given: it must be a new one")
+        spent = np.concatenate([block.spent for block in blocks])
+        self.call_seconds[batch_size] = float(np.median(spent)) / 1e9
         return {
-            "spent": _text(np.frombuffer(spent, np.int64)),
-            "batch": taken[-1][0],
-            "labels": scores.argmax(axis=1).tolist(),
-            "wall_seconds": wall,
-            "busy": {name: after[name] - before[name] for name in after},
+            "spent": _text(spent),
+            "checked": [
+                {"first": (first + (end - 1) * batch_size) % len(self.images), "labels": block.labels}
+                for end, block in zip((split, len(batches)), blocks, strict=False)
+            ],
+            "wall_seconds": sum(block.wall_seconds for block in blocks),
+            "busy": {name: sum(block.busy[name] for block in blocks) for name in blocks[0].busy},
             "os_threads": machine.os_threads(),
-            "peak_rss_bytes": machine.peak_rss_bytes(),
+            "peak_rss_bytes": self.peak_rss_bytes(),
         }
+
+    def _fresh_batches(self, batch_size: int, seconds: float, least: int = 1) -> tuple[list[Images], int]:
+        """Give batches that nobody has seen, for about `seconds`, and which image is their first."""
+        self.peak_rss_bytes()  # before there are more copies
+        if self.fresh is None:
+            self.fresh = FreshImages(self.images)
+        calls = max(least, round(seconds / max(self.call_seconds[batch_size], 1e-9)))
+        calls = min(calls, self.fresh.most_calls(batch_size))
+        first = self.position.get(batch_size, 0)
+        self.position[batch_size] = (first + calls * batch_size) % len(self.images)
+        return self.fresh.batches(first, batch_size, calls), first
 
     def ledger(self, batch_size: int) -> Event:
         """Say where a call's time goes: medians in µs."""
-        call = self.call_seconds[batch_size]
-        calls = max(LEDGER_CALLS, round(LEDGER_SECONDS / max(call, 1e-9)))
-        batches = [batch for _, batch in islice(self.supply[batch_size], calls)]
-        nothing = list(islice(chain.from_iterable(repeat(self.batches[batch_size])), NULL_CALLS))
+        batches, _ = self._fresh_batches(batch_size, LEDGER_SECONDS, LEDGER_CALLS)
+        nothing = list(islice(self.supply[batch_size], NULL_CALLS))
         loop = median(time_block(NullBackend().predict, nothing)[0])
-        _prelude(self.backend, batches)
+        _prelude(self.backend, self.supply[batch_size])
         whole = median(time_block(self.backend.predict, batches)[0])
         found = {"call": max(0.0, whole - loop), "loop": loop} | {
             name: max(0.0, spent - loop) for name, spent in _time_steps(self.backend, batches).items()
@@ -153,7 +220,7 @@ def _time_steps(backend: Backend, batches: list[Images]) -> dict[str, float]:
     return {name: median(spent) for name, spent in parts.items()}
 
 
-def _prelude(backend: Backend, batches: list[Images]) -> None:
+def _prelude(backend: Backend, batches: Iterable[Images]) -> None:
     until = perf_counter() + PRELUDE_SECONDS
     for batch in batches:
         backend.predict(batch)
@@ -171,13 +238,12 @@ def score(backend: Backend, images: Images) -> Scores:
     Raises
     ------
     ValueError
-        The backend gave another shape or dtype than (n, 10) float32, or values that aren't finite.
+        The backend gave what `check_scores` refuses, or values that aren't finite.
     """
-    parts = []
+    parts: list[Scores] = []
     for batch in (images[i : i + SCORING_BATCH] for i in range(0, len(images), SCORING_BATCH)):
         scores = backend.predict(batch)
-        if scores.shape != (len(batch), 10) or scores.dtype != np.float32:
-            raise ValueError(f"predict gave {scores.dtype} of shape {scores.shape}, not float32 ({len(batch)}, 10)")
+        check_scores(scores, batch, parts[-KEPT_ANSWERS:])
         if not np.isfinite(scores).all():
             raise ValueError("predict gave scores that are not finite numbers")
         parts.append(scores)

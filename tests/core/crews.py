@@ -13,6 +13,7 @@ import numpy as np
 
 from digitbench.backend import Scores
 from digitbench.data import Labels
+from digitbench.files import sha256
 from digitbench.measure.book import Book
 from digitbench.measure.candidates import Candidate
 from digitbench.measure.plan import Clock, Plan, Watch
@@ -25,6 +26,7 @@ LABELS: Labels = np.arange(IMAGES, dtype=np.int64) % 10
 REFERENCE: Scores = np.eye(10, dtype=np.float32)[LABELS]
 PLAN = Plan(seconds=0.2, generations=2, baseline="a")
 COST = 1_000_000  # ns of a call
+CONTENT = "ab"
 
 
 @dataclass(eq=False)
@@ -58,6 +60,10 @@ class Asked:
 Act = Callable[[Actor, str, dict[str, Any]], None]
 
 
+def _content(actor: Actor) -> str:
+    return sha256(actor.job.artifact) if actor.job.artifact.exists() else CONTENT
+
+
 @dataclass
 class Stage:
     """Stands in for `digitbench.measure.process.Crew`.
@@ -72,6 +78,8 @@ class Stage:
         What a backend says of the images.
     label
         Added to the label of every timed prediction.
+    content
+        SHA-256 of what an actor opened.
     asked
         All that was asked, in order.
     """
@@ -80,6 +88,7 @@ class Stage:
     act: Act = lambda actor, do, facts: None
     scores: Callable[[str], Scores] = lambda backend: REFERENCE
     label: Callable[[Actor], int] = lambda actor: 0
+    content: Callable[[Actor], str] = _content
     settled: bool = True
     asked: list[Asked] = field(default_factory=list)
     crews: int = 0
@@ -134,6 +143,7 @@ class _Crew:
             else:
                 runtime = {"name": job.backend, "version": "1", "provider": "none", "threads": job.threads}
                 ready = {"load_seconds": 0.5, "first_prediction_us": 100.0, "runtime": runtime}
+                ready["artifact_sha256"] = self.stage.content(actor)
                 yield Started(job, actor, {"event": "ready", **ready})  # type: ignore[arg-type]
 
     def ask(self, actor: Actor, do: str, **facts: Any) -> dict[str, Any]:
@@ -169,7 +179,8 @@ class _Crew:
         labels = (np.resize(said, batch_size) + self.stage.label(actor)) % 10
         wall = float(spent.sum()) / 1e9
         return {
-            "spent": b64encode(spent.tobytes()).decode(), "batch": 0, "labels": labels.tolist(), "wall_seconds": wall,
+            "spent": b64encode(spent.tobytes()).decode(), "wall_seconds": wall,
+            "checked": [{"first": 0, "labels": labels.tolist()}],
             "busy": {"cpu_seconds": wall, "involuntary": 0, "steal": 0, "all": 100}, "os_threads": 1,
             "peak_rss_bytes": 60_000_000,
         }  # fmt: skip
@@ -208,7 +219,9 @@ class Witness:
 def grid(names: str = "a b c", sizes: Sequence[int | None] = (1, 4), threads: Sequence[int] = (1,)) -> list[Candidate]:
     """Candidates of played backends."""
     return [
-        Candidate(Row(name, "fp32", size, count, artifact=ArtifactFile(f"{name}.bin", 10, "ab")), Path(f"{name}.bin"))
+        Candidate(
+            Row(name, "fp32", size, count, artifact=ArtifactFile(f"{name}.bin", 10, CONTENT)), Path(f"{name}.bin")
+        )
         for name in names.split() for count in threads for size in sizes
     ]  # fmt: skip
 

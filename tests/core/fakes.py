@@ -48,7 +48,7 @@ class Fake(Backend):
         return Runtime("Fake", "1", "none", 1)
 
     def predict(self, images: Images) -> Scores:
-        self.given.append(images)
+        self.given.append(images.copy())  # where they lie, the next turn's will
         self.clock.spend(next(self.costs))
         return self.answer(images)
 
@@ -58,7 +58,7 @@ class Fake(Backend):
     @property
     def firsts(self) -> list[int]:
         """The first image of each batch it was given, by number."""
-        return [int(batch[0, 0, 0]) for batch in self.given]
+        return [round(float(batch[0, 0, 0])) for batch in self.given]  # timed images are a little darker
 
 
 class Staged(Fake):
@@ -95,8 +95,9 @@ def serve(
     plugin = SimpleNamespace(open=lambda artifact, threads, precision, form: make())
     monkeypatch.setattr("digitbench.plugins.find", lambda name: plugin)
     np.save(folder / "images.npy", images)
-    file = str(folder / "images.npy")
-    job = {"backend": "fake", "artifact": "model", "threads": 1, "precision": "fp32", "images": file}
+    file, artifact = str(folder / "images.npy"), folder / "model"
+    artifact.write_bytes(b"a model")
+    job = {"backend": "fake", "artifact": str(artifact), "threads": 1, "precision": "fp32", "images": file}
     told: Told = []
     lines = (json.dumps(line) + "\n" for line in (job, *commands))
     worker.serve(lines, lambda event, **facts: told.append((event, facts)))

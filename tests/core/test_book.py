@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from core.crews import (
+    CONTENT,
     IMAGES,
     LABELS,
     PLAN,
@@ -154,9 +155,10 @@ def test_failed_candidates_are_not_asked_again_but_what_they_gave_counts(book: B
 
 def test_timed_labels_are_checked_against_the_accuracy_run(book: Book) -> None:
     said = LABELS.tolist()
-    assert book.wrong_labels(KEY, 1, said[4:8]) == 0
-    assert book.wrong_labels(KEY, 1, [said[4], 99, said[6], 99]) == 2
+    assert book.wrong_labels(KEY, 4, said[4:8]) == 0
+    assert book.wrong_labels(KEY, 4, [said[4], 99, said[6], 99]) == 2
     assert book.wrong_labels(KEY, 0, said[4:8]) == 4
+    assert book.wrong_labels(KEY, IMAGES - 1, [said[-1], *said[:3]]) == 0, "after the last image comes the first"
     large = np.resize(LABELS, 2 * IMAGES + 1).tolist()
     assert book.wrong_labels(KEY, 0, large) == 0
     assert book.wrong_labels(KEY, 0, [9 - label for label in large]) == len(large)
@@ -172,6 +174,38 @@ def test_a_backend_that_answers_otherwise_while_timed_is_invalid(stage: Stage) -
         (finding,) = row_of(book, "b", size).validity or ()
         assert f"{second.wrong_labels} sampled predictions" in finding.reason
         assert row_of(book, "a", size).validity == ()
+
+
+def test_a_candidate_whose_generations_opened_different_files_is_an_error(stage: Stage) -> None:
+    """Somebody exported again meanwhile: the others are measured to their end."""
+    stage.content = lambda actor: "cd" if (actor.job.backend, actor.start) == ("b", 1) else CONTENT
+    book, _ = perform(stage, grid())
+    for size in (1, 4):
+        assert row_of(book, "b", size).error == "b.bin: it was replaced since the run began; measure anew"
+        assert not row_of(book, "b", size).valid
+        for name in "ac":
+            assert row_of(book, name, size).error is None
+            assert len(row_of(book, name, size).generations) == 2
+    assert stage.alive == 0
+
+
+def test_a_file_that_was_replaced_before_the_first_process_is_an_error_too(stage: Stage) -> None:
+    stage.content = lambda actor: "cd" if actor.job.backend == "a" else CONTENT
+    book, _ = perform(stage, grid("a b", [None]))
+    assert "was replaced" in (row_of(book, "a", None).error or "")
+    assert row_of(book, "b", None).accuracy
+
+
+def test_rounding_is_no_other_answer() -> None:
+    """An image between two digits may be taken for either, added up in another order."""
+    reference = np.zeros((3, 10), np.float32)
+    reference[:, 1] = 2.0
+    reference[0, 2] = 2.0 - 1e-6
+    reference[1, 2] = 2.0 - 1e-3
+    book = Book([Row("a", "fp32", 4, 1)], np.ones(3, np.int64), reference, 0.1)
+    book.scored(SEAT, reference, 1)
+    assert book.wrong_labels(KEY, 0, [2, 1, 1]) == 0
+    assert book.wrong_labels(KEY, 0, [1, 2, 2]) == 2
 
 
 def test_a_runtime_that_runs_other_threads_than_asked_for_is_invalid(book: Book) -> None:

@@ -51,6 +51,7 @@ from digitbench.results import (
 )
 
 text = st.text(max_size=12)
+line = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=12)
 whole = st.integers(0, 10**12)
 number = st.floats(allow_nan=False, allow_infinity=False)
 maybe = st.none() | number
@@ -84,7 +85,7 @@ any_row = st.builds(
     precision=text,
     batch_size=st.none() | whole,
     threads=whole,
-    runtime=st.none() | st.builds(Runtime, text, text, text, st.none() | whole),
+    runtime=st.none() | st.builds(Runtime, line, line, line, st.none() | st.integers(1, 10**12)),
     artifact=st.none() | st.builds(ArtifactFile, text, whole, text),
     accuracy=st.none() | accuracy,
     agreement=st.none()

@@ -93,27 +93,33 @@ def test_calls_go_on_where_the_last_turn_stopped(
     told = serve(monkeypatch, tmp_path, images, lambda: backend, warm_up(3), turn(3), turn(3))
     turns = [facts for event, facts in told if event == "turn"]
     calls = told[1][1]["warm_up"]["calls"]
-    assert [turn["batch"] for turn in turns] == [(calls + 5 - 1) % 2, (calls + 10 - 1) % 2]
-    firsts = backend.firsts[1 + calls :]  # a prelude is of the turn's own first batch
-    wanted = [3 * ((calls + i) % 2) for i in range(10)]
-    assert firsts == [wanted[0], *wanted[:5], wanted[5], *wanted[5:]]
+    assert [turn["checked"][-1]["first"] for turn in turns] == [3 * 4 % 7, 3 * 9 % 7]
+    firsts = backend.firsts[1 + calls :]
+    timed = [3 * i % 7 for i in range(10)]
+    prelude = [3 * ((calls + i) % 2) for i in range(2)]  # which goes on with the warm-up's batches
+    assert firsts == [prelude[0], *timed[:5], prelude[1], *timed[5:]]
 
 
 @pytest.mark.parametrize("size", [1, 3, 7, 9])
-def test_a_turn_tells_which_batch_came_last_and_its_labels(
+def test_a_turn_tells_the_labels_of_any_call_and_of_the_last(
     monkeypatch: pytest.MonkeyPatch, clock: Clock, tmp_path: Path, images: Images, size: int
 ) -> None:
     def labelled(batch: Images) -> Scores:
-        return np.asarray(np.eye(10, dtype=np.float32)[batch[:, 0, 0].astype(int)])
+        return np.asarray(np.eye(10, dtype=np.float32)[np.rint(batch[:, 0, 0]).astype(int)])
 
+    turns = [turn(size, 0.05)] * 20
     told = serve(
-        monkeypatch, tmp_path, images, lambda: Fake(clock, itertools.repeat(0.01), labelled),
-        warm_up(size), turn(size), turn(size, 0.03),
-    )  # fmt: skip
-    for _, facts in told[2:]:
-        start = facts["batch"] * size
-        assert facts["labels"] == [i % 7 for i in range(start, start + size)]
-        assert len(facts["labels"]) == size
+        monkeypatch, tmp_path, images, lambda: Fake(clock, itertools.repeat(0.01), labelled), warm_up(size), *turns
+    )
+    calls = set()
+    for number, (_, facts) in enumerate(told[2:]):
+        for checked in facts["checked"]:
+            assert checked["labels"] == [i % 7 for i in range(checked["first"], checked["first"] + size)]
+        of_turn = [(5 * number + call) * size % 7 for call in range(5)]
+        assert facts["checked"][-1]["first"] == of_turn[-1]
+        calls.add(of_turn.index(facts["checked"][0]["first"]))
+        assert len(nanoseconds(facts)) == 5
+    assert len(calls) > 1 or size == 7, "of a batch of all images, every call has the same first one"
 
 
 def test_each_batch_size_is_kept_apart(

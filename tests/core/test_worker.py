@@ -15,7 +15,10 @@ import pytest
 from core.fakes import Clock, Fake, Predict, Told, faked_clock, nanoseconds, numbered, serve, turn, warm_up
 from digitbench.backend import Backend, Images, Scores
 from digitbench.bundle import Bundle
+from digitbench.errors import ArtifactError
+from digitbench.files import sha256
 from digitbench.measure import worker
+from digitbench.measure.fresh_images import FreshImages
 
 
 @pytest.fixture
@@ -163,6 +166,46 @@ def test_it_is_ready_with_its_load_time_and_first_call(
     assert facts["runtime"] == {"name": "Fake", "version": "1", "provider": "none", "threads": 1}
 
 
+def test_it_says_what_it_opened(monkeypatch: pytest.MonkeyPatch, clock: Clock, tmp_path: Path, images: Images) -> None:
+    ((_, facts),) = serve(monkeypatch, tmp_path, images, lambda: Fake(clock))
+    assert facts["artifact_sha256"] == sha256(tmp_path / "model")
+
+
+def test_a_file_that_was_replaced_while_it_was_opened_is_told(
+    monkeypatch: pytest.MonkeyPatch, clock: Clock, tmp_path: Path, images: Images
+) -> None:
+    """Whose content it says it would otherwise be the new one's, and what it runs the old one."""
+
+    def load() -> Backend:
+        (tmp_path / "new").write_bytes(b"another model")
+        (tmp_path / "new").replace(tmp_path / "model")
+        return Fake(clock)
+
+    with pytest.raises(ArtifactError, match="model: it was replaced while it was opened; measure anew"):
+        serve(monkeypatch, tmp_path, images, load)
+
+
+def test_the_copies_that_it_is_timed_on_are_no_part_of_its_memory(
+    monkeypatch: pytest.MonkeyPatch, clock: Clock, tmp_path: Path, images: Images
+) -> None:
+    """The backend takes 7 MB at its second turn's first call, in which the copies become twice as many."""
+    peaks, copies = {"own": 50_000_000}, {"bytes": 0}
+    monkeypatch.setattr("digitbench.machine.peak_rss_bytes", lambda: peaks["own"] + copies["bytes"])
+
+    class Counted(FreshImages):
+        def batches(self, first: int, batch_size: int, calls: int) -> list[Images]:
+            found = super().batches(first, batch_size, calls)
+            copies["bytes"] = self.nbytes
+            return found
+
+    monkeypatch.setattr(worker, "FreshImages", Counted)
+    backend = Fake(clock)
+    backend.costs = iter(lambda: peaks.update(own=50_000_000 + 7_000_000 * (len(backend.given) > 300)) or 0.001, None)
+    told = serve(monkeypatch, tmp_path, images, lambda: backend, {"do": "score"}, warm_up(), turn(1, 0.1), turn(1, 0.4))
+    assert [facts["peak_rss_bytes"] for _, facts in told if "peak_rss_bytes" in facts] == [50e6, 50e6, 57e6]
+    assert copies["bytes"] > 400 * images[0].nbytes
+
+
 def test_the_first_call_is_of_one_image(
     monkeypatch: pytest.MonkeyPatch, clock: Clock, tmp_path: Path, images: Images
 ) -> None:
@@ -200,8 +243,9 @@ def test_the_real_thing_serves_the_same(tmp_path: Path, untrained: Bundle, image
     spent = nanoseconds(timed)
     assert min(spent) > 0
     assert sum(spent) / 1e9 <= timed["wall_seconds"]
-    first = 2 * timed["batch"]
-    assert timed["labels"] == scores[first : first + 2].argmax(axis=1).tolist()
+    for checked in timed["checked"]:
+        at = np.arange(checked["first"], checked["first"] + 2) % 7
+        assert checked["labels"] == scores[at].argmax(axis=1).tolist()
     assert timed["busy"]["cpu_seconds"] > 0
     assert timed["peak_rss_bytes"] >= scored["peak_rss_bytes"]
     assert ledger["ledger"]["call"] > ledger["ledger"]["loop"] > 0

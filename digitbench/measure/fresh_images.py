@@ -1,0 +1,82 @@
+"""The images of timed calls: copies that nobody has seen before, at addresses that held others.
+
+A backend that remembers what it was asked, by content, by address or by identity, would otherwise be timed while it
+remembers. So each turn's images are copied anew, and every pixel of a copy is a little darker than the image's, each by
+another share of at most 3e-7: less than what rounding does to a score. Pixels that are 0 stay 0, since some runtimes
+skip them.
+"""
+
+from __future__ import annotations
+
+import mmap
+
+import numpy as np
+
+from digitbench.backend import Images
+
+STEP = 2.0**-24  # between float32's numbers below 1: two steps change any number, one need not
+STEPS = (2, 5)  # a pixel is darker by so many, as shares of itself
+MOST_BYTES = 32 * 2**20  # of copies at a time
+SHIFTS = 64  # places at which the first copy may lie
+
+
+class FreshImages:
+    """Copies of test images for timed calls.
+
+    Parameters
+    ----------
+    images
+        float32, (n, 28, 28), each pixel in [0, 1]; left untouched.
+    """
+
+    def __init__(self, images: Images) -> None:
+        self._images = images
+        self._copies: Images = images[:0]
+        self._random = np.random.default_rng()  # of no known seed: what it draws is nobody's to foresee
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that the copies take, in bytes."""
+        return self._copies.nbytes
+
+    def most_calls(self, batch_size: int) -> int:
+        """How many batches are given at a time at most; 1 at least."""
+        return max(1, MOST_BYTES // (int(self._images[0].nbytes) * batch_size))
+
+    def batches(self, first: int, batch_size: int, calls: int) -> list[Images]:
+        """Copy images from `first` on, in order, and from the start again after the last.
+
+        Parameters
+        ----------
+        first
+            Index of the first image; counted on beyond the last, if need be.
+        batch_size, calls
+            Images in a batch, and batches.
+
+        Returns
+        -------
+        list of Images
+            Read-only, each float32 (batch size, 28, 28), valid until the next call.
+        """
+        count, shift = batch_size * calls, int(self._random.integers(SHIFTS))
+        if len(self._copies) < count + SHIFTS:
+            self._copies = self._empty(count + SHIFTS)
+        copies = self._copies[shift : shift + count]
+        done, at = 0, first % len(self._images)
+        while done < count:  # each time through the images they are others
+            images = self._images[at : at + count - done]
+            np.multiply(images, self._darker(), out=copies[done : done + len(images)])
+            done, at = done + len(images), 0
+        copies.flags.writeable = False  # of this view alone, and of what is cut from it
+        return [copies[i : i + batch_size] for i in range(0, count, batch_size)]
+
+    def _empty(self, count: int) -> Images:
+        # At the start of a page, as the mapped file's images are at multiples of 64 bytes: arithmetic may depend on it.
+        shape = (count, *self._images.shape[1:])
+        memory = mmap.mmap(-1, count * self._images[0].nbytes)
+        return np.frombuffer(memory, np.float32).reshape(shape)
+
+    def _darker(self) -> Images:
+        """A factor for each pixel."""
+        steps = self._random.integers(*STEPS, size=self._images.shape[1:], endpoint=True)
+        return (1 - STEP * steps).astype(np.float32)
