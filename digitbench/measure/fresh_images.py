@@ -9,14 +9,15 @@ skip them.
 from __future__ import annotations
 
 import mmap
+from random import SystemRandom
 
 import numpy as np
 
 from digitbench.backend import Images
 
-STEP = 2.0**-24  # between float32's numbers below 1: two steps change any number, one need not
-STEPS = (2, 5)  # a pixel is darker by so many, as shares of itself
-MOST_BYTES = 32 * 2**20  # of copies at a time
+STEP = 2.0**-24  # of float32's numbers below 1
+LEAST_STEPS, STEPS = 2, 4  # 2 to 5: by so many a pixel is darker, as shares of itself; by one it need not change
+MOST_BYTES = 16 * 2**20  # of copies at a time
 SHIFTS = 64  # places at which the first copy may lie
 
 
@@ -32,7 +33,7 @@ class FreshImages:
     def __init__(self, images: Images) -> None:
         self._images = images
         self._copies: Images = images[:0]
-        self._random = np.random.default_rng()  # of no known seed: what it draws is nobody's to foresee
+        self._random = SystemRandom()  # nobody can foresee what it draws; NumPy's would take memory of its own
 
     @property
     def nbytes(self) -> int:
@@ -58,7 +59,7 @@ class FreshImages:
         list of Images
             Read-only, each float32 (batch size, 28, 28), valid until the next call.
         """
-        count, shift = batch_size * calls, int(self._random.integers(SHIFTS))
+        count, shift = batch_size * calls, self._random.randrange(SHIFTS)
         if len(self._copies) < count + SHIFTS:
             self._copies = self._empty(count + SHIFTS)
         copies = self._copies[shift : shift + count]
@@ -74,9 +75,11 @@ class FreshImages:
         # At the start of a page, as the mapped file's images are at multiples of 64 bytes: arithmetic may depend on it.
         shape = (count, *self._images.shape[1:])
         memory = mmap.mmap(-1, count * self._images[0].nbytes)
+        if hasattr(mmap, "MADV_HUGEPAGE"):
+            memory.madvise(mmap.MADV_HUGEPAGE)
         return np.frombuffer(memory, np.float32).reshape(shape)
 
     def _darker(self) -> Images:
         """A factor for each pixel."""
-        steps = self._random.integers(*STEPS, size=self._images.shape[1:], endpoint=True)
-        return (1 - STEP * steps).astype(np.float32)
+        drawn = np.frombuffer(self._random.randbytes(self._images[0].size), np.uint8) % STEPS
+        return (1 - STEP * (LEAST_STEPS + drawn)).astype(np.float32).reshape(self._images.shape[1:])
