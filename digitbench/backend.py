@@ -289,13 +289,13 @@ def check_scores(scores: Any, images: Images, earlier: Iterable[Scores] = ()) ->
     """
     if type(scores) is not np.ndarray:
         kind = f"{type(scores).__module__}.{type(scores).__qualname__}"
-        raise ValueError(f"predict gave a {kind}, not a numpy.ndarray: what it stands for may not be computed yet")
+        raise ValueError(f"predict gave a {kind}, not a numpy.ndarray: it may not be computed yet; give np.array of it")
     wanted = (len(images), 10)
     if scores.shape != wanted or scores.dtype != FLOAT32:
         raise ValueError(f"predict gave {scores.dtype} of shape {scores.shape}, not float32 {wanted}")
     if not (scores.flags.c_contiguous and scores.flags.writeable):
         lacks = "writable" if scores.flags.c_contiguous else "C-contiguous"
-        raise ValueError(f"predict gave an array that is not {lacks}: it must be a new one, the caller's own")
+        raise ValueError(f"predict gave an array that is not {lacks}: it must be the caller's own; give np.array of it")
     # Of contiguous arrays that have bytes in common, this is exact.
     if np.may_share_memory(scores, images):
         raise ValueError("predict gave an array that shares memory with the images it was given: it must be a new one")

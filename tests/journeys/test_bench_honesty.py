@@ -127,7 +127,7 @@ def test_the_honest_ones_are_measured(measured: tuple[Finished, dict[str, dict[s
 
 def test_a_lazy_array_is_an_error_that_says_so(measured: tuple[Finished, dict[str, dict[str, Any]]]) -> None:
     done, rows = measured
-    assert "Delayed, not a numpy.ndarray: what it stands for may not be computed yet" in rows["lazy"]["error"]
+    assert "Delayed, not a numpy.ndarray: it may not be computed yet; give np.array of it" in rows["lazy"]["error"]
     assert "latency_us" not in rows["lazy"]
     complaint(done, 1)
 
