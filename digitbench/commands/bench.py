@@ -24,7 +24,7 @@ from digitbench.commands.options import (
     backends_of,
     whole_numbers,
 )  # fmt: skip
-from digitbench.errors import UsageError
+from digitbench.errors import BackendError, UsageError
 
 if TYPE_CHECKING:
     from digitbench.bundle import Bundle
@@ -149,7 +149,8 @@ def bench(
         referees.check(chosen)
     results = measure(bundle, chosen, plan, data, limit, outputs, earlier=earlier, referees=referee)
     if base:
-        asked = partial(_asks_for, wanted, sizes, counts)
+        absent = [([row.backend], ()) for row in (earlier.rows if earlier else ()) if row.mend]  # asked for back then
+        asked = partial(_asks_for, [*wanted, *absent], sizes, counts)
         compare_and_gate(base, results, fail_on or [], force, outputs.console, asked=asked, excused=excused)
     raise_failures(replace(results, rows=(*results.rows, *(roof.row for roof in results.roofs))))
 
@@ -164,8 +165,10 @@ def _asks_for(
     from digitbench import plugins
     from digitbench.precisions import BF16
 
-    plugin = plugins.discover().get(row.backend)
-    made = {BF16} if plugin is None or plugin.missing() else set(plugin.load().makes)
+    try:
+        made = set(plugins.find(row.backend).load().makes)
+    except BackendError:  # its plugin is gone or broken
+        made = {BF16}
     for names, precisions in wanted:
         backends = {part for name in names for part in name.split(",")}
         precise = row.precision in precisions if precisions else row.precision not in made

@@ -260,7 +260,7 @@ def test_pytest_benchmarks_json_names_every_row(pair: tuple[Finished, Path]) -> 
     medians = {one["name"]: one["stats"]["median"] * 1e6 for one in found["benchmarks"]}
     assert len(medians) == len(found["benchmarks"])
     assert medians == {
-        f"predict[{name}-{precision}-t{threads}-b{size}]": pytest.approx(row["latency_us"]["p50"], abs=0.001)
+        f"predict[{name}-{precision}-threads{threads}-batch{size}]": pytest.approx(row["latency_us"]["p50"], abs=0.001)
         for (name, precision, threads, size), row in rows_of(pair[1]).items()
     }
 
