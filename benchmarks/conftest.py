@@ -17,98 +17,145 @@ import pytest
 import digitbench
 from digitbench import agreement, data, evaluate, plugins, precisions
 from digitbench.backend import Backend, Images
-from digitbench.bundle import Artifact, Bundle
+from digitbench.bundle import Bundle
 from digitbench.commands.options import whole_numbers
 from digitbench.errors import DigitbenchError, UsageError
+from digitbench.measure.candidates import Candidate, candidates
 from digitbench.measure.worker import score
-from digitbench.precisions import FP32
+
+THREADS = 1  # one for all, since TensorFlow can't change its mind within a process
+PARAMETERS = ("backend", "precision", "threads", "batch_size")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("digitbench")
     group.addoption("--bundle", metavar="RUN", help="bundle to measure; else a small one is trained on digits, once")
-    group.addoption("--backends", metavar="A,B", help="backends to measure (default: all that are installed)")
     group.addoption(
-        "--precisions", metavar="A,B", default=FP32, help="what artifacts to open, where a backend can (%(default)s)"
+        "--backends", metavar="A,B", default="", help="backends to measure (default: all that are installed)"
     )
+    about = "what artifacts to open, where a backend can (default: fp32, or what a model was imported in)"
+    group.addoption("--precisions", metavar="A,B", default="", help=about)
     group.addoption("--batch-sizes", metavar="1,32,256", default="1,32,256", help="images in a call (%(default)s)")
 
 
-OPENED = pytest.StashKey[list[tuple[str, str]]]()
-SIZES = pytest.StashKey[tuple[int, ...]]()
+Chosen = tuple[Candidate, tuple[int, ...]]
+"""Who opens an artifact, and its batch sizes."""
+
+BUNDLE = pytest.StashKey[Bundle]()
+CHOSEN = pytest.StashKey[list[Chosen]]()
+LEFT_OUT = pytest.StashKey[list[str]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Read the options before anything is collected, so that a bad one is told in a line."""
+    config.addinivalue_line("markers", "smallest_batch: at one image a call, or as many as the model must have")
+    config.stash[LEFT_OUT] = []
     try:
-        config.stash[OPENED] = _opened(config)
-        config.stash[SIZES] = whole_numbers(config.getoption("--batch-sizes"), "--batch-sizes")
+        precisions.parse([config.getoption("--precisions")])
+        whole_numbers(config.getoption("--batch-sizes"), "--batch-sizes")
+        for name in _names(config):
+            plugins.find(name)
         if config.getoption("--bundle"):
-            Bundle(Path(config.getoption("--bundle")))
+            _choose(config, Bundle(Path(config.getoption("--bundle"))))
     except DigitbenchError as exc:
         raise pytest.UsageError(str(exc)) from exc
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "name" in metafunc.fixturenames:
-        opened = metafunc.config.stash[OPENED]
-        ids = [name if precision == FP32 else f"{name}-{precision}" for name, precision in opened]
-        metafunc.parametrize(("name", "precision"), opened, ids=ids, scope="module")
-    if "batch_size" in metafunc.fixturenames:
-        sizes = metafunc.config.stash[SIZES]
-        metafunc.parametrize("batch_size", sizes)
+    """Give a test what it is run with, and an id that names all of it."""
+    if "candidate" not in metafunc.fixturenames:
+        return
+    config = metafunc.config
+    if CHOSEN not in config.stash:  # only now is it known that a bundle of our own is needed
+        try:
+            _choose(config, _own_bundle(config))
+        except DigitbenchError as exc:
+            raise pytest.Collector.CollectError(str(exc)) from exc  # told without a traceback
+    chosen = config.stash[CHOSEN]
+    if metafunc.definition.get_closest_marker("smallest_batch"):
+        chosen = [(candidate, (candidate.form.batch or 1,)) for candidate, _ in chosen]
+    elif "batch_size" not in metafunc.fixturenames:
+        metafunc.parametrize("candidate", [candidate for candidate, _ in chosen], ids=_id, scope="module")
+        return
+    pairs = [(candidate, size) for candidate, sizes in chosen for size in sizes]
+    ids = [f"{_id(candidate)}-batch{size}" for candidate, size in pairs]
+    metafunc.parametrize(("candidate", "batch_size"), pairs, ids=ids, scope="module")
 
 
-def _opened(config: pytest.Config) -> list[tuple[str, str]]:
-    """Name the backends to measure, and the precisions of their formats that they open."""
-    wanted = precisions.parse([config.getoption("--precisions")])
-    found = [
-        (name, precision) for name in _names(config)
-        for precision in precisions.runnable(plugins.find(name).load(), ()) if precision in wanted
-    ]  # fmt: skip
-    if not found:
-        raise UsageError(f"--precisions {', '.join(wanted)}: none of the backends opens such artifacts")
-    return found
+def _id(candidate: Candidate) -> str:
+    return f"{candidate.row.backend}-{candidate.row.precision}-threads{candidate.row.threads}"
 
 
 def _names(config: pytest.Config) -> list[str]:
-    wanted = config.getoption("--backends")
-    if not wanted:
-        return [name for name, plugin in plugins.discover().items() if not plugin.missing()]
-    names = [name.strip() for name in wanted.split(",")]
-    for name in names:
-        plugin = plugins.find(name)
-        if plugin.missing():
-            raise plugin.missing_error(*plugin.missing())
-    return names
+    return [name.strip() for name in config.getoption("--backends").split(",") if name.strip()]
 
 
-@pytest.fixture(scope="session")
-def threads() -> int:
-    """One for all, since TensorFlow can't change its mind within a process."""
-    return 1
+def _choose(config: pytest.Config, bundle: Bundle) -> None:
+    """Choose candidates as `digitbench bench` does, and write down why others are left out.
+
+    Raises
+    ------
+    DigitbenchError
+        An artifact is not as recorded, a named backend can't be run, or nothing is left.
+    """
+    names = _names(config)
+    sizes = whole_numbers(config.getoption("--batch-sizes"), "--batch-sizes")
+    wanted = precisions.parse([config.getoption("--precisions")]) or (bundle.usual_precision,)
+    found = candidates(bundle, names, sizes, [THREADS], wanted)
+    runnable: dict[str, tuple[Candidate, list[int]]] = {}
+    left_out = []
+    for candidate in found:
+        name, size = _id(candidate), candidate.row.batch_size
+        if candidate.artifact and size:
+            runnable.setdefault(name, (candidate, []))[1].append(size)
+        else:
+            left_out.append(f"{name}{f'-batch{size}' if size else ''}: {candidate.row.error}")
+    absent = () if names else sorted(plugins.discover().keys() - {candidate.row.backend for candidate in found})
+    if absent:
+        left_out.append(f"{', '.join(absent)}: the bundle holds nothing in {', '.join(wanted)} that they open")
+    if not runnable:
+        reasons = dict.fromkeys(str(candidate.row.error) for candidate in found)
+        hint = f"; give --batch-sizes {bundle.form.batch}" if bundle.form.batch else ""
+        raise UsageError(f"nothing to measure: {'; '.join(reasons)}{hint}")
+    config.stash[BUNDLE], config.stash[LEFT_OUT] = bundle, left_out
+    config.stash[CHOSEN] = [(candidate, tuple(its_sizes)) for candidate, its_sizes in runnable.values()]
 
 
-@pytest.fixture(scope="session")
-def bundle(pytestconfig: pytest.Config) -> Bundle:
-    given = pytestconfig.getoption("--bundle")
-    if given:
-        return Bundle(Path(given))
-    assert pytestconfig.cache is not None
-    folder = Path(pytestconfig.cache.mkdir("digitbench")) / f"digits-{digitbench.__version__}"
+def _own_bundle(config: pytest.Config) -> Bundle:
+    cache = getattr(config, "cache", None)
+    if cache is None:
+        raise UsageError("no --bundle given, and pytest's cache, where one would be trained, is off; give --bundle RUN")
+    folder = Path(cache.mkdir("digitbench")) / f"digits-{digitbench.__version__}"
     if not folder.exists():
         # In a process of its own: TensorFlow keeps for life the thread count it started with.
         command = [sys.executable, "-m", "digitbench", "train", "--dataset", "digits", "--output", str(folder)]
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
-            raise pytest.UsageError(f"no --bundle given, and none could be trained: {done.stderr.strip()}")
+            raise UsageError(f"no --bundle given, and none could be trained: {done.stderr.strip()}")
     return Bundle(folder)
+
+
+@pytest.fixture(autouse=True)
+def parameters(request: pytest.FixtureRequest, benchmark: Any) -> None:
+    """Give every test the same parameters: ``--benchmark-group-by=param:…`` needs each of them on all."""
+    given = getattr(request.node, "callspec", None)
+    known = given.params if given else {}
+    row = known["candidate"].row if "candidate" in known else None
+    benchmark.params = {name: getattr(row, name, None) for name in PARAMETERS} | {"batch_size": known.get("batch_size")}
+
+
+@pytest.fixture(scope="session")
+def bundle(pytestconfig: pytest.Config) -> Bundle:
+    return pytestconfig.stash[BUNDLE]
 
 
 @pytest.fixture(scope="session")
 def dataset(bundle: Bundle) -> data.Dataset:
-    found = data.load(bundle.dataset["name"], remembered=bundle.dataset["source"])
-    bundle.check_dataset(found)
+    try:
+        found = data.load(bundle.dataset["name"], remembered=bundle.dataset["source"])
+        bundle.check_dataset(found)
+    except DigitbenchError as exc:
+        pytest.exit(f"ERROR: {exc}", pytest.ExitCode.USAGE_ERROR)
     return found
 
 
@@ -118,39 +165,39 @@ def images(dataset: data.Dataset) -> Images:
 
 
 @pytest.fixture(scope="module")
-def artifact(name: str, precision: str, bundle: Bundle) -> Artifact:
-    return bundle.find(plugins.find(name).load().format, precision)
-
-
-@pytest.fixture(scope="module")
-def facts(name: str, bundle: Bundle, dataset: data.Dataset, artifact: Artifact, threads: int) -> dict[str, Any]:
+def facts(candidate: Candidate, bundle: Bundle, dataset: data.Dataset) -> dict[str, Any]:
     """What goes into ``extra_info`` beside a latency; found with a backend that is closed again."""
-    test = dataset.test
-    with plugins.find(name).load()(bundle.open(artifact), threads=threads) as backend:
+    test, row = dataset.test, candidate.row
+    assert row.artifact
+    with candidate.open() as backend:
         scores = score(backend, test.images)
         runtime = backend.runtime
+    compared = agreement.compare(scores, bundle.reference_scores(), test.labels, bundle.reference_backend)
     return {
-        "backend": name,
-        "precision": artifact.precision,
+        "backend": row.backend,
+        "precision": row.precision,
         "runtime": runtime.name,
         "version": runtime.version,
         "threads": runtime.threads,
         "top1": evaluate.accuracy(scores, test.labels).top1,
-        "flips": agreement.compare(scores, bundle.reference_scores(), test.labels).flips,
-        "artifact_bytes": artifact.bytes,
+        "flips": compared.flips,
+        "reference": compared.reference,
+        "artifact_bytes": row.artifact.bytes,
         "dataset": dataset.name,
     }
 
 
 @pytest.fixture(scope="module")
-def backend(name: str, bundle: Bundle, artifact: Artifact, threads: int, facts: dict[str, Any]) -> Iterator[Backend]:
+def backend(candidate: Candidate, facts: dict[str, Any]) -> Iterator[Backend]:
     """The backend, alive until its last test; `facts` comes first, so that only one is alive at a time."""
-    with plugins.find(name).load()(bundle.open(artifact), threads=threads) as backend:
+    with candidate.open() as backend:
         yield backend
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """Print accuracy and latency side by side."""
+    """Print accuracy and latency side by side, and what has none and why."""
+    for line in config.stash[LEFT_OUT]:
+        terminalreporter.write_line(f"left out: {line}")
     session = getattr(config, "_benchmarksession", None)
     done = [bench for bench in getattr(session, "benchmarks", ()) if "images_per_second" in bench.extra_info]
     if not done:

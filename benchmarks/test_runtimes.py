@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import partial
 from itertools import cycle
 from typing import Any
 
 import numpy as np
 import pytest
 
-from digitbench import plugins
 from digitbench.backend import Backend, Images
-from digitbench.bundle import Artifact, Bundle
+from digitbench.measure.candidates import Candidate
 from digitbench.measure.worker import cut
 
 WARM_UP_CALLS = 20
@@ -22,15 +20,14 @@ Make = Callable[[], Backend]
 
 
 @pytest.fixture
-def make(name: str, bundle: Bundle, artifact: Artifact, threads: int) -> Iterator[Make]:
-    """Constructs the backend, closing the one it constructed before."""
-    construct = partial(plugins.find(name).load(), bundle.open(artifact), threads=threads)
+def make(candidate: Candidate) -> Iterator[Make]:
+    """Opens the candidate, closing the backend that it opened before."""
     alive: list[Backend] = []
 
     def afresh() -> Backend:
         while alive:
             alive.pop().close()
-        alive.append(construct())
+        alive.append(candidate.open())
         return alive[0]
 
     yield afresh
@@ -45,12 +42,14 @@ def test_load(benchmark: Any, make: Make, facts: dict[str, Any]) -> None:
     benchmark.pedantic(make, rounds=START_ROUNDS, warmup_rounds=1)
 
 
-def test_first_prediction(benchmark: Any, make: Make, facts: dict[str, Any], images: Images) -> None:
+@pytest.mark.smallest_batch
+def test_first_prediction(benchmark: Any, make: Make, facts: dict[str, Any], images: Images, batch_size: int) -> None:
     """The first `predict` of a backend that was just constructed."""
     benchmark.group = "first prediction"
-    benchmark.extra_info.update(facts, batch_size=1)
+    benchmark.extra_info.update(facts, batch_size=batch_size)
+    batch = cut(images, batch_size)[0]
     scores = benchmark.pedantic(
-        lambda backend: backend.predict(images[:1]), setup=lambda: ((make(),), {}), rounds=START_ROUNDS
+        lambda backend: backend.predict(batch), setup=lambda: ((make(),), {}), rounds=START_ROUNDS
     )
     assert np.isfinite(scores).all()
 

@@ -164,6 +164,16 @@ class Bundle:
         stored = {one.format for one in self.artifacts}
         return next((one for one in (backend.format, *backend.further_formats) if one in stored), backend.format)
 
+    def opened_by(self, backend: type[Backend], precision: str) -> Artifact:
+        """The artifact that a backend opens for a precision, be it one that the runtime makes of another's.
+
+        Raises
+        ------
+        ArtifactError
+            The bundle has none.
+        """
+        return self.find(self.format_for(backend), backend.makes.get(precision, precision))
+
     def can_never_hold(self, backend: type[Backend]) -> bool:
         """Can no export make what a backend opens: is it made elsewhere, and not with Keras, or no format holds it?"""
         stored, format = {one.format for one in self.artifacts}, self.format_for(backend)

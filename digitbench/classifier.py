@@ -174,7 +174,7 @@ def load(
     able = _able(kind, bundle)
     if precision not in able:
         raise UsageError(f"backend {name!r} doesn't run {precision}; it runs {', '.join(able)}")
-    entry = bundle.find(bundle.format_for(kind), kind.makes.get(precision, precision))
+    entry = bundle.opened_by(kind, precision)
     artifact = bundle.open(entry)
     opened = _open(plugin, artifact, int(threads), precision, bundle.form_of(entry))
     return Classifier(opened, name, precision, artifact)

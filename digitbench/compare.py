@@ -16,11 +16,16 @@ from typing import Any
 from digitbench import agreement, evaluate
 from digitbench.errors import UsageError
 from digitbench.figures import Generation, Interval, Ratio, calls_needed, within_floor
-from digitbench.gates import METRICS, Gate, Metric, worsening
+from digitbench.gates import METRICS, Excused, Gate, Metric, worsening
+from digitbench.missing import answers_differ, partner_of, why_missing, why_unusable
 from digitbench.results import Floor, Key, Results, Row
 
 MEMORY_SHARE = 0.01  # the same machine's memory differs by what its firmware and kernel keep
 ROUNDING = 1e-9  # 105 / 100 is above 1.05 in binary
+
+
+Pair = tuple[Row, Row, bool]
+"""A candidate in the older and in the newer run; and whether both are VALID, so that its times count."""
 
 
 class Verdict(StrEnum):
@@ -66,11 +71,20 @@ class Change:
 
 @dataclass(frozen=True)
 class Ignored:
-    """A candidate of both runs that no gate looks at; `lost` if it worked in the older and failed in the newer."""
+    """A candidate of the older run that gates don't look at, or of which they look past the times.
+
+    Attributes
+    ----------
+    lost
+        It worked in the older run, was asked for in the newer, and isn't there: no gate may pass for that.
+    times_only
+        Accuracy, flips and size are looked at.
+    """
 
     key: Key
     reason: str
     lost: bool = False
+    times_only: bool = False
 
 
 @dataclass(frozen=True)
@@ -99,7 +113,7 @@ class Comparison:
 
     @property
     def lost(self) -> tuple[Ignored, ...]:
-        """Candidates that a gate would have looked at if they hadn't failed in the newer run."""
+        """Candidates that are missing in the newer run, where there are gates: what is gone can't be found worse."""
         return tuple(one for one in self.ignored if one.lost) if self.gates else ()
 
     @property
@@ -117,7 +131,10 @@ class Comparison:
 # --- the comparison ------------------------------------------------------------------------------------------------
 
 
-def compare(base: Results, new: Results, gates: Sequence[Gate], *, force: bool) -> Comparison:
+def compare(
+    base: Results, new: Results, gates: Sequence[Gate], *, force: bool, asked: Callable[[Row], bool] | None = None,
+    excused: Excused = frozenset(),
+) -> Comparison:  # fmt: skip
     """Compare two runs, candidate by candidate.
 
     Parameters
@@ -128,38 +145,55 @@ def compare(base: Results, new: Results, gates: Sequence[Gate], *, force: bool) 
         At most one for each metric.
     force
         Compare runs of different machines, datasets, bundles or test images all the same, and note what differs.
+    asked
+        Was a candidate of the older run asked for in the newer; None if all were. Only such can be missing.
+    excused
+        Candidates that may be missing; see `gates.parse_excused`.
 
     Raises
     ------
     UsageError
-        They have no candidate in common, or aren't alike and `force` isn't given.
+        They have no candidate in common and there are no gates, or they aren't alike and `force` isn't given.
     """
     other_images = _images_differ(base.bundle, new.bundle)
     different = _machines_differ(base.machine, new.machine) + other_images
     if different and not force:
         raise UsageError(f"the runs can't be compared: {'; '.join(different)} (--force compares them all the same)")
     older, newer = {row.key: row for row in base.rows}, {row.key: row for row in new.rows}
-    common = [key for key in older if key in newer]
-    if not common:
-        raise UsageError(f"no candidate in common: base has {_some(older)}; new has {_some(newer)}")
-    pairs, ignored = [], []
+    partners = {key: partner for key, row in older.items() if (partner := partner_of(row, newer))}
+    pairs: list[Pair] = []
+    ignored: list[Ignored] = []
     limits = {gate.metric: gate for gate in gates}
-    for key in common:
-        reason = _unusable(older[key], newer[key])
-        if reason:
-            good = not (older[key].error or older[key].validity)
-            lost = good and bool(newer[key].error) and not newer[key].mend
-            ignored.append(Ignored(key, reason, lost))
-            continue
-        pairs.append((older[key], newer[key]))
-        if any(METRICS[name].timed for name in limits) and not (older[key].generations and newer[key].generations):
-            ignored.append(Ignored(key, "a run has no generations of it: gates of times look past it"))
+    for key, row in older.items():
+        partner = partners.get(key)
+        missing = why_missing(row, partner, newer, limits)
+        if missing and (partner or (gates and (asked is None or asked(row)))):
+            free = not excused.isdisjoint({(row.backend, row.precision), (row.backend, "")})
+            ignored.append(Ignored(key, missing + ", which --allow-missing excuses" * free, lost=not free))
+        elif partner and not missing:
+            reason, exact = _past_which(row, partner, limits), not (row.error or answers_differ(row))
+            if reason:
+                ignored.append(Ignored(key, reason, times_only=exact))
+            if exact:
+                pairs.append((row, partner, not (row.validity or partner.validity)))
+    if not partners and not any(one.lost for one in ignored):
+        raise UsageError(f"no candidate in common: base has {_some(older)}; new has {_some(newer)}")
+    matched = {row.key for row in partners.values()}
     floors = [*base.floors, *new.floors]
     return Comparison(
         tuple(_changes(pairs, limits, floors, paired=not other_images)),
-        tuple(key for key in older if key not in newer), tuple(key for key in newer if key not in older),
+        tuple(key for key in older if key not in partners),
+        tuple(key for key, row in newer.items() if key not in matched and not row.error),
         tuple(ignored), tuple(different), tuple(gates),
     )  # fmt: skip
+
+
+def _past_which(base: Row, new: Row, limits: Iterable[str]) -> str:
+    """Say why gates look past a candidate, or its times; nothing if they don't."""
+    reason = why_unusable("base", base) or why_unusable("new", new)
+    if not reason and any(METRICS[name].timed for name in limits) and not (base.generations and new.generations):
+        return "a run has no generations of it: gates of times look past it"
+    return reason
 
 
 def name_of(key: Key) -> str:
@@ -173,16 +207,6 @@ def _some(keys: Iterable[Key]) -> str:
     names = [name_of(key) for key in keys]
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return "; ".join(names[:3]) + more if names else "none"
-
-
-def _unusable(base: Row, new: Row) -> str:
-    """Say why no gate may look at a candidate; nothing if it may."""
-    for run, row in (("base", base), ("new", new)):
-        if row.error:
-            return f"{'not available' if row.mend else 'failed'} in {run}: {row.error}"
-        if row.validity:
-            return f"INVALID in {run}: {'; '.join(finding.reason for finding in row.validity)}"
-    return ""
 
 
 # --- are they alike ------------------------------------------------------------------------------------------------
@@ -227,20 +251,23 @@ def _unlike(facts: Mapping[str, Sequence[str]]) -> list[str]:
 
 
 def _changes(
-    pairs: Sequence[tuple[Row, Row]], limits: Mapping[str, Gate], floors: Sequence[Floor], *, paired: bool
+    pairs: Sequence[Pair], limits: Mapping[str, Gate], floors: Sequence[Floor], *, paired: bool
 ) -> Iterator[Change]:
-    """Compare every metric: times at each batch size, then what is one process' once, from the first of them."""
-    seats: dict[tuple[str, str, int], list[tuple[Row, Row]]] = {}
-    for base, new in pairs:
-        seats.setdefault(base.key[:3], []).append((base, new))
+    """Compare every metric: times at each batch size, then what is one process' once, from the first that tells it."""
+    seats: dict[tuple[str, str, int], list[Pair]] = {}
+    for pair in pairs:
+        seats.setdefault(pair[0].key[:3], []).append(pair)
     for seat, found in seats.items():
-        for timed in (True, False):
-            for base, new in found if timed else found[:1]:
-                key = base.key if timed else (*seat, None)
-                for metric in METRICS.values():
-                    change = _change(metric, base, new, paired=paired) if metric.timed is timed else None
-                    if change:
-                        yield _judged(replace(change, key=key, gate=limits.get(metric.name)), floors)
+        valid = [pair for pair in found if pair[2]]
+        timed = [(metric, [pair], pair[0].key) for pair in valid for metric in METRICS.values() if metric.timed]
+        # Noise in the times does nothing to labels and bytes.
+        once = [(metric, valid[:1] if metric.sample else found, (*seat, None))
+                for metric in METRICS.values() if not metric.timed]  # fmt: skip
+        for metric, sources, key in (*timed, *once):
+            told = (_change(metric, base, new, paired=paired) for base, new, _ in sources)
+            change = next((one for one in told if one), None)
+            if change:
+                yield _judged(replace(change, key=key, gate=limits.get(metric.name)), floors)
 
 
 def _change(metric: Metric, base: Row, new: Row, *, paired: bool) -> Change | None:

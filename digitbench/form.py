@@ -161,23 +161,23 @@ class Served(Backend):
     """
 
     def __init__(self, inner: Backend, form: Form) -> None:
-        self._inner, self._form = inner, form
+        self.inner, self._form = inner, form
         self._around: Steps | None = None  # the steps that `steps` are made of
 
     @property
     def runtime(self) -> Runtime:
         """What really runs."""
-        return self._inner.runtime
+        return self.inner.runtime
 
     def predict(self, images: Images) -> Scores:
         """See `Backend.predict`. A fixed batch is served in chunks, the last one filled up with its own first image."""
         check_images(images)
         form, size = self._form, self._form.batch
         if size is None or len(images) == size:
-            scores = form.read(self._inner.predict(form.give(images)))
-            inner = self._inner.steps
+            scores = form.read(self.inner.predict(form.give(images)))
+            inner = self.inner.steps
         else:
-            answers = [self._inner.predict(form.give(chunk)) for chunk in _chunks(images, size)]
+            answers = [self.inner.predict(form.give(chunk)) for chunk in _chunks(images, size)]
             scores = form.read(np.concatenate(answers)[: len(images)])
             inner = None
         if inner is not self._around:
@@ -186,8 +186,14 @@ class Served(Backend):
 
     def close(self) -> None:
         """Close the backend within."""
-        self._inner.close()
+        self.inner.close()
         self.steps = None
+
+
+def served(backend: Backend, form: Form) -> Backend:
+    """Put an opened backend behind the contract in this form, in place of another form of the same I/O."""
+    inner = backend.inner if isinstance(backend, Served) else backend
+    return inner if form.own else Served(inner, form)
 
 
 def _wrapped(inner: Steps, form: Form) -> Steps:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from digitbench.errors import UsageError, unknown
 from digitbench.figures import Generation
+from digitbench.precisions import ABOUT
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,10 @@ METRICS = {
     )
 }
 ALIASES = {"p50": "latency"}
+
+
+Excused = frozenset[tuple[str, str]]
+"""Candidates that may be missing: backend, and precision or nothing for all of its precisions."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +112,25 @@ def parse_gates(texts: Sequence[str]) -> tuple[Gate, ...]:
         if earlier:
             raise UsageError(f"--fail-on: two limits for {gate.metric}, {earlier} and {gate}; give one")
     return tuple(gates)
+
+
+def parse_excused(texts: Sequence[str]) -> Excused:
+    """Read candidates that may be missing, each text possibly a list with commas: ``["onnx:int8,numpy"]``.
+
+    Raises
+    ------
+    UsageError
+        A name is missing, or a precision isn't known.
+    """
+    found = set()
+    for name in (part.strip() for text in texts for part in text.split(",")):
+        backend, colon, precision = (part.strip() for part in name.partition(":"))
+        if not backend or (colon and not precision):
+            raise UsageError(f"--allow-missing {quoted(name)}: give a backend, or one at a precision: onnx:int8")
+        if precision and precision not in ABOUT:
+            raise UsageError(f"--allow-missing {quoted(name)}: {unknown('precision', precision[:40], ABOUT)}")
+        found.add((backend, precision))
+    return frozenset(found)
 
 
 def quoted(text: str) -> str:

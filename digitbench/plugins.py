@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import inspect
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
@@ -30,7 +31,8 @@ from digitbench.errors import (
     UnknownBackendError,
     unknown,
 )
-from digitbench.form import OWN_FORM, Form, Served
+from digitbench.form import OWN_FORM, Form, served
+from digitbench.typed import build
 
 GROUP = "digitbench.backends"
 
@@ -92,10 +94,14 @@ class Plugin:
             )
         return found
 
-    def open(self, artifact: Path, *, threads: int, precision: str, form: Form = OWN_FORM) -> Backend:
-        """Import the plugin's class and let it open an artifact; a precision that it makes itself is asked of it.
+    def open(
+        self, artifact: Path, *, threads: int, precision: str, form: Form = OWN_FORM, trial: bool = False
+    ) -> Backend:
+        """Import the plugin's class and let it open an artifact: whatever digitbench runs is opened here alone.
 
-        What is given back takes digitbench's images, whatever form the model in the artifact takes.
+        A precision that the runtime makes itself is asked of it, and code in a file is run only where it is trusted.
+        What is given back takes digitbench's images, whatever form the model in the artifact takes. In a trial the form
+        is a guess, and the backend is told it even if it is digitbench's own: then it can't rely on how we make models.
 
         Raises
         ------
@@ -108,9 +114,9 @@ class Plugin:
         """
         with self.explain_missing():
             kind = self.load()
-            wishes: dict[str, Any] = {"precision": precision} if precision in kind.makes else {}
-            if form.own:
-                return kind(artifact, threads=threads, **wishes)
+            constraints: dict[str, Any] = {"precision": precision} if precision in kind.makes else {}
+            if form.own and not trial:
+                return kind(artifact, threads=threads, **constraints)
             if "ports" not in inspect.signature(kind).parameters:
                 raise BackendError(
                     f"backend {self.name!r} opens models made by digitbench alone; its author can let it take `ports` "
@@ -118,8 +124,8 @@ class Plugin:
                 )
             if form.code and not trust.holds(artifact):
                 raise ArtifactError(f"{artifact}: it holds code that isn't trusted here; import it again with --trust")
-            wishes["ports"] = replace(form.ports, trusted=form.code)
-            return Served(kind(artifact, threads=threads, **wishes), form)
+            constraints["ports"] = replace(form.ports, trusted=form.code)
+            return served(kind(artifact, threads=threads, **constraints), form)
 
     @contextmanager
     def explain_missing(self) -> Iterator[None]:
@@ -170,6 +176,18 @@ def find(name: str) -> Plugin:
     if name in known:
         return known[name]
     raise UnknownBackendError(unknown("backend", name, known))
+
+
+def opener(job: Mapping[str, Any]) -> Callable[[], Backend]:
+    """Find what a process' job names (backend, artifact, threads, precision, form); calling what this gives opens it.
+
+    Raises
+    ------
+    UnknownBackendError
+        There is no such backend.
+    """
+    plugin, form = find(job["backend"]), build(Form, job.get("form", {}))
+    return partial(plugin.open, Path(job["artifact"]), threads=job["threads"], precision=job["precision"], form=form)
 
 
 def listing() -> list[dict[str, str]]:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from digitbench.commands.measuring import ForceOption, GateOption
+from digitbench.commands.measuring import AllowMissingOption, ForceOption, GateOption
 from digitbench.commands.options import (
     BackendOption,
     DataOption,
@@ -22,12 +24,12 @@ from digitbench.commands.options import (
     backends_of,
     whole_numbers,
 )  # fmt: skip
-from digitbench.errors import UsageError
+from digitbench.errors import BackendError, UsageError
 
 if TYPE_CHECKING:
     from digitbench.bundle import Bundle
     from digitbench.measure.plan import Plan
-    from digitbench.results import Results
+    from digitbench.results import Results, Row
 
 QUICK_SECONDS = 0.3
 SIZES = "1,32,256"
@@ -89,6 +91,7 @@ def bench(
         Path | None, typer.Option(metavar="BASE.json", help="Compare with these results at the end.")
     ] = None,
     fail_on: GateOption = None,
+    allow_missing: AllowMissingOption = None,
     force: ForceOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -96,13 +99,16 @@ def bench(
     from digitbench import precisions
     from digitbench.bundle import Bundle
     from digitbench.commands.outputs import Outputs, compare_and_gate, measure, raise_failures
-    from digitbench.gates import parse_gates
+    from digitbench.gates import parse_excused, parse_gates
     from digitbench.measure.candidates import candidates, roofs
     from digitbench.results import Results
 
     if fail_on and not against:
         raise UsageError("--fail-on needs something to compare with: give --against BASE.json")
+    if allow_missing and not against:
+        raise UsageError("--allow-missing needs something to compare with: give --against BASE.json")
     parse_gates(fail_on or [])
+    excused = parse_excused(allow_missing or [])
     base = Results.read(against) if against else None
     wishes = {
         "seconds": seconds, "generations": generations, "seed": seed, "baseline": baseline, "timeout": timeout,
@@ -143,8 +149,32 @@ def bench(
         referees.check(chosen)
     results = measure(bundle, chosen, plan, data, limit, outputs, earlier=earlier, referees=referee)
     if base:
-        compare_and_gate(base, results, fail_on or [], force, outputs.console)
+        absent = [([row.backend], ()) for row in (earlier.rows if earlier else ()) if row.mend]  # asked for back then
+        asked = partial(_asks_for, [*wanted, *absent], sizes, counts)
+        compare_and_gate(base, results, fail_on or [], force, outputs.console, asked=asked, excused=excused)
     raise_failures(replace(results, rows=(*results.rows, *(roof.row for roof in results.roofs))))
+
+
+def _asks_for(
+    wanted: Sequence[tuple[Sequence[str], Sequence[str]]], sizes: Sequence[int], counts: Sequence[int], row: Row
+) -> bool:
+    """Would this command measure a candidate of an earlier run, by its options alone.
+
+    Without a precision, all are asked for but those that a runtime makes itself.
+    """
+    from digitbench import plugins
+    from digitbench.precisions import BF16
+
+    try:
+        made = set(plugins.find(row.backend).load().makes)
+    except BackendError:  # its plugin is gone or broken
+        made = {BF16}
+    for names, precisions in wanted:
+        backends = {part for name in names for part in name.split(",")}
+        precise = row.precision in precisions if precisions else row.precision not in made
+        if precise and (not backends or row.backend in backends):
+            return row.threads in counts and row.batch_size in (None, *sizes)
+    return False
 
 
 def plan_from(settings: Any, **wishes: Any) -> Plan:

@@ -39,6 +39,11 @@ GateOption = Annotated[
     typer.Option("--fail-on", metavar="METRIC:LIMIT", help="May be given several times: latency:10%, p99:20%, "
                  "throughput:5%, accuracy:0.2pp, flips:0, size:5%, memory:10%, load:20%, first:20%."),
 ]  # fmt: skip
+AllowMissingOption = Annotated[
+    list[str] | None,
+    typer.Option("--allow-missing", metavar="BACKEND[:PRECISION]", help="Let gates pass without this candidate; may be "
+                 "given several times."),
+]  # fmt: skip
 PerClassOption = Annotated[
     bool, typer.Option("--per-class", help="Show every digit by itself; always shown of data of your own.")
 ]
@@ -75,15 +80,17 @@ def compare(
     base: Annotated[Path, typer.Argument(metavar="BASE.json", help="Results from before.")],
     new: Annotated[Path, typer.Argument(metavar="NEW.json", help="Results from after.")],
     fail_on: GateOption = None,
+    allow_missing: AllowMissingOption = None,
     force: ForceOption = False,
 ) -> None:
-    """Compare two runs by their intervals; with --fail-on, exit code 1 on a regression."""
+    """Compare two runs by their intervals; with --fail-on, exit code 1 on a regression or a missing candidate."""
     from digitbench.commands.outputs import compare_and_gate
-    from digitbench.gates import parse_gates
+    from digitbench.gates import parse_excused, parse_gates
     from digitbench.results import Results
 
     parse_gates(fail_on or [])
-    compare_and_gate(Results.read(base), Results.read(new), fail_on or [], force, open_console())
+    excused = parse_excused(allow_missing or [])
+    compare_and_gate(Results.read(base), Results.read(new), fail_on or [], force, open_console(), excused=excused)
 
 
 def backends() -> None:

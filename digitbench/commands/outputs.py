@@ -15,10 +15,11 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from digitbench.bundle import Bundle
+    from digitbench.gates import Excused
     from digitbench.measure.candidates import Candidate
     from digitbench.measure.plan import Plan
     from digitbench.progress import Progress
-    from digitbench.results import Results
+    from digitbench.results import Results, Row
 
 STDOUT = "-"
 
@@ -224,19 +225,22 @@ def raise_failures(results: Results) -> None:
         raise CheckFailed(f"{len(failed)} of {len(results.rows)} rows failed: {failed[0].backend}: {failed[0].error}")
 
 
-def compare_and_gate(base: Results, new: Results, gates: Sequence[str], force: bool, console: Console) -> None:
-    """Compare two results and show how.
+def compare_and_gate(
+    base: Results, new: Results, gates: Sequence[str], force: bool, console: Console, *,
+    asked: Callable[[Row], bool] | None = None, excused: Excused = frozenset(),
+) -> None:  # fmt: skip
+    """Compare two results and show how; for `asked` and `excused` see `digitbench.compare.compare`.
 
     Raises
     ------
     CheckFailed
-        A gate found a regression, or had nothing to check.
+        A gate found a regression, had nothing to check, or a candidate is missing.
     """
     from digitbench.compare import compare
     from digitbench.gates import parse_gates
     from digitbench.report.comparison import print_comparison, verdict_line
 
-    found = compare(base, new, parse_gates(gates), force=force)
+    found = compare(base, new, parse_gates(gates), force=force, asked=asked, excused=excused)
     print_comparison(found, base, new, console)
     if not found.passed:
         raise CheckFailed(verdict_line(found))

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import json
 from base64 import b64decode
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import asdict
-from pathlib import Path
 from time import perf_counter_ns
-from typing import Any
 
 import numpy as np
 
@@ -21,8 +19,6 @@ from digitbench.backend import Backend, Images, Scores
 from digitbench.data import to_images
 from digitbench.errors import one_line
 from digitbench.events import Emit, answer
-from digitbench.form import Form
-from digitbench.typed import build
 
 WARM_UP_CALLS = 5  # the first call of a runtime may compile
 
@@ -30,7 +26,7 @@ WARM_UP_CALLS = 5  # the first call of a runtime may compile
 def serve(lines: Iterable[str], emit: Emit) -> None:
     """Load what the first line says, and score the picture of each further line."""
     lines = iter(lines)
-    with _opened(json.loads(next(lines))) as backend:
+    with plugins.opener(json.loads(next(lines)))() as backend:
         blank = np.zeros((1, 28, 28), np.float32)
         for _ in range(WARM_UP_CALLS):
             backend.predict(blank)
@@ -43,11 +39,6 @@ def serve(lines: Iterable[str], emit: Emit) -> None:
                 emit("refused", message=f"{type(exc).__name__}: {one_line(exc)}")
             else:
                 emit("answer", scores=scores[0].tolist(), nanoseconds=spent)
-
-
-def _opened(job: Mapping[str, Any]) -> Backend:
-    plugin, form = plugins.find(job["backend"]), build(Form, job["form"])
-    return plugin.open(Path(job["artifact"]), threads=job["threads"], precision=job["precision"], form=form)
 
 
 def _scored(backend: Backend, images: Images) -> tuple[Scores, int]:

@@ -14,7 +14,7 @@ import numpy as np
 from digitbench import plugins, trust
 from digitbench.backend import Backend, Images
 from digitbench.errors import one_line
-from digitbench.form import Form, Served
+from digitbench.form import Form, served
 from digitbench.measure.worker import score
 from digitbench.typed import build
 
@@ -42,10 +42,10 @@ def serve(job: Mapping[str, Any], commands: Iterable[dict[str, Any]], emit: Call
             try:
                 if current is None or current[0] != form.ports:
                     opened.close()
-                    ports = replace(form.ports, trusted=trusted)
-                    make: Any = kind
-                    current = form.ports, opened.enter_context(make(artifact, threads=1, ports=ports))
-                scores = score(Served(current[1], form), images[slice(*command["images"])])
+                    guess, precision = replace(form, code=trusted), job["precision"]
+                    backend = plugin.open(artifact, threads=1, precision=precision, form=guess, trial=True)
+                    current = form.ports, opened.enter_context(backend)
+                scores = score(served(current[1], form), images[slice(*command["images"])])
             except Exception as exc:  # noqa: BLE001 - a form that the runtime refuses is one that it hasn't
                 if not (isinstance(exc, ValueError) and str(exc).startswith("predict gave")):
                     current = None  # it may be out of order; one that only gave the wrong thing isn't

@@ -30,6 +30,13 @@ class Candidate:
     flops_per_image: int | None = None
     form: Form = OWN_FORM
 
+    def open(self) -> Backend:
+        """Open its artifact in this process, as a worker does in its own; for the errors see `plugins.Plugin.open`."""
+        assert self.artifact
+        row = self.row
+        plugin = plugins.find(row.backend)
+        return plugin.open(self.artifact, threads=row.threads, precision=row.precision, form=self.form)
+
     @property
     def seat(self) -> Seat:
         """The process that serves it."""
@@ -143,7 +150,7 @@ def _artifacts(
     for one in precisions:
         if one in backend.makes or one in able:
             try:
-                found[one] = bundle.find(format, backend.makes.get(one, one))
+                found[one] = bundle.opened_by(backend, one)
             except ArtifactError as exc:
                 found[one] = exc
     if named and not found:

@@ -26,12 +26,10 @@ from digitbench.backend import Backend, Images, Runtime, Scores, check_scores
 from digitbench.errors import ArtifactError, PluginError
 from digitbench.events import Emit, answer
 from digitbench.files import sha256
-from digitbench.form import Form
 from digitbench.measure.fresh_images import FreshImages
 from digitbench.measure.loop import time_block
 from digitbench.measure.null import NullBackend
 from digitbench.measure.roofline import NAME, SgemmBackend
-from digitbench.typed import build
 
 Event = dict[str, Any]
 
@@ -88,12 +86,9 @@ def serve(lines: Iterable[str], emit: Emit) -> None:
 
 def _loader(job: Mapping[str, Any]) -> Callable[[], Backend]:
     """Find what a job names; calling what this gives imports the runtime and opens the artifact."""
-    artifact, threads = Path(job["artifact"]), job["threads"]
     if job["backend"] in BUILT_IN:
-        return lambda: BUILT_IN[job["backend"]](artifact, threads=threads)
-    plugin = plugins.find(job["backend"])
-    form = build(Form, job.get("form", {}))
-    return lambda: plugin.open(artifact, threads=threads, precision=job["precision"], form=form)
+        return lambda: BUILT_IN[job["backend"]](Path(job["artifact"]), threads=job["threads"])
+    return plugins.opener(job)
 
 
 def _file(artifact: Path) -> tuple[int, int]:

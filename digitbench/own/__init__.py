@@ -46,7 +46,8 @@ def from_arrays(place: Path, held: Mapping[str, Array]) -> Own:
     DataError
         Some are missing, or aren't digits and their labels.
     """
-    return _whole(*arrays.to_mnist_form(place, held))
+    found, told = arrays.to_mnist_form(place, held)
+    return _whole(found, told + arrays.doubt_labels(place, found))
 
 
 def from_table(place: Path) -> Own:

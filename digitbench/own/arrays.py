@@ -12,7 +12,9 @@ from digitbench.sources import Array, Pixels
 
 LAYOUTS = ((28, 28), (784,), (28, 28, 1), (1, 28, 28))
 HAIR = 1e-3  # above 1: what interpolation overshoots
+CLASSES = 10
 PALEST = 32.0  # floats that end between 1 and this are neither 0 to 1 nor a plausible 0 to 255
+MANY = 10  # images: fewer may well show the same digit
 AT_ONCE = 4096  # images whose float64 copies are held at a time
 ROUNDED = 0.01  # of a grey level: less is a float's own error
 
@@ -62,6 +64,27 @@ def to_mnist_form(place: Path, held: Mapping[str, Array]) -> tuple[dict[str, Pix
     return found, f"pixels {', '.join(told)}"
 
 
+def doubt_labels(place: Path, found: Mapping[str, Pixels]) -> str:
+    """Say what is odd about labels that nothing but an array's name calls so; nothing of most.
+
+    Raises
+    ------
+    DataError
+        They are the same for many images, as a place-holder's are.
+    """
+    remarks = ""
+    for key in ("y_train", "y_test"):
+        labels = found.get(key, np.empty(0, np.uint8))
+        if len(labels) >= MANY and np.ptp(labels) == 0:
+            raise DataError(
+                f"{place}: {key} is {labels[0]} for all {len(labels):,} images, as where nobody knows the labels; if "
+                f"that is what they show, give a CSV with a column called 'label', or pictures in a folder {labels[0]}"
+            )
+        if len(labels) > 2 and (np.diff(labels.astype(int)) == 1).all():
+            remarks += f"; {key} counts up from {labels[0]} to {labels[-1]}: check that these are labels"
+    return remarks
+
+
 def _pixels(array: Array, where: str) -> tuple[Pixels, list[str]]:
     """Give uint8 (n, 28, 28), and how the range was understood."""
     if array.dtype.kind not in "buif":
@@ -103,9 +126,9 @@ def _in_levels(images: Array, factor: int) -> tuple[Pixels, bool]:
 
 def _labels(array: Array, where: str) -> Pixels:
     """Give uint8 (n,), 0 to 9."""
-    if array.dtype.kind not in "buif":
+    if array.dtype.kind not in "buif" or (array.dtype.kind == "b" and array.shape[1:] != (CLASSES,)):
         raise DataError(f"{where} is {array.dtype}: labels are whole numbers from 0 to 9")
-    if array.ndim == 2 and array.shape[1] == 10:
+    if array.ndim == 2 and array.shape[1] == CLASSES:
         wrong = (((array != 0) & (array != 1)) | ((array != 0).sum(axis=1) != 1)[:, None]).any(axis=1)
         found, what = array.argmax(axis=1), "one-hot labels have a single 1 and nine 0"
     elif array.ndim == 1 or array.shape[1:] == (1,):

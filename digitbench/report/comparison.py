@@ -81,11 +81,12 @@ def _regressions(comparison: Comparison) -> list[str]:
 
 def _lost(comparison: Comparison) -> list[str]:
     found = comparison.lost
-    return (
-        [f"{counted(len(found), 'candidate')} lost: {name_of(found[0].key)}: {_short(found[0].reason)}"]
-        if found
-        else []
-    )
+    if not found:
+        return []
+    others = [name_of(one.key) for one in found[1:4]] + [f"{len(found) - 4} more"] * (len(found) > 4)
+    also = f" (also missing: {'; '.join(others)})" if others else ""
+    first = found[0]
+    return [f"{counted(len(found), 'candidate')} missing: {name_of(first.key)}: {_short(first.reason)}{also}"]
 
 
 def _idle(comparison: Comparison) -> list[str]:
@@ -214,8 +215,12 @@ def footnotes(comparison: Comparison, base: Results, new: Results) -> list[str]:
     """Say what a reader must know beside the table."""
     called = _Called(base, new)
     lines = [*_reasons(comparison.changes, called), *_together(comparison.changes)]
-    lines += [f"Ignored: {called(one.key)}: {one.reason}" for one in comparison.ignored]
-    for run, keys in (("base", comparison.only_in_base), ("new", comparison.only_in_new)):
+    for one in comparison.ignored:
+        what = "Missing" if one in comparison.lost else "Times ignored" if one.times_only else "Ignored"
+        lines.append(f"{what}: {called(one.key)}: {one.reason}")
+    told = {one.key for one in comparison.ignored}
+    not_asked = [key for key in comparison.only_in_base if key not in told]
+    for run, keys in (("base", not_asked), ("new", comparison.only_in_new)):
         if keys:
             lines.append(f"Only in {run}: {', '.join(map(called, keys))}")
     lines += [f"Changed: {line}" for line in versions(base, new)]

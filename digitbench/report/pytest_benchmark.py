@@ -57,13 +57,13 @@ def to_pytest_benchmark(results: Results, *, data: bool = False) -> dict[str, An
 
 
 def name_of(row: Row) -> str:
-    """``predict[onnx-fp32-t1-b32]``: the same in every run, so that runs can be compared."""
+    """``predict[onnx-fp32-threads1-batch32]``: the same in every run, so that runs can be compared."""
     return f"predict[{_parameters(row)}]"
 
 
 def _parameters(row: Row) -> str:
-    batch = f"-b{row.batch_size}" if row.batch_size else ""
-    return f"{row.backend}-{row.precision}-t{row.threads}{batch}"
+    batch = f"-batch{row.batch_size}" if row.batch_size else ""
+    return f"{row.backend}-{row.precision}-threads{row.threads}{batch}"
 
 
 def _unfit(row: Row) -> str:
@@ -85,7 +85,7 @@ def _benchmark(row: Row, results: Results, data: bool) -> dict[str, Any]:
         "name": name_of(row),
         "fullname": f"digitbench::{name_of(row)}",
         "params": {
-            "name": row.backend, "precision": row.precision, "threads": row.threads, "batch_size": row.batch_size,
+            "backend": row.backend, "precision": row.precision, "threads": row.threads, "batch_size": row.batch_size,
         },
         "param": _parameters(row),
         "extra_info": _extra(row, results),

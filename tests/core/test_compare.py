@@ -22,7 +22,7 @@ from digitbench.backend import Runtime
 from digitbench.compare import Change, Comparison, Verdict, compare
 from digitbench.errors import UsageError
 from digitbench.evaluate import paired_interval, unpaired_interval
-from digitbench.gates import METRICS, Gate, parse_gate, parse_gates
+from digitbench.gates import METRICS, Gate, parse_excused, parse_gate, parse_gates
 from digitbench.report.comparison import footnotes, print_comparison, verdict_line
 from digitbench.results import (
     Accuracy,
@@ -63,7 +63,7 @@ def generation(index: int, p50: float, **changes: Any) -> Generation:
     return replace(made, **changes)
 
 
-def timed(p50s: Sequence[float] = STEADY, name: str = "onnx", batch: int = 1, **changes: Any) -> Row:
+def timed(p50s: Sequence[float] = STEADY, name: str = "onnx", batch: int | None = 1, **changes: Any) -> Row:
     """A VALID row; every time of it is proportional to its p50s."""
     row = Row(
         name, "fp32", batch, 1, Runtime("ONNX Runtime", "1.30", "CPU", 1), ArtifactFile("a", 100_000, "ab" * 32),
@@ -498,12 +498,13 @@ def test_no_candidate_in_common_is_refused_whatever_is_forced() -> None:
     )
 
 
-def test_candidates_of_one_run_alone_are_told_and_fail_nothing() -> None:
+def test_without_gates_candidates_of_one_run_alone_are_told_and_fail_nothing() -> None:
     keras, numpy = timed(name="keras"), timed(name="numpy")
-    comparison = compared(run(keras, timed()), run(timed(), numpy), "latency:10%")
+    comparison = compared(run(keras, timed()), run(timed(), numpy))
     assert comparison.only_in_base == (keras.key,)
     assert comparison.only_in_new == (numpy.key,)
     assert {change.key[0] for change in comparison.changes} == {"onnx"}
+    assert comparison.ignored == ()
     assert comparison.passed
 
 
@@ -519,19 +520,22 @@ MISSING: dict[str, Any] = {"error": "not installed: onnxruntime", "mend": "pip i
         (timed(), timed(SLOW, **INVALID), "INVALID in new: the hypervisor took 9 %", False),
         (timed(**INVALID), timed(SLOW), "INVALID in base: the hypervisor took 9 %", False),
         (timed(**FAILED), timed(SLOW), "failed in base: the worker was killed", False),
-        (timed(**INVALID), timed(**FAILED), "INVALID in base: the hypervisor took 9 %", False),
-        (timed(), timed(**MISSING), "not available in new: not installed: onnxruntime", False),
+        (timed(**INVALID), timed(**FAILED), "failed in new: the worker was killed", True),
+        (timed(), timed(**MISSING), "not available in new: not installed: onnxruntime", True),
         (timed(), timed(**FAILED), "failed in new: the worker was killed", True),
     ],
 )
-def test_a_gate_looks_past_what_is_invalid_or_failed_unless_it_failed_only_now(
+def test_a_gate_of_times_looks_past_what_is_invalid_and_none_past_what_works_no_more(
     base: Row, new: Row, told: str, lost: bool
 ) -> None:
     rest = timed(name="numpy")
     comparison = compared(run(base, rest), run(new, rest), "latency:10%")
     (ignored,) = comparison.ignored
     assert (ignored.key, ignored.reason, ignored.lost) == (new.key, told, lost)
-    assert {change.key[0] for change in comparison.changes} == {"numpy"}
+    exact = {"accuracy", "flips", "size"} if ignored.times_only else set()
+    assert {change.metric for change in comparison.changes if change.key[0] == "onnx"} == exact
+    assert {change.key[0] for change in comparison.changes if change.metric == "latency"} == {"numpy"}
+    assert ignored.times_only is (INVALID["validity"] in (base.validity, new.validity) and not new.error)
     assert comparison.passed is not lost
     assert compared(run(base, rest), run(new, rest)).passed, "nothing fails without a gate"
 
@@ -540,7 +544,7 @@ def test_a_gate_with_nothing_to_look_at_fails_and_says_why() -> None:
     comparison = compared(timed(), timed(**INVALID), "latency:10%", "accuracy:1pp")
     assert not comparison.passed
     assert verdict_line(comparison) == (
-        "latency:10%, accuracy:1pp found nothing to look at, and so can't pass (onnx fp32, 1 thread, batch 1: "
+        "latency:10% found nothing to look at, and so can't pass (onnx fp32, 1 thread, batch 1: "
         "INVALID in new: the hypervisor took 9 %)"
     )
 
@@ -553,6 +557,157 @@ def test_an_evaluation_can_be_gated_by_its_accuracy_and_not_by_its_latency() -> 
     assert [str(gate) for gate in comparison.idle] == ["latency:10%"]
     assert "no generations" in comparison.ignored[0].reason
     assert not comparison.passed
+
+
+# --- what is missing -----------------------------------------------------------------------------------------------
+
+ONNX, INT8, NUMPY = timed(), timed(precision="int8"), timed(name="numpy")
+WHOLE = run(ONNX, INT8, NUMPY)
+ABSENT = Row("onnx", "fp32", None, 1, error="onnx needs onnxruntime, not installed here", mend="pip install")
+STOPPED: dict[str, Any] = {"accuracy": None, "agreement": None, "generations": (), "latency_us": None, "validity": None}
+
+
+@pytest.mark.parametrize("gate", ["latency:10%", "accuracy:1pp", "flips:0", "size:5%", "memory:10%"])
+@pytest.mark.parametrize(
+    ("new", "reason"),
+    [
+        (run(ONNX, NUMPY), "not in new"),
+        (run(ONNX, timed(precision="int8", **MISSING), NUMPY), "not available in new: not installed: onnxruntime"),
+        (run(ONNX, timed(precision="int8", **FAILED), NUMPY), "failed in new: the worker was killed"),
+        (run(ONNX, timed(precision="int8", **STOPPED), NUMPY, complete=False), "not measured in new: no accuracy"),
+        (run(ONNX, timed(precision="int8", batch=32), NUMPY), "not in new"),
+        (run(ABSENT, NUMPY), "not available in new: onnx needs onnxruntime, not installed here"),
+    ],
+    ids=["gone", "not available", "failed", "stopped", "another batch size", "its backend is gone"],
+)
+def test_no_gate_passes_while_a_candidate_is_missing(gate: str, new: Results, reason: str) -> None:
+    comparison = compared(WHOLE, new, gate)
+    assert not comparison.passed
+    lost = {one.key: one.reason for one in comparison.lost}
+    assert lost[INT8.key].startswith(reason)
+    assert verdict_line(comparison).startswith(f"{len(lost)} candidate")
+    assert f" missing: {'onnx fp32' if ONNX.key in lost else 'onnx int8'}, 1 thread, batch 1: {reason}" in (
+        verdict_line(comparison)
+    )
+    assert one_printable_line(verdict_line(comparison))
+    assert any(line.startswith("Missing: onnx ") and reason in line for line in footnotes(comparison, WHOLE, new))
+
+
+@pytest.mark.parametrize("excuse", ["onnx:int8", "onnx", "keras, onnx:int8", " onnx : int8 "])
+def test_what_may_be_missing_is_told_and_fails_nothing(excuse: str) -> None:
+    new = run(ONNX, NUMPY)
+    comparison = compare(WHOLE, new, parse_gates(["latency:10%"]), force=False, excused=parse_excused([excuse]))
+    assert comparison.passed
+    assert "Ignored: onnx int8 batch 1: not in new, which --allow-missing excuses" in footnotes(comparison, WHOLE, new)
+
+
+def test_an_excuse_holds_for_no_other_candidate_and_for_no_regression() -> None:
+    excused = parse_excused(["onnx:int8", "numpy"])
+    gates = parse_gates(["latency:10%"])
+    assert not compare(WHOLE, run(INT8, NUMPY), gates, force=False, excused=excused).passed
+    slow = run(ONNX, INT8, timed(SLOW, name="numpy"))
+    assert not compare(WHOLE, slow, gates, force=False, excused=excused).passed
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "'': give a backend, or one at a precision: onnx:int8"),
+        ("onnx:", "'onnx:': give a backend"),
+        (":int8", "':int8': give a backend"),
+        ("onnx,", "'': give a backend"),
+        ("onnx:int4", "'onnx:int4': unknown precision 'int4': did you mean 'int8'?"),
+    ],
+)
+def test_what_excuses_nothing_is_refused_in_one_line(text: str, told: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse_excused([text])
+    assert str(caught.value).startswith(f"--allow-missing {told}")
+
+
+def test_what_was_not_asked_for_is_listed_and_not_missing() -> None:
+    new = run(ONNX)
+    asked = compare(WHOLE, new, parse_gates(["latency:10%"]), force=False, asked=lambda row: row.precision == "fp32")
+    assert [one.key for one in asked.lost] == [NUMPY.key]
+    (line,) = (line for line in footnotes(asked, WHOLE, new) if line.startswith("Only in base"))
+    assert line == "Only in base: onnx int8 batch 1"
+    assert compare(WHOLE, new, parse_gates(["latency:10%"]), force=False, asked=lambda row: row.key == ONNX.key).passed
+
+
+def test_with_gates_two_runs_without_a_common_candidate_lack_all() -> None:
+    comparison = compared(run(ONNX, NUMPY), run(ABSENT, timed(name="keras")), "latency:10%")
+    assert [one.key for one in comparison.lost] == [ONNX.key, NUMPY.key]
+    assert not comparison.passed
+
+
+def test_what_did_not_work_before_is_not_missing_now() -> None:
+    base = run(ONNX, timed(precision="int8", **FAILED), timed(name="keras", **MISSING))
+    assert compared(base, run(ONNX), "latency:10%").passed
+
+
+# --- gates that noise in the times is nothing to -------------------------------------------------------------------
+
+WRONG_OFTEN: dict[str, Any] = {
+    "accuracy": Accuracy(0.9, 900, 1000, (0, 1)),
+    "agreement": Agreement("keras", 80, 0.1, tuple(Flip(i, 4, 4, 9, 0.1, 0.1) for i in range(80))),
+    "artifact": ArtifactFile("a", 200_000, "cd" * 32),
+}
+
+
+@pytest.mark.parametrize("gate", ["accuracy:1pp", "flips:0", "size:5%"])
+@pytest.mark.parametrize(
+    "changes",
+    [INVALID, {"generations": timed().generations[:1]}, {"generations": (), "latency_us": None, "validity": None}],
+    ids=["INVALID", "a single generation", "evaluated alone"],
+)
+@pytest.mark.parametrize("where", ["base", "new", "both"])
+def test_exact_gates_need_no_times(gate: str, changes: dict[str, Any], where: str) -> None:
+    base = timed(**(changes if where != "new" else {}))
+    new = changes if where != "base" else {}
+    worse = compared(base, timed(**WRONG_OFTEN, **new), gate)
+    assert change_of(worse, gate.partition(":")[0]).verdict is Verdict.REGRESSION
+    assert not worse.passed
+    same = compared(base, timed(**new), gate)
+    assert change_of(same, gate.partition(":")[0]).verdict is Verdict.SAME
+    assert same.passed
+
+
+def test_times_come_from_valid_rows_and_what_is_exact_from_any() -> None:
+    base = run(timed(), timed(batch=32))
+    new = run(timed(SLOW, **INVALID, **WRONG_OFTEN), timed(batch=32, **WRONG_OFTEN))
+    comparison = compared(base, new, "latency:10%", "memory:10%", "accuracy:1pp")
+    assert {change.key[3] for change in comparison.changes if change.metric == "latency"} == {32}
+    assert change_of(comparison, "memory").verdict is Verdict.SAME
+    assert change_of(comparison, "accuracy").verdict is Verdict.REGRESSION
+    assert "Times ignored: onnx batch 1: INVALID in new: the hypervisor took 9 %" in footnotes(comparison, base, new)
+
+
+@pytest.mark.parametrize("gate", ["accuracy:1pp", "flips:0", "latency:10%"])
+def test_one_whose_answers_differed_while_it_was_timed_has_no_accuracy(gate: str) -> None:
+    fickle = timed(
+        validity=(Finding("another label", "tell"),), generations=(generation(0, 100.0, wrong_labels=3),) * 5
+    )
+    comparison = compared(timed(), fickle, gate)
+    assert [one.reason for one in comparison.lost] == ["INVALID in new: another label"]
+    assert not comparison.passed
+    assert compared(run(fickle, NUMPY), run(fickle, NUMPY), gate).passed, "nothing got worse"
+
+
+EVALUATED = timed(batch=None, generations=(), latency_us=None, validity=None)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_an_evaluation_is_compared_with_a_bench_by_what_both_have(turned: bool) -> None:
+    bench, evaluated = run(timed(), timed(batch=32)), run(EVALUATED)
+    worse = replace(EVALUATED, **WRONG_OFTEN) if not turned else None
+    base, new = (evaluated, bench) if turned else (bench, evaluated)
+    same = compared(base, new, "accuracy:1pp", "flips:0", "size:5%")
+    assert same.passed
+    assert [change.metric for change in same.changes] == ["accuracy", "flips", "size"]
+    assert (same.only_in_base, same.lost) == ((), ())
+    assert not compared(base, new, "latency:10%").passed
+    if worse:
+        assert len(compared(base, run(worse), "accuracy:1pp", "flips:0", "size:5%").regressions) == 3
 
 
 # --- the closing line ----------------------------------------------------------------------------------------------
@@ -576,7 +731,10 @@ def test_all_that_stands_against_a_run_is_in_one_line() -> None:
     new = run(timed(SLOW), timed(name="numpy", **FAILED), timed(name="keras", generations=()))
     line = verdict_line(compared(base, replace(new, rows=new.rows), "latency:10%"))
     assert "1 regression: it is latency of onnx" in line
-    assert "1 candidate lost: numpy fp32, 1 thread, batch 1: failed in new: the worker was killed" in line
+    assert (
+        "2 candidates missing: numpy fp32, 1 thread, batch 1: failed in new: the worker was killed (also missing: "
+        "keras fp32, 1 thread, batch 1)"
+    ) in line
     assert one_printable_line(line)
 
 
@@ -646,7 +804,7 @@ def test_a_short_time_is_in_milliseconds() -> None:
 
 
 def test_where_all_is_ignored_there_is_no_table() -> None:
-    text = shown(run(timed()), run(timed(**INVALID)))
+    text = shown(run(timed()), run(timed(**FAILED)))
     assert "Nothing could be compared." in text.splitlines()
     assert "candidate" not in text
 

@@ -28,6 +28,7 @@ from digitbench.own import table
 Array = npt.NDArray[Any]
 DIGITS = data.load("digits")
 PIXELS, LABELS = DIGITS.test.pixels[:12], DIGITS.test.labels[:12].astype(np.uint8)
+FLAT = PIXELS.reshape(12, 784)
 
 
 @pytest.fixture(autouse=True)
@@ -147,6 +148,35 @@ BAD: dict[str, tuple[dict[str, Array], str]] = {
 }
 
 
+BAD |= {
+    "a place-holder": (
+        {"y_test": np.zeros(12, int)},
+        "y_test is 0 for all 12 images, as where nobody",
+    ),
+    "one hot for all": ({"y_test": np.eye(10)[[7] * 12]}, "y_test is 7 for all 12 images"),
+    "nothing to train by": ({"x_train": PIXELS, "y_train": np.full(12, 3)}, "y_train is 3 for all 12 images"),
+    "ids": ({"y_test": np.arange(12)}, "y_test[10] is 10: labels are whole numbers from 0 to 9"),
+    "pixels": ({"y_test": FLAT[:, 300] / 255}, "labels are whole numbers from 0 to 9"),
+    "true or false": ({"y_test": LABELS == 3}, "y_test is bool: labels are whole numbers"),
+    "swapped": ({"x_test": LABELS, "y_test": PIXELS}, "x_test has shape (12,): images are"),
+    "labels to train by": (
+        {"x_train": PIXELS[:9], "y_train": LABELS[:9], "y_test": LABELS[:9]},
+        "12 images and y_test 9",
+    ),
+}
+
+
+def test_labels_that_count_up_are_told(tmp_path: Path) -> None:
+    found = data.load("auto", save(tmp_path / "mine.npz", x_test=PIXELS[:10], y_test=np.arange(10)))
+    assert "y_test counts up from 0 to 9: check that these are labels" in found.notice
+    assert "counts up" not in data.load("auto", save(tmp_path / "its.npz", x_test=PIXELS, y_test=LABELS)).notice
+
+
+def test_a_few_images_may_show_the_same(tmp_path: Path) -> None:
+    found = data.load("auto", save(tmp_path / "mine.npz", x_test=PIXELS[:9], y_test=np.full(9, 7)))
+    assert set(found.test.labels) == {7}
+
+
 @pytest.mark.parametrize("case", BAD)
 def test_what_is_wrong_with_an_npz_is_named(tmp_path: Path, case: str) -> None:
     arrays, told = BAD[case]
@@ -159,7 +189,7 @@ def test_an_npz_without_the_names_says_which(tmp_path: Path) -> None:
 
 def test_no_more_is_unpacked_than_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     place = tmp_path / "bomb.npz"
-    np.savez_compressed(place, x_test=np.zeros((3000, 28, 28), np.uint8), y_test=np.zeros(3000, np.uint8))
+    np.savez_compressed(place, x_test=np.zeros((3000, 28, 28), np.uint8), y_test=np.arange(3000, dtype=np.uint8) % 10)
     assert place.stat().st_size < 10_000
     assert len(data.load("auto", place).test) == 3000
     monkeypatch.setattr(sources, "MOST_BYTES", 2_000_000)
@@ -283,7 +313,6 @@ def test_what_is_no_data_at_all_says_what_is(tmp_path: Path) -> None:
 # --- CSV -----------------------------------------------------------------------------------------------------------
 
 HEADER = ",".join(["label", *(f"pixel{i}" for i in range(784))])
-FLAT = PIXELS.reshape(12, 784)
 
 
 def lines_of(label_at: int = 0, scale: float = 1, pixels: Array = FLAT) -> list[str]:
@@ -336,10 +365,128 @@ def test_the_label_is_not_a_corner_that_is_always_paper(tmp_path: Path) -> None:
     np.testing.assert_array_equal(found.test.labels, LABELS)
 
 
-def test_pictures_of_one_digit_alone_are_labelled_by_the_first_column(tmp_path: Path) -> None:
+def test_labels_that_are_all_the_same_are_labels_if_the_header_says_so(tmp_path: Path) -> None:
     lines = [f"7,{line.partition(',')[2]}" for line in lines_of()]
-    found = data.load("auto", write(tmp_path / "sevens.csv", lines))
+    found = data.load("auto", write(tmp_path / "sevens.csv", [HEADER, *lines]))
     assert set(found.test.labels) == {7}
+    assert "the first column is 7 in all lines; the last column is 0" in refusal(write(tmp_path / "mine.csv", lines))
+
+
+PIXEL_NAMES = [f"pixel{i}" for i in range(784)]
+IDS = np.arange(12)
+
+
+def beside(*columns: Array, after: tuple[Array, ...] = (), pixels: Array = FLAT) -> list[str]:
+    """Lines of columns before and after the pixels."""
+    return [",".join(f"{value:g}" for value in row) for row in np.column_stack([*columns, pixels, *after])]
+
+
+ADVICE = "call the labels' column 'label' in a header"
+NO_LABELS: dict[str, tuple[list[str], str]] = {
+    "pixels alone": ([",".join(PIXEL_NAMES), *beside()], "line 1 has 784 columns: pixels and no labels"),
+    "pixels alone, no header": (beside(), "line 1 has 784 columns: pixels and no labels"),
+    "ids by name": ([",".join(["id", *PIXEL_NAMES]), *beside(IDS[::-1])], f"('id' doesn't); {ADVICE}"),
+    "pandas' index": ([",".join(["", *PIXEL_NAMES]), *beside(IDS)], f"('' doesn't); {ADVICE}"),
+    "ids after": ([",".join([*PIXEL_NAMES, "ImageId"]), *beside(after=(IDS + 1,))], "('ImageId' doesn't)"),
+    "ids in another order": (beside(np.array([2, 0, 1, 3]), pixels=FLAT[:4]), "the first column numbers the lines"),
+    "few ids": (beside(IDS[:9], pixels=FLAT[:9]), "column numbers the lines, as no labels do; the last column is 0"),
+    "many ids": (beside(IDS), "the first column holds 10 in line 11, which isn't a label from 0 to 9; the last"),
+    "ids from 1 after": (beside(after=(IDS[:9] + 1,), pixels=FLAT[:9]), "the last column numbers the lines"),
+    "two ids": (beside(IDS[:2], pixels=FLAT[:2]), "the first column numbers the lines"),
+    "a constant": (beside(np.full(12, 5)), "the first column is 5 in all lines; the last column is 0 in all lines"),
+    "one pixel more": ([",".join([*PIXEL_NAMES, "pixel784"]), *beside(after=(LABELS,))], "are named like pixels"),
+    "28x28": ([",".join(f"{i}x{j}" for i in range(5) for j in range(157)), *beside(LABELS)], "named like pixels"),
+    "somebody's writer": ([",".join(["writer", *PIXEL_NAMES]), *beside(LABELS)], "('writer' doesn't)"),
+    "predictions": ([",".join(["predicted label", *PIXEL_NAMES]), *beside(LABELS)], "('predicted label' doesn't)"),
+    "a number that runs": ([",".join(["number", *PIXEL_NAMES]), *beside(IDS)], "'number' is a running number"),
+    "a pixel less": ([",".join(["label", "id", *PIXEL_NAMES[1:]]), *beside(LABELS)], "'id' there are 783 pixels"),
+    "two of labels": ([",".join(["label", *PIXEL_NAMES[1:], "class"]), *beside(LABELS)], "'label' and 'class' could"),
+    "a corner used once": (beside(after=(np.eye(12)[0] * 3,)), "the last column is nearly always the same"),
+    "bits": (beside(LABELS > 4, pixels=FLAT > 99), "the first column is 0 or 1, as its pixels are"),
+    "ids and pixels and one more": (beside(IDS[::-1], LABELS), "line 1 has 786 columns: one more than a label and 784"),
+    "labels at both ends": (beside(LABELS, after=(LABELS[::-1],), pixels=FLAT[:, 1:]), "both its first and its last"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", NO_LABELS)
+def test_a_column_that_may_hold_no_labels_is_refused(tmp_path: Path, case: str) -> None:
+    lines, told = NO_LABELS[case]
+    assert told in refusal(write(tmp_path / "mine.csv", lines))
+
+
+WITH_INDEX: dict[str, list[str]] = {
+    "pandas": [",".join(["", "label", *PIXEL_NAMES]), *beside(IDS, LABELS)],
+    "pandas, shuffled": [",".join(["", "label", *PIXEL_NAMES]), *beside(IDS[::-1] * 7, LABELS)],
+    "pandas, read and written again": [",".join(["Unnamed: 0", *PIXEL_NAMES, "y"]), *beside(IDS, after=(LABELS,))],
+    "pandas, no names": [",".join(["", *map(str, range(785))]), *beside(IDS, LABELS)],
+    "some other name": [",".join(["image", "label", *PIXEL_NAMES]), *beside(IDS + 40, LABELS)],
+    "no header": beside(IDS + 1, LABELS),
+    "no header, labels last": beside(IDS, after=(LABELS,)),
+}
+
+
+@pytest.mark.parametrize("case", WITH_INDEX)
+def test_a_running_number_beside_labels_is_left_out(tmp_path: Path, case: str) -> None:
+    found = data.load("auto", write(tmp_path / "mine.csv", WITH_INDEX[case]))
+    np.testing.assert_array_equal(found.test.labels, LABELS)
+    np.testing.assert_array_equal(found.test.pixels, PIXELS)
+
+
+def test_a_wrong_pixel_beside_an_index_is_named_by_its_own_column(tmp_path: Path) -> None:
+    wrong = FLAT.astype(int)
+    wrong[2, 5] = 300
+    lines = [",".join(["", "label", *PIXEL_NAMES]), *beside(IDS, LABELS, pixels=wrong)]
+    assert "line 4, column 8 (pixel5): 300 isn't a pixel" in refusal(write(tmp_path / "mine.csv", lines))
+
+
+@pytest.mark.parametrize("name", ["Label", "labels", "true label", "digit_label", "target", "number", "Y", "class:"])
+def test_a_header_that_names_labels_decides(tmp_path: Path, name: str) -> None:
+    lines = [",".join([*PIXEL_NAMES, name]), *beside(after=(LABELS,))]
+    np.testing.assert_array_equal(data.load("auto", write(tmp_path / "mine.csv", lines)).test.labels, LABELS)
+
+
+BORDERS = ("clean", "a little noise", "noise up to 9", "much noise", "bits", "0 to 1", "white")
+
+
+@st.composite
+def tables(draw: st.DrawFn) -> tuple[list[str], Array | None]:
+    """A CSV of pixels, mostly without a word about its labels; and the labels, if it holds any."""
+    random = np.random.default_rng(draw(st.integers(0, 2**32)))
+    count, border = draw(st.integers(1, 60)), draw(st.sampled_from(BORDERS))
+    pixels = np.resize(FLAT, (count, 784)).astype(float)
+    roll = draw(st.sampled_from([0, 0, 4, 6]))  # digits that touch the border
+    pixels = np.roll(pixels.reshape(-1, 28, 28), (roll, roll), (1, 2)).reshape(-1, 784)
+    noise = {"a little noise": random.poisson(0.3, pixels.shape), "noise up to 9": random.integers(0, 10, pixels.shape),
+             "much noise": random.poisson(3, pixels.shape)}.get(border, 0)  # fmt: skip
+    pixels = np.minimum(pixels + noise, 255)
+    pixels = {"bits": pixels > 99, "0 to 1": pixels / 255, "white": 255 - pixels}.get(border, pixels)
+    labels = random.integers(0, draw(st.sampled_from([1, 2, 5, 10])), count)
+    at = draw(st.sampled_from(["first", "last", "none"]))
+    ids = draw(st.sampled_from(["none", "running", "shuffled"]))
+    columns = [labels] if at == "first" else []
+    if ids != "none":
+        columns.insert(0, np.arange(count) if ids == "running" else random.permutation(count))
+    lines = beside(*columns, after=(labels,) if at == "last" else (), pixels=pixels)
+    names = [f"pixel{i}" for i in range(784)]
+    header = [*["id"] * (ids != "none"), *["label"] * (at == "first"), *names, *["label"] * (at == "last")]
+    return [",".join(header)] * draw(st.booleans()) + lines, None if at == "none" else labels
+
+
+@settings(deadline=None, max_examples=150)
+@given(table=tables())
+def test_no_csv_is_scored_against_anything_but_its_labels(
+    table: tuple[list[str], Array | None], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    lines, labels = table
+    place = write(tmp_path_factory.getbasetemp() / "any-labels.csv", lines)
+    try:
+        found = data.load("auto", place)
+    except DataError:
+        refusal(place)
+        assert labels is None or "label" not in lines[0], "a header that names labels is believed"
+    else:
+        assert labels is not None
+        np.testing.assert_array_equal(found.test.labels, labels)
 
 
 def with_field(at: int, column: int, value: str) -> list[str]:
@@ -361,9 +508,9 @@ BAD_CSV: dict[str, tuple[list[str], str]] = {
     "label 0.5": (with_field(9, 1, "0.5"), "line 9, column 1 (label): 0.5 isn't a label"),
     "a column more": ([HEADER, *lines_of()[:3], lines_of()[3] + ",0"], "line 5 has 786 columns, not 785"),
     "a column less": (["1,2,3"], "line 1 has 3 columns, not 785: a label and 784 pixels"),
-    "Kaggle's test.csv": ([HEADER.partition(",")[2]], "line 1 has 784 columns, not 785"),
+    "Kaggle's test.csv": ([HEADER.partition(",")[2]], "line 1 has 784 columns: pixels and no labels, without"),
     "semicolons": ([lines_of()[0].replace(",", ";")], "line 1 has 1 column, not 785"),
-    "no label anywhere": ([",".join(["77"] * 785)], "line 1, column 1: 77 isn't a label from 0 to 9, nor does the "),
+    "no label anywhere": ([",".join(["77"] * 785)], "the first column holds 77 in line 1, which isn't a"),
     "a header alone": ([HEADER], "there is no line below its header"),
     "nothing": ([], "is empty"),
     "0 to 16.5": (lines_of(0, 15), "neither from 0 to 255 nor from 0 to 1"),

@@ -6,7 +6,6 @@ import json
 import os
 from base64 import b64decode
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,7 +17,7 @@ import pytest
 
 from core.fakes import Fake, Told, numbered
 from core.helpers import announce, one_printable_line
-from digitbench import trust
+from digitbench import plugins, trust
 from digitbench.backend import Images, Ports, Signature, Tensor
 from digitbench.errors import ArtifactError, BundleError
 from digitbench.form import Form
@@ -234,13 +233,15 @@ class Watched(Fake):
 def tell(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Told]:
     """Let forms be tried one after another, each on images[1:4], and give all that is answered."""
     Watched.opened, Watched.asked, Watched.acts = [], [], []
-    plugin = SimpleNamespace(load=lambda: Watched, explain_missing=nullcontext)
+    announced: Any = SimpleNamespace(load=lambda: Watched, module="watched")
+    plugin = replace(plugins.find("numpy"), name="fake", entry_point=announced)
     monkeypatch.setattr("digitbench.plugins.find", lambda name: plugin)
     monkeypatch.setattr(tryout, "_limit_memory", lambda: None)  # of a worker, and not of this process
     np.save(tmp_path / "images.npy", numbered(9))
 
     def call(*forms: Form) -> Told:
-        job = {"backend": "fake", "artifact": str(model), "images": str(tmp_path / "images.npy")}
+        images = str(tmp_path / "images.npy")
+        job = {"backend": "fake", "artifact": str(model), "precision": "fp32", "images": images}
         commands = ({"form": asdict(form), "images": [1, 4]} for form in forms)
         told: Told = []
         tryout.serve(job, json.loads(json.dumps(list(commands))), lambda event, **facts: told.append((event, facts)))

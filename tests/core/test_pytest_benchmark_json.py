@@ -71,9 +71,9 @@ def test_equal_samples_have_no_spread() -> None:
 
 def test_an_entry_has_its_rows_figures_in_seconds_over_all_generations() -> None:
     first = to_pytest_benchmark(a_run())["benchmarks"][0]
-    assert first["name"] == "predict[onnx-fp32-t1-b1]"
+    assert first["name"] == "predict[onnx-fp32-threads1-batch1]"
     assert first["group"] == "predict, batch size 1"
-    assert first["params"] == {"name": "onnx", "precision": "fp32", "threads": 1, "batch_size": 1}
+    assert first["params"] == {"backend": "onnx", "precision": "fp32", "threads": 1, "batch_size": 1}
     assert first["stats"]["rounds"] == 5
     assert first["stats"]["median"] == pytest.approx(12e-6)
     assert "data" not in first["stats"]
@@ -99,7 +99,7 @@ def test_extra_info_is_named_as_in_the_suite() -> None:
 def test_threads_other_than_one_are_another_group() -> None:
     (entry,) = to_pytest_benchmark(results_of(sampled("onnx", 1, [10, 11], threads=2)))["benchmarks"]
     assert entry["group"] == "predict, batch size 1, 2 threads"
-    assert entry["name"] == "predict[onnx-fp32-t2-b1]"
+    assert entry["name"] == "predict[onnx-fp32-threads2-batch1]"
 
 
 def test_what_is_left_out_is_said() -> None:
@@ -111,12 +111,12 @@ def test_what_is_left_out_is_said() -> None:
     why = "its raw samples are not in these results, and pytest-benchmark's figures need them"
     left_out = {one["name"]: one["reason"] for one in found["digitbench"]["left_out"]}
     assert left_out == {
-        "predict[openvino-fp32-t1-b1]": "not installed: openvino",
-        "predict[numpy-fp32-t1-b1]": why,
-        "predict[tflite-fp32-t1-b1]": "not timed",
-        "predict[keras-fp32-t1-b8]": why,
+        "predict[openvino-fp32-threads1-batch1]": "not installed: openvino",
+        "predict[numpy-fp32-threads1-batch1]": why,
+        "predict[tflite-fp32-threads1-batch1]": "not timed",
+        "predict[keras-fp32-threads1-batch8]": why,
     }
-    assert [entry["name"] for entry in found["benchmarks"]] == ["predict[onnx-fp32-t1-b1]"]
+    assert [entry["name"] for entry in found["benchmarks"]] == ["predict[onnx-fp32-threads1-batch1]"]
 
 
 def test_broken_samples_are_an_error_and_no_figure() -> None:
@@ -131,14 +131,16 @@ def test_the_real_command_compares_two_files(tmp_path: Path) -> None:
         (tmp_path / f"{name}.json").write_text(value)
     one = compare(tmp_path, "1-before.json")
     assert "benchmark 'predict, batch size 1': 2 tests" in one
-    assert "predict[onnx-fp32-t1-b32]" in one
+    assert "predict[onnx-fp32-threads1-batch32]" in one
     both = compare(
-        tmp_path, "1-before.json", "2-after.json", "--group-by", "param:name,param:batch_size", "--sort", "mean",
+        tmp_path, "1-before.json", "2-after.json", "--group-by", "param:backend,param:batch_size", "--sort", "mean",
         "--columns", "min,median,rounds,outliers,iqr", "--csv", "out.csv",
     )  # fmt: skip
-    assert "benchmark 'name=onnx batch_size=1': 2 tests" in both
+    assert "benchmark 'backend=onnx batch_size=1': 2 tests" in both
     with (tmp_path / "out.csv").open(newline="") as stream:
-        rows = [row for row in csv.DictReader(stream) if row["param:name"] == "onnx" and row["param:batch_size"] == "1"]
+        rows = [
+            row for row in csv.DictReader(stream) if row["param:backend"] == "onnx" and row["param:batch_size"] == "1"
+        ]
     assert [float(row["median"]) for row in rows] == pytest.approx([12e-6, 13e-6])
     between = compare(tmp_path, "1-before.json", "2-after.json", "--between", "median")
     assert "+8.3%" in between

@@ -17,6 +17,8 @@ from conftest import Cli, Finished, complaint, run_cli
 
 from digitbench import data
 from digitbench.bundle import Bundle
+from digitbench.commands.bench import _asks_for
+from digitbench.results import Row
 from journeys.helpers import (
     CANDIDATES,
     PRECISIONS,
@@ -258,7 +260,7 @@ def test_pytest_benchmarks_json_names_every_row(pair: tuple[Finished, Path]) -> 
     medians = {one["name"]: one["stats"]["median"] * 1e6 for one in found["benchmarks"]}
     assert len(medians) == len(found["benchmarks"])
     assert medians == {
-        f"predict[{name}-{precision}-t{threads}-b{size}]": pytest.approx(row["latency_us"]["p50"], abs=0.001)
+        f"predict[{name}-{precision}-threads{threads}-batch{size}]": pytest.approx(row["latency_us"]["p50"], abs=0.001)
         for (name, precision, threads, size), row in rows_of(pair[1]).items()
     }
 
@@ -320,3 +322,50 @@ def test_the_end_compares_with_what_was_before(cli: Cli, untrained: Bundle) -> N
     assert (done.returncode, done.stderr) == (compared.returncode, compared.stderr)
     assert compared.stdout.startswith("base: run ")
     assert done.stdout.endswith(f"Saved as after.json\n{compared.stdout}")
+
+
+def test_gates_fail_on_what_this_command_asked_for_and_lacks(cli: Cli, untrained: Bundle, tmp_path: Path) -> None:
+    """The bundle holds weights for NumPy alone: the older run's other candidates are gone."""
+    assert cli("bench", untrained.path, *LEAST, "--json", "before.json").returncode == 0
+    whole = json.loads((tmp_path / "before.json").read_text(encoding="utf-8"))
+    (row,) = whole["rows"]
+    gone = {"backend": "onnx"}, {"backend": "openvino", "precision": "bf16"}, {"batch_size": 8}, {"threads": 2}
+    whole["rows"] += [{**row, **changes} for changes in gone]
+    (tmp_path / "whole.json").write_text(json.dumps(whole), encoding="utf-8")
+    gated = ("bench", untrained.path, "--seconds", "0.05", "--generations", "1", "--json", "after.json", "--against",
+             "whole.json", "--fail-on", "flips:0")  # fmt: skip
+    named = cli(*gated, "-b", "numpy", "--batch-size", "1")
+    assert named.returncode == 0, named.stderr
+    (line,) = (line for line in named.stdout.splitlines() if line.startswith("Only in base: "))
+    assert line.count(",") + 1 >= len(gone)
+    assert complaint(cli(*gated, "--batch-size", "1"), 1).startswith(
+        "1 candidate missing: onnx fp32, 1 thread, batch 1: not available in new: "
+    )
+    assert cli(*gated, "--batch-size", "1", "--allow-missing", "onnx").returncode == 0
+    assert complaint(cli("bench", untrained.path, "--allow-missing", "onnx")) == (
+        "--allow-missing needs something to compare with: give --against BASE.json"
+    )
+
+
+@pytest.mark.parametrize(
+    ("row", "asked"),
+    [
+        (Row("onnx", "fp32", 1, 1), True),
+        (Row("onnx", "int8", 1, 1), True),
+        (Row("onnx", "fp16", 1, 1), False),
+        (Row("onnx", "fp32", 32, 1), False),
+        (Row("onnx", "fp32", None, 1), True),
+        (Row("onnx", "fp32", 1, 2), False),
+        (Row("numpy", "fp32", 1, 1), True),
+        (Row("openvino", "bf16", 1, 1), False),
+        (Row("openvino", "fp32", 1, 1), True),
+        (Row("keras", "fp32", 1, 1), False),
+        (Row("of another plugin", "bf16", 1, 1), False),
+    ],
+    ids=lambda one: "-".join(map(str, one.key)) if isinstance(one, Row) else str(one),
+)
+def test_what_a_command_asks_for_is_told_by_its_options(row: Row, asked: bool) -> None:
+    wanted = [(["onnx"], ("fp32", "int8")), (["numpy,openvino"], ())]
+    assert _asks_for(wanted, [1, 8], [1], row) is asked
+    everything = _asks_for([([], ())], [1, 32], [1, 2], row)
+    assert everything is (row.precision != "bf16")

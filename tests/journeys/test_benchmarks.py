@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from conftest import Finished, environment
+from contract.makers import MAKERS, Made
 
+from digitbench import data
 from digitbench.bundle import Bundle
-from journeys.helpers import artifact_of
+from digitbench.importing import import_model
+from journeys.helpers import artifact_of, copied, rewrite_manifest
 
 ROOT = Path(__file__).parents[2]
 OPENED = {("numpy", "fp32"), ("onnx", "fp32"), ("onnx", "int8")}
@@ -81,8 +85,93 @@ def test_pytest_benchmark_compares_such_reports(report: tuple[Finished, Path]) -
         [sys.executable, "-m", "pytest_benchmark", "compare", report[1]], capture_output=True, text=True, cwd=ROOT
     )
     assert compared.returncode == 0, compared.stderr
-    assert "test_predict[onnx-8]" in compared.stdout
-    assert "test_predict[onnx-int8-8]" in compared.stdout
+    assert "test_predict[onnx-fp32-threads1-batch8]" in compared.stdout
+    assert "test_predict[onnx-int8-threads1-batch8]" in compared.stdout
+
+
+PARAMETERS = ("backend", "precision", "threads", "batch_size")
+
+
+def test_every_entry_has_the_same_parameters(report: tuple[Finished, Path]) -> None:
+    entries = json.loads(report[1].read_text())["benchmarks"]
+    found = {tuple(one["params"][name] for name in PARAMETERS) for one in entries if "predict[" in one["name"]}
+    assert found == {(*opened, 1, size) for opened in OPENED for size in (1, 8)}
+    assert {tuple(one["params"]) for one in entries} == {PARAMETERS}
+    assert any("test_prepare" in one["name"] for one in entries)
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_reports_are_grouped_by_each_parameter(report: tuple[Finished, Path], name: str) -> None:
+    compared = subprocess.run(
+        [sys.executable, "-m", "pytest_benchmark", "compare", report[1], f"--group-by=param:{name}"],
+        capture_output=True, text=True, cwd=ROOT,
+    )  # fmt: skip
+    assert compared.returncode == 0, compared.stderr
+    last = {"backend": "onnx", "precision": "int8", "threads": "1", "batch_size": "8"}[name]
+    assert f"benchmark '{name}={last}'" in compared.stdout
+
+
+def test_the_suite_groups_and_selects_by_parts_of_its_ids(trained: Bundle, tmp_path: Path) -> None:
+    done = benchmarks(
+        tmp_path, "--bundle", trained.path, "--precisions", "int8,fp32", "--batch-sizes", "1,32",
+        "-k", "onnx and int8", "--benchmark-group-by=param:backend,param:batch_size", "-v",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    ran = {line.split("::")[1].split()[0] for line in done.stdout.splitlines() if "PASSED" in line}
+    assert ran == {
+        "test_load[onnx-int8-threads1]", "test_first_prediction[onnx-int8-threads1-batch1]",
+        "test_predict[onnx-int8-threads1-batch1]", "test_predict[onnx-int8-threads1-batch32]",
+    }  # fmt: skip
+    assert "benchmark 'backend=onnx batch_size=32': 1 tests" in done.stdout
+
+
+@pytest.fixture(
+    scope="module", params=["onnx-zoo-nchw-0..255-logits-opset8-batch1", "onnx-quantised-nchw-mean-std-inverted-logits"]
+)
+def imported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Made, Bundle]:
+    """A model that somebody else made: 0 to 255 and one image a call; or int8, black on white."""
+    folder = tmp_path_factory.mktemp("imported")
+    made = MAKERS[request.param](folder)
+    return made, import_model(made.path, data.load("digits"), folder / "bundle")
+
+
+def test_an_imported_model_is_given_images_in_its_own_form(imported: tuple[Made, Bundle], tmp_path: Path) -> None:
+    made, bundle = imported
+    done = benchmarks(
+        tmp_path, "--bundle", bundle.path, "--batch-sizes", "1,4", "--benchmark-json", tmp_path / "found.json"
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    entries = json.loads((tmp_path / "found.json").read_text())["benchmarks"]
+    extras = [one["extra_info"] for one in entries if "top1" in one["extra_info"]]
+    assert {one["backend"] for one in extras} == {"onnx", "openvino"}
+    assert {one["precision"] for one in extras} == {bundle.artifacts[0].precision}
+    for extra in extras:
+        if extra["backend"] == "onnx":
+            assert (extra["top1"], extra["flips"], extra["reference"]) == (made.accuracy, 0, "onnx")
+        assert extra["top1"] == pytest.approx(made.accuracy, abs=0.01)
+    fixed = bundle.form.batch
+    sizes = {one["batch_size"] for one in extras}
+    assert sizes == {None, 1} if fixed else {None, 1, 4}
+    assert ("left out: onnx-fp32-threads1-batch4: n/a (fixed batch 1)" in done.stdout) is (fixed == 1)
+    (rest,) = [line for line in done.stdout.splitlines() if line.startswith("left out: ") and "holds nothing" in line]
+    assert rest.startswith("left out: keras, numpy, savedmodel, tflite: the bundle holds nothing in ")
+
+
+def test_a_named_backend_without_artifact_is_told_in_a_line(imported: tuple[Made, Bundle], tmp_path: Path) -> None:
+    done = benchmarks(tmp_path, "--bundle", imported[1].path, "--backends", "tflite")
+    assert done.returncode == 4, done.stdout
+    assert re.search(r"ERROR: .* has no \S+ artifact of format 'tflite'", done.stderr)
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_batch_sizes_that_a_model_never_takes_are_told_with_the_one_that_it_does(
+    imported: tuple[Made, Bundle], tmp_path: Path
+) -> None:
+    if imported[1].form.batch:
+        done = benchmarks(tmp_path, "--bundle", imported[1].path, "--batch-sizes", "32,256")
+        assert done.returncode == 4, done.stdout
+        assert "ERROR: nothing to measure: n/a (fixed batch 1); give --batch-sizes 1\n" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -91,7 +180,6 @@ def test_pytest_benchmark_compares_such_reports(report: tuple[Finished, Path]) -
         (("--backends", "onx"), "unknown backend 'onx': did you mean 'onnx'?"),
         (("--batch-sizes", "0"), "--batch-sizes 0: 0 is not 1 or more"),
         (("--precisions", "int4"), "unknown precision 'int4': did you mean 'int8'?"),
-        (("--precisions", "int8", "--backends", "numpy"), "--precisions int8: none of the backends opens such"),
         (("--bundle", "nowhere"), "nowhere: no such bundle"),
     ],
 )
@@ -100,3 +188,20 @@ def test_bad_options_are_told_in_a_line(tmp_path: Path, options: tuple[str, ...]
     assert done.returncode == 4, done.stdout
     assert f"ERROR: {told}" in done.stderr
     assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_a_run_without_a_bundle_or_a_place_for_one_is_told_without_a_traceback(tmp_path: Path) -> None:
+    done = benchmarks(tmp_path)
+    assert done.returncode == 2, done.stdout
+    assert "no --bundle given, and pytest's cache, where one would be trained, is off; give --bundle RUN" in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
+    assert "conftest.py" not in done.stdout
+
+
+def test_data_that_is_not_at_hand_is_told_in_a_line(trained: Bundle, tmp_path: Path) -> None:
+    bundle = copied(trained, tmp_path)
+    rewrite_manifest(bundle, {**bundle.manifest, "dataset": {**bundle.dataset, "fingerprint": "another"}})
+    done = benchmarks(tmp_path, "--bundle", bundle.path, "--backends", "numpy", "benchmarks/test_runtimes.py")
+    assert done.returncode == 4, done.stdout
+    assert "but the data at hand is digits" in done.stdout + done.stderr
+    assert "conftest.py" not in done.stdout

@@ -51,9 +51,29 @@ def test_a_regression_is_exit_code_1_and_named(cli: Cli, base: Path, slower: Pat
 
 
 def test_a_gate_with_nothing_to_look_at_is_exit_code_1(cli: Cli, tmp_path: Path, base: Path) -> None:
-    new = saved(tmp_path / "new.json", run(timed(**INVALID)))
+    new = saved(tmp_path / "new.json", run(timed(**INVALID), timed(batch=32, **INVALID)))
     told = complaint(cli("compare", base, new, "--fail-on", "latency:10%"), code=1)
     assert told.startswith("latency:10% found nothing to look at")
+
+
+def test_a_candidate_that_is_gone_is_exit_code_1_unless_it_is_allowed(cli: Cli, tmp_path: Path) -> None:
+    base = saved(tmp_path / "whole.json", run(timed(), timed(precision="int8"), timed(name="numpy")))
+    new = saved(
+        tmp_path / "new.json", run(timed(), timed(precision="int8", accuracy=None, generations=()), complete=False)
+    )
+    gated = ("compare", base, new, "--fail-on", "latency:10%")
+    told = complaint(cli(*gated), code=1)
+    assert told == (
+        "2 candidates missing: onnx int8, 1 thread, batch 1: not measured in new: no accuracy, timed calls (also "
+        "missing: numpy fp32, 1 thread, batch 1)"
+    )
+    assert complaint(cli(*gated, "--allow-missing", "onnx:int8"), code=1).startswith("1 candidate missing: numpy fp32")
+    for allowed in (("onnx:int8", "numpy"), ("onnx:int8,numpy",)):
+        done = cli(*gated, *(part for name in allowed for part in ("--allow-missing", name)))
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.splitlines()[-1] == "no regression beyond latency:10% in 1 figure"
+    assert cli("compare", base, new).returncode == 0
+    assert "unknown precision 'int9'" in complaint(cli(*gated, "--allow-missing", "onnx:int9"))
 
 
 def test_other_machines_need_force(cli: Cli, tmp_path: Path, base: Path) -> None:

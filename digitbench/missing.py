@@ -1,0 +1,61 @@
+"""Which candidates of an older run a newer one lacks: what is gone can't be found worse, and so no gate may pass it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from digitbench.gates import METRICS
+from digitbench.results import Key, Row
+
+
+def partner_of(row: Row, newer: Mapping[Key, Row]) -> Row | None:
+    """Find a candidate of the older run in the newer; an evaluation holds for every batch size, either way round."""
+    if row.key in newer:
+        return newer[row.key]
+    same = (newer[key] for key in newer if key[:3] == row.key[:3] and None in (key[3], row.batch_size))
+    return None if row.error else next((other for other in same if not other.error), None)
+
+
+def why_missing(row: Row, partner: Row | None, newer: Mapping[Key, Row], metrics: Iterable[str]) -> str:
+    """Say why a candidate that worked in the older run is missing in the newer; nothing if it isn't.
+
+    Parameters
+    ----------
+    row, partner
+        The candidate in the older run, and in the newer.
+    newer
+        All of the newer run.
+    metrics
+        What gates look at: of these a partner must have all that the older run has.
+    """
+    if row.error or answers_differ(row):
+        return ""
+    if partner is None:
+        # What can't run at all is one row, without a batch size.
+        failed = (one for one in newer.values() if one.error and one.backend == row.backend and one.batch_size is None)
+        reason = next((why_unusable("new", one) for one in failed), "")
+        return reason or "not in new"
+    if partner.error or answers_differ(partner):
+        return why_unusable("new", partner)
+    gates = {METRICS[name] for name in metrics}
+    lacking = {
+        "accuracy": row.accuracy and not partner.accuracy,  # without it, nothing was measured
+        "flips": METRICS["flips"] in gates and row.agreement and not partner.agreement,
+        "timed calls": any(gate.sample for gate in gates) and row.generations and not partner.generations,
+    }
+    names = ", ".join(name for name, lacks in lacking.items() if lacks)
+    return f"not measured in new: no {names}" if names else ""
+
+
+def why_unusable(run: str, row: Row) -> str:
+    """Say why times of a candidate can't be relied on; nothing if they can. `run` is ``"base"`` or ``"new"``."""
+    if row.error:
+        return f"{'not available' if row.mend else 'failed'} in {run}: {row.error}"
+    if row.validity:
+        return f"INVALID in {run}: {'; '.join(finding.reason for finding in row.validity)}"
+    return ""
+
+
+def answers_differ(row: Row) -> bool:
+    """Did it give other labels while it was timed: its accuracy is one of several then."""
+    return any(one.wrong_labels for one in row.generations)
