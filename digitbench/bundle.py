@@ -338,6 +338,8 @@ def _check_parts(manifest: dict[str, Any]) -> None:
     for key in ("source", "format"):
         if not isinstance(imported[key], str):
             raise TypeError(f"imported.{key} is not a text")
+    if not isinstance(imported.get("fit", {}), dict):
+        raise TypeError("imported.fit is not an object")
     for told in (imported, manifest):
         if not isinstance(told.get("not_written", {}), dict):
             raise TypeError("not_written is not an object")

@@ -65,6 +65,9 @@ def import_(
         bool, typer.Option("--trust", help="Run code that the file holds (Lambda layers, files read or written by a "
                            "SavedModel), now and whenever this file is opened. Only if you trust whoever made it.")
     ] = False,
+    accept: Annotated[
+        bool, typer.Option("--accept", help="Take the model also where no form fits well: `choose` doesn't warn then.")
+    ] = False,
     timeout: Annotated[float, typer.Option(min=1, help="Seconds that its runtime may take for one answer.")] = 120,
 ) -> None:  # fmt: skip
     """Make a bundle of a model made elsewhere; what its file doesn't say is found out by trying.
@@ -73,7 +76,7 @@ def import_(
     training images. What was chosen, and how good the runner-up is, is printed and stored. The options say what you
     know already.
     """
-    from digitbench import importing, precisions
+    from digitbench import caveats, importing, precisions
     from digitbench.importing.guesses import LAYOUTS, Wishes
     from digitbench.quiet import native_output_held
 
@@ -82,7 +85,7 @@ def import_(
         _one_of("--activation", activation, ("softmax", "sigmoid", "logits")), _one_of("--fit", fit, ("pad", "resize")),
     )  # fmt: skip
     options = importing.Options(
-        name or "", wishes, _one_of("--precision", precision, precisions.EXPORTED), trust, timeout
+        name or "", wishes, _one_of("--precision", precision, precisions.EXPORTED), trust, timeout, accept
     )
     console = open_console()
     with watched(console) as progress, native_output_held():
@@ -94,6 +97,9 @@ def import_(
     _tell(bundle, console)
     for failure in failures:
         console.print(f"not exported: {failure}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+    if poor := caveats.poor_fit(bundle.manifest):  # last, so that it is seen
+        mend = "accepted" if accept else f"{caveats.HINT}; or add --accept to take it as it is"
+        console.print(f"{poor}; {mend}", style="yellow", markup=False, highlight=False, soft_wrap=True)
 
 
 def _exported(bundle: Bundle, digits: Dataset, progress: Progress) -> list[str]:

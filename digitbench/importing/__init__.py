@@ -13,14 +13,15 @@ import numpy as np
 
 import digitbench
 from digitbench import bundle as bundles
-from digitbench import evaluate, plugins, trust
+from digitbench import caveats, evaluate, plugins, trust
 from digitbench.backend import Scores
 from digitbench.bundle import Artifact, Bundle
 from digitbench.data import Dataset, Split
 from digitbench.errors import BundleError, UsageError
 from digitbench.files import check_writable, sha256, write_json, written_beside
 from digitbench.form import CLASSES, SIDE, Form, square
-from digitbench.importing import guesses, judging, sorts
+from digitbench.importing import fit, guesses, judging, sorts
+from digitbench.importing.fit import Fit
 from digitbench.importing.guesses import NO_WISHES, Wishes
 from digitbench.importing.judging import Trial
 from digitbench.importing.prober import Prober
@@ -48,6 +49,8 @@ class Options:
         Run code that the file holds, now and later.
     timeout
         Seconds that its runtime may take for one answer.
+    accept
+        The user takes the model also where no form fits well: stored, so that nobody is warned of it again.
     """
 
     name: str = ""
@@ -55,6 +58,7 @@ class Options:
     precision: str | None = None
     trusted: bool = False
     timeout: float = TIMEOUT
+    accept: bool = False
 
 
 def import_model(
@@ -100,9 +104,10 @@ def import_model(
     sorts.check_code(source, sort, trusted)
     if options.trusted:
         trust.remember(source)
-    trials, scores = _tried(source, sort, dataset, options, progress)
-    manifest = _manifest(name, dataset, trials, source, sort)
-    form = replace(trials[0].form, code=trusted)
+    tried = _tried(source, sort, dataset, options, progress)
+    scores, form = tried.scores, replace(tried.trials[0].form, code=trusted)
+    manifest = _manifest(name, dataset, tried, source, sort)
+    manifest["imported"]["accepted"] = options.accept
     precision = options.precision or sorts.precision_of(source, sort, form)
     try:
         with written_beside(target) as draft:
@@ -125,10 +130,17 @@ def import_model(
 # --- trying ---------------------------------------------------------------------------------------------------------
 
 
-def _tried(
-    source: Path, sort: sorts.Sort, dataset: Dataset, options: Options, progress: Progress
-) -> tuple[list[Trial], Scores]:
-    """Try every form; give the trials with the best first, and its scores of the test images."""
+@dataclass(frozen=True, eq=False)
+class _Tried:
+    """What came of trying: the trials with the best first, its scores of the test images, and how well it fits."""
+
+    trials: list[Trial]
+    scores: Scores
+    fit: Fit
+
+
+def _tried(source: Path, sort: sorts.Sort, dataset: Dataset, options: Options, progress: Progress) -> _Tried:
+    """Try every form."""
     if not len(dataset.train):
         raise UsageError(f"{dataset.name} has no training images to find out the model's form with; give others")
     drawn = np.random.default_rng(0).permutation(len(dataset.train))[:MORE_IMAGES]
@@ -149,20 +161,29 @@ def _tried(
             again = _all_tried(prober, [one.form for one in level], known, options, progress, tested[0])
             if again:  # more images may be more than it can do in time: then the first ones' word stands
                 ranked = [*judging.ranked(again), *rest]
-        if ranked[0].accuracy < judging.LEAST:
-            raise BundleError(f"{source}: it doesn't tell digits apart: {_too_bad(ranked)}")
+        fitness = _fit(prober, ranked[0], known, sorts.stated_accuracy(source, sort))
+        if fitness.accuracy < fitness.least:
+            raise BundleError(
+                f"{source}: it doesn't tell digits apart: of {len(ranked)} forms the best, {describe(ranked[0].form)}, "
+                f"{caveats.reached(fitness.to_json())}; less than {fitness.least:.1%} is refused; {caveats.HINT}"
+            )
         scores = prober.attempt(ranked[0].form, *tested)
         if scores is None:
             raise BundleError(f"{source}: it ran on training images, but not on the test images: {prober.fault}")
-    return ranked, scores
+    return _Tried(ranked, scores, fitness)
 
 
-def _too_bad(ranked: Sequence[Trial]) -> str:
-    best = ranked[0]
-    return (
-        f"of {len(ranked)} forms the best, {describe(best.form)}, has {best.accuracy:.1%} of the training images "
-        f"right; less than {judging.LEAST:.0%} is refused"
-    )
+def _fit(prober: Prober, best: Trial, known: Split, stated: float | None) -> Fit:
+    """Say how well the best form fits."""
+    count = fit.scored(known)
+    right = best.right[:count]
+    if len(right) < count:
+        scores = prober.attempt(best.form, 0, count)
+        if scores is None:  # more images may be more than it can do in time
+            count = len(right)
+        else:
+            right = judging.judge(best.form, scores, known.labels[:count], best.form.activation).right
+    return fit.measure(right, fit.simple_classifier(known, count, best.form), known.labels[:count], stated)
 
 
 def _all_tried(
@@ -190,7 +211,8 @@ def describe(form: Form) -> str:
 # --- writing --------------------------------------------------------------------------------------------------------
 
 
-def _manifest(name: str, dataset: Dataset, trials: Sequence[Trial], source: Path, sort: sorts.Sort) -> dict[str, Any]:
+def _manifest(name: str, dataset: Dataset, tried: _Tried, source: Path, sort: sorts.Sort) -> dict[str, Any]:
+    trials = tried.trials
     best, second = trials[0], trials[1] if len(trials) > 1 else None
     return {
         "schema": bundles.SCHEMA,
@@ -205,6 +227,7 @@ def _manifest(name: str, dataset: Dataset, trials: Sequence[Trial], source: Path
         "imported": {
             "source": str(source), "format": sort.format, "sha256": sha256(source), "tried": len(trials),
             "chosen": _told(best), "runner_up": None if second is None else _told(second),
+            "fit": tried.fit.to_json(),
         },
     }  # fmt: skip
 

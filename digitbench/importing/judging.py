@@ -13,9 +13,6 @@ from digitbench.backend import Images, Scores
 from digitbench.data import Labels
 from digitbench.form import Form
 
-LEAST = 0.5
-"""A share of images right below which nothing was understood."""
-
 NEARLY = 0.003
 LEAST_ODDS = 1e-4  # one image at which a model is surely wrong doesn't outweigh a hundred others
 

@@ -11,6 +11,8 @@ from zipfile import is_zipfile
 from digitbench.errors import BundleError
 from digitbench.files import measure_size
 from digitbench.form import OWN_OUTPUT, Form
+from digitbench.importing import fit, onnx_file
+from digitbench.importing.protobuf import Message
 from digitbench.precisions import DYNAMIC, FP16, FP32, INT8
 from digitbench.progress import Progress
 
@@ -124,6 +126,16 @@ def adopt(source: Path, sort: Sort, form: Form, precision: str, draft: Path, pro
     else:
         shutil.copy(source, path)
     return path, form
+
+
+def stated_accuracy(source: Path, sort: Sort) -> float | None:
+    """Find the accuracy that a file states of its model, from 0 to 1; None where it states none."""
+    if sort is not ONNX:
+        return None
+    try:
+        return fit.stated_accuracy(onnx_file.texts(Message(source.read_bytes())))
+    except ValueError:  # only its runtime can read it: then it says nothing here
+        return None
 
 
 def precision_of(source: Path, sort: Sort, form: Form) -> str:

@@ -117,13 +117,14 @@ def _names(rows: Sequence[Row]) -> str:
 
 
 def to_markdown(choice: Choice) -> str:
-    """Give the table in GitHub's Markdown; with p99 where that has a limit."""
+    """Give the table in GitHub's Markdown, with p99 where that has a limit; below it what speaks against choosing."""
     columns = _columns(choice, p99=any(limit.kind.name == "p99" for limit in choice.limits))
     lines = [[column.title for column in columns], [":--" if column.left else "--:" for column in columns]]
     for one in choice.judged:
         cells = [plain(column.cell(one.row)) for column in columns]
         lines.append([f"**{cell}**" if one is choice.named and cell else cell for cell in cells])
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    table = "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    return table + "".join(f"\nMind: {plain(line)}.\n" for line in choice.warnings)
 
 
 # --- words ---------------------------------------------------------------------------------------------------------
@@ -164,6 +165,9 @@ def print_choice(
             mends = "; ".join(dict.fromkeys(finding.mend for finding in row.validity or () if finding.mend))
             line = f"{_name(row)} had a lower p50 ({p50} µs) but is INVALID here{f': {mends}' if mends else ''}."
             print_line(f"Mind: {line}", console, "yellow")
+    for line in choice.warnings:
+        print_line(f"Mind: {line}.", console, "yellow")
+    if choice.named:
         console.print()
         console.print(code, markup=False, highlight=False, soft_wrap=True, end="")
 
@@ -214,7 +218,7 @@ def nobody(choice: Choice) -> str:
 # --- JSON ----------------------------------------------------------------------------------------------------------
 
 # History of the format. A field keeps its meaning; a reader takes what it knows.
-#   1  (0.1.0)  limits, candidates, front, chosen, nearest
+#   1  (0.1.0)  limits, candidates, front, chosen, nearest, warnings
 
 
 def to_json(choice: Choice, results: Results, *, saved: Path | None, artifact: str, code: str) -> str:
@@ -233,7 +237,7 @@ def to_json(choice: Choice, results: Results, *, saved: Path | None, artifact: s
     value = {
         "schema": SCHEMA, "digitbench": results.digitbench, "created": results.created,
         "results": saved and str(saved.absolute()), "bundle": results.bundle, "machine": results.machine,
-        "prefer": choice.prefer, "rule": " ".join(notes(choice)),
+        "prefer": choice.prefer, "rule": " ".join(notes(choice)), "warnings": choice.warnings,
         "limits": [
             {"metric": limit.kind.name, "at_least" if limit.kind.least else "at_most": limit.bound,
              "unit": limit.kind.unit, "given": limit.text} for limit in choice.limits
