@@ -26,6 +26,7 @@ from typing import Any
 
 import numpy as np
 
+from digitbench import caveats
 from digitbench.backend import Backend, Scores
 from digitbench.data import Dataset
 from digitbench.errors import ArtifactError, BundleError, DataError
@@ -319,7 +320,7 @@ def _read_manifest(path: Path) -> dict[str, Any]:
         raise BundleError(f"{path}: not a bundle's manifest: it has no {', '.join(sorted(missing))}")
     try:
         _check_parts(manifest)
-    except (TypeError, KeyError) as exc:
+    except (TypeError, KeyError, ValueError) as exc:
         raise BundleError(f"{path}: not a bundle's manifest: {exc}") from exc
     found: dict[str, Any] = manifest
     return found
@@ -338,8 +339,11 @@ def _check_parts(manifest: dict[str, Any]) -> None:
     for key in ("source", "format"):
         if not isinstance(imported[key], str):
             raise TypeError(f"imported.{key} is not a text")
-    if not isinstance(imported.get("fit", {}), dict):
-        raise TypeError("imported.fit is not an object")
+    for part in ("fit", "batch"):
+        if not isinstance(imported.get(part, {}), dict):
+            raise TypeError(f"imported.{part} is not an object")
+    caveats.warnings(manifest)
+    caveats.unsteady(manifest)
     for told in (imported, manifest):
         if not isinstance(told.get("not_written", {}), dict):
             raise TypeError("not_written is not an object")

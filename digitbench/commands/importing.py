@@ -97,6 +97,9 @@ def import_(
     _tell(bundle, console)
     for failure in failures:
         console.print(f"not exported: {failure}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+    if unsteady := caveats.unsteady(bundle.manifest):
+        told = f"{unsteady}; what is said of an image holds for its batch alone, and nothing is certified"
+        console.print(told, style="yellow", markup=False, highlight=False, soft_wrap=True)
     if poor := caveats.poor_fit(bundle.manifest):  # last, so that it is seen
         mend = "accepted" if accept else f"{caveats.HINT}; or add --accept to take it as it is"
         console.print(f"{poor}; {mend}", style="yellow", markup=False, highlight=False, soft_wrap=True)

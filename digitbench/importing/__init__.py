@@ -20,11 +20,12 @@ from digitbench.data import Dataset, Split
 from digitbench.errors import BundleError, UsageError
 from digitbench.files import check_writable, sha256, write_json, written_beside
 from digitbench.form import CLASSES, SIDE, Form, square
-from digitbench.importing import fit, guesses, judging, sorts
+from digitbench.importing import fit, guesses, judging, sorts, steadiness
 from digitbench.importing.fit import Fit
 from digitbench.importing.guesses import NO_WISHES, Wishes
 from digitbench.importing.judging import Trial
 from digitbench.importing.prober import Prober
+from digitbench.importing.steadiness import Steadiness
 from digitbench.measure.process import TIMEOUT, Job, WorkerError, score, shared_images
 from digitbench.progress import Progress, Silent
 
@@ -109,6 +110,7 @@ def import_model(
     manifest = _manifest(name, dataset, tried, source, sort)
     manifest["imported"]["accepted"] = options.accept
     precision = options.precision or sorts.precision_of(source, sort, form)
+    manifest["imported"]["batch"] = tried.steadiness.to_json(precision)
     try:
         with written_beside(target) as draft:
             draft.mkdir()
@@ -132,11 +134,12 @@ def import_model(
 
 @dataclass(frozen=True, eq=False)
 class _Tried:
-    """What came of trying: the trials with the best first, its scores of the test images, and how well it fits."""
+    """What came of trying: the trials with the best first; of that one its scores of the test images, and more."""
 
     trials: list[Trial]
     scores: Scores
     fit: Fit
+    steadiness: Steadiness
 
 
 def _tried(source: Path, sort: sorts.Sort, dataset: Dataset, options: Options, progress: Progress) -> _Tried:
@@ -170,7 +173,8 @@ def _tried(source: Path, sort: sorts.Sort, dataset: Dataset, options: Options, p
         scores = prober.attempt(ranked[0].form, *tested)
         if scores is None:
             raise BundleError(f"{source}: it ran on training images, but not on the test images: {prober.fault}")
-    return _Tried(ranked, scores, fitness)
+        steady = steadiness.look(prober, ranked[0].form, len(known))
+    return _Tried(ranked, scores, fitness, steady)
 
 
 def _fit(prober: Prober, best: Trial, known: Split, stated: float | None) -> Fit:

@@ -14,7 +14,8 @@ from rich.table import Table
 
 from digitbench.choice import Choice, Judged
 from digitbench.report import words
-from digitbench.report.footnotes import dynamic_notes, missing_rows
+from digitbench.report.columns import certified_share
+from digitbench.report.footnotes import dynamic_notes, missing_rows, uncertified_notes
 from digitbench.report.layout import Column, grouped_table, print_fitting, print_line
 from digitbench.report.tables import plain
 from digitbench.report.terminal import headline
@@ -96,7 +97,7 @@ def _percentile(name: str, worth: float) -> Column:
 
 def _certified(row: Row) -> str:
     found = row.agreement.certificate if row.agreement else None
-    return f"{found.certified:,} of {found.total:,}" if found else ""
+    return f"{found.certified:,} of {found.total:,}" if found else certified_share(row)
 
 
 def verdict(choice: Choice, one: Judged) -> str:
@@ -124,7 +125,8 @@ def to_markdown(choice: Choice) -> str:
         cells = [plain(column.cell(one.row)) for column in columns]
         lines.append([f"**{cell}**" if one is choice.named and cell else cell for cell in cells])
     table = "".join(f"| {' | '.join(line)} |\n" for line in lines)
-    return table + "".join(f"\nMind: {plain(line)}.\n" for line in choice.warnings)
+    told = [*uncertified_notes([one.row for one in choice.judged]), *(f"Mind: {line}." for line in choice.warnings)]
+    return table + "".join(f"\n{plain(line)}\n" for line in told)
 
 
 # --- words ---------------------------------------------------------------------------------------------------------
@@ -272,6 +274,7 @@ def _candidate(choice: Choice, one: Judged) -> dict[str, Any]:
         "close": one.close, "beaten_by": one.beaten_by and _who(one.beaten_by), "runtime": _runtime(row),
         "top1": accuracy and accuracy.top1, "top1_interval": accuracy and accuracy.interval,
         "flips": flips and flips.flips, "certified": certificate and certificate.certified,
+        "uncertified": flips and flips.uncertified,
         "test_images": accuracy and accuracy.total, "rank": row.rank,
         "p50_us": latency and latency.p50, "p50_interval_us": latency and latency.intervals.get("p50"),
         "p99_us": latency and latency.p99, "p99_interval_us": latency and latency.intervals.get("p99"),
