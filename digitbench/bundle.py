@@ -211,7 +211,7 @@ class Bundle:
     def _to_mend(self, told: str, format: str, precision: str) -> ArtifactError:
         """Say how to get an artifact again: all but the model itself are exports of it."""
         imported = self.manifest.get("imported")
-        if imported and format == imported["format"]:
+        if imported and (format == imported["format"] or self.usual_precision != FP32):
             if not any((one.format, one.precision) == (format, precision) for one in self.artifacts):
                 return ArtifactError(f"{told}; it was imported in that precision alone")
             return ArtifactError(f"{told}; {self._again}")

@@ -70,7 +70,7 @@ def uncertified(manifest: Mapping[str, Any], path: str) -> str:
     known = [(entry["precision"], entry["format"]) for entry in manifest["artifacts"] if entry["path"] == path]
     if told or (DYNAMIC, "onnx") not in known:
         return told
-    return "its ranges are those of a whole batch (DynamicQuantizeLinear): other batches move scores otherwise"
+    return "each call finds its ranges, as a rule those of the whole batch: other batches may move scores otherwise"
 
 
 def warnings(manifest: Mapping[str, Any]) -> tuple[str, ...]:

@@ -26,7 +26,10 @@ ABOUT = {
 }
 
 EXPORTED = (FP32, FP16, DYNAMIC, INT8)
-"""What an exporter writes, in the order in which tables list them; `BF16` is made by a runtime, others are imported."""
+"""What an exporter writes, in the order in which tables list them; `BF16` is made by a runtime."""
+
+IMPORTED = (FP64, INT16, WEIGHTS8, OTHER)
+"""What no exporter writes and no runtime makes: models made elsewhere alone have it, and every backend may try."""
 
 FORMATS = {"savedmodel": (FP32,), "tflite": EXPORTED, "onnx": EXPORTED, "npz": (FP32,), "keras": (FP32,)}
 """The precisions that each format of ours is written in."""
@@ -45,7 +48,7 @@ def runnable(kind: type[Backend], stored: Iterable[str], format: str | None = No
         Which of its formats; else the first.
     """
     known = dict.fromkeys([*FORMATS.get(format or kind.format, (FP32,)), *stored])
-    return [one for one in known if kind.precisions is None or one in kind.precisions]
+    return [one for one in known if kind.precisions is None or one in (*kind.precisions, *IMPORTED)]
 
 
 def parse(names: Iterable[str]) -> tuple[str, ...]:

@@ -58,7 +58,7 @@ def import_(
         str | None, typer.Option(metavar="pad", help="How 28 × 28 pixels become more: pad or resize.")
     ] = None,
     precision: Annotated[
-        str | None, typer.Option(metavar="int8", help="What to call its precision: fp32, fp16, dynamic or int8.")
+        str | None, typer.Option(metavar="int8", help="Its precision, where that can't be read: fp32, fp16, int8 ….")
     ] = None,
     export: Annotated[bool, typer.Option(help="Write a Keras model in every other format too.")] = True,
     trust: Annotated[
@@ -85,7 +85,7 @@ def import_(
         _one_of("--activation", activation, ("softmax", "sigmoid", "logits")), _one_of("--fit", fit, ("pad", "resize")),
     )  # fmt: skip
     options = importing.Options(
-        name or "", wishes, _one_of("--precision", precision, precisions.EXPORTED), trust, timeout, accept
+        name or "", wishes, _one_of("--precision", precision, tuple(precisions.ABOUT)), trust, timeout, accept
     )
     console = open_console()
     with watched(console) as progress, native_output_held():

@@ -109,7 +109,7 @@ def import_model(
     scores, form = tried.scores, replace(tried.trials[0].form, code=trusted)
     manifest = _manifest(name, dataset, tried, source, sort)
     manifest["imported"]["accepted"] = options.accept
-    precision = options.precision or sorts.precision_of(source, sort, form)
+    precision = options.precision or sorts.precision_of(source, sort, progress)
     manifest["imported"]["batch"] = tried.steadiness.to_json(precision)
     try:
         with written_beside(target) as draft:

@@ -314,7 +314,7 @@ def test_a_file_of_version_5_is_read() -> None:
     assert row.agreement
     assert row.agreement.certificate is None
     assert row.agreement.uncertified
-    assert row.agreement.uncertified.startswith("its ranges are those of a whole batch")
+    assert row.agreement.uncertified.startswith("each call finds its ranges")
 
 
 @pytest.mark.parametrize("version", [1, 2])

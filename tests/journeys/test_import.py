@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -129,6 +131,35 @@ def test_a_folder_that_is_there_already_stays_as_it_is(zoo: Imported, cli: Cli, 
     before = contents(run)
     assert "exists already" in complaint(cli("import", zoo.made.path, "--dataset", "digits", "--folder", run))
     assert contents(run) == before
+
+
+@pytest.mark.slow
+def test_a_quantised_keras_model_is_exported_as_it_is_alone(cli: Cli, tmp_path: Path) -> None:
+    script = """
+import keras, sys
+model = keras.models.load_model(sys.argv[1], compile=False)
+model.quantize("int8")
+model.save("small.keras")
+"""
+    made = MAKERS["keras-nhwc-0..1-softmax"](tmp_path)
+    subprocess.run([sys.executable, "-c", script, made.path], cwd=tmp_path, check=True)
+    done = cli("import", "small.keras", "--dataset", "digits", "--folder", "run")
+    assert done.returncode == 0, done.stderr
+    told = "npz is left out, and with it the backend numpy: plain weights are those of fp32"
+    assert told in done.stdout + done.stderr
+    bundle = Bundle(tmp_path / "run")
+    found = {(one.format, one.precision) for one in bundle.artifacts}
+    assert {("keras", "dynamic"), ("savedmodel", "dynamic"), ("onnx", "dynamic")} <= found
+    assert {precision for _, precision in found} == {"dynamic"}
+    told = complaint(cli("export", "run", "--format", "onnx", "--precision", "int8"))
+    assert told == "--precision int8: the model is dynamic already, and is exported as it is alone"
+    assert "plain weights are those of fp32" in complaint(cli("export", "run", "--format", "npz"))
+    assert "imported in that precision alone" in complaint(cli("evaluate", "run", "-b", "onnx", "-p", "fp32"))
+    done = cli("evaluate", "run", "-b", "keras,onnx,savedmodel", "--json", "-", "-q")
+    rows = {row["backend"]: row for row in json.loads(done.stdout)["rows"]}
+    assert {row["precision"] for row in rows.values()} == {"dynamic"}
+    assert {name: row["agreement"]["flips"] for name, row in rows.items()} == {"keras": 0, "onnx": 0, "savedmodel": 0}
+    assert rows["onnx"]["agreement"]["certificate"] is None
 
 
 def test_what_is_no_model_is_one_line(cli: Cli, tmp_path: Path) -> None:
