@@ -95,7 +95,11 @@ def test_a_batch_size_that_it_never_takes_is_told_with_the_one_that_it_does(cli:
 
 def test_evaluate_and_agree_take_it_as_they_take_our_own(cli: Cli, run: Path) -> None:
     assert cli("evaluate", run, "--per-class", "--limit", "40").returncode == 0
-    assert cli("agree", run, "--limit", "40").returncode == 0
+    done = cli("agree", run, "--limit", "40", "--json", "-", "-q")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["reference"]["name"] == "onnx"
+    assert {row["agreement"]["reference"] for row in found["rows"]} == {"onnx"}
 
 
 def test_what_it_can_not_be_exported_to_is_said(cli: Cli, run: Path) -> None:
