@@ -211,7 +211,7 @@ class Bundle:
     def _to_mend(self, told: str, format: str, precision: str) -> ArtifactError:
         """Say how to get an artifact again: all but the model itself are exports of it."""
         imported = self.manifest.get("imported")
-        if imported and (format == imported["format"] or self.usual_precision != FP32):
+        if imported and format == imported["format"]:
             if not any((one.format, one.precision) == (format, precision) for one in self.artifacts):
                 return ArtifactError(f"{told}; it was imported in that precision alone")
             return ArtifactError(f"{told}; {self._again}")
@@ -221,6 +221,8 @@ class Bundle:
             return ArtifactError(f"{told}; it can't be written: {self._not_written[format]}")
         if format == "keras":
             return ArtifactError(f"{told}; {self._again}", mend="digitbench train")
+        if imported and self.usual_precision not in (FP32, precision):
+            return ArtifactError(f"{told}; it was imported in that precision alone")
         mend = f"digitbench export {self.path} --format {format} --precision {precision}"
         return ArtifactError(f"{told}; run: {mend}", mend=mend)
 

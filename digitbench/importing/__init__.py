@@ -14,7 +14,7 @@ import numpy as np
 import digitbench
 from digitbench import bundle as bundles
 from digitbench import caveats, evaluate, plugins, trust
-from digitbench.backend import Scores
+from digitbench.backend import Scores, Signature
 from digitbench.bundle import Artifact, Bundle
 from digitbench.data import Dataset, Split
 from digitbench.errors import BundleError, UsageError
@@ -50,6 +50,9 @@ class Options:
         Run code that the file holds, now and later.
     timeout
         Seconds that its runtime may take for one answer.
+    output
+        What the user gave as ``--output``: the target, and refused where it names one of the model's tensors, which is
+        what that option chose before.
     accept
         The user takes the model also where no form fits well: stored, so that nobody is warned of it again.
     """
@@ -59,6 +62,7 @@ class Options:
     precision: str | None = None
     trusted: bool = False
     timeout: float = TIMEOUT
+    output: str = ""
     accept: bool = False
 
 
@@ -95,9 +99,8 @@ def import_model(
     name = options.name or source.stem
     stamp = datetime.now(UTC)
     target = target or bundles.RUNS / f"{name}-{stamp:%Y%m%d-%H%M%S}"
-    if target.exists():
-        raise BundleError(f"{target} exists already; choose another --folder or remove it")
-    check_writable(target)
+    if not options.output:
+        _check_target(target)
     plugin = plugins.find(sort.backend)
     if plugin.missing():
         raise plugin.missing_error(*plugin.missing())
@@ -105,7 +108,7 @@ def import_model(
     sorts.check_code(source, sort, trusted)
     if options.trusted:
         trust.remember(source)
-    tried = _tried(source, sort, dataset, options, progress)
+    tried = _tried(source, sort, dataset, target, options, progress)
     scores, form = tried.scores, replace(tried.trials[0].form, code=trusted)
     manifest = _manifest(name, dataset, tried, source, sort)
     manifest["imported"]["accepted"] = options.accept
@@ -142,7 +145,22 @@ class _Tried:
     steadiness: Steadiness
 
 
-def _tried(source: Path, sort: sorts.Sort, dataset: Dataset, options: Options, progress: Progress) -> _Tried:
+def _check_target(target: Path, signature: Signature | None = None) -> None:
+    """Refuse a target that is there already, can't be written or, where the model is known, names a tensor of it."""
+    tensors = (*signature.inputs, *signature.outputs) if signature else ()
+    name = next((one.name for one in tensors if one.name and Path(one.name) == target), "")
+    if name:
+        raise UsageError(
+            f"--output {name}: the bundle's folder, but the model has a tensor of that name; if that is meant: "
+            f"--tensor {name}; if the folder is: --folder {name}"
+        )
+    bundles.refuse_existing(target)
+    check_writable(target)
+
+
+def _tried(
+    source: Path, sort: sorts.Sort, dataset: Dataset, target: Path, options: Options, progress: Progress
+) -> _Tried:
     """Try every form."""
     if not len(dataset.train):
         raise UsageError(f"{dataset.name} has no training images to find out the model's form with; give others")
@@ -151,6 +169,8 @@ def _tried(source: Path, sort: sorts.Sort, dataset: Dataset, options: Options, p
     given = np.concatenate([known.images, judging.shifted(known.images), dataset.test.images])
     tested = 2 * len(known), len(given)
     with shared_images(given) as images, Prober(source, sort, images, options.timeout) as prober:
+        if options.output:
+            _check_target(target, prober.signature)
         try:
             found = guesses.forms(prober.signature, options.wishes, known.images)
         except BundleError as exc:

@@ -160,6 +160,8 @@ def _kinds(source: Path, sort: Sort, progress: Progress) -> Kinds:
         return tflite_file.kinds(source.read_bytes())
     if sort is SAVED_MODEL:
         return savedmodel_file.kinds((source / "saved_model.pb").read_bytes())
-    from digitbench.export import adopted
+    if sort is KERAS:
+        from digitbench.export import adopted
 
-    return adopted.kinds(source, progress)
+        return adopted.kinds(source, progress)
+    return Kinds()

@@ -34,7 +34,7 @@ def zoo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Imported]:
     """A convolutional network that takes [1, 1, 28, 28], imported once for all tests here: never changed."""
     folder = tmp_path_factory.mktemp("zoo")
     made = MAKERS[ZOO](folder)
-    done = run_cli("import", made.path, "--dataset", "digits", "--name", "zoo", "--folder", "run", cwd=folder)
+    done = run_cli("import", made.path, "--dataset", "digits", "--name", "zoo", "--output", "run", cwd=folder)
     assert done.returncode == 0, done.stderr
     before = contents(folder / "run")
     yield Imported(made, done.stdout, Bundle(folder / "run"))
@@ -116,7 +116,8 @@ def test_what_it_can_not_be_exported_to_is_said(cli: Cli, run: Path) -> None:
         (["--inverted"], "tell digits apart"),
         (["--layout", "flat"], "--layout flat"),
         (["--layout", "rows"], "unknown --layout value 'rows'"),
-        (["--output", "Plus2"], "it has Plus214_Output_0"),
+        (["--tensor", "Plus2"], "--tensor Plus2: the model has no such output; it has Plus214_Output_0"),
+        (["--output", "more"], "--output more and --folder other are the same option"),
         (["--scale", "9..1"], "--scale 9..1"),
         (["--scale", "big"], "--scale big"),
         (["--activation", "relu"], "softmax, sigmoid, logits"),
@@ -131,10 +132,36 @@ def test_what_the_user_says_is_taken_at_their_word(
     assert not (tmp_path / "other").exists()
 
 
-def test_a_folder_that_is_there_already_stays_as_it_is(zoo: Imported, cli: Cli, run: Path) -> None:
+@pytest.mark.parametrize("option", ["--output", "-o", "--folder"])
+def test_a_folder_that_is_there_already_stays_as_it_is(zoo: Imported, cli: Cli, run: Path, option: str) -> None:
     before = contents(run)
-    assert "exists already" in complaint(cli("import", zoo.made.path, "--dataset", "digits", "--folder", run))
+    told = complaint(cli("import", zoo.made.path, "--dataset", "digits", option, run))
+    assert told == f"{run} exists already; choose another --output or remove it"
     assert contents(run) == before
+
+
+@pytest.mark.parametrize("there", [False, True])
+@pytest.mark.parametrize("name", ["Plus214_Output_0", "./Input3"])
+def test_an_output_that_names_a_tensor_is_refused(
+    zoo: Imported, cli: Cli, tmp_path: Path, name: str, there: bool
+) -> None:
+    """Which is what the option chose before: nobody shall get a folder of that name who wanted the tensor."""
+    if there:
+        (tmp_path / name).mkdir()
+    told, tensor = complaint(cli("import", zoo.made.path, "--dataset", "digits", "--output", name)), Path(name).name
+    assert told.startswith(f"--output {tensor}: the bundle's folder, but the model has a tensor of that name")
+    assert f"--tensor {tensor}; " in told
+    assert told.endswith(f"--folder {tensor}")
+    assert [path.name for path in tmp_path.iterdir() if path.name != ".cache"] == [tensor] * there
+    if there:
+        assert not any((tmp_path / name).iterdir())
+
+
+def test_the_tensor_may_be_named_and_a_folder_have_its_name(zoo: Imported, cli: Cli, tmp_path: Path) -> None:
+    name = "Plus214_Output_0"
+    done = cli("import", zoo.made.path, "--dataset", "digits", "--tensor", name, "--folder", name)
+    assert done.returncode == 0, done.stderr
+    assert Bundle(tmp_path / name).form.output.name == name
 
 
 @pytest.mark.slow
