@@ -164,6 +164,34 @@ def test_the_tensor_may_be_named_and_a_folder_have_its_name(zoo: Imported, cli: 
     assert Bundle(tmp_path / name).form.output.name == name
 
 
+def test_a_form_that_fits_badly_is_warned_of_last_and_by_choose_until_it_is_accepted(
+    zoo: Imported, cli: Cli, tmp_path: Path
+) -> None:
+    flags = ("--dataset", "digits", "--scale", "-255..255")
+    done = cli("import", zoo.made.path, *flags, "--output", "run")
+    assert done.returncode == 0, done.stderr
+    told = Bundle(tmp_path / "run").manifest["imported"]["fit"]
+    last = (done.stdout + done.stderr).splitlines()[-1]
+    assert last.startswith(
+        f"no form fits well: the best has {told['accuracy']:.1%} of {told['images']} training images"
+    )
+    assert f"logistic regression fitted on other training images has {told['simple']:.1%}" in last
+    assert told["simple"] > 0.9 > told["accuracy"] + 0.03
+    assert "--scale, --inverted, --layout, --tensor" in last
+    assert "--accept" in last
+    quickly = ("--backend", "onnx", "--quick", "--seconds", "0.02", "--json", "choice.json", "--markdown", "choice.md")
+    done = cli("choose", "run", *quickly)
+    (warning,) = json.loads((tmp_path / "choice.json").read_text(encoding="utf-8"))["warnings"]
+    assert warning.startswith("no form fits well: the best has ")
+    assert "Mind: no form fits well: " in (tmp_path / "choice.md").read_text(encoding="utf-8")
+    assert "Mind: no form fits well: " in done.stdout
+    done = cli("import", zoo.made.path, *flags, "--output", "taken", "--accept")
+    assert (done.stdout + done.stderr).splitlines()[-1].endswith("; accepted")
+    done = cli("choose", "taken", *quickly)
+    assert json.loads((tmp_path / "choice.json").read_text(encoding="utf-8"))["warnings"] == []
+    assert "Mind: no form" not in done.stdout
+
+
 @pytest.mark.slow
 def test_a_quantised_keras_model_is_exported_as_it_is_alone(cli: Cli, tmp_path: Path) -> None:
     script = """
