@@ -15,7 +15,7 @@ from rich.table import Table
 from digitbench.choice import Choice, Judged
 from digitbench.report import words
 from digitbench.report.columns import certified_share
-from digitbench.report.footnotes import dynamic_notes, missing_rows, uncertified_notes
+from digitbench.report.footnotes import dynamic_notes, missing_rows
 from digitbench.report.layout import Column, grouped_table, print_fitting, print_line
 from digitbench.report.tables import plain
 from digitbench.report.terminal import headline
@@ -100,6 +100,12 @@ def _certified(row: Row) -> str:
     return f"{found.certified:,} of {found.total:,}" if found else certified_share(row)
 
 
+def _certified_or_why(row: Row) -> str:
+    """As `_certified`, with the reason where none is: Markdown has no notes below its table."""
+    why = row.agreement.uncertified if row.agreement else None
+    return f"{_certified(row)}: {why}" if why else _certified(row)
+
+
 def verdict(choice: Choice, one: Judged) -> str:
     """Say what became of a candidate: ``chosen``, ``front``, why it is thrown out, or ``beaten by onnx int8``."""
     if one.reasons:
@@ -119,14 +125,16 @@ def _names(rows: Sequence[Row]) -> str:
 
 def to_markdown(choice: Choice) -> str:
     """Give the table in GitHub's Markdown, with p99 where that has a limit; below it what speaks against choosing."""
-    columns = _columns(choice, p99=any(limit.kind.name == "p99" for limit in choice.limits))
+    columns = [
+        replace(column, cell=_certified_or_why) if column.cell is _certified else column
+        for column in _columns(choice, p99=any(limit.kind.name == "p99" for limit in choice.limits))
+    ]
     lines = [[column.title for column in columns], [":--" if column.left else "--:" for column in columns]]
     for one in choice.judged:
         cells = [plain(column.cell(one.row)) for column in columns]
         lines.append([f"**{cell}**" if one is choice.named and cell else cell for cell in cells])
     table = "".join(f"| {' | '.join(line)} |\n" for line in lines)
-    told = [*uncertified_notes([one.row for one in choice.judged]), *(f"Mind: {line}." for line in choice.warnings)]
-    return table + "".join(f"\n{plain(line)}\n" for line in told)
+    return table + "".join(f"\nMind: {plain(line)}.\n" for line in choice.warnings)
 
 
 # --- words ---------------------------------------------------------------------------------------------------------
