@@ -7,7 +7,10 @@ from typing import Any
 
 from digitbench.precisions import DYNAMIC
 
-HINT = "say what you know of it: --scale, --inverted, --layout, --tensor, --activation or --fit"
+HINT = (
+    "say what you know of it: --scale, --inverted, --layout, --tensor, --activation or --fit, or give images of the "
+    "kind that it was made for: --data"
+)
 
 
 def poor_fit(manifest: Mapping[str, Any]) -> str:

@@ -74,7 +74,8 @@ def _type(attribute: Message | None) -> str:
 
 
 def _shape(attributes: dict[str, Message], name: str, field: int) -> list[int]:
-    """The sizes of a variable's shape, or of a constant's, which lies in its tensor; unknown ones are 0."""
+    """The sizes of a variable's shape, or of a constant's, which lies in its tensor; unknown ones count as 1."""
     found = [one for value in [attributes.get(name)] if value for one in value.messages(field)]
     shapes = found if field == 7 else [shape for tensor in found for shape in tensor.messages(2)]
-    return [min(size.number(1), 2**40) for shape in shapes for size in shape.messages(2)]
+    sizes = [size.number(1) for shape in shapes for size in shape.messages(2)]
+    return [size if size < 2**63 else 1 for size in sizes]  # -1, as it is written

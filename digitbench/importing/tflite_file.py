@@ -35,7 +35,7 @@ def kinds(content: bytes) -> Kinds:
     operations = {value: name for name, value in vars(schema.BuiltinOperator).items() if not name.startswith("_")}
     codes = [operations.get(max(one.builtinCode, one.deprecatedBuiltinCode), "") for one in model.operatorCodes]
     for graph in model.subgraphs:
-        _note(graph, model.buffers, [types[one.type] for one in graph.tensors], codes, found)
+        _note(graph, model.buffers, [types.get(one.type, "") for one in graph.tensors], codes, found)
     return found
 
 

@@ -345,6 +345,16 @@ WHOLE = operation("BatchMatMulV3", Ta=part(6, BYTE), Tb=part(6, BYTE), Tout=part
         ([variable(HALF, 78, 10)], [MIXED], "fp16"),
         ([variable(FLOAT, 78, 10)], [operation("Cast"), MIXED], "fp16"),
         ([variable(BFLOAT, 78, 10)], [], "bf16"),
+        (
+            [
+                operation(
+                    "VarHandleOp", dtype=part(6, HALF), shape=part(7, part(2, b"\x08" + b"\xff" * 9 + b"\x01") * 2)
+                ),
+                variable(FLOAT, 78, 10),
+            ],
+            [],
+            "fp32",
+        ),
         ([constant(HALF, 78, 10), operation("Cast"), PLAIN], [], "fp16"),
         ([variable(BYTE, 78, 10), variable(FLOAT, 10)], [WHOLE], "dynamic"),
         ([variable(BYTE, 78, 10)], [WHOLE, PLAIN, PLAIN, PLAIN], "dynamic"),
@@ -353,7 +363,7 @@ WHOLE = operation("BatchMatMulV3", Ta=part(6, BYTE), Tb=part(6, BYTE), Tout=part
         ([variable(FLOAT, 78, 10)], [operation("FakeQuantWithMinMaxVars"), PLAIN], "other"),
         ([operation("NoOp")], [], "fp32"),
     ],
-    ids=range(11),
+    ids=range(12),
 )
 def test_a_saved_models_precision_is_read_from_its_graph(
     tmp_path: Path, nodes: list[bytes], function: list[bytes], expected: str
