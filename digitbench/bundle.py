@@ -39,7 +39,8 @@ from digitbench.typed import build
 # History of the manifest's format.
 #   1  one precision, fp32
 #   2  of artifacts: precisions, accuracy_drop, max_accuracy_drop, flips, calibration; tolerance may be null
-#   3  form (what a model made elsewhere takes and gives) and imported (where it came from, and what else was tried)
+#   3  form (what a model made elsewhere takes and gives) and imported (where it came from, what else was tried, how
+#      well the form fits, whether answers depend on the batch, and whether the user accepted it)
 SCHEMA = "digitbench.bundle/3"
 READABLE = ("digitbench.bundle/1", "digitbench.bundle/2", SCHEMA)
 RUNS = Path("runs")

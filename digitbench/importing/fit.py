@@ -25,7 +25,10 @@ GAP = 0.03
 """A form fits badly from that share of images below a simple classifier, or below what the file states."""
 
 NAME_OF_ACCURACY = re.compile(r"(?:^|[^a-z])(?:acc|accuracy)$", re.IGNORECASE)
-TEXT_OF_ACCURACY = re.compile(r"\baccuracy\b\W{0,3}(?:of|is|was)?\W{0,3}(\d+(?:\.\d+)?)(?:\s*(%))?", re.IGNORECASE)
+TEXTS_OF_ACCURACY = (
+    re.compile(r"\bacc(?:uracy)?\b\W{0,3}(?:of|is|was)?\W{0,3}(\d+(?:\.\d+)?)\s*(%?)", re.IGNORECASE),
+    re.compile(r"(\d+(?:\.\d+)?)\s*(%)\s*(?:\w+[ -])?accura(?:cy|te)\b", re.IGNORECASE),
+)
 
 
 @dataclass(frozen=True)
@@ -150,7 +153,8 @@ def stated_accuracy(texts: Mapping[str, str]) -> float | None:
     found = []
     for name, text in texts.items():
         pattern = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(%?)\s*") if NAME_OF_ACCURACY.search(name) else None
-        matches = [pattern.fullmatch(text)] if pattern else list(TEXT_OF_ACCURACY.finditer(text))
+        texted = (match for each in TEXTS_OF_ACCURACY for match in each.finditer(text))
+        matches = [pattern.fullmatch(text)] if pattern else list(texted)
         for match in matches:
             value = float(match[1]) if match else 0.0
             percent = bool(match and match[2]) or value > 1

@@ -5,6 +5,7 @@ Numbers of fields and types are those of https://github.com/onnx/onnx/blob/main/
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from math import prod
 
@@ -95,17 +96,26 @@ def kinds(model: Message) -> Kinds:
     read = {name for node in graph.nodes for name in node.inputs}
     for node in graph.nodes:
         _note(node, graph, constant, read, found)
+    found.computed = _computed(graph, found)
     return found
+
+
+def _computed(graph: _Graph, found: Kinds) -> str:
+    """The type that most of the weights are brought to by casts, where that is another float than they are."""
+    casts = Counter[str]()
+    for node in graph.nodes:
+        kind, shape = graph.stored.get(node.inputs[0] if node.inputs else "", ("", ()))
+        if node.kind == "Cast" and kind in FLOATS:
+            casts[TYPES.get(node.whole("to"), "")] += prod(shape)
+    usual = max(casts, key=casts.__getitem__, default="")
+    most = 2 * casts[usual] > found.weights.total()
+    return usual if most and usual in FLOATS and usual != "float32" else ""
 
 
 def _note(node: _Node, graph: _Graph, constant: set[str], read: set[str], found: Kinds) -> None:
     """Note what one node says of weights and activations."""
     given = node.inputs[0] if node.inputs else ""
-    if node.kind == "Cast" and given in constant:
-        cast = TYPES.get(node.whole("to"), "")
-        if cast in FLOATS and cast != "float32":
-            found.computed = cast
-    elif node.kind in PER_CALL:
+    if node.kind in PER_CALL:
         found.activations.add(CALL)
     elif node.kind in INTEGER and not _made_by(given, "QuantizeLinear", graph):
         found.activations.add(CALL)  # their ranges are computed by other operations

@@ -122,6 +122,8 @@ def test_few_images_or_a_single_class_fit_nothing() -> None:
         ({"val_acc": "98.1"}, 0.981),
         ({"doc_string": "A small CNN. Accuracy: 98.1% on MNIST."}, 0.981),
         ({"doc_string": "trained for 5 epochs, test accuracy = 0.93"}, 0.93),
+        ({"doc_string": "LeNet, 98.1 % test accuracy"}, 0.981),
+        ({"description": "acc=98.1%, loss=0.06"}, 0.981),
         ({"train_accuracy": "0.999", "test_accuracy": "0.98"}, 0.98),
         ({"accuracy": "high"}, None),
         ({"accuracy": ""}, None),

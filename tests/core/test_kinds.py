@@ -132,6 +132,9 @@ ONNX_MODELS: dict[str, tuple[tuple[list[onnx.NodeProto], list[onnx.TensorProto]]
     "float32 stored, float16 computed": (
         ([node("Cast", "w", "h", to=Type.FLOAT16), node("Cast", "x", "c", to=Type.FLOAT16), node("MatMul", "c h", "z"),
           node("Cast", "z", "y", to=Type.FLOAT)], [stored("w", W)]), "fp16"),
+    "a number cast on the way": (
+        ([node("Cast", "k", "kd", to=Type.DOUBLE), node("Cast", "kd", "kf", to=Type.FLOAT), node("Mul", "x kf", "c"),
+          node("MatMul", "c w", "y")], [stored("w", W), stored("k", np.float32(3))]), "fp32"),
     "in a Constant": (
         ([node("Constant", "", "h", value=stored("v", W.astype(np.float16))), node("Cast", "h", "w", to=Type.FLOAT),
           PRODUCT], []), "fp16"),
