@@ -26,6 +26,7 @@ from typing import Any
 
 import numpy as np
 
+from digitbench import caveats
 from digitbench.backend import Backend, Scores
 from digitbench.data import Dataset
 from digitbench.errors import ArtifactError, BundleError, DataError
@@ -38,7 +39,8 @@ from digitbench.typed import build
 # History of the manifest's format.
 #   1  one precision, fp32
 #   2  of artifacts: precisions, accuracy_drop, max_accuracy_drop, flips, calibration; tolerance may be null
-#   3  form (what a model made elsewhere takes and gives) and imported (where it came from, and what else was tried)
+#   3  form (what a model made elsewhere takes and gives) and imported (where it came from, what else was tried, how
+#      well the form fits, whether answers depend on the batch, and whether the user accepted it)
 SCHEMA = "digitbench.bundle/3"
 READABLE = ("digitbench.bundle/1", "digitbench.bundle/2", SCHEMA)
 RUNS = Path("runs")
@@ -230,6 +232,8 @@ class Bundle:
             return ArtifactError(f"{told}; it can't be written: {self._not_written[format]}")
         if format == "keras":
             return ArtifactError(f"{told}; {self._again}", mend="digitbench train")
+        if imported and self.usual_precision not in (FP32, precision):
+            return ArtifactError(f"{told}; it was imported in that precision alone")
         mend = f"digitbench export {self.path} --format {format} --precision {precision}"
         return ArtifactError(f"{told}; run: {mend}", mend=mend)
 
@@ -329,7 +333,7 @@ def _read_manifest(path: Path) -> dict[str, Any]:
         raise BundleError(f"{path}: not a bundle's manifest: it has no {', '.join(sorted(missing))}")
     try:
         _check_parts(manifest)
-    except (TypeError, KeyError) as exc:
+    except (TypeError, KeyError, ValueError) as exc:
         raise BundleError(f"{path}: not a bundle's manifest: {exc}") from exc
     found: dict[str, Any] = manifest
     return found
@@ -348,6 +352,11 @@ def _check_parts(manifest: dict[str, Any]) -> None:
     for key in ("source", "format"):
         if not isinstance(imported[key], str):
             raise TypeError(f"imported.{key} is not a text")
+    for part in ("fit", "batch"):
+        if not isinstance(imported.get(part, {}), dict):
+            raise TypeError(f"imported.{part} is not an object")
+    caveats.warnings(manifest)
+    caveats.unsteady(manifest)
     for told in (imported, manifest):
         if not isinstance(told.get("not_written", {}), dict):
             raise TypeError("not_written is not an object")

@@ -86,6 +86,8 @@ class Choice:
         The first criterion, of `PREFERENCES`.
     single
         Latencies are of single processes: small differences can't be told.
+    warnings
+        What speaks against choosing from the model's figures, each in a sentence: see `digitbench.caveats`.
     """
 
     judged: tuple[Judged, ...]
@@ -96,6 +98,7 @@ class Choice:
     prefer: str
     single: bool = False
     decided: tuple[tuple[str, tuple[Row, ...]], ...] = ()
+    warnings: tuple[str, ...] = ()
 
     def _repr_html_(self) -> str:
         """What a notebook shows."""

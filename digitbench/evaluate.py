@@ -16,6 +16,7 @@ from digitbench.figures import Interval
 from digitbench.results import Accuracy, Calibration, OfClass, ReliabilityBin
 from digitbench.verdicts import BINS
 
+SUM_TOLERANCE = 0.05  # a softmax in steps of 1/256 is off by up to ten halves of one
 Z95 = 1.959963984540054  # two-sided 95 % of the normal distribution
 
 
@@ -149,14 +150,29 @@ def output_activation(manifest: Mapping[str, Any]) -> str:
     return found if isinstance(found, str) else "softmax"
 
 
+def constant_sum(scores: Scores) -> float:
+    """Give the sum that every row has, as of a softmax, of percentages or of bytes; 0 where there is no such sum.
+
+    Rows may differ by `SUM_TOLERANCE` of it, as rounded ones do; none may hold a number below 0.
+    """
+    sums = scores.sum(axis=1, dtype=np.float64)
+    usual = float(np.median(sums))
+    if usual <= 0 or scores.min() < -1e-6 * usual:
+        return 0.0
+    return usual if bool((np.abs(sums / usual - 1) < SUM_TOLERANCE).all()) else 0.0
+
+
 def probabilities(scores: Scores, activation: str) -> Scores:
     """Read scores as probabilities: float32, (n, 10), within [0, 1].
 
-    ``"softmax"`` outputs are taken as they are, even where quantised ones don't add up to 1; ``"sigmoid"`` outputs are
-    divided by their sum (all alike where that is 0); of any other the softmax is taken.
+    ``"softmax"`` outputs are taken as they are, even where quantised ones don't add up to 1; those of a larger sum, as
+    percentages, are divided by it. ``"sigmoid"`` outputs are divided by their sum (all alike where that is 0);
+    of any other the softmax is taken.
     """
     if activation == "softmax":
-        return np.asarray(np.clip(scores, 0, 1), np.float32)
+        total = constant_sum(scores)
+        times = total if total >= 1 + SUM_TOLERANCE else 1.0
+        return np.asarray(np.clip(scores / np.float32(times), 0, 1), np.float32)
     if activation == "sigmoid":
         total = scores.sum(axis=1, keepdims=True)
         even = np.full_like(scores, 1 / scores.shape[1])

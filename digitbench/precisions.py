@@ -11,17 +11,25 @@ if TYPE_CHECKING:
     from digitbench.backend import Backend
 
 FP32, FP16, DYNAMIC, INT8, BF16 = "fp32", "fp16", "dynamic", "int8", "bf16"
+FP64, INT16, WEIGHTS8, OTHER = "fp64", "int16", "int8-weights", "other"
 
 ABOUT = {
     FP32: "weights and arithmetic in float32, as trained",
-    FP16: "weights stored as float16, half the size; CPUs compute in float32",
+    FP16: "weights stored as float16, half the size; CPUs compute in float32 (some models made elsewhere in float16)",
     DYNAMIC: "weights as int8; each call finds the range of its own activations and quantises them",
     INT8: "weights and activations as int8, with ranges found once on calibration images",
-    BF16: "weights and arithmetic in bfloat16, made by the runtime while it loads; only if asked for",
+    BF16: "weights and arithmetic in bfloat16, made by the runtime while it loads, only if asked for; or as imported",
+    FP64: "weights and arithmetic in float64; only as imported",
+    INT16: "weights as int8 or int16, activations as int16; only as imported",
+    WEIGHTS8: "weights stored as int8, arithmetic in floats; only as imported",
+    OTHER: "something else, as 4 bits, or some weights quantised and others not; only as imported",
 }
 
 EXPORTED = (FP32, FP16, DYNAMIC, INT8)
 """What an exporter writes, in the order in which tables list them; `BF16` is made by a runtime."""
+
+IMPORTED = (FP64, INT16, WEIGHTS8, OTHER)
+"""What no exporter writes and no runtime makes: models made elsewhere alone have it, and every backend may try."""
 
 FORMATS = {"savedmodel": (FP32,), "tflite": EXPORTED, "onnx": EXPORTED, "npz": (FP32,), "keras": (FP32,)}
 """The precisions that each format of ours is written in."""
@@ -40,7 +48,7 @@ def runnable(kind: type[Backend], stored: Iterable[str], format: str | None = No
         Which of its formats; else the first.
     """
     known = dict.fromkeys([*FORMATS.get(format or kind.format, (FP32,)), *stored])
-    return [one for one in known if kind.precisions is None or one in kind.precisions]
+    return [one for one in known if kind.precisions is None or one in (*kind.precisions, *IMPORTED)]
 
 
 def parse(names: Iterable[str]) -> tuple[str, ...]:

@@ -7,6 +7,7 @@
 #   3  (0.1.0)  in agreement mean_abs_diff, mcnemar, certificate; in rows calibration; roofs,
 #               reference, pairs
 #   4  (0.1.0)  in rows classes
+#   5  (0.1.0)  in agreement uncertified
 
 from __future__ import annotations
 
@@ -39,7 +40,7 @@ __all__ = [
 ]  # fmt: skip
 
 FORMAT = "digitbench.results"
-VERSION = 4
+VERSION = 5
 SCHEMA = f"{FORMAT}/{VERSION}"
 READABLE = tuple(f"{FORMAT}/{version}" for version in range(1, VERSION + 1))
 

@@ -92,6 +92,8 @@ class Agreement:
         How many labels changed, and each of them.
     max_abs_diff, mean_abs_diff
         Of all scores of all images.
+    uncertified
+        Why there is no certificate, where scores depend on more than the image.
     """
 
     reference: str
@@ -101,6 +103,7 @@ class Agreement:
     mean_abs_diff: float | None = None
     mcnemar: McNemar | None = None
     certificate: Certificate | None = None
+    uncertified: str | None = None
 
 
 @dataclass(frozen=True)

@@ -104,9 +104,8 @@ def score(
     bar.end()
     labels = digits.test.head(limit).labels
     activation = evaluate.output_activation(bundle.manifest)
-    reference = Reference(
-        "keras", evaluate.accuracy(stored, labels), evaluate.calibration(stored, labels, activation)
-    )  # fmt: skip
+    name, sure = bundle.reference_backend, evaluate.calibration(stored, labels, activation)
+    reference = Reference(name, evaluate.accuracy(stored, labels), sure)
     order = [row.key[:2] for row in sort_rows(results.rows) if row.key[:2] in heard]
     found = agreement.pairs({name: heard[name] for name in order}, labels) if pairs else ()
     return replace(results, reference=reference, pairs=found)

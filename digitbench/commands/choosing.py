@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -82,7 +82,7 @@ def choose(
     quiet: QuietOption = False,
 ) -> None:
     """Name the candidate to ship: bench what is missing, throw out what breaks a limit, show the code to use it."""
-    from digitbench import precisions
+    from digitbench import caveats, precisions
     from digitbench.bundle import Bundle
     from digitbench.choice import check_preference, judge
     from digitbench.commands.outputs import Outputs
@@ -108,7 +108,7 @@ def choose(
     keys = {one.row.key for one in chosen if one.artifact}
     floor = next((one for one in results.floors if (one.threads, one.batch_size) == (threads, batch_size)), None)
     made = judge([row for row in results.rows if row.key in keys], limits, floor=floor, prefer=prefer)
-    _report(made, found, chosen, bundle, outputs)
+    _report(replace(made, warnings=caveats.warnings(bundle.manifest)), found, chosen, bundle, outputs)
 
 
 def _results(

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 EPILOG = (
     "[b]Examples[/]\n\ndigitbench import mnist-8.onnx\n\n"
-    "digitbench import model.tflite --name phone --folder runs/phone\n\n"
-    "digitbench import cnn.onnx --scale 255 --layout nchw --output Plus214_Output_0"
+    "digitbench import model.tflite --name phone --output runs/phone\n\n"
+    "digitbench import cnn.onnx --scale 255 --layout nchw --tensor Plus214_Output_0"
 )
 CLOSE = 0.01
 SCALE = re.compile(r"(?:(-?[\d.]+)\.\.)?(-?[\d.]+)")
@@ -36,8 +36,12 @@ def import_(
     ] = None,
     dataset: DatasetOption = "auto",
     data: DataOption = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="DIR",
+                                  help="The bundle's folder; runs/<name>-<date> if not given.")
+    ] = None,
     folder: Annotated[
-        Path | None, typer.Option("--folder", metavar="FOLDER", help="The bundle; runs/<name>-<date> if not given.")
+        Path | None, typer.Option("--folder", metavar="DIR", help="The same, also where a tensor has that name.")
     ] = None,
     scale: Annotated[
         str | None, typer.Option(metavar="255", help="Its pixels run from 0 to that; or both ends: -1..1.")
@@ -48,7 +52,7 @@ def import_(
     layout: Annotated[
         str | None, typer.Option(metavar="nchw", help="flat, hw, nhwc or nchw: each image's axes, after the batch's.")
     ] = None,
-    output: Annotated[
+    tensor: Annotated[
         str | None, typer.Option(metavar="NAME", help="Which of its outputs holds the ten scores.")
     ] = None,
     activation: Annotated[
@@ -58,12 +62,15 @@ def import_(
         str | None, typer.Option(metavar="pad", help="How 28 × 28 pixels become more: pad or resize.")
     ] = None,
     precision: Annotated[
-        str | None, typer.Option(metavar="int8", help="What to call its precision: fp32, fp16, dynamic or int8.")
+        str | None, typer.Option(metavar="int8", help="Its precision, where that can't be read: fp32, fp16, int8 ….")
     ] = None,
     export: Annotated[bool, typer.Option(help="Write a Keras model in every other format too.")] = True,
     trust: Annotated[
         bool, typer.Option("--trust", help="Run code that the file holds (Lambda layers, files read or written by a "
                            "SavedModel), now and whenever this file is opened. Only if you trust whoever made it.")
+    ] = False,
+    accept: Annotated[
+        bool, typer.Option("--accept", help="Take the model also where no form fits well: `choose` doesn't warn then.")
     ] = False,
     timeout: Annotated[float, typer.Option(min=1, help="Seconds that its runtime may take for one answer.")] = 120,
 ) -> None:  # fmt: skip
@@ -73,27 +80,36 @@ def import_(
     training images. What was chosen, and how good the runner-up is, is printed and stored. The options say what you
     know already.
     """
-    from digitbench import importing, precisions
+    from digitbench import caveats, importing, precisions
     from digitbench.importing.guesses import LAYOUTS, Wishes
     from digitbench.quiet import native_output_held
 
     wishes = Wishes(
-        _range(scale), inverted, _one_of("--layout", layout, LAYOUTS), output,
+        _range(scale), inverted, _one_of("--layout", layout, LAYOUTS), tensor,
         _one_of("--activation", activation, ("softmax", "sigmoid", "logits")), _one_of("--fit", fit, ("pad", "resize")),
     )  # fmt: skip
     options = importing.Options(
-        name or "", wishes, _one_of("--precision", precision, precisions.EXPORTED), trust, timeout
-    )
+        name or "", wishes, _one_of("--precision", precision, tuple(precisions.ABOUT)), trust, timeout,
+        output=str(output or ""), accept=accept,
+    )  # fmt: skip
+    if output and folder:
+        raise UsageError(f"--output {output} and --folder {folder} are the same option; give one of them")
     console = open_console()
     with watched(console) as progress, native_output_held():
         digits = load_data(dataset, data, progress)
-        bundle = importing.import_model(model, digits, folder, options, progress=progress)
+        bundle = importing.import_model(model, digits, output or folder, options, progress=progress)
         failures = (
             _exported(bundle, digits, progress) if export and bundle.manifest["imported"]["format"] == "keras" else []
         )
     _tell(bundle, console)
     for failure in failures:
         console.print(f"not exported: {failure}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+    if unsteady := caveats.unsteady(bundle.manifest):
+        told = f"{unsteady}; what is said of an image holds for its batch alone, and nothing is certified"
+        console.print(told, style="yellow", markup=False, highlight=False, soft_wrap=True)
+    if poor := caveats.poor_fit(bundle.manifest):  # last, so that it is seen
+        mend = "accepted" if accept else f"{caveats.HINT}; or add --accept to take it as it is"
+        console.print(f"{poor}; {mend}", style="yellow", markup=False, highlight=False, soft_wrap=True)
 
 
 def _exported(bundle: Bundle, digits: Dataset, progress: Progress) -> list[str]:

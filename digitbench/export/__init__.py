@@ -23,7 +23,7 @@ from digitbench.export import folding, npz
 from digitbench.export.check import Checked, check
 from digitbench.export.work import Work
 from digitbench.files import written_beside
-from digitbench.precisions import EXPORTED, FP32, INT8
+from digitbench.precisions import BF16, EXPORTED, FP32, IMPORTED, INT8
 from digitbench.precisions import FORMATS as PRECISIONS
 from digitbench.progress import Progress, Silent
 
@@ -89,21 +89,23 @@ def export(
         See `require`; or there are too few training images to calibrate with; or a format can't hold the model.
     """
     options = options or Options()
-    wanted = require(formats, options.precisions)
+    wanted, own = require(formats, options.precisions), bundle.usual_precision
     progress = progress or Silent()
+    if own != FP32:
+        wanted = _as_it_is(formats, own, options, bundle, progress)
     calibration = None
     if any(precision == INT8 for _, precision in wanted):
         calibration = data.calibration_images(dataset, options.calibration_images, options.seed)
     if model is None and wanted:
         from digitbench.train import import_keras
 
-        path, keras = bundle.open(bundle.find("keras")), import_keras(progress)
+        path, keras = bundle.open(bundle.find("keras", own)), import_keras(progress)
         model = keras.models.load_model(path, compile=False, safe_mode=not trust.holds(path))
         model(bundle.form.give(dataset.test.head(1).images))  # Keras' ONNX exporter wants a model that was called once
-    if wanted:
+    if wanted and own == FP32:
         model = _folded(model, bundle, dataset, progress)
         wanted = _writable(wanted, model, bundle, progress)
-    one_by_one = _Exporter(bundle, dataset, options, model, calibration, progress)
+    one_by_one = _Exporter(bundle, dataset, options, model, own, calibration, progress)
     return [failure for format, precision in wanted if (failure := one_by_one.write(format, precision))]
 
 
@@ -126,9 +128,11 @@ def require(formats: Sequence[str], precisions: Sequence[str] = ()) -> list[tupl
         if name not in FORMATS:
             raise UsageError(unknown("format", name, FORMATS))
     for one in precisions:
-        if one not in EXPORTED:
+        if one == BF16:
             raise UsageError(f"--precision {one}: nothing is exported for it; a runtime makes it of fp32")
-        if not any(one in PRECISIONS[name] for name in formats):
+        if one not in (*EXPORTED, *IMPORTED):
+            raise UsageError(unknown("precision", one, EXPORTED))
+        if one in EXPORTED and not any(one in PRECISIONS[name] for name in formats):
             able = ", ".join(name for name in FORMATS if one in PRECISIONS[name])
             raise UsageError(f"--precision {one}: {', '.join(formats)} can't be written in it; {able} can")
     for name in formats:
@@ -138,6 +142,28 @@ def require(formats: Sequence[str], precisions: Sequence[str] = ()) -> list[tupl
                 told = f"exporting {name} needs {need}, not installed here; run: {mend}"
                 raise MissingRuntimeError(told, mend=mend)
     return [(name, one) for name in formats for one in PRECISIONS[name] if not precisions or one in precisions]
+
+
+def _as_it_is(
+    formats: Sequence[str], own: str, options: Options, bundle: Bundle, progress: Progress
+) -> list[tuple[str, str]]:
+    """Say what is written of a model that is quantised, or computes in another type, already: itself, and no other.
+
+    Raises
+    ------
+    UsageError
+        Another precision was asked for, or nothing but a format that can't hold it.
+    """
+    others = [one for one in options.precisions if one != own]
+    if others:
+        raise UsageError(f"--precision {','.join(others)}: the model is {own} already, and is exported as it is alone")
+    why = f"plain weights are those of fp32, and the model is {own}"
+    if list(formats) == ["npz"]:
+        raise UsageError(f"--format npz: {why}; choose from savedmodel, tflite, onnx")
+    if "npz" in formats:
+        progress.say(f"npz is left out, and with it the backend numpy: {why}")
+        bundle.record_unwritable("npz", why)
+    return [(format, own) for format in formats if format != "npz"]
 
 
 def _folded(model: Any, bundle: Bundle, dataset: Dataset, progress: Progress) -> Any:
@@ -193,6 +219,7 @@ class _Exporter:
     dataset: Dataset
     options: Options
     model: Any
+    own: str
     calibration: data.Split | None
     progress: Progress
 
@@ -204,10 +231,15 @@ class _Exporter:
         target = self.bundle.path / bundles.ARTIFACTS / f"model-{precision}{module.SUFFIX}"
         images = self.dataset.test.images[:1] if self.calibration is None else self.calibration.images
         given = self.bundle.form.give(images)
-        work = Work(self.model, precision, given, None if precision == FP32 else self._fp32(format))
+        if precision == self.own:  # as it is: the writers do nothing to an fp32 model
+            work = Work(self.model, FP32, given, None)
+        else:
+            work = Work(self.model, precision, given, self._fp32(format))
         try:
             with written_beside(target) as draft:
                 module.write(work, draft)
+                if self.own != FP32:
+                    self._check_precision(draft, format)
                 self.progress.update(task, 1, 2, "checking it in a fresh process")
                 found = check(self.bundle, format, precision, draft, self.dataset.test, self.options.max_accuracy_drop)
                 self.progress.update(task, 2, 2, found.note)
@@ -225,6 +257,21 @@ class _Exporter:
             return f"{format} {precision}: can't be written: {one_line(exc)}"
         self.bundle.record(self._describe(target, format, precision, found))
         return None
+
+    def _check_precision(self, written: Path, format: str) -> None:
+        """Refuse what a converter made another precision of.
+
+        Raises
+        ------
+        ValueError
+            It is none of the model's own.
+        """
+        from digitbench.importing import sorts
+
+        sort = {"onnx": sorts.ONNX, "tflite": sorts.TFLITE, "savedmodel": sorts.SAVED_MODEL}[format]
+        found = sorts.precision_of(written, sort, self.progress)
+        if found != self.own:
+            raise ValueError(f"the model is {self.own}, and what its converter writes is {found}")
 
     def _fp32(self, format: str) -> Path | None:
         try:

@@ -13,17 +13,19 @@ import numpy as np
 
 import digitbench
 from digitbench import bundle as bundles
-from digitbench import evaluate, plugins, trust
-from digitbench.backend import Scores
+from digitbench import caveats, evaluate, plugins, trust
+from digitbench.backend import Scores, Signature
 from digitbench.bundle import Artifact, Bundle
 from digitbench.data import Dataset, Split
 from digitbench.errors import BundleError, UsageError
 from digitbench.files import check_writable, sha256, write_json, written_beside
 from digitbench.form import CLASSES, SIDE, Form, square
-from digitbench.importing import guesses, judging, sorts
+from digitbench.importing import fit, guesses, judging, sorts, steadiness
+from digitbench.importing.fit import Fit
 from digitbench.importing.guesses import NO_WISHES, Wishes
 from digitbench.importing.judging import Trial
 from digitbench.importing.prober import Prober
+from digitbench.importing.steadiness import Steadiness
 from digitbench.measure.process import TIMEOUT, Job, WorkerError, score, shared_images
 from digitbench.progress import Progress, Silent
 
@@ -48,6 +50,11 @@ class Options:
         Run code that the file holds, now and later.
     timeout
         Seconds that its runtime may take for one answer.
+    output
+        What the user gave as ``--output``: the target, and refused where it names one of the model's tensors, which is
+        what that option chose before.
+    accept
+        The user takes the model also where no form fits well: stored, so that nobody is warned of it again.
     """
 
     name: str = ""
@@ -55,6 +62,8 @@ class Options:
     precision: str | None = None
     trusted: bool = False
     timeout: float = TIMEOUT
+    output: str = ""
+    accept: bool = False
 
 
 def import_model(
@@ -90,9 +99,8 @@ def import_model(
     name = options.name or source.stem
     stamp = datetime.now(UTC)
     target = target or bundles.RUNS / f"{name}-{stamp:%Y%m%d-%H%M%S}"
-    if target.exists():
-        raise BundleError(f"{target} exists already; choose another --folder or remove it")
-    check_writable(target)
+    if not options.output:
+        _check_target(target)
     plugin = plugins.find(sort.backend)
     if plugin.missing():
         raise plugin.missing_error(*plugin.missing())
@@ -100,10 +108,12 @@ def import_model(
     sorts.check_code(source, sort, trusted)
     if options.trusted:
         trust.remember(source)
-    trials, scores = _tried(source, sort, dataset, options, progress)
-    manifest = _manifest(name, dataset, trials, source, sort)
-    form = replace(trials[0].form, code=trusted)
-    precision = options.precision or sorts.precision_of(source, sort, form)
+    tried = _tried(source, sort, dataset, target, options, progress)
+    scores, form = tried.scores, replace(tried.trials[0].form, code=trusted)
+    manifest = _manifest(name, dataset, tried, source, sort)
+    manifest["imported"]["accepted"] = options.accept
+    precision = options.precision or sorts.precision_of(source, sort, progress)
+    manifest["imported"]["batch"] = tried.steadiness.to_json(precision)
     try:
         with written_beside(target) as draft:
             draft.mkdir()
@@ -125,10 +135,33 @@ def import_model(
 # --- trying ---------------------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, eq=False)
+class _Tried:
+    """What came of trying: the trials with the best first; of that one its scores of the test images, and more."""
+
+    trials: list[Trial]
+    scores: Scores
+    fit: Fit
+    steadiness: Steadiness
+
+
+def _check_target(target: Path, signature: Signature | None = None) -> None:
+    """Refuse a target that is there already, can't be written or, where the model is known, names a tensor of it."""
+    tensors = (*signature.inputs, *signature.outputs) if signature else ()
+    name = next((one.name for one in tensors if one.name and Path(one.name) == target), "")
+    if name:
+        raise UsageError(
+            f"--output {name}: the bundle's folder, but the model has a tensor of that name; if that is meant: "
+            f"--tensor {name}; if the folder is: --folder {name}"
+        )
+    bundles.refuse_existing(target)
+    check_writable(target)
+
+
 def _tried(
-    source: Path, sort: sorts.Sort, dataset: Dataset, options: Options, progress: Progress
-) -> tuple[list[Trial], Scores]:
-    """Try every form; give the trials with the best first, and its scores of the test images."""
+    source: Path, sort: sorts.Sort, dataset: Dataset, target: Path, options: Options, progress: Progress
+) -> _Tried:
+    """Try every form."""
     if not len(dataset.train):
         raise UsageError(f"{dataset.name} has no training images to find out the model's form with; give others")
     drawn = np.random.default_rng(0).permutation(len(dataset.train))[:MORE_IMAGES]
@@ -136,6 +169,8 @@ def _tried(
     given = np.concatenate([known.images, judging.shifted(known.images), dataset.test.images])
     tested = 2 * len(known), len(given)
     with shared_images(given) as images, Prober(source, sort, images, options.timeout) as prober:
+        if options.output:
+            _check_target(target, prober.signature)
         try:
             found = guesses.forms(prober.signature, options.wishes, known.images)
         except BundleError as exc:
@@ -149,20 +184,30 @@ def _tried(
             again = _all_tried(prober, [one.form for one in level], known, options, progress, tested[0])
             if again:  # more images may be more than it can do in time: then the first ones' word stands
                 ranked = [*judging.ranked(again), *rest]
-        if ranked[0].accuracy < judging.LEAST:
-            raise BundleError(f"{source}: it doesn't tell digits apart: {_too_bad(ranked)}")
+        fitness = _fit(prober, ranked[0], known, sorts.stated_accuracy(source, sort))
+        if fitness.accuracy < fitness.least:
+            raise BundleError(
+                f"{source}: it doesn't tell digits apart: of {len(ranked)} forms the best, {describe(ranked[0].form)}, "
+                f"{caveats.reached(fitness.to_json())}; less than {fitness.least:.1%} is refused; {caveats.HINT}"
+            )
         scores = prober.attempt(ranked[0].form, *tested)
         if scores is None:
             raise BundleError(f"{source}: it ran on training images, but not on the test images: {prober.fault}")
-    return ranked, scores
+        steady = steadiness.look(prober, ranked[0].form, len(known))
+    return _Tried(ranked, scores, fitness, steady)
 
 
-def _too_bad(ranked: Sequence[Trial]) -> str:
-    best = ranked[0]
-    return (
-        f"of {len(ranked)} forms the best, {describe(best.form)}, has {best.accuracy:.1%} of the training images "
-        f"right; less than {judging.LEAST:.0%} is refused"
-    )
+def _fit(prober: Prober, best: Trial, known: Split, stated: float | None) -> Fit:
+    """Say how well the best form fits."""
+    count = fit.scored(known)
+    right = best.right[:count]
+    if len(right) < count:
+        scores = prober.attempt(best.form, 0, count)
+        if scores is None:  # more images may be more than it can do in time
+            count = len(right)
+        else:
+            right = judging.judge(best.form, scores, known.labels[:count], best.form.activation).right
+    return fit.measure(right, fit.simple_classifier(known, count, best.form), known.labels[:count], stated)
 
 
 def _all_tried(
@@ -190,7 +235,8 @@ def describe(form: Form) -> str:
 # --- writing --------------------------------------------------------------------------------------------------------
 
 
-def _manifest(name: str, dataset: Dataset, trials: Sequence[Trial], source: Path, sort: sorts.Sort) -> dict[str, Any]:
+def _manifest(name: str, dataset: Dataset, tried: _Tried, source: Path, sort: sorts.Sort) -> dict[str, Any]:
+    trials = tried.trials
     best, second = trials[0], trials[1] if len(trials) > 1 else None
     return {
         "schema": bundles.SCHEMA,
@@ -205,6 +251,7 @@ def _manifest(name: str, dataset: Dataset, trials: Sequence[Trial], source: Path
         "imported": {
             "source": str(source), "format": sort.format, "sha256": sha256(source), "tried": len(trials),
             "chosen": _told(best), "runner_up": None if second is None else _told(second),
+            "fit": tried.fit.to_json(),
         },
     }  # fmt: skip
 

@@ -122,10 +122,10 @@ def _outputs(signature: Signature, wishes: Wishes) -> list[Tensor]:
         named = [one for one in signature.outputs if one.name == wishes.output]
         if not named:
             known = ", ".join(one.name for one in signature.outputs)
-            raise UsageError(f"--output {wishes.output}: the model has no such output; it has {known}")
+            raise UsageError(f"--tensor {wishes.output}: the model has no such output; it has {known}")
         if not _could_be_scores(named[0]):
             told = f"it gives {named[0].dtype} {_bracketed(named[0].shape)}, not ten scores an image"
-            raise UsageError(f"--output {wishes.output}: {told}")
+            raise UsageError(f"--tensor {wishes.output}: {told}")
         return named
     able = [one for one in signature.outputs if _could_be_scores(one) and not _counts(one)]
     if not able:

@@ -13,13 +13,8 @@ from digitbench.backend import Images, Scores
 from digitbench.data import Labels
 from digitbench.form import Form
 
-LEAST = 0.5
-"""A share of images right below which nothing was understood."""
-
 NEARLY = 0.003
 LEAST_ODDS = 1e-4  # one image at which a model is surely wrong doesn't outweigh a hundred others
-
-SUM_TOLERANCE = 0.05  # a softmax in steps of 1/256 is off by up to ten halves of one
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,11 +72,18 @@ def judge(form: Form, scores: Scores, labels: Labels, activation: str | None) ->
 
 
 def activation_of(scores: Scores) -> str:
-    """Say what an output looks like: ``"softmax"``, ``"sigmoid"`` or ``"logits"``, as logarithms of a softmax are."""
+    """Say what an output looks like: ``"softmax"``, ``"sigmoid"`` or ``"logits"``, as logarithms of a softmax are.
+
+    A softmax times a constant, as percentages, is one too: see `digitbench.evaluate.probabilities`.
+    """
+    total = evaluate.constant_sum(scores)
+    # A single row has some sum, and logits far from 0 nearly the same one; but their least is no small part of it.
+    shared_out = len(scores) > 1 and bool(np.median(scores.min(axis=1)) < total / (2 * scores.shape[1]))
+    larger = total >= 1 + evaluate.SUM_TOLERANCE and shared_out
+    if larger or abs(total - 1) < evaluate.SUM_TOLERANCE:
+        return "softmax"
     within = bool(((scores >= -1e-6) & (scores <= 1 + 1e-6)).all())
-    if not within:
-        return "logits"
-    return "softmax" if bool((np.abs(scores.sum(axis=1) - 1) < SUM_TOLERANCE).all()) else "sigmoid"
+    return "sigmoid" if within else "logits"
 
 
 def ranked(trials: Sequence[Trial]) -> list[Trial]:

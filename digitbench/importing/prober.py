@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64decode
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import TracebackType
@@ -15,6 +16,7 @@ from digitbench.errors import BundleError
 from digitbench.form import Form
 from digitbench.importing.sorts import Sort
 from digitbench.measure.process import Crew, Job, Worker, WorkerError
+from digitbench.measure.worker import SCORING_BATCH
 from digitbench.typed import build
 
 MOST_DEATHS = 3
@@ -71,6 +73,10 @@ class Prober:
 
     def attempt(self, form: Form, first: int, last: int) -> Scores | None:
         """Score images[first:last] in a form: float32 (n, 10), or None where that can't be done; `fault` says why."""
+        return self.ask(form, range(first, last), SCORING_BATCH)
+
+    def ask(self, form: Form, order: Sequence[int], size: int) -> Scores | None:
+        """Score the images of these numbers in that order, `size` of them in each call; as `attempt` does."""
         known = replace(form, activation="")
         if self._deaths >= MOST_DEATHS and known not in self._ran:
             return None
@@ -78,7 +84,7 @@ class Prober:
             self._start()
         assert self._worker is not None
         try:
-            answer = self._crew.ask(self._worker, "attempt", form=asdict(form), images=(first, last))
+            answer = self._crew.ask(self._worker, "attempt", form=asdict(form), order=list(order), size=size)
         except WorkerError as exc:
             self.fault, self._worker = str(exc), None
             self._deaths += 1
@@ -87,7 +93,7 @@ class Prober:
             self.fault = _without_path(answer["error"], self._source)
             return None
         self._ran.add(known)
-        return np.frombuffer(b64decode(answer["scores"]), np.float32).reshape(last - first, -1)
+        return np.frombuffer(b64decode(answer["scores"]), np.float32).reshape(len(order), -1)
 
 
 def _refusal(source: Path, told: str) -> str:

@@ -8,10 +8,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from zipfile import is_zipfile
 
-from digitbench.errors import BundleError
+from digitbench.errors import BundleError, one_line
 from digitbench.files import measure_size
 from digitbench.form import OWN_OUTPUT, Form
-from digitbench.precisions import DYNAMIC, FP16, FP32, INT8
+from digitbench.importing import fit, onnx_file, savedmodel_file, tflite_file
+from digitbench.importing.kinds import Kinds
+from digitbench.importing.protobuf import Message
 from digitbench.progress import Progress
 
 MOST_BYTES = 2 * 10**9
@@ -126,42 +128,40 @@ def adopt(source: Path, sort: Sort, form: Form, precision: str, draft: Path, pro
     return path, form
 
 
-def precision_of(source: Path, sort: Sort, form: Form) -> str:
-    """Guess which of digitbench's precisions a model is in, from what its file holds."""
+def stated_accuracy(source: Path, sort: Sort) -> float | None:
+    """Find the accuracy that a file states of its model, from 0 to 1; None where it states none."""
+    if sort is not ONNX:
+        return None
+    try:
+        return fit.stated_accuracy(onnx_file.texts(Message(source.read_bytes())))
+    except ValueError:  # only its runtime can read it: then it says nothing here
+        return None
+
+
+def precision_of(source: Path, sort: Sort, progress: Progress) -> str:
+    """Read which precision a model is in from its weights and operations: see `digitbench.precisions`.
+
+    Raises
+    ------
+    BundleError
+        It can't be read out of the file.
+    """
+    try:
+        return _kinds(source, sort, progress).precision()
+    except ValueError as exc:
+        told = f"{source}: what precision it is in can't be read ({one_line(exc)}); say it: --precision"
+        raise BundleError(told) from exc
+
+
+def _kinds(source: Path, sort: Sort, progress: Progress) -> Kinds:
     if sort is ONNX:
-        return _onnx_precision(source.read_bytes(), form)
+        return onnx_file.kinds(Message(source.read_bytes()))
     if sort is TFLITE:
-        try:
-            return _tflite_precision(source.read_bytes())
-        except Exception:  # noqa: BLE001 - the reader raises nearly anything at a file that only LiteRT understands
-            return FP32
-    return FP32
+        return tflite_file.kinds(source.read_bytes())
+    if sort is SAVED_MODEL:
+        return savedmodel_file.kinds((source / "saved_model.pb").read_bytes())
+    if sort is KERAS:
+        from digitbench.export import adopted
 
-
-def _onnx_precision(content: bytes, form: Form) -> str:
-    def holds(*operators: str) -> bool:
-        return any(bytes([0x22, len(one)]) + one.encode() in content for one in operators)
-
-    if holds("DynamicQuantizeLinear", "MatMulInteger", "ConvInteger"):
-        return DYNAMIC
-    if holds("QuantizeLinear", "DequantizeLinear", "QLinearConv", "QLinearMatMul", "QGemm"):
-        return INT8
-    return FP16 if form.input.dtype == "float16" else FP32
-
-
-def _tflite_precision(content: bytes) -> str:
-    """By the types of its tensors: whole numbers that calls compute, whole numbers that are stored alone, halves."""
-    from ai_edge_litert import schema_py_generated as schema
-
-    kinds = schema.TensorType
-    graph = schema.Model.GetRootAs(content, 0).Subgraphs(0)
-    tensors = [graph.Tensors(i) for i in range(graph.TensorsLength())]
-    model = schema.Model.GetRootAs(content, 0)
-    stored = {one.Type() for one in tensors if model.Buffers(one.Buffer()).DataLength() and one.ShapeLength() > 1}
-    computed = {one.Type() for one in tensors if not model.Buffers(one.Buffer()).DataLength()}
-    small = {kinds.INT8, kinds.UINT8, kinds.INT16}
-    if small & computed and small & stored:
-        return INT8
-    if small & stored:
-        return DYNAMIC
-    return FP16 if kinds.FLOAT16 in stored else FP32
+        return adopted.kinds(source, progress)
+    return Kinds()

@@ -24,6 +24,8 @@ ADDRESS_SPACE = 24 * 2**30  # TensorFlow reserves several; a corrupt file asks f
 def serve(job: Mapping[str, Any], commands: Iterable[dict[str, Any]], emit: Callable[..., None]) -> None:
     """Answer a job with the artifact's signature, and each command with the scores of its form, or why there are none.
 
+    A command has a form, the images' numbers in order, and how many of them make one call.
+
     Raises
     ------
     ArtifactError
@@ -45,7 +47,9 @@ def serve(job: Mapping[str, Any], commands: Iterable[dict[str, Any]], emit: Call
                     guess, precision = replace(form, code=trusted), job["precision"]
                     backend = plugin.open(artifact, threads=1, precision=precision, form=guess, trial=True)
                     current = form.ports, opened.enter_context(backend)
-                scores = score(served(current[1], form), images[slice(*command["images"])])
+                asked, size = images[command["order"]], command["size"]
+                calls = [asked[i : i + size] for i in range(0, len(asked), size)]
+                scores = np.concatenate([score(served(current[1], form), call) for call in calls])
             except Exception as exc:  # noqa: BLE001 - a form that the runtime refuses is one that it hasn't
                 if not (isinstance(exc, ValueError) and str(exc).startswith("predict gave")):
                     current = None  # it may be out of order; one that only gave the wrong thing isn't

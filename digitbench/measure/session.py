@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 import digitbench
-from digitbench import agreement, evaluate, machine
+from digitbench import agreement, caveats, evaluate, machine
 from digitbench.backend import Scores
 from digitbench.bundle import Bundle
 from digitbench.data import CLASSES, Dataset
@@ -146,7 +146,7 @@ class _Facts:
             "dataset": {"name": dataset.name, "fingerprint": dataset.fingerprint},
             "test_images": images,
         }
-        self.referenced = True
+        self.referenced, self._manifest = True, bundle.manifest
         self.classes: dict[Seat, tuple[OfClass, ...]] = {}
         self.created = datetime.now(UTC).isoformat(timespec="seconds")
         self.settings: dict[str, Any] = asdict(plan) if plan else {}
@@ -195,7 +195,11 @@ class _Facts:
 
     def _told(self, row: Row) -> Row:
         classes = self.classes.get((row.backend, row.precision, row.threads), row.classes)
-        return replace(row, classes=classes, agreement=row.agreement if self.referenced else None)
+        found = row.agreement if self.referenced else None
+        why = caveats.uncertified(self._manifest, row.artifact.path) if row.artifact else ""
+        if found and why:
+            found = replace(found, certificate=None, uncertified=why)
+        return replace(row, classes=classes, agreement=found)
 
 
 def _check_baseline(name: str, chosen: Sequence[Candidate]) -> None:

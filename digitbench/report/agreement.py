@@ -135,7 +135,7 @@ def _mean_difference(row: Row) -> str:
 
 def _certified(row: Row) -> str:
     found = row.agreement.certificate if row.agreement else None
-    return "" if found is None else f"{found.certified:,} ({certified_share(row)})"
+    return certified_share(row) if found is None else f"{found.certified:,} ({certified_share(row)})"
 
 
 def footnotes(rows: Sequence[Row]) -> list[str]:

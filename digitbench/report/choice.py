@@ -14,6 +14,7 @@ from rich.table import Table
 
 from digitbench.choice import Choice, Judged
 from digitbench.report import words
+from digitbench.report.columns import certified_share
 from digitbench.report.footnotes import dynamic_notes, missing_rows
 from digitbench.report.layout import Column, grouped_table, print_fitting, print_line
 from digitbench.report.tables import plain
@@ -96,7 +97,13 @@ def _percentile(name: str, worth: float) -> Column:
 
 def _certified(row: Row) -> str:
     found = row.agreement.certificate if row.agreement else None
-    return f"{found.certified:,} of {found.total:,}" if found else ""
+    return f"{found.certified:,} of {found.total:,}" if found else certified_share(row)
+
+
+def _certified_or_why(row: Row) -> str:
+    """As `_certified`, with the reason where none is: Markdown has no notes below its table."""
+    why = row.agreement.uncertified if row.agreement else None
+    return f"{_certified(row)}: {why}" if why else _certified(row)
 
 
 def verdict(choice: Choice, one: Judged) -> str:
@@ -117,13 +124,17 @@ def _names(rows: Sequence[Row]) -> str:
 
 
 def to_markdown(choice: Choice) -> str:
-    """Give the table in GitHub's Markdown; with p99 where that has a limit."""
-    columns = _columns(choice, p99=any(limit.kind.name == "p99" for limit in choice.limits))
+    """Give the table in GitHub's Markdown, with p99 where that has a limit; below it what speaks against choosing."""
+    columns = [
+        replace(column, cell=_certified_or_why) if column.cell is _certified else column
+        for column in _columns(choice, p99=any(limit.kind.name == "p99" for limit in choice.limits))
+    ]
     lines = [[column.title for column in columns], [":--" if column.left else "--:" for column in columns]]
     for one in choice.judged:
         cells = [plain(column.cell(one.row)) for column in columns]
         lines.append([f"**{cell}**" if one is choice.named and cell else cell for cell in cells])
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    table = "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    return table + "".join(f"\nMind: {plain(line)}.\n" for line in choice.warnings)
 
 
 # --- words ---------------------------------------------------------------------------------------------------------
@@ -164,6 +175,9 @@ def print_choice(
             mends = "; ".join(dict.fromkeys(finding.mend for finding in row.validity or () if finding.mend))
             line = f"{_name(row)} had a lower p50 ({p50} µs) but is INVALID here{f': {mends}' if mends else ''}."
             print_line(f"Mind: {line}", console, "yellow")
+    for line in choice.warnings:
+        print_line(f"Mind: {line}.", console, "yellow")
+    if choice.named:
         console.print()
         console.print(code, markup=False, highlight=False, soft_wrap=True, end="")
 
@@ -214,7 +228,7 @@ def nobody(choice: Choice) -> str:
 # --- JSON ----------------------------------------------------------------------------------------------------------
 
 # History of the format. A field keeps its meaning; a reader takes what it knows.
-#   1  (0.1.0)  limits, candidates, front, chosen, nearest
+#   1  (0.1.0)  limits, candidates, front, chosen, nearest, warnings
 
 
 def to_json(choice: Choice, results: Results, *, saved: Path | None, artifact: str, code: str) -> str:
@@ -233,7 +247,7 @@ def to_json(choice: Choice, results: Results, *, saved: Path | None, artifact: s
     value = {
         "schema": SCHEMA, "digitbench": results.digitbench, "created": results.created,
         "results": saved and str(saved.absolute()), "bundle": results.bundle, "machine": results.machine,
-        "prefer": choice.prefer, "rule": " ".join(notes(choice)),
+        "prefer": choice.prefer, "rule": " ".join(notes(choice)), "warnings": choice.warnings,
         "limits": [
             {"metric": limit.kind.name, "at_least" if limit.kind.least else "at_most": limit.bound,
              "unit": limit.kind.unit, "given": limit.text} for limit in choice.limits
@@ -268,6 +282,7 @@ def _candidate(choice: Choice, one: Judged) -> dict[str, Any]:
         "close": one.close, "beaten_by": one.beaten_by and _who(one.beaten_by), "runtime": _runtime(row),
         "top1": accuracy and accuracy.top1, "top1_interval": accuracy and accuracy.interval,
         "flips": flips and flips.flips, "certified": certificate and certificate.certified,
+        "uncertified": flips and flips.uncertified,
         "test_images": accuracy and accuracy.total, "rank": row.rank,
         "p50_us": latency and latency.p50, "p50_interval_us": latency and latency.intervals.get("p50"),
         "p99_us": latency and latency.p99, "p99_interval_us": latency and latency.intervals.get("p99"),

@@ -56,7 +56,9 @@ def _probabilities() -> list[Column]:
 
 
 def certified_share(row: Row) -> str:
-    """Write the share of images that cannot flip, rounded down: all but one are not 100 %."""
+    """Write the share of images that cannot flip, rounded down: all but one are not 100 %; ``no`` where none may be."""
+    if row.agreement and row.agreement.uncertified:
+        return "no"
     found = row.agreement.certificate if row.agreement else None
     return "" if found is None else f"{found.certified * 10_000 // found.total / 10_000:.2%}"
 

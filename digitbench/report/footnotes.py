@@ -79,7 +79,7 @@ def _accuracy(rows: Sequence[Row]) -> list[str]:
     if scored is None or scored.accuracy is None:
         return []
     low, high = scored.accuracy.interval
-    certified = any(row.agreement and row.agreement.certificate for row in rows)
+    certified = any(row.agreement and (row.agreement.certificate or row.agreement.uncertified) for row in rows)
     flips = f"; flips are labels that differ from {whose(rows)}" if any(row.agreement for row in rows) else ""
     told = (
         f"top-1 {scored.accuracy.top1:.2%} of {scored.accuracy.total:,} images is known to within "
@@ -113,13 +113,23 @@ def _same(rows: Sequence[Row]) -> list[str]:
 
 
 def dynamic_notes(rows: Sequence[Row]) -> list[str]:
-    """Say of what batches the labels are, where a runtime's answer may depend on them."""
-    if not any(row.precision == DYNAMIC and row.agreement for row in rows):
-        return []
-    return [
+    """Say of what batches the labels are, where a runtime's answer may depend on them, and who isn't certified."""
+    lines = [
         "dynamic: a runtime that finds one range for a whole batch, as ONNX Runtime does, may label an image otherwise "
         "among other images; labels here are of batches of 256."
-    ]
+    ] * any(row.precision == DYNAMIC and row.agreement for row in rows)  # fmt: skip
+    return lines + uncertified_notes(rows)
+
+
+def uncertified_notes(rows: Sequence[Row]) -> list[str]:
+    """Say who isn't certified, and why: a line for each reason."""
+    names, reasons = Names.of(rows), dict[str, list[str]]()
+    for row in rows:
+        if row.agreement and row.agreement.uncertified:
+            reasons.setdefault(row.agreement.uncertified, []).append(names.backend(row))
+    return [
+        f"certified, no: {', '.join(dict.fromkeys(who))}, for {reason}." for reason, who in reasons.items()
+    ]  # fmt: skip
 
 
 def p_value(value: float) -> str:

@@ -104,7 +104,8 @@ def choice_html(choice: Choice) -> str:
     limits = ", ".join(map(str, choice.limits)) or "none"
     styles = [_style(bool(one.reasons), one is choice.named) for one in choice.judged]
     table = _table(heads, (_judged(choice, one) for one in choice.judged), styles)
-    return _whole(_line(named, "font-weight:bold"), _line(f"Limits: {limits}.", FAINT), table)
+    mind = [_line(f"Mind: {line}.") for line in choice.warnings]
+    return _whole(_line(named, "font-weight:bold"), *mind, _line(f"Limits: {limits}.", FAINT), table)
 
 
 def _judged(choice: Choice, one: Judged) -> Cells:

@@ -14,6 +14,7 @@ from typing import Any
 
 from rich.console import Console
 
+from digitbench import caveats
 from digitbench import layers as layering
 from digitbench.bundle import HISTORY, MANIFEST, Artifact, Bundle
 from digitbench.errors import BundleError, ResultsError, one_line
@@ -253,6 +254,8 @@ def _form_told(bundle: Bundle) -> Iterator[tuple[str, str]]:
     shape = "×".join(map(str, form.shape))
     yield "takes", f"{form.input.dtype}, {shape}, paper {form.paper:.4g}, ink {form.ink:.4g}; {batch}"
     yield "gives", form.activation
+    minded = (caveats.poor_fit(bundle.manifest), caveats.unsteady(bundle.manifest))
+    yield from (("mind", told) for told in minded if told)
 
 
 # --- on a terminal --------------------------------------------------------------------------------------------------

@@ -104,6 +104,7 @@ CSV_COLUMNS: Mapping[str, Get] = {
     "mcnemar_p": _field("agreement.mcnemar.p_value"),
     # images that cannot flip: the reference's margin is above the needed one, twice the largest score difference
     "certified_images": _field("agreement.certificate.certified"),
+    "uncertified": _field("agreement.uncertified"),
     "needed_margin": _field("agreement.certificate.needed_margin"),
     "smallest_margin": _field("agreement.certificate.smallest_margin"),
     # are the scores probabilities

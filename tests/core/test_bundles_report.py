@@ -247,7 +247,8 @@ def test_figures_that_are_none_are_refused_in_a_line(bundle: Bundle) -> None:
 
 
 def test_what_was_imported_is_shown_as_such(untrained: Bundle, tmp_path: Path) -> None:
-    imported = {"source": "/models/cnn.onnx", "format": "onnx"}
+    fit = {"poor": True, "accuracy": 0.7, "images": 900, "simple": 0.9, "stated": None}
+    imported = {"source": "/models/cnn.onnx", "format": "onnx", "fit": fit}
     artifact = {"format": "onnx", "precision": "fp32", "path": "model.onnx", "bytes": 26_000, "sha256": "ab"}
     form = {"shape": [1, 28, 28], "ink": 255.0, "batch": 1, "activation": "logits"}
     changes = {"imported": imported, "recipe": {"name": "cnn"}, "artifacts": [artifact], "form": form}
@@ -255,6 +256,7 @@ def test_what_was_imported_is_shown_as_such(untrained: Bundle, tmp_path: Path) -
     text = " ".join(shown(made).split())
     assert "from /models/cnn.onnx (onnx)" in text
     assert "takes float32, 1×28×28, paper 0, ink 255; a fixed batch of 1 gives logits" in text
+    assert "gives logits mind no form fits well: the best has 70.0% of 900 training images right" in text
     assert "Layers: it holds onnx (26 kB), which tells its layers to its runtime alone" in text
     listed = printed(lambda console: bundles.print_bundles(find(tmp_path / "runs"), console, NOW))
     assert "cnn, imported onnx" in listed

@@ -81,13 +81,16 @@ def test_every_rival_was_left_behind_by_one_criterion(rows: list[Row], prefer: s
 # --- what is shown -------------------------------------------------------------------------------------------------
 
 
-def shown(found: Choice, width: int = 200) -> str:
-    results = Results(
+def results_of(found: Choice) -> Results:
+    return Results(
         {"cpu": "made up", "cores": {"available": 2}, "system": "Linux 6"},
         {"name": "run", "recipe": "dense-16", "dataset": {"name": "digits", "fingerprint": "ab"}, "test_images": 9},
         tuple(one.row for one in found.judged), "2026-11-21T00:00:00+00:00", "0.1.0",
     )  # fmt: skip
-    stream = io.StringIO()
+
+
+def shown(found: Choice, width: int = 200) -> str:
+    stream, results = io.StringIO(), results_of(found)
     report.print_choice(found, results, (), "told", "code", Console(file=stream, width=width, force_terminal=True))
     return stream.getvalue()
 

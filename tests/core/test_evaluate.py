@@ -19,7 +19,15 @@ from scipy.stats import binomtest
 
 from digitbench.backend import Scores
 from digitbench.data import Labels
-from digitbench.evaluate import accuracy, calibration, of_classes, output_activation, probabilities, wilson_interval
+from digitbench.evaluate import (
+    accuracy,
+    calibration,
+    constant_sum,
+    of_classes,
+    output_activation,
+    probabilities,
+    wilson_interval,
+)
 from digitbench.report.classes import print_classes
 from digitbench.report.terminal import print_results
 from digitbench.results import OfClass, Results, Row
@@ -259,6 +267,29 @@ def test_a_softmax_a_hair_above_one_is_one() -> None:
     scores = np.zeros((1, 10), np.float32)
     scores[0, 1] = np.nextafter(np.float32(1), np.float32(2))
     assert calibration(scores, np.array([1])).bins[0].confidence == 1.0
+
+
+@pytest.mark.parametrize("total", [100, 255, 256, 10_000])
+def test_a_softmax_times_a_constant_is_divided_by_it(total: float) -> None:
+    odds = softmax(np.random.default_rng(0).normal(0, 3, (50, 10)), axis=1).astype(np.float32)
+    labels = np.arange(50) % 10
+    times = odds * np.float32(total)
+    np.testing.assert_allclose(probabilities(times, "softmax"), odds, rtol=1e-5)
+    np.testing.assert_allclose(probabilities(times[:1], "softmax"), odds[:1], rtol=1e-5)
+    assert calibration(times, labels).log_loss == pytest.approx(calibration(odds, labels).log_loss, rel=1e-4)
+    assert calibration(np.rint(times), labels).bins[-1].confidence == pytest.approx(
+        calibration(odds, labels).bins[-1].confidence, abs=0.02
+    )
+
+
+def test_what_has_no_constant_sum_is_none() -> None:
+    odds = softmax(np.random.default_rng(0).normal(0, 3, (50, 10)), axis=1).astype(np.float32)
+    assert constant_sum(odds * 100) == pytest.approx(100, rel=1e-5)
+    assert constant_sum(odds) == pytest.approx(1, rel=1e-5)
+    assert constant_sum(odds * 100 - 1) == 0, "below 0"
+    assert constant_sum(odds * np.arange(1, 51, dtype=np.float32)[:, None]) == 0
+    assert constant_sum(np.zeros((3, 10), np.float32)) == 0
+    np.testing.assert_array_equal(probabilities(odds * 100 - 1, "softmax"), np.clip(odds * 100 - 1, 0, 1))
 
 
 def test_sigmoids_are_divided_by_their_sum() -> None:

@@ -233,7 +233,7 @@ def signature(shape: Shape = (None, 784), dtype: str = "float32", *outputs: Tens
 @pytest.mark.parametrize(
     ("wishes", "said"),
     [
-        (Wishes(output="b"), "--output b: the model has no such output; it has scores"),
+        (Wishes(output="b"), "--tensor b: the model has no such output; it has scores"),
         (Wishes(layout="nchw"), "--layout nchw: its input 'image' has shape [n, 784]; known are flat, hw, nhwc, nchw"),
         (Wishes(layout="hw"), "--layout hw: "),
     ],

@@ -150,7 +150,7 @@ def test_no_batch_axis_is_told(shape: tuple[int, ...]) -> None:
 def test_wishes_that_no_model_could_meet_are_told() -> None:
     others = (Tensor("features", (None, 128), "float32"), Tensor("names", (None, 10), "string"), SCORES)
     for name in ("features", "names"):
-        with pytest.raises(UsageError, match=rf"--output {name}: it gives .*, not ten scores"):
+        with pytest.raises(UsageError, match=rf"--tensor {name}: it gives .*, not ten scores"):
             forms((None, 784), others, Wishes(output=name))
     with pytest.raises(UsageError, match="--fit pad: 14 × 14 pixels are fewer"):
         forms((None, 14, 14), wishes=Wishes(fit="pad"))

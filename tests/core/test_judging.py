@@ -51,7 +51,12 @@ def test_an_output_is_known_by_its_range_and_its_sums(logits: Scores) -> None:
     assert activation_of(np.float32(1) / (np.float32(1) + np.exp(-logits))) == "sigmoid"
     assert activation_of(logits) == "logits"
     assert activation_of(np.log(odds)) == "logits", "of a log-softmax the softmax is the same as of logits"
-    assert activation_of(odds * 255) == "logits"
+    for total in (100, 255, 256, 2):
+        assert activation_of(odds * np.float32(total)) == "softmax"
+        assert activation_of(np.rint(odds * np.float32(100 * total))) == "softmax"
+    assert activation_of(odds / np.float32(2)) == "sigmoid", "which are divided by their sum"
+    assert activation_of(odds[:1] * 100) == "logits", "one row has some sum"
+    assert activation_of(np.maximum(logits, 0)) == "logits"
     assert activation_of(odds - 0.1) == "logits"
 
 
@@ -99,6 +104,13 @@ def test_a_sigmoid_is_surprised_by_each_class_apart() -> None:
     found = judge(Form(), rows([0.8, 0.4]), np.array([0]), None)
     assert found.form.activation == "sigmoid"
     assert found.surprise == pytest.approx(-math.log(0.8) - math.log(0.6), rel=1e-6)
+
+
+def test_percentages_surprise_as_their_probabilities_do(logits: Scores, labels: Labels) -> None:
+    plain = judge(Form(), softmax(logits), labels, None)
+    found = judge(Form(), softmax(logits) * 100, labels, None)
+    assert found.form.activation == "softmax"
+    assert found.surprise == pytest.approx(plain.surprise, rel=1e-5)
 
 
 def test_what_is_known_of_the_output_is_not_guessed() -> None:

@@ -150,6 +150,9 @@ def test_a_form_that_kills_its_worker_or_hangs_costs_that_form_alone(
         assert scores is not None
         assert scores.shape == (3, 10)
         assert scores[:, 0].tolist() == [2, 3, 4]
+        scores = prober.ask(which(), [4, 0, 4], 1)
+        assert scores is not None
+        assert scores[:, 0].tolist() == [4, 0, 4]
         assert children() != [first], "another worker"
         prober._crew._timeout = 0.2  # the next one has loaded already
         assert prober.attempt(which("hangs"), 0, 5) is None
@@ -239,10 +242,10 @@ def tell(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callab
     monkeypatch.setattr(tryout, "_limit_memory", lambda: None)  # of a worker, and not of this process
     np.save(tmp_path / "images.npy", numbered(9))
 
-    def call(*forms: Form) -> Told:
+    def call(*forms: Form, size: int = 256) -> Told:
         images = str(tmp_path / "images.npy")
         job = {"backend": "fake", "artifact": str(model), "precision": "fp32", "images": images}
-        commands = ({"form": asdict(form), "images": [1, 4]} for form in forms)
+        commands = ({"form": asdict(form), "order": [1, 2, 3], "size": size} for form in forms)
         told: Told = []
         tryout.serve(job, json.loads(json.dumps(list(commands))), lambda event, **facts: told.append((event, facts)))
         return told
@@ -255,6 +258,21 @@ def test_each_form_is_answered_with_the_scores_of_the_images_asked_for(tell: Cal
     assert ready == ("ready", {"signature": {"inputs": (), "outputs": ()}})
     found = [np.frombuffer(b64decode(facts["scores"]), np.float32).reshape(3, 10) for _, facts in answers]
     assert [scores[:, 9].tolist() for scores in found] == [[1, 2, 3], [0, -1, -2]]
+
+
+def test_images_are_scored_in_the_order_and_as_many_a_call_as_asked_for(
+    tell: Callable[..., Told], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    called: list[list[float]] = []
+
+    def predict(self: Watched, images: Images) -> Any:
+        called.append(images[:, 0, 0].tolist())
+        return Fake.predict(self, images)
+
+    monkeypatch.setattr(Watched, "predict", predict)
+    (_, facts) = tell(which(), size=2)[1]
+    assert called == [[1, 2], [3]]
+    assert np.frombuffer(b64decode(facts["scores"]), np.float32)[::10].tolist() == [1, 2, 3]
 
 
 def test_it_is_opened_anew_only_for_other_ports(tell: Callable[..., Told]) -> None:

@@ -310,6 +310,14 @@ def test_a_file_of_version_3_is_read() -> None:
     assert Results.from_json(json.loads(found.dumps()), "again") == found
 
 
+def test_a_file_of_version_5_is_read() -> None:
+    (row,) = Results.read(FORMATS / "results-5.json").rows
+    assert row.agreement
+    assert row.agreement.certificate is None
+    assert row.agreement.uncertified
+    assert row.agreement.uncertified.startswith("each call finds its ranges")
+
+
 @pytest.mark.parametrize("version", [1, 2])
 def test_what_older_versions_did_not_know_is_not_made_up(version: int) -> None:
     found = Results.read(FORMATS / f"results-{version}.json")

@@ -75,6 +75,23 @@ def test_results_say_what_was_measured_and_how(run: Run, stage: Stage, untrained
     assert [floor.batch_size for floor in found.floors] == [1, 4]
 
 
+def test_of_a_model_whose_answers_depend_on_the_batch_nothing_is_certified(
+    run: Run, stage: Stage, untrained: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run(plan=None).rows[0].agreement.certificate  # type: ignore[union-attr]
+    batch = {"images": 64, "depends": True, "rounding": 1e-4,
+             "alone": {"labels": 3, "score": 0.2}, "reordered": {"labels": 0, "score": 0.0}}  # fmt: skip
+    monkeypatch.setitem(untrained.manifest, "imported", {"source": "m", "format": "npz", "batch": batch})
+    for plan in (None, PLAN):
+        for row in run(plan=plan).rows:
+            assert row.agreement
+            assert row.agreement.certificate is None
+            assert row.agreement.uncertified == (
+                "its answers depend on the batch: one image at a time 3 of 64 labels differ, scores by up to 0.2 of "
+                "the largest"
+            )
+
+
 def test_an_evaluation_has_no_settings_and_no_floor(run: Run, stage: Stage) -> None:
     found = run(plan=None)
     assert found.settings == {}

@@ -24,7 +24,6 @@ from digitbench.importing.sorts import (
     TFLITE,
     Sort,
     check_code,
-    precision_of,
     sort_of,
 )
 from digitbench.measure.candidates import candidates
@@ -164,62 +163,6 @@ def test_a_folder_is_copied_with_all_that_is_in_it(tmp_path: Path) -> None:
     path, _ = sorts.adopt(source, SAVED_MODEL, OWN_FORM, "fp32", draft, Silent())
     assert path == draft / "artifacts" / "model-fp32.savedmodel"
     assert sorted(one.name for one in path.rglob("*") if one.is_file()) == ["saved_model.pb", "variables.index"]
-
-
-@pytest.mark.parametrize(
-    ("operations", "dtype", "expected"),
-    [
-        (["MatMul", "Softmax"], "float32", "fp32"),
-        (["MatMul"], "float16", "fp16"),
-        (["QuantizeLinear", "MatMul", "DequantizeLinear"], "float32", "int8"),
-        (["DequantizeLinear"], "float32", "int8"),
-        (["QLinearConv"], "uint8", "int8"),
-        (["QLinearMatMul"], "float32", "int8"),
-        (["QGemm"], "float32", "int8"),
-        (["DynamicQuantizeLinear", "MatMulInteger"], "float32", "dynamic"),
-        (["QuantizeLinear", "ConvInteger"], "float32", "dynamic"),
-        (["MyQuantizeLinear", "QuantizeLinearToo"], "float32", "fp32"),
-    ],
-    ids=lambda value: "+".join(value) if isinstance(value, list) else None,
-)
-def test_an_onnx_files_precision_is_told_by_its_operations(
-    tmp_path: Path, operations: list[str], dtype: str, expected: str
-) -> None:
-    """Of a node, field 3 is its name and field 4 its operation; the graph is the model's field 7."""
-    nodes = b"".join(field(1, field(3, b"QGemm") + field(4, one.encode())) for one in operations)
-    path = written(tmp_path / "m.onnx", field(7, nodes))
-    assert precision_of(path, ONNX, Form(input=Tensor("image", (), dtype))) == expected
-
-
-@pytest.mark.parametrize(
-    ("weights", "computed", "expected"),
-    [("FLOAT32", "FLOAT32", "fp32"), ("FLOAT16", "FLOAT32", "fp16"), ("INT8", "FLOAT32", "dynamic"),
-     ("INT8", "INT8", "int8"), ("UINT8", "UINT8", "int8"), ("INT8", "INT16", "int8"), ("FLOAT32", "UINT8", "fp32")],
-)  # fmt: skip
-def test_a_tflite_files_precision_is_told_by_its_tensors(
-    tmp_path: Path, weights: str, computed: str, expected: str
-) -> None:
-    import flatbuffers
-    from ai_edge_litert import schema_py_generated as schema
-
-    def tensor(kind: str, buffer: int) -> Any:
-        found = schema.TensorT()
-        found.shape, found.type, found.buffer = [1, 10], getattr(schema.TensorType, kind), buffer
-        return found
-
-    model, empty, full, part = schema.ModelT(), schema.BufferT(), schema.BufferT(), schema.SubGraphT()
-    full.data = [1] * 10
-    part.tensors = [tensor(computed, 0), tensor(weights, 1)]
-    model.version, model.buffers, model.subgraphs = 3, [empty, full], [part]
-    builder = flatbuffers.Builder(0)
-    builder.Finish(model.Pack(builder), b"TFL3")
-    assert precision_of(written(tmp_path / "m.tflite", bytes(builder.Output())), TFLITE, OWN_FORM) == expected
-
-
-def test_what_does_not_tell_its_precision_is_fp32(tmp_path: Path) -> None:
-    assert precision_of(written(tmp_path / "m.tflite", b"\xff" * 64), TFLITE, OWN_FORM) == "fp32"
-    assert precision_of(written(tmp_path / "m.keras"), KERAS, OWN_FORM) == "fp32"
-    assert precision_of(graph(tmp_path / "model", "MatMul"), SAVED_MODEL, OWN_FORM) == "fp32"
 
 
 # --- bundles made of one -------------------------------------------------------------------------------------------

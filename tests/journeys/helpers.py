@@ -138,14 +138,18 @@ def check_answers(rows: Sequence[Mapping[str, Any]], bundle: Bundle) -> None:
         assert "error" not in row
         artifact = artifact_of(bundle, row["backend"], row["precision"])
         accuracy, agreement, certificate = row["accuracy"], row["agreement"], row["agreement"]["certificate"]
+        assert (certificate is None) is ((row["backend"], row["precision"]) == ("onnx", "dynamic"))
+        assert (certificate is None) is (agreement["uncertified"] is not None)
         changed = agreement["mcnemar"]
         assert agreement["reference"] == "keras"
         assert agreement["flips"] == len(agreement["flipped"]) >= changed["lost"] + changed["won"]
-        assert accuracy["total"] == certificate["total"] == metrics["total"]
+        assert accuracy["total"] == metrics["total"]
         assert accuracy["correct"] == metrics["correct"] - changed["lost"] + changed["won"]
         assert accuracy["top1"] == pytest.approx(accuracy["correct"] / accuracy["total"])
-        assert certificate["certified"] <= certificate["total"] - agreement["flips"]
-        assert certificate["needed_margin"] == pytest.approx(2 * agreement["max_abs_diff"])
+        if certificate:
+            assert certificate["total"] == metrics["total"]
+            assert certificate["certified"] <= certificate["total"] - agreement["flips"]
+            assert certificate["needed_margin"] == pytest.approx(2 * agreement["max_abs_diff"])
         if row["precision"] == "fp32":
             assert (agreement["flips"], accuracy["correct"]) == (0, metrics["correct"])
             assert 0 <= agreement["max_abs_diff"] < 1e-4

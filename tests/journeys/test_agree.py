@@ -190,8 +190,11 @@ def test_every_candidate_of_a_trained_model_is_told(cli: Cli, tmp_path: Path, tr
         assert row.latency_us is None
         assert row.agreement
         assert row.agreement.mcnemar
-        assert row.agreement.certificate
-        assert row.agreement.certificate.certified <= metrics["total"] - row.agreement.flips
+        unsure = (row.backend, row.precision) == ("onnx", "dynamic")
+        assert bool(row.agreement.uncertified) is unsure
+        assert (row.agreement.certificate is None) is unsure
+        if row.agreement.certificate:
+            assert row.agreement.certificate.certified <= metrics["total"] - row.agreement.flips
         if row.precision == "fp32":
             assert row.agreement.flips == 0
             assert row.agreement.mcnemar.verdict == "same"

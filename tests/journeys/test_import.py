@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +34,7 @@ def zoo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Imported]:
     """A convolutional network that takes [1, 1, 28, 28], imported once for all tests here: never changed."""
     folder = tmp_path_factory.mktemp("zoo")
     made = MAKERS[ZOO](folder)
-    done = run_cli("import", made.path, "--dataset", "digits", "--name", "zoo", "--folder", "run", cwd=folder)
+    done = run_cli("import", made.path, "--dataset", "digits", "--name", "zoo", "--output", "run", cwd=folder)
     assert done.returncode == 0, done.stderr
     before = contents(folder / "run")
     yield Imported(made, done.stdout, Bundle(folder / "run"))
@@ -93,7 +95,11 @@ def test_a_batch_size_that_it_never_takes_is_told_with_the_one_that_it_does(cli:
 
 def test_evaluate_and_agree_take_it_as_they_take_our_own(cli: Cli, run: Path) -> None:
     assert cli("evaluate", run, "--per-class", "--limit", "40").returncode == 0
-    assert cli("agree", run, "--limit", "40").returncode == 0
+    done = cli("agree", run, "--limit", "40", "--json", "-", "-q")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["reference"]["name"] == "onnx"
+    assert {row["agreement"]["reference"] for row in found["rows"]} == {"onnx"}
 
 
 def test_what_it_can_not_be_exported_to_is_said(cli: Cli, run: Path) -> None:
@@ -110,7 +116,8 @@ def test_what_it_can_not_be_exported_to_is_said(cli: Cli, run: Path) -> None:
         (["--inverted"], "tell digits apart"),
         (["--layout", "flat"], "--layout flat"),
         (["--layout", "rows"], "unknown --layout value 'rows'"),
-        (["--output", "Plus2"], "it has Plus214_Output_0"),
+        (["--tensor", "Plus2"], "--tensor Plus2: the model has no such output; it has Plus214_Output_0"),
+        (["--output", "more"], "--output more and --folder other are the same option"),
         (["--scale", "9..1"], "--scale 9..1"),
         (["--scale", "big"], "--scale big"),
         (["--activation", "relu"], "softmax, sigmoid, logits"),
@@ -125,10 +132,93 @@ def test_what_the_user_says_is_taken_at_their_word(
     assert not (tmp_path / "other").exists()
 
 
-def test_a_folder_that_is_there_already_stays_as_it_is(zoo: Imported, cli: Cli, run: Path) -> None:
+@pytest.mark.parametrize("option", ["--output", "-o", "--folder"])
+def test_a_folder_that_is_there_already_stays_as_it_is(zoo: Imported, cli: Cli, run: Path, option: str) -> None:
     before = contents(run)
-    assert "exists already" in complaint(cli("import", zoo.made.path, "--dataset", "digits", "--folder", run))
+    told = complaint(cli("import", zoo.made.path, "--dataset", "digits", option, run))
+    assert told == f"{run} exists already; choose another --output or remove it"
     assert contents(run) == before
+
+
+@pytest.mark.parametrize("there", [False, True])
+@pytest.mark.parametrize("name", ["Plus214_Output_0", "./Input3"])
+def test_an_output_that_names_a_tensor_is_refused(
+    zoo: Imported, cli: Cli, tmp_path: Path, name: str, there: bool
+) -> None:
+    """Which is what the option chose before: nobody shall get a folder of that name who wanted the tensor."""
+    if there:
+        (tmp_path / name).mkdir()
+    told, tensor = complaint(cli("import", zoo.made.path, "--dataset", "digits", "--output", name)), Path(name).name
+    assert told.startswith(f"--output {tensor}: the bundle's folder, but the model has a tensor of that name")
+    assert f"--tensor {tensor}; " in told
+    assert told.endswith(f"--folder {tensor}")
+    assert [path.name for path in tmp_path.iterdir() if path.name != ".cache"] == [tensor] * there
+    if there:
+        assert not any((tmp_path / name).iterdir())
+
+
+def test_the_tensor_may_be_named_and_a_folder_have_its_name(zoo: Imported, cli: Cli, tmp_path: Path) -> None:
+    name = "Plus214_Output_0"
+    done = cli("import", zoo.made.path, "--dataset", "digits", "--tensor", name, "--folder", name)
+    assert done.returncode == 0, done.stderr
+    assert Bundle(tmp_path / name).form.output.name == name
+
+
+def test_a_form_that_fits_badly_is_warned_of_last_and_by_choose_until_it_is_accepted(
+    zoo: Imported, cli: Cli, tmp_path: Path
+) -> None:
+    flags = ("--dataset", "digits", "--scale", "-255..255")
+    done = cli("import", zoo.made.path, *flags, "--output", "run")
+    assert done.returncode == 0, done.stderr
+    told = Bundle(tmp_path / "run").manifest["imported"]["fit"]
+    last = (done.stdout + done.stderr).splitlines()[-1]
+    assert last.startswith(
+        f"no form fits well: the best has {told['accuracy']:.1%} of {told['images']} training images"
+    )
+    assert f"logistic regression fitted on other training images has {told['simple']:.1%}" in last
+    assert told["simple"] > 0.9 > told["accuracy"] + 0.03
+    assert "--scale, --inverted, --layout, --tensor" in last
+    assert "--accept" in last
+    quickly = ("--backend", "onnx", "--quick", "--seconds", "0.02", "--json", "choice.json", "--markdown", "choice.md")
+    done = cli("choose", "run", *quickly)
+    (warning,) = json.loads((tmp_path / "choice.json").read_text(encoding="utf-8"))["warnings"]
+    assert warning.startswith("no form fits well: the best has ")
+    assert "Mind: no form fits well: " in (tmp_path / "choice.md").read_text(encoding="utf-8")
+    assert "Mind: no form fits well: " in done.stdout
+    done = cli("import", zoo.made.path, *flags, "--output", "taken", "--accept")
+    assert (done.stdout + done.stderr).splitlines()[-1].endswith("; accepted")
+    done = cli("choose", "taken", *quickly)
+    assert json.loads((tmp_path / "choice.json").read_text(encoding="utf-8"))["warnings"] == []
+    assert "Mind: no form" not in done.stdout
+
+
+@pytest.mark.slow
+def test_a_quantised_keras_model_is_exported_as_it_is_alone(cli: Cli, tmp_path: Path) -> None:
+    script = """
+import keras, sys
+model = keras.models.load_model(sys.argv[1], compile=False)
+model.quantize("int8")
+model.save("small.keras")
+"""
+    made = MAKERS["keras-nhwc-0..1-softmax"](tmp_path)
+    subprocess.run([sys.executable, "-c", script, made.path], cwd=tmp_path, check=True)
+    done = cli("import", "small.keras", "--dataset", "digits", "--folder", "run")
+    assert done.returncode == 0, done.stderr
+    told = "npz is left out, and with it the backend numpy: plain weights are those of fp32"
+    assert told in done.stdout + done.stderr
+    bundle = Bundle(tmp_path / "run")
+    found = {(one.format, one.precision) for one in bundle.artifacts}
+    assert {("keras", "dynamic"), ("savedmodel", "dynamic"), ("onnx", "dynamic")} <= found
+    assert {precision for _, precision in found} == {"dynamic"}
+    told = complaint(cli("export", "run", "--format", "onnx", "--precision", "int8"))
+    assert told == "--precision int8: the model is dynamic already, and is exported as it is alone"
+    assert "plain weights are those of fp32" in complaint(cli("export", "run", "--format", "npz"))
+    assert "imported in that precision alone" in complaint(cli("evaluate", "run", "-b", "onnx", "-p", "fp32"))
+    done = cli("evaluate", "run", "-b", "keras,onnx,savedmodel", "--json", "-", "-q")
+    rows = {row["backend"]: row for row in json.loads(done.stdout)["rows"]}
+    assert {row["precision"] for row in rows.values()} == {"dynamic"}
+    assert {name: row["agreement"]["flips"] for name, row in rows.items()} == {"keras": 0, "onnx": 0, "savedmodel": 0}
+    assert rows["onnx"]["agreement"]["certificate"] is None
 
 
 def test_what_is_no_model_is_one_line(cli: Cli, tmp_path: Path) -> None:

@@ -1,0 +1,85 @@
+"""What a bundle's manifest says that its reader must know beside the figures: of models made elsewhere alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from digitbench.precisions import DYNAMIC
+
+HINT = (
+    "say what you know of it: --scale, --inverted, --layout, --tensor, --activation or --fit, or give images of the "
+    "kind that it was made for: --data"
+)
+
+
+def poor_fit(manifest: Mapping[str, Any]) -> str:
+    """Say that the model fits no form well, with the figures; empty where it does, or where nobody looked."""
+    fit = manifest.get("imported", {}).get("fit", {})
+    if not fit.get("poor"):
+        return ""
+    return f"no form fits well: the best {reached(fit)}"
+
+
+def reached(fit: Mapping[str, Any]) -> str:
+    """Say what share of images a form has right, and beside what: ``has 71.0% of …, logistic regression … 90.5%``.
+
+    Parameters
+    ----------
+    fit
+        As `digitbench.importing.fit.Fit.to_json` gives it.
+    """
+    parts = [f"has {fit['accuracy']:.1%} of {fit['images']:,} training images right"]
+    if fit["simple"] is not None:
+        parts.append(f"logistic regression fitted on other training images has {fit['simple']:.1%}")
+    if fit["stated"] is not None:
+        parts.append(f"its file states {fit['stated']:.1%}")
+    return ", ".join(parts)
+
+
+def unsteady(manifest: Mapping[str, Any]) -> str:
+    """Say that the model's answers depend on more than the image, and how far; empty where they don't."""
+    found = manifest.get("imported", {}).get("batch", {})
+    if found.get("fault"):
+        return f"whether its answers depend on the batch couldn't be looked at: {found['fault']}"
+    images, differ = found.get("images", 0), []
+    if found.get("random"):
+        return f"its answers differ when the same call is made again: {_difference(found['repeated'], images)}"
+    if found.get("depends"):
+        ways = (("alone", "one image at a time"), ("reordered", "in another order"))
+        differ = [f"{words} {_difference(found[name], images)}" for name, words in ways if _beyond(found, name)]
+    return f"its answers depend on the batch: {'; '.join(differ)}" if differ else ""
+
+
+def _beyond(found: Mapping[str, Any], name: str) -> bool:
+    return bool(found[name]["score"] > found["rounding"])
+
+
+def _difference(found: Mapping[str, Any], images: int) -> str:
+    return f"{found['labels']} of {images} labels differ, scores by up to {found['score']:.2g} of the largest"
+
+
+def uncertified(manifest: Mapping[str, Any], path: str) -> str:
+    """Say why no image is certified not to flip, of an artifact; empty where that can be done.
+
+    A certificate rests on the largest difference of a score that was seen; in another batch there may be a larger one.
+
+    Parameters
+    ----------
+    path
+        Of the artifact, as the manifest has it.
+    """
+    told = unsteady(manifest)
+    known = [(entry["precision"], entry["format"]) for entry in manifest["artifacts"] if entry["path"] == path]
+    if told or (DYNAMIC, "onnx") not in known:
+        return told
+    return "each call finds its ranges, as a rule those of the whole batch: other batches may move scores otherwise"
+
+
+def warnings(manifest: Mapping[str, Any]) -> tuple[str, ...]:
+    """Say what speaks against choosing from the model's figures, each in a sentence, with what to do."""
+    told = poor_fit(manifest)
+    if not told or manifest["imported"].get("accepted"):
+        return ()
+    again = f"digitbench import {manifest['imported']['source']}"
+    return (f"{told}; import it again and {HINT}, or take it as it is: {again} --accept",)

@@ -1,0 +1,163 @@
+"""How well the best form fits: beside a simple classifier of the same pictures, and beside what the file states."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from digitbench import evaluate
+from digitbench.agreement import mcnemar
+from digitbench.data import CLASSES, Labels, Split
+from digitbench.form import SIDE, Form, fitted, square
+
+IMAGES = 1000
+"""That many, or half of what there is where that is fewer, are scored; the classifier is fitted on the others."""
+
+FEWEST = 100
+"""Fitted on fewer images, no classifier says much of them."""
+
+GAP = 0.03
+"""A form fits badly from that share of images below a simple classifier, or below what the file states."""
+
+NAME_OF_ACCURACY = re.compile(r"(?:^|[^a-z])(?:acc|accuracy)$", re.IGNORECASE)
+TEXTS_OF_ACCURACY = (
+    re.compile(r"\bacc(?:uracy)?\b\W{0,3}(?:of|is|was)?\W{0,3}(\d+(?:\.\d+)?)\s*(%?)", re.IGNORECASE),
+    re.compile(r"(\d+(?:\.\d+)?)\s*(%)\s*(?:\w+[ -])?accura(?:cy|te)\b", re.IGNORECASE),
+)
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How well the best form fits.
+
+    Attributes
+    ----------
+    correct, images
+        Of how many labelled training images the model has how many right.
+    simple
+        Share of the same images that logistic regression has right, fitted on other training images; None where
+        these are too few.
+    stated
+        The accuracy that the file states, from 0 to 1; None where it states none.
+    chance
+        Share of the images that always the same label would have right.
+    poor
+        The model is clearly worse than the simple classifier, or than the file states.
+    """
+
+    correct: int
+    images: int
+    simple: float | None
+    stated: float | None
+    chance: float
+    poor: bool
+
+    @property
+    def accuracy(self) -> float:
+        """Share of images that the model has right."""
+        return self.correct / self.images
+
+    @property
+    def least(self) -> float:
+        """Half way from chance to what a simple classifier reaches, or to all where none could be fitted.
+
+        A model below it is nearer to chance than to having understood the pictures.
+        """
+        return (self.chance + (1.0 if self.simple is None else self.simple)) / 2
+
+    def to_json(self) -> dict[str, Any]:
+        """Give it as a bundle's manifest holds it."""
+        return {**asdict(self), "accuracy": self.accuracy}
+
+
+def measure(right: Labels, simple: Labels | None, labels: Labels, stated: float | None) -> Fit:
+    """Say how well a form fits.
+
+    Parameters
+    ----------
+    right, simple
+        int64 (n,): 1 for each image that the model, and the simple classifier, labelled right; None without the latter.
+    labels
+        int64 (n,): the true labels.
+    stated
+        The accuracy that the file states, from 0 to 1.
+    """
+    correct, images = int(right.sum()), len(right)
+    worse = simple is not None and _worse(right, simple)
+    below = stated is not None and stated > evaluate.wilson_interval(correct, images)[1]
+    poor = worse or (below and stated is not None and _gap(stated, correct / images))
+    counts = np.bincount(labels)
+    # Images of one class are all right by chance, and say nothing of it: then it is that of ten classes.
+    chance = float(counts.max() / images) if (counts > 0).sum() > 1 else 1 / CLASSES
+    return Fit(correct, images, None if simple is None else float(simple.mean()), stated, chance, poor)
+
+
+def _worse(right: Labels, simple: Labels) -> bool:
+    """Is the model worse by `GAP`, and by more than chance explains: few images tell little."""
+    lost, won = int((simple > right).sum()), int((right > simple).sum())
+    return _gap(float(simple.mean()), float(right.mean())) and mcnemar(lost, won).verdict == "worse"
+
+
+def _gap(higher: float, lower: float) -> bool:
+    return higher - lower > GAP - 1e-9  # shares are floats: 0.93 - 0.9 is below 0.03
+
+
+def scored(known: Split) -> int:
+    """How many of the first labelled images are scored; the others are there to fit the simple classifier on."""
+    return min(IMAGES, max(1, len(known) // 2))
+
+
+def simple_classifier(known: Split, count: int, form: Form) -> Labels | None:
+    """Fit logistic regression on all images but the first `count`, and say which of these it labels right.
+
+    Parameters
+    ----------
+    known
+        Labelled training images.
+    count
+        How many are scored.
+    form
+        Of the model: where it takes smaller pictures, the classifier gets these.
+
+    Returns
+    -------
+    Labels or None
+        int64 (count,): 1 for right; None with fewer than `FEWEST` images to fit it on, or a single class of them.
+    """
+    if len(known) - count < FEWEST or len(np.unique(known.labels[count:])) < 2:
+        return None
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+
+    smaller = min(square(form.shape)) < SIDE
+    pixels = (fitted(known.images, form.shape, form.fit) if smaller else known.images).reshape(len(known), -1)
+    with warnings.catch_warnings():  # a few steps do: more move its accuracy by less than a point
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model = LogisticRegression(C=0.05, max_iter=30).fit(pixels[count:], known.labels[count:])
+    return np.asarray(model.predict(pixels[:count]) == known.labels[:count], dtype=np.int64)
+
+
+def stated_accuracy(texts: Mapping[str, str]) -> float | None:
+    """Find the accuracy that a file states: the lowest of several, from 0 to 1; None if there is none.
+
+    Parameters
+    ----------
+    texts
+        What the file says of itself, by name: ``{"test_accuracy": "0.981"}``, ``{"doc_string": "accuracy: 98.1 %"}``.
+    """
+    found = []
+    for name, text in texts.items():
+        pattern = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(%?)\s*") if NAME_OF_ACCURACY.search(name) else None
+        texted = (match for each in TEXTS_OF_ACCURACY for match in each.finditer(text))
+        matches = [pattern.fullmatch(text)] if pattern else list(texted)
+        for match in matches:
+            value = float(match[1]) if match else 0.0
+            percent = bool(match and match[2]) or value > 1
+            found.append(value / 100 if percent else value)
+    sensible = [value for value in found if 0 < value <= 1]
+    return min(sensible, default=None)

@@ -1,0 +1,66 @@
+"""What the weights in a TFLite file are, read by LiteRT's own schema."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+from digitbench.errors import one_line
+from digitbench.importing.kinds import BYTES, CALL, WORDS, Kinds
+
+FLOATS = ("FLOAT64", "FLOAT32", "FLOAT16", "BFLOAT16")
+STORED = (*FLOATS, "INT16", "UINT16", "INT8", "UINT8", "INT4", "UINT4", "INT2")
+# Operations that give a constant again where they are given one.
+PASSING = ("DEQUANTIZE", "CAST", "RESHAPE", "TRANSPOSE", "DENSIFY")
+
+
+def kinds(content: bytes) -> Kinds:
+    """Say what a TFLite model's weights and activations are.
+
+    Weights are what an operation takes beside what is computed, with two axes or more.
+
+    Raises
+    ------
+    ValueError
+        The schema doesn't describe such a file.
+    """
+    from ai_edge_litert import schema_py_generated as schema
+
+    found = Kinds()
+    try:
+        model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
+    except Exception as exc:  # nearly any, at a file that only LiteRT understands
+        raise ValueError(one_line(exc)) from exc
+    types = {value: name for name, value in vars(schema.TensorType).items() if not name.startswith("_")}
+    operations = {value: name for name, value in vars(schema.BuiltinOperator).items() if not name.startswith("_")}
+    codes = [operations.get(max(one.builtinCode, one.deprecatedBuiltinCode), "") for one in model.operatorCodes]
+    for graph in model.subgraphs:
+        _note(graph, model.buffers, [types.get(one.type, "") for one in graph.tensors], codes, found)
+    return found
+
+
+def _note(graph: Any, buffers: Any, types: list[str], codes: list[str], found: Kinds) -> None:
+    """Note what one graph's operations say of weights and activations; `stored` leads to where a constant lies."""
+    stored = {at: at for at, one in enumerate(graph.tensors) if _is_full(buffers[one.buffer])}
+    for operation in graph.operators or []:
+        given = [at for at in operation.inputs if at >= 0]
+        if given and codes[operation.opcodeIndex] in PASSING and given[0] in stored:
+            stored.update(dict.fromkeys(operation.outputs, stored[given[0]]))
+            continue
+        computed = [at for at in given if at not in stored]
+        for at in given:
+            if not computed or at not in stored or types[stored[at]] not in STORED:
+                continue
+            weights = graph.tensors[stored[at]]
+            if weights.shape is None or len(weights.shape) < 2:
+                continue
+            kind = types[stored[at]].lower()
+            found.weights[kind] += prod(int(size) for size in weights.shape)
+            activations = types[computed[0]].lower()
+            if kind.upper() not in FLOATS and at == stored[at]:  # as they are, and not made floats before
+                found.activations.add(activations if activations in (*BYTES, *WORDS) else CALL)
+
+
+def _is_full(buffer: Any) -> bool:
+    """Does it hold anything, here or, as in large files, behind the description."""
+    return (buffer.data is not None and len(buffer.data) > 0) or getattr(buffer, "offset", 0) > 1

@@ -1,0 +1,272 @@
+"""How well an imported model's best form fits: against a simple classifier, and against what its file states."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from core.helpers import announce, one_printable_line
+from core.test_choice import FLOOR, row
+from core.test_choice_report import results_of, shown
+from digitbench import caveats, importing
+from digitbench.choice import Choice, judge
+from digitbench.data import Dataset, Labels, Split
+from digitbench.errors import BundleError
+from digitbench.form import Form
+from digitbench.importing import fit, sorts
+from digitbench.importing.fit import Fit
+from digitbench.report import choice as report
+from digitbench.report.reprs import choice_html
+
+
+def right(correct: int, total: int = 1000) -> Labels:
+    return (np.arange(total) < correct).astype(np.int64)
+
+
+def measured(correct: int, simple: int | None, stated: float | None = None, total: int = 1000) -> Fit:
+    others = None if simple is None else right(simple, total)
+    return fit.measure(right(correct, total), others, np.arange(total) % 10, stated)
+
+
+# --- what is poor, and what is near chance -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("correct", "poor"), [(900, False), (871, False), (870, True), (600, True)])
+def test_three_points_below_the_simple_classifier_are_poor(correct: int, poor: bool) -> None:
+    assert measured(correct, 900).poor is poor
+
+
+@pytest.mark.parametrize(("stated", "poor"), [(0.9, False), (0.929, False), (0.94, True), (0.99, True), (None, False)])
+def test_so_are_three_below_what_the_file_states(stated: float | None, poor: bool) -> None:
+    assert measured(900, 850, stated).poor is poor
+    assert measured(900, None, stated).poor is poor
+
+
+def test_few_images_tell_of_no_gap() -> None:
+    """Three lost of twenty are 15 points, and a coin's toss: p is 0.25."""
+    assert not measured(15, 18, total=20).poor
+    assert not measured(18, None, 0.95, total=20).poor
+    assert measured(10, 18, total=20).poor
+
+
+def test_nearer_to_chance_than_to_the_simple_classifier_is_the_least() -> None:
+    assert measured(500, 900).least == pytest.approx((0.1 + 0.9) / 2)
+    assert measured(500, 600).least == pytest.approx((0.1 + 0.6) / 2), "hard pictures ask less"
+    assert measured(500, None).least == pytest.approx((0.1 + 1) / 2)
+
+
+def test_chance_is_the_most_frequent_label() -> None:
+    labels = np.repeat([1, 7], [80, 20])
+    assert fit.measure(right(90, 100), right(95, 100), labels, None).chance == pytest.approx(0.8)
+    assert fit.measure(right(90, 100), None, np.full(100, 7), None).chance == pytest.approx(0.1), "of one class"
+
+
+# --- the simple classifier -----------------------------------------------------------------------------------------
+
+
+def blocks(count: int, classes: int = 10, seed: int = 0) -> Split:
+    """Images with noise, whose label is the bright one of ten blocks: anything learns that."""
+    draw = np.random.default_rng(seed)
+    labels = draw.integers(0, classes, count)
+    pixels = draw.integers(0, 60, (count, 28, 28)).astype(np.uint8)
+    for image, label in zip(pixels, labels, strict=True):
+        image[2 * label : 2 * label + 2, 8:20] = 255
+    return Split(pixels, labels)
+
+
+def test_it_is_scored_on_other_images_than_it_is_fitted_on() -> None:
+    known = blocks(400)
+    assert fit.scored(known) == 200
+    found = fit.simple_classifier(known, 200, Form())
+    assert found is not None
+    assert found.mean() == 1
+    assert len(found) == 200
+    shuffled = Split(known.pixels, np.concatenate([known.labels[:200], np.roll(known.labels[200:], 1)]))
+    learnt_nothing = fit.simple_classifier(shuffled, 200, Form())
+    assert learnt_nothing is not None
+    assert learnt_nothing.mean() < 0.4, "had it seen those, it would have them right"
+
+
+def test_it_gets_the_small_pictures_that_the_model_gets() -> None:
+    found = fit.simple_classifier(blocks(400), 200, Form((4, 4), fit="resize"))
+    whole = fit.simple_classifier(blocks(400), 200, Form((56, 56)))
+    assert found is not None
+    assert whole is not None
+    assert found.mean() < 0.9 < whole.mean(), "ten blocks of two rows can't be told in four"
+
+
+def test_few_images_or_a_single_class_fit_nothing() -> None:
+    assert fit.simple_classifier(blocks(198), 99, Form()) is None
+    assert fit.simple_classifier(blocks(400, classes=1), 200, Form()) is None
+    missing = blocks(400, classes=3)
+    found = fit.simple_classifier(missing, 200, Form())
+    assert found is not None
+    assert found.mean() == 1
+    assert [fit.scored(blocks(count)) for count in (1, 2, 3, 5000)] == [1, 1, 1, 1000]
+
+
+# --- what the file states ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("texts", "stated"),
+    [
+        ({"accuracy": "0.981"}, 0.981),
+        ({"test_accuracy": "98.1 %"}, 0.981),
+        ({"val_acc": "98.1"}, 0.981),
+        ({"doc_string": "A small CNN. Accuracy: 98.1% on MNIST."}, 0.981),
+        ({"doc_string": "trained for 5 epochs, test accuracy = 0.93"}, 0.93),
+        ({"doc_string": "LeNet, 98.1 % test accuracy"}, 0.981),
+        ({"description": "acc=98.1%, loss=0.06"}, 0.981),
+        ({"train_accuracy": "0.999", "test_accuracy": "0.98"}, 0.98),
+        ({"accuracy": "high"}, None),
+        ({"accuracy": ""}, None),
+        ({"accuracy": "12345"}, None),
+        ({"inaccuracy": "0.02", "max_accuracy_drop": "0.5"}, None),
+        ({"doc_string": "inaccuracy 3 %, accuracy is fine, 60000 images"}, None),
+        ({}, None),
+    ],
+    ids=str,
+)
+def test_an_accuracy_that_is_stated_is_found(texts: dict[str, str], stated: float | None) -> None:
+    assert fit.stated_accuracy(texts) == (None if stated is None else pytest.approx(stated))
+
+
+def test_an_onnx_file_states_it_in_its_metadata(tmp_path: Path) -> None:
+    from onnx import helper, save
+
+    node = helper.make_node("Identity", ["x"], ["y"])
+    tensors = [helper.make_tensor_value_info(name, 1, ["n", 10]) for name in "xy"]
+    model = helper.make_model(helper.make_graph([node], "g", tensors[:1], tensors[1:], doc_string="accuracy: 97.5 %"))
+    save(model, tmp_path / "m.onnx")
+    assert sorts.stated_accuracy(tmp_path / "m.onnx", sorts.ONNX) == pytest.approx(0.975)
+    helper.set_model_props(model, {"test_accuracy": "0.95"})
+    save(model, tmp_path / "m.onnx")
+    assert sorts.stated_accuracy(tmp_path / "m.onnx", sorts.ONNX) == pytest.approx(0.95)
+    assert sorts.stated_accuracy(tmp_path / "m.onnx", sorts.TFLITE) is None
+    (tmp_path / "m.onnx").write_bytes(b"\xff" * 9)
+    assert sorts.stated_accuracy(tmp_path / "m.onnx", sorts.ONNX) is None
+
+
+# --- a whole import ------------------------------------------------------------------------------------------------
+
+CODE = """
+import numpy as np
+from digitbench.backend import Backend, Runtime, Signature, Tensor
+
+class Weak(Backend):  # reads the blocks, and of some images gives the label after it
+    format, right = "weak", 1.0
+
+    def __init__(self, artifact, *, threads, ports=None):
+        pass
+
+    @classmethod
+    def signature(cls, artifact, *, trusted=False):
+        return Signature((Tensor("x", (None, 28, 28), "float32"),), (Tensor("y", (None, 10), "float32"),))
+
+    @property
+    def runtime(self):
+        return Runtime("Fake", "1", "none", 1)
+
+    def predict(self, images):
+        label = images[:, :20, 8:20].reshape(len(images), 10, -1).sum(axis=2).argmax(axis=1)
+        coin = images[:, 27, 27].astype("f8") * 12345.678 % 1
+        return np.eye(10, dtype="f4")[np.where(coin < self.right, label, (label + 1) % 10)]
+
+    def close(self):
+        pass
+
+class Sixty(Weak):
+    right = 0.6
+
+class Chance(Weak):
+    right = 0.2
+"""
+
+
+@pytest.fixture
+def weak(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    announce(tmp_path / "site", "weak", CODE, names={one: one for one in ("Weak", "Sixty", "Chance")}, requires=[])
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path / "site"), os.environ.get("PYTHONPATH", "")]))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "model.bin").write_bytes(b"x")
+    return tmp_path
+
+
+def imported(backend: str, monkeypatch: pytest.MonkeyPatch, *, accept: bool = False) -> dict[str, Any]:
+    """Import one of the models above; give its manifest."""
+    sort = sorts.Sort("weak", backend, ".bin", "Weak")
+    monkeypatch.setattr(sorts, "sort_of", lambda source: sort)
+    known = blocks(1200)
+    dataset = Dataset("mine", "f" * 16, "here", known, known.head(50))
+    options = importing.Options(accept=accept, precision="fp32")
+    bundle = importing.import_model(Path("model.bin"), dataset, Path(f"{backend}-{accept}"), options)
+    found: dict[str, Any] = json.loads((bundle.path / "manifest.json").read_text(encoding="utf-8"))
+    return found
+
+
+@pytest.mark.usefixtures("weak")
+def test_a_model_that_fits_no_form_is_made_and_warned_of_until_it_is_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = imported("Sixty", monkeypatch)
+    told = found["imported"]["fit"]
+    assert told["poor"] is True
+    assert told["simple"] == 1
+    assert (told["accuracy"], told["images"]) == (told["correct"] / 600, 600)
+    assert 0.55 < told["accuracy"] < 0.8, "of many forms the luckiest"
+    (warning,) = caveats.warnings(found)
+    assert warning.startswith(f"no form fits well: the best has {told['accuracy']:.1%} of 600 training images right")
+    assert "logistic regression fitted on other training images has 100.0%" in warning
+    assert "digitbench import model.bin --accept" in warning
+    accepted = imported("Sixty", monkeypatch, accept=True)
+    assert accepted["imported"]["accepted"] is True
+    assert accepted["imported"]["fit"] == told
+    assert caveats.warnings(accepted) == ()
+
+
+@pytest.mark.usefixtures("weak")
+def test_one_that_fits_is_not_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = imported("Weak", monkeypatch)
+    assert found["imported"]["fit"]["poor"] is False
+    assert found["imported"]["accepted"] is False
+    assert caveats.poor_fit(found) == ""
+    assert caveats.warnings(found) == caveats.warnings({}) == ()
+
+
+@pytest.mark.usefixtures("weak")
+@pytest.mark.parametrize("accept", [False, True])
+def test_near_chance_it_is_refused_accepted_or_not(accept: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(BundleError, match="it doesn't tell digits apart") as refusal:
+        imported("Chance", monkeypatch, accept=accept)
+    assert one_printable_line(str(refusal.value))
+    assert "logistic regression fitted on other training images has 100.0%" in str(refusal.value)
+    assert "--scale" in str(refusal.value)
+    assert not Path(f"Chance-{accept}").exists()
+
+
+# --- what choose says ----------------------------------------------------------------------------------------------
+
+
+def chosen(*warnings: str) -> Choice:
+    return replace(judge([row("a"), row("b", [2.0])], (), floor=FLOOR), warnings=warnings)
+
+
+def test_choose_says_so_everywhere() -> None:
+    text = "no form fits well: the best has 60.0% right"
+    found = chosen(text)
+    assert f"Mind: {text}." in shown(found)
+    assert report.to_markdown(found).endswith(f"\nMind: {text}.\n")
+    assert json.loads(report.to_json(found, results_of(found), saved=None, artifact="", code=""))["warnings"] == [text]
+    assert f"Mind: {text}." in choice_html(found)
+
+
+def test_and_nothing_where_there_is_nothing_to_say() -> None:
+    found = chosen()
+    assert "Mind" not in report.to_markdown(found) + choice_html(found)
+    assert json.loads(report.to_json(found, results_of(found), saved=None, artifact="", code=""))["warnings"] == []

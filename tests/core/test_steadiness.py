@@ -1,0 +1,215 @@
+"""Answers that depend on the batch, or on the call: found when a model is imported, and never certified."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from journeys.helpers import copied, rewrite_manifest
+from rich.console import Console
+
+from core.helpers import one_printable_line
+from core.test_choice import row
+from core.test_choice_report import results_of, shown
+from digitbench import caveats
+from digitbench.backend import Scores
+from digitbench.bundle import Bundle
+from digitbench.choice import judge
+from digitbench.errors import BundleError
+from digitbench.form import Form
+from digitbench.importing import steadiness
+from digitbench.report import choice as choice_report
+from digitbench.report.agreement import print_agreement
+from digitbench.report.columns import certified_share
+from digitbench.report.terminal import print_results
+from digitbench.results import Agreement, Certificate, Row
+
+Act = Callable[[Scores, int], Scores]
+
+
+class Model:
+    """Gives each image scores of its own, of up to 40, and changes a call's by `act`."""
+
+    fault = "no reason"
+
+    def __init__(self, act: Act) -> None:
+        self.act, self.calls = act, 0
+        self.truth = np.random.default_rng(1).uniform(-40, 40, (100, 10)).astype(np.float32)
+
+    def ask(self, form: Form, order: Sequence[int], size: int) -> Scores | None:
+        asked = self.truth[list(order)]
+        parts = []
+        for start in range(0, len(asked), size):
+            parts.append(self.act(asked[start : start + size], self.calls))
+            self.calls += 1
+        return np.concatenate(parts).astype(np.float32)
+
+
+def found(act: Act, precision: str = "fp32", count: int = 100) -> dict[str, Any]:
+    return steadiness.look(Model(act), Form(), count).to_json(precision)
+
+
+def by_batch(scores: Scores, call: int) -> Scores:
+    """As a normalisation in training mode."""
+    return np.asarray(scores - scores.mean(axis=0) * np.float32(0.1))
+
+
+def by_neighbour(scores: Scores, call: int) -> Scores:
+    """As a recurrent layer that takes the batch for time: alone each image comes first."""
+    return scores + np.roll(scores, 1, axis=0)
+
+
+def by_call(scores: Scores, call: int) -> Scores:
+    """As a dropout left on."""
+    return scores * np.float32(1 + 0.01 * call)
+
+
+def by_range(scores: Scores, call: int) -> Scores:
+    """As a dynamic range: in 255 steps of the batch's largest value."""
+    step = np.abs(scores).max() / 127
+    return np.asarray(np.rint(scores / step) * step)
+
+
+def by_rounding(scores: Scores, call: int) -> Scores:
+    return scores * np.float32(1 + 1e-6 * len(scores) / 64)
+
+
+def plain(scores: Scores, call: int) -> Scores:
+    return scores
+
+
+def test_a_model_that_looks_at_the_image_alone_is_steady() -> None:
+    told = found(plain)
+    assert told["images"] == 64
+    for way in ("repeated", "alone", "reordered"):
+        assert told[way] == {"labels": 0, "score": 0.0}
+    assert not told["random"]
+    assert not told["depends"]
+    assert caveats.unsteady({"imported": {"batch": told}}) == ""
+
+
+@pytest.mark.parametrize("act", [by_batch, by_neighbour, by_range])
+def test_one_that_looks_at_its_neighbours_is_told(act: Act) -> None:
+    told = found(act)
+    assert told["depends"]
+    assert not told["random"]
+    assert told["alone"]["score"] > 1e-3
+    assert (told["reordered"]["score"] > 1e-3) is (act is by_neighbour), "the others don't know an order"
+    said = caveats.unsteady({"imported": {"batch": told}})
+    assert one_printable_line(said)
+    assert said.startswith("its answers depend on the batch: one image at a time ")
+    assert f"{told['alone']['labels']} of 64 labels differ, scores by up to {told['alone']['score']:.2g} of" in said
+    assert ("in another order" in said) is (act is by_neighbour)
+
+
+def test_differences_are_counted_and_held_against_the_largest_score() -> None:
+    model = Model(by_neighbour)
+    told = steadiness.look(model, Form(), 64)
+    alone = model.truth[:64] * 2
+    together = model.truth[:64] + np.roll(model.truth[:64], 1, axis=0)
+    assert told.alone is not None
+    assert told.alone.labels == (alone.argmax(axis=1) != together.argmax(axis=1)).sum() > 10
+    assert told.alone.score == pytest.approx(np.abs(alone - together).max() / np.abs(together).max(), rel=1e-5)
+
+
+def test_chance_is_told_apart_from_the_batch() -> None:
+    told = found(by_call)
+    assert told["random"]
+    assert not told["depends"], "nobody can tell"
+    assert caveats.unsteady({"imported": {"batch": told}}).startswith("its answers differ when the same call is made")
+
+
+def test_rounding_is_no_difference_and_what_counts_as_one_depends_on_the_type() -> None:
+    assert not found(by_rounding)["depends"]
+
+    def coarsely(scores: Scores, call: int) -> Scores:
+        return scores * np.float32(1 + 1e-3 * (len(scores) > 1))
+
+    assert found(coarsely)["depends"]
+    assert not found(coarsely, "fp16")["depends"]
+    assert found(by_batch, "fp16")["depends"]
+
+
+def test_one_image_can_be_looked_at_too_and_scores_of_zero() -> None:
+    assert found(plain, count=1)["images"] == 1
+    assert found(lambda scores, call: scores * 0)["alone"]["score"] == 0
+
+
+def test_what_can_not_be_looked_at_is_said() -> None:
+    class Refuses(Model):
+        def ask(self, form: Form, order: Sequence[int], size: int) -> Scores | None:
+            return None if size == 1 else super().ask(form, order, size)
+
+    told = steadiness.look(Refuses(plain), Form(), 9).to_json("fp32")
+    assert told["alone"] is None
+    assert caveats.unsteady({"imported": {"batch": told}}).endswith("couldn't be looked at: no reason")
+
+
+# --- who isn't certified -------------------------------------------------------------------------------------------
+
+MANIFEST: dict[str, Any] = {
+    "artifacts": [
+        {"format": name, "precision": one, "path": f"artifacts/model-{one}.{name}"}
+        for name, one in (("onnx", "fp32"), ("onnx", "dynamic"), ("tflite", "dynamic"), ("onnx", "int8"))
+    ]
+}
+
+
+def test_of_our_own_models_only_onnx_finds_ranges_of_a_whole_batch() -> None:
+    said = {entry["path"]: caveats.uncertified(MANIFEST, entry["path"]) for entry in MANIFEST["artifacts"]}
+    assert [path for path, reason in said.items() if reason] == ["artifacts/model-dynamic.onnx"]
+    assert "whole batch" in said["artifacts/model-dynamic.onnx"]
+
+
+@pytest.mark.parametrize("act", [by_batch, by_call])
+def test_of_an_unsteady_model_nothing_is_certified_in_any_format(act: Act) -> None:
+    manifest = {**MANIFEST, "imported": {"batch": found(act)}}
+    for entry in MANIFEST["artifacts"]:
+        assert caveats.uncertified(manifest, entry["path"]) == caveats.unsteady(manifest) != ""
+
+
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [
+        ("fit", []), ("fit", {"poor": True}), ("batch", []), ("batch", {"depends": True}),
+        ("batch", {"random": True, "repeated": {"labels": 1}}), ("fit", {"poor": True, "accuracy": "high"}),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_damaged_record_is_refused_in_a_line(untrained: Bundle, tmp_path: Path, part: str, value: object) -> None:
+    bundle = copied(untrained, tmp_path)
+    rewrite_manifest(bundle, {**bundle.manifest, "imported": {"source": "m.onnx", "format": "onnx", part: value}})
+    with pytest.raises(BundleError, match="not a bundle's manifest") as caught:
+        Bundle(bundle.path)
+    assert one_printable_line(str(caught.value))
+
+
+REASON = "its answers depend on the batch"
+
+
+def uncertified() -> tuple[Row, ...]:
+    sure = replace(row("sure"), agreement=Agreement("keras", 0, 0.1, certificate=Certificate(10, 10, 0.2, 0.3)))
+    return sure, replace(row("unsure"), agreement=Agreement("keras", 0, 0.1, uncertified=REASON))
+
+
+def test_every_table_says_no_and_why() -> None:
+    choice = judge(uncertified(), ())
+    results = results_of(choice)
+    assert f"| no: {REASON} |" in choice_report.to_markdown(choice)
+    texts = [shown(choice)]
+    for show in (print_results, print_agreement):
+        stream = io.StringIO()
+        show(results, Console(file=stream, width=250))
+        texts.append(stream.getvalue())
+    for text in texts:
+        (line,) = [line for line in text.splitlines() if REASON in line]
+        assert "certified, no: unsure" in line.replace(" fp32", "")
+    assert [certified_share(one) for one in uncertified()] == ["100.00%", "no"]
+    assert '"uncertified": "its answers depend on the batch"' in choice_report.to_json(
+        choice, results, saved=None, artifact="", code=""
+    )
