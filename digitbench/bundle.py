@@ -17,8 +17,6 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -273,24 +271,6 @@ class Bundle:
         others = [old for old in self.artifacts if (old.format, old.precision) != (artifact.format, artifact.precision)]
         self.manifest |= {"schema": SCHEMA, "artifacts": [asdict(one) for one in [*others, artifact]]}
         write_json(self.path / MANIFEST, self.manifest)
-
-
-def refuse_existing(target: Path) -> None:
-    """Raise BundleError where something lies at `target`."""
-    if target.exists():
-        raise BundleError(f"{target} exists already; choose another --output or remove it")
-
-
-def point_latest_at(bundle: Path) -> None:
-    """Make ``runs/latest`` mean this bundle, atomically."""
-    RUNS.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".latest.", dir=RUNS) as room:
-        link = Path(room) / LATEST
-        try:
-            link.symlink_to(os.path.relpath(bundle, RUNS.resolve()), target_is_directory=True)
-        except (OSError, NotImplementedError):  # Windows without the right to make links
-            link.write_text(str(bundle.resolve()), encoding="utf-8")
-        os.replace(link, RUNS / LATEST)
 
 
 def _resolve(path: Path | None) -> Path:

@@ -206,7 +206,7 @@ class _Exporter:
         given = self.bundle.form.give(images)
         work = Work(self.model, precision, given, None if precision == FP32 else self._fp32(format))
         try:
-            with written_beside(target) as draft:
+            with written_beside(target, replace_folder=True) as draft:
                 module.write(work, draft)
                 self.progress.update(task, 1, 2, "checking it in a fresh process")
                 found = check(self.bundle, format, precision, draft, self.dataset.test, self.options.max_accuracy_drop)

@@ -13,12 +13,12 @@ import numpy as np
 
 import digitbench
 from digitbench import bundle as bundles
-from digitbench import evaluate, plugins, trust
+from digitbench import evaluate, naming, plugins, trust
 from digitbench.backend import Scores
 from digitbench.bundle import Artifact, Bundle
 from digitbench.data import Dataset, Split
 from digitbench.errors import BundleError, UsageError
-from digitbench.files import check_writable, sha256, write_json, written_beside
+from digitbench.files import sha256, write_json
 from digitbench.form import CLASSES, SIDE, Form, square
 from digitbench.importing import guesses, judging, sorts
 from digitbench.importing.guesses import NO_WISHES, Wishes
@@ -89,10 +89,6 @@ def import_model(
     sort = sorts.sort_of(source)
     name = options.name or source.stem
     stamp = datetime.now(UTC)
-    target = target or bundles.RUNS / f"{name}-{stamp:%Y%m%d-%H%M%S}"
-    if target.exists():
-        raise BundleError(f"{target} exists already; choose another --folder or remove it")
-    check_writable(target)
     plugin = plugins.find(sort.backend)
     if plugin.missing():
         raise plugin.missing_error(*plugin.missing())
@@ -100,26 +96,27 @@ def import_model(
     sorts.check_code(source, sort, trusted)
     if options.trusted:
         trust.remember(source)
-    trials, scores = _tried(source, sort, dataset, options, progress)
-    manifest = _manifest(name, dataset, trials, source, sort)
-    form = replace(trials[0].form, code=trusted)
-    precision = options.precision or sorts.precision_of(source, sort, form)
-    try:
-        with written_beside(target) as draft:
-            draft.mkdir()
-            path, form = sorts.adopt(source, sort, form, precision, draft, progress)
-            if sort is not sorts.SAVED_MODEL:  # a copy is as the original; but a file may have left another behind
-                progress.update("scoring the test images", 0, 1)
-                scores = score(Job(sort.backend, path, threads=1, precision=precision, form=form), dataset.test.images)
-                progress.update("scoring the test images", 1, 1)
-            _write(draft, manifest, Artifact.describe(draft, path, sort.format, precision), form, scores, dataset)
-        bundles.point_latest_at(target)
-    except WorkerError as exc:
-        told = f"{source}: it runs where it lies, but not as a copy; save it as one file: {exc}"
-        raise BundleError(told) from exc
-    except OSError as exc:
-        raise BundleError(f"{target}: can't be written: {exc.strerror or exc}") from exc
-    return Bundle(target)
+    with naming.claim(target, f"{name}-{stamp:%Y%m%d-%H%M%S}") as claim:
+        trials, scores = _tried(source, sort, dataset, options, progress)
+        manifest = _manifest(name, dataset, trials, source, sort)
+        form = replace(trials[0].form, code=trusted)
+        precision = options.precision or sorts.precision_of(source, sort, form)
+        try:
+            with naming.written(claim, progress) as draft:
+                path, form = sorts.adopt(source, sort, form, precision, draft, progress)
+                if sort is not sorts.SAVED_MODEL:  # a copy is as the original; but a file may have left another behind
+                    progress.update("scoring the test images", 0, 1)
+                    job = Job(sort.backend, path, threads=1, precision=precision, form=form)
+                    scores = score(job, dataset.test.images)
+                    progress.update("scoring the test images", 1, 1)
+                artifact = Artifact.describe(draft, path, sort.format, precision)
+                _write(draft, manifest, artifact, form, scores, dataset)
+        except WorkerError as exc:
+            told = f"{source}: it runs where it lies, but not as a copy; save it as one file: {exc}"
+            raise BundleError(told) from exc
+        except OSError as exc:
+            raise BundleError(f"{claim.path}: can't be written: {exc.strerror or exc}") from exc
+    return Bundle(claim.path)
 
 
 # --- trying ---------------------------------------------------------------------------------------------------------
