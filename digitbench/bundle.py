@@ -17,7 +17,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ import numpy as np
 from digitbench.backend import Backend, Scores
 from digitbench.data import Dataset
 from digitbench.errors import ArtifactError, BundleError, DataError
-from digitbench.files import measure_size, sha256, write_json
+from digitbench.files import locked, measure_size, sha256, write_json
 from digitbench.form import Form
 from digitbench.form import check as check_form
 from digitbench.precisions import FP32
@@ -261,16 +262,26 @@ class Bundle:
                 f"{dataset.name} ({dataset.fingerprint}); give that dataset, or {self._again}"
             )
 
+    @contextmanager
+    def change(self) -> Iterator[None]:
+        """Let nobody else change the bundle meanwhile; give a manifest as others left it, and write it in the end."""
+        path = self.path / MANIFEST
+        with locked(path):
+            self.manifest = _read_manifest(path)
+            yield
+            write_json(path, self.manifest)
+
     def record_unwritable(self, format: str, why: str) -> None:
         """Remember that the model can't be written in a format, so that nobody is told to try."""
-        self.manifest.get("imported", self.manifest).setdefault("not_written", {})[format] = why
-        write_json(self.path / MANIFEST, self.manifest)
+        with self.change():
+            self.manifest.get("imported", self.manifest).setdefault("not_written", {})[format] = why
 
     def record(self, artifact: Artifact) -> None:
         """Add an artifact to the manifest in place of its like, atomically."""
-        others = [old for old in self.artifacts if (old.format, old.precision) != (artifact.format, artifact.precision)]
-        self.manifest |= {"schema": SCHEMA, "artifacts": [asdict(one) for one in [*others, artifact]]}
-        write_json(self.path / MANIFEST, self.manifest)
+        key = artifact.format, artifact.precision
+        with self.change():
+            others = [old for old in self.artifacts if (old.format, old.precision) != key]
+            self.manifest |= {"schema": SCHEMA, "artifacts": [asdict(one) for one in [*others, artifact]]}
 
 
 def _resolve(path: Path | None) -> Path:

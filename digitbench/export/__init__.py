@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
@@ -206,13 +207,18 @@ class _Exporter:
         given = self.bundle.form.give(images)
         work = Work(self.model, precision, given, None if precision == FP32 else self._fp32(format))
         try:
-            with written_beside(target, replace_folder=True) as draft:
-                module.write(work, draft)
-                self.progress.update(task, 1, 2, "checking it in a fresh process")
-                found = check(self.bundle, format, precision, draft, self.dataset.test, self.options.max_accuracy_drop)
-                self.progress.update(task, 2, 2, found.note)
-                if found.failure:
-                    raise _Refused(found.failure)
+            with ExitStack() as changing:  # an artifact and its checksum, from one export of several at the same time
+                with written_beside(target, replace_folder=True) as draft:
+                    module.write(work, draft)
+                    self.progress.update(task, 1, 2, "checking it in a fresh process")
+                    found = check(
+                        self.bundle, format, precision, draft, self.dataset.test, self.options.max_accuracy_drop
+                    )
+                    self.progress.update(task, 2, 2, found.note)
+                    if found.failure:
+                        raise _Refused(found.failure)
+                    changing.enter_context(self.bundle.change())
+                self.bundle.record(self._describe(target, format, precision, found))
         except _Refused as refused:
             return f"{refused}; the one from before stays" if target.exists() else str(refused)
         except (OSError, MemoryError):
@@ -223,7 +229,6 @@ class _Exporter:
             self.progress.update(task, 2, 2, "can't be written")
             self.bundle.record_unwritable(format, one_line(exc))
             return f"{format} {precision}: can't be written: {one_line(exc)}"
-        self.bundle.record(self._describe(target, format, precision, found))
         return None
 
     def _fp32(self, format: str) -> Path | None:
