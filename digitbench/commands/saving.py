@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 Stamp = tuple[int, int, int]
 CSV_START = re.compile(r"backend,precision,")
 MARKDOWN_START = re.compile(r"\*\*.*\n.*, digitbench \S+$|\|.* backend .*\|$", re.MULTILINE)
+LISTINGS = ("digitbench.runs", "digitbench.show", "digitbench.history")
+REPORT_STARTS = {
+    "--html": re.compile(r"<!doctype html>", re.IGNORECASE), "--markdown": re.compile(r"## .*: which to ship\n"),
+}  # fmt: skip
 HEAD_BYTES = 4096
 
 
@@ -31,15 +35,14 @@ def check_replaceable(option: str, path: Path, is_ours: Callable[[Path], bool]) 
     if not path.exists() or (path.is_file() and not path.stat().st_size):
         return
     if not path.is_file() or not is_ours(path):
-        raise UsageError(
-            f"{option} {path}: what lies there is not what would be written, and would be lost; name another file, or "
-            "remove it"
-        )
+        told = f"{option} {path}: there is something else in it, which would be lost"
+        raise UsageError(f"{told}; name another file, or remove it first")
 
 
 def is_json_of(format: str) -> Callable[[Path], bool]:
-    """Give what says whether a file is JSON of digitbench: ``"digitbench.results"``, in whatever version."""
-    return lambda path: str(_read_object(path).get("schema")).startswith(f"{format}/")
+    """Give what says whether a file is JSON of a format (``"digitbench.results"``), or a listing."""
+    formats = {format, *LISTINGS}
+    return lambda path: str(_read_object(path).get("schema")).rpartition("/")[0] in formats
 
 
 def is_pytest_benchmark(path: Path) -> bool:

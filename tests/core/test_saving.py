@@ -271,7 +271,7 @@ def test_only_a_file_of_the_same_kind_is_replaced(option: str, kind: str) -> Non
             Outputs(**given(option, "there"))
         message = str(caught.value)
         assert one_printable_line(message)
-        assert message.startswith(f"{option} there: what lies there is not what would be written")
+        assert message.startswith(f"{option} there: there is something else in it, which would be lost")
     assert path.read_bytes() == content(kind)
 
 
@@ -279,7 +279,7 @@ def test_only_a_file_of_the_same_kind_is_replaced(option: str, kind: str) -> Non
 def test_an_empty_file_is_replaced_and_what_is_no_file_is_not(option: str) -> None:
     Path("empty").touch()
     Outputs(**given(option, "empty"))
-    with pytest.raises(UsageError, match="/dev/null: what lies there"):
+    with pytest.raises(UsageError, match="/dev/null: there is something else"):
         Outputs(**given(option, "/dev/null"))
 
 
@@ -287,7 +287,7 @@ def test_a_choice_replaces_a_choice_and_no_results() -> None:
     Path("choice.json").write_bytes(OTHERS["a choice"])
     Outputs(json="choice.json", format="digitbench.choice")
     write("found.json", RESULTS)
-    with pytest.raises(UsageError, match="what lies there"):
+    with pytest.raises(UsageError, match="there is something else"):
         Outputs(json="found.json", format="digitbench.choice")
 
 
