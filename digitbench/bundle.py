@@ -37,7 +37,8 @@ from digitbench.typed import build
 # History of the manifest's format.
 #   1  one precision, fp32
 #   2  of artifacts: precisions, accuracy_drop, max_accuracy_drop, flips, calibration; tolerance may be null
-#   3  form (what a model made elsewhere takes and gives) and imported (where it came from, and what else was tried)
+#   3  form (what a model made elsewhere takes and gives) and imported (where it came from, what else was tried, and
+#      which other backends can't run it)
 SCHEMA = "digitbench.bundle/3"
 READABLE = ("digitbench.bundle/1", "digitbench.bundle/2", SCHEMA)
 RUNS = Path("runs")
@@ -276,6 +277,18 @@ class Bundle:
         with self.change():
             self.manifest.get("imported", self.manifest).setdefault("not_written", {})[format] = why
 
+    @property
+    def attempts(self) -> Mapping[str, Mapping[str, Any]]:
+        """Of other backends that a model made elsewhere was tried with: ``versions``, and ``why`` it can't be run."""
+        found: Mapping[str, Mapping[str, Any]] = self.manifest.get("imported", {}).get("tried_with", {})
+        return found
+
+    def record_attempt(self, backend: str, versions: Mapping[str, str], why: str) -> None:
+        """Remember whether a backend can run a model made elsewhere: `why` not, or nothing."""
+        with self.change():
+            tried = self.manifest["imported"].setdefault("tried_with", {})
+            tried[backend] = {"versions": dict(versions), "why": why}
+
     def record(self, artifact: Artifact) -> None:
         """Add an artifact to the manifest in place of its like, atomically."""
         key = artifact.format, artifact.precision
@@ -332,3 +345,6 @@ def _check_parts(manifest: dict[str, Any]) -> None:
     for told in (imported, manifest):
         if not isinstance(told.get("not_written", {}), dict):
             raise TypeError("not_written is not an object")
+    for name, entry in imported.get("tried_with", {}).items():
+        if not isinstance(entry["versions"], dict) or not isinstance(entry["why"], str):
+            raise TypeError(f"imported.tried_with.{name} is not versions and a reason")

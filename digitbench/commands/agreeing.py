@@ -71,7 +71,8 @@ def agree(
         check_matplotlib()
         check_writable(pictures / "flips.png")
     bundle = Bundle(run)
-    chosen = candidates(bundle, backends_of(backend), [None], [threads], precisions.parse(precision or []))
+    wanted = precisions.parse(precision or [])
+    chosen = candidates(bundle, backends_of(backend), [None], [threads], wanted, outputs.note)
     with watched(outputs.console, quiet=quiet) as progress:
         digits = bundle_data(bundle, data, progress, other=True)
         results = score(bundle, digits, chosen, limit, progress, pairs=pairs)

@@ -134,7 +134,7 @@ def bench(
         json=json, csv=csv, markdown=markdown, pytest_benchmark_json=pytest_benchmark_json, quiet=quiet, ledger=ledger,
         kept=kept_place(bundle), resumed=resume,
     )  # fmt: skip
-    chosen = [one for names, each in wanted for one in candidates(bundle, names, sizes, counts, each)]
+    chosen = [one for names, each in wanted for one in candidates(bundle, names, sizes, counts, each, outputs.note)]
     if roofline or (earlier and earlier.roofs):
         chosen += roofs(bundle, chosen)
     if referee:

@@ -99,7 +99,7 @@ def choose(
     wanted = precisions.parse(precision or [])
     outputs = Outputs(json=json, markdown=markdown, quiet=quiet, format="digitbench.choice")
     bundle = Bundle(run)
-    chosen = candidates(bundle, backends_of(backend), [batch_size], [threads], wanted)
+    chosen = candidates(bundle, backends_of(backend), [batch_size], [threads], wanted, outputs.note)
     plan = plan_from(
         {"seconds": QUICK_SECONDS, "generations": 1} if quick else {}, seconds=seconds, generations=generations
     )

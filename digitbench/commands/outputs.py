@@ -85,6 +85,10 @@ class Outputs:
         named = Path(self.json) if self.json not in (None, STDOUT) else self.resumed
         self.saver = Saver(named or self.kept, named=named is not None)
 
+    def note(self, line: str) -> None:
+        """Give people a line that isn't part of what was found."""
+        self.console.print(line, style="dim", markup=False, highlight=False, soft_wrap=True)
+
     def write(self, results: Results) -> None:
         """Write every format asked for, and save the results where they are kept."""
         from digitbench.report import pytest_benchmark, tables
@@ -169,7 +173,7 @@ def measure(
     if told_where and (plan or outputs.saver.note):
         if plan and not results.complete:
             told_where += f"; go on with: digitbench bench --resume {outputs.saver.path}"
-        outputs.console.print(told_where, style="dim", markup=False, highlight=False, soft_wrap=True)
+        outputs.note(told_where)
     if stopped or not results.complete:
         raise KeyboardInterrupt
     return results

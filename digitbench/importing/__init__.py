@@ -24,6 +24,7 @@ from digitbench.importing import guesses, judging, sorts
 from digitbench.importing.guesses import NO_WISHES, Wishes
 from digitbench.importing.judging import Trial
 from digitbench.importing.prober import Prober
+from digitbench.measure import unable
 from digitbench.measure.process import TIMEOUT, Job, WorkerError, score, shared_images
 from digitbench.progress import Progress, Silent
 
@@ -116,7 +117,9 @@ def import_model(
             raise BundleError(told) from exc
         except OSError as exc:
             raise BundleError(f"{claim.path}: can't be written: {exc.strerror or exc}") from exc
-    return Bundle(claim.path)
+    bundle = Bundle(claim.path)
+    unable.try_others(bundle, progress)
+    return bundle
 
 
 # --- trying ---------------------------------------------------------------------------------------------------------

@@ -56,6 +56,10 @@ class WorkerError(CheckFailed):
     """A worker failed or died; the message says how."""
 
 
+class WorkerDied(WorkerError):
+    """A worker died, or took too long: it can't say itself what was wrong."""
+
+
 @dataclass(frozen=True)
 class Job:
     """What one worker loads; `copy` tells two that are alike in everything else apart.
@@ -254,22 +258,22 @@ class Crew:
             worker, line = self._inbox.get(timeout=max(MOMENT_SECONDS, late.deadline - monotonic()))
         except Empty:
             told = f"the worker gave no sign of life for {self._timeout:g} s and was killed; see --timeout"
-            return late, self._lose(late, told)
+            return late, self._lose(late, WorkerDied(told))
         if line.endswith("\n"):
             event = json.loads(line)
             if event["event"] != "failed":
                 return worker, event
-            fault = event["message"]
+            fault = WorkerError(event["message"])
         elif worker in self._alive:
-            fault = worker.obituary()
+            fault = WorkerDied(worker.obituary())
         else:
             return worker, worker.fault  # the echo of a dismissal
         return worker, self._lose(worker, fault)
 
-    def _lose(self, worker: Worker, why: str) -> WorkerError:
-        worker.fault = WorkerError(why)
+    def _lose(self, worker: Worker, fault: WorkerError) -> WorkerError:
+        worker.fault = fault
         self.dismiss(worker)
-        return worker.fault
+        return fault
 
 
 @contextmanager
