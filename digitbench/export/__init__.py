@@ -19,7 +19,7 @@ from digitbench import bundle as bundles
 from digitbench import data, trust
 from digitbench.bundle import Artifact, Bundle
 from digitbench.data import Dataset
-from digitbench.errors import ArtifactError, CheckFailed, MissingRuntimeError, UsageError, one_line, unknown
+from digitbench.errors import ArtifactError, CheckFailed, MissingRuntimeError, UsageError, reason, unknown
 from digitbench.export import folding, npz
 from digitbench.export.check import Checked, check
 from digitbench.export.work import Work
@@ -227,8 +227,8 @@ class _Exporter:
             if "imported" not in self.bundle.manifest:
                 raise  # a model of ours that can't be written is a fault of ours
             self.progress.update(task, 2, 2, "can't be written")
-            self.bundle.record_unwritable(format, one_line(exc))
-            return f"{format} {precision}: can't be written: {one_line(exc)}"
+            self.bundle.record_unwritable(format, reason(exc))
+            return f"{format} {precision}: can't be written: {reason(exc)}"
         return None
 
     def _fp32(self, format: str) -> Path | None:
