@@ -72,7 +72,7 @@ def run(arguments: Sequence[str]) -> int:
             raise KeyboardInterrupt
         return code if isinstance(code, int) else 0
     except DigitbenchError as exc:
-        if is_verbose():
+        if is_verbose() and exc.__cause__:
             traceback.print_exception(exc)
         return _complain(str(exc), exc.exit_code)
     except TyperException as exc:

@@ -136,8 +136,8 @@ def is_verbose() -> bool:
 _AROUND = tuple(
     (re.compile(pattern, re.DOTALL), instead)
     for pattern, instead in (
-        (r"\x1b\[[\d;]*m", ""),
-        # Keras: the cause comes last, after a configuration and the arguments; or the configuration does
+        # Keras: the cause comes last, in bold, after a configuration and the arguments; or the configuration does
+        (r"\x1b\[[01]m", ""),
         (r"^.*Exception encountered: ", ""),
         (r"^.*Exception encountered when calling [^\n]*\n+", ""),
         (r"\n+Arguments received by .*$", ""),
