@@ -173,8 +173,10 @@ _AROUND = tuple(
 _SOURCE_PLACE = re.compile(r"\S+\.(?:h|hh|hpp|cc|cpp|cxx|c|cu):\d+(?::\d+)?:?\s+")
 _SIGNATURE_START = re.compile(r"[\w:<>,&*~\[\]= ]*::[\w:<>,&*~\[\]= ]*\(")
 _SIGNATURE_END = re.compile(r"(?: const)?(?: \[with [^\]]*\])? ?")
-# Folders of ours that are gone when somebody reads of them: of images and workers, and of what is still being written.
-_TEMPORARY = re.compile(r"(?:/[^\s/'\"]+)*/(?:digitbench-|\.[^\s/'\"]+\.)[a-z0-9_]{8}/(?:[^\s/'\"]+/)*")
+_IMAGES_FOLDER = "digitbench-[a-z0-9_]{8}"
+_DEEPER = r"(?:[^\s/'\"]+/)*"
+# What is still being written, and gone when somebody reads of it: see `digitbench.files`.
+_DRAFT = re.compile(r"(?:/[^\s/'\"]+)*/\.([^\s/'\"]+)\.[a-z0-9_]{8}/(?:\1/)?" + _DEEPER)
 _SENTENCE_END = re.compile(r"(?<!e\.g\.)(?<!i\.e\.)(?<=[.!?])\s+(?=[A-Z\[(<`'\"])|\n")
 _ADVICE = re.compile(r"(?:Please|Note that|See|If (?:you|they)|Make sure|You may|Consider|Run with|Try|For the)\b")
 
@@ -204,7 +206,7 @@ def reason(exc: BaseException | str, *paths: Path) -> str:
         for pattern, instead in _AROUND:
             text = pattern.sub(instead, text)
         text = _without_places(text)
-    text = _TEMPORARY.sub("", text)
+    text = _without_temporary(text)
     sentences = [sentence for part in _SENTENCE_END.split(text) if (sentence := _printable(part))]
     if not sentences:
         return type(exc).__name__ if isinstance(exc, BaseException) else "no reason is given"
@@ -224,6 +226,15 @@ def _without_places(text: str) -> str:
             rest = rest[tail.end() if tail else end :]
         text = text[: found.start()] + rest
     return text
+
+
+def _without_temporary(text: str) -> str:
+    """Leave out folders of ours that are gone when somebody reads of them."""
+    import tempfile
+
+    folder = Path(tempfile.gettempdir())  # in a worker that of the images
+    pattern = re.escape(f"{folder}/") + (f"{_IMAGES_FOLDER}/" if not re.fullmatch(_IMAGES_FOLDER, folder.name) else "")
+    return _DRAFT.sub("", re.sub(pattern + _DEEPER, "", text))
 
 
 def _nearest_to_end(sentences: list[str]) -> list[str]:

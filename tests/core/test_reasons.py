@@ -47,10 +47,15 @@ def test_a_file_that_is_named_already_is_named_in_short(tmp_path: Path) -> None:
         ("/tmp/digitbench-x1_y2z3w/model.onnx: can't be read", "model.onnx: can't be read"),
         ("/data/runs/.net-1.ab12_cd3/net-1/artifacts/model-fp32.onnx: gone", "model-fp32.onnx: gone"),
         ("Cannot parse '/tmp/digitbench-x1_y2z3w/a/saved_model.pb'", "Cannot parse 'saved_model.pb'"),
+        ("/home/digitbench-projects/a.onnx: gone", "/home/digitbench-projects/a.onnx: gone"),
+        ("/home/.cache.abcd1234x/a.onnx: gone", "/home/.cache.abcd1234x/a.onnx: gone"),
         ("/data/runs/net-1/artifacts/model-fp32.onnx: gone", "/data/runs/net-1/artifacts/model-fp32.onnx: gone"),
     ],
 )
-def test_a_temporary_folder_of_ours_is_never_named(told: str, line: str) -> None:
+def test_a_temporary_folder_of_ours_is_never_named(told: str, line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", "/tmp")
+    assert reason(told) == reason(ArtifactError(told)) == line
+    monkeypatch.setattr("tempfile.tempdir", "/tmp/digitbench-x1_y2z3w")  # as in a worker
     assert reason(told) == reason(ArtifactError(told)) == line
 
 
