@@ -78,6 +78,8 @@ def agree(
         results = score(bundle, digits, chosen, limit, progress, pairs=pairs)
     print_agreement(results, outputs.console, reliability=reliability)
     outputs.write(results)
+    if outputs.saver.note:
+        outputs.note(str(outputs.saver))
     if pictures:
         _draw(results, digits, limit, pictures, outputs)
     if not results.complete:

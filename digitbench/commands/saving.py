@@ -94,6 +94,7 @@ class Saver:
     def __init__(self, wanted: Path | None, *, named: bool = False) -> None:
         self._wanted, self._named = wanted, named
         self._before = _stamp(wanted) if wanted and named else None
+        self._mine: Stamp | None = None  # of what was written last
         self._told: set[str] = set()
         self.path: Path | None = None
         self.note = ""
@@ -157,11 +158,18 @@ class Saver:
         self.path = final
 
     def _write(self, results: Results, path: Path) -> None:
-        """Write to the file that was claimed; the first time, claim one."""
+        """Write to the file that this run has; claim one the first time, and where another run replaced it since."""
+        from digitbench.files import locked
+
         if self.path is None:
             self.path = write_new(path, results.dumps())
         else:
-            write_text(self.path, results.dumps())
+            with locked(self.path):
+                if _stamp(self.path) in (self._mine, None):
+                    write_text(self.path, results.dumps())
+                else:
+                    self.path = write_new(path, results.dumps())
+        self._mine = _stamp(self.path)
 
 
 def _stamp(path: Path) -> Stamp | None:

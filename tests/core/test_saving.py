@@ -93,6 +93,19 @@ def test_two_runs_of_one_new_file_both_keep_their_results(named: bool) -> None:
     assert str(second) == f"Saved as found-2.json{note}"
 
 
+def test_a_partial_that_a_whole_run_replaced_stays_replaced() -> None:
+    first = Saver(Path("found.json"), named=True)
+    keep(first, partial(RESULTS))
+    second = Saver(Path("found.json"), named=True)
+    second.finish(NEW)
+    assert saved() == {"found.json": "new"}, "what is complete betters what isn't"
+    keep(first, partial(RESULTS, 2))
+    assert saved() == {"found.json": "new", "found-2.json": "partial 2"}
+    first.finish(RESULTS)
+    assert saved() == {"found.json": "new", "found-2.json": "0.1.0"}
+    assert str(first) == "Saved as found-2.json (found.json was written by another run meanwhile)"
+
+
 def test_many_at_once_lose_nothing() -> None:
     count = 8
     together = Barrier(count)
