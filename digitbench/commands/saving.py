@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -137,9 +138,7 @@ class Saver:
         return f"Saved as {self.path}{f' ({self.note})' if self.note else ''}"
 
     def _replace(self, results: Results, wanted: Path) -> None:
-        from digitbench.files import locked
-
-        with locked(wanted):
+        with _locked(wanted):
             if _stamp(wanted) == self._before and betters(results, wanted):
                 write_text(wanted, results.dumps())
                 final: Path | None = wanted
@@ -159,17 +158,26 @@ class Saver:
 
     def _write(self, results: Results, path: Path) -> None:
         """Write to the file that this run has; claim one the first time, and where another run replaced it since."""
-        from digitbench.files import locked
-
         if self.path is None:
             self.path = write_new(path, results.dumps())
         else:
-            with locked(self.path):
+            with _locked(self.path):
                 if _stamp(self.path) in (self._mine, None):
                     write_text(self.path, results.dumps())
                 else:
                     self.path = write_new(path, results.dumps())
         self._mine = _stamp(self.path)
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    from digitbench.files import locked
+
+    try:
+        with locked(path):
+            yield
+    except OSError as exc:
+        raise ResultsError(f"{path}: can't be written: {exc.strerror or exc}") from exc
 
 
 def _stamp(path: Path) -> Stamp | None:

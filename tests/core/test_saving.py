@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -104,6 +105,22 @@ def test_a_partial_that_a_whole_run_replaced_stays_replaced() -> None:
     first.finish(RESULTS)
     assert saved() == {"found.json": "new", "found-2.json": "0.1.0"}
     assert str(first) == "Saved as found-2.json (found.json was written by another run meanwhile)"
+
+
+def test_a_full_disk_ends_nothing_and_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    saver, progress = Saver(Path("found.json"), named=True), Recorder()
+    saver.keep(partial(), progress)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", full)
+        for _ in range(2):
+            saver.keep(partial(generations=2), progress)
+    assert progress.lines == ["found.json: can't be written: No space left on device"]
+    assert saved() == {"found.json": "partial 1"}
+    saver.finish(NEW)
+    assert saved() == {"found.json": "new"}
 
 
 def test_many_at_once_lose_nothing() -> None:
