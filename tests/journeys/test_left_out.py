@@ -19,7 +19,7 @@ NOTE = f"openvino is left out, as it can't run this model: OpenVINO can't open i
 
 
 def write_linear_classifier(path: Path) -> None:
-    """A nearest-mean classifier of digits as converters of scikit-learn's models write it, in ONNX' classical domain."""
+    """A nearest-mean classifier of digits, as converters write it, of the operations for classical models."""
     train = data.load("digits").train
     means = np.stack([train.images[train.labels == digit].reshape(-1, 784).mean(0) for digit in range(10)])
     nodes = [
