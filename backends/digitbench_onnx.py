@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
@@ -10,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from digitbench.backend import OWN, Backend, Images, Ports, Runtime, Scores, Signature, Steps, Tensor, check_images
-from digitbench.errors import ArtifactError, one_line
+from digitbench.errors import ArtifactError, reason
 
 PROVIDER = "CPUExecutionProvider"
 
@@ -45,7 +44,7 @@ labels = model.run(None, {model.get_inputs()[0].name: images})[0].argmax(axis=1)
             self._input = self._session.get_inputs()[0].name
             self._output = ports.output or self._session.get_outputs()[0].name
         except Exception as exc:
-            raise ArtifactError(f"{artifact}: ONNX Runtime can't open it: {_reason(exc, artifact)}") from exc
+            raise ArtifactError(f"{artifact}: ONNX Runtime can't open it: {reason(exc, artifact)}") from exc
         self._ports, self._dtype = ports, np.dtype(ports.dtype)
         self._shape = (0, *ports.shape)
 
@@ -93,13 +92,6 @@ labels = model.run(None, {model.get_inputs()[0].name: images})[0].argmax(axis=1)
     def close(self) -> None:
         """Drop the session and what is bound to it."""
         self._session = self._binding = self.steps = None
-
-
-def _reason(exc: Exception, artifact: Path) -> str:
-    """What ONNX Runtime says is wrong, without the path and its own name, which stand there already."""
-    told = re.sub(r"\[ONNXRuntimeError\] : \d+ : \w+ : ", "", str(exc))
-    told = re.sub(r"\S+\.cc:\d+ .*?\) ", "", told)  # where in its sources
-    return one_line(ArtifactError(told.replace(f"Load model from {artifact} failed:", "")))
 
 
 # ONNX Runtime's names of the numbers in a tensor, where they aren't NumPy's.

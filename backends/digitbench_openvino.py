@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from digitbench.backend import OWN, Backend, Images, Ports, Runtime, Scores, Steps, check_images
-from digitbench.errors import ArtifactError, BackendError, one_line
+from digitbench.errors import ArtifactError, BackendError, reason
 
 KEPT = 8  # compiled models, one per batch size
 
@@ -65,7 +65,7 @@ labels = model(images)[0].argmax(axis=1)
             self._bound: dict[int, tuple[Any, Images, Scores]] = {}
             self._bind(ports.batch or 1)
         except RuntimeError as exc:
-            raise ArtifactError(f"{artifact}: OpenVINO can't open it: {one_line(exc)}") from exc
+            raise ArtifactError(f"{artifact}: OpenVINO can't open it: {reason(exc, artifact)}") from exc
         if precision == "bf16" and self._arithmetic() != "bf16":
             told = f"this processor has no bfloat16, OpenVINO would compute in {self._arithmetic()}"
             raise BackendError(f"{told}; choose another precision")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from digitbench.backend import OWN, Backend, Images, Ports, Runtime, Scores, Signature, Steps, Tensor, check_images
-from digitbench.errors import ArtifactError, ThreadsError, one_line
+from digitbench.errors import ArtifactError, ThreadsError, reason
 
 
 class SavedModelBackend(Backend):
@@ -40,7 +40,7 @@ labels = predict(tf.constant(images)).numpy().argmax(axis=1)
             if ports is not OWN:
                 self._compile_without_xla_if_need_be()
         except Exception as exc:
-            raise ArtifactError(f"{artifact}: TensorFlow can't open it: {one_line(exc)}") from exc
+            raise ArtifactError(f"{artifact}: TensorFlow can't open it: {reason(exc, artifact)}") from exc
         self.steps = Steps(self._put, self._run, self._get)
 
     def _compile_without_xla_if_need_be(self) -> None:
@@ -72,7 +72,7 @@ labels = predict(tf.constant(images)).numpy().argmax(axis=1)
             inputs, outputs = serve.structured_input_signature[1], serve.structured_outputs
             return Signature(*(tuple(_tensor(*one) for one in sorted(part.items())) for part in (inputs, outputs)))
         except Exception as exc:
-            raise ArtifactError(f"{artifact}: TensorFlow can't open it: {one_line(exc)}") from exc
+            raise ArtifactError(f"{artifact}: TensorFlow can't open it: {reason(exc, artifact)}") from exc
 
     @property
     def runtime(self) -> Runtime:
@@ -143,4 +143,4 @@ def _take_threads(tf: Any, threads: int) -> None:
         tf.config.threading.set_inter_op_parallelism_threads(1)
     except RuntimeError as exc:
         if tf.config.threading.get_intra_op_parallelism_threads() != threads:
-            raise ThreadsError(f"TensorFlow can't take {threads} threads in this process: {one_line(exc)}") from exc
+            raise ThreadsError(f"TensorFlow can't take {threads} threads in this process: {reason(exc)}") from exc

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from digitbench.backend import OWN, Backend, Images, Ports, Runtime, Scores, Signature, Steps, Tensor, check_images
-from digitbench.errors import ArtifactError, one_line
+from digitbench.errors import ArtifactError, reason
 
 
 class TFLiteBackend(Backend):
@@ -46,7 +46,7 @@ labels = model.get_tensor(found).argmax(axis=1)
             self._output = next(one["index"] for one in outputs if ports.output in ("", one["name"]))
             self._bind(ports.batch or 1)
         except (ValueError, RuntimeError, IndexError, StopIteration) as exc:
-            raise ArtifactError(f"{artifact}: LiteRT can't open it: {one_line(exc)}") from exc
+            raise ArtifactError(f"{artifact}: LiteRT can't open it: {reason(exc, artifact)}") from exc
         # LiteRT doesn't say how many threads it took; the system does: the caller's and those it started.
         self._threads = None if before is None else 1 + (_os_threads() or 0) - before
 
@@ -73,7 +73,7 @@ labels = model.get_tensor(found).argmax(axis=1)
             opened = interpreter.Interpreter(str(artifact), num_threads=1)
             inputs, outputs = opened.get_input_details(), opened.get_output_details()
         except (ValueError, RuntimeError) as exc:
-            raise ArtifactError(f"{artifact}: LiteRT can't open it: {one_line(exc)}") from exc
+            raise ArtifactError(f"{artifact}: LiteRT can't open it: {reason(exc, artifact)}") from exc
         return Signature(tuple(map(_tensor, inputs)), tuple(map(_tensor, outputs)))
 
     @property

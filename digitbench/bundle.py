@@ -17,9 +17,8 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -30,7 +29,7 @@ from digitbench import caveats
 from digitbench.backend import Backend, Scores
 from digitbench.data import Dataset
 from digitbench.errors import ArtifactError, BundleError, DataError
-from digitbench.files import measure_size, sha256, write_json
+from digitbench.files import locked, measure_size, sha256, write_json
 from digitbench.form import Form
 from digitbench.form import check as check_form
 from digitbench.precisions import FP32
@@ -40,7 +39,8 @@ from digitbench.typed import build
 #   1  one precision, fp32
 #   2  of artifacts: precisions, accuracy_drop, max_accuracy_drop, flips, calibration; tolerance may be null
 #   3  form (what a model made elsewhere takes and gives) and imported (where it came from, what else was tried, how
-#      well the form fits, whether answers depend on the batch, and whether the user accepted it)
+#      well the form fits, whether answers depend on the batch, whether the user accepted it, and which other backends
+#      can't run it)
 SCHEMA = "digitbench.bundle/3"
 READABLE = ("digitbench.bundle/1", "digitbench.bundle/2", SCHEMA)
 RUNS = Path("runs")
@@ -277,34 +277,38 @@ class Bundle:
                 f"{dataset.name} ({dataset.fingerprint}); give that dataset, or {self._again}"
             )
 
+    @contextmanager
+    def change(self) -> Iterator[None]:
+        """Let nobody else change the bundle meanwhile; give a manifest as others left it, and write it in the end."""
+        path = self.path / MANIFEST
+        with locked(path):
+            self.manifest = _read_manifest(path)
+            yield
+            write_json(path, self.manifest)
+
     def record_unwritable(self, format: str, why: str) -> None:
         """Remember that the model can't be written in a format, so that nobody is told to try."""
-        self.manifest.get("imported", self.manifest).setdefault("not_written", {})[format] = why
-        write_json(self.path / MANIFEST, self.manifest)
+        with self.change():
+            self.manifest.get("imported", self.manifest).setdefault("not_written", {})[format] = why
+
+    @property
+    def attempts(self) -> Mapping[str, Mapping[str, Any]]:
+        """Of other backends that a model made elsewhere was tried with: ``versions``, and ``why`` it can't be run."""
+        found: Mapping[str, Mapping[str, Any]] = self.manifest.get("imported", {}).get("tried_with", {})
+        return found
+
+    def record_attempt(self, backend: str, versions: Mapping[str, str], why: str) -> None:
+        """Remember whether a backend can run a model made elsewhere: `why` not, or nothing."""
+        with self.change():
+            tried = self.manifest["imported"].setdefault("tried_with", {})
+            tried[backend] = {"versions": dict(versions), "why": why}
 
     def record(self, artifact: Artifact) -> None:
         """Add an artifact to the manifest in place of its like, atomically."""
-        others = [old for old in self.artifacts if (old.format, old.precision) != (artifact.format, artifact.precision)]
-        self.manifest |= {"schema": SCHEMA, "artifacts": [asdict(one) for one in [*others, artifact]]}
-        write_json(self.path / MANIFEST, self.manifest)
-
-
-def refuse_existing(target: Path) -> None:
-    """Raise BundleError where something lies at `target`."""
-    if target.exists():
-        raise BundleError(f"{target} exists already; choose another --output or remove it")
-
-
-def point_latest_at(bundle: Path) -> None:
-    """Make ``runs/latest`` mean this bundle, atomically."""
-    RUNS.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".latest.", dir=RUNS) as room:
-        link = Path(room) / LATEST
-        try:
-            link.symlink_to(os.path.relpath(bundle, RUNS.resolve()), target_is_directory=True)
-        except (OSError, NotImplementedError):  # Windows without the right to make links
-            link.write_text(str(bundle.resolve()), encoding="utf-8")
-        os.replace(link, RUNS / LATEST)
+        key = artifact.format, artifact.precision
+        with self.change():
+            others = [old for old in self.artifacts if (old.format, old.precision) != key]
+            self.manifest |= {"schema": SCHEMA, "artifacts": [asdict(one) for one in [*others, artifact]]}
 
 
 def _resolve(path: Path | None) -> Path:
@@ -360,3 +364,6 @@ def _check_parts(manifest: dict[str, Any]) -> None:
     for told in (imported, manifest):
         if not isinstance(told.get("not_written", {}), dict):
             raise TypeError("not_written is not an object")
+    for name, entry in imported.get("tried_with", {}).items():
+        if not isinstance(entry["versions"], dict) or not isinstance(entry["why"], str):
+            raise TypeError(f"imported.tried_with.{name} is not versions and a reason")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 from typing import Annotated, Any
 
@@ -24,7 +25,7 @@ from digitbench.commands import (
     reporting,
     training,
 )  # fmt: skip
-from digitbench.errors import DigitbenchError
+from digitbench.errors import VERBOSE, DigitbenchError, is_verbose
 
 INTERRUPTED = 130
 NAME = "digitbench"
@@ -59,6 +60,8 @@ def run(arguments: Sequence[str]) -> int:
     from typer.exceptions import TyperException
 
     wanted = list(arguments) or ["--help"]
+    if "--verbose" in wanted:  # of every command; so it may stand anywhere
+        wanted = ["--verbose", *([word for word in wanted if word != "--verbose"] or ["--help"])]
     # Shells complete the installed command, also where `python -m digitbench` is asked to install that.
     completing = wanted[0].startswith(("--install-completion", "--show-completion"))
     try:
@@ -69,6 +72,8 @@ def run(arguments: Sequence[str]) -> int:
             raise KeyboardInterrupt
         return code if isinstance(code, int) else 0
     except DigitbenchError as exc:
+        if is_verbose() and exc.__cause__:
+            traceback.print_exception(exc)
         return _complain(str(exc), exc.exit_code)
     except TyperException as exc:
         return _complain(_usage_message(exc), 2)
@@ -98,7 +103,12 @@ def _usage_message(exc: Any) -> str:
 @app.callback(invoke_without_command=True)
 def _main(
     version: Annotated[bool, typer.Option("--version", help="Say the version and stop.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", help="Show in full what runtimes said, where one fails; of every command.")
+    ] = False,
 ) -> None:
+    if verbose:
+        os.environ[VERBOSE] = "1"
     if version:
         from digitbench import __version__
 

@@ -22,7 +22,19 @@ Anything else that is raised is a fault of digitbench and keeps its traceback.
 from __future__ import annotations
 
 import difflib
+import os
+import re
 from collections.abc import Iterable
+from pathlib import Path
+
+MOST = 200
+"""Characters of a runtime's reason: two lines of a terminal."""
+
+LONGEST = 50_000
+"""Characters of a message that are looked at: a corrupt file's own bytes may stand in it."""
+
+VERBOSE = "DIGITBENCH_VERBOSE"
+"""The environment variable by which a command and its workers know that whole messages are wanted."""
 
 
 class DigitbenchError(Exception):
@@ -109,5 +121,138 @@ def one_line(exc: BaseException, limit: int = 200) -> str:
 
     Runtimes put newlines, and a corrupt file's own bytes, into their messages.
     """
-    text = " ".join("".join(c if c.isprintable() else " " for c in str(exc)).split()) or type(exc).__name__
+    text = _printable(str(exc)) or type(exc).__name__
     return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def is_verbose() -> bool:
+    """Are whole messages wanted, with where they came from."""
+    return bool(os.environ.get(VERBOSE))
+
+
+# --- what runtimes say ----------------------------------------------------------------------------------------------
+
+# What stands around the sentence that says what is wrong, and what takes its place; in this order.
+_AROUND = tuple(
+    (re.compile(pattern, re.DOTALL), instead)
+    for pattern, instead in (
+        # Keras: the cause comes last, in bold, after a configuration and the arguments; or the configuration does
+        (r"\x1b\[[01]m", ""),
+        (r"^.*Exception encountered: ", ""),
+        (r"^.*Exception encountered when calling [^\n]*\n+", ""),
+        (r"\n+Arguments received by .*$", ""),
+        (r"\s*Full object config: .*$", ""),
+        (r" using config=\{.*?\}\.(?=\s|$)", "."),
+        (r"\n\nconfig=\{.*?\}\.(?=\s|$)", ""),
+        (r"\s*Target variable: <Variable path=([^,]*),.*?>(?=\s|$)", r" Variable: \1."),
+        (r"\s*List of objects that could not be loaded:.*$", ""),
+        # TensorFlow: nodes, and Python's frames
+        (r"^in user code:\n.*\n\s+(?:\w+\.)*\w*(?:Error|Exception): ", ""),
+        (r"\s*\[\[\{\{node [^\n]*?\]\]", ""),
+        (r"\{\{function_node [^}]*\}\}\s*", ""),
+        (r"\{\{node ([^}]*)\}\}", r"\1"),
+        (r"See instructions: \S*?(?=Node number|\s|$)", ""),
+        (r"\[_XlaMustCompile=[^\]]*\]", ""),
+        (r"\s*The op is created at:.*$", ""),
+        (r"\s*\[Op:[^\]]*\](?: name: \w*)?", ""),
+        # ONNX Runtime
+        (r"\[ONNXRuntimeError\] : \d+ : \w+ : ", ""),
+        (r"Load model from .*? failed:\s*", ""),
+        (r"Non-zero status code returned while running (\w+) node\. Name:'[^']*' Status Message: ", r"\1: "),
+        # OpenVINO: where in its sources, layer by layer
+        (r"Exception from \S+:\d+:\s*", ""),
+        (r"While validating ONNX node '[^\n]*?': ", ""),
+        (r"Check '[^\n]*?' failed at \S+:\d+:\s*", ""),
+        (r"While validating node '[^\n]*' with friendly_name '[^\n]*?':\s*", ""),
+        (r"FrontEnd API failed with \w+:\s*|Loading input model\s*\n|Model wasn't fully converted\.\s*", ""),
+        (r"Failed operations detailed log:\s*|\s*-- Conversion is failed for: [^\n]*|Summary:\s*", ""),
+        (r"-- (\S+) with a message:\s*", r"\1: "),
+        (r"(?:^|(?<=\n))-- |Available frontends: [^\n]*", ""),
+    )
+)
+_SOURCE_PLACE = re.compile(r"\S+\.(?:h|hh|hpp|cc|cpp|cxx|c|cu):\d+(?::\d+)?:?\s+")
+_SIGNATURE_START = re.compile(r"[\w:<>,&*~\[\]= ]*::[\w:<>,&*~\[\]= ]*\(")
+_SIGNATURE_END = re.compile(r"(?: const)?(?: \[with [^\]]*\])? ?")
+_IMAGES_FOLDER = "digitbench-[a-z0-9_]{8}"
+_DEEPER = r"(?:[^\s/'\"]+/)*"
+# What is still being written, and gone when somebody reads of it: see `digitbench.files`.
+_DRAFT = re.compile(r"(?:/[^\s/'\"]+)*/\.([^\s/'\"]+)\.[a-z0-9_]{8}/(?:\1/)?" + _DEEPER)
+_SENTENCE_END = re.compile(r"(?<!e\.g\.)(?<!i\.e\.)(?<=[.!?])\s+(?=[A-Z\[(<`'\"])|\n")
+_ADVICE = re.compile(r"(?:Please|Note that|See|If (?:you|they)|Make sure|You may|Consider|Run with|Try|For the)\b")
+
+
+def reason(exc: BaseException | str, *paths: Path) -> str:
+    """Give what a runtime says is wrong as one printable line, for use inside another message.
+
+    Runtimes begin with paths, places in their sources and configurations, and say last what is wrong. Of a message
+    that is still too long the sentences nearest to its end are kept; a "…" stands for what is left out. An error of
+    digitbench's own is whole already, and only put in one line, unless it is very long.
+
+    Parameters
+    ----------
+    exc
+        The exception, or its message.
+    paths
+        Files that the other message names already: of these only the name stays.
+    """
+    text = str(exc)
+    own = isinstance(exc, DigitbenchError) and len(text) <= 4 * MOST
+    if len(text) > LONGEST:
+        text = f"{text[: LONGEST // 2]}\n{text[-LONGEST // 2 :]}"
+    for path in paths:
+        for written in {str(path.resolve()), str(path)}:
+            text = text.replace(written, path.name)
+    if not own:
+        for pattern, instead in _AROUND:
+            text = pattern.sub(instead, text)
+        text = _without_places(text)
+    text = _without_temporary(text)
+    sentences = [sentence for part in _SENTENCE_END.split(text) if (sentence := _printable(part))]
+    if not sentences:
+        return type(exc).__name__ if isinstance(exc, BaseException) else "no reason is given"
+    return " ".join(sentences if own else _nearest_to_end(sentences))
+
+
+def _without_places(text: str) -> str:
+    """Leave out places in C++ sources, with the signature of the function: ``/a/b.cc:12 void ns::f(int) const``."""
+    while found := _SOURCE_PLACE.search(text):
+        rest = text[found.end() :]
+        while start := _SIGNATURE_START.match(rest):
+            depth, end = 1, start.end()
+            while depth and end < len(rest):
+                depth += {"(": 1, ")": -1}.get(rest[end], 0)
+                end += 1
+            tail = _SIGNATURE_END.match(rest, end)
+            rest = rest[tail.end() if tail else end :]
+        text = text[: found.start()] + rest
+    return text
+
+
+def _without_temporary(text: str) -> str:
+    """Leave out folders of ours that are gone when somebody reads of them."""
+    import tempfile
+
+    folder = Path(tempfile.gettempdir())  # in a worker that of the images
+    pattern = re.escape(f"{folder}/") + (f"{_IMAGES_FOLDER}/" if not re.fullmatch(_IMAGES_FOLDER, folder.name) else "")
+    return _DRAFT.sub("", re.sub(pattern + _DEEPER, "", text))
+
+
+def _nearest_to_end(sentences: list[str]) -> list[str]:
+    """Choose sentences that fit into `MOST` characters: no advice if there is anything else, then from the last on."""
+    if len(" ".join(sentences)) <= MOST:
+        return sentences
+    chosen: list[str] = []
+    room, gap = MOST, False
+    for sentence in reversed([one for one in sentences if not _ADVICE.match(one)] or sentences):
+        if len(sentence) <= room:
+            chosen = [sentence, *["…"] * (gap and bool(chosen)), *chosen]
+            room, gap = room - len(sentence) - 3, False
+        else:
+            gap = True
+            if not chosen:  # one that is too long by itself: its ends say most
+                chosen, room = [f"{sentence[: MOST * 2 // 3 - 2]} … {sentence[-(MOST // 3) :]}"], 0
+    return chosen
+
+
+def _printable(text: str) -> str:
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())

@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from digitbench.errors import DigitbenchError, one_line
+from digitbench.errors import DigitbenchError, is_verbose, reason
 
 Emit = Callable[..., None]
 """Takes an event's name, and its facts by keyword."""
@@ -27,9 +27,11 @@ def answer(serve: Callable[[Iterable[str], Emit], None]) -> None:
     try:
         serve(iter(sys.stdin.readline, ""), emit)
     except (DigitbenchError, FileNotFoundError) as exc:
-        emit("failed", message=one_line(exc))
+        if is_verbose():
+            traceback.print_exc()  # with what its runtime said, in full
+        emit("failed", message=reason(exc))
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as exc:  # noqa: BLE001 - whatever a runtime throws ends up in its row
         traceback.print_exc()
-        emit("failed", message=f"{type(exc).__name__}: {one_line(exc)}")
+        emit("failed", message=f"{type(exc).__name__}: {reason(exc)}")

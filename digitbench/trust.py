@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 
 from digitbench.errors import UsageError
-from digitbench.files import sha256, write_json
+from digitbench.files import locked, sha256, write_json
 
 
 def place() -> Path:
@@ -34,7 +34,8 @@ def remember(artifact: Path) -> None:
     """
     try:
         place().parent.mkdir(parents=True, exist_ok=True)
-        write_json(place(), {"sha256": sorted({*_known(), sha256(artifact)})})
+        with locked(place()):
+            write_json(place(), {"sha256": sorted({*_known(), sha256(artifact)})})
     except OSError as exc:
         raise UsageError(f"--trust: {place()}: can't be written: {exc.strerror or exc}") from exc
 

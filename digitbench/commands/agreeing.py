@@ -71,12 +71,15 @@ def agree(
         check_matplotlib()
         check_writable(pictures / "flips.png")
     bundle = Bundle(run)
-    chosen = candidates(bundle, backends_of(backend), [None], [threads], precisions.parse(precision or []))
+    wanted = precisions.parse(precision or [])
+    chosen = candidates(bundle, backends_of(backend), [None], [threads], wanted, outputs.note)
     with watched(outputs.console, quiet=quiet) as progress:
         digits = bundle_data(bundle, data, progress, other=True)
         results = score(bundle, digits, chosen, limit, progress, pairs=pairs)
     print_agreement(results, outputs.console, reliability=reliability)
     outputs.write(results)
+    if outputs.saver.note:
+        outputs.note(str(outputs.saver))
     if pictures:
         _draw(results, digits, limit, pictures, outputs)
     if not results.complete:

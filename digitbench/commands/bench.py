@@ -138,9 +138,9 @@ def bench(
         plan = plan_from({"seconds": QUICK_SECONDS, "generations": 1} if quick else {}, **wishes)
     outputs = Outputs(
         json=json, csv=csv, markdown=markdown, pytest_benchmark_json=pytest_benchmark_json, quiet=quiet, ledger=ledger,
-        kept=resume or kept_place(bundle),
+        kept=kept_place(bundle), resumed=resume,
     )  # fmt: skip
-    chosen = [one for names, each in wanted for one in candidates(bundle, names, sizes, counts, each)]
+    chosen = [one for names, each in wanted for one in candidates(bundle, names, sizes, counts, each, outputs.note)]
     if roofline or (earlier and earlier.roofs):
         chosen += roofs(bundle, chosen)
     if referee:
@@ -190,11 +190,9 @@ def plan_from(settings: Any, **wishes: Any) -> Plan:
 
 def kept_place(bundle: Bundle) -> Path | None:
     """Where results are saved when no file is named: in the bundle, by date."""
-    from digitbench.files import free_place
-
     if not os.access(bundle.path, os.W_OK):
         return None  # somebody else's: --json names another place
-    return free_place(bundle.path / "results" / f"bench-{datetime.now(UTC):%Y-%m-%dT%H-%M-%S}.json")
+    return bundle.path / "results" / f"bench-{datetime.now(UTC):%Y-%m-%dT%H-%M-%S}.json"
 
 
 def _refuse_with_resume(given: dict[str, Any], quick: bool) -> None:

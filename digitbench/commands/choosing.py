@@ -20,6 +20,7 @@ from digitbench.commands.options import (
     bundle_data,
     watched,
 )  # fmt: skip
+from digitbench.commands.saving import Saver
 from digitbench.errors import CheckFailed, ResultsError
 
 if TYPE_CHECKING:
@@ -96,9 +97,9 @@ def choose(
     })  # fmt: skip
     check_preference(prefer)
     wanted = precisions.parse(precision or [])
-    outputs = Outputs(json=json, markdown=markdown, quiet=quiet)
+    outputs = Outputs(json=json, markdown=markdown, quiet=quiet, format="digitbench.choice")
     bundle = Bundle(run)
-    chosen = candidates(bundle, backends_of(backend), [batch_size], [threads], wanted)
+    chosen = candidates(bundle, backends_of(backend), [batch_size], [threads], wanted, outputs.note)
     plan = plan_from(
         {"seconds": QUICK_SECONDS, "generations": 1} if quick else {}, seconds=seconds, generations=generations
     )
@@ -130,31 +131,29 @@ def _results(
         why = "; ".join(dict.fromkeys(str(one.row.error) for one in chosen))
         raise CheckFailed(f"nothing can be measured here: {why}")
     kept = kept_place(bundle)
-    results = _measure(bundle, chosen, plan, found, data, kept, outputs)
+    saver = Saver(kept)
+    results = _measure(bundle, chosen, plan, found, data, saver, outputs)
     if not results.complete:
-        _stopped(results, kept, lambda: earlier.find(bundle, chosen, needs), outputs)
-    fault = _save(results, kept)
-    told = str(fault) if fault else f"Saved as {kept}" if kept else f"Not saved: {bundle.path} can't be written"
+        _stopped(results, saver, lambda: earlier.find(bundle, chosen, needs), outputs)
+    fault = _save(results, saver)
+    why = "nothing was timed" if kept else f"{bundle.path} can't be written"
+    told = str(fault) if fault else f"Saved as {saver.path}" if saver.path else f"Not saved: {why}"
     if found:
         told += f"; the rest was taken from {found}"
-    return _Found(results, None if fault else kept, told, fault)
+    return _Found(results, None if fault else saver.path, told, fault)
 
 
 def _measure(
     bundle: Bundle, chosen: Sequence[Candidate], plan: Plan, found: Earlier | None, data: Path | None,
-    kept: Path | None, outputs: Outputs,
+    saver: Saver, outputs: Outputs,
 ) -> Results:  # fmt: skip
     """Measure what an earlier run lacks, by its plan; without one all, by the plan given; incomplete after Ctrl-C."""
-    from digitbench.commands.outputs import keeper
     from digitbench.measure import session
 
     with watched(outputs.console, animate=False, quiet=outputs.quiet) as progress:
-        save = keeper(kept, progress)
 
         def keep(partial: Results) -> None:
-            whole = found.join(partial) if found else partial
-            if _worth_keeping(whole):
-                save(whole)
+            saver.keep(found.join(partial) if found else partial, progress)
 
         if found:
             settings = found.results.settings
@@ -167,22 +166,15 @@ def _measure(
     return found.join(results) if found else results
 
 
-def _worth_keeping(results: Results) -> bool:
-    return any(row.accuracy for row in results.rows)
-
-
-def _save(results: Results, kept: Path | None) -> ResultsError | None:
-    from digitbench.commands.outputs import save_or_elsewhere
-
+def _save(results: Results, saver: Saver) -> ResultsError | None:
     try:
-        if kept:
-            save_or_elsewhere(results, kept)
+        saver.finish(results)
     except ResultsError as exc:
         return exc
     return None
 
 
-def _stopped(results: Results, kept: Path | None, find: Callable[[], Earlier | None], outputs: Outputs) -> NoReturn:
+def _stopped(results: Results, saver: Saver, find: Callable[[], Earlier | None], outputs: Outputs) -> NoReturn:
     """Save what Ctrl-C left, and say so.
 
     Raises
@@ -192,13 +184,11 @@ def _stopped(results: Results, kept: Path | None, find: Callable[[], Earlier | N
     ResultsError
         It can't be saved where it should be.
     """
-    if kept and _worth_keeping(results):
-        fault = _save(results, kept)
-        if fault:
-            raise fault
+    saver.finish(results)
+    if saver.path:
         usable = find()  # without a baseline that is VALID, or one at all, nothing can be paired with it
-        goes_on = usable is not None and usable.place == kept
-        told = f"Saved as {kept}" + ("; the next `digitbench choose` goes on there" if goes_on else "")
+        goes_on = usable is not None and usable.place == saver.path
+        told = f"Saved as {saver.path}" + ("; the next `digitbench choose` goes on there" if goes_on else "")
         outputs.console.print(told, style="dim", markup=False, highlight=False, soft_wrap=True)
     raise KeyboardInterrupt
 

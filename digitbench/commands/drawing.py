@@ -51,15 +51,19 @@ def draw(
     from digitbench.draw.team import Team
     from digitbench.evaluate import output_activation
     from digitbench.measure.candidates import candidates
+    from digitbench.report.layout import print_line
 
     server.check_installed()
     bundle = Bundle(run)
-    chosen = candidates(bundle, backends_of(backend), [None], [threads], precisions.parse(precision or []))
+    console, wanted = open_console(), precisions.parse(precision or [])
+    chosen = candidates(
+        bundle, backends_of(backend), [None], [threads], wanted, lambda line: print_line(line, console, "dim")
+    )
     if not any(one.artifact for one in chosen):
         raise UsageError(f"nothing can answer: {chosen[0].row.error}")
     with _listen(host, port) as listening:
         address = _address(listening, host)
-        _tell(chosen, address, host, open_console())
+        _tell(chosen, address, host, console)
         if not no_browser:
             _open_browser(address)
         team = Team(chosen, output_activation(bundle.manifest))

@@ -41,7 +41,7 @@ def history(
         raise UsageError(f"--by: {unknown('choice', by, curves.AXES)}")
     if output and not picture:
         raise UsageError(f"--output {output}: there is no picture with --no-picture; drop one of the two")
-    console = Outputs(json=json).console
+    console = Outputs(json=json, format="digitbench.history").console
     bundles = [Bundle(run) for run in runs] if runs else [Bundle()]
     found = curves.read(bundles)
     target = output or place(bundles[0] if len(found) == 1 else None, ["histories", *["seconds"] * (by == "seconds")])

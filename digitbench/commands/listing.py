@@ -30,7 +30,7 @@ def runs(folder: FolderArgument = None, sort: SortOption = "age", json: JsonOpti
     from digitbench.commands.outputs import Outputs
     from digitbench.report import bundles
 
-    console = Outputs(json=json).console
+    console = Outputs(json=json, format="digitbench.runs").console
     wanted = folder or RUNS
     nothing_yet = folder is None and not RUNS.exists()
     found = bundles.Found(wanted) if nothing_yet else bundles.find(wanted, sort)
@@ -44,7 +44,7 @@ def show(run: RunArgument = None, json: JsonOption = None) -> None:
     from digitbench.commands.outputs import Outputs
     from digitbench.report import showing
 
-    console = Outputs(json=json).console
+    console = Outputs(json=json, format="digitbench.show").console
     shown = showing.look(Bundle(run))
     showing.print_shown(shown, console)
     _write(json, showing.to_json(shown))

@@ -71,7 +71,8 @@ def evaluate(
 
     outputs = Outputs(json=json, quiet=quiet)
     bundle = Bundle(run)
-    chosen = candidates(bundle, backends_of(backend), [None], [threads], precisions.parse(precision or []))
+    wanted = precisions.parse(precision or [])
+    chosen = candidates(bundle, backends_of(backend), [None], [threads], wanted, outputs.note)
     results = measure(bundle, chosen, None, data, limit, outputs, other=True, classes=per_class)
     raise_failures(results)
 

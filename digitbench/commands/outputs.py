@@ -9,6 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from digitbench.commands.options import bundle_data, open_console, watched
+from digitbench.commands.saving import (
+    CSV_START,
+    MARKDOWN_START,
+    Saver,
+    check_replaceable,
+    is_json_of,
+    is_pytest_benchmark,
+    starts_like,
+    write_text,
+)  # fmt: skip
 from digitbench.errors import CheckFailed, ResultsError, UsageError
 
 if TYPE_CHECKING:
@@ -18,7 +28,6 @@ if TYPE_CHECKING:
     from digitbench.gates import Excused
     from digitbench.measure.candidates import Candidate
     from digitbench.measure.plan import Plan
-    from digitbench.progress import Progress
     from digitbench.results import Results, Row
 
 STDOUT = "-"
@@ -26,7 +35,19 @@ STDOUT = "-"
 
 @dataclass
 class Outputs:
-    """Where results go, and how they are shown."""
+    """Where results go, and how they are shown.
+
+    Attributes
+    ----------
+    kept
+        Where results are saved that nobody named a file for; a file that is there isn't replaced.
+    resumed
+        The file whose results are gone on from; they go there if `json` names no other.
+    format
+        What `json` holds.
+    saver
+        What saves results, where there is a file for them.
+    """
 
     json: str | None = None
     csv: str | None = None
@@ -35,11 +56,18 @@ class Outputs:
     quiet: bool = False
     ledger: bool = False
     kept: Path | None = None
+    resumed: Path | None = None
+    format: str = "digitbench.results"
     console: Console = field(init=False)
+    saver: Saver = field(init=False)
 
     def __post_init__(self) -> None:
         from digitbench.files import check_writable
 
+        is_ours = {
+            "--json": is_json_of(self.format), "--csv": starts_like(CSV_START),
+            "--markdown": starts_like(MARKDOWN_START), "--pytest-benchmark-json": is_pytest_benchmark,
+        }  # fmt: skip
         files = {"--json": self.json, "--csv": self.csv, "--markdown": self.markdown,
                  "--pytest-benchmark-json": self.pytest_benchmark_json}  # fmt: skip
         places: dict[str, str] = {}
@@ -53,21 +81,22 @@ class Outputs:
             places[place] = option
             if file != STDOUT:
                 check_writable(Path(file))
+                check_replaceable(option, Path(file), is_ours[option])
         self.console = open_console(stderr=STDOUT in places)
+        named = Path(self.json) if self.json not in (None, STDOUT) else self.resumed
+        self.saver = Saver(named or self.kept, named=named is not None)
 
-    @property
-    def target(self) -> Path | None:
-        """Where the results' JSON is kept while they come in."""
-        return Path(self.json) if self.json not in (None, STDOUT) else self.kept
+    def note(self, line: str) -> None:
+        """Give people a line that isn't part of what was found."""
+        self.console.print(line, style="dim", markup=False, highlight=False, soft_wrap=True)
 
     def write(self, results: Results) -> None:
-        """Write every format asked for; the JSON of `kept` too."""
+        """Write every format asked for, and save the results where they are kept."""
         from digitbench.report import pytest_benchmark, tables
 
         faults = []
         try:
-            if self.target:
-                save_or_elsewhere(results, self.target)
+            self.saver.finish(results)
         except ResultsError as exc:
             faults.append(exc)
         faults += write_each([
@@ -99,66 +128,6 @@ def write_each(parts: Iterable[tuple[str | None, Callable[[], str]]]) -> list[Re
     return faults
 
 
-def keeper(target: Path | None, progress: Progress) -> Callable[[Results], None]:
-    """Give what saves results while they come in; a full disk is told once, and ends nothing."""
-    told: set[str] = set()
-
-    def keep(partial: Results) -> None:
-        if target is None:
-            return
-        try:
-            write_text(target, partial.dumps())
-        except ResultsError as exc:
-            if str(exc) not in told:
-                progress.say(str(exc))
-            told.add(str(exc))
-
-    return keep
-
-
-def write_text(target: Path, text: str) -> None:
-    """Write a file whole or not at all.
-
-    Raises
-    ------
-    ResultsError
-        It can't be written.
-    """
-    from digitbench.files import written_beside
-
-    try:
-        with written_beside(target) as draft:
-            draft.write_text(text, encoding="utf-8", newline="")
-    except OSError as exc:
-        raise ResultsError(f"{target}: can't be written: {exc.strerror or exc}") from exc
-
-
-def save_or_elsewhere(results: Results, target: Path) -> None:
-    """Save results; where that fails, in the temporary folder or the home, so that they aren't lost.
-
-    Raises
-    ------
-    ResultsError
-        They are not where they should be; the message says where they are.
-    """
-    import tempfile
-
-    from digitbench.files import free_place
-
-    text = results.dumps()
-    try:
-        write_text(target, text)
-    except ResultsError as exc:
-        for folder in (Path(tempfile.gettempdir()), Path.home()):
-            elsewhere = free_place(folder / f"digitbench-{target.stem}.json")
-            try:
-                write_text(elsewhere, text)
-            except ResultsError:
-                continue
-            raise ResultsError(f"{exc}; saved as {elsewhere} instead") from exc
-        raise
-
-
 def measure(
     bundle: Bundle, chosen: Sequence[Candidate], plan: Plan | None, data: Path | None, limit: int | None,
     outputs: Outputs, *, earlier: Results | None = None, referees: bool = False, other: bool = False,
@@ -183,7 +152,10 @@ def measure(
 
     stopped = False
     with watched(outputs.console, animate=False, quiet=outputs.quiet) as progress:
-        keep = keeper(outputs.target, progress)
+
+        def keep(partial: Results) -> None:
+            outputs.saver.keep(partial, progress)
+
         digits = bundle_data(bundle, data, progress, other=other)
         found = session.Against(reference.scores_or_none(bundle, digits, limit, progress)) if other else None
         results = session.run(
@@ -198,11 +170,11 @@ def measure(
                 stopped = True
     print_results(results, outputs.console, ledger=outputs.ledger, classes=classes or (other and digits.own))
     outputs.write(results)
-    if outputs.target and plan:
-        told_where = f"Saved as {outputs.target}"
-        if not results.complete:
-            told_where += f"; go on with: digitbench bench --resume {outputs.target}"
-        outputs.console.print(told_where, style="dim", markup=False, highlight=False, soft_wrap=True)
+    told_where = str(outputs.saver)
+    if told_where and (plan or outputs.saver.note):
+        if plan and not results.complete:
+            told_where += f"; go on with: digitbench bench --resume {outputs.saver.path}"
+        outputs.note(told_where)
     if stopped or not results.complete:
         raise KeyboardInterrupt
     return results

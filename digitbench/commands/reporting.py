@@ -86,8 +86,9 @@ def _check(target: Path | None, markdown: str | None, places: Sequence[Path]) ->
     Raises
     ------
     UsageError
-        A file can't be written, both are the same, or one of them is among the results.
+        A file can't be written, both are the same, one of them is among the results, or holds something else.
     """
+    from digitbench.commands.saving import REPORT_STARTS, check_replaceable, starts_like
     from digitbench.files import check_writable
 
     files = {"--html": target, "--markdown": Path(markdown) if markdown not in (None, STDOUT) else None}
@@ -102,6 +103,7 @@ def _check(target: Path | None, markdown: str | None, places: Sequence[Path]) ->
             raise UsageError(f"{option} {file}: these are the results themselves; name another file")
         seen[place] = option
         check_writable(file)
+        check_replaceable(option, file, starts_like(REPORT_STARTS[option]))
 
 
 def _sources(places: Sequence[Path], run: Path | None, data: Path | None, console: Console) -> list[Source]:

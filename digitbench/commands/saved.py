@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 def place_of(given: Path | None) -> Path:
     """Find the results that are meant: a file of them, or the newest of a bundle's folder; of runs/latest for None.
 
+    The newest are the newest in which something was timed. Where there are none, it is the newest file: whoever reads
+    it says what it lacks.
+
     Raises
     ------
     ResultsError
@@ -33,10 +36,19 @@ def place_of(given: Path | None) -> Path:
         raise BundleError(f"{given}: no such results, and no such bundle; name a .json that `digitbench bench` saved")
     folder = Bundle(given).path / FOLDER
     files = (path for path in folder.glob("*.json") if path.is_file())
-    found = sorted(files, key=lambda path: (path.stat().st_mtime_ns, path.name))
-    if not found:
+    newest_first = sorted(files, key=lambda path: (path.stat().st_mtime_ns, path.name), reverse=True)
+    if not newest_first:
         raise ResultsError(f"{folder} holds no results yet; run: digitbench bench{f' {given}' if given else ''}")
-    return found[-1]
+    return next(filter(_is_timed, newest_first), newest_first[0])
+
+
+def _is_timed(path: Path) -> bool:
+    from digitbench.results import Results
+
+    try:
+        return any(row.latency_us for row in Results.read(path).rows)
+    except ResultsError:
+        return False
 
 
 def bundle_of(place: Path, results: Results, run: Path | None = None) -> tuple[Bundle | None, str]:

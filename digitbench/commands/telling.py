@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from digitbench.bundle import Bundle
     from digitbench.data import Dataset
+    from digitbench.files import FolderClaim
     from digitbench.recipes import Recipe
 
 
@@ -41,7 +43,7 @@ def train_and_tell(
     wanted: Recipe,
     dataset: str,
     data: Path | None,
-    output: Path | None,
+    output: Path | FolderClaim | None,
     console: Console,
     how: How | None = None,
     digits: Dataset | None = None,
@@ -78,24 +80,24 @@ def train_several(
     wanted: Recipe, count: int, dataset: str, data: Path | None, output: Path | None, console: Console, how: How
 ) -> None:
     """Train a recipe with `count` seeds, a bundle for each, and tell what a claim about the recipe may say."""
-    from digitbench.bundle import RUNS, refuse_existing
-    from digitbench.files import check_writable
+    from digitbench.naming import claim
 
-    folder = output or RUNS / f"{wanted.name}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
+    name = output.name if output else f"{wanted.name}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
     seeds = range(wanted.seed, wanted.seed + count * wanted.members, wanted.members)
-    places = [folder.with_name(f"{folder.name}-seed{seed}") for seed in seeds]
-    for place in places:  # all before the first: training takes long
-        refuse_existing(place)
-        check_writable(place)
-    with watched(console) as progress:
-        digits = load_data(dataset, data, progress)
     bundles: list[Bundle] = []
-    try:
-        for seed, place in zip(seeds, places, strict=True):
-            bundles.append(train_and_tell(replace(wanted, seed=seed), dataset, data, place, console, how, digits))
-    finally:
-        if len(bundles) > 1:
-            _tell(bundles, wanted.name, console)
+    with ExitStack() as held:
+        claims = []
+        for seed in seeds:  # all before the first: training takes long
+            target = output and output.with_name(f"{name}-seed{seed}")
+            claims.append(held.enter_context(claim(target, f"{name}-seed{seed}")))
+        with watched(console) as progress:
+            digits = load_data(dataset, data, progress)
+        try:
+            for seed, one in zip(seeds, claims, strict=True):
+                bundles.append(train_and_tell(replace(wanted, seed=seed), dataset, data, one, console, how, digits))
+        finally:
+            if len(bundles) > 1:
+                _tell(bundles, wanted.name, console)
 
 
 def _tell(bundles: Sequence[Bundle], name: str, console: Console) -> None:

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from digitbench.classifier import ORDER
-from digitbench.errors import one_line
+from digitbench.errors import reason
 from digitbench.evaluate import probabilities
 from digitbench.machine import available_cores
 from digitbench.measure.candidates import Candidate
@@ -139,7 +139,7 @@ class Seat:
         words = self._stderr.read().decode("utf-8", "replace").strip().splitlines()[-LAST_LINES:]
         known = -code in set(signal.Signals)
         cause = f"killed by {signal.Signals(-code).name if known else -code}" if code < 0 else f"exit code {code}"
-        said = " / ".join(one_line(Exception(word), 100) for word in words)
+        said = " / ".join(reason(word) for word in words)
         return f"{cause}; its last words: {said}" if said else cause
 
     def kill(self) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 from digitbench import plugins
 from digitbench.backend import Backend, Images, Scores
 from digitbench.data import to_images
-from digitbench.errors import one_line
+from digitbench.errors import reason
 from digitbench.events import Emit, answer
 
 WARM_UP_CALLS = 5  # the first call of a runtime may compile
@@ -36,7 +36,7 @@ def serve(lines: Iterable[str], emit: Emit) -> None:
             try:
                 scores, spent = _scored(backend, to_images(pixels))
             except Exception as exc:  # noqa: BLE001 - it may do better with the next picture
-                emit("refused", message=f"{type(exc).__name__}: {one_line(exc)}")
+                emit("refused", message=f"{type(exc).__name__}: {reason(exc)}")
             else:
                 emit("answer", scores=scores[0].tolist(), nanoseconds=spent)
 

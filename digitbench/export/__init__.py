@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
@@ -18,7 +19,7 @@ from digitbench import bundle as bundles
 from digitbench import data, trust
 from digitbench.bundle import Artifact, Bundle
 from digitbench.data import Dataset
-from digitbench.errors import ArtifactError, CheckFailed, MissingRuntimeError, UsageError, one_line, unknown
+from digitbench.errors import ArtifactError, CheckFailed, MissingRuntimeError, UsageError, reason, unknown
 from digitbench.export import folding, npz
 from digitbench.export.check import Checked, check
 from digitbench.export.work import Work
@@ -236,15 +237,20 @@ class _Exporter:
         else:
             work = Work(self.model, precision, given, self._fp32(format))
         try:
-            with written_beside(target) as draft:
-                module.write(work, draft)
-                if self.own != FP32:
-                    self._check_precision(draft, format)
-                self.progress.update(task, 1, 2, "checking it in a fresh process")
-                found = check(self.bundle, format, precision, draft, self.dataset.test, self.options.max_accuracy_drop)
-                self.progress.update(task, 2, 2, found.note)
-                if found.failure:
-                    raise _Refused(found.failure)
+            with ExitStack() as changing:  # an artifact and its checksum, from one export of several at the same time
+                with written_beside(target, replace_folder=True) as draft:
+                    module.write(work, draft)
+                    if self.own != FP32:
+                        self._check_precision(draft, format)
+                    self.progress.update(task, 1, 2, "checking it in a fresh process")
+                    found = check(
+                        self.bundle, format, precision, draft, self.dataset.test, self.options.max_accuracy_drop
+                    )
+                    self.progress.update(task, 2, 2, found.note)
+                    if found.failure:
+                        raise _Refused(found.failure)
+                    changing.enter_context(self.bundle.change())
+                self.bundle.record(self._describe(target, format, precision, found))
         except _Refused as refused:
             return f"{refused}; the one from before stays" if target.exists() else str(refused)
         except (OSError, MemoryError):
@@ -253,9 +259,8 @@ class _Exporter:
             if "imported" not in self.bundle.manifest:
                 raise  # a model of ours that can't be written is a fault of ours
             self.progress.update(task, 2, 2, "can't be written")
-            self.bundle.record_unwritable(format, one_line(exc))
-            return f"{format} {precision}: can't be written: {one_line(exc)}"
-        self.bundle.record(self._describe(target, format, precision, found))
+            self.bundle.record_unwritable(format, reason(exc))
+            return f"{format} {precision}: can't be written: {reason(exc)}"
         return None
 
     def _check_precision(self, written: Path, format: str) -> None:

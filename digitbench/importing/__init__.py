@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,12 +14,12 @@ import numpy as np
 
 import digitbench
 from digitbench import bundle as bundles
-from digitbench import caveats, evaluate, plugins, trust
+from digitbench import caveats, evaluate, naming, plugins, trust
 from digitbench.backend import Scores, Signature
 from digitbench.bundle import Artifact, Bundle
 from digitbench.data import Dataset, Split
 from digitbench.errors import BundleError, UsageError
-from digitbench.files import check_writable, sha256, write_json, written_beside
+from digitbench.files import sha256, write_json
 from digitbench.form import CLASSES, SIDE, Form, square
 from digitbench.importing import fit, guesses, judging, sorts, steadiness
 from digitbench.importing.fit import Fit
@@ -26,6 +27,7 @@ from digitbench.importing.guesses import NO_WISHES, Wishes
 from digitbench.importing.judging import Trial
 from digitbench.importing.prober import Prober
 from digitbench.importing.steadiness import Steadiness
+from digitbench.measure import unable
 from digitbench.measure.process import TIMEOUT, Job, WorkerError, score, shared_images
 from digitbench.progress import Progress, Silent
 
@@ -98,9 +100,6 @@ def import_model(
     sort = sorts.sort_of(source)
     name = options.name or source.stem
     stamp = datetime.now(UTC)
-    target = target or bundles.RUNS / f"{name}-{stamp:%Y%m%d-%H%M%S}"
-    if not options.output:
-        _check_target(target)
     plugin = plugins.find(sort.backend)
     if plugin.missing():
         raise plugin.missing_error(*plugin.missing())
@@ -108,28 +107,41 @@ def import_model(
     sorts.check_code(source, sort, trusted)
     if options.trusted:
         trust.remember(source)
-    tried = _tried(source, sort, dataset, target, options, progress)
-    scores, form = tried.scores, replace(tried.trials[0].form, code=trusted)
-    manifest = _manifest(name, dataset, tried, source, sort)
-    manifest["imported"]["accepted"] = options.accept
-    precision = options.precision or sorts.precision_of(source, sort, progress)
-    manifest["imported"]["batch"] = tried.steadiness.to_json(precision)
-    try:
-        with written_beside(target) as draft:
-            draft.mkdir()
-            path, form = sorts.adopt(source, sort, form, precision, draft, progress)
-            if sort is not sorts.SAVED_MODEL:  # a copy is as the original; but a file may have left another behind
-                progress.update("scoring the test images", 0, 1)
-                scores = score(Job(sort.backend, path, threads=1, precision=precision, form=form), dataset.test.images)
-                progress.update("scoring the test images", 1, 1)
-            _write(draft, manifest, Artifact.describe(draft, path, sort.format, precision), form, scores, dataset)
-        bundles.point_latest_at(target)
-    except WorkerError as exc:
-        told = f"{source}: it runs where it lies, but not as a copy; save it as one file: {exc}"
-        raise BundleError(told) from exc
-    except OSError as exc:
-        raise BundleError(f"{target}: can't be written: {exc.strerror or exc}") from exc
-    return Bundle(target)
+    folder = f"{name}-{stamp:%Y%m%d-%H%M%S}"
+    with ExitStack() as held:
+        claim = None if options.output else held.enter_context(naming.claim(target, folder))
+
+        def opened(signature: Signature) -> None:
+            nonlocal claim
+            if claim is None:
+                _refuse_tensor(options.output, signature)
+                claim = held.enter_context(naming.claim(target, folder))
+
+        tried = _tried(source, sort, dataset, opened, options, progress)
+        assert claim
+        scores, form = tried.scores, replace(tried.trials[0].form, code=trusted)
+        manifest = _manifest(name, dataset, tried, source, sort)
+        manifest["imported"]["accepted"] = options.accept
+        precision = options.precision or sorts.precision_of(source, sort, progress)
+        manifest["imported"]["batch"] = tried.steadiness.to_json(precision)
+        try:
+            with naming.written(claim, progress) as draft:
+                path, form = sorts.adopt(source, sort, form, precision, draft, progress)
+                if sort is not sorts.SAVED_MODEL:  # a copy is as the original; but a file may have left another behind
+                    progress.update("scoring the test images", 0, 1)
+                    job = Job(sort.backend, path, threads=1, precision=precision, form=form)
+                    scores = score(job, dataset.test.images)
+                    progress.update("scoring the test images", 1, 1)
+                artifact = Artifact.describe(draft, path, sort.format, precision)
+                _write(draft, manifest, artifact, form, scores, dataset)
+        except WorkerError as exc:
+            told = f"{source}: it runs where it lies, but not as a copy; save it as one file: {exc}"
+            raise BundleError(told) from exc
+        except OSError as exc:
+            raise BundleError(f"{claim.path}: can't be written: {exc.strerror or exc}") from exc
+    bundle = Bundle(claim.path)
+    unable.try_others(bundle, progress)
+    return bundle
 
 
 # --- trying ---------------------------------------------------------------------------------------------------------
@@ -145,23 +157,22 @@ class _Tried:
     steadiness: Steadiness
 
 
-def _check_target(target: Path, signature: Signature | None = None) -> None:
-    """Refuse a target that is there already, can't be written or, where the model is known, names a tensor of it."""
-    tensors = (*signature.inputs, *signature.outputs) if signature else ()
-    name = next((one.name for one in tensors if one.name and Path(one.name) == target), "")
+def _refuse_tensor(output: str, signature: Signature) -> None:
+    """Refuse an ``--output`` that names a tensor of the model: before this version that was what it meant."""
+    names = {tensor.name for tensor in (*signature.inputs, *signature.outputs) if tensor.name}
+    name = next((name for name in names if Path(name) == Path(output)), "")
     if name:
         raise UsageError(
             f"--output {name}: the bundle's folder, but the model has a tensor of that name; if that is meant: "
             f"--tensor {name}; if the folder is: --folder {name}"
         )
-    bundles.refuse_existing(target)
-    check_writable(target)
 
 
 def _tried(
-    source: Path, sort: sorts.Sort, dataset: Dataset, target: Path, options: Options, progress: Progress
-) -> _Tried:
-    """Try every form."""
+    source: Path, sort: sorts.Sort, dataset: Dataset, opened: Callable[[Signature], None], options: Options,
+    progress: Progress,
+) -> _Tried:  # fmt: skip
+    """Try every form; `opened` is called first, with what the model takes and gives."""
     if not len(dataset.train):
         raise UsageError(f"{dataset.name} has no training images to find out the model's form with; give others")
     drawn = np.random.default_rng(0).permutation(len(dataset.train))[:MORE_IMAGES]
@@ -169,8 +180,7 @@ def _tried(
     given = np.concatenate([known.images, judging.shifted(known.images), dataset.test.images])
     tested = 2 * len(known), len(given)
     with shared_images(given) as images, Prober(source, sort, images, options.timeout) as prober:
-        if options.output:
-            _check_target(target, prober.signature)
+        opened(prober.signature)
         try:
             found = guesses.forms(prober.signature, options.wishes, known.images)
         except BundleError as exc:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack, suppress
@@ -13,7 +14,7 @@ import numpy as np
 
 from digitbench import plugins, trust
 from digitbench.backend import Backend, Images
-from digitbench.errors import one_line
+from digitbench.errors import is_verbose, reason
 from digitbench.form import Form, served
 from digitbench.measure.worker import score
 from digitbench.typed import build
@@ -53,7 +54,9 @@ def serve(job: Mapping[str, Any], commands: Iterable[dict[str, Any]], emit: Call
             except Exception as exc:  # noqa: BLE001 - a form that the runtime refuses is one that it hasn't
                 if not (isinstance(exc, ValueError) and str(exc).startswith("predict gave")):
                     current = None  # it may be out of order; one that only gave the wrong thing isn't
-                emit("attempt", error=one_line(exc))
+                if is_verbose():
+                    traceback.print_exc()
+                emit("attempt", error=reason(exc, artifact))
                 continue
             emit("attempt", scores=b64encode(scores.tobytes()).decode("ascii"))
 

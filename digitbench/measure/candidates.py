@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
@@ -12,7 +12,7 @@ from digitbench.backend import Backend
 from digitbench.bundle import Artifact, Bundle
 from digitbench.errors import ArtifactError, BackendError, PluginError, UsageError
 from digitbench.form import OWN_FORM, Form
-from digitbench.measure import roofline
+from digitbench.measure import roofline, unable
 from digitbench.measure.book import Seat
 from digitbench.precisions import FP32, runnable
 from digitbench.results import ArtifactFile, Roof, Row
@@ -50,11 +50,12 @@ class Candidate:
 
 def candidates(
     bundle: Bundle, names: Sequence[str], batch_sizes: Sequence[int | None], threads: Sequence[int],
-    precisions: Sequence[str] = (),
+    precisions: Sequence[str] = (), say: Callable[[str], None] = lambda line: None,
 ) -> list[Candidate]:  # fmt: skip
     """Say what is to be measured: backends at every precision, batch size and thread count.
 
-    Every artifact's checksum is checked here, before anything is measured.
+    Unnamed backends that can't run the model by its nature are left out: see `digitbench.measure.unable`. Every
+    artifact's checksum is checked here, before anything is measured.
 
     Parameters
     ----------
@@ -68,6 +69,8 @@ def candidates(
         Thread counts.
     precisions
         From `digitbench.precisions`; if empty, all that the bundle has artifacts of.
+    say
+        Given a line for each backend that is left out because it can't run the model.
 
     Raises
     ------
@@ -96,6 +99,10 @@ def candidates(
                 raise plugin.missing_error(*missing)
             kind = plugin.load()
             if not names and bundle.can_never_hold(kind):
+                continue
+            why = "" if names else unable.reason(bundle, plugin, kind)
+            if why:
+                say(unable.left_out(plugin.name, why))
                 continue
             wanted = _artifacts(bundle, plugin.name, kind, precisions, named=bool(names))
         except (BackendError, ArtifactError) as exc:
@@ -144,6 +151,9 @@ def _artifacts(
     written = {one.precision: one for one in bundle.artifacts if one.format == format}
     able = runnable(backend, written, format)
     if not precisions:
+        if written and not written.keys() & set(able) and "imported" in bundle.manifest:
+            told = f"{bundle.path} was imported in {', '.join(written)}, which backend {name!r} doesn't run"
+            raise ArtifactError(f"{told} (it runs: {', '.join(able)})")
         # Without any there is something to say: which command makes the first.
         return {one: written[one] for one in able if one in written} or {able[0]: bundle.find(format, able[0])}
     found: dict[str, Artifact | ArtifactError] = {}

@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from digitbench.backend import Images, Scores
-from digitbench.errors import CheckFailed, UsageError, one_line
+from digitbench.errors import VERBOSE, CheckFailed, UsageError, is_verbose, reason
 from digitbench.form import OWN_FORM, Form
 from digitbench.machine import available_cores
 
@@ -32,6 +32,7 @@ from digitbench.machine import available_cores
 KEPT = (
     "PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TMPDIR", "TEMP", "TMP", "VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME",
     "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "XDG_DATA_HOME", "SYSTEMROOT", "USERPROFILE", "APPDATA", "LOCALAPPDATA",
+    VERBOSE,
 )  # fmt: skip
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "NUMEXPR_NUM_THREADS",
@@ -54,6 +55,10 @@ Event = Mapping[str, Any]
 
 class WorkerError(CheckFailed):
     """A worker failed or died; the message says how."""
+
+
+class WorkerDied(WorkerError):
+    """A worker died, or took too long: it can't say itself what was wrong."""
 
 
 @dataclass(frozen=True)
@@ -148,6 +153,9 @@ class Worker:
                 os.killpg(self._process.pid, signal.SIGKILL)  # it leads a session of its own
         self._process.kill()
         self._process.wait()
+        if is_verbose():
+            self._stderr.seek(0)
+            print(self._stderr.read().decode("utf-8", "replace"), end="", file=sys.stderr)
         self._reader.join(GRACE_SECONDS)
         if self._reader.is_alive():
             return  # a child that left the session holds the pipe: nobody waits for it
@@ -254,22 +262,22 @@ class Crew:
             worker, line = self._inbox.get(timeout=max(MOMENT_SECONDS, late.deadline - monotonic()))
         except Empty:
             told = f"the worker gave no sign of life for {self._timeout:g} s and was killed; see --timeout"
-            return late, self._lose(late, told)
+            return late, self._lose(late, WorkerDied(told))
         if line.endswith("\n"):
             event = json.loads(line)
             if event["event"] != "failed":
                 return worker, event
-            fault = event["message"]
+            fault = WorkerError(event["message"])
         elif worker in self._alive:
-            fault = worker.obituary()
+            fault = WorkerDied(worker.obituary())
         else:
             return worker, worker.fault  # the echo of a dismissal
         return worker, self._lose(worker, fault)
 
-    def _lose(self, worker: Worker, why: str) -> WorkerError:
-        worker.fault = WorkerError(why)
+    def _lose(self, worker: Worker, fault: WorkerError) -> WorkerError:
+        worker.fault = fault
         self.dismiss(worker)
-        return worker.fault
+        return fault
 
 
 @contextmanager
@@ -328,5 +336,5 @@ def _obituary(code: int, stderr: BinaryIO) -> str:
     stderr.seek(0)
     lines = stderr.read().decode("utf-8", "replace").strip().splitlines()[-LAST_LINES:]
     cause = f"was killed by {_signal_name(-code)}" if code < 0 else f"ended with exit code {code}"
-    words = f"; its last words: {' / '.join(one_line(Exception(line), 100) for line in lines)}" if lines else ""
+    words = f"; its last words: {' / '.join(map(reason, lines))}" if lines else ""
     return f"the worker {cause}{words}"

@@ -19,7 +19,7 @@ from digitbench.data import CLASSES
 from digitbench.errors import BundleError, UsageError, unknown
 from digitbench.evaluate import wilson_interval
 from digitbench.figures import Interval
-from digitbench.files import measure_size
+from digitbench.files import is_empty, measure_size
 from digitbench.form import SIDE
 from digitbench.photographs import shown_name
 from digitbench.recipes import Recipe
@@ -138,7 +138,10 @@ def find(folder: Path, sort: str = "age") -> Found:
 
 
 def _places(folder: Path) -> Iterator[tuple[str, Path]]:
-    """Give what may be a bundle, by its name; a folder without a manifest only if none is in it either."""
+    """Give what may be a bundle, by its name; a folder without a manifest only if none is in it either.
+
+    An empty folder is none: a bundle is being made there, or that was stopped.
+    """
     if (folder / MANIFEST).exists():
         yield folder.resolve().name, folder
         return
@@ -156,7 +159,7 @@ def _below(folder: Path, top: Path, depth: int) -> Iterator[tuple[str, Path]]:
             # A link to a folder of bundles isn't followed: it may lead back here, or anywhere.
             deeper = [] if place.is_symlink() or depth == 1 else _tried(place, top, depth - 1)
             yield from deeper
-            if not deeper and folder == top:
+            if not deeper and folder == top and not is_empty(place):
                 yield name, place
 
 

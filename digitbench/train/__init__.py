@@ -13,12 +13,12 @@ import numpy as np
 
 import digitbench
 from digitbench import bundle as bundles
-from digitbench import evaluate
+from digitbench import evaluate, naming
 from digitbench.backend import Scores
 from digitbench.bundle import Artifact, Bundle
 from digitbench.data import CLASSES, Dataset, Split
 from digitbench.errors import BundleError, MissingRuntimeError
-from digitbench.files import check_writable, sha256, write_json, written_beside
+from digitbench.files import FolderClaim, sha256, write_json
 from digitbench.progress import Progress, Silent
 from digitbench.quiet import calm_tensorflow
 from digitbench.recipes import Recipe
@@ -31,7 +31,7 @@ KERAS_FILE = "model.keras"
 def train(
     recipe: Recipe,
     dataset: Dataset,
-    output: Path | None = None,
+    output: Path | FolderClaim | None = None,
     *,
     export_formats: Sequence[str] = (),
     loop: str = "auto",
@@ -45,7 +45,8 @@ def train(
     recipe, dataset
         What to train on what.
     output
-        The bundle's folder, which must not exist; None for ``runs/<recipe>-<time>``.
+        The bundle's folder, which must not exist, or which was claimed before; None for ``runs/<recipe>-<time>``. If
+        something else lies there in the end, the bundle gets the next free name, and `progress` is told.
     export_formats
         Exports to make before the bundle gets its name; see `digitbench.export`.
     loop
@@ -71,34 +72,32 @@ def train(
 
     progress = progress or Silent()
     stamp = datetime.now(UTC)
-    target = output or bundles.RUNS / f"{recipe.name}-{stamp:%Y%m%d-%H%M%S}"
-    bundles.refuse_existing(target)
-    check_writable(target)
     loops.choose(loop, recipe, 1)  # what can't be is refused before anything slow is loaded
     if recipe.teacher:
         teacher.find(recipe.teacher)
-    keras = import_keras(progress)
-    export.require(export_formats)
+    if not isinstance(output, FolderClaim):
+        output = naming.claim(output, f"{recipe.name}-{stamp:%Y%m%d-%H%M%S}")
     failures: list[str] = []
     try:
-        with written_beside(target) as draft:
-            draft.mkdir()
-            trained = Trainer(keras, recipe, dataset.train, loop, progress).train(budget)
-            write_json(draft / bundles.HISTORY, trained.history)
-            manifest = _manifest(keras, trained, dataset)
-            manifest["created"] = stamp.isoformat(timespec="seconds")
-            _write(draft, trained.model, manifest, dataset.test)
-            options = export.Options(seed=recipe.seed)
-            failures = export.export(
-                Bundle(draft), export_formats, dataset, options, progress=progress, model=trained.model
-            )
-        bundles.point_latest_at(target)
+        with output:
+            keras = import_keras(progress)
+            export.require(export_formats)
+            with naming.written(output, progress) as draft:
+                trained = Trainer(keras, recipe, dataset.train, loop, progress).train(budget)
+                write_json(draft / bundles.HISTORY, trained.history)
+                manifest = _manifest(keras, trained, dataset)
+                manifest["created"] = stamp.isoformat(timespec="seconds")
+                _write(draft, trained.model, manifest, dataset.test)
+                options = export.Options(seed=recipe.seed)
+                failures = export.export(
+                    Bundle(draft), export_formats, dataset, options, progress=progress, model=trained.model
+                )
     except OSError as exc:
         if exc.errno not in {errno.ENOSPC, errno.EDQUOT}:
             raise
-        raise BundleError(f"{target}: can't be written: {exc.strerror or exc}") from exc
-    export.raise_failures([*failures, *([f"the bundle is kept at {target} without them"] if failures else [])])
-    return Bundle(target)
+        raise BundleError(f"{output.path}: can't be written: {exc.strerror or exc}") from exc
+    export.raise_failures([*failures, *([f"the bundle is kept at {output.path} without them"] if failures else [])])
+    return Bundle(output.path)
 
 
 def import_keras(progress: Progress) -> Any:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,9 +18,10 @@ import pytest
 from core.helpers import one_printable_line
 from digitbench import bundle as bundles
 from digitbench import data
-from digitbench.bundle import MANIFEST, REFERENCE, Artifact, Bundle, point_latest_at
+from digitbench.bundle import MANIFEST, REFERENCE, Artifact, Bundle
 from digitbench.errors import ArtifactError, BundleError, DataError
 from digitbench.files import sha256
+from digitbench.naming import point_latest_at
 
 
 @pytest.fixture
@@ -309,3 +312,42 @@ def test_latest_is_a_file_where_links_cannot_be_made(here: Path, copy: Path, mon
     point_latest_at(Path("runs/first"))
     assert (here / "runs" / "latest").is_file()
     assert Bundle().path == bundle
+
+
+RECORD = """
+import sys
+from pathlib import Path
+
+from digitbench.bundle import Artifact, Bundle
+
+bundle, name = Bundle(Path(sys.argv[1])), sys.argv[2]
+print(flush=True)
+input()  # all have read the manifest before the first changes it
+for number in range(10):
+    bundle.record(Artifact(name, str(number), "artifacts/model-fp32.npz", 1, "ab"))
+bundle.record_unwritable(name, "it can't")
+"""
+
+
+def test_what_several_record_at_the_same_time_is_all_there(copy: Path) -> None:
+    names = ("a", "b", "c")
+    running = [
+        subprocess.Popen([sys.executable, "-c", RECORD, copy, name], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        for name in names
+    ]
+    for process in running:
+        assert process.stdout
+        assert process.stdout.readline()
+    for process in running:
+        assert process.stdin
+        process.stdin.write(b"\n")
+        process.stdin.flush()
+    for process in running:
+        process.communicate(timeout=60)
+        assert process.returncode == 0
+    found = Bundle(copy)
+    assert {(one.format, one.precision) for one in found.artifacts} == {
+        ("npz", "fp32"), *((name, str(number)) for name in names for number in range(10)),
+    }  # fmt: skip
+    assert set(found.manifest["not_written"]) == set(names)
+    assert not list(copy.glob(".*")), "no lock is left"

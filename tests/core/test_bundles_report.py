@@ -95,6 +95,8 @@ def test_what_is_broken_is_told_and_ends_nothing(runs: Path, untrained: Bundle) 
         (runs / name / "manifest.json").write_text(text, encoding="utf-8")
     placed(untrained, runs / "odd", artifacts=[{"format": "npz"}])
     (runs / "void").mkdir()
+    (runs / "void" / "notes.txt").touch()
+    (runs / "claimed").mkdir()  # where a bundle is being made
     (runs / "latest").unlink()
     (runs / "latest").symlink_to("gone", target_is_directory=True)
     found = find(runs)

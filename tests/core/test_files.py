@@ -50,9 +50,22 @@ def test_a_file_is_replaced(tmp_path: Path) -> None:
     assert (tmp_path / "x").read_text() == "new"
 
 
+@pytest.mark.parametrize("there", ["folder", "empty folder", "file"])
+def test_a_folder_replaces_nothing_unasked(tmp_path: Path, there: str) -> None:
+    if there == "file":
+        (tmp_path / "model").write_text("old")
+    else:
+        make_folder(tmp_path / "model", **({"old": "1"} if there == "folder" else {}))
+    before = tree(tmp_path)
+    with pytest.raises(FileExistsError), written_beside(tmp_path / "model") as draft:
+        make_folder(draft, new="2")
+    assert tree(tmp_path) == before
+    assert [p.name for p in tmp_path.iterdir()] == ["model"]
+
+
 def test_a_folder_is_replaced_whole(tmp_path: Path) -> None:
     make_folder(tmp_path / "model", old="1", both="1")
-    with written_beside(tmp_path / "model") as draft:
+    with written_beside(tmp_path / "model", replace_folder=True) as draft:
         make_folder(draft, new="2", both="2")
         assert tree(tmp_path / "model") == {"old": "1", "both": "1"}
     assert tree(tmp_path) == {"model/new": "2", "model/both": "2"}
@@ -61,7 +74,7 @@ def test_a_folder_is_replaced_whole(tmp_path: Path) -> None:
 
 def test_a_folder_replaces_a_file(tmp_path: Path) -> None:
     (tmp_path / "model").write_text("old")
-    with written_beside(tmp_path / "model") as draft:
+    with written_beside(tmp_path / "model", replace_folder=True) as draft:
         make_folder(draft, new="2")
     assert tree(tmp_path) == {"model/new": "2"}
 
@@ -99,7 +112,7 @@ def test_an_old_folder_comes_back_when_the_last_rename_fails(
         real(source, target)
 
     monkeypatch.setattr(os, "replace", fail)
-    with pytest.raises(type(stop)), written_beside(tmp_path / "model") as draft:
+    with pytest.raises(type(stop)), written_beside(tmp_path / "model", replace_folder=True) as draft:
         make_folder(draft, new="2")
     assert tree(tmp_path) == {"model/old": "1"}
 

@@ -13,14 +13,18 @@ import pytest
 
 from core.helpers import one_printable_line
 from digitbench import files
-from digitbench.commands.outputs import Outputs, raise_failures, save_or_elsewhere, write_text
+from digitbench.commands.outputs import Outputs, raise_failures
+from digitbench.commands.saving import Saver, write_text
 from digitbench.errors import CheckFailed, ResultsError, UsageError
+from digitbench.figures import Busy, Generation, WarmUp
 from digitbench.results import Results, Row
 
+TIMED = Generation(0, 10, 0.01, 1.0, 2.0, 3.0, 4.0, 0.1, 500.0, 10**8, WarmUp(20, 0.1, True), Busy(1.0))
 RESULTS = Results(
     {"cpu": "made up", "cores": {"available": 2}, "system": "Linux 6"},
     {"name": "run", "recipe": "dense-16", "dataset": {"name": "digits", "fingerprint": "ab"}, "test_images": 1},
-    (Row("numpy", "fp32", 1, 1),), "2026-11-21T00:00:00+00:00", "0.1.0",
+    (Row("numpy", "fp32", 1, 1, generations=(TIMED,)),), "2026-11-21T00:00:00+00:00", "0.1.0",
+    settings={"seconds": 1.0},
 )  # fmt: skip
 
 
@@ -108,7 +112,7 @@ def test_results_that_cannot_be_saved_go_to_the_temporary_folder(
 ) -> None:
     fill(monkeypatch, tmp_path)
     with pytest.raises(ResultsError) as caught:
-        save_or_elsewhere(RESULTS, tmp_path / "found.json")
+        Saver(tmp_path / "found.json").finish(RESULTS)
     saved = places[0] / "digitbench-found.json"
     message = str(caught.value)
     assert one_printable_line(message)
@@ -123,7 +127,7 @@ def test_if_that_is_full_too_they_go_home(
 ) -> None:
     fill(monkeypatch, tmp_path, places[0])
     with pytest.raises(ResultsError, match=r"saved as .*home.digitbench-found\.json instead"):
-        save_or_elsewhere(RESULTS, tmp_path / "found.json")
+        Saver(tmp_path / "found.json").finish(RESULTS)
     assert Results.read(places[1] / "digitbench-found.json") == RESULTS
 
 
@@ -132,7 +136,7 @@ def test_if_nothing_can_be_written_the_first_reason_is_told(
 ) -> None:
     fill(monkeypatch, tmp_path, *places)
     with pytest.raises(ResultsError) as caught:
-        save_or_elsewhere(RESULTS, tmp_path / "found.json")
+        Saver(tmp_path / "found.json").finish(RESULTS)
     assert str(caught.value) == f"{tmp_path / 'found.json'}: can't be written: No space left on device"
 
 
@@ -142,7 +146,7 @@ def test_rescued_results_replace_no_earlier_ones(
     (places[0] / "digitbench-found.json").write_text("rescued before")
     fill(monkeypatch, tmp_path)
     with pytest.raises(ResultsError, match="saved as"):
-        save_or_elsewhere(RESULTS, tmp_path / "found.json")
+        Saver(tmp_path / "found.json").finish(RESULTS)
     assert (places[0] / "digitbench-found.json").read_text() == "rescued before"
 
 
@@ -207,9 +211,12 @@ def test_people_read_standard_error_where_standard_output_holds_data(option: str
 
 def test_results_are_kept_in_the_bundle_unless_a_file_is_named(tmp_path: Path) -> None:
     kept = tmp_path / "bench.json"
-    assert Outputs(kept=kept).target == Outputs(json="-", kept=kept).target == kept
-    assert Outputs(json="found.json", kept=kept).target == Path("found.json")
-    assert Outputs().target is None
+    for outputs, path in (
+        (Outputs(kept=kept), kept), (Outputs(json="-", kept=kept), tmp_path / "bench-2.json"), (Outputs(), None),
+        (Outputs(json=str(tmp_path / "found.json"), kept=kept), tmp_path / "found.json"),
+    ):  # fmt: skip
+        outputs.saver.finish(RESULTS)
+        assert outputs.saver.path == path
 
 
 def test_failed_rows_are_exit_code_1_and_what_only_lacks_a_runtime_is_none() -> None:

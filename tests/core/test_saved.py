@@ -12,7 +12,7 @@ import pytest
 from journeys.helpers import copied
 
 from core.helpers import Recorder
-from core.test_terminal import results_of
+from core.test_terminal import results_of, timed
 from digitbench.bundle import Bundle
 from digitbench.commands.saved import bundle_of, data_of, place_of
 from digitbench.errors import BundleError, DataError, ResultsError
@@ -24,11 +24,11 @@ def bundle(tmp_path: Path, untrained: Bundle) -> Bundle:
     return copied(untrained, tmp_path)
 
 
-def saved(bundle: Bundle, name: str, age: int = 0) -> Path:
-    """Results in a bundle's folder, as many seconds old; `place_of` never reads them."""
+def saved(bundle: Bundle, name: str, age: int = 0, text: str | None = None) -> Path:
+    """Timed results, or another text, in a file of a bundle's folder, as many seconds old."""
     place = bundle.path / "results" / name
     place.parent.mkdir(exist_ok=True)
-    place.write_text("{}", encoding="utf-8")
+    place.write_text(results_of(timed("numpy", 1, 9.0)).dumps() if text is None else text, encoding="utf-8")
     os.utime(place, (10**9 - age, 10**9 - age))
     return place
 
@@ -57,6 +57,22 @@ def test_of_a_bundle_the_newest_are_meant(bundle: Bundle) -> None:
     assert place_of(bundle.path) == newest
     last = saved(bundle, "c.json")
     assert place_of(bundle.path) == last  # of two as old, the last by name
+
+
+@pytest.mark.parametrize("kind", ["an evaluation", "failures", "a broken file"])
+def test_the_newest_are_the_newest_in_which_something_was_timed(bundle: Bundle, kind: str) -> None:
+    found = results_of(timed("numpy", 1, 9.0))
+    untimed = tuple(replace(row, latency_us=None, generations=()) for row in found.rows)
+    text = {
+        "an evaluation": replace(found, rows=untimed, settings={}).dumps(),
+        "failures": replace(found, rows=tuple(row.failed("it died") for row in untimed)).dumps(),
+        "a broken file": "{",
+    }[kind]
+    newest = saved(bundle, "a.json", text=text)
+    assert place_of(bundle.path) == newest, "there is nothing else"
+    earlier = saved(bundle, "b.json", age=60)
+    saved(bundle, "c.json", age=120)
+    assert place_of(bundle.path) == earlier
 
 
 def test_without_a_name_those_of_runs_latest_are_meant(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:

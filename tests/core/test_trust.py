@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,15 @@ def test_several_are_remembered_each_once(model: Path, tmp_path: Path) -> None:
     assert trust.holds(model)
     assert trust.holds(other)
     assert len(json.loads(trust.place().read_text(encoding="utf-8"))["sha256"]) == 2
+
+
+def test_what_is_remembered_at_the_same_time_is_all_remembered(tmp_path: Path) -> None:
+    paths = [tmp_path / f"{number}.keras" for number in range(24)]
+    for path in paths:
+        path.write_text(path.name)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(trust.remember, paths))
+    assert all(trust.holds(path) for path in paths)
 
 
 def test_a_folder_is_trusted_with_all_that_is_in_it(tmp_path: Path) -> None:

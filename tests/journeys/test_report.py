@@ -208,6 +208,9 @@ def test_markdown_goes_to_standard_output_alone_and_several_runs_are_compared(cl
     done = cli("report", newer, older, "--html", "comparison.html", "--markdown", "-")
     assert "comparison.html" not in done.stdout
     assert done.stderr.strip() == "comparison.html"
+    for _ in range(2):  # a report replaces a report
+        done = cli("report", newer, older, "--html", "comparison.html", "--markdown", "comparison.md")
+        assert (done.returncode, done.stderr) == (0, "")
     assert 'id="plot-runs-t1-b1"' in (tmp_path / "comparison.html").read_text(encoding="utf-8")
 
 
@@ -216,6 +219,8 @@ def test_markdown_goes_to_standard_output_alone_and_several_runs_are_compared(cl
     [
         (("nothing.json",), "nothing.json: no such results, and no such bundle"),
         (("found.json", "--html", "found.json"), "--html found.json: these are the results themselves"),
+        (("found.json", "--html", "half.json"), "--html half.json: there is something else in it, which would be lost"),
+        (("found.json", "--markdown", "half.json"), "--markdown half.json: there is something else in it"),
         (("found.json", "--html", "x", "--markdown", "x"), "--html and --markdown can't both be x; name another file"),
         (("found.json", "--data", "x.npz"), "--data x.npz: it is the bundle that says what the data must be"),
         (("found.json", "--run", "nowhere"), "nowhere: no such bundle"),

@@ -1,0 +1,267 @@
+"""Saving results, so that nothing is lost that is worth more: neither earlier results, nor those of another run."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from digitbench.errors import ResultsError, UsageError
+
+if TYPE_CHECKING:
+    from digitbench.progress import Progress
+    from digitbench.results import Results
+
+Stamp = tuple[int, int, int]
+CSV_START = re.compile(r"backend,precision,")
+MARKDOWN_START = re.compile(r"\*\*.*\n.*, digitbench \S+$|\|.* backend .*\|$", re.MULTILINE)
+LISTINGS = ("digitbench.runs", "digitbench.show", "digitbench.history")
+REPORT_STARTS = {
+    "--html": re.compile(r"<!doctype html>", re.IGNORECASE), "--markdown": re.compile(r"## .*: which to ship\n"),
+}  # fmt: skip
+HEAD_BYTES = 4096
+
+
+def check_replaceable(option: str, path: Path, is_ours: Callable[[Path], bool]) -> None:
+    """Refuse, before anything is measured, to replace a file by something of another kind.
+
+    Raises
+    ------
+    UsageError
+        There is a file that isn't empty, and not `is_ours`.
+    """
+    if not path.exists() or (path.is_file() and not path.stat().st_size):
+        return
+    if not path.is_file() or not is_ours(path):
+        told = f"{option} {path}: there is something else in it, which would be lost"
+        raise UsageError(f"{told}; name another file, or remove it first")
+
+
+def is_json_of(format: str) -> Callable[[Path], bool]:
+    """Give what says whether a file is JSON of a format (``"digitbench.results"``), or a listing."""
+    formats = {format, *LISTINGS}
+    return lambda path: str(_read_object(path).get("schema")).rpartition("/")[0] in formats
+
+
+def is_pytest_benchmark(path: Path) -> bool:
+    """Is a file JSON as pytest-benchmark writes it."""
+    return {"machine_info", "benchmarks"} <= _read_object(path).keys()
+
+
+def starts_like(pattern: re.Pattern[str]) -> Callable[[Path], bool]:
+    """Give what says whether a text file begins as ours do."""
+
+    def does(path: Path) -> bool:
+        with path.open("rb") as stream:
+            head = stream.read(HEAD_BYTES).decode("utf-8", "replace")
+        return pattern.match(head.replace("\r\n", "\n")) is not None
+
+    return does
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+class Saver:
+    """Where the results of one run are saved: while they come in, and in the end.
+
+    A file that was there when the run began is replaced in the end alone, by results that better it. Till then, and
+    where they don't, they lie beside it: ``found.partial.json``. A file that came or changed since isn't replaced
+    either: they get the next free name.
+
+    Parameters
+    ----------
+    wanted
+        The file; None to save nothing.
+    named
+        A person named it: then complete results are saved even if nothing was timed.
+
+    Attributes
+    ----------
+    path
+        Where they are saved by now; None where nothing is.
+    note
+        Why that isn't `wanted`; empty where it is, or needs no word.
+    """
+
+    def __init__(self, wanted: Path | None, *, named: bool = False) -> None:
+        self._wanted, self._named = wanted, named
+        self._before = _stamp(wanted) if wanted and named else None
+        self._mine: Stamp | None = None  # of what was written last
+        self._told: set[str] = set()
+        self.path: Path | None = None
+        self.note = ""
+
+    def keep(self, partial: Results, progress: Progress) -> None:
+        """Save results that aren't complete yet; a full disk is told once, and ends nothing."""
+        if self._wanted is None or not worth(partial):
+            return
+        try:
+            self._write(partial, self._wanted if self._before is None else _partial_name(self._wanted))
+        except ResultsError as exc:
+            if str(exc) not in self._told:
+                progress.say(str(exc))
+            self._told.add(str(exc))
+
+    def finish(self, results: Results) -> None:
+        """Save what a run came to, complete or not.
+
+        Raises
+        ------
+        ResultsError
+            They are not where they should be; the message says where they are.
+        """
+        if self._wanted is None or not (worth(results) or (self._named and results.complete)):
+            return
+        try:
+            if self._before is None:
+                self._write(results, self._wanted)
+            else:
+                self._replace(results, self._wanted)
+        except ResultsError as exc:
+            raise _saved_elsewhere(results, self._wanted, exc) from exc
+        if self._named and self._before is None and self.path != self._wanted:
+            self.note = f"{self._wanted} was written by another run meanwhile"
+
+    def __str__(self) -> str:
+        """Say where they are saved; nothing where there is nothing to say."""
+        if self.path is None:
+            return f"Not saved: {self.note}" if self.note else ""
+        return f"Saved as {self.path}{f' ({self.note})' if self.note else ''}"
+
+    def _replace(self, results: Results, wanted: Path) -> None:
+        with _locked(wanted):
+            if _stamp(wanted) == self._before and betters(results, wanted):
+                write_text(wanted, results.dumps())
+                final: Path | None = wanted
+            elif not results.complete:
+                self.note = f"{wanted} stays as it is"
+                self._write(results, _partial_name(wanted))
+                return
+            elif worth(results):
+                final = write_new(wanted, results.dumps())
+                self.note = f"{wanted} was changed by another run meanwhile" if final != wanted else ""
+            else:
+                final = None
+                self.note = f"nothing was timed: {wanted} stays as it is"
+        if self.path:
+            self.path.unlink(missing_ok=True)
+        self.path = final
+
+    def _write(self, results: Results, path: Path) -> None:
+        """Write to the file that this run has; claim one the first time, and where another run replaced it since."""
+        if self.path is None:
+            self.path = write_new(path, results.dumps())
+        else:
+            with _locked(self.path):
+                if _stamp(self.path) in (self._mine, None):
+                    write_text(self.path, results.dumps())
+                else:
+                    self.path = write_new(path, results.dumps())
+        self._mine = _stamp(self.path)
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    from digitbench.files import locked
+
+    try:
+        with locked(path):
+            yield
+    except OSError as exc:
+        raise ResultsError(f"{path}: can't be written: {exc.strerror or exc}") from exc
+
+
+def _stamp(path: Path) -> Stamp | None:
+    """What changes with a file's content; None where there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime_ns, status.st_size
+
+
+def _partial_name(path: Path) -> Path:
+    return path.with_name(f"{path.stem}.partial{path.suffix}")
+
+
+def worth(results: Results) -> int:
+    """Count what would be lost: timed generations; of an evaluation, candidates that were scored."""
+    if results.settings:
+        return sum(len(row.generations) for row in results.rows)
+    return sum(row.accuracy is not None for row in results.rows)
+
+
+def betters(new: Results, path: Path) -> bool:
+    """May results replace those in a file: they are complete, or go on from them, or it is empty."""
+    from digitbench.results import Results
+
+    if not path.stat().st_size:
+        return True
+    try:
+        old = Results.read(path)
+    except ResultsError:  # of another version
+        return new.complete and worth(new) > 0
+    if new.complete:
+        return bool(worth(new) or not worth(old))
+    return not old.complete and new.created == old.created and worth(new) >= worth(old)
+
+
+def write_text(target: Path, text: str) -> None:
+    """Write a file whole or not at all.
+
+    Raises
+    ------
+    ResultsError
+        It can't be written.
+    """
+    from digitbench.files import written_beside
+
+    try:
+        with written_beside(target) as draft:
+            draft.write_text(text, encoding="utf-8", newline="")
+    except OSError as exc:
+        raise ResultsError(f"{target}: can't be written: {exc.strerror or exc}") from exc
+
+
+def write_new(target: Path, text: str) -> Path:
+    """Write a new file, under the next free name if there is one already; give its path.
+
+    Raises
+    ------
+    ResultsError
+        It can't be written.
+    """
+    from digitbench.files import claim_file
+
+    try:
+        path = claim_file(target)
+    except OSError as exc:
+        raise ResultsError(f"{target}: can't be written: {exc.strerror or exc}") from exc
+    try:
+        write_text(path, text)
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+    return path
+
+
+def _saved_elsewhere(results: Results, target: Path, fault: ResultsError) -> ResultsError:
+    """Save results in the temporary folder or the home, so that they aren't lost, and say so."""
+    import tempfile
+
+    for folder in (Path(tempfile.gettempdir()), Path.home()):
+        try:
+            path = write_new(folder / f"digitbench-{target.stem}.json", results.dumps())
+        except ResultsError:
+            continue
+        return ResultsError(f"{fault}; saved as {path} instead")
+    return fault
