@@ -91,8 +91,10 @@ def _loader(job: Mapping[str, Any]) -> Callable[[], Backend]:
     return plugins.opener(job)
 
 
-def _file(artifact: Path) -> tuple[int, int]:
-    """Give what changes when another file, or folder, takes its place."""
+def _file(artifact: Path) -> tuple[int, int] | None:
+    """Give what changes when another file, or folder, takes its place; that there is none, its backend says."""
+    if not artifact.exists():
+        return None
     status = artifact.stat()
     return status.st_ino, status.st_mtime_ns
 

@@ -137,7 +137,7 @@ def test_bash_is_offered_what_fits(cli: Cli, runs: Path, tmp_path: Path) -> None
     assert offered(cli, "digitbench export nowhere/") == [], "and bash offers files"
     assert offered(cli, "digitbench bench --backend ") == [*plugins.discover(), "all"]
     assert offered(cli, "digitbench evaluate -b numpy,o") == ["numpy,onnx", "numpy,openvino"]
-    assert offered(cli, "digitbench agree --precision fp32,fp") == ["fp32,fp16"]
+    assert offered(cli, "digitbench agree --precision fp32,fp") == ["fp32,fp16", "fp32,fp64"]
     assert offered(cli, "digitbench train --recipe dense-5") == ["dense-512-rmsprop"]
     assert offered(cli, "digitbench train --dataset ") == list(get_args(data.DatasetName))
 
