@@ -69,7 +69,8 @@ def _draft_beside(target: Path) -> Iterator[Path]:
 class FolderClaim:
     """A name that an empty folder holds for a folder that takes long to make; a context manager.
 
-    On leaving it, the empty folder is removed if it was not filled. One that a killed process left stays.
+    On leaving it, the empty folder is removed if it was not filled, and the folders made for it. One that a killed
+    process left stays.
 
     Parameters
     ----------
@@ -92,12 +93,12 @@ class FolderClaim:
     """
 
     def __init__(self, target: Path, *, numbered: bool = False) -> None:
-        target.parent.mkdir(parents=True, exist_ok=True)
+        self._made_for_it = [folder for folder in target.absolute().parents if not folder.exists()]
         self._take(target, numbered=numbered)
 
     def _take(self, target: Path, *, numbered: bool) -> None:
         others = (target.with_name(f"{target.name}-{number}") for number in count(2))
-        self.path = _claim_first(chain([target], others if numbered else ()), Path.mkdir)
+        self.path = _claim_first(chain([target], others if numbered else ()), partial(Path.mkdir, parents=True))
         status = self.path.stat()
         self._identity = status.st_dev, status.st_ino
 
@@ -107,8 +108,12 @@ class FolderClaim:
     def __exit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._held():
-            self.path.rmdir()
+        if not self._held():
+            return
+        self.path.rmdir()
+        with suppress(OSError):  # others have put something there
+            for folder in self._made_for_it:
+                folder.rmdir()
 
     def _held(self) -> bool:
         """Is what lies there still the empty folder that was made here."""
