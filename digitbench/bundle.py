@@ -361,6 +361,7 @@ def _check_parts(manifest: dict[str, Any]) -> None:
             raise TypeError(f"imported.{part} is not an object")
     caveats.warnings(manifest)
     caveats.unsteady(manifest)
+    caveats.moved_by_batch(manifest)
     for told in (imported, manifest):
         if not isinstance(told.get("not_written", {}), dict):
             raise TypeError("not_written is not an object")

@@ -51,6 +51,14 @@ def unsteady(manifest: Mapping[str, Any]) -> str:
     return f"its answers depend on the batch: {'; '.join(differ)}" if differ else ""
 
 
+def moved_by_batch(manifest: Mapping[str, Any]) -> float:
+    """Give how far the batch alone moved a score when the model was imported, as a share of the largest score."""
+    found = manifest.get("imported", {}).get("batch", {})
+    return max(
+        (float(found[name]["score"]) for name in ("repeated", "alone", "reordered") if found.get(name)), default=0.0
+    )
+
+
 def _beyond(found: Mapping[str, Any], name: str) -> bool:
     return bool(found[name]["score"] > found["rounding"])
 

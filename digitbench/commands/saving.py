@@ -139,7 +139,8 @@ class Saver:
 
     def _replace(self, results: Results, wanted: Path) -> None:
         with _locked(wanted):
-            if _stamp(wanted) == self._before and betters(results, wanted):
+            changed = _stamp(wanted) != self._before
+            if not changed and betters(results, wanted):
                 write_text(wanted, results.dumps())
                 final: Path | None = wanted
             elif not results.complete:
@@ -148,7 +149,8 @@ class Saver:
                 return
             elif worth(results):
                 final = write_new(wanted, results.dumps())
-                self.note = f"{wanted} was changed by another run meanwhile" if final != wanted else ""
+                why = "was changed by another run meanwhile" if changed else "holds times, and stays as it is"
+                self.note = f"{wanted} {why}" if final != wanted else ""
             else:
                 final = None
                 self.note = f"nothing was timed: {wanted} stays as it is"
@@ -201,7 +203,7 @@ def worth(results: Results) -> int:
 
 
 def betters(new: Results, path: Path) -> bool:
-    """May results replace those in a file: they are complete, or go on from them, or it is empty."""
+    """May results replace those in a file: they are complete and lack no times, or go on from them, or it is empty."""
     from digitbench.results import Results
 
     if not path.stat().st_size:
@@ -211,7 +213,7 @@ def betters(new: Results, path: Path) -> bool:
     except ResultsError:  # of another version
         return new.complete and worth(new) > 0
     if new.complete:
-        return bool(worth(new) or not worth(old))
+        return not worth(old) or (worth(new) > 0 and bool(new.settings or not old.settings))
     return not old.complete and new.created == old.created and worth(new) >= worth(old)
 
 

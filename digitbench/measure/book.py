@@ -24,6 +24,7 @@ Cell = tuple[int, int]
 """Threads and batch size: candidates of one cell are compared with each other."""
 
 ROUNDING = 1e-5  # of the largest score: what float32 sums of a layer's products may differ by, added up otherwise
+BEYOND_SEEN = 5  # times as far as scores of a few images moved, those of all may
 WHOLE = 0.9  # of its seconds: a generation that was cut short is measured again
 
 
@@ -60,11 +61,13 @@ class Book:
         Timed as candidates are, and held apart: they score nothing, are nobody's baseline and have no rank.
     reference_name
         The backend that gave `reference`.
+    moved_by_batch
+        How far the batch alone was seen to move a score of some images, as a share of the largest score.
     """
 
     def __init__(
         self, rows: Iterable[Row], labels: Labels, reference: Scores, seconds: float, activation: str = "softmax",
-        roofs: Iterable[Roof] = (), reference_name: str = "keras",
+        roofs: Iterable[Roof] = (), reference_name: str = "keras", moved_by_batch: float = 0.0,
     ) -> None:  # fmt: skip
         apart = {roof.row.key: roof for roof in roofs}
         self._entries = {row.key: _Entry(row) for row in (*rows, *(roof.row for roof in apart.values()))}
@@ -72,7 +75,7 @@ class Book:
         self._labels, self._reference, self._seconds = labels, reference, seconds
         self._activation, self._reference_name = activation, reference_name
         self._margins = agreement.margins(reference)
-        self._rounding = ROUNDING * float(np.abs(reference).max())
+        self._rounding = max(ROUNDING, BEYOND_SEEN * moved_by_batch) * float(np.abs(reference).max())
         self._said: dict[Seat, Labels] = {}
         self._twins: dict[Cell, dict[int, float]] = {}
         self.baseline: tuple[str, str] | None = None

@@ -87,7 +87,10 @@ def run(
     facts.referenced = against.scores is not None
     activation = evaluate.output_activation(bundle.manifest)
     rows, roofs = (one.row for one in chosen if not one.roof), (one.roof for one in chosen if one.roof)
-    book = Book(rows, test.labels, reference, plan_or_one.share, activation, roofs, bundle.reference_backend)
+    book = Book(
+        rows, test.labels, reference, plan_or_one.share, activation, roofs, bundle.reference_backend,
+        caveats.moved_by_batch(bundle.manifest),
+    )  # fmt: skip
     if plan and plan.baseline:
         _check_baseline(plan.baseline, chosen)
     if earlier:

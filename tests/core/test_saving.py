@@ -176,6 +176,20 @@ def test_a_run_that_timed_nothing_replaces_nothing_that_did() -> None:
     assert str(saver) == "Not saved: nothing was timed: found.json stays as it is"
 
 
+def test_an_evaluation_replaces_no_times() -> None:
+    """It is complete, and knows less."""
+    write("found.json", RESULTS)
+    evaluation = replace(NEW, settings={}, rows=(replace(NEW.rows[0], generations=()),))
+    assert worth(evaluation)
+    saver = Saver(Path("found.json"), named=True)
+    saver.finish(evaluation)
+    assert saved() == {"found.json": "0.1.0", "found-2.json": "new"}
+    assert str(saver) == "Saved as found-2.json (found.json holds times, and stays as it is)"
+    saver = Saver(Path("found-2.json"), named=True)
+    saver.finish(RESULTS)
+    assert saved()["found-2.json"] == "0.1.0", "times better an evaluation"
+
+
 def test_failures_replace_failures() -> None:
     write("found.json", NOTHING)
     Saver(Path("found.json"), named=True).finish(replace(NOTHING, digitbench="again"))
