@@ -20,7 +20,7 @@ from digitbench.commands.outputs import Outputs
 from digitbench.commands.saving import Saver, worth
 from digitbench.errors import UsageError
 from digitbench.report import pytest_benchmark, tables
-from digitbench.results import Results, Row
+from digitbench.results import Accuracy, Results, Row
 
 NOTHING = replace(RESULTS, rows=(Row("numpy", "fp32", 1, 1, error="it died"),), digitbench="nothing timed")
 NEW = replace(RESULTS, created="2026-11-22T00:00:00+00:00", digitbench="new")
@@ -179,7 +179,8 @@ def test_a_run_that_timed_nothing_replaces_nothing_that_did() -> None:
 def test_an_evaluation_replaces_no_times() -> None:
     """It is complete, and knows less."""
     write("found.json", RESULTS)
-    evaluation = replace(NEW, settings={}, rows=(replace(NEW.rows[0], generations=()),))
+    accuracy = Accuracy(1.0, 1, 1, (0.2, 1.0))
+    evaluation = replace(NEW, settings={}, rows=(Row("numpy", "fp32", None, 1, accuracy=accuracy),))
     assert worth(evaluation)
     saver = Saver(Path("found.json"), named=True)
     saver.finish(evaluation)
