@@ -155,6 +155,8 @@ _AROUND = tuple(
         (r"\[_XlaMustCompile=[^\]]*\]", ""),
         (r"\s*The op is created at:.*$", ""),
         (r"\s*\[Op:[^\]]*\](?: name: \w*)?", ""),
+        # TensorFlow's converters: the first error, before notes and the whole program
+        (r"^.*?error: loc\(.*?\): ([^\n]+).*$", r"\1"),
         # ONNX Runtime
         (r"\[ONNXRuntimeError\] : \d+ : \w+ : ", ""),
         (r"Load model from .*? failed:\s*", ""),
