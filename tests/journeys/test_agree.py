@@ -175,6 +175,7 @@ def test_the_flipped_images_are_drawn(cli: Cli, tmp_path: Path, brittle: Bundle)
     assert not (tmp_path / "others").exists()
 
 
+@pytest.mark.slow
 def test_every_candidate_of_a_trained_model_is_told(cli: Cli, tmp_path: Path, trained: Bundle) -> None:
     done = cli("agree", trained.path, "--pairs", "--reliability", "--json", "found.json")
     assert done.returncode == 0, done.stdout + done.stderr

@@ -100,6 +100,7 @@ def test_benches_that_name_one_file_lose_no_results(tmp_path: Path, untrained: B
     assert not (bundle.path / "results").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "at", ["generation 1 of 4", pytest.param("generation 2 of 4, batch 8", marks=pytest.mark.slow)]
 )

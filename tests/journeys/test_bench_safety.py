@@ -205,6 +205,7 @@ def limit_file_size(size: int) -> Callable[[], None]:
     return act
 
 
+@pytest.mark.slow
 def test_where_nothing_can_be_saved_the_table_is_still_printed(tmp_path: Path, untrained: Bundle) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "digitbench", "bench", str(untrained.path), "-b", "numpy", "--batch-size", "1,8",

@@ -126,7 +126,11 @@ def test_the_suite_groups_and_selects_by_parts_of_its_ids(trained: Bundle, tmp_p
 
 
 @pytest.fixture(
-    scope="module", params=["onnx-zoo-nchw-0..255-logits-opset8-batch1", "onnx-quantised-nchw-mean-std-inverted-logits"]
+    scope="module",
+    params=[
+        "onnx-zoo-nchw-0..255-logits-opset8-batch1",
+        pytest.param("onnx-quantised-nchw-mean-std-inverted-logits", marks=pytest.mark.slow),
+    ],
 )
 def imported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Made, Bundle]:
     """A model that somebody else made: 0 to 255 and one image a call; or int8, black on white."""
@@ -198,6 +202,7 @@ def test_a_run_without_a_bundle_or_a_place_for_one_is_told_without_a_traceback(t
     assert "conftest.py" not in done.stdout
 
 
+@pytest.mark.slow
 def test_data_that_is_not_at_hand_is_told_in_a_line(trained: Bundle, tmp_path: Path) -> None:
     bundle = copied(trained, tmp_path)
     rewrite_manifest(bundle, {**bundle.manifest, "dataset": {**bundle.dataset, "fingerprint": "another"}})

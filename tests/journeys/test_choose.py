@@ -191,6 +191,7 @@ def rows_of(path: Path) -> dict[tuple[str, int], dict[str, Any]]:
     return {(row["backend"], row["batch_size"]): row for row in read(path)["rows"]}
 
 
+@pytest.mark.slow
 def test_only_what_is_missing_is_measured(cli: Cli, tmp_path: Path, untrained: Bundle, site: dict[str, str]) -> None:
     bundle = copied(untrained, tmp_path)
     one, both = ("-b", "noted"), ("-b", "noted", "-b", "other")

@@ -24,6 +24,7 @@ from digitbench.precisions import EXPORTED
 from journeys.helpers import contents, copied, rewrite_manifest
 
 
+@pytest.mark.slow
 def test_a_deleted_export_is_written_again_and_recorded(tmp_path: Path, trained: Bundle) -> None:
     bundle = copied(trained, tmp_path)
     target = bundle.path / bundle.find("onnx").path
@@ -108,6 +109,7 @@ def spoil(bundle: Bundle) -> None:
     rewrite_manifest(bundle, bundle.manifest)
 
 
+@pytest.mark.slow
 def test_a_precision_that_costs_too_much_accuracy_is_refused_and_replaces_nothing(
     cli: Cli, tmp_path: Path, trained: Bundle
 ) -> None:

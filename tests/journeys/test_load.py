@@ -45,6 +45,7 @@ def script(code: str, folder: Path, given: object = None) -> Finished:
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_every_runtime_and_precision_says_what_its_evaluation_says(
     trained: Bundle, evaluated: tuple[str, dict[str, Any]]
 ) -> None:

@@ -32,6 +32,7 @@ def quick(tmp_path_factory: pytest.TempPathFactory, trained: Bundle) -> tuple[Fi
     return done, json.loads((folder / "found.json").read_text(encoding="utf-8")), page
 
 
+@pytest.mark.slow
 def test_the_roof_is_beside_the_rows_and_not_among_them(quick: tuple[Finished, dict[str, Any], str]) -> None:
     _, found, _ = quick
     assert {row["backend"] for row in found["rows"]} == {"onnx", "numpy"}
@@ -50,6 +51,7 @@ def test_the_roof_is_beside_the_rows_and_not_among_them(quick: tuple[Finished, d
     assert generation["wrong_labels"] == 0
 
 
+@pytest.mark.slow
 def test_numpy_takes_longer_than_its_products_alone(quick: tuple[Finished, dict[str, Any], str]) -> None:
     """It does the same products, and more."""
     _, found, _ = quick
@@ -58,6 +60,7 @@ def test_numpy_takes_longer_than_its_products_alone(quick: tuple[Finished, dict[
     assert roof["row"]["generations"][0]["ratio"] < numpy["generations"][0]["ratio"]
 
 
+@pytest.mark.slow
 def test_rates_and_shares_are_printed_as_the_figures_have_them(quick: tuple[Finished, dict[str, Any], str]) -> None:
     done, found, page = quick
     (roof,) = found["roofs"]

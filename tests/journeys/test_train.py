@@ -220,6 +220,7 @@ def stopped(tmp_path_factory: pytest.TempPathFactory) -> tuple[Finished, Path]:
     return done, folder
 
 
+@pytest.mark.slow
 def test_overfitting_is_said_in_words(stopped: tuple[Finished, Path]) -> None:
     done, _ = stopped
     before, _, warning = done.stdout.partition("overfitting?")

@@ -38,11 +38,13 @@ def ways(tmp_path_factory: pytest.TempPathFactory, trained: Bundle) -> Ways:
     return Ways(done, (Bundle(folder / "one-seed5"), Bundle(folder / "one-seed7")))
 
 
+@pytest.mark.slow
 def test_each_seed_has_a_bundle_and_no_member_is_in_two(ways: Ways) -> None:
     assert [bundle.manifest["recipe"]["seed"] for bundle in ways.bundles] == [5, 7]
     assert len({bundle.reference_scores().tobytes() for bundle in ways.bundles}) == 2
 
 
+@pytest.mark.slow
 def test_several_seeds_are_told_with_mean_and_interval(ways: Ways) -> None:
     found = [bundle.manifest["metrics"]["test_accuracy"] for bundle in ways.bundles]
     mean, low, high = mean_interval(found)
@@ -52,6 +54,7 @@ def test_several_seeds_are_told_with_mean_and_interval(ways: Ways) -> None:
     assert all(f"{share:.2%}" in ways.done.stdout for share in found)
 
 
+@pytest.mark.slow
 def test_a_committee_says_the_mean_of_its_members(ways: Ways) -> None:
     from digitbench.layers import layers_of, total
 
@@ -62,6 +65,7 @@ def test_a_committee_says_the_mean_of_its_members(ways: Ways) -> None:
     assert bundle.reference_scores().sum(axis=1) == pytest.approx(1, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_the_budget_and_what_came_of_it_are_recorded(ways: Ways) -> None:
     for bundle in ways.bundles:
         recipe, training = bundle.manifest["recipe"], bundle.manifest["training"]
@@ -73,6 +77,7 @@ def test_the_budget_and_what_came_of_it_are_recorded(ways: Ways) -> None:
         assert training["loop"] == "compiled"
 
 
+@pytest.mark.slow
 def test_the_teacher_is_recorded_by_content(ways: Ways, trained: Bundle) -> None:
     teacher = ways.bundles[0].manifest["training"]["teacher"]
     assert teacher["path"] == str(trained.path)
