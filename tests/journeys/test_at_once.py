@@ -79,6 +79,7 @@ def test_exports_of_one_bundle_are_all_recorded(tmp_path: Path, trained: Bundle)
     assert not list(bundle.path.rglob(".*"))
 
 
+@pytest.mark.slow
 def test_benches_that_name_no_file_save_one_each(tmp_path: Path, untrained: Bundle) -> None:
     bundle = copied(untrained, tmp_path)
     printed = at_once(tmp_path, *[("bench", bundle.path, *QUICK)] * 3)

@@ -161,6 +161,7 @@ def saved_elsewhere(done: Finished, folder: Path) -> list[dict[str, Any]]:
     return rows
 
 
+@pytest.mark.slow
 def test_a_disk_that_fills_up_meanwhile_costs_nothing_measured(
     tmp_path: Path, untrained: Bundle, site: dict[str, str]
 ) -> None:

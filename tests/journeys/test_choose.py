@@ -314,6 +314,7 @@ def test_a_runtime_of_another_version_is_measured_again(cli: Cli, tmp_path: Path
     assert len(saved(bundle)) == 2
 
 
+@pytest.mark.slow
 def test_what_failed_is_told_and_tried_again(cli: Cli, tmp_path: Path, untrained: Bundle, site: dict[str, str]) -> None:
     bundle = copied(untrained, tmp_path)
     (tmp_path / "other").touch()

@@ -137,6 +137,7 @@ def test_a_precision_that_costs_too_much_accuracy_is_refused_and_replaces_nothin
     assert 0.3 < now.accuracy_drop <= now.max_accuracy_drop < now.accuracy_drop + 0.0011
 
 
+@pytest.mark.slow
 def test_the_precisions_asked_for_are_written_and_no_others(cli: Cli, tmp_path: Path, trained: Bundle) -> None:
     bundle = copied(trained, tmp_path)
     done = cli("export", bundle.path, "--format", "tflite", "--precision", "int8,dynamic", "--calibration-images", "40")

@@ -115,6 +115,7 @@ def test_a_run_stopped_before_anything_was_measured_is_completed(tmp_path: Path,
     assert results_of(tmp_path)["complete"] is True
 
 
+@pytest.mark.slow
 def test_failed_rows_are_tried_again_and_the_rest_is_left_alone(
     tmp_path: Path, cli: Cli, untrained: Bundle, site: dict[str, str]
 ) -> None:
