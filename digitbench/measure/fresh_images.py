@@ -2,13 +2,14 @@
 
 A backend that remembers what it was asked, by content, by address or by identity, would otherwise be timed while it
 remembers. So each turn's images are copied anew, and every pixel of a copy is a little darker than the image's, each by
-another share of at most 3e-7: less than what rounding does to a score. Pixels that are 0 stay 0, since some runtimes
+another share of at most 4e-7: less than what rounding does to a score. Pixels that are 0 stay 0, since some runtimes
 skip them.
 """
 
 from __future__ import annotations
 
 import mmap
+from contextlib import suppress
 from random import SystemRandom
 
 import numpy as np
@@ -76,7 +77,8 @@ class FreshImages:
         shape = (count, *self._images.shape[1:])
         memory = mmap.mmap(-1, count * self._images[0].nbytes)
         if hasattr(mmap, "MADV_HUGEPAGE"):
-            memory.madvise(mmap.MADV_HUGEPAGE)
+            with suppress(OSError):  # a system without: then they take a little longer to read
+                memory.madvise(mmap.MADV_HUGEPAGE)
         return np.frombuffer(memory, np.float32).reshape(shape)
 
     def _darker(self) -> Images:
