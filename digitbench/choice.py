@@ -87,7 +87,7 @@ class Choice:
     single
         Latencies are of single processes: small differences can't be told.
     warnings
-        What speaks against choosing from the model's figures, each in a sentence: see `digitbench.caveats`.
+        What speaks against choosing from the model's figures, each in a sentence: see `digitbench.bundle.caveats`.
     """
 
     judged: tuple[Judged, ...]

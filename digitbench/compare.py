@@ -17,7 +17,7 @@ from digitbench import agreement, evaluate
 from digitbench.errors import UsageError
 from digitbench.figures import Generation, Interval, Ratio, calls_needed, within_floor
 from digitbench.gates import METRICS, Excused, Gate, Metric, worsening
-from digitbench.missing import answers_differ, partner_of, why_missing, why_unusable
+from digitbench.judge.missing import answers_differ, partner_of, why_missing, why_unusable
 from digitbench.results import Floor, Key, Results, Row
 
 MEMORY_SHARE = 0.01  # the same machine's memory differs by what its firmware and kernel keep

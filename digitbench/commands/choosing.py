@@ -83,8 +83,8 @@ def choose(
     quiet: QuietOption = False,
 ) -> None:
     """Name the candidate to ship: bench what is missing, throw out what breaks a limit, show the code to use it."""
-    from digitbench import caveats, precisions
-    from digitbench.bundle import Bundle
+    from digitbench import precisions
+    from digitbench.bundle import Bundle, caveats
     from digitbench.choice import check_preference, judge
     from digitbench.commands.outputs import Outputs
     from digitbench.limits import parse_limits

@@ -80,7 +80,8 @@ def import_(
     training images. What was chosen, and how good the runner-up is, is printed and stored. The options say what you
     know already.
     """
-    from digitbench import caveats, importing, precisions
+    from digitbench import importing, precisions
+    from digitbench.bundle import caveats
     from digitbench.importing.guesses import LAYOUTS, Wishes
     from digitbench.quiet import native_output_held
 

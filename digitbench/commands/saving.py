@@ -175,9 +175,14 @@ class Saver:
 def _locked(path: Path) -> Iterator[None]:
     from digitbench.files import locked
 
+    with _faults_told(path), locked(path):
+        yield
+
+
+@contextmanager
+def _faults_told(path: Path) -> Iterator[None]:
     try:
-        with locked(path):
-            yield
+        yield
     except OSError as exc:
         raise ResultsError(f"{path}: can't be written: {exc.strerror or exc}") from exc
 
@@ -227,11 +232,8 @@ def write_text(target: Path, text: str) -> None:
     """
     from digitbench.files import written_beside
 
-    try:
-        with written_beside(target) as draft:
-            draft.write_text(text, encoding="utf-8", newline="")
-    except OSError as exc:
-        raise ResultsError(f"{target}: can't be written: {exc.strerror or exc}") from exc
+    with _faults_told(target), written_beside(target) as draft:
+        draft.write_text(text, encoding="utf-8", newline="")
 
 
 def write_new(target: Path, text: str) -> Path:
@@ -244,10 +246,8 @@ def write_new(target: Path, text: str) -> Path:
     """
     from digitbench.files import claim_file
 
-    try:
+    with _faults_told(target):
         path = claim_file(target)
-    except OSError as exc:
-        raise ResultsError(f"{target}: can't be written: {exc.strerror or exc}") from exc
     try:
         write_text(path, text)
     except BaseException:

@@ -80,7 +80,7 @@ def train_several(
     wanted: Recipe, count: int, dataset: str, data: Path | None, output: Path | None, console: Console, how: How
 ) -> None:
     """Train a recipe with `count` seeds, a bundle for each, and tell what a claim about the recipe may say."""
-    from digitbench.naming import claim
+    from digitbench.bundle.naming import claim
 
     name = output.name if output else f"{wanted.name}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
     seeds = range(wanted.seed, wanted.seed + count * wanted.members, wanted.members)

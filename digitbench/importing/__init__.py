@@ -14,9 +14,9 @@ import numpy as np
 
 import digitbench
 from digitbench import bundle as bundles
-from digitbench import caveats, evaluate, naming, plugins, trust
+from digitbench import evaluate, plugins, trust
 from digitbench.backend import Scores, Signature
-from digitbench.bundle import Artifact, Bundle
+from digitbench.bundle import Artifact, Bundle, caveats, naming
 from digitbench.data import Dataset, Split
 from digitbench.errors import BundleError, UsageError
 from digitbench.files import sha256, write_json

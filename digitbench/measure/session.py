@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 import digitbench
-from digitbench import agreement, caveats, evaluate, machine
+from digitbench import agreement, evaluate, machine
 from digitbench.backend import Scores
-from digitbench.bundle import Bundle
+from digitbench.bundle import Bundle, caveats
 from digitbench.data import CLASSES, Dataset
 from digitbench.errors import UsageError
 from digitbench.measure import stats

@@ -14,9 +14,8 @@ from typing import Any
 
 from rich.console import Console
 
-from digitbench import caveats
 from digitbench import layers as layering
-from digitbench.bundle import HISTORY, MANIFEST, Artifact, Bundle
+from digitbench.bundle import HISTORY, MANIFEST, Artifact, Bundle, caveats
 from digitbench.errors import BundleError, ResultsError, one_line
 from digitbench.layers import Layer, Shape
 from digitbench.photographs import shown_name

@@ -13,9 +13,9 @@ import numpy as np
 
 import digitbench
 from digitbench import bundle as bundles
-from digitbench import evaluate, naming
+from digitbench import evaluate
 from digitbench.backend import Scores
-from digitbench.bundle import Artifact, Bundle
+from digitbench.bundle import Artifact, Bundle, naming
 from digitbench.data import CLASSES, Dataset, Split
 from digitbench.errors import BundleError, MissingRuntimeError
 from digitbench.files import FolderClaim, sha256, write_json

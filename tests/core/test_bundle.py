@@ -19,9 +19,9 @@ from core.helpers import one_printable_line
 from digitbench import bundle as bundles
 from digitbench import data
 from digitbench.bundle import MANIFEST, REFERENCE, Artifact, Bundle
+from digitbench.bundle.naming import point_latest_at
 from digitbench.errors import ArtifactError, BundleError, DataError
 from digitbench.files import sha256
-from digitbench.naming import point_latest_at
 
 
 @pytest.fixture

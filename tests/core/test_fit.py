@@ -14,7 +14,8 @@ import pytest
 from core.helpers import announce, one_printable_line
 from core.test_choice import FLOOR, row
 from core.test_choice_report import results_of, shown
-from digitbench import caveats, importing
+from digitbench import importing
+from digitbench.bundle import caveats
 from digitbench.choice import Choice, judge
 from digitbench.data import Dataset, Labels, Split
 from digitbench.errors import BundleError

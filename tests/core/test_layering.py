@@ -141,7 +141,7 @@ def test_every_file_is_looked_at() -> None:
         ("digitbench/data.py", "def f():\n    from tensorflow.keras.datasets import mnist"),
         ("digitbench/measure/worker.py", "def f():\n    import keras"),
         ("digitbench/quiet.py", "def f():\n    __import__('tensorflow')"),
-        ("digitbench/bundle.py", "def f():\n    import tf2onnx.convert"),
+        ("digitbench/bundle/__init__.py", "def f():\n    import tf2onnx.convert"),
         ("digitbench/report/terminal.py", "from digitbench.measure.stats import summarise"),
         ("digitbench/report/terminal.py", "def f():\n    from digitbench import measure"),
         ("digitbench/report/terminal.py", "if TYPE_CHECKING:\n    from digitbench.measure import stats"),

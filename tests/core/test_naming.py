@@ -11,8 +11,8 @@ from threading import Barrier
 import pytest
 
 from core.helpers import Recorder
+from digitbench.bundle.naming import claim, written
 from digitbench.errors import BundleError
-from digitbench.naming import claim, written
 
 
 @pytest.fixture(autouse=True)

@@ -16,9 +16,8 @@ from rich.console import Console
 from core.helpers import one_printable_line
 from core.test_choice import row
 from core.test_choice_report import results_of, shown
-from digitbench import caveats
 from digitbench.backend import Scores
-from digitbench.bundle import Bundle
+from digitbench.bundle import Bundle, caveats
 from digitbench.choice import judge
 from digitbench.errors import BundleError
 from digitbench.form import Form

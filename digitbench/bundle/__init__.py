@@ -25,8 +25,8 @@ from typing import Any
 
 import numpy as np
 
-from digitbench import caveats
 from digitbench.backend import Backend, Scores
+from digitbench.bundle import caveats
 from digitbench.data import Dataset
 from digitbench.errors import ArtifactError, BundleError, DataError
 from digitbench.files import locked, measure_size, sha256, write_json
