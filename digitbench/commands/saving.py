@@ -160,15 +160,20 @@ class Saver:
 
     def _write(self, results: Results, path: Path) -> None:
         """Write to the file that this run has; claim one the first time, and where another run replaced it since."""
+        text = results.dumps()
         if self.path is None:
-            self.path = write_new(path, results.dumps())
-        else:
-            with _locked(self.path):
-                if _stamp(self.path) in (self._mine, None):
-                    write_text(self.path, results.dumps())
-                else:
-                    self.path = write_new(path, results.dumps())
-        self._mine = _stamp(self.path)
+            self.path = write_new(path, text)
+            self._mine = _stamp(self.path)
+            return
+        with _locked(self.path):
+            if _stamp(self.path) in (self._mine, None):
+                try:
+                    write_text(self.path, text)
+                finally:  # Ctrl-C may come when it has been written: it is this run's own all the same
+                    self._mine = _stamp(self.path)
+            else:
+                self.path = write_new(path, text)
+                self._mine = _stamp(self.path)
 
 
 @contextmanager

@@ -17,6 +17,7 @@ import pytest
 from core.helpers import Recorder, one_printable_line
 from core.test_outputs import RESULTS, TIMED
 from digitbench.commands.outputs import Outputs
+from digitbench.commands import saving
 from digitbench.commands.saving import Saver, worth
 from digitbench.errors import UsageError
 from digitbench.report import pytest_benchmark, tables
@@ -174,6 +175,24 @@ def test_a_run_that_timed_nothing_replaces_nothing_that_did() -> None:
     saver.finish(NOTHING)
     assert saved() == {"found.json": "0.1.0"}
     assert str(saver) == "Not saved: nothing was timed: found.json stays as it is"
+
+
+def test_what_was_written_when_ctrl_c_came_is_this_runs_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    write("found.json", RESULTS)
+    saver = Saver(Path("found.json"), named=True)
+    keep(saver, partial())
+    whole = saving.write_text
+
+    def interrupted(target: Path, text: str) -> None:
+        whole(target, text)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(saving, "write_text", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        keep(saver, partial(generations=2))
+    monkeypatch.setattr(saving, "write_text", whole)
+    saver.finish(partial(generations=3))
+    assert saved() == {"found.json": "0.1.0", "found.partial.json": "partial 3"}
 
 
 def test_an_evaluation_replaces_no_times() -> None:
