@@ -16,8 +16,8 @@ import pytest
 
 from core.helpers import Recorder, one_printable_line
 from core.test_outputs import RESULTS, TIMED
-from digitbench.commands.outputs import Outputs
 from digitbench.commands import saving
+from digitbench.commands.outputs import Outputs
 from digitbench.commands.saving import Saver, worth
 from digitbench.errors import UsageError
 from digitbench.report import pytest_benchmark, tables
