@@ -15,13 +15,15 @@ from typing import Any
 import pytest
 
 import digitbench
-from digitbench import agreement, data, evaluate, plugins, precisions
+from digitbench import data, plugins
 from digitbench.backend import Backend, Images
 from digitbench.bundle import Bundle
 from digitbench.commands.options import whole_numbers
 from digitbench.errors import DigitbenchError, UsageError
+from digitbench.evaluate import accuracy, agreement
 from digitbench.measure.candidates import Candidate, candidates
 from digitbench.measure.worker import score
+from digitbench.records import precisions
 
 THREADS = 1  # one for all, since TensorFlow can't change its mind within a process
 PARAMETERS = ("backend", "precision", "threads", "batch_size")
@@ -179,7 +181,7 @@ def facts(candidate: Candidate, bundle: Bundle, dataset: data.Dataset) -> dict[s
         "runtime": runtime.name,
         "version": runtime.version,
         "threads": runtime.threads,
-        "top1": evaluate.accuracy(scores, test.labels).top1,
+        "top1": accuracy.accuracy(scores, test.labels).top1,
         "flips": compared.flips,
         "reference": compared.reference,
         "artifact_bytes": row.artifact.bytes,

@@ -11,8 +11,8 @@ from camera import photograph
 from PIL import Image
 
 from digitbench import data
-from digitbench.photographs import read_photograph
-from digitbench.prepare import prepare
+from digitbench.images.centring import prepare
+from digitbench.images.reading import read_photograph
 
 
 @pytest.mark.benchmark(group="prepare")

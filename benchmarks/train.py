@@ -31,8 +31,8 @@ def work(way: str, recipe: str, seed: int) -> None:
     import keras
 
     from digitbench import data
-    from digitbench.progress import Silent
-    from digitbench.recipes import find
+    from digitbench.records.recipes import find
+    from digitbench.system.progress import Silent
     from digitbench.train.trainer import Trainer
 
     digits = data.load("mnist")
@@ -63,8 +63,8 @@ def run(way: str, recipe: str, seed: int) -> dict[str, float]:
 
 def compare(recipe: str, pairs: int) -> None:
     """Train in pairs; print each, and the ratio of their times with its interval."""
-    from digitbench.evaluate import mean_interval
-    from digitbench.measure.stats import log_interval
+    from digitbench.evaluate.accuracy import mean_interval
+    from digitbench.evaluate.intervals import log_interval
 
     found: dict[str, list[dict[str, float]]] = {way: [] for way in WAYS}
     for pair in range(pairs):

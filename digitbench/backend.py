@@ -179,7 +179,7 @@ class Backend(ABC):
     """Optional: what else it opens, where a bundle holds nothing of `format`."""
 
     precisions: ClassVar[tuple[str, ...] | None] = None
-    """Optional: the precisions of that format that it opens (see `digitbench.precisions`), if not all."""
+    """Optional: the precisions of that format that it opens (see `digitbench.records.precisions`), if not all."""
 
     makes: ClassVar[Mapping[str, str]] = {}
     """Optional: precisions that the runtime itself makes when loading, each of which artifact: ``{"bf16": "fp32"}``.

@@ -25,10 +25,10 @@ from digitbench.backend import Backend, Runtime, Scores
 from digitbench.bundle import Bundle
 from digitbench.data import Labels, to_images
 from digitbench.errors import BackendError, UsageError, unknown
-from digitbench.form import Form
 from digitbench.measure.worker import score
-from digitbench.precisions import ABOUT, runnable
-from digitbench.quiet import calm_tensorflow, native_output_held
+from digitbench.plugins.model_io import Form
+from digitbench.records.precisions import ABOUT, runnable
+from digitbench.system.native_output import calm_tensorflow, native_output_held
 
 ORDER = ("tflite", "onnx", "openvino", "numpy", "savedmodel", "keras")
 """Who is taken where no backend is named: those that load in well under a second, then those of TensorFlow."""
@@ -137,8 +137,8 @@ def load(
         whose artifact at that precision the bundle holds; `Classifier.backend` and `Classifier.runtime` tell which.
         Name one where the answer must not depend on what is installed.
     precision
-        Of `digitbench.precisions`; also one that the runtime makes itself. None takes fp32, or that of an imported
-        model which has no other.
+        Of `digitbench.records.precisions`; also one that the runtime makes itself. None takes fp32, or that of an
+        imported model which has no other.
     threads
         How many threads a prediction may use, 1 or more.
 

@@ -10,21 +10,21 @@ from typing import Annotated, Any
 
 import typer
 
-from digitbench.commands import (
-    agreeing,
+from digitbench.commands import (  # fmt: skip
+    agree,
     bench,
-    choosing,
-    drawing,
-    histories,
-    importing,
+    choose,
+    draw,
+    history,
+    import_,
     listing,
     measuring,
-    plotting,
+    plot,
     plotting_results,
-    predicting,
-    reporting,
-    training,
-)  # fmt: skip
+    predict,
+    report,
+    train,
+)
 from digitbench.errors import VERBOSE, DigitbenchError, is_verbose
 
 INTERRUPTED = 130
@@ -116,24 +116,24 @@ def _main(
         raise typer.Exit
 
 
-app.command(epilog=training.TRAIN_EPILOG)(training.train)
-app.command(epilog=training.EXPORT_EPILOG)(training.export)
-app.command("import", epilog=importing.EPILOG)(importing.import_)
+app.command(epilog=train.TRAIN_EPILOG)(train.train)
+app.command(epilog=train.EXPORT_EPILOG)(train.export)
+app.command("import", epilog=import_.EPILOG)(import_.import_)
 app.command(epilog=measuring.EVALUATE_EPILOG)(measuring.evaluate)
-app.command(epilog=agreeing.EPILOG)(agreeing.agree)
+app.command(epilog=agree.EPILOG)(agree.agree)
 app.command(epilog=bench.EPILOG)(bench.bench)
-app.command(epilog=choosing.EPILOG)(choosing.choose)
-app.command(epilog=predicting.EPILOG)(predicting.predict)
-app.command(epilog=drawing.DRAW_EPILOG)(drawing.draw)
+app.command(epilog=choose.EPILOG)(choose.choose)
+app.command(epilog=predict.EPILOG)(predict.predict)
+app.command(epilog=draw.DRAW_EPILOG)(draw.draw)
 app.command(epilog=measuring.COMPARE_EPILOG)(measuring.compare)
-app.add_typer(plotting.app, name="plot")
-app.command(epilog=reporting.REPORT_EPILOG)(reporting.report)
+app.add_typer(plot.app, name="plot")
+app.command(epilog=report.REPORT_EPILOG)(report.report)
 app.command(epilog=listing.RUNS_EPILOG)(listing.runs)
 app.command(epilog=listing.SHOW_EPILOG)(listing.show)
-app.command(epilog=histories.EPILOG)(histories.history)
+app.command(epilog=history.EPILOG)(history.history)
 app.command(epilog=measuring.BACKENDS_EPILOG)(measuring.backends)
 app.command(epilog=measuring.QUICKSTART_EPILOG)(measuring.quickstart)
 
-plotting.app.command(epilog=plotting_results.LATENCY_EPILOG)(plotting_results.latency)
-plotting.app.command(epilog=plotting_results.PARETO_EPILOG)(plotting_results.pareto)
-plotting.app.command(epilog=plotting_results.SWEEP_EPILOG)(plotting_results.sweep)
+plot.app.command(epilog=plotting_results.LATENCY_EPILOG)(plotting_results.latency)
+plot.app.command(epilog=plotting_results.PARETO_EPILOG)(plotting_results.pareto)
+plot.app.command(epilog=plotting_results.SWEEP_EPILOG)(plotting_results.sweep)

@@ -177,7 +177,7 @@ _SIGNATURE_START = re.compile(r"[\w:<>,&*~\[\]= ]*::[\w:<>,&*~\[\]= ]*\(")
 _SIGNATURE_END = re.compile(r"(?: const)?(?: \[with [^\]]*\])? ?")
 _IMAGES_FOLDER = "digitbench-[a-z0-9_]{8}"
 _DEEPER = r"(?:[^\s/'\"]+/)*"
-# What is still being written, and gone when somebody reads of it: see `digitbench.files`.
+# What is still being written, and gone when somebody reads of it: see `digitbench.system.files`.
 _DRAFT = re.compile(r"(?:/[^\s/'\"]+)*/\.([^\s/'\"]+)\.[a-z0-9_]{8}/(?:\1/)?" + _DEEPER)
 _SENTENCE_END = re.compile(r"(?<!e\.g\.)(?<!i\.e\.)(?<=[.!?])\s+(?=[A-Z\[(<`'\"])|\n")
 _ADVICE = re.compile(r"(?:Please|Note that|See|If (?:you|they)|Make sure|You may|Consider|Run with|Try|For the)\b")

@@ -32,12 +32,13 @@ import numpy as np
 import pytest
 
 from digitbench import bundle as bundles
-from digitbench import data, evaluate
+from digitbench import data
 from digitbench.backend import Backend, Images, Runtime, Scores, check_scores
 from digitbench.bundle import Artifact, Bundle
-from digitbench.files import sha256, write_json
-from digitbench.measure.process import environment
-from digitbench.recipes import Recipe
+from digitbench.evaluate import accuracy
+from digitbench.records.recipes import Recipe
+from digitbench.system.files import sha256, write_json
+from digitbench.workers.pool import environment
 
 RUNTIMES = ("tensorflow", "keras", "onnxruntime", "ai_edge_litert", "openvino", "torch", "jax")
 DAMAGES = ("empty", "half", "random bytes", "zeros")
@@ -338,7 +339,7 @@ def random_bundle(folder: Path, hidden: Sequence[int] = (16,), seed: int = 0) ->
     artifact.parent.mkdir(parents=True)
     np.savez(artifact, **arrays)
     np.save(folder / bundles.REFERENCE, scores)
-    found = evaluate.accuracy(scores, dataset.test.labels)
+    found = accuracy.accuracy(scores, dataset.test.labels)
     manifest = {
         "schema": bundles.SCHEMA,
         "recipe": Recipe(name="random", hidden=tuple(hidden), seed=seed).to_json(),

@@ -29,11 +29,11 @@ from digitbench.backend import Backend, Scores
 from digitbench.bundle import caveats
 from digitbench.data import Dataset
 from digitbench.errors import ArtifactError, BundleError, DataError
-from digitbench.files import locked, measure_size, sha256, write_json
-from digitbench.form import Form
-from digitbench.form import check as check_form
-from digitbench.precisions import FP32
-from digitbench.typed import build
+from digitbench.plugins.model_io import Form
+from digitbench.plugins.model_io import check as check_form
+from digitbench.records.from_json import build
+from digitbench.records.precisions import FP32
+from digitbench.system.files import locked, measure_size, sha256, write_json
 
 # History of the manifest's format.
 #   1  one precision, fp32
@@ -62,7 +62,7 @@ class Artifact:
     path
         Relative to the bundle, with forward slashes.
     bytes, sha256
-        Size, and content (of a folder: see `digitbench.files.sha256`).
+        Size, and content (of a folder: see `digitbench.system.files.sha256`).
     checked_by
         The backend that opened it after it was written and gave Keras' labels; None if its runtime wasn't there.
     max_abs_diff
@@ -118,7 +118,7 @@ class Bundle:
 
     def _repr_html_(self) -> str:
         """What a notebook shows."""
-        from digitbench.report.reprs import bundle_html
+        from digitbench.report.notebook import bundle_html
 
         return bundle_html(self)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from digitbench.precisions import DYNAMIC
+from digitbench.records.precisions import DYNAMIC
 
 HINT = (
     "say what you know of it: --scale, --inverted, --layout, --tensor, --activation or --fit, or give images of the "

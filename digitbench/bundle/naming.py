@@ -10,8 +10,8 @@ from pathlib import Path
 
 from digitbench.bundle import LATEST, RUNS
 from digitbench.errors import BundleError
-from digitbench.files import FolderClaim, check_folder_writable, is_empty
-from digitbench.progress import Progress
+from digitbench.system.files import FolderClaim, check_folder_writable, is_empty
+from digitbench.system.progress import Progress
 
 
 def claim(target: Path | None, name: str) -> FolderClaim:

@@ -29,7 +29,7 @@ from digitbench.errors import BackendError, UsageError
 if TYPE_CHECKING:
     from digitbench.bundle import Bundle
     from digitbench.measure.plan import Plan
-    from digitbench.results import Results, Row
+    from digitbench.records.results import Results, Row
 
 QUICK_SECONDS = 0.3
 SIZES = "1,32,256"
@@ -96,12 +96,12 @@ def bench(
     quiet: QuietOption = False,
 ) -> None:
     """Time each runtime in fresh processes that take turns, and score the test images on it."""
-    from digitbench import precisions
     from digitbench.bundle import Bundle
     from digitbench.commands.outputs import Outputs, compare_and_gate, measure, raise_failures
-    from digitbench.gates import parse_excused, parse_gates
+    from digitbench.judge.gates import parse_excused, parse_gates
     from digitbench.measure.candidates import candidates, roofs
-    from digitbench.results import Results
+    from digitbench.records import precisions
+    from digitbench.records.results import Results
 
     if fail_on and not against:
         raise UsageError("--fail-on needs something to compare with: give --against BASE.json")
@@ -144,7 +144,7 @@ def bench(
     if roofline or (earlier and earlier.roofs):
         chosen += roofs(bundle, chosen)
     if referee:
-        from digitbench.measure import referee as referees
+        from digitbench.measure import native_tools as referees
 
         referees.check(chosen)
     results = measure(bundle, chosen, plan, data, limit, outputs, earlier=earlier, referees=referee)
@@ -163,7 +163,7 @@ def _asks_for(
     Without a precision, all are asked for but those that a runtime makes itself.
     """
     from digitbench import plugins
-    from digitbench.precisions import BF16
+    from digitbench.records.precisions import BF16
 
     try:
         made = set(plugins.find(row.backend).load().makes)

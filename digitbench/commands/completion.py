@@ -42,7 +42,7 @@ def _bundles_in(folder: str, depth: int) -> Iterator[str]:
 
 def recipes(incomplete: str) -> list[tuple[str, str]]:
     """The recipes, each with what it is."""
-    from digitbench.recipes import RECIPES
+    from digitbench.records.recipes import RECIPES
 
     return [(name, recipe.about) for name, recipe in RECIPES.items() if name.startswith(incomplete)]
 
@@ -64,14 +64,14 @@ def backends(incomplete: str) -> list[str]:
 
 def precisions(incomplete: str) -> list[str]:
     """Every precision, also the next one of a list."""
-    from digitbench.precisions import ABOUT
+    from digitbench.records.precisions import ABOUT
 
     return _listed(ABOUT, incomplete)
 
 
 def formats(incomplete: str) -> list[str]:
     """Every format that a model is exported to, also the next one of a list."""
-    from digitbench.precisions import FORMATS
+    from digitbench.records.precisions import FORMATS
 
     return _listed([name for name in FORMATS if name != "keras"], incomplete)
 

@@ -42,12 +42,12 @@ def show(run: RunArgument = None, json: JsonOption = None) -> None:
     """Describe a bundle: recipe, layers, artifacts and their checks, how training went, what was measured."""
     from digitbench.bundle import Bundle
     from digitbench.commands.outputs import Outputs
-    from digitbench.report import showing
+    from digitbench.report import bundle_page
 
     console = Outputs(json=json, format="digitbench.show").console
-    shown = showing.look(Bundle(run))
-    showing.print_shown(shown, console)
-    _write(json, showing.to_json(shown))
+    shown = bundle_page.look(Bundle(run))
+    bundle_page.print_shown(shown, console)
+    _write(json, bundle_page.to_json(shown))
 
 
 def _write(json: str | None, value: dict[str, Any]) -> None:

@@ -21,7 +21,7 @@ from digitbench.commands.options import (
     open_console,
 )  # fmt: skip
 from digitbench.commands.outputs import Outputs, raise_failures
-from digitbench.recipes import DEFAULT
+from digitbench.records.recipes import DEFAULT
 
 EVALUATE_EPILOG = (
     "[b]Examples[/]\n\ndigitbench evaluate\n\ndigitbench evaluate runs/mine -b onnx --json onnx.json\n\n"
@@ -64,10 +64,10 @@ def evaluate(
     quiet: QuietOption = False,
 ) -> None:
     """Score the test images on each runtime: accuracy, and labels that differ from Keras'."""
-    from digitbench import precisions
     from digitbench.bundle import Bundle
     from digitbench.commands.outputs import measure
     from digitbench.measure.candidates import candidates
+    from digitbench.records import precisions
 
     outputs = Outputs(json=json, quiet=quiet)
     bundle = Bundle(run)
@@ -86,8 +86,8 @@ def compare(
 ) -> None:
     """Compare two runs by their intervals; with --fail-on, exit code 1 on a regression or a missing candidate."""
     from digitbench.commands.outputs import compare_and_gate
-    from digitbench.gates import parse_excused, parse_gates
-    from digitbench.results import Results
+    from digitbench.judge.gates import parse_excused, parse_gates
+    from digitbench.records.results import Results
 
     parse_gates(fail_on or [])
     excused = parse_excused(allow_missing or [])
@@ -104,12 +104,12 @@ def backends() -> None:
 
 def quickstart(dataset: DatasetOption = "auto", data: TrainingDataOption = None) -> None:
     """Train the default recipe, export it, and compare all installed runtimes: the whole way in one go."""
-    from digitbench import recipes
     from digitbench.commands.bench import QUICK_SECONDS
     from digitbench.commands.outputs import measure
-    from digitbench.commands.telling import train_and_tell
+    from digitbench.commands.training_steps import train_and_tell
     from digitbench.measure.candidates import candidates
     from digitbench.measure.plan import Plan
+    from digitbench.records import recipes
 
     bundle = train_and_tell(recipes.find(DEFAULT), dataset, data, None, open_console())
     plan = Plan(seconds=QUICK_SECONDS, generations=1)

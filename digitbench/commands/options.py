@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from digitbench.bundle import Bundle
     from digitbench.data import Dataset
-    from digitbench.progress import Progress
     from digitbench.report.live import LiveProgress
+    from digitbench.system.progress import Progress
 
 RunArgument = Annotated[
     Path | None, typer.Argument(metavar="[RUN]", help="A bundle's folder; runs/latest if not given.",

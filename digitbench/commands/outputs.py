@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from digitbench.bundle import Bundle
-    from digitbench.gates import Excused
+    from digitbench.judge.gates import Excused
     from digitbench.measure.candidates import Candidate
     from digitbench.measure.plan import Plan
-    from digitbench.results import Results, Row
+    from digitbench.records.results import Results, Row
 
 STDOUT = "-"
 
@@ -62,7 +62,7 @@ class Outputs:
     saver: Saver = field(init=False)
 
     def __post_init__(self) -> None:
-        from digitbench.files import check_writable
+        from digitbench.system.files import check_writable
 
         is_ours = {
             "--json": is_json_of(self.format), "--csv": starts_like(CSV_START),
@@ -147,7 +147,7 @@ def measure(
     KeyboardInterrupt
         Ctrl-C stopped it; what was measured by then was shown and saved.
     """
-    from digitbench.measure import referee, reference, session
+    from digitbench.measure import native_tools, reference, session
     from digitbench.report.terminal import print_results
 
     stopped = False
@@ -165,7 +165,7 @@ def measure(
         if referees and results.complete:
             keep(results)
             try:
-                results = replace(results, referees=referee.run(digits.test.head(limit).images, chosen, progress))
+                results = replace(results, referees=native_tools.run(digits.test.head(limit).images, chosen, progress))
             except KeyboardInterrupt:
                 stopped = True
     print_results(results, outputs.console, ledger=outputs.ledger, classes=classes or (other and digits.own))
@@ -201,15 +201,15 @@ def compare_and_gate(
     base: Results, new: Results, gates: Sequence[str], force: bool, console: Console, *,
     asked: Callable[[Row], bool] | None = None, excused: Excused = frozenset(),
 ) -> None:  # fmt: skip
-    """Compare two results and show how; for `asked` and `excused` see `digitbench.compare.compare`.
+    """Compare two results and show how; for `asked` and `excused` see `digitbench.judge.compare.compare`.
 
     Raises
     ------
     CheckFailed
         A gate found a regression, had nothing to check, or a candidate is missing.
     """
-    from digitbench.compare import compare
-    from digitbench.gates import parse_gates
+    from digitbench.judge.compare import compare
+    from digitbench.judge.gates import parse_gates
     from digitbench.report.comparison import print_comparison, verdict_line
 
     found = compare(base, new, parse_gates(gates), force=force, asked=asked, excused=excused)

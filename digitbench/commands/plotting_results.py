@@ -13,7 +13,7 @@ from digitbench.errors import ResultsError, UsageError, unknown
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from digitbench.results import Results
+    from digitbench.records.results import Results
 
 Word = TypeVar("Word", bound=str)
 LATENCY_EPILOG = (
@@ -56,7 +56,7 @@ def latency(
     output: OutputOption = None,
 ) -> None:
     """Draw how the latencies of every timed call are distributed, with p50, p99 and the slowest call."""
-    from digitbench.report.plots.latency import KINDS, figure
+    from digitbench.charts.latency import KINDS, figure
 
     chosen = _chosen("--kind", kind, KINDS)
     _draw(
@@ -73,7 +73,7 @@ def pareto(
     output: OutputOption = None,
 ) -> None:
     """Draw accuracy against latency, memory or size: the front, and who can't be told apart."""
-    from digitbench.report.plots.pareto import AGAINST, figure
+    from digitbench.charts.pareto import AGAINST, figure
 
     chosen = _chosen("--against", against, AGAINST)
     _draw(
@@ -88,7 +88,7 @@ def sweep(
     output: OutputOption = None,
 ) -> None:
     """Draw throughput over batch sizes or threads, and where it saturates."""
-    from digitbench.report.plots.sweep import METRICS, figure
+    from digitbench.charts.sweep import METRICS, figure
 
     chosen = _chosen("--metric", metric, METRICS)
     _draw(
@@ -115,13 +115,13 @@ def _draw(
     name
         What the picture's file is called after, if nobody says it.
     """
+    from digitbench.charts import canvas
+    from digitbench.charts.groups import headline
+    from digitbench.commands.find_results import place_of
     from digitbench.commands.options import open_console
-    from digitbench.commands.saved import place_of
-    from digitbench.photographs import shown_name
-    from digitbench.report.layout import print_line
-    from digitbench.report.plots import canvas
-    from digitbench.report.plots.groups import headline
-    from digitbench.results import Results
+    from digitbench.images.reading import shown_name
+    from digitbench.records.results import Results
+    from digitbench.report.terminal_table import print_line
 
     place = place_of(result)
     target = output or place.with_name(f"{place.stem}-{name}.png")

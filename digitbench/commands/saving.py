@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from digitbench.errors import ResultsError, UsageError
 
 if TYPE_CHECKING:
-    from digitbench.progress import Progress
-    from digitbench.results import Results
+    from digitbench.records.results import Results
+    from digitbench.system.progress import Progress
 
 Stamp = tuple[int, int, int]
 CSV_START = re.compile(r"backend,precision,")
@@ -178,7 +178,7 @@ class Saver:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    from digitbench.files import locked
+    from digitbench.system.files import locked
 
     with _faults_told(path), locked(path):
         yield
@@ -214,7 +214,7 @@ def worth(results: Results) -> int:
 
 def betters(new: Results, path: Path) -> bool:
     """May results replace those in a file: they are complete and lack no times, or go on from them, or it is empty."""
-    from digitbench.results import Results
+    from digitbench.records.results import Results
 
     if not path.stat().st_size:
         return True
@@ -235,7 +235,7 @@ def write_text(target: Path, text: str) -> None:
     ResultsError
         It can't be written.
     """
-    from digitbench.files import written_beside
+    from digitbench.system.files import written_beside
 
     with _faults_told(target), written_beside(target) as draft:
         draft.write_text(text, encoding="utf-8", newline="")
@@ -249,7 +249,7 @@ def write_new(target: Path, text: str) -> Path:
     ResultsError
         It can't be written.
     """
-    from digitbench.files import claim_file
+    from digitbench.system.files import claim_file
 
     with _faults_told(target):
         path = claim_file(target)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from digitbench.data.mnist import Pixels
 from digitbench.errors import ImageError
-from digitbench.prepare import drawn
-from digitbench.sources import Pixels
+from digitbench.images.centring import drawn
 
 SIDE = 140
 """Pixels: a drawing is so many wide and high."""
@@ -19,8 +19,8 @@ INK = 127  # what is darker is a stroke
 def picture_of(body: bytes) -> Pixels:
     """Bring a drawing into MNIST's form, as MNIST's makers did: a box of 20 pixels, centred by mass.
 
-    Nothing has to be found, as it has in a photograph: what is drawn is ink. `digitbench.prepare.prepare` looks for it
-    all the same, takes five times as long, and may leave out a part that stands alone.
+    Nothing has to be found, as it has in a photograph: what is drawn is ink. `digitbench.images.centring.prepare` looks
+    for it all the same, takes five times as long, and may leave out a part that stands alone.
 
     Parameters
     ----------

@@ -16,13 +16,13 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from digitbench.data.mnist import Pixels
 from digitbench.draw import guard
 from digitbench.draw.guard import App, Guard, Receive, Refusal, Send
 from digitbench.draw.pictures import DRAWING_BYTES, picture_of
-from digitbench.draw.team import Team
+from digitbench.draw.processes import Team
 from digitbench.errors import ImageError, MissingRuntimeError, UsageError
-from digitbench.picture_guards import MOST_BYTES
-from digitbench.sources import Pixels
+from digitbench.images.file_limits import MOST_BYTES
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -178,7 +178,7 @@ class _Desk:
 
     async def take_picture(self, request: Request) -> App:
         """Answer a picture file."""
-        from digitbench.photographs import prepared
+        from digitbench.images.reading import prepared
 
         if self._uploads >= MOST_UPLOADS:
             await guard.drain(request)

@@ -1,7 +1,7 @@
 """One candidate in one process: it says which digit is drawn, picture by picture, until its standard input ends.
 
-Started by `digitbench.draw.team`. The first line of standard input is the job; each further one is a picture, 28 × 28
-bytes in base64, and the answer to it is one JSON event in a line.
+Started by `digitbench.draw.processes`. The first line of standard input is the job; each further one is a picture,
+28 × 28 bytes in base64, and the answer to it is one JSON event in a line.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from digitbench import plugins
 from digitbench.backend import Backend, Images, Scores
 from digitbench.data import to_images
 from digitbench.errors import reason
-from digitbench.events import Emit, answer
+from digitbench.workers.protocol import Emit, answer
 
 WARM_UP_CALLS = 5  # the first call of a runtime may compile
 

@@ -1,7 +1,7 @@
 """Write a trained model in the formats that runtimes open, and prove that each still says what Keras says.
 
 Each format is a module here with ``SUFFIX``, ``NEEDS`` (modules besides Keras') and ``write(work, target)``; which
-precisions it can write is in `digitbench.precisions.FORMATS`.
+precisions it can write is in `digitbench.records.precisions.FORMATS`.
 """
 
 from __future__ import annotations
@@ -16,17 +16,18 @@ from pathlib import Path
 from typing import Any
 
 from digitbench import bundle as bundles
-from digitbench import data, trust
+from digitbench import data
 from digitbench.bundle import Artifact, Bundle
 from digitbench.data import Dataset
 from digitbench.errors import ArtifactError, CheckFailed, MissingRuntimeError, UsageError, reason, unknown
 from digitbench.export import folding, npz
 from digitbench.export.check import Checked, check
-from digitbench.export.work import Work
-from digitbench.files import written_beside
-from digitbench.precisions import BF16, EXPORTED, FP32, IMPORTED, INT8
-from digitbench.precisions import FORMATS as PRECISIONS
-from digitbench.progress import Progress, Silent
+from digitbench.export.job import Work
+from digitbench.records.precisions import BF16, EXPORTED, FP32, IMPORTED, INT8
+from digitbench.records.precisions import FORMATS as PRECISIONS
+from digitbench.system import trusted_files
+from digitbench.system.files import written_beside
+from digitbench.system.progress import Progress, Silent
 
 FORMATS = ("savedmodel", "tflite", "onnx", "npz")
 
@@ -38,7 +39,7 @@ class Options:
     Attributes
     ----------
     precisions
-        Names from `digitbench.precisions.EXPORTED`; all that a format has if empty.
+        Names from `digitbench.records.precisions.EXPORTED`; all that a format has if empty.
     calibration_images, seed
         How many training images the ranges of int8 are found on, and the seed that draws them.
     max_accuracy_drop
@@ -101,7 +102,7 @@ def export(
         from digitbench.train import import_keras
 
         path, keras = bundle.open(bundle.find("keras", own)), import_keras(progress)
-        model = keras.models.load_model(path, compile=False, safe_mode=not trust.holds(path))
+        model = keras.models.load_model(path, compile=False, safe_mode=not trusted_files.holds(path))
         model(bundle.form.give(dataset.test.head(1).images))  # Keras' ONNX exporter wants a model that was called once
     if wanted and own == FP32:
         model = _folded(model, bundle, dataset, progress)
@@ -271,7 +272,7 @@ class _Exporter:
         ValueError
             It is none of the model's own.
         """
-        from digitbench.importing import sorts
+        from digitbench.importing import formats as sorts
 
         sort = {"onnx": sorts.ONNX, "tflite": sorts.TFLITE, "savedmodel": sorts.SAVED_MODEL}[format]
         found = sorts.precision_of(written, sort, self.progress)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from digitbench import agreement, plugins
+from digitbench import plugins
 from digitbench.backend import Scores
 from digitbench.bundle import Artifact, Bundle
 from digitbench.data import Labels, Split
-from digitbench.measure.process import Job, WorkerError, score
-from digitbench.precisions import FP32
-from digitbench.results import Agreement
+from digitbench.evaluate import agreement
+from digitbench.records.precisions import FP32
+from digitbench.records.results import Agreement
+from digitbench.workers.pool import Job, WorkerError, score
 
 USUAL_DROP = 0.005
 

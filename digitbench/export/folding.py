@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from digitbench.form import Form
+from digitbench.plugins.model_io import Form
 
 TOLERANCE = 1e-5  # by how much a score may move, or by what share of the largest where that is above 1
 TRIED = 1000  # test images

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from digitbench.export.work import Work
+from digitbench.export.job import Work
 
 SUFFIX = ".npz"
 NEEDS: tuple[str, ...] = ()

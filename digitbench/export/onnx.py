@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from digitbench.export.lean import lean
-from digitbench.export.work import Work
-from digitbench.precisions import DYNAMIC, FP16, FP32, INT8
+from digitbench.export.job import Work
+from digitbench.export.simplify import lean
+from digitbench.records.precisions import DYNAMIC, FP16, FP32, INT8
 
 SUFFIX = ".onnx"
 NEEDS: tuple[str, ...] = ("tf2onnx", "onnx", "onnxruntime")

@@ -6,8 +6,8 @@ import errno
 import os
 from pathlib import Path
 
-from digitbench.export.lean import lean
-from digitbench.export.work import Work
+from digitbench.export.job import Work
+from digitbench.export.simplify import lean
 
 SUFFIX = ".savedmodel"
 NEEDS: tuple[str, ...] = ()

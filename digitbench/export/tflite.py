@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from digitbench.export.lean import lean
-from digitbench.export.work import Work
-from digitbench.precisions import DYNAMIC, FP16, FP32, INT8
+from digitbench.export.job import Work
+from digitbench.export.simplify import lean
+from digitbench.records.precisions import DYNAMIC, FP16, FP32, INT8
 
 SUFFIX = ".tflite"
 NEEDS: tuple[str, ...] = ()

@@ -14,22 +14,23 @@ import numpy as np
 
 import digitbench
 from digitbench import bundle as bundles
-from digitbench import evaluate, plugins, trust
+from digitbench import plugins
 from digitbench.backend import Scores, Signature
 from digitbench.bundle import Artifact, Bundle, caveats, naming
 from digitbench.data import Dataset, Split
 from digitbench.errors import BundleError, UsageError
-from digitbench.files import sha256, write_json
-from digitbench.form import CLASSES, SIDE, Form, square
-from digitbench.importing import fit, guesses, judging, sorts, steadiness
+from digitbench.evaluate import accuracy
+from digitbench.importing import fit, formats, guesses, judging, steadiness, unsupported
 from digitbench.importing.fit import Fit
 from digitbench.importing.guesses import NO_WISHES, Wishes
 from digitbench.importing.judging import Trial
 from digitbench.importing.prober import Prober
 from digitbench.importing.steadiness import Steadiness
-from digitbench.measure import unable
-from digitbench.measure.process import TIMEOUT, Job, WorkerError, score, shared_images
-from digitbench.progress import Progress, Silent
+from digitbench.plugins.model_io import CLASSES, SIDE, Form, square
+from digitbench.system import trusted_files
+from digitbench.system.files import sha256, write_json
+from digitbench.system.progress import Progress, Silent
+from digitbench.workers.pool import TIMEOUT, Job, WorkerError, score, shared_images
 
 IMAGES = 500
 MORE_IMAGES = 5000
@@ -47,7 +48,7 @@ class Options:
     wishes
         What is known of it already.
     precision
-        Of `digitbench.precisions`; found out if None.
+        Of `digitbench.records.precisions`; found out if None.
     trusted
         Run code that the file holds, now and later.
     timeout
@@ -97,16 +98,16 @@ def import_model(
         What opens it is not installed.
     """
     options, progress = options or Options(), progress or Silent()
-    sort = sorts.sort_of(source)
+    sort = formats.sort_of(source)
     name = options.name or source.stem
     stamp = datetime.now(UTC)
     plugin = plugins.find(sort.backend)
     if plugin.missing():
         raise plugin.missing_error(*plugin.missing())
-    trusted = options.trusted or trust.holds(source)
-    sorts.check_code(source, sort, trusted)
+    trusted = options.trusted or trusted_files.holds(source)
+    formats.check_code(source, sort, trusted)
     if options.trusted:
-        trust.remember(source)
+        trusted_files.remember(source)
     folder = f"{name}-{stamp:%Y%m%d-%H%M%S}"
     with ExitStack() as held:
         claim = None if options.output else held.enter_context(naming.claim(target, folder))
@@ -122,12 +123,14 @@ def import_model(
         scores, form = tried.scores, replace(tried.trials[0].form, code=trusted)
         manifest = _manifest(name, dataset, tried, source, sort)
         manifest["imported"]["accepted"] = options.accept
-        precision = options.precision or sorts.precision_of(source, sort, progress)
+        precision = options.precision or formats.precision_of(source, sort, progress)
         manifest["imported"]["batch"] = tried.steadiness.to_json(precision)
         try:
             with naming.written(claim, progress) as draft:
-                path, form = sorts.adopt(source, sort, form, precision, draft, progress)
-                if sort is not sorts.SAVED_MODEL:  # a copy is as the original; but a file may have left another behind
+                path, form = formats.adopt(source, sort, form, precision, draft, progress)
+                if (
+                    sort is not formats.SAVED_MODEL
+                ):  # a copy is as the original; but a file may have left another behind
                     progress.update("scoring the test images", 0, 1)
                     job = Job(sort.backend, path, threads=1, precision=precision, form=form)
                     scores = score(job, dataset.test.images)
@@ -140,7 +143,7 @@ def import_model(
         except OSError as exc:
             raise BundleError(f"{claim.path}: can't be written: {exc.strerror or exc}") from exc
     bundle = Bundle(claim.path)
-    unable.try_others(bundle, progress)
+    unsupported.try_others(bundle, progress)
     return bundle
 
 
@@ -169,7 +172,7 @@ def _refuse_tensor(output: str, signature: Signature) -> None:
 
 
 def _tried(
-    source: Path, sort: sorts.Sort, dataset: Dataset, opened: Callable[[Signature], None], options: Options,
+    source: Path, sort: formats.Sort, dataset: Dataset, opened: Callable[[Signature], None], options: Options,
     progress: Progress,
 ) -> _Tried:  # fmt: skip
     """Try every form; `opened` is called first, with what the model takes and gives."""
@@ -194,7 +197,7 @@ def _tried(
             again = _all_tried(prober, [one.form for one in level], known, options, progress, tested[0])
             if again:  # more images may be more than it can do in time: then the first ones' word stands
                 ranked = [*judging.ranked(again), *rest]
-        fitness = _fit(prober, ranked[0], known, sorts.stated_accuracy(source, sort))
+        fitness = _fit(prober, ranked[0], known, formats.stated_accuracy(source, sort))
         if fitness.accuracy < fitness.least:
             raise BundleError(
                 f"{source}: it doesn't tell digits apart: of {len(ranked)} forms the best, {describe(ranked[0].form)}, "
@@ -245,7 +248,7 @@ def describe(form: Form) -> str:
 # --- writing --------------------------------------------------------------------------------------------------------
 
 
-def _manifest(name: str, dataset: Dataset, tried: _Tried, source: Path, sort: sorts.Sort) -> dict[str, Any]:
+def _manifest(name: str, dataset: Dataset, tried: _Tried, source: Path, sort: formats.Sort) -> dict[str, Any]:
     trials = tried.trials
     best, second = trials[0], trials[1] if len(trials) > 1 else None
     return {
@@ -276,7 +279,7 @@ def _write(
     draft: Path, manifest: dict[str, Any], artifact: Artifact, form: Form, scores: Scores, dataset: Dataset
 ) -> None:
     np.save(draft / bundles.REFERENCE, scores)
-    found = evaluate.accuracy(scores, dataset.test.labels)
+    found = accuracy.accuracy(scores, dataset.test.labels)
     manifest["form"] = asdict(form)
     manifest["metrics"] = {"test_accuracy": found.top1, "correct": found.correct, "total": found.total}
     manifest["reference"] = {

@@ -9,7 +9,7 @@ from math import prod
 
 from digitbench.backend import Images, Signature, Tensor
 from digitbench.errors import BundleError, UsageError
-from digitbench.form import CLASSES, SIDE, Form, square
+from digitbench.plugins.model_io import CLASSES, SIDE, Form, square
 
 Range = tuple[float, float]
 """The values of an untouched pixel and of full ink."""
@@ -35,7 +35,7 @@ class Wishes:
     layout
         From `LAYOUTS`.
     output, activation, fit
-        See `digitbench.form.Form`.
+        See `digitbench.plugins.model_io.Form`.
     """
 
     range: Range | None = None

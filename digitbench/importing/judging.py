@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from digitbench import evaluate
-from digitbench.agreement import mcnemar
 from digitbench.backend import Images, Scores
 from digitbench.data import Labels
-from digitbench.form import Form
+from digitbench.evaluate import accuracy as evaluate
+from digitbench.evaluate.agreement import mcnemar
+from digitbench.plugins.model_io import Form
 
 NEARLY = 0.003
 LEAST_ODDS = 1e-4  # one image at which a model is surely wrong doesn't outweigh a hundred others
@@ -74,7 +74,7 @@ def judge(form: Form, scores: Scores, labels: Labels, activation: str | None) ->
 def activation_of(scores: Scores) -> str:
     """Say what an output looks like: ``"softmax"``, ``"sigmoid"`` or ``"logits"``, as logarithms of a softmax are.
 
-    A softmax times a constant, as percentages, is one too: see `digitbench.evaluate.probabilities`.
+    A softmax times a constant, as percentages, is one too: see `digitbench.evaluate.accuracy.probabilities`.
     """
     total = evaluate.constant_sum(scores)
     # A single row has some sum, and logits far from 0 nearly the same one; but their least is no small part of it.

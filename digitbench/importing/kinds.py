@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from digitbench.precisions import BF16, DYNAMIC, FP16, FP32, FP64, INT8, INT16, OTHER, WEIGHTS8
+from digitbench.records.precisions import BF16, DYNAMIC, FP16, FP32, FP64, INT8, INT16, OTHER, WEIGHTS8
 
 FLOATS = {"float64": FP64, "float32": FP32, "float16": FP16, "bfloat16": BF16}
 BYTES = ("int8", "uint8")
@@ -36,7 +36,7 @@ class Kinds:
     computed: str = ""
 
     def precision(self) -> str:
-        """Name the precision, of `digitbench.precisions`; `OTHER` for what has no name there."""
+        """Name the precision, of `digitbench.records.precisions`; `OTHER` for what has no name there."""
         quantised = {kind: count for kind, count in self.weights.items() if kind not in FLOATS}
         if self.activations and (quantised or self.simulated):
             return self._quantised(set(quantised))

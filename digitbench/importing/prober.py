@@ -13,11 +13,11 @@ import numpy as np
 
 from digitbench.backend import Scores, Signature
 from digitbench.errors import BundleError
-from digitbench.form import Form
-from digitbench.importing.sorts import Sort
-from digitbench.measure.process import Crew, Job, Worker, WorkerError
+from digitbench.importing.formats import Sort
 from digitbench.measure.worker import SCORING_BATCH
-from digitbench.typed import build
+from digitbench.plugins.model_io import Form
+from digitbench.records.from_json import build
+from digitbench.workers.pool import Crew, Job, Worker, WorkerError
 
 MOST_DEATHS = 3
 BROKEN_WORDS = ("Protobuf parsing failed", "not a valid Flatbuffer")
@@ -32,7 +32,7 @@ class Prober:
     source, sort
         What is opened, and by whom.
     images
-        From `digitbench.measure.process.shared_images`.
+        From `digitbench.workers.pool.shared_images`.
     timeout
         Seconds for each answer.
 

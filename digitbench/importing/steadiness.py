@@ -13,8 +13,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from digitbench.backend import Scores
-from digitbench.form import Form
-from digitbench.precisions import BF16, FP16, FP64
+from digitbench.plugins.model_io import Form
+from digitbench.records.precisions import BF16, FP16, FP64
 
 IMAGES = 64
 

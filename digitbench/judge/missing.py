@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from digitbench.gates import METRICS
-from digitbench.results import Key, Row
+from digitbench.judge.gates import METRICS
+from digitbench.records.results import Key, Row
 
 
 def partner_of(row: Row, newer: Mapping[Key, Row]) -> Row | None:

@@ -11,11 +11,12 @@ from digitbench import plugins
 from digitbench.backend import Backend
 from digitbench.bundle import Artifact, Bundle
 from digitbench.errors import ArtifactError, BackendError, PluginError, UsageError
-from digitbench.form import OWN_FORM, Form
-from digitbench.measure import roofline, unable
-from digitbench.measure.book import Seat
-from digitbench.precisions import FP32, runnable
-from digitbench.results import ArtifactFile, Roof, Row
+from digitbench.importing import unsupported
+from digitbench.measure import sgemm
+from digitbench.measure.run_state import Seat
+from digitbench.plugins.model_io import OWN_FORM, Form
+from digitbench.records.precisions import FP32, runnable
+from digitbench.records.results import ArtifactFile, Roof, Row
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ def candidates(
 ) -> list[Candidate]:  # fmt: skip
     """Say what is to be measured: backends at every precision, batch size and thread count.
 
-    Unnamed backends that can't run the model by its nature are left out: see `digitbench.measure.unable`. Every
+    Unnamed backends that can't run the model by its nature are left out: see `digitbench.importing.unsupported`. Every
     artifact's checksum is checked here, before anything is measured.
 
     Parameters
@@ -68,7 +69,7 @@ def candidates(
     threads
         Thread counts.
     precisions
-        From `digitbench.precisions`; if empty, all that the bundle has artifacts of.
+        From `digitbench.records.precisions`; if empty, all that the bundle has artifacts of.
     say
         Given a line for each backend that is left out because it can't run the model.
 
@@ -89,7 +90,7 @@ def candidates(
     chosen = [plugins.find(name) for name in names] or list(plugins.discover().values())
     found: list[Candidate] = []
     for plugin in chosen:
-        if plugin.name == roofline.NAME:
+        if plugin.name == sgemm.NAME:
             told = f"plugin {plugin.name!r} of {plugin.distribution}: bench --roofline has taken that name"
             raise PluginError(f"{told}; uninstall it, or tell its author")
         row = Row(plugin.name, precisions[0] if precisions else FP32, None, threads[0])
@@ -100,9 +101,9 @@ def candidates(
             kind = plugin.load()
             if not names and bundle.can_never_hold(kind):
                 continue
-            why = "" if names else unable.reason(bundle, plugin, kind)
+            why = "" if names else unsupported.reason(bundle, plugin, kind)
             if why:
-                say(unable.left_out(plugin.name, why))
+                say(unsupported.left_out(plugin.name, why))
                 continue
             wanted = _artifacts(bundle, plugin.name, kind, precisions, named=bool(names))
         except (BackendError, ArtifactError) as exc:
@@ -180,13 +181,13 @@ def roofs(bundle: Bundle, chosen: Sequence[Candidate]) -> list[Candidate]:
     ArtifactError
         The bundle has no plain weights, or they don't match their checksum.
     """
-    artifact = bundle.find(roofline.SgemmBackend.format)
+    artifact = bundle.find(sgemm.SgemmBackend.format)
     path = bundle.open(artifact)
     recorded = ArtifactFile(artifact.path, artifact.bytes, artifact.sha256)
-    flops = roofline.flops_per_image(path)
+    flops = sgemm.flops_per_image(path)
     cells = dict.fromkeys((one.row.threads, one.row.batch_size) for one in chosen if one.artifact)
     return [
-        Candidate(Row(roofline.NAME, FP32, size, threads, artifact=recorded), path, flops)
+        Candidate(Row(sgemm.NAME, FP32, size, threads, artifact=recorded), path, flops)
         for threads, size in cells if size
     ]  # fmt: skip
 

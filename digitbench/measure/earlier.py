@@ -12,12 +12,13 @@ from functools import cache
 from pathlib import Path
 
 import digitbench
-from digitbench import machine, plugins
+from digitbench import plugins
 from digitbench.bundle import Bundle
 from digitbench.errors import DigitbenchError, ResultsError
-from digitbench.measure.book import WHOLE
 from digitbench.measure.candidates import Candidate, candidates
-from digitbench.results import Results, Row
+from digitbench.measure.run_state import WHOLE
+from digitbench.records.results import Results, Row
+from digitbench.system import machine
 
 FOLDER = "results"  # of a bundle: where `bench` saves what it found
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from time import perf_counter
 
 from digitbench.backend import Scores
-from digitbench.measure.process import TIMEOUT
-from digitbench.progress import Progress
+from digitbench.system.progress import Progress
+from digitbench.workers.pool import TIMEOUT
 
 TURN_SECONDS = 0.05
 SHORTEST_TURN = 0.025

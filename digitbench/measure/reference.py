@@ -10,10 +10,10 @@ from digitbench.backend import Scores
 from digitbench.bundle import Bundle
 from digitbench.data import Dataset
 from digitbench.errors import DigitbenchError, MissingRuntimeError
-from digitbench.measure import process
 from digitbench.measure.candidates import candidates
-from digitbench.precisions import FP32
-from digitbench.progress import Progress
+from digitbench.records.precisions import FP32
+from digitbench.system.progress import Progress
+from digitbench.workers import pool
 
 
 def scores_for(bundle: Bundle, dataset: Dataset, limit: int | None, progress: Progress) -> Scores:
@@ -33,8 +33,8 @@ def scores_for(bundle: Bundle, dataset: Dataset, limit: int | None, progress: Pr
     able = [one for one in candidates(bundle, [name], [None], [1]) if one.artifact]
     chosen = next((one for one in able if one.row.precision == FP32), able[0])
     assert chosen.artifact  # of a named backend there is one, or it was refused
-    job = process.Job(name, chosen.artifact, 1, precision=chosen.row.precision, form=chosen.form)
-    scores = process.score(job, test.images)
+    job = pool.Job(name, chosen.artifact, 1, precision=chosen.row.precision, form=chosen.form)
+    scores = pool.score(job, test.images)
     progress.update(task, 1, 1, f"{len(test):,} images")
     return scores
 

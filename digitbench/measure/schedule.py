@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from digitbench import machine
-from digitbench.measure.book import Book
 from digitbench.measure.candidates import Candidate, named_baseline
+from digitbench.measure.generation import Sitting, fastest
 from digitbench.measure.plan import Clock, Plan, Watch
-from digitbench.measure.sitting import Sitting, fastest
+from digitbench.measure.run_state import Book
+from digitbench.system import machine
 
 WORKER_BYTES = 1_000_000_000  # what a worker may need: TensorFlow's take 700 MB
 
@@ -27,7 +27,7 @@ def measure(chosen: Sequence[Candidate], book: Book, images: Path, plan: Plan, w
     chosen
         From `digitbench.measure.candidates.candidates`; those with a batch size are timed, the others score only.
     images
-        From `digitbench.measure.process.shared_images`.
+        From `digitbench.workers.pool.shared_images`.
     """
     clock = Clock(plan)
     if plan.baseline and not book.baseline:

@@ -11,19 +11,19 @@ from typing import Any
 import numpy as np
 
 import digitbench
-from digitbench import agreement, evaluate, machine
 from digitbench.backend import Scores
 from digitbench.bundle import Bundle, caveats
 from digitbench.data import CLASSES, Dataset
 from digitbench.errors import UsageError
-from digitbench.measure import stats
-from digitbench.measure.book import Book, Seat
+from digitbench.evaluate import accuracy, agreement, intervals
 from digitbench.measure.candidates import Candidate, named_baseline
 from digitbench.measure.plan import Plan, Watch
-from digitbench.measure.process import shared_images
+from digitbench.measure.run_state import Book, Seat
 from digitbench.measure.schedule import measure
-from digitbench.progress import Progress
-from digitbench.results import OfClass, Results, Row
+from digitbench.records.results import OfClass, Results, Row
+from digitbench.system import machine
+from digitbench.system.progress import Progress
+from digitbench.workers.pool import shared_images
 
 REDRAW_SECONDS = 1.0
 
@@ -85,7 +85,7 @@ def run(
     # Without a reference the truth takes its place, so that the book has one, and what follows from it isn't shown.
     reference = np.eye(CLASSES, dtype=np.float32)[test.labels] if against.scores is None else against.scores
     facts.referenced = against.scores is not None
-    activation = evaluate.output_activation(bundle.manifest)
+    activation = accuracy.output_activation(bundle.manifest)
     rows, roofs = (one.row for one in chosen if not one.roof), (one.roof for one in chosen if one.roof)
     book = Book(
         rows, test.labels, reference, plan_or_one.share, activation, roofs, bundle.reference_backend,
@@ -104,14 +104,14 @@ def run(
             drawn = perf_counter()
 
     # So that SciPy and scikit-learn are imported now, and not between turns.
-    stats.log_interval((1.0, 2.0))
+    intervals.log_interval((1.0, 2.0))
     agreement.mcnemar(0, 1)
-    evaluate.calibration(reference, test.labels, activation)
+    accuracy.calibration(reference, test.labels, activation)
     watch = Watch(progress, redraw, keep=lambda: keep(facts.results(book)))
 
     def listen(seat: Seat, scores: Scores) -> None:
         if plan is None:
-            facts.classes[seat] = evaluate.of_classes(scores, test.labels)
+            facts.classes[seat] = accuracy.of_classes(scores, test.labels)
         if hear:
             hear(seat, scores)
 

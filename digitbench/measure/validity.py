@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from digitbench.results import Finding, Row, calls_needed
+from digitbench.records.results import Finding, Row, calls_needed
 
 SPARE_CORES = 0.3  # CPU seconds per second beyond the threads asked for, before they count as more threads
 WAITING_SHARE = 0.05

@@ -1,6 +1,6 @@
 """One backend in one fresh process, for all its batch sizes: does what its parent asks, and sleeps in between.
 
-Started by `digitbench.measure.process`. The first line of standard input is the job, each further line a command; to
+Started by `digitbench.workers.pool`. The first line of standard input is the job, each further line a command; to
 each of these the answer is one JSON event in a line. Waiting for the next line, the process is blocked on its pipe.
 """
 
@@ -21,15 +21,16 @@ from typing import Any
 
 import numpy as np
 
-from digitbench import machine, plugins
+from digitbench import plugins
 from digitbench.backend import Backend, Images, Runtime, Scores, check_scores
 from digitbench.errors import ArtifactError, PluginError
-from digitbench.events import Emit, answer
-from digitbench.files import sha256
 from digitbench.measure.fresh_images import FreshImages
 from digitbench.measure.loop import time_block
 from digitbench.measure.null import NullBackend
-from digitbench.measure.roofline import NAME, SgemmBackend
+from digitbench.measure.sgemm import NAME, SgemmBackend
+from digitbench.system import machine
+from digitbench.system.files import sha256
+from digitbench.workers.protocol import Emit, answer
 
 Event = dict[str, Any]
 
@@ -49,13 +50,13 @@ KEPT_ANSWERS = 8  # with which the next one must share no memory
 
 
 def serve(lines: Iterable[str], emit: Emit) -> None:
-    """Load what the first line says, and answer each further line; see `digitbench.measure.process`."""
+    """Load what the first line says, and answer each further line; see `digitbench.workers.pool`."""
     commands = (json.loads(line) for line in lines)
     job = next(commands)
     if job.get("probe"):
-        from digitbench.importing import tryout
+        from digitbench.importing import probe
 
-        tryout.serve(job, commands, emit)
+        probe.serve(job, commands, emit)
         return
     load, artifact = _loader(job), Path(job["artifact"])
     images: Images = np.asarray(np.load(job["images"], mmap_mode="r"))
@@ -260,7 +261,7 @@ def warm(backend: Backend, supply: Iterator[Images], budget: float) -> tuple[flo
     Returns
     -------
     call_seconds, warm_up
-        The last block's median, and the fields of `digitbench.results.WarmUp`.
+        The last block's median, and the fields of `digitbench.records.results.WarmUp`.
     """
     began, calls, block = perf_counter(), 0, 1
     medians: list[float] = []  # of the blocks since they reached their length: shorter ones say little

@@ -10,11 +10,16 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from digitbench.evaluate import wilson_interval
-from digitbench.report import words
+from digitbench.evaluate.accuracy import wilson_interval
+from digitbench.judge.sorting import shown_rows
+from digitbench.records import formatting
+from digitbench.records.formatting import Names, counted
+from digitbench.records.quality import BINS, SIGNIFICANT
+from digitbench.records.results import Calibration, McNemar, Pair, ReliabilityBin, Results, Row
 from digitbench.report.columns import certified_share, expected_error
 from digitbench.report.footnotes import dynamic_notes, failed_rows, missing_rows, p_value
-from digitbench.report.layout import (
+from digitbench.report.terminal import headline
+from digitbench.report.terminal_table import (
     Column,
     empty_table,
     grouped_table,
@@ -23,11 +28,6 @@ from digitbench.report.layout import (
     print_table,
     width_of,
 )
-from digitbench.report.order import shown_rows
-from digitbench.report.terminal import headline
-from digitbench.report.words import Names, counted
-from digitbench.results import Calibration, McNemar, Pair, ReliabilityBin, Results, Row
-from digitbench.verdicts import BINS, SIGNIFICANT
 
 IMAGES_SHOWN = 20
 BAR = 20
@@ -104,8 +104,8 @@ def _columns(rows: Sequence[Row]) -> list[Column]:
     return [
         Column("backend", 100, lambda row: row.backend, left=True),
         *([Column("precision", 99, lambda row: row.precision, left=True)] if Names.of(rows).precisions else []),
-        Column("top-1", 40, partial(words.top1, interval=True),
-               shorter=Column("top-1's interval", 50, partial(words.top1, interval=False))),
+        Column("top-1", 40, partial(formatting.top1, interval=True),
+               shorter=Column("top-1's interval", 50, partial(formatting.top1, interval=False))),
         Column("flips", 90, lambda row: "failed" if row.error else str(row.agreement.flips) if row.agreement else ""),
         Column("lost", 12, lambda row: str(test.lost) if (test := _test(row)) else ""),
         Column("won", 11.5, lambda row: str(test.won) if (test := _test(row)) else ""),

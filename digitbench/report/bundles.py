@@ -17,14 +17,14 @@ from rich.text import Text
 from digitbench.bundle import LATEST, MANIFEST, Bundle
 from digitbench.data import CLASSES
 from digitbench.errors import BundleError, UsageError, unknown
-from digitbench.evaluate import wilson_interval
-from digitbench.figures import Interval
-from digitbench.files import is_empty, measure_size
-from digitbench.form import SIDE
-from digitbench.photographs import shown_name
-from digitbench.recipes import Recipe
-from digitbench.report.layout import Column, empty_table, print_fitting, print_line
-from digitbench.report.words import counted
+from digitbench.evaluate.accuracy import wilson_interval
+from digitbench.images.reading import shown_name
+from digitbench.plugins.model_io import SIDE
+from digitbench.records.formatting import counted
+from digitbench.records.recipes import Recipe
+from digitbench.records.timing import Interval
+from digitbench.report.terminal_table import Column, empty_table, print_fitting, print_line
+from digitbench.system.files import is_empty, measure_size
 
 # History of the format. A field keeps its meaning; a reader takes what it knows.
 #   1  (0.1.0)  folder, bundles, broken

@@ -12,15 +12,15 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from digitbench.choice import Choice, Judged
-from digitbench.report import words
+from digitbench.judge.choice import Choice, Judged
+from digitbench.judge.ties import SAME_SHARE, UNSURE_SHARE
+from digitbench.records import formatting
+from digitbench.records.results import Results, Row
 from digitbench.report.columns import certified_share
 from digitbench.report.footnotes import dynamic_notes, missing_rows
-from digitbench.report.layout import Column, grouped_table, print_fitting, print_line
 from digitbench.report.tables import plain
 from digitbench.report.terminal import headline
-from digitbench.results import Results, Row
-from digitbench.ties import SAME_SHARE, UNSURE_SHARE
+from digitbench.report.terminal_table import Column, grouped_table, print_fitting, print_line
 
 SCHEMA = "digitbench.choice/1"
 BEST = {"latency": "the fastest", "size": "the smallest", "memory": "the one with the least memory",
@@ -72,11 +72,11 @@ def _columns(choice: Choice, *, p99: bool, brief: bool = False) -> list[Column]:
     def worth(name: str, usual: float) -> float:
         return LIMITED if name in limited else usual
 
-    top1 = Column("top-1's [95 %]", worth("accuracy", 60), partial(words.top1, interval=False))
+    top1 = Column("top-1's [95 %]", worth("accuracy", 60), partial(formatting.top1, interval=False))
     return [
         Column("backend", 100, lambda row: row.backend, left=True),
         Column("precision", 90, lambda row: row.precision, left=True),
-        Column("top-1 [95 %]", 30, partial(words.top1, interval=True), left=True, shorter=top1),
+        Column("top-1 [95 %]", 30, partial(formatting.top1, interval=True), left=True, shorter=top1),
         Column("flips", worth("flips", 50), lambda row: str(row.agreement.flips) if row.agreement else ""),
         *([Column("certified", 10, _certified)] if certified else []),
         _percentile("p50", worth("p50", 80)),
@@ -91,8 +91,8 @@ def _columns(choice: Choice, *, p99: bool, brief: bool = False) -> list[Column]:
 
 
 def _percentile(name: str, worth: float) -> Column:
-    shorter = Column(f"{name} ±", worth, lambda row: words.percentile(row, name, interval=False))
-    return Column(f"{name} µs", worth / 3, lambda row: words.percentile(row, name, interval=True), shorter=shorter)
+    shorter = Column(f"{name} ±", worth, lambda row: formatting.percentile(row, name, interval=False))
+    return Column(f"{name} µs", worth / 3, lambda row: formatting.percentile(row, name, interval=True), shorter=shorter)
 
 
 def _certified(row: Row) -> str:
@@ -171,7 +171,7 @@ def print_choice(
         for line in choice.named.close:
             print_line(f"Mind: {line}, for the limit lies within the 95 % interval.", console, "yellow")
         for row in choice.unsure:
-            p50 = words.percentile(row, "p50", interval=False)
+            p50 = formatting.percentile(row, "p50", interval=False)
             mends = "; ".join(dict.fromkeys(finding.mend for finding in row.validity or () if finding.mend))
             line = f"{_name(row)} had a lower p50 ({p50} µs) but is INVALID here{f': {mends}' if mends else ''}."
             print_line(f"Mind: {line}", console, "yellow")
@@ -197,12 +197,15 @@ def said(choice: Choice) -> str:
 
 
 def _grid(row: Row) -> str:
-    return f"{words.counted(row.threads, 'thread')} and batch size {row.batch_size}"
+    return f"{formatting.counted(row.threads, 'thread')} and batch size {row.batch_size}"
 
 
 def _figures(row: Row) -> str:
-    told = [f"p50 {words.percentile(row, 'p50', interval=True)} µs", f"top-1 {words.top1(row, interval=True)}"]
-    told += [words.counted(row.agreement.flips, "flip")] if row.agreement else []
+    told = [
+        f"p50 {formatting.percentile(row, 'p50', interval=True)} µs",
+        f"top-1 {formatting.top1(row, interval=True)}",
+    ]
+    told += [formatting.counted(row.agreement.flips, "flip")] if row.agreement else []
     told += [f"{row.artifact.bytes / 1000:,.0f} kB"] if row.artifact else []
     told += [f"{row.peak_rss_bytes / 1e6:,.0f} MB at its peak"] if row.peak_rss_bytes else []
     return ", ".join(told) + "."

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.text import Text
 
-from digitbench.report.layout import empty_table, print_line, print_table
-from digitbench.report.order import shown_rows
-from digitbench.report.words import Names
-from digitbench.results import OfClass, Results, Row
+from digitbench.judge.sorting import shown_rows
+from digitbench.records.formatting import Names
+from digitbench.records.results import OfClass, Results, Row
+from digitbench.report.terminal_table import empty_table, print_line, print_table
 
 LEGEND = (
     "recall is the share of a digit's images that get its label, with its 95 % Wilson interval; precision the share of "

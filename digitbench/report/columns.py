@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from digitbench.report import words
-from digitbench.report.layout import Column
-from digitbench.report.order import fastest, is_not_applicable, shared_ranks
-from digitbench.results import Results, Row
+from digitbench.judge.sorting import fastest, is_not_applicable, shared_ranks
+from digitbench.records import formatting
+from digitbench.records.results import Results, Row
+from digitbench.report.terminal_table import Column
 
 FASTEST, WRONG = "▸", "✗"
 ALWAYS = 100.0
@@ -17,7 +17,7 @@ ALWAYS = 100.0
 def columns_of(results: Results, rows: Sequence[Row], measured: bool) -> list[Column]:
     """Give the columns that have something to say of these rows, in order."""
     several = len({(row.threads, row.batch_size) for row in rows}) > 1
-    precise = words.Names.of(rows).precisions
+    precise = formatting.Names.of(rows).precisions
     many_threads = len({row.threads for row in rows}) > 1
     columns = [
         _rank(rows),
@@ -101,31 +101,34 @@ def _threads(row: Row) -> str:
 
 def _percentile(rows: Sequence[Row], head: str, name: str, worth: float, interval_worth: float) -> Column:
     """A percentile, its figures below each other whatever the length of what follows the ±."""
-    longest = max(len(words.percentile(row, name, interval=True).partition(" ±")[2]) for row in rows)
+    longest = max(len(formatting.percentile(row, name, interval=True).partition(" ±")[2]) for row in rows)
 
     def write(row: Row) -> str:
-        value, sign, half = words.percentile(row, name, interval=True).partition(" ±")
+        value, sign, half = formatting.percentile(row, name, interval=True).partition(" ±")
         return value + (sign + half).ljust(longest + 2 if longest else 0)
 
     shorter = Column(
-        f"{head.removesuffix(' µs')} ±", worth, lambda row: words.percentile(row, name, interval=False), timing=True
+        f"{head.removesuffix(' µs')} ±",
+        worth,
+        lambda row: formatting.percentile(row, name, interval=False),
+        timing=True,
     )
     return Column(head, interval_worth, write, timing=True, shorter=shorter) if longest else replace(shorter, head=head)
 
 
 def _ratio(results: Results) -> Column:
-    baseline = words.baseline_of(results)
+    baseline = formatting.baseline_of(results)
 
     def write(row: Row) -> str:
-        value = words.verdict(row, results)
+        value = formatting.verdict(row, results)
         if value and (row.backend, row.precision) == baseline:
             return f"{value} baseline"
         if not (value and row.ratio and row.ratio.interval):
             return value
-        return f"{value:<5} {words.bracketed(row.ratio.interval, row.ratio.value)}"
+        return f"{value:<5} {formatting.bracketed(row.ratio.interval, row.ratio.value)}"
 
     def write_short(row: Row) -> str:
-        return words.verdict(row, results)
+        return formatting.verdict(row, results)
 
     short = Column("ratio's [interval]", 10.5, write_short, timing=True, left=True)
     return Column("ratio", 5.8, write, timing=True, left=True, shorter=short)

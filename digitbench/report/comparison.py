@@ -11,12 +11,12 @@ from rich.table import Table
 from rich.text import Text
 
 from digitbench.backend import Runtime
-from digitbench.compare import Change, Comparison, Verdict, name_of
-from digitbench.figures import Interval
-from digitbench.gates import METRICS
-from digitbench.report.layout import empty_table, print_line, print_table, width_of
-from digitbench.report.words import Names, counted, micros
-from digitbench.results import Key, Results
+from digitbench.judge.compare import Change, Comparison, Verdict, name_of
+from digitbench.judge.gates import METRICS
+from digitbench.records.formatting import Names, counted, micros
+from digitbench.records.results import Key, Results
+from digitbench.records.timing import Interval
+from digitbench.report.terminal_table import empty_table, print_line, print_table, width_of
 
 STYLES = {
     Verdict.REGRESSION: "bold red",

@@ -6,11 +6,11 @@ import re
 from collections.abc import Iterable, Sequence
 from statistics import median
 
-from digitbench.precisions import DYNAMIC, FP32
-from digitbench.report import words
-from digitbench.report.order import is_not_applicable, p50
-from digitbench.report.words import Names, whose
-from digitbench.results import Results, Row
+from digitbench.judge.sorting import is_not_applicable, p50
+from digitbench.records import formatting
+from digitbench.records.formatting import Names, whose
+from digitbench.records.precisions import DYNAMIC, FP32
+from digitbench.records.results import Results, Row
 
 NUMBER = re.compile(r"\d+(?:,\d{3})*(?:\.\d+)?")
 PARENT_SHARE = 0.03
@@ -138,7 +138,7 @@ def p_value(value: float) -> str:
 
 
 def _ratios(results: Results, rows: Sequence[Row]) -> list[str]:
-    baseline = words.baseline_of(results)
+    baseline = formatting.baseline_of(results)
     if baseline is None or not any(row.ratio for row in rows):
         return []
     name = " ".join(baseline) if Names.of(rows).precisions else baseline[0]
@@ -149,7 +149,7 @@ def _ratios(results: Results, rows: Sequence[Row]) -> list[str]:
 
 
 def _certainty(results: Results) -> list[str]:
-    generations = words.generations_of(results)
+    generations = formatting.generations_of(results)
     if generations == 1:
         return [UNSURE]
     fewest = min(len(row.generations) or generations for row in results.rows if row.latency_us)
@@ -165,8 +165,10 @@ def _floors(results: Results) -> list[str]:
     names, found = Names.of(results.rows), dict[str, list[str]]()
     for floor in results.floors:
         name = f"{floor.backend} {floor.precision}" if names.precisions else floor.backend
-        found.setdefault(name, []).append(f"{names.group(floor.threads, floor.batch_size)} {words.ratio(floor.ratio)}")
-    tail = "" if words.generations_of(results) == 1 else "; gaps within it are ties"
+        found.setdefault(name, []).append(
+            f"{names.group(floor.threads, floor.batch_size)} {formatting.ratio(floor.ratio)}"
+        )
+    tail = "" if formatting.generations_of(results) == 1 else "; gaps within it are ties"
     return [
         f"Noise floor (A/A), {name} against itself: {' · '.join(each)}{tail}." for name, each in found.items()
     ]  # fmt: skip

@@ -12,8 +12,8 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from rich.table import Column
 from rich.text import Text
 
-from digitbench.report.board import board
-from digitbench.results import Results
+from digitbench.records.results import Results
+from digitbench.report.live_table import board
 
 REDRAW_SECONDS = 0.1
 TABLE_SECONDS = 0.9  # a table costs some milliseconds to draw, and what is being timed shares the machine
@@ -67,7 +67,7 @@ class LiveProgress:
             self._live.stop()
 
     def update(self, task: str, done: float, total: float, note: str = "") -> None:
-        """See `digitbench.progress.Progress`."""
+        """See `digitbench.system.progress.Progress`."""
         ended = done >= total
         if self._drawing and self._run:
             self._note = f"{task}: {note}" if note else task
@@ -83,11 +83,11 @@ class LiveProgress:
             self._ended.add(task)
 
     def say(self, line: str) -> None:
-        """See `digitbench.progress.Progress`."""
+        """See `digitbench.system.progress.Progress`."""
         self._print(line, "bold yellow")
 
     def step(self, line: str) -> None:
-        """See `digitbench.progress.Progress`."""
+        """See `digitbench.system.progress.Progress`."""
         if self._drawing:
             self._note = line
             self._redraw(TABLE_SECONDS if self._run else 0)
@@ -95,7 +95,7 @@ class LiveProgress:
             self._print(line)
 
     def table(self, results: Results, done: float, total: float) -> None:
-        """See `digitbench.progress.Progress`."""
+        """See `digitbench.system.progress.Progress`."""
         if not self._drawing:
             return
         first = self._run is None

@@ -20,13 +20,13 @@ from rich.console import Console
 from rich.text import Text
 
 from digitbench.backend import Scores
+from digitbench.charts.flips import INSTALL
+from digitbench.data.mnist import Pixels
 from digitbench.errors import MissingRuntimeError, ResultsError, UsageError
-from digitbench.files import check_writable, written_beside
-from digitbench.photographs import shown_name
-from digitbench.report.layout import empty_table, print_table
-from digitbench.report.pictures import INSTALL
-from digitbench.report.words import counted
-from digitbench.sources import Pixels
+from digitbench.images.reading import shown_name
+from digitbench.records.formatting import counted
+from digitbench.report.terminal_table import empty_table, print_table
+from digitbench.system.files import check_writable, written_beside
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from digitbench import samples
-from digitbench.results import Results, Row
+from digitbench.records import samples
+from digitbench.records.results import Results, Row
 
 WRITTEN_LIKE = "5.3.1"  # the version of pytest-benchmark whose fields these are
 

@@ -13,14 +13,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import attrgetter
 from typing import Any
 
-from digitbench.figures import Finding
-from digitbench.report import roofline
+from digitbench.judge.sorting import shown_rows, sort_rows
+from digitbench.records.formatting import counted
+from digitbench.records.results import Results, Row
+from digitbench.records.timing import Finding
+from digitbench.report import sgemm
 from digitbench.report.columns import columns_of
 from digitbench.report.footnotes import failed_rows, footnotes, invalid_rows, missing_rows
-from digitbench.report.layout import Column
-from digitbench.report.order import shown_rows, sort_rows
-from digitbench.report.words import counted
-from digitbench.results import Results, Row
+from digitbench.report.terminal_table import Column
 
 Get = Callable[[Row], Any]
 
@@ -198,10 +198,10 @@ def to_markdown(results: Results) -> str:
     told += [] if results.complete else ["Stopped early: only what was finished is shown."]
     blocks.append(_listed(told))
     if results.roofs:
-        blocks.append(f"### {roofline.TITLE}")
-        blocks.append(_drawn(roofline.roofline_columns(results), roofline.roofline_rows(results)))
-        told = [*roofline.sentences(results), *roofline.invalid_roofs(results), *roofline.failed_roofs(results)]
-        blocks.append(_listed([*told, *roofline.legend(results)]))
+        blocks.append(f"### {sgemm.TITLE}")
+        blocks.append(_drawn(sgemm.roofline_columns(results), sgemm.roofline_rows(results)))
+        told = [*sgemm.sentences(results), *sgemm.invalid_roofs(results), *sgemm.failed_roofs(results)]
+        blocks.append(_listed([*told, *sgemm.legend(results)]))
     return "\n\n".join(filter(None, blocks)) + "\n"
 
 

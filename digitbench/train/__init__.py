@@ -13,15 +13,15 @@ import numpy as np
 
 import digitbench
 from digitbench import bundle as bundles
-from digitbench import evaluate
 from digitbench.backend import Scores
 from digitbench.bundle import Artifact, Bundle, naming
 from digitbench.data import CLASSES, Dataset, Split
 from digitbench.errors import BundleError, MissingRuntimeError
-from digitbench.files import FolderClaim, sha256, write_json
-from digitbench.progress import Progress, Silent
-from digitbench.quiet import calm_tensorflow
-from digitbench.recipes import Recipe
+from digitbench.evaluate import accuracy
+from digitbench.records.recipes import Recipe
+from digitbench.system.files import FolderClaim, sha256, write_json
+from digitbench.system.native_output import calm_tensorflow
+from digitbench.system.progress import Progress, Silent
 from digitbench.train import loops, teacher
 from digitbench.train.trainer import Trained, Trainer
 
@@ -159,7 +159,7 @@ def _write(draft: Path, model: Any, manifest: dict[str, Any], test: Split) -> No
     model.save(draft / KERAS_FILE)
     scores = scores_of(model, test)
     np.save(draft / bundles.REFERENCE, scores)
-    found = evaluate.accuracy(scores, test.labels)
+    found = accuracy.accuracy(scores, test.labels)
     manifest["metrics"] = {"test_accuracy": found.top1, "correct": found.correct, "total": found.total}
     manifest["reference"] = {
         "path": bundles.REFERENCE, "backend": "keras", "sha256": sha256(draft / bundles.REFERENCE),

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from digitbench.backend import Images
 from digitbench.data import Pixels
-from digitbench.recipes import Recipe
+from digitbench.records.recipes import Recipe
 from digitbench.train.feed import Feed, Targets
 from digitbench.train.log import Log
 from digitbench.train.networks import loss_of, optimizer_of

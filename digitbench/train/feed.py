@@ -10,10 +10,10 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from digitbench.augment import deform
 from digitbench.backend import Images, Scores
 from digitbench.data import CLASSES, Labels, Pixels, Split
-from digitbench.recipes import Recipe
+from digitbench.records.recipes import Recipe
+from digitbench.train.augment import deform
 
 NO_GRADIENT_NO_STEP = ("adam", "rmsprop", "sgd")  # optimizers that leave a weight alone whose gradient is always 0
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 
 from digitbench.errors import CheckFailed
-from digitbench.progress import Progress
+from digitbench.system.progress import Progress
 
 OVERFITTING_EPOCHS = 3
 

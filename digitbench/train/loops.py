@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from digitbench.data import Split
 from digitbench.errors import UsageError
-from digitbench.recipes import Recipe
+from digitbench.records.recipes import Recipe
 from digitbench.train import compiled
 from digitbench.train.feed import Feed
 from digitbench.train.log import Log

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from digitbench.data import CLASSES
-from digitbench.recipes import Recipe
+from digitbench.records.recipes import Recipe
 from digitbench.train import receptive
 from digitbench.train.feed import soft_targets
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from digitbench.augment import SIDE
-from digitbench.recipes import Recipe
+from digitbench.records.recipes import Recipe
+from digitbench.train.augment import SIDE
 
 PAPER = 3.5  # pixels at each edge of a digit in MNIST's form: nothing is to be seen there
 PLACES = 3  # what is drawn from the recipe's seed, apart from an epoch's order, masks and deformations

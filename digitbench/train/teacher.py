@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from digitbench import trust
 from digitbench.backend import Images, Scores
 from digitbench.bundle import Artifact, Bundle
 from digitbench.errors import BundleError
-from digitbench.evaluate import output_activation
+from digitbench.evaluate.accuracy import output_activation
+from digitbench.system import trusted_files
 
 TOGETHER = 2000  # images that it judges at once
 
@@ -53,7 +53,7 @@ class Teacher:
         self._form, logits = self._bundle.form, output_activation(self._bundle.manifest) == "logits"
         path = self._bundle.open(artifact)
         self._sha256 = artifact.sha256
-        model = keras.models.load_model(path, compile=False, safe_mode=not trust.holds(path))
+        model = keras.models.load_model(path, compile=False, safe_mode=not trusted_files.holds(path))
 
         def judge(images: Any) -> Any:
             scores = model(images, training=False)

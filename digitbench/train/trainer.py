@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from digitbench.data import Split
-from digitbench.progress import Progress
-from digitbench.recipes import Recipe
+from digitbench.records.recipes import Recipe
+from digitbench.system.progress import Progress
 from digitbench.train import compiled, loops, networks
 from digitbench.train.feed import Feed
 from digitbench.train.log import Log

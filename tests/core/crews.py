@@ -13,13 +13,13 @@ import numpy as np
 
 from digitbench.backend import Scores
 from digitbench.data import Labels
-from digitbench.files import sha256
-from digitbench.measure.book import Book
 from digitbench.measure.candidates import Candidate
 from digitbench.measure.plan import Clock, Plan, Watch
-from digitbench.measure.process import Job, Started, WorkerError
+from digitbench.measure.run_state import Book
 from digitbench.measure.schedule import measure
-from digitbench.results import ArtifactFile, Generation, Results, Row
+from digitbench.records.results import ArtifactFile, Generation, Results, Row
+from digitbench.system.files import sha256
+from digitbench.workers.pool import Job, Started, WorkerError
 
 IMAGES = 12
 LABELS: Labels = np.arange(IMAGES, dtype=np.int64) % 10
@@ -66,7 +66,7 @@ def _content(actor: Actor) -> str:
 
 @dataclass
 class Stage:
-    """Stands in for `digitbench.measure.process.Crew`.
+    """Stands in for `digitbench.workers.pool.Crew`.
 
     Attributes
     ----------
@@ -197,7 +197,7 @@ class _Crew:
 
 
 class Witness:
-    """A `digitbench.progress.Progress` that remembers what it was told."""
+    """A `digitbench.system.progress.Progress` that remembers what it was told."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []

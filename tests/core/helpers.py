@@ -11,8 +11,8 @@ from textwrap import dedent
 
 import numpy as np
 
-from digitbench.results import Results
-from digitbench.sources import IDX_FILES, Pixels
+from digitbench.data.mnist import IDX_FILES, Pixels
+from digitbench.records.results import Results
 
 Arrays = dict[str, Pixels]
 
@@ -48,7 +48,7 @@ def write_idx_folder(folder: Path, arrays: Mapping[str, Pixels], *, zipped: bool
 
 
 class Recorder:
-    """A `digitbench.progress.Progress` that remembers what it was told."""
+    """A `digitbench.system.progress.Progress` that remembers what it was told."""
 
     def __init__(self) -> None:
         self.updates: list[tuple[str, float, float]] = []

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from digitbench.agreement import certificate, compare, margins, mcnemar, pairs
 from digitbench.backend import Scores
-from digitbench.results import Certificate, Flip, McNemar
-from digitbench.verdicts import SIGNIFICANT
+from digitbench.evaluate.agreement import certificate, compare, margins, mcnemar, pairs
+from digitbench.records.quality import SIGNIFICANT
+from digitbench.records.results import Certificate, Flip, McNemar
 
 
 @pytest.fixture

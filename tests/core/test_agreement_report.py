@@ -16,10 +16,9 @@ from rich.console import Console
 
 from core.helpers import one_printable_line
 from core.test_terminal import MISSING, results_of, timed
+from digitbench.charts.flips import SHEET, check_matplotlib, draw_flips
 from digitbench.errors import MissingRuntimeError, ResultsError
-from digitbench.report.agreement import IMAGES_SHOWN, print_agreement
-from digitbench.report.pictures import SHEET, check_matplotlib, draw_flips
-from digitbench.results import (
+from digitbench.records.results import (
     Accuracy,
     Agreement,
     Calibration,
@@ -32,6 +31,7 @@ from digitbench.results import (
     Results,
     Row,
 )
+from digitbench.report.agreement import IMAGES_SHOWN, print_agreement
 
 REFERENCE = Reference("keras", Accuracy(0.981, 9810, 10000, (0.978, 0.9835)), Calibration(0.0712, 0.0123))
 SURE = Calibration(

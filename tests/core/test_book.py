@@ -24,10 +24,10 @@ from core.crews import (
     seconds_of,
 )
 from digitbench.backend import Runtime
-from digitbench.measure import sitting
-from digitbench.measure.book import Book
-from digitbench.measure.process import WorkerError
-from digitbench.results import ArtifactFile, Busy, Generation, Row, WarmUp
+from digitbench.measure import generation as sitting
+from digitbench.measure.run_state import Book
+from digitbench.records.results import ArtifactFile, Busy, Generation, Row, WarmUp
+from digitbench.workers.pool import WorkerError
 
 SEAT = ("a", "fp32", 1)
 KEY = ("a", "fp32", 1, 4)

@@ -21,7 +21,7 @@ from digitbench import data
 from digitbench.bundle import MANIFEST, REFERENCE, Artifact, Bundle
 from digitbench.bundle.naming import point_latest_at
 from digitbench.errors import ArtifactError, BundleError, DataError
-from digitbench.files import sha256
+from digitbench.system.files import sha256
 
 
 @pytest.fixture

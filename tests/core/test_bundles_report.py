@@ -14,15 +14,14 @@ import pytest
 from rich.console import Console
 
 from digitbench import bundle as bundling
-from digitbench import layers
-from digitbench.bundle import Bundle
+from digitbench.bundle import Bundle, layers
 from digitbench.errors import BundleError, UsageError
 from digitbench.measure import earlier
-from digitbench.recipes import RECIPES
-from digitbench.report import bundles, showing
+from digitbench.records.recipes import RECIPES
+from digitbench.records.results import Results
+from digitbench.report import bundle_page, bundles
 from digitbench.report.bundles import age, find, parameters
-from digitbench.report.recipes import said
-from digitbench.results import Results
+from digitbench.report.recipe_line import said
 
 FORMATS = Path(__file__).parent / "formats"
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
@@ -203,7 +202,7 @@ def bundle(untrained: Bundle, tmp_path: Path) -> Bundle:
 
 
 def shown(bundle: Bundle, width: int | None = None) -> str:
-    return printed(lambda console: showing.print_shown(showing.look(bundle), console, NOW), width)
+    return printed(lambda console: bundle_page.print_shown(bundle_page.look(bundle), console, NOW), width)
 
 
 def test_a_bundle_is_shown_in_full(bundle: Bundle) -> None:
@@ -245,7 +244,7 @@ def test_a_bundle_without_results_is_to_be_benched(untrained: Bundle) -> None:
 def test_figures_that_are_none_are_refused_in_a_line(bundle: Bundle) -> None:
     bundle.manifest["artifacts"][0]["bytes"] = "many"
     with pytest.raises(BundleError, match="'many' is not int"):
-        showing.look(bundle)
+        bundle_page.look(bundle)
 
 
 def test_what_was_imported_is_shown_as_such(untrained: Bundle, tmp_path: Path) -> None:
@@ -272,7 +271,7 @@ def test_it_fits_a_terminal(bundle: Bundle, width: int) -> None:
 
 def test_it_is_json_too(bundle: Bundle) -> None:
     (bundle.path / "history.json").write_text('{"loss": [1.0, NaN]}', encoding="utf-8")
-    value = json.loads(json.dumps(showing.to_json(showing.look(bundle)), allow_nan=False))
+    value = json.loads(json.dumps(bundle_page.to_json(bundle_page.look(bundle)), allow_nan=False))
     assert value["schema"] == "digitbench.show/1"
     assert (value["parameters"], value["history"]) == (12_730, {"loss": [1.0, None]})
     assert [one["parameters"] for one in value["layers"]] == [12_560, 170]
@@ -283,24 +282,24 @@ def test_it_is_json_too(bundle: Bundle) -> None:
 def test_the_fastest_of_a_saved_run_is_named() -> None:
     results = Results.read(FORMATS / "results-2.json")
     timed = [row for row in results.rows if row.latency_us]
-    told = list(showing.leaders(results))
+    told = list(bundle_page.leaders(results))
     assert len(told) == len({(row.threads, row.batch_size) for row in timed if row.valid})
     assert all(any(row.backend in line for row in timed) for line in told)
 
 
 def test_a_loss_that_is_no_number_spoils_no_other() -> None:
-    (found,) = showing.curves({"loss": (float("nan"), 1.0, 0.5, 0.75), "val_loss": (float("nan"),)})
+    (found,) = bundle_page.curves({"loss": (float("nan"), 1.0, 0.5, 0.75), "val_loss": (float("nan"),)})
     assert found == ("loss", "?█▁▅", "nan → 0.7500 (best 0.5000 after epoch 3)")
 
 
 def test_a_long_curve_is_thinned_out_and_keeps_its_ends() -> None:
-    drawn = showing.curve([*range(1000)], 0, 999)
-    assert (len(drawn), drawn[0], drawn[-1]) == (showing.WIDEST, "▁", "█")
-    assert showing.curve([1.0, float("nan"), 1.0], 1, 1) == "▁?▁"
+    drawn = bundle_page.curve([*range(1000)], 0, 999)
+    assert (len(drawn), drawn[0], drawn[-1]) == (bundle_page.WIDEST, "▁", "█")
+    assert bundle_page.curve([1.0, float("nan"), 1.0], 1, 1) == "▁?▁"
 
 
 def test_results_are_looked_for_where_bench_saves_them() -> None:
-    assert showing.RESULTS == earlier.FOLDER
+    assert bundle_page.RESULTS == earlier.FOLDER
 
 
 def test_a_recipe_is_said_in_words() -> None:

@@ -12,16 +12,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from digitbench import choice, plugins
+from digitbench import plugins
 from digitbench.backend import Runtime
-from digitbench.choice import Choice, Judged, judge
 from digitbench.errors import UsageError
-from digitbench.evaluate import wilson_interval
-from digitbench.figures import Busy, Finding, Generation, Latency, Ratio, WarmUp
-from digitbench.limits import Limit, parse_limits
-from digitbench.measure import stats
-from digitbench.results import Accuracy, Agreement, ArtifactFile, Flip, Floor, Row
-from digitbench.ties import Ties
+from digitbench.evaluate import intervals as stats
+from digitbench.evaluate.accuracy import wilson_interval
+from digitbench.judge import choice
+from digitbench.judge.choice import Choice, Judged, judge
+from digitbench.judge.limits import Limit, parse_limits
+from digitbench.judge.ties import Ties
+from digitbench.records.results import Accuracy, Agreement, ArtifactFile, Flip, Floor, Row
+from digitbench.records.timing import Busy, Finding, Generation, Latency, Ratio, WarmUp
 
 IMAGES, RIGHT = 1000, 950  # the reference has the first 950 right
 FLOOR = Floor("a", "fp32", 1, 1, Ratio(1.0, (0.98, 1.03)), {})
@@ -146,7 +147,7 @@ def test_a_candidate_is_thrown_out_if_and_only_if_there_is_a_reason(
 
 
 def broken(one: Row, given_limits: Mapping[str, str]) -> list[str]:
-    """The limits that it breaks, told from its figures without `digitbench.limits`."""
+    """The limits that it breaks, told from its figures without `digitbench.judge.limits`."""
     figures: Any = one
     bounds = {name: float(text.rstrip("us%B")) for name, text in given_limits.items()}
     beyond = {

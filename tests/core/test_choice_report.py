@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from core.test_choice import FLOOR, candidates, limits, row
-from digitbench import choice
-from digitbench.choice import Choice, judge
-from digitbench.figures import Finding
+from digitbench.judge import choice
+from digitbench.judge.choice import Choice, judge
+from digitbench.records.results import Results, Row
+from digitbench.records.timing import Finding
 from digitbench.report import choice as report
-from digitbench.results import Results, Row
 
 # --- why it is the one ---------------------------------------------------------------------------------------------
 

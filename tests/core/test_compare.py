@@ -16,15 +16,14 @@ from rich.console import Console
 from scipy import stats as scipy_stats  # type: ignore[import-untyped, unused-ignore]
 
 from core.helpers import one_printable_line
-from digitbench import agreement, evaluate
-from digitbench.agreement import discordant
 from digitbench.backend import Runtime
-from digitbench.compare import Change, Comparison, Verdict, compare
 from digitbench.errors import UsageError
-from digitbench.evaluate import paired_interval, unpaired_interval
-from digitbench.gates import METRICS, Gate, parse_excused, parse_gate, parse_gates
-from digitbench.report.comparison import footnotes, print_comparison, verdict_line
-from digitbench.results import (
+from digitbench.evaluate import accuracy, agreement
+from digitbench.evaluate.accuracy import paired_interval, unpaired_interval
+from digitbench.evaluate.agreement import discordant
+from digitbench.judge.compare import Change, Comparison, Verdict, compare
+from digitbench.judge.gates import METRICS, Gate, parse_excused, parse_gate, parse_gates
+from digitbench.records.results import (  # fmt: skip
     Accuracy,
     Agreement,
     ArtifactFile,
@@ -38,7 +37,8 @@ from digitbench.results import (
     Results,
     Row,
     WarmUp,
-)  # fmt: skip
+)
+from digitbench.report.comparison import footnotes, print_comparison, verdict_line
 
 STEADY = (100.0, 101.0, 99.0, 100.5, 99.5)  # an interval of about ±1 %
 MACHINE: dict[str, Any] = {
@@ -315,7 +315,7 @@ def answered(labels: Sequence[int], reference: Sequence[int], true: Sequence[int
     """A row that gave these labels, with accuracy and flips as the program itself finds them."""
     scores, expected = (np.eye(10, dtype=np.float32)[list(one)] for one in (labels, reference))
     truth = np.array(true, dtype=np.int64)
-    return timed(accuracy=evaluate.accuracy(scores, truth), agreement=agreement.compare(scores, expected, truth))
+    return timed(accuracy=accuracy.accuracy(scores, truth), agreement=agreement.compare(scores, expected, truth))
 
 
 images = st.lists(st.tuples(*[st.integers(0, 2)] * 4), min_size=1, max_size=12)

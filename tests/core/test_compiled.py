@@ -13,9 +13,9 @@ import numpy.typing as npt
 import pytest
 
 from digitbench import data
-from digitbench.progress import Silent
-from digitbench.quiet import calm_tensorflow
-from digitbench.recipes import Recipe
+from digitbench.records.recipes import Recipe
+from digitbench.system.native_output import calm_tensorflow
+from digitbench.system.progress import Silent
 from digitbench.train import compiled
 
 pytestmark = pytest.mark.slow  # TensorFlow alone takes seconds to start

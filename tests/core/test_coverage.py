@@ -10,8 +10,8 @@ import pytest
 from scipy.signal import lfilter
 from scipy.stats import norm
 
-from digitbench.figures import Interval, calls_needed
-from digitbench.measure.stats import ALIKE, WHICH, log_interval, percentiles, summarise, unpaired
+from digitbench.evaluate.intervals import ALIKE, WHICH, log_interval, percentiles, summarise, unpaired
+from digitbench.records.timing import Interval, calls_needed
 
 RUNS, GENERATIONS = 2000, 5
 BETWEEN = 0.03  # standard deviation of the logarithm of a latency from process to process

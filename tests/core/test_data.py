@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from core.helpers import Arrays, hashes_of, one_printable_line, small_mnist, write_idx_folder
-from digitbench import data, sources
+from digitbench import data
+from digitbench.data import mnist
 from digitbench.errors import DataError, UsageError
 
 DIGITS = "6c2ab3cadbb274ec"
@@ -27,7 +28,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
     monkeypatch.delenv(data.ENVIRONMENT, raising=False)
-    monkeypatch.setattr(sources, "MIRRORS", ())
+    monkeypatch.setattr(mnist, "MIRRORS", ())
     return tmp_path
 
 
@@ -65,7 +66,7 @@ def test_digits_are_1797_images_whose_fingerprint_never_changes() -> None:
 
 def test_digits_test_set_is_the_last_fifth_of_each_class() -> None:
     digits = data.load("digits")
-    pixels, labels = sources.sklearn_digits()
+    pixels, labels = mnist.sklearn_digits()
     for digit in range(10):
         of_class = pixels[labels == digit]
         held_out = digits.test.pixels[digits.test.labels == digit]
@@ -192,7 +193,7 @@ def test_what_was_remembered_comes_before_the_caches(fake: Arrays, tmp_path: Pat
 
 @pytest.mark.parametrize("name", ["mnist.npz", "mnist"])
 def test_digitbenchs_own_cache_is_found(fake: Arrays, tmp_path: Path, name: str) -> None:
-    place = sources.cache_folder() / name
+    place = mnist.cache_folder() / name
     assert place.is_relative_to(tmp_path), "the test must not touch the user's cache"
     if name.endswith(".npz"):
         save(place, fake)
@@ -227,7 +228,7 @@ def test_the_real_mnist_has_its_known_fingerprint() -> None:
 
 @needs_mnist
 def test_the_real_mnist_as_gzipped_idx_files_is_the_same(tmp_path: Path) -> None:
-    arrays = sources.read_arrays(Path(REAL))
+    arrays = mnist.read_arrays(Path(REAL))
     found = data.load("mnist", write_idx_folder(tmp_path / "idx", arrays, zipped=True))
     assert found.fingerprint == MNIST
 

@@ -15,9 +15,10 @@ import numpy as np
 import pytest
 
 from core.helpers import Arrays, Recorder, hashes_of, idx, one_printable_line, small_mnist
-from digitbench import data, sources
+from digitbench import data
+from digitbench.data import mnist
+from digitbench.data.mnist import IDX_FILES, Mirror
 from digitbench.errors import DataError
-from digitbench.sources import IDX_FILES, Mirror
 
 IDX_NAMES = tuple(f"{name}.gz" for name in IDX_FILES.values())
 
@@ -101,13 +102,13 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
     monkeypatch.delenv(data.ENVIRONMENT, raising=False)
-    folder = sources.cache_folder()
+    folder = mnist.cache_folder()
     assert folder.is_relative_to(tmp_path), "the test must not touch the user's cache"
     return folder
 
 
 def use(monkeypatch: pytest.MonkeyPatch, *mirrors: Mirror) -> None:
-    monkeypatch.setattr(sources, "MIRRORS", mirrors)
+    monkeypatch.setattr(mnist, "MIRRORS", mirrors)
 
 
 def as_npz(arrays: Arrays) -> bytes:
@@ -192,7 +193,7 @@ def test_a_download_that_always_breaks_off_is_one_line_and_leaves_nothing(
     site.breaks["/mnist.npz"] = 1000
     progress = Recorder()
     assert site.url in refusal(cache, progress)
-    assert len(site.gets) == sources.TRIES
+    assert len(site.gets) == mnist.TRIES
     assert progress.updates, "it was told how far it got"
     assert progress.finished == set(), "and not that it ended"
 
@@ -202,8 +203,8 @@ def test_a_broken_first_mirror_gives_way_to_the_second(
 ) -> None:
     use(monkeypatch, Mirror(f"{site.url}a/", ("mnist.npz",)), Mirror(f"{site.url}b/", ("mnist.npz",)))
     site.files |= dict.fromkeys(("/a/mnist.npz", "/b/mnist.npz"), as_npz(fake))
-    monkeypatch.setattr(sources, "TRIES", 1)
-    monkeypatch.setattr(sources, "_answering", list)  # in their order, so that the broken one is tried
+    monkeypatch.setattr(mnist, "TRIES", 1)
+    monkeypatch.setattr(mnist, "_answering", list)  # in their order, so that the broken one is tried
     site.breaks["/a/mnist.npz"] = 1000
     assert data.load("mnist").name == "mnist"
     assert site.gets == ["/a/mnist.npz", "/b/mnist.npz"]
@@ -221,14 +222,14 @@ def test_a_dead_first_mirror_gives_way_to_idx_files(
     np.testing.assert_array_equal(found.train.pixels, fake["x_train"])
     assert sorted(left_in(cache)) == sorted([cache / "mnist", *(cache / "mnist" / name for name in IDX_NAMES)])
     assert progress.finished == {f"downloading {name}" for name in IDX_NAMES}
-    assert sources.cached_mnist() == cache / "mnist"
+    assert mnist.cached_mnist() == cache / "mnist"
 
 
 def test_idx_files_of_which_one_is_missing_leave_nothing(
     site: Site, fake: Arrays, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     use(monkeypatch, Mirror(site.url, IDX_NAMES))
-    monkeypatch.setattr(sources, "TRIES", 1)
+    monkeypatch.setattr(mnist, "TRIES", 1)
     for key, name in list(IDX_FILES.items())[:3]:
         site.files[f"/{name}.gz"] = gzip.compress(idx(fake[key]))
     assert "404" in refusal(cache)
@@ -255,7 +256,7 @@ def test_a_login_page_instead_of_mnist_is_refused_and_not_kept(
 def test_mirrors_that_never_answer_are_given_up_in_time(
     fake: Arrays, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sources, "ANSWER_SECONDS", 0.5)
+    monkeypatch.setattr(mnist, "ANSWER_SECONDS", 0.5)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
         use(monkeypatch, Mirror(url, ("mnist.npz",)), Mirror(url, IDX_NAMES))
@@ -270,7 +271,7 @@ def test_a_mirror_that_answers_byte_by_byte_is_given_up_in_time(
 ) -> None:
     """It never times out as sockets see it."""
     site.drips = True
-    monkeypatch.setattr(sources, "ANSWER_SECONDS", 0.5)
+    monkeypatch.setattr(mnist, "ANSWER_SECONDS", 0.5)
     use(monkeypatch, Mirror(site.url, ("mnist.npz",)))
     began = time.monotonic()
     refusal(cache)
@@ -281,7 +282,7 @@ def test_a_mirror_that_answers_is_used_while_another_is_silent(
     site: Site, fake: Arrays, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site.files["/mnist.npz"] = as_npz(fake)
-    monkeypatch.setattr(sources, "ANSWER_SECONDS", 30.0)
+    monkeypatch.setattr(mnist, "ANSWER_SECONDS", 30.0)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
         use(monkeypatch, Mirror(url, ("mnist.npz",)), Mirror(site.url, ("mnist.npz",)))

@@ -16,13 +16,13 @@ import pytest
 
 from core.helpers import announce
 from digitbench.bundle import Bundle
-from digitbench.draw import team as teams
+from digitbench.data.mnist import Pixels
+from digitbench.draw import processes as teams
 from digitbench.draw.guard import Guard, Message, Refusal, is_loopback, read_body
 from digitbench.draw.pictures import DRAWING_BYTES, SEEN_BYTES, SIDE, picture_of
-from digitbench.draw.team import Line, Team
+from digitbench.draw.processes import Line, Team
 from digitbench.errors import ImageError, MissingRuntimeError, UsageError
 from digitbench.measure.candidates import candidates
-from digitbench.sources import Pixels
 
 SEEN: Pixels = np.eye(28, dtype=np.uint8) * 255
 PLUGIN = """
@@ -249,7 +249,7 @@ def test_a_late_answer_is_kept_for_who_asks_the_same_again(untrained: Bundle) ->
 def test_what_is_printed_names_the_address_and_warns_where_others_can_reach_it(untrained: Bundle) -> None:
     from rich.console import Console
 
-    from digitbench.commands.drawing import _tell
+    from digitbench.commands.draw import _tell
 
     def told(host: str) -> str:
         console = Console(file=io.StringIO())

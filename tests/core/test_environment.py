@@ -14,8 +14,8 @@ from core.bad_backends import PLUGIN
 from core.helpers import announce
 from digitbench.backend import Images
 from digitbench.bundle import Bundle
-from digitbench.measure import process
-from digitbench.measure.process import Job, WorkerError, environment, score
+from digitbench.workers import pool
+from digitbench.workers.pool import Job, WorkerError, environment, score
 
 
 @pytest.fixture
@@ -28,8 +28,8 @@ def images() -> Images:
 def test_the_environment_sets_every_thread_count(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "64")
     found = environment(threads)
-    assert {found[name] for name in process.THREAD_VARIABLES} == {str(threads)}
-    assert {"OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"} <= set(process.THREAD_VARIABLES)
+    assert {found[name] for name in pool.THREAD_VARIABLES} == {str(threads)}
+    assert {"OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"} <= set(pool.THREAD_VARIABLES)
     assert found["OMP_WAIT_POLICY"] == "PASSIVE"
     assert found["CUDA_VISIBLE_DEVICES"] == "-1"
 

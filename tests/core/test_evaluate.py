@@ -19,7 +19,7 @@ from scipy.stats import binomtest
 
 from digitbench.backend import Scores
 from digitbench.data import Labels
-from digitbench.evaluate import (
+from digitbench.evaluate.accuracy import (
     accuracy,
     calibration,
     constant_sum,
@@ -28,9 +28,9 @@ from digitbench.evaluate import (
     probabilities,
     wilson_interval,
 )
+from digitbench.records.results import OfClass, Results, Row
 from digitbench.report.classes import print_classes
 from digitbench.report.terminal import print_results
-from digitbench.results import OfClass, Results, Row
 
 EPSILON = 2.0**-23  # float32's
 

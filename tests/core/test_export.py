@@ -15,7 +15,7 @@ from digitbench import data, export, plugins
 from digitbench.bundle import Bundle
 from digitbench.errors import ArtifactError, MissingRuntimeError, UsageError
 from digitbench.export import npz
-from digitbench.export.work import Work
+from digitbench.export.job import Work
 
 
 def test_every_format_is_known_by_its_module() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from digitbench.errors import UsageError
-from digitbench.files import check_writable, measure_size, sha256, write_json, written_beside
+from digitbench.system.files import check_writable, measure_size, sha256, write_json, written_beside
 
 
 def tree(folder: Path) -> dict[str, str]:

@@ -16,14 +16,14 @@ from core.test_choice import FLOOR, row
 from core.test_choice_report import results_of, shown
 from digitbench import importing
 from digitbench.bundle import caveats
-from digitbench.choice import Choice, judge
 from digitbench.data import Dataset, Labels, Split
 from digitbench.errors import BundleError
-from digitbench.form import Form
-from digitbench.importing import fit, sorts
+from digitbench.importing import fit, formats
 from digitbench.importing.fit import Fit
+from digitbench.judge.choice import Choice, judge
+from digitbench.plugins.model_io import Form
 from digitbench.report import choice as report
-from digitbench.report.reprs import choice_html
+from digitbench.report.notebook import choice_html
 
 
 def right(correct: int, total: int = 1000) -> Labels:
@@ -146,13 +146,13 @@ def test_an_onnx_file_states_it_in_its_metadata(tmp_path: Path) -> None:
     tensors = [helper.make_tensor_value_info(name, 1, ["n", 10]) for name in "xy"]
     model = helper.make_model(helper.make_graph([node], "g", tensors[:1], tensors[1:], doc_string="accuracy: 97.5 %"))
     save(model, tmp_path / "m.onnx")
-    assert sorts.stated_accuracy(tmp_path / "m.onnx", sorts.ONNX) == pytest.approx(0.975)
+    assert formats.stated_accuracy(tmp_path / "m.onnx", formats.ONNX) == pytest.approx(0.975)
     helper.set_model_props(model, {"test_accuracy": "0.95"})
     save(model, tmp_path / "m.onnx")
-    assert sorts.stated_accuracy(tmp_path / "m.onnx", sorts.ONNX) == pytest.approx(0.95)
-    assert sorts.stated_accuracy(tmp_path / "m.onnx", sorts.TFLITE) is None
+    assert formats.stated_accuracy(tmp_path / "m.onnx", formats.ONNX) == pytest.approx(0.95)
+    assert formats.stated_accuracy(tmp_path / "m.onnx", formats.TFLITE) is None
     (tmp_path / "m.onnx").write_bytes(b"\xff" * 9)
-    assert sorts.stated_accuracy(tmp_path / "m.onnx", sorts.ONNX) is None
+    assert formats.stated_accuracy(tmp_path / "m.onnx", formats.ONNX) is None
 
 
 # --- a whole import ------------------------------------------------------------------------------------------------
@@ -203,8 +203,8 @@ def weak(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def imported(backend: str, monkeypatch: pytest.MonkeyPatch, *, accept: bool = False) -> dict[str, Any]:
     """Import one of the models above; give its manifest."""
-    sort = sorts.Sort("weak", backend, ".bin", "Weak")
-    monkeypatch.setattr(sorts, "sort_of", lambda source: sort)
+    sort = formats.Sort("weak", backend, ".bin", "Weak")
+    monkeypatch.setattr(formats, "sort_of", lambda source: sort)
     known = blocks(1200)
     dataset = Dataset("mine", "f" * 16, "here", known, known.head(50))
     options = importing.Options(accept=accept, precision="fp32")

@@ -14,9 +14,9 @@ import pytest
 from digitbench import data, plugins
 from digitbench.backend import Scores
 from digitbench.export.npz import unable
-from digitbench.form import OWN_FORM
-from digitbench.quiet import calm_tensorflow
-from digitbench.recipes import Recipe
+from digitbench.plugins.model_io import OWN_FORM
+from digitbench.records.recipes import Recipe
+from digitbench.system.native_output import calm_tensorflow
 
 pytestmark = pytest.mark.slow  # TensorFlow alone takes seconds to start
 FORMATS = {"savedmodel": "savedmodel", "tflite": "tflite", "onnx": "onnx", "openvino": "onnx", "numpy": "npz"}
@@ -123,7 +123,7 @@ def look(names: list[str]) -> dict[str, tuple[bool, list[str], float]]:
 def write(name: str, folder: Path) -> tuple[Scores, Scores, str]:
     """Write a network in every format in fp32; give Keras' scores, those of the SavedModel, and why there's no npz."""
     from digitbench.export import folding
-    from digitbench.export.work import Work
+    from digitbench.export.job import Work
 
     model = network(name)
     scores = np.asarray(model(images(), training=False))

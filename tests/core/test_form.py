@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from digitbench.backend import OWN, Images, Ports, Tensor, check_images
-from digitbench.form import OWN_FORM, Form, fitted, square
-from digitbench.typed import build
+from digitbench.plugins.model_io import OWN_FORM, Form, fitted, square
+from digitbench.records.from_json import build
 
 Array = npt.NDArray[Any]
 Places = Callable[[int, int], list[tuple[int, ...]]]

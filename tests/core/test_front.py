@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.test_plots_results import measured
-from digitbench.evaluate import wilson_interval
-from digitbench.report import front
-from digitbench.results import Accuracy
+from digitbench.evaluate.accuracy import wilson_interval
+from digitbench.judge import front
+from digitbench.records.results import Accuracy
 
 POINTS = st.lists(st.tuples(st.integers(1, 6), st.integers(1, 6)), max_size=12)
 

@@ -11,8 +11,8 @@ import pytest
 from core.helpers import one_printable_line
 from digitbench.backend import Images, Signature, Tensor
 from digitbench.errors import BundleError, DigitbenchError, UsageError
-from digitbench.form import Form
 from digitbench.importing.guesses import NO_WISHES, Wishes, forms, ranges
+from digitbench.plugins.model_io import Form
 
 Shape = tuple[int | None, ...]
 SCORES = Tensor("scores", (None, 10), "float32")

@@ -11,14 +11,15 @@ import pytest
 from journeys.helpers import copied, rewrite_manifest
 
 from core.helpers import announce
-from digitbench import importing, trust
+from digitbench import importing
 from digitbench.backend import Signature, Tensor
 from digitbench.bundle import Bundle
 from digitbench.data import Dataset, Split
 from digitbench.errors import ArtifactError, BundleError, UsageError
-from digitbench.form import Form
-from digitbench.importing import guesses, sorts
+from digitbench.importing import formats, guesses
 from digitbench.importing.guesses import NO_WISHES, Wishes
+from digitbench.plugins.model_io import Form
+from digitbench.system import trusted_files
 
 CODE = """
 import os
@@ -92,8 +93,8 @@ def imported(backend: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Bun
     pixels = np.random.default_rng(0).integers(0, 256, (600, 28, 28)).astype(np.uint8)
     pixels[:, 0, 0] = np.rint(labels * 25.5)
     split = Split(pixels, labels.astype(np.int64))
-    sort = sorts.Sort("whim", backend, ".bin", "Whim")
-    monkeypatch.setattr(sorts, "sort_of", lambda source: sort)
+    sort = formats.Sort("whim", backend, ".bin", "Whim")
+    monkeypatch.setattr(formats, "sort_of", lambda source: sort)
     dataset = Dataset("mine", "f" * 16, "here", split, split.head(50))
     return importing.import_model(folder / "model.bin", dataset, folder / "bundle")
 
@@ -116,7 +117,7 @@ def test_one_answer_for_a_whole_batch_is_refused(tmp_path: Path, monkeypatch: py
 def test_what_was_trusted_once_is_trusted_when_it_is_imported_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trust.remember(tmp_path / "model.bin")
+    trusted_files.remember(tmp_path / "model.bin")
     assert imported("Coded", tmp_path, monkeypatch).form.code
 
 
@@ -160,12 +161,12 @@ def test_wishes_that_no_model_could_meet_are_told() -> None:
 def test_operations_are_found_however_their_names_lengths_are_written(word: bytes, tmp_path: Path) -> None:
     (tmp_path / "saved_model.pb").write_bytes(b"\x0a\x01n" + word)
     with pytest.raises(BundleError, match="--trust"):
-        sorts.check_code(tmp_path, sorts.SAVED_MODEL, trusted=False)
+        formats.check_code(tmp_path, formats.SAVED_MODEL, trusted=False)
 
 
 def test_a_name_that_is_too_long_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match=r"can't be read|no such file"):
-        sorts.sort_of(tmp_path / ("a" * 300 + ".onnx"))
+        formats.sort_of(tmp_path / ("a" * 300 + ".onnx"))
 
 
 def foreign(untrained: Bundle, folder: Path, **more: Any) -> Bundle:

@@ -10,7 +10,6 @@ import pytest
 
 from digitbench.backend import Scores
 from digitbench.data import Labels
-from digitbench.form import Form
 from digitbench.importing.judging import (
     LEAST_ODDS,
     NEARLY,
@@ -21,6 +20,7 @@ from digitbench.importing.judging import (
     ranked,
     shifted,
 )
+from digitbench.plugins.model_io import Form
 
 
 def softmax(logits: Scores) -> Scores:

@@ -13,17 +13,17 @@ from onnx import TensorProto as Type
 from onnx import helper
 
 from core.helpers import one_printable_line
-from digitbench import precisions
 from digitbench.errors import BundleError
-from digitbench.importing import onnx_file, sorts
+from digitbench.importing import formats, onnx_file
+from digitbench.importing.formats import KERAS, ONNX, SAVED_MODEL, TFLITE, Sort
 from digitbench.importing.kinds import Kinds
 from digitbench.importing.protobuf import Message
-from digitbench.importing.sorts import KERAS, ONNX, SAVED_MODEL, TFLITE, Sort
-from digitbench.progress import Silent
+from digitbench.records import precisions
+from digitbench.system.progress import Silent
 
 
 def precision_of(path: Path, sort: Sort) -> str:
-    return sorts.precision_of(path, sort, Silent())
+    return formats.precision_of(path, sort, Silent())
 
 
 # --- Protocol Buffers ----------------------------------------------------------------------------------------------

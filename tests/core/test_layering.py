@@ -134,36 +134,36 @@ def test_every_file_is_looked_at() -> None:
         ("backends/digitbench_onnx.py", "import onnxruntime"),
         ("backends/digitbench_new.py", "def f():\n    import onnxruntime"),
         ("backends/digitbench_onnx.py", "from . import digitbench_numpy"),
-        ("digitbench/plugins.py", "def f():\n    import digitbench_onnx"),
-        ("digitbench/plugins.py", "def f():\n    import_module('digitbench_onnx')"),
-        ("digitbench/plugins.py", "def f():\n    importlib.import_module('digitbench_onnx')"),
+        ("digitbench/plugins/__init__.py", "def f():\n    import digitbench_onnx"),
+        ("digitbench/plugins/__init__.py", "def f():\n    import_module('digitbench_onnx')"),
+        ("digitbench/plugins/__init__.py", "def f():\n    importlib.import_module('digitbench_onnx')"),
         ("digitbench/export/check.py", "def f():\n    from digitbench_onnx import OnnxBackend"),
-        ("digitbench/data.py", "def f():\n    from tensorflow.keras.datasets import mnist"),
+        ("digitbench/data/__init__.py", "def f():\n    from tensorflow.keras.datasets import mnist"),
         ("digitbench/measure/worker.py", "def f():\n    import keras"),
-        ("digitbench/quiet.py", "def f():\n    __import__('tensorflow')"),
+        ("digitbench/system/native_output.py", "def f():\n    __import__('tensorflow')"),
         ("digitbench/bundle/__init__.py", "def f():\n    import tf2onnx.convert"),
-        ("digitbench/report/terminal.py", "from digitbench.measure.stats import summarise"),
+        ("digitbench/report/terminal.py", "from digitbench.measure.loop import time_block"),
         ("digitbench/report/terminal.py", "def f():\n    from digitbench import measure"),
         ("digitbench/report/terminal.py", "if TYPE_CHECKING:\n    from digitbench.measure import stats"),
         ("digitbench/measure/session.py", "from digitbench.report import live"),
         ("digitbench/measure/session.py", "def f():\n    import digitbench.report.terminal"),
         ("digitbench/measure/session.py", "from ..report import live"),
-        ("digitbench/sources.py", "import sklearn"),
-        ("digitbench/sources.py", "from sklearn.datasets import load_digits"),
-        ("digitbench/sources.py", "import pooch"),
-        ("digitbench/evaluate.py", "try:\n    from scipy.stats import norm\nexcept ImportError:\n    norm = None"),
-        ("digitbench/evaluate.py", "if True:\n    import matplotlib"),
-        ("digitbench/evaluate.py", "class A:\n    import rich"),
+        ("digitbench/data/mnist.py", "import sklearn"),
+        ("digitbench/data/mnist.py", "from sklearn.datasets import load_digits"),
+        ("digitbench/data/mnist.py", "import pooch"),
+        ("digitbench/evaluate/accuracy.py", "try:\n    from scipy import stats\nexcept ImportError:\n    stats = None"),
+        ("digitbench/evaluate/accuracy.py", "if True:\n    import matplotlib"),
+        ("digitbench/evaluate/accuracy.py", "class A:\n    import rich"),
         ("digitbench/cli.py", "import rich"),
         ("digitbench/commands/bench.py", "import rich"),
         ("digitbench/commands/bench.py", "import sklearn"),
         ("digitbench/measure/session.py", "import typer"),
-        ("digitbench/data.py", "import typer"),
-        ("digitbench/evaluate.py", "import pytest"),
+        ("digitbench/data/__init__.py", "import typer"),
+        ("digitbench/evaluate/accuracy.py", "import pytest"),
         ("digitbench/train/loops.py", "import tensorflow as tf"),
         ("digitbench/export/onnx.py", "import keras"),
-        ("digitbench/data.py", "def f(x=__import__('scipy')):\n    pass"),
-        ("digitbench/data.py", "@__import__('scipy')\ndef f():\n    pass"),
+        ("digitbench/data/__init__.py", "def f(x=__import__('scipy')):\n    pass"),
+        ("digitbench/data/__init__.py", "@__import__('scipy')\ndef f():\n    pass"),
     ],
 )  # fmt: skip
 def test_the_check_sees_what_is_not_allowed(path: str, source: str) -> None:
@@ -177,12 +177,12 @@ def test_the_check_sees_what_is_not_allowed(path: str, source: str) -> None:
         ("backends/digitbench_keras.py", "def f():\n    import keras\n    import tensorflow"),
         ("digitbench/train/loops.py", "def f():\n    import keras"),
         ("digitbench/export/onnx.py", "def f():\n    import tf2onnx"),
-        ("digitbench/data.py", "def f():\n    from sklearn.datasets import load_digits"),
+        ("digitbench/data/__init__.py", "def f():\n    from sklearn.datasets import load_digits"),
         ("digitbench/cli.py", "import typer\nif TYPE_CHECKING:\n    from rich.console import Console"),
-        ("digitbench/report/live.py", "from rich.console import Console\nfrom digitbench.results import Row"),
+        ("digitbench/report/live.py", "from rich.console import Console\nfrom digitbench.records.results import Row"),
         ("digitbench/testing.py", "import pytest"),
-        ("digitbench/measure/session.py", "from digitbench.progress import Progress"),
-        ("digitbench/results.py", "from dataclasses import replace\nreplace('tensorflow')"),
+        ("digitbench/measure/session.py", "from digitbench.system.progress import Progress"),
+        ("digitbench/records/results.py", "from dataclasses import replace\nreplace('tensorflow')"),
     ],
 )
 def test_the_check_lets_through_what_is_allowed(path: str, source: str) -> None:
@@ -247,7 +247,7 @@ def test_the_names_of_the_package_are_all_there() -> None:
 
 # --- who opens artifacts -------------------------------------------------------------------------------------------
 
-DOOR = "digitbench/plugins.py"
+DOOR = "digitbench/plugins/__init__.py"
 BUILT_IN = {"NullBackend", "SgemmBackend", "Served"}
 """Backends of our own that open no bundle's artifact: no plugin announces them."""
 

@@ -11,11 +11,10 @@ import numpy as np
 import pytest
 from journeys.helpers import copied
 
-from digitbench import layers
-from digitbench.bundle import Artifact, Bundle
+from digitbench.bundle import Artifact, Bundle, layers
+from digitbench.bundle.layers import Layer
+from digitbench.charts import weights
 from digitbench.errors import ArtifactError, BundleError
-from digitbench.layers import Layer
-from digitbench.report.plots import weights
 
 
 def keras_file(path: Path, entries: list[tuple[str, dict[str, Any], list[Any] | None]]) -> Path:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from core.helpers import one_printable_line
 from digitbench.errors import UsageError
-from digitbench.limits import KINDS, parse_limit, parse_limits
+from digitbench.judge.limits import KINDS, parse_limit, parse_limits
 
 
 @pytest.mark.parametrize(

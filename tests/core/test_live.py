@@ -12,11 +12,11 @@ from rich.console import Console
 
 from core.helpers import Recorder
 from core.test_terminal import FLOOR, a_run, compared, results_of
-from digitbench.progress import Progress, Silent
+from digitbench.records.results import Ratio, Results, Row
 from digitbench.report import live as live_module
-from digitbench.report.board import board
 from digitbench.report.live import LiveProgress
-from digitbench.results import Ratio, Results, Row
+from digitbench.report.live_table import board
+from digitbench.system.progress import Progress, Silent
 
 
 def progress(terminal: bool, width: int = 80) -> tuple[LiveProgress, io.StringIO]:

@@ -14,7 +14,7 @@ import numpy as np
 import psutil
 import pytest
 
-from digitbench import machine
+from digitbench.system import machine
 
 LINUX = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 
@@ -92,7 +92,7 @@ def test_threads_are_counted() -> None:
 def test_peak_memory_is_this_process_own_and_not_its_parents() -> None:
     """A new program inherits ``ru_maxrss`` from its parent on Linux; this one's parent holds 200 MB."""
     held = np.ones(25_000_000)
-    code = "from digitbench import machine; print(machine.peak_rss_bytes())"
+    code = "from digitbench.system import machine; print(machine.peak_rss_bytes())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert 5e6 < int(done.stdout) < 100e6

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 from core.helpers import one_printable_line
-from digitbench import files
 from digitbench.commands.outputs import Outputs, raise_failures
 from digitbench.commands.saving import Saver, write_text
 from digitbench.errors import CheckFailed, ResultsError, UsageError
-from digitbench.figures import Busy, Generation, WarmUp
-from digitbench.results import Results, Row
+from digitbench.records.results import Results, Row
+from digitbench.records.timing import Busy, Generation, WarmUp
+from digitbench.system import files
 
 TIMED = Generation(0, 10, 0.01, 1.0, 2.0, 3.0, 4.0, 0.1, 500.0, 10**8, WarmUp(20, 0.1, True), Busy(1.0))
 RESULTS = Results(

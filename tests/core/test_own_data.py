@@ -19,11 +19,12 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from core.helpers import Recorder, hashes_of, one_printable_line, small_mnist, write_idx_folder
-from digitbench import data, own, sources
+from digitbench import data
 from digitbench.bundle import Bundle
+from digitbench.data import csv_file as table
+from digitbench.data import mnist, user_data
 from digitbench.errors import BundleError, DataError, MissingRuntimeError, UsageError
 from digitbench.measure import reference
-from digitbench.own import table
 
 Array = npt.NDArray[Any]
 DIGITS = data.load("digits")
@@ -192,7 +193,7 @@ def test_no_more_is_unpacked_than_the_limit(tmp_path: Path, monkeypatch: pytest.
     np.savez_compressed(place, x_test=np.zeros((3000, 28, 28), np.uint8), y_test=np.arange(3000, dtype=np.uint8) % 10)
     assert place.stat().st_size < 10_000
     assert len(data.load("auto", place).test) == 3000
-    monkeypatch.setattr(sources, "MOST_BYTES", 2_000_000)
+    monkeypatch.setattr(mnist, "MOST_BYTES", 2_000_000)
     monkeypatch.setattr(np.lib.format, "read_array", None)  # nothing is read
     assert "unpacks to 0.0 GB; at most 0.002 GB are read" in refusal(place)
     assert "unpacks to" in refusal(place, "mnist")
@@ -277,7 +278,7 @@ def test_mnist_in_another_layout_has_mnists_fingerprint(tmp_path: Path, monkeypa
 def test_a_folder_with_any_idx_file_is_meant_to_be_mnist(tmp_path: Path) -> None:
     folder = write_idx_folder(tmp_path / "idx", small_mnist())
     assert "isn't MNIST: the content of" in refusal(folder)
-    (folder / sources.IDX_FILES["x_train"]).unlink()
+    (folder / mnist.IDX_FILES["x_train"]).unlink()
     assert "it has no train-images-idx3-ubyte" in refusal(folder)
 
 
@@ -287,13 +288,13 @@ def test_a_folder_with_any_idx_file_is_meant_to_be_mnist(tmp_path: Path) -> None
      ("a" * 60 + ".npz", "a" * 40), ("....csv", "..."), ("!.csv", "own"), ("7\t\n.csv", "7")],
 )  # fmt: skip
 def test_data_are_called_like_their_file(tmp_path: Path, file: str, name: str) -> None:
-    assert own.name_of(tmp_path / file, ("auto", "mnist", "digits")) == name
+    assert user_data.name_of(tmp_path / file, ("auto", "mnist", "digits")) == name
 
 
 def test_a_folder_is_called_by_its_whole_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "of.2026").mkdir()
     monkeypatch.chdir(tmp_path / "of.2026")
-    assert own.name_of(Path("."), ("auto",)) == "of.2026"
+    assert user_data.name_of(Path("."), ("auto",)) == "of.2026"
 
 
 def test_own_data_are_found_again_by_their_source_alone(tmp_path: Path) -> None:

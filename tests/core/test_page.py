@@ -22,17 +22,17 @@ from typer.main import get_group
 
 from core.test_choice import FLOOR, row
 from core.test_compare import BUNDLE, MACHINE
-from digitbench import samples
 from digitbench.cli import app
 from digitbench.errors import MissingRuntimeError, ResultsError
-from digitbench.evaluate import of_classes
-from digitbench.figures import Finding, Ratio
+from digitbench.evaluate.accuracy import of_classes
+from digitbench.records import samples
+from digitbench.records.results import Floor, McNemar, Results, Row
+from digitbench.records.timing import Finding, Ratio
 from digitbench.report import page
 from digitbench.report.page import Source, command, curves, drawn, facts, figures, runs, table, thinning
 from digitbench.report.page import html as pages
 from digitbench.report.page import markdown as markdowns
 from digitbench.report.page.verdict import SURE, UNSURE, verdicts
-from digitbench.results import Floor, McNemar, Results, Row
 
 SETTINGS = {"seconds": 3.0, "generations": 3, "seed": 7, "baseline": ["tflite", "int8"], "timeout": 120.0}
 PRECISIONS = {

@@ -15,9 +15,9 @@ import pytest
 from PIL import Image
 
 from core.helpers import one_printable_line
-from digitbench import photographs
 from digitbench.errors import DigitbenchError, ImageError, MissingRuntimeError, UsageError
-from digitbench.photographs import find_pictures, prepared, read_photograph, shown_name
+from digitbench.images import reading
+from digitbench.images.reading import find_pictures, prepared, read_photograph, shown_name
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -154,18 +154,18 @@ def test_a_large_picture_comes_small_with_its_shape_and_brightness(kind: str, si
     ramp = np.linspace(0, 255, size[0], dtype=np.uint8)
     pixels = read_photograph(encoded(Image.fromarray(np.tile(ramp, (size[1], 1))).convert("RGB"), kind))
     height, width = pixels.shape[:2]
-    assert max(height, width) == photographs.LONGEST
-    assert min(height, width) == max(1, round(min(size) * photographs.LONGEST / max(size)))
+    assert max(height, width) == reading.LONGEST
+    assert min(height, width) == max(1, round(min(size) * reading.LONGEST / max(size)))
     assert np.abs(pixels[..., 0].mean(axis=0) - np.linspace(0, 255, width)).max() < 6
 
 
 def test_a_picture_in_strips_is_the_picture_in_one(monkeypatch: pytest.MonkeyPatch) -> None:
     noise = np.random.default_rng(1).integers(0, 256, (333, 150, 3), dtype=np.uint8)
     content = encoded(Image.fromarray(noise), "PNG")
-    monkeypatch.setattr(photographs, "LONGEST", 60)
+    monkeypatch.setattr(reading, "LONGEST", 60)
     whole = read_photograph(content)
     assert whole.shape == (60, 27, 3)
-    monkeypatch.setattr(photographs, "STRIP_PIXELS", 2000)
+    monkeypatch.setattr(reading, "STRIP_PIXELS", 2000)
     np.testing.assert_array_equal(read_photograph(content), whole)
 
 

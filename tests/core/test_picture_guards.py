@@ -19,9 +19,9 @@ from PIL import Image
 
 from core.helpers import one_printable_line
 from core.test_photographs import GREY, RGB, encoded, with_alpha
-from digitbench import picture_guards
 from digitbench.errors import ImageError
-from digitbench.photographs import read_photograph
+from digitbench.images import file_limits
+from digitbench.images.reading import read_photograph
 
 
 def chunk(kind: bytes, content: bytes) -> bytes:
@@ -123,7 +123,7 @@ OTHERS: dict[str, tuple[Callable[[], bytes], str]] = {
     "a TIFF's beginning": (lambda: encoded(GREY, "TIFF")[:12], "begins as a TIFF file does"),
     "a TIFF of no number": (lambda: encoded(Image.fromarray(np.full((9, 9), np.nan, "f4")), "TIFF"), "NaN"),
     "nothing to see": (lambda: encoded(with_alpha(0, np.zeros((9, 9), np.uint8)), "PNG"), "wholly transparent"),
-    "a larger file than any": (lambda: bytes(picture_guards.MOST_BYTES + 1), "100 MB; the most that is read is 100 MB"),
+    "a larger file than any": (lambda: bytes(file_limits.MOST_BYTES + 1), "100 MB; the most that is read is 100 MB"),
 }
 
 
@@ -179,7 +179,7 @@ MEASURE = """
 import resource, sys
 from pathlib import Path
 from digitbench.errors import ImageError
-from digitbench.photographs import read_photograph
+from digitbench.images.reading import read_photograph
 import PIL.Image, numpy
 PIL.Image.init()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

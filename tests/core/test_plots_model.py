@@ -14,15 +14,16 @@ import pytest
 from journeys.helpers import copied, rewrite_manifest
 
 from core.helpers import one_printable_line
-from digitbench import data, evaluate
+from digitbench import data
 from digitbench.backend import Scores
 from digitbench.bundle import Artifact, Bundle
+from digitbench.charts import canvas, confusion, history, predictions, reliability, samples, weights
+from digitbench.charts.history import History
+from digitbench.charts.weights import Kernel
 from digitbench.data import Dataset, Split
 from digitbench.errors import ArtifactError, BundleError, ResultsError
-from digitbench.form import Form
-from digitbench.report.plots import canvas, confusion, history, predictions, reliability, samples, weights
-from digitbench.report.plots.history import History
-from digitbench.report.plots.weights import Kernel
+from digitbench.evaluate import accuracy as evaluate
+from digitbench.plugins.model_io import Form
 from digitbench.testing import random_bundle
 
 LONG = "a-bundle-whose-name-goes-on-and-on-and-on " * 5

@@ -13,15 +13,15 @@ import numpy as np
 import pytest
 
 from core.test_terminal import results_of
-from digitbench import samples
 from digitbench.backend import Runtime
+from digitbench.charts import canvas, groups, latency, pareto, sheet, sweep
 from digitbench.commands import plotting_results
 from digitbench.errors import ResultsError, UsageError
-from digitbench.evaluate import wilson_interval
-from digitbench.figures import Busy, Finding, Generation, WarmUp
-from digitbench.measure import stats
-from digitbench.report.plots import canvas, groups, latency, pareto, sheet, sweep
-from digitbench.results import Accuracy, Agreement, ArtifactFile, Results, Row
+from digitbench.evaluate import intervals
+from digitbench.evaluate.accuracy import wilson_interval
+from digitbench.records import samples
+from digitbench.records.results import Accuracy, Agreement, ArtifactFile, Results, Row
+from digitbench.records.timing import Busy, Finding, Generation, WarmUp
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -50,7 +50,7 @@ def measured(
     row = Row(
         name, precision, batch, threads, Runtime("R", "1", "CPU", threads), ArtifactFile("a", size, "ab"),
         Accuracy(0.979, 979, 1000, wilson_interval(979, 1000)), Agreement("keras", 0, 0.1), peak_rss_bytes=memory,
-        latency_us=stats.summarise(each), validity=(), generations=generations,
+        latency_us=intervals.summarise(each), validity=(), generations=generations,
         throughput_per_s=batch * 2 * calls / sum(one.seconds for one in generations),
     )  # fmt: skip
     return replace(row, **changes)

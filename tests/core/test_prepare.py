@@ -17,7 +17,7 @@ from core.helpers import one_printable_line
 from digitbench import data
 from digitbench.data import Pixels
 from digitbench.errors import ImageError
-from digitbench.prepare import prepare
+from digitbench.images.centring import prepare
 
 pytestmark = pytest.mark.filterwarnings("error")
 

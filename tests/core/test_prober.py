@@ -17,14 +17,15 @@ import pytest
 
 from core.fakes import Fake, Told, numbered
 from core.helpers import announce, one_printable_line
-from digitbench import plugins, trust
+from digitbench import plugins
 from digitbench.backend import Images, Ports, Signature, Tensor
 from digitbench.errors import ArtifactError, BundleError
-from digitbench.form import Form
-from digitbench.importing import tryout
+from digitbench.importing import probe
+from digitbench.importing.formats import Sort
 from digitbench.importing.prober import MOST_DEATHS, Prober
-from digitbench.importing.sorts import Sort
-from digitbench.measure.process import shared_images
+from digitbench.plugins.model_io import Form
+from digitbench.system import trusted_files
+from digitbench.workers.pool import shared_images
 
 # What it does in a form is said by the form's output.
 PLUGIN = """
@@ -239,7 +240,7 @@ def tell(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callab
     announced: Any = SimpleNamespace(load=lambda: Watched, module="watched")
     plugin = replace(plugins.find("numpy"), name="fake", entry_point=announced)
     monkeypatch.setattr("digitbench.plugins.find", lambda name: plugin)
-    monkeypatch.setattr(tryout, "_limit_memory", lambda: None)  # of a worker, and not of this process
+    monkeypatch.setattr(probe, "_limit_memory", lambda: None)  # of a worker, and not of this process
     np.save(tmp_path / "images.npy", numbered(9))
 
     def call(*forms: Form, size: int = 256) -> Told:
@@ -247,7 +248,7 @@ def tell(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callab
         job = {"backend": "fake", "artifact": str(model), "precision": "fp32", "images": images}
         commands = ({"form": asdict(form), "order": [1, 2, 3], "size": size} for form in forms)
         told: Told = []
-        tryout.serve(job, json.loads(json.dumps(list(commands))), lambda event, **facts: told.append((event, facts)))
+        probe.serve(job, json.loads(json.dumps(list(commands))), lambda event, **facts: told.append((event, facts)))
         return told
 
     return call
@@ -297,7 +298,7 @@ def test_code_in_a_file_is_run_if_its_user_trusts_that_file(
     tell: Callable[..., Told], model: Path, trusted: bool
 ) -> None:
     if trusted:
-        trust.remember(model)
+        trusted_files.remember(model)
     tell(replace(which(), code=True))
     assert Watched.asked == [trusted]
     assert [ports.trusted for ports in Watched.opened] == [trusted]

@@ -20,17 +20,8 @@ from core.helpers import announce, one_printable_line
 from digitbench.backend import Images
 from digitbench.bundle import Bundle
 from digitbench.errors import UsageError
-from digitbench.measure import process
-from digitbench.measure.process import (
-    Crew,
-    Job,
-    Worker,
-    WorkerError,
-    read_scores,
-    read_spent,
-    score,
-    shared_images,
-)
+from digitbench.workers import pool
+from digitbench.workers.pool import Crew, Job, Worker, WorkerError, read_scores, read_spent, score, shared_images
 
 
 @pytest.fixture(scope="module")
@@ -148,7 +139,7 @@ def test_the_numpy_backend_scores_the_same_in_a_worker_and_here(untrained: Bundl
 def test_as_many_start_at_a_time_as_there_are_cores(
     shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cores: int
 ) -> None:
-    monkeypatch.setattr(process, "available_cores", lambda: cores)
+    monkeypatch.setattr(pool, "available_cores", lambda: cores)
     with Crew(shared) as crew:
         started = list(crew.start([Job("Slow", Path("model"), 1, copy) for copy in range(cores + 1)]))
         assert sorted(one.job.copy for one in started) == list(range(cores + 1))
@@ -308,7 +299,7 @@ def test_workers_that_the_system_refuses_are_failed_starts(shared: Path, monkeyp
     def refuse(*_: Any, **__: Any) -> None:
         raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
 
-    monkeypatch.setattr("digitbench.measure.process.subprocess.Popen", refuse)
+    monkeypatch.setattr("digitbench.workers.pool.subprocess.Popen", refuse)
     with Crew(shared) as crew:
         found = list(crew.start([Job("Good", Path("model"), 1, copy) for copy in range(3)]))
     assert {str(one.error) for one in found} == {"can't be started: Resource temporarily unavailable"}
@@ -347,7 +338,7 @@ def test_ctrl_c_while_a_worker_is_started_leaves_none_behind(shared: Path, monke
             started.append(self)
             os.kill(os.getpid(), signal.SIGINT)
 
-    monkeypatch.setattr("digitbench.measure.process.subprocess.Popen", Interrupted)
+    monkeypatch.setattr("digitbench.workers.pool.subprocess.Popen", Interrupted)
     with pytest.raises(KeyboardInterrupt), Crew(shared) as crew:
         list(crew.start([Job("Good", Path("model"), 1)]))
     (worker,) = started

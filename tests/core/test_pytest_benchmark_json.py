@@ -16,10 +16,10 @@ import pytest
 from pytest_benchmark.stats import Stats
 
 from core.test_terminal import MISSING, compared, generation, results_of, timed
-from digitbench import samples
 from digitbench.errors import ResultsError
+from digitbench.records import samples
+from digitbench.records.results import Finding, Ratio, Results, Row
 from digitbench.report.pytest_benchmark import statistics_of, to_pytest_benchmark
-from digitbench.results import Finding, Ratio, Results, Row
 
 
 def sampled(name: str, batch: int, *nanoseconds: Sequence[int], **changes: object) -> Row:

@@ -11,7 +11,7 @@ import pytest
 from conftest import environment
 
 from digitbench.bundle import Bundle
-from digitbench.recipes import DEFAULT, RECIPES
+from digitbench.records.recipes import DEFAULT, RECIPES
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

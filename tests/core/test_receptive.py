@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from digitbench.recipes import Recipe
+from digitbench.records.recipes import Recipe
 from digitbench.train.receptive import masks
 
 

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.helpers import one_printable_line
-from digitbench import recipes
 from digitbench.errors import UsageError
-from digitbench.recipes import ACTIVATIONS, LOSSES, RECIPES, SCHEDULES, TUTORIALS, Recipe
+from digitbench.records import recipes
+from digitbench.records.recipes import ACTIVATIONS, LOSSES, RECIPES, SCHEDULES, TUTORIALS, Recipe
 
 NAN, INFINITY = float("nan"), float("inf")
 

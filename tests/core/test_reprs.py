@@ -15,8 +15,8 @@ import pytest
 
 from core.test_choice import limits, row
 from digitbench.bundle import Bundle
-from digitbench.choice import judge
-from digitbench.results import Results
+from digitbench.judge.choice import judge
+from digitbench.records.results import Results
 
 FORMATS = Path(__file__).parent / "formats"
 FILES = sorted(FORMATS.glob("results-*.json"))
@@ -146,6 +146,6 @@ def test_a_choice_shows_what_became_of_each() -> None:
 
 
 def test_a_core_record_loads_no_report_until_it_is_shown() -> None:
-    code = "import digitbench.bundle, digitbench.choice, sys; print('digitbench.report' in sys.modules)"
+    code = "import digitbench.bundle, digitbench.judge.choice, sys; print('digitbench.report' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

@@ -17,12 +17,10 @@ from rich.console import Console
 from scipy import stats as scipy_stats
 
 from core.helpers import one_printable_line
-from digitbench import samples
 from digitbench.backend import Runtime
 from digitbench.errors import ResultsError
-from digitbench.report.agreement import print_agreement
-from digitbench.report.terminal import print_results
-from digitbench.results import (
+from digitbench.records import samples
+from digitbench.records.results import (
     SCHEMA,
     VERSION,
     Accuracy,
@@ -49,6 +47,8 @@ from digitbench.results import (
     WarmUp,
     calls_needed,
 )
+from digitbench.report.agreement import print_agreement
+from digitbench.report.terminal import print_results
 
 text = st.text(max_size=12)
 line = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=12)

@@ -19,18 +19,18 @@ from digitbench import data, plugins
 from digitbench.backend import Scores
 from digitbench.bundle import Bundle
 from digitbench.commands.bench import bench
-from digitbench.compare import compare
 from digitbench.errors import ArtifactError, CheckFailed, PluginError, UsageError
-from digitbench.measure import schedule, session, sitting, worker
-from digitbench.measure.book import Book
+from digitbench.judge.compare import compare
+from digitbench.measure import generation, schedule, session, worker
 from digitbench.measure.candidates import Candidate, candidates, named_baseline, roofs
 from digitbench.measure.plan import Plan
-from digitbench.measure.process import WorkerError
-from digitbench.measure.roofline import NAME
+from digitbench.measure.run_state import Book
+from digitbench.measure.sgemm import NAME
+from digitbench.records.results import ArtifactFile, Results, Row
 from digitbench.report.pytest_benchmark import to_pytest_benchmark
 from digitbench.report.tables import to_csv
-from digitbench.results import ArtifactFile, Results, Row
 from digitbench.testing import random_bundle
+from digitbench.workers.pool import WorkerError
 
 FLOPS = 1000
 
@@ -105,7 +105,7 @@ def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
         scores=lambda name: np.roll(REFERENCE, 1, axis=1) if name == NAME else REFERENCE,
         label=lambda actor: 3 if actor.job.backend == NAME else 0,
     )
-    monkeypatch.setattr(sitting, "Crew", found.crew)
+    monkeypatch.setattr(generation, "Crew", found.crew)
     return found
 
 
@@ -165,7 +165,7 @@ def test_it_is_never_the_baseline_though_it_is_the_fastest(stage: Stage) -> None
 
 
 def test_it_is_not_chosen_where_memory_takes_several_sittings(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("digitbench.machine.available_memory_bytes", lambda: 3 * schedule.WORKER_BYTES)
+    monkeypatch.setattr("digitbench.system.machine.available_memory_bytes", lambda: 3 * schedule.WORKER_BYTES)
     book = held(stage, replace(PLAN, baseline=None))
     assert book.baseline == ("a", "fp32")
     assert [one.ratio for roof in book.roofs() for one in roof.row.generations] == pytest.approx([0.1] * 4)
@@ -270,7 +270,7 @@ def test_roofs_can_be_added_to_a_finished_run(stage: Stage) -> None:
 def run(untrained: Bundle, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Results]:
     reference: Scores = untrained.reference_scores()
     played = Stage(scores=lambda name: reference)
-    monkeypatch.setattr(sitting, "Crew", played.crew)
+    monkeypatch.setattr(generation, "Crew", played.crew)
     digits = data.load("digits")
     plan = Plan(seconds=0.04, generations=2)
 

@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from rich.console import Console
 from scipy import stats as scipy_stats
 
-from digitbench import pairing
 from digitbench.backend import Runtime
-from digitbench.report.roofline import invalid_roofs, print_roofline, sentences
+from digitbench.judge import speed
+from digitbench.records.results import Busy, Finding, Generation, Latency, Ratio, Results, Roof, Row, WarmUp
+from digitbench.report.sgemm import invalid_roofs, print_roofline, sentences
 from digitbench.report.tables import to_markdown
 from digitbench.report.terminal import print_results
-from digitbench.results import Busy, Finding, Generation, Latency, Ratio, Results, Roof, Row, WarmUp
 
 FLOPS = 813_056
 BUSY = Finding("9% of the time it was ready to run and got no core", "close what else runs here")
@@ -79,13 +79,13 @@ ratio = st.floats(0.01, 100)
 @given(pairs=st.lists(st.tuples(ratio, ratio), min_size=2, max_size=7))
 def test_speed_is_the_mean_of_ratios_of_ratios_with_its_t_interval(pairs: list[tuple[float, float]]) -> None:
     mine, other = row("a", 1, [one for one, _ in pairs]), row("b", 1, [two for _, two in pairs])
-    found = pairing.speed(mine, other)
+    found = speed.speed(mine, other)
     assert found
     assert found.interval
     values = [two / one for one, two in pairs]
     if len({round(value, 9) for value in values}) > 1:
         assert (found.value, *found.interval) == pytest.approx(t_interval(values), rel=1e-6)
-    back = pairing.speed(other, mine)
+    back = speed.speed(other, mine)
     assert back
     assert back.value == pytest.approx(1 / found.value)
 
@@ -93,13 +93,13 @@ def test_speed_is_the_mean_of_ratios_of_ratios_with_its_t_interval(pairs: list[t
 def test_only_generations_that_both_have_are_paired() -> None:
     mine = row("a", 1, [1.0, None, 4.0, 5.0])
     other = row("b", 1, [2.0, 3.0, 8.0])
-    assert pairing.speed(mine, other) == Ratio(2.0, (2.0, 2.0))
-    assert pairing.speed(row("a", 1, [None, 1.0]), row("b", 1, [1.0])) is None
-    assert pairing.speed(row("a", 1, []), row("b", 1, [1.0])) is None
+    assert speed.speed(mine, other) == Ratio(2.0, (2.0, 2.0))
+    assert speed.speed(row("a", 1, [None, 1.0]), row("b", 1, [1.0])) is None
+    assert speed.speed(row("a", 1, []), row("b", 1, [1.0])) is None
 
 
 def test_one_generation_has_no_interval() -> None:
-    assert pairing.speed(row("a", 1, [2.0]), row("b", 1, [1.0])) == Ratio(0.5)
+    assert speed.speed(row("a", 1, [2.0]), row("b", 1, [1.0])) == Ratio(0.5)
 
 
 # --- what is printed -----------------------------------------------------------------------------------------------

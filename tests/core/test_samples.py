@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from digitbench.errors import ResultsError
-from digitbench.samples import decode, encode
+from digitbench.records.samples import decode, encode
 
 calls = st.lists(st.integers(-(2**63), 2**63 - 1), max_size=300)
 

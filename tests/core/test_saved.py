@@ -14,9 +14,9 @@ from journeys.helpers import copied
 from core.helpers import Recorder
 from core.test_terminal import results_of, timed
 from digitbench.bundle import Bundle
-from digitbench.commands.saved import bundle_of, data_of, place_of
+from digitbench.commands.find_results import bundle_of, data_of, place_of
 from digitbench.errors import BundleError, DataError, ResultsError
-from digitbench.results import Results
+from digitbench.records.results import Results
 
 
 @pytest.fixture

@@ -20,8 +20,8 @@ from digitbench.commands import saving
 from digitbench.commands.outputs import Outputs
 from digitbench.commands.saving import Saver, worth
 from digitbench.errors import UsageError
+from digitbench.records.results import Accuracy, Results, Row
 from digitbench.report import pytest_benchmark, tables
-from digitbench.results import Accuracy, Results, Row
 
 NOTHING = replace(RESULTS, rows=(Row("numpy", "fp32", 1, 1, error="it died"),), digitbench="nothing timed")
 NEW = replace(RESULTS, created="2026-11-22T00:00:00+00:00", digitbench="new")
@@ -361,7 +361,7 @@ COUNT_UP = """
 import sys
 from pathlib import Path
 
-from digitbench.files import locked
+from digitbench.system.files import locked
 
 path = Path("number")
 for _ in range(50):
@@ -381,7 +381,7 @@ def test_processes_change_a_file_one_after_the_other() -> None:
 HOLD = """
 from pathlib import Path
 
-from digitbench.files import locked
+from digitbench.system.files import locked
 
 with locked(Path("number")):
     print(flush=True)

@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 
 from core.crews import COST, PLAN, Actor, Stage, Witness, grid, new_book, perform, row_of, seconds_of
-from digitbench.measure import schedule, sitting
+from digitbench.measure import generation, schedule
 from digitbench.measure.plan import Plan
-from digitbench.measure.process import WorkerError
+from digitbench.workers.pool import WorkerError
 
 
 @pytest.fixture
 def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
     found = Stage()
-    monkeypatch.setattr(sitting, "Crew", found.crew)
+    monkeypatch.setattr(generation, "Crew", found.crew)
     return found
 
 
@@ -168,10 +168,10 @@ def test_ratios_are_paired_by_generation(stage: Stage) -> None:
 def test_a_machine_of_two_speeds_moves_no_ratio() -> None:
     """Both candidates were slow in half of the rounds; of one a call more: medians of all calls would be 20 and 30."""
     fast, slow = np.full(100, 20_000), np.full(100, 30_000)
-    base = sitting._Tally(None, None, [fast, fast, slow, slow, fast[:1]])  # type: ignore[arg-type]
-    mine = sitting._Tally(None, None, [fast, fast, slow, slow, slow[:1]])  # type: ignore[arg-type]
-    assert sitting._p50(mine) / sitting._p50(base) == 1.5
-    assert sitting._ratio(mine, base) == pytest.approx(1)
+    base = generation._Tally(None, None, [fast, fast, slow, slow, fast[:1]])  # type: ignore[arg-type]
+    mine = generation._Tally(None, None, [fast, fast, slow, slow, slow[:1]])  # type: ignore[arg-type]
+    assert generation._p50(mine) / generation._p50(base) == 1.5
+    assert generation._ratio(mine, base) == pytest.approx(1)
 
 
 def test_the_twin_gives_the_floor_and_is_never_a_row(stage: Stage) -> None:
@@ -304,7 +304,7 @@ def test_all_dead_is_an_end_too(stage: Stage) -> None:
 def test_as_many_are_alive_as_memory_holds_with_the_baseline_and_its_twin(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("digitbench.machine.available_memory_bytes", lambda: 4 * schedule.WORKER_BYTES)
+    monkeypatch.setattr("digitbench.system.machine.available_memory_bytes", lambda: 4 * schedule.WORKER_BYTES)
     book, _ = perform(stage, grid("a b c d e"))
     others_are_whole(book, "a", "b", "c", "d", "e")
     assert stage.most_alive == 4
@@ -317,7 +317,7 @@ def test_as_many_are_alive_as_memory_holds_with_the_baseline_and_its_twin(
 def test_with_little_memory_they_are_measured_one_by_one(
     stage: Stage, monkeypatch: pytest.MonkeyPatch, gigabytes: int
 ) -> None:
-    monkeypatch.setattr("digitbench.machine.available_memory_bytes", lambda: gigabytes * schedule.WORKER_BYTES)
+    monkeypatch.setattr("digitbench.system.machine.available_memory_bytes", lambda: gigabytes * schedule.WORKER_BYTES)
     book, _ = perform(stage, grid())
     others_are_whole(book, "a", "b", "c")
     assert stage.most_alive == 3
@@ -325,14 +325,14 @@ def test_with_little_memory_they_are_measured_one_by_one(
 
 def test_a_baseline_of_a_later_group_is_everyones_baseline(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     """Groups are cut in the order of names, and the baseline may be the last of them."""
-    monkeypatch.setattr("digitbench.machine.available_memory_bytes", lambda: 4 * schedule.WORKER_BYTES)
+    monkeypatch.setattr("digitbench.system.machine.available_memory_bytes", lambda: 4 * schedule.WORKER_BYTES)
     book, _ = perform(stage, grid("b c d a", [1]))
     for row in book.rows():
         assert [one.ratio for one in row.generations] == pytest.approx([1, 1]), row.backend
 
 
 def test_the_fastest_is_chosen_of_all_groups(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("digitbench.machine.available_memory_bytes", lambda: 4 * schedule.WORKER_BYTES)
+    monkeypatch.setattr("digitbench.system.machine.available_memory_bytes", lambda: 4 * schedule.WORKER_BYTES)
     stage.cost = lambda actor, size: COST // 2 if actor.job.backend == "d" else COST
     book, _ = perform(stage, grid("a b c d", [1]), replace(PLAN, baseline=None))
     assert book.baseline == ("d", "fp32")

@@ -14,16 +14,18 @@ from journeys.helpers import copied, rewrite_manifest
 
 from core.fakes import Fake, numbered
 from core.helpers import one_printable_line
-from digitbench import choice, plugins, trust
+from digitbench import plugins
 from digitbench.backend import OWN, Images, Ports, Runtime, Scores, Steps, Tensor
 from digitbench.bundle import Bundle
 from digitbench.errors import ArtifactError, BackendError
-from digitbench.form import OWN_FORM, Form, Served
+from digitbench.judge import choice
+from digitbench.judge.sorting import is_not_applicable, shown_rows
 from digitbench.measure.candidates import candidates
 from digitbench.plugins import Plugin
-from digitbench.report import words
-from digitbench.report.order import is_not_applicable, shown_rows
-from digitbench.results import Agreement, Row
+from digitbench.plugins.model_io import OWN_FORM, Form, Served
+from digitbench.records import formatting
+from digitbench.records.results import Agreement, Row
+from digitbench.system import trusted_files
 
 Array = npt.NDArray[Any]
 BYTES = Form((784,), 0, 255, input=Tensor("image", (None, 784), "uint8"), answer=(1, 10))
@@ -204,7 +206,7 @@ def test_code_is_run_only_if_the_form_has_it_and_its_user_trusts_that_file(
     artifact: Path, code: bool, known: bool
 ) -> None:
     if known:
-        trust.remember(artifact)
+        trusted_files.remember(artifact)
     plugin_of(Open).open(artifact, threads=1, precision="fp32", form=replace(BYTES, code=code))
     assert Open.made[0]["ports"] == replace(BYTES.ports, trusted=code)
 
@@ -214,7 +216,7 @@ def test_code_that_nobody_trusts_here_is_not_opened(artifact: Path, before: byte
     """A bundle comes from somebody else: that it holds code is no trust, nor is trust in what was there before."""
     if before != artifact.read_bytes():
         artifact.write_bytes(before)
-        trust.remember(artifact)
+        trusted_files.remember(artifact)
         artifact.write_bytes(b"layers")
     with pytest.raises(ArtifactError) as caught:
         plugin_of(Open).open(artifact, threads=1, precision="fp32", form=replace(BYTES, code=True))
@@ -270,5 +272,5 @@ def test_code_for_another_form_is_digitbenchs_and_says_why() -> None:
 @pytest.mark.parametrize(("reference", "owner"), [("keras", "Keras'"), ("onnx", "onnx's"), ("atlas", "atlas'")])
 def test_the_reference_is_named_after_who_gave_it(reference: str, owner: str) -> None:
     rows = [Row("a", "fp32", 1, 1), Row("b", "fp32", 1, 1, agreement=Agreement(reference, 0, 0.0, ()))]
-    assert words.whose(rows) == owner
-    assert words.whose(rows[:1]) == "Keras'"
+    assert formatting.whose(rows) == owner
+    assert formatting.whose(rows[:1]) == "Keras'"

@@ -15,10 +15,10 @@ from digitbench.backend import Scores
 from digitbench.bundle import Bundle
 from digitbench.data import Dataset
 from digitbench.errors import DataError, UsageError
-from digitbench.measure import session, sitting
+from digitbench.measure import generation, session
 from digitbench.measure.candidates import Candidate, candidates
 from digitbench.measure.plan import Plan
-from digitbench.results import Results
+from digitbench.records.results import Results
 
 PLAN = Plan(seconds=0.04, generations=2)
 Run = Callable[..., Results]
@@ -34,7 +34,7 @@ def stage(monkeypatch: pytest.MonkeyPatch, untrained: Bundle) -> Stage:
     """Played workers, which say what the bundle's reference says."""
     reference: Scores = untrained.reference_scores()
     found = Stage(scores=lambda backend: reference)
-    monkeypatch.setattr(sitting, "Crew", found.crew)
+    monkeypatch.setattr(generation, "Crew", found.crew)
     return found
 
 

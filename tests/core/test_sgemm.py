@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from digitbench.errors import ArtifactError
-from digitbench.measure.roofline import SgemmBackend, flops_per_image
+from digitbench.measure.sgemm import SgemmBackend, flops_per_image
 from digitbench.testing import SINGLE_THREAD_SHARE, in_fresh_process
 
 Doubles = npt.NDArray[np.float64]

@@ -15,19 +15,11 @@ from core.helpers import one_printable_line
 from digitbench.backend import Tensor
 from digitbench.bundle import Artifact, Bundle
 from digitbench.errors import ArtifactError, BundleError
-from digitbench.form import OWN_FORM, Form
-from digitbench.importing import sorts
-from digitbench.importing.sorts import (
-    KERAS,
-    ONNX,
-    SAVED_MODEL,
-    TFLITE,
-    Sort,
-    check_code,
-    sort_of,
-)
+from digitbench.importing import formats
+from digitbench.importing.formats import KERAS, ONNX, SAVED_MODEL, TFLITE, Sort, check_code, sort_of
 from digitbench.measure.candidates import candidates
-from digitbench.progress import Silent
+from digitbench.plugins.model_io import OWN_FORM, Form
+from digitbench.system.progress import Silent
 
 
 def refusal(call: Callable[[], object], kind: type[BundleError] = BundleError) -> str:
@@ -94,7 +86,7 @@ def test_what_is_not_there_is_refused(tmp_path: Path) -> None:
 def test_no_more_than_two_gigabytes_are_taken(tmp_path: Path, more: int) -> None:
     path = tmp_path / "m.onnx"
     with path.open("wb") as stream:  # sparse: it takes no room
-        stream.truncate(sorts.MOST_BYTES + more)
+        stream.truncate(formats.MOST_BYTES + more)
     if not more:
         assert sort_of(path) is ONNX
         return
@@ -149,7 +141,7 @@ def test_a_file_is_copied_as_it_is_under_its_precision(tmp_path: Path) -> None:
     draft = tmp_path / "draft"
     draft.mkdir()
     form = Form(batch=8, output=Tensor("b", (8, 10), "float32"))
-    path, kept = sorts.adopt(written(tmp_path / "M.LITE"), TFLITE, form, "int8", draft, Silent())
+    path, kept = formats.adopt(written(tmp_path / "M.LITE"), TFLITE, form, "int8", draft, Silent())
     assert path == draft / "artifacts" / "model-int8.tflite"
     assert path.read_bytes() == b"model"
     assert kept == form
@@ -160,7 +152,7 @@ def test_a_folder_is_copied_with_all_that_is_in_it(tmp_path: Path) -> None:
     draft.mkdir()
     source = graph(tmp_path / "model", "MatMul")
     written(source / "variables" / "variables.index", b"1")
-    path, _ = sorts.adopt(source, SAVED_MODEL, OWN_FORM, "fp32", draft, Silent())
+    path, _ = formats.adopt(source, SAVED_MODEL, OWN_FORM, "fp32", draft, Silent())
     assert path == draft / "artifacts" / "model-fp32.savedmodel"
     assert sorted(one.name for one in path.rglob("*") if one.is_file()) == ["saved_model.pb", "variables.index"]
 

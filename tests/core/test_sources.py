@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays_of
 
 from core.helpers import Arrays, idx, one_printable_line, small_mnist, write_idx_folder
-from digitbench import sources
+from digitbench.data import mnist
+from digitbench.data.mnist import IDX_FILES, Pixels
 from digitbench.errors import DataError
-from digitbench.sources import IDX_FILES, Pixels
 
 IMAGES = IDX_FILES["x_train"]
 LABELS = IDX_FILES["y_test"]
@@ -28,7 +28,7 @@ def same(found: Arrays, wanted: Arrays) -> bool:
 
 def refusal(place: Path) -> str:
     with pytest.raises(DataError) as caught:
-        sources.read_arrays(place)
+        mnist.read_arrays(place)
     message = str(caught.value)
     assert one_printable_line(message)
     assert str(place) in message, "the message names the file"
@@ -48,14 +48,14 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_reads_an_npz_in_keras_layout(npz: Path) -> None:
-    assert same(sources.read_arrays(npz), small_mnist())
+    assert same(mnist.read_arrays(npz), small_mnist())
 
 
 @pytest.mark.parametrize("zipped", [False, True], ids=["plain", "gzipped"])
 @pytest.mark.parametrize("dots", [False, True], ids=["-idx", ".idx"])
 def test_reads_a_folder_of_idx_files(tmp_path: Path, zipped: bool, dots: bool) -> None:
     place = write_idx_folder(tmp_path / "idx", small_mnist(), zipped=zipped, dots=dots)
-    assert same(sources.read_arrays(place), small_mnist())
+    assert same(mnist.read_arrays(place), small_mnist())
 
 
 def test_a_folder_may_mix_spellings_and_compression(tmp_path: Path) -> None:
@@ -63,7 +63,7 @@ def test_a_folder_may_mix_spellings_and_compression(tmp_path: Path) -> None:
     place = write_idx_folder(tmp_path / "idx", wanted)
     (place / IMAGES).unlink()
     (place / f"{IMAGES.replace('-idx', '.idx')}.gz").write_bytes(gzip.compress(idx(wanted["x_train"])))
-    assert same(sources.read_arrays(place), wanted)
+    assert same(mnist.read_arrays(place), wanted)
 
 
 @settings(deadline=None, max_examples=60)
@@ -76,7 +76,7 @@ def test_a_folder_may_mix_spellings_and_compression(tmp_path: Path) -> None:
 def test_idx_of_any_shape_comes_back(array: Pixels, zipped: bool, tmp_path_factory: pytest.TempPathFactory) -> None:
     key = "x_train" if array.ndim == 3 else "y_train"
     wanted = small_mnist() | {key: array}
-    found = sources.read_arrays(write_idx_folder(tmp_path_factory.mktemp("idx"), wanted, zipped=zipped))
+    found = mnist.read_arrays(write_idx_folder(tmp_path_factory.mktemp("idx"), wanted, zipped=zipped))
     assert found[key].shape == array.shape
     assert same(found, wanted)
 
@@ -121,7 +121,7 @@ def test_an_npz_damaged_anywhere_is_refused_or_read(npz: Path) -> None:
         content[start : start + 8] = draw.bytes(8)
         npz.write_bytes(content)
         try:
-            sources.read_arrays(npz)
+            mnist.read_arrays(npz)
         except DataError as exc:
             refusals.append(str(exc))
     assert len(refusals) > 200
@@ -144,7 +144,7 @@ def idx_refusal(folder: Path, name: str, content: bytes) -> str:
     (folder / IDX_FILES["x_train"]).unlink()
     (folder / name).write_bytes(content)
     with pytest.raises(DataError) as caught:
-        sources.read_arrays(folder)
+        mnist.read_arrays(folder)
     assert one_printable_line(str(caught.value))
     assert str(folder / name) in str(caught.value)
     return str(caught.value)
@@ -197,13 +197,13 @@ def test_no_more_of_an_idx_file_is_unpacked_than_the_limit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, zipped: bool
 ) -> None:
     place = write_idx_folder(tmp_path / "idx", small_mnist(), zipped=zipped)
-    monkeypatch.setattr(sources, "MOST_BYTES", 5 * 784)
+    monkeypatch.setattr(mnist, "MOST_BYTES", 5 * 784)
     with pytest.raises(DataError, match="unpacks to more than"):
-        sources.read_arrays(place)
+        mnist.read_arrays(place)
 
 
 def test_digits_are_in_mnists_form() -> None:
-    pixels, labels = sources.sklearn_digits()
+    pixels, labels = mnist.sklearn_digits()
     assert pixels.shape == (1797, 28, 28)
     assert labels.shape == (1797,)
     assert pixels.dtype == labels.dtype == np.uint8
@@ -214,7 +214,7 @@ def test_digits_are_in_mnists_form() -> None:
 
 
 def test_digits_are_centred_by_mass_to_half_a_pixel() -> None:
-    pixels, _ = sources.sklearn_digits()
+    pixels, _ = mnist.sklearn_digits()
     weights = pixels.astype(np.float64)
     mass = weights.sum(axis=(1, 2))
     centres = np.arange(28) + 0.5
@@ -224,7 +224,7 @@ def test_digits_are_centred_by_mass_to_half_a_pixel() -> None:
 
 
 def test_digits_keep_their_ink_within_the_20_by_20_box() -> None:
-    pixels, _ = sources.sklearn_digits()
+    pixels, _ = mnist.sklearn_digits()
     for image in pixels:
         for axis in (0, 1):
             inked = np.flatnonzero(image.any(axis=axis))
@@ -235,7 +235,7 @@ def test_digits_are_scikit_learns_enlarged_and_moved() -> None:
     """Undoing the enlargement gives the 8 × 8 picture back: nothing is mirrored, turned or mixed up."""
     from sklearn.datasets import load_digits
 
-    pixels, labels = sources.sklearn_digits()
+    pixels, labels = mnist.sklearn_digits()
     bunch = load_digits()
     np.testing.assert_array_equal(labels, bunch.target)
     for image, small in zip(pixels[:200], bunch.images, strict=False):

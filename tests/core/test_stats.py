@@ -15,17 +15,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import stats as scipy_stats
 
-from digitbench.figures import Ratio, contains_one, within_floor
-from digitbench.measure.stats import (
-    ALIKE,
-    log_interval,
-    percentiles,
-    ranks,
-    summarise,
-    tied,
-    unpaired,
-)
-from digitbench.results import Key
+from digitbench.evaluate.intervals import ALIKE, log_interval, percentiles, ranks, summarise, tied, unpaired
+from digitbench.records.results import Key
+from digitbench.records.timing import Ratio, contains_one, within_floor
 
 pytestmark = pytest.mark.filterwarnings("error")
 

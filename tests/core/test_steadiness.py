@@ -18,15 +18,15 @@ from core.test_choice import row
 from core.test_choice_report import results_of, shown
 from digitbench.backend import Scores
 from digitbench.bundle import Bundle, caveats
-from digitbench.choice import judge
 from digitbench.errors import BundleError
-from digitbench.form import Form
 from digitbench.importing import steadiness
+from digitbench.judge.choice import judge
+from digitbench.plugins.model_io import Form
+from digitbench.records.results import Agreement, Certificate, Row
 from digitbench.report import choice as choice_report
 from digitbench.report.agreement import print_agreement
 from digitbench.report.columns import certified_share
 from digitbench.report.terminal import print_results
-from digitbench.results import Agreement, Certificate, Row
 
 Act = Callable[[Scores, int], Scores]
 

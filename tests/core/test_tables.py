@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 
 from core.test_terminal import MISSING, a_run, compared, results_of, timed
-from digitbench.report.tables import CSV_COLUMNS, to_csv, to_markdown
-from digitbench.results import (
+from digitbench.records.results import (
     Agreement,
     Calibration,
     Certificate,
@@ -23,6 +22,7 @@ from digitbench.results import (
     Results,
     Row,
 )
+from digitbench.report.tables import CSV_COLUMNS, to_csv, to_markdown
 
 NASTY = 'it said: "a, b"\r\nand | then `died` <b>'
 

@@ -13,13 +13,10 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from digitbench.backend import Runtime
-from digitbench.measure import stats
-from digitbench.report.charts import saturation
-from digitbench.report.columns import FASTEST, WRONG
-from digitbench.report.order import sort_rows
-from digitbench.report.terminal import print_backends, print_results
-from digitbench.report.words import tied
-from digitbench.results import (
+from digitbench.evaluate import intervals
+from digitbench.judge.sorting import sort_rows
+from digitbench.records.formatting import tied
+from digitbench.records.results import (
     Accuracy,
     Agreement,
     ArtifactFile,
@@ -39,6 +36,9 @@ from digitbench.results import (
     Row,
     WarmUp,
 )
+from digitbench.report.columns import FASTEST, WRONG
+from digitbench.report.terminal import print_backends, print_results
+from digitbench.report.throughput import saturation
 
 FLIP = Flip(index=17, true_label=4, reference_label=9, label=4, reference_margin=0.000123, margin=0.00045)
 
@@ -401,7 +401,7 @@ def test_a_tie_in_the_table_is_a_tie_in_the_ranking(
 ) -> None:
     ratio = Ratio(value, (value / factor, value * factor))
     floor = replace(FLOOR, ratio=Ratio(1.0, noise)) if noise else None
-    assert tied(ratio, floor) == stats.tied(ratio, floor.ratio if floor else None)
+    assert tied(ratio, floor) == intervals.tied(ratio, floor.ratio if floor else None)
 
 
 def test_half_an_interval_is_never_written_smaller_than_it_is() -> None:

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from digitbench.backend import Images, Scores
 from digitbench.data import Split
 from digitbench.errors import CheckFailed, UsageError
-from digitbench.progress import Silent
-from digitbench.recipes import RECIPES, Recipe
+from digitbench.records.recipes import RECIPES, Recipe
+from digitbench.system.progress import Silent
 from digitbench.train import loops
 from digitbench.train.feed import Feed, targets_of
 from digitbench.train.log import Log, rising_epochs

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from core.helpers import one_printable_line
-from digitbench import trust
 from digitbench.errors import UsageError
-from digitbench.files import sha256
+from digitbench.system import trusted_files
+from digitbench.system.files import sha256
 
 
 @pytest.fixture(autouse=True)
@@ -22,7 +22,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "data"
     monkeypatch.setenv("XDG_DATA_HOME", str(folder))
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert tmp_path in trust.place().parents
+    assert tmp_path in trusted_files.place().parents
     return folder
 
 
@@ -34,27 +34,27 @@ def model(tmp_path: Path) -> Path:
 
 
 def test_nothing_is_trusted_before_it_is_said(model: Path) -> None:
-    assert not trust.holds(model)
-    assert not trust.place().parent.exists(), "asking leaves nothing behind"
+    assert not trusted_files.holds(model)
+    assert not trusted_files.place().parent.exists(), "asking leaves nothing behind"
 
 
 def test_what_is_remembered_is_trusted_by_its_content(model: Path, tmp_path: Path) -> None:
-    trust.remember(model)
-    assert trust.holds(model)
-    assert trust.holds(Path(shutil.copy(model, tmp_path / "copy.h5")))
-    assert json.loads(trust.place().read_text(encoding="utf-8")) == {"sha256": [sha256(model)]}
+    trusted_files.remember(model)
+    assert trusted_files.holds(model)
+    assert trusted_files.holds(Path(shutil.copy(model, tmp_path / "copy.h5")))
+    assert json.loads(trusted_files.place().read_text(encoding="utf-8")) == {"sha256": [sha256(model)]}
     model.write_bytes(b"another Lambda layer")
-    assert not trust.holds(model)
+    assert not trusted_files.holds(model)
 
 
 def test_several_are_remembered_each_once(model: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.keras"
     other.write_bytes(b"others")
     for path in (model, other, model):
-        trust.remember(path)
-    assert trust.holds(model)
-    assert trust.holds(other)
-    assert len(json.loads(trust.place().read_text(encoding="utf-8"))["sha256"]) == 2
+        trusted_files.remember(path)
+    assert trusted_files.holds(model)
+    assert trusted_files.holds(other)
+    assert len(json.loads(trusted_files.place().read_text(encoding="utf-8"))["sha256"]) == 2
 
 
 def test_what_is_remembered_at_the_same_time_is_all_remembered(tmp_path: Path) -> None:
@@ -62,18 +62,18 @@ def test_what_is_remembered_at_the_same_time_is_all_remembered(tmp_path: Path) -
     for path in paths:
         path.write_text(path.name)
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(trust.remember, paths))
-    assert all(trust.holds(path) for path in paths)
+        list(pool.map(trusted_files.remember, paths))
+    assert all(trusted_files.holds(path) for path in paths)
 
 
 def test_a_folder_is_trusted_with_all_that_is_in_it(tmp_path: Path) -> None:
     folder = tmp_path / "saved"
     (folder / "variables").mkdir(parents=True)
     (folder / "saved_model.pb").write_bytes(b"graph")
-    trust.remember(folder)
-    assert trust.holds(folder)
+    trusted_files.remember(folder)
+    assert trusted_files.holds(folder)
     (folder / "variables" / "more").write_bytes(b"")
-    assert not trust.holds(folder)
+    assert not trusted_files.holds(folder)
 
 
 @pytest.mark.parametrize(
@@ -83,16 +83,16 @@ def test_a_folder_is_trusted_with_all_that_is_in_it(tmp_path: Path) -> None:
      b'["MINE"]'],
 )  # fmt: skip
 def test_a_damaged_file_trusts_nothing_and_can_be_written_anew(model: Path, content: bytes) -> None:
-    trust.place().parent.mkdir(parents=True)
-    trust.place().write_bytes(content.replace(b"MINE", sha256(model).encode()))
-    assert not trust.holds(model)
-    trust.remember(model)
-    assert trust.holds(model)
+    trusted_files.place().parent.mkdir(parents=True)
+    trusted_files.place().write_bytes(content.replace(b"MINE", sha256(model).encode()))
+    assert not trusted_files.holds(model)
+    trusted_files.remember(model)
+    assert trusted_files.holds(model)
 
 
 def test_a_place_that_is_a_folder_trusts_nothing(model: Path) -> None:
-    trust.place().mkdir(parents=True)
-    assert not trust.holds(model)
+    trusted_files.place().mkdir(parents=True)
+    assert not trusted_files.holds(model)
 
 
 @pytest.mark.parametrize("obstacle", ["a file where the folder would be", "no right to write"])
@@ -104,12 +104,12 @@ def test_a_place_that_cannot_be_written_is_told_in_a_line(
         def refuse(*_: object) -> None:
             raise PermissionError(13, os.strerror(13))
 
-        monkeypatch.setattr("digitbench.files.os.replace", refuse)  # whoever runs the tests may write anywhere
+        monkeypatch.setattr("digitbench.system.files.os.replace", refuse)  # whoever runs the tests may write anywhere
     else:
         home.write_bytes(b"")
     with pytest.raises(UsageError) as caught:
-        trust.remember(model)
+        trusted_files.remember(model)
     assert one_printable_line(str(caught.value))
-    assert str(caught.value).startswith(f"--trust: {trust.place()}: can't be written: ")
+    assert str(caught.value).startswith(f"--trust: {trusted_files.place()}: can't be written: ")
     assert [one for one in home.rglob("*") if one.is_file()] == [], "nothing half-written"
-    assert not trust.holds(model)
+    assert not trusted_files.holds(model)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from digitbench.typed import build
+from digitbench.records.from_json import build
 
 
 @dataclass(frozen=True)

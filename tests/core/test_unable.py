@@ -13,7 +13,7 @@ from core.helpers import Recorder, announce
 from digitbench import plugins
 from digitbench.bundle import Bundle
 from digitbench.errors import ArtifactError, BundleError
-from digitbench.measure import unable
+from digitbench.importing import unsupported
 from digitbench.measure.candidates import candidates
 
 PLUGIN = """
@@ -144,7 +144,7 @@ def test_import_tries_the_others_and_says_who_cant(untrained: Bundle, home: Path
     (home / "how").write_text("refuses")
     bundle = imported(untrained, home)
     progress = Recorder()
-    unable.try_others(bundle, progress)
+    unsupported.try_others(bundle, progress)
     assert progress.lines == [f"picky is left out, as it can't run this model: {REFUSED}"]
     assert progress.updates[-1][0] in progress.finished
     assert Bundle(bundle.path).attempts["picky"]["why"] == REFUSED

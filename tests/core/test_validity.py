@@ -10,7 +10,7 @@ import pytest
 from core.helpers import one_printable_line
 from digitbench.backend import Runtime
 from digitbench.measure import validity
-from digitbench.results import Busy, Generation, Latency, Row, WarmUp
+from digitbench.records.results import Busy, Generation, Latency, Row, WarmUp
 
 LATENCY = Latency(400, 1.0, 2.0, 2.0, 3.0, 4.0, 9.0)
 SETTLED = WarmUp(20, 0.1, True)

@@ -16,9 +16,9 @@ from core.fakes import Clock, Fake, Predict, Told, faked_clock, nanoseconds, num
 from digitbench.backend import Backend, Images, Scores
 from digitbench.bundle import Bundle
 from digitbench.errors import ArtifactError
-from digitbench.files import sha256
 from digitbench.measure import worker
 from digitbench.measure.fresh_images import FreshImages
+from digitbench.system.files import sha256
 
 
 @pytest.fixture
@@ -190,7 +190,7 @@ def test_the_copies_that_it_is_timed_on_are_no_part_of_its_memory(
 ) -> None:
     """The backend takes 7 MB at its second turn's first call, in which the copies become twice as many."""
     peaks, copies = {"own": 50_000_000}, {"bytes": 0}
-    monkeypatch.setattr("digitbench.machine.peak_rss_bytes", lambda: peaks["own"] + copies["bytes"])
+    monkeypatch.setattr("digitbench.system.machine.peak_rss_bytes", lambda: peaks["own"] + copies["bytes"])
 
     class Counted(FreshImages):
         def batches(self, first: int, batch_size: int, calls: int) -> list[Images]:

@@ -14,11 +14,12 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from digitbench import data, importing, machine
+from digitbench import data, importing
 from digitbench.errors import DigitbenchError
-from digitbench.importing.sorts import KERAS, SUFFIXES
-from digitbench.photographs import prepared
-from digitbench.quiet import native_output_held
+from digitbench.images.reading import prepared
+from digitbench.importing.formats import KERAS, SUFFIXES
+from digitbench.system import machine
+from digitbench.system.native_output import native_output_held
 
 MOST_MEMORY = 14 * 2**30  # bytes of address space, so that no broken file can take the machine with it
 
@@ -65,7 +66,7 @@ def _brings_tensorflow(request: dict[str, Any]) -> bool:
 
 def _import_keras() -> None:
     """Before memory is looked at: a Keras model that is taken is converted in this process."""
-    from digitbench.progress import Silent
+    from digitbench.system.progress import Silent
     from digitbench.train import import_keras
 
     import_keras(Silent())

@@ -13,7 +13,7 @@ import pytest
 from conftest import complaint, run_cli
 
 from digitbench.bundle import Bundle
-from digitbench.precisions import EXPORTED
+from digitbench.records.precisions import EXPORTED
 
 ROOT = Path(__file__).parents[2]
 SHORT = ("--batch-size", "1", "--seconds", "0.1", "--generations", "1", "--json", "found.json")

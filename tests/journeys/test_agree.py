@@ -20,9 +20,9 @@ from scipy.special import softmax
 
 from digitbench import data
 from digitbench.bundle import Artifact, Bundle
-from digitbench.evaluate import calibration, wilson_interval
-from digitbench.files import sha256
-from digitbench.results import Results
+from digitbench.evaluate.accuracy import calibration, wilson_interval
+from digitbench.records.results import Results
+from digitbench.system.files import sha256
 from journeys.helpers import copied, first_on_path, interrupted, rewrite_manifest
 
 DIGITS = data.load("digits").test

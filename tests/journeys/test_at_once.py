@@ -14,7 +14,7 @@ import pytest
 from conftest import complaint, environment, run_cli
 
 from digitbench.bundle import Bundle
-from digitbench.results import Results
+from digitbench.records.results import Results
 from journeys.helpers import contents, copied, interrupted
 
 QUICK = ("-b", "numpy", "--batch-size", "1", "--seconds", "0.1", "--generations", "1")

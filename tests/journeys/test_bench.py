@@ -18,7 +18,7 @@ from conftest import Cli, Finished, complaint, run_cli
 from digitbench import data
 from digitbench.bundle import Bundle
 from digitbench.commands.bench import _asks_for
-from digitbench.results import Row
+from digitbench.records.results import Row
 from journeys.helpers import (
     CANDIDATES,
     PRECISIONS,

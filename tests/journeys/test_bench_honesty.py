@@ -13,7 +13,7 @@ from conftest import Finished, complaint, run_cli
 from core.helpers import announce
 
 from digitbench.bundle import Bundle
-from digitbench.results import Results
+from digitbench.records.results import Results
 from journeys.helpers import first_on_path
 
 PLUGIN = """

@@ -14,9 +14,9 @@ from core.test_outputs import RESULTS
 
 from digitbench import cli as command_line
 from digitbench.bundle import Bundle
-from digitbench.figures import Finding
 from digitbench.measure import session
-from digitbench.results import Results
+from digitbench.records.results import Results
+from digitbench.records.timing import Finding
 from journeys.helpers import copied, first_on_path, interrupted
 from journeys.test_choose import QUICKLY, call_valid, read, rewrite, rows_of, saved
 from journeys.test_resume import PLUGIN, starts

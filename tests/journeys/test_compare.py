@@ -8,7 +8,7 @@ import pytest
 from conftest import Cli, complaint, run_cli
 from core.test_compare import INVALID, STEADY, run, scaled, timed
 
-from digitbench.results import Results
+from digitbench.records.results import Results
 
 
 def saved(path: Path, results: Results) -> Path:

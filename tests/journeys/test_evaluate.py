@@ -11,7 +11,7 @@ from conftest import Cli
 
 from digitbench import data
 from digitbench.bundle import Bundle
-from digitbench.files import sha256
+from digitbench.system.files import sha256
 from journeys.helpers import BACKENDS, CANDIDATES, check_answers, copied, rewrite_manifest, table_rows
 
 TIMING = {"batch_size", "warm_up", "latency_us", "throughput_per_s"}

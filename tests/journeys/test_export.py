@@ -20,7 +20,7 @@ from conftest import Cli, complaint, environment, run_cli
 from digitbench import data
 from digitbench.bundle import Bundle
 from digitbench.export.check import Checked, check
-from digitbench.precisions import EXPORTED
+from digitbench.records.precisions import EXPORTED
 from journeys.helpers import contents, copied, rewrite_manifest
 
 

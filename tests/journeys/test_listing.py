@@ -16,11 +16,12 @@ from core.helpers import announce
 from typer.main import get_group
 
 from digitbench import bundle as bundles
-from digitbench import data, layers, plugins, precisions
-from digitbench.bundle import Bundle
+from digitbench import data, plugins
+from digitbench.bundle import Bundle, layers
 from digitbench.cli import app
 from digitbench.commands import completion
-from digitbench.recipes import RECIPES
+from digitbench.records import precisions
+from digitbench.records.recipes import RECIPES
 from journeys.helpers import first_on_path
 
 COMMANDS = tuple(get_group(app).commands)

@@ -14,7 +14,7 @@ from conftest import Finished, environment
 
 from digitbench import data
 from digitbench.bundle import Bundle
-from digitbench.precisions import EXPORTED
+from digitbench.records.precisions import EXPORTED
 from journeys.helpers import BACKENDS
 
 EVERY = """

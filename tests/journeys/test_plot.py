@@ -17,11 +17,12 @@ import pytest
 from conftest import Cli, complaint, run_cli
 from rich.console import Console
 
-from digitbench import data, files
+from digitbench import data
 from digitbench.bundle import Bundle
-from digitbench.commands.plotting import draw_training
+from digitbench.charts import canvas
+from digitbench.commands.plot import draw_training
 from digitbench.data import Dataset
-from digitbench.report.plots import canvas
+from digitbench.system import files
 from digitbench.testing import random_bundle
 from journeys.helpers import contents, copied, rewrite_manifest
 

@@ -10,7 +10,7 @@ from core.test_plots_results import NAMES, grid, measured
 from core.test_terminal import results_of
 
 from digitbench.bundle import Bundle
-from digitbench.results import Results, Row
+from digitbench.records.results import Results, Row
 from journeys.helpers import copied
 
 PNG = b"\x89PNG\r\n\x1a\n"

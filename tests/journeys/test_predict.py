@@ -17,9 +17,10 @@ import pytest
 from conftest import Cli, Finished, complaint, environment, run_cli
 from PIL import Image
 
-from digitbench import data, evaluate
+from digitbench import data
 from digitbench.bundle import Bundle
-from digitbench.photographs import prepared
+from digitbench.evaluate import accuracy
+from digitbench.images.reading import prepared
 
 SIZE = 224
 DIGITS = (0, 2, 3, 5)
@@ -93,7 +94,7 @@ def test_the_lines_hold_what_the_model_says_of_the_prepared_pictures(cli: Cli, t
 
     with digitbench.load(trained, backend="onnx") as classifier:
         expected = classifier.scores(np.stack([prepared(album / f"{digit}.png") for digit in DIGITS]))
-    likely = evaluate.probabilities(expected, evaluate.output_activation(trained.manifest))
+    likely = accuracy.probabilities(expected, accuracy.output_activation(trained.manifest))
     for one, scores, shares in zip(found, expected, likely, strict=True):
         assert list(one) == ["file", "label", "probability", "probabilities", "scores", "backend", "precision"]
         np.testing.assert_allclose(one["scores"], scores, atol=1e-6)

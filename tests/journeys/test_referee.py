@@ -11,9 +11,9 @@ from core.helpers import Recorder
 from digitbench import data
 from digitbench.bundle import Bundle
 from digitbench.errors import CheckFailed
-from digitbench.measure import referee
+from digitbench.measure import native_tools
 from digitbench.measure.candidates import candidates
-from digitbench.measure.process import Job
+from digitbench.workers.pool import Job
 
 TOOLS = {
     "onnx": ["bare IOBinding loop", "LoadGen SingleStream p50"],
@@ -25,11 +25,11 @@ TOOLS = {
 @pytest.mark.slow
 @pytest.mark.parametrize("name", TOOLS)
 def test_each_tool_measures_what_we_do(trained: Bundle, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    monkeypatch.setattr(referee, "PAIRS", 2)
-    monkeypatch.setattr(referee, "SECONDS", 0.2)
-    monkeypatch.setattr(referee, "LARGEST_BATCH", 256)
+    monkeypatch.setattr(native_tools, "PAIRS", 2)
+    monkeypatch.setattr(native_tools, "SECONDS", 0.2)
+    monkeypatch.setattr(native_tools, "LARGEST_BATCH", 256)
     watcher = Recorder()
-    found = referee.run(data.load("digits").test.images, candidates(trained, [name], [1], [1]), watcher)
+    found = native_tools.run(data.load("digits").test.images, candidates(trained, [name], [1], [1]), watcher)
     assert [one.tool for one in found] == TOOLS[name], watcher.lines
     for one in found:
         assert (one.backend, one.threads) == (name, 1)
@@ -41,22 +41,22 @@ def test_each_tool_measures_what_we_do(trained: Bundle, monkeypatch: pytest.Monk
 
 
 def test_a_tool_that_breaks_is_told_and_the_others_go_on(trained: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(job: Job, batch_size: int, images: Path, room: Path) -> referee.Contest:
+    def broken(job: Job, batch_size: int, images: Path, room: Path) -> native_tools.Contest:
         raise CheckFailed("benchmark_app is not installed")
 
-    monkeypatch.setattr(referee, "PAIRS", 1)
-    monkeypatch.setattr(referee, "SECONDS", 0.1)
-    monkeypatch.setitem(referee.BACKENDS, "openvino", broken)
+    monkeypatch.setattr(native_tools, "PAIRS", 1)
+    monkeypatch.setattr(native_tools, "SECONDS", 0.1)
+    monkeypatch.setitem(native_tools.BACKENDS, "openvino", broken)
     watcher = Recorder()
     chosen = candidates(trained, ["openvino", "onnx"], [1], [1])
-    found = referee.run(data.load("digits").test.images, chosen, watcher)
+    found = native_tools.run(data.load("digits").test.images, chosen, watcher)
     assert {one.backend for one in found} == {"onnx"}
     assert watcher.lines == ["openvino: no referee: benchmark_app is not installed"]
 
 
 def test_a_tools_failure_holds_its_last_words() -> None:
     with pytest.raises(CheckFailed, match=r"^ort_loop ended with exit code 1: .*NoSuchFile"):
-        referee._script("ort_loop", {"artifact": "/nothing.onnx", "threads": 1, "batch_size": 1})
+        native_tools._script("ort_loop", {"artifact": "/nothing.onnx", "threads": 1, "batch_size": 1})
 
 
 def test_backends_without_a_tool_are_refused(cli: Cli, untrained: Bundle) -> None:

@@ -15,9 +15,9 @@ from core.test_compare import BUNDLE
 from core.test_page import candidate, fourteen, results_of
 
 from digitbench.bundle import Bundle
-from digitbench.figures import Finding
+from digitbench.records.results import Results
+from digitbench.records.timing import Finding
 from digitbench.report.page import Source, html
-from digitbench.results import Results
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

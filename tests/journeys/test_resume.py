@@ -200,7 +200,10 @@ def test_what_the_file_says_is_not_asked_again(
         (lambda found: found["machine"].update(cpu="Z80"), "cpu was Z80 and is"),
         (lambda found: found["bundle"].update(reference_sha256="ab"), "reference_sha256 was ab"),
         (lambda found: found.update(settings={}), "hold no timed rows of this version"),
-        (lambda found: found.update(schema="digitbench.results/99"), "its schema is 'digitbench.results/99'"),
+        (
+            lambda found: found.update(schema="digitbench.results/99"),
+            "its schema is 'digitbench.results/99'",
+        ),
     ],
     ids=["another machine", "another bundle", "an evaluation", "a newer version"],
 )

@@ -17,7 +17,7 @@ from conftest import Cli, Finished, complaint, run_cli
 
 from digitbench import data
 from digitbench.bundle import Bundle
-from digitbench.precisions import EXPORTED
+from digitbench.records.precisions import EXPORTED
 from journeys.helpers import contents, interrupted, weights_of
 
 FLAGS = (

@@ -12,7 +12,7 @@ import pytest
 from conftest import Cli, Finished, complaint, run_cli
 
 from digitbench.bundle import Bundle
-from digitbench.evaluate import mean_interval
+from digitbench.evaluate.accuracy import mean_interval
 from journeys.helpers import copied, weights_of
 
 QUICK = ("train", "--dataset", "digits", "--no-export", "--no-plots")
@@ -56,7 +56,7 @@ def test_several_seeds_are_told_with_mean_and_interval(ways: Ways) -> None:
 
 @pytest.mark.slow
 def test_a_committee_says_the_mean_of_its_members(ways: Ways) -> None:
-    from digitbench.layers import layers_of, total
+    from digitbench.bundle.layers import layers_of, total
 
     bundle = ways.bundles[0]
     count, known = total(layers_of(bundle))

@@ -1,6 +1,6 @@
 """MLPerf LoadGen's SingleStream scenario around the same bare ONNX Runtime loop: one image a query, one at a time.
 
-Run as a program by `digitbench.measure.referee`; needs mlcommons-loadgen (extra ``referee``).
+Run as a program by `digitbench.measure.native_tools`; needs mlcommons-loadgen (extra ``referee``).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A bare ONNX Runtime loop: `run_with_iobinding` on bound buffers and nothing else, as quick as Python can call it.
 
-Run as a program by `digitbench.measure.referee`: reads a job from standard input, prints the calls' median.
+Run as a program by `digitbench.measure.native_tools`: reads a job from standard input, prints the calls' median.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A copy of a TFLite model with a fixed batch size: `litert-benchmark` can't be told one.
 
-Run as a program by `digitbench.measure.referee`; needs LiteRT (extra ``tflite``).
+Run as a program by `digitbench.measure.native_tools`; needs LiteRT (extra ``tflite``).
 """
 
 from __future__ import annotations

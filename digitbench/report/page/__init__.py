@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from digitbench.errors import MissingRuntimeError, ResultsError
-from digitbench.report.order import Group, group_of
-from digitbench.results import Results, Row
+from digitbench.judge.sorting import Group, group_of
+from digitbench.records.results import Results, Row
 
 if TYPE_CHECKING:
     from digitbench.bundle import Bundle

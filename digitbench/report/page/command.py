@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from math import prod
 from typing import Any
 
-from digitbench.report.order import is_not_applicable
+from digitbench.judge.sorting import is_not_applicable
+from digitbench.records.results import Results, Row
 from digitbench.report.page import Source
-from digitbench.results import Results, Row
 
 OPTIONS = {"seconds": "--seconds", "generations": "--generations", "seed": "--seed", "timeout": "--timeout"}
 

@@ -7,9 +7,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from digitbench.bundle import HISTORY, Bundle
+from digitbench.charts import palette
 from digitbench.errors import BundleError, one_line
-from digitbench.report import looks, words
-from digitbench.report.order import Group, p50
+from digitbench.judge.sorting import Group, p50
+from digitbench.records import formatting
+from digitbench.records.results import Results, Row
 from digitbench.report.page import groups
 from digitbench.report.page.figures import (
     LEGEND,
@@ -25,14 +27,13 @@ from digitbench.report.page.figures import (
 )
 from digitbench.report.page.plots import short
 from digitbench.report.page.verdict import title_of
-from digitbench.results import Results, Row
 
 CURVES = {"loss": "loss", "accuracy": "accuracy"}
 
 
 def sweeps(results: Results) -> list[Plot]:
     """Draw images per second over batch sizes, for each thread count at which there are two or more."""
-    names = words.Names(precisions=words.Names.of(results.rows).precisions, threads=False)
+    names = formatting.Names(precisions=formatting.Names.of(results.rows).precisions, threads=False)
     found = []
     for threads in sorted({row.threads for row in results.rows}):
         rows = [row for row in results.rows if row.threads == threads and row.throughput_per_s and row.batch_size]
@@ -40,8 +41,8 @@ def sweeps(results: Results) -> list[Plot]:
         if len(sizes) < 2:
             continue
         alt = (
-            f"Images a second over batch sizes {', '.join(map(str, sizes))}, {words.counted(threads, 'thread')}. The "
-            "figures are in the table."
+            f"Images a second over batch sizes {', '.join(map(str, sizes))}, {formatting.counted(threads, 'thread')}. "
+            "The figures are in the table."
         )
         layout = {
             "xaxis": axis("batch size", type="log", tickmode="array", tickvals=sizes, ticktext=list(map(str, sizes))),
@@ -51,8 +52,8 @@ def sweeps(results: Results) -> list[Plot]:
     return found
 
 
-def _lines(rows: Sequence[Row], names: words.Names) -> list[Trace]:
-    look, seats = looks.of_backends(row.backend for row in rows), dict[tuple[str, str], list[Row]]()
+def _lines(rows: Sequence[Row], names: formatting.Names) -> list[Trace]:
+    look, seats = palette.of_backends(row.backend for row in rows), dict[tuple[str, str], list[Row]]()
     for row in sorted(rows, key=lambda row: row.batch_size or 0):
         seats.setdefault((row.backend, row.precision), []).append(row)
     return [
@@ -109,8 +110,8 @@ def training(history: Mapping[str, Sequence[float]]) -> Plot:
                                         anchor=f"y{suffix}", dtick=max(1, len(history[name]) // 10))  # fmt: skip
         layout[f"yaxis{suffix}"] = axis(CURVES[name], anchor=f"x{suffix}")
         for key, title, colour, dash, symbol in (
-            (name, "trained on", looks.BLUE, "solid", "circle"),
-            (f"val_{name}", "held out", looks.VERMILION, "dash", "square-open"),
+            (name, "trained on", palette.BLUE, "solid", "circle"),
+            (f"val_{name}", "held out", palette.VERMILION, "dash", "square-open"),
         ):
             values = history.get(key, ())
             if values:
@@ -122,7 +123,8 @@ def training(history: Mapping[str, Sequence[float]]) -> Plot:
                     "hovertemplate": f"epoch %{{x}}: %{{y:.4f}} ({title})<extra></extra>",
                 })  # fmt: skip
     epochs = max(map(len, history.values()))
-    alt = f"{' and '.join(panels)} over {words.counted(epochs, 'epoch')}, of what was trained on and what was held out."
+    over = formatting.counted(epochs, "epoch")
+    alt = f"{' and '.join(panels)} over {over}, of what was trained on and what was held out."
     return Plot("training", alt, 380, tuple(traces), layout)
 
 
@@ -142,10 +144,10 @@ def _over_runs(runs: Sequence[tuple[str, Results]], group: Group) -> Plot:
             if (row.threads, row.batch_size) == group and row.latency_us and p50(row) > 0 and not row.error:
                 found.setdefault((row.backend, row.precision), []).append((place, row))
     rows = [row for each in found.values() for _, row in each]
-    look, names = looks.of_backends(row.backend for row in rows), words.Names.of(rows)
+    look, names = palette.of_backends(row.backend for row in rows), formatting.Names.of(rows)
     traces = [_run_line(mine, runs, look[backend], names) for (backend, _), mine in found.items()]
     alt = (
-        f"p50 of {words.counted(len(found), 'candidate')} over {words.counted(len(runs), 'run')}, at "
+        f"p50 of {formatting.counted(len(found), 'candidate')} over {formatting.counted(len(runs), 'run')}, at "
         f"{title_of(group)}. The table of changes says which of them are beyond noise."
     )
     layout = {
@@ -157,7 +159,7 @@ def _over_runs(runs: Sequence[tuple[str, Results]], group: Group) -> Plot:
 
 
 def _run_line(
-    mine: Sequence[tuple[int, Row]], runs: Sequence[tuple[str, Results]], look: looks.Look, names: words.Names,
+    mine: Sequence[tuple[int, Row]], runs: Sequence[tuple[str, Results]], look: palette.Look, names: formatting.Names,
 ) -> Trace:  # fmt: skip
     ends = [row.latency_us.intervals.get("p50") or (p50(row), p50(row)) for _, row in mine if row.latency_us]
     return {

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from digitbench.data import CLASSES
+from digitbench.data.mnist import Pixels
 from digitbench.errors import BundleError
+from digitbench.records.formatting import Names, reference_of
 from digitbench.report.agreement import changed_images
 from digitbench.report.page import Source, seats
-from digitbench.report.words import Names, reference_of
-from digitbench.sources import Pixels
 
 SHOWN = 60  # changed images; those of the largest margins in the reference
 LEVELS = 9  # shades of a confusion's cells

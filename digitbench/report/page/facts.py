@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from digitbench.report import words
+from digitbench.judge.sorting import sort_rows
+from digitbench.records import formatting
+from digitbench.records.results import Results, Row
 from digitbench.report.columns import certified_share, expected_error
+from digitbench.report.cost_breakdown import rest
 from digitbench.report.footnotes import p_value
-from digitbench.report.ledger import rest
-from digitbench.report.order import sort_rows
 from digitbench.report.page import Source
-from digitbench.results import Results, Row
 
 NOT_KNOWN = "not known"
 
@@ -34,9 +34,9 @@ def top(source: Source) -> Table:
     lines = [
         ("Model", f"{bundle['name']} ({bundle['recipe']})"),
         ("Dataset", f"{dataset['name']}, fingerprint {dataset['fingerprint']}, {bundle['test_images']:,} test images"),
-        ("Machine", f"{machine['cpu']}, {words.counted(cores['available'], 'core')} available, {machine['system']}"
+        ("Machine", f"{machine['cpu']}, {formatting.counted(cores['available'], 'core')} available, {machine['system']}"
                     + (f", {memory / 2**30:.1f} GiB memory" if isinstance(memory, int) else "")),
-        ("Measured", f"{words.day(results.created)}, digitbench {results.digitbench}, "
+        ("Measured", f"{formatting.day(results.created)}, digitbench {results.digitbench}, "
                      f"Python {machine.get('python', NOT_KNOWN)}"),
         ("Results", source.place.name),
     ]  # fmt: skip
@@ -52,7 +52,7 @@ def settings(results: Results) -> Table:
                        ("timeout", "s that a worker may be silent")):  # fmt: skip
         if told.get(name) is not None:
             found.append((name, f"{told[name]} {unit}"))
-    baseline = words.baseline_of(results)
+    baseline = formatting.baseline_of(results)
     found += [("baseline", f"{' '.join(baseline)}: what ratios are to")] if baseline else []
     share = told.get("parent_cpu_share")
     found += [("digitbench's own load", f"{share:.1%} of a core while timing")] if isinstance(share, float) else []
@@ -69,7 +69,7 @@ def _warm_up(results: Results) -> list[tuple[str, str]]:
     settled = sum(one.settled for one in found)
     return [(
         "warm-up", f"{min(calls):,} to {max(calls):,} calls in {min(seconds):.2f} to {max(seconds):.2f} s; settled in "
-                   f"{settled} of {words.counted(len(found), 'candidate')}",
+                   f"{settled} of {formatting.counted(len(found), 'candidate')}",
     )]  # fmt: skip
 
 
@@ -82,7 +82,7 @@ def _loop(results: Results) -> list[tuple[str, str]]:
 def floors(results: Results) -> Table:
     """Give the noise floors."""
     lines = tuple(
-        (f"{one.backend} {one.precision}", str(one.batch_size), str(one.threads), words.ratio(one.ratio),
+        (f"{one.backend} {one.precision}", str(one.batch_size), str(one.threads), formatting.ratio(one.ratio),
          ", ".join(f"×{value:.3f}" for value in one.generations.values())) for one in results.floors
     )  # fmt: skip
     return Table(("baseline", "batch size", "threads", "against itself [95 %]", "in each generation"), lines)
@@ -109,7 +109,7 @@ def state(row: Row) -> str:
 
 def troubles(results: Results) -> Table:
     """Give every candidate that isn't VALID, with each reason and what mends it."""
-    names = words.Names.of(results.rows)
+    names = formatting.Names.of(results.rows)
     lines: list[tuple[str, ...]] = []
     for row in sort_rows(results.rows):
         if row.error:
@@ -126,7 +126,7 @@ def validity(results: Results) -> str:
         return "Nothing was timed, so that nothing is VALID or INVALID."
     valid = sum(row.valid for row in timed)
     unchecked = any(row.validity is None for row in timed)
-    told = f"{valid} of {words.counted(len(timed), 'timed row')} {'are' if valid != 1 else 'is'} VALID"
+    told = f"{valid} of {formatting.counted(len(timed), 'timed row')} {'are' if valid != 1 else 'is'} VALID"
     if unchecked:
         told += " or of a version that didn't check"
     return f"{told}: no core was withheld, the warm-up settled, threads and labels were as they should be."
@@ -138,7 +138,7 @@ def agreement(rows: Sequence[Row]) -> Table:
     for row in rows:
         found, test = row.agreement, row.agreement.mcnemar if row.agreement else None
         lines.append((
-            row.backend, row.precision, words.top1(row, interval=True), str(found.flips) if found else "",
+            row.backend, row.precision, formatting.top1(row, interval=True), str(found.flips) if found else "",
             str(test.lost) if test else "", str(test.won) if test else "", p_value(test.p_value) if test else "",
             test.verdict if test else "", f"{found.max_abs_diff:.2g}" if found else "", certified_share(row),
             f"{row.calibration.log_loss:.4f}" if row.calibration else "", expected_error(row),
@@ -163,7 +163,7 @@ def digits(rows: Sequence[Row]) -> Table:
 
 def ledger(results: Results) -> Table:
     """Give where each call's time goes, where that was looked at."""
-    names, lines = words.Names.of(results.rows), []
+    names, lines = formatting.Names.of(results.rows), []
     for row in sort_rows(results.rows):
         one = row.ledger
         if one:
@@ -176,7 +176,7 @@ def ledger(results: Results) -> Table:
 def referees(results: Results) -> Table:
     """Give ours beside each runtime's own tool."""
     lines = tuple(
-        (one.backend, one.tool, str(one.batch_size), str(one.threads), words.ratio(one.ratio), str(len(one.pairs)),
+        (one.backend, one.tool, str(one.batch_size), str(one.threads), formatting.ratio(one.ratio), str(len(one.pairs)),
          one.note) for one in results.referees
     )  # fmt: skip
     return Table(("backend", "its own tool", "batch size", "threads", "ours / theirs", "pairs", "note"), lines, 2)

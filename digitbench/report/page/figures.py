@@ -7,23 +7,30 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from digitbench.precisions import FP32
-from digitbench.report import looks, words
-from digitbench.report.order import Group
+from digitbench.charts import palette
+from digitbench.judge.sorting import Group
+from digitbench.records import formatting
+from digitbench.records.precisions import FP32
+from digitbench.records.results import Row
 from digitbench.report.page.facts import state
-from digitbench.results import Row
 
 Trace = dict[str, Any]
 SUFFIXES = {"full": "", "left": "-dot", "right": "-dot", "top": "-open-dot", "none": "-open"}
 """Matplotlib's fill styles in Plotly's symbols."""
 SIZE = 13
-INK = looks.BLACK
+INK = palette.BLACK
 """What is drawn in the colour of text: the page turns it light on dark."""
 STEPS, FINE_STEPS = (1, 2, 5), (1, 1.5, 2, 3, 4, 6, 8)
 NARROW = 0.4  # decades
 PAPER = "#ffffff"
 """What is drawn in the colour of the page."""
-ON_DARK = {looks.BLACK: "#f2f2f2", PAPER: "#14171a", "#332288": "#a99cf0", "#8c564b": "#c89486", looks.BLUE: "#4aa3dd"}
+ON_DARK = {
+    palette.BLACK: "#f2f2f2",
+    PAPER: "#14171a",
+    "#332288": "#a99cf0",
+    "#8c564b": "#c89486",
+    palette.BLUE: "#4aa3dd",
+}
 
 
 @dataclass(frozen=True)
@@ -78,10 +85,10 @@ def lines(parts: Iterable[str]) -> str:
 
 def fill_of(precision: str) -> str:
     """Give the suffix of a symbol by precision; one that isn't known is drawn as an outline."""
-    return SUFFIXES[looks.FILLS.get(precision, "none")]
+    return SUFFIXES[palette.FILLS.get(precision, "none")]
 
 
-def marker(row: Row, look: looks.Look, size: int = SIZE) -> dict[str, Any]:
+def marker(row: Row, look: palette.Look, size: int = SIZE) -> dict[str, Any]:
     """Give a candidate's mark: colour and shape by backend, how much is filled by precision."""
     fill = fill_of(row.precision)
     return {"color": look.colour, "symbol": look.symbol + fill, "size": size, "line": _line(look.colour, fill)}
@@ -98,11 +105,11 @@ def hover(row: Row, name: str) -> str:
     return lines([
         name,
         f"{row.runtime.name} {row.runtime.version}" if row.runtime else "",
-        *(f"{title} {words.percentile(row, key, interval=True)} µs" for key, title in (("p50", "p50"), ("p99", "p99"))
-          if latency and words.percentile(row, key, interval=True)),
+        *(f"{key} {text} µs" for key in ("p50", "p99")
+          if latency and (text := formatting.percentile(row, key, interval=True))),
         f"{row.throughput_per_s:,.0f} images/s" if row.throughput_per_s else "",
-        f"top-1 {words.top1(row, interval=True)}" if row.accuracy else "",
-        words.counted(found.flips, "flip") if found else "",
+        f"top-1 {formatting.top1(row, interval=True)}" if row.accuracy else "",
+        formatting.counted(found.flips, "flip") if found else "",
         f"{row.artifact.bytes / 1000:,.0f} kB" if row.artifact else "",
         f"{row.peak_rss_bytes / 1e6:,.0f} MB at its peak" if row.peak_rss_bytes else "",
         state(row) if row.validity else "",
@@ -114,13 +121,13 @@ def keys(rows: Sequence[Row]) -> list[Trace]:
     found = [
         {"name": label(name), "marker": {"color": look.colour, "symbol": look.symbol, "size": SIZE,
                                          "line": _line(look.colour, "")}}
-        for name, look in looks.of_backends(row.backend for row in rows).items()
+        for name, look in palette.of_backends(row.backend for row in rows).items()
     ]  # fmt: skip
     precisions = sorted({row.precision for row in rows}, key=lambda one: (one != FP32, one))
     if len(precisions) > 1:
         found += [
-            {"name": label(one), "marker": {"color": looks.GREY, "symbol": f"circle{fill_of(one)}", "size": SIZE,
-                                            "line": _line(looks.GREY, fill_of(one))}} for one in precisions
+            {"name": label(one), "marker": {"color": palette.GREY, "symbol": f"circle{fill_of(one)}", "size": SIZE,
+                                            "line": _line(palette.GREY, fill_of(one))}} for one in precisions
         ]  # fmt: skip
     blank = {"type": "scatter", "mode": "markers", "x": [None], "y": [None], "hoverinfo": "skip"}
     return [{**blank, **one} for one in found]

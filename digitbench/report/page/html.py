@@ -15,15 +15,16 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
+from digitbench.charts import palette
 from digitbench.errors import BundleError
-from digitbench.report import looks, page, roofline
+from digitbench.judge.sorting import Group
+from digitbench.records.formatting import Names, day
+from digitbench.records.results import Results
+from digitbench.report import page, sgemm
 from digitbench.report.footnotes import footnotes
-from digitbench.report.order import Group
 from digitbench.report.page import Source, command, curves, drawn, facts, plots, runs, table, thinning
 from digitbench.report.page.figures import ON_DARK, Plot
 from digitbench.report.page.verdict import Verdict, verdicts
-from digitbench.report.words import Names, day
-from digitbench.results import Results
 
 OURS = "digitbench.report.page"
 PLOTTED = "plots"
@@ -125,11 +126,11 @@ def _roofs(results: Results) -> tuple[facts.Table, list[str]]:
     """Give the shares of the machine's matrix products, where they were asked for."""
     if not results.roofs:
         return facts.Table((), ()), []
-    columns = roofline.roofline_columns(results)
+    columns = sgemm.roofline_columns(results)
     lines = tuple(tuple(" ".join(column.cell(row).split()) for column in columns)
-                  for row in roofline.roofline_rows(results))  # fmt: skip
-    told = [*roofline.sentences(results), *roofline.invalid_roofs(results), *roofline.failed_roofs(results)]
-    return facts.Table(tuple(one.title for one in columns), lines, 3), [*told, *roofline.legend(results)]
+                  for row in sgemm.roofline_rows(results))  # fmt: skip
+    told = [*sgemm.sentences(results), *sgemm.invalid_roofs(results), *sgemm.failed_roofs(results)]
+    return facts.Table(tuple(one.title for one in columns), lines, 3), [*told, *sgemm.legend(results)]
 
 
 def _group_plots(source: Source, verdict: Verdict) -> dict[str, Plot | None]:
@@ -149,7 +150,7 @@ def _group_plots(source: Source, verdict: Verdict) -> dict[str, Plot | None]:
 def embedded(drawings: dict[str, list[Plot]]) -> str:
     """Give the plots as JSON that can't end the script that holds it, nor begin a comment in it."""
     value = {"plots": [one.to_json() for each in drawings.values() for one in each], "onDark": ON_DARK,
-             "grey": looks.GREY}  # fmt: skip
+             "grey": palette.GREY}  # fmt: skip
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     for mark in "<>&\u2028\u2029":
         text = text.replace(mark, f"\\u{ord(mark):04x}")

@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from math import log10
 from typing import Any
 
-from digitbench.report import looks, words
-from digitbench.report.front import front_steps
-from digitbench.report.order import Group, p50
+from digitbench.charts import palette
+from digitbench.judge.front import front_steps
+from digitbench.judge.sorting import Group, p50
+from digitbench.records import formatting
+from digitbench.records.results import Key, Row
 from digitbench.report.page.figures import (
     INK,
     LEGEND,
@@ -25,7 +27,6 @@ from digitbench.report.page.figures import (
 )
 from digitbench.report.page.thinning import Spread
 from digitbench.report.page.verdict import Verdict, candidate, title_of
-from digitbench.results import Key, Row
 
 PANELS: dict[str, tuple[str, Callable[[Row], float | None]]] = {
     "top-1": ("top-1 accuracy, %", lambda row: 100 * row.accuracy.top1 if row.accuracy else None),
@@ -48,7 +49,7 @@ def short(group: Group) -> str:
 # --- the front -----------------------------------------------------------------------------------------------------
 
 
-def front(rows: Sequence[Row], verdict: Verdict, names: words.Names) -> Plot | None:
+def front(rows: Sequence[Row], verdict: Verdict, names: formatting.Names) -> Plot | None:
     """Draw p50 against top-1, size and memory, one below the other; rings mark the front, a label the chosen one."""
     timed = [row for row in rows if row.latency_us and p50(row) > 0 and not row.error]
     panels = {name: panel for name, panel in PANELS.items() if any(panel[1](row) for row in timed)}
@@ -71,7 +72,7 @@ def front(rows: Sequence[Row], verdict: Verdict, names: words.Names) -> Plot | N
     layout["annotations"] = _named(timed, next(iter(panels.values()))[1], verdict, names, log="top-1" not in panels)
     best = verdict.choice.named.row if verdict.choice and verdict.choice.named else None
     alt = (
-        f"p50 latency against {', '.join(panels)} of {words.counted(len(timed), 'candidate')} at "
+        f"p50 latency against {', '.join(panels)} of {formatting.counted(len(timed), 'candidate')} at "
         f"{title_of(verdict.group)}; {f'chosen is {candidate(best)}' if best else 'nobody is chosen'}. The figures are "
         "in the table."
     )
@@ -79,8 +80,8 @@ def front(rows: Sequence[Row], verdict: Verdict, names: words.Names) -> Plot | N
                 {**layout, "legend": LEGEND}, verdict.group)  # fmt: skip
 
 
-def _panel(rows: Sequence[Row], of: Any, verdict: Verdict, names: words.Names, *, intervals: bool) -> list[Trace]:
-    look = looks.of_backends(row.backend for row in rows)
+def _panel(rows: Sequence[Row], of: Any, verdict: Verdict, names: formatting.Names, *, intervals: bool) -> list[Trace]:
+    look = palette.of_backends(row.backend for row in rows)
     found = [(row, float(value)) for row in rows if (value := of(row)) is not None]
     traces = [_stairs(found, more=intervals)]
     if intervals:
@@ -103,7 +104,7 @@ def _stairs(found: Sequence[tuple[Row, float]], *, more: bool) -> Trace:
     corners = front_steps([(p50(row), sign * value) for row, value in found if row.valid])
     return {
         "type": "scatter", "mode": "lines", "x": [x for x, _ in corners], "y": [sign * y for _, y in corners],
-        "line": {"color": looks.GREY, "width": 1, "dash": "dot"}, "hoverinfo": "skip", "showlegend": False,
+        "line": {"color": palette.GREY, "width": 1, "dash": "dot"}, "hoverinfo": "skip", "showlegend": False,
     }  # fmt: skip
 
 
@@ -111,9 +112,9 @@ def _intervals(found: Sequence[tuple[Row, float]]) -> Trace:
     known = [(p50(row), value, row.accuracy) for row, value in found if row.accuracy]
     return {
         "type": "scatter", "mode": "markers", "x": [x for x, _, _ in known], "y": [y for _, y, _ in known],
-        "marker": {"size": 1, "color": looks.GREY}, "hoverinfo": "skip", "showlegend": False,
+        "marker": {"size": 1, "color": palette.GREY}, "hoverinfo": "skip", "showlegend": False,
         "opacity": 0.55,
-        "error_y": {"type": "data", "symmetric": False, "width": 0, "thickness": 1, "color": looks.GREY,
+        "error_y": {"type": "data", "symmetric": False, "width": 0, "thickness": 1, "color": palette.GREY,
                     "array": [100 * one.interval[1] - y for _, y, one in known],
                     "arrayminus": [y - 100 * one.interval[0] for _, y, one in known]},
     }  # fmt: skip
@@ -130,7 +131,9 @@ def _ring(found: Sequence[tuple[Row, float]], verdict: Verdict, *, named: bool) 
     }  # fmt: skip
 
 
-def _named(rows: Sequence[Row], of: Any, verdict: Verdict, names: words.Names, *, log: bool) -> list[dict[str, Any]]:
+def _named(
+    rows: Sequence[Row], of: Any, verdict: Verdict, names: formatting.Names, *, log: bool
+) -> list[dict[str, Any]]:
     """Write the chosen one's name beside its mark in the first panel."""
     best = verdict.choice.named.row.key if verdict.choice and verdict.choice.named else None
     found = next(((row, float(value)) for row in rows if row.key == best and (value := of(row)) is not None), None)
@@ -147,7 +150,7 @@ def _named(rows: Sequence[Row], of: Any, verdict: Verdict, names: words.Names, *
 # --- latencies -----------------------------------------------------------------------------------------------------
 
 
-def spreads(rows: Sequence[Row], found: Mapping[Key, Spread], names: words.Names, group: Group) -> Plot | None:
+def spreads(rows: Sequence[Row], found: Mapping[Key, Spread], names: formatting.Names, group: Group) -> Plot | None:
     """Draw a box for each candidate, its percentiles, and its extremes one by one; the fastest at the top."""
     drawn = [row for row in rows if row.key in found]
     if not drawn:
@@ -171,9 +174,8 @@ def spreads(rows: Sequence[Row], found: Mapping[Key, Spread], names: words.Names
                   "tickvals": list(range(len(drawn))), "ticktext": called, "zeroline": False},
         "legend": LEGEND,
     }  # fmt: skip
-    alt = (
-        f"How long single calls took, at {title_of(group)}: a box for each of {words.counted(len(drawn), 'candidate')}"
-    )
+    count = formatting.counted(len(drawn), "candidate")
+    alt = f"How long single calls took, at {title_of(group)}: a box for each of {count}"
     return Plot(f"spread-{short(group)}", f"{alt}. Percentiles are in the table.", height, tuple(traces), layout, group)
 
 
@@ -185,7 +187,7 @@ def _box(rows: Sequence[Row], found: Mapping[Key, Spread]) -> Trace:
     return {
         "type": "box", "orientation": "h", "y": list(range(len(rows))), "q1": low, "median": middle, "q3": high,
         "lowerfence": of(0.01), "upperfence": of(0.99), "name": "middle half, p50; whiskers p1 to p99",
-        "line": {"color": looks.BLUE, "width": 1.5}, "fillcolor": "rgba(86,180,233,0.35)", "hoverinfo": "x",
+        "line": {"color": palette.BLUE, "width": 1.5}, "fillcolor": "rgba(86,180,233,0.35)", "hoverinfo": "x",
         "width": 0.55,
     }  # fmt: skip
 
@@ -197,7 +199,7 @@ def _extremes(rows: Sequence[Row], found: Mapping[Key, Spread]) -> Trace:
     ]  # fmt: skip
     return {
         "type": "scatter", "mode": "markers", "x": _written(x for x, _ in points), "y": [y for _, y in points],
-        "marker": {"symbol": "circle", "size": 3.5, "color": looks.VERMILION, "opacity": 0.7},
+        "marker": {"symbol": "circle", "size": 3.5, "color": palette.VERMILION, "opacity": 0.7},
         "name": "the fastest and slowest calls", "hovertemplate": "%{x:,.1f} µs<extra></extra>",
     }  # fmt: skip
 
@@ -212,12 +214,12 @@ def _written(values: Iterable[float]) -> list[float]:
     return [float(f"{value:.4g}") for value in values]
 
 
-def tails(rows: Sequence[Row], found: Mapping[Key, Spread], names: words.Names, verdict: Verdict) -> Plot | None:
+def tails(rows: Sequence[Row], found: Mapping[Key, Spread], names: formatting.Names, verdict: Verdict) -> Plot | None:
     """Draw which share of calls took longer, down to the slowest one; the front and the baseline at first."""
     drawn = [row for row in rows if row.key in found]
     if not drawn or verdict.group is None:
         return None
-    look = looks.of_backends(row.backend for row in drawn)
+    look = palette.of_backends(row.backend for row in drawn)
     first = {one.row.key for one in verdict.choice.front} if verdict.choice else set()
     first |= {drawn[0].key, drawn[-1].key}
     traces = []

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from digitbench.compare import Change, Comparison, Verdict, compare
 from digitbench.errors import UsageError
+from digitbench.judge.compare import Change, Comparison, Verdict, compare
+from digitbench.records.formatting import counted, day
+from digitbench.records.results import Key, Results
 from digitbench.report import comparison as told
 from digitbench.report.page import Source
 from digitbench.report.page.facts import Table
 from digitbench.report.page.verdict import verdicts
-from digitbench.report.words import counted, day
-from digitbench.results import Key, Results
 
 HEADS = ("candidate", "metric", "base", "new", "change", "95 %", "verdict")
 TONES = {Verdict.REGRESSION: "bad", Verdict.WORSE: "bad", Verdict.BETTER: "good", Verdict.PERHAPS: "open",

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from digitbench.choice import Judged
-from digitbench.report import words
+from digitbench.judge.choice import Judged
+from digitbench.judge.sorting import p50, shared_ranks, sort_rows
+from digitbench.records import formatting
+from digitbench.records.results import Key, Results, Row
 from digitbench.report.choice import verdict as became
 from digitbench.report.columns import certified_share, expected_error
-from digitbench.report.order import p50, shared_ranks, sort_rows
 from digitbench.report.page.facts import state
 from digitbench.report.page.verdict import Verdict
-from digitbench.results import Key, Results, Row
 
 Value = float | int | str | None
 FILTERS = ("backend", "precision", "batch size", "threads", "state", "verdict")
@@ -150,16 +150,20 @@ def _percentile(name: str, title: str) -> _Column:
     def key(row: Row) -> Value:
         return getattr(row.latency_us, name) if row.latency_us else None
 
-    return _Column(Head(f"{title} µs"), lambda row: words.percentile(row, name, interval=True), key)
+    return _Column(Head(f"{title} µs"), lambda row: formatting.percentile(row, name, interval=True), key)
 
 
 def _times(results: Results) -> list[_Column]:
-    baseline = words.baseline_of(results)
+    baseline = formatting.baseline_of(results)
 
     def ratio(row: Row) -> str:
         if row.ratio and (row.backend, row.precision) == baseline:
             return "×1.00 baseline"
-        return words.ratio(row.ratio) + (" tie" if words.verdict(row, results) == "tie" else "") if row.ratio else ""
+        return (
+            formatting.ratio(row.ratio) + (" tie" if formatting.verdict(row, results) == "tie" else "")
+            if row.ratio
+            else ""
+        )
 
     return [
         _percentile("p50", "p50"), _percentile("p90", "p90"), _percentile("p99", "p99"),
@@ -172,7 +176,7 @@ def _times(results: Results) -> list[_Column]:
 
 def _answers() -> list[_Column]:
     return [
-        _Column(Head("top-1 [95 %]"), lambda row: words.top1(row, interval=True),
+        _Column(Head("top-1 [95 %]"), lambda row: formatting.top1(row, interval=True),
                 lambda row: row.accuracy.top1 if row.accuracy else None),
         _number("flips", lambda row: row.agreement.flips if row.agreement else None, lambda value: f"{value:,.0f}",
                 "labels that differ from the reference's"),

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from digitbench import samples
 from digitbench.errors import ResultsError
-from digitbench.results import Row
+from digitbench.records import samples
+from digitbench.records.results import Row
 
 
 @dataclass(frozen=True)

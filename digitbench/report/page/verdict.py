@@ -6,15 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf
 
-from digitbench import agreement, pairing
-from digitbench.choice import Choice, judge
-from digitbench.figures import Ratio, contains_one, within_floor
-from digitbench.precisions import FP32
+from digitbench.evaluate import agreement
+from digitbench.judge import speed
+from digitbench.judge.choice import Choice, judge
+from digitbench.judge.sorting import Group, p50
+from digitbench.records import formatting
+from digitbench.records.precisions import FP32
+from digitbench.records.results import Accuracy, Floor, Results, Row
+from digitbench.records.timing import Ratio, contains_one, within_floor
 from digitbench.report import choice as chosen
-from digitbench.report import page, words
+from digitbench.report import page
 from digitbench.report.footnotes import p_value
-from digitbench.report.order import Group, p50
-from digitbench.results import Accuracy, Floor, Results, Row
 
 SURE, UNSURE, NONE = "sure", "unsure", "none"
 
@@ -59,7 +61,7 @@ def candidate(row: Row) -> str:
 def title_of(group: Group) -> str:
     """``batch size 1, 1 thread``."""
     threads, batch_size = group
-    return f"batch size {batch_size}, {words.counted(threads, 'thread')}"
+    return f"batch size {batch_size}, {formatting.counted(threads, 'thread')}"
 
 
 def _of_group(results: Results, group: Group) -> Verdict:
@@ -87,7 +89,7 @@ def _of_group(results: Results, group: Group) -> Verdict:
 
 def _latency(row: Row) -> str:
     what = "a picture" if row.batch_size == 1 else f"a call of {row.batch_size:,} pictures"
-    value, sign, half = words.percentile(row, "p50", interval=True).partition(" ±")
+    value, sign, half = formatting.percentile(row, "p50", interval=True).partition(" ±")
     return f"{value} µs {sign.strip()}{half} {what}" if sign else f"{value} µs {what}"
 
 
@@ -110,11 +112,11 @@ def _against(row: Row, rows: Sequence[Row]) -> Row | None:
 
 
 def _faster(row: Row, other: Row, floor: Floor | None) -> str:
-    ratio = pairing.speed(row, other)
+    ratio = speed.speed(row, other)
     if ratio is None:
         return f"beside {candidate(other)}, with which it has no generation in common"
-    figure = f"{words.times(ratio.value).removeprefix('×')}"
-    figure += f" {words.bracketed(ratio.interval, ratio.value)}" if ratio.interval else ""
+    figure = f"{formatting.times(ratio.value).removeprefix('×')}"
+    figure += f" {formatting.bracketed(ratio.interval, ratio.value)}" if ratio.interval else ""
     if _same(ratio, floor):
         return f"as fast as {candidate(other)} as far as can be told (×{figure})"
     return f"{figure} times as fast as {candidate(other)}"
@@ -163,8 +165,8 @@ def _more(choice: Choice, results: Results, floor: Floor | None) -> tuple[str, .
         )
     if floor and floor.ratio.interval:
         lines.append(
-            f"The noise floor, {floor.backend} {floor.precision} against itself, is {words.ratio(floor.ratio)}; what "
-            "lies within it is a tie."
+            f"The noise floor, {floor.backend} {floor.precision} against itself, is {formatting.ratio(floor.ratio)}; "
+            "what lies within it is a tie."
         )
     if choice.named:
         front = [one.row for one in choice.front if one is not choice.named]
@@ -178,7 +180,7 @@ def _more(choice: Choice, results: Results, floor: Floor | None) -> tuple[str, .
 def _invalid(row: Row) -> str:
     reasons = "; ".join(finding.reason for finding in row.validity or ())
     mends = "; ".join(dict.fromkeys(finding.mend for finding in row.validity or () if finding.mend))
-    latency = words.percentile(row, "p50", interval=False)
+    latency = formatting.percentile(row, "p50", interval=False)
     return (
         f"Mind: {candidate(row)} had a lower p50 ({latency} µs) but is INVALID: {reasons}{f' ({mends})' * bool(mends)}."
     )
@@ -189,7 +191,7 @@ def _of_accuracy(results: Results) -> Verdict:
     rows = page.seats(results.rows)
     if not rows:
         return Verdict("", "Nothing could be measured: no candidate gave an answer.", NONE)
-    whose = words.whose(rows)
+    whose = formatting.whose(rows)
     flips = [row for row in rows if row.agreement and row.agreement.flips]
     known = [row for row in rows if row.agreement]
     best = max(rows, key=_top1)
@@ -200,11 +202,11 @@ def _of_accuracy(results: Results) -> Verdict:
         most = max(flips, key=lambda row: row.agreement.flips if row.agreement else -inf)
         count = most.agreement.flips if most.agreement else 0
         told.append(
-            f"{len(known) - len(flips)} of {words.counted(len(known), 'candidate')} label every image as "
-            f"{words.reference_of(rows)} does; the most that changed is {words.counted(count, 'label')}, of "
+            f"{len(known) - len(flips)} of {formatting.counted(len(known), 'candidate')} label every image as "
+            f"{formatting.reference_of(rows)} does; the most that changed is {formatting.counted(count, 'label')}, of "
             f"{candidate(most)}."
         )
-    told.append(f"Top-1 is {words.top1(best, interval=True)} at its best, by {candidate(best)}.")
+    told.append(f"Top-1 is {formatting.top1(best, interval=True)} at its best, by {candidate(best)}.")
     more = () if results.complete else ("Stopped early: only what was finished is in here.",)
     return Verdict("", " ".join(told), SURE if results.complete else UNSURE, more)
 

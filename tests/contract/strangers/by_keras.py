@@ -13,7 +13,7 @@ from contract.strangers.network import Array, convolutional
 from contract.strangers.spec import Spec
 
 from digitbench import data
-from digitbench.quiet import calm_tensorflow
+from digitbench.system.native_output import calm_tensorflow
 
 LINEAR = {"logits": "linear"}  # as Keras calls it
 

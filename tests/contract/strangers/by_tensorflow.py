@@ -9,7 +9,7 @@ from typing import Any
 
 from contract.strangers.spec import NO_BATCH, Spec
 
-from digitbench.quiet import calm_tensorflow
+from digitbench.system.native_output import calm_tensorflow
 
 FIXTURES = Path(__file__).parents[2] / "models"
 

@@ -11,7 +11,7 @@ from contract.strangers import by_keras, by_onnx
 from contract.strangers.network import Array
 from contract.strangers.spec import Spec
 
-from digitbench.quiet import calm_tensorflow
+from digitbench.system.native_output import calm_tensorflow
 
 Maker = Callable[[Path], Path]
 

@@ -11,7 +11,7 @@ import numpy as np
 from contract.strangers.network import Array
 from contract.strangers.spec import NO_BATCH, quantised
 
-from digitbench.quiet import calm_tensorflow
+from digitbench.system.native_output import calm_tensorflow
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,188 @@
+"""What a recipe's deformations make of training digits: a row for every class, a column for every epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from digitbench.backend import Images
+from digitbench.bundle import MANIFEST, Bundle
+from digitbench.charts import canvas
+from digitbench.charts.palette import BLACK, GREY
+from digitbench.data import Dataset
+from digitbench.errors import BundleError, UsageError
+from digitbench.records.formatting import counted
+from digitbench.records.recipes import Recipe
+from digitbench.system.progress import Progress, Silent
+from digitbench.train.augment import SIDE, TOGETHER, Strengths, deform
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+EPOCHS = 8
+CELL_INCHES = 0.68
+LABEL_INCHES = 0.7
+GAP, APART = 4, 12  # pixels between two images, and between the first column and the others
+
+
+@dataclass(frozen=True)
+class Versions:
+    """A digit of each class, and what training sees of it.
+
+    Attributes
+    ----------
+    classes
+        Which class each row is of; a class without images has no row.
+    originals
+        float32, (rows, 28, 28), in [0, 1].
+    deformed
+        float32, (rows, epochs, 28, 28).
+    seed
+        Of the deformations, and of the choice of digits.
+    which
+        Which images they are of: ``"training"`` or ``"test"``.
+    """
+
+    classes: tuple[int, ...]
+    originals: Images
+    deformed: npt.NDArray[np.float32]
+    seed: int
+    which: str
+
+
+def read(bundle: Bundle) -> Recipe:
+    """Read the recipe that a bundle was trained by.
+
+    Raises
+    ------
+    BundleError
+        It was imported, or what is there is no recipe.
+    """
+    if "imported" in bundle.manifest:
+        raise BundleError(f"{bundle.path} was imported, and digitbench didn't train it: what it saw isn't known")
+    try:
+        return Recipe.from_json(bundle.manifest["recipe"])
+    except (TypeError, ValueError, UsageError) as exc:
+        raise BundleError(f"{bundle.path / MANIFEST}: not the recipe of a training: {exc}; train again") from exc
+
+
+def versions(
+    digits: Dataset, recipe: Recipe, *, seed: int | None = None, epochs: int = EPOCHS, progress: Progress | None = None
+) -> Versions:
+    """Deform a digit of each class just as a training does.
+
+    All images that it trains on are deformed, as which of them share a deformation depends on how many there are.
+
+    Parameters
+    ----------
+    digits
+        Its training images but for those that the recipe holds out; its test images where it has no others.
+    seed
+        The recipe's own if not given.
+    epochs
+        How many, from the first on.
+    progress
+        Told of each.
+    """
+    progress, seed = progress or Silent(), recipe.seed if seed is None else seed
+    which, shown = ("training", digits.train) if len(digits.train) else ("test", digits.test)
+    held_out = round(len(shown) * recipe.validation_split) if which == "training" else 0
+    images, labels = shown.images[: len(shown) - held_out], shown.labels[: len(shown) - held_out]
+    order = np.random.default_rng(seed).permutation(len(labels))
+    classes, first = np.unique(labels[order], return_index=True)
+    chosen = order[first]
+    deformed = np.empty((len(chosen), epochs, SIDE, SIDE), np.float32)
+    for epoch in range(epochs):
+        progress.update("deforming", epoch, epochs)
+        deformed[:, epoch] = deform(images, recipe.deformation, seed, epoch)[chosen]
+    progress.update("deforming", epochs, epochs, counted(len(images), "image"))
+    return Versions(tuple(map(int, classes)), images[chosen], deformed, seed, which)
+
+
+def figure(found: Versions, recipe: Recipe, about: str = "") -> Figure:
+    """Draw each digit as it is, then as each epoch sees it; ink dark on paper.
+
+    Parameters
+    ----------
+    recipe
+        That made them.
+    about
+        Whose data they are: a line below.
+    """
+    rows, epochs = found.deformed.shape[:2]
+    title = f"{recipe.name}: {found.which} digits, as they are and in {counted(epochs, 'epoch')} of a training"
+    notes = "\n".join(filter(None, [_note(found, recipe.deformation), about]))
+    wide = max(LABEL_INCHES + (epochs + 1) * CELL_INCHES + 0.3, 5.0)
+    with canvas.styled():
+        made = canvas.blank(wide, rows * CELL_INCHES + 0.35 + canvas.head_inches(wide, title, notes))
+        axes = made.subplots()
+        axes.imshow(_grid(found), cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
+        axes.set_anchor("W")
+        _label(axes, found.classes, epochs)
+        canvas.head(made, title, notes)
+    return made
+
+
+def _left(column: int) -> int:
+    """Where a column of images begins, in pixels: 0 is that of the originals."""
+    return column * (SIDE + GAP) + (APART - GAP if column else 0)
+
+
+def _grid(found: Versions) -> npt.NDArray[np.float32]:
+    """Put the images together into one picture: float32, 0 is paper."""
+    rows, epochs = found.deformed.shape[:2]
+    whole = np.zeros((rows * (SIDE + GAP) - GAP, _left(epochs) + SIDE), np.float32)
+    for row in range(rows):
+        for column, image in enumerate((found.originals[row], *found.deformed[row])):
+            top, left = row * (SIDE + GAP), _left(column)
+            whole[top : top + SIDE, left : left + SIDE] = image
+    return whole
+
+
+def _label(axes: Axes, classes: tuple[int, ...], epochs: int) -> None:
+    """Name the rows after their classes, and the columns after epochs, from 1 on."""
+    middles = [row * (SIDE + GAP) + SIDE / 2 - 0.5 for row in range(len(classes))]
+    axes.set_yticks(middles, [str(digit) for digit in classes], fontsize=14, fontweight="bold")
+    places = [_left(column) + SIDE / 2 - 0.5 for column in range(epochs + 1)]
+    axes.set_xticks(places, ["as it is", "epoch 1", *map(str, range(2, epochs + 1))], color=GREY)
+    axes.xaxis.tick_top()
+    axes.tick_params(length=0, pad=6)
+    axes.axvline(_left(1) - APART / 2 - 0.5, color=BLACK, linewidth=0.8)
+    for edge in axes.spines.values():
+        edge.set_visible(False)
+
+
+def _note(found: Versions, strengths: Strengths) -> str:
+    epochs = found.deformed.shape[1]
+    seen = "epoch 1" if epochs == 1 else f"epochs 1 to {epochs}"
+    return (
+        f"Deformed anew in each epoch, {TOGETHER} images at a time alike: {', '.join(said(strengths))}. "
+        f"Seed {found.seed}, {seen}."
+    )
+
+
+def said(strengths: Strengths) -> Iterator[str]:
+    """Say each deformation with its unit: ``turned by up to 10°``."""
+    if strengths.rotation:
+        yield f"turned by up to {strengths.rotation:g}°"
+    if strengths.shear:
+        yield f"sheared by up to {strengths.shear:g} pixels sideways for each pixel upwards"
+    if strengths.scaling:
+        yield f"width and height each changed by up to {100 * strengths.scaling:g} %"
+    if strengths.shift:
+        yield f"shifted by up to {counted_pixels(strengths.shift)} along each axis"
+    if strengths.elastic:
+        yield (
+            f"bent by {counted_pixels(strengths.elastic)} along each axis (root mean square), smoothed by a Gaussian "
+            f"of {counted_pixels(strengths.smoothness)}"
+        )
+
+
+def counted_pixels(number: float) -> str:
+    """``1 pixel``, ``1.5 pixels``."""
+    return f"{number:g} pixel" + ("" if number == 1 else "s")

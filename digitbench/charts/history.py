@@ -1,0 +1,191 @@
+"""How a training went: loss and accuracy by epoch, the best epoch, and where overfitting begins."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import ceil, isfinite
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from digitbench.bundle import HISTORY, Bundle
+from digitbench.charts import canvas
+from digitbench.charts.palette import BLACK, BLUE, DASHES, VERMILION
+from digitbench.errors import BundleError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+INCHES = (10.0, 4.8)
+PATIENCE = 3
+"""So many epochs without a lower validation loss are called overfitting; fewer may be chance."""
+
+MARKED = 20  # markers on a line at most
+KEYS = ("loss", "accuracy", "val_loss", "val_accuracy")
+LINES = (("training", BLUE, "o", "solid"), ("validation", VERMILION, "s", "dash"))
+
+
+@dataclass(frozen=True)
+class History:
+    """A training, epoch by epoch: the first is epoch 1.
+
+    Attributes
+    ----------
+    loss, accuracy
+        Of the training images, in nats and as a share.
+    val_loss, val_accuracy
+        Of the images held out; empty where there were none.
+    """
+
+    loss: tuple[float, ...]
+    accuracy: tuple[float, ...]
+    val_loss: tuple[float, ...] = ()
+    val_accuracy: tuple[float, ...] = ()
+
+    @property
+    def best(self) -> int | None:
+        """The epoch of the lowest validation loss, the first of several; None without validation."""
+        return self.val_loss.index(min(self.val_loss)) + 1 if self.val_loss else None
+
+    @property
+    def overfits_from(self) -> int | None:
+        """The first epoch of overfitting; None where it doesn't happen, or can't be told without validation.
+
+        That is the one after the best, if at least `PATIENCE` epochs follow the best, and the training loss ends
+        below what it was there: the network went on to learn the training images, and nothing else.
+        """
+        best = self.best
+        if best is None or len(self.loss) - best < PATIENCE or self.loss[-1] >= self.loss[best - 1]:
+            return None
+        return best + 1
+
+
+def read(bundle: Bundle) -> History:
+    """Read the history that a training left in its bundle.
+
+    Raises
+    ------
+    BundleError
+        There is none, as in an imported bundle, or it isn't one.
+    """
+    path = bundle.path / HISTORY
+    try:
+        return _history(json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        imported = "imported" in bundle.manifest
+        why = "it was imported, and digitbench didn't train it" if imported else f"{path.name} is gone; train again"
+        raise BundleError(f"{bundle.path} has no history to draw: {why}") from None
+    except (OSError, ValueError, TypeError, KeyError) as exc:
+        raise BundleError(f"{path}: not the history of a training: {exc}; train again") from exc
+
+
+def _history(found: Any) -> History:
+    if not isinstance(found, dict):
+        raise TypeError("it is no object of lists")
+    given = [key for key in KEYS if key in found]
+    if given not in (list(KEYS), list(KEYS[:2])):
+        raise KeyError(f"of {', '.join(KEYS)} it has {', '.join(given) or 'none'}")
+    lists = {key: tuple(float(value) for value in found[key]) for key in given}
+    if len({len(values) for values in lists.values()}) != 1 or not lists["loss"]:
+        raise ValueError("its lists are empty or differ in length")
+    if not all(isfinite(value) for values in lists.values() for value in values):
+        raise ValueError("it holds values that are no finite numbers")
+    return History(**lists)
+
+
+def draw(history: History, target: Path, about: str = "") -> None:
+    """Write what `figure` gives; see `canvas.save`."""
+    made = figure(history, about)
+    canvas.save(made, target, canvas.title_of(made))
+
+
+def figure(history: History, about: str = "") -> Figure:
+    """Draw loss (on a logarithmic axis) and accuracy side by side.
+
+    Parameters
+    ----------
+    about
+        What was trained on what: a line below.
+    """
+    with canvas.styled():
+        made = canvas.blank(*INCHES)
+        panels: dict[str, Axes] = made.subplot_mosaic(
+            [["loss", "accuracy"], ["legend", "legend"]], height_ratios=(1, 0.06)
+        )
+        _draw_panel(panels["loss"], history, (history.loss, history.val_loss))
+        _draw_panel(panels["accuracy"], history, (history.accuracy, history.val_accuracy))
+        _scale_loss(panels["loss"], (*history.loss, *history.val_loss))
+        _scale_accuracy(panels["accuracy"], (*history.accuracy, *history.val_accuracy))
+        panels["legend"].set_axis_off()
+        drawn = panels["loss"].get_legend_handles_labels()
+        panels["legend"].legend(*drawn, loc="center", ncols=4, fontsize=9.5, handlelength=3)
+        canvas.head(made, title(history), about)
+    return made
+
+
+def title(history: History) -> str:
+    """Say in a line which epoch was the best, and whether it overfits."""
+    last = len(history.loss)
+    if history.best is None:
+        return (
+            f"Loss {history.loss[-1]:.4f}, accuracy {history.accuracy[-1]:.2%} after epoch {last}; "
+            "no images were held out for validation"
+        )
+    best = history.best - 1
+    told = (
+        f"Best epoch {history.best} of {last}: validation loss {history.val_loss[best]:.4f}, "
+        f"accuracy {history.val_accuracy[best]:.2%}"
+    )
+    return f"{told}; overfits from epoch {history.overfits_from} on" if history.overfits_from else told
+
+
+def _draw_panel(axes: Axes, history: History, curves: Sequence[tuple[float, ...]]) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    last = len(history.loss)
+    for values, (name, colour, marker, dash) in zip(curves, LINES, strict=True):
+        if values:
+            axes.plot(
+                range(1, last + 1), values, color=colour, marker=marker, markersize=4.5, linestyle=DASHES[dash],
+                markevery=ceil(last / MARKED), linewidth=1.6, label=name,
+            )  # fmt: skip
+    axes.set_xlim(0.5, last + 0.5)
+    axes.set_xlabel("epoch")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
+    axes.grid(axis="y")
+    axes.set_axisbelow(True)
+    if history.best and last > 1:
+        axes.axvline(history.best, color=BLACK, linewidth=1, linestyle=DASHES["dot"], zorder=1)
+        axes.plot(
+            history.best, curves[1][history.best - 1], marker="*", markersize=13, color=BLACK, linestyle="none",
+            markeredgecolor="white", zorder=5, label=f"best epoch: {history.best}",
+        )  # fmt: skip
+    if history.best and history.overfits_from:
+        axes.axvspan(
+            history.best, last + 0.5, facecolor="#f4f4f4", hatch="//", edgecolor="#dddddd", linewidth=0, zorder=0,
+            label=f"overfitting: epoch {history.overfits_from} on",
+        )  # fmt: skip
+
+
+def _scale_loss(axes: Axes, losses: Sequence[float]) -> None:
+    """Make the axis logarithmic, with plain numbers; a loss of 0 has no place there."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+    if min(losses) <= 0:
+        axes.set_title("loss (nats)")
+        return
+    axes.set_title("loss (nats, logarithmic)")
+    axes.set_yscale("log")
+    wide = max(losses) / min(losses) > 30
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 3) if wide else (1, 2, 3, 5, 7)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
+    axes.yaxis.set_minor_locator(NullLocator())
+
+
+def _scale_accuracy(axes: Axes, shares: Sequence[float]) -> None:
+    from matplotlib.ticker import PercentFormatter
+
+    axes.set_title("accuracy")
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=1 if min(shares) > 0.95 else 0))

@@ -1,0 +1,66 @@
+"""How candidates look in pictures: told apart by everybody, also in black and white. Matplotlib and Plotly share it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from digitbench.records.precisions import FP32
+
+# M. Okabe and K. Ito, Color Universal Design (2008): told apart by people with any of the usual colour blindnesses.
+BLACK, ORANGE, SKY, GREEN, BLUE, VERMILION, PURPLE = (
+    "#000000", "#e69f00", "#56b4e9", "#009e73", "#0072b2", "#d55e00", "#cc79a7",
+)  # fmt: skip
+GREY, PALE = "#767676", "#d9d9d9"  # of text on white, and of what is only there to be compared with
+
+
+@dataclass(frozen=True)
+class Look:
+    """One backend, or one precision.
+
+    Attributes
+    ----------
+    colour
+        As ``"#rrggbb"``.
+    marker, symbol
+        The same shape in Matplotlib's and in Plotly's words.
+    dash
+        A line's dashes in Plotly's words; see `DASHES` for Matplotlib's.
+    hatch
+        Matplotlib's (and Plotly's) hatching of an area.
+    """
+
+    colour: str
+    marker: str
+    symbol: str
+    dash: str
+    hatch: str
+
+
+DASHES: dict[str, object] = {
+    "solid": "-", "dash": (0, (5, 2)), "dot": (0, (1, 1.5)), "dashdot": (0, (5, 2, 1, 2)), "longdash": (0, (9, 3)),
+    "longdashdot": (0, (9, 2, 1, 2)),
+}  # fmt: skip
+BACKENDS = {
+    "keras": Look(VERMILION, "s", "square", "dash", "//"),
+    "savedmodel": Look(ORANGE, "D", "diamond", "dashdot", "\\\\"),
+    "tflite": Look(BLUE, "o", "circle", "solid", ""),
+    "onnx": Look(GREEN, "^", "triangle-up", "longdash", ".."),
+    "openvino": Look(PURPLE, "v", "triangle-down", "dot", "xx"),
+    "numpy": Look(BLACK, "P", "cross", "longdashdot", "--"),
+}
+OTHERS = (
+    Look(SKY, "X", "x", "solid", "++"), Look("#8c564b", "<", "triangle-left", "dash", "oo"),
+    Look(GREY, ">", "triangle-right", "dot", "**"), Look("#332288", "h", "hexagon", "dashdot", "||"),
+)  # fmt: skip
+FILLS = {FP32: "full", "fp16": "left", "bf16": "right", "dynamic": "top", "int8": "none"}
+"""How much of a marker is filled, by precision: Matplotlib's ``fillstyle``."""
+
+
+def of_backends(names: Iterable[str]) -> dict[str, Look]:
+    """Give each backend its look; plugins get the remaining ones, in the order of their names."""
+    wanted = sorted(set(names))
+    strangers = [name for name in wanted if name not in BACKENDS]
+    return {
+        name: BACKENDS[name] if name in BACKENDS else OTHERS[strangers.index(name) % len(OTHERS)] for name in wanted
+    }

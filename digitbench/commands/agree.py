@@ -1,0 +1,153 @@
+"""`agree`: who says what Keras says, image by image."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from digitbench.commands.options import (
+    BackendOption,
+    JsonOption,
+    LimitOption,
+    OtherDataOption,
+    PrecisionOption,
+    QuietOption,
+    RunArgument,
+    backends_of,
+    bundle_data,
+    watched,
+)  # fmt: skip
+from digitbench.commands.outputs import Outputs, raise_failures
+
+if TYPE_CHECKING:
+    from digitbench.backend import Scores
+    from digitbench.bundle import Bundle
+    from digitbench.data import Dataset
+    from digitbench.measure.candidates import Candidate
+    from digitbench.records.results import Results
+    from digitbench.system.progress import Progress
+
+EPILOG = (
+    "[b]Examples[/]\n\ndigitbench agree\n\ndigitbench agree -p int8,dynamic --pictures flips\n\n"
+    "digitbench agree runs/mine --pairs --json agreement.json"
+)
+
+PairsOption = Annotated[bool, typer.Option("--pairs", help="Hold every two candidates against each other too.")]
+ReliabilityOption = Annotated[
+    bool, typer.Option("--reliability", help="Show how often each is right at each confidence.")
+]
+PicturesOption = Annotated[
+    Path | None, typer.Option("--pictures", metavar="DIR", help="Draw the images whose label changed, with both "
+                              "answers: a PNG for each candidate.")
+]  # fmt: skip
+
+
+def agree(
+    run: RunArgument = None,
+    backend: BackendOption = None,
+    precision: PrecisionOption = None,
+    threads: Annotated[int, typer.Option("--threads", "-t", min=1, help="Threads that each runtime may use.")] = 1,
+    pairs: PairsOption = False,
+    reliability: ReliabilityOption = False,
+    pictures: PicturesOption = None,
+    json: JsonOption = None,
+    data: OtherDataOption = None,
+    limit: LimitOption = None,
+    quiet: QuietOption = False,
+) -> None:
+    """Hold each runtime and precision against Keras' stored scores: labels, accuracy, scores, probabilities."""
+    from digitbench.bundle import Bundle
+    from digitbench.charts.flips import check_matplotlib
+    from digitbench.measure.candidates import candidates
+    from digitbench.records import precisions
+    from digitbench.report.agreement import print_agreement
+    from digitbench.system.files import check_writable
+
+    outputs = Outputs(json=json, quiet=quiet)
+    if pictures:
+        check_matplotlib()
+        check_writable(pictures / "flips.png")
+    bundle = Bundle(run)
+    wanted = precisions.parse(precision or [])
+    chosen = candidates(bundle, backends_of(backend), [None], [threads], wanted, outputs.note)
+    with watched(outputs.console, quiet=quiet) as progress:
+        digits = bundle_data(bundle, data, progress, other=True)
+        results = score(bundle, digits, chosen, limit, progress, pairs=pairs)
+    print_agreement(results, outputs.console, reliability=reliability)
+    outputs.write(results)
+    if outputs.saver.note:
+        outputs.note(str(outputs.saver))
+    if pictures:
+        _draw(results, digits, limit, pictures, outputs)
+    if not results.complete:
+        raise KeyboardInterrupt
+    raise_failures(results)
+
+
+def score(
+    bundle: Bundle, digits: Dataset, chosen: list[Candidate], limit: int | None, progress: Progress, *, pairs: bool
+) -> Results:
+    """Score the test images by each candidate, and hold the scores against the reference's and each other's."""
+    from digitbench.evaluate import accuracy, agreement
+    from digitbench.judge.sorting import sort_rows
+    from digitbench.measure import reference as references
+    from digitbench.measure import session
+    from digitbench.records.results import Reference
+
+    stored = references.scores_for(bundle, digits, limit, progress)
+    heard: dict[tuple[str, str], Scores] = {}
+    bar = _OneBar(progress, len({one.seat for one in chosen if one.artifact}))
+    results = session.run(
+        bundle, digits, chosen, plan=None, limit=limit, progress=bar, keep=lambda _: None,
+        hear=lambda seat, scores: heard.update({seat[:2]: scores}), against=session.Against(stored),
+    )  # fmt: skip
+    bar.end()
+    labels = digits.test.head(limit).labels
+    activation = accuracy.output_activation(bundle.manifest)
+    name, sure = bundle.reference_backend, accuracy.calibration(stored, labels, activation)
+    reference = Reference(name, accuracy.accuracy(stored, labels), sure)
+    order = [row.key[:2] for row in sort_rows(results.rows) if row.key[:2] in heard]
+    found = agreement.pairs({name: heard[name] for name in order}, labels) if pairs else ()
+    return replace(results, reference=reference, pairs=found)
+
+
+def _draw(results: Results, digits: Dataset, limit: int | None, folder: Path, outputs: Outputs) -> None:
+    from digitbench.charts.flips import draw_flips
+    from digitbench.report.terminal_table import print_line
+
+    written = draw_flips(results, digits.test.head(limit).images, folder)
+    nothing = "No label changed: nothing to draw." if results.complete else "Nothing drawn: stopped early."
+    told = f"Drawn: {', '.join(map(str, written))}" if written else nothing
+    print_line(told, outputs.console, "dim")
+
+
+class _OneBar:
+    """Candidates that are scored one by one, as one bar. A table of latencies has nothing to show here."""
+
+    def __init__(self, progress: Progress, total: int) -> None:
+        self._progress, self._done, self._total = progress, 0, total
+        self._task = "scoring"
+
+    def update(self, task: str, done: float, total: float, note: str = "") -> None:
+        """A candidate is scored."""
+        self._done += done >= total
+        self._progress.step(f"{task}: {note}")
+        if self._done < self._total:
+            self._progress.update(self._task, self._done, self._total)
+
+    def say(self, line: str) -> None:
+        """See `digitbench.system.progress.Progress`."""
+        self._progress.say(line)
+
+    def step(self, line: str) -> None:
+        """Do nothing: the bar says it."""
+
+    def table(self, results: Results, done: float, total: float) -> None:
+        """Do nothing: nothing is timed."""
+
+    def end(self) -> None:
+        """All are scored, or failed."""
+        self._progress.update(self._task, self._total, self._total, f"{self._done} of {self._total} candidates")

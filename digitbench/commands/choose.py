@@ -1,0 +1,230 @@
+"""`choose`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+from digitbench.commands.bench import QUICK_SECONDS, kept_place, plan_from
+from digitbench.commands.options import (
+    BackendOption,
+    DataOption,
+    PrecisionOption,
+    QuietOption,
+    RunArgument,
+    backends_of,
+    bundle_data,
+    watched,
+)  # fmt: skip
+from digitbench.commands.saving import Saver
+from digitbench.errors import CheckFailed, ResultsError
+
+if TYPE_CHECKING:
+    from digitbench.bundle import Bundle
+    from digitbench.commands.outputs import Outputs
+    from digitbench.judge.choice import Choice
+    from digitbench.measure.candidates import Candidate
+    from digitbench.measure.earlier import Earlier, Needs
+    from digitbench.measure.plan import Plan
+    from digitbench.records.results import Results
+
+SURE_GENERATIONS = 2  # an earlier run with fewer tells no small gaps, and is taken only with --quick
+EPILOG = (
+    "[b]Examples[/]\n\ndigitbench choose --max-p99 200us --min-accuracy 97.5%\n\n"
+    "digitbench choose --max-size 500kB --max-flips 10 --prefer memory\n\n"
+    "digitbench choose runs/mine --quick --batch-size 32 --json choice.json"
+)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What is judged, the file that holds it, what to say of it, and why it isn't saved where it should be."""
+
+    results: Results
+    place: Path | None
+    told: str
+    fault: ResultsError | None = None
+
+
+def choose(
+    run: RunArgument = None,
+    max_p99: Annotated[str | None, typer.Option(metavar="200us", help="p99 of a call; us, ms or s.")] = None,
+    max_p50: Annotated[str | None, typer.Option(metavar="0.1ms", help="p50 of a call.")] = None,
+    min_accuracy: Annotated[str | None, typer.Option(metavar="97.5%", help="Top-1; 0.975 is the same.")] = None,
+    max_flips: Annotated[str | None, typer.Option(metavar="10", help="Labels that differ from Keras'.")] = None,
+    max_memory: Annotated[str | None, typer.Option(metavar="150MB", help="Peak of the process; kB, MB, MiB ….")] = None,
+    max_size: Annotated[str | None, typer.Option(metavar="500kB", help="Of the artifact.")] = None,
+    min_throughput: Annotated[str | None, typer.Option(metavar="20000", help="Images per second.")] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Images in a call.")] = 1,
+    threads: Annotated[int, typer.Option("--threads", "-t", min=1, help="Threads that each runtime may use.")] = 1,
+    backend: BackendOption = None,
+    precision: PrecisionOption = None,
+    prefer: Annotated[
+        str, typer.Option(metavar="latency", help="What counts first: latency, size, memory or accuracy.")
+    ] = "latency",
+    quick: Annotated[bool, typer.Option("--quick", help="One generation will do: small gaps can't be told.")] = False,
+    seconds: Annotated[
+        float | None, typer.Option(min=0.01, help=f"Timed calls of each candidate; 3, {QUICK_SECONDS} with --quick.")
+    ] = None,
+    generations: Annotated[
+        int | None, typer.Option(min=1, help="Fresh processes of each candidate; 5, 1 with --quick.")
+    ] = None,
+    json: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Write the choice there; - for standard output.")
+    ] = None,
+    markdown: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Write the table there in Markdown; - as above.")
+    ] = None,
+    data: DataOption = None,
+    quiet: QuietOption = False,
+) -> None:
+    """Name the candidate to ship: bench what is missing, throw out what breaks a limit, show the code to use it."""
+    from digitbench.bundle import Bundle, caveats
+    from digitbench.commands.outputs import Outputs
+    from digitbench.judge.choice import check_preference, judge
+    from digitbench.judge.limits import parse_limits
+    from digitbench.measure.candidates import candidates
+    from digitbench.measure.earlier import Needs
+    from digitbench.records import precisions
+
+    limits = parse_limits({
+        "p99": max_p99, "p50": max_p50, "accuracy": min_accuracy, "flips": max_flips, "memory": max_memory,
+        "size": max_size, "throughput": min_throughput,
+    })  # fmt: skip
+    check_preference(prefer)
+    wanted = precisions.parse(precision or [])
+    outputs = Outputs(json=json, markdown=markdown, quiet=quiet, format="digitbench.choice")
+    bundle = Bundle(run)
+    chosen = candidates(bundle, backends_of(backend), [batch_size], [threads], wanted, outputs.note)
+    plan = plan_from(
+        {"seconds": QUICK_SECONDS, "generations": 1} if quick else {}, seconds=seconds, generations=generations
+    )
+    needs = Needs(seconds or 0.0, generations or (1 if quick else SURE_GENERATIONS))
+    found = _results(bundle, chosen, plan, needs, data, outputs)
+    results = found.results
+    keys = {one.row.key for one in chosen if one.artifact}
+    floor = next((one for one in results.floors if (one.threads, one.batch_size) == (threads, batch_size)), None)
+    made = judge([row for row in results.rows if row.key in keys], limits, floor=floor, prefer=prefer)
+    _report(replace(made, warnings=caveats.warnings(bundle.manifest)), found, chosen, bundle, outputs)
+
+
+def _results(
+    bundle: Bundle, chosen: Sequence[Candidate], plan: Plan, needs: Needs, data: Path | None, outputs: Outputs
+) -> _Found:
+    """Take what earlier runs hold, and measure the rest.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        Ctrl-C stopped it; what was measured by then was saved, and it was said where.
+    """
+    from digitbench.measure import earlier
+
+    found = earlier.find(bundle, chosen, needs)
+    if found and not found.lacking:
+        return _Found(found.results, found.place, f"Nothing measured: all of it is in {found}")
+    if not any(one.artifact for one in chosen):
+        why = "; ".join(dict.fromkeys(str(one.row.error) for one in chosen))
+        raise CheckFailed(f"nothing can be measured here: {why}")
+    kept = kept_place(bundle)
+    saver = Saver(kept)
+    results = _measure(bundle, chosen, plan, found, data, saver, outputs)
+    if not results.complete:
+        _stopped(results, saver, lambda: earlier.find(bundle, chosen, needs), outputs)
+    fault = _save(results, saver)
+    why = "nothing was timed" if kept else f"{bundle.path} can't be written"
+    told = str(fault) if fault else f"Saved as {saver.path}" if saver.path else f"Not saved: {why}"
+    if found:
+        told += f"; the rest was taken from {found}"
+    return _Found(results, None if fault else saver.path, told, fault)
+
+
+def _measure(
+    bundle: Bundle, chosen: Sequence[Candidate], plan: Plan, found: Earlier | None, data: Path | None,
+    saver: Saver, outputs: Outputs,
+) -> Results:  # fmt: skip
+    """Measure what an earlier run lacks, by its plan; without one all, by the plan given; incomplete after Ctrl-C."""
+    from digitbench.measure import session
+
+    with watched(outputs.console, animate=False, quiet=outputs.quiet) as progress:
+
+        def keep(partial: Results) -> None:
+            saver.keep(found.join(partial) if found else partial, progress)
+
+        if found:
+            settings = found.results.settings
+            plan = plan_from({**settings, "baseline": ":".join(settings["baseline"])})
+            chosen = [*chosen, *found.helpers]
+        results = session.run(
+            bundle, bundle_data(bundle, data, progress), chosen, plan=plan, limit=None, progress=progress, keep=keep,
+            earlier=found.results if found else None,
+        )  # fmt: skip
+    return found.join(results) if found else results
+
+
+def _save(results: Results, saver: Saver) -> ResultsError | None:
+    try:
+        saver.finish(results)
+    except ResultsError as exc:
+        return exc
+    return None
+
+
+def _stopped(results: Results, saver: Saver, find: Callable[[], Earlier | None], outputs: Outputs) -> NoReturn:
+    """Save what Ctrl-C left, and say so.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        Always, but for the next.
+    ResultsError
+        It can't be saved where it should be.
+    """
+    saver.finish(results)
+    if saver.path:
+        usable = find()  # without a baseline that is VALID, or one at all, nothing can be paired with it
+        goes_on = usable is not None and usable.place == saver.path
+        told = f"Saved as {saver.path}" + ("; the next `digitbench choose` goes on there" if goes_on else "")
+        outputs.console.print(told, style="dim", markup=False, highlight=False, soft_wrap=True)
+    raise KeyboardInterrupt
+
+
+def _report(
+    made: Choice, found: _Found, chosen: Sequence[Candidate], bundle: Bundle, outputs: Outputs
+) -> None:  # fmt: skip
+    """Show the choice, and write it where it was asked for.
+
+    Raises
+    ------
+    CheckFailed
+        None is left to choose.
+    ResultsError
+        Something couldn't be written; all else was shown and written.
+    """
+    from digitbench.commands.outputs import write_each
+    from digitbench.judge.choice import code_for
+    from digitbench.report import choice as report
+    from digitbench.report.terminal_table import print_line
+
+    code = artifact = ""
+    if made.named:
+        row = made.named.row
+        path, form = next((one.artifact, one.form) for one in chosen if one.row.key == row.key and one.artifact)
+        code, artifact = code_for(row, path, bundle.path, form), str(path.absolute())
+    absent = [one.row for one in chosen if not one.artifact]
+    report.print_choice(made, found.results, absent, found.told, code, outputs.console)
+    faults = [found.fault] if found.fault else []
+    faults += write_each([
+        (outputs.json, lambda: report.to_json(made, found.results, saved=found.place, artifact=artifact, code=code)),
+        (outputs.markdown, lambda: report.to_markdown(made)),
+    ])  # fmt: skip
+    if faults:
+        if made.named is None:
+            print_line(report.nobody(made), outputs.console)
+        raise ResultsError("; ".join(map(str, faults)))
+    if made.named is None:
+        raise CheckFailed(report.nobody(made))

@@ -1,0 +1,120 @@
+"""`draw`: draw a digit in the browser, and see what every runtime answers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from digitbench.commands.options import BackendOption, PrecisionOption, RunArgument, backends_of, open_console
+from digitbench.errors import UsageError
+
+if TYPE_CHECKING:
+    import socket
+
+    from rich.console import Console
+
+    from digitbench.bundle import Bundle
+    from digitbench.measure.candidates import Candidate
+
+PORT = 8028
+LOOPBACK = "127.0.0.1"
+DRAW_EPILOG = (
+    "[b]Examples[/]\n\ndigitbench draw\n\ndigitbench draw runs/mine -b tflite,onnx -p fp32,int8\n\n"
+    "digitbench draw --port 9000 --no-browser"
+)
+
+HostOption = Annotated[
+    str, typer.Option("--host", metavar="ADDRESS", help="Where to listen. Any other than 127.0.0.1 lets other machines "
+                      "use the page."),
+]  # fmt: skip
+PortOption = Annotated[
+    int | None, typer.Option("--port", min=0, max=65535, show_default=False, help=f"Which port; 0 for any that is "
+                             f"free. {PORT} if not given, or any other where that is taken."),
+]  # fmt: skip
+NoBrowserOption = Annotated[bool, typer.Option("--no-browser", help="Only print the address, and open no browser.")]
+
+
+def draw(
+    run: RunArgument = None,
+    backend: BackendOption = None,
+    precision: PrecisionOption = None,
+    host: HostOption = LOOPBACK,
+    port: PortOption = None,
+    threads: Annotated[int, typer.Option("--threads", "-t", min=1, help="Threads that each runtime may use.")] = 1,
+    no_browser: NoBrowserOption = False,
+) -> None:
+    """Open a page to draw a digit on, by mouse, pen or finger, and see while drawing what every runtime answers."""
+    from digitbench.bundle import Bundle
+    from digitbench.draw import server
+    from digitbench.draw.processes import Team
+    from digitbench.evaluate.accuracy import output_activation
+    from digitbench.measure.candidates import candidates
+    from digitbench.records import precisions
+    from digitbench.report.terminal_table import print_line
+
+    server.check_installed()
+    bundle = Bundle(run)
+    console, wanted = open_console(), precisions.parse(precision or [])
+    chosen = candidates(
+        bundle, backends_of(backend), [None], [threads], wanted, lambda line: print_line(line, console, "dim")
+    )
+    if not any(one.artifact for one in chosen):
+        raise UsageError(f"nothing can answer: {chosen[0].row.error}")
+    with _listen(host, port) as listening:
+        address = _address(listening, host)
+        _tell(chosen, address, host, console)
+        if not no_browser:
+            _open_browser(address)
+        team = Team(chosen, output_activation(bundle.manifest))
+        server.serve(team, _about(bundle, threads), listening, host)
+
+
+def _listen(host: str, port: int | None) -> socket.socket:
+    from digitbench.draw.server import listen
+
+    if port is not None:
+        return listen(host, port)
+    try:
+        return listen(host, PORT)
+    except UsageError:
+        return listen(host, 0)
+
+
+def _address(listening: socket.socket, host: str) -> str:
+    """Where a browser on this machine finds the page."""
+    name, port = listening.getsockname()[:2]
+    shown = {"0.0.0.0": LOOPBACK, "::": "::1"}.get(name, host)
+    return f"http://[{shown}]:{port}/" if ":" in shown else f"http://{shown}:{port}/"
+
+
+def _tell(chosen: list[Candidate], address: str, host: str, console: Console) -> None:
+    from digitbench.draw.guard import is_loopback
+    from digitbench.records.formatting import counted
+    from digitbench.report.terminal_table import print_line
+
+    able = sum(one.artifact is not None for one in chosen)
+    print_line(f"Draw at {address} ({counted(able, 'candidate')}; Ctrl-C stops)", console)
+    for one in chosen:
+        if one.artifact is None:
+            print_line(f"{one.row.backend} {one.row.precision}: {one.row.error}", console, "dim")
+    if not is_loopback(host):
+        told = (f"Everyone who can reach this machine at {host} can open the page, and make it compute: nothing is "
+                "encrypted, and nobody is asked for a password. Leave --host out if that is not meant.")  # fmt: skip
+        print_line(told, console, "yellow")
+    console.file.flush()
+
+
+def _open_browser(address: str) -> None:
+    """Open the page where there is a display: elsewhere a browser would take over the terminal."""
+    import os
+    import sys
+    import threading
+    import webbrowser
+
+    if sys.platform in {"win32", "darwin"} or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
+        threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
+
+
+def _about(bundle: Bundle, threads: int) -> dict[str, Any]:
+    return {"bundle": bundle.name, "recipe": bundle.recipe_name, "dataset": bundle.dataset["name"], "threads": threads}

@@ -1,0 +1,116 @@
+"""Results that were saved, and the bundle that they are of."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from digitbench.errors import BundleError, DataError, ResultsError
+
+if TYPE_CHECKING:
+    from digitbench.bundle import Bundle
+    from digitbench.data import Dataset
+    from digitbench.records.results import Results
+    from digitbench.system.progress import Progress
+
+
+def place_of(given: Path | None) -> Path:
+    """Find the results that are meant: a file of them, or the newest of a bundle's folder; of runs/latest for None.
+
+    The newest are the newest in which something was timed. Where there are none, it is the newest file: whoever reads
+    it says what it lacks.
+
+    Raises
+    ------
+    ResultsError
+        The bundle holds none.
+    BundleError
+        There is no such file, and no such bundle.
+    """
+    from digitbench.bundle import Bundle
+    from digitbench.measure.earlier import FOLDER
+
+    if given is not None and given.is_file():
+        return given
+    if given is not None and not given.exists():
+        raise BundleError(f"{given}: no such results, and no such bundle; name a .json that `digitbench bench` saved")
+    folder = Bundle(given).path / FOLDER
+    files = (path for path in folder.glob("*.json") if path.is_file())
+    newest_first = sorted(files, key=lambda path: (path.stat().st_mtime_ns, path.name), reverse=True)
+    if not newest_first:
+        raise ResultsError(f"{folder} holds no results yet; run: digitbench bench{f' {given}' if given else ''}")
+    return next(filter(_is_timed, newest_first), newest_first[0])
+
+
+def _is_timed(path: Path) -> bool:
+    from digitbench.records.results import Results
+
+    try:
+        return any(row.latency_us for row in Results.read(path).rows)
+    except ResultsError:
+        return False
+
+
+def bundle_of(place: Path, results: Results, run: Path | None = None) -> tuple[Bundle | None, str]:
+    """Find the bundle that results are of: in whose folder they lie, or `run`.
+
+    Returns
+    -------
+    tuple
+        The bundle and nothing; or None, and why there is none, in words.
+
+    Raises
+    ------
+    BundleError
+        `run` was named, and is no bundle or another one.
+    """
+    from digitbench.bundle import MANIFEST, Bundle
+
+    around = [run] if run is not None else [one for one in place.resolve().parents[:2] if (one / MANIFEST).is_file()]
+    if not around:
+        return None, f"{place} doesn't lie in its bundle's folder; name the bundle with --run"
+    folder = around[0]
+    try:
+        bundle = Bundle(folder)
+    except BundleError as exc:
+        if run is not None:
+            raise
+        return None, str(exc)
+    wanted = results.bundle.get("reference_sha256")
+    if wanted is None or bundle.manifest["reference"]["sha256"] == wanted:
+        return bundle, ""
+    why = f"{bundle.path} is not the bundle that {place} was measured with"
+    if run is not None:
+        raise BundleError(f"--run {run}: {why}")
+    return None, why
+
+
+def data_of(bundle: Bundle, results: Results, data: Path | None, progress: Progress) -> tuple[Dataset | None, str]:
+    """Load the dataset that results are of.
+
+    Returns
+    -------
+    tuple
+        The dataset and nothing; or None, and why it can't be had, in words.
+
+    Raises
+    ------
+    DataError
+        `data` was named, and can't be read or is another.
+    """
+    from digitbench.commands.options import bundle_data
+
+    try:
+        digits = bundle_data(bundle, data, progress, other=True)
+    except DataError as exc:
+        if data is not None:
+            raise
+        return None, str(exc)
+    wanted = results.bundle.get("dataset", {}).get("fingerprint")
+    if wanted in (None, digits.fingerprint):
+        return digits, ""
+    meant = f"{results.bundle['dataset'].get('name')} [{wanted}]"
+    why = f"the results are of {meant}, not of {digits.name} [{digits.fingerprint}]"
+    if data is not None:
+        raise DataError(f"--data {data}: {why}")
+    return None, f"{why}; say where it is with --data PATH"

@@ -1,0 +1,56 @@
+"""`history`: trainings beside each other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from digitbench.commands import completion
+from digitbench.commands.options import JsonOption
+from digitbench.errors import UsageError, unknown
+
+EPILOG = (
+    "[b]Examples[/]\n\ndigitbench history runs/mine runs/other\n\n"
+    "digitbench history runs/* --by seconds --output curves.svg\n\ndigitbench history --no-picture --json -"
+)
+
+
+def history(
+    runs: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[RUN]...", help="Bundles' folders; runs/latest if not given.",
+                       autocompletion=completion.bundles),
+    ] = None,
+    by: Annotated[str, typer.Option(metavar="epochs", help="What the curves run over: epochs or seconds.")] = "epochs",
+    picture: Annotated[bool, typer.Option(help="Draw the curves too.")] = True,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Where to, a .png or .svg; histories.png "
+                                  "here, or below RUN/plots of a single one, if not given.")
+    ] = None,
+    json: JsonOption = None,
+) -> None:  # fmt: skip
+    """Compare trainings: the best epoch of each and its figures, and all their curves in one picture."""
+    from digitbench.bundle import Bundle
+    from digitbench.charts import canvas, trainings
+    from digitbench.commands.outputs import Outputs, pretty, write_each
+    from digitbench.commands.plot import place, save
+
+    if by not in trainings.AXES:
+        raise UsageError(f"--by: {unknown('choice', by, trainings.AXES)}")
+    if output and not picture:
+        raise UsageError(f"--output {output}: there is no picture with --no-picture; drop one of the two")
+    console = Outputs(json=json, format="digitbench.history").console
+    bundles = [Bundle(run) for run in runs] if runs else [Bundle()]
+    found = trainings.read(bundles)
+    target = output or place(bundles[0] if len(found) == 1 else None, ["histories", *["seconds"] * (by == "seconds")])
+    if picture:
+        canvas.check(target)
+    if by == "seconds":
+        trainings.check_seconds(found)
+    trainings.print_runs(found, console)
+    if picture:
+        save(trainings.figure(found, by), target, console)
+    for fault in write_each([(json, lambda: pretty(trainings.to_json(found, target if picture else None)))]):
+        raise fault

@@ -1,0 +1,164 @@
+"""`import`."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from digitbench.commands.options import DataOption, DatasetOption, load_data, open_console, watched
+from digitbench.errors import UsageError, unknown
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from digitbench.bundle import Bundle
+    from digitbench.data import Dataset
+    from digitbench.system.progress import Progress
+
+EPILOG = (
+    "[b]Examples[/]\n\ndigitbench import mnist-8.onnx\n\n"
+    "digitbench import model.tflite --name phone --output runs/phone\n\n"
+    "digitbench import cnn.onnx --scale 255 --layout nchw --tensor Plus214_Output_0"
+)
+CLOSE = 0.01
+SCALE = re.compile(r"(?:(-?[\d.]+)\.\.)?(-?[\d.]+)")
+
+
+def import_(
+    model: Annotated[
+        Path, typer.Argument(metavar="MODEL", help="An .onnx, .tflite, .keras or .h5 file, or a SavedModel folder.")
+    ],
+    name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="What to call it; its file's name if not given.")
+    ] = None,
+    dataset: DatasetOption = "auto",
+    data: DataOption = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="DIR",
+                                  help="The bundle's folder; runs/<name>-<date> if not given.")
+    ] = None,
+    folder: Annotated[
+        Path | None, typer.Option("--folder", metavar="DIR", help="The same, also where a tensor has that name.")
+    ] = None,
+    scale: Annotated[
+        str | None, typer.Option(metavar="255", help="Its pixels run from 0 to that; or both ends: -1..1.")
+    ] = None,
+    inverted: Annotated[
+        bool | None, typer.Option("--inverted/--upright", help="It takes black on white, or MNIST's white on black.")
+    ] = None,
+    layout: Annotated[
+        str | None, typer.Option(metavar="nchw", help="flat, hw, nhwc or nchw: each image's axes, after the batch's.")
+    ] = None,
+    tensor: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Which of its outputs holds the ten scores.")
+    ] = None,
+    activation: Annotated[
+        str | None, typer.Option(metavar="logits", help="Of that output: softmax, sigmoid or logits.")
+    ] = None,
+    fit: Annotated[
+        str | None, typer.Option(metavar="pad", help="How 28 × 28 pixels become more: pad or resize.")
+    ] = None,
+    precision: Annotated[
+        str | None, typer.Option(metavar="int8", help="Its precision, where that can't be read: fp32, fp16, int8 ….")
+    ] = None,
+    export: Annotated[bool, typer.Option(help="Write a Keras model in every other format too.")] = True,
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Run code that the file holds (Lambda layers, files read or written by a "
+                           "SavedModel), now and whenever this file is opened. Only if you trust whoever made it.")
+    ] = False,
+    accept: Annotated[
+        bool, typer.Option("--accept", help="Take the model also where no form fits well: `choose` doesn't warn then.")
+    ] = False,
+    timeout: Annotated[float, typer.Option(min=1, help="Seconds that its runtime may take for one answer.")] = 120,
+) -> None:  # fmt: skip
+    """Make a bundle of a model made elsewhere; what its file doesn't say is found out by trying.
+
+    Layout, scale, polarity, output and what that output is: each way that the file leaves open is tried on labelled
+    training images. What was chosen, and how good the runner-up is, is printed and stored. The options say what you
+    know already.
+    """
+    from digitbench import importing
+    from digitbench.bundle import caveats
+    from digitbench.importing.guesses import LAYOUTS, Wishes
+    from digitbench.records import precisions
+    from digitbench.system.native_output import native_output_held
+
+    wishes = Wishes(
+        _range(scale), inverted, _one_of("--layout", layout, LAYOUTS), tensor,
+        _one_of("--activation", activation, ("softmax", "sigmoid", "logits")), _one_of("--fit", fit, ("pad", "resize")),
+    )  # fmt: skip
+    options = importing.Options(
+        name or "", wishes, _one_of("--precision", precision, tuple(precisions.ABOUT)), trust, timeout,
+        output=str(output or ""), accept=accept,
+    )  # fmt: skip
+    if output and folder:
+        raise UsageError(f"--output {output} and --folder {folder} are the same option; give one of them")
+    console = open_console()
+    with watched(console) as progress, native_output_held():
+        digits = load_data(dataset, data, progress)
+        bundle = importing.import_model(model, digits, output or folder, options, progress=progress)
+        failures = (
+            _exported(bundle, digits, progress) if export and bundle.manifest["imported"]["format"] == "keras" else []
+        )
+    _tell(bundle, console)
+    for failure in failures:
+        console.print(f"not exported: {failure}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+    if unsteady := caveats.unsteady(bundle.manifest):
+        told = f"{unsteady}; what is said of an image holds for its batch alone, and nothing is certified"
+        console.print(told, style="yellow", markup=False, highlight=False, soft_wrap=True)
+    if poor := caveats.poor_fit(bundle.manifest):  # last, so that it is seen
+        mend = "accepted" if accept else f"{caveats.HINT}; or add --accept to take it as it is"
+        console.print(f"{poor}; {mend}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+
+
+def _exported(bundle: Bundle, digits: Dataset, progress: Progress) -> list[str]:
+    from digitbench import export as exporters
+
+    if bundle.manifest["imported"]["format"] != "keras":
+        return []
+    return exporters.export(bundle, exporters.FORMATS, digits, progress=progress)
+
+
+def _range(text: str | None) -> tuple[float, float] | None:
+    if text is None:
+        return None
+    found = SCALE.fullmatch(text.strip())
+    try:
+        low, high = (float(found[1] or 0), float(found[2])) if found else (0.0, 0.0)
+    except ValueError:
+        low = high = 0.0
+    if low >= high:
+        raise UsageError(f"--scale {text}: not a range of pixels such as 255, 1 or -1..1")
+    return low, high
+
+
+def _one_of(option: str, value: str | None, known: tuple[str, ...]) -> str | None:
+    if value is not None and value not in known:
+        raise UsageError(unknown(f"{option} value", value, known))
+    return value
+
+
+def _tell(bundle: Bundle, console: Console) -> None:
+    told, form, found = bundle.manifest["imported"], bundle.form, bundle.manifest["metrics"]
+    given, known = form.input, bundle.dataset
+    lines = [
+        f"{bundle.path}: {bundle.recipe_name} on {known['name']} [{known['fingerprint']}], test accuracy "
+        f"{found['test_accuracy']:.2%} ({found['correct']:,} of {found['total']:,})"
+    ]
+    batch = "any number of images a call" if form.batch is None else f"a fixed batch of {form.batch}"
+    lines.append(f"  takes      {given.name or 'image'}: {given.dtype}, {told['chosen']['form']}; {batch}")
+    lines.append(f"  gives      {told['chosen']['activation']}")
+    lines.append(f"  chosen     of {told['tried']} forms: {_share(told['chosen'])} right")
+    second = told["runner_up"]
+    lines.append(f"  runner-up  {second['form']}: {_share(second)} right" if second else "  runner-up  none")
+    if second and told["chosen"]["accuracy"] - second["accuracy"] < CLOSE:
+        lines.append("  close      if you know the model's form, say it: see digitbench import --help")
+    for i, line in enumerate(lines):
+        console.print(line, style=None if i else "bold", markup=False, highlight=False, soft_wrap=True)
+
+
+def _share(trial: dict[str, object]) -> str:
+    return f"{trial['accuracy']:.1%} ({trial['correct']:,} of {trial['images']:,} training images)"

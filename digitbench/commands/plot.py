@@ -1,0 +1,389 @@
+"""`plot`: pictures of the data and of a trained model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NamedTuple
+
+import typer
+
+from digitbench.commands import completion
+from digitbench.commands.options import (
+    OtherDataOption,
+    RunArgument,
+    bundle_data,
+    load_data,
+    open_console,
+    watched,
+)  # fmt: skip
+from digitbench.errors import CheckFailed, MissingRuntimeError, ResultsError, UsageError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from rich.console import Console
+
+    from digitbench.backend import Scores
+    from digitbench.bundle import Bundle
+    from digitbench.data import Dataset
+    from digitbench.records.recipes import Recipe
+    from digitbench.system.progress import Progress
+
+app = typer.Typer(
+    invoke_without_command=True, rich_markup_mode="rich",
+    help="Draw: the data, the training, what a model says, and how fast it is.",
+    epilog="[b]Examples[/]\n\ndigitbench plot samples --dataset digits\n\ndigitbench plot predictions --mistakes\n\n"
+    "digitbench plot confusion runs/mine --backend tflite --precision int8 --output confusion.svg",
+)  # fmt: skip
+
+SAMPLES_EPILOG = (
+    "[b]Examples[/]\n\ndigitbench plot samples\n\ndigitbench plot samples --data photos --per-class 20\n\n"
+    "digitbench plot samples runs/mine --output digits.svg"
+)
+AUGMENTED_EPILOG = (
+    "[b]Examples[/]\n\ndigitbench plot augmented runs/mine\n\n"
+    "digitbench plot augmented --recipe dense-champion --dataset digits --epochs 12 --output deformed.svg"
+)
+HISTORY_EPILOG = "[b]Examples[/]\n\ndigitbench plot history\n\ndigitbench plot history runs/mine --output history.svg"
+PREDICTIONS_EPILOG = (
+    "[b]Examples[/]\n\ndigitbench plot predictions\n\ndigitbench plot predictions runs/mine --mistakes --count 40\n\n"
+    "digitbench plot predictions --mistakes --backend tflite --precision int8"
+)
+CONFUSION_EPILOG = (
+    "[b]Examples[/]\n\ndigitbench plot confusion\n\ndigitbench plot confusion runs/mine -b onnx -p int8 --data photos"
+)
+RELIABILITY_EPILOG = (
+    "[b]Examples[/]\n\ndigitbench plot reliability\n\ndigitbench plot reliability -b tflite -p int8 -o int8.svg"
+)
+WEIGHTS_EPILOG = "[b]Examples[/]\n\ndigitbench plot weights\n\ndigitbench plot weights runs/mine --count 128"
+
+OutputOption = Annotated[
+    Path | None, typer.Option("--output", "-o", metavar="FILE", help="Where to, a .png or .svg; below RUN/plots if not "
+                              "given.")
+]  # fmt: skip
+OneDatasetOption = Annotated[
+    str | None, typer.Option("--dataset", metavar="NAME", help="mnist, digits (comes with scikit-learn), or auto, the "
+                             "default: MNIST if it can be had, else digits.", autocompletion=completion.datasets)
+]  # fmt: skip
+OneBackendOption = Annotated[
+    str | None, typer.Option("--backend", "-b", metavar="NAME", help="Who scores the images; the scores that the "
+                             "bundle stores if neither this nor --precision is given.",
+                             autocompletion=completion.backends)
+]  # fmt: skip
+OnePrecisionOption = Annotated[
+    str | None, typer.Option("--precision", "-p", metavar="NAME", help="fp32, fp16, dynamic, int8, or bf16 where a "
+                             "runtime makes it.", autocompletion=completion.precisions)
+]  # fmt: skip
+
+
+class _Scored(NamedTuple):
+    """Test images, what was said of them, by whom in words, and what a file of that is called after."""
+
+    digits: Dataset
+    scores: Scores
+    about: str
+    marks: list[str]
+
+
+@app.callback()
+def plot(context: typer.Context) -> None:
+    """Draw: the data, the training, what a model says, and how fast it is."""
+    if context.invoked_subcommand is None:
+        context.get_help()  # prints it
+        raise typer.Exit
+
+
+@app.command(epilog=SAMPLES_EPILOG)
+def samples(
+    run: Annotated[
+        Path | None, typer.Argument(metavar="[RUN]", help="A bundle, to see the data that it was trained on.",
+                                    autocompletion=completion.bundles)
+    ] = None,
+    dataset: OneDatasetOption = None,
+    data: OtherDataOption = None,
+    per_class: Annotated[int, typer.Option(metavar="N", min=1, max=60, help="Images of each digit.")] = 12,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Of their choice.")] = 0,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Where to, a .png or .svg; "
+                                  "samples-<dataset>.png here, or below RUN/plots, if not given.")
+    ] = None,
+) -> None:  # fmt: skip
+    """Draw a row of images for each digit, and say how many there are."""
+    from digitbench.bundle import Bundle
+    from digitbench.charts import canvas, samples
+
+    bundle = Bundle(run) if run else None
+    _check_dataset(bundle, dataset)
+    canvas.check(output or place(bundle, ["samples"]))
+    console = open_console()
+    with watched(console) as progress:
+        digits = _digits(bundle, dataset, data, progress)
+    made = samples.figure(digits, per_class=per_class, seed=seed)
+    save(made, output or place(bundle, ["samples", *_other(bundle, digits)]), console)
+
+
+@app.command(epilog=AUGMENTED_EPILOG)
+def augmented(
+    run: Annotated[
+        Path | None, typer.Argument(metavar="[RUN]", help="A bundle's folder: what it was trained on; runs/latest if "
+                                    "neither this nor --recipe is given.", autocompletion=completion.bundles)
+    ] = None,
+    recipe: Annotated[
+        str | None, typer.Option("--recipe", "-r", metavar="NAME", help="What a named recipe would be trained on.",
+                                 autocompletion=completion.recipes)
+    ] = None,
+    dataset: OneDatasetOption = None,
+    data: OtherDataOption = None,
+    epochs: Annotated[int, typer.Option(metavar="N", min=1, max=30, help="Deformed versions of each digit.")] = 8,
+    seed: Annotated[
+        int | None, typer.Option(min=0, max=2**32 - 1, help="Of the deformations, and of the choice of digits; the "
+                                 "recipe's own if not given.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Where to, a .png or .svg; below RUN/plots, "
+                                  "or augmented-<recipe>-<dataset>.png here, if not given.")
+    ] = None,
+) -> None:  # fmt: skip
+    """Draw training digits as they are, and as each epoch of an augmented training sees them."""
+    from digitbench.bundle import Bundle
+    from digitbench.charts import augmented, canvas
+
+    if run and recipe:
+        raise UsageError(f"--recipe {recipe}: {run} knows what it was trained by; drop one of the two")
+    bundle = None if recipe else Bundle(run)
+    _check_dataset(bundle, dataset)
+    wanted = _deforming(bundle, recipe)
+    parts = ["augmented", *([] if bundle else [wanted.name])]
+    canvas.check(output or place(bundle, parts))
+    console = open_console()
+    with watched(console) as progress:
+        digits = _digits(bundle, dataset, data, progress)
+        found = augmented.versions(digits, wanted, seed=seed, epochs=epochs, progress=progress)
+    about = f"{bundle.name}; " if bundle else ""
+    made = augmented.figure(found, wanted, f"{about}{digits.name} [{digits.fingerprint}]")
+    save(made, output or place(bundle, [*parts, *_other(bundle, digits)]), console)
+
+
+@app.command(epilog=HISTORY_EPILOG)
+def history(run: RunArgument = None, output: OutputOption = None) -> None:
+    """Draw loss and accuracy by epoch, the best epoch, and where overfitting begins."""
+    from digitbench.bundle import Bundle
+    from digitbench.charts import canvas, history
+
+    bundle = Bundle(run)
+    target = output or place(bundle, ["history"])
+    canvas.check(target)
+    save(history.figure(history.read(bundle), _trained(bundle)), target, open_console())
+
+
+@app.command(epilog=PREDICTIONS_EPILOG)
+def predictions(
+    run: RunArgument = None,
+    mistakes: Annotated[bool, typer.Option("--mistakes", help="What is labelled wrongly, the worst first.")] = False,
+    backend: OneBackendOption = None,
+    precision: OnePrecisionOption = None,
+    count: Annotated[int, typer.Option(metavar="N", min=1, max=200, help="Images at most.")] = 20,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Of their choice, without --mistakes.")] = 0,
+    data: OtherDataOption = None,
+    output: OutputOption = None,
+) -> None:  # fmt: skip
+    """Draw test images with their labels and the probability of every digit."""
+    from digitbench.bundle import Bundle
+    from digitbench.charts import predictions
+    from digitbench.evaluate.accuracy import output_activation, probabilities
+
+    bundle, console = Bundle(run), open_console()
+    found = _scored(bundle, backend, precision, data, output, console)
+    likely, test = probabilities(found.scores, output_activation(bundle.manifest)), found.digits.test
+    if mistakes and not len(predictions.mistakes(likely, test.labels)):
+        console.print(f"No mistake among {len(test):,} test images: nothing to draw.", style="dim", highlight=False)
+        return
+    made = predictions.figure(test, likely, found.about, worst=mistakes, count=count, seed=seed)
+    save(made, output or place(bundle, ["predictions", *["mistakes"] * mistakes, *found.marks]), console)
+
+
+@app.command(epilog=CONFUSION_EPILOG)
+def confusion(
+    run: RunArgument = None, backend: OneBackendOption = None, precision: OnePrecisionOption = None,
+    data: OtherDataOption = None, output: OutputOption = None,
+) -> None:  # fmt: skip
+    """Draw which digit is taken for which: images, and percent of each digit."""
+    from digitbench.bundle import Bundle
+    from digitbench.charts import confusion
+
+    bundle, console = Bundle(run), open_console()
+    found = _scored(bundle, backend, precision, data, output, console)
+    made = confusion.figure(found.scores, found.digits.test.labels, found.about)
+    save(made, output or place(bundle, ["confusion", *found.marks]), console)
+
+
+@app.command(epilog=RELIABILITY_EPILOG)
+def reliability(
+    run: RunArgument = None, backend: OneBackendOption = None, precision: OnePrecisionOption = None,
+    data: OtherDataOption = None, output: OutputOption = None,
+) -> None:  # fmt: skip
+    """Draw how often the model is right at each confidence: can its probabilities be believed."""
+    from digitbench.bundle import Bundle
+    from digitbench.charts import reliability
+    from digitbench.evaluate.accuracy import output_activation
+
+    bundle, console = Bundle(run), open_console()
+    found = _scored(bundle, backend, precision, data, output, console)
+    activation = output_activation(bundle.manifest)
+    made = reliability.figure(found.scores, found.digits.test.labels, activation, found.about)
+    save(made, output or place(bundle, ["reliability", *found.marks]), console)
+
+
+@app.command(epilog=WEIGHTS_EPILOG)
+def weights(
+    run: RunArgument = None,
+    count: Annotated[int, typer.Option(metavar="N", min=1, max=400, help="Units at most.")] = 64,
+    output: OutputOption = None,
+) -> None:
+    """Draw what the units of the first layer look for, the strongest first."""
+    from digitbench.bundle import Bundle
+    from digitbench.charts import canvas, weights
+
+    bundle = Bundle(run)
+    target = output or place(bundle, ["weights"])
+    canvas.check(target)
+    save(weights.figure(weights.read(bundle), _trained(bundle), count=count), target, open_console())
+
+
+def draw_training(bundle: Bundle, digits: Dataset, console: Console) -> None:
+    """Draw history, predictions and confusion matrix of a model that was just trained, into its bundle.
+
+    The training is over and safe: what can't be drawn costs a line and no more.
+    """
+    from digitbench.charts import canvas, confusion, history, predictions
+    from digitbench.evaluate.accuracy import output_activation, probabilities
+    from digitbench.report.terminal_table import print_line
+
+    scores, test = bundle.reference_scores(), digits.test
+    likely, about = probabilities(scores, output_activation(bundle.manifest)), _trained(bundle)
+    folder = bundle.path / canvas.FOLDER
+    try:
+        canvas.check()
+        history.draw(history.read(bundle), folder / "history.png", about)
+        predictions.draw(test, likely, folder / "predictions.png", about)
+        confusion.draw(scores, test.labels, folder / "confusion.png", about)
+    except (MissingRuntimeError, ResultsError) as exc:
+        print_line(f"Not all was drawn: {exc}; `digitbench plot` draws it later", console, "yellow")
+        return
+    print_line(f"Drawn: {folder}: history.png, predictions.png, confusion.png", console, "dim")
+
+
+def _check_dataset(bundle: Bundle | None, dataset: str | None) -> None:
+    if bundle and dataset:
+        raise UsageError(f"--dataset {dataset}: {bundle.path} knows what it was trained on; drop one of the two")
+
+
+def _digits(bundle: Bundle | None, dataset: str | None, data: Path | None, progress: Progress) -> Dataset:
+    """Load what a bundle was trained on, or the dataset that was named."""
+    if bundle:
+        return bundle_data(bundle, data, progress, other=True)
+    return load_data(dataset or "auto", data, progress)
+
+
+def _deforming(bundle: Bundle | None, name: str | None) -> Recipe:
+    """Find a bundle's recipe, or the one of that name.
+
+    Raises
+    ------
+    BundleError
+        The bundle was imported, or its recipe can't be read.
+    UsageError
+        It deforms nothing, or there is none of that name.
+    """
+    from digitbench.charts import augmented
+    from digitbench.records import recipes
+
+    recipe = augmented.read(bundle) if bundle else recipes.find(name or recipes.DEFAULT)
+    if recipe.deformation:
+        return recipe
+    others = [one.name for one in recipes.RECIPES.values() if one.deformation]
+    known = f"; recipes that deform them: {', '.join(others)}" if others else ""
+    whose = f"{bundle.path} ({recipe.name})" if bundle else f"--recipe {name}"
+    raise UsageError(f"{whose}: it trains on images as they are, so there is nothing to draw{known}")
+
+
+def _scored(
+    bundle: Bundle, backend: str | None, precision: str | None, data: Path | None, output: Path | None, console: Console
+) -> _Scored:
+    """Load the test images and their scores: those that are stored, or what a backend says now."""
+    from digitbench.charts import canvas
+
+    canvas.check(output or place(bundle, ["scores"]))
+    with watched(console) as progress:
+        digits = bundle_data(bundle, data, progress, other=True)
+        marks = _other(bundle, digits)
+        if backend is None and precision is None:
+            scores, who = _of_reference(bundle, digits, progress)
+        else:
+            scores, who, chosen = _of_backend(bundle, digits, backend, precision, progress)
+            marks = [*chosen, *marks]
+    about = f"{bundle.name} ({bundle.recipe_name}) on {digits.name} [{digits.fingerprint}]; {who}"
+    return _Scored(digits, scores, about, marks)
+
+
+def _of_reference(bundle: Bundle, digits: Dataset, progress: Progress) -> tuple[Scores, str]:
+    from digitbench.measure.reference import scores_for
+
+    name = "Keras" if bundle.reference_backend == "keras" else bundle.reference_backend
+    stored = "stored " if digits.fingerprint == bundle.dataset["fingerprint"] else ""
+    return scores_for(bundle, digits, None, progress), f"{stored}scores of {name}"
+
+
+def _of_backend(
+    bundle: Bundle, digits: Dataset, backend: str | None, precision: str | None, progress: Progress
+) -> tuple[Scores, str, list[str]]:
+    """Score the test images in this process; also who did it, in words and as parts of a name."""
+    import numpy as np
+
+    from digitbench.classifier import load
+
+    with load(bundle, backend=backend, precision=precision) as classifier:
+        chosen = [classifier.backend, classifier.precision]
+        task = f"scoring on {' '.join(chosen)}"
+        progress.update(task, 0, 1)
+        scores = classifier.scores(digits.test.images)
+        progress.update(task, 1, 1, f"{len(scores):,} images")
+        runtime = classifier.runtime
+    if not np.isfinite(scores).all():
+        raise CheckFailed(
+            f"{' '.join(chosen)}: some of its scores are no numbers; try another --precision or --backend"
+        )
+    return scores, f"scores of {' '.join(chosen)}: {runtime.name} {runtime.version}", chosen
+
+
+def _trained(bundle: Bundle) -> str:
+    found = bundle.dataset
+    done = "imported with" if "imported" in bundle.manifest else "trained on"
+    return f"{bundle.name} ({bundle.recipe_name}), {done} {found['name']} [{found['fingerprint']}]"
+
+
+def _other(bundle: Bundle | None, digits: Dataset) -> list[str]:
+    """Name data that a bundle wasn't made with; without a bundle any."""
+    return [] if bundle and digits.fingerprint == bundle.dataset["fingerprint"] else [digits.name]
+
+
+def place(bundle: Bundle | None, parts: Iterable[str]) -> Path:
+    """Where a picture goes if nobody says: below the bundle's ``plots``, or here."""
+    import re
+
+    from digitbench.charts.canvas import FOLDER
+
+    name = re.sub(r"[^\w.+-]", "_", "-".join(parts)) + ".png"
+    return bundle.path / FOLDER / name if bundle else Path(name)
+
+
+def save(made: Figure, target: Path, console: Console) -> None:
+    """Write a picture, and say in words what it shows and where it is."""
+    from digitbench.charts import canvas
+    from digitbench.images.reading import shown_name
+    from digitbench.report.terminal_table import print_line
+
+    title = canvas.title_of(made)
+    canvas.save(made, target, title)
+    print_line(title, console)
+    print_line(f"Drawn: {shown_name(target)}", console, "dim")

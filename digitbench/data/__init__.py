@@ -1,0 +1,347 @@
+"""Datasets of handwritten digits, as NumPy arrays: where they come from, and proof that they are what they say.
+
+MNIST (LeCun, Cortes, Burges 1998) is recognised by the content of its four arrays, whatever file they came in; all
+else that `digitbench.data.user_data` can read is people's own data, named after its file or folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from digitbench.backend import Images
+from digitbench.data import mnist
+from digitbench.data import user_data as own
+from digitbench.errors import DataError, ImageError, UsageError, one_line
+from digitbench.system.progress import Progress, Silent
+
+DatasetName = Literal["auto", "mnist", "digits"]
+Labels = npt.NDArray[np.int64]
+Pixels = mnist.Pixels
+
+ENVIRONMENT = "DIGITBENCH_MNIST"
+CLASSES = 10
+ARRAYS = ("x_train", "y_train", "x_test", "y_test")
+# SHA-256 of each array's bytes in C order: the published files, decoded.
+MNIST_SHA256 = {
+    "x_train": "741c988805d008ac6e4c904b69001ba184c24b2c540a4ef403f4c71b676cf757",
+    "y_train": "1feba77c54802fa5339a11837ea4b2866434b83314ec45192930f1df69120c13",
+    "x_test": "6d87418db22cc8025d05968bec9bd5c3932904b23485740db143a061a2c9d161",
+    "y_test": "ddeff807876a9661a1110d45c266c86239a3a1b7d37da0c3716a7a683c852ff5",
+}
+
+
+@dataclass(frozen=True)
+class Split:
+    """Part of a dataset.
+
+    Attributes
+    ----------
+    pixels
+        uint8, (n, 28, 28): 0 is paper, 255 is ink.
+    labels
+        int64, (n,), 0 to 9.
+    """
+
+    pixels: Pixels
+    labels: Labels
+
+    @cached_property
+    def images(self) -> Images:
+        """float32 in [0, 1], (n, 28, 28), C-contiguous: what models are trained on and backends are given."""
+        return _scaled(self.pixels)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def head(self, count: int | None) -> Split:
+        """The first `count` images, or all of them."""
+        return self if count is None else Split(self.pixels[:count], self.labels[:count])
+
+
+def to_images(array: object) -> Images:
+    """Bring images into the form that models are trained on and backends are given.
+
+    Parameters
+    ----------
+    array
+        A NumPy array, or what NumPy makes one of by itself (``__array__``): uint8 from 0 (paper) to 255 (ink), or
+        floats from 0 to 1; of shape (28, 28), (n, 28, 28) or (n, 784), n >= 1. Left untouched.
+
+    Returns
+    -------
+    Images
+        float32, (n, 28, 28); uint8 is divided by 255, exactly as for training. May share memory with `array`.
+
+    Raises
+    ------
+    ImageError
+        Another type, shape or range; or values that are not finite.
+    """
+    found = _as_array(array)
+    told = f"can't take {found.dtype.name} of shape {found.shape}"
+    if not found.size:
+        raise ImageError(f"{told}: there is no image in it; give at least one")
+    if found.shape != (28, 28) and found.shape[1:] not in ((28, 28), (784,)):
+        raise ImageError(f"{told}: images are (28, 28), (n, 28, 28) or (n, 784); {_shape_advice(found.shape)}")
+    if found.dtype == np.uint8:
+        return _scaled(found).reshape(-1, 28, 28)
+    if found.dtype.kind != "f":
+        raise ImageError(f"{told}: {_dtype_advice(found.dtype.kind)}")
+    with np.errstate(all="ignore"):  # what overflows is refused below
+        images = found.astype(np.float32, copy=False).reshape(-1, 28, 28)
+        if not (images.min() >= 0 and images.max() <= 1):  # so put, NaN is refused too
+            raise ImageError(f"{told}: {_range_advice(found)}")
+    return images
+
+
+def _scaled(pixels: Pixels) -> Images:
+    return np.ascontiguousarray(pixels, dtype=np.float32) / np.float32(255)
+
+
+def _as_array(array: object) -> npt.NDArray[Any]:
+    if not (hasattr(array, "__array__") or hasattr(array, "__array_interface__")):
+        told = f"can't take a {type(array).__name__}: give a NumPy array, uint8 from 0 to 255 or float from 0 to 1"
+        raise ImageError(told)
+    try:
+        return np.asarray(array)
+    except Exception as exc:  # whatever another library's array raises: a tensor on a GPU, say
+        raise ImageError(f"can't make a NumPy array of a {type(array).__name__}: {one_line(exc)}") from exc
+
+
+def _shape_advice(shape: tuple[int, ...]) -> str:
+    sizes = tuple(size for size in shape if size != 1)
+    if (sizes[-2:] == (28, 28) and len(sizes) <= 3) or (sizes[-1:] == (784,) and len(sizes) <= 2):
+        return "reshape it: .reshape(-1, 28, 28)"
+    return "bring each image to 28 × 28 grey pixels first"
+
+
+def _dtype_advice(kind: str) -> str:
+    forms = "pixels are uint8 from 0 (paper) to 255 (ink), or float from 0 to 1"
+    if kind == "b":
+        return f"{forms}; where True is ink, convert it: .astype('float32')"
+    return f"{forms}; convert it: .astype('uint8') if it runs from 0 to 255, .astype('float32') if from 0 to 1"
+
+
+def _range_advice(array: npt.NDArray[Any]) -> str:
+    if not np.isfinite(array).all():
+        return "it holds NaN or infinite values; replace them first"
+    low, high = array.min(), array.max()
+    told = f"it runs from {low} to {high}, but float pixels run from 0 (paper) to 1 (ink)"
+    if low >= 0 and 1 < high <= 255:
+        return f"{told}; divide it by 255 if it is meant to run from 0 to 255"
+    return f"{told}; bring it into that range"
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A dataset and where it came from.
+
+    Attributes
+    ----------
+    name
+        ``"mnist"``, ``"digits"``, or what people's own data are called: see `digitbench.data.user_data.name_of`.
+    fingerprint
+        First 16 hexadecimal digits of the SHA-256 over the hashes of its four arrays.
+    source
+        The file, folder or package it was read from.
+    train, test
+        Of people's own data `train` may be empty.
+    notice
+        What the user must be told before anything else; empty if nothing.
+    """
+
+    name: str
+    fingerprint: str
+    source: str
+    train: Split
+    test: Split
+    notice: str = ""
+
+    @property
+    def own(self) -> bool:
+        """Is it somebody's own data."""
+        return is_own(self.name)
+
+
+def is_own(name: str) -> bool:
+    """Is this the name of somebody's own data."""
+    return name not in get_args(DatasetName)
+
+
+def load(
+    name: str = "auto", path: Path | None = None, *, remembered: str = "", progress: Progress | None = None
+) -> Dataset:
+    """Load a dataset.
+
+    Parameters
+    ----------
+    name
+        ``"mnist"``, ``"digits"``, or ``"auto"``: what is at `path`; without one MNIST if it can be had, else
+        ``digits`` with a notice. With `remembered` also the name that a bundle knows its own data by.
+    path
+        Where MNIST is: an ``.npz`` in Keras' layout, or a folder with the four IDX files, gzipped or not.
+        Else ``DIGITBENCH_MNIST``, Keras' cache, digitbench's own cache, and a download, in this order.
+        With ``"auto"`` it may be anything else that `digitbench.data.user_data` reads, which is then told by a notice.
+    remembered
+        Where it was found when a bundle was trained; tried after ``DIGITBENCH_MNIST``.
+    progress
+        Told how a download or the reading of pictures gets on, and which pictures can't be read.
+
+    Raises
+    ------
+    DataError
+        It can't be had (without a network that takes under 10 seconds to find out), or isn't what it says.
+    UsageError
+        `name` is none of these, or a path is given for ``digits``.
+    """
+    if is_own(name) and remembered:
+        return _at(path or Path(remembered), progress or Silent())
+    if is_own(name):
+        raise UsageError(f"unknown dataset {name!r}: choose from {', '.join(get_args(DatasetName))}")
+    if name == "digits":
+        if path is not None:
+            raise UsageError("--dataset digits comes with scikit-learn and takes no --data; drop one of the two")
+        return _digits()
+    if name == "auto" and path is not None:
+        return _at(path, progress or Silent())
+    given = path or (Path(os.environ[ENVIRONMENT]).expanduser() if os.environ.get(ENVIRONMENT) else None)
+    if given is not None:  # what a person names is what they mean: no quiet fallback
+        return _mnist(given)
+    try:
+        return _find_mnist(Path(remembered) if remembered else None, progress or Silent())
+    except DataError as exc:
+        if name == "mnist":
+            raise
+        return _digits(
+            f"MNIST could not be had ({exc}). Using the 1,797 small digits that come with scikit-learn instead: "
+            "expect a lower accuracy than MNIST's."
+        )
+
+
+def calibration_images(dataset: Dataset, count: int, seed: int = 0) -> Split:
+    """Draw training images to find the ranges of activations on: as many of each class as the set has, by share.
+
+    Images that the test split holds too, byte for byte, are never drawn: what is tested must not be tuned on.
+
+    Raises
+    ------
+    UsageError
+        The training split has fewer than `count` such images, or `count` is less than one for each class.
+    """
+    from sklearn.model_selection import train_test_split
+
+    tested = {pixels.tobytes() for pixels in dataset.test.pixels}
+    fresh = np.array([i for i, pixels in enumerate(dataset.train.pixels) if pixels.tobytes() not in tested], np.int64)
+    labels = dataset.train.labels[fresh]
+    of_class = np.unique(labels, return_counts=True)[1]
+    classes = len(of_class)
+    if not classes <= count <= len(fresh):
+        raise UsageError(
+            f"--calibration-images {count}: from {classes} to {len(fresh):,} can be drawn from the training images"
+        )
+    # scikit-learn wants one of each class left over, and so two of each.
+    if count <= len(fresh) - classes and of_class.min() > 1:
+        drawn, _ = train_test_split(fresh, train_size=count, random_state=seed, stratify=labels)
+    else:
+        drawn = np.random.default_rng(seed).choice(fresh, count, replace=False)
+    return Split(dataset.train.pixels[drawn], dataset.train.labels[drawn])
+
+
+def _find_mnist(remembered: Path | None, progress: Progress) -> Dataset:
+    keras_home = Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser()
+    reasons = []
+    for place in (remembered, keras_home / "datasets" / "mnist.npz", mnist.cached_mnist()):
+        if place is not None and place.exists():
+            try:
+                return _mnist(place)
+            except DataError as exc:  # nobody named this file, and a download may still be had
+                reasons.append(str(exc))
+    try:
+        return _mnist(mnist.download_mnist(_mnist, progress))
+    except DataError as exc:
+        raise DataError("; ".join([*reasons, str(exc)])) from exc
+
+
+def _mnist(place: Path) -> Dataset:
+    arrays = mnist.read_arrays(place)
+    hashes = _hashes(arrays)
+    if differs := _unlike_mnist(arrays, hashes):
+        raise DataError(f"{place} isn't MNIST: {differs}")
+    return _dataset("mnist", arrays, hashes, str(place.resolve()))
+
+
+def _hashes(arrays: Mapping[str, mnist.Array]) -> dict[str, str]:
+    return {key: hashlib.sha256(np.ascontiguousarray(arrays[key]).tobytes()).hexdigest() for key in ARRAYS}
+
+
+def _unlike_mnist(arrays: Mapping[str, mnist.Array], hashes: Mapping[str, str]) -> str:
+    """Say what of four arrays isn't MNIST's; nothing if all of it is."""
+    wrong = [
+        key for key in ARRAYS
+        if hashes[key] != MNIST_SHA256[key] or arrays[key].dtype != np.uint8
+        or arrays[key].shape[1:] != ((28, 28) if key.startswith("x") else ())
+    ]  # fmt: skip
+    shapes = ", ".join(f"{key} {arrays[key].dtype}{list(arrays[key].shape)}" for key in wrong)
+    return f"the content of {shapes} differs from the published files" if wrong else ""
+
+
+def _at(place: Path, progress: Progress) -> Dataset:
+    """Take what a person named: MNIST, or data of their own."""
+    isnt = ""
+    if place.is_dir():
+        if mnist.holds_idx(place):
+            return _mnist(place)
+        found = own.from_pictures(place, progress)
+    elif not place.exists():
+        raise DataError(f"{place}: no such file or folder; {own.FORMS}")
+    elif own.is_table(place):
+        found = own.from_table(place)
+    else:
+        held = mnist.read_npz(place, f"; {own.FORMS}")
+        if held.keys() >= set(ARRAYS):
+            hashes = _hashes(held)
+            differs = _unlike_mnist(held, hashes)
+            if not differs:
+                return _dataset("mnist", held, hashes, str(place.resolve()))
+            isnt = f" isn't MNIST ({differs}), and"
+        found = own.from_arrays(place, held)
+    hashes = _hashes(found.arrays)
+    made = _dataset(own.name_of(place, get_args(DatasetName)), found.arrays, hashes, str(place.resolve()))
+    if hashes == MNIST_SHA256:
+        isnt = " holds MNIST in another layout, and"
+    known = all(hashes[key] == MNIST_SHA256[key] for key in ("x_test", "y_test"))
+    images = f"{len(made.test):,} test images{' (those of MNIST)' * known}"
+    if made.train.labels.size:
+        images += f" and {len(made.train):,} to train on"
+    return replace(made, notice=f"{place}{isnt} is taken as {made.name!r}: {images}; {found.told}")
+
+
+def _digits(notice: str = "") -> Dataset:
+    pixels, labels = mnist.sklearn_digits()
+    # The set runs from writer to writer, so the last fifth of each class is in hands that training never saw.
+    test = np.zeros(len(labels), dtype=bool)
+    for digit in range(CLASSES):
+        members = np.flatnonzero(labels == digit)
+        test[members[-round(len(members) / 5) :]] = True
+    arrays = {
+        "x_train": pixels[~test], "y_train": labels[~test], "x_test": pixels[test], "y_test": labels[test],
+    }  # fmt: skip
+    hashes = {key: hashlib.sha256(value.tobytes()).hexdigest() for key, value in arrays.items()}
+    return _dataset("digits", arrays, hashes, "scikit-learn", notice)
+
+
+def _dataset(
+    name: str, arrays: Mapping[str, Pixels], hashes: Mapping[str, str], source: str, notice: str = ""
+) -> Dataset:
+    fingerprint = hashlib.sha256("".join(hashes[key] for key in ARRAYS).encode()).hexdigest()[:16]
+    splits = [Split(arrays[f"x_{part}"], arrays[f"y_{part}"].astype(np.int64)) for part in ("train", "test")]
+    return Dataset(name, fingerprint, source, splits[0], splits[1], notice)

@@ -1,0 +1,331 @@
+"""Where digits come from: an ``.npz``, IDX files, a download, or scikit-learn. All as uint8 arrays."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import queue
+import struct
+import threading
+import time
+import zipfile
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from digitbench.errors import DataError, one_line
+from digitbench.system.files import written_beside
+from digitbench.system.progress import Progress
+
+Array = npt.NDArray[Any]
+Pixels = npt.NDArray[np.uint8]
+
+IDX_FILES = {
+    "x_train": "train-images-idx3-ubyte",
+    "y_train": "train-labels-idx1-ubyte",
+    "x_test": "t10k-images-idx3-ubyte",
+    "y_test": "t10k-labels-idx1-ubyte",
+}
+
+
+@dataclass(frozen=True)
+class Mirror:
+    """A place on the network that holds MNIST: one ``.npz``, or a folder of gzipped IDX files."""
+
+    url: str
+    files: tuple[str, ...]
+
+
+MIRRORS = (
+    Mirror("https://storage.googleapis.com/tensorflow/tf-keras-datasets/", ("mnist.npz",)),
+    Mirror("https://ossci-datasets.s3.amazonaws.com/mnist/", tuple(f"{name}.gz" for name in IDX_FILES.values())),
+)
+ANSWER_SECONDS = 6.0  # for the first mirror to answer at all; without a network this is all that is lost
+STALL_SECONDS = 20.0  # without a byte, in a download that has begun
+TRIES = 2  # per mirror
+MOST_BYTES = 4_000_000_000  # unpacked: a zip of a few kB can promise any size
+
+
+def read_arrays(place: Path) -> dict[str, Pixels]:
+    """Read x_train, y_train, x_test and y_test from an ``.npz`` or a folder of IDX files.
+
+    Raises
+    ------
+    DataError
+        There is nothing, or it isn't in either form; the message names the file and what is wrong with it.
+    """
+    if place.is_dir():
+        return {key: _read_idx(_idx_file(place, name)) for key, name in IDX_FILES.items()}
+    if not place.exists():
+        raise DataError(f"{place}: no such file or folder; give an .npz or a folder with the IDX files")
+    stored = read_npz(place)
+    missing = [key for key in IDX_FILES if key not in stored]
+    if missing:
+        raise DataError(f"{place} isn't MNIST in Keras' layout: it has no {', '.join(missing)}")
+    return stored
+
+
+def read_npz(place: Path, hint: str = "") -> dict[str, Array]:
+    """Read what an ``.npz`` holds of x_train, y_train, x_test and y_test, in any type and shape.
+
+    Nothing is unpickled, and no memory is taken before the sizes in the headers are checked.
+
+    Parameters
+    ----------
+    hint
+        What else could be given, for the message about a file that is no ``.npz``.
+
+    Raises
+    ------
+    DataError
+        It isn't a whole ``.npz``, or would unpack to more than `MOST_BYTES`.
+    """
+    if not zipfile.is_zipfile(place):
+        raise DataError(f"{place} isn't MNIST: not a readable .npz (another kind of file, or cut short){hint}")
+    try:
+        with zipfile.ZipFile(place) as archive:
+            names = set(archive.namelist())
+            held = {key: archive.getinfo(f"{key}.npy") for key in IDX_FILES if f"{key}.npy" in names}
+            total = sum(_promised_bytes(archive, info) for info in held.values())
+            if total > MOST_BYTES:
+                raise DataError(f"{place}: unpacks to {total / 1e9:,.1f} GB; at most {MOST_BYTES / 1e9:g} GB are read")
+            return {key: _read_npy(archive, info) for key, info in held.items()}
+    except DataError:
+        raise
+    except Exception as exc:  # zipfile raises nearly anything at a damaged file
+        raise DataError(f"{place} isn't MNIST: not a readable .npz ({one_line(exc, 80)}){hint}") from exc
+
+
+def _promised_bytes(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> int:
+    """Bytes of an array by its own header, which must not promise more than the archive says that there is."""
+    with archive.open(info) as stream:
+        version = np.lib.format.read_magic(stream)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, dtype = read(stream)
+        promised, there = prod(shape) * dtype.itemsize, info.file_size - stream.tell()
+    if dtype.hasobject or promised > there:
+        raise ValueError(f"{info.filename} is {dtype}{list(shape)} in {there:,} bytes")
+    return promised
+
+
+def _read_npy(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Array:
+    with archive.open(info) as stream:
+        found: Array = np.lib.format.read_array(stream, allow_pickle=False)
+    return found
+
+
+def holds_idx(folder: Path) -> bool:
+    """Is any of MNIST's four IDX files there, however it is spelt."""
+    return any((folder / spelt).is_file() for name in IDX_FILES.values() for spelt in _spellings(name))
+
+
+def _idx_file(folder: Path, name: str) -> Path:
+    for spelt in _spellings(name):
+        if (folder / spelt).is_file():
+            return folder / spelt
+    raise DataError(f"{folder} isn't MNIST: it has no {name} or {name}.gz")
+
+
+def _spellings(name: str) -> tuple[str, ...]:
+    # Some archives write t10k-images.idx3-ubyte.
+    return name, f"{name}.gz", name.replace("-idx", ".idx"), f"{name.replace('-idx', '.idx')}.gz"
+
+
+def _read_idx(path: Path) -> Pixels:
+    """Read an IDX file of unsigned bytes: two zeros, type 8, the rank, big-endian sizes, then the data."""
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
+            raw = stream.read(MOST_BYTES + 1)
+    except (OSError, EOFError, zlib.error) as exc:
+        raise DataError(f"{path}: not readable: {one_line(exc, 80)}") from exc
+    if len(raw) > MOST_BYTES:
+        raise DataError(f"{path}: unpacks to more than {MOST_BYTES / 1e9:g} GB: not MNIST")
+    rank = 3 if "idx3" in path.name else 1
+    magic = 0x800 + rank
+    found = int.from_bytes(raw[:4], "big")
+    if found != magic:
+        raise DataError(
+            f"{path} isn't an IDX file of rank {rank}: its magic number is {found:#010x}, not {magic:#010x}"
+        )
+    try:
+        shape = struct.unpack_from(f">{rank}I", raw, 4)
+    except struct.error as exc:
+        raise DataError(f"{path}: cut short in its header") from exc
+    body = len(raw) - 4 - 4 * rank
+    if body != prod(shape):
+        raise DataError(f"{path}: {body:,} bytes of data where its header promises {prod(shape):,}: cut short?")
+    return np.frombuffer(raw, np.uint8, offset=4 + 4 * rank).reshape(shape)
+
+
+def cache_folder() -> Path:
+    """Where a downloaded MNIST is kept."""
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("digitbench", appauthor=False))
+
+
+def cached_mnist() -> Path | None:
+    """The MNIST that an earlier download left, or None."""
+    for place in (cache_folder() / "mnist.npz", cache_folder() / "mnist"):
+        if place.exists():
+            return place
+    return None
+
+
+def download_mnist(check: Callable[[Path], object], progress: Progress) -> Path:
+    """Download MNIST into digitbench's cache from the first mirror that serves it.
+
+    Parameters
+    ----------
+    check
+        Raises `DataError` if what was downloaded isn't MNIST; it then never gets its name.
+    progress
+        Told how it gets on.
+
+    Raises
+    ------
+    DataError
+        No mirror answers within `ANSWER_SECONDS`, or each one breaks off; nothing is left behind.
+    """
+    reasons = []
+    for mirror in _answering(MIRRORS):
+        target = cache_folder() / (mirror.files[0] if len(mirror.files) == 1 else "mnist")
+        try:
+            with written_beside(target) as draft:
+                _fetch(mirror, draft, progress)
+                check(draft)
+        except _fetch_errors() as exc:
+            reason = str(exc).replace(f"{draft} ", "what it serves ").replace(str(draft), "what it serves")
+            reasons.append(f"{mirror.url}: {one_line(Exception(reason), 120)}")
+            continue
+        except OSError as exc:
+            raise DataError(f"{target.parent}: can't be written: {exc.strerror or exc}") from exc
+        return target
+    raise DataError(
+        f"download failed: {'; '.join(reasons) or 'no mirror can be reached'}; pass --data PATH or set DIGITBENCH_MNIST"
+    )
+
+
+def _fetch_errors() -> tuple[type[Exception], ...]:
+    import requests
+
+    return (DataError, requests.RequestException, ValueError)
+
+
+def _answering(mirrors: tuple[Mirror, ...]) -> list[Mirror]:
+    """The mirrors that answer in time, the quickest first. Asked at once, since each may be dead in its own way."""
+    import requests
+
+    answers: queue.Queue[Mirror | None] = queue.Queue()
+
+    def ask(mirror: Mirror) -> None:
+        good = None
+        with contextlib.suppress(requests.RequestException, OSError):  # no answer is an answer: None
+            url = mirror.url + mirror.files[0]
+            good = mirror if requests.head(url, timeout=ANSWER_SECONDS, allow_redirects=True).ok else None
+        answers.put(good)
+
+    for mirror in mirrors:
+        threading.Thread(target=ask, args=(mirror,), daemon=True).start()
+    found: list[Mirror] = []
+    deadline = time.monotonic() + ANSWER_SECONDS
+    for _ in mirrors:
+        left = deadline - time.monotonic()
+        try:
+            answer = answers.get(timeout=max(0.0, min(left, 1.0) if found else left))
+        except queue.Empty:
+            break
+        found += [answer] if answer else []
+    return found
+
+
+def _fetch(mirror: Mirror, draft: Path, progress: Progress) -> None:
+    import pooch
+
+    pooch.get_logger().setLevel("ERROR")
+    single = len(mirror.files) == 1
+    for name in mirror.files:
+        downloader = pooch.HTTPDownloader(
+            progressbar=_Bar(progress, f"downloading {name}"),
+            chunk_size=1 << 16,
+            timeout=(ANSWER_SECONDS, STALL_SECONDS),
+        )
+        fetcher = pooch.create(
+            path=draft.parent if single else draft, base_url=mirror.url, registry={name: None},
+            retry_if_failed=TRIES - 1,
+        )  # fmt: skip
+        fetcher.fetch(name, downloader=downloader)
+
+
+class _Bar:
+    """What pooch draws on (the part of tqdm's interface that it uses), passed on to a `Progress`."""
+
+    def __init__(self, progress: Progress, task: str) -> None:
+        self._progress, self._task = progress, task
+        self._total = self._done = 0
+
+    @property
+    def total(self) -> int:
+        return self._total
+
+    @total.setter
+    def total(self, size: int) -> None:  # pooch sets it at the start of every try
+        self._total, self._done = size, 0
+
+    def update(self, count: int) -> None:
+        self._done = min(self._done + count, self._total)
+        self._progress.update(self._task, self._done, max(self._total, 1), f"{self._done / 1e6:.1f} MB")
+
+    def reset(self) -> None:
+        self._done = 0
+
+    def close(self) -> None:
+        self._progress.update(self._task, 1, 1)
+
+
+def sklearn_digits() -> tuple[Pixels, Pixels]:
+    """Give scikit-learn's 1,797 digits (8 × 8, Alpaydin and Kaynak 1998) in MNIST's form.
+
+    The 8 × 8 picture is scaled to the 20 × 20 box by linear interpolation and moved so that its centre of mass is
+    at the centre of 28 × 28. Whole numbers throughout, so that every machine gets the same bytes.
+
+    Returns
+    -------
+    pixels, labels
+        uint8, (1797, 28, 28) and (1797,), in scikit-learn's order.
+    """
+    from sklearn.datasets import load_digits
+
+    bunch: Any = load_digits()
+    small = bunch.images.astype(np.int64)  # 0 to 16
+    weights = _upscale_weights(8, 20)  # in fortieths
+    large = np.einsum("ih,nhw,jw->nij", weights, small, weights)  # 0 to 16 × 40 × 40
+    large = (large * 255 + 12800) // 25600
+    pixels = np.zeros((len(large), 28, 28), np.uint8)
+    ticks = 2 * np.arange(20) + 1  # pixel centres, in half pixels
+    for canvas, digit in zip(pixels, large, strict=True):
+        mass = int(digit.sum())
+        # 28 - 2 × centre of mass, rounded, is where the box goes: half pixels keep it whole.
+        top, left = (
+            min(max((28 * mass - int(digit.sum(axis=axis) @ ticks) + mass) // (2 * mass), 0), 8) for axis in (1, 0)
+        )
+        canvas[top : top + 20, left : left + 20] = digit
+    return pixels, bunch.target.astype(np.uint8)
+
+
+def _upscale_weights(small: int, large: int) -> npt.NDArray[np.int64]:
+    """(large, small) weights of linear interpolation between pixel centres, as whole numbers that add up to 2·large."""
+    weights = np.zeros((large, small), np.int64)
+    for i in range(large):
+        position = min(max((2 * i + 1) * small - large, 0), (small - 1) * 2 * large)  # in 1/(2·large) pixels
+        below, part = divmod(position, 2 * large)
+        weights[i, below] += 2 * large - part
+        if part:
+            weights[i, below + 1] += part
+    return weights

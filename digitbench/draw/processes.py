@@ -1,0 +1,241 @@
+"""The candidates behind the page, each in a process of its own, so that a crash of one is nobody else's."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+import tempfile
+from asyncio.subprocess import PIPE, Process
+from base64 import b64encode
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict
+from time import monotonic
+from typing import Any
+
+import numpy as np
+
+from digitbench.classifier import ORDER
+from digitbench.data.mnist import Pixels
+from digitbench.errors import reason
+from digitbench.evaluate.accuracy import probabilities
+from digitbench.measure.candidates import Candidate
+from digitbench.system.machine import available_cores
+from digitbench.workers.pool import environment
+
+PATIENCE = 0.4  # seconds for an answer; who takes longer is busy, and asked nothing else meanwhile
+START_SECONDS = 120.0
+LAST_LINES = 3
+Line = dict[str, Any]
+
+
+class Seat:
+    """One candidate and its process.
+
+    A process that dies is not started again: the same picture would kill it again, and the page says why it is gone.
+
+    Attributes
+    ----------
+    state
+        ``"starting"``, ``"ready"``, ``"crashed"``, or ``"absent"`` where there is nothing to start.
+    why
+        What is to be said of the last two.
+    """
+
+    def __init__(self, candidate: Candidate) -> None:
+        self.candidate = candidate
+        self.state, self.why = ("starting", "") if candidate.artifact else ("absent", candidate.row.error or "")
+        self.runtime = ""
+        self._process: Process | None = None
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `end`
+        self._call: asyncio.Task[tuple[bytes, Line]] | None = None
+        self._last: tuple[bytes, Line] | None = None
+
+    async def start(self, folder: str) -> None:
+        """Start the process and wait until it is ready, or has failed; what it leaves behind lies in `folder`."""
+        row, artifact = self.candidate.row, self.candidate.artifact
+        assert artifact is not None
+        try:
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable, "-P", "-m", "digitbench.draw.worker", stdin=PIPE, stdout=PIPE, stderr=self._stderr,
+                env=environment(row.threads) | {"TMPDIR": folder}, start_new_session=True,
+            )  # fmt: skip
+        except OSError as exc:
+            self._crash(f"can't be started: {exc.strerror or exc}")
+            return
+        job = {"backend": row.backend, "artifact": str(artifact.resolve()), "threads": row.threads,
+               "precision": row.precision, "form": asdict(self.candidate.form)}  # fmt: skip
+        try:
+            event = await asyncio.wait_for(self._exchange(json.dumps(job)), START_SECONDS)
+        except TimeoutError:
+            self._crash(f"wasn't ready after {START_SECONDS:g} s, and was ended")
+            self.kill()
+            return
+        if event["event"] == "ready":
+            self.state, self.runtime = "ready", "{name} {version}".format(**event["runtime"])
+
+    async def ask(self, picture: bytes, patience: float = PATIENCE) -> Line:
+        """Let it say which digit is in a picture of 28 × 28 bytes.
+
+        Returns
+        -------
+        dict
+            ``state`` ``"answered"`` with ``scores`` and ``microseconds``; or ``"refused"``, ``"busy"`` or what the
+            attribute is, with ``why``.
+
+        Notes
+        -----
+        An answer that comes too late is kept for who asks the same again. Several may ask at once: they take turns.
+        """
+        until = monotonic() + patience
+        while self.state == "ready":
+            if self._last is not None and self._last[0] == picture:
+                return self._last[1]
+            if self._call is None:
+                self._call = asyncio.create_task(self._answer(picture))
+            done, _ = await asyncio.wait({self._call}, timeout=max(0.0, until - monotonic()))
+            if not done:
+                return {"state": "busy", "why": f"no answer for {patience:g} s; it is asked again when it has answered"}
+        return {"state": self.state, "why": self.why}
+
+    async def _answer(self, picture: bytes) -> tuple[bytes, Line]:
+        event = await self._exchange(b64encode(picture).decode("ascii"))
+        line: Line = {"state": self.state, "why": self.why}
+        if event["event"] == "answer":
+            line = {"state": "answered", "scores": event["scores"], "microseconds": event["nanoseconds"] / 1000}
+        elif event["event"] == "refused":
+            line = {"state": "refused", "why": event["message"]}
+        self._call, self._last = None, (picture, line)
+        return self._last
+
+    async def _exchange(self, line: str) -> Mapping[str, Any]:
+        """Send a line and wait for the event that answers it; ``"failed"`` also for its death."""
+        assert self._process is not None
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        with suppress(ConnectionError):  # the end of its output tells
+            self._process.stdin.write(line.encode() + b"\n")
+            await self._process.stdin.drain()
+        told = await self._process.stdout.readline()
+        event: Mapping[str, Any] = json.loads(told) if told.endswith(b"\n") else {"event": "failed", "message": ""}
+        if event["event"] == "failed":
+            self._crash(event["message"] or await self._obituary())
+            self.kill()
+        return event
+
+    def _crash(self, why: str) -> None:
+        self.state, self.why = "crashed", why
+
+    async def _obituary(self) -> str:
+        assert self._process is not None
+        try:
+            code = await asyncio.wait_for(self._process.wait(), 1.0)
+        except TimeoutError:
+            return "closed its output and lived on, and was ended"
+        self._stderr.seek(0)
+        words = self._stderr.read().decode("utf-8", "replace").strip().splitlines()[-LAST_LINES:]
+        known = -code in set(signal.Signals)
+        cause = f"killed by {signal.Signals(-code).name if known else -code}" if code < 0 else f"exit code {code}"
+        said = " / ".join(reason(word) for word in words)
+        return f"{cause}; its last words: {said}" if said else cause
+
+    def kill(self) -> None:
+        """End the process and its children; safe to call twice, and without an event loop."""
+        if self._process is None or self._process.returncode is not None:
+            return
+        with suppress(ProcessLookupError, PermissionError):
+            if hasattr(os, "killpg"):
+                os.killpg(self._process.pid, signal.SIGKILL)  # it leads a session of its own
+            else:
+                self._process.kill()
+
+    async def end(self) -> None:
+        """End the process, and wait until it is gone."""
+        self.kill()
+        if self._process is not None:
+            await self._process.wait()
+        if self._call is not None:
+            await self._call  # it ends, now that nobody answers
+        self._stderr.close()
+
+
+class Team:
+    """All candidates.
+
+    Parameters
+    ----------
+    candidates
+        From `digitbench.measure.candidates`; those without an artifact are told of, and not started.
+    activation
+        Of the model's output; see `digitbench.evaluate.accuracy.probabilities`.
+    """
+
+    def __init__(self, candidates: Sequence[Candidate], activation: str) -> None:
+        self.seats = [Seat(one) for one in candidates]
+        self._activation = activation
+        self._folder = tempfile.TemporaryDirectory(prefix="digitbench-draw-", ignore_cleanup_errors=True)
+        self._starting: asyncio.Task[None] | None = None
+
+    @property
+    def folder(self) -> str:
+        """A folder for what is needed for a moment; it is removed in the end."""
+        return self._folder.name
+
+    def start(self) -> None:
+        """Begin to start them, as many at a time as there are cores; those that load quickly come first."""
+        self._starting = asyncio.create_task(self._start())
+
+    async def _start(self) -> None:
+        cores = asyncio.Semaphore(available_cores())
+
+        async def start(seat: Seat) -> None:
+            async with cores:
+                await seat.start(self.folder)
+
+        place = {name: at for at, name in enumerate(ORDER)}
+        able = [seat for seat in self.seats if seat.state == "starting"]
+        able.sort(key=lambda seat: place.get(seat.candidate.row.backend, len(place)))
+        await asyncio.gather(*(start(seat) for seat in able))
+
+    def describe(self) -> list[Line]:
+        """Say of each who it is and how it is."""
+        return [
+            {"backend": seat.candidate.row.backend, "precision": seat.candidate.row.precision, "state": seat.state,
+             "why": seat.why, "runtime": seat.runtime} for seat in self.seats
+        ]  # fmt: skip
+
+    async def ask(self, seen: Pixels) -> AsyncIterator[list[Line]]:
+        """Ask all which digit is in a picture (uint8, (28, 28)); give a line of each, those together that come so."""
+        tasks = {asyncio.create_task(self._ask(number, seen.tobytes())) for number in range(len(self.seats))}
+        try:
+            while tasks:
+                done, tasks = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+                yield [task.result() for task in done]
+        finally:
+            for task in tasks:
+                task.cancel()
+
+    async def _ask(self, number: int, picture: bytes) -> Line:
+        line = {"candidate": number, **await self.seats[number].ask(picture)}
+        if "scores" in line:
+            scores = np.array([line.pop("scores")], np.float32)
+            likely = probabilities(scores, self._activation)[0]
+            line |= {"label": int(scores.argmax()), "probabilities": [round(float(one), 6) for one in likely]}
+        return line
+
+    async def end(self) -> None:
+        """End all, and wait until they are gone."""
+        if self._starting is not None:
+            self._starting.cancel()
+            await asyncio.gather(self._starting, return_exceptions=True)
+        await asyncio.gather(*(seat.end() for seat in self.seats))
+        self._folder.cleanup()
+
+    def kill(self) -> None:
+        """End what is left, without waiting: where even `end` was cut short."""
+        for seat in self.seats:
+            seat.kill()
+        self._folder.cleanup()

@@ -1,0 +1,196 @@
+"""How often a model is right, and how sure that is."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from math import fsum, sqrt
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from digitbench.backend import Scores
+from digitbench.data import CLASSES, Labels
+from digitbench.records.quality import BINS
+from digitbench.records.results import Accuracy, Calibration, OfClass, ReliabilityBin
+from digitbench.records.timing import Interval
+
+SUM_TOLERANCE = 0.05  # a softmax in steps of 1/256 is off by up to ten halves of one
+Z95 = 1.959963984540054  # two-sided 95 % of the normal distribution
+
+
+def accuracy(scores: Scores, labels: Labels) -> Accuracy:
+    """Top-1 accuracy of scores.
+
+    Parameters
+    ----------
+    scores
+        float32, (n, 10).
+    labels
+        int64, (n,).
+    """
+    correct, total = int((scores.argmax(axis=1) == labels).sum()), len(labels)
+    return Accuracy(correct / total, correct, total, wilson_interval(correct, total))
+
+
+def of_classes(scores: Scores, labels: Labels) -> tuple[OfClass, ...]:
+    """Say of each class how often it is found, how often its label is right, and what it is taken for.
+
+    Parameters
+    ----------
+    scores
+        float32, (n, 10), n >= 1.
+    labels
+        int64, (n,).
+    """
+    from sklearn.metrics import confusion_matrix, precision_score, recall_score
+
+    said, every = scores.argmax(axis=1), range(CLASSES)
+    wanted: dict[str, Any] = {"labels": every, "average": None, "zero_division": np.nan}
+    recalls, precisions = recall_score(labels, said, **wanted), precision_score(labels, said, **wanted)
+    table = confusion_matrix(labels, said, labels=every)
+    return tuple(_of_class(digit, table, float(recalls[digit]), float(precisions[digit])) for digit in every)
+
+
+def _of_class(digit: int, table: npt.NDArray[np.int64], recall: float, precision: float) -> OfClass:
+    images, correct, labelled = int(table[digit].sum()), int(table[digit, digit]), int(table[:, digit].sum())
+    wrong = table[digit].copy()
+    wrong[digit] = 0
+    return OfClass(
+        digit, images, correct, labelled,
+        recall=recall if images else None,
+        interval=wilson_interval(correct, images) if images else None,
+        precision=precision if labelled else None,
+        mistaken_for=int(wrong.argmax()) if wrong.any() else None,
+        mistaken=int(wrong.max()),
+    )  # fmt: skip
+
+
+def wilson_interval(successes: int, total: int) -> tuple[float, float]:
+    """95 % score interval of a share (E. B. Wilson, JASA 22, 1927): within [0, 1] also near its ends."""
+    share, z2 = successes / total, Z95**2
+    centre = (share + z2 / (2 * total)) / (1 + z2 / total)
+    half = Z95 / (1 + z2 / total) * sqrt(share * (1 - share) / total + z2 / (4 * total**2))
+    # At 0 or all the formula's end is exactly 0 or 1, and rounding must not move it across the share.
+    return (0.0 if successes == 0 else centre - half), (1.0 if successes == total else centre + half)
+
+
+def mean_interval(values: Sequence[float]) -> tuple[float, float, float]:
+    """Mean of two or more figures, and its 95 % interval by Student's t."""
+    from scipy import stats
+
+    mean = fsum(values) / len(values)
+    if len(set(values)) == 1:
+        return mean, mean, mean
+    low, high = stats.t.interval(0.95, len(values) - 1, loc=mean, scale=stats.sem(values))
+    return mean, float(low), float(high)
+
+
+def paired_interval(lost: int, won: int, total: int) -> Interval:
+    """95 % interval of the difference of two shares of the same images.
+
+    Wald's with a Laplace adjustment (D. G. Bonett and R. M. Price, Journal of Educational and Behavioral Statistics
+    37, 2012), which M. W. Fagerland, S. Lydersen and P. Laake recommend (Statistics in Medicine 33, 2014). Where no
+    image changed sides it is (0, 0): on these images that is exact.
+    """
+    if not lost and not won:
+        return 0.0, 0.0
+    worse, better = (lost + 1) / (total + 2), (won + 1) / (total + 2)
+    half = Z95 * sqrt((worse + better - (better - worse) ** 2) / (total + 2))
+    return max(-1.0, better - worse - half), min(1.0, better - worse + half)
+
+
+def unpaired_interval(base: Accuracy, new: Accuracy) -> Interval:
+    """95 % interval of the difference of two independent shares, from the ends of their Wilson intervals.
+
+    Method 10 of R. G. Newcombe, Statistics in Medicine 17, 1998, pages 873 to 890.
+    """
+    (low, high), (new_low, new_high) = (wilson_interval(one.correct, one.total) for one in (base, new))
+    mine, other = base.correct / base.total, new.correct / new.total
+    below, above = sqrt((other - new_low) ** 2 + (high - mine) ** 2), sqrt((new_high - other) ** 2 + (mine - low) ** 2)
+    return other - mine - below, other - mine + above
+
+
+# --- are the scores probabilities ----------------------------------------------------------------------------------
+
+
+def calibration(scores: Scores, labels: Labels, activation: str = "softmax") -> Calibration:
+    """Say how good the scores are as probabilities: quantisation can keep every label and ruin them.
+
+    The log loss is scikit-learn's, in float32, so that a probability of 0 counts as float32's epsilon: an image at
+    which the true label has none costs 15.9 nats. The expected calibration error is the mean distance of confidence
+    from accuracy over 15 bins of equal width, weighted by their images (C. Guo, G. Pleiss, Y. Sun and
+    K. Q. Weinberger, ICML 2017).
+
+    Parameters
+    ----------
+    scores
+        float32, (n, 10), n >= 1.
+    labels
+        int64, (n,).
+    activation
+        Of the model's output; see `probabilities`.
+    """
+    from sklearn.metrics import log_loss
+
+    found = probabilities(scores, activation)
+    with warnings.catch_warnings():  # a quantised softmax doesn't add up to 1, and is judged as it is
+        warnings.filterwarnings("ignore", message=".*do not sum to one", category=UserWarning)
+        loss = log_loss(labels, found, labels=range(found.shape[1]))
+    bins = _reliability(found.max(axis=1), scores.argmax(axis=1) == labels)
+    error = sum(one.images * abs(one.accuracy - one.confidence) for one in bins) / len(labels)
+    return Calibration(float(loss), error, bins)
+
+
+def output_activation(manifest: Mapping[str, Any]) -> str:
+    """Name the activation of a bundle's output; ``"softmax"`` where its manifest doesn't say."""
+    output = manifest.get("output")
+    found = output.get("activation") if isinstance(output, Mapping) else None
+    return found if isinstance(found, str) else "softmax"
+
+
+def constant_sum(scores: Scores) -> float:
+    """Give the sum that every row has, as of a softmax, of percentages or of bytes; 0 where there is no such sum.
+
+    Rows may differ by `SUM_TOLERANCE` of it, as rounded ones do; none may hold a number below 0.
+    """
+    sums = scores.sum(axis=1, dtype=np.float64)
+    usual = float(np.median(sums))
+    if usual <= 0 or scores.min() < -1e-6 * usual:
+        return 0.0
+    return usual if bool((np.abs(sums / usual - 1) < SUM_TOLERANCE).all()) else 0.0
+
+
+def probabilities(scores: Scores, activation: str) -> Scores:
+    """Read scores as probabilities: float32, (n, 10), within [0, 1].
+
+    ``"softmax"`` outputs are taken as they are, even where quantised ones don't add up to 1; those of a larger sum, as
+    percentages, are divided by it. ``"sigmoid"`` outputs are divided by their sum (all alike where that is 0);
+    of any other the softmax is taken.
+    """
+    if activation == "softmax":
+        total = constant_sum(scores)
+        times = total if total >= 1 + SUM_TOLERANCE else 1.0
+        return np.asarray(np.clip(scores / np.float32(times), 0, 1), np.float32)
+    if activation == "sigmoid":
+        total = scores.sum(axis=1, keepdims=True)
+        even = np.full_like(scores, 1 / scores.shape[1])
+        return np.asarray(np.clip(np.divide(scores, total, out=even, where=total > 0), 0, 1), np.float32)
+    from scipy.special import softmax
+
+    return np.asarray(softmax(scores.astype(np.float64), axis=1), np.float32)  # far from overflow
+
+
+def _reliability(confidence: npt.NDArray[np.float32], right: npt.NDArray[np.bool_]) -> tuple[ReliabilityBin, ...]:
+    """Sort images into bins of confidence; those without images are left out."""
+    edges = np.linspace(0, 1, BINS + 1)
+    place = np.digitize(confidence, edges[1:-1], right=True)
+    return tuple(
+        ReliabilityBin(
+            float(edges[i]), float(edges[i + 1]), int(mine.sum()), float(confidence[mine].mean(dtype=np.float64)),
+            float(right[mine].mean()),
+        )
+        for i in range(BINS)
+        if (mine := place == i).any()
+    )  # fmt: skip

@@ -1,0 +1,377 @@
+"""People's own picture files: found, checked before they are decoded, and read small, upright and on paper.
+
+A file may be broken, or made to harm. What its header, its metadata and its scans would cost is looked at first, and
+every failure ends in one line. Needs ``digitbench[images]``: Pillow, and pillow-heif for what phones write.
+"""
+
+from __future__ import annotations
+
+import glob
+import logging
+import os
+import re
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from digitbench.data.mnist import Pixels
+from digitbench.errors import DigitbenchError, ImageError, MissingRuntimeError, UsageError, one_line
+from digitbench.images.file_limits import BROKEN, check, check_size, kind_of, opened, orientation, too_large
+from digitbench.system.native_output import native_output_held
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+SUFFIXES = frozenset((
+    ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".bmp", ".tif", ".tiff", ".webp", ".heic", ".heif", ".hif",
+))  # fmt: skip
+INSTALL = 'pip install "digitbench[images]"'
+
+LONGEST = 1280  # pixels: the longest side of what is read
+STRIP_PIXELS = 4_000_000  # brought into another mode at a time
+WHITES = (1, 255, 1023, 4095, 16383, 65535)  # of 1, 8, 10, 12, 14 and 16 bits
+NOBODY = logging.NullHandler()
+
+GREYS = frozenset(("1", "L", "LA", "La"))
+
+# Opaque pixels with a contrast of their own are a photograph with its corners cut off; else the drawing is the alpha.
+MASKED_COVER, MASKED_CONTRAST = 0.5, 100
+
+
+# --- which files ---------------------------------------------------------------------------------------------------
+
+
+def shown_name(path: Path | str) -> str:
+    r"""Give a file's name with what could harm a terminal, or can't be printed, as escapes: ``a\nb.png``."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in str(path))
+
+
+def find_pictures(paths: Sequence[Path | str]) -> list[Path]:
+    """Find the picture files that are meant.
+
+    Parameters
+    ----------
+    paths
+        Files, which are taken whatever they are called; folders, searched below for files that are called like
+        pictures, without hidden ones; patterns such as ``scans/**/*.png`` that no shell has expanded.
+
+    Returns
+    -------
+    list of Path
+        Each once, in the order given; those of a folder or pattern as people count: ``2.png`` before ``10.png``.
+
+    Raises
+    ------
+    UsageError
+        A name leads to nothing, or a folder can't be read.
+    """
+    found: dict[str, Path] = {}
+    for given in paths:
+        for path in _meant(str(given)):
+            found.setdefault(os.path.abspath(path), path)
+    if not found:
+        raise UsageError("no picture is named; give files, folders or patterns such as 'scans/*.png'")
+    return list(found.values())
+
+
+def is_pattern(name: str) -> bool:
+    """Does a name stand for others, as ``*.png`` does."""
+    return glob.has_magic(name) and not os.path.lexists(name)
+
+
+def _meant(name: str) -> list[Path]:
+    told, looked_for = shown_name(name), f"looked for {', '.join(sorted(SUFFIXES))}"
+    if os.path.isdir(name):
+        below = _below(name)
+        if not below:
+            raise UsageError(f"{told}: no pictures in this folder ({looked_for})")
+        return below
+    if is_pattern(name):
+        matches = [Path(one) for one in glob.glob(name, recursive=True) if _is_named_like_a_picture(one)]
+        files = [one for one in matches if not one.is_dir()]
+        if not files:
+            raise UsageError(f"{told}: no picture matches this pattern ({looked_for})")
+        return sorted(files, key=_as_people_count)
+    if "\0" in name or not os.path.lexists(name):
+        raise UsageError(f"{told}: no such file or folder; give a picture, a folder of pictures or a pattern")
+    return [Path(name)]
+
+
+def _below(folder: str) -> list[Path]:
+    def refuse(exc: OSError) -> None:
+        raise UsageError(f"{shown_name(exc.filename)}: can't be read: {exc.strerror}; name its pictures one by one")
+
+    found = []
+    for place, folders, names in os.walk(folder, onerror=refuse):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [Path(place, name) for name in names if not name.startswith(".") and _is_named_like_a_picture(name)]
+    return sorted(found, key=_as_people_count)
+
+
+def _is_named_like_a_picture(name: str) -> bool:
+    return os.path.splitext(name)[1].lower() in SUFFIXES
+
+
+def _as_people_count(path: Path) -> list[list[Any]]:
+    parts = (re.split(r"([0-9]+)", part.casefold()) for part in path.parts)
+    return [[int(piece) if i % 2 else piece for i, piece in enumerate(pieces)] for pieces in parts]
+
+
+# --- reading -------------------------------------------------------------------------------------------------------
+
+
+def check_pillow() -> None:
+    """Find out before long work whether pictures can be read.
+
+    Raises
+    ------
+    MissingRuntimeError
+        Pillow is not installed.
+    """
+    try:
+        import PIL.Image  # noqa: F401
+    except ImportError as exc:
+        told = f"reading pictures needs Pillow, not installed here; run: {INSTALL}"
+        raise MissingRuntimeError(told, mend=INSTALL) from exc
+
+
+def prepared(file: Path | bytes, name: str = "", share: float = 1.0) -> Pixels:
+    """Read a picture file and bring it into MNIST's form.
+
+    Parameters
+    ----------
+    file, name, share
+        As in `read_photograph`.
+
+    Returns
+    -------
+    Pixels
+        uint8, (28, 28): 0 is paper, 255 is ink.
+
+    Raises
+    ------
+    ImageError, MissingRuntimeError
+        As in `read_photograph`; also an `ImageError` if no digit is found in it.
+    """
+    return prepared_photograph(read_photograph(file, name, share), _told(file, name))
+
+
+def prepared_photograph(photograph: npt.NDArray[np.uint8], name: str) -> Pixels:
+    """Bring what `read_photograph` gave into MNIST's form; an `ImageError` begins with the name."""
+    from digitbench.images.centring import prepare
+
+    with _named(name):
+        return prepare(photograph)
+
+
+def read_photograph(file: Path | bytes, name: str = "", share: float = 1.0) -> npt.NDArray[np.uint8]:
+    """Read a picture file: upright, small, and without transparency.
+
+    Where pixels are transparent there is paper: white or black, whichever is farther from what can be seen; or, where
+    a photograph has lost its corners, the colour that most of it has.
+
+    Parameters
+    ----------
+    file
+        Its path, or its content.
+    name
+        What errors call it; the path if empty.
+    share
+        Of the megapixels that are read at most, for a caller that has less memory to spare.
+
+    Returns
+    -------
+    numpy.ndarray
+        uint8, (height, width) if it is grey, else (height, width, 3) RGB; no side is longer than `LONGEST`.
+
+    Raises
+    ------
+    ImageError
+        It is none of `FORMATS`, is broken, has several pages or frames, has more than
+        100 MB or 40 megapixels (WebP: 20), or what is in it would cost too much. Begins with the name.
+    MissingRuntimeError
+        Pillow, or for HEIC pillow-heif, is not installed.
+
+    Notes
+    -----
+    Of a HEIC or MPO file with several pictures the main one is read.
+    """
+    check_pillow()
+    with _named(_told(file, name)), _in_one_line(), opened(file) as stream:
+        kind = kind_of(stream)
+        check(stream, kind)
+        with _libtiff_held(kind), _in_one_line():
+            return _read(stream, kind, share)
+
+
+def _read(stream: IO[bytes], kind: str, share: float) -> npt.NDArray[np.uint8]:
+    stream.seek(0)
+    with _open(stream, kind) as picture:
+        check_size(*picture.size, kind, share)
+        if kind not in {"HEIF", "JPEG"} and getattr(picture, "n_frames", 1) > 1:
+            raise ImageError("it is animated or has several pages; save the one you mean as a picture of its own")
+        if kind == "JPEG":  # decoded at a half, a quarter or an eighth, which costs little
+            scale = min(1.0, LONGEST / max(picture.size))
+            picture.draft(None, (int(picture.width * scale) or 1, int(picture.height * scale) or 1))
+        picture.load()
+        small = _on_paper(_shrunk(picture), grey=picture.mode in GREYS or _is_wide(picture))
+        turn = orientation(picture.info.get("exif"))  # Pillow has turned a TIFF by itself, pillow-heif a HEIC
+    return np.ascontiguousarray(_upright(small, turn))
+
+
+def _told(file: Path | bytes, name: str) -> str:
+    return name or ("picture" if isinstance(file, bytes) else shown_name(file))
+
+
+@contextmanager
+def _named(name: str) -> Iterator[None]:
+    """Begin what is said against a picture with its name."""
+    try:
+        yield
+    except ImageError as exc:
+        raise ImageError(f"{name}: {exc}") from exc
+
+
+@contextmanager
+def _in_one_line() -> Iterator[None]:
+    """Turn whatever a broken file makes its decoder raise into an `ImageError`."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow's, about files: what counts is raised
+            yield
+    except DigitbenchError:
+        raise
+    except MemoryError as exc:
+        raise ImageError("reading it takes more memory than there is; save it smaller") from exc
+    except Exception as exc:  # a dozen kinds of exception are met, and no list of them is promised
+        told = getattr(exc, "strerror", None) or one_line(exc)
+        raise ImageError(f"can't be read as a picture: {told}; save it anew as PNG or JPEG") from exc
+
+
+@contextmanager
+def _libtiff_held(kind: str) -> Iterator[None]:
+    """Keep off the terminal what libtiff writes there by itself; what went wrong is raised as well."""
+    if kind != "TIFF" or sys.stderr is None:
+        yield
+        return
+    with native_output_held():
+        yield
+
+
+def _open(stream: IO[bytes], kind: str) -> Image:
+    from PIL import Image, UnidentifiedImageError
+
+    logging.getLogger("PIL").addHandler(NOBODY)  # else Python prints what Pillow logs
+
+    if kind != "HEIF":
+        try:
+            return Image.open(stream, formats=[kind])  # one format: nothing else, Ghostscript least of all, is tried
+        except UnidentifiedImageError:
+            raise ImageError(BROKEN.format(kind)) from None
+        except Image.DecompressionBombError:
+            raise ImageError(too_large(kind)) from None
+    try:
+        from pillow_heif import HeifImageFile
+    except ImportError as exc:
+        told = f"reading HEIC needs pillow-heif, not installed here; run: {INSTALL}"
+        raise MissingRuntimeError(told, mend=INSTALL) from exc
+    opened: Image.Image = HeifImageFile(stream)  # not registered: that would change Pillow for the whole process
+    return opened
+
+
+# --- pixels --------------------------------------------------------------------------------------------------------
+
+
+def _is_wide(picture: Image) -> bool:
+    """Are its pixels numbers of more than eight bits."""
+    return picture.mode == "F" or picture.mode.startswith("I")
+
+
+def _shrunk(picture: Image) -> Image:
+    """Reduce a decoded picture to `LONGEST`: "L", "RGB", or with transparency "RGBa" (colours times alpha).
+
+    It goes strip by strip, since in another mode the whole of it would be in memory twice.
+    """
+    from PIL import Image
+
+    clear = not _is_wide(picture) and picture.has_transparency_data
+    mode = "RGBa" if clear else ("L" if picture.mode in GREYS or _is_wide(picture) else "RGB")
+    factor = max(1, max(picture.size) // LONGEST)
+    levels = _levels(picture, factor) if _is_wide(picture) else (0.0, 0.0)
+    canvas = Image.new(mode, (-(-picture.width // factor), -(-picture.height // factor)))
+    for top, strip in _strips(picture, factor):
+        if _is_wide(picture):
+            low, high = levels
+            numbers = (np.asarray(strip, np.float32) - np.float32(low)) * np.float32(255 / (high - low))
+            plain = Image.fromarray(np.clip(np.rint(numbers), 0, 255).astype(np.uint8))
+        elif clear:
+            plain = strip.convert("RGBA").convert("RGBa")
+        else:
+            plain = strip.convert(mode)
+        canvas.paste(plain.reduce(factor), (0, top // factor))
+    share = LONGEST / max(canvas.size)
+    if share >= 1:
+        return canvas
+    size = max(1, round(canvas.width * share)), max(1, round(canvas.height * share))
+    return canvas.resize(size, Image.Resampling.BILINEAR)
+
+
+def _strips(picture: Image, factor: int) -> Iterator[tuple[int, Image]]:
+    rows = max(1, STRIP_PIXELS // (picture.width * factor)) * factor
+    for top in range(0, picture.height, rows):
+        yield top, picture.crop((0, top, picture.width, min(top + rows, picture.height)))
+
+
+def _levels(picture: Image, factor: int) -> tuple[float, float]:
+    """What is black and what is white in a picture of wide numbers: the scale that they seem to be on, or their range.
+
+    A scale, so that noise on an empty sheet stays noise; 12 bits in a file of 16 are common.
+    """
+    ends = []
+    for _, strip in _strips(picture, factor):
+        numbers = np.asarray(strip)
+        if not np.isfinite(numbers).all():
+            raise ImageError("it holds numbers that are NaN or infinite; save it as PNG")
+        ends += [float(numbers.min()), float(numbers.max())]
+    low, high = min(ends), max(ends)
+    white = next((white for white in WHITES if high <= 1.01 * white), 0)
+    if white and low >= -0.01 * white:
+        return 0.0, float(white)
+    return low, max(high, low + 1e-6 * max(abs(low), 1.0))
+
+
+def _on_paper(picture: Image, *, grey: bool) -> Pixels:
+    """Lay what is transparent on paper: uint8, (height, width) or (height, width, 3)."""
+    pixels = np.asarray(picture)
+    if picture.mode != "RGBa":
+        return pixels
+    colours, alpha = pixels[..., :3].astype(np.float32), pixels[..., 3:].astype(np.float32) / np.float32(255)
+    if not alpha.any():
+        raise ImageError("it is wholly transparent: there is nothing to see; save it without transparency")
+    laid = np.clip(np.rint(colours + _paper(colours, alpha) * (1 - alpha)), 0, 255).astype(np.uint8)
+    return laid[..., 0] if grey else laid
+
+
+def _paper(colours: npt.NDArray[np.float32], alpha: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Choose the colour of paper: (3,) from 0 to 255; `colours` are (height, width, 3) and times `alpha`, 0 to 1."""
+    solid = colours[alpha[..., 0] > 0.98]
+    if len(solid) and alpha.mean() > MASKED_COVER:
+        dark, light = np.percentile(solid.mean(axis=1), (1, 99))
+        if light - dark > MASKED_CONTRAST:
+            return np.asarray(np.median(solid, axis=0), np.float32)
+    seen = float(colours.mean() / alpha.mean())
+    return np.full(3, 255.0 if seen < 127.5 else 0.0, np.float32)
+
+
+def _upright(pixels: Pixels, turn: int) -> Pixels:
+    """Turn and mirror pixels as EXIF's orientation says (CIPA DC-008)."""
+    if turn >= 5:  # rows and columns are swapped
+        pixels = pixels.swapaxes(0, 1)
+        turn = {5: 1, 6: 2, 7: 3, 8: 4}[turn]
+    return {1: pixels, 2: pixels[:, ::-1], 3: pixels[::-1, ::-1], 4: pixels[::-1]}[turn]

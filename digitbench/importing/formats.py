@@ -1,0 +1,167 @@
+"""The sorts of model files that can be imported: how each is known, what opens it, and how it gets into a bundle."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+from zipfile import is_zipfile
+
+from digitbench.errors import BundleError, one_line
+from digitbench.importing import fit, onnx_file, savedmodel_file, tflite_file
+from digitbench.importing.kinds import Kinds
+from digitbench.importing.protobuf import Message
+from digitbench.plugins.model_io import OWN_OUTPUT, Form
+from digitbench.system.files import measure_size
+from digitbench.system.progress import Progress
+
+MOST_BYTES = 2 * 10**9
+
+
+@dataclass(frozen=True)
+class Sort:
+    """A sort of model.
+
+    Attributes
+    ----------
+    format, backend
+        What the artifact in the bundle is, and who opens it first.
+    suffix
+        Of that artifact.
+    title
+        What people call it.
+    """
+
+    format: str
+    backend: str
+    suffix: str
+    title: str
+
+
+ONNX = Sort("onnx", "onnx", ".onnx", "ONNX")
+TFLITE = Sort("tflite", "tflite", ".tflite", "TFLite")
+SAVED_MODEL = Sort("savedmodel", "savedmodel", ".savedmodel", "SavedModel")
+KERAS = Sort("keras", "keras", ".keras", "Keras")
+SUFFIXES = {".onnx": ONNX, ".tflite": TFLITE, ".lite": TFLITE, ".keras": KERAS, ".h5": KERAS, ".hdf5": KERAS}
+KINDS = ".onnx, .tflite, .keras and .h5 files and SavedModel folders"
+
+# Operations of TensorFlow that read or write the machine they run on, or run Python: tag and length come first.
+OUTSIDE = ("ReadFile", "WriteFile", "MatchingFiles", "PyFunc", "PyFuncStateless", "EagerPyFunc", "PrintV2")
+
+
+def sort_of(source: Path) -> Sort:
+    """Say which sort of model lies there.
+
+    Raises
+    ------
+    BundleError
+        None that is known.
+    """
+    try:
+        folder, file = source.is_dir(), source.is_file()
+    except OSError as exc:  # a name that is too long
+        raise BundleError(f"{source}: can't be read: {exc.strerror or exc}") from exc
+    if folder:
+        if (source / "saved_model.pb").is_file():
+            _check_size(source)
+            return SAVED_MODEL
+        raise BundleError(f"{source}: a folder without saved_model.pb is no SavedModel; imported are {KINDS}")
+    if not file:
+        raise BundleError(f"{source}: no such file or folder; give a model: {KINDS}")
+    _check_size(source)
+    found = SUFFIXES.get(source.suffix.lower())
+    if found is None:
+        raise BundleError(f"{source}: unknown suffix {source.suffix!r}; imported are {KINDS}")
+    if source.suffix.lower() == ".keras" and not is_zipfile(source):
+        raise BundleError(f"{source}: no Keras 3 file: it is broken, cut short or of another sort; save it anew")
+    return found
+
+
+def _check_size(source: Path) -> None:
+    size = measure_size(source)
+    if not size:
+        raise BundleError(f"{source}: the file is empty")
+    if size > MOST_BYTES:
+        raise BundleError(f"{source}: {size / 1e9:.1f} GB is more than a classifier of digits needs; the limit is 2 GB")
+
+
+def check_code(source: Path, sort: Sort, trusted: bool) -> None:
+    """Refuse a SavedModel that could reach beyond itself, unless its user trusts it.
+
+    Raises
+    ------
+    BundleError
+        It holds an operation that reads or writes files, or runs Python.
+    """
+    if sort is not SAVED_MODEL or trusted:
+        return
+    content = (source / "saved_model.pb").read_bytes()
+    names = sorted(name for name in OUTSIDE if re.search(_number(0x12) + _number(len(name)) + name.encode(), content))
+    if names:
+        raise BundleError(
+            f"{source}: it holds {', '.join(names)}, which can read or write files or run Python; add --trust if you "
+            "trust whoever made it"
+        )
+
+
+def _number(value: int) -> bytes:
+    """Match a number below 128 as Protocol Buffers write it, also the long way, which they read all the same."""
+    short, long = re.escape(bytes([value])), re.escape(bytes([value | 0x80]))
+    return rb"(?:%b|%b\x80{0,8}\x00)" % (short, long)
+
+
+def adopt(source: Path, sort: Sort, form: Form, precision: str, draft: Path, progress: Progress) -> tuple[Path, Form]:
+    """Put a model into a bundle's folder; give its place and its form there."""
+    if sort is KERAS:
+        from digitbench.export import foreign_keras
+
+        path = draft / foreign_keras.FILE
+        batch = foreign_keras.write(source, form, path, progress)
+        return path, replace(form, batch=batch, output=replace(OWN_OUTPUT, dtype=form.output.dtype))
+    path = draft / "artifacts" / f"model-{precision}{sort.suffix}"
+    path.parent.mkdir()
+    if source.is_dir():
+        shutil.copytree(source, path)
+    else:
+        shutil.copy(source, path)
+    return path, form
+
+
+def stated_accuracy(source: Path, sort: Sort) -> float | None:
+    """Find the accuracy that a file states of its model, from 0 to 1; None where it states none."""
+    if sort is not ONNX:
+        return None
+    try:
+        return fit.stated_accuracy(onnx_file.texts(Message(source.read_bytes())))
+    except ValueError:  # only its runtime can read it: then it says nothing here
+        return None
+
+
+def precision_of(source: Path, sort: Sort, progress: Progress) -> str:
+    """Read which precision a model is in from its weights and operations: see `digitbench.records.precisions`.
+
+    Raises
+    ------
+    BundleError
+        It can't be read out of the file.
+    """
+    try:
+        return _kinds(source, sort, progress).precision()
+    except ValueError as exc:
+        told = f"{source}: what precision it is in can't be read ({one_line(exc)}); say it: --precision"
+        raise BundleError(told) from exc
+
+
+def _kinds(source: Path, sort: Sort, progress: Progress) -> Kinds:
+    if sort is ONNX:
+        return onnx_file.kinds(Message(source.read_bytes()))
+    if sort is TFLITE:
+        return tflite_file.kinds(source.read_bytes())
+    if sort is SAVED_MODEL:
+        return savedmodel_file.kinds((source / "saved_model.pb").read_bytes())
+    if sort is KERAS:
+        from digitbench.export import foreign_keras
+
+        return foreign_keras.kinds(source, progress)
+    return Kinds()

@@ -1,0 +1,71 @@
+"""In a worker of its own: open a stranger's artifact, say what it takes, and score images in one form after another."""
+
+from __future__ import annotations
+
+import traceback
+from base64 import b64encode
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack, suppress
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from digitbench import plugins
+from digitbench.backend import Backend, Images
+from digitbench.errors import is_verbose, reason
+from digitbench.measure.worker import score
+from digitbench.plugins.model_io import Form, served
+from digitbench.records.from_json import build
+from digitbench.system import trusted_files
+
+ADDRESS_SPACE = 24 * 2**30  # TensorFlow reserves several; a corrupt file asks for terabytes
+
+
+def serve(job: Mapping[str, Any], commands: Iterable[dict[str, Any]], emit: Callable[..., None]) -> None:
+    """Answer a job with the artifact's signature, and each command with the scores of its form, or why there are none.
+
+    A command has a form, the images' numbers in order, and how many of them make one call.
+
+    Raises
+    ------
+    ArtifactError
+        The runtime can't open it.
+    """
+    _limit_memory()
+    plugin, artifact = plugins.find(job["backend"]), Path(job["artifact"])
+    images: Images = np.asarray(np.load(job["images"], mmap_mode="r"))
+    trusted = trusted_files.holds(artifact)
+    with plugin.explain_missing(), ExitStack() as opened:
+        kind = plugin.load()
+        emit("ready", signature=asdict(kind.signature(artifact, trusted=trusted)))
+        current: tuple[Any, Backend] | None = None
+        for command in commands:
+            form: Form = build(Form, command["form"])
+            try:
+                if current is None or current[0] != form.ports:
+                    opened.close()
+                    guess, precision = replace(form, code=trusted), job["precision"]
+                    backend = plugin.open(artifact, threads=1, precision=precision, form=guess, trial=True)
+                    current = form.ports, opened.enter_context(backend)
+                asked, size = images[command["order"]], command["size"]
+                calls = [asked[i : i + size] for i in range(0, len(asked), size)]
+                scores = np.concatenate([score(served(current[1], form), call) for call in calls])
+            except Exception as exc:  # noqa: BLE001 - a form that the runtime refuses is one that it hasn't
+                if not (isinstance(exc, ValueError) and str(exc).startswith("predict gave")):
+                    current = None  # it may be out of order; one that only gave the wrong thing isn't
+                if is_verbose():
+                    traceback.print_exc()
+                emit("attempt", error=reason(exc, artifact))
+                continue
+            emit("attempt", scores=b64encode(scores.tobytes()).decode("ascii"))
+
+
+def _limit_memory() -> None:
+    with suppress(ImportError, ValueError, OSError):  # Windows has no such limit; a lower one may be set already
+        import resource
+
+        _, most = resource.getrlimit(resource.RLIMIT_AS)
+        least = ADDRESS_SPACE if most == resource.RLIM_INFINITY else min(most, ADDRESS_SPACE)
+        resource.setrlimit(resource.RLIMIT_AS, (least, most))

@@ -1,0 +1,107 @@
+"""Which backends can't run a model that was made elsewhere: each is tried once, in a process of its own, and recorded.
+
+What is recorded holds for the versions that it was found out with. A backend that a person names is measured all the
+same, and its failure is an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+import digitbench
+from digitbench import plugins
+from digitbench.backend import Backend
+from digitbench.bundle import Artifact, Bundle
+from digitbench.errors import BackendError, UsageError
+from digitbench.plugins import Plugin
+from digitbench.plugins.model_io import SIDE
+from digitbench.records.precisions import runnable
+from digitbench.system.progress import Progress
+from digitbench.workers.pool import Crew, Job, WorkerDied, WorkerError, shared_images
+
+IMAGES = 3
+TIMEOUT = 30.0
+
+
+def reason(bundle: Bundle, plugin: Plugin, kind: type[Backend]) -> str:
+    """Say why a backend can't run the model that was imported; nothing where it can, or nobody knows.
+
+    It is tried now, and what comes of it recorded, where that isn't known of its present version.
+    """
+    artifact = _imported(bundle)
+    if artifact is None or plugin.name == bundle.reference_backend or bundle.format_for(kind) != artifact.format:
+        return ""
+    if artifact.precision not in runnable(kind, [artifact.precision], artifact.format):
+        return f"it doesn't run {artifact.precision}"
+    known = bundle.attempts.get(plugin.name)
+    versions = _versions(plugin)
+    if known and known["versions"] == versions:
+        return str(known["why"])
+    why = _fault(bundle, plugin, artifact)
+    try:
+        bundle.record_attempt(plugin.name, versions, why)
+    except OSError:
+        return why  # in a folder that can't be written it is found out each time
+    return why
+
+
+def try_others(bundle: Bundle, progress: Progress) -> None:
+    """Try every installed backend besides the one that a model was imported with, and record which can't run it."""
+    task, others = "trying other runtimes", list(_others(bundle))
+    for done, (plugin, kind) in enumerate(others):
+        progress.update(task, done, len(others), plugin.name)
+        why = reason(bundle, plugin, kind)
+        if why:
+            progress.say(left_out(plugin.name, why))
+    if others:
+        progress.update(task, len(others), len(others), f"{len(others)} tried")
+
+
+def left_out(name: str, why: str) -> str:
+    """Word what is said of a backend that isn't measured because it can't run the model."""
+    return f"{name} is left out, as it can't run this model: {why}"
+
+
+def _others(bundle: Bundle) -> Iterator[tuple[Plugin, type[Backend]]]:
+    artifact = _imported(bundle)
+    for plugin in plugins.discover().values():
+        if artifact is None or plugin.missing() or plugin.name == bundle.reference_backend:
+            continue
+        try:
+            kind = plugin.load()
+        except BackendError:  # whoever measures with it is told
+            continue
+        if artifact.format in (kind.format, *kind.further_formats):
+            yield plugin, kind
+
+
+def _imported(bundle: Bundle) -> Artifact | None:
+    format = bundle.manifest.get("imported", {}).get("format")
+    return next((one for one in bundle.artifacts if one.format == format), None)
+
+
+def _versions(plugin: Plugin) -> Mapping[str, str]:
+    return {"digitbench": digitbench.__version__, **plugin.runtime_versions()}
+
+
+def _fault(bundle: Bundle, plugin: Plugin, artifact: Artifact) -> str:
+    """Let a backend score a few images; say what it says against it.
+
+    Nothing is said where it died or took too long: that may have other reasons than the model.
+    """
+    path = bundle.open(artifact)
+    job = Job(plugin.name, path, threads=1, precision=artifact.precision, form=bundle.form_of(artifact))
+    blank = np.zeros((IMAGES, SIDE, SIDE), np.float32)
+    try:
+        with shared_images(blank) as images, Crew(images, timeout=TIMEOUT) as crew:
+            (started,) = crew.start([job])
+            if started.worker is None:
+                raise started.error or WorkerDied("the worker is gone")
+            crew.ask(started.worker, "score")
+    except (WorkerDied, UsageError):
+        return ""
+    except WorkerError as exc:
+        return str(exc).removeprefix(f"{path.resolve()}: ").removeprefix(f"{path}: ")
+    return ""

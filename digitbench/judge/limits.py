@@ -1,0 +1,151 @@
+"""Limits that a candidate must keep: ``--max-p99 200us``, ``--min-accuracy 97.5%``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+
+from digitbench.errors import UsageError
+from digitbench.judge.gates import quoted
+from digitbench.records.timing import Interval
+
+# What a number with that suffix is multiplied by. Not floats: 97.6 / 100 isn't the float nearest to 0.976.
+UNITS: Mapping[str, Mapping[str, Decimal | int]] = {
+    "us": {"ns": Decimal("0.001"), "us": 1, "µs": 1, "μs": 1, "ms": 1000, "s": 10**6},  # both signs for micro
+    "bytes": {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30},
+    "share": {"": 1, "%": Decimal("0.01")},
+    "images": {"": 1},
+    "images/s": {"": 1, "/s": 1, "images/s": 1},
+}
+EXAMPLES = {
+    "us": "a time with its unit, such as 200us or 0.2ms",
+    "bytes": "a size with its unit, such as 150MB or 500kB",
+    "share": "a share, such as 97.5% or 0.975",
+    "images": "a whole number of images, such as 0 or 3",
+    "images/s": "a number of images per second, such as 20000",
+}
+NUMBER = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,15})?) ?([^0-9.\s]*)")
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What can be limited.
+
+    Attributes
+    ----------
+    name
+        Of the metric; its option is ``--max-`` or ``--min-`` with it.
+    unit
+        Of its figures: µs (``us``), bytes, a share (0 to 1), images, or images per second.
+    label
+        What people call it.
+    """
+
+    name: str
+    unit: str
+    label: str
+    least: bool = False
+
+    @property
+    def option(self) -> str:
+        """How it is given on the command line."""
+        return f"--{'min' if self.least else 'max'}-{self.name}"
+
+
+KINDS = {
+    kind.name: kind
+    for kind in (
+        Kind("p99", "us", "p99"),
+        Kind("p50", "us", "p50"),
+        Kind("accuracy", "share", "top-1", least=True),
+        Kind("flips", "images", "flips"),
+        Kind("memory", "bytes", "peak memory"),
+        Kind("size", "bytes", "size"),
+        Kind("throughput", "images/s", "throughput", least=True),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Limit:
+    """The most, or for accuracy and throughput the least, that a figure may be, in its unit.
+
+    Attributes
+    ----------
+    text
+        As it was given.
+    """
+
+    kind: Kind
+    bound: float
+    text: str
+
+    def kept_by(self, value: float) -> bool:
+        """Is the figure within it; the bound itself is."""
+        return value >= self.bound if self.kind.least else value <= self.bound
+
+    def excess(self, value: float) -> float:
+        """How far beyond it a figure is, as a share of it; a count's of one more, since its limit may be 0."""
+        beyond = self.bound - value if self.kind.least else value - self.bound
+        return beyond / (self.bound + (self.kind.unit == "images"))
+
+    def broken_by(self, value: float) -> str:
+        """Say that a figure breaks it: ``p99 231.0 µs is above 200 µs``."""
+        figure, bound = self._written(value)
+        if self.kind.unit == "images":
+            return f"{self.kind.label}: {figure}, more than {bound}"
+        return f"{self.kind.label} {figure} is {'below' if self.kind.least else 'above'} {bound}"
+
+    def close_to(self, interval: Interval) -> str:
+        """Say that the figure keeps it and that its interval's end doesn't: ``its p99 may be up to 212.0 µs``."""
+        end, how = (interval[0], "as low as") if self.kind.least else (interval[1], "up to")
+        return f"its {self.kind.label} may be {how} {self._written(end)[0]}"
+
+    def __str__(self) -> str:
+        return f"{self.kind.label} of at {'least' if self.kind.least else 'most'} {self._written(self.bound)[1]}"
+
+    def _written(self, value: float) -> tuple[str, str]:
+        """Write a figure and the bound in one unit, with decimals enough to tell them apart."""
+        scale, decimals, unit = {
+            "us": (1.0, 1, " µs"),
+            "bytes": (1e6, 1, " MB") if self.bound >= 1e6 else (1e3, 0, " kB"),
+            "share": (0.01, 2, "%"),
+            "images": (1.0, 0, ""),
+            "images/s": (1.0, 0, " images/s"),
+        }[self.kind.unit]
+        one, other = value / scale, self.bound / scale
+        while round(one, decimals) == round(other, decimals) and one != other and decimals < 9:
+            decimals += 1
+        bound = f"{other:,.{max(decimals, 3)}f}".rstrip("0").removesuffix(".")
+        return f"{one:,.{decimals}f}{unit}", f"{bound}{unit}"
+
+
+def parse_limits(given: Mapping[str, str | None]) -> tuple[Limit, ...]:
+    """Read limits, each under its metric's name; None where there is none."""
+    return tuple(parse_limit(name, text) for name, text in given.items() if text is not None)
+
+
+def parse_limit(name: str, text: str) -> Limit:
+    """Read a metric's limit: ``"200us"``, ``"97.5%"``, ``"0.975"``, ``"150MB"``, ``"1.5 GiB"``, ``"3"``.
+
+    kB, MB and GB are powers of 1,000; KiB, MiB and GiB of 1,024; capitals don't matter.
+
+    Raises
+    ------
+    UsageError
+        It isn't one, or nothing could ever keep it or fail it.
+    """
+    kind, text = KINDS[name], text.strip()
+    found = NUMBER.fullmatch(text)
+    factor = UNITS[kind.unit].get(found[2].lower()) if found else None
+    if found is None or factor is None or (kind.unit == "images" and not found[1].isdigit()):
+        raise UsageError(f"{kind.option} {quoted(text)}: give {EXAMPLES[kind.unit]}")
+    bound = float(Decimal(found[1]) * factor)
+    if kind.unit == "share" and bound > 1:
+        raise UsageError(f"{kind.option} {quoted(text)}: no share is above 100%; give {EXAMPLES[kind.unit]}")
+    if not bound and kind.unit != "images":
+        told = "everything keeps a limit of 0" if kind.least else "nothing is as small as 0"
+        raise UsageError(f"{kind.option} {quoted(text)}: {told}; give {EXAMPLES[kind.unit]}")
+    return Limit(kind, bound, text)

@@ -1,0 +1,79 @@
+"""Which row comes where, and which is the fastest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+
+from digitbench.records.results import Row
+
+NOT_APPLICABLE = "n/a ("
+
+Group = tuple[int, int | None]
+"""Threads and batch size: latencies compare only among rows that have both in common."""
+
+
+def group_of(row: Row) -> Group:
+    """Say with which rows its latency compares."""
+    return row.threads, row.batch_size
+
+
+def sort_rows(rows: Iterable[Row]) -> list[Row]:
+    """By threads and batch size; in each fastest first, then what wasn't timed, then what failed.
+
+    What isn't installed comes last of all. Ranked rows follow their ranks, the others their p50.
+    """
+
+    def key(row: Row) -> tuple[bool, int, int, int, float, str]:
+        kind = 2 if row.error else 0 if row.latency_us else 1
+        return row.mend is not None, row.threads, row.batch_size or 0, kind, p50(row), row.backend
+
+    ordered = sorted(rows, key=key)
+    return [row for _, group in groupby(ordered, lambda row: key(row)[:3]) for row in _by_rank(list(group))]
+
+
+def shown_rows(rows: Iterable[Row]) -> list[Row]:
+    """Give those that a table shows, sorted: what says something, or failed; what isn't installed is told elsewhere."""
+
+    def says_something(row: Row) -> bool:
+        return bool(row.latency_us or row.accuracy or row.error) and (not row.mend or is_not_applicable(row))
+
+    return [row for row in sort_rows(rows) if says_something(row)]
+
+
+def is_not_applicable(row: Row) -> bool:
+    """Can it, as the model is, never be measured: at another batch size than the one that is built in?"""
+    return bool(row.error and row.error.startswith(NOT_APPLICABLE))
+
+
+def _by_rank(group: Sequence[Row]) -> list[Row]:
+    ranked = iter(sorted((row for row in group if row.rank is not None), key=lambda row: row.rank or 0))
+    return [row if row.rank is None else next(ranked) for row in group]
+
+
+def p50(row: Row) -> float:
+    """Its median; the mean where there are too few calls for one, 0 where there are none."""
+    if not row.latency_us:
+        return 0.0
+    return row.latency_us.mean if row.latency_us.p50 is None else row.latency_us.p50
+
+
+def fastest(rows: Sequence[Row]) -> set[int]:
+    """The id of the fastest row of each group, of several where they can't be told apart; never an INVALID one."""
+    best: set[int] = set()
+    for group in {group_of(row) for row in rows}:
+        valid = [row for row in rows if group_of(row) == group and row.valid]
+        ranks = [row.rank for row in valid if row.rank is not None]
+        if ranks:
+            best |= {id(row) for row in valid if row.rank == min(ranks)}
+        elif valid:
+            best.add(id(min(valid, key=p50)))
+    return best
+
+
+def shared_ranks(rows: Sequence[Row]) -> set[int]:
+    """The id of every row that shares its rank with another of its group."""
+    return {
+        id(row) for row in rows if row.rank is not None
+        and sum(group_of(other) == group_of(row) and other.rank == row.rank for other in rows) > 1
+    }  # fmt: skip

@@ -1,0 +1,170 @@
+"""How a figure, a ratio and a row's name are written, wherever they are shown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from math import ceil
+from typing import Any
+
+from digitbench.records.precisions import FP32
+from digitbench.records.results import Floor, Results, Row
+from digitbench.records.timing import Interval, Ratio, calls_needed, contains_one, within_floor
+
+PERCENTILES = {"p50": 50.0, "p90": 90.0, "p99": 99.0, "p999": 99.9}
+
+
+def micros(value: float | None, percentile: float, n: int = 0) -> str:
+    """Write a latency's percentile; or how many calls it takes to speak of one; or nothing if n was enough."""
+    if value is None:
+        return f"n/a (needs {calls_needed(percentile)})" if n < calls_needed(percentile) else ""
+    return f"{value:,.1f}" if value < 1000 else f"{value:,.0f}"
+
+
+def percentile(row: Row, name: str, *, interval: bool) -> str:
+    """Write a row's p50, p90, p99 or p999 in µs, with half the width of its interval: ``18.8 ±0.4``.
+
+    The interval's wider side counts, rounded up: what is printed never promises more than what was found.
+    """
+    latency = row.latency_us
+    if not latency:
+        return ""
+    value: float | None = getattr(latency, name)
+    text = micros(value, PERCENTILES[name], latency.n)
+    if value is None or not interval or name not in latency.intervals:
+        return text
+    low, high = latency.intervals[name]
+    half = max(high - value, value - low)
+    return f"{text} ±{ceil(half * 10 - 1e-9) / 10:.1f}" if value < 1000 else f"{text} ±{ceil(half):,}"
+
+
+def top1(row: Row, *, interval: bool) -> str:
+    """Write a row's top-1 accuracy, with its interval in percent: ``97.90% [97.60, 98.16]``."""
+    if not row.accuracy:
+        return ""
+    low, high = row.accuracy.interval
+    return f"{row.accuracy.top1:.2%}" + (f" [{low * 100:.2f}, {high * 100:.2f}]" if interval else "")
+
+
+def times(value: float) -> str:
+    """Write a ratio in five characters or fewer: ``×1.12``, ``×12.3``, ``×145``."""
+    return f"×{_number(value, value)}"
+
+
+def bracketed(interval: Interval, scale: float) -> str:
+    """Write an interval with the decimals that a ratio of that size has: ``[1.09, 1.15]``."""
+    return f"[{_number(interval[0], scale)}, {_number(interval[1], scale)}]"
+
+
+def ratio(found: Ratio) -> str:
+    """Write a ratio with its interval, if it has one: ``×1.12 [1.09, 1.15]``."""
+    return times(found.value) + (f" {bracketed(found.interval, found.value)}" if found.interval else "")
+
+
+def _number(value: float, scale: float) -> str:
+    decimals = 2 if scale < 9.995 else 1 if scale < 99.95 else 0
+    return f"{value:,.{decimals}f}"
+
+
+def tied(found: Ratio, floor: Floor | None) -> bool:
+    """Can it not be told from the baseline: the rule that ranks go by too (`digitbench.evaluate.intervals.tied`).
+
+    Its interval contains 1, or it is no further from 1, as a factor, than the farther end of the noise floor's. Without
+    an interval nothing can be told; then the ratio alone is shown, and a footnote says so.
+    """
+    if found.interval is None:
+        return False
+    return contains_one(found) or within_floor(found, floor.ratio if floor else None)
+
+
+def verdict(row: Row, results: Results) -> str:
+    """Write a row's ratio in a word: ``×1.12``, or ``tie``; ``×1.00`` for the baseline; nothing if there is none."""
+    if (row.backend, row.precision) == baseline_of(results):
+        return times(1) if row.latency_us and not row.error else ""
+    if row.ratio is None:
+        return ""
+    return "tie" if tied(row.ratio, floor_of(row, results.floors)) else times(row.ratio.value)
+
+
+def floor_of(row: Row, floors: Iterable[Floor]) -> Floor | None:
+    """Find the noise floor of a row's batch size and threads."""
+    return next((one for one in floors if (one.threads, one.batch_size) == (row.threads, row.batch_size)), None)
+
+
+def baseline_of(results: Results) -> tuple[str, str] | None:
+    """Find the (backend, precision) that ratios are taken to, where the results say it."""
+    said: Any = results.settings.get("baseline")
+    match said:
+        case {"backend": str(backend), "precision": str(precision)}:
+            return backend, precision
+        case [str(backend), str(precision)]:
+            return backend, precision
+    return next(((floor.backend, floor.precision) for floor in results.floors), None)
+
+
+def generations_of(results: Results) -> int:
+    """How many generations the rows with most of them have; 1 for results from before there were any."""
+    return max([1, *(len(row.generations) for row in results.rows)])
+
+
+def reference_of(rows: Iterable[Row]) -> str:
+    """Whose labels flips are counted against: ``Keras``, or the backend that a model was imported with."""
+    name = next((row.agreement.reference for row in rows if row.agreement), "keras")
+    return "Keras" if name == "keras" else name
+
+
+def whose(rows: Iterable[Row]) -> str:
+    """The same as an owner: ``Keras'``, ``onnx's``."""
+    name = reference_of(rows)
+    return f"{name}'" if name.endswith("s") else f"{name}'s"
+
+
+@dataclass(frozen=True)
+class Names:
+    """What rows are called: precisions are said only where there are others than fp32, threads where they differ."""
+
+    precisions: bool
+    threads: bool
+
+    @classmethod
+    def of(cls, rows: Sequence[Row]) -> Names:
+        """Make one for these rows; what couldn't be opened here has no say."""
+        rows = [row for row in rows if not row.mend] or rows
+        return cls(any(row.precision != FP32 for row in rows), len({row.threads for row in rows}) > 1)
+
+    def backend(self, row: Row) -> str:
+        """``onnx``, or ``onnx int8``."""
+        return f"{row.backend} {row.precision}" if self.precisions else row.backend
+
+    def group(self, threads: int, batch_size: int | None) -> str:
+        """``batch 32``, or ``batch 32, 2 threads``; nothing in an evaluation."""
+        batch = "" if batch_size is None else f"batch {batch_size}"
+        return ", ".join(filter(None, [batch, counted(threads, "thread") if self.threads else ""]))
+
+    def row(self, row: Row) -> str:
+        """``onnx batch 32``."""
+        return f"{self.backend(row)} {self.group(row.threads, row.batch_size)}".strip()
+
+    def rows(self, rows: Sequence[Row]) -> str:
+        """``keras batch 1, 256; onnx batch 32``."""
+        found: dict[str, list[str]] = {}
+        for row in rows:
+            tail = self.group(row.threads, row.batch_size)
+            found.setdefault(self.backend(row), []).append(tail.removeprefix("batch "))
+        if self.threads:
+            return "; ".join(self.row(row) for row in rows)
+        return "; ".join(f"{name} batch {', '.join(sizes)}".removesuffix(" batch ") for name, sizes in found.items())
+
+
+def counted(number: int, noun: str) -> str:
+    """``1 thread``, ``2 threads``."""
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
+def day(created: str) -> str:
+    """Write when results were made as ``2026-11-21 12:39 UTC``; what can't be read as one is left as it is."""
+    try:
+        return datetime.fromisoformat(created).strftime("%Y-%m-%d %H:%M %Z").strip()
+    except ValueError:
+        return created

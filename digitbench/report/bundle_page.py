@@ -1,0 +1,386 @@
+"""One bundle in full: how it was made, its layers and exports, how training went, what was measured. Never measures."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from math import isfinite
+from pathlib import Path
+from textwrap import wrap
+from typing import Any
+
+from rich.console import Console
+
+from digitbench.bundle import HISTORY, MANIFEST, Artifact, Bundle, caveats
+from digitbench.bundle import layers as layering
+from digitbench.bundle.layers import Layer, Shape
+from digitbench.charts.canvas import FOLDER as PLOTS
+from digitbench.errors import BundleError, ResultsError, one_line
+from digitbench.images.reading import shown_name
+from digitbench.judge.sorting import fastest, group_of, sort_rows
+from digitbench.records.formatting import Names, counted, percentile
+from digitbench.records.from_json import build
+from digitbench.records.results import Results
+from digitbench.report import bundles
+from digitbench.report.bundles import Listed, age, column_of, describe, megabytes, share
+from digitbench.report.recipe_line import said as said_of
+from digitbench.report.terminal_table import print_line
+
+# History of the format. A field keeps its meaning; a reader takes what it knows.
+#   1  (0.1.0)  bundle, recipe, training, versions, imported, layers, artifacts, history, results, plots, next
+SCHEMA = "digitbench.show/1"
+RESULTS = "results"  # of a bundle: what `bench` leaves there
+NEWEST = 3
+BARS = "▁▂▃▄▅▆▇█"
+WIDEST = 40  # characters of a curve
+CURVES = {"loss": "loss", "val_loss": "validation loss", "accuracy": "accuracy", "val_accuracy": "validation accuracy"}
+
+History = Mapping[str, tuple[float, ...]]
+"""Of each figure its value after each epoch."""
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A results file.
+
+    Attributes
+    ----------
+    candidates
+        Backends in a precision that something is known of.
+    fastest
+        Of each batch size and thread count, in words; empty where nothing was timed.
+    problem
+        Why it can't be read.
+    """
+
+    file: str
+    created: str = ""
+    candidates: int = 0
+    fastest: tuple[str, ...] = ()
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """All that is shown of a bundle.
+
+    Attributes
+    ----------
+    layers, layers_problem
+        The model's layers; or why they aren't known.
+    history, history_problem
+        Empty where there is none, as of an imported model; or why it can't be read.
+    results, more_results
+        The newest files, and how many there are beside them.
+    gone
+        Artifacts that the manifest names and nobody finds.
+    """
+
+    bundle: Bundle
+    listed: Listed
+    layers: tuple[Layer, ...]
+    layers_problem: str
+    history: History
+    history_problem: str
+    results: tuple[Saved, ...]
+    more_results: int
+    plots: tuple[str, ...]
+    gone: frozenset[tuple[str, str]]
+
+
+# --- looking --------------------------------------------------------------------------------------------------------
+
+
+def look(bundle: Bundle) -> Shown:
+    """Find out all that is shown of a bundle; what can't be read of it is told, and costs nothing else.
+
+    Raises
+    ------
+    BundleError
+        Its folder can't be read, or its manifest's artifacts aren't what they should be.
+    """
+    layers: tuple[Layer, ...] = ()
+    history: History = {}
+    no_layers = no_history = ""
+    try:
+        layers = layering.layers_of(bundle)
+    except BundleError as exc:
+        no_layers = str(exc)
+    try:
+        history = read_history(bundle)
+    except BundleError as exc:
+        no_history = str(exc)
+    try:
+        listed, plots = describe(bundle, bundle.name), _files(bundle.path / PLOTS)
+        _check_artifacts(bundle)
+        files = sorted((bundle.path / RESULTS).glob("*.json"), key=lambda path: (path.stat().st_mtime_ns, path.name))
+    except OSError as exc:
+        raise BundleError(f"{bundle.path}: can't be read: {exc.strerror or exc}") from exc
+    except TypeError as exc:
+        raise BundleError(f"{bundle.path / MANIFEST}: not a bundle's manifest: {exc}") from exc
+    gone = frozenset((one.format, one.precision) for one in bundle.artifacts if not (bundle.path / one.path).exists())
+    newest = tuple(read_saved(place) for place in reversed(files[-NEWEST:]))
+    return Shown(bundle, listed, layers, no_layers, history, no_history, newest, len(files) - len(newest), plots, gone)
+
+
+def _check_artifacts(bundle: Bundle) -> None:
+    for entry in bundle.manifest["artifacts"]:
+        build(Artifact, entry)  # a TypeError where a figure is none
+
+
+def read_history(bundle: Bundle) -> History:
+    """Read loss and accuracy of each epoch; nothing where the bundle keeps none.
+
+    Raises
+    ------
+    BundleError
+        The file is broken.
+    """
+    path = bundle.path / HISTORY
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return {str(name): tuple(float(value) for value in values) for name, values in found.items()}
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, TypeError, AttributeError) as exc:
+        raise BundleError(f"{path}: can't be read: {one_line(exc)}") from exc
+
+
+def read_saved(place: Path) -> Saved:
+    """Say in short what a results file holds."""
+    try:
+        results = Results.read(place)
+    except ResultsError as exc:
+        return Saved(place.name, problem=str(exc))
+    rows = sort_rows(row for row in results.rows if not row.mend)
+    return Saved(place.name, results.created, len({row.key[:2] for row in rows}), tuple(leaders(results)))
+
+
+def leaders(results: Results) -> Iterator[str]:
+    """Name the fastest of each batch size and thread count: ``batch 1: tflite int8, p50 3.8 µs``."""
+    rows = sort_rows(row for row in results.rows if not row.mend)
+    names, best = Names.of(rows), fastest(rows)
+    for group in dict.fromkeys(group_of(row) for row in rows):
+        first = [row for row in rows if group_of(row) == group and id(row) in best]
+        if first:
+            told = " and ".join(map(names.backend, first))
+            yield f"{names.group(*group)}: {told}, p50 {percentile(first[0], 'p50', interval=False)} µs"
+
+
+def _files(folder: Path) -> tuple[str, ...]:
+    if not folder.is_dir():
+        return ()
+    return tuple(sorted(path.name for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")))
+
+
+# --- words ----------------------------------------------------------------------------------------------------------
+
+
+def curve(values: Sequence[float], low: float, high: float) -> str:
+    """Draw values as a line of bars, from the lowest bar for `low` to the highest for `high`; long ones thinned out."""
+    if len(values) > WIDEST:
+        values = [values[round(i * (len(values) - 1) / (WIDEST - 1))] for i in range(WIDEST)]
+    steps = len(BARS) - 1
+    span = high - low or 1.0
+    return "".join(BARS[round(steps * (value - low) / span)] if isfinite(value) else "?" for value in values)
+
+
+def curves(history: History) -> Iterator[tuple[str, str, str]]:
+    """Give each figure's name, its curve, and where it began and ended; a figure and its validation share a scale."""
+    for name, title in CURVES.items():
+        values, plain = history.get(name, ()), name.removeprefix("val_")
+        both = [value for key in (plain, f"val_{plain}") for value in history.get(key, ()) if isfinite(value)]
+        known = [value for value in values if isfinite(value)]
+        if known:
+            write, best = ("{:.2%}", max(known)) if plain == "accuracy" else ("{:.4f}", min(known))
+            told = f"{write.format(values[0])} → {write.format(values[-1])}"
+            if best != values[-1]:
+                told += f" (best {write.format(best)} after epoch {values.index(best) + 1})"
+            yield title, curve(values, min(both), max(both)), told
+
+
+def next_step(shown: Shown) -> str:
+    """Say which command is the next to run."""
+    run = shlex.quote(short_path(shown.bundle.path))
+    if shown.gone:
+        return f"digitbench export {run}" if "imported" not in shown.bundle.manifest else f"digitbench evaluate {run}"
+    if not shown.results:
+        return f"digitbench bench {run}"
+    return f"digitbench choose {run}"
+
+
+def short_path(path: Path) -> str:
+    """Write a path from here, where it lies below this folder."""
+    try:
+        return str(path.resolve().relative_to(Path.cwd().resolve()))
+    except ValueError:
+        return str(path)
+
+
+def facts(shown: Shown, now: datetime) -> Iterator[tuple[str, str]]:
+    """Give what is known of how it was made, as pairs of a word and what it says."""
+    manifest, listed = shown.bundle.manifest, shown.listed
+    training, recipe = manifest.get("training"), manifest["recipe"]
+    made = f"{listed.created:%Y-%m-%d %H:%M} UTC, {age(listed.created, now)}"
+    if isinstance(training, Mapping):
+        made += f"; {training.get('seconds', '?')} s on {_number(training.get('images'))} images"
+        made += f", {_number(training['held_out'])} held out to validate" if training.get("held_out") else ""
+        made += f"; {training['loop']} loop" if training.get("loop") else ""
+    yield "imported" if listed.imported else "trained", made
+    if listed.imported:
+        yield "from", f"{manifest['imported']['source']} ({listed.imported})"
+        yield from _form_told(shown.bundle)
+    else:
+        yield "recipe", said_of(recipe)
+    source = shown.bundle.dataset["source"]
+    yield "data", f"{listed.dataset} [{listed.fingerprint}]" + (f" from {source}" if source else "")
+    versions = manifest.get("versions")
+    if isinstance(versions, Mapping):
+        yield "with", ", ".join(f"{name} {version}" for name, version in versions.items())
+    yield "on disk", f"{megabytes(listed.bytes)} in {short_path(shown.bundle.path)}"
+
+
+def _number(value: object) -> str:
+    return f"{value:,}" if isinstance(value, int) else "?"
+
+
+def _form_told(bundle: Bundle) -> Iterator[tuple[str, str]]:
+    form = bundle.form
+    batch = "any number of images a call" if form.batch is None else f"a fixed batch of {form.batch}"
+    shape = "×".join(map(str, form.shape))
+    yield "takes", f"{form.input.dtype}, {shape}, paper {form.paper:.4g}, ink {form.ink:.4g}; {batch}"
+    yield "gives", form.activation
+    minded = (caveats.poor_fit(bundle.manifest), caveats.unsteady(bundle.manifest))
+    yield from (("mind", told) for told in minded if told)
+
+
+# --- on a terminal --------------------------------------------------------------------------------------------------
+
+
+def print_shown(shown: Shown, console: Console, now: datetime | None = None) -> None:
+    """Print a bundle: a head, then a table or a few lines of each of its parts, and what to do next."""
+    listed = shown.listed
+    accuracy = share(listed, interval=True)
+    right = f" ({listed.correct:,} of {listed.total:,} right)" if listed.total else ""
+    told = f", top-1 {accuracy}{right}" if accuracy else ""
+    print_line(shown_name(f"{listed.name}: {listed.recipe} on {listed.dataset}{told}"), console, "bold")
+    for word, said in facts(shown, now or datetime.now(UTC)):
+        _print_hanging(f"  {word:<10}", said, console)
+    _print_layers(shown, console)
+    console.print()
+    print_line("Artifacts", console, "bold")
+    bundles.print_records(shown.bundle.artifacts, _artifact_columns(shown), console)
+    _print_history(shown, console)
+    _print_results(shown, console)
+    console.print()
+    print_line(shown_name(f"next: {next_step(shown)}"), console)
+
+
+def _print_hanging(begin: str, said: str, console: Console, *, indent: int = 0, style: str = "") -> None:
+    """Print a line whose later lines on a terminal begin below what follows `begin`, or where `indent` says."""
+    said = shown_name(said)
+    if console.is_terminal:
+        indent = indent or len(begin)
+        lines = wrap(said, max(console.width - indent, 20), break_on_hyphens=False, break_long_words=False)
+        said = f"\n{' ' * indent}".join(lines)
+    console.print(f"{begin}{said}", style=style, markup=False, highlight=False, soft_wrap=True)
+
+
+def _print_layers(shown: Shown, console: Console) -> None:
+    console.print()
+    if not shown.layers:
+        print_line(shown_name(f"Layers: {shown.layers_problem}."), console, "dim")
+        return
+    count, whole = layering.total(shown.layers)
+    print_line(f"Layers: {'' if whole else 'at least '}{count:,} parameters", console, "bold")
+    bundles.print_records(shown.layers, [
+        column_of("layer", 100, lambda one: one.name, left=True),
+        column_of("kind", 90, lambda one: one.kind, left=True),
+        column_of("takes", 40, lambda one: _sizes(one.takes)),
+        column_of("gives", 50, lambda one: _sizes(one.gives)),
+        column_of("activation", 60, lambda one: one.activation, left=True),
+        column_of("parameters", 80, lambda one: "?" if one.parameters is None else f"{one.parameters:,}"),
+    ], console)  # fmt: skip
+
+
+def _sizes(shape: Shape | None) -> str:
+    return "" if shape is None else "×".join("?" if size is None else str(size) for size in shape)
+
+
+def _artifact_columns(shown: Shown) -> list[Any]:
+    def checked(one: Artifact) -> str:
+        if (one.format, one.precision) in shown.gone:
+            return "gone"
+        return one.checked_by or ("the model itself" if one.format == "keras" else "not checked")
+
+    def points(value: float | None) -> str:
+        return "" if value is None else f"{value * 100:+.2f}" if value else "0.00"
+
+    def difference(one: Artifact) -> str:
+        return "" if one.max_abs_diff is None else f"{one.max_abs_diff:.1e}"
+
+    def tolerance(one: Artifact) -> str:
+        return "" if one.max_abs_diff is None else "labels count" if one.tolerance is None else f"{one.tolerance:.0e}"
+
+    return [
+        column_of("format", 100, lambda one: one.format, left=True),
+        column_of("precision", 100, lambda one: one.precision, left=True),
+        column_of("kB", 90, lambda one: f"{one.bytes / 1000:,.0f}"),
+        column_of("checked by", 80, checked, left=True),
+        column_of("flips", 70, lambda one: "" if one.flips is None else f"{one.flips:,}"),
+        column_of("top-1 lost\npp", 50, lambda one: points(one.accuracy_drop)),
+        column_of(
+            "allowed\npp", 40, lambda one: "" if one.flips is None else points(one.max_accuracy_drop).lstrip("+")
+        ),
+        column_of("scores differ\nby up to", 30, difference),
+        column_of("allowed\ndifference", 20, tolerance, left=True),
+    ]
+
+
+def _print_history(shown: Shown, console: Console) -> None:
+    found = list(curves(shown.history))
+    if shown.history_problem:
+        console.print()
+        print_line(shown_name(f"History: {shown.history_problem}"), console, "yellow")
+    if found:
+        epochs = max(map(len, shown.history.values()))
+        console.print()
+        print_line(f"History: {counted(epochs, 'epoch')}", console, "bold")
+    for title, drawn, told in found:
+        print_line(f"  {title:<21}{drawn}  {told}", console)
+
+
+def _print_results(shown: Shown, console: Console) -> None:
+    console.print()
+    if not shown.results:
+        print_line("Results: none yet", console, "bold")
+    else:
+        more = f", and {shown.more_results:,} older" if shown.more_results else ""
+        print_line(f"Results: {RESULTS}/{more}", console, "bold")
+    for one in shown.results:
+        told = one.problem or f"{counted(one.candidates, 'candidate')}; {'; '.join(one.fastest) or 'not timed'}"
+        _print_hanging("  ", f"{one.file}: {told}", console, indent=4, style="yellow" if one.problem else "")
+    if shown.plots:
+        print_line(shown_name(f"Plots: {PLOTS}/{', '.join(shown.plots)}"), console)
+
+
+# --- JSON -----------------------------------------------------------------------------------------------------------
+
+
+def to_json(shown: Shown) -> dict[str, Any]:
+    """Give it as plain values; what isn't known is null or empty."""
+    manifest, (count, whole) = shown.bundle.manifest, layering.total(shown.layers)
+    return {
+        "schema": SCHEMA, "bundle": bundles.bundle_to_json(shown.listed), "recipe": manifest["recipe"],
+        "training": manifest.get("training"), "versions": manifest.get("versions"),
+        "imported": manifest.get("imported"), "layers": [asdict(one) for one in shown.layers],
+        "parameters": count if shown.layers and whole else None,
+        "artifacts": [{**asdict(one), "gone": (one.format, one.precision) in shown.gone}
+                      for one in shown.bundle.artifacts],
+        "history": {name: [value if isfinite(value) else None for value in values]
+                    for name, values in shown.history.items()},
+        "results": [asdict(one) for one in shown.results], "plots": shown.plots, "next": next_step(shown),
+    }  # fmt: skip

@@ -1,0 +1,138 @@
+"""Throughput against batch size, as bars made of text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import exp, fsum, log
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from digitbench.records.formatting import Names, counted
+from digitbench.records.results import Results, Row
+from digitbench.report.terminal_table import empty_table, print_line, print_table, width_of
+
+FEWEST_SIZES = 3
+ENOUGH = 0.95
+BARS = (10, 8, 6, 4, 2, 0)  # widths to try, widest first
+EIGHTHS = " ▏▎▍▌▋▊▉█"
+RULE = (
+    f"Saturates at: the smallest batch size with {ENOUGH:.0%} or more of the best throughput of any larger one; ~ "
+    "where that isn't so in every generation. A full bar is that backend's own best. INVALID figures (✗) don't count."
+)
+
+Line = Mapping[int, Row]
+"""Rows of one backend, precision and thread count, by batch size."""
+
+
+def print_saturation(results: Results, console: Console) -> None:
+    """Print a chart for each thread count, if there are batch sizes enough to see a curve."""
+    rows = [row for row in results.rows if row.throughput_per_s and not row.error]
+    names, printed = Names.of(results.rows), False
+    for threads in sorted({row.threads for row in rows}):
+        lines: dict[str, dict[int, Row]] = {}
+        for row in rows:
+            if row.threads == threads and row.batch_size:
+                lines.setdefault(names.backend(row), {})[row.batch_size] = row
+        sizes = sorted({size for line in lines.values() for size in line})
+        if len(sizes) < FEWEST_SIZES:
+            continue
+        with_threads = f", {counted(threads, 'thread')}" if names.threads else ""
+        console.print()
+        print_line(f"Throughput against batch size{with_threads}, in images/s", console, "bold")
+        _print_chart(lines, sizes, console)
+        printed = True
+    if printed:
+        print_line(RULE, console, "dim")
+
+
+def _print_chart(lines: Mapping[str, Line], sizes: Sequence[int], console: Console) -> None:
+    ordered = dict(sorted(lines.items(), key=lambda item: -_best(item[1])))
+    for bar in BARS:
+        table = _chart(ordered, sizes, bar)
+        if not console.is_terminal or width_of(table) <= console.width:
+            break
+    else:
+        table = _sparks(ordered, sizes)
+    print_table(table, console)
+
+
+def _chart(lines: Mapping[str, Line], sizes: Sequence[int], bar: int) -> Table:
+    """Draw a column of bars for each batch size."""
+    table = empty_table()
+    table.add_column("", no_wrap=True)
+    for size in sizes:
+        table.add_column(f"batch {size}", no_wrap=True)
+    table.add_column("saturates at", no_wrap=True)
+    for name, line in lines.items():
+        table.add_row(name, *(_cell(line.get(size), _best(line), bar) for size in sizes), saturation(line))
+    return table
+
+
+def _cell(row: Row | None, best: float, bar: int) -> Text:
+    if row is None or not row.throughput_per_s:
+        return Text("")
+    invalid = "✗" if row.validity else ""
+    figure = f"{short(row.throughput_per_s):>5}{invalid}"
+    style = "dim" if invalid else ""
+    eighths = round(row.throughput_per_s / best * bar * 8)
+    full, rest = divmod(eighths, 8)
+    drawn = ("█" * full + EIGHTHS[rest]).strip() if eighths else "▏"[: bar and 1]
+    return Text.assemble((drawn.ljust(bar), f"cyan {style}"), (" " * bool(bar) + figure, style))
+
+
+def _sparks(lines: Mapping[str, Line], sizes: Sequence[int]) -> Table:
+    """Draw a curve in a single column, where there are more batch sizes than room."""
+    table = empty_table()
+    for head in ("", f"batch {sizes[0]} to {sizes[-1]}", "best", "saturates at"):
+        table.add_column(head, no_wrap=True)
+    for name, line in lines.items():
+        shares = [(row.throughput_per_s or 0) / _best(line) if (row := line.get(size)) else 0.0 for size in sizes]
+        curve = "".join("▁▂▃▄▅▆▇█"[min(7, int(share * 8))] for share in shares)
+        table.add_row(name, Text(curve, "cyan"), short(_best(line)), saturation(line))
+    return table
+
+
+def _best(line: Line) -> float:
+    return max(row.throughput_per_s or 0.0 for row in line.values())
+
+
+def short(value: float) -> str:
+    """Write a number in five characters: ``953``, ``53.1k``, ``410k``, ``1.20M``."""
+    for limit, unit, name in ((999.5e6, 1e9, "G"), (999.5e3, 1e6, "M"), (999.5, 1e3, "k")):
+        if value >= limit:
+            scaled = value / unit
+            return f"{scaled:.{2 if scaled < 9.995 else 1 if scaled < 99.95 else 0}f}{name}"
+    return f"{value:.0f}"
+
+
+# --- saturation ----------------------------------------------------------------------------------------------------
+
+
+def saturation(line: Line) -> str:
+    """Name the batch size at which throughput stops growing: ``32``, ``~32`` or ``256 or more``.
+
+    The smallest size whose throughput is at least 95 % of the best of any larger one; paired by generation where
+    there are several, and certain only if it holds in each of them.
+    """
+    sizes = sorted(size for size, row in line.items() if not row.validity)
+    if len(sizes) < 2:
+        return "?"
+    for place, size in enumerate(sizes[:-1]):
+        best = max(sizes[place + 1 :], key=lambda larger: line[larger].throughput_per_s or 0.0)
+        shares = _shares(line[size], line[best])
+        if exp(fsum(map(log, shares)) / len(shares)) >= ENOUGH:
+            return str(size) if min(shares) >= ENOUGH else f"~{size}"
+    return f"{sizes[-1]} or more"
+
+
+def _shares(row: Row, other: Row) -> list[float]:
+    """Throughput over another's: in each generation that both have, or over all calls."""
+    ours, theirs = _by_generation(row), _by_generation(other)
+    shared = [ours[index] / theirs[index] for index in ours if index in theirs]
+    return shared or [(row.throughput_per_s or 0.0) / (other.throughput_per_s or 1.0)]
+
+
+def _by_generation(row: Row) -> dict[int, float]:
+    return {one.index: (row.batch_size or 1) * one.n / one.seconds for one in row.generations if one.seconds > 0}

@@ -1,0 +1,58 @@
+"""How long work tells that it gets on. The core speaks to this protocol; `digitbench.report.live` draws it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from digitbench.records.results import Results
+
+
+class Progress(Protocol):
+    """Somebody who watches tasks."""
+
+    def update(self, task: str, done: float, total: float, note: str = "") -> None:
+        """Tell how far a task is.
+
+        Parameters
+        ----------
+        task
+            Its name; the first call with a new name starts a new task.
+        done, total
+            How much of it is done, in any unit; it ends when `done` reaches `total`.
+        note
+            What else is known: ``"loss 0.21, accuracy 93.4 %"``.
+        """
+
+    def say(self, line: str) -> None:
+        """Give a line for people to read, above the running tasks."""
+
+    def step(self, line: str) -> None:
+        """Give a line for those who don't see the table: what it holds more than before."""
+
+    def table(self, results: Results, done: float, total: float) -> None:
+        """Show what is measured so far.
+
+        Parameters
+        ----------
+        results
+            Every row, also those that nothing is known of yet.
+        done, total
+            Seconds of the whole run.
+        """
+
+
+class Silent:
+    """Nobody watches."""
+
+    def update(self, task: str, done: float, total: float, note: str = "") -> None:
+        """Do nothing."""
+
+    def say(self, line: str) -> None:
+        """Do nothing."""
+
+    def step(self, line: str) -> None:
+        """Do nothing."""
+
+    def table(self, results: Results, done: float, total: float) -> None:
+        """Do nothing."""

@@ -1,0 +1,48 @@
+"""Model files whose code their user allows to run, remembered by content.
+
+In the user's own data folder, and in no bundle, since a bundle comes from somebody else too.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from digitbench.errors import UsageError
+from digitbench.system.files import locked, sha256, write_json
+
+
+def place() -> Path:
+    """Where they are remembered."""
+    import platformdirs
+
+    return Path(platformdirs.user_data_dir("digitbench", appauthor=False)) / "trusted.json"
+
+
+def holds(artifact: Path) -> bool:
+    """Has the user said ``--trust`` of this very content."""
+    return sha256(artifact) in _known()
+
+
+def remember(artifact: Path) -> None:
+    """Trust a file, or folder, from now on, as it is.
+
+    Raises
+    ------
+    UsageError
+        It can't be remembered.
+    """
+    try:
+        place().parent.mkdir(parents=True, exist_ok=True)
+        with locked(place()):
+            write_json(place(), {"sha256": sorted({*_known(), sha256(artifact)})})
+    except OSError as exc:
+        raise UsageError(f"--trust: {place()}: can't be written: {exc.strerror or exc}") from exc
+
+
+def _known() -> set[str]:
+    try:
+        found = json.loads(place().read_text(encoding="utf-8"))["sha256"]
+        return {str(one) for one in found}
+    except (OSError, ValueError, TypeError, KeyError):  # nothing trusted is the safe reading
+        return set()

@@ -1,0 +1,340 @@
+"""The parent's end of its workers: start them, ask them, wait on their pipes, say why one died."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from base64 import b64decode
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from time import monotonic
+from types import TracebackType
+from typing import Any, BinaryIO, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from digitbench.backend import Images, Scores
+from digitbench.errors import VERBOSE, CheckFailed, UsageError, is_verbose, reason
+from digitbench.plugins.model_io import OWN_FORM, Form
+from digitbench.system.machine import available_cores
+
+# What a worker's environment may hold: enough to find Python, its packages and a home. All else could change a figure.
+KEPT = (
+    "PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TMPDIR", "TEMP", "TMP", "VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME",
+    "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "XDG_DATA_HOME", "SYSTEMROOT", "USERPROFILE", "APPDATA", "LOCALAPPDATA",
+    VERBOSE,
+)  # fmt: skip
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "NUMEXPR_NUM_THREADS",
+    "TF_NUM_INTRAOP_THREADS",
+)  # fmt: skip
+FIXED = {
+    "OMP_WAIT_POLICY": "PASSIVE",  # idle threads sleep instead of spinning
+    "OPENBLAS_THREAD_TIMEOUT": "20",  # 2**20 cycles; OpenBLAS' own spin on for 0.1 s, into others' turns
+    "TF_NUM_INTEROP_THREADS": "1",
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+    "CUDA_VISIBLE_DEVICES": "-1",
+    "KERAS_BACKEND": "tensorflow",
+}
+LAST_LINES = 3
+TIMEOUT = 120.0
+GRACE_SECONDS = 1.0
+MOMENT_SECONDS = 0.1
+Event = Mapping[str, Any]
+
+
+class WorkerError(CheckFailed):
+    """A worker failed or died; the message says how."""
+
+
+class WorkerDied(WorkerError):
+    """A worker died, or took too long: it can't say itself what was wrong."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What one worker loads; `copy` tells two that are alike in everything else apart.
+
+    With `probe` it loads nothing yet: see `digitbench.importing.probe`.
+    """
+
+    backend: str
+    artifact: Path
+    threads: int
+    copy: int = 0
+    precision: str = "fp32"
+    form: Form = OWN_FORM
+    probe: bool = False
+
+
+@contextmanager
+def shared_images(images: Images) -> Iterator[Path]:
+    """Put images into a temporary file that every worker maps: they pass to them once.
+
+    Raises
+    ------
+    UsageError
+        The temporary folder can't hold them.
+    """
+    folder = Path(tempfile.gettempdir())
+    try:
+        room = tempfile.TemporaryDirectory(prefix="digitbench-")
+    except OSError as exc:
+        raise UsageError(f"{folder}: can't be written: {exc.strerror or exc}; set TMPDIR to another folder") from exc
+    with room:
+        path = Path(room.name) / "images.npy"
+        try:
+            np.save(path, images)
+        except OSError as exc:
+            raise UsageError(
+                f"{folder}: can't hold the test images ({images.nbytes / 1e6:.0f} MB): {exc.strerror or exc}; "
+                "free some space, or set TMPDIR to another folder"
+            ) from exc
+        yield path
+
+
+class Worker:
+    """A process that runs `digitbench.measure.worker`. Made by a `Crew`."""
+
+    def __init__(self, job: Job, images: Path, inbox: SimpleQueue[tuple[Worker, str]]) -> None:
+        self.job, self.deadline = job, 0.0
+        self.fault = WorkerError("the worker is gone")
+        self._stderr: BinaryIO = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `end`
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "digitbench.measure.worker"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._stderr,
+            # What a runtime leaves behind when it is killed goes with the images.
+            env=environment(job.threads) | {"TMPDIR": str(images.parent)},
+            text=True, encoding="utf-8", start_new_session=True,
+        )  # fmt: skip
+        # A thread that blocks on the pipe: nothing polls, and it works the same on every system.
+        self._reader = threading.Thread(target=self._read, args=(inbox,), daemon=True)
+        self._reader.start()
+        request = {"backend": job.backend, "artifact": str(job.artifact.resolve()), "threads": job.threads,
+                   "precision": job.precision, "form": asdict(job.form), "probe": job.probe}  # fmt: skip
+        self.tell({**request, "images": str(images)})
+
+    def _read(self, inbox: SimpleQueue[tuple[Worker, str]]) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            inbox.put((self, line))
+        inbox.put((self, ""))
+
+    def tell(self, command: Mapping[str, Any]) -> None:
+        """Send a line; if nobody is there to read it, the end of the worker's output tells."""
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(json.dumps(command) + "\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            return
+
+    def obituary(self) -> str:
+        """Say how it died, or that it doesn't speak any more."""
+        try:
+            return _obituary(self._process.wait(GRACE_SECONDS), self._stderr)
+        except subprocess.TimeoutExpired:
+            return "the worker closed its output and lived on, and was killed"
+
+    def end(self) -> None:
+        """Kill it and its children, and wait until it is gone."""
+        if hasattr(os, "killpg"):
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)  # it leads a session of its own
+        self._process.kill()
+        self._process.wait()
+        if is_verbose():
+            self._stderr.seek(0)
+            print(self._stderr.read().decode("utf-8", "replace"), end="", file=sys.stderr)
+        self._reader.join(GRACE_SECONDS)
+        if self._reader.is_alive():
+            return  # a child that left the session holds the pipe: nobody waits for it
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        with suppress(BrokenPipeError):  # what was still to be sent has no reader any more
+            self._process.stdin.close()
+        self._process.stdout.close()
+        self._stderr.close()
+
+
+@dataclass(frozen=True)
+class Started:
+    """What became of a job: a worker and how it was when it was ready, or why there is none."""
+
+    job: Job
+    worker: Worker | None
+    ready: Event
+    error: WorkerError | None = None
+
+
+class Crew:
+    """Workers that are alive together; a context manager, after which none is left.
+
+    Parameters
+    ----------
+    images
+        From `shared_images`.
+    timeout
+        Seconds that a worker may take for one answer.
+    """
+
+    def __init__(self, images: Path, *, timeout: float = TIMEOUT) -> None:
+        self._images, self._timeout = images, timeout
+        self._inbox: SimpleQueue[tuple[Worker, str]] = SimpleQueue()
+        self._alive: list[Worker] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for worker in list(self._alive):
+            self.dismiss(worker)
+
+    def dismiss(self, worker: Worker) -> None:
+        """End a worker."""
+        if worker in self._alive:
+            self._alive.remove(worker)
+            worker.end()
+
+    def start(self, jobs: Iterable[Job]) -> Iterator[Started]:
+        """Start workers, as many at a time as there are cores, and yield each one when it is ready or has failed."""
+        waiting, starting = deque(jobs), set[Worker]()
+        while waiting or starting:
+            while waiting and len(starting) < available_cores():
+                job = waiting.popleft()
+                try:
+                    starting.add(self._hire(job))
+                except OSError as exc:
+                    yield Started(job, None, {}, WorkerError(f"can't be started: {exc.strerror or exc}"))
+            if not starting:
+                continue
+            worker, answer = self._next(starting)
+            if worker in starting:
+                starting.remove(worker)
+                if isinstance(answer, WorkerError):
+                    yield Started(worker.job, None, {}, answer)
+                else:
+                    yield Started(worker.job, worker, answer)
+
+    def _hire(self, job: Job) -> Worker:
+        with _interrupts_held():
+            worker = Worker(job, self._images, self._inbox)
+            self._alive.append(worker)
+        worker.deadline = monotonic() + self._timeout
+        return worker
+
+    def ask(self, worker: Worker, do: str, **facts: Any) -> Event:
+        """Give a worker a command and wait for its answer.
+
+        Raises
+        ------
+        WorkerError
+            It failed, died, or didn't answer in time; it is gone.
+        """
+        if worker not in self._alive:
+            raise worker.fault
+        worker.deadline = monotonic() + self._timeout + facts.get("seconds", 0.0)
+        worker.tell({"do": do, **facts})
+        while True:
+            who, answer = self._next({worker})
+            if who is worker:
+                if isinstance(answer, WorkerError):
+                    raise answer
+                return answer
+
+    def _next(self, awaited: set[Worker]) -> tuple[Worker, Event | WorkerError]:
+        """Wait for the next word of any worker, or for the first of those awaited to be late."""
+        late = min(awaited, key=lambda worker: worker.deadline)
+        try:
+            # A moment at least: after Ctrl-Z the answer may be here and not read yet.
+            worker, line = self._inbox.get(timeout=max(MOMENT_SECONDS, late.deadline - monotonic()))
+        except Empty:
+            told = f"the worker gave no sign of life for {self._timeout:g} s and was killed; see --timeout"
+            return late, self._lose(late, WorkerDied(told))
+        if line.endswith("\n"):
+            event = json.loads(line)
+            if event["event"] != "failed":
+                return worker, event
+            fault = WorkerError(event["message"])
+        elif worker in self._alive:
+            fault = WorkerDied(worker.obituary())
+        else:
+            return worker, worker.fault  # the echo of a dismissal
+        return worker, self._lose(worker, fault)
+
+    def _lose(self, worker: Worker, fault: WorkerError) -> WorkerError:
+        worker.fault = fault
+        self.dismiss(worker)
+        return fault
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Put Ctrl-C off until a child has been started: in the midst of it, nobody would know of the child."""
+    usual = signal.getsignal(signal.SIGINT)
+    if usual is signal.SIG_IGN or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    caught: list[int] = []
+    signal.signal(signal.SIGINT, lambda number, frame: caught.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, usual)
+    if caught:
+        raise KeyboardInterrupt
+
+
+def score(job: Job, images: Images) -> Scores:
+    """Score images in a fresh process: float32 (n, 10).
+
+    Raises
+    ------
+    WorkerError
+        The worker failed or died.
+    """
+    with shared_images(images) as path, Crew(path) as crew:
+        (started,) = crew.start([job])
+        if started.worker is None:
+            raise started.error or WorkerError("the worker is gone")
+        return read_scores(crew.ask(started.worker, "score"))
+
+
+def read_scores(event: Event) -> Scores:
+    """Take the scores out of a worker's answer: float32 (n, 10)."""
+    return np.frombuffer(b64decode(event["scores"]), np.float32).reshape(-1, 10)
+
+
+def read_spent(event: Event) -> npt.NDArray[np.int64]:
+    """Take the nanoseconds of each call out of a worker's answer: int64 (n,)."""
+    return np.frombuffer(b64decode(event["spent"]), np.int64)
+
+
+def environment(threads: int) -> dict[str, str]:
+    """A worker's environment: thread counts are set before its runtime is imported."""
+    kept = {name: os.environ[name] for name in KEPT if name in os.environ}
+    return kept | FIXED | dict.fromkeys(THREAD_VARIABLES, str(threads))
+
+
+def _signal_name(number: int) -> str:
+    return signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
+
+
+def _obituary(code: int, stderr: BinaryIO) -> str:
+    stderr.seek(0)
+    lines = stderr.read().decode("utf-8", "replace").strip().splitlines()[-LAST_LINES:]
+    cause = f"was killed by {_signal_name(-code)}" if code < 0 else f"ended with exit code {code}"
+    words = f"; its last words: {' / '.join(map(reason, lines))}" if lines else ""
+    return f"the worker {cause}{words}"
