@@ -22,7 +22,7 @@ from digitbench.commands.options import whole_numbers
 from digitbench.errors import DigitbenchError, UsageError
 from digitbench.evaluate import accuracy, agreement
 from digitbench.measure.candidates import Candidate, candidates
-from digitbench.measure.worker import score
+from digitbench.plugins.scoring import score
 from digitbench.records import precisions
 
 THREADS = 1  # one for all, since TensorFlow can't change its mind within a process

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from digitbench.backend import Backend, Images, Runtime, Scores
     from digitbench.bundle import Bundle
     from digitbench.classifier import Classifier, load
+    from digitbench.system.version import __version__
 
-__version__ = "0.1.0"
 __all__ = ["Backend", "Bundle", "Classifier", "Images", "Runtime", "Scores", "__version__", "load"]
 
 _HOMES = {
@@ -23,6 +23,7 @@ _HOMES = {
     "Scores": "digitbench.backend",
     "Bundle": "digitbench.bundle",
     "Classifier": "digitbench.classifier",
+    "__version__": "digitbench.system.version",
     "load": "digitbench.classifier",
 }
 

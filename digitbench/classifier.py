@@ -23,10 +23,11 @@ import numpy as np
 from digitbench import plugins
 from digitbench.backend import Backend, Runtime, Scores
 from digitbench.bundle import Bundle
-from digitbench.data import Labels, to_images
+from digitbench.data import to_images
 from digitbench.errors import BackendError, UsageError, unknown
-from digitbench.measure.worker import score
 from digitbench.plugins.model_io import Form
+from digitbench.plugins.scoring import score
+from digitbench.records.arrays import Labels
 from digitbench.records.precisions import ABOUT, runnable
 from digitbench.system.native_output import calm_tensorflow, native_output_held
 

@@ -110,7 +110,7 @@ def _main(
     if verbose:
         os.environ[VERBOSE] = "1"
     if version:
-        from digitbench import __version__
+        from digitbench.system.version import __version__
 
         print(f"digitbench {__version__}")
         raise typer.Exit

@@ -16,9 +16,9 @@ from digitbench.charts.palette import BLACK, GREY
 from digitbench.data import Dataset
 from digitbench.errors import BundleError, UsageError
 from digitbench.records.formatting import counted
-from digitbench.records.recipes import Recipe
+from digitbench.records.recipes import Recipe, Strengths
 from digitbench.system.progress import Progress, Silent
-from digitbench.train.augment import SIDE, TOGETHER, Strengths, deform
+from digitbench.train.augment import SIDE, TOGETHER, deform
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

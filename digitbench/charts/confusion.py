@@ -11,8 +11,8 @@ import numpy.typing as npt
 from digitbench.backend import Scores
 from digitbench.charts import canvas
 from digitbench.charts.palette import GREY, PALE
-from digitbench.data import CLASSES, Labels
 from digitbench.evaluate import accuracy
+from digitbench.records.arrays import CLASSES, Labels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

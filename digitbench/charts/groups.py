@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from digitbench.errors import ResultsError, UsageError
+from digitbench.judge.faults import failed_rows, invalid_rows
 from digitbench.records.formatting import Names, counted, day, floor_of, generations_of
 from digitbench.records.results import Floor, Results, Row
-from digitbench.report.footnotes import failed_rows, invalid_rows
 
 INVALID = "✗"
 SHOWN_GROUPS = 12

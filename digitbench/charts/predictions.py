@@ -13,7 +13,8 @@ import numpy.typing as npt
 from digitbench.backend import Scores
 from digitbench.charts import canvas
 from digitbench.charts.palette import BLACK, BLUE, GREY, PALE, VERMILION
-from digitbench.data import CLASSES, Labels, Split
+from digitbench.data import Split
+from digitbench.records.arrays import CLASSES, Labels
 from digitbench.records.formatting import counted
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from digitbench.backend import Scores
 from digitbench.charts import canvas
 from digitbench.charts.palette import BLACK, BLUE, GREY, PALE
-from digitbench.data import Labels
 from digitbench.evaluate import accuracy
+from digitbench.records.arrays import Labels
 from digitbench.records.results import Calibration, ReliabilityBin
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from digitbench.charts import canvas
 from digitbench.charts.palette import GREY, PALE
-from digitbench.data import CLASSES, Dataset, Split
+from digitbench.data import Dataset, Split
+from digitbench.records.arrays import CLASSES
 from digitbench.records.formatting import counted
 
 if TYPE_CHECKING:

@@ -13,11 +13,11 @@ from digitbench.charts.groups import INVALID, caption, timed
 from digitbench.charts.palette import DASHES, FILLS, PALE, Look
 from digitbench.charts.sheet import EDGE, HEAD, PLAIN, SMALL, Lines, Sheet, coloured, inches, log_axis, shortened, tall
 from digitbench.errors import ResultsError
+from digitbench.judge.faults import NUMBER, invalid_rows
 from digitbench.judge.front import spread
+from digitbench.judge.saturation import ENOUGH, saturation
 from digitbench.records.formatting import Names, counted
 from digitbench.records.results import Results, Row
-from digitbench.report.footnotes import NUMBER, invalid_rows
-from digitbench.report.throughput import ENOUGH, saturation
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

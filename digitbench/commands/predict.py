@@ -16,7 +16,7 @@ from digitbench.errors import BundleError, CheckFailed, ImageError, MissingRunti
 if TYPE_CHECKING:
     from digitbench.bundle import Bundle
     from digitbench.classifier import Classifier
-    from digitbench.data.mnist import Pixels
+    from digitbench.records.arrays import Pixels
     from digitbench.report.predictions import Prediction
     from digitbench.system.progress import Progress
 

@@ -21,14 +21,12 @@ from digitbench.backend import Images
 from digitbench.data import mnist
 from digitbench.data import user_data as own
 from digitbench.errors import DataError, ImageError, UsageError, one_line
+from digitbench.records.arrays import CLASSES, Array, Labels, Pixels
 from digitbench.system.progress import Progress, Silent
 
 DatasetName = Literal["auto", "mnist", "digits"]
-Labels = npt.NDArray[np.int64]
-Pixels = mnist.Pixels
 
 ENVIRONMENT = "DIGITBENCH_MNIST"
-CLASSES = 10
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 # SHA-256 of each array's bytes in C order: the published files, decoded.
 MNIST_SHA256 = {
@@ -279,11 +277,11 @@ def _mnist(place: Path) -> Dataset:
     return _dataset("mnist", arrays, hashes, str(place.resolve()))
 
 
-def _hashes(arrays: Mapping[str, mnist.Array]) -> dict[str, str]:
+def _hashes(arrays: Mapping[str, Array]) -> dict[str, str]:
     return {key: hashlib.sha256(np.ascontiguousarray(arrays[key]).tobytes()).hexdigest() for key in ARRAYS}
 
 
-def _unlike_mnist(arrays: Mapping[str, mnist.Array], hashes: Mapping[str, str]) -> str:
+def _unlike_mnist(arrays: Mapping[str, Array], hashes: Mapping[str, str]) -> str:
     """Say what of four arrays isn't MNIST's; nothing if all of it is."""
     wrong = [
         key for key in ARRAYS

@@ -7,12 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from digitbench.data.mnist import Array, Pixels
 from digitbench.errors import DataError
+from digitbench.records.arrays import CLASSES, Array, Pixels
 
 LAYOUTS = ((28, 28), (784,), (28, 28, 1), (1, 28, 28))
 HAIR = 1e-3  # above 1: what interpolation overshoots
-CLASSES = 10
 PALEST = 32.0  # floats that end between 1 and this are neither 0 to 1 nor a plausible 0 to 255
 MANY = 10  # images: fewer may well show the same digit
 AT_ONCE = 4096  # images whose float64 copies are held at a time

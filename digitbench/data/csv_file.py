@@ -15,8 +15,9 @@ from typing import IO, NoReturn
 import numpy as np
 import numpy.typing as npt
 
-from digitbench.data.mnist import MOST_BYTES, Array
+from digitbench.data.mnist import MOST_BYTES
 from digitbench.errors import DataError, one_line
+from digitbench.records.arrays import Array
 
 SIDE = 28
 PIXELS = SIDE * SIDE

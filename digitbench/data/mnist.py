@@ -20,11 +20,9 @@ import numpy as np
 import numpy.typing as npt
 
 from digitbench.errors import DataError, one_line
+from digitbench.records.arrays import Array, Pixels
 from digitbench.system.files import written_beside
 from digitbench.system.progress import Progress
-
-Array = npt.NDArray[Any]
-Pixels = npt.NDArray[np.uint8]
 
 IDX_FILES = {
     "x_train": "train-images-idx3-ubyte",

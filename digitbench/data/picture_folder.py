@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from digitbench.data.mnist import IDX_FILES, Pixels
+from digitbench.data.mnist import IDX_FILES
 from digitbench.errors import DataError, ImageError, MissingRuntimeError, UsageError
+from digitbench.records.arrays import Pixels
 from digitbench.system.progress import Progress
 
 FAULTS_SHOWN = 5

@@ -10,7 +10,7 @@ import numpy as np
 
 from digitbench.data import array_file as arrays
 from digitbench.data import csv_file, picture_folder
-from digitbench.data.mnist import Array, Pixels
+from digitbench.records.arrays import Array, Pixels
 from digitbench.system.progress import Progress
 
 FORMS = "digits of your own come as an .npz with x_test and y_test, a .csv or .csv.gz, or a folder of pictures"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from digitbench.data.mnist import Pixels
 from digitbench.errors import ImageError
 from digitbench.images.centring import drawn
+from digitbench.records.arrays import Pixels
 
 SIDE = 140
 """Pixels: a drawing is so many wide and high."""

@@ -19,10 +19,10 @@ from typing import Any
 import numpy as np
 
 from digitbench.classifier import ORDER
-from digitbench.data.mnist import Pixels
 from digitbench.errors import reason
 from digitbench.evaluate.accuracy import probabilities
 from digitbench.measure.candidates import Candidate
+from digitbench.records.arrays import Pixels
 from digitbench.system.machine import available_cores
 from digitbench.workers.pool import environment
 

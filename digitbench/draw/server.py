@@ -16,13 +16,13 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from digitbench.data.mnist import Pixels
 from digitbench.draw import guard
 from digitbench.draw.guard import App, Guard, Receive, Refusal, Send
 from digitbench.draw.pictures import DRAWING_BYTES, picture_of
 from digitbench.draw.processes import Team
 from digitbench.errors import ImageError, MissingRuntimeError, UsageError
 from digitbench.images.file_limits import MOST_BYTES
+from digitbench.records.arrays import Pixels
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from digitbench.backend import Scores
-from digitbench.data import CLASSES, Labels
+from digitbench.records.arrays import CLASSES, Labels
 from digitbench.records.quality import BINS
 from digitbench.records.results import Accuracy, Calibration, OfClass, ReliabilityBin
 from digitbench.records.timing import Interval

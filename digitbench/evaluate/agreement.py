@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from digitbench.backend import Scores
-from digitbench.data import Labels
+from digitbench.records.arrays import Labels
 from digitbench.records.results import Agreement, Certificate, Flip, McNemar, Pair, Row
 
 Margins = npt.NDArray[np.float64]

@@ -99,7 +99,7 @@ def export(
     if any(precision == INT8 for _, precision in wanted):
         calibration = data.calibration_images(dataset, options.calibration_images, options.seed)
     if model is None and wanted:
-        from digitbench.train import import_keras
+        from digitbench.export.keras_runtime import import_keras
 
         path, keras = bundle.open(bundle.find("keras", own)), import_keras(progress)
         model = keras.models.load_model(path, compile=False, safe_mode=not trusted_files.holds(path))

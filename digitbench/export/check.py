@@ -8,8 +8,9 @@ from pathlib import Path
 from digitbench import plugins
 from digitbench.backend import Scores
 from digitbench.bundle import Artifact, Bundle
-from digitbench.data import Labels, Split
+from digitbench.data import Split
 from digitbench.evaluate import agreement
+from digitbench.records.arrays import Labels
 from digitbench.records.precisions import FP32
 from digitbench.records.results import Agreement
 from digitbench.workers.pool import Job, WorkerError, score

@@ -78,7 +78,7 @@ def kinds(source: Path, progress: Progress) -> Kinds:
 
 def _opened(source: Path, progress: Progress) -> tuple[Any, Any]:
     """Give Keras, and the model in a file."""
-    from digitbench.train import import_keras
+    from digitbench.export.keras_runtime import import_keras
 
     keras = import_keras(progress)
     with warnings.catch_warnings():

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from digitbench.data import Pixels
 from digitbench.errors import ImageError
 from digitbench.images.segmentation import Grey, Mask, bounds, find
+from digitbench.records.arrays import Pixels
 
 SIDE = 28
 BOX = 20

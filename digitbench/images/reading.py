@@ -20,9 +20,9 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from digitbench.data.mnist import Pixels
 from digitbench.errors import DigitbenchError, ImageError, MissingRuntimeError, UsageError, one_line
 from digitbench.images.file_limits import BROKEN, check, check_size, kind_of, opened, orientation, too_large
+from digitbench.records.arrays import Pixels
 from digitbench.system.native_output import native_output_held
 
 if TYPE_CHECKING:

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-import digitbench
 from digitbench import bundle as bundles
 from digitbench import plugins
 from digitbench.backend import Scores, Signature
@@ -26,10 +25,12 @@ from digitbench.importing.guesses import NO_WISHES, Wishes
 from digitbench.importing.judging import Trial
 from digitbench.importing.prober import Prober
 from digitbench.importing.steadiness import Steadiness
-from digitbench.plugins.model_io import CLASSES, SIDE, Form, square
+from digitbench.plugins.model_io import SIDE, Form, square
+from digitbench.records.arrays import CLASSES
 from digitbench.system import trusted_files
 from digitbench.system.files import sha256, write_json
 from digitbench.system.progress import Progress, Silent
+from digitbench.system.version import __version__
 from digitbench.workers.pool import TIMEOUT, Job, WorkerError, score, shared_images
 
 IMAGES = 500
@@ -258,7 +259,7 @@ def _manifest(name: str, dataset: Dataset, tried: _Tried, source: Path, sort: fo
         "dataset": {"name": dataset.name, "fingerprint": dataset.fingerprint, "source": dataset.source},
         "output": {"shape": [None, CLASSES], "dtype": "float32", "activation": best.form.activation},
         "versions": {
-            "digitbench": digitbench.__version__, "numpy": np.__version__, "python": platform.python_version(),
+            "digitbench": __version__, "numpy": np.__version__, "python": platform.python_version(),
             **plugins.find(sort.backend).runtime_versions(),
         },
         "imported": {

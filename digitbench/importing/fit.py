@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from digitbench.data import CLASSES, Labels, Split
+from digitbench.data import Split
 from digitbench.evaluate import accuracy as evaluate
 from digitbench.evaluate.agreement import mcnemar
 from digitbench.plugins.model_io import SIDE, Form, fitted, square
+from digitbench.records.arrays import CLASSES, Labels
 
 IMAGES = 1000
 """That many, or half of what there is where that is fewer, are scored; the classifier is fitted on the others."""

@@ -9,7 +9,8 @@ from math import prod
 
 from digitbench.backend import Images, Signature, Tensor
 from digitbench.errors import BundleError, UsageError
-from digitbench.plugins.model_io import CLASSES, SIDE, Form, square
+from digitbench.plugins.model_io import SIDE, Form, square
+from digitbench.records.arrays import CLASSES
 
 Range = tuple[float, float]
 """The values of an untouched pixel and of full ink."""

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from digitbench.backend import Images, Scores
-from digitbench.data import Labels
 from digitbench.evaluate import accuracy as evaluate
 from digitbench.evaluate.agreement import mcnemar
 from digitbench.plugins.model_io import Form
+from digitbench.records.arrays import Labels
 
 NEARLY = 0.003
 LEAST_ODDS = 1e-4  # one image at which a model is surely wrong doesn't outweigh a hundred others

@@ -15,8 +15,8 @@ import numpy as np
 from digitbench import plugins
 from digitbench.backend import Backend, Images
 from digitbench.errors import is_verbose, reason
-from digitbench.measure.worker import score
 from digitbench.plugins.model_io import Form, served
+from digitbench.plugins.scoring import score
 from digitbench.records.from_json import build
 from digitbench.system import trusted_files
 

@@ -14,8 +14,8 @@ import numpy as np
 from digitbench.backend import Scores, Signature
 from digitbench.errors import BundleError
 from digitbench.importing.formats import Sort
-from digitbench.measure.worker import SCORING_BATCH
 from digitbench.plugins.model_io import Form
+from digitbench.plugins.scoring import SCORING_BATCH
 from digitbench.records.from_json import build
 from digitbench.workers.pool import Crew, Job, Worker, WorkerError
 

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-import digitbench
 from digitbench import plugins
 from digitbench.backend import Backend
 from digitbench.bundle import Artifact, Bundle
@@ -19,6 +18,7 @@ from digitbench.plugins import Plugin
 from digitbench.plugins.model_io import SIDE
 from digitbench.records.precisions import runnable
 from digitbench.system.progress import Progress
+from digitbench.system.version import __version__
 from digitbench.workers.pool import Crew, Job, WorkerDied, WorkerError, shared_images
 
 IMAGES = 3
@@ -83,7 +83,7 @@ def _imported(bundle: Bundle) -> Artifact | None:
 
 
 def _versions(plugin: Plugin) -> Mapping[str, str]:
-    return {"digitbench": digitbench.__version__, **plugin.runtime_versions()}
+    return {"digitbench": __version__, **plugin.runtime_versions()}
 
 
 def _fault(bundle: Bundle, plugin: Plugin, artifact: Artifact) -> str:

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
-import digitbench
 from digitbench import plugins
 from digitbench.bundle import Bundle
 from digitbench.errors import DigitbenchError, ResultsError
@@ -19,6 +18,7 @@ from digitbench.measure.candidates import Candidate, candidates
 from digitbench.measure.run_state import WHOLE
 from digitbench.records.results import Results, Row
 from digitbench.system import machine
+from digitbench.system.version import __version__
 
 FOLDER = "results"  # of a bundle: where `bench` saves what it found
 
@@ -90,7 +90,7 @@ def _usable(bundle: Bundle, chosen: Sequence[Candidate], needs: Needs) -> Iterat
         except ResultsError:  # something else, or of another version: it isn't ours to complain of here
             continue
         same = (
-            results.digitbench == digitbench.__version__
+            results.digitbench == __version__
             and all(results.machine.get(name) == here[name] for name in ("cpu", "python"))
             and results.bundle.get("reference_sha256") == bundle.manifest["reference"]["sha256"]
             and results.bundle.get("test_images") == images

@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from digitbench.backend import Runtime, Scores
-from digitbench.data import Labels
 from digitbench.evaluate import accuracy, agreement, intervals
 from digitbench.measure import validity
 from digitbench.records import samples
+from digitbench.records.arrays import Labels
 from digitbench.records.precisions import FP32
 from digitbench.records.results import Busy, Floor, Generation, Key, Ledger, Results, Roof, Row, WarmUp
 

@@ -10,19 +10,20 @@ from typing import Any
 
 import numpy as np
 
-import digitbench
 from digitbench.backend import Scores
 from digitbench.bundle import Bundle, caveats
-from digitbench.data import CLASSES, Dataset
+from digitbench.data import Dataset
 from digitbench.errors import UsageError
 from digitbench.evaluate import accuracy, agreement, intervals
 from digitbench.measure.candidates import Candidate, named_baseline
 from digitbench.measure.plan import Plan, Watch
 from digitbench.measure.run_state import Book, Seat
 from digitbench.measure.schedule import measure
+from digitbench.records.arrays import CLASSES
 from digitbench.records.results import OfClass, Results, Row
 from digitbench.system import machine
 from digitbench.system.progress import Progress
+from digitbench.system.version import __version__
 from digitbench.workers.pool import shared_images
 
 REDRAW_SECONDS = 1.0
@@ -192,7 +193,7 @@ class _Facts:
         return Results(
             machine=self.machine, bundle=self.bundle,
             rows=(*rows, *(row for row in self.absent if row.key not in known)), created=self.created,
-            digitbench=digitbench.__version__, complete=complete, settings=settings, floors=book.floors(),
+            digitbench=__version__, complete=complete, settings=settings, floors=book.floors(),
             referees=self.referees, roofs=book.roofs(),
         )  # fmt: skip
 

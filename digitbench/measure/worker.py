@@ -28,6 +28,7 @@ from digitbench.measure.fresh_images import FreshImages
 from digitbench.measure.loop import time_block
 from digitbench.measure.null import NullBackend
 from digitbench.measure.sgemm import NAME, SgemmBackend
+from digitbench.plugins.scoring import KEPT_ANSWERS, score
 from digitbench.system import machine
 from digitbench.system.files import sha256
 from digitbench.workers.protocol import Emit, answer
@@ -37,7 +38,6 @@ Event = dict[str, Any]
 BUILT_IN: Mapping[str, type[Backend]] = {NAME: SgemmBackend}
 """Measured like a backend, and announced by no plugin."""
 
-SCORING_BATCH = 256
 WARM_UP_BLOCKS = 10  # that a warm-up's budget holds, if calls are quick
 WARM_UP_CALLS = 20
 BLOCK_CALLS = 7  # a median of fewer says little
@@ -46,7 +46,6 @@ PRELUDE_SECONDS = 0.001  # untimed, at a turn's start: the neighbours' turns emp
 LEDGER_SECONDS = 0.05
 LEDGER_CALLS = 15
 NULL_CALLS = 2000
-KEPT_ANSWERS = 8  # with which the next one must share no memory
 
 
 def serve(lines: Iterable[str], emit: Emit) -> None:
@@ -228,24 +227,6 @@ def _prelude(backend: Backend, batches: Iterable[Images]) -> None:
 
 def _text(values: Any) -> str:
     return b64encode(np.ascontiguousarray(values).tobytes()).decode("ascii")
-
-
-def score(backend: Backend, images: Images) -> Scores:
-    """Score all images, and refuse what can't be scores.
-
-    Raises
-    ------
-    ValueError
-        The backend gave what `check_scores` refuses, or values that aren't finite.
-    """
-    parts: list[Scores] = []
-    for batch in (images[i : i + SCORING_BATCH] for i in range(0, len(images), SCORING_BATCH)):
-        scores = backend.predict(batch)
-        check_scores(scores, batch, parts[-KEPT_ANSWERS:])
-        if not np.isfinite(scores).all():
-            raise ValueError("predict gave scores that are not finite numbers")
-        parts.append(scores)
-    return np.concatenate(parts)
 
 
 def cut(images: Images, size: int) -> list[Images]:

@@ -11,18 +11,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 from math import prod
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from digitbench.backend import OWN, Backend, Images, Ports, Runtime, Scores, Steps, Tensor, check_images
+from digitbench.records.arrays import CLASSES, Array
 
 SIDE = 28
-CLASSES = 10
 Fit = Literal["pad", "resize"]
 Activation = Literal["softmax", "sigmoid", "logits"]
-Array = npt.NDArray[Any]
 Matrix = npt.NDArray[np.float32]
 
 OWN_INPUT = Tensor("", (None, SIDE, SIDE), "float32")

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, astuple, dataclass, field, fields, replace
 from sys import float_info
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from digitbench.errors import UsageError, unknown
-
-if TYPE_CHECKING:
-    from digitbench.train.augment import Strengths
 
 ACTIVATIONS = ("relu", "elu", "silu", "tanh", "sigmoid", "linear")
 OUTPUT_ACTIVATIONS = ("softmax", "sigmoid")
@@ -19,6 +16,38 @@ LOSSES = ("sparse_categorical_crossentropy", "categorical_crossentropy")
 SCHEDULES = ("constant", "cosine")
 LISTS = ("hidden", "receptive_fields", "convolutions")
 MOST = float_info.max
+
+
+@dataclass(frozen=True)
+class Strengths:
+    """How far images are deformed; each figure is drawn evenly from minus to plus its strength.
+
+    Attributes
+    ----------
+    rotation
+        Degrees.
+    shear
+        Pixels sideways for each pixel upwards.
+    scaling
+        Share by which width and height, each on its own, grow or shrink.
+    shift
+        Pixels, sideways and upwards.
+    elastic
+        Pixels: how far the bending moves a pixel along each axis, as the root of its mean square.
+    smoothness
+        Pixels: the standard deviation of the Gaussian that smooths the bending. Small ones crumple, large ones bow.
+    """
+
+    rotation: float = 0.0
+    shear: float = 0.0
+    scaling: float = 0.0
+    shift: float = 0.0
+    elastic: float = 0.0
+    smoothness: float = 5.0
+
+    def __bool__(self) -> bool:
+        """Does it change anything."""
+        return any(astuple(self)[:-1])
 
 
 @dataclass(frozen=True)
@@ -61,7 +90,7 @@ class Recipe:
         The network that is kept has, of each epoch's last weights, the mean in which each epoch before counts this
         much less than the one after it, 0 (the last epoch's alone) to below 1.
     rotation, shear, scaling, shift, elastic, smoothness
-        How far images are deformed, anew for each epoch; see `digitbench.train.augment.Strengths`.
+        How far images are deformed, anew for each epoch; see `Strengths`.
     teacher, distillation
         A bundle whose scores are learned instead of the labels, and the share of each target that they make up.
     members
@@ -169,8 +198,6 @@ class Recipe:
     @property
     def deformation(self) -> Strengths:
         """How far images are deformed."""
-        from digitbench.train.augment import Strengths
-
         return Strengths(self.rotation, self.shear, self.scaling, self.shift, self.elastic, self.smoothness)
 
     def changed(self, **changes: Any) -> Recipe:

@@ -11,13 +11,14 @@ from rich.table import Table
 from rich.text import Text
 
 from digitbench.evaluate.accuracy import wilson_interval
+from digitbench.judge.faults import failed_rows, missing_rows
 from digitbench.judge.sorting import shown_rows
 from digitbench.records import formatting
 from digitbench.records.formatting import Names, counted
 from digitbench.records.quality import BINS, SIGNIFICANT
 from digitbench.records.results import Calibration, McNemar, Pair, ReliabilityBin, Results, Row
 from digitbench.report.columns import certified_share, expected_error
-from digitbench.report.footnotes import dynamic_notes, failed_rows, missing_rows, p_value
+from digitbench.report.footnotes import dynamic_notes, p_value
 from digitbench.report.terminal import headline
 from digitbench.report.terminal_table import (
     Column,

@@ -15,11 +15,11 @@ from rich.table import Table
 from rich.text import Text
 
 from digitbench.bundle import LATEST, MANIFEST, Bundle
-from digitbench.data import CLASSES
 from digitbench.errors import BundleError, UsageError, unknown
 from digitbench.evaluate.accuracy import wilson_interval
 from digitbench.images.reading import shown_name
 from digitbench.plugins.model_io import SIDE
+from digitbench.records.arrays import CLASSES
 from digitbench.records.formatting import counted
 from digitbench.records.recipes import Recipe
 from digitbench.records.timing import Interval

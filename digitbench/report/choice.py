@@ -13,11 +13,12 @@ from rich.console import Console
 from rich.table import Table
 
 from digitbench.judge.choice import Choice, Judged
+from digitbench.judge.faults import missing_rows
 from digitbench.judge.ties import SAME_SHARE, UNSURE_SHARE
 from digitbench.records import formatting
 from digitbench.records.results import Results, Row
 from digitbench.report.columns import certified_share
-from digitbench.report.footnotes import dynamic_notes, missing_rows
+from digitbench.report.footnotes import dynamic_notes
 from digitbench.report.tables import plain
 from digitbench.report.terminal import headline
 from digitbench.report.terminal_table import Column, grouped_table, print_fitting, print_line

@@ -21,9 +21,9 @@ from rich.text import Text
 
 from digitbench.backend import Scores
 from digitbench.charts.flips import INSTALL
-from digitbench.data.mnist import Pixels
 from digitbench.errors import MissingRuntimeError, ResultsError, UsageError
 from digitbench.images.reading import shown_name
+from digitbench.records.arrays import Pixels
 from digitbench.records.formatting import counted
 from digitbench.report.terminal_table import empty_table, print_table
 from digitbench.system.files import check_writable, written_beside

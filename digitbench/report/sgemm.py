@@ -9,12 +9,12 @@ from rich.console import Console
 from rich.table import Table
 
 from digitbench.judge import speed
+from digitbench.judge.faults import invalid_rows
 from digitbench.judge.sorting import group_of, p50, sort_rows
 from digitbench.records import formatting
 from digitbench.records.precisions import DYNAMIC, FP32, INT8
 from digitbench.records.results import Ratio, Results, Roof, Row
 from digitbench.report.columns import ALWAYS, WRONG
-from digitbench.report.footnotes import invalid_rows
 from digitbench.report.terminal_table import Column, grouped_table, print_fitting, print_line
 
 TITLE = "Shares of the machine's sgemm"

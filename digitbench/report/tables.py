@@ -13,13 +13,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import attrgetter
 from typing import Any
 
+from digitbench.judge.faults import failed_rows, invalid_rows, missing_rows
 from digitbench.judge.sorting import shown_rows, sort_rows
 from digitbench.records.formatting import counted
 from digitbench.records.results import Results, Row
 from digitbench.records.timing import Finding
 from digitbench.report import sgemm
 from digitbench.report.columns import columns_of
-from digitbench.report.footnotes import failed_rows, footnotes, invalid_rows, missing_rows
+from digitbench.report.footnotes import footnotes
 from digitbench.report.terminal_table import Column
 
 Get = Callable[[Row], Any]

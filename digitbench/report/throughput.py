@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from math import exp, fsum, log
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from digitbench.judge.saturation import ENOUGH, Line, saturation
 from digitbench.records.formatting import Names, counted
 from digitbench.records.results import Results, Row
 from digitbench.report.terminal_table import empty_table, print_line, print_table, width_of
 
 FEWEST_SIZES = 3
-ENOUGH = 0.95
 BARS = (10, 8, 6, 4, 2, 0)  # widths to try, widest first
 EIGHTHS = " ▏▎▍▌▋▊▉█"
 RULE = (
     f"Saturates at: the smallest batch size with {ENOUGH:.0%} or more of the best throughput of any larger one; ~ "
     "where that isn't so in every generation. A full bar is that backend's own best. INVALID figures (✗) don't count."
 )
-
-Line = Mapping[int, Row]
-"""Rows of one backend, precision and thread count, by batch size."""
 
 
 def print_saturation(results: Results, console: Console) -> None:
@@ -105,34 +101,3 @@ def short(value: float) -> str:
             scaled = value / unit
             return f"{scaled:.{2 if scaled < 9.995 else 1 if scaled < 99.95 else 0}f}{name}"
     return f"{value:.0f}"
-
-
-# --- saturation ----------------------------------------------------------------------------------------------------
-
-
-def saturation(line: Line) -> str:
-    """Name the batch size at which throughput stops growing: ``32``, ``~32`` or ``256 or more``.
-
-    The smallest size whose throughput is at least 95 % of the best of any larger one; paired by generation where
-    there are several, and certain only if it holds in each of them.
-    """
-    sizes = sorted(size for size, row in line.items() if not row.validity)
-    if len(sizes) < 2:
-        return "?"
-    for place, size in enumerate(sizes[:-1]):
-        best = max(sizes[place + 1 :], key=lambda larger: line[larger].throughput_per_s or 0.0)
-        shares = _shares(line[size], line[best])
-        if exp(fsum(map(log, shares)) / len(shares)) >= ENOUGH:
-            return str(size) if min(shares) >= ENOUGH else f"~{size}"
-    return f"{sizes[-1]} or more"
-
-
-def _shares(row: Row, other: Row) -> list[float]:
-    """Throughput over another's: in each generation that both have, or over all calls."""
-    ours, theirs = _by_generation(row), _by_generation(other)
-    shared = [ours[index] / theirs[index] for index in ours if index in theirs]
-    return shared or [(row.throughput_per_s or 0.0) / (other.throughput_per_s or 1.0)]
-
-
-def _by_generation(row: Row) -> dict[int, float]:
-    return {one.index: (row.batch_size or 1) * one.n / one.seconds for one in row.generations if one.seconds > 0}

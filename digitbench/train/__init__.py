@@ -11,17 +11,19 @@ from typing import Any
 
 import numpy as np
 
-import digitbench
 from digitbench import bundle as bundles
 from digitbench.backend import Scores
 from digitbench.bundle import Artifact, Bundle, naming
-from digitbench.data import CLASSES, Dataset, Split
-from digitbench.errors import BundleError, MissingRuntimeError
+from digitbench.data import Dataset, Split
+from digitbench.errors import BundleError
 from digitbench.evaluate import accuracy
+from digitbench.export.keras_runtime import import_keras
+from digitbench.records.arrays import CLASSES
 from digitbench.records.recipes import Recipe
 from digitbench.system.files import FolderClaim, sha256, write_json
 from digitbench.system.native_output import calm_tensorflow
 from digitbench.system.progress import Progress, Silent
+from digitbench.system.version import __version__
 from digitbench.train import loops, teacher
 from digitbench.train.trainer import Trained, Trainer
 
@@ -100,32 +102,6 @@ def train(
     return Bundle(output.path)
 
 
-def import_keras(progress: Progress) -> Any:
-    """Import Keras on TensorFlow.
-
-    Raises
-    ------
-    MissingRuntimeError
-        One of them is not installed.
-    """
-    calm_tensorflow()
-    task = "starting TensorFlow"
-    progress.update(task, 0, 1)
-    try:
-        import tensorflow  # noqa: I001 - before Keras, so that a missing one is named
-
-        import keras
-    except ModuleNotFoundError as exc:
-        if exc.name not in {"tensorflow", "keras"}:
-            raise
-        raise MissingRuntimeError(
-            f'training and exporting need {exc.name}, not installed here; run: pip install "digitbench[train]"'
-        ) from exc
-    tensorflow.get_logger().setLevel("ERROR")  # in a notebook it tells of every file that it writes
-    progress.update(task, 1, 1)
-    return keras
-
-
 def scores_of(model: Any, split: Split) -> Scores:
     """Give what the Keras model says of each image: float32, (n, 10)."""
     return np.asarray(model.predict(split.images, batch_size=1024, verbose=0), dtype=np.float32)
@@ -148,7 +124,7 @@ def _manifest(keras: Any, trained: Trained, dataset: Dataset) -> dict[str, Any]:
         },
         "output": {"shape": [None, CLASSES], "dtype": "float32", "activation": trained.recipe.output_activation},
         "versions": {
-            "digitbench": digitbench.__version__, "keras": keras.__version__, "tensorflow": tf.__version__,
+            "digitbench": __version__, "keras": keras.__version__, "tensorflow": tf.__version__,
             "numpy": np.__version__, "python": platform.python_version(),
         },
         "training": trained.facts,

@@ -8,7 +8,6 @@ the nearest four would be cheaper, but blur every digit that a network learns fr
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import astuple, dataclass
 from functools import cache
 from typing import Any
 
@@ -16,44 +15,13 @@ import numpy as np
 import numpy.typing as npt
 
 from digitbench.backend import Images
+from digitbench.records.recipes import Strengths
 
 SIDE = 28
 PIXELS = SIDE * SIDE
 TOGETHER = 32  # images that share a deformation
 NEAR = np.arange(-1, 3, dtype=np.int32)  # rows, and columns, that a place between rows 0 and 1 is made of
 Floats = npt.NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Strengths:
-    """How far images are deformed; each figure is drawn evenly from minus to plus its strength.
-
-    Attributes
-    ----------
-    rotation
-        Degrees.
-    shear
-        Pixels sideways for each pixel upwards.
-    scaling
-        Share by which width and height, each on its own, grow or shrink.
-    shift
-        Pixels, sideways and upwards.
-    elastic
-        Pixels: how far the bending moves a pixel along each axis, as the root of its mean square.
-    smoothness
-        Pixels: the standard deviation of the Gaussian that smooths the bending. Small ones crumple, large ones bow.
-    """
-
-    rotation: float = 0.0
-    shear: float = 0.0
-    scaling: float = 0.0
-    shift: float = 0.0
-    elastic: float = 0.0
-    smoothness: float = 5.0
-
-    def __bool__(self) -> bool:
-        """Does it change anything."""
-        return any(astuple(self)[:-1])
 
 
 def deform(images: Images, strengths: Strengths, seed: int, epoch: int, *, threads: int = 1) -> Images:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from digitbench.backend import Images
-from digitbench.data import Pixels
+from digitbench.records.arrays import Pixels
 from digitbench.records.recipes import Recipe
 from digitbench.train.feed import Feed, Targets
 from digitbench.train.log import Log

@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from digitbench.backend import Images, Scores
-from digitbench.data import CLASSES, Labels, Pixels, Split
+from digitbench.data import Split
+from digitbench.records.arrays import CLASSES, Labels, Pixels
 from digitbench.records.recipes import Recipe
 from digitbench.train.augment import deform
 

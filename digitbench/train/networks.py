@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from digitbench.data import CLASSES
+from digitbench.records.arrays import CLASSES
 from digitbench.records.recipes import Recipe
 from digitbench.train import receptive
 from digitbench.train.feed import soft_targets

@@ -17,7 +17,7 @@ from contract.strangers.running import run
 from contract.strangers.spec import NO_BATCH, Spec
 
 from digitbench import data
-from digitbench.data import Labels
+from digitbench.records.arrays import Labels
 
 __all__ = ["MAKERS", "NO_BATCH", "REFUSED", "SPECS", "Made"]
 

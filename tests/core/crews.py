@@ -12,11 +12,11 @@ from typing import Any, Self
 import numpy as np
 
 from digitbench.backend import Scores
-from digitbench.data import Labels
 from digitbench.measure.candidates import Candidate
 from digitbench.measure.plan import Clock, Plan, Watch
 from digitbench.measure.run_state import Book
 from digitbench.measure.schedule import measure
+from digitbench.records.arrays import Labels
 from digitbench.records.results import ArtifactFile, Generation, Results, Row
 from digitbench.system.files import sha256
 from digitbench.workers.pool import Job, Started, WorkerError

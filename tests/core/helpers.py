@@ -11,7 +11,8 @@ from textwrap import dedent
 
 import numpy as np
 
-from digitbench.data.mnist import IDX_FILES, Pixels
+from digitbench.data.mnist import IDX_FILES
+from digitbench.records.arrays import Pixels
 from digitbench.records.results import Results
 
 Arrays = dict[str, Pixels]

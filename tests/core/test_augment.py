@@ -15,8 +15,8 @@ from digitbench import data
 from digitbench.backend import Images
 from digitbench.charts import augmented, canvas
 from digitbench.data import Dataset
-from digitbench.records.recipes import Recipe
-from digitbench.train.augment import PIXELS, SIDE, TOGETHER, Strengths, deform, source_places
+from digitbench.records.recipes import Recipe, Strengths
+from digitbench.train.augment import PIXELS, SIDE, TOGETHER, deform, source_places
 
 ALL = Strengths(rotation=15, shear=0.2, scaling=0.2, shift=2.5, elastic=1.5, smoothness=4)
 MIDDLE = (SIDE - 1) / 2

@@ -16,13 +16,13 @@ import pytest
 
 from core.helpers import announce
 from digitbench.bundle import Bundle
-from digitbench.data.mnist import Pixels
 from digitbench.draw import processes as teams
 from digitbench.draw.guard import Guard, Message, Refusal, is_loopback, read_body
 from digitbench.draw.pictures import DRAWING_BYTES, SEEN_BYTES, SIDE, picture_of
 from digitbench.draw.processes import Line, Team
 from digitbench.errors import ImageError, MissingRuntimeError, UsageError
 from digitbench.measure.candidates import candidates
+from digitbench.records.arrays import Pixels
 
 SEEN: Pixels = np.eye(28, dtype=np.uint8) * 255
 PLUGIN = """

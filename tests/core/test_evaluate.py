@@ -18,7 +18,6 @@ from scipy.special import softmax
 from scipy.stats import binomtest
 
 from digitbench.backend import Scores
-from digitbench.data import Labels
 from digitbench.evaluate.accuracy import (
     accuracy,
     calibration,
@@ -28,6 +27,7 @@ from digitbench.evaluate.accuracy import (
     probabilities,
     wilson_interval,
 )
+from digitbench.records.arrays import Labels
 from digitbench.records.results import OfClass, Results, Row
 from digitbench.report.classes import print_classes
 from digitbench.report.terminal import print_results

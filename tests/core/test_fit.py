@@ -16,12 +16,13 @@ from core.test_choice import FLOOR, row
 from core.test_choice_report import results_of, shown
 from digitbench import importing
 from digitbench.bundle import caveats
-from digitbench.data import Dataset, Labels, Split
+from digitbench.data import Dataset, Split
 from digitbench.errors import BundleError
 from digitbench.importing import fit, formats
 from digitbench.importing.fit import Fit
 from digitbench.judge.choice import Choice, judge
 from digitbench.plugins.model_io import Form
+from digitbench.records.arrays import Labels
 from digitbench.report import choice as report
 from digitbench.report.notebook import choice_html
 

@@ -19,6 +19,7 @@ from digitbench.backend import Images
 from digitbench.bundle import Bundle
 from digitbench.classifier import Classifier
 from digitbench.errors import ImageError
+from digitbench.records.arrays import Pixels
 
 Array = npt.NDArray[Any]
 
@@ -104,7 +105,7 @@ def test_what_numpy_makes_an_array_of_by_itself_is_taken(classifier: Classifier,
     """Pictures of Pillow, tensors on the CPU."""
 
     class Tensor:
-        def __array__(self, dtype: Any = None, copy: Any = None) -> data.Pixels:
+        def __array__(self, dtype: Any = None, copy: Any = None) -> Pixels:
             return digits.pixels[:1].reshape(28, 28)
 
     class Picture:

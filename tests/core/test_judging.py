@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from digitbench.backend import Scores
-from digitbench.data import Labels
 from digitbench.importing.judging import (
     LEAST_ODDS,
     NEARLY,
@@ -21,6 +20,7 @@ from digitbench.importing.judging import (
     shifted,
 )
 from digitbench.plugins.model_io import Form
+from digitbench.records.arrays import Labels
 
 
 def softmax(logits: Scores) -> Scores:

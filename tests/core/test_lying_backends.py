@@ -17,7 +17,7 @@ from digitbench import data
 from digitbench.backend import Backend, Images, Runtime, Scores
 from digitbench.bundle import Bundle
 from digitbench.errors import PluginError
-from digitbench.measure import worker
+from digitbench.plugins import scoring
 from digitbench.testing import BackendContract
 
 
@@ -176,7 +176,7 @@ def test_a_users_images_are_no_answer(untrained: Bundle, images: Images) -> None
         kind(untrained.open(untrained.find("npz")), threads=1) as backend,
         pytest.raises(ValueError, match="shares memory with the images"),
     ):
-        worker.score(backend, images[:5].copy())
+        scoring.score(backend, images[:5].copy())
 
 
 @pytest.mark.parametrize("name", NO_ANSWERS)

@@ -15,9 +15,9 @@ from hypothesis.extra import numpy as arrays
 
 from core.helpers import one_printable_line
 from digitbench import data
-from digitbench.data import Pixels
 from digitbench.errors import ImageError
 from digitbench.images.centring import prepare
+from digitbench.records.arrays import Pixels
 
 pytestmark = pytest.mark.filterwarnings("error")
 

@@ -13,8 +13,9 @@ from hypothesis.extra import numpy as arrays_of
 
 from core.helpers import Arrays, idx, one_printable_line, small_mnist, write_idx_folder
 from digitbench.data import mnist
-from digitbench.data.mnist import IDX_FILES, Pixels
+from digitbench.data.mnist import IDX_FILES
 from digitbench.errors import DataError
+from digitbench.records.arrays import Pixels
 
 IMAGES = IDX_FILES["x_train"]
 LABELS = IDX_FILES["y_test"]

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from digitbench.backend import Runtime
 from digitbench.evaluate import intervals
+from digitbench.judge.saturation import saturation
 from digitbench.judge.sorting import sort_rows
 from digitbench.records.formatting import tied
 from digitbench.records.results import (
@@ -38,7 +39,6 @@ from digitbench.records.results import (
 )
 from digitbench.report.columns import FASTEST, WRONG
 from digitbench.report.terminal import print_backends, print_results
-from digitbench.report.throughput import saturation
 
 FLIP = Flip(index=17, true_label=4, reference_label=9, label=4, reference_margin=0.000123, margin=0.00045)
 

@@ -18,6 +18,7 @@ from digitbench.bundle import Bundle
 from digitbench.errors import ArtifactError
 from digitbench.measure import worker
 from digitbench.measure.fresh_images import FreshImages
+from digitbench.plugins import scoring
 from digitbench.system.files import sha256
 
 
@@ -54,7 +55,7 @@ def test_too_few_images_are_repeated_to_one_batch(images: Images) -> None:
 
 
 def test_every_image_is_scored_once_and_in_order() -> None:
-    scores = worker.score(Fake(), numbered(600))
+    scores = scoring.score(Fake(), numbered(600))
     np.testing.assert_array_equal(scores, np.repeat(np.arange(600, dtype=np.float32)[:, None], 10, axis=1))
     assert scores.dtype == np.float32
 
@@ -72,7 +73,7 @@ def test_every_image_is_scored_once_and_in_order() -> None:
 )
 def test_what_cannot_be_scores_is_refused(images: Images, answer: Predict, complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
-        worker.score(Fake(answer=answer), images)
+        scoring.score(Fake(answer=answer), images)
 
 
 # --- warm-up -------------------------------------------------------------------------------------------------------

@@ -66,8 +66,8 @@ def _brings_tensorflow(request: dict[str, Any]) -> bool:
 
 def _import_keras() -> None:
     """Before memory is looked at: a Keras model that is taken is converted in this process."""
+    from digitbench.export.keras_runtime import import_keras
     from digitbench.system.progress import Silent
-    from digitbench.train import import_keras
 
     import_keras(Silent())
 

@@ -23,10 +23,10 @@ from packaging.utils import canonicalize_name
 
 from digitbench import data, plugins
 from digitbench.bundle import Bundle
-from digitbench.data import Labels
 from digitbench.judge.choice import code_for
 from digitbench.measure.candidates import Candidate, candidates
-from digitbench.measure.worker import SCORING_BATCH
+from digitbench.plugins.scoring import SCORING_BATCH
+from digitbench.records.arrays import Labels
 from digitbench.records.precisions import EXPORTED, FP16, FP32, INT8
 
 SITE = Path(sysconfig.get_path("purelib"))

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from digitbench.data import CLASSES
-from digitbench.data.mnist import Pixels
 from digitbench.errors import BundleError
+from digitbench.records.arrays import CLASSES, Pixels
 from digitbench.records.formatting import Names, reference_of
 from digitbench.report.agreement import changed_images
 from digitbench.report.page import Source, seats

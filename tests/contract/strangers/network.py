@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from digitbench import data
-from digitbench.data import Pixels
+from digitbench.records.arrays import Pixels
 
 Array = npt.NDArray[Any]
 GREY = np.array([0.299, 0.587, 0.114])  # how much red, green and blue count

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from contract.strangers.network import LAYOUTS, SCALES, Array, Layout, Network, Scale, folded, inverted
 
-from digitbench.data import Pixels
+from digitbench.records.arrays import Pixels
 
 NO_BATCH = 0
 
