@@ -12,17 +12,22 @@ import typer
 
 from digitbench.commands import (  # fmt: skip
     agree,
+    backends,
     bench,
     choose,
+    compare,
     draw,
+    evaluate,
+    export,
     history,
     import_,
-    listing,
-    measuring,
     plot,
-    plotting_results,
+    plot_results,
     predict,
+    quickstart,
     report,
+    runs,
+    show,
     train,
 )
 from digitbench.errors import VERBOSE, DigitbenchError, is_verbose
@@ -116,24 +121,24 @@ def _main(
         raise typer.Exit
 
 
-app.command(epilog=train.TRAIN_EPILOG)(train.train)
-app.command(epilog=train.EXPORT_EPILOG)(train.export)
+app.command(epilog=train.EPILOG)(train.train)
+app.command(epilog=export.EPILOG)(export.export)
 app.command("import", epilog=import_.EPILOG)(import_.import_)
-app.command(epilog=measuring.EVALUATE_EPILOG)(measuring.evaluate)
+app.command(epilog=evaluate.EPILOG)(evaluate.evaluate)
 app.command(epilog=agree.EPILOG)(agree.agree)
 app.command(epilog=bench.EPILOG)(bench.bench)
 app.command(epilog=choose.EPILOG)(choose.choose)
 app.command(epilog=predict.EPILOG)(predict.predict)
 app.command(epilog=draw.DRAW_EPILOG)(draw.draw)
-app.command(epilog=measuring.COMPARE_EPILOG)(measuring.compare)
+app.command(epilog=compare.EPILOG)(compare.compare)
 app.add_typer(plot.app, name="plot")
 app.command(epilog=report.REPORT_EPILOG)(report.report)
-app.command(epilog=listing.RUNS_EPILOG)(listing.runs)
-app.command(epilog=listing.SHOW_EPILOG)(listing.show)
+app.command(epilog=runs.EPILOG)(runs.runs)
+app.command(epilog=show.EPILOG)(show.show)
 app.command(epilog=history.EPILOG)(history.history)
-app.command(epilog=measuring.BACKENDS_EPILOG)(measuring.backends)
-app.command(epilog=measuring.QUICKSTART_EPILOG)(measuring.quickstart)
+app.command(epilog=backends.EPILOG)(backends.backends)
+app.command(epilog=quickstart.EPILOG)(quickstart.quickstart)
 
-plot.app.command(epilog=plotting_results.LATENCY_EPILOG)(plotting_results.latency)
-plot.app.command(epilog=plotting_results.PARETO_EPILOG)(plotting_results.pareto)
-plot.app.command(epilog=plotting_results.SWEEP_EPILOG)(plotting_results.sweep)
+plot.app.command(epilog=plot_results.LATENCY_EPILOG)(plot_results.latency)
+plot.app.command(epilog=plot_results.PARETO_EPILOG)(plot_results.pareto)
+plot.app.command(epilog=plot_results.SWEEP_EPILOG)(plot_results.sweep)

@@ -34,6 +34,7 @@ from digitbench.plugins.model_io import check as check_form
 from digitbench.records.from_json import build
 from digitbench.records.precisions import FP32
 from digitbench.system.files import locked, measure_size, sha256, write_json
+from digitbench.system.notebook import html_of
 
 # History of the manifest's format.
 #   1  one precision, fp32
@@ -46,6 +47,7 @@ READABLE = ("digitbench.bundle/1", "digitbench.bundle/2", SCHEMA)
 RUNS = Path("runs")
 LATEST = "latest"
 MANIFEST = "manifest.json"
+PLOTS = "plots"  # where its pictures are
 HISTORY = "history.json"
 REFERENCE = "reference_scores.npy"
 ARTIFACTS = "artifacts"
@@ -118,9 +120,7 @@ class Bundle:
 
     def _repr_html_(self) -> str:
         """What a notebook shows."""
-        from digitbench.report.notebook import bundle_html
-
-        return bundle_html(self)
+        return html_of("bundle", self)
 
     @property
     def name(self) -> str:

@@ -18,8 +18,6 @@ from digitbench.system.files import check_writable, written_beside
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-FOLDER = "plots"
-"""Where a bundle keeps its pictures, below its own folder."""
 
 SUFFIXES = (".png", ".svg")
 DPI = 120

@@ -1,242 +1,28 @@
-"""How several trainings went: their figures in a table, as JSON, and their curves in one picture. Never trains."""
+"""How several trainings went: their curves in one picture. Never trains."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from itertools import accumulate
-from math import ceil, isfinite
-from pathlib import Path
+from math import ceil
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-
-from digitbench.bundle import HISTORY, Bundle
-from digitbench.charts import canvas, history, sheet
-from digitbench.charts.history import History
+from digitbench.bundle.trainings import Run, lowest, named_runs, notes
+from digitbench.charts import canvas, sheet
 from digitbench.charts.palette import BACKENDS, BLACK, DASHES, OTHERS, Look
-from digitbench.errors import BundleError
-from digitbench.images.reading import shown_name
 from digitbench.records.formatting import counted
-from digitbench.report.bundles import column_of, describe, print_records
-from digitbench.report.terminal_table import print_line
+from digitbench.system.text import shown_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# History of the format. A field keeps its meaning; a reader takes what it knows.
-#   1  (0.1.0)  runs, picture
-SCHEMA = "digitbench.history/1"
-AXES = ("epochs", "seconds")
 WIDE, TALL = 11.0, 4.6  # inches, without the legend
 MARKED = 8  # markers on a line at most: more hide the lines of others
 FAR_APART = 30  # times as long as the shortest training: then time needs a logarithmic axis
 LINE_INCHES = 0.21
 SQUEEZED = 4  # times lower than every validation curve is as far as an axis follows those of the training
 LEAST = 1e-3  # a share that is wrong, or nats, to begin an axis at where nothing is above 0
-
-
-@dataclass(frozen=True)
-class Run:
-    """A training as its bundle tells of it; None and empty where that doesn't say.
-
-    Attributes
-    ----------
-    name
-        What it is called beside the others.
-    epoch_seconds
-        How long each epoch took, of all members of a committee together.
-    shared
-        Is that the training's time shared out evenly, as no epoch's own was kept.
-    held_out
-        Training images that only validation used.
-    test_accuracy
-        Share of the test images that have the right label.
-    """
-
-    name: str
-    path: Path
-    recipe: str
-    seed: int | None
-    members: int
-    loop: str
-    dataset: tuple[str, str]
-    history: History
-    seconds: float | None
-    epoch_seconds: tuple[float, ...]
-    shared: bool
-    held_out: int | None
-    test_accuracy: float | None
-
-    @property
-    def epochs(self) -> int:
-        """How many it had."""
-        return len(self.history.loss)
-
-    @property
-    def watched(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """Loss and accuracy that it is judged by: validation's, or the training's where nothing was held out."""
-        found = self.history
-        return (found.val_loss, found.val_accuracy) if found.val_loss else (found.loss, found.accuracy)
-
-    @property
-    def best(self) -> tuple[int, float, float] | None:
-        """The epoch of the lowest validation loss, that loss and its accuracy; None without validation."""
-        found, epoch = self.history, self.history.best
-        return (epoch, found.val_loss[epoch - 1], found.val_accuracy[epoch - 1]) if epoch else None
-
-
-# --- reading --------------------------------------------------------------------------------------------------------
-
-
-def read(bundles: Sequence[Bundle]) -> tuple[Run, ...]:
-    """Read several trainings; a bundle that is named twice counts once.
-
-    Raises
-    ------
-    BundleError
-        One of them has no history, as an imported one, or none that can be read.
-    """
-    found = list({bundle.path.resolve(): bundle for bundle in bundles}.values())
-    names = [bundle.name for bundle in found]
-    clear = names if len(set(names)) == len(names) else [str(bundle.path) for bundle in found]
-    return tuple(_read_one(bundle, name) for bundle, name in zip(found, clear, strict=True))
-
-
-def _read_one(bundle: Bundle, name: str) -> Run:
-    lines, recipe, listed = history.read(bundle), bundle.manifest["recipe"], describe(bundle, bundle.name)
-    told = bundle.manifest.get("training")
-    training: Mapping[str, Any] = told if isinstance(told, Mapping) else {}
-    members, seconds = max(1, _whole(recipe.get("members")) or 1), _amount(training.get("seconds"))
-    each = tuple(members * one for one in _kept_seconds(bundle, len(lines.loss)))
-    shared = not each and seconds is not None
-    if shared and seconds is not None:
-        each = (seconds / len(lines.loss),) * len(lines.loss)
-    loop = training.get("loop")
-    return Run(
-        name=name, path=bundle.path, recipe=listed.recipe, seed=_whole(recipe.get("seed")), members=members,
-        loop=loop if isinstance(loop, str) else "", dataset=(listed.dataset, listed.fingerprint), history=lines,
-        seconds=sum(each) if seconds is None and each else seconds, epoch_seconds=each, shared=shared,
-        held_out=_whole(training.get("held_out")), test_accuracy=listed.accuracy,
-    )  # fmt: skip
-
-
-def _kept_seconds(bundle: Bundle, epochs: int) -> tuple[float, ...]:
-    """Read how long each epoch took; nothing where the history doesn't say, as older ones don't."""
-    found = json.loads((bundle.path / HISTORY).read_text(encoding="utf-8")).get("seconds")
-    each = [_amount(one) for one in found] if isinstance(found, list) else []
-    known = tuple(one for one in each if one is not None)
-    return known if len(known) == len(each) == epochs else ()
-
-
-def _whole(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
-
-
-def _amount(value: object) -> float | None:
-    number = float(value) if isinstance(value, int | float) else -1.0
-    return number if isfinite(number) and number >= 0 else None
-
-
-def check_seconds(runs: Sequence[Run]) -> None:
-    """Refuse to draw over seconds where they aren't known.
-
-    Raises
-    ------
-    BundleError
-        A run's manifest and history tell nothing of time.
-    """
-    for run in runs:
-        if not sum(run.epoch_seconds):
-            raise BundleError(f"{run.path} doesn't say how long its training took; leave out --by seconds")
-
-
-def notes(runs: Sequence[Run], by: str = "epochs") -> Iterator[str]:
-    """Say what has to be known before these runs are compared."""
-    data = dict.fromkeys(run.dataset for run in runs)
-    if len(data) > 1:
-        told = ", ".join(f"{name} [{fingerprint}]" for name, fingerprint in data)
-        yield f"Not trained on the same data, so their figures can't be compared: {told}"
-    held = dict.fromkeys(run.held_out for run in runs if run.history.val_loss and run.held_out is not None)
-    if len(held) > 1:
-        yield f"Validation is of different images: {', '.join(f'{count:,}' for count in held)} held out"
-    if any(run.members > 1 for run in runs):
-        yield "A committee's curves are means over its members"
-    if by == "seconds" and any(run.shared for run in runs):
-        yield f"Seconds of each epoch weren't kept of {_named(run for run in runs if run.shared)}: an even share of all"
-
-
-def _named(runs: Iterator[Run]) -> str:
-    names = [run.name for run in runs]
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-
-
-# --- a table and JSON -----------------------------------------------------------------------------------------------
-
-
-def print_runs(runs: Sequence[Run], console: Console) -> None:
-    """Print a line for each run, and what has to be known; a column that would be empty is left out."""
-    columns = [column for column in _columns() if any(column.cell(run) for run in runs)]
-    best = lowest(runs)
-    print_records(runs, columns, console, lambda run: "bold" if run is best and len(runs) > 1 else "")
-    for line in notes(runs):
-        print_line(shown_name(f"{line}."), console, "yellow")
-
-
-def lowest(runs: Sequence[Run]) -> Run | None:
-    """Find the run of the lowest validation loss; None where none has one, or they are of different data."""
-    known = [run for run in runs if run.best]
-    if not known or len({run.dataset for run in runs}) > 1:
-        return None
-    return min(known, key=lambda run: run.best[1] if run.best else 0.0)
-
-
-def _columns() -> list[Any]:
-    def of_best(place: int, form: str) -> Callable[[Run], str]:
-        return lambda run: form.format(run.best[place]) if run.best else ""
-
-    def optional(name: str, form: str) -> Callable[[Run], str]:
-        return lambda run: "" if (value := getattr(run, name)) is None else form.format(value)
-
-    return [
-        column_of("run", 100, lambda run: run.name, left=True),
-        column_of("recipe", 50, lambda run: run.recipe, left=True),
-        column_of("seed", 40, optional("seed", "{}")),
-        column_of("epochs", 70, lambda run: f"{run.epochs:,}"),
-        column_of("loop", 20, lambda run: run.loop, left=True),
-        column_of("seconds", 60, optional("seconds", "{:,.1f}")),
-        column_of("best\nepoch", 80, of_best(0, "{}")),
-        column_of("its validation\nloss", 90, of_best(1, "{:.4f}")),
-        column_of("its validation\naccuracy", 85, of_best(2, "{:.2%}")),
-        column_of("last training\nloss", 30, lambda run: f"{run.history.loss[-1]:.4f}"),
-        column_of("last training\naccuracy", 35, lambda run: f"{run.history.accuracy[-1]:.2%}"),
-        column_of("test\naccuracy", 95, optional("test_accuracy", "{:.2%}")),
-    ]
-
-
-def to_json(runs: Sequence[Run], picture: Path | None) -> dict[str, Any]:
-    """Give runs and where their picture is as plain values; what isn't known is null."""
-    return {"schema": SCHEMA, "runs": [_run_to_json(run) for run in runs], "notes": list(notes(runs)),
-            "picture": str(picture) if picture else None}  # fmt: skip
-
-
-def _run_to_json(run: Run) -> dict[str, Any]:
-    epoch, loss, accuracy = run.best or (None, None, None)
-    found = run.history
-    return {
-        "name": run.name, "path": str(run.path.absolute()), "recipe": run.recipe, "seed": run.seed,
-        "members": run.members, "dataset": dict(zip(("name", "fingerprint"), run.dataset, strict=True)),
-        "epochs": run.epochs, "loop": run.loop or None, "seconds": run.seconds, "held_out": run.held_out,
-        "best": {"epoch": epoch, "val_loss": loss, "val_accuracy": accuracy} if run.best else None,
-        "last": {"loss": found.loss[-1], "accuracy": found.accuracy[-1]}, "test_accuracy": run.test_accuracy,
-        "history": {key: getattr(found, key) for key in history.KEYS if getattr(found, key)},
-        "epoch_seconds": None if run.shared or not run.epoch_seconds else run.epoch_seconds,
-    }  # fmt: skip
-
-
-# --- a picture ------------------------------------------------------------------------------------------------------
 
 
 def looks_of(count: int) -> list[Look]:
@@ -257,7 +43,7 @@ def figure(runs: Sequence[Run], by: str = "epochs") -> Figure:
     Parameters
     ----------
     by
-        One of `AXES`.
+        One of `digitbench.bundle.trainings.AXES`.
     """
     heads, about = title(runs), "\n".join(f"{line}." for line in (_key(runs), *notes(runs, by)))
     names, rows = _legend(runs)
@@ -298,7 +84,7 @@ def _key(runs: Sequence[Run]) -> str:
     if len(without) == len(runs):
         return "Curves of the training images: none were held out"
     told = "Thick: images held out; thin: training images; a larger mark with a dark edge: the lowest validation loss"
-    return f"{told}. Nothing was held out, and thick is training, of {_named(iter(without))}" if without else told
+    return f"{told}. Nothing was held out, and thick is training, of {named_runs(iter(without))}" if without else told
 
 
 def _legend(runs: Sequence[Run]) -> tuple[list[str], int]:

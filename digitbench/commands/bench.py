@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from digitbench.commands.measuring import AllowMissingOption, ForceOption, GateOption
 from digitbench.commands.options import (
+    QUICK_SECONDS,
+    AllowMissingOption,
     BackendOption,
     DataOption,
+    ForceOption,
+    GateOption,
     JsonOption,
     LimitOption,
     PrecisionOption,
@@ -31,7 +34,6 @@ if TYPE_CHECKING:
     from digitbench.measure.plan import Plan
     from digitbench.records.results import Results, Row
 
-QUICK_SECONDS = 0.3
 SIZES = "1,32,256"
 EPILOG = (
     "[b]Examples[/]\n\ndigitbench bench --quick\n\ndigitbench bench --backend onnx --backend tflite --json -\n\n"

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from digitbench.commands.bench import QUICK_SECONDS, kept_place, plan_from
+from digitbench.commands.bench import kept_place, plan_from
 from digitbench.commands.options import (
+    QUICK_SECONDS,
     BackendOption,
     DataOption,
     PrecisionOption,

@@ -33,24 +33,27 @@ def history(
 ) -> None:  # fmt: skip
     """Compare trainings: the best epoch of each and its figures, and all their curves in one picture."""
     from digitbench.bundle import Bundle
-    from digitbench.charts import canvas, trainings
+    from digitbench.bundle.trainings import AXES, check_seconds, read
+    from digitbench.charts import canvas
+    from digitbench.charts.trainings import figure
     from digitbench.commands.outputs import Outputs, pretty, write_each
     from digitbench.commands.plot import place, save
+    from digitbench.report.trainings import print_runs, to_json
 
-    if by not in trainings.AXES:
-        raise UsageError(f"--by: {unknown('choice', by, trainings.AXES)}")
+    if by not in AXES:
+        raise UsageError(f"--by: {unknown('choice', by, AXES)}")
     if output and not picture:
         raise UsageError(f"--output {output}: there is no picture with --no-picture; drop one of the two")
     console = Outputs(json=json, format="digitbench.history").console
     bundles = [Bundle(run) for run in runs] if runs else [Bundle()]
-    found = trainings.read(bundles)
+    found = read(bundles)
     target = output or place(bundles[0] if len(found) == 1 else None, ["histories", *["seconds"] * (by == "seconds")])
     if picture:
         canvas.check(target)
     if by == "seconds":
-        trainings.check_seconds(found)
-    trainings.print_runs(found, console)
+        check_seconds(found)
+    print_runs(found, console)
     if picture:
-        save(trainings.figure(found, by), target, console)
-    for fault in write_each([(json, lambda: pretty(trainings.to_json(found, target if picture else None)))]):
+        save(figure(found, by), target, console)
+    for fault in write_each([(json, lambda: pretty(to_json(found, target if picture else None)))]):
         raise fault

@@ -54,10 +54,25 @@ PrecisionOption = Annotated[
                  "makes it; all that were exported if not given.", autocompletion=completion.precisions),
 ]  # fmt: skip
 LimitOption = Annotated[int | None, typer.Option("--limit", min=1, metavar="N", help="Only the first N test images.")]
+GateOption = Annotated[
+    list[str] | None,
+    typer.Option("--fail-on", metavar="METRIC:LIMIT", help="May be given several times: latency:10%, p99:20%, "
+                 "throughput:5%, accuracy:0.2pp, flips:0, size:5%, memory:10%, load:20%, first:20%."),
+]  # fmt: skip
+AllowMissingOption = Annotated[
+    list[str] | None,
+    typer.Option("--allow-missing", metavar="BACKEND[:PRECISION]", help="Let gates pass without this candidate; may be "
+                 "given several times."),
+]  # fmt: skip
+ForceOption = Annotated[
+    bool, typer.Option("--force", help="Compare even different machines, datasets or bundles.")
+]  # fmt: skip
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only what was found.")]
 JsonOption = Annotated[
     str | None, typer.Option("--json", metavar="FILE", help="Write the results there; - for standard output.")
 ]
+
+QUICK_SECONDS = 0.3  # timed calls of each row, where a first look is enough
 
 
 def whole_numbers(text: str, option: str, *, distinct: bool = True) -> tuple[int, ...]:

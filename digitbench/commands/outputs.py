@@ -128,6 +128,23 @@ def write_each(parts: Iterable[tuple[str | None, Callable[[], str]]]) -> list[Re
     return faults
 
 
+def write_json(file: str | None, value: dict[str, Any]) -> None:
+    """Write plain values as JSON into a file, or to standard output.
+
+    Raises
+    ------
+    ResultsError
+        It can't be written.
+    """
+
+    def text() -> str:
+        # Bytes of a file's name that are no UTF-8 become JSON's own escapes.
+        return pretty(value).encode("utf-8", "backslashreplace").decode("utf-8")
+
+    for fault in write_each([(file, text)]):
+        raise fault
+
+
 def measure(
     bundle: Bundle, chosen: Sequence[Candidate], plan: Plan | None, data: Path | None, limit: int | None,
     outputs: Outputs, *, earlier: Results | None = None, referees: bool = False, other: bool = False,

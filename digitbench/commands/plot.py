@@ -168,12 +168,13 @@ def augmented(
 def history(run: RunArgument = None, output: OutputOption = None) -> None:
     """Draw loss and accuracy by epoch, the best epoch, and where overfitting begins."""
     from digitbench.bundle import Bundle
+    from digitbench.bundle.history import read
     from digitbench.charts import canvas, history
 
     bundle = Bundle(run)
     target = output or place(bundle, ["history"])
     canvas.check(target)
-    save(history.figure(history.read(bundle), _trained(bundle)), target, open_console())
+    save(history.figure(read(bundle), _trained(bundle)), target, open_console())
 
 
 @app.command(epilog=PREDICTIONS_EPILOG)
@@ -255,16 +256,18 @@ def draw_training(bundle: Bundle, digits: Dataset, console: Console) -> None:
 
     The training is over and safe: what can't be drawn costs a line and no more.
     """
+    from digitbench.bundle import PLOTS
+    from digitbench.bundle.history import read
     from digitbench.charts import canvas, confusion, history, predictions
     from digitbench.evaluate.accuracy import output_activation, probabilities
     from digitbench.report.terminal_table import print_line
 
     scores, test = bundle.reference_scores(), digits.test
     likely, about = probabilities(scores, output_activation(bundle.manifest)), _trained(bundle)
-    folder = bundle.path / canvas.FOLDER
+    folder = bundle.path / PLOTS
     try:
         canvas.check()
-        history.draw(history.read(bundle), folder / "history.png", about)
+        history.draw(read(bundle), folder / "history.png", about)
         predictions.draw(test, likely, folder / "predictions.png", about)
         confusion.draw(scores, test.labels, folder / "confusion.png", about)
     except (MissingRuntimeError, ResultsError) as exc:
@@ -371,17 +374,17 @@ def place(bundle: Bundle | None, parts: Iterable[str]) -> Path:
     """Where a picture goes if nobody says: below the bundle's ``plots``, or here."""
     import re
 
-    from digitbench.charts.canvas import FOLDER
+    from digitbench.bundle import PLOTS
 
     name = re.sub(r"[^\w.+-]", "_", "-".join(parts)) + ".png"
-    return bundle.path / FOLDER / name if bundle else Path(name)
+    return bundle.path / PLOTS / name if bundle else Path(name)
 
 
 def save(made: Figure, target: Path, console: Console) -> None:
     """Write a picture, and say in words what it shows and where it is."""
     from digitbench.charts import canvas
-    from digitbench.images.reading import shown_name
     from digitbench.report.terminal_table import print_line
+    from digitbench.system.text import shown_name
 
     title = canvas.title_of(made)
     canvas.save(made, target, title)

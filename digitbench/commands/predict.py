@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from digitbench.bundle import Bundle
     from digitbench.classifier import Classifier
     from digitbench.records.arrays import Pixels
-    from digitbench.report.predictions import Prediction
+    from digitbench.records.prediction import Prediction
     from digitbench.system.progress import Progress
 
 FEW = 10  # pictures: so many are read before a bar would be of use
@@ -62,10 +62,10 @@ def predict(
 ) -> None:
     """Say which digits are in your own pictures: photographs, scans, drawings; exit code 1 if one can't be read."""
     from digitbench.bundle import Bundle
+    from digitbench.charts.photographs import check_drawable
     from digitbench.classifier import load
     from digitbench.images.reading import check_pillow, find_pictures
     from digitbench.records.formatting import counted
-    from digitbench.report.predictions import check_drawable
 
     check_pillow()
     run, named = _run_and_pictures(pictures)
@@ -95,7 +95,7 @@ def _run_and_pictures(arguments: Sequence[str]) -> tuple[Bundle | None, Sequence
         A bundle, and no picture.
     """
     from digitbench.bundle import MANIFEST, Bundle
-    from digitbench.images.reading import shown_name
+    from digitbench.system.text import shown_name
 
     first, *others = arguments
     try:
@@ -129,7 +129,8 @@ def _predict_all(
     bundle: Bundle, classifier: Classifier, paths: Sequence[Path], drawn: bool, json: bool, quiet: bool
 ) -> tuple[list[Prediction], bool]:
     """Predict picture by picture, telling of each as it comes; also whether Ctrl-C stopped it."""
-    from digitbench.report.predictions import DRAWN, json_line
+    from digitbench.charts.photographs import DRAWN
+    from digitbench.report.predictions import json_line
 
     found: list[Prediction] = []
     with watched(open_console(stderr=True), animate=False, quiet=quiet or len(paths) <= FEW) as progress:
@@ -160,8 +161,9 @@ def _predict_one(bundle: Bundle, classifier: Classifier, path: Path, *, photogra
     import numpy as np
 
     from digitbench.evaluate.accuracy import output_activation, probabilities
-    from digitbench.images.reading import prepared_photograph, read_photograph, shown_name
-    from digitbench.report.predictions import Prediction
+    from digitbench.images.reading import prepared_photograph, read_photograph
+    from digitbench.records.prediction import Prediction
+    from digitbench.system.text import shown_name
 
     name = shown_name(path)
     try:
@@ -198,9 +200,10 @@ def _about(bundle: Bundle, classifier: Classifier) -> str:
 
 
 def _tell(found: list[Prediction], about: str, show: Path | None, json: bool) -> None:
-    from digitbench.images.reading import shown_name
-    from digitbench.report.predictions import draw_predictions, print_predictions
+    from digitbench.charts.photographs import draw_predictions
+    from digitbench.report.predictions import print_predictions
     from digitbench.report.terminal_table import print_line
+    from digitbench.system.text import shown_name
 
     console = open_console(stderr=json)
     if found and not json:

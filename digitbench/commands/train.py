@@ -1,4 +1,4 @@
-"""`train`, `export`."""
+"""`train`."""
 
 from __future__ import annotations
 
@@ -9,16 +9,10 @@ import typer
 
 from digitbench.commands import completion
 from digitbench.commands.options import (
-    DataOption,
     DatasetOption,
-    RunArgument,
     TrainingDataOption,
-    bundle_data,
-    names_of,
     open_console,
-    percentage_points,
     seconds,
-    watched,
     whole_numbers,
 )  # fmt: skip
 from digitbench.commands.training_steps import How, train_and_tell, train_several
@@ -28,18 +22,13 @@ NETWORK, STEPS, TARGETS, DEFORMED = "The network", "How it is trained", "What it
 _RECIPE_LINES = "\n\n".join(f"[b]{name}[/]: {recipe.about}" for name, recipe in RECIPES.items())
 
 
-TRAIN_EPILOG = (
+EPILOG = (
     f"[b]Recipes[/]\n\n{_RECIPE_LINES}\n\n[b]Examples[/]\n\ndigitbench train\n\n"
     "digitbench train --recipe dense-512-rmsprop --seeds 5\n\n"
     "digitbench train --hidden 512,256 --dropout 0.2 --epochs 5 --output runs/mine\n\n"
     "digitbench train --recipe dense-champion --budget 10min\n\n"
     "digitbench train --recipe dense-champion --members 5 --output runs/committee\n\n"
     "digitbench train --recipe dense-quick --teacher runs/committee"
-)
-EXPORT_EPILOG = (
-    "[b]Examples[/]\n\ndigitbench export runs/latest --format onnx,tflite\n\n"
-    "digitbench export runs/latest --format tflite --precision int8,dynamic --calibration-images 1000\n\n"
-    "digitbench export runs/latest --precision int8 --max-accuracy-drop 0.1pp"
 )
 
 
@@ -175,60 +164,3 @@ def train(
 def _widths(text: str | None, option: str) -> tuple[int, ...] | None:
     """Read ``"512,512"``; () of ``"none"``."""
     return text if text is None else () if text == "none" else whole_numbers(text, option, distinct=False)
-
-
-def export(
-    run: RunArgument = None,
-    format: Annotated[
-        list[str] | None,
-        typer.Option("--format", "-f", metavar="onnx,tflite", help="savedmodel, tflite, onnx, npz; all if not given.",
-                     autocompletion=completion.formats),
-    ] = None,
-    precision: Annotated[
-        list[str] | None,
-        typer.Option("--precision", "-p", metavar="int8,dynamic", help="fp32, fp16, dynamic, int8; all if not given.",
-                     autocompletion=completion.precisions),
-    ] = None,
-    calibration_images: Annotated[
-        int, typer.Option(metavar="N", help="Training images that int8's ranges are found on, of every class by share.")
-    ] = 500,
-    seed: Annotated[
-        int | None, typer.Option(min=0, max=2**32 - 1, help="Of their choice; the recipe's own if not given.")
-    ] = None,
-    max_accuracy_drop: Annotated[
-        str | None,
-        typer.Option(
-            metavar="0.5pp",
-            help="By how much top-1 on the test images may fall against Keras'. If not "
-            "given 0.5pp, or what McNemar's test can't tell from nothing, where images are few.",
-        ),
-    ] = None,
-    data: DataOption = None,
-) -> None:  # fmt: skip
-    """Write a bundle's model in other formats and precisions again, and check each against Keras."""
-    from digitbench import export as exporters
-    from digitbench.bundle import ARTIFACTS, Bundle
-    from digitbench.errors import BundleError
-    from digitbench.records import precisions
-    from digitbench.system.files import check_writable
-    from digitbench.system.native_output import native_output_held
-
-    limit = None if max_accuracy_drop is None else percentage_points(max_accuracy_drop, "--max-accuracy-drop")
-    wanted = precisions.parse(precision or [])
-    formats = names_of(format) or [
-        name for name in exporters.FORMATS if not wanted or set(wanted) & set(precisions.FORMATS[name])
-    ]
-    console = open_console()
-    with watched(console) as progress, native_output_held():
-        bundle = Bundle(run)
-        if seed is None:
-            seed = int(bundle.manifest["recipe"].get("seed") or 0)
-        options = exporters.Options(wanted, calibration_images, seed, limit)
-        exporters.require(formats, wanted)
-        check_writable(bundle.path / ARTIFACTS / "model")
-        digits = bundle_data(bundle, data, progress)
-        try:
-            failures = exporters.export(bundle, formats, digits, options, progress=progress)
-        except OSError as exc:
-            raise BundleError(f"{bundle.path / ARTIFACTS}: can't be written: {exc.strerror or exc}") from exc
-    exporters.raise_failures(failures)

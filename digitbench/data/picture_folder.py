@@ -12,6 +12,7 @@ from digitbench.data.mnist import IDX_FILES
 from digitbench.errors import DataError, ImageError, MissingRuntimeError, UsageError
 from digitbench.records.arrays import Pixels
 from digitbench.system.progress import Progress
+from digitbench.system.text import shown_name
 
 FAULTS_SHOWN = 5
 BY_FOLDER, BY_NAME = "by sub-folder", "by the first character of the name"
@@ -48,7 +49,7 @@ def read(folder: Path, progress: Progress) -> tuple[dict[str, Pixels], str]:
     ways: Counter[str] = Counter()
     for done, path in enumerate(found, 1):
         label, way = label_of(path, folder)
-        name = reading.shown_name(path)
+        name = shown_name(path)
         try:
             if label is None:
                 raise ImageError(f"{name}: no label; put it into a folder 0 to 9, or begin its name as 7_me.jpg does")

@@ -16,13 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from digitbench import bundle as bundles
-from digitbench import data
+from digitbench import data, model_files
 from digitbench.bundle import Artifact, Bundle
 from digitbench.data import Dataset
 from digitbench.errors import ArtifactError, CheckFailed, MissingRuntimeError, UsageError, reason, unknown
 from digitbench.export import folding, npz
 from digitbench.export.check import Checked, check
 from digitbench.export.job import Work
+from digitbench.export.keras_runtime import import_keras
 from digitbench.records.precisions import BF16, EXPORTED, FP32, IMPORTED, INT8
 from digitbench.records.precisions import FORMATS as PRECISIONS
 from digitbench.system import trusted_files
@@ -99,8 +100,6 @@ def export(
     if any(precision == INT8 for _, precision in wanted):
         calibration = data.calibration_images(dataset, options.calibration_images, options.seed)
     if model is None and wanted:
-        from digitbench.export.keras_runtime import import_keras
-
         path, keras = bundle.open(bundle.find("keras", own)), import_keras(progress)
         model = keras.models.load_model(path, compile=False, safe_mode=not trusted_files.holds(path))
         model(bundle.form.give(dataset.test.head(1).images))  # Keras' ONNX exporter wants a model that was called once
@@ -272,10 +271,7 @@ class _Exporter:
         ValueError
             It is none of the model's own.
         """
-        from digitbench.importing import formats as sorts
-
-        sort = {"onnx": sorts.ONNX, "tflite": sorts.TFLITE, "savedmodel": sorts.SAVED_MODEL}[format]
-        found = sorts.precision_of(written, sort, self.progress)
+        found = model_files.precision_of(written, format)
         if found != self.own:
             raise ValueError(f"the model is {self.own}, and what its converter writes is {found}")
 

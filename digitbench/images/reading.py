@@ -24,6 +24,7 @@ from digitbench.errors import DigitbenchError, ImageError, MissingRuntimeError, 
 from digitbench.images.file_limits import BROKEN, check, check_size, kind_of, opened, orientation, too_large
 from digitbench.records.arrays import Pixels
 from digitbench.system.native_output import native_output_held
+from digitbench.system.text import shown_name
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -45,11 +46,6 @@ MASKED_COVER, MASKED_CONTRAST = 0.5, 100
 
 
 # --- which files ---------------------------------------------------------------------------------------------------
-
-
-def shown_name(path: Path | str) -> str:
-    r"""Give a file's name with what could harm a terminal, or can't be printed, as escapes: ``a\nb.png``."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in str(path))
 
 
 def find_pictures(paths: Sequence[Path | str]) -> list[Path]:

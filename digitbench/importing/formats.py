@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from zipfile import is_zipfile
 
+from digitbench import model_files
 from digitbench.errors import BundleError, one_line
-from digitbench.importing import fit, onnx_file, savedmodel_file, tflite_file
-from digitbench.importing.kinds import Kinds
-from digitbench.importing.protobuf import Message
+from digitbench.importing import fit
+from digitbench.model_files import onnx_file
+from digitbench.model_files.protobuf import Message
 from digitbench.plugins.model_io import OWN_OUTPUT, Form
 from digitbench.system.files import measure_size
 from digitbench.system.progress import Progress
@@ -114,10 +115,10 @@ def _number(value: int) -> bytes:
 def adopt(source: Path, sort: Sort, form: Form, precision: str, draft: Path, progress: Progress) -> tuple[Path, Form]:
     """Put a model into a bundle's folder; give its place and its form there."""
     if sort is KERAS:
-        from digitbench.export import foreign_keras
+        from digitbench.importing import keras_file
 
-        path = draft / foreign_keras.FILE
-        batch = foreign_keras.write(source, form, path, progress)
+        path = draft / keras_file.FILE
+        batch = keras_file.write(source, form, path, progress)
         return path, replace(form, batch=batch, output=replace(OWN_OUTPUT, dtype=form.output.dtype))
     path = draft / "artifacts" / f"model-{precision}{sort.suffix}"
     path.parent.mkdir()
@@ -147,21 +148,11 @@ def precision_of(source: Path, sort: Sort, progress: Progress) -> str:
         It can't be read out of the file.
     """
     try:
-        return _kinds(source, sort, progress).precision()
+        if sort is KERAS:
+            from digitbench.importing import keras_file
+
+            return keras_file.kinds(source, progress).precision()
+        return model_files.precision_of(source, sort.format)
     except ValueError as exc:
         told = f"{source}: what precision it is in can't be read ({one_line(exc)}); say it: --precision"
         raise BundleError(told) from exc
-
-
-def _kinds(source: Path, sort: Sort, progress: Progress) -> Kinds:
-    if sort is ONNX:
-        return onnx_file.kinds(Message(source.read_bytes()))
-    if sort is TFLITE:
-        return tflite_file.kinds(source.read_bytes())
-    if sort is SAVED_MODEL:
-        return savedmodel_file.kinds((source / "saved_model.pb").read_bytes())
-    if sort is KERAS:
-        from digitbench.export import foreign_keras
-
-        return foreign_keras.kinds(source, progress)
-    return Kinds()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import traceback
 from base64 import b64encode
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -19,14 +20,15 @@ from digitbench.plugins.model_io import Form, served
 from digitbench.plugins.scoring import score
 from digitbench.records.from_json import build
 from digitbench.system import trusted_files
+from digitbench.workers.protocol import Emit, answer
 
 ADDRESS_SPACE = 24 * 2**30  # TensorFlow reserves several; a corrupt file asks for terabytes
 
 
-def serve(job: Mapping[str, Any], commands: Iterable[dict[str, Any]], emit: Callable[..., None]) -> None:
-    """Answer a job with the artifact's signature, and each command with the scores of its form, or why there are none.
+def serve(lines: Iterable[str], emit: Emit) -> None:
+    """Answer the first line with an artifact's signature, and each further one with scores, or why there are none.
 
-    A command has a form, the images' numbers in order, and how many of them make one call.
+    The first line is a job. A command has a form, the images' numbers in order, and how many of them make one call.
 
     Raises
     ------
@@ -34,6 +36,8 @@ def serve(job: Mapping[str, Any], commands: Iterable[dict[str, Any]], emit: Call
         The runtime can't open it.
     """
     _limit_memory()
+    commands = (json.loads(line) for line in lines)
+    job = next(commands)
     plugin, artifact = plugins.find(job["backend"]), Path(job["artifact"])
     images: Images = np.asarray(np.load(job["images"], mmap_mode="r"))
     trusted = trusted_files.holds(artifact)
@@ -69,3 +73,7 @@ def _limit_memory() -> None:
         _, most = resource.getrlimit(resource.RLIMIT_AS)
         least = ADDRESS_SPACE if most == resource.RLIM_INFINITY else min(most, ADDRESS_SPACE)
         resource.setrlimit(resource.RLIMIT_AS, (least, most))
+
+
+if __name__ == "__main__":
+    answer(serve)

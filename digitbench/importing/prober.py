@@ -19,6 +19,7 @@ from digitbench.plugins.scoring import SCORING_BATCH
 from digitbench.records.from_json import build
 from digitbench.workers.pool import Crew, Job, Worker, WorkerError
 
+PROBE = "digitbench.importing.probe"
 MOST_DEATHS = 3
 BROKEN_WORDS = ("Protobuf parsing failed", "not a valid Flatbuffer")
 CODE_WORDS = ("`Lambda` layer", "unsafe", "safe_mode")
@@ -43,7 +44,7 @@ class Prober:
     """
 
     def __init__(self, source: Path, sort: Sort, images: Path, timeout: float) -> None:
-        self._source, self._job = source, Job(sort.backend, source, threads=1, probe=True)
+        self._source, self._job = source, Job(sort.backend, source, threads=1, module=PROBE)
         self._crew = Crew(images, timeout=timeout)
         self._worker: Worker | None = None
         self._deaths = 0

@@ -31,6 +31,7 @@ from digitbench.judge.ties import FIGURES, LAST, Ties, latency, speed
 from digitbench.plugins.model_io import OWN_FORM, Form
 from digitbench.records.results import Floor, Row
 from digitbench.records.timing import Interval, calls_needed
+from digitbench.system.notebook import html_of
 
 PREFERENCES = ("latency", "size", "memory", "accuracy")
 PERCENTILES = {"p50": 50.0, "p99": 99.0}
@@ -103,9 +104,7 @@ class Choice:
 
     def _repr_html_(self) -> str:
         """What a notebook shows."""
-        from digitbench.report.notebook import choice_html
-
-        return choice_html(self)
+        return html_of("choice", self)
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
         """What IPython shows where there is no HTML, and stores beside it: the usual text holds every timed call."""

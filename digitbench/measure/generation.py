@@ -24,6 +24,8 @@ PROBE_SECONDS = 0.025
 Player = tuple[Seat, int]
 """A seat, and which of its copies: 1 is the baseline's twin."""
 
+WORKER = "digitbench.measure.worker"
+
 
 @dataclass
 class _Tally:
@@ -84,7 +86,7 @@ class Sitting:
         for seat, copy in self.random.sample(players, len(players)):
             if seat in self.artifacts and not (copy and self.book.failed_seat(seat)):
                 artifact, form = self.artifacts[seat]
-                jobs[Job(seat[0], artifact, self.threads, copy, seat[1], form)] = (seat, copy)
+                jobs[Job(seat[0], artifact, self.threads, copy, seat[1], form, WORKER)] = (seat, copy)
         if self.sizes:
             self._redraw()
         for started in crew.start(jobs):

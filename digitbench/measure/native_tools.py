@@ -19,6 +19,7 @@ import numpy as np
 from digitbench.backend import Images
 from digitbench.errors import CheckFailed, UsageError, one_line
 from digitbench.measure.candidates import Candidate
+from digitbench.measure.generation import WORKER
 from digitbench.records.precisions import FP32
 from digitbench.records.results import Ratio, Referee
 from digitbench.system.progress import Progress
@@ -83,7 +84,7 @@ def run(images: Images, chosen: Sequence[Candidate], progress: Progress) -> tupl
     with shared_images(images) as path, tempfile.TemporaryDirectory(prefix="digitbench-") as room:
         for name, candidate in firsts.items():
             assert candidate.artifact
-            job = Job(name, candidate.artifact, candidate.row.threads)
+            job = Job(name, candidate.artifact, candidate.row.threads, module=WORKER)
             try:
                 contest = BACKENDS[name](job, candidate.row.batch_size or 1, path, Path(room))
                 found += _hold(contest, path, progress)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from time import perf_counter
 
 from digitbench.backend import Scores
-from digitbench.system.progress import Progress
+from digitbench.measure.watching import RunProgress
 from digitbench.workers.pool import TIMEOUT
 
 TURN_SECONDS = 0.05
@@ -96,7 +96,7 @@ class Watch:
         Given the scores of all test images, float32 (n, 10), of each process that scored them.
     """
 
-    progress: Progress
+    progress: RunProgress
     redraw: Callable[[float, float], None]
     keep: Callable[[], None]
     hear: Callable[[tuple[str, str, int], Scores], None] = _unheard

@@ -19,10 +19,10 @@ from digitbench.measure.candidates import Candidate, named_baseline
 from digitbench.measure.plan import Plan, Watch
 from digitbench.measure.run_state import Book, Seat
 from digitbench.measure.schedule import measure
+from digitbench.measure.watching import RunProgress
 from digitbench.records.arrays import CLASSES
 from digitbench.records.results import OfClass, Results, Row
 from digitbench.system import machine
-from digitbench.system.progress import Progress
 from digitbench.system.version import __version__
 from digitbench.workers.pool import shared_images
 
@@ -36,7 +36,7 @@ def run(
     *,
     plan: Plan | None,
     limit: int | None,
-    progress: Progress,
+    progress: RunProgress,
     keep: Callable[[Results], None],
     earlier: Results | None = None,
     hear: Callable[[Seat, Scores], None] | None = None,

@@ -52,11 +52,6 @@ def serve(lines: Iterable[str], emit: Emit) -> None:
     """Load what the first line says, and answer each further line; see `digitbench.workers.pool`."""
     commands = (json.loads(line) for line in lines)
     job = next(commands)
-    if job.get("probe"):
-        from digitbench.importing import probe
-
-        probe.serve(job, commands, emit)
-        return
     load, artifact = _loader(job), Path(job["artifact"])
     images: Images = np.asarray(np.load(job["images"], mmap_mode="r"))
     file = _file(artifact)

@@ -32,6 +32,7 @@ from digitbench.records.quality import (
     ReliabilityBin,
 )
 from digitbench.records.timing import Busy, Finding, Generation, Interval, Latency, Ledger, Ratio, WarmUp, calls_needed
+from digitbench.system.notebook import html_of
 
 __all__ = [
     "SCHEMA", "Accuracy", "Agreement", "ArtifactFile", "Busy", "Calibration", "Certificate", "Finding", "Flip",
@@ -265,9 +266,7 @@ class Results:
 
     def _repr_html_(self) -> str:
         """What a notebook shows."""
-        from digitbench.report.notebook import results_html
-
-        return results_html(self)
+        return html_of("results", self)
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
         """What IPython shows where there is no HTML, and stores beside it: the usual text holds every timed call."""

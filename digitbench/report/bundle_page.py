@@ -14,20 +14,20 @@ from typing import Any
 
 from rich.console import Console
 
-from digitbench.bundle import HISTORY, MANIFEST, Artifact, Bundle, caveats
+from digitbench.bundle import HISTORY, MANIFEST, PLOTS, Artifact, Bundle, caveats
 from digitbench.bundle import layers as layering
 from digitbench.bundle.layers import Layer, Shape
-from digitbench.charts.canvas import FOLDER as PLOTS
+from digitbench.bundle.listing import Listed, describe
 from digitbench.errors import BundleError, ResultsError, one_line
-from digitbench.images.reading import shown_name
 from digitbench.judge.sorting import fastest, group_of, sort_rows
 from digitbench.records.formatting import Names, counted, percentile
 from digitbench.records.from_json import build
 from digitbench.records.results import Results
 from digitbench.report import bundles
-from digitbench.report.bundles import Listed, age, column_of, describe, megabytes, share
+from digitbench.report.bundles import age, column_of, megabytes, share
 from digitbench.report.recipe_line import said as said_of
 from digitbench.report.terminal_table import print_line
+from digitbench.system.text import shown_name
 
 # History of the format. A field keeps its meaning; a reader takes what it knows.
 #   1  (0.1.0)  bundle, recipe, training, versions, imported, layers, artifacts, history, results, plots, next

@@ -19,7 +19,7 @@ UNSURE = (
 
 
 def footnotes(results: Results) -> list[str]:
-    """Give them all, each a sentence or two, for a table or a Markdown page; `digitbench.judge.faults` come beside them."""
+    """Give them all, each a sentence or two, for a table or a Markdown page; `faults` come beside."""
     rows = results.rows
     measured = [row for row in rows if row.latency_us]
     lines = _accuracy(rows)

@@ -12,12 +12,13 @@ from html import escape
 from math import isfinite
 from typing import TYPE_CHECKING
 
+from digitbench.bundle.listing import describe
 from digitbench.errors import BundleError, one_line
 from digitbench.judge.faults import failed_rows, invalid_rows, missing_rows
 from digitbench.judge.sorting import fastest, shown_rows
 from digitbench.records.formatting import counted, percentile, top1
 from digitbench.report.bundle_page import History, leaders, read_history
-from digitbench.report.bundles import describe, megabytes, share
+from digitbench.report.bundles import megabytes, share
 from digitbench.report.choice import nobody, said, verdict
 from digitbench.report.columns import FASTEST, columns_of
 from digitbench.report.terminal import headline

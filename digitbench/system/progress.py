@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
-
-if TYPE_CHECKING:
-    from digitbench.records.results import Results
+from typing import Protocol
 
 
 class Progress(Protocol):
@@ -30,17 +27,6 @@ class Progress(Protocol):
     def step(self, line: str) -> None:
         """Give a line for those who don't see the table: what it holds more than before."""
 
-    def table(self, results: Results, done: float, total: float) -> None:
-        """Show what is measured so far.
-
-        Parameters
-        ----------
-        results
-            Every row, also those that nothing is known of yet.
-        done, total
-            Seconds of the whole run.
-        """
-
 
 class Silent:
     """Nobody watches."""
@@ -54,5 +40,5 @@ class Silent:
     def step(self, line: str) -> None:
         """Do nothing."""
 
-    def table(self, results: Results, done: float, total: float) -> None:
+    def table(self, results: object, done: float, total: float) -> None:
         """Do nothing."""

@@ -21,7 +21,6 @@ from digitbench.export.keras_runtime import import_keras
 from digitbench.records.arrays import CLASSES
 from digitbench.records.recipes import Recipe
 from digitbench.system.files import FolderClaim, sha256, write_json
-from digitbench.system.native_output import calm_tensorflow
 from digitbench.system.progress import Progress, Silent
 from digitbench.system.version import __version__
 from digitbench.train import loops, teacher

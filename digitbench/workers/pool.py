@@ -65,7 +65,7 @@ class WorkerDied(WorkerError):
 class Job:
     """What one worker loads; `copy` tells two that are alike in everything else apart.
 
-    With `probe` it loads nothing yet: see `digitbench.importing.probe`.
+    `module` is what the worker runs: its ``serve`` answers the commands.
     """
 
     backend: str
@@ -74,7 +74,7 @@ class Job:
     copy: int = 0
     precision: str = "fp32"
     form: Form = OWN_FORM
-    probe: bool = False
+    module: str = "digitbench.workers.scorer"
 
 
 @contextmanager
@@ -104,14 +104,14 @@ def shared_images(images: Images) -> Iterator[Path]:
 
 
 class Worker:
-    """A process that runs `digitbench.measure.worker`. Made by a `Crew`."""
+    """A process that runs a job's module. Made by a `Crew`."""
 
     def __init__(self, job: Job, images: Path, inbox: SimpleQueue[tuple[Worker, str]]) -> None:
         self.job, self.deadline = job, 0.0
         self.fault = WorkerError("the worker is gone")
         self._stderr: BinaryIO = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `end`
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "digitbench.measure.worker"],
+            [sys.executable, "-P", "-m", job.module],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._stderr,
             # What a runtime leaves behind when it is killed goes with the images.
             env=environment(job.threads) | {"TMPDIR": str(images.parent)},
@@ -121,7 +121,7 @@ class Worker:
         self._reader = threading.Thread(target=self._read, args=(inbox,), daemon=True)
         self._reader.start()
         request = {"backend": job.backend, "artifact": str(job.artifact.resolve()), "threads": job.threads,
-                   "precision": job.precision, "form": asdict(job.form), "probe": job.probe}  # fmt: skip
+                   "precision": job.precision, "form": asdict(job.form)}  # fmt: skip
         self.tell({**request, "images": str(images)})
 
     def _read(self, inbox: SimpleQueue[tuple[Worker, str]]) -> None:

@@ -15,12 +15,13 @@ from rich.console import Console
 
 from digitbench import bundle as bundling
 from digitbench.bundle import Bundle, layers
+from digitbench.bundle.listing import find, parameters
 from digitbench.errors import BundleError, UsageError
 from digitbench.measure import earlier
 from digitbench.records.recipes import RECIPES
 from digitbench.records.results import Results
 from digitbench.report import bundle_page, bundles
-from digitbench.report.bundles import age, find, parameters
+from digitbench.report.bundles import age
 from digitbench.report.recipe_line import said
 
 FORMATS = Path(__file__).parent / "formats"

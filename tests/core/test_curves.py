@@ -16,12 +16,14 @@ from rich.console import Console
 
 from core.helpers import one_printable_line
 from core.test_plots_model import LONG, drawn_words
-from digitbench.bundle import Bundle
-from digitbench.charts import canvas, trainings
-from digitbench.charts.history import History
+from digitbench.bundle import Bundle, trainings
+from digitbench.bundle.history import History
+from digitbench.bundle.trainings import Run
+from digitbench.charts import canvas
+from digitbench.charts import trainings as chart
 from digitbench.charts.sheet import plain_number
-from digitbench.charts.trainings import Run
 from digitbench.errors import BundleError
+from digitbench.report.trainings import print_runs, to_json
 
 FALLING = History((1.0, 0.5, 0.2), (0.7, 0.9, 1.0), (0.9, 0.4, 0.45), (0.8, 0.92, 0.9))
 
@@ -62,7 +64,7 @@ def many(count: int, epochs: int = 30) -> list[Run]:
     ids=["2", "12", "12-seconds", "long-name", "one-epoch", "no-validation", "far-apart", "far-apart-epochs"],
 )  # fmt: skip
 def test_nothing_is_cut_off_and_no_words_lie_on_others(runs: Sequence[Run], by: str) -> None:
-    figure = trainings.figure(runs, by)
+    figure = chart.figure(runs, by)
     with canvas.styled():
         figure.draw_without_rendering()
     shown = [text for text in drawn_words(figure) if text.get_visible() and text.get_text().strip()]
@@ -83,9 +85,7 @@ def test_nothing_is_cut_off_and_no_words_lie_on_others(runs: Sequence[Run], by: 
 @pytest.mark.parametrize("by", trainings.AXES)
 @pytest.mark.parametrize(("epochs", "scale"), [(90, "linear"), (91, "log")])
 def test_a_run_of_few_epochs_beside_one_of_many_is_not_squeezed(by: str, epochs: int, scale: str) -> None:
-    figure = trainings.figure(
-        [one(), *(replace(run, epoch_seconds=(2.0,) * run.epochs) for run in many(1, epochs))], by
-    )
+    figure = chart.figure([one(), *(replace(run, epoch_seconds=(2.0,) * run.epochs) for run in many(1, epochs))], by)
     for axes in figure.axes[:2]:
         assert axes.get_xscale() == scale
         ends = axes.get_xlim()
@@ -93,14 +93,14 @@ def test_a_run_of_few_epochs_beside_one_of_many_is_not_squeezed(by: str, epochs:
 
 
 def test_each_run_looks_like_no_other() -> None:
-    looks = trainings.looks_of(60)
+    looks = chart.looks_of(60)
     assert len({(look.colour, look.marker, look.dash) for look in looks}) == 60
     assert len({look.colour for look in looks[:10]}) == 10
     assert len({look.marker for look in looks[:10]}) == 10
 
 
 def test_validation_is_thick_training_thin_and_the_best_epoch_marked() -> None:
-    figure: Any = trainings.figure([one(), one("plain", History((0.6, 0.3), (0.5, 0.7)))])
+    figure: Any = chart.figure([one(), one("plain", History((0.6, 0.3), (0.5, 0.7)))])
     loss, accuracy = figure.axes[:2]
     drawn = {
         (line.get_label(), line.get_linewidth() > 1): line for line in loss.lines if line.get_linestyle() != "None"
@@ -123,7 +123,7 @@ def test_validation_is_thick_training_thin_and_the_best_epoch_marked() -> None:
 
 
 def test_no_mistake_is_drawn_at_the_edge_and_said() -> None:
-    figure: Any = trainings.figure([one(lines=History((0.5, 0.1), (0.9, 1.0), (0.5, 0.2), (0.96, 1.0)))])
+    figure: Any = chart.figure([one(lines=History((0.5, 0.1), (0.9, 1.0), (0.5, 0.2), (0.96, 1.0)))])
     accuracy = figure.axes[1]
     (line,) = [line for line in accuracy.lines if line.get_label() == "one"]
     np.testing.assert_allclose(line.get_ydata(), [0.04, 0.02])
@@ -131,7 +131,7 @@ def test_no_mistake_is_drawn_at_the_edge_and_said() -> None:
 
 
 def test_seconds_are_those_of_each_epoch_added_up() -> None:
-    figure: Any = trainings.figure([one(epoch_seconds=(3.0, 1.0, 1.5)), one("b", shared=True)], "seconds")
+    figure: Any = chart.figure([one(epoch_seconds=(3.0, 1.0, 1.5)), one("b", shared=True)], "seconds")
     drawn = [line for line in figure.axes[0].lines if line.get_linewidth() > 1 and len(line.get_xdata()) > 1]
     assert [list(line.get_xdata()) for line in drawn] == [[3.0, 4.0, 5.5], [2.0, 4.0, 6.0]]
     assert figure.axes[0].get_xlabel() == "seconds of training"
@@ -190,7 +190,7 @@ def test_a_run_counts_once_and_one_name_is_of_one_run(tmp_path: Path, untrained:
 
 def printed(runs: Sequence[Run], width: int = 0) -> str:
     console = Console(file=StringIO(), width=width or 200, force_terminal=bool(width))
-    trainings.print_runs(runs, console)
+    print_runs(runs, console)
     return str(console.file.getvalue())  # type: ignore[attr-defined]
 
 
@@ -228,15 +228,15 @@ def test_what_makes_runs_differ_is_said() -> None:
         "Seconds of each epoch weren't kept of b: an even share of all",
     ]
     assert trainings.lowest([one(), other]) is None
-    assert trainings.title([one(), other]) == "The training of 2 runs"
+    assert chart.title([one(), other]) == "The training of 2 runs"
     better = one("c", replace(FALLING, val_loss=(0.9, 0.3, 0.5)))
     assert trainings.lowest([one(), better]) is better
-    assert trainings.title([one(), better]).endswith("; the lowest loss of 2 runs")
+    assert chart.title([one(), better]).endswith("; the lowest loss of 2 runs")
     assert "can't be compared" in printed([one(), other])
 
 
 def test_json_holds_it_all() -> None:
-    value = trainings.to_json([one(), one("b", History((0.6,), (0.5,)), shared=True, loop="")], Path("a.png"))
+    value = to_json([one(), one("b", History((0.6,), (0.5,)), shared=True, loop="")], Path("a.png"))
     first, second = json.loads(json.dumps(value, allow_nan=False))["runs"]
     assert (value["schema"], value["picture"]) == ("digitbench.history/1", "a.png")
     assert first["best"] == {"epoch": 2, "val_loss": 0.4, "val_accuracy": 0.92}

@@ -14,10 +14,11 @@ from onnx import helper
 
 from core.helpers import one_printable_line
 from digitbench.errors import BundleError
-from digitbench.importing import formats, onnx_file
+from digitbench.importing import formats
 from digitbench.importing.formats import KERAS, ONNX, SAVED_MODEL, TFLITE, Sort
-from digitbench.importing.kinds import Kinds
-from digitbench.importing.protobuf import Message
+from digitbench.model_files import onnx_file
+from digitbench.model_files.kinds import Kinds
+from digitbench.model_files.protobuf import Message
 from digitbench.records import precisions
 from digitbench.system.progress import Silent
 

@@ -12,11 +12,12 @@ from rich.console import Console
 
 from core.helpers import Recorder
 from core.test_terminal import FLOOR, a_run, compared, results_of
+from digitbench.measure.watching import RunProgress
 from digitbench.records.results import Ratio, Results, Row
 from digitbench.report import live as live_module
 from digitbench.report.live import LiveProgress
 from digitbench.report.live_table import board
-from digitbench.system.progress import Progress, Silent
+from digitbench.system.progress import Silent
 
 
 def progress(terminal: bool, width: int = 80) -> tuple[LiveProgress, io.StringIO]:
@@ -236,14 +237,14 @@ def test_a_tie_and_the_last_generation_of_several_sizes() -> None:
     assert cells(text, "onnx") == ["10.0", "tie", "80.0", "×1.20", "0", "of", "3"]
 
 
-def listeners() -> Iterator[Progress]:
+def listeners() -> Iterator[RunProgress]:
     yield Silent()
     yield Recorder()
     yield LiveProgress(Console(file=io.StringIO()))
 
 
 @pytest.mark.parametrize("listener", list(listeners()), ids=lambda one: type(one).__name__)
-def test_every_listener_takes_every_call(listener: Progress) -> None:
+def test_every_listener_takes_every_call(listener: RunProgress) -> None:
     listener.update("a", 0, 1)
     listener.say("b")
     listener.step("c")

@@ -17,7 +17,8 @@ from PIL import Image
 from core.helpers import one_printable_line
 from digitbench.errors import DigitbenchError, ImageError, MissingRuntimeError, UsageError
 from digitbench.images import reading
-from digitbench.images.reading import find_pictures, prepared, read_photograph, shown_name
+from digitbench.images.reading import find_pictures, prepared, read_photograph
+from digitbench.system.text import shown_name
 
 Pixels = npt.NDArray[np.uint8]
 

@@ -17,8 +17,8 @@ from core.helpers import one_printable_line
 from digitbench import data
 from digitbench.backend import Scores
 from digitbench.bundle import Artifact, Bundle
+from digitbench.bundle.history import History, read
 from digitbench.charts import canvas, confusion, history, predictions, reliability, samples, weights
-from digitbench.charts.history import History
 from digitbench.charts.weights import Kernel
 from digitbench.data import Dataset, Split
 from digitbench.errors import ArtifactError, BundleError, ResultsError
@@ -198,17 +198,17 @@ def test_what_is_no_history_is_one_line(tmp_path: Path, untrained: Bundle, text:
     bundle = copied(untrained, tmp_path)
     (bundle.path / "history.json").write_text(text)
     with pytest.raises(BundleError, match="not the history of a training") as caught:
-        history.read(bundle)
+        read(bundle)
     assert one_printable_line(str(caught.value))
 
 
 def test_a_history_that_is_not_there_says_why(tmp_path: Path, untrained: Bundle) -> None:
     with pytest.raises(BundleError, match="gone; train again"):
-        history.read(untrained)
+        read(untrained)
     bundle = copied(untrained, tmp_path)
     rewrite_manifest(bundle, {**bundle.manifest, "imported": {"source": "x.onnx", "format": "onnx"}})
     with pytest.raises(BundleError, match="it was imported"):
-        history.read(Bundle(bundle.path))
+        read(Bundle(bundle.path))
 
 
 # --- samples -------------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ import pytest
 from core.test_terminal import results_of
 from digitbench.backend import Runtime
 from digitbench.charts import canvas, groups, latency, pareto, sheet, sweep
-from digitbench.commands import plotting_results
+from digitbench.commands import plot_results
 from digitbench.errors import ResultsError, UsageError
 from digitbench.evaluate import intervals
 from digitbench.evaluate.accuracy import wilson_interval
@@ -175,9 +175,9 @@ def test_each_picture_has_a_name_of_its_own(tmp_path: Path, monkeypatch: pytest.
     place = tmp_path / "found.json"
     place.write_text(grid(NAMES[:2], (1, 8), (1,)).dumps(), encoding="utf-8")
     for kind, against, metric in (("violin", "latency", "throughput"), ("ecdf", "size", "latency")):
-        plotting_results.latency(place, kind=kind)
-        plotting_results.pareto(place, against=against)
-        plotting_results.sweep(place, metric=metric)
+        plot_results.latency(place, kind=kind)
+        plot_results.pareto(place, against=against)
+        plot_results.sweep(place, metric=metric)
     names = ("latency", "latency-ecdf", "pareto", "pareto-size", "sweep", "sweep-latency")
     assert {path.stem for path in tmp_path.glob("*.png")} == {f"found-{name}" for name in names}
 

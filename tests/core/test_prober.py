@@ -248,7 +248,7 @@ def tell(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callab
         job = {"backend": "fake", "artifact": str(model), "precision": "fp32", "images": images}
         commands = ({"form": asdict(form), "order": [1, 2, 3], "size": size} for form in forms)
         told: Told = []
-        probe.serve(job, json.loads(json.dumps(list(commands))), lambda event, **facts: told.append((event, facts)))
+        probe.serve(map(json.dumps, [job, *commands]), lambda event, **facts: told.append((event, facts)))
         return told
 
     return call

@@ -20,6 +20,7 @@ from core.helpers import announce, one_printable_line
 from digitbench.backend import Images
 from digitbench.bundle import Bundle
 from digitbench.errors import UsageError
+from digitbench.measure.generation import WORKER
 from digitbench.workers import pool
 from digitbench.workers.pool import Crew, Job, Worker, WorkerError, read_scores, read_spent, score, shared_images
 
@@ -69,7 +70,7 @@ def shared(images: Images) -> Iterator[Path]:
 
 def hire(crew: Crew, backend: str, copy: int = 0) -> Worker:
     """Start a worker that is known to load."""
-    (started,) = crew.start([Job(backend, Path("model"), 1, copy)])
+    (started,) = crew.start([Job(backend, Path("model"), 1, copy, module=WORKER)])
     assert started.worker, started.error
     return started.worker
 
@@ -103,7 +104,7 @@ def test_a_good_worker_gives_its_scores(images: Images, tmp_path: Path) -> None:
 
 def test_a_worker_answers_command_after_command_and_is_gone_after(shared: Path) -> None:
     with Crew(shared) as crew:
-        (started,) = crew.start([Job("Good", Path("model"), 2)])
+        (started,) = crew.start([Job("Good", Path("model"), 2, module=WORKER)])
         worker = started.worker
         assert worker
         assert started.error is None

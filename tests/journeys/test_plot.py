@@ -18,7 +18,7 @@ from conftest import Cli, complaint, run_cli
 from rich.console import Console
 
 from digitbench import data
-from digitbench.bundle import Bundle
+from digitbench.bundle import PLOTS, Bundle
 from digitbench.charts import canvas
 from digitbench.commands.plot import draw_training
 from digitbench.data import Dataset
@@ -167,7 +167,7 @@ def said_by_drawing(bundle: Bundle, digits: Dataset) -> str:
 
 
 def test_a_training_is_drawn_into_its_bundle(fresh: Bundle, digits: Dataset) -> None:
-    folder = fresh.path / canvas.FOLDER
+    folder = fresh.path / PLOTS
     assert said_by_drawing(fresh, digits) == f"Drawn: {folder}: history.png, predictions.png, confusion.png\n"
     assert sorted(path.name for path in folder.iterdir()) == ["confusion.png", "history.png", "predictions.png"]
 
@@ -179,7 +179,7 @@ def test_a_training_without_matplotlib_costs_a_line(
     told = said_by_drawing(fresh, digits)
     assert told.count("\n") == 1
     assert 'pip install "digitbench[plot]"' in told
-    assert not (fresh.path / canvas.FOLDER).exists()
+    assert not (fresh.path / PLOTS).exists()
 
 
 def test_a_full_disk_costs_a_line_and_leaves_nothing_half_written(
@@ -197,4 +197,4 @@ def test_a_full_disk_costs_a_line_and_leaves_nothing_half_written(
     told = said_by_drawing(fresh, digits)
     assert told.count("\n") == 1
     assert "history.png: can't be written: No space left on device" in told
-    assert list((fresh.path / canvas.FOLDER).iterdir()) == []
+    assert list((fresh.path / PLOTS).iterdir()) == []

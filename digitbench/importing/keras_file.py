@@ -8,7 +8,8 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from digitbench.importing.kinds import CALL, FLOATS, Kinds
+from digitbench.export.keras_runtime import import_keras
+from digitbench.model_files.kinds import CALL, FLOATS, Kinds
 from digitbench.plugins.model_io import Form
 from digitbench.system import trusted_files
 from digitbench.system.progress import Progress
@@ -78,8 +79,6 @@ def kinds(source: Path, progress: Progress) -> Kinds:
 
 def _opened(source: Path, progress: Progress) -> tuple[Any, Any]:
     """Give Keras, and the model in a file."""
-    from digitbench.export.keras_runtime import import_keras
-
     keras = import_keras(progress)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of how a stranger's model should have been written

@@ -9,8 +9,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from math import prod
 
-from digitbench.importing.kinds import CALL, FLOATS, Kinds
-from digitbench.importing.protobuf import Message
+from digitbench.model_files.kinds import CALL, FLOATS, Kinds
+from digitbench.model_files.protobuf import Message
 
 TYPES = {
     1: "float32", 2: "uint8", 3: "int8", 4: "uint16", 5: "int16", 10: "float16", 11: "float64", 16: "bfloat16",

@@ -119,9 +119,9 @@ def _draw(
     from digitbench.charts.groups import headline
     from digitbench.commands.find_results import place_of
     from digitbench.commands.options import open_console
-    from digitbench.images.reading import shown_name
     from digitbench.records.results import Results
     from digitbench.report.terminal_table import print_line
+    from digitbench.system.text import shown_name
 
     place = place_of(result)
     target = output or place.with_name(f"{place.stem}-{name}.png")

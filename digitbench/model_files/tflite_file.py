@@ -6,7 +6,7 @@ from math import prod
 from typing import Any
 
 from digitbench.errors import one_line
-from digitbench.importing.kinds import BYTES, CALL, WORDS, Kinds
+from digitbench.model_files.kinds import BYTES, CALL, WORDS, Kinds
 
 FLOATS = ("FLOAT64", "FLOAT32", "FLOAT16", "BFLOAT16")
 STORED = (*FLOATS, "INT16", "UINT16", "INT8", "UINT8", "INT4", "UINT4", "INT2")

@@ -10,8 +10,8 @@ from collections import Counter
 from collections.abc import Iterator
 from math import prod
 
-from digitbench.importing.kinds import BYTES, CALL, FLOATS, Kinds
-from digitbench.importing.protobuf import Message
+from digitbench.model_files.kinds import BYTES, CALL, FLOATS, Kinds
+from digitbench.model_files.protobuf import Message
 
 TYPES = {
     1: "float32", 2: "float64", 4: "uint8", 5: "int16", 6: "int8", 11: "int8", 12: "uint8", 14: "bfloat16",

@@ -1,0 +1,38 @@
+"""`runs`: which bundles there are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from digitbench.commands.options import JsonOption
+from digitbench.commands.outputs import Outputs, write_json
+
+EPILOG = (
+    "[b]Examples[/]\n\ndigitbench runs\n\ndigitbench runs --sort accuracy\n\n"
+    "digitbench runs runs/mnist --json runs.json"
+)
+
+FolderArgument = Annotated[
+    Path | None, typer.Argument(metavar="[FOLDER]", help="Where bundles are, also in folders of it; runs if not given.")
+]
+SortOption = Annotated[
+    str, typer.Option("--sort", metavar="age", help="What comes first: the newest (age), the best (accuracy), the "
+                      "largest (size), or by name.")
+]  # fmt: skip
+
+
+def runs(folder: FolderArgument = None, sort: SortOption = "age", json: JsonOption = None) -> None:
+    """List the bundles: what was trained on what, how good it is, how large, and which is the latest."""
+    from digitbench.bundle import RUNS
+    from digitbench.bundle.listing import Found, find
+    from digitbench.report import bundles
+
+    console = Outputs(json=json, format="digitbench.runs").console
+    wanted = folder or RUNS
+    nothing_yet = folder is None and not RUNS.exists()
+    found = Found(wanted) if nothing_yet else find(wanted, sort)
+    bundles.print_bundles(found, console)
+    write_json(json, bundles.to_json(found))

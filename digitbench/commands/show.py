@@ -1,0 +1,19 @@
+"""`show`: what a bundle is."""
+
+from __future__ import annotations
+
+from digitbench.commands.options import JsonOption, RunArgument
+from digitbench.commands.outputs import Outputs, write_json
+
+EPILOG = "[b]Examples[/]\n\ndigitbench show\n\ndigitbench show runs/mine --json -"
+
+
+def show(run: RunArgument = None, json: JsonOption = None) -> None:
+    """Describe a bundle: recipe, layers, artifacts and their checks, how training went, what was measured."""
+    from digitbench.bundle import Bundle
+    from digitbench.report import bundle_page
+
+    console = Outputs(json=json, format="digitbench.show").console
+    shown = bundle_page.look(Bundle(run))
+    bundle_page.print_shown(shown, console)
+    write_json(json, bundle_page.to_json(shown))

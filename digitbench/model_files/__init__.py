@@ -1,0 +1,31 @@
+"""Model files read without their runtimes: which precision their weights and operations are in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from digitbench.model_files import onnx_file, savedmodel_file, tflite_file
+from digitbench.model_files.kinds import Kinds
+from digitbench.model_files.protobuf import Message
+
+
+def precision_of(source: Path, format: str) -> str:
+    """Read which precision a model is in from its weights and operations: see `digitbench.records.precisions`.
+
+    Raises
+    ------
+    ValueError
+        It can't be read out of the file.
+    """
+    return _kinds(source, format).precision()
+
+
+def _kinds(source: Path, format: str) -> Kinds:
+    match format:
+        case "onnx":
+            return onnx_file.kinds(Message(source.read_bytes()))
+        case "tflite":
+            return tflite_file.kinds(source.read_bytes())
+        case "savedmodel":
+            return savedmodel_file.kinds((source / "saved_model.pb").read_bytes())
+    return Kinds()

@@ -1,0 +1,53 @@
+"""What a model says of a picture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from digitbench.backend import Scores
+from digitbench.records.arrays import Pixels
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a model says of one picture.
+
+    Attributes
+    ----------
+    path
+        The file.
+    name
+        The same as people may be shown it.
+    pixels
+        uint8, (28, 28): what the model saw; 0 is paper.
+    scores, probabilities
+        float32, (10,): the model's own output, and that as probabilities.
+    photograph
+        uint8, (height, width) or (height, width, 3): the picture itself, small; None if it isn't to be drawn.
+    """
+
+    path: Path
+    name: str
+    pixels: Pixels
+    scores: Scores
+    probabilities: Scores
+    photograph: npt.NDArray[np.uint8] | None = None
+
+    @property
+    def label(self) -> int:
+        """The digit: the first with the highest score, as everywhere."""
+        return int(self.scores.argmax())
+
+    @property
+    def runner_up(self) -> int:
+        """The digit with the next highest score."""
+        return next(int(digit) for digit in np.argsort(-self.scores, kind="stable") if digit != self.label)
+
+    @property
+    def probability(self) -> float:
+        """Of the digit, from 0 to 1."""
+        return float(self.probabilities[self.label])

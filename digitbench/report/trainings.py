@@ -1,0 +1,71 @@
+"""How several trainings went: their figures in a table and as JSON. Never trains."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from digitbench.bundle import history
+from digitbench.bundle.trainings import Run, lowest, notes
+from digitbench.report.bundles import column_of, print_records
+from digitbench.report.terminal_table import print_line
+from digitbench.system.text import shown_name
+
+# History of the format. A field keeps its meaning; a reader takes what it knows.
+#   1  (0.1.0)  runs, picture
+SCHEMA = "digitbench.history/1"
+
+
+def print_runs(runs: Sequence[Run], console: Console) -> None:
+    """Print a line for each run, and what has to be known; a column that would be empty is left out."""
+    columns = [column for column in _columns() if any(column.cell(run) for run in runs)]
+    best = lowest(runs)
+    print_records(runs, columns, console, lambda run: "bold" if run is best and len(runs) > 1 else "")
+    for line in notes(runs):
+        print_line(shown_name(f"{line}."), console, "yellow")
+
+
+def _columns() -> list[Any]:
+    def of_best(place: int, form: str) -> Callable[[Run], str]:
+        return lambda run: form.format(run.best[place]) if run.best else ""
+
+    def optional(name: str, form: str) -> Callable[[Run], str]:
+        return lambda run: "" if (value := getattr(run, name)) is None else form.format(value)
+
+    return [
+        column_of("run", 100, lambda run: run.name, left=True),
+        column_of("recipe", 50, lambda run: run.recipe, left=True),
+        column_of("seed", 40, optional("seed", "{}")),
+        column_of("epochs", 70, lambda run: f"{run.epochs:,}"),
+        column_of("loop", 20, lambda run: run.loop, left=True),
+        column_of("seconds", 60, optional("seconds", "{:,.1f}")),
+        column_of("best\nepoch", 80, of_best(0, "{}")),
+        column_of("its validation\nloss", 90, of_best(1, "{:.4f}")),
+        column_of("its validation\naccuracy", 85, of_best(2, "{:.2%}")),
+        column_of("last training\nloss", 30, lambda run: f"{run.history.loss[-1]:.4f}"),
+        column_of("last training\naccuracy", 35, lambda run: f"{run.history.accuracy[-1]:.2%}"),
+        column_of("test\naccuracy", 95, optional("test_accuracy", "{:.2%}")),
+    ]
+
+
+def to_json(runs: Sequence[Run], picture: Path | None) -> dict[str, Any]:
+    """Give runs and where their picture is as plain values; what isn't known is null."""
+    return {"schema": SCHEMA, "runs": [_run_to_json(run) for run in runs], "notes": list(notes(runs)),
+            "picture": str(picture) if picture else None}  # fmt: skip
+
+
+def _run_to_json(run: Run) -> dict[str, Any]:
+    epoch, loss, accuracy = run.best or (None, None, None)
+    found = run.history
+    return {
+        "name": run.name, "path": str(run.path.absolute()), "recipe": run.recipe, "seed": run.seed,
+        "members": run.members, "dataset": dict(zip(("name", "fingerprint"), run.dataset, strict=True)),
+        "epochs": run.epochs, "loop": run.loop or None, "seconds": run.seconds, "held_out": run.held_out,
+        "best": {"epoch": epoch, "val_loss": loss, "val_accuracy": accuracy} if run.best else None,
+        "last": {"loss": found.loss[-1], "accuracy": found.accuracy[-1]}, "test_accuracy": run.test_accuracy,
+        "history": {key: getattr(found, key) for key in history.KEYS if getattr(found, key)},
+        "epoch_seconds": None if run.shared or not run.epoch_seconds else run.epoch_seconds,
+    }  # fmt: skip
