@@ -102,7 +102,7 @@ class Run:
         else:
             seeds.pictures()  # here, and not in several threads at once
         began, first = monotonic(), len(self.verdicts)
-        with self._crew(kind, numbers) as verdicts:
+        with self._pool(kind, numbers) as verdicts:
             for verdict in verdicts:
                 self.verdicts.append(verdict)
                 self._keep(verdict)
@@ -115,15 +115,15 @@ class Run:
         self._tell("")
 
     @contextmanager
-    def _crew(self, kind: str, numbers: Sequence[int]) -> Iterator[Iterator[Verdict]]:
+    def _pool(self, kind: str, numbers: Sequence[int]) -> Iterator[Iterator[Verdict]]:
         """Threads that each watch a process; leaving it ends them."""
         waiting: SimpleQueue[int] = SimpleQueue()
         done: SimpleQueue[Verdict | BaseException] = SimpleQueue()
         for number in numbers:
             waiting.put(number)
 
-        crew = [self._watched(kind, job) for job in range(max(1, min(self._given.jobs, len(numbers))))]
-        threads = [threading.Thread(target=self._watch, args=(one, waiting, done)) for one in crew]
+        pool = [self._watched(kind, job) for job in range(max(1, min(self._given.jobs, len(numbers))))]
+        threads = [threading.Thread(target=self._watch, args=(one, waiting, done)) for one in pool]
         for thread in threads:
             thread.start()
         try:
@@ -132,7 +132,7 @@ class Run:
             with suppress(Empty):
                 while True:
                     waiting.get_nowait()
-            for one in crew:
+            for one in pool:
                 one.kill()  # idle by now, if all went well
             for thread in threads:
                 thread.join()

@@ -99,10 +99,10 @@ def score(
 
     stored = references.scores_for(bundle, digits, limit, progress)
     heard: dict[tuple[str, str], Scores] = {}
-    bar = _OneBar(progress, len({one.seat for one in chosen if one.artifact}))
+    bar = _OneBar(progress, len({one.setup for one in chosen if one.artifact}))
     results = session.run(
         bundle, digits, chosen, plan=None, limit=limit, progress=bar, keep=lambda _: None,
-        hear=lambda seat, scores: heard.update({seat[:2]: scores}), against=session.Against(stored),
+        hear=lambda setup, scores: heard.update({setup[:2]: scores}), against=session.Against(stored),
     )  # fmt: skip
     bar.end()
     labels = digits.test.head(limit).labels

@@ -112,13 +112,13 @@ def bench(
     parse_gates(fail_on or [])
     excused = parse_excused(allow_missing or [])
     base = Results.read(against) if against else None
-    wishes = {
+    given_settings = {
         "seconds": seconds, "generations": generations, "seed": seed, "baseline": baseline, "timeout": timeout,
     }  # fmt: skip
     earlier = Results.read(resume) if resume else None
     if earlier:
         given = {
-            **wishes,
+            **given_settings,
             "timeout": None,
             "backend": backend,
             "precision": precision,
@@ -129,15 +129,15 @@ def bench(
         _refuse_with_resume(given, quick)
         bundle = Bundle(run or _bundle_of(earlier))
         wanted, sizes, counts, limit = _grid_of(earlier)
-        wish = earlier.settings.get("baseline")  # a name, until it is known whose precision is meant
-        named = ":".join(wish) if isinstance(wish, list) else wish
+        recorded_baseline = earlier.settings.get("baseline")  # a name, until it is known whose precision is meant
+        named = ":".join(recorded_baseline) if isinstance(recorded_baseline, list) else recorded_baseline
         plan = plan_from({**earlier.settings, "baseline": named}, timeout=timeout)
     else:
         bundle = Bundle(run)
         sizes = list(whole_numbers(batch_size or SIZES, "--batch-size"))
         counts = list(whole_numbers(threads or "1", "--threads"))
         wanted = [(backends_of(backend), precisions.parse(precision or []))]
-        plan = plan_from({"seconds": QUICK_SECONDS, "generations": 1} if quick else {}, **wishes)
+        plan = plan_from({"seconds": QUICK_SECONDS, "generations": 1} if quick else {}, **given_settings)
     outputs = Outputs(
         json=json, csv=csv, markdown=markdown, pytest_benchmark_json=pytest_benchmark_json, quiet=quiet, ledger=ledger,
         kept=kept_place(bundle), resumed=resume,
@@ -179,15 +179,15 @@ def _asks_for(
     return False
 
 
-def plan_from(settings: Any, **wishes: Any) -> Plan:
-    """Make a plan of settings that were recorded, and of wishes that override them; None wishes nothing."""
+def plan_from(recorded: Any, **given: Any) -> Plan:
+    """Make a plan of settings that were recorded, and of given ones that override them; None overrides nothing."""
     from dataclasses import fields
 
     from digitbench.measure.plan import Plan
 
-    known = {one.name for one in fields(Plan)}
-    wanted = {**settings, **{name: wish for name, wish in wishes.items() if wish is not None}}
-    return Plan(**{name: value for name, value in wanted.items() if name in known})
+    known = {field.name for field in fields(Plan)}
+    settings = {**recorded, **{name: value for name, value in given.items() if value is not None}}
+    return Plan(**{name: value for name, value in settings.items() if name in known})
 
 
 def kept_place(bundle: Bundle) -> Path | None:

@@ -47,7 +47,7 @@ def draw(
     """Open a page to draw a digit on, by mouse, pen or finger, and see while drawing what every runtime answers."""
     from digitbench.bundle import Bundle
     from digitbench.draw import server
-    from digitbench.draw.processes import Team
+    from digitbench.draw.processes import ProcessGroup
     from digitbench.evaluate.accuracy import output_activation
     from digitbench.measure.candidates import candidates
     from digitbench.records import precisions
@@ -66,7 +66,7 @@ def draw(
         _tell(chosen, address, host, console)
         if not no_browser:
             _open_browser(address)
-        team = Team(chosen, output_activation(bundle.manifest))
+        team = ProcessGroup(chosen, output_activation(bundle.manifest))
         server.serve(team, _about(bundle, threads), listening, host)
 
 

@@ -82,16 +82,16 @@ def import_(
     """
     from digitbench import importing
     from digitbench.bundle import caveats
-    from digitbench.importing.guesses import LAYOUTS, Wishes
+    from digitbench.importing.guesses import LAYOUTS, Constraints
     from digitbench.records import precisions
     from digitbench.system.native_output import native_output_held
 
-    wishes = Wishes(
+    constraints = Constraints(
         _range(scale), inverted, _one_of("--layout", layout, LAYOUTS), tensor,
         _one_of("--activation", activation, ("softmax", "sigmoid", "logits")), _one_of("--fit", fit, ("pad", "resize")),
     )  # fmt: skip
     options = importing.Options(
-        name or "", wishes, _one_of("--precision", precision, tuple(precisions.ABOUT)), trust, timeout,
+        name or "", constraints, _one_of("--precision", precision, tuple(precisions.ABOUT)), trust, timeout,
         output=str(output or ""), accept=accept,
     )  # fmt: skip
     if output and folder:

@@ -32,7 +32,7 @@ LAST_LINES = 3
 Line = dict[str, Any]
 
 
-class Seat:
+class CandidateProcess:
     """One candidate and its process.
 
     A process that dies is not started again: the same picture would kill it again, and the page says why it is gone.
@@ -122,14 +122,14 @@ class Seat:
         told = await self._process.stdout.readline()
         event: Mapping[str, Any] = json.loads(told) if told.endswith(b"\n") else {"event": "failed", "message": ""}
         if event["event"] == "failed":
-            self._crash(event["message"] or await self._obituary())
+            self._crash(event["message"] or await self._exit_reason())
             self.kill()
         return event
 
     def _crash(self, why: str) -> None:
         self.state, self.why = "crashed", why
 
-    async def _obituary(self) -> str:
+    async def _exit_reason(self) -> str:
         assert self._process is not None
         try:
             code = await asyncio.wait_for(self._process.wait(), 1.0)
@@ -162,7 +162,7 @@ class Seat:
         self._stderr.close()
 
 
-class Team:
+class ProcessGroup:
     """All candidates.
 
     Parameters
@@ -174,7 +174,7 @@ class Team:
     """
 
     def __init__(self, candidates: Sequence[Candidate], activation: str) -> None:
-        self.seats = [Seat(one) for one in candidates]
+        self.processes = [CandidateProcess(one) for one in candidates]
         self._activation = activation
         self._folder = tempfile.TemporaryDirectory(prefix="digitbench-draw-", ignore_cleanup_errors=True)
         self._starting: asyncio.Task[None] | None = None
@@ -191,25 +191,25 @@ class Team:
     async def _start(self) -> None:
         cores = asyncio.Semaphore(available_cores())
 
-        async def start(seat: Seat) -> None:
+        async def start(process: CandidateProcess) -> None:
             async with cores:
-                await seat.start(self.folder)
+                await process.start(self.folder)
 
         place = {name: at for at, name in enumerate(ORDER)}
-        able = [seat for seat in self.seats if seat.state == "starting"]
-        able.sort(key=lambda seat: place.get(seat.candidate.row.backend, len(place)))
-        await asyncio.gather(*(start(seat) for seat in able))
+        able = [process for process in self.processes if process.state == "starting"]
+        able.sort(key=lambda process: place.get(process.candidate.row.backend, len(place)))
+        await asyncio.gather(*(start(process) for process in able))
 
     def describe(self) -> list[Line]:
         """Say of each who it is and how it is."""
         return [
-            {"backend": seat.candidate.row.backend, "precision": seat.candidate.row.precision, "state": seat.state,
-             "why": seat.why, "runtime": seat.runtime} for seat in self.seats
+            {"backend": process.candidate.row.backend, "precision": process.candidate.row.precision,
+             "state": process.state, "why": process.why, "runtime": process.runtime} for process in self.processes
         ]  # fmt: skip
 
     async def ask(self, seen: Pixels) -> AsyncIterator[list[Line]]:
         """Ask all which digit is in a picture (uint8, (28, 28)); give a line of each, those together that come so."""
-        tasks = {asyncio.create_task(self._ask(number, seen.tobytes())) for number in range(len(self.seats))}
+        tasks = {asyncio.create_task(self._ask(number, seen.tobytes())) for number in range(len(self.processes))}
         try:
             while tasks:
                 done, tasks = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -219,7 +219,7 @@ class Team:
                 task.cancel()
 
     async def _ask(self, number: int, picture: bytes) -> Line:
-        line = {"candidate": number, **await self.seats[number].ask(picture)}
+        line = {"candidate": number, **await self.processes[number].ask(picture)}
         if "scores" in line:
             scores = np.array([line.pop("scores")], np.float32)
             likely = probabilities(scores, self._activation)[0]
@@ -231,11 +231,11 @@ class Team:
         if self._starting is not None:
             self._starting.cancel()
             await asyncio.gather(self._starting, return_exceptions=True)
-        await asyncio.gather(*(seat.end() for seat in self.seats))
+        await asyncio.gather(*(process.end() for process in self.processes))
         self._folder.cleanup()
 
     def kill(self) -> None:
         """End what is left, without waiting: where even `end` was cut short."""
-        for seat in self.seats:
-            seat.kill()
+        for process in self.processes:
+            process.kill()
         self._folder.cleanup()

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from digitbench.draw import guard
 from digitbench.draw.guard import App, Guard, Receive, Refusal, Send
 from digitbench.draw.pictures import DRAWING_BYTES, picture_of
-from digitbench.draw.processes import Team
+from digitbench.draw.processes import ProcessGroup
 from digitbench.errors import ImageError, MissingRuntimeError, UsageError
 from digitbench.images.file_limits import MOST_BYTES
 from digitbench.records.arrays import Pixels
@@ -78,7 +78,7 @@ def listen(host: str, port: int) -> socket.socket:
         raise UsageError(f"{told}; choose another with --port, 0 for any that is free") from exc
 
 
-def serve(team: Team, about: dict[str, Any], listening: socket.socket, host: str) -> None:
+def serve(group: ProcessGroup, about: dict[str, Any], listening: socket.socket, host: str) -> None:
     """Serve the page until Ctrl-C, and leave no process behind.
 
     Parameters
@@ -93,17 +93,17 @@ def serve(team: Team, about: dict[str, Any], listening: socket.socket, host: str
     import uvicorn
 
     server = uvicorn.Server(uvicorn.Config(
-        Guard(application(team, about), host), http=guard.protocol(), ws="none", loop="asyncio", lifespan="on",
+        Guard(application(group, about), host), http=guard.protocol(), ws="none", loop="asyncio", lifespan="on",
         log_config=None, log_level="error", access_log=False, server_header=False, proxy_headers=False,
         h11_max_incomplete_event_size=guard.HEADER_BYTES, timeout_keep_alive=30, timeout_graceful_shutdown=1,
     ))  # fmt: skip
     try:
         server.run(sockets=[listening])
     finally:
-        team.kill()
+        group.kill()
 
 
-def application(team: Team, about: dict[str, Any]) -> Starlette:
+def application(group: ProcessGroup, about: dict[str, Any]) -> Starlette:
     """Make the page's application."""
     from starlette.applications import Starlette
     from starlette.responses import JSONResponse, Response
@@ -111,12 +111,12 @@ def application(team: Team, about: dict[str, Any]) -> Starlette:
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        team.start()
+        group.start()
         # SciPy is loaded now, and not by the first stroke.
         loading = asyncio.get_running_loop().run_in_executor(None, picture_of, b"\xff" * DRAWING_BYTES)
         yield
         await loading
-        await team.end()
+        await group.end()
 
     def page(name: str, kind: str) -> Route:
         content = files("digitbench.draw").joinpath("page", name).read_bytes()
@@ -124,9 +124,9 @@ def application(team: Team, about: dict[str, Any]) -> Starlette:
         return Route(path, lambda request: Response(content, media_type=kind))
 
     async def candidates(request: Request) -> JSONResponse:
-        return JSONResponse({**about, "candidates": team.describe()})
+        return JSONResponse({**about, "candidates": group.describe()})
 
-    desk = _Desk(team)
+    desk = _Desk(group)
     return Starlette(
         routes=[
             *(page(*entry) for entry in PAGE.values()),
@@ -165,8 +165,8 @@ def _refuse(refusal: Refusal) -> App:
 class _Desk:
     """Takes what is sent: a bounded number of things at once."""
 
-    def __init__(self, team: Team) -> None:
-        self._team = team
+    def __init__(self, group: ProcessGroup) -> None:
+        self._team = group
         self._answered = self._uploads = 0
         self._decoding = asyncio.Semaphore(1)  # a large picture takes 200 MB while it is read
 
@@ -225,8 +225,8 @@ def _give_back() -> None:
         trim(0)
 
 
-async def _lines(team: Team, seen: Pixels) -> AsyncIterator[str]:
+async def _lines(group: ProcessGroup, seen: Pixels) -> AsyncIterator[str]:
     first: list[dict[str, Any]] = [{"seen": b64encode(seen.tobytes()).decode("ascii")}]
-    async for lines in team.ask(seen):
+    async for lines in group.ask(seen):
         yield "".join(json.dumps(line) + "\n" for line in [*first, *lines])
         first = []

@@ -21,7 +21,7 @@ from digitbench.errors import BundleError, UsageError
 from digitbench.evaluate import accuracy
 from digitbench.importing import fit, formats, guesses, judging, steadiness, unsupported
 from digitbench.importing.fit import Fit
-from digitbench.importing.guesses import NO_WISHES, Wishes
+from digitbench.importing.guesses import NO_CONSTRAINTS, Constraints
 from digitbench.importing.judging import Trial
 from digitbench.importing.prober import Prober
 from digitbench.importing.steadiness import Steadiness
@@ -46,7 +46,7 @@ class Options:
     ----------
     name
         What the model is called from now on; that of its file if empty.
-    wishes
+    constraints
         What is known of it already.
     precision
         Of `digitbench.records.precisions`; found out if None.
@@ -62,7 +62,7 @@ class Options:
     """
 
     name: str = ""
-    wishes: Wishes = NO_WISHES
+    constraints: Constraints = NO_CONSTRAINTS
     precision: str | None = None
     trusted: bool = False
     timeout: float = TIMEOUT
@@ -186,7 +186,7 @@ def _tried(
     with shared_images(given) as images, Prober(source, sort, images, options.timeout) as prober:
         opened(prober.signature)
         try:
-            found = guesses.forms(prober.signature, options.wishes, known.images)
+            found = guesses.forms(prober.signature, options.constraints, known.images)
         except BundleError as exc:
             raise BundleError(f"{source}: {exc}") from exc
         trials = _all_tried(prober, found, known.head(IMAGES), options, progress)
@@ -232,7 +232,7 @@ def _all_tried(
         progress.update(task, done, len(forms), describe(form))
         scores = prober.attempt(form, 0, count or len(known))
         if scores is not None:
-            trials.append(judging.judge(form, scores, known.labels, options.wishes.activation))
+            trials.append(judging.judge(form, scores, known.labels, options.constraints.activation))
     progress.update(task, len(forms), len(forms), f"{len(forms)} forms")
     return trials
 

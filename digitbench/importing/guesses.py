@@ -24,7 +24,7 @@ USABLE = {"float16", "float32", "float64", "int8", "uint8", "int16", "uint16", "
 
 
 @dataclass(frozen=True)
-class Wishes:
+class Constraints:
     """What the user says of a model; None or empty is found out.
 
     Attributes
@@ -47,17 +47,17 @@ class Wishes:
     fit: str | None = None
 
 
-NO_WISHES = Wishes()
+NO_CONSTRAINTS = Constraints()
 
 
-def forms(signature: Signature, wishes: Wishes, images: Images) -> list[Form]:
+def forms(signature: Signature, constraints: Constraints, images: Images) -> list[Form]:
     """Give every form that a model could have, the most usual first.
 
     Parameters
     ----------
     signature
         Read from the artifact.
-    wishes
+    constraints
         What is known of it already.
     images
         float32 (n, 28, 28): training images, whose mean and deviation it may have been normalised by.
@@ -67,15 +67,17 @@ def forms(signature: Signature, wishes: Wishes, images: Images) -> list[Form]:
     BundleError
         It takes several inputs, no image, or gives nothing of width 10.
     UsageError
-        A wish can't be met.
+        A constraint can't be met.
     """
     given = _only_input(signature)
-    shapes, outputs = _shapes(given, wishes), _outputs(signature, wishes)
+    shapes, outputs = _shapes(given, constraints), _outputs(signature, constraints)
     found = []
     for (shape, batch), output in product(shapes, outputs):
-        for fit, (paper, ink) in product(_fits(shape, wishes), ranges(wishes, images)):
-            form = Form(shape, paper, ink, fit, batch, given, output, _answer(output), wishes.activation or "softmax")
-            if wishes.range or not form.saturates():
+        for fit, (paper, ink) in product(_fits(shape, constraints), ranges(constraints, images)):
+            form = Form(
+                shape, paper, ink, fit, batch, given, output, _answer(output), constraints.activation or "softmax"
+            )
+            if constraints.range or not form.saturates():
                 found.append(form)
     if not found:
         raise BundleError(f"input {given.name!r} ({given.dtype}): no usual range of pixels fits into it; give --scale")
@@ -92,7 +94,7 @@ def _only_input(signature: Signature) -> Tensor:
     return inputs[0]
 
 
-def _shapes(given: Tensor, wishes: Wishes) -> list[tuple[tuple[int, ...], int | None]]:
+def _shapes(given: Tensor, constraints: Constraints) -> list[tuple[tuple[int, ...], int | None]]:
     """Shapes of one image that fit the input's, each with the fixed batch size."""
     batch, sizes = (given.shape[0], given.shape[1:]) if given.shape else (None, ())
     usual: dict[str, list[tuple[int, ...]]] = {
@@ -102,7 +104,7 @@ def _shapes(given: Tensor, wishes: Wishes) -> list[tuple[tuple[int, ...], int | 
         "nchw": [(1, SIDE, SIDE), (3, SIDE, SIDE)],
     }
     found = []
-    for layout in [wishes.layout] if wishes.layout else ["hw", "flat", "nhwc", "nchw"]:
+    for layout in [constraints.layout] if constraints.layout else ["hw", "flat", "nhwc", "nchw"]:
         for example in usual[layout]:
             if given.shape and len(sizes) != len(example):
                 continue
@@ -113,20 +115,20 @@ def _shapes(given: Tensor, wishes: Wishes) -> list[tuple[tuple[int, ...], int | 
     if found:
         return found
     told = f"its input {given.name!r} has shape {_bracketed(given.shape)}"
-    if wishes.layout:
-        raise UsageError(f"--layout {wishes.layout}: {told}; known are {', '.join(LAYOUTS)}")
+    if constraints.layout:
+        raise UsageError(f"--layout {constraints.layout}: {told}; known are {', '.join(LAYOUTS)}")
     raise BundleError(f"{told}: not images of one or three channels, with the batch axis first")
 
 
-def _outputs(signature: Signature, wishes: Wishes) -> list[Tensor]:
-    if wishes.output:
-        named = [one for one in signature.outputs if one.name == wishes.output]
+def _outputs(signature: Signature, constraints: Constraints) -> list[Tensor]:
+    if constraints.output:
+        named = [one for one in signature.outputs if one.name == constraints.output]
         if not named:
             known = ", ".join(one.name for one in signature.outputs)
-            raise UsageError(f"--tensor {wishes.output}: the model has no such output; it has {known}")
+            raise UsageError(f"--tensor {constraints.output}: the model has no such output; it has {known}")
         if not _could_be_scores(named[0]):
             told = f"it gives {named[0].dtype} {_bracketed(named[0].shape)}, not ten scores an image"
-            raise UsageError(f"--tensor {wishes.output}: {told}")
+            raise UsageError(f"--tensor {constraints.output}: {told}")
         return named
     able = [one for one in signature.outputs if _could_be_scores(one) and not _counts(one)]
     if not able:
@@ -161,23 +163,23 @@ def _answer(output: Tensor) -> tuple[int, ...]:
     return tuple(size or 1 for size in sizes)
 
 
-def _fits(shape: tuple[int, ...], wishes: Wishes) -> tuple[str, ...]:
+def _fits(shape: tuple[int, ...], constraints: Constraints) -> tuple[str, ...]:
     height, width = square(shape)
     if (height, width) == (SIDE, SIDE):
         return ("pad",)
     if min(height, width) < SIDE:
-        if wishes.fit == "pad":
+        if constraints.fit == "pad":
             raise UsageError(
                 f"--fit pad: {height} × {width} pixels are fewer than {SIDE} × {SIDE}; only resize can do it"
             )
         return ("resize",)
-    return (wishes.fit,) if wishes.fit else ("pad", "resize")
+    return (constraints.fit,) if constraints.fit else ("pad", "resize")
 
 
-def ranges(wishes: Wishes, images: Images) -> list[Range]:
+def ranges(constraints: Constraints, images: Images) -> list[Range]:
     """Give every range that pixels could have, the most usual first, each with the opposite polarity after it."""
-    upright = [wishes.range] if wishes.range else list(_usual(images))
-    turns = (False, True) if wishes.inverted is None else (wishes.inverted,)
+    upright = [constraints.range] if constraints.range else list(_usual(images))
+    turns = (False, True) if constraints.inverted is None else (constraints.inverted,)
     return list(dict.fromkeys((ink, paper) if turn else (paper, ink) for turn in turns for paper, ink in upright))
 
 

@@ -17,7 +17,7 @@ from digitbench.importing.formats import Sort
 from digitbench.plugins.model_io import Form
 from digitbench.plugins.scoring import SCORING_BATCH
 from digitbench.records.from_json import build
-from digitbench.workers.pool import Crew, Job, Worker, WorkerError
+from digitbench.workers.pool import Job, Pool, Worker, WorkerError
 
 PROBE = "digitbench.importing.probe"
 MOST_DEATHS = 3
@@ -45,28 +45,28 @@ class Prober:
 
     def __init__(self, source: Path, sort: Sort, images: Path, timeout: float) -> None:
         self._source, self._job = source, Job(sort.backend, source, threads=1, module=PROBE)
-        self._crew = Crew(images, timeout=timeout)
+        self._pool = Pool(images, timeout=timeout)
         self._worker: Worker | None = None
         self._deaths = 0
         self._ran: set[Form] = set()  # which other forms' deaths don't cost
         self.fault = "nothing was tried"
 
     def __enter__(self) -> Self:
-        self._crew.__enter__()
+        self._pool.__enter__()
         try:
             self._start()
         except BaseException:
-            self._crew.__exit__(None, None, None)
+            self._pool.__exit__(None, None, None)
             raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._crew.__exit__(kind, exc, trace)
+        self._pool.__exit__(kind, exc, trace)
 
     def _start(self) -> None:
-        (started,) = self._crew.start([self._job])
+        (started,) = self._pool.start([self._job])
         if started.worker is None:
             raise BundleError(_refusal(self._source, str(started.error)))
         self._worker = started.worker
@@ -85,7 +85,7 @@ class Prober:
             self._start()
         assert self._worker is not None
         try:
-            answer = self._crew.ask(self._worker, "attempt", form=asdict(form), order=list(order), size=size)
+            answer = self._pool.ask(self._worker, "attempt", form=asdict(form), order=list(order), size=size)
         except WorkerError as exc:
             self.fault, self._worker = str(exc), None
             self._deaths += 1

@@ -19,7 +19,7 @@ from digitbench.plugins.model_io import SIDE
 from digitbench.records.precisions import runnable
 from digitbench.system.progress import Progress
 from digitbench.system.version import __version__
-from digitbench.workers.pool import Crew, Job, WorkerDied, WorkerError, shared_images
+from digitbench.workers.pool import Job, Pool, WorkerDied, WorkerError, shared_images
 
 IMAGES = 3
 TIMEOUT = 30.0
@@ -95,11 +95,11 @@ def _fault(bundle: Bundle, plugin: Plugin, artifact: Artifact) -> str:
     job = Job(plugin.name, path, threads=1, precision=artifact.precision, form=bundle.form_of(artifact))
     blank = np.zeros((IMAGES, SIDE, SIDE), np.float32)
     try:
-        with shared_images(blank) as images, Crew(images, timeout=TIMEOUT) as crew:
-            (started,) = crew.start([job])
+        with shared_images(blank) as images, Pool(images, timeout=TIMEOUT) as pool:
+            (started,) = pool.start([job])
             if started.worker is None:
                 raise started.error or WorkerDied("the worker is gone")
-            crew.ask(started.worker, "score")
+            pool.ask(started.worker, "score")
     except (WorkerDied, UsageError):
         return ""
     except WorkerError as exc:

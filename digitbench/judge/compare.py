@@ -254,14 +254,14 @@ def _changes(
     pairs: Sequence[Pair], limits: Mapping[str, Gate], floors: Sequence[Floor], *, paired: bool
 ) -> Iterator[Change]:
     """Compare every metric: times at each batch size, then what is one process' once, from the first that tells it."""
-    seats: dict[tuple[str, str, int], list[Pair]] = {}
+    setups: dict[tuple[str, str, int], list[Pair]] = {}
     for pair in pairs:
-        seats.setdefault(pair[0].key[:3], []).append(pair)
-    for seat, found in seats.items():
+        setups.setdefault(pair[0].key[:3], []).append(pair)
+    for setup, found in setups.items():
         valid = [pair for pair in found if pair[2]]
         timed = [(metric, [pair], pair[0].key) for pair in valid for metric in METRICS.values() if metric.timed]
         # Noise in the times does nothing to labels and bytes.
-        once = [(metric, valid[:1] if metric.sample else found, (*seat, None))
+        once = [(metric, valid[:1] if metric.sample else found, (*setup, None))
                 for metric in METRICS.values() if not metric.timed]  # fmt: skip
         for metric, sources, key in (*timed, *once):
             told = (_change(metric, base, new, paired=paired) for base, new, _ in sources)

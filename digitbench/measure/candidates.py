@@ -13,7 +13,7 @@ from digitbench.bundle import Artifact, Bundle
 from digitbench.errors import ArtifactError, BackendError, PluginError, UsageError
 from digitbench.importing import unsupported
 from digitbench.measure import sgemm
-from digitbench.measure.run_state import Seat
+from digitbench.measure.run_state import Setup
 from digitbench.plugins.model_io import OWN_FORM, Form
 from digitbench.records.precisions import FP32, runnable
 from digitbench.records.results import ArtifactFile, Roof, Row
@@ -39,7 +39,7 @@ class Candidate:
         return plugin.open(self.artifact, threads=row.threads, precision=row.precision, form=self.form)
 
     @property
-    def seat(self) -> Seat:
+    def setup(self) -> Setup:
         """The process that serves it."""
         return self.row.backend, self.row.precision, self.row.threads
 

@@ -1,4 +1,4 @@
-"""A sitting: one generation of processes that are alive together and take turns."""
+"""One generation: processes that are alive together and take turns."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ import numpy.typing as npt
 from digitbench.evaluate import intervals
 from digitbench.measure.candidates import Candidate
 from digitbench.measure.plan import WARM_UP_SHARE, Clock, Watch
-from digitbench.measure.run_state import Book, Seat
+from digitbench.measure.run_state import RunState, Setup
 from digitbench.records.results import Busy, Generation, Ledger, WarmUp
 from digitbench.system import machine
-from digitbench.workers.pool import Crew, Event, Job, Worker, WorkerError, read_scores, read_spent
+from digitbench.workers.pool import Event, Job, Pool, Worker, WorkerError, read_scores, read_spent
 
 PROBE_SECONDS = 0.025
-Player = tuple[Seat, int]
-"""A seat, and which of its copies: 1 is the baseline's twin."""
+Process = tuple[Setup, int]
+"""A setup, and which of its copies: 1 is the baseline's twin."""
 
 WORKER = "digitbench.measure.worker"
 
 
 @dataclass
 class _Tally:
-    """What one player gave in one cell."""
+    """What one process gave in one cell."""
 
     worker: Worker
     warm_up: WarmUp
@@ -39,226 +39,226 @@ class _Tally:
     seconds: float = 0.0
 
 
-class Sitting:
+class GenerationRun:
     """Processes that are alive together, for one generation of candidates of one thread count."""
 
     def __init__(
-        self, group: Sequence[Candidate], runnable: Sequence[Candidate], book: Book, generation: int, clock: Clock,
+        self, group: Sequence[Candidate], runnable: Sequence[Candidate], state: RunState, generation: int, clock: Clock,
         watch: Watch,
     ) -> None:  # fmt: skip
-        self.group, self.book, self.generation, self.clock, self.watch = group, book, generation, clock, watch
+        self.group, self.state, self.generation, self.clock, self.watch = group, state, generation, clock, watch
         self.plan, self.threads = clock.plan, group[0].row.threads
-        self.artifacts = {one.seat: (one.artifact, one.form) for one in runnable if one.artifact}
-        self.contents = {one.seat: one.row.artifact.sha256 for one in runnable if one.row.artifact}
+        self.artifacts = {one.setup: (one.artifact, one.form) for one in runnable if one.artifact}
+        self.contents = {one.setup: one.row.artifact.sha256 for one in runnable if one.row.artifact}
         self.sizes = list(dict.fromkeys(one.row.batch_size for one in group if one.row.batch_size))
-        self.workers: dict[Player, Worker] = {}
-        self.ready: dict[Player, Event] = {}
+        self.workers: dict[Process, Worker] = {}
+        self.ready: dict[Process, Event] = {}
         self.random = random.Random(f"{self.plan.seed} {generation} {self.threads}")
 
-    def hold(self, images: Path) -> None:
+    def run(self, images: Path) -> None:
         """Start the processes, score the test images where nobody has yet, time, and let them go."""
         began = perf_counter()
-        with Crew(images, timeout=self.plan.timeout) as crew:
-            seats = list(dict.fromkeys(one.seat for one in self.group))
-            if self.sizes and self.book.baseline and not self.book.failed_seat(self._baseline()):
-                seats = list(dict.fromkeys([*seats, self._baseline()]))
-                self._start(crew, [*((seat, 0) for seat in seats), (self._baseline(), 1)])
+        with Pool(images, timeout=self.plan.timeout) as pool:
+            setups = list(dict.fromkeys(one.setup for one in self.group))
+            if self.sizes and self.state.baseline and not self.state.failed_setup(self._baseline()):
+                setups = list(dict.fromkeys([*setups, self._baseline()]))
+                self._start(pool, [*((setup, 0) for setup in setups), (self._baseline(), 1)])
             else:
-                self._start(crew, [(seat, 0) for seat in seats])
-            self._score(crew)
-            if self.sizes and not self.book.baseline:
-                self.book.baseline = fastest(self._probe(crew))
-                if self.book.baseline:  # afresh, so that it and its twin are alike in all that they went through
-                    crew.dismiss(self.workers.pop((self._baseline(), 0)))
-                    self._start(crew, [(self._baseline(), 0), (self._baseline(), 1)])
-            self.clock.sittings_left -= 1
-            self.clock.sitting_starts.append(perf_counter() - began)
+                self._start(pool, [(setup, 0) for setup in setups])
+            self._score(pool)
+            if self.sizes and not self.state.baseline:
+                self.state.baseline = fastest(self._probe(pool))
+                if self.state.baseline:  # afresh, so that it and its twin are alike in all that they went through
+                    pool.terminate(self.workers.pop((self._baseline(), 0)))
+                    self._start(pool, [(self._baseline(), 0), (self._baseline(), 1)])
+            self.clock.generations_left -= 1
+            self.clock.start_seconds.append(perf_counter() - began)
             for size in self.sizes:
-                self._time(crew, size)
+                self._time(pool, size)
 
-    def _baseline(self) -> Seat:
-        assert self.book.baseline
-        return (*self.book.baseline, self.threads)
+    def _baseline(self) -> Setup:
+        assert self.state.baseline
+        return (*self.state.baseline, self.threads)
 
-    def _start(self, crew: Crew, players: Sequence[Player]) -> None:
+    def _start(self, pool: Pool, processes: Sequence[Process]) -> None:
         jobs = {}
         # Who starts first has other memory and another core than who starts last: nobody always does.
-        for seat, copy in self.random.sample(players, len(players)):
-            if seat in self.artifacts and not (copy and self.book.failed_seat(seat)):
-                artifact, form = self.artifacts[seat]
-                jobs[Job(seat[0], artifact, self.threads, copy, seat[1], form, WORKER)] = (seat, copy)
+        for setup, copy in self.random.sample(processes, len(processes)):
+            if setup in self.artifacts and not (copy and self.state.failed_setup(setup)):
+                artifact, form = self.artifacts[setup]
+                jobs[Job(setup[0], artifact, self.threads, copy, setup[1], form, WORKER)] = (setup, copy)
         if self.sizes:
             self._redraw()
-        for started in crew.start(jobs):
-            seat, copy = jobs[started.job]
+        for started in pool.start(jobs):
+            setup, copy = jobs[started.job]
             error = started.error
-            if started.worker and started.ready["artifact_sha256"] != self.contents[seat]:
-                crew.dismiss(started.worker)
+            if started.worker and started.ready["artifact_sha256"] != self.contents[setup]:
+                pool.terminate(started.worker)
                 error = WorkerError(f"{started.job.artifact}: it was replaced since the run began; measure anew")
             elif started.worker:
-                self.workers[seat, copy], self.ready[seat, copy] = started.worker, started.ready
+                self.workers[setup, copy], self.ready[setup, copy] = started.worker, started.ready
                 if not copy:
                     facts = ("runtime", "load_seconds", "first_prediction_us")
-                    self.book.ready(seat, **{name: started.ready[name] for name in facts})
+                    self.state.ready(setup, **{name: started.ready[name] for name in facts})
             if error and not copy:
-                self._lose(seat, self.book.of_seat(seat), error)
+                self._lose(setup, self.state.of_setup(setup), error)
             self._redraw()
 
-    def _score(self, crew: Crew) -> None:
-        lacking = [player for player in self.workers if self.book.lacks_scores(player[0])]
-        for seat, copy in lacking:  # the twin too, so that it has done what the baseline has
-            worker = self.workers[seat, copy]
+    def _score(self, pool: Pool) -> None:
+        lacking = [process for process in self.workers if self.state.lacks_scores(process[0])]
+        for setup, copy in lacking:  # the twin too, so that it has done what the baseline has
+            worker = self.workers[setup, copy]
             try:
-                answer = crew.ask(worker, "score")
+                answer = pool.ask(worker, "score")
             except WorkerError as exc:
                 if not copy:
-                    self._lose(seat, self.book.of_seat(seat), exc)
-                del self.workers[seat, copy]
+                    self._lose(setup, self.state.of_setup(setup), exc)
+                del self.workers[setup, copy]
                 continue
             if copy:
                 continue
             scores = read_scores(answer)
-            self.book.scored(seat, scores, answer["peak_rss_bytes"])
-            self.watch.hear(seat, scores)
+            self.state.scored(setup, scores, answer["peak_rss_bytes"])
+            self.watch.hear(setup, scores)
             if not self.sizes:
-                crew.dismiss(worker)
-                self.watch.progress.update(self.book.title(seat), 1, 1, self.book.top1(seat))
+                pool.terminate(worker)
+                self.watch.progress.update(self.state.title(setup), 1, 1, self.state.top1(setup))
                 self.watch.keep()
 
-    def probe(self, images: Path) -> dict[Seat, float]:
+    def probe(self, images: Path) -> dict[Setup, float]:
         """Start the processes for a first look only: where memory doesn't hold all at once."""
         if not self.sizes:
             return {}
-        with Crew(images, timeout=self.plan.timeout) as crew:
-            self._start(crew, [(seat, 0) for seat in dict.fromkeys(one.seat for one in self.group)])
-            found = self._probe(crew)
+        with Pool(images, timeout=self.plan.timeout) as pool:
+            self._start(pool, [(setup, 0) for setup in dict.fromkeys(one.setup for one in self.group)])
+            found = self._probe(pool)
         self.workers.clear()
         return found
 
-    def _probe(self, crew: Crew) -> dict[Seat, float]:
+    def _probe(self, pool: Pool) -> dict[Setup, float]:
         """Median of a few calls of each, in nanoseconds."""
         size, found = self.sizes[0], {}
-        for (seat, _), worker in self.workers.items():
-            if self.book.is_roof(seat):
+        for (setup, _), worker in self.workers.items():
+            if self.state.is_roof(setup):
                 continue
             try:
-                crew.ask(worker, "warm_up", batch_size=size, seconds=self.plan.share * WARM_UP_SHARE)
-                answer = crew.ask(worker, "turn", batch_size=size, seconds=min(PROBE_SECONDS, self.plan.share))
+                pool.ask(worker, "warm_up", batch_size=size, seconds=self.plan.share * WARM_UP_SHARE)
+                answer = pool.ask(worker, "turn", batch_size=size, seconds=min(PROBE_SECONDS, self.plan.share))
             except WorkerError:
                 continue  # its own turn will say what it died of
-            found[seat] = float(np.median(read_spent(answer)))
+            found[setup] = float(np.median(read_spent(answer)))
         return found
 
-    def _time(self, crew: Crew, size: int) -> None:
+    def _time(self, pool: Pool, size: int) -> None:
         """Let everyone who has this batch size take turns until each has had its seconds."""
-        wanted = {one.seat for one in self.group if one.row.batch_size == size}
-        baseline = self._baseline() if self.book.baseline else None
-        self._revive(crew, size, wanted | ({baseline} if baseline else set()))
-        players = [player for player in self.workers if player[0] in wanted or player[0] == baseline]
-        tallies = self._warm_up(crew, players, size)
+        wanted = {one.setup for one in self.group if one.row.batch_size == size}
+        baseline = self._baseline() if self.state.baseline else None
+        self._revive(pool, size, wanted | ({baseline} if baseline else set()))
+        processes = [process for process in self.workers if process[0] in wanted or process[0] == baseline]
+        tallies = self._warm_up(pool, processes, size)
         clock_before = perf_counter(), process_time()
         try:
-            self._take_turns(crew, tallies, size)
+            self._take_turns(pool, tallies, size)
         finally:
             self.clock.turns_wall += perf_counter() - clock_before[0]
             self.clock.parent_cpu += process_time() - clock_before[1]
             self._record(tallies, size)
         if self.generation == self.plan.generations - 1:
-            self._ledgers(crew, tallies, size)
+            self._ledgers(pool, tallies, size)
         self.watch.progress.step(self._summary(tallies, size))
         self.watch.keep()
 
-    def _revive(self, crew: Crew, size: int, seats: set[Seat]) -> None:
+    def _revive(self, pool: Pool, size: int, setups: set[Setup]) -> None:
         """Start again who died at another batch size: this one is not its fault."""
-        players = [(seat, 0) for seat in sorted(seats)] + ([(self._baseline(), 1)] if self.book.baseline else [])
+        processes = [(setup, 0) for setup in sorted(setups)] + ([(self._baseline(), 1)] if self.state.baseline else [])
         gone = [
-            (seat, copy) for seat, copy in players
-            if (seat, copy) in self.ready and (seat, copy) not in self.workers and (*seat, size) in self.book
+            (setup, copy) for setup, copy in processes
+            if (setup, copy) in self.ready and (setup, copy) not in self.workers and (*setup, size) in self.state
         ]  # fmt: skip
         if gone:
-            self._start(crew, gone)
+            self._start(pool, gone)
 
-    def _warm_up(self, crew: Crew, players: Sequence[Player], size: int) -> dict[Player, _Tally]:
+    def _warm_up(self, pool: Pool, processes: Sequence[Process], size: int) -> dict[Process, _Tally]:
         tallies = {}
-        for player in self.random.sample(players, len(players)):
+        for process in self.random.sample(processes, len(processes)):
             try:
-                answer = crew.ask(
-                    self.workers[player], "warm_up", batch_size=size, seconds=self.plan.share * WARM_UP_SHARE
+                answer = pool.ask(
+                    self.workers[process], "warm_up", batch_size=size, seconds=self.plan.share * WARM_UP_SHARE
                 )
-                tallies[player] = _Tally(self.workers[player], WarmUp(**answer["warm_up"]))
+                tallies[process] = _Tally(self.workers[process], WarmUp(**answer["warm_up"]))
             except WorkerError as exc:
-                self._drop(player, size, exc)
+                self._drop(process, size, exc)
         return tallies
 
-    def _take_turns(self, crew: Crew, tallies: dict[Player, _Tally], size: int) -> None:
-        def left(player: Player) -> float:
-            return self.plan.share - tallies[player].seconds
+    def _take_turns(self, pool: Pool, tallies: dict[Process, _Tally], size: int) -> None:
+        def left(process: Process) -> float:
+            return self.plan.share - tallies[process].seconds
 
-        dead: set[Player] = set()
-        while hungry := [player for player in tallies if player not in dead and left(player) > 0]:
-            self.random.shuffle(hungry)
-            for player in hungry:
-                tally = tallies[player]
+        dead: set[Process] = set()
+        while unfinished := [process for process in tallies if process not in dead and left(process) > 0]:
+            self.random.shuffle(unfinished)
+            for process in unfinished:
+                tally = tallies[process]
                 before = tally.seconds
                 try:
-                    answer = crew.ask(
-                        tally.worker, "turn", batch_size=size, seconds=min(self.plan.turn, left(player))
+                    answer = pool.ask(
+                        tally.worker, "turn", batch_size=size, seconds=min(self.plan.turn, left(process))
                     )  # fmt: skip
                 except WorkerError as exc:
-                    dead.add(player)
-                    self._drop(player, size, exc)
+                    dead.add(process)
+                    self._drop(process, size, exc)
                     continue
                 tally.spent.append(read_spent(answer))
                 tally.seconds += float(tally.spent[-1].sum()) / 1e9
                 tally.turns.append({key: value for key, value in answer.items() if key != "spent"})
-                key = (*player[0], size)
-                tally.wrong_labels += sum(self.book.wrong_labels(key, **checked) for checked in answer["checked"])
+                key = (*process[0], size)
+                tally.wrong_labels += sum(self.state.wrong_labels(key, **checked) for checked in answer["checked"])
                 self.clock.turns_left -= tally.seconds - before
-                if not player[1] and key in self.book:
-                    self.book.glimpse(key, tally.spent[-1])
+                if not process[1] and key in self.state:
+                    self.state.preview(key, tally.spent[-1])
                 self._redraw()
 
-    def _record(self, tallies: dict[Player, _Tally], size: int) -> None:
+    def _record(self, tallies: dict[Process, _Tally], size: int) -> None:
         """Enter what was timed; also on Ctrl-C, what there is of it."""
-        timed = {player: tally for player, tally in tallies.items() if tally.spent}
-        base = timed.get((self._baseline(), 0)) if self.book.baseline else None
+        timed = {process: tally for process, tally in tallies.items() if tally.spent}
+        base = timed.get((self._baseline(), 0)) if self.state.baseline else None
         frequency = machine.frequency_mhz()
-        for (seat, copy), tally in timed.items():
+        for (setup, copy), tally in timed.items():
             ratio = _ratio(tally, base) if base else None
             if copy and ratio is not None:
-                self.book.twin((self.threads, size), self.generation, ratio)
-            elif not copy and self.book.wants(key := (*seat, size), self.generation):
-                ready = self.ready[seat, 0]
+                self.state.twin((self.threads, size), self.generation, ratio)
+            elif not copy and self.state.wants(key := (*setup, size), self.generation):
+                ready = self.ready[setup, 0]
                 found = _generation(self.generation, tally, ready, ratio, frequency)
-                self.book.add(key, found, np.concatenate(tally.spent))
+                self.state.add(key, found, np.concatenate(tally.spent))
 
-    def _ledgers(self, crew: Crew, tallies: dict[Player, _Tally], size: int) -> None:
-        for player in tallies:
-            if self.book.is_roof(player[0]):
+    def _ledgers(self, pool: Pool, tallies: dict[Process, _Tally], size: int) -> None:
+        for process in tallies:
+            if self.state.is_roof(process[0]):
                 continue
-            if not player[1] and player in self.workers and (*player[0], size) in self.book:
+            if not process[1] and process in self.workers and (*process[0], size) in self.state:
                 try:
-                    answer = crew.ask(self.workers[player], "ledger", batch_size=size)
+                    answer = pool.ask(self.workers[process], "ledger", batch_size=size)
                 except WorkerError as exc:
-                    self._drop(player, size, exc)
+                    self._drop(process, size, exc)
                 else:
-                    self.book.ledger((*player[0], size), Ledger(**answer["ledger"]))
+                    self.state.ledger((*process[0], size), Ledger(**answer["ledger"]))
 
-    def _drop(self, player: Player, size: int, exc: WorkerError) -> None:
+    def _drop(self, process: Process, size: int, exc: WorkerError) -> None:
         """A worker is gone: the batch size at which it died is failed, the others may still be made up for."""
-        self.workers.pop(player, None)
-        if not player[1]:
-            self._lose(player[0], [(*player[0], size)], exc)
+        self.workers.pop(process, None)
+        if not process[1]:
+            self._lose(process[0], [(*process[0], size)], exc)
 
-    def _lose(self, seat: Seat, keys: Sequence[Any], exc: WorkerError | None) -> None:
-        self.book.fail(keys, str(exc))
-        self.watch.progress.step(f"{self.book.title(seat)}: {exc}")
+    def _lose(self, setup: Setup, keys: Sequence[Any], exc: WorkerError | None) -> None:
+        self.state.fail(keys, str(exc))
+        self.watch.progress.step(f"{self.state.title(setup)}: {exc}")
         self.watch.keep()
 
-    def _summary(self, tallies: dict[Player, _Tally], size: int) -> str:
-        medians = {seat: _p50(tally) for (seat, copy), tally in tallies.items() if tally.spent and not copy}
+    def _summary(self, tallies: dict[Process, _Tally], size: int) -> str:
+        medians = {setup: _p50(tally) for (setup, copy), tally in tallies.items() if tally.spent and not copy}
         told = ", ".join(
-            f"{self.book.title(seat)} {medians[seat]:,.1f}" for seat in sorted(medians, key=medians.__getitem__)
+            f"{self.state.title(setup)} {medians[setup]:,.1f}" for setup in sorted(medians, key=medians.__getitem__)
         )
         where = f"batch {size}, {self.threads} thread{'s' if self.threads > 1 else ''}"
         return f"generation {self.generation + 1} of {self.plan.generations}, {where}: p50 in µs: {told}"
@@ -267,8 +267,8 @@ class Sitting:
         self.watch.redraw(*self.clock.elapsed_and_total())
 
 
-def fastest(probed: Mapping[Seat, float]) -> tuple[str, str] | None:
-    """Backend and precision of the quickest, by `Sitting.probe`."""
+def fastest(probed: Mapping[Setup, float]) -> tuple[str, str] | None:
+    """Backend and precision of the quickest, by `GenerationRun.probe`."""
     return min(probed, key=probed.__getitem__)[:2] if probed else None
 
 

@@ -23,7 +23,7 @@ from digitbench.measure.generation import WORKER
 from digitbench.records.precisions import FP32
 from digitbench.records.results import Ratio, Referee
 from digitbench.system.progress import Progress
-from digitbench.workers.pool import Crew, Job, WorkerError, environment, read_spent, shared_images
+from digitbench.workers.pool import Job, Pool, WorkerError, environment, read_spent, shared_images
 
 PAIRS = 5
 SECONDS = 1.0  # of each side of a pair
@@ -129,14 +129,14 @@ def time_ours(job: Job, batch_size: int, images: Path, seconds: float = SECONDS)
     WorkerError
         It failed or died.
     """
-    with Crew(images) as crew:
-        (started,) = crew.start([job])
+    with Pool(images) as pool:
+        (started,) = pool.start([job])
         if started.worker is None:
             raise started.error or WorkerError("the worker is gone")
-        crew.ask(started.worker, "warm_up", batch_size=batch_size, seconds=seconds / 3)
+        pool.ask(started.worker, "warm_up", batch_size=batch_size, seconds=seconds / 3)
         spent: list[Any] = []
         while sum(int(block.sum()) for block in spent) < seconds * 1e9:
-            spent.append(read_spent(crew.ask(started.worker, "turn", batch_size=batch_size, seconds=TURN_SECONDS)))
+            spent.append(read_spent(pool.ask(started.worker, "turn", batch_size=batch_size, seconds=TURN_SECONDS)))
         return float(np.median(np.concatenate(spent))) / 1000
 
 

@@ -59,16 +59,16 @@ class Clock:
     plan: Plan
     began: float = field(default_factory=perf_counter)
     turns_left: float = 0.0  # seconds of timed calls
-    sittings_left: int = 0
-    sitting_starts: list[float] = field(default_factory=list)
+    generations_left: int = 0
+    start_seconds: list[float] = field(default_factory=list)
     parent_cpu: float = 0.0
     turns_wall: float = 0.0
 
     def elapsed_and_total(self) -> tuple[float, float]:
         """Seconds since the start, and what the whole run may take."""
         elapsed = perf_counter() - self.began
-        start = sum(self.sitting_starts) / len(self.sitting_starts) if self.sitting_starts else 4.0
-        return elapsed, elapsed + self.turns_left * (1 + WARM_UP_SHARE / 2) + self.sittings_left * start
+        start = sum(self.start_seconds) / len(self.start_seconds) if self.start_seconds else 4.0
+        return elapsed, elapsed + self.turns_left * (1 + WARM_UP_SHARE / 2) + self.generations_left * start
 
     @property
     def parent_share(self) -> float | None:
@@ -76,7 +76,7 @@ class Clock:
         return self.parent_cpu / self.turns_wall if self.turns_wall >= TELLING_SECONDS else None
 
 
-def _unheard(seat: tuple[str, str, int], scores: Scores) -> None:
+def _unheard(setup: tuple[str, str, int], scores: Scores) -> None:
     """Nobody wants them."""
 
 

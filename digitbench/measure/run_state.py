@@ -18,7 +18,7 @@ from digitbench.records.arrays import Labels
 from digitbench.records.precisions import FP32
 from digitbench.records.results import Busy, Floor, Generation, Key, Ledger, Results, Roof, Row, WarmUp
 
-Seat = tuple[str, str, int]
+Setup = tuple[str, str, int]
 """Backend, precision, threads: what one process serves."""
 
 Cell = tuple[int, int]
@@ -34,16 +34,16 @@ class _Entry:
     row: Row
     spent: dict[int, npt.NDArray[np.int64]] = field(default_factory=dict)
     generations: dict[int, Generation] = field(default_factory=dict)
-    glimpse: npt.NDArray[np.int64] | None = None
+    preview: npt.NDArray[np.int64] | None = None
 
     def shown(self, rank: int | None) -> Row:
         """Its row; summed up only now, since between turns every microsecond is somebody's."""
-        if self.glimpse is not None and not self.generations:
-            return replace(self.row, latency_us=intervals.summarise([self.glimpse]))
+        if self.preview is not None and not self.generations:
+            return replace(self.row, latency_us=intervals.summarise([self.preview]))
         return replace(self.row, rank=rank)
 
 
-class Book:
+class RunState:
     """What has been measured of each candidate.
 
     Parameters
@@ -77,7 +77,7 @@ class Book:
         self._activation, self._reference_name = activation, reference_name
         self._margins = agreement.margins(reference)
         self._rounding = max(ROUNDING, BEYOND_SEEN * moved_by_batch) * float(np.abs(reference).max())
-        self._said: dict[Seat, Labels] = {}
+        self._said: dict[Setup, Labels] = {}
         self._twins: dict[Cell, dict[int, float]] = {}
         self.baseline: tuple[str, str] | None = None
 
@@ -90,13 +90,13 @@ class Book:
             return False
         return self.wants(key, generation)
 
-    def lacks_scores(self, seat: Seat) -> bool:
+    def lacks_scores(self, setup: Setup) -> bool:
         """Has it still to score the test images?"""
-        return seat not in self._said and not self.is_roof(seat)
+        return setup not in self._said and not self.is_roof(setup)
 
-    def is_roof(self, seat: Seat) -> bool:
+    def is_roof(self, setup: Setup) -> bool:
         """Is it no candidate, but what candidates are held against?"""
-        return any(key[:3] == seat for key in self._flops)
+        return any(key[:3] == setup for key in self._flops)
 
     def failed(self, key: Key) -> bool:
         """Did it die, or could it never run?"""
@@ -107,9 +107,9 @@ class Book:
         mine = [entry for key, entry in self._entries.items() if key[:2] == self.baseline]
         return bool(mine) and all(entry.row.error for entry in mine)
 
-    def failed_seat(self, seat: Seat) -> bool:
+    def failed_setup(self, setup: Setup) -> bool:
         """Did all candidates of a process fail?"""
-        return all(self.failed(key) for key in self.of_seat(seat))
+        return all(self.failed(key) for key in self.of_setup(setup))
 
     def wants(self, key: Key, generation: int) -> bool:
         """Is this generation of it not whole yet? Asked of failed ones too: what they gave counts."""
@@ -121,35 +121,35 @@ class Book:
     def __contains__(self, key: Key) -> bool:
         return key in self._entries and not self.failed(key)
 
-    def title(self, seat: Seat) -> str:
+    def title(self, setup: Setup) -> str:
         """What people call it: the backend, with its precision where there are others than fp32."""
-        return " ".join(seat[:2]) if any(key[1] != FP32 for key in self._entries) else seat[0]
+        return " ".join(setup[:2]) if any(key[1] != FP32 for key in self._entries) else setup[0]
 
-    def top1(self, seat: Seat) -> str:
+    def top1(self, setup: Setup) -> str:
         """Top-1 accuracy of a process' backend, for people."""
-        row = self._entries[self.of_seat(seat)[0]].row
+        row = self._entries[self.of_setup(setup)[0]].row
         return f"top-1 {row.accuracy.top1:.2%}" if row.accuracy else ""
 
-    def of_seat(self, seat: Seat) -> list[Key]:
+    def of_setup(self, setup: Setup) -> list[Key]:
         """The candidates that one process serves."""
-        return [key for key in self._entries if key[:3] == seat]
+        return [key for key in self._entries if key[:3] == setup]
 
     # --- what was found -------------------------------------------------------------------------------------------
 
-    def ready(self, seat: Seat, runtime: Mapping[str, Any], load_seconds: float, first_prediction_us: float) -> None:
+    def ready(self, setup: Setup, runtime: Mapping[str, Any], load_seconds: float, first_prediction_us: float) -> None:
         """A process was loaded."""
-        for entry in self._of(seat):
+        for entry in self._of(setup):
             entry.row = replace(entry.row, runtime=Runtime(**runtime))
             if not entry.generations:  # else their median stands, also when it was started only for others' ratios
                 entry.row = replace(entry.row, load_seconds=load_seconds, first_prediction_us=first_prediction_us)
 
-    def scored(self, seat: Seat, scores: Scores, peak_rss_bytes: int) -> None:
+    def scored(self, setup: Setup, scores: Scores, peak_rss_bytes: int) -> None:
         """A process scored the test images."""
-        self._said[seat] = np.asarray(scores.argmax(axis=1))
+        self._said[setup] = np.asarray(scores.argmax(axis=1))
         top1 = accuracy.accuracy(scores, self._labels)
         flips = agreement.compare(scores, self._reference, self._labels, self._reference_name)
         sure = accuracy.calibration(scores, self._labels, self._activation)
-        for entry in self._of(seat):
+        for entry in self._of(setup):
             entry.row = replace(
                 entry.row, accuracy=top1, agreement=flips, calibration=sure, peak_rss_bytes=peak_rss_bytes
             )
@@ -178,9 +178,9 @@ class Book:
         at = np.arange(first, first + len(labels)) % len(said)
         return int((firm[at] & (said[at] != np.asarray(labels))).sum())
 
-    def glimpse(self, key: Key, spent: npt.NDArray[np.int64]) -> None:
+    def preview(self, key: Key, spent: npt.NDArray[np.int64]) -> None:
         """A process that is still being timed gave these calls: something to look at until there is more."""
-        self._entries[key].glimpse = spent
+        self._entries[key].preview = spent
 
     def add(self, key: Key, generation: Generation, spent: npt.NDArray[np.int64]) -> None:
         """A process was timed; `generation` may come without its samples."""
@@ -249,8 +249,8 @@ class Book:
         for floor in earlier.floors:
             self._twins[floor.threads, floor.batch_size] = {int(at): one for at, one in floor.generations.items()}
 
-    def _of(self, seat: Seat) -> list[_Entry]:
-        return [self._entries[key] for key in self.of_seat(seat)]
+    def _of(self, setup: Setup) -> list[_Entry]:
+        return [self._entries[key] for key in self.of_setup(setup)]
 
     def _candidates(self) -> list[tuple[Key, _Entry]]:
         return [(key, entry) for key, entry in self._entries.items() if key not in self._flops]

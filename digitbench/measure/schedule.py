@@ -11,15 +11,15 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from digitbench.measure.candidates import Candidate, named_baseline
-from digitbench.measure.generation import Sitting, fastest
+from digitbench.measure.generation import GenerationRun, fastest
 from digitbench.measure.plan import Clock, Plan, Watch
-from digitbench.measure.run_state import Book
+from digitbench.measure.run_state import RunState
 from digitbench.system import machine
 
 WORKER_BYTES = 1_000_000_000  # what a worker may need: TensorFlow's take 700 MB
 
 
-def measure(chosen: Sequence[Candidate], book: Book, images: Path, plan: Plan, watch: Watch) -> Clock:
+def measure(chosen: Sequence[Candidate], state: RunState, images: Path, plan: Plan, watch: Watch) -> Clock:
     """Measure candidates, entering what is found into the book; what it already holds is not measured again.
 
     Parameters
@@ -30,37 +30,37 @@ def measure(chosen: Sequence[Candidate], book: Book, images: Path, plan: Plan, w
         From `digitbench.workers.pool.shared_images`.
     """
     clock = Clock(plan)
-    if plan.baseline and not book.baseline:
-        book.baseline = named_baseline(plan.baseline, chosen)
+    if plan.baseline and not state.baseline:
+        state.baseline = named_baseline(plan.baseline, chosen)
     runnable = [one for one in chosen if one.artifact]
     thread_counts = sorted({one.row.threads for one in runnable})
     # The second time round measures what a worker's death left undone.
     for generation in (*range(plan.generations), *range(plan.generations)):
         for threads in thread_counts:
-            wanted = [one for one in runnable if one.row.threads == threads and _is_due(one, book, generation)]
-            clock.sittings_left, clock.turns_left = _work_left(runnable, book, plan)
-            if not plan.baseline and book.baseline_died():
-                book.rebase()
-            sittings = [Sitting(group, runnable, book, generation, clock, watch) for group in _fitting(wanted)]
-            if len(sittings) > 1 and not book.baseline:
-                book.baseline = fastest({seat: spent for one in sittings for seat, spent in one.probe(images).items()})
-            for sitting in sittings:
-                sitting.hold(images)
+            wanted = [one for one in runnable if one.row.threads == threads and _is_due(one, state, generation)]
+            clock.generations_left, clock.turns_left = _work_left(runnable, state, plan)
+            if not plan.baseline and state.baseline_died():
+                state.rebase()
+            runs = [GenerationRun(group, runnable, state, generation, clock, watch) for group in _fitting(wanted)]
+            if len(runs) > 1 and not state.baseline:
+                state.baseline = fastest({setup: spent for one in runs for setup, spent in one.probe(images).items()})
+            for run in runs:
+                run.run(images)
     return clock
 
 
-def _is_due(one: Candidate, book: Book, generation: int) -> bool:
-    if book.failed(one.row.key):
+def _is_due(one: Candidate, state: RunState, generation: int) -> bool:
+    if state.failed(one.row.key):
         return False
-    return book.lacks(one.row.key, generation) or (one.row.batch_size is None and book.lacks_scores(one.seat))
+    return state.lacks(one.row.key, generation) or (one.row.batch_size is None and state.lacks_scores(one.setup))
 
 
-def _work_left(runnable: Sequence[Candidate], book: Book, plan: Plan) -> tuple[int, float]:
+def _work_left(runnable: Sequence[Candidate], state: RunState, plan: Plan) -> tuple[int, float]:
     lacking = [
         (generation, one.row.threads, one.row.batch_size)
         for generation in range(plan.generations)
         for one in runnable
-        if book.lacks(one.row.key, generation)
+        if state.lacks(one.row.key, generation)
     ]
     cells = set(lacking)  # each with a twin
     return len({cell[:2] for cell in cells}), (len(lacking) + len(cells)) * plan.share
@@ -68,7 +68,7 @@ def _work_left(runnable: Sequence[Candidate], book: Book, plan: Plan) -> tuple[i
 
 def _fitting(wanted: Sequence[Candidate]) -> Iterator[list[Candidate]]:
     """Split candidates into groups whose processes fit into memory together, with the baseline and its twin."""
-    seats = list(dict.fromkeys(one.seat for one in wanted))
+    setups = list(dict.fromkeys(one.setup for one in wanted))
     at_once = max(1, machine.available_memory_bytes() // WORKER_BYTES - 2)
-    for i in range(0, len(seats), at_once):
-        yield [one for one in wanted if one.seat in seats[i : i + at_once]]
+    for i in range(0, len(setups), at_once):
+        yield [one for one in wanted if one.setup in setups[i : i + at_once]]

@@ -17,7 +17,7 @@ from digitbench.errors import UsageError
 from digitbench.evaluate import accuracy, agreement, intervals
 from digitbench.measure.candidates import Candidate, named_baseline
 from digitbench.measure.plan import Plan, Watch
-from digitbench.measure.run_state import Book, Seat
+from digitbench.measure.run_state import RunState, Setup
 from digitbench.measure.schedule import measure
 from digitbench.measure.watching import RunProgress
 from digitbench.records.arrays import CLASSES
@@ -39,7 +39,7 @@ def run(
     progress: RunProgress,
     keep: Callable[[Results], None],
     earlier: Results | None = None,
-    hear: Callable[[Seat, Scores], None] | None = None,
+    hear: Callable[[Setup, Scores], None] | None = None,
     against: Against | None = None,
 ) -> Results:
     """Evaluate candidates and time those that have a batch size.
@@ -88,44 +88,44 @@ def run(
     facts.referenced = against.scores is not None
     activation = accuracy.output_activation(bundle.manifest)
     rows, roofs = (one.row for one in chosen if not one.roof), (one.roof for one in chosen if one.roof)
-    book = Book(
+    state = RunState(
         rows, test.labels, reference, plan_or_one.share, activation, roofs, bundle.reference_backend,
         caveats.moved_by_batch(bundle.manifest),
     )  # fmt: skip
     if plan and plan.baseline:
         _check_baseline(plan.baseline, chosen)
     if earlier:
-        book.resume(earlier)
+        state.resume(earlier)
     drawn = -REDRAW_SECONDS
 
     def redraw(done: float, total: float) -> None:
         nonlocal drawn
         if perf_counter() - drawn > REDRAW_SECONDS or done >= total:
-            progress.table(facts.results(book), done, total)
+            progress.table(facts.results(state), done, total)
             drawn = perf_counter()
 
     # So that SciPy and scikit-learn are imported now, and not between turns.
     intervals.log_interval((1.0, 2.0))
     agreement.mcnemar(0, 1)
     accuracy.calibration(reference, test.labels, activation)
-    watch = Watch(progress, redraw, keep=lambda: keep(facts.results(book)))
+    watch = Watch(progress, redraw, keep=lambda: keep(facts.results(state)))
 
-    def listen(seat: Seat, scores: Scores) -> None:
+    def listen(setup: Setup, scores: Scores) -> None:
         if plan is None:
-            facts.classes[seat] = accuracy.of_classes(scores, test.labels)
+            facts.classes[setup] = accuracy.of_classes(scores, test.labels)
         if hear:
-            hear(seat, scores)
+            hear(setup, scores)
 
     watch.hear = listen
     try:
         with shared_images(test.images) as images:
-            clock = measure(chosen, book, images, plan_or_one, watch)
+            clock = measure(chosen, state, images, plan_or_one, watch)
         elapsed, _ = clock.elapsed_and_total()
         if plan:
             redraw(elapsed, elapsed)
     except KeyboardInterrupt:
-        return facts.results(book)
-    return facts.results(book, complete=True, parent_cpu_share=clock.parent_share)
+        return facts.results(state)
+    return facts.results(state, complete=True, parent_cpu_share=clock.parent_share)
 
 
 @dataclass(frozen=True)
@@ -151,7 +151,7 @@ class _Facts:
             "test_images": images,
         }
         self.referenced, self._manifest = True, bundle.manifest
-        self.classes: dict[Seat, tuple[OfClass, ...]] = {}
+        self.classes: dict[Setup, tuple[OfClass, ...]] = {}
         self.created = datetime.now(UTC).isoformat(timespec="seconds")
         self.settings: dict[str, Any] = asdict(plan) if plan else {}
         self.referees = earlier.referees if earlier else ()
@@ -182,19 +182,19 @@ class _Facts:
                 raise UsageError(f"--resume: {row.backend}: {now.path} has changed since; measure anew")
         self.created = earlier.created
 
-    def results(self, book: Book, *, complete: bool = False, parent_cpu_share: float | None = None) -> Results:
+    def results(self, state: RunState, *, complete: bool = False, parent_cpu_share: float | None = None) -> Results:
         """Give what is known by now."""
         settings = dict(self.settings)
         if settings:
-            settings["baseline"] = list(book.baseline) if book.baseline else settings["baseline"]
+            settings["baseline"] = list(state.baseline) if state.baseline else settings["baseline"]
             settings["parent_cpu_share"] = parent_cpu_share
-        rows = tuple(self._told(row) for row in book.rows())
+        rows = tuple(self._told(row) for row in state.rows())
         known = {row.key for row in rows}
         return Results(
             machine=self.machine, bundle=self.bundle,
             rows=(*rows, *(row for row in self.absent if row.key not in known)), created=self.created,
-            digitbench=__version__, complete=complete, settings=settings, floors=book.floors(),
-            referees=self.referees, roofs=book.roofs(),
+            digitbench=__version__, complete=complete, settings=settings, floors=state.floors(),
+            referees=self.referees, roofs=state.roofs(),
         )  # fmt: skip
 
     def _told(self, row: Row) -> Row:

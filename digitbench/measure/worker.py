@@ -70,9 +70,9 @@ def serve(lines: Iterable[str], emit: Emit) -> None:
             "ready", load_seconds=loaded, first_prediction_us=first, runtime=asdict(_runtime(backend)),
             artifact_sha256=content,
         )  # fmt: skip
-        seat = _Seat(backend, images)
+        setup = _LoadedBackend(backend, images)
         actions: dict[str, Callable[..., Event]] = {
-            "score": seat.score, "warm_up": seat.warm_up, "turn": seat.turn, "ledger": seat.ledger,
+            "score": setup.score, "warm_up": setup.warm_up, "turn": setup.turn, "ledger": setup.ledger,
         }  # fmt: skip
         for command in commands:
             do = command.pop("do")
@@ -119,7 +119,7 @@ class _Block:
         return [int(label) for label in self.copy.argmax(axis=1)]
 
 
-class _Seat:
+class _LoadedBackend:
     """A loaded backend, the images, and what is known of each batch size."""
 
     def __init__(self, backend: Backend, images: Images) -> None:

@@ -112,11 +112,11 @@ class _Called:
 
     def __init__(self, base: Results, new: Results) -> None:
         self._rows = {row.key: row for row in (*base.rows, *new.rows)}
-        self._seats = {key[:3]: replace(row, batch_size=None) for key, row in self._rows.items()}
+        self._setups = {key[:3]: replace(row, batch_size=None) for key, row in self._rows.items()}
         self._names = Names.of(list(self._rows.values()))
 
     def __call__(self, key: Key) -> str:
-        return self._names.row(self._rows[key] if key in self._rows else self._seats[key[:3]])
+        return self._names.row(self._rows[key] if key in self._rows else self._setups[key[:3]])
 
 
 def _headline(run: Results) -> str:

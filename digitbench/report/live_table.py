@@ -12,7 +12,7 @@ from digitbench.records import formatting
 from digitbench.records.results import Results, Row
 from digitbench.report.terminal_table import empty_table, width_of
 
-Seat = tuple[str, str, int]
+Setup = tuple[str, str, int]
 """Backend, precision, threads: what one process serves."""
 
 WAITING = "·"
@@ -28,22 +28,22 @@ def board(results: Results, width: int, height: int) -> Table:
     width, height
         Room there is: without it the ratios go first, then columns from the right, and lines from the bottom.
     """
-    seats: dict[Seat, dict[int, Row]] = {}
+    setups: dict[Setup, dict[int, Row]] = {}
     for row in results.rows:
         if row.batch_size and not row.mend:
-            seats.setdefault((row.backend, row.precision, row.threads), {})[row.batch_size] = row
-    sizes = sorted({size for rows in seats.values() for size in rows})
-    table = _draw(results, seats, sizes, height, ratios=True)
+            setups.setdefault((row.backend, row.precision, row.threads), {})[row.batch_size] = row
+    sizes = sorted({size for rows in setups.values() for size in rows})
+    table = _draw(results, setups, sizes, height, ratios=True)
     if width_of(table) > width:
-        table = _draw(results, seats, sizes, height, ratios=False)
+        table = _draw(results, setups, sizes, height, ratios=False)
     while width_of(table) > width and len(sizes) > 1:
         sizes = sizes[:-1]
-        table = _draw(results, seats, sizes, height, ratios=False)
+        table = _draw(results, setups, sizes, height, ratios=False)
     return table
 
 
 def _draw(
-    results: Results, seats: Mapping[Seat, Mapping[int, Row]], sizes: Sequence[int], height: int, *, ratios: bool
+    results: Results, setups: Mapping[Setup, Mapping[int, Row]], sizes: Sequence[int], height: int, *, ratios: bool
 ) -> Table:
     names = formatting.Names.of(results.rows)
     planned = int(results.settings.get("generations") or 1)
@@ -55,14 +55,14 @@ def _draw(
             table.add_column("", no_wrap=True)
     table.add_column("generations", no_wrap=True)
     room = max(1, height - 4)  # its head and borders
-    shown = list(seats.items())[: room if len(seats) <= room else room - 1]
+    shown = list(setups.items())[: room if len(setups) <= room else room - 1]
     for (_, _, threads), rows in shown:
         first = next(iter(rows.values()))
         name = names.backend(first) + (f", {formatting.counted(threads, 'thread')}" if names.threads else "")
         cells = [cell for size in sizes for cell in _cells(results, rows.get(size), ratios)]
         table.add_row(name, *cells, _generations(rows.values(), planned))
-    if len(shown) < len(seats):
-        table.add_row(f"and {len(seats) - len(shown)} more", style="dim")
+    if len(shown) < len(setups):
+        table.add_row(f"and {len(setups) - len(shown)} more", style="dim")
     return table
 
 

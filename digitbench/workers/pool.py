@@ -104,7 +104,7 @@ def shared_images(images: Images) -> Iterator[Path]:
 
 
 class Worker:
-    """A process that runs a job's module. Made by a `Crew`."""
+    """A process that runs a job's module. Made by a `Pool`."""
 
     def __init__(self, job: Job, images: Path, inbox: SimpleQueue[tuple[Worker, str]]) -> None:
         self.job, self.deadline = job, 0.0
@@ -139,10 +139,10 @@ class Worker:
         except BrokenPipeError:
             return
 
-    def obituary(self) -> str:
+    def exit_reason(self) -> str:
         """Say how it died, or that it doesn't speak any more."""
         try:
-            return _obituary(self._process.wait(GRACE_SECONDS), self._stderr)
+            return _exit_reason(self._process.wait(GRACE_SECONDS), self._stderr)
         except subprocess.TimeoutExpired:
             return "the worker closed its output and lived on, and was killed"
 
@@ -177,7 +177,7 @@ class Started:
     error: WorkerError | None = None
 
 
-class Crew:
+class Pool:
     """Workers that are alive together; a context manager, after which none is left.
 
     Parameters
@@ -200,9 +200,9 @@ class Crew:
         self, exc_type: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
         for worker in list(self._alive):
-            self.dismiss(worker)
+            self.terminate(worker)
 
-    def dismiss(self, worker: Worker) -> None:
+    def terminate(self, worker: Worker) -> None:
         """End a worker."""
         if worker in self._alive:
             self._alive.remove(worker)
@@ -215,7 +215,7 @@ class Crew:
             while waiting and len(starting) < available_cores():
                 job = waiting.popleft()
                 try:
-                    starting.add(self._hire(job))
+                    starting.add(self._start_worker(job))
                 except OSError as exc:
                     yield Started(job, None, {}, WorkerError(f"can't be started: {exc.strerror or exc}"))
             if not starting:
@@ -228,7 +228,7 @@ class Crew:
                 else:
                     yield Started(worker.job, worker, answer)
 
-    def _hire(self, job: Job) -> Worker:
+    def _start_worker(self, job: Job) -> Worker:
         with _interrupts_held():
             worker = Worker(job, self._images, self._inbox)
             self._alive.append(worker)
@@ -269,14 +269,14 @@ class Crew:
                 return worker, event
             fault = WorkerError(event["message"])
         elif worker in self._alive:
-            fault = WorkerDied(worker.obituary())
+            fault = WorkerDied(worker.exit_reason())
         else:
             return worker, worker.fault  # the echo of a dismissal
         return worker, self._lose(worker, fault)
 
     def _lose(self, worker: Worker, fault: WorkerError) -> WorkerError:
         worker.fault = fault
-        self.dismiss(worker)
+        self.terminate(worker)
         return fault
 
 
@@ -305,11 +305,11 @@ def score(job: Job, images: Images) -> Scores:
     WorkerError
         The worker failed or died.
     """
-    with shared_images(images) as path, Crew(path) as crew:
-        (started,) = crew.start([job])
+    with shared_images(images) as path, Pool(path) as pool:
+        (started,) = pool.start([job])
         if started.worker is None:
             raise started.error or WorkerError("the worker is gone")
-        return read_scores(crew.ask(started.worker, "score"))
+        return read_scores(pool.ask(started.worker, "score"))
 
 
 def read_scores(event: Event) -> Scores:
@@ -332,7 +332,7 @@ def _signal_name(number: int) -> str:
     return signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
 
 
-def _obituary(code: int, stderr: BinaryIO) -> str:
+def _exit_reason(code: int, stderr: BinaryIO) -> str:
     stderr.seek(0)
     lines = stderr.read().decode("utf-8", "replace").strip().splitlines()[-LAST_LINES:]
     cause = f"was killed by {_signal_name(-code)}" if code < 0 else f"ended with exit code {code}"

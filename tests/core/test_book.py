@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from core.crews import (
+from core.pools import (
     CONTENT,
     IMAGES,
     LABELS,
@@ -24,19 +24,19 @@ from core.crews import (
     seconds_of,
 )
 from digitbench.backend import Runtime
-from digitbench.measure import generation as sitting
-from digitbench.measure.run_state import Book
+from digitbench.measure import generation as run
+from digitbench.measure.run_state import RunState
 from digitbench.records.results import ArtifactFile, Busy, Generation, Row, WarmUp
 from digitbench.workers.pool import WorkerError
 
-SEAT = ("a", "fp32", 1)
+SETUP = ("a", "fp32", 1)
 KEY = ("a", "fp32", 1, 4)
 
 
 @pytest.fixture
 def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
     found = Stage()
-    monkeypatch.setattr(sitting, "Crew", found.crew)
+    monkeypatch.setattr(run, "Pool", found.pool)
     return found
 
 
@@ -53,45 +53,45 @@ def generation(index: int = 0, **changes: Any) -> Generation:
 
 
 @pytest.fixture
-def book() -> Book:
+def state() -> RunState:
     """Of one candidate at batch size 4, scored."""
     found = new_book(grid("a", [4]), PLAN)
-    found.ready(SEAT, asdict(Runtime("a", "1", "none", 1)), 0.5, 100.0)
-    found.scored(SEAT, REFERENCE, 50_000_000)
+    found.ready(SETUP, asdict(Runtime("a", "1", "none", 1)), 0.5, 100.0)
+    found.scored(SETUP, REFERENCE, 50_000_000)
     return found
 
 
 # --- figures -------------------------------------------------------------------------------------------------------
 
 
-def test_calls_of_all_generations_are_pooled_and_each_is_kept(book: Book) -> None:
-    book.add(KEY, generation(0), nanoseconds(*[1_000_000] * 40))
-    book.add(KEY, generation(1), nanoseconds(*[3_000_000] * 20, 9_000_000))
-    row = row_of(book, "a", 4)
+def test_calls_of_all_generations_are_pooled_and_each_is_kept(state: RunState) -> None:
+    state.add(KEY, generation(0), nanoseconds(*[1_000_000] * 40))
+    state.add(KEY, generation(1), nanoseconds(*[3_000_000] * 20, 9_000_000))
+    row = row_of(state, "a", 4)
     assert row.latency_us
     assert (row.latency_us.n, row.latency_us.min, row.latency_us.max) == (61, 1000, 9000)
     assert [one.index for one in row.generations] == [0, 1]
     assert all(one.samples for one in row.generations)
 
 
-def test_throughput_and_cpu_are_of_all_timed_calls(book: Book) -> None:
-    book.add(KEY, generation(0, n=40, seconds=0.1, busy=Busy(1.0)), nanoseconds(*[2_500_000] * 40))
-    book.add(KEY, generation(1, n=60, seconds=0.3, busy=Busy(2.0)), nanoseconds(*[5_000_000] * 60))
-    row = row_of(book, "a", 4)
+def test_throughput_and_cpu_are_of_all_timed_calls(state: RunState) -> None:
+    state.add(KEY, generation(0, n=40, seconds=0.1, busy=Busy(1.0)), nanoseconds(*[2_500_000] * 40))
+    state.add(KEY, generation(1, n=60, seconds=0.3, busy=Busy(2.0)), nanoseconds(*[5_000_000] * 60))
+    row = row_of(state, "a", 4)
     assert row.throughput_per_s == pytest.approx(4 * 100 / 0.4)
     assert row.cpu_seconds_per_1000 == pytest.approx((0.1 * 1 + 0.3 * 2) / 400 * 1000)
     assert row.busy
     assert row.busy.cpu_share == pytest.approx((0.1 * 1 + 0.3 * 2) / 0.4)
 
 
-def test_what_a_process_told_of_itself_is_combined(book: Book) -> None:
+def test_what_a_process_told_of_itself_is_combined(state: RunState) -> None:
     for index, (load, peak, settled) in enumerate([(1.0, 100, True), (9.0, 300, False), (2.0, 200, True)]):
         found = generation(
             index, load_seconds=load, peak_rss_bytes=peak, warm_up=WarmUp(20, 0.5, settled), ratio=2.0**index,
             busy=Busy(1.0, involuntary_per_s=None if index else 3.0, os_threads=index + 1, frequency_mhz=None),
         )  # fmt: skip
-        book.add(KEY, found, nanoseconds(*[1_000_000] * 40))
-    row = row_of(book, "a", 4)
+        state.add(KEY, found, nanoseconds(*[1_000_000] * 40))
+    row = row_of(state, "a", 4)
     assert row.load_seconds == 2.0
     assert row.peak_rss_bytes == 300
     assert row.warm_up == WarmUp(60, 1.5, True)
@@ -105,21 +105,21 @@ def test_what_a_process_told_of_itself_is_combined(book: Book) -> None:
     assert row.ratio.interval
 
 
-def test_generations_that_come_late_are_put_in_order(book: Book) -> None:
+def test_generations_that_come_late_are_put_in_order(state: RunState) -> None:
     for index in (2, 0, 1):
-        book.add(KEY, generation(index), nanoseconds(*[1_000_000 + index] * 40))
-    assert [one.index for one in row_of(book, "a", 4).generations] == [0, 1, 2]
+        state.add(KEY, generation(index), nanoseconds(*[1_000_000 + index] * 40))
+    assert [one.index for one in row_of(state, "a", 4).generations] == [0, 1, 2]
 
 
-def test_a_glimpse_gives_way_to_what_was_measured(book: Book) -> None:
-    book.glimpse(KEY, nanoseconds(*[7_000_000] * 40))
-    found = row_of(book, "a", 4)
+def test_a_glimpse_gives_way_to_what_was_measured(state: RunState) -> None:
+    state.preview(KEY, nanoseconds(*[7_000_000] * 40))
+    found = row_of(state, "a", 4)
     assert found.latency_us
     assert found.latency_us.max == 7000
     assert found.generations == ()
-    book.add(KEY, generation(), nanoseconds(*[1_000_000] * 40))
-    book.glimpse(KEY, nanoseconds(*[7_000_000] * 40))
-    found = row_of(book, "a", 4)
+    state.add(KEY, generation(), nanoseconds(*[1_000_000] * 40))
+    state.preview(KEY, nanoseconds(*[7_000_000] * 40))
+    found = row_of(state, "a", 4)
     assert found.latency_us
     assert found.latency_us.max == 1000
 
@@ -128,22 +128,22 @@ def test_a_glimpse_gives_way_to_what_was_measured(book: Book) -> None:
 
 
 @pytest.mark.parametrize(("seconds", "lacks"), [(0.1, False), (0.091, False), (0.089, True), (0.001, True)])
-def test_a_generation_cut_short_is_still_to_do(book: Book, seconds: float, lacks: bool) -> None:
-    assert book.lacks(KEY, 0)
-    book.add(KEY, generation(0, seconds=seconds), nanoseconds(*[1_000_000] * 40))
-    assert book.lacks(KEY, 0) is lacks
-    assert book.lacks(KEY, 1)
+def test_a_generation_cut_short_is_still_to_do(state: RunState, seconds: float, lacks: bool) -> None:
+    assert state.lacks(KEY, 0)
+    state.add(KEY, generation(0, seconds=seconds), nanoseconds(*[1_000_000] * 40))
+    assert state.lacks(KEY, 0) is lacks
+    assert state.lacks(KEY, 1)
 
 
-def test_failed_candidates_are_not_asked_again_but_what_they_gave_counts(book: Book) -> None:
-    book.add(KEY, generation(0), nanoseconds(*[1_000_000] * 40))
-    book.fail([KEY], "it died")
-    book.fail([KEY], "something later")
-    assert not book.lacks(KEY, 1)
-    assert book.wants(KEY, 1)
-    assert KEY not in book
-    assert book.failed_seat(SEAT)
-    row = row_of(book, "a", 4)
+def test_failed_candidates_are_not_asked_again_but_what_they_gave_counts(state: RunState) -> None:
+    state.add(KEY, generation(0), nanoseconds(*[1_000_000] * 40))
+    state.fail([KEY], "it died")
+    state.fail([KEY], "something later")
+    assert not state.lacks(KEY, 1)
+    assert state.wants(KEY, 1)
+    assert KEY not in state
+    assert state.failed_setup(SETUP)
+    row = row_of(state, "a", 4)
     assert row.error == "it died"
     assert row.latency_us
     assert row.rank is None
@@ -153,47 +153,47 @@ def test_failed_candidates_are_not_asked_again_but_what_they_gave_counts(book: B
 # --- outputs while timing ------------------------------------------------------------------------------------------
 
 
-def test_timed_labels_are_checked_against_the_accuracy_run(book: Book) -> None:
+def test_timed_labels_are_checked_against_the_accuracy_run(state: RunState) -> None:
     said = LABELS.tolist()
-    assert book.wrong_labels(KEY, 4, said[4:8]) == 0
-    assert book.wrong_labels(KEY, 4, [said[4], 99, said[6], 99]) == 2
-    assert book.wrong_labels(KEY, 0, said[4:8]) == 4
-    assert book.wrong_labels(KEY, IMAGES - 1, [said[-1], *said[:3]]) == 0, "after the last image comes the first"
+    assert state.wrong_labels(KEY, 4, said[4:8]) == 0
+    assert state.wrong_labels(KEY, 4, [said[4], 99, said[6], 99]) == 2
+    assert state.wrong_labels(KEY, 0, said[4:8]) == 4
+    assert state.wrong_labels(KEY, IMAGES - 1, [said[-1], *said[:3]]) == 0, "after the last image comes the first"
     large = np.resize(LABELS, 2 * IMAGES + 1).tolist()
-    assert book.wrong_labels(KEY, 0, large) == 0
-    assert book.wrong_labels(KEY, 0, [9 - label for label in large]) == len(large)
+    assert state.wrong_labels(KEY, 0, large) == 0
+    assert state.wrong_labels(KEY, 0, [9 - label for label in large]) == len(large)
 
 
 def test_a_backend_that_answers_otherwise_while_timed_is_invalid(stage: Stage) -> None:
     stage.label = lambda actor: 1 if actor.job.backend == "b" and actor.start == 1 else 0
-    book, _ = perform(stage, grid())
+    state, _ = perform(stage, grid())
     for size in (1, 4):
-        first, second = row_of(book, "b", size).generations
+        first, second = row_of(state, "b", size).generations
         assert first.wrong_labels == 0
         assert second.wrong_labels > 0
-        (finding,) = row_of(book, "b", size).validity or ()
+        (finding,) = row_of(state, "b", size).validity or ()
         assert f"{second.wrong_labels} sampled predictions" in finding.reason
-        assert row_of(book, "a", size).validity == ()
+        assert row_of(state, "a", size).validity == ()
 
 
 def test_a_candidate_whose_generations_opened_different_files_is_an_error(stage: Stage) -> None:
     """Somebody exported again meanwhile: the others are measured to their end."""
     stage.content = lambda actor: "cd" if (actor.job.backend, actor.start) == ("b", 1) else CONTENT
-    book, _ = perform(stage, grid())
+    state, _ = perform(stage, grid())
     for size in (1, 4):
-        assert row_of(book, "b", size).error == "b.bin: it was replaced since the run began; measure anew"
-        assert not row_of(book, "b", size).valid
+        assert row_of(state, "b", size).error == "b.bin: it was replaced since the run began; measure anew"
+        assert not row_of(state, "b", size).valid
         for name in "ac":
-            assert row_of(book, name, size).error is None
-            assert len(row_of(book, name, size).generations) == 2
+            assert row_of(state, name, size).error is None
+            assert len(row_of(state, name, size).generations) == 2
     assert stage.alive == 0
 
 
 def test_a_file_that_was_replaced_before_the_first_process_is_an_error_too(stage: Stage) -> None:
     stage.content = lambda actor: "cd" if actor.job.backend == "a" else CONTENT
-    book, _ = perform(stage, grid("a b", [None]))
-    assert "was replaced" in (row_of(book, "a", None).error or "")
-    assert row_of(book, "b", None).accuracy
+    state, _ = perform(stage, grid("a b", [None]))
+    assert "was replaced" in (row_of(state, "a", None).error or "")
+    assert row_of(state, "b", None).accuracy
 
 
 def test_rounding_is_no_other_answer() -> None:
@@ -202,45 +202,45 @@ def test_rounding_is_no_other_answer() -> None:
     reference[:, 1] = 2.0
     reference[0, 2] = 2.0 - 1e-6
     reference[1, 2] = 2.0 - 1e-3
-    book = Book([Row("a", "fp32", 4, 1)], np.ones(3, np.int64), reference, 0.1)
-    book.scored(SEAT, reference, 1)
-    assert book.wrong_labels(KEY, 0, [2, 1, 1]) == 0
-    assert book.wrong_labels(KEY, 0, [1, 2, 2]) == 2
-    book = Book([Row("a", "fp32", 4, 1)], np.ones(3, np.int64), reference, 0.1, moved_by_batch=1e-3)
-    book.scored(SEAT, reference, 1)
-    assert book.wrong_labels(KEY, 0, [2, 2, 1]) == 0, "of a model whose answers depend on the batch more may change"
-    assert book.wrong_labels(KEY, 0, [1, 1, 2]) == 1
+    state = RunState([Row("a", "fp32", 4, 1)], np.ones(3, np.int64), reference, 0.1)
+    state.scored(SETUP, reference, 1)
+    assert state.wrong_labels(KEY, 0, [2, 1, 1]) == 0
+    assert state.wrong_labels(KEY, 0, [1, 2, 2]) == 2
+    state = RunState([Row("a", "fp32", 4, 1)], np.ones(3, np.int64), reference, 0.1, moved_by_batch=1e-3)
+    state.scored(SETUP, reference, 1)
+    assert state.wrong_labels(KEY, 0, [2, 2, 1]) == 0, "of a model whose answers depend on the batch more may change"
+    assert state.wrong_labels(KEY, 0, [1, 1, 2]) == 1
 
 
-def test_a_runtime_that_runs_other_threads_than_asked_for_is_invalid(book: Book) -> None:
-    book.ready(SEAT, asdict(Runtime("a", "1", "none", 8)), 0.5, 100.0)
-    book.add(KEY, generation(), nanoseconds(*[1_000_000] * 40))
-    (finding,) = row_of(book, "a", 4).validity or ()
+def test_a_runtime_that_runs_other_threads_than_asked_for_is_invalid(state: RunState) -> None:
+    state.ready(SETUP, asdict(Runtime("a", "1", "none", 8)), 0.5, 100.0)
+    state.add(KEY, generation(), nanoseconds(*[1_000_000] * 40))
+    (finding,) = row_of(state, "a", 4).validity or ()
     assert finding.reason == "the runtime runs 8 threads, not 1"
 
 
-def test_a_runtime_that_keeps_more_cores_busy_than_it_says_is_invalid(book: Book) -> None:
-    book.add(KEY, generation(busy=Busy(1.9)), nanoseconds(*[1_000_000] * 40))
-    (finding,) = row_of(book, "a", 4).validity or ()
+def test_a_runtime_that_keeps_more_cores_busy_than_it_says_is_invalid(state: RunState) -> None:
+    state.add(KEY, generation(busy=Busy(1.9)), nanoseconds(*[1_000_000] * 40))
+    (finding,) = row_of(state, "a", 4).validity or ()
     assert finding.reason == "it kept 1.9 cores busy with 1 asked for"
 
 
 def test_a_warm_up_that_never_settled_is_invalid(stage: Stage) -> None:
     stage.settled = False
-    book, _ = perform(stage, grid("a", [1]))
-    (finding,) = row_of(book, "a").validity or ()
+    state, _ = perform(stage, grid("a", [1]))
+    (finding,) = row_of(state, "a").validity or ()
     assert "2 of 2 generations" in finding.reason
 
 
 # --- resuming ------------------------------------------------------------------------------------------------------
 
 
-def resumed(stage: Stage, book: Book, names: str = "a b c", **plan: Any) -> Book:
+def resumed(stage: Stage, state: RunState, names: str = "a b c", **plan: Any) -> RunState:
     """Go on from what a book would have saved."""
     chosen = grid(names)
     wanted = replace(PLAN, **plan)
     found = new_book(chosen, wanted)
-    found.resume(as_results(book, complete=False))
+    found.resume(as_results(state, complete=False))
     stage.asked.clear()
     stage.starts.clear()
     perform(stage, chosen, wanted, found)
@@ -256,23 +256,23 @@ def test_a_whole_run_resumed_measures_nothing_and_stays_as_it_is(stage: Stage) -
 
 
 @pytest.fixture
-def stopped(stage: Stage) -> Book:
+def stopped(stage: Stage) -> RunState:
     """Stopped by Ctrl-C in the second generation, at batch size 4, in the second round of turns."""
 
     def act(actor: Actor, do: str, facts: dict[str, Any]) -> None:
-        if do == "turn" and sum(one.size == 4 and one.crew == 2 and one.do == do for one in stage.asked) > 6:
+        if do == "turn" and sum(one.size == 4 and one.pool == 2 and one.do == do for one in stage.asked) > 6:
             raise KeyboardInterrupt
 
     chosen = grid()
-    book = new_book(chosen, PLAN)
+    state = new_book(chosen, PLAN)
     stage.act = act
     with pytest.raises(KeyboardInterrupt):
-        perform(stage, chosen, PLAN, book)
+        perform(stage, chosen, PLAN, state)
     stage.act = lambda actor, do, facts: None
-    return book
+    return state
 
 
-def test_only_what_is_missing_is_measured(stage: Stage, stopped: Book) -> None:
+def test_only_what_is_missing_is_measured(stage: Stage, stopped: RunState) -> None:
     missing = [row for row in stopped.rows() if row.batch_size == 4 and stopped.lacks(row.key, 1)]
     assert missing
     after = resumed(stage, stopped)
@@ -332,11 +332,11 @@ def test_a_resumed_run_breaks_nothing_that_was_whole(stage: Stage) -> None:
             rows.append(row)
     saved = replace(as_results(before), rows=tuple(rows))
     chosen = grid()
-    book = new_book(chosen, PLAN)
-    book.resume(saved)
-    perform(stage, chosen, PLAN, book)
-    assert {row.error for row in book.rows()} == {None}
-    assert row_of(book, "b", 1).generations == row_of(before, "b", 1).generations
+    state = new_book(chosen, PLAN)
+    state.resume(saved)
+    perform(stage, chosen, PLAN, state)
+    assert {row.error for row in state.rows()} == {None}
+    assert row_of(state, "b", 1).generations == row_of(before, "b", 1).generations
 
 
 def test_flips_found_before_are_no_wrong_labels_after(stage: Stage) -> None:
@@ -361,7 +361,7 @@ def test_a_twins_generation_that_is_measured_again_counts_once(stage: Stage) -> 
     """The twin died in the first generation; what it gave in the last one is replaced, not added to."""
 
     def act(actor: Actor, do: str, facts: dict[str, Any]) -> None:
-        if actor.name == "a'" and actor.crew == 1:
+        if actor.name == "a'" and actor.pool == 1:
             raise WorkerError("it died")
 
     stage.act = act
@@ -385,7 +385,7 @@ def test_a_quantised_candidate_may_waver_where_its_scores_do(precision: str, wro
     moved = reference.copy()
     moved[0, 3] -= 0.06  # the most that a score was moved by: margins up to 0.12 may vanish
     row = Row("a", precision, 4, 1, artifact=ArtifactFile("model", 1, "0" * 64))
-    book = Book([row], np.full(4, 3), reference, 1.0)
-    book.scored(("a", precision, 1), moved, 0)
-    assert book.wrong_labels(row.key, 0, [3, 3, 3, 3]) == 0
-    assert book.wrong_labels(row.key, 0, [7, 7, 7, 7]) == wrong
+    state = RunState([row], np.full(4, 3), reference, 1.0)
+    state.scored(("a", precision, 1), moved, 0)
+    assert state.wrong_labels(row.key, 0, [3, 3, 3, 3]) == 0
+    assert state.wrong_labels(row.key, 0, [7, 7, 7, 7]) == wrong

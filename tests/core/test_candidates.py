@@ -51,7 +51,7 @@ def test_each_batch_size_is_a_candidate(untrained: Bundle) -> None:
 def test_each_thread_count_is_a_candidate_served_by_a_process_of_its_own(untrained: Bundle) -> None:
     chosen = candidates(untrained, ["numpy"], [1, 8], [1, 2])
     assert [(one.row.threads, one.row.batch_size) for one in chosen] == [(1, 1), (1, 8), (2, 1), (2, 8)]
-    assert [one.seat for one in chosen] == [("numpy", "fp32", 1)] * 2 + [("numpy", "fp32", 2)] * 2
+    assert [one.setup for one in chosen] == [("numpy", "fp32", 1)] * 2 + [("numpy", "fp32", 2)] * 2
 
 
 def test_a_row_that_cant_run_is_one_whatever_the_grid(untrained: Bundle) -> None:

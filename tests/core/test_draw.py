@@ -19,7 +19,7 @@ from digitbench.bundle import Bundle
 from digitbench.draw import processes as teams
 from digitbench.draw.guard import Guard, Message, Refusal, is_loopback, read_body
 from digitbench.draw.pictures import DRAWING_BYTES, SEEN_BYTES, SIDE, picture_of
-from digitbench.draw.processes import Line, Team
+from digitbench.draw.processes import Line, ProcessGroup
 from digitbench.errors import ImageError, MissingRuntimeError, UsageError
 from digitbench.measure.candidates import candidates
 from digitbench.records.arrays import Pixels
@@ -182,21 +182,21 @@ def test_who_sends_too_slowly_is_told_so(monkeypatch: pytest.MonkeyPatch) -> Non
 # --- candidates ----------------------------------------------------------------------------------------------------
 
 
-def asked(team: Team, times: int = 1) -> list[dict[int, Line]]:
+def asked(group: ProcessGroup, times: int = 1) -> list[dict[int, Line]]:
     """Start a team, wait until nobody is starting, and ask it so many times: what each said, by its number."""
 
     async def ask() -> list[dict[int, Line]]:
-        team.start()
+        group.start()
         try:
             async with asyncio.timeout(60):
-                while any(seat.state == "starting" for seat in team.seats):
+                while any(process.state == "starting" for process in group.processes):
                     await asyncio.sleep(0.02)
                 return [
-                    {line["candidate"]: line async for lines in team.ask(np.roll(SEEN, at)) for line in lines}
+                    {line["candidate"]: line async for lines in group.ask(np.roll(SEEN, at)) for line in lines}
                     for at in range(times)
                 ]  # fmt: skip
         finally:
-            await team.end()
+            await group.end()
 
     return asyncio.run(ask())
 
@@ -216,8 +216,8 @@ def test_one_that_crashes_sleeps_or_raises_stops_nobody(
 ) -> None:
     monkeypatch.setattr(teams, "available_cores", lambda: 4)
     chosen = candidates(untrained, ["numpy", "crashes", "sleeps", "raises"], [None], [1])
-    team = Team(chosen, "softmax")
-    first, second = asked(team, 2)
+    group = ProcessGroup(chosen, "softmax")
+    first, second = asked(group, 2)
     for said in (first, second):
         assert [said[at]["state"] for at in range(4)] == ["answered", "crashed", "busy", "refused"]
     assert first[1]["why"] == "killed by SIGSEGV"
@@ -225,23 +225,23 @@ def test_one_that_crashes_sleeps_or_raises_stops_nobody(
     assert sum(first[0]["probabilities"]) == pytest.approx(1, abs=1e-4)
     assert first[0]["label"] == int(np.argmax(first[0]["probabilities"]))
     assert first[0]["microseconds"] > 0
-    assert all(seat._process is not None and seat._process.returncode is not None for seat in team.seats)
-    assert not Path(team.folder).exists()
+    assert all(process._process is not None and process._process.returncode is not None for process in group.processes)
+    assert not Path(group.folder).exists()
 
 
 def test_a_late_answer_is_kept_for_who_asks_the_same_again(untrained: Bundle) -> None:
     (one,) = candidates(untrained, ["numpy"], [None], [1])
 
     async def ask() -> list[str]:
-        seat = teams.Seat(one)
-        await seat.start("/tmp")
+        process = teams.CandidateProcess(one)
+        await process.start("/tmp")
         try:
-            states = [(await seat.ask(SEEN.tobytes(), patience=0))["state"]]
+            states = [(await process.ask(SEEN.tobytes(), patience=0))["state"]]
             await asyncio.sleep(0.3)
-            again = await seat.ask(SEEN.tobytes(), patience=0)
+            again = await process.ask(SEEN.tobytes(), patience=0)
             return [*states, again["state"]]
         finally:
-            await seat.end()
+            await process.end()
 
     assert asyncio.run(ask()) == ["busy", "answered"]
 

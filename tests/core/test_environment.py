@@ -59,7 +59,7 @@ def test_a_worker_really_runs_in_that_environment(
 
 
 def test_a_worker_reads_standard_input_alone(untrained: Bundle, images: Images, tmp_path: Path) -> None:
-    """What a `Crew` sends is all there is: the same lines by hand give the same events, and their end is its end."""
+    """What a `Pool` sends is all there is: the same lines by hand give the same events, and their end is its end."""
     np.save(tmp_path / "images.npy", images)
     job = {
         "backend": "numpy", "artifact": str(untrained.open(untrained.find("npz"))), "threads": 1, "precision": "fp32",

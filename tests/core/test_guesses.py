@@ -11,7 +11,7 @@ import pytest
 from core.helpers import one_printable_line
 from digitbench.backend import Images, Signature, Tensor
 from digitbench.errors import BundleError, DigitbenchError, UsageError
-from digitbench.importing.guesses import NO_WISHES, Wishes, forms, ranges
+from digitbench.importing.guesses import NO_CONSTRAINTS, Constraints, forms, ranges
 from digitbench.plugins.model_io import Form
 
 Shape = tuple[int | None, ...]
@@ -29,10 +29,15 @@ def images() -> Images:
 
 
 def tried(
-    images: Images, shape: Shape, *outputs: Tensor, dtype: str = "float32", wishes: Wishes = NO_WISHES, **more: Any
+    images: Images,
+    shape: Shape,
+    *outputs: Tensor,
+    dtype: str = "float32",
+    constraints: Constraints = NO_CONSTRAINTS,
+    **more: Any,
 ) -> list[Form]:
     given = Tensor("image", shape, dtype, **more)
-    return forms(Signature((given,), outputs or (SCORES,)), wishes, images)
+    return forms(Signature((given,), outputs or (SCORES,)), constraints, images)
 
 
 def ways(found: list[Form]) -> list[tuple[tuple[int, ...], int | None, str]]:
@@ -111,9 +116,9 @@ def test_a_range_is_tried_once_however_often_it_is_found() -> None:
     """Images half of which is ink are normalised to -1 and 1, and their negatives too."""
     images = np.zeros((2, 28, 28), np.float32)
     images[:, 14:] = 1
-    found = ranges(NO_WISHES, images)
+    found = ranges(NO_CONSTRAINTS, images)
     assert len(found) == len(set(found)) == 12
-    assert ranges(Wishes(range=(0.0, 1.0)), images) == [(0, 1), (1, 0)]
+    assert ranges(Constraints(range=(0.0, 1.0)), images) == [(0, 1), (1, 0)]
 
 
 @pytest.mark.parametrize(
@@ -180,14 +185,14 @@ def test_each_of_several_outputs_is_tried_in_the_order_of_the_file(images: Image
     assert [one.output.name for one in found] == ["last"] * 16 + ["first"] * 16
 
 
-# --- wishes --------------------------------------------------------------------------------------------------------
+# --- constraints --------------------------------------------------------------------------------------------------------
 
 
 def test_a_wish_leaves_only_what_meets_it(images: Images) -> None:
     outputs = [SCORES, replace(SCORES, name="others")]
 
-    def left(**wishes: Any) -> list[Form]:
-        return tried(images, (None, None, None, None), *outputs, wishes=Wishes(**wishes))
+    def left(**constraints: Any) -> list[Form]:
+        return tried(images, (None, None, None, None), *outputs, constraints=Constraints(**constraints))
 
     every = left()
     assert {(one.paper, one.ink) for one in left(range=(-3.0, 7.0))} == {(-3, 7), (7, -3)}
@@ -202,26 +207,26 @@ def test_a_wish_leaves_only_what_meets_it(images: Images) -> None:
 
 @pytest.mark.parametrize("fit", ["pad", "resize"])
 def test_how_it_becomes_larger_can_be_wished(images: Images, fit: str) -> None:
-    assert ways(tried(images, (None, 32, 32), wishes=Wishes(fit=fit))) == [((32, 32), None, fit)]
+    assert ways(tried(images, (None, 32, 32), constraints=Constraints(fit=fit))) == [((32, 32), None, fit)]
 
 
 @pytest.mark.parametrize(("layout", "shape"), [("hw", HW), ("flat", FLAT), ("nhwc", NHWC), ("nchw", NCHW)])
 def test_a_layout_can_be_wished_where_nothing_is_told(images: Images, layout: str, shape: tuple[int, ...]) -> None:
-    assert tried(images, (), wishes=Wishes(layout=layout))[0].shape == shape
+    assert tried(images, (), constraints=Constraints(layout=layout))[0].shape == shape
 
 
 def test_a_wished_range_is_tried_even_where_it_does_not_fit(images: Images) -> None:
-    for wish in ((-1.0, 1.0), (0.0, 1000.0)):
-        found = tried(images, (None, 28, 28), dtype="uint8", wishes=Wishes(range=wish, inverted=False))
-        assert [(one.paper, one.ink) for one in found] == [wish]
+    for constraint in ((-1.0, 1.0), (0.0, 1000.0)):
+        found = tried(images, (None, 28, 28), dtype="uint8", constraints=Constraints(range=constraint, inverted=False))
+        assert [(one.paper, one.ink) for one in found] == [constraint]
 
 
 # --- refusals ------------------------------------------------------------------------------------------------------
 
 
-def refusal(kind: type[DigitbenchError], signature: Signature, wishes: Wishes = NO_WISHES) -> str:
+def refusal(kind: type[DigitbenchError], signature: Signature, constraints: Constraints = NO_CONSTRAINTS) -> str:
     with pytest.raises(kind) as caught:
-        forms(signature, wishes, np.eye(28, dtype=np.float32)[None])
+        forms(signature, constraints, np.eye(28, dtype=np.float32)[None])
     assert one_printable_line(str(caught.value))
     return str(caught.value)
 
@@ -231,15 +236,18 @@ def signature(shape: Shape = (None, 784), dtype: str = "float32", *outputs: Tens
 
 
 @pytest.mark.parametrize(
-    ("wishes", "said"),
+    ("constraints", "said"),
     [
-        (Wishes(output="b"), "--tensor b: the model has no such output; it has scores"),
-        (Wishes(layout="nchw"), "--layout nchw: its input 'image' has shape [n, 784]; known are flat, hw, nhwc, nchw"),
-        (Wishes(layout="hw"), "--layout hw: "),
+        (Constraints(output="b"), "--tensor b: the model has no such output; it has scores"),
+        (
+            Constraints(layout="nchw"),
+            "--layout nchw: its input 'image' has shape [n, 784]; known are flat, hw, nhwc, nchw",
+        ),
+        (Constraints(layout="hw"), "--layout hw: "),
     ],
 )
-def test_a_wish_that_cannot_be_met_is_named_as_the_option_that_it_was(wishes: Wishes, said: str) -> None:
-    assert refusal(UsageError, signature(), wishes).startswith(said)
+def test_a_wish_that_cannot_be_met_is_named_as_the_option_that_it_was(constraints: Constraints, said: str) -> None:
+    assert refusal(UsageError, signature(), constraints).startswith(said)
 
 
 @pytest.mark.parametrize("names", [(), ("image", "mask")])
@@ -285,5 +293,5 @@ def test_without_ten_scores_it_is_refused_with_what_it_gives(output: Tensor) -> 
 def test_a_quantised_input_that_no_usual_range_fits_asks_for_one() -> None:
     told = refusal(BundleError, signature(dtype="int8"))
     assert told == "input 'image' (int8): no usual range of pixels fits into it; give --scale"
-    found = forms(signature(dtype="int8"), Wishes(range=(-128.0, 127.0)), np.eye(28, dtype=np.float32)[None])
+    found = forms(signature(dtype="int8"), Constraints(range=(-128.0, 127.0)), np.eye(28, dtype=np.float32)[None])
     assert [(one.paper, one.ink) for one in found] == [(-128, 127), (127, -128)]

@@ -17,7 +17,7 @@ from digitbench.bundle import Bundle
 from digitbench.data import Dataset, Split
 from digitbench.errors import ArtifactError, BundleError, UsageError
 from digitbench.importing import formats, guesses
-from digitbench.importing.guesses import NO_WISHES, Wishes
+from digitbench.importing.guesses import NO_CONSTRAINTS, Constraints
 from digitbench.plugins.model_io import Form
 from digitbench.system import trusted_files
 
@@ -122,13 +122,13 @@ def test_what_was_trusted_once_is_trusted_when_it_is_imported_again(
 
 
 def forms(
-    shape: tuple[int | None, ...], outputs: tuple[Tensor, ...] = (SCORES,), wishes: Wishes = NO_WISHES
+    shape: tuple[int | None, ...], outputs: tuple[Tensor, ...] = (SCORES,), constraints: Constraints = NO_CONSTRAINTS
 ) -> list[Form]:
-    return guesses.forms(Signature((Tensor("x", shape, "float32"),), outputs), wishes, INK)
+    return guesses.forms(Signature((Tensor("x", shape, "float32"),), outputs), constraints, INK)
 
 
 def test_training_images_of_one_grey_are_normalised_by_nothing_of_their_own() -> None:
-    assert guesses.ranges(NO_WISHES, np.zeros((3, 28, 28), np.float32))
+    assert guesses.ranges(NO_CONSTRAINTS, np.zeros((3, 28, 28), np.float32))
 
 
 def test_free_sizes_beside_channels_are_those_of_an_image() -> None:
@@ -152,9 +152,9 @@ def test_wishes_that_no_model_could_meet_are_told() -> None:
     others = (Tensor("features", (None, 128), "float32"), Tensor("names", (None, 10), "string"), SCORES)
     for name in ("features", "names"):
         with pytest.raises(UsageError, match=rf"--tensor {name}: it gives .*, not ten scores"):
-            forms((None, 784), others, Wishes(output=name))
+            forms((None, 784), others, Constraints(output=name))
     with pytest.raises(UsageError, match="--fit pad: 14 × 14 pixels are fewer"):
-        forms((None, 14, 14), wishes=Wishes(fit="pad"))
+        forms((None, 14, 14), constraints=Constraints(fit="pad"))
 
 
 @pytest.mark.parametrize("word", [b"\x12\x89\x00WriteFile", b"\x92\x00\x09WriteFile", b"\x12\x07PrintV2"], ids=repr)

@@ -155,10 +155,10 @@ def test_a_form_that_kills_its_worker_or_hangs_costs_that_form_alone(
         assert scores is not None
         assert scores[:, 0].tolist() == [4, 0, 4]
         assert children() != [first], "another worker"
-        prober._crew._timeout = 0.2  # the next one has loaded already
+        prober._pool._timeout = 0.2  # the next one has loaded already
         assert prober.attempt(which("hangs"), 0, 5) is None
         assert prober.fault.startswith("the worker gave no sign of life for 0.2 s and was killed; see --timeout")
-        prober._crew._timeout = 60
+        prober._pool._timeout = 60
         assert prober.attempt(which("refuses"), 0, 5) is None
         assert prober.fault == "first line second line"
         (third,) = children()

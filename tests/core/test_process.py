@@ -21,8 +21,8 @@ from digitbench.backend import Images
 from digitbench.bundle import Bundle
 from digitbench.errors import UsageError
 from digitbench.measure.generation import WORKER
-from digitbench.workers import pool
-from digitbench.workers.pool import Crew, Job, Worker, WorkerError, read_scores, read_spent, score, shared_images
+from digitbench.workers import pool as pool_module
+from digitbench.workers.pool import Job, Pool, Worker, WorkerError, read_scores, read_spent, score, shared_images
 
 
 @pytest.fixture(scope="module")
@@ -68,9 +68,9 @@ def shared(images: Images) -> Iterator[Path]:
         yield path
 
 
-def hire(crew: Crew, backend: str, copy: int = 0) -> Worker:
+def start_worker(pool: Pool, backend: str, copy: int = 0) -> Worker:
     """Start a worker that is known to load."""
-    (started,) = crew.start([Job(backend, Path("model"), 1, copy, module=WORKER)])
+    (started,) = pool.start([Job(backend, Path("model"), 1, copy, module=WORKER)])
     assert started.worker, started.error
     return started.worker
 
@@ -103,19 +103,19 @@ def test_a_good_worker_gives_its_scores(images: Images, tmp_path: Path) -> None:
 
 
 def test_a_worker_answers_command_after_command_and_is_gone_after(shared: Path) -> None:
-    with Crew(shared) as crew:
-        (started,) = crew.start([Job("Good", Path("model"), 2, module=WORKER)])
+    with Pool(shared) as pool:
+        (started,) = pool.start([Job("Good", Path("model"), 2, module=WORKER)])
         worker = started.worker
         assert worker
         assert started.error is None
         assert started.ready["runtime"] == {"name": "Fake", "version": "1", "provider": "none", "threads": 2}
         assert started.ready["load_seconds"] >= 0
-        assert read_scores(crew.ask(worker, "score")).shape == (5, 10)
-        assert crew.ask(worker, "warm_up", batch_size=2, seconds=0.01)["warm_up"]["calls"] >= 20
-        spent = read_spent(crew.ask(worker, "turn", batch_size=2, seconds=0.01))
+        assert read_scores(pool.ask(worker, "score")).shape == (5, 10)
+        assert pool.ask(worker, "warm_up", batch_size=2, seconds=0.01)["warm_up"]["calls"] >= 20
+        spent = read_spent(pool.ask(worker, "turn", batch_size=2, seconds=0.01))
         assert spent.dtype == np.int64
         assert spent.sum() / 1e9 > 0.001
-        assert crew.ask(worker, "ledger", batch_size=2)["ledger"]["call"] > 0
+        assert pool.ask(worker, "ledger", batch_size=2)["ledger"]["call"] > 0
         pid = pid_of(worker)
         assert psutil.pid_exists(pid)
     assert not psutil.pid_exists(pid)
@@ -140,9 +140,9 @@ def test_the_numpy_backend_scores_the_same_in_a_worker_and_here(untrained: Bundl
 def test_as_many_start_at_a_time_as_there_are_cores(
     shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cores: int
 ) -> None:
-    monkeypatch.setattr(pool, "available_cores", lambda: cores)
-    with Crew(shared) as crew:
-        started = list(crew.start([Job("Slow", Path("model"), 1, copy) for copy in range(cores + 1)]))
+    monkeypatch.setattr(pool_module, "available_cores", lambda: cores)
+    with Pool(shared) as pool:
+        started = list(pool.start([Job("Slow", Path("model"), 1, copy) for copy in range(cores + 1)]))
         assert sorted(one.job.copy for one in started) == list(range(cores + 1))
         assert all(one.worker for one in started)
     together = [int(line) for line in (tmp_path / "together").read_text().split()]
@@ -150,15 +150,15 @@ def test_as_many_start_at_a_time_as_there_are_cores(
 
 
 def test_a_worker_that_cannot_start_stops_no_other(shared: Path) -> None:
-    with Crew(shared) as crew:
+    with Pool(shared) as pool:
         jobs = [Job("Killed", Path("model"), 1), Job("Good", Path("model"), 1), Job("God", Path("model"), 1)]
-        found = {one.job.backend: one for one in crew.start(jobs)}
+        found = {one.job.backend: one for one in pool.start(jobs)}
         assert str(found["Killed"].error) == "the worker was killed by SIGKILL"
         assert "unknown backend 'God'" in str(found["God"].error)
         assert found["Killed"].worker is found["God"].worker is None
         good = found["Good"].worker
         assert good
-        assert read_scores(crew.ask(good, "score")).shape == (5, 10)
+        assert read_scores(pool.ask(good, "score")).shape == (5, 10)
 
 
 # --- deaths --------------------------------------------------------------------------------------------------------
@@ -190,40 +190,40 @@ def test_a_missing_artifact_is_explained(images: Images, tmp_path: Path) -> None
 
 
 def test_a_worker_that_dies_while_another_is_asked_keeps_its_obituary(shared: Path) -> None:
-    with Crew(shared) as crew:
-        first, second = hire(crew, "Good", 0), hire(crew, "Good", 1)
+    with Pool(shared) as pool:
+        first, second = start_worker(pool, "Good", 0), start_worker(pool, "Good", 1)
         os.kill(pid_of(first), signal.SIGKILL)
         wait_until(lambda: not first._reader.is_alive(), "its end was never read")
-        assert read_scores(crew.ask(second, "score")).shape == (5, 10)
+        assert read_scores(pool.ask(second, "score")).shape == (5, 10)
         for _ in range(2):
             with pytest.raises(WorkerError, match=r"^the worker was killed by SIGKILL$"):
-                crew.ask(first, "score")
-        assert read_scores(crew.ask(second, "score")).shape == (5, 10)
+                pool.ask(first, "score")
+        assert read_scores(pool.ask(second, "score")).shape == (5, 10)
 
 
 def test_a_worker_that_dies_between_two_questions_is_explained(shared: Path) -> None:
-    with Crew(shared) as crew:
-        worker = hire(crew, "Later")
-        crew.ask(worker, "score")
+    with Pool(shared) as pool:
+        worker = start_worker(pool, "Later")
+        pool.ask(worker, "score")
         wait_until(lambda: not worker._reader.is_alive(), "it never died")
         with pytest.raises(WorkerError, match=r"^the worker ended with exit code 7$"):
-            crew.ask(worker, "score")
+            pool.ask(worker, "score")
 
 
 def test_a_worker_can_be_dismissed_while_others_go_on(shared: Path) -> None:
-    with Crew(shared) as crew:
-        first, second = hire(crew, "Good", 0), hire(crew, "Good", 1)
-        crew.dismiss(first)
-        crew.dismiss(first)
+    with Pool(shared) as pool:
+        first, second = start_worker(pool, "Good", 0), start_worker(pool, "Good", 1)
+        pool.terminate(first)
+        pool.terminate(first)
         assert not psutil.pid_exists(pid_of(first))
-        assert read_scores(crew.ask(second, "score")).shape == (5, 10)
+        assert read_scores(pool.ask(second, "score")).shape == (5, 10)
         with pytest.raises(WorkerError, match="gone"):
-            crew.ask(first, "score")
+            pool.ask(first, "score")
 
 
 def test_a_worker_that_hangs_is_given_up(shared: Path, children: Callable[[], list[psutil.Process]]) -> None:
-    with Crew(shared, timeout=0.8) as crew:
-        (started,) = crew.start([Job("Sleeps", Path("model"), 1)])
+    with Pool(shared, timeout=0.8) as pool:
+        (started,) = pool.start([Job("Sleeps", Path("model"), 1)])
         assert started.worker is None
         assert str(started.error) == "the worker gave no sign of life for 0.8 s and was killed; see --timeout"
         assert not children()
@@ -233,44 +233,44 @@ def test_a_worker_that_closed_its_pipes_and_lives_on_is_given_up(
     shared: Path, children: Callable[[], list[psutil.Process]]
 ) -> None:
     """The end of its output is not the end of it."""
-    with Crew(shared, timeout=1) as crew:
+    with Pool(shared, timeout=1) as pool:
         began = time.monotonic()
-        (started,) = crew.start([Job("Silent", Path("model"), 1)])
+        (started,) = pool.start([Job("Silent", Path("model"), 1)])
         assert started.worker is None
         assert time.monotonic() - began < 4, "it was waited for until it ended by itself"
         assert not children()
 
 
 def test_a_stopped_worker_is_given_up_and_others_go_on(shared: Path) -> None:
-    with Crew(shared, timeout=0.5) as crew:
-        crew._timeout = 30  # for its start, on a busy machine
-        first, second = hire(crew, "Good", 0), hire(crew, "Good", 1)
-        crew._timeout = 0.5
+    with Pool(shared, timeout=0.5) as pool:
+        pool._timeout = 30  # for its start, on a busy machine
+        first, second = start_worker(pool, "Good", 0), start_worker(pool, "Good", 1)
+        pool._timeout = 0.5
         os.kill(pid_of(first), signal.SIGSTOP)
         with pytest.raises(WorkerError, match=r"no sign of life for 0\.5 s .*--timeout"):
-            crew.ask(first, "score")
+            pool.ask(first, "score")
         assert not psutil.pid_exists(pid_of(first))
-        crew._timeout = 30
-        assert read_scores(crew.ask(second, "score")).shape == (5, 10)
+        pool._timeout = 30
+        assert read_scores(pool.ask(second, "score")).shape == (5, 10)
 
 
 def test_seconds_that_were_asked_for_are_no_silence(shared: Path) -> None:
     """A warm-up of a third of a long run may take longer than --timeout, and be well."""
-    with Crew(shared, timeout=30) as crew:
-        worker = hire(crew, "Erratic")
-        crew._timeout = 0.5
-        assert crew.ask(worker, "warm_up", batch_size=1, seconds=0.8)["warm_up"]["seconds"] >= 0.8
+    with Pool(shared, timeout=30) as pool:
+        worker = start_worker(pool, "Erratic")
+        pool._timeout = 0.5
+        assert pool.ask(worker, "warm_up", batch_size=1, seconds=0.8)["warm_up"]["seconds"] >= 0.8
 
 
 def test_a_workers_own_children_hold_nobody_up(shared: Path, tmp_path: Path) -> None:
     """A runtime may fork; what it leaves behind holds the worker's pipes open."""
-    crew = Crew(shared)
-    hire(crew, "Parent")
+    pool = Pool(shared)
+    start_worker(pool, "Parent")
     wait_until(lambda: (tmp_path / "child").exists() and (tmp_path / "child").read_text().strip(), "no child")
     child = psutil.Process(int((tmp_path / "child").read_text()))
     began = time.monotonic()
     try:
-        crew.__exit__(None, None, None)
+        pool.__exit__(None, None, None)
         assert time.monotonic() - began < 3, "it waited for the worker's child"
     finally:
         if child.is_running():
@@ -278,8 +278,8 @@ def test_a_workers_own_children_hold_nobody_up(shared: Path, tmp_path: Path) -> 
 
 
 def test_what_a_runtime_prints_does_not_get_between_the_events(shared: Path) -> None:
-    with Crew(shared) as crew:
-        assert read_scores(crew.ask(hire(crew, "Prints"), "score")).shape == (5, 10)
+    with Pool(shared) as pool:
+        assert read_scores(pool.ask(start_worker(pool, "Prints"), "score")).shape == (5, 10)
 
 
 def test_a_worker_that_cannot_even_start_is_explained(
@@ -301,8 +301,8 @@ def test_workers_that_the_system_refuses_are_failed_starts(shared: Path, monkeyp
         raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
 
     monkeypatch.setattr("digitbench.workers.pool.subprocess.Popen", refuse)
-    with Crew(shared) as crew:
-        found = list(crew.start([Job("Good", Path("model"), 1, copy) for copy in range(3)]))
+    with Pool(shared) as pool:
+        found = list(pool.start([Job("Good", Path("model"), 1, copy) for copy in range(3)]))
     assert {str(one.error) for one in found} == {"can't be started: Resource temporarily unavailable"}
     assert len(found) == 3
 
@@ -312,9 +312,9 @@ def test_workers_that_the_system_refuses_are_failed_starts(shared: Path, monkeyp
 
 def test_an_idle_worker_and_its_parent_use_no_cpu(shared: Path) -> None:
     """Neither spins: a busy neighbour would be in everyone's figures."""
-    with Crew(shared) as crew:
-        worker = hire(crew, "Good")
-        crew.ask(worker, "score")
+    with Pool(shared) as pool:
+        worker = start_worker(pool, "Good")
+        pool.ask(worker, "score")
         watched = psutil.Process(pid_of(worker))
 
         def used() -> float:
@@ -340,8 +340,8 @@ def test_ctrl_c_while_a_worker_is_started_leaves_none_behind(shared: Path, monke
             os.kill(os.getpid(), signal.SIGINT)
 
     monkeypatch.setattr("digitbench.workers.pool.subprocess.Popen", Interrupted)
-    with pytest.raises(KeyboardInterrupt), Crew(shared) as crew:
-        list(crew.start([Job("Good", Path("model"), 1)]))
+    with pytest.raises(KeyboardInterrupt), Pool(shared) as pool:
+        list(pool.start([Job("Good", Path("model"), 1)]))
     (worker,) = started
     assert worker.returncode == -signal.SIGKILL
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
@@ -350,16 +350,16 @@ def test_ctrl_c_while_a_worker_is_started_leaves_none_behind(shared: Path, monke
 def test_ctrl_c_while_a_worker_is_awaited_leaves_none_behind(
     shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    waits = Crew._next
+    waits = Pool._next
 
-    def interrupted(crew: Crew, awaited: set[Worker]) -> Any:
+    def interrupted(pool: Pool, awaited: set[Worker]) -> Any:
         wait_until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text().strip(), "not that far")
         signal.raise_signal(signal.SIGINT)
-        return waits(crew, awaited)
+        return waits(pool, awaited)
 
-    monkeypatch.setattr(Crew, "_next", interrupted)
-    with pytest.raises(KeyboardInterrupt), Crew(shared) as crew:
-        list(crew.start([Job("Sleeps", Path("model"), 1)]))
+    monkeypatch.setattr(Pool, "_next", interrupted)
+    with pytest.raises(KeyboardInterrupt), Pool(shared) as pool:
+        list(pool.start([Job("Sleeps", Path("model"), 1)]))
     assert not psutil.pid_exists(int((tmp_path / "pid").read_text()))
 
 

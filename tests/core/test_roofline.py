@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from core.crews import LABELS, PLAN, REFERENCE, Actor, Stage, Witness, as_results, grid, perform
 from core.fakes import Told, nanoseconds, turn, warm_up
+from core.pools import LABELS, PLAN, REFERENCE, Actor, Stage, Witness, as_results, grid, perform
 from digitbench import data, plugins
 from digitbench.backend import Scores
 from digitbench.bundle import Bundle
@@ -24,7 +24,7 @@ from digitbench.judge.compare import compare
 from digitbench.measure import generation, schedule, session, worker
 from digitbench.measure.candidates import Candidate, candidates, named_baseline, roofs
 from digitbench.measure.plan import Plan
-from digitbench.measure.run_state import Book
+from digitbench.measure.run_state import RunState
 from digitbench.measure.sgemm import NAME
 from digitbench.records.results import ArtifactFile, Results, Row
 from digitbench.report.pytest_benchmark import to_pytest_benchmark
@@ -105,7 +105,7 @@ def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
         scores=lambda name: np.roll(REFERENCE, 1, axis=1) if name == NAME else REFERENCE,
         label=lambda actor: 3 if actor.job.backend == NAME else 0,
     )
-    monkeypatch.setattr(generation, "Crew", found.crew)
+    monkeypatch.setattr(generation, "Pool", found.pool)
     return found
 
 
@@ -118,26 +118,26 @@ def with_roofs(chosen: Sequence[Candidate]) -> list[Candidate]:
     ]  # fmt: skip
 
 
-def new_book(chosen: Sequence[Candidate], plan: Plan = PLAN) -> Book:
+def new_book(chosen: Sequence[Candidate], plan: Plan = PLAN) -> RunState:
     rows, above = (one.row for one in chosen if not one.roof), (one.roof for one in chosen if one.roof)
-    return Book(rows, LABELS, REFERENCE, plan.share, roofs=above)
+    return RunState(rows, LABELS, REFERENCE, plan.share, roofs=above)
 
 
-def held(stage: Stage, plan: Plan = PLAN, book: Book | None = None, **options: Any) -> Book:
+def held(stage: Stage, plan: Plan = PLAN, state: RunState | None = None, **options: Any) -> RunState:
     """Measure a grid with its roofs."""
     chosen = with_roofs(grid(**options))
-    return perform(stage, chosen, plan, book or new_book(chosen, plan))[0]
+    return perform(stage, chosen, plan, state or new_book(chosen, plan))[0]
 
 
-def through_json(book: Book, complete: bool = True) -> Results:
-    found = replace(as_results(book, complete), roofs=book.roofs())
+def through_json(state: RunState, complete: bool = True) -> Results:
+    found = replace(as_results(state, complete), roofs=state.roofs())
     return Results.from_json(json.loads(found.dumps()), "found.json")
 
 
 def test_it_takes_turns_in_every_generation_at_every_batch_size_and_thread_count(stage: Stage) -> None:
-    book = held(stage, threads=(1, 2))
-    assert [(roof.row.threads, roof.row.batch_size) for roof in book.roofs()] == [(1, 1), (1, 4), (2, 1), (2, 4)]
-    for roof in book.roofs():
+    state = held(stage, threads=(1, 2))
+    assert [(roof.row.threads, roof.row.batch_size) for roof in state.roofs()] == [(1, 1), (1, 4), (2, 1), (2, 4)]
+    for roof in state.roofs():
         assert roof.flops_per_image == FLOPS
         assert [one.index for one in roof.row.generations] == [0, 1]
         assert [one.ratio for one in roof.row.generations] == pytest.approx([0.1, 0.1])
@@ -146,47 +146,47 @@ def test_it_takes_turns_in_every_generation_at_every_batch_size_and_thread_count
         assert roof.row.ratio.value == pytest.approx(0.1)
         assert roof.row.latency_us
         assert roof.row.latency_us.p50 == pytest.approx(100 * (roof.row.batch_size or 0))
-    turns = stage.turns(crew=1)[:15]
+    turns = stage.turns(pool=1)[:15]
     assert [sorted(turns[i : i + 5]) for i in range(0, 15, 5)] == [["a", "a'", "b", "c", NAME]] * 3
 
 
 def test_it_is_in_no_row_and_pushes_no_rank(stage: Stage) -> None:
-    book = held(stage)
-    assert {row.backend for row in book.rows()} == {"a", "b", "c"}
-    assert {(row.backend, row.rank) for row in book.rows()} == {("a", 1), ("b", 2), ("c", 3)}
-    assert [roof.row.rank for roof in book.roofs()] == [None, None]
+    state = held(stage)
+    assert {row.backend for row in state.rows()} == {"a", "b", "c"}
+    assert {(row.backend, row.rank) for row in state.rows()} == {("a", 1), ("b", 2), ("c", 3)}
+    assert [roof.row.rank for roof in state.roofs()] == [None, None]
 
 
 def test_it_is_never_the_baseline_though_it_is_the_fastest(stage: Stage) -> None:
-    book = held(stage, replace(PLAN, baseline=None))
-    assert book.baseline == ("a", "fp32")
-    assert {(floor.backend, floor.batch_size) for floor in book.floors()} == {("a", 1), ("a", 4)}
+    state = held(stage, replace(PLAN, baseline=None))
+    assert state.baseline == ("a", "fp32")
+    assert {(floor.backend, floor.batch_size) for floor in state.floors()} == {("a", 1), ("a", 4)}
     assert f"{NAME}'" not in stage.turns()
 
 
 def test_it_is_not_chosen_where_memory_takes_several_sittings(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("digitbench.system.machine.available_memory_bytes", lambda: 3 * schedule.WORKER_BYTES)
-    book = held(stage, replace(PLAN, baseline=None))
-    assert book.baseline == ("a", "fp32")
-    assert [one.ratio for roof in book.roofs() for one in roof.row.generations] == pytest.approx([0.1] * 4)
+    state = held(stage, replace(PLAN, baseline=None))
+    assert state.baseline == ("a", "fp32")
+    assert [one.ratio for roof in state.roofs() for one in roof.row.generations] == pytest.approx([0.1] * 4)
 
 
 def test_when_the_baseline_dies_the_roof_does_not_follow_it_but_is_held_against_the_next(stage: Stage) -> None:
     def act(actor: Actor, asked: str, facts: dict[str, Any]) -> None:
-        if actor.job.backend == "a" and actor.crew > 1:
+        if actor.job.backend == "a" and actor.pool > 1:
             raise WorkerError("it died")
 
     stage.act = act
-    book = held(stage, replace(PLAN, baseline=None, generations=3))
-    assert book.baseline == ("b", "fp32")
-    for roof in book.roofs():
+    state = held(stage, replace(PLAN, baseline=None, generations=3))
+    assert state.baseline == ("b", "fp32")
+    for roof in state.roofs():
         assert [one.ratio for one in roof.row.generations] == pytest.approx([1 / 20] * 3)
 
 
 def test_it_scores_nothing_and_has_no_ledger_and_its_labels_are_no_findings(stage: Stage) -> None:
-    book = held(stage)
+    state = held(stage)
     assert not [one for one in stage.asked if one.name == NAME and one.do in ("score", "ledger")]
-    for roof in book.roofs():
+    for roof in state.roofs():
         row = roof.row
         assert (row.accuracy, row.agreement, row.calibration, row.ledger) == (None,) * 4
         assert row.validity == ()
@@ -204,9 +204,9 @@ def test_its_death_costs_the_candidates_nothing(stage: Stage) -> None:
             raise WorkerError("it died")
 
     stage.act = act
-    book = held(stage)
-    assert [roof.row.error for roof in book.roofs()] == ["it died"] * 2
-    assert {(row.backend, row.rank, row.error) for row in book.rows()} == {
+    state = held(stage)
+    assert [roof.row.error for roof in state.roofs()] == ["it died"] * 2
+    assert {(row.backend, row.rank, row.error) for row in state.rows()} == {
         ("a", 1, None),
         ("b", 2, None),
         ("c", 3, None),
@@ -219,10 +219,10 @@ def test_candidates_that_all_died_leave_a_roof_without_ratios(stage: Stage) -> N
             raise WorkerError("it died")
 
     stage.act = act
-    book = held(stage, replace(PLAN, baseline=None))
-    assert book.baseline is None
-    assert all(row.error for row in book.rows())
-    assert [one.ratio for roof in book.roofs() for one in roof.row.generations] == [None] * 4
+    state = held(stage, replace(PLAN, baseline=None))
+    assert state.baseline is None
+    assert all(row.error for row in state.rows())
+    assert [one.ratio for roof in state.roofs() for one in roof.row.generations] == [None] * 4
 
 
 # --- resumed -------------------------------------------------------------------------------------------------------
@@ -232,12 +232,12 @@ def test_a_resumed_run_takes_roofs_over_and_measures_only_what_lacks(stage: Stag
     earlier = held(stage, replace(PLAN, seconds=PLAN.share, generations=1))
     before = through_json(earlier, complete=False)
     stage.asked.clear()
-    book = new_book(with_roofs(grid()))
-    book.resume(before)
-    held(stage, book=book)
+    state = new_book(with_roofs(grid()))
+    state.resume(before)
+    held(stage, state=state)
     starts = Counter(one.name for one in stage.asked if one.do == "start")
     assert starts == dict.fromkeys(["a", "a'", "b", "c", NAME], 1)
-    for new, old in zip(book.roofs(), before.roofs, strict=True):
+    for new, old in zip(state.roofs(), before.roofs, strict=True):
         assert [one.index for one in new.row.generations] == [0, 1]
         assert new.row.generations[0] == old.row.generations[0]
         assert new.row.latency_us
@@ -245,22 +245,22 @@ def test_a_resumed_run_takes_roofs_over_and_measures_only_what_lacks(stage: Stag
         assert new.row.latency_us.n == old.row.latency_us.n + new.row.generations[1].n
     stage.asked.clear()
     again = new_book(with_roofs(grid()))
-    again.resume(through_json(book))
-    held(stage, book=again)
+    again.resume(through_json(state))
+    held(stage, state=again)
     assert stage.asked == []
-    assert again.roofs() == book.roofs()
+    assert again.roofs() == state.roofs()
 
 
 def test_roofs_can_be_added_to_a_finished_run(stage: Stage) -> None:
     """Then only they are measured, and the baseline that they need."""
     before = as_results(perform(stage, grid())[0])
     stage.asked.clear()
-    book = new_book(with_roofs(grid()))
-    book.resume(before)
-    held(stage, book=book)
+    state = new_book(with_roofs(grid()))
+    state.resume(before)
+    held(stage, state=state)
     assert set(stage.turns()) == {"a", "a'", NAME}
-    assert book.rows() == before.rows
-    assert [len(roof.row.generations) for roof in book.roofs()] == [2, 2]
+    assert state.rows() == before.rows
+    assert [len(roof.row.generations) for roof in state.roofs()] == [2, 2]
 
 
 # --- a whole session -----------------------------------------------------------------------------------------------
@@ -270,7 +270,7 @@ def test_roofs_can_be_added_to_a_finished_run(stage: Stage) -> None:
 def run(untrained: Bundle, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Results]:
     reference: Scores = untrained.reference_scores()
     played = Stage(scores=lambda name: reference)
-    monkeypatch.setattr(generation, "Crew", played.crew)
+    monkeypatch.setattr(generation, "Pool", played.pool)
     digits = data.load("digits")
     plan = Plan(seconds=0.04, generations=2)
 
@@ -284,7 +284,7 @@ def run(untrained: Bundle, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Res
 
 def test_results_hold_it_beside_the_rows(run: Callable[..., Results]) -> None:
     heard: list[str] = []
-    found = run(hear=lambda seat, scores: heard.append(seat[0]))
+    found = run(hear=lambda setup, scores: heard.append(setup[0]))
     assert [row.backend for row in found.rows] == ["numpy", "numpy"]
     assert [(roof.row.backend, roof.row.batch_size) for roof in found.roofs] == [(NAME, 1), (NAME, 4)]
     assert heard == ["numpy"], "its scores are nobody's"

@@ -1,4 +1,4 @@
-"""Who is measured when, with workers that are only played: see `core.crews`."""
+"""Who is measured when, with workers that are only played: see `core.pools`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from core.crews import COST, PLAN, Actor, Stage, Witness, grid, new_book, perform, row_of, seconds_of
+from core.pools import COST, PLAN, Actor, Stage, Witness, grid, new_book, perform, row_of, seconds_of
 from digitbench.measure import generation, schedule
 from digitbench.measure.plan import Plan
 from digitbench.workers.pool import WorkerError
@@ -18,7 +18,7 @@ from digitbench.workers.pool import WorkerError
 @pytest.fixture
 def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
     found = Stage()
-    monkeypatch.setattr(generation, "Crew", found.crew)
+    monkeypatch.setattr(generation, "Pool", found.pool)
     return found
 
 
@@ -48,9 +48,9 @@ def test_turns_are_short_but_no_longer_than_a_generations_share(seconds: float, 
 
 
 def test_every_candidate_gets_its_seconds_in_every_generation(stage: Stage) -> None:
-    book, _ = perform(stage, grid())
-    assert len(book.rows()) == 6
-    for row in book.rows():
+    state, _ = perform(stage, grid())
+    assert len(state.rows()) == 6
+    for row in state.rows():
         assert [one.index for one in row.generations] == [0, 1]
         assert [seconds_of(one) for one in row.generations] == [0.1, 0.1]
         assert row.error is None
@@ -69,7 +69,7 @@ def test_each_generation_starts_each_candidate_afresh_and_lets_it_go(stage: Stag
     perform(stage, grid(), replace(PLAN, generations=3))
     assert stage.starts == {("a", 0): 3, ("a", 1): 3, ("b", 0): 3, ("c", 0): 3}
     assert stage.alive == 0
-    assert stage.crews == 3
+    assert stage.pools == 3
 
 
 def test_the_test_images_are_scored_once_by_each(stage: Stage) -> None:
@@ -81,7 +81,7 @@ def test_the_test_images_are_scored_once_by_each(stage: Stage) -> None:
 def test_the_twin_went_through_what_the_baseline_did(stage: Stage) -> None:
     """Also when the baseline was chosen by a probe: it starts afresh then, and its twin with it."""
     perform(stage, grid("a b c d"), replace(PLAN, baseline=None, generations=6))
-    done = {name: [(one.do, one.size, one.crew) for one in stage.asked if one.name == name] for name in ("a", "a'")}
+    done = {name: [(one.do, one.size, one.pool) for one in stage.asked if one.name == name] for name in ("a", "a'")}
     probed = [("start", None, 1), ("score", None, 1), ("warm_up", 1, 1), ("turn", 1, 1)]
     assert done["a"][:4] == probed
     of_a, of_twin = ([step for step in done[name] if step[0] not in ("turn", "ledger")] for name in ("a", "a'"))
@@ -90,13 +90,13 @@ def test_the_twin_went_through_what_the_baseline_did(stage: Stage) -> None:
 
 def test_nobody_always_starts_first(stage: Stage) -> None:
     perform(stage, grid("a b"), replace(PLAN, generations=12))
-    starts = [tuple(one.name for one in stage.asked if one.do == "start" and one.crew == crew) for crew in range(1, 13)]
+    starts = [tuple(one.name for one in stage.asked if one.do == "start" and one.pool == pool) for pool in range(1, 13)]
     assert len(set(starts)) > 3
 
 
 def test_the_ledger_is_made_once_for_each_at_the_end(stage: Stage) -> None:
     perform(stage, grid())
-    made = Counter((one.name, one.size, one.crew) for one in stage.asked if one.do == "ledger")
+    made = Counter((one.name, one.size, one.pool) for one in stage.asked if one.do == "ledger")
     assert made == {(name, size, 2): 1 for name in "abc" for size in (1, 4)}
 
 
@@ -126,23 +126,23 @@ def test_generations_differ_in_their_order(stage: Stage) -> None:
 
 
 def test_thread_counts_are_measured_apart(stage: Stage) -> None:
-    book, _ = perform(stage, grid("a b", [1], [1, 2]), replace(PLAN, generations=1))
-    assert {(one.crew, one.threads) for one in stage.asked} == {(1, 1), (2, 2)}
-    assert [(floor.threads, floor.batch_size) for floor in book.floors()] == [(1, 1), (2, 1)]
-    assert all(row.ratio for row in book.rows())
+    state, _ = perform(stage, grid("a b", [1], [1, 2]), replace(PLAN, generations=1))
+    assert {(one.pool, one.threads) for one in stage.asked} == {(1, 1), (2, 2)}
+    assert [(floor.threads, floor.batch_size) for floor in state.floors()] == [(1, 1), (2, 1)]
+    assert all(row.ratio for row in state.rows())
 
 
 def test_nothing_is_timed_in_an_evaluation(stage: Stage) -> None:
-    book, _ = perform(stage, grid(sizes=[None]), Plan(generations=1))
+    state, _ = perform(stage, grid(sizes=[None]), Plan(generations=1))
     assert {one.do for one in stage.asked} == {"start", "score"}
-    assert all(row.accuracy and row.latency_us is None and row.validity is None for row in book.rows())
+    assert all(row.accuracy and row.latency_us is None and row.validity is None for row in state.rows())
 
 
 def test_clock_and_witness_are_told(stage: Stage) -> None:
     witness = Witness()
     _, clock = perform(stage, grid(), witness=witness)
     assert clock.turns_left == pytest.approx(0, abs=0.05)
-    assert clock.sittings_left == 0
+    assert clock.generations_left == 0
     assert clock.parent_share is None, "turns of no time say nothing"
     assert replace(clock, turns_wall=2.0, parent_cpu=0.05).parent_share == pytest.approx(0.025)
     assert sum("generation 2 of 2, batch 4, 1 thread" in line for line in witness.lines) == 1
@@ -154,8 +154,8 @@ def test_clock_and_witness_are_told(stage: Stage) -> None:
 def test_ratios_are_paired_by_generation(stage: Stage) -> None:
     """The second generation's processes are all three times slower; the ratios don't move."""
     stage.cost = lambda actor, size: {"a": 1, "b": 2}[actor.job.backend] * (100_000 + 200_000 * actor.start)
-    book, _ = perform(stage, grid("a b", [1]))
-    b, a = row_of(book, "b"), row_of(book, "a")
+    state, _ = perform(stage, grid("a b", [1]))
+    b, a = row_of(state, "b"), row_of(state, "a")
     assert [one.ratio for one in b.generations] == pytest.approx([2, 2])
     assert [one.p50 for one in b.generations] == pytest.approx([200, 600])
     assert b.ratio
@@ -176,12 +176,12 @@ def test_a_machine_of_two_speeds_moves_no_ratio() -> None:
 
 def test_the_twin_gives_the_floor_and_is_never_a_row(stage: Stage) -> None:
     stage.cost = lambda actor, size: COST + 50_000 * actor.job.copy * (-1) ** actor.start
-    book, _ = perform(stage, grid("a b", [1]))
-    assert [row.backend for row in book.rows()] == ["a", "b"]
-    found = row_of(book, "a").latency_us
+    state, _ = perform(stage, grid("a b", [1]))
+    assert [row.backend for row in state.rows()] == ["a", "b"]
+    found = row_of(state, "a").latency_us
     assert found
     assert (found.min, found.max) == (COST / 1000, COST / 1000), "its twin's calls are not among them"
-    (floor,) = book.floors()
+    (floor,) = state.floors()
     assert (floor.backend, floor.batch_size) == ("a", 1)
     assert floor.generations == pytest.approx({"0": 1.05, "1": 0.95})
     assert floor.ratio.interval
@@ -190,25 +190,25 @@ def test_the_twin_gives_the_floor_and_is_never_a_row(stage: Stage) -> None:
 def test_without_a_name_the_fastest_is_the_baseline(stage: Stage) -> None:
     speeds = {"a": 3, "b": 1, "c": 2}
     stage.cost = lambda actor, size: COST * speeds[actor.job.backend]
-    book, _ = perform(stage, grid(), replace(PLAN, baseline=None))
-    assert book.baseline == ("b", "fp32")
+    state, _ = perform(stage, grid(), replace(PLAN, baseline=None))
+    assert state.baseline == ("b", "fp32")
     assert stage.starts["b", 1] == 2
-    assert row_of(book, "a").ratio.value == pytest.approx(3)  # type: ignore[union-attr]
+    assert row_of(state, "a").ratio.value == pytest.approx(3)  # type: ignore[union-attr]
 
 
 def test_a_single_candidate_is_its_own_baseline(stage: Stage) -> None:
-    book, _ = perform(stage, grid("a", [1]), replace(PLAN, baseline=None))
-    assert book.baseline == ("a", "fp32")
-    assert len(book.floors()) == 1
+    state, _ = perform(stage, grid("a", [1]), replace(PLAN, baseline=None))
+    assert state.baseline == ("a", "fp32")
+    assert len(state.floors()) == 1
 
 
 # --- deaths --------------------------------------------------------------------------------------------------------
 
 
-def others_are_whole(book: Any, *names: str, sizes: tuple[int, ...] = (1, 4)) -> None:
+def others_are_whole(state: Any, *names: str, sizes: tuple[int, ...] = (1, 4)) -> None:
     for name in names:
         for size in sizes:
-            row = row_of(book, name, size)
+            row = row_of(state, name, size)
             assert row.error is None
             assert [seconds_of(one) for one in row.generations] == [0.1, 0.1], (name, size)
 
@@ -216,28 +216,28 @@ def others_are_whole(book: Any, *names: str, sizes: tuple[int, ...] = (1, 4)) ->
 @pytest.mark.parametrize("do", ["start", "score"])
 def test_one_that_cannot_start_or_score_fails_in_all_its_rows(stage: Stage, do: str) -> None:
     stage.act = dies("c", do)
-    book, _ = perform(stage, grid())
-    others_are_whole(book, "a", "b")
-    assert {row_of(book, "c", size).error for size in (1, 4)} == {"it died"}
+    state, _ = perform(stage, grid())
+    others_are_whole(state, "a", "b")
+    assert {row_of(state, "c", size).error for size in (1, 4)} == {"it died"}
     assert stage.starts["c", 0] == 1, "it isn't started again and again"
 
 
 @pytest.mark.parametrize("do", ["warm_up", "turn", "ledger"])
 def test_a_death_at_one_batch_size_leaves_the_others(stage: Stage, do: str) -> None:
     stage.act = dies("c", do, size=1)
-    book, _ = perform(stage, grid())
-    others_are_whole(book, "a", "b")
-    assert row_of(book, "c", 1).error == "it died"
-    others_are_whole(book, "c", sizes=(4,))
-    assert row_of(book, "c", 4).ledger
+    state, _ = perform(stage, grid())
+    others_are_whole(state, "a", "b")
+    assert row_of(state, "c", 1).error == "it died"
+    others_are_whole(state, "c", sizes=(4,))
+    assert row_of(state, "c", 4).ledger
 
 
 def test_a_death_leaves_earlier_generations(stage: Stage) -> None:
     stage.act = dies("c", "turn", size=4, start=1)
-    book, _ = perform(stage, grid())
-    others_are_whole(book, "a", "b")
-    others_are_whole(book, "c", sizes=(1,))
-    row = row_of(book, "c", 4)
+    state, _ = perform(stage, grid())
+    others_are_whole(state, "a", "b")
+    others_are_whole(state, "c", sizes=(1,))
+    row = row_of(state, "c", 4)
     assert row.error == "it died"
     assert [one.index for one in row.generations] == [0]
     assert row.latency_us
@@ -247,28 +247,28 @@ def test_a_death_leaves_earlier_generations(stage: Stage) -> None:
 def test_what_a_death_left_undone_is_made_up_for(stage: Stage) -> None:
     """It dies at its first batch size in the first generation: the second batch size is measured in both."""
     stage.act = dies("c", "turn", size=1, start=0)
-    book, _ = perform(stage, grid())
-    others_are_whole(book, "a", "b", "c", sizes=(4,))
-    assert [one.ratio for one in row_of(book, "c", 4).generations] == pytest.approx([1, 1])
+    state, _ = perform(stage, grid())
+    others_are_whole(state, "a", "b", "c", sizes=(4,))
+    assert [one.ratio for one in row_of(state, "c", 4).generations] == pytest.approx([1, 1])
     assert stage.starts["c", 0] == 3
 
 
 def test_a_baseline_that_dies_leaves_the_others_their_figures(stage: Stage) -> None:
     stage.act = dies("a", "turn")
-    book, _ = perform(stage, grid())
-    assert row_of(book, "a").error == "it died"
-    others_are_whole(book, "b", "c")
-    assert row_of(book, "b").validity == ()
+    state, _ = perform(stage, grid())
+    assert row_of(state, "a").error == "it died"
+    others_are_whole(state, "b", "c")
+    assert row_of(state, "b").validity == ()
 
 
 def test_a_baseline_that_dies_at_one_batch_size_costs_no_ratio_at_another(stage: Stage) -> None:
     """Its process is gone for the rest of that generation; the others' ratios of it can't be, unless made up for."""
     stage.act = dies("a", "turn", size=1)
-    book, _ = perform(stage, grid())
-    others_are_whole(book, "a", "b", "c", sizes=(4,))
+    state, _ = perform(stage, grid())
+    others_are_whole(state, "a", "b", "c", sizes=(4,))
     for name in "bc":
-        assert [one.ratio for one in row_of(book, name, 4).generations] == pytest.approx([1, 1])
-        assert row_of(book, name, 4).rank == 1
+        assert [one.ratio for one in row_of(state, name, 4).generations] == pytest.approx([1, 1])
+        assert row_of(state, name, 4).rank == 1
 
 
 def test_if_the_fastest_dies_another_is_the_baseline(stage: Stage) -> None:
@@ -276,16 +276,16 @@ def test_if_the_fastest_dies_another_is_the_baseline(stage: Stage) -> None:
     speeds = {"a": 1, "b": 2, "c": 4}
     stage.cost = lambda actor, size: COST * speeds[actor.job.backend]
     stage.act = dies("a", "warm_up", start=1)
-    book, _ = perform(stage, grid("a b c", [1]), replace(PLAN, baseline=None, generations=4, seconds=0.4))
-    assert (row_of(book, "b").rank, row_of(book, "c").rank) == (1, 2)
+    state, _ = perform(stage, grid("a b c", [1]), replace(PLAN, baseline=None, generations=4, seconds=0.4))
+    assert (row_of(state, "b").rank, row_of(state, "c").rank) == (1, 2)
 
 
 def test_a_twin_that_dies_costs_the_floor_alone(stage: Stage) -> None:
     stage.act = dies("a'", "turn")
-    book, _ = perform(stage, grid())
-    others_are_whole(book, "a", "b", "c")
-    assert row_of(book, "b").ratio
-    assert book.floors() == ()
+    state, _ = perform(stage, grid())
+    others_are_whole(state, "a", "b", "c")
+    assert row_of(state, "b").ratio
+    assert state.floors() == ()
 
 
 def test_all_dead_is_an_end_too(stage: Stage) -> None:
@@ -293,9 +293,9 @@ def test_all_dead_is_an_end_too(stage: Stage) -> None:
         raise WorkerError("it died")
 
     stage.act = act
-    book, _ = perform(stage, grid())
-    assert {row.error for row in book.rows()} == {"it died"}
-    assert stage.crews == 1
+    state, _ = perform(stage, grid())
+    assert {row.error for row in state.rows()} == {"it died"}
+    assert stage.pools == 1
 
 
 # --- memory --------------------------------------------------------------------------------------------------------
@@ -305,12 +305,12 @@ def test_as_many_are_alive_as_memory_holds_with_the_baseline_and_its_twin(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("digitbench.system.machine.available_memory_bytes", lambda: 4 * schedule.WORKER_BYTES)
-    book, _ = perform(stage, grid("a b c d e"))
-    others_are_whole(book, "a", "b", "c", "d", "e")
+    state, _ = perform(stage, grid("a b c d e"))
+    others_are_whole(state, "a", "b", "c", "d", "e")
     assert stage.most_alive == 4
-    for crew in range(1, stage.crews + 1):
-        assert {"a", "a'"} <= set(stage.turns(crew))
-    assert all(len(row.generations) == 2 and row.ratio for row in book.rows())
+    for pool in range(1, stage.pools + 1):
+        assert {"a", "a'"} <= set(stage.turns(pool))
+    assert all(len(row.generations) == 2 and row.ratio for row in state.rows())
 
 
 @pytest.mark.parametrize("gigabytes", [0, 1, 3])
@@ -318,24 +318,24 @@ def test_with_little_memory_they_are_measured_one_by_one(
     stage: Stage, monkeypatch: pytest.MonkeyPatch, gigabytes: int
 ) -> None:
     monkeypatch.setattr("digitbench.system.machine.available_memory_bytes", lambda: gigabytes * schedule.WORKER_BYTES)
-    book, _ = perform(stage, grid())
-    others_are_whole(book, "a", "b", "c")
+    state, _ = perform(stage, grid())
+    others_are_whole(state, "a", "b", "c")
     assert stage.most_alive == 3
 
 
 def test_a_baseline_of_a_later_group_is_everyones_baseline(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     """Groups are cut in the order of names, and the baseline may be the last of them."""
     monkeypatch.setattr("digitbench.system.machine.available_memory_bytes", lambda: 4 * schedule.WORKER_BYTES)
-    book, _ = perform(stage, grid("b c d a", [1]))
-    for row in book.rows():
+    state, _ = perform(stage, grid("b c d a", [1]))
+    for row in state.rows():
         assert [one.ratio for one in row.generations] == pytest.approx([1, 1]), row.backend
 
 
 def test_the_fastest_is_chosen_of_all_groups(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("digitbench.system.machine.available_memory_bytes", lambda: 4 * schedule.WORKER_BYTES)
     stage.cost = lambda actor, size: COST // 2 if actor.job.backend == "d" else COST
-    book, _ = perform(stage, grid("a b c d", [1]), replace(PLAN, baseline=None))
-    assert book.baseline == ("d", "fp32")
+    state, _ = perform(stage, grid("a b c d", [1]), replace(PLAN, baseline=None))
+    assert state.baseline == ("d", "fp32")
 
 
 # --- Ctrl-C --------------------------------------------------------------------------------------------------------
@@ -349,22 +349,22 @@ def test_ctrl_c_keeps_what_was_timed_and_ends_all_workers(stage: Stage) -> None:
     stage.act = act
     plan = replace(PLAN, seconds=1.0)
     chosen = grid()
-    book = new_book(chosen, plan)
+    state = new_book(chosen, plan)
     with pytest.raises(KeyboardInterrupt):
-        perform(stage, chosen, plan, book)
+        perform(stage, chosen, plan, state)
     assert stage.alive == 0
-    for row in book.rows():
+    for row in state.rows():
         first, second = row.generations
         assert first.seconds >= 0.5
         assert (second.seconds >= 0.5) is (row.batch_size == 1)
-        assert book.lacks(row.key, 1) is (row.batch_size == 4)
+        assert state.lacks(row.key, 1) is (row.batch_size == 4)
 
 
 def test_what_is_final_is_kept_at_once(stage: Stage) -> None:
     """After each batch size of each generation: a power cut costs no more than that."""
     chosen = grid()
-    book = new_book(chosen, PLAN)
+    state = new_book(chosen, PLAN)
     kept: list[int] = []
-    perform(stage, chosen, PLAN, book, keep=lambda: kept.append(sum(len(row.generations) for row in book.rows())))
+    perform(stage, chosen, PLAN, state, keep=lambda: kept.append(sum(len(row.generations) for row in state.rows())))
     assert [kept[0], kept[-1]] == [3, 12]
     assert sorted(set(kept)) == [3, 6, 9, 12]

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from core.crews import Actor, Stage, Witness
 from core.helpers import one_printable_line
+from core.pools import Actor, Stage, Witness
 from digitbench import data
 from digitbench.backend import Scores
 from digitbench.bundle import Bundle
@@ -34,7 +34,7 @@ def stage(monkeypatch: pytest.MonkeyPatch, untrained: Bundle) -> Stage:
     """Played workers, which say what the bundle's reference says."""
     reference: Scores = untrained.reference_scores()
     found = Stage(scores=lambda backend: reference)
-    monkeypatch.setattr(generation, "Crew", found.crew)
+    monkeypatch.setattr(generation, "Pool", found.pool)
     return found
 
 
@@ -55,9 +55,9 @@ def as_saved(results: Results) -> Results:
     return Results.from_json(results.to_json(), "found.json")
 
 
-def interrupt_at(do: str, crew: int) -> Callable[[Actor, str, dict[str, Any]], None]:
+def interrupt_at(do: str, pool: int) -> Callable[[Actor, str, dict[str, Any]], None]:
     def act(actor: Actor, asked: str, facts: dict[str, Any]) -> None:
-        if asked == do and actor.crew == crew:
+        if asked == do and actor.pool == pool:
             raise KeyboardInterrupt
 
     return act

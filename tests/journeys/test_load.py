@@ -50,17 +50,17 @@ def test_every_runtime_and_precision_says_what_its_evaluation_says(
     trained: Bundle, evaluated: tuple[str, dict[str, Any]]
 ) -> None:
     rows = evaluated[1]["rows"]
-    seats = [(row["backend"], row["precision"]) for row in rows]
-    assert {backend for backend, _ in seats} == set(BACKENDS)
-    assert {one for name, one in seats if name == "tflite"} == {one for name, one in seats if name == "onnx"}
-    assert {one for name, one in seats if name == "tflite"} == set(EXPORTED)
+    setups = [(row["backend"], row["precision"]) for row in rows]
+    assert {backend for backend, _ in setups} == set(BACKENDS)
+    assert {one for name, one in setups if name == "tflite"} == {one for name, one in setups if name == "onnx"}
+    assert {one for name, one in setups if name == "tflite"} == set(EXPORTED)
 
-    done = script(EVERY, trained.path.parent, seats)
+    done = script(EVERY, trained.path.parent, setups)
     assert done.returncode == 0, done.stderr
     assert done.stderr == "", "a runtime's chatter"
     found = [json.loads(line) for line in done.stdout.splitlines()]
     reference = trained.reference_scores().argmax(axis=1)
-    assert [(backend, precision) for backend, precision, *_ in found] == seats
+    assert [(backend, precision) for backend, precision, *_ in found] == setups
     for row, (backend, precision, labels, alone, exact, told) in zip(rows, found, strict=True):
         expected = reference.copy()
         for flip in row["agreement"]["flipped"]:

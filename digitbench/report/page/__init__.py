@@ -97,7 +97,7 @@ def groups(results: Results) -> list[Group]:
     return sorted(found, key=lambda group: (group[0], group[1] or 0))
 
 
-def seats(rows: tuple[Row, ...]) -> list[Row]:
+def setups(rows: tuple[Row, ...]) -> list[Row]:
     """Give one row of each backend and precision: what it says of the images is the same at every batch size."""
     found: dict[tuple[str, str], Row] = {}
     for row in rows:

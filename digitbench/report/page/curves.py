@@ -53,9 +53,9 @@ def sweeps(results: Results) -> list[Plot]:
 
 
 def _lines(rows: Sequence[Row], names: formatting.Names) -> list[Trace]:
-    look, seats = palette.of_backends(row.backend for row in rows), dict[tuple[str, str], list[Row]]()
+    look, setups = palette.of_backends(row.backend for row in rows), dict[tuple[str, str], list[Row]]()
     for row in sorted(rows, key=lambda row: row.batch_size or 0):
-        seats.setdefault((row.backend, row.precision), []).append(row)
+        setups.setdefault((row.backend, row.precision), []).append(row)
     return [
         {
             "type": "scatter", "mode": "lines+markers", "x": [row.batch_size for row in mine],
@@ -64,7 +64,7 @@ def _lines(rows: Sequence[Row], names: formatting.Names) -> list[Trace]:
             "marker": marker(mine[0], look[backend]),
             "hovertext": [hover(row, f"{names.backend(row)}, batch {row.batch_size}") for row in mine],
             "hoverinfo": "text",
-        } for (backend, _), mine in seats.items()
+        } for (backend, _), mine in setups.items()
     ]  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from digitbench.errors import BundleError
 from digitbench.records.arrays import CLASSES, Pixels
 from digitbench.records.formatting import Names, reference_of
 from digitbench.report.agreement import changed_images
-from digitbench.report.page import Source, seats
+from digitbench.report.page import Source, setups
 
 SHOWN = 60  # changed images; those of the largest margins in the reference
 LEVELS = 9  # shades of a confusion's cells
@@ -50,7 +50,7 @@ class Changed:
 
 def changed(source: Source) -> tuple[list[Changed], int]:
     """Give the images whose label changed, those first of which the reference was surest, and how many there are."""
-    rows = seats(source.results.rows)
+    rows = setups(source.results.rows)
     found = changed_images(rows, Names.of(rows))
     whose = reference_of(rows)
     return [

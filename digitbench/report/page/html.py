@@ -87,7 +87,7 @@ def render(sources: Sequence[Source]) -> str:
 def _context(source: Source, found: Sequence[Verdict]) -> dict[str, Any]:
     """Gather what is written; what is drawn comes beside it."""
     results = source.results
-    rows = page.seats(results.rows)
+    rows = page.setups(results.rows)
     images, count = drawn.changed(source)
     return {
         "name": results.bundle["name"], "source": source, "results": results, "facts": facts, "top": facts.top(source),

@@ -188,7 +188,7 @@ def _invalid(row: Row) -> str:
 
 def _of_accuracy(results: Results) -> Verdict:
     """Say what an evaluation found, or that there is nothing."""
-    rows = page.seats(results.rows)
+    rows = page.setups(results.rows)
     if not rows:
         return Verdict("", "Nothing could be measured: no candidate gave an answer.", NONE)
     whose = formatting.whose(rows)

@@ -14,7 +14,7 @@ import numpy as np
 from digitbench.backend import Scores
 from digitbench.measure.candidates import Candidate
 from digitbench.measure.plan import Clock, Plan, Watch
-from digitbench.measure.run_state import Book
+from digitbench.measure.run_state import RunState
 from digitbench.measure.schedule import measure
 from digitbench.records.arrays import Labels
 from digitbench.records.results import ArtifactFile, Generation, Results, Row
@@ -34,7 +34,7 @@ class Actor:
     """A played worker: the `start`-th of its backend and copy."""
 
     job: Job
-    crew: int
+    pool: int
     start: int
     fault: WorkerError | None = None
     alive: bool = True
@@ -52,7 +52,7 @@ class Asked:
     name: str
     do: str
     size: int | None
-    crew: int
+    pool: int
     threads: int
     seconds: float | None = None
 
@@ -66,7 +66,7 @@ def _content(actor: Actor) -> str:
 
 @dataclass
 class Stage:
-    """Stands in for `digitbench.workers.pool.Crew`.
+    """Stands in for `digitbench.workers.pool.Pool`.
 
     Attributes
     ----------
@@ -91,15 +91,15 @@ class Stage:
     content: Callable[[Actor], str] = _content
     settled: bool = True
     asked: list[Asked] = field(default_factory=list)
-    crews: int = 0
+    pools: int = 0
     alive: int = 0
     most_alive: int = 0
     starts: dict[tuple[str, int], int] = field(default_factory=dict)
 
-    def crew(self, images: Path, *, timeout: float) -> _Crew:
-        """Open a crew as `Crew` is."""
-        self.crews += 1
-        return _Crew(self, self.crews)
+    def pool(self, images: Path, *, timeout: float) -> _Pool:
+        """Open a pool as `Pool` is."""
+        self.pools += 1
+        return _Pool(self, self.pools)
 
     def times(self, do: str, name: str | None = None, size: int | None = None) -> int:
         """How often was it asked."""
@@ -107,12 +107,12 @@ class Stage:
             one.do == do and name in (None, one.name) and size in (None, one.size) for one in self.asked
         )  # fmt: skip
 
-    def turns(self, crew: int | None = None) -> list[str]:
+    def turns(self, pool: int | None = None) -> list[str]:
         """Whose turn it was, in order."""
-        return [one.name for one in self.asked if one.do == "turn" and crew in (None, one.crew)]
+        return [one.name for one in self.asked if one.do == "turn" and pool in (None, one.pool)]
 
 
-class _Crew:
+class _Pool:
     def __init__(self, stage: Stage, number: int) -> None:
         self.stage, self.number = stage, number
         self.mine: list[Actor] = []
@@ -122,9 +122,9 @@ class _Crew:
 
     def __exit__(self, *_: object) -> None:
         for actor in self.mine:
-            self.dismiss(actor)
+            self.terminate(actor)
 
-    def dismiss(self, actor: Actor) -> None:
+    def terminate(self, actor: Actor) -> None:
         self.stage.alive -= actor.alive
         actor.alive = False
 
@@ -160,7 +160,7 @@ class _Crew:
             self.stage.act(actor, do, facts)
         except WorkerError as exc:
             actor.fault = exc
-            self.dismiss(actor)
+            self.terminate(actor)
             raise
 
     def _score(self, actor: Actor) -> dict[str, Any]:
@@ -191,7 +191,7 @@ class _Crew:
 
     def _must_be_warm(self, actor: Actor, size: int) -> None:
         if size not in actor.__dict__.get("warm", ()):  # as the real one, which then knows no call's length
-            self.dismiss(actor)
+            self.terminate(actor)
             actor.fault = WorkerError(f"KeyError: {size}")
             raise actor.fault
 
@@ -226,31 +226,31 @@ def grid(names: str = "a b c", sizes: Sequence[int | None] = (1, 4), threads: Se
     ]  # fmt: skip
 
 
-def new_book(chosen: Sequence[Candidate], plan: Plan) -> Book:
-    return Book((one.row for one in chosen), LABELS, REFERENCE, plan.share)
+def new_book(chosen: Sequence[Candidate], plan: Plan) -> RunState:
+    return RunState((one.row for one in chosen), LABELS, REFERENCE, plan.share)
 
 
 def perform(
-    stage: Stage, chosen: Sequence[Candidate], plan: Plan = PLAN, book: Book | None = None,
+    stage: Stage, chosen: Sequence[Candidate], plan: Plan = PLAN, state: RunState | None = None,
     witness: Witness | None = None, keep: Callable[[], None] = lambda: None,
-) -> tuple[Book, Clock]:  # fmt: skip
+) -> tuple[RunState, Clock]:  # fmt: skip
     """Measure with played workers; the caller has put the stage in place."""
-    book = book or new_book(chosen, plan)
+    state = state or new_book(chosen, plan)
     watch = Watch(witness or Witness(), lambda done, total: None, keep)
-    return book, measure(chosen, book, Path("images.npy"), plan, watch)
+    return state, measure(chosen, state, Path("images.npy"), plan, watch)
 
 
-def as_results(book: Book, complete: bool = True) -> Results:
+def as_results(state: RunState, complete: bool = True) -> Results:
     """What a run with this book would save, after a way through JSON."""
     found = Results(
-        {"cpu": "made up"}, {"name": "run"}, book.rows(), "2026-11-21T00:00:00+00:00", "0.1.0", complete=complete,
-        settings={"baseline": list(book.baseline)} if book.baseline else {}, floors=book.floors(),
+        {"cpu": "made up"}, {"name": "run"}, state.rows(), "2026-11-21T00:00:00+00:00", "0.1.0", complete=complete,
+        settings={"baseline": list(state.baseline)} if state.baseline else {}, floors=state.floors(),
     )  # fmt: skip
     return Results.from_json(json.loads(found.dumps()), "found.json")
 
 
-def row_of(book: Book, name: str, size: int | None = 1, threads: int = 1) -> Row:
-    (row,) = [row for row in book.rows() if row.key == (name, "fp32", threads, size)]
+def row_of(state: RunState, name: str, size: int | None = 1, threads: int = 1) -> Row:
+    (row,) = [row for row in state.rows() if row.key == (name, "fp32", threads, size)]
     return row
 
 
