@@ -5,7 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, ClassVar
 
-from digitbench.backend import OWN, Backend, Images, Ports, Runtime, Scores, Signature, Steps, Tensor, check_images
+from digitbench.backend import (
+    NATIVE_SPEC,
+    Backend,
+    Images,
+    IOSpec,
+    Runtime,
+    Scores,
+    Signature,
+    Steps,
+    Tensor,
+    check_images,
+)
 from digitbench.errors import ArtifactError, ThreadsError, reason
 
 
@@ -26,40 +37,40 @@ predict = tf.function(lambda x: model(x, training=False), jit_compile=True)  # c
 labels = predict(tf.constant(images)).numpy().argmax(axis=1)
 """
 
-    def __init__(self, artifact: Path, *, threads: int, ports: Ports = OWN) -> None:
+    def __init__(self, artifact: Path, *, threads: int, io_spec: IOSpec = NATIVE_SPEC) -> None:
         import keras
         import tensorflow as tf
 
         if not artifact.is_file():
             raise FileNotFoundError(artifact)
-        self._tf, self._version, self._ports, self._compiler = tf, str(keras.__version__), ports, " XLA"
+        self._tf, self._version, self._ports, self._compiler = tf, str(keras.__version__), io_spec, " XLA"
         _take_threads(tf, threads)
         try:
             # It owns the variables that are read. Code in the file is refused, unless its user trusts it.
-            self._model = keras.models.load_model(artifact, compile=False, safe_mode=not ports.trusted)
+            self._model = keras.models.load_model(artifact, compile=False, safe_mode=not io_spec.trusted)
             self._call: Any = self._compile()
-            if ports is not OWN:
+            if io_spec is not NATIVE_SPEC:
                 self._compile_without_xla_if_need_be()
         except Exception as exc:
             raise ArtifactError(f"{artifact}: Keras can't open it: {reason(exc, artifact)}") from exc
         self.steps = Steps(self._put, self._run, self._get)
 
     def _compile_without_xla_if_need_be(self) -> None:
-        tf, ports = self._tf, self._ports
+        tf, io_spec = self._tf, self._ports
         try:
-            self._call(tf.zeros([ports.batch or 1, *ports.shape], ports.dtype))
+            self._call(tf.zeros([io_spec.batch or 1, *io_spec.shape], io_spec.dtype))
         except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError):  # an operation that XLA hasn't
             self._compiler = ""
             self._call = self._compile()
 
     def _compile(self) -> Any:
-        tf, model, ports = self._tf, self._model, self._ports
-        place = _names(model).index(ports.output) if ports.output else 0
+        tf, model, io_spec = self._tf, self._model, self._ports
+        place = _names(model).index(io_spec.output) if io_spec.output else 0
 
         def forward(images: Any) -> Any:
             return tf.nest.flatten(model(images, training=False))[place]
 
-        shape = [tf.TensorSpec([ports.batch, *ports.shape], ports.dtype)]
+        shape = [tf.TensorSpec([io_spec.batch, *io_spec.shape], io_spec.dtype)]
         return tf.function(forward, shape, jit_compile=bool(self._compiler)).get_concrete_function()
 
     @classmethod

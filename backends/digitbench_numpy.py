@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from digitbench.backend import OWN, Backend, Images, Ports, Runtime, Scores, check_images
+from digitbench.backend import NATIVE_SPEC, Backend, Images, IOSpec, Runtime, Scores, check_images
 from digitbench.errors import ArtifactError, ThreadsError
 
 Array = npt.NDArray[np.float32]
@@ -65,10 +65,10 @@ for i, name in enumerate(model["activations"]):
 labels = x.argmax(axis=1)
 """
 
-    def __init__(self, artifact: Path, *, threads: int, ports: Ports = OWN) -> None:
+    def __init__(self, artifact: Path, *, threads: int, io_spec: IOSpec = NATIVE_SPEC) -> None:
         import threadpoolctl
 
-        self._ports = ports
+        self._ports = io_spec
         try:
             with np.load(artifact, allow_pickle=False) as stored:
                 names = [str(name) for name in stored["activations"]]

@@ -8,7 +8,18 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from digitbench.backend import OWN, Backend, Images, Ports, Runtime, Scores, Signature, Steps, Tensor, check_images
+from digitbench.backend import (
+    NATIVE_SPEC,
+    Backend,
+    Images,
+    IOSpec,
+    Runtime,
+    Scores,
+    Signature,
+    Steps,
+    Tensor,
+    check_images,
+)
 from digitbench.errors import ArtifactError, reason
 
 PROVIDER = "CPUExecutionProvider"
@@ -27,7 +38,7 @@ model = ort.InferenceSession({artifact}, options, providers=["CPUExecutionProvid
 labels = model.run(None, {model.get_inputs()[0].name: images})[0].argmax(axis=1)
 """
 
-    def __init__(self, artifact: Path, *, threads: int, ports: Ports = OWN) -> None:
+    def __init__(self, artifact: Path, *, threads: int, io_spec: IOSpec = NATIVE_SPEC) -> None:
         import onnxruntime as ort
 
         if not artifact.is_file():
@@ -42,11 +53,11 @@ labels = model.run(None, {model.get_inputs()[0].name: images})[0].argmax(axis=1)
         try:
             self._session: Any = ort.InferenceSession(str(artifact), options, providers=[PROVIDER])
             self._input = self._session.get_inputs()[0].name
-            self._output = ports.output or self._session.get_outputs()[0].name
+            self._output = io_spec.output or self._session.get_outputs()[0].name
         except Exception as exc:
             raise ArtifactError(f"{artifact}: ONNX Runtime can't open it: {reason(exc, artifact)}") from exc
-        self._ports, self._dtype = ports, np.dtype(ports.dtype)
-        self._shape = (0, *ports.shape)
+        self._ports, self._dtype = io_spec, np.dtype(io_spec.dtype)
+        self._shape = (0, *io_spec.shape)
 
     @classmethod
     def signature(cls, artifact: Path, *, trusted: bool = False) -> Signature:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from digitbench.backend import OWN, Backend, Images, Ports, Runtime, Scores, Steps, check_images
+from digitbench.backend import NATIVE_SPEC, Backend, Images, IOSpec, Runtime, Scores, Steps, check_images
 from digitbench.errors import ArtifactError, BackendError, reason
 
 KEPT = 8  # compiled models, one per batch size
@@ -46,12 +46,12 @@ model = ov.Core().compile_model({artifact}, "CPU", settings)
 labels = model(images)[0].argmax(axis=1)
 """
 
-    def __init__(self, artifact: Path, *, threads: int, precision: str = "fp32", ports: Ports = OWN) -> None:
+    def __init__(self, artifact: Path, *, threads: int, precision: str = "fp32", io_spec: IOSpec = NATIVE_SPEC) -> None:
         import openvino as ov
 
         if not artifact.is_file():
             raise FileNotFoundError(artifact)
-        self._ov, self._ports, self._dtype = ov, ports, np.dtype(ports.dtype)
+        self._ov, self._ports, self._dtype = ov, io_spec, np.dtype(io_spec.dtype)
         self._settings = {
             "PERFORMANCE_HINT": "LATENCY",
             "NUM_STREAMS": 1,
@@ -63,7 +63,7 @@ labels = model(images)[0].argmax(axis=1)
         try:
             self._model: Any = _core().read_model(str(artifact))
             self._bound: dict[int, tuple[Any, Images, Scores]] = {}
-            self._bind(ports.batch or 1)
+            self._bind(io_spec.batch or 1)
         except RuntimeError as exc:
             raise ArtifactError(f"{artifact}: OpenVINO can't open it: {reason(exc, artifact)}") from exc
         if precision == "bf16" and self._arithmetic() != "bf16":

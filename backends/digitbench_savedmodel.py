@@ -7,7 +7,18 @@ import tempfile
 from pathlib import Path
 from typing import Any, ClassVar
 
-from digitbench.backend import OWN, Backend, Images, Ports, Runtime, Scores, Signature, Steps, Tensor, check_images
+from digitbench.backend import (
+    NATIVE_SPEC,
+    Backend,
+    Images,
+    IOSpec,
+    Runtime,
+    Scores,
+    Signature,
+    Steps,
+    Tensor,
+    check_images,
+)
 from digitbench.errors import ArtifactError, ThreadsError, reason
 
 
@@ -27,35 +38,35 @@ predict = tf.function(model.serve, jit_compile=True)  # compiled once for each b
 labels = predict(tf.constant(images)).numpy().argmax(axis=1)
 """
 
-    def __init__(self, artifact: Path, *, threads: int, ports: Ports = OWN) -> None:
+    def __init__(self, artifact: Path, *, threads: int, io_spec: IOSpec = NATIVE_SPEC) -> None:
         import tensorflow as tf
 
         if not artifact.exists():
             raise FileNotFoundError(artifact)
-        self._tf, self._ports, self._compiler = tf, ports, " XLA"
+        self._tf, self._ports, self._compiler = tf, io_spec, " XLA"
         _take_threads(tf, threads)
         try:
             self._loaded, self._serve = _load(tf, artifact)  # the first owns the variables that the second reads
             self._call: Any = self._compile()
-            if ports is not OWN:
+            if io_spec is not NATIVE_SPEC:
                 self._compile_without_xla_if_need_be()
         except Exception as exc:
             raise ArtifactError(f"{artifact}: TensorFlow can't open it: {reason(exc, artifact)}") from exc
         self.steps = Steps(self._put, self._run, self._get)
 
     def _compile_without_xla_if_need_be(self) -> None:
-        tf, ports = self._tf, self._ports
+        tf, io_spec = self._tf, self._ports
         try:
-            self._call(tf.zeros([ports.batch or 1, *ports.shape], ports.dtype))
+            self._call(tf.zeros([io_spec.batch or 1, *io_spec.shape], io_spec.dtype))
         except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError):  # an operation that XLA hasn't
             self._compiler = ""
             self._call = self._compile()
 
     def _compile(self) -> Any:
-        tf, serve, ports = self._tf, self._serve, self._ports
+        tf, serve, io_spec = self._tf, self._serve, self._ports
         (argument,) = serve.structured_input_signature[1]
-        output = ports.output or next(iter(serve.structured_outputs))
-        shape = [tf.TensorSpec([ports.batch, *ports.shape], ports.dtype)]
+        output = io_spec.output or next(iter(serve.structured_outputs))
+        shape = [tf.TensorSpec([io_spec.batch, *io_spec.shape], io_spec.dtype)]
         forward = tf.function(
             lambda images: serve(**{argument: images})[output], shape, jit_compile=bool(self._compiler)
         )

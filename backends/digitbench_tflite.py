@@ -10,7 +10,18 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from digitbench.backend import OWN, Backend, Images, Ports, Runtime, Scores, Signature, Steps, Tensor, check_images
+from digitbench.backend import (
+    NATIVE_SPEC,
+    Backend,
+    Images,
+    IOSpec,
+    Runtime,
+    Scores,
+    Signature,
+    Steps,
+    Tensor,
+    check_images,
+)
 from digitbench.errors import ArtifactError, reason
 
 
@@ -30,21 +41,21 @@ model.invoke()
 labels = model.get_tensor(found).argmax(axis=1)
 """
 
-    def __init__(self, artifact: Path, *, threads: int, ports: Ports = OWN) -> None:
+    def __init__(self, artifact: Path, *, threads: int, io_spec: IOSpec = NATIVE_SPEC) -> None:
         from importlib.metadata import version
 
         from ai_edge_litert import interpreter
 
         if not artifact.is_file():
             raise FileNotFoundError(artifact)
-        self._version, self._ports, self._dtype = version("ai-edge-litert"), ports, np.dtype(ports.dtype)
+        self._version, self._ports, self._dtype = version("ai-edge-litert"), io_spec, np.dtype(io_spec.dtype)
         before = _os_threads()
         try:
             self._interpreter: Any = interpreter.Interpreter(str(artifact), num_threads=threads)
             self._input = self._interpreter.get_input_details()[0]["index"]
             outputs = self._interpreter.get_output_details()
-            self._output = next(one["index"] for one in outputs if ports.output in ("", one["name"]))
-            self._bind(ports.batch or 1)
+            self._output = next(one["index"] for one in outputs if io_spec.output in ("", one["name"]))
+            self._bind(io_spec.batch or 1)
         except (ValueError, RuntimeError, IndexError, StopIteration) as exc:
             raise ArtifactError(f"{artifact}: LiteRT can't open it: {reason(exc, artifact)}") from exc
         # LiteRT doesn't say how many threads it took; the system does: the caller's and those it started.

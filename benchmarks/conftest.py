@@ -75,7 +75,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             raise pytest.Collector.CollectError(str(exc)) from exc  # told without a traceback
     chosen = config.stash[CHOSEN]
     if metafunc.definition.get_closest_marker("smallest_batch"):
-        chosen = [(candidate, (candidate.form.batch or 1,)) for candidate, _ in chosen]
+        chosen = [(candidate, (candidate.model_io.batch or 1,)) for candidate, _ in chosen]
     elif "batch_size" not in metafunc.fixturenames:
         metafunc.parametrize("candidate", [candidate for candidate, _ in chosen], ids=_id, scope="module")
         return
@@ -117,7 +117,7 @@ def _choose(config: pytest.Config, bundle: Bundle) -> None:
         left_out.append(f"{', '.join(absent)}: the bundle holds nothing in {', '.join(wanted)} that they open")
     if not runnable:
         reasons = dict.fromkeys(str(candidate.row.error) for candidate in found)
-        hint = f"; give --batch-sizes {bundle.form.batch}" if bundle.form.batch else ""
+        hint = f"; give --batch-sizes {bundle.model_io.batch}" if bundle.model_io.batch else ""
         raise UsageError(f"nothing to measure: {'; '.join(reasons)}{hint}")
     config.stash[BUNDLE], config.stash[LEFT_OUT] = bundle, left_out
     config.stash[CHOSEN] = [(candidate, tuple(its_sizes)) for candidate, its_sizes in runnable.values()]

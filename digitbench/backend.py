@@ -120,7 +120,7 @@ class Signature:
 
 
 @dataclass(frozen=True)
-class Ports:
+class IOSpec:
     """What goes in and out of a model that somebody else made. The defaults are what digitbench's own take and give.
 
     Attributes
@@ -146,7 +146,7 @@ class Ports:
     trusted: bool = False
 
 
-OWN = Ports()
+NATIVE_SPEC = IOSpec()
 
 
 class Backend(ABC):
@@ -197,7 +197,7 @@ class Backend(ABC):
     steps: Steps | None = None
     """Optional: the parts of `predict` for the batch size it saw last, so that a ledger can tell their costs apart."""
 
-    # Optional: a constructor that takes the keyword ``ports`` too opens models that somebody else made; `predict` is
+    # Optional: a constructor that takes the keyword ``io_spec`` too opens models that somebody else made; `predict` is
     # then given arrays of that shape and dtype, and gives the output as the runtime does. The core does the rest.
     @abstractmethod
     def __init__(self, artifact: Path, *, threads: int) -> None: ...
@@ -252,18 +252,19 @@ class Backend(ABC):
         self.close()
 
 
-def check_images(images: npt.NDArray[Any], ports: Ports = OWN) -> None:
+def check_images(images: npt.NDArray[Any], io_spec: IOSpec = NATIVE_SPEC) -> None:
     """Refuse what `Backend.predict` must refuse: call it first there.
 
     Raises
     ------
     ValueError
-        `images` is not a float32 array of shape (n, 28, 28) with n >= 1, or of what `ports` say.
+        `images` is not a float32 array of shape (n, 28, 28) with n >= 1, or of what `io_spec` say.
     """
-    if images.dtype != ports.dtype or images.shape[1:] != ports.shape or not len(images):
-        wanted = ", ".join(map(str, ("n", *ports.shape)))
+    if images.dtype != io_spec.dtype or images.shape[1:] != io_spec.shape or not len(images):
+        wanted = ", ".join(map(str, ("n", *io_spec.shape)))
         raise ValueError(
-            f"images must be {ports.dtype} of shape ({wanted}) with n >= 1; got {images.dtype} of shape {images.shape}"
+            f"images must be {io_spec.dtype} of shape ({wanted}) with n >= 1; got {images.dtype} "
+            f"of shape {images.shape}"
         )
 
 

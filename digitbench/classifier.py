@@ -25,7 +25,7 @@ from digitbench.backend import Backend, Runtime, Scores
 from digitbench.bundle import Bundle
 from digitbench.data import to_images
 from digitbench.errors import BackendError, UsageError, unknown
-from digitbench.plugins.model_io import Form
+from digitbench.plugins.model_io import ModelIO
 from digitbench.plugins.scoring import score
 from digitbench.records.arrays import Labels
 from digitbench.records.precisions import ABOUT, runnable
@@ -177,7 +177,7 @@ def load(
         raise UsageError(f"backend {name!r} doesn't run {precision}; it runs {', '.join(able)}")
     entry = bundle.opened_by(kind, precision)
     artifact = bundle.open(entry)
-    opened = _open(plugin, artifact, int(threads), precision, bundle.form_of(entry))
+    opened = _open(plugin, artifact, int(threads), precision, bundle.model_io_of(entry))
     return Classifier(opened, name, precision, artifact)
 
 
@@ -202,11 +202,11 @@ def _able(kind: type[Backend], bundle: Bundle) -> list[str]:
     return [*runnable(kind, stored, format), *kind.makes]
 
 
-def _open(plugin: plugins.Plugin, artifact: Path, threads: int, precision: str, form: Form) -> Backend:
+def _open(plugin: plugins.Plugin, artifact: Path, threads: int, precision: str, model_io: ModelIO) -> Backend:
     # Without a standard error (pythonw, some daemons) there is nothing to hold.
     held = nullcontext() if sys.stderr is None else native_output_held()
     with held, _environment_for_tensorflow():
-        return plugin.open(artifact, threads=threads, precision=precision, form=form)
+        return plugin.open(artifact, threads=threads, precision=precision, model_io=model_io)
 
 
 @contextmanager

@@ -29,9 +29,8 @@ from digitbench.backend import Backend, Scores
 from digitbench.bundle import caveats
 from digitbench.data import Dataset
 from digitbench.errors import ArtifactError, BundleError, DataError
-from digitbench.plugins.model_io import Form
+from digitbench.plugins.model_io import ModelIO
 from digitbench.plugins.model_io import check as check_form
-from digitbench.records.from_json import build
 from digitbench.records.precisions import FP32
 from digitbench.system.files import locked, measure_size, sha256, write_json
 from digitbench.system.notebook import html_of
@@ -139,16 +138,16 @@ class Bundle:
         return found
 
     @property
-    def form(self) -> Form:
+    def model_io(self) -> ModelIO:
         """What the model takes and gives."""
-        found: Form = build(Form, self.manifest.get("form", {}))
+        found = ModelIO.from_json(self.manifest.get("form", {}))
         return found
 
-    def form_of(self, artifact: Artifact) -> Form:
+    def model_io_of(self, artifact: Artifact) -> ModelIO:
         """What the model in one of its artifacts takes and gives: what was exported takes any number of images."""
-        whole = self.form
+        whole = self.model_io
         imported = self.manifest.get("imported", {}).get("format")
-        return whole if artifact.format == imported or whole.own else whole.exported(artifact.format)
+        return whole if artifact.format == imported or whole.is_native else whole.exported(artifact.format)
 
     @property
     def reference_backend(self) -> str:
@@ -351,7 +350,7 @@ def _check_parts(manifest: dict[str, Any]) -> None:
                 raise TypeError(f"{part}.{key} is not a text")
     for entry in manifest["artifacts"]:
         Artifact(**entry)
-    check_form(build(Form, manifest.get("form", {})))
+    check_form(ModelIO.from_json(manifest.get("form", {})))
     imported = manifest.get("imported", {"source": "", "format": ""})
     for key in ("source", "format"):
         if not isinstance(imported[key], str):

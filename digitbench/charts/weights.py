@@ -76,8 +76,8 @@ def read(bundle: Bundle) -> Kernel:
             f"{bundle.path}: its first layer takes {len(weights):,} inputs, and only one of {size[0] * size[1]}, a "
             "pixel each, can be drawn; name another bundle"
         )
-    form = bundle.form_of(artifact)
-    return Kernel(weights if form.ink > form.paper else -weights, depth == 1, size)
+    model_io = bundle.model_io_of(artifact)
+    return Kernel(weights if model_io.foreground > model_io.background else -weights, depth == 1, size)
 
 
 def _refuse_convolution(bundle: Bundle) -> None:

@@ -214,7 +214,7 @@ def _report(
     code = artifact = ""
     if made.named:
         row = made.named.row
-        path, form = next((one.artifact, one.form) for one in chosen if one.row.key == row.key and one.artifact)
+        path, form = next((one.artifact, one.model_io) for one in chosen if one.row.key == row.key and one.artifact)
         code, artifact = code_for(row, path, bundle.path, form), str(path.absolute())
     absent = [one.row for one in chosen if not one.artifact]
     report.print_choice(made, found.results, absent, found.told, code, outputs.console)

@@ -142,7 +142,7 @@ def _one_of(option: str, value: str | None, known: tuple[str, ...]) -> str | Non
 
 
 def _tell(bundle: Bundle, console: Console) -> None:
-    told, form, found = bundle.manifest["imported"], bundle.form, bundle.manifest["metrics"]
+    told, form, found = bundle.manifest["imported"], bundle.model_io, bundle.manifest["metrics"]
     given, known = form.input, bundle.dataset
     lines = [
         f"{bundle.path}: {bundle.recipe_name} on {known['name']} [{known['fingerprint']}], test accuracy "

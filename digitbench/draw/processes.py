@@ -12,7 +12,6 @@ from asyncio.subprocess import PIPE, Process
 from base64 import b64encode
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict
 from time import monotonic
 from typing import Any
 
@@ -67,7 +66,7 @@ class CandidateProcess:
             self._crash(f"can't be started: {exc.strerror or exc}")
             return
         job = {"backend": row.backend, "artifact": str(artifact.resolve()), "threads": row.threads,
-               "precision": row.precision, "form": asdict(self.candidate.form)}  # fmt: skip
+               "precision": row.precision, "model_io": self.candidate.model_io.to_json()}  # fmt: skip
         try:
             event = await asyncio.wait_for(self._exchange(json.dumps(job)), START_SECONDS)
         except TimeoutError:

@@ -102,7 +102,9 @@ def export(
     if model is None and wanted:
         path, keras = bundle.open(bundle.find("keras", own)), import_keras(progress)
         model = keras.models.load_model(path, compile=False, safe_mode=not trusted_files.holds(path))
-        model(bundle.form.give(dataset.test.head(1).images))  # Keras' ONNX exporter wants a model that was called once
+        model(
+            bundle.model_io.encode(dataset.test.head(1).images)
+        )  # Keras' ONNX exporter wants a model that was called once
     if wanted and own == FP32:
         model = _folded(model, bundle, dataset, progress)
         wanted = _writable(wanted, model, bundle, progress)
@@ -172,7 +174,7 @@ def _folded(model: Any, bundle: Bundle, dataset: Dataset, progress: Progress) ->
     twin = folding.folded(model)
     if twin is model:
         return model
-    apart = folding.apart(model, twin, dataset.test.images, bundle.form)
+    apart = folding.apart(model, twin, dataset.test.images, bundle.model_io)
     if apart <= folding.TOLERANCE:
         return twin
     progress.say(
@@ -231,7 +233,7 @@ class _Exporter:
         module = import_module(f"digitbench.export.{format}")
         target = self.bundle.path / bundles.ARTIFACTS / f"model-{precision}{module.SUFFIX}"
         images = self.dataset.test.images[:1] if self.calibration is None else self.calibration.images
-        given = self.bundle.form.give(images)
+        given = self.bundle.model_io.encode(images)
         if precision == self.own:  # as it is: the writers do nothing to an fp32 model
             work = Work(self.model, FP32, given, None)
         else:

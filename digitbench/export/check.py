@@ -73,7 +73,7 @@ def check(
         return Checked(f"written, NOT checked: no installed backend opens {format} {precision}")
     name = f"{format} {precision}"
     try:
-        job = Job(backend, artifact, threads=1, precision=precision, form=bundle.form.exported(format))
+        job = Job(backend, artifact, threads=1, precision=precision, model_io=bundle.model_io.exported(format))
         scores = score(job, test.images)
     except WorkerError as exc:
         failure = f"{name}: {backend!r} can't run what was written: {exc}; the artifact is not recorded"

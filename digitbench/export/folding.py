@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from digitbench.plugins.model_io import Form
+from digitbench.plugins.model_io import ModelIO
 
 TOLERANCE = 1e-5  # by how much a score may move, or by what share of the largest where that is above 1
 TRIED = 1000  # test images
@@ -103,7 +103,7 @@ def called_once(model: Any) -> None:
     model(zeros[0] if len(zeros) == 1 else zeros)
 
 
-def apart(model: Any, twin: Any, images: npt.NDArray[Any], form: Form) -> float:
+def apart(model: Any, twin: Any, images: npt.NDArray[Any], model_io: ModelIO) -> float:
     """Give the largest difference of a score between two models, as a share of the largest score where that is above 1.
 
     Parameters
@@ -113,9 +113,9 @@ def apart(model: Any, twin: Any, images: npt.NDArray[Any], form: Form) -> float:
     form
         How the models take them.
     """
-    step = form.batch or TOGETHER
-    chosen = form.give(images[:TRIED])
-    count = -(-len(chosen) // step) * step if form.batch else len(chosen)
+    step = model_io.batch or TOGETHER
+    chosen = model_io.encode(images[:TRIED])
+    count = -(-len(chosen) // step) * step if model_io.batch else len(chosen)
     chosen = np.resize(chosen, (count, *chosen.shape[1:]))  # a fixed batch is filled up with the first images again
     most, difference = 1.0, 0.0
     for start in range(0, count, step):

@@ -25,7 +25,7 @@ from digitbench.importing.guesses import NO_CONSTRAINTS, Constraints
 from digitbench.importing.judging import Trial
 from digitbench.importing.prober import Prober
 from digitbench.importing.steadiness import Steadiness
-from digitbench.plugins.model_io import SIDE, Form, square
+from digitbench.plugins.model_io import SIDE, ModelIO, square
 from digitbench.records.arrays import CLASSES
 from digitbench.system import trusted_files
 from digitbench.system.files import sha256, write_json
@@ -121,23 +121,23 @@ def import_model(
 
         tried = _tried(source, sort, dataset, opened, options, progress)
         assert claim
-        scores, form = tried.scores, replace(tried.trials[0].form, code=trusted)
+        scores, model_io = tried.scores, replace(tried.trials[0].model_io, code=trusted)
         manifest = _manifest(name, dataset, tried, source, sort)
         manifest["imported"]["accepted"] = options.accept
         precision = options.precision or formats.precision_of(source, sort, progress)
         manifest["imported"]["batch"] = tried.steadiness.to_json(precision)
         try:
             with naming.written(claim, progress) as draft:
-                path, form = formats.adopt(source, sort, form, precision, draft, progress)
+                path, model_io = formats.adopt(source, sort, model_io, precision, draft, progress)
                 if (
                     sort is not formats.SAVED_MODEL
                 ):  # a copy is as the original; but a file may have left another behind
                     progress.update("scoring the test images", 0, 1)
-                    job = Job(sort.backend, path, threads=1, precision=precision, form=form)
+                    job = Job(sort.backend, path, threads=1, precision=precision, model_io=model_io)
                     scores = score(job, dataset.test.images)
                     progress.update("scoring the test images", 1, 1)
                 artifact = Artifact.describe(draft, path, sort.format, precision)
-                _write(draft, manifest, artifact, form, scores, dataset)
+                _write(draft, manifest, artifact, model_io, scores, dataset)
         except WorkerError as exc:
             told = f"{source}: it runs where it lies, but not as a copy; save it as one file: {exc}"
             raise BundleError(told) from exc
@@ -186,7 +186,7 @@ def _tried(
     with shared_images(given) as images, Prober(source, sort, images, options.timeout) as prober:
         opened(prober.signature)
         try:
-            found = guesses.forms(prober.signature, options.constraints, known.images)
+            found = guesses.model_ios(prober.signature, options.constraints, known.images)
         except BundleError as exc:
             raise BundleError(f"{source}: {exc}") from exc
         trials = _all_tried(prober, found, known.head(IMAGES), options, progress)
@@ -195,19 +195,20 @@ def _tried(
         level, ranked = judging.level_with_best(trials), judging.ranked(trials)
         if len(level) > 1:
             rest = [one for one in ranked if one not in level]
-            again = _all_tried(prober, [one.form for one in level], known, options, progress, tested[0])
+            again = _all_tried(prober, [one.model_io for one in level], known, options, progress, tested[0])
             if again:  # more images may be more than it can do in time: then the first ones' word stands
                 ranked = [*judging.ranked(again), *rest]
         fitness = _fit(prober, ranked[0], known, formats.stated_accuracy(source, sort))
         if fitness.accuracy < fitness.least:
             raise BundleError(
-                f"{source}: it doesn't tell digits apart: of {len(ranked)} forms the best, {describe(ranked[0].form)}, "
+                f"{source}: it doesn't tell digits apart: of {len(ranked)} forms the best, "
+                f"{describe(ranked[0].model_io)}, "
                 f"{caveats.reached(fitness.to_json())}; less than {fitness.least:.1%} is refused; {caveats.HINT}"
             )
-        scores = prober.attempt(ranked[0].form, *tested)
+        scores = prober.attempt(ranked[0].model_io, *tested)
         if scores is None:
             raise BundleError(f"{source}: it ran on training images, but not on the test images: {prober.fault}")
-        steady = steadiness.look(prober, ranked[0].form, len(known))
+        steady = steadiness.look(prober, ranked[0].model_io, len(known))
     return _Tried(ranked, scores, fitness, steady)
 
 
@@ -216,33 +217,34 @@ def _fit(prober: Prober, best: Trial, known: Split, stated: float | None) -> Fit
     count = fit.scored(known)
     right = best.right[:count]
     if len(right) < count:
-        scores = prober.attempt(best.form, 0, count)
+        scores = prober.attempt(best.model_io, 0, count)
         if scores is None:  # more images may be more than it can do in time
             count = len(right)
         else:
-            right = judging.judge(best.form, scores, known.labels[:count], best.form.activation).right
-    return fit.measure(right, fit.simple_classifier(known, count, best.form), known.labels[:count], stated)
+            right = judging.judge(best.model_io, scores, known.labels[:count], best.model_io.activation).right
+    return fit.measure(right, fit.simple_classifier(known, count, best.model_io), known.labels[:count], stated)
 
 
 def _all_tried(
-    prober: Prober, forms: Sequence[Form], known: Split, options: Options, progress: Progress, count: int | None = None
+    prober: Prober, model_ios: Sequence[ModelIO], known: Split, options: Options, progress: Progress,
+    count: int | None = None,
 ) -> list[Trial]:  # fmt: skip
     task, trials = f"trying forms on {count or len(known):,} training images", []
-    for done, form in enumerate(forms):
-        progress.update(task, done, len(forms), describe(form))
-        scores = prober.attempt(form, 0, count or len(known))
+    for done, model_io in enumerate(model_ios):
+        progress.update(task, done, len(model_ios), describe(model_io))
+        scores = prober.attempt(model_io, 0, count or len(known))
         if scores is not None:
-            trials.append(judging.judge(form, scores, known.labels, options.constraints.activation))
-    progress.update(task, len(forms), len(forms), f"{len(forms)} forms")
+            trials.append(judging.judge(model_io, scores, known.labels, options.constraints.activation))
+    progress.update(task, len(model_ios), len(model_ios), f"{len(model_ios)} forms")
     return trials
 
 
-def describe(form: Form) -> str:
-    """Say in a few words what a model takes: ``28×28×1, paper 0, ink 255``."""
-    words = ["×".join(map(str, form.shape)), f"paper {form.paper:.4g}", f"ink {form.ink:.4g}"]
-    height, width = square(form.shape)
-    words += [{"pad": "padded", "resize": "resized"}[form.fit]] * ((height, width) != (SIDE, SIDE))
-    words += [f"output {form.output.name}"] * bool(form.output.name)
+def describe(model_io: ModelIO) -> str:
+    """Say in a few words what a model takes: ``28×28×1, background 0, foreground 255``."""
+    words = ["×".join(map(str, model_io.shape)), f"paper {model_io.background:.4g}", f"ink {model_io.foreground:.4g}"]
+    height, width = square(model_io.shape)
+    words += [{"pad": "padded", "resize": "resized"}[model_io.fit]] * ((height, width) != (SIDE, SIDE))
+    words += [f"output {model_io.output.name}"] * bool(model_io.output.name)
     return ", ".join(words)
 
 
@@ -257,7 +259,7 @@ def _manifest(name: str, dataset: Dataset, tried: _Tried, source: Path, sort: fo
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "recipe": {"name": name},
         "dataset": {"name": dataset.name, "fingerprint": dataset.fingerprint, "source": dataset.source},
-        "output": {"shape": [None, CLASSES], "dtype": "float32", "activation": best.form.activation},
+        "output": {"shape": [None, CLASSES], "dtype": "float32", "activation": best.model_io.activation},
         "versions": {
             "digitbench": __version__, "numpy": np.__version__, "python": platform.python_version(),
             **plugins.find(sort.backend).runtime_versions(),
@@ -272,16 +274,17 @@ def _manifest(name: str, dataset: Dataset, tried: _Tried, source: Path, sort: fo
 
 def _told(trial: Trial) -> dict[str, Any]:
     total = len(trial.right)
-    return {"form": describe(trial.form), "activation": trial.form.activation, "output": trial.form.output.name,
+    model_io = trial.model_io
+    return {"form": describe(model_io), "activation": model_io.activation, "output": model_io.output.name,
             "correct": int(trial.right.sum()), "images": total, "accuracy": trial.accuracy}  # fmt: skip
 
 
 def _write(
-    draft: Path, manifest: dict[str, Any], artifact: Artifact, form: Form, scores: Scores, dataset: Dataset
+    draft: Path, manifest: dict[str, Any], artifact: Artifact, model_io: ModelIO, scores: Scores, dataset: Dataset
 ) -> None:
     np.save(draft / bundles.REFERENCE, scores)
     found = accuracy.accuracy(scores, dataset.test.labels)
-    manifest["form"] = asdict(form)
+    manifest["form"] = model_io.to_json()
     manifest["metrics"] = {"test_accuracy": found.top1, "correct": found.correct, "total": found.total}
     manifest["reference"] = {
         "path": bundles.REFERENCE, "backend": artifact.format, "sha256": sha256(draft / bundles.REFERENCE),

@@ -13,7 +13,7 @@ import numpy as np
 from digitbench.data import Split
 from digitbench.evaluate import accuracy as evaluate
 from digitbench.evaluate.agreement import mcnemar
-from digitbench.plugins.model_io import SIDE, Form, fitted, square
+from digitbench.plugins.model_io import SIDE, ModelIO, fitted, square
 from digitbench.records.arrays import CLASSES, Labels
 
 IMAGES = 1000
@@ -113,7 +113,7 @@ def scored(known: Split) -> int:
     return min(IMAGES, max(1, len(known) // 2))
 
 
-def simple_classifier(known: Split, count: int, form: Form) -> Labels | None:
+def simple_classifier(known: Split, count: int, model_io: ModelIO) -> Labels | None:
     """Fit logistic regression on all images but the first `count`, and say which of these it labels right.
 
     Parameters
@@ -135,8 +135,8 @@ def simple_classifier(known: Split, count: int, form: Form) -> Labels | None:
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
-    smaller = min(square(form.shape)) < SIDE
-    pixels = (fitted(known.images, form.shape, form.fit) if smaller else known.images).reshape(len(known), -1)
+    smaller = min(square(model_io.shape)) < SIDE
+    pixels = (fitted(known.images, model_io.shape, model_io.fit) if smaller else known.images).reshape(len(known), -1)
     with warnings.catch_warnings():  # a few steps do: more move its accuracy by less than a point
         warnings.simplefilter("ignore", ConvergenceWarning)
         model = LogisticRegression(C=0.05, max_iter=30).fit(pixels[count:], known.labels[count:])

@@ -13,7 +13,7 @@ from digitbench.errors import BundleError, one_line
 from digitbench.importing import fit
 from digitbench.model_files import onnx_file
 from digitbench.model_files.protobuf import Message
-from digitbench.plugins.model_io import OWN_OUTPUT, Form
+from digitbench.plugins.model_io import NATIVE_OUTPUT, ModelIO
 from digitbench.system.files import measure_size
 from digitbench.system.progress import Progress
 
@@ -112,21 +112,23 @@ def _number(value: int) -> bytes:
     return rb"(?:%b|%b\x80{0,8}\x00)" % (short, long)
 
 
-def adopt(source: Path, sort: Sort, form: Form, precision: str, draft: Path, progress: Progress) -> tuple[Path, Form]:
+def adopt(
+    source: Path, sort: Sort, model_io: ModelIO, precision: str, draft: Path, progress: Progress
+) -> tuple[Path, ModelIO]:
     """Put a model into a bundle's folder; give its place and its form there."""
     if sort is KERAS:
         from digitbench.importing import keras_file
 
         path = draft / keras_file.FILE
-        batch = keras_file.write(source, form, path, progress)
-        return path, replace(form, batch=batch, output=replace(OWN_OUTPUT, dtype=form.output.dtype))
+        batch = keras_file.write(source, model_io, path, progress)
+        return path, replace(model_io, batch=batch, output=replace(NATIVE_OUTPUT, dtype=model_io.output.dtype))
     path = draft / "artifacts" / f"model-{precision}{sort.suffix}"
     path.parent.mkdir()
     if source.is_dir():
         shutil.copytree(source, path)
     else:
         shutil.copy(source, path)
-    return path, form
+    return path, model_io
 
 
 def stated_accuracy(source: Path, sort: Sort) -> float | None:

@@ -9,7 +9,7 @@ from math import prod
 
 from digitbench.backend import Images, Signature, Tensor
 from digitbench.errors import BundleError, UsageError
-from digitbench.plugins.model_io import SIDE, Form, square
+from digitbench.plugins.model_io import SIDE, ModelIO, square
 from digitbench.records.arrays import CLASSES
 
 Range = tuple[float, float]
@@ -36,7 +36,7 @@ class Constraints:
     layout
         From `LAYOUTS`.
     output, activation, fit
-        See `digitbench.plugins.model_io.Form`.
+        See `digitbench.plugins.model_io.ModelIO`.
     """
 
     range: Range | None = None
@@ -50,7 +50,7 @@ class Constraints:
 NO_CONSTRAINTS = Constraints()
 
 
-def forms(signature: Signature, constraints: Constraints, images: Images) -> list[Form]:
+def model_ios(signature: Signature, constraints: Constraints, images: Images) -> list[ModelIO]:
     """Give every form that a model could have, the most usual first.
 
     Parameters
@@ -73,12 +73,20 @@ def forms(signature: Signature, constraints: Constraints, images: Images) -> lis
     shapes, outputs = _shapes(given, constraints), _outputs(signature, constraints)
     found = []
     for (shape, batch), output in product(shapes, outputs):
-        for fit, (paper, ink) in product(_fits(shape, constraints), ranges(constraints, images)):
-            form = Form(
-                shape, paper, ink, fit, batch, given, output, _answer(output), constraints.activation or "softmax"
+        for fit, (background, foreground) in product(_fits(shape, constraints), ranges(constraints, images)):
+            model_io = ModelIO(
+                shape,
+                background,
+                foreground,
+                fit,
+                batch,
+                given,
+                output,
+                _answer(output),
+                constraints.activation or "softmax",
             )
-            if constraints.range or not form.saturates():
-                found.append(form)
+            if constraints.range or not model_io.saturates():
+                found.append(model_io)
     if not found:
         raise BundleError(f"input {given.name!r} ({given.dtype}): no usual range of pixels fits into it; give --scale")
     return found
@@ -180,7 +188,13 @@ def ranges(constraints: Constraints, images: Images) -> list[Range]:
     """Give every range that pixels could have, the most usual first, each with the opposite polarity after it."""
     upright = [constraints.range] if constraints.range else list(_usual(images))
     turns = (False, True) if constraints.inverted is None else (constraints.inverted,)
-    return list(dict.fromkeys((ink, paper) if turn else (paper, ink) for turn in turns for paper, ink in upright))
+    return list(
+        dict.fromkeys(
+            (foreground, background) if turn else (background, foreground)
+            for turn in turns
+            for background, foreground in upright
+        )
+    )
 
 
 def _usual(images: Images) -> Iterator[Range]:

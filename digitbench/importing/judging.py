@@ -10,7 +10,7 @@ import numpy as np
 from digitbench.backend import Images, Scores
 from digitbench.evaluate import accuracy as evaluate
 from digitbench.evaluate.agreement import mcnemar
-from digitbench.plugins.model_io import Form
+from digitbench.plugins.model_io import ModelIO
 from digitbench.records.arrays import Labels
 
 NEARLY = 0.003
@@ -31,7 +31,7 @@ class Trial:
         Mean log loss in nats, of the same images and of shifted ones, if these were scored.
     """
 
-    form: Form
+    model_io: ModelIO
     right: Labels
     surprise: float
 
@@ -47,7 +47,7 @@ def shifted(images: Images) -> Images:
     return np.stack([np.roll(image, tuple(move), (0, 1)) for image, move in zip(images, moves, strict=True)])
 
 
-def judge(form: Form, scores: Scores, labels: Labels, activation: str | None) -> Trial:
+def judge(model_io: ModelIO, scores: Scores, labels: Labels, activation: str | None) -> Trial:
     """Say how good a form is.
 
     Parameters
@@ -68,7 +68,7 @@ def judge(form: Form, scores: Scores, labels: Labels, activation: str | None) ->
     odds = np.where(true, odds, others)
     surprise = -np.log(np.clip(odds.astype(np.float64), LEAST_ODDS, 1)).sum(axis=1).mean()
     right = scores[: len(labels)].argmax(axis=1) == labels
-    return Trial(replace(form, activation=found), right.astype(np.int64), float(surprise))
+    return Trial(replace(model_io, activation=found), right.astype(np.int64), float(surprise))
 
 
 def activation_of(scores: Scores) -> str:

@@ -10,14 +10,14 @@ from typing import Any
 
 from digitbench.export.keras_runtime import import_keras
 from digitbench.model_files.kinds import CALL, FLOATS, Kinds
-from digitbench.plugins.model_io import Form
+from digitbench.plugins.model_io import ModelIO
 from digitbench.system import trusted_files
 from digitbench.system.progress import Progress
 
 FILE = "model.keras"
 
 
-def write(source: Path, form: Form, target: Path, progress: Progress) -> int | None:
+def write(source: Path, model_io: ModelIO, target: Path, progress: Progress) -> int | None:
     """Write a model as a ``.keras`` file with the one output that is used and a free batch size, if it can be had.
 
     Parameters
@@ -38,12 +38,12 @@ def write(source: Path, form: Form, target: Path, progress: Progress) -> int | N
     if len(model.outputs) > 1:
         names = list(getattr(model, "output_names", None) or [])
         names = names if len(set(names)) == len(model.outputs) else [f"output_{i}" for i in range(len(model.outputs))]
-        model = keras.Model(model.inputs[0], model.outputs[names.index(form.output.name)])
-    freed = model if form.batch is None else _freed(keras, model)
+        model = keras.Model(model.inputs[0], model.outputs[names.index(model_io.output.name)])
+    freed = model if model_io.batch is None else _freed(keras, model)
     (freed or model).save(target)
     if trusted_files.holds(source):
         trusted_files.remember(target)
-    return None if freed is not None else form.batch
+    return None if freed is not None else model_io.batch
 
 
 def kinds(source: Path, progress: Progress) -> Kinds:

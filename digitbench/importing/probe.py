@@ -16,9 +16,8 @@ import numpy as np
 from digitbench import plugins
 from digitbench.backend import Backend, Images
 from digitbench.errors import is_verbose, reason
-from digitbench.plugins.model_io import Form, served
+from digitbench.plugins.model_io import ModelIO, adapted
 from digitbench.plugins.scoring import score
-from digitbench.records.from_json import build
 from digitbench.system import trusted_files
 from digitbench.workers.protocol import Emit, answer
 
@@ -46,16 +45,16 @@ def serve(lines: Iterable[str], emit: Emit) -> None:
         emit("ready", signature=asdict(kind.signature(artifact, trusted=trusted)))
         current: tuple[Any, Backend] | None = None
         for command in commands:
-            form: Form = build(Form, command["form"])
+            model_io = ModelIO.from_json(command["model_io"])
             try:
-                if current is None or current[0] != form.ports:
+                if current is None or current[0] != model_io.io_spec:
                     opened.close()
-                    guess, precision = replace(form, code=trusted), job["precision"]
-                    backend = plugin.open(artifact, threads=1, precision=precision, form=guess, trial=True)
-                    current = form.ports, opened.enter_context(backend)
+                    guess, precision = replace(model_io, code=trusted), job["precision"]
+                    backend = plugin.open(artifact, threads=1, precision=precision, model_io=guess, trial=True)
+                    current = model_io.io_spec, opened.enter_context(backend)
                 asked, size = images[command["order"]], command["size"]
                 calls = [asked[i : i + size] for i in range(0, len(asked), size)]
-                scores = np.concatenate([score(served(current[1], form), call) for call in calls])
+                scores = np.concatenate([score(adapted(current[1], model_io), call) for call in calls])
             except Exception as exc:  # noqa: BLE001 - a form that the runtime refuses is one that it hasn't
                 if not (isinstance(exc, ValueError) and str(exc).startswith("predict gave")):
                     current = None  # it may be out of order; one that only gave the wrong thing isn't

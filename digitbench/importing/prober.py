@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from base64 import b64decode
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -14,7 +14,7 @@ import numpy as np
 from digitbench.backend import Scores, Signature
 from digitbench.errors import BundleError
 from digitbench.importing.formats import Sort
-from digitbench.plugins.model_io import Form
+from digitbench.plugins.model_io import ModelIO
 from digitbench.plugins.scoring import SCORING_BATCH
 from digitbench.records.from_json import build
 from digitbench.workers.pool import Job, Pool, Worker, WorkerError
@@ -48,7 +48,7 @@ class Prober:
         self._pool = Pool(images, timeout=timeout)
         self._worker: Worker | None = None
         self._deaths = 0
-        self._ran: set[Form] = set()  # which other forms' deaths don't cost
+        self._ran: set[ModelIO] = set()  # which other forms' deaths don't cost
         self.fault = "nothing was tried"
 
     def __enter__(self) -> Self:
@@ -72,20 +72,20 @@ class Prober:
         self._worker = started.worker
         self.signature: Signature = build(Signature, started.ready["signature"])
 
-    def attempt(self, form: Form, first: int, last: int) -> Scores | None:
+    def attempt(self, model_io: ModelIO, first: int, last: int) -> Scores | None:
         """Score images[first:last] in a form: float32 (n, 10), or None where that can't be done; `fault` says why."""
-        return self.ask(form, range(first, last), SCORING_BATCH)
+        return self.ask(model_io, range(first, last), SCORING_BATCH)
 
-    def ask(self, form: Form, order: Sequence[int], size: int) -> Scores | None:
+    def ask(self, model_io: ModelIO, order: Sequence[int], size: int) -> Scores | None:
         """Score the images of these numbers in that order, `size` of them in each call; as `attempt` does."""
-        known = replace(form, activation="")
+        known = replace(model_io, activation="")
         if self._deaths >= MOST_DEATHS and known not in self._ran:
             return None
         if self._worker is None:
             self._start()
         assert self._worker is not None
         try:
-            answer = self._pool.ask(self._worker, "attempt", form=asdict(form), order=list(order), size=size)
+            answer = self._pool.ask(self._worker, "attempt", model_io=model_io.to_json(), order=list(order), size=size)
         except WorkerError as exc:
             self.fault, self._worker = str(exc), None
             self._deaths += 1

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from digitbench.backend import Scores
-from digitbench.plugins.model_io import Form
+from digitbench.plugins.model_io import ModelIO
 from digitbench.records.precisions import BF16, FP16, FP64
 
 IMAGES = 64
@@ -28,7 +28,7 @@ class Asked(Protocol):
 
     fault: str
 
-    def ask(self, form: Form, order: Sequence[int], size: int) -> Scores | None:
+    def ask(self, model_io: ModelIO, order: Sequence[int], size: int) -> Scores | None:
         """Score the images of these numbers, `size` of them in each call; None where that can't be done."""
 
 
@@ -80,7 +80,7 @@ class Steadiness:
         return {**asdict(self), "rounding": rounding, "random": random, "depends": depends}
 
 
-def look(prober: Asked, form: Form, count: int) -> Steadiness:
+def look(prober: Asked, model_io: ModelIO, count: int) -> Steadiness:
     """Ask for the first `count` images, `IMAGES` at most, in one batch twice, one at a time and in another order."""
     count = min(count, IMAGES)
     straight = list(range(count))
@@ -88,7 +88,7 @@ def look(prober: Asked, form: Form, count: int) -> Steadiness:
     asked = [(straight, count), (straight, count), (straight, 1), (order.tolist(), count)]
     answers = []
     for numbers, size in asked:
-        scores = prober.ask(form, numbers, size)
+        scores = prober.ask(model_io, numbers, size)
         if scores is None:
             return Steadiness(count, fault=prober.fault)
         answers.append(scores)

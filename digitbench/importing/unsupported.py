@@ -92,7 +92,7 @@ def _fault(bundle: Bundle, plugin: Plugin, artifact: Artifact) -> str:
     Nothing is said where it died or took too long: that may have other reasons than the model.
     """
     path = bundle.open(artifact)
-    job = Job(plugin.name, path, threads=1, precision=artifact.precision, form=bundle.form_of(artifact))
+    job = Job(plugin.name, path, threads=1, precision=artifact.precision, model_io=bundle.model_io_of(artifact))
     blank = np.zeros((IMAGES, SIDE, SIDE), np.float32)
     try:
         with shared_images(blank) as images, Pool(images, timeout=TIMEOUT) as pool:

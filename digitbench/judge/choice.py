@@ -28,7 +28,7 @@ from digitbench import plugins
 from digitbench.errors import UsageError, unknown
 from digitbench.judge.limits import Limit
 from digitbench.judge.ties import FIGURES, LAST, Ties, latency, speed
-from digitbench.plugins.model_io import OWN_FORM, Form
+from digitbench.plugins.model_io import NATIVE_IO, ModelIO
 from digitbench.records.results import Floor, Row
 from digitbench.records.timing import Interval, calls_needed
 from digitbench.system.notebook import html_of
@@ -183,7 +183,7 @@ def check_preference(name: str) -> None:
         raise UsageError(f"--prefer: {unknown('criterion', name, PREFERENCES)}")
 
 
-def code_for(row: Row, artifact: Path, run: Path, form: Form = OWN_FORM) -> str:
+def code_for(row: Row, artifact: Path, run: Path, model_io: ModelIO = NATIVE_IO) -> str:
     """Give Python that labels images as a candidate does, by its runtime alone, from the adapter's own example.
 
     Parameters
@@ -197,7 +197,7 @@ def code_for(row: Row, artifact: Path, run: Path, form: Form = OWN_FORM) -> str:
     """
     plugin = plugins.find(row.backend)
     packages = [f"{name}=={version}" for name, version in plugin.runtime_versions().items()]
-    example = plugin.load().example if form.own else ""
+    example = plugin.load().example if model_io.is_native else ""
     if not example:
         packages = [f"{plugin.distribution}=={plugin.version}"]
         example = BY_DIGITBENCH
@@ -208,7 +208,7 @@ def code_for(row: Row, artifact: Path, run: Path, form: Form = OWN_FORM) -> str:
     # In one go, since a path may hold the like of {threads}.
     code = re.sub(r"\{(artifact|run|threads|precision|backend)\}", lambda found: values[found[1]], example)
     head = f"# pip install {' '.join(packages)}\n" if packages else ""
-    if not form.own:
+    if not model_io.is_native:
         head = f"# {plugin.install_line}\n# the model takes its images in a form of its own, which digitbench knows\n"
     return f"{head}# images: float32, (n, 28, 28), each pixel in [0, 1]: 0 is paper, 1 is ink\n{code}"
 

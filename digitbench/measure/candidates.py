@@ -14,7 +14,7 @@ from digitbench.errors import ArtifactError, BackendError, PluginError, UsageErr
 from digitbench.importing import unsupported
 from digitbench.measure import sgemm
 from digitbench.measure.run_state import Setup
-from digitbench.plugins.model_io import OWN_FORM, Form
+from digitbench.plugins.model_io import NATIVE_IO, ModelIO
 from digitbench.records.precisions import FP32, runnable
 from digitbench.records.results import ArtifactFile, Roof, Row
 
@@ -23,20 +23,20 @@ from digitbench.records.results import ArtifactFile, Roof, Row
 class Candidate:
     """Backend × precision × threads × batch size; `artifact` is None where it can't run, and `row` says why.
 
-    `form` is what the model in the artifact takes and gives; `flops_per_image` is known of a roof alone.
+    `model_io` is what the model in the artifact takes and gives; `flops_per_image` is known of a roof alone.
     """
 
     row: Row
     artifact: Path | None
     flops_per_image: int | None = None
-    form: Form = OWN_FORM
+    model_io: ModelIO = NATIVE_IO
 
     def open(self) -> Backend:
         """Open its artifact in this process, as a worker does in its own; for the errors see `plugins.Plugin.open`."""
         assert self.artifact
         row = self.row
         plugin = plugins.find(row.backend)
-        return plugin.open(self.artifact, threads=row.threads, precision=row.precision, form=self.form)
+        return plugin.open(self.artifact, threads=row.threads, precision=row.precision, model_io=self.model_io)
 
     @property
     def setup(self) -> Setup:
@@ -121,18 +121,21 @@ def candidates(
             known = replace(row, precision=precision, artifact=recorded)
             for count, size in product(threads, batch_sizes):
                 asked = replace(known, threads=count, batch_size=size)
-                found.append(_of_size(asked, path, bundle.form_of(artifact)))
+                found.append(_of_size(asked, path, bundle.model_io_of(artifact)))
     if not found:
         raise UsageError(f"no backend to measure{' in ' * bool(precisions)}{', '.join(precisions)}")
     return found
 
 
-def _of_size(row: Row, path: Path, form: Form) -> Candidate:
+def _of_size(row: Row, path: Path, model_io: ModelIO) -> Candidate:
     """Give the candidate; one that takes a fixed batch can be timed at no other."""
-    if row.batch_size is None or form.batch in (None, row.batch_size):
-        return Candidate(row, path, form=form)
+    if row.batch_size is None or model_io.batch in (None, row.batch_size):
+        return Candidate(row, path, model_io=model_io)
     return Candidate(
-        replace(row, error=f"n/a (fixed batch {form.batch})", mend=f"digitbench bench --batch-size {form.batch}"), None
+        replace(
+            row, error=f"n/a (fixed batch {model_io.batch})", mend=f"digitbench bench --batch-size {model_io.batch}"
+        ),
+        None,
     )
 
 

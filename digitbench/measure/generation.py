@@ -48,7 +48,7 @@ class GenerationRun:
     ) -> None:  # fmt: skip
         self.group, self.state, self.generation, self.clock, self.watch = group, state, generation, clock, watch
         self.plan, self.threads = clock.plan, group[0].row.threads
-        self.artifacts = {one.setup: (one.artifact, one.form) for one in runnable if one.artifact}
+        self.artifacts = {one.setup: (one.artifact, one.model_io) for one in runnable if one.artifact}
         self.contents = {one.setup: one.row.artifact.sha256 for one in runnable if one.row.artifact}
         self.sizes = list(dict.fromkeys(one.row.batch_size for one in group if one.row.batch_size))
         self.workers: dict[Process, Worker] = {}
@@ -85,8 +85,8 @@ class GenerationRun:
         # Who starts first has other memory and another core than who starts last: nobody always does.
         for setup, copy in self.random.sample(processes, len(processes)):
             if setup in self.artifacts and not (copy and self.state.failed_setup(setup)):
-                artifact, form = self.artifacts[setup]
-                jobs[Job(setup[0], artifact, self.threads, copy, setup[1], form, WORKER)] = (setup, copy)
+                artifact, model_io = self.artifacts[setup]
+                jobs[Job(setup[0], artifact, self.threads, copy, setup[1], model_io, WORKER)] = (setup, copy)
         if self.sizes:
             self._redraw()
         for started in pool.start(jobs):

@@ -67,7 +67,7 @@ def check(chosen: Sequence[Candidate]) -> None:
 
 def _refereed(one: Candidate) -> bool:
     # An adapter's own cost doesn't depend on the precision: one says enough of it.
-    return bool(one.artifact) and one.row.backend in BACKENDS and one.row.precision == FP32 and one.form.own
+    return bool(one.artifact) and one.row.backend in BACKENDS and one.row.precision == FP32 and one.model_io.is_native
 
 
 def run(images: Images, chosen: Sequence[Candidate], progress: Progress) -> tuple[Referee, ...]:

@@ -33,7 +33,7 @@ def scores_for(bundle: Bundle, dataset: Dataset, limit: int | None, progress: Pr
     able = [one for one in candidates(bundle, [name], [None], [1]) if one.artifact]
     chosen = next((one for one in able if one.row.precision == FP32), able[0])
     assert chosen.artifact  # of a named backend there is one, or it was refused
-    job = pool.Job(name, chosen.artifact, 1, precision=chosen.row.precision, form=chosen.form)
+    job = pool.Job(name, chosen.artifact, 1, precision=chosen.row.precision, model_io=chosen.model_io)
     scores = pool.score(job, test.images)
     progress.update(task, 1, 1, f"{len(test):,} images")
     return scores

@@ -70,9 +70,9 @@ def serve(lines: Iterable[str], emit: Emit) -> None:
             "ready", load_seconds=loaded, first_prediction_us=first, runtime=asdict(_runtime(backend)),
             artifact_sha256=content,
         )  # fmt: skip
-        setup = _LoadedBackend(backend, images)
+        timed = _TimedCandidate(backend, images)
         actions: dict[str, Callable[..., Event]] = {
-            "score": setup.score, "warm_up": setup.warm_up, "turn": setup.turn, "ledger": setup.ledger,
+            "score": timed.score, "warm_up": timed.warm_up, "turn": timed.turn, "ledger": timed.ledger,
         }  # fmt: skip
         for command in commands:
             do = command.pop("do")
@@ -119,7 +119,7 @@ class _Block:
         return [int(label) for label in self.copy.argmax(axis=1)]
 
 
-class _LoadedBackend:
+class _TimedCandidate:
     """A loaded backend, the images, and what is known of each batch size."""
 
     def __init__(self, backend: Backend, images: Images) -> None:

@@ -30,8 +30,7 @@ from digitbench.errors import (
     UnknownBackendError,
     unknown,
 )
-from digitbench.plugins.model_io import OWN_FORM, Form, served
-from digitbench.records.from_json import build
+from digitbench.plugins.model_io import NATIVE_IO, ModelIO, adapted
 from digitbench.system import trusted_files
 
 GROUP = "digitbench.backends"
@@ -95,7 +94,7 @@ class Plugin:
         return found
 
     def open(
-        self, artifact: Path, *, threads: int, precision: str, form: Form = OWN_FORM, trial: bool = False
+        self, artifact: Path, *, threads: int, precision: str, model_io: ModelIO = NATIVE_IO, trial: bool = False
     ) -> Backend:
         """Import the plugin's class and let it open an artifact: whatever digitbench runs is opened here alone.
 
@@ -115,17 +114,17 @@ class Plugin:
         with self.explain_missing():
             kind = self.load()
             constraints: dict[str, Any] = {"precision": precision} if precision in kind.makes else {}
-            if form.own and not trial:
+            if model_io.is_native and not trial:
                 return kind(artifact, threads=threads, **constraints)
-            if "ports" not in inspect.signature(kind).parameters:
+            if "io_spec" not in inspect.signature(kind).parameters:
                 raise BackendError(
-                    f"backend {self.name!r} opens models made by digitbench alone; its author can let it take `ports` "
-                    "(see digitbench.backend.Ports)"
+                    f"backend {self.name!r} opens models made by digitbench alone; its author can let it take "
+                    "`io_spec` (see digitbench.backend.IOSpec)"
                 )
-            if form.code and not trusted_files.holds(artifact):
+            if model_io.code and not trusted_files.holds(artifact):
                 raise ArtifactError(f"{artifact}: it holds code that isn't trusted here; import it again with --trust")
-            constraints["ports"] = replace(form.ports, trusted=form.code)
-            return served(kind(artifact, threads=threads, **constraints), form)
+            constraints["io_spec"] = replace(model_io.io_spec, trusted=model_io.code)
+            return adapted(kind(artifact, threads=threads, **constraints), model_io)
 
     @contextmanager
     def explain_missing(self) -> Iterator[None]:
@@ -186,8 +185,10 @@ def opener(job: Mapping[str, Any]) -> Callable[[], Backend]:
     UnknownBackendError
         There is no such backend.
     """
-    plugin, form = find(job["backend"]), build(Form, job.get("form", {}))
-    return partial(plugin.open, Path(job["artifact"]), threads=job["threads"], precision=job["precision"], form=form)
+    plugin, model_io = find(job["backend"]), ModelIO.from_json(job.get("model_io", {}))
+    return partial(
+        plugin.open, Path(job["artifact"]), threads=job["threads"], precision=job["precision"], model_io=model_io
+    )
 
 
 def listing() -> list[dict[str, str]]:

@@ -7,29 +7,34 @@ what they are given.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from math import prod
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
-from digitbench.backend import OWN, Backend, Images, Ports, Runtime, Scores, Steps, Tensor, check_images
+from digitbench.backend import NATIVE_SPEC, Backend, Images, IOSpec, Runtime, Scores, Steps, Tensor, check_images
 from digitbench.records.arrays import CLASSES, Array
+from digitbench.records.from_json import build
 
 SIDE = 28
 Fit = Literal["pad", "resize"]
 Activation = Literal["softmax", "sigmoid", "logits"]
 Matrix = npt.NDArray[np.float32]
 
-OWN_INPUT = Tensor("", (None, SIDE, SIDE), "float32")
-OWN_OUTPUT = Tensor("", (None, CLASSES), "float32")
+NATIVE_INPUT = Tensor("", (None, SIDE, SIDE), "float32")
+NATIVE_OUTPUT = Tensor("", (None, CLASSES), "float32")
+
+
+_FIELDS = {"paper": "background", "ink": "foreground"}
+"""What two fields are called in manifests."""
 
 
 @dataclass(frozen=True)
-class Form:
+class ModelIO:
     """What a model takes and gives, as a bundle's manifest describes it.
 
     Attributes
@@ -53,35 +58,60 @@ class Form:
     """
 
     shape: tuple[int, ...] = (SIDE, SIDE)
-    paper: float = 0.0
-    ink: float = 1.0
+    background: float = 0.0
+    foreground: float = 1.0
     fit: str = "pad"
     batch: int | None = None
-    input: Tensor = OWN_INPUT
-    output: Tensor = OWN_OUTPUT
+    input: Tensor = NATIVE_INPUT
+    output: Tensor = NATIVE_OUTPUT
     answer: tuple[int, ...] = (CLASSES,)
     activation: str = "softmax"
     code: bool = False
 
     @property
-    def ports(self) -> Ports:
+    def io_spec(self) -> IOSpec:
         """What an adapter must know of it."""
-        return Ports(self.shape, self.input.dtype, self.batch, self.output.name, self.answer, self.output.dtype)
+        return IOSpec(self.shape, self.input.dtype, self.batch, self.output.name, self.answer, self.output.dtype)
 
     @property
-    def own(self) -> bool:
+    def is_native(self) -> bool:
         """Is it what digitbench itself trains: float32 (n, 28, 28) from 0 to 1 in, float32 (n, 10) out."""
-        plain = (self.paper, self.ink, self.input.scale, self.output.name, self.code) == (0.0, 1.0, 0.0, "", False)
-        return plain and self.ports == OWN
+        plain = (self.background, self.foreground, self.input.scale, self.output.name, self.code) == (
+            0.0,
+            1.0,
+            0.0,
+            "",
+            False,
+        )
+        return plain and self.io_spec == NATIVE_SPEC
 
-    def exported(self, format: str) -> Form:
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> ModelIO:
+        """Read what `to_json` gave; what isn't said is as by default.
+
+        Raises
+        ------
+        TypeError
+            A value is none that it can be.
+        """
+        if isinstance(values, Mapping):
+            values = {_FIELDS.get(name, name): value for name, value in values.items()}
+        found: ModelIO = build(cls, values)
+        return found
+
+    def to_json(self) -> dict[str, Any]:
+        """Give it as plain values, as manifests hold it."""
+        keys = {field: key for key, field in _FIELDS.items()}
+        return {keys.get(name, name): value for name, value in asdict(self).items()}
+
+    def exported(self, format: str) -> ModelIO:
         """The form of what an exporter writes of it: one output, no code; plain weights take floats of any layout."""
         written = replace(self, output=replace(self.output, name=""), code=False)
         if format == "onnx":  # Keras' exporter leaves the number of images free
             return replace(written, batch=None)
         return written
 
-    def give(self, images: Images) -> Array:
+    def encode(self, images: Images) -> Array:
         """Bring images into the model's form: of `shape` each, in its dtype, quantised where it says so.
 
         Parameters
@@ -91,8 +121,8 @@ class Form:
         """
         values: Array = fitted(images, self.shape, self.fit)
         dtype = np.dtype(self.input.dtype)
-        if (self.paper, self.ink) != (0.0, 1.0):
-            values = values * np.float32(self.ink - self.paper) + np.float32(self.paper)
+        if (self.background, self.foreground) != (0.0, 1.0):
+            values = values * np.float32(self.foreground - self.background) + np.float32(self.background)
         if self.input.scale:
             values = values / np.float32(self.input.scale) + np.float32(self.input.zero_point)
         if dtype.kind in "iu":
@@ -104,7 +134,7 @@ class Form:
             values = np.repeat(np.expand_dims(values, axis), channels, axis)
         return np.ascontiguousarray(values).reshape(len(images), *self.shape)
 
-    def read(self, answer: Array) -> Scores:
+    def decode(self, answer: Array) -> Scores:
         """Read scores out of the model's answer: float32 (n, 10), as the model means them."""
         found = np.asarray(answer).reshape(len(answer), CLASSES).astype(np.float32, copy=False)
         if self.output.scale:
@@ -117,14 +147,14 @@ class Form:
         if dtype.kind not in "iu":
             return False
         known, step = np.iinfo(dtype), self.input.scale or 1.0
-        ends = [value / step + self.input.zero_point for value in (self.paper, self.ink)]
+        ends = [value / step + self.input.zero_point for value in (self.background, self.foreground)]
         return min(ends) < known.min - 2 or max(ends) > known.max + 2 or abs(ends[0] - ends[1]) < 15
 
 
-OWN_FORM = Form()
+NATIVE_IO = ModelIO()
 
 
-def check(form: Form) -> None:
+def check(model_io: ModelIO) -> None:
     """Refuse a form that no model could have.
 
     Raises
@@ -132,35 +162,36 @@ def check(form: Form) -> None:
     TypeError
         One of its values is none that it can take.
     """
-    height, width = square(form.shape)
-    numbers = all(np.dtype(one.dtype).kind in "fiu" for one in (form.input, form.output))
+    height, width = square(model_io.shape)
+    numbers = all(np.dtype(one.dtype).kind in "fiu" for one in (model_io.input, model_io.output))
     sound = {
         "shape": min(height, width) > 0,
-        "fit": form.fit in get_args(Fit) and (form.fit != "pad" or min(height, width) >= SIDE),
-        "paper and ink": form.paper != form.ink and bool(np.isfinite([form.paper, form.ink]).all()),
-        "batch": form.batch is None or form.batch >= 1,
+        "fit": model_io.fit in get_args(Fit) and (model_io.fit != "pad" or min(height, width) >= SIDE),
+        "paper and ink": model_io.background != model_io.foreground
+        and bool(np.isfinite([model_io.background, model_io.foreground]).all()),
+        "batch": model_io.batch is None or model_io.batch >= 1,
         "dtype": numbers,
-        "answer": prod(form.answer) == CLASSES,
-        "activation": form.activation in get_args(Activation),
+        "answer": prod(model_io.answer) == CLASSES,
+        "activation": model_io.activation in get_args(Activation),
     }
     wrong = [name for name, fine in sound.items() if not fine]
     if wrong:
         raise TypeError(f"form: no model has such a {', '.join(wrong)}")
 
 
-class Served(Backend):
+class AdaptedBackend(Backend):
     """A backend of another form than digitbench's own, behind the contract: images in, scores out.
 
     Parameters
     ----------
     inner
-        Opened with the form's ports.
+        Opened with the form's io_spec.
     form
         What the model takes and gives.
     """
 
-    def __init__(self, inner: Backend, form: Form) -> None:
-        self.inner, self._form = inner, form
+    def __init__(self, inner: Backend, model_io: ModelIO) -> None:
+        self.inner, self._model_io = inner, model_io
         self._around: Steps | None = None  # the steps that `steps` are made of
 
     @property
@@ -171,16 +202,16 @@ class Served(Backend):
     def predict(self, images: Images) -> Scores:
         """See `Backend.predict`. A fixed batch is served in chunks, the last one filled up with its own first image."""
         check_images(images)
-        form, size = self._form, self._form.batch
+        model_io, size = self._model_io, self._model_io.batch
         if size is None or len(images) == size:
-            scores = form.read(self.inner.predict(form.give(images)))
+            scores = model_io.decode(self.inner.predict(model_io.encode(images)))
             inner = self.inner.steps
         else:
-            answers = [self.inner.predict(form.give(chunk)) for chunk in _chunks(images, size)]
-            scores = form.read(np.concatenate(answers)[: len(images)])
+            answers = [self.inner.predict(model_io.encode(chunk)) for chunk in _chunks(images, size)]
+            scores = model_io.decode(np.concatenate(answers)[: len(images)])
             inner = None
         if inner is not self._around:
-            self.steps, self._around = None if inner is None else _wrapped(inner, form), inner
+            self.steps, self._around = None if inner is None else _wrapped(inner, model_io), inner
         return scores
 
     def close(self) -> None:
@@ -189,14 +220,14 @@ class Served(Backend):
         self.steps = None
 
 
-def served(backend: Backend, form: Form) -> Backend:
+def adapted(backend: Backend, model_io: ModelIO) -> Backend:
     """Put an opened backend behind the contract in this form, in place of another form of the same I/O."""
-    inner = backend.inner if isinstance(backend, Served) else backend
-    return inner if form.own else Served(inner, form)
+    inner = backend.inner if isinstance(backend, AdaptedBackend) else backend
+    return inner if model_io.is_native else AdaptedBackend(inner, model_io)
 
 
-def _wrapped(inner: Steps, form: Form) -> Steps:
-    return Steps(lambda images: inner.put(form.give(images)), inner.run, lambda: form.read(inner.get()))
+def _wrapped(inner: Steps, model_io: ModelIO) -> Steps:
+    return Steps(lambda images: inner.put(model_io.encode(images)), inner.run, lambda: model_io.decode(inner.get()))
 
 
 def _chunks(images: Images, size: int) -> Iterator[Images]:

@@ -248,10 +248,10 @@ def _number(value: object) -> str:
 
 
 def _form_told(bundle: Bundle) -> Iterator[tuple[str, str]]:
-    form = bundle.form
+    form = bundle.model_io
     batch = "any number of images a call" if form.batch is None else f"a fixed batch of {form.batch}"
     shape = "×".join(map(str, form.shape))
-    yield "takes", f"{form.input.dtype}, {shape}, paper {form.paper:.4g}, ink {form.ink:.4g}; {batch}"
+    yield "takes", f"{form.input.dtype}, {shape}, paper {form.background:.4g}, ink {form.foreground:.4g}; {batch}"
     yield "gives", form.activation
     minded = (caveats.poor_fit(bundle.manifest), caveats.unsteady(bundle.manifest))
     yield from (("mind", told) for told in minded if told)

@@ -50,7 +50,7 @@ class Teacher:
         import tensorflow as tf
 
         self._bundle, artifact = find(run)
-        self._form, logits = self._bundle.form, output_activation(self._bundle.manifest) == "logits"
+        self._model_io, logits = self._bundle.model_io, output_activation(self._bundle.manifest) == "logits"
         path = self._bundle.open(artifact)
         self._sha256 = artifact.sha256
         model = keras.models.load_model(path, compile=False, safe_mode=not trusted_files.holds(path))
@@ -67,7 +67,7 @@ class Teacher:
 
         said = []
         for start in range(0, len(images), TOGETHER):
-            given = self._form.give(images[start : start + TOGETHER])
+            given = self._model_io.encode(images[start : start + TOGETHER])
             said.append(np.asarray(self._judge(tf.constant(given)), np.float32).reshape(len(given), -1))
         return np.concatenate(said)
 

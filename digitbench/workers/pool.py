@@ -13,7 +13,7 @@ from base64 import b64decode
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from time import monotonic
@@ -25,7 +25,7 @@ import numpy.typing as npt
 
 from digitbench.backend import Images, Scores
 from digitbench.errors import VERBOSE, CheckFailed, UsageError, is_verbose, reason
-from digitbench.plugins.model_io import OWN_FORM, Form
+from digitbench.plugins.model_io import NATIVE_IO, ModelIO
 from digitbench.system.machine import available_cores
 
 # What a worker's environment may hold: enough to find Python, its packages and a home. All else could change a figure.
@@ -73,7 +73,7 @@ class Job:
     threads: int
     copy: int = 0
     precision: str = "fp32"
-    form: Form = OWN_FORM
+    model_io: ModelIO = NATIVE_IO
     module: str = "digitbench.workers.scorer"
 
 
@@ -121,7 +121,7 @@ class Worker:
         self._reader = threading.Thread(target=self._read, args=(inbox,), daemon=True)
         self._reader.start()
         request = {"backend": job.backend, "artifact": str(job.artifact.resolve()), "threads": job.threads,
-                   "precision": job.precision, "form": asdict(job.form)}  # fmt: skip
+                   "precision": job.precision, "model_io": job.model_io.to_json()}  # fmt: skip
         self.tell({**request, "images": str(images)})
 
     def _read(self, inbox: SimpleQueue[tuple[Worker, str]]) -> None:

@@ -37,7 +37,7 @@ class Made:
     truth
         ``shape``
             Of one image.
-        ``paper``, ``ink``
+        ``background``, ``foreground``
             What an untouched pixel and full ink are, before any quantisation.
         ``fit``
             How 28 × 28 becomes 32 × 32: ``"pad"`` or ``"resize"``; else empty.
@@ -151,8 +151,8 @@ def _maker(spec: Spec) -> Callable[[Path], Made]:
         said = run(path, spec.prepared(test.pixels), spec.batch)
         truth = {
             "shape": spec.seen.shape,
-            "paper": spec.values.paper,
-            "ink": spec.values.ink,
+            "paper": spec.values.background,
+            "ink": spec.values.foreground,
             "fit": spec.seen.framing,
             "batch": spec.batch,
             "activation": "logits" if spec.activation == "log_softmax" else spec.activation,

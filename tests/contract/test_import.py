@@ -42,13 +42,13 @@ def test_a_model_imported_without_a_flag_says_what_its_maker_says(name: str, tmp
     said = bundle.reference_scores().argmax(axis=1)
     np.testing.assert_array_equal(said, made.labels)
     assert bundle.manifest["metrics"]["test_accuracy"] == made.accuracy == np.mean(said == digits.test.labels)
-    form, told = bundle.form, bundle.manifest["imported"]
-    assert form.shape == made.truth["shape"]
-    assert form.activation == made.truth["activation"]
+    model_io, told = bundle.model_io, bundle.manifest["imported"]
+    assert model_io.shape == made.truth["shape"]
+    assert model_io.activation == made.truth["activation"]
     # A model of Keras lets go of its batch size when it is imported, and when Keras exports it.
     freed = told["format"] == "keras" or name.startswith("keras-")
-    assert form.batch == (None if freed else made.truth["batch"])
-    assert (form.ink > form.paper) == (made.truth["ink"] > made.truth["paper"])
+    assert model_io.batch == (None if freed else made.truth["batch"])
+    assert (model_io.foreground > model_io.background) == (made.truth["ink"] > made.truth["paper"])
     assert told["chosen"]["correct"] > told["runner_up"]["correct"] - 0.02 * told["runner_up"]["images"]
     assert told["chosen"]["form"] != told["runner_up"]["form"]
     precision = bundle.artifacts[0].precision

@@ -28,12 +28,12 @@ FEW = (
 def by_truth(made: Made, split: data.Split) -> Array:
     """Images as a model's `truth` says that it takes them, but for quantisation."""
     truth = made.truth
-    ink: Array = split.images
+    foreground: Array = split.images
     if truth["fit"] == "resize":
-        ink = resized(split.pixels) / 255
+        foreground = resized(split.pixels) / 255
     if truth["fit"] == "pad":
-        ink = np.pad(ink, ((0, 0), (2, 2), (2, 2)))
-    values: Array = truth["paper"] + (truth["ink"] - truth["paper"]) * ink.astype(np.float64)
+        foreground = np.pad(foreground, ((0, 0), (2, 2), (2, 2)))
+    values: Array = truth["paper"] + (truth["ink"] - truth["paper"]) * foreground.astype(np.float64)
     shape = truth["shape"]
     if 3 in shape:
         values = np.stack([values] * 3, axis=shape.index(3) - len(shape))

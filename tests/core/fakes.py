@@ -92,7 +92,7 @@ def serve(
     *commands: dict[str, Any],
 ) -> Told:  # fmt: skip
     """Let a worker serve commands in this process, with a plugin that loads what `make` gives."""
-    plugin = SimpleNamespace(open=lambda artifact, threads, precision, form: make())
+    plugin = SimpleNamespace(open=lambda artifact, threads, precision, model_io: make())
     monkeypatch.setattr("digitbench.plugins.find", lambda name: plugin)
     np.save(folder / "images.npy", images)
     file, artifact = str(folder / "images.npy"), folder / "model"

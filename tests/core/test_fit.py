@@ -21,7 +21,7 @@ from digitbench.errors import BundleError
 from digitbench.importing import fit, formats
 from digitbench.importing.fit import Fit
 from digitbench.judge.choice import Choice, judge
-from digitbench.plugins.model_io import Form
+from digitbench.plugins.model_io import ModelIO
 from digitbench.records.arrays import Labels
 from digitbench.report import choice as report
 from digitbench.report.notebook import choice_html
@@ -85,29 +85,29 @@ def blocks(count: int, classes: int = 10, seed: int = 0) -> Split:
 def test_it_is_scored_on_other_images_than_it_is_fitted_on() -> None:
     known = blocks(400)
     assert fit.scored(known) == 200
-    found = fit.simple_classifier(known, 200, Form())
+    found = fit.simple_classifier(known, 200, ModelIO())
     assert found is not None
     assert found.mean() == 1
     assert len(found) == 200
     shuffled = Split(known.pixels, np.concatenate([known.labels[:200], np.roll(known.labels[200:], 1)]))
-    learnt_nothing = fit.simple_classifier(shuffled, 200, Form())
+    learnt_nothing = fit.simple_classifier(shuffled, 200, ModelIO())
     assert learnt_nothing is not None
     assert learnt_nothing.mean() < 0.4, "had it seen those, it would have them right"
 
 
 def test_it_gets_the_small_pictures_that_the_model_gets() -> None:
-    found = fit.simple_classifier(blocks(400), 200, Form((4, 4), fit="resize"))
-    whole = fit.simple_classifier(blocks(400), 200, Form((56, 56)))
+    found = fit.simple_classifier(blocks(400), 200, ModelIO((4, 4), fit="resize"))
+    whole = fit.simple_classifier(blocks(400), 200, ModelIO((56, 56)))
     assert found is not None
     assert whole is not None
     assert found.mean() < 0.9 < whole.mean(), "ten blocks of two rows can't be told in four"
 
 
 def test_few_images_or_a_single_class_fit_nothing() -> None:
-    assert fit.simple_classifier(blocks(198), 99, Form()) is None
-    assert fit.simple_classifier(blocks(400, classes=1), 200, Form()) is None
+    assert fit.simple_classifier(blocks(198), 99, ModelIO()) is None
+    assert fit.simple_classifier(blocks(400, classes=1), 200, ModelIO()) is None
     missing = blocks(400, classes=3)
-    found = fit.simple_classifier(missing, 200, Form())
+    found = fit.simple_classifier(missing, 200, ModelIO())
     assert found is not None
     assert found.mean() == 1
     assert [fit.scored(blocks(count)) for count in (1, 2, 3, 5000)] == [1, 1, 1, 1000]
@@ -165,7 +165,7 @@ from digitbench.backend import Backend, Runtime, Signature, Tensor
 class Weak(Backend):  # reads the blocks, and of some images gives the label after it
     format, right = "weak", 1.0
 
-    def __init__(self, artifact, *, threads, ports=None):
+    def __init__(self, artifact, *, threads, io_spec=None):
         pass
 
     @classmethod

@@ -14,7 +14,7 @@ import pytest
 from digitbench import data, plugins
 from digitbench.backend import Scores
 from digitbench.export.npz import unable
-from digitbench.plugins.model_io import OWN_FORM
+from digitbench.plugins.model_io import NATIVE_IO
 from digitbench.records.recipes import Recipe
 from digitbench.system.native_output import calm_tensorflow
 
@@ -116,7 +116,7 @@ def look(names: list[str]) -> dict[str, tuple[bool, list[str], float]]:
         model = structure(name)
         twin = folding.folded(model)
         kinds = [type(layer).__name__ for layer in twin._flatten_layers()]
-        found[name] = twin is model, kinds, folding.apart(model, twin, images(), OWN_FORM)
+        found[name] = twin is model, kinds, folding.apart(model, twin, images(), NATIVE_IO)
     return found
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,9 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from digitbench.backend import OWN, Images, Ports, Tensor, check_images
-from digitbench.plugins.model_io import OWN_FORM, Form, fitted, square
-from digitbench.records.from_json import build
+from digitbench.backend import NATIVE_SPEC, Images, IOSpec, Tensor, check_images
+from digitbench.plugins.model_io import NATIVE_IO, ModelIO, fitted, square
 
 Array = npt.NDArray[Any]
 Places = Callable[[int, int], list[tuple[int, ...]]]
@@ -52,20 +51,20 @@ def random_images(seed: int, count: int = 3) -> Images:
 
 @pytest.mark.parametrize("shape", LAYOUTS, ids=str)
 def test_each_pixel_lies_where_the_layout_says_on_the_scale_that_the_model_takes(shape: tuple[int, ...]) -> None:
-    for paper, ink in [(0, 1), (0, 255), (-1, 1), (1, 0), (255, 0), (0.5, -0.5)]:
-        values = Form(shape, paper, ink).give(images_by_hand())
+    for background, foreground in [(0, 1), (0, 255), (-1, 1), (1, 0), (255, 0), (0.5, -0.5)]:
+        values = ModelIO(shape, background, foreground).encode(images_by_hand())
         assert values.shape == (2, *shape)
         assert values.dtype == np.float32
         assert values.flags.c_contiguous
         for pixel, share in ((PAPER, 0.0), (GREY, 0.2), (INK, 1.0)):
             found = [values[0][place] for place in LAYOUTS[shape](*pixel)]
-            np.testing.assert_allclose(found, paper + share * (ink - paper), rtol=1e-6, atol=1e-6)
-        inked = np.argwhere(values[1] == ink).tolist()
+            np.testing.assert_allclose(found, background + share * (foreground - background), rtol=1e-6, atol=1e-6)
+        inked = np.argwhere(values[1] == foreground).tolist()
         assert [tuple(place) for place in inked] == LAYOUTS[shape](*GREY)
 
 
 @pytest.mark.parametrize(
-    ("paper", "ink", "given_as", "expected"),
+    ("background", "foreground", "given_as", "expected"),
     [
         (0, 255, quantised("uint8"), [0, 51, 255]),
         (255, 0, quantised("uint8"), [255, 204, 0]),
@@ -87,9 +86,9 @@ def test_each_pixel_lies_where_the_layout_says_on_the_scale_that_the_model_takes
     ids=lambda value: f"{value.dtype} {value.scale:.3g} {value.zero_point}" if isinstance(value, Tensor) else None,
 )
 def test_numbers_are_rounded_and_quantised_as_the_input_says(
-    paper: float, ink: float, given_as: Tensor, expected: list[float]
+    background: float, foreground: float, given_as: Tensor, expected: list[float]
 ) -> None:
-    values = Form((28, 28, 1), paper, ink, input=given_as).give(images_by_hand())
+    values = ModelIO((28, 28, 1), background, foreground, input=given_as).encode(images_by_hand())
     assert values.dtype == given_as.dtype
     assert [values[0][(*pixel, 0)] for pixel in (PAPER, GREY, INK)] == expected
 
@@ -97,27 +96,27 @@ def test_numbers_are_rounded_and_quantised_as_the_input_says(
 SHAPES = [*LAYOUTS, (32, 32), (1024,), (33, 30, 1), (3, 29, 35), (3072,)]
 
 
-def undone(form: Form, values: Array) -> Images:
+def undone(model_io: ModelIO, values: Array) -> Images:
     """What images would have been given as these values: the way back, step by step."""
     numbers = values.astype(np.float64)
-    if form.input.scale:
-        numbers = (numbers - form.input.zero_point) * form.input.scale
-    numbers = (numbers - form.paper) / (form.ink - form.paper)
-    if len(form.shape) == 3 and form.shape[0] in (1, 3):
+    if model_io.input.scale:
+        numbers = (numbers - model_io.input.zero_point) * model_io.input.scale
+    numbers = (numbers - model_io.background) / (model_io.foreground - model_io.background)
+    if len(model_io.shape) == 3 and model_io.shape[0] in (1, 3):
         numbers = numbers.mean(axis=1)
-    elif len(form.shape) == 3 or form.shape in ((2352,), (3072,)):
-        numbers = numbers.reshape(len(values), -1, form.shape[-1] if len(form.shape) == 3 else 3).mean(axis=2)
-    height, width = square(form.shape)
+    elif len(model_io.shape) == 3 or model_io.shape in ((2352,), (3072,)):
+        numbers = numbers.reshape(len(values), -1, model_io.shape[-1] if len(model_io.shape) == 3 else 3).mean(axis=2)
+    height, width = square(model_io.shape)
     top, left = (height - 28) // 2, (width - 28) // 2
     return numbers.reshape(-1, height, width)[:, top : top + 28, left : left + 28].astype(np.float32)
 
 
 @st.composite
-def forms_that_lose_little(draw: st.DrawFn) -> tuple[Form, float]:
+def forms_that_lose_little(draw: st.DrawFn) -> tuple[ModelIO, float]:
     """A form, and the share of a pixel that one step of its numbers is."""
     reach = draw(st.sampled_from([1.0, 2.0, 4.5, 255.0]))
-    paper = reach * draw(st.sampled_from([-2.0, -1.0, -0.5, 0.0, 1.0]))
-    ends = (paper, paper + reach) if draw(st.booleans()) else (paper + reach, paper)
+    background = reach * draw(st.sampled_from([-2.0, -1.0, -0.5, 0.0, 1.0]))
+    ends = (background, background + reach) if draw(st.booleans()) else (background + reach, background)
     dtype = draw(st.sampled_from(["float16", "float32", "float64", "int8", "uint8", "int16", "uint16"]))
     scale, zero_point, step = 0.0, 0, 1e-5
     if dtype == "float16":
@@ -126,26 +125,26 @@ def forms_that_lose_little(draw: st.DrawFn) -> tuple[Form, float]:
         known = np.iinfo(dtype)
         # A step too few, so that no end is cut off by the zero point's rounding.
         scale = reach / (int(known.max) - int(known.min) - 1)
-        zero_point, step = round(known.min - paper / scale + 0.5), scale / reach
-    return Form(draw(st.sampled_from(SHAPES)), *ends, input=quantised(dtype, scale, zero_point)), step
+        zero_point, step = round(known.min - background / scale + 0.5), scale / reach
+    return ModelIO(draw(st.sampled_from(SHAPES)), *ends, input=quantised(dtype, scale, zero_point)), step
 
 
 @settings(deadline=None, max_examples=150)
 @given(forms_that_lose_little(), st.integers(1, 4), st.sampled_from(["plain", "turned", "strided", "flipped"]))
 def test_what_was_given_is_the_image_within_a_step_whatever_the_array_is_like(
-    known: tuple[Form, float], count: int, way: str
+    known: tuple[ModelIO, float], count: int, way: str
 ) -> None:
-    form, step = known
+    model_io, step = known
     images = random_images(count, 2 * count)
     images = {
         "plain": images, "turned": np.asfortranarray(images), "strided": images[::2], "flipped": images[:, ::-1, ::-1],
     }[way]  # fmt: skip
     images.flags.writeable = False
     before = images.copy()
-    values = form.give(images)
-    assert values.shape == (len(images), *form.shape)
+    values = model_io.encode(images)
+    assert values.shape == (len(images), *model_io.shape)
     assert values.flags.c_contiguous
-    np.testing.assert_allclose(undone(form, values), images, rtol=0, atol=step)
+    np.testing.assert_allclose(undone(model_io, values), images, rtol=0, atol=step)
     np.testing.assert_array_equal(images, before)
 
 
@@ -154,12 +153,12 @@ def test_what_was_given_is_the_image_within_a_step_whatever_the_array_is_like(
 
 def test_paper_is_put_around_on_the_models_own_scale() -> None:
     images = random_images(0)
-    values = Form((1, 33, 30), 255, 0, "pad").give(images)
+    values = ModelIO((1, 33, 30), 255, 0, "pad").encode(images)
     np.testing.assert_allclose(values[:, 0, 2:30, 1:29], 255 * (1 - images), atol=1e-4)
     inside = np.zeros((33, 30), bool)
     inside[2:30, 1:29] = True
     assert (values[:, 0, ~inside] == 255).all()
-    np.testing.assert_array_equal(Form((1024,)).give(images).reshape(-1, 32, 32)[:, 2:30, 2:30], images)
+    np.testing.assert_array_equal(ModelIO((1024,)).encode(images).reshape(-1, 32, 32)[:, 2:30, 2:30], images)
 
 
 @pytest.mark.parametrize("size", [(32, 32), (14, 14), (8, 8), (27, 29), (20, 61), (224, 224), (5, 28)], ids=str)
@@ -204,7 +203,7 @@ def test_height_and_width_are_those_without_the_channels(shape: tuple[int, ...],
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
 def test_scores_are_ten_an_image_whatever_the_axes_beside(answer: tuple[int, ...], dtype: str) -> None:
     scores = np.arange(30).reshape(3, 10)
-    found = Form(answer=answer, output=Tensor("", (), dtype)).read(scores.astype(dtype).reshape(3, *answer))
+    found = ModelIO(answer=answer, output=Tensor("", (), dtype)).decode(scores.astype(dtype).reshape(3, *answer))
     assert found.dtype == np.float32
     assert found.flags.c_contiguous
     np.testing.assert_array_equal(found, scores)
@@ -228,7 +227,7 @@ def test_whole_numbers_are_read_as_what_they_stand_for(
     answer = np.zeros((2, 10), output.dtype)
     answer[1, :3] = numbers
     answer.flags.writeable = False
-    found = Form(output=output).read(answer)
+    found = ModelIO(output=output).decode(answer)
     assert found.dtype == np.float32
     assert found[1, :3].tolist() == expected
 
@@ -237,30 +236,31 @@ def test_whole_numbers_are_read_as_what_they_stand_for(
 
 
 def test_an_adapter_is_told_the_model_and_not_the_image() -> None:
-    form = Form(
+    model_io = ModelIO(
         (784,), -1, 1, "pad", 8, quantised("int8", 0.1), Tensor("out", (8, 10), "uint8", 0.2), (1, 10), code=True
     )
-    assert form.ports == Ports((784,), "int8", 8, "out", (1, 10), "uint8", trusted=False)
-    assert OWN_FORM.ports == OWN
+    assert model_io.io_spec == IOSpec((784,), "int8", 8, "out", (1, 10), "uint8", trusted=False)
+    assert NATIVE_IO.io_spec == NATIVE_SPEC
 
 
 def test_its_own_form_is_digitbenchs_and_every_other_is_not() -> None:
-    assert OWN_FORM.own
-    assert replace(OWN_FORM, activation="logits", input=Tensor("image", (None, 28, 28), "float32")).own
+    assert NATIVE_IO.is_native
+    assert replace(NATIVE_IO, activation="logits", input=Tensor("image", (None, 28, 28), "float32")).is_native
     others: list[dict[str, Any]] = [
-        {"shape": (784,)}, {"paper": 1.0}, {"ink": 255.0}, {"batch": 1}, {"code": True}, {"answer": (1, 10)},
+        {"shape": (784,)}, {"background": 1.0}, {"foreground": 255.0}, {"batch": 1}, {"code": True},
+        {"answer": (1, 10)},
         {"input": quantised("uint8")}, {"input": quantised("float32", 0.1)}, {"output": Tensor("b", (), "float32")},
         {"output": Tensor("", (), "float16")},
     ]  # fmt: skip
-    assert [one for one in others if replace(OWN_FORM, **one).own] == []
+    assert [one for one in others if replace(NATIVE_IO, **one).is_native] == []
 
 
 def test_what_is_exported_has_one_output_no_code_and_of_onnx_any_batch() -> None:
-    form = Form((784,), 0, 255, batch=8, output=Tensor("b", (8, 10), "float32"), code=True)
-    written = form.exported("tflite")
+    model_io = ModelIO((784,), 0, 255, batch=8, output=Tensor("b", (8, 10), "float32"), code=True)
+    written = model_io.exported("tflite")
     assert (written.output.name, written.code, written.batch) == ("", False, 8)
-    assert (written.shape, written.ink, written.input) == (form.shape, form.ink, form.input)
-    assert form.exported("onnx") == replace(written, batch=None)
+    assert (written.shape, written.foreground, written.input) == (model_io.shape, model_io.foreground, model_io.input)
+    assert model_io.exported("onnx") == replace(written, batch=None)
 
 
 @pytest.mark.parametrize(
@@ -284,7 +284,7 @@ def test_what_is_exported_has_one_output_no_code_and_of_onnx_any_batch() -> None
 def test_a_range_that_does_not_fit_into_whole_numbers_is_known(
     given_as: Tensor, ends: tuple[float, float], expected: bool
 ) -> None:
-    assert Form((28, 28), *ends, input=given_as).saturates() is expected
+    assert ModelIO((28, 28), *ends, input=given_as).saturates() is expected
 
 
 sizes = st.lists(st.none() | st.integers(1, 64), max_size=4).map(tuple)
@@ -296,28 +296,28 @@ whole = st.lists(st.integers(1, 64), max_size=3).map(tuple)
 @settings(deadline=None)
 @given(
     st.builds(
-        Form, whole, finite, finite, st.sampled_from(["pad", "resize"]), st.none() | st.integers(1, 64), tensors,
+        ModelIO, whole, finite, finite, st.sampled_from(["pad", "resize"]), st.none() | st.integers(1, 64), tensors,
         tensors, whole, st.sampled_from(["softmax", "logits"]), st.booleans(),
     )
 )  # fmt: skip
-def test_a_form_survives_the_manifest(form: Form) -> None:
-    assert build(Form, json.loads(json.dumps(asdict(form)))) == form
+def test_a_form_survives_the_manifest(model_io: ModelIO) -> None:
+    assert ModelIO.from_json(json.loads(json.dumps(model_io.to_json()))) == model_io
 
 
 def test_what_a_manifest_leaves_out_is_digitbenchs_own() -> None:
     image, scores = Tensor("", (None, 28, 28), "float32"), Tensor("", (None, 10), "float32")
-    own = Form((28, 28), 0.0, 1.0, "pad", None, image, scores, (10,), "softmax", code=False)
-    assert build(Form, {}) == own == OWN_FORM
+    own = ModelIO((28, 28), 0.0, 1.0, "pad", None, image, scores, (10,), "softmax", code=False)
+    assert ModelIO.from_json({}) == own == NATIVE_IO
 
 
 def test_other_images_than_the_ports_say_are_refused_with_both() -> None:
-    ports = Ports((1, 28, 28), "uint8")
-    check_images(np.zeros((2, 1, 28, 28), np.uint8), ports)
+    io_spec = IOSpec((1, 28, 28), "uint8")
+    check_images(np.zeros((2, 1, 28, 28), np.uint8), io_spec)
     for wrong in (
         np.zeros((2, 1, 28, 28), np.int8),
         np.zeros((2, 28, 28), np.uint8),
         np.zeros((0, 1, 28, 28), np.uint8),
     ):
         with pytest.raises(ValueError, match=r"uint8 of shape \(n, 1, 28, 28\)") as caught:
-            check_images(wrong, ports)
+            check_images(wrong, io_spec)
         assert f"{wrong.dtype} of shape {wrong.shape}" in str(caught.value)

@@ -11,8 +11,8 @@ import pytest
 from core.helpers import one_printable_line
 from digitbench.backend import Images, Signature, Tensor
 from digitbench.errors import BundleError, DigitbenchError, UsageError
-from digitbench.importing.guesses import NO_CONSTRAINTS, Constraints, forms, ranges
-from digitbench.plugins.model_io import Form
+from digitbench.importing.guesses import NO_CONSTRAINTS, Constraints, model_ios, ranges
+from digitbench.plugins.model_io import ModelIO
 
 Shape = tuple[int | None, ...]
 SCORES = Tensor("scores", (None, 10), "float32")
@@ -35,12 +35,12 @@ def tried(
     dtype: str = "float32",
     constraints: Constraints = NO_CONSTRAINTS,
     **more: Any,
-) -> list[Form]:
+) -> list[ModelIO]:
     given = Tensor("image", shape, dtype, **more)
-    return forms(Signature((given,), outputs or (SCORES,)), constraints, images)
+    return model_ios(Signature((given,), outputs or (SCORES,)), constraints, images)
 
 
-def ways(found: list[Form]) -> list[tuple[tuple[int, ...], int | None, str]]:
+def ways(found: list[ModelIO]) -> list[tuple[tuple[int, ...], int | None, str]]:
     """The shapes, batches and fits, each one once, in their order."""
     return list(dict.fromkeys((one.shape, one.batch, one.fit) for one in found))
 
@@ -105,11 +105,13 @@ def test_more_pixels_are_paper_or_between_and_fewer_are_averages(
 
 
 def test_every_usual_range_is_tried_both_ways_the_most_usual_first(images: Images) -> None:
-    found = [(one.paper, one.ink) for one in tried(images, (None, 28, 28))]
+    found = [(one.background, one.foreground) for one in tried(images, (None, 28, 28))]
     mean, deviation = 0.25, 0.25 * 3**0.5
     own = [(-mean / deviation, 0.75 / deviation), (-0.75 / deviation, mean / deviation)]
     upright = [*UPRIGHT, *own]
-    np.testing.assert_allclose(found, [*upright, *((ink, paper) for paper, ink in upright)], atol=1e-4)
+    np.testing.assert_allclose(
+        found, [*upright, *((foreground, background) for background, foreground in upright)], atol=1e-4
+    )
 
 
 def test_a_range_is_tried_once_however_often_it_is_found() -> None:
@@ -135,7 +137,7 @@ def test_a_range_that_a_quantised_input_cannot_hold_is_not_tried(
     images: Images, dtype: str, scale: float, zero_point: int, expected: list[tuple[int, int]]
 ) -> None:
     found = tried(images, (None, 28, 28), dtype=dtype, scale=scale, zero_point=zero_point)
-    assert [(one.paper, one.ink) for one in found] == expected
+    assert [(one.background, one.foreground) for one in found] == expected
     assert {one.input for one in found} == {Tensor("image", (None, 28, 28), dtype, scale, zero_point)}
 
 
@@ -185,24 +187,24 @@ def test_each_of_several_outputs_is_tried_in_the_order_of_the_file(images: Image
     assert [one.output.name for one in found] == ["last"] * 16 + ["first"] * 16
 
 
-# --- constraints --------------------------------------------------------------------------------------------------------
+# --- constraints ---------------------------------------------------------------------------------------------------
 
 
 def test_a_wish_leaves_only_what_meets_it(images: Images) -> None:
     outputs = [SCORES, replace(SCORES, name="others")]
 
-    def left(**constraints: Any) -> list[Form]:
+    def left(**constraints: Any) -> list[ModelIO]:
         return tried(images, (None, None, None, None), *outputs, constraints=Constraints(**constraints))
 
     every = left()
-    assert {(one.paper, one.ink) for one in left(range=(-3.0, 7.0))} == {(-3, 7), (7, -3)}
-    assert [one for one in left() if one.paper > one.ink] == left(inverted=True)
-    assert [one for one in left() if one.paper < one.ink] == left(inverted=False)
+    assert {(one.background, one.foreground) for one in left(range=(-3.0, 7.0))} == {(-3, 7), (7, -3)}
+    assert [one for one in left() if one.background > one.foreground] == left(inverted=True)
+    assert [one for one in left() if one.background < one.foreground] == left(inverted=False)
     assert [one for one in every if one.shape in (NCHW, COLOURED_FIRST)] == left(layout="nchw")
     assert [one for one in every if one.output.name == "others"] == left(output="others")
     assert left(activation="logits") == [replace(one, activation="logits") for one in every]
     (only,) = left(range=(0.0, 9.0), inverted=True, layout="nchw", output="others")[:1]
-    assert (only.paper, only.ink, only.shape, only.output.name) == (9, 0, NCHW, "others")
+    assert (only.background, only.foreground, only.shape, only.output.name) == (9, 0, NCHW, "others")
 
 
 @pytest.mark.parametrize("fit", ["pad", "resize"])
@@ -218,7 +220,7 @@ def test_a_layout_can_be_wished_where_nothing_is_told(images: Images, layout: st
 def test_a_wished_range_is_tried_even_where_it_does_not_fit(images: Images) -> None:
     for constraint in ((-1.0, 1.0), (0.0, 1000.0)):
         found = tried(images, (None, 28, 28), dtype="uint8", constraints=Constraints(range=constraint, inverted=False))
-        assert [(one.paper, one.ink) for one in found] == [constraint]
+        assert [(one.background, one.foreground) for one in found] == [constraint]
 
 
 # --- refusals ------------------------------------------------------------------------------------------------------
@@ -226,7 +228,7 @@ def test_a_wished_range_is_tried_even_where_it_does_not_fit(images: Images) -> N
 
 def refusal(kind: type[DigitbenchError], signature: Signature, constraints: Constraints = NO_CONSTRAINTS) -> str:
     with pytest.raises(kind) as caught:
-        forms(signature, constraints, np.eye(28, dtype=np.float32)[None])
+        model_ios(signature, constraints, np.eye(28, dtype=np.float32)[None])
     assert one_printable_line(str(caught.value))
     return str(caught.value)
 
@@ -293,5 +295,5 @@ def test_without_ten_scores_it_is_refused_with_what_it_gives(output: Tensor) -> 
 def test_a_quantised_input_that_no_usual_range_fits_asks_for_one() -> None:
     told = refusal(BundleError, signature(dtype="int8"))
     assert told == "input 'image' (int8): no usual range of pixels fits into it; give --scale"
-    found = forms(signature(dtype="int8"), Constraints(range=(-128.0, 127.0)), np.eye(28, dtype=np.float32)[None])
-    assert [(one.paper, one.ink) for one in found] == [(-128, 127), (127, -128)]
+    found = model_ios(signature(dtype="int8"), Constraints(range=(-128.0, 127.0)), np.eye(28, dtype=np.float32)[None])
+    assert [(one.background, one.foreground) for one in found] == [(-128, 127), (127, -128)]

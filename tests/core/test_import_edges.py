@@ -18,7 +18,7 @@ from digitbench.data import Dataset, Split
 from digitbench.errors import ArtifactError, BundleError, UsageError
 from digitbench.importing import formats, guesses
 from digitbench.importing.guesses import NO_CONSTRAINTS, Constraints
-from digitbench.plugins.model_io import Form
+from digitbench.plugins.model_io import ModelIO
 from digitbench.system import trusted_files
 
 CODE = """
@@ -29,8 +29,8 @@ from digitbench.backend import Backend, Runtime, Signature, Tensor
 class Whim(Backend):
     format, outputs = "whim", "a"
 
-    def __init__(self, artifact, *, threads, ports=None):
-        self.trusted = bool(ports and ports.trusted)
+    def __init__(self, artifact, *, threads, io_spec=None):
+        self.trusted = bool(io_spec and io_spec.trusted)
 
     @classmethod
     def signature(cls, artifact, *, trusted=False):
@@ -67,8 +67,8 @@ class Dislikes(Whim):
         return os._exit(3) if np.abs(images).max() > 200 else scores
 
 class Coded(Whim):
-    def __init__(self, artifact, *, threads, ports=None):
-        super().__init__(artifact, threads=threads, ports=ports)
+    def __init__(self, artifact, *, threads, io_spec=None):
+        super().__init__(artifact, threads=threads, io_spec=io_spec)
         if not self.trusted:
             raise RuntimeError("it holds a `Lambda` layer")
 """
@@ -118,13 +118,13 @@ def test_what_was_trusted_once_is_trusted_when_it_is_imported_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trusted_files.remember(tmp_path / "model.bin")
-    assert imported("Coded", tmp_path, monkeypatch).form.code
+    assert imported("Coded", tmp_path, monkeypatch).model_io.code
 
 
-def forms(
+def model_ios(
     shape: tuple[int | None, ...], outputs: tuple[Tensor, ...] = (SCORES,), constraints: Constraints = NO_CONSTRAINTS
-) -> list[Form]:
-    return guesses.forms(Signature((Tensor("x", shape, "float32"),), outputs), constraints, INK)
+) -> list[ModelIO]:
+    return guesses.model_ios(Signature((Tensor("x", shape, "float32"),), outputs), constraints, INK)
 
 
 def test_training_images_of_one_grey_are_normalised_by_nothing_of_their_own() -> None:
@@ -132,29 +132,29 @@ def test_training_images_of_one_grey_are_normalised_by_nothing_of_their_own() ->
 
 
 def test_free_sizes_beside_channels_are_those_of_an_image() -> None:
-    assert {form.shape for form in forms((None, 1, None, None))} == {(1, 28, 28)}
-    assert {form.shape for form in forms((None, None, None, 1))} == {(28, 28, 1)}
+    assert {model_io.shape for model_io in model_ios((None, 1, None, None))} == {(1, 28, 28)}
+    assert {model_io.shape for model_io in model_ios((None, None, None, 1))} == {(28, 28, 1)}
 
 
 @pytest.mark.parametrize("shape", [(None, 784, 1), (None, 1, 784)])
 def test_a_row_or_column_of_784_is_a_flat_image(shape: tuple[int | None, ...]) -> None:
     images = np.random.default_rng(0).random((2, 28, 28), np.float32)
-    np.testing.assert_array_equal(forms(shape)[0].give(images).ravel(), images.ravel())
+    np.testing.assert_array_equal(model_ios(shape)[0].encode(images).ravel(), images.ravel())
 
 
 @pytest.mark.parametrize("shape", [(28, 28, 1), (784, 1)])
 def test_no_batch_axis_is_told(shape: tuple[int, ...]) -> None:
     with pytest.raises(BundleError, match="with the batch axis first"):
-        forms(shape)
+        model_ios(shape)
 
 
 def test_wishes_that_no_model_could_meet_are_told() -> None:
     others = (Tensor("features", (None, 128), "float32"), Tensor("names", (None, 10), "string"), SCORES)
     for name in ("features", "names"):
         with pytest.raises(UsageError, match=rf"--tensor {name}: it gives .*, not ten scores"):
-            forms((None, 784), others, Constraints(output=name))
+            model_ios((None, 784), others, Constraints(output=name))
     with pytest.raises(UsageError, match="--fit pad: 14 × 14 pixels are fewer"):
-        forms((None, 14, 14), constraints=Constraints(fit="pad"))
+        model_ios((None, 14, 14), constraints=Constraints(fit="pad"))
 
 
 @pytest.mark.parametrize("word", [b"\x12\x89\x00WriteFile", b"\x92\x00\x09WriteFile", b"\x12\x07PrintV2"], ids=repr)
@@ -179,7 +179,7 @@ def foreign(untrained: Bundle, folder: Path, **more: Any) -> Bundle:
 
 
 @pytest.mark.parametrize(
-    "form",
+    "model_io",
     [
         {"shape": []}, {"shape": [5, 5, 5]}, {"shape": [14, 14]}, {"fit": "stretch"}, {"activation": "x"},
         {"batch": 0}, {"answer": [11]}, {"ink": float("nan")}, {"ink": 0},
@@ -188,9 +188,9 @@ def foreign(untrained: Bundle, folder: Path, **more: Any) -> Bundle:
     ],
     ids=repr,
 )  # fmt: skip
-def test_a_form_that_no_model_has_is_refused(untrained: Bundle, tmp_path: Path, form: dict[str, Any]) -> None:
+def test_a_form_that_no_model_has_is_refused(untrained: Bundle, tmp_path: Path, model_io: dict[str, Any]) -> None:
     with pytest.raises(BundleError, match="not a bundle"):
-        foreign(untrained, tmp_path, form=form)
+        foreign(untrained, tmp_path, form=model_io)
 
 
 @pytest.mark.parametrize("told", [[], 7, "x", {}, {"format": "onnx"}, {"source": "m", "format": 7}], ids=repr)

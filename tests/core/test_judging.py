@@ -19,7 +19,7 @@ from digitbench.importing.judging import (
     ranked,
     shifted,
 )
-from digitbench.plugins.model_io import Form
+from digitbench.plugins.model_io import ModelIO
 from digitbench.records.arrays import Labels
 
 
@@ -83,8 +83,8 @@ def rows(*values: Sequence[float]) -> Scores:
 
 
 def test_surprise_is_the_mean_log_loss() -> None:
-    found = judge(Form(), rows([0.75, 0.25], [0.5, 0.5], [0.25, 0.75]), np.array([0, 1, 0]), None)
-    assert found.form.activation == "softmax"
+    found = judge(ModelIO(), rows([0.75, 0.25], [0.5, 0.5], [0.25, 0.75]), np.array([0, 1, 0]), None)
+    assert found.model_io.activation == "softmax"
     assert found.right.tolist() == [1, 0, 0]
     assert found.right.dtype == np.int64
     assert found.accuracy == pytest.approx(1 / 3)
@@ -92,42 +92,42 @@ def test_surprise_is_the_mean_log_loss() -> None:
 
 
 def test_of_logits_it_is_that_of_their_softmax(logits: Scores, labels: Labels) -> None:
-    plain = judge(Form(), softmax(logits), labels, None)
+    plain = judge(ModelIO(), softmax(logits), labels, None)
     for scores in (logits, np.log(softmax(logits)), logits + 100):
-        found = judge(Form(), scores, labels, None)
-        assert found.form.activation == "logits"
+        found = judge(ModelIO(), scores, labels, None)
+        assert found.model_io.activation == "logits"
         assert found.surprise == pytest.approx(plain.surprise, rel=1e-3)
         np.testing.assert_array_equal(found.right, plain.right)
 
 
 def test_a_sigmoid_is_surprised_by_each_class_apart() -> None:
-    found = judge(Form(), rows([0.8, 0.4]), np.array([0]), None)
-    assert found.form.activation == "sigmoid"
+    found = judge(ModelIO(), rows([0.8, 0.4]), np.array([0]), None)
+    assert found.model_io.activation == "sigmoid"
     assert found.surprise == pytest.approx(-math.log(0.8) - math.log(0.6), rel=1e-6)
 
 
 def test_percentages_surprise_as_their_probabilities_do(logits: Scores, labels: Labels) -> None:
-    plain = judge(Form(), softmax(logits), labels, None)
-    found = judge(Form(), softmax(logits) * 100, labels, None)
-    assert found.form.activation == "softmax"
+    plain = judge(ModelIO(), softmax(logits), labels, None)
+    found = judge(ModelIO(), softmax(logits) * 100, labels, None)
+    assert found.model_io.activation == "softmax"
     assert found.surprise == pytest.approx(plain.surprise, rel=1e-5)
 
 
 def test_what_is_known_of_the_output_is_not_guessed() -> None:
     scores = rows([1.0], [0.0, 1.0])
-    assert judge(Form(), scores, np.array([0, 1]), "logits").surprise == pytest.approx(math.log(math.e + 9) - 1)
-    assert judge(Form(), scores, np.array([0, 1]), "sigmoid").form.activation == "sigmoid"
-    assert judge(Form(), scores, np.array([0, 1]), None).surprise == pytest.approx(0, abs=1e-6)
+    assert judge(ModelIO(), scores, np.array([0, 1]), "logits").surprise == pytest.approx(math.log(math.e + 9) - 1)
+    assert judge(ModelIO(), scores, np.array([0, 1]), "sigmoid").model_io.activation == "sigmoid"
+    assert judge(ModelIO(), scores, np.array([0, 1]), None).surprise == pytest.approx(0, abs=1e-6)
 
 
 def test_being_surely_wrong_once_is_not_everything() -> None:
-    found = judge(Form(), rows([1.0], [1.0]), np.array([0, 1]), None)
+    found = judge(ModelIO(), rows([1.0], [1.0]), np.array([0, 1]), None)
     assert found.surprise == pytest.approx(-math.log(LEAST_ODDS) / 2)
 
 
 def test_shifted_images_surprise_and_do_not_count_as_right_or_wrong() -> None:
     scores = rows([1.0], [0.0, 1.0], [0.5, 0.5], [0.75, 0.25])
-    found = judge(Form(), scores, np.array([0, 1]), None)
+    found = judge(ModelIO(), scores, np.array([0, 1]), None)
     assert found.right.tolist() == [1, 1]
     assert found.surprise == pytest.approx(-(math.log(0.5) + math.log(0.25)) / 4, rel=1e-6)
 
@@ -155,14 +155,14 @@ def test_shifted_images_are_theirs_by_a_pixel_at_most() -> None:
 def trial(correct: int, surprise: float, total: int = 1000, first_wrong: int = 0) -> Trial:
     right = np.ones(total, np.int64)
     right[first_wrong : first_wrong + total - correct] = 0
-    return Trial(Form(), right, surprise)
+    return Trial(ModelIO(), right, surprise)
 
 
 @pytest.mark.parametrize("factor", [1 / 255, 1 / 3, 3, 255])
 def test_a_wrong_scale_that_labels_alike_loses_by_its_surprise(logits: Scores, labels: Labels, factor: float) -> None:
     """As of a linear model, which says the same of pixels from 0 to 255 and is only surer."""
-    wrong = judge(Form(ink=factor), logits * np.float32(factor), labels, "logits")
-    right = judge(Form(), logits, labels, "logits")
+    wrong = judge(ModelIO(foreground=factor), logits * np.float32(factor), labels, "logits")
+    right = judge(ModelIO(), logits, labels, "logits")
     np.testing.assert_array_equal(wrong.right, right.right)
     assert ranked([wrong, right]) == ranked([right, wrong]) == [right, wrong]
 

@@ -248,7 +248,7 @@ def test_the_names_of_the_package_are_all_there() -> None:
 # --- who opens artifacts -------------------------------------------------------------------------------------------
 
 DOOR = "digitbench/plugins/__init__.py"
-BUILT_IN = {"NullBackend", "SgemmBackend", "Served"}
+BUILT_IN = {"NullBackend", "SgemmBackend", "AdaptedBackend"}
 """Backends of our own that open no bundle's artifact: no plugin announces them."""
 
 
@@ -320,7 +320,7 @@ def test_artifacts_are_opened_by_one_door() -> None:
         "plugins.find(name).load()(path, threads=1)",
         "with plugins.find(name).load()(path, threads=1) as backend:\n    pass",
         "kind = plugin.load()\nbackend = kind(path, threads=1)",
-        "def f():\n    kind = plugin.load()\n    make: Any = kind\n    return make(path, threads=1, ports=ports)",
+        "def f():\n    kind = plugin.load()\n    make: Any = kind\n    return make(path, threads=1, io_spec=io_spec)",
         "construct = partial(plugins.find(name).load(), path, threads=1)",
         "construct = functools.partial(kind := plugin.load(), path)",
         "def f(kind: type[Backend]) -> Backend:\n    return kind(path, threads=1)",

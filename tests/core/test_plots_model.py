@@ -23,7 +23,7 @@ from digitbench.charts.weights import Kernel
 from digitbench.data import Dataset, Split
 from digitbench.errors import ArtifactError, BundleError, ResultsError
 from digitbench.evaluate import accuracy as evaluate
-from digitbench.plugins.model_io import Form
+from digitbench.plugins.model_io import ModelIO
 from digitbench.testing import random_bundle
 
 LONG = "a-bundle-whose-name-goes-on-and-on-and-on " * 5
@@ -344,9 +344,9 @@ def test_weights_are_drawn_strongest_first_on_a_scale_with_0_in_its_middle(untra
 
 def test_a_layer_that_takes_ink_as_less_is_drawn_the_other_way_round(tmp_path: Path, untrained: Bundle) -> None:
     bundle = copied(untrained, tmp_path)
-    form = Form(paper=1.0, ink=0.0)
-    bundle.manifest["form"] = {"paper": form.paper, "ink": form.ink}
-    assert bundle.form == form
+    model_io = ModelIO(background=1.0, foreground=0.0)
+    bundle.manifest["form"] = {"paper": model_io.background, "ink": model_io.foreground}
+    assert bundle.model_io == model_io
     assert (weights.read(bundle).weights == -weights.read(untrained).weights).all()
 
 

@@ -6,7 +6,7 @@ import json
 import os
 from base64 import b64decode
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,12 +18,12 @@ import pytest
 from core.fakes import Fake, Told, numbered
 from core.helpers import announce, one_printable_line
 from digitbench import plugins
-from digitbench.backend import Images, Ports, Signature, Tensor
+from digitbench.backend import Images, IOSpec, Signature, Tensor
 from digitbench.errors import ArtifactError, BundleError
 from digitbench.importing import probe
 from digitbench.importing.formats import Sort
 from digitbench.importing.prober import MOST_DEATHS, Prober
-from digitbench.plugins.model_io import Form
+from digitbench.plugins.model_io import ModelIO
 from digitbench.system import trusted_files
 from digitbench.workers.pool import shared_images
 
@@ -38,8 +38,8 @@ from digitbench.errors import ArtifactError
 class Moody(Backend):
     format = "moody"
 
-    def __init__(self, artifact, *, threads, ports):
-        self.ports = ports
+    def __init__(self, artifact, *, threads, io_spec):
+        self.io_spec = io_spec
 
     @classmethod
     def signature(cls, artifact, *, trusted=False):
@@ -50,11 +50,11 @@ class Moody(Backend):
         return Runtime("Fake", "1", "none", 1)
 
     def predict(self, images):
-        if self.ports.output == "exits":
+        if self.io_spec.output == "exits":
             os._exit(3)
-        if self.ports.output == "hangs":
+        if self.io_spec.output == "hangs":
             time.sleep(600)
-        if self.ports.output == "refuses":
+        if self.io_spec.output == "refuses":
             raise ValueError("first line\\nsecond line")
         return np.repeat(images[:, 0, :1], 10, axis=1)
 
@@ -129,8 +129,8 @@ def sort_of(backend: str) -> Sort:
     return Sort("moody", backend, ".bin", "Moody")
 
 
-def which(output: str = "") -> Form:
-    return Form(output=Tensor(output, (None, 10), "float32"))
+def which(output: str = "") -> ModelIO:
+    return ModelIO(output=Tensor(output, (None, 10), "float32"))
 
 
 # --- the parent's end ----------------------------------------------------------------------------------------------
@@ -162,7 +162,7 @@ def test_a_form_that_kills_its_worker_or_hangs_costs_that_form_alone(
         assert prober.attempt(which("refuses"), 0, 5) is None
         assert prober.fault == "first line second line"
         (third,) = children()
-        assert prober.attempt(replace(which(), ink=255.0), 0, 9) is not None
+        assert prober.attempt(replace(which(), foreground=255.0), 0, 9) is not None
         assert children() == [third], "a refusal kills nobody"
     assert children() == []
 
@@ -209,15 +209,15 @@ def test_a_signature_that_is_none_leaves_no_process(model: Path, shared: Path) -
 class Watched(Fake):
     """Remembers with what it was opened."""
 
-    opened: list[Ports]
+    opened: list[IOSpec]
     asked: list[bool]
     acts: list[str]
 
-    def __init__(self, artifact: Path, *, threads: int, ports: Ports) -> None:
+    def __init__(self, artifact: Path, *, threads: int, io_spec: IOSpec) -> None:
         super().__init__(answer=lambda images: np.repeat(images.reshape(len(images), -1)[:, :1], 10, axis=1))
-        type(self).opened.append(ports)
+        type(self).opened.append(io_spec)
         type(self).acts.append("open")
-        if ports.output == "unknown":
+        if io_spec.output == "unknown":
             raise ArtifactError("no output of that name")
 
     @classmethod
@@ -243,10 +243,10 @@ def tell(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callab
     monkeypatch.setattr(probe, "_limit_memory", lambda: None)  # of a worker, and not of this process
     np.save(tmp_path / "images.npy", numbered(9))
 
-    def call(*forms: Form, size: int = 256) -> Told:
+    def call(*model_ios: ModelIO, size: int = 256) -> Told:
         images = str(tmp_path / "images.npy")
         job = {"backend": "fake", "artifact": str(model), "precision": "fp32", "images": images}
-        commands = ({"form": asdict(form), "order": [1, 2, 3], "size": size} for form in forms)
+        commands = ({"model_io": model_io.to_json(), "order": [1, 2, 3], "size": size} for model_io in model_ios)
         told: Told = []
         probe.serve(map(json.dumps, [job, *commands]), lambda event, **facts: told.append((event, facts)))
         return told
@@ -255,7 +255,7 @@ def tell(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callab
 
 
 def test_each_form_is_answered_with_the_scores_of_the_images_asked_for(tell: Callable[..., Told]) -> None:
-    ready, *answers = tell(which(), replace(which(), paper=1.0, ink=0.0))
+    ready, *answers = tell(which(), replace(which(), background=1.0, foreground=0.0))
     assert ready == ("ready", {"signature": {"inputs": (), "outputs": ()}})
     found = [np.frombuffer(b64decode(facts["scores"]), np.float32).reshape(3, 10) for _, facts in answers]
     assert [scores[:, 9].tolist() for scores in found] == [[1, 2, 3], [0, -1, -2]]
@@ -277,18 +277,18 @@ def test_images_are_scored_in_the_order_and_as_many_a_call_as_asked_for(
 
 
 def test_it_is_opened_anew_only_for_other_ports(tell: Callable[..., Told]) -> None:
-    tell(which(), replace(which(), ink=2.0), replace(which(), shape=(784,)), which())
-    assert [ports.shape for ports in Watched.opened] == [(28, 28), (784,), (28, 28)]
+    tell(which(), replace(which(), foreground=2.0), replace(which(), shape=(784,)), which())
+    assert [io_spec.shape for io_spec in Watched.opened] == [(28, 28), (784,), (28, 28)]
     assert Watched.acts == ["open", "close"] * 3, "never two at a time"
 
 
 def test_what_a_form_fails_by_is_told_and_the_next_is_tried(tell: Callable[..., Told]) -> None:
-    _, *answers = tell(which("unknown"), which("nothing"), replace(which("nothing"), ink=2.0), which())
+    _, *answers = tell(which("unknown"), which("nothing"), replace(which("nothing"), foreground=2.0), which())
     assert [set(facts) for _, facts in answers] == [{"error"}, {"error"}, {"error"}, {"scores"}]
     assert answers[0][1]["error"] == "no output of that name"
     assert answers[1][1]["error"].endswith("not finite numbers")
     assert all(one_printable_line(facts["error"]) for _, facts in answers[:3])
-    assert [ports.output for ports in Watched.opened] == ["unknown", "nothing", ""], (
+    assert [io_spec.output for io_spec in Watched.opened] == ["unknown", "nothing", ""], (
         "what ran, and gave no numbers, is kept"
     )
 
@@ -301,4 +301,4 @@ def test_code_in_a_file_is_run_if_its_user_trusts_that_file(
         trusted_files.remember(model)
     tell(replace(which(), code=True))
     assert Watched.asked == [trusted]
-    assert [ports.trusted for ports in Watched.opened] == [trusted]
+    assert [io_spec.trusted for io_spec in Watched.opened] == [trusted]

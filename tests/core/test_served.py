@@ -1,4 +1,4 @@
-"""Backends of any form behind the contract: opened with their ports, given what they take, timed at their batch."""
+"""Backends of any form behind the contract: opened with their io_spec, given what they take, timed at their batch."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from journeys.helpers import copied, rewrite_manifest
 from core.fakes import Fake, numbered
 from core.helpers import one_printable_line
 from digitbench import plugins
-from digitbench.backend import OWN, Images, Ports, Runtime, Scores, Steps, Tensor
+from digitbench.backend import NATIVE_SPEC, Images, IOSpec, Runtime, Scores, Steps, Tensor
 from digitbench.bundle import Bundle
 from digitbench.errors import ArtifactError, BackendError
 from digitbench.judge import choice
 from digitbench.judge.sorting import is_not_applicable, shown_rows
 from digitbench.measure.candidates import candidates
 from digitbench.plugins import Plugin
-from digitbench.plugins.model_io import OWN_FORM, Form, Served
+from digitbench.plugins.model_io import NATIVE_IO, AdaptedBackend, ModelIO
 from digitbench.records import formatting
 from digitbench.records.results import Agreement, Row
 from digitbench.system import trusted_files
 
 Array = npt.NDArray[Any]
-BYTES = Form((784,), 0, 255, input=Tensor("image", (None, 784), "uint8"), answer=(1, 10))
+BYTES = ModelIO((784,), 0, 255, input=Tensor("image", (None, 784), "uint8"), answer=(1, 10))
 
 
 def says_the_first_pixel(values: Array) -> Scores:
@@ -64,7 +64,7 @@ def counted(count: int) -> Images:
 @pytest.mark.parametrize("count", [1, 3, 4, 5, 8, 11])
 def test_a_fixed_batch_is_filled_up_and_what_fills_it_is_cut_off(count: int) -> None:
     inner = Fake(answer=says_the_first_pixel)
-    scores = Served(inner, replace(BYTES, batch=4)).predict(counted(count))
+    scores = AdaptedBackend(inner, replace(BYTES, batch=4)).predict(counted(count))
     assert {values.shape for values in inner.given} == {(4, 784)}
     assert {values.dtype for values in inner.given} == {np.dtype(np.uint8)}
     assert len(inner.given) == -(-count // 4)
@@ -77,61 +77,61 @@ def test_a_fixed_batch_is_filled_up_and_what_fills_it_is_cut_off(count: int) -> 
 
 def test_any_batch_is_one_call() -> None:
     inner = Fake(answer=says_the_first_pixel)
-    served = Served(inner, BYTES)
-    assert served.predict(counted(7))[:, 3].tolist() == list(range(7))
+    adapted = AdaptedBackend(inner, BYTES)
+    assert adapted.predict(counted(7))[:, 3].tolist() == list(range(7))
     assert [values.shape for values in inner.given] == [(7, 784)]
-    assert served.runtime == inner.runtime
+    assert adapted.runtime == inner.runtime
 
 
 @pytest.mark.parametrize("batch", [None, 4])
 def test_an_answer_is_the_callers_own(batch: int | None) -> None:
-    served = Served(Stepped(), replace(BYTES, batch=batch))
-    first = served.predict(counted(4))
+    adapted = AdaptedBackend(Stepped(), replace(BYTES, batch=batch))
+    first = adapted.predict(counted(4))
     kept = first.copy()
-    second = served.predict(counted(4)[::-1])
+    second = adapted.predict(counted(4)[::-1])
     assert not np.shares_memory(first, second)
     np.testing.assert_array_equal(first, kept)
 
 
 def test_its_steps_do_what_predict_does_and_are_none_where_they_cannot() -> None:
-    served = Served(Stepped(), replace(BYTES, batch=4))
-    assert served.steps is None
-    served.predict(counted(4))
-    steps = served.steps
+    adapted = AdaptedBackend(Stepped(), replace(BYTES, batch=4))
+    assert adapted.steps is None
+    adapted.predict(counted(4))
+    steps = adapted.steps
     assert steps
     images = counted(8)[4:]
     steps.put(images)
     steps.run()
     found = steps.get()
-    np.testing.assert_array_equal(found, served.predict(images))
+    np.testing.assert_array_equal(found, adapted.predict(images))
     assert found[:, 0].tolist() == [4, 5, 6, 7]
-    assert served.steps is steps, "made once, and not at every call"
-    served.predict(counted(5))
-    assert served.steps is None, "several calls are no three steps"
-    served.predict(counted(4))
-    assert served.steps is not None
-    served.close()
-    assert served.steps is None
+    assert adapted.steps is steps, "made once, and not at every call"
+    adapted.predict(counted(5))
+    assert adapted.steps is None, "several calls are no three steps"
+    adapted.predict(counted(4))
+    assert adapted.steps is not None
+    adapted.close()
+    assert adapted.steps is None
 
 
 def test_steps_are_those_of_the_batch_that_came_last() -> None:
-    served = Served(Stepped(), BYTES)
-    served.predict(counted(2))
-    before = served.steps
-    served.predict(counted(3))
-    assert served.steps
-    assert served.steps is not before
-    without = Served(Fake(answer=says_the_first_pixel), BYTES)
+    adapted = AdaptedBackend(Stepped(), BYTES)
+    adapted.predict(counted(2))
+    before = adapted.steps
+    adapted.predict(counted(3))
+    assert adapted.steps
+    assert adapted.steps is not before
+    without = AdaptedBackend(Fake(answer=says_the_first_pixel), BYTES)
     without.predict(counted(2))
     assert without.steps is None
 
 
 def test_closing_it_closes_what_is_within() -> None:
     inner = Fake()
-    with Served(inner, BYTES) as served:
+    with AdaptedBackend(inner, BYTES) as adapted:
         assert inner.closed == 0
     assert inner.closed == 1
-    served.close()
+    adapted.close()
 
 
 def test_it_takes_digitbenchs_images_alone() -> None:
@@ -139,7 +139,7 @@ def test_it_takes_digitbenchs_images_alone() -> None:
     wrongs: list[Array] = [np.zeros((2, 784), np.uint8), np.zeros((2, 28, 28)), np.zeros((0, 28, 28), np.float32)]
     for wrong in wrongs:
         with pytest.raises(ValueError, match=r"float32 of shape \(n, 28, 28\)"):
-            Served(inner, BYTES).predict(wrong)
+            AdaptedBackend(inner, BYTES).predict(wrong)
     assert inner.given == []
 
 
@@ -147,14 +147,14 @@ def test_it_takes_digitbenchs_images_alone() -> None:
 
 
 class Open(Fake):
-    """Takes ports, and remembers with what it was made."""
+    """Takes io_spec, and remembers with what it was made."""
 
     makes: ClassVar[dict[str, str]] = {"bf16": "fp32"}
     made: ClassVar[list[dict[str, Any]]] = []
 
-    def __init__(self, artifact: Path, *, threads: int, precision: str = "", ports: Ports = OWN) -> None:
+    def __init__(self, artifact: Path, *, threads: int, precision: str = "", io_spec: IOSpec = NATIVE_SPEC) -> None:
         super().__init__(answer=says_the_first_pixel)
-        self.made.append({"threads": threads, "precision": precision, "ports": ports})
+        self.made.append({"threads": threads, "precision": precision, "io_spec": io_spec})
 
 
 class Shut(Fake):
@@ -182,23 +182,23 @@ def artifact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_model_of_digitbenchs_own_form_is_opened_as_ever(artifact: Path) -> None:
     opened = plugin_of(Open).open(artifact, threads=2, precision="fp32")
     assert isinstance(opened, Open)
-    assert Open.made == [{"threads": 2, "precision": "", "ports": OWN}]
-    assert Open.made[0]["ports"] is OWN, "none were passed"
-    assert isinstance(plugin_of(Shut).open(artifact, threads=1, precision="fp32", form=OWN_FORM), Shut)
+    assert Open.made == [{"threads": 2, "precision": "", "io_spec": NATIVE_SPEC}]
+    assert Open.made[0]["io_spec"] is NATIVE_SPEC, "none were passed"
+    assert isinstance(plugin_of(Shut).open(artifact, threads=1, precision="fp32", model_io=NATIVE_IO), Shut)
 
 
 def test_a_model_of_another_form_is_opened_by_its_ports_and_given_what_it_takes(artifact: Path) -> None:
-    opened = plugin_of(Open).open(artifact, threads=2, precision="bf16", form=BYTES)
-    assert Open.made == [{"threads": 2, "precision": "bf16", "ports": BYTES.ports}]
+    opened = plugin_of(Open).open(artifact, threads=2, precision="bf16", model_io=BYTES)
+    assert Open.made == [{"threads": 2, "precision": "bf16", "io_spec": BYTES.io_spec}]
     assert opened.predict(counted(3))[:, 9].tolist() == [0, 1, 2]
 
 
 def test_a_backend_that_takes_no_ports_refuses_another_form_in_a_line(artifact: Path) -> None:
     with pytest.raises(BackendError) as caught:
-        plugin_of(Shut).open(artifact, threads=1, precision="fp32", form=BYTES)
+        plugin_of(Shut).open(artifact, threads=1, precision="fp32", model_io=BYTES)
     assert one_printable_line(str(caught.value))
     assert "backend 'mine' opens models made by digitbench alone" in str(caught.value)
-    assert "`ports`" in str(caught.value)
+    assert "`io_spec`" in str(caught.value)
 
 
 @pytest.mark.parametrize(("code", "known"), [(True, True), (False, True), (False, False)])
@@ -207,8 +207,8 @@ def test_code_is_run_only_if_the_form_has_it_and_its_user_trusts_that_file(
 ) -> None:
     if known:
         trusted_files.remember(artifact)
-    plugin_of(Open).open(artifact, threads=1, precision="fp32", form=replace(BYTES, code=code))
-    assert Open.made[0]["ports"] == replace(BYTES.ports, trusted=code)
+    plugin_of(Open).open(artifact, threads=1, precision="fp32", model_io=replace(BYTES, code=code))
+    assert Open.made[0]["io_spec"] == replace(BYTES.io_spec, trusted=code)
 
 
 @pytest.mark.parametrize("before", [b"layers", b"other layers"])
@@ -219,7 +219,7 @@ def test_code_that_nobody_trusts_here_is_not_opened(artifact: Path, before: byte
         trusted_files.remember(artifact)
         artifact.write_bytes(b"layers")
     with pytest.raises(ArtifactError) as caught:
-        plugin_of(Open).open(artifact, threads=1, precision="fp32", form=replace(BYTES, code=True))
+        plugin_of(Open).open(artifact, threads=1, precision="fp32", model_io=replace(BYTES, code=True))
     assert one_printable_line(str(caught.value))
     assert str(caught.value).startswith(f"{artifact}: it holds code that isn't trusted here")
     assert Open.made == []
@@ -232,15 +232,15 @@ def test_code_that_nobody_trusts_here_is_not_opened(artifact: Path, before: byte
 def of_eight(untrained: Bundle, tmp_path: Path) -> Bundle:
     """A bundle that says of its weights that every call must hold eight images."""
     bundle = copied(untrained, tmp_path)
-    form = {"batch": 8, "input": {"name": "x", "shape": [8, 28, 28], "dtype": "float32"}}
-    rewrite_manifest(bundle, {**bundle.manifest, "form": form, "imported": {"source": "m.npz", "format": "npz"}})
+    model_io = {"batch": 8, "input": {"name": "x", "shape": [8, 28, 28], "dtype": "float32"}}
+    rewrite_manifest(bundle, {**bundle.manifest, "form": model_io, "imported": {"source": "m.npz", "format": "npz"}})
     return Bundle(bundle.path)
 
 
 def test_a_fixed_batch_is_timed_at_no_other_size(of_eight: Bundle) -> None:
     chosen = candidates(of_eight, ["numpy"], [1, 8, None], [1])
     assert [one.row.batch_size for one in chosen if one.artifact] == [8, None]
-    assert {one.form.batch for one in chosen if one.artifact} == {8}
+    assert {one.model_io.batch for one in chosen if one.artifact} == {8}
     (other,) = (one.row for one in chosen if not one.artifact)
     assert (other.batch_size, other.error) == (1, "n/a (fixed batch 8)")
     assert other.mend == "digitbench bench --batch-size 8"
@@ -253,7 +253,7 @@ def test_a_fixed_batch_is_timed_at_no_other_size(of_eight: Bundle) -> None:
 
 def test_an_own_model_is_timed_at_every_size(untrained: Bundle) -> None:
     chosen = candidates(untrained, ["numpy"], [1, 8], [1])
-    assert [one.form for one in chosen if one.artifact] == [OWN_FORM, OWN_FORM]
+    assert [one.model_io for one in chosen if one.artifact] == [NATIVE_IO, NATIVE_IO]
 
 
 def test_code_for_another_form_is_digitbenchs_and_says_why() -> None:
@@ -264,7 +264,7 @@ def test_code_for_another_form_is_digitbenchs_and_says_why() -> None:
     assert code.startswith(f"# {plugins.find('onnx').install_line}\n")
     assert "form of its own" in code
     assert "InferenceSession" not in code
-    plain = choice.code_for(row, Path("model.onnx"), Path("run"), OWN_FORM)
+    plain = choice.code_for(row, Path("model.onnx"), Path("run"), NATIVE_IO)
     assert "InferenceSession" in plain
     assert "form of its own" not in plain
 

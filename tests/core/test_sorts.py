@@ -18,7 +18,7 @@ from digitbench.errors import ArtifactError, BundleError
 from digitbench.importing import formats
 from digitbench.importing.formats import KERAS, ONNX, SAVED_MODEL, TFLITE, Sort, check_code, sort_of
 from digitbench.measure.candidates import candidates
-from digitbench.plugins.model_io import OWN_FORM, Form
+from digitbench.plugins.model_io import NATIVE_IO, ModelIO
 from digitbench.system.progress import Silent
 
 
@@ -140,11 +140,11 @@ def test_a_single_file_is_not_searched(tmp_path: Path) -> None:
 def test_a_file_is_copied_as_it_is_under_its_precision(tmp_path: Path) -> None:
     draft = tmp_path / "draft"
     draft.mkdir()
-    form = Form(batch=8, output=Tensor("b", (8, 10), "float32"))
-    path, kept = formats.adopt(written(tmp_path / "M.LITE"), TFLITE, form, "int8", draft, Silent())
+    model_io = ModelIO(batch=8, output=Tensor("b", (8, 10), "float32"))
+    path, kept = formats.adopt(written(tmp_path / "M.LITE"), TFLITE, model_io, "int8", draft, Silent())
     assert path == draft / "artifacts" / "model-int8.tflite"
     assert path.read_bytes() == b"model"
-    assert kept == form
+    assert kept == model_io
 
 
 def test_a_folder_is_copied_with_all_that_is_in_it(tmp_path: Path) -> None:
@@ -152,7 +152,7 @@ def test_a_folder_is_copied_with_all_that_is_in_it(tmp_path: Path) -> None:
     draft.mkdir()
     source = graph(tmp_path / "model", "MatMul")
     written(source / "variables" / "variables.index", b"1")
-    path, _ = formats.adopt(source, SAVED_MODEL, OWN_FORM, "fp32", draft, Silent())
+    path, _ = formats.adopt(source, SAVED_MODEL, NATIVE_IO, "fp32", draft, Silent())
     assert path == draft / "artifacts" / "model-fp32.savedmodel"
     assert sorted(one.name for one in path.rglob("*") if one.is_file()) == ["saved_model.pb", "variables.index"]
 
@@ -198,12 +198,12 @@ def imported(untrained: Bundle, tmp_path: Path) -> Callable[..., Bundle]:
 def test_an_imported_bundle_says_what_its_model_takes(imported: Callable[..., Bundle]) -> None:
     bundle = imported("keras", "tflite", "onnx", schema="digitbench.bundle/3")
     image, scores = Tensor("x", (8, 784), "uint8"), Tensor("b", (8, 10), "float32")
-    whole = Form((784,), ink=255.0, batch=8, input=image, output=scores, code=True)
-    assert bundle.form == whole
-    batches = {one.format: bundle.form_of(one).batch for one in bundle.artifacts}
+    whole = ModelIO((784,), foreground=255.0, batch=8, input=image, output=scores, code=True)
+    assert bundle.model_io == whole
+    batches = {one.format: bundle.model_io_of(one).batch for one in bundle.artifacts}
     assert batches == {"keras": 8, "tflite": 8, "onnx": None}
-    assert bundle.form_of(bundle.find("keras")) == whole
-    assert bundle.form_of(bundle.find("onnx")) == whole.exported("onnx")
+    assert bundle.model_io_of(bundle.find("keras")) == whole
+    assert bundle.model_io_of(bundle.find("onnx")) == whole.exported("onnx")
 
 
 @pytest.mark.parametrize("schema", ["digitbench.bundle/1", "digitbench.bundle/2"])
@@ -212,18 +212,18 @@ def test_older_bundles_are_of_digitbenchs_own_form(untrained: Bundle, tmp_path: 
     assert not {"form", "imported"} & bundle.manifest.keys()
     rewrite_manifest(bundle, {**bundle.manifest, "schema": schema})
     found = Bundle(bundle.path)
-    assert found.form == OWN_FORM
-    assert found.form_of(found.artifacts[0]) == OWN_FORM
+    assert found.model_io == NATIVE_IO
+    assert found.model_io_of(found.artifacts[0]) == NATIVE_IO
     found.record_unwritable("onnx", "no reason")
     assert json.loads((bundle.path / "manifest.json").read_text(encoding="utf-8"))["schema"] == schema
 
 
 @pytest.mark.parametrize(
-    ("form", "said"),
+    ("model_io", "said"),
     [
-        ([], "Form: not an object"),
-        (None, "Form: not an object"),
-        ({"colour": 1}, "Form: colour"),
+        ([], "ModelIO: not an object"),
+        (None, "ModelIO: not an object"),
+        ({"colour": 1}, "ModelIO: colour"),
         ({"shape": "784"}, "'784' is not a list"),
         ({"shape": [28, "28"]}, "'28' is not int"),
         ({"batch": 1.5}, "1.5 is not int"),
@@ -236,8 +236,8 @@ def test_older_bundles_are_of_digitbenchs_own_form(untrained: Bundle, tmp_path: 
     ],
     ids=repr,
 )
-def test_a_form_that_is_none_is_refused_in_a_line(imported: Callable[..., Bundle], form: Any, said: str) -> None:
-    told = refusal(lambda: imported("onnx", form=form))
+def test_a_form_that_is_none_is_refused_in_a_line(imported: Callable[..., Bundle], model_io: Any, said: str) -> None:
+    told = refusal(lambda: imported("onnx", form=model_io))
     assert "not a bundle's manifest: " in told
     assert said in told
 

@@ -21,7 +21,7 @@ from digitbench.bundle import Bundle, caveats
 from digitbench.errors import BundleError
 from digitbench.importing import steadiness
 from digitbench.judge.choice import judge
-from digitbench.plugins.model_io import Form
+from digitbench.plugins.model_io import ModelIO
 from digitbench.records.results import Agreement, Certificate, Row
 from digitbench.report import choice as choice_report
 from digitbench.report.agreement import print_agreement
@@ -40,7 +40,7 @@ class Model:
         self.act, self.calls = act, 0
         self.truth = np.random.default_rng(1).uniform(-40, 40, (100, 10)).astype(np.float32)
 
-    def ask(self, form: Form, order: Sequence[int], size: int) -> Scores | None:
+    def ask(self, model_io: ModelIO, order: Sequence[int], size: int) -> Scores | None:
         asked = self.truth[list(order)]
         parts = []
         for start in range(0, len(asked), size):
@@ -50,7 +50,7 @@ class Model:
 
 
 def found(act: Act, precision: str = "fp32", count: int = 100) -> dict[str, Any]:
-    return steadiness.look(Model(act), Form(), count).to_json(precision)
+    return steadiness.look(Model(act), ModelIO(), count).to_json(precision)
 
 
 def by_batch(scores: Scores, call: int) -> Scores:
@@ -108,7 +108,7 @@ def test_one_that_looks_at_its_neighbours_is_told(act: Act) -> None:
 
 def test_differences_are_counted_and_held_against_the_largest_score() -> None:
     model = Model(by_neighbour)
-    told = steadiness.look(model, Form(), 64)
+    told = steadiness.look(model, ModelIO(), 64)
     alone = model.truth[:64] * 2
     together = model.truth[:64] + np.roll(model.truth[:64], 1, axis=0)
     assert told.alone is not None
@@ -141,10 +141,10 @@ def test_one_image_can_be_looked_at_too_and_scores_of_zero() -> None:
 
 def test_what_can_not_be_looked_at_is_said() -> None:
     class Refuses(Model):
-        def ask(self, form: Form, order: Sequence[int], size: int) -> Scores | None:
-            return None if size == 1 else super().ask(form, order, size)
+        def ask(self, model_io: ModelIO, order: Sequence[int], size: int) -> Scores | None:
+            return None if size == 1 else super().ask(model_io, order, size)
 
-    told = steadiness.look(Refuses(plain), Form(), 9).to_json("fp32")
+    told = steadiness.look(Refuses(plain), ModelIO(), 9).to_json("fp32")
     assert told["alone"] is None
     assert caveats.unsteady({"imported": {"batch": told}}).endswith("couldn't be looked at: no reason")
 

@@ -154,7 +154,7 @@ def test_an_imported_model_is_given_images_in_its_own_form(imported: tuple[Made,
         if extra["backend"] == "onnx":
             assert (extra["top1"], extra["flips"], extra["reference"]) == (made.accuracy, 0, "onnx")
         assert extra["top1"] == pytest.approx(made.accuracy, abs=0.01)
-    fixed = bundle.form.batch
+    fixed = bundle.model_io.batch
     sizes = {one["batch_size"] for one in extras}
     assert sizes == {None, 1} if fixed else {None, 1, 4}
     assert ("left out: onnx-fp32-threads1-batch4: n/a (fixed batch 1)" in done.stdout) is (fixed == 1)
@@ -172,7 +172,7 @@ def test_a_named_backend_without_artifact_is_told_in_a_line(imported: tuple[Made
 def test_batch_sizes_that_a_model_never_takes_are_told_with_the_one_that_it_does(
     imported: tuple[Made, Bundle], tmp_path: Path
 ) -> None:
-    if imported[1].form.batch:
+    if imported[1].model_io.batch:
         done = benchmarks(tmp_path, "--bundle", imported[1].path, "--batch-sizes", "32,256")
         assert done.returncode == 4, done.stdout
         assert "ERROR: nothing to measure: n/a (fixed batch 1); give --batch-sizes 1\n" in done.stderr

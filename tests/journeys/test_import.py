@@ -63,9 +63,9 @@ def test_it_prints_what_it_chose_and_how_good_the_runner_up_is(zoo: Imported) ->
 def test_the_manifest_has_the_form_the_source_and_the_runner_up(zoo: Imported) -> None:
     manifest = json.loads((zoo.bundle.path / "manifest.json").read_text(encoding="utf-8"))
     assert manifest["schema"] == "digitbench.bundle/3"
-    form, told = manifest["form"], manifest["imported"]
-    assert (form["shape"], form["paper"], form["ink"], form["batch"]) == ([1, 28, 28], 0, 255, 1)
-    assert form["output"]["name"] == "Plus214_Output_0"
+    model_io, told = manifest["form"], manifest["imported"]
+    assert (model_io["shape"], model_io["paper"], model_io["ink"], model_io["batch"]) == ([1, 28, 28], 0, 255, 1)
+    assert model_io["output"]["name"] == "Plus214_Output_0"
     assert told["source"] == str(zoo.made.path)
     assert told["chosen"]["accuracy"] > told["runner_up"]["accuracy"]
     assert manifest["reference"]["backend"] == "onnx"
@@ -161,7 +161,7 @@ def test_the_tensor_may_be_named_and_a_folder_have_its_name(zoo: Imported, cli: 
     name = "Plus214_Output_0"
     done = cli("import", zoo.made.path, "--dataset", "digits", "--tensor", name, "--folder", name)
     assert done.returncode == 0, done.stderr
-    assert Bundle(tmp_path / name).form.output.name == name
+    assert Bundle(tmp_path / name).model_io.output.name == name
 
 
 def test_a_form_that_fits_badly_is_warned_of_last_and_by_choose_until_it_is_accepted(

@@ -92,7 +92,7 @@ def zoo_like(spec: Spec, folder: Path) -> Path:
     """A small convolutional network with the names of the ONNX model zoo's MNIST, in that file's old format."""
     network = convolutional()
     weights = {
-        "Parameter5": network.filters / np.float32(spec.values.ink),
+        "Parameter5": network.filters / np.float32(spec.values.foreground),
         "Parameter193": network.last_kernel,
         "Parameter194": network.last_bias[None],
         "Pooling160_Output_0_reshape0_shape": np.array([1, len(network.last_kernel)]),

@@ -99,8 +99,8 @@ class Scale:
         The stranger's own code: uint8 from 0 (paper) to 255 (ink), any shape, to float32 of the same.
     """
 
-    paper: float
-    ink: float
+    background: float
+    foreground: float
     own: Callable[[Pixels], Array]
 
 
@@ -120,7 +120,7 @@ SCALES = {
 
 def inverted(scale: Scale) -> Scale:
     """The same of a stranger whose digits are black on white."""
-    return Scale(scale.ink, scale.paper, lambda x: scale.own(255 - x))
+    return Scale(scale.foreground, scale.background, lambda x: scale.own(255 - x))
 
 
 @dataclass(frozen=True)
@@ -181,8 +181,8 @@ def folded(layout: Layout, scale: Scale) -> Network:
     plain = trained(side=32 if layout.framing == "resize" else 28)
     kernel = layout.spread(plain.kernel.astype(np.float64))
     assert len(kernel) == math.prod(layout.shape)
-    kernel /= scale.ink - scale.paper
-    bias = plain.bias - scale.paper * kernel.sum(axis=0)
+    kernel /= scale.foreground - scale.background
+    bias = plain.bias - scale.background * kernel.sum(axis=0)
     return Network(kernel.astype(np.float32), bias.astype(np.float32), plain.last_kernel, plain.last_bias)
 
 
