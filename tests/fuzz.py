@@ -19,7 +19,7 @@ from queue import Empty, SimpleQueue
 from time import monotonic
 
 from fuzzing import seeds
-from fuzzing.watch import Verdict, Watched
+from fuzzing.watch import Ending, Watched
 
 INTERRUPTED = 130
 SHAPES = 30
@@ -85,11 +85,11 @@ class Run:
 
     def __init__(self, given: argparse.Namespace, folder: Path) -> None:
         self._given, self._folder, self._models = given, folder, folder / "models"
-        self.verdicts: list[Verdict] = []
+        self.verdicts: list[Ending] = []
         self._told = monotonic()
 
     @property
-    def findings(self) -> list[Verdict]:
+    def findings(self) -> list[Ending]:
         """The cases that something is wrong with."""
         return [one for one in self.verdicts if one.faults]
 
@@ -115,10 +115,10 @@ class Run:
         self._tell("")
 
     @contextmanager
-    def _pool(self, kind: str, numbers: Sequence[int]) -> Iterator[Iterator[Verdict]]:
+    def _pool(self, kind: str, numbers: Sequence[int]) -> Iterator[Iterator[Ending]]:
         """Threads that each watch a process; leaving it ends them."""
         waiting: SimpleQueue[int] = SimpleQueue()
-        done: SimpleQueue[Verdict | BaseException] = SimpleQueue()
+        done: SimpleQueue[Ending | BaseException] = SimpleQueue()
         for number in numbers:
             waiting.put(number)
 
@@ -140,7 +140,7 @@ class Run:
     def _watched(self, kind: str, job: int) -> Watched:
         return Watched(kind, self._given.seed, self._given.timeout, self._models, self._folder / f"{kind}-{job}")
 
-    def _watch(self, watched: Watched, waiting: SimpleQueue[int], done: SimpleQueue[Verdict | BaseException]) -> None:
+    def _watch(self, watched: Watched, waiting: SimpleQueue[int], done: SimpleQueue[Ending | BaseException]) -> None:
         try:
             while True:
                 done.put(watched.run(waiting.get_nowait(), self._given.keep))
@@ -165,16 +165,18 @@ class Run:
             print(line, flush=True)
             self._told = monotonic()
 
-    def _finding(self, verdict: Verdict) -> str:
+    def _finding(self, verdict: Ending) -> str:
         faults = _printable("; ".join(one.strip().splitlines()[0] + _last_line(one) for one in verdict.faults))
         again = f"{sys.executable} tests/fuzz.py --case {verdict.name} --seed {self._given.seed}"
-        return f"FINDING {verdict.name} ({verdict.sort}): {faults[:MOST_SHOWN]}\n  again: {again}"
+        return f"FINDING {verdict.name} ({verdict.model_format}): {faults[:MOST_SHOWN]}\n  again: {again}"
 
-    def _keep(self, verdict: Verdict) -> None:
+    def _keep(self, verdict: Ending) -> None:
         if self._given.keep:
             with (self._given.keep / "cases.txt").open("a", encoding="utf-8") as stream:
                 cost = f"{verdict.seconds:.2f} s", f"{verdict.grown / 1e6:.0f} MB"
-                print(verdict.name, verdict.sort, verdict.outcome, *cost, verdict.message, sep="\t", file=stream)
+                print(
+                    verdict.name, verdict.model_format, verdict.outcome, *cost, verdict.message, sep="\t", file=stream
+                )
             if verdict.faults:
                 with (self._given.keep / "findings.txt").open("a", encoding="utf-8") as stream:
                     print(self._finding(verdict), *verdict.faults, "", sep="\n", file=stream)
@@ -201,16 +203,16 @@ class Run:
         print(f"\n{len(self.verdicts):,} cases: {self._counts()}")
 
 
-def _raised(found: Verdict | BaseException) -> Verdict:
+def _raised(found: Ending | BaseException) -> Ending:
     if isinstance(found, BaseException):
         raise found
     return found
 
 
-def _by_sort(verdicts: Sequence[Verdict]) -> dict[str, Counter[str]]:
+def _by_sort(verdicts: Sequence[Ending]) -> dict[str, Counter[str]]:
     found: dict[str, Counter[str]] = {}
     for one in verdicts:
-        found.setdefault(one.sort, Counter())["findings" if one.faults else one.outcome] += 1
+        found.setdefault(one.model_format, Counter())["findings" if one.faults else one.outcome] += 1
     return dict(sorted(found.items()))
 
 
@@ -223,7 +225,7 @@ def _last_line(fault: str) -> str:
     return f" … {lines[-1].strip()}" if len(lines) > 1 else ""
 
 
-def shape_of(verdict: Verdict) -> str:
+def shape_of(verdict: Ending) -> str:
     """Give a refusal without what differs from file to file: names, numbers, quoted words."""
     text = re.sub(rf"\S*{verdict.kind}-{verdict.number}\.?\w*", "FILE", verdict.message)
     text = re.sub(r"\B'[^']*'|\"[^\"]*\"|`[^`]*`", "'…'", text)
@@ -232,10 +234,10 @@ def shape_of(verdict: Verdict) -> str:
     return text if len(text) <= 170 else f"{text[:170]}…"
 
 
-def _told_of(verdicts: Sequence[Verdict]) -> int:
+def _told_of(verdicts: Sequence[Ending]) -> int:
     for one in verdicts:
         spent = f"{one.seconds:.1f} s, {one.grown / 1e6:.0f} MB above the start"
-        print(f"{one.name} ({one.sort}): {one.outcome} after {spent}")
+        print(f"{one.name} ({one.model_format}): {one.outcome} after {spent}")
         print(*filter(None, [one.message]), *one.faults, sep="\n")
     return 1 if any(one.faults for one in verdicts) else 0
 

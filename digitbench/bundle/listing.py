@@ -73,7 +73,7 @@ class Listed:
 
 
 @dataclass(frozen=True)
-class Found:
+class BundleList:
     """What a folder holds.
 
     Attributes
@@ -87,7 +87,7 @@ class Found:
     broken: Mapping[str, str] = field(default_factory=dict)
 
 
-def find(folder: Path, sort: str = "age") -> Found:
+def find(folder: Path, sort: str = "age") -> BundleList:
     """List the bundles of a folder, and of the folders in it; one that is reached by several ways is listed once.
 
     Raises
@@ -120,7 +120,7 @@ def find(folder: Path, sort: str = "age") -> Found:
                 bundles.append(describe(Bundle(place), name, latest=real == latest))
             except (BundleError, OSError) as exc:
                 broken[name] = str(exc)
-    return Found(folder, tuple(sorted(bundles, key=_order(sort))), broken)
+    return BundleList(folder, tuple(sorted(bundles, key=_order(sort))), broken)
 
 
 def _places(folder: Path) -> Iterator[tuple[str, Path]]:

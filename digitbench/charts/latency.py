@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Kind = Literal["violin", "ecdf"]
-KINDS: tuple[Kind, ...] = ("violin", "ecdf")
+PlotKind = Literal["violin", "ecdf"]
+KINDS: tuple[PlotKind, ...] = ("violin", "ecdf")
 Micros = npt.NDArray[np.float64]
 WIDTH = 10.0
 BINS_PER_DECADE = 120
@@ -64,7 +64,7 @@ class Calls:
 
 
 def figure(
-    results: Results, *, kind: Kind = "violin", threads: int | None = None, batch_size: int | None = None
+    results: Results, *, kind: PlotKind = "violin", threads: int | None = None, batch_size: int | None = None
 ) -> Figure:
     """Draw the distribution of every candidate's timed calls on a logarithmic axis, none left out.
 

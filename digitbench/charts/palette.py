@@ -15,7 +15,7 @@ GREY, PALE = "#767676", "#d9d9d9"  # of text on white, and of what is only there
 
 
 @dataclass(frozen=True)
-class Look:
+class Style:
     """One backend, or one precision.
 
     Attributes
@@ -42,22 +42,22 @@ DASHES: dict[str, object] = {
     "longdashdot": (0, (9, 2, 1, 2)),
 }  # fmt: skip
 BACKENDS = {
-    "keras": Look(VERMILION, "s", "square", "dash", "//"),
-    "savedmodel": Look(ORANGE, "D", "diamond", "dashdot", "\\\\"),
-    "tflite": Look(BLUE, "o", "circle", "solid", ""),
-    "onnx": Look(GREEN, "^", "triangle-up", "longdash", ".."),
-    "openvino": Look(PURPLE, "v", "triangle-down", "dot", "xx"),
-    "numpy": Look(BLACK, "P", "cross", "longdashdot", "--"),
+    "keras": Style(VERMILION, "s", "square", "dash", "//"),
+    "savedmodel": Style(ORANGE, "D", "diamond", "dashdot", "\\\\"),
+    "tflite": Style(BLUE, "o", "circle", "solid", ""),
+    "onnx": Style(GREEN, "^", "triangle-up", "longdash", ".."),
+    "openvino": Style(PURPLE, "v", "triangle-down", "dot", "xx"),
+    "numpy": Style(BLACK, "P", "cross", "longdashdot", "--"),
 }
 OTHERS = (
-    Look(SKY, "X", "x", "solid", "++"), Look("#8c564b", "<", "triangle-left", "dash", "oo"),
-    Look(GREY, ">", "triangle-right", "dot", "**"), Look("#332288", "h", "hexagon", "dashdot", "||"),
+    Style(SKY, "X", "x", "solid", "++"), Style("#8c564b", "<", "triangle-left", "dash", "oo"),
+    Style(GREY, ">", "triangle-right", "dot", "**"), Style("#332288", "h", "hexagon", "dashdot", "||"),
 )  # fmt: skip
 FILLS = {FP32: "full", "fp16": "left", "bf16": "right", "dynamic": "top", "int8": "none"}
 """How much of a marker is filled, by precision: Matplotlib's ``fillstyle``."""
 
 
-def of_backends(names: Iterable[str]) -> dict[str, Look]:
+def of_backends(names: Iterable[str]) -> dict[str, Style]:
     """Give each backend its look; plugins get the remaining ones, in the order of their names."""
     wanted = sorted(set(names))
     strangers = [name for name in wanted if name not in BACKENDS]

@@ -13,7 +13,7 @@ import numpy as np
 
 from digitbench.charts import canvas, palette
 from digitbench.charts.groups import INVALID, Group, caption, pick, said
-from digitbench.charts.palette import FILLS, GREY, PALE, Look
+from digitbench.charts.palette import FILLS, GREY, PALE, Style
 from digitbench.charts.sheet import EDGE, HEAD, PLAIN, SMALL, Lines, Sheet, coloured, inches, log_axis, shortened, tall
 from digitbench.errors import ResultsError
 from digitbench.judge.choice import Choice, judge
@@ -205,14 +205,14 @@ def _steps(place: Axes, placed: Sequence[Placed]) -> None:
                linestyle=(0, (4, 2)), zorder=2)  # fmt: skip
 
 
-def _mark(place: Axes, one: Placed, look: Look, largest: float) -> None:
+def _mark(place: Axes, one: Placed, look: Style, largest: float) -> None:
     colour = GREY if one.row.validity else look.colour
     place.plot((one.low, one.high), (one.cost, one.cost), color=colour, linewidth=0.9, alpha=0.65, zorder=1.5)
     size = max(3.5, diameter(one.area, largest, WIDEST)) * _widening(look.marker)
     _symbol(place, one.top1, one.cost, one.row, look, size)
 
 
-def _symbol(place: Axes, x: float, y: float, row: Row, look: Look, size: float, **more: Any) -> None:
+def _symbol(place: Axes, x: float, y: float, row: Row, look: Style, size: float, **more: Any) -> None:
     """Draw a candidate's mark: its backend's shape and colour, filled as its precision says."""
     colour = GREY if row.validity else look.colour
     place.plot(

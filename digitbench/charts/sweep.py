@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from digitbench.charts import canvas, palette
 from digitbench.charts.groups import INVALID, caption, timed
-from digitbench.charts.palette import DASHES, FILLS, PALE, Look
+from digitbench.charts.palette import DASHES, FILLS, PALE, Style
 from digitbench.charts.sheet import EDGE, HEAD, PLAIN, SMALL, Lines, Sheet, coloured, inches, log_axis, shortened, tall
 from digitbench.errors import ResultsError
 from digitbench.judge.faults import NUMBER, invalid_rows
@@ -156,7 +156,7 @@ class _Frame:
     cell: float
     room: float
     height: float
-    looked: Mapping[str, Look]
+    looked: Mapping[str, Style]
 
 
 def _draw(results: Results, found: Sequence[Curve], metric: Metric, *, over_sizes: bool) -> Figure:

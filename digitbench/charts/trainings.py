@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from digitbench.bundle.trainings import Run, lowest, named_runs, notes
 from digitbench.charts import canvas, sheet
-from digitbench.charts.palette import BACKENDS, BLACK, DASHES, OTHERS, Look
+from digitbench.charts.palette import BACKENDS, BLACK, DASHES, OTHERS, Style
 from digitbench.records.formatting import counted
 from digitbench.system.text import shown_name
 
@@ -25,14 +25,14 @@ SQUEEZED = 4  # times lower than every validation curve is as far as an axis fol
 LEAST = 1e-3  # a share that is wrong, or nats, to begin an axis at where nothing is above 0
 
 
-def looks_of(count: int) -> list[Look]:
+def looks_of(count: int) -> list[Style]:
     """Give so many looks, no two alike: first each colour once, then with other markers and dashes."""
     given = (*BACKENDS.values(), *OTHERS)
     # Neighbours in this order are far apart also for those who see fewer colours.
     base = [given[place] for place in (2, 0, 5, 3, 1, 4, 6, 7, 9, 8)]
     shapes = [base[(place + 3 * (place // len(base))) % len(base)] for place in range(count)]
     return [
-        Look(base[place % len(base)].colour, shape.marker, shape.symbol, shape.dash, shape.hatch)
+        Style(base[place % len(base)].colour, shape.marker, shape.symbol, shape.dash, shape.hatch)
         for place, shape in enumerate(shapes)
     ]
 
@@ -105,7 +105,7 @@ def _floor(runs: Sequence[Run]) -> float:
 
 
 def _draw(
-    panels: tuple[Axes, Axes], run: Run, look: Look, places: Sequence[float], floor: float, named: tuple[str, int]
+    panels: tuple[Axes, Axes], run: Run, look: Style, places: Sequence[float], floor: float, named: tuple[str, int]
 ) -> None:
     """Draw a run's curves; by its number, beside its name, its markers keep out of others'."""
     (name, at), step, found = named, ceil(run.epochs / MARKED), run.history

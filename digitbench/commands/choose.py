@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from digitbench.commands.outputs import Outputs
     from digitbench.judge.choice import Choice
     from digitbench.measure.candidates import Candidate
-    from digitbench.measure.earlier import Earlier, Needs
+    from digitbench.measure.earlier_results import Earlier, Needs
     from digitbench.measure.plan import Plan
     from digitbench.records.results import Results
 
@@ -42,7 +42,7 @@ EPILOG = (
 
 
 @dataclass(frozen=True)
-class _Found:
+class _Results:
     """What is judged, the file that holds it, what to say of it, and why it isn't saved where it should be."""
 
     results: Results
@@ -89,7 +89,7 @@ def choose(
     from digitbench.judge.choice import check_preference, judge
     from digitbench.judge.limits import parse_limits
     from digitbench.measure.candidates import candidates
-    from digitbench.measure.earlier import Needs
+    from digitbench.measure.earlier_results import Needs
     from digitbench.records import precisions
 
     limits = parse_limits({
@@ -115,7 +115,7 @@ def choose(
 
 def _results(
     bundle: Bundle, chosen: Sequence[Candidate], plan: Plan, needs: Needs, data: Path | None, outputs: Outputs
-) -> _Found:
+) -> _Results:
     """Take what earlier runs hold, and measure the rest.
 
     Raises
@@ -123,11 +123,11 @@ def _results(
     KeyboardInterrupt
         Ctrl-C stopped it; what was measured by then was saved, and it was said where.
     """
-    from digitbench.measure import earlier
+    from digitbench.measure import earlier_results
 
-    found = earlier.find(bundle, chosen, needs)
+    found = earlier_results.find(bundle, chosen, needs)
     if found and not found.lacking:
-        return _Found(found.results, found.place, f"Nothing measured: all of it is in {found}")
+        return _Results(found.results, found.place, f"Nothing measured: all of it is in {found}")
     if not any(one.artifact for one in chosen):
         why = "; ".join(dict.fromkeys(str(one.row.error) for one in chosen))
         raise CheckFailed(f"nothing can be measured here: {why}")
@@ -135,13 +135,13 @@ def _results(
     saver = Saver(kept)
     results = _measure(bundle, chosen, plan, found, data, saver, outputs)
     if not results.complete:
-        _stopped(results, saver, lambda: earlier.find(bundle, chosen, needs), outputs)
+        _stopped(results, saver, lambda: earlier_results.find(bundle, chosen, needs), outputs)
     fault = _save(results, saver)
     why = "nothing was timed" if kept else f"{bundle.path} can't be written"
     told = str(fault) if fault else f"Saved as {saver.path}" if saver.path else f"Not saved: {why}"
     if found:
         told += f"; the rest was taken from {found}"
-    return _Found(results, None if fault else saver.path, told, fault)
+    return _Results(results, None if fault else saver.path, told, fault)
 
 
 def _measure(
@@ -195,7 +195,7 @@ def _stopped(results: Results, saver: Saver, find: Callable[[], Earlier | None],
 
 
 def _report(
-    made: Choice, found: _Found, chosen: Sequence[Candidate], bundle: Bundle, outputs: Outputs
+    made: Choice, found: _Results, chosen: Sequence[Candidate], bundle: Bundle, outputs: Outputs
 ) -> None:  # fmt: skip
     """Show the choice, and write it where it was asked for.
 

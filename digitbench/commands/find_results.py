@@ -28,7 +28,7 @@ def place_of(given: Path | None) -> Path:
         There is no such file, and no such bundle.
     """
     from digitbench.bundle import Bundle
-    from digitbench.measure.earlier import FOLDER
+    from digitbench.measure.earlier_results import FOLDER
 
     if given is not None and given.is_file():
         return given

@@ -165,9 +165,9 @@ def bundle_data(bundle: Bundle, path: Path | None, progress: Progress, *, other:
 
     known = bundle.dataset
     name, source = known["name"], known.get("source", "")
-    if path and (other or data.is_own(name)):
+    if path and (other or data.is_user_data(name)):
         digits = load_data("auto", path, progress)
-    elif data.is_own(name):
+    elif data.is_user_data(name):
         return _remembered(bundle, name, source, progress)
     else:
         digits = load_data(name, path, progress, source)

@@ -27,12 +27,12 @@ SortOption = Annotated[
 def runs(folder: FolderArgument = None, sort: SortOption = "age", json: JsonOption = None) -> None:
     """List the bundles: what was trained on what, how good it is, how large, and which is the latest."""
     from digitbench.bundle import RUNS
-    from digitbench.bundle.listing import Found, find
+    from digitbench.bundle.listing import BundleList, find
     from digitbench.report import bundles
 
     console = Outputs(json=json, format="digitbench.runs").console
     wanted = folder or RUNS
     nothing_yet = folder is None and not RUNS.exists()
-    found = Found(wanted) if nothing_yet else find(wanted, sort)
+    found = BundleList(wanted) if nothing_yet else find(wanted, sort)
     bundles.print_bundles(found, console)
     write_json(json, bundles.to_json(found))

@@ -167,10 +167,10 @@ class Dataset:
     @property
     def own(self) -> bool:
         """Is it somebody's own data."""
-        return is_own(self.name)
+        return is_user_data(self.name)
 
 
-def is_own(name: str) -> bool:
+def is_user_data(name: str) -> bool:
     """Is this the name of somebody's own data."""
     return name not in get_args(DatasetName)
 
@@ -201,9 +201,9 @@ def load(
     UsageError
         `name` is none of these, or a path is given for ``digits``.
     """
-    if is_own(name) and remembered:
+    if is_user_data(name) and remembered:
         return _at(path or Path(remembered), progress or Silent())
-    if is_own(name):
+    if is_user_data(name):
         raise UsageError(f"unknown dataset {name!r}: choose from {', '.join(get_args(DatasetName))}")
     if name == "digits":
         if path is not None:

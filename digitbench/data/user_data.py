@@ -18,7 +18,7 @@ TABLES = (".csv", ".csv.gz")
 
 
 @dataclass(frozen=True)
-class Own:
+class UserData:
     """What was read.
 
     Attributes
@@ -39,7 +39,7 @@ def is_table(place: Path) -> bool:
     return place.name.lower().endswith(TABLES)
 
 
-def from_arrays(place: Path, held: Mapping[str, Array]) -> Own:
+def from_arrays(place: Path, held: Mapping[str, Array]) -> UserData:
     """Take arrays of MNIST's names in another layout.
 
     Raises
@@ -51,7 +51,7 @@ def from_arrays(place: Path, held: Mapping[str, Array]) -> Own:
     return _whole(found, told + arrays.doubt_labels(place, found))
 
 
-def from_table(place: Path) -> Own:
+def from_table(place: Path) -> UserData:
     """Read a CSV of pixels.
 
     Raises
@@ -64,7 +64,7 @@ def from_table(place: Path) -> Own:
     return _whole(found, f"{told}; {range_told}")
 
 
-def from_pictures(folder: Path, progress: Progress) -> Own:
+def from_pictures(folder: Path, progress: Progress) -> UserData:
     """Read a folder of labelled pictures; those that can't be used are told to `progress`, and the rest goes on.
 
     Raises
@@ -83,6 +83,6 @@ def name_of(place: Path, taken: tuple[str, ...]) -> str:
     return f"own-{name}".rstrip("-") if name in taken or not name else name
 
 
-def _whole(found: Mapping[str, Pixels], told: str) -> Own:
+def _whole(found: Mapping[str, Pixels], told: str) -> UserData:
     nothing = {"x_train": np.empty((0, 28, 28), np.uint8), "y_train": np.empty(0, np.uint8)}
-    return Own({**nothing, **found}, told)
+    return UserData({**nothing, **found}, told)

@@ -28,7 +28,7 @@ from digitbench.workers.pool import environment
 PATIENCE = 0.4  # seconds for an answer; who takes longer is busy, and asked nothing else meanwhile
 START_SECONDS = 120.0
 LAST_LINES = 3
-Line = dict[str, Any]
+Reply = dict[str, Any]
 
 
 class CandidateProcess:
@@ -50,8 +50,8 @@ class CandidateProcess:
         self.runtime = ""
         self._process: Process | None = None
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `end`
-        self._call: asyncio.Task[tuple[bytes, Line]] | None = None
-        self._last: tuple[bytes, Line] | None = None
+        self._call: asyncio.Task[tuple[bytes, Reply]] | None = None
+        self._last: tuple[bytes, Reply] | None = None
 
     async def start(self, folder: str) -> None:
         """Start the process and wait until it is ready, or has failed; what it leaves behind lies in `folder`."""
@@ -76,7 +76,7 @@ class CandidateProcess:
         if event["event"] == "ready":
             self.state, self.runtime = "ready", "{name} {version}".format(**event["runtime"])
 
-    async def ask(self, picture: bytes, patience: float = PATIENCE) -> Line:
+    async def ask(self, picture: bytes, patience: float = PATIENCE) -> Reply:
         """Let it say which digit is in a picture of 28 × 28 bytes.
 
         Returns
@@ -100,9 +100,9 @@ class CandidateProcess:
                 return {"state": "busy", "why": f"no answer for {patience:g} s; it is asked again when it has answered"}
         return {"state": self.state, "why": self.why}
 
-    async def _answer(self, picture: bytes) -> tuple[bytes, Line]:
+    async def _answer(self, picture: bytes) -> tuple[bytes, Reply]:
         event = await self._exchange(b64encode(picture).decode("ascii"))
-        line: Line = {"state": self.state, "why": self.why}
+        line: Reply = {"state": self.state, "why": self.why}
         if event["event"] == "answer":
             line = {"state": "answered", "scores": event["scores"], "microseconds": event["nanoseconds"] / 1000}
         elif event["event"] == "refused":
@@ -199,14 +199,14 @@ class ProcessGroup:
         able.sort(key=lambda process: place.get(process.candidate.row.backend, len(place)))
         await asyncio.gather(*(start(process) for process in able))
 
-    def describe(self) -> list[Line]:
+    def describe(self) -> list[Reply]:
         """Say of each who it is and how it is."""
         return [
             {"backend": process.candidate.row.backend, "precision": process.candidate.row.precision,
              "state": process.state, "why": process.why, "runtime": process.runtime} for process in self.processes
         ]  # fmt: skip
 
-    async def ask(self, seen: Pixels) -> AsyncIterator[list[Line]]:
+    async def ask(self, seen: Pixels) -> AsyncIterator[list[Reply]]:
         """Ask all which digit is in a picture (uint8, (28, 28)); give a line of each, those together that come so."""
         tasks = {asyncio.create_task(self._ask(number, seen.tobytes())) for number in range(len(self.processes))}
         try:
@@ -217,7 +217,7 @@ class ProcessGroup:
             for task in tasks:
                 task.cancel()
 
-    async def _ask(self, number: int, picture: bytes) -> Line:
+    async def _ask(self, number: int, picture: bytes) -> Reply:
         line = {"candidate": number, **await self.processes[number].ask(picture)}
         if "scores" in line:
             scores = np.array([line.pop("scores")], np.float32)

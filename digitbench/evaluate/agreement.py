@@ -110,10 +110,10 @@ def _pair(
     return Pair(first, second, found.flips, found.max_abs_diff, found.mean_abs_diff, found.mcnemar, images)
 
 
-Ledger = Mapping[int, Flip]
+FlipsByImage = Mapping[int, Flip]
 
 
-def ledgers(base: Row, new: Row) -> tuple[Ledger, Ledger] | None:
+def flips_of_both(base: Row, new: Row) -> tuple[FlipsByImage, FlipsByImage] | None:
     """Give both runs' flips by image; None if they aren't all there, or not against the same reference."""
     found = base.agreement, new.agreement
     if not (found[0] and found[1]) or found[0].reference != found[1].reference:
@@ -127,7 +127,7 @@ def discordant(base: Row, new: Row) -> tuple[int, int] | None:
 
     None if the ledgers don't account for the change of accuracy: they aren't of the same images then.
     """
-    found = ledgers(base, new)
+    found = flips_of_both(base, new)
     if found is None or not (base.accuracy and new.accuracy):
         return None
     lost = won = 0

@@ -21,7 +21,7 @@ BRIGHT = 150  # of 255: where most of a picture is lighter, dark strokes are loo
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundDigit:
     """What may be the digit, in the picture or in the part of it that holds the digit.
 
     Attributes
@@ -39,7 +39,7 @@ class Found:
     score: float
 
 
-def find(grey: Grey) -> Found:
+def find(grey: Grey) -> FoundDigit:
     """Find the digit's strokes, be they darker or lighter than what is around them.
 
     Parameters
@@ -77,12 +77,12 @@ def find(grey: Grey) -> Found:
     return nearer if nearer.score > 0.7 * found.score else found
 
 
-def _search(grey: Grey, window: int, within: Mask | None = None) -> Found:
+def _search(grey: Grey, window: int, within: Mask | None = None) -> FoundDigit:
     """Find dark strokes narrower than `window`, by the darkest ink alone or with fainter strokes too."""
     ink = _ink(grey, max(5, window) | 1)
     # What noise, texture and JPEG's artefacts stay below.
     low = max(0.06, 7 * float(np.median(np.abs(ink[::2, ::2]))))
-    best = Found(ink, np.zeros(ink.shape, bool), 0.0)
+    best = FoundDigit(ink, np.zeros(ink.shape, bool), 0.0)
     peak = _darkest(ink)
     if peak < low:
         return best
@@ -203,7 +203,7 @@ def _along(rows: Places, columns: Places, thick: int) -> tuple[Places, Places]:
     return rows[near], columns[near]
 
 
-def _candidate(grey: Grey, ink: Grey, mask: Mask) -> Found:
+def _candidate(grey: Grey, ink: Grey, mask: Mask) -> FoundDigit:
     """The connected part of `mask` that looks most like a digit, with what belongs to it."""
     from scipy import ndimage
 
@@ -215,11 +215,11 @@ def _candidate(grey: Grey, ink: Grey, mask: Mask) -> Found:
             found = part.score * _stands_out(grey, ink, labels, part)
             best, score = (part, found) if found > score else (best, score)
     if best is None:
-        return Found(ink, mask, 0.0)
+        return FoundDigit(ink, mask, 0.0)
     chosen = np.zeros(int(labels.max()) + 1, bool)
     chosen[[one.label for one in _belonging(best, parts)]] = True
     chosen = chosen[labels]
-    return Found(ink, chosen, score if chosen.sum() > 0.1 * mask.sum() else 0.3 * score)  # one of many: noise
+    return FoundDigit(ink, chosen, score if chosen.sum() > 0.1 * mask.sum() else 0.3 * score)  # one of many: noise
 
 
 def _stands_out(grey: Grey, ink: Grey, labels: npt.NDArray[np.int32], part: _Part) -> float:

@@ -19,11 +19,11 @@ from digitbench.bundle import Artifact, Bundle, caveats, naming
 from digitbench.data import Dataset, Split
 from digitbench.errors import BundleError, UsageError
 from digitbench.evaluate import accuracy
-from digitbench.importing import fit, formats, guesses, judging, steadiness, unsupported
+from digitbench.importing import fit, formats, guesses, ranking, steadiness, unsupported
 from digitbench.importing.fit import Fit
 from digitbench.importing.guesses import NO_CONSTRAINTS, Constraints
-from digitbench.importing.judging import Trial
 from digitbench.importing.prober import Prober
+from digitbench.importing.ranking import Trial
 from digitbench.importing.steadiness import Steadiness
 from digitbench.plugins.model_io import SIDE, ModelIO, square
 from digitbench.records.arrays import CLASSES
@@ -99,14 +99,14 @@ def import_model(
         What opens it is not installed.
     """
     options, progress = options or Options(), progress or Silent()
-    sort = formats.sort_of(source)
+    model_format = formats.format_of(source)
     name = options.name or source.stem
     stamp = datetime.now(UTC)
-    plugin = plugins.find(sort.backend)
+    plugin = plugins.find(model_format.backend)
     if plugin.missing():
         raise plugin.missing_error(*plugin.missing())
     trusted = options.trusted or trusted_files.holds(source)
-    formats.check_code(source, sort, trusted)
+    formats.check_code(source, model_format, trusted)
     if options.trusted:
         trusted_files.remember(source)
     folder = f"{name}-{stamp:%Y%m%d-%H%M%S}"
@@ -119,24 +119,24 @@ def import_model(
                 _refuse_tensor(options.output, signature)
                 claim = held.enter_context(naming.claim(target, folder))
 
-        tried = _tried(source, sort, dataset, opened, options, progress)
+        tried = _tried(source, model_format, dataset, opened, options, progress)
         assert claim
         scores, model_io = tried.scores, replace(tried.trials[0].model_io, code=trusted)
-        manifest = _manifest(name, dataset, tried, source, sort)
+        manifest = _manifest(name, dataset, tried, source, model_format)
         manifest["imported"]["accepted"] = options.accept
-        precision = options.precision or formats.precision_of(source, sort, progress)
+        precision = options.precision or formats.precision_of(source, model_format, progress)
         manifest["imported"]["batch"] = tried.steadiness.to_json(precision)
         try:
             with naming.written(claim, progress) as draft:
-                path, model_io = formats.adopt(source, sort, model_io, precision, draft, progress)
+                path, model_io = formats.adopt(source, model_format, model_io, precision, draft, progress)
                 if (
-                    sort is not formats.SAVED_MODEL
+                    model_format is not formats.SAVED_MODEL
                 ):  # a copy is as the original; but a file may have left another behind
                     progress.update("scoring the test images", 0, 1)
-                    job = Job(sort.backend, path, threads=1, precision=precision, model_io=model_io)
+                    job = Job(model_format.backend, path, threads=1, precision=precision, model_io=model_io)
                     scores = score(job, dataset.test.images)
                     progress.update("scoring the test images", 1, 1)
-                artifact = Artifact.describe(draft, path, sort.format, precision)
+                artifact = Artifact.describe(draft, path, model_format.format, precision)
                 _write(draft, manifest, artifact, model_io, scores, dataset)
         except WorkerError as exc:
             told = f"{source}: it runs where it lies, but not as a copy; save it as one file: {exc}"
@@ -173,17 +173,17 @@ def _refuse_tensor(output: str, signature: Signature) -> None:
 
 
 def _tried(
-    source: Path, sort: formats.Sort, dataset: Dataset, opened: Callable[[Signature], None], options: Options,
-    progress: Progress,
+    source: Path, model_format: formats.ModelFormat, dataset: Dataset, opened: Callable[[Signature], None],
+    options: Options, progress: Progress,
 ) -> _Tried:  # fmt: skip
     """Try every form; `opened` is called first, with what the model takes and gives."""
     if not len(dataset.train):
         raise UsageError(f"{dataset.name} has no training images to find out the model's form with; give others")
     drawn = np.random.default_rng(0).permutation(len(dataset.train))[:MORE_IMAGES]
     known = Split(dataset.train.pixels[drawn], dataset.train.labels[drawn])
-    given = np.concatenate([known.images, judging.shifted(known.images), dataset.test.images])
+    given = np.concatenate([known.images, ranking.shifted(known.images), dataset.test.images])
     tested = 2 * len(known), len(given)
-    with shared_images(given) as images, Prober(source, sort, images, options.timeout) as prober:
+    with shared_images(given) as images, Prober(source, model_format, images, options.timeout) as prober:
         opened(prober.signature)
         try:
             found = guesses.model_ios(prober.signature, options.constraints, known.images)
@@ -192,13 +192,13 @@ def _tried(
         trials = _all_tried(prober, found, known.head(IMAGES), options, progress)
         if not trials:
             raise BundleError(f"{source}: it can't be run in any form: {prober.fault}")
-        level, ranked = judging.level_with_best(trials), judging.ranked(trials)
+        level, ranked = ranking.level_with_best(trials), ranking.ranked(trials)
         if len(level) > 1:
             rest = [one for one in ranked if one not in level]
             again = _all_tried(prober, [one.model_io for one in level], known, options, progress, tested[0])
             if again:  # more images may be more than it can do in time: then the first ones' word stands
-                ranked = [*judging.ranked(again), *rest]
-        fitness = _fit(prober, ranked[0], known, formats.stated_accuracy(source, sort))
+                ranked = [*ranking.ranked(again), *rest]
+        fitness = _fit(prober, ranked[0], known, formats.stated_accuracy(source, model_format))
         if fitness.accuracy < fitness.least:
             raise BundleError(
                 f"{source}: it doesn't tell digits apart: of {len(ranked)} forms the best, "
@@ -221,7 +221,7 @@ def _fit(prober: Prober, best: Trial, known: Split, stated: float | None) -> Fit
         if scores is None:  # more images may be more than it can do in time
             count = len(right)
         else:
-            right = judging.judge(best.model_io, scores, known.labels[:count], best.model_io.activation).right
+            right = ranking.judge(best.model_io, scores, known.labels[:count], best.model_io.activation).right
     return fit.measure(right, fit.simple_classifier(known, count, best.model_io), known.labels[:count], stated)
 
 
@@ -234,7 +234,7 @@ def _all_tried(
         progress.update(task, done, len(model_ios), describe(model_io))
         scores = prober.attempt(model_io, 0, count or len(known))
         if scores is not None:
-            trials.append(judging.judge(model_io, scores, known.labels, options.constraints.activation))
+            trials.append(ranking.judge(model_io, scores, known.labels, options.constraints.activation))
     progress.update(task, len(model_ios), len(model_ios), f"{len(model_ios)} forms")
     return trials
 
@@ -251,7 +251,9 @@ def describe(model_io: ModelIO) -> str:
 # --- writing --------------------------------------------------------------------------------------------------------
 
 
-def _manifest(name: str, dataset: Dataset, tried: _Tried, source: Path, sort: formats.Sort) -> dict[str, Any]:
+def _manifest(
+    name: str, dataset: Dataset, tried: _Tried, source: Path, model_format: formats.ModelFormat
+) -> dict[str, Any]:
     trials = tried.trials
     best, second = trials[0], trials[1] if len(trials) > 1 else None
     return {
@@ -262,10 +264,10 @@ def _manifest(name: str, dataset: Dataset, tried: _Tried, source: Path, sort: fo
         "output": {"shape": [None, CLASSES], "dtype": "float32", "activation": best.model_io.activation},
         "versions": {
             "digitbench": __version__, "numpy": np.__version__, "python": platform.python_version(),
-            **plugins.find(sort.backend).runtime_versions(),
+            **plugins.find(model_format.backend).runtime_versions(),
         },
         "imported": {
-            "source": str(source), "format": sort.format, "sha256": sha256(source), "tried": len(trials),
+            "source": str(source), "format": model_format.format, "sha256": sha256(source), "tried": len(trials),
             "chosen": _told(best), "runner_up": None if second is None else _told(second),
             "fit": tried.fit.to_json(),
         },

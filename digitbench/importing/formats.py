@@ -21,7 +21,7 @@ MOST_BYTES = 2 * 10**9
 
 
 @dataclass(frozen=True)
-class Sort:
+class ModelFormat:
     """A sort of model.
 
     Attributes
@@ -40,10 +40,10 @@ class Sort:
     title: str
 
 
-ONNX = Sort("onnx", "onnx", ".onnx", "ONNX")
-TFLITE = Sort("tflite", "tflite", ".tflite", "TFLite")
-SAVED_MODEL = Sort("savedmodel", "savedmodel", ".savedmodel", "SavedModel")
-KERAS = Sort("keras", "keras", ".keras", "Keras")
+ONNX = ModelFormat("onnx", "onnx", ".onnx", "ONNX")
+TFLITE = ModelFormat("tflite", "tflite", ".tflite", "TFLite")
+SAVED_MODEL = ModelFormat("savedmodel", "savedmodel", ".savedmodel", "SavedModel")
+KERAS = ModelFormat("keras", "keras", ".keras", "Keras")
 SUFFIXES = {".onnx": ONNX, ".tflite": TFLITE, ".lite": TFLITE, ".keras": KERAS, ".h5": KERAS, ".hdf5": KERAS}
 KINDS = ".onnx, .tflite, .keras and .h5 files and SavedModel folders"
 
@@ -51,7 +51,7 @@ KINDS = ".onnx, .tflite, .keras and .h5 files and SavedModel folders"
 OUTSIDE = ("ReadFile", "WriteFile", "MatchingFiles", "PyFunc", "PyFuncStateless", "EagerPyFunc", "PrintV2")
 
 
-def sort_of(source: Path) -> Sort:
+def format_of(source: Path) -> ModelFormat:
     """Say which sort of model lies there.
 
     Raises
@@ -87,7 +87,7 @@ def _check_size(source: Path) -> None:
         raise BundleError(f"{source}: {size / 1e9:.1f} GB is more than a classifier of digits needs; the limit is 2 GB")
 
 
-def check_code(source: Path, sort: Sort, trusted: bool) -> None:
+def check_code(source: Path, model_format: ModelFormat, trusted: bool) -> None:
     """Refuse a SavedModel that could reach beyond itself, unless its user trusts it.
 
     Raises
@@ -95,7 +95,7 @@ def check_code(source: Path, sort: Sort, trusted: bool) -> None:
     BundleError
         It holds an operation that reads or writes files, or runs Python.
     """
-    if sort is not SAVED_MODEL or trusted:
+    if model_format is not SAVED_MODEL or trusted:
         return
     content = (source / "saved_model.pb").read_bytes()
     names = sorted(name for name in OUTSIDE if re.search(_number(0x12) + _number(len(name)) + name.encode(), content))
@@ -113,16 +113,16 @@ def _number(value: int) -> bytes:
 
 
 def adopt(
-    source: Path, sort: Sort, model_io: ModelIO, precision: str, draft: Path, progress: Progress
+    source: Path, model_format: ModelFormat, model_io: ModelIO, precision: str, draft: Path, progress: Progress
 ) -> tuple[Path, ModelIO]:
     """Put a model into a bundle's folder; give its place and its form there."""
-    if sort is KERAS:
+    if model_format is KERAS:
         from digitbench.importing import keras_file
 
         path = draft / keras_file.FILE
         batch = keras_file.write(source, model_io, path, progress)
         return path, replace(model_io, batch=batch, output=replace(NATIVE_OUTPUT, dtype=model_io.output.dtype))
-    path = draft / "artifacts" / f"model-{precision}{sort.suffix}"
+    path = draft / "artifacts" / f"model-{precision}{model_format.suffix}"
     path.parent.mkdir()
     if source.is_dir():
         shutil.copytree(source, path)
@@ -131,9 +131,9 @@ def adopt(
     return path, model_io
 
 
-def stated_accuracy(source: Path, sort: Sort) -> float | None:
+def stated_accuracy(source: Path, model_format: ModelFormat) -> float | None:
     """Find the accuracy that a file states of its model, from 0 to 1; None where it states none."""
-    if sort is not ONNX:
+    if model_format is not ONNX:
         return None
     try:
         return fit.stated_accuracy(onnx_file.texts(Message(source.read_bytes())))
@@ -141,7 +141,7 @@ def stated_accuracy(source: Path, sort: Sort) -> float | None:
         return None
 
 
-def precision_of(source: Path, sort: Sort, progress: Progress) -> str:
+def precision_of(source: Path, model_format: ModelFormat, progress: Progress) -> str:
     """Read which precision a model is in from its weights and operations: see `digitbench.records.precisions`.
 
     Raises
@@ -150,11 +150,11 @@ def precision_of(source: Path, sort: Sort, progress: Progress) -> str:
         It can't be read out of the file.
     """
     try:
-        if sort is KERAS:
+        if model_format is KERAS:
             from digitbench.importing import keras_file
 
             return keras_file.kinds(source, progress).precision()
-        return model_files.precision_of(source, sort.format)
+        return model_files.precision_of(source, model_format.format)
     except ValueError as exc:
         told = f"{source}: what precision it is in can't be read ({one_line(exc)}); say it: --precision"
         raise BundleError(told) from exc

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from digitbench.export.keras_runtime import import_keras
-from digitbench.model_files.kinds import CALL, FLOATS, Kinds
+from digitbench.model_files.number_types import CALL, FLOATS, NumberTypes
 from digitbench.plugins.model_io import ModelIO
 from digitbench.system import trusted_files
 from digitbench.system.progress import Progress
@@ -46,7 +46,7 @@ def write(source: Path, model_io: ModelIO, target: Path, progress: Progress) -> 
     return None if freed is not None else model_io.batch
 
 
-def kinds(source: Path, progress: Progress) -> Kinds:
+def kinds(source: Path, progress: Progress) -> NumberTypes:
     """Say what a Keras model's weights and activations are.
 
     Parameters
@@ -55,7 +55,7 @@ def kinds(source: Path, progress: Progress) -> Kinds:
         A ``.keras`` or ``.h5`` file, opened before.
     """
     _, model = _opened(source, progress)
-    found, computed = Kinds(), Counter[str]()
+    found, computed = NumberTypes(), Counter[str]()
     for layer in model._flatten_layers(include_self=False):
         mode = getattr(layer, "quantization_mode", None)
         for variable in layer._trainable_variables + layer._non_trainable_variables:

@@ -13,7 +13,7 @@ import numpy as np
 
 from digitbench.backend import Scores, Signature
 from digitbench.errors import BundleError
-from digitbench.importing.formats import Sort
+from digitbench.importing.formats import ModelFormat
 from digitbench.plugins.model_io import ModelIO
 from digitbench.plugins.scoring import SCORING_BATCH
 from digitbench.records.from_json import build
@@ -43,8 +43,8 @@ class Prober:
         Its runtime can't open it.
     """
 
-    def __init__(self, source: Path, sort: Sort, images: Path, timeout: float) -> None:
-        self._source, self._job = source, Job(sort.backend, source, threads=1, module=PROBE)
+    def __init__(self, source: Path, model_format: ModelFormat, images: Path, timeout: float) -> None:
+        self._source, self._job = source, Job(model_format.backend, source, threads=1, module=PROBE)
         self._pool = Pool(images, timeout=timeout)
         self._worker: Worker | None = None
         self._deaths = 0

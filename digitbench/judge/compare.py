@@ -351,10 +351,10 @@ def _flips(base: Row, new: Row, *, paired: bool) -> Change | None:
     if not (base.agreement and new.agreement):
         return None
     one, two = base.agreement.flips, new.agreement.flips
-    ledgers = agreement.ledgers(base, new) if paired else None
+    flips_of_both = agreement.flips_of_both(base, new) if paired else None
     by, reason = float(two - one), "only counted: the images, the bundle or the ledgers of flips don't match"
-    if ledgers:
-        mine, other = ledgers
+    if flips_of_both:
+        mine, other = flips_of_both
         came = sorted(index for index in other if index not in mine or mine[index].label != other[index].label)
         gone = len(mine.keys() - other.keys())
         by, reason = float(len(came) or -gone), ""

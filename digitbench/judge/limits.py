@@ -30,7 +30,7 @@ NUMBER = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,15})?) ?([^0-9.\s]*)")
 
 
 @dataclass(frozen=True)
-class Kind:
+class LimitKind:
     """What can be limited.
 
     Attributes
@@ -57,13 +57,13 @@ class Kind:
 KINDS = {
     kind.name: kind
     for kind in (
-        Kind("p99", "us", "p99"),
-        Kind("p50", "us", "p50"),
-        Kind("accuracy", "share", "top-1", least=True),
-        Kind("flips", "images", "flips"),
-        Kind("memory", "bytes", "peak memory"),
-        Kind("size", "bytes", "size"),
-        Kind("throughput", "images/s", "throughput", least=True),
+        LimitKind("p99", "us", "p99"),
+        LimitKind("p50", "us", "p50"),
+        LimitKind("accuracy", "share", "top-1", least=True),
+        LimitKind("flips", "images", "flips"),
+        LimitKind("memory", "bytes", "peak memory"),
+        LimitKind("size", "bytes", "size"),
+        LimitKind("throughput", "images/s", "throughput", least=True),
     )
 }
 
@@ -78,7 +78,7 @@ class Limit:
         As it was given.
     """
 
-    kind: Kind
+    kind: LimitKind
     bound: float
     text: str
 

@@ -9,11 +9,11 @@ from digitbench.records.results import Row
 
 ENOUGH = 0.95
 
-Line = Mapping[int, Row]
+RowsBySize = Mapping[int, Row]
 """Rows of one backend, precision and thread count, by batch size."""
 
 
-def saturation(line: Line) -> str:
+def saturation(line: RowsBySize) -> str:
     """Name the batch size at which throughput stops growing: ``32``, ``~32`` or ``256 or more``.
 
     The smallest size whose throughput is at least 95 % of the best of any larger one; paired by generation where

@@ -16,7 +16,7 @@ from digitbench.measure import sgemm
 from digitbench.measure.run_state import Setup
 from digitbench.plugins.model_io import NATIVE_IO, ModelIO
 from digitbench.records.precisions import FP32, runnable
-from digitbench.records.results import ArtifactFile, Roof, Row
+from digitbench.records.results import ArtifactFile, Row, SgemmRow
 
 
 @dataclass(frozen=True)
@@ -44,9 +44,9 @@ class Candidate:
         return self.row.backend, self.row.precision, self.row.threads
 
     @property
-    def roof(self) -> Roof | None:
+    def roof(self) -> SgemmRow | None:
         """The roof that it is, if it is one: timed with the candidates, and none of them."""
-        return None if self.flops_per_image is None else Roof(self.row, self.flops_per_image)
+        return None if self.flops_per_image is None else SgemmRow(self.row, self.flops_per_image)
 
 
 def candidates(

@@ -16,7 +16,7 @@ from digitbench.evaluate import intervals
 from digitbench.measure.candidates import Candidate
 from digitbench.measure.plan import WARM_UP_SHARE, Clock, Watch
 from digitbench.measure.run_state import RunState, Setup
-from digitbench.records.results import Busy, Generation, Ledger, WarmUp
+from digitbench.records.results import Busy, CallBreakdown, Generation, WarmUp
 from digitbench.system import machine
 from digitbench.workers.pool import Event, Job, Pool, Worker, WorkerError, read_scores, read_spent
 
@@ -242,7 +242,7 @@ class GenerationRun:
                 except WorkerError as exc:
                     self._drop(process, size, exc)
                 else:
-                    self.state.ledger((*process[0], size), Ledger(**answer["ledger"]))
+                    self.state.ledger((*process[0], size), CallBreakdown(**answer["ledger"]))
 
     def _drop(self, process: Process, size: int, exc: WorkerError) -> None:
         """A worker is gone: the batch size at which it died is failed, the others may still be made up for."""

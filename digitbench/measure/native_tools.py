@@ -21,7 +21,7 @@ from digitbench.errors import CheckFailed, UsageError, one_line
 from digitbench.measure.candidates import Candidate
 from digitbench.measure.generation import WORKER
 from digitbench.records.precisions import FP32
-from digitbench.records.results import Ratio, Referee
+from digitbench.records.results import NativeToolResult, Ratio
 from digitbench.system.progress import Progress
 from digitbench.workers.pool import Job, Pool, WorkerError, environment, read_spent, shared_images
 
@@ -70,7 +70,7 @@ def _refereed(one: Candidate) -> bool:
     return bool(one.artifact) and one.row.backend in BACKENDS and one.row.precision == FP32 and one.model_io.is_native
 
 
-def run(images: Images, chosen: Sequence[Candidate], progress: Progress) -> tuple[Referee, ...]:
+def run(images: Images, chosen: Sequence[Candidate], progress: Progress) -> tuple[NativeToolResult, ...]:
     """Let each runtime's tool measure beside us, in pairs that alternate who goes first.
 
     Each side of each pair is a fresh process. Of each backend in fp32 the smallest batch size and thread count is
@@ -80,7 +80,7 @@ def run(images: Images, chosen: Sequence[Candidate], progress: Progress) -> tupl
     for one in sorted(chosen, key=lambda one: (one.row.threads, one.row.batch_size or 0)):
         if _refereed(one):
             firsts.setdefault(one.row.backend, one)
-    found: list[Referee] = []
+    found: list[NativeToolResult] = []
     with shared_images(images) as path, tempfile.TemporaryDirectory(prefix="digitbench-") as room:
         for name, candidate in firsts.items():
             assert candidate.artifact
@@ -93,7 +93,7 @@ def run(images: Images, chosen: Sequence[Candidate], progress: Progress) -> tupl
     return tuple(found)
 
 
-def _hold(contest: Contest, images: Path, progress: Progress) -> list[Referee]:
+def _hold(contest: Contest, images: Path, progress: Progress) -> list[NativeToolResult]:
     pairs: dict[str, list[tuple[float, float]]] = {}
     label = f"{contest.job.backend} and its referee, batch {contest.batch_size}"
     for i in range(PAIRS):
@@ -108,7 +108,7 @@ def _hold(contest: Contest, images: Path, progress: Progress) -> list[Referee]:
             pairs.setdefault(tool, []).append((ours, figure))
     progress.update(label, PAIRS, PAIRS, "done")
     return [
-        Referee(
+        NativeToolResult(
             contest.job.backend, tool, contest.job.threads, contest.batch_size, tuple(both), _spread(both),
             contest.notes.get(tool, ""),
         )

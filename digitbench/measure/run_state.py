@@ -16,7 +16,7 @@ from digitbench.measure import validity
 from digitbench.records import samples
 from digitbench.records.arrays import Labels
 from digitbench.records.precisions import FP32
-from digitbench.records.results import Busy, Floor, Generation, Key, Ledger, Results, Roof, Row, WarmUp
+from digitbench.records.results import Busy, CallBreakdown, Floor, Generation, Key, Results, Row, SgemmRow, WarmUp
 
 Setup = tuple[str, str, int]
 """Backend, precision, threads: what one process serves."""
@@ -68,7 +68,7 @@ class RunState:
 
     def __init__(
         self, rows: Iterable[Row], labels: Labels, reference: Scores, seconds: float, activation: str = "softmax",
-        roofs: Iterable[Roof] = (), reference_name: str = "keras", moved_by_batch: float = 0.0,
+        roofs: Iterable[SgemmRow] = (), reference_name: str = "keras", moved_by_batch: float = 0.0,
     ) -> None:  # fmt: skip
         apart = {roof.row.key: roof for roof in roofs}
         self._entries = {row.key: _Entry(row) for row in (*rows, *(roof.row for roof in apart.values()))}
@@ -193,7 +193,7 @@ class RunState:
         """The baseline was timed against itself."""
         self._twins.setdefault(cell, {})[generation] = ratio
 
-    def ledger(self, key: Key, ledger: Ledger) -> None:
+    def ledger(self, key: Key, ledger: CallBreakdown) -> None:
         """A call's parts were timed."""
         self._entries[key].row = replace(self._entries[key].row, ledger=ledger)
 
@@ -271,9 +271,9 @@ class RunState:
             ranks |= intervals.ranks(ratios, floor.ratio if floor else None)
         return tuple(entry.shown(ranks.get(key)) for key, entry in self._candidates())
 
-    def roofs(self) -> tuple[Roof, ...]:
+    def roofs(self) -> tuple[SgemmRow, ...]:
         """Every roof as far as it is known."""
-        return tuple(Roof(self._entries[key].shown(None), flops) for key, flops in self._flops.items())
+        return tuple(SgemmRow(self._entries[key].shown(None), flops) for key, flops in self._flops.items())
 
     def floors(self) -> tuple[Floor, ...]:
         """The noise floor of each cell that has one."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from digitbench.model_files import onnx_file, savedmodel_file, tflite_file
-from digitbench.model_files.kinds import Kinds
+from digitbench.model_files.number_types import NumberTypes
 from digitbench.model_files.protobuf import Message
 
 
@@ -20,7 +20,7 @@ def precision_of(source: Path, format: str) -> str:
     return _kinds(source, format).precision()
 
 
-def _kinds(source: Path, format: str) -> Kinds:
+def _kinds(source: Path, format: str) -> NumberTypes:
     match format:
         case "onnx":
             return onnx_file.kinds(Message(source.read_bytes()))
@@ -28,4 +28,4 @@ def _kinds(source: Path, format: str) -> Kinds:
             return tflite_file.kinds(source.read_bytes())
         case "savedmodel":
             return savedmodel_file.kinds((source / "saved_model.pb").read_bytes())
-    return Kinds()
+    return NumberTypes()

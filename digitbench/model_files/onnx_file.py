@@ -9,7 +9,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from math import prod
 
-from digitbench.model_files.kinds import CALL, FLOATS, Kinds
+from digitbench.model_files.number_types import CALL, FLOATS, NumberTypes
 from digitbench.model_files.protobuf import Message
 
 TYPES = {
@@ -74,7 +74,7 @@ def texts(model: Message) -> dict[str, str]:
     return {"doc_string": "\n".join(descriptions), **{one.text(1): one.text(2) for one in model.messages(METADATA)}}
 
 
-def kinds(model: Message) -> Kinds:
+def kinds(model: Message) -> NumberTypes:
     """Say what an ONNX model's weights and activations are.
 
     Raises
@@ -89,7 +89,7 @@ def kinds(model: Message) -> Kinds:
         graph.add(one, 7)
     if not graph.nodes:
         raise ValueError("no graph in it")
-    found, constant = Kinds(), _constants(graph)
+    found, constant = NumberTypes(), _constants(graph)
     for kind, shape in graph.stored.values():
         if kind and (kind in FLOATS or len(shape) > 1):  # vectors of whole numbers are zero points
             found.weights[kind] += prod(shape)
@@ -100,7 +100,7 @@ def kinds(model: Message) -> Kinds:
     return found
 
 
-def _computed(graph: _Graph, found: Kinds) -> str:
+def _computed(graph: _Graph, found: NumberTypes) -> str:
     """The type that most of the weights are brought to by casts, where that is another float than they are."""
     casts = Counter[str]()
     for node in graph.nodes:
@@ -112,7 +112,7 @@ def _computed(graph: _Graph, found: Kinds) -> str:
     return usual if most and usual in FLOATS and usual != "float32" else ""
 
 
-def _note(node: _Node, graph: _Graph, constant: set[str], read: set[str], found: Kinds) -> None:
+def _note(node: _Node, graph: _Graph, constant: set[str], read: set[str], found: NumberTypes) -> None:
     """Note what one node says of weights and activations."""
     given = node.inputs[0] if node.inputs else ""
     if node.kind in PER_CALL:

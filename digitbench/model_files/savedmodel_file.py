@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from math import prod
 
-from digitbench.model_files.kinds import BYTES, CALL, FLOATS, Kinds
+from digitbench.model_files.number_types import BYTES, CALL, FLOATS, NumberTypes
 from digitbench.model_files.protobuf import Message
 
 TYPES = {
@@ -23,7 +23,7 @@ PRODUCTS = (
 )  # fmt: skip
 
 
-def kinds(content: bytes) -> Kinds:
+def kinds(content: bytes) -> NumberTypes:
     """Say what a SavedModel's weights and activations are, by its ``saved_model.pb``.
 
     Raises
@@ -31,7 +31,7 @@ def kinds(content: bytes) -> Kinds:
     ValueError
         It is none.
     """
-    found, products = Kinds(), Counter[str]()
+    found, products = NumberTypes(), Counter[str]()
     for node in _nodes(Message(content)):
         operation = node.text(2)
         attributes = {entry.text(1): value for entry in node.messages(5) for value in entry.messages(2)}
@@ -62,7 +62,7 @@ def _nodes(model: Message) -> Iterator[Message]:
                 yield from function.messages(3)
 
 
-def _store(dtype: Message | None, shape: list[int], found: Kinds) -> None:
+def _store(dtype: Message | None, shape: list[int], found: NumberTypes) -> None:
     kind = _type(dtype)
     if kind and len(shape) > 1:
         found.weights[kind] += prod(shape)

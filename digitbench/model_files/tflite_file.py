@@ -6,7 +6,7 @@ from math import prod
 from typing import Any
 
 from digitbench.errors import one_line
-from digitbench.model_files.kinds import BYTES, CALL, WORDS, Kinds
+from digitbench.model_files.number_types import BYTES, CALL, WORDS, NumberTypes
 
 FLOATS = ("FLOAT64", "FLOAT32", "FLOAT16", "BFLOAT16")
 STORED = (*FLOATS, "INT16", "UINT16", "INT8", "UINT8", "INT4", "UINT4", "INT2")
@@ -14,7 +14,7 @@ STORED = (*FLOATS, "INT16", "UINT16", "INT8", "UINT8", "INT4", "UINT4", "INT2")
 PASSING = ("DEQUANTIZE", "CAST", "RESHAPE", "TRANSPOSE", "DENSIFY")
 
 
-def kinds(content: bytes) -> Kinds:
+def kinds(content: bytes) -> NumberTypes:
     """Say what a TFLite model's weights and activations are.
 
     Weights are what an operation takes beside what is computed, with two axes or more.
@@ -26,7 +26,7 @@ def kinds(content: bytes) -> Kinds:
     """
     from ai_edge_litert import schema_py_generated as schema
 
-    found = Kinds()
+    found = NumberTypes()
     try:
         model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
     except Exception as exc:  # nearly any, at a file that only LiteRT understands
@@ -39,7 +39,7 @@ def kinds(content: bytes) -> Kinds:
     return found
 
 
-def _note(graph: Any, buffers: Any, types: list[str], codes: list[str], found: Kinds) -> None:
+def _note(graph: Any, buffers: Any, types: list[str], codes: list[str], found: NumberTypes) -> None:
     """Note what one graph's operations say of weights and activations; `stored` leads to where a constant lies."""
     stored = {at: at for at, one in enumerate(graph.tensors) if _is_full(buffers[one.buffer])}
     for operation in graph.operators or []:

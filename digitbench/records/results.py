@@ -31,13 +31,45 @@ from digitbench.records.quality import (
     Reference,
     ReliabilityBin,
 )
-from digitbench.records.timing import Busy, Finding, Generation, Interval, Latency, Ledger, Ratio, WarmUp, calls_needed
+from digitbench.records.timing import (
+    Busy,
+    CallBreakdown,
+    Finding,
+    Generation,
+    Interval,
+    Latency,
+    Ratio,
+    WarmUp,
+    calls_needed,
+)
 from digitbench.system.notebook import html_of
 
 __all__ = [
-    "SCHEMA", "Accuracy", "Agreement", "ArtifactFile", "Busy", "Calibration", "Certificate", "Finding", "Flip",
-    "Floor", "Generation", "Latency", "Ledger", "McNemar", "OfClass", "Pair", "Ratio", "Referee", "Reference",
-    "ReliabilityBin", "Results", "Roof", "Row", "WarmUp", "calls_needed",
+    "SCHEMA",
+    "Accuracy",
+    "Agreement",
+    "ArtifactFile",
+    "Busy",
+    "Calibration",
+    "CallBreakdown",
+    "Certificate",
+    "Finding",
+    "Flip",
+    "Floor",
+    "Generation",
+    "Latency",
+    "McNemar",
+    "NativeToolResult",
+    "OfClass",
+    "Pair",
+    "Ratio",
+    "Reference",
+    "ReliabilityBin",
+    "Results",
+    "Row",
+    "SgemmRow",
+    "WarmUp",
+    "calls_needed",
 ]  # fmt: skip
 
 FORMAT = "digitbench.results"
@@ -139,7 +171,7 @@ class Row:
     rank: int | None = None
     validity: tuple[Finding, ...] | None = None
     busy: Busy | None = None
-    ledger: Ledger | None = None
+    ledger: CallBreakdown | None = None
     generations: tuple[Generation, ...] = ()
     calibration: Calibration | None = None
     classes: tuple[OfClass, ...] = ()
@@ -180,7 +212,7 @@ class Floor:
 
 
 @dataclass(frozen=True)
-class Referee:
+class NativeToolResult:
     """A runtime's own benchmark tool beside ours, in alternating pairs on the same artifact and threads.
 
     Attributes
@@ -205,7 +237,7 @@ class Referee:
 
 
 @dataclass(frozen=True)
-class Roof:
+class SgemmRow:
     """The machine's own rate of the model's matrix products, timed in turns with the candidates.
 
     Attributes
@@ -252,8 +284,8 @@ class Results:
     complete: bool = True
     settings: Mapping[str, Any] = field(default_factory=dict)
     floors: tuple[Floor, ...] = ()
-    referees: tuple[Referee, ...] = ()
-    roofs: tuple[Roof, ...] = ()
+    referees: tuple[NativeToolResult, ...] = ()
+    roofs: tuple[SgemmRow, ...] = ()
     reference: Reference | None = None
     pairs: tuple[Pair, ...] = ()
     schema: str = field(default=SCHEMA)

@@ -103,7 +103,7 @@ class Busy:
 
 
 @dataclass(frozen=True)
-class Ledger:
+class CallBreakdown:
     """Where a call's time goes: medians in µs.
 
     Attributes

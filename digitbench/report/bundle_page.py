@@ -38,7 +38,7 @@ BARS = "▁▂▃▄▅▆▇█"
 WIDEST = 40  # characters of a curve
 CURVES = {"loss": "loss", "val_loss": "validation loss", "accuracy": "accuracy", "val_accuracy": "validation accuracy"}
 
-History = Mapping[str, tuple[float, ...]]
+Curves = Mapping[str, tuple[float, ...]]
 """Of each figure its value after each epoch."""
 
 
@@ -83,7 +83,7 @@ class Shown:
     listed: Listed
     layers: tuple[Layer, ...]
     layers_problem: str
-    history: History
+    history: Curves
     history_problem: str
     results: tuple[Saved, ...]
     more_results: int
@@ -103,7 +103,7 @@ def look(bundle: Bundle) -> Shown:
         Its folder can't be read, or its manifest's artifacts aren't what they should be.
     """
     layers: tuple[Layer, ...] = ()
-    history: History = {}
+    history: Curves = {}
     no_layers = no_history = ""
     try:
         layers = layering.layers_of(bundle)
@@ -131,7 +131,7 @@ def _check_artifacts(bundle: Bundle) -> None:
         build(Artifact, entry)  # a TypeError where a figure is none
 
 
-def read_history(bundle: Bundle) -> History:
+def read_history(bundle: Bundle) -> Curves:
     """Read loss and accuracy of each epoch; nothing where the bundle keeps none.
 
     Raises
@@ -188,7 +188,7 @@ def curve(values: Sequence[float], low: float, high: float) -> str:
     return "".join(BARS[round(steps * (value - low) / span)] if isfinite(value) else "?" for value in values)
 
 
-def curves(history: History) -> Iterator[tuple[str, str, str]]:
+def curves(history: Curves) -> Iterator[tuple[str, str, str]]:
     """Give each figure's name, its curve, and where it began and ended; a figure and its validation share a scale."""
     for name, title in CURVES.items():
         values, plain = history.get(name, ()), name.removeprefix("val_")

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from digitbench.bundle.listing import Found, Listed
+from digitbench.bundle.listing import BundleList, Listed
 from digitbench.records.formatting import counted
 from digitbench.report.terminal_table import Column, empty_table, print_fitting, print_line
 from digitbench.system.text import shown_name
@@ -52,7 +52,7 @@ def share(one: Listed, *, interval: bool) -> str:
 # --- a table --------------------------------------------------------------------------------------------------------
 
 
-def print_bundles(found: Found, console: Console, now: datetime | None = None) -> None:
+def print_bundles(found: BundleList, console: Console, now: datetime | None = None) -> None:
     """Print a line for each bundle, then one for each that can't be read; if there is nothing, how to make one."""
     if found.bundles:
         columns = _columns(now or datetime.now(UTC))
@@ -113,7 +113,7 @@ def _artifacts(one: Listed) -> str:
 # --- JSON -----------------------------------------------------------------------------------------------------------
 
 
-def to_json(found: Found) -> dict[str, Any]:
+def to_json(found: BundleList) -> dict[str, Any]:
     """Give it as plain values; what isn't known is null, shares are 0 to 1."""
     return {"schema": SCHEMA, "folder": str(found.folder), "bundles": [bundle_to_json(one) for one in found.bundles],
             "broken": [{"name": name, "problem": problem} for name, problem in found.broken.items()]}  # fmt: skip

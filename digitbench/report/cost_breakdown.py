@@ -9,7 +9,7 @@ from rich.table import Table
 
 from digitbench.judge.sorting import sort_rows
 from digitbench.records.formatting import Names, micros
-from digitbench.records.results import Ledger, Results, Row
+from digitbench.records.results import CallBreakdown, Results, Row
 from digitbench.report.terminal_table import Column, grouped_table, print_fitting, print_line
 
 LEGEND = (
@@ -48,14 +48,14 @@ def _columns(names: Names) -> list[Column]:
     ]
 
 
-def rest(ledger: Ledger) -> float | None:
+def rest(ledger: CallBreakdown) -> float | None:
     """What the call costs beyond its steps; None where they aren't told apart."""
     if ledger.input_copy is None or ledger.run is None or ledger.output_copy is None:
         return None
     return ledger.call - ledger.input_copy - ledger.run - ledger.output_copy
 
 
-def _part(head: str, part: Callable[[Ledger], float | None], worth: float) -> Column:
+def _part(head: str, part: Callable[[CallBreakdown], float | None], worth: float) -> Column:
     def cell(with_share: bool) -> Callable[[Row], str]:
         def write(row: Row) -> str:
             value = part(row.ledger) if row.ledger else None

@@ -17,7 +17,7 @@ from digitbench.errors import BundleError, one_line
 from digitbench.judge.faults import failed_rows, invalid_rows, missing_rows
 from digitbench.judge.sorting import fastest, shown_rows
 from digitbench.records.formatting import counted, percentile, top1
-from digitbench.report.bundle_page import History, leaders, read_history
+from digitbench.report.bundle_page import Curves, leaders, read_history
 from digitbench.report.bundles import megabytes, share
 from digitbench.report.choice import nobody, said, verdict
 from digitbench.report.columns import FASTEST, columns_of
@@ -66,7 +66,7 @@ def _worthy(column: Column) -> Column | None:
 
 def bundle_html(bundle: Bundle) -> str:
     """Give a bundle: the recipe, the dataset, how good it is, the curve of its training, and its artifacts."""
-    history: History = {}
+    history: Curves = {}
     told = note = ""
     try:
         told = _figures(bundle)
@@ -153,7 +153,7 @@ def _table(heads: Sequence[tuple[str, bool]], rows: Iterable[Cells], styles: Seq
 # --- curves ---------------------------------------------------------------------------------------------------------
 
 
-def _curves(history: History) -> str:
+def _curves(history: Curves) -> str:
     """Draw loss and accuracy beside each other, each with that of the validation images dashed."""
     drawn = []
     for name, write in (("loss", "{:.3f}".format), ("accuracy", "{:.1%}".format)):

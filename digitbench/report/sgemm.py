@@ -13,7 +13,7 @@ from digitbench.judge.faults import invalid_rows
 from digitbench.judge.sorting import group_of, p50, sort_rows
 from digitbench.records import formatting
 from digitbench.records.precisions import DYNAMIC, FP32, INT8
-from digitbench.records.results import Ratio, Results, Roof, Row
+from digitbench.records.results import Ratio, Results, Row, SgemmRow
 from digitbench.report.columns import ALWAYS, WRONG
 from digitbench.report.terminal_table import Column, grouped_table, print_fitting, print_line
 
@@ -85,7 +85,7 @@ def sentences(results: Results) -> list[str]:
     return [_sentence(roof, results) for roof in _timed(results)]
 
 
-def _sentence(roof: Roof, results: Results) -> str:
+def _sentence(roof: SgemmRow, results: Results) -> str:
     rows = _under(roof, results)
     floats = [row for row in rows if row.precision == FP32]
     quantised = [row for row in rows if row.precision in (INT8, DYNAMIC)]
@@ -107,7 +107,7 @@ def _sentence(roof: Roof, results: Results) -> str:
     return f"{where}{doubt}: {'; '.join(told) or 'nothing to hold against sgemm'}."
 
 
-def _best(rows: Sequence[Row], roof: Roof) -> Row | None:
+def _best(rows: Sequence[Row], roof: SgemmRow) -> Row | None:
     """The fastest; never an INVALID one."""
     speeds = {row.key: speed.speed(row, roof.row) for row in rows if row.valid}
     able = [row for row in rows if speeds.get(row.key)]
@@ -151,12 +151,12 @@ def legend(results: Results) -> list[str]:
     ]
 
 
-def _timed(results: Results) -> list[Roof]:
+def _timed(results: Results) -> list[SgemmRow]:
     timed = [roof for roof in results.roofs if roof.row.latency_us and not roof.row.error]
     return sorted(timed, key=lambda roof: (roof.row.threads, roof.row.batch_size or 0))
 
 
-def _under(roof: Roof, results: Results) -> list[Row]:
+def _under(roof: SgemmRow, results: Results) -> list[Row]:
     """The timed candidates of its batch size and threads, fastest first."""
     cell = group_of(roof.row)
     return [row for row in sort_rows(results.rows) if group_of(row) == cell and row.latency_us and not row.error]
@@ -166,7 +166,7 @@ def _is_roof(row: Row, results: Results) -> bool:
     return any(row is roof.row for roof in results.roofs)
 
 
-def _share(row: Row, roof: Roof) -> str:
+def _share(row: Row, roof: SgemmRow) -> str:
     found = speed.speed(row, roof.row)
     return _percent(found) if found else "an unknown share"
 

@@ -12,11 +12,11 @@ from digitbench.judge.faults import failed_rows, invalid_rows, missing_rows
 from digitbench.judge.sorting import fastest, shown_rows
 from digitbench.records.formatting import Names, counted, reference_of
 from digitbench.records.results import Results, Row
-from digitbench.report.classes import print_classes
 from digitbench.report.columns import columns_of
 from digitbench.report.cost_breakdown import print_ledger
 from digitbench.report.footnotes import footnotes
 from digitbench.report.native_tools import print_referees
+from digitbench.report.per_class import print_classes
 from digitbench.report.sgemm import print_roofline
 from digitbench.report.terminal_table import Column, empty_table, grouped_table, print_fitting, print_line, print_table
 from digitbench.report.throughput import print_saturation

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from digitbench.judge.saturation import ENOUGH, Line, saturation
+from digitbench.judge.saturation import ENOUGH, RowsBySize, saturation
 from digitbench.records.formatting import Names, counted
 from digitbench.records.results import Results, Row
 from digitbench.report.terminal_table import empty_table, print_line, print_table, width_of
@@ -43,7 +43,7 @@ def print_saturation(results: Results, console: Console) -> None:
         print_line(RULE, console, "dim")
 
 
-def _print_chart(lines: Mapping[str, Line], sizes: Sequence[int], console: Console) -> None:
+def _print_chart(lines: Mapping[str, RowsBySize], sizes: Sequence[int], console: Console) -> None:
     ordered = dict(sorted(lines.items(), key=lambda item: -_best(item[1])))
     for bar in BARS:
         table = _chart(ordered, sizes, bar)
@@ -54,7 +54,7 @@ def _print_chart(lines: Mapping[str, Line], sizes: Sequence[int], console: Conso
     print_table(table, console)
 
 
-def _chart(lines: Mapping[str, Line], sizes: Sequence[int], bar: int) -> Table:
+def _chart(lines: Mapping[str, RowsBySize], sizes: Sequence[int], bar: int) -> Table:
     """Draw a column of bars for each batch size."""
     table = empty_table()
     table.add_column("", no_wrap=True)
@@ -78,7 +78,7 @@ def _cell(row: Row | None, best: float, bar: int) -> Text:
     return Text.assemble((drawn.ljust(bar), f"cyan {style}"), (" " * bool(bar) + figure, style))
 
 
-def _sparks(lines: Mapping[str, Line], sizes: Sequence[int]) -> Table:
+def _sparks(lines: Mapping[str, RowsBySize], sizes: Sequence[int]) -> Table:
     """Draw a curve in a single column, where there are more batch sizes than room."""
     table = empty_table()
     for head in ("", f"batch {sizes[0]} to {sizes[-1]}", "best", "saturates at"):
@@ -90,7 +90,7 @@ def _sparks(lines: Mapping[str, Line], sizes: Sequence[int]) -> Table:
     return table
 
 
-def _best(line: Line) -> float:
+def _best(line: RowsBySize) -> float:
     return max(row.throughput_per_s or 0.0 for row in line.values())
 
 

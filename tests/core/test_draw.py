@@ -19,7 +19,7 @@ from digitbench.bundle import Bundle
 from digitbench.draw import processes as teams
 from digitbench.draw.guard import Guard, Message, Refusal, is_loopback, read_body
 from digitbench.draw.pictures import DRAWING_BYTES, SEEN_BYTES, SIDE, picture_of
-from digitbench.draw.processes import Line, ProcessGroup
+from digitbench.draw.processes import ProcessGroup
 from digitbench.errors import ImageError, MissingRuntimeError, UsageError
 from digitbench.measure.candidates import candidates
 from digitbench.records.arrays import Pixels
@@ -182,10 +182,10 @@ def test_who_sends_too_slowly_is_told_so(monkeypatch: pytest.MonkeyPatch) -> Non
 # --- candidates ----------------------------------------------------------------------------------------------------
 
 
-def asked(group: ProcessGroup, times: int = 1) -> list[dict[int, Line]]:
+def asked(group: ProcessGroup, times: int = 1) -> list[dict[int, Message]]:
     """Start a team, wait until nobody is starting, and ask it so many times: what each said, by its number."""
 
-    async def ask() -> list[dict[int, Line]]:
+    async def ask() -> list[dict[int, Message]]:
         group.start()
         try:
             async with asyncio.timeout(60):

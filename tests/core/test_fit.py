@@ -204,8 +204,8 @@ def weak(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def imported(backend: str, monkeypatch: pytest.MonkeyPatch, *, accept: bool = False) -> dict[str, Any]:
     """Import one of the models above; give its manifest."""
-    sort = formats.Sort("weak", backend, ".bin", "Weak")
-    monkeypatch.setattr(formats, "sort_of", lambda source: sort)
+    sort = formats.ModelFormat("weak", backend, ".bin", "Weak")
+    monkeypatch.setattr(formats, "format_of", lambda source: sort)
     known = blocks(1200)
     dataset = Dataset("mine", "f" * 16, "here", known, known.head(50))
     options = importing.Options(accept=accept, precision="fp32")

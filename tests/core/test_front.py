@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.test_plots_results import measured
+from core.test_charts_results import measured
 from digitbench.evaluate.accuracy import wilson_interval
 from digitbench.judge import front
 from digitbench.records.results import Accuracy

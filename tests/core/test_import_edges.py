@@ -93,8 +93,8 @@ def imported(backend: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Bun
     pixels = np.random.default_rng(0).integers(0, 256, (600, 28, 28)).astype(np.uint8)
     pixels[:, 0, 0] = np.rint(labels * 25.5)
     split = Split(pixels, labels.astype(np.int64))
-    sort = formats.Sort("whim", backend, ".bin", "Whim")
-    monkeypatch.setattr(formats, "sort_of", lambda source: sort)
+    model_format = formats.ModelFormat("whim", backend, ".bin", "Whim")
+    monkeypatch.setattr(formats, "format_of", lambda source: model_format)
     dataset = Dataset("mine", "f" * 16, "here", split, split.head(50))
     return importing.import_model(folder / "model.bin", dataset, folder / "bundle")
 
@@ -166,7 +166,7 @@ def test_operations_are_found_however_their_names_lengths_are_written(word: byte
 
 def test_a_name_that_is_too_long_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match=r"can't be read|no such file"):
-        formats.sort_of(tmp_path / ("a" * 300 + ".onnx"))
+        formats.format_of(tmp_path / ("a" * 300 + ".onnx"))
 
 
 def foreign(untrained: Bundle, folder: Path, **more: Any) -> Bundle:

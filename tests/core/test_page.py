@@ -29,10 +29,10 @@ from digitbench.records import samples
 from digitbench.records.results import Floor, McNemar, Results, Row
 from digitbench.records.timing import Finding, Ratio
 from digitbench.report import page
-from digitbench.report.page import Source, command, curves, drawn, facts, figures, runs, table, thinning
+from digitbench.report.page import Source, changed_images, chart_parts, command, curves, facts, runs, table, thinning
 from digitbench.report.page import html as pages
 from digitbench.report.page import markdown as markdowns
-from digitbench.report.page.verdict import SURE, UNSURE, verdicts
+from digitbench.report.page.recommendation import SURE, UNSURE, recommendations
 
 SETTINGS = {"seconds": 3.0, "generations": 3, "seed": 7, "baseline": ["tflite", "int8"], "timeout": 120.0}
 PRECISIONS = {
@@ -81,7 +81,7 @@ def source_of(results: Results, **more: Any) -> Source:
 
 
 def sentence(*rows: Row, **changes: Any) -> str:
-    (found,) = verdicts(results_of(*rows, **changes))
+    (found,) = recommendations(results_of(*rows, **changes))
     return found.sentence
 
 
@@ -90,7 +90,7 @@ def sentence(*rows: Row, **changes: Any) -> str:
 
 def test_a_sure_verdict_names_the_fastest_and_says_against_whom() -> None:
     slow, quick = candidate("keras", 10.0), candidate("tflite", 1.0, "int8", lost=1, won=2)
-    (found,) = verdicts(results_of(slow, quick, candidate("onnx", 20.0)))
+    (found,) = recommendations(results_of(slow, quick, candidate("onnx", 20.0)))
     assert found.tone == SURE
     assert found.sentence.startswith(
         "Ship R int8: 10.0 µs a picture at batch size 1, 1 thread, 10.0 [10.0, 10.0] times"
@@ -122,7 +122,7 @@ def test_a_tie_is_told_with_what_decided() -> None:
 
 def test_a_single_generation_is_no_verdict() -> None:
     one, other = (replace(it, generations=it.generations[:1]) for it in (candidate("keras", 3.0), candidate("tflite")))
-    (found,) = verdicts(results_of(one, other))
+    (found,) = recommendations(results_of(one, other))
     assert found.tone == UNSURE
     assert found.sentence.startswith("A first look, no verdict: R fp32 took 10.0 µs a picture")
     assert "Ship" not in found.sentence
@@ -130,7 +130,7 @@ def test_a_single_generation_is_no_verdict() -> None:
 
 def test_nothing_that_can_be_relied_on_names_nobody_and_says_why() -> None:
     bad = [candidate(name, validity=(Finding("a busy core", "wait"),)) for name in ("keras", "tflite")]
-    (found,) = verdicts(results_of(*bad))
+    (found,) = recommendations(results_of(*bad))
     assert found.sentence == "Nothing can be named at batch size 1, 1 thread: every candidate failed or is INVALID."
     assert "keras fp32: INVALID: a busy core" in found.more[0]
 
@@ -141,15 +141,15 @@ def test_one_candidate_alone_is_held_against_nobody() -> None:
 
 def test_a_quicker_but_invalid_one_is_told() -> None:
     bad = candidate("onnx", 0.5, validity=(Finding("a busy core", "wait"),))
-    (found,) = verdicts(results_of(candidate("keras", 3.0), candidate("tflite"), bad))
+    (found,) = recommendations(results_of(candidate("keras", 3.0), candidate("tflite"), bad))
     assert any(line.startswith("Mind: R fp32 had a lower p50 (5.0 µs) but is INVALID: a busy core (wait)")
                for line in found.more)  # fmt: skip
 
 
 def test_each_batch_size_has_its_verdict_and_an_evaluation_one_of_accuracy() -> None:
-    assert [one.group for one in verdicts(results_of(*fourteen(batch_sizes=(32, 1))))] == [(1, 1), (1, 32)]
+    assert [one.group for one in recommendations(results_of(*fourteen(batch_sizes=(32, 1))))] == [(1, 1), (1, 32)]
     rows = [replace(one, latency_us=None, batch_size=None, generations=()) for one in fourteen()]
-    (found,) = verdicts(results_of(*rows, settings={}))
+    (found,) = recommendations(results_of(*rows, settings={}))
     assert found.sentence.startswith("Nothing was timed: this is of accuracy and agreement alone. 6 of 14 candidates")
 
 
@@ -190,13 +190,13 @@ def test_a_png_of_ours_is_read_by_others_as_it_was() -> None:
     from PIL import Image
 
     pixels = np.random.default_rng(0).integers(0, 256, (28, 28), dtype=np.uint8)
-    with Image.open(io.BytesIO(drawn.png(pixels))) as image:
+    with Image.open(io.BytesIO(changed_images.png(pixels))) as image:
         assert (image.format, image.mode) == ("PNG", "L")
         assert (np.asarray(image) == pixels).all()
 
 
 def test_changed_images_come_with_every_answer_and_once_for_all_batch_sizes() -> None:
-    found, count = drawn.changed(source_of(results_of(*fourteen(batch_sizes=(1, 32)))))
+    found, count = changed_images.changed(source_of(results_of(*fourteen(batch_sizes=(1, 32)))))
     assert count == len(found) == 3
     first = found[0]
     assert [(one.label, one.right, one.margins) for one in first.answers] == [
@@ -260,7 +260,7 @@ def test_every_row_that_is_not_valid_is_told_with_its_reason_and_mend() -> None:
 
 def test_the_table_sorts_by_numbers_and_leaves_out_what_says_nothing() -> None:
     results = results_of(*fourteen(batch_sizes=(1, 32)))
-    full = table.full(results, verdicts(results))
+    full = table.full(results, recommendations(results))
     heads = [one.title for one in full.heads]
     assert "batch size" in heads
     assert "threads" not in heads
@@ -368,13 +368,13 @@ def test_plots_of_runs_and_of_the_training_are_ones_that_plotly_knows() -> None:
 
 
 def test_labels_hold_no_marks_of_plotlys_and_infinite_numbers_become_none() -> None:
-    assert figures.label("<a href='x'>b</a> & c") == "&lt;a href='x'&gt;b&lt;/a&gt; &amp; c"
-    assert figures.finite({"x": [1.0, float("nan")], "y": (float("inf"),)}) == {"x": [1.0, None], "y": [None]}
+    assert chart_parts.label("<a href='x'>b</a> & c") == "&lt;a href='x'&gt;b&lt;/a&gt; &amp; c"
+    assert chart_parts.finite({"x": [1.0, float("nan")], "y": (float("inf"),)}) == {"x": [1.0, None], "y": [None]}
 
 
 def test_embedded_text_cannot_end_its_script() -> None:
     nasty = "</script><!-- & \u2028"
-    plot = figures.Plot("x", "", 100, (), {"title": {"text": nasty}})
+    plot = chart_parts.Plot("x", "", 100, (), {"title": {"text": nasty}})
     text = pages.embedded({"front": [plot]})
     assert not set("<>&\u2028") & set(text)
     assert json.loads(text)["plots"][0]["layout"]["title"]["text"] == nasty
@@ -409,7 +409,7 @@ def test_markdown_says_the_same_and_no_html_but_details() -> None:
     rows.append(Row(nasty, "fp32", 1, 1, error=nasty))
     first = source_of(results_of(*rows, bundle=BUNDLE | {"name": nasty}))
     text = markdowns.write([first, first])
-    assert verdicts(first.results)[0].sentence.split("R")[0].split("<")[0] in text.replace("\\", "")
+    assert recommendations(first.results)[0].sentence.split("R")[0].split("<")[0] in text.replace("\\", "")
     assert set(re.findall(r"(?<!\\)</?[a-z]+", re.sub(r"```.*?```", "", text, flags=re.DOTALL))) == {
         "<details", "</details", "<summary", "</summary",
     }  # fmt: skip

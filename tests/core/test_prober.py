@@ -21,7 +21,7 @@ from digitbench import plugins
 from digitbench.backend import Images, IOSpec, Signature, Tensor
 from digitbench.errors import ArtifactError, BundleError
 from digitbench.importing import probe
-from digitbench.importing.formats import Sort
+from digitbench.importing.formats import ModelFormat
 from digitbench.importing.prober import MOST_DEATHS, Prober
 from digitbench.plugins.model_io import ModelIO
 from digitbench.system import trusted_files
@@ -125,8 +125,8 @@ def model(tmp_path: Path) -> Path:
     return path
 
 
-def sort_of(backend: str) -> Sort:
-    return Sort("moody", backend, ".bin", "Moody")
+def format_of(backend: str) -> ModelFormat:
+    return ModelFormat("moody", backend, ".bin", "Moody")
 
 
 def which(output: str = "") -> ModelIO:
@@ -139,7 +139,7 @@ def which(output: str = "") -> ModelIO:
 def test_a_form_that_kills_its_worker_or_hangs_costs_that_form_alone(
     model: Path, shared: Path, children: Callable[[], list[psutil.Process]]
 ) -> None:
-    with Prober(model, sort_of("Moody"), shared, timeout=60) as prober:
+    with Prober(model, format_of("Moody"), shared, timeout=60) as prober:
         assert prober.signature == Signature(
             (Tensor("x", (None, 28, 28), "float32"),), (Tensor("a", (None, 10), "int8", 0.5, 3),)
         )
@@ -170,7 +170,7 @@ def test_a_form_that_kills_its_worker_or_hangs_costs_that_form_alone(
 def test_after_three_deaths_nothing_more_is_tried(
     model: Path, shared: Path, children: Callable[[], list[psutil.Process]]
 ) -> None:
-    with Prober(model, sort_of("Moody"), shared, timeout=60) as prober:
+    with Prober(model, format_of("Moody"), shared, timeout=60) as prober:
         for _ in range(MOST_DEATHS):
             assert prober.attempt(which("exits"), 0, 5) is None
         assert prober.attempt(which(), 0, 5) is None
@@ -192,14 +192,14 @@ def test_what_its_runtime_cannot_open_is_refused_in_a_line(
     model: Path, shared: Path, monkeypatch: pytest.MonkeyPatch, backend: str, said: str
 ) -> None:
     monkeypatch.chdir(model.parent)
-    with pytest.raises(BundleError) as caught, Prober(Path(model.name), sort_of(backend), shared, timeout=60):
+    with pytest.raises(BundleError) as caught, Prober(Path(model.name), format_of(backend), shared, timeout=60):
         raise AssertionError("it was opened")
     assert one_printable_line(str(caught.value))
     assert str(caught.value) == said.format(model=model.name), "as its user named it, and once"
 
 
 def test_a_signature_that_is_none_leaves_no_process(model: Path, shared: Path) -> None:
-    with pytest.raises(TypeError, match="'many' is not int"), Prober(model, sort_of("Odd"), shared, timeout=60):
+    with pytest.raises(TypeError, match="'many' is not int"), Prober(model, format_of("Odd"), shared, timeout=60):
         raise AssertionError("it was opened")
 
 

@@ -28,22 +28,22 @@ from digitbench.records.results import (
     ArtifactFile,
     Busy,
     Calibration,
+    CallBreakdown,
     Certificate,
     Finding,
     Flip,
     Floor,
     Generation,
     Latency,
-    Ledger,
     McNemar,
+    NativeToolResult,
     Pair,
     Ratio,
-    Referee,
     Reference,
     ReliabilityBin,
     Results,
-    Roof,
     Row,
+    SgemmRow,
     WarmUp,
     calls_needed,
 )
@@ -71,7 +71,7 @@ generation = st.builds(
     wrong_labels=whole, samples=text,
 )  # fmt: skip
 floor = st.builds(Floor, text, text, whole, whole, ratio, st.dictionaries(text, number, max_size=3))
-referee = st.builds(Referee, text, text, whole, whole, some(interval), ratio, text)
+referee = st.builds(NativeToolResult, text, text, whole, whole, some(interval), ratio, text)
 
 accuracy = st.builds(Accuracy, number, whole, whole, interval)
 mcnemar = st.builds(McNemar, whole, whole, number)
@@ -116,10 +116,10 @@ any_row = st.builds(
     rank=st.none() | whole,
     validity=st.none() | some(st.builds(Finding, text, text)),
     busy=st.none() | busy,
-    ledger=st.none() | st.builds(Ledger, number, number, maybe, maybe, maybe),
+    ledger=st.none() | st.builds(CallBreakdown, number, number, maybe, maybe, maybe),
     generations=some(generation), calibration=st.none() | calibration,
 )  # fmt: skip
-roof = st.builds(Roof, any_row, whole)
+roof = st.builds(SgemmRow, any_row, whole)
 reference = st.builds(Reference, text, accuracy, calibration)
 pair = st.builds(Pair, name, name, whole, number, number, mcnemar, some(whole))
 
@@ -145,7 +145,8 @@ FULL = Row(
     roofs=some(roof), of_reference=st.none() | reference, pairs=some(pair),
 )  # fmt: skip
 def test_results_come_back_from_json_as_they_were(
-    rows: list[Row], complete: bool, floors: tuple[Floor, ...], referees: tuple[Referee, ...], roofs: tuple[Roof, ...],
+    rows: list[Row], complete: bool, floors: tuple[Floor, ...], referees: tuple[NativeToolResult, ...],
+    roofs: tuple[SgemmRow, ...],
     of_reference: Reference | None, pairs: tuple[Pair, ...],
 ) -> None:  # fmt: skip
     results = results_of(

@@ -14,10 +14,10 @@ from core.test_terminal import MISSING, a_run, compared, results_of, timed
 from digitbench.records.results import (
     Agreement,
     Calibration,
+    CallBreakdown,
     Certificate,
     Finding,
     Latency,
-    Ledger,
     McNemar,
     Results,
     Row,
@@ -91,7 +91,7 @@ def test_csv_of_results_of_the_first_version() -> None:
 def test_csv_keeps_every_field_of_the_ledger_and_the_latency() -> None:
     latency = Latency(4000, 1.5, 2.5, 3.5, 4.5, 5.5, 7.5, 6.5, {"p999": (6.25, 6.75)})
     (row,) = parsed(
-        results_of(compared("onnx", 1, 1, 1, None, latency_us=latency, ledger=Ledger(9, 8, 7, 6, 5)))
+        results_of(compared("onnx", 1, 1, 1, None, latency_us=latency, ledger=CallBreakdown(9, 8, 7, 6, 5)))
     ).values()
     names = ("min", "mean", "p50", "p90", "p99", "p999", "max", "p999_low", "p999_high")
     assert [row[f"{name}_us"] for name in names] == ["1.5", "2.5", "3.5", "4.5", "5.5", "6.5", "7.5", "6.25", "6.75"]

@@ -23,16 +23,16 @@ from digitbench.records.results import (
     ArtifactFile,
     Busy,
     Calibration,
+    CallBreakdown,
     Certificate,
     Finding,
     Flip,
     Floor,
     Generation,
     Latency,
-    Ledger,
     McNemar,
+    NativeToolResult,
     Ratio,
-    Referee,
     Results,
     Row,
     WarmUp,
@@ -90,8 +90,8 @@ BASELINE = {"generations": 3, "baseline": ["tflite", "fp32"]}
 def a_run(**changes: Any) -> tuple[tuple[Row, ...], dict[str, Any]]:
     """Four rows of one batch size, of which two tie, and what stands beside them."""
     rows = (
-        compared("tflite", 1, 18.8, 2, Ratio(1.0, (1.0, 1.0)), ledger=Ledger(18.5, 0.08, 1.1, 16.0, 0.5)),
-        compared("onnx", 1, 16.9, 1, Ratio(0.9, (0.88, 0.92)), ledger=Ledger(16.6, 0.08)),
+        compared("tflite", 1, 18.8, 2, Ratio(1.0, (1.0, 1.0)), ledger=CallBreakdown(18.5, 0.08, 1.1, 16.0, 0.5)),
+        compared("onnx", 1, 16.9, 1, Ratio(0.9, (0.88, 0.92)), ledger=CallBreakdown(16.6, 0.08)),
         compared("numpy", 1, 19.0, 2, Ratio(1.01, (0.98, 1.04))),
         compared("keras", 1, 300.0, 4, Ratio(16.0, (15.5, 16.4))),
     )
@@ -525,7 +525,7 @@ def test_no_line_is_wider_than_the_terminal(width: int) -> None:
 
 # --- the ledger and the referees -----------------------------------------------------------------------------------
 
-REFEREE = Referee(
+REFEREE = NativeToolResult(
     "onnx", "some_app median", 1, 1, ((22.0, 20.0), (24.0, 20.0), (21.0, 20.0)), Ratio(1.1, (1.05, 1.2)), "it rounds"
 )
 
@@ -545,7 +545,7 @@ def test_the_ledger_gives_each_part_its_share_and_the_rest() -> None:
 
 
 def test_steps_that_add_up_to_more_than_the_call_are_shown_as_they_are() -> None:
-    ledger = Ledger(call=100.0, loop=0.1, input_copy=2.0, run=98.0, output_copy=0.5)
+    ledger = CallBreakdown(call=100.0, loop=0.1, input_copy=2.0, run=98.0, output_copy=0.5)
     (line,) = table_of(shown(timed("onnx", 1, 10, ledger=ledger), ledger=True).partition("Where a call's")[2], "onnx")
     assert "-0.50   0%" in line
 

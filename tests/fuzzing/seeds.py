@@ -51,11 +51,11 @@ KINDS = ("pictures", "models")
 
 @functools.cache
 def _sorts() -> tuple[str, ...]:
-    listed = [sort for sort, share in SHARES.items() for _ in range(share)]
+    listed = [model_format for model_format, share in SHARES.items() for _ in range(share)]
     return tuple(listed[i] for i in np.random.default_rng(0).permutation(len(listed)))
 
 
-def sort_of(kind: str, number: int) -> str:
+def format_of(kind: str, number: int) -> str:
     """Say what sort of file a case breaks: whatever the size of the run, so that it can be made again."""
     return _sorts()[number % len(_sorts())] if kind == "models" else list(pictures())[number % len(pictures())]
 
@@ -73,14 +73,14 @@ def write(kind: str, number: int, seed: int, models: Path, folder: Path) -> Path
         Where to.
     """
     draw = np.random.default_rng([seed, KINDS.index(kind), number])
-    sort = sort_of(kind, number)
+    model_format = format_of(kind, number)
     if kind == "pictures":
-        suffix, content = pictures()[sort]
+        suffix, content = pictures()[model_format]
         path = folder / f"pictures-{number}{suffix}"
         way = mutations.mutated_png if suffix == ".png" and draw.random() < 0.7 else mutations.mutated
         path.write_bytes(way(content, draw))
         return path
-    names = MODELS[sort]
+    names = MODELS[model_format]
     (source,) = (models / names[int(draw.integers(len(names)))]).iterdir()
     path = folder / f"models-{number}{source.suffix}"
     if source.is_dir():

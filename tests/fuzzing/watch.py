@@ -26,7 +26,7 @@ ANSWERS = 5  # that one model may keep a process waiting for, until it is killed
 
 
 @dataclass
-class Verdict:
+class Ending:
     """What became of a case.
 
     Attributes
@@ -47,7 +47,7 @@ class Verdict:
 
     kind: str
     number: int
-    sort: str
+    model_format: str
     outcome: str
     message: str = ""
     seconds: float = 0.0
@@ -94,13 +94,13 @@ class Watched:
         self._end()
         self._printed.close()
 
-    def run(self, number: int, keep: Path | None = None) -> Verdict:
+    def run(self, number: int, keep: Path | None = None) -> Ending:
         """Put a case to the test; if something is wrong with it, its file is copied into the folder `keep`."""
         path = seeds.write(self._kind, number, self._seed, self._models, self._cases)
         self._printed.truncate(0)
         answer = self._asked(path)
         known = {name: answer[name] for name in ("outcome", "message", "seconds", "grown") if name in answer}
-        verdict = Verdict(self._kind, number, seeds.sort_of(self._kind, number), **known)
+        verdict = Ending(self._kind, number, seeds.format_of(self._kind, number), **known)
         verdict.faults = [*self._faults(verdict, answer, path), *self._left_behind(verdict)]
         if verdict.outcome == "dead" or verdict.grown > MOST_GROWN:
             self._end()
@@ -172,7 +172,7 @@ class Watched:
 
     # --- the judge --------------------------------------------------------------------------------------------------
 
-    def _faults(self, verdict: Verdict, answer: Mapping[str, Any], path: Path) -> Iterator[str]:
+    def _faults(self, verdict: Ending, answer: Mapping[str, Any], path: Path) -> Iterator[str]:
         message, limit = verdict.message, self._timeout + MARGIN_SECONDS if self._kind == "models" else PICTURE_SECONDS
         if verdict.outcome == "dead":
             yield f"killed the process: {message}"
@@ -189,7 +189,7 @@ class Watched:
         if printed:
             yield f"printed: {printed[:2000]}"
 
-    def _left_behind(self, verdict: Verdict) -> Iterator[str]:
+    def _left_behind(self, verdict: Ending) -> Iterator[str]:
         """Say what is still there, and remove it."""
         for one in self._children():
             with suppress(psutil.NoSuchProcess):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Cli, complaint, run_cli
-from core.test_plots_results import NAMES, grid, measured
+from core.test_charts_results import NAMES, grid, measured
 from core.test_terminal import results_of
 
 from digitbench.bundle import Bundle

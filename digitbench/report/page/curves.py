@@ -13,20 +13,9 @@ from digitbench.judge.sorting import Group, p50
 from digitbench.records import formatting
 from digitbench.records.results import Results, Row
 from digitbench.report.page import groups
-from digitbench.report.page.figures import (
-    LEGEND,
-    Plot,
-    Trace,
-    axis,
-    hover,
-    keys,
-    label,
-    lines,
-    logarithmic,
-    marker,
-)
+from digitbench.report.page.chart_parts import LEGEND, Plot, Trace, axis, hover, keys, label, lines, logarithmic, marker
 from digitbench.report.page.plots import short
-from digitbench.report.page.verdict import title_of
+from digitbench.report.page.recommendation import title_of
 
 CURVES = {"loss": "loss", "accuracy": "accuracy"}
 
@@ -159,7 +148,7 @@ def _over_runs(runs: Sequence[tuple[str, Results]], group: Group) -> Plot:
 
 
 def _run_line(
-    mine: Sequence[tuple[int, Row]], runs: Sequence[tuple[str, Results]], look: palette.Look, names: formatting.Names,
+    mine: Sequence[tuple[int, Row]], runs: Sequence[tuple[str, Results]], look: palette.Style, names: formatting.Names,
 ) -> Trace:  # fmt: skip
     ends = [row.latency_us.intervals.get("p50") or (p50(row), p50(row)) for _, row in mine if row.latency_us]
     return {

@@ -22,9 +22,9 @@ from digitbench.records.formatting import Names, day
 from digitbench.records.results import Results
 from digitbench.report import page, sgemm
 from digitbench.report.footnotes import footnotes
-from digitbench.report.page import Source, command, curves, drawn, facts, plots, runs, table, thinning
-from digitbench.report.page.figures import ON_DARK, Plot
-from digitbench.report.page.verdict import Verdict, verdicts
+from digitbench.report.page import Source, changed_images, command, curves, facts, plots, runs, table, thinning
+from digitbench.report.page.chart_parts import ON_DARK, Plot
+from digitbench.report.page.recommendation import Recommendation, recommendations
 
 OURS = "digitbench.report.page"
 PLOTTED = "plots"
@@ -62,7 +62,7 @@ def render(sources: Sequence[Source]) -> str:
 
     sources = runs.ordered(sources)
     source = sources[-1]
-    found = verdicts(source.results)
+    found = recommendations(source.results)
     several = curves.over_runs(list(zip(runs.names_of(sources), (one.results for one in sources), strict=True)))
     training = _had(lambda: curves.training(curves.history_of(_bundle(source))))
     drawings = {
@@ -84,17 +84,17 @@ def render(sources: Sequence[Source]) -> str:
     )  # fmt: skip
 
 
-def _context(source: Source, found: Sequence[Verdict]) -> dict[str, Any]:
+def _context(source: Source, found: Sequence[Recommendation]) -> dict[str, Any]:
     """Gather what is written; what is drawn comes beside it."""
     results = source.results
     rows = page.setups(results.rows)
-    images, count = drawn.changed(source)
+    images, count = changed_images.changed(source)
     return {
         "name": results.bundle["name"], "source": source, "results": results, "facts": facts, "top": facts.top(source),
         "measured": day(results.created),
         "verdicts": found, "timed": any(row.latency_us for row in results.rows), "full": table.full(results, found),
         "agreement": facts.agreement(rows), "digits": facts.digits(rows), "changed": images, "changed_count": count,
-        "known_flips": any(row.agreement for row in rows), "confusion": _had(lambda: drawn.confusion(source)),
+        "known_flips": any(row.agreement for row in rows), "confusion": _had(lambda: changed_images.confusion(source)),
         "notes": _notes(results), "thinned": str(thinning.fineness(len(results.rows))),
         "reproduce": command.command(source), "caveats": command.caveats(source), "roofs": _roofs(results),
     }  # fmt: skip
@@ -133,7 +133,7 @@ def _roofs(results: Results) -> tuple[facts.Table, list[str]]:
     return facts.Table(tuple(one.title for one in columns), lines, 3), [*told, *sgemm.legend(results)]
 
 
-def _group_plots(source: Source, verdict: Verdict) -> dict[str, Plot | None]:
+def _group_plots(source: Source, verdict: Recommendation) -> dict[str, Plot | None]:
     group: Group | None = verdict.group
     if group is None:
         return {}

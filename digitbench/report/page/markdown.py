@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from digitbench.report.page import Source, command, facts, runs
-from digitbench.report.page.verdict import Verdict, verdicts
+from digitbench.report.page.recommendation import Recommendation, recommendations
 from digitbench.report.tables import plain, to_markdown
 
 FENCE = "```"
@@ -23,7 +23,7 @@ def write(sources: Sequence[Source]) -> str:
     source = sources[-1]
     results = source.results
     blocks = [f"## {plain(results.bundle['name'])}: which to ship"]
-    found = verdicts(results)
+    found = recommendations(results)
     for one in found:
         title = f"**{plain(one.title[:1].upper() + one.title[1:])}.** " if len(found) > 1 else ""
         blocks.append(f"{title}{plain(one.sentence)}")
@@ -57,7 +57,7 @@ def _several(sources: Sequence[Source]) -> list[str]:
     return blocks
 
 
-def _more(found: Sequence[Verdict]) -> list[str]:
+def _more(found: Sequence[Recommendation]) -> list[str]:
     """Give what stands beside the verdicts: once what holds for all, the rest with what it holds for."""
     by_line: dict[str, list[str]] = {}
     for one in found:

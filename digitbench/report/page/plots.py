@@ -11,7 +11,7 @@ from digitbench.judge.front import front_steps
 from digitbench.judge.sorting import Group, p50
 from digitbench.records import formatting
 from digitbench.records.results import Key, Row
-from digitbench.report.page.figures import (
+from digitbench.report.page.chart_parts import (
     INK,
     LEGEND,
     PAPER,
@@ -25,8 +25,8 @@ from digitbench.report.page.figures import (
     logarithmic,
     marker,
 )
+from digitbench.report.page.recommendation import Recommendation, candidate, title_of
 from digitbench.report.page.thinning import Spread
-from digitbench.report.page.verdict import Verdict, candidate, title_of
 
 PANELS: dict[str, tuple[str, Callable[[Row], float | None]]] = {
     "top-1": ("top-1 accuracy, %", lambda row: 100 * row.accuracy.top1 if row.accuracy else None),
@@ -49,7 +49,7 @@ def short(group: Group) -> str:
 # --- the front -----------------------------------------------------------------------------------------------------
 
 
-def front(rows: Sequence[Row], verdict: Verdict, names: formatting.Names) -> Plot | None:
+def front(rows: Sequence[Row], verdict: Recommendation, names: formatting.Names) -> Plot | None:
     """Draw p50 against top-1, size and memory, one below the other; rings mark the front, a label the chosen one."""
     timed = [row for row in rows if row.latency_us and p50(row) > 0 and not row.error]
     panels = {name: panel for name, panel in PANELS.items() if any(panel[1](row) for row in timed)}
@@ -80,7 +80,9 @@ def front(rows: Sequence[Row], verdict: Verdict, names: formatting.Names) -> Plo
                 {**layout, "legend": LEGEND}, verdict.group)  # fmt: skip
 
 
-def _panel(rows: Sequence[Row], of: Any, verdict: Verdict, names: formatting.Names, *, intervals: bool) -> list[Trace]:
+def _panel(
+    rows: Sequence[Row], of: Any, verdict: Recommendation, names: formatting.Names, *, intervals: bool
+) -> list[Trace]:
     look = palette.of_backends(row.backend for row in rows)
     found = [(row, float(value)) for row in rows if (value := of(row)) is not None]
     traces = [_stairs(found, more=intervals)]
@@ -120,7 +122,7 @@ def _intervals(found: Sequence[tuple[Row, float]]) -> Trace:
     }  # fmt: skip
 
 
-def _ring(found: Sequence[tuple[Row, float]], verdict: Verdict, *, named: bool) -> Trace:
+def _ring(found: Sequence[tuple[Row, float]], verdict: Recommendation, *, named: bool) -> Trace:
     assert verdict.choice is not None
     front = {one.row.key for one in verdict.choice.front}
     on_it = [(row, value) for row, value in found if row.key in front]
@@ -132,7 +134,7 @@ def _ring(found: Sequence[tuple[Row, float]], verdict: Verdict, *, named: bool) 
 
 
 def _named(
-    rows: Sequence[Row], of: Any, verdict: Verdict, names: formatting.Names, *, log: bool
+    rows: Sequence[Row], of: Any, verdict: Recommendation, names: formatting.Names, *, log: bool
 ) -> list[dict[str, Any]]:
     """Write the chosen one's name beside its mark in the first panel."""
     best = verdict.choice.named.row.key if verdict.choice and verdict.choice.named else None
@@ -214,7 +216,9 @@ def _written(values: Iterable[float]) -> list[float]:
     return [float(f"{value:.4g}") for value in values]
 
 
-def tails(rows: Sequence[Row], found: Mapping[Key, Spread], names: formatting.Names, verdict: Verdict) -> Plot | None:
+def tails(
+    rows: Sequence[Row], found: Mapping[Key, Spread], names: formatting.Names, verdict: Recommendation
+) -> Plot | None:
     """Draw which share of calls took longer, down to the slowest one; the front and the baseline at first."""
     drawn = [row for row in rows if row.key in found]
     if not drawn or verdict.group is None:

@@ -12,7 +12,7 @@ from digitbench.records.results import Key, Results
 from digitbench.report import comparison as told
 from digitbench.report.page import Source
 from digitbench.report.page.facts import Table
-from digitbench.report.page.verdict import verdicts
+from digitbench.report.page.recommendation import recommendations
 
 HEADS = ("candidate", "metric", "base", "new", "change", "95 %", "verdict")
 TONES = {Verdict.REGRESSION: "bad", Verdict.WORSE: "bad", Verdict.BETTER: "good", Verdict.PERHAPS: "open",
@@ -69,7 +69,7 @@ def runs(sources: Sequence[Source]) -> list[Run]:
         Run(
             name, f"{source.place}: {source.results.machine['cpu']}, {source.results.machine['system']}, digitbench "
                   f"{source.results.digitbench}",
-            tuple(one.sentence for one in verdicts(source.results)),
+            tuple(one.sentence for one in recommendations(source.results)),
         ) for name, source in zip(names_of(sources), sources, strict=True)
     ]  # fmt: skip
 

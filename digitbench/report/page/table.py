@@ -12,7 +12,7 @@ from digitbench.records.results import Key, Results, Row
 from digitbench.report.choice import verdict as became
 from digitbench.report.columns import certified_share, expected_error
 from digitbench.report.page.facts import state
-from digitbench.report.page.verdict import Verdict
+from digitbench.report.page.recommendation import Recommendation
 
 Value = float | int | str | None
 FILTERS = ("backend", "precision", "batch size", "threads", "state", "verdict")
@@ -39,7 +39,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Line:
+class TableRow:
     """A row: its cells, what it is filtered by, and is it the chosen one, or not to be relied on."""
 
     cells: tuple[Cell, ...]
@@ -53,7 +53,7 @@ class Full:
     """The whole table, and the choices of each filter."""
 
     heads: tuple[Head, ...]
-    lines: tuple[Line, ...]
+    lines: tuple[TableRow, ...]
     choices: tuple[tuple[str, tuple[str, ...]], ...]
 
 
@@ -64,19 +64,21 @@ class _Column:
     key: Callable[[Row], Value]
 
 
-def full(results: Results, verdicts: Sequence[Verdict]) -> Full:
+def full(results: Results, recommendations: Sequence[Recommendation]) -> Full:
     """Make the table of every row; a column of which nobody says anything is left out."""
     rows = sort_rows(results.rows)
-    judged = {one.row.key: (verdict, one) for verdict in verdicts if verdict.choice for one in verdict.choice.judged}
+    judged = {
+        one.row.key: (verdict, one) for verdict in recommendations if verdict.choice for one in verdict.choice.judged
+    }
     alike = [name for name, of in (("batch size", 2), ("threads", 3)) if len({_filters(row)[of] for row in rows}) < 2]
     columns = [
         column for column in _columns(rows, results, judged)
         if column.head.title in FILTERS[:2] or (_says_something(column, rows) and column.head.title not in alike)
     ]  # fmt: skip
-    named = {verdict.choice.named.row.key for verdict in verdicts if verdict.choice and verdict.choice.named}
+    named = {verdict.choice.named.row.key for verdict in recommendations if verdict.choice and verdict.choice.named}
     filters = [_filters(row, _kind(judged.get(row.key))) for row in rows]
     lines = tuple(
-        Line(tuple(Cell(column.shown(row), column.key(row)) for column in columns), mine, row.key in named,
+        TableRow(tuple(Cell(column.shown(row), column.key(row)) for column in columns), mine, row.key in named,
              bool(row.error or row.validity)) for row, mine in zip(rows, filters, strict=True)
     )  # fmt: skip
     choices = tuple(
@@ -94,7 +96,7 @@ def _filters(row: Row, kind: str = "") -> tuple[str, ...]:
     return row.backend, row.precision, str(row.batch_size or "none"), str(row.threads), state(row), kind
 
 
-def _kind(found: tuple[Verdict, Judged] | None) -> str:
+def _kind(found: tuple[Recommendation, Judged] | None) -> str:
     """What became of a candidate, in a word."""
     if found is None or found[0].choice is None or found[1].reasons:
         return "none"
@@ -105,7 +107,7 @@ def _as_number(text: str) -> tuple[int, str]:
     return (int(text), "") if text.isdecimal() else (-1, text)
 
 
-def _columns(rows: Sequence[Row], results: Results, judged: dict[Key, tuple[Verdict, Judged]]) -> list[_Column]:
+def _columns(rows: Sequence[Row], results: Results, judged: dict[Key, tuple[Recommendation, Judged]]) -> list[_Column]:
     shared = shared_ranks(rows)
 
     def verdict(row: Row) -> str:

@@ -22,7 +22,7 @@ SURE, UNSURE, NONE = "sure", "unsure", "none"
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Recommendation:
     """What is said of one thread count and batch size.
 
     Attributes
@@ -47,7 +47,7 @@ class Verdict:
     group: Group | None = None
 
 
-def verdicts(results: Results) -> list[Verdict]:
+def recommendations(results: Results) -> list[Recommendation]:
     """Give one for each thread count and batch size; one of accuracy alone where nothing was timed."""
     found = [_of_group(results, group) for group in page.groups(results)]
     return found or [_of_accuracy(results)]
@@ -64,27 +64,27 @@ def title_of(group: Group) -> str:
     return f"batch size {batch_size}, {formatting.counted(threads, 'thread')}"
 
 
-def _of_group(results: Results, group: Group) -> Verdict:
+def _of_group(results: Results, group: Group) -> Recommendation:
     rows, title = page.candidates(results, group), title_of(group)
     floor = next((one for one in results.floors if (one.threads, one.batch_size) == group), None)
     choice = judge(rows, [], floor=floor)
     more = _more(choice, results, floor)
     if choice.named is None:
         out = "; ".join(f"{one.row.backend} {one.row.precision}: {'; '.join(one.reasons)}" for one in choice.judged)
-        return Verdict(
+        return Recommendation(
             title, f"Nothing can be named at {title}: every candidate failed or is INVALID.", NONE,
             (out, *more), choice, group,
         )  # fmt: skip
     row = choice.named.row
     if len(row.generations) < 2:
-        return Verdict(title, _first_look(row, rows, title), UNSURE, more, choice, group)
+        return Recommendation(title, _first_look(row, rows, title), UNSURE, more, choice, group)
     other = _against(row, rows)
     sentence = f"Ship {candidate(row)}: {_latency(row)} at {title}"
     if other is None:
         alone = "the only candidate that could be relied on, so that nothing is said of it beside others"
-        return Verdict(title, f"{sentence}; it is {alone}.", UNSURE, more, choice, group)
+        return Recommendation(title, f"{sentence}; it is {alone}.", UNSURE, more, choice, group)
     sentence += f", {_faster(row, other, floor)}, {_accuracy(row, other)}{_tied(choice)}."
-    return Verdict(title, sentence, SURE if results.complete else UNSURE, more, choice, group)
+    return Recommendation(title, sentence, SURE if results.complete else UNSURE, more, choice, group)
 
 
 def _latency(row: Row) -> str:
@@ -186,11 +186,11 @@ def _invalid(row: Row) -> str:
     )
 
 
-def _of_accuracy(results: Results) -> Verdict:
+def _of_accuracy(results: Results) -> Recommendation:
     """Say what an evaluation found, or that there is nothing."""
     rows = page.setups(results.rows)
     if not rows:
-        return Verdict("", "Nothing could be measured: no candidate gave an answer.", NONE)
+        return Recommendation("", "Nothing could be measured: no candidate gave an answer.", NONE)
     whose = formatting.whose(rows)
     flips = [row for row in rows if row.agreement and row.agreement.flips]
     known = [row for row in rows if row.agreement]
@@ -208,7 +208,7 @@ def _of_accuracy(results: Results) -> Verdict:
         )
     told.append(f"Top-1 is {formatting.top1(best, interval=True)} at its best, by {candidate(best)}.")
     more = () if results.complete else ("Stopped early: only what was finished is in here.",)
-    return Verdict("", " ".join(told), SURE if results.complete else UNSURE, more)
+    return Recommendation("", " ".join(told), SURE if results.complete else UNSURE, more)
 
 
 def _all(rows: Sequence[Row]) -> str:

@@ -15,7 +15,7 @@ from journeys.helpers import copied, rewrite_manifest
 from rich.console import Console
 
 from core.helpers import one_printable_line
-from core.test_plots_model import LONG, drawn_words
+from core.test_charts_model import LONG, drawn_words
 from digitbench.bundle import Bundle, trainings
 from digitbench.bundle.history import History
 from digitbench.bundle.trainings import Run

@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 
 from core.helpers import one_printable_line
-from core.test_photographs import GREY, RGB, encoded, with_alpha
+from core.test_reading import GREY, RGB, encoded, with_alpha
 from digitbench.errors import ImageError
 from digitbench.images import file_limits
 from digitbench.images.reading import read_photograph

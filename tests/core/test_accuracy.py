@@ -29,7 +29,7 @@ from digitbench.evaluate.accuracy import (
 )
 from digitbench.records.arrays import Labels
 from digitbench.records.results import OfClass, Results, Row
-from digitbench.report.classes import print_classes
+from digitbench.report.per_class import print_classes
 from digitbench.report.terminal import print_results
 
 EPSILON = 2.0**-23  # float32's

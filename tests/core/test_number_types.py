@@ -15,16 +15,16 @@ from onnx import helper
 from core.helpers import one_printable_line
 from digitbench.errors import BundleError
 from digitbench.importing import formats
-from digitbench.importing.formats import KERAS, ONNX, SAVED_MODEL, TFLITE, Sort
+from digitbench.importing.formats import KERAS, ONNX, SAVED_MODEL, TFLITE, ModelFormat
 from digitbench.model_files import onnx_file
-from digitbench.model_files.kinds import Kinds
+from digitbench.model_files.number_types import NumberTypes
 from digitbench.model_files.protobuf import Message
 from digitbench.records import precisions
 from digitbench.system.progress import Silent
 
 
-def precision_of(path: Path, sort: Sort) -> str:
-    return formats.precision_of(path, sort, Silent())
+def precision_of(path: Path, model_format: ModelFormat) -> str:
+    return formats.precision_of(path, model_format, Silent())
 
 
 # --- Protocol Buffers ----------------------------------------------------------------------------------------------
@@ -72,7 +72,7 @@ def test_what_is_no_message_is_refused(content: bytes) -> None:
 def test_a_precision_is_named_by_weights_and_activations(
     weights: dict[str, int], activations: Sequence[str], expected: str
 ) -> None:
-    found = Kinds(activations=set(activations))
+    found = NumberTypes(activations=set(activations))
     found.weights.update(weights)
     assert found.precision() == expected
     assert expected in precisions.ABOUT
@@ -407,14 +407,14 @@ def test_a_keras_files_precision_is_read_from_its_layers(tmp_path: Path) -> None
 # --- what can't be read, and what becomes of it --------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("sort", [ONNX, TFLITE, SAVED_MODEL])
-def test_what_can_not_be_read_must_be_said(tmp_path: Path, sort: Sort) -> None:
+@pytest.mark.parametrize("model_format", [ONNX, TFLITE, SAVED_MODEL])
+def test_what_can_not_be_read_must_be_said(tmp_path: Path, model_format: ModelFormat) -> None:
     path = tmp_path / "m"
-    if sort is SAVED_MODEL:
+    if model_format is SAVED_MODEL:
         path.mkdir()
-    (path / "saved_model.pb" if sort is SAVED_MODEL else path).write_bytes(b"\xff" * 64)
+    (path / "saved_model.pb" if model_format is SAVED_MODEL else path).write_bytes(b"\xff" * 64)
     with pytest.raises(BundleError, match="say it: --precision") as caught:
-        precision_of(path, sort)
+        precision_of(path, model_format)
     assert one_printable_line(str(caught.value))
 
 

@@ -17,7 +17,7 @@ from scipy import stats as scipy_stats
 
 from digitbench.backend import Runtime
 from digitbench.judge import speed
-from digitbench.records.results import Busy, Finding, Generation, Latency, Ratio, Results, Roof, Row, WarmUp
+from digitbench.records.results import Busy, Finding, Generation, Latency, Ratio, Results, Row, SgemmRow, WarmUp
 from digitbench.report.sgemm import invalid_roofs, print_roofline, sentences
 from digitbench.report.tables import to_markdown
 from digitbench.report.terminal import print_results
@@ -47,7 +47,7 @@ def results_of(rows: Sequence[Row], roofs: Sequence[Row]) -> Results:
     bundle = {"name": "x", "recipe": "y", "test_images": 100, "dataset": {"name": "mnist", "fingerprint": "c473"}}
     return Results(
         machine, bundle, tuple(rows), "2026-11-21T00:00:00+00:00", "0.1.0",
-        settings={"baseline": ["onnx", "fp32"]}, roofs=tuple(Roof(one, FLOPS) for one in roofs),
+        settings={"baseline": ["onnx", "fp32"]}, roofs=tuple(SgemmRow(one, FLOPS) for one in roofs),
     )  # fmt: skip
 
 

@@ -17,7 +17,7 @@ from digitbench import bundle as bundling
 from digitbench.bundle import Bundle, layers
 from digitbench.bundle.listing import find, parameters
 from digitbench.errors import BundleError, UsageError
-from digitbench.measure import earlier
+from digitbench.measure import earlier_results
 from digitbench.records.recipes import RECIPES
 from digitbench.records.results import Results
 from digitbench.report import bundle_page, bundles
@@ -300,7 +300,7 @@ def test_a_long_curve_is_thinned_out_and_keeps_its_ends() -> None:
 
 
 def test_results_are_looked_for_where_bench_saves_them() -> None:
-    assert bundle_page.RESULTS == earlier.FOLDER
+    assert bundle_page.RESULTS == earlier_results.FOLDER
 
 
 def test_a_recipe_is_said_in_words() -> None:

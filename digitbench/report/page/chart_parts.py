@@ -88,7 +88,7 @@ def fill_of(precision: str) -> str:
     return SUFFIXES[palette.FILLS.get(precision, "none")]
 
 
-def marker(row: Row, look: palette.Look, size: int = SIZE) -> dict[str, Any]:
+def marker(row: Row, look: palette.Style, size: int = SIZE) -> dict[str, Any]:
     """Give a candidate's mark: colour and shape by backend, how much is filled by precision."""
     fill = fill_of(row.precision)
     return {"color": look.colour, "symbol": look.symbol + fill, "size": size, "line": _line(look.colour, fill)}

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from digitbench.backend import Scores
-from digitbench.importing.judging import (
+from digitbench.importing.ranking import (
     LEAST_ODDS,
     NEARLY,
     Trial,

@@ -15,7 +15,7 @@ CALL = "call"
 
 
 @dataclass
-class Kinds:
+class NumberTypes:
     """What was seen in a model's graph.
 
     Attributes

@@ -16,7 +16,7 @@ from digitbench.backend import Tensor
 from digitbench.bundle import Artifact, Bundle
 from digitbench.errors import ArtifactError, BundleError
 from digitbench.importing import formats
-from digitbench.importing.formats import KERAS, ONNX, SAVED_MODEL, TFLITE, Sort, check_code, sort_of
+from digitbench.importing.formats import KERAS, ONNX, SAVED_MODEL, TFLITE, ModelFormat, check_code, format_of
 from digitbench.measure.candidates import candidates
 from digitbench.plugins.model_io import NATIVE_IO, ModelIO
 from digitbench.system.progress import Silent
@@ -42,24 +42,24 @@ def written(path: Path, content: bytes = b"model") -> Path:
 
 
 @pytest.mark.parametrize(
-    ("name", "sort"),
+    ("name", "model_format"),
     [("m.onnx", ONNX), ("m.tflite", TFLITE), ("m.lite", TFLITE), ("m.keras", KERAS), ("m.h5", KERAS), ("m.hdf5", KERAS),
      ("a.tar.onnx", ONNX)],
 )  # fmt: skip
-def test_a_file_is_known_by_its_suffix_in_capitals_too(tmp_path: Path, name: str, sort: Sort) -> None:
-    content = EMPTY_ZIP if sort is KERAS else b"model"
-    assert sort_of(written(tmp_path / name, content)) is sort
-    assert sort_of(written(tmp_path / name.upper(), content)) is sort
+def test_a_file_is_known_by_its_suffix_in_capitals_too(tmp_path: Path, name: str, model_format: ModelFormat) -> None:
+    content = EMPTY_ZIP if model_format is KERAS else b"model"
+    assert format_of(written(tmp_path / name, content)) is model_format
+    assert format_of(written(tmp_path / name.upper(), content)) is model_format
 
 
 def test_a_keras_file_that_is_no_archive_is_refused_before_tensorflow_starts(tmp_path: Path) -> None:
-    assert "no Keras 3 file" in refusal(lambda: sort_of(written(tmp_path / "m.keras", b"model")))
+    assert "no Keras 3 file" in refusal(lambda: format_of(written(tmp_path / "m.keras", b"model")))
 
 
 def test_a_folder_is_known_by_what_is_in_it(tmp_path: Path) -> None:
     graph = written(tmp_path / "odd.onnx" / "saved_model.pb")
-    assert sort_of(graph.parent) is SAVED_MODEL
-    assert "a folder without saved_model.pb is no SavedModel" in refusal(lambda: sort_of(tmp_path))
+    assert format_of(graph.parent) is SAVED_MODEL
+    assert "a folder without saved_model.pb is no SavedModel" in refusal(lambda: format_of(tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -73,13 +73,13 @@ def test_a_folder_is_known_by_what_is_in_it(tmp_path: Path) -> None:
 )
 def test_what_is_no_model_is_refused_by_its_name(tmp_path: Path, name: str, content: bytes, said: str) -> None:
     path = written(tmp_path / name, content)
-    assert refusal(lambda: sort_of(path)).startswith(f"{path}: {said}")
+    assert refusal(lambda: format_of(path)).startswith(f"{path}: {said}")
 
 
 def test_what_is_not_there_is_refused(tmp_path: Path) -> None:
     for path in (tmp_path / "none.onnx", tmp_path / "a\0b.onnx", written(tmp_path / "file") / "m.onnx"):
         with pytest.raises(BundleError, match="no such file or folder; give a model: "):
-            sort_of(path)
+            format_of(path)
 
 
 @pytest.mark.parametrize("more", [0, 1])
@@ -88,9 +88,9 @@ def test_no_more_than_two_gigabytes_are_taken(tmp_path: Path, more: int) -> None
     with path.open("wb") as stream:  # sparse: it takes no room
         stream.truncate(formats.MOST_BYTES + more)
     if not more:
-        assert sort_of(path) is ONNX
+        assert format_of(path) is ONNX
         return
-    assert refusal(lambda: sort_of(path)).startswith(f"{path}: 2.0 GB is more than a classifier of digits needs")
+    assert refusal(lambda: format_of(path)).startswith(f"{path}: 2.0 GB is more than a classifier of digits needs")
 
 
 # --- code ----------------------------------------------------------------------------------------------------------
@@ -130,8 +130,8 @@ def test_a_name_within_another_word_is_none(tmp_path: Path) -> None:
 
 
 def test_a_single_file_is_not_searched(tmp_path: Path) -> None:
-    for sort in (ONNX, TFLITE, KERAS):
-        check_code(written(tmp_path / "m", field(2, b"ReadFile")), sort, trusted=False)
+    for model_format in (ONNX, TFLITE, KERAS):
+        check_code(written(tmp_path / "m", field(2, b"ReadFile")), model_format, trusted=False)
 
 
 # --- into a bundle -------------------------------------------------------------------------------------------------
