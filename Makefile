@@ -5,7 +5,7 @@ RUN    := .venv/bin/python
 MARK   := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test slow lint bench fuzz clean
+.PHONY: help quickstart test slow lint architecture bench fuzz clean
 
 help:            ## list the targets
 	@grep -hE '^[.a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([.a-z]+):[^#]*## ?/  make \1\t/' | expand -t 20
@@ -19,10 +19,14 @@ test: .venv      ## run the tests, two files at a time
 slow: .venv      ## run the slow tests, which `make test` leaves out
 	$(RUN) -m pytest -n 2 --dist load -m slow --max-worker-restart=0
 
-lint: .venv      ## ruff, formatting, mypy --strict
+lint: .venv      ## ruff, formatting, mypy --strict, and the budget of lines
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
-	$(RUN) -m mypy digitbench backends benchmarks tests
+	$(RUN) -m mypy digitbench backends benchmarks tests tools
+	$(RUN) tools/architecture.py
+
+architecture: .venv   ## draw docs/architecture.svg from the code
+	$(RUN) tools/architecture.py --draw
 
 bench: .venv     ## the pytest-benchmark suite: accuracy and latency of every runtime
 	$(RUN) -m pytest benchmarks
