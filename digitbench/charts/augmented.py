@@ -76,93 +76,93 @@ def versions(
 ) -> Versions:
     """Deform a digit of each class just as a training does.
 
-    All images that it trains on are deformed, as which of them share a deformation depends on how many there are.
+    All images that it trains on are deformed: which of them share a deformation depends on how many there are.
 
     Parameters
     ----------
     digits
-        Its training images but for those that the recipe holds out; its test images where it has no others.
+        Its training images are used, without those that the recipe holds out; its test images where it has no others.
     seed
-        The recipe's own if not given.
+        The recipe's if not given.
     epochs
         How many, from the first on.
     progress
-        Told of each.
+        Gets an update at each epoch.
     """
     progress, seed = progress or Silent(), recipe.seed if seed is None else seed
-    which, shown = ("training", digits.train) if len(digits.train) else ("test", digits.test)
-    held_out = round(len(shown) * recipe.validation_split) if which == "training" else 0
-    images, labels = shown.images[: len(shown) - held_out], shown.labels[: len(shown) - held_out]
-    order = np.random.default_rng(seed).permutation(len(labels))
-    classes, first = np.unique(labels[order], return_index=True)
-    chosen = order[first]
+    split_name, split = ("training", digits.train) if len(digits.train) else ("test", digits.test)
+    held_out = round(len(split) * recipe.validation_split) if split_name == "training" else 0
+    images, labels = split.images[: len(split) - held_out], split.labels[: len(split) - held_out]
+    permutation = np.random.default_rng(seed).permutation(len(labels))
+    classes, first_positions = np.unique(labels[permutation], return_index=True)
+    chosen = permutation[first_positions]
     deformed = np.empty((len(chosen), epochs, SIDE, SIDE), np.float32)
     for epoch in range(epochs):
         progress.update("deforming", epoch, epochs)
         deformed[:, epoch] = deform(images, recipe.deformation, seed, epoch)[chosen]
     progress.update("deforming", epochs, epochs, counted(len(images), "image"))
-    return Versions(tuple(map(int, classes)), images[chosen], deformed, seed, which)
+    return Versions(tuple(map(int, classes)), images[chosen], deformed, seed, split_name)
 
 
-def figure(found: Versions, recipe: Recipe, about: str = "") -> Figure:
-    """Draw each digit as it is, then as each epoch sees it; ink dark on paper.
+def figure(versions: Versions, recipe: Recipe, about: str = "") -> Figure:
+    """Draw each digit as it is, then as each epoch sees it; the foreground is dark.
 
     Parameters
     ----------
     recipe
-        That made them.
+        The one that the versions were made with.
     about
         Whose data they are: a line below.
     """
-    rows, epochs = found.deformed.shape[:2]
-    title = f"{recipe.name}: {found.which} digits, as they are and in {counted(epochs, 'epoch')} of a training"
-    notes = "\n".join(filter(None, [_note(found, recipe.deformation), about]))
-    wide = max(LABEL_INCHES + (epochs + 1) * CELL_INCHES + 0.3, 5.0)
+    rows, epochs = versions.deformed.shape[:2]
+    title = f"{recipe.name}: {versions.which} digits, as they are and in {counted(epochs, 'epoch')} of a training"
+    notes = "\n".join(filter(None, [_note(versions, recipe.deformation), about]))
+    width = max(LABEL_INCHES + (epochs + 1) * CELL_INCHES + 0.3, 5.0)
     with canvas.styled():
-        made = canvas.blank(wide, rows * CELL_INCHES + 0.35 + canvas.head_inches(wide, title, notes))
-        axes = made.subplots()
-        axes.imshow(_grid(found), cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
+        chart = canvas.blank(width, rows * CELL_INCHES + 0.35 + canvas.head_inches(width, title, notes))
+        axes = chart.subplots()
+        axes.imshow(_grid(versions), cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
         axes.set_anchor("W")
-        _label(axes, found.classes, epochs)
-        canvas.head(made, title, notes)
-    return made
+        _label_axes(axes, versions.classes, epochs)
+        canvas.head(chart, title, notes)
+    return chart
 
 
-def _left(column: int) -> int:
-    """Where a column of images begins, in pixels: 0 is that of the originals."""
+def _column_left(column: int) -> int:
+    """Where a column of images begins, in pixels; column 0 holds the originals."""
     return column * (SIDE + GAP) + (APART - GAP if column else 0)
 
 
-def _grid(found: Versions) -> npt.NDArray[np.float32]:
-    """Put the images together into one picture: float32, 0 is paper."""
-    rows, epochs = found.deformed.shape[:2]
-    whole = np.zeros((rows * (SIDE + GAP) - GAP, _left(epochs) + SIDE), np.float32)
+def _grid(versions: Versions) -> npt.NDArray[np.float32]:
+    """Put the images together into one picture: float32, 0 is the background."""
+    rows, epochs = versions.deformed.shape[:2]
+    grid = np.zeros((rows * (SIDE + GAP) - GAP, _column_left(epochs) + SIDE), np.float32)
     for row in range(rows):
-        for column, image in enumerate((found.originals[row], *found.deformed[row])):
-            top, left = row * (SIDE + GAP), _left(column)
-            whole[top : top + SIDE, left : left + SIDE] = image
-    return whole
+        for column, image in enumerate((versions.originals[row], *versions.deformed[row])):
+            top, left = row * (SIDE + GAP), _column_left(column)
+            grid[top : top + SIDE, left : left + SIDE] = image
+    return grid
 
 
-def _label(axes: Axes, classes: tuple[int, ...], epochs: int) -> None:
+def _label_axes(axes: Axes, classes: tuple[int, ...], epochs: int) -> None:
     """Name the rows after their classes, and the columns after epochs, from 1 on."""
-    middles = [row * (SIDE + GAP) + SIDE / 2 - 0.5 for row in range(len(classes))]
-    axes.set_yticks(middles, [str(digit) for digit in classes], fontsize=14, fontweight="bold")
-    places = [_left(column) + SIDE / 2 - 0.5 for column in range(epochs + 1)]
-    axes.set_xticks(places, ["as it is", "epoch 1", *map(str, range(2, epochs + 1))], color=GREY)
+    row_middles = [row * (SIDE + GAP) + SIDE / 2 - 0.5 for row in range(len(classes))]
+    axes.set_yticks(row_middles, [str(digit) for digit in classes], fontsize=14, fontweight="bold")
+    column_middles = [_column_left(column) + SIDE / 2 - 0.5 for column in range(epochs + 1)]
+    axes.set_xticks(column_middles, ["as it is", "epoch 1", *map(str, range(2, epochs + 1))], color=GREY)
     axes.xaxis.tick_top()
     axes.tick_params(length=0, pad=6)
-    axes.axvline(_left(1) - APART / 2 - 0.5, color=BLACK, linewidth=0.8)
+    axes.axvline(_column_left(1) - APART / 2 - 0.5, color=BLACK, linewidth=0.8)
     for edge in axes.spines.values():
         edge.set_visible(False)
 
 
-def _note(found: Versions, strengths: Strengths) -> str:
-    epochs = found.deformed.shape[1]
-    seen = "epoch 1" if epochs == 1 else f"epochs 1 to {epochs}"
+def _note(versions: Versions, strengths: Strengths) -> str:
+    epochs = versions.deformed.shape[1]
+    epoch_range = "epoch 1" if epochs == 1 else f"epochs 1 to {epochs}"
     return (
         f"Deformed anew in each epoch, {TOGETHER} images at a time alike: {', '.join(said(strengths))}. "
-        f"Seed {found.seed}, {seen}."
+        f"Seed {versions.seed}, {epoch_range}."
     )
 
 

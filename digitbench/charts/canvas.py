@@ -1,4 +1,4 @@
-"""What all pictures share: a figure without a screen, the lettering, and how it is saved."""
+"""What all pictures share: a figure without a screen, the text style, and how it is saved."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".png", ".svg")
 DPI = 120
-MOST_LOST = 0.05  # levels of 255 on average: of lines and areas far fewer are lost, of a wide range of shades more
+MOST_LOST = 0.05  # mean loss of a palette, in levels of 255: lines and areas lose far less, many shades more
 TITLE_POINTS, ABOUT_POINTS = 11.5, 8.5
 LETTER = 0.56  # a letter's mean width as a share of its size, of DejaVu Sans
 STYLE: dict[str, Any] = {
@@ -50,7 +50,7 @@ def check(target: Path | None = None) -> None:
 
 def blank(width: float, height: float) -> Figure:
     """Give an empty figure of that many inches, without pyplot and its memory of every figure."""
-    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it tells at length of caches that it makes
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it logs each cache that it makes
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -60,42 +60,42 @@ def blank(width: float, height: float) -> Figure:
 
 
 def styled() -> Any:
-    """Give the context in which a figure is made and drawn: lettering and lines of all pictures."""
+    """Give the context in which a figure is made and drawn: the style of text and lines of all pictures."""
     import matplotlib
 
     return matplotlib.rc_context(STYLE)
 
 
 def head(figure: Figure, title: str, about: str = "") -> None:
-    """Write what a picture shows above it, and what it was made of below it in small; long lines are broken.
+    """Write what a picture shows above it, and in small letters below it what it was made of; long lines are broken.
 
     Parameters
     ----------
     title
-        Its lines are kept apart.
+        Its line breaks are kept.
     about
-        Names of files and people's own data may be in it: nothing is read as a formula.
+        Names of files and of user data may be in it: nothing is read as a formula.
     """
     inches = float(figure.get_size_inches()[0])
     engine: Any = figure.get_layout_engine()
     if engine is not None:
         engine.set(w_pad=0.1, h_pad=0.1)  # inches, so that nothing touches the edge
-    words: dict[str, Any] = {"x": 0.1 / inches, "ha": "left", "parse_math": False}
-    figure.suptitle(_broken(title, inches, TITLE_POINTS), fontsize=TITLE_POINTS, **words)
+    text_style: dict[str, Any] = {"x": 0.1 / inches, "ha": "left", "parse_math": False}
+    figure.suptitle(_wrap(title, inches, TITLE_POINTS), fontsize=TITLE_POINTS, **text_style)
     if about:
-        figure.supxlabel(_broken(about, inches, ABOUT_POINTS), fontsize=ABOUT_POINTS, color=GREY, **words)
+        figure.supxlabel(_wrap(about, inches, ABOUT_POINTS), fontsize=ABOUT_POINTS, color=GREY, **text_style)
 
 
 def head_inches(width: float, title: str, about: str = "") -> float:
-    """How tall what `head` writes is, with some air, in a figure of that many inches' width."""
+    """Give the height in inches of what `head` writes, with some space, in a figure of that width in inches."""
     sizes = ((title, TITLE_POINTS), (about, ABOUT_POINTS))
-    lines = [len(_broken(text, width, points).splitlines()) * points for text, points in sizes]
-    return sum(lines) * 1.25 / 72 + 0.55
+    heights = [len(_wrap(text, width, points).splitlines()) * points for text, points in sizes]
+    return sum(heights) * 1.25 / 72 + 0.55
 
 
-def _broken(text: str, inches: float, points: float) -> str:
-    letters = int((inches - 0.2) * 72 / (points * LETTER))
-    return "\n".join(textwrap.fill(line, letters, break_on_hyphens=False) for line in text.splitlines())
+def _wrap(text: str, inches: float, points: float) -> str:
+    letters_per_line = int((inches - 0.2) * 72 / (points * LETTER))
+    return "\n".join(textwrap.fill(line, letters_per_line, break_on_hyphens=False) for line in text.splitlines())
 
 
 def title_of(figure: Figure) -> str:
@@ -118,27 +118,27 @@ def save(figure: Figure, target: Path, title: str) -> None:
     ResultsError
         It can't be written.
     """
-    kind = target.suffix.lower().lstrip(".")
-    metadata = {"Title": title} | ({"Date": None} if kind == "svg" else {})
+    file_format = target.suffix.lower().lstrip(".")
+    metadata = {"Title": title} | ({"Date": None} if file_format == "svg" else {})
     try:
         with styled(), written_beside(target) as draft, warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Glyph .* missing")  # of somebody's names: it draws boxes
-            figure.savefig(draft, format=kind, metadata=metadata)
-            if kind == "png":
-                _pack(draft, title)
+            warnings.filterwarnings("ignore", "Glyph .* missing")  # in names that users chose: a box is drawn instead
+            figure.savefig(draft, format=file_format, metadata=metadata)
+            if file_format == "png":
+                _reduce_to_palette(draft, title)
     except OSError as exc:
         raise ResultsError(f"{target}: can't be written: {exc.strerror or exc}") from exc
 
 
-def _pack(picture: Path, title: str) -> None:
-    """Write a PNG anew with a palette of 256 colours, a third of the bytes; not where shades would turn into steps."""
+def _reduce_to_palette(picture: Path, title: str) -> None:
+    """Write a PNG anew with a palette of 256 colours, a third of the bytes, unless shades would turn into steps."""
     from PIL import Image, PngImagePlugin
 
     metadata = PngImagePlugin.PngInfo()
     metadata.add_itxt("Title", title)
-    with Image.open(picture) as drawn:
-        whole = drawn.convert("RGB")
-    packed = whole.quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
-    lost = np.abs(np.asarray(packed.convert("RGB"), np.int16) - np.asarray(whole, np.int16)).mean()
-    best = packed if lost <= MOST_LOST else whole
-    best.save(picture, "PNG", optimize=True, dpi=(DPI, DPI), pnginfo=metadata)
+    with Image.open(picture) as image:
+        full_colour = image.convert("RGB")
+    paletted = full_colour.quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    mean_loss = np.abs(np.asarray(paletted.convert("RGB"), np.int16) - np.asarray(full_colour, np.int16)).mean()
+    chosen = paletted if mean_loss <= MOST_LOST else full_colour
+    chosen.save(picture, "PNG", optimize=True, dpi=(DPI, DPI), pnginfo=metadata)

@@ -26,14 +26,14 @@ DARK = 0.179  # relative luminance below which white letters have the higher con
 
 def draw(scores: Scores, labels: Labels, target: Path, about: str = "") -> None:
     """Write what `figure` gives; see `canvas.save`."""
-    made = figure(scores, labels, about)
-    canvas.save(made, target, canvas.title_of(made))
+    chart = figure(scores, labels, about)
+    canvas.save(chart, target, canvas.title_of(chart))
 
 
 def figure(scores: Scores, labels: Labels, about: str = "") -> Figure:
     """Draw the confusion matrix twice: images, and percent of each true digit.
 
-    The shade tells mistakes alone, each panel's darkest its largest one; what is right stands on a grey of its own.
+    Only mistakes are shaded, and the darkest of each panel is its largest. What is right has a grey of its own.
 
     Parameters
     ----------
@@ -42,34 +42,34 @@ def figure(scores: Scores, labels: Labels, about: str = "") -> Figure:
     labels
         int64, (n,): the true ones.
     about
-        Whose scores of what: a line below.
+        Which model's scores, and of which images: a line below.
     """
     from sklearn.metrics import confusion_matrix
 
-    every, said = range(CLASSES), scores.argmax(axis=1)
-    counts = confusion_matrix(labels, said, labels=every)
-    shares = confusion_matrix(labels, said, labels=every, normalize="true")
+    classes, predicted = range(CLASSES), scores.argmax(axis=1)
+    counts = confusion_matrix(labels, predicted, labels=classes)
+    shares = confusion_matrix(labels, predicted, labels=classes, normalize="true")
     totals = counts.sum(axis=1)
     with canvas.styled():
-        made = canvas.blank(*INCHES)
-        left, right = made.subplots(1, 2)
+        chart = canvas.blank(*INCHES)
+        left, right = chart.subplots(1, 2)
         _draw_panel(left, counts, [[_count(value) for value in row] for row in counts.tolist()])
         _draw_panel(right, shares, [[_percent(value) for value in row] for row in shares.tolist()])
         left.set_title("images", pad=8)
         right.set_title("percent of each true digit", pad=8)
-        left.set_yticks(list(every), [f"{digit}  ({total:,})" for digit, total in enumerate(totals.tolist())])
+        left.set_yticks(list(classes), [f"{digit}  ({total:,})" for digit, total in enumerate(totals.tolist())])
         left.set_ylabel("true digit (its images)")
         right.set_ylabel("true digit")
-        below = "Framed: right. The rest: the darker, the more mistakes."
-        canvas.head(made, _title(scores, labels), f"{below}\n{about}" if about else below)
-    return made
+        legend = "Framed: right. The rest: the darker, the more mistakes."
+        canvas.head(chart, _title(scores, labels), f"{legend}\n{about}" if about else legend)
+    return chart
 
 
 def _title(scores: Scores, labels: Labels) -> str:
-    found = accuracy.accuracy(scores, labels)
-    low, high = (100 * end for end in found.interval)
+    measured = accuracy.accuracy(scores, labels)
+    low, high = (100 * bound for bound in measured.interval)
     return (
-        f"{found.top1:.2%} right: {found.correct:,} of {found.total:,} images "
+        f"{measured.top1:.2%} right: {measured.correct:,} of {measured.total:,} images "
         f"(95 % Wilson interval {low:.2f} to {high:.2f} %)"
     )
 
@@ -82,32 +82,34 @@ def _percent(share: float) -> str:
     return "100" if share == 1 else f"{100 * share:.1f}" if share >= 0.0005 else "<0.1"
 
 
-def _ink(*colour: float) -> str:
-    """Black or white letters: whichever has the higher contrast on a colour, by WCAG 2.2's relative luminance."""
-    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in colour)
+def _text_colour(*colour: float) -> str:
+    """Choose black or white letters by their contrast with a colour, by WCAG 2.2's relative luminance."""
+    red, green, blue = (
+        channel / 12.92 if channel <= 0.04045 else ((channel + 0.055) / 1.055) ** 2.4 for channel in colour
+    )
     return "black" if 0.2126 * red + 0.7152 * green + 0.0722 * blue > DARK else "white"
 
 
-def _draw_panel(axes: Axes, table: npt.NDArray[Any], words: list[list[str]]) -> None:
+def _draw_panel(axes: Axes, values: npt.NDArray[Any], cell_texts: list[list[str]]) -> None:
     from matplotlib.colors import LinearSegmentedColormap
     from matplotlib.patches import Rectangle
 
-    wrong = np.where(np.eye(CLASSES, dtype=bool), 0, table).astype(np.float64)
-    shade = np.where(wrong > 0, PALEST + (1 - PALEST) * (wrong / (wrong.max() or 1)) ** GAMMA, 0)
+    mistakes = np.where(np.eye(CLASSES, dtype=bool), 0, values).astype(np.float64)
+    shades = np.where(mistakes > 0, PALEST + (1 - PALEST) * (mistakes / (mistakes.max() or 1)) ** GAMMA, 0)
     reds = LinearSegmentedColormap.from_list("mistakes", ["#ffffff", "#fdc9a5", "#d55e00", "#6b1d00"])
-    axes.imshow(shade, cmap=reds, vmin=0, vmax=1, interpolation="nearest")
-    for line, column in np.ndindex(table.shape):
-        right, colour = line == column, reds(shade[line, column])
-        if right:
-            axes.add_patch(Rectangle((column - 0.5, line - 0.5), 1, 1, facecolor=DIAGONAL, edgecolor=GREY))
-        if table[line, column]:
+    axes.imshow(shades, cmap=reds, vmin=0, vmax=1, interpolation="nearest")
+    for row, column in np.ndindex(values.shape):
+        correct, colour = row == column, reds(shades[row, column])
+        if correct:
+            axes.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, facecolor=DIAGONAL, edgecolor=GREY))
+        if values[row, column]:
             axes.text(
-                column, line, words[line][column], ha="center", va="center_baseline", fontsize=8.5,
-                fontweight="bold" if right else "normal", color="black" if right else _ink(*colour[:3]),
+                column, row, cell_texts[row][column], ha="center", va="center_baseline", fontsize=8.5,
+                fontweight="bold" if correct else "normal", color="black" if correct else _text_colour(*colour[:3]),
                 in_layout=False, parse_math=False,
             )  # fmt: skip
-        elif not right:
-            axes.text(column, line, "·", ha="center", va="center", color="#a8a8a8", fontsize=8, in_layout=False)
+        elif not correct:
+            axes.text(column, row, "·", ha="center", va="center", color="#a8a8a8", fontsize=8, in_layout=False)
     axes.set_xticks(range(CLASSES))
     axes.set_yticks(range(CLASSES))
     axes.tick_params(length=0)

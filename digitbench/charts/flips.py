@@ -26,8 +26,8 @@ MARKS = {RIGHT: "✓", WRONG: "✗"}
 INSTALL = 'pip install "digitbench[plot]"'
 
 
-def check_matplotlib(needing: str = "--pictures needs") -> None:
-    """Find out before long work whether pictures can be drawn; `needing` begins what is said if they can't.
+def check_matplotlib(message_start: str = "--pictures needs") -> None:
+    """Find out before long work whether pictures can be drawn; `message_start` begins the message if they can't.
 
     Raises
     ------
@@ -35,7 +35,7 @@ def check_matplotlib(needing: str = "--pictures needs") -> None:
         Matplotlib is not installed.
     """
     if find_spec("matplotlib") is None:
-        raise MissingRuntimeError(f"{needing} matplotlib, not installed here; run: {INSTALL}", mend=INSTALL)
+        raise MissingRuntimeError(f"{message_start} matplotlib, not installed here; run: {INSTALL}", mend=INSTALL)
 
 
 def file_name(row: Row) -> str:
@@ -49,11 +49,11 @@ def draw_flips(results: Results, images: Images, folder: Path) -> list[Path]:
     Parameters
     ----------
     results
-        With the flips of each row; a flip's index says which of the images it is.
+        With the flips of each row; a flip's index is that of its image.
     images
         float32, (n, 28, 28): the test images.
     folder
-        Where to; made if it isn't there and something is to be drawn.
+        Where the files go; made if it isn't there and something is to be drawn.
 
     Returns
     -------
@@ -65,7 +65,7 @@ def draw_flips(results: Results, images: Images, folder: Path) -> list[Path]:
     ResultsError
         A picture can't be written.
     """
-    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it tells at length of caches that it makes
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it logs each cache that it makes
     written: dict[Path, None] = {}
     for row in results.rows:
         target = folder / file_name(row)
@@ -86,48 +86,50 @@ def _draw(row: Row, flips: Sequence[Flip], images: Images, bundle: str, target: 
 
     shown = sorted(flips, key=lambda flip: (-flip.reference_margin, flip.index))[:SHEET]
     columns = max(NARROWEST, min(COLUMNS, len(shown)))
-    lines = ceil(len(shown) / columns)
-    width, height = columns * CELL_INCHES[0], lines * CELL_INCHES[1] + TITLE_INCHES
+    grid_rows = ceil(len(shown) / columns)
+    width, height = columns * CELL_INCHES[0], grid_rows * CELL_INCHES[1] + TITLE_INCHES
     figure = Figure(figsize=(width, height), dpi=DPI, facecolor="white")
     FigureCanvasAgg(figure)
     title = _title(row, len(flips), len(shown), len(images), bundle)
     figure.suptitle(title, fontsize=10, y=1 - 0.12 / height, va="top")
-    for place, flip in enumerate(shown):
-        line, column = divmod(place, columns)
-        top = height - TITLE_INCHES - line * CELL_INCHES[1]
-        picture = figure.add_axes((
+    for position, flip in enumerate(shown):
+        grid_row, column = divmod(position, columns)
+        top = height - TITLE_INCHES - grid_row * CELL_INCHES[1]
+        axes = figure.add_axes((
             (column * CELL_INCHES[0] + 0.2) / width, (top - CELL_INCHES[1] + 0.12) / height,
             (CELL_INCHES[0] - 0.4) / width, (CELL_INCHES[0] - 0.4) / height,
         ))  # fmt: skip
-        picture.imshow(images[flip.index], cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
-        picture.set_xticks([])
-        picture.set_yticks([])
-        for edge in picture.spines.values():
+        axes.imshow(images[flip.index], cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
+        axes.set_xticks([])
+        axes.set_yticks([])
+        for edge in axes.spines.values():
             edge.set_color("#bbbbbb")
-        for place_above, (words, colour) in enumerate(_captions(flip, reference_of([row]))):
-            picture.text(
-                0.5, 1.05 + 0.16 * (2 - place_above), words, transform=picture.transAxes, ha="center", va="bottom",
+        for line, (text, colour) in enumerate(_captions(flip, reference_of([row]))):
+            axes.text(
+                0.5, 1.05 + 0.16 * (2 - line), text, transform=axes.transAxes, ha="center", va="bottom",
                 fontsize=7.5, color=colour,
             )  # fmt: skip
     figure.savefig(target, format="png", metadata={"Title": title.replace("\n", "; ")})
 
 
 def _title(row: Row, flips: int, shown: int, images: int, bundle: str) -> str:
-    whose = reference_of([row])
-    of = counted(images, "test image")
-    head = f"{row.backend} {row.precision}: {flips:,} of {of} labelled otherwise than by {whose}"
-    which = (
-        f"the {shown} of the largest margins in {whose}" if shown < flips else f"the largest margin in {whose} first"
+    reference = reference_of([row])
+    image_count = counted(images, "test image")
+    head = f"{row.backend} {row.precision}: {flips:,} of {image_count} labelled otherwise than by {reference}"
+    shown_first = (
+        f"the {shown} of the largest margins in {reference}"
+        if shown < flips
+        else f"the largest margin in {reference} first"
     )
-    return f"{head}\n{bundle}; {which}"
+    return f"{head}\n{bundle}; {shown_first}"
 
 
-def _captions(flip: Flip, whose: str) -> list[tuple[str, str]]:
-    """Lines above an image, each with its colour: which image, what the reference said, what this one says."""
-    lines = [(f"image {flip.index}, a {flip.true_label}", "black")]
-    for who, label, margin in (
-        (whose, flip.reference_label, flip.reference_margin), ("here", flip.label, flip.margin),
+def _captions(flip: Flip, reference: str) -> list[tuple[str, str]]:
+    """Give the lines above an image with their colours: which image it is, the reference's label, this row's label."""
+    captions = [(f"image {flip.index}, a {flip.true_label}", "black")]
+    for source, label, margin in (
+        (reference, flip.reference_label, flip.reference_margin), ("here", flip.label, flip.margin),
     ):  # fmt: skip
         colour = RIGHT if label == flip.true_label else WRONG
-        lines.append((f"{who}: {label} {MARKS[colour]}  {f'by {margin:.2g}' if margin else 'in a tie'}", colour))
-    return lines
+        captions.append((f"{source}: {label} {MARKS[colour]}  {f'by {margin:.2g}' if margin else 'in a tie'}", colour))
+    return captions

@@ -20,7 +20,7 @@ class Group:
 
     Attributes
     ----------
-    others
+    other_groups
         The other groups of the file, as (batch size, threads).
     """
 
@@ -28,7 +28,7 @@ class Group:
     batch_size: int
     threads: int
     rows: tuple[Row, ...]
-    others: tuple[tuple[int, int], ...]
+    other_groups: tuple[tuple[int, int], ...]
 
     @property
     def noise(self) -> Floor | None:
@@ -37,19 +37,19 @@ class Group:
 
     @property
     def names(self) -> Names:
-        """How its rows are called."""
+        """What its rows are called."""
         return Names.of(self.rows)
 
     @property
     def notes(self) -> list[str]:
-        """What must be known of its rows: which are INVALID or failed, and why."""
-        mine = [row for row in self.results.rows if (row.batch_size, row.threads) == (self.batch_size, self.threads)]
-        told = replace(self.results, rows=tuple(mine))
-        return [*invalid_rows(told), *(f"{line}." for line in failed_rows(told))]
+        """What a reader must know of its rows: which are INVALID or failed, and why."""
+        rows = [row for row in self.results.rows if (row.batch_size, row.threads) == (self.batch_size, self.threads)]
+        group_results = replace(self.results, rows=tuple(rows))
+        return [*invalid_rows(group_results), *(f"{message}." for message in failed_rows(group_results))]
 
 
 def pick(results: Results, threads: int | None = None, batch_size: int | None = None) -> Group:
-    """Find the group that is meant: if nothing else is said the smallest batch size, and its fewest threads.
+    """Find the group asked for; by default the smallest batch size, and of that the fewest threads.
 
     Raises
     ------
@@ -58,17 +58,17 @@ def pick(results: Results, threads: int | None = None, batch_size: int | None = 
     UsageError
         There is no such group.
     """
-    found = groups_of(results)
-    meant = [
-        one for one in found if batch_size in (None, one[0]) and threads in (None, one[1])
+    groups = groups_of(results)
+    matching = [
+        group for group in groups if batch_size in (None, group[0]) and threads in (None, group[1])
     ]  # fmt: skip
-    if not meant:
-        asked = [f"--batch-size {batch_size}"] if batch_size else []
-        asked += [f"--threads {threads}"] if threads else []
-        raise UsageError(f"{' '.join(asked)}: no such rows; there are: {_listed(found)}")
-    size, count = meant[0]
-    rows = tuple(row for row in timed(results) if (row.batch_size, row.threads) == (size, count))
-    return Group(results, size, count, rows, tuple(one for one in found if one != meant[0]))
+    if not matching:
+        options = [f"--batch-size {batch_size}"] if batch_size else []
+        options += [f"--threads {threads}"] if threads else []
+        raise UsageError(f"{' '.join(options)}: no such rows; there are: {_list_groups(groups)}")
+    size, thread_count = matching[0]
+    rows = tuple(row for row in timed(results) if (row.batch_size, row.threads) == (size, thread_count))
+    return Group(results, size, thread_count, rows, tuple(group for group in groups if group != matching[0]))
 
 
 def timed(results: Results) -> list[Row]:
@@ -84,10 +84,10 @@ def groups_of(results: Results) -> list[tuple[int, int]]:
     ResultsError
         There are none: nothing was timed.
     """
-    found = sorted({(row.batch_size or 0, row.threads) for row in timed(results)})
-    if not found:
+    groups = sorted({(row.batch_size or 0, row.threads) for row in timed(results)})
+    if not groups:
         raise ResultsError("no latencies are in these results; time some calls with: digitbench bench")
-    return found
+    return groups
 
 
 def said(batch_size: int, threads: int) -> str:
@@ -95,9 +95,9 @@ def said(batch_size: int, threads: int) -> str:
     return f"batch {batch_size}, {counted(threads, 'thread')}"
 
 
-def _listed(found: Sequence[tuple[int, int]]) -> str:
-    told = "; ".join(said(*one) for one in found[:SHOWN_GROUPS])
-    return told + (f"; and {len(found) - SHOWN_GROUPS} more" if len(found) > SHOWN_GROUPS else "")
+def _list_groups(groups: Sequence[tuple[int, int]]) -> str:
+    text = "; ".join(said(*group) for group in groups[:SHOWN_GROUPS])
+    return text + (f"; and {len(groups) - SHOWN_GROUPS} more" if len(groups) > SHOWN_GROUPS else "")
 
 
 def headline(results: Results) -> str:
@@ -111,25 +111,25 @@ def headline(results: Results) -> str:
     return " ".join(parts) + (f", {counted(images, 'test image')}" if images else "")
 
 
-def caption(results: Results, shown: str, others: Sequence[tuple[int, int]] = ()) -> str:
-    """Say what a picture is of: model, dataset, what of the file is shown, how and where and when it was measured.
+def caption(results: Results, shown: str, other_groups: Sequence[tuple[int, int]] = ()) -> str:
+    """Say what a picture shows: model, dataset, which rows of the file, and how, where and when they were measured.
 
     Parameters
     ----------
     shown
         The group's name, or what stands in its place.
-    others
+    other_groups
         Groups of the file that are not shown.
     """
     generations, seconds = generations_of(results), results.settings.get("seconds")
-    how = counted(generations, "generation")
+    method = counted(generations, "generation")
     if seconds:
-        how += f", {seconds:g} s of timed calls of each candidate"
+        method += f", {seconds:g} s of timed calls of each candidate"
     machine = results.machine
     cores = (machine.get("cores") or {}).get("available")
-    where = f"{machine.get('cpu', 'unknown processor')}" + (f", {counted(cores, 'core')}" if cores else "")
-    parts = [headline(results), shown, how, where, day(results.created), f"digitbench {results.digitbench}"]
+    machine_text = f"{machine.get('cpu', 'unknown processor')}" + (f", {counted(cores, 'core')}" if cores else "")
+    parts = [headline(results), shown, method, machine_text, day(results.created), f"digitbench {results.digitbench}"]
     if not results.complete:
         parts.append("stopped before its end")
-    told = " · ".join(parts) + "."
-    return told + (f" Not shown: {_listed(others)}." if others else "")
+    text = " · ".join(parts) + "."
+    return text + (f" Not shown: {_list_groups(other_groups)}." if other_groups else "")

@@ -22,8 +22,8 @@ LINES = (("training", BLUE, "o", "solid"), ("validation", VERMILION, "s", "dash"
 
 def draw(history: History, target: Path, about: str = "") -> None:
     """Write what `figure` gives; see `canvas.save`."""
-    made = figure(history, about)
-    canvas.save(made, target, canvas.title_of(made))
+    chart = figure(history, about)
+    canvas.save(chart, target, canvas.title_of(chart))
 
 
 def figure(history: History, about: str = "") -> Figure:
@@ -35,8 +35,8 @@ def figure(history: History, about: str = "") -> Figure:
         What was trained on what: a line below.
     """
     with canvas.styled():
-        made = canvas.blank(*INCHES)
-        panels: dict[str, Axes] = made.subplot_mosaic(
+        chart = canvas.blank(*INCHES)
+        panels: dict[str, Axes] = chart.subplot_mosaic(
             [["loss", "accuracy"], ["legend", "legend"]], height_ratios=(1, 0.06)
         )
         _draw_panel(panels["loss"], history, (history.loss, history.val_loss))
@@ -44,10 +44,10 @@ def figure(history: History, about: str = "") -> Figure:
         _scale_loss(panels["loss"], (*history.loss, *history.val_loss))
         _scale_accuracy(panels["accuracy"], (*history.accuracy, *history.val_accuracy))
         panels["legend"].set_axis_off()
-        drawn = panels["loss"].get_legend_handles_labels()
-        panels["legend"].legend(*drawn, loc="center", ncols=4, fontsize=9.5, handlelength=3)
-        canvas.head(made, title(history), about)
-    return made
+        legend_entries = panels["loss"].get_legend_handles_labels()
+        panels["legend"].legend(*legend_entries, loc="center", ncols=4, fontsize=9.5, handlelength=3)
+        canvas.head(chart, title(history), about)
+    return chart
 
 
 def title(history: History) -> str:
@@ -59,11 +59,11 @@ def title(history: History) -> str:
             "no images were held out for validation"
         )
     best = history.best - 1
-    told = (
+    text = (
         f"Best epoch {history.best} of {last}: validation loss {history.val_loss[best]:.4f}, "
         f"accuracy {history.val_accuracy[best]:.2%}"
     )
-    return f"{told}; overfits from epoch {history.overfits_from} on" if history.overfits_from else told
+    return f"{text}; overfits from epoch {history.overfits_from} on" if history.overfits_from else text
 
 
 def _draw_panel(axes: Axes, history: History, curves: Sequence[tuple[float, ...]]) -> None:
@@ -95,7 +95,7 @@ def _draw_panel(axes: Axes, history: History, curves: Sequence[tuple[float, ...]
 
 
 def _scale_loss(axes: Axes, losses: Sequence[float]) -> None:
-    """Make the axis logarithmic, with plain numbers; a loss of 0 has no place there."""
+    """Make the axis logarithmic, with plain numbers; it can't show a loss of 0, and stays linear then."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
     if min(losses) <= 0:
@@ -103,14 +103,14 @@ def _scale_loss(axes: Axes, losses: Sequence[float]) -> None:
         return
     axes.set_title("loss (nats, logarithmic)")
     axes.set_yscale("log")
-    wide = max(losses) / min(losses) > 30
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 3) if wide else (1, 2, 3, 5, 7)))
+    wide_range = max(losses) / min(losses) > 30
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 3) if wide_range else (1, 2, 3, 5, 7)))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
     axes.yaxis.set_minor_locator(NullLocator())
 
 
-def _scale_accuracy(axes: Axes, shares: Sequence[float]) -> None:
+def _scale_accuracy(axes: Axes, accuracies: Sequence[float]) -> None:
     from matplotlib.ticker import PercentFormatter
 
     axes.set_title("accuracy")
-    axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=1 if min(shares) > 0.95 else 0))
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=1 if min(accuracies) > 0.95 else 0))

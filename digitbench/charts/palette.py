@@ -1,4 +1,4 @@
-"""How candidates look in pictures: told apart by everybody, also in black and white. Matplotlib and Plotly share it."""
+"""How candidates look, with Matplotlib and with Plotly: everybody can tell them apart, also in black and white."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from digitbench.records.precisions import FP32
 BLACK, ORANGE, SKY, GREEN, BLUE, VERMILION, PURPLE = (
     "#000000", "#e69f00", "#56b4e9", "#009e73", "#0072b2", "#d55e00", "#cc79a7",
 )  # fmt: skip
-GREY, PALE = "#767676", "#d9d9d9"  # of text on white, and of what is only there to be compared with
+GREY, PALE = "#767676", "#d9d9d9"  # for text on white, and for what is only there for comparison
 
 
 @dataclass(frozen=True)
@@ -23,9 +23,9 @@ class Style:
     colour
         As ``"#rrggbb"``.
     marker, symbol
-        The same shape in Matplotlib's and in Plotly's words.
+        The same shape, as Matplotlib and as Plotly name it.
     dash
-        A line's dashes in Plotly's words; see `DASHES` for Matplotlib's.
+        A line's dashes, as Plotly names them; see `DASHES` for Matplotlib's.
     hatch
         Matplotlib's (and Plotly's) hatching of an area.
     """
@@ -58,9 +58,9 @@ FILLS = {FP32: "full", "fp16": "left", "bf16": "right", "dynamic": "top", "int8"
 
 
 def of_backends(names: Iterable[str]) -> dict[str, Style]:
-    """Give each backend its look; plugins get the remaining ones, in the order of their names."""
-    wanted = sorted(set(names))
-    strangers = [name for name in wanted if name not in BACKENDS]
+    """Give each backend its style; plugins get the remaining ones, by alphabet."""
+    backends = sorted(set(names))
+    plugins = [name for name in backends if name not in BACKENDS]
     return {
-        name: BACKENDS[name] if name in BACKENDS else OTHERS[strangers.index(name) % len(OTHERS)] for name in wanted
+        name: BACKENDS[name] if name in BACKENDS else OTHERS[plugins.index(name) % len(OTHERS)] for name in backends
     }

@@ -1,4 +1,4 @@
-"""Can the probabilities be believed: how often a model is right at each confidence, and how often it is that sure."""
+"""Can probabilities be trusted: how often a model is right at each confidence, and how many images have that one."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ FEW = 30  # images of a bin, below which its point is hollow
 
 def draw(scores: Scores, labels: Labels, activation: str, target: Path, about: str = "") -> None:
     """Write what `figure` gives; see `canvas.save`."""
-    made = figure(scores, labels, activation, about)
-    canvas.save(made, target, canvas.title_of(made))
+    chart = figure(scores, labels, activation, about)
+    canvas.save(chart, target, canvas.title_of(chart))
 
 
 def figure(scores: Scores, labels: Labels, activation: str = "softmax", about: str = "") -> Figure:
@@ -39,21 +39,21 @@ def figure(scores: Scores, labels: Labels, activation: str = "softmax", about: s
     activation
         Of the model's output: see `digitbench.evaluate.accuracy.probabilities`.
     about
-        Whose scores of what: a line below.
+        Which model's scores, and of which images: a line below.
     """
-    found = accuracy.calibration(scores, labels, activation)
+    calibration = accuracy.calibration(scores, labels, activation)
     with canvas.styled():
-        made = canvas.blank(*INCHES)
-        above, below = made.subplots(2, 1, sharex=True, height_ratios=(5, 2))
-        _draw_accuracy(above, found.bins)
-        _draw_counts(below, found.bins)
-        canvas.head(made, _title(found, len(labels)), about)
-    return made
+        chart = canvas.blank(*INCHES)
+        above, below = chart.subplots(2, 1, sharex=True, height_ratios=(5, 2))
+        _draw_accuracy(above, calibration.bins)
+        _draw_counts(below, calibration.bins)
+        canvas.head(chart, _title(calibration, len(labels)), about)
+    return chart
 
 
-def _title(found: Calibration, images: int) -> str:
+def _title(calibration: Calibration, images: int) -> str:
     return (
-        f"Expected calibration error {found.expected_error:.2%}, log loss {found.log_loss:.4f} nats "
+        f"Expected calibration error {calibration.expected_error:.2%}, log loss {calibration.log_loss:.4f} nats "
         f"({images:,} images)"
     )  # fmt: skip
 
@@ -64,15 +64,15 @@ def _draw_accuracy(axes: Axes, bins: Sequence[ReliabilityBin]) -> None:
     axes.plot(
         [0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1.2, label="as sure as it is right; below it is too sure"
     )
-    for few, face, name in ((False, BLUE, f"{FEW} images or more"), (True, "white", f"fewer than {FEW}")):
-        mine = [one for one in bins if (one.images < FEW) == few]
-        if not mine:
+    for few, fill, size_label in ((False, BLUE, f"{FEW} images or more"), (True, "white", f"fewer than {FEW}")):
+        selected = [bin_ for bin_ in bins if (bin_.images < FEW) == few]
+        if not selected:
             continue
         axes.errorbar(
-            [one.confidence for one in mine], [one.accuracy for one in mine],
-            yerr=[*zip(*map(_reach, mine), strict=True)],
-            fmt="o", markersize=6.5, color=BLUE, markerfacecolor=face, markeredgecolor=BLUE, elinewidth=1.2, capsize=3,
-            label=f"accuracy in a bin of {name}, 95 % interval", clip_on=False, zorder=3,
+            [bin_.confidence for bin_ in selected], [bin_.accuracy for bin_ in selected],
+            yerr=[*zip(*map(_error_bar, selected), strict=True)],
+            fmt="o", markersize=6.5, color=BLUE, markerfacecolor=fill, markeredgecolor=BLUE, elinewidth=1.2, capsize=3,
+            label=f"accuracy in a bin of {size_label}, 95 % interval", clip_on=False, zorder=3,
         )  # fmt: skip
     axes.set_ylim(0, 1)
     axes.set_xlim(0, 1)
@@ -83,22 +83,22 @@ def _draw_accuracy(axes: Axes, bins: Sequence[ReliabilityBin]) -> None:
     axes.set_axisbelow(True)
 
 
-def _reach(one: ReliabilityBin) -> tuple[float, float]:
-    """How far Wilson's interval reaches below and above a bin's accuracy."""
-    low, high = accuracy.wilson_interval(round(one.accuracy * one.images), one.images)
-    return max(0.0, one.accuracy - low), max(0.0, high - one.accuracy)
+def _error_bar(bin_: ReliabilityBin) -> tuple[float, float]:
+    """Give how far Wilson's interval reaches below and above a bin's accuracy."""
+    low, high = accuracy.wilson_interval(round(bin_.accuracy * bin_.images), bin_.images)
+    return max(0.0, bin_.accuracy - low), max(0.0, high - bin_.accuracy)
 
 
 def _draw_counts(axes: Axes, bins: Sequence[ReliabilityBin]) -> None:
     from matplotlib.ticker import FuncFormatter, NullLocator, PercentFormatter
 
     bars = axes.bar(
-        [one.low for one in bins], [one.images for one in bins], width=[one.high - one.low for one in bins],
+        [bin_.low for bin_ in bins], [bin_.images for bin_ in bins], width=[bin_.high - bin_.low for bin_ in bins],
         align="edge", bottom=0, color=PALE, edgecolor=BLACK, linewidth=0.8,
     )  # fmt: skip
-    axes.bar_label(bars, [f"{one.images:,}" for one in bins], padding=2, fontsize=8)
+    axes.bar_label(bars, [f"{bin_.images:,}" for bin_ in bins], padding=2, fontsize=8)
     axes.set_yscale("log")
-    axes.set_ylim(0.7, max(one.images for one in bins) * 5)
+    axes.set_ylim(0.7, max(bin_.images for bin_ in bins) * 5)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     axes.yaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(PercentFormatter(1.0))

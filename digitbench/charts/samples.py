@@ -25,12 +25,12 @@ SIDE, GAP = 28, 4  # of an image, and between two, in pixels
 
 def draw(digits: Dataset, target: Path, *, per_class: int = PER_CLASS, seed: int = 0) -> None:
     """Write what `figure` gives; see `canvas.save`."""
-    made = figure(digits, per_class=per_class, seed=seed)
-    canvas.save(made, target, canvas.title_of(made))
+    chart = figure(digits, per_class=per_class, seed=seed)
+    canvas.save(chart, target, canvas.title_of(chart))
 
 
 def figure(digits: Dataset, *, per_class: int = PER_CLASS, seed: int = 0) -> Figure:
-    """Draw images of each class, ink dark on paper, and how many of it there are.
+    """Draw images of each class, their foreground dark, and how many of it there are.
 
     Parameters
     ----------
@@ -41,13 +41,13 @@ def figure(digits: Dataset, *, per_class: int = PER_CLASS, seed: int = 0) -> Fig
     seed
         Of their choice.
     """
-    shown = digits.train if len(digits.train) else digits.test
-    words = _title(digits), _about(digits, shown, seed)
-    wide = max(LABEL_INCHES + per_class * CELL_INCHES, 6.0)
+    split = digits.train if len(digits.train) else digits.test
+    head_texts = _title(digits), _about(digits, split, seed)
+    width = max(LABEL_INCHES + per_class * CELL_INCHES, 6.0)
     with canvas.styled():
-        made = canvas.blank(wide, CLASSES * CELL_INCHES + canvas.head_inches(wide, *words))
-        axes = made.subplots()
-        axes.imshow(_grid(shown, per_class, seed), cmap="gray_r", vmin=0, vmax=255, interpolation="nearest")
+        chart = canvas.blank(width, CLASSES * CELL_INCHES + canvas.head_inches(width, *head_texts))
+        axes = chart.subplots()
+        axes.imshow(_grid(split, per_class, seed), cmap="gray_r", vmin=0, vmax=255, interpolation="nearest")
         axes.set_anchor("W")
         axes.set_xticks([])
         middles = [(SIDE + GAP) * digit + SIDE / 2 - 0.5 for digit in range(CLASSES)]
@@ -60,39 +60,39 @@ def figure(digits: Dataset, *, per_class: int = PER_CLASS, seed: int = 0) -> Fig
             )  # fmt: skip
         for edge in axes.spines.values():
             edge.set_visible(False)
-        for line in range(1, CLASSES):
-            axes.axhline((SIDE + GAP) * line - GAP / 2 - 0.5, color=PALE, linewidth=0.8)
-        canvas.head(made, *words)
-    return made
+        for row in range(1, CLASSES):
+            axes.axhline((SIDE + GAP) * row - GAP / 2 - 0.5, color=PALE, linewidth=0.8)
+        canvas.head(chart, *head_texts)
+    return chart
 
 
 def _title(digits: Dataset) -> str:
     parts = [
-        counted(len(part), f"{name} image") for name, part in (("training", digits.train), ("test", digits.test))
-        if len(part)
+        counted(len(split), f"{name} image") for name, split in (("training", digits.train), ("test", digits.test))
+        if len(split)
     ]  # fmt: skip
     return f"{digits.name}: {' and '.join(parts)}"
 
 
-def _about(digits: Dataset, shown: Split, seed: int) -> str:
-    which = "training" if shown is digits.train else "test"
-    return f"{digits.name} [{digits.fingerprint}]; {which} images, chosen by seed {seed}"
+def _about(digits: Dataset, split: Split, seed: int) -> str:
+    split_name = "training" if split is digits.train else "test"
+    return f"{digits.name} [{digits.fingerprint}]; {split_name} images, chosen by seed {seed}"
 
 
 def _counts(digits: Dataset) -> list[str]:
     """Write how many images each class has: ``6,265 training``, and below ``1,028 test``."""
-    parts = [(name, part) for name, part in (("training", digits.train), ("test", digits.test)) if len(part)]
-    counts = [(name, np.bincount(part.labels, minlength=CLASSES)) for name, part in parts]
+    splits = [(name, split) for name, split in (("training", digits.train), ("test", digits.test)) if len(split)]
+    counts = [(name, np.bincount(split.labels, minlength=CLASSES)) for name, split in splits]
     return ["\n".join(f"{count[digit]:,} {name}" for name, count in counts) for digit in range(CLASSES)]
 
 
-def _grid(shown: Split, per_class: int, seed: int) -> npt.NDArray[np.uint8]:
-    """Put the images together into one picture: uint8, a row for each class; paper where a class has no more."""
-    draw_lots = np.random.default_rng(seed)
+def _grid(split: Split, per_class: int, seed: int) -> npt.NDArray[np.uint8]:
+    """Put the images together into one picture: uint8, a row for each class; only background where it has no more."""
+    rng = np.random.default_rng(seed)
     step = SIDE + GAP
-    whole = np.zeros((CLASSES * step - GAP, per_class * step - GAP), np.uint8)
+    grid = np.zeros((CLASSES * step - GAP, per_class * step - GAP), np.uint8)
     for digit in range(CLASSES):
-        members = np.flatnonzero(shown.labels == digit)
-        for place, index in enumerate(draw_lots.permutation(members)[:per_class]):
-            whole[digit * step : digit * step + SIDE, place * step : place * step + SIDE] = shown.pixels[index]
-    return whole
+        members = np.flatnonzero(split.labels == digit)
+        for column, index in enumerate(rng.permutation(members)[:per_class]):
+            grid[digit * step : digit * step + SIDE, column * step : column * step + SIDE] = split.pixels[index]
+    return grid
