@@ -146,7 +146,7 @@ class _Run:
         return [*table, self._bar.get_renderable()]
 
     def _seconds_left(self) -> float:
-        """The plan's seconds that are left; scaled by the pace so far, once known: starting processes takes time too."""
+        """The plan's seconds that are left, scaled by the pace so far once known: starting processes takes time too."""
         planned, passed = max(0.0, self.total - self.done), self.done - self._done_before
         if passed <= PACE_SHARE * self.total:
             return planned
