@@ -168,7 +168,7 @@ class _ChangedImage:
 
 
 def changed_images(rows: Iterable[Row], names: Names) -> list[_ChangedImage]:
-    """Gather the flips of all candidates by image: those first of which the reference was surest."""
+    """Gather the flips of all candidates by image: images of which the reference was surest come first."""
     images: dict[int, _ChangedImage] = {}
     for row in rows:
         for flip in row.agreement.flipped if row.agreement else ():
@@ -278,12 +278,11 @@ def _print_reliability(results: Results, rows: Sequence[Row], console: Console) 
     names_by_bins: dict[tuple[tuple[str, ...], ...], list[str]] = {}
     calibrations = list(_calibrations(results, rows))
     for name, calibration in calibrations:
-        names_by_bins.setdefault(tuple(_bin_cells(reliability_bin) for reliability_bin in calibration.bins), []).append(
-            name
-        )
-    by_name = dict(calibrations)
+        bins = tuple(_bin_cells(reliability_bin) for reliability_bin in calibration.bins)
+        names_by_bins.setdefault(bins, []).append(name)
+    calibration_by_name = dict(calibrations)
     for bins, names in names_by_bins.items():
-        calibration = by_name[names[0]]
+        calibration = calibration_by_name[names[0]]
         print_line(
             f"{', '.join(names)}: log loss {calibration.log_loss:.4f}, ECE {calibration.expected_error:.2%}", console,
             "bold",

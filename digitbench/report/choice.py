@@ -116,9 +116,8 @@ def verdict(choice: Choice, candidate: Judged) -> str:
         return "; ".join(candidate.reasons)
     if candidate is choice.named:
         return "chosen"
-    return (
-        "front" if candidate.front else f"beaten by {_name(candidate.beaten_by)}" if candidate.beaten_by else "beaten"
-    )
+    beaten = f"beaten by {_name(candidate.beaten_by)}" if candidate.beaten_by else "beaten"
+    return "front" if candidate.front else beaten
 
 
 def _name(row: Row) -> str:
@@ -156,7 +155,7 @@ def print_choice(
     results
         What the candidates were taken from.
     absent
-        Candidates that couldn't be measured here, with what mends it.
+        Candidates that couldn't be measured here, each with its remedy.
     origin
         Where the numbers are from, in a sentence.
     """
@@ -164,13 +163,12 @@ def print_choice(
     if choice.judged:
         row = choice.judged[0].row
         limits = ", ".join(map(str, choice.limits)) or "none"
-        print_line(f"{_grid(row).capitalize()}; limits: {limits}.", console)
+        print_line(f"{_setup(row).capitalize()}; limits: {limits}.", console)
         _print_table(choice, console)
     for line in missing_rows(replace(results, rows=tuple(absent))):
         print_line(f"not measured: {line}", console, "dim")
-    for line in (
-        (*notes(choice), *dynamic_notes([candidate.row for candidate in choice.judged])) if choice.named else ()
-    ):
+    rows = [candidate.row for candidate in choice.judged]
+    for line in (*notes(choice), *dynamic_notes(rows)) if choice.named else ():
         print_line(line, console, "dim")
     console.print(origin, style="dim", markup=False, highlight=False, soft_wrap=True)
     if choice.named:
@@ -201,10 +199,10 @@ def said(choice: Choice) -> str:
         tie_breaks = " and ".join(AHEAD[name].format(_names(behind)) for name, behind in choice.decided)
         standing = f"as {standing} it can't be told from {_names(choice.rivals)}; {tie_breaks}"
     runtime = f" ({row.runtime.name} {row.runtime.version})" if row.runtime else ""
-    return f"{_name(row)}{runtime}, with {_grid(row)}: {standing}. {_metrics(row)}"
+    return f"{_name(row)}{runtime}, with {_setup(row)}: {standing}. {_metrics(row)}"
 
 
-def _grid(row: Row) -> str:
+def _setup(row: Row) -> str:
     return f"{formatting.counted(row.threads, 'thread')} and batch size {row.batch_size}"
 
 

@@ -15,7 +15,7 @@ ALWAYS = 100.0
 
 
 def columns_of(results: Results, rows: Sequence[Row], measured: bool) -> list[Column]:
-    """Give the columns that have something to say of these rows, in order."""
+    """Give the columns to show for these rows, in order; empty ones are left out."""
     several = len({(row.threads, row.batch_size) for row in rows}) > 1
     precise = formatting.Names.of(rows).precisions
     many_threads = len({row.threads for row in rows}) > 1

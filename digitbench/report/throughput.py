@@ -14,7 +14,7 @@ from digitbench.records.results import Results, Row
 from digitbench.report.terminal_table import empty_table, print_line, print_table, width_of
 
 FEWEST_SIZES = 3
-BARS = (10, 8, 6, 4, 2, 0)  # widths to try, widest first
+BAR_WIDTHS = (10, 8, 6, 4, 2, 0)  # widths to try, widest first
 EIGHTHS = " ▏▎▍▌▋▊▉█"
 RULE = (
     f"Saturates at: the smallest batch size with {ENOUGH:.0%} or more of the best throughput of any larger one; ~ "
@@ -45,8 +45,8 @@ def print_saturation(results: Results, console: Console) -> None:
 
 def _print_chart(curves: Mapping[str, RowsBySize], sizes: Sequence[int], console: Console) -> None:
     ordered = dict(sorted(curves.items(), key=lambda item: -_best(item[1])))
-    for bar in BARS:
-        table = _chart(ordered, sizes, bar)
+    for width in BAR_WIDTHS:
+        table = _chart(ordered, sizes, width)
         if not console.is_terminal or width_of(table) <= console.width:
             break
     else:
@@ -54,7 +54,7 @@ def _print_chart(curves: Mapping[str, RowsBySize], sizes: Sequence[int], console
     print_table(table, console)
 
 
-def _chart(curves: Mapping[str, RowsBySize], sizes: Sequence[int], bar: int) -> Table:
+def _chart(curves: Mapping[str, RowsBySize], sizes: Sequence[int], width: int) -> Table:
     """Draw a column of bars for each batch size."""
     table = empty_table()
     table.add_column("", no_wrap=True)
@@ -62,20 +62,20 @@ def _chart(curves: Mapping[str, RowsBySize], sizes: Sequence[int], bar: int) -> 
         table.add_column(f"batch {size}", no_wrap=True)
     table.add_column("saturates at", no_wrap=True)
     for name, curve in curves.items():
-        table.add_row(name, *(_cell(curve.get(size), _best(curve), bar) for size in sizes), saturation(curve))
+        table.add_row(name, *(_cell(curve.get(size), _best(curve), width) for size in sizes), saturation(curve))
     return table
 
 
-def _cell(row: Row | None, best: float, bar: int) -> Text:
+def _cell(row: Row | None, best: float, width: int) -> Text:
     if row is None or not row.throughput_per_s:
         return Text("")
     invalid = "✗" if row.validity else ""
     rate = f"{short(row.throughput_per_s):>5}{invalid}"
     style = "dim" if invalid else ""
-    eighths = round(row.throughput_per_s / best * bar * 8)
+    eighths = round(row.throughput_per_s / best * width * 8)
     full, remainder = divmod(eighths, 8)
-    drawn_bar = ("█" * full + EIGHTHS[remainder]).strip() if eighths else "▏"[: bar and 1]
-    return Text.assemble((drawn_bar.ljust(bar), f"cyan {style}"), (" " * bool(bar) + rate, style))
+    bar = ("█" * full + EIGHTHS[remainder]).strip() if eighths else "▏"[: width and 1]
+    return Text.assemble((bar.ljust(width), f"cyan {style}"), (" " * bool(width) + rate, style))
 
 
 def _sparklines(curves: Mapping[str, RowsBySize], sizes: Sequence[int]) -> Table:
