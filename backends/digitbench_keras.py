@@ -43,7 +43,7 @@ labels = predict(tf.constant(images)).numpy().argmax(axis=1)
 
         if not artifact.is_file():
             raise FileNotFoundError(artifact)
-        self._tf, self._version, self._ports, self._compiler = tf, str(keras.__version__), io_spec, " XLA"
+        self._tf, self._version, self._io_spec, self._compiler = tf, str(keras.__version__), io_spec, " XLA"
         _take_threads(tf, threads)
         try:
             # It owns the variables that are read. Code in the file is refused, unless its user trusts it.
@@ -56,19 +56,19 @@ labels = predict(tf.constant(images)).numpy().argmax(axis=1)
         self.steps = Steps(self._put, self._run, self._get)
 
     def _compile_without_xla_if_need_be(self) -> None:
-        tf, io_spec = self._tf, self._ports
+        tf, io_spec = self._tf, self._io_spec
         try:
             self._call(tf.zeros([io_spec.batch or 1, *io_spec.shape], io_spec.dtype))
-        except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError):  # an operation that XLA hasn't
+        except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError):  # an operation that XLA lacks
             self._compiler = ""
             self._call = self._compile()
 
     def _compile(self) -> Any:
-        tf, model, io_spec = self._tf, self._model, self._ports
-        place = _names(model).index(io_spec.output) if io_spec.output else 0
+        tf, model, io_spec = self._tf, self._model, self._io_spec
+        index = _output_names(model).index(io_spec.output) if io_spec.output else 0
 
         def forward(images: Any) -> Any:
-            return tf.nest.flatten(model(images, training=False))[place]
+            return tf.nest.flatten(model(images, training=False))[index]
 
         shape = [tf.TensorSpec([io_spec.batch, *io_spec.shape], io_spec.dtype)]
         return tf.function(forward, shape, jit_compile=bool(self._compiler)).get_concrete_function()
@@ -82,10 +82,10 @@ labels = predict(tf.constant(images)).numpy().argmax(axis=1)
         _take_threads(tf, 1)
         try:
             model = keras.models.load_model(artifact, compile=False, safe_mode=not trusted)
-            inputs = tuple(Tensor(one.name, tuple(one.shape), str(one.dtype)) for one in model.inputs)
+            inputs = tuple(Tensor(tensor.name, tuple(tensor.shape), str(tensor.dtype)) for tensor in model.inputs)
             outputs = tuple(
-                Tensor(name, tuple(one.shape), str(one.dtype))
-                for name, one in zip(_names(model), model.outputs, strict=True)
+                Tensor(name, tuple(tensor.shape), str(tensor.dtype))
+                for name, tensor in zip(_output_names(model), model.outputs, strict=True)
             )
         except Exception as exc:
             raise ArtifactError(f"{artifact}: Keras can't open it: {reason(exc, artifact)}") from exc
@@ -100,7 +100,7 @@ labels = predict(tf.constant(images)).numpy().argmax(axis=1)
 
     def predict(self, images: Images) -> Scores:
         """See `Backend.predict`."""
-        check_images(images, self._ports)
+        check_images(images, self._io_spec)
         self._put(images)
         self._run()
         return self._get()
@@ -121,8 +121,8 @@ labels = predict(tf.constant(images)).numpy().argmax(axis=1)
         self._model = self._call = self._images = self._scores = self.steps = None
 
 
-def _names(model: Any) -> list[str]:
-    """What the outputs are called: by their layers, or by their places where that isn't one name each."""
+def _output_names(model: Any) -> list[str]:
+    """The outputs' names: those of their layers; or numbers, where the layers don't give each a different name."""
     if len(model.outputs) == 1:
         return [str(model.layers[-1].name)]
     names = list(getattr(model, "output_names", None) or [])

@@ -26,7 +26,7 @@ PROVIDER = "CPUExecutionProvider"
 
 
 class OnnxBackend(Backend):
-    """An ``.onnx`` file, with input and output bound to buffers kept for the last batch size."""
+    """An ``.onnx`` file, with input and output bound to buffers that are kept for the last batch size."""
 
     format: ClassVar[str] = "onnx"
     example: ClassVar[str] = """\
@@ -48,7 +48,7 @@ labels = model.run(None, {model.get_inputs()[0].name: images})[0].argmax(axis=1)
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 4
-        # Idle worker threads would otherwise spin, in their neighbours' figures too.
+        # Idle worker threads would otherwise spin, which slows down other candidates' measurements too.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
             self._session: Any = ort.InferenceSession(str(artifact), options, providers=[PROVIDER])
@@ -56,7 +56,7 @@ labels = model.run(None, {model.get_inputs()[0].name: images})[0].argmax(axis=1)
             self._output = io_spec.output or self._session.get_outputs()[0].name
         except Exception as exc:
             raise ArtifactError(f"{artifact}: ONNX Runtime can't open it: {reason(exc, artifact)}") from exc
-        self._ports, self._dtype = io_spec, np.dtype(io_spec.dtype)
+        self._io_spec, self._dtype = io_spec, np.dtype(io_spec.dtype)
         self._shape = (0, *io_spec.shape)
 
     @classmethod
@@ -76,7 +76,7 @@ labels = model.run(None, {model.get_inputs()[0].name: images})[0].argmax(axis=1)
     def predict(self, images: Images) -> Scores:
         """See `Backend.predict`."""
         if images.shape != self._shape or images.dtype != self._dtype:
-            check_images(images, self._ports)
+            check_images(images, self._io_spec)
             self._bind(len(images))
         # Not through `steps`: a Python method called straight from here is 0.4 µs quicker than one in a `partial`.
         self._images[...] = images
@@ -84,8 +84,8 @@ labels = model.run(None, {model.get_inputs()[0].name: images})[0].argmax(axis=1)
         return self._scores.copy()
 
     def _bind(self, batch: int) -> None:
-        self._images = np.empty((batch, *self._ports.shape), self._dtype)
-        self._scores = np.empty((batch, *self._ports.answer), self._ports.answer_dtype)
+        self._images = np.empty((batch, *self._io_spec.shape), self._dtype)
+        self._scores = np.empty((batch, *self._io_spec.answer), self._io_spec.answer_dtype)
         self._binding = self._session.io_binding()
         for bind, name, buffer in (
             (self._binding.bind_input, self._input, self._images),
@@ -105,11 +105,11 @@ labels = model.run(None, {model.get_inputs()[0].name: images})[0].argmax(axis=1)
         self._session = self._binding = self.steps = None
 
 
-# ONNX Runtime's names of the numbers in a tensor, where they aren't NumPy's.
+# ONNX Runtime's names of data types, where they aren't NumPy's.
 DTYPES = {"float": "float32", "double": "float64"}
 
 
 def _tensor(node: Any) -> Tensor:
-    kind = node.type.removeprefix("tensor(").removesuffix(")")
+    dtype = node.type.removeprefix("tensor(").removesuffix(")")
     shape = tuple(size if isinstance(size, int) and size > 0 else None for size in node.shape)
-    return Tensor(node.name, shape, DTYPES.get(kind, kind))
+    return Tensor(node.name, shape, DTYPES.get(dtype, dtype))

@@ -12,16 +12,17 @@ import numpy as np
 from digitbench.backend import NATIVE_SPEC, Backend, Images, IOSpec, Runtime, Scores, Steps, check_images
 from digitbench.errors import ArtifactError, BackendError, reason
 
-KEPT = 8  # compiled models, one per batch size
+MAX_COMPILED = 8  # compiled models, one per batch size
 
 
 @cache
 def _core() -> Any:
-    """One for the process, and never freed.
+    """One core for the process, which is never freed.
 
-    Each core's CPU plugin gives the thread a signal stack of its own, and puts back what it found when it goes. Of two
-    that go in the order in which they came, the second puts back the first one's, freed by then: the next Ctrl-C kills
-    the process (seen with 2026.4; https://github.com/openvinotoolkit/openvino/pull/11894 brought it).
+    Each core's CPU plugin gives the thread a signal stack of its own, and restores the previous one when it is freed.
+    Of two cores that are freed in the order in which they were made, the second restores the stack of the first, which
+    is freed by then: the next Ctrl-C kills the process (seen with 2026.4;
+    https://github.com/openvinotoolkit/openvino/pull/11894 brought it).
     """
     import openvino as ov
 
@@ -51,14 +52,14 @@ labels = model(images)[0].argmax(axis=1)
 
         if not artifact.is_file():
             raise FileNotFoundError(artifact)
-        self._ov, self._ports, self._dtype = ov, io_spec, np.dtype(io_spec.dtype)
+        self._ov, self._io_spec, self._dtype = ov, io_spec, np.dtype(io_spec.dtype)
         self._settings = {
             "PERFORMANCE_HINT": "LATENCY",
             "NUM_STREAMS": 1,
             "INFERENCE_NUM_THREADS": threads,
             # Without it OpenVINO takes bfloat16 wherever the processor has it.
             "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
-            "ENABLE_CPU_PINNING": False,  # a pinned neighbour would share its core with the next one
+            "ENABLE_CPU_PINNING": False,  # pinned, candidates that run at the same time could share a core
         }
         try:
             self._model: Any = _core().read_model(str(artifact))
@@ -67,8 +68,8 @@ labels = model(images)[0].argmax(axis=1)
         except RuntimeError as exc:
             raise ArtifactError(f"{artifact}: OpenVINO can't open it: {reason(exc, artifact)}") from exc
         if precision == "bf16" and self._arithmetic() != "bf16":
-            told = f"this processor has no bfloat16, OpenVINO would compute in {self._arithmetic()}"
-            raise BackendError(f"{told}; choose another precision")
+            problem = f"this processor has no bfloat16, OpenVINO would compute in {self._arithmetic()}"
+            raise BackendError(f"{problem}; choose another precision")
 
     def _arithmetic(self) -> str:
         return str(self._compiled.get_property("INFERENCE_PRECISION_HINT").to_string())
@@ -83,7 +84,7 @@ labels = model(images)[0].argmax(axis=1)
     def predict(self, images: Images) -> Scores:
         """See `Backend.predict`."""
         if images.shape != self._shape or images.dtype != self._dtype:
-            check_images(images, self._ports)
+            check_images(images, self._io_spec)
             self._bind(len(images))
         self._images[...] = images
         self._request.infer(share_outputs=True)
@@ -91,7 +92,7 @@ labels = model(images)[0].argmax(axis=1)
 
     def _bind(self, batch: int) -> None:
         if batch not in self._bound:
-            if len(self._bound) == KEPT:
+            if len(self._bound) == MAX_COMPILED:
                 self._bound.clear()
             self._bound[batch] = self._compile(batch)
         self._request, self._images, self._scores = self._bound[batch]
@@ -104,14 +105,14 @@ labels = model(images)[0].argmax(axis=1)
 
     def _compile(self, batch: int) -> tuple[Any, Images, Scores]:
         # A fixed shape takes 30 ms to compile, and 1.5 µs a call less than a dynamic one: 5 % at batch 1.
-        if self._ports.batch is None:
-            self._model.reshape([batch, *self._ports.shape])
+        if self._io_spec.batch is None:
+            self._model.reshape([batch, *self._io_spec.shape])
         self._compiled: Any = _core().compile_model(self._model, "CPU", self._settings)
-        images = np.empty((batch, *self._ports.shape), self._dtype)
-        scores = np.empty((batch, *self._ports.answer), self._ports.answer_dtype)
+        images = np.empty((batch, *self._io_spec.shape), self._dtype)
+        scores = np.empty((batch, *self._io_spec.answer), self._io_spec.answer_dtype)
         request = self._compiled.create_infer_request()
         request.set_input_tensor(self._ov.Tensor(images, shared_memory=True))
-        output = self._compiled.output(self._ports.output) if self._ports.output else self._compiled.output(0)
+        output = self._compiled.output(self._io_spec.output) if self._io_spec.output else self._compiled.output(0)
         request.set_tensor(output, self._ov.Tensor(scores, shared_memory=True))
         return request, images, scores
 

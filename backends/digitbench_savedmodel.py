@@ -43,7 +43,7 @@ labels = predict(tf.constant(images)).numpy().argmax(axis=1)
 
         if not artifact.exists():
             raise FileNotFoundError(artifact)
-        self._tf, self._ports, self._compiler = tf, io_spec, " XLA"
+        self._tf, self._io_spec, self._compiler = tf, io_spec, " XLA"
         _take_threads(tf, threads)
         try:
             self._loaded, self._serve = _load(tf, artifact)  # the first owns the variables that the second reads
@@ -55,15 +55,15 @@ labels = predict(tf.constant(images)).numpy().argmax(axis=1)
         self.steps = Steps(self._put, self._run, self._get)
 
     def _compile_without_xla_if_need_be(self) -> None:
-        tf, io_spec = self._tf, self._ports
+        tf, io_spec = self._tf, self._io_spec
         try:
             self._call(tf.zeros([io_spec.batch or 1, *io_spec.shape], io_spec.dtype))
-        except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError):  # an operation that XLA hasn't
+        except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError):  # an operation that XLA lacks
             self._compiler = ""
             self._call = self._compile()
 
     def _compile(self) -> Any:
-        tf, serve, io_spec = self._tf, self._serve, self._ports
+        tf, serve, io_spec = self._tf, self._serve, self._io_spec
         (argument,) = serve.structured_input_signature[1]
         output = io_spec.output or next(iter(serve.structured_outputs))
         shape = [tf.TensorSpec([io_spec.batch, *io_spec.shape], io_spec.dtype)]
@@ -81,7 +81,9 @@ labels = predict(tf.constant(images)).numpy().argmax(axis=1)
         try:
             _, serve = _load(tf, artifact)
             inputs, outputs = serve.structured_input_signature[1], serve.structured_outputs
-            return Signature(*(tuple(_tensor(*one) for one in sorted(part.items())) for part in (inputs, outputs)))
+            return Signature(
+                *(tuple(_tensor(*item) for item in sorted(tensors.items())) for tensors in (inputs, outputs))
+            )
         except Exception as exc:
             raise ArtifactError(f"{artifact}: TensorFlow can't open it: {reason(exc, artifact)}") from exc
 
@@ -94,7 +96,7 @@ labels = predict(tf.constant(images)).numpy().argmax(axis=1)
 
     def predict(self, images: Images) -> Scores:
         """See `Backend.predict`."""
-        check_images(images, self._ports)
+        check_images(images, self._io_spec)
         self._put(images)
         self._run()
         return self._get()
@@ -119,7 +121,7 @@ SERVING = "serving_default"
 
 
 def _load(tf: Any, folder: Path) -> tuple[Any, Any]:
-    """Give what owns the variables, and the function that serves: of the usual name, or the only one."""
+    """Give the loaded object, which owns the variables, and its serving function: the usual one, or the only one."""
     try:
         loaded = tf.saved_model.load(str(folder))
     except AttributeError:  # of Keras 2, with its optimizer: "'_UserObject' object has no attribute 'add_slot'"
@@ -134,8 +136,8 @@ def _load_graph_alone(tf: Any, folder: Path) -> Any:
     """Load a copy without the tree of Python objects beside the graph: it serves, as TensorFlow 1's did."""
     from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
-    with tempfile.TemporaryDirectory(prefix="digitbench-") as room:
-        copy = Path(shutil.copytree(folder, Path(room) / "model"))
+    with tempfile.TemporaryDirectory(prefix="digitbench-") as temporary:
+        copy = Path(shutil.copytree(folder, Path(temporary) / "model"))
         stored = SavedModel.FromString((copy / "saved_model.pb").read_bytes())
         for graph in stored.meta_graphs:
             graph.ClearField("object_graph_def")

@@ -48,22 +48,22 @@ labels = model.get_tensor(found).argmax(axis=1)
 
         if not artifact.is_file():
             raise FileNotFoundError(artifact)
-        self._version, self._ports, self._dtype = version("ai-edge-litert"), io_spec, np.dtype(io_spec.dtype)
-        before = _os_threads()
+        self._version, self._io_spec, self._dtype = version("ai-edge-litert"), io_spec, np.dtype(io_spec.dtype)
+        threads_before = _os_threads()
         try:
             self._interpreter: Any = interpreter.Interpreter(str(artifact), num_threads=threads)
             self._input = self._interpreter.get_input_details()[0]["index"]
             outputs = self._interpreter.get_output_details()
-            self._output = next(one["index"] for one in outputs if io_spec.output in ("", one["name"]))
+            self._output = next(details["index"] for details in outputs if io_spec.output in ("", details["name"]))
             self._bind(io_spec.batch or 1)
         except (ValueError, RuntimeError, IndexError, StopIteration) as exc:
             raise ArtifactError(f"{artifact}: LiteRT can't open it: {reason(exc, artifact)}") from exc
         # LiteRT doesn't say how many threads it took; the system does: the caller's and those it started.
-        self._threads = None if before is None else 1 + (_os_threads() or 0) - before
+        self._threads = None if threads_before is None else 1 + (_os_threads() or 0) - threads_before
 
     def _bind(self, batch: int) -> None:
-        shape = (batch, *self._ports.shape)
-        if self._ports.batch is None:
+        shape = (batch, *self._io_spec.shape)
+        if self._io_spec.batch is None:
             self._interpreter.resize_tensor_input(self._input, shape, strict=True)
         self._interpreter.allocate_tensors()
         # Copying in and out costs 0.6 and 0.4 µs at batch 1, the views of `tensor()` 0.9 and 0.6. The newer
@@ -95,7 +95,7 @@ labels = model.get_tensor(found).argmax(axis=1)
     def predict(self, images: Images) -> Scores:
         """See `Backend.predict`."""
         if images.shape != self._shape or images.dtype != self._dtype:
-            check_images(images, self._ports)
+            check_images(images, self._io_spec)
             self._bind(len(images))
         runner = self._interpreter
         runner.set_tensor(self._input, images)

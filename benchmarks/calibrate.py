@@ -42,7 +42,7 @@ class Slower(TFLiteBackend):
 HALF_BUSY = """
 import os, time
 parent = os.getppid()
-while os.getppid() == parent:  # it must not outlive us, to be in everybody's figures
+while os.getppid() == parent:  # it must not outlive us and slow down other measurements
     until = time.perf_counter() + 0.01
     while time.perf_counter() < until: pass
     time.sleep(0.01)
@@ -52,7 +52,7 @@ BATCH_SIZE = 96  # a sixteenth of it is six images
 
 @contextmanager
 def installed_plugin() -> Iterator[dict[str, str]]:
-    """The environment in which the two plugins are announced."""
+    """Install the two plugins in a temporary folder; give the environment in which they are found."""
     with tempfile.TemporaryDirectory(prefix="digitbench-calibrate-") as name:
         info = Path(name) / "calibrate-1.0.dist-info"
         info.mkdir()
@@ -64,9 +64,9 @@ def installed_plugin() -> Iterator[dict[str, str]]:
 
 
 @contextmanager
-def half_busy_core(wanted: bool) -> Iterator[None]:
-    """Another process, which keeps one core busy half of the time."""
-    if not wanted:
+def half_busy_core(enabled: bool) -> Iterator[None]:
+    """Keep one core busy half of the time, by another process, if `enabled`."""
+    if not enabled:
         yield
         return
     with subprocess.Popen([sys.executable, "-c", HALF_BUSY]) as busy:
@@ -81,11 +81,11 @@ def bench(bundle: str, seconds: float, environment: dict[str, str]) -> dict[str,
         sys.executable, "-m", "digitbench", "bench", bundle, "-b", "tflite", "-b", "slower", "--baseline", "tflite",
         "--precision", "fp32", "--batch-size", str(BATCH_SIZE), "--seconds", str(seconds), "--json", "-",
     ]  # fmt: skip
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
-    if done.returncode:
-        sys.exit(done.stderr)
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+    process = subprocess.run(command, env=environment, capture_output=True, text=True)
+    if process.returncode:
+        sys.exit(process.stderr)
+    results: dict[str, Any] = json.loads(process.stdout)
+    return results
 
 
 def main() -> None:
@@ -95,26 +95,26 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=3.0)
     parser.add_argument("--busy", action="store_true", help="keep one core half busy meanwhile")
     options = parser.parse_args()
-    contains, told, halves = 0, 0, []
+    contains, told_apart, halves = 0, 0, []
     with installed_plugin() as environment, half_busy_core(options.busy):
         for run in range(options.runs):
-            found = bench(options.bundle, options.seconds, environment)
-            floor, rows = found["floors"][0]["ratio"], {row["backend"]: row for row in found["rows"]}
+            results = bench(options.bundle, options.seconds, environment)
+            floor, rows = results["floors"][0]["ratio"], {row["backend"]: row for row in results["rows"]}
             (low, high), slower = floor["interval"], rows["slower"]
             halves.append((high - low) / 2)
             contains += low <= 1 <= high
-            apart = slower["rank"] > rows["tflite"]["rank"]
-            told += apart
+            separated = slower["rank"] > rows["tflite"]["rank"]
+            told_apart += separated
             ratio = slower["ratio"]
             print(
                 f"{run + 1:3}: A/A {floor['value']:.3f} [{low:.3f}, {high:.3f}]   slower {ratio['value']:.3f} "
-                f"[{ratio['interval'][0]:.3f}, {ratio['interval'][1]:.3f}] {'told apart' if apart else 'a tie'}   "
-                f"{sum(bool(row['validity']) for row in found['rows'])} INVALID",
+                f"[{ratio['interval'][0]:.3f}, {ratio['interval'][1]:.3f}] {'told apart' if separated else 'a tie'}   "
+                f"{sum(bool(row['validity']) for row in results['rows'])} INVALID",
                 flush=True,
             )
     print(
         f"A/A contains 1 in {contains} of {options.runs}; half-width at most 5 % in "
-        f"{sum(half <= 0.05 for half in halves)} (median {median(halves):.1%}); slower told apart in {told}"
+        f"{sum(half <= 0.05 for half in halves)} (median {median(halves):.1%}); slower told apart in {told_apart}"
     )
 
 

@@ -41,7 +41,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 Chosen = tuple[Candidate, tuple[int, ...]]
-"""Who opens an artifact, and its batch sizes."""
+"""A candidate and its batch sizes."""
 
 BUNDLE = pytest.StashKey[Bundle]()
 CHOSEN = pytest.StashKey[list[Chosen]]()
@@ -49,7 +49,7 @@ LEFT_OUT = pytest.StashKey[list[str]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Read the options before anything is collected, so that a bad one is told in a line."""
+    """Read the options before anything is collected, so that a bad one is reported in one line."""
     config.addinivalue_line("markers", "smallest_batch: at one image a call, or as many as the model must have")
     config.stash[LEFT_OUT] = []
     try:
@@ -68,11 +68,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "candidate" not in metafunc.fixturenames:
         return
     config = metafunc.config
-    if CHOSEN not in config.stash:  # only now is it known that a bundle of our own is needed
+    if CHOSEN not in config.stash:  # only now is it known that the suite needs a bundle that it trains itself
         try:
-            _choose(config, _own_bundle(config))
+            _choose(config, _digits_bundle(config))
         except DigitbenchError as exc:
-            raise pytest.Collector.CollectError(str(exc)) from exc  # told without a traceback
+            raise pytest.Collector.CollectError(str(exc)) from exc  # reported without a traceback
     chosen = config.stash[CHOSEN]
     if metafunc.definition.get_closest_marker("smallest_batch"):
         chosen = [(candidate, (candidate.model_io.batch or 1,)) for candidate, _ in chosen]
@@ -93,7 +93,7 @@ def _names(config: pytest.Config) -> list[str]:
 
 
 def _choose(config: pytest.Config, bundle: Bundle) -> None:
-    """Choose candidates as `digitbench bench` does, and write down why others are left out.
+    """Choose candidates as `digitbench bench` does, and keep the reasons why others are left out.
 
     Raises
     ------
@@ -102,28 +102,30 @@ def _choose(config: pytest.Config, bundle: Bundle) -> None:
     """
     names = _names(config)
     sizes = whole_numbers(config.getoption("--batch-sizes"), "--batch-sizes")
-    wanted = precisions.parse([config.getoption("--precisions")]) or (bundle.usual_precision,)
-    found = candidates(bundle, names, sizes, [THREADS], wanted)
+    requested = precisions.parse([config.getoption("--precisions")]) or (bundle.usual_precision,)
+    all_candidates = candidates(bundle, names, sizes, [THREADS], requested)
     runnable: dict[str, tuple[Candidate, list[int]]] = {}
     left_out = []
-    for candidate in found:
+    for candidate in all_candidates:
         name, size = _id(candidate), candidate.row.batch_size
         if candidate.artifact and size:
             runnable.setdefault(name, (candidate, []))[1].append(size)
         else:
             left_out.append(f"{name}{f'-batch{size}' if size else ''}: {candidate.row.error}")
-    absent = () if names else sorted(plugins.discover().keys() - {candidate.row.backend for candidate in found})
+    absent = (
+        () if names else sorted(plugins.discover().keys() - {candidate.row.backend for candidate in all_candidates})
+    )
     if absent:
-        left_out.append(f"{', '.join(absent)}: the bundle holds nothing in {', '.join(wanted)} that they open")
+        left_out.append(f"{', '.join(absent)}: the bundle holds nothing in {', '.join(requested)} that they open")
     if not runnable:
-        reasons = dict.fromkeys(str(candidate.row.error) for candidate in found)
+        reasons = dict.fromkeys(str(candidate.row.error) for candidate in all_candidates)
         hint = f"; give --batch-sizes {bundle.model_io.batch}" if bundle.model_io.batch else ""
         raise UsageError(f"nothing to measure: {'; '.join(reasons)}{hint}")
     config.stash[BUNDLE], config.stash[LEFT_OUT] = bundle, left_out
-    config.stash[CHOSEN] = [(candidate, tuple(its_sizes)) for candidate, its_sizes in runnable.values()]
+    config.stash[CHOSEN] = [(candidate, tuple(candidate_sizes)) for candidate, candidate_sizes in runnable.values()]
 
 
-def _own_bundle(config: pytest.Config) -> Bundle:
+def _digits_bundle(config: pytest.Config) -> Bundle:
     cache = getattr(config, "cache", None)
     if cache is None:
         raise UsageError("no --bundle given, and pytest's cache, where one would be trained, is off; give --bundle RUN")
@@ -131,19 +133,21 @@ def _own_bundle(config: pytest.Config) -> Bundle:
     if not folder.exists():
         # In a process of its own: TensorFlow keeps for life the thread count it started with.
         command = [sys.executable, "-m", "digitbench", "train", "--dataset", "digits", "--output", str(folder)]
-        done = subprocess.run(command, capture_output=True, text=True)
-        if done.returncode:
-            raise UsageError(f"no --bundle given, and none could be trained: {done.stderr.strip()}")
+        process = subprocess.run(command, capture_output=True, text=True)
+        if process.returncode:
+            raise UsageError(f"no --bundle given, and none could be trained: {process.stderr.strip()}")
     return Bundle(folder)
 
 
 @pytest.fixture(autouse=True)
 def parameters(request: pytest.FixtureRequest, benchmark: Any) -> None:
     """Give every test the same parameters: ``--benchmark-group-by=param:…`` needs each of them on all."""
-    given = getattr(request.node, "callspec", None)
-    known = given.params if given else {}
-    row = known["candidate"].row if "candidate" in known else None
-    benchmark.params = {name: getattr(row, name, None) for name in PARAMETERS} | {"batch_size": known.get("batch_size")}
+    callspec = getattr(request.node, "callspec", None)
+    values = callspec.params if callspec else {}
+    row = values["candidate"].row if "candidate" in values else None
+    benchmark.params = {name: getattr(row, name, None) for name in PARAMETERS} | {
+        "batch_size": values.get("batch_size")
+    }
 
 
 @pytest.fixture(scope="session")
@@ -154,11 +158,11 @@ def bundle(pytestconfig: pytest.Config) -> Bundle:
 @pytest.fixture(scope="session")
 def dataset(bundle: Bundle) -> data.Dataset:
     try:
-        found = data.load(bundle.dataset["name"], remembered=bundle.dataset["source"])
-        bundle.check_dataset(found)
+        loaded = data.load(bundle.dataset["name"], remembered=bundle.dataset["source"])
+        bundle.check_dataset(loaded)
     except DigitbenchError as exc:
         pytest.exit(f"ERROR: {exc}", pytest.ExitCode.USAGE_ERROR)
-    return found
+    return loaded
 
 
 @pytest.fixture(scope="session")
@@ -168,7 +172,7 @@ def images(dataset: data.Dataset) -> Images:
 
 @pytest.fixture(scope="module")
 def facts(candidate: Candidate, bundle: Bundle, dataset: data.Dataset) -> dict[str, Any]:
-    """What goes into ``extra_info`` beside a latency; found with a backend that is closed again."""
+    """What goes into ``extra_info`` beside a latency; measured with a backend that is closed again."""
     test, row = dataset.test, candidate.row
     assert row.artifact
     with candidate.open() as backend:
@@ -197,17 +201,17 @@ def backend(candidate: Candidate, facts: dict[str, Any]) -> Iterator[Backend]:
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """Print accuracy and latency side by side, and what has none and why."""
+    """Print accuracy and latency side by side, and the candidates that were left out and why."""
     for line in config.stash[LEFT_OUT]:
         terminalreporter.write_line(f"left out: {line}")
     session = getattr(config, "_benchmarksession", None)
-    done = [bench for bench in getattr(session, "benchmarks", ()) if "images_per_second" in bench.extra_info]
-    if not done:
+    measured = [bench for bench in getattr(session, "benchmarks", ()) if "images_per_second" in bench.extra_info]
+    if not measured:
         return
     terminalreporter.section("accuracy and latency")
     head = f"{'':12}{'precision':11}{'runtime':24}{'batch':>6}{'top-1':>9}{'flips':>7}{'median µs':>12}{'images/s':>12}"
     terminalreporter.write_line(head)
-    for bench in sorted(done, key=lambda bench: (bench.extra_info["batch_size"], bench.stats.median)):
+    for bench in sorted(measured, key=lambda bench: (bench.extra_info["batch_size"], bench.stats.median)):
         facts = bench.extra_info
         terminalreporter.write_line(
             f"{facts['backend']:12}{facts['precision']:11}{facts['runtime'] + ' ' + facts['version']:24}"

@@ -1,4 +1,4 @@
-"""What it takes to bring a photograph into MNIST's form, per megapixel, on one thread."""
+"""How long it takes to bring a photograph into MNIST's format, per megapixel, on one thread."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from digitbench.images.reading import read_photograph
 @pytest.mark.parametrize("side", [500, 1000, 2000, 3000])
 def test_prepare(benchmark: Any, side: int) -> None:
     digit = data.load("digits").test.pixels[3]
-    taken = photograph(digit, np.random.default_rng(side), longest=side)
-    with Image.open(io.BytesIO(taken)) as image:
+    photo = photograph(digit, np.random.default_rng(side), longest=side)
+    with Image.open(io.BytesIO(photo)) as image:
         megapixels = image.width * image.height / 1e6
-    prepared = benchmark(lambda: prepare(read_photograph(taken)))
+    prepared = benchmark(lambda: prepare(read_photograph(photo)))
     assert prepared.shape == (28, 28)
     benchmark.extra_info |= {
         "megapixels": round(megapixels, 2),

@@ -24,13 +24,13 @@ def make(candidate: Candidate) -> Iterator[Make]:
     """Opens the candidate, closing the backend that it opened before."""
     alive: list[Backend] = []
 
-    def afresh() -> Backend:
+    def reopen() -> Backend:
         while alive:
             alive.pop().close()
         alive.append(candidate.open())
         return alive[0]
 
-    yield afresh
+    yield reopen
     for backend in alive:
         backend.close()
 

@@ -51,14 +51,14 @@ def work(way: str, recipe: str, seed: int) -> None:
 
 def run(way: str, recipe: str, seed: int) -> dict[str, float]:
     """Train once, in a process of its own."""
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, __file__, "--work", way, "--recipe", recipe, "--seed", str(seed)], text=True,
         capture_output=True, env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
     )  # fmt: skip
-    if done.returncode:
-        sys.exit(done.stderr)
-    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    if process.returncode:
+        sys.exit(process.stderr)
+    result: dict[str, float] = json.loads(process.stdout.splitlines()[-1])
+    return result
 
 
 def compare(recipe: str, pairs: int) -> None:
@@ -66,22 +66,23 @@ def compare(recipe: str, pairs: int) -> None:
     from digitbench.evaluate.accuracy import mean_interval
     from digitbench.evaluate.intervals import log_interval
 
-    found: dict[str, list[dict[str, float]]] = {way: [] for way in WAYS}
+    results: dict[str, list[dict[str, float]]] = {way: [] for way in WAYS}
     for pair in range(pairs):
         for way in WAYS[:: 1 if pair % 2 == 0 else -1]:
-            found[way].append(run(way, recipe, pair))
-        told = ", ".join(f"{way} {found[way][-1]['seconds']:.1f} s {found[way][-1]['accuracy']:.2%}" for way in WAYS)
-        print(f"{recipe}, pair {pair + 1}: {told}", flush=True)
-    plain, ours = ([one["seconds"] for one in found[way]] for way in WAYS)
-    ratio = log_interval([a / b for a, b in zip(plain, ours, strict=True)])
+            results[way].append(run(way, recipe, pair))
+        last = [(way, results[way][-1]) for way in WAYS]
+        summary = ", ".join(f"{way} {result['seconds']:.1f} s {result['accuracy']:.2%}" for way, result in last)
+        print(f"{recipe}, pair {pair + 1}: {summary}", flush=True)
+    tutorial_seconds, digitbench_seconds = ([result["seconds"] for result in results[way]] for way in WAYS)
+    ratio = log_interval([a / b for a, b in zip(tutorial_seconds, digitbench_seconds, strict=True)])
     assert ratio.interval
     print(
         f"{recipe}: digitbench is done {ratio.value:.2f} times sooner ({ratio.interval[0]:.2f} to "
         f"{ratio.interval[1]:.2f} over pairs; medians "
-        f"{statistics.median(plain):.1f} s and {statistics.median(ours):.1f} s)"
+        f"{statistics.median(tutorial_seconds):.1f} s and {statistics.median(digitbench_seconds):.1f} s)"
     )
     mean, low, high = mean_interval(
-        [100 * (b["accuracy"] - a["accuracy"]) for a, b in zip(*found.values(), strict=True)]
+        [100 * (b["accuracy"] - a["accuracy"]) for a, b in zip(*results.values(), strict=True)]
     )
     print(f"{recipe}: its accuracy differs by {mean:+.2f}pp ({low:+.2f} to {high:+.2f}) over {pairs} seeds")
 
@@ -93,11 +94,11 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--work", choices=WAYS, help=argparse.SUPPRESS)
     parser.add_argument("--seed", type=int, default=0, help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    if given.work:
-        work(given.work, given.recipe, given.seed)
+    options = parser.parse_args()
+    if options.work:
+        work(options.work, options.recipe, options.seed)
         return
-    if given.pairs < 2:
+    if options.pairs < 2:
         parser.error("--pairs: an interval needs two or more")
     from digitbench import data
     from digitbench.errors import DataError
@@ -106,8 +107,8 @@ def main() -> None:
         data.load("mnist")
     except DataError as exc:
         sys.exit(f"error: {exc}")
-    for recipe in [given.recipe] if given.recipe else RECIPES:
-        compare(recipe, given.pairs)
+    for recipe in [options.recipe] if options.recipe else RECIPES:
+        compare(recipe, options.pairs)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What candidates say beside what the reference says: labels, scores and probabilities. Never measures."""
+"""Candidates' labels, scores and probabilities, compared with the reference's. Never measures."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ RELIABILITY = (
 
 
 def print_agreement(results: Results, console: Console, *, reliability: bool = False) -> None:
-    """Print who says what the reference says, which images changed their label, and what was asked for besides.
+    """Print how far each candidate agrees with the reference, which images changed their label, and what else is asked.
 
     Parameters
     ----------
@@ -86,13 +86,13 @@ def print_agreement(results: Results, console: Console, *, reliability: bool = F
 
 
 def _print_main(results: Results, rows: Sequence[Row], console: Console) -> None:
-    first = [
-        Row(REFERENCE, "", None, rows[0].threads, accuracy=known.accuracy, calibration=known.calibration)
-        for known in [results.reference] if known
+    reference_rows = [
+        Row(REFERENCE, "", None, rows[0].threads, accuracy=reference.accuracy, calibration=reference.calibration)
+        for reference in [results.reference] if reference
     ]  # fmt: skip
 
     def draw(columns: Sequence[Column]) -> Table:
-        return grouped_table([*first, *rows], columns, _style)
+        return grouped_table([*reference_rows, *rows], columns, _style)
 
     print_fitting(_columns(rows), draw, console)
 
@@ -135,29 +135,30 @@ def _mean_difference(row: Row) -> str:
 
 
 def _certified(row: Row) -> str:
-    found = row.agreement.certificate if row.agreement else None
-    return certified_share(row) if found is None else f"{found.certified:,} ({certified_share(row)})"
+    certificate = row.agreement.certificate if row.agreement else None
+    return certified_share(row) if certificate is None else f"{certificate.certified:,} ({certified_share(row)})"
 
 
 def footnotes(rows: Sequence[Row]) -> list[str]:
-    """Say what the main table's columns mean, and what they rest on."""
-    lines = [LEGEND]
-    found = next((row.agreement.certificate for row in rows if row.agreement and row.agreement.certificate), None)
-    if found:
-        lines.append(
+    """Say what the main table's columns mean, and what they are computed from."""
+    notes = [LEGEND]
+    certificate = next((row.agreement.certificate for row in rows if row.agreement and row.agreement.certificate), None)
+    if certificate:
+        notes.append(
             "certified images cannot flip: the reference's margin, the difference of its two highest scores, is above "
-            f"twice max |Δ|. Its smallest margin on any of {found.total:,} images is {found.smallest_margin:.2g}."
+            f"twice max |Δ|. Its smallest margin on any of {certificate.total:,} images is "
+            f"{certificate.smallest_margin:.2g}."
         )
-    lines += [CALIBRATED] if any(row.calibration for row in rows) else []
-    return [*lines, *dynamic_notes(rows)]
+    notes += [CALIBRATED] if any(row.calibration for row in rows) else []
+    return [*notes, *dynamic_notes(rows)]
 
 
 # --- the flips -----------------------------------------------------------------------------------------------------
 
 
 @dataclass
-class _Changed:
-    """An image with all that was said of it; a candidate that says what the reference says isn't named."""
+class _ChangedImage:
+    """An image whose label changed, with each new label and the candidates that give it, each with its margin."""
 
     index: int
     true_label: int
@@ -166,16 +167,16 @@ class _Changed:
     answers: dict[int, list[tuple[str, float]]] = field(default_factory=dict)
 
 
-def changed_images(rows: Iterable[Row], names: Names) -> list[_Changed]:
-    """Gather the flips of all candidates by image: those first of which the reference was surest."""
-    found: dict[int, _Changed] = {}
+def changed_images(rows: Iterable[Row], names: Names) -> list[_ChangedImage]:
+    """Gather the flips of all candidates by image: images of which the reference was surest come first."""
+    images: dict[int, _ChangedImage] = {}
     for row in rows:
-        for one in row.agreement.flipped if row.agreement else ():
-            image = found.setdefault(
-                one.index, _Changed(one.index, one.true_label, one.reference_label, one.reference_margin)
+        for flip in row.agreement.flipped if row.agreement else ():
+            image = images.setdefault(
+                flip.index, _ChangedImage(flip.index, flip.true_label, flip.reference_label, flip.reference_margin)
             )
-            image.answers.setdefault(one.label, []).append((names.backend(row), one.margin))
-    return sorted(found.values(), key=lambda image: (-image.reference_margin, image.index))
+            image.answers.setdefault(flip.label, []).append((names.backend(row), flip.margin))
+    return sorted(images.values(), key=lambda image: (-image.reference_margin, image.index))
 
 
 def _print_flips(rows: Sequence[Row], console: Console) -> None:
@@ -184,11 +185,11 @@ def _print_flips(rows: Sequence[Row], console: Console) -> None:
     if not images:
         print_line("No label changed.", console, "bold")
         return
-    title = f"{counted(len(images), 'image')} changed {'its' if len(images) == 1 else 'their'} label somewhere"
-    print_line(f"{title} ({RIGHT} right; by which margin; of a tie the lowest label is taken)", console, "bold")
+    heading = f"{counted(len(images), 'image')} changed {'its' if len(images) == 1 else 'their'} label somewhere"
+    print_line(f"{heading} ({RIGHT} right; by which margin; of a tie the lowest label is taken)", console, "bold")
     table = empty_table()
-    for head, side in (("image", "right"), ("true", "right"), ("reference", "left"), ("now", "left")):
-        table.add_column(head, justify=side, no_wrap=True)  # type: ignore[arg-type]
+    for title, justify in (("image", "right"), ("true", "right"), ("reference", "left"), ("now", "left")):
+        table.add_column(title, justify=justify, no_wrap=True)  # type: ignore[arg-type]
     table.add_column("says", overflow="fold")
     for image in images[:IMAGES_SHOWN]:
         cells = [
@@ -196,21 +197,21 @@ def _print_flips(rows: Sequence[Row], console: Console) -> None:
             str(image.true_label),
             _answer(image, image.reference_label, [image.reference_margin]),
         ]
-        for label, said in sorted(image.answers.items(), key=lambda item: (-len(item[1]), item[0])):
-            by = [margin for _, margin in said]
-            table.add_row(*map(Text, [*cells, _answer(image, label, by), ", ".join(name for name, _ in said)]))
+        for label, answers in sorted(image.answers.items(), key=lambda item: (-len(item[1]), item[0])):
+            margins = [margin for _, margin in answers]
+            table.add_row(*map(Text, [*cells, _answer(image, label, margins), ", ".join(name for name, _ in answers)]))
             cells = ["", "", ""]
     print_table(table, console)
     if len(images) > IMAGES_SHOWN:
-        left = len(images) - IMAGES_SHOWN
-        print_line(f"And {left:,} more, at smaller margins of the reference; all are in --json.", console, "dim")
+        remaining = len(images) - IMAGES_SHOWN
+        print_line(f"And {remaining:,} more, at smaller margins of the reference; all are in --json.", console, "dim")
 
 
-def _answer(image: _Changed, label: int, margins: Sequence[float]) -> str:
+def _answer(image: _ChangedImage, label: int, margins: Sequence[float]) -> str:
     """Write a label with the margin it has: ``8 ✓ by 0.0053``, ``8   by 0.002 to 0.01``, ``8   in a tie``."""
     ends = list(dict.fromkeys(f"{value:.2g}" for value in (min(margins), max(margins))))
-    by = f"by {' to '.join(ends)}" if max(margins) else "in a tie"
-    return f"{label} {RIGHT if label == image.true_label else ' '} {by}"
+    margin = f"by {' to '.join(ends)}" if max(margins) else "in a tie"
+    return f"{label} {RIGHT if label == image.true_label else ' '} {margin}"
 
 
 # --- pairs ---------------------------------------------------------------------------------------------------------
@@ -218,49 +219,51 @@ def _answer(image: _Changed, label: int, margins: Sequence[float]) -> str:
 
 def _print_pairs(pairs: Sequence[Pair], names: Names, console: Console) -> None:
     """Print the matrix; on a terminal too narrow for it, some columns at a time."""
-    everyone = list(dict.fromkeys(name for pair in pairs for name in (pair.first, pair.second)))
+    candidates = list(dict.fromkeys(name for pair in pairs for name in (pair.first, pair.second)))
     console.print()
     print_line("Each against each", console, "bold")
-    left = list(range(len(everyone)))
-    while left:
-        count = len(left)
-        draw = partial(_matrix, pairs, everyone, names)
-        while console.is_terminal and count > 1 and width_of(draw(left[:count])) > console.width:
+    remaining = list(range(len(candidates)))
+    while remaining:
+        count = len(remaining)
+        draw = partial(_matrix, pairs, candidates, names)
+        while console.is_terminal and count > 1 and width_of(draw(remaining[:count])) > console.width:
             count -= 1
-        print_table(draw(left[:count]), console)
-        left = left[count:]
-    told = sum(pair.mcnemar.verdict != "same" for pair in pairs)
-    chance = (
-        f" Of {len(pairs)} pairs up to {SIGNIFICANT * len(pairs):.0f} would have such a p by chance." if told else ""
+        print_table(draw(remaining[:count]), console)
+        remaining = remaining[count:]
+    differing = sum(pair.mcnemar.verdict != "same" for pair in pairs)
+    by_chance = (
+        f" Of {len(pairs)} pairs up to {SIGNIFICANT * len(pairs):.0f} would have such a p by chance."
+        if differing
+        else ""
     )
     print_line(
         "Above the diagonal: images that the two label differently, with McNemar's p where their top-1 is not the "
-        f"same (below {SIGNIFICANT}). Below it: the largest difference of a score.{chance}", console, "dim",
+        f"same (below {SIGNIFICANT}). Below it: the largest difference of a score.{by_chance}", console, "dim",
     )  # fmt: skip
 
 
 def _matrix(
-    pairs: Sequence[Pair], everyone: Sequence[tuple[str, str]], names: Names, columns: Sequence[int]
+    pairs: Sequence[Pair], candidates: Sequence[tuple[str, str]], names: Names, columns: Sequence[int]
 ) -> Table:  # fmt: skip
-    found = {(pair.first, pair.second): pair for pair in pairs}
+    pair_of = {(pair.first, pair.second): pair for pair in pairs}
     table = empty_table()
     table.add_column("")
-    for place in columns:
-        table.add_column(str(place + 1), justify="right", no_wrap=True)
-    for place, name in enumerate(everyone):
-        cells = [_pair_cell(found, name, everyone[other]) for other in columns]
-        called = f"{name[0]} {name[1]}" if names.precisions else name[0]
-        table.add_row(Text(f"{place + 1:>2} {called}", no_wrap=True), *cells)
+    for index in columns:
+        table.add_column(str(index + 1), justify="right", no_wrap=True)
+    for index, candidate in enumerate(candidates):
+        cells = [_pair_cell(pair_of, candidate, candidates[column]) for column in columns]
+        label = f"{candidate[0]} {candidate[1]}" if names.precisions else candidate[0]
+        table.add_row(Text(f"{index + 1:>2} {label}", no_wrap=True), *cells)
     return table
 
 
 def _pair_cell(
-    found: Mapping[tuple[tuple[str, str], tuple[str, str]], Pair], row: tuple[str, str], column: tuple[str, str]
+    pair_of: Mapping[tuple[tuple[str, str], tuple[str, str]], Pair], row: tuple[str, str], column: tuple[str, str]
 ) -> Text:  # fmt: skip
-    if pair := found.get((row, column)):
-        unlike = pair.mcnemar.verdict != "same"
-        return Text(f"{pair.flips} (p {p_value(pair.mcnemar.p_value)})", "red") if unlike else Text(str(pair.flips))
-    if pair := found.get((column, row)):
+    if pair := pair_of.get((row, column)):
+        differs = pair.mcnemar.verdict != "same"
+        return Text(f"{pair.flips} (p {p_value(pair.mcnemar.p_value)})", "red") if differs else Text(str(pair.flips))
+    if pair := pair_of.get((column, row)):
         return Text(f"{pair.max_abs_diff:.2g}", "dim")
     return Text("·", "dim")
 
@@ -269,25 +272,27 @@ def _pair_cell(
 
 
 def _print_reliability(results: Results, rows: Sequence[Row], console: Console) -> None:
-    """Print a table of bins for each candidate, once for those in which it reads the same."""
+    """Print a table of bins for each candidate; candidates whose tables read the same share one."""
     console.print()
     print_line("Reliability: is what it is sure of right as often", console, "bold")
-    alike: dict[tuple[tuple[str, ...], ...], list[str]] = {}
+    names_by_bins: dict[tuple[tuple[str, ...], ...], list[str]] = {}
     calibrations = list(_calibrations(results, rows))
-    for name, found in calibrations:
-        alike.setdefault(tuple(_bin_cells(one) for one in found.bins), []).append(name)
-    by_name = dict(calibrations)
-    for cells, who in alike.items():
-        found = by_name[who[0]]
+    for name, calibration in calibrations:
+        bins = tuple(_bin_cells(reliability_bin) for reliability_bin in calibration.bins)
+        names_by_bins.setdefault(bins, []).append(name)
+    calibration_by_name = dict(calibrations)
+    for bins, names in names_by_bins.items():
+        calibration = calibration_by_name[names[0]]
         print_line(
-            f"{', '.join(who)}: log loss {found.log_loss:.4f}, ECE {found.expected_error:.2%}", console, "bold"
+            f"{', '.join(names)}: log loss {calibration.log_loss:.4f}, ECE {calibration.expected_error:.2%}", console,
+            "bold",
         )  # fmt: skip
         table = empty_table()
         for head in ("bin", "images", "confidence", "accuracy", "[95 %]", "gap"):
             table.add_column(head, justify="right", no_wrap=True)
         table.add_column("", no_wrap=True)
-        for line in cells:
-            table.add_row(*map(Text, line))
+        for cells in bins:
+            table.add_row(*map(Text, cells))
         print_table(table, console)
     print_line(RELIABILITY, console, "dim")
 
@@ -301,11 +306,13 @@ def _calibrations(results: Results, rows: Sequence[Row]) -> Iterator[tuple[str, 
             yield names.backend(row), row.calibration
 
 
-def _bin_cells(one: ReliabilityBin) -> tuple[str, ...]:
-    low, high = wilson_interval(round(one.accuracy * one.images), one.images)
-    bar = ["█" if place < round(one.accuracy * BAR) else " " for place in range(BAR)]
-    bar[min(BAR - 1, int(one.confidence * BAR))] = "│"
+def _bin_cells(reliability_bin: ReliabilityBin) -> tuple[str, ...]:
+    low, high = wilson_interval(round(reliability_bin.accuracy * reliability_bin.images), reliability_bin.images)
+    bar = ["█" if i < round(reliability_bin.accuracy * BAR) else " " for i in range(BAR)]
+    bar[min(BAR - 1, int(reliability_bin.confidence * BAR))] = "│"
     return (
-        f"{one.low:.2f} to {one.high:.2f}", f"{one.images:,}", f"{one.confidence:.1%}", f"{one.accuracy:.1%}",
-        f"[{100 * low:.1f}, {100 * high:.1f}]", f"{one.accuracy - one.confidence:+.1%}", "".join(bar).rstrip(),
+        f"{reliability_bin.low:.2f} to {reliability_bin.high:.2f}", f"{reliability_bin.images:,}",
+        f"{reliability_bin.confidence:.1%}", f"{reliability_bin.accuracy:.1%}",
+        f"[{100 * low:.1f}, {100 * high:.1f}]", f"{reliability_bin.accuracy - reliability_bin.confidence:+.1%}",
+        "".join(bar).rstrip(),
     )  # fmt: skip

@@ -25,7 +25,7 @@ from digitbench.records.from_json import build
 from digitbench.records.results import Results
 from digitbench.report import bundles
 from digitbench.report.bundles import age, column_of, megabytes, share
-from digitbench.report.recipe_line import said as said_of
+from digitbench.report.recipe_line import said as describe_recipe
 from digitbench.report.terminal_table import print_line
 from digitbench.system.text import shown_name
 
@@ -39,7 +39,7 @@ WIDEST = 40  # characters of a curve
 CURVES = {"loss": "loss", "val_loss": "validation loss", "accuracy": "accuracy", "val_accuracy": "validation accuracy"}
 
 Curves = Mapping[str, tuple[float, ...]]
-"""Of each figure its value after each epoch."""
+"""Each metric's values, one for each epoch."""
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,9 @@ class Saved:
     Attributes
     ----------
     candidates
-        Backends in a precision that something is known of.
+        How many pairs of backend and precision it has results of.
     fastest
-        Of each batch size and thread count, in words; empty where nothing was timed.
+        A sentence for each batch size and thread count; empty where nothing was timed.
     problem
         Why it can't be read.
     """
@@ -76,7 +76,7 @@ class Shown:
     results, more_results
         The newest files, and how many there are beside them.
     gone
-        Artifacts that the manifest names and nobody finds.
+        Format and precision of artifacts that the manifest names and whose files are missing.
     """
 
     bundle: Bundle
@@ -91,11 +91,11 @@ class Shown:
     gone: frozenset[tuple[str, str]]
 
 
-# --- looking --------------------------------------------------------------------------------------------------------
+# --- reading --------------------------------------------------------------------------------------------------------
 
 
 def look(bundle: Bundle) -> Shown:
-    """Find out all that is shown of a bundle; what can't be read of it is told, and costs nothing else.
+    """Read all that is shown of a bundle. Where layers or history can't be read, the reason stands in their place.
 
     Raises
     ------
@@ -104,15 +104,15 @@ def look(bundle: Bundle) -> Shown:
     """
     layers: tuple[Layer, ...] = ()
     history: Curves = {}
-    no_layers = no_history = ""
+    layers_problem = history_problem = ""
     try:
         layers = layering.layers_of(bundle)
     except BundleError as exc:
-        no_layers = str(exc)
+        layers_problem = str(exc)
     try:
         history = read_history(bundle)
     except BundleError as exc:
-        no_history = str(exc)
+        history_problem = str(exc)
     try:
         listed, plots = describe(bundle, bundle.name), _files(bundle.path / PLOTS)
         _check_artifacts(bundle)
@@ -121,14 +121,20 @@ def look(bundle: Bundle) -> Shown:
         raise BundleError(f"{bundle.path}: can't be read: {exc.strerror or exc}") from exc
     except TypeError as exc:
         raise BundleError(f"{bundle.path / MANIFEST}: not a bundle's manifest: {exc}") from exc
-    gone = frozenset((one.format, one.precision) for one in bundle.artifacts if not (bundle.path / one.path).exists())
-    newest = tuple(read_saved(place) for place in reversed(files[-NEWEST:]))
-    return Shown(bundle, listed, layers, no_layers, history, no_history, newest, len(files) - len(newest), plots, gone)
+    gone = frozenset(
+        (artifact.format, artifact.precision)
+        for artifact in bundle.artifacts
+        if not (bundle.path / artifact.path).exists()
+    )
+    newest = tuple(read_saved(path) for path in reversed(files[-NEWEST:]))
+    return Shown(
+        bundle, listed, layers, layers_problem, history, history_problem, newest, len(files) - len(newest), plots, gone
+    )
 
 
 def _check_artifacts(bundle: Bundle) -> None:
     for entry in bundle.manifest["artifacts"]:
-        build(Artifact, entry)  # a TypeError where a figure is none
+        build(Artifact, entry)  # a TypeError where a value isn't a number
 
 
 def read_history(bundle: Bundle) -> Curves:
@@ -141,22 +147,22 @@ def read_history(bundle: Bundle) -> Curves:
     """
     path = bundle.path / HISTORY
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        return {str(name): tuple(float(value) for value in values) for name, values in found.items()}
+        history = json.loads(path.read_text(encoding="utf-8"))
+        return {str(name): tuple(float(value) for value in values) for name, values in history.items()}
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, TypeError, AttributeError) as exc:
         raise BundleError(f"{path}: can't be read: {one_line(exc)}") from exc
 
 
-def read_saved(place: Path) -> Saved:
+def read_saved(path: Path) -> Saved:
     """Say in short what a results file holds."""
     try:
-        results = Results.read(place)
+        results = Results.read(path)
     except ResultsError as exc:
-        return Saved(place.name, problem=str(exc))
+        return Saved(path.name, problem=str(exc))
     rows = sort_rows(row for row in results.rows if not row.mend)
-    return Saved(place.name, results.created, len({row.key[:2] for row in rows}), tuple(leaders(results)))
+    return Saved(path.name, results.created, len({row.key[:2] for row in rows}), tuple(leaders(results)))
 
 
 def leaders(results: Results) -> Iterator[str]:
@@ -164,10 +170,10 @@ def leaders(results: Results) -> Iterator[str]:
     rows = sort_rows(row for row in results.rows if not row.mend)
     names, best = Names.of(rows), fastest(rows)
     for group in dict.fromkeys(group_of(row) for row in rows):
-        first = [row for row in rows if group_of(row) == group and id(row) in best]
-        if first:
-            told = " and ".join(map(names.backend, first))
-            yield f"{names.group(*group)}: {told}, p50 {percentile(first[0], 'p50', interval=False)} µs"
+        leading = [row for row in rows if group_of(row) == group and id(row) in best]
+        if leading:
+            backends = " and ".join(map(names.backend, leading))
+            yield f"{names.group(*group)}: {backends}, p50 {percentile(leading[0], 'p50', interval=False)} µs"
 
 
 def _files(folder: Path) -> tuple[str, ...]:
@@ -176,7 +182,7 @@ def _files(folder: Path) -> tuple[str, ...]:
     return tuple(sorted(path.name for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")))
 
 
-# --- words ----------------------------------------------------------------------------------------------------------
+# --- formatting -----------------------------------------------------------------------------------------------------
 
 
 def curve(values: Sequence[float], low: float, high: float) -> str:
@@ -189,17 +195,17 @@ def curve(values: Sequence[float], low: float, high: float) -> str:
 
 
 def curves(history: Curves) -> Iterator[tuple[str, str, str]]:
-    """Give each figure's name, its curve, and where it began and ended; a figure and its validation share a scale."""
+    """Give each metric's title, its curve, and its first and last value; a metric and its validation share a scale."""
     for name, title in CURVES.items():
-        values, plain = history.get(name, ()), name.removeprefix("val_")
-        both = [value for key in (plain, f"val_{plain}") for value in history.get(key, ()) if isfinite(value)]
-        known = [value for value in values if isfinite(value)]
-        if known:
-            write, best = ("{:.2%}", max(known)) if plain == "accuracy" else ("{:.4f}", min(known))
-            told = f"{write.format(values[0])} → {write.format(values[-1])}"
+        values, metric = history.get(name, ()), name.removeprefix("val_")
+        scale_values = [value for key in (metric, f"val_{metric}") for value in history.get(key, ()) if isfinite(value)]
+        finite = [value for value in values if isfinite(value)]
+        if finite:
+            template, best = ("{:.2%}", max(finite)) if metric == "accuracy" else ("{:.4f}", min(finite))
+            summary = f"{template.format(values[0])} → {template.format(values[-1])}"
             if best != values[-1]:
-                told += f" (best {write.format(best)} after epoch {values.index(best) + 1})"
-            yield title, curve(values, min(both), max(both)), told
+                summary += f" (best {template.format(best)} after epoch {values.index(best) + 1})"
+            yield title, curve(values, min(scale_values), max(scale_values)), summary
 
 
 def next_step(shown: Shown) -> str:
@@ -221,20 +227,20 @@ def short_path(path: Path) -> str:
 
 
 def facts(shown: Shown, now: datetime) -> Iterator[tuple[str, str]]:
-    """Give what is known of how it was made, as pairs of a word and what it says."""
+    """Give what is known of how it was made, as pairs of a label and a text."""
     manifest, listed = shown.bundle.manifest, shown.listed
     training, recipe = manifest.get("training"), manifest["recipe"]
-    made = f"{listed.created:%Y-%m-%d %H:%M} UTC, {age(listed.created, now)}"
+    origin = f"{listed.created:%Y-%m-%d %H:%M} UTC, {age(listed.created, now)}"
     if isinstance(training, Mapping):
-        made += f"; {training.get('seconds', '?')} s on {_number(training.get('images'))} images"
-        made += f", {_number(training['held_out'])} held out to validate" if training.get("held_out") else ""
-        made += f"; {training['loop']} loop" if training.get("loop") else ""
-    yield "imported" if listed.imported else "trained", made
+        origin += f"; {training.get('seconds', '?')} s on {_number(training.get('images'))} images"
+        origin += f", {_number(training['held_out'])} held out to validate" if training.get("held_out") else ""
+        origin += f"; {training['loop']} loop" if training.get("loop") else ""
+    yield "imported" if listed.imported else "trained", origin
     if listed.imported:
         yield "from", f"{manifest['imported']['source']} ({listed.imported})"
-        yield from _form_told(shown.bundle)
+        yield from _io_facts(shown.bundle)
     else:
-        yield "recipe", said_of(recipe)
+        yield "recipe", describe_recipe(recipe)
     source = shown.bundle.dataset["source"]
     yield "data", f"{listed.dataset} [{listed.fingerprint}]" + (f" from {source}" if source else "")
     versions = manifest.get("versions")
@@ -247,28 +253,29 @@ def _number(value: object) -> str:
     return f"{value:,}" if isinstance(value, int) else "?"
 
 
-def _form_told(bundle: Bundle) -> Iterator[tuple[str, str]]:
-    form = bundle.model_io
-    batch = "any number of images a call" if form.batch is None else f"a fixed batch of {form.batch}"
-    shape = "×".join(map(str, form.shape))
-    yield "takes", f"{form.input.dtype}, {shape}, paper {form.background:.4g}, ink {form.foreground:.4g}; {batch}"
-    yield "gives", form.activation
-    minded = (caveats.poor_fit(bundle.manifest), caveats.unsteady(bundle.manifest))
-    yield from (("mind", told) for told in minded if told)
+def _io_facts(bundle: Bundle) -> Iterator[tuple[str, str]]:
+    model_io = bundle.model_io
+    batch = "any number of images a call" if model_io.batch is None else f"a fixed batch of {model_io.batch}"
+    shape = "×".join(map(str, model_io.shape))
+    colours = f"paper {model_io.background:.4g}, ink {model_io.foreground:.4g}"
+    yield "takes", f"{model_io.input.dtype}, {shape}, {colours}; {batch}"
+    yield "gives", model_io.activation
+    cautions = (caveats.poor_fit(bundle.manifest), caveats.unsteady(bundle.manifest))
+    yield from (("mind", caution) for caution in cautions if caution)
 
 
 # --- on a terminal --------------------------------------------------------------------------------------------------
 
 
 def print_shown(shown: Shown, console: Console, now: datetime | None = None) -> None:
-    """Print a bundle: a head, then a table or a few lines of each of its parts, and what to do next."""
+    """Print a bundle: a headline, then a table or a few lines for each of its parts, and what to do next."""
     listed = shown.listed
     accuracy = share(listed, interval=True)
-    right = f" ({listed.correct:,} of {listed.total:,} right)" if listed.total else ""
-    told = f", top-1 {accuracy}{right}" if accuracy else ""
-    print_line(shown_name(f"{listed.name}: {listed.recipe} on {listed.dataset}{told}"), console, "bold")
-    for word, said in facts(shown, now or datetime.now(UTC)):
-        _print_hanging(f"  {word:<10}", said, console)
+    correct = f" ({listed.correct:,} of {listed.total:,} right)" if listed.total else ""
+    top1 = f", top-1 {accuracy}{correct}" if accuracy else ""
+    print_line(shown_name(f"{listed.name}: {listed.recipe} on {listed.dataset}{top1}"), console, "bold")
+    for label, text in facts(shown, now or datetime.now(UTC)):
+        _print_hanging(f"  {label:<10}", text, console)
     _print_layers(shown, console)
     console.print()
     print_line("Artifacts", console, "bold")
@@ -279,14 +286,14 @@ def print_shown(shown: Shown, console: Console, now: datetime | None = None) -> 
     print_line(shown_name(f"next: {next_step(shown)}"), console)
 
 
-def _print_hanging(begin: str, said: str, console: Console, *, indent: int = 0, style: str = "") -> None:
-    """Print a line whose later lines on a terminal begin below what follows `begin`, or where `indent` says."""
-    said = shown_name(said)
+def _print_hanging(prefix: str, text: str, console: Console, *, indent: int = 0, style: str = "") -> None:
+    """Print a text after a prefix; on a terminal later lines are indented by `indent`, else as wide as the prefix."""
+    text = shown_name(text)
     if console.is_terminal:
-        indent = indent or len(begin)
-        lines = wrap(said, max(console.width - indent, 20), break_on_hyphens=False, break_long_words=False)
-        said = f"\n{' ' * indent}".join(lines)
-    console.print(f"{begin}{said}", style=style, markup=False, highlight=False, soft_wrap=True)
+        indent = indent or len(prefix)
+        wrapped = wrap(text, max(console.width - indent, 20), break_on_hyphens=False, break_long_words=False)
+        text = f"\n{' ' * indent}".join(wrapped)
+    console.print(f"{prefix}{text}", style=style, markup=False, highlight=False, soft_wrap=True)
 
 
 def _print_layers(shown: Shown, console: Console) -> None:
@@ -294,15 +301,15 @@ def _print_layers(shown: Shown, console: Console) -> None:
     if not shown.layers:
         print_line(shown_name(f"Layers: {shown.layers_problem}."), console, "dim")
         return
-    count, whole = layering.total(shown.layers)
-    print_line(f"Layers: {'' if whole else 'at least '}{count:,} parameters", console, "bold")
+    count, complete = layering.total(shown.layers)
+    print_line(f"Layers: {'' if complete else 'at least '}{count:,} parameters", console, "bold")
     bundles.print_records(shown.layers, [
-        column_of("layer", 100, lambda one: one.name, left=True),
-        column_of("kind", 90, lambda one: one.kind, left=True),
-        column_of("takes", 40, lambda one: _sizes(one.takes)),
-        column_of("gives", 50, lambda one: _sizes(one.gives)),
-        column_of("activation", 60, lambda one: one.activation, left=True),
-        column_of("parameters", 80, lambda one: "?" if one.parameters is None else f"{one.parameters:,}"),
+        column_of("layer", 100, lambda layer: layer.name, left=True),
+        column_of("kind", 90, lambda layer: layer.kind, left=True),
+        column_of("takes", 40, lambda layer: _sizes(layer.takes)),
+        column_of("gives", 50, lambda layer: _sizes(layer.gives)),
+        column_of("activation", 60, lambda layer: layer.activation, left=True),
+        column_of("parameters", 80, lambda layer: "?" if layer.parameters is None else f"{layer.parameters:,}"),
     ], console)  # fmt: skip
 
 
@@ -311,29 +318,37 @@ def _sizes(shape: Shape | None) -> str:
 
 
 def _artifact_columns(shown: Shown) -> list[Any]:
-    def checked(one: Artifact) -> str:
-        if (one.format, one.precision) in shown.gone:
+    def checked(artifact: Artifact) -> str:
+        if (artifact.format, artifact.precision) in shown.gone:
             return "gone"
-        return one.checked_by or ("the model itself" if one.format == "keras" else "not checked")
+        return artifact.checked_by or ("the model itself" if artifact.format == "keras" else "not checked")
 
     def points(value: float | None) -> str:
         return "" if value is None else f"{value * 100:+.2f}" if value else "0.00"
 
-    def difference(one: Artifact) -> str:
-        return "" if one.max_abs_diff is None else f"{one.max_abs_diff:.1e}"
+    def difference(artifact: Artifact) -> str:
+        return "" if artifact.max_abs_diff is None else f"{artifact.max_abs_diff:.1e}"
 
-    def tolerance(one: Artifact) -> str:
-        return "" if one.max_abs_diff is None else "labels count" if one.tolerance is None else f"{one.tolerance:.0e}"
+    def tolerance(artifact: Artifact) -> str:
+        return (
+            ""
+            if artifact.max_abs_diff is None
+            else "labels count"
+            if artifact.tolerance is None
+            else f"{artifact.tolerance:.0e}"
+        )
 
     return [
-        column_of("format", 100, lambda one: one.format, left=True),
-        column_of("precision", 100, lambda one: one.precision, left=True),
-        column_of("kB", 90, lambda one: f"{one.bytes / 1000:,.0f}"),
+        column_of("format", 100, lambda artifact: artifact.format, left=True),
+        column_of("precision", 100, lambda artifact: artifact.precision, left=True),
+        column_of("kB", 90, lambda artifact: f"{artifact.bytes / 1000:,.0f}"),
         column_of("checked by", 80, checked, left=True),
-        column_of("flips", 70, lambda one: "" if one.flips is None else f"{one.flips:,}"),
-        column_of("top-1 lost\npp", 50, lambda one: points(one.accuracy_drop)),
+        column_of("flips", 70, lambda artifact: "" if artifact.flips is None else f"{artifact.flips:,}"),
+        column_of("top-1 lost\npp", 50, lambda artifact: points(artifact.accuracy_drop)),
         column_of(
-            "allowed\npp", 40, lambda one: "" if one.flips is None else points(one.max_accuracy_drop).lstrip("+")
+            "allowed\npp",
+            40,
+            lambda artifact: "" if artifact.flips is None else points(artifact.max_accuracy_drop).lstrip("+"),
         ),
         column_of("scores differ\nby up to", 30, difference),
         column_of("allowed\ndifference", 20, tolerance, left=True),
@@ -341,16 +356,16 @@ def _artifact_columns(shown: Shown) -> list[Any]:
 
 
 def _print_history(shown: Shown, console: Console) -> None:
-    found = list(curves(shown.history))
+    drawn_curves = list(curves(shown.history))
     if shown.history_problem:
         console.print()
         print_line(shown_name(f"History: {shown.history_problem}"), console, "yellow")
-    if found:
+    if drawn_curves:
         epochs = max(map(len, shown.history.values()))
         console.print()
         print_line(f"History: {counted(epochs, 'epoch')}", console, "bold")
-    for title, drawn, told in found:
-        print_line(f"  {title:<21}{drawn}  {told}", console)
+    for title, bars, summary in drawn_curves:
+        print_line(f"  {title:<21}{bars}  {summary}", console)
 
 
 def _print_results(shown: Shown, console: Console) -> None:
@@ -360,9 +375,11 @@ def _print_results(shown: Shown, console: Console) -> None:
     else:
         more = f", and {shown.more_results:,} older" if shown.more_results else ""
         print_line(f"Results: {RESULTS}/{more}", console, "bold")
-    for one in shown.results:
-        told = one.problem or f"{counted(one.candidates, 'candidate')}; {'; '.join(one.fastest) or 'not timed'}"
-        _print_hanging("  ", f"{one.file}: {told}", console, indent=4, style="yellow" if one.problem else "")
+    for saved in shown.results:
+        summary = (
+            saved.problem or f"{counted(saved.candidates, 'candidate')}; {'; '.join(saved.fastest) or 'not timed'}"
+        )
+        _print_hanging("  ", f"{saved.file}: {summary}", console, indent=4, style="yellow" if saved.problem else "")
     if shown.plots:
         print_line(shown_name(f"Plots: {PLOTS}/{', '.join(shown.plots)}"), console)
 
@@ -372,15 +389,15 @@ def _print_results(shown: Shown, console: Console) -> None:
 
 def to_json(shown: Shown) -> dict[str, Any]:
     """Give it as plain values; what isn't known is null or empty."""
-    manifest, (count, whole) = shown.bundle.manifest, layering.total(shown.layers)
+    manifest, (count, complete) = shown.bundle.manifest, layering.total(shown.layers)
     return {
         "schema": SCHEMA, "bundle": bundles.bundle_to_json(shown.listed), "recipe": manifest["recipe"],
         "training": manifest.get("training"), "versions": manifest.get("versions"),
-        "imported": manifest.get("imported"), "layers": [asdict(one) for one in shown.layers],
-        "parameters": count if shown.layers and whole else None,
-        "artifacts": [{**asdict(one), "gone": (one.format, one.precision) in shown.gone}
-                      for one in shown.bundle.artifacts],
+        "imported": manifest.get("imported"), "layers": [asdict(layer) for layer in shown.layers],
+        "parameters": count if shown.layers and complete else None,
+        "artifacts": [{**asdict(artifact), "gone": (artifact.format, artifact.precision) in shown.gone}
+                      for artifact in shown.bundle.artifacts],
         "history": {name: [value if isfinite(value) else None for value in values]
                     for name, values in shown.history.items()},
-        "results": [asdict(one) for one in shown.results], "plots": shown.plots, "next": next_step(shown),
+        "results": [asdict(saved) for saved in shown.results], "plots": shown.plots, "next": next_step(shown),
     }  # fmt: skip

@@ -21,7 +21,7 @@ SCHEMA = "digitbench.runs/1"
 OLD_DAYS = 60  # from then on a date says more than "61 days ago"
 
 
-# --- words ----------------------------------------------------------------------------------------------------------
+# --- formatting -----------------------------------------------------------------------------------------------------
 
 
 def age(then: datetime, now: datetime) -> str:
@@ -41,44 +41,44 @@ def megabytes(count: int) -> str:
     return f"{count / 1e6:,.1f} MB" if count >= 999_500 else f"{count / 1e3:,.0f} kB"
 
 
-def share(one: Listed, *, interval: bool) -> str:
+def share(listed: Listed, *, interval: bool) -> str:
     """Write the test accuracy: ``97.90% [97.60, 98.16]``."""
-    if one.accuracy is None or one.interval is None:
+    if listed.accuracy is None or listed.interval is None:
         return ""
-    low, high = one.interval
-    return f"{one.accuracy:.2%}" + (f" [{low * 100:.2f}, {high * 100:.2f}]" if interval else "")
+    low, high = listed.interval
+    return f"{listed.accuracy:.2%}" + (f" [{low * 100:.2f}, {high * 100:.2f}]" if interval else "")
 
 
 # --- a table --------------------------------------------------------------------------------------------------------
 
 
-def print_bundles(found: BundleList, console: Console, now: datetime | None = None) -> None:
+def print_bundles(bundle_list: BundleList, console: Console, now: datetime | None = None) -> None:
     """Print a line for each bundle, then one for each that can't be read; if there is nothing, how to make one."""
-    if found.bundles:
+    if bundle_list.bundles:
         columns = _columns(now or datetime.now(UTC))
-        print_records(found.bundles, columns, console, lambda one: "bold" if one.latest else "")
-    for line in found.broken.values():
+        print_records(bundle_list.bundles, columns, console, lambda bundle: "bold" if bundle.latest else "")
+    for line in bundle_list.broken.values():
         print_line(shown_name(f"broken: {line}"), console, "yellow")
-    if not found.bundles:
-        readable = " that can be read" if found.broken else ""
-        folder = shown_name(found.folder)
+    if not bundle_list.bundles:
+        readable = " that can be read" if bundle_list.broken else ""
+        folder = shown_name(bundle_list.folder)
         print_line(f"No bundle{readable} in {folder}; make one: digitbench train, or digitbench import", console)
-    elif any(one.latest for one in found.bundles):
+    elif any(bundle.latest for bundle in bundle_list.bundles):
         print_line("▸ is what commands take where none is named. More of one: digitbench show RUN", console, "dim")
 
 
 def print_records(
     records: Sequence[Any], columns: Sequence[Column], console: Console, style_of: Callable[[Any], str] = lambda _: ""
 ) -> None:
-    """Print a table of records of any kind; `columns` are from `column_of`."""
+    """Print a table of records of any type; `columns` are from `column_of`."""
 
     def draw(shown: Sequence[Column]) -> Table:
         table = empty_table()
         for column in shown:
             table.add_column(column.head, justify="left" if column.left else "right", no_wrap=True)
-        for one in records:
-            cells = (cast(Any, column.cell)(one) for column in shown)
-            table.add_row(*(Text(shown_name(cell)) for cell in cells), style=style_of(one))
+        for record in records:
+            cells = (cast(Any, column.cell)(record) for column in shown)
+            table.add_row(*(Text(shown_name(cell)) for cell in cells), style=style_of(record))
         return table
 
     print_fitting(columns, draw, console)
@@ -90,41 +90,44 @@ def column_of(head: str, worth: float, cell: Callable[[Any], str], **more: Any) 
 
 
 def _columns(now: datetime) -> list[Column]:
-    top1 = column_of("top-1's [95 %]", 90, lambda one: share(one, interval=False), left=True)
+    top1 = column_of("top-1's [95 %]", 90, lambda bundle: share(bundle, interval=False), left=True)
     return [
-        column_of("", 100, lambda one: "▸" if one.latest else " ", left=True),
-        column_of("bundle", 100, lambda one: one.name, left=True),
-        column_of("recipe", 60, lambda one: one.recipe + (f", imported {one.imported}" if one.imported else ""),
+        column_of("", 100, lambda bundle: "▸" if bundle.latest else " ", left=True),
+        column_of("bundle", 100, lambda bundle: bundle.name, left=True),
+        column_of("recipe", 60,
+                  lambda bundle: bundle.recipe + (f", imported {bundle.imported}" if bundle.imported else ""),
                   left=True),
-        column_of("dataset", 70, lambda one: one.dataset, left=True),
-        column_of("top-1 [95 %]", 20, lambda one: share(one, interval=True), left=True, shorter=top1),
-        column_of("parameters", 30, lambda one: "" if one.parameters is None else f"{one.parameters:,}"),
-        column_of("on disk", 50, lambda one: megabytes(one.bytes)),
+        column_of("dataset", 70, lambda bundle: bundle.dataset, left=True),
+        column_of("top-1 [95 %]", 20, lambda bundle: share(bundle, interval=True), left=True, shorter=top1),
+        column_of("parameters", 30, lambda bundle: "" if bundle.parameters is None else f"{bundle.parameters:,}"),
+        column_of("on disk", 50, lambda bundle: megabytes(bundle.bytes)),
         column_of("artifacts", 40, _artifacts, left=True),
-        column_of("made", 80, lambda one: age(one.created, now)),
+        column_of("made", 80, lambda bundle: age(bundle.created, now)),
     ]  # fmt: skip
 
 
-def _artifacts(one: Listed) -> str:
-    formats = {format for format, _ in one.artifacts}
-    return f"{len(one.artifacts)} in {counted(len(formats), 'format')}" if formats else "none"
+def _artifacts(listed: Listed) -> str:
+    formats = {format for format, _ in listed.artifacts}
+    return f"{len(listed.artifacts)} in {counted(len(formats), 'format')}" if formats else "none"
 
 
 # --- JSON -----------------------------------------------------------------------------------------------------------
 
 
-def to_json(found: BundleList) -> dict[str, Any]:
+def to_json(bundle_list: BundleList) -> dict[str, Any]:
     """Give it as plain values; what isn't known is null, shares are 0 to 1."""
-    return {"schema": SCHEMA, "folder": str(found.folder), "bundles": [bundle_to_json(one) for one in found.bundles],
-            "broken": [{"name": name, "problem": problem} for name, problem in found.broken.items()]}  # fmt: skip
+    return {"schema": SCHEMA, "folder": str(bundle_list.folder),
+            "bundles": [bundle_to_json(listed) for listed in bundle_list.bundles],
+            "broken": [{"name": name, "problem": problem} for name, problem in bundle_list.broken.items()]}  # fmt: skip
 
 
-def bundle_to_json(one: Listed) -> dict[str, Any]:
+def bundle_to_json(listed: Listed) -> dict[str, Any]:
     """Give a bundle as plain values."""
     return {
-        "name": one.name, "path": str(one.path.absolute()), "latest": one.latest, "recipe": one.recipe,
-        "dataset": {"name": one.dataset, "fingerprint": one.fingerprint}, "imported": one.imported or None,
-        "top1": one.accuracy, "top1_interval": one.interval, "correct": one.correct, "test_images": one.total,
-        "parameters": one.parameters, "bytes": one.bytes, "created": one.created.isoformat(),
-        "artifacts": [{"format": format, "precision": precision} for format, precision in one.artifacts],
+        "name": listed.name, "path": str(listed.path.absolute()), "latest": listed.latest, "recipe": listed.recipe,
+        "dataset": {"name": listed.dataset, "fingerprint": listed.fingerprint}, "imported": listed.imported or None,
+        "top1": listed.accuracy, "top1_interval": listed.interval, "correct": listed.correct,
+        "test_images": listed.total, "parameters": listed.parameters, "bytes": listed.bytes,
+        "created": listed.created.isoformat(),
+        "artifacts": [{"format": format, "precision": precision} for format, precision in listed.artifacts],
     }  # fmt: skip

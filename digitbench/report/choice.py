@@ -1,4 +1,4 @@
-"""Which candidate to ship, as a table, in words, in Markdown and as JSON. Never measures."""
+"""Which candidate to ship, as a table, as text, in Markdown and as JSON. Never measures."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ RULE = (
     f"McNemar's exact test, size and memory within {SAME_SHARE:.0%}. Chosen is {{best}} of the front; of those that "
     "tie with it {then}."
 )
-THEN = ("the fastest", "the smallest", "the one with the fewest flips")
+TIE_BREAKS = ("the fastest", "the smallest", "the one with the fewest flips")
 AHEAD = {"latency": "it counts as faster than {}", "size": "it is smaller than {}",
          "flips": "it has fewer flips than {}", "rank": "it ranks before {}", "p50": "its p50 is lower than that of {}",
          "name": "it comes before {} by its name alone"}  # fmt: skip
-LIMITED = 85  # the worth of a column that has a limit: more than that of any other figure
-SINGLE = (
+LIMITED_WORTH = 85  # the worth of a column that has a limit: more than that of any other metric
+SINGLE_PROCESS = (
     f"With one process each, latencies within {UNSURE_SHARE:.0%} count as the same; without --quick smaller gaps can "
     "be told."
 )
@@ -47,31 +47,34 @@ SINGLE = (
 
 
 def _print_table(choice: Choice, console: Console) -> None:
-    """Print every candidate, with what became of it."""
-    judged = {one.row.key: one for one in choice.judged}
+    """Print every candidate with its verdict."""
+    judged_by_key = {candidate.row.key: candidate for candidate in choice.judged}
 
     def style_of(row: Row) -> str:
-        one = judged[row.key]
-        return "bold green" if one is choice.named else "dim" if one.reasons else ""
+        candidate = judged_by_key[row.key]
+        return "bold green" if candidate is choice.named else "dim" if candidate.reasons else ""
 
     def draw(columns: Sequence[Column]) -> Table:
-        return grouped_table([one.row for one in choice.judged], columns, style_of)
+        return grouped_table([candidate.row for candidate in choice.judged], columns, style_of)
 
     print_fitting(_columns(choice, p99=True, brief=console.is_terminal), draw, console)
     if console.is_terminal:
-        for one in choice.judged:
-            if one.reasons:
-                print_line(f"{_name(one.row)} is out: {'; '.join(one.reasons)}", console, "dim")
+        for candidate in choice.judged:
+            if candidate.reasons:
+                print_line(f"{_name(candidate.row)} is out: {'; '.join(candidate.reasons)}", console, "dim")
 
 
 def _columns(choice: Choice, *, p99: bool, brief: bool = False) -> list[Column]:
     """Give the columns; `brief` where the reasons stand elsewhere, since they would take most of a screen."""
-    verdicts = {one.row.key: "out" if brief and one.reasons else verdict(choice, one) for one in choice.judged}
-    certified = max((len(_certified(one.row)) for one in choice.judged), default=0)
+    verdicts = {
+        candidate.row.key: "out" if brief and candidate.reasons else verdict(choice, candidate)
+        for candidate in choice.judged
+    }
+    certified = max((len(_certified(candidate.row)) for candidate in choice.judged), default=0)
     limited = {limit.kind.name for limit in choice.limits}
 
     def worth(name: str, usual: float) -> float:
-        return LIMITED if name in limited else usual
+        return LIMITED_WORTH if name in limited else usual
 
     top1 = Column("top-1's [95 %]", worth("accuracy", 60), partial(formatting.top1, interval=False))
     return [
@@ -97,23 +100,24 @@ def _percentile(name: str, worth: float) -> Column:
 
 
 def _certified(row: Row) -> str:
-    found = row.agreement.certificate if row.agreement else None
-    return f"{found.certified:,} of {found.total:,}" if found else certified_share(row)
+    certificate = row.agreement.certificate if row.agreement else None
+    return f"{certificate.certified:,} of {certificate.total:,}" if certificate else certified_share(row)
 
 
 def _certified_or_why(row: Row) -> str:
     """As `_certified`, with the reason where none is: Markdown has no notes below its table."""
-    why = row.agreement.uncertified if row.agreement else None
-    return f"{_certified(row)}: {why}" if why else _certified(row)
+    reason = row.agreement.uncertified if row.agreement else None
+    return f"{_certified(row)}: {reason}" if reason else _certified(row)
 
 
-def verdict(choice: Choice, one: Judged) -> str:
-    """Say what became of a candidate: ``chosen``, ``front``, why it is thrown out, or ``beaten by onnx int8``."""
-    if one.reasons:
-        return "; ".join(one.reasons)
-    if one is choice.named:
+def verdict(choice: Choice, candidate: Judged) -> str:
+    """Give a candidate's verdict: ``chosen``, ``front``, why it is thrown out, or ``beaten by onnx int8``."""
+    if candidate.reasons:
+        return "; ".join(candidate.reasons)
+    if candidate is choice.named:
         return "chosen"
-    return "front" if one.front else f"beaten by {_name(one.beaten_by)}" if one.beaten_by else "beaten"
+    beaten = f"beaten by {_name(candidate.beaten_by)}" if candidate.beaten_by else "beaten"
+    return "front" if candidate.front else beaten
 
 
 def _name(row: Row) -> str:
@@ -130,19 +134,19 @@ def to_markdown(choice: Choice) -> str:
         replace(column, cell=_certified_or_why) if column.cell is _certified else column
         for column in _columns(choice, p99=any(limit.kind.name == "p99" for limit in choice.limits))
     ]
-    lines = [[column.title for column in columns], [":--" if column.left else "--:" for column in columns]]
-    for one in choice.judged:
-        cells = [plain(column.cell(one.row)) for column in columns]
-        lines.append([f"**{cell}**" if one is choice.named and cell else cell for cell in cells])
-    table = "".join(f"| {' | '.join(line)} |\n" for line in lines)
-    return table + "".join(f"\nMind: {plain(line)}.\n" for line in choice.warnings)
+    table_rows = [[column.title for column in columns], [":--" if column.left else "--:" for column in columns]]
+    for candidate in choice.judged:
+        cells = [plain(column.cell(candidate.row)) for column in columns]
+        table_rows.append([f"**{cell}**" if candidate is choice.named and cell else cell for cell in cells])
+    table = "".join(f"| {' | '.join(cells)} |\n" for cells in table_rows)
+    return table + "".join(f"\nMind: {plain(warning)}.\n" for warning in choice.warnings)
 
 
-# --- words ---------------------------------------------------------------------------------------------------------
+# --- text ----------------------------------------------------------------------------------------------------------
 
 
 def print_choice(
-    choice: Choice, results: Results, absent: Sequence[Row], told: str, code: str, console: Console
+    choice: Choice, results: Results, absent: Sequence[Row], origin: str, code: str, console: Console
 ) -> None:
     """Print the table, which one is chosen and why, the code that uses it, and the rule.
 
@@ -151,21 +155,22 @@ def print_choice(
     results
         What the candidates were taken from.
     absent
-        Candidates that couldn't be measured here, with what mends it.
-    told
-        Where the figures are from.
+        Candidates that couldn't be measured here, each with its remedy.
+    origin
+        Where the numbers are from, in a sentence.
     """
     console.print(headline(results), highlight=False, soft_wrap=True)
     if choice.judged:
         row = choice.judged[0].row
         limits = ", ".join(map(str, choice.limits)) or "none"
-        print_line(f"{_grid(row).capitalize()}; limits: {limits}.", console)
+        print_line(f"{_setup(row).capitalize()}; limits: {limits}.", console)
         _print_table(choice, console)
     for line in missing_rows(replace(results, rows=tuple(absent))):
         print_line(f"not measured: {line}", console, "dim")
-    for line in (*notes(choice), *dynamic_notes([one.row for one in choice.judged])) if choice.named else ():
+    rows = [candidate.row for candidate in choice.judged]
+    for line in (*notes(choice), *dynamic_notes(rows)) if choice.named else ():
         print_line(line, console, "dim")
-    console.print(told, style="dim", markup=False, highlight=False, soft_wrap=True)
+    console.print(origin, style="dim", markup=False, highlight=False, soft_wrap=True)
     if choice.named:
         console.print()
         print_line(f"Chosen: {said(choice)}", console, "bold")
@@ -173,8 +178,8 @@ def print_choice(
             print_line(f"Mind: {line}, for the limit lies within the 95 % interval.", console, "yellow")
         for row in choice.unsure:
             p50 = formatting.percentile(row, "p50", interval=False)
-            mends = "; ".join(dict.fromkeys(finding.mend for finding in row.validity or () if finding.mend))
-            line = f"{_name(row)} had a lower p50 ({p50} µs) but is INVALID here{f': {mends}' if mends else ''}."
+            remedies = "; ".join(dict.fromkeys(finding.mend for finding in row.validity or () if finding.mend))
+            line = f"{_name(row)} had a lower p50 ({p50} µs) but is INVALID here{f': {remedies}' if remedies else ''}."
             print_line(f"Mind: {line}", console, "yellow")
     for line in choice.warnings:
         print_line(f"Mind: {line}.", console, "yellow")
@@ -185,48 +190,51 @@ def print_choice(
 
 def said(choice: Choice) -> str:
     """Say in a sentence or two which one is chosen, and why; nothing if none is."""
-    one = choice.named
-    if one is None:
+    chosen = choice.named
+    if chosen is None:
         return ""
-    row, front = one.row, len(choice.front)
-    of = f"{BEST[choice.prefer]} of the {front} on the front" if front > 1 else "the only one that nobody beats"
+    row, front = chosen.row, len(choice.front)
+    standing = f"{BEST[choice.prefer]} of the {front} on the front" if front > 1 else "the only one that nobody beats"
     if choice.rivals:
-        ahead = " and ".join(AHEAD[name].format(_names(behind)) for name, behind in choice.decided)
-        of = f"as {of} it can't be told from {_names(choice.rivals)}; {ahead}"
+        tie_breaks = " and ".join(AHEAD[name].format(_names(behind)) for name, behind in choice.decided)
+        standing = f"as {standing} it can't be told from {_names(choice.rivals)}; {tie_breaks}"
     runtime = f" ({row.runtime.name} {row.runtime.version})" if row.runtime else ""
-    return f"{_name(row)}{runtime}, with {_grid(row)}: {of}. {_figures(row)}"
+    return f"{_name(row)}{runtime}, with {_setup(row)}: {standing}. {_metrics(row)}"
 
 
-def _grid(row: Row) -> str:
+def _setup(row: Row) -> str:
     return f"{formatting.counted(row.threads, 'thread')} and batch size {row.batch_size}"
 
 
-def _figures(row: Row) -> str:
-    told = [
+def _metrics(row: Row) -> str:
+    parts = [
         f"p50 {formatting.percentile(row, 'p50', interval=True)} µs",
         f"top-1 {formatting.top1(row, interval=True)}",
     ]
-    told += [formatting.counted(row.agreement.flips, "flip")] if row.agreement else []
-    told += [f"{row.artifact.bytes / 1000:,.0f} kB"] if row.artifact else []
-    told += [f"{row.peak_rss_bytes / 1e6:,.0f} MB at its peak"] if row.peak_rss_bytes else []
-    return ", ".join(told) + "."
+    parts += [formatting.counted(row.agreement.flips, "flip")] if row.agreement else []
+    parts += [f"{row.artifact.bytes / 1000:,.0f} kB"] if row.artifact else []
+    parts += [f"{row.peak_rss_bytes / 1e6:,.0f} MB at its peak"] if row.peak_rss_bytes else []
+    return ", ".join(parts) + "."
 
 
-def _then(prefer: str) -> str:
-    return ", then ".join(each for each in THEN if each != BEST[prefer])
+def _tie_breaks(prefer: str) -> str:
+    return ", then ".join(criterion for criterion in TIE_BREAKS if criterion != BEST[prefer])
 
 
 def notes(choice: Choice) -> list[str]:
-    """Say by what rule, and what one process each can't tell."""
-    return [RULE.format(best=BEST[choice.prefer], then=_then(choice.prefer)), *([SINGLE] if choice.single else [])]
+    """Say by what rule; and, where each candidate had one process, which differences count as none."""
+    return [
+        RULE.format(best=BEST[choice.prefer], then=_tie_breaks(choice.prefer)),
+        *([SINGLE_PROCESS] if choice.single else []),
+    ]
 
 
 def nobody(choice: Choice) -> str:
-    """Say that all are thrown out, and which came nearest; if none can be relied on, what to do."""
-    near = choice.nearest
-    if near is None:
+    """Say that all are thrown out and which came nearest; or, if none can be relied on, what to do."""
+    nearest = choice.nearest
+    if nearest is None:
         return "no candidate is left: all failed or are INVALID; run digitbench choose again on a quieter machine"
-    return f"no candidate keeps the limits; nearest is {_name(near.row)}: {'; '.join(near.reasons)}"
+    return f"no candidate keeps the limits; nearest is {_name(nearest.row)}: {'; '.join(nearest.reasons)}"
 
 
 # --- JSON ----------------------------------------------------------------------------------------------------------
@@ -247,7 +255,7 @@ def to_json(choice: Choice, results: Results, *, saved: Path | None, artifact: s
     artifact, code
         Of the chosen one: its absolute path, and Python that uses it.
     """
-    one = choice.named
+    chosen = choice.named
     value = {
         "schema": SCHEMA, "digitbench": results.digitbench, "created": results.created,
         "results": saved and str(saved.absolute()), "bundle": results.bundle, "machine": results.machine,
@@ -256,19 +264,19 @@ def to_json(choice: Choice, results: Results, *, saved: Path | None, artifact: s
             {"metric": limit.kind.name, "at_least" if limit.kind.least else "at_most": limit.bound,
              "unit": limit.kind.unit, "given": limit.text} for limit in choice.limits
         ],
-        "candidates": [_candidate(choice, each) for each in choice.judged],
-        "front": [_who(each.row) for each in choice.front],
-        "chosen": one and {
-            **_who(one.row), "runtime": _runtime(one.row), "threads": one.row.threads,
-            "batch_size": one.row.batch_size, "artifact": artifact, "why": said(choice), "close": one.close,
+        "candidates": [_candidate(choice, candidate) for candidate in choice.judged],
+        "front": [_identity(candidate.row) for candidate in choice.front],
+        "chosen": chosen and {
+            **_identity(chosen.row), "runtime": _runtime(chosen.row), "threads": chosen.row.threads,
+            "batch_size": chosen.row.batch_size, "artifact": artifact, "why": said(choice), "close": chosen.close,
             "code": code,
         },
-        "nearest": choice.nearest and {**_who(choice.nearest.row), "reasons": choice.nearest.reasons},
+        "nearest": choice.nearest and {**_identity(choice.nearest.row), "reasons": choice.nearest.reasons},
     }  # fmt: skip
     return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def _who(row: Row) -> dict[str, str]:
+def _identity(row: Row) -> dict[str, str]:
     return {"backend": row.backend, "precision": row.precision}
 
 
@@ -276,17 +284,19 @@ def _runtime(row: Row) -> dict[str, Any] | None:
     return asdict(row.runtime) if row.runtime else None
 
 
-def _candidate(choice: Choice, one: Judged) -> dict[str, Any]:
-    row = one.row
-    status = "out" if one.reasons else "chosen" if one is choice.named else "front" if one.front else "beaten"
-    accuracy, flips, latency = row.accuracy, row.agreement, row.latency_us
-    certificate = flips.certificate if flips else None
+def _candidate(choice: Choice, candidate: Judged) -> dict[str, Any]:
+    row = candidate.row
+    named = candidate is choice.named
+    status = "out" if candidate.reasons else "chosen" if named else "front" if candidate.front else "beaten"
+    accuracy, agreement, latency = row.accuracy, row.agreement, row.latency_us
+    certificate = agreement.certificate if agreement else None
     return {
-        **_who(row), "threads": row.threads, "batch_size": row.batch_size, "verdict": status, "reasons": one.reasons,
-        "close": one.close, "beaten_by": one.beaten_by and _who(one.beaten_by), "runtime": _runtime(row),
+        **_identity(row), "threads": row.threads, "batch_size": row.batch_size, "verdict": status,
+        "reasons": candidate.reasons, "close": candidate.close,
+        "beaten_by": candidate.beaten_by and _identity(candidate.beaten_by), "runtime": _runtime(row),
         "top1": accuracy and accuracy.top1, "top1_interval": accuracy and accuracy.interval,
-        "flips": flips and flips.flips, "certified": certificate and certificate.certified,
-        "uncertified": flips and flips.uncertified,
+        "flips": agreement and agreement.flips, "certified": certificate and certificate.certified,
+        "uncertified": agreement and agreement.uncertified,
         "test_images": accuracy and accuracy.total, "rank": row.rank,
         "p50_us": latency and latency.p50, "p50_interval_us": latency and latency.intervals.get("p50"),
         "p99_us": latency and latency.p99, "p99_interval_us": latency and latency.intervals.get("p99"),

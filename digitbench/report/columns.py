@@ -15,7 +15,7 @@ ALWAYS = 100.0
 
 
 def columns_of(results: Results, rows: Sequence[Row], measured: bool) -> list[Column]:
-    """Give the columns that have something to say of these rows, in order."""
+    """Give the columns to show for these rows, in order; empty ones are left out."""
     several = len({(row.threads, row.batch_size) for row in rows}) > 1
     precise = formatting.Names.of(rows).precisions
     many_threads = len({row.threads for row in rows}) > 1
@@ -48,7 +48,7 @@ def columns_of(results: Results, rows: Sequence[Row], measured: bool) -> list[Co
 
 
 def _probabilities() -> list[Column]:
-    """How good the scores are as probabilities: for those who look at what candidates say, not at how fast."""
+    """How good the scores are as probabilities: shown only where nothing was timed."""
     return [
         Column("log\nloss", 0.15, lambda row: f"{row.calibration.log_loss:.4f}" if row.calibration else ""),
         Column("ECE", 0.1, expected_error),
@@ -59,8 +59,8 @@ def certified_share(row: Row) -> str:
     """Write the share of images that cannot flip, rounded down: all but one are not 100 %; ``no`` where none may be."""
     if row.agreement and row.agreement.uncertified:
         return "no"
-    found = row.agreement.certificate if row.agreement else None
-    return "" if found is None else f"{found.certified * 10_000 // found.total / 10_000:.2%}"
+    certificate = row.agreement.certificate if row.agreement else None
+    return "" if certificate is None else f"{certificate.certified * 10_000 // certificate.total / 10_000:.2%}"
 
 
 def expected_error(row: Row) -> str:
@@ -69,7 +69,7 @@ def expected_error(row: Row) -> str:
 
 
 def _any_p999(rows: Sequence[Row]) -> bool:
-    """Few runs have calls enough for it, and those from before it was measured have none."""
+    """Has any row a p99.9: few runs have enough calls for it, and older results don't have it at all."""
     return any(row.latency_us and row.latency_us.p999 is not None for row in rows)
 
 
@@ -100,7 +100,7 @@ def _threads(row: Row) -> str:
 
 
 def _percentile(rows: Sequence[Row], head: str, name: str, worth: float, interval_worth: float) -> Column:
-    """A percentile, its figures below each other whatever the length of what follows the ±."""
+    """A percentile. Its numbers stand below each other: what follows the ± is filled up to one length."""
     longest = max(len(formatting.percentile(row, name, interval=True).partition(" ±")[2]) for row in rows)
 
     def write(row: Row) -> str:

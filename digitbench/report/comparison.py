@@ -28,7 +28,7 @@ STYLES = {
     Verdict.BETTER: "green",
 }
 ALL_ALIKE = 3  # latencies that all move one way, from which on the machine is the likelier cause
-SETTINGS = ("seconds", "generations", "baseline")  # that a figure depends on
+SETTINGS = ("seconds", "generations", "baseline")  # that a measured value depends on
 REASON = 200  # characters of a reason in the closing line
 
 
@@ -37,7 +37,7 @@ def print_comparison(comparison: Comparison, base: Results, new: Results, consol
     for name, run in (("base", base), ("new", new)):
         print_line(f"{name + ':':<5} {_headline(run)}", console, "dim")
     if comparison.changes:
-        _print_table(comparison.changes, _Called(base, new), console)
+        _print_table(comparison.changes, _CandidateNames(base, new), console)
     else:
         print_line("Nothing could be compared.", console, "bold yellow")
     for line in footnotes(comparison, base, new):
@@ -48,55 +48,57 @@ def print_comparison(comparison: Comparison, base: Results, new: Results, consol
 
 def verdict_line(comparison: Comparison) -> str:
     """Say in one line whether the gates let the newer run pass, and what stands against it."""
-    against = [*_regressions(comparison), *_lost(comparison), *_idle(comparison)]
-    if against:
-        return "; ".join(against)
+    objections = [*_regressions(comparison), *_missing(comparison), *_idle_gates(comparison)]
+    if objections:
+        return "; ".join(objections)
     gated = Counter(change.verdict for change in comparison.changes if change.gate)
-    open_ones = [f"{gated[one]} {one}" for one in (Verdict.PERHAPS, Verdict.CANT_TELL) if gated[one]]
-    left = f" ({', '.join(open_ones)})" if open_ones else ""
+    open_verdicts = [
+        f"{gated[verdict]} {verdict}" for verdict in (Verdict.PERHAPS, Verdict.CANT_TELL) if gated[verdict]
+    ]
+    undecided = f" ({', '.join(open_verdicts)})" if open_verdicts else ""
     if not comparison.gates:
-        told = Counter(change.verdict for change in comparison.changes)
+        counts = Counter(change.verdict for change in comparison.changes)
         return (
-            f"{told[Verdict.WORSE]} worse and {told[Verdict.BETTER]} better beyond noise, of "
+            f"{counts[Verdict.WORSE]} worse and {counts[Verdict.BETTER]} better beyond noise, of "
             f"{counted(len(comparison.changes), 'figure')}; --fail-on makes a gate of it"
         )
     limits = ", ".join(map(str, comparison.gates))
     if gated[Verdict.CANT_TELL] == gated.total():
-        return f"no gate could tell anything, of {limits}{left}: measure both runs with two generations or more"
-    return f"no regression beyond {limits} in {counted(gated.total(), 'figure')}{left}"
+        return f"no gate could tell anything, of {limits}{undecided}: measure both runs with two generations or more"
+    return f"no regression beyond {limits} in {counted(gated.total(), 'figure')}{undecided}"
 
 
 def _regressions(comparison: Comparison) -> list[str]:
-    found = comparison.regressions
-    if not found:
+    regressions = comparison.regressions
+    if not regressions:
         return []
-    worst, which = found[0], "it is" if len(found) == 1 else "the worst is"
-    figures = f"{figure(worst.metric, worst.base)} to {figure(worst.metric, worst.new)}"
+    worst, subject = regressions[0], "it is" if len(regressions) == 1 else "the worst is"
+    values = f"{figure(worst.metric, worst.base)} to {figure(worst.metric, worst.new)}"
     interval = f", 95 %: {interval_of(worst)}" if interval_of(worst) else ""
     return [
-        f"{counted(len(found), 'regression')}: {which} {worst.metric} of {name_of(worst.key)}: {figures} "
+        f"{counted(len(regressions), 'regression')}: {subject} {worst.metric} of {name_of(worst.key)}: {values} "
         f"({change_of(worst)}{interval}; limit {str(worst.gate).partition(':')[2]})"
     ]
 
 
-def _lost(comparison: Comparison) -> list[str]:
-    found = comparison.lost
-    if not found:
+def _missing(comparison: Comparison) -> list[str]:
+    lost = comparison.lost
+    if not lost:
         return []
-    others = [name_of(one.key) for one in found[1:4]] + [f"{len(found) - 4} more"] * (len(found) > 4)
-    also = f" (also missing: {'; '.join(others)})" if others else ""
-    first = found[0]
-    return [f"{counted(len(found), 'candidate')} missing: {name_of(first.key)}: {_short(first.reason)}{also}"]
+    more = [name_of(candidate.key) for candidate in lost[1:4]] + [f"{len(lost) - 4} more"] * (len(lost) > 4)
+    also = f" (also missing: {'; '.join(more)})" if more else ""
+    first = lost[0]
+    return [f"{counted(len(lost), 'candidate')} missing: {name_of(first.key)}: {_short(first.reason)}{also}"]
 
 
-def _idle(comparison: Comparison) -> list[str]:
+def _idle_gates(comparison: Comparison) -> list[str]:
     if not comparison.idle:
         return []
     gates = ", ".join(map(str, comparison.idle))
     first = comparison.ignored[0] if comparison.ignored else None
-    why = f"{name_of(first.key)}: {_short(first.reason)}" if first else "neither run, or only one, measured it"
+    reason = f"{name_of(first.key)}: {_short(first.reason)}" if first else "neither run, or only one, measured it"
     more = f"; and {len(comparison.ignored) - 1} more" if len(comparison.ignored) > 1 else ""
-    return [f"{gates} found nothing to look at, and so can't pass ({why}{more})"]
+    return [f"{gates} found nothing to look at, and so can't pass ({reason}{more})"]
 
 
 def _short(text: str) -> str:
@@ -107,8 +109,8 @@ def _short(text: str) -> str:
 # --- the table -----------------------------------------------------------------------------------------------------
 
 
-class _Called:
-    """What candidates are called, by the rule of `Names`."""
+class _CandidateNames:
+    """Gives candidates their names, by the rule of `Names`."""
 
     def __init__(self, base: Results, new: Results) -> None:
         self._rows = {row.key: row for row in (*base.rows, *new.rows)}
@@ -120,8 +122,8 @@ class _Called:
 
 
 def _headline(run: Results) -> str:
-    found = run.bundle.get("dataset")
-    dataset = found if isinstance(found, dict) else {}
+    stored = run.bundle.get("dataset")
+    dataset = stored if isinstance(stored, dict) else {}
     stopped = "" if run.complete else "; stopped early"
     return (
         f"{run.bundle.get('name')} ({run.bundle.get('recipe')}) on {dataset.get('name')} "
@@ -129,43 +131,43 @@ def _headline(run: Results) -> str:
     )
 
 
-def _print_table(changes: Sequence[Change], called: _Called, console: Console) -> None:
-    """Print it whole; on a narrow terminal without the intervals, then without the older figures."""
+def _print_table(changes: Sequence[Change], name_of_candidate: _CandidateNames, console: Console) -> None:
+    """Print it whole; on a narrow terminal without the intervals, then without the older values."""
     left_out: list[str] = []
-    for least in ("95 %", "base", ""):
-        table = _table(changes, called, left_out)
-        if not console.is_terminal or width_of(table) <= console.width or not least:
+    for column in ("95 %", "base", ""):
+        table = _table(changes, name_of_candidate, left_out)
+        if not console.is_terminal or width_of(table) <= console.width or not column:
             break
-        left_out.append(least)
+        left_out.append(column)
     print_table(table, console)
     if left_out:
         print_line(f"This terminal is too narrow for: {', '.join(left_out)}.", console, "dim")
 
 
-def _table(changes: Sequence[Change], called: _Called, left_out: Sequence[str]) -> Table:
+def _table(changes: Sequence[Change], name_of_candidate: _CandidateNames, left_out: Sequence[str]) -> Table:
     table = empty_table()
     heads = [
         head for head in ("candidate", "metric", "base", "new", "change", "95 %", "verdict") if head not in left_out
     ]
     for head in heads:
         table.add_column(head, justify="left" if head in ("candidate", "metric", "verdict") else "right", no_wrap=True)
-    last = None
+    previous_key = None
     for change in changes:
-        if last not in (None, change.key):
+        if previous_key not in (None, change.key):
             table.add_section()
         cells = {
-            "candidate": "" if change.key == last else called(change.key), "metric": change.metric,
+            "candidate": "" if change.key == previous_key else name_of_candidate(change.key), "metric": change.metric,
             "base": figure(change.metric, change.base), "new": figure(change.metric, change.new),
             "change": change_of(change), "95 %": interval_of(change), "verdict": str(change.verdict),
         }  # fmt: skip
         style = STYLES[change.verdict]
         table.add_row(*(Text(cells[head], style="" if head == "candidate" else style) for head in heads))
-        last = change.key
+        previous_key = change.key
     return table
 
 
 def figure(metric: str, value: float | None) -> str:
-    """Write a figure of a metric with its unit."""
+    """Write a metric's value with its unit."""
     if value is None:
         return "n/a"
     match metric:
@@ -185,11 +187,11 @@ def figure(metric: str, value: float | None) -> str:
 
 
 def change_of(change: Change) -> str:
-    """Write by how much a figure changed; nothing where that isn't known."""
+    """Write by how much a value changed; nothing where that isn't known."""
     if change.change is None:
         return ""
     unit = METRICS[change.metric].unit
-    return _by(change.metric, change.change) + (" pp" if unit == "pp" else unit)
+    return _signed(change.metric, change.change) + (" pp" if unit == "pp" else unit)
 
 
 def interval_of(change: Change) -> str:
@@ -197,10 +199,10 @@ def interval_of(change: Change) -> str:
     interval: Interval | None = change.interval
     if interval is None or interval[0] == interval[1]:
         return ""
-    return " to ".join(_by(change.metric, end) for end in interval)
+    return " to ".join(_signed(change.metric, end) for end in interval)
 
 
-def _by(metric: str, change: float) -> str:
+def _signed(metric: str, change: float) -> str:
     """Write a change with its sign, in per cent, percentage points or as a count."""
     unit = METRICS[metric].unit
     value = {"%": 100 * (change - 1), "pp": 100 * change, "": change}[unit]
@@ -213,44 +215,46 @@ def _by(metric: str, change: float) -> str:
 
 def footnotes(comparison: Comparison, base: Results, new: Results) -> list[str]:
     """Say what a reader must know beside the table."""
-    called = _Called(base, new)
-    lines = [*_reasons(comparison.changes, called), *_together(comparison.changes)]
-    for one in comparison.ignored:
-        what = "Missing" if one in comparison.lost else "Times ignored" if one.times_only else "Ignored"
-        lines.append(f"{what}: {called(one.key)}: {one.reason}")
-    told = {one.key for one in comparison.ignored}
-    not_asked = [key for key in comparison.only_in_base if key not in told]
-    for run, keys in (("base", not_asked), ("new", comparison.only_in_new)):
+    name_of_candidate = _CandidateNames(base, new)
+    notes = [*_reasons(comparison.changes, name_of_candidate), *_common_direction(comparison.changes)]
+    for ignored in comparison.ignored:
+        status = "Missing" if ignored in comparison.lost else "Times ignored" if ignored.times_only else "Ignored"
+        notes.append(f"{status}: {name_of_candidate(ignored.key)}: {ignored.reason}")
+    ignored_keys = {ignored.key for ignored in comparison.ignored}
+    only_in_base = [key for key in comparison.only_in_base if key not in ignored_keys]
+    for run, keys in (("base", only_in_base), ("new", comparison.only_in_new)):
         if keys:
-            lines.append(f"Only in {run}: {', '.join(map(called, keys))}")
-    lines += [f"Changed: {line}" for line in versions(base, new)]
+            notes.append(f"Only in {run}: {', '.join(map(name_of_candidate, keys))}")
+    notes += [f"Changed: {line}" for line in versions(base, new)]
     if any(METRICS[change.metric].sample for change in comparison.changes):
-        lines.append(
+        notes.append(
             "Times and memory are geometric means over generations. Two runs are two times of day: the intervals don't "
             "hold what happened to the machine between them."
         )
-    return lines
+    return notes
 
 
-def _reasons(changes: Iterable[Change], called: _Called) -> list[str]:
-    """Say each reason once, with all that it holds for."""
-    found: dict[tuple[str, str], list[str]] = {}
+def _reasons(changes: Iterable[Change], name_of_candidate: _CandidateNames) -> list[str]:
+    """Say each reason once, with all candidates and metrics that it holds for."""
+    names_by_reason: dict[tuple[str, str], list[str]] = {}
     for change in changes:
         if change.reason:
-            found.setdefault((change.metric, change.reason), []).append(called(change.key))
-    by_reason: dict[tuple[str, str], list[str]] = {}
-    for (metric, reason), names in found.items():
-        by_reason.setdefault((", ".join(names), reason), []).append(metric)
-    return [f"{', '.join(metrics)} of {names}: {reason}" for (names, reason), metrics in by_reason.items()]
+            names_by_reason.setdefault((change.metric, change.reason), []).append(name_of_candidate(change.key))
+    metrics_by_reason: dict[tuple[str, str], list[str]] = {}
+    for (metric, reason), names in names_by_reason.items():
+        metrics_by_reason.setdefault((", ".join(names), reason), []).append(metric)
+    return [f"{', '.join(metrics)} of {names}: {reason}" for (names, reason), metrics in metrics_by_reason.items()]
 
 
-def _together(changes: Iterable[Change]) -> list[str]:
-    """Say so if all latencies moved one way: that is seldom the runtimes' doing."""
-    ends = [change.interval for change in changes if change.metric == "latency" and change.interval]
-    for word, moved in (("slower", all(low > 1 for low, _ in ends)), ("faster", all(high < 1 for _, high in ends))):
-        if moved and len(ends) >= ALL_ALIKE:
+def _common_direction(changes: Iterable[Change]) -> list[str]:
+    """Say so if all latencies moved one way: the runtimes are seldom the cause of that."""
+    intervals = [change.interval for change in changes if change.metric == "latency" and change.interval]
+    slower, faster = all(low > 1 for low, _ in intervals), all(high < 1 for _, high in intervals)
+    for word, moved in (("slower", slower), ("faster", faster)):
+        if moved and len(intervals) >= ALL_ALIKE:
             return [
-                f"All {len(ends)} latencies are {word}: look first for what else differs, such as a busier machine."
+                f"All {len(intervals)} latencies are {word}: look first for what else differs, such as a busier "
+                "machine."
             ]
     return []
 
@@ -264,18 +268,18 @@ def versions(base: Results, new: Results) -> list[str]:
     ]
     if base.settings and new.settings:
         pairs += [(name, base.settings.get(name), new.settings.get(name)) for name in SETTINGS]
-    lines = [f"{name} {mine} -> {other}" for name, mine, other in pairs if mine != other]
-    older = {row.key: row for row in base.rows}
-    for row in new.rows:
-        mine = older.get(row.key)
-        if not mine:
+    notes = [f"{name} {base_value} -> {new_value}" for name, base_value, new_value in pairs if base_value != new_value]
+    base_rows = {row.key: row for row in base.rows}
+    for new_row in new.rows:
+        base_row = base_rows.get(new_row.key)
+        if not base_row:
             continue
-        if mine.runtime and row.runtime and mine.runtime != row.runtime:
-            lines.append(f"{row.backend}: {_runtimes(mine.runtime, row.runtime)}")
-        if mine.artifact and row.artifact and mine.artifact.sha256 != row.artifact.sha256:
-            told, other = (one.sha256[:12] for one in (mine.artifact, row.artifact))
-            lines.append(f"{row.backend} {row.precision}: artifact {told} -> {other}")
-    return list(dict.fromkeys(lines))
+        if base_row.runtime and new_row.runtime and base_row.runtime != new_row.runtime:
+            notes.append(f"{new_row.backend}: {_runtimes(base_row.runtime, new_row.runtime)}")
+        if base_row.artifact and new_row.artifact and base_row.artifact.sha256 != new_row.artifact.sha256:
+            base_hash, new_hash = (artifact.sha256[:12] for artifact in (base_row.artifact, new_row.artifact))
+            notes.append(f"{new_row.backend} {new_row.precision}: artifact {base_hash} -> {new_hash}")
+    return list(dict.fromkeys(notes))
 
 
 def _runtimes(base: Runtime, new: Runtime) -> str:

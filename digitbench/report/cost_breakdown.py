@@ -16,12 +16,12 @@ LEGEND = (
     "Medians in µs, with their share of the call, each step timed on its own. The call is what p50 times; rest is the "
     "call without its three steps: Python and checks. The loop comes on top."
 )
-UNTOLD = "A row without steps: its backend doesn't tell them apart."
+NO_STEPS = "A row without steps: its backend doesn't tell them apart."
 MISSING = "No ledger: these results have none, or nothing was timed."
 
 
 def print_ledger(results: Results, console: Console) -> None:
-    """Print the second table, of every row that has a ledger."""
+    """Print a table of call breakdowns: every row that has one."""
     rows = [row for row in sort_rows(results.rows) if row.ledger]
     print_line("Where a call's time goes" if rows else MISSING, console, "bold" if rows else "yellow")
     if not rows:
@@ -31,8 +31,8 @@ def print_ledger(results: Results, console: Console) -> None:
         return grouped_table(rows, columns, lambda row: "dim" if row.validity else "")
 
     print_fitting(_columns(Names.of(results.rows)), draw, console)
-    untold = any(row.ledger and row.ledger.run is None for row in rows)
-    print_line(LEGEND + (f" {UNTOLD}" if untold else ""), console, "dim")
+    undivided = any(row.ledger and row.ledger.run is None for row in rows)
+    print_line(LEGEND + (f" {NO_STEPS}" if undivided else ""), console, "dim")
 
 
 def _columns(names: Names) -> list[Column]:
@@ -40,29 +40,29 @@ def _columns(names: Names) -> list[Column]:
         Column("backend", 100, names.backend, left=True),
         Column("batch", 100, lambda row: names.group(row.threads, row.batch_size).removeprefix("batch "), left=True),
         Column("call\nµs", 50, lambda row: micros(row.ledger.call, 50) if row.ledger else ""),
-        _part("input copy", lambda ledger: ledger.input_copy, 2),
-        _part("run", lambda ledger: ledger.run, 4),
-        _part("output copy", lambda ledger: ledger.output_copy, 2.5),
+        _part("input copy", lambda breakdown: breakdown.input_copy, 2),
+        _part("run", lambda breakdown: breakdown.run, 4),
+        _part("output copy", lambda breakdown: breakdown.output_copy, 2.5),
         _part("rest", rest, 3),
-        _part("loop", lambda ledger: ledger.loop, 1),
+        _part("loop", lambda breakdown: breakdown.loop, 1),
     ]
 
 
-def rest(ledger: CallBreakdown) -> float | None:
+def rest(breakdown: CallBreakdown) -> float | None:
     """What the call costs beyond its steps; None where they aren't told apart."""
-    if ledger.input_copy is None or ledger.run is None or ledger.output_copy is None:
+    if breakdown.input_copy is None or breakdown.run is None or breakdown.output_copy is None:
         return None
-    return ledger.call - ledger.input_copy - ledger.run - ledger.output_copy
+    return breakdown.call - breakdown.input_copy - breakdown.run - breakdown.output_copy
 
 
-def _part(head: str, part: Callable[[CallBreakdown], float | None], worth: float) -> Column:
+def _part(head: str, part_of: Callable[[CallBreakdown], float | None], worth: float) -> Column:
     def cell(with_share: bool) -> Callable[[Row], str]:
         def write(row: Row) -> str:
-            value = part(row.ledger) if row.ledger else None
+            value = part_of(row.ledger) if row.ledger else None
             if value is None or row.ledger is None:
                 return ""
-            figure = f"{value:.2f}" if abs(value) < 10 else micros(value, 50)
-            return f"{figure} {_share(value, row.ledger.call)}" if with_share else figure
+            text = f"{value:.2f}" if abs(value) < 10 else micros(value, 50)
+            return f"{text} {_share(value, row.ledger.call)}" if with_share else text
 
         return write
 

@@ -22,10 +22,10 @@ def footnotes(results: Results) -> list[str]:
     """Give them all, each a sentence or two, for a table or a Markdown page; `faults` come beside."""
     rows = results.rows
     measured = [row for row in rows if row.latency_us]
-    lines = _accuracy(rows)
+    notes = _accuracy(rows)
     if measured:
-        lines += _ratios(results, measured) + _certainty(results) + _floors(results) + _loop(measured)
-    return lines + _conditions(rows) + _parent(results)
+        notes += _ratios(results, measured) + _certainty(results) + _floors(results) + _loop(measured)
+    return notes + _conditions(rows) + _parent(results)
 
 
 def _accuracy(rows: Sequence[Row]) -> list[str]:
@@ -35,54 +35,54 @@ def _accuracy(rows: Sequence[Row]) -> list[str]:
     low, high = scored.accuracy.interval
     certified = any(row.agreement and (row.agreement.certificate or row.agreement.uncertified) for row in rows)
     flips = f"; flips are labels that differ from {whose(rows)}" if any(row.agreement for row in rows) else ""
-    told = (
+    sentence = (
         f"top-1 {scored.accuracy.top1:.2%} of {scored.accuracy.total:,} images is known to within "
         f"{low:.2%} to {high:.2%} (95 %){flips}"
         f"{', and certified is the share of images that cannot flip' if certified else ''}."
     )
-    return [" ".join([told, *_same(rows)]), *dynamic_notes(rows)]
+    return [" ".join([sentence, *_same_accuracy(rows)]), *dynamic_notes(rows)]
 
 
-def _same(rows: Sequence[Row]) -> list[str]:
-    """Say of all but fp32 whether they are right as often as the reference is."""
+def _same_accuracy(rows: Sequence[Row]) -> list[str]:
+    """Say of every row that isn't fp32 whether it is right as often as the reference."""
     names = Names.of(rows)
-    found = {
+    tests = {
         names.backend(row): row.agreement.mcnemar for row in rows
         if row.precision != FP32 and row.agreement and row.agreement.mcnemar
     }  # fmt: skip
-    if not found:
+    if not tests:
         return []
-    other = [
+    differing = [
         f"{name} is {test.verdict} (p {p_value(test.p_value)})"
-        for name, test in found.items()
+        for name, test in tests.items()
         if test.verdict != "same"
     ]
-    alike = [test.p_value for test in found.values() if test.verdict == "same"]
-    if not other:
-        least = min(alike)
-        told = "p 1" if least == 1 else f"p {p_value(least)} or more"
-        return [f"At every precision top-1 is the same as {whose(rows)} by McNemar's exact test ({told})."]
-    rest = "; all else that isn't fp32 is the same" if alike else ""
-    return [f"Top-1 against {whose(rows)}, by McNemar's exact test: {', '.join(other)}{rest}."]
+    same_p_values = [test.p_value for test in tests.values() if test.verdict == "same"]
+    if not differing:
+        smallest = min(same_p_values)
+        p_text = "p 1" if smallest == 1 else f"p {p_value(smallest)} or more"
+        return [f"At every precision top-1 is the same as {whose(rows)} by McNemar's exact test ({p_text})."]
+    rest = "; all else that isn't fp32 is the same" if same_p_values else ""
+    return [f"Top-1 against {whose(rows)}, by McNemar's exact test: {', '.join(differing)}{rest}."]
 
 
 def dynamic_notes(rows: Sequence[Row]) -> list[str]:
-    """Say of what batches the labels are, where a runtime's answer may depend on them, and who isn't certified."""
-    lines = [
+    """Say with what batches labels were found, where they may depend on that, and which rows aren't certified."""
+    notes = [
         "dynamic: a runtime that finds one range for a whole batch, as ONNX Runtime does, may label an image otherwise "
         "among other images; labels here are of batches of 256."
     ] * any(row.precision == DYNAMIC and row.agreement for row in rows)  # fmt: skip
-    return lines + uncertified_notes(rows)
+    return notes + uncertified_notes(rows)
 
 
 def uncertified_notes(rows: Sequence[Row]) -> list[str]:
-    """Say who isn't certified, and why: a line for each reason."""
+    """Say which rows aren't certified, and why: a line for each reason."""
     names, reasons = Names.of(rows), dict[str, list[str]]()
     for row in rows:
         if row.agreement and row.agreement.uncertified:
             reasons.setdefault(row.agreement.uncertified, []).append(names.backend(row))
     return [
-        f"certified, no: {', '.join(dict.fromkeys(who))}, for {reason}." for reason, who in reasons.items()
+        f"certified, no: {', '.join(dict.fromkeys(backends))}, for {reason}." for reason, backends in reasons.items()
     ]  # fmt: skip
 
 
@@ -96,10 +96,10 @@ def _ratios(results: Results, rows: Sequence[Row]) -> list[str]:
     if baseline is None or not any(row.ratio for row in rows):
         return []
     name = " ".join(baseline) if Names.of(rows).precisions else baseline[0]
-    line = f"ratio is to {name} at the same batch size and threads, paired turn by turn: below ×1 is faster."
+    sentence = f"ratio is to {name} at the same batch size and threads, paired turn by turn: below ×1 is faster."
     if any(row.rank is not None for row in rows):
-        line += " ▸ is the fastest; rows with the same rank (1=) can't be told apart."
-    return [line]
+        sentence += " ▸ is the fastest; rows with the same rank (1=) can't be told apart."
+    return [sentence]
 
 
 def _certainty(results: Results) -> list[str]:
@@ -115,16 +115,17 @@ def _certainty(results: Results) -> list[str]:
 
 
 def _floors(results: Results) -> list[str]:
-    """One line for each baseline; every batch size in it."""
-    names, found = Names.of(results.rows), dict[str, list[str]]()
+    """One sentence for each baseline, with every batch size in it."""
+    names, floors_by_name = Names.of(results.rows), dict[str, list[str]]()
     for floor in results.floors:
         name = f"{floor.backend} {floor.precision}" if names.precisions else floor.backend
-        found.setdefault(name, []).append(
+        floors_by_name.setdefault(name, []).append(
             f"{names.group(floor.threads, floor.batch_size)} {formatting.ratio(floor.ratio)}"
         )
     tail = "" if formatting.generations_of(results) == 1 else "; gaps within it are ties"
     return [
-        f"Noise floor (A/A), {name} against itself: {' · '.join(each)}{tail}." for name, each in found.items()
+        f"Noise floor (A/A), {name} against itself: {' · '.join(floors)}{tail}."
+        for name, floors in floors_by_name.items()
     ]  # fmt: skip
 
 
@@ -138,7 +139,7 @@ def _loop(rows: Sequence[Row]) -> list[str]:
 
 
 def _parent(results: Results) -> list[str]:
-    """Tell of digitbench's own load where it was more than it should be."""
+    """Say how busy digitbench itself was, where that is more than it should be."""
     share = results.settings.get("parent_cpu_share") or 0.0
     if share <= PARENT_SHARE:
         return []
@@ -148,16 +149,16 @@ def _parent(results: Results) -> list[str]:
 
 
 def _conditions(rows: Iterable[Row]) -> list[str]:
-    """What was not as it should be, where no finding says it: results from before there were findings."""
+    """What was not as it should be in rows without findings, such as those of results older than findings are."""
     rows = [row for row in rows if not row.validity]
-    names, lines = Names.of(rows), []
-    restless = sorted({names.row(row) for row in rows if row.warm_up and not row.warm_up.settled})
-    if restless:
-        lines.append(f"warm-up never settled within 5 % (a busy machine?): {', '.join(restless)}")
-    wrong = sorted({
+    names, notes = Names.of(rows), []
+    unsettled = sorted({names.row(row) for row in rows if row.warm_up and not row.warm_up.settled})
+    if unsettled:
+        notes.append(f"warm-up never settled within 5 % (a busy machine?): {', '.join(unsettled)}")
+    wrong_threads = sorted({
         f"{row.backend}: {row.runtime.threads} of {row.threads}" for row in rows
         if row.runtime and row.runtime.threads not in (None, row.threads)
     })  # fmt: skip
-    if wrong:
-        lines.append(f"threads are not as asked for: {', '.join(wrong)}")
-    return lines
+    if wrong_threads:
+        notes.append(f"threads are not as asked for: {', '.join(wrong_threads)}")
+    return notes

@@ -18,7 +18,7 @@ from digitbench.report.live_table import board
 REDRAW_SECONDS = 0.1
 TABLE_SECONDS = 0.9  # a table costs some milliseconds to draw, and what is being timed shares the machine
 WIDE = 110  # below, the bar is shorter and long notes wrap: the bar itself must not give way
-SURE = 0.05  # share of a run after which its own pace tells the time left better than the plan does
+PACE_SHARE = 0.05  # share of a run after which its own pace predicts the time left better than the plan does
 
 
 class LiveProgress:
@@ -45,7 +45,7 @@ class LiveProgress:
             TextColumn("[dim]{task.fields[note]}[/]", table_column=Column(ratio=1, overflow="fold")),
             console=console, auto_refresh=False, expand=True,
         )  # fmt: skip
-        self._live = Live(get_renderable=self._picture, console=console, auto_refresh=animate, refresh_per_second=10)
+        self._live = Live(get_renderable=self._render, console=console, auto_refresh=animate, refresh_per_second=10)
         self._ended: set[str] = set()
         self._drawn = 0.0
 
@@ -112,15 +112,15 @@ class LiveProgress:
             self._live.refresh()
             self._drawn = monotonic()
 
-    def _picture(self) -> RenderableType:
+    def _render(self) -> RenderableType:
         tasks: list[RenderableType] = [self._bars.get_renderable()] if self._tasks else []
         if self._run:
-            return Group(*tasks, *self._run.pictures(self._note, self._console.height - len(self._tasks) - 2))
+            return Group(*tasks, *self._run.render(self._note, self._console.height - len(self._tasks) - 2))
         return Group(*tasks, *([Text(self._note, "dim")] if self._note else []))
 
 
 class _Run:
-    """A bench under way: its table, and below it one bar for the whole of it."""
+    """A bench that is running: its table, and below it one bar for the whole of it."""
 
     def __init__(self, console: Console, done: float) -> None:
         self.results: Results | None = None
@@ -135,22 +135,22 @@ class _Run:
         )  # fmt: skip
         self._task = self._bar.add_task("measuring", total=1.0, left="", note="")
 
-    def pictures(self, note: str, height: int) -> list[RenderableType]:
-        """Draw the table in so many lines, and the bar with a note."""
+    def render(self, note: str, height: int) -> list[RenderableType]:
+        """Draw the table, no higher than `height` lines, and the bar with a note."""
         total = max(self.total, 1e-9)
-        left = f"{_clock(self._seconds_left())} left"
+        time_left = f"{_clock(self._seconds_left())} left"
         self._bar.update(
-            self._task, completed=min(self.done, total), total=total, left=left, note=note.replace("[", r"\[")
+            self._task, completed=min(self.done, total), total=total, left=time_left, note=note.replace("[", r"\[")
         )
         table = [board(self.results, self._console.width, height)] if self.results else []
         return [*table, self._bar.get_renderable()]
 
     def _seconds_left(self) -> float:
-        """What is left of the plan, at the pace so far once there is one: starting processes takes time too."""
-        left, passed = max(0.0, self.total - self.done), self.done - self._done_before
-        if passed <= SURE * self.total:
-            return left
-        return left * max(1.0, (monotonic() - self._began) / passed)
+        """The plan's seconds that are left, scaled by the pace so far once known: starting processes takes time too."""
+        planned, passed = max(0.0, self.total - self.done), self.done - self._done_before
+        if passed <= PACE_SHARE * self.total:
+            return planned
+        return planned * max(1.0, (monotonic() - self._began) / passed)
 
 
 def _clock(seconds: float) -> str:

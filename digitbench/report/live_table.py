@@ -13,7 +13,7 @@ from digitbench.records.results import Results, Row
 from digitbench.report.terminal_table import empty_table, width_of
 
 Setup = tuple[str, str, int]
-"""Backend, precision, threads: what one process serves."""
+"""Backend, precision, threads: what one process measures."""
 
 WAITING = "·"
 

@@ -1,4 +1,4 @@
-"""Ours beside each runtime's own benchmark tool."""
+"""Our latencies beside those that each runtime's native benchmark tool measures."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ LEGEND = (
 
 
 def print_referees(results: Results, console: Console) -> None:
-    """Print a row for each referee, and below what their notes say; nothing if there were none."""
+    """Print a row for each result of a native tool, and their notes below; nothing if there are none."""
     if not results.referees:
         return
     print_line("Ours beside the runtimes' own tools", console, "bold")
-    threads = len({one.threads for one in results.referees}) > 1
+    threads = len({result.threads for result in results.referees}) > 1
     table = empty_table()
     table.add_column("backend", no_wrap=True)
     for head in ("batch", *(["thr."] if threads else []), "ours\nµs", "theirs\nµs"):
@@ -32,24 +32,27 @@ def print_referees(results: Results, console: Console) -> None:
     table.add_column("pairs", justify="right", no_wrap=True)
     table.add_column("their tool", overflow="fold")
     notes: dict[str, list[str]] = {}
-    for one in results.referees:
-        ours, theirs = (median(side) for side in zip(*one.pairs, strict=True)) if one.pairs else (None, None)
-        slow = one.ratio.value > BOUND
-        cells = [one.backend, str(one.batch_size), *([str(one.threads)] if threads else []), _micros(ours),
-                 _micros(theirs), formatting.ratio(one.ratio), str(len(one.pairs)),
-                 one.tool]  # fmt: skip
+    for result in results.referees:
+        medians = (median(values) for values in zip(*result.pairs, strict=True)) if result.pairs else (None, None)
+        digitbench_us, tool_us = medians
+        slow = result.ratio.value > BOUND
+        cells = [result.backend, str(result.batch_size), *([str(result.threads)] if threads else []),
+                 _micros(digitbench_us), _micros(tool_us), formatting.ratio(result.ratio), str(len(result.pairs)),
+                 result.tool]  # fmt: skip
         table.add_row(*(Text(cell) for cell in cells), style="yellow" if slow else "")
-        if one.note:
-            notes.setdefault(one.note, []).append(one.tool)
+        if result.note:
+            notes.setdefault(result.note, []).append(result.tool)
     print_table(table, console)
     print_line(LEGEND, console, "dim")
     for note, tools in notes.items():
         print_line(f"{', '.join(dict.fromkeys(tools))}: {note}", console, "dim")
-    slow_ones = [
-        f"{one.backend} batch {one.batch_size} ({one.tool})" for one in results.referees if one.ratio.value > BOUND
+    slow_results = [
+        f"{result.backend} batch {result.batch_size} ({result.tool})"
+        for result in results.referees
+        if result.ratio.value > BOUND
     ]
-    if slow_ones:
-        print_line(f"Slower than its own tool by more than that: {', '.join(slow_ones)}.", console, "yellow")
+    if slow_results:
+        print_line(f"Slower than its own tool by more than that: {', '.join(slow_results)}.", console, "yellow")
 
 
 def _micros(value: float | None) -> str:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from digitbench.judge.choice import Choice, Judged
     from digitbench.records.results import Results
 
-WORTHY = 5.0  # columns of less worth are left to the terminal, which has the room, and to the JSON
+LEAST_WORTH = 5.0  # columns of less worth are left to the terminal, which has the room, and to the JSON
 LONG = 50  # characters: from then on a cell is broken into lines
 WIDTH, HEIGHT = 120, 28  # of a curve, in pixels
 TABLE = "border-collapse:collapse;font-size:inherit;font-variant-numeric:tabular-nums;margin:6px 0 2px"
@@ -40,36 +40,37 @@ Cells = Sequence[str]
 
 
 def results_html(results: Results) -> str:
-    """Give what was measured: what on what machine, who is the fastest, and the candidates."""
+    """Give what was measured and on which machine, the fastest, and a table of the candidates."""
     rows = shown_rows(results.rows)
     measured = any(row.latency_us for row in rows)
     best = fastest(rows)
-    columns = [one for one in map(_worthy, columns_of(results, rows, measured)) if one]
-    what, _, machine = headline(results).plain.partition("\n")
-    lines = [f"Fastest, {one}" for one in leaders(results)]
-    lines += [] if results.complete else ["Stopped early: only what was finished is shown."]
-    cells = ([one.cell(row).replace(FASTEST, "") for one in columns] for row in rows)  # who is fastest is bold here
+    columns = [column for column in map(_fitting_column, columns_of(results, rows, measured)) if column]
+    subject, _, machine = headline(results).plain.partition("\n")
+    notes = [f"Fastest, {leader}" for leader in leaders(results)]
+    notes += [] if results.complete else ["Stopped early: only what was finished is shown."]
+    cells = ([column.cell(row).replace(FASTEST, "") for column in columns] for row in rows)  # the fastest is bold here
     styles = [_style(bool(row.error or row.validity), measured and id(row) in best) for row in rows]
-    table = _table([(one.title, one.left) for one in columns], cells, styles)
-    amiss = [*invalid_rows(results), *failed_rows(results)]
-    amiss += [f"not measured: {line}" for line in missing_rows(results)]
-    parts = [_line(what, "font-weight:bold"), _line(machine, FAINT), *map(_line, lines), table]
-    return _whole(*parts, *(_line(line, FAINT) for line in amiss))
+    table = _table([(column.title, column.left) for column in columns], cells, styles)
+    problems = [*invalid_rows(results), *failed_rows(results)]
+    problems += [f"not measured: {line}" for line in missing_rows(results)]
+    parts = [_line(subject, "font-weight:bold"), _line(machine, FAINT), *map(_line, notes), table]
+    return _block(*parts, *(_line(line, FAINT) for line in problems))
 
 
-def _worthy(column: Column) -> Column | None:
-    """Take a column as it is, or the shorter one in its place, or leave it."""
-    if column.worth >= WORTHY:
+def _fitting_column(column: Column) -> Column | None:
+    """Give a column as it is, or the shorter one in its place, or None where neither is worth its room."""
+    if column.worth >= LEAST_WORTH:
         return column
-    return replace(column.shorter, head=column.head) if column.shorter and column.shorter.worth >= WORTHY else None
+    shorter = column.shorter
+    return replace(shorter, head=column.head) if shorter and shorter.worth >= LEAST_WORTH else None
 
 
 def bundle_html(bundle: Bundle) -> str:
     """Give a bundle: the recipe, the dataset, how good it is, the curve of its training, and its artifacts."""
     history: Curves = {}
-    told = note = ""
+    summary = note = ""
     try:
-        told = _figures(bundle)
+        summary = _metrics(bundle)
         history = read_history(bundle)
     except (BundleError, OSError) as exc:
         note = one_line(exc)
@@ -77,51 +78,51 @@ def bundle_html(bundle: Bundle) -> str:
     about += f", imported from {bundle.manifest['imported']['source']}" if "imported" in bundle.manifest else ""
     heads = [("format", True), ("precision", True), ("size kB", False), ("checked by", True), ("flips", False)]
     artifacts = bundle.artifacts
-    table = _table(heads, map(_artifact, artifacts), [""] * len(artifacts))
-    return _whole(
-        _line(bundle.name, "font-weight:bold"), _line(about), _line(told), *([_line(note, FAINT)] if note else []),
+    table = _table(heads, map(_artifact_cells, artifacts), [""] * len(artifacts))
+    return _block(
+        _line(bundle.name, "font-weight:bold"), _line(about), _line(summary), *([_line(note, FAINT)] if note else []),
         _curves(history), table,
     )  # fmt: skip
 
 
-def _figures(bundle: Bundle) -> str:
+def _metrics(bundle: Bundle) -> str:
     listed = describe(bundle, bundle.name)
     accuracy, count = share(listed, interval=True), listed.parameters
     parts = [f"top-1 {accuracy}" if accuracy else "", f"{count:,} parameters" if count is not None else ""]
     return ", ".join(filter(None, [*parts, f"{megabytes(listed.bytes)} on disk"]))
 
 
-def _artifact(one: Artifact) -> Cells:
-    flips = "" if one.flips is None else f"{one.flips:,}"
-    return one.format, one.precision, f"{one.bytes / 1000:,.0f}", one.checked_by or "", flips
+def _artifact_cells(artifact: Artifact) -> Cells:
+    flips = "" if artifact.flips is None else f"{artifact.flips:,}"
+    return artifact.format, artifact.precision, f"{artifact.bytes / 1000:,.0f}", artifact.checked_by or "", flips
 
 
 def choice_html(choice: Choice) -> str:
-    """Give a choice: which one is named and why, and what became of each candidate."""
+    """Give a choice: which one is named and why, and the verdict on each candidate."""
     heads = [("backend", True), ("precision", True), ("top-1 [95 %]", True), ("p50 µs", False), ("size kB", False),
              ("peak MB", False), ("verdict", True)]  # fmt: skip
     nobody_left = nobody(choice)
-    named = f"Chosen: {said(choice)}" if choice.named else f"{nobody_left[0].upper()}{nobody_left[1:]}."
+    outcome = f"Chosen: {said(choice)}" if choice.named else f"{nobody_left[0].upper()}{nobody_left[1:]}."
     limits = ", ".join(map(str, choice.limits)) or "none"
-    styles = [_style(bool(one.reasons), one is choice.named) for one in choice.judged]
-    table = _table(heads, (_judged(choice, one) for one in choice.judged), styles)
-    mind = [_line(f"Mind: {line}.") for line in choice.warnings]
-    return _whole(_line(named, "font-weight:bold"), *mind, _line(f"Limits: {limits}.", FAINT), table)
+    styles = [_style(bool(candidate.reasons), candidate is choice.named) for candidate in choice.judged]
+    table = _table(heads, (_candidate_cells(choice, candidate) for candidate in choice.judged), styles)
+    warnings = [_line(f"Mind: {line}.") for line in choice.warnings]
+    return _block(_line(outcome, "font-weight:bold"), *warnings, _line(f"Limits: {limits}.", FAINT), table)
 
 
-def _judged(choice: Choice, one: Judged) -> Cells:
-    row = one.row
+def _candidate_cells(choice: Choice, candidate: Judged) -> Cells:
+    row = candidate.row
     return (
         row.backend, row.precision, top1(row, interval=True), percentile(row, "p50", interval=True),
         f"{row.artifact.bytes / 1000:,.0f}" if row.artifact else "",
-        f"{row.peak_rss_bytes / 1e6:,.0f}" if row.peak_rss_bytes else "", verdict(choice, one),
+        f"{row.peak_rss_bytes / 1e6:,.0f}" if row.peak_rss_bytes else "", verdict(choice, candidate),
     )  # fmt: skip
 
 
 # --- HTML -----------------------------------------------------------------------------------------------------------
 
 
-def _whole(*parts: str) -> str:
+def _block(*parts: str) -> str:
     return f'<div style="overflow-x:auto;line-height:1.45">{"".join(parts)}</div>'
 
 
@@ -134,7 +135,7 @@ def _style(faint: bool, bold: bool) -> str:
 
 
 def _table(heads: Sequence[tuple[str, bool]], rows: Iterable[Cells], styles: Sequence[str]) -> str:
-    """Draw a table; `heads` say too whether a column is set to the left, `styles` how each row looks."""
+    """Draw a table: `heads` are titles, each with whether its column is aligned left; `styles` are the rows' CSS."""
     aligned = ["left" if left else "right" for _, left in heads]
 
     def line(cells: Cells, tag: str, style: str) -> str:
@@ -157,29 +158,29 @@ def _curves(history: Curves) -> str:
     """Draw loss and accuracy beside each other, each with that of the validation images dashed."""
     drawn = []
     for name, write in (("loss", "{:.3f}".format), ("accuracy", "{:.1%}".format)):
-        lines = [history.get(key, ()) for key in (name, f"val_{name}")]
-        if any(len(line) > 1 and all(map(isfinite, line)) for line in lines):
-            drawn.append(_curve(name, lines, write))
+        curves = [history.get(key, ()) for key in (name, f"val_{name}")]
+        if any(len(curve) > 1 and all(map(isfinite, curve)) for curve in curves):
+            drawn.append(_curve(name, curves, write))
     return f'<div style="display:flex;gap:24px">{"".join(drawn)}</div>' if drawn else ""
 
 
-def _curve(name: str, lines: Sequence[Sequence[float]], write: Callable[[float], str]) -> str:
-    values = [value for line in lines for value in line if isfinite(value)]
+def _curve(name: str, curves: Sequence[Sequence[float]], write: Callable[[float], str]) -> str:
+    values = [value for curve in curves for value in curve if isfinite(value)]
     low, span = min(values), (max(values) - min(values)) or 1.0
-    said, parts = [], []
-    for line, dashes, whose in zip(lines, ("", ' stroke-dasharray="4 3"'), ("", "validation "), strict=True):
-        if len(line) < 2 or not all(map(isfinite, line)):
+    captions, parts = [], []
+    for curve, dash, prefix in zip(curves, ("", ' stroke-dasharray="4 3"'), ("", "validation "), strict=True):
+        if len(curve) < 2 or not all(map(isfinite, curve)):
             continue
-        step = (WIDTH - 4) / (len(line) - 1)
-        places = " ".join(
-            f"{2 + i * step:.1f},{2 + (HEIGHT - 4) * (1 - (value - low) / span):.1f}" for i, value in enumerate(line)
+        step = (WIDTH - 4) / (len(curve) - 1)
+        points = " ".join(
+            f"{2 + i * step:.1f},{2 + (HEIGHT - 4) * (1 - (value - low) / span):.1f}" for i, value in enumerate(curve)
         )
-        parts.append(f'<polyline points="{places}" fill="none" stroke="currentColor" stroke-width="1.5"{dashes}/>')
-        said.append(f"{whose}{name} {write(line[0])} → {write(line[-1])}")
-    epochs = counted(max(map(len, lines)), "epoch")
-    title = escape(f"{'; '.join(said)}, over {epochs}")
+        parts.append(f'<polyline points="{points}" fill="none" stroke="currentColor" stroke-width="1.5"{dash}/>')
+        captions.append(f"{prefix}{name} {write(curve[0])} → {write(curve[-1])}")
+    epochs = counted(max(map(len, curves)), "epoch")
+    title = escape(f"{'; '.join(captions)}, over {epochs}")
     picture = (
         f'<svg width="{WIDTH}" height="{HEIGHT}" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{title}">'
         f"<title>{title}</title>{''.join(parts)}</svg>"
     )
-    return f'<div>{picture}<div style="font-size:90%;{FAINT}">{"<br>".join(map(escape, said))}</div></div>'
+    return f'<div>{picture}<div style="font-size:90%;{FAINT}">{"<br>".join(map(escape, captions))}</div></div>'

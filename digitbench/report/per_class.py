@@ -1,4 +1,4 @@
-"""What a candidate says of each digit by itself, and which candidates say otherwise. Never measures."""
+"""How often a candidate is right for each digit, and which candidates differ from it. Never measures."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ HEADS = ("digit", "images", "right", "recall", "[95 %]", "precision")
 
 
 def print_classes(results: Results, console: Console) -> None:
-    """Print the digits as most candidates have them right, and who has more or fewer right of which.
+    """Print a table of the digits for the largest group of equal candidates, and how the others differ from it.
 
-    One table for all: with a dozen candidates a table each is a wall of figures that are nearly all alike.
+    One table for all: with a dozen candidates a table each would be a wall of numbers that are nearly all alike.
     """
-    alike = _alike([row for row in shown_rows(results.rows) if row.classes])
-    if not alike:
+    groups = _equal_groups([row for row in shown_rows(results.rows) if row.classes])
+    if not groups:
         return
-    (best, *same), *others = alike
+    (best, *equal_rows), *other_groups = groups
     names = Names.of(results.rows)
     console.print()
     print_line(f"Digit by digit: {names.row(best)}", console, "bold")
@@ -35,40 +35,53 @@ def print_classes(results: Results, console: Console) -> None:
     for head in HEADS:
         table.add_column(head, justify="right", no_wrap=True)
     table.add_column("taken for", no_wrap=True)
-    for one in best.classes:
-        table.add_row(*map(Text, _cells(one)))
+    for class_row in best.classes:
+        table.add_row(*map(Text, _cells(class_row)))
     print_table(table, console)
-    if same:
-        print_line(f"As many right of every digit: {_named(same, names)}.", console)
-    if others:
-        told = "; ".join(f"{_named(rows, names)}: {_differences(best, rows[0])}" for rows in others)
-        print_line(f"More or fewer right, by digit: {told}.", console)
+    if equal_rows:
+        print_line(f"As many right of every digit: {_joined_names(equal_rows, names)}.", console)
+    if other_groups:
+        differences = "; ".join(f"{_joined_names(rows, names)}: {_differences(best, rows[0])}" for rows in other_groups)
+        print_line(f"More or fewer right, by digit: {differences}.", console)
     print_line(LEGEND, console, "dim")
 
 
-def _alike(rows: Sequence[Row]) -> list[list[Row]]:
-    """Put rows together that have as many right of every digit: the largest group first, of several the best."""
-    found: dict[tuple[int, ...], list[Row]] = {}
+def _equal_groups(rows: Sequence[Row]) -> list[list[Row]]:
+    """Group rows that have as many right of every digit: the largest group first, of equally large ones the best."""
+    rows_by_counts: dict[tuple[int, ...], list[Row]] = {}
     for row in rows:
-        found.setdefault(tuple(one.correct for one in row.classes), []).append(row)
-    return [found[right] for right in sorted(found, key=lambda right: (-len(found[right]), -sum(right)))]
+        rows_by_counts.setdefault(tuple(class_row.correct for class_row in row.classes), []).append(row)
+    ordered = sorted(rows_by_counts.items(), key=lambda item: (-len(item[1]), -sum(item[0])))
+    return [equal_rows for _, equal_rows in ordered]
 
 
-def _named(rows: Sequence[Row], names: Names) -> str:
+def _joined_names(rows: Sequence[Row], names: Names) -> str:
     return ", ".join(names.row(row) for row in rows)
 
 
-def _cells(one: OfClass) -> tuple[str, ...]:
+def _cells(class_row: OfClass) -> tuple[str, ...]:
     recall = interval = ""
-    if one.recall is not None and one.interval:
-        recall, interval = f"{one.recall:.1%}", f"[{100 * one.interval[0]:.1f}, {100 * one.interval[1]:.1f}]"
-    precision = "" if one.precision is None else f"{one.precision:.1%}"
-    wrong = one.images - one.correct
-    mistaken = "" if one.mistaken_for is None else f"{one.mistaken_for} ({one.mistaken:,} of {wrong:,} wrong)"
-    return str(one.digit), f"{one.images:,}", f"{one.correct:,}", recall, interval, precision, mistaken
+    if class_row.recall is not None and class_row.interval:
+        low, high = class_row.interval
+        recall, interval = f"{class_row.recall:.1%}", f"[{100 * low:.1f}, {100 * high:.1f}]"
+    precision = "" if class_row.precision is None else f"{class_row.precision:.1%}"
+    wrong = class_row.images - class_row.correct
+    mistaken = ""
+    if class_row.mistaken_for is not None:
+        mistaken = f"{class_row.mistaken_for} ({class_row.mistaken:,} of {wrong:,} wrong)"
+    return (
+        str(class_row.digit),
+        f"{class_row.images:,}",
+        f"{class_row.correct:,}",
+        recall,
+        interval,
+        precision,
+        mistaken,
+    )
 
 
 def _differences(best: Row, row: Row) -> str:
     """``4 (-2), 9 (+1)``."""
     pairs = zip(best.classes, row.classes, strict=True)
-    return ", ".join(f"{mine.digit} ({by:+d})" for mine, other in pairs if (by := other.correct - mine.correct))
+    differences = [(best_class.digit, row_class.correct - best_class.correct) for best_class, row_class in pairs]
+    return ", ".join(f"{digit} ({difference:+d})" for digit, difference in differences if difference)

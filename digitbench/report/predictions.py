@@ -1,4 +1,4 @@
-"""What a model says of people's own pictures: as a table and as JSON Lines. Never measures."""
+"""A model's predictions for the user's pictures: as a table and as JSON Lines. Never measures."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     pass
 
 
-def print_predictions(found: Sequence[Prediction], about: str, console: Console) -> None:
+def print_predictions(predictions: Sequence[Prediction], about: str, console: Console) -> None:
     """Print a line for each picture: its digit, how likely that is, and what it else might be.
 
     Parameters
@@ -26,33 +26,35 @@ def print_predictions(found: Sequence[Prediction], about: str, console: Console)
         What read them: a line above the table.
     """
     console.print(Text(about), highlight=False, soft_wrap=True)
-    if not found:
+    if not predictions:
         return
     table = empty_table()
     table.add_column("file", overflow="fold")
     for head in ("digit", "probability", "runner-up"):
         table.add_column(head, justify="right", no_wrap=True)
-    for one in found:
-        other = f"{one.runner_up}  {_percent(float(one.probabilities[one.runner_up])):>6}"
-        table.add_row(Text(one.name), Text(str(one.label), "bold"), _percent(one.probability), other)
+    for prediction in predictions:
+        runner_up = f"{prediction.runner_up}  {_percent(float(prediction.probabilities[prediction.runner_up])):>6}"
+        table.add_row(
+            Text(prediction.name), Text(str(prediction.label), "bold"), _percent(prediction.probability), runner_up
+        )
     print_table(table, console)
 
 
-def json_line(path: Path, found: Prediction | str, **about: str) -> str:
-    """Write what was found of a picture, or why nothing was, as one line of JSON in plain ASCII.
+def json_line(path: Path, prediction: Prediction | str, **about: str) -> str:
+    """Write a picture's prediction, or the reason why there is none, as one line of JSON in plain ASCII.
 
     Parameters
     ----------
     about
         What else each line is to hold.
     """
-    told: dict[str, Any] = {"file": str(path)}
-    if isinstance(found, str):
-        told["error"] = found
+    fields: dict[str, Any] = {"file": str(path)}
+    if isinstance(prediction, str):
+        fields["error"] = prediction
     else:
-        told |= {"label": found.label, "probability": found.probability}
-        told |= {"probabilities": found.probabilities.tolist(), "scores": found.scores.tolist(), **about}
-    return json.dumps(told, allow_nan=False)
+        fields |= {"label": prediction.label, "probability": prediction.probability}
+        fields |= {"probabilities": prediction.probabilities.tolist(), "scores": prediction.scores.tolist(), **about}
+    return json.dumps(fields, allow_nan=False)
 
 
 def _percent(share: float) -> str:

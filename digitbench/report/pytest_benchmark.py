@@ -1,7 +1,7 @@
 """Results as the JSON of pytest-benchmark, which `pytest-benchmark compare FILE` reads.
 
-Groups and ``extra_info`` are named as in the `benchmarks/` suite. The figures aren't the suite's: here each backend has
-had processes of its own, and its rounds are the calls of all generations together.
+Groups and ``extra_info`` are named as in the `benchmarks/` suite. The numbers aren't the suite's: here each backend ran
+in processes of its own, and its rounds are the calls of all generations together.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ def to_pytest_benchmark(results: Results, *, data: bool = False) -> dict[str, An
     """
     benchmarks, left_out = [], []
     for row in results.rows:
-        why = _unfit(row)
-        if why:
-            left_out.append({"name": name_of(row), "reason": why})
+        reason = _why_left_out(row)
+        if reason:
+            left_out.append({"name": name_of(row), "reason": reason})
         else:
             benchmarks.append(_benchmark(row, results, data))
     return {
@@ -66,20 +66,20 @@ def _parameters(row: Row) -> str:
     return f"{row.backend}-{row.precision}-threads{row.threads}{batch}"
 
 
-def _unfit(row: Row) -> str:
+def _why_left_out(row: Row) -> str:
     if row.error:
         return row.error
     if not row.latency_us:
         return "not timed"
-    if not row.generations or not all(one.samples for one in row.generations):
+    if not row.generations or not all(generation.samples for generation in row.generations):
         return "its raw samples are not in these results, and pytest-benchmark's figures need them"
     return ""
 
 
 def _benchmark(row: Row, results: Results, data: bool) -> dict[str, Any]:
-    spent = np.concatenate([samples.decode(one.samples) for one in row.generations]) / 1e9
+    seconds = np.concatenate([samples.decode(generation.samples) for generation in row.generations]) / 1e9
     threads = "" if row.threads == 1 else f", {row.threads} threads"
-    stats = statistics_of(spent)
+    stats = statistics_of(seconds)
     return {
         "group": f"predict, batch size {row.batch_size}{threads}",
         "name": name_of(row),
@@ -93,12 +93,12 @@ def _benchmark(row: Row, results: Results, data: bool) -> dict[str, Any]:
             "disable_gc": True, "timer": "perf_counter_ns", "min_rounds": 1, "min_time": 0.0,
             "max_time": results.settings.get("seconds"), "warmup": True,
         },
-        "stats": {**stats, **({"data": spent.tolist()} if data else {}), "iterations": 1},
+        "stats": {**stats, **({"data": seconds.tolist()} if data else {}), "iterations": 1},
     }  # fmt: skip
 
 
 def _extra(row: Row, results: Results) -> dict[str, Any]:
-    """As the suite writes it, and what only a bench knows."""
+    """The fields that the suite writes, and those that only a bench has."""
     runtime, ratio = row.runtime, row.ratio
     return {
         "backend": row.backend,
@@ -114,13 +114,13 @@ def _extra(row: Row, results: Results) -> dict[str, Any]:
         "precision": row.precision,
         "bundle": results.bundle.get("name"),
         "generations": len(row.generations),
-        "generation_medians": [one.p50 / 1e6 for one in row.generations],
+        "generation_medians": [generation.p50 / 1e6 for generation in row.generations],
         "median_interval": _in_seconds(row.latency_us.intervals.get("p50") if row.latency_us else None),
         "ratio": ratio.value if ratio else None,
         "ratio_interval": list(ratio.interval) if ratio and ratio.interval else None,
         "rank": row.rank,
         "valid": None if row.validity is None else not row.validity,
-        "invalid_because": [one.reason for one in row.validity or ()],
+        "invalid_because": [finding.reason for finding in row.validity or ()],
     }
 
 
@@ -129,7 +129,7 @@ def _in_seconds(interval: Sequence[float] | None) -> list[float] | None:
 
 
 def _machine(results: Results) -> dict[str, Any]:
-    """What pytest-benchmark asks of a machine, as far as it is known."""
+    """The fields of pytest-benchmark's ``machine_info``, as far as they are known."""
     machine = results.machine
     system, _, release = str(machine.get("system", "")).partition(" ")
     return {
@@ -143,36 +143,36 @@ def _machine(results: Results) -> dict[str, Any]:
 # --- its statistics ------------------------------------------------------------------------------------------------
 
 
-def statistics_of(spent: Seconds) -> dict[str, Any]:
+def statistics_of(seconds: Seconds) -> dict[str, Any]:
     """Compute what pytest-benchmark does of float64 (n,) seconds, n >= 1: same names, same definitions."""
-    ordered = np.sort(spent)
-    mean, total = float(spent.mean()), float(spent.sum())
-    deviation = float(spent.std(ddof=1)) if len(spent) > 1 else 0.0
+    ordered = np.sort(seconds)
+    mean, total = float(seconds.mean()), float(seconds.sum())
+    deviation = float(seconds.std(ddof=1)) if len(seconds) > 1 else 0.0
     q1, q3 = _quartiles(ordered)
     low, high = q1 - 1.5 * (q3 - q1), q3 + 1.5 * (q3 - q1)
-    beyond_deviation = int((np.abs(spent - mean) > deviation).sum())
+    beyond_deviation = int((np.abs(seconds - mean) > deviation).sum())
     beyond_fences = int(((ordered < low) | (ordered > high)).sum())
     return {
         "min": float(ordered[0]), "max": float(ordered[-1]), "mean": mean, "stddev": deviation,
-        "rounds": len(spent), "median": float(np.median(ordered)), "iqr": q3 - q1, "q1": q1, "q3": q3,
+        "rounds": len(seconds), "median": float(np.median(ordered)), "iqr": q3 - q1, "q1": q1, "q3": q3,
         "iqr_outliers": beyond_fences, "stddev_outliers": beyond_deviation,
         "outliers": f"{beyond_deviation};{beyond_fences}", "ld15iqr": float(ordered[ordered >= low][0]),
-        "hd15iqr": float(ordered[ordered <= high][-1]), "ops": len(spent) / total if total else 0.0, "total": total,
+        "hd15iqr": float(ordered[ordered <= high][-1]), "ops": len(seconds) / total if total else 0.0, "total": total,
     }  # fmt: skip
 
 
 def _quartiles(ordered: Seconds) -> tuple[float, float]:
-    """Medians of either half; of an odd number, each half gets a share of the middle (its methods 2 and 3)."""
+    """Medians of the two halves; of an odd number each half gets a share of the middle (its methods 2 and 3)."""
     n = len(ordered)
     if n == 1:
         return float(ordered[0]), float(ordered[0])
     if n % 2 == 0:
         return float(np.median(ordered[: n // 2])), float(np.median(ordered[n // 2 :]))
-    k, left = divmod(n, 4)
-    if left == 1:
+    k, remainder = divmod(n, 4)
+    if remainder == 1:
         return _between(ordered, k - 1, 0.75), _between(ordered, 3 * k, 0.25)
     return _between(ordered, k, 0.25), _between(ordered, 3 * k + 1, 0.75)
 
 
-def _between(ordered: Seconds, place: int, share: float) -> float:
-    return float((1 - share) * ordered[place] + share * ordered[place + 1])
+def _between(ordered: Seconds, index: int, share: float) -> float:
+    return float((1 - share) * ordered[index] + share * ordered[index + 1])

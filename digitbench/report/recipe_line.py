@@ -1,17 +1,17 @@
-"""A recipe in a line of words, as a manifest holds it: older and newer ones have other fields."""
+"""A manifest's recipe as one line of text; recipes of older and newer versions have other fields."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-TOLD = (
+FIELD_TEXTS = (
     ("weight_decay", "weight decay {}"), ("warmup", "{} epochs of warm-up"), ("label_smoothing", "label smoothing {}"),
     ("weight_averaging", "weights averaged with {}"), ("rotation", "turned by ±{}°"), ("shear", "sheared by ±{}"),
     ("scaling", "scaled by ±{}"), ("shift", "shifted by ±{} pixels"), ("elastic", "bent by {} pixels"),
     ("teacher", "taught by {}"),
 )  # fmt: skip
-"""What is told of a field that isn't empty or 0."""
+"""How a field is written that isn't empty or 0."""
 
 
 def said(recipe: Mapping[str, Any]) -> str:
@@ -34,7 +34,7 @@ def _parts(recipe: Mapping[str, Any]) -> Iterator[str]:
     yield str(recipe.get("optimizer", ""))
     yield f"learning rate {recipe['learning_rate']}" if recipe.get("learning_rate") is not None else ""
     yield "cosine schedule" if recipe.get("schedule") == "cosine" else ""
-    yield from (form.format(recipe[key]) for key, form in TOLD if recipe.get(key))
+    yield from (template.format(recipe[key]) for key, template in FIELD_TEXTS if recipe.get(key))
     yield str(recipe.get("loss", "")).replace("_", " ")
     yield f"{recipe.get('epochs')} epochs in steps of {recipe.get('batch_size')}" if recipe.get("epochs") else ""
     yield f"seed {recipe['seed']}" if "seed" in recipe else ""

@@ -40,14 +40,14 @@ def _field(path: str) -> Get:
     return get
 
 
-def _end(path: str, name: str, which: int) -> Get:
+def _end(path: str, name: str, index: int) -> Get:
     """Read one end of an interval: of a mapping of them by name, or of the one there is."""
 
     def get(row: Row) -> Any:
-        found = _field(path)(row)
-        if isinstance(found, Mapping):
-            found = found.get(name)
-        return None if found is None else found[which]
+        value = _field(path)(row)
+        if isinstance(value, Mapping):
+            value = value.get(name)
+        return None if value is None else value[index]
 
     return get
 
@@ -67,11 +67,11 @@ def _validity(row: Row) -> str | None:
 
 
 def _findings(row: Row) -> str:
-    return "; ".join(_finding(one) for one in row.validity or ())
+    return "; ".join(_finding(finding) for finding in row.validity or ())
 
 
-def _finding(one: Finding) -> str:
-    return f"{one.reason} ({one.mend})" if one.mend else one.reason
+def _finding(finding: Finding) -> str:
+    return f"{finding.reason} ({finding.mend})" if finding.mend else finding.reason
 
 
 CSV_COLUMNS: Mapping[str, Get] = {
@@ -151,7 +151,7 @@ CSV_COLUMNS: Mapping[str, Get] = {
 
 
 def to_csv(results: Results) -> str:
-    """Give all figures as CSV, rows in the table's order.
+    """Give all values as CSV, rows in the table's order.
 
     The same run's name, dataset and time stand in every row, so that files of several runs can be put together.
     """
@@ -176,7 +176,7 @@ def to_csv(results: Results) -> str:
 
 
 def to_markdown(results: Results) -> str:
-    """Give a page of GitHub's Markdown: a table for each batch size and thread count, the footnotes, then the roofs."""
+    """Give a page of GitHub's Markdown: a table for each batch size and thread count, the footnotes, then sgemm."""
     rows = shown_rows(results.rows)
     measured = any(row.latency_us for row in rows)
     bundle, machine = results.bundle, results.machine
@@ -193,38 +193,38 @@ def to_markdown(results: Results) -> str:
         if measured:
             title = f"Batch size {batch_size}" if batch_size else "Not timed"
             blocks.append(f"### {title}, {counted(threads, 'thread')}")
-        blocks.append(_table(results, group, measured))
-    told = [*invalid_rows(results), *footnotes(results), *failed_rows(results)]
-    told += [f"not measured: {line}" for line in missing_rows(results)]
-    told += [] if results.complete else ["Stopped early: only what was finished is shown."]
-    blocks.append(_listed(told))
+        blocks.append(_group_table(results, group, measured))
+    notes = [*invalid_rows(results), *footnotes(results), *failed_rows(results)]
+    notes += [f"not measured: {line}" for line in missing_rows(results)]
+    notes += [] if results.complete else ["Stopped early: only what was finished is shown."]
+    blocks.append(_bullets(notes))
     if results.roofs:
         blocks.append(f"### {sgemm.TITLE}")
-        blocks.append(_drawn(sgemm.roofline_columns(results), sgemm.roofline_rows(results)))
-        told = [*sgemm.sentences(results), *sgemm.invalid_roofs(results), *sgemm.failed_roofs(results)]
-        blocks.append(_listed([*told, *sgemm.legend(results)]))
+        blocks.append(_markdown_table(sgemm.roofline_columns(results), sgemm.roofline_rows(results)))
+        notes = [*sgemm.sentences(results), *sgemm.invalid_roofs(results), *sgemm.failed_roofs(results)]
+        blocks.append(_bullets([*notes, *sgemm.legend(results)]))
     return "\n\n".join(filter(None, blocks)) + "\n"
 
 
-def _table(results: Results, rows: Sequence[Row], measured: bool) -> str:
+def _group_table(results: Results, rows: Sequence[Row], measured: bool) -> str:
     """One group; its batch size and threads stand in the title, so their columns go."""
     columns = [column for column in columns_of(results, rows, measured) if column.head not in ("batch", "thr.")]
-    return _drawn(columns, rows, _remarks(rows))
+    return _markdown_table(columns, rows, _remarks(rows))
 
 
-def _drawn(columns: Sequence[Column], rows: Sequence[Row], remarks: Sequence[str] = ()) -> str:
-    told = remarks or [""] * len(rows)
-    heads = [column.title or " " for column in columns] + (["remark"] if any(told) else [])
-    marks = [":--" if column.left else "--:" for column in columns] + ([":--"] if any(told) else [])
-    lines = [heads, marks]
-    for row, remark in zip(rows, told, strict=True):
+def _markdown_table(columns: Sequence[Column], rows: Sequence[Row], remarks: Sequence[str] = ()) -> str:
+    row_remarks = remarks or [""] * len(rows)
+    heads = [column.title or " " for column in columns] + (["remark"] if any(row_remarks) else [])
+    marks = [":--" if column.left else "--:" for column in columns] + ([":--"] if any(row_remarks) else [])
+    table_rows = [heads, marks]
+    for row, remark in zip(rows, row_remarks, strict=True):
         cells = [plain(" ".join(column.cell(row).split())) for column in columns]
-        lines.append(cells + ([plain(remark)] if any(told) else []))
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+        table_rows.append(cells + ([plain(remark)] if any(row_remarks) else []))
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in table_rows)
 
 
-def _listed(lines: Sequence[str]) -> str:
-    return "\n".join(f"- {plain(line)}" for line in lines)
+def _bullets(notes: Sequence[str]) -> str:
+    return "\n".join(f"- {plain(note)}" for note in notes)
 
 
 def _remarks(rows: Iterable[Row]) -> list[str]:
@@ -234,7 +234,7 @@ def _remarks(rows: Iterable[Row]) -> list[str]:
 
 def plain(text: object) -> str:
     """Keep text from being read as Markdown's or HTML's marks, or as the end of a table's cell."""
-    line = " ".join(str(text).split())
+    escaped = " ".join(str(text).split())
     for mark in "\\|`*_<>[]":
-        line = line.replace(mark, f"\\{mark}")
-    return line
+        escaped = escaped.replace(mark, f"\\{mark}")
+    return escaped

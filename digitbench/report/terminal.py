@@ -27,7 +27,7 @@ FLIPS_SHOWN = 10
 def print_results(
     results: Results, console: Console, *, ledger: bool = False, classes: bool = False
 ) -> None:  # fmt: skip
-    """Print a run: what on what, the main table, then what the table can't hold.
+    """Print a run: what was measured on which machine, the main table, then what the table can't hold.
 
     Parameters
     ----------
@@ -36,9 +36,9 @@ def print_results(
     console
         Where to; a terminal gets the columns it has room for, anything else all of them.
     ledger
-        Print the second table too: where each call's time goes.
+        Print the table of call breakdowns too: where each call's time goes.
     classes
-        Print every digit by itself too, where that was looked at.
+        Print a table of the digits too, where the results have one.
     """
     measured = any(row.latency_us for row in results.rows)
     console.print(headline(results), highlight=False, soft_wrap=True)
@@ -93,21 +93,21 @@ def _print_table(results: Results, measured: bool, console: Console) -> None:
 
 
 def _print_flips(rows: Sequence[Row], console: Console) -> None:
-    """Tell of every flip where they are few; else of each candidate how many, and which command has them all."""
-    names, found_by = Names.of(rows), reference_of(rows)
-    found = {names.backend(row): row.agreement for row in rows if row.agreement and row.agreement.flips}
-    few = sum(one.flips for one in found.values()) <= FLIPS_SHOWN
-    for name, one in found.items():
-        for flip in one.flipped if few else ():
+    """Print every flip where they are few; else how many each candidate has, and which command shows them all."""
+    names, reference = Names.of(rows), reference_of(rows)
+    agreements = {names.backend(row): row.agreement for row in rows if row.agreement and row.agreement.flips}
+    few = sum(agreement.flips for agreement in agreements.values()) <= FLIPS_SHOWN
+    for name, agreement in agreements.items():
+        for flip in agreement.flipped if few else ():
             print_line(
                 f"{name}: image {flip.index} (a {flip.true_label}) went from {flip.reference_label} to "
-                f"{flip.label}; margin {flip.reference_margin:.2g} in {found_by}, {flip.margin:.2g} here",
+                f"{flip.label}; margin {flip.reference_margin:.2g} in {reference}, {flip.margin:.2g} here",
                 console,
             )
         if not few:
-            test = one.mcnemar
-            what = f": {test.lost} now wrong, {test.won} now right" if test else ""
-            print_line(f"{name}: {counted(one.flips, 'flip')}{what}", console)
+            test = agreement.mcnemar
+            test_note = f": {test.lost} now wrong, {test.won} now right" if test else ""
+            print_line(f"{name}: {counted(agreement.flips, 'flip')}{test_note}", console)
     if not few:
         print_line(
             "Which images: digitbench agree, and --pictures DIR draws them; --json has them all.", console, "dim"
@@ -120,6 +120,6 @@ def print_backends(rows: Sequence[Mapping[str, str]], console: Console) -> None:
     for name in ("backend", "runtime", "opens", "comes from"):
         table.add_column(name, overflow="fold")
     for row in rows:
-        told = Text(row["problem"] or row["runtime"])
-        table.add_row(row["backend"], told, row["format"], row["source"], style="dim" if row["problem"] else "")
+        runtime = Text(row["problem"] or row["runtime"])
+        table.add_row(row["backend"], runtime, row["format"], row["source"], style="dim" if row["problem"] else "")
     print_table(table, console)

@@ -29,7 +29,7 @@ class Column:
     timing
         It says nothing in an evaluation.
     shorter
-        What takes its place before it goes altogether; its `head` is what is then told as left out.
+        The column that takes its place before it is left out altogether; its `head` then names what is left out.
     """
 
     head: str
@@ -51,7 +51,7 @@ def empty_table() -> Table:
 
 
 def grouped_table(rows: Sequence[Row], columns: Sequence[Column], style_of: Callable[[Row], str]) -> Table:
-    """Draw a line for each row, set apart where the batch size or the threads change."""
+    """Draw a line for each row; where the batch size or the threads change, a new section begins."""
     table = empty_table()
     for column in columns:
         table.add_column(column.head, justify="left" if column.left else "right", no_wrap=True)
@@ -70,11 +70,11 @@ def print_fitting(
     left_out: dict[str, str] = {}
     table = draw(columns)
     while console.is_terminal and width_of(table) > console.width and len(columns) > FEWEST:
-        place = min(range(len(columns)), key=lambda i: columns[i].worth)
-        least = columns.pop(place)
-        if least.shorter:
-            columns.insert(place, replace(least.shorter, head=least.head))
-        left_out[least.head] = (least.shorter or least).title
+        index = min(range(len(columns)), key=lambda i: columns[i].worth)
+        dropped = columns.pop(index)
+        if dropped.shorter:
+            columns.insert(index, replace(dropped.shorter, head=dropped.head))
+        left_out[dropped.head] = (dropped.shorter or dropped).title
         table = draw(columns)
     print_table(table, console)
     if left_out:
@@ -99,7 +99,7 @@ def print_table(table: Table, console: Console) -> None:
 
 
 def print_line(line: str, console: Console, style: str = "") -> None:
-    """Print a sentence: broken between words on a terminal, what follows indented; whole in a file."""
+    """Print a sentence: on a terminal wrapped between words, later lines indented; in a file on one line."""
     if console.is_terminal:
         line = fill(line, max(console.width, 20), subsequent_indent="  ", break_on_hyphens=False)
     console.print(line, style=style, markup=False, highlight=False, soft_wrap=True)

@@ -14,7 +14,7 @@ from digitbench.records.results import Results, Row
 from digitbench.report.terminal_table import empty_table, print_line, print_table, width_of
 
 FEWEST_SIZES = 3
-BARS = (10, 8, 6, 4, 2, 0)  # widths to try, widest first
+BAR_WIDTHS = (10, 8, 6, 4, 2, 0)  # widths to try, widest first
 EIGHTHS = " ▏▎▍▌▋▊▉█"
 RULE = (
     f"Saturates at: the smallest batch size with {ENOUGH:.0%} or more of the best throughput of any larger one; ~ "
@@ -27,71 +27,71 @@ def print_saturation(results: Results, console: Console) -> None:
     rows = [row for row in results.rows if row.throughput_per_s and not row.error]
     names, printed = Names.of(results.rows), False
     for threads in sorted({row.threads for row in rows}):
-        lines: dict[str, dict[int, Row]] = {}
+        curves: dict[str, dict[int, Row]] = {}
         for row in rows:
             if row.threads == threads and row.batch_size:
-                lines.setdefault(names.backend(row), {})[row.batch_size] = row
-        sizes = sorted({size for line in lines.values() for size in line})
+                curves.setdefault(names.backend(row), {})[row.batch_size] = row
+        sizes = sorted({size for curve in curves.values() for size in curve})
         if len(sizes) < FEWEST_SIZES:
             continue
         with_threads = f", {counted(threads, 'thread')}" if names.threads else ""
         console.print()
         print_line(f"Throughput against batch size{with_threads}, in images/s", console, "bold")
-        _print_chart(lines, sizes, console)
+        _print_chart(curves, sizes, console)
         printed = True
     if printed:
         print_line(RULE, console, "dim")
 
 
-def _print_chart(lines: Mapping[str, RowsBySize], sizes: Sequence[int], console: Console) -> None:
-    ordered = dict(sorted(lines.items(), key=lambda item: -_best(item[1])))
-    for bar in BARS:
-        table = _chart(ordered, sizes, bar)
+def _print_chart(curves: Mapping[str, RowsBySize], sizes: Sequence[int], console: Console) -> None:
+    ordered = dict(sorted(curves.items(), key=lambda item: -_best(item[1])))
+    for width in BAR_WIDTHS:
+        table = _chart(ordered, sizes, width)
         if not console.is_terminal or width_of(table) <= console.width:
             break
     else:
-        table = _sparks(ordered, sizes)
+        table = _sparklines(ordered, sizes)
     print_table(table, console)
 
 
-def _chart(lines: Mapping[str, RowsBySize], sizes: Sequence[int], bar: int) -> Table:
+def _chart(curves: Mapping[str, RowsBySize], sizes: Sequence[int], width: int) -> Table:
     """Draw a column of bars for each batch size."""
     table = empty_table()
     table.add_column("", no_wrap=True)
     for size in sizes:
         table.add_column(f"batch {size}", no_wrap=True)
     table.add_column("saturates at", no_wrap=True)
-    for name, line in lines.items():
-        table.add_row(name, *(_cell(line.get(size), _best(line), bar) for size in sizes), saturation(line))
+    for name, curve in curves.items():
+        table.add_row(name, *(_cell(curve.get(size), _best(curve), width) for size in sizes), saturation(curve))
     return table
 
 
-def _cell(row: Row | None, best: float, bar: int) -> Text:
+def _cell(row: Row | None, best: float, width: int) -> Text:
     if row is None or not row.throughput_per_s:
         return Text("")
     invalid = "✗" if row.validity else ""
-    figure = f"{short(row.throughput_per_s):>5}{invalid}"
+    rate = f"{short(row.throughput_per_s):>5}{invalid}"
     style = "dim" if invalid else ""
-    eighths = round(row.throughput_per_s / best * bar * 8)
-    full, rest = divmod(eighths, 8)
-    drawn = ("█" * full + EIGHTHS[rest]).strip() if eighths else "▏"[: bar and 1]
-    return Text.assemble((drawn.ljust(bar), f"cyan {style}"), (" " * bool(bar) + figure, style))
+    eighths = round(row.throughput_per_s / best * width * 8)
+    full, remainder = divmod(eighths, 8)
+    bar = ("█" * full + EIGHTHS[remainder]).strip() if eighths else "▏"[: width and 1]
+    return Text.assemble((bar.ljust(width), f"cyan {style}"), (" " * bool(width) + rate, style))
 
 
-def _sparks(lines: Mapping[str, RowsBySize], sizes: Sequence[int]) -> Table:
+def _sparklines(curves: Mapping[str, RowsBySize], sizes: Sequence[int]) -> Table:
     """Draw a curve in a single column, where there are more batch sizes than room."""
     table = empty_table()
     for head in ("", f"batch {sizes[0]} to {sizes[-1]}", "best", "saturates at"):
         table.add_column(head, no_wrap=True)
-    for name, line in lines.items():
-        shares = [(row.throughput_per_s or 0) / _best(line) if (row := line.get(size)) else 0.0 for size in sizes]
-        curve = "".join("▁▂▃▄▅▆▇█"[min(7, int(share * 8))] for share in shares)
-        table.add_row(name, Text(curve, "cyan"), short(_best(line)), saturation(line))
+    for name, curve in curves.items():
+        shares = [(row.throughput_per_s or 0) / _best(curve) if (row := curve.get(size)) else 0.0 for size in sizes]
+        spark = "".join("▁▂▃▄▅▆▇█"[min(7, int(share * 8))] for share in shares)
+        table.add_row(name, Text(spark, "cyan"), short(_best(curve)), saturation(curve))
     return table
 
 
-def _best(line: RowsBySize) -> float:
-    return max(row.throughput_per_s or 0.0 for row in line.values())
+def _best(curve: RowsBySize) -> float:
+    return max(row.throughput_per_s or 0.0 for row in curve.values())
 
 
 def short(value: float) -> str:

@@ -1,4 +1,4 @@
-"""How several trainings went: their figures in a table and as JSON. Never trains."""
+"""How several trainings went: their metrics in a table and as JSON. Never trains."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ SCHEMA = "digitbench.history/1"
 
 
 def print_runs(runs: Sequence[Run], console: Console) -> None:
-    """Print a line for each run, and what has to be known; a column that would be empty is left out."""
+    """Print a line for each run, and the notes; a column that would be empty is left out."""
     columns = [column for column in _columns() if any(column.cell(run) for run in runs)]
     best = lowest(runs)
     print_records(runs, columns, console, lambda run: "bold" if run is best and len(runs) > 1 else "")
-    for line in notes(runs):
-        print_line(shown_name(f"{line}."), console, "yellow")
+    for note in notes(runs):
+        print_line(shown_name(f"{note}."), console, "yellow")
 
 
 def _columns() -> list[Any]:
-    def of_best(place: int, form: str) -> Callable[[Run], str]:
-        return lambda run: form.format(run.best[place]) if run.best else ""
+    def of_best(index: int, template: str) -> Callable[[Run], str]:
+        return lambda run: template.format(run.best[index]) if run.best else ""
 
-    def optional(name: str, form: str) -> Callable[[Run], str]:
-        return lambda run: "" if (value := getattr(run, name)) is None else form.format(value)
+    def optional(name: str, template: str) -> Callable[[Run], str]:
+        return lambda run: "" if (value := getattr(run, name)) is None else template.format(value)
 
     return [
         column_of("run", 100, lambda run: run.name, left=True),
@@ -52,20 +52,20 @@ def _columns() -> list[Any]:
 
 
 def to_json(runs: Sequence[Run], picture: Path | None) -> dict[str, Any]:
-    """Give runs and where their picture is as plain values; what isn't known is null."""
+    """Give the runs and the path of their picture as plain values; what isn't known is null."""
     return {"schema": SCHEMA, "runs": [_run_to_json(run) for run in runs], "notes": list(notes(runs)),
             "picture": str(picture) if picture else None}  # fmt: skip
 
 
 def _run_to_json(run: Run) -> dict[str, Any]:
     epoch, loss, accuracy = run.best or (None, None, None)
-    found = run.history
+    curves = run.history
     return {
         "name": run.name, "path": str(run.path.absolute()), "recipe": run.recipe, "seed": run.seed,
         "members": run.members, "dataset": dict(zip(("name", "fingerprint"), run.dataset, strict=True)),
         "epochs": run.epochs, "loop": run.loop or None, "seconds": run.seconds, "held_out": run.held_out,
         "best": {"epoch": epoch, "val_loss": loss, "val_accuracy": accuracy} if run.best else None,
-        "last": {"loss": found.loss[-1], "accuracy": found.accuracy[-1]}, "test_accuracy": run.test_accuracy,
-        "history": {key: getattr(found, key) for key in history.KEYS if getattr(found, key)},
+        "last": {"loss": curves.loss[-1], "accuracy": curves.accuracy[-1]}, "test_accuracy": run.test_accuracy,
+        "history": {key: getattr(curves, key) for key in history.KEYS if getattr(curves, key)},
         "epoch_seconds": None if run.shared or not run.epoch_seconds else run.epoch_seconds,
     }  # fmt: skip
