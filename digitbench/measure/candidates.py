@@ -152,14 +152,14 @@ def _artifacts_by_precision(
         The backend is named, and runs none of the precisions.
     """
     format = bundle.format_for(backend)
-    by_precision = {one.precision: one for one in bundle.artifacts if one.format == format}
+    by_precision = {item.precision: item for item in bundle.artifacts if item.format == format}
     supported = runnable(backend, by_precision, format)
     if not precisions:
         if by_precision and not by_precision.keys() & set(supported) and "imported" in bundle.manifest:
             message = f"{bundle.path} was imported in {', '.join(by_precision)}, which backend {name!r} doesn't run"
             raise ArtifactError(f"{message} (it runs: {', '.join(supported)})")
         # If there is none at all, `find` raises an error that says which command makes one.
-        return {one: by_precision[one] for one in supported if one in by_precision} or {
+        return {item: by_precision[item] for item in supported if item in by_precision} or {
             supported[0]: bundle.find(format, supported[0])
         }
     requested: dict[str, Artifact | ArtifactError] = {}
