@@ -16,7 +16,7 @@ from digitbench.records.quality import BINS
 from digitbench.records.results import Accuracy, Calibration, OfClass, ReliabilityBin
 from digitbench.records.timing import Interval
 
-SUM_TOLERANCE = 0.05  # a softmax in steps of 1/256 is off by up to ten halves of one
+SUM_TOLERANCE = 0.05  # the sum of ten softmax scores, each rounded to steps of 1/256, is off by up to ten half steps
 Z95 = 1.959963984540054  # two-sided 95 % of the normal distribution
 
 
@@ -35,7 +35,7 @@ def accuracy(scores: Scores, labels: Labels) -> Accuracy:
 
 
 def of_classes(scores: Scores, labels: Labels) -> tuple[OfClass, ...]:
-    """Say of each class how often it is found, how often its label is right, and what it is taken for.
+    """Give for each class its recall, its precision, and the wrong label that its images get most often.
 
     Parameters
     ----------
@@ -121,8 +121,8 @@ def unpaired_interval(base: Accuracy, new: Accuracy) -> Interval:
 def calibration(scores: Scores, labels: Labels, activation: str = "softmax") -> Calibration:
     """Say how good the scores are as probabilities: quantisation can keep every label and ruin them.
 
-    The log loss is scikit-learn's, in float32, so that a probability of 0 counts as float32's epsilon: an image at
-    which the true label has none costs 15.9 nats. The expected calibration error is the mean distance of confidence
+    The log loss is scikit-learn's, in float32, so that a probability of 0 counts as float32's epsilon: an image whose
+    true label has probability 0 costs 15.9 nats. The expected calibration error is the mean distance of confidence
     from accuracy over 15 bins of equal width, weighted by their images (C. Guo, G. Pleiss, Y. Sun and
     K. Q. Weinberger, ICML 2017).
 
@@ -142,9 +142,7 @@ def calibration(scores: Scores, labels: Labels, activation: str = "softmax") -> 
         warnings.filterwarnings("ignore", message=".*do not sum to one", category=UserWarning)
         loss = log_loss(labels, predicted, labels=range(predicted.shape[1]))
     bins = _reliability(predicted.max(axis=1), scores.argmax(axis=1) == labels)
-    error = sum(
-        reliability_bin.images * abs(reliability_bin.accuracy - reliability_bin.confidence) for reliability_bin in bins
-    ) / len(labels)
+    error = sum(item.images * abs(item.accuracy - item.confidence) for item in bins) / len(labels)
     return Calibration(float(loss), error, bins)
 
 

@@ -70,9 +70,9 @@ def certificate(reference: Scores, largest: float) -> Certificate:
     """Count the images that cannot flip while no score moves by more than `largest`.
 
     The worst that can happen to an image is that its highest score falls by `largest` and its second rises by as much:
-    with a margin above twice that, the label stays, and no tie comes of it. (Such margins, with a bound on how far
-    scores can move, are what Y. Tsuzuku, I. Sato and M. Sugiyama certify networks by, NeurIPS 2018; here the bound is
-    what was seen.)
+    with a margin above twice that, the label stays, and there is no tie. (Y. Tsuzuku, I. Sato and M. Sugiyama, NeurIPS
+    2018, certify networks by such margins and a bound on how far scores can move; here the bound is the largest
+    difference that was measured.)
 
     Rounding can't certify an image wrongly. Scores are float32, and a difference of two of them in float64 is the
     float64 nearest to the exact difference. Rounding to the nearest keeps order: if the rounded margin is above twice

@@ -9,7 +9,7 @@ same:
 * accuracies that McNemar's exact test does not tell apart;
 * sizes, and memory, no more than 2 % apart.
 
-Those that nobody beats are the Pareto front. The fastest of them is named; of those that tie with it the smallest, then
+Those that none beats are the Pareto front. The fastest of them is named; of those that tie with it the smallest, then
 the one with the fewest flips, then the one whose bare latency is the lowest. Another first criterion can be given.
 
 The latency is always the median, also where p99 has a limit: ranks are of medians, and a tail is known far less well.

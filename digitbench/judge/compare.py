@@ -119,7 +119,7 @@ class Comparison:
 
     @property
     def idle(self) -> tuple[Gate, ...]:
-        """Gates whose metric nowhere was compared: they would pass without having checked anything."""
+        """Gates whose metric was compared for no candidate: they would pass without having checked anything."""
         seen = {change.metric for change in self.changes}
         return tuple(gate for gate in self.gates if gate.metric not in seen)
 

@@ -35,10 +35,10 @@ def sort_rows(rows: Iterable[Row]) -> list[Row]:
 def shown_rows(rows: Iterable[Row]) -> list[Row]:
     """Give the rows that a table shows, sorted: those that were measured or failed, not those that aren't installed."""
 
-    def says_something(row: Row) -> bool:
+    def is_shown(row: Row) -> bool:
         return bool(row.latency_us or row.accuracy or row.error) and (not row.mend or is_not_applicable(row))
 
-    return [row for row in sort_rows(rows) if says_something(row)]
+    return [row for row in sort_rows(rows) if is_shown(row)]
 
 
 def is_not_applicable(row: Row) -> bool:

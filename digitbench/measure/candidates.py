@@ -53,7 +53,7 @@ def candidates(
     bundle: Bundle, names: Sequence[str], batch_sizes: Sequence[int | None], threads: Sequence[int],
     precisions: Sequence[str] = (), say: Callable[[str], None] = lambda line: None,
 ) -> list[Candidate]:  # fmt: skip
-    """Say what is to be measured: backends at every precision, batch size and thread count.
+    """List what is to be measured: backends at every precision, batch size and thread count.
 
     Unnamed backends that can't run the model by its nature are left out: see `digitbench.importing.unsupported`. Every
     artifact's checksum is checked here, before anything is measured.
@@ -63,7 +63,7 @@ def candidates(
     bundle
         Holds the artifacts.
     names
-        Backends, each possibly a list with commas; all that are announced if empty.
+        Backends, each possibly a list with commas; if empty, all that plugins announce.
     batch_sizes
         None to evaluate only.
     threads
@@ -71,7 +71,7 @@ def candidates(
     precisions
         From `digitbench.records.precisions`; if empty, all that the bundle has artifacts of.
     say
-        Given a line for each backend that is left out because it can't run the model.
+        Called with a line for each backend that is left out because it can't run the model.
 
     Raises
     ------
@@ -84,7 +84,7 @@ def candidates(
     UsageError
         None of the backends has any of the precisions.
     PluginError
-        A backend bears a name that digitbench itself needs.
+        A backend has a name that digitbench itself needs.
     """
     names = list(dict.fromkeys(part for name in names for part in name.split(",")))
     selected_plugins = [plugins.find(name) for name in names] or list(plugins.discover().values())

@@ -91,31 +91,31 @@ def run(images: Images, chosen: Sequence[Candidate], progress: Progress) -> tupl
             assert candidate.artifact
             job = Job(name, candidate.artifact, candidate.row.threads, module=WORKER)
             try:
-                contest = BACKENDS[name](job, candidate.row.batch_size or 1, path, Path(folder))
-                results += _compare(contest, path, progress)
+                tool_run = BACKENDS[name](job, candidate.row.batch_size or 1, path, Path(folder))
+                results += _compare(tool_run, path, progress)
             except CheckFailed as exc:  # a tool that failed is reported; what was measured stays
                 progress.say(f"{name}: no referee: {exc}")
     return tuple(results)
 
 
-def _compare(contest: Contest, images: Path, progress: Progress) -> list[NativeToolResult]:
+def _compare(tool_run: Contest, images: Path, progress: Progress) -> list[NativeToolResult]:
     pairs: dict[str, list[tuple[float, float]]] = {}
-    label = f"{contest.job.backend} and its referee, batch {contest.batch_size}"
+    label = f"{tool_run.job.backend} and its referee, batch {tool_run.batch_size}"
     for i in range(PAIRS):
         progress.update(label, i, PAIRS)
         if i % 2:
-            tool_latencies = contest.run(images)
-            worker_latency = time_worker(contest.job, contest.batch_size, images)
+            tool_latencies = tool_run.run(images)
+            worker_latency = time_worker(tool_run.job, tool_run.batch_size, images)
         else:
-            worker_latency = time_worker(contest.job, contest.batch_size, images)
-            tool_latencies = contest.run(images)
+            worker_latency = time_worker(tool_run.job, tool_run.batch_size, images)
+            tool_latencies = tool_run.run(images)
         for tool, tool_latency in tool_latencies.items():
             pairs.setdefault(tool, []).append((worker_latency, tool_latency))
     progress.update(label, PAIRS, PAIRS, "done")
     return [
         NativeToolResult(
-            contest.job.backend, tool, contest.job.threads, contest.batch_size, tuple(latencies), _spread(latencies),
-            contest.notes.get(tool, ""),
+            tool_run.job.backend, tool, tool_run.job.threads, tool_run.batch_size, tuple(latencies), _spread(latencies),
+            tool_run.notes.get(tool, ""),
         )
         for tool, latencies in pairs.items()
     ]  # fmt: skip

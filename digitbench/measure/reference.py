@@ -1,6 +1,6 @@
 """The reference scores of candidates: those stored in the bundle, or those that its reference gives for other data.
 
-A bundle stores the scores that its reference, Keras as a rule, gave for the test images of its data set. For any other
+A bundle stores the scores that its reference, usually Keras, gave for the test images of its data set. For any other
 images the reference is run now, in a separate process, like every candidate.
 """
 

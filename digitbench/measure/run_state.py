@@ -165,9 +165,9 @@ class RunState:
 
         Timed images differ from the test images by less than rounding does to a score, and sums of a batch of another
         size may be computed in another order: images whose label rounding alone can change don't count. For quantised
-        candidates, images don't count either if their margin is no larger than what quantisation moved a score by: a
-        runtime that takes one range for a whole batch quantises an image differently in another batch (ONNX Runtime's
-        `dynamic`).
+        candidates, images don't count either if their margin is no larger than twice what quantisation moved a score
+        by: a runtime that takes one range for a whole batch quantises an image differently in another batch (ONNX
+        Runtime's `dynamic`).
 
         Parameters
         ----------
@@ -186,7 +186,7 @@ class RunState:
         return int((stable[indices] & (scored_labels[indices] != np.asarray(labels))).sum())
 
     def preview(self, key: Key, spent: npt.NDArray[np.int64]) -> None:
-        """Show these calls of a process that is still being timed, until its generation is complete."""
+        """Show these calls of a process that is still being timed, until the first generation is complete."""
         self._entries[key].preview = spent
 
     def add(self, key: Key, generation: Generation, spent: npt.NDArray[np.int64]) -> None:
@@ -337,16 +337,12 @@ def _total_busy(generations: Sequence[Generation]) -> Busy:
     """Combine generations, each weighted by its seconds."""
 
     def mean(name: str) -> float | None:
-        weighted = [
+        pairs = [
             (getattr(generation.busy, name), generation.seconds)
             for generation in generations
             if getattr(generation.busy, name) is not None
         ]
-        return (
-            sum(value * weight for value, weight in weighted) / sum(weight for _, weight in weighted)
-            if weighted
-            else None
-        )
+        return sum(value * weight for value, weight in pairs) / sum(weight for _, weight in pairs) if pairs else None
 
     threads = [generation.busy.os_threads for generation in generations if generation.busy.os_threads is not None]
     return Busy(

@@ -47,9 +47,7 @@ def measure(chosen: Sequence[Candidate], state: RunState, images: Path, plan: Pl
                 state.rebase()
             runs = [GenerationRun(group, runnable, state, generation, clock, watch) for group in _groups_that_fit(due)]
             if len(runs) > 1 and not state.baseline:
-                state.baseline = fastest(
-                    {setup: spent for candidate in runs for setup, spent in candidate.probe(images).items()}
-                )
+                state.baseline = fastest({setup: spent for run in runs for setup, spent in run.probe(images).items()})
             for run in runs:
                 run.run(images)
     return clock

@@ -87,10 +87,8 @@ def run(
     reference = np.eye(CLASSES, dtype=np.float32)[test.labels] if against.scores is None else against.scores
     facts.has_reference = against.scores is not None
     activation = accuracy.output_activation(bundle.manifest)
-    rows, sgemm_rows = (
-        (candidate.row for candidate in chosen if not candidate.roof),
-        (candidate.roof for candidate in chosen if candidate.roof),
-    )
+    rows = (candidate.row for candidate in chosen if not candidate.roof)
+    sgemm_rows = (candidate.roof for candidate in chosen if candidate.roof)
     state = RunState(
         rows, test.labels, reference, timing_plan.share, activation, sgemm_rows, bundle.reference_backend,
         caveats.moved_by_batch(bundle.manifest),
@@ -113,13 +111,13 @@ def run(
     accuracy.calibration(reference, test.labels, activation)
     watch = Watch(progress, redraw, keep=lambda: keep(facts.results(state)))
 
-    def on_scores(setup: Setup, scores: Scores) -> None:
+    def record_scores(setup: Setup, scores: Scores) -> None:
         if plan is None:
             facts.classes[setup] = accuracy.of_classes(scores, test.labels)
         if hear:
             hear(setup, scores)
 
-    watch.hear = on_scores
+    watch.hear = record_scores
     try:
         with shared_images(test.images) as images:
             clock = measure(chosen, state, images, timing_plan, watch)

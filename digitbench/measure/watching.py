@@ -1,4 +1,4 @@
-"""How a run tells of what it has measured so far."""
+"""How a run reports what it has measured so far."""
 
 from __future__ import annotations
 

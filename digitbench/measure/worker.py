@@ -36,7 +36,7 @@ from digitbench.workers.protocol import Emit, answer
 Event = dict[str, Any]
 
 BUILT_IN: Mapping[str, type[Backend]] = {NAME: SgemmBackend}
-"""Measured like a backend, and announced by no plugin."""
+"""Measured like a backend, but no plugin announces it."""
 
 WARM_UP_BLOCKS = 10  # as many fit into a warm-up's budget, if calls are quick
 WARM_UP_CALLS = 20

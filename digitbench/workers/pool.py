@@ -256,13 +256,13 @@ class Pool:
 
     def _next(self, awaited: set[Worker]) -> tuple[Worker, Event | WorkerError]:
         """Wait for the next line of any worker, or until the first deadline of those awaited has passed."""
-        late = min(awaited, key=lambda worker: worker.deadline)
+        next_due = min(awaited, key=lambda worker: worker.deadline)
         try:
             # For a moment at least: after Ctrl-Z the answer may have arrived without having been read.
-            worker, line = self._inbox.get(timeout=max(MOMENT_SECONDS, late.deadline - monotonic()))
+            worker, line = self._inbox.get(timeout=max(MOMENT_SECONDS, next_due.deadline - monotonic()))
         except Empty:
             message = f"the worker gave no sign of life for {self._timeout:g} s and was killed; see --timeout"
-            return late, self._lose(late, WorkerDied(message))
+            return next_due, self._end_failed(next_due, WorkerDied(message))
         if line.endswith("\n"):
             event = json.loads(line)
             if event["event"] != "failed":
@@ -272,9 +272,9 @@ class Pool:
             fault = WorkerDied(worker.exit_reason())
         else:
             return worker, worker.fault  # the end of output of a worker that was terminated before
-        return worker, self._lose(worker, fault)
+        return worker, self._end_failed(worker, fault)
 
-    def _lose(self, worker: Worker, fault: WorkerError) -> WorkerError:
+    def _end_failed(self, worker: Worker, fault: WorkerError) -> WorkerError:
         worker.fault = fault
         self.terminate(worker)
         return fault
@@ -336,5 +336,5 @@ def _exit_reason(code: int, stderr: BinaryIO) -> str:
     stderr.seek(0)
     lines = stderr.read().decode("utf-8", "replace").strip().splitlines()[-LAST_LINES:]
     cause = f"was killed by {_signal_name(-code)}" if code < 0 else f"ended with exit code {code}"
-    output = f"; its last words: {' / '.join(map(reason, lines))}" if lines else ""
-    return f"the worker {cause}{output}"
+    last_output = f"; its last words: {' / '.join(map(reason, lines))}" if lines else ""
+    return f"the worker {cause}{last_output}"
