@@ -16,7 +16,7 @@ from digitbench.records.quality import BINS
 from digitbench.records.results import Accuracy, Calibration, OfClass, ReliabilityBin
 from digitbench.records.timing import Interval
 
-SUM_TOLERANCE = 0.05  # a softmax in steps of 1/256 is off by up to ten halves of one
+SUM_TOLERANCE = 0.05  # the sum of ten softmax scores, each rounded to steps of 1/256, is off by up to ten half steps
 Z95 = 1.959963984540054  # two-sided 95 % of the normal distribution
 
 
@@ -35,7 +35,7 @@ def accuracy(scores: Scores, labels: Labels) -> Accuracy:
 
 
 def of_classes(scores: Scores, labels: Labels) -> tuple[OfClass, ...]:
-    """Say of each class how often it is found, how often its label is right, and what it is taken for.
+    """Give for each class its recall, its precision, and the wrong label that its images get most often.
 
     Parameters
     ----------
@@ -46,11 +46,11 @@ def of_classes(scores: Scores, labels: Labels) -> tuple[OfClass, ...]:
     """
     from sklearn.metrics import confusion_matrix, precision_score, recall_score
 
-    said, every = scores.argmax(axis=1), range(CLASSES)
-    wanted: dict[str, Any] = {"labels": every, "average": None, "zero_division": np.nan}
-    recalls, precisions = recall_score(labels, said, **wanted), precision_score(labels, said, **wanted)
-    table = confusion_matrix(labels, said, labels=every)
-    return tuple(_of_class(digit, table, float(recalls[digit]), float(precisions[digit])) for digit in every)
+    predicted, classes = scores.argmax(axis=1), range(CLASSES)
+    options: dict[str, Any] = {"labels": classes, "average": None, "zero_division": np.nan}
+    recalls, precisions = recall_score(labels, predicted, **options), precision_score(labels, predicted, **options)
+    table = confusion_matrix(labels, predicted, labels=classes)
+    return tuple(_of_class(digit, table, float(recalls[digit]), float(precisions[digit])) for digit in classes)
 
 
 def _of_class(digit: int, table: npt.NDArray[np.int64], recall: float, precision: float) -> OfClass:
@@ -72,12 +72,12 @@ def wilson_interval(successes: int, total: int) -> tuple[float, float]:
     share, z2 = successes / total, Z95**2
     centre = (share + z2 / (2 * total)) / (1 + z2 / total)
     half = Z95 / (1 + z2 / total) * sqrt(share * (1 - share) / total + z2 / (4 * total**2))
-    # At 0 or all the formula's end is exactly 0 or 1, and rounding must not move it across the share.
+    # With no success or only successes, one end is exactly 0 or 1, and rounding must not move it past the share.
     return (0.0 if successes == 0 else centre - half), (1.0 if successes == total else centre + half)
 
 
 def mean_interval(values: Sequence[float]) -> tuple[float, float, float]:
-    """Mean of two or more figures, and its 95 % interval by Student's t."""
+    """Mean of two or more values, and its 95 % interval by Student's t."""
     from scipy import stats
 
     mean = fsum(values) / len(values)
@@ -106,20 +106,23 @@ def unpaired_interval(base: Accuracy, new: Accuracy) -> Interval:
 
     Method 10 of R. G. Newcombe, Statistics in Medicine 17, 1998, pages 873 to 890.
     """
-    (low, high), (new_low, new_high) = (wilson_interval(one.correct, one.total) for one in (base, new))
-    mine, other = base.correct / base.total, new.correct / new.total
-    below, above = sqrt((other - new_low) ** 2 + (high - mine) ** 2), sqrt((new_high - other) ** 2 + (mine - low) ** 2)
-    return other - mine - below, other - mine + above
+    (low, high), (new_low, new_high) = (wilson_interval(measured.correct, measured.total) for measured in (base, new))
+    base_share, new_share = base.correct / base.total, new.correct / new.total
+    below, above = (
+        sqrt((new_share - new_low) ** 2 + (high - base_share) ** 2),
+        sqrt((new_high - new_share) ** 2 + (base_share - low) ** 2),
+    )
+    return new_share - base_share - below, new_share - base_share + above
 
 
-# --- are the scores probabilities ----------------------------------------------------------------------------------
+# --- scores as probabilities ---------------------------------------------------------------------------------------
 
 
 def calibration(scores: Scores, labels: Labels, activation: str = "softmax") -> Calibration:
     """Say how good the scores are as probabilities: quantisation can keep every label and ruin them.
 
-    The log loss is scikit-learn's, in float32, so that a probability of 0 counts as float32's epsilon: an image at
-    which the true label has none costs 15.9 nats. The expected calibration error is the mean distance of confidence
+    The log loss is scikit-learn's, in float32, so that a probability of 0 counts as float32's epsilon: an image whose
+    true label has probability 0 costs 15.9 nats. The expected calibration error is the mean distance of confidence
     from accuracy over 15 bins of equal width, weighted by their images (C. Guo, G. Pleiss, Y. Sun and
     K. Q. Weinberger, ICML 2017).
 
@@ -134,20 +137,20 @@ def calibration(scores: Scores, labels: Labels, activation: str = "softmax") -> 
     """
     from sklearn.metrics import log_loss
 
-    found = probabilities(scores, activation)
+    predicted = probabilities(scores, activation)
     with warnings.catch_warnings():  # a quantised softmax doesn't add up to 1, and is judged as it is
         warnings.filterwarnings("ignore", message=".*do not sum to one", category=UserWarning)
-        loss = log_loss(labels, found, labels=range(found.shape[1]))
-    bins = _reliability(found.max(axis=1), scores.argmax(axis=1) == labels)
-    error = sum(one.images * abs(one.accuracy - one.confidence) for one in bins) / len(labels)
+        loss = log_loss(labels, predicted, labels=range(predicted.shape[1]))
+    bins = _reliability(predicted.max(axis=1), scores.argmax(axis=1) == labels)
+    error = sum(item.images * abs(item.accuracy - item.confidence) for item in bins) / len(labels)
     return Calibration(float(loss), error, bins)
 
 
 def output_activation(manifest: Mapping[str, Any]) -> str:
     """Name the activation of a bundle's output; ``"softmax"`` where its manifest doesn't say."""
     output = manifest.get("output")
-    found = output.get("activation") if isinstance(output, Mapping) else None
-    return found if isinstance(found, str) else "softmax"
+    activation = output.get("activation") if isinstance(output, Mapping) else None
+    return activation if isinstance(activation, str) else "softmax"
 
 
 def constant_sum(scores: Scores) -> float:
@@ -171,8 +174,8 @@ def probabilities(scores: Scores, activation: str) -> Scores:
     """
     if activation == "softmax":
         total = constant_sum(scores)
-        times = total if total >= 1 + SUM_TOLERANCE else 1.0
-        return np.asarray(np.clip(scores / np.float32(times), 0, 1), np.float32)
+        divisor = total if total >= 1 + SUM_TOLERANCE else 1.0
+        return np.asarray(np.clip(scores / np.float32(divisor), 0, 1), np.float32)
     if activation == "sigmoid":
         total = scores.sum(axis=1, keepdims=True)
         even = np.full_like(scores, 1 / scores.shape[1])
@@ -183,14 +186,14 @@ def probabilities(scores: Scores, activation: str) -> Scores:
 
 
 def _reliability(confidence: npt.NDArray[np.float32], right: npt.NDArray[np.bool_]) -> tuple[ReliabilityBin, ...]:
-    """Sort images into bins of confidence; those without images are left out."""
+    """Put images into bins of confidence; bins without images are left out."""
     edges = np.linspace(0, 1, BINS + 1)
-    place = np.digitize(confidence, edges[1:-1], right=True)
+    bin_indices = np.digitize(confidence, edges[1:-1], right=True)
     return tuple(
         ReliabilityBin(
-            float(edges[i]), float(edges[i + 1]), int(mine.sum()), float(confidence[mine].mean(dtype=np.float64)),
-            float(right[mine].mean()),
+            float(edges[i]), float(edges[i + 1]), int(in_bin.sum()), float(confidence[in_bin].mean(dtype=np.float64)),
+            float(right[in_bin].mean()),
         )
         for i in range(BINS)
-        if (mine := place == i).any()
+        if (in_bin := bin_indices == i).any()
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Does a runtime still say what Keras said, image by image."""
+"""Does a runtime still give the labels of the reference, image by image."""
 
 from __future__ import annotations
 
@@ -23,25 +23,27 @@ def compare(scores: Scores, reference: Scores, labels: Labels, reference_name: s
     scores, reference
         float32, (n, 10) each, n >= 1.
     labels
-        int64, (n,): the true labels, for the ledger of flips.
+        int64, (n,): the true labels, for the list of flips.
     reference_name
         What the reference is called.
     """
-    mine, theirs = scores.argmax(axis=1), reference.argmax(axis=1)
-    flipped = np.flatnonzero(mine != theirs)
-    my_margins, their_margins = margins(scores[flipped]), margins(reference[flipped])
-    ledger = tuple(
+    predicted, reference_labels = scores.argmax(axis=1), reference.argmax(axis=1)
+    flipped = np.flatnonzero(predicted != reference_labels)
+    new_margins, reference_margins = margins(scores[flipped]), margins(reference[flipped])
+    flips = tuple(
         Flip(
-            int(index), int(labels[index]), int(theirs[index]), int(mine[index]), float(theirs_by), float(mine_by),
+            int(index), int(labels[index]), int(reference_labels[index]), int(predicted[index]),
+            float(reference_margin), float(margin),
         )
-        for index, mine_by, theirs_by in zip(flipped, my_margins, their_margins, strict=True)
+        for index, margin, reference_margin in zip(flipped, new_margins, reference_margins, strict=True)
     )  # fmt: skip
     differences = np.abs(scores.astype(np.float64) - reference.astype(np.float64))
     largest = float(differences.max())
-    right, was_right = mine == labels, theirs == labels
+    is_right, reference_is_right = predicted == labels, reference_labels == labels
     return Agreement(
-        reference_name, len(ledger), largest, ledger, float(differences.mean()),
-        mcnemar(int((was_right & ~right).sum()), int((right & ~was_right).sum())), certificate(reference, largest),
+        reference_name, len(flips), largest, flips, float(differences.mean()),
+        mcnemar(int((reference_is_right & ~is_right).sum()), int((is_right & ~reference_is_right).sum())),
+        certificate(reference, largest),
     )  # fmt: skip
 
 
@@ -68,13 +70,13 @@ def certificate(reference: Scores, largest: float) -> Certificate:
     """Count the images that cannot flip while no score moves by more than `largest`.
 
     The worst that can happen to an image is that its highest score falls by `largest` and its second rises by as much:
-    with a margin above twice that, the label stays, and no tie comes of it. (Such margins, with a bound on how far
-    scores can move, are what Y. Tsuzuku, I. Sato and M. Sugiyama certify networks by, NeurIPS 2018; here the bound is
-    what was seen.)
+    with a margin above twice that, the label stays, and there is no tie. (Y. Tsuzuku, I. Sato and M. Sugiyama, NeurIPS
+    2018, certify networks by such margins and a bound on how far scores can move; here the bound is the largest
+    difference that was measured.)
 
-    Nothing is certified that rounding made seem so: scores are float32, and a difference of two in float64 is the
-    float64 nearest to the exact one. Nearest values never change order, so that a rounded margin strictly above twice
-    the rounded difference means an exact one above it too.
+    Rounding can't certify an image wrongly. Scores are float32, and a difference of two of them in float64 is the
+    float64 nearest to the exact difference. Rounding to the nearest keeps order: if the rounded margin is above twice
+    the rounded difference, the exact margin is above twice the exact difference.
 
     Parameters
     ----------
@@ -83,8 +85,8 @@ def certificate(reference: Scores, largest: float) -> Certificate:
     largest
         The largest difference of a score on any image, in float64.
     """
-    found, needed = margins(reference), 2 * largest
-    return Certificate(int((found > needed).sum()), len(found), needed, float(found.min()))
+    image_margins, needed = margins(reference), 2 * largest
+    return Certificate(int((image_margins > needed).sum()), len(image_margins), needed, float(image_margins.min()))
 
 
 def pairs(scores: Mapping[tuple[str, str], Scores], labels: Labels) -> tuple[Pair, ...]:
@@ -103,37 +105,41 @@ def pairs(scores: Mapping[tuple[str, str], Scores], labels: Labels) -> tuple[Pai
 def _pair(
     first: tuple[str, str], second: tuple[str, str], scores: Mapping[tuple[str, str], Scores], labels: Labels
 ) -> Pair:
-    found = compare(scores[second], scores[first], labels, " ".join(first))
-    assert found.mean_abs_diff is not None
-    assert found.mcnemar is not None
-    images = tuple(flip.index for flip in found.flipped)
-    return Pair(first, second, found.flips, found.max_abs_diff, found.mean_abs_diff, found.mcnemar, images)
+    agreement = compare(scores[second], scores[first], labels, " ".join(first))
+    assert agreement.mean_abs_diff is not None
+    assert agreement.mcnemar is not None
+    images = tuple(flip.index for flip in agreement.flipped)
+    return Pair(
+        first, second, agreement.flips, agreement.max_abs_diff, agreement.mean_abs_diff, agreement.mcnemar, images
+    )
 
 
 FlipsByImage = Mapping[int, Flip]
 
 
 def flips_of_both(base: Row, new: Row) -> tuple[FlipsByImage, FlipsByImage] | None:
-    """Give both runs' flips by image; None if they aren't all there, or not against the same reference."""
-    found = base.agreement, new.agreement
-    if not (found[0] and found[1]) or found[0].reference != found[1].reference:
+    """Give both runs' flips by image; None if some are missing, or the runs have different references."""
+    before, after = base.agreement, new.agreement
+    if not (before and after) or before.reference != after.reference:
         return None
-    mine, other = ({flip.index: flip for flip in one.flipped} for one in found if one)
-    return (mine, other) if (len(mine), len(other)) == (found[0].flips, found[1].flips) else None
+    base_flips, new_flips = ({flip.index: flip for flip in agreement.flipped} for agreement in (before, after))
+    return (base_flips, new_flips) if (len(base_flips), len(new_flips)) == (before.flips, after.flips) else None
 
 
 def discordant(base: Row, new: Row) -> tuple[int, int] | None:
     """Count images that went from right to wrong, and from wrong to right: only those that either run flipped can.
 
-    None if the ledgers don't account for the change of accuracy: they aren't of the same images then.
+    None if the lists of flips don't explain the change of accuracy: they aren't of the same images then.
     """
-    found = flips_of_both(base, new)
-    if found is None or not (base.accuracy and new.accuracy):
+    both_flips = flips_of_both(base, new)
+    if both_flips is None or not (base.accuracy and new.accuracy):
         return None
     lost = won = 0
-    for index in found[0].keys() | found[1].keys():
-        known = found[0].get(index) or found[1][index]
-        mine, other = ((one[index].label if index in one else known.reference_label) for one in found)
-        lost += mine == known.true_label != other
-        won += mine != known.true_label == other
+    for index in both_flips[0].keys() | both_flips[1].keys():
+        flip = both_flips[0].get(index) or both_flips[1][index]
+        base_label, new_label = (
+            (flips[index].label if index in flips else flip.reference_label) for flips in both_flips
+        )
+        lost += base_label == flip.true_label != new_label
+        won += base_label != flip.true_label == new_label
     return (lost, won) if new.accuracy.correct - base.accuracy.correct == won - lost else None

@@ -1,9 +1,9 @@
 """Percentiles, ratios and ranks, with 95 % intervals that take one process for one sample.
 
-Address layout and placement move a latency for a process' whole life, so calls of one process tell nothing of the
-next: all intervals here are t intervals of logarithms over generations. Of the ways tried in simulation (2,000 runs of
-5 processes that differ by 3 %, their calls alike and skewed) this one alone kept to 95 % whether calls vary more or
-less than processes do; ``tests/core/test_coverage.py`` holds it to that.
+Address layout and placement move a latency for a process' whole life, so calls of one process say nothing about the
+next: all intervals here are t intervals of logarithms over generations. Of the methods tried in simulation (2,000 runs
+of 5 processes that differ by 3 %, their calls correlated and skewed) this one alone covered 95 %, whether calls vary
+more or less than processes do; ``tests/core/test_coverage.py`` checks that.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from digitbench.records.timing import CONFIDENCE, Interval, Latency, Ratio, call
 WHICH = {"p50": 50.0, "p90": 90.0, "p99": 99.0, "p999": 99.9}
 
 ALIKE = 5
-"""Calls resemble their neighbours. A tail's interval needs this many times `calls_needed` in each process: at an
-autocorrelation of 0.9 it then covers 94 % (both p90 and p99); with 368 calls p99's would cover 88 %."""
+"""The interval of a tail needs this many times `calls_needed` in each process, since neighbouring calls are alike: at
+an autocorrelation of 0.9 it then covers 94 % (both p90 and p99); with 368 calls that of p99 would cover 88 %."""
 
 FEWEST = 2
-"""Generations that an interval, and so a rank, takes at least."""
+"""Generations that an interval, and so a rank, needs at least."""
 
 
 def percentiles(nanoseconds: Nanoseconds) -> dict[str, float]:
@@ -40,17 +40,17 @@ def percentiles(nanoseconds: Nanoseconds) -> dict[str, float]:
     dict
         p50, p90, p99 and p999 in µs, linear between neighbouring calls.
     """
-    found = np.percentile(nanoseconds, list(WHICH.values())) / 1000
-    return dict(zip(WHICH, found.tolist(), strict=True))
+    values = np.percentile(nanoseconds, list(WHICH.values())) / 1000
+    return dict(zip(WHICH, values.tolist(), strict=True))
 
 
 def summarise(generations: Sequence[Nanoseconds]) -> Latency:
     """Summarise all timed calls of all generations, none left out.
 
-    The figures are of the calls pooled. The intervals are for the typical process: the percentile that one process
-    has, in geometric mean over processes. (The percentile of calls of many processes mixed is something else for a
-    tail: p90 would be a slow process' where calls vary little, and five processes can't tell it.) An interval is
-    stretched, where need be, to the pooled figure it stands beside.
+    The values are percentiles of the pooled calls. The intervals are for the typical process: the geometric mean over
+    processes of the percentile of one process. (In a tail, a percentile of the pooled calls is something else: where
+    calls vary little, p90 would be that of a slow process, which five processes can't estimate.) An interval is
+    widened, where necessary, to contain the pooled value that it belongs to.
 
     Parameters
     ----------
@@ -64,14 +64,15 @@ def summarise(generations: Sequence[Nanoseconds]) -> Latency:
         generations or more, each with `calls_needed`, for a tail `ALIKE` times as many.
     """
     pooled = np.concatenate(generations)
-    of_all, of_each = percentiles(pooled), [percentiles(one) for one in generations]
-    known = {name: of_all[name] for name, which in WHICH.items() if len(pooled) >= calls_needed(which)}
-    fewest = min(len(one) for one in generations)
+    pooled_percentiles = percentiles(pooled)
+    percentiles_by_generation = [percentiles(calls) for calls in generations]
+    known = {name: pooled_percentiles[name] for name, which in WHICH.items() if len(pooled) >= calls_needed(which)}
+    fewest = min(len(calls) for calls in generations)
 
     intervals = {}
     for name, value in known.items():
         enough = calls_needed(WHICH[name]) * (1 if name == "p50" else ALIKE)
-        values = [one[name] for one in of_each]
+        values = [by_name[name] for by_name in percentiles_by_generation]
         if fewest >= enough and min(values) > 0 and (typical := log_interval(values).interval):
             intervals[name] = min(typical[0], value), max(typical[1], value)
 
@@ -126,7 +127,7 @@ def ranks(ratios: Mapping[Key, Mapping[int, float]], floor: Ratio | None) -> dic
     """Rank candidates, the fastest first; those that can't be told apart share a rank, as in 1, 1, 3.
 
     In order of their geometric means, each is compared with the first of the group before it, in the generations that
-    both have. So one who ranks lower is slower than the first of every group above, if not than all in it.
+    both have. So a candidate is slower than the first of every group above its own, but maybe not than all in it.
 
     Parameters
     ----------
@@ -139,17 +140,17 @@ def ranks(ratios: Mapping[Key, Mapping[int, float]], floor: Ratio | None) -> dic
     -------
     dict
         From 1. Without those that have fewer than two generations in common with others: a candidate whose
-        processes died costs itself its rank, not the rest theirs.
+        processes died loses only its own rank.
     """
     kept = _comparable(ratios)
-    order = sorted(kept, key=lambda key: (log_interval(sorted(kept[key].values())).value, str(key)))
-    found: dict[Key, int] = {}
+    ordered = sorted(kept, key=lambda key: (log_interval(sorted(kept[key].values())).value, str(key)))
+    result: dict[Key, int] = {}
     leader, rank = None, 0
-    for position, key in enumerate(order, start=1):
+    for position, key in enumerate(ordered, start=1):
         if leader is None or _slower(kept[key], kept[leader], floor):
             leader, rank = key, position
-        found[key] = rank
-    return found
+        result[key] = rank
+    return result
 
 
 def tied(ratio: Ratio, floor: Ratio | None) -> bool:
@@ -161,17 +162,17 @@ def tied(ratio: Ratio, floor: Ratio | None) -> bool:
     return ratio.interval is None or contains_one(ratio) or within_floor(ratio, floor)
 
 
-def _slower(one: Mapping[int, float], leader: Mapping[int, float], floor: Ratio | None) -> bool:
-    ratio = log_interval([one[index] / leader[index] for index in sorted(one.keys() & leader.keys())])
+def _slower(candidate: Mapping[int, float], leader: Mapping[int, float], floor: Ratio | None) -> bool:
+    ratio = log_interval([candidate[index] / leader[index] for index in sorted(candidate.keys() & leader.keys())])
     return ratio.value > 1 and not tied(ratio, floor)
 
 
 def _comparable(ratios: Mapping[Key, Mapping[int, float]]) -> Mapping[Key, Mapping[int, float]]:
-    """Leave out, one by one, whoever lacks common generations with most others, until every two have enough."""
+    """Leave out, one by one, the candidate that shares too few generations with most others, until none does."""
     kept = dict(ratios)
     while kept:
-        lacking = {key: sum(len(one.keys() & other.keys()) < FEWEST for other in kept.values())
-                   for key, one in kept.items()}  # fmt: skip
+        lacking = {key: sum(len(first.keys() & second.keys()) < FEWEST for second in kept.values())
+                   for key, first in kept.items()}  # fmt: skip
         worst = max(kept, key=lambda key: (lacking[key], -len(kept[key]), str(key)))
         if not lacking[worst]:
             break

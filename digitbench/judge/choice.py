@@ -1,16 +1,16 @@
-"""Which candidate to ship: who keeps the limits, who is beaten by whom, and which one is named. Never measures.
+"""Which candidate to ship: which keep the limits, which beat which, and which one is named. Never measures.
 
-A candidate that failed, is INVALID or breaks a limit is thrown out. One that is left beats another if it is worse in
-nothing and clearly better in something: latency, top-1 accuracy, size of the artifact, peak memory. What can't be told
-apart counts as the same:
+A candidate that failed, is INVALID or breaks a limit is thrown out. Of the others, one beats another if it is worse in
+nothing and clearly better in something: latency, top-1 accuracy, size of the artifact, peak memory. These count as the
+same:
 
 * latencies (p50) that share a rank, whose ratio's interval over generations contains 1, or whose ratio lies within the
   noise floor; with a single generation, which has no interval, those that are no more than 10 % apart;
 * accuracies that McNemar's exact test does not tell apart;
 * sizes, and memory, no more than 2 % apart.
 
-Those that nobody beats are the Pareto front. The fastest of them is named; of those that tie with it the smallest, then
-the one with the fewest flips, then the one whose figure is the lowest. Another first criterion may be asked for.
+Those that none beats are the Pareto front. The fastest of them is named; of those that tie with it the smallest, then
+the one with the fewest flips, then the one whose bare latency is the lowest. Another first criterion can be given.
 
 The latency is always the median, also where p99 has a limit: ranks are of medians, and a tail is known far less well.
 """
@@ -27,7 +27,7 @@ from typing import Any
 from digitbench import plugins
 from digitbench.errors import UsageError, unknown
 from digitbench.judge.limits import Limit
-from digitbench.judge.ties import FIGURES, LAST, Ties, latency, speed
+from digitbench.judge.ties import FIGURES, TIE_BREAKERS, Ties, latency, latency_sort_key
 from digitbench.plugins.model_io import NATIVE_IO, ModelIO
 from digitbench.records.results import Floor, Row
 from digitbench.records.timing import Interval, calls_needed
@@ -45,18 +45,18 @@ labels = model.predict(images)
 
 @dataclass(frozen=True)
 class Judged:
-    """A candidate and what was found of it.
+    """A candidate and how it was judged.
 
     Attributes
     ----------
     reasons
         Why it is thrown out, each in words; empty if it isn't.
     close
-        Of the limits that it keeps by its figure, those that lie within the figure's 95 % interval, in words.
+        The limits that its value keeps but that lie within the value's 95 % interval, in words.
     beaten_by
-        One that is worse in nothing and clearly better in something; None on the front and for what is thrown out.
+        A candidate that beats it; None on the front and for what is thrown out.
     front
-        Does nobody beat it.
+        Is it on the front: does no candidate beat it.
     """
 
     row: Row
@@ -68,28 +68,28 @@ class Judged:
 
 @dataclass(frozen=True)
 class Choice:
-    """What `judge` found.
+    """The result of `judge`.
 
     Attributes
     ----------
     judged
-        Every candidate: first those that pass, the front before what it beats, then those that are thrown out; each
-        of these three the fastest first.
+        Every candidate: first the front, then what it beats, then those that are thrown out; in each of these three
+        groups the fastest first.
     named
         The one to use; None if all are thrown out.
     nearest
-        Where all are: of those that could be relied on, the one that misses its limits by the least.
+        If all are thrown out: of those that are VALID, the one that misses its limits by the least.
     rivals
-        Of the front, those that can't be told from the named one's best by the first criterion; what came next decided.
+        Those of the front that tie with the best by the first criterion, without `named`; later criteria decided.
     decided
-        What came next, as far as it decided: each criterion, of `digitbench.judge.ties`, with the rivals it left
+        The later criteria, of `digitbench.judge.ties`, that decided something, each with the rivals that it put
         behind.
     prefer
         The first criterion, of `PREFERENCES`.
     single
-        Latencies are of single processes: small differences can't be told.
+        Latencies are of single processes, so that small differences can't be seen.
     warnings
-        What speaks against choosing from the model's figures, each in a sentence: see `digitbench.bundle.caveats`.
+        Reasons not to choose by the model's metrics, each in a sentence: see `digitbench.bundle.caveats`.
     """
 
     judged: tuple[Judged, ...]
@@ -103,28 +103,30 @@ class Choice:
     warnings: tuple[str, ...] = ()
 
     def _repr_html_(self) -> str:
-        """What a notebook shows."""
+        """Give what a notebook shows."""
         return html_of("choice", self)
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
-        """What IPython shows where there is no HTML, and stores beside it: the usual text holds every timed call."""
+        """Give IPython a short text to show or store beside the HTML: the usual one would hold every timed call."""
         named = " ".join(self.named.row.key[:2]) if self.named else "none"
         printer.text(f"<Choice among {len(self.judged)} candidates: {named}>")
 
     @property
     def front(self) -> tuple[Judged, ...]:
-        """Those that nobody beats."""
-        return tuple(one for one in self.judged if one.front)
+        """Those that no candidate beats."""
+        return tuple(candidate for candidate in self.judged if candidate.front)
 
     @property
     def unsure(self) -> tuple[Row, ...]:
-        """Those with a lower p50 than the named one that are out for nothing but being INVALID; the fastest first."""
+        """Those with a lower p50 than the named one that are thrown out only as INVALID; the fastest first."""
         if self.named is None:
             return ()
         bound = latency(self.named.row)
-        invalid = (one for one in self.judged if one.row.validity and not one.row.error)
-        sole = (one.row for one in invalid if len(one.reasons) == len(one.row.validity or ()))
-        return tuple(sorted((row for row in sole if latency(row) < bound), key=latency))
+        invalid = (candidate for candidate in self.judged if candidate.row.validity and not candidate.row.error)
+        invalid_only = (
+            candidate.row for candidate in invalid if len(candidate.reasons) == len(candidate.row.validity or ())
+        )
+        return tuple(sorted((row for row in invalid_only if latency(row) < bound), key=latency))
 
 
 def judge(
@@ -150,18 +152,19 @@ def judge(
     """
     check_preference(prefer)
     ties = Ties(floor)
-    judged = [_check(row, limits) for row in rows]
-    passing = [one.row for one in judged if not one.reasons]
+    judged = [_judged_by_limits(row, limits) for row in rows]
+    passing = [candidate.row for candidate in judged if not candidate.reasons]
     front = _front(passing, ties)
     judged = [
-        one if one.reasons else
-        replace(one, front=one.row in front, beaten_by=_beater(one.row, passing, front, ties)) for one in judged
+        candidate if candidate.reasons else
+        replace(candidate, front=candidate.row in front, beaten_by=_beater(candidate.row, passing, front, ties))
+        for candidate in judged
     ]  # fmt: skip
-    judged.sort(key=lambda one: (bool(one.reasons), not one.front, speed(one.row), one.row.key[:2]))
-    named, rivals, decided = _named(front, ties, prefer) if front else (None, (), ())
+    judged.sort(key=lambda item: (bool(item.reasons), not item.front, latency_sort_key(item.row), item.row.key[:2]))
+    named, rivals, decided = _best_of_front(front, ties, prefer) if front else (None, (), ())
     return Choice(
         judged=tuple(judged),
-        named=next((one for one in judged if one.row is named), None),
+        named=next((candidate for candidate in judged if candidate.row is named), None),
         nearest=None if front else _nearest(judged, limits),
         rivals=rivals,
         limits=tuple(limits),
@@ -184,7 +187,7 @@ def check_preference(name: str) -> None:
 
 
 def code_for(row: Row, artifact: Path, run: Path, model_io: ModelIO = NATIVE_IO) -> str:
-    """Give Python that labels images as a candidate does, by its runtime alone, from the adapter's own example.
+    """Give Python code that labels images as a candidate does, with its runtime alone, from the adapter's example.
 
     Parameters
     ----------
@@ -192,8 +195,8 @@ def code_for(row: Row, artifact: Path, run: Path, model_io: ModelIO = NATIVE_IO)
         What the candidate opens.
     run
         Its bundle, for an adapter that has no example: digitbench itself opens it then.
-    form
-        What the model takes and gives; where that isn't what digitbench trains, it is opened by digitbench too.
+    model_io
+        What the model takes and gives; where that isn't native, digitbench opens it too.
     """
     plugin = plugins.find(row.backend)
     packages = [f"{name}=={version}" for name, version in plugin.runtime_versions().items()]
@@ -205,8 +208,8 @@ def code_for(row: Row, artifact: Path, run: Path, model_io: ModelIO = NATIVE_IO)
         "artifact": repr(str(artifact.absolute())), "run": repr(str(run.absolute())), "threads": str(row.threads),
         "precision": row.precision, "backend": row.backend,
     }  # fmt: skip
-    # In one go, since a path may hold the like of {threads}.
-    code = re.sub(r"\{(artifact|run|threads|precision|backend)\}", lambda found: values[found[1]], example)
+    # All at once, since a path may contain text such as {threads}.
+    code = re.sub(r"\{(artifact|run|threads|precision|backend)\}", lambda match: values[match[1]], example)
     head = f"# pip install {' '.join(packages)}\n" if packages else ""
     if not model_io.is_native:
         head = f"# {plugin.install_line}\n# the model takes its images in a form of its own, which digitbench knows\n"
@@ -216,8 +219,8 @@ def code_for(row: Row, artifact: Path, run: Path, model_io: ModelIO = NATIVE_IO)
 # --- limits --------------------------------------------------------------------------------------------------------
 
 
-def figure(row: Row, name: str) -> tuple[float | None, Interval | None]:
-    """Give a row's figure that a limit is of, in the limit's unit, and its 95 % interval, where it has one."""
+def metric_value(row: Row, name: str) -> tuple[float | None, Interval | None]:
+    """Give the metric of a row that a limit is for, in the limit's unit, and its 95 % interval, where it has one."""
     if name in PERCENTILES:
         latency = row.latency_us
         return (getattr(latency, name), latency.intervals.get(name)) if latency else (None, None)
@@ -232,83 +235,86 @@ def figure(row: Row, name: str) -> tuple[float | None, Interval | None]:
     return values[name], None
 
 
-def _check(row: Row, limits: Iterable[Limit]) -> Judged:
+def _judged_by_limits(row: Row, limits: Iterable[Limit]) -> Judged:
     if row.error:
         return Judged(row, (row.error if row.mend else f"failed: {row.error}",))
     reasons, close = [f"INVALID: {finding.reason}" for finding in row.validity or ()], []
     for limit in limits:
-        value, interval = figure(row, limit.kind.name)
+        value, interval = metric_value(row, limit.kind.name)
         if value is None:
-            reasons.append(_unknown(row, limit.kind.name))
+            reasons.append(_why_unknown(row, limit.kind.name))
         elif not limit.kept_by(value):
             reasons.append(limit.broken_by(value))
         elif interval and not limit.kept_by(interval[0] if limit.kind.least else interval[1]):
             close.append(limit.close_to(interval))
     for name in ("p50", "accuracy", "size", "memory"):  # without these it can't be compared
-        if figure(row, name)[0] is None and not any(one.kind.name == name for one in limits):
-            reasons.append(_unknown(row, name))
+        if metric_value(row, name)[0] is None and name not in {limit.kind.name for limit in limits}:
+            reasons.append(_why_unknown(row, name))
     return Judged(row, tuple(reasons), tuple(close))
 
 
-def _unknown(row: Row, name: str) -> str:
+def _why_unknown(row: Row, name: str) -> str:
     if name in PERCENTILES and row.latency_us:
         return f"{name} is not known: it needs {calls_needed(PERCENTILES[name])} calls, {row.latency_us.n} were timed"
     return f"{name} was not measured"
 
 
 def _nearest(judged: Sequence[Judged], limits: Sequence[Limit]) -> Judged | None:
-    """Of those with all figures, who breaks the fewest limits, and these by the least share."""
+    """Of the VALID ones, the one that breaks the fewest limits; of several the one that breaks them by the least."""
 
-    def miss(one: Judged) -> tuple[int, float]:
-        values = [(limit, figure(one.row, limit.kind.name)[0]) for limit in limits]
+    def miss(candidate: Judged) -> tuple[int, float]:
+        values = [(limit, metric_value(candidate.row, limit.kind.name)[0]) for limit in limits]
         broken = [limit.excess(value) for limit, value in values if value is not None and not limit.kept_by(value)]
-        return len(one.reasons), max(broken, default=inf)
+        return len(candidate.reasons), max(broken, default=inf)
 
-    sound = [one for one in judged if one.row.valid]
-    return min(sound, key=miss, default=None)
+    valid = [candidate for candidate in judged if candidate.row.valid]
+    return min(valid, key=miss, default=None)
 
 
 # --- the front -----------------------------------------------------------------------------------------------------
 
 
-def beats_exactly(one: Row, other: Row) -> bool:
-    """Is the first by its bare figures worse in nothing and better in something."""
-    mine, theirs = ([of(row) for of in FIGURES.values()] for row in (one, other))
-    return mine != theirs and all(a <= b for a, b in zip(mine, theirs, strict=True))
+def beats_exactly(first: Row, second: Row) -> bool:
+    """Is the first, by its bare values, worse in nothing and better in something."""
+    first_costs, second_costs = ([cost(row) for cost in FIGURES.values()] for row in (first, second))
+    return first_costs != second_costs and all(a <= b for a, b in zip(first_costs, second_costs, strict=True))
 
 
 def _front(rows: Sequence[Row], ties: Ties) -> list[Row]:
-    """Those that nobody beats.
+    """Those that no candidate beats.
 
-    What ties with what ties need not tie, so candidates can beat each other in a ring; if that leaves nobody, the bare
-    figures decide, of which there always is a best.
+    Ties aren't transitive, so candidates can beat each other in a ring. If that leaves none, the bare values decide:
+    by these there always is a best.
     """
-    found = [row for row in rows if not any(ties.beats(other, row) for other in rows)]
-    return found or [row for row in rows if not any(beats_exactly(other, row) for other in rows)]
+    unbeaten = [row for row in rows if not any(ties.beats(rival, row) for rival in rows)]
+    return unbeaten or [row for row in rows if not any(beats_exactly(rival, row) for rival in rows)]
 
 
 def _beater(row: Row, rows: Sequence[Row], front: Sequence[Row], ties: Ties) -> Row | None:
-    """Who beats it: if possible one on the front, the fastest of them."""
+    """Give a candidate that beats it: if possible one on the front, of several the fastest."""
     if row in front:
         return None
-    able = [one for one in rows if ties.beats(one, row)] or [one for one in rows if beats_exactly(one, row)]
-    return min(able, key=lambda one: (one not in front, speed(one), one.key[:2]), default=None)
+    beaters = [rival for rival in rows if ties.beats(rival, row)] or [
+        rival for rival in rows if beats_exactly(rival, row)
+    ]
+    return min(beaters, key=lambda rival: (rival not in front, latency_sort_key(rival), rival.key[:2]), default=None)
 
 
-def _named(
+def _best_of_front(
     front: Sequence[Row], ties: Ties, prefer: str
 ) -> tuple[Row, tuple[Row, ...], tuple[tuple[str, tuple[Row, ...]], ...]]:
-    """Who of the front is best by the first criterion; of those that tie with it, by the next; and so on.
+    """Choose from the front the best by the first criterion; of those that tie with it, by the next; and so on.
 
-    The others are who else ties with the best by the first, and which criteria decided among these, against whom.
+    Also give the others that tie with the best by the first criterion, and each criterion that decided among them, with
+    the candidates that it put behind.
     """
-    tied = left = ties.best(prefer, front)
+    tied = remaining = ties.best(prefer, front)
     decided = []
-    for name in ("latency", "size", *LAST):
-        better = ties.best(name, left)
-        behind = tuple(row for row in left if row not in better)
+    for name in ("latency", "size", *TIE_BREAKERS):
+        better = ties.best(name, remaining)
+        behind = tuple(row for row in remaining if row not in better)
         if behind:
             decided.append((name, behind))
-        left = better
-    (named,) = left
+        remaining = better
+    (named,) = remaining
     return named, tuple(row for row in tied if row is not named), tuple(decided)

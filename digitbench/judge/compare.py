@@ -1,8 +1,7 @@
 """Two runs of the same candidates: what changed beyond noise, and whether a gate lets the newer one pass.
 
-Runs are compared by their generations, never by two single figures: a verdict is spoken of a whole interval. What is
-compared stays what it is, two separate runs: an interval over generations doesn't hold what happened to the machine
-between them.
+Runs are compared by their generations, never by two single values, and a verdict is on a whole interval. The two runs
+stay separate measurements: an interval over generations doesn't cover what happened to the machine between them.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from digitbench.records.results import Floor, Key, Results, Row
 from digitbench.records.timing import Generation, Interval, Ratio, calls_needed, within_floor
 
 MEMORY_SHARE = 0.01  # the same machine's memory differs by what its firmware and kernel keep
-ROUNDING = 1e-9  # 105 / 100 is above 1.05 in binary
+ROUNDING = 1e-9  # 105 / 100 is above 1.05 in floating point
 
 
 Pair = tuple[Row, Row, bool]
@@ -29,7 +28,7 @@ Pair = tuple[Row, Row, bool]
 
 
 class Verdict(StrEnum):
-    """What is said of a change; only a regression fails a gate."""
+    """The verdict on a change; only a regression fails a gate."""
 
     REGRESSION = "regression"  # all of the interval is beyond the gate's limit
     PERHAPS = "perhaps"  # the limit lies within the interval
@@ -49,13 +48,13 @@ class Change:
     key
         The candidate; its batch size is None where the metric is the same for all.
     base, new
-        Geometric means over generations, or the one figure there is; None where too few calls were timed.
+        Geometric means over generations, or the only value there is; None where too few calls were timed.
     change
-        new / base; for accuracy new - base; for flips how many came, or with a minus how many went if none came.
+        new / base; for accuracy new - base; for flips how many are new, or if none is, minus how many are gone.
     interval
         95 %, of `change`; both ends the same if it is exact; None where a run has a single generation.
     reason
-        What a reader must know beside the figures; may be empty.
+        What a reader must know beside the values; may be empty.
     """
 
     key: Key
@@ -71,14 +70,14 @@ class Change:
 
 @dataclass(frozen=True)
 class Ignored:
-    """A candidate of the older run that gates don't look at, or of which they look past the times.
+    """A candidate of the older run that gates ignore, wholly or for its times.
 
     Attributes
     ----------
     lost
-        It worked in the older run, was asked for in the newer, and isn't there: no gate may pass for that.
+        It worked in the older run, was asked for in the newer, and is missing there: that never passes.
     times_only
-        Accuracy, flips and size are looked at.
+        Only its times are ignored: accuracy, flips and size count.
     """
 
     key: Key
@@ -89,12 +88,12 @@ class Ignored:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What two runs have in common, and what not.
+    """How two runs differ.
 
     Attributes
     ----------
     notes
-        How the runs are unlike, where `force` let them be compared.
+        How machine, data set or bundle differ, where `force` let them be compared all the same.
     """
 
     changes: tuple[Change, ...]
@@ -107,18 +106,20 @@ class Comparison:
     @property
     def regressions(self) -> tuple[Change, ...]:
         """The worst first: in the order of the gates, then by how much worse it got."""
-        order = {gate.metric: place for place, gate in enumerate(self.gates)}
-        found = [change for change in self.changes if change.verdict is Verdict.REGRESSION]
-        return tuple(sorted(found, key=lambda one: (order[one.metric], -worsening(one.metric, one.change or 0.0))))
+        order = {gate.metric: position for position, gate in enumerate(self.gates)}
+        regressions = (change for change in self.changes if change.verdict is Verdict.REGRESSION)
+        return tuple(
+            sorted(regressions, key=lambda item: (order[item.metric], -worsening(item.metric, item.change or 0.0)))
+        )
 
     @property
     def lost(self) -> tuple[Ignored, ...]:
-        """Candidates that are missing in the newer run, where there are gates: what is gone can't be found worse."""
-        return tuple(one for one in self.ignored if one.lost) if self.gates else ()
+        """Candidates that are missing in the newer run; none without gates. What is gone can't be found worse."""
+        return tuple(candidate for candidate in self.ignored if candidate.lost) if self.gates else ()
 
     @property
     def idle(self) -> tuple[Gate, ...]:
-        """Gates that found nothing to look at: one that passes for that reason would be trusted for nothing."""
+        """Gates whose metric was compared for no candidate: they would pass without having checked anything."""
         seen = {change.metric for change in self.changes}
         return tuple(gate for gate in self.gates if gate.metric not in seen)
 
@@ -153,12 +154,12 @@ def compare(
     Raises
     ------
     UsageError
-        They have no candidate in common and there are no gates, or they aren't alike and `force` isn't given.
+        They have no candidate in common and there are no gates, or they differ and `force` isn't given.
     """
-    other_images = _images_differ(base.bundle, new.bundle)
-    different = _machines_differ(base.machine, new.machine) + other_images
-    if different and not force:
-        raise UsageError(f"the runs can't be compared: {'; '.join(different)} (--force compares them all the same)")
+    data_differences = _data_differences(base.bundle, new.bundle)
+    differences = _machine_differences(base.machine, new.machine) + data_differences
+    if differences and not force:
+        raise UsageError(f"the runs can't be compared: {'; '.join(differences)} (--force compares them all the same)")
     older, newer = {row.key: row for row in base.rows}, {row.key: row for row in new.rows}
     partners = {key: partner for key, row in older.items() if (partner := partner_of(row, newer))}
     pairs: list[Pair] = []
@@ -166,30 +167,32 @@ def compare(
     limits = {gate.metric: gate for gate in gates}
     for key, row in older.items():
         partner = partners.get(key)
-        missing = why_missing(row, partner, newer, limits)
-        if missing and (partner or (gates and (asked is None or asked(row)))):
-            free = not excused.isdisjoint({(row.backend, row.precision), (row.backend, "")})
-            ignored.append(Ignored(key, missing + ", which --allow-missing excuses" * free, lost=not free))
-        elif partner and not missing:
-            reason, exact = _past_which(row, partner, limits), not (row.error or answers_differ(row))
+        reason_missing = why_missing(row, partner, newer, limits)
+        if reason_missing and (partner or (gates and (asked is None or asked(row)))):
+            is_excused = not excused.isdisjoint({(row.backend, row.precision), (row.backend, "")})
+            ignored.append(
+                Ignored(key, reason_missing + ", which --allow-missing excuses" * is_excused, lost=not is_excused)
+            )
+        elif partner and not reason_missing:
+            reason, exact = _why_ignored(row, partner, limits), not (row.error or answers_differ(row))
             if reason:
                 ignored.append(Ignored(key, reason, times_only=exact))
             if exact:
                 pairs.append((row, partner, not (row.validity or partner.validity)))
-    if not partners and not any(one.lost for one in ignored):
-        raise UsageError(f"no candidate in common: base has {_some(older)}; new has {_some(newer)}")
+    if not partners and not any(candidate.lost for candidate in ignored):
+        raise UsageError(f"no candidate in common: base has {_first_names(older)}; new has {_first_names(newer)}")
     matched = {row.key for row in partners.values()}
     floors = [*base.floors, *new.floors]
     return Comparison(
-        tuple(_changes(pairs, limits, floors, paired=not other_images)),
+        tuple(_changes(pairs, limits, floors, paired=not data_differences)),
         tuple(key for key in older if key not in partners),
         tuple(key for key, row in newer.items() if key not in matched and not row.error),
-        tuple(ignored), tuple(different), tuple(gates),
+        tuple(ignored), tuple(differences), tuple(gates),
     )  # fmt: skip
 
 
-def _past_which(base: Row, new: Row, limits: Iterable[str]) -> str:
-    """Say why gates look past a candidate, or its times; nothing if they don't."""
+def _why_ignored(base: Row, new: Row, limits: Iterable[str]) -> str:
+    """Say why gates ignore a candidate, or its times; empty if they don't."""
     reason = why_unusable("base", base) or why_unusable("new", new)
     if not reason and any(METRICS[name].timed for name in limits) and not (base.generations and new.generations):
         return "a run has no generations of it: gates of times look past it"
@@ -203,48 +206,53 @@ def name_of(key: Key) -> str:
     return f"{backend} {precision}, {threads} thread{'' if threads == 1 else 's'}{batch}"
 
 
-def _some(keys: Iterable[Key]) -> str:
+def _first_names(keys: Iterable[Key]) -> str:
     names = [name_of(key) for key in keys]
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return "; ".join(names[:3]) + more if names else "none"
 
 
-# --- are they alike ------------------------------------------------------------------------------------------------
+# --- can they be compared ------------------------------------------------------------------------------------------
 
 
-def _machines_differ(base: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    facts = {name: [str(one.get(name)) for one in (base, new)] for name in ("cpu", "architecture")}
+def _machine_differences(base: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    facts = {name: [str(machine.get(name)) for machine in (base, new)] for name in ("cpu", "architecture")}
     facts["cores"] = [
-        ", ".join(f"{number} {kind}" for kind, number in _part(one, "cores").items()) for one in (base, new)
+        ", ".join(f"{count} {core_type}" for core_type, count in _mapping_in(machine, "cores").items())
+        for machine in (base, new)
     ]
-    # Another kernel is no other machine.
-    facts["system"] = [str(one.get("system")).partition(" ")[0] for one in (base, new)]
-    sizes = [size if isinstance(size := one.get("memory_bytes"), int) else 0 for one in (base, new)]
+    # Only the name: the same machine may have got another kernel.
+    facts["system"] = [str(machine.get("system")).partition(" ")[0] for machine in (base, new)]
+    sizes = [size if isinstance(size := machine.get("memory_bytes"), int) else 0 for machine in (base, new)]
     if max(sizes) - min(sizes) > MEMORY_SHARE * max(sizes):
         facts["memory"] = [f"{size / 2**30:.2f} GiB" for size in sizes]
-    return _unlike(facts)
+    return _differences(facts)
 
 
-def _images_differ(base: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    datasets = [_part(one, "dataset") for one in (base, new)]
-    bundles = [f"{one.get('name')} ({one.get('recipe')})" for one in (base, new)]
-    hashes = [one.get("reference_sha256") for one in (base, new)]
-    if all(hashes):  # they tell bundles apart for certain; runs from before they were kept have the bundle's name
+def _data_differences(base: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    datasets = [_mapping_in(bundle, "dataset") for bundle in (base, new)]
+    names = [f"{bundle.get('name')} ({bundle.get('recipe')})" for bundle in (base, new)]
+    hashes = [bundle.get("reference_sha256") for bundle in (base, new)]
+    if all(hashes):  # hashes identify bundles for certain; older runs have no hash, only the bundle's name
         alike = hashes[0] == hashes[1]
-        bundles = bundles[:1] * 2 if alike else [f"{one} {sha}" for one, sha in zip(bundles, hashes, strict=True)]
-    return _unlike({
-        "dataset": [str(one.get("fingerprint")) for one in datasets], "bundle": bundles,
-        "test images": [str(one.get("test_images")) for one in (base, new)],
+        names = names[:1] * 2 if alike else [f"{name} {sha}" for name, sha in zip(names, hashes, strict=True)]
+    return _differences({
+        "dataset": [str(dataset.get("fingerprint")) for dataset in datasets], "bundle": names,
+        "test images": [str(bundle.get("test_images")) for bundle in (base, new)],
     })  # fmt: skip
 
 
-def _part(record: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    found = record.get(name)
-    return found if isinstance(found, Mapping) else {}
+def _mapping_in(record: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    part = record.get(name)
+    return part if isinstance(part, Mapping) else {}
 
 
-def _unlike(facts: Mapping[str, Sequence[str]]) -> list[str]:
-    return [f"{name} {mine!r} in base and {other!r} in new" for name, (mine, other) in facts.items() if mine != other]
+def _differences(facts: Mapping[str, Sequence[str]]) -> list[str]:
+    return [
+        f"{name} {base_value!r} in base and {new_value!r} in new"
+        for name, (base_value, new_value) in facts.items()
+        if base_value != new_value
+    ]
 
 
 # --- one candidate -------------------------------------------------------------------------------------------------
@@ -253,25 +261,25 @@ def _unlike(facts: Mapping[str, Sequence[str]]) -> list[str]:
 def _changes(
     pairs: Sequence[Pair], limits: Mapping[str, Gate], floors: Sequence[Floor], *, paired: bool
 ) -> Iterator[Change]:
-    """Compare every metric: times at each batch size, then what is one process' once, from the first that tells it."""
+    """Compare every metric: times at each batch size; the rest once for each process, by the first pair that has it."""
     setups: dict[tuple[str, str, int], list[Pair]] = {}
     for pair in pairs:
         setups.setdefault(pair[0].key[:3], []).append(pair)
-    for setup, found in setups.items():
-        valid = [pair for pair in found if pair[2]]
+    for setup, setup_pairs in setups.items():
+        valid = [pair for pair in setup_pairs if pair[2]]
         timed = [(metric, [pair], pair[0].key) for pair in valid for metric in METRICS.values() if metric.timed]
-        # Noise in the times does nothing to labels and bytes.
-        once = [(metric, valid[:1] if metric.sample else found, (*setup, None))
+        # Noise in the times doesn't change labels and bytes.
+        once = [(metric, valid[:1] if metric.sample else setup_pairs, (*setup, None))
                 for metric in METRICS.values() if not metric.timed]  # fmt: skip
         for metric, sources, key in (*timed, *once):
-            told = (_change(metric, base, new, paired=paired) for base, new, _ in sources)
-            change = next((one for one in told if one), None)
-            if change:
-                yield _judged(replace(change, key=key, gate=limits.get(metric.name)), floors)
+            compared = (_change(metric, base, new, paired=paired) for base, new, _ in sources)
+            first = next((change for change in compared if change), None)
+            if first:
+                yield _with_verdict(replace(first, key=key, gate=limits.get(metric.name)), floors)
 
 
 def _change(metric: Metric, base: Row, new: Row, *, paired: bool) -> Change | None:
-    """Compare one metric, not judged yet; None if a run hasn't measured it."""
+    """Compare one metric, without a verdict yet; None if a run hasn't measured it."""
     if metric.sample:
         return _over_generations(metric, metric.sample, base, new) if base.generations and new.generations else None
     if metric.name == "accuracy":
@@ -287,23 +295,26 @@ def _change(metric: Metric, base: Row, new: Row, *, paired: bool) -> Change | No
 def _over_generations(metric: Metric, sample: Callable[[Generation, int], float], base: Row, new: Row) -> Change:
     from digitbench.evaluate import intervals
 
-    mine, other = ([sample(one, row.batch_size or 1) for one in row.generations] for row in (base, new))
-    needs = intervals.ALIKE * calls_needed(99)
-    if metric.name == "p99" and min(one.n for one in (*base.generations, *new.generations)) < needs:
-        reason = f"it needs {needs:,} calls in each generation: measure with more --seconds"
+    base_values, new_values = (
+        [sample(generation, row.batch_size or 1) for generation in row.generations] for row in (base, new)
+    )
+    needed = intervals.ALIKE * calls_needed(99)
+    if metric.name == "p99" and min(generation.n for generation in (*base.generations, *new.generations)) < needed:
+        reason = f"it needs {needed:,} calls in each generation: measure with more --seconds"
         return Change(base.key, metric.name, None, None, None, None, reason=reason)
-    if not all(isfinite(value) and value > 0 for value in (*mine, *other)):
+    if not all(isfinite(value) and value > 0 for value in (*base_values, *new_values)):
         return Change(base.key, metric.name, None, None, None, None, reason="not all of its figures are above 0")
-    runs = " and ".join(run for run, one in (("base", mine), ("new", other)) if len(one) < intervals.FEWEST)
-    ratio = intervals.unpaired(mine, other)
+    values_by_run = {"base": base_values, "new": new_values}
+    runs = " and ".join(run for run, values in values_by_run.items() if len(values) < intervals.FEWEST)
+    ratio = intervals.unpaired(base_values, new_values)
     return Change(
-        base.key, metric.name, intervals.log_interval(mine).value, intervals.log_interval(other).value, ratio.value,
-        ratio.interval, reason=f"a single generation in {runs}: --quick can't tell" if runs else "",
+        base.key, metric.name, intervals.log_interval(base_values).value, intervals.log_interval(new_values).value,
+        ratio.value, ratio.interval, reason=f"a single generation in {runs}: --quick can't tell" if runs else "",
     )  # fmt: skip
 
 
-def _judged(change: Change, floors: Sequence[Floor]) -> Change:
-    """Speak the verdict, of the whole interval."""
+def _with_verdict(change: Change, floors: Sequence[Floor]) -> Change:
+    """Add the verdict, which is on the whole interval."""
     if change.interval is None:
         return replace(change, verdict=Verdict.CANT_TELL)
     low, high = sorted(worsening(change.metric, end) for end in change.interval)
@@ -326,39 +337,48 @@ def _within_a_floor(change: Change, floors: Sequence[Floor]) -> bool:
     if change.change is None:
         return False
     ratio = Ratio(change.change, change.interval)
-    return any(within_floor(ratio, one.ratio) for one in floors if (one.threads, one.batch_size) == change.key[2:])
+    return any(
+        within_floor(ratio, floor.ratio) for floor in floors if (floor.threads, floor.batch_size) == change.key[2:]
+    )
 
 
 # --- accuracy and flips --------------------------------------------------------------------------------------------
 
 
 def _accuracy(base: Row, new: Row, *, paired: bool) -> Change | None:
-    one, two = base.accuracy, new.accuracy
-    if not (one and two and 0 <= one.correct <= one.total > 0 and 0 <= two.correct <= two.total > 0):
+    before, after = base.accuracy, new.accuracy
+    if not (before and after and 0 <= before.correct <= before.total > 0 and 0 <= after.correct <= after.total > 0):
         return None
-    counts = agreement.discordant(base, new) if paired and one.total == two.total else None
+    counts = agreement.discordant(base, new) if paired and before.total == after.total else None
     if counts:
-        interval = accuracy.paired_interval(*counts, two.total)
+        interval = accuracy.paired_interval(*counts, after.total)
         reason = f"{counts[0]} images went right to wrong, {counts[1]} wrong to right" if any(counts) else ""
     else:
-        interval = accuracy.unpaired_interval(one, two)
+        interval = accuracy.unpaired_interval(before, after)
         reason = "not compared image by image: the images, the bundle or the ledgers of flips don't match"
-    return Change(base.key, "accuracy", one.top1, two.top1, two.top1 - one.top1, interval, reason=reason)
+    return Change(base.key, "accuracy", before.top1, after.top1, after.top1 - before.top1, interval, reason=reason)
 
 
 def _flips(base: Row, new: Row, *, paired: bool) -> Change | None:
-    """Compare flips: those that the older run hadn't count, so that one that went doesn't pay for one that came."""
+    """Compare flips: only new ones count, so that a flip that is gone doesn't make up for a new one."""
     if not (base.agreement and new.agreement):
         return None
-    one, two = base.agreement.flips, new.agreement.flips
-    flips_of_both = agreement.flips_of_both(base, new) if paired else None
-    by, reason = float(two - one), "only counted: the images, the bundle or the ledgers of flips don't match"
-    if flips_of_both:
-        mine, other = flips_of_both
-        came = sorted(index for index in other if index not in mine or mine[index].label != other[index].label)
-        gone = len(mine.keys() - other.keys())
-        by, reason = float(len(came) or -gone), ""
-        if came or gone:
-            which = ", ".join(map(str, came[:5])) + (", …" if len(came) > 5 else "")
-            reason = f"{len(came)} new" + (f" (image {which})" if came else "") + f", {gone} gone"
-    return Change(base.key, "flips", one, two, by, (by, by), reason=reason)
+    base_count, new_count = base.agreement.flips, new.agreement.flips
+    both_flips = agreement.flips_of_both(base, new) if paired else None
+    change = float(new_count - base_count)
+    reason = "only counted: the images, the bundle or the ledgers of flips don't match"
+    if both_flips:
+        base_flips, new_flips = both_flips
+        new_indices = sorted(
+            index for index in new_flips if index not in base_flips or base_flips[index].label != new_flips[index].label
+        )
+        gone_count = len(base_flips.keys() - new_flips.keys())
+        change, reason = float(len(new_indices) or -gone_count), ""
+        if new_indices or gone_count:
+            first_indices = ", ".join(map(str, new_indices[:5])) + (", …" if len(new_indices) > 5 else "")
+            reason = (
+                f"{len(new_indices)} new"
+                + (f" (image {first_indices})" if new_indices else "")
+                + f", {gone_count} gone"
+            )
+    return Change(base.key, "flips", base_count, new_count, change, (change, change), reason=reason)

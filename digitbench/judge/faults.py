@@ -13,30 +13,30 @@ NUMBER = re.compile(r"\d+(?:,\d{3})*(?:\.\d+)?")
 
 
 def invalid_rows(results: Results) -> list[str]:
-    """Say which rows are INVALID, why, and what mends it: a line for each kind of reason."""
+    """Say which rows are INVALID, why, and how to mend it: one line for all reasons that differ only in numbers."""
     names = Names.of(results.rows)
     rows, reasons = dict[tuple[str, str], list[Row]](), dict[tuple[str, str], list[str]]()
     timed = [row for row in results.rows if row.latency_us]
     for row in results.rows:
         for finding in row.validity or ():
-            kind = NUMBER.sub("", finding.reason), NUMBER.sub("", finding.mend)
-            rows.setdefault(kind, []).append(row)
-            reasons.setdefault(kind, []).append(
+            pattern = NUMBER.sub("", finding.reason), NUMBER.sub("", finding.mend)
+            rows.setdefault(pattern, []).append(row)
+            reasons.setdefault(pattern, []).append(
                 f"{finding.reason} ({finding.mend})" if finding.mend else finding.reason
             )
     return [
-        f"✗ INVALID, don't rely on {'any row' if len(rows[kind]) == len(timed) > 1 else names.rows(rows[kind])}: "
-        f"{_together(reasons[kind])}."
-        for kind in rows
+        f"✗ INVALID, don't rely on {'any row' if len(rows[pattern]) == len(timed) > 1 else names.rows(rows[pattern])}: "
+        f"{_merged_reasons(reasons[pattern])}."
+        for pattern in rows
     ]
 
 
-def _together(reasons: Sequence[str]) -> str:
-    """Make one sentence of several that differ in their numbers alone: ``212 to 340 times a second``."""
+def _merged_reasons(reasons: Sequence[str]) -> str:
+    """Merge reasons that differ only in their numbers into one: ``212 to 340 times a second``."""
     columns = zip(*(NUMBER.findall(reason) for reason in reasons), strict=True)
     ranges = (sorted(set(column), key=lambda text: float(text.replace(",", ""))) for column in columns)
-    filled = iter([each[0] if len(each) == 1 else f"{each[0]} to {each[-1]}" for each in ranges])
-    return NUMBER.sub(lambda _: next(filled), reasons[0])
+    replacements = iter([numbers[0] if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]}" for numbers in ranges])
+    return NUMBER.sub(lambda _: next(replacements), reasons[0])
 
 
 def failed_rows(results: Results) -> list[str]:
@@ -46,11 +46,11 @@ def failed_rows(results: Results) -> list[str]:
 
 
 def missing_rows(results: Results) -> list[str]:
-    """Say what couldn't be measured here, and the line that mends it."""
+    """Say what couldn't be measured here, and the command that mends it."""
     absent = [row for row in results.rows if row.mend and not is_not_applicable(row)]
-    return list(dict.fromkeys(f"{row.backend}: {_reason(row)}; run: {row.mend}" for row in absent))
+    return list(dict.fromkeys(f"{row.backend}: {_short_error(row)}; run: {row.mend}" for row in absent))
 
 
-def _reason(row: Row) -> str:
-    """Its error, without its own name and the mend that stand there too."""
+def _short_error(row: Row) -> str:
+    """Give its error without the backend's name and the command that mends it, which the line has already."""
     return str(row.error).removeprefix(f"backend {row.backend!r} ").partition("; run: ")[0]

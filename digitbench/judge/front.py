@@ -1,4 +1,4 @@
-"""Where things stand in a picture of candidates: who is on the front, who ties, where a label has room. Plain numbers.
+"""Numbers for a picture of candidates: which are on the front, which tie, where labels fit.
 
 Matplotlib's pictures and pages share it. Nothing here draws.
 """
@@ -15,41 +15,41 @@ from digitbench.records.results import Floor, Row
 
 T = TypeVar("T")
 Point = tuple[float, float]
-"""A cost, of which less is better, and a worth, of which more is better: a p50 in µs, and a top-1 share."""
+"""A cost, of which less is better, and a worth, of which more is better: a p50 in µs, and a top-1 accuracy."""
 
 
 def on_front(points: Sequence[Point]) -> list[int]:
-    """Find who is beaten by nobody by the bare figures: nobody costs no more, is worth no less, and is another point.
+    """Find the points that no other beats: one beats a different one if it costs no more and is worth no less.
 
     Returns
     -------
     list of int
-        Places in `points`, by rising cost; points that are the same are all there.
+        Indices into `points`, by rising cost; of points that are the same, all are given.
     """
-    order = sorted(range(len(points)), key=lambda at: (points[at][0], -points[at][1], at))
-    found: list[int] = []
-    for at in order:
-        if not found or points[at] == points[found[-1]] or points[at][1] > points[found[-1]][1]:
-            found.append(at)
-    return found
+    order = sorted(range(len(points)), key=lambda i: (points[i][0], -points[i][1], i))
+    front: list[int] = []
+    for i in order:
+        if not front or points[i] == points[front[-1]] or points[i][1] > points[front[-1]][1]:
+            front.append(i)
+    return front
 
 
 def front_steps(points: Sequence[Point], until: float | None = None) -> list[Point]:
-    """Give the corners of the stairs through the front: what is the most worth that can be had for a cost.
+    """Give the corners of the stairs through the front, which show the most worth that there is for a cost.
 
     Parameters
     ----------
     points
         All of them; those that are not on the front are left out.
     until
-        The cost to which the last stair goes on, such as the picture's edge; it ends in its point if None.
+        The cost up to which the last stair extends, such as the picture's edge; if None, it ends at the last point.
 
     Returns
     -------
     list of Point
-        By rising cost. Between two neighbours either the cost or the worth is the same; no points, no corners.
+        By rising cost. Two neighbours have either the cost or the worth in common. Empty if there are no points.
     """
-    stairs = list(dict.fromkeys(points[at] for at in on_front(points)))
+    stairs = list(dict.fromkeys(points[i] for i in on_front(points)))
     corners = stairs[:1]
     for (_, before), (cost, worth) in pairwise(stairs):
         corners += [(cost, before), (cost, worth)]
@@ -61,62 +61,65 @@ def front_steps(points: Sequence[Point], until: float | None = None) -> list[Poi
 def groups(ordered: Sequence[T], same: Callable[[T, T], bool]) -> list[list[T]]:
     """Group neighbours that can't be told apart: each is the same as every other of its group.
 
-    What ties with what ties need not tie, so the order matters; one that ties with some of a group alone begins the
-    next.
+    Ties aren't transitive, so the order matters. An item that ties only with some of a group begins the next group.
     """
-    found: list[list[T]] = []
-    for one in ordered:
-        if found and all(same(one, other) for other in found[-1]):
-            found[-1].append(one)
+    result: list[list[T]] = []
+    for item in ordered:
+        if result and all(same(item, member) for member in result[-1]):
+            result[-1].append(item)
         else:
-            found.append([one])
-    return found
+            result.append([item])
+    return result
 
 
 def tied_rows(rows: Sequence[Row], noise: Floor | None = None, figure: str = "latency") -> list[list[Row]]:
-    """Group candidates of one thread count and batch size that are the same in a figure and in top-1 accuracy.
+    """Group candidates of one thread count and batch size that are the same in a metric and in top-1 accuracy.
 
     Parameters
     ----------
     rows
-        In the order of the figure.
+        Sorted by the metric.
     noise
         The noise floor of their threads and batch size.
     figure
-        Of `digitbench.judge.ties.FIGURES`: latency, memory, size.
+        The metric, of `digitbench.judge.ties.FIGURES`: latency, memory, size.
     """
     ties = Ties(noise)
-    return groups(rows, lambda one, other: ties.tied(figure, one, other) and ties.tied("accuracy", one, other))
+    return groups(rows, lambda first, second: ties.tied(figure, first, second) and ties.tied("accuracy", first, second))
 
 
-def spread(wanted: Sequence[float], gap: float, low: float, high: float) -> list[float]:
-    """Move places apart as little as possible, by least squares, so that labels there don't overlap.
+def spread(positions: Sequence[float], gap: float, low: float, high: float) -> list[float]:
+    """Move positions apart as little as possible, by least squares, so that labels there don't overlap.
 
-    That is an isotonic regression of the places less the room before each (R. E. Barlow and others, Statistical
-    Inference under Order Restrictions, 1972), cut off at the ends.
+    That is an isotonic regression of the positions minus the space that is needed before each (R. E. Barlow and others,
+    Statistical Inference under Order Restrictions, 1972), clipped to the ends.
 
     Parameters
     ----------
-    wanted
-        Places, not falling.
+    positions
+        In rising order; neighbours may be equal.
     gap
-        The least distance of two neighbours; less where there is no room for that.
+        The least distance of two neighbours; smaller if there isn't enough room.
     low, high
-        Where the first may be at the least, and the last at the most.
+        The least position of the first, and the greatest of the last.
 
     Returns
     -------
     list of float
-        As many, in the same order.
+        The new positions, in the same order.
     """
     from scipy.optimize import isotonic_regression
 
-    if not wanted:
+    if not positions:
         return []
-    gap = min(gap, (high - low) / max(1, len(wanted) - 1))
-    before = [gap * place for place in range(len(wanted))]
-    moved = isotonic_regression([one - room for one, room in zip(wanted, before, strict=True)]).x.tolist()
-    return [min(max(one, low), high - before[-1]) + room for one, room in zip(moved, before, strict=True)]
+    gap = min(gap, (high - low) / max(1, len(positions) - 1))
+    offsets = [gap * i for i in range(len(positions))]
+    moved = isotonic_regression(
+        [position - offset for position, offset in zip(positions, offsets, strict=True)]
+    ).x.tolist()
+    return [
+        min(max(position, low), high - offsets[-1]) + offset for position, offset in zip(moved, offsets, strict=True)
+    ]
 
 
 def diameter(value: float, largest: float, widest: float) -> float:
@@ -130,15 +133,15 @@ def round_values(values: Iterable[float], most: int = 3) -> list[float]:
     Returns
     -------
     list of float
-        Rising, `most` or fewer, the outermost kept; where none lies between, the largest value alone.
+        Rising, at most `most`, always with the first and the last; the largest value alone if no round one fits.
     """
-    known = [value for value in values if value > 0]
-    if not known:
+    positive = [value for value in values if value > 0]
+    if not positive:
         return []
-    least, largest = min(known), max(known)
+    least, largest = min(positive), max(positive)
     exponents = range(floor(log10(least)), ceil(log10(largest)) + 1)
     fits = [step * 10.0**power for power in exponents for step in (1, 2, 5) if least <= step * 10.0**power <= largest]
     if len(fits) > most:
         last = len(fits) - 1
-        fits = [fits[round(place * last / (most - 1))] for place in range(most)] if most > 1 else fits[-1:]
+        fits = [fits[round(i * last / (most - 1))] for i in range(most)] if most > 1 else fits[-1:]
     return fits or [largest]

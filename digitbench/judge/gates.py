@@ -1,4 +1,4 @@
-"""Gates: which figure may become how much worse before a comparison fails."""
+"""Gates: which metric may become how much worse before a comparison fails."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class Metric:
     Attributes
     ----------
     unit
-        Of a gate's limit: ``%`` of the older figure, ``pp`` (percentage points), or nothing for a count.
+        Of a gate's limit: ``%`` of the older value, ``pp`` (percentage points), or nothing for a count.
     sample
-        A generation's, at a batch size; None for what doesn't differ between generations.
+        Its value in a generation at a batch size; None for what doesn't differ between generations.
     timed
-        It belongs to one batch size; all else is one process', which serves all its batch sizes.
+        It has a value for each batch size; other metrics have one for each process, which runs all batch sizes.
     """
 
     name: str
@@ -32,22 +32,22 @@ class Metric:
     higher_is_better: bool = False
 
 
-def _images_per_second(one: Generation, batch_size: int) -> float:
-    return one.n * batch_size / one.seconds if one.seconds else 0.0
+def _images_per_second(generation: Generation, batch_size: int) -> float:
+    return generation.n * batch_size / generation.seconds if generation.seconds else 0.0
 
 
 METRICS = {
     metric.name: metric
     for metric in (
-        Metric("latency", "%", lambda one, _: one.p50, timed=True),
-        Metric("p99", "%", lambda one, _: one.p99, timed=True),
+        Metric("latency", "%", lambda generation, _: generation.p50, timed=True),
+        Metric("p99", "%", lambda generation, _: generation.p99, timed=True),
         Metric("throughput", "%", _images_per_second, timed=True, higher_is_better=True),
         Metric("accuracy", "pp", higher_is_better=True),
         Metric("flips", ""),
         Metric("size", "%"),
-        Metric("memory", "%", lambda one, _: one.peak_rss_bytes),
-        Metric("load", "%", lambda one, _: one.load_seconds),
-        Metric("first", "%", lambda one, _: one.first_prediction_us),
+        Metric("memory", "%", lambda generation, _: generation.peak_rss_bytes),
+        Metric("load", "%", lambda generation, _: generation.load_seconds),
+        Metric("first", "%", lambda generation, _: generation.first_prediction_us),
     )
 }
 ALIASES = {"p50": "latency"}
@@ -88,11 +88,13 @@ def parse_gate(text: str) -> Gate:
     if metric is None:
         raise UsageError(f"--fail-on {quoted(text)}: {unknown('metric', name[:40], METRICS)}")
     example = {"%": "10%", "pp": "0.2pp", "": "3"}[metric.unit]
-    found = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?) ?(%|pp|)", limit)
-    if not found or found[2] != metric.unit or not (metric.unit or found[1].isdigit()):
-        kind = {"%": "a percentage", "pp": "a number of percentage points", "": "a whole number"}[metric.unit]
-        raise UsageError(f"--fail-on {quoted(text)}: the limit of {metric.name} is {kind}: {metric.name}:{example}")
-    share = float(found[1]) / (100 if metric.unit else 1)
+    match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?) ?(%|pp|)", limit)
+    if not match or match[2] != metric.unit or not (metric.unit or match[1].isdigit()):
+        description = {"%": "a percentage", "pp": "a number of percentage points", "": "a whole number"}[metric.unit]
+        raise UsageError(
+            f"--fail-on {quoted(text)}: the limit of {metric.name} is {description}: {metric.name}:{example}"
+        )
+    share = float(match[1]) / (100 if metric.unit else 1)
     if metric.higher_is_better and share >= 1:  # nothing can lose more than all it has: it would never fail
         raise UsageError(f"--fail-on {quoted(text)}: a limit of {metric.name} must be below 100{metric.unit}")
     return Gate(metric.name, share, metric.unit)
@@ -107,8 +109,8 @@ def parse_gates(texts: Sequence[str]) -> tuple[Gate, ...]:
         One can't be read, or two are of one metric.
     """
     gates = [parse_gate(text) for text in texts]
-    for place, gate in enumerate(gates):
-        earlier = next((one for one in gates[:place] if one.metric == gate.metric), None)
+    for i, gate in enumerate(gates):
+        earlier = next((previous for previous in gates[:i] if previous.metric == gate.metric), None)
         if earlier:
             raise UsageError(f"--fail-on: two limits for {gate.metric}, {earlier} and {gate}; give one")
     return tuple(gates)
@@ -122,15 +124,15 @@ def parse_excused(texts: Sequence[str]) -> Excused:
     UsageError
         A name is missing, or a precision isn't known.
     """
-    found = set()
+    excused = set()
     for name in (part.strip() for text in texts for part in text.split(",")):
         backend, colon, precision = (part.strip() for part in name.partition(":"))
         if not backend or (colon and not precision):
             raise UsageError(f"--allow-missing {quoted(name)}: give a backend, or one at a precision: onnx:int8")
         if precision and precision not in ABOUT:
             raise UsageError(f"--allow-missing {quoted(name)}: {unknown('precision', precision[:40], ABOUT)}")
-        found.add((backend, precision))
-    return frozenset(found)
+        excused.add((backend, precision))
+    return frozenset(excused)
 
 
 def quoted(text: str) -> str:

@@ -38,7 +38,7 @@ class LimitKind:
     name
         Of the metric; its option is ``--max-`` or ``--min-`` with it.
     unit
-        Of its figures: µs (``us``), bytes, a share (0 to 1), images, or images per second.
+        Of its values: µs (``us``), bytes, a share (0 to 1), images, or images per second.
     label
         What people call it.
     """
@@ -70,7 +70,7 @@ KINDS = {
 
 @dataclass(frozen=True)
 class Limit:
-    """The most, or for accuracy and throughput the least, that a figure may be, in its unit.
+    """The most, or for accuracy and throughput the least, that a metric may be, in its unit.
 
     Attributes
     ----------
@@ -83,23 +83,23 @@ class Limit:
     text: str
 
     def kept_by(self, value: float) -> bool:
-        """Is the figure within it; the bound itself is."""
+        """Is the value within the limit; the bound itself is."""
         return value >= self.bound if self.kind.least else value <= self.bound
 
     def excess(self, value: float) -> float:
-        """How far beyond it a figure is, as a share of it; a count's of one more, since its limit may be 0."""
+        """How far a value is beyond the limit, as a share of it; for counts of the limit + 1, since it may be 0."""
         beyond = self.bound - value if self.kind.least else value - self.bound
         return beyond / (self.bound + (self.kind.unit == "images"))
 
     def broken_by(self, value: float) -> str:
-        """Say that a figure breaks it: ``p99 231.0 µs is above 200 µs``."""
-        figure, bound = self._written(value)
+        """Say that a value breaks the limit: ``p99 231.0 µs is above 200 µs``."""
+        value_text, bound_text = self._written(value)
         if self.kind.unit == "images":
-            return f"{self.kind.label}: {figure}, more than {bound}"
-        return f"{self.kind.label} {figure} is {'below' if self.kind.least else 'above'} {bound}"
+            return f"{self.kind.label}: {value_text}, more than {bound_text}"
+        return f"{self.kind.label} {value_text} is {'below' if self.kind.least else 'above'} {bound_text}"
 
     def close_to(self, interval: Interval) -> str:
-        """Say that the figure keeps it and that its interval's end doesn't: ``its p99 may be up to 212.0 µs``."""
+        """Say that the value keeps the limit, but not the end of its interval: ``its p99 may be up to 212.0 µs``."""
         end, how = (interval[0], "as low as") if self.kind.least else (interval[1], "up to")
         return f"its {self.kind.label} may be {how} {self._written(end)[0]}"
 
@@ -107,7 +107,7 @@ class Limit:
         return f"{self.kind.label} of at {'least' if self.kind.least else 'most'} {self._written(self.bound)[1]}"
 
     def _written(self, value: float) -> tuple[str, str]:
-        """Write a figure and the bound in one unit, with decimals enough to tell them apart."""
+        """Write a value and the bound in the same unit, with decimals enough to tell them apart."""
         scale, decimals, unit = {
             "us": (1.0, 1, " µs"),
             "bytes": (1e6, 1, " MB") if self.bound >= 1e6 else (1e3, 0, " kB"),
@@ -115,16 +115,16 @@ class Limit:
             "images": (1.0, 0, ""),
             "images/s": (1.0, 0, " images/s"),
         }[self.kind.unit]
-        one, other = value / scale, self.bound / scale
-        while round(one, decimals) == round(other, decimals) and one != other and decimals < 9:
+        scaled, scaled_bound = value / scale, self.bound / scale
+        while round(scaled, decimals) == round(scaled_bound, decimals) and scaled != scaled_bound and decimals < 9:
             decimals += 1
-        bound = f"{other:,.{max(decimals, 3)}f}".rstrip("0").removesuffix(".")
-        return f"{one:,.{decimals}f}{unit}", f"{bound}{unit}"
+        bound = f"{scaled_bound:,.{max(decimals, 3)}f}".rstrip("0").removesuffix(".")
+        return f"{scaled:,.{decimals}f}{unit}", f"{bound}{unit}"
 
 
-def parse_limits(given: Mapping[str, str | None]) -> tuple[Limit, ...]:
+def parse_limits(texts: Mapping[str, str | None]) -> tuple[Limit, ...]:
     """Read limits, each under its metric's name; None where there is none."""
-    return tuple(parse_limit(name, text) for name, text in given.items() if text is not None)
+    return tuple(parse_limit(name, text) for name, text in texts.items() if text is not None)
 
 
 def parse_limit(name: str, text: str) -> Limit:
@@ -135,17 +135,17 @@ def parse_limit(name: str, text: str) -> Limit:
     Raises
     ------
     UsageError
-        It isn't one, or nothing could ever keep it or fail it.
+        It isn't a limit, or nothing could ever keep it, or nothing could ever break it.
     """
     kind, text = KINDS[name], text.strip()
-    found = NUMBER.fullmatch(text)
-    factor = UNITS[kind.unit].get(found[2].lower()) if found else None
-    if found is None or factor is None or (kind.unit == "images" and not found[1].isdigit()):
+    match = NUMBER.fullmatch(text)
+    factor = UNITS[kind.unit].get(match[2].lower()) if match else None
+    if match is None or factor is None or (kind.unit == "images" and not match[1].isdigit()):
         raise UsageError(f"{kind.option} {quoted(text)}: give {EXAMPLES[kind.unit]}")
-    bound = float(Decimal(found[1]) * factor)
+    bound = float(Decimal(match[1]) * factor)
     if kind.unit == "share" and bound > 1:
         raise UsageError(f"{kind.option} {quoted(text)}: no share is above 100%; give {EXAMPLES[kind.unit]}")
     if not bound and kind.unit != "images":
-        told = "everything keeps a limit of 0" if kind.least else "nothing is as small as 0"
-        raise UsageError(f"{kind.option} {quoted(text)}: {told}; give {EXAMPLES[kind.unit]}")
+        message = "everything keeps a limit of 0" if kind.least else "nothing is as small as 0"
+        raise UsageError(f"{kind.option} {quoted(text)}: {message}; give {EXAMPLES[kind.unit]}")
     return Limit(kind, bound, text)

@@ -1,4 +1,4 @@
-"""Which candidates of an older run a newer one lacks: what is gone can't be found worse, and so no gate may pass it."""
+"""Which candidates of an older run a newer one lacks: what is gone can't be found worse, so no gate may let it pass."""
 
 from __future__ import annotations
 
@@ -9,31 +9,35 @@ from digitbench.records.results import Key, Row
 
 
 def partner_of(row: Row, newer: Mapping[Key, Row]) -> Row | None:
-    """Find a candidate of the older run in the newer; an evaluation holds for every batch size, either way round."""
+    """Find a candidate of the older run in the newer; an evaluation in either run matches every batch size."""
     if row.key in newer:
         return newer[row.key]
-    same = (newer[key] for key in newer if key[:3] == row.key[:3] and None in (key[3], row.batch_size))
-    return None if row.error else next((other for other in same if not other.error), None)
+    same_setup = (newer[key] for key in newer if key[:3] == row.key[:3] and None in (key[3], row.batch_size))
+    return None if row.error else next((candidate for candidate in same_setup if not candidate.error), None)
 
 
 def why_missing(row: Row, partner: Row | None, newer: Mapping[Key, Row], metrics: Iterable[str]) -> str:
-    """Say why a candidate that worked in the older run is missing in the newer; nothing if it isn't.
+    """Say why a candidate that worked in the older run is missing in the newer; empty if it isn't missing.
 
     Parameters
     ----------
     row, partner
         The candidate in the older run, and in the newer.
     newer
-        All of the newer run.
+        All rows of the newer run.
     metrics
-        What gates look at: of these a partner must have all that the older run has.
+        Those that have gates: of these, the partner must have all that the older run has.
     """
     if row.error or answers_differ(row):
         return ""
     if partner is None:
-        # What can't run at all is one row, without a batch size.
-        failed = (one for one in newer.values() if one.error and one.backend == row.backend and one.batch_size is None)
-        reason = next((why_unusable("new", one) for one in failed), "")
+        # A candidate that can't run at all has a single row, without a batch size.
+        failed = (
+            candidate
+            for candidate in newer.values()
+            if candidate.error and candidate.backend == row.backend and candidate.batch_size is None
+        )
+        reason = next((why_unusable("new", candidate) for candidate in failed), "")
         return reason or "not in new"
     if partner.error or answers_differ(partner):
         return why_unusable("new", partner)
@@ -48,7 +52,7 @@ def why_missing(row: Row, partner: Row | None, newer: Mapping[Key, Row], metrics
 
 
 def why_unusable(run: str, row: Row) -> str:
-    """Say why times of a candidate can't be relied on; nothing if they can. `run` is ``"base"`` or ``"new"``."""
+    """Say why times of a candidate can't be relied on; empty if they can. `run` is ``"base"`` or ``"new"``."""
     if row.error:
         return f"{'not available' if row.mend else 'failed'} in {run}: {row.error}"
     if row.validity:
@@ -57,5 +61,5 @@ def why_unusable(run: str, row: Row) -> str:
 
 
 def answers_differ(row: Row) -> bool:
-    """Did it give other labels while it was timed: its accuracy is one of several then."""
-    return any(one.wrong_labels for one in row.generations)
+    """Did it give other labels while it was timed? Then its accuracy is not to be relied on."""
+    return any(generation.wrong_labels for generation in row.generations)

@@ -13,29 +13,33 @@ RowsBySize = Mapping[int, Row]
 """Rows of one backend, precision and thread count, by batch size."""
 
 
-def saturation(line: RowsBySize) -> str:
+def saturation(rows_by_size: RowsBySize) -> str:
     """Name the batch size at which throughput stops growing: ``32``, ``~32`` or ``256 or more``.
 
-    The smallest size whose throughput is at least 95 % of the best of any larger one; paired by generation where
-    there are several, and certain only if it holds in each of them.
+    The smallest size whose throughput is at least 95 % of the best of any larger one. The two are paired by generation
+    where there are several; with ``~`` it doesn't hold in each of them.
     """
-    sizes = sorted(size for size, row in line.items() if not row.validity)
+    sizes = sorted(size for size, row in rows_by_size.items() if not row.validity)
     if len(sizes) < 2:
         return "?"
-    for place, size in enumerate(sizes[:-1]):
-        best = max(sizes[place + 1 :], key=lambda larger: line[larger].throughput_per_s or 0.0)
-        shares = _shares(line[size], line[best])
+    for i, size in enumerate(sizes[:-1]):
+        best = max(sizes[i + 1 :], key=lambda larger: rows_by_size[larger].throughput_per_s or 0.0)
+        shares = _shares(rows_by_size[size], rows_by_size[best])
         if exp(fsum(map(log, shares)) / len(shares)) >= ENOUGH:
             return str(size) if min(shares) >= ENOUGH else f"~{size}"
     return f"{sizes[-1]} or more"
 
 
-def _shares(row: Row, other: Row) -> list[float]:
-    """Throughput over another's: in each generation that both have, or over all calls."""
-    ours, theirs = _by_generation(row), _by_generation(other)
-    shared = [ours[index] / theirs[index] for index in ours if index in theirs]
-    return shared or [(row.throughput_per_s or 0.0) / (other.throughput_per_s or 1.0)]
+def _shares(row: Row, larger_row: Row) -> list[float]:
+    """Throughput divided by that of a larger batch size: in each generation that both have, or over all calls."""
+    rates, larger_rates = _by_generation(row), _by_generation(larger_row)
+    shared = [rates[index] / larger_rates[index] for index in rates if index in larger_rates]
+    return shared or [(row.throughput_per_s or 0.0) / (larger_row.throughput_per_s or 1.0)]
 
 
 def _by_generation(row: Row) -> dict[int, float]:
-    return {one.index: (row.batch_size or 1) * one.n / one.seconds for one in row.generations if one.seconds > 0}
+    return {
+        generation.index: (row.batch_size or 1) * generation.n / generation.seconds
+        for generation in row.generations
+        if generation.seconds > 0
+    }

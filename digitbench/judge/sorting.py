@@ -1,4 +1,4 @@
-"""Which row comes where, and which is the fastest."""
+"""How rows are sorted, and which is the fastest."""
 
 from __future__ import annotations
 
@@ -19,30 +19,30 @@ def group_of(row: Row) -> Group:
 
 
 def sort_rows(rows: Iterable[Row]) -> list[Row]:
-    """By threads and batch size; in each fastest first, then what wasn't timed, then what failed.
+    """Sort by threads and batch size; in each the fastest first, then what wasn't timed, then what failed.
 
-    What isn't installed comes last of all. Ranked rows follow their ranks, the others their p50.
+    What isn't installed comes last of all. Ranked rows are sorted by rank, the others by p50.
     """
 
     def key(row: Row) -> tuple[bool, int, int, int, float, str]:
-        kind = 2 if row.error else 0 if row.latency_us else 1
-        return row.mend is not None, row.threads, row.batch_size or 0, kind, p50(row), row.backend
+        section = 2 if row.error else 0 if row.latency_us else 1
+        return row.mend is not None, row.threads, row.batch_size or 0, section, p50(row), row.backend
 
     ordered = sorted(rows, key=key)
     return [row for _, group in groupby(ordered, lambda row: key(row)[:3]) for row in _by_rank(list(group))]
 
 
 def shown_rows(rows: Iterable[Row]) -> list[Row]:
-    """Give those that a table shows, sorted: what says something, or failed; what isn't installed is told elsewhere."""
+    """Give the rows that a table shows, sorted: those that were measured or failed, not those that aren't installed."""
 
-    def says_something(row: Row) -> bool:
+    def is_shown(row: Row) -> bool:
         return bool(row.latency_us or row.accuracy or row.error) and (not row.mend or is_not_applicable(row))
 
-    return [row for row in sort_rows(rows) if says_something(row)]
+    return [row for row in sort_rows(rows) if is_shown(row)]
 
 
 def is_not_applicable(row: Row) -> bool:
-    """Can it, as the model is, never be measured: at another batch size than the one that is built in?"""
+    """Can it never be measured with this model, since that has another fixed batch size?"""
     return bool(row.error and row.error.startswith(NOT_APPLICABLE))
 
 
@@ -52,14 +52,14 @@ def _by_rank(group: Sequence[Row]) -> list[Row]:
 
 
 def p50(row: Row) -> float:
-    """Its median; the mean where there are too few calls for one, 0 where there are none."""
+    """Its median; the mean where there are too few calls for a median, 0 where there are none."""
     if not row.latency_us:
         return 0.0
     return row.latency_us.mean if row.latency_us.p50 is None else row.latency_us.p50
 
 
 def fastest(rows: Sequence[Row]) -> set[int]:
-    """The id of the fastest row of each group, of several where they can't be told apart; never an INVALID one."""
+    """The id of the fastest row of each group, or of all rows that tie as the fastest; never an INVALID one."""
     best: set[int] = set()
     for group in {group_of(row) for row in rows}:
         valid = [row for row in rows if group_of(row) == group and row.valid]

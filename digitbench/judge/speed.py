@@ -5,22 +5,26 @@ from __future__ import annotations
 from digitbench.records.results import Ratio, Row
 
 
-def speed(row: Row, other: Row) -> Ratio | None:
-    """How many times as quick as another that took turns with the same baseline.
+def speed(row: Row, other_row: Row) -> Ratio | None:
+    """How many times as fast as another candidate, by the ratios of both to the same baseline.
 
     Parameters
     ----------
-    row, other
+    row, other_row
         Of one run, batch size and thread count.
 
     Returns
     -------
     Ratio
-        The other's ratio to the baseline over this one's: geometric mean over the generations that both have, with
-        the 95 % t interval of its logarithm if they are two or more. None if they have none in common.
+        The other's ratio to the baseline divided by this one's: geometric mean over the generations that both have,
+        with the 95 % t interval of its logarithm if they are two or more. None if they have none in common.
     """
     from digitbench.evaluate import intervals
 
-    theirs = {one.index: one.ratio for one in other.generations if one.ratio}
-    found = [theirs[one.index] / one.ratio for one in row.generations if one.ratio and one.index in theirs]
-    return intervals.log_interval(found) if found else None
+    other_ratios = {generation.index: generation.ratio for generation in other_row.generations if generation.ratio}
+    ratios = [
+        other_ratios[generation.index] / generation.ratio
+        for generation in row.generations
+        if generation.ratio and generation.index in other_ratios
+    ]
+    return intervals.log_interval(ratios) if ratios else None

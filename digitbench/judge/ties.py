@@ -1,4 +1,4 @@
-"""What counts as the same: which figures of two candidates can't be told apart, and who is the best in one of them."""
+"""What counts as the same: in which metrics two candidates tie, and which candidate is the best in one of them."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from digitbench.evaluate import agreement
 from digitbench.records.results import Floor, Row
 
 SAME_SHARE = 0.02
-"""Sizes and memory that are no further apart, as a share of the larger, decide nothing."""
+"""Sizes and memory that differ by no more than this share of the larger decide nothing."""
 
 UNSURE_SHARE = 0.10
-"""Latencies of single processes that are no further apart can't be told from where these lie in memory."""
+"""Latencies of single processes that differ by no more than this may differ only by where these lie in memory."""
 
 
 def latency(row: Row) -> float:
@@ -23,8 +23,8 @@ def latency(row: Row) -> float:
     return inf if value is None else value
 
 
-def speed(row: Row) -> tuple[float, float]:
-    """Give what latencies are ordered by: ranks, which are paired by generation, then the p50 of all calls."""
+def latency_sort_key(row: Row) -> tuple[float, float]:
+    """Give the key that latencies are sorted by: the rank, which is paired by generation, then the p50 of all calls."""
     return (inf if row.rank is None else row.rank), latency(row)
 
 
@@ -36,7 +36,7 @@ def _memory(row: Row) -> float:
     return inf if row.peak_rss_bytes is None else row.peak_rss_bytes
 
 
-def _error(row: Row) -> float:
+def _top1_error(row: Row) -> float:
     return 1 - row.accuracy.top1 if row.accuracy else inf
 
 
@@ -46,28 +46,28 @@ def _flips(row: Row) -> float:
 
 FIGURES: dict[str, Callable[[Row], float]] = {
     "latency": latency,
-    "accuracy": _error,
+    "accuracy": _top1_error,
     "size": _size,
     "memory": _memory,
 }
-"""What candidates are compared in, each as something of which less is better."""
+"""The metrics by which candidates are compared, each as a cost: less is better."""
 
-LAST: dict[str, Callable[[Row], Any]] = {
+TIE_BREAKERS: dict[str, Callable[[Row], Any]] = {
     "flips": _flips,
     "rank": lambda row: inf if row.rank is None else row.rank,
     "p50": latency,
     "name": lambda row: row.key[:2],
 }
-"""What decides between those that tie otherwise, in this order, by the bare figure; of no two are all the same."""
+"""What decides between those that tie in the rest, in this order and by the bare value; no two have all the same."""
 
 
-def _order(name: str, row: Row) -> tuple[float, float]:
-    return speed(row) if name == "latency" else (FIGURES[name](row), 0.0)
+def _sort_key(name: str, row: Row) -> tuple[float, float]:
+    return latency_sort_key(row) if name == "latency" else (FIGURES[name](row), 0.0)
 
 
 @dataclass(frozen=True)
 class Ties:
-    """Which figures of two candidates can't be told apart.
+    """In which metrics two candidates can't be told apart.
 
     Attributes
     ----------
@@ -77,57 +77,60 @@ class Ties:
 
     floor: Floor | None
 
-    def tied(self, name: str, one: Row, other: Row) -> bool:
+    def tied(self, name: str, first: Row, second: Row) -> bool:
         """Are they the same in `name`, of `FIGURES`."""
-        if FIGURES[name](one) == FIGURES[name](other):
+        if FIGURES[name](first) == FIGURES[name](second):
             return True
         if name == "latency":
-            return self._latencies(one, other)
+            return self._latencies_tied(first, second)
         if name == "accuracy":
-            return _accuracies_tied(one, other)
-        return _near(FIGURES[name](one), FIGURES[name](other), SAME_SHARE)
+            return _accuracies_tied(first, second)
+        return _near(FIGURES[name](first), FIGURES[name](second), SAME_SHARE)
 
-    def _latencies(self, one: Row, other: Row) -> bool:
+    def _latencies_tied(self, first: Row, second: Row) -> bool:
         from digitbench.evaluate import intervals
 
-        if one.rank is not None and one.rank == other.rank:
+        if first.rank is not None and first.rank == second.rank:
             return True
-        mine, theirs = ({it.index: it.ratio for it in row.generations if it.ratio} for row in (one, other))
-        common = sorted(mine.keys() & theirs.keys())
+        first_ratios, second_ratios = (
+            {generation.index: generation.ratio for generation in row.generations if generation.ratio}
+            for row in (first, second)
+        )
+        common = sorted(first_ratios.keys() & second_ratios.keys())
         if len(common) < intervals.FEWEST:
-            return _near(latency(one), latency(other), UNSURE_SHARE)
-        ratio = intervals.log_interval([mine[index] / theirs[index] for index in common])
+            return _near(latency(first), latency(second), UNSURE_SHARE)
+        ratio = intervals.log_interval([first_ratios[index] / second_ratios[index] for index in common])
         return intervals.tied(ratio, self.floor.ratio if self.floor else None)
 
-    def better(self, name: str, one: Row, other: Row) -> bool:
+    def better(self, name: str, first: Row, second: Row) -> bool:
         """Is the first clearly better."""
-        return _order(name, one) < _order(name, other) and not self.tied(name, one, other)
+        return _sort_key(name, first) < _sort_key(name, second) and not self.tied(name, first, second)
 
     def best(self, name: str, rows: Sequence[Row]) -> list[Row]:
-        """Give those that tie with the best in `name`, of `FIGURES`; or by the bare figure, of `LAST`."""
-        if name in LAST:
-            least = min(map(LAST[name], rows))
-            return [row for row in rows if LAST[name](row) == least]
-        first = min(rows, key=lambda row: _order(name, row))
-        return [row for row in rows if self.tied(name, row, first)]
+        """Give those that tie with the best in `name`, of `FIGURES`; or by the bare value, of `TIE_BREAKERS`."""
+        if name in TIE_BREAKERS:
+            least = min(map(TIE_BREAKERS[name], rows))
+            return [row for row in rows if TIE_BREAKERS[name](row) == least]
+        best_row = min(rows, key=lambda row: _sort_key(name, row))
+        return [row for row in rows if self.tied(name, row, best_row)]
 
-    def beats(self, one: Row, other: Row) -> bool:
+    def beats(self, first: Row, second: Row) -> bool:
         """Is the first worse in nothing, and clearly better in something."""
-        return any(self.better(name, one, other) for name in FIGURES) and not any(
-            self.better(name, other, one) for name in FIGURES
+        return any(self.better(name, first, second) for name in FIGURES) and not any(
+            self.better(name, second, first) for name in FIGURES
         )
 
 
-def _near(one: float, other: float, share: float) -> bool:
-    return abs(one - other) <= share * max(one, other)
+def _near(first: float, second: float, share: float) -> bool:
+    return abs(first - second) <= share * max(first, second)
 
 
-def _accuracies_tied(one: Row, other: Row) -> bool:
-    """By McNemar's test; where it isn't known which images changed, by whether Wilson's intervals overlap."""
-    counts = agreement.discordant(one, other)
+def _accuracies_tied(first: Row, second: Row) -> bool:
+    """Use McNemar's test; where it isn't known which images changed, see whether Wilson's intervals overlap."""
+    counts = agreement.discordant(first, second)
     if counts is not None:
         return agreement.mcnemar(*counts).verdict == "same"
-    if not (one.accuracy and other.accuracy):
+    if not (first.accuracy and second.accuracy):
         return False
-    (low, high), (other_low, other_high) = one.accuracy.interval, other.accuracy.interval
-    return low <= other_high and other_low <= high
+    (first_low, first_high), (second_low, second_high) = first.accuracy.interval, second.accuracy.interval
+    return first_low <= second_high and second_low <= first_high

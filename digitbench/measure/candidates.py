@@ -1,4 +1,4 @@
-"""Who is measured: backend × precision × threads × batch size."""
+"""What is measured: backend × precision × threads × batch size."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from digitbench.records.results import ArtifactFile, Row, SgemmRow
 class Candidate:
     """Backend × precision × threads × batch size; `artifact` is None where it can't run, and `row` says why.
 
-    `model_io` is what the model in the artifact takes and gives; `flops_per_image` is known of a roof alone.
+    `model_io` is what the model in the artifact takes and gives; `flops_per_image` is set for sgemm alone.
     """
 
     row: Row
@@ -32,7 +32,7 @@ class Candidate:
     model_io: ModelIO = NATIVE_IO
 
     def open(self) -> Backend:
-        """Open its artifact in this process, as a worker does in its own; for the errors see `plugins.Plugin.open`."""
+        """Open its artifact in this process, as workers do in theirs; for the errors see `plugins.Plugin.open`."""
         assert self.artifact
         row = self.row
         plugin = plugins.find(row.backend)
@@ -40,12 +40,12 @@ class Candidate:
 
     @property
     def setup(self) -> Setup:
-        """The process that serves it."""
+        """The backend, precision and threads of the process that it runs in."""
         return self.row.backend, self.row.precision, self.row.threads
 
     @property
     def roof(self) -> SgemmRow | None:
-        """The roof that it is, if it is one: timed with the candidates, and none of them."""
+        """Its row, if it is sgemm: that is timed together with the candidates, and isn't one itself."""
         return None if self.flops_per_image is None else SgemmRow(self.row, self.flops_per_image)
 
 
@@ -53,7 +53,7 @@ def candidates(
     bundle: Bundle, names: Sequence[str], batch_sizes: Sequence[int | None], threads: Sequence[int],
     precisions: Sequence[str] = (), say: Callable[[str], None] = lambda line: None,
 ) -> list[Candidate]:  # fmt: skip
-    """Say what is to be measured: backends at every precision, batch size and thread count.
+    """List what is to be measured: backends at every precision, batch size and thread count.
 
     Unnamed backends that can't run the model by its nature are left out: see `digitbench.importing.unsupported`. Every
     artifact's checksum is checked here, before anything is measured.
@@ -63,7 +63,7 @@ def candidates(
     bundle
         Holds the artifacts.
     names
-        Backends, each possibly a list with commas; all that are announced if empty.
+        Backends, each possibly a list with commas; if empty, all that plugins announce.
     batch_sizes
         None to evaluate only.
     threads
@@ -71,7 +71,7 @@ def candidates(
     precisions
         From `digitbench.records.precisions`; if empty, all that the bundle has artifacts of.
     say
-        Given a line for each backend that is left out because it can't run the model.
+        Called with a line for each backend that is left out because it can't run the model.
 
     Raises
     ------
@@ -84,51 +84,51 @@ def candidates(
     UsageError
         None of the backends has any of the precisions.
     PluginError
-        A backend bears a name that digitbench itself needs.
+        A backend has a name that digitbench itself needs.
     """
     names = list(dict.fromkeys(part for name in names for part in name.split(",")))
-    chosen = [plugins.find(name) for name in names] or list(plugins.discover().values())
-    found: list[Candidate] = []
-    for plugin in chosen:
+    selected_plugins = [plugins.find(name) for name in names] or list(plugins.discover().values())
+    result: list[Candidate] = []
+    for plugin in selected_plugins:
         if plugin.name == sgemm.NAME:
-            told = f"plugin {plugin.name!r} of {plugin.distribution}: bench --roofline has taken that name"
-            raise PluginError(f"{told}; uninstall it, or tell its author")
+            message = f"plugin {plugin.name!r} of {plugin.distribution}: bench --roofline has taken that name"
+            raise PluginError(f"{message}; uninstall it, or tell its author")
         row = Row(plugin.name, precisions[0] if precisions else FP32, None, threads[0])
         missing = plugin.missing()
         try:
             if missing:
                 raise plugin.missing_error(*missing)
-            kind = plugin.load()
-            if not names and bundle.can_never_hold(kind):
+            backend_class = plugin.load()
+            if not names and bundle.can_never_hold(backend_class):
                 continue
-            why = "" if names else unsupported.reason(bundle, plugin, kind)
-            if why:
-                say(unsupported.left_out(plugin.name, why))
+            reason = "" if names else unsupported.reason(bundle, plugin, backend_class)
+            if reason:
+                say(unsupported.left_out(plugin.name, reason))
                 continue
-            wanted = _artifacts(bundle, plugin.name, kind, precisions, named=bool(names))
+            artifacts = _artifacts_by_precision(bundle, plugin.name, backend_class, precisions, named=bool(names))
         except (BackendError, ArtifactError) as exc:
             if names:
                 raise
-            found.append(Candidate(replace(row, error=str(exc), mend=exc.mend), None))
+            result.append(Candidate(replace(row, error=str(exc), mend=exc.mend), None))
             continue
-        for precision, artifact in wanted.items():
+        for precision, artifact in artifacts.items():
             if isinstance(artifact, ArtifactError):
-                absent = replace(row, precision=precision, error=str(artifact), mend=artifact.mend)
-                found.append(Candidate(absent, None))
+                unavailable = replace(row, precision=precision, error=str(artifact), mend=artifact.mend)
+                result.append(Candidate(unavailable, None))
                 continue
             path = bundle.open(artifact)
             recorded = ArtifactFile(artifact.path, artifact.bytes, artifact.sha256)
-            known = replace(row, precision=precision, artifact=recorded)
-            for count, size in product(threads, batch_sizes):
-                asked = replace(known, threads=count, batch_size=size)
-                found.append(_of_size(asked, path, bundle.model_io_of(artifact)))
-    if not found:
+            artifact_row = replace(row, precision=precision, artifact=recorded)
+            for thread_count, batch_size in product(threads, batch_sizes):
+                candidate_row = replace(artifact_row, threads=thread_count, batch_size=batch_size)
+                result.append(_at_batch_size(candidate_row, path, bundle.model_io_of(artifact)))
+    if not result:
         raise UsageError(f"no backend to measure{' in ' * bool(precisions)}{', '.join(precisions)}")
-    return found
+    return result
 
 
-def _of_size(row: Row, path: Path, model_io: ModelIO) -> Candidate:
-    """Give the candidate; one that takes a fixed batch can be timed at no other."""
+def _at_batch_size(row: Row, path: Path, model_io: ModelIO) -> Candidate:
+    """Give the candidate; if its model has another fixed batch size, it can't run and its row says so."""
     if row.batch_size is None or model_io.batch in (None, row.batch_size):
         return Candidate(row, path, model_io=model_io)
     return Candidate(
@@ -139,45 +139,49 @@ def _of_size(row: Row, path: Path, model_io: ModelIO) -> Candidate:
     )
 
 
-def _artifacts(
+def _artifacts_by_precision(
     bundle: Bundle, name: str, backend: type[Backend], precisions: Sequence[str], *, named: bool
 ) -> dict[str, Artifact | ArtifactError]:
-    """Give for each precision wanted the artifact that a backend opens, or why there is none.
+    """Give for each requested precision the artifact that a backend opens, or the reason why there is none.
 
     Raises
     ------
     ArtifactError
         There is none at all.
     UsageError
-        It is named, and runs none of them.
+        The backend is named, and runs none of the precisions.
     """
     format = bundle.format_for(backend)
-    written = {one.precision: one for one in bundle.artifacts if one.format == format}
-    able = runnable(backend, written, format)
+    by_precision = {item.precision: item for item in bundle.artifacts if item.format == format}
+    supported = runnable(backend, by_precision, format)
     if not precisions:
-        if written and not written.keys() & set(able) and "imported" in bundle.manifest:
-            told = f"{bundle.path} was imported in {', '.join(written)}, which backend {name!r} doesn't run"
-            raise ArtifactError(f"{told} (it runs: {', '.join(able)})")
-        # Without any there is something to say: which command makes the first.
-        return {one: written[one] for one in able if one in written} or {able[0]: bundle.find(format, able[0])}
-    found: dict[str, Artifact | ArtifactError] = {}
-    for one in precisions:
-        if one in backend.makes or one in able:
+        if by_precision and not by_precision.keys() & set(supported) and "imported" in bundle.manifest:
+            message = f"{bundle.path} was imported in {', '.join(by_precision)}, which backend {name!r} doesn't run"
+            raise ArtifactError(f"{message} (it runs: {', '.join(supported)})")
+        # If there is none at all, `find` raises an error that says which command makes one.
+        return {item: by_precision[item] for item in supported if item in by_precision} or {
+            supported[0]: bundle.find(format, supported[0])
+        }
+    requested: dict[str, Artifact | ArtifactError] = {}
+    for precision in precisions:
+        if precision in backend.makes or precision in supported:
             try:
-                found[one] = bundle.opened_by(backend, one)
+                requested[precision] = bundle.opened_by(backend, precision)
             except ArtifactError as exc:
-                found[one] = exc
-    if named and not found:
-        known = ", ".join([*able, *backend.makes])
-        raise UsageError(f"--precision {','.join(precisions)}: backend {name!r} doesn't run it (it runs: {known})")
-    reasons = [one for one in found.values() if isinstance(one, ArtifactError)]
-    if reasons and len(reasons) == len(found) and named:
-        raise reasons[0]
-    return found
+                requested[precision] = exc
+    if named and not requested:
+        supported_names = ", ".join([*supported, *backend.makes])
+        raise UsageError(
+            f"--precision {','.join(precisions)}: backend {name!r} doesn't run it (it runs: {supported_names})"
+        )
+    errors = [artifact for artifact in requested.values() if isinstance(artifact, ArtifactError)]
+    if errors and len(errors) == len(requested) and named:
+        raise errors[0]
+    return requested
 
 
 def roofs(bundle: Bundle, chosen: Sequence[Candidate]) -> list[Candidate]:
-    """Give the bare matrix products of the model for every thread count and batch size at which others are timed.
+    """Give sgemm, the bare matrix products of the model, for each thread count and batch size of the candidates.
 
     Raises
     ------
@@ -188,17 +192,19 @@ def roofs(bundle: Bundle, chosen: Sequence[Candidate]) -> list[Candidate]:
     path = bundle.open(artifact)
     recorded = ArtifactFile(artifact.path, artifact.bytes, artifact.sha256)
     flops = sgemm.flops_per_image(path)
-    cells = dict.fromkeys((one.row.threads, one.row.batch_size) for one in chosen if one.artifact)
+    cells = dict.fromkeys(
+        (candidate.row.threads, candidate.row.batch_size) for candidate in chosen if candidate.artifact
+    )
     return [
-        Candidate(Row(sgemm.NAME, FP32, size, threads, artifact=recorded), path, flops)
-        for threads, size in cells if size
+        Candidate(Row(sgemm.NAME, FP32, batch_size, threads, artifact=recorded), path, flops)
+        for threads, batch_size in cells if batch_size
     ]  # fmt: skip
 
 
 def named_baseline(name: str, chosen: Sequence[Candidate]) -> tuple[str, str] | None:
     """Find the backend and precision that ``backend`` or ``backend:precision`` names, in the order of `chosen`."""
     backend, _, precision = name.partition(":")
-    rows = (one.row for one in chosen if one.artifact and not one.roof)
+    rows = (candidate.row for candidate in chosen if candidate.artifact and not candidate.roof)
     return next(
         ((row.backend, row.precision) for row in rows
          if row.backend == backend and precision in ("", row.precision)), None,

@@ -1,7 +1,7 @@
-"""Results that a bundle's folder already holds: which of them still speak of what is asked, and what they lack.
+"""Results that a bundle's folder already holds: which of them can still be used, and which candidates they lack.
 
-Rows of two runs are never put beside each other: what an earlier run lacks is measured with that run's baseline, which
-takes part again (`digitbench.measure.session.run` with `earlier`), and every ratio is to it.
+Rows of two runs are never compared with each other. What an earlier run lacks is measured together with that run's
+baseline, which is timed again (`digitbench.measure.session.run` with `earlier`), and every ratio is to that baseline.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from digitbench import plugins
 from digitbench.bundle import Bundle
 from digitbench.errors import DigitbenchError, ResultsError
 from digitbench.measure.candidates import Candidate, candidates
-from digitbench.measure.run_state import WHOLE
+from digitbench.measure.run_state import COMPLETE_SHARE
 from digitbench.records.results import Results, Row
 from digitbench.system import machine
 from digitbench.system.version import __version__
 
-FOLDER = "results"  # of a bundle: where `bench` saves what it found
+FOLDER = "results"  # of a bundle: where `bench` saves its results
 
 
 @dataclass(frozen=True)
 class Needs:
-    """What a run must have, at least: timed seconds of each candidate, and generations."""
+    """What a run must have at least: timed seconds of each candidate, and generations."""
 
     seconds: float
     generations: int
@@ -42,10 +42,10 @@ class Earlier:
     results
         Of its rows those that can be relied on: not INVALID, and no artifact and no runtime has changed since.
     lacking
-        Who isn't in it, or not whole; a row that failed or is INVALID is measured again.
+        Candidates that are not in it, or not with all generations; a row that failed or is INVALID is measured again.
     helpers
-        The run's baseline, where it is not wanted itself, and the other rows of the same threads and batch size:
-        these are ranked together with what is measured, and not measured again.
+        The run's baseline, if it isn't requested itself, and the other rows of the same threads and batch size:
+        those are ranked together with what is measured, and not measured again.
     """
 
     place: Path
@@ -56,15 +56,15 @@ class Earlier:
     def __str__(self) -> str:
         return f"{self.place} ({self.results.created})"
 
-    def join(self, found: Results) -> Results:
-        """Add the rows that a run which went on from here had no part in, those of other batch sizes, and the roofs."""
-        known = {row.key for row in found.rows}
-        others = (row for row in self.results.rows if row.key not in known)
-        return replace(found, rows=(*found.rows, *others), roofs=(*found.roofs, *self.results.roofs))
+    def join(self, later: Results) -> Results:
+        """Add to the results of a run that continued this one the rows that it left alone, and those of sgemm."""
+        later_keys = {row.key for row in later.rows}
+        missing = (row for row in self.results.rows if row.key not in later_keys)
+        return replace(later, rows=(*later.rows, *missing), roofs=(*later.roofs, *self.results.roofs))
 
 
 def find(bundle: Bundle, chosen: Sequence[Candidate], needs: Needs) -> Earlier | None:
-    """Find the results of this bundle, machine and version that lack the least; of several the newest.
+    """Find the results of this bundle, machine and version that lack the fewest candidates; of several the newest.
 
     Parameters
     ----------
@@ -72,62 +72,72 @@ def find(bundle: Bundle, chosen: Sequence[Candidate], needs: Needs) -> Earlier |
         From `digitbench.measure.candidates.candidates`, of one thread count and one batch size.
     """
     best: Earlier | None = None
-    for one in _usable(bundle, chosen, needs):
-        if not one.lacking:
-            return one
-        if best is None or len(one.lacking) < len(best.lacking):
-            best = one
+    for earlier in _usable_runs(bundle, chosen, needs):
+        if not earlier.lacking:
+            return earlier
+        if best is None or len(earlier.lacking) < len(best.lacking):
+            best = earlier
     return best
 
 
-def _usable(bundle: Bundle, chosen: Sequence[Candidate], needs: Needs) -> Iterator[Earlier]:
-    files = sorted((bundle.path / FOLDER).glob("*.json"), key=lambda path: (path.stat().st_mtime, path.name))
-    images = len(bundle.reference_scores())
-    here = machine.describe()
-    for place in reversed(files):
+def _usable_runs(bundle: Bundle, chosen: Sequence[Candidate], needs: Needs) -> Iterator[Earlier]:
+    paths = sorted((bundle.path / FOLDER).glob("*.json"), key=lambda file: (file.stat().st_mtime, file.name))
+    test_images = len(bundle.reference_scores())
+    this_machine = machine.describe()
+    for path in reversed(paths):
         try:
-            results = Results.read(place)
-        except ResultsError:  # something else, or of another version: it isn't ours to complain of here
+            results = Results.read(path)
+        except ResultsError:  # another kind of file, or of another version: nothing to complain of here
             continue
-        same = (
+        comparable = (
             results.digitbench == __version__
-            and all(results.machine.get(name) == here[name] for name in ("cpu", "python"))
+            and all(results.machine.get(name) == this_machine[name] for name in ("cpu", "python"))
             and results.bundle.get("reference_sha256") == bundle.manifest["reference"]["sha256"]
-            and results.bundle.get("test_images") == images
+            and results.bundle.get("test_images") == test_images
             and (results.settings.get("seconds") or 0.0) >= needs.seconds
             and (results.settings.get("generations") or 0) >= needs.generations
         )
-        found = _of(place, results, bundle, chosen) if same else None
-        if found:
-            yield found
+        earlier = _usable_part(path, results, bundle, chosen) if comparable else None
+        if earlier:
+            yield earlier
 
 
-def _of(place: Path, results: Results, bundle: Bundle, chosen: Sequence[Candidate]) -> Earlier | None:
-    """Look at one run's rows; None if they are of no use here."""
-    hashes = {one.sha256 for one in bundle.artifacts}
-    kept = tuple(row for row in results.rows if not row.validity and _still_true(row, hashes))
-    results = replace(results, rows=kept)
+def _usable_part(path: Path, results: Results, bundle: Bundle, chosen: Sequence[Candidate]) -> Earlier | None:
+    """Keep the rows of a run that still hold, and find what it lacks; None if it can't be used here."""
+    hashes = {artifact.sha256 for artifact in bundle.artifacts}
+    current_rows = tuple(row for row in results.rows if not row.validity and _is_current(row, hashes))
+    results = replace(results, rows=current_rows)
     baseline = results.settings.get("baseline")
-    cells = {(one.row.threads, one.row.batch_size) for one in chosen}
-    mine = {row.key: row for row in kept if (row.threads, row.batch_size) in cells}
-    base = next((row for row in mine.values() if [row.backend, row.precision] == baseline), None)
-    if base is None or base.error:
+    cells = {(candidate.row.threads, candidate.row.batch_size) for candidate in chosen}
+    rows_of_cells = {row.key: row for row in current_rows if (row.threads, row.batch_size) in cells}
+    baseline_row = next((row for row in rows_of_cells.values() if [row.backend, row.precision] == baseline), None)
+    if baseline_row is None or baseline_row.error:
         return None
-    runnable = [one for one in chosen if one.artifact]
-    lacking = tuple(one for one in runnable if not _whole(mine.get(one.row.key), results))
+    runnable = [candidate for candidate in chosen if candidate.artifact]
+    lacking = tuple(
+        candidate for candidate in runnable if not _is_complete(rows_of_cells.get(candidate.row.key), results)
+    )
     helpers: list[Candidate] = []
-    wanted = {one.row.key for one in runnable}
+    requested_keys = {candidate.row.key for candidate in runnable}
     if lacking:
-        if base.key not in wanted:
+        if baseline_row.key not in requested_keys:
             try:
-                helpers = candidates(bundle, [base.backend], [base.batch_size], [base.threads], [base.precision])
+                helpers = candidates(
+                    bundle,
+                    [baseline_row.backend],
+                    [baseline_row.batch_size],
+                    [baseline_row.threads],
+                    [baseline_row.precision],
+                )
             except DigitbenchError:  # its runtime or artifact is gone, so nothing can be paired with it
                 return None
-        helpers += [Candidate(row, None) for key, row in mine.items() if key not in wanted | {base.key}]
-    return Earlier(place, results, lacking, tuple(helpers))
+        helpers += [
+            Candidate(row, None) for key, row in rows_of_cells.items() if key not in requested_keys | {baseline_row.key}
+        ]
+    return Earlier(path, results, lacking, tuple(helpers))
 
 
-def _still_true(row: Row, hashes: set[str]) -> bool:
+def _is_current(row: Row, hashes: set[str]) -> bool:
     if row.mend or (row.artifact and row.artifact.sha256 not in hashes):
         return False
     return row.runtime is None or row.runtime.version in (_versions(row.backend) or [row.runtime.version])
@@ -135,14 +145,14 @@ def _still_true(row: Row, hashes: set[str]) -> bool:
 
 @cache
 def _versions(backend: str) -> tuple[str, ...]:
-    """Versions of a backend's packages, where they can be held against what its runtime said: of our own."""
+    """Versions of a backend's packages, if they can be compared with what its runtime reports: native ones only."""
     plugin = plugins.discover().get(backend)
     return tuple(plugin.runtime_versions().values()) if plugin and plugin.distribution == "digitbench" else ()
 
 
-def _whole(row: Row | None, results: Results) -> bool:
+def _is_complete(row: Row | None, results: Results) -> bool:
     if row is None or row.error or not row.accuracy:
         return False
     count: int = results.settings["generations"]
-    share: float = results.settings["seconds"] / count
-    return sum(one.seconds >= WHOLE * share for one in row.generations) >= count
+    seconds: float = results.settings["seconds"] / count
+    return sum(generation.seconds >= COMPLETE_SHARE * seconds for generation in row.generations) >= count

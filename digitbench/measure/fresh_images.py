@@ -1,7 +1,7 @@
-"""The images of timed calls: copies that nobody has seen before, at addresses that held others.
+"""The images of timed calls: copies that the backend has not seen before, at addresses that held other images.
 
-A backend that remembers what it was asked, by content, by address or by identity, would otherwise be timed while it
-remembers. So each turn's images are copied anew, and every pixel of a copy is a little darker than the image's, each by
+A backend may remember its answers by the content, the address or the identity of an array. Timing must not measure
+that. So each turn's images are copied anew, and every pixel of a copy is a little darker than the image's, each by
 another share of at most 4e-7: less than what rounding does to a score. Pixels that are 0 stay 0, since some runtimes
 skip them.
 """
@@ -17,9 +17,9 @@ import numpy as np
 from digitbench.backend import Images
 
 STEP = 2.0**-24  # of float32's numbers below 1
-LEAST_STEPS, STEPS = 2, 4  # 2 to 5: by so many a pixel is darker, as shares of itself; by one it need not change
+LEAST_STEPS, STEPS = 2, 4  # a pixel gets darker by 2 to 5 steps, each times its value; one step may be rounded away
 MOST_BYTES = 16 * 2**20  # of copies at a time
-SHIFTS = 64  # places at which the first copy may lie
+MOST_SHIFTS = 64  # the first copy starts at one of so many positions
 
 
 class FreshImages:
@@ -60,20 +60,20 @@ class FreshImages:
         list of Images
             Read-only, each float32 (batch size, 28, 28), valid until the next call.
         """
-        count, shift = batch_size * calls, self._random.randrange(SHIFTS)
-        if len(self._copies) < count + SHIFTS:
-            self._copies = self._empty(count + SHIFTS)
+        count, shift = batch_size * calls, self._random.randrange(MOST_SHIFTS)
+        if len(self._copies) < count + MOST_SHIFTS:
+            self._copies = self._allocate(count + MOST_SHIFTS)
         copies = self._copies[shift : shift + count]
-        done, at = 0, first % len(self._images)
-        while done < count:  # each time through the images they are others
-            images = self._images[at : at + count - done]
-            np.multiply(images, self._darker(), out=copies[done : done + len(images)])
-            done, at = done + len(images), 0
+        copied, position = 0, first % len(self._images)
+        while copied < count:  # each round through the images has other factors
+            images = self._images[position : position + count - copied]
+            np.multiply(images, self._darkening_factors(), out=copies[copied : copied + len(images)])
+            copied, position = copied + len(images), 0
         copies.flags.writeable = False  # of this view alone, and of what is cut from it
         return [copies[i : i + batch_size] for i in range(0, count, batch_size)]
 
-    def _empty(self, count: int) -> Images:
-        # At the start of a page, as the mapped file's images are at multiples of 64 bytes: arithmetic may depend on it.
+    def _allocate(self, count: int) -> Images:
+        # Starts at a page, since the mapped file's images lie at multiples of 64 bytes: arithmetic may depend on that.
         shape = (count, *self._images.shape[1:])
         memory = mmap.mmap(-1, count * self._images[0].nbytes)
         if hasattr(mmap, "MADV_HUGEPAGE"):
@@ -81,7 +81,7 @@ class FreshImages:
                 memory.madvise(mmap.MADV_HUGEPAGE)
         return np.frombuffer(memory, np.float32).reshape(shape)
 
-    def _darker(self) -> Images:
+    def _darkening_factors(self) -> Images:
         """A factor for each pixel."""
-        drawn = np.frombuffer(self._random.randbytes(self._images[0].size), np.uint8) % STEPS
-        return (1 - STEP * (LEAST_STEPS + drawn)).astype(np.float32).reshape(self._images.shape[1:])
+        steps = np.frombuffer(self._random.randbytes(self._images[0].size), np.uint8) % STEPS
+        return (1 - STEP * (LEAST_STEPS + steps)).astype(np.float32).reshape(self._images.shape[1:])

@@ -22,14 +22,14 @@ from digitbench.workers.pool import Event, Job, Pool, Worker, WorkerError, read_
 
 PROBE_SECONDS = 0.025
 Process = tuple[Setup, int]
-"""A setup, and which of its copies: 1 is the baseline's twin."""
+"""A setup, and the number of the copy: 0 for the process itself, 1 for the baseline's twin."""
 
 WORKER = "digitbench.measure.worker"
 
 
 @dataclass
 class _Tally:
-    """What one process gave in one cell."""
+    """What was measured of one process at one batch size."""
 
     worker: Worker
     warm_up: WarmUp
@@ -48,18 +48,22 @@ class GenerationRun:
     ) -> None:  # fmt: skip
         self.group, self.state, self.generation, self.clock, self.watch = group, state, generation, clock, watch
         self.plan, self.threads = clock.plan, group[0].row.threads
-        self.artifacts = {one.setup: (one.artifact, one.model_io) for one in runnable if one.artifact}
-        self.contents = {one.setup: one.row.artifact.sha256 for one in runnable if one.row.artifact}
-        self.sizes = list(dict.fromkeys(one.row.batch_size for one in group if one.row.batch_size))
+        self.artifacts = {
+            candidate.setup: (candidate.artifact, candidate.model_io) for candidate in runnable if candidate.artifact
+        }
+        self.artifact_hashes = {
+            candidate.setup: candidate.row.artifact.sha256 for candidate in runnable if candidate.row.artifact
+        }
+        self.sizes = list(dict.fromkeys(candidate.row.batch_size for candidate in group if candidate.row.batch_size))
         self.workers: dict[Process, Worker] = {}
         self.ready: dict[Process, Event] = {}
         self.random = random.Random(f"{self.plan.seed} {generation} {self.threads}")
 
     def run(self, images: Path) -> None:
-        """Start the processes, score the test images where nobody has yet, time, and let them go."""
+        """Start the processes, score the test images for setups that have not scored them, time, and end them."""
         began = perf_counter()
         with Pool(images, timeout=self.plan.timeout) as pool:
-            setups = list(dict.fromkeys(one.setup for one in self.group))
+            setups = list(dict.fromkeys(candidate.setup for candidate in self.group))
             if self.sizes and self.state.baseline and not self.state.failed_setup(self._baseline()):
                 setups = list(dict.fromkeys([*setups, self._baseline()]))
                 self._start(pool, [*((setup, 0) for setup in setups), (self._baseline(), 1)])
@@ -68,13 +72,13 @@ class GenerationRun:
             self._score(pool)
             if self.sizes and not self.state.baseline:
                 self.state.baseline = fastest(self._probe(pool))
-                if self.state.baseline:  # afresh, so that it and its twin are alike in all that they went through
+                if self.state.baseline:  # start it anew, so that it and its twin have done exactly the same
                     pool.terminate(self.workers.pop((self._baseline(), 0)))
                     self._start(pool, [(self._baseline(), 0), (self._baseline(), 1)])
             self.clock.generations_left -= 1
             self.clock.start_seconds.append(perf_counter() - began)
             for size in self.sizes:
-                self._time(pool, size)
+                self._time_batch_size(pool, size)
 
     def _baseline(self) -> Setup:
         assert self.state.baseline
@@ -82,7 +86,7 @@ class GenerationRun:
 
     def _start(self, pool: Pool, processes: Sequence[Process]) -> None:
         jobs = {}
-        # Who starts first has other memory and another core than who starts last: nobody always does.
+        # The first to start gets other memory and another core than the last, so the order is drawn anew each time.
         for setup, copy in self.random.sample(processes, len(processes)):
             if setup in self.artifacts and not (copy and self.state.failed_setup(setup)):
                 artifact, model_io = self.artifacts[setup]
@@ -92,27 +96,27 @@ class GenerationRun:
         for started in pool.start(jobs):
             setup, copy = jobs[started.job]
             error = started.error
-            if started.worker and started.ready["artifact_sha256"] != self.contents[setup]:
+            if started.worker and started.ready["artifact_sha256"] != self.artifact_hashes[setup]:
                 pool.terminate(started.worker)
                 error = WorkerError(f"{started.job.artifact}: it was replaced since the run began; measure anew")
             elif started.worker:
                 self.workers[setup, copy], self.ready[setup, copy] = started.worker, started.ready
                 if not copy:
-                    facts = ("runtime", "load_seconds", "first_prediction_us")
-                    self.state.ready(setup, **{name: started.ready[name] for name in facts})
+                    fields = ("runtime", "load_seconds", "first_prediction_us")
+                    self.state.ready(setup, **{name: started.ready[name] for name in fields})
             if error and not copy:
-                self._lose(setup, self.state.of_setup(setup), error)
+                self._record_failure(setup, self.state.of_setup(setup), error)
             self._redraw()
 
     def _score(self, pool: Pool) -> None:
-        lacking = [process for process in self.workers if self.state.lacks_scores(process[0])]
-        for setup, copy in lacking:  # the twin too, so that it has done what the baseline has
+        unscored = [process for process in self.workers if self.state.lacks_scores(process[0])]
+        for setup, copy in unscored:  # the twin too, so that it has done the same as the baseline
             worker = self.workers[setup, copy]
             try:
                 answer = pool.ask(worker, "score")
             except WorkerError as exc:
                 if not copy:
-                    self._lose(setup, self.state.of_setup(setup), exc)
+                    self._record_failure(setup, self.state.of_setup(setup), exc)
                 del self.workers[setup, copy]
                 continue
             if copy:
@@ -126,57 +130,57 @@ class GenerationRun:
                 self.watch.keep()
 
     def probe(self, images: Path) -> dict[Setup, float]:
-        """Start the processes for a first look only: where memory doesn't hold all at once."""
+        """Start the processes only to compare their speeds roughly: needed where memory can't hold all at once."""
         if not self.sizes:
             return {}
         with Pool(images, timeout=self.plan.timeout) as pool:
-            self._start(pool, [(setup, 0) for setup in dict.fromkeys(one.setup for one in self.group)])
-            found = self._probe(pool)
+            self._start(pool, [(setup, 0) for setup in dict.fromkeys(candidate.setup for candidate in self.group)])
+            medians = self._probe(pool)
         self.workers.clear()
-        return found
+        return medians
 
     def _probe(self, pool: Pool) -> dict[Setup, float]:
         """Median of a few calls of each, in nanoseconds."""
-        size, found = self.sizes[0], {}
+        size, medians = self.sizes[0], {}
         for (setup, _), worker in self.workers.items():
-            if self.state.is_roof(setup):
+            if self.state.is_sgemm(setup):
                 continue
             try:
                 pool.ask(worker, "warm_up", batch_size=size, seconds=self.plan.share * WARM_UP_SHARE)
                 answer = pool.ask(worker, "turn", batch_size=size, seconds=min(PROBE_SECONDS, self.plan.share))
             except WorkerError:
-                continue  # its own turn will say what it died of
-            found[setup] = float(np.median(read_spent(answer)))
-        return found
+                continue  # its next turn will report why it died
+            medians[setup] = float(np.median(read_spent(answer)))
+        return medians
 
-    def _time(self, pool: Pool, size: int) -> None:
-        """Let everyone who has this batch size take turns until each has had its seconds."""
-        wanted = {one.setup for one in self.group if one.row.batch_size == size}
+    def _time_batch_size(self, pool: Pool, size: int) -> None:
+        """Let all candidates with this batch size take turns until each has been timed for its share of seconds."""
+        setups = {candidate.setup for candidate in self.group if candidate.row.batch_size == size}
         baseline = self._baseline() if self.state.baseline else None
-        self._revive(pool, size, wanted | ({baseline} if baseline else set()))
-        processes = [process for process in self.workers if process[0] in wanted or process[0] == baseline]
+        self._restart_dead(pool, size, setups | ({baseline} if baseline else set()))
+        processes = [process for process in self.workers if process[0] in setups or process[0] == baseline]
         tallies = self._warm_up(pool, processes, size)
-        clock_before = perf_counter(), process_time()
+        began = perf_counter(), process_time()
         try:
             self._take_turns(pool, tallies, size)
         finally:
-            self.clock.turns_wall += perf_counter() - clock_before[0]
-            self.clock.parent_cpu += process_time() - clock_before[1]
+            self.clock.turns_wall += perf_counter() - began[0]
+            self.clock.parent_cpu += process_time() - began[1]
             self._record(tallies, size)
         if self.generation == self.plan.generations - 1:
-            self._ledgers(pool, tallies, size)
+            self._time_call_breakdowns(pool, tallies, size)
         self.watch.progress.step(self._summary(tallies, size))
         self.watch.keep()
 
-    def _revive(self, pool: Pool, size: int, setups: set[Setup]) -> None:
-        """Start again who died at another batch size: this one is not its fault."""
+    def _restart_dead(self, pool: Pool, size: int, setups: set[Setup]) -> None:
+        """Restart processes that died at another batch size: they can still be timed at this one."""
         processes = [(setup, 0) for setup in sorted(setups)] + ([(self._baseline(), 1)] if self.state.baseline else [])
-        gone = [
+        dead = [
             (setup, copy) for setup, copy in processes
             if (setup, copy) in self.ready and (setup, copy) not in self.workers and (*setup, size) in self.state
         ]  # fmt: skip
-        if gone:
-            self._start(pool, gone)
+        if dead:
+            self._start(pool, dead)
 
     def _warm_up(self, pool: Pool, processes: Sequence[Process], size: int) -> dict[Process, _Tally]:
         tallies = {}
@@ -187,26 +191,26 @@ class GenerationRun:
                 )
                 tallies[process] = _Tally(self.workers[process], WarmUp(**answer["warm_up"]))
             except WorkerError as exc:
-                self._drop(process, size, exc)
+                self._drop_worker(process, size, exc)
         return tallies
 
     def _take_turns(self, pool: Pool, tallies: dict[Process, _Tally], size: int) -> None:
-        def left(process: Process) -> float:
+        def seconds_left(process: Process) -> float:
             return self.plan.share - tallies[process].seconds
 
         dead: set[Process] = set()
-        while unfinished := [process for process in tallies if process not in dead and left(process) > 0]:
+        while unfinished := [process for process in tallies if process not in dead and seconds_left(process) > 0]:
             self.random.shuffle(unfinished)
             for process in unfinished:
                 tally = tallies[process]
                 before = tally.seconds
                 try:
                     answer = pool.ask(
-                        tally.worker, "turn", batch_size=size, seconds=min(self.plan.turn, left(process))
+                        tally.worker, "turn", batch_size=size, seconds=min(self.plan.turn, seconds_left(process))
                     )  # fmt: skip
                 except WorkerError as exc:
                     dead.add(process)
-                    self._drop(process, size, exc)
+                    self._drop_worker(process, size, exc)
                     continue
                 tally.spent.append(read_spent(answer))
                 tally.seconds += float(tally.spent[-1].sum()) / 1e9
@@ -219,7 +223,7 @@ class GenerationRun:
                 self._redraw()
 
     def _record(self, tallies: dict[Process, _Tally], size: int) -> None:
-        """Enter what was timed; also on Ctrl-C, what there is of it."""
+        """Add what was timed to the run state; after Ctrl-C, as much as there is."""
         timed = {process: tally for process, tally in tallies.items() if tally.spent}
         base = timed.get((self._baseline(), 0)) if self.state.baseline else None
         frequency = machine.frequency_mhz()
@@ -229,58 +233,61 @@ class GenerationRun:
                 self.state.twin((self.threads, size), self.generation, ratio)
             elif not copy and self.state.wants(key := (*setup, size), self.generation):
                 ready = self.ready[setup, 0]
-                found = _generation(self.generation, tally, ready, ratio, frequency)
-                self.state.add(key, found, np.concatenate(tally.spent))
+                measured = _generation(self.generation, tally, ready, ratio, frequency)
+                self.state.add(key, measured, np.concatenate(tally.spent))
 
-    def _ledgers(self, pool: Pool, tallies: dict[Process, _Tally], size: int) -> None:
+    def _time_call_breakdowns(self, pool: Pool, tallies: dict[Process, _Tally], size: int) -> None:
         for process in tallies:
-            if self.state.is_roof(process[0]):
+            if self.state.is_sgemm(process[0]):
                 continue
             if not process[1] and process in self.workers and (*process[0], size) in self.state:
                 try:
                     answer = pool.ask(self.workers[process], "ledger", batch_size=size)
                 except WorkerError as exc:
-                    self._drop(process, size, exc)
+                    self._drop_worker(process, size, exc)
                 else:
-                    self.state.ledger((*process[0], size), CallBreakdown(**answer["ledger"]))
+                    self.state.add_call_breakdown((*process[0], size), CallBreakdown(**answer["ledger"]))
 
-    def _drop(self, process: Process, size: int, exc: WorkerError) -> None:
-        """A worker is gone: the batch size at which it died is failed, the others may still be made up for."""
+    def _drop_worker(self, process: Process, size: int, exc: WorkerError) -> None:
+        """Note that a worker died: its candidate at this batch size has failed, other sizes can still be measured."""
         self.workers.pop(process, None)
         if not process[1]:
-            self._lose(process[0], [(*process[0], size)], exc)
+            self._record_failure(process[0], [(*process[0], size)], exc)
 
-    def _lose(self, setup: Setup, keys: Sequence[Any], exc: WorkerError | None) -> None:
+    def _record_failure(self, setup: Setup, keys: Sequence[Any], exc: WorkerError | None) -> None:
         self.state.fail(keys, str(exc))
         self.watch.progress.step(f"{self.state.title(setup)}: {exc}")
         self.watch.keep()
 
     def _summary(self, tallies: dict[Process, _Tally], size: int) -> str:
         medians = {setup: _p50(tally) for (setup, copy), tally in tallies.items() if tally.spent and not copy}
-        told = ", ".join(
+        latencies = ", ".join(
             f"{self.state.title(setup)} {medians[setup]:,.1f}" for setup in sorted(medians, key=medians.__getitem__)
         )
-        where = f"batch {size}, {self.threads} thread{'s' if self.threads > 1 else ''}"
-        return f"generation {self.generation + 1} of {self.plan.generations}, {where}: p50 in µs: {told}"
+        cell = f"batch {size}, {self.threads} thread{'s' if self.threads > 1 else ''}"
+        return f"generation {self.generation + 1} of {self.plan.generations}, {cell}: p50 in µs: {latencies}"
 
     def _redraw(self) -> None:
         self.watch.redraw(*self.clock.elapsed_and_total())
 
 
 def fastest(probed: Mapping[Setup, float]) -> tuple[str, str] | None:
-    """Backend and precision of the quickest, by `GenerationRun.probe`."""
+    """Backend and precision of the fastest setup that `GenerationRun.probe` has timed."""
     return min(probed, key=probed.__getitem__)[:2] if probed else None
 
 
 def _ratio(tally: _Tally, base: _Tally) -> float:
     """Median over rounds of the ratio of two turns' medians.
 
-    Not the ratio of all calls' medians: where the machine goes from quick to slow and back, as shared ones do, these
-    jump between the two though both candidates saw the same of each; two turns of one round nearly always agree.
+    It is not the ratio of the medians of all calls. On a shared machine, which changes between fast and slow phases,
+    those medians jump between the two even though both candidates ran in the same phases. Two turns of one round are
+    nearly always in the same phase.
     """
     rounds = zip(tally.spent, base.spent, strict=False)
     return float(
-        np.exp(np.median([np.log(max(np.median(mine), 1) / max(np.median(theirs), 1)) for mine, theirs in rounds]))
+        np.exp(
+            np.median([np.log(max(np.median(turn), 1) / max(np.median(base_turn), 1)) for turn, base_turn in rounds])
+        )
     )
 
 
@@ -290,12 +297,12 @@ def _p50(tally: _Tally) -> float:
 
 def _generation(index: int, tally: _Tally, ready: Event, ratio: float | None, frequency: float | None) -> Generation:
     spent = np.concatenate(tally.spent)
-    of = intervals.percentiles(spent)
+    percentiles = intervals.percentiles(spent)
     wall = sum(turn["wall_seconds"] for turn in tally.turns)
 
     def total(name: str) -> float | None:
-        known = [turn["busy"][name] for turn in tally.turns if name in turn["busy"]]
-        return sum(known) if known else None
+        values = [turn["busy"][name] for turn in tally.turns if name in turn["busy"]]
+        return sum(values) if values else None
 
     involuntary, waiting, steal, ticks = (total(name) for name in ("involuntary", "waiting_seconds", "steal", "all"))
     busy = Busy(
@@ -308,7 +315,7 @@ def _generation(index: int, tally: _Tally, ready: Event, ratio: float | None, fr
     )
     return Generation(
         index=index, n=len(spent), seconds=float(spent.sum()) / 1e9,
-        p50=of["p50"], p90=of["p90"], p99=of["p99"], p999=of["p999"],
+        p50=percentiles["p50"], p90=percentiles["p90"], p99=percentiles["p99"], p999=percentiles["p999"],
         load_seconds=ready["load_seconds"], first_prediction_us=ready["first_prediction_us"],
         peak_rss_bytes=max(turn["peak_rss_bytes"] for turn in tally.turns), warm_up=tally.warm_up, busy=busy,
         ratio=ratio, wrong_labels=tally.wrong_labels,

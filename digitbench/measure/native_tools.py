@@ -1,4 +1,4 @@
-"""Referees: a runtime's own benchmark tool beside ours, on the same artifact with the same threads, turn by turn."""
+"""Native tools: a runtime's benchmark tool beside digitbench, on the same artifact and threads, turn by turn."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ TOOL_TIMEOUT = 300
 
 @dataclass(frozen=True)
 class Contest:
-    """One candidate, and what to run beside it.
+    """One candidate, and the native tools to run beside it.
 
     Attributes
     ----------
     run
-        Gives each tool's figure in µs, by the tool's name.
+        Gives each tool's latency in µs, by the tool's name.
     notes
         What a reader must know, by the tool's name.
     """
@@ -53,75 +53,80 @@ class Contest:
 
 
 def check(chosen: Sequence[Candidate]) -> None:
-    """Find out before long work whether anything here has a referee.
+    """Find out before long work whether any candidate here has a native tool.
 
     Raises
     ------
     UsageError
         None of the candidates has one.
     """
-    if not any(_refereed(one) for one in chosen):
-        told = f"only {', '.join(BACKENDS)} have a tool of their own, and in fp32, for models made here"
-        raise UsageError(f"--referee: {told}; choose one")
+    if not any(_has_native_tool(candidate) for candidate in chosen):
+        message = f"only {', '.join(BACKENDS)} have a tool of their own, and in fp32, for models made here"
+        raise UsageError(f"--referee: {message}; choose one")
 
 
-def _refereed(one: Candidate) -> bool:
-    # An adapter's own cost doesn't depend on the precision: one says enough of it.
-    return bool(one.artifact) and one.row.backend in BACKENDS and one.row.precision == FP32 and one.model_io.is_native
+def _has_native_tool(candidate: Candidate) -> bool:
+    # What the adapter itself costs doesn't depend on the precision: comparing one precision is enough.
+    return (
+        bool(candidate.artifact)
+        and candidate.row.backend in BACKENDS
+        and candidate.row.precision == FP32
+        and candidate.model_io.is_native
+    )
 
 
 def run(images: Images, chosen: Sequence[Candidate], progress: Progress) -> tuple[NativeToolResult, ...]:
-    """Let each runtime's tool measure beside us, in pairs that alternate who goes first.
+    """Time each runtime by its tool and by digitbench, in pairs; which of the two is first alternates.
 
     Each side of each pair is a fresh process. Of each backend in fp32 the smallest batch size and thread count is
     taken; for LiteRT a batch so large that its tool's rounding is under 1 %.
     """
-    firsts: dict[str, Candidate] = {}
-    for one in sorted(chosen, key=lambda one: (one.row.threads, one.row.batch_size or 0)):
-        if _refereed(one):
-            firsts.setdefault(one.row.backend, one)
-    found: list[NativeToolResult] = []
-    with shared_images(images) as path, tempfile.TemporaryDirectory(prefix="digitbench-") as room:
-        for name, candidate in firsts.items():
+    smallest: dict[str, Candidate] = {}
+    for candidate in sorted(chosen, key=lambda candidate: (candidate.row.threads, candidate.row.batch_size or 0)):
+        if _has_native_tool(candidate):
+            smallest.setdefault(candidate.row.backend, candidate)
+    results: list[NativeToolResult] = []
+    with shared_images(images) as path, tempfile.TemporaryDirectory(prefix="digitbench-") as folder:
+        for name, candidate in smallest.items():
             assert candidate.artifact
             job = Job(name, candidate.artifact, candidate.row.threads, module=WORKER)
             try:
-                contest = BACKENDS[name](job, candidate.row.batch_size or 1, path, Path(room))
-                found += _hold(contest, path, progress)
-            except CheckFailed as exc:  # a tool that broke is told; what was measured stays
+                tool_run = BACKENDS[name](job, candidate.row.batch_size or 1, path, Path(folder))
+                results += _compare(tool_run, path, progress)
+            except CheckFailed as exc:  # a tool that failed is reported; what was measured stays
                 progress.say(f"{name}: no referee: {exc}")
-    return tuple(found)
+    return tuple(results)
 
 
-def _hold(contest: Contest, images: Path, progress: Progress) -> list[NativeToolResult]:
+def _compare(tool_run: Contest, images: Path, progress: Progress) -> list[NativeToolResult]:
     pairs: dict[str, list[tuple[float, float]]] = {}
-    label = f"{contest.job.backend} and its referee, batch {contest.batch_size}"
+    label = f"{tool_run.job.backend} and its referee, batch {tool_run.batch_size}"
     for i in range(PAIRS):
         progress.update(label, i, PAIRS)
         if i % 2:
-            theirs = contest.run(images)
-            ours = time_ours(contest.job, contest.batch_size, images)
+            tool_latencies = tool_run.run(images)
+            worker_latency = time_worker(tool_run.job, tool_run.batch_size, images)
         else:
-            ours = time_ours(contest.job, contest.batch_size, images)
-            theirs = contest.run(images)
-        for tool, figure in theirs.items():
-            pairs.setdefault(tool, []).append((ours, figure))
+            worker_latency = time_worker(tool_run.job, tool_run.batch_size, images)
+            tool_latencies = tool_run.run(images)
+        for tool, tool_latency in tool_latencies.items():
+            pairs.setdefault(tool, []).append((worker_latency, tool_latency))
     progress.update(label, PAIRS, PAIRS, "done")
     return [
         NativeToolResult(
-            contest.job.backend, tool, contest.job.threads, contest.batch_size, tuple(both), _spread(both),
-            contest.notes.get(tool, ""),
+            tool_run.job.backend, tool, tool_run.job.threads, tool_run.batch_size, tuple(latencies), _spread(latencies),
+            tool_run.notes.get(tool, ""),
         )
-        for tool, both in pairs.items()
+        for tool, latencies in pairs.items()
     ]  # fmt: skip
 
 
 def _spread(pairs: Sequence[tuple[float, float]]) -> Ratio:
-    ratios = [ours / theirs for ours, theirs in pairs]
+    ratios = [worker_latency / tool_latency for worker_latency, tool_latency in pairs]
     return Ratio(median(ratios), (min(ratios), max(ratios)))
 
 
-def time_ours(job: Job, batch_size: int, images: Path, seconds: float = SECONDS) -> float:
+def time_worker(job: Job, batch_size: int, images: Path, seconds: float = SECONDS) -> float:
     """Median latency in µs of a fresh worker, as `digitbench bench` times it but alone.
 
     Raises
@@ -140,26 +145,26 @@ def time_ours(job: Job, batch_size: int, images: Path, seconds: float = SECONDS)
         return float(np.median(np.concatenate(spent))) / 1000
 
 
-def _tool(command: Sequence[str], threads: int, stdin: str = "") -> str:
+def _run_tool(command: Sequence[str], threads: int, stdin: str = "") -> str:
     """Run a tool in a worker's environment and give what it printed.
 
     Raises
     ------
     CheckFailed
-        It failed; the message holds its last words.
+        It failed; the message holds the last line of its output.
     """
     name = Path(command[0]).name if command[0] != sys.executable else command[-1].rpartition(".")[2]
     try:
-        done = subprocess.run(
+        completed = subprocess.run(
             command, input=stdin, capture_output=True, text=True, encoding="utf-8", errors="replace",
             env=environment(threads), timeout=TOOL_TIMEOUT,
         )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired) as exc:
         raise CheckFailed(f"{name} can't be run: {one_line(exc)}") from exc
-    if done.returncode:
-        words = (done.stderr or done.stdout).strip().splitlines()[-1:]
-        raise CheckFailed(f"{name} ended with exit code {done.returncode}: {' '.join(words)}")
-    return done.stdout
+    if completed.returncode:
+        last_line = (completed.stderr or completed.stdout).strip().splitlines()[-1:]
+        raise CheckFailed(f"{name} ended with exit code {completed.returncode}: {' '.join(last_line)}")
+    return completed.stdout
 
 
 def _installed_tool(name: str) -> str:
@@ -178,20 +183,20 @@ def _installed_tool(name: str) -> str:
 
 def _script(name: str, job: Mapping[str, Any]) -> Mapping[str, Any]:
     command = [sys.executable, "-P", "-m", f"digitbench.measure.tools.{name}"]
-    found: Mapping[str, Any] = json.loads(_tool(command, job["threads"], json.dumps(job) + "\n").splitlines()[-1])
-    return found
+    answer: Mapping[str, Any] = json.loads(_run_tool(command, job["threads"], json.dumps(job) + "\n").splitlines()[-1])
+    return answer
 
 
 # --- the tools -----------------------------------------------------------------------------------------------------
 
-_OPENVINO_FIGURE = {
+_OPENVINO_PATTERNS = {
     "median": re.compile(r"Median:\s+([\d.]+) (us|ms)"),
     "count": re.compile(r"Count:\s+(\d+) iterations"),
     "duration": re.compile(r"Duration:\s+([\d.]+) ms"),
 }
 
 
-def _openvino(job: Job, batch_size: int, images: Path, room: Path) -> Contest:
+def _openvino(job: Job, batch_size: int, images: Path, folder: Path) -> Contest:
     tool = _installed_tool("benchmark_app")
     command = [
         tool, "-m", str(job.artifact), "-d", "CPU", "-hint", "none", "-api", "sync", "-nstreams", "1",
@@ -200,18 +205,18 @@ def _openvino(job: Job, batch_size: int, images: Path, room: Path) -> Contest:
     ]  # fmt: skip
 
     def measure(_: Path) -> Mapping[str, float]:
-        printed = _tool(command, job.threads)
-        figures = {name: pattern.search(printed) for name, pattern in _OPENVINO_FIGURE.items()}
-        if not all(figures.values()):
-            raise CheckFailed(f"benchmark_app printed no {', '.join(name for name in figures if not figures[name])}")
-        middle, count, duration = (figures[name] for name in ("median", "count", "duration"))
-        assert middle is not None
-        assert count is not None
-        assert duration is not None
-        scale = 1000 if middle[2] == "ms" else 1
+        printed = _run_tool(command, job.threads)
+        matches = {name: pattern.search(printed) for name, pattern in _OPENVINO_PATTERNS.items()}
+        if not all(matches.values()):
+            raise CheckFailed(f"benchmark_app printed no {', '.join(name for name in matches if not matches[name])}")
+        median_match, count_match, duration_match = (matches[name] for name in ("median", "count", "duration"))
+        assert median_match is not None
+        assert count_match is not None
+        assert duration_match is not None
+        scale = 1000 if median_match[2] == "ms" else 1
         return {
-            "benchmark_app median": float(middle[1]) * scale,
-            "benchmark_app time per iteration": float(duration[1]) * 1000 / int(count[1]),
+            "benchmark_app median": float(median_match[1]) * scale,
+            "benchmark_app time per iteration": float(duration_match[1]) * 1000 / int(count_match[1]),
         }
 
     notes = {
@@ -221,7 +226,7 @@ def _openvino(job: Job, batch_size: int, images: Path, room: Path) -> Contest:
     return Contest(job, batch_size, measure, notes)
 
 
-def _onnx(job: Job, batch_size: int, images: Path, room: Path) -> Contest:
+def _onnx(job: Job, batch_size: int, images: Path, folder: Path) -> Contest:
     request = {
         "artifact": str(job.artifact), "images": str(images), "threads": job.threads, "batch_size": batch_size,
         "seconds": SECONDS,
@@ -229,10 +234,10 @@ def _onnx(job: Job, batch_size: int, images: Path, room: Path) -> Contest:
     loadgen = batch_size == 1 and find_spec("mlperf_loadgen") is not None
 
     def measure(_: Path) -> Mapping[str, float]:
-        found = {"bare IOBinding loop": float(_script("ort_loop", request)["median_us"])}
+        latencies = {"bare IOBinding loop": float(_script("ort_loop", request)["median_us"])}
         if loadgen:
-            found["LoadGen SingleStream p50"] = float(_script("ort_loadgen", request)["median_us"])
-        return found
+            latencies["LoadGen SingleStream p50"] = float(_script("ort_loadgen", request)["median_us"])
+        return latencies
 
     notes = {
         "bare IOBinding loop": "only run_with_iobinding is timed, not the copies in and out",
@@ -243,25 +248,25 @@ def _onnx(job: Job, batch_size: int, images: Path, room: Path) -> Contest:
     return Contest(job, batch_size, measure, notes)
 
 
-def _tflite(job: Job, batch_size: int, images: Path, room: Path) -> Contest:
+def _tflite(job: Job, batch_size: int, images: Path, folder: Path) -> Contest:
     tool = _installed_tool("litert-benchmark")
     size = batch_size
-    while (call := time_ours(job, size, images, SECONDS / 5)) * ROUNDING_SHARE < ROUNDING_US and size < LARGEST_BATCH:
-        # What it takes, with a fifth to spare; latency grows no faster than the batch.
+    while (call := time_worker(job, size, images, SECONDS / 5)) * ROUNDING_SHARE < ROUNDING_US and size < LARGEST_BATCH:
+        # By the largest power of two that this latency allows, at least 2; latency grows no faster than the batch.
         size = min(LARGEST_BATCH, size * max(2, 1 << int(np.log2(ROUNDING_US / ROUNDING_SHARE / call))))
-    fixed = room / f"batch-{size}.tflite"
+    fixed = folder / f"batch-{size}.tflite"
     _script(
         "tflite_batch",
         {"artifact": str(job.artifact), "target": str(fixed), "batch_size": size, "threads": job.threads},
     )
     runs = max(20, round(SECONDS * 1e6 / call))
     command = [tool, "--model", str(fixed), "--num_threads", str(job.threads), "--num_runs", str(runs),
-               "--warmup_runs", str(max(5, runs // 3)), "--result_json", str(room / "litert.json")]  # fmt: skip
+               "--warmup_runs", str(max(5, runs // 3)), "--result_json", str(folder / "litert.json")]  # fmt: skip
 
     def measure(_: Path) -> Mapping[str, float]:
-        _tool(command, job.threads)
-        found = json.loads((room / "litert.json").read_text(encoding="utf-8"))
-        return {"litert-benchmark median": float(found["latency"]["median_ms"]) * 1000}
+        _run_tool(command, job.threads)
+        report = json.loads((folder / "litert.json").read_text(encoding="utf-8"))
+        return {"litert-benchmark median": float(report["latency"]["median_ms"]) * 1000}
 
     note = f"it rounds to 10 µs, hence the batch of {size}; fixed in a copy of the model, since it can't be told one"
     return Contest(job, size, measure, {"litert-benchmark median": note})

@@ -1,4 +1,4 @@
-"""How a run measures, how far it is, and who is told."""
+"""How a run measures, how far it is, and who is informed of it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ TURN_SECONDS = 0.05
 SHORTEST_TURN = 0.025
 TURNS = 12  # in a generation, if its seconds allow turns of that length
 WARM_UP_SHARE = 1 / 3
-TELLING_SECONDS = 1.0  # of turns, before the parent's share of them says anything
+MIN_SHARE_SECONDS = 1.0  # of turns: in a shorter time the parent's share of it says nothing
 
 
 @dataclass(frozen=True)
@@ -24,13 +24,13 @@ class Plan:
     Attributes
     ----------
     seconds
-        Timed calls of each candidate, over all generations.
+        Of timed calls of each candidate, over all generations.
     generations
         Fresh processes of each candidate.
     seed
         Of the order of turns.
     baseline
-        Backend that ratios are to, or ``backend:precision``; None for the fastest of a short probe.
+        Backend, or ``backend:precision``, that all ratios are to; None for the fastest in a short probe.
     timeout
         Seconds that a worker may take for one answer.
     """
@@ -54,7 +54,7 @@ class Plan:
 
 @dataclass
 class Clock:
-    """How long the run has taken, how long it may still take, and the parent's own part in it."""
+    """How long the run has taken, how long it may still take, and the CPU time of the parent process in it."""
 
     plan: Plan
     began: float = field(default_factory=perf_counter)
@@ -73,30 +73,30 @@ class Clock:
     @property
     def parent_share(self) -> float | None:
         """CPU seconds of this process per second of turns; None if they were too short to say."""
-        return self.parent_cpu / self.turns_wall if self.turns_wall >= TELLING_SECONDS else None
+        return self.parent_cpu / self.turns_wall if self.turns_wall >= MIN_SHARE_SECONDS else None
 
 
-def _unheard(setup: tuple[str, str, int], scores: Scores) -> None:
-    """Nobody wants them."""
+def _ignore_scores(setup: tuple[str, str, int], scores: Scores) -> None:
+    """Do nothing with them."""
 
 
 @dataclass
 class Watch:
-    """Who is told what while a run goes on.
+    """What is called while a run goes on.
 
     Attributes
     ----------
     progress
-        Told of each step.
+        Informed of each step.
     redraw
-        Called now and then with the seconds that are over and that the run may take.
+        Called now and then with the seconds that have passed and the seconds that the run may take.
     keep
-        Called whenever figures became final for a generation, so that they can be saved.
+        Called whenever the values of a generation are final, so that they can be saved.
     hear
-        Given the scores of all test images, float32 (n, 10), of each process that scored them.
+        Called with the setup of each process that scored all test images, and its scores: float32, (n, 10).
     """
 
     progress: RunProgress
     redraw: Callable[[float, float], None]
     keep: Callable[[], None]
-    hear: Callable[[tuple[str, str, int], Scores], None] = _unheard
+    hear: Callable[[tuple[str, str, int], Scores], None] = _ignore_scores

@@ -1,7 +1,7 @@
-"""What candidates are held against: the scores stored in the bundle, or those that its reference gives for other data.
+"""The reference scores of candidates: those stored in the bundle, or those that its reference gives for other data.
 
-A bundle stores what its reference, Keras as a rule, said of the test images that it was trained beside. Of any other
-images it is asked now, in a process of its own, as every candidate is.
+A bundle stores the scores that its reference, usually Keras, gave for the test images of its data set. For any other
+images the reference is run now, in a separate process, like every candidate.
 """
 
 from __future__ import annotations
@@ -30,30 +30,30 @@ def scores_for(bundle: Bundle, dataset: Dataset, limit: int | None, progress: Pr
     name = bundle.reference_backend
     task = f"{name}, the reference"
     progress.update(task, 0, 1)
-    able = [one for one in candidates(bundle, [name], [None], [1]) if one.artifact]
-    chosen = next((one for one in able if one.row.precision == FP32), able[0])
-    assert chosen.artifact  # of a named backend there is one, or it was refused
-    job = pool.Job(name, chosen.artifact, 1, precision=chosen.row.precision, model_io=chosen.model_io)
+    available = [candidate for candidate in candidates(bundle, [name], [None], [1]) if candidate.artifact]
+    candidate = next((candidate for candidate in available if candidate.row.precision == FP32), available[0])
+    assert candidate.artifact  # without one, `candidates` refuses a named backend
+    job = pool.Job(name, candidate.artifact, 1, precision=candidate.row.precision, model_io=candidate.model_io)
     scores = pool.score(job, test.images)
     progress.update(task, 1, 1, f"{len(test):,} images")
     return scores
 
 
 def scores_or_none(bundle: Bundle, dataset: Dataset, limit: int | None, progress: Progress) -> Scores | None:
-    """Give them as `scores_for`; where they can't be had, say why and give None: agreement is then left out.
+    """Give the scores as `scores_for` does; if that fails, say why and give None: agreement is then left out.
 
     Raises
     ------
     BundleError
-        The bundle's own stored scores are gone or changed: that is no lack of a runtime.
+        The scores stored in the bundle are gone or changed: that isn't a missing runtime.
     """
     try:
         return scores_for(bundle, dataset, limit, progress)
     except MissingRuntimeError:
-        why = f"{bundle.reference_backend} isn't installed"
+        reason = f"{bundle.reference_backend} isn't installed"
     except DigitbenchError as exc:
         if dataset.fingerprint == bundle.dataset["fingerprint"]:
             raise
-        why = str(exc)
-    progress.say(f"no reference: {why}; flips and what else is held against it are left out")
+        reason = str(exc)
+    progress.say(f"no reference: {reason}; flips and what else is held against it are left out")
     return None

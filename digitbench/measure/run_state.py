@@ -1,4 +1,4 @@
-"""What a run has gathered so far, candidate by candidate, and the rows that follow from it."""
+"""What a run has measured so far, candidate by candidate, and the rows that follow from it."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ from digitbench.records.precisions import FP32
 from digitbench.records.results import Busy, CallBreakdown, Floor, Generation, Key, Results, Row, SgemmRow, WarmUp
 
 Setup = tuple[str, str, int]
-"""Backend, precision, threads: what one process serves."""
+"""Backend, precision, threads: what one process loads. It runs the candidates of all batch sizes."""
 
 Cell = tuple[int, int]
 """Threads and batch size: candidates of one cell are compared with each other."""
 
-ROUNDING = 1e-5  # of the largest score: what float32 sums of a layer's products may differ by, added up otherwise
-BEYOND_SEEN = 5  # times as far as scores of a few images moved, those of all may
-WHOLE = 0.9  # of its seconds: a generation that was cut short is measured again
+ROUNDING = 1e-5  # of the largest score: float32 sums of a layer's products differ by this much in another order
+MOVED_FACTOR = 5  # scores of all images may move this many times as far as those of the few that were tried
+COMPLETE_SHARE = 0.9  # of its seconds: a generation that was timed for less is measured again
 
 
 @dataclass
-class _Entry:
+class _CandidateState:
     row: Row
     spent: dict[int, npt.NDArray[np.int64]] = field(default_factory=dict)
     generations: dict[int, Generation] = field(default_factory=dict)
     preview: npt.NDArray[np.int64] | None = None
 
-    def shown(self, rank: int | None) -> Row:
-        """Its row; summed up only now, since between turns every microsecond is somebody's."""
+    def to_row(self, rank: int | None) -> Row:
+        """Give its row. A preview is summarised only here, since nothing should be computed between turns."""
         if self.preview is not None and not self.generations:
             return replace(self.row, latency_us=intervals.summarise([self.preview]))
         return replace(self.row, rank=rank)
@@ -49,17 +49,17 @@ class RunState:
     Parameters
     ----------
     rows
-        A row for each candidate, with what was known before.
+        A row for each candidate, with what is known before the run.
     labels
         int64 (n,): the true labels of the test images.
     reference
-        float32 (n, 10): the scores of them that candidates are held against.
+        float32 (n, 10): the scores of these images that candidates are compared with.
     seconds
-        Timed calls of each candidate in each generation.
+        Of timed calls of each candidate in each generation.
     activation
         Of the model's output, by which its scores are read as probabilities.
     roofs
-        Timed as candidates are, and held apart: they score nothing, are nobody's baseline and have no rank.
+        Rows of sgemm, which is timed like the candidates but kept apart: no scores, never a baseline, no rank.
     reference_name
         The backend that gave `reference`.
     moved_by_batch
@@ -70,21 +70,23 @@ class RunState:
         self, rows: Iterable[Row], labels: Labels, reference: Scores, seconds: float, activation: str = "softmax",
         roofs: Iterable[SgemmRow] = (), reference_name: str = "keras", moved_by_batch: float = 0.0,
     ) -> None:  # fmt: skip
-        apart = {roof.row.key: roof for roof in roofs}
-        self._entries = {row.key: _Entry(row) for row in (*rows, *(roof.row for roof in apart.values()))}
-        self._flops = {key: roof.flops_per_image for key, roof in apart.items()}
+        by_key = {sgemm_row.row.key: sgemm_row for sgemm_row in roofs}
+        self._entries = {
+            row.key: _CandidateState(row) for row in (*rows, *(sgemm_row.row for sgemm_row in by_key.values()))
+        }
+        self._flops = {key: sgemm_row.flops_per_image for key, sgemm_row in by_key.items()}
         self._labels, self._reference, self._seconds = labels, reference, seconds
         self._activation, self._reference_name = activation, reference_name
         self._margins = agreement.margins(reference)
-        self._rounding = max(ROUNDING, BEYOND_SEEN * moved_by_batch) * float(np.abs(reference).max())
-        self._said: dict[Setup, Labels] = {}
+        self._rounding = max(ROUNDING, MOVED_FACTOR * moved_by_batch) * float(np.abs(reference).max())
+        self._labels_by_setup: dict[Setup, Labels] = {}
         self._twins: dict[Cell, dict[int, float]] = {}
         self.baseline: tuple[str, str] | None = None
 
     # --- what is still to do --------------------------------------------------------------------------------------
 
     def lacks(self, key: Key, generation: int) -> bool:
-        """Is this generation of a timed candidate still to be measured?"""
+        """Is this generation of a candidate still to be timed?"""
         entry = self._entries[key]
         if entry.row.error or not entry.row.batch_size:
             return False
@@ -92,10 +94,10 @@ class RunState:
 
     def lacks_scores(self, setup: Setup) -> bool:
         """Has it still to score the test images?"""
-        return setup not in self._said and not self.is_roof(setup)
+        return setup not in self._labels_by_setup and not self.is_sgemm(setup)
 
-    def is_roof(self, setup: Setup) -> bool:
-        """Is it no candidate, but what candidates are held against?"""
+    def is_sgemm(self, setup: Setup) -> bool:
+        """Is it sgemm, which is no candidate?"""
         return any(key[:3] == setup for key in self._flops)
 
     def failed(self, key: Key) -> bool:
@@ -104,82 +106,87 @@ class RunState:
 
     def baseline_died(self) -> bool:
         """Is there a baseline, and did all its candidates fail?"""
-        mine = [entry for key, entry in self._entries.items() if key[:2] == self.baseline]
-        return bool(mine) and all(entry.row.error for entry in mine)
+        entries = [entry for key, entry in self._entries.items() if key[:2] == self.baseline]
+        return bool(entries) and all(entry.row.error for entry in entries)
 
     def failed_setup(self, setup: Setup) -> bool:
-        """Did all candidates of a process fail?"""
+        """Did all candidates of a setup fail?"""
         return all(self.failed(key) for key in self.of_setup(setup))
 
     def wants(self, key: Key, generation: int) -> bool:
-        """Is this generation of it not whole yet? Asked of failed ones too: what they gave counts."""
+        """Is this generation of it incomplete? Also holds for failed candidates: what was timed of them counts."""
         if key not in self._entries:
             return False
-        had = self._entries[key].generations.get(generation)
-        return had is None or had.seconds < WHOLE * self._seconds
+        measured = self._entries[key].generations.get(generation)
+        return measured is None or measured.seconds < COMPLETE_SHARE * self._seconds
 
     def __contains__(self, key: Key) -> bool:
         return key in self._entries and not self.failed(key)
 
     def title(self, setup: Setup) -> str:
-        """What people call it: the backend, with its precision where there are others than fp32."""
+        """Name it for people: the backend, with its precision where there are others than fp32."""
         return " ".join(setup[:2]) if any(key[1] != FP32 for key in self._entries) else setup[0]
 
     def top1(self, setup: Setup) -> str:
-        """Top-1 accuracy of a process' backend, for people."""
+        """Top-1 accuracy of a setup, for people; empty if it isn't known."""
         row = self._entries[self.of_setup(setup)[0]].row
         return f"top-1 {row.accuracy.top1:.2%}" if row.accuracy else ""
 
     def of_setup(self, setup: Setup) -> list[Key]:
-        """The candidates that one process serves."""
+        """The candidates of one setup."""
         return [key for key in self._entries if key[:3] == setup]
 
-    # --- what was found -------------------------------------------------------------------------------------------
+    # --- what was measured ----------------------------------------------------------------------------------------
 
     def ready(self, setup: Setup, runtime: Mapping[str, Any], load_seconds: float, first_prediction_us: float) -> None:
         """A process was loaded."""
-        for entry in self._of(setup):
+        for entry in self._entries_of(setup):
             entry.row = replace(entry.row, runtime=Runtime(**runtime))
-            if not entry.generations:  # else their median stands, also when it was started only for others' ratios
+            if not entry.generations:  # else their median stays, also if it was started only as others' baseline
                 entry.row = replace(entry.row, load_seconds=load_seconds, first_prediction_us=first_prediction_us)
 
     def scored(self, setup: Setup, scores: Scores, peak_rss_bytes: int) -> None:
         """A process scored the test images."""
-        self._said[setup] = np.asarray(scores.argmax(axis=1))
-        top1 = accuracy.accuracy(scores, self._labels)
-        flips = agreement.compare(scores, self._reference, self._labels, self._reference_name)
-        sure = accuracy.calibration(scores, self._labels, self._activation)
-        for entry in self._of(setup):
+        self._labels_by_setup[setup] = np.asarray(scores.argmax(axis=1))
+        row_accuracy = accuracy.accuracy(scores, self._labels)
+        row_agreement = agreement.compare(scores, self._reference, self._labels, self._reference_name)
+        row_calibration = accuracy.calibration(scores, self._labels, self._activation)
+        for entry in self._entries_of(setup):
             entry.row = replace(
-                entry.row, accuracy=top1, agreement=flips, calibration=sure, peak_rss_bytes=peak_rss_bytes
+                entry.row,
+                accuracy=row_accuracy,
+                agreement=row_agreement,
+                calibration=row_calibration,
+                peak_rss_bytes=peak_rss_bytes,
             )
 
     def wrong_labels(self, key: Key, first: int, labels: Sequence[int]) -> int:
-        """Count labels of a timed batch that differ from those of the accuracy run and should not; a roof has none.
+        """Count labels of a timed batch that differ from those of the accuracy run and should not; sgemm has none.
 
-        Timed images differ from the test images by less than rounding does to a score, and a batch of another size may
-        be added up in another order: images at which rounding alone can change the label don't count. Nor do those of
-        quantised candidates whose margin isn't beyond what their scores were moved by: a runtime that finds one range
-        for a whole batch quantises an image otherwise among others (ONNX Runtime's `dynamic`).
+        Timed images differ from the test images by less than rounding does to a score, and sums of a batch of another
+        size may be computed in another order: images whose label rounding alone can change don't count. For quantised
+        candidates, images don't count either if their margin is no larger than twice what quantisation moved a score
+        by: a runtime that takes one range for a whole batch quantises an image differently in another batch (ONNX
+        Runtime's `dynamic`).
 
         Parameters
         ----------
         first
-            Index of the batch's first image; the others follow, and after the last image the first.
+            Index of the batch's first image; the others follow, and after the last image comes the first again.
         labels
-            What was said of each.
+            Predicted for each image of the batch.
         """
         if key in self._flops:
             return 0
-        said = self._said[key[:3]]
-        found = self._entries[key].row.agreement
-        moved = found.max_abs_diff if key[1] != FP32 and found else 0.0
-        firm = self._margins > 2 * max(moved, self._rounding)
-        at = np.arange(first, first + len(labels)) % len(said)
-        return int((firm[at] & (said[at] != np.asarray(labels))).sum())
+        scored_labels = self._labels_by_setup[key[:3]]
+        row_agreement = self._entries[key].row.agreement
+        score_shift = row_agreement.max_abs_diff if key[1] != FP32 and row_agreement else 0.0
+        stable = self._margins > 2 * max(score_shift, self._rounding)
+        indices = np.arange(first, first + len(labels)) % len(scored_labels)
+        return int((stable[indices] & (scored_labels[indices] != np.asarray(labels))).sum())
 
     def preview(self, key: Key, spent: npt.NDArray[np.int64]) -> None:
-        """A process that is still being timed gave these calls: something to look at until there is more."""
+        """Show these calls of a process that is still being timed, until the first generation is complete."""
         self._entries[key].preview = spent
 
     def add(self, key: Key, generation: Generation, spent: npt.NDArray[np.int64]) -> None:
@@ -187,39 +194,39 @@ class RunState:
         entry = self._entries[key]
         entry.spent[generation.index] = spent
         entry.generations[generation.index] = replace(generation, samples=samples.encode(spent))
-        entry.row = _with_figures(entry)
+        entry.row = _with_metrics(entry)
 
     def twin(self, cell: Cell, generation: int, ratio: float) -> None:
         """The baseline was timed against itself."""
         self._twins.setdefault(cell, {})[generation] = ratio
 
-    def ledger(self, key: Key, ledger: CallBreakdown) -> None:
-        """A call's parts were timed."""
-        self._entries[key].row = replace(self._entries[key].row, ledger=ledger)
+    def add_call_breakdown(self, key: Key, breakdown: CallBreakdown) -> None:
+        """A candidate's call breakdown was measured."""
+        self._entries[key].row = replace(self._entries[key].row, ledger=breakdown)
 
     def rebase(self) -> None:
-        """Choose another baseline, since the one there was died: the fastest that lives, and every ratio anew."""
-        living = {
+        """Choose another baseline, since the old one died: the fastest that works; compute every ratio anew."""
+        working = {
             key: entry for key, entry in self._candidates() if entry.generations and not entry.row.error
         }  # fmt: skip
-        if not living:
+        if not working:
             return
-        first = min((key[3] or 0, key[2]) for key in living)
-        rivals = {
-            key: intervals.log_interval([one.p50 for one in entry.generations.values()]).value
-            for key, entry in living.items()
-            if (key[3] or 0, key[2]) == first
+        smallest_cell = min((key[3] or 0, key[2]) for key in working)
+        latencies = {
+            key: intervals.log_interval([generation.p50 for generation in entry.generations.values()]).value
+            for key, entry in working.items()
+            if (key[3] or 0, key[2]) == smallest_cell
         }
-        self.baseline = min(rivals, key=rivals.__getitem__)[:2]
+        self.baseline = min(latencies, key=latencies.__getitem__)[:2]
         self._twins.clear()
         for key, entry in self._entries.items():
             base = self._entries.get((*self.baseline, *key[2:]))
-            theirs = {index: one.p50 for index, one in base.generations.items()} if base else {}
-            for index, one in entry.generations.items():
-                ratio = one.p50 / theirs[index] if theirs.get(index) else None
-                entry.generations[index] = replace(one, ratio=ratio)
+            base_p50s = {index: generation.p50 for index, generation in base.generations.items()} if base else {}
+            for index, generation in entry.generations.items():
+                ratio = generation.p50 / base_p50s[index] if base_p50s.get(index) else None
+                entry.generations[index] = replace(generation, ratio=ratio)
             if entry.generations:
-                entry.row = _with_figures(entry)
+                entry.row = _with_metrics(entry)
 
     def fail(self, keys: Iterable[Key], error: str) -> None:
         """Candidates died or could not run; what was measured of them stays."""
@@ -233,7 +240,7 @@ class RunState:
         if isinstance(earlier.settings.get("baseline"), list):
             backend, precision = earlier.settings["baseline"]
             self.baseline = (str(backend), str(precision))
-        for row in (*earlier.rows, *(roof.row for roof in earlier.roofs)):
+        for row in (*earlier.rows, *(sgemm_row.row for sgemm_row in earlier.roofs)):
             if row.key not in self._entries or self._entries[row.key].row.error:
                 continue
             entry = self._entries[row.key]
@@ -242,17 +249,19 @@ class RunState:
                 labels = self._reference.argmax(axis=1)
                 for flip in row.agreement.flipped:
                     labels[flip.index] = flip.label
-                self._said[row.key[:3]] = labels
+                self._labels_by_setup[row.key[:3]] = labels
             for generation in row.generations:
                 entry.generations[generation.index] = generation
                 entry.spent[generation.index] = samples.decode(generation.samples)
         for floor in earlier.floors:
-            self._twins[floor.threads, floor.batch_size] = {int(at): one for at, one in floor.generations.items()}
+            self._twins[floor.threads, floor.batch_size] = {
+                int(index): ratio for index, ratio in floor.generations.items()
+            }
 
-    def _of(self, setup: Setup) -> list[_Entry]:
+    def _entries_of(self, setup: Setup) -> list[_CandidateState]:
         return [self._entries[key] for key in self.of_setup(setup)]
 
-    def _candidates(self) -> list[tuple[Key, _Entry]]:
+    def _candidates(self) -> list[tuple[Key, _CandidateState]]:
         return [(key, entry) for key, entry in self._entries.items() if key not in self._flops]
 
     # --- what follows ---------------------------------------------------------------------------------------------
@@ -263,17 +272,21 @@ class RunState:
         floors = {(floor.threads, floor.batch_size): floor for floor in self.floors()}
         for cell in dict.fromkeys((key[2], key[3]) for key in self._entries if key[3]):
             ratios = {
-                key: {index: one.ratio for index, one in entry.generations.items() if one.ratio is not None}
+                key: {
+                    index: generation.ratio
+                    for index, generation in entry.generations.items()
+                    if generation.ratio is not None
+                }
                 for key, entry in self._candidates()
                 if (key[2], key[3]) == cell and entry.generations and not entry.row.error
             }
             floor = floors.get(cell)
             ranks |= intervals.ranks(ratios, floor.ratio if floor else None)
-        return tuple(entry.shown(ranks.get(key)) for key, entry in self._candidates())
+        return tuple(entry.to_row(ranks.get(key)) for key, entry in self._candidates())
 
     def roofs(self) -> tuple[SgemmRow, ...]:
-        """Every roof as far as it is known."""
-        return tuple(SgemmRow(self._entries[key].shown(None), flops) for key, flops in self._flops.items())
+        """Every row of sgemm as far as it is known."""
+        return tuple(SgemmRow(self._entries[key].to_row(None), flops) for key, flops in self._flops.items())
 
     def floors(self) -> tuple[Floor, ...]:
         """The noise floor of each cell that has one."""
@@ -290,40 +303,48 @@ class RunState:
         )
 
 
-def _with_figures(entry: _Entry) -> Row:
+def _with_metrics(entry: _CandidateState) -> Row:
     """Compute anew what depends on the generations."""
-    found = [entry.generations[index] for index in sorted(entry.generations)]
+    generations = [entry.generations[index] for index in sorted(entry.generations)]
     spent = [entry.spent[index] for index in sorted(entry.spent)]
     size = entry.row.batch_size or 1
-    seconds = sum(one.seconds for one in found)
-    images = size * sum(one.n for one in found)
-    busy = _total_busy(found)
-    ratios = [one.ratio for one in found if one.ratio is not None]
-    settled = sum(not one.warm_up.settled for one in found) * 2 <= len(found)
+    seconds = sum(generation.seconds for generation in generations)
+    images = size * sum(generation.n for generation in generations)
+    busy = _total_busy(generations)
+    ratios = [generation.ratio for generation in generations if generation.ratio is not None]
+    settled = sum(not generation.warm_up.settled for generation in generations) * 2 <= len(generations)
     row = replace(
         entry.row,
-        generations=tuple(found),
+        generations=tuple(generations),
         latency_us=intervals.summarise(spent),
         throughput_per_s=images / seconds,
         cpu_seconds_per_1000=busy.cpu_share * seconds / images * 1000,
-        load_seconds=median(one.load_seconds for one in found),
-        first_prediction_us=median(one.first_prediction_us for one in found),
-        peak_rss_bytes=max(one.peak_rss_bytes for one in found),
-        warm_up=WarmUp(sum(one.warm_up.calls for one in found), sum(one.warm_up.seconds for one in found), settled),
+        load_seconds=median(generation.load_seconds for generation in generations),
+        first_prediction_us=median(generation.first_prediction_us for generation in generations),
+        peak_rss_bytes=max(generation.peak_rss_bytes for generation in generations),
+        warm_up=WarmUp(
+            sum(generation.warm_up.calls for generation in generations),
+            sum(generation.warm_up.seconds for generation in generations),
+            settled,
+        ),
         ratio=intervals.log_interval(ratios) if ratios else None,
         busy=busy,
     )
     return replace(row, validity=validity.check(row))
 
 
-def _total_busy(found: Sequence[Generation]) -> Busy:
+def _total_busy(generations: Sequence[Generation]) -> Busy:
     """Combine generations, each weighted by its seconds."""
 
     def mean(name: str) -> float | None:
-        known = [(getattr(one.busy, name), one.seconds) for one in found if getattr(one.busy, name) is not None]
-        return sum(value * weight for value, weight in known) / sum(weight for _, weight in known) if known else None
+        pairs = [
+            (getattr(generation.busy, name), generation.seconds)
+            for generation in generations
+            if getattr(generation.busy, name) is not None
+        ]
+        return sum(value * weight for value, weight in pairs) / sum(weight for _, weight in pairs) if pairs else None
 
-    threads = [one.busy.os_threads for one in found if one.busy.os_threads is not None]
+    threads = [generation.busy.os_threads for generation in generations if generation.busy.os_threads is not None]
     return Busy(
         mean("cpu_share") or 0.0, mean("involuntary_per_s"), max(threads, default=None), mean("steal_share"),
         mean("frequency_mhz"), mean("waiting_share"),

@@ -1,8 +1,8 @@
-"""Who is measured when: generations of fresh processes, and in each of them turns in a shuffled order.
+"""When each candidate is measured: generations of fresh processes, and in each of them turns in a shuffled order.
 
 One process is one sample: where it lies in memory moves its latency by 2 to 4 % for its whole life, and no number of
-calls averages that away. So every generation starts each candidate afresh, and a ratio is of two candidates that took
-turns in the same generation.
+calls averages that away. So every generation starts each candidate in a new process, and a ratio is of two candidates
+that took turns in the same generation.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ WORKER_BYTES = 1_000_000_000  # what a worker may need: TensorFlow's take 700 MB
 
 
 def measure(chosen: Sequence[Candidate], state: RunState, images: Path, plan: Plan, watch: Watch) -> Clock:
-    """Measure candidates, entering what is found into the book; what it already holds is not measured again.
+    """Measure candidates and add what is measured to `state`; what it already holds is not measured again.
 
     Parameters
     ----------
@@ -32,43 +32,49 @@ def measure(chosen: Sequence[Candidate], state: RunState, images: Path, plan: Pl
     clock = Clock(plan)
     if plan.baseline and not state.baseline:
         state.baseline = named_baseline(plan.baseline, chosen)
-    runnable = [one for one in chosen if one.artifact]
-    thread_counts = sorted({one.row.threads for one in runnable})
-    # The second time round measures what a worker's death left undone.
+    runnable = [candidate for candidate in chosen if candidate.artifact]
+    thread_counts = sorted({candidate.row.threads for candidate in runnable})
+    # The second round measures what is missing because a worker died.
     for generation in (*range(plan.generations), *range(plan.generations)):
         for threads in thread_counts:
-            wanted = [one for one in runnable if one.row.threads == threads and _is_due(one, state, generation)]
+            due = [
+                candidate
+                for candidate in runnable
+                if candidate.row.threads == threads and _is_due(candidate, state, generation)
+            ]
             clock.generations_left, clock.turns_left = _work_left(runnable, state, plan)
             if not plan.baseline and state.baseline_died():
                 state.rebase()
-            runs = [GenerationRun(group, runnable, state, generation, clock, watch) for group in _fitting(wanted)]
+            runs = [GenerationRun(group, runnable, state, generation, clock, watch) for group in _groups_that_fit(due)]
             if len(runs) > 1 and not state.baseline:
-                state.baseline = fastest({setup: spent for one in runs for setup, spent in one.probe(images).items()})
+                state.baseline = fastest({setup: spent for run in runs for setup, spent in run.probe(images).items()})
             for run in runs:
                 run.run(images)
     return clock
 
 
-def _is_due(one: Candidate, state: RunState, generation: int) -> bool:
-    if state.failed(one.row.key):
+def _is_due(candidate: Candidate, state: RunState, generation: int) -> bool:
+    if state.failed(candidate.row.key):
         return False
-    return state.lacks(one.row.key, generation) or (one.row.batch_size is None and state.lacks_scores(one.setup))
+    return state.lacks(candidate.row.key, generation) or (
+        candidate.row.batch_size is None and state.lacks_scores(candidate.setup)
+    )
 
 
 def _work_left(runnable: Sequence[Candidate], state: RunState, plan: Plan) -> tuple[int, float]:
-    lacking = [
-        (generation, one.row.threads, one.row.batch_size)
+    unfinished = [
+        (generation, candidate.row.threads, candidate.row.batch_size)
         for generation in range(plan.generations)
-        for one in runnable
-        if state.lacks(one.row.key, generation)
+        for candidate in runnable
+        if state.lacks(candidate.row.key, generation)
     ]
-    cells = set(lacking)  # each with a twin
-    return len({cell[:2] for cell in cells}), (len(lacking) + len(cells)) * plan.share
+    cells = set(unfinished)  # each with a twin
+    return len({cell[:2] for cell in cells}), (len(unfinished) + len(cells)) * plan.share
 
 
-def _fitting(wanted: Sequence[Candidate]) -> Iterator[list[Candidate]]:
+def _groups_that_fit(due: Sequence[Candidate]) -> Iterator[list[Candidate]]:
     """Split candidates into groups whose processes fit into memory together, with the baseline and its twin."""
-    setups = list(dict.fromkeys(one.setup for one in wanted))
-    at_once = max(1, machine.available_memory_bytes() // WORKER_BYTES - 2)
-    for i in range(0, len(setups), at_once):
-        yield [one for one in wanted if one.setup in setups[i : i + at_once]]
+    setups = list(dict.fromkeys(candidate.setup for candidate in due))
+    most_setups = max(1, machine.available_memory_bytes() // WORKER_BYTES - 2)
+    for i in range(0, len(setups), most_setups):
+        yield [candidate for candidate in due if candidate.setup in setups[i : i + most_setups]]

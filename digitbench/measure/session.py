@@ -1,4 +1,4 @@
-"""A whole run: from a bundle and a choice of backends to results, which are safe at every moment."""
+"""A whole run: from a bundle and a choice of backends to results, which can be saved at every moment."""
 
 from __future__ import annotations
 
@@ -55,15 +55,15 @@ def run(
     limit
         Only the first so many test images.
     progress
-        Told of each step.
+        Informed of each step.
     keep
-        Given the results whenever something became final, so that they can be saved.
+        Called with the results whenever something became final, so that they can be saved.
     earlier
-        Results of a stopped run: what they hold is not measured again.
+        Results of a stopped run, which is continued: what they hold is not measured again.
     hear
-        Given the scores of all test images, float32 (n, 10), of each process that scores them.
+        Called with the setup of each process that scores all test images, and its scores: float32, (n, 10).
     against
-        What candidates are held against, where it isn't what the bundle stores.
+        The scores that candidates are compared with, where they aren't those that the bundle stores.
 
     Returns
     -------
@@ -81,28 +81,29 @@ def run(
     if against is None:
         bundle.check_dataset(dataset)
         against = Against(bundle.reference_scores()[: len(test)])
-    plan_or_one = plan or Plan(generations=1)
+    timing_plan = plan or Plan(generations=1)
     facts = _Facts(bundle, dataset, len(test), plan, earlier, chosen)
-    # Without a reference the truth takes its place, so that the book has one, and what follows from it isn't shown.
+    # Without a reference the true labels take its place, since the run state needs one; its results aren't shown.
     reference = np.eye(CLASSES, dtype=np.float32)[test.labels] if against.scores is None else against.scores
-    facts.referenced = against.scores is not None
+    facts.has_reference = against.scores is not None
     activation = accuracy.output_activation(bundle.manifest)
-    rows, roofs = (one.row for one in chosen if not one.roof), (one.roof for one in chosen if one.roof)
+    rows = (candidate.row for candidate in chosen if not candidate.roof)
+    sgemm_rows = (candidate.roof for candidate in chosen if candidate.roof)
     state = RunState(
-        rows, test.labels, reference, plan_or_one.share, activation, roofs, bundle.reference_backend,
+        rows, test.labels, reference, timing_plan.share, activation, sgemm_rows, bundle.reference_backend,
         caveats.moved_by_batch(bundle.manifest),
     )  # fmt: skip
     if plan and plan.baseline:
         _check_baseline(plan.baseline, chosen)
     if earlier:
         state.resume(earlier)
-    drawn = -REDRAW_SECONDS
+    last_drawn = -REDRAW_SECONDS
 
     def redraw(done: float, total: float) -> None:
-        nonlocal drawn
-        if perf_counter() - drawn > REDRAW_SECONDS or done >= total:
+        nonlocal last_drawn
+        if perf_counter() - last_drawn > REDRAW_SECONDS or done >= total:
             progress.table(facts.results(state), done, total)
-            drawn = perf_counter()
+            last_drawn = perf_counter()
 
     # So that SciPy and scikit-learn are imported now, and not between turns.
     intervals.log_interval((1.0, 2.0))
@@ -110,16 +111,16 @@ def run(
     accuracy.calibration(reference, test.labels, activation)
     watch = Watch(progress, redraw, keep=lambda: keep(facts.results(state)))
 
-    def listen(setup: Setup, scores: Scores) -> None:
+    def record_scores(setup: Setup, scores: Scores) -> None:
         if plan is None:
             facts.classes[setup] = accuracy.of_classes(scores, test.labels)
         if hear:
             hear(setup, scores)
 
-    watch.hear = listen
+    watch.hear = record_scores
     try:
         with shared_images(test.images) as images:
-            clock = measure(chosen, state, images, plan_or_one, watch)
+            clock = measure(chosen, state, images, timing_plan, watch)
         elapsed, _ = clock.elapsed_and_total()
         if plan:
             redraw(elapsed, elapsed)
@@ -130,13 +131,13 @@ def run(
 
 @dataclass(frozen=True)
 class Against:
-    """What candidates are held against: float32 (n, 10) scores of the same images; None where there are none."""
+    """What candidates are compared with: float32 (n, 10) scores of the same images; None where there are none."""
 
     scores: Scores | None
 
 
 class _Facts:
-    """What results say beside their rows, and of rows what the book doesn't know."""
+    """What results hold beside their rows, and what the run state doesn't know of the rows."""
 
     def __init__(
         self, bundle: Bundle, dataset: Dataset, images: int, plan: Plan | None, earlier: Results | None,
@@ -150,64 +151,65 @@ class _Facts:
             "dataset": {"name": dataset.name, "fingerprint": dataset.fingerprint},
             "test_images": images,
         }
-        self.referenced, self._manifest = True, bundle.manifest
+        self.has_reference, self._manifest = True, bundle.manifest
         self.classes: dict[Setup, tuple[OfClass, ...]] = {}
         self.created = datetime.now(UTC).isoformat(timespec="seconds")
         self.settings: dict[str, Any] = asdict(plan) if plan else {}
         self.referees = earlier.referees if earlier else ()
-        self.absent = tuple(row for row in earlier.rows if row.mend) if earlier else ()
+        self.unavailable = tuple(row for row in earlier.rows if row.mend) if earlier else ()
         if earlier:
-            self._take_over(earlier, chosen)
+            self._continue_from(earlier, chosen)
 
-    def _take_over(self, earlier: Results, chosen: Sequence[Candidate]) -> None:
-        mine: dict[str, Mapping[str, Any]] = {"bundle": self.bundle, "settings": self.settings}
-        for part, names in (
+    def _continue_from(self, earlier: Results, chosen: Sequence[Candidate]) -> None:
+        current: dict[str, Mapping[str, Any]] = {"bundle": self.bundle, "settings": self.settings}
+        for section, names in (
             ("bundle", ("reference_sha256", "test_images")), ("settings", ("seconds", "generations")),
         ):  # fmt: skip
             for name in names:
-                old = getattr(earlier, part).get(name)
-                if old != mine[part][name]:
+                earlier_value = getattr(earlier, section).get(name)
+                if earlier_value != current[section][name]:
                     raise UsageError(
-                        f"--resume: {name} was {old} and is {mine[part][name]} now; measure anew, or give what it was"
+                        f"--resume: {name} was {earlier_value} and is {current[section][name]} now; "
+                        "measure anew, or give what it was"
                     )
         for name in ("cpu", "python"):
             if earlier.machine.get(name) != self.machine[name]:
                 raise UsageError(
                     f"--resume: {name} was {earlier.machine.get(name)} and is {self.machine[name]} now; measure anew"
                 )
-        files = {one.row.key: one.row.artifact for one in chosen}
-        for row in (*earlier.rows, *(roof.row for roof in earlier.roofs)):
-            now = files.get(row.key)
-            if row.artifact and now and row.artifact.sha256 != now.sha256:
-                raise UsageError(f"--resume: {row.backend}: {now.path} has changed since; measure anew")
+        artifacts = {candidate.row.key: candidate.row.artifact for candidate in chosen}
+        for row in (*earlier.rows, *(sgemm_row.row for sgemm_row in earlier.roofs)):
+            artifact = artifacts.get(row.key)
+            if row.artifact and artifact and row.artifact.sha256 != artifact.sha256:
+                raise UsageError(f"--resume: {row.backend}: {artifact.path} has changed since; measure anew")
         self.created = earlier.created
 
     def results(self, state: RunState, *, complete: bool = False, parent_cpu_share: float | None = None) -> Results:
-        """Give what is known by now."""
+        """Give the results as far as they are known."""
         settings = dict(self.settings)
         if settings:
             settings["baseline"] = list(state.baseline) if state.baseline else settings["baseline"]
             settings["parent_cpu_share"] = parent_cpu_share
-        rows = tuple(self._told(row) for row in state.rows())
-        known = {row.key for row in rows}
+        rows = tuple(self._completed(row) for row in state.rows())
+        measured_keys = {row.key for row in rows}
         return Results(
             machine=self.machine, bundle=self.bundle,
-            rows=(*rows, *(row for row in self.absent if row.key not in known)), created=self.created,
+            rows=(*rows, *(row for row in self.unavailable if row.key not in measured_keys)), created=self.created,
             digitbench=__version__, complete=complete, settings=settings, floors=state.floors(),
             referees=self.referees, roofs=state.roofs(),
         )  # fmt: skip
 
-    def _told(self, row: Row) -> Row:
+    def _completed(self, row: Row) -> Row:
         classes = self.classes.get((row.backend, row.precision, row.threads), row.classes)
-        found = row.agreement if self.referenced else None
-        why = caveats.uncertified(self._manifest, row.artifact.path) if row.artifact else ""
-        if found and why:
-            found = replace(found, certificate=None, uncertified=why)
-        return replace(row, classes=classes, agreement=found)
+        row_agreement = row.agreement if self.has_reference else None
+        caveat = caveats.uncertified(self._manifest, row.artifact.path) if row.artifact else ""
+        if row_agreement and caveat:
+            row_agreement = replace(row_agreement, certificate=None, uncertified=caveat)
+        return replace(row, classes=classes, agreement=row_agreement)
 
 
 def _check_baseline(name: str, chosen: Sequence[Candidate]) -> None:
     if not named_baseline(name, chosen):
-        timed = (one for one in chosen if one.artifact and not one.roof)
-        able = list(dict.fromkeys(f"{one.row.backend}:{one.row.precision}" for one in timed))
-        raise UsageError(f"--baseline {name}: not among what is measured here: {', '.join(able)}")
+        timed = (candidate for candidate in chosen if candidate.artifact and not candidate.roof)
+        available = list(dict.fromkeys(f"{candidate.row.backend}:{candidate.row.precision}" for candidate in timed))
+        raise UsageError(f"--baseline {name}: not among what is measured here: {', '.join(available)}")

@@ -1,4 +1,4 @@
-"""The roof: the model's matrix products and nothing else, by NumPy's sgemm, timed in turns with the candidates."""
+"""Sgemm: the model's matrix products and nothing else, by NumPy, timed in turns with the candidates."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class SgemmBackend(Backend):
     def __init__(self, artifact: Path, *, threads: int) -> None:
         import threadpoolctl
 
-        *self._kernels, self._last = _tempered(read_kernels(artifact))
+        *self._kernels, self._last = _rescaled(read_kernels(artifact))
         self._window = _read_window(artifact)
         self._products: dict[int, list[Array]] = {}
         self._blas = threadpoolctl.ThreadpoolController().select(user_api="blas")
@@ -44,8 +44,10 @@ class SgemmBackend(Backend):
     @property
     def runtime(self) -> Runtime:
         """NumPy; as its provider the BLAS, its version, and the cores that its kernels were written for."""
-        told = [[pool.get(name) for name in ("internal_api", "version", "architecture")] for pool in self._blas.info()]
-        provider = " ".join(str(part) for part in told[0] if part) if told else "numpy"
+        libraries = [
+            [pool.get(name) for name in ("internal_api", "version", "architecture")] for pool in self._blas.info()
+        ]
+        provider = " ".join(str(part) for part in libraries[0] if part) if libraries else "numpy"
         return Runtime("NumPy", np.__version__, provider, self._threads())
 
     def predict(self, images: Images) -> Scores:
@@ -97,16 +99,16 @@ def flops_per_image(artifact: Path) -> int:
     return sum(2 * kernel.shape[0] * kernel.shape[1] for kernel in read_kernels(artifact))
 
 
-def _tempered(kernels: list[Array]) -> list[Array]:
+def _rescaled(kernels: list[Array]) -> list[Array]:
     """Scale each kernel by a power of two, so that the products of a probe stay near 1 however many layers there are.
 
     Without activations to hold it, what a deep network multiplies grows or shrinks from layer to layer: numbers too
     small for float32's full precision take a CPU many times as long. All digits of a weight stay as they are.
     """
     x: Array = np.random.default_rng(0).random((PROBES, kernels[0].shape[0]), np.float32)
-    found = []
+    scaled = []
     for kernel in kernels:
         _, exponent = frexp(float(np.abs(x @ kernel).max()))
-        found.append(np.ldexp(np.ascontiguousarray(kernel), -exponent))
-        x = x @ found[-1]
-    return found
+        scaled.append(np.ldexp(np.ascontiguousarray(kernel), -exponent))
+        x = x @ scaled[-1]
+    return scaled

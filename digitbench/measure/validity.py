@@ -6,10 +6,10 @@ from digitbench.records.results import Finding, Row, calls_needed
 
 SPARE_CORES = 0.3  # CPU seconds per second beyond the threads asked for, before they count as more threads
 WAITING_SHARE = 0.05
-INVOLUNTARY_PER_S = 200  # where waiting can't be told: a busy neighbour takes the core away 100 to 250 times a second
+INVOLUNTARY_PER_S = 200  # where waiting isn't known: another busy process takes the core 100 to 250 times a second
 STEAL_SHARE = 0.05
 
-QUIETER = "close what else runs here, or measure on a quieter machine"
+QUIETER_ADVICE = "close what else runs here, or measure on a quieter machine"
 
 
 def check(row: Row) -> tuple[Finding, ...]:
@@ -20,11 +20,11 @@ def check(row: Row) -> tuple[Finding, ...]:
     row
         With its generations, and `busy` and `warm_up` over all of them.
     """
-    return (*_outputs(row), *_threads(row), *_calls(row), *_machine(row))
+    return (*_check_outputs(row), *_check_threads(row), *_check_calls(row), *_check_machine(row))
 
 
-def _outputs(row: Row) -> list[Finding]:
-    wrong = sum(one.wrong_labels for one in row.generations)
+def _check_outputs(row: Row) -> list[Finding]:
+    wrong = sum(generation.wrong_labels for generation in row.generations)
     if not wrong:
         return []
     return [
@@ -35,41 +35,43 @@ def _outputs(row: Row) -> list[Finding]:
     ]
 
 
-def _threads(row: Row) -> list[Finding]:
-    found = []
-    told = row.runtime.threads if row.runtime else None
-    if told not in (None, row.threads):
-        mend = f"ask for --threads {told}, or for another thread count that the runtime takes"
-        found.append(Finding(f"the runtime runs {told} threads, not {row.threads}", mend))
+def _check_threads(row: Row) -> list[Finding]:
+    findings = []
+    runtime_threads = row.runtime.threads if row.runtime else None
+    if runtime_threads not in (None, row.threads):
+        mend = f"ask for --threads {runtime_threads}, or for another thread count that the runtime takes"
+        findings.append(Finding(f"the runtime runs {runtime_threads} threads, not {row.threads}", mend))
     if row.busy and row.busy.cpu_share > row.threads + SPARE_CORES:
         reason = f"it kept {row.busy.cpu_share:.1f} cores busy with {row.threads} asked for"
-        found.append(Finding(reason, "the adapter must hold its runtime to the threads asked for"))
-    return found
+        findings.append(Finding(reason, "the adapter must hold its runtime to the threads asked for"))
+    return findings
 
 
-def _calls(row: Row) -> list[Finding]:
-    found = []
+def _check_calls(row: Row) -> list[Finding]:
+    findings = []
     calls = row.latency_us.n if row.latency_us else 0
     if calls < calls_needed(50):
-        found.append(Finding(f"{calls} calls, and a median needs {calls_needed(50)}", "give it more --seconds"))
+        findings.append(Finding(f"{calls} calls, and a median needs {calls_needed(50)}", "give it more --seconds"))
     if row.warm_up and not row.warm_up.settled:
-        unsettled = sum(not one.warm_up.settled for one in row.generations)
+        unsettled = sum(not generation.warm_up.settled for generation in row.generations)
         reason = f"warm-up never settled within 5 % in {unsettled} of {len(row.generations)} generations"
-        found.append(Finding(reason, f"give it more --seconds; {QUIETER}"))
-    return found
+        findings.append(Finding(reason, f"give it more --seconds; {QUIETER_ADVICE}"))
+    return findings
 
 
-def _machine(row: Row) -> list[Finding]:
-    found = []
+def _check_machine(row: Row) -> list[Finding]:
+    findings = []
     busy = row.busy
     if busy and busy.waiting_share is not None:
         # Switches alone say little of a runtime that hands work between its own threads.
         if busy.waiting_share > WAITING_SHARE:
-            found.append(Finding(f"{busy.waiting_share:.0%} of the time it was ready to run and got no core", QUIETER))
+            findings.append(
+                Finding(f"{busy.waiting_share:.0%} of the time it was ready to run and got no core", QUIETER_ADVICE)
+            )
     elif busy and busy.involuntary_per_s is not None and busy.involuntary_per_s > INVOLUNTARY_PER_S:
         reason = f"the system took the core away {busy.involuntary_per_s:,.0f} times a second"
-        found.append(Finding(reason, QUIETER))
+        findings.append(Finding(reason, QUIETER_ADVICE))
     if busy and busy.steal_share is not None and busy.steal_share > STEAL_SHARE:
         reason = f"the hypervisor gave {busy.steal_share:.0%} of this machine's time to others"
-        found.append(Finding(reason, "measure at another time or on a machine of your own"))
-    return found
+        findings.append(Finding(reason, "measure at another time or on a machine of your own"))
+    return findings

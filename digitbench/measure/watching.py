@@ -1,4 +1,4 @@
-"""How a run tells of what it has measured so far."""
+"""How a run reports what it has measured so far."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from digitbench.system.progress import Progress
 
 
 class RunProgress(Progress, Protocol):
-    """Somebody who watches a run, and sees its table fill."""
+    """Progress of a run, which shows its table as it fills."""
 
     def table(self, results: Results, done: float, total: float) -> None:
         """Show what is measured so far.
@@ -17,7 +17,7 @@ class RunProgress(Progress, Protocol):
         Parameters
         ----------
         results
-            Every row, also those that nothing is known of yet.
+            Every row, also those of which nothing is known yet.
         done, total
-            Seconds of the whole run.
+            Seconds that have passed, and seconds of the whole run.
         """

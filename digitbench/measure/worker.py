@@ -36,14 +36,14 @@ from digitbench.workers.protocol import Emit, answer
 Event = dict[str, Any]
 
 BUILT_IN: Mapping[str, type[Backend]] = {NAME: SgemmBackend}
-"""Measured like a backend, and announced by no plugin."""
+"""Measured like a backend, but no plugin announces it."""
 
-WARM_UP_BLOCKS = 10  # that a warm-up's budget holds, if calls are quick
+WARM_UP_BLOCKS = 10  # as many fit into a warm-up's budget, if calls are quick
 WARM_UP_CALLS = 20
 BLOCK_CALLS = 7  # a median of fewer says little
 STEADY_SPREAD = 1.05  # the last three blocks' medians within 5 %
-PRELUDE_SECONDS = 0.001  # untimed, at a turn's start: the neighbours' turns emptied the caches
-LEDGER_SECONDS = 0.05
+FILL_CACHES_SECONDS = 0.001  # untimed calls at the start of a turn: other processes' turns emptied the caches
+BREAKDOWN_SECONDS = 0.05
 LEDGER_CALLS = 15
 NULL_CALLS = 2000
 
@@ -54,25 +54,26 @@ def serve(lines: Iterable[str], emit: Emit) -> None:
     job = next(commands)
     load, artifact = _loader(job), Path(job["artifact"])
     images: Images = np.asarray(np.load(job["images"], mmap_mode="r"))
-    file = _file(artifact)
+    identity = _file_identity(artifact)
     began = perf_counter()
     backend = load()
-    loaded = perf_counter() - began
+    load_seconds = perf_counter() - began
     with backend:
         began = perf_counter()
         scores = backend.predict(images[:1])
-        first = (perf_counter() - began) * 1e6
+        first_us = (perf_counter() - began) * 1e6
         check_scores(scores, images[:1])
-        content = sha256(artifact)  # only now: reading it before would make loading quicker
-        if _file(artifact) != file:
+        artifact_sha256 = sha256(artifact)  # only now: reading it before would make loading quicker
+        if _file_identity(artifact) != identity:
             raise ArtifactError(f"{artifact}: it was replaced while it was opened; measure anew")
         emit(
-            "ready", load_seconds=loaded, first_prediction_us=first, runtime=asdict(_runtime(backend)),
-            artifact_sha256=content,
+            "ready", load_seconds=load_seconds, first_prediction_us=first_us, runtime=asdict(_runtime(backend)),
+            artifact_sha256=artifact_sha256,
         )  # fmt: skip
-        timed = _TimedCandidate(backend, images)
+        timed_candidate = _TimedCandidate(backend, images)
         actions: dict[str, Callable[..., Event]] = {
-            "score": timed.score, "warm_up": timed.warm_up, "turn": timed.turn, "ledger": timed.ledger,
+            "score": timed_candidate.score, "warm_up": timed_candidate.warm_up, "turn": timed_candidate.turn,
+            "ledger": timed_candidate.call_breakdown,
         }  # fmt: skip
         for command in commands:
             do = command.pop("do")
@@ -86,8 +87,8 @@ def _loader(job: Mapping[str, Any]) -> Callable[[], Backend]:
     return plugins.opener(job)
 
 
-def _file(artifact: Path) -> tuple[int, int] | None:
-    """Give what changes when another file, or folder, takes its place; that there is none, its backend says."""
+def _file_identity(artifact: Path) -> tuple[int, int] | None:
+    """Give what changes when another file or folder replaces it; None if there is none, which its backend reports."""
     if not artifact.exists():
         return None
     status = artifact.stat()
@@ -102,7 +103,7 @@ def _runtime(backend: Backend) -> Runtime:
 
 
 class _Block:
-    """Calls, timed one after another; what the last one gave is copied at once, since it may not be all there yet."""
+    """Calls, timed one after another; the last scores are copied at once, to see whether they change afterwards."""
 
     def __init__(self, backend: Backend, batches: list[Images]) -> None:
         before, began = machine.busy_now(), perf_counter()
@@ -129,19 +130,19 @@ class _TimedCandidate:
         self.position: dict[int, int] = {}
         self.call_seconds: dict[int, float] = {}
         self.answers: deque[Scores] = deque(maxlen=KEPT_ANSWERS)
-        self.own_peak = 0
+        self.peak_without_copies = 0
         self.random = SystemRandom()  # so that nobody can foresee which call is checked
 
     def peak_rss_bytes(self) -> int:
         """High-water mark of this process without the copies of images that it is timed on."""
         copies = self.fresh.nbytes if self.fresh else 0
-        self.own_peak = max(self.own_peak, machine.peak_rss_bytes() - copies)
-        return self.own_peak
+        self.peak_without_copies = max(self.peak_without_copies, machine.peak_rss_bytes() - copies)
+        return self.peak_without_copies
 
     def score(self) -> Event:
         """Score all images."""
         scores = score(self.backend, self.images)
-        return {"scores": _text(scores), "peak_rss_bytes": self.peak_rss_bytes()}
+        return {"scores": _to_base64(scores), "peak_rss_bytes": self.peak_rss_bytes()}
 
     def warm_up(self, batch_size: int, seconds: float) -> Event:
         """Call until steady, or until `seconds` are over."""
@@ -153,7 +154,7 @@ class _TimedCandidate:
     def turn(self, batch_size: int, seconds: float) -> Event:
         """Time calls for about `seconds`, in two blocks: the last answers are checked, and the first ends anywhere."""
         batches, first = self._fresh_batches(batch_size, seconds)
-        _prelude(self.backend, self.supply[batch_size])
+        _fill_caches(self.backend, self.supply[batch_size])
         split = self.random.randint(1, len(batches))
         blocks = [_Block(self.backend, part) for part in (batches[:split], batches[split:]) if part]
         for block in blocks:
@@ -164,7 +165,7 @@ class _TimedCandidate:
         spent = np.concatenate([block.spent for block in blocks])
         self.call_seconds[batch_size] = float(np.median(spent)) / 1e9
         return {
-            "spent": _text(spent),
+            "spent": _to_base64(spent),
             "checked": [
                 {"first": (first + (end - 1) * batch_size) % len(self.images), "labels": block.labels}
                 for end, block in zip((split, len(batches)), blocks, strict=False)
@@ -175,52 +176,52 @@ class _TimedCandidate:
             "peak_rss_bytes": self.peak_rss_bytes(),
         }
 
-    def _fresh_batches(self, batch_size: int, seconds: float, least: int = 1) -> tuple[list[Images], int]:
-        """Give batches that nobody has seen, for about `seconds`, and which image is their first."""
+    def _fresh_batches(self, batch_size: int, seconds: float, min_calls: int = 1) -> tuple[list[Images], int]:
+        """Give batches that the backend hasn't seen, for about `seconds`, and the index of their first image."""
         self.peak_rss_bytes()  # before there are more copies
         if self.fresh is None:
             self.fresh = FreshImages(self.images)
-        calls = max(least, round(seconds / max(self.call_seconds[batch_size], 1e-9)))
+        calls = max(min_calls, round(seconds / max(self.call_seconds[batch_size], 1e-9)))
         calls = min(calls, self.fresh.most_calls(batch_size))
         first = self.position.get(batch_size, 0)
         self.position[batch_size] = (first + calls * batch_size) % len(self.images)
         return self.fresh.batches(first, batch_size, calls), first
 
-    def ledger(self, batch_size: int) -> Event:
+    def call_breakdown(self, batch_size: int) -> Event:
         """Say where a call's time goes: medians in µs."""
-        batches, _ = self._fresh_batches(batch_size, LEDGER_SECONDS, LEDGER_CALLS)
-        nothing = list(islice(self.supply[batch_size], NULL_CALLS))
-        loop = median(time_block(NullBackend().predict, nothing)[0])
-        _prelude(self.backend, self.supply[batch_size])
-        whole = median(time_block(self.backend.predict, batches)[0])
-        found = {"call": max(0.0, whole - loop), "loop": loop} | {
+        batches, _ = self._fresh_batches(batch_size, BREAKDOWN_SECONDS, LEDGER_CALLS)
+        null_batches = list(islice(self.supply[batch_size], NULL_CALLS))
+        loop = median(time_block(NullBackend().predict, null_batches)[0])
+        _fill_caches(self.backend, self.supply[batch_size])
+        call = median(time_block(self.backend.predict, batches)[0])
+        medians = {"call": max(0.0, call - loop), "loop": loop} | {
             name: max(0.0, spent - loop) for name, spent in _time_steps(self.backend, batches).items()
         }
-        return {"ledger": {name: spent / 1000 for name, spent in found.items()}}
+        return {"ledger": {name: spent / 1000 for name, spent in medians.items()}}
 
 
 def _time_steps(backend: Backend, batches: list[Images]) -> dict[str, float]:
-    """Median nanoseconds of each part of `predict`, where the backend tells them apart."""
+    """Median nanoseconds of each part of `predict`, where the backend can run the parts one by one."""
     steps = backend.steps
     if steps is None:
         return {}
     parts: dict[str, Any] = {name: array("q") for name in ("input_copy", "run", "output_copy")}
-    acts: list[Callable[[Images], Any]] = [steps.put, lambda _: steps.run(), lambda _: steps.get()]
+    step_calls: list[Callable[[Images], Any]] = [steps.put, lambda _: steps.run(), lambda _: steps.get()]
     for batch in batches:
-        for spent, act in zip(parts.values(), acts, strict=True):
-            spent.extend(time_block(act, [batch])[0])
+        for spent, step_call in zip(parts.values(), step_calls, strict=True):
+            spent.extend(time_block(step_call, [batch])[0])
     return {name: median(spent) for name, spent in parts.items()}
 
 
-def _prelude(backend: Backend, batches: Iterable[Images]) -> None:
-    until = perf_counter() + PRELUDE_SECONDS
+def _fill_caches(backend: Backend, batches: Iterable[Images]) -> None:
+    deadline = perf_counter() + FILL_CACHES_SECONDS
     for batch in batches:
         backend.predict(batch)
-        if perf_counter() >= until:
+        if perf_counter() >= deadline:
             return
 
 
-def _text(values: Any) -> str:
+def _to_base64(values: Any) -> str:
     return b64encode(np.ascontiguousarray(values).tobytes()).decode("ascii")
 
 
@@ -239,21 +240,21 @@ def warm(backend: Backend, supply: Iterator[Images], budget: float) -> tuple[flo
     call_seconds, warm_up
         The last block's median, and the fields of `digitbench.records.results.WarmUp`.
     """
-    began, calls, block = perf_counter(), 0, 1
-    medians: list[float] = []  # of the blocks since they reached their length: shorter ones say little
-    grown = settled = False
+    began, calls, block_calls = perf_counter(), 0, 1
+    medians: list[float] = []  # of the blocks since they reached their target length: shorter ones say little
+    reached_target = settled = False
     while not settled and (calls < WARM_UP_CALLS or perf_counter() - began < budget):
-        spent, _ = time_block(backend.predict, list(islice(supply, block)))
-        calls += block
-        middle = median(spent) / 1e9
-        if grown:
-            medians.append(middle)
+        spent, _ = time_block(backend.predict, list(islice(supply, block_calls)))
+        calls += block_calls
+        block_median = median(spent) / 1e9
+        if reached_target:
+            medians.append(block_median)
         last = medians[-3:]
         settled = calls >= WARM_UP_CALLS and len(last) == 3 and max(last) < STEADY_SPREAD * min(last)
-        wanted = max(BLOCK_CALLS, round(budget / WARM_UP_BLOCKS / max(middle, 1e-9)))
-        grown = grown or wanted <= 4 * block
-        block = min(wanted, 4 * block)
-    return middle, {"calls": calls, "seconds": perf_counter() - began, "settled": settled}
+        target_calls = max(BLOCK_CALLS, round(budget / WARM_UP_BLOCKS / max(block_median, 1e-9)))
+        reached_target = reached_target or target_calls <= 4 * block_calls
+        block_calls = min(target_calls, 4 * block_calls)
+    return block_median, {"calls": calls, "seconds": perf_counter() - began, "settled": settled}
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The parent's end of its workers: start them, ask them, wait on their pipes, say why one died."""
+"""The parent's side of its workers: start them, send them commands, wait for their answers, say why one died."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from digitbench.errors import VERBOSE, CheckFailed, UsageError, is_verbose, reas
 from digitbench.plugins.model_io import NATIVE_IO, ModelIO
 from digitbench.system.machine import available_cores
 
-# What a worker's environment may hold: enough to find Python, its packages and a home. All else could change a figure.
+# What a worker's environment may hold: enough to find Python, its packages and a home. All else could change a latency.
 KEPT = (
     "PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TMPDIR", "TEMP", "TMP", "VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME",
     "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "XDG_DATA_HOME", "SYSTEMROOT", "USERPROFILE", "APPDATA", "LOCALAPPDATA",
@@ -40,7 +40,7 @@ THREAD_VARIABLES = (
 )  # fmt: skip
 FIXED = {
     "OMP_WAIT_POLICY": "PASSIVE",  # idle threads sleep instead of spinning
-    "OPENBLAS_THREAD_TIMEOUT": "20",  # 2**20 cycles; OpenBLAS' own spin on for 0.1 s, into others' turns
+    "OPENBLAS_THREAD_TIMEOUT": "20",  # 2**20 cycles; by default OpenBLAS' threads spin for 0.1 s, into others' turns
     "TF_NUM_INTEROP_THREADS": "1",
     "TF_CPP_MIN_LOG_LEVEL": "3",
     "CUDA_VISIBLE_DEVICES": "-1",
@@ -58,12 +58,12 @@ class WorkerError(CheckFailed):
 
 
 class WorkerDied(WorkerError):
-    """A worker died, or took too long: it can't say itself what was wrong."""
+    """A worker died, or took too long, so that it can't report the reason itself."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """What one worker loads; `copy` tells two that are alike in everything else apart.
+    """What one worker loads; `copy` distinguishes two jobs that are otherwise the same.
 
     `module` is what the worker runs: its ``serve`` answers the commands.
     """
@@ -79,7 +79,7 @@ class Job:
 
 @contextmanager
 def shared_images(images: Images) -> Iterator[Path]:
-    """Put images into a temporary file that every worker maps: they pass to them once.
+    """Put images into a temporary file that every worker maps, so that they are written only once.
 
     Raises
     ------
@@ -88,11 +88,11 @@ def shared_images(images: Images) -> Iterator[Path]:
     """
     folder = Path(tempfile.gettempdir())
     try:
-        room = tempfile.TemporaryDirectory(prefix="digitbench-")
+        temporary = tempfile.TemporaryDirectory(prefix="digitbench-")
     except OSError as exc:
         raise UsageError(f"{folder}: can't be written: {exc.strerror or exc}; set TMPDIR to another folder") from exc
-    with room:
-        path = Path(room.name) / "images.npy"
+    with temporary:
+        path = Path(temporary.name) / "images.npy"
         try:
             np.save(path, images)
         except OSError as exc:
@@ -113,16 +113,16 @@ class Worker:
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", job.module],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._stderr,
-            # What a runtime leaves behind when it is killed goes with the images.
+            # What a runtime leaves behind when it is killed is deleted together with the images.
             env=environment(job.threads) | {"TMPDIR": str(images.parent)},
             text=True, encoding="utf-8", start_new_session=True,
         )  # fmt: skip
-        # A thread that blocks on the pipe: nothing polls, and it works the same on every system.
+        # A thread that blocks on the pipe: no polling, and it works the same on every system.
         self._reader = threading.Thread(target=self._read, args=(inbox,), daemon=True)
         self._reader.start()
         request = {"backend": job.backend, "artifact": str(job.artifact.resolve()), "threads": job.threads,
                    "precision": job.precision, "model_io": job.model_io.to_json()}  # fmt: skip
-        self.tell({**request, "images": str(images)})
+        self.send({**request, "images": str(images)})
 
     def _read(self, inbox: SimpleQueue[tuple[Worker, str]]) -> None:
         assert self._process.stdout is not None
@@ -130,8 +130,8 @@ class Worker:
             inbox.put((self, line))
         inbox.put((self, ""))
 
-    def tell(self, command: Mapping[str, Any]) -> None:
-        """Send a line; if nobody is there to read it, the end of the worker's output tells."""
+    def send(self, command: Mapping[str, Any]) -> None:
+        """Send a line; if the worker is gone, the end of its output shows that."""
         assert self._process.stdin is not None
         try:
             self._process.stdin.write(json.dumps(command) + "\n")
@@ -140,7 +140,7 @@ class Worker:
             return
 
     def exit_reason(self) -> str:
-        """Say how it died, or that it doesn't speak any more."""
+        """Say how it died, or that it closed its output."""
         try:
             return _exit_reason(self._process.wait(GRACE_SECONDS), self._stderr)
         except subprocess.TimeoutExpired:
@@ -150,7 +150,7 @@ class Worker:
         """Kill it and its children, and wait until it is gone."""
         if hasattr(os, "killpg"):
             with suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._process.pid, signal.SIGKILL)  # it leads a session of its own
+                os.killpg(self._process.pid, signal.SIGKILL)  # it was started as the leader of a new session
         self._process.kill()
         self._process.wait()
         if is_verbose():
@@ -158,10 +158,10 @@ class Worker:
             print(self._stderr.read().decode("utf-8", "replace"), end="", file=sys.stderr)
         self._reader.join(GRACE_SECONDS)
         if self._reader.is_alive():
-            return  # a child that left the session holds the pipe: nobody waits for it
+            return  # a child that left the session still holds the pipe: don't wait for it
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        with suppress(BrokenPipeError):  # what was still to be sent has no reader any more
+        with suppress(BrokenPipeError):  # what is still in the buffer has no reader any more
             self._process.stdin.close()
         self._process.stdout.close()
         self._stderr.close()
@@ -169,7 +169,7 @@ class Worker:
 
 @dataclass(frozen=True)
 class Started:
-    """What became of a job: a worker and how it was when it was ready, or why there is none."""
+    """What became of a job: a worker and its ``ready`` event, or the reason why there is none."""
 
     job: Job
     worker: Worker | None
@@ -235,7 +235,7 @@ class Pool:
         worker.deadline = monotonic() + self._timeout
         return worker
 
-    def ask(self, worker: Worker, do: str, **facts: Any) -> Event:
+    def ask(self, worker: Worker, do: str, **arguments: Any) -> Event:
         """Give a worker a command and wait for its answer.
 
         Raises
@@ -245,24 +245,24 @@ class Pool:
         """
         if worker not in self._alive:
             raise worker.fault
-        worker.deadline = monotonic() + self._timeout + facts.get("seconds", 0.0)
-        worker.tell({"do": do, **facts})
+        worker.deadline = monotonic() + self._timeout + arguments.get("seconds", 0.0)
+        worker.send({"do": do, **arguments})
         while True:
-            who, answer = self._next({worker})
-            if who is worker:
+            answering, answer = self._next({worker})
+            if answering is worker:
                 if isinstance(answer, WorkerError):
                     raise answer
                 return answer
 
     def _next(self, awaited: set[Worker]) -> tuple[Worker, Event | WorkerError]:
-        """Wait for the next word of any worker, or for the first of those awaited to be late."""
-        late = min(awaited, key=lambda worker: worker.deadline)
+        """Wait for the next line of any worker, or until the first deadline of those awaited has passed."""
+        next_due = min(awaited, key=lambda worker: worker.deadline)
         try:
-            # A moment at least: after Ctrl-Z the answer may be here and not read yet.
-            worker, line = self._inbox.get(timeout=max(MOMENT_SECONDS, late.deadline - monotonic()))
+            # For a moment at least: after Ctrl-Z the answer may have arrived without having been read.
+            worker, line = self._inbox.get(timeout=max(MOMENT_SECONDS, next_due.deadline - monotonic()))
         except Empty:
-            told = f"the worker gave no sign of life for {self._timeout:g} s and was killed; see --timeout"
-            return late, self._lose(late, WorkerDied(told))
+            message = f"the worker gave no sign of life for {self._timeout:g} s and was killed; see --timeout"
+            return next_due, self._end_failed(next_due, WorkerDied(message))
         if line.endswith("\n"):
             event = json.loads(line)
             if event["event"] != "failed":
@@ -271,10 +271,10 @@ class Pool:
         elif worker in self._alive:
             fault = WorkerDied(worker.exit_reason())
         else:
-            return worker, worker.fault  # the echo of a dismissal
-        return worker, self._lose(worker, fault)
+            return worker, worker.fault  # the end of output of a worker that was terminated before
+        return worker, self._end_failed(worker, fault)
 
-    def _lose(self, worker: Worker, fault: WorkerError) -> WorkerError:
+    def _end_failed(self, worker: Worker, fault: WorkerError) -> WorkerError:
         worker.fault = fault
         self.terminate(worker)
         return fault
@@ -282,9 +282,9 @@ class Pool:
 
 @contextmanager
 def _interrupts_held() -> Iterator[None]:
-    """Put Ctrl-C off until a child has been started: in the midst of it, nobody would know of the child."""
-    usual = signal.getsignal(signal.SIGINT)
-    if usual is signal.SIG_IGN or threading.current_thread() is not threading.main_thread():
+    """Delay Ctrl-C until a child has been started: during the start it would leave a child that nobody ends."""
+    previous_handler = signal.getsignal(signal.SIGINT)
+    if previous_handler is signal.SIG_IGN or threading.current_thread() is not threading.main_thread():
         yield
         return
     caught: list[int] = []
@@ -292,7 +292,7 @@ def _interrupts_held() -> Iterator[None]:
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, usual)
+        signal.signal(signal.SIGINT, previous_handler)
     if caught:
         raise KeyboardInterrupt
 
@@ -336,5 +336,5 @@ def _exit_reason(code: int, stderr: BinaryIO) -> str:
     stderr.seek(0)
     lines = stderr.read().decode("utf-8", "replace").strip().splitlines()[-LAST_LINES:]
     cause = f"was killed by {_signal_name(-code)}" if code < 0 else f"ended with exit code {code}"
-    words = f"; its last words: {' / '.join(map(reason, lines))}" if lines else ""
-    return f"the worker {cause}{words}"
+    last_output = f"; its last words: {' / '.join(map(reason, lines))}" if lines else ""
+    return f"the worker {cause}{last_output}"

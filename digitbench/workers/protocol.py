@@ -17,7 +17,7 @@ Emit = Callable[..., None]
 
 def answer(serve: Callable[[Iterable[str], Emit], None]) -> None:
     """Let `serve` answer the lines of standard input, until it ends; a failure becomes an event, ``failed``."""
-    # What a runtime prints must not get between the events.
+    # What a runtime prints goes to standard error, so that it doesn't get between the events.
     events = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
     os.dup2(2, 1)
 
@@ -32,6 +32,6 @@ def answer(serve: Callable[[Iterable[str], Emit], None]) -> None:
         emit("failed", message=reason(exc))
     except KeyboardInterrupt:
         sys.exit(130)
-    except Exception as exc:  # noqa: BLE001 - whatever a runtime throws ends up in its row
+    except Exception as exc:  # noqa: BLE001 - whatever a runtime raises ends up in its row
         traceback.print_exc()
         emit("failed", message=f"{type(exc).__name__}: {reason(exc)}")

@@ -23,7 +23,7 @@ def serve(lines: Iterable[str], emit: Emit) -> None:
     job = next(commands)
     images: Images = np.asarray(np.load(job["images"], mmap_mode="r"))
     with plugins.opener(job)() as backend:
-        first = images[:1]  # alone: a batch of one may be what it can't do
+        first = images[:1]  # checked alone, since a batch of one may be what fails
         check_scores(backend.predict(first), first)
         emit("ready")
         for command in commands:

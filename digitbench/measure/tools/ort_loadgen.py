@@ -55,10 +55,10 @@ def main() -> None:
         log.log_output.copy_summary_to_stdout = False
         loadgen.StartTestWithLogSettings(system, library, settings, log)
         summary = (Path(folder) / "mlperf_log_summary.txt").read_text(encoding="utf-8")
-    found = P50.search(summary)
-    if not found:
+    match = P50.search(summary)
+    if not match:
         sys.exit("LoadGen's summary holds no 50th percentile")
-    print(json.dumps({"median_us": int(found[1]) / 1000}))
+    print(json.dumps({"median_us": int(match[1]) / 1000}))
     loadgen.DestroyQSL(library)
     loadgen.DestroySUT(system)
 

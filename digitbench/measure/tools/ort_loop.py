@@ -41,13 +41,13 @@ def main() -> None:
     batches = [images[i : i + size] for i in starts] or [np.resize(images, buffer.shape)]
     for seconds in (job["seconds"] / 3, job["seconds"]):
         spent: list[int] = []
-        until = perf_counter() + seconds
+        deadline = perf_counter() + seconds
         for batch in cycle(batches):
             buffer[...] = batch
             start = perf_counter_ns()
             run(binding)
             spent.append(perf_counter_ns() - start)
-            if perf_counter() >= until:
+            if perf_counter() >= deadline:
                 break
     print(json.dumps({"median_us": float(np.median(spent)) / 1000}))
 

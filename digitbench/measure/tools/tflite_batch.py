@@ -1,4 +1,4 @@
-"""A copy of a TFLite model with a fixed batch size: `litert-benchmark` can't be told one.
+"""A copy of a TFLite model with a fixed batch size: `litert-benchmark` has no option for one.
 
 Run as a program by `digitbench.measure.native_tools`; needs LiteRT (extra ``tflite``).
 """
