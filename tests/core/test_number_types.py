@@ -6,49 +6,19 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import onnx
 import pytest
-from onnx import TensorProto as Type
-from onnx import helper
 
 from core.helpers import one_printable_line
 from digitbench.errors import BundleError
 from digitbench.importing import formats
 from digitbench.importing.formats import KERAS, ONNX, SAVED_MODEL, TFLITE, ModelFormat
-from digitbench.model_files import onnx_file
 from digitbench.model_files.number_types import NumberTypes
-from digitbench.model_files.protobuf import Message
 from digitbench.records import precisions
 from digitbench.system.progress import Silent
 
 
 def precision_of(path: Path, model_format: ModelFormat) -> str:
     return formats.precision_of(path, model_format, Silent())
-
-
-# --- Protocol Buffers ----------------------------------------------------------------------------------------------
-
-
-def test_fields_are_read_as_their_encoding_says() -> None:
-    """Examples of https://protobuf.dev/programming-guides/encoding/, and every other kind of field."""
-    found = Message(b"\x08\x96\x01\x12\x07testing\x1a\x03\x08\x96\x01\x32\x06\x03\x8e\x02\x9e\xa7\x05")
-    assert found.number(1) == 150
-    assert found.text(2) == "testing"
-    assert [inner.number(1) for inner in found.messages(3)] == [150]
-    assert found.numbers(6) == [3, 270, 86942], "packed"
-    assert Message(b"\x30\x03\x30\x8e\x02").numbers(6) == [3, 270], "and one by one"
-    assert Message(b"\x09" + bytes(8) + b"\x15" + bytes(4) + b"\x18\x07").number(3) == 7, "behind fixed sizes"
-    assert (found.number(9), found.text(9), found.messages(9)) == (0, "", [])
-    assert Message(b"\x12\x01a\x12\x01b").text(2) == "b", "the last one counts"
-
-
-@pytest.mark.parametrize(
-    "content", [b"\x08", b"\x08\x96", b"\x12\x07test", b"\x0b", b"\xff" * 64, b"\x15\x00"], ids=repr
-)
-def test_what_is_no_message_is_refused(content: bytes) -> None:
-    with pytest.raises(ValueError, match="byte"):
-        Message(content)
 
 
 # --- what follows from what was seen -------------------------------------------------------------------------------
@@ -76,171 +46,6 @@ def test_a_precision_is_named_by_weights_and_activations(
     found.weights.update(weights)
     assert found.precision() == expected
     assert expected in precisions.ABOUT
-
-
-# --- ONNX ----------------------------------------------------------------------------------------------------------
-
-Node = tuple[str, list[str], list[str]]
-W = np.random.default_rng(0).normal(0, 1, (784, 10)).astype(np.float32)
-
-
-def stored(name: str, array: Any, kind: int | None = None) -> onnx.TensorProto:
-    if kind is None:
-        return onnx.numpy_helper.from_array(np.asarray(array), name)
-    return helper.make_tensor(name, kind, np.shape(array), np.ravel(array))
-
-
-def onnx_model(path: Path, nodes: Sequence[onnx.NodeProto], *weights: onnx.TensorProto, **more: Any) -> Path:
-    """A model that takes and gives float32 whatever is within."""
-    tensors = [helper.make_tensor_value_info(name, Type.FLOAT, ["n", size]) for name, size in (("x", 784), ("y", 10))]
-    graph = helper.make_graph(list(nodes), "g", tensors[:1], tensors[1:], list(weights))
-    opsets = [helper.make_opsetid("", 21), helper.make_opsetid("com.microsoft", 1), helper.make_opsetid("mine", 1)]
-    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=10, **more), path)
-    return path
-
-
-def node(kind: str, inputs: str, outputs: str, **attributes: Any) -> onnx.NodeProto:
-    return helper.make_node(kind, inputs.split(), outputs.split(), **attributes)
-
-
-SCALE = stored("s", np.float32(0.01))
-INT8 = stored("w", (W * 30).astype(np.int8))
-PRODUCT = node("MatMul", "x w", "y")
-
-
-def floats(kind: int) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
-    """Weights and product of a type, between casts."""
-    nodes = [node("Cast", "x", "c", to=kind), node("MatMul", "c w", "z"), node("Cast", "z", "y", to=Type.FLOAT)]
-    return nodes, [stored("w", W, kind)]
-
-
-def qdq(zero: Any, weights: onnx.TensorProto = INT8) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
-    """Activations rounded to a type, and made floats again, as the weights are."""
-    nodes = [
-        node("QuantizeLinear", "x s zero", "q"), node("DequantizeLinear", "q s zero", "d"),
-        node("DequantizeLinear", "w s", "wd"), node("MatMul", "d wd", "y"),
-    ]  # fmt: skip
-    return nodes, [SCALE, weights, stored("zero", zero)]
-
-
-ONNX_MODELS: dict[str, tuple[tuple[list[onnx.NodeProto], list[onnx.TensorProto]], str]] = {
-    "float32": (([PRODUCT], [stored("w", W)]), "fp32"),
-    "float16 within float32": (floats(Type.FLOAT16), "fp16"),
-    "bfloat16 within": (floats(Type.BFLOAT16), "bf16"),
-    "float64 within": (floats(Type.DOUBLE), "fp64"),
-    "float16 stored, float32 computed": (
-        ([node("Cast", "h", "w", to=Type.FLOAT), PRODUCT], [stored("h", W.astype(np.float16))]), "fp16"),
-    "float32 stored, float16 computed": (
-        ([node("Cast", "w", "h", to=Type.FLOAT16), node("Cast", "x", "c", to=Type.FLOAT16), node("MatMul", "c h", "z"),
-          node("Cast", "z", "y", to=Type.FLOAT)], [stored("w", W)]), "fp16"),
-    "a number cast on the way": (
-        ([node("Cast", "k", "kd", to=Type.DOUBLE), node("Cast", "kd", "kf", to=Type.FLOAT), node("Mul", "x kf", "c"),
-          node("MatMul", "c w", "y")], [stored("w", W), stored("k", np.float32(3))]), "fp32"),
-    "in a Constant": (
-        ([node("Constant", "", "h", value=stored("v", W.astype(np.float16))), node("Cast", "h", "w", to=Type.FLOAT),
-          PRODUCT], []), "fp16"),
-    "8 bits, static": (qdq(np.uint8(0)), "int8"),
-    "8 bits, simulated in training": (
-        ([node("QuantizeLinear", "w s", "wq"), node("DequantizeLinear", "wq s", "wd"),
-          node("QuantizeLinear", "x s", "q"), node("DequantizeLinear", "q s", "d"), node("MatMul", "d wd", "y")],
-         [SCALE, stored("w", W)]), "int8"),
-    "16 bits of activations": (qdq(np.uint16(0)), "int16"),
-    "16 bits, signed": (qdq(np.int16(0)), "int16"),
-    "16 bits by an attribute": (
-        ([node("QuantizeLinear", "x s", "q", output_dtype=Type.INT16), node("DequantizeLinear", "q s", "d"),
-          node("DequantizeLinear", "w s", "wd"), node("MatMul", "d wd", "y")], [SCALE, INT8]), "int16"),
-    "16 bits of weights too": (qdq(np.int16(0), stored("w", (W * 3000).astype(np.int16))), "int16"),
-    "weights alone": (([node("DequantizeLinear", "w s", "wd"), node("MatMul", "x wd", "y")], [SCALE, INT8]),
-                      "int8-weights"),
-    "weights alone, by a cast": (
-        ([node("Cast", "w", "wf", to=Type.FLOAT), node("MatMul", "x wf", "y")], [INT8]), "int8-weights"),
-    "ranges by each call": (
-        ([node("DynamicQuantizeLinear", "x", "q qs qz"), node("MatMulInteger", "q w qz", "i"),
-          node("Cast", "i", "f", to=Type.FLOAT), node("Mul", "f qs", "y")], [INT8]), "dynamic"),
-    "ranges by other operations": (
-        ([node("ReduceMax", "x", "m"), node("Div", "x m", "v"), node("Cast", "v", "q", to=Type.INT8),
-          node("MatMulInteger", "q w", "i"), node("Cast", "i", "y", to=Type.FLOAT)], [INT8]), "dynamic"),
-    "a scale that is computed": (
-        ([node("ReduceMax", "x", "m", keepdims=0), node("QuantizeLinear", "x m", "q"),
-          node("DequantizeLinear", "q m", "d"), node("DequantizeLinear", "w s", "wd"), node("MatMul", "d wd", "y")],
-         [SCALE, INT8]), "dynamic"),
-    "whole numbers, ranges fixed": (
-        ([node("QuantizeLinear", "x s", "q"), node("Identity", "q", "q2"), node("MatMulInteger", "q2 w", "i"),
-          node("Cast", "i", "y", to=Type.FLOAT)], [SCALE, INT8]), "int8"),
-    "QGemm": (
-        ([node("QuantizeLinear", "x s", "q"), node("QGemm", "q s z w s z", "y", domain="com.microsoft")],
-         [SCALE, INT8, stored("z", np.uint8(0))]), "int8"),
-    "4 bits": (([node("DequantizeLinear", "w s", "wd"), node("MatMul", "x wd", "y")],
-                [SCALE, stored("w", (W * 2).clip(-8, 7).astype(int), Type.INT4)]), "other"),
-    "float8": (([node("Cast", "w", "wf", to=Type.FLOAT), node("MatMul", "x wf", "y")],
-                [stored("w", W, Type.FLOAT8E4M3FN)]), "other"),
-    "activations alone": (
-        ([node("QuantizeLinear", "x s", "q"), node("DequantizeLinear", "q s", "d"), node("MatMul", "d w", "y")],
-         [SCALE, stored("w", W)]), "other"),
-    "only the output made smaller": (
-        ([node("MatMul", "x w", "z"), node("QuantizeLinear", "z s", "y")], [SCALE, stored("w", W)]), "fp32"),
-    "named like one": (
-        ([node("MatMul", "x w", "QuantizeLinear"), node("QuantizeLinearToo", "QuantizeLinear", "y", domain="mine")],
-         [stored("w", W)]), "fp32"),
-    "vectors of bytes": (([PRODUCT], [stored("w", W), stored("b", np.zeros(9999, np.int8))]), "fp32"),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("name", ONNX_MODELS)
-def test_an_onnx_files_precision_is_read_from_its_graph(tmp_path: Path, name: str) -> None:
-    (nodes, weights), expected = ONNX_MODELS[name]
-    path = onnx_model(tmp_path / "m.onnx", nodes, *weights)
-    assert precision_of(path, ONNX) == expected
-
-
-def test_what_lies_in_a_branch_or_a_function_counts_too(tmp_path: Path) -> None:
-    inner = helper.make_graph(
-        [node("Cast", "h", "w", to=Type.FLOAT), node("MatMul", "x w", "z")], "b", [],
-        [helper.make_tensor_value_info("z", Type.FLOAT, None)], [stored("h", W.astype(np.float16))],
-    )  # fmt: skip
-    branch = node("If", "on", "y", then_branch=inner, else_branch=inner)
-    assert precision_of(onnx_model(tmp_path / "b.onnx", [branch], stored("on", np.array(True))), ONNX) == "fp16"
-    body = helper.make_function(
-        "mine", "Half", ["a"], ["b"],
-        [node("Constant", "", "h", value=stored("v", W.astype(np.float16))), node("Cast", "h", "w", to=Type.FLOAT),
-         node("MatMul", "a w", "b")], [helper.make_opsetid("", 21)],
-    )  # fmt: skip
-    path = onnx_model(tmp_path / "f.onnx", [node("Half", "x", "y", domain="mine")], functions=[body])
-    assert precision_of(path, ONNX) == "fp16"
-
-
-def mlp(path: Path) -> Path:
-    return onnx_model(path, [node("MatMul", "x w", "a"), node("Relu", "a", "r"), node("MatMul", "r v", "y")],
-                      stored("w", W), stored("v", W[:10]))  # fmt: skip
-
-
-QUANTISED = ("qdq", "qop", "dynamic", "dynamic uint8", "int16", "int16 of microsoft")
-
-
-@pytest.mark.parametrize("name", QUANTISED)
-def test_what_onnx_runtimes_quantiser_writes_is_known(tmp_path: Path, name: str) -> None:
-    from onnxruntime import quantization as tools
-
-    class Reader(tools.CalibrationDataReader):  # type: ignore[misc]
-        def __init__(self) -> None:
-            self.feeds = [{"x": np.random.default_rng(0).random((9, 784), np.float32)}]
-
-        def get_next(self) -> Any:
-            return self.feeds.pop() if self.feeds else None
-
-    source, target, kinds = mlp(tmp_path / "m.onnx"), tmp_path / "q.onnx", tools.QuantType
-    layout = tools.QuantFormat.QOperator if name == "qop" else tools.QuantFormat.QDQ
-    if name.startswith("dynamic"):
-        tools.quantize_dynamic(source, target, weight_type=kinds.QUInt8 if "uint8" in name else kinds.QInt8)
-    else:
-        activations = kinds.QUInt16 if name.startswith("int16") else kinds.QUInt8
-        extra = {"UseQDQContribOps": "microsoft" in name}
-        tools.quantize_static(
-            source, target, Reader(), quant_format=layout, activation_type=activations, weight_type=kinds.QInt8,
-            extra_options=extra,
-        )  # fmt: skip
-    expected = {"qdq": "int8", "qop": "int8"}.get(name, name.split()[0])
-    assert precision_of(target, ONNX) == expected
 
 
 # --- TFLite --------------------------------------------------------------------------------------------------------
@@ -416,11 +221,6 @@ def test_what_can_not_be_read_must_be_said(tmp_path: Path, model_format: ModelFo
     with pytest.raises(BundleError, match="say it: --precision") as caught:
         precision_of(path, model_format)
     assert one_printable_line(str(caught.value))
-
-
-def test_a_graph_of_no_node_is_no_onnx_model() -> None:
-    with pytest.raises(ValueError, match="no graph"):
-        onnx_file.kinds(Message(b""))
 
 
 @pytest.mark.parametrize("own", precisions.IMPORTED)

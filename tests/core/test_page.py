@@ -32,7 +32,7 @@ from digitbench.report import page
 from digitbench.report.page import Source, changed_images, chart_parts, command, curves, facts, runs, table, thinning
 from digitbench.report.page import html as pages
 from digitbench.report.page import markdown as markdowns
-from digitbench.report.page.recommendation import SURE, UNSURE, recommendations
+from digitbench.report.page.recommendation import recommendations
 
 SETTINGS = {"seconds": 3.0, "generations": 3, "seed": 7, "baseline": ["tflite", "int8"], "timeout": 120.0}
 PRECISIONS = {
@@ -78,79 +78,6 @@ def results_of(*rows: Row, **changes: Any) -> Results:
 
 def source_of(results: Results, **more: Any) -> Source:
     return Source(Path("found.json"), results, **{"no_bundle": "there is no bundle", **more})
-
-
-def sentence(*rows: Row, **changes: Any) -> str:
-    (found,) = recommendations(results_of(*rows, **changes))
-    return found.sentence
-
-
-# --- the verdict ---------------------------------------------------------------------------------------------------
-
-
-def test_a_sure_verdict_names_the_fastest_and_says_against_whom() -> None:
-    slow, quick = candidate("keras", 10.0), candidate("tflite", 1.0, "int8", lost=1, won=2)
-    (found,) = recommendations(results_of(slow, quick, candidate("onnx", 20.0)))
-    assert found.tone == SURE
-    assert found.sentence.startswith(
-        "Ship R int8: 10.0 µs a picture at batch size 1, 1 thread, 10.0 [10.0, 10.0] times"
-    )
-    assert found.sentence.endswith(
-        "as fast as R fp32, at an accuracy that can't be told apart (95.10% against 95.00%, McNemar p = 1.000)."
-    )
-
-
-def test_without_the_reference_it_is_held_against_the_slowest() -> None:
-    assert "20.0 [20.0, 20.0] times as fast" in sentence(candidate("onnx", 20.0), candidate("tflite"))
-
-
-def test_what_is_worse_by_mcnemar_is_called_so() -> None:
-    assert "at a worse accuracy (93.00% against 95.00%, McNemar p <0.001)" in sentence(
-        candidate("keras", 3.0), candidate("tflite", lost=20)
-    )
-
-
-def test_who_answers_alike_is_right_on_the_same_images() -> None:
-    assert "right on the very same images (95.00%)" in sentence(candidate("keras", 3.0), candidate("tflite"))
-
-
-def test_a_tie_is_told_with_what_decided() -> None:
-    told = sentence(candidate("keras", size=1000, memory=200), candidate("tflite", size=2000))
-    assert "as fast as R fp32 as far as can be told (×1.00 [1.00, 1.00])" in told
-    assert told.endswith("; its speed can't be told from that of R fp32, and it is smaller than R fp32.")
-
-
-def test_a_single_generation_is_no_verdict() -> None:
-    one, other = (replace(it, generations=it.generations[:1]) for it in (candidate("keras", 3.0), candidate("tflite")))
-    (found,) = recommendations(results_of(one, other))
-    assert found.tone == UNSURE
-    assert found.sentence.startswith("A first look, no verdict: R fp32 took 10.0 µs a picture")
-    assert "Ship" not in found.sentence
-
-
-def test_nothing_that_can_be_relied_on_names_nobody_and_says_why() -> None:
-    bad = [candidate(name, validity=(Finding("a busy core", "wait"),)) for name in ("keras", "tflite")]
-    (found,) = recommendations(results_of(*bad))
-    assert found.sentence == "Nothing can be named at batch size 1, 1 thread: every candidate failed or is INVALID."
-    assert "keras fp32: INVALID: a busy core" in found.more[0]
-
-
-def test_one_candidate_alone_is_held_against_nobody() -> None:
-    assert "the only candidate that could be relied on" in sentence(candidate("keras"))
-
-
-def test_a_quicker_but_invalid_one_is_told() -> None:
-    bad = candidate("onnx", 0.5, validity=(Finding("a busy core", "wait"),))
-    (found,) = recommendations(results_of(candidate("keras", 3.0), candidate("tflite"), bad))
-    assert any(line.startswith("Mind: R fp32 had a lower p50 (5.0 µs) but is INVALID: a busy core (wait)")
-               for line in found.more)  # fmt: skip
-
-
-def test_each_batch_size_has_its_verdict_and_an_evaluation_one_of_accuracy() -> None:
-    assert [one.group for one in recommendations(results_of(*fourteen(batch_sizes=(32, 1))))] == [(1, 1), (1, 32)]
-    rows = [replace(one, latency_us=None, batch_size=None, generations=()) for one in fourteen()]
-    (found,) = recommendations(results_of(*rows, settings={}))
-    assert found.sentence.startswith("Nothing was timed: this is of accuracy and agreement alone. 6 of 14 candidates")
 
 
 # --- distributions -------------------------------------------------------------------------------------------------
