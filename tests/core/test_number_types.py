@@ -21,7 +21,7 @@ def precision_of(path: Path, model_format: ModelFormat) -> str:
     return formats.precision_of(path, model_format, Silent())
 
 
-# --- what follows from what was seen -------------------------------------------------------------------------------
+# --- which precision follows from the number types -----------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -42,9 +42,9 @@ def precision_of(path: Path, model_format: ModelFormat) -> str:
 def test_a_precision_is_named_by_weights_and_activations(
     weights: dict[str, int], activations: Sequence[str], expected: str
 ) -> None:
-    found = NumberTypes(activations=set(activations))
-    found.weights.update(weights)
-    assert found.precision() == expected
+    number_types = NumberTypes(activations=set(activations))
+    number_types.weights.update(weights)
+    assert number_types.precision() == expected
     assert expected in precisions.ABOUT
 
 
@@ -58,23 +58,23 @@ def tflite(
     import flatbuffers
     from ai_edge_litert import schema_py_generated as schema
 
-    def tensor(kind: str, buffer: int, shape: Sequence[int]) -> Any:
-        found = schema.TensorT()
-        found.shape, found.type, found.buffer = list(shape), getattr(schema.TensorType, kind), buffer
-        return found
+    def tensor(type_name: str, buffer: int, shape: Sequence[int]) -> Any:
+        table = schema.TensorT()
+        table.shape, table.type, table.buffer = list(shape), getattr(schema.TensorType, type_name), buffer
+        return table
 
     def operation(code: int, inputs: list[int], outputs: list[int]) -> Any:
-        found = schema.OperatorT()
-        found.opcodeIndex, found.inputs, found.outputs = code, inputs, outputs
-        return found
+        table = schema.OperatorT()
+        table.opcodeIndex, table.inputs, table.outputs = code, inputs, outputs
+        return table
 
-    model, empty, full, part = schema.ModelT(), schema.BufferT(), schema.BufferT(), schema.SubGraphT()
-    full.data = [1] * 10
-    part.tensors = [
+    model, empty, filled, subgraph = schema.ModelT(), schema.BufferT(), schema.BufferT(), schema.SubGraphT()
+    filled.data = [1] * 10
+    subgraph.tensors = [
         tensor("UINT8", 0, (1, 784)), tensor(computed, 0, (1, 784)), tensor(weights, 1, shape),
         tensor("FLOAT32", 0, shape), tensor(computed, 0, (1, 10)), tensor("INT32", 1, (2, 5)),
     ]  # fmt: skip
-    part.operators = [
+    subgraph.operators = [
         operation(1, [0], [1]), operation(2, [2], [3]), operation(0, [1, 3 if dequantised else 2, -1], [4]),
         operation(3, [4, 5], [4]),
     ]  # fmt: skip
@@ -83,7 +83,7 @@ def tflite(
         code = schema.OperatorCodeT()
         code.builtinCode = code.deprecatedBuiltinCode = getattr(schema.BuiltinOperator, name)
         model.operatorCodes.append(code)
-    model.version, model.buffers, model.subgraphs = 3, [empty, full], [part]
+    model.version, model.buffers, model.subgraphs = 3, [empty, filled], [subgraph]
     builder = flatbuffers.Builder(0)
     builder.Finish(model.Pack(builder), b"TFL3")
     path.write_bytes(bytes(builder.Output()))
@@ -111,7 +111,7 @@ def test_a_tflite_files_precision_is_read_from_its_products(
 # --- SavedModel ----------------------------------------------------------------------------------------------------
 
 
-def part(number: int, content: bytes | int) -> bytes:
+def field(number: int, content: bytes | int) -> bytes:
     """A field of Protocol Buffers, numbers below 128 and texts below 16,384 bytes."""
     if isinstance(content, int):
         return bytes([number << 3, content])
@@ -119,32 +119,32 @@ def part(number: int, content: bytes | int) -> bytes:
     return bytes([number << 3 | 2, *([size] if size < 128 else [size & 127 | 128, size >> 7])]) + content
 
 
-def operation(kind: str, **attributes: bytes) -> bytes:
-    values = b"".join(part(5, part(1, name.encode()) + part(2, value)) for name, value in attributes.items())
-    return part(1, b"name") + part(2, kind.encode()) + values
+def operation(operation_name: str, **attributes: bytes) -> bytes:
+    values = b"".join(field(5, field(1, name.encode()) + field(2, value)) for name, value in attributes.items())
+    return field(1, b"name") + field(2, operation_name.encode()) + values
 
 
 def saved_model(folder: Path, *nodes: bytes, function: Sequence[bytes] = ()) -> Path:
-    library = part(2, part(1, b"".join(part(3, one) for one in function)))
-    graph = b"".join(part(1, one) for one in nodes) + library
+    library = field(2, field(1, b"".join(field(3, node) for node in function)))
+    graph = b"".join(field(1, node) for node in nodes) + library
     folder.mkdir()
-    (folder / "saved_model.pb").write_bytes(part(1, 1) + part(2, part(2, graph)))
+    (folder / "saved_model.pb").write_bytes(field(1, 1) + field(2, field(2, graph)))
     return folder
 
 
 def variable(dtype: int, *sizes: int) -> bytes:
-    shape = part(7, b"".join(part(2, part(1, size)) for size in sizes))
-    return operation("VarHandleOp", dtype=part(6, dtype), shape=shape)
+    shape = field(7, b"".join(field(2, field(1, size)) for size in sizes))
+    return operation("VarHandleOp", dtype=field(6, dtype), shape=shape)
 
 
 def constant(dtype: int, *sizes: int) -> bytes:
-    tensor = part(1, dtype) + part(2, b"".join(part(2, part(1, size)) for size in sizes))
-    return operation("Const", dtype=part(6, dtype), value=part(8, tensor))
+    tensor = field(1, dtype) + field(2, b"".join(field(2, field(1, size)) for size in sizes))
+    return operation("Const", dtype=field(6, dtype), value=field(8, tensor))
 
 
 FLOAT, INT, BYTE, BFLOAT, HALF = 1, 3, 6, 14, 19
-PLAIN, MIXED = operation("MatMul", T=part(6, FLOAT)), operation("MatMul", T=part(6, HALF))
-WHOLE = operation("BatchMatMulV3", Ta=part(6, BYTE), Tb=part(6, BYTE), Tout=part(6, INT))
+PLAIN, MIXED = operation("MatMul", T=field(6, FLOAT)), operation("MatMul", T=field(6, HALF))
+WHOLE = operation("BatchMatMulV3", Ta=field(6, BYTE), Tb=field(6, BYTE), Tout=field(6, INT))
 
 
 @pytest.mark.parametrize(
@@ -157,7 +157,7 @@ WHOLE = operation("BatchMatMulV3", Ta=part(6, BYTE), Tb=part(6, BYTE), Tout=part
         (
             [
                 operation(
-                    "VarHandleOp", dtype=part(6, HALF), shape=part(7, part(2, b"\x08" + b"\xff" * 9 + b"\x01") * 2)
+                    "VarHandleOp", dtype=field(6, HALF), shape=field(7, field(2, b"\x08" + b"\xff" * 9 + b"\x01") * 2)
                 ),
                 variable(FLOAT, 78, 10),
             ],
@@ -187,29 +187,29 @@ def test_a_keras_files_precision_is_read_from_its_layers(tmp_path: Path) -> None
     import keras
 
     def saved(policy: str, quantised: str = "") -> Path:
-        given = keras.Input((28, 28), name="image")
-        flat = keras.layers.Flatten()(given)
+        image = keras.Input((28, 28), name="image")
+        flat = keras.layers.Flatten()(image)
         inner = keras.layers.Dense(64, "relu", dtype=policy)(flat)
         outer = keras.layers.Activation("softmax", dtype="float32")(keras.layers.Dense(10, dtype=policy)(inner))
-        model = keras.Model(given, outer)
+        model = keras.Model(image, outer)
         if quantised:
             model.quantize(quantised)
         path = tmp_path / f"{policy}{quantised}.keras"
         model.save(path)
         return path
 
-    found = {
+    precision_by_policy = {
         policy: precision_of(saved(policy), KERAS)
         for policy in ("float32", "mixed_float16", "float16", "mixed_bfloat16", "float64")
     }
-    assert found == {
+    assert precision_by_policy == {
         "float32": "fp32", "mixed_float16": "fp16", "float16": "fp16", "mixed_bfloat16": "bf16", "float64": "fp64",
     }  # fmt: skip
     assert precision_of(saved("float32", "int8"), KERAS) == "dynamic"
     assert precision_of(saved("float32", "int4"), KERAS) == "other"
 
 
-# --- what can't be read, and what becomes of it --------------------------------------------------------------------
+# --- what can't be read --------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("model_format", [ONNX, TFLITE, SAVED_MODEL])
@@ -223,14 +223,14 @@ def test_what_can_not_be_read_must_be_said(tmp_path: Path, model_format: ModelFo
     assert one_printable_line(str(caught.value))
 
 
-@pytest.mark.parametrize("own", precisions.IMPORTED)
-def test_every_backend_may_try_what_only_others_make(own: str) -> None:
+@pytest.mark.parametrize("precision", precisions.IMPORTED)
+def test_every_backend_may_try_what_only_others_make(precision: str) -> None:
     from core.fakes import Fake
 
     class Few(Fake):
         format, precisions = "onnx", ("fp32", "int8")
 
     runs: Callable[..., list[str]] = precisions.runnable
-    assert runs(Few, [own]) == ["fp32", "int8", own]
+    assert runs(Few, [precision]) == ["fp32", "int8", precision]
     assert runs(Few, ["dynamic"]) == ["fp32", "int8"]
-    assert precisions.parse([own]) == (own,)
+    assert precisions.parse([precision]) == (precision,)

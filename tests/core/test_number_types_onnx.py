@@ -21,10 +21,10 @@ Node = tuple[str, list[str], list[str]]
 W = np.random.default_rng(0).normal(0, 1, (784, 10)).astype(np.float32)
 
 
-def stored(name: str, array: Any, kind: int | None = None) -> onnx.TensorProto:
-    if kind is None:
+def initializer(name: str, array: Any, element_type: int | None = None) -> onnx.TensorProto:
+    if element_type is None:
         return onnx.numpy_helper.from_array(np.asarray(array), name)
-    return helper.make_tensor(name, kind, np.shape(array), np.ravel(array))
+    return helper.make_tensor(name, element_type, np.shape(array), np.ravel(array))
 
 
 def onnx_model(path: Path, nodes: Sequence[onnx.NodeProto], *weights: onnx.TensorProto, **more: Any) -> Path:
@@ -36,19 +36,19 @@ def onnx_model(path: Path, nodes: Sequence[onnx.NodeProto], *weights: onnx.Tenso
     return path
 
 
-def node(kind: str, inputs: str, outputs: str, **attributes: Any) -> onnx.NodeProto:
-    return helper.make_node(kind, inputs.split(), outputs.split(), **attributes)
+def node(operation: str, inputs: str, outputs: str, **attributes: Any) -> onnx.NodeProto:
+    return helper.make_node(operation, inputs.split(), outputs.split(), **attributes)
 
 
-SCALE = stored("s", np.float32(0.01))
-INT8 = stored("w", (W * 30).astype(np.int8))
+SCALE = initializer("s", np.float32(0.01))
+INT8 = initializer("w", (W * 30).astype(np.int8))
 PRODUCT = node("MatMul", "x w", "y")
 
 
-def floats(kind: int) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
+def cast_model(element_type: int) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
     """Weights and product of a type, between casts."""
-    nodes = [node("Cast", "x", "c", to=kind), node("MatMul", "c w", "z"), node("Cast", "z", "y", to=Type.FLOAT)]
-    return nodes, [stored("w", W, kind)]
+    nodes = [node("Cast", "x", "c", to=element_type), node("MatMul", "c w", "z"), node("Cast", "z", "y", to=Type.FLOAT)]
+    return nodes, [initializer("w", W, element_type)]
 
 
 def qdq(zero: Any, weights: onnx.TensorProto = INT8) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
@@ -57,36 +57,36 @@ def qdq(zero: Any, weights: onnx.TensorProto = INT8) -> tuple[list[onnx.NodeProt
         node("QuantizeLinear", "x s zero", "q"), node("DequantizeLinear", "q s zero", "d"),
         node("DequantizeLinear", "w s", "wd"), node("MatMul", "d wd", "y"),
     ]  # fmt: skip
-    return nodes, [SCALE, weights, stored("zero", zero)]
+    return nodes, [SCALE, weights, initializer("zero", zero)]
 
 
 ONNX_MODELS: dict[str, tuple[tuple[list[onnx.NodeProto], list[onnx.TensorProto]], str]] = {
-    "float32": (([PRODUCT], [stored("w", W)]), "fp32"),
-    "float16 within float32": (floats(Type.FLOAT16), "fp16"),
-    "bfloat16 within": (floats(Type.BFLOAT16), "bf16"),
-    "float64 within": (floats(Type.DOUBLE), "fp64"),
+    "float32": (([PRODUCT], [initializer("w", W)]), "fp32"),
+    "float16 within float32": (cast_model(Type.FLOAT16), "fp16"),
+    "bfloat16 within": (cast_model(Type.BFLOAT16), "bf16"),
+    "float64 within": (cast_model(Type.DOUBLE), "fp64"),
     "float16 stored, float32 computed": (
-        ([node("Cast", "h", "w", to=Type.FLOAT), PRODUCT], [stored("h", W.astype(np.float16))]), "fp16"),
+        ([node("Cast", "h", "w", to=Type.FLOAT), PRODUCT], [initializer("h", W.astype(np.float16))]), "fp16"),
     "float32 stored, float16 computed": (
         ([node("Cast", "w", "h", to=Type.FLOAT16), node("Cast", "x", "c", to=Type.FLOAT16), node("MatMul", "c h", "z"),
-          node("Cast", "z", "y", to=Type.FLOAT)], [stored("w", W)]), "fp16"),
+          node("Cast", "z", "y", to=Type.FLOAT)], [initializer("w", W)]), "fp16"),
     "a number cast on the way": (
         ([node("Cast", "k", "kd", to=Type.DOUBLE), node("Cast", "kd", "kf", to=Type.FLOAT), node("Mul", "x kf", "c"),
-          node("MatMul", "c w", "y")], [stored("w", W), stored("k", np.float32(3))]), "fp32"),
+          node("MatMul", "c w", "y")], [initializer("w", W), initializer("k", np.float32(3))]), "fp32"),
     "in a Constant": (
-        ([node("Constant", "", "h", value=stored("v", W.astype(np.float16))), node("Cast", "h", "w", to=Type.FLOAT),
-          PRODUCT], []), "fp16"),
+        ([node("Constant", "", "h", value=initializer("v", W.astype(np.float16))),
+          node("Cast", "h", "w", to=Type.FLOAT), PRODUCT], []), "fp16"),
     "8 bits, static": (qdq(np.uint8(0)), "int8"),
     "8 bits, simulated in training": (
         ([node("QuantizeLinear", "w s", "wq"), node("DequantizeLinear", "wq s", "wd"),
           node("QuantizeLinear", "x s", "q"), node("DequantizeLinear", "q s", "d"), node("MatMul", "d wd", "y")],
-         [SCALE, stored("w", W)]), "int8"),
+         [SCALE, initializer("w", W)]), "int8"),
     "16 bits of activations": (qdq(np.uint16(0)), "int16"),
     "16 bits, signed": (qdq(np.int16(0)), "int16"),
     "16 bits by an attribute": (
         ([node("QuantizeLinear", "x s", "q", output_dtype=Type.INT16), node("DequantizeLinear", "q s", "d"),
           node("DequantizeLinear", "w s", "wd"), node("MatMul", "d wd", "y")], [SCALE, INT8]), "int16"),
-    "16 bits of weights too": (qdq(np.int16(0), stored("w", (W * 3000).astype(np.int16))), "int16"),
+    "16 bits of weights too": (qdq(np.int16(0), initializer("w", (W * 3000).astype(np.int16))), "int16"),
     "weights alone": (([node("DequantizeLinear", "w s", "wd"), node("MatMul", "x wd", "y")], [SCALE, INT8]),
                       "int8-weights"),
     "weights alone, by a cast": (
@@ -106,20 +106,20 @@ ONNX_MODELS: dict[str, tuple[tuple[list[onnx.NodeProto], list[onnx.TensorProto]]
           node("Cast", "i", "y", to=Type.FLOAT)], [SCALE, INT8]), "int8"),
     "QGemm": (
         ([node("QuantizeLinear", "x s", "q"), node("QGemm", "q s z w s z", "y", domain="com.microsoft")],
-         [SCALE, INT8, stored("z", np.uint8(0))]), "int8"),
+         [SCALE, INT8, initializer("z", np.uint8(0))]), "int8"),
     "4 bits": (([node("DequantizeLinear", "w s", "wd"), node("MatMul", "x wd", "y")],
-                [SCALE, stored("w", (W * 2).clip(-8, 7).astype(int), Type.INT4)]), "other"),
+                [SCALE, initializer("w", (W * 2).clip(-8, 7).astype(int), Type.INT4)]), "other"),
     "float8": (([node("Cast", "w", "wf", to=Type.FLOAT), node("MatMul", "x wf", "y")],
-                [stored("w", W, Type.FLOAT8E4M3FN)]), "other"),
+                [initializer("w", W, Type.FLOAT8E4M3FN)]), "other"),
     "activations alone": (
         ([node("QuantizeLinear", "x s", "q"), node("DequantizeLinear", "q s", "d"), node("MatMul", "d w", "y")],
-         [SCALE, stored("w", W)]), "other"),
+         [SCALE, initializer("w", W)]), "other"),
     "only the output made smaller": (
-        ([node("MatMul", "x w", "z"), node("QuantizeLinear", "z s", "y")], [SCALE, stored("w", W)]), "fp32"),
+        ([node("MatMul", "x w", "z"), node("QuantizeLinear", "z s", "y")], [SCALE, initializer("w", W)]), "fp32"),
     "named like one": (
         ([node("MatMul", "x w", "QuantizeLinear"), node("QuantizeLinearToo", "QuantizeLinear", "y", domain="mine")],
-         [stored("w", W)]), "fp32"),
-    "vectors of bytes": (([PRODUCT], [stored("w", W), stored("b", np.zeros(9999, np.int8))]), "fp32"),
+         [initializer("w", W)]), "fp32"),
+    "vectors of bytes": (([PRODUCT], [initializer("w", W), initializer("b", np.zeros(9999, np.int8))]), "fp32"),
 }  # fmt: skip
 
 
@@ -133,13 +133,13 @@ def test_an_onnx_files_precision_is_read_from_its_graph(tmp_path: Path, name: st
 def test_what_lies_in_a_branch_or_a_function_counts_too(tmp_path: Path) -> None:
     inner = helper.make_graph(
         [node("Cast", "h", "w", to=Type.FLOAT), node("MatMul", "x w", "z")], "b", [],
-        [helper.make_tensor_value_info("z", Type.FLOAT, None)], [stored("h", W.astype(np.float16))],
+        [helper.make_tensor_value_info("z", Type.FLOAT, None)], [initializer("h", W.astype(np.float16))],
     )  # fmt: skip
     branch = node("If", "on", "y", then_branch=inner, else_branch=inner)
-    assert precision_of(onnx_model(tmp_path / "b.onnx", [branch], stored("on", np.array(True))), ONNX) == "fp16"
+    assert precision_of(onnx_model(tmp_path / "b.onnx", [branch], initializer("on", np.array(True))), ONNX) == "fp16"
     body = helper.make_function(
         "mine", "Half", ["a"], ["b"],
-        [node("Constant", "", "h", value=stored("v", W.astype(np.float16))), node("Cast", "h", "w", to=Type.FLOAT),
+        [node("Constant", "", "h", value=initializer("v", W.astype(np.float16))), node("Cast", "h", "w", to=Type.FLOAT),
          node("MatMul", "a w", "b")], [helper.make_opsetid("", 21)],
     )  # fmt: skip
     path = onnx_model(tmp_path / "f.onnx", [node("Half", "x", "y", domain="mine")], functions=[body])
@@ -148,7 +148,7 @@ def test_what_lies_in_a_branch_or_a_function_counts_too(tmp_path: Path) -> None:
 
 def mlp(path: Path) -> Path:
     return onnx_model(path, [node("MatMul", "x w", "a"), node("Relu", "a", "r"), node("MatMul", "r v", "y")],
-                      stored("w", W), stored("v", W[:10]))  # fmt: skip
+                      initializer("w", W), initializer("v", W[:10]))  # fmt: skip
 
 
 QUANTISED = ("qdq", "qop", "dynamic", "dynamic uint8", "int16", "int16 of microsoft")
@@ -165,16 +165,16 @@ def test_what_onnx_runtimes_quantiser_writes_is_known(tmp_path: Path, name: str)
         def get_next(self) -> Any:
             return self.feeds.pop() if self.feeds else None
 
-    source, target, kinds = mlp(tmp_path / "m.onnx"), tmp_path / "q.onnx", tools.QuantType
+    source, target, quant_types = mlp(tmp_path / "m.onnx"), tmp_path / "q.onnx", tools.QuantType
     layout = tools.QuantFormat.QOperator if name == "qop" else tools.QuantFormat.QDQ
     if name.startswith("dynamic"):
-        tools.quantize_dynamic(source, target, weight_type=kinds.QUInt8 if "uint8" in name else kinds.QInt8)
+        tools.quantize_dynamic(source, target, weight_type=quant_types.QUInt8 if "uint8" in name else quant_types.QInt8)
     else:
-        activations = kinds.QUInt16 if name.startswith("int16") else kinds.QUInt8
-        extra = {"UseQDQContribOps": "microsoft" in name}
+        activations = quant_types.QUInt16 if name.startswith("int16") else quant_types.QUInt8
+        options = {"UseQDQContribOps": "microsoft" in name}
         tools.quantize_static(
-            source, target, Reader(), quant_format=layout, activation_type=activations, weight_type=kinds.QInt8,
-            extra_options=extra,
+            source, target, Reader(), quant_format=layout, activation_type=activations, weight_type=quant_types.QInt8,
+            extra_options=options,
         )  # fmt: skip
     expected = {"qdq": "int8", "qop": "int8"}.get(name, name.split()[0])
     assert precision_of(target, ONNX) == expected
