@@ -93,9 +93,9 @@ PICTURES: dict[str, tuple[Callable[[], bytes], int, int, int]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", PICTURES)
-def test_every_kind_of_picture_is_read_as_it_looks(kind: str) -> None:
-    make, channels, foreground, background = PICTURES[kind]
+@pytest.mark.parametrize("picture", PICTURES)
+def test_every_kind_of_picture_is_read_as_it_looks(picture: str) -> None:
+    make, channels, foreground, background = PICTURES[picture]
     shape, read_foreground, read_background = brightness_of(make())
     assert shape == (60, 40, 3)[:channels]
     assert read_foreground == pytest.approx(foreground, abs=6)

@@ -142,7 +142,8 @@ FULL = Row(
 @settings(deadline=None, max_examples=40)
 @given(
     rows=st.lists(any_row, max_size=3), complete=st.booleans(), floors=some(floor),
-    native_results=some(native_result), sgemm_rows=some(sgemm_row), of_reference=st.none() | reference, pairs=some(pair),
+    native_results=some(native_result), sgemm_rows=some(sgemm_row), of_reference=st.none() | reference,
+    pairs=some(pair),
 )  # fmt: skip
 def test_results_come_back_from_json_as_they_were(
     rows: list[Row], complete: bool, floors: tuple[Floor, ...], native_results: tuple[NativeToolResult, ...],
@@ -299,7 +300,7 @@ def test_a_file_of_version_3_is_read() -> None:
     assert (agreement.certificate.certified, agreement.certificate.total) == (10, 12)
     assert agreement.certificate.needed_margin == 2 * agreement.max_abs_diff
     assert rounded.calibration
-    assert sum(one.images for one in rounded.calibration.bins) == 12
+    assert sum(score_bin.images for score_bin in rounded.calibration.bins) == 12
     assert results.reference
     assert results.reference.accuracy.correct + 1 == rounded.accuracy.correct  # type: ignore[union-attr]
     (pair,) = results.pairs
