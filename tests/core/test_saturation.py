@@ -25,7 +25,7 @@ def curve(**throughputs: float) -> dict[int, Row]:
 
 
 @pytest.mark.parametrize(
-    ("line", "told"),
+    ("rows", "batch_size"),
     [
         (curve(b1=10, b8=95, b32=100), "8"),
         (curve(b1=10, b8=94.9, b32=100), "32 or more"),
@@ -35,21 +35,23 @@ def curve(**throughputs: float) -> dict[int, Row]:
         (curve(b1=10), "?"),
     ],
 )
-def test_saturation_is_the_smallest_size_that_reaches_95_percent_of_any_larger(line: dict[int, Row], told: str) -> None:
-    assert saturation(line) == told
+def test_saturation_is_the_smallest_size_that_reaches_95_percent_of_any_larger(
+    rows: dict[int, Row], batch_size: str
+) -> None:
+    assert saturation(rows) == batch_size
 
 
 def test_saturation_is_only_about_so_if_some_generation_says_otherwise() -> None:
-    def at(size: int, *throughputs: float) -> Row:
-        found = tuple(generation(i, n=100, seconds=100 * size / value) for i, value in enumerate(throughputs))
-        return timed("onnx", size, 10, throughput_per_s=throughputs[0], generations=found)
+    def row_of_size(size: int, *throughputs: float) -> Row:
+        generations = tuple(generation(i, n=100, seconds=100 * size / value) for i, value in enumerate(throughputs))
+        return timed("onnx", size, 10, throughput_per_s=throughputs[0], generations=generations)
 
-    best = at(32, 100, 100, 100)
-    assert saturation({1: at(1, 10, 10, 10), 8: at(8, 97, 96, 98), 32: best}) == "8"
-    assert saturation({1: at(1, 10, 10, 10), 8: at(8, 97, 94, 98), 32: best}) == "~8"
-    assert saturation({1: at(1, 10, 10, 10), 8: at(8, 97, 80, 98), 32: best}) == "32 or more"
+    best = row_of_size(32, 100, 100, 100)
+    assert saturation({1: row_of_size(1, 10, 10, 10), 8: row_of_size(8, 97, 96, 98), 32: best}) == "8"
+    assert saturation({1: row_of_size(1, 10, 10, 10), 8: row_of_size(8, 97, 94, 98), 32: best}) == "~8"
+    assert saturation({1: row_of_size(1, 10, 10, 10), 8: row_of_size(8, 97, 80, 98), 32: best}) == "32 or more"
     bad = replace(best, validity=(Finding("busy", ""),))
-    assert saturation({1: at(1, 10, 10, 10), 8: at(8, 50, 50, 50), 32: bad}) == "8 or more"
+    assert saturation({1: row_of_size(1, 10, 10, 10), 8: row_of_size(8, 50, 50, 50), 32: bad}) == "8 or more"
 
 
 def test_the_chart_comes_with_three_batch_sizes_and_each_best_is_a_full_bar() -> None:
@@ -74,11 +76,11 @@ def test_with_many_batch_sizes_a_narrow_terminal_gets_curves() -> None:
 def test_each_thread_count_has_a_chart_of_its_own() -> None:
     rows = [timed("onnx", size, 10, threads=threads, throughput_per_s=100.0 * threads) for threads in (1, 2)
             for size in (1, 8, 32)]  # fmt: skip
-    _, one, two = shown(*rows).split("Throughput against batch size, ")
-    assert one.startswith("1 thread, in images/s")
-    assert two.startswith("2 threads, in images/s")
-    assert [line.split().count("100") for line in table_of(one, "onnx")] == [3]
-    assert [line.split().count("200") for line in table_of(two, "onnx")] == [3]
+    _, one_thread, two_threads = shown(*rows).split("Throughput against batch size, ")
+    assert one_thread.startswith("1 thread, in images/s")
+    assert two_threads.startswith("2 threads, in images/s")
+    assert [line.split().count("100") for line in table_of(one_thread, "onnx")] == [3]
+    assert [line.split().count("200") for line in table_of(two_threads, "onnx")] == [3]
 
 
 @pytest.mark.parametrize(("width", "longest"), [(100, 10), (74, 8), (62, 4), (56, 2)])

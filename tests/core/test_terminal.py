@@ -143,7 +143,7 @@ def test_an_evaluation_marks_none_and_shows_no_latency() -> None:
     assert len(table_of(text, "onnx", "keras")) == 2
 
 
-def test_figures_are_in_their_columns() -> None:
+def test_values_are_in_their_columns() -> None:
     (line,) = table_of(shown(timed("onnx", 32, 12.34)), "onnx")
     assert cells_of(line) == [
         "onnx", "Onnx", "Engine", "1.2", "32", "1", "98.00%", "0", "12.3", "24.7", "37.0", "81,037", "0.25",
@@ -222,7 +222,7 @@ def test_more_flips_are_a_line_for_each_candidate_and_the_command_that_has_them(
 
 
 @pytest.mark.parametrize(
-    ("tests", "told"),
+    ("tests", "footnote"),
     [
         ([], None),
         ([("fp32", McNemar(9, 0, 0.004))], None),
@@ -247,31 +247,31 @@ def test_more_flips_are_a_line_for_each_candidate_and_the_command_that_has_them(
     ],
 )
 def test_the_footnote_says_whether_other_precisions_are_right_as_often(
-    tests: list[tuple[str, McNemar]], told: str | None
+    tests: list[tuple[str, McNemar]], footnote: str | None
 ) -> None:
     rows = [
         timed("onnx", 1, 10, precision=name, agreement=Agreement("keras", 0, 0.1, mcnemar=test)) for name, test in tests
     ]
     text = shown(timed("onnx", 1, 10), *rows, terminal=False)
-    if told:
-        assert told in text
+    if footnote:
+        assert footnote in text
     else:
         assert "McNemar" not in text
 
 
 def test_certified_images_and_probabilities_have_columns_where_nothing_is_timed() -> None:
-    agreement, sure = (
+    agreement, calibration = (
         Agreement("keras", 0, 0.1, certificate=Certificate(9999, 10000, 0.2, 0.1)),
         Calibration(0.0697, 0.00414),
     )
-    known: dict[str, Any] = {"agreement": agreement, "calibration": sure}
-    scored_only = shown(timed("onnx", None, 1, latency_us=None, throughput_per_s=None, **known))
+    measured: dict[str, Any] = {"agreement": agreement, "calibration": calibration}
+    scored_only = shown(timed("onnx", None, 1, latency_us=None, throughput_per_s=None, **measured))
     assert {"certified", "loss", "ECE"} <= set(re.split(r"\s+", scored_only))
     assert cells_of(table_of(scored_only, "onnx")[0])[-3:] == ["99.99%", "0.0697", "0.41%"]
     assert "certified is the share of images that cannot flip" in scored_only
-    both = shown(timed("onnx", 1, 10, **known))
-    assert "99.99%" in both
-    assert "ECE" not in both
+    timed_too = shown(timed("onnx", 1, 10, **measured))
+    assert "99.99%" in timed_too
+    assert "ECE" not in timed_too
     assert "certified" not in shown(timed("onnx", 1, 10))
 
 
@@ -298,8 +298,8 @@ def test_no_flips_are_not_spoken_of() -> None:
 def test_a_narrow_terminal_drops_columns_and_says_which() -> None:
     wide, narrow = shown(timed("onnx", 1, 10), width=200), shown(timed("onnx", 1, 10), width=80)
     assert "too narrow" not in wide
-    (said,) = (line for line in narrow.splitlines() if "too narrow" in line)
-    left_out = said.removeprefix("This terminal is too narrow for: ").rstrip(".").split(", ")
+    (note,) = (line for line in narrow.splitlines() if "too narrow" in line)
+    left_out = note.removeprefix("This terminal is too narrow for: ").rstrip(".").split(", ")
     assert left_out[0] == "p90 µs", "the least important goes first"
     heads = next(line for line in narrow.splitlines() if line.strip().startswith("backend"))
     assert not any(name in heads for name in left_out)
@@ -310,8 +310,8 @@ def test_a_narrow_terminal_drops_columns_and_says_which() -> None:
 
 @pytest.mark.parametrize("width", [1, 10, 20, 40, 60])
 def test_the_narrowest_terminal_still_gets_a_table(width: int) -> None:
-    rows, beside = a_run()
-    assert "too narrow" in " ".join(shown(*rows, width=width, ledger=True, **beside).split()) or width < 20
+    rows, extras = a_run()
+    assert "too narrow" in " ".join(shown(*rows, width=width, ledger=True, **extras).split()) or width < 20
 
 
 def test_a_pipe_gets_the_whole_table_whatever_its_width() -> None:
@@ -334,10 +334,10 @@ def test_what_a_reader_must_know_is_told() -> None:
 
 
 def test_digitbenchs_own_load_is_told_if_it_was_too_much() -> None:
-    rows, beside = a_run()
-    for share, told in ((0.02, False), (0.05, True), (None, False)):
-        text = shown(*rows, **{**beside, "settings": {**BASELINE, "parent_cpu_share": share}})
-        assert ("kept a core 5% busy" in text) == told
+    rows, extras = a_run()
+    for share, warned in ((0.02, False), (0.05, True), (None, False)):
+        text = shown(*rows, **{**extras, "settings": {**BASELINE, "parent_cpu_share": share}})
+        assert ("kept a core 5% busy" in text) == warned
 
 
 def test_a_quiet_run_has_no_warnings() -> None:

@@ -33,21 +33,21 @@ from digitbench.records.results import (
 
 
 def test_ranks_come_first_shared_ones_marked_and_the_fastest_too() -> None:
-    rows, beside = a_run()
-    assert ranks_of(shown(*rows, **beside), "tflite", "onnx", "numpy", "keras") == [
+    rows, extras = a_run()
+    assert ranks_of(shown(*rows, **extras), "tflite", "onnx", "numpy", "keras") == [
         ("▸ 1", "onnx"), ("2=", "tflite"), ("2=", "numpy"), ("4", "keras"),
     ]  # fmt: skip
 
 
 def test_ratio_and_interval_stand_in_the_row_ties_and_the_baseline_by_name() -> None:
-    rows, beside = a_run()
-    text = shown(*rows, **beside)
-    for name, told in (
+    rows, extras = a_run()
+    text = shown(*rows, **extras)
+    for name, cell in (
         ("onnx", "16.9 ±0.6"), ("onnx", "×0.90 [0.88, 0.92]"), ("tflite", "×1.00 baseline"),
         ("numpy", "tie   [0.98, 1.04]"), ("keras", "×16.0 [15.5, 16.4]"), ("keras", "300.0 ±9.0"),
     ):  # fmt: skip
         (line,) = table_of(text, name)
-        assert told in line
+        assert cell in line
 
 
 def test_what_lies_within_the_noise_floor_is_a_tie_too() -> None:
@@ -75,10 +75,10 @@ def test_half_an_interval_is_never_written_smaller_than_it_is() -> None:
 
 def test_an_invalid_row_is_never_the_fastest_and_says_why_and_what_mends_it() -> None:
     finding = Finding("the system took the core away 300 times a second", "close what else runs here")
-    other = replace(finding, reason="the system took the core away 1,450 times a second")
+    later_finding = replace(finding, reason="the system took the core away 1,450 times a second")
     rows = (
         compared("onnx", 1, 10, 1, None, validity=(finding,)), compared("keras", 1, 11, 2, None),
-        compared("onnx", 32, 10, 1, None, validity=(other,)), compared("keras", 32, 11, 2, None),
+        compared("onnx", 32, 10, 1, None, validity=(later_finding,)), compared("keras", 32, 11, 2, None),
     )  # fmt: skip
     text = shown(*rows)
     assert ranks_of(text, "onnx", "keras") == [("✗ 1", "onnx"), ("▸ 2", "keras")] * 2
@@ -106,8 +106,8 @@ def test_if_every_row_is_invalid_they_are_not_all_named() -> None:
 
 
 def test_footnotes_tell_the_floor_the_intervals_and_the_loop() -> None:
-    rows, beside = a_run()
-    lines = shown(*rows, **beside).splitlines()
+    rows, extras = a_run()
+    lines = shown(*rows, **extras).splitlines()
     assert "Noise floor (A/A), tflite against itself: batch 1 ×1.00 [0.98, 1.02]; gaps within it are ties." in lines
     assert any("95 % intervals over 3 generations" in line for line in lines)
     assert "The timed loop itself adds 0.08 µs to each call (0.5% of the fastest p50); it is in the figures." in lines
@@ -116,14 +116,14 @@ def test_footnotes_tell_the_floor_the_intervals_and_the_loop() -> None:
 
 
 def test_rows_of_a_run_stopped_midway_say_how_many_generations_they_have() -> None:
-    rows, beside = a_run()
-    text = shown(replace(rows[0], generations=rows[0].generations[:2]), *rows[1:], **beside, complete=False)
+    rows, extras = a_run()
+    text = shown(replace(rows[0], generations=rows[0].generations[:2]), *rows[1:], **extras, complete=False)
     assert "over 2 to 3 generations" in text
 
 
 def test_a_row_not_measured_yet_is_left_out() -> None:
-    rows, beside = a_run()
-    assert table_of(shown(*rows, Row("openvino", "fp32", 1, 1), **beside, complete=False), "openvino") == []
+    rows, extras = a_run()
+    assert table_of(shown(*rows, Row("openvino", "fp32", 1, 1), **extras, complete=False), "openvino") == []
 
 
 @pytest.mark.parametrize(

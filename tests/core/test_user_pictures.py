@@ -19,15 +19,15 @@ def nobody_names_mnist(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(data.ENVIRONMENT, raising=False)
 
 
-def draw(place: Path, index: int = 0) -> Path:
-    """A digit on white paper, larger than MNIST's."""
-    place.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(255 - np.kron(PIXELS[index], np.ones((3, 3), np.uint8))).save(place)
-    return place
+def draw(path: Path, index: int = 0) -> Path:
+    """A dark digit on a white background, larger than MNIST's."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(255 - np.kron(PIXELS[index], np.ones((3, 3), np.uint8))).save(path)
+    return path
 
 
 @pytest.mark.parametrize(
-    ("names", "told"),
+    ("names", "label_source"),
     [
         (["3/anything.png", "5/2_two.png"], "labelled by sub-folder"),
         (["3_a.png", "5.png"], "labelled by the first character of the name"),
@@ -36,17 +36,17 @@ def draw(place: Path, index: int = 0) -> Path:
     ],
     ids=["sub-folder", "name", "both", "deeper"],
 )
-def test_pictures_are_labelled_by_sub_folder_or_name(tmp_path: Path, names: list[str], told: str) -> None:
+def test_pictures_are_labelled_by_sub_folder_or_name(tmp_path: Path, names: list[str], label_source: str) -> None:
     for index, name in enumerate(names):
         draw(tmp_path / "photos" / name, index)
-    watcher = Recorder()
-    found = data.load("auto", tmp_path / "photos", progress=watcher)
-    assert found.name == "photos"
-    assert sorted(found.test.labels.tolist()) == [3, 5]
-    assert told in found.notice
-    assert is_sound(found)
-    assert watcher.finished == {"reading pictures"}
-    assert watcher.lines == []
+    progress = Recorder()
+    dataset = data.load("auto", tmp_path / "photos", progress=progress)
+    assert dataset.name == "photos"
+    assert sorted(dataset.test.labels.tolist()) == [3, 5]
+    assert label_source in dataset.notice
+    assert is_sound(dataset)
+    assert progress.finished == {"reading pictures"}
+    assert progress.lines == []
 
 
 def test_the_folder_itself_is_no_sub_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,14 +63,14 @@ def test_pictures_that_cannot_be_used_are_told_and_the_rest_goes_on(tmp_path: Pa
     for index in range(4):
         (tmp_path / f"{index}_broken.png").write_bytes(b"no picture")
     draw(tmp_path / "4_good.png")
-    watcher = Recorder()
-    found = data.load("auto", tmp_path, progress=watcher)
-    assert found.test.labels.tolist() == [4]
-    assert len(watcher.lines) == 6
-    assert watcher.lines[-1] == "left out: 2 more"
-    assert all(line.startswith(f"left out: {tmp_path}/") for line in watcher.lines[:-1])
-    assert sum("no label" in line for line in watcher.lines) == 1
-    assert watcher.finished == {"reading pictures"}
+    progress = Recorder()
+    dataset = data.load("auto", tmp_path, progress=progress)
+    assert dataset.test.labels.tolist() == [4]
+    assert len(progress.lines) == 6
+    assert progress.lines[-1] == "left out: 2 more"
+    assert all(line.startswith(f"left out: {tmp_path}/") for line in progress.lines[:-1])
+    assert sum("no label" in line for line in progress.lines) == 1
+    assert progress.finished == {"reading pictures"}
 
 
 def test_a_folder_in_which_nothing_can_be_used_is_refused(tmp_path: Path) -> None:

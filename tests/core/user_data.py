@@ -19,23 +19,23 @@ PIXELS, LABELS = DIGITS.test.pixels[:12], DIGITS.test.labels[:12].astype(np.uint
 FLAT = PIXELS.reshape(12, 784)
 
 
-def save(place: Path, **arrays: Array) -> Path:
-    np.savez(place, **arrays)  # type: ignore[arg-type]
-    return place
+def save(path: Path, **arrays: Array) -> Path:
+    np.savez(path, **arrays)  # type: ignore[arg-type]
+    return path
 
 
-def refusal(place: Path, name: str = "auto") -> str:
+def refusal(path: Path, name: str = "auto") -> str:
     with pytest.raises(DataError) as caught:
-        data.load(name, place)
+        data.load(name, path)
     message = str(caught.value)
     assert one_printable_line(message)
-    assert str(place) in message
+    assert str(path) in message
     return message
 
 
-def is_sound(found: data.Dataset) -> bool:
-    return found.own and all(
-        part.pixels.dtype == np.uint8 and part.pixels.shape == (len(part), 28, 28) and part.labels.dtype == np.int64
-        and set(part.labels.tolist()) <= set(range(10)) and part.images.shape == part.pixels.shape
-        for part in (found.train, found.test)
-    ) and len(found.test) > 0 and one_printable_line(found.notice)  # fmt: skip
+def is_sound(dataset: data.Dataset) -> bool:
+    return dataset.own and all(
+        split.pixels.dtype == np.uint8 and split.pixels.shape == (len(split), 28, 28) and split.labels.dtype == np.int64
+        and set(split.labels.tolist()) <= set(range(10)) and split.images.shape == split.pixels.shape
+        for split in (dataset.train, dataset.test)
+    ) and len(dataset.test) > 0 and one_printable_line(dataset.notice)  # fmt: skip
