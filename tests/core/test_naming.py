@@ -85,16 +85,16 @@ def test_whatever_stops_it_leaves_no_claim(stop: BaseException) -> None:
 
 
 @pytest.mark.parametrize("stop", [True, False], ids=["stopped", "finished"])
-@pytest.mark.parametrize("how", ["into it", "in its place", "a file in its place", "an empty folder in its place"])
-def test_what_came_to_the_name_meanwhile_stays_and_the_bundle_is_put_beside_it(how: str, stop: bool) -> None:
+@pytest.mark.parametrize("arrival", ["into it", "in its place", "a file in its place", "an empty folder in its place"])
+def test_what_came_to_the_name_meanwhile_stays_and_the_bundle_is_put_beside_it(arrival: str, stop: bool) -> None:
     def occupy(path: Path) -> None:
         other_folder = Path("other")
         other_folder.mkdir()  # before the claim is removed, so that it can't get the same number
-        if how != "into it":
+        if arrival != "into it":
             path.rmdir()
-        if how == "a file in its place":
+        if arrival == "a file in its place":
             path.write_text("theirs")
-        elif how == "an empty folder in its place":
+        elif arrival == "an empty folder in its place":
             other_folder.rename(path)
         else:
             path.mkdir(exist_ok=True)
@@ -113,7 +113,7 @@ def test_what_came_to_the_name_meanwhile_stays_and_the_bundle_is_put_beside_it(h
         assert messages == ["runs/dense-1 was taken meanwhile; the bundle is runs/dense-1-2"]
         assert os.readlink("runs/latest") == "dense-1-2"
     occupied = Path("runs/dense-1")
-    if how == "an empty folder in its place":
+    if arrival == "an empty folder in its place":
         assert occupied.is_dir()
     else:
         assert (occupied if occupied.is_file() else occupied / "manifest.json").read_text() == "theirs"

@@ -59,7 +59,7 @@ class Page(HTMLParser):
 
 
 def check(html: str) -> Page:
-    """A page that is sound, runs nothing, and leaves colours to the notebook."""
+    """Check that a page is well-formed, runs nothing and leaves colours to the notebook; return it."""
     page = Page(html)
     assert page.seen <= {
         "div", "table", "thead", "tbody", "tr", "th", "td", "svg", "polyline", "title", "br",
@@ -101,7 +101,7 @@ def test_other_peoples_words_are_only_words() -> None:
 
 @pytest.fixture
 def bundle(untrained: Bundle, tmp_path: Path) -> Bundle:
-    """A copy that may be changed."""
+    """A copy of a bundle, which a test may change."""
     return Bundle(Path(shutil.copytree(untrained.path, tmp_path / "mine")))
 
 

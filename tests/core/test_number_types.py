@@ -54,7 +54,7 @@ def test_a_precision_is_named_by_weights_and_activations(
 def tflite(
     path: Path, weights: str, computed: str, *, dequantised: bool = False, shape: Sequence[int] = (10, 784)
 ) -> Path:
-    """One product; its weights, of one type, may be made floats first."""
+    """A file of one matrix product. Its weights have one type, and may be dequantised first."""
     import flatbuffers
     from ai_edge_litert import schema_py_generated as schema
 

@@ -28,7 +28,7 @@ def initializer(name: str, array: Any, element_type: int | None = None) -> onnx.
 
 
 def onnx_model(path: Path, nodes: Sequence[onnx.NodeProto], *weights: onnx.TensorProto, **more: Any) -> Path:
-    """A model that takes and gives float32 whatever is within."""
+    """A model with float32 input and output, whatever it computes with."""
     tensors = [helper.make_tensor_value_info(name, Type.FLOAT, ["n", size]) for name, size in (("x", 784), ("y", 10))]
     graph = helper.make_graph(list(nodes), "g", tensors[:1], tensors[1:], list(weights))
     opsets = [helper.make_opsetid("", 21), helper.make_opsetid("com.microsoft", 1), helper.make_opsetid("mine", 1)]
@@ -46,13 +46,13 @@ PRODUCT = node("MatMul", "x w", "y")
 
 
 def cast_model(element_type: int) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
-    """Weights and product of a type, between casts."""
+    """Nodes and weights of a product in one type, with casts from and to float32."""
     nodes = [node("Cast", "x", "c", to=element_type), node("MatMul", "c w", "z"), node("Cast", "z", "y", to=Type.FLOAT)]
     return nodes, [initializer("w", W, element_type)]
 
 
 def qdq(zero: Any, weights: onnx.TensorProto = INT8) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
-    """Activations rounded to a type, and made floats again, as the weights are."""
+    """Nodes and weights of a product whose activations and weights are quantised and dequantised."""
     nodes = [
         node("QuantizeLinear", "x s zero", "q"), node("DequantizeLinear", "q s zero", "d"),
         node("DequantizeLinear", "w s", "wd"), node("MatMul", "d wd", "y"),

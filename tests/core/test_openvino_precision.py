@@ -73,7 +73,7 @@ try:
 except KeyboardInterrupt:
     print("well")
 """
-    # With the stack of `faulthandler` there is one to come back to.
+    # `faulthandler` sets a stack for signals, so that there is one to restore.
     command = [sys.executable, "-X", "faulthandler", "-c", code, str(artifact)]
     finished = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert (finished.returncode, finished.stdout.strip()) == (0, "well"), finished.stderr

@@ -1,4 +1,4 @@
-"""Where results go: whole or not at all, and elsewhere rather than nowhere."""
+"""Where results go: a file is written whole or not at all, and if it can't be, results go to another folder."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ RESULTS = Results(
 
 @pytest.fixture
 def fallback_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
-    """A temporary folder and a home."""
+    """A temporary folder and a home folder."""
     folders = tmp_path / "tmp", tmp_path / "home"
     for folder in folders:
         folder.mkdir()
@@ -40,7 +40,7 @@ def fallback_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[P
 
 
 def make_full(monkeypatch: pytest.MonkeyPatch, *full: Path) -> None:
-    """Let nothing be written into these folders any more."""
+    """Let every write into these folders fail, as on a full disk."""
     original = files.written_beside
 
     @contextmanager
@@ -97,14 +97,14 @@ def test_whatever_stops_it_leaves_what_was_there(
 
 
 def test_a_written_file_can_be_read_by_others(tmp_path: Path) -> None:
-    """A draft in a folder of one's own must not make the file one's own."""
+    """A draft is written into a private folder, which must not make the file private."""
     (tmp_path / "plain").write_text("")
     write_text(tmp_path / "found.json", "{}")
     modes = {stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("plain", "found.json")}
     assert len(modes) == 1
 
 
-# --- elsewhere -----------------------------------------------------------------------------------------------------
+# --- if it can't be written ----------------------------------------------------------------------------------------
 
 
 def test_results_that_cannot_be_saved_go_to_the_temporary_folder(
@@ -213,10 +213,11 @@ def test_people_read_standard_error_where_standard_output_holds_data(option: str
 
 
 def test_results_are_kept_in_the_bundle_unless_a_file_is_named(tmp_path: Path) -> None:
-    kept = tmp_path / "bench.json"
+    default = tmp_path / "bench.json"
     for outputs, path in (
-        (Outputs(kept=kept), kept), (Outputs(json="-", kept=kept), tmp_path / "bench-2.json"), (Outputs(), None),
-        (Outputs(json=str(tmp_path / "found.json"), kept=kept), tmp_path / "found.json"),
+        (Outputs(kept=default), default), (Outputs(json="-", kept=default), tmp_path / "bench-2.json"),
+        (Outputs(), None),
+        (Outputs(json=str(tmp_path / "found.json"), kept=default), tmp_path / "found.json"),
     ):  # fmt: skip
         outputs.saver.finish(RESULTS)
         assert outputs.saver.path == path

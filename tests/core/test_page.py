@@ -142,7 +142,7 @@ def test_changed_images_come_with_every_answer_and_once_for_all_batch_sizes() ->
 
 
 def parsed(line: str) -> dict[str, Any]:
-    """What the command line makes of it, without running anything."""
+    """The options that the command line reads from it, without running anything."""
     program, name, *arguments = shlex.split(line)
     assert program == "digitbench"
     options: dict[str, Any] = get_group(app).commands[name].make_context(name, arguments).params

@@ -37,12 +37,12 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def installed(site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(site), os.environ.get("PYTHONPATH", "")])))
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    monkeypatch.setattr("tempfile.tempdir", None)  # found anew
+    monkeypatch.setattr("tempfile.tempdir", None)  # so that it is determined again
 
 
 @pytest.fixture(autouse=True)
 def children() -> Iterator[Callable[[], list[psutil.Process]]]:
-    """What this test started; earlier ones may have left a server of commands. No worker outlives its test."""
+    """The processes that this test started. No worker may outlive its test; a server of commands from before may."""
     before = psutil.Process().children(recursive=True)
 
     def started() -> list[psutil.Process]:
@@ -57,13 +57,13 @@ def children() -> Iterator[Callable[[], list[psutil.Process]]]:
 
 @pytest.fixture
 def images() -> Images:
-    """Five of them."""
+    """Five images."""
     return np.random.default_rng(0).random((5, 28, 28), np.float32)
 
 
 @pytest.fixture
 def shared(images: Images) -> Iterator[Path]:
-    """Their file."""
+    """The file of these images."""
     with shared_images(images) as path:
         yield path
 
@@ -87,10 +87,10 @@ def pid_of(worker: Worker) -> int:
     return worker._process.pid
 
 
-def wait_until(holds: Callable[[], object], what: str) -> None:
+def wait_until(holds: Callable[[], object], message: str) -> None:
     deadline = time.monotonic() + 30
     while not holds():
-        assert time.monotonic() < deadline, what
+        assert time.monotonic() < deadline, message
         time.sleep(0.01)
 
 
@@ -112,9 +112,9 @@ def test_a_worker_answers_command_after_command_and_is_gone_after(shared: Path) 
         assert started.ready["load_seconds"] >= 0
         assert read_scores(pool.ask(worker, "score")).shape == (5, 10)
         assert pool.ask(worker, "warm_up", batch_size=2, seconds=0.01)["warm_up"]["calls"] >= 20
-        spent = read_spent(pool.ask(worker, "turn", batch_size=2, seconds=0.01))
-        assert spent.dtype == np.int64
-        assert spent.sum() / 1e9 > 0.001
+        durations = read_spent(pool.ask(worker, "turn", batch_size=2, seconds=0.01))
+        assert durations.dtype == np.int64
+        assert durations.sum() / 1e9 > 0.001
         assert pool.ask(worker, "ledger", batch_size=2)["ledger"]["call"] > 0
         pid = pid_of(worker)
         assert psutil.pid_exists(pid)
@@ -232,7 +232,7 @@ def test_a_worker_that_hangs_is_given_up(shared: Path, children: Callable[[], li
 def test_a_worker_that_closed_its_pipes_and_lives_on_is_given_up(
     shared: Path, children: Callable[[], list[psutil.Process]]
 ) -> None:
-    """The end of its output is not the end of it."""
+    """A worker that closed its output may still run."""
     with Pool(shared, timeout=1) as pool:
         began = time.monotonic()
         (started,) = pool.start([Job("Silent", Path("model"), 1)])
@@ -285,7 +285,7 @@ def test_what_a_runtime_prints_does_not_get_between_the_events(shared: Path) -> 
 def test_a_worker_that_cannot_even_start_is_explained(
     images: Images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The first of the last lines may be long; the last one says what it was."""
+    """Of the last lines that it wrote the first may be long, and the last one gives the cause."""
     empty = tmp_path / "numpy"
     empty.mkdir()
     (empty / "__init__.py").write_text(f"raise ImportError('no numpy today')  # {'x' * 300}")

@@ -83,7 +83,7 @@ class Odd(Moody):
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of installed plugins: each class above under its own name."""
+    """A folder of installed plugins: each class above under its name."""
     folder = tmp_path_factory.mktemp("site")
     announce(folder, "moody_backends", PLUGIN, names={name: name for name in ("Moody", "Broken", "Lambda", "Odd")})
     return folder
@@ -207,10 +207,10 @@ def test_a_signature_that_is_none_leaves_no_process(model: Path, shared: Path) -
 
 
 class Watched(Fake):
-    """Remembers with what it was opened."""
+    """Remembers the arguments that it was opened with."""
 
     opened: list[IOSpec]
-    asked: list[bool]
+    trusted_flags: list[bool]
     acts: list[str]
 
     def __init__(self, artifact: Path, *, threads: int, io_spec: IOSpec) -> None:
@@ -222,7 +222,7 @@ class Watched(Fake):
 
     @classmethod
     def signature(cls, artifact: Path, *, trusted: bool = False) -> Signature:
-        cls.asked.append(trusted)
+        cls.trusted_flags.append(trusted)
         return Signature((), ())
 
     def predict(self, images: Images) -> Any:
@@ -236,11 +236,11 @@ class Watched(Fake):
 @pytest.fixture
 def run_probe(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Told]:
     """Try one model I/O after another, each on images[1:4], and give all events."""
-    Watched.opened, Watched.asked, Watched.acts = [], [], []
+    Watched.opened, Watched.trusted_flags, Watched.acts = [], [], []
     announced: Any = SimpleNamespace(load=lambda: Watched, module="watched")
     plugin = replace(plugins.find("numpy"), name="fake", entry_point=announced)
     monkeypatch.setattr("digitbench.plugins.find", lambda name: plugin)
-    monkeypatch.setattr(probe, "_limit_memory", lambda: None)  # of a worker, and not of this process
+    monkeypatch.setattr(probe, "_limit_memory", lambda: None)  # that limit is for a worker, and not for this process
     np.save(tmp_path / "images.npy", numbered(9))
 
     def call(*model_ios: ModelIO, size: int = 256) -> Told:
@@ -302,5 +302,5 @@ def test_code_in_a_file_is_run_if_its_user_trusts_that_file(
     if trusted:
         trusted_files.remember(model)
     run_probe(replace(model_io(), code=True))
-    assert Watched.asked == [trusted]
+    assert Watched.trusted_flags == [trusted]
     assert [io_spec.trusted for io_spec in Watched.opened] == [trusted]

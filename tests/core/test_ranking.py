@@ -30,7 +30,7 @@ def softmax(logits: Scores) -> Scores:
 
 @pytest.fixture
 def logits() -> Scores:
-    """Of 2,000 images, as a network that knows its business gives them."""
+    """Logits of 2,000 images, as a well trained network gives them."""
     return np.random.default_rng(0).normal(0, 3, (2000, 10)).astype(np.float32)
 
 
@@ -41,7 +41,7 @@ def labels(logits: Scores) -> Labels:
     return np.array([draw.choice(10, p=row / row.sum()) for row in softmax(logits).astype(float)])
 
 
-# --- what an output looks like -------------------------------------------------------------------------------------
+# --- the kind of an output -----------------------------------------------------------------------------------------
 
 
 def test_an_output_is_known_by_its_range_and_its_sums(logits: Scores) -> None:
@@ -78,7 +78,7 @@ def test_one_image_that_does_not_sum_to_one_makes_it_a_sigmoid(logits: Scores) -
 
 
 def scores_from(*values: Sequence[float]) -> Scores:
-    """Scores by hand: each row's first values, the others what is left for eight or so classes."""
+    """Scores from the first values of each row; the other classes get 0."""
     return np.array([[*row, *[0.0] * (10 - len(row))] for row in values], np.float32)
 
 
@@ -149,7 +149,7 @@ def test_shifted_images_are_theirs_by_a_pixel_at_most() -> None:
     assert len({move for matching in moves for move in matching}) == 9, "every way occurs"
 
 
-# --- who comes first -----------------------------------------------------------------------------------------------
+# --- which comes first ---------------------------------------------------------------------------------------------
 
 
 def trial(correct: int, surprise: float, total: int = 1000, first_wrong: int = 0) -> Trial:
@@ -160,7 +160,7 @@ def trial(correct: int, surprise: float, total: int = 1000, first_wrong: int = 0
 
 @pytest.mark.parametrize("factor", [1 / 255, 1 / 3, 3, 255])
 def test_a_wrong_scale_that_labels_alike_loses_by_its_surprise(logits: Scores, labels: Labels, factor: float) -> None:
-    """As of a linear model, which says the same of pixels from 0 to 255 and is only surer."""
+    """A linear model gives the same labels for pixels from 0 to 255, with higher confidence."""
     wrong = judge(ModelIO(foreground=factor), logits * np.float32(factor), labels, "logits")
     right = judge(ModelIO(), logits, labels, "logits")
     np.testing.assert_array_equal(wrong.right, right.right)

@@ -30,7 +30,7 @@ RGB = GREY.convert("RGB")
 
 
 def encoded(picture: Image.Image, file_format: str, **options: Any) -> bytes:
-    """A picture as a file's content; HEIC without telling Pillow of it."""
+    """A picture as a file's content; HEIC is written without registering it with Pillow."""
     stream = BytesIO()
     if file_format == "HEIF":
         import pillow_heif
@@ -187,7 +187,7 @@ def test_a_picture_becomes_a_digit_and_its_name_begins_what_is_said_against_it()
     assert one_printable_line(str(caught.value))
 
 
-# --- what it needs, and leaves alone ---------------------------------------------------------------------------------
+# --- what it needs, and does not change ----------------------------------------------------------------------------
 
 
 def test_pillow_stays_as_it_is_for_everybody_else() -> None:

@@ -1,4 +1,4 @@
-"""What runtimes say is wrong: the sentence that says it is kept, and what stands around it isn't."""
+"""Error messages of runtimes: the sentence that gives the reason is kept, and what stands around it isn't."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from core.helpers import one_printable_line
 from digitbench.errors import MOST, ArtifactError, reason
 
-# As the runtimes of constraints.txt gave them, but for the paths, and for layers within a configuration.
+# The runtimes of constraints.txt gave these messages; only paths and layers within a configuration were changed.
 MESSAGES = json.loads((Path(__file__).parent / "runtime_messages.json").read_text(encoding="utf-8"))
 
 

@@ -33,12 +33,12 @@ def test_pixels_are_seen_in_a_square_and_no_wider() -> None:
         assert np.ptp([rows, columns], axis=1).tolist() == [6, 6]
         assert unit.sum() == 49
         assert 0 <= rows.min() <= rows.max() <= 27
-    seen = mask.sum(axis=1).reshape(28, 28)
-    assert seen[4:24, 4:24].all(), "all of where digits are"
+    unit_counts = mask.sum(axis=1).reshape(28, 28)
+    assert unit_counts[4:24, 4:24].all(), "all of where digits are"
 
 
 def test_a_later_layer_sees_the_units_that_stand_near() -> None:
-    """Two layers on, a unit depends on pixels of both squares together, and on none beyond."""
+    """A unit of the second layer depends on the pixels of both squares together, and on no others."""
     first, second = masks(Recipe(hidden=(400, 100), receptive_fields=(5, 9)))
     reached = (first @ second > 0).T.reshape(100, 28, 28)
     for unit in reached:

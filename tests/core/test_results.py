@@ -1,4 +1,4 @@
-"""Results: what goes out as JSON comes back the same, and nothing else comes in."""
+"""Results: what is written as JSON is read back the same, and anything else is refused."""
 
 from __future__ import annotations
 
@@ -240,7 +240,7 @@ def test_a_failed_row_keeps_what_was_known() -> None:
     assert FULL.failed("it died") == replace(FULL, error="it died")
 
 
-# --- stored files: what older versions wrote stays readable ---------------------------------------------------------
+# --- stored files: what older versions wrote stays readable --------------------------------------------------------
 
 FORMATS = Path(__file__).parent / "formats"
 
@@ -274,10 +274,10 @@ def test_a_file_of_version_2_is_read() -> None:
     assert row.valid
     assert [timed.index for timed in row.generations] == [0, 1]
     for timed in row.generations:
-        spent = samples.decode(timed.samples)
-        assert len(spent) == timed.n
-        assert spent.sum() / 1e9 == pytest.approx(timed.seconds)
-        assert np.median(spent) / 1000 == pytest.approx(timed.p50)
+        durations = samples.decode(timed.samples)
+        assert len(durations) == timed.n
+        assert durations.sum() / 1e9 == pytest.approx(timed.seconds)
+        assert np.median(durations) / 1000 == pytest.approx(timed.p50)
     assert row.latency_us
     assert row.latency_us.n == sum(timed.n for timed in row.generations)
     assert row.latency_us.intervals["p50"][0] <= row.latency_us.p50 <= row.latency_us.intervals["p50"][1]  # type: ignore[operator]

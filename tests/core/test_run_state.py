@@ -177,7 +177,7 @@ def test_a_backend_that_answers_otherwise_while_timed_is_invalid(stage: Stage) -
 
 
 def test_a_candidate_whose_generations_opened_different_files_is_an_error(stage: Stage) -> None:
-    """Somebody exported again meanwhile: the others are measured to their end."""
+    """Somebody exported again during the run: the other candidates are measured to their end."""
     stage.content = lambda actor: "cd" if (actor.job.backend, actor.start) == ("b", 1) else CONTENT
     state, _ = perform(stage, grid())
     for size in (1, 4):
@@ -197,7 +197,7 @@ def test_a_file_that_was_replaced_before_the_first_process_is_an_error_too(stage
 
 
 def test_rounding_is_no_other_answer() -> None:
-    """An image between two digits may be taken for either, added up in another order."""
+    """An image between two digits may get either label if sums are added up in another order."""
     reference = np.zeros((3, 10), np.float32)
     reference[:, 1] = 2.0
     reference[0, 2] = 2.0 - 1e-6
@@ -287,7 +287,7 @@ def test_only_what_is_missing_is_measured(stage: Stage, stopped: RunState) -> No
 
 
 def test_failed_rows_are_tried_again_against_the_same_baseline(stage: Stage) -> None:
-    """Of the baseline nothing is missing; the ratio needs it at the table all the same."""
+    """Nothing of the baseline is missing, but it is measured again, as ratios need it."""
 
     def act(actor: Actor, do: str, facts: dict[str, Any]) -> None:
         if actor.name == "c":
@@ -340,7 +340,7 @@ def test_a_resumed_run_breaks_nothing_that_was_whole(stage: Stage) -> None:
 
 
 def test_flips_found_before_are_no_wrong_labels_after(stage: Stage) -> None:
-    """What a backend said of the images isn't in the results as such: it follows from the reference and its flips."""
+    """The results don't hold a backend's labels: they follow from the reference and its flips."""
     other_scores = REFERENCE.copy()
     other_scores[3] = np.roll(other_scores[3], 1)
     stage.scores = lambda backend: other_scores if backend == "b" else REFERENCE

@@ -1,4 +1,4 @@
-"""From which batch size throughput grows no more, and the chart of it."""
+"""The batch size from which throughput no longer grows, and the chart of it."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ def write(path: str, results: Results) -> Path:
 
 
 def saved() -> dict[str, str]:
-    """Each file here, hidden ones too, and whose results it holds."""
+    """Each file in this folder, hidden ones too, with the name of the results that it holds."""
     return {path.name: Results.read(path).digitbench for path in Path().iterdir()}
 
 
@@ -196,7 +196,7 @@ def test_what_was_written_when_ctrl_c_came_is_this_runs_own(monkeypatch: pytest.
 
 
 def test_an_evaluation_replaces_no_times() -> None:
-    """It is complete, and knows less."""
+    """It is complete, but holds less."""
     write("found.json", RESULTS)
     accuracy = Accuracy(1.0, 1, 1, (0.2, 1.0))
     evaluation = replace(NEW, settings={}, rows=(Row("numpy", "fp32", None, 1, accuracy=accuracy),))
@@ -285,7 +285,7 @@ def test_of_an_evaluation_scored_candidates_count() -> None:
     assert worth(replace(RESULTS, rows=rows)) == 0
 
 
-# --- what is no such file ------------------------------------------------------------------------------------------
+# --- files of another kind -----------------------------------------------------------------------------------------
 
 
 OTHER_FILES = {

@@ -25,9 +25,9 @@ def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
 def dies_at(name: str, do: str, *, size: int | None = None, start: int | None = None, reason: str = "it died") -> Any:
     """An act: the actor dies when it is asked for that."""
 
-    def act(actor: Actor, asked_for: str, facts: dict[str, Any]) -> None:
+    def act(actor: Actor, command: str, facts: dict[str, Any]) -> None:
         at_size = size in (None, facts.get("batch_size"))
-        if (actor.name, asked_for) == (name, do) and at_size and start in (None, actor.start):
+        if (actor.name, command) == (name, do) and at_size and start in (None, actor.start):
             raise WorkerError(reason)
 
     return act
@@ -73,13 +73,13 @@ def test_each_generation_starts_each_candidate_afresh_and_lets_it_go(stage: Stag
 
 
 def test_the_test_images_are_scored_once_by_each(stage: Stage) -> None:
-    """By the baseline's twin too: what one of them went through, the other must have."""
+    """The baseline's twin scores them too: both processes must have done the same work."""
     perform(stage, grid())
     assert Counter(asked.name for asked in stage.asked if asked.do == "score") == {"a": 1, "a'": 1, "b": 1, "c": 1}
 
 
 def test_the_twin_went_through_what_the_baseline_did(stage: Stage) -> None:
-    """Also when the baseline was chosen by a probe: it starts afresh then, and its twin with it."""
+    """Also when the baseline was chosen by a probe: both it and its twin start again then."""
     perform(stage, grid("a b c d"), replace(PLAN, baseline=None, generations=6))
     steps = {
         name: [(asked.do, asked.size, asked.pool) for asked in stage.asked if asked.name == name]
@@ -172,7 +172,7 @@ def test_ratios_are_paired_by_generation(stage: Stage) -> None:
 
 
 def test_a_machine_of_two_speeds_moves_no_ratio() -> None:
-    """Both candidates were slow in half of the rounds; of one a call more: medians of all calls would be 20 and 30."""
+    """Both were slow in half of the rounds, and one had a call more: medians of all calls would be 20 and 30."""
     fast, slow = np.full(100, 20_000), np.full(100, 30_000)
     baseline = generation._Tally(None, None, [fast, fast, slow, slow, fast[:1]])  # type: ignore[arg-type]
     candidate = generation._Tally(None, None, [fast, fast, slow, slow, slow[:1]])  # type: ignore[arg-type]
@@ -251,7 +251,7 @@ def test_a_death_leaves_earlier_generations(stage: Stage) -> None:
 
 
 def test_what_a_death_left_undone_is_made_up_for(stage: Stage) -> None:
-    """It dies at its first batch size in the first generation: the second batch size is measured in both."""
+    """It dies at its first batch size in the first generation; the second batch size is measured twice all the same."""
     stage.act = dies_at("c", "turn", size=1, start=0)
     state, _ = perform(stage, grid())
     check_fully_measured(state, "a", "b", "c", sizes=(4,))
@@ -268,7 +268,7 @@ def test_a_baseline_that_dies_leaves_the_others_their_values(stage: Stage) -> No
 
 
 def test_a_baseline_that_dies_at_one_batch_size_costs_no_ratio_at_another(stage: Stage) -> None:
-    """Its process is gone for the rest of that generation; the others' ratios of it can't be, unless made up for."""
+    """Its process is gone for the rest of that generation, so the others' ratios to it must be measured later."""
     stage.act = dies_at("a", "turn", size=1)
     state, _ = perform(stage, grid())
     check_fully_measured(state, "a", "b", "c", sizes=(4,))
@@ -278,7 +278,7 @@ def test_a_baseline_that_dies_at_one_batch_size_costs_no_ratio_at_another(stage:
 
 
 def test_if_the_fastest_dies_another_is_the_baseline(stage: Stage) -> None:
-    """Nobody asked for it by name: ratios and ranks of the others need none that is dead."""
+    """Nobody asked for it by name, so the others get their ratios and ranks from a baseline that lives."""
     speeds = {"a": 1, "b": 2, "c": 4}
     stage.cost = lambda actor, size: COST * speeds[actor.job.backend]
     stage.act = dies_at("a", "warm_up", start=1)
@@ -330,7 +330,7 @@ def test_with_little_memory_they_are_measured_one_by_one(
 
 
 def test_a_baseline_of_a_later_group_is_everyones_baseline(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Groups are cut in the order of names, and the baseline may be the last of them."""
+    """Groups are made in the order of names, and the baseline may be in the last of them."""
     monkeypatch.setattr("digitbench.system.machine.available_memory_bytes", lambda: 4 * schedule.WORKER_BYTES)
     state, _ = perform(stage, grid("b c d a", [1]))
     for row in state.rows():
@@ -370,7 +370,13 @@ def test_what_is_final_is_kept_at_once(stage: Stage) -> None:
     """After each batch size of each generation: a power cut costs no more than that."""
     chosen = grid()
     state = new_book(chosen, PLAN)
-    kept: list[int] = []
-    perform(stage, chosen, PLAN, state, keep=lambda: kept.append(sum(len(row.generations) for row in state.rows())))
-    assert [kept[0], kept[-1]] == [3, 12]
-    assert sorted(set(kept)) == [3, 6, 9, 12]
+    generation_counts: list[int] = []
+    perform(
+        stage,
+        chosen,
+        PLAN,
+        state,
+        keep=lambda: generation_counts.append(sum(len(row.generations) for row in state.rows())),
+    )
+    assert [generation_counts[0], generation_counts[-1]] == [3, 12]
+    assert sorted(set(generation_counts)) == [3, 6, 9, 12]

@@ -51,13 +51,13 @@ def run(untrained: Bundle, digits: Dataset) -> Run:
 
 
 def as_saved(results: Results) -> Results:
-    """After a way through a file."""
+    """The same results, written and read again."""
     return Results.from_json(results.to_json(), "found.json")
 
 
 def interrupt_at(do: str, pool: int) -> Callable[[Actor, str, dict[str, Any]], None]:
-    def act(actor: Actor, asked: str, facts: dict[str, Any]) -> None:
-        if asked == do and actor.pool == pool:
+    def act(actor: Actor, command: str, facts: dict[str, Any]) -> None:
+        if command == do and actor.pool == pool:
             raise KeyboardInterrupt
 
     return act
@@ -137,11 +137,11 @@ def test_ctrl_c_before_anything_is_known_can_be_resumed_too(run: Run, stage: Sta
 
 
 def test_whatever_becomes_final_is_kept(run: Run, stage: Stage) -> None:
-    kept: list[Results] = []
-    final = run(keep=kept.append)
-    assert len(kept) >= 4
-    assert not any(results.complete for results in kept)
-    assert as_saved(kept[-1]).rows == final.rows
+    saved: list[Results] = []
+    final = run(keep=saved.append)
+    assert len(saved) >= 4
+    assert not any(results.complete for results in saved)
+    assert as_saved(saved[-1]).rows == final.rows
 
 
 def test_an_unknown_baseline_is_refused_before_any_worker_starts(run: Run, stage: Stage) -> None:

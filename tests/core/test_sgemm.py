@@ -39,7 +39,7 @@ def network(widths: Sequence[int], seed: int = 0, gain: float = 1.0) -> list[Any
 
 
 def products(images: Any, kernels: Sequence[Any]) -> Doubles:
-    """One after another, in double precision."""
+    """The product of the images and all kernels, in double precision."""
     product: Doubles = images.reshape(len(images), 784).astype(np.float64)
     for kernel in kernels:
         product = product @ kernel.astype(np.float32).astype(np.float64)
@@ -54,7 +54,7 @@ def products(images: Any, kernels: Sequence[Any]) -> Doubles:
 def test_it_gives_the_product_of_images_and_kernels_and_nothing_else(
     widths: list[int], seed: int, batches: list[int], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """But for a power of two: the kernels are scaled by such, which changes no digit."""
+    """The product may differ by a power of two: kernels are scaled by one, which changes no digit."""
     kernels = network(widths, seed)
     path = artifact(tmp_path_factory.mktemp("any"), kernels)
     draw = np.random.default_rng(seed)
@@ -82,7 +82,7 @@ def test_what_it_gave_is_not_changed_by_later_calls(tmp_path: Path) -> None:
 
 
 def test_a_call_makes_room_for_nothing_but_what_it_gives(tmp_path: Path) -> None:
-    """What lies between the products has had its place since the first call of that size."""
+    """The arrays between the products were allocated by the first call of that size."""
     images = np.ones((256, 28, 28), np.float32)
     with SgemmBackend(artifact(tmp_path, network([512])), threads=1) as backend:
         backend.predict(images)

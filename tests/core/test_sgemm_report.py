@@ -64,7 +64,7 @@ def cells(printed: str) -> dict[str, list[str]]:
 
 
 def t_interval(values: Sequence[float]) -> tuple[float, float, float]:
-    """Geometric mean and 95 % interval, by SciPy alone."""
+    """Geometric mean and 95 % interval, computed by SciPy."""
     logs = [math.log(value) for value in values]
     mean, error = sum(logs) / len(logs), float(scipy_stats.sem(logs))
     low, high = scipy_stats.t.interval(0.95, len(logs) - 1, loc=mean, scale=error)

@@ -35,7 +35,7 @@ from digitbench.workers.pool import WorkerError
 FLOPS = 1000
 
 
-# --- who is measured -----------------------------------------------------------------------------------------------
+# --- what is measured ----------------------------------------------------------------------------------------------
 
 
 def test_a_worker_knows_it_though_no_plugin_announces_it(
@@ -175,7 +175,7 @@ def test_it_is_not_chosen_where_memory_takes_several_groups(stage: Stage, monkey
 
 
 def test_when_the_baseline_dies_sgemm_does_not_follow_it_but_is_compared_with_the_next(stage: Stage) -> None:
-    def act(actor: Actor, asked: str, facts: dict[str, Any]) -> None:
+    def act(actor: Actor, command: str, facts: dict[str, Any]) -> None:
         if actor.job.backend == "a" and actor.pool > 1:
             raise WorkerError("it died")
 
@@ -202,8 +202,8 @@ def test_an_unsettled_sgemm_is_invalid_as_a_candidate_is(stage: Stage) -> None:
 
 
 def test_its_death_costs_the_candidates_nothing(stage: Stage) -> None:
-    def act(actor: Actor, asked: str, facts: dict[str, Any]) -> None:
-        if actor.name == NAME and asked == "turn":
+    def act(actor: Actor, command: str, facts: dict[str, Any]) -> None:
+        if actor.name == NAME and command == "turn":
             raise WorkerError("it died")
 
     stage.act = act
@@ -217,7 +217,7 @@ def test_its_death_costs_the_candidates_nothing(stage: Stage) -> None:
 
 
 def test_candidates_that_all_died_leave_sgemm_without_ratios(stage: Stage) -> None:
-    def act(actor: Actor, asked: str, facts: dict[str, Any]) -> None:
+    def act(actor: Actor, command: str, facts: dict[str, Any]) -> None:
         if actor.name != NAME:
             raise WorkerError("it died")
 

@@ -32,7 +32,7 @@ Act = Callable[[Scores, int], Scores]
 
 
 class Model:
-    """Gives each image scores of its own, of up to 40, and changes a call's by `act`."""
+    """Gives each image fixed scores between -40 and 40, and lets `act` change those of a call."""
 
     fault = "no reason"
 
@@ -54,22 +54,22 @@ def batch_record(act: Act, precision: str = "fp32", count: int = 100) -> dict[st
 
 
 def by_batch(scores: Scores, call: int) -> Scores:
-    """As a normalisation in training mode."""
+    """Like a normalisation in training mode."""
     return np.asarray(scores - scores.mean(axis=0) * np.float32(0.1))
 
 
 def by_neighbour(scores: Scores, call: int) -> Scores:
-    """As a recurrent layer that takes the batch for time: alone each image comes first."""
+    """Like a recurrent layer that takes the batch for time: alone, each image comes first."""
     return scores + np.roll(scores, 1, axis=0)
 
 
 def by_call(scores: Scores, call: int) -> Scores:
-    """As a dropout left on."""
+    """Like a dropout layer that was left on."""
     return scores * np.float32(1 + 0.01 * call)
 
 
 def by_range(scores: Scores, call: int) -> Scores:
-    """As a dynamic range: in 255 steps of the batch's largest value."""
+    """Like a dynamic range: rounded in 255 steps of the batch's largest value."""
     step = np.abs(scores).max() / 127
     return np.asarray(np.rint(scores / step) * step)
 
@@ -151,7 +151,7 @@ def test_what_can_not_be_looked_at_is_said() -> None:
     assert caveats.unsteady({"imported": {"batch": record}}).endswith("couldn't be looked at: no reason")
 
 
-# --- who isn't certified -------------------------------------------------------------------------------------------
+# --- what isn't certified ------------------------------------------------------------------------------------------
 
 MANIFEST: dict[str, Any] = {
     "artifacts": [

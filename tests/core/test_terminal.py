@@ -81,7 +81,7 @@ BASELINE = {"generations": 3, "baseline": ["tflite", "fp32"]}
 
 
 def a_run(**changes: Any) -> tuple[tuple[Row, ...], dict[str, Any]]:
-    """Four rows of one batch size, of which two tie, and what stands beside them."""
+    """Four rows of one batch size, of which two tie, and the other fields of their results."""
     rows = (
         compared("tflite", 1, 18.8, 2, Ratio(1.0, (1.0, 1.0)), ledger=CallBreakdown(18.5, 0.08, 1.1, 16.0, 0.5)),
         compared("onnx", 1, 16.9, 1, Ratio(0.9, (0.88, 0.92)), ledger=CallBreakdown(16.6, 0.08)),
@@ -100,7 +100,7 @@ def table_of(text: str, *names: str) -> list[str]:
 
 
 def cells_of(line: str) -> list[str]:
-    """A line's words from the backend's name on: without mark and rank."""
+    """The cells of a line, from the backend's name on: without mark and rank."""
     return re.sub(rf"^[ {FASTEST}{WRONG}]*(\d+=? )?", "", line).split()
 
 
@@ -191,7 +191,7 @@ def test_flips_are_told_with_their_margins() -> None:
 
 
 def flipped(count: int, lost: int = 0, won: int = 0, p: float = 1.0) -> Agreement:
-    """So many flips, with what came of them."""
+    """An agreement with so many flips, and their effect on accuracy."""
     flips = tuple(replace(FLIP, index=i) for i in range(count))
     return Agreement("keras", count, 0.1, flips, 0.01, McNemar(lost, won, p), Certificate(90, 100, 0.2, 1e-5))
 
@@ -303,8 +303,8 @@ def test_a_narrow_terminal_drops_columns_and_says_which() -> None:
     assert left_out[0] == "p90 µs", "the least important goes first"
     heads = next(line for line in narrow.splitlines() if line.strip().startswith("backend"))
     assert not any(name in heads for name in left_out)
-    for kept in ("p50 µs", "top-1", "runtime"):
-        assert kept in heads
+    for shown_name in ("p50 µs", "top-1", "runtime"):
+        assert shown_name in heads
     assert max(len(line.rstrip()) for line in table_of(narrow, "onnx")) <= 80
 
 

@@ -49,7 +49,7 @@ def many(count: int, epochs: int = 30) -> list[Run]:
     return runs
 
 
-# --- a picture ------------------------------------------------------------------------------------------------------
+# --- a picture -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ def test_seconds_are_those_of_each_epoch_added_up() -> None:
     assert one_printable_line(str(caught.value))
 
 
-# --- reading --------------------------------------------------------------------------------------------------------
+# --- reading -------------------------------------------------------------------------------------------------------
 
 
 def trained_bundle(bundle: Bundle, folder: Path, seconds: Any = None, training: Any = None, **recipe: Any) -> Bundle:
@@ -188,7 +188,7 @@ def test_a_run_counts_once_and_one_name_is_of_one_run(tmp_path: Path, untrained:
     assert [run.name for run in trainings.read([first, second])] == [str(first.path), str(second.path)]
 
 
-# --- a table and JSON -----------------------------------------------------------------------------------------------
+# --- a table and JSON ----------------------------------------------------------------------------------------------
 
 
 def printed(runs: Sequence[Run], width: int = 0) -> str:

@@ -1,4 +1,4 @@
-"""Files whose code their user allows to run: known by their content, and by nothing that can be forged beside."""
+"""Files whose code the user allows to run: recognised by their content, which can't be forged."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from digitbench.system.files import sha256
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A data folder of its own, so that the user's is never written."""
+    """A temporary data folder, so that the user's is never written."""
     folder = tmp_path / "data"
     monkeypatch.setenv("XDG_DATA_HOME", str(folder))
     monkeypatch.setenv("HOME", str(tmp_path))

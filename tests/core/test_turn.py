@@ -43,16 +43,16 @@ def test_a_slow_call_in_a_turn_is_kept(
     slow_image = 6  # the call that begins with it is slow
     backend.costs = iter(lambda: 0.02 if backend.firsts[-1] == slow_image else 0.001, None)
     events = serve(monkeypatch, tmp_path, images, lambda: backend, warm_up(), turn(1, 0.014))
-    spent = nanoseconds(events[-1][1])
-    assert len(spent) == 14
-    assert sorted(set(spent)) == [1_000_000, 20_000_000]
-    assert spent.count(20_000_000) == 2
+    durations = nanoseconds(events[-1][1])
+    assert len(durations) == 14
+    assert sorted(set(durations)) == [1_000_000, 20_000_000]
+    assert durations.count(20_000_000) == 2
 
 
 def test_a_turn_lasts_as_long_as_asked_by_the_latest_calls(
     monkeypatch: pytest.MonkeyPatch, clock: Clock, tmp_path: Path, images: Images
 ) -> None:
-    """The backend becomes ten times quicker: the turn after the first one knows."""
+    """The backend becomes ten times quicker, and turns after the first one have more calls."""
     backend = Fake(clock)
     backend.costs = iter(lambda: 0.001 if clock.now < 200_000_000 else 0.0001, None)
     events = serve(

@@ -1,4 +1,4 @@
-"""Backends that can't run an imported model by its nature: left out where nobody names them, and recorded."""
+"""Backends that can't run an imported model: they are left out unless somebody names them, and that is recorded."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ REFUSED = "Picky can't open it: there is no rule for Einsum"
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where the plugin reads how it shall be, and notes its starts."""
+    """The folder where the plugin reads how to behave, and notes its starts."""
     site = tmp_path / "site"
     announce(site, "fake_runtime", "", names={}, distribution="fake-runtime")
     announce(site, "picky_plugin", PLUGIN, names={"picky": "Picky"}, requires=["fake-runtime"])
@@ -74,7 +74,7 @@ def imported(untrained: Bundle, folder: Path, precision: str = "fp32") -> Bundle
 
 
 def chosen(bundle: Bundle, *names: str) -> tuple[set[str], list[str]]:
-    """Who is measured of those that open npz, and what is said of the others."""
+    """The backends that are measured of those that open npz, and the messages about the others."""
     messages: list[str] = []
     measured = candidates(bundle, names, [None], [1], say=messages.append)
     return {candidate.row.backend for candidate in measured if candidate.artifact}, messages

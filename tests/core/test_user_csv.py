@@ -159,7 +159,7 @@ BORDERS = ("clean", "a little noise", "noise up to 9", "much noise", "bits", "0 
 
 @st.composite
 def csv_tables(draw: st.DrawFn) -> tuple[list[str], Array | None]:
-    """A CSV of pixels, mostly without a word about its labels; and the labels, if it holds any."""
+    """A CSV of pixels, mostly without a header that names its labels; and the labels, if it holds any."""
     random = np.random.default_rng(draw(st.integers(0, 2**32)))
     count, border = draw(st.integers(1, 60)), draw(st.sampled_from(BORDERS))
     pixels = np.resize(FLAT, (count, 784)).astype(float)

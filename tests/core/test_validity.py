@@ -1,4 +1,4 @@
-"""VALID or INVALID: each reason alone, at its bound, and with its mend."""
+"""VALID or INVALID: each reason by itself, at its bound, with the advice that mends it."""
 
 from __future__ import annotations
 

@@ -93,7 +93,7 @@ def test_a_steady_backend_settles_early(clock: Clock, images: Images) -> None:
 
 
 def test_a_backend_that_grows_faster_is_waited_for(clock: Clock, images: Images) -> None:
-    """A hundred slow calls first, as of a compiler at work: warm-up lasts beyond them, and their cost is forgotten."""
+    """The first hundred calls are slow, as while a compiler works: warm-up outlasts them and forgets their cost."""
     costs = itertools.chain((0.003 - 0.00002 * i for i in range(100)), itertools.repeat(0.001))
     call_seconds, warm_up_facts = warmed(clock, images, costs, 1.0)
     assert warm_up_facts["settled"] is True
@@ -175,7 +175,7 @@ def test_it_says_what_it_opened(monkeypatch: pytest.MonkeyPatch, clock: Clock, t
 def test_a_file_that_was_replaced_while_it_was_opened_is_told(
     monkeypatch: pytest.MonkeyPatch, clock: Clock, tmp_path: Path, images: Images
 ) -> None:
-    """Whose content it says it would otherwise be the new one's, and what it runs the old one."""
+    """Otherwise it would report the new file's content and run the old one."""
 
     def load() -> Backend:
         (tmp_path / "new").write_bytes(b"another model")
@@ -243,9 +243,9 @@ def test_the_real_thing_serves_the_same(tmp_path: Path, untrained: Bundle, image
     np.testing.assert_allclose(scores.sum(axis=1), 1, atol=1e-5)
     assert scored["peak_rss_bytes"] > 10**7
     assert warmed["warm_up"]["calls"] >= worker.WARM_UP_CALLS
-    spent = nanoseconds(timed)
-    assert min(spent) > 0
-    assert sum(spent) / 1e9 <= timed["wall_seconds"]
+    durations = nanoseconds(timed)
+    assert min(durations) > 0
+    assert sum(durations) / 1e9 <= timed["wall_seconds"]
     for checked in timed["checked"]:
         indices = np.arange(checked["first"], checked["first"] + 2) % 7
         assert checked["labels"] == scores[indices].argmax(axis=1).tolist()

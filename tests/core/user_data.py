@@ -1,4 +1,4 @@
-"""Digits as a user brings them: the images and labels, and checks of what is read."""
+"""A user's digits: images and labels for the tests, and checks of what is read."""
 
 from __future__ import annotations
 
