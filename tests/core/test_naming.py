@@ -1,4 +1,4 @@
-"""The name of a new bundle: claimed at the start, given at the end, and nothing of others is replaced."""
+"""The name of a new bundle: claimed at the start, filled at the end, and no other run's files are replaced."""
 
 from __future__ import annotations
 
@@ -16,40 +16,40 @@ from digitbench.errors import BundleError
 
 
 @pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
-def listed(folder: Path = Path()) -> list[str]:
+def paths_in(folder: Path = Path()) -> list[str]:
     """Every path below a folder, hidden ones too."""
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
 
 
-def make(claimed: Path | None = None, *, text: str = "mine", meanwhile: object = None) -> tuple[Path, list[str]]:
-    """Make a bundle as `train` does; give its folder, and what was said."""
+def make_bundle(output: Path | None = None, *, text: str = "mine", meanwhile: object = None) -> tuple[Path, list[str]]:
+    """Make a bundle as `train` does; give its folder and the lines of its progress."""
     progress = Recorder()
-    with claim(claimed, "dense-1") as held, written(held, progress) as draft:
+    with claim(output, "dense-1") as claimed, written(claimed, progress) as draft:
         (draft / "manifest.json").write_text(text)
         if callable(meanwhile):
-            meanwhile(held.path)
-    return held.path, progress.lines
+            meanwhile(claimed.path)
+    return claimed.path, progress.lines
 
 
 def test_a_bundle_gets_the_name_that_was_claimed_and_is_the_latest() -> None:
-    path, said = make()
-    assert (path, said) == (Path("runs/dense-1"), [])
+    path, messages = make_bundle()
+    assert (path, messages) == (Path("runs/dense-1"), [])
     assert os.readlink("runs/latest") == "dense-1"
-    assert listed() == ["runs", "runs/dense-1", "runs/dense-1/manifest.json", "runs/latest"]
+    assert paths_in() == ["runs", "runs/dense-1", "runs/dense-1/manifest.json", "runs/latest"]
 
 
 def test_the_name_is_taken_from_the_start_on() -> None:
     with claim(None, "dense-1") as first, claim(None, "dense-1") as second, claim(None, "dense-1") as third:
-        assert [one.path.name for one in (first, second, third)] == ["dense-1", "dense-1-2", "dense-1-3"]
-        assert all(one.path.is_dir() for one in (first, second, third))
+        assert [claimed.path.name for claimed in (first, second, third)] == ["dense-1", "dense-1-2", "dense-1-3"]
+        assert all(claimed.path.is_dir() for claimed in (first, second, third))
         with pytest.raises(BundleError, match=r"^runs/dense-1 exists already and is empty: a bundle"):
             claim(Path("runs/dense-1"), "")
-    assert listed() == [], "empty claims are gone, and the folder that was made for them"
+    assert paths_in() == [], "empty claims are gone, and the folder that was made for them"
 
 
 def test_a_name_with_a_dot_is_numbered_at_its_end() -> None:
@@ -57,10 +57,10 @@ def test_a_name_with_a_dot_is_numbered_at_its_end() -> None:
         assert second.path == Path("runs/net.v2-2")
 
 
-@pytest.mark.parametrize("there", ["folder", "file", "dangling link"])
-def test_an_output_that_exists_is_refused_and_kept(there: str) -> None:
+@pytest.mark.parametrize("obstacle", ["folder", "file", "dangling link"])
+def test_an_output_that_exists_is_refused_and_kept(obstacle: str) -> None:
     target = Path("mine")
-    match there:
+    match obstacle:
         case "folder":
             target.mkdir()
             (target / "notes.txt").touch()
@@ -68,10 +68,10 @@ def test_an_output_that_exists_is_refused_and_kept(there: str) -> None:
             target.touch()
         case _:
             target.symlink_to("gone")
-    before = listed()
+    before = paths_in()
     with pytest.raises(BundleError, match=r"^mine exists already; choose another --output or remove it$"):
         claim(target, "")
-    assert listed() == before
+    assert paths_in() == before
 
 
 @pytest.mark.parametrize("stop", [KeyboardInterrupt(), RuntimeError("broken")], ids=repr)
@@ -80,22 +80,22 @@ def test_whatever_stops_it_leaves_no_claim(stop: BaseException) -> None:
         raise stop
 
     with pytest.raises(type(stop)):
-        make(meanwhile=end)
-    assert listed() == []
+        make_bundle(meanwhile=end)
+    assert paths_in() == []
 
 
 @pytest.mark.parametrize("stop", [True, False], ids=["stopped", "finished"])
-@pytest.mark.parametrize("how", ["into it", "in its place", "a file in its place", "an empty folder in its place"])
-def test_what_came_to_the_name_meanwhile_stays_and_the_bundle_is_put_beside_it(how: str, stop: bool) -> None:
-    def come(path: Path) -> None:
-        other = Path("other")
-        other.mkdir()  # before the claim is removed, so that it can't get the same number
-        if how != "into it":
+@pytest.mark.parametrize("arrival", ["into it", "in its place", "a file in its place", "an empty folder in its place"])
+def test_what_came_to_the_name_meanwhile_stays_and_the_bundle_is_put_beside_it(arrival: str, stop: bool) -> None:
+    def occupy(path: Path) -> None:
+        other_folder = Path("other")
+        other_folder.mkdir()  # before the claim is removed, so that it can't get the same number
+        if arrival != "into it":
             path.rmdir()
-        if how == "a file in its place":
+        if arrival == "a file in its place":
             path.write_text("theirs")
-        elif how == "an empty folder in its place":
-            other.rename(path)
+        elif arrival == "an empty folder in its place":
+            other_folder.rename(path)
         else:
             path.mkdir(exist_ok=True)
             (path / "manifest.json").write_text("theirs")
@@ -104,25 +104,25 @@ def test_what_came_to_the_name_meanwhile_stays_and_the_bundle_is_put_beside_it(h
 
     if stop:
         with pytest.raises(KeyboardInterrupt):
-            make(meanwhile=come)
+            make_bundle(meanwhile=occupy)
         assert not Path("runs/latest").exists()
     else:
-        path, said = make(meanwhile=come)
+        path, messages = make_bundle(meanwhile=occupy)
         assert path == Path("runs/dense-1-2")
         assert (path / "manifest.json").read_text() == "mine"
-        assert said == ["runs/dense-1 was taken meanwhile; the bundle is runs/dense-1-2"]
+        assert messages == ["runs/dense-1 was taken meanwhile; the bundle is runs/dense-1-2"]
         assert os.readlink("runs/latest") == "dense-1-2"
-    theirs = Path("runs/dense-1")
-    if how == "an empty folder in its place":
-        assert theirs.is_dir()
+    occupied = Path("runs/dense-1")
+    if arrival == "an empty folder in its place":
+        assert occupied.is_dir()
     else:
-        assert (theirs if theirs.is_file() else theirs / "manifest.json").read_text() == "theirs"
-    assert not [name for name in listed() if "/." in name], "no draft is left"
+        assert (occupied if occupied.is_file() else occupied / "manifest.json").read_text() == "theirs"
+    assert not [name for name in paths_in() if "/." in name], "no draft is left"
 
 
 def test_a_claim_that_was_removed_meanwhile_is_made_again() -> None:
-    path, said = make(meanwhile=Path.rmdir)
-    assert (path, said) == (Path("runs/dense-1"), [])
+    path, messages = make_bundle(meanwhile=Path.rmdir)
+    assert (path, messages) == (Path("runs/dense-1"), [])
     assert (path / "manifest.json").read_text() == "mine"
 
 
@@ -132,23 +132,23 @@ def test_a_failed_rename_leaves_neither_claim_nor_draft(monkeypatch: pytest.Monk
 
     monkeypatch.setattr(os, "rename", fail)
     with pytest.raises(OSError, match="disk on fire"):
-        make()
-    assert listed() == []
+        make_bundle()
+    assert paths_in() == []
 
 
 def test_what_a_killed_run_left_is_passed_over_and_left_alone() -> None:
     Path("runs/dense-1").mkdir(parents=True)
-    assert make()[0] == Path("runs/dense-1-2")
-    assert listed(Path("runs/dense-1")) == []
+    assert make_bundle()[0] == Path("runs/dense-1-2")
+    assert paths_in(Path("runs/dense-1")) == []
 
 
 def test_many_at_once_each_get_a_bundle_of_their_own() -> None:
     count = 8
-    together = Barrier(count)
+    barrier = Barrier(count)
 
     def run(number: int) -> Path:
-        together.wait()
-        return make(text=str(number))[0]
+        barrier.wait()
+        return make_bundle(text=str(number))[0]
 
     with ThreadPoolExecutor(count) as pool:
         paths = list(pool.map(run, range(count)))
@@ -160,10 +160,10 @@ def test_many_at_once_each_get_a_bundle_of_their_own() -> None:
 def test_a_folder_named_latest_is_told_and_the_bundle_is_kept() -> None:
     Path("runs/latest").mkdir(parents=True)
     (Path("runs/latest") / "manifest.json").touch()
-    told = r"^runs/latest is a folder .*rename it \(the bundle is whole: runs/dense-1\)$"
-    with pytest.raises(BundleError, match=told):
-        make()
+    message = r"^runs/latest is a folder .*rename it \(the bundle is whole: runs/dense-1\)$"
+    with pytest.raises(BundleError, match=message):
+        make_bundle()
     assert (Path("runs/dense-1") / "manifest.json").read_text() == "mine"
     shutil.rmtree("runs/latest")
-    make()
+    make_bundle()
     assert os.readlink("runs/latest") == "dense-1-2"

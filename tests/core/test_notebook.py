@@ -59,14 +59,14 @@ class Page(HTMLParser):
 
 
 def check(html: str) -> Page:
-    """A page that is sound, runs nothing, and leaves colours to the notebook."""
+    """Check that a page is well-formed, runs nothing and leaves colours to the notebook; return it."""
     page = Page(html)
     assert page.seen <= {
         "div", "table", "thead", "tbody", "tr", "th", "td", "svg", "polyline", "title", "br",
     }, "plain tables and curves alone"  # fmt: skip
     assert not [style for style in page.styles if re.search(r"(?<![-\w])color:|background:(?!none)|url\(", style)]
     assert "currentColor" in html or "svg" not in page.seen
-    assert len({len(line) for line in page.rows}) <= 1, "every row has a cell for each head"
+    assert len({len(cells) for cells in page.rows}) <= 1, "every row has a cell for each head"
     return page
 
 
@@ -74,10 +74,10 @@ def check(html: str) -> Page:
 def test_results_of_every_format_are_a_table(file: Path) -> None:
     results = Results.read(file)
     page = check(results._repr_html_())
-    head, *lines = page.rows
+    head, *body = page.rows
     assert "backend" in head
-    shown = [one for one in results.rows if one.latency_us or one.accuracy or one.error]
-    assert len(lines) == len([one for one in shown if not one.mend])
+    shown = [row for row in results.rows if row.latency_us or row.accuracy or row.error]
+    assert len(body) == len([row for row in shown if not row.mend])
     assert str(results.bundle["name"]) in page.text
 
 
@@ -93,19 +93,19 @@ def test_results_say_who_is_fastest_and_that_they_were_stopped() -> None:
 def test_other_peoples_words_are_only_words() -> None:
     results = Results.read(FORMATS / "results-2.json")
     bundle = {**results.bundle, "name": NASTY, "recipe": NASTY}
-    first, *others = results.rows
+    first, *other_rows = results.rows
     nasty = replace(first, backend=NASTY, error=NASTY)
-    page = check(replace(results, bundle=bundle, rows=(nasty, *others))._repr_html_())
+    page = check(replace(results, bundle=bundle, rows=(nasty, *other_rows))._repr_html_())
     assert "<script>alert('x')</script>&\"" in page.text, "it is shown as it is spelt"
 
 
 @pytest.fixture
 def bundle(untrained: Bundle, tmp_path: Path) -> Bundle:
-    """A copy that may be changed."""
+    """A copy of a bundle, which a test may change."""
     return Bundle(Path(shutil.copytree(untrained.path, tmp_path / "mine")))
 
 
-def test_a_bundle_shows_its_figures_its_artifacts_and_its_training(bundle: Bundle) -> None:
+def test_a_bundle_shows_its_metrics_its_artifacts_and_its_training(bundle: Bundle) -> None:
     history = {"loss": [2.0, 1.0], "val_loss": [1.5, 1.75], "accuracy": [0.5, 1.0]}
     (bundle.path / "history.json").write_text(json.dumps(history), encoding="utf-8")
     html = bundle._repr_html_()
@@ -116,7 +116,7 @@ def test_a_bundle_shows_its_figures_its_artifacts_and_its_training(bundle: Bundl
     assert "validation loss 1.500 → 1.750" in page.text
     assert "accuracy 50.0% → 100.0%" in page.text
     curves = [[float(y) for y in re.findall(r",([\d.]+)", points)] for points in re.findall(r'points="([^"]+)"', html)]
-    assert [line[0] > line[1] for line in curves] == [False, True, True], "down, up, up: y grows downwards"
+    assert [heights[0] > heights[1] for heights in curves] == [False, True, True], "down, up, up: y grows downwards"
     assert html.count("stroke-dasharray") == 1
 
 
@@ -136,16 +136,16 @@ def test_a_bundles_words_are_only_words_too(bundle: Bundle) -> None:
 
 def test_a_choice_shows_what_became_of_each() -> None:
     rows = [row("quick", [1.0, 1.0]), row("slow", [2.0, 2.1])]
-    found = judge(rows, limits(p50="1000s"))
-    page = check(found._repr_html_())
-    assert [line[0] for line in page.rows] == ["backend", "quick", "slow"]
+    choice = judge(rows, limits(p50="1000s"))
+    page = check(choice._repr_html_())
+    assert [cells[0] for cells in page.rows] == ["backend", "quick", "slow"]
     assert page.rows[1][-1] == "chosen"
     assert "Chosen: quick fp32" in page.text
-    nobody = check(judge(rows, limits(p50="0.001us"))._repr_html_())
-    assert nobody.text.startswith("No candidate keeps the limits; nearest is quick fp32: p50 ")
+    page_without_choice = check(judge(rows, limits(p50="0.001us"))._repr_html_())
+    assert page_without_choice.text.startswith("No candidate keeps the limits; nearest is quick fp32: p50 ")
 
 
 def test_a_core_record_loads_no_report_until_it_is_shown() -> None:
     code = "import digitbench.bundle, digitbench.judge.choice, sys; print('digitbench.report' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "False"
+    completed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert completed.stdout.strip() == "False"

@@ -1,4 +1,4 @@
-"""OpenVINO: bfloat16 only if asked for, told as what really runs, refused where there is none; and a safe Ctrl-C."""
+"""OpenVINO: bfloat16 runs only if asked for, and is reported or refused as the processor has it; and a safe Ctrl-C."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from digitbench.errors import BackendError
 
 
 @pytest.fixture
-def kind() -> Any:
+def backend_class() -> Any:
     return plugins.find("openvino").load()
 
 
@@ -26,33 +26,35 @@ def artifact(trained: Bundle) -> Path:
     return trained.open(trained.find("onnx"))
 
 
-def test_bfloat16_is_what_runs_or_is_refused(kind: Any, artifact: Path) -> None:
+def test_bfloat16_is_what_runs_or_is_refused(backend_class: Any, artifact: Path) -> None:
     try:
-        backend = kind(artifact, threads=1, precision="bf16")
+        backend = backend_class(artifact, threads=1, precision="bf16")
     except BackendError as exc:
         assert "no bfloat16" in str(exc)  # noqa: PT017 - one or the other, by the processor
         return
-    with backend, kind(artifact, threads=1) as plain:
+    with backend, backend_class(artifact, threads=1) as plain:
         images = np.random.default_rng(0).random((32, 28, 28), np.float32)
         assert (backend.runtime.provider, plain.runtime.provider) == ("CPU bf16", "CPU f32")
         difference = np.abs(backend.predict(images) - plain.predict(images)).max()
         assert 1e-5 < difference < 0.1, "the hint alone would change no score"
-        single = np.concatenate([backend.predict(images[at : at + 1]) for at in range(len(images))])
+        single = np.concatenate([backend.predict(images[start : start + 1]) for start in range(len(images))])
         assert (single.argmax(axis=1) == backend.predict(images).argmax(axis=1)).all()
 
 
-def test_a_processor_without_it_is_told_in_one_line(kind: Any, artifact: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kind, "_arithmetic", lambda self: "f32")
+def test_a_processor_without_it_is_told_in_one_line(
+    backend_class: Any, artifact: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backend_class, "_arithmetic", lambda self: "f32")
     with pytest.raises(BackendError, match="this processor has no bfloat16, OpenVINO would compute in f32") as refused:
-        kind(artifact, threads=1, precision="bf16")
+        backend_class(artifact, threads=1, precision="bf16")
     assert one_printable_line(str(refused.value))
-    with kind(artifact, threads=1) as plain:
+    with backend_class(artifact, threads=1) as plain:
         assert plain.runtime.provider == "CPU f32"
 
 
-def test_what_it_reads_badly_is_left_out(kind: Any) -> None:
-    assert "dynamic" not in kind.precisions
-    assert kind.makes == {"bf16": "fp32"}
+def test_what_it_reads_badly_is_left_out(backend_class: Any) -> None:
+    assert "dynamic" not in backend_class.precisions
+    assert backend_class.makes == {"bf16": "fp32"}
 
 
 def test_ctrl_c_is_safe_after_two_models_were_closed_in_the_order_they_came(artifact: Path) -> None:
@@ -61,8 +63,8 @@ def test_ctrl_c_is_safe_after_two_models_were_closed_in_the_order_they_came(arti
 import signal, sys
 from pathlib import Path
 from digitbench import plugins
-kind = plugins.find("openvino").load()
-opened = [kind(Path(sys.argv[1]), threads=1) for _ in range(2)]
+backend_class = plugins.find("openvino").load()
+opened = [backend_class(Path(sys.argv[1]), threads=1) for _ in range(2)]
 for backend in opened:
     backend.close()
 del opened, backend
@@ -71,7 +73,7 @@ try:
 except KeyboardInterrupt:
     print("well")
 """
-    # With the stack of `faulthandler` there is one to come back to.
+    # `faulthandler` sets a stack for signals, so that there is one to restore.
     command = [sys.executable, "-X", "faulthandler", "-c", code, str(artifact)]
     finished = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert (finished.returncode, finished.stdout.strip()) == (0, "well"), finished.stderr

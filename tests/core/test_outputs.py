@@ -1,4 +1,4 @@
-"""Where results go: whole or not at all, and elsewhere rather than nowhere."""
+"""Where results go: a file is written whole or not at all, and if it can't be, results go to another folder."""
 
 from __future__ import annotations
 
@@ -29,25 +29,25 @@ RESULTS = Results(
 
 
 @pytest.fixture
-def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
-    """A temporary folder and a home."""
-    found = tmp_path / "tmp", tmp_path / "home"
-    for place in found:
-        place.mkdir()
-    monkeypatch.setattr("tempfile.tempdir", str(found[0]))
-    monkeypatch.setenv("HOME", str(found[1]))
-    return found
+def fallback_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
+    """A temporary folder and a home folder."""
+    folders = tmp_path / "tmp", tmp_path / "home"
+    for folder in folders:
+        folder.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(folders[0]))
+    monkeypatch.setenv("HOME", str(folders[1]))
+    return folders
 
 
-def fill(monkeypatch: pytest.MonkeyPatch, *full: Path) -> None:
-    """Let nothing be written into these folders any more."""
-    really = files.written_beside
+def make_full(monkeypatch: pytest.MonkeyPatch, *full: Path) -> None:
+    """Let every write into these folders fail, as on a full disk."""
+    original = files.written_beside
 
     @contextmanager
     def written_beside(target: Path) -> Iterator[Path]:
         if target.parent in full:
             raise OSError(errno.ENOSPC, "No space left on device")
-        with really(target) as draft:
+        with original(target) as draft:
             yield draft
 
     monkeypatch.setattr(files, "written_beside", written_beside)
@@ -97,23 +97,23 @@ def test_whatever_stops_it_leaves_what_was_there(
 
 
 def test_a_written_file_can_be_read_by_others(tmp_path: Path) -> None:
-    """A draft in a folder of one's own must not make the file one's own."""
+    """A draft is written into a private folder, which must not make the file private."""
     (tmp_path / "plain").write_text("")
     write_text(tmp_path / "found.json", "{}")
     modes = {stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("plain", "found.json")}
     assert len(modes) == 1
 
 
-# --- elsewhere -----------------------------------------------------------------------------------------------------
+# --- if it can't be written ----------------------------------------------------------------------------------------
 
 
 def test_results_that_cannot_be_saved_go_to_the_temporary_folder(
-    tmp_path: Path, places: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, fallback_folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fill(monkeypatch, tmp_path)
+    make_full(monkeypatch, tmp_path)
     with pytest.raises(ResultsError) as caught:
         Saver(tmp_path / "found.json").finish(RESULTS)
-    saved = places[0] / "digitbench-found.json"
+    saved = fallback_folders[0] / "digitbench-found.json"
     message = str(caught.value)
     assert one_printable_line(message)
     assert message.startswith(f"{tmp_path / 'found.json'}: can't be written: No space left on device; ")
@@ -123,41 +123,44 @@ def test_results_that_cannot_be_saved_go_to_the_temporary_folder(
 
 
 def test_if_that_is_full_too_they_go_home(
-    tmp_path: Path, places: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, fallback_folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fill(monkeypatch, tmp_path, places[0])
+    make_full(monkeypatch, tmp_path, fallback_folders[0])
     with pytest.raises(ResultsError, match=r"saved as .*home.digitbench-found\.json instead"):
         Saver(tmp_path / "found.json").finish(RESULTS)
-    assert Results.read(places[1] / "digitbench-found.json") == RESULTS
+    assert Results.read(fallback_folders[1] / "digitbench-found.json") == RESULTS
 
 
 def test_if_nothing_can_be_written_the_first_reason_is_told(
-    tmp_path: Path, places: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, fallback_folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fill(monkeypatch, tmp_path, *places)
+    make_full(monkeypatch, tmp_path, *fallback_folders)
     with pytest.raises(ResultsError) as caught:
         Saver(tmp_path / "found.json").finish(RESULTS)
     assert str(caught.value) == f"{tmp_path / 'found.json'}: can't be written: No space left on device"
 
 
 def test_rescued_results_replace_no_earlier_ones(
-    tmp_path: Path, places: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, fallback_folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (places[0] / "digitbench-found.json").write_text("rescued before")
-    fill(monkeypatch, tmp_path)
+    (fallback_folders[0] / "digitbench-found.json").write_text("rescued before")
+    make_full(monkeypatch, tmp_path)
     with pytest.raises(ResultsError, match="saved as"):
         Saver(tmp_path / "found.json").finish(RESULTS)
-    assert (places[0] / "digitbench-found.json").read_text() == "rescued before"
+    assert (fallback_folders[0] / "digitbench-found.json").read_text() == "rescued before"
 
 
 def test_a_place_that_is_full_costs_the_other_outputs_nothing(
-    tmp_path: Path, places: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    fallback_folders: tuple[Path, Path],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Standard output isn't full, and neither is the table's folder."""
     full = tmp_path / "full"
     full.mkdir()
     outputs = Outputs(json="-", markdown=str(tmp_path / "found.md"), kept=full / "bench.json")
-    fill(monkeypatch, full)
+    make_full(monkeypatch, full)
     with pytest.raises(ResultsError, match="saved as"):
         outputs.write(RESULTS)
     assert json.loads(capsys.readouterr().out)["rows"]
@@ -165,12 +168,12 @@ def test_a_place_that_is_full_costs_the_other_outputs_nothing(
 
 
 def test_a_table_that_cannot_be_written_costs_the_results_nothing(
-    tmp_path: Path, places: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, fallback_folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     full = tmp_path / "full"
     full.mkdir()
     outputs = Outputs(json=str(tmp_path / "found.json"), csv=str(full / "found.csv"))
-    fill(monkeypatch, full)
+    make_full(monkeypatch, full)
     with pytest.raises(ResultsError, match=r"found\.csv: can't be written"):
         outputs.write(RESULTS)
     assert Results.read(tmp_path / "found.json") == RESULTS
@@ -180,16 +183,16 @@ def test_a_table_that_cannot_be_written_costs_the_results_nothing(
 
 
 @pytest.mark.parametrize(
-    ("asked", "named"),
+    ("options", "conflict"),
     [
         ({"json": "-", "csv": "-"}, "--json and --csv"),
         ({"markdown": "-", "csv": "-"}, "--csv and --markdown"),
         ({"json": "-", "pytest_benchmark_json": "-"}, "--json and --pytest-benchmark-json"),
     ],
 )
-def test_standard_output_is_for_one(asked: dict[str, str], named: str) -> None:
-    with pytest.raises(UsageError, match=f"^{named} can't both be standard output; name another file$"):
-        Outputs(**asked)  # type: ignore[arg-type]
+def test_standard_output_is_for_one(options: dict[str, str], conflict: str) -> None:
+    with pytest.raises(UsageError, match=f"^{conflict} can't both be standard output; name another file$"):
+        Outputs(**options)  # type: ignore[arg-type]
 
 
 def test_one_file_is_for_one(tmp_path: Path) -> None:
@@ -210,10 +213,11 @@ def test_people_read_standard_error_where_standard_output_holds_data(option: str
 
 
 def test_results_are_kept_in_the_bundle_unless_a_file_is_named(tmp_path: Path) -> None:
-    kept = tmp_path / "bench.json"
+    default = tmp_path / "bench.json"
     for outputs, path in (
-        (Outputs(kept=kept), kept), (Outputs(json="-", kept=kept), tmp_path / "bench-2.json"), (Outputs(), None),
-        (Outputs(json=str(tmp_path / "found.json"), kept=kept), tmp_path / "found.json"),
+        (Outputs(kept=default), default), (Outputs(json="-", kept=default), tmp_path / "bench-2.json"),
+        (Outputs(), None),
+        (Outputs(json=str(tmp_path / "found.json"), kept=default), tmp_path / "found.json"),
     ):  # fmt: skip
         outputs.saver.finish(RESULTS)
         assert outputs.saver.path == path

@@ -1,4 +1,4 @@
-"""The report's parts: the verdict's words, thinned distributions, small pictures, the command, Markdown, the page."""
+"""The report's parts: thinned distributions, small pictures, the command, tables, the page, Markdown."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from digitbench.report import page
 from digitbench.report.page import Source, changed_images, chart_parts, command, curves, facts, runs, table, thinning
 from digitbench.report.page import html as pages
 from digitbench.report.page import markdown as markdowns
-from digitbench.report.page.recommendation import SURE, UNSURE, recommendations
+from digitbench.report.page.recommendation import recommendations
 
 SETTINGS = {"seconds": 3.0, "generations": 3, "seed": 7, "baseline": ["tflite", "int8"], "timeout": 120.0}
 PRECISIONS = {
@@ -42,115 +42,45 @@ PRECISIONS = {
 SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 
 
-def sampled(one: Row, calls: int = 400, seed: int = 0) -> Row:
+def sampled(timed_row: Row, calls: int = 400, seed: int = 0) -> Row:
     """The same row with timed calls in each generation."""
     draw = np.random.default_rng(seed)
-    spent = [np.asarray(it.p50 * 1000 * np.exp(draw.gamma(1, 0.1, calls)), np.int64) for it in one.generations]
-    made = [replace(it, n=calls, samples=samples.encode(each))
-            for it, each in zip(one.generations, spent, strict=True)]  # fmt: skip
-    return replace(one, generations=tuple(made), ratio=Ratio(1.0, (0.99, 1.01)))
+    durations = [
+        np.asarray(generation.p50 * 1000 * np.exp(draw.gamma(1, 0.1, calls)), np.int64)
+        for generation in timed_row.generations
+    ]
+    generations = [replace(generation, n=calls, samples=samples.encode(nanoseconds))
+                   for generation, nanoseconds in zip(timed_row.generations, durations, strict=True)]  # fmt: skip
+    return replace(timed_row, generations=tuple(generations), ratio=Ratio(1.0, (0.99, 1.01)))
 
 
 def candidate(name: str, level: float = 1.0, precision: str = "fp32", *, calls: int = 400, **more: Any) -> Row:
-    made = row(name, [0.99 * level, level, 1.01 * level], **{"precision": precision, **more})
-    found = made.agreement
-    assert found
-    test = McNemar(sum(it.reference_label == 1 for it in found.flipped), 0, 0.5)
-    return sampled(replace(made, agreement=replace(found, mcnemar=test)), calls)
+    candidate_row = row(name, [0.99 * level, level, 1.01 * level], **{"precision": precision, **more})
+    agreement = candidate_row.agreement
+    assert agreement
+    mcnemar = McNemar(sum(flip.reference_label == 1 for flip in agreement.flipped), 0, 0.5)
+    return sampled(replace(candidate_row, agreement=replace(agreement, mcnemar=mcnemar)), calls)
 
 
 def fourteen(*, calls: int = 400, batch_sizes: Sequence[int] = (1,)) -> list[Row]:
     """A row for each backend and precision, at each batch size; the quantised ones have flips and are quicker."""
-    found = []
+    rows = []
     for size in batch_sizes:
-        for place, (name, each) in enumerate(PRECISIONS.items()):
-            for at, precision in enumerate(each):
-                one = candidate(name, (1 + place) * size / (1 + at), precision, calls=calls, lost=at, size=9000 - at)
-                found.append(replace(one, batch_size=size, rank=None))
-    return found
+        for i, (name, precisions) in enumerate(PRECISIONS.items()):
+            for j, precision in enumerate(precisions):
+                candidate_row = candidate(name, (1 + i) * size / (1 + j), precision, calls=calls, lost=j, size=9000 - j)
+                rows.append(replace(candidate_row, batch_size=size, rank=None))
+    return rows
 
 
 def results_of(*rows: Row, **changes: Any) -> Results:
     floor = Floor("tflite", "int8", 1, 1, FLOOR.ratio, {"0": 1.0})
-    made = Results(MACHINE, BUNDLE, rows, "2026-11-21T00:00:00+00:00", "0.1.0", settings=SETTINGS, floors=(floor,))
-    return replace(made, **changes)
+    results = Results(MACHINE, BUNDLE, rows, "2026-11-21T00:00:00+00:00", "0.1.0", settings=SETTINGS, floors=(floor,))
+    return replace(results, **changes)
 
 
 def source_of(results: Results, **more: Any) -> Source:
     return Source(Path("found.json"), results, **{"no_bundle": "there is no bundle", **more})
-
-
-def sentence(*rows: Row, **changes: Any) -> str:
-    (found,) = recommendations(results_of(*rows, **changes))
-    return found.sentence
-
-
-# --- the verdict ---------------------------------------------------------------------------------------------------
-
-
-def test_a_sure_verdict_names_the_fastest_and_says_against_whom() -> None:
-    slow, quick = candidate("keras", 10.0), candidate("tflite", 1.0, "int8", lost=1, won=2)
-    (found,) = recommendations(results_of(slow, quick, candidate("onnx", 20.0)))
-    assert found.tone == SURE
-    assert found.sentence.startswith(
-        "Ship R int8: 10.0 µs a picture at batch size 1, 1 thread, 10.0 [10.0, 10.0] times"
-    )
-    assert found.sentence.endswith(
-        "as fast as R fp32, at an accuracy that can't be told apart (95.10% against 95.00%, McNemar p = 1.000)."
-    )
-
-
-def test_without_the_reference_it_is_held_against_the_slowest() -> None:
-    assert "20.0 [20.0, 20.0] times as fast" in sentence(candidate("onnx", 20.0), candidate("tflite"))
-
-
-def test_what_is_worse_by_mcnemar_is_called_so() -> None:
-    assert "at a worse accuracy (93.00% against 95.00%, McNemar p <0.001)" in sentence(
-        candidate("keras", 3.0), candidate("tflite", lost=20)
-    )
-
-
-def test_who_answers_alike_is_right_on_the_same_images() -> None:
-    assert "right on the very same images (95.00%)" in sentence(candidate("keras", 3.0), candidate("tflite"))
-
-
-def test_a_tie_is_told_with_what_decided() -> None:
-    told = sentence(candidate("keras", size=1000, memory=200), candidate("tflite", size=2000))
-    assert "as fast as R fp32 as far as can be told (×1.00 [1.00, 1.00])" in told
-    assert told.endswith("; its speed can't be told from that of R fp32, and it is smaller than R fp32.")
-
-
-def test_a_single_generation_is_no_verdict() -> None:
-    one, other = (replace(it, generations=it.generations[:1]) for it in (candidate("keras", 3.0), candidate("tflite")))
-    (found,) = recommendations(results_of(one, other))
-    assert found.tone == UNSURE
-    assert found.sentence.startswith("A first look, no verdict: R fp32 took 10.0 µs a picture")
-    assert "Ship" not in found.sentence
-
-
-def test_nothing_that_can_be_relied_on_names_nobody_and_says_why() -> None:
-    bad = [candidate(name, validity=(Finding("a busy core", "wait"),)) for name in ("keras", "tflite")]
-    (found,) = recommendations(results_of(*bad))
-    assert found.sentence == "Nothing can be named at batch size 1, 1 thread: every candidate failed or is INVALID."
-    assert "keras fp32: INVALID: a busy core" in found.more[0]
-
-
-def test_one_candidate_alone_is_held_against_nobody() -> None:
-    assert "the only candidate that could be relied on" in sentence(candidate("keras"))
-
-
-def test_a_quicker_but_invalid_one_is_told() -> None:
-    bad = candidate("onnx", 0.5, validity=(Finding("a busy core", "wait"),))
-    (found,) = recommendations(results_of(candidate("keras", 3.0), candidate("tflite"), bad))
-    assert any(line.startswith("Mind: R fp32 had a lower p50 (5.0 µs) but is INVALID: a busy core (wait)")
-               for line in found.more)  # fmt: skip
-
-
-def test_each_batch_size_has_its_verdict_and_an_evaluation_one_of_accuracy() -> None:
-    assert [one.group for one in recommendations(results_of(*fourteen(batch_sizes=(32, 1))))] == [(1, 1), (1, 32)]
-    rows = [replace(one, latency_us=None, batch_size=None, generations=()) for one in fourteen()]
-    (found,) = recommendations(results_of(*rows, settings={}))
-    assert found.sentence.startswith("Nothing was timed: this is of accuracy and agreement alone. 6 of 14 candidates")
 
 
 # --- distributions -------------------------------------------------------------------------------------------------
@@ -158,22 +88,24 @@ def test_each_batch_size_has_its_verdict_and_an_evaluation_one_of_accuracy() -> 
 
 @settings(deadline=None, max_examples=50)
 @given(st.lists(st.integers(1, 10**9), min_size=1, max_size=500), st.sampled_from([1, 14, 65, 240]))
-def test_a_thinned_distribution_keeps_its_extremes_and_holds_timed_calls_alone(spent: list[int], rows: int) -> None:
-    one = candidate("keras")
-    generations = (replace(one.generations[0], samples=samples.encode(np.array(spent))),)
-    kept = thinning.fineness(rows)
-    assert (kept is thinning.FINE) == (rows < 20)
-    found = thinning.thin(replace(one, generations=generations), Path("x.json"), kept)
-    assert found
-    micros = sorted(value / 1000 for value in spent)
-    assert found.n == len(spent)
-    assert list(found.slowest) == micros[-kept.slowest :]
-    assert list(found.fastest) == micros[: kept.fastest]
-    assert {round(value, 3) for value in found.values} <= {round(value, 3) for value in micros}
-    assert list(found.values) == sorted(found.values)
-    assert found.values[0] == pytest.approx(micros[0], abs=1e-3)
-    assert found.values[-1] == pytest.approx(micros[-1], abs=1e-3)
-    assert found.at(0.5) == pytest.approx(micros[(len(micros) + 1) // 2 - 1], abs=1e-3)
+def test_a_thinned_distribution_keeps_its_extremes_and_holds_timed_calls_alone(
+    nanoseconds: list[int], rows: int
+) -> None:
+    timed_row = candidate("keras")
+    generations = (replace(timed_row.generations[0], samples=samples.encode(np.array(nanoseconds))),)
+    fineness = thinning.fineness(rows)
+    assert (fineness is thinning.FINE) == (rows < 20)
+    distribution = thinning.thin(replace(timed_row, generations=generations), Path("x.json"), fineness)
+    assert distribution
+    micros = sorted(value / 1000 for value in nanoseconds)
+    assert distribution.n == len(nanoseconds)
+    assert list(distribution.slowest) == micros[-fineness.slowest :]
+    assert list(distribution.fastest) == micros[: fineness.fastest]
+    assert {round(value, 3) for value in distribution.values} <= {round(value, 3) for value in micros}
+    assert list(distribution.values) == sorted(distribution.values)
+    assert distribution.values[0] == pytest.approx(micros[0], abs=1e-3)
+    assert distribution.values[-1] == pytest.approx(micros[-1], abs=1e-3)
+    assert distribution.at(0.5) == pytest.approx(micros[(len(micros) + 1) // 2 - 1], abs=1e-3)
 
 
 def test_rows_without_calls_have_no_distribution_and_broken_ones_say_where() -> None:
@@ -196,10 +128,10 @@ def test_a_png_of_ours_is_read_by_others_as_it_was() -> None:
 
 
 def test_changed_images_come_with_every_answer_and_once_for_all_batch_sizes() -> None:
-    found, count = changed_images.changed(source_of(results_of(*fourteen(batch_sizes=(1, 32)))))
-    assert count == len(found) == 3
-    first = found[0]
-    assert [(one.label, one.right, one.margins) for one in first.answers] == [
+    changes, count = changed_images.changed(source_of(results_of(*fourteen(batch_sizes=(1, 32)))))
+    assert count == len(changes) == 3
+    first = changes[0]
+    assert [(answer.label, answer.right, answer.margins) for answer in first.answers] == [
         (1, True, "by 0.1"), (2, False, "by 0.1"),
     ]  # fmt: skip
     assert first.answers[1].who.count("onnx fp16") == 1
@@ -210,33 +142,35 @@ def test_changed_images_come_with_every_answer_and_once_for_all_batch_sizes() ->
 
 
 def parsed(line: str) -> dict[str, Any]:
-    """What the command line makes of it, without running anything."""
+    """The options that the command line reads from it, without running anything."""
     program, name, *arguments = shlex.split(line)
     assert program == "digitbench"
-    found: dict[str, Any] = get_group(app).commands[name].make_context(name, arguments).params
-    return found
+    options: dict[str, Any] = get_group(app).commands[name].make_context(name, arguments).params
+    return options
 
 
 def test_the_command_is_understood_and_asks_for_what_was_measured() -> None:
     source = source_of(results_of(*fourteen(batch_sizes=(1, 32))))
-    told = parsed(command.command(source))
-    assert (told["seconds"], told["generations"], told["seed"], told["timeout"]) == (3.0, 3, 7, 120.0)
-    assert (told["batch_size"], told["threads"], told["baseline"]) == ("1,32", "1", "tflite:int8")
-    assert set(told["backend"][0].split(",")) == set(PRECISIONS)
-    assert set(told["precision"][0].split(",")) == {"fp32", "fp16", "dynamic", "int8"}
-    assert told["limit"] == 1000
-    assert str(told["run"]) == "runs/mine"
+    options = parsed(command.command(source))
+    assert (options["seconds"], options["generations"], options["seed"], options["timeout"]) == (3.0, 3, 7, 120.0)
+    assert (options["batch_size"], options["threads"], options["baseline"]) == ("1,32", "1", "tflite:int8")
+    assert set(options["backend"][0].split(",")) == set(PRECISIONS)
+    assert set(options["precision"][0].split(",")) == {"fp32", "fp16", "dynamic", "int8"}
+    assert options["limit"] == 1000
+    assert str(options["run"]) == "runs/mine"
     assert any("Not every backend" in line for line in command.caveats(source))
 
 
 def test_names_cannot_leave_their_place_in_the_command() -> None:
-    told = parsed(command.command(source_of(results_of(candidate("a; rm -rf 'b"), bundle=BUNDLE | {"name": "$(x) y"}))))
-    assert told["backend"] == ["a; rm -rf 'b"]
-    assert str(told["run"]) == "runs/$(x) y"
+    options = parsed(
+        command.command(source_of(results_of(candidate("a; rm -rf 'b"), bundle=BUNDLE | {"name": "$(x) y"})))
+    )
+    assert options["backend"] == ["a; rm -rf 'b"]
+    assert str(options["run"]) == "runs/$(x) y"
 
 
 def test_an_evaluation_is_made_again_by_evaluate() -> None:
-    rows = [replace(one, latency_us=None, batch_size=None, generations=()) for one in fourteen()]
+    rows = [replace(timed_row, latency_us=None, batch_size=None, generations=()) for timed_row in fourteen()]
     line = command.command(source_of(results_of(*rows, settings={}, floors=())))
     assert line.startswith("digitbench evaluate ")
     assert parsed(line)["threads"] == 1
@@ -261,7 +195,7 @@ def test_every_row_that_is_not_valid_is_told_with_its_reason_and_mend() -> None:
 def test_the_table_sorts_by_numbers_and_leaves_out_what_says_nothing() -> None:
     results = results_of(*fourteen(batch_sizes=(1, 32)))
     full = table.full(results, recommendations(results))
-    heads = [one.title for one in full.heads]
+    heads = [head.title for head in full.heads]
     assert "batch size" in heads
     assert "threads" not in heads
     assert "log loss" not in heads
@@ -288,19 +222,19 @@ def test_runs_are_ordered_by_time_and_each_is_compared_with_the_first() -> None:
         results_of(candidate("keras", 6.0), candidate("tflite"), created=f"2026-11-2{day}T00:00:00+00:00",
                    machine=MACHINE | {"cpu": "Another"}) for day in (3, 2)
     ]  # fmt: skip
-    sources = runs.ordered([source_of(one) for one in (*later, first)])
-    assert [one.results.created[8:10] for one in sources] == ["21", "22", "23"]
+    sources = runs.ordered([source_of(results) for results in (*later, first)])
+    assert [source.results.created[8:10] for source in sources] == ["21", "22", "23"]
     changes = runs.changes(sources)
-    assert [one.name for one in changes] == ["mine, 2026-11-22 00:00 UTC", "mine, 2026-11-23 00:00 UTC"]
+    assert [change.name for change in changes] == ["mine, 2026-11-22 00:00 UTC", "mine, 2026-11-23 00:00 UTC"]
     assert changes[0].unlike == ("cpu 'Some CPU' in base and 'Another' in new",)
     slower = [line for line in changes[0].table.lines if line[:2] == ("keras fp32, batch 1", "latency")]
     assert [(line[4], line[6]) for line in slower] == [("+100.0%", "worse")]
 
 
 def test_runs_with_no_candidate_in_common_say_so() -> None:
-    found = runs.since("later", results_of(candidate("keras")), results_of(candidate("onnx")))
-    assert "no candidate in common" in found.summary
-    assert found.table.lines == ()
+    change = runs.since("later", results_of(candidate("keras")), results_of(candidate("onnx")))
+    assert "no candidate in common" in change.summary
+    assert change.table.lines == ()
 
 
 # --- the page ------------------------------------------------------------------------------------------------------
@@ -318,11 +252,13 @@ def test_the_page_is_small_and_holds_plotly_once(rendered: str) -> None:
 
 
 def test_the_policy_allows_these_scripts_and_no_address(rendered: str) -> None:
-    found = re.search(r'Content-Security-Policy" content="([^"]*)"', rendered)
-    assert found
-    policy = found[1].replace("&#39;", "'")
-    hashes = [base64.b64encode(hashlib.sha256(one.encode()).digest()).decode() for one in SCRIPT.findall(rendered)]
-    allowed = " ".join(f"'sha256-{one}'" for one in hashes)
+    match = re.search(r'Content-Security-Policy" content="([^"]*)"', rendered)
+    assert match
+    policy = match[1].replace("&#39;", "'")
+    hashes = [
+        base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in SCRIPT.findall(rendered)
+    ]
+    allowed = " ".join(f"'sha256-{digest}'" for digest in hashes)
     assert f"script-src {allowed};" in policy
     assert len(hashes) == 2
     assert policy.startswith("default-src 'none'; ")
@@ -330,9 +266,9 @@ def test_the_policy_allows_these_scripts_and_no_address(rendered: str) -> None:
 
 
 def test_what_cannot_be_had_is_said_in_its_place(rendered: str) -> None:
-    for what, why in (("The images themselves", "no data"), ("The training&#39;s curves", "there is no bundle"),
+    for part, reason in (("The images themselves", "no data"), ("The training&#39;s curves", "there is no bundle"),
                       ("The confusion", "there is no bundle")):  # fmt: skip
-        assert f"{what} can't be shown here: {why}." in rendered
+        assert f"{part} can't be shown here: {reason}." in rendered
 
 
 def test_headings_are_in_order(rendered: str) -> None:
@@ -343,17 +279,17 @@ def test_headings_are_in_order(rendered: str) -> None:
 
 
 def test_every_plot_is_one_that_plotly_knows(rendered: str) -> None:
-    """The figures are plain dictionaries: Plotly's own classes refuse a name or a value that it hasn't."""
+    """The plots are plain dictionaries. Plotly's own classes refuse a name or a value that Plotly doesn't have."""
     from plotly import graph_objects
 
-    found = re.search(r'id="data">(.*?)</script>', rendered, re.DOTALL)
-    assert found
-    embedded = json.loads(found[1])
-    names = [one["name"] for one in embedded["plots"]]
+    match = re.search(r'id="data">(.*?)</script>', rendered, re.DOTALL)
+    assert match
+    embedded = json.loads(match[1])
+    names = [plot["name"] for plot in embedded["plots"]]
     assert names == ["front-t1-b1", "front-t1-b32", "spread-t1-b1", "spread-t1-b32", "tail-t1-b1", "tail-t1-b32",
                      "sweep-t1"]  # fmt: skip
-    for one in embedded["plots"]:
-        graph_objects.Figure(one["data"], one["layout"])
+    for plot in embedded["plots"]:
+        graph_objects.Figure(plot["data"], plot["layout"])
 
 
 def test_plots_of_runs_and_of_the_training_are_ones_that_plotly_knows() -> None:
@@ -382,7 +318,7 @@ def test_embedded_text_cannot_end_its_script() -> None:
 
 def test_results_that_do_not_say_what_was_measured_are_refused() -> None:
     with pytest.raises(ResultsError, match=r"x\.json: not whole: it lacks bundle\.recipe; measure again"):
-        page.check(results_of(bundle={key: it for key, it in BUNDLE.items() if key != "recipe"}), Path("x.json"))
+        page.check(results_of(bundle={key: value for key, value in BUNDLE.items() if key != "recipe"}), Path("x.json"))
     with pytest.raises(ResultsError, match=r"it lacks machine\.cores\.available"):
         page.check(results_of(machine=MACHINE | {"cores": 3}), Path("x.json"))
     with pytest.raises(ResultsError, match=r"x\.json: machine\.cores\.available is no whole number"):
@@ -405,7 +341,11 @@ def test_missing_packages_are_told_in_one_line(monkeypatch: pytest.MonkeyPatch) 
 
 def test_markdown_says_the_same_and_no_html_but_details() -> None:
     nasty = "</script><img src=x onerror=alert(1)> | `a`"
-    rows = [replace(one, runtime=replace(one.runtime, name=nasty)) for one in fourteen(calls=5) if one.runtime]
+    rows = [
+        replace(timed_row, runtime=replace(timed_row.runtime, name=nasty))
+        for timed_row in fourteen(calls=5)
+        if timed_row.runtime
+    ]
     rows.append(Row(nasty, "fp32", 1, 1, error=nasty))
     first = source_of(results_of(*rows, bundle=BUNDLE | {"name": nasty}))
     text = markdowns.write([first, first])

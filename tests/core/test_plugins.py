@@ -24,7 +24,7 @@ class Good(Backend):
     def predict(self, images): ...
     def close(self): ...
 """
-OURS = ["keras", "numpy", "onnx", "openvino", "savedmodel", "tflite"]
+NATIVE = ["keras", "numpy", "onnx", "openvino", "savedmodel", "tflite"]
 Install = Callable[..., None]
 
 
@@ -42,8 +42,8 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
         del sys.modules[name]
 
 
-def refusal(kind: type[BackendError], call: Callable[[], object]) -> str:
-    with pytest.raises(kind) as caught:
+def refusal(error_type: type[BackendError], call: Callable[[], object]) -> str:
+    with pytest.raises(error_type) as caught:
         call()
     assert one_printable_line(str(caught.value))
     return str(caught.value)
@@ -53,8 +53,8 @@ def refusal(kind: type[BackendError], call: Callable[[], object]) -> str:
 
 
 def test_our_six_are_announced_and_sorted() -> None:
-    ours = [name for name, plugin in plugins.discover().items() if plugin.distribution == "digitbench"]
-    assert ours == OURS
+    native = [name for name, plugin in plugins.discover().items() if plugin.distribution == "digitbench"]
+    assert native == NATIVE
 
 
 def test_a_plugin_comes_through_the_same_door(install: Install) -> None:
@@ -79,13 +79,13 @@ def test_an_unknown_name_is_told_the_nearest_and_all(install: Install, wrong: st
     install("my_backend")
     message = refusal(UnknownBackendError, lambda: plugins.find(wrong))
     assert f"unknown backend {wrong!r}: did you mean {nearest!r}? known are " in message
-    assert all(name in message for name in [*OURS, "mine"])
+    assert all(name in message for name in [*NATIVE, "mine"])
 
 
 def test_a_name_like_none_is_told_all() -> None:
     message = refusal(UnknownBackendError, lambda: plugins.find("zzz"))
     assert "did you mean" not in message
-    assert all(name in message for name in OURS)
+    assert all(name in message for name in NATIVE)
 
 
 def test_no_backends_at_all_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,17 +139,17 @@ RUNTIMES = {
 }
 
 
-@pytest.mark.parametrize("name", OURS)
+@pytest.mark.parametrize("name", NATIVE)
 def test_ours_need_what_their_extra_lists(name: str) -> None:
-    assert sorted(need.name for need in plugins.find(name).requirements) == RUNTIMES[name]
+    assert sorted(requirement.name for requirement in plugins.find(name).requirements) == RUNTIMES[name]
 
 
-@pytest.mark.parametrize("name", [name for name in OURS if name != "numpy"])
+@pytest.mark.parametrize("name", [name for name in NATIVE if name != "numpy"])
 def test_our_install_lines_name_the_extra(name: str) -> None:
     assert plugins.find(name).install_line == f'pip install "digitbench[{name}]"'
 
 
-@pytest.mark.parametrize("name", OURS)
+@pytest.mark.parametrize("name", NATIVE)
 def test_a_missing_runtime_gives_its_packages_and_its_line(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plugins, "_installed", lambda _: False)
     plugin = plugins.find(name)
@@ -161,13 +161,13 @@ def test_a_missing_runtime_gives_its_packages_and_its_line(name: str, monkeypatc
     )
 
 
-NEEDY = GOOD.replace("class Good", "import no_such_runtime.core\n\nclass Good")
+NEEDS_A_RUNTIME = GOOD.replace("class Good", "import no_such_runtime.core\n\nclass Good")
 
 
 def test_a_third_partys_missing_runtime_gives_the_line_of_its_distribution(install: Install) -> None:
-    install("my_backend", NEEDY, requires=["digitbench>=0.1", "numpy", "no-such-runtime>=2"])
+    install("my_backend", NEEDS_A_RUNTIME, requires=["digitbench>=0.1", "numpy", "no-such-runtime>=2"])
     plugin = plugins.find("mine")
-    assert [need.name for need in plugin.requirements] == ["numpy", "no-such-runtime"]
+    assert [requirement.name for requirement in plugin.requirements] == ["numpy", "no-such-runtime"]
     assert plugin.missing() == ["no-such-runtime"]
     assert plugin.install_line == "pip install my-backend"
     message = refusal(MissingRuntimeError, plugin.load)
@@ -175,9 +175,11 @@ def test_a_third_partys_missing_runtime_gives_the_line_of_its_distribution(insta
 
 
 def test_a_third_partys_extra_of_the_backends_name_is_what_it_needs(install: Install) -> None:
-    install("my_backend", NEEDY, requires=["numpy", 'no-such-runtime; extra == "mine"', 'pytest; extra == "dev"'])
+    install(
+        "my_backend", NEEDS_A_RUNTIME, requires=["numpy", 'no-such-runtime; extra == "mine"', 'pytest; extra == "dev"']
+    )
     plugin = plugins.find("mine")
-    assert [need.name for need in plugin.requirements] == ["no-such-runtime"]
+    assert [requirement.name for requirement in plugin.requirements] == ["no-such-runtime"]
     assert plugin.install_line == 'pip install "my-backend[mine]"'
 
 
@@ -239,7 +241,7 @@ def test_a_runtime_under_another_distribution_counts_as_installed(
 
 
 def test_the_listing_says_what_each_is_and_opens(install: Install) -> None:
-    install("my_backend", NEEDY, requires=["numpy", "no-such-runtime"])
+    install("my_backend", NEEDS_A_RUNTIME, requires=["numpy", "no-such-runtime"])
     rows = {row["backend"]: row for row in plugins.listing()}
     assert rows["numpy"]["format"] == "npz"
     assert rows["numpy"]["source"] == "digitbench 0.1.0"

@@ -1,4 +1,4 @@
-"""The parent's end of its workers: what they are given, what they tell, and how a death is explained."""
+"""The parent's end of its workers: what they are sent, what they answer, and how a worker's death is explained."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from digitbench.workers.pool import Job, Pool, Worker, WorkerError, read_scores,
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of installed plugins: each class above under its own name."""
+    """A folder of installed plugins: each class of `core.bad_backends` under its name."""
     folder = tmp_path_factory.mktemp("site")
     announce(folder, "bad_backends", PLUGIN, names={name: name for name in NAMES})
     return folder
@@ -37,12 +37,12 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def installed(site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(site), os.environ.get("PYTHONPATH", "")])))
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    monkeypatch.setattr("tempfile.tempdir", None)  # found anew
+    monkeypatch.setattr("tempfile.tempdir", None)  # so that it is determined again
 
 
 @pytest.fixture(autouse=True)
 def children() -> Iterator[Callable[[], list[psutil.Process]]]:
-    """What this test started; earlier ones may have left a server of commands. No worker outlives its test."""
+    """The processes that this test started. No worker may outlive its test; a server of commands from before may."""
     before = psutil.Process().children(recursive=True)
 
     def started() -> list[psutil.Process]:
@@ -57,13 +57,13 @@ def children() -> Iterator[Callable[[], list[psutil.Process]]]:
 
 @pytest.fixture
 def images() -> Images:
-    """Five of them."""
+    """Five images."""
     return np.random.default_rng(0).random((5, 28, 28), np.float32)
 
 
 @pytest.fixture
 def shared(images: Images) -> Iterator[Path]:
-    """Their file."""
+    """The file of these images."""
     with shared_images(images) as path:
         yield path
 
@@ -75,7 +75,7 @@ def start_worker(pool: Pool, backend: str, copy: int = 0) -> Worker:
     return started.worker
 
 
-def last_words(backend: str, artifact: Path, images: Images) -> str:
+def failure_message(backend: str, artifact: Path, images: Images) -> str:
     with pytest.raises(WorkerError) as caught:
         score(Job(backend, artifact, 1), images)
     assert one_printable_line(str(caught.value))
@@ -87,10 +87,10 @@ def pid_of(worker: Worker) -> int:
     return worker._process.pid
 
 
-def wait_until(holds: Callable[[], object], what: str) -> None:
+def wait_until(holds: Callable[[], object], message: str) -> None:
     deadline = time.monotonic() + 30
     while not holds():
-        assert time.monotonic() < deadline, what
+        assert time.monotonic() < deadline, message
         time.sleep(0.01)
 
 
@@ -112,9 +112,9 @@ def test_a_worker_answers_command_after_command_and_is_gone_after(shared: Path) 
         assert started.ready["load_seconds"] >= 0
         assert read_scores(pool.ask(worker, "score")).shape == (5, 10)
         assert pool.ask(worker, "warm_up", batch_size=2, seconds=0.01)["warm_up"]["calls"] >= 20
-        spent = read_spent(pool.ask(worker, "turn", batch_size=2, seconds=0.01))
-        assert spent.dtype == np.int64
-        assert spent.sum() / 1e9 > 0.001
+        durations = read_spent(pool.ask(worker, "turn", batch_size=2, seconds=0.01))
+        assert durations.dtype == np.int64
+        assert durations.sum() / 1e9 > 0.001
         assert pool.ask(worker, "ledger", batch_size=2)["ledger"]["call"] > 0
         pid = pid_of(worker)
         assert psutil.pid_exists(pid)
@@ -143,20 +143,20 @@ def test_as_many_start_at_a_time_as_there_are_cores(
     monkeypatch.setattr(pool_module, "available_cores", lambda: cores)
     with Pool(shared) as pool:
         started = list(pool.start([Job("Slow", Path("model"), 1, copy) for copy in range(cores + 1)]))
-        assert sorted(one.job.copy for one in started) == list(range(cores + 1))
-        assert all(one.worker for one in started)
-    together = [int(line) for line in (tmp_path / "together").read_text().split()]
-    assert max(together) == cores
+        assert sorted(start.job.copy for start in started) == list(range(cores + 1))
+        assert all(start.worker for start in started)
+    alive_together = [int(line) for line in (tmp_path / "together").read_text().split()]
+    assert max(alive_together) == cores
 
 
 def test_a_worker_that_cannot_start_stops_no_other(shared: Path) -> None:
     with Pool(shared) as pool:
         jobs = [Job("Killed", Path("model"), 1), Job("Good", Path("model"), 1), Job("God", Path("model"), 1)]
-        found = {one.job.backend: one for one in pool.start(jobs)}
-        assert str(found["Killed"].error) == "the worker was killed by SIGKILL"
-        assert "unknown backend 'God'" in str(found["God"].error)
-        assert found["Killed"].worker is found["God"].worker is None
-        good = found["Good"].worker
+        started = {start.job.backend: start for start in pool.start(jobs)}
+        assert str(started["Killed"].error) == "the worker was killed by SIGKILL"
+        assert "unknown backend 'God'" in str(started["God"].error)
+        assert started["Killed"].worker is started["God"].worker is None
+        good = started["Good"].worker
         assert good
         assert read_scores(pool.ask(good, "score")).shape == (5, 10)
 
@@ -165,7 +165,7 @@ def test_a_worker_that_cannot_start_stops_no_other(shared: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("backend", "words"),
+    ("backend", "message"),
     [
         ("Killed", "the worker was killed by SIGKILL"),
         ("Segfault", "the worker was killed by SIGSEGV"),
@@ -177,19 +177,19 @@ def test_a_worker_that_cannot_start_stops_no_other(shared: Path) -> None:
         ("Exits", "the worker ended with exit code 3; its last words: second / third / last words"),
     ],
 )
-def test_a_death_is_explained_in_one_line(backend: str, words: str, images: Images, tmp_path: Path) -> None:
-    assert last_words(backend, tmp_path / "model", images) == words
+def test_a_death_is_explained_in_one_line(backend: str, message: str, images: Images, tmp_path: Path) -> None:
+    assert failure_message(backend, tmp_path / "model", images) == message
 
 
 def test_a_backend_that_answers_nothing_is_explained(images: Images, tmp_path: Path) -> None:
-    assert "NoneType" in last_words("NotANumber", tmp_path / "model", images)
+    assert "NoneType" in failure_message("NotANumber", tmp_path / "model", images)
 
 
 def test_a_missing_artifact_is_explained(images: Images, tmp_path: Path) -> None:
-    assert str(tmp_path / "nothing.npz") in last_words("numpy", tmp_path / "nothing.npz", images)
+    assert str(tmp_path / "nothing.npz") in failure_message("numpy", tmp_path / "nothing.npz", images)
 
 
-def test_a_worker_that_dies_while_another_is_asked_keeps_its_obituary(shared: Path) -> None:
+def test_a_worker_that_dies_while_another_is_asked_keeps_its_exit_reason(shared: Path) -> None:
     with Pool(shared) as pool:
         first, second = start_worker(pool, "Good", 0), start_worker(pool, "Good", 1)
         os.kill(pid_of(first), signal.SIGKILL)
@@ -232,7 +232,7 @@ def test_a_worker_that_hangs_is_given_up(shared: Path, children: Callable[[], li
 def test_a_worker_that_closed_its_pipes_and_lives_on_is_given_up(
     shared: Path, children: Callable[[], list[psutil.Process]]
 ) -> None:
-    """The end of its output is not the end of it."""
+    """A worker that closed its output may still run."""
     with Pool(shared, timeout=1) as pool:
         began = time.monotonic()
         (started,) = pool.start([Job("Silent", Path("model"), 1)])
@@ -285,12 +285,12 @@ def test_what_a_runtime_prints_does_not_get_between_the_events(shared: Path) -> 
 def test_a_worker_that_cannot_even_start_is_explained(
     images: Images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The first of the last lines may be long; the last one says what it was."""
+    """Of the last lines that it wrote the first may be long, and the last one gives the cause."""
     empty = tmp_path / "numpy"
     empty.mkdir()
     (empty / "__init__.py").write_text(f"raise ImportError('no numpy today')  # {'x' * 300}")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ["PYTHONPATH"]]))
-    message = last_words("Good", tmp_path / "model", images)
+    message = failure_message("Good", tmp_path / "model", images)
     assert message.startswith("the worker ended with exit code 1; its last words:")
     assert message.endswith("ImportError: no numpy today")
     assert len(message) < 400
@@ -302,24 +302,24 @@ def test_workers_that_the_system_refuses_are_failed_starts(shared: Path, monkeyp
 
     monkeypatch.setattr("digitbench.workers.pool.subprocess.Popen", refuse)
     with Pool(shared) as pool:
-        found = list(pool.start([Job("Good", Path("model"), 1, copy) for copy in range(3)]))
-    assert {str(one.error) for one in found} == {"can't be started: Resource temporarily unavailable"}
-    assert len(found) == 3
+        started = list(pool.start([Job("Good", Path("model"), 1, copy) for copy in range(3)]))
+    assert {str(start.error) for start in started} == {"can't be started: Resource temporarily unavailable"}
+    assert len(started) == 3
 
 
 # --- idle ----------------------------------------------------------------------------------------------------------
 
 
 def test_an_idle_worker_and_its_parent_use_no_cpu(shared: Path) -> None:
-    """Neither spins: a busy neighbour would be in everyone's figures."""
+    """Neither spins: a busy neighbour would slow down what is timed."""
     with Pool(shared) as pool:
         worker = start_worker(pool, "Good")
         pool.ask(worker, "score")
         watched = psutil.Process(pid_of(worker))
 
         def used() -> float:
-            found = watched.cpu_times()
-            return float(found.user + found.system) + time.process_time()
+            times = watched.cpu_times()
+            return float(times.user + times.system) + time.process_time()
 
         before = used()
         time.sleep(0.3)
@@ -350,12 +350,12 @@ def test_ctrl_c_while_a_worker_is_started_leaves_none_behind(shared: Path, monke
 def test_ctrl_c_while_a_worker_is_awaited_leaves_none_behind(
     shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    waits = Pool._next
+    original = Pool._next
 
     def interrupted(pool: Pool, awaited: set[Worker]) -> Any:
         wait_until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text().strip(), "not that far")
         signal.raise_signal(signal.SIGINT)
-        return waits(pool, awaited)
+        return original(pool, awaited)
 
     monkeypatch.setattr(Pool, "_next", interrupted)
     with pytest.raises(KeyboardInterrupt), Pool(shared) as pool:

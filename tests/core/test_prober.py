@@ -1,4 +1,4 @@
-"""Forms tried in a worker: what one costs that kills it, hangs or is refused, and what is said of it."""
+"""Model I/O tried in a worker: what happens when a trial kills it, hangs or is refused, and the message about it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from digitbench.plugins.model_io import ModelIO
 from digitbench.system import trusted_files
 from digitbench.workers.pool import shared_images
 
-# What it does in a form is said by the form's output.
+# The name of the output says what the backend does.
 PLUGIN = """
 import os, time
 import numpy as np
@@ -83,7 +83,7 @@ class Odd(Moody):
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of installed plugins: each class above under its own name."""
+    """A folder of installed plugins: each class above under its name."""
     folder = tmp_path_factory.mktemp("site")
     announce(folder, "moody_backends", PLUGIN, names={name: name for name in ("Moody", "Broken", "Lambda", "Odd")})
     return folder
@@ -101,8 +101,8 @@ def children() -> Iterator[Callable[[], list[psutil.Process]]]:
     before = psutil.Process().children(recursive=True)
 
     def running() -> list[psutil.Process]:
-        every = psutil.Process().children(recursive=True)
-        return [one for one in every if one not in before and one.status() != psutil.STATUS_ZOMBIE]
+        processes = psutil.Process().children(recursive=True)
+        return [process for process in processes if process not in before and process.status() != psutil.STATUS_ZOMBIE]
 
     yield running
     left = running()
@@ -129,14 +129,14 @@ def format_of(backend: str) -> ModelFormat:
     return ModelFormat("moody", backend, ".bin", "Moody")
 
 
-def which(output: str = "") -> ModelIO:
+def model_io(output: str = "") -> ModelIO:
     return ModelIO(output=Tensor(output, (None, 10), "float32"))
 
 
 # --- the parent's end ----------------------------------------------------------------------------------------------
 
 
-def test_a_form_that_kills_its_worker_or_hangs_costs_that_form_alone(
+def test_a_model_io_that_kills_its_worker_or_hangs_costs_that_one_alone(
     model: Path, shared: Path, children: Callable[[], list[psutil.Process]]
 ) -> None:
     with Prober(model, format_of("Moody"), shared, timeout=60) as prober:
@@ -144,25 +144,25 @@ def test_a_form_that_kills_its_worker_or_hangs_costs_that_form_alone(
             (Tensor("x", (None, 28, 28), "float32"),), (Tensor("a", (None, 10), "int8", 0.5, 3),)
         )
         (first,) = children()
-        assert prober.attempt(which("exits"), 0, 5) is None
+        assert prober.attempt(model_io("exits"), 0, 5) is None
         assert prober.fault == "the worker ended with exit code 3"
         assert children() == []
-        scores = prober.attempt(which(), 2, 5)
+        scores = prober.attempt(model_io(), 2, 5)
         assert scores is not None
         assert scores.shape == (3, 10)
         assert scores[:, 0].tolist() == [2, 3, 4]
-        scores = prober.ask(which(), [4, 0, 4], 1)
+        scores = prober.ask(model_io(), [4, 0, 4], 1)
         assert scores is not None
         assert scores[:, 0].tolist() == [4, 0, 4]
         assert children() != [first], "another worker"
         prober._pool._timeout = 0.2  # the next one has loaded already
-        assert prober.attempt(which("hangs"), 0, 5) is None
+        assert prober.attempt(model_io("hangs"), 0, 5) is None
         assert prober.fault.startswith("the worker gave no sign of life for 0.2 s and was killed; see --timeout")
         prober._pool._timeout = 60
-        assert prober.attempt(which("refuses"), 0, 5) is None
+        assert prober.attempt(model_io("refuses"), 0, 5) is None
         assert prober.fault == "first line second line"
         (third,) = children()
-        assert prober.attempt(replace(which(), foreground=255.0), 0, 9) is not None
+        assert prober.attempt(replace(model_io(), foreground=255.0), 0, 9) is not None
         assert children() == [third], "a refusal kills nobody"
     assert children() == []
 
@@ -172,14 +172,14 @@ def test_after_three_deaths_nothing_more_is_tried(
 ) -> None:
     with Prober(model, format_of("Moody"), shared, timeout=60) as prober:
         for _ in range(MOST_DEATHS):
-            assert prober.attempt(which("exits"), 0, 5) is None
-        assert prober.attempt(which(), 0, 5) is None
+            assert prober.attempt(model_io("exits"), 0, 5) is None
+        assert prober.attempt(model_io(), 0, 5) is None
         assert prober.fault == "the worker ended with exit code 3"
         assert children() == []
 
 
 @pytest.mark.parametrize(
-    ("backend", "said"),
+    ("backend", "message"),
     [
         ("Broken", "{model}: corrupt at byte 7"),
         (
@@ -189,13 +189,13 @@ def test_after_three_deaths_nothing_more_is_tried(
     ],
 )
 def test_what_its_runtime_cannot_open_is_refused_in_a_line(
-    model: Path, shared: Path, monkeypatch: pytest.MonkeyPatch, backend: str, said: str
+    model: Path, shared: Path, monkeypatch: pytest.MonkeyPatch, backend: str, message: str
 ) -> None:
     monkeypatch.chdir(model.parent)
     with pytest.raises(BundleError) as caught, Prober(Path(model.name), format_of(backend), shared, timeout=60):
         raise AssertionError("it was opened")
     assert one_printable_line(str(caught.value))
-    assert str(caught.value) == said.format(model=model.name), "as its user named it, and once"
+    assert str(caught.value) == message.format(model=model.name), "as its user named it, and once"
 
 
 def test_a_signature_that_is_none_leaves_no_process(model: Path, shared: Path) -> None:
@@ -207,10 +207,10 @@ def test_a_signature_that_is_none_leaves_no_process(model: Path, shared: Path) -
 
 
 class Watched(Fake):
-    """Remembers with what it was opened."""
+    """Remembers the arguments that it was opened with."""
 
     opened: list[IOSpec]
-    asked: list[bool]
+    trusted_flags: list[bool]
     acts: list[str]
 
     def __init__(self, artifact: Path, *, threads: int, io_spec: IOSpec) -> None:
@@ -222,68 +222,70 @@ class Watched(Fake):
 
     @classmethod
     def signature(cls, artifact: Path, *, trusted: bool = False) -> Signature:
-        cls.asked.append(trusted)
+        cls.trusted_flags.append(trusted)
         return Signature((), ())
 
     def predict(self, images: Images) -> Any:
-        found = super().predict(images)
-        return found * np.float32("nan") if type(self).opened[-1].output == "nothing" else found
+        scores = super().predict(images)
+        return scores * np.float32("nan") if type(self).opened[-1].output == "nothing" else scores
 
     def close(self) -> None:
         type(self).acts.append("close")
 
 
 @pytest.fixture
-def tell(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Told]:
-    """Let forms be tried one after another, each on images[1:4], and give all that is answered."""
-    Watched.opened, Watched.asked, Watched.acts = [], [], []
+def run_probe(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Told]:
+    """Try one model I/O after another, each on images[1:4], and give all events."""
+    Watched.opened, Watched.trusted_flags, Watched.acts = [], [], []
     announced: Any = SimpleNamespace(load=lambda: Watched, module="watched")
     plugin = replace(plugins.find("numpy"), name="fake", entry_point=announced)
     monkeypatch.setattr("digitbench.plugins.find", lambda name: plugin)
-    monkeypatch.setattr(probe, "_limit_memory", lambda: None)  # of a worker, and not of this process
+    monkeypatch.setattr(probe, "_limit_memory", lambda: None)  # that limit is for a worker, and not for this process
     np.save(tmp_path / "images.npy", numbered(9))
 
     def call(*model_ios: ModelIO, size: int = 256) -> Told:
         images = str(tmp_path / "images.npy")
         job = {"backend": "fake", "artifact": str(model), "precision": "fp32", "images": images}
-        commands = ({"model_io": model_io.to_json(), "order": [1, 2, 3], "size": size} for model_io in model_ios)
-        told: Told = []
-        probe.serve(map(json.dumps, [job, *commands]), lambda event, **facts: told.append((event, facts)))
-        return told
+        commands = ({"model_io": tried.to_json(), "order": [1, 2, 3], "size": size} for tried in model_ios)
+        events: Told = []
+        probe.serve(map(json.dumps, [job, *commands]), lambda event, **facts: events.append((event, facts)))
+        return events
 
     return call
 
 
-def test_each_form_is_answered_with_the_scores_of_the_images_asked_for(tell: Callable[..., Told]) -> None:
-    ready, *answers = tell(which(), replace(which(), background=1.0, foreground=0.0))
+def test_each_model_io_is_answered_with_the_scores_of_the_images_asked_for(run_probe: Callable[..., Told]) -> None:
+    ready, *answers = run_probe(model_io(), replace(model_io(), background=1.0, foreground=0.0))
     assert ready == ("ready", {"signature": {"inputs": (), "outputs": ()}})
-    found = [np.frombuffer(b64decode(facts["scores"]), np.float32).reshape(3, 10) for _, facts in answers]
-    assert [scores[:, 9].tolist() for scores in found] == [[1, 2, 3], [0, -1, -2]]
+    answered = [np.frombuffer(b64decode(facts["scores"]), np.float32).reshape(3, 10) for _, facts in answers]
+    assert [scores[:, 9].tolist() for scores in answered] == [[1, 2, 3], [0, -1, -2]]
 
 
 def test_images_are_scored_in_the_order_and_as_many_a_call_as_asked_for(
-    tell: Callable[..., Told], monkeypatch: pytest.MonkeyPatch
+    run_probe: Callable[..., Told], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    called: list[list[float]] = []
+    batches: list[list[float]] = []
 
     def predict(self: Watched, images: Images) -> Any:
-        called.append(images[:, 0, 0].tolist())
+        batches.append(images[:, 0, 0].tolist())
         return Fake.predict(self, images)
 
     monkeypatch.setattr(Watched, "predict", predict)
-    (_, facts) = tell(which(), size=2)[1]
-    assert called == [[1, 2], [3]]
+    (_, facts) = run_probe(model_io(), size=2)[1]
+    assert batches == [[1, 2], [3]]
     assert np.frombuffer(b64decode(facts["scores"]), np.float32)[::10].tolist() == [1, 2, 3]
 
 
-def test_it_is_opened_anew_only_for_other_ports(tell: Callable[..., Told]) -> None:
-    tell(which(), replace(which(), foreground=2.0), replace(which(), shape=(784,)), which())
+def test_it_is_opened_anew_only_for_another_io_spec(run_probe: Callable[..., Told]) -> None:
+    run_probe(model_io(), replace(model_io(), foreground=2.0), replace(model_io(), shape=(784,)), model_io())
     assert [io_spec.shape for io_spec in Watched.opened] == [(28, 28), (784,), (28, 28)]
     assert Watched.acts == ["open", "close"] * 3, "never two at a time"
 
 
-def test_what_a_form_fails_by_is_told_and_the_next_is_tried(tell: Callable[..., Told]) -> None:
-    _, *answers = tell(which("unknown"), which("nothing"), replace(which("nothing"), foreground=2.0), which())
+def test_what_a_model_io_fails_by_is_told_and_the_next_is_tried(run_probe: Callable[..., Told]) -> None:
+    _, *answers = run_probe(
+        model_io("unknown"), model_io("nothing"), replace(model_io("nothing"), foreground=2.0), model_io()
+    )
     assert [set(facts) for _, facts in answers] == [{"error"}, {"error"}, {"error"}, {"scores"}]
     assert answers[0][1]["error"] == "no output of that name"
     assert answers[1][1]["error"].endswith("not finite numbers")
@@ -295,10 +297,10 @@ def test_what_a_form_fails_by_is_told_and_the_next_is_tried(tell: Callable[..., 
 
 @pytest.mark.parametrize("trusted", [False, True])
 def test_code_in_a_file_is_run_if_its_user_trusts_that_file(
-    tell: Callable[..., Told], model: Path, trusted: bool
+    run_probe: Callable[..., Told], model: Path, trusted: bool
 ) -> None:
     if trusted:
         trusted_files.remember(model)
-    tell(replace(which(), code=True))
-    assert Watched.asked == [trusted]
+    run_probe(replace(model_io(), code=True))
+    assert Watched.trusted_flags == [trusted]
     assert [io_spec.trusted for io_spec in Watched.opened] == [trusted]

@@ -1,4 +1,4 @@
-"""Results as pytest-benchmark's JSON: its own figures, read by its own command."""
+"""Results as pytest-benchmark's JSON: the values that it computes itself, read by its own command."""
 
 from __future__ import annotations
 
@@ -24,10 +24,11 @@ from digitbench.report.pytest_benchmark import statistics_of, to_pytest_benchmar
 
 def sampled(name: str, batch: int, *nanoseconds: Sequence[int], **changes: object) -> Row:
     """A row whose generations hold these samples."""
-    found = tuple(
-        replace(generation(i, len(each)), samples=samples.encode(np.array(each))) for i, each in enumerate(nanoseconds)
+    generations = tuple(
+        replace(generation(i, len(durations)), samples=samples.encode(np.array(durations)))
+        for i, durations in enumerate(nanoseconds)
     )
-    return compared(name, batch, 10, 1, Ratio(1.5, (1.4, 1.6)), **{"generations": found, **changes})
+    return compared(name, batch, 10, 1, Ratio(1.5, (1.4, 1.6)), **{"generations": generations, **changes})
 
 
 def a_run(slower: int = 0) -> Results:
@@ -43,33 +44,33 @@ def a_run(slower: int = 0) -> Results:
 
 def compare(folder: Path, *arguments: object) -> str:
     """Run the real command."""
-    done = subprocess.run(
+    completed = subprocess.run(
         [sys.executable, "-m", "pytest_benchmark", "compare", *map(str, arguments)], cwd=folder, capture_output=True,
         text=True, timeout=60, env={**os.environ, "COLUMNS": "200"},
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert "Failed to load" not in done.stderr
-    return done.stdout
+    assert completed.returncode == 0, completed.stderr
+    assert "Failed to load" not in completed.stderr
+    return completed.stdout
 
 
 @pytest.mark.parametrize("n", [*range(1, 14), 100, 101, 102, 103])
 def test_statistics_are_those_that_pytest_benchmark_computes(n: int) -> None:
-    spent = 100 + np.random.default_rng(n).standard_t(2, size=n)  # outliers on both sides
-    its = Stats()
-    its.data = spent.tolist()
-    ours, theirs = statistics_of(spent), its.as_dict()
-    assert list(ours) == list(theirs)
-    for name, value in theirs.items():
-        assert ours[name] == (value if isinstance(value, str) else pytest.approx(value, rel=1e-12)), name
+    seconds = 100 + np.random.default_rng(n).standard_t(2, size=n)  # outliers on both sides
+    stats = Stats()
+    stats.data = seconds.tolist()
+    computed, expected = statistics_of(seconds), stats.as_dict()
+    assert list(computed) == list(expected)
+    for name, value in expected.items():
+        assert computed[name] == (value if isinstance(value, str) else pytest.approx(value, rel=1e-12)), name
 
 
 def test_equal_samples_have_no_spread() -> None:
-    its = Stats()
-    its.data = [2e-6] * 8
-    assert statistics_of(np.full(8, 2e-6))["outliers"] == its.outliers == "0;0"
+    stats = Stats()
+    stats.data = [2e-6] * 8
+    assert statistics_of(np.full(8, 2e-6))["outliers"] == stats.outliers == "0;0"
 
 
-def test_an_entry_has_its_rows_figures_in_seconds_over_all_generations() -> None:
+def test_an_entry_has_its_rows_times_in_seconds_over_all_generations() -> None:
     first = to_pytest_benchmark(a_run())["benchmarks"][0]
     assert first["name"] == "predict[onnx-fp32-threads1-batch1]"
     assert first["group"] == "predict, batch size 1"
@@ -105,21 +106,21 @@ def test_threads_other_than_one_are_another_group() -> None:
 def test_what_is_left_out_is_said() -> None:
     half = sampled("keras", 8, [10, 11], [12, 13])
     half = replace(half, generations=(half.generations[0], replace(half.generations[1], samples="")))
-    found = to_pytest_benchmark(
+    report = to_pytest_benchmark(
         results_of(MISSING, timed("numpy", 1, 10), Row("tflite", "fp32", 1, 1), half, sampled("onnx", 1, [10]))
     )
-    why = "its raw samples are not in these results, and pytest-benchmark's figures need them"
-    left_out = {one["name"]: one["reason"] for one in found["digitbench"]["left_out"]}
+    reason = "its raw samples are not in these results, and pytest-benchmark's figures need them"
+    left_out = {entry["name"]: entry["reason"] for entry in report["digitbench"]["left_out"]}
     assert left_out == {
         "predict[openvino-fp32-threads1-batch1]": "not installed: openvino",
-        "predict[numpy-fp32-threads1-batch1]": why,
+        "predict[numpy-fp32-threads1-batch1]": reason,
         "predict[tflite-fp32-threads1-batch1]": "not timed",
-        "predict[keras-fp32-threads1-batch8]": why,
+        "predict[keras-fp32-threads1-batch8]": reason,
     }
-    assert [entry["name"] for entry in found["benchmarks"]] == ["predict[onnx-fp32-threads1-batch1]"]
+    assert [entry["name"] for entry in report["benchmarks"]] == ["predict[onnx-fp32-threads1-batch1]"]
 
 
-def test_broken_samples_are_an_error_and_no_figure() -> None:
+def test_broken_samples_are_an_error_and_no_entry() -> None:
     row = compared("onnx", 1, 10, 1, None, generations=(replace(generation(0), samples="???"),))
     with pytest.raises(ResultsError, match="can't be decoded"):
         to_pytest_benchmark(results_of(row))
@@ -129,14 +130,14 @@ def test_the_real_command_compares_two_files(tmp_path: Path) -> None:
     for name, slower in (("1-before", 0), ("2-after", 5_000)):
         value = json.dumps(to_pytest_benchmark(a_run(slower)), allow_nan=False)
         (tmp_path / f"{name}.json").write_text(value)
-    one = compare(tmp_path, "1-before.json")
-    assert "benchmark 'predict, batch size 1': 2 tests" in one
-    assert "predict[onnx-fp32-threads1-batch32]" in one
-    both = compare(
+    single_file = compare(tmp_path, "1-before.json")
+    assert "benchmark 'predict, batch size 1': 2 tests" in single_file
+    assert "predict[onnx-fp32-threads1-batch32]" in single_file
+    two_files = compare(
         tmp_path, "1-before.json", "2-after.json", "--group-by", "param:backend,param:batch_size", "--sort", "mean",
         "--columns", "min,median,rounds,outliers,iqr", "--csv", "out.csv",
     )  # fmt: skip
-    assert "benchmark 'backend=onnx batch_size=1': 2 tests" in both
+    assert "benchmark 'backend=onnx batch_size=1': 2 tests" in two_files
     with (tmp_path / "out.csv").open(newline="") as stream:
         rows = [
             row for row in csv.DictReader(stream) if row["param:backend"] == "onnx" and row["param:batch_size"] == "1"

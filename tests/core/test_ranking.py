@@ -1,4 +1,4 @@
-"""Which form is the right one: what an output looks like, how surprised it is by the labels, and who comes first."""
+"""Which model I/O is the right one: the kind of output, how surprised it is by the labels, and which comes first."""
 
 from __future__ import annotations
 
@@ -30,126 +30,126 @@ def softmax(logits: Scores) -> Scores:
 
 @pytest.fixture
 def logits() -> Scores:
-    """Of 2,000 images, as a network that knows its business gives them."""
+    """Logits of 2,000 images, as a well trained network gives them."""
     return np.random.default_rng(0).normal(0, 3, (2000, 10)).astype(np.float32)
 
 
 @pytest.fixture
 def labels(logits: Scores) -> Labels:
-    """Drawn by what the softmax of these says: no other scale of them tells more of the labels."""
+    """Drawn from the softmax of these logits, so that no other scale of them fits the labels better."""
     draw = np.random.default_rng(1)
     return np.array([draw.choice(10, p=row / row.sum()) for row in softmax(logits).astype(float)])
 
 
-# --- what an output looks like -------------------------------------------------------------------------------------
+# --- the kind of an output -----------------------------------------------------------------------------------------
 
 
 def test_an_output_is_known_by_its_range_and_its_sums(logits: Scores) -> None:
-    odds = softmax(logits)
-    assert activation_of(odds) == "softmax"
+    probabilities = softmax(logits)
+    assert activation_of(probabilities) == "softmax"
     assert activation_of(np.eye(10, dtype=np.float32)) == "softmax"
     assert activation_of(np.float32(1) / (np.float32(1) + np.exp(-logits))) == "sigmoid"
     assert activation_of(logits) == "logits"
-    assert activation_of(np.log(odds)) == "logits", "of a log-softmax the softmax is the same as of logits"
+    assert activation_of(np.log(probabilities)) == "logits", "of a log-softmax the softmax is the same as of logits"
     for total in (100, 255, 256, 2):
-        assert activation_of(odds * np.float32(total)) == "softmax"
-        assert activation_of(np.rint(odds * np.float32(100 * total))) == "softmax"
-    assert activation_of(odds / np.float32(2)) == "sigmoid", "which are divided by their sum"
-    assert activation_of(odds[:1] * 100) == "logits", "one row has some sum"
+        assert activation_of(probabilities * np.float32(total)) == "softmax"
+        assert activation_of(np.rint(probabilities * np.float32(100 * total))) == "softmax"
+    assert activation_of(probabilities / np.float32(2)) == "sigmoid", "which are divided by their sum"
+    assert activation_of(probabilities[:1] * 100) == "logits", "one row has some sum"
     assert activation_of(np.maximum(logits, 0)) == "logits"
-    assert activation_of(odds - 0.1) == "logits"
+    assert activation_of(probabilities - 0.1) == "logits"
 
 
 @pytest.mark.parametrize("steps", [255, 256])
 def test_a_softmax_in_steps_is_still_one(logits: Scores, steps: int) -> None:
-    odds = np.clip(np.rint(softmax(logits / np.float32(10)) * np.float32(steps)), 0, 255) / np.float32(steps)
-    assert np.abs(odds.sum(axis=1) - 1).max() > 0.01, "its sums are off by now"
-    assert activation_of(odds) == "softmax"
+    probabilities = np.clip(np.rint(softmax(logits / np.float32(10)) * np.float32(steps)), 0, 255) / np.float32(steps)
+    assert np.abs(probabilities.sum(axis=1) - 1).max() > 0.01, "its sums are off by now"
+    assert activation_of(probabilities) == "softmax"
     assert activation_of(softmax(logits).astype(np.float16).astype(np.float32)) == "softmax"
 
 
 def test_one_image_that_does_not_sum_to_one_makes_it_a_sigmoid(logits: Scores) -> None:
-    odds = softmax(logits)
-    odds[7] = 0
-    assert activation_of(odds) == "sigmoid"
+    probabilities = softmax(logits)
+    probabilities[7] = 0
+    assert activation_of(probabilities) == "sigmoid"
 
 
 # --- a trial -------------------------------------------------------------------------------------------------------
 
 
-def rows(*values: Sequence[float]) -> Scores:
-    """Scores by hand: each row's first values, the others what is left for eight or so classes."""
+def scores_from(*values: Sequence[float]) -> Scores:
+    """Scores from the first values of each row; the other classes get 0."""
     return np.array([[*row, *[0.0] * (10 - len(row))] for row in values], np.float32)
 
 
 def test_surprise_is_the_mean_log_loss() -> None:
-    found = judge(ModelIO(), rows([0.75, 0.25], [0.5, 0.5], [0.25, 0.75]), np.array([0, 1, 0]), None)
-    assert found.model_io.activation == "softmax"
-    assert found.right.tolist() == [1, 0, 0]
-    assert found.right.dtype == np.int64
-    assert found.accuracy == pytest.approx(1 / 3)
-    assert found.surprise == pytest.approx(-(math.log(0.75) + math.log(0.5) + math.log(0.25)) / 3, rel=1e-6)
+    judged = judge(ModelIO(), scores_from([0.75, 0.25], [0.5, 0.5], [0.25, 0.75]), np.array([0, 1, 0]), None)
+    assert judged.model_io.activation == "softmax"
+    assert judged.right.tolist() == [1, 0, 0]
+    assert judged.right.dtype == np.int64
+    assert judged.accuracy == pytest.approx(1 / 3)
+    assert judged.surprise == pytest.approx(-(math.log(0.75) + math.log(0.5) + math.log(0.25)) / 3, rel=1e-6)
 
 
 def test_of_logits_it_is_that_of_their_softmax(logits: Scores, labels: Labels) -> None:
     plain = judge(ModelIO(), softmax(logits), labels, None)
     for scores in (logits, np.log(softmax(logits)), logits + 100):
-        found = judge(ModelIO(), scores, labels, None)
-        assert found.model_io.activation == "logits"
-        assert found.surprise == pytest.approx(plain.surprise, rel=1e-3)
-        np.testing.assert_array_equal(found.right, plain.right)
+        judged = judge(ModelIO(), scores, labels, None)
+        assert judged.model_io.activation == "logits"
+        assert judged.surprise == pytest.approx(plain.surprise, rel=1e-3)
+        np.testing.assert_array_equal(judged.right, plain.right)
 
 
 def test_a_sigmoid_is_surprised_by_each_class_apart() -> None:
-    found = judge(ModelIO(), rows([0.8, 0.4]), np.array([0]), None)
-    assert found.model_io.activation == "sigmoid"
-    assert found.surprise == pytest.approx(-math.log(0.8) - math.log(0.6), rel=1e-6)
+    judged = judge(ModelIO(), scores_from([0.8, 0.4]), np.array([0]), None)
+    assert judged.model_io.activation == "sigmoid"
+    assert judged.surprise == pytest.approx(-math.log(0.8) - math.log(0.6), rel=1e-6)
 
 
 def test_percentages_surprise_as_their_probabilities_do(logits: Scores, labels: Labels) -> None:
     plain = judge(ModelIO(), softmax(logits), labels, None)
-    found = judge(ModelIO(), softmax(logits) * 100, labels, None)
-    assert found.model_io.activation == "softmax"
-    assert found.surprise == pytest.approx(plain.surprise, rel=1e-5)
+    judged = judge(ModelIO(), softmax(logits) * 100, labels, None)
+    assert judged.model_io.activation == "softmax"
+    assert judged.surprise == pytest.approx(plain.surprise, rel=1e-5)
 
 
 def test_what_is_known_of_the_output_is_not_guessed() -> None:
-    scores = rows([1.0], [0.0, 1.0])
+    scores = scores_from([1.0], [0.0, 1.0])
     assert judge(ModelIO(), scores, np.array([0, 1]), "logits").surprise == pytest.approx(math.log(math.e + 9) - 1)
     assert judge(ModelIO(), scores, np.array([0, 1]), "sigmoid").model_io.activation == "sigmoid"
     assert judge(ModelIO(), scores, np.array([0, 1]), None).surprise == pytest.approx(0, abs=1e-6)
 
 
 def test_being_surely_wrong_once_is_not_everything() -> None:
-    found = judge(ModelIO(), rows([1.0], [1.0]), np.array([0, 1]), None)
-    assert found.surprise == pytest.approx(-math.log(LEAST_ODDS) / 2)
+    judged = judge(ModelIO(), scores_from([1.0], [1.0]), np.array([0, 1]), None)
+    assert judged.surprise == pytest.approx(-math.log(LEAST_ODDS) / 2)
 
 
 def test_shifted_images_surprise_and_do_not_count_as_right_or_wrong() -> None:
-    scores = rows([1.0], [0.0, 1.0], [0.5, 0.5], [0.75, 0.25])
-    found = judge(ModelIO(), scores, np.array([0, 1]), None)
-    assert found.right.tolist() == [1, 1]
-    assert found.surprise == pytest.approx(-(math.log(0.5) + math.log(0.25)) / 4, rel=1e-6)
+    scores = scores_from([1.0], [0.0, 1.0], [0.5, 0.5], [0.75, 0.25])
+    judged = judge(ModelIO(), scores, np.array([0, 1]), None)
+    assert judged.right.tolist() == [1, 1]
+    assert judged.surprise == pytest.approx(-(math.log(0.5) + math.log(0.25)) / 4, rel=1e-6)
 
 
 def test_shifted_images_are_theirs_by_a_pixel_at_most() -> None:
     images = np.random.default_rng(0).random((60, 28, 28), np.float32)
     before = images.copy()
-    found = shifted(images)
-    assert found.shape == images.shape
-    assert found.dtype == np.float32
+    moved_images = shifted(images)
+    assert moved_images.shape == images.shape
+    assert moved_images.dtype == np.float32
     np.testing.assert_array_equal(images, before)
-    np.testing.assert_array_equal(shifted(images), found)
+    np.testing.assert_array_equal(shifted(images), moved_images)
     moves = [
         [(down, right) for down in (-1, 0, 1) for right in (-1, 0, 1)
-         if np.array_equal(one[2:-2, 2:-2], image[2 - down : 26 - down, 2 - right : 26 - right])]
-        for one, image in zip(found, images, strict=True)
+         if np.array_equal(moved[2:-2, 2:-2], image[2 - down : 26 - down, 2 - right : 26 - right])]
+        for moved, image in zip(moved_images, images, strict=True)
     ]  # fmt: skip
-    assert {len(each) for each in moves} == {1}
-    assert len({move for each in moves for move in each}) == 9, "every way occurs"
+    assert {len(matching) for matching in moves} == {1}
+    assert len({move for matching in moves for move in matching}) == 9, "every way occurs"
 
 
-# --- who comes first -----------------------------------------------------------------------------------------------
+# --- which comes first ---------------------------------------------------------------------------------------------
 
 
 def trial(correct: int, surprise: float, total: int = 1000, first_wrong: int = 0) -> Trial:
@@ -160,7 +160,7 @@ def trial(correct: int, surprise: float, total: int = 1000, first_wrong: int = 0
 
 @pytest.mark.parametrize("factor", [1 / 255, 1 / 3, 3, 255])
 def test_a_wrong_scale_that_labels_alike_loses_by_its_surprise(logits: Scores, labels: Labels, factor: float) -> None:
-    """As of a linear model, which says the same of pixels from 0 to 255 and is only surer."""
+    """A linear model gives the same labels for pixels from 0 to 255, with higher confidence."""
     wrong = judge(ModelIO(foreground=factor), logits * np.float32(factor), labels, "logits")
     right = judge(ModelIO(), logits, labels, "logits")
     np.testing.assert_array_equal(wrong.right, right.right)

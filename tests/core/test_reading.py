@@ -1,4 +1,4 @@
-"""People's own picture files: every kind of pixel comes out as seen, and what is broken or a trap ends in one line."""
+"""Users' picture files: every kind of pixel is read as it looks, and a broken or harmful file ends in one line."""
 
 from __future__ import annotations
 
@@ -22,33 +22,33 @@ from digitbench.system.text import shown_name
 
 Pixels = npt.NDArray[np.uint8]
 
-INK, PAPER = 20, 230
-MARKED = np.full((60, 40), PAPER, np.uint8)
-MARKED[8:52, 6:18] = INK
+FOREGROUND, BACKGROUND = 20, 230
+MARKED = np.full((60, 40), BACKGROUND, np.uint8)
+MARKED[8:52, 6:18] = FOREGROUND
 GREY = Image.fromarray(MARKED)
 RGB = GREY.convert("RGB")
 
 
-def encoded(picture: Image.Image, kind: str, **options: Any) -> bytes:
-    """A picture as a file's content; HEIC without telling Pillow of it."""
+def encoded(picture: Image.Image, file_format: str, **options: Any) -> bytes:
+    """A picture as a file's content; HEIC is written without registering it with Pillow."""
     stream = BytesIO()
-    if kind == "HEIF":
+    if file_format == "HEIF":
         import pillow_heif
 
         pillow_heif.from_pillow(picture).save(stream, **options)
     else:
-        picture.save(stream, kind, **options)
+        picture.save(stream, file_format, **options)
     return stream.getvalue()
 
 
-def with_alpha(ink: int, alpha: Pixels, mode: str = "RGBA") -> Image.Image:
-    """One colour everywhere; only the transparency draws."""
-    flat = Image.new("L", (alpha.shape[1], alpha.shape[0]), ink)
+def with_alpha(level: int, alpha: Pixels, mode: str = "RGBA") -> Image.Image:
+    """One grey level everywhere: only the transparency shows a drawing."""
+    flat = Image.new("L", (alpha.shape[1], alpha.shape[0]), level)
     return Image.merge(mode, [flat] * (len(mode) - 1) + [Image.fromarray(alpha)])
 
 
-def seen(content: bytes) -> tuple[tuple[int, ...], float, float]:
-    """Shape of what is read, and its brightness where `MARKED` has ink and paper."""
+def brightness_of(content: bytes) -> tuple[tuple[int, ...], float, float]:
+    """Shape of what is read, and its brightness on the foreground and the background of `MARKED`."""
     pixels = read_photograph(content)
     assert pixels.dtype == np.uint8
     assert pixels.flags.c_contiguous
@@ -60,74 +60,79 @@ def seen(content: bytes) -> tuple[tuple[int, ...], float, float]:
 WIDE = MARKED.astype(np.uint16)
 BLACK_AND_WHITE = GREY.convert("1", dither=Image.Dither.NONE)
 BIG_ENDIAN = Image.frombytes("I;16B", GREY.size, (WIDE * 257).astype(">u2").tobytes())
-KINDS: dict[str, tuple[Callable[[], bytes], int, int, int]] = {
-    "PNG grey": (lambda: encoded(GREY, "PNG"), 2, INK, PAPER),
-    "PNG RGB": (lambda: encoded(RGB, "PNG"), 3, INK, PAPER),
-    "PNG palette": (lambda: encoded(RGB.quantize(4), "PNG"), 3, INK, PAPER),
+PICTURES: dict[str, tuple[Callable[[], bytes], int, int, int]] = {
+    "PNG grey": (lambda: encoded(GREY, "PNG"), 2, FOREGROUND, BACKGROUND),
+    "PNG RGB": (lambda: encoded(RGB, "PNG"), 3, FOREGROUND, BACKGROUND),
+    "PNG palette": (lambda: encoded(RGB.quantize(4), "PNG"), 3, FOREGROUND, BACKGROUND),
     "PNG 1 bit": (lambda: encoded(BLACK_AND_WHITE, "PNG"), 2, 0, 255),
-    "PNG 16 bit": (lambda: encoded(Image.fromarray(WIDE * 257), "PNG"), 2, INK, PAPER),
-    "PNG LA": (lambda: encoded(GREY.convert("LA"), "PNG"), 2, INK, PAPER),
-    "PNG, one grey transparent": (lambda: encoded(GREY, "PNG", transparency=PAPER), 2, INK, 255),
-    "PNG, one of the palette transparent": (lambda: encoded(GREY.convert("P"), "PNG", transparency=INK), 3, 0, PAPER),
-    "JPEG grey": (lambda: encoded(GREY, "JPEG"), 2, INK, PAPER),
-    "JPEG RGB": (lambda: encoded(RGB, "JPEG"), 3, INK, PAPER),
-    "JPEG progressive": (lambda: encoded(RGB, "JPEG", progressive=True), 3, INK, PAPER),
-    "JPEG CMYK": (lambda: encoded(RGB.convert("CMYK"), "JPEG"), 3, INK, PAPER),
-    "JPEG of two pictures": (lambda: encoded(RGB, "MPO", save_all=True, append_images=[RGB]), 3, INK, PAPER),
-    "BMP": (lambda: encoded(RGB, "BMP"), 3, INK, PAPER),
-    "TIFF": (lambda: encoded(RGB, "TIFF"), 3, INK, PAPER),
-    "TIFF LZW": (lambda: encoded(RGB, "TIFF", compression="tiff_lzw"), 3, INK, PAPER),
+    "PNG 16 bit": (lambda: encoded(Image.fromarray(WIDE * 257), "PNG"), 2, FOREGROUND, BACKGROUND),
+    "PNG LA": (lambda: encoded(GREY.convert("LA"), "PNG"), 2, FOREGROUND, BACKGROUND),
+    "PNG, one grey transparent": (lambda: encoded(GREY, "PNG", transparency=BACKGROUND), 2, FOREGROUND, 255),
+    "PNG, one of the palette transparent": (
+        lambda: encoded(GREY.convert("P"), "PNG", transparency=FOREGROUND), 3, 0, BACKGROUND),
+    "JPEG grey": (lambda: encoded(GREY, "JPEG"), 2, FOREGROUND, BACKGROUND),
+    "JPEG RGB": (lambda: encoded(RGB, "JPEG"), 3, FOREGROUND, BACKGROUND),
+    "JPEG progressive": (lambda: encoded(RGB, "JPEG", progressive=True), 3, FOREGROUND, BACKGROUND),
+    "JPEG CMYK": (lambda: encoded(RGB.convert("CMYK"), "JPEG"), 3, FOREGROUND, BACKGROUND),
+    "JPEG of two pictures": (
+        lambda: encoded(RGB, "MPO", save_all=True, append_images=[RGB]), 3, FOREGROUND, BACKGROUND),
+    "BMP": (lambda: encoded(RGB, "BMP"), 3, FOREGROUND, BACKGROUND),
+    "TIFF": (lambda: encoded(RGB, "TIFF"), 3, FOREGROUND, BACKGROUND),
+    "TIFF LZW": (lambda: encoded(RGB, "TIFF", compression="tiff_lzw"), 3, FOREGROUND, BACKGROUND),
     "TIFF fax": (lambda: encoded(BLACK_AND_WHITE, "TIFF", compression="group4"), 2, 0, 255),
-    "TIFF, 64-bit offsets": (lambda: encoded(GREY, "TIFF", big_tiff=True), 2, INK, PAPER),
-    "TIFF CMYK": (lambda: encoded(RGB.convert("CMYK"), "TIFF"), 3, INK, PAPER),
-    "TIFF 12 of 16 bit": (lambda: encoded(Image.fromarray(WIDE * 16), "TIFF"), 2, INK, PAPER),
-    "TIFF 16 bit, big-endian": (lambda: encoded(BIG_ENDIAN, "TIFF"), 2, INK, PAPER),
+    "TIFF, 64-bit offsets": (lambda: encoded(GREY, "TIFF", big_tiff=True), 2, FOREGROUND, BACKGROUND),
+    "TIFF CMYK": (lambda: encoded(RGB.convert("CMYK"), "TIFF"), 3, FOREGROUND, BACKGROUND),
+    "TIFF 12 of 16 bit": (lambda: encoded(Image.fromarray(WIDE * 16), "TIFF"), 2, FOREGROUND, BACKGROUND),
+    "TIFF 16 bit, big-endian": (lambda: encoded(BIG_ENDIAN, "TIFF"), 2, FOREGROUND, BACKGROUND),
     "TIFF 32 bit": (lambda: encoded(Image.fromarray(WIDE.astype(np.int32) * 70000), "TIFF"), 2, 0, 255),
-    "TIFF float": (lambda: encoded(Image.fromarray(np.float32(MARKED) / np.float32(255)), "TIFF"), 2, INK, PAPER),
+    "TIFF float": (
+        lambda: encoded(Image.fromarray(np.float32(MARKED) / np.float32(255)), "TIFF"), 2, FOREGROUND, BACKGROUND),
     "TIFF float below 0": (lambda: encoded(Image.fromarray(np.float32(MARKED) - 90), "TIFF"), 2, 0, 255),
-    "WebP": (lambda: encoded(RGB, "WEBP"), 3, INK, PAPER),
-    "HEIC": (lambda: encoded(RGB, "HEIF"), 3, INK, PAPER),
-}
+    "WebP": (lambda: encoded(RGB, "WEBP"), 3, FOREGROUND, BACKGROUND),
+    "HEIC": (lambda: encoded(RGB, "HEIF"), 3, FOREGROUND, BACKGROUND),
+}  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_every_kind_of_picture_is_read_as_it_looks(kind: str) -> None:
-    make, channels, ink, paper = KINDS[kind]
-    shape, found_ink, found_paper = seen(make())
+@pytest.mark.parametrize("picture", PICTURES)
+def test_every_kind_of_picture_is_read_as_it_looks(picture: str) -> None:
+    make, channels, foreground, background = PICTURES[picture]
+    shape, read_foreground, read_background = brightness_of(make())
     assert shape == (60, 40, 3)[:channels]
-    assert found_ink == pytest.approx(ink, abs=6)
-    assert found_paper == pytest.approx(paper, abs=6)
+    assert read_foreground == pytest.approx(foreground, abs=6)
+    assert read_background == pytest.approx(background, abs=6)
 
 
 @pytest.mark.parametrize("mode", ["LA", "RGBA"])
-@pytest.mark.parametrize(("ink", "paper"), [(0, 255), (255, 0), (90, 255), (200, 0)])
-def test_a_drawing_that_is_all_transparency_lies_on_paper_far_from_its_ink(mode: str, ink: int, paper: int) -> None:
-    _, found_ink, found_paper = seen(
-        encoded(with_alpha(ink, np.where(MARKED == INK, 255, 0).astype("u1"), mode), "PNG")
+@pytest.mark.parametrize(("foreground", "background"), [(0, 255), (255, 0), (90, 255), (200, 0)])
+def test_a_drawing_that_is_all_transparency_lies_on_a_background_far_from_its_foreground(
+    mode: str, foreground: int, background: int
+) -> None:
+    _, read_foreground, read_background = brightness_of(
+        encoded(with_alpha(foreground, np.where(MARKED == FOREGROUND, 255, 0).astype("u1"), mode), "PNG")
     )
-    assert (found_ink, found_paper) == (ink, paper)
+    assert (read_foreground, read_background) == (foreground, background)
 
 
 def test_colours_under_full_transparency_are_not_seen() -> None:
-    alpha = np.where(MARKED == INK, 255, 0).astype(np.uint8)
+    alpha = np.where(MARKED == FOREGROUND, 255, 0).astype(np.uint8)
     noisy = np.random.default_rng(0).integers(0, 256, (*alpha.shape, 3), dtype=np.uint8)
     noisy[alpha > 0] = 255
     pixels = read_photograph(encoded(Image.fromarray(np.dstack([noisy, alpha])), "PNG"))
     assert set(np.unique(pixels)) == {0, 255}
 
 
-def test_half_transparent_ink_is_half_as_dark() -> None:
-    alpha = np.where(MARKED == INK, 128, 0).astype(np.uint8)
-    _, ink, paper = seen(encoded(with_alpha(0, alpha), "PNG"))
-    assert (ink, paper) == (127, 255)
+def test_a_half_transparent_foreground_is_half_as_dark() -> None:
+    alpha = np.where(MARKED == FOREGROUND, 128, 0).astype(np.uint8)
+    _, foreground, background = brightness_of(encoded(with_alpha(0, alpha), "PNG"))
+    assert (foreground, background) == (127, 255)
 
 
-def test_the_cut_corners_of_a_photograph_get_the_colour_of_its_paper() -> None:
+def test_the_cut_corners_of_a_photograph_get_the_colour_of_its_background() -> None:
     alpha = np.full_like(MARKED, 255)
     alpha[:6, :6] = alpha[:, 37:] = 0
     pixels = read_photograph(encoded(Image.fromarray(np.dstack([MARKED] * 3 + [alpha])), "PNG"))
-    assert (pixels[:6, :6] == PAPER).all()
-    assert (pixels[:, 37:] == PAPER).all()
+    assert (pixels[:6, :6] == BACKGROUND).all()
+    assert (pixels[:, 37:] == BACKGROUND).all()
 
 
 STORED = {
@@ -137,23 +142,23 @@ STORED = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("turn", STORED)
-@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "TIFF", "HEIF"])
-def test_a_picture_that_was_stored_turned_is_upright(kind: str, turn: int) -> None:
-    how = STORED[turn]
+@pytest.mark.parametrize("orientation", STORED)
+@pytest.mark.parametrize("file_format", ["PNG", "JPEG", "WEBP", "TIFF", "HEIF"])
+def test_a_picture_that_was_stored_turned_is_upright(file_format: str, orientation: int) -> None:
+    transposition = STORED[orientation]
     exif = Image.Exif()
-    exif[274] = turn
-    stored = RGB if how is None else RGB.transpose(how)
-    options: dict[str, Any] = {"quality": 95} if kind == "JPEG" else {}
-    pixels = read_photograph(encoded(stored, kind, exif=exif.tobytes(), **options))
+    exif[274] = orientation
+    stored = RGB if transposition is None else RGB.transpose(transposition)
+    options: dict[str, Any] = {"quality": 95} if file_format == "JPEG" else {}
+    pixels = read_photograph(encoded(stored, file_format, exif=exif.tobytes(), **options))
     assert pixels.shape == (60, 40, 3)
     assert np.abs(pixels[..., 0].astype(int) - MARKED).mean() < 3
 
 
-@pytest.mark.parametrize(("kind", "size"), [("PNG", (2700, 600)), ("JPEG", (700, 5300)), ("TIFF", (5000, 3))])
-def test_a_large_picture_comes_small_with_its_shape_and_brightness(kind: str, size: tuple[int, int]) -> None:
+@pytest.mark.parametrize(("file_format", "size"), [("PNG", (2700, 600)), ("JPEG", (700, 5300)), ("TIFF", (5000, 3))])
+def test_a_large_picture_comes_small_with_its_shape_and_brightness(file_format: str, size: tuple[int, int]) -> None:
     ramp = np.linspace(0, 255, size[0], dtype=np.uint8)
-    pixels = read_photograph(encoded(Image.fromarray(np.tile(ramp, (size[1], 1))).convert("RGB"), kind))
+    pixels = read_photograph(encoded(Image.fromarray(np.tile(ramp, (size[1], 1))).convert("RGB"), file_format))
     height, width = pixels.shape[:2]
     assert max(height, width) == reading.LONGEST
     assert min(height, width) == max(1, round(min(size) * reading.LONGEST / max(size)))
@@ -171,9 +176,9 @@ def test_a_picture_in_strips_is_the_picture_in_one(monkeypatch: pytest.MonkeyPat
 
 
 def test_a_picture_becomes_a_digit_and_its_name_begins_what_is_said_against_it() -> None:
-    one = np.full((120, 100), PAPER, np.uint8)
-    one[20:100, 44:54] = INK
-    pixels = prepared(encoded(Image.fromarray(one), "PNG"))
+    drawing = np.full((120, 100), BACKGROUND, np.uint8)
+    drawing[20:100, 44:54] = FOREGROUND
+    pixels = prepared(encoded(Image.fromarray(drawing), "PNG"))
     assert pixels.dtype == np.uint8
     assert pixels.shape == (28, 28)
     assert pixels[14, 13:15].max() > 200 > 50 > pixels[:, :8].max()
@@ -182,7 +187,7 @@ def test_a_picture_becomes_a_digit_and_its_name_begins_what_is_said_against_it()
     assert one_printable_line(str(caught.value))
 
 
-# --- what it needs, and leaves alone ---------------------------------------------------------------------------------
+# --- what it needs, and does not change ----------------------------------------------------------------------------
 
 
 def test_pillow_stays_as_it_is_for_everybody_else() -> None:
@@ -193,21 +198,23 @@ def test_pillow_stays_as_it_is_for_everybody_else() -> None:
     assert (dict(Image.OPEN), list(Image.ID), Image.MAX_IMAGE_PIXELS, list(warnings.filters)) == before
 
 
-@pytest.mark.parametrize(("module", "kind", "name"), [("PIL", "PNG", "Pillow"), ("pillow_heif", "HEIF", "pillow-heif")])
+@pytest.mark.parametrize(
+    ("module", "file_format", "package"), [("PIL", "PNG", "Pillow"), ("pillow_heif", "HEIF", "pillow-heif")]
+)
 def test_what_is_not_installed_is_named_with_what_installs_it(
-    monkeypatch: pytest.MonkeyPatch, module: str, kind: str, name: str
+    monkeypatch: pytest.MonkeyPatch, module: str, file_format: str, package: str
 ) -> None:
-    content = encoded(RGB, kind)
-    for loaded in [one for one in sys.modules if one == module or one.startswith(f"{module}.")]:
+    content = encoded(RGB, file_format)
+    for loaded in [name for name in sys.modules if name == module or name.startswith(f"{module}.")]:
         monkeypatch.delitem(sys.modules, loaded)
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(MissingRuntimeError) as caught:
         read_photograph(content)
-    assert f'needs {name}, not installed here; run: pip install "digitbench[images]"' in str(caught.value)
+    assert f'needs {package}, not installed here; run: pip install "digitbench[images]"' in str(caught.value)
     assert caught.value.mend == 'pip install "digitbench[images]"'
 
 
-# --- which files are meant -----------------------------------------------------------------------------------------
+# --- which files are read ------------------------------------------------------------------------------------------
 
 
 def filled(folder: Path, *names: str) -> Path:
@@ -220,8 +227,8 @@ def filled(folder: Path, *names: str) -> Path:
 def test_a_folder_gives_its_pictures_as_people_count_and_no_hidden_ones(tmp_path: Path) -> None:
     names = ["10.png", "2.JPG", "1.heic", "b/a2.tiff", "b/a10.tif", "B2/x.webp", "é.bmp"]
     filled(tmp_path, *names, ".hidden.png", ".cache/x.png", "notes.txt", "png", "model.onnx", "b/.x/y.png")
-    found = [path.relative_to(tmp_path).as_posix() for path in find_pictures([tmp_path])]
-    assert found == ["1.heic", "2.JPG", "10.png", "b/a2.tiff", "b/a10.tif", "B2/x.webp", "é.bmp"]
+    listed = [path.relative_to(tmp_path).as_posix() for path in find_pictures([tmp_path])]
+    assert listed == ["1.heic", "2.JPG", "10.png", "b/a2.tiff", "b/a10.tif", "B2/x.webp", "é.bmp"]
 
 
 def test_files_folders_and_patterns_come_in_the_order_given_and_once(
@@ -229,12 +236,12 @@ def test_files_folders_and_patterns_come_in_the_order_given_and_once(
 ) -> None:
     filled(tmp_path, "z.scan", "a/2.png", "a/10.png", "a/x.txt", "b/1.png", "[1].png")
     monkeypatch.chdir(tmp_path)
-    found = find_pictures(["z.scan", "a/*", Path("a"), "**/1.png", "[1].png", tmp_path / "z.scan"])
-    assert [str(path) for path in found] == ["z.scan", "a/2.png", "a/10.png", "b/1.png", "[1].png"]
+    pictures = find_pictures(["z.scan", "a/*", Path("a"), "**/1.png", "[1].png", tmp_path / "z.scan"])
+    assert [str(path) for path in pictures] == ["z.scan", "a/2.png", "a/10.png", "b/1.png", "[1].png"]
 
 
 @pytest.mark.parametrize(
-    ("paths", "words"),
+    ("paths", "message"),
     [
         ([], "no picture is named"),
         (["gone.png"], "gone.png: no such file or folder"),
@@ -248,13 +255,13 @@ def test_files_folders_and_patterns_come_in_the_order_given_and_once(
     ids=repr,
 )
 def test_what_leads_to_no_picture_is_said(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, paths: list[str], words: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, paths: list[str], message: str
 ) -> None:
     filled(tmp_path, "a.png" if paths[:1] == ["a.png"] else "notes.txt", "empty/notes.txt")
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UsageError) as caught:
         find_pictures(paths)
-    assert words in str(caught.value)
+    assert message in str(caught.value)
     assert one_printable_line(str(caught.value))
 
 

@@ -17,9 +17,9 @@ ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def python_with(part: str) -> str:
-    """The one piece of Python in README that has `part` in it."""
-    (code,) = [code for code in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if part in code]
+def python_with(excerpt: str) -> str:
+    """The one piece of Python in README that has `excerpt` in it."""
+    (code,) = [code for code in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if excerpt in code]
     return str(code)
 
 
@@ -37,13 +37,13 @@ def test_the_recipes_in_readme_are_the_named_ones() -> None:
 def test_the_python_in_readme_runs_as_it_stands(trained: Bundle, tmp_path: Path) -> None:
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / "latest").symlink_to(trained.path, target_is_directory=True)
-    done = subprocess.run(
+    completed = subprocess.run(
         [sys.executable, "-c", python_with("digitbench.load(")], cwd=tmp_path, env=environment(tmp_path),
         capture_output=True, text=True, encoding="utf-8", timeout=120,
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
-    printed = re.fullmatch(r"(\d+\.\d+)% right, by LiteRT (\S+)\n", done.stdout)
-    assert printed, done.stdout
+    assert completed.returncode == 0, completed.stderr
+    assert completed.stderr == ""
+    printed = re.fullmatch(r"(\d+\.\d+)% right, by LiteRT (\S+)\n", completed.stdout)
+    assert printed, completed.stdout
     # Eight bits may move a few labels, no more.
     assert float(printed[1]) == pytest.approx(100 * trained.manifest["metrics"]["test_accuracy"], abs=2)

@@ -1,4 +1,4 @@
-"""What runtimes say is wrong: the sentence that says it is kept, and what stands around it isn't."""
+"""Error messages of runtimes: the sentence that gives the reason is kept, and what stands around it isn't."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from hypothesis import strategies as st
 from core.helpers import one_printable_line
 from digitbench.errors import MOST, ArtifactError, reason
 
-# As the runtimes of constraints.txt gave them, but for the paths, and for layers within a configuration.
+# The runtimes of constraints.txt gave these messages; only paths and layers within a configuration were changed.
 MESSAGES = json.loads((Path(__file__).parent / "runtime_messages.json").read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize("known", MESSAGES, ids=lambda known: known["what"])
-def test_a_runtimes_message_becomes_the_reason(known: dict[str, str]) -> None:
-    line = reason(RuntimeError(known["message"]))
-    assert line == known["line"]
+@pytest.mark.parametrize("example", MESSAGES, ids=lambda example: example["what"])
+def test_a_runtimes_message_becomes_the_reason(example: dict[str, str]) -> None:
+    line = reason(RuntimeError(example["message"]))
+    assert line == example["line"]
     assert one_printable_line(line)
     assert len(line) <= MOST
-    assert reason(known["message"]) == line
+    assert reason(example["message"]) == line
 
 
-@pytest.mark.parametrize("known", MESSAGES, ids=lambda known: known["what"])
-def test_no_place_in_sources_is_left(known: dict[str, str]) -> None:
-    line = reason(known["message"])
+@pytest.mark.parametrize("example", MESSAGES, ids=lambda example: example["what"])
+def test_no_place_in_sources_is_left(example: dict[str, str]) -> None:
+    line = reason(example["message"])
     assert not [
         word for word in (".cpp:", ".cc:", ".h:", ".hpp:", "std::", "Check '", "{{node", "config=") if word in line
     ]
@@ -35,14 +35,14 @@ def test_no_place_in_sources_is_left(known: dict[str, str]) -> None:
 
 def test_a_file_that_is_named_already_is_named_in_short(tmp_path: Path) -> None:
     path = tmp_path / "net.keras"
-    told = f"File not found: filepath={path}. Please ensure the file is an accessible `.keras` zip file."
-    assert reason(told, path) == (
+    message = f"File not found: filepath={path}. Please ensure the file is an accessible `.keras` zip file."
+    assert reason(message, path) == (
         "File not found: filepath=net.keras. Please ensure the file is an accessible `.keras` zip file."
     )
 
 
 @pytest.mark.parametrize(
-    ("told", "line"),
+    ("message", "line"),
     [
         ("/tmp/digitbench-x1_y2z3w/model.onnx: can't be read", "model.onnx: can't be read"),
         ("/data/runs/.net-1.ab12_cd3/net-1/artifacts/model-fp32.onnx: gone", "model-fp32.onnx: gone"),
@@ -52,17 +52,17 @@ def test_a_file_that_is_named_already_is_named_in_short(tmp_path: Path) -> None:
         ("/data/runs/net-1/artifacts/model-fp32.onnx: gone", "/data/runs/net-1/artifacts/model-fp32.onnx: gone"),
     ],
 )
-def test_a_temporary_folder_of_ours_is_never_named(told: str, line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_temporary_folder_of_ours_is_never_named(message: str, line: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", "/tmp")
-    assert reason(told) == reason(ArtifactError(told)) == line
+    assert reason(message) == reason(ArtifactError(message)) == line
     monkeypatch.setattr("tempfile.tempdir", "/tmp/digitbench-x1_y2z3w")  # as in a worker
-    assert reason(told) == reason(ArtifactError(told)) == line
+    assert reason(message) == reason(ArtifactError(message)) == line
 
 
 def test_an_error_of_ours_is_whole_already(tmp_path: Path) -> None:
-    told = f"/home/ada/{'deep/' * 30}net.onnx: OpenVINO can't open it: " + "it is. " * 20 + "So."
-    assert len(told) > MOST
-    assert reason(ArtifactError(told)) == told
+    message = f"/home/ada/{'deep/' * 30}net.onnx: OpenVINO can't open it: " + "it is. " * 20 + "So."
+    assert len(message) > MOST
+    assert reason(ArtifactError(message)) == message
     endless = ArtifactError("It failed. " * 500 + "No conversion rule found for operations: FancyGemm")
     assert reason(endless).endswith("No conversion rule found for operations: FancyGemm")
     assert len(reason(endless)) <= MOST
@@ -77,14 +77,14 @@ def test_sentences_nearest_to_the_end_are_kept_and_advice_goes_first() -> None:
     assert reason(f"Begin {'x' * 500} end").endswith("x end")
 
 
-@pytest.mark.parametrize("nothing", ["", "\n \x00", "[ONNXRuntimeError] : 1 : FAIL : "])
-def test_where_nothing_is_said_it_is_the_exceptions_name(nothing: str) -> None:
-    assert reason(ValueError(nothing)) == "ValueError"
+@pytest.mark.parametrize("message", ["", "\n \x00", "[ONNXRuntimeError] : 1 : FAIL : "])
+def test_where_nothing_is_said_it_is_the_exceptions_name(message: str) -> None:
+    assert reason(ValueError(message)) == "ValueError"
 
 
 @given(st.text(max_size=2000))
-def test_any_message_is_one_line_of_that_length(told: str) -> None:
-    line = reason(RuntimeError(told))
+def test_any_message_is_one_line_of_that_length(message: str) -> None:
+    line = reason(RuntimeError(message))
     assert one_printable_line(line)
     assert len(line) <= MOST
 

@@ -18,9 +18,9 @@ from digitbench.train.receptive import masks
 )  # fmt: skip
 def test_every_unit_sees_something(hidden: tuple[int, ...], side: int, crop: int, seed: int) -> None:
     recipe = Recipe(hidden=hidden, receptive_fields=(side,) * len(hidden), crop=crop, seed=seed)
-    found = masks(recipe)
-    assert [mask.shape for mask in found] == list(zip(((28 - 2 * crop) ** 2, *hidden), hidden, strict=False))
-    for mask in found:
+    layer_masks = masks(recipe)
+    assert [mask.shape for mask in layer_masks] == list(zip(((28 - 2 * crop) ** 2, *hidden), hidden, strict=False))
+    for mask in layer_masks:
         assert mask.dtype == np.float32
         assert set(np.unique(mask)) <= {0, 1}
         assert mask.any(axis=0).all()
@@ -33,12 +33,12 @@ def test_pixels_are_seen_in_a_square_and_no_wider() -> None:
         assert np.ptp([rows, columns], axis=1).tolist() == [6, 6]
         assert unit.sum() == 49
         assert 0 <= rows.min() <= rows.max() <= 27
-    seen = mask.sum(axis=1).reshape(28, 28)
-    assert seen[4:24, 4:24].all(), "all of where digits are"
+    unit_counts = mask.sum(axis=1).reshape(28, 28)
+    assert unit_counts[4:24, 4:24].all(), "all of where digits are"
 
 
 def test_a_later_layer_sees_the_units_that_stand_near() -> None:
-    """Two layers on, a unit depends on pixels of both squares together, and on none beyond."""
+    """A unit of the second layer depends on the pixels of both squares together, and on no others."""
     first, second = masks(Recipe(hidden=(400, 100), receptive_fields=(5, 9)))
     reached = (first @ second > 0).T.reshape(100, 28, 28)
     for unit in reached:
@@ -47,14 +47,14 @@ def test_a_later_layer_sees_the_units_that_stand_near() -> None:
 
 
 def test_fields_as_wide_as_the_picture_see_all_and_layers_without_one_have_none() -> None:
-    found = masks(Recipe(hidden=(30, 20, 10), receptive_fields=(56, 56)))
-    assert len(found) == 2
-    assert all(mask.all() for mask in found)
+    layer_masks = masks(Recipe(hidden=(30, 20, 10), receptive_fields=(56, 56)))
+    assert len(layer_masks) == 2
+    assert all(mask.all() for mask in layer_masks)
 
 
 @pytest.mark.parametrize("change", [{"seed": 1}, {"hidden": (12, 9)}])
 def test_the_seed_says_where_units_stand(change: dict[str, object]) -> None:
     recipe = Recipe(hidden=(12, 8), receptive_fields=(5, 9))
-    again, other = masks(recipe), masks(recipe.changed(**change))
-    assert all((one == same).all() for one, same in zip(masks(recipe), again, strict=True))
-    assert (again[0] == other[0]).all() == ("hidden" in change)
+    again, changed = masks(recipe), masks(recipe.changed(**change))
+    assert all((mask == same).all() for mask, same in zip(masks(recipe), again, strict=True))
+    assert (again[0] == changed[0]).all() == ("hidden" in change)

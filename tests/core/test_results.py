@@ -1,4 +1,4 @@
-"""Results: what goes out as JSON comes back the same, and nothing else comes in."""
+"""Results: what is written as JSON is read back the same, and anything else is refused."""
 
 from __future__ import annotations
 
@@ -54,24 +54,24 @@ text = st.text(max_size=12)
 line = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=12)
 whole = st.integers(0, 10**12)
 number = st.floats(allow_nan=False, allow_infinity=False)
-maybe = st.none() | number
+optional = st.none() | number
 interval = st.tuples(number, number)
 ratio = st.builds(Ratio, number, st.none() | interval)
 warm_up = st.builds(WarmUp, whole, number, st.booleans())
-busy = st.builds(Busy, number, maybe, st.none() | whole, maybe, maybe, maybe)
+busy = st.builds(Busy, number, optional, st.none() | whole, optional, optional, optional)
 
 
-def some(of: st.SearchStrategy[Any]) -> st.SearchStrategy[tuple[Any, ...]]:
-    return st.lists(of, max_size=2).map(tuple)
+def some(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[tuple[Any, ...]]:
+    return st.lists(strategy, max_size=2).map(tuple)
 
 
 generation = st.builds(
     Generation, index=whole, n=whole, seconds=number, p50=number, p90=number, p99=number, p999=number,
-    load_seconds=number, first_prediction_us=number, peak_rss_bytes=whole, warm_up=warm_up, busy=busy, ratio=maybe,
+    load_seconds=number, first_prediction_us=number, peak_rss_bytes=whole, warm_up=warm_up, busy=busy, ratio=optional,
     wrong_labels=whole, samples=text,
 )  # fmt: skip
 floor = st.builds(Floor, text, text, whole, whole, ratio, st.dictionaries(text, number, max_size=3))
-referee = st.builds(NativeToolResult, text, text, whole, whole, some(interval), ratio, text)
+native_result = st.builds(NativeToolResult, text, text, whole, whole, some(interval), ratio, text)
 
 accuracy = st.builds(Accuracy, number, whole, whole, interval)
 mcnemar = st.builds(McNemar, whole, whole, number)
@@ -95,7 +95,7 @@ any_row = st.builds(
         whole,
         number,
         st.lists(st.builds(Flip, whole, whole, whole, whole, number, number), max_size=3).map(tuple),
-        maybe,
+        optional,
         st.none() | mcnemar,
         st.none() | st.builds(Certificate, whole, whole, number, number),
     ),
@@ -105,21 +105,21 @@ any_row = st.builds(
     warm_up=st.none() | warm_up,
     latency_us=st.none()
     | st.builds(
-        Latency, n=whole, min=number, mean=number, max=number, p50=maybe, p90=maybe, p99=maybe, p999=maybe,
+        Latency, n=whole, min=number, mean=number, max=number, p50=optional, p90=optional, p99=optional, p999=optional,
         intervals=st.dictionaries(st.sampled_from(["p50", "p90", "p99", "p999"]), interval),
     ),
     throughput_per_s=st.none() | number,
     error=st.none() | text,
     mend=st.none() | text,
-    cpu_seconds_per_1000=maybe,
+    cpu_seconds_per_1000=optional,
     ratio=st.none() | ratio,
     rank=st.none() | whole,
     validity=st.none() | some(st.builds(Finding, text, text)),
     busy=st.none() | busy,
-    ledger=st.none() | st.builds(CallBreakdown, number, number, maybe, maybe, maybe),
+    ledger=st.none() | st.builds(CallBreakdown, number, number, optional, optional, optional),
     generations=some(generation), calibration=st.none() | calibration,
 )  # fmt: skip
-roof = st.builds(SgemmRow, any_row, whole)
+sgemm_row = st.builds(SgemmRow, any_row, whole)
 reference = st.builds(Reference, text, accuracy, calibration)
 pair = st.builds(Pair, name, name, whole, number, number, mcnemar, some(whole))
 
@@ -141,17 +141,18 @@ FULL = Row(
 
 @settings(deadline=None, max_examples=40)
 @given(
-    rows=st.lists(any_row, max_size=3), complete=st.booleans(), floors=some(floor), referees=some(referee),
-    roofs=some(roof), of_reference=st.none() | reference, pairs=some(pair),
+    rows=st.lists(any_row, max_size=3), complete=st.booleans(), floors=some(floor),
+    native_results=some(native_result), sgemm_rows=some(sgemm_row), of_reference=st.none() | reference,
+    pairs=some(pair),
 )  # fmt: skip
 def test_results_come_back_from_json_as_they_were(
-    rows: list[Row], complete: bool, floors: tuple[Floor, ...], referees: tuple[NativeToolResult, ...],
-    roofs: tuple[SgemmRow, ...],
+    rows: list[Row], complete: bool, floors: tuple[Floor, ...], native_results: tuple[NativeToolResult, ...],
+    sgemm_rows: tuple[SgemmRow, ...],
     of_reference: Reference | None, pairs: tuple[Pair, ...],
 ) -> None:  # fmt: skip
     results = results_of(
-        *rows, complete=complete, floors=floors, referees=referees, roofs=roofs, reference=of_reference, pairs=pairs,
-        settings={"seconds": 3.0, "baseline": ["numpy", "fp32"], "parent_cpu_share": None},
+        *rows, complete=complete, floors=floors, referees=native_results, roofs=sgemm_rows, reference=of_reference,
+        pairs=pairs, settings={"seconds": 3.0, "baseline": ["numpy", "fp32"], "parent_cpu_share": None},
     )  # fmt: skip
     assert Results.from_json(json.loads(results.dumps()), "x.json") == results
 
@@ -197,15 +198,15 @@ def test_another_schema_is_refused_with_both(value: Any) -> None:
     with pytest.raises(ResultsError) as caught:
         Results.from_json(value, "x.json")
     message = str(caught.value)
-    found = value.get("schema") if isinstance(value, dict) else None
-    assert message.startswith(f"x.json: its schema is {found!r}")
+    schema = value.get("schema") if isinstance(value, dict) else None
+    assert message.startswith(f"x.json: its schema is {schema!r}")
     assert repr(SCHEMA) in message
     assert one_printable_line(message)
 
 
 def good() -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(results_of(FULL).dumps())
-    return found
+    value: dict[str, Any] = json.loads(results_of(FULL).dumps())
+    return value
 
 
 @pytest.mark.parametrize(
@@ -239,7 +240,7 @@ def test_a_failed_row_keeps_what_was_known() -> None:
     assert FULL.failed("it died") == replace(FULL, error="it died")
 
 
-# --- stored files: what older versions wrote stays readable ---------------------------------------------------------
+# --- stored files: what older versions wrote stays readable --------------------------------------------------------
 
 FORMATS = Path(__file__).parent / "formats"
 
@@ -249,11 +250,11 @@ def test_every_version_has_a_stored_file() -> None:
 
 
 def test_a_file_of_version_1_is_read() -> None:
-    found = Results.read(FORMATS / "results-1.json")
-    assert found.schema == SCHEMA
-    assert found.complete
-    assert (found.settings, found.floors, found.referees) == ({}, (), ())
-    timed, died, lacking = found.rows
+    results = Results.read(FORMATS / "results-1.json")
+    assert results.schema == SCHEMA
+    assert results.complete
+    assert (results.settings, results.floors, results.referees) == ({}, (), ())
+    timed, died, lacking = results.rows
     assert timed.key == ("numpy", "fp32", 1, 1)
     assert timed.latency_us
     assert (timed.latency_us.n, timed.latency_us.p50, timed.latency_us.p99) == (300, 13.059, None)
@@ -264,51 +265,51 @@ def test_a_file_of_version_1_is_read() -> None:
     assert died.error == "the worker was killed by SIGKILL"
     assert lacking.batch_size is None
     assert lacking.mend == "digitbench export run --format onnx"
-    assert Results.from_json(json.loads(found.dumps()), "again") == found
+    assert Results.from_json(json.loads(results.dumps()), "again") == results
 
 
 def test_a_file_of_version_2_is_read() -> None:
-    found = Results.read(FORMATS / "results-2.json")
-    (row,) = found.rows
+    results = Results.read(FORMATS / "results-2.json")
+    (row,) = results.rows
     assert row.valid
-    assert [one.index for one in row.generations] == [0, 1]
-    for one in row.generations:
-        spent = samples.decode(one.samples)
-        assert len(spent) == one.n
-        assert spent.sum() / 1e9 == pytest.approx(one.seconds)
-        assert np.median(spent) / 1000 == pytest.approx(one.p50)
+    assert [timed.index for timed in row.generations] == [0, 1]
+    for timed in row.generations:
+        durations = samples.decode(timed.samples)
+        assert len(durations) == timed.n
+        assert durations.sum() / 1e9 == pytest.approx(timed.seconds)
+        assert np.median(durations) / 1000 == pytest.approx(timed.p50)
     assert row.latency_us
-    assert row.latency_us.n == sum(one.n for one in row.generations)
+    assert row.latency_us.n == sum(timed.n for timed in row.generations)
     assert row.latency_us.intervals["p50"][0] <= row.latency_us.p50 <= row.latency_us.intervals["p50"][1]  # type: ignore[operator]
     assert row.ledger
-    assert [floor.batch_size for floor in found.floors] == [256]
-    assert found.settings["baseline"] == ["numpy", "fp32"]
-    assert Results.from_json(json.loads(found.dumps()), "again") == found
+    assert [floor.batch_size for floor in results.floors] == [256]
+    assert results.settings["baseline"] == ["numpy", "fp32"]
+    assert Results.from_json(json.loads(results.dumps()), "again") == results
 
 
 def test_a_file_of_version_3_is_read() -> None:
-    found = Results.read(FORMATS / "results-3.json")
-    plain, rounded = found.rows
+    results = Results.read(FORMATS / "results-3.json")
+    plain, rounded = results.rows
     assert (plain.precision, rounded.precision) == ("fp32", "int8")
-    said = rounded.agreement
-    assert said
-    assert said.flips == len(said.flipped) == 2
-    assert said.mean_abs_diff
-    assert said.mcnemar == McNemar(0, 1, 1.0)
-    assert said.certificate
-    assert (said.certificate.certified, said.certificate.total) == (10, 12)
-    assert said.certificate.needed_margin == 2 * said.max_abs_diff
+    agreement = rounded.agreement
+    assert agreement
+    assert agreement.flips == len(agreement.flipped) == 2
+    assert agreement.mean_abs_diff
+    assert agreement.mcnemar == McNemar(0, 1, 1.0)
+    assert agreement.certificate
+    assert (agreement.certificate.certified, agreement.certificate.total) == (10, 12)
+    assert agreement.certificate.needed_margin == 2 * agreement.max_abs_diff
     assert rounded.calibration
-    assert sum(one.images for one in rounded.calibration.bins) == 12
-    assert found.reference
-    assert found.reference.accuracy.correct + 1 == rounded.accuracy.correct  # type: ignore[union-attr]
-    (pair,) = found.pairs
+    assert sum(score_bin.images for score_bin in rounded.calibration.bins) == 12
+    assert results.reference
+    assert results.reference.accuracy.correct + 1 == rounded.accuracy.correct  # type: ignore[union-attr]
+    (pair,) = results.pairs
     assert (pair.first, pair.second) == (("onnx", "fp32"), ("onnx", "int8"))
-    assert pair.flipped == tuple(flip.index for flip in said.flipped)
-    (roof,) = found.roofs
-    assert roof.row.latency_us
-    assert roof.flops_per_image == 2 * 784 * 10
-    assert Results.from_json(json.loads(found.dumps()), "again") == found
+    assert pair.flipped == tuple(flip.index for flip in agreement.flipped)
+    (sgemm,) = results.roofs
+    assert sgemm.row.latency_us
+    assert sgemm.flops_per_image == 2 * 784 * 10
+    assert Results.from_json(json.loads(results.dumps()), "again") == results
 
 
 def test_a_file_of_version_5_is_read() -> None:
@@ -321,9 +322,9 @@ def test_a_file_of_version_5_is_read() -> None:
 
 @pytest.mark.parametrize("version", [1, 2])
 def test_what_older_versions_did_not_know_is_not_made_up(version: int) -> None:
-    found = Results.read(FORMATS / f"results-{version}.json")
-    assert (found.reference, found.pairs, found.roofs) == (None, (), ())
-    for row in found.rows:
+    results = Results.read(FORMATS / f"results-{version}.json")
+    assert (results.reference, results.pairs, results.roofs) == (None, (), ())
+    for row in results.rows:
         assert row.calibration is None
         assert row.agreement is None or row.agreement == Agreement(
             row.agreement.reference, row.agreement.flips, row.agreement.max_abs_diff, row.agreement.flipped
@@ -333,10 +334,10 @@ def test_what_older_versions_did_not_know_is_not_made_up(version: int) -> None:
 @pytest.mark.parametrize("version", range(1, VERSION + 1))
 def test_a_stored_file_can_be_shown(version: int) -> None:
     console = Console(file=io.StringIO(), width=200)
-    found = Results.read(FORMATS / f"results-{version}.json")
-    print_results(found, console, ledger=True)
-    print_agreement(found, console, reliability=True)
-    assert console.file.getvalue().count(found.rows[0].backend) > 1  # type: ignore[attr-defined]
+    results = Results.read(FORMATS / f"results-{version}.json")
+    print_results(results, console, ledger=True)
+    print_agreement(results, console, reliability=True)
+    assert console.file.getvalue().count(results.rows[0].backend) > 1  # type: ignore[attr-defined]
 
 
 def test_what_is_no_file_is_one_line(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What a run has gathered: figures that follow from generations, and what a stopped run's results give to the next."""
+"""The state of a run: the values that follow from its generations, and how a run goes on from a stopped one."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from core.pools import (
     seconds_of,
 )
 from digitbench.backend import Runtime
-from digitbench.measure import generation as run
+from digitbench.measure import generation as generation_module
 from digitbench.measure.run_state import RunState
 from digitbench.records.results import ArtifactFile, Busy, Generation, Row, WarmUp
 from digitbench.workers.pool import WorkerError
@@ -35,16 +35,16 @@ KEY = ("a", "fp32", 1, 4)
 
 @pytest.fixture
 def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
-    found = Stage()
-    monkeypatch.setattr(run, "Pool", found.pool)
-    return found
+    new_stage = Stage()
+    monkeypatch.setattr(generation_module, "Pool", new_stage.pool)
+    return new_stage
 
 
 def nanoseconds(*values: int) -> np.ndarray[Any, np.dtype[np.int64]]:
     return np.array(values, np.int64)
 
 
-def generation(index: int = 0, **changes: Any) -> Generation:
+def new_generation(index: int = 0, **changes: Any) -> Generation:
     plain = Generation(
         index=index, n=40, seconds=0.1, p50=1.0, p90=1.0, p99=1.0, p999=1.0, load_seconds=1.0,
         first_prediction_us=10.0, peak_rss_bytes=10**8, warm_up=WarmUp(20, 0.01, True), busy=Busy(1.0), ratio=1.0,
@@ -54,29 +54,29 @@ def generation(index: int = 0, **changes: Any) -> Generation:
 
 @pytest.fixture
 def state() -> RunState:
-    """Of one candidate at batch size 4, scored."""
-    found = new_book(grid("a", [4]), PLAN)
-    found.ready(SETUP, asdict(Runtime("a", "1", "none", 1)), 0.5, 100.0)
-    found.scored(SETUP, REFERENCE, 50_000_000)
-    return found
+    """The state of one candidate at batch size 4, which was scored."""
+    run_state = new_book(grid("a", [4]), PLAN)
+    run_state.ready(SETUP, asdict(Runtime("a", "1", "none", 1)), 0.5, 100.0)
+    run_state.scored(SETUP, REFERENCE, 50_000_000)
+    return run_state
 
 
-# --- figures -------------------------------------------------------------------------------------------------------
+# --- values of a row -----------------------------------------------------------------------------------------------
 
 
 def test_calls_of_all_generations_are_pooled_and_each_is_kept(state: RunState) -> None:
-    state.add(KEY, generation(0), nanoseconds(*[1_000_000] * 40))
-    state.add(KEY, generation(1), nanoseconds(*[3_000_000] * 20, 9_000_000))
+    state.add(KEY, new_generation(0), nanoseconds(*[1_000_000] * 40))
+    state.add(KEY, new_generation(1), nanoseconds(*[3_000_000] * 20, 9_000_000))
     row = row_of(state, "a", 4)
     assert row.latency_us
     assert (row.latency_us.n, row.latency_us.min, row.latency_us.max) == (61, 1000, 9000)
-    assert [one.index for one in row.generations] == [0, 1]
-    assert all(one.samples for one in row.generations)
+    assert [generation.index for generation in row.generations] == [0, 1]
+    assert all(generation.samples for generation in row.generations)
 
 
 def test_throughput_and_cpu_are_of_all_timed_calls(state: RunState) -> None:
-    state.add(KEY, generation(0, n=40, seconds=0.1, busy=Busy(1.0)), nanoseconds(*[2_500_000] * 40))
-    state.add(KEY, generation(1, n=60, seconds=0.3, busy=Busy(2.0)), nanoseconds(*[5_000_000] * 60))
+    state.add(KEY, new_generation(0, n=40, seconds=0.1, busy=Busy(1.0)), nanoseconds(*[2_500_000] * 40))
+    state.add(KEY, new_generation(1, n=60, seconds=0.3, busy=Busy(2.0)), nanoseconds(*[5_000_000] * 60))
     row = row_of(state, "a", 4)
     assert row.throughput_per_s == pytest.approx(4 * 100 / 0.4)
     assert row.cpu_seconds_per_1000 == pytest.approx((0.1 * 1 + 0.3 * 2) / 400 * 1000)
@@ -86,11 +86,11 @@ def test_throughput_and_cpu_are_of_all_timed_calls(state: RunState) -> None:
 
 def test_what_a_process_told_of_itself_is_combined(state: RunState) -> None:
     for index, (load, peak, settled) in enumerate([(1.0, 100, True), (9.0, 300, False), (2.0, 200, True)]):
-        found = generation(
+        generation = new_generation(
             index, load_seconds=load, peak_rss_bytes=peak, warm_up=WarmUp(20, 0.5, settled), ratio=2.0**index,
             busy=Busy(1.0, involuntary_per_s=None if index else 3.0, os_threads=index + 1, frequency_mhz=None),
         )  # fmt: skip
-        state.add(KEY, found, nanoseconds(*[1_000_000] * 40))
+        state.add(KEY, generation, nanoseconds(*[1_000_000] * 40))
     row = row_of(state, "a", 4)
     assert row.load_seconds == 2.0
     assert row.peak_rss_bytes == 300
@@ -107,21 +107,21 @@ def test_what_a_process_told_of_itself_is_combined(state: RunState) -> None:
 
 def test_generations_that_come_late_are_put_in_order(state: RunState) -> None:
     for index in (2, 0, 1):
-        state.add(KEY, generation(index), nanoseconds(*[1_000_000 + index] * 40))
-    assert [one.index for one in row_of(state, "a", 4).generations] == [0, 1, 2]
+        state.add(KEY, new_generation(index), nanoseconds(*[1_000_000 + index] * 40))
+    assert [generation.index for generation in row_of(state, "a", 4).generations] == [0, 1, 2]
 
 
-def test_a_glimpse_gives_way_to_what_was_measured(state: RunState) -> None:
+def test_a_preview_gives_way_to_what_was_measured(state: RunState) -> None:
     state.preview(KEY, nanoseconds(*[7_000_000] * 40))
-    found = row_of(state, "a", 4)
-    assert found.latency_us
-    assert found.latency_us.max == 7000
-    assert found.generations == ()
-    state.add(KEY, generation(), nanoseconds(*[1_000_000] * 40))
+    row = row_of(state, "a", 4)
+    assert row.latency_us
+    assert row.latency_us.max == 7000
+    assert row.generations == ()
+    state.add(KEY, new_generation(), nanoseconds(*[1_000_000] * 40))
     state.preview(KEY, nanoseconds(*[7_000_000] * 40))
-    found = row_of(state, "a", 4)
-    assert found.latency_us
-    assert found.latency_us.max == 1000
+    row = row_of(state, "a", 4)
+    assert row.latency_us
+    assert row.latency_us.max == 1000
 
 
 # --- what is still to do -------------------------------------------------------------------------------------------
@@ -130,13 +130,13 @@ def test_a_glimpse_gives_way_to_what_was_measured(state: RunState) -> None:
 @pytest.mark.parametrize(("seconds", "lacks"), [(0.1, False), (0.091, False), (0.089, True), (0.001, True)])
 def test_a_generation_cut_short_is_still_to_do(state: RunState, seconds: float, lacks: bool) -> None:
     assert state.lacks(KEY, 0)
-    state.add(KEY, generation(0, seconds=seconds), nanoseconds(*[1_000_000] * 40))
+    state.add(KEY, new_generation(0, seconds=seconds), nanoseconds(*[1_000_000] * 40))
     assert state.lacks(KEY, 0) is lacks
     assert state.lacks(KEY, 1)
 
 
 def test_failed_candidates_are_not_asked_again_but_what_they_gave_counts(state: RunState) -> None:
-    state.add(KEY, generation(0), nanoseconds(*[1_000_000] * 40))
+    state.add(KEY, new_generation(0), nanoseconds(*[1_000_000] * 40))
     state.fail([KEY], "it died")
     state.fail([KEY], "something later")
     assert not state.lacks(KEY, 1)
@@ -154,11 +154,11 @@ def test_failed_candidates_are_not_asked_again_but_what_they_gave_counts(state: 
 
 
 def test_timed_labels_are_checked_against_the_accuracy_run(state: RunState) -> None:
-    said = LABELS.tolist()
-    assert state.wrong_labels(KEY, 4, said[4:8]) == 0
-    assert state.wrong_labels(KEY, 4, [said[4], 99, said[6], 99]) == 2
-    assert state.wrong_labels(KEY, 0, said[4:8]) == 4
-    assert state.wrong_labels(KEY, IMAGES - 1, [said[-1], *said[:3]]) == 0, "after the last image comes the first"
+    labels = LABELS.tolist()
+    assert state.wrong_labels(KEY, 4, labels[4:8]) == 0
+    assert state.wrong_labels(KEY, 4, [labels[4], 99, labels[6], 99]) == 2
+    assert state.wrong_labels(KEY, 0, labels[4:8]) == 4
+    assert state.wrong_labels(KEY, IMAGES - 1, [labels[-1], *labels[:3]]) == 0, "after the last image comes the first"
     large = np.resize(LABELS, 2 * IMAGES + 1).tolist()
     assert state.wrong_labels(KEY, 0, large) == 0
     assert state.wrong_labels(KEY, 0, [9 - label for label in large]) == len(large)
@@ -177,7 +177,7 @@ def test_a_backend_that_answers_otherwise_while_timed_is_invalid(stage: Stage) -
 
 
 def test_a_candidate_whose_generations_opened_different_files_is_an_error(stage: Stage) -> None:
-    """Somebody exported again meanwhile: the others are measured to their end."""
+    """Somebody exported again during the run: the other candidates are measured to their end."""
     stage.content = lambda actor: "cd" if (actor.job.backend, actor.start) == ("b", 1) else CONTENT
     state, _ = perform(stage, grid())
     for size in (1, 4):
@@ -197,7 +197,7 @@ def test_a_file_that_was_replaced_before_the_first_process_is_an_error_too(stage
 
 
 def test_rounding_is_no_other_answer() -> None:
-    """An image between two digits may be taken for either, added up in another order."""
+    """An image between two digits may get either label if sums are added up in another order."""
     reference = np.zeros((3, 10), np.float32)
     reference[:, 1] = 2.0
     reference[0, 2] = 2.0 - 1e-6
@@ -214,13 +214,13 @@ def test_rounding_is_no_other_answer() -> None:
 
 def test_a_runtime_that_runs_other_threads_than_asked_for_is_invalid(state: RunState) -> None:
     state.ready(SETUP, asdict(Runtime("a", "1", "none", 8)), 0.5, 100.0)
-    state.add(KEY, generation(), nanoseconds(*[1_000_000] * 40))
+    state.add(KEY, new_generation(), nanoseconds(*[1_000_000] * 40))
     (finding,) = row_of(state, "a", 4).validity or ()
     assert finding.reason == "the runtime runs 8 threads, not 1"
 
 
 def test_a_runtime_that_keeps_more_cores_busy_than_it_says_is_invalid(state: RunState) -> None:
-    state.add(KEY, generation(busy=Busy(1.9)), nanoseconds(*[1_000_000] * 40))
+    state.add(KEY, new_generation(busy=Busy(1.9)), nanoseconds(*[1_000_000] * 40))
     (finding,) = row_of(state, "a", 4).validity or ()
     assert finding.reason == "it kept 1.9 cores busy with 1 asked for"
 
@@ -236,15 +236,15 @@ def test_a_warm_up_that_never_settled_is_invalid(stage: Stage) -> None:
 
 
 def resumed(stage: Stage, state: RunState, names: str = "a b c", **plan: Any) -> RunState:
-    """Go on from what a book would have saved."""
+    """Go on from the results that a run in this state would have saved."""
     chosen = grid(names)
-    wanted = replace(PLAN, **plan)
-    found = new_book(chosen, wanted)
-    found.resume(as_results(state, complete=False))
+    new_plan = replace(PLAN, **plan)
+    resumed_state = new_book(chosen, new_plan)
+    resumed_state.resume(as_results(state, complete=False))
     stage.asked.clear()
     stage.starts.clear()
-    perform(stage, chosen, wanted, found)
-    return found
+    perform(stage, chosen, new_plan, resumed_state)
+    return resumed_state
 
 
 def test_a_whole_run_resumed_measures_nothing_and_stays_as_it_is(stage: Stage) -> None:
@@ -260,7 +260,7 @@ def stopped(stage: Stage) -> RunState:
     """Stopped by Ctrl-C in the second generation, at batch size 4, in the second round of turns."""
 
     def act(actor: Actor, do: str, facts: dict[str, Any]) -> None:
-        if do == "turn" and sum(one.size == 4 and one.pool == 2 and one.do == do for one in stage.asked) > 6:
+        if do == "turn" and sum(asked.size == 4 and asked.pool == 2 and asked.do == do for asked in stage.asked) > 6:
             raise KeyboardInterrupt
 
     chosen = grid()
@@ -277,17 +277,17 @@ def test_only_what_is_missing_is_measured(stage: Stage, stopped: RunState) -> No
     assert missing
     after = resumed(stage, stopped)
     assert stage.starts["a", 0] == 1
-    assert {one.size for one in stage.asked if one.do == "turn"} == {4}
+    assert {asked.size for asked in stage.asked if asked.do == "turn"} == {4}
     assert stage.times("score") == 0
     for row in after.rows():
-        assert [seconds_of(one) for one in row.generations] == [0.1, 0.1]
-        assert [one.ratio for one in row.generations] == pytest.approx([1, 1])
+        assert [seconds_of(generation) for generation in row.generations] == [0.1, 0.1]
+        assert [generation.ratio for generation in row.generations] == pytest.approx([1, 1])
     assert row_of(after, "b", 1).generations == row_of(stopped, "b", 1).generations
     assert [len(floor.generations) for floor in after.floors()] == [2, 2]
 
 
 def test_failed_rows_are_tried_again_against_the_same_baseline(stage: Stage) -> None:
-    """Of the baseline nothing is missing; the ratio needs it at the table all the same."""
+    """Nothing of the baseline is missing, but it is measured again, as ratios need it."""
 
     def act(actor: Actor, do: str, facts: dict[str, Any]) -> None:
         if actor.name == "c":
@@ -300,7 +300,7 @@ def test_failed_rows_are_tried_again_against_the_same_baseline(stage: Stage) -> 
     for size in (1, 4):
         row = row_of(after, "c", size)
         assert row.error is None
-        assert [one.ratio for one in row.generations] == pytest.approx([1, 1])
+        assert [generation.ratio for generation in row.generations] == pytest.approx([1, 1])
         assert row.rank == 1
         assert row_of(after, "b", size) == row_of(before, "b", size)
     assert after.baseline == ("a", "fp32")
@@ -340,21 +340,21 @@ def test_a_resumed_run_breaks_nothing_that_was_whole(stage: Stage) -> None:
 
 
 def test_flips_found_before_are_no_wrong_labels_after(stage: Stage) -> None:
-    """What a backend said of the images isn't in the results as such: it follows from the reference and its flips."""
-    other = REFERENCE.copy()
-    other[3] = np.roll(other[3], 1)
-    stage.scores = lambda backend: other if backend == "b" else REFERENCE
+    """The results don't hold a backend's labels: they follow from the reference and its flips."""
+    other_scores = REFERENCE.copy()
+    other_scores[3] = np.roll(other_scores[3], 1)
+    stage.scores = lambda backend: other_scores if backend == "b" else REFERENCE
     before, _ = perform(stage, grid())
-    found = row_of(before, "b").agreement
-    assert found
-    assert found.flips == 1
+    agreement = row_of(before, "b").agreement
+    assert agreement
+    assert agreement.flips == 1
     rows = tuple(replace(row, generations=row.generations[:1]) for row in before.rows())
     chosen = grid()
     after = new_book(chosen, PLAN)
     after.resume(replace(as_results(before), rows=rows))
     perform(stage, chosen, PLAN, after)
     assert all(row.validity == () for row in after.rows())
-    assert row_of(after, "b").agreement == found
+    assert row_of(after, "b").agreement == agreement
 
 
 def test_a_twins_generation_that_is_measured_again_counts_once(stage: Stage) -> None:

@@ -20,10 +20,10 @@ calls = st.lists(st.integers(-(2**63), 2**63 - 1), max_size=300)
 @given(calls)
 def test_what_is_encoded_comes_back(values: list[int]) -> None:
     nanoseconds = np.array(values, np.int64)
-    found = decode(encode(nanoseconds))
-    assert found.dtype == np.int64
-    assert found.shape == nanoseconds.shape
-    assert found.tolist() == values
+    decoded = decode(encode(nanoseconds))
+    assert decoded.dtype == np.int64
+    assert decoded.shape == nanoseconds.shape
+    assert decoded.tolist() == values
 
 
 @given(calls)
@@ -36,9 +36,9 @@ def test_the_text_is_ascii_and_holds_for_any_memory_layout(values: list[int]) ->
 
 
 def test_decoded_samples_are_the_callers_own() -> None:
-    found = decode(encode(np.array([5, 3, 4], np.int64)))
-    found.sort()
-    assert found.tolist() == [3, 4, 5]
+    decoded = decode(encode(np.array([5, 3, 4], np.int64)))
+    decoded.sort()
+    assert decoded.tolist() == [3, 4, 5]
 
 
 def test_a_latency_takes_about_two_bytes() -> None:

@@ -1,4 +1,4 @@
-"""Results are saved, and nothing that is worth more is lost by it."""
+"""Results are saved, and no results that are worth more are lost by it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ NEW = replace(RESULTS, created="2026-11-22T00:00:00+00:00", digitbench="new")
 
 
 @pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -45,7 +45,7 @@ def write(path: str, results: Results) -> Path:
 
 
 def saved() -> dict[str, str]:
-    """Each file here, hidden ones too, and whose results it holds."""
+    """Each file in this folder, hidden ones too, with the name of the results that it holds."""
     return {path.name: Results.read(path).digitbench for path in Path().iterdir()}
 
 
@@ -126,11 +126,11 @@ def test_a_full_disk_ends_nothing_and_is_told_once(monkeypatch: pytest.MonkeyPat
 
 def test_many_at_once_lose_nothing() -> None:
     count = 8
-    together = Barrier(count)
+    barrier = Barrier(count)
 
     def run(number: int) -> None:
         saver = Saver(Path("found.json"))
-        together.wait()
+        barrier.wait()
         saver.finish(replace(NEW, digitbench=str(number)))
 
     with ThreadPoolExecutor(count) as pool:
@@ -154,8 +154,8 @@ def test_complete_results_are_not_replaced_by_incomplete_ones(generations: int) 
     saver = Saver(Path("found.json"), named=True)
     keep(saver, partial(generations=generations))
     saver.finish(partial(generations=generations))
-    beside = {"found.partial.json": f"partial {generations}"} if generations else {}
-    assert saved() == {"found.json": "0.1.0", **beside}
+    partial_file = {"found.partial.json": f"partial {generations}"} if generations else {}
+    assert saved() == {"found.json": "0.1.0", **partial_file}
     assert str(saver) == ("Saved as found.partial.json (found.json stays as it is)" if generations else "")
 
 
@@ -181,22 +181,22 @@ def test_what_was_written_when_ctrl_c_came_is_this_runs_own(monkeypatch: pytest.
     write("found.json", RESULTS)
     saver = Saver(Path("found.json"), named=True)
     keep(saver, partial())
-    whole = saving.write_text
+    original = saving.write_text
 
     def interrupted(target: Path, text: str) -> None:
-        whole(target, text)
+        original(target, text)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(saving, "write_text", interrupted)
     with pytest.raises(KeyboardInterrupt):
         keep(saver, partial(generations=2))
-    monkeypatch.setattr(saving, "write_text", whole)
+    monkeypatch.setattr(saving, "write_text", original)
     saver.finish(partial(generations=3))
     assert saved() == {"found.json": "0.1.0", "found.partial.json": "partial 3"}
 
 
 def test_an_evaluation_replaces_no_times() -> None:
-    """It is complete, and knows less."""
+    """It is complete, but holds less."""
     write("found.json", RESULTS)
     accuracy = Accuracy(1.0, 1, 1, (0.2, 1.0))
     evaluation = replace(NEW, settings={}, rows=(Row("numpy", "fp32", None, 1, accuracy=accuracy),))
@@ -231,8 +231,8 @@ def test_a_partial_is_replaced_by_one_that_goes_on_from_it_alone(
     write("found.json", before)
     saver = Saver(Path("found.json"), named=True)
     saver.finish(after)
-    beside = {"found.json": before.digitbench, "found.partial.json": after.digitbench}
-    assert saved() == ({"found.json": after.digitbench} if replaced else beside)
+    both_files = {"found.json": before.digitbench, "found.partial.json": after.digitbench}
+    assert saved() == ({"found.json": after.digitbench} if replaced else both_files)
 
 
 def test_partials_of_two_runs_lie_beside_each_other() -> None:
@@ -285,10 +285,10 @@ def test_of_an_evaluation_scored_candidates_count() -> None:
     assert worth(replace(RESULTS, rows=rows)) == 0
 
 
-# --- what is no such file ------------------------------------------------------------------------------------------
+# --- files of another kind -----------------------------------------------------------------------------------------
 
 
-OTHERS = {
+OTHER_FILES = {
     "a model": b"\x08\x07\x12\x07pytorch",
     "an archive": b"PK\x03\x04\x14\x00",
     "text": b"Dear reader,\n",
@@ -302,9 +302,9 @@ OTHERS = {
 }
 
 
-def content(kind: str) -> bytes:
+def content(file_kind: str) -> bytes:
     """A file as digitbench writes it, or another."""
-    match kind:
+    match file_kind:
         case "--json":
             return RESULTS.dumps().encode()
         case "--csv":
@@ -313,42 +313,42 @@ def content(kind: str) -> bytes:
             return tables.to_markdown(RESULTS).encode()
         case "--pytest-benchmark-json":
             return json.dumps(pytest_benchmark.to_pytest_benchmark(RESULTS)).encode()
-    return OTHERS[kind]
+    return OTHER_FILES[file_kind]
 
 
 OPTIONS = ("--json", "--csv", "--markdown", "--pytest-benchmark-json")
 
 
-def given(option: str, path: str) -> dict[str, Any]:
+def output_option(option: str, path: str) -> dict[str, Any]:
     return {option[2:].replace("-", "_"): path}
 
 
-@pytest.mark.parametrize("kind", [*OTHERS, *OPTIONS])
+@pytest.mark.parametrize("file_kind", [*OTHER_FILES, *OPTIONS])
 @pytest.mark.parametrize("option", OPTIONS)
-def test_only_a_file_of_the_same_kind_is_replaced(option: str, kind: str) -> None:
+def test_only_a_file_of_the_same_kind_is_replaced(option: str, file_kind: str) -> None:
     path = Path("there")
-    path.write_bytes(content(kind))
-    if kind == option:
-        Outputs(**given(option, "there"))
+    path.write_bytes(content(file_kind))
+    if file_kind == option:
+        Outputs(**output_option(option, "there"))
     else:
         with pytest.raises(UsageError) as caught:
-            Outputs(**given(option, "there"))
+            Outputs(**output_option(option, "there"))
         message = str(caught.value)
         assert one_printable_line(message)
         assert message.startswith(f"{option} there: there is something else in it, which would be lost")
-    assert path.read_bytes() == content(kind)
+    assert path.read_bytes() == content(file_kind)
 
 
 @pytest.mark.parametrize("option", OPTIONS)
 def test_an_empty_file_is_replaced_and_what_is_no_file_is_not(option: str) -> None:
     Path("empty").touch()
-    Outputs(**given(option, "empty"))
+    Outputs(**output_option(option, "empty"))
     with pytest.raises(UsageError, match="/dev/null: there is something else"):
-        Outputs(**given(option, "/dev/null"))
+        Outputs(**output_option(option, "/dev/null"))
 
 
 def test_a_choice_replaces_a_choice_and_no_results() -> None:
-    Path("choice.json").write_bytes(OTHERS["a choice"])
+    Path("choice.json").write_bytes(OTHER_FILES["a choice"])
     Outputs(json="choice.json", format="digitbench.choice")
     write("found.json", RESULTS)
     with pytest.raises(UsageError, match="there is something else"):

@@ -1,4 +1,4 @@
-"""Who is measured when, with workers that are only played: see `core.pools`."""
+"""Which candidate is measured when, with simulated workers: see `core.pools`."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from digitbench.workers.pool import WorkerError
 
 @pytest.fixture
 def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
-    found = Stage()
-    monkeypatch.setattr(generation, "Pool", found.pool)
-    return found
+    new_stage = Stage()
+    monkeypatch.setattr(generation, "Pool", new_stage.pool)
+    return new_stage
 
 
-def dies(name: str, do: str, *, size: int | None = None, start: int | None = None, why: str = "it died") -> Any:
-    """An act: an actor's death at what it is asked."""
+def dies_at(name: str, do: str, *, size: int | None = None, start: int | None = None, reason: str = "it died") -> Any:
+    """An act: the actor dies when it is asked for that."""
 
-    def act(actor: Actor, asked: str, facts: dict[str, Any]) -> None:
+    def act(actor: Actor, command: str, facts: dict[str, Any]) -> None:
         at_size = size in (None, facts.get("batch_size"))
-        if (actor.name, asked) == (name, do) and at_size and start in (None, actor.start):
-            raise WorkerError(why)
+        if (actor.name, command) == (name, do) and at_size and start in (None, actor.start):
+            raise WorkerError(reason)
 
     return act
 
@@ -51,8 +51,8 @@ def test_every_candidate_gets_its_seconds_in_every_generation(stage: Stage) -> N
     state, _ = perform(stage, grid())
     assert len(state.rows()) == 6
     for row in state.rows():
-        assert [one.index for one in row.generations] == [0, 1]
-        assert [seconds_of(one) for one in row.generations] == [0.1, 0.1]
+        assert [timed.index for timed in row.generations] == [0, 1]
+        assert [seconds_of(timed) for timed in row.generations] == [0.1, 0.1]
         assert row.error is None
         assert row.validity == ()
         assert row.accuracy
@@ -73,38 +73,44 @@ def test_each_generation_starts_each_candidate_afresh_and_lets_it_go(stage: Stag
 
 
 def test_the_test_images_are_scored_once_by_each(stage: Stage) -> None:
-    """By the baseline's twin too: what one of them went through, the other must have."""
+    """The baseline's twin scores them too: both processes must have done the same work."""
     perform(stage, grid())
-    assert Counter(one.name for one in stage.asked if one.do == "score") == {"a": 1, "a'": 1, "b": 1, "c": 1}
+    assert Counter(asked.name for asked in stage.asked if asked.do == "score") == {"a": 1, "a'": 1, "b": 1, "c": 1}
 
 
 def test_the_twin_went_through_what_the_baseline_did(stage: Stage) -> None:
-    """Also when the baseline was chosen by a probe: it starts afresh then, and its twin with it."""
+    """Also when the baseline was chosen by a probe: both it and its twin start again then."""
     perform(stage, grid("a b c d"), replace(PLAN, baseline=None, generations=6))
-    done = {name: [(one.do, one.size, one.pool) for one in stage.asked if one.name == name] for name in ("a", "a'")}
+    steps = {
+        name: [(asked.do, asked.size, asked.pool) for asked in stage.asked if asked.name == name]
+        for name in ("a", "a'")
+    }
     probed = [("start", None, 1), ("score", None, 1), ("warm_up", 1, 1), ("turn", 1, 1)]
-    assert done["a"][:4] == probed
-    of_a, of_twin = ([step for step in done[name] if step[0] not in ("turn", "ledger")] for name in ("a", "a'"))
+    assert steps["a"][:4] == probed
+    of_a, of_twin = ([step for step in steps[name] if step[0] not in ("turn", "ledger")] for name in ("a", "a'"))
     assert of_a[3:] == of_twin
 
 
 def test_nobody_always_starts_first(stage: Stage) -> None:
     perform(stage, grid("a b"), replace(PLAN, generations=12))
-    starts = [tuple(one.name for one in stage.asked if one.do == "start" and one.pool == pool) for pool in range(1, 13)]
+    starts = [
+        tuple(asked.name for asked in stage.asked if asked.do == "start" and asked.pool == pool)
+        for pool in range(1, 13)
+    ]
     assert len(set(starts)) > 3
 
 
-def test_the_ledger_is_made_once_for_each_at_the_end(stage: Stage) -> None:
+def test_the_call_breakdown_is_made_once_for_each_at_the_end(stage: Stage) -> None:
     perform(stage, grid())
-    made = Counter((one.name, one.size, one.pool) for one in stage.asked if one.do == "ledger")
-    assert made == {(name, size, 2): 1 for name in "abc" for size in (1, 4)}
+    breakdowns = Counter((asked.name, asked.size, asked.pool) for asked in stage.asked if asked.do == "ledger")
+    assert breakdowns == {(name, size, 2): 1 for name in "abc" for size in (1, 4)}
 
 
 def test_they_take_turns_and_each_round_in_another_order(stage: Stage) -> None:
     perform(stage, grid(sizes=[1]), replace(PLAN, seconds=1.2, generations=1))
     turns = stage.turns()
     rounds = [tuple(turns[i : i + 4]) for i in range(0, len(turns), 4)]
-    assert all(sorted(one) == ["a", "a'", "b", "c"] for one in rounds)
+    assert all(sorted(names) == ["a", "a'", "b", "c"] for names in rounds)
     assert len(rounds) == 24
     assert len(set(rounds)) > 8
 
@@ -127,14 +133,14 @@ def test_generations_differ_in_their_order(stage: Stage) -> None:
 
 def test_thread_counts_are_measured_apart(stage: Stage) -> None:
     state, _ = perform(stage, grid("a b", [1], [1, 2]), replace(PLAN, generations=1))
-    assert {(one.pool, one.threads) for one in stage.asked} == {(1, 1), (2, 2)}
+    assert {(asked.pool, asked.threads) for asked in stage.asked} == {(1, 1), (2, 2)}
     assert [(floor.threads, floor.batch_size) for floor in state.floors()] == [(1, 1), (2, 1)]
     assert all(row.ratio for row in state.rows())
 
 
 def test_nothing_is_timed_in_an_evaluation(stage: Stage) -> None:
     state, _ = perform(stage, grid(sizes=[None]), Plan(generations=1))
-    assert {one.do for one in stage.asked} == {"start", "score"}
+    assert {asked.do for asked in stage.asked} == {"start", "score"}
     assert all(row.accuracy and row.latency_us is None and row.validity is None for row in state.rows())
 
 
@@ -156,8 +162,8 @@ def test_ratios_are_paired_by_generation(stage: Stage) -> None:
     stage.cost = lambda actor, size: {"a": 1, "b": 2}[actor.job.backend] * (100_000 + 200_000 * actor.start)
     state, _ = perform(stage, grid("a b", [1]))
     b, a = row_of(state, "b"), row_of(state, "a")
-    assert [one.ratio for one in b.generations] == pytest.approx([2, 2])
-    assert [one.p50 for one in b.generations] == pytest.approx([200, 600])
+    assert [timed.ratio for timed in b.generations] == pytest.approx([2, 2])
+    assert [timed.p50 for timed in b.generations] == pytest.approx([200, 600])
     assert b.ratio
     assert b.ratio.value == pytest.approx(2)
     assert a.ratio
@@ -166,21 +172,21 @@ def test_ratios_are_paired_by_generation(stage: Stage) -> None:
 
 
 def test_a_machine_of_two_speeds_moves_no_ratio() -> None:
-    """Both candidates were slow in half of the rounds; of one a call more: medians of all calls would be 20 and 30."""
+    """Both were slow in half of the rounds, and one had a call more: medians of all calls would be 20 and 30."""
     fast, slow = np.full(100, 20_000), np.full(100, 30_000)
-    base = generation._Tally(None, None, [fast, fast, slow, slow, fast[:1]])  # type: ignore[arg-type]
-    mine = generation._Tally(None, None, [fast, fast, slow, slow, slow[:1]])  # type: ignore[arg-type]
-    assert generation._p50(mine) / generation._p50(base) == 1.5
-    assert generation._ratio(mine, base) == pytest.approx(1)
+    baseline = generation._Tally(None, None, [fast, fast, slow, slow, fast[:1]])  # type: ignore[arg-type]
+    candidate = generation._Tally(None, None, [fast, fast, slow, slow, slow[:1]])  # type: ignore[arg-type]
+    assert generation._p50(candidate) / generation._p50(baseline) == 1.5
+    assert generation._ratio(candidate, baseline) == pytest.approx(1)
 
 
 def test_the_twin_gives_the_floor_and_is_never_a_row(stage: Stage) -> None:
     stage.cost = lambda actor, size: COST + 50_000 * actor.job.copy * (-1) ** actor.start
     state, _ = perform(stage, grid("a b", [1]))
     assert [row.backend for row in state.rows()] == ["a", "b"]
-    found = row_of(state, "a").latency_us
-    assert found
-    assert (found.min, found.max) == (COST / 1000, COST / 1000), "its twin's calls are not among them"
+    latency = row_of(state, "a").latency_us
+    assert latency
+    assert (latency.min, latency.max) == (COST / 1000, COST / 1000), "its twin's calls are not among them"
     (floor,) = state.floors()
     assert (floor.backend, floor.batch_size) == ("a", 1)
     assert floor.generations == pytest.approx({"0": 1.05, "1": 0.95})
@@ -205,85 +211,85 @@ def test_a_single_candidate_is_its_own_baseline(stage: Stage) -> None:
 # --- deaths --------------------------------------------------------------------------------------------------------
 
 
-def others_are_whole(state: Any, *names: str, sizes: tuple[int, ...] = (1, 4)) -> None:
+def check_fully_measured(state: Any, *names: str, sizes: tuple[int, ...] = (1, 4)) -> None:
     for name in names:
         for size in sizes:
             row = row_of(state, name, size)
             assert row.error is None
-            assert [seconds_of(one) for one in row.generations] == [0.1, 0.1], (name, size)
+            assert [seconds_of(timed) for timed in row.generations] == [0.1, 0.1], (name, size)
 
 
 @pytest.mark.parametrize("do", ["start", "score"])
 def test_one_that_cannot_start_or_score_fails_in_all_its_rows(stage: Stage, do: str) -> None:
-    stage.act = dies("c", do)
+    stage.act = dies_at("c", do)
     state, _ = perform(stage, grid())
-    others_are_whole(state, "a", "b")
+    check_fully_measured(state, "a", "b")
     assert {row_of(state, "c", size).error for size in (1, 4)} == {"it died"}
     assert stage.starts["c", 0] == 1, "it isn't started again and again"
 
 
 @pytest.mark.parametrize("do", ["warm_up", "turn", "ledger"])
 def test_a_death_at_one_batch_size_leaves_the_others(stage: Stage, do: str) -> None:
-    stage.act = dies("c", do, size=1)
+    stage.act = dies_at("c", do, size=1)
     state, _ = perform(stage, grid())
-    others_are_whole(state, "a", "b")
+    check_fully_measured(state, "a", "b")
     assert row_of(state, "c", 1).error == "it died"
-    others_are_whole(state, "c", sizes=(4,))
+    check_fully_measured(state, "c", sizes=(4,))
     assert row_of(state, "c", 4).ledger
 
 
 def test_a_death_leaves_earlier_generations(stage: Stage) -> None:
-    stage.act = dies("c", "turn", size=4, start=1)
+    stage.act = dies_at("c", "turn", size=4, start=1)
     state, _ = perform(stage, grid())
-    others_are_whole(state, "a", "b")
-    others_are_whole(state, "c", sizes=(1,))
+    check_fully_measured(state, "a", "b")
+    check_fully_measured(state, "c", sizes=(1,))
     row = row_of(state, "c", 4)
     assert row.error == "it died"
-    assert [one.index for one in row.generations] == [0]
+    assert [timed.index for timed in row.generations] == [0]
     assert row.latency_us
     assert row.rank is None
 
 
 def test_what_a_death_left_undone_is_made_up_for(stage: Stage) -> None:
-    """It dies at its first batch size in the first generation: the second batch size is measured in both."""
-    stage.act = dies("c", "turn", size=1, start=0)
+    """It dies at its first batch size in the first generation; the second batch size is measured twice all the same."""
+    stage.act = dies_at("c", "turn", size=1, start=0)
     state, _ = perform(stage, grid())
-    others_are_whole(state, "a", "b", "c", sizes=(4,))
-    assert [one.ratio for one in row_of(state, "c", 4).generations] == pytest.approx([1, 1])
+    check_fully_measured(state, "a", "b", "c", sizes=(4,))
+    assert [timed.ratio for timed in row_of(state, "c", 4).generations] == pytest.approx([1, 1])
     assert stage.starts["c", 0] == 3
 
 
-def test_a_baseline_that_dies_leaves_the_others_their_figures(stage: Stage) -> None:
-    stage.act = dies("a", "turn")
+def test_a_baseline_that_dies_leaves_the_others_their_values(stage: Stage) -> None:
+    stage.act = dies_at("a", "turn")
     state, _ = perform(stage, grid())
     assert row_of(state, "a").error == "it died"
-    others_are_whole(state, "b", "c")
+    check_fully_measured(state, "b", "c")
     assert row_of(state, "b").validity == ()
 
 
 def test_a_baseline_that_dies_at_one_batch_size_costs_no_ratio_at_another(stage: Stage) -> None:
-    """Its process is gone for the rest of that generation; the others' ratios of it can't be, unless made up for."""
-    stage.act = dies("a", "turn", size=1)
+    """Its process is gone for the rest of that generation, so the others' ratios to it must be measured later."""
+    stage.act = dies_at("a", "turn", size=1)
     state, _ = perform(stage, grid())
-    others_are_whole(state, "a", "b", "c", sizes=(4,))
+    check_fully_measured(state, "a", "b", "c", sizes=(4,))
     for name in "bc":
-        assert [one.ratio for one in row_of(state, name, 4).generations] == pytest.approx([1, 1])
+        assert [timed.ratio for timed in row_of(state, name, 4).generations] == pytest.approx([1, 1])
         assert row_of(state, name, 4).rank == 1
 
 
 def test_if_the_fastest_dies_another_is_the_baseline(stage: Stage) -> None:
-    """Nobody asked for it by name: ratios and ranks of the others need none that is dead."""
+    """Nobody asked for it by name, so the others get their ratios and ranks from a baseline that lives."""
     speeds = {"a": 1, "b": 2, "c": 4}
     stage.cost = lambda actor, size: COST * speeds[actor.job.backend]
-    stage.act = dies("a", "warm_up", start=1)
+    stage.act = dies_at("a", "warm_up", start=1)
     state, _ = perform(stage, grid("a b c", [1]), replace(PLAN, baseline=None, generations=4, seconds=0.4))
     assert (row_of(state, "b").rank, row_of(state, "c").rank) == (1, 2)
 
 
 def test_a_twin_that_dies_costs_the_floor_alone(stage: Stage) -> None:
-    stage.act = dies("a'", "turn")
+    stage.act = dies_at("a'", "turn")
     state, _ = perform(stage, grid())
-    others_are_whole(state, "a", "b", "c")
+    check_fully_measured(state, "a", "b", "c")
     assert row_of(state, "b").ratio
     assert state.floors() == ()
 
@@ -306,7 +312,7 @@ def test_as_many_are_alive_as_memory_holds_with_the_baseline_and_its_twin(
 ) -> None:
     monkeypatch.setattr("digitbench.system.machine.available_memory_bytes", lambda: 4 * schedule.WORKER_BYTES)
     state, _ = perform(stage, grid("a b c d e"))
-    others_are_whole(state, "a", "b", "c", "d", "e")
+    check_fully_measured(state, "a", "b", "c", "d", "e")
     assert stage.most_alive == 4
     for pool in range(1, stage.pools + 1):
         assert {"a", "a'"} <= set(stage.turns(pool))
@@ -319,16 +325,16 @@ def test_with_little_memory_they_are_measured_one_by_one(
 ) -> None:
     monkeypatch.setattr("digitbench.system.machine.available_memory_bytes", lambda: gigabytes * schedule.WORKER_BYTES)
     state, _ = perform(stage, grid())
-    others_are_whole(state, "a", "b", "c")
+    check_fully_measured(state, "a", "b", "c")
     assert stage.most_alive == 3
 
 
 def test_a_baseline_of_a_later_group_is_everyones_baseline(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Groups are cut in the order of names, and the baseline may be the last of them."""
+    """Groups are made in the order of names, and the baseline may be in the last of them."""
     monkeypatch.setattr("digitbench.system.machine.available_memory_bytes", lambda: 4 * schedule.WORKER_BYTES)
     state, _ = perform(stage, grid("b c d a", [1]))
     for row in state.rows():
-        assert [one.ratio for one in row.generations] == pytest.approx([1, 1]), row.backend
+        assert [timed.ratio for timed in row.generations] == pytest.approx([1, 1]), row.backend
 
 
 def test_the_fastest_is_chosen_of_all_groups(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -364,7 +370,13 @@ def test_what_is_final_is_kept_at_once(stage: Stage) -> None:
     """After each batch size of each generation: a power cut costs no more than that."""
     chosen = grid()
     state = new_book(chosen, PLAN)
-    kept: list[int] = []
-    perform(stage, chosen, PLAN, state, keep=lambda: kept.append(sum(len(row.generations) for row in state.rows())))
-    assert [kept[0], kept[-1]] == [3, 12]
-    assert sorted(set(kept)) == [3, 6, 9, 12]
+    generation_counts: list[int] = []
+    perform(
+        stage,
+        chosen,
+        PLAN,
+        state,
+        keep=lambda: generation_counts.append(sum(len(row.generations) for row in state.rows())),
+    )
+    assert [generation_counts[0], generation_counts[-1]] == [3, 12]
+    assert sorted(set(generation_counts)) == [3, 6, 9, 12]

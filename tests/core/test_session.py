@@ -1,4 +1,4 @@
-"""A whole run: what its results say beside their rows, what a resumed one refuses, and real workers at the end."""
+"""A whole run: what its results hold beside the rows, what a resumed run refuses, and a run with real workers."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ def digits() -> Dataset:
 
 @pytest.fixture
 def stage(monkeypatch: pytest.MonkeyPatch, untrained: Bundle) -> Stage:
-    """Played workers, which say what the bundle's reference says."""
+    """Simulated workers, which say what the bundle's reference says."""
     reference: Scores = untrained.reference_scores()
-    found = Stage(scores=lambda backend: reference)
-    monkeypatch.setattr(generation, "Pool", found.pool)
-    return found
+    new_stage = Stage(scores=lambda backend: reference)
+    monkeypatch.setattr(generation, "Pool", new_stage.pool)
+    return new_stage
 
 
 @pytest.fixture
@@ -43,36 +43,36 @@ def run(untrained: Bundle, digits: Dataset) -> Run:
     """A session on that bundle."""
 
     def call(chosen: Sequence[Candidate] | None = None, plan: Plan | None = PLAN, **options: Any) -> Results:
-        wanted = chosen or candidates(untrained, ["numpy"], [1, 4] if plan else [None], [1])
-        given = {"limit": None, "progress": Witness(), "keep": lambda results: None, **options}
-        return session.run(untrained, digits, wanted, plan=plan, **given)
+        measured = chosen or candidates(untrained, ["numpy"], [1, 4] if plan else [None], [1])
+        arguments = {"limit": None, "progress": Witness(), "keep": lambda results: None, **options}
+        return session.run(untrained, digits, measured, plan=plan, **arguments)
 
     return call
 
 
 def as_saved(results: Results) -> Results:
-    """After a way through a file."""
+    """The same results, written and read again."""
     return Results.from_json(results.to_json(), "found.json")
 
 
 def interrupt_at(do: str, pool: int) -> Callable[[Actor, str, dict[str, Any]], None]:
-    def act(actor: Actor, asked: str, facts: dict[str, Any]) -> None:
-        if asked == do and actor.pool == pool:
+    def act(actor: Actor, command: str, facts: dict[str, Any]) -> None:
+        if command == do and actor.pool == pool:
             raise KeyboardInterrupt
 
     return act
 
 
 def test_results_say_what_was_measured_and_how(run: Run, stage: Stage, untrained: Bundle) -> None:
-    found = run()
-    assert found.complete
-    assert found.bundle["name"] == untrained.name
-    assert found.bundle["reference_sha256"] == untrained.manifest["reference"]["sha256"]
-    assert (found.settings["seconds"], found.settings["generations"], found.settings["seed"]) == (0.04, 2, 0)
-    assert found.settings["baseline"] == ["numpy", "fp32"]
-    assert found.settings["parent_cpu_share"] is None, "played workers take no time"
-    assert found.machine["cpu"]
-    assert [floor.batch_size for floor in found.floors] == [1, 4]
+    results = run()
+    assert results.complete
+    assert results.bundle["name"] == untrained.name
+    assert results.bundle["reference_sha256"] == untrained.manifest["reference"]["sha256"]
+    assert (results.settings["seconds"], results.settings["generations"], results.settings["seed"]) == (0.04, 2, 0)
+    assert results.settings["baseline"] == ["numpy", "fp32"]
+    assert results.settings["parent_cpu_share"] is None, "simulated workers take no time"
+    assert results.machine["cpu"]
+    assert [floor.batch_size for floor in results.floors] == [1, 4]
 
 
 def test_of_a_model_whose_answers_depend_on_the_batch_nothing_is_certified(
@@ -93,55 +93,55 @@ def test_of_a_model_whose_answers_depend_on_the_batch_nothing_is_certified(
 
 
 def test_an_evaluation_has_no_settings_and_no_floor(run: Run, stage: Stage) -> None:
-    found = run(plan=None)
-    assert found.settings == {}
-    assert found.floors == ()
-    assert [(row.batch_size, row.validity) for row in found.rows] == [(None, None)]
-    assert found.rows[0].accuracy
+    results = run(plan=None)
+    assert results.settings == {}
+    assert results.floors == ()
+    assert [(row.batch_size, row.validity) for row in results.rows] == [(None, None)]
+    assert results.rows[0].accuracy
 
 
 def test_the_limit_counts_images_and_takes_their_own_reference(run: Run, stage: Stage) -> None:
-    whole = stage.scores("numpy")
-    stage.scores = lambda backend: whole[:7]
-    found = run(limit=7)
-    assert found.bundle["test_images"] == 7
-    assert found.rows[0].accuracy
-    assert found.rows[0].accuracy.total == 7
-    assert found.rows[0].agreement
-    assert found.rows[0].agreement.flips == 0
+    all_scores = stage.scores("numpy")
+    stage.scores = lambda backend: all_scores[:7]
+    results = run(limit=7)
+    assert results.bundle["test_images"] == 7
+    assert results.rows[0].accuracy
+    assert results.rows[0].accuracy.total == 7
+    assert results.rows[0].agreement
+    assert results.rows[0].agreement.flips == 0
 
 
 def test_ctrl_c_gives_what_there_is(run: Run, stage: Stage) -> None:
     stage.act = interrupt_at("turn", 2)
-    found = run()
-    assert not found.complete
-    assert [len(row.generations) for row in found.rows] == [1, 1]
+    stopped = run()
+    assert not stopped.complete
+    assert [len(row.generations) for row in stopped.rows] == [1, 1]
     stage.act = lambda actor, do, facts: None
-    after = run(earlier=as_saved(found))
-    assert after.complete
-    assert [len(row.generations) for row in after.rows] == [2, 2]
-    assert after.created == found.created
+    resumed = run(earlier=as_saved(stopped))
+    assert resumed.complete
+    assert [len(row.generations) for row in resumed.rows] == [2, 2]
+    assert resumed.created == stopped.created
 
 
-@pytest.mark.parametrize("named", [None, "numpy"])
-def test_ctrl_c_before_anything_is_known_can_be_resumed_too(run: Run, stage: Stage, named: str | None) -> None:
-    """The baseline is only a wish by then."""
+@pytest.mark.parametrize("baseline", [None, "numpy"])
+def test_ctrl_c_before_anything_is_known_can_be_resumed_too(run: Run, stage: Stage, baseline: str | None) -> None:
+    """No baseline is chosen yet by then; one is only asked for."""
     stage.act = interrupt_at("start", 1)
-    plan = replace(PLAN, baseline=named)
-    found = run(plan=plan)
-    assert not found.complete
+    plan = replace(PLAN, baseline=baseline)
+    stopped = run(plan=plan)
+    assert not stopped.complete
     stage.act = lambda actor, do, facts: None
-    after = run(plan=plan, earlier=as_saved(found))
-    assert after.complete
-    assert after.settings["baseline"] == ["numpy", "fp32"]
+    resumed = run(plan=plan, earlier=as_saved(stopped))
+    assert resumed.complete
+    assert resumed.settings["baseline"] == ["numpy", "fp32"]
 
 
 def test_whatever_becomes_final_is_kept(run: Run, stage: Stage) -> None:
-    kept: list[Results] = []
-    found = run(keep=kept.append)
-    assert len(kept) >= 4
-    assert not any(one.complete for one in kept)
-    assert as_saved(kept[-1]).rows == found.rows
+    saved: list[Results] = []
+    final = run(keep=saved.append)
+    assert len(saved) >= 4
+    assert not any(results.complete for results in saved)
+    assert as_saved(saved[-1]).rows == final.rows
 
 
 def test_an_unknown_baseline_is_refused_before_any_worker_starts(run: Run, stage: Stage) -> None:
@@ -151,18 +151,18 @@ def test_an_unknown_baseline_is_refused_before_any_worker_starts(run: Run, stage
 
 
 def test_another_dataset_is_refused(untrained: Bundle, digits: Dataset, stage: Stage) -> None:
-    other = Bundle(untrained.path)
-    other.manifest["dataset"]["fingerprint"] = "0123456789abcdef"
+    other_bundle = Bundle(untrained.path)
+    other_bundle.manifest["dataset"]["fingerprint"] = "0123456789abcdef"
     with pytest.raises(DataError, match="0123456789abcdef"):
         session.run(
-            other, digits, candidates(untrained, ["numpy"], [1], [1]), plan=PLAN, limit=None, progress=Witness(),
+            other_bundle, digits, candidates(untrained, ["numpy"], [1], [1]), plan=PLAN, limit=None, progress=Witness(),
             keep=lambda results: None,
         )  # fmt: skip
     assert stage.asked == []
 
 
 @pytest.mark.parametrize(
-    ("change", "plan", "told"),
+    ("change", "plan", "message"),
     [
         (lambda old: replace(old, bundle={**old.bundle, "reference_sha256": "ab"}), PLAN, "reference_sha256 was ab"),
         (lambda old: old, replace(PLAN, seconds=9.0), "seconds was 0.04 and is 9.0 now"),
@@ -178,23 +178,23 @@ def test_another_dataset_is_refused(untrained: Bundle, digits: Dataset, stage: S
     ids=["bundle", "seconds", "generations", "images", "machine", "artifact"],
 )  # fmt: skip
 def test_other_circumstances_are_not_resumed(
-    run: Run, stage: Stage, change: Callable[[Results], Results], plan: Plan, told: str
+    run: Run, stage: Stage, change: Callable[[Results], Results], plan: Plan, message: str
 ) -> None:
     """Calls of another artifact, such as one exported anew, are calls of something else."""
     before = as_saved(run())
     stage.asked.clear()
     with pytest.raises(UsageError) as caught:
         run(plan=plan, earlier=change(before))
-    assert told in str(caught.value)
+    assert message in str(caught.value)
     assert one_printable_line(str(caught.value))
     assert stage.asked == []
 
 
-def test_real_workers_give_what_played_ones_do(run: Run) -> None:
+def test_real_workers_give_what_simulated_ones_do(run: Run) -> None:
     witness = Witness()
-    found = run(plan=replace(PLAN, generations=1, seconds=0.03), progress=witness)
-    assert found.complete
-    for row in found.rows:
+    results = run(plan=replace(PLAN, generations=1, seconds=0.03), progress=witness)
+    assert results.complete
+    for row in results.rows:
         assert row.error is None
         assert row.runtime
         assert row.runtime.name == "NumPy"
@@ -202,13 +202,13 @@ def test_real_workers_give_what_played_ones_do(run: Run) -> None:
         assert row.agreement
         assert row.agreement.flips == 0
         assert row.latency_us
-        assert row.latency_us.n == sum(one.n for one in row.generations) > 10
-        assert [one.wrong_labels for one in row.generations] == [0]
-        assert [one.ratio for one in row.generations] == [1.0]
+        assert row.latency_us.n == sum(generation.n for generation in row.generations) > 10
+        assert [generation.wrong_labels for generation in row.generations] == [0]
+        assert [generation.ratio for generation in row.generations] == [1.0]
         assert row.ledger
         assert row.ledger.loop < row.ledger.call
         assert row.busy
         assert 0 < row.busy.cpu_share < 1.3
-    assert len(found.floors) == 2
-    assert as_saved(found) == found
+    assert len(results.floors) == 2
+    assert as_saved(results) == results
     assert any("p50 in µs: numpy" in line for line in witness.lines)

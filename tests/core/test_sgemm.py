@@ -39,11 +39,11 @@ def network(widths: Sequence[int], seed: int = 0, gain: float = 1.0) -> list[Any
 
 
 def products(images: Any, kernels: Sequence[Any]) -> Doubles:
-    """One after another, in double precision."""
-    found: Doubles = images.reshape(len(images), 784).astype(np.float64)
+    """The product of the images and all kernels, in double precision."""
+    product: Doubles = images.reshape(len(images), 784).astype(np.float64)
     for kernel in kernels:
-        found = found @ kernel.astype(np.float32).astype(np.float64)
-    return found
+        product = product @ kernel.astype(np.float32).astype(np.float64)
+    return product
 
 
 @settings(deadline=None, max_examples=25)
@@ -54,45 +54,45 @@ def products(images: Any, kernels: Sequence[Any]) -> Doubles:
 def test_it_gives_the_product_of_images_and_kernels_and_nothing_else(
     widths: list[int], seed: int, batches: list[int], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """But for a power of two: the kernels are scaled by such, which changes no digit."""
+    """The product may differ by a power of two: kernels are scaled by one, which changes no digit."""
     kernels = network(widths, seed)
     path = artifact(tmp_path_factory.mktemp("any"), kernels)
     draw = np.random.default_rng(seed)
     with SgemmBackend(path, threads=1) as backend:
-        given_and_got = []
+        calls = []
         for n in batches:
             images = draw.random((n, 28, 28), np.float32)
             images.flags.writeable = False
-            given_and_got.append((images, backend.predict(images)))
-    for images, got in given_and_got:
+            calls.append((images, backend.predict(images)))
+    for images, scores in calls:
         expected = products(images, kernels)
-        assert got.shape == (len(images), 10)
-        assert got.dtype == np.float32
+        assert scores.shape == (len(images), 10)
+        assert scores.dtype == np.float32
         largest = np.unravel_index(np.abs(expected).argmax(), expected.shape)
-        scale = 2.0 ** np.round(np.log2(got[largest] / expected[largest]))
-        np.testing.assert_allclose(got, scale * expected, rtol=0, atol=1e-4 * np.abs(got).max())
+        scale = 2.0 ** np.round(np.log2(scores[largest] / expected[largest]))
+        np.testing.assert_allclose(scores, scale * expected, rtol=0, atol=1e-4 * np.abs(scores).max())
 
 
 def test_what_it_gave_is_not_changed_by_later_calls(tmp_path: Path) -> None:
     with SgemmBackend(artifact(tmp_path, network([8])), threads=1) as backend:
         first = backend.predict(np.full((3, 28, 28), 0.5, np.float32))
-        kept = first.copy()
+        copy = first.copy()
         backend.predict(np.ones((3, 28, 28), np.float32))
-    np.testing.assert_array_equal(first, kept)
+    np.testing.assert_array_equal(first, copy)
 
 
 def test_a_call_makes_room_for_nothing_but_what_it_gives(tmp_path: Path) -> None:
-    """What lies between the products has had its place since the first call of that size."""
+    """The arrays between the products were allocated by the first call of that size."""
     images = np.ones((256, 28, 28), np.float32)
     with SgemmBackend(artifact(tmp_path, network([512])), threads=1) as backend:
         backend.predict(images)
         tracemalloc.start()
         try:
-            given = backend.predict(images)
-            _, most = tracemalloc.get_traced_memory()
+            scores = backend.predict(images)
+            _, peak_bytes = tracemalloc.get_traced_memory()
         finally:
             tracemalloc.stop()
-    assert given.nbytes <= most < 2 * given.nbytes
+    assert scores.nbytes <= peak_bytes < 2 * scores.nbytes
 
 
 @pytest.mark.parametrize("gain", [0.05, 30.0])
@@ -106,8 +106,8 @@ def test_numbers_stay_ordinary_however_deep_the_network(tmp_path: Path, gain: fl
             plain = plain @ kernel.astype(np.float32)
     assert not np.isfinite(plain).all() or not plain.any(), "so it needs no care"
     with SgemmBackend(artifact(tmp_path, kernels), threads=1) as backend, np.errstate(all="raise"):
-        got = backend.predict(images)
-    assert 1e-3 < np.abs(got).max() < 1e3
+        scores = backend.predict(images)
+    assert 1e-3 < np.abs(scores).max() < 1e3
 
 
 def test_kernels_of_nothing_are_multiplied_too(tmp_path: Path) -> None:
@@ -118,7 +118,7 @@ def test_kernels_of_nothing_are_multiplied_too(tmp_path: Path) -> None:
 @pytest.mark.parametrize("threads", [1, 2])
 def test_it_runs_the_threads_asked_for_and_says_what_it_read_back(tmp_path: Path, threads: int) -> None:
     path = artifact(tmp_path, network([512]))
-    told, name, share = in_fresh_process(
+    reported, name, share = in_fresh_process(
         f"backend = make({str(path)!r}, {threads})\n"
         "batch = np.random.default_rng(0).random((1024, 28, 28), np.float32)\n"
         "for _ in range(3): backend.predict(batch)\n"
@@ -128,7 +128,7 @@ def test_it_runs_the_threads_asked_for_and_says_what_it_read_back(tmp_path: Path
         "say(backend.runtime.threads, backend.runtime.name, share)",
         SgemmBackend, 3 - threads,
     )  # fmt: skip
-    assert (told, name) == (threads, "NumPy")
+    assert (reported, name) == (threads, "NumPy")
     if threads == 1:
         assert share < SINGLE_THREAD_SHARE
 
@@ -156,8 +156,8 @@ def test_operations_are_two_for_each_weight(tmp_path: Path, widths: list[int], f
 
 def test_another_file_than_weights_is_refused(tmp_path: Path) -> None:
     (tmp_path / "model.npz").write_bytes(b"PK\x03\x04 no more")
-    for open_it in (lambda path: SgemmBackend(path, threads=1), flops_per_image):
+    for read in (lambda path: SgemmBackend(path, threads=1), flops_per_image):
         with pytest.raises(ArtifactError, match=r"model.npz: not a digitbench .npz of weights"):
-            open_it(tmp_path / "model.npz")
+            read(tmp_path / "model.npz")
         with pytest.raises(FileNotFoundError):
-            open_it(tmp_path / "gone.npz")
+            read(tmp_path / "gone.npz")

@@ -42,12 +42,12 @@ def row(
     return replace(plain, **changes)
 
 
-def results_of(rows: Sequence[Row], roofs: Sequence[Row]) -> Results:
+def results_of(rows: Sequence[Row], sgemm_rows: Sequence[Row]) -> Results:
     machine = {"cpu": "Some CPU", "cores": {"available": 2}, "system": "Linux 6"}
     bundle = {"name": "x", "recipe": "y", "test_images": 100, "dataset": {"name": "mnist", "fingerprint": "c473"}}
     return Results(
         machine, bundle, tuple(rows), "2026-11-21T00:00:00+00:00", "0.1.0",
-        settings={"baseline": ["onnx", "fp32"]}, roofs=tuple(SgemmRow(one, FLOPS) for one in roofs),
+        settings={"baseline": ["onnx", "fp32"]}, roofs=tuple(SgemmRow(sgemm_row, FLOPS) for sgemm_row in sgemm_rows),
     )  # fmt: skip
 
 
@@ -64,7 +64,7 @@ def cells(printed: str) -> dict[str, list[str]]:
 
 
 def t_interval(values: Sequence[float]) -> tuple[float, float, float]:
-    """Geometric mean and 95 % interval, by SciPy alone."""
+    """Geometric mean and 95 % interval, computed by SciPy."""
     logs = [math.log(value) for value in values]
     mean, error = sum(logs) / len(logs), float(scipy_stats.sem(logs))
     low, high = scipy_stats.t.interval(0.95, len(logs) - 1, loc=mean, scale=error)
@@ -78,22 +78,22 @@ ratio = st.floats(0.01, 100)
 
 @given(pairs=st.lists(st.tuples(ratio, ratio), min_size=2, max_size=7))
 def test_speed_is_the_mean_of_ratios_of_ratios_with_its_t_interval(pairs: list[tuple[float, float]]) -> None:
-    mine, other = row("a", 1, [one for one, _ in pairs]), row("b", 1, [two for _, two in pairs])
-    found = speed.speed(mine, other)
-    assert found
-    assert found.interval
-    values = [two / one for one, two in pairs]
+    first, second = row("a", 1, [a for a, _ in pairs]), row("b", 1, [b for _, b in pairs])
+    gain = speed.speed(first, second)
+    assert gain
+    assert gain.interval
+    values = [b / a for a, b in pairs]
     if len({round(value, 9) for value in values}) > 1:
-        assert (found.value, *found.interval) == pytest.approx(t_interval(values), rel=1e-6)
-    back = speed.speed(other, mine)
-    assert back
-    assert back.value == pytest.approx(1 / found.value)
+        assert (gain.value, *gain.interval) == pytest.approx(t_interval(values), rel=1e-6)
+    inverse = speed.speed(second, first)
+    assert inverse
+    assert inverse.value == pytest.approx(1 / gain.value)
 
 
 def test_only_generations_that_both_have_are_paired() -> None:
-    mine = row("a", 1, [1.0, None, 4.0, 5.0])
-    other = row("b", 1, [2.0, 3.0, 8.0])
-    assert speed.speed(mine, other) == Ratio(2.0, (2.0, 2.0))
+    first = row("a", 1, [1.0, None, 4.0, 5.0])
+    second = row("b", 1, [2.0, 3.0, 8.0])
+    assert speed.speed(first, second) == Ratio(2.0, (2.0, 2.0))
     assert speed.speed(row("a", 1, [None, 1.0]), row("b", 1, [1.0])) is None
     assert speed.speed(row("a", 1, []), row("b", 1, [1.0])) is None
 
@@ -104,7 +104,7 @@ def test_one_generation_has_no_interval() -> None:
 
 # --- what is printed -----------------------------------------------------------------------------------------------
 
-ROOF = row("sgemm", 1000, [0.90, 0.92, 0.91])
+SGEMM = row("sgemm", 1000, [0.90, 0.92, 0.91])
 ONNX = row("onnx", 1100, [1.0, 1.0, 1.0], rank=3)
 TFLITE = row("tflite", 1400, [1.3, 1.25, 1.35], rank=4)
 INT8 = row("openvino", 350, [0.31, 0.33, 0.32], "int8", rank=1)
@@ -117,105 +117,108 @@ RATIOS: Mapping[str, Sequence[float]] = {
 
 
 def test_every_candidate_has_its_rate_and_its_share_with_an_interval() -> None:
-    found = cells(shown(results_of(ROWS, [ROOF])))
-    assert list(found) == ["sgemm", "openvino int8", "tflite dynamic", "onnx fp32", "tflite fp32"], "fastest first"
+    table = cells(shown(results_of(ROWS, [SGEMM])))
+    assert list(table) == ["sgemm", "openvino int8", "tflite dynamic", "onnx fp32", "tflite fp32"], "fastest first"
     for name, p50 in (("onnx fp32", 1100), ("tflite fp32", 1400), ("openvino int8", 350), ("tflite dynamic", 600)):
-        batch, time, rate, share = found[name]
+        batch, time, rate, share = table[name]
         assert (batch, float(time.replace(",", ""))) == ("512", p50)
         assert float(rate.replace(",", "")) == pytest.approx(FLOPS * 512 / (p50 / 1e6) / 1e9, abs=0.051)
-        mean, low, high = t_interval([roof / mine for roof, mine in zip([0.90, 0.92, 0.91], RATIOS[name], strict=True)])
+        ratios = [sgemm / candidate for sgemm, candidate in zip([0.90, 0.92, 0.91], RATIOS[name], strict=True)]
+        mean, low, high = t_interval(ratios)
         assert share == f"{100 * mean:.0f} % [{100 * low:.0f}, {100 * high:.0f}]"
-    assert found["sgemm"] == ["512", "1,000", "416.3", "100 %"]
+    assert table["sgemm"] == ["512", "1,000", "416.3", "100 %"]
 
 
 def test_a_sentence_names_the_best_fp32_and_the_best_quantised() -> None:
-    (line,) = sentences(results_of(ROWS, [ROOF]))
+    (line,) = sentences(results_of(ROWS, [SGEMM]))
     gain, low, high = t_interval([1 / 0.31, 1 / 0.33, 1 / 0.32])
     assert line == (
         "batch 512, 2 threads: best fp32: onnx, 91 % [89, 94] of the machine's sgemm; best int8 or dynamic: openvino "
         f"int8, {gain:.2f} times the best fp32 [{low:.2f}, {high:.2f}]."
     )
-    assert line in shown(results_of(ROWS, [ROOF]), terminal=False)
+    assert line in shown(results_of(ROWS, [SGEMM]), terminal=False)
 
 
-def test_each_batch_size_and_thread_count_is_held_against_its_own_roof() -> None:
-    roofs = [row("sgemm", 1000, [0.5, 0.5]), row("sgemm", 40, [0.8, 0.8], batch=8, threads=1)]
+def test_each_batch_size_and_thread_count_is_compared_with_its_own_sgemm() -> None:
+    sgemm_rows = [row("sgemm", 1000, [0.5, 0.5]), row("sgemm", 40, [0.8, 0.8], batch=8, threads=1)]
     rows = [row("onnx", 2000, [1.0, 1.0]), row("tflite", 50, [1.0, 1.0], batch=8, threads=1)]
-    found = results_of(rows, roofs)
-    assert sentences(found) == [
+    results = results_of(rows, sgemm_rows)
+    assert sentences(results) == [
         "batch 8, 1 thread: best fp32: tflite, 80 % [80, 80] of the machine's sgemm.",
         "batch 512, 2 threads: best fp32: onnx, 50 % [50, 50] of the machine's sgemm.",
     ]
-    table = shown(found).partition("best fp32")[0]
+    table = shown(results).partition("best fp32")[0]
     assert re.findall(r"^ *(sgemm|onnx|tflite) ", table, re.MULTILINE) == ["sgemm", "tflite", "sgemm", "onnx"]
 
 
 def test_a_single_generation_gives_shares_without_intervals() -> None:
     rows = [row("onnx", 1100, [1.0]), row("tflite", 1110, [1.01]), row("onnx", 350, [0.3], "int8")]
-    found = results_of(rows, [row("sgemm", 1000, [0.9])])
-    assert sentences(found) == [
+    results = results_of(rows, [row("sgemm", 1000, [0.9])])
+    assert sentences(results) == [
         "batch 512, 2 threads: best fp32: onnx, 90 % of the machine's sgemm; best int8 or dynamic: onnx int8, 3.33 "
         "times the best fp32."
     ]
-    assert "[" not in shown(found)
+    assert "[" not in shown(results)
 
 
 @pytest.mark.parametrize(
-    ("theirs", "told"), [(0.5, "200 %"), (1.0, "100 %"), (10.04, "10 %"), (10.2, "9.8 %"), (200.0, "0.50 %")]
+    ("candidate_ratio", "share"), [(0.5, "200 %"), (1.0, "100 %"), (10.04, "10 %"), (10.2, "9.8 %"), (200.0, "0.50 %")]
 )
-def test_a_share_keeps_two_figures(theirs: float, told: str) -> None:
-    (line,) = sentences(results_of([row("onnx", 1, [theirs])], [row("sgemm", 1, [1.0])]))
-    assert f"onnx, {told} of" in line
+def test_a_share_keeps_two_digits(candidate_ratio: float, share: str) -> None:
+    (line,) = sentences(results_of([row("onnx", 1, [candidate_ratio])], [row("sgemm", 1, [1.0])]))
+    assert f"onnx, {share} of" in line
 
 
 def test_an_invalid_row_is_never_the_best() -> None:
     bad = replace(ONNX, validity=(BUSY,))
-    found = results_of([bad, TFLITE, replace(INT8, validity=(BUSY,))], [ROOF])
-    assert sentences(found)[0].startswith("batch 512, 2 threads: best fp32: tflite, 70 % [")
-    assert sentences(found)[0].endswith("; no VALID int8 or dynamic.")
-    (none_left,) = sentences(results_of([bad, INT8], [ROOF]))
+    results = results_of([bad, TFLITE, replace(INT8, validity=(BUSY,))], [SGEMM])
+    assert sentences(results)[0].startswith("batch 512, 2 threads: best fp32: tflite, 70 % [")
+    assert sentences(results)[0].endswith("; no VALID int8 or dynamic.")
+    (none_left,) = sentences(results_of([bad, INT8], [SGEMM]))
     assert ": no VALID fp32; best int8 or dynamic: openvino int8, 284 % [" in none_left
-    assert re.search(r"✗ +onnx fp32 ", shown(found)), "and marked"
+    assert re.search(r"✗ +onnx fp32 ", shown(results)), "and marked"
 
 
 def test_fp16_has_a_share_and_no_part_in_the_sentence() -> None:
     fp16 = row("tflite", 100, [0.1] * 3, "fp16", rank=1)
-    found = results_of([ONNX, fp16], [ROOF])
-    assert "best fp32: onnx," in sentences(found)[0]
-    assert "fp16" not in sentences(found)[0]
-    assert "tflite fp16" in shown(found)
+    results = results_of([ONNX, fp16], [SGEMM])
+    assert "best fp32: onnx," in sentences(results)[0]
+    assert "fp16" not in sentences(results)[0]
+    assert "tflite fp16" in shown(results)
 
 
 def test_those_that_share_the_best_rank_are_named_with_it() -> None:
     rows = [replace(ONNX, rank=1), replace(TFLITE, rank=1), row("numpy", 1500, [1.4] * 3, rank=3)]
-    assert "best fp32: onnx (tied: tflite), 91 %" in sentences(results_of(rows, [ROOF]))[0]
+    assert "best fp32: onnx (tied: tflite), 91 %" in sentences(results_of(rows, [SGEMM]))[0]
     rows = [replace(INT8, rank=1), replace(DYNAMIC, rank=1), replace(ONNX, rank=1)]
-    assert "best int8 or dynamic: openvino int8 (tied: tflite dynamic), " in sentences(results_of(rows, [ROOF]))[0]
+    assert "best int8 or dynamic: openvino int8 (tied: tflite dynamic), " in sentences(results_of(rows, [SGEMM]))[0]
 
 
-def test_an_invalid_roof_is_told_beside_its_shares() -> None:
-    found = results_of(ROWS, [replace(ROOF, validity=(BUSY,)), row("sgemm", 9, [1.0], batch=8)])
-    assert sentences(found)[1].startswith("batch 512, 2 threads (✗ sgemm is INVALID): best fp32")
-    (line,) = invalid_roofs(found)
+def test_an_invalid_sgemm_is_told_beside_its_shares() -> None:
+    results = results_of(ROWS, [replace(SGEMM, validity=(BUSY,)), row("sgemm", 9, [1.0], batch=8)])
+    assert sentences(results)[1].startswith("batch 512, 2 threads (✗ sgemm is INVALID): best fp32")
+    (line,) = invalid_roofs(results)
     assert "sgemm fp32 batch 512: 9% of the time" in line
-    printed = shown(found)
+    printed = shown(results)
     assert re.search(r"✗ +sgemm ", printed)
-    assert line in shown(found, terminal=False)
-    assert not invalid_roofs(results_of([replace(ONNX, validity=(BUSY,))], [ROOF])), "of candidates others tell"
+    assert line in shown(results, terminal=False)
+    assert not invalid_roofs(results_of([replace(ONNX, validity=(BUSY,))], [SGEMM])), (
+        "INVALID candidates are reported elsewhere"
+    )
 
 
-def test_a_roof_that_failed_is_told_and_gives_no_shares() -> None:
-    found = results_of(ROWS, [replace(ROOF, error="it died")])
-    assert sentences(found) == []
-    assert "sgemm batch 512 failed: it died" in shown(found)
-    assert "%" not in shown(found)
+def test_an_sgemm_that_failed_is_told_and_gives_no_shares() -> None:
+    results = results_of(ROWS, [replace(SGEMM, error="it died")])
+    assert sentences(results) == []
+    assert "sgemm batch 512 failed: it died" in shown(results)
+    assert "%" not in shown(results)
 
 
 def test_candidates_that_failed_or_were_not_timed_have_no_share() -> None:
     dead = row("onnx", 1, [], latency_us=None, validity=None, error="it died")
-    found = results_of([dead, replace(TFLITE, latency_us=None, generations=())], [ROOF])
-    assert sentences(found) == ["batch 512, 2 threads: nothing to hold against sgemm."]
-    assert list(cells(shown(found))) == ["sgemm"]
+    results = results_of([dead, replace(TFLITE, latency_us=None, generations=())], [SGEMM])
+    assert sentences(results) == ["batch 512, 2 threads: nothing to hold against sgemm."]
+    assert list(cells(shown(results))) == ["sgemm"]
 
 
 def test_a_stopped_run_says_nothing_of_what_it_did_not_come_to() -> None:
@@ -227,33 +230,33 @@ def test_a_stopped_run_says_nothing_of_what_it_did_not_come_to() -> None:
 
 
 def test_the_legend_says_what_a_share_means() -> None:
-    printed = shown(results_of(ROWS, [ROOF]), terminal=False)
+    printed = shown(results_of(ROWS, [SGEMM]), terminal=False)
     assert "NumPy 2.4.6, openblas 0.3.31 Zen" in printed
     assert "0.81 million operations an image" in printed
     assert "copies, biases, activations, softmax" in printed
 
 
-def test_without_roofs_nothing_is_said() -> None:
-    found = results_of(ROWS, [])
-    assert shown(found) == ""
-    assert "sgemm" not in to_markdown(found)
+def test_without_sgemm_nothing_is_said() -> None:
+    results = results_of(ROWS, [])
+    assert shown(results) == ""
+    assert "sgemm" not in to_markdown(results)
 
 
 @pytest.mark.parametrize("width", [40, 60, 80])
 def test_a_narrow_terminal_keeps_the_shares(width: int) -> None:
-    printed = shown(results_of(ROWS, [ROOF]), width=width)
+    printed = shown(results_of(ROWS, [SGEMM]), width=width)
     table = printed.split("batch 512, 2 threads")[0]
     assert max(map(len, table.splitlines())) <= width
     assert "91 %" in table
 
 
 def test_it_comes_with_the_other_tables_and_in_markdown() -> None:
-    found = results_of(ROWS, [ROOF])
+    results = results_of(ROWS, [SGEMM])
     stream = io.StringIO()
-    print_results(found, Console(file=stream, width=200))
-    (line,) = sentences(found)
+    print_results(results, Console(file=stream, width=200))
+    (line,) = sentences(results)
     assert line in stream.getvalue()
-    page = to_markdown(found)
+    page = to_markdown(results)
     assert "### Shares of the machine's sgemm" in page
     assert "| sgemm | 512 | 1,000 | 416.3 | 100 % |" in page
     assert "best fp32: onnx, 91 %" in page

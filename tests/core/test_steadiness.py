@@ -32,7 +32,7 @@ Act = Callable[[Scores, int], Scores]
 
 
 class Model:
-    """Gives each image scores of its own, of up to 40, and changes a call's by `act`."""
+    """Gives each image fixed scores between -40 and 40, and lets `act` change those of a call."""
 
     fault = "no reason"
 
@@ -41,35 +41,35 @@ class Model:
         self.truth = np.random.default_rng(1).uniform(-40, 40, (100, 10)).astype(np.float32)
 
     def ask(self, model_io: ModelIO, order: Sequence[int], size: int) -> Scores | None:
-        asked = self.truth[list(order)]
+        scores = self.truth[list(order)]
         parts = []
-        for start in range(0, len(asked), size):
-            parts.append(self.act(asked[start : start + size], self.calls))
+        for start in range(0, len(scores), size):
+            parts.append(self.act(scores[start : start + size], self.calls))
             self.calls += 1
         return np.concatenate(parts).astype(np.float32)
 
 
-def found(act: Act, precision: str = "fp32", count: int = 100) -> dict[str, Any]:
+def batch_record(act: Act, precision: str = "fp32", count: int = 100) -> dict[str, Any]:
     return steadiness.look(Model(act), ModelIO(), count).to_json(precision)
 
 
 def by_batch(scores: Scores, call: int) -> Scores:
-    """As a normalisation in training mode."""
+    """Like a normalisation in training mode."""
     return np.asarray(scores - scores.mean(axis=0) * np.float32(0.1))
 
 
 def by_neighbour(scores: Scores, call: int) -> Scores:
-    """As a recurrent layer that takes the batch for time: alone each image comes first."""
+    """Like a recurrent layer that takes the batch for time: alone, each image comes first."""
     return scores + np.roll(scores, 1, axis=0)
 
 
 def by_call(scores: Scores, call: int) -> Scores:
-    """As a dropout left on."""
+    """Like a dropout layer that was left on."""
     return scores * np.float32(1 + 0.01 * call)
 
 
 def by_range(scores: Scores, call: int) -> Scores:
-    """As a dynamic range: in 255 steps of the batch's largest value."""
+    """Like a dynamic range: rounded in 255 steps of the batch's largest value."""
     step = np.abs(scores).max() / 127
     return np.asarray(np.rint(scores / step) * step)
 
@@ -83,60 +83,62 @@ def plain(scores: Scores, call: int) -> Scores:
 
 
 def test_a_model_that_looks_at_the_image_alone_is_steady() -> None:
-    told = found(plain)
-    assert told["images"] == 64
-    for way in ("repeated", "alone", "reordered"):
-        assert told[way] == {"labels": 0, "score": 0.0}
-    assert not told["random"]
-    assert not told["depends"]
-    assert caveats.unsteady({"imported": {"batch": told}}) == ""
+    record = batch_record(plain)
+    assert record["images"] == 64
+    for comparison in ("repeated", "alone", "reordered"):
+        assert record[comparison] == {"labels": 0, "score": 0.0}
+    assert not record["random"]
+    assert not record["depends"]
+    assert caveats.unsteady({"imported": {"batch": record}}) == ""
 
 
 @pytest.mark.parametrize("act", [by_batch, by_neighbour, by_range])
 def test_one_that_looks_at_its_neighbours_is_told(act: Act) -> None:
-    told = found(act)
-    assert told["depends"]
-    assert not told["random"]
-    assert told["alone"]["score"] > 1e-3
-    assert (told["reordered"]["score"] > 1e-3) is (act is by_neighbour), "the others don't know an order"
-    said = caveats.unsteady({"imported": {"batch": told}})
-    assert one_printable_line(said)
-    assert said.startswith("its answers depend on the batch: one image at a time ")
-    assert f"{told['alone']['labels']} of 64 labels differ, scores by up to {told['alone']['score']:.2g} of" in said
-    assert ("in another order" in said) is (act is by_neighbour)
+    record = batch_record(act)
+    assert record["depends"]
+    assert not record["random"]
+    assert record["alone"]["score"] > 1e-3
+    assert (record["reordered"]["score"] > 1e-3) is (act is by_neighbour), "the others don't know an order"
+    message = caveats.unsteady({"imported": {"batch": record}})
+    assert one_printable_line(message)
+    assert message.startswith("its answers depend on the batch: one image at a time ")
+    assert (
+        f"{record['alone']['labels']} of 64 labels differ, scores by up to {record['alone']['score']:.2g} of" in message
+    )
+    assert ("in another order" in message) is (act is by_neighbour)
 
 
 def test_differences_are_counted_and_held_against_the_largest_score() -> None:
     model = Model(by_neighbour)
-    told = steadiness.look(model, ModelIO(), 64)
+    report = steadiness.look(model, ModelIO(), 64)
     alone = model.truth[:64] * 2
     together = model.truth[:64] + np.roll(model.truth[:64], 1, axis=0)
-    assert told.alone is not None
-    assert told.alone.labels == (alone.argmax(axis=1) != together.argmax(axis=1)).sum() > 10
-    assert told.alone.score == pytest.approx(np.abs(alone - together).max() / np.abs(together).max(), rel=1e-5)
+    assert report.alone is not None
+    assert report.alone.labels == (alone.argmax(axis=1) != together.argmax(axis=1)).sum() > 10
+    assert report.alone.score == pytest.approx(np.abs(alone - together).max() / np.abs(together).max(), rel=1e-5)
 
 
 def test_chance_is_told_apart_from_the_batch() -> None:
-    told = found(by_call)
-    assert told["random"]
-    assert not told["depends"], "nobody can tell"
-    assert caveats.unsteady({"imported": {"batch": told}}).startswith("its answers differ when the same call is made")
+    record = batch_record(by_call)
+    assert record["random"]
+    assert not record["depends"], "nobody can tell"
+    assert caveats.unsteady({"imported": {"batch": record}}).startswith("its answers differ when the same call is made")
 
 
 def test_rounding_is_no_difference_and_what_counts_as_one_depends_on_the_type() -> None:
-    assert not found(by_rounding)["depends"]
+    assert not batch_record(by_rounding)["depends"]
 
     def coarsely(scores: Scores, call: int) -> Scores:
         return scores * np.float32(1 + 1e-3 * (len(scores) > 1))
 
-    assert found(coarsely)["depends"]
-    assert not found(coarsely, "fp16")["depends"]
-    assert found(by_batch, "fp16")["depends"]
+    assert batch_record(coarsely)["depends"]
+    assert not batch_record(coarsely, "fp16")["depends"]
+    assert batch_record(by_batch, "fp16")["depends"]
 
 
 def test_one_image_can_be_looked_at_too_and_scores_of_zero() -> None:
-    assert found(plain, count=1)["images"] == 1
-    assert found(lambda scores, call: scores * 0)["alone"]["score"] == 0
+    assert batch_record(plain, count=1)["images"] == 1
+    assert batch_record(lambda scores, call: scores * 0)["alone"]["score"] == 0
 
 
 def test_what_can_not_be_looked_at_is_said() -> None:
@@ -144,30 +146,30 @@ def test_what_can_not_be_looked_at_is_said() -> None:
         def ask(self, model_io: ModelIO, order: Sequence[int], size: int) -> Scores | None:
             return None if size == 1 else super().ask(model_io, order, size)
 
-    told = steadiness.look(Refuses(plain), ModelIO(), 9).to_json("fp32")
-    assert told["alone"] is None
-    assert caveats.unsteady({"imported": {"batch": told}}).endswith("couldn't be looked at: no reason")
+    record = steadiness.look(Refuses(plain), ModelIO(), 9).to_json("fp32")
+    assert record["alone"] is None
+    assert caveats.unsteady({"imported": {"batch": record}}).endswith("couldn't be looked at: no reason")
 
 
-# --- who isn't certified -------------------------------------------------------------------------------------------
+# --- what isn't certified ------------------------------------------------------------------------------------------
 
 MANIFEST: dict[str, Any] = {
     "artifacts": [
-        {"format": name, "precision": one, "path": f"artifacts/model-{one}.{name}"}
-        for name, one in (("onnx", "fp32"), ("onnx", "dynamic"), ("tflite", "dynamic"), ("onnx", "int8"))
+        {"format": name, "precision": precision, "path": f"artifacts/model-{precision}.{name}"}
+        for name, precision in (("onnx", "fp32"), ("onnx", "dynamic"), ("tflite", "dynamic"), ("onnx", "int8"))
     ]
 }
 
 
-def test_of_our_own_models_only_onnx_finds_ranges_of_a_whole_batch() -> None:
-    said = {entry["path"]: caveats.uncertified(MANIFEST, entry["path"]) for entry in MANIFEST["artifacts"]}
-    assert [path for path, reason in said.items() if reason] == ["artifacts/model-dynamic.onnx"]
-    assert "whole batch" in said["artifacts/model-dynamic.onnx"]
+def test_of_models_trained_here_only_onnx_finds_ranges_of_a_whole_batch() -> None:
+    reasons = {entry["path"]: caveats.uncertified(MANIFEST, entry["path"]) for entry in MANIFEST["artifacts"]}
+    assert [path for path, reason in reasons.items() if reason] == ["artifacts/model-dynamic.onnx"]
+    assert "whole batch" in reasons["artifacts/model-dynamic.onnx"]
 
 
 @pytest.mark.parametrize("act", [by_batch, by_call])
 def test_of_an_unsteady_model_nothing_is_certified_in_any_format(act: Act) -> None:
-    manifest = {**MANIFEST, "imported": {"batch": found(act)}}
+    manifest = {**MANIFEST, "imported": {"batch": batch_record(act)}}
     for entry in MANIFEST["artifacts"]:
         assert caveats.uncertified(manifest, entry["path"]) == caveats.unsteady(manifest) != ""
 
@@ -201,14 +203,14 @@ def test_every_table_says_no_and_why() -> None:
     results = results_of(choice)
     assert f"| no: {REASON} |" in choice_report.to_markdown(choice)
     texts = [shown(choice)]
-    for show in (print_results, print_agreement):
+    for print_table in (print_results, print_agreement):
         stream = io.StringIO()
-        show(results, Console(file=stream, width=250))
+        print_table(results, Console(file=stream, width=250))
         texts.append(stream.getvalue())
     for text in texts:
         (line,) = [line for line in text.splitlines() if REASON in line]
         assert "certified, no: unsure" in line.replace(" fp32", "")
-    assert [certified_share(one) for one in uncertified()] == ["100.00%", "no"]
+    assert [certified_share(row) for row in uncertified()] == ["100.00%", "no"]
     assert '"uncertified": "its answers depend on the batch"' in choice_report.to_json(
         choice, results, saved=None, artifact="", code=""
     )

@@ -28,15 +28,15 @@ NASTY = 'it said: "a, b"\r\nand | then `died` <b>'
 
 
 def whole_run(**changes: Any) -> Results:
-    rows, beside = a_run()
+    rows, extras = a_run()
     bad = (Finding("busy, very", "wait"), Finding("few calls", ""))
     rows = (*rows[:3], replace(rows[3], validity=bad), Row("savedmodel", "fp32", 1, 1, error=NASTY), MISSING)
-    return results_of(*rows, **{**beside, **changes})
+    return results_of(*rows, **{**extras, **changes})
 
 
 def parsed(results: Results) -> dict[str, dict[str, str]]:
-    found = list(csv.DictReader(io.StringIO(to_csv(results), newline=""), strict=True))
-    return {row["backend"]: row for row in found}
+    rows = list(csv.DictReader(io.StringIO(to_csv(results), newline=""), strict=True))
+    return {row["backend"]: row for row in rows}
 
 
 # --- CSV -----------------------------------------------------------------------------------------------------------
@@ -46,7 +46,7 @@ def test_csv_has_a_row_for_each_candidate_in_the_order_of_the_table() -> None:
     assert list(parsed(whole_run())) == ["onnx", "tflite", "numpy", "keras", "savedmodel", "openvino"]
 
 
-def test_csv_holds_raw_figures_under_names_with_units() -> None:
+def test_csv_holds_raw_values_under_names_with_units() -> None:
     row = parsed(whole_run())["onnx"]
     expected = {
         "rank": "1", "validity": "VALID", "p50_us": "16.9", "p50_low_us": repr(16.9 * 0.97), "p999_us": "67.6",
@@ -77,7 +77,7 @@ def test_csv_is_as_rfc_4180_says() -> None:
     assert '""a, b""' in text
 
 
-def test_csv_columns_with_figures_end_in_their_units() -> None:
+def test_csv_columns_of_latencies_end_in_their_units() -> None:
     latency = [name for name in CSV_COLUMNS if re.match(r"p\d+|min|mean_u|max_u|first|ledger", name)]
     assert len(latency) > 15
     assert all(name.endswith("_us") for name in latency)
@@ -88,7 +88,7 @@ def test_csv_of_results_of_the_first_version() -> None:
     assert (row["p50_us"], row["p50_low_us"], row["ratio"], row["generations"]) == ("10", "", "", "")
 
 
-def test_csv_keeps_every_field_of_the_ledger_and_the_latency() -> None:
+def test_csv_keeps_every_field_of_the_call_breakdown_and_the_latency() -> None:
     latency = Latency(4000, 1.5, 2.5, 3.5, 4.5, 5.5, 7.5, 6.5, {"p999": (6.25, 6.75)})
     (row,) = parsed(
         results_of(compared("onnx", 1, 1, 1, None, latency_us=latency, ledger=CallBreakdown(9, 8, 7, 6, 5)))
@@ -103,7 +103,7 @@ def test_csv_has_what_a_candidate_says_beside_the_reference() -> None:
     agreement = Agreement(
         "keras", 10, 0.0535, (), 0.0006, McNemar(4, 3, 0.75), Certificate(9935, 10000, 0.107, 0.0039)
     )  # fmt: skip
-    row, before = parsed(
+    row, reference_row = parsed(
         results_of(
             timed("onnx", 1, 10, agreement=agreement, calibration=Calibration(0.09, 0.0062)), timed("keras", 1, 20)
         )
@@ -114,7 +114,7 @@ def test_csv_has_what_a_candidate_says_beside_the_reference() -> None:
         "smallest_margin": "0.0039", "log_loss": "0.09", "expected_calibration_error": "0.0062",
     }  # fmt: skip
     assert {name: row[name] for name in expected} == expected
-    assert {before[name] for name in expected} == {"0", "1e-06", ""}
+    assert {reference_row[name] for name in expected} == {"0", "1e-06", ""}
 
 
 # --- Markdown ------------------------------------------------------------------------------------------------------
@@ -130,15 +130,15 @@ def test_markdown_has_intervals_ratio_rank_validity_and_error() -> None:
     text = to_markdown(whole_run())
     heads, _, *rows = table(text)
     assert len({len(row) for row in table(text)}) == 1
-    found = {row[1]: dict(zip(heads, row, strict=True)) for row in rows}
-    assert list(found) == ["onnx", "tflite", "numpy", "keras", "savedmodel"]
-    assert found["onnx"]["rank"] == "▸ 1"
-    assert found["onnx"]["p50 µs"] == "16.9 ±0.6"
-    assert found["onnx"]["ratio"] == r"×0.90 \[0.88, 0.92\]"
-    assert found["numpy"]["ratio"] == r"tie \[0.98, 1.04\]"
-    assert found["keras"]["rank"] == "✗ 4"
-    assert found["keras"]["remark"] == "INVALID: busy, very (wait); few calls"
-    assert found["savedmodel"]["remark"] == r'it said: "a, b" and \| then \`died\` \<b\>'
+    by_backend = {row[1]: dict(zip(heads, row, strict=True)) for row in rows}
+    assert list(by_backend) == ["onnx", "tflite", "numpy", "keras", "savedmodel"]
+    assert by_backend["onnx"]["rank"] == "▸ 1"
+    assert by_backend["onnx"]["p50 µs"] == "16.9 ±0.6"
+    assert by_backend["onnx"]["ratio"] == r"×0.90 \[0.88, 0.92\]"
+    assert by_backend["numpy"]["ratio"] == r"tie \[0.98, 1.04\]"
+    assert by_backend["keras"]["rank"] == "✗ 4"
+    assert by_backend["keras"]["remark"] == "INVALID: busy, very (wait); few calls"
+    assert by_backend["savedmodel"]["remark"] == r'it said: "a, b" and \| then \`died\` \<b\>'
 
 
 def test_markdown_has_a_title_for_each_group_and_the_footnotes() -> None:

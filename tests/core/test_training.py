@@ -1,4 +1,4 @@
-"""What a training is made of, apart from Keras: targets, the feed, averaged weights, its log."""
+"""The parts of a training that don't need Keras: targets, the feed, averaged weights, its log."""
 
 from __future__ import annotations
 
@@ -28,26 +28,26 @@ TAUGHT: Scores = np.full((3, 10), 0.1, np.float32)
 
 
 def test_plain_targets_are_the_labels() -> None:
-    found = targets_of(Recipe(), LABELS)
-    assert found.dtype == np.int32
-    assert found.tolist() == [3, 0, 9]
+    targets = targets_of(Recipe(), LABELS)
+    assert targets.dtype == np.int32
+    assert targets.tolist() == [3, 0, 9]
     one_hot = targets_of(Recipe(loss="categorical_crossentropy"), LABELS)
     assert one_hot.dtype == np.float32
     assert (one_hot == np.eye(10)[LABELS]).all()
 
 
 def test_smoothed_targets_give_every_class_its_share() -> None:
-    found = targets_of(Recipe(label_smoothing=0.2), LABELS)
-    assert found.sum(axis=1) == pytest.approx(1)
-    assert found[0, 3] == pytest.approx(0.82)
-    assert found[0, 4] == pytest.approx(0.02)
+    targets = targets_of(Recipe(label_smoothing=0.2), LABELS)
+    assert targets.sum(axis=1) == pytest.approx(1)
+    assert targets[0, 3] == pytest.approx(0.82)
+    assert targets[0, 4] == pytest.approx(0.02)
 
 
 @pytest.mark.parametrize(("share", "right"), [(1.0, 0.1), (0.5, 0.55), (0.0, 1.0)])
 def test_a_teacher_gives_its_share_of_a_target(share: float, right: float) -> None:
-    found = targets_of(Recipe(teacher="runs/x", distillation=share), LABELS, TAUGHT)
-    assert found[0, 3] == pytest.approx(right)
-    assert found.sum(axis=1) == pytest.approx(1)
+    targets = targets_of(Recipe(teacher="runs/x", distillation=share), LABELS, TAUGHT)
+    assert targets[0, 3] == pytest.approx(right)
+    assert targets.sum(axis=1) == pytest.approx(1)
 
 
 def fed(recipe: Recipe, teach: Any = None, *, raw: bool = False) -> list[tuple[npt.NDArray[Any], npt.NDArray[Any]]]:
@@ -101,36 +101,36 @@ def test_all_pixels_are_given_where_leaving_some_out_gains_nothing_or_isnt_the_s
 
 
 def test_what_holds_an_epoch_is_given_it_in_another_thread() -> None:
-    seen: list[int] = []
+    thread_ids: list[int] = []
 
     def hold(images: npt.NDArray[Any], targets: npt.NDArray[Any]) -> str:
-        seen.append(threading.get_ident())
+        thread_ids.append(threading.get_ident())
         return f"{len(images)} and {len(targets)}"
 
     with Feed(DEFORMED, SPLIT, None, hold=hold) as feed:
         assert [feed.epoch(number) for number in range(3)] == ["40 and 40"] * 3
-    assert len(seen) == 3
-    assert threading.get_ident() not in seen
+    assert len(thread_ids) == 3
+    assert threading.get_ident() not in thread_ids
 
 
 def test_deformed_epochs_differ_and_come_again_for_the_same_seed() -> None:
-    first, again, other = fed(DEFORMED), fed(DEFORMED), fed(replace(DEFORMED, seed=1))
+    first, again, other_seed = fed(DEFORMED), fed(DEFORMED), fed(replace(DEFORMED, seed=1))
     assert len({images.tobytes() for images, _ in first}) == 3
-    for (images, _), (same, _), (different, _) in zip(first, again, other, strict=True):
+    for (images, _), (same, _), (different, _) in zip(first, again, other_seed, strict=True):
         assert (images == same).all()
         assert (images != different).any()
 
 
 def test_a_teacher_sees_the_deformed_images_in_another_thread() -> None:
-    seen: list[tuple[int, float]] = []
+    calls: list[tuple[int, float]] = []
 
     def teach(images: Images) -> Scores:
-        seen.append((threading.get_ident(), float(images.sum())))
+        calls.append((threading.get_ident(), float(images.sum())))
         return np.full((len(images), 10), 0.1, np.float32)
 
     epochs = fed(replace(DEFORMED, teacher="runs/x"), teach)
-    assert [total for _, total in seen] == [float(images.sum()) for images, _ in epochs]
-    assert threading.get_ident() not in {thread for thread, _ in seen}
+    assert [total for _, total in calls] == [float(images.sum()) for images, _ in epochs]
+    assert threading.get_ident() not in {thread for thread, _ in calls}
 
 
 def test_a_fault_in_the_feed_is_heard() -> None:
@@ -142,11 +142,11 @@ def test_a_fault_in_the_feed_is_heard() -> None:
 
 
 @given(st.lists(st.floats(-100, 100), min_size=1, max_size=20), st.floats(0.01, 0.99))
-def test_an_average_weighs_each_epoch_before_less(values: list[float], kept: float) -> None:
-    average = loops.Average(kept)
+def test_an_average_weighs_each_epoch_before_less(values: list[float], share: float) -> None:
+    average = loops.Average(share)
     for value in values:
         (mean,) = average.add([np.array([value], np.float64)])
-    weights = kept ** np.arange(len(values))[::-1]
+    weights = share ** np.arange(len(values))[::-1]
     assert mean[0] == pytest.approx(np.average(values, weights=weights), abs=1e-3)
 
 
@@ -165,9 +165,9 @@ def test_an_average_of_one_epoch_is_that_epoch() -> None:
     ],
 )
 def test_the_loop_follows_from_the_recipe(recipe: str, loop: str, chosen: str) -> None:
-    found, why = loops.choose(loop, RECIPES[recipe], 1688)
-    assert found == chosen
-    assert bool(why) == (chosen == "fit")
+    name, reason = loops.choose(loop, RECIPES[recipe], 1688)
+    assert name == chosen
+    assert bool(reason) == (chosen == "fit")
 
 
 def test_a_short_training_is_not_worth_compiling_unless_asked_for() -> None:
@@ -181,7 +181,7 @@ def test_a_loop_that_cannot_be_is_refused(loop: str, recipe: str) -> None:
         loops.choose(loop, RECIPES[recipe], 1688)
 
 
-class Said(Silent):
+class RecordingProgress(Silent):
     def __init__(self) -> None:
         self.lines: list[str] = []
         self.tasks: list[tuple[str, float, float]] = []
@@ -193,12 +193,12 @@ class Said(Silent):
         self.tasks.append((task, done, total))
 
 
-def test_a_log_keeps_every_figure_and_draws_the_last_stretch_at_the_end() -> None:
-    said = Said()
-    log = Log(2, 10, said, "member 1/2, ")
+def test_a_log_keeps_every_metric_and_draws_the_last_stretch_at_the_end() -> None:
+    progress = RecordingProgress()
+    log = Log(2, 10, progress, "member 1/2, ")
     log.step(0, 10, {"loss": 1.0, "accuracy": 0.5})
     log.end(0, {"loss": 1.0, "accuracy": 0.5, "val_loss": 2.0, "val_accuracy": 0.25})
-    assert said.tasks == [("member 1/2, epoch 1/2", 9.99, 10), ("member 1/2, epoch 1/2", 10, 10)]
+    assert progress.tasks == [("member 1/2, epoch 1/2", 9.99, 10), ("member 1/2, epoch 1/2", 10, 10)]
     assert log.history["val_loss"] == [2.0]
     assert set(log.history) == {"loss", "accuracy", "val_loss", "val_accuracy", "seconds"}
 
@@ -210,9 +210,9 @@ def test_a_training_that_diverges_is_stopped_in_words(loss: float) -> None:
 
 
 def test_overfitting_is_said_once() -> None:
-    said = Said()
-    log = Log(9, 1, said)
+    progress = RecordingProgress()
+    log = Log(9, 1, progress)
     for epoch, loss in enumerate([3.0, 2.0, 2.1, 2.2, 2.3, 2.4]):
         log.end(epoch, {"loss": 1.0, "accuracy": 0.5, "val_loss": loss, "val_accuracy": 0.5})
-    assert len(said.lines) == 1
+    assert len(progress.lines) == 1
     assert rising_epochs(log.history["val_loss"]) == 4

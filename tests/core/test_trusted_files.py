@@ -1,4 +1,4 @@
-"""Files whose code their user allows to run: known by their content, and by nothing that can be forged beside."""
+"""Files whose code the user allows to run: recognised by their content, which can't be forged."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from digitbench.system.files import sha256
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A data folder of its own, so that the user's is never written."""
+    """A temporary data folder, so that the user's is never written."""
     folder = tmp_path / "data"
     monkeypatch.setenv("XDG_DATA_HOME", str(folder))
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -48,12 +48,12 @@ def test_what_is_remembered_is_trusted_by_its_content(model: Path, tmp_path: Pat
 
 
 def test_several_are_remembered_each_once(model: Path, tmp_path: Path) -> None:
-    other = tmp_path / "other.keras"
-    other.write_bytes(b"others")
-    for path in (model, other, model):
+    other_model = tmp_path / "other.keras"
+    other_model.write_bytes(b"others")
+    for path in (model, other_model, model):
         trusted_files.remember(path)
     assert trusted_files.holds(model)
-    assert trusted_files.holds(other)
+    assert trusted_files.holds(other_model)
     assert len(json.loads(trusted_files.place().read_text(encoding="utf-8"))["sha256"]) == 2
 
 
@@ -111,5 +111,5 @@ def test_a_place_that_cannot_be_written_is_told_in_a_line(
         trusted_files.remember(model)
     assert one_printable_line(str(caught.value))
     assert str(caught.value).startswith(f"--trust: {trusted_files.place()}: can't be written: ")
-    assert [one for one in home.rglob("*") if one.is_file()] == [], "nothing half-written"
+    assert [path for path in home.rglob("*") if path.is_file()] == [], "nothing half-written"
     assert not trusted_files.holds(model)

@@ -1,4 +1,4 @@
-"""What is timed in a turn, and what a ledger tells, with a backend and a clock made for it."""
+"""What is timed in a turn, and what a call breakdown holds, with a backend and a clock made for it."""
 
 from __future__ import annotations
 
@@ -40,25 +40,25 @@ def test_a_slow_call_in_a_turn_is_kept(
     monkeypatch: pytest.MonkeyPatch, clock: Clock, tmp_path: Path, images: Images
 ) -> None:
     backend = Fake(clock)
-    slow_at = 6  # the image at which it is slow
-    backend.costs = iter(lambda: 0.02 if backend.firsts[-1] == slow_at else 0.001, None)
-    told = serve(monkeypatch, tmp_path, images, lambda: backend, warm_up(), turn(1, 0.014))
-    spent = nanoseconds(told[-1][1])
-    assert len(spent) == 14
-    assert sorted(set(spent)) == [1_000_000, 20_000_000]
-    assert spent.count(20_000_000) == 2
+    slow_image = 6  # the call that begins with it is slow
+    backend.costs = iter(lambda: 0.02 if backend.firsts[-1] == slow_image else 0.001, None)
+    events = serve(monkeypatch, tmp_path, images, lambda: backend, warm_up(), turn(1, 0.014))
+    durations = nanoseconds(events[-1][1])
+    assert len(durations) == 14
+    assert sorted(set(durations)) == [1_000_000, 20_000_000]
+    assert durations.count(20_000_000) == 2
 
 
 def test_a_turn_lasts_as_long_as_asked_by_the_latest_calls(
     monkeypatch: pytest.MonkeyPatch, clock: Clock, tmp_path: Path, images: Images
 ) -> None:
-    """The backend becomes ten times quicker: the turn after the first one knows."""
+    """The backend becomes ten times quicker, and turns after the first one have more calls."""
     backend = Fake(clock)
     backend.costs = iter(lambda: 0.001 if clock.now < 200_000_000 else 0.0001, None)
-    told = serve(
+    events = serve(
         monkeypatch, tmp_path, images, lambda: backend, warm_up(1, 0.15), turn(), turn(), turn(), turn(), turn(), turn()
     )
-    counts = [len(nanoseconds(facts)) for event, facts in told if event == "turn"]
+    counts = [len(nanoseconds(facts)) for event, facts in events if event == "turn"]
     assert counts[0] == 50
     assert counts[-1] == 500
 
@@ -67,8 +67,8 @@ def test_a_turn_has_one_call_however_slow(
     monkeypatch: pytest.MonkeyPatch, clock: Clock, tmp_path: Path, images: Images
 ) -> None:
     backend = Fake(clock, itertools.repeat(2.0))
-    told = serve(monkeypatch, tmp_path, images, lambda: backend, warm_up(), turn())
-    assert nanoseconds(told[-1][1]) == [2_000_000_000]
+    events = serve(monkeypatch, tmp_path, images, lambda: backend, warm_up(), turn())
+    assert nanoseconds(events[-1][1]) == [2_000_000_000]
 
 
 def test_a_turn_begins_with_untimed_calls(
@@ -81,8 +81,8 @@ def test_a_turn_begins_with_untimed_calls(
     costs = itertools.chain([0.0001] * before, [0.0005, 0.0005], itertools.repeat(0.0001))
     clock.now = 0
     backend = Fake(clock, costs)
-    told = serve(monkeypatch, tmp_path, images, lambda: backend, warm_up(), turn(1, 0.01))
-    assert nanoseconds(told[-1][1]) == [100_000] * 100, "the slow ones were the prelude"
+    events = serve(monkeypatch, tmp_path, images, lambda: backend, warm_up(), turn(1, 0.01))
+    assert nanoseconds(events[-1][1]) == [100_000] * 100, "the slow ones were the prelude"
     assert len(backend.given) == before + 2 + 100, "which takes 1 ms"
 
 
@@ -90,9 +90,9 @@ def test_calls_go_on_where_the_last_turn_stopped(
     monkeypatch: pytest.MonkeyPatch, clock: Clock, tmp_path: Path, images: Images
 ) -> None:
     backend = Fake(clock, itertools.repeat(0.01))
-    told = serve(monkeypatch, tmp_path, images, lambda: backend, warm_up(3), turn(3), turn(3))
-    turns = [facts for event, facts in told if event == "turn"]
-    calls = told[1][1]["warm_up"]["calls"]
+    events = serve(monkeypatch, tmp_path, images, lambda: backend, warm_up(3), turn(3), turn(3))
+    turns = [facts for event, facts in events if event == "turn"]
+    calls = events[1][1]["warm_up"]["calls"]
     assert [turn["checked"][-1]["first"] for turn in turns] == [3 * 4 % 7, 3 * 9 % 7]
     firsts = backend.firsts[1 + calls :]
     timed = [3 * i % 7 for i in range(10)]
@@ -108,16 +108,16 @@ def test_a_turn_tells_the_labels_of_any_call_and_of_the_last(
         return np.asarray(np.eye(10, dtype=np.float32)[np.rint(batch[:, 0, 0]).astype(int)])
 
     turns = [turn(size, 0.05)] * 20
-    told = serve(
+    events = serve(
         monkeypatch, tmp_path, images, lambda: Fake(clock, itertools.repeat(0.01), labelled), warm_up(size), *turns
     )
     calls = set()
-    for number, (_, facts) in enumerate(told[2:]):
+    for number, (_, facts) in enumerate(events[2:]):
         for checked in facts["checked"]:
             assert checked["labels"] == [i % 7 for i in range(checked["first"], checked["first"] + size)]
-        of_turn = [(5 * number + call) * size % 7 for call in range(5)]
-        assert facts["checked"][-1]["first"] == of_turn[-1]
-        calls.add(of_turn.index(facts["checked"][0]["first"]))
+        first_images = [(5 * number + call) * size % 7 for call in range(5)]
+        assert facts["checked"][-1]["first"] == first_images[-1]
+        calls.add(first_images.index(facts["checked"][0]["first"]))
         assert len(nanoseconds(facts)) == 5
     assert len(calls) > 1 or size == 7, "of a batch of all images, every call has the same first one"
 
@@ -127,39 +127,39 @@ def test_each_batch_size_is_kept_apart(
 ) -> None:
     backend = Fake(clock)
     backend.costs = iter(lambda: 0.001 * len(backend.given[-1]), None)
-    told = serve(monkeypatch, tmp_path, images, lambda: backend, warm_up(1), warm_up(5), turn(1), turn(5))
-    small, large = (nanoseconds(facts) for event, facts in told if event == "turn")
+    events = serve(monkeypatch, tmp_path, images, lambda: backend, warm_up(1), warm_up(5), turn(1), turn(5))
+    small, large = (nanoseconds(facts) for event, facts in events if event == "turn")
     assert small == [1_000_000] * 50
     assert large == [5_000_000] * 10
 
 
-# --- the ledger ----------------------------------------------------------------------------------------------------
+# --- the call breakdown --------------------------------------------------------------------------------------------
 
 
-def ledger_of(
+def call_breakdown_of(
     monkeypatch: pytest.MonkeyPatch, clock: Clock, folder: Path, images: Images, backend: Backend
 ) -> dict[str, float]:
-    told = serve(monkeypatch, folder, images, lambda: backend, warm_up(), {"do": "ledger", "batch_size": 1})
-    assert told[-1][0] == "ledger"
-    found: dict[str, float] = told[-1][1]["ledger"]
-    return found
+    events = serve(monkeypatch, folder, images, lambda: backend, warm_up(), {"do": "ledger", "batch_size": 1})
+    assert events[-1][0] == "ledger"
+    breakdown: dict[str, float] = events[-1][1]["ledger"]
+    return breakdown
 
 
-def test_the_ledger_tells_steps_apart(
+def test_the_call_breakdown_tells_steps_apart(
     monkeypatch: pytest.MonkeyPatch, clock: Clock, tmp_path: Path, images: Images
 ) -> None:
     backend = Staged(clock)
-    found = ledger_of(monkeypatch, clock, tmp_path, images, backend)
-    assert found == pytest.approx({"call": 10, "loop": 0, "input_copy": 1, "run": 5, "output_copy": 2})
+    breakdown = call_breakdown_of(monkeypatch, clock, tmp_path, images, backend)
+    assert breakdown == pytest.approx({"call": 10, "loop": 0, "input_copy": 1, "run": 5, "output_copy": 2})
     assert backend.order == ["put", "run", "get"] * (len(backend.order) // 3)
     assert len(backend.order) >= 3 * worker.LEDGER_CALLS
 
 
-def test_without_steps_the_ledger_has_the_call_alone(
+def test_without_steps_the_call_breakdown_has_the_call_alone(
     monkeypatch: pytest.MonkeyPatch, clock: Clock, tmp_path: Path, images: Images
 ) -> None:
-    found = ledger_of(monkeypatch, clock, tmp_path, images, Fake(clock, itertools.repeat(0.25)))
-    assert found == pytest.approx({"call": 250_000, "loop": 0})
+    breakdown = call_breakdown_of(monkeypatch, clock, tmp_path, images, Fake(clock, itertools.repeat(0.25)))
+    assert breakdown == pytest.approx({"call": 250_000, "loop": 0})
 
 
 def test_the_loops_own_cost_is_taken_off_each_part(
@@ -170,5 +170,5 @@ def test_the_loops_own_cost_is_taken_off_each_part(
         return clock.now
 
     monkeypatch.setattr("digitbench.measure.loop.perf_counter_ns", ticking)
-    found = ledger_of(monkeypatch, clock, tmp_path, images, Staged(clock))
-    assert found == pytest.approx({"call": 10, "loop": 0.1, "input_copy": 1, "run": 5, "output_copy": 2})
+    breakdown = call_breakdown_of(monkeypatch, clock, tmp_path, images, Staged(clock))
+    assert breakdown == pytest.approx({"call": 10, "loop": 0.1, "input_copy": 1, "run": 5, "output_copy": 2})

@@ -1,4 +1,4 @@
-"""Backends that can't run an imported model by its nature: left out where nobody names them, and recorded."""
+"""Backends that can't run an imported model: they are left out unless somebody names them, and that is recorded."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ REFUSED = "Picky can't open it: there is no rule for Einsum"
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where the plugin reads how it shall be, and notes its starts."""
+    """The folder where the plugin reads how to behave, and notes its starts."""
     site = tmp_path / "site"
     announce(site, "fake_runtime", "", names={}, distribution="fake-runtime")
     announce(site, "picky_plugin", PLUGIN, names={"picky": "Picky"}, requires=["fake-runtime"])
@@ -68,16 +68,16 @@ def imported(untrained: Bundle, folder: Path, precision: str = "fp32") -> Bundle
     """A bundle that says that it was imported."""
     bundle = copied(untrained, folder)
     artifact = {**bundle.manifest["artifacts"][0], "precision": precision}
-    told: dict[str, Any] = {"imported": {"source": "m.npz", "format": "npz"}, "artifacts": [artifact]}
-    rewrite_manifest(bundle, {**bundle.manifest, **told})
+    changes: dict[str, Any] = {"imported": {"source": "m.npz", "format": "npz"}, "artifacts": [artifact]}
+    rewrite_manifest(bundle, {**bundle.manifest, **changes})
     return Bundle(bundle.path)
 
 
 def chosen(bundle: Bundle, *names: str) -> tuple[set[str], list[str]]:
-    """Who is measured of those that open npz, and what is said of the others."""
-    said: list[str] = []
-    found = candidates(bundle, names, [None], [1], say=said.append)
-    return {one.row.backend for one in found if one.artifact}, said
+    """The backends that are measured of those that open npz, and the messages about the others."""
+    messages: list[str] = []
+    measured = candidates(bundle, names, [None], [1], say=messages.append)
+    return {candidate.row.backend for candidate in measured if candidate.artifact}, messages
 
 
 def starts(home: Path) -> int:
@@ -86,17 +86,20 @@ def starts(home: Path) -> int:
 
 
 @pytest.mark.parametrize(
-    ("how", "why"), [("refuses", REFUSED), ("fails", "RuntimeError: no kernel for this"), ("runs", ""), ("dies", "")]
+    ("behaviour", "reason"),
+    [("refuses", REFUSED), ("fails", "RuntimeError: no kernel for this"), ("runs", ""), ("dies", "")],
 )
-def test_what_cant_run_the_model_is_left_out_and_recorded(untrained: Bundle, home: Path, how: str, why: str) -> None:
-    (home / "how").write_text(how)
+def test_what_cant_run_the_model_is_left_out_and_recorded(
+    untrained: Bundle, home: Path, behaviour: str, reason: str
+) -> None:
+    (home / "how").write_text(behaviour)
     bundle = imported(untrained, home)
     for _ in range(2):
-        names, said = chosen(bundle)
-        assert names == ({"numpy"} if why else {"numpy", "picky"})
-        assert said == ([f"picky is left out, as it can't run this model: {why}"] if why else [])
+        names, messages = chosen(bundle)
+        assert names == ({"numpy"} if reason else {"numpy", "picky"})
+        assert messages == ([f"picky is left out, as it can't run this model: {reason}"] if reason else [])
         bundle = Bundle(bundle.path)
-        assert bundle.attempts["picky"]["why"] == why
+        assert bundle.attempts["picky"]["why"] == reason
     assert starts(home) == 1, "it is found out once"
 
 
@@ -166,7 +169,7 @@ def test_a_bundle_that_cannot_be_written_is_no_failure(
 @pytest.mark.parametrize("entry", [{"versions": {}}, {"versions": [], "why": ""}, {"versions": {}, "why": 1}, "text"])
 def test_a_record_that_is_none_is_refused(untrained: Bundle, tmp_path: Path, entry: object) -> None:
     bundle = imported(untrained, tmp_path)
-    told = {**bundle.manifest["imported"], "tried_with": {"picky": entry}}
-    rewrite_manifest(bundle, {**bundle.manifest, "imported": told})
+    record = {**bundle.manifest["imported"], "tried_with": {"picky": entry}}
+    rewrite_manifest(bundle, {**bundle.manifest, "imported": record})
     with pytest.raises(BundleError, match="not a bundle's manifest"):
         Bundle(bundle.path)

@@ -1,4 +1,4 @@
-"""VALID or INVALID: each reason alone, at its bound, and with its mend."""
+"""VALID or INVALID: each reason by itself, at its bound, with the advice that mends it."""
 
 from __future__ import annotations
 
@@ -90,6 +90,6 @@ def test_all_faults_are_told_wrong_outputs_first() -> None:
         GOOD, runtime=Runtime("x", "1", "y", 8), busy=Busy(8.0, 1e4, 99, 0.5), latency_us=replace(LATENCY, n=1),
         warm_up=replace(SETTLED, settled=False), generations=(replace(GENERATION, wrong_labels=9),),
     )  # fmt: skip
-    found = validity.check(awful)
-    assert len(found) == 7
-    assert "another label" in found[0].reason
+    findings = validity.check(awful)
+    assert len(findings) == 7
+    assert "another label" in findings[0].reason

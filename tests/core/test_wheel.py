@@ -21,18 +21,18 @@ ADAPTERS = {f"digitbench_{name}.py" for name in ("keras", "savedmodel", "tflite"
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
     """The wheel, opened."""
     copy, out = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True)
-    for name in filter(None, listed.stdout.split("\0")):
+    tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True)
+    for name in filter(None, tracked.stdout.split("\0")):
         if (ROOT / name).is_file():
             (copy / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, copy / name)
-    done = subprocess.run(
+    completed = subprocess.run(
         [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--no-index", "--no-cache-dir",
          "--disable-pip-version-check", "-w", str(out), "."],
         cwd=copy, capture_output=True, text=True, timeout=120,
         env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
     )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert completed.returncode == 0, completed.stdout + completed.stderr
     (built,) = out.glob("*.whl")
     return zipfile.ZipFile(built)
 
@@ -82,8 +82,8 @@ def test_every_entry_point_is_in_it(wheel: zipfile.ZipFile) -> None:
     adapters = dict(points["digitbench.backends"])
     assert {f"{value.partition(':')[0]}.py" for value in adapters.values()} == ADAPTERS
     for value in adapters.values():
-        module, _, kind = value.partition(":")
-        assert f"class {kind}(Backend)" in wheel.read(f"{module}.py").decode()
+        module, _, class_name = value.partition(":")
+        assert f"class {class_name}(Backend)" in wheel.read(f"{module}.py").decode()
     assert dict(points["console_scripts"]) == {"digitbench": "digitbench.cli:main"}
 
 

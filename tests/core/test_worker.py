@@ -84,42 +84,42 @@ def warmed(clock: Clock, images: Images, costs: Iterator[float], budget: float) 
 
 
 def test_a_steady_backend_settles_early(clock: Clock, images: Images) -> None:
-    call_seconds, found = warmed(clock, images, itertools.repeat(0.001), 1.0)
-    assert found["settled"] is True
-    assert worker.WARM_UP_CALLS <= found["calls"] < 400
-    assert found["seconds"] == pytest.approx(0.001 * found["calls"])
-    assert found["seconds"] < 0.5
+    call_seconds, warm_up_facts = warmed(clock, images, itertools.repeat(0.001), 1.0)
+    assert warm_up_facts["settled"] is True
+    assert worker.WARM_UP_CALLS <= warm_up_facts["calls"] < 400
+    assert warm_up_facts["seconds"] == pytest.approx(0.001 * warm_up_facts["calls"])
+    assert warm_up_facts["seconds"] < 0.5
     assert call_seconds == pytest.approx(0.001)
 
 
 def test_a_backend_that_grows_faster_is_waited_for(clock: Clock, images: Images) -> None:
-    """A hundred slow calls first, as of a compiler at work: warm-up lasts beyond them, and their cost is forgotten."""
+    """The first hundred calls are slow, as while a compiler works: warm-up outlasts them and forgets their cost."""
     costs = itertools.chain((0.003 - 0.00002 * i for i in range(100)), itertools.repeat(0.001))
-    call_seconds, found = warmed(clock, images, costs, 1.0)
-    assert found["settled"] is True
-    assert found["calls"] > 100
+    call_seconds, warm_up_facts = warmed(clock, images, costs, 1.0)
+    assert warm_up_facts["settled"] is True
+    assert warm_up_facts["calls"] > 100
     assert call_seconds == pytest.approx(0.001)
 
 
 def test_a_quick_backend_is_judged_by_whole_blocks(clock: Clock, images: Images) -> None:
     """Twenty calls of 5 µs are over before anything has warmed up."""
-    _, found = warmed(clock, images, itertools.repeat(5e-6), 1.0)
-    assert found["settled"] is True
-    assert found["seconds"] > 3 * 1.0 / worker.WARM_UP_BLOCKS * 0.9
+    _, warm_up_facts = warmed(clock, images, itertools.repeat(5e-6), 1.0)
+    assert warm_up_facts["settled"] is True
+    assert warm_up_facts["seconds"] > 3 * 1.0 / worker.WARM_UP_BLOCKS * 0.9
 
 
 def test_an_erratic_backend_is_given_up_when_its_time_is_over(clock: Clock, images: Images) -> None:
     """Each tenth of a second takes twice as long per call as the one before, or half."""
     costs = iter(lambda: 0.001 * (1 + clock.now // 100_000_000 % 2), None)
-    _, found = warmed(clock, images, costs, 1.0)
-    assert found["settled"] is False
-    assert 1.0 <= found["seconds"] < 1.0 + 2.5 / worker.WARM_UP_BLOCKS
+    _, warm_up_facts = warmed(clock, images, costs, 1.0)
+    assert warm_up_facts["settled"] is False
+    assert 1.0 <= warm_up_facts["seconds"] < 1.0 + 2.5 / worker.WARM_UP_BLOCKS
 
 
 def test_a_slow_backend_gets_its_fewest_warm_up_calls_whatever_the_time(clock: Clock, images: Images) -> None:
-    _, found = warmed(clock, images, itertools.cycle([1.0, 2.0, 4.0, 8.0]), 0.1)
-    assert worker.WARM_UP_CALLS <= found["calls"] < worker.WARM_UP_CALLS + worker.BLOCK_CALLS
-    assert found["settled"] is False
+    _, warm_up_facts = warmed(clock, images, itertools.cycle([1.0, 2.0, 4.0, 8.0]), 0.1)
+    assert worker.WARM_UP_CALLS <= warm_up_facts["calls"] < worker.WARM_UP_CALLS + worker.BLOCK_CALLS
+    assert warm_up_facts["settled"] is False
 
 
 @pytest.mark.parametrize(("ratio", "settles"), [(1.04, True), (1.06, False)])
@@ -145,11 +145,11 @@ def test_each_command_gets_its_event_in_order(
     monkeypatch: pytest.MonkeyPatch, clock: Clock, tmp_path: Path, images: Images
 ) -> None:
     backend = Fake(clock)
-    told = serve(
+    events = serve(
         monkeypatch, tmp_path, images, lambda: backend,
         {"do": "score"}, warm_up(), turn(), turn(), {"do": "ledger", "batch_size": 1},
     )  # fmt: skip
-    assert [event for event, _ in told] == ["ready", "score", "warm_up", "turn", "turn", "ledger"]
+    assert [event for event, _ in events] == ["ready", "score", "warm_up", "turn", "turn", "ledger"]
     assert backend.closed == 1, "freed at the end of its commands"
 
 
@@ -175,7 +175,7 @@ def test_it_says_what_it_opened(monkeypatch: pytest.MonkeyPatch, clock: Clock, t
 def test_a_file_that_was_replaced_while_it_was_opened_is_told(
     monkeypatch: pytest.MonkeyPatch, clock: Clock, tmp_path: Path, images: Images
 ) -> None:
-    """Whose content it says it would otherwise be the new one's, and what it runs the old one."""
+    """Otherwise it would report the new file's content and run the old one."""
 
     def load() -> Backend:
         (tmp_path / "new").write_bytes(b"another model")
@@ -195,15 +195,17 @@ def test_the_copies_that_it_is_timed_on_are_no_part_of_its_memory(
 
     class Counted(FreshImages):
         def batches(self, first: int, batch_size: int, calls: int) -> list[Images]:
-            found = super().batches(first, batch_size, calls)
+            batches = super().batches(first, batch_size, calls)
             copies["bytes"] = self.nbytes
-            return found
+            return batches
 
     monkeypatch.setattr(worker, "FreshImages", Counted)
     backend = Fake(clock)
     backend.costs = iter(lambda: peaks.update(own=50_000_000 + 7_000_000 * (len(backend.given) > 300)) or 0.001, None)
-    told = serve(monkeypatch, tmp_path, images, lambda: backend, {"do": "score"}, warm_up(), turn(1, 0.1), turn(1, 0.4))
-    assert [facts["peak_rss_bytes"] for _, facts in told if "peak_rss_bytes" in facts] == [50e6, 50e6, 57e6]
+    events = serve(
+        monkeypatch, tmp_path, images, lambda: backend, {"do": "score"}, warm_up(), turn(1, 0.1), turn(1, 0.4)
+    )
+    assert [facts["peak_rss_bytes"] for _, facts in events if "peak_rss_bytes" in facts] == [50e6, 50e6, 57e6]
     assert copies["bytes"] > 400 * images[0].nbytes
 
 
@@ -230,23 +232,23 @@ def test_the_real_thing_serves_the_same(tmp_path: Path, untrained: Bundle, image
     artifact = untrained.open(untrained.find("npz"))
     file = str(tmp_path / "images.npy")
     job = {"backend": "numpy", "artifact": str(artifact), "threads": 1, "precision": "fp32", "images": file}
-    told: Told = []
+    events: Told = []
     commands = [job, {"do": "score"}, warm_up(2, 0.005), turn(2, 0.005), {"do": "ledger", "batch_size": 2}]
-    worker.serve(map(json.dumps, commands), lambda event, **facts: told.append((event, facts)))
-    (_, ready), (_, scored), (_, warmed), (_, timed), (_, ledger) = told
-    json.dumps(told)  # all of it can be sent
+    worker.serve(map(json.dumps, commands), lambda event, **facts: events.append((event, facts)))
+    (_, ready), (_, scored), (_, warmed), (_, timed), (_, breakdown) = events
+    json.dumps(events)  # all of it can be sent
     assert ready["runtime"]["name"] == "NumPy"
     scores = np.frombuffer(b64decode(scored["scores"]), np.float32).reshape(-1, 10)
     assert scores.shape == (7, 10)
     np.testing.assert_allclose(scores.sum(axis=1), 1, atol=1e-5)
     assert scored["peak_rss_bytes"] > 10**7
     assert warmed["warm_up"]["calls"] >= worker.WARM_UP_CALLS
-    spent = nanoseconds(timed)
-    assert min(spent) > 0
-    assert sum(spent) / 1e9 <= timed["wall_seconds"]
+    durations = nanoseconds(timed)
+    assert min(durations) > 0
+    assert sum(durations) / 1e9 <= timed["wall_seconds"]
     for checked in timed["checked"]:
-        at = np.arange(checked["first"], checked["first"] + 2) % 7
-        assert checked["labels"] == scores[at].argmax(axis=1).tolist()
+        indices = np.arange(checked["first"], checked["first"] + 2) % 7
+        assert checked["labels"] == scores[indices].argmax(axis=1).tolist()
     assert timed["busy"]["cpu_seconds"] > 0
     assert timed["peak_rss_bytes"] >= scored["peak_rss_bytes"]
-    assert ledger["ledger"]["call"] > ledger["ledger"]["loop"] > 0
+    assert breakdown["ledger"]["call"] > breakdown["ledger"]["loop"] > 0

@@ -1,0 +1,178 @@
+"""Results of a run of several generations as people see them: ranks, ratios, ties, and what is INVALID."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.test_terminal import (
+    BASELINE,
+    FLOOR,
+    a_run,
+    compared,
+    generation,
+    ranks_of,
+    shown,
+    table_of,
+    timed,
+)
+from digitbench.backend import Runtime
+from digitbench.evaluate import intervals
+from digitbench.judge.sorting import sort_rows
+from digitbench.records.formatting import tied
+from digitbench.records.results import (
+    Finding,
+    Latency,
+    Ratio,
+    Row,
+)
+
+
+def test_ranks_come_first_shared_ones_marked_and_the_fastest_too() -> None:
+    rows, extras = a_run()
+    assert ranks_of(shown(*rows, **extras), "tflite", "onnx", "numpy", "keras") == [
+        ("▸ 1", "onnx"), ("2=", "tflite"), ("2=", "numpy"), ("4", "keras"),
+    ]  # fmt: skip
+
+
+def test_ratio_and_interval_stand_in_the_row_ties_and_the_baseline_by_name() -> None:
+    rows, extras = a_run()
+    text = shown(*rows, **extras)
+    for name, cell in (
+        ("onnx", "16.9 ±0.6"), ("onnx", "×0.90 [0.88, 0.92]"), ("tflite", "×1.00 baseline"),
+        ("numpy", "tie   [0.98, 1.04]"), ("keras", "×16.0 [15.5, 16.4]"), ("keras", "300.0 ±9.0"),
+    ):  # fmt: skip
+        (line,) = table_of(text, name)
+        assert cell in line
+
+
+def test_what_lies_within_the_noise_floor_is_a_tie_too() -> None:
+    rows = (compared("onnx", 1, 19, 2, Ratio(1.012, (1.005, 1.02))), compared("tflite", 1, 18.8, 1, None))
+    assert "tie   [1.00, 1.02]" in shown(*rows, settings=BASELINE, floors=(FLOOR,))
+    elsewhere = replace(FLOOR, batch_size=32)
+    assert "×1.01 [1.00, 1.02]" in shown(*rows, settings=BASELINE, floors=(elsewhere,))
+
+
+@given(
+    value=st.floats(0.5, 2), factor=st.floats(1, 1.5), noise=st.none() | st.tuples(st.floats(0.8, 1), st.floats(1, 1.2))
+)
+def test_a_tie_in_the_table_is_a_tie_in_the_ranking(
+    value: float, factor: float, noise: tuple[float, float] | None
+) -> None:
+    ratio = Ratio(value, (value / factor, value * factor))
+    floor = replace(FLOOR, ratio=Ratio(1.0, noise)) if noise else None
+    assert tied(ratio, floor) == intervals.tied(ratio, floor.ratio if floor else None)
+
+
+def test_half_an_interval_is_never_written_smaller_than_it_is() -> None:
+    latency = Latency(400, 1, 10, 10.04, 10, 10, 20, None, {"p50": (10.0, 10.06)})
+    assert "10.0 ±0.1" in shown(compared("onnx", 1, 10, 1, None, latency_us=latency))
+
+
+def test_an_invalid_row_is_never_the_fastest_and_says_why_and_what_mends_it() -> None:
+    finding = Finding("the system took the core away 300 times a second", "close what else runs here")
+    later_finding = replace(finding, reason="the system took the core away 1,450 times a second")
+    rows = (
+        compared("onnx", 1, 10, 1, None, validity=(finding,)), compared("keras", 1, 11, 2, None),
+        compared("onnx", 32, 10, 1, None, validity=(later_finding,)), compared("keras", 32, 11, 2, None),
+    )  # fmt: skip
+    text = shown(*rows)
+    assert ranks_of(text, "onnx", "keras") == [("✗ 1", "onnx"), ("▸ 2", "keras")] * 2
+    assert (
+        "✗ INVALID, don't rely on onnx batch 1, 32: the system took the core away 300 to 1,450 times a second "
+        "(close what else runs here)." in text.splitlines()
+    )
+    dim, bold_green = "\x1b[2m", "\x1b[1;32m"
+    lines = [line for line in shown(*rows, color=True).splitlines() if "Engine" in line]
+    assert [dim in line for line in lines] == [True, False] * 2
+    assert [bold_green in line for line in lines] == [False, True] * 2
+
+
+def test_without_ranks_the_lowest_valid_p50_is_marked() -> None:
+    rows = [compared(name, 1, p50, None, None, validity=bad) for name, p50, bad in (
+        ("onnx", 10, (Finding("busy", ""),)), ("keras", 12, ()), ("numpy", 11, ()))]  # fmt: skip
+    assert ranks_of(shown(*rows), "onnx", "keras", "numpy") == [("✗", "onnx"), ("▸", "numpy"), ("", "keras")]
+
+
+def test_if_every_row_is_invalid_they_are_not_all_named() -> None:
+    bad = (Finding("steal", ""),)
+    text = shown(compared("onnx", 1, 10, 1, None, validity=bad), compared("keras", 1, 11, 2, None, validity=bad))
+    assert "don't rely on any row: steal." in text
+    assert "▸" not in text.partition("ratio is")[0]
+
+
+def test_footnotes_tell_the_floor_the_intervals_and_the_loop() -> None:
+    rows, extras = a_run()
+    lines = shown(*rows, **extras).splitlines()
+    assert "Noise floor (A/A), tflite against itself: batch 1 ×1.00 [0.98, 1.02]; gaps within it are ties." in lines
+    assert any("95 % intervals over 3 generations" in line for line in lines)
+    assert "The timed loop itself adds 0.08 µs to each call (0.5% of the fastest p50); it is in the figures." in lines
+    assert any(line.startswith("ratio is to tflite at") for line in lines)
+    assert not any("One process each" in line for line in lines)
+
+
+def test_rows_of_a_run_stopped_midway_say_how_many_generations_they_have() -> None:
+    rows, extras = a_run()
+    text = shown(replace(rows[0], generations=rows[0].generations[:2]), *rows[1:], **extras, complete=False)
+    assert "over 2 to 3 generations" in text
+
+
+def test_a_row_not_measured_yet_is_left_out() -> None:
+    rows, extras = a_run()
+    assert table_of(shown(*rows, Row("openvino", "fp32", 1, 1), **extras, complete=False), "openvino") == []
+
+
+@pytest.mark.parametrize(
+    ("row", "settings"),
+    [
+        (timed("onnx", 1, 10), {}),
+        (compared("onnx", 1, 10, None, Ratio(1.1), generations=(generation(0),)), {**BASELINE, "generations": 1}),
+        (compared("onnx", 1, 10, None, Ratio(1.1), generations=(generation(0),)), BASELINE),
+    ],
+    ids=["before there were generations", "asked for", "stopped in its first"],
+)
+def test_a_single_generation_warns_of_small_gaps(row: Row, settings: dict[str, Any]) -> None:
+    text = shown(row, settings=settings)
+    assert "One process each" in text
+    assert "Gaps under about 10 % can't be told from that" in text
+    assert "rank" not in text.splitlines()[3]
+    assert "generations:" not in text
+    assert " ties" not in text
+
+
+def test_precision_is_a_column_only_where_there_are_several() -> None:
+    int8 = timed("onnx", 1, 9, precision="int8", error="it died", latency_us=None)
+    assert "precision" not in shown(timed("onnx", 1, 10))
+    text = shown(timed("onnx", 1, 10), int8)
+    assert "precision" in text
+    assert "onnx int8 batch 1 failed: it died" in text
+
+
+def test_rows_of_other_threads_are_other_groups() -> None:
+    rows = [compared("onnx", 1, p50, 1, None, threads=threads, runtime=Runtime("O", "1", "CPU", threads))
+            for threads, p50 in ((2, 9.0), (1, 12.0))]  # fmt: skip
+    text = shown(*rows, width=80)
+    assert ranks_of(text, "onnx") == [("▸ 1", "onnx")] * 2
+    assert [row.threads for row in sort_rows(rows)] == [1, 2]
+    assert "thr." in next(line for line in text.splitlines() if "backend" in line)
+
+
+def test_rows_follow_their_ranks_where_medians_say_otherwise() -> None:
+    rows = [compared("onnx", 1, 10, 2, None), compared("keras", 1, 11, 1, None), compared("numpy", 1, 10.5, None, None)]
+    assert [row.backend for row in sort_rows(rows)] == ["keras", "numpy", "onnx"]
+
+
+def test_enough_calls_without_a_percentile_is_not_called_too_few() -> None:
+    assert "n/a" not in shown(timed("onnx", 1, 10, latency_us=Latency(9999, 1, 2, 2, 3, None, 9)))
+
+
+def test_the_last_percentile_is_shown_where_any_row_has_one() -> None:
+    few, many = timed("onnx", 1, 10), compared("keras", 1, 11, None, None)
+    assert "p99.9" not in shown(few)
+    text = shown(few, many)
+    assert "n/a (needs 3688)" in table_of(text, "onnx")[0]
+    assert "44.0" in table_of(text, "keras")[0]
