@@ -64,13 +64,13 @@ def run(arguments: Sequence[str]) -> int:
     """
     from typer.exceptions import TyperException
 
-    wanted = list(arguments) or ["--help"]
-    if "--verbose" in wanted:  # of every command; so it may stand anywhere
-        wanted = ["--verbose", *([word for word in wanted if word != "--verbose"] or ["--help"])]
+    argv = list(arguments) or ["--help"]
+    if "--verbose" in argv:  # of every command; so it may stand anywhere
+        argv = ["--verbose", *([argument for argument in argv if argument != "--verbose"] or ["--help"])]
     # Shells complete the installed command, also where `python -m digitbench` is asked to install that.
-    completing = wanted[0].startswith(("--install-completion", "--show-completion"))
+    completing = argv[0].startswith(("--install-completion", "--show-completion"))
     try:
-        code = app(wanted, standalone_mode=False, complete_var=COMPLETION, **{"prog_name": NAME} if completing else {})
+        code = app(argv, standalone_mode=False, complete_var=COMPLETION, **{"prog_name": NAME} if completing else {})
         if completing and code:
             return _complain("no shell that is known here; start it in bash, zsh, fish or PowerShell", 2)
         if code == INTERRUPTED:  # Typer turns Ctrl-C into this
