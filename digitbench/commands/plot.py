@@ -304,7 +304,7 @@ def _deforming_recipe(bundle: Bundle | None, name: str | None) -> Recipe:
     recipe = augmented.read(bundle) if bundle else recipes.find(name or recipes.DEFAULT)
     if recipe.deformation:
         return recipe
-    other_names = [other.name for other in recipes.RECIPES.values() if other.deformation]
+    other_names = [preset.name for preset in recipes.RECIPES.values() if preset.deformation]
     suggestion = f"; recipes that deform them: {', '.join(other_names)}" if other_names else ""
     source = f"{bundle.path} ({recipe.name})" if bundle else f"--recipe {name}"
     raise UsageError(f"{source}: it trains on images as they are, so there is nothing to draw{suggestion}")

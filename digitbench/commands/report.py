@@ -120,11 +120,11 @@ def _read_sources(paths: Sequence[Path], run: Path | None, data: Path | None, co
         page.check(results, path)
         sources.append(page.Source(path, results))
     *older, newest = ordered(sources)
-    bundle, no_bundle = bundle_of(newest.place, newest.results, run)
+    bundle, no_bundle = bundle_of(newest.path, newest.results, run)
     digits, no_data = None, ""
     if bundle:
         with show_progress(console, animate=False, quiet=True) as progress:
             digits, no_data = data_of(bundle, newest.results, data, progress)
     elif data:
         raise UsageError(f"--data {data}: it is the bundle that says what the data must be, and {no_bundle}")
-    return [*older, page.Source(newest.place, newest.results, bundle, no_bundle, digits, no_data)]
+    return [*older, page.Source(newest.path, newest.results, bundle, no_bundle, digits, no_data)]
