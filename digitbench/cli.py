@@ -55,7 +55,7 @@ def run(arguments: Sequence[str]) -> int:
     Returns
     -------
     int
-        0: all went well. 1: a check failed. 2: bad input, told in one line. 130: Ctrl-C.
+        0: all went well. 1: a check failed. 2: bad input, reported in one line. 130: Ctrl-C.
 
     Raises
     ------
@@ -84,7 +84,7 @@ def run(arguments: Sequence[str]) -> int:
         return _complain(_usage_message(exc), 2)
     except (KeyboardInterrupt, typer.Abort):
         return _complain("stopped; nothing half-written is left", INTERRUPTED)
-    except BrokenPipeError:  # the reader of our output went away, as `| head` does
+    except BrokenPipeError:  # whatever read the output has gone, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as exc:

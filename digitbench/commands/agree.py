@@ -1,4 +1,4 @@
-"""`agree`: who says what Keras says, image by image."""
+"""`agree`: which candidates give the labels that Keras gives, image by image."""
 
 from __future__ import annotations
 

@@ -129,7 +129,7 @@ def bench(
         _refuse_options_with_resume(refused_options, quick)
         bundle = Bundle(run or _bundle_of(earlier))
         requested, batch_sizes, thread_counts, limit = _grid_of(earlier)
-        recorded_baseline = earlier.settings.get("baseline")  # a name, until it is known whose precision is meant
+        recorded_baseline = earlier.settings.get("baseline")  # a name alone, until its precision is known
         baseline_name = ":".join(recorded_baseline) if isinstance(recorded_baseline, list) else recorded_baseline
         plan = plan_from({**earlier.settings, "baseline": baseline_name}, timeout=timeout)
     else:

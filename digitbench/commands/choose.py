@@ -107,11 +107,11 @@ def choose(
     needs = Needs(seconds or 0.0, generations or (1 if quick else SURE_GENERATIONS))
     saved = _gather_results(bundle, chosen, plan, needs, data, outputs)
     results = saved.results
-    keys = {candidate.row.key for candidate in chosen if candidate.artifact}
+    available_keys = {candidate.row.key for candidate in chosen if candidate.artifact}
     floor = next(
         (floor for floor in results.floors if (floor.threads, floor.batch_size) == (threads, batch_size)), None
     )
-    choice = judge([row for row in results.rows if row.key in keys], limits, floor=floor, prefer=prefer)
+    choice = judge([row for row in results.rows if row.key in available_keys], limits, floor=floor, prefer=prefer)
     _print_and_write(replace(choice, warnings=caveats.warnings(bundle.manifest)), saved, chosen, bundle, outputs)
 
 

@@ -1,7 +1,7 @@
 """What a shell offers when the Tab key is pressed: values of options and arguments, without loading anything heavy.
 
-A shell starts digitbench anew for each press of the key. So names are taken from where they lie cheapest: this module
-imports the standard library alone, and knows a few names that other modules own (a test holds them against these).
+A shell starts digitbench anew for each press of the key. So names are taken from where that is cheapest: this module
+imports the standard library alone, and repeats a few names of other modules (a test compares them with those).
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def formats(incomplete: str) -> list[str]:
 
 
 def _complete_last(names: Iterable[str], incomplete: str) -> list[str]:
-    """Complete the last of names with commas between them by those that aren't named yet."""
+    """Complete the last name of a comma-separated list by those that aren't in it yet."""
     before, comma, last = incomplete.rpartition(",")
     taken = set(before.split(","))
     return [f"{before}{comma}{name}" for name in names if name.startswith(last) and name not in taken]

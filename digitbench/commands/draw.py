@@ -84,8 +84,8 @@ def _listen(host: str, port: int | None) -> socket.socket:
 def _address(listening: socket.socket, host: str) -> str:
     """Where a browser on this machine finds the page."""
     name, port = listening.getsockname()[:2]
-    shown = {"0.0.0.0": LOOPBACK, "::": "::1"}.get(name, host)
-    return f"http://[{shown}]:{port}/" if ":" in shown else f"http://{shown}:{port}/"
+    shown_host = {"0.0.0.0": LOOPBACK, "::": "::1"}.get(name, host)
+    return f"http://[{shown_host}]:{port}/" if ":" in shown_host else f"http://{shown_host}:{port}/"
 
 
 def _tell(chosen: list[Candidate], address: str, host: str, console: Console) -> None:

@@ -52,7 +52,7 @@ def _is_timed(path: Path) -> bool:
 
 
 def bundle_of(results_path: Path, results: Results, run: Path | None = None) -> tuple[Bundle | None, str]:
-    """Find the bundle that results are of: in whose folder they lie, or `run`.
+    """Find the bundle that results are of: the one that holds their file, or `run`.
 
     Returns
     -------

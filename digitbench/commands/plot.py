@@ -77,7 +77,7 @@ OnePrecisionOption = Annotated[
 
 
 class _ScoredImages(NamedTuple):
-    """Test images, their scores, a line that says whose scores these are, and parts of the picture's file name."""
+    """Test images, their scores, a line that says where these come from, and parts of the picture's file name."""
 
     digits: Dataset
     scores: Scores
@@ -340,7 +340,7 @@ def _reference_scores(bundle: Bundle, digits: Dataset, progress: Progress) -> tu
 def _backend_scores(
     bundle: Bundle, digits: Dataset, backend: str | None, precision: str | None, progress: Progress
 ) -> tuple[Scores, str, list[str]]:
-    """Score the test images in this process; also give who did it, as a line and as parts of a file name."""
+    """Score the test images in this process; also give the backend, as a line and as parts of a file name."""
     import numpy as np
 
     from digitbench.classifier import load
@@ -366,7 +366,7 @@ def _description(bundle: Bundle) -> str:
 
 
 def _other_dataset(bundle: Bundle | None, digits: Dataset) -> list[str]:
-    """Name data that a bundle wasn't made with; without a bundle any."""
+    """Name a dataset that the bundle wasn't made with; without a bundle any dataset."""
     return [] if bundle and digits.fingerprint == bundle.dataset["fingerprint"] else [digits.name]
 
 

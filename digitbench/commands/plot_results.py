@@ -113,7 +113,7 @@ def _draw(
     Parameters
     ----------
     name
-        What the picture's file is called after, if nobody says it.
+        What the picture's file is called after, where no file is named.
     """
     from digitbench.charts import canvas
     from digitbench.charts.groups import headline

@@ -73,9 +73,9 @@ def _read_object(path: Path) -> dict[str, Any]:
 class Saver:
     """Where the results of one run are saved: while they come in, and in the end.
 
-    A file that was there when the run began is replaced in the end alone, by results that better it. Till then, and
-    where they don't, they lie beside it: ``found.partial.json``. A file that came or changed since isn't replaced
-    either: they get the next free name.
+    A file that was there when the run began is replaced only at the end, and only by results that better it. Until
+    then, or if they don't, the results are saved beside it: ``found.partial.json``. A file that appeared or changed
+    since the run began isn't replaced either: the results get the next free name.
 
     Parameters
     ----------
@@ -87,9 +87,9 @@ class Saver:
     Attributes
     ----------
     path
-        Where they are saved by now; None where nothing is.
+        Where they are saved so far; None if they aren't.
     note
-        Why that isn't `target`; empty where it is, or needs no word.
+        Why that isn't `target`; empty if it is, or if there is nothing to say.
     """
 
     def __init__(self, target: Path | None, *, named: bool = False) -> None:
@@ -101,7 +101,7 @@ class Saver:
         self.note = ""
 
     def keep(self, partial: Results, progress: Progress) -> None:
-        """Save results that aren't complete yet; a full disk is told once, and ends nothing."""
+        """Save results that aren't complete yet; a full disk is reported once, and stops nothing."""
         if self._target is None or not worth(partial):
             return
         try:
@@ -117,7 +117,7 @@ class Saver:
         Raises
         ------
         ResultsError
-            They are not where they should be; the message says where they are.
+            They could not be saved as `target`; the message says where they are.
         """
         if self._target is None or not (worth(results) or (self._named and results.complete)):
             return
@@ -149,8 +149,8 @@ class Saver:
                 return
             elif worth(results):
                 final = write_new(target, results.dumps())
-                why = "was changed by another run meanwhile" if changed else "holds times, and stays as it is"
-                self.note = f"{target} {why}" if final != target else ""
+                reason = "was changed by another run meanwhile" if changed else "holds times, and stays as it is"
+                self.note = f"{target} {reason}" if final != target else ""
             else:
                 final = None
                 self.note = f"nothing was timed: {target} stays as it is"
@@ -159,7 +159,7 @@ class Saver:
         self.path = final
 
     def _write(self, results: Results, path: Path) -> None:
-        """Write to the file that this run has; claim one the first time, and where another run replaced it since."""
+        """Write to this run's file; claim a new one the first time, and if another run replaced the file since."""
         text = results.dumps()
         if self.path is None:
             self.path = write_new(path, text)
@@ -206,7 +206,7 @@ def _partial_name(path: Path) -> Path:
 
 
 def worth(results: Results) -> int:
-    """Count what would be lost: timed generations; of an evaluation, candidates that were scored."""
+    """Count what would be lost with results: timed generations, or scored candidates of an evaluation."""
     if results.settings:
         return sum(len(row.generations) for row in results.rows)
     return sum(row.accuracy is not None for row in results.rows)

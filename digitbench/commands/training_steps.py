@@ -85,7 +85,7 @@ def train_several(
     console: Console,
     options: TrainingOptions,
 ) -> None:
-    """Train a recipe with `count` seeds, a bundle for each, and tell what a claim about the recipe may say."""
+    """Train a recipe with `count` seeds, a bundle for each, and print their mean accuracy with its interval."""
     from digitbench.bundle.naming import claim
 
     name = output.name if output else f"{recipe.name}-{datetime.now(UTC):%Y%m%d-%H%M%S}"

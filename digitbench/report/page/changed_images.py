@@ -100,7 +100,7 @@ class ConfusionCell:
 
 
 def confusion(source: Source) -> list[list[ConfusionCell]]:
-    """Say which digit the reference takes for which: 10 rows of true labels, 10 columns of what was said.
+    """Say which digit the reference takes for which: 10 rows of true labels, 10 columns of predicted ones.
 
     Raises
     ------

@@ -42,7 +42,7 @@ class Plot:
     name
         Unique on its page: letters, digits and dashes.
     alt
-        What is to be seen, in words, for those who can't.
+        What the plot shows, in a sentence, for those who can't see it.
     height
         In pixels.
     group

@@ -160,7 +160,7 @@ def embedded(drawings: dict[str, list[Plot]]) -> str:
 
 
 def _policy(scripts: Iterable[str]) -> str:
-    """Allow these scripts, our styles and pictures in the page itself; nothing else, and no address."""
+    """Allow these scripts, and styles and pictures within the page; nothing else, and nothing from any address."""
     hashes = " ".join(
         f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'" for text in scripts
     )

@@ -102,7 +102,7 @@ def _filters(row: Row, verdict_filter: str = "") -> tuple[str, ...]:
 
 
 def _verdict_filter(judgement: tuple[Recommendation, Judged] | None) -> str:
-    """What became of a candidate, in a word."""
+    """Give the outcome for a candidate in a word: the value that the table's verdict filter goes by."""
     if judgement is None or judgement[0].choice is None or judgement[1].reasons:
         return "none"
     return "chosen" if judgement[1] is judgement[0].choice.named else "front" if judgement[1].front else "beaten"
