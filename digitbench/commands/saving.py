@@ -140,7 +140,7 @@ class Saver:
     def _replace(self, results: Results, target: Path) -> None:
         with _locked(target):
             changed = _file_stamp(target) != self._initial_stamp
-            if not changed and betters(results, target):
+            if not changed and may_replace(results, target):
                 write_text(target, results.dumps())
                 final: Path | None = target
             elif not results.complete:
@@ -212,7 +212,7 @@ def worth(results: Results) -> int:
     return sum(row.accuracy is not None for row in results.rows)
 
 
-def betters(new: Results, path: Path) -> bool:
+def may_replace(new: Results, path: Path) -> bool:
     """May results replace those in a file: they are complete and lack no times, or go on from them, or it is empty."""
     from digitbench.records.results import Results
 
