@@ -55,7 +55,7 @@ def run(arguments: Sequence[str]) -> int:
     Returns
     -------
     int
-        0: all went well. 1: a check failed. 2: bad input, told in one line. 130: Ctrl-C.
+        0: all went well. 1: a check failed. 2: bad input, reported in one line. 130: Ctrl-C.
 
     Raises
     ------
@@ -64,13 +64,13 @@ def run(arguments: Sequence[str]) -> int:
     """
     from typer.exceptions import TyperException
 
-    wanted = list(arguments) or ["--help"]
-    if "--verbose" in wanted:  # of every command; so it may stand anywhere
-        wanted = ["--verbose", *([word for word in wanted if word != "--verbose"] or ["--help"])]
+    argv = list(arguments) or ["--help"]
+    if "--verbose" in argv:  # of every command; so it may stand anywhere
+        argv = ["--verbose", *([argument for argument in argv if argument != "--verbose"] or ["--help"])]
     # Shells complete the installed command, also where `python -m digitbench` is asked to install that.
-    completing = wanted[0].startswith(("--install-completion", "--show-completion"))
+    completing = argv[0].startswith(("--install-completion", "--show-completion"))
     try:
-        code = app(wanted, standalone_mode=False, complete_var=COMPLETION, **{"prog_name": NAME} if completing else {})
+        code = app(argv, standalone_mode=False, complete_var=COMPLETION, **{"prog_name": NAME} if completing else {})
         if completing and code:
             return _complain("no shell that is known here; start it in bash, zsh, fish or PowerShell", 2)
         if code == INTERRUPTED:  # Typer turns Ctrl-C into this
@@ -84,7 +84,7 @@ def run(arguments: Sequence[str]) -> int:
         return _complain(_usage_message(exc), 2)
     except (KeyboardInterrupt, typer.Abort):
         return _complain("stopped; nothing half-written is left", INTERRUPTED)
-    except BrokenPipeError:  # the reader of our output went away, as `| head` does
+    except BrokenPipeError:  # whatever read the output has gone, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as exc:

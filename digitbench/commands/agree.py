@@ -1,4 +1,4 @@
-"""`agree`: who says what Keras says, image by image."""
+"""`agree`: which candidates give the labels that Keras gives, image by image."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from digitbench.commands.options import (
     RunArgument,
     backends_of,
     bundle_data,
-    watched,
+    show_progress,
 )  # fmt: skip
 from digitbench.commands.outputs import Outputs, raise_failures
 
@@ -71,17 +71,17 @@ def agree(
         check_matplotlib()
         check_writable(pictures / "flips.png")
     bundle = Bundle(run)
-    wanted = precisions.parse(precision or [])
-    chosen = candidates(bundle, backends_of(backend), [None], [threads], wanted, outputs.note)
-    with watched(outputs.console, quiet=quiet) as progress:
-        digits = bundle_data(bundle, data, progress, other=True)
+    precision_names = precisions.parse(precision or [])
+    chosen = candidates(bundle, backends_of(backend), [None], [threads], precision_names, outputs.note)
+    with show_progress(outputs.console, quiet=quiet) as progress:
+        digits = bundle_data(bundle, data, progress, allow_other_data=True)
         results = score(bundle, digits, chosen, limit, progress, pairs=pairs)
     print_agreement(results, outputs.console, reliability=reliability)
     outputs.write(results)
     if outputs.saver.note:
         outputs.note(str(outputs.saver))
     if pictures:
-        _draw(results, digits, limit, pictures, outputs)
+        _draw_changed_images(results, digits, limit, pictures, outputs)
     if not results.complete:
         raise KeyboardInterrupt
     raise_failures(results)
@@ -90,41 +90,42 @@ def agree(
 def score(
     bundle: Bundle, digits: Dataset, chosen: list[Candidate], limit: int | None, progress: Progress, *, pairs: bool
 ) -> Results:
-    """Score the test images by each candidate, and hold the scores against the reference's and each other's."""
+    """Score the test images by each candidate, and compare the scores with the reference's and with each other's."""
     from digitbench.evaluate import accuracy, agreement
     from digitbench.judge.sorting import sort_rows
     from digitbench.measure import reference as references
     from digitbench.measure import session
     from digitbench.records.results import Reference
 
-    stored = references.scores_for(bundle, digits, limit, progress)
-    heard: dict[tuple[str, str], Scores] = {}
-    bar = _OneBar(progress, len({one.setup for one in chosen if one.artifact}))
+    reference_scores = references.scores_for(bundle, digits, limit, progress)
+    scores_by_setup: dict[tuple[str, str], Scores] = {}
+    bar = _ScoringBar(progress, len({candidate.setup for candidate in chosen if candidate.artifact}))
     results = session.run(
         bundle, digits, chosen, plan=None, limit=limit, progress=bar, keep=lambda _: None,
-        hear=lambda setup, scores: heard.update({setup[:2]: scores}), against=session.Against(stored),
+        hear=lambda setup, scores: scores_by_setup.update({setup[:2]: scores}),
+        against=session.Against(reference_scores),
     )  # fmt: skip
     bar.end()
     labels = digits.test.head(limit).labels
     activation = accuracy.output_activation(bundle.manifest)
-    name, sure = bundle.reference_backend, accuracy.calibration(stored, labels, activation)
-    reference = Reference(name, accuracy.accuracy(stored, labels), sure)
-    order = [row.key[:2] for row in sort_rows(results.rows) if row.key[:2] in heard]
-    found = agreement.pairs({name: heard[name] for name in order}, labels) if pairs else ()
-    return replace(results, reference=reference, pairs=found)
+    reference_name, calibration = bundle.reference_backend, accuracy.calibration(reference_scores, labels, activation)
+    reference = Reference(reference_name, accuracy.accuracy(reference_scores, labels), calibration)
+    sorted_setups = [row.key[:2] for row in sort_rows(results.rows) if row.key[:2] in scores_by_setup]
+    pair_agreements = agreement.pairs({key: scores_by_setup[key] for key in sorted_setups}, labels) if pairs else ()
+    return replace(results, reference=reference, pairs=pair_agreements)
 
 
-def _draw(results: Results, digits: Dataset, limit: int | None, folder: Path, outputs: Outputs) -> None:
+def _draw_changed_images(results: Results, digits: Dataset, limit: int | None, folder: Path, outputs: Outputs) -> None:
     from digitbench.charts.flips import draw_flips
     from digitbench.report.terminal_table import print_line
 
-    written = draw_flips(results, digits.test.head(limit).images, folder)
-    nothing = "No label changed: nothing to draw." if results.complete else "Nothing drawn: stopped early."
-    told = f"Drawn: {', '.join(map(str, written))}" if written else nothing
-    print_line(told, outputs.console, "dim")
+    paths = draw_flips(results, digits.test.head(limit).images, folder)
+    otherwise = "No label changed: nothing to draw." if results.complete else "Nothing drawn: stopped early."
+    message = f"Drawn: {', '.join(map(str, paths))}" if paths else otherwise
+    print_line(message, outputs.console, "dim")
 
 
-class _OneBar:
+class _ScoringBar:
     """Candidates that are scored one by one, as one bar. A table of latencies has nothing to show here."""
 
     def __init__(self, progress: Progress, total: int) -> None:

@@ -117,7 +117,7 @@ def bench(
     }  # fmt: skip
     earlier = Results.read(resume) if resume else None
     if earlier:
-        given = {
+        refused_options = {
             **given_settings,
             "timeout": None,
             "backend": backend,
@@ -126,39 +126,46 @@ def bench(
             "threads": threads,
             "limit": limit,
         }
-        _refuse_with_resume(given, quick)
+        _refuse_options_with_resume(refused_options, quick)
         bundle = Bundle(run or _bundle_of(earlier))
-        wanted, sizes, counts, limit = _grid_of(earlier)
-        recorded_baseline = earlier.settings.get("baseline")  # a name, until it is known whose precision is meant
-        named = ":".join(recorded_baseline) if isinstance(recorded_baseline, list) else recorded_baseline
-        plan = plan_from({**earlier.settings, "baseline": named}, timeout=timeout)
+        requested, batch_sizes, thread_counts, limit = _grid_of(earlier)
+        recorded_baseline = earlier.settings.get("baseline")  # a name alone, until its precision is known
+        baseline_name = ":".join(recorded_baseline) if isinstance(recorded_baseline, list) else recorded_baseline
+        plan = plan_from({**earlier.settings, "baseline": baseline_name}, timeout=timeout)
     else:
         bundle = Bundle(run)
-        sizes = list(whole_numbers(batch_size or SIZES, "--batch-size"))
-        counts = list(whole_numbers(threads or "1", "--threads"))
-        wanted = [(backends_of(backend), precisions.parse(precision or []))]
+        batch_sizes = list(whole_numbers(batch_size or SIZES, "--batch-size"))
+        thread_counts = list(whole_numbers(threads or "1", "--threads"))
+        requested = [(backends_of(backend), precisions.parse(precision or []))]
         plan = plan_from({"seconds": QUICK_SECONDS, "generations": 1} if quick else {}, **given_settings)
     outputs = Outputs(
         json=json, csv=csv, markdown=markdown, pytest_benchmark_json=pytest_benchmark_json, quiet=quiet, ledger=ledger,
-        kept=kept_place(bundle), resumed=resume,
+        kept=default_results_path(bundle), resumed=resume,
     )  # fmt: skip
-    chosen = [one for names, each in wanted for one in candidates(bundle, names, sizes, counts, each, outputs.note)]
+    chosen = [
+        candidate
+        for backends, precision_names in requested
+        for candidate in candidates(bundle, backends, batch_sizes, thread_counts, precision_names, outputs.note)
+    ]
     if roofline or (earlier and earlier.roofs):
         chosen += roofs(bundle, chosen)
     if referee:
-        from digitbench.measure import native_tools as referees
+        from digitbench.measure import native_tools
 
-        referees.check(chosen)
-    results = measure(bundle, chosen, plan, data, limit, outputs, earlier=earlier, referees=referee)
+        native_tools.check(chosen)
+    results = measure(bundle, chosen, plan, data, limit, outputs, earlier=earlier, run_native_tools=referee)
     if base:
         absent = [([row.backend], ()) for row in (earlier.rows if earlier else ()) if row.mend]  # asked for back then
-        asked = partial(_asks_for, [*wanted, *absent], sizes, counts)
-        compare_and_gate(base, results, fail_on or [], force, outputs.console, asked=asked, excused=excused)
-    raise_failures(replace(results, rows=(*results.rows, *(roof.row for roof in results.roofs))))
+        is_requested = partial(_asks_for, [*requested, *absent], batch_sizes, thread_counts)
+        compare_and_gate(base, results, fail_on or [], force, outputs.console, asked=is_requested, excused=excused)
+    raise_failures(replace(results, rows=(*results.rows, *(sgemm.row for sgemm in results.roofs))))
 
 
 def _asks_for(
-    wanted: Sequence[tuple[Sequence[str], Sequence[str]]], sizes: Sequence[int], counts: Sequence[int], row: Row
+    requested: Sequence[tuple[Sequence[str], Sequence[str]]],
+    batch_sizes: Sequence[int],
+    thread_counts: Sequence[int],
+    row: Row,
 ) -> bool:
     """Would this command measure a candidate of an earlier run, by its options alone.
 
@@ -168,37 +175,37 @@ def _asks_for(
     from digitbench.records.precisions import BF16
 
     try:
-        made = set(plugins.find(row.backend).load().makes)
+        runtime_precisions = set(plugins.find(row.backend).load().makes)
     except BackendError:  # its plugin is gone or broken
-        made = {BF16}
-    for names, precisions in wanted:
-        backends = {part for name in names for part in name.split(",")}
-        precise = row.precision in precisions if precisions else row.precision not in made
-        if precise and (not backends or row.backend in backends):
-            return row.threads in counts and row.batch_size in (None, *sizes)
+        runtime_precisions = {BF16}
+    for backend_names, precisions in requested:
+        backends = {part for name in backend_names for part in name.split(",")}
+        precision_matches = row.precision in precisions if precisions else row.precision not in runtime_precisions
+        if precision_matches and (not backends or row.backend in backends):
+            return row.threads in thread_counts and row.batch_size in (None, *batch_sizes)
     return False
 
 
-def plan_from(recorded: Any, **given: Any) -> Plan:
+def plan_from(recorded: Any, **overrides: Any) -> Plan:
     """Make a plan of settings that were recorded, and of given ones that override them; None overrides nothing."""
     from dataclasses import fields
 
     from digitbench.measure.plan import Plan
 
-    known = {field.name for field in fields(Plan)}
-    settings = {**recorded, **{name: value for name, value in given.items() if value is not None}}
-    return Plan(**{name: value for name, value in settings.items() if name in known})
+    plan_fields = {field.name for field in fields(Plan)}
+    settings = {**recorded, **{name: value for name, value in overrides.items() if value is not None}}
+    return Plan(**{name: value for name, value in settings.items() if name in plan_fields})
 
 
-def kept_place(bundle: Bundle) -> Path | None:
-    """Where results are saved when no file is named: in the bundle, by date."""
+def default_results_path(bundle: Bundle) -> Path | None:
+    """Give the path at which results are saved when no file is named: in the bundle, by date."""
     if not os.access(bundle.path, os.W_OK):
-        return None  # somebody else's: --json names another place
+        return None  # not this user's folder: --json names another file
     return bundle.path / "results" / f"bench-{datetime.now(UTC):%Y-%m-%dT%H-%M-%S}.json"
 
 
-def _refuse_with_resume(given: dict[str, Any], quick: bool) -> None:
-    clash = [f"--{name.replace('_', '-')}" for name, value in given.items() if value is not None] + ["--quick"] * quick
+def _refuse_options_with_resume(options: dict[str, Any], quick: bool) -> None:
+    clash = [f"--{key.replace('_', '-')}" for key, value in options.items() if value is not None] + ["--quick"] * quick
     if clash:
         raise UsageError(f"--resume takes {', '.join(clash)} from the file; leave it out")
 
@@ -206,21 +213,21 @@ def _refuse_with_resume(given: dict[str, Any], quick: bool) -> None:
 def _bundle_of(earlier: Results) -> Path | None:
     from digitbench.bundle import RUNS
 
-    named = RUNS / str(earlier.bundle.get("name"))
-    return named if named.is_dir() else None
+    folder = RUNS / str(earlier.bundle.get("name"))
+    return folder if folder.is_dir() else None
 
 
 def _grid_of(earlier: Results) -> tuple[list[tuple[list[str], tuple[str, ...]]], list[int], list[int], int]:
     """Give each backend with its own precisions, since not all have the same; batch sizes, threads, and images."""
-    timed = [row for row in earlier.rows if row.batch_size and not row.mend]
-    if not timed or not earlier.settings:
+    timed_rows = [row for row in earlier.rows if row.batch_size and not row.mend]
+    if not timed_rows or not earlier.settings:
         raise UsageError("--resume: these results hold no timed rows of this version; measure anew")
-    wanted: dict[str, dict[str, None]] = {}
-    for row in timed:
-        wanted.setdefault(row.backend, {})[row.precision] = None
+    precisions_by_backend: dict[str, dict[str, None]] = {}
+    for row in timed_rows:
+        precisions_by_backend.setdefault(row.backend, {})[row.precision] = None
     return (
-        [([name], tuple(each)) for name, each in wanted.items()],
-        sorted({row.batch_size for row in timed if row.batch_size}),
-        sorted({row.threads for row in timed}),
+        [([name], tuple(precisions)) for name, precisions in precisions_by_backend.items()],
+        sorted({row.batch_size for row in timed_rows if row.batch_size}),
+        sorted({row.threads for row in timed_rows}),
         int(earlier.bundle["test_images"]),
     )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from digitbench.commands.bench import kept_place, plan_from
+from digitbench.commands.bench import default_results_path, plan_from
 from digitbench.commands.options import (
     QUICK_SECONDS,
     BackendOption,
@@ -19,7 +19,7 @@ from digitbench.commands.options import (
     RunArgument,
     backends_of,
     bundle_data,
-    watched,
+    show_progress,
 )  # fmt: skip
 from digitbench.commands.saving import Saver
 from digitbench.errors import CheckFailed, ResultsError
@@ -42,12 +42,12 @@ EPILOG = (
 
 
 @dataclass(frozen=True)
-class _Results:
-    """What is judged, the file that holds it, what to say of it, and why it isn't saved where it should be."""
+class _SavedResults:
+    """Results to judge, the file that holds them, a message about them, and the fault if they could not be saved."""
 
     results: Results
-    place: Path | None
-    told: str
+    path: Path | None
+    message: str
     fault: ResultsError | None = None
 
 
@@ -97,25 +97,27 @@ def choose(
         "size": max_size, "throughput": min_throughput,
     })  # fmt: skip
     check_preference(prefer)
-    wanted = precisions.parse(precision or [])
+    precision_names = precisions.parse(precision or [])
     outputs = Outputs(json=json, markdown=markdown, quiet=quiet, format="digitbench.choice")
     bundle = Bundle(run)
-    chosen = candidates(bundle, backends_of(backend), [batch_size], [threads], wanted, outputs.note)
+    chosen = candidates(bundle, backends_of(backend), [batch_size], [threads], precision_names, outputs.note)
     plan = plan_from(
         {"seconds": QUICK_SECONDS, "generations": 1} if quick else {}, seconds=seconds, generations=generations
     )
     needs = Needs(seconds or 0.0, generations or (1 if quick else SURE_GENERATIONS))
-    found = _results(bundle, chosen, plan, needs, data, outputs)
-    results = found.results
-    keys = {one.row.key for one in chosen if one.artifact}
-    floor = next((one for one in results.floors if (one.threads, one.batch_size) == (threads, batch_size)), None)
-    made = judge([row for row in results.rows if row.key in keys], limits, floor=floor, prefer=prefer)
-    _report(replace(made, warnings=caveats.warnings(bundle.manifest)), found, chosen, bundle, outputs)
+    saved = _gather_results(bundle, chosen, plan, needs, data, outputs)
+    results = saved.results
+    available_keys = {candidate.row.key for candidate in chosen if candidate.artifact}
+    floor = next(
+        (floor for floor in results.floors if (floor.threads, floor.batch_size) == (threads, batch_size)), None
+    )
+    choice = judge([row for row in results.rows if row.key in available_keys], limits, floor=floor, prefer=prefer)
+    _print_and_write(replace(choice, warnings=caveats.warnings(bundle.manifest)), saved, chosen, bundle, outputs)
 
 
-def _results(
+def _gather_results(
     bundle: Bundle, chosen: Sequence[Candidate], plan: Plan, needs: Needs, data: Path | None, outputs: Outputs
-) -> _Results:
+) -> _SavedResults:
     """Take what earlier runs hold, and measure the rest.
 
     Raises
@@ -125,46 +127,46 @@ def _results(
     """
     from digitbench.measure import earlier_results
 
-    found = earlier_results.find(bundle, chosen, needs)
-    if found and not found.lacking:
-        return _Results(found.results, found.place, f"Nothing measured: all of it is in {found}")
-    if not any(one.artifact for one in chosen):
-        why = "; ".join(dict.fromkeys(str(one.row.error) for one in chosen))
-        raise CheckFailed(f"nothing can be measured here: {why}")
-    kept = kept_place(bundle)
-    saver = Saver(kept)
-    results = _measure(bundle, chosen, plan, found, data, saver, outputs)
+    earlier = earlier_results.find(bundle, chosen, needs)
+    if earlier and not earlier.lacking:
+        return _SavedResults(earlier.results, earlier.place, f"Nothing measured: all of it is in {earlier}")
+    if not any(candidate.artifact for candidate in chosen):
+        reason = "; ".join(dict.fromkeys(str(candidate.row.error) for candidate in chosen))
+        raise CheckFailed(f"nothing can be measured here: {reason}")
+    path = default_results_path(bundle)
+    saver = Saver(path)
+    results = _measure(bundle, chosen, plan, earlier, data, saver, outputs)
     if not results.complete:
-        _stopped(results, saver, lambda: earlier_results.find(bundle, chosen, needs), outputs)
+        _save_stopped(results, saver, lambda: earlier_results.find(bundle, chosen, needs), outputs)
     fault = _save(results, saver)
-    why = "nothing was timed" if kept else f"{bundle.path} can't be written"
-    told = str(fault) if fault else f"Saved as {saver.path}" if saver.path else f"Not saved: {why}"
-    if found:
-        told += f"; the rest was taken from {found}"
-    return _Results(results, None if fault else saver.path, told, fault)
+    reason = "nothing was timed" if path else f"{bundle.path} can't be written"
+    message = str(fault) if fault else f"Saved as {saver.path}" if saver.path else f"Not saved: {reason}"
+    if earlier:
+        message += f"; the rest was taken from {earlier}"
+    return _SavedResults(results, None if fault else saver.path, message, fault)
 
 
 def _measure(
-    bundle: Bundle, chosen: Sequence[Candidate], plan: Plan, found: Earlier | None, data: Path | None,
+    bundle: Bundle, chosen: Sequence[Candidate], plan: Plan, earlier: Earlier | None, data: Path | None,
     saver: Saver, outputs: Outputs,
 ) -> Results:  # fmt: skip
     """Measure what an earlier run lacks, by its plan; without one all, by the plan given; incomplete after Ctrl-C."""
     from digitbench.measure import session
 
-    with watched(outputs.console, animate=False, quiet=outputs.quiet) as progress:
+    with show_progress(outputs.console, animate=False, quiet=outputs.quiet) as progress:
 
         def keep(partial: Results) -> None:
-            saver.keep(found.join(partial) if found else partial, progress)
+            saver.keep(earlier.join(partial) if earlier else partial, progress)
 
-        if found:
-            settings = found.results.settings
+        if earlier:
+            settings = earlier.results.settings
             plan = plan_from({**settings, "baseline": ":".join(settings["baseline"])})
-            chosen = [*chosen, *found.helpers]
+            chosen = [*chosen, *earlier.helpers]
         results = session.run(
             bundle, bundle_data(bundle, data, progress), chosen, plan=plan, limit=None, progress=progress, keep=keep,
-            earlier=found.results if found else None,
+            earlier=earlier.results if earlier else None,
         )  # fmt: skip
-    return found.join(results) if found else results
+    return earlier.join(results) if earlier else results
 
 
 def _save(results: Results, saver: Saver) -> ResultsError | None:
@@ -175,7 +177,7 @@ def _save(results: Results, saver: Saver) -> ResultsError | None:
     return None
 
 
-def _stopped(results: Results, saver: Saver, find: Callable[[], Earlier | None], outputs: Outputs) -> NoReturn:
+def _save_stopped(results: Results, saver: Saver, find: Callable[[], Earlier | None], outputs: Outputs) -> NoReturn:
     """Save what Ctrl-C left, and say so.
 
     Raises
@@ -188,14 +190,14 @@ def _stopped(results: Results, saver: Saver, find: Callable[[], Earlier | None],
     saver.finish(results)
     if saver.path:
         usable = find()  # without a baseline that is VALID, or one at all, nothing can be paired with it
-        goes_on = usable is not None and usable.place == saver.path
-        told = f"Saved as {saver.path}" + ("; the next `digitbench choose` goes on there" if goes_on else "")
-        outputs.console.print(told, style="dim", markup=False, highlight=False, soft_wrap=True)
+        is_resumable = usable is not None and usable.place == saver.path
+        message = f"Saved as {saver.path}" + ("; the next `digitbench choose` goes on there" if is_resumable else "")
+        outputs.console.print(message, style="dim", markup=False, highlight=False, soft_wrap=True)
     raise KeyboardInterrupt
 
 
-def _report(
-    made: Choice, found: _Results, chosen: Sequence[Candidate], bundle: Bundle, outputs: Outputs
+def _print_and_write(
+    choice: Choice, saved: _SavedResults, chosen: Sequence[Candidate], bundle: Bundle, outputs: Outputs
 ) -> None:  # fmt: skip
     """Show the choice, and write it where it was asked for.
 
@@ -212,20 +214,24 @@ def _report(
     from digitbench.report.terminal_table import print_line
 
     code = artifact = ""
-    if made.named:
-        row = made.named.row
-        path, form = next((one.artifact, one.model_io) for one in chosen if one.row.key == row.key and one.artifact)
-        code, artifact = code_for(row, path, bundle.path, form), str(path.absolute())
-    absent = [one.row for one in chosen if not one.artifact]
-    report.print_choice(made, found.results, absent, found.told, code, outputs.console)
-    faults = [found.fault] if found.fault else []
+    if choice.named:
+        row = choice.named.row
+        artifact_path, model_io = next(
+            (candidate.artifact, candidate.model_io)
+            for candidate in chosen
+            if candidate.row.key == row.key and candidate.artifact
+        )
+        code, artifact = code_for(row, artifact_path, bundle.path, model_io), str(artifact_path.absolute())
+    absent = [candidate.row for candidate in chosen if not candidate.artifact]
+    report.print_choice(choice, saved.results, absent, saved.message, code, outputs.console)
+    faults = [saved.fault] if saved.fault else []
     faults += write_each([
-        (outputs.json, lambda: report.to_json(made, found.results, saved=found.place, artifact=artifact, code=code)),
-        (outputs.markdown, lambda: report.to_markdown(made)),
+        (outputs.json, lambda: report.to_json(choice, saved.results, saved=saved.path, artifact=artifact, code=code)),
+        (outputs.markdown, lambda: report.to_markdown(choice)),
     ])  # fmt: skip
     if faults:
-        if made.named is None:
-            print_line(report.nobody(made), outputs.console)
+        if choice.named is None:
+            print_line(report.nobody(choice), outputs.console)
         raise ResultsError("; ".join(map(str, faults)))
-    if made.named is None:
-        raise CheckFailed(report.nobody(made))
+    if choice.named is None:
+        raise CheckFailed(report.nobody(choice))

@@ -1,7 +1,7 @@
 """What a shell offers when the Tab key is pressed: values of options and arguments, without loading anything heavy.
 
-A shell starts digitbench anew for each press of the key. So names are taken from where they lie cheapest: this module
-imports the standard library alone, and knows a few names that other modules own (a test holds them against these).
+A shell starts digitbench anew for each press of the key. So names are taken from where that is cheapest: this module
+imports the standard library alone, and repeats a few names of other modules (a test compares them with those).
 """
 
 from __future__ import annotations
@@ -13,17 +13,19 @@ from itertools import islice
 RUNS, LATEST, MANIFEST = "runs", "latest", "manifest.json"  # as `digitbench.bundle` has them
 PLUGINS = "digitbench.backends"  # as `digitbench.plugins` has it
 DATASETS = ("auto", "mnist", "digits")  # as `digitbench.data` has them
-MOST = 200  # bundles: nobody chooses among more
+MAX_BUNDLES = 200  # bundles: nobody chooses among more
 DEPTH = 2  # folders below runs/
-SPECIAL = frozenset(" \t\n'\"\\$`&|;<>()*?[]#!{}~")  # bash would have to be given them quoted
+SPECIAL_CHARACTERS = frozenset(" \t\n'\"\\$`&|;<>()*?[]#!{}~")  # bash would have to be given them quoted
 
 
 def bundles(incomplete: str) -> list[str]:
     """Bundles below ``runs/``, and in the folder that is being named; where there are none, shells offer files."""
     folder = os.path.dirname(incomplete)
-    found = [*_bundles_in(RUNS, DEPTH), *_bundles_in(folder, 1)]
-    fitting = (path for path in dict.fromkeys(found) if path.startswith(incomplete) and not SPECIAL & set(path))
-    return list(islice(fitting, MOST))
+    paths = [*_bundles_in(RUNS, DEPTH), *_bundles_in(folder, 1)]
+    fitting = (
+        path for path in dict.fromkeys(paths) if path.startswith(incomplete) and not SPECIAL_CHARACTERS & set(path)
+    )
+    return list(islice(fitting, MAX_BUNDLES))
 
 
 def _bundles_in(folder: str, depth: int) -> Iterator[str]:
@@ -49,7 +51,7 @@ def recipes(incomplete: str) -> list[tuple[str, str]]:
 
 def datasets(incomplete: str) -> list[str]:
     """What ``--dataset`` takes."""
-    return _listed(DATASETS, incomplete)
+    return _complete_last(DATASETS, incomplete)
 
 
 def backends(incomplete: str) -> list[str]:
@@ -59,25 +61,25 @@ def backends(incomplete: str) -> list[str]:
     """
     from importlib import metadata
 
-    return _listed([*sorted({point.name for point in metadata.entry_points(group=PLUGINS)}), "all"], incomplete)
+    return _complete_last([*sorted({point.name for point in metadata.entry_points(group=PLUGINS)}), "all"], incomplete)
 
 
 def precisions(incomplete: str) -> list[str]:
     """Every precision, also the next one of a list."""
     from digitbench.records.precisions import ABOUT
 
-    return _listed(ABOUT, incomplete)
+    return _complete_last(ABOUT, incomplete)
 
 
 def formats(incomplete: str) -> list[str]:
     """Every format that a model is exported to, also the next one of a list."""
     from digitbench.records.precisions import FORMATS
 
-    return _listed([name for name in FORMATS if name != "keras"], incomplete)
+    return _complete_last([name for name in FORMATS if name != "keras"], incomplete)
 
 
-def _listed(names: Iterable[str], incomplete: str) -> list[str]:
-    """Complete the last of names with commas between them by those that aren't named yet."""
+def _complete_last(names: Iterable[str], incomplete: str) -> list[str]:
+    """Complete the last name of a comma-separated list by those that aren't in it yet."""
     before, comma, last = incomplete.rpartition(",")
     taken = set(before.split(","))
     return [f"{before}{comma}{name}" for name in names if name.startswith(last) and name not in taken]

@@ -55,19 +55,19 @@ def draw(
 
     server.check_installed()
     bundle = Bundle(run)
-    console, wanted = open_console(), precisions.parse(precision or [])
+    console, precision_names = open_console(), precisions.parse(precision or [])
     chosen = candidates(
-        bundle, backends_of(backend), [None], [threads], wanted, lambda line: print_line(line, console, "dim")
+        bundle, backends_of(backend), [None], [threads], precision_names, lambda line: print_line(line, console, "dim")
     )
-    if not any(one.artifact for one in chosen):
+    if not any(candidate.artifact for candidate in chosen):
         raise UsageError(f"nothing can answer: {chosen[0].row.error}")
     with _listen(host, port) as listening:
         address = _address(listening, host)
         _tell(chosen, address, host, console)
         if not no_browser:
             _open_browser(address)
-        team = ProcessGroup(chosen, output_activation(bundle.manifest))
-        server.serve(team, _about(bundle, threads), listening, host)
+        processes = ProcessGroup(chosen, output_activation(bundle.manifest))
+        server.serve(processes, _about(bundle, threads), listening, host)
 
 
 def _listen(host: str, port: int | None) -> socket.socket:
@@ -84,8 +84,8 @@ def _listen(host: str, port: int | None) -> socket.socket:
 def _address(listening: socket.socket, host: str) -> str:
     """Where a browser on this machine finds the page."""
     name, port = listening.getsockname()[:2]
-    shown = {"0.0.0.0": LOOPBACK, "::": "::1"}.get(name, host)
-    return f"http://[{shown}]:{port}/" if ":" in shown else f"http://{shown}:{port}/"
+    shown_host = {"0.0.0.0": LOOPBACK, "::": "::1"}.get(name, host)
+    return f"http://[{shown_host}]:{port}/" if ":" in shown_host else f"http://{shown_host}:{port}/"
 
 
 def _tell(chosen: list[Candidate], address: str, host: str, console: Console) -> None:
@@ -93,15 +93,15 @@ def _tell(chosen: list[Candidate], address: str, host: str, console: Console) ->
     from digitbench.records.formatting import counted
     from digitbench.report.terminal_table import print_line
 
-    able = sum(one.artifact is not None for one in chosen)
-    print_line(f"Draw at {address} ({counted(able, 'candidate')}; Ctrl-C stops)", console)
-    for one in chosen:
-        if one.artifact is None:
-            print_line(f"{one.row.backend} {one.row.precision}: {one.row.error}", console, "dim")
+    usable_count = sum(candidate.artifact is not None for candidate in chosen)
+    print_line(f"Draw at {address} ({counted(usable_count, 'candidate')}; Ctrl-C stops)", console)
+    for candidate in chosen:
+        if candidate.artifact is None:
+            print_line(f"{candidate.row.backend} {candidate.row.precision}: {candidate.row.error}", console, "dim")
     if not is_loopback(host):
-        told = (f"Everyone who can reach this machine at {host} can open the page, and make it compute: nothing is "
-                "encrypted, and nobody is asked for a password. Leave --host out if that is not meant.")  # fmt: skip
-        print_line(told, console, "yellow")
+        warning = (f"Everyone who can reach this machine at {host} can open the page, and make it compute: nothing is "
+                   "encrypted, and nobody is asked for a password. Leave --host out if that is not meant.")  # fmt: skip
+        print_line(warning, console, "yellow")
     console.file.flush()
 
 

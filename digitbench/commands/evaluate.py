@@ -47,7 +47,7 @@ def evaluate(
 
     outputs = Outputs(json=json, quiet=quiet)
     bundle = Bundle(run)
-    wanted = precisions.parse(precision or [])
-    chosen = candidates(bundle, backends_of(backend), [None], [threads], wanted, outputs.note)
-    results = measure(bundle, chosen, None, data, limit, outputs, other=True, classes=per_class)
+    precision_names = precisions.parse(precision or [])
+    chosen = candidates(bundle, backends_of(backend), [None], [threads], precision_names, outputs.note)
+    results = measure(bundle, chosen, None, data, limit, outputs, allow_other_data=True, classes=per_class)
     raise_failures(results)

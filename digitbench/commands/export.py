@@ -14,7 +14,7 @@ from digitbench.commands.options import (
     names_of,
     open_console,
     percentage_points,
-    watched,
+    show_progress,
 )  # fmt: skip
 
 EPILOG = (
@@ -61,17 +61,19 @@ def export(
     from digitbench.system.native_output import native_output_held
 
     limit = None if max_accuracy_drop is None else percentage_points(max_accuracy_drop, "--max-accuracy-drop")
-    wanted = precisions.parse(precision or [])
+    precision_names = precisions.parse(precision or [])
     formats = names_of(format) or [
-        name for name in exporters.FORMATS if not wanted or set(wanted) & set(precisions.FORMATS[name])
+        name
+        for name in exporters.FORMATS
+        if not precision_names or set(precision_names) & set(precisions.FORMATS[name])
     ]
     console = open_console()
-    with watched(console) as progress, native_output_held():
+    with show_progress(console) as progress, native_output_held():
         bundle = Bundle(run)
         if seed is None:
             seed = int(bundle.manifest["recipe"].get("seed") or 0)
-        options = exporters.Options(wanted, calibration_images, seed, limit)
-        exporters.require(formats, wanted)
+        options = exporters.Options(precision_names, calibration_images, seed, limit)
+        exporters.require(formats, precision_names)
         check_writable(bundle.path / ARTIFACTS / "model")
         digits = bundle_data(bundle, data, progress)
         try:

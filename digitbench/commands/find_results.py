@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from digitbench.system.progress import Progress
 
 
-def place_of(given: Path | None) -> Path:
-    """Find the results that are meant: a file of them, or the newest of a bundle's folder; of runs/latest for None.
+def place_of(source: Path | None) -> Path:
+    """Find the results that are named: a file of them, or the newest of a bundle's folder; of runs/latest for None.
 
     The newest are the newest in which something was timed. Where there are none, it is the newest file: whoever reads
     it says what it lacks.
@@ -30,15 +30,15 @@ def place_of(given: Path | None) -> Path:
     from digitbench.bundle import Bundle
     from digitbench.measure.earlier_results import FOLDER
 
-    if given is not None and given.is_file():
-        return given
-    if given is not None and not given.exists():
-        raise BundleError(f"{given}: no such results, and no such bundle; name a .json that `digitbench bench` saved")
-    folder = Bundle(given).path / FOLDER
+    if source is not None and source.is_file():
+        return source
+    if source is not None and not source.exists():
+        raise BundleError(f"{source}: no such results, and no such bundle; name a .json that `digitbench bench` saved")
+    folder = Bundle(source).path / FOLDER
     files = (path for path in folder.glob("*.json") if path.is_file())
     newest_first = sorted(files, key=lambda path: (path.stat().st_mtime_ns, path.name), reverse=True)
     if not newest_first:
-        raise ResultsError(f"{folder} holds no results yet; run: digitbench bench{f' {given}' if given else ''}")
+        raise ResultsError(f"{folder} holds no results yet; run: digitbench bench{f' {source}' if source else ''}")
     return next(filter(_is_timed, newest_first), newest_first[0])
 
 
@@ -51,8 +51,8 @@ def _is_timed(path: Path) -> bool:
         return False
 
 
-def bundle_of(place: Path, results: Results, run: Path | None = None) -> tuple[Bundle | None, str]:
-    """Find the bundle that results are of: in whose folder they lie, or `run`.
+def bundle_of(results_path: Path, results: Results, run: Path | None = None) -> tuple[Bundle | None, str]:
+    """Find the bundle that results are of: the one that holds their file, or `run`.
 
     Returns
     -------
@@ -66,23 +66,27 @@ def bundle_of(place: Path, results: Results, run: Path | None = None) -> tuple[B
     """
     from digitbench.bundle import MANIFEST, Bundle
 
-    around = [run] if run is not None else [one for one in place.resolve().parents[:2] if (one / MANIFEST).is_file()]
-    if not around:
-        return None, f"{place} doesn't lie in its bundle's folder; name the bundle with --run"
-    folder = around[0]
+    folders = (
+        [run]
+        if run is not None
+        else [parent for parent in results_path.resolve().parents[:2] if (parent / MANIFEST).is_file()]
+    )
+    if not folders:
+        return None, f"{results_path} doesn't lie in its bundle's folder; name the bundle with --run"
+    folder = folders[0]
     try:
         bundle = Bundle(folder)
     except BundleError as exc:
         if run is not None:
             raise
         return None, str(exc)
-    wanted = results.bundle.get("reference_sha256")
-    if wanted is None or bundle.manifest["reference"]["sha256"] == wanted:
+    expected_sha256 = results.bundle.get("reference_sha256")
+    if expected_sha256 is None or bundle.manifest["reference"]["sha256"] == expected_sha256:
         return bundle, ""
-    why = f"{bundle.path} is not the bundle that {place} was measured with"
+    reason = f"{bundle.path} is not the bundle that {results_path} was measured with"
     if run is not None:
-        raise BundleError(f"--run {run}: {why}")
-    return None, why
+        raise BundleError(f"--run {run}: {reason}")
+    return None, reason
 
 
 def data_of(bundle: Bundle, results: Results, data: Path | None, progress: Progress) -> tuple[Dataset | None, str]:
@@ -101,16 +105,16 @@ def data_of(bundle: Bundle, results: Results, data: Path | None, progress: Progr
     from digitbench.commands.options import bundle_data
 
     try:
-        digits = bundle_data(bundle, data, progress, other=True)
+        digits = bundle_data(bundle, data, progress, allow_other_data=True)
     except DataError as exc:
         if data is not None:
             raise
         return None, str(exc)
-    wanted = results.bundle.get("dataset", {}).get("fingerprint")
-    if wanted in (None, digits.fingerprint):
+    expected_fingerprint = results.bundle.get("dataset", {}).get("fingerprint")
+    if expected_fingerprint in (None, digits.fingerprint):
         return digits, ""
-    meant = f"{results.bundle['dataset'].get('name')} [{wanted}]"
-    why = f"the results are of {meant}, not of {digits.name} [{digits.fingerprint}]"
+    expected_dataset = f"{results.bundle['dataset'].get('name')} [{expected_fingerprint}]"
+    reason = f"the results are of {expected_dataset}, not of {digits.name} [{digits.fingerprint}]"
     if data is not None:
-        raise DataError(f"--data {data}: {why}")
-    return None, f"{why}; say where it is with --data PATH"
+        raise DataError(f"--data {data}: {reason}")
+    return None, f"{reason}; say where it is with --data PATH"

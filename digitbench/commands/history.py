@@ -37,7 +37,7 @@ def history(
     from digitbench.charts import canvas
     from digitbench.charts.trainings import figure
     from digitbench.commands.outputs import Outputs, pretty, write_each
-    from digitbench.commands.plot import place, save
+    from digitbench.commands.plot import picture_path, save
     from digitbench.report.trainings import print_runs, to_json
 
     if by not in AXES:
@@ -46,14 +46,16 @@ def history(
         raise UsageError(f"--output {output}: there is no picture with --no-picture; drop one of the two")
     console = Outputs(json=json, format="digitbench.history").console
     bundles = [Bundle(run) for run in runs] if runs else [Bundle()]
-    found = read(bundles)
-    target = output or place(bundles[0] if len(found) == 1 else None, ["histories", *["seconds"] * (by == "seconds")])
+    trainings = read(bundles)
+    target = output or picture_path(
+        bundles[0] if len(trainings) == 1 else None, ["histories", *["seconds"] * (by == "seconds")]
+    )
     if picture:
         canvas.check(target)
     if by == "seconds":
-        check_seconds(found)
-    print_runs(found, console)
+        check_seconds(trainings)
+    print_runs(trainings, console)
     if picture:
-        save(figure(found, by), target, console)
-    for fault in write_each([(json, lambda: pretty(to_json(found, target if picture else None)))]):
+        save(figure(trainings, by), target, console)
+    for fault in write_each([(json, lambda: pretty(to_json(trainings, target if picture else None)))]):
         raise fault

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from digitbench.commands.options import DataOption, DatasetOption, load_data, open_console, watched
+from digitbench.commands.options import DataOption, DatasetOption, load_data, open_console, show_progress
 from digitbench.errors import UsageError, unknown
 
 if TYPE_CHECKING:
@@ -23,8 +23,8 @@ EPILOG = (
     "digitbench import model.tflite --name phone --output runs/phone\n\n"
     "digitbench import cnn.onnx --scale 255 --layout nchw --tensor Plus214_Output_0"
 )
-CLOSE = 0.01
-SCALE = re.compile(r"(?:(-?[\d.]+)\.\.)?(-?[\d.]+)")
+CLOSE_MARGIN = 0.01
+SCALE_PATTERN = re.compile(r"(?:(-?[\d.]+)\.\.)?(-?[\d.]+)")
 
 
 def import_(
@@ -87,34 +87,37 @@ def import_(
     from digitbench.system.native_output import native_output_held
 
     constraints = Constraints(
-        _range(scale), inverted, _one_of("--layout", layout, LAYOUTS), tensor,
-        _one_of("--activation", activation, ("softmax", "sigmoid", "logits")), _one_of("--fit", fit, ("pad", "resize")),
+        _pixel_range(scale), inverted, _check_choice("--layout", layout, LAYOUTS), tensor,
+        _check_choice("--activation", activation, ("softmax", "sigmoid", "logits")),
+        _check_choice("--fit", fit, ("pad", "resize")),
     )  # fmt: skip
     options = importing.Options(
-        name or "", constraints, _one_of("--precision", precision, tuple(precisions.ABOUT)), trust, timeout,
+        name or "", constraints, _check_choice("--precision", precision, tuple(precisions.ABOUT)), trust, timeout,
         output=str(output or ""), accept=accept,
     )  # fmt: skip
     if output and folder:
         raise UsageError(f"--output {output} and --folder {folder} are the same option; give one of them")
     console = open_console()
-    with watched(console) as progress, native_output_held():
+    with show_progress(console) as progress, native_output_held():
         digits = load_data(dataset, data, progress)
         bundle = importing.import_model(model, digits, output or folder, options, progress=progress)
         failures = (
-            _exported(bundle, digits, progress) if export and bundle.manifest["imported"]["format"] == "keras" else []
+            _export_failures(bundle, digits, progress)
+            if export and bundle.manifest["imported"]["format"] == "keras"
+            else []
         )
-    _tell(bundle, console)
+    _print_summary(bundle, console)
     for failure in failures:
         console.print(f"not exported: {failure}", style="yellow", markup=False, highlight=False, soft_wrap=True)
-    if unsteady := caveats.unsteady(bundle.manifest):
-        told = f"{unsteady}; what is said of an image holds for its batch alone, and nothing is certified"
-        console.print(told, style="yellow", markup=False, highlight=False, soft_wrap=True)
-    if poor := caveats.poor_fit(bundle.manifest):  # last, so that it is seen
-        mend = "accepted" if accept else f"{caveats.HINT}; or add --accept to take it as it is"
-        console.print(f"{poor}; {mend}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+    if steadiness_warning := caveats.unsteady(bundle.manifest):
+        message = f"{steadiness_warning}; what is said of an image holds for its batch alone, and nothing is certified"
+        console.print(message, style="yellow", markup=False, highlight=False, soft_wrap=True)
+    if fit_warning := caveats.poor_fit(bundle.manifest):  # last, so that it is seen
+        advice = "accepted" if accept else f"{caveats.HINT}; or add --accept to take it as it is"
+        console.print(f"{fit_warning}; {advice}", style="yellow", markup=False, highlight=False, soft_wrap=True)
 
 
-def _exported(bundle: Bundle, digits: Dataset, progress: Progress) -> list[str]:
+def _export_failures(bundle: Bundle, digits: Dataset, progress: Progress) -> list[str]:
     from digitbench import export as exporters
 
     if bundle.manifest["imported"]["format"] != "keras":
@@ -122,12 +125,12 @@ def _exported(bundle: Bundle, digits: Dataset, progress: Progress) -> list[str]:
     return exporters.export(bundle, exporters.FORMATS, digits, progress=progress)
 
 
-def _range(text: str | None) -> tuple[float, float] | None:
+def _pixel_range(text: str | None) -> tuple[float, float] | None:
     if text is None:
         return None
-    found = SCALE.fullmatch(text.strip())
+    match = SCALE_PATTERN.fullmatch(text.strip())
     try:
-        low, high = (float(found[1] or 0), float(found[2])) if found else (0.0, 0.0)
+        low, high = (float(match[1] or 0), float(match[2])) if match else (0.0, 0.0)
     except ValueError:
         low = high = 0.0
     if low >= high:
@@ -135,30 +138,34 @@ def _range(text: str | None) -> tuple[float, float] | None:
     return low, high
 
 
-def _one_of(option: str, value: str | None, known: tuple[str, ...]) -> str | None:
-    if value is not None and value not in known:
-        raise UsageError(unknown(f"{option} value", value, known))
+def _check_choice(option: str, value: str | None, choices: tuple[str, ...]) -> str | None:
+    if value is not None and value not in choices:
+        raise UsageError(unknown(f"{option} value", value, choices))
     return value
 
 
-def _tell(bundle: Bundle, console: Console) -> None:
-    told, form, found = bundle.manifest["imported"], bundle.model_io, bundle.manifest["metrics"]
-    given, known = form.input, bundle.dataset
+def _print_summary(bundle: Bundle, console: Console) -> None:
+    imported, model_io, metrics = bundle.manifest["imported"], bundle.model_io, bundle.manifest["metrics"]
+    model_input, dataset = model_io.input, bundle.dataset
     lines = [
-        f"{bundle.path}: {bundle.recipe_name} on {known['name']} [{known['fingerprint']}], test accuracy "
-        f"{found['test_accuracy']:.2%} ({found['correct']:,} of {found['total']:,})"
+        f"{bundle.path}: {bundle.recipe_name} on {dataset['name']} [{dataset['fingerprint']}], test accuracy "
+        f"{metrics['test_accuracy']:.2%} ({metrics['correct']:,} of {metrics['total']:,})"
     ]
-    batch = "any number of images a call" if form.batch is None else f"a fixed batch of {form.batch}"
-    lines.append(f"  takes      {given.name or 'image'}: {given.dtype}, {told['chosen']['form']}; {batch}")
-    lines.append(f"  gives      {told['chosen']['activation']}")
-    lines.append(f"  chosen     of {told['tried']} forms: {_share(told['chosen'])} right")
-    second = told["runner_up"]
-    lines.append(f"  runner-up  {second['form']}: {_share(second)} right" if second else "  runner-up  none")
-    if second and told["chosen"]["accuracy"] - second["accuracy"] < CLOSE:
+    batch = "any number of images a call" if model_io.batch is None else f"a fixed batch of {model_io.batch}"
+    lines.append(
+        f"  takes      {model_input.name or 'image'}: {model_input.dtype}, {imported['chosen']['form']}; {batch}"
+    )
+    lines.append(f"  gives      {imported['chosen']['activation']}")
+    lines.append(f"  chosen     of {imported['tried']} forms: {_accuracy_text(imported['chosen'])} right")
+    runner_up = imported["runner_up"]
+    lines.append(
+        f"  runner-up  {runner_up['form']}: {_accuracy_text(runner_up)} right" if runner_up else "  runner-up  none"
+    )
+    if runner_up and imported["chosen"]["accuracy"] - runner_up["accuracy"] < CLOSE_MARGIN:
         lines.append("  close      if you know the model's form, say it: see digitbench import --help")
-    for i, line in enumerate(lines):
-        console.print(line, style=None if i else "bold", markup=False, highlight=False, soft_wrap=True)
+    for index, line in enumerate(lines):
+        console.print(line, style=None if index else "bold", markup=False, highlight=False, soft_wrap=True)
 
 
-def _share(trial: dict[str, object]) -> str:
+def _accuracy_text(trial: dict[str, object]) -> str:
     return f"{trial['accuracy']:.1%} ({trial['correct']:,} of {trial['images']:,} training images)"

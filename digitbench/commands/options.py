@@ -112,10 +112,10 @@ def percentage_points(text: str, option: str) -> float:
     UsageError
         It isn't a number of percentage points.
     """
-    found = re.fullmatch(r"(\d{1,3}(?:\.\d{1,9})?) ?pp", text.strip())
-    if not found or float(found[1]) > 100:
+    match = re.fullmatch(r"(\d{1,3}(?:\.\d{1,9})?) ?pp", text.strip())
+    if not match or float(match[1]) > 100:
         raise UsageError(f"{option} {text}: not a number of percentage points such as 0.5pp")
-    return float(found[1]) / 100
+    return float(match[1]) / 100
 
 
 UNITS = {"s": 1.0, "min": 60.0, "h": 3600.0}
@@ -129,8 +129,8 @@ def seconds(text: str, option: str) -> float:
     UsageError
         It isn't such a time.
     """
-    found = re.fullmatch(r"(\d{1,6}(?:\.\d{1,6})?) ?(s|min|h)", text.strip())
-    time = float(found[1]) * UNITS[found[2]] if found else 0
+    match = re.fullmatch(r"(\d{1,6}(?:\.\d{1,6})?) ?(s|min|h)", text.strip())
+    time = float(match[1]) * UNITS[match[2]] if match else 0
     if not 0 < time <= 7 * 24 * 3600:
         raise UsageError(f"{option} {text}: not a time such as 90s, 10min or 1.5h, up to a week")
     return time
@@ -146,7 +146,7 @@ def load_data(name: str, path: Path | None, progress: Progress, remembered: str 
     return digits
 
 
-def bundle_data(bundle: Bundle, path: Path | None, progress: Progress, *, other: bool = False) -> Dataset:
+def bundle_data(bundle: Bundle, path: Path | None, progress: Progress, *, allow_other_data: bool = False) -> Dataset:
     """Load the dataset that a bundle was trained on.
 
     Parameters
@@ -154,7 +154,7 @@ def bundle_data(bundle: Bundle, path: Path | None, progress: Progress, *, other:
     path
         Where it is, if not where the bundle remembers it.
     other
-        At `path` may be any other digits: they were named by a person, and are what that person means.
+        At `path` may be any other digits: a person named them, and means these.
 
     Raises
     ------
@@ -163,21 +163,21 @@ def bundle_data(bundle: Bundle, path: Path | None, progress: Progress, *, other:
     """
     from digitbench import data
 
-    known = bundle.dataset
-    name, source = known["name"], known.get("source", "")
-    if path and (other or data.is_user_data(name)):
+    dataset = bundle.dataset
+    name, source = dataset["name"], dataset.get("source", "")
+    if path and (allow_other_data or data.is_user_data(name)):
         digits = load_data("auto", path, progress)
     elif data.is_user_data(name):
-        return _remembered(bundle, name, source, progress)
+        return _load_user_data(bundle, name, source, progress)
     else:
         digits = load_data(name, path, progress, source)
-    if not (path and other):
+    if not (path and allow_other_data):
         bundle.check_dataset(digits)
     return digits
 
 
-def _remembered(bundle: Bundle, name: str, source: str, progress: Progress) -> Dataset:
-    """Find somebody's own data where they were when the bundle was trained."""
+def _load_user_data(bundle: Bundle, name: str, source: str, progress: Progress) -> Dataset:
+    """Load user data from where they were when the bundle was trained."""
     from digitbench import data
 
     trained = f"{bundle.path} was trained on {name}"
@@ -193,14 +193,14 @@ def _remembered(bundle: Bundle, name: str, source: str, progress: Progress) -> D
 
 
 def open_console(*, stderr: bool = False) -> Console:
-    """Where people read: standard output, or standard error where that holds data."""
+    """Give the console that people read: standard output, or standard error where standard output holds data."""
     from rich.console import Console
 
     return Console(stderr=stderr)
 
 
-def watched(console: Console, *, animate: bool = True, quiet: bool = False) -> LiveProgress:
-    """Show progress there."""
+def show_progress(console: Console, *, animate: bool = True, quiet: bool = False) -> LiveProgress:
+    """Show progress on a console."""
     from digitbench.report.live import LiveProgress
 
     return LiveProgress(console, animate=animate, quiet=quiet)

@@ -1,4 +1,4 @@
-"""What `evaluate`, `bench` and `compare` share: measure, show, save, and turn what was found into an exit code."""
+"""What `evaluate`, `bench` and `compare` share: measure, show, save, and turn results into an exit code."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from digitbench.commands.options import bundle_data, open_console, watched
+from digitbench.commands.options import bundle_data, open_console, show_progress
 from digitbench.commands.saving import (
     CSV_START,
     MARKDOWN_START,
@@ -40,9 +40,9 @@ class Outputs:
     Attributes
     ----------
     kept
-        Where results are saved that nobody named a file for; a file that is there isn't replaced.
+        Where results are saved if nobody named a file; a file that is there isn't replaced.
     resumed
-        The file whose results are gone on from; they go there if `json` names no other.
+        The file whose results are resumed; the new ones go there if `json` names no other.
     format
         What `json` holds.
     saver
@@ -64,30 +64,30 @@ class Outputs:
     def __post_init__(self) -> None:
         from digitbench.system.files import check_writable
 
-        is_ours = {
+        replaceable_checks = {
             "--json": is_json_of(self.format), "--csv": starts_like(CSV_START),
             "--markdown": starts_like(MARKDOWN_START), "--pytest-benchmark-json": is_pytest_benchmark,
         }  # fmt: skip
         files = {"--json": self.json, "--csv": self.csv, "--markdown": self.markdown,
                  "--pytest-benchmark-json": self.pytest_benchmark_json}  # fmt: skip
-        places: dict[str, str] = {}
+        options_by_target: dict[str, str] = {}
         for option, file in files.items():
             if file is None:
                 continue
-            place = file if file == STDOUT else str(Path(file).absolute())
-            if place in places:
-                told = "both be standard output" if file == STDOUT else f"both be {file}"
-                raise UsageError(f"{places[place]} and {option} can't {told}; name another file")
-            places[place] = option
+            target = file if file == STDOUT else str(Path(file).absolute())
+            if target in options_by_target:
+                conflict = "both be standard output" if file == STDOUT else f"both be {file}"
+                raise UsageError(f"{options_by_target[target]} and {option} can't {conflict}; name another file")
+            options_by_target[target] = option
             if file != STDOUT:
                 check_writable(Path(file))
-                check_replaceable(option, Path(file), is_ours[option])
-        self.console = open_console(stderr=STDOUT in places)
-        named = Path(self.json) if self.json not in (None, STDOUT) else self.resumed
-        self.saver = Saver(named or self.kept, named=named is not None)
+                check_replaceable(option, Path(file), replaceable_checks[option])
+        self.console = open_console(stderr=STDOUT in options_by_target)
+        named_path = Path(self.json) if self.json not in (None, STDOUT) else self.resumed
+        self.saver = Saver(named_path or self.kept, named=named_path is not None)
 
     def note(self, line: str) -> None:
-        """Give people a line that isn't part of what was found."""
+        """Print a line that isn't part of the results."""
         self.console.print(line, style="dim", markup=False, highlight=False, soft_wrap=True)
 
     def write(self, results: Results) -> None:
@@ -115,7 +115,7 @@ def pretty(value: Any) -> str:
 
 
 def write_each(parts: Iterable[tuple[str | None, Callable[[], str]]]) -> list[ResultsError]:
-    """Write each text into its file, or to standard output; what can't be written is given back, and costs no other."""
+    """Write each text into its file, or to standard output; give the faults: one of them doesn't stop the others."""
     faults = []
     for file, make in parts:
         try:
@@ -147,7 +147,7 @@ def write_json(file: str | None, value: dict[str, Any]) -> None:
 
 def measure(
     bundle: Bundle, chosen: Sequence[Candidate], plan: Plan | None, data: Path | None, limit: int | None,
-    outputs: Outputs, *, earlier: Results | None = None, referees: bool = False, other: bool = False,
+    outputs: Outputs, *, earlier: Results | None = None, run_native_tools: bool = False, allow_other_data: bool = False,
     classes: bool = False,
 ) -> Results:  # fmt: skip
     """Measure, show and save.
@@ -155,9 +155,9 @@ def measure(
     Parameters
     ----------
     other
-        `data` may be another dataset than the bundle's; somebody's own is shown class by class.
+        `data` may be another dataset than the bundle's; user data are shown class by class.
     classes
-        Show every dataset so.
+        Show every dataset class by class.
 
     Raises
     ------
@@ -168,30 +168,32 @@ def measure(
     from digitbench.report.terminal import print_results
 
     stopped = False
-    with watched(outputs.console, animate=False, quiet=outputs.quiet) as progress:
+    with show_progress(outputs.console, animate=False, quiet=outputs.quiet) as progress:
 
         def keep(partial: Results) -> None:
             outputs.saver.keep(partial, progress)
 
-        digits = bundle_data(bundle, data, progress, other=other)
-        found = session.Against(reference.scores_or_none(bundle, digits, limit, progress)) if other else None
+        digits = bundle_data(bundle, data, progress, allow_other_data=allow_other_data)
+        against = (
+            session.Against(reference.scores_or_none(bundle, digits, limit, progress)) if allow_other_data else None
+        )
         results = session.run(
             bundle, digits, chosen, plan=plan, limit=limit, progress=progress, keep=keep, earlier=earlier,
-            against=found,
+            against=against,
         )  # fmt: skip
-        if referees and results.complete:
+        if run_native_tools and results.complete:
             keep(results)
             try:
                 results = replace(results, referees=native_tools.run(digits.test.head(limit).images, chosen, progress))
             except KeyboardInterrupt:
                 stopped = True
-    print_results(results, outputs.console, ledger=outputs.ledger, classes=classes or (other and digits.own))
+    print_results(results, outputs.console, ledger=outputs.ledger, classes=classes or (allow_other_data and digits.own))
     outputs.write(results)
-    told_where = str(outputs.saver)
-    if told_where and (plan or outputs.saver.note):
+    saved_message = str(outputs.saver)
+    if saved_message and (plan or outputs.saver.note):
         if plan and not results.complete:
-            told_where += f"; go on with: digitbench bench --resume {outputs.saver.path}"
-        outputs.note(told_where)
+            saved_message += f"; go on with: digitbench bench --resume {outputs.saver.path}"
+        outputs.note(saved_message)
     if stopped or not results.complete:
         raise KeyboardInterrupt
     return results
@@ -206,9 +208,9 @@ def raise_failures(results: Results) -> None:
         A row failed that should have worked.
     """
     if results.rows and all(row.mend for row in results.rows):
-        told = f"nothing can be measured here: {results.rows[0].error}"
+        message = f"nothing can be measured here: {results.rows[0].error}"
         mend = results.rows[0].mend or ""
-        raise CheckFailed(told if mend in told else f"{told}; run: {mend}")
+        raise CheckFailed(message if mend in message else f"{message}; run: {mend}")
     failed = [row for row in results.rows if row.error and not row.mend]
     if failed:
         raise CheckFailed(f"{len(failed)} of {len(results.rows)} rows failed: {failed[0].backend}: {failed[0].error}")
@@ -229,8 +231,8 @@ def compare_and_gate(
     from digitbench.judge.gates import parse_gates
     from digitbench.report.comparison import print_comparison, verdict_line
 
-    found = compare(base, new, parse_gates(gates), force=force, asked=asked, excused=excused)
-    print_comparison(found, base, new, console)
-    if not found.passed:
-        raise CheckFailed(verdict_line(found))
-    console.print(verdict_line(found), markup=False, highlight=False, soft_wrap=True)
+    comparison = compare(base, new, parse_gates(gates), force=force, asked=asked, excused=excused)
+    print_comparison(comparison, base, new, console)
+    if not comparison.passed:
+        raise CheckFailed(verdict_line(comparison))
+    console.print(verdict_line(comparison), markup=False, highlight=False, soft_wrap=True)

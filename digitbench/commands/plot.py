@@ -15,7 +15,7 @@ from digitbench.commands.options import (
     bundle_data,
     load_data,
     open_console,
-    watched,
+    show_progress,
 )  # fmt: skip
 from digitbench.errors import CheckFailed, MissingRuntimeError, ResultsError, UsageError
 
@@ -76,13 +76,13 @@ OnePrecisionOption = Annotated[
 ]  # fmt: skip
 
 
-class _Scored(NamedTuple):
-    """Test images, what was said of them, by whom in words, and what a file of that is called after."""
+class _ScoredImages(NamedTuple):
+    """Test images, their scores, a line that says where these come from, and parts of the picture's file name."""
 
     digits: Dataset
     scores: Scores
     about: str
-    marks: list[str]
+    name_parts: list[str]
 
 
 @app.callback()
@@ -114,12 +114,12 @@ def samples(
 
     bundle = Bundle(run) if run else None
     _check_dataset(bundle, dataset)
-    canvas.check(output or place(bundle, ["samples"]))
+    canvas.check(output or picture_path(bundle, ["samples"]))
     console = open_console()
-    with watched(console) as progress:
-        digits = _digits(bundle, dataset, data, progress)
-    made = samples.figure(digits, per_class=per_class, seed=seed)
-    save(made, output or place(bundle, ["samples", *_other(bundle, digits)]), console)
+    with show_progress(console) as progress:
+        digits = _load_digits(bundle, dataset, data, progress)
+    figure = samples.figure(digits, per_class=per_class, seed=seed)
+    save(figure, output or picture_path(bundle, ["samples", *_other_dataset(bundle, digits)]), console)
 
 
 @app.command(epilog=AUGMENTED_EPILOG)
@@ -152,16 +152,16 @@ def augmented(
         raise UsageError(f"--recipe {recipe}: {run} knows what it was trained by; drop one of the two")
     bundle = None if recipe else Bundle(run)
     _check_dataset(bundle, dataset)
-    wanted = _deforming(bundle, recipe)
-    parts = ["augmented", *([] if bundle else [wanted.name])]
-    canvas.check(output or place(bundle, parts))
+    recipe_to_draw = _deforming_recipe(bundle, recipe)
+    name_parts = ["augmented", *([] if bundle else [recipe_to_draw.name])]
+    canvas.check(output or picture_path(bundle, name_parts))
     console = open_console()
-    with watched(console) as progress:
-        digits = _digits(bundle, dataset, data, progress)
-        found = augmented.versions(digits, wanted, seed=seed, epochs=epochs, progress=progress)
+    with show_progress(console) as progress:
+        digits = _load_digits(bundle, dataset, data, progress)
+        versions = augmented.versions(digits, recipe_to_draw, seed=seed, epochs=epochs, progress=progress)
     about = f"{bundle.name}; " if bundle else ""
-    made = augmented.figure(found, wanted, f"{about}{digits.name} [{digits.fingerprint}]")
-    save(made, output or place(bundle, [*parts, *_other(bundle, digits)]), console)
+    figure = augmented.figure(versions, recipe_to_draw, f"{about}{digits.name} [{digits.fingerprint}]")
+    save(figure, output or picture_path(bundle, [*name_parts, *_other_dataset(bundle, digits)]), console)
 
 
 @app.command(epilog=HISTORY_EPILOG)
@@ -172,9 +172,9 @@ def history(run: RunArgument = None, output: OutputOption = None) -> None:
     from digitbench.charts import canvas, history
 
     bundle = Bundle(run)
-    target = output or place(bundle, ["history"])
+    target = output or picture_path(bundle, ["history"])
     canvas.check(target)
-    save(history.figure(read(bundle), _trained(bundle)), target, open_console())
+    save(history.figure(read(bundle), _description(bundle)), target, open_console())
 
 
 @app.command(epilog=PREDICTIONS_EPILOG)
@@ -194,13 +194,13 @@ def predictions(
     from digitbench.evaluate.accuracy import output_activation, probabilities
 
     bundle, console = Bundle(run), open_console()
-    found = _scored(bundle, backend, precision, data, output, console)
-    likely, test = probabilities(found.scores, output_activation(bundle.manifest)), found.digits.test
-    if mistakes and not len(predictions.mistakes(likely, test.labels)):
+    scored = _load_scored(bundle, backend, precision, data, output, console)
+    class_probabilities, test = probabilities(scored.scores, output_activation(bundle.manifest)), scored.digits.test
+    if mistakes and not len(predictions.mistakes(class_probabilities, test.labels)):
         console.print(f"No mistake among {len(test):,} test images: nothing to draw.", style="dim", highlight=False)
         return
-    made = predictions.figure(test, likely, found.about, worst=mistakes, count=count, seed=seed)
-    save(made, output or place(bundle, ["predictions", *["mistakes"] * mistakes, *found.marks]), console)
+    figure = predictions.figure(test, class_probabilities, scored.about, worst=mistakes, count=count, seed=seed)
+    save(figure, output or picture_path(bundle, ["predictions", *["mistakes"] * mistakes, *scored.name_parts]), console)
 
 
 @app.command(epilog=CONFUSION_EPILOG)
@@ -213,9 +213,9 @@ def confusion(
     from digitbench.charts import confusion
 
     bundle, console = Bundle(run), open_console()
-    found = _scored(bundle, backend, precision, data, output, console)
-    made = confusion.figure(found.scores, found.digits.test.labels, found.about)
-    save(made, output or place(bundle, ["confusion", *found.marks]), console)
+    scored = _load_scored(bundle, backend, precision, data, output, console)
+    figure = confusion.figure(scored.scores, scored.digits.test.labels, scored.about)
+    save(figure, output or picture_path(bundle, ["confusion", *scored.name_parts]), console)
 
 
 @app.command(epilog=RELIABILITY_EPILOG)
@@ -229,10 +229,10 @@ def reliability(
     from digitbench.evaluate.accuracy import output_activation
 
     bundle, console = Bundle(run), open_console()
-    found = _scored(bundle, backend, precision, data, output, console)
+    scored = _load_scored(bundle, backend, precision, data, output, console)
     activation = output_activation(bundle.manifest)
-    made = reliability.figure(found.scores, found.digits.test.labels, activation, found.about)
-    save(made, output or place(bundle, ["reliability", *found.marks]), console)
+    figure = reliability.figure(scored.scores, scored.digits.test.labels, activation, scored.about)
+    save(figure, output or picture_path(bundle, ["reliability", *scored.name_parts]), console)
 
 
 @app.command(epilog=WEIGHTS_EPILOG)
@@ -246,9 +246,9 @@ def weights(
     from digitbench.charts import canvas, weights
 
     bundle = Bundle(run)
-    target = output or place(bundle, ["weights"])
+    target = output or picture_path(bundle, ["weights"])
     canvas.check(target)
-    save(weights.figure(weights.read(bundle), _trained(bundle), count=count), target, open_console())
+    save(weights.figure(weights.read(bundle), _description(bundle), count=count), target, open_console())
 
 
 def draw_training(bundle: Bundle, digits: Dataset, console: Console) -> None:
@@ -263,12 +263,12 @@ def draw_training(bundle: Bundle, digits: Dataset, console: Console) -> None:
     from digitbench.report.terminal_table import print_line
 
     scores, test = bundle.reference_scores(), digits.test
-    likely, about = probabilities(scores, output_activation(bundle.manifest)), _trained(bundle)
+    class_probabilities, about = probabilities(scores, output_activation(bundle.manifest)), _description(bundle)
     folder = bundle.path / PLOTS
     try:
         canvas.check()
         history.draw(read(bundle), folder / "history.png", about)
-        predictions.draw(test, likely, folder / "predictions.png", about)
+        predictions.draw(test, class_probabilities, folder / "predictions.png", about)
         confusion.draw(scores, test.labels, folder / "confusion.png", about)
     except (MissingRuntimeError, ResultsError) as exc:
         print_line(f"Not all was drawn: {exc}; `digitbench plot` draws it later", console, "yellow")
@@ -281,14 +281,14 @@ def _check_dataset(bundle: Bundle | None, dataset: str | None) -> None:
         raise UsageError(f"--dataset {dataset}: {bundle.path} knows what it was trained on; drop one of the two")
 
 
-def _digits(bundle: Bundle | None, dataset: str | None, data: Path | None, progress: Progress) -> Dataset:
+def _load_digits(bundle: Bundle | None, dataset: str | None, data: Path | None, progress: Progress) -> Dataset:
     """Load what a bundle was trained on, or the dataset that was named."""
     if bundle:
-        return bundle_data(bundle, data, progress, other=True)
+        return bundle_data(bundle, data, progress, allow_other_data=True)
     return load_data(dataset or "auto", data, progress)
 
 
-def _deforming(bundle: Bundle | None, name: str | None) -> Recipe:
+def _deforming_recipe(bundle: Bundle | None, name: str | None) -> Recipe:
     """Find a bundle's recipe, or the one of that name.
 
     Raises
@@ -304,32 +304,32 @@ def _deforming(bundle: Bundle | None, name: str | None) -> Recipe:
     recipe = augmented.read(bundle) if bundle else recipes.find(name or recipes.DEFAULT)
     if recipe.deformation:
         return recipe
-    others = [one.name for one in recipes.RECIPES.values() if one.deformation]
-    known = f"; recipes that deform them: {', '.join(others)}" if others else ""
-    whose = f"{bundle.path} ({recipe.name})" if bundle else f"--recipe {name}"
-    raise UsageError(f"{whose}: it trains on images as they are, so there is nothing to draw{known}")
+    other_names = [preset.name for preset in recipes.RECIPES.values() if preset.deformation]
+    suggestion = f"; recipes that deform them: {', '.join(other_names)}" if other_names else ""
+    source = f"{bundle.path} ({recipe.name})" if bundle else f"--recipe {name}"
+    raise UsageError(f"{source}: it trains on images as they are, so there is nothing to draw{suggestion}")
 
 
-def _scored(
+def _load_scored(
     bundle: Bundle, backend: str | None, precision: str | None, data: Path | None, output: Path | None, console: Console
-) -> _Scored:
+) -> _ScoredImages:
     """Load the test images and their scores: those that are stored, or what a backend says now."""
     from digitbench.charts import canvas
 
-    canvas.check(output or place(bundle, ["scores"]))
-    with watched(console) as progress:
-        digits = bundle_data(bundle, data, progress, other=True)
-        marks = _other(bundle, digits)
+    canvas.check(output or picture_path(bundle, ["scores"]))
+    with show_progress(console) as progress:
+        digits = bundle_data(bundle, data, progress, allow_other_data=True)
+        name_parts = _other_dataset(bundle, digits)
         if backend is None and precision is None:
-            scores, who = _of_reference(bundle, digits, progress)
+            scores, origin = _reference_scores(bundle, digits, progress)
         else:
-            scores, who, chosen = _of_backend(bundle, digits, backend, precision, progress)
-            marks = [*chosen, *marks]
-    about = f"{bundle.name} ({bundle.recipe_name}) on {digits.name} [{digits.fingerprint}]; {who}"
-    return _Scored(digits, scores, about, marks)
+            scores, origin, backend_parts = _backend_scores(bundle, digits, backend, precision, progress)
+            name_parts = [*backend_parts, *name_parts]
+    about = f"{bundle.name} ({bundle.recipe_name}) on {digits.name} [{digits.fingerprint}]; {origin}"
+    return _ScoredImages(digits, scores, about, name_parts)
 
 
-def _of_reference(bundle: Bundle, digits: Dataset, progress: Progress) -> tuple[Scores, str]:
+def _reference_scores(bundle: Bundle, digits: Dataset, progress: Progress) -> tuple[Scores, str]:
     from digitbench.measure.reference import scores_for
 
     name = "Keras" if bundle.reference_backend == "keras" else bundle.reference_backend
@@ -337,10 +337,10 @@ def _of_reference(bundle: Bundle, digits: Dataset, progress: Progress) -> tuple[
     return scores_for(bundle, digits, None, progress), f"{stored}scores of {name}"
 
 
-def _of_backend(
+def _backend_scores(
     bundle: Bundle, digits: Dataset, backend: str | None, precision: str | None, progress: Progress
 ) -> tuple[Scores, str, list[str]]:
-    """Score the test images in this process; also who did it, in words and as parts of a name."""
+    """Score the test images in this process; also give the backend, as a line and as parts of a file name."""
     import numpy as np
 
     from digitbench.classifier import load
@@ -359,19 +359,19 @@ def _of_backend(
     return scores, f"scores of {' '.join(chosen)}: {runtime.name} {runtime.version}", chosen
 
 
-def _trained(bundle: Bundle) -> str:
-    found = bundle.dataset
-    done = "imported with" if "imported" in bundle.manifest else "trained on"
-    return f"{bundle.name} ({bundle.recipe_name}), {done} {found['name']} [{found['fingerprint']}]"
+def _description(bundle: Bundle) -> str:
+    dataset = bundle.dataset
+    relation = "imported with" if "imported" in bundle.manifest else "trained on"
+    return f"{bundle.name} ({bundle.recipe_name}), {relation} {dataset['name']} [{dataset['fingerprint']}]"
 
 
-def _other(bundle: Bundle | None, digits: Dataset) -> list[str]:
-    """Name data that a bundle wasn't made with; without a bundle any."""
+def _other_dataset(bundle: Bundle | None, digits: Dataset) -> list[str]:
+    """Name a dataset that the bundle wasn't made with; without a bundle any dataset."""
     return [] if bundle and digits.fingerprint == bundle.dataset["fingerprint"] else [digits.name]
 
 
-def place(bundle: Bundle | None, parts: Iterable[str]) -> Path:
-    """Where a picture goes if nobody says: below the bundle's ``plots``, or here."""
+def picture_path(bundle: Bundle | None, parts: Iterable[str]) -> Path:
+    """Give the path of a picture if nobody names one: below the bundle's ``plots``, or here."""
     import re
 
     from digitbench.bundle import PLOTS
@@ -380,13 +380,13 @@ def place(bundle: Bundle | None, parts: Iterable[str]) -> Path:
     return bundle.path / PLOTS / name if bundle else Path(name)
 
 
-def save(made: Figure, target: Path, console: Console) -> None:
-    """Write a picture, and say in words what it shows and where it is."""
+def save(figure: Figure, target: Path, console: Console) -> None:
+    """Write a picture, and print what it shows and where it is."""
     from digitbench.charts import canvas
     from digitbench.report.terminal_table import print_line
     from digitbench.system.text import shown_name
 
-    title = canvas.title_of(made)
-    canvas.save(made, target, title)
+    title = canvas.title_of(figure)
+    canvas.save(figure, target, title)
     print_line(title, console)
     print_line(f"Drawn: {shown_name(target)}", console, "dim")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from digitbench.records.results import Results
 
-Word = TypeVar("Word", bound=str)
+Choice = TypeVar("Choice", bound=str)
 LATENCY_EPILOG = (
     "violin shows where calls cluster, a line for each candidate; ecdf shows the tails: how many calls take as long or "
     "longer, on a logarithmic axis.\n\n"
@@ -58,7 +58,7 @@ def latency(
     """Draw how the latencies of every timed call are distributed, with p50, p99 and the slowest call."""
     from digitbench.charts.latency import KINDS, figure
 
-    chosen = _chosen("--kind", kind, KINDS)
+    chosen = _check_choice("--kind", kind, KINDS)
     _draw(
         result, output, "latency" if chosen == "violin" else f"latency-{chosen}", "Latency of every timed call",
         lambda results: figure(results, kind=chosen, threads=threads, batch_size=batch_size),
@@ -75,7 +75,7 @@ def pareto(
     """Draw accuracy against latency, memory or size: the front, and who can't be told apart."""
     from digitbench.charts.pareto import AGAINST, figure
 
-    chosen = _chosen("--against", against, AGAINST)
+    chosen = _check_choice("--against", against, AGAINST)
     _draw(
         result, output, "pareto" if chosen == "latency" else f"pareto-{chosen}", f"Accuracy against {chosen}",
         lambda results: figure(results, against=chosen, threads=threads, batch_size=batch_size),
@@ -90,30 +90,30 @@ def sweep(
     """Draw throughput over batch sizes or threads, and where it saturates."""
     from digitbench.charts.sweep import METRICS, figure
 
-    chosen = _chosen("--metric", metric, METRICS)
+    chosen = _check_choice("--metric", metric, METRICS)
     _draw(
         result, output, "sweep" if chosen == "throughput" else f"sweep-{chosen}", f"{chosen.capitalize()} of a sweep",
         lambda results: figure(results, metric=chosen),
     )  # fmt: skip
 
 
-def _chosen(option: str, said: str, known: Sequence[Word]) -> Word:
-    """Find what was said among what is known."""
-    for one in known:
-        if one == said:
-            return one
-    raise UsageError(f"{option}: {unknown('choice', said, known)}")
+def _check_choice(option: str, value: str, choices: Sequence[Choice]) -> Choice:
+    """Find a value among the choices."""
+    for choice in choices:
+        if choice == value:
+            return choice
+    raise UsageError(f"{option}: {unknown('choice', value, choices)}")
 
 
 def _draw(
-    result: Path | None, output: Path | None, name: str, title: str, make: Callable[[Results], Figure]
+    result: Path | None, output: Path | None, name: str, title: str, draw_figure: Callable[[Results], Figure]
 ) -> None:  # fmt: skip
     """Read results, draw them, and say where the picture is.
 
     Parameters
     ----------
     name
-        What the picture's file is called after, if nobody says it.
+        What the picture's file is called after, where no file is named.
     """
     from digitbench.charts import canvas
     from digitbench.charts.groups import headline
@@ -123,13 +123,13 @@ def _draw(
     from digitbench.report.terminal_table import print_line
     from digitbench.system.text import shown_name
 
-    place = place_of(result)
-    target = output or place.with_name(f"{place.stem}-{name}.png")
+    results_path = place_of(result)
+    target = output or results_path.with_name(f"{results_path.stem}-{name}.png")
     canvas.check(target)
-    results = Results.read(place)
+    results = Results.read(results_path)
     try:
-        made = make(results)
+        figure = draw_figure(results)
     except (ResultsError, UsageError) as exc:
-        raise type(exc)(f"{place}: {exc}") from exc
-    canvas.save(made, target, f"{title}; {headline(results)}")
+        raise type(exc)(f"{results_path}: {exc}") from exc
+    canvas.save(figure, target, f"{title}; {headline(results)}")
     print_line(f"Drawn: {shown_name(target)}", open_console())

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from digitbench.commands import completion
-from digitbench.commands.options import QuietOption, open_console, watched
+from digitbench.commands.options import QuietOption, open_console, show_progress
 from digitbench.errors import BundleError, CheckFailed, ImageError, MissingRuntimeError, UsageError
 
 if TYPE_CHECKING:
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from digitbench.records.prediction import Prediction
     from digitbench.system.progress import Progress
 
-FEW = 10  # pictures: so many are read before a bar would be of use
-SMALL = 240  # pixels: the longest side of a photograph that is drawn
+FEW_PICTURES = 10  # pictures: so many are read before a bar would be of use
+SMALL_SIDE = 240  # pixels: the longest side of a photograph that is drawn
 EPILOG = (
     "[b]Examples[/]\n\ndigitbench predict photo.jpg\n\ndigitbench predict runs/mine scans/ 'more/*.png' --show seen.png"
     "\n\ndigitbench predict runs/latest photo.heic -b tflite -p dynamic --json"
@@ -68,24 +68,24 @@ def predict(
     from digitbench.records.formatting import counted
 
     check_pillow()
-    run, named = _run_and_pictures(pictures)
-    paths = find_pictures(named)
+    run, patterns = _run_and_pictures(pictures)
+    paths = find_pictures(patterns)
     bundle = run or Bundle()
     if show:
         paths = check_drawable(show, paths)
     with load(bundle, backend=backend, precision=precision, threads=threads) as classifier:
-        found, stopped = _predict_all(bundle, classifier, paths, show is not None, json, quiet)
+        predictions, stopped = _predict_all(bundle, classifier, paths, show is not None, json, quiet)
         about = _about(bundle, classifier)
-    _tell(found, about, show, json)
+    _print_and_draw(predictions, about, show, json)
     if stopped:
         open_console(stderr=True).print("Stopped early: only what was finished is shown.", style="yellow")
         raise KeyboardInterrupt
-    if len(found) < len(paths):
-        raise CheckFailed(f"{len(paths) - len(found)} of {counted(len(paths), 'picture')} could not be read")
+    if len(predictions) < len(paths):
+        raise CheckFailed(f"{len(paths) - len(predictions)} of {counted(len(paths), 'picture')} could not be read")
 
 
 def _run_and_pictures(arguments: Sequence[str]) -> tuple[Bundle | None, Sequence[str]]:
-    """Tell whether the first argument is a bundle, or already a picture; then there is None.
+    """Give the bundle that the first argument names, or None if it is a picture already; and the pictures.
 
     Raises
     ------
@@ -97,23 +97,23 @@ def _run_and_pictures(arguments: Sequence[str]) -> tuple[Bundle | None, Sequence
     from digitbench.bundle import MANIFEST, Bundle
     from digitbench.system.text import shown_name
 
-    first, *others = arguments
+    first, *rest = arguments
     try:
         bundle = Bundle(Path(first))
     except OSError as exc:  # a name that is too long
         raise UsageError(f"{shown_name(first[:60])}: {exc.strerror}; name a bundle or a picture") from exc
     except BundleError:
-        if os.path.exists(os.path.join(first, MANIFEST)) or not _is_picture(first, alone=not others):
+        if os.path.exists(os.path.join(first, MANIFEST)) or not _is_picture(first, alone=not rest):
             raise
         return None, arguments
-    if not others:
+    if not rest:
         name = shown_name(first)
         raise UsageError(f"{name} is a bundle; name pictures after it: digitbench predict {name} photo.jpg")
-    return bundle, others
+    return bundle, rest
 
 
 def _is_picture(argument: str, *, alone: bool) -> bool:
-    """Is a picture meant, or several, where no bundle is."""
+    """Say whether an argument that is no bundle names a picture, or several."""
     from digitbench.images.reading import SUFFIXES, find_pictures, is_pattern
 
     if os.path.isdir(argument) and not alone:
@@ -121,8 +121,8 @@ def _is_picture(argument: str, *, alone: bool) -> bool:
             return bool(find_pictures([argument]))
         except UsageError:
             return False
-    named_like_one = os.path.splitext(argument)[1].lower() in SUFFIXES
-    return alone or named_like_one or os.path.exists(argument) or is_pattern(argument)
+    has_picture_suffix = os.path.splitext(argument)[1].lower() in SUFFIXES
+    return alone or has_picture_suffix or os.path.exists(argument) or is_pattern(argument)
 
 
 def _predict_all(
@@ -132,24 +132,24 @@ def _predict_all(
     from digitbench.charts.photographs import DRAWN
     from digitbench.report.predictions import json_line
 
-    found: list[Prediction] = []
-    with watched(open_console(stderr=True), animate=False, quiet=quiet or len(paths) <= FEW) as progress:
+    predictions: list[Prediction] = []
+    with show_progress(open_console(stderr=True), animate=False, quiet=quiet or len(paths) <= FEW_PICTURES) as progress:
         try:
-            for path in _counted(paths, progress):
-                told = _predict_one(bundle, classifier, path, photograph=drawn and len(found) < DRAWN)
-                if isinstance(told, str):
-                    progress.say(told)
+            for path in _with_progress(paths, progress):
+                outcome = _predict_one(bundle, classifier, path, photograph=drawn and len(predictions) < DRAWN)
+                if isinstance(outcome, str):
+                    progress.say(outcome)
                 else:
-                    found.append(told)
+                    predictions.append(outcome)
                 if json:
                     about = {"backend": classifier.backend, "precision": classifier.precision}
-                    print(json_line(path, told, **about), flush=True)
+                    print(json_line(path, outcome, **about), flush=True)
         except KeyboardInterrupt:
-            return found, True
-    return found, False
+            return predictions, True
+    return predictions, False
 
 
-def _counted(paths: Sequence[Path], progress: Progress) -> Iterator[Path]:
+def _with_progress(paths: Sequence[Path], progress: Progress) -> Iterator[Path]:
     for done, path in enumerate(paths):
         progress.update("reading pictures", done, len(paths), f"{done} of {len(paths)}")
         yield path
@@ -172,22 +172,24 @@ def _predict_one(bundle: Bundle, classifier: Classifier, path: Path, *, photogra
     except (ImageError, MissingRuntimeError) as exc:
         return str(exc)
     scores = classifier.scores(pixels[None])
-    likely = probabilities(scores, output_activation(bundle.manifest))
+    class_probabilities = probabilities(scores, output_activation(bundle.manifest))
     if not np.isfinite(scores).all():
         return f"{name}: the model's scores for it are no numbers; try another --precision or --backend"
-    return Prediction(path, name, pixels, scores[0], likely[0], _small(picture) if photograph else None)
+    return Prediction(
+        path, name, pixels, scores[0], class_probabilities[0], _downscaled(picture) if photograph else None
+    )
 
 
-def _small(picture: Pixels) -> Pixels:
+def _downscaled(picture: Pixels) -> Pixels:
     """Give what is kept of a photograph to be drawn: averages of blocks of its pixels."""
     import numpy as np
 
-    factor = max(1, -(-max(picture.shape[:2]) // SMALL))
+    factor = max(1, -(-max(picture.shape[:2]) // SMALL_SIDE))
     height, width = (max(1, size // factor) for size in picture.shape[:2])
-    whole = picture[: height * factor, : width * factor]
-    rows = np.add.reduceat(whole, range(0, len(whole), factor), axis=0, dtype=np.uint32)
-    total = np.add.reduceat(rows, range(0, rows.shape[1], factor), axis=1)
-    return np.asarray(total // (min(factor, len(whole)) * min(factor, whole.shape[1])), np.uint8)
+    cropped = picture[: height * factor, : width * factor]
+    row_sums = np.add.reduceat(cropped, range(0, len(cropped), factor), axis=0, dtype=np.uint32)
+    block_sums = np.add.reduceat(row_sums, range(0, row_sums.shape[1], factor), axis=1)
+    return np.asarray(block_sums // (min(factor, len(cropped)) * min(factor, cropped.shape[1])), np.uint8)
 
 
 def _about(bundle: Bundle, classifier: Classifier) -> str:
@@ -199,15 +201,15 @@ def _about(bundle: Bundle, classifier: Classifier) -> str:
     )
 
 
-def _tell(found: list[Prediction], about: str, show: Path | None, json: bool) -> None:
+def _print_and_draw(predictions: list[Prediction], about: str, show: Path | None, json: bool) -> None:
     from digitbench.charts.photographs import draw_predictions
     from digitbench.report.predictions import print_predictions
     from digitbench.report.terminal_table import print_line
     from digitbench.system.text import shown_name
 
     console = open_console(stderr=json)
-    if found and not json:
-        print_predictions(found, about, console)
-    if show and found:
-        draw_predictions(found, about, show)
+    if predictions and not json:
+        print_predictions(predictions, about, console)
+    if show and predictions:
+        draw_predictions(predictions, about, show)
         print_line(f"Drawn: {shown_name(show)}", console, "dim")

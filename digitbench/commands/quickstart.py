@@ -12,12 +12,12 @@ EPILOG = "[b]Example[/]\n\ndigitbench quickstart --dataset digits"
 def quickstart(dataset: DatasetOption = "auto", data: TrainingDataOption = None) -> None:
     """Train the default recipe, export it, and compare all installed runtimes: the whole way in one go."""
     from digitbench.commands.outputs import measure
-    from digitbench.commands.training_steps import train_and_tell
+    from digitbench.commands.training_steps import train_and_report
     from digitbench.measure.candidates import candidates
     from digitbench.measure.plan import Plan
     from digitbench.records import recipes
 
-    bundle = train_and_tell(recipes.find(DEFAULT), dataset, data, None, open_console())
+    bundle = train_and_report(recipes.find(DEFAULT), dataset, data, None, open_console())
     plan = Plan(seconds=QUICK_SECONDS, generations=1)
     results = measure(bundle, candidates(bundle, [], [1, 32], [1]), plan, data, None, Outputs())
     print(f"next: digitbench bench {bundle.path}    (steadier figures)\n      digitbench train --help")

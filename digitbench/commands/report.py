@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from digitbench.report.page import Source
 
 STDOUT = "-"
-TOGETHER = "comparison.html"
+COMPARISON_FILE = "comparison.html"
 REPORT_EPILOG = (
     "[b]Examples[/]\n\ndigitbench report\n\ndigitbench report runs/mine --html mine.html\n\n"
     "digitbench report before.json after.json --run runs/mine\n\ndigitbench report results.json --markdown -"
@@ -51,14 +51,14 @@ def report(
     from digitbench.report import page
 
     console = open_console(stderr=markdown == STDOUT)
-    given: Sequence[Path | None] = results or [None]
-    found = map(place_of, given)
-    places = list({place.absolute(): place for place in found}.values())
-    target = html or (_beside(places) if markdown is None else None)
-    _check(target, markdown, places)
+    arguments: Sequence[Path | None] = results or [None]
+    all_paths = map(place_of, arguments)
+    paths = list({path.absolute(): path for path in all_paths}.values())
+    target = html or (_default_target(paths) if markdown is None else None)
+    _check_targets(target, markdown, paths)
     if target:
         page.check_packages()
-    sources = _sources(places, run, data, console)
+    sources = _read_sources(paths, run, data, console)
     parts = []
     if target:
         from digitbench.report.page.html import render
@@ -76,11 +76,11 @@ def report(
             console.print(file, markup=False, highlight=False, soft_wrap=True)
 
 
-def _beside(places: Sequence[Path]) -> Path:
-    return places[0].with_suffix(".html") if len(places) == 1 else Path(TOGETHER)
+def _default_target(paths: Sequence[Path]) -> Path:
+    return paths[0].with_suffix(".html") if len(paths) == 1 else Path(COMPARISON_FILE)
 
 
-def _check(target: Path | None, markdown: str | None, places: Sequence[Path]) -> None:
+def _check_targets(target: Path | None, markdown: str | None, results_paths: Sequence[Path]) -> None:
     """Refuse what can't be written, or would replace what is read, before anything is made.
 
     Raises
@@ -92,39 +92,39 @@ def _check(target: Path | None, markdown: str | None, places: Sequence[Path]) ->
     from digitbench.system.files import check_writable
 
     files = {"--html": target, "--markdown": Path(markdown) if markdown not in (None, STDOUT) else None}
-    seen: dict[Path, str] = {}
+    options_by_path: dict[Path, str] = {}
     for option, file in files.items():
         if file is None:
             continue
-        place = file.absolute()
-        if place in seen:
-            raise UsageError(f"{seen[place]} and {option} can't both be {file}; name another file")
-        if place.resolve() in {one.resolve() for one in places}:
+        absolute = file.absolute()
+        if absolute in options_by_path:
+            raise UsageError(f"{options_by_path[absolute]} and {option} can't both be {file}; name another file")
+        if absolute.resolve() in {path.resolve() for path in results_paths}:
             raise UsageError(f"{option} {file}: these are the results themselves; name another file")
-        seen[place] = option
+        options_by_path[absolute] = option
         check_writable(file)
         check_replaceable(option, file, starts_like(REPORT_STARTS[option]))
 
 
-def _sources(places: Sequence[Path], run: Path | None, data: Path | None, console: Console) -> list[Source]:
+def _read_sources(paths: Sequence[Path], run: Path | None, data: Path | None, console: Console) -> list[Source]:
     """Read results, and find the bundle and the dataset of the newest, as far as they can be had."""
     from digitbench.commands.find_results import bundle_of, data_of
-    from digitbench.commands.options import watched
+    from digitbench.commands.options import show_progress
     from digitbench.records.results import Results
     from digitbench.report import page
     from digitbench.report.page.runs import ordered
 
-    read = []
-    for place in places:
-        found = Results.read(place)
-        page.check(found, place)
-        read.append(page.Source(place, found))
-    *older, newest = ordered(read)
-    bundle, no_bundle = bundle_of(newest.place, newest.results, run)
+    sources = []
+    for path in paths:
+        results = Results.read(path)
+        page.check(results, path)
+        sources.append(page.Source(path, results))
+    *older, newest = ordered(sources)
+    bundle, no_bundle = bundle_of(newest.path, newest.results, run)
     digits, no_data = None, ""
     if bundle:
-        with watched(console, animate=False, quiet=True) as progress:
+        with show_progress(console, animate=False, quiet=True) as progress:
             digits, no_data = data_of(bundle, newest.results, data, progress)
     elif data:
         raise UsageError(f"--data {data}: it is the bundle that says what the data must be, and {no_bundle}")
-    return [*older, page.Source(newest.place, newest.results, bundle, no_bundle, digits, no_data)]
+    return [*older, page.Source(newest.path, newest.results, bundle, no_bundle, digits, no_data)]

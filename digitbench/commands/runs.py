@@ -31,8 +31,8 @@ def runs(folder: FolderArgument = None, sort: SortOption = "age", json: JsonOpti
     from digitbench.report import bundles
 
     console = Outputs(json=json, format="digitbench.runs").console
-    wanted = folder or RUNS
+    searched_folder = folder or RUNS
     nothing_yet = folder is None and not RUNS.exists()
-    found = BundleList(wanted) if nothing_yet else find(wanted, sort)
-    bundles.print_bundles(found, console)
-    write_json(json, bundles.to_json(found))
+    bundle_list = BundleList(searched_folder) if nothing_yet else find(searched_folder, sort)
+    bundles.print_bundles(bundle_list, console)
+    write_json(json, bundles.to_json(bundle_list))

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from digitbench.records.results import Results
     from digitbench.system.progress import Progress
 
-Stamp = tuple[int, int, int]
+FileStamp = tuple[int, int, int]
 CSV_START = re.compile(r"backend,precision,")
 MARKDOWN_START = re.compile(r"\*\*.*\n.*, digitbench \S+$|\|.* backend .*\|$", re.MULTILINE)
 LISTINGS = ("digitbench.runs", "digitbench.show", "digitbench.history")
@@ -25,23 +25,23 @@ REPORT_STARTS = {
 HEAD_BYTES = 4096
 
 
-def check_replaceable(option: str, path: Path, is_ours: Callable[[Path], bool]) -> None:
-    """Refuse, before anything is measured, to replace a file by something of another kind.
+def check_replaceable(option: str, path: Path, is_replaceable: Callable[[Path], bool]) -> None:
+    """Refuse, before anything is measured, to replace a file by something of another format.
 
     Raises
     ------
     UsageError
-        There is a file that isn't empty, and not `is_ours`.
+        There is a file that isn't empty, and not `is_replaceable`.
     """
     if not path.exists() or (path.is_file() and not path.stat().st_size):
         return
-    if not path.is_file() or not is_ours(path):
-        told = f"{option} {path}: there is something else in it, which would be lost"
-        raise UsageError(f"{told}; name another file, or remove it first")
+    if not path.is_file() or not is_replaceable(path):
+        message = f"{option} {path}: there is something else in it, which would be lost"
+        raise UsageError(f"{message}; name another file, or remove it first")
 
 
 def is_json_of(format: str) -> Callable[[Path], bool]:
-    """Give what says whether a file is JSON of a format (``"digitbench.results"``), or a listing."""
+    """Give a function that says whether a file is JSON of a format (``"digitbench.results"``), or a listing."""
     formats = {format, *LISTINGS}
     return lambda path: str(_read_object(path).get("schema")).rpartition("/")[0] in formats
 
@@ -52,14 +52,14 @@ def is_pytest_benchmark(path: Path) -> bool:
 
 
 def starts_like(pattern: re.Pattern[str]) -> Callable[[Path], bool]:
-    """Give what says whether a text file begins as ours do."""
+    """Give a function that says whether a text file begins as one that digitbench wrote."""
 
-    def does(path: Path) -> bool:
+    def matches(path: Path) -> bool:
         with path.open("rb") as stream:
             head = stream.read(HEAD_BYTES).decode("utf-8", "replace")
         return pattern.match(head.replace("\r\n", "\n")) is not None
 
-    return does
+    return matches
 
 
 def _read_object(path: Path) -> dict[str, Any]:
@@ -73,13 +73,13 @@ def _read_object(path: Path) -> dict[str, Any]:
 class Saver:
     """Where the results of one run are saved: while they come in, and in the end.
 
-    A file that was there when the run began is replaced in the end alone, by results that better it. Till then, and
-    where they don't, they lie beside it: ``found.partial.json``. A file that came or changed since isn't replaced
-    either: they get the next free name.
+    A file that was there when the run began is replaced only at the end, and only by results that better it. Until
+    then, or if they don't, the results are saved beside it: ``found.partial.json``. A file that appeared or changed
+    since the run began isn't replaced either: the results get the next free name.
 
     Parameters
     ----------
-    wanted
+    target
         The file; None to save nothing.
     named
         A person named it: then complete results are saved even if nothing was timed.
@@ -87,29 +87,29 @@ class Saver:
     Attributes
     ----------
     path
-        Where they are saved by now; None where nothing is.
+        Where they are saved so far; None if they aren't.
     note
-        Why that isn't `wanted`; empty where it is, or needs no word.
+        Why that isn't `target`; empty if it is, or if there is nothing to say.
     """
 
-    def __init__(self, wanted: Path | None, *, named: bool = False) -> None:
-        self._wanted, self._named = wanted, named
-        self._before = _stamp(wanted) if wanted and named else None
-        self._mine: Stamp | None = None  # of what was written last
-        self._told: set[str] = set()
+    def __init__(self, target: Path | None, *, named: bool = False) -> None:
+        self._target, self._named = target, named
+        self._initial_stamp = _file_stamp(target) if target and named else None
+        self._written_stamp: FileStamp | None = None  # of what was written last
+        self._reported: set[str] = set()
         self.path: Path | None = None
         self.note = ""
 
     def keep(self, partial: Results, progress: Progress) -> None:
-        """Save results that aren't complete yet; a full disk is told once, and ends nothing."""
-        if self._wanted is None or not worth(partial):
+        """Save results that aren't complete yet; a full disk is reported once, and stops nothing."""
+        if self._target is None or not worth(partial):
             return
         try:
-            self._write(partial, self._wanted if self._before is None else _partial_name(self._wanted))
+            self._write(partial, self._target if self._initial_stamp is None else _partial_name(self._target))
         except ResultsError as exc:
-            if str(exc) not in self._told:
+            if str(exc) not in self._reported:
                 progress.say(str(exc))
-            self._told.add(str(exc))
+            self._reported.add(str(exc))
 
     def finish(self, results: Results) -> None:
         """Save what a run came to, complete or not.
@@ -117,19 +117,19 @@ class Saver:
         Raises
         ------
         ResultsError
-            They are not where they should be; the message says where they are.
+            They could not be saved as `target`; the message says where they are.
         """
-        if self._wanted is None or not (worth(results) or (self._named and results.complete)):
+        if self._target is None or not (worth(results) or (self._named and results.complete)):
             return
         try:
-            if self._before is None:
-                self._write(results, self._wanted)
+            if self._initial_stamp is None:
+                self._write(results, self._target)
             else:
-                self._replace(results, self._wanted)
+                self._replace(results, self._target)
         except ResultsError as exc:
-            raise _saved_elsewhere(results, self._wanted, exc) from exc
-        if self._named and self._before is None and self.path != self._wanted:
-            self.note = f"{self._wanted} was written by another run meanwhile"
+            raise _saved_elsewhere(results, self._target, exc) from exc
+        if self._named and self._initial_stamp is None and self.path != self._target:
+            self.note = f"{self._target} was written by another run meanwhile"
 
     def __str__(self) -> str:
         """Say where they are saved; nothing where there is nothing to say."""
@@ -137,62 +137,62 @@ class Saver:
             return f"Not saved: {self.note}" if self.note else ""
         return f"Saved as {self.path}{f' ({self.note})' if self.note else ''}"
 
-    def _replace(self, results: Results, wanted: Path) -> None:
-        with _locked(wanted):
-            changed = _stamp(wanted) != self._before
-            if not changed and betters(results, wanted):
-                write_text(wanted, results.dumps())
-                final: Path | None = wanted
+    def _replace(self, results: Results, target: Path) -> None:
+        with _locked(target):
+            changed = _file_stamp(target) != self._initial_stamp
+            if not changed and may_replace(results, target):
+                write_text(target, results.dumps())
+                final: Path | None = target
             elif not results.complete:
-                self.note = f"{wanted} stays as it is"
-                self._write(results, _partial_name(wanted))
+                self.note = f"{target} stays as it is"
+                self._write(results, _partial_name(target))
                 return
             elif worth(results):
-                final = write_new(wanted, results.dumps())
-                why = "was changed by another run meanwhile" if changed else "holds times, and stays as it is"
-                self.note = f"{wanted} {why}" if final != wanted else ""
+                final = write_new(target, results.dumps())
+                reason = "was changed by another run meanwhile" if changed else "holds times, and stays as it is"
+                self.note = f"{target} {reason}" if final != target else ""
             else:
                 final = None
-                self.note = f"nothing was timed: {wanted} stays as it is"
+                self.note = f"nothing was timed: {target} stays as it is"
         if self.path:
             self.path.unlink(missing_ok=True)
         self.path = final
 
     def _write(self, results: Results, path: Path) -> None:
-        """Write to the file that this run has; claim one the first time, and where another run replaced it since."""
+        """Write to this run's file; claim a new one the first time, and if another run replaced the file since."""
         text = results.dumps()
         if self.path is None:
             self.path = write_new(path, text)
-            self._mine = _stamp(self.path)
+            self._written_stamp = _file_stamp(self.path)
             return
         with _locked(self.path):
-            if _stamp(self.path) in (self._mine, None):
+            if _file_stamp(self.path) in (self._written_stamp, None):
                 try:
                     write_text(self.path, text)
-                finally:  # Ctrl-C may come when it has been written: it is this run's own all the same
-                    self._mine = _stamp(self.path)
+                finally:  # Ctrl-C may come when it has been written: this run wrote it all the same
+                    self._written_stamp = _file_stamp(self.path)
             else:
                 self.path = write_new(path, text)
-                self._mine = _stamp(self.path)
+                self._written_stamp = _file_stamp(self.path)
 
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
     from digitbench.system.files import locked
 
-    with _faults_told(path), locked(path):
+    with _as_results_error(path), locked(path):
         yield
 
 
 @contextmanager
-def _faults_told(path: Path) -> Iterator[None]:
+def _as_results_error(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as exc:
         raise ResultsError(f"{path}: can't be written: {exc.strerror or exc}") from exc
 
 
-def _stamp(path: Path) -> Stamp | None:
+def _file_stamp(path: Path) -> FileStamp | None:
     """What changes with a file's content; None where there is none."""
     try:
         status = path.stat()
@@ -206,13 +206,13 @@ def _partial_name(path: Path) -> Path:
 
 
 def worth(results: Results) -> int:
-    """Count what would be lost: timed generations; of an evaluation, candidates that were scored."""
+    """Count what would be lost with results: timed generations, or scored candidates of an evaluation."""
     if results.settings:
         return sum(len(row.generations) for row in results.rows)
     return sum(row.accuracy is not None for row in results.rows)
 
 
-def betters(new: Results, path: Path) -> bool:
+def may_replace(new: Results, path: Path) -> bool:
     """May results replace those in a file: they are complete and lack no times, or go on from them, or it is empty."""
     from digitbench.records.results import Results
 
@@ -237,7 +237,7 @@ def write_text(target: Path, text: str) -> None:
     """
     from digitbench.system.files import written_beside
 
-    with _faults_told(target), written_beside(target) as draft:
+    with _as_results_error(target), written_beside(target) as draft:
         draft.write_text(text, encoding="utf-8", newline="")
 
 
@@ -251,7 +251,7 @@ def write_new(target: Path, text: str) -> Path:
     """
     from digitbench.system.files import claim_file
 
-    with _faults_told(target):
+    with _as_results_error(target):
         path = claim_file(target)
     try:
         write_text(path, text)

@@ -15,7 +15,7 @@ from digitbench.commands.options import (
     seconds,
     whole_numbers,
 )  # fmt: skip
-from digitbench.commands.training_steps import How, train_and_tell, train_several
+from digitbench.commands.training_steps import TrainingOptions, train_and_report, train_several
 from digitbench.records.recipes import ACTIVATIONS, DEFAULT, LOSSES, OPTIMIZERS, OUTPUT_ACTIVATIONS, RECIPES, SCHEDULES
 
 NETWORK, STEPS, TARGETS, DEFORMED = "The network", "How it is trained", "What it learns", "How its images are deformed"
@@ -144,7 +144,7 @@ def train(
     """Train a network, export it to every format, and check each export against Keras."""
     from digitbench.records import recipes
 
-    wanted = recipes.find(recipe).changed(
+    changed_recipe = recipes.find(recipe).changed(
         hidden=_widths(hidden, "--hidden"), receptive_fields=_widths(receptive_fields, "--receptive-fields"),
         convolutions=_widths(convolutions, "--convolutions"), crop=crop,
         activation=activation, output_activation=output_activation, dropout=dropout,
@@ -154,11 +154,11 @@ def train(
         label_smoothing=label_smoothing, teacher="" if teacher == "none" else teacher, distillation=distillation,
         rotation=rotation, shear=shear, scaling=scaling, shift=shift, elastic=elastic, smoothness=smoothness, seed=seed,
     )  # fmt: skip
-    how = How(loop, None if budget is None else seconds(budget, "--budget"), export, plots)
+    options = TrainingOptions(loop, None if budget is None else seconds(budget, "--budget"), export, plots)
     if seeds == 1:
-        train_and_tell(wanted, dataset, data, output, open_console(), how)
+        train_and_report(changed_recipe, dataset, data, output, open_console(), options)
     else:
-        train_several(wanted, seeds, dataset, data, output, open_console(), how)
+        train_several(changed_recipe, seeds, dataset, data, output, open_console(), options)
 
 
 def _widths(text: str | None, option: str) -> tuple[int, ...] | None:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from digitbench.commands.options import load_data, watched
+from digitbench.commands.options import load_data, show_progress
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class How:
+class TrainingOptions:
     """How to train, whatever the recipe.
 
     Attributes
@@ -39,13 +39,13 @@ class How:
     plots: bool = True
 
 
-def train_and_tell(
-    wanted: Recipe,
+def train_and_report(
+    recipe: Recipe,
     dataset: str,
     data: Path | None,
     output: Path | FolderClaim | None,
     console: Console,
-    how: How | None = None,
+    options: TrainingOptions | None = None,
     digits: Dataset | None = None,
 ) -> Bundle:
     """Train a recipe, showing how it gets on and what came of it; then draw it, where plots are wanted.
@@ -57,70 +57,78 @@ def train_and_tell(
     from digitbench.system.native_output import native_output_held
     from digitbench.train import train as train_bundle
 
-    how = how or How()
-    with watched(console) as progress, native_output_held():
+    options = options or TrainingOptions()
+    with show_progress(console) as progress, native_output_held():
         digits = load_data(dataset, data, progress) if digits is None else digits
-        _check_enough(digits, how.exports)
-        formats = exporters.FORMATS if how.exports else ()
+        _check_enough(digits, options.exports)
+        formats = exporters.FORMATS if options.exports else ()
         bundle = train_bundle(
-            wanted, digits, output, export_formats=formats, loop=how.loop, budget=how.budget, progress=progress
+            recipe, digits, output, export_formats=formats, loop=options.loop, budget=options.budget, progress=progress
         )
-    found = bundle.manifest["metrics"]
+    metrics = bundle.manifest["metrics"]
     console.print(
         f"{bundle.path}: {bundle.manifest['recipe']['name']} on {digits.name} [{digits.fingerprint}], test accuracy "
-        f"{found['test_accuracy']:.2%} ({found['correct']:,} of {found['total']:,})",
+        f"{metrics['test_accuracy']:.2%} ({metrics['correct']:,} of {metrics['total']:,})",
         style="bold", markup=False, highlight=False, soft_wrap=True,
     )  # fmt: skip
-    if how.plots:
+    if options.plots:
         draw_training(bundle, digits, console)
     return bundle
 
 
 def train_several(
-    wanted: Recipe, count: int, dataset: str, data: Path | None, output: Path | None, console: Console, how: How
+    recipe: Recipe,
+    count: int,
+    dataset: str,
+    data: Path | None,
+    output: Path | None,
+    console: Console,
+    options: TrainingOptions,
 ) -> None:
-    """Train a recipe with `count` seeds, a bundle for each, and tell what a claim about the recipe may say."""
+    """Train a recipe with `count` seeds, a bundle for each, and print their mean accuracy with its interval."""
     from digitbench.bundle.naming import claim
 
-    name = output.name if output else f"{wanted.name}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
-    seeds = range(wanted.seed, wanted.seed + count * wanted.members, wanted.members)
+    name = output.name if output else f"{recipe.name}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
+    seeds = range(recipe.seed, recipe.seed + count * recipe.members, recipe.members)
     bundles: list[Bundle] = []
-    with ExitStack() as held:
+    with ExitStack() as stack:
         claims = []
         for seed in seeds:  # all before the first: training takes long
-            target = output and output.with_name(f"{name}-seed{seed}")
-            claims.append(held.enter_context(claim(target, f"{name}-seed{seed}")))
-        with watched(console) as progress:
+            folder = output and output.with_name(f"{name}-seed{seed}")
+            claims.append(stack.enter_context(claim(folder, f"{name}-seed{seed}")))
+        with show_progress(console) as progress:
             digits = load_data(dataset, data, progress)
         try:
-            for seed, one in zip(seeds, claims, strict=True):
-                bundles.append(train_and_tell(replace(wanted, seed=seed), dataset, data, one, console, how, digits))
+            for seed, folder_claim in zip(seeds, claims, strict=True):
+                bundles.append(
+                    train_and_report(replace(recipe, seed=seed), dataset, data, folder_claim, console, options, digits)
+                )
         finally:
             if len(bundles) > 1:
-                _tell(bundles, wanted.name, console)
+                _print_seeds(bundles, recipe.name, console)
 
 
-def _tell(bundles: Sequence[Bundle], name: str, console: Console) -> None:
+def _print_seeds(bundles: Sequence[Bundle], name: str, console: Console) -> None:
     """Print a row for each bundle, and the mean with its interval."""
     from rich.table import Table
 
     from digitbench.evaluate.accuracy import mean_interval
 
     table = Table(title=f"{name}: {len(bundles)} seeds", title_justify="left", title_style="bold")
-    for head in ("seed", "wrong", "test accuracy", "epochs", "seconds"):
-        table.add_column(head, justify="right")
+    for title in ("seed", "wrong", "test accuracy", "epochs", "seconds"):
+        table.add_column(title, justify="right")
     table.add_column("bundle", overflow="fold")
-    shares = []
+    accuracies = []
     for bundle in bundles:
         manifest = bundle.manifest
-        found, recipe = manifest["metrics"], manifest["recipe"]
-        shares.append(float(found["test_accuracy"]))
+        metrics, recipe = manifest["metrics"], manifest["recipe"]
+        accuracies.append(float(metrics["test_accuracy"]))
         table.add_row(
-            str(recipe["seed"]), f"{found['total'] - found['correct']:,}", f"{shares[-1]:.2%}", str(recipe["epochs"]),
-            f"{manifest['training']['seconds']:.1f}", str(bundle.path),
+            str(recipe["seed"]), f"{metrics['total'] - metrics['correct']:,}", f"{accuracies[-1]:.2%}",
+            str(recipe["epochs"]), f"{manifest['training']['seconds']:.1f}", str(bundle.path),
         )  # fmt: skip
     console.print(table)
-    mean, low, high = mean_interval(shares)
+    mean, low, high = mean_interval(accuracies)
     low, high = max(low, 0.0), min(high, 1.0)
     console.print(
         f"{name}: mean test accuracy {mean:.3%}, 95 % interval {low:.3%} to {high:.3%} over {len(bundles)} seeds "
@@ -130,7 +138,7 @@ def _tell(bundles: Sequence[Bundle], name: str, console: Console) -> None:
 
 
 def _check_enough(digits: Dataset, exports: bool) -> None:
-    """Refuse somebody's own data that training, or the exports after it, would fail at: now, and not in minutes.
+    """Refuse user data that training, or the exports after it, would fail at: now, and not in minutes.
 
     Raises
     ------
@@ -150,12 +158,12 @@ def _check_enough(digits: Dataset, exports: bool) -> None:
         )
     if not exports:
         return
-    wanted = Options().calibration_images
+    count = Options().calibration_images
     try:
-        data.calibration_images(digits, wanted)
+        data.calibration_images(digits, count)
     except UsageError as exc:
         raise DataError(
-            f"{digits.source}: int8's ranges are found on {wanted} training images that aren't test images too, and it "
+            f"{digits.source}: int8's ranges are found on {count} training images that aren't test images too, and it "
             f"has fewer ({len(digits.train):,} in all); train with --no-export, then digitbench export "
             "--calibration-images N"
         ) from exc

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from digitbench.data import Dataset
 
 INSTALL = 'pip install "digitbench[report]"'
-NEEDED = {"bundle": ("name", "recipe", "dataset", "test_images"), "machine": ("cpu", "cores", "system")}
+REQUIRED_FIELDS = {"bundle": ("name", "recipe", "dataset", "test_images"), "machine": ("cpu", "cores", "system")}
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Source:
         The dataset that they are of; or None, and why it can't be had.
     """
 
-    place: Path
+    path: Path
     results: Results
     bundle: Bundle | None = None
     no_bundle: str = ""
@@ -50,13 +50,13 @@ def check_packages() -> None:
     MissingRuntimeError
         Jinja2 or Plotly is not installed.
     """
-    lacking = [name for name in ("jinja2", "plotly") if find_spec(name) is None]
-    if lacking:
-        told = f"an HTML report needs {' and '.join(lacking)}, not installed here"
-        raise MissingRuntimeError(f"{told}; run: {INSTALL} (--markdown needs neither)", mend=INSTALL)
+    missing = [name for name in ("jinja2", "plotly") if find_spec(name) is None]
+    if missing:
+        message = f"an HTML report needs {' and '.join(missing)}, not installed here"
+        raise MissingRuntimeError(f"{message}; run: {INSTALL} (--markdown needs neither)", mend=INSTALL)
 
 
-def check(results: Results, place: Path) -> None:
+def check(results: Results, path: Path) -> None:
     """Refuse results that don't say what was measured on what.
 
     Raises
@@ -64,26 +64,26 @@ def check(results: Results, place: Path) -> None:
     ResultsError
         The bundle or the machine is described by less than every command writes.
     """
-    for part, names in NEEDED.items():
-        found: Mapping[str, Any] = getattr(results, part)
-        lacking = [f"{part}.{name}" for name in names if name not in found]
-        lacking += ["bundle.dataset.name"] if part == "bundle" and "name" not in _part(found, "dataset") else []
+    for part, names in REQUIRED_FIELDS.items():
+        data: Mapping[str, Any] = getattr(results, part)
+        lacking = [f"{part}.{name}" for name in names if name not in data]
+        lacking += ["bundle.dataset.name"] if part == "bundle" and "name" not in _part(data, "dataset") else []
         lacking += (
-            ["bundle.dataset.fingerprint"] if part == "bundle" and "fingerprint" not in _part(found, "dataset") else []
+            ["bundle.dataset.fingerprint"] if part == "bundle" and "fingerprint" not in _part(data, "dataset") else []
         )
-        lacking += ["machine.cores.available"] if part == "machine" and "available" not in _part(found, "cores") else []
+        lacking += ["machine.cores.available"] if part == "machine" and "available" not in _part(data, "cores") else []
         if lacking:
-            raise ResultsError(f"{place}: not whole: it lacks {', '.join(lacking)}; measure again")
+            raise ResultsError(f"{path}: not whole: it lacks {', '.join(lacking)}; measure again")
     numbers = {"bundle.test_images": results.bundle["test_images"]}
     numbers["machine.cores.available"] = results.machine["cores"]["available"]
     for name, value in numbers.items():
         if not isinstance(value, int):
-            raise ResultsError(f"{place}: {name} is no whole number; measure again")
+            raise ResultsError(f"{path}: {name} is no whole number; measure again")
 
 
-def _part(found: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    part = found.get(name)
-    return part if isinstance(part, Mapping) else {}
+def _part(data: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    value = data.get(name)
+    return value if isinstance(value, Mapping) else {}
 
 
 def candidates(results: Results, group: Group) -> list[Row]:
@@ -93,14 +93,14 @@ def candidates(results: Results, group: Group) -> list[Row]:
 
 def groups(results: Results) -> list[Group]:
     """Give the threads and batch sizes at which something was timed, sorted; none of an evaluation."""
-    found = {group_of(row) for row in results.rows if row.latency_us and row.batch_size}
-    return sorted(found, key=lambda group: (group[0], group[1] or 0))
+    timed_groups = {group_of(row) for row in results.rows if row.latency_us and row.batch_size}
+    return sorted(timed_groups, key=lambda group: (group[0], group[1] or 0))
 
 
 def setups(rows: tuple[Row, ...]) -> list[Row]:
     """Give one row of each backend and precision: what it says of the images is the same at every batch size."""
-    found: dict[tuple[str, str], Row] = {}
+    row_by_setup: dict[tuple[str, str], Row] = {}
     for row in rows:
         if row.accuracy:
-            found.setdefault((row.backend, row.precision), row)
-    return list(found.values())
+            row_by_setup.setdefault((row.backend, row.precision), row)
+    return list(row_by_setup.values())

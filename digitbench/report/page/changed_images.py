@@ -1,4 +1,4 @@
-"""The images whose label changed, small enough for a page, and who is taken for whom. Never measures."""
+"""The images whose label changed, small enough for a page, and which digit is taken for which. Never measures."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LEVELS = 9  # shades of a confusion's cells
 
 @dataclass(frozen=True)
 class Answer:
-    """A label that some gave: by what margins, who they are, and is it right."""
+    """A label that some candidates gave: by what margins, which candidates, and is it right."""
 
     label: int
     margins: str
@@ -31,7 +31,7 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Changed:
+class ChangedImage:
     """An image whose label changed.
 
     Attributes
@@ -48,26 +48,26 @@ class Changed:
     answers: tuple[Answer, ...]
 
 
-def changed(source: Source) -> tuple[list[Changed], int]:
+def changed(source: Source) -> tuple[list[ChangedImage], int]:
     """Give the images whose label changed, those first of which the reference was surest, and how many there are."""
     rows = setups(source.results.rows)
-    found = changed_images(rows, Names.of(rows))
-    whose = reference_of(rows)
+    images = changed_images(rows, Names.of(rows))
+    reference = reference_of(rows)
     return [
-        Changed(
-            one.index, one.true_label, _picture(source, one.index),
-            (_answer(one.reference_label, [(whose, one.reference_margin)], one.true_label),
-             *(_answer(label, said, one.true_label)
-               for label, said in sorted(one.answers.items(), key=lambda item: (-len(item[1]), item[0])))),
-        ) for one in found[:SHOWN]
-    ], len(found)  # fmt: skip
+        ChangedImage(
+            image.index, image.true_label, _picture(source, image.index),
+            (_answer(image.reference_label, [(reference, image.reference_margin)], image.true_label),
+             *(_answer(label, named_margins, image.true_label)
+               for label, named_margins in sorted(image.answers.items(), key=lambda item: (-len(item[1]), item[0])))),
+        ) for image in images[:SHOWN]
+    ], len(images)  # fmt: skip
 
 
-def _answer(label: int, said: Sequence[tuple[str, float]], true_label: int) -> Answer:
-    margins = sorted(margin for _, margin in said)
+def _answer(label: int, named_margins: Sequence[tuple[str, float]], true_label: int) -> Answer:
+    margins = sorted(margin for _, margin in named_margins)
     ends = list(dict.fromkeys(f"{margin:.2g}" for margin in (margins[0], margins[-1])))
-    told = f"by {' to '.join(ends)}" if margins[-1] else "in a tie"
-    return Answer(label, told, ", ".join(name for name, _ in said), label == true_label)
+    margin_text = f"by {' to '.join(ends)}" if margins[-1] else "in a tie"
+    return Answer(label, margin_text, ", ".join(name for name, _ in named_margins), label == true_label)
 
 
 def _picture(source: Source, index: int) -> str:
@@ -79,11 +79,11 @@ def _picture(source: Source, index: int) -> str:
 def png(pixels: Pixels) -> bytes:
     """Write a greyscale PNG (W3C, Portable Network Graphics, third edition): uint8, (height, width), 0 is black."""
     height, width = pixels.shape
-    lines = b"".join(b"\0" + line.tobytes() for line in np.ascontiguousarray(pixels, np.uint8))
-    parts = [(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)), (b"IDAT", zlib.compress(lines, 9)),
-             (b"IEND", b"")]  # fmt: skip
-    chunks = (struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-              for kind, data in parts)  # fmt: skip
+    scanlines = b"".join(b"\0" + pixel_row.tobytes() for pixel_row in np.ascontiguousarray(pixels, np.uint8))
+    contents = [(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)),
+                (b"IDAT", zlib.compress(scanlines, 9)), (b"IEND", b"")]  # fmt: skip
+    chunks = (struct.pack(">I", len(data)) + chunk_type + data + struct.pack(">I", zlib.crc32(chunk_type + data))
+              for chunk_type, data in contents)  # fmt: skip
     return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
 
 
@@ -91,7 +91,7 @@ def png(pixels: Pixels) -> bytes:
 
 
 @dataclass(frozen=True)
-class Confused:
+class ConfusionCell:
     """A cell of the reference's confusion: how often, its share of the row's images, its shade (0 to `LEVELS`)."""
 
     count: int
@@ -99,8 +99,8 @@ class Confused:
     level: int
 
 
-def confusion(source: Source) -> list[list[Confused]]:
-    """Say which digit the reference takes for which: 10 rows of true labels, 10 columns of what was said.
+def confusion(source: Source) -> list[list[ConfusionCell]]:
+    """Say which digit the reference takes for which: 10 rows of true labels, 10 columns of predicted ones.
 
     Raises
     ------
@@ -116,17 +116,19 @@ def confusion(source: Source) -> list[list[Confused]]:
     if source.data.fingerprint != source.bundle.dataset["fingerprint"]:
         raise BundleError("the stored reference scores are of the bundle's own dataset, not of these images")
     test = source.data.test.head(int(source.results.bundle["test_images"]))
-    said = source.bundle.reference_scores()[: len(test)].argmax(axis=1)
-    if len(said) != len(test):
-        raise BundleError(f"{source.bundle.path}: holds reference scores of {len(said)} images, not of {len(test)}")
-    counts = confusion_matrix(test.labels, said, labels=range(CLASSES))
-    return [[_confused(int(count), int(line.sum())) for count in line] for line in counts]
+    predicted = source.bundle.reference_scores()[: len(test)].argmax(axis=1)
+    if len(predicted) != len(test):
+        raise BundleError(
+            f"{source.bundle.path}: holds reference scores of {len(predicted)} images, not of {len(test)}"
+        )
+    counts = confusion_matrix(test.labels, predicted, labels=range(CLASSES))
+    return [[_confusion_cell(int(count), int(row_counts.sum())) for count in row_counts] for row_counts in counts]
 
 
-def _confused(count: int, images: int) -> Confused:
+def _confusion_cell(count: int, images: int) -> ConfusionCell:
     """Shade by the logarithm of the share: of 1,000 images it matters whether 1 or 10 are wrong."""
     if not count:
-        return Confused(0, "", 0)
+        return ConfusionCell(0, "", 0)
     share = count / images
     level = round(LEVELS * (1 + np.log10(max(share, 1e-3)) / 3))
-    return Confused(count, f"{share:.1%}", max(1, int(level)))
+    return ConfusionCell(count, f"{share:.1%}", max(1, int(level)))

@@ -21,9 +21,9 @@ def command(source: Source) -> str:
     if not rows:
         return ""
     run = f"runs/{results.bundle['name']}" if source.bundle is None else str(source.bundle.path)
-    words = ["digitbench", _name(results), run, "--backend", ",".join(dict.fromkeys(row.backend for row in rows))]
-    words += ["--precision", ",".join(dict.fromkeys(row.precision for row in rows))]
-    return shlex.join([*words, *_options(results, _limit(source))])
+    arguments = ["digitbench", _name(results), run, "--backend", ",".join(dict.fromkeys(row.backend for row in rows))]
+    arguments += ["--precision", ",".join(dict.fromkeys(row.precision for row in rows))]
+    return shlex.join([*arguments, *_options(results, _limit(source))])
 
 
 def caveats(source: Source) -> list[str]:
@@ -52,7 +52,7 @@ def _measured(results: Results) -> list[Row]:
 
 def _is_grid(rows: Sequence[Row]) -> bool:
     axes = ([row.backend for row in rows], [row.precision for row in rows], _sizes(rows) or [0], _threads(rows))
-    return len({row.key for row in rows}) == prod(len(set(one)) for one in axes)
+    return len({row.key for row in rows}) == prod(len(set(values)) for values in axes)
 
 
 def _sizes(rows: Sequence[Row]) -> list[int]:
@@ -74,21 +74,21 @@ def _limit(source: Source) -> int | None:
 
 def _options(results: Results, limit: int | None) -> list[str]:
     rows, settings = _measured(results), results.settings
-    words: list[str] = []
+    arguments: list[str] = []
     if _name(results) == "bench":
-        words += ["--batch-size", ",".join(map(str, _sizes(rows)))] if _sizes(rows) else []
-        words += ["--threads", ",".join(map(str, _threads(rows)))]
-        known = {name: settings[name] for name in OPTIONS if _is_number(settings.get(name))}
-        words += [part for name, value in known.items() for part in (OPTIONS[name], f"{value:.10g}")]
+        arguments += ["--batch-size", ",".join(map(str, _sizes(rows)))] if _sizes(rows) else []
+        arguments += ["--threads", ",".join(map(str, _threads(rows)))]
+        recorded = {name: settings[name] for name in OPTIONS if _is_number(settings.get(name))}
+        arguments += [argument for name, value in recorded.items() for argument in (OPTIONS[name], f"{value:.10g}")]
         baseline = settings.get("baseline")
-        named = ":".join(map(str, baseline)) if isinstance(baseline, list | tuple) else baseline
-        words += ["--baseline", str(named)] if named else []
-        words += ["--roofline"] if results.roofs else []
-        words += ["--referee"] if results.referees else []
+        baseline_name = ":".join(map(str, baseline)) if isinstance(baseline, list | tuple) else baseline
+        arguments += ["--baseline", str(baseline_name)] if baseline_name else []
+        arguments += ["--roofline"] if results.roofs else []
+        arguments += ["--referee"] if results.referees else []
     else:
-        words += ["--threads", str(max(_threads(rows)))]
-        words += ["--pairs"] if results.pairs else []
-    return words + (["--limit", str(limit)] if limit else [])
+        arguments += ["--threads", str(max(_threads(rows)))]
+        arguments += ["--pairs"] if results.pairs else []
+    return arguments + (["--limit", str(limit)] if limit else [])
 
 
 def _is_number(value: Any) -> bool:

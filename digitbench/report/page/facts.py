@@ -22,10 +22,10 @@ class Table:
 
     heads: tuple[str, ...]
     lines: tuple[tuple[str, ...], ...]
-    texts: int = 1
+    text_columns: int = 1
 
 
-def top(source: Source) -> Table:
+def overview(source: Source) -> Table:
     """Say what was measured on what: model, dataset with its fingerprint, machine, when."""
     results = source.results
     bundle, machine = results.bundle, results.machine
@@ -38,38 +38,38 @@ def top(source: Source) -> Table:
                     + (f", {memory / 2**30:.1f} GiB memory" if isinstance(memory, int) else "")),
         ("Measured", f"{formatting.day(results.created)}, digitbench {results.digitbench}, "
                      f"Python {machine.get('python', NOT_KNOWN)}"),
-        ("Results", source.place.name),
+        ("Results", source.path.name),
     ]  # fmt: skip
     return Table(("", ""), tuple(lines), 2)
 
 
 def settings(results: Results) -> Table:
-    """Give what a figure depends on: the settings, warm-up, the loop's cost, digitbench's own load."""
-    found: list[tuple[str, str]] = []
-    told = results.settings
+    """Give what the values depend on: the settings, warm-up, the loop's cost, digitbench's own load."""
+    entries: list[tuple[str, str]] = []
+    recorded = results.settings
     for name, unit in (("seconds", "s of timed calls of each candidate, over all generations"),
                        ("generations", "fresh processes of each candidate"), ("seed", "of the order of turns"),
                        ("timeout", "s that a worker may be silent")):  # fmt: skip
-        if told.get(name) is not None:
-            found.append((name, f"{told[name]} {unit}"))
+        if recorded.get(name) is not None:
+            entries.append((name, f"{recorded[name]} {unit}"))
     baseline = formatting.baseline_of(results)
-    found += [("baseline", f"{' '.join(baseline)}: what ratios are to")] if baseline else []
-    share = told.get("parent_cpu_share")
-    found += [("digitbench's own load", f"{share:.1%} of a core while timing")] if isinstance(share, float) else []
+    entries += [("baseline", f"{' '.join(baseline)}: what ratios are to")] if baseline else []
+    share = recorded.get("parent_cpu_share")
+    entries += [("digitbench's own load", f"{share:.1%} of a core while timing")] if isinstance(share, float) else []
     load = results.machine.get("load_average")
-    found += [("load average before", f"{load}")] if load is not None else []
-    return Table(("setting", "value"), (*found, *_warm_up(results), *_loop(results)), 2)
+    entries += [("load average before", f"{load}")] if load is not None else []
+    return Table(("setting", "value"), (*entries, *_warm_up(results), *_loop(results)), 2)
 
 
 def _warm_up(results: Results) -> list[tuple[str, str]]:
-    found = [row.warm_up for row in results.rows if row.warm_up]
-    if not found:
+    warm_ups = [row.warm_up for row in results.rows if row.warm_up]
+    if not warm_ups:
         return []
-    calls, seconds = ([one.calls for one in found], [one.seconds for one in found])
-    settled = sum(one.settled for one in found)
+    calls, seconds = ([warm_up.calls for warm_up in warm_ups], [warm_up.seconds for warm_up in warm_ups])
+    settled = sum(warm_up.settled for warm_up in warm_ups)
     return [(
         "warm-up", f"{min(calls):,} to {max(calls):,} calls in {min(seconds):.2f} to {max(seconds):.2f} s; settled in "
-                   f"{settled} of {formatting.counted(len(found), 'candidate')}",
+                   f"{settled} of {formatting.counted(len(warm_ups), 'candidate')}",
     )]  # fmt: skip
 
 
@@ -82,8 +82,8 @@ def _loop(results: Results) -> list[tuple[str, str]]:
 def floors(results: Results) -> Table:
     """Give the noise floors."""
     lines = tuple(
-        (f"{one.backend} {one.precision}", str(one.batch_size), str(one.threads), formatting.ratio(one.ratio),
-         ", ".join(f"×{value:.3f}" for value in one.generations.values())) for one in results.floors
+        (f"{floor.backend} {floor.precision}", str(floor.batch_size), str(floor.threads), formatting.ratio(floor.ratio),
+         ", ".join(f"×{value:.3f}" for value in floor.generations.values())) for floor in results.floors
     )  # fmt: skip
     return Table(("baseline", "batch size", "threads", "against itself [95 %]", "in each generation"), lines)
 
@@ -126,21 +126,22 @@ def validity(results: Results) -> str:
         return "Nothing was timed, so that nothing is VALID or INVALID."
     valid = sum(row.valid for row in timed)
     unchecked = any(row.validity is None for row in timed)
-    told = f"{valid} of {formatting.counted(len(timed), 'timed row')} {'are' if valid != 1 else 'is'} VALID"
+    sentence = f"{valid} of {formatting.counted(len(timed), 'timed row')} {'are' if valid != 1 else 'is'} VALID"
     if unchecked:
-        told += " or of a version that didn't check"
-    return f"{told}: no core was withheld, the warm-up settled, threads and labels were as they should be."
+        sentence += " or of a version that didn't check"
+    return f"{sentence}: no core was withheld, the warm-up settled, threads and labels were as they should be."
 
 
 def agreement(rows: Sequence[Row]) -> Table:
     """Give what each backend and precision says beside the reference."""
     lines = []
     for row in rows:
-        found, test = row.agreement, row.agreement.mcnemar if row.agreement else None
+        comparison, test = row.agreement, row.agreement.mcnemar if row.agreement else None
         lines.append((
-            row.backend, row.precision, formatting.top1(row, interval=True), str(found.flips) if found else "",
-            str(test.lost) if test else "", str(test.won) if test else "", p_value(test.p_value) if test else "",
-            test.verdict if test else "", f"{found.max_abs_diff:.2g}" if found else "", certified_share(row),
+            row.backend, row.precision, formatting.top1(row, interval=True),
+            str(comparison.flips) if comparison else "", str(test.lost) if test else "",
+            str(test.won) if test else "", p_value(test.p_value) if test else "",
+            test.verdict if test else "", f"{comparison.max_abs_diff:.2g}" if comparison else "", certified_share(row),
             f"{row.calibration.log_loss:.4f}" if row.calibration else "", expected_error(row),
         ))  # fmt: skip
     heads = ("backend", "precision", "top-1 [95 %]", "flips", "lost", "won", "p", "top-1 is", "max |Δ|", "certified",
@@ -152,32 +153,40 @@ def digits(rows: Sequence[Row]) -> Table:
     """Give how often each digit is found, where an evaluation looked at that: by the first row that says it."""
     row = next((row for row in rows if row.classes), None)
     lines = tuple(
-        (str(one.digit), f"{one.images:,}", f"{one.correct:,}", "" if one.recall is None else f"{one.recall:.1%}",
-         "" if one.interval is None else f"[{100 * one.interval[0]:.1f}, {100 * one.interval[1]:.1f}]",
-         "" if one.precision is None else f"{one.precision:.1%}",
-         "" if one.mistaken_for is None else f"{one.mistaken_for} ({one.mistaken:,})")
-        for one in (row.classes if row else ())
+        (str(digit.digit), f"{digit.images:,}", f"{digit.correct:,}",
+         "" if digit.recall is None else f"{digit.recall:.1%}",
+         "" if digit.interval is None else f"[{100 * digit.interval[0]:.1f}, {100 * digit.interval[1]:.1f}]",
+         "" if digit.precision is None else f"{digit.precision:.1%}",
+         "" if digit.mistaken_for is None else f"{digit.mistaken_for} ({digit.mistaken:,})")
+        for digit in (row.classes if row else ())
     )  # fmt: skip
     return Table(("digit", "images", "right", "recall", "[95 %]", "precision", "taken for"), lines, 0)
 
 
-def ledger(results: Results) -> Table:
+def call_breakdown(results: Results) -> Table:
     """Give where each call's time goes, where that was looked at."""
     names, lines = formatting.Names.of(results.rows), []
     for row in sort_rows(results.rows):
-        one = row.ledger
-        if one:
-            parts = (one.call, one.input_copy, one.run, one.output_copy, rest(one), one.loop)
-            lines.append((names.row(row), *("" if part is None else f"{part:,.2f}" for part in parts)))
+        breakdown = row.ledger
+        if breakdown:
+            times = (
+                breakdown.call,
+                breakdown.input_copy,
+                breakdown.run,
+                breakdown.output_copy,
+                rest(breakdown),
+                breakdown.loop,
+            )
+            lines.append((names.row(row), *("" if time is None else f"{time:,.2f}" for time in times)))
     heads = ("candidate", "call µs", "input copy", "run", "output copy", "rest", "loop")
     return _without_empty(Table(heads, tuple(lines)))
 
 
-def referees(results: Results) -> Table:
-    """Give ours beside each runtime's own tool."""
+def native_tools(results: Results) -> Table:
+    """Give digitbench's times beside those of each runtime's own tool."""
     lines = tuple(
-        (one.backend, one.tool, str(one.batch_size), str(one.threads), formatting.ratio(one.ratio), str(len(one.pairs)),
-         one.note) for one in results.referees
+        (result.backend, result.tool, str(result.batch_size), str(result.threads), formatting.ratio(result.ratio),
+         str(len(result.pairs)), result.note) for result in results.referees
     )  # fmt: skip
     return Table(("backend", "its own tool", "batch size", "threads", "ours / theirs", "pairs", "note"), lines, 2)
 
@@ -185,16 +194,16 @@ def referees(results: Results) -> Table:
 def pairs(results: Results) -> Table:
     """Give every two candidates that don't say the same."""
     lines = tuple(
-        (" ".join(one.first), " ".join(one.second), str(one.flips), p_value(one.mcnemar.p_value),
-         one.mcnemar.verdict, f"{one.max_abs_diff:.2g}") for one in results.pairs if one.flips
+        (" ".join(pair.first), " ".join(pair.second), str(pair.flips), p_value(pair.mcnemar.p_value),
+         pair.mcnemar.verdict, f"{pair.max_abs_diff:.2g}") for pair in results.pairs if pair.flips
     )  # fmt: skip
     return Table(("one", "the other", "labels unlike", "p", "top-1 is", "max |Δ|"), lines, 2)
 
 
 def _without_empty(table: Table) -> Table:
-    kept = [place for place in range(len(table.heads)) if any(line[place] for line in table.lines)]
-    texts = sum(place < table.texts for place in kept)
+    kept_columns = [index for index in range(len(table.heads)) if any(line[index] for line in table.lines)]
+    text_columns = sum(index < table.text_columns for index in kept_columns)
     return Table(
-        tuple(table.heads[place] for place in kept),
-        tuple(tuple(line[place] for place in kept) for line in table.lines), texts,
+        tuple(table.heads[index] for index in kept_columns),
+        tuple(tuple(line[index] for index in kept_columns) for line in table.lines), text_columns,
     )  # fmt: skip

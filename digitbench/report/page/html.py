@@ -1,7 +1,7 @@
-"""The page itself: what is found goes through a template that escapes everything, with our script, style and Plotly's.
+"""The page itself: a template that escapes everything, with the page's own script and style, and Plotly's script.
 
-No address is ever asked: a Content Security Policy (W3C, level 3) forbids it, and lets no script run but the two that
-were put in here, by their hashes. Names in results are other people's text.
+It loads nothing from any address: a Content Security Policy (W3C, level 3) forbids that. It also lets no script run but
+these two, which it knows by their hashes. Names in results are other people's text.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from digitbench.report.page import Source, changed_images, command, curves, fact
 from digitbench.report.page.chart_parts import ON_DARK, Plot
 from digitbench.report.page.recommendation import Recommendation, recommendations
 
-OURS = "digitbench.report.page"
+PACKAGE = "digitbench.report.page"
 PLOTTED = "plots"
 
 
 @dataclass(frozen=True)
-class Had:
-    """Something, or why it can't be had."""
+class ValueOrReason:
+    """A value, or the reason why there is none."""
 
     value: Any = None
     why: str = ""
@@ -62,16 +62,16 @@ def render(sources: Sequence[Source]) -> str:
 
     sources = runs.ordered(sources)
     source = sources[-1]
-    found = recommendations(source.results)
-    several = curves.over_runs(list(zip(runs.names_of(sources), (one.results for one in sources), strict=True)))
-    training = _had(lambda: curves.training(curves.history_of(_bundle(source))))
+    verdicts = recommendations(source.results)
+    run_plots = curves.over_runs(list(zip(runs.names_of(sources), (source.results for source in sources), strict=True)))
+    training = _value_or_reason(lambda: curves.training(curves.history_of(_bundle(source))))
     drawings = {
-        "runs": several if len(sources) > 1 else [], "front": [], "spread": [], "tail": [],
+        "runs": run_plots if len(sources) > 1 else [], "front": [], "spread": [], "tail": [],
         "sweep": curves.sweeps(source.results), "training": [training.value] if training.value else [],
     }  # fmt: skip
-    for verdict in found:
-        for kind, plot in _group_plots(source, verdict).items():
-            drawings[kind] += [plot] if plot else []
+    for verdict in verdicts:
+        for name, plot in _group_plots(source, verdict).items():
+            drawings[name] += [plot] if plot else []
     script, plotly = _asset("page.js"), get_plotlyjs()
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
@@ -80,23 +80,25 @@ def render(sources: Sequence[Source]) -> str:
         style=Markup(_asset("page.css")), script=Markup(script), plotly=Markup(plotly),
         policy=_policy([plotly, script]), data=Markup(embedded(drawings)), drawings=drawings,
         several=len(sources) > 1, training=training,
-        **(_comparison(sources) if len(sources) > 1 else {"runs": (), "changes": ()}), **_context(source, found),
+        **(_comparison(sources) if len(sources) > 1 else {"runs": (), "changes": ()}), **_context(source, verdicts),
     )  # fmt: skip
 
 
-def _context(source: Source, found: Sequence[Recommendation]) -> dict[str, Any]:
-    """Gather what is written; what is drawn comes beside it."""
+def _context(source: Source, verdicts: Sequence[Recommendation]) -> dict[str, Any]:
+    """Gather what the template writes; the plots come separately."""
     results = source.results
     rows = page.setups(results.rows)
     images, count = changed_images.changed(source)
     return {
-        "name": results.bundle["name"], "source": source, "results": results, "facts": facts, "top": facts.top(source),
-        "measured": day(results.created),
-        "verdicts": found, "timed": any(row.latency_us for row in results.rows), "full": table.full(results, found),
+        "name": results.bundle["name"], "source": source, "results": results, "facts": facts,
+        "overview": facts.overview(source), "measured": day(results.created), "verdicts": verdicts,
+        "timed": any(row.latency_us for row in results.rows), "full": table.full(results, verdicts),
         "agreement": facts.agreement(rows), "digits": facts.digits(rows), "changed": images, "changed_count": count,
-        "known_flips": any(row.agreement for row in rows), "confusion": _had(lambda: changed_images.confusion(source)),
+        "known_flips": any(row.agreement for row in rows),
+        "confusion": _value_or_reason(lambda: changed_images.confusion(source)),
         "notes": _notes(results), "thinned": str(thinning.fineness(len(results.rows))),
-        "reproduce": command.command(source), "caveats": command.caveats(source), "roofs": _roofs(results),
+        "reproduce": command.command(source), "caveats": command.caveats(source),
+        "sgemm_shares": _sgemm_shares(results),
     }  # fmt: skip
 
 
@@ -115,22 +117,22 @@ def _bundle(source: Source) -> Any:
     return source.bundle
 
 
-def _had(get: Callable[[], Any]) -> Had:
+def _value_or_reason(compute: Callable[[], Any]) -> ValueOrReason:
     try:
-        return Had(get())
+        return ValueOrReason(compute())
     except BundleError as exc:
-        return Had(why=str(exc))
+        return ValueOrReason(why=str(exc))
 
 
-def _roofs(results: Results) -> tuple[facts.Table, list[str]]:
+def _sgemm_shares(results: Results) -> tuple[facts.Table, list[str]]:
     """Give the shares of the machine's matrix products, where they were asked for."""
     if not results.roofs:
         return facts.Table((), ()), []
     columns = sgemm.roofline_columns(results)
     lines = tuple(tuple(" ".join(column.cell(row).split()) for column in columns)
                   for row in sgemm.roofline_rows(results))  # fmt: skip
-    told = [*sgemm.sentences(results), *sgemm.invalid_roofs(results), *sgemm.failed_roofs(results)]
-    return facts.Table(tuple(one.title for one in columns), lines, 3), [*told, *sgemm.legend(results)]
+    notes = [*sgemm.sentences(results), *sgemm.invalid_roofs(results), *sgemm.failed_roofs(results)]
+    return facts.Table(tuple(column.title for column in columns), lines, 3), [*notes, *sgemm.legend(results)]
 
 
 def _group_plots(source: Source, verdict: Recommendation) -> dict[str, Plot | None]:
@@ -139,26 +141,26 @@ def _group_plots(source: Source, verdict: Recommendation) -> dict[str, Plot | No
         return {}
     rows = table.by_speed(page.candidates(source.results, group))
     names = Names(precisions=Names.of(source.results.rows).precisions, threads=False)
-    kept = thinning.fineness(len(source.results.rows))
-    found = {row.key: spread for row in rows if (spread := thinning.thin(row, source.place, kept))}
+    detail = thinning.fineness(len(source.results.rows))
+    spread_by_key = {row.key: spread for row in rows if (spread := thinning.thin(row, source.path, detail))}
     return {
-        "front": plots.front(rows, verdict, names), "spread": plots.spreads(rows, found, names, group),
-        "tail": plots.tails(rows, found, names, verdict),
+        "front": plots.front(rows, verdict, names), "spread": plots.spreads(rows, spread_by_key, names, group),
+        "tail": plots.tails(rows, spread_by_key, names, verdict),
     }  # fmt: skip
 
 
 def embedded(drawings: dict[str, list[Plot]]) -> str:
     """Give the plots as JSON that can't end the script that holds it, nor begin a comment in it."""
-    value = {"plots": [one.to_json() for each in drawings.values() for one in each], "onDark": ON_DARK,
+    value = {"plots": [plot.to_json() for group_plots in drawings.values() for plot in group_plots], "onDark": ON_DARK,
              "grey": palette.GREY}  # fmt: skip
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    for mark in "<>&\u2028\u2029":
-        text = text.replace(mark, f"\\u{ord(mark):04x}")
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
     return text
 
 
 def _policy(scripts: Iterable[str]) -> str:
-    """Allow these scripts, our styles and pictures in the page itself; nothing else, and no address."""
+    """Allow these scripts, and styles and pictures within the page; nothing else, and nothing from any address."""
     hashes = " ".join(
         f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'" for text in scripts
     )
@@ -170,4 +172,4 @@ def _policy(scripts: Iterable[str]) -> str:
 
 @cache
 def _asset(name: str) -> str:
-    return files(OURS).joinpath(name).read_text(encoding="utf-8")
+    return files(PACKAGE).joinpath(name).read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The same as Markdown, for a pull request. Never measures."""
+"""The page's content as Markdown, for a pull request. Never measures."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ FENCE = "```"
 
 
 def write(sources: Sequence[Source]) -> str:
-    """Give GitHub's Markdown: the verdict, changes, tables, what is wrong with whom, how it was measured, the command.
+    """Give GitHub's Markdown: the verdict, changes, tables, what can't be relied on, how it was measured, the command.
 
     Parameters
     ----------
@@ -23,64 +23,71 @@ def write(sources: Sequence[Source]) -> str:
     source = sources[-1]
     results = source.results
     blocks = [f"## {plain(results.bundle['name'])}: which to ship"]
-    found = recommendations(results)
-    for one in found:
-        title = f"**{plain(one.title[:1].upper() + one.title[1:])}.** " if len(found) > 1 else ""
-        blocks.append(f"{title}{plain(one.sentence)}")
-    blocks.append(_details("What this rests on", _listed(_more(found))) if any(one.more for one in found) else "")
+    verdicts = recommendations(results)
+    for verdict in verdicts:
+        title = f"**{plain(verdict.title[:1].upper() + verdict.title[1:])}.** " if len(verdicts) > 1 else ""
+        blocks.append(f"{title}{plain(verdict.sentence)}")
+    blocks.append(
+        _details("What this rests on", _bullets(_supporting_notes(verdicts)))
+        if any(verdict.more for verdict in verdicts)
+        else ""
+    )
     if len(sources) > 1:
-        blocks += _several(sources)
+        blocks += _runs_and_changes(sources)
     blocks += ["## Results", to_markdown(results).strip()]
     troubles = facts.troubles(results)
     if troubles.lines:
         blocks += ["## What can't be relied on", _table(troubles)]
     blocks.append(_details("How it was measured", "\n\n".join(filter(None, [
-        _table(facts.top(source)), _table(facts.settings(results)), _table(facts.floors(results)),
+        _table(facts.overview(source)), _table(facts.settings(results)), _table(facts.floors(results)),
         _table(facts.runtimes(results)),
     ]))))  # fmt: skip
     line = command.command(source)
     if line:
-        blocks += ["## The command", f"{FENCE}\n{_fenced(line)}\n{FENCE}", _listed(command.caveats(source))]
+        blocks += ["## The command", f"{FENCE}\n{_fenced(line)}\n{FENCE}", _bullets(command.caveats(source))]
     return "\n\n".join(filter(None, blocks)) + "\n"
 
 
-def _several(sources: Sequence[Source]) -> list[str]:
+def _runs_and_changes(sources: Sequence[Source]) -> list[str]:
     blocks = ["## Runs"]
-    for one in runs.runs(sources):
-        blocks.append(f"- **{plain(one.name)}** ({plain(one.about)}): {plain(' '.join(one.sentences))}")
+    for run in runs.runs(sources):
+        blocks.append(f"- **{plain(run.name)}** ({plain(run.about)}): {plain(' '.join(run.sentences))}")
     blocks.append("## Changes")
     for change in runs.changes(sources):
         blocks.append(f"**{plain(change.name)}** against the first: {plain(change.summary)}")
-        blocks.append(_listed(f"Not alike, compared all the same: {line}" for line in change.unlike))
+        blocks.append(_bullets(f"Not alike, compared all the same: {line}" for line in change.unlike))
         if change.table.lines:
-            blocks.append(_details("Every figure", f"{_table(change.table)}\n\n{_listed(change.lines)}"))
+            blocks.append(_details("Every figure", f"{_table(change.table)}\n\n{_bullets(change.lines)}"))
     return blocks
 
 
-def _more(found: Sequence[Recommendation]) -> list[str]:
-    """Give what stands beside the verdicts: once what holds for all, the rest with what it holds for."""
-    by_line: dict[str, list[str]] = {}
-    for one in found:
-        for line in one.more:
-            by_line.setdefault(line, []).append(one.title)
-    return [line if len(titles) == len(found) else f"{'; '.join(titles)}: {line}" for line, titles in by_line.items()]
+def _supporting_notes(verdicts: Sequence[Recommendation]) -> list[str]:
+    """Give the notes on the verdicts: those that hold for all once, the others with the titles that they hold for."""
+    titles_by_line: dict[str, list[str]] = {}
+    for verdict in verdicts:
+        for line in verdict.more:
+            titles_by_line.setdefault(line, []).append(verdict.title)
+    return [
+        line if len(titles) == len(verdicts) else f"{'; '.join(titles)}: {line}"
+        for line, titles in titles_by_line.items()
+    ]
 
 
 def _details(summary: str, body: str) -> str:
     return f"<details><summary>{summary}</summary>\n\n{body}\n\n</details>"
 
 
-def _listed(lines: Iterable[str]) -> str:
+def _bullets(lines: Iterable[str]) -> str:
     return "\n".join(f"- {plain(line)}" for line in lines)
 
 
 def _table(table: facts.Table) -> str:
     if not table.lines:
         return ""
-    marks = [":--" if place < table.texts else "--:" for place in range(len(table.heads))]
+    alignments = [":--" if index < table.text_columns else "--:" for index in range(len(table.heads))]
     lines = [
         [plain(head) or " " for head in table.heads],
-        marks,
+        alignments,
         *([plain(cell) for cell in line] for line in table.lines),
     ]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

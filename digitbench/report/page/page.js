@@ -6,9 +6,9 @@
 
   // --- light and dark ---
 
-  const wishesDark = matchMedia("(prefers-color-scheme: dark)");
+  const prefersDark = matchMedia("(prefers-color-scheme: dark)");
   let printing = false;
-  const isDark = () => !printing && (root.dataset.theme ? root.dataset.theme === "dark" : wishesDark.matches);
+  const isDark = () => !printing && (root.dataset.theme ? root.dataset.theme === "dark" : prefersDark.matches);
   const toggle = document.getElementById("theme");
   toggle.hidden = false;
   const nameToggle = () => { toggle.textContent = isDark() ? "Light" : "Dark"; };
@@ -18,30 +18,35 @@
     nameToggle();
     redraw();
   });
-  wishesDark.addEventListener("change", () => { nameToggle(); redraw(); });
+  prefersDark.addEventListener("change", () => { nameToggle(); redraw(); });
 
   // --- plots ---
 
   const recoloured = (value, colours) => {
     if (typeof value === "string") return colours[value] || value;
-    if (Array.isArray(value)) return value.map((one) => recoloured(one, colours));
+    if (Array.isArray(value)) return value.map((item) => recoloured(item, colours));
     if (value === null || typeof value !== "object") return value;
-    return Object.fromEntries(Object.entries(value).map(([key, one]) => [key, recoloured(one, colours)]));
+    return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, recoloured(item, colours)]));
   };
 
   const themed = (layout) => {
     const style = getComputedStyle(root);
-    const colour = (name) => (printing ? { ink: "#1a1a1a", rule: "#d4d4d4", paper: "#ffffff", soft: "#595959" }[name]
+    const colour = (name) => (printing
+      ? { foreground: "#1a1a1a", rule: "#d4d4d4", background: "#ffffff", soft: "#595959" }[name]
       : style.getPropertyValue("--" + name).trim());
-    const found = isDark() ? recoloured(layout, data.onDark) : structuredClone(layout);
-    for (const key of Object.keys(found).filter((name) => /^[xy]axis/.test(name))) {
-      found[key] = { gridcolor: colour("rule"), linecolor: colour("soft"), tickcolor: colour("soft"), ...found[key] };
+    const coloured = isDark() ? recoloured(layout, data.onDark) : structuredClone(layout);
+    for (const key of Object.keys(coloured).filter((name) => /^[xy]axis/.test(name))) {
+      coloured[key] = {
+        gridcolor: colour("rule"), linecolor: colour("soft"), tickcolor: colour("soft"), ...coloured[key],
+      };
     }
     return {
-      ...found, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", autosize: true,
-      font: { color: colour("ink"), size: 12.5, family: "system-ui, sans-serif" },
+      ...coloured, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", autosize: true,
+      font: { color: colour("foreground"), size: 12.5, family: "system-ui, sans-serif" },
       margin: { l: 48, r: 16, t: 24, b: 48 },
-      hoverlabel: { bgcolor: colour("paper"), bordercolor: colour("soft"), font: { color: colour("ink") }, align: "left" },
+      hoverlabel: {
+        bgcolor: colour("background"), bordercolor: colour("soft"), font: { color: colour("foreground") }, align: "left",
+      },
     };
   };
 
@@ -54,33 +59,33 @@
     layout.height += 18 * keys;
     for (const axis of Object.keys(layout).filter((name) => name.startsWith("xaxis")).map((name) => layout[name])) {
       if (axis.type === "log" && axis.tickvals && axis.ticktext.length > 7) {
-        const kept = axis.tickvals.map((tick) => Number.isInteger(Math.round(Math.log10(tick) * 1e6) / 1e6));
-        axis.ticktext = axis.ticktext.filter((_, place) => kept[place]);
-        axis.tickvals = axis.tickvals.filter((_, place) => kept[place]);
+        const isKept = axis.tickvals.map((tick) => Number.isInteger(Math.round(Math.log10(tick) * 1e6) / 1e6));
+        axis.ticktext = axis.ticktext.filter((_, index) => isKept[index]);
+        axis.tickvals = axis.tickvals.filter((_, index) => isKept[index]);
       }
     }
     return layout;
   };
 
-  const placeOf = (plot) => document.getElementById("plot-" + plot.name);
+  const elementOf = (plot) => document.getElementById("plot-" + plot.name);
   const draw = (plot) => {
-    const place = placeOf(plot);
+    const element = elementOf(plot);
     const traces = isDark() ? recoloured(plot.data, data.onDark) : plot.data;
-    Plotly.react(place, structuredClone(traces), fitted(plot, place.clientWidth),
+    Plotly.react(element, structuredClone(traces), fitted(plot, element.clientWidth),
       { responsive: false, displayModeBar: false, displaylogo: false, showSendToCloud: false });
     drawn.add(plot.name);
   };
-  const shown = (plot) => !placeOf(plot).closest("[hidden]");
+  const shown = (plot) => !elementOf(plot).closest("[hidden]");
   const redraw = () => data.plots.filter((plot) => drawn.has(plot.name) && shown(plot)).forEach(draw);
 
   // Those out of sight wait, since a page may hold dozens.
   const watcher = new IntersectionObserver((entries) => {
     for (const entry of entries) {
-      const plot = data.plots.find((one) => placeOf(one) === entry.target);
+      const plot = data.plots.find((candidate) => elementOf(candidate) === entry.target);
       if (entry.isIntersecting && !drawn.has(plot.name)) draw(plot);
     }
   }, { rootMargin: "600px" });
-  data.plots.forEach((plot) => watcher.observe(placeOf(plot)));
+  data.plots.forEach((plot) => watcher.observe(elementOf(plot)));
 
   let resized = 0;
   addEventListener("resize", () => {
@@ -91,8 +96,13 @@
   const forPrint = (on) => {
     printing = on;
     data.plots.filter(shown).forEach(draw);
-    document.querySelectorAll("details").forEach((one) => {
-      if (on) { one.dataset.was = one.open ? "open" : ""; one.open = true; } else { one.open = one.dataset.was === "open"; }
+    document.querySelectorAll("details").forEach((details) => {
+      if (on) {
+        details.dataset.was = details.open ? "open" : "";
+        details.open = true;
+      } else {
+        details.open = details.dataset.was === "open";
+      }
     });
   };
   addEventListener("beforeprint", () => forPrint(true));
@@ -104,7 +114,9 @@
   if (group) {
     group.closest("p").hidden = false;
     const choose = () => {
-      document.querySelectorAll("[data-group]").forEach((one) => { one.hidden = one.dataset.group !== group.value; });
+      document.querySelectorAll("[data-group]").forEach((element) => {
+        element.hidden = element.dataset.group !== group.value;
+      });
       data.plots.filter((plot) => drawn.has(plot.name) && shown(plot)).forEach(draw);
     };
     group.addEventListener("change", choose);
@@ -122,12 +134,12 @@
   const sort = (column) => {
     const head = heads[column];
     const up = head.getAttribute("aria-sort") !== "ascending";
-    heads.forEach((one) => one.setAttribute("aria-sort", "none"));
+    heads.forEach((cell) => cell.setAttribute("aria-sort", "none"));
     head.setAttribute("aria-sort", up ? "ascending" : "descending");
     const keyed = rows.map((row) => [row.cells[column].dataset.key, row]);
-    keyed.sort(([one], [other]) => {
-      if (one === undefined || other === undefined) return (one === undefined) - (other === undefined);
-      const order = numeric[column] ? Number(one) - Number(other) : one.localeCompare(other);
+    keyed.sort(([first], [second]) => {
+      if (first === undefined || second === undefined) return (first === undefined) - (second === undefined);
+      const order = numeric[column] ? Number(first) - Number(second) : first.localeCompare(second);
       return up ? order : -order;
     });
     keyed.forEach(([, row]) => body.append(row));
@@ -142,15 +154,16 @@
   const find = document.getElementById("find");
   const count = document.getElementById("count");
   const choices = [...form.querySelectorAll("select")];
-  const verdict = heads.findIndex((head) => head.textContent.trim() === "verdict");
+  const verdictColumn = heads.findIndex((head) => head.textContent.trim() === "verdict");
   const filter = () => {
-    const wanted = find.value.trim().toLowerCase().split(/\s+/);
+    const searched = find.value.trim().toLowerCase().split(/\s+/);
     let left = 0;
     for (const row of rows) {
       // "beaten by onnx int8" is no row of onnx: verdicts have a choice of their own.
-      const text = [...row.cells].filter((_, place) => place !== verdict).map((cell) => cell.textContent).join(" ").toLowerCase();
-      const fits = wanted.every((word) => text.includes(word)) && choices.every((one) => one.value === ""
-        || row.getAttribute("data-" + one.dataset.filter.replace(" ", "-")) === one.value);
+      const cells = [...row.cells].filter((_, index) => index !== verdictColumn);
+      const text = cells.map((cell) => cell.textContent).join(" ").toLowerCase();
+      const fits = searched.every((word) => text.includes(word)) && choices.every((choice) => choice.value === ""
+        || row.getAttribute("data-" + choice.dataset.filter.replace(" ", "-")) === choice.value);
       row.hidden = !fits;
       left += fits;
     }

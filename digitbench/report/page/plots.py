@@ -12,16 +12,16 @@ from digitbench.judge.sorting import Group, p50
 from digitbench.records import formatting
 from digitbench.records.results import Key, Row
 from digitbench.report.page.chart_parts import (
-    INK,
+    BACKGROUND,
+    FOREGROUND,
     LEGEND,
-    PAPER,
     Plot,
     Trace,
     axis,
     fill_of,
-    hover,
-    keys,
+    hover_text,
     label,
+    legend_traces,
     logarithmic,
     marker,
 )
@@ -38,7 +38,7 @@ ROW_PIXELS = 30
 TENTHS = range(9)
 QUARTILES = (0.25, 0.5, 0.75)
 MARKS = {"p90": "90 of 100 calls took no longer", "p99": "99 of 100", "p999": "999 of 1,000"}
-ENDS = {"p90": ("line-ns", 9), "p99": ("line-ns", 13), "p999": ("diamond-tall", 9)}
+MARK_SYMBOLS = {"p90": ("line-ns", 9), "p99": ("line-ns", 13), "p999": ("diamond-tall", 9)}
 
 
 def short(group: Group) -> str:
@@ -55,21 +55,23 @@ def front(rows: Sequence[Row], verdict: Recommendation, names: formatting.Names)
     panels = {name: panel for name, panel in PANELS.items() if any(panel[1](row) for row in timed)}
     if not timed or not panels or verdict.group is None:
         return None
-    traces, layout = keys(timed), dict[str, Any]()
+    traces, layout = legend_traces(timed), dict[str, Any]()
     height = (1 - GAP * (len(panels) - 1)) / len(panels)
-    for place, (name, (title, of)) in enumerate(panels.items()):
-        suffix = "" if place == 0 else str(place + 1)
-        top = 1 - place * (height + GAP)
+    for index, (name, (title, value_of)) in enumerate(panels.items()):
+        suffix = "" if index == 0 else str(index + 1)
+        top = 1 - index * (height + GAP)
         domain = [max(0.0, top - height), top]
-        values = [value for row in timed if (value := of(row)) is not None]
+        values = [value for row in timed if (value := value_of(row)) is not None]
         layout[f"yaxis{suffix}"] = (
             axis(title, domain=domain) if name == "top-1" else logarithmic(title, values, domain=domain)
         )
-        panel = _panel(timed, of, verdict, names, intervals=name == "top-1")
+        panel = _panel(timed, value_of, verdict, names, intervals=name == "top-1")
         traces += [{**trace, "yaxis": f"y{suffix}"} for trace in panel]
     last = f"y{len(panels)}" if len(panels) > 1 else "y"
     layout["xaxis"] = logarithmic("p50 of a call, µs", map(p50, timed), anchor=last)
-    layout["annotations"] = _named(timed, next(iter(panels.values()))[1], verdict, names, log="top-1" not in panels)
+    layout["annotations"] = _chosen_label(
+        timed, next(iter(panels.values()))[1], verdict, names, log="top-1" not in panels
+    )
     best = verdict.choice.named.row if verdict.choice and verdict.choice.named else None
     alt = (
         f"p50 latency against {', '.join(panels)} of {formatting.counted(len(timed), 'candidate')} at "
@@ -81,99 +83,105 @@ def front(rows: Sequence[Row], verdict: Recommendation, names: formatting.Names)
 
 
 def _panel(
-    rows: Sequence[Row], of: Any, verdict: Recommendation, names: formatting.Names, *, intervals: bool
+    rows: Sequence[Row], value_of: Any, verdict: Recommendation, names: formatting.Names, *, intervals: bool
 ) -> list[Trace]:
-    look = palette.of_backends(row.backend for row in rows)
-    found = [(row, float(value)) for row in rows if (value := of(row)) is not None]
-    traces = [_stairs(found, more=intervals)]
+    styles = palette.of_backends(row.backend for row in rows)
+    points = [(row, float(value)) for row in rows if (value := value_of(row)) is not None]
+    traces = [_stairs(points, higher_is_better=intervals)]
     if intervals:
-        traces.append(_intervals(found))
-    for row, value in found:
+        traces.append(_intervals(points))
+    for row, value in points:
         traces.append({
             "type": "scatter", "mode": "markers", "x": [p50(row)], "y": [value],
-            "marker": marker(row, look[row.backend]), "opacity": 1 if row.valid else 0.45,
-            "hovertext": [hover(row, names.backend(row))], "hoverinfo": "text",
+            "marker": marker(row, styles[row.backend]), "opacity": 1 if row.valid else 0.45,
+            "hovertext": [hover_text(row, names.backend(row))], "hoverinfo": "text",
             "showlegend": False,
         })  # fmt: skip
     if verdict.choice:
-        traces.append(_ring(found, verdict, named=intervals))
+        traces.append(_front_rings(points, verdict, in_legend=intervals))
     return traces
 
 
-def _stairs(found: Sequence[tuple[Row, float]], *, more: bool) -> Trace:
-    """Draw what is the best that can be had for a latency, by the bare figures."""
-    sign = 1 if more else -1
-    corners = front_steps([(p50(row), sign * value) for row, value in found if row.valid])
+def _stairs(points: Sequence[tuple[Row, float]], *, higher_is_better: bool) -> Trace:
+    """Draw the best value that is to be had for a latency, without intervals."""
+    sign = 1 if higher_is_better else -1
+    corners = front_steps([(p50(row), sign * value) for row, value in points if row.valid])
     return {
         "type": "scatter", "mode": "lines", "x": [x for x, _ in corners], "y": [sign * y for _, y in corners],
         "line": {"color": palette.GREY, "width": 1, "dash": "dot"}, "hoverinfo": "skip", "showlegend": False,
     }  # fmt: skip
 
 
-def _intervals(found: Sequence[tuple[Row, float]]) -> Trace:
-    known = [(p50(row), value, row.accuracy) for row, value in found if row.accuracy]
+def _intervals(points: Sequence[tuple[Row, float]]) -> Trace:
+    measured = [(p50(row), value, row.accuracy) for row, value in points if row.accuracy]
     return {
-        "type": "scatter", "mode": "markers", "x": [x for x, _, _ in known], "y": [y for _, y, _ in known],
+        "type": "scatter", "mode": "markers", "x": [x for x, _, _ in measured], "y": [y for _, y, _ in measured],
         "marker": {"size": 1, "color": palette.GREY}, "hoverinfo": "skip", "showlegend": False,
         "opacity": 0.55,
         "error_y": {"type": "data", "symmetric": False, "width": 0, "thickness": 1, "color": palette.GREY,
-                    "array": [100 * one.interval[1] - y for _, y, one in known],
-                    "arrayminus": [y - 100 * one.interval[0] for _, y, one in known]},
+                    "array": [100 * accuracy.interval[1] - y for _, y, accuracy in measured],
+                    "arrayminus": [y - 100 * accuracy.interval[0] for _, y, accuracy in measured]},
     }  # fmt: skip
 
 
-def _ring(found: Sequence[tuple[Row, float]], verdict: Recommendation, *, named: bool) -> Trace:
+def _front_rings(points: Sequence[tuple[Row, float]], verdict: Recommendation, *, in_legend: bool) -> Trace:
     assert verdict.choice is not None
-    front = {one.row.key for one in verdict.choice.front}
-    on_it = [(row, value) for row, value in found if row.key in front]
+    front = {judged.row.key for judged in verdict.choice.front}
+    ringed = [(row, value) for row, value in points if row.key in front]
     return {
-        "type": "scatter", "mode": "markers", "x": [p50(row) for row, _ in on_it], "y": [value for _, value in on_it],
-        "marker": {"symbol": "circle-open", "size": 23, "color": INK, "line": {"width": 1.2, "color": INK}},
-        "hoverinfo": "skip", "name": "nobody beats it", "showlegend": named,
+        "type": "scatter", "mode": "markers", "x": [p50(row) for row, _ in ringed], "y": [value for _, value in ringed],
+        "marker": {"symbol": "circle-open", "size": 23, "color": FOREGROUND,
+                   "line": {"width": 1.2, "color": FOREGROUND}},
+        "hoverinfo": "skip", "name": "nobody beats it", "showlegend": in_legend,
     }  # fmt: skip
 
 
-def _named(
-    rows: Sequence[Row], of: Any, verdict: Recommendation, names: formatting.Names, *, log: bool
+def _chosen_label(
+    rows: Sequence[Row], value_of: Any, verdict: Recommendation, names: formatting.Names, *, log: bool
 ) -> list[dict[str, Any]]:
     """Write the chosen one's name beside its mark in the first panel."""
     best = verdict.choice.named.row.key if verdict.choice and verdict.choice.named else None
-    found = next(((row, float(value)) for row in rows if row.key == best and (value := of(row)) is not None), None)
-    if found is None:
+    point = next(
+        ((row, float(value)) for row in rows if row.key == best and (value := value_of(row)) is not None), None
+    )
+    if point is None:
         return []
-    row, value = found
+    row, value = point
     return [{
         "x": log10(p50(row)), "y": log10(value) if log else value, "ax": 14, "ay": 44, "xanchor": "left",
-        "text": f"<b>{label(names.backend(row))}: chosen</b>", "arrowcolor": INK, "arrowwidth": 1, "arrowhead": 0,
-        "standoff": 11, "font": {"color": INK}, "bgcolor": PAPER, "borderpad": 2,
+        "text": f"<b>{label(names.backend(row))}: chosen</b>", "arrowcolor": FOREGROUND, "arrowwidth": 1,
+        "arrowhead": 0, "standoff": 11, "font": {"color": FOREGROUND}, "bgcolor": BACKGROUND, "borderpad": 2,
     }]  # fmt: skip
 
 
 # --- latencies -----------------------------------------------------------------------------------------------------
 
 
-def spreads(rows: Sequence[Row], found: Mapping[Key, Spread], names: formatting.Names, group: Group) -> Plot | None:
+def spreads(
+    rows: Sequence[Row], spread_by_key: Mapping[Key, Spread], names: formatting.Names, group: Group
+) -> Plot | None:
     """Draw a box for each candidate, its percentiles, and its extremes one by one; the fastest at the top."""
-    drawn = [row for row in rows if row.key in found]
+    drawn = [row for row in rows if row.key in spread_by_key]
     if not drawn:
         return None
-    called = [label(names.backend(row)) for row in drawn]
-    traces: list[Trace] = [_box(drawn, found), _extremes(drawn, found)]
+    labels = [label(names.backend(row)) for row in drawn]
+    traces: list[Trace] = [_box(drawn, spread_by_key), _extremes(drawn, spread_by_key)]
     for name, about in MARKS.items():
-        symbol, size = ENDS[name]
-        known = [(getattr(row.latency_us, name), at) for at, row in enumerate(drawn)
-                 if row.latency_us and getattr(row.latency_us, name)]  # fmt: skip
+        symbol, size = MARK_SYMBOLS[name]
+        points = [(getattr(row.latency_us, name), index) for index, row in enumerate(drawn)
+                  if row.latency_us and getattr(row.latency_us, name)]  # fmt: skip
         title = name if name != "p999" else "p99.9"
         traces.append({
-            "type": "scatter", "mode": "markers", "name": title, "x": [x for x, _ in known], "y": [y for _, y in known],
-            "marker": {"symbol": symbol, "size": size, "color": INK, "line": {"width": 2, "color": INK}},
-            "hovertext": [f"{called[y]}<br>{title} {x:,.1f} µs: {about}" for x, y in known], "hoverinfo": "text",
+            "type": "scatter", "mode": "markers", "name": title,
+            "x": [x for x, _ in points], "y": [y for _, y in points],
+            "marker": {"symbol": symbol, "size": size, "color": FOREGROUND, "line": {"width": 2, "color": FOREGROUND}},
+            "hovertext": [f"{labels[y]}<br>{title} {x:,.1f} µs: {about}" for x, y in points], "hoverinfo": "text",
         })  # fmt: skip
     height = 150 + ROW_PIXELS * len(drawn)
     layout = {
-        "xaxis": logarithmic("a call, µs", _ends(drawn, found)),
+        "xaxis": logarithmic("a call, µs", _extreme_latencies(drawn, spread_by_key)),
         "yaxis": {"automargin": True, "range": [len(drawn) - 0.4, -0.6], "tickmode": "array", "showgrid": False,
-                  "tickvals": list(range(len(drawn))), "ticktext": called, "zeroline": False},
+                  "tickvals": list(range(len(drawn))), "ticktext": labels, "zeroline": False},
         "legend": LEGEND,
     }  # fmt: skip
     count = formatting.counted(len(drawn), "candidate")
@@ -181,70 +189,70 @@ def spreads(rows: Sequence[Row], found: Mapping[Key, Spread], names: formatting.
     return Plot(f"spread-{short(group)}", f"{alt}. Percentiles are in the table.", height, tuple(traces), layout, group)
 
 
-def _box(rows: Sequence[Row], found: Mapping[Key, Spread]) -> Trace:
-    def of(share: float) -> list[float]:
-        return [found[row.key].at(share) for row in rows]
+def _box(rows: Sequence[Row], spread_by_key: Mapping[Key, Spread]) -> Trace:
+    def quantiles(share: float) -> list[float]:
+        return [spread_by_key[row.key].at(share) for row in rows]
 
-    low, middle, high = map(of, QUARTILES)
+    low, middle, high = map(quantiles, QUARTILES)
     return {
         "type": "box", "orientation": "h", "y": list(range(len(rows))), "q1": low, "median": middle, "q3": high,
-        "lowerfence": of(0.01), "upperfence": of(0.99), "name": "middle half, p50; whiskers p1 to p99",
+        "lowerfence": quantiles(0.01), "upperfence": quantiles(0.99), "name": "middle half, p50; whiskers p1 to p99",
         "line": {"color": palette.BLUE, "width": 1.5}, "fillcolor": "rgba(86,180,233,0.35)", "hoverinfo": "x",
         "width": 0.55,
     }  # fmt: skip
 
 
-def _extremes(rows: Sequence[Row], found: Mapping[Key, Spread]) -> Trace:
+def _extremes(rows: Sequence[Row], spread_by_key: Mapping[Key, Spread]) -> Trace:
     points = [
-        (value, at) for at, row in enumerate(rows)
-        for value in (*found[row.key].fastest, *found[row.key].slowest)
+        (value, index) for index, row in enumerate(rows)
+        for value in (*spread_by_key[row.key].fastest, *spread_by_key[row.key].slowest)
     ]  # fmt: skip
     return {
-        "type": "scatter", "mode": "markers", "x": _written(x for x, _ in points), "y": [y for _, y in points],
+        "type": "scatter", "mode": "markers", "x": _rounded(x for x, _ in points), "y": [y for _, y in points],
         "marker": {"symbol": "circle", "size": 3.5, "color": palette.VERMILION, "opacity": 0.7},
         "name": "the fastest and slowest calls", "hovertemplate": "%{x:,.1f} µs<extra></extra>",
     }  # fmt: skip
 
 
-def _ends(rows: Sequence[Row], found: Mapping[Key, Spread]) -> Iterator[float]:
+def _extreme_latencies(rows: Sequence[Row], spread_by_key: Mapping[Key, Spread]) -> Iterator[float]:
     for row in rows:
-        yield from (found[row.key].values[0], found[row.key].values[-1])
+        yield from (spread_by_key[row.key].values[0], spread_by_key[row.key].values[-1])
 
 
-def _written(values: Iterable[float]) -> list[float]:
+def _rounded(values: Iterable[float]) -> list[float]:
     """Give numbers in four digits: more than can be seen, and a page stays small."""
     return [float(f"{value:.4g}") for value in values]
 
 
 def tails(
-    rows: Sequence[Row], found: Mapping[Key, Spread], names: formatting.Names, verdict: Recommendation
+    rows: Sequence[Row], spread_by_key: Mapping[Key, Spread], names: formatting.Names, verdict: Recommendation
 ) -> Plot | None:
     """Draw which share of calls took longer, down to the slowest one; the front and the baseline at first."""
-    drawn = [row for row in rows if row.key in found]
+    drawn = [row for row in rows if row.key in spread_by_key]
     if not drawn or verdict.group is None:
         return None
-    look = palette.of_backends(row.backend for row in drawn)
-    first = {one.row.key for one in verdict.choice.front} if verdict.choice else set()
-    first |= {drawn[0].key, drawn[-1].key}
+    styles = palette.of_backends(row.backend for row in drawn)
+    shown_keys = {judged.row.key for judged in verdict.choice.front} if verdict.choice else set()
+    shown_keys |= {drawn[0].key, drawn[-1].key}
     traces = []
     for row in drawn:
-        one, spread = look[row.backend], found[row.key]
+        style, spread = styles[row.backend], spread_by_key[row.key]
         points = [
             (value, 1 - share)
             for share, value in zip(spread.shares, spread.values, strict=True)
             if value < spread.slowest[0]
         ]
-        points += [(value, (len(spread.slowest) - at) / spread.n) for at, value in enumerate(spread.slowest)]
+        points += [(value, (len(spread.slowest) - index) / spread.n) for index, value in enumerate(spread.slowest)]
         points.sort(key=lambda point: (point[0], -point[1]))
         traces.append({
             "type": "scatter", "mode": "lines", "name": label(names.backend(row)),
-            "x": _written(x for x, _ in points), "y": _written(y for _, y in points),
-            "visible": True if row.key in first else "legendonly",
-            "line": {"color": one.colour, "dash": one.dash, "width": 2.4 if fill_of(row.precision) == "" else 1.5},
+            "x": _rounded(x for x, _ in points), "y": _rounded(y for _, y in points),
+            "visible": True if row.key in shown_keys else "legendonly",
+            "line": {"color": style.colour, "dash": style.dash, "width": 2.4 if fill_of(row.precision) == "" else 1.5},
             "hovertemplate": "%{fullData.name}<br>%{y:.3~%} of calls took %{x:,.1f} µs or more<extra></extra>",
         })  # fmt: skip
     layout = {
-        "xaxis": logarithmic("a call, µs", _ends(drawn, found)),
+        "xaxis": logarithmic("a call, µs", _extreme_latencies(drawn, spread_by_key)),
         "yaxis": axis("calls that took longer", type="log", tickmode="array",
                       tickvals=[10.0**-power for power in TENTHS],
                       ticktext=["all", *(f"1 in {10**power:,}" for power in TENTHS if power)]),

@@ -14,7 +14,7 @@ from digitbench.records import formatting
 from digitbench.records.precisions import FP32
 from digitbench.records.results import Accuracy, Floor, Results, Row
 from digitbench.records.timing import Ratio, contains_one, within_floor
-from digitbench.report import choice as chosen
+from digitbench.report import choice as choice_report
 from digitbench.report import page
 from digitbench.report.footnotes import p_value
 
@@ -32,11 +32,11 @@ class Recommendation:
     sentence
         The verdict.
     tone
-        `SURE`, `UNSURE` or `NONE`: is somebody named, and do the figures bear it.
+        `SURE`, `UNSURE` or `NONE`: is a candidate named, and do the values support it.
     more
         What a reader must know beside it, each a sentence or two.
     choice
-        Who is on the front, and who beats whom; None for an evaluation.
+        The candidates on the front, and which beats which; None for an evaluation.
     """
 
     title: str
@@ -49,8 +49,8 @@ class Recommendation:
 
 def recommendations(results: Results) -> list[Recommendation]:
     """Give one for each thread count and batch size; one of accuracy alone where nothing was timed."""
-    found = [_of_group(results, group) for group in page.groups(results)]
-    return found or [_of_accuracy(results)]
+    by_group = [_of_group(results, group) for group in page.groups(results)]
+    return by_group or [_of_accuracy(results)]
 
 
 def candidate(row: Row) -> str:
@@ -66,24 +66,28 @@ def title_of(group: Group) -> str:
 
 def _of_group(results: Results, group: Group) -> Recommendation:
     rows, title = page.candidates(results, group), title_of(group)
-    floor = next((one for one in results.floors if (one.threads, one.batch_size) == group), None)
+    floor = next((floor for floor in results.floors if (floor.threads, floor.batch_size) == group), None)
     choice = judge(rows, [], floor=floor)
-    more = _more(choice, results, floor)
+    more = _supporting_notes(choice, results, floor)
     if choice.named is None:
-        out = "; ".join(f"{one.row.backend} {one.row.precision}: {'; '.join(one.reasons)}" for one in choice.judged)
+        reasons = "; ".join(
+            f"{judged.row.backend} {judged.row.precision}: {'; '.join(judged.reasons)}" for judged in choice.judged
+        )
         return Recommendation(
             title, f"Nothing can be named at {title}: every candidate failed or is INVALID.", NONE,
-            (out, *more), choice, group,
+            (reasons, *more), choice, group,
         )  # fmt: skip
     row = choice.named.row
     if len(row.generations) < 2:
         return Recommendation(title, _first_look(row, rows, title), UNSURE, more, choice, group)
-    other = _against(row, rows)
+    compared_row = _row_to_compare(row, rows)
     sentence = f"Ship {candidate(row)}: {_latency(row)} at {title}"
-    if other is None:
+    if compared_row is None:
         alone = "the only candidate that could be relied on, so that nothing is said of it beside others"
         return Recommendation(title, f"{sentence}; it is {alone}.", UNSURE, more, choice, group)
-    sentence += f", {_faster(row, other, floor)}, {_accuracy(row, other)}{_tied(choice)}."
+    sentence += (
+        f", {_speed_clause(row, compared_row, floor)}, {_accuracy_clause(row, compared_row)}{_tie_clause(choice)}."
+    )
     return Recommendation(title, sentence, SURE if results.complete else UNSURE, more, choice, group)
 
 
@@ -94,70 +98,70 @@ def _latency(row: Row) -> str:
 
 
 def _first_look(row: Row, rows: Sequence[Row], title: str) -> str:
-    others = sum(one.valid for one in rows) > 1
-    told = f"A first look, no verdict: {candidate(row)} took {_latency(row)} at {title}"
-    told += ", the best that was found" if others else ", the only one that could be relied on"
+    has_rivals = sum(measured.valid for measured in rows) > 1
+    text = f"A first look, no verdict: {candidate(row)} took {_latency(row)} at {title}"
+    text += ", the best that was found" if has_rivals else ", the only one that could be relied on"
     return (
-        f"{told}. Each candidate ran in a single process, whose place in memory alone moves latencies by 2 to 4 %, so "
+        f"{text}. Each candidate ran in a single process, whose place in memory alone moves latencies by 2 to 4 %, so "
         "that gaps under about 10 % can't be told; measure with more generations (without --quick) to be sure."
     )
 
 
-def _against(row: Row, rows: Sequence[Row]) -> Row | None:
-    """Whom the named one is held against: the reference in fp32 if it was timed, else the slowest."""
-    valid = [one for one in rows if one.valid and one is not row]
+def _row_to_compare(row: Row, rows: Sequence[Row]) -> Row | None:
+    """Give the row that the named one is compared with: the reference in fp32 if it was timed, else the slowest."""
+    valid = [rival for rival in rows if rival.valid and rival is not row]
     reference = row.agreement.reference if row.agreement else "keras"
-    known = (one for one in valid if (one.backend, one.precision) == (reference, FP32))
-    return next(known, None) or max(valid, key=p50, default=None)
+    reference_rows = (rival for rival in valid if (rival.backend, rival.precision) == (reference, FP32))
+    return next(reference_rows, None) or max(valid, key=p50, default=None)
 
 
-def _faster(row: Row, other: Row, floor: Floor | None) -> str:
-    ratio = speed.speed(row, other)
+def _speed_clause(row: Row, compared_row: Row, floor: Floor | None) -> str:
+    ratio = speed.speed(row, compared_row)
     if ratio is None:
-        return f"beside {candidate(other)}, with which it has no generation in common"
-    figure = f"{formatting.times(ratio.value).removeprefix('×')}"
-    figure += f" {formatting.bracketed(ratio.interval, ratio.value)}" if ratio.interval else ""
-    if _same(ratio, floor):
-        return f"as fast as {candidate(other)} as far as can be told (×{figure})"
-    return f"{figure} times as fast as {candidate(other)}"
+        return f"beside {candidate(compared_row)}, with which it has no generation in common"
+    factor = f"{formatting.times(ratio.value).removeprefix('×')}"
+    factor += f" {formatting.bracketed(ratio.interval, ratio.value)}" if ratio.interval else ""
+    if _is_same_speed(ratio, floor):
+        return f"as fast as {candidate(compared_row)} as far as can be told (×{factor})"
+    return f"{factor} times as fast as {candidate(compared_row)}"
 
 
-def _same(ratio: Ratio, floor: Floor | None) -> bool:
+def _is_same_speed(ratio: Ratio, floor: Floor | None) -> bool:
     return ratio.interval is None or contains_one(ratio) or within_floor(ratio, floor.ratio if floor else None)
 
 
-def _accuracy(row: Row, other: Row) -> str:
-    mine, theirs = row.accuracy, other.accuracy
-    if not (mine and theirs):
+def _accuracy_clause(row: Row, compared_row: Row) -> str:
+    accuracy, compared_accuracy = row.accuracy, compared_row.accuracy
+    if not (accuracy and compared_accuracy):
         return "at an accuracy that was not measured for both"
-    figures = f"{mine.top1:.2%} against {theirs.top1:.2%}"
-    counts = agreement.discordant(other, row)
+    values = f"{accuracy.top1:.2%} against {compared_accuracy.top1:.2%}"
+    counts = agreement.discordant(compared_row, row)
     if counts is None:
-        return f"at an accuracy of {figures}, not compared image by image"
+        return f"at an accuracy of {values}, not compared image by image"
     test = agreement.mcnemar(*counts)
     if not any(counts):
-        return f"and right on the very same images ({mine.top1:.2%})"
+        return f"and right on the very same images ({accuracy.top1:.2%})"
     p = p_value(test.p_value)
     if test.verdict == "same":
         equals = "p" if p.startswith("<") else "p ="
-        return f"at an accuracy that can't be told apart ({figures}, McNemar {equals} {p})"
-    return f"at {'a better' if test.verdict == 'better' else 'a worse'} accuracy ({figures}, McNemar p {p})"
+        return f"at an accuracy that can't be told apart ({values}, McNemar {equals} {p})"
+    return f"at {'a better' if test.verdict == 'better' else 'a worse'} accuracy ({values}, McNemar p {p})"
 
 
-def _tied(choice: Choice) -> str:
+def _tie_clause(choice: Choice) -> str:
     if not choice.rivals:
         return ""
-    ahead = " and ".join(chosen.AHEAD[name].format(_names(behind)) for name, behind in choice.decided)
-    return f"; its speed can't be told from that of {_names(choice.rivals)}, and {ahead}"
+    reasons = " and ".join(choice_report.AHEAD[name].format(_names(behind)) for name, behind in choice.decided)
+    return f"; its speed can't be told from that of {_names(choice.rivals)}, and {reasons}"
 
 
 def _names(rows: Sequence[Row]) -> str:
     return " and ".join(map(candidate, rows))
 
 
-def _more(choice: Choice, results: Results, floor: Floor | None) -> tuple[str, ...]:
+def _supporting_notes(choice: Choice, results: Results, floor: Floor | None) -> tuple[str, ...]:
     lines = [] if results.complete else ["Stopped early: only what was finished is in here."]
-    generations = max((len(one.row.generations) for one in choice.judged), default=0)
+    generations = max((len(judged.row.generations) for judged in choice.judged), default=0)
     if generations > 1:
         lines.append(
             f"± and [low, high] are 95 % intervals over {generations} generations, each a fresh process of every "
@@ -169,15 +173,15 @@ def _more(choice: Choice, results: Results, floor: Floor | None) -> tuple[str, .
             "what lies within it is a tie."
         )
     if choice.named:
-        front = [one.row for one in choice.front if one is not choice.named]
+        front = [judged.row for judged in choice.front if judged is not choice.named]
         if front:
             lines.append(f"Nobody beats {_names(front)} either: slower or the same, and better in something else.")
         for row in choice.unsure:
-            lines.append(_invalid(row))
-    return (*lines, *chosen.notes(choice))
+            lines.append(_invalid_note(row))
+    return (*lines, *choice_report.notes(choice))
 
 
-def _invalid(row: Row) -> str:
+def _invalid_note(row: Row) -> str:
     reasons = "; ".join(finding.reason for finding in row.validity or ())
     mends = "; ".join(dict.fromkeys(finding.mend for finding in row.validity or () if finding.mend))
     latency = formatting.percentile(row, "p50", interval=False)
@@ -191,30 +195,30 @@ def _of_accuracy(results: Results) -> Recommendation:
     rows = page.setups(results.rows)
     if not rows:
         return Recommendation("", "Nothing could be measured: no candidate gave an answer.", NONE)
-    whose = formatting.whose(rows)
+    labels_text = formatting.whose(rows)
     flips = [row for row in rows if row.agreement and row.agreement.flips]
-    known = [row for row in rows if row.agreement]
+    compared = [row for row in rows if row.agreement]
     best = max(rows, key=_top1)
-    told = [f"Nothing was timed: this is of accuracy{' and agreement' if known else ''} alone."]
-    if known and not flips:
-        told.append(f"Every label of {_all(known)} is {whose}.")
-    elif known:
+    sentences = [f"Nothing was timed: this is of accuracy{' and agreement' if compared else ''} alone."]
+    if compared and not flips:
+        sentences.append(f"Every label of {_all_candidates(compared)} is {labels_text}.")
+    elif compared:
         most = max(flips, key=lambda row: row.agreement.flips if row.agreement else -inf)
         count = most.agreement.flips if most.agreement else 0
-        told.append(
-            f"{len(known) - len(flips)} of {formatting.counted(len(known), 'candidate')} label every image as "
+        sentences.append(
+            f"{len(compared) - len(flips)} of {formatting.counted(len(compared), 'candidate')} label every image as "
             f"{formatting.reference_of(rows)} does; the most that changed is {formatting.counted(count, 'label')}, of "
             f"{candidate(most)}."
         )
-    told.append(f"Top-1 is {formatting.top1(best, interval=True)} at its best, by {candidate(best)}.")
+    sentences.append(f"Top-1 is {formatting.top1(best, interval=True)} at its best, by {candidate(best)}.")
     more = () if results.complete else ("Stopped early: only what was finished is in here.",)
-    return Recommendation("", " ".join(told), SURE if results.complete else UNSURE, more)
+    return Recommendation("", " ".join(sentences), SURE if results.complete else UNSURE, more)
 
 
-def _all(rows: Sequence[Row]) -> str:
+def _all_candidates(rows: Sequence[Row]) -> str:
     return "the one candidate" if len(rows) == 1 else f"all {len(rows)} candidates"
 
 
 def _top1(row: Row) -> float:
-    found: Accuracy | None = row.accuracy
-    return found.top1 if found else 0.0
+    accuracy: Accuracy | None = row.accuracy
+    return accuracy.top1 if accuracy else 0.0

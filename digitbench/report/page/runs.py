@@ -9,7 +9,7 @@ from digitbench.errors import UsageError
 from digitbench.judge.compare import Change, Comparison, Verdict, compare
 from digitbench.records.formatting import counted, day
 from digitbench.records.results import Key, Results
-from digitbench.report import comparison as told
+from digitbench.report import comparison as comparison_report
 from digitbench.report.page import Source
 from digitbench.report.page.facts import Table
 from digitbench.report.page.recommendation import recommendations
@@ -29,7 +29,7 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Since:
+class RunChanges:
     """What changed between the first run and a later one.
 
     Attributes
@@ -56,60 +56,61 @@ def ordered(sources: Sequence[Source]) -> list[Source]:
 
 
 def names_of(sources: Sequence[Source]) -> list[str]:
-    """Name runs by bundle and time, and by a number where two are alike: ``final, 2026-11-21 12:39``."""
-    plain = [
-        f"{one.results.bundle['name']}, {day(one.results.created)}" for one in sources
+    """Name runs by bundle and time, and by a number where two have the same name: ``final, 2026-11-21 12:39``."""
+    names = [
+        f"{source.results.bundle['name']}, {day(source.results.created)}" for source in sources
     ]  # fmt: skip
-    return [f"{name} ({place + 1})" if plain.count(name) > 1 else name for place, name in enumerate(plain)]
+    return [f"{name} ({index + 1})" if names.count(name) > 1 else name for index, name in enumerate(names)]
 
 
 def runs(sources: Sequence[Source]) -> list[Run]:
     """Give each run's headline, in the order given."""
     return [
         Run(
-            name, f"{source.place}: {source.results.machine['cpu']}, {source.results.machine['system']}, digitbench "
+            name, f"{source.path}: {source.results.machine['cpu']}, {source.results.machine['system']}, digitbench "
                   f"{source.results.digitbench}",
-            tuple(one.sentence for one in recommendations(source.results)),
+            tuple(verdict.sentence for verdict in recommendations(source.results)),
         ) for name, source in zip(names_of(sources), sources, strict=True)
     ]  # fmt: skip
 
 
-def changes(sources: Sequence[Source]) -> list[Since]:
+def changes(sources: Sequence[Source]) -> list[RunChanges]:
     """Compare each later run with the first."""
     names = names_of(sources)
     first = sources[0].results
-    return [since(names[place], first, source.results) for place, source in enumerate(sources) if place]
+    return [since(names[index], first, source.results) for index, source in enumerate(sources) if index]
 
 
-def since(name: str, base: Results, new: Results) -> Since:
-    """Compare two runs, whatever differs between them; that is said."""
+def since(name: str, base: Results, new: Results) -> RunChanges:
+    """Compare two runs, whatever differs between them; the differences are listed."""
     try:
-        found = compare(base, new, [], force=True)
+        comparison = compare(base, new, [], force=True)
     except UsageError as exc:
-        return Since(name, f"{exc}.", (), Table(HEADS, (), 2), (), ())
-    called = told.footnotes(found, base, new)
-    return Since(
-        name, _summary(found), found.notes, Table(HEADS, tuple(map(_line, found.changes)), 2),
-        tuple(TONES.get(change.verdict, "") for change in found.changes), tuple(called),
+        return RunChanges(name, f"{exc}.", (), Table(HEADS, (), 2), (), ())
+    footnotes = comparison_report.footnotes(comparison, base, new)
+    return RunChanges(
+        name, _summary(comparison), comparison.notes, Table(HEADS, tuple(map(_table_line, comparison.changes)), 2),
+        tuple(TONES.get(change.verdict, "") for change in comparison.changes), tuple(footnotes),
     )  # fmt: skip
 
 
-def _summary(found: Comparison) -> str:
-    count = {one: sum(change.verdict is one for change in found.changes) for one in Verdict}
-    told = f"{count[Verdict.WORSE]} worse and {count[Verdict.BETTER]} better beyond noise, of "
-    told += counted(len(found.changes), "figure")
+def _summary(comparison: Comparison) -> str:
+    count = {verdict: sum(change.verdict is verdict for change in comparison.changes) for verdict in Verdict}
+    sentence = f"{count[Verdict.WORSE]} worse and {count[Verdict.BETTER]} better beyond noise, of "
+    sentence += counted(len(comparison.changes), "figure")
     unsure = count[Verdict.CANT_TELL]
-    return f"{told}{f'; {unsure} can not be told' if unsure else ''}."
+    return f"{sentence}{f'; {unsure} can not be told' if unsure else ''}."
 
 
-def _line(change: Change) -> tuple[str, ...]:
+def _table_line(change: Change) -> tuple[str, ...]:
     return (
-        _name(change.key), change.metric, told.figure(change.metric, change.base),
-        told.figure(change.metric, change.new), told.change_of(change), told.interval_of(change), str(change.verdict),
+        _candidate_name(change.key), change.metric,
+        comparison_report.figure(change.metric, change.base), comparison_report.figure(change.metric, change.new),
+        comparison_report.change_of(change), comparison_report.interval_of(change), str(change.verdict),
     )  # fmt: skip
 
 
-def _name(key: Key) -> str:
+def _candidate_name(key: Key) -> str:
     backend, precision, threads, batch_size = key
     batch = "" if batch_size is None else f", batch {batch_size}"
     return f"{backend} {precision}{batch}" + (f", {threads} threads" if threads > 1 else "")

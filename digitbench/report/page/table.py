@@ -9,7 +9,7 @@ from digitbench.judge.choice import Judged
 from digitbench.judge.sorting import p50, shared_ranks, sort_rows
 from digitbench.records import formatting
 from digitbench.records.results import Key, Results, Row
-from digitbench.report.choice import verdict as became
+from digitbench.report.choice import verdict as verdict_text
 from digitbench.report.columns import certified_share, expected_error
 from digitbench.report.page.facts import state
 from digitbench.report.page.recommendation import Recommendation
@@ -18,12 +18,12 @@ Value = float | int | str | None
 FILTERS = ("backend", "precision", "batch size", "threads", "state", "verdict")
 
 FIRST = ("p50 µs", "ratio", "top-1 [95 %]", "flips", "size kB", "peak MB")
-"""Figures that most people decide by: they must be seen before the table is moved sideways."""
+"""Columns that most people decide by: they must be seen before the table is moved sideways."""
 
 
 @dataclass(frozen=True)
 class Head:
-    """A column: its title, is it of text, and what it means where the title doesn't say."""
+    """A column: its title, does it hold text, and what it means where the title doesn't say."""
 
     title: str
     text: bool = False
@@ -49,7 +49,7 @@ class TableRow:
 
 
 @dataclass(frozen=True)
-class Full:
+class FullTable:
     """The whole table, and the choices of each filter."""
 
     heads: tuple[Head, ...]
@@ -64,98 +64,109 @@ class _Column:
     key: Callable[[Row], Value]
 
 
-def full(results: Results, recommendations: Sequence[Recommendation]) -> Full:
-    """Make the table of every row; a column of which nobody says anything is left out."""
+def full(results: Results, recommendations: Sequence[Recommendation]) -> FullTable:
+    """Make the table of every row; a column that is empty in every row is left out."""
     rows = sort_rows(results.rows)
-    judged = {
-        one.row.key: (verdict, one) for verdict in recommendations if verdict.choice for one in verdict.choice.judged
+    judged_by_key = {
+        judged.row.key: (verdict, judged)
+        for verdict in recommendations
+        if verdict.choice
+        for judged in verdict.choice.judged
     }
-    alike = [name for name, of in (("batch size", 2), ("threads", 3)) if len({_filters(row)[of] for row in rows}) < 2]
+    constant = [
+        name for name, index in (("batch size", 2), ("threads", 3)) if len({_filters(row)[index] for row in rows}) < 2
+    ]
     columns = [
-        column for column in _columns(rows, results, judged)
-        if column.head.title in FILTERS[:2] or (_says_something(column, rows) and column.head.title not in alike)
+        column for column in _columns(rows, results, judged_by_key)
+        if column.head.title in FILTERS[:2] or (_says_something(column, rows) and column.head.title not in constant)
     ]  # fmt: skip
     named = {verdict.choice.named.row.key for verdict in recommendations if verdict.choice and verdict.choice.named}
-    filters = [_filters(row, _kind(judged.get(row.key))) for row in rows]
+    filters = [_filters(row, _verdict_filter(judged_by_key.get(row.key))) for row in rows]
     lines = tuple(
-        TableRow(tuple(Cell(column.shown(row), column.key(row)) for column in columns), mine, row.key in named,
-             bool(row.error or row.validity)) for row, mine in zip(rows, filters, strict=True)
+        TableRow(tuple(Cell(column.shown(row), column.key(row)) for column in columns), row_filters, row.key in named,
+             bool(row.error or row.validity)) for row, row_filters in zip(rows, filters, strict=True)
     )  # fmt: skip
     choices = tuple(
-        (name, tuple(sorted({mine[place] for mine in filters}, key=_as_number)))
-        for place, name in enumerate(FILTERS) if len({mine[place] for mine in filters}) > 1
+        (name, tuple(sorted({row_filters[index] for row_filters in filters}, key=_as_number)))
+        for index, name in enumerate(FILTERS) if len({row_filters[index] for row_filters in filters}) > 1
     )  # fmt: skip
-    return Full(tuple(column.head for column in columns), lines, choices)
+    return FullTable(tuple(column.head for column in columns), lines, choices)
 
 
 def _says_something(column: _Column, rows: Sequence[Row]) -> bool:
     return any(column.shown(row) for row in rows)
 
 
-def _filters(row: Row, kind: str = "") -> tuple[str, ...]:
-    return row.backend, row.precision, str(row.batch_size or "none"), str(row.threads), state(row), kind
+def _filters(row: Row, verdict_filter: str = "") -> tuple[str, ...]:
+    return row.backend, row.precision, str(row.batch_size or "none"), str(row.threads), state(row), verdict_filter
 
 
-def _kind(found: tuple[Recommendation, Judged] | None) -> str:
-    """What became of a candidate, in a word."""
-    if found is None or found[0].choice is None or found[1].reasons:
+def _verdict_filter(judgement: tuple[Recommendation, Judged] | None) -> str:
+    """Give the outcome for a candidate in a word: the value that the table's verdict filter goes by."""
+    if judgement is None or judgement[0].choice is None or judgement[1].reasons:
         return "none"
-    return "chosen" if found[1] is found[0].choice.named else "front" if found[1].front else "beaten"
+    return "chosen" if judgement[1] is judgement[0].choice.named else "front" if judgement[1].front else "beaten"
 
 
 def _as_number(text: str) -> tuple[int, str]:
     return (int(text), "") if text.isdecimal() else (-1, text)
 
 
-def _columns(rows: Sequence[Row], results: Results, judged: dict[Key, tuple[Recommendation, Judged]]) -> list[_Column]:
+def _columns(
+    rows: Sequence[Row], results: Results, judged_by_key: dict[Key, tuple[Recommendation, Judged]]
+) -> list[_Column]:
     shared = shared_ranks(rows)
 
     def verdict(row: Row) -> str:
-        found = judged.get(row.key)
-        if not found or not found[0].choice or found[1].reasons:
+        judgement = judged_by_key.get(row.key)
+        if not judgement or not judgement[0].choice or judgement[1].reasons:
             return ""
-        return became(found[0].choice, found[1])
+        return verdict_text(judgement[0].choice, judgement[1])
 
     def rank(row: Row) -> str:
         return "" if row.rank is None else f"{row.rank}{'=' * (id(row) in shared)}"
 
-    figures = [*_times(results), *_answers(), *_costs()]
-    first = [one for title in FIRST for one in figures if one.head.title == title]
-    rest = [one for one in figures if one not in first]
+    columns = [*_latency_columns(results), *_accuracy_columns(), *_cost_columns()]
+    first = [column for title in FIRST for column in columns if column.head.title == title]
+    rest = [column for column in columns if column not in first]
     return [
-        _Column(Head("rank", about="among rows of the same batch size and threads; = shared"), rank, lambda r: r.rank),
-        _text("backend", lambda row: row.backend),
-        _text("precision", lambda row: row.precision),
+        _Column(
+            Head("rank", about="among rows of the same batch size and threads; = shared"), rank, lambda row: row.rank
+        ),
+        _text_column("backend", lambda row: row.backend),
+        _text_column("precision", lambda row: row.precision),
         _Column(Head("batch size"), lambda row: str(row.batch_size or ""), lambda row: row.batch_size),
         _Column(Head("threads"), lambda row: str(row.threads), lambda row: row.threads),
-        _text("verdict", verdict),
+        _text_column("verdict", verdict),
         *first,
-        _text("state", state),
+        _text_column("state", state),
         *rest,
-        _text("runtime", lambda row: f"{row.runtime.name} {row.runtime.version}" if row.runtime else ""),
+        _text_column("runtime", lambda row: f"{row.runtime.name} {row.runtime.version}" if row.runtime else ""),
     ]
 
 
-def _text(title: str, of: Callable[[Row], str]) -> _Column:
-    return _Column(Head(title, text=True), of, lambda row: of(row).lower() or None)
+def _text_column(title: str, text_of: Callable[[Row], str]) -> _Column:
+    return _Column(Head(title, text=True), text_of, lambda row: text_of(row).lower() or None)
 
 
-def _number(title: str, of: Callable[[Row], float | None], write: Callable[[float], str], about: str = "") -> _Column:
+def _number_column(
+    title: str, value_of: Callable[[Row], float | None], format_value: Callable[[float], str], about: str = ""
+) -> _Column:
     def shown(row: Row) -> str:
-        value = of(row)
-        return "" if value is None else write(value)
+        value = value_of(row)
+        return "" if value is None else format_value(value)
 
-    return _Column(Head(title, about=about), shown, of)
+    return _Column(Head(title, about=about), shown, value_of)
 
 
-def _percentile(name: str, title: str) -> _Column:
+def _percentile_column(name: str, title: str) -> _Column:
     def key(row: Row) -> Value:
         return getattr(row.latency_us, name) if row.latency_us else None
 
     return _Column(Head(f"{title} µs"), lambda row: formatting.percentile(row, name, interval=True), key)
 
 
-def _times(results: Results) -> list[_Column]:
+def _latency_columns(results: Results) -> list[_Column]:
     baseline = formatting.baseline_of(results)
 
     def ratio(row: Row) -> str:
@@ -168,38 +179,40 @@ def _times(results: Results) -> list[_Column]:
         )
 
     return [
-        _percentile("p50", "p50"), _percentile("p90", "p90"), _percentile("p99", "p99"),
-        *([_percentile("p999", "p99.9")] if any(r.latency_us and r.latency_us.p999 for r in results.rows) else []),
+        _percentile_column("p50", "p50"), _percentile_column("p90", "p90"), _percentile_column("p99", "p99"),
+        *([_percentile_column("p999", "p99.9")]
+          if any(row.latency_us and row.latency_us.p999 for row in results.rows) else []),
         _Column(Head("ratio", about="p50 over the baseline's, paired; below ×1 is faster"), ratio,
                 lambda row: row.ratio.value if row.ratio else None),
-        _number("images/s", lambda row: row.throughput_per_s, lambda value: f"{value:,.0f}"),
+        _number_column("images/s", lambda row: row.throughput_per_s, lambda value: f"{value:,.0f}"),
     ]  # fmt: skip
 
 
-def _answers() -> list[_Column]:
+def _accuracy_columns() -> list[_Column]:
     return [
         _Column(Head("top-1 [95 %]"), lambda row: formatting.top1(row, interval=True),
                 lambda row: row.accuracy.top1 if row.accuracy else None),
-        _number("flips", lambda row: row.agreement.flips if row.agreement else None, lambda value: f"{value:,.0f}",
-                "labels that differ from the reference's"),
+        _number_column("flips", lambda row: row.agreement.flips if row.agreement else None,
+                       lambda value: f"{value:,.0f}", "labels that differ from the reference's"),
         _Column(Head("certified", about="share of images that cannot flip"), certified_share,
                 lambda row: c.certified if row.agreement and (c := row.agreement.certificate) else None),
-        _number("log loss", lambda row: row.calibration.log_loss if row.calibration else None,
-                lambda value: f"{value:.4f}"),
+        _number_column("log loss", lambda row: row.calibration.log_loss if row.calibration else None,
+                       lambda value: f"{value:.4f}"),
         _Column(Head("ECE", about="expected calibration error"), expected_error,
                 lambda row: row.calibration.expected_error if row.calibration else None),
     ]  # fmt: skip
 
 
-def _costs() -> list[_Column]:
+def _cost_columns() -> list[_Column]:
     return [
-        _number("size kB", lambda row: row.artifact.bytes if row.artifact else None, lambda v: f"{v / 1000:,.0f}"),
-        _number("peak MB", lambda row: row.peak_rss_bytes, lambda value: f"{value / 1e6:,.0f}",
-                "high-water mark of the process' memory"),
-        _number("load s", lambda row: row.load_seconds, lambda value: f"{value:.2f}"),
-        _number("first ms", lambda row: row.first_prediction_us, lambda value: f"{value / 1000:,.2f}",
-                "the first prediction of a process"),
-        _number("CPU s per 1,000 images", lambda row: row.cpu_seconds_per_1000, lambda value: f"{value:.3g}"),
+        _number_column("size kB", lambda row: row.artifact.bytes if row.artifact else None,
+                       lambda value: f"{value / 1000:,.0f}"),
+        _number_column("peak MB", lambda row: row.peak_rss_bytes, lambda value: f"{value / 1e6:,.0f}",
+                       "high-water mark of the process' memory"),
+        _number_column("load s", lambda row: row.load_seconds, lambda value: f"{value:.2f}"),
+        _number_column("first ms", lambda row: row.first_prediction_us, lambda value: f"{value / 1000:,.2f}",
+                       "the first prediction of a process"),
+        _number_column("CPU s per 1,000 images", lambda row: row.cpu_seconds_per_1000, lambda value: f"{value:.3g}"),
     ]  # fmt: skip
 
 

@@ -44,9 +44,9 @@ FINE, COARSE = Fineness(100, 8, 10, 50), Fineness(20, 4, 3, 10)
 MANY = 64  # rows: of more, fine distributions would make a page that is too large for some mail
 
 
-def fineness(rows: int) -> Fineness:
+def fineness(row_count: int) -> Fineness:
     """Say how fine the distributions of so many rows may be."""
-    return FINE if rows <= MANY else COARSE
+    return FINE if row_count <= MANY else COARSE
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class Spread:
         return self.values[int(np.abs(np.asarray(self.shares) - share).argmin())]
 
 
-def thin(row: Row, place: Path, kept: Fineness = FINE) -> Spread | None:
+def thin(row: Row, path: Path, detail: Fineness = FINE) -> Spread | None:
     """Thin the calls of all generations of a row; None if it holds none.
 
     Quantiles are order statistics (the inverse of the empirical distribution function, definition 1 of R. J. Hyndman
@@ -82,9 +82,9 @@ def thin(row: Row, place: Path, kept: Fineness = FINE) -> Spread | None:
 
     Parameters
     ----------
-    place
+    path
         The results' file, for messages.
-    kept
+    detail
         From `fineness`.
 
     Raises
@@ -93,17 +93,17 @@ def thin(row: Row, place: Path, kept: Fineness = FINE) -> Spread | None:
         The samples can't be read.
     """
     try:
-        parts = [samples.decode(one.samples) for one in row.generations if one.samples]
+        parts = [samples.decode(generation.samples) for generation in row.generations if generation.samples]
     except ResultsError as exc:
-        raise ResultsError(f"{place}: {row.backend} {row.precision}: {exc}; measure again") from exc
+        raise ResultsError(f"{path}: {row.backend} {row.precision}: {exc}; measure again") from exc
     if not parts or not sum(map(len, parts)):
         return None
     values = np.sort(np.concatenate(parts)) / 1000
     n = len(values)
-    tail = 1 - 10.0 ** -np.linspace(0, ceil(log10(n + 1)), kept.per_decade * ceil(log10(n + 1)) + 1)
-    shares = np.unique(np.concatenate([np.linspace(0, 1, kept.body + 1), tail[tail < 1 - 1 / n], [0.001, 0.999]]))
-    found = np.quantile(values, shares, method="inverted_cdf")
+    tail = 1 - 10.0 ** -np.linspace(0, ceil(log10(n + 1)), detail.per_decade * ceil(log10(n + 1)) + 1)
+    shares = np.unique(np.concatenate([np.linspace(0, 1, detail.body + 1), tail[tail < 1 - 1 / n], [0.001, 0.999]]))
+    quantiles = np.quantile(values, shares, method="inverted_cdf")
     return Spread(
-        n, tuple(shares.round(7).tolist()), tuple(found.round(3).tolist()),
-        tuple(values[: kept.fastest].tolist()), tuple(values[-kept.slowest :].tolist()),
+        n, tuple(shares.round(7).tolist()), tuple(quantiles.round(3).tolist()),
+        tuple(values[: detail.fastest].tolist()), tuple(values[-detail.slowest :].tolist()),
     )  # fmt: skip
