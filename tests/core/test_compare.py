@@ -51,11 +51,11 @@ def scaled(values: Sequence[float], by: float) -> tuple[float, ...]:
 
 
 def generation(index: int, p50: float, **changes: Any) -> Generation:
-    made = Generation(
+    value = Generation(
         index, 4000, 4000 * p50 / 1e6, p50, p50 * 1.1, p50 * 2, p50 * 3, p50 / 100, p50 * 5, int(p50 * 1e6),
         WarmUp(20, 0.1, True), Busy(1.0),
     )  # fmt: skip
-    return replace(made, **changes)
+    return replace(value, **changes)
 
 
 def timed(p50s: Sequence[float] = STEADY, name: str = "onnx", batch: int | None = 1, **changes: Any) -> Row:
@@ -70,18 +70,18 @@ def timed(p50s: Sequence[float] = STEADY, name: str = "onnx", batch: int | None 
 
 
 def run(*rows: Row, **changes: Any) -> Results:
-    made = Results(MACHINE, BUNDLE, rows, "2026-11-21T00:00:00+00:00", "0.1.0", settings={"seconds": 3.0})
-    return replace(made, **changes)
+    results = Results(MACHINE, BUNDLE, rows, "2026-11-21T00:00:00+00:00", "0.1.0", settings={"seconds": 3.0})
+    return replace(results, **changes)
 
 
 def compared(base: Row | Results, new: Row | Results, *gates: str, force: bool = False) -> Comparison:
-    older, newer = (one if isinstance(one, Results) else run(one) for one in (base, new))
+    older, newer = (side if isinstance(side, Results) else run(side) for side in (base, new))
     return compare(older, newer, parse_gates(gates), force=force)
 
 
 def change_of(comparison: Comparison, metric: str) -> Change:
-    (found,) = (change for change in comparison.changes if change.metric == metric)
-    return found
+    (match,) = (change for change in comparison.changes if change.metric == metric)
+    return match
 
 
 # --- verdicts ------------------------------------------------------------------------------------------------------
@@ -114,9 +114,9 @@ def test_a_verdict_is_spoken_of_the_whole_interval(
     new: tuple[float, ...], gate: str, verdict: Verdict, passes: bool
 ) -> None:
     comparison = compared(timed(), timed(new), gate)
-    found = change_of(comparison, gate.partition(":")[0])
-    assert found.verdict is verdict
-    assert found.gate == parse_gate(gate)
+    change = change_of(comparison, gate.partition(":")[0])
+    assert change.verdict is verdict
+    assert change.gate == parse_gate(gate)
     assert comparison.passed is not passes
 
 
@@ -134,25 +134,25 @@ def test_without_gates_what_is_beyond_noise_is_told(by: float, verdict: Verdict)
 
 def test_an_interval_is_welchs_over_generations_as_scipy_has_it() -> None:
     new = scaled(NOISY[:3], 1.3)
-    found = change_of(compared(timed(), timed(new)), "latency")
+    change = change_of(compared(timed(), timed(new)), "latency")
     expected = scipy_stats.ttest_ind(np.log(new), np.log(STEADY), equal_var=False).confidence_interval()
-    assert found.interval == pytest.approx((exp(expected.low), exp(expected.high)))
+    assert change.interval == pytest.approx((exp(expected.low), exp(expected.high)))
     means = [exp(sum(map(log, values)) / len(values)) for values in (STEADY, new)]
-    assert (found.base, found.new, found.change) == pytest.approx((*means, means[1] / means[0]))
+    assert (change.base, change.new, change.change) == pytest.approx((*means, means[1] / means[0]))
 
 
 def test_throughput_counts_images_and_not_calls() -> None:
-    found = change_of(compared(timed(batch=32), timed(scaled(STEADY, 2), batch=32)), "throughput")
-    assert found.base == pytest.approx(32e6 / 100, rel=0.01)
-    assert found.change == pytest.approx(0.5)
+    change = change_of(compared(timed(batch=32), timed(scaled(STEADY, 2), batch=32)), "throughput")
+    assert change.base == pytest.approx(32e6 / 100, rel=0.01)
+    assert change.change == pytest.approx(0.5)
 
 
-@pytest.mark.parametrize(("base", "new", "told"), [(1, 5, "base"), (5, 1, "new"), (1, 1, "base and new")])
-def test_a_single_generation_can_tell_nothing_and_fails_nothing(base: int, new: int, told: str) -> None:
+@pytest.mark.parametrize(("base", "new", "which"), [(1, 5, "base"), (5, 1, "new"), (1, 1, "base and new")])
+def test_a_single_generation_can_tell_nothing_and_fails_nothing(base: int, new: int, which: str) -> None:
     comparison = compared(timed(STEADY[:base]), timed(scaled(STEADY, 9)[:new]), "latency:10%")
-    found = change_of(comparison, "latency")
-    assert (found.verdict, found.interval) == (Verdict.CANT_TELL, None)
-    assert found.reason == f"a single generation in {told}: --quick can't tell"
+    change = change_of(comparison, "latency")
+    assert (change.verdict, change.interval) == (Verdict.CANT_TELL, None)
+    assert change.reason == f"a single generation in {which}: --quick can't tell"
     assert comparison.passed
     assert verdict_line(comparison).startswith("no gate could tell anything, of latency:10% (1 can't tell)")
 
@@ -160,14 +160,14 @@ def test_a_single_generation_can_tell_nothing_and_fails_nothing(base: int, new: 
 def test_a_p99_of_too_few_calls_can_tell_nothing() -> None:
     few = timed(generations=tuple(generation(i, 200.0, n=1839) for i in range(5)))
     comparison = compared(timed(), few, "p99:10%")
-    found = change_of(comparison, "p99")
-    assert (found.verdict, found.new) == (Verdict.CANT_TELL, None)
-    assert "it needs 1,840 calls" in found.reason
+    change = change_of(comparison, "p99")
+    assert (change.verdict, change.new) == (Verdict.CANT_TELL, None)
+    assert "it needs 1,840 calls" in change.reason
     assert change_of(comparison, "latency").verdict is Verdict.WORSE
 
 
 @pytest.mark.parametrize("odd", [0.0, -1.0, float("nan"), float("inf")])
-def test_figures_that_no_clock_gives_can_tell_nothing(odd: float) -> None:
+def test_times_that_no_clock_gives_can_tell_nothing(odd: float) -> None:
     new = timed(generations=tuple(replace(generation(i, 100.0), p50=odd) for i in range(5)))
     assert change_of(compared(timed(), new), "latency").verdict is Verdict.CANT_TELL
 
@@ -195,10 +195,10 @@ def test_within_the_noise_floor_of_either_run_nothing_is_worse(
     else:
         new = replace(new, floors=floors)
     comparison = compared(base, new, gate)
-    found = change_of(comparison, "latency")
-    assert found.verdict is verdict
+    change = change_of(comparison, "latency")
+    assert change.verdict is verdict
     assert change_of(comparison, "p99").verdict is Verdict.WORSE, "the floor is of medians"
-    assert ("noise floor" in found.reason) is (floor[0] < 0.95)
+    assert ("noise floor" in change.reason) is (floor[0] < 0.95)
 
 
 @pytest.mark.parametrize(
@@ -250,15 +250,15 @@ UNLIKE = [
 ]
 
 
-@pytest.mark.parametrize(("new", "told"), UNLIKE, ids=[told for _, told in UNLIKE])
-def test_runs_that_are_not_alike_are_refused_unless_forced(new: Results, told: str) -> None:
+@pytest.mark.parametrize(("new", "message"), UNLIKE, ids=[message for _, message in UNLIKE])
+def test_runs_that_are_not_alike_are_refused_unless_forced(new: Results, message: str) -> None:
     with pytest.raises(UsageError) as caught:
         compared(run(timed()), new, "latency:10%")
-    assert told in str(caught.value)
+    assert message in str(caught.value)
     assert "--force" in str(caught.value)
     assert one_printable_line(str(caught.value))
     forced = compared(run(timed()), new, "latency:10%", force=True)
-    assert any(told in note for note in forced.notes)
+    assert any(message in note for note in forced.notes)
     assert forced.passed
 
 
@@ -304,7 +304,7 @@ MISSING: dict[str, Any] = {"error": "not installed: onnxruntime", "mend": "pip i
 
 
 @pytest.mark.parametrize(
-    ("base", "new", "told", "lost"),
+    ("base", "new", "reason", "lost"),
     [
         (timed(), timed(SLOW, **INVALID), "INVALID in new: the hypervisor took 9 %", False),
         (timed(**INVALID), timed(SLOW), "INVALID in base: the hypervisor took 9 %", False),
@@ -315,12 +315,12 @@ MISSING: dict[str, Any] = {"error": "not installed: onnxruntime", "mend": "pip i
     ],
 )
 def test_a_gate_of_times_looks_past_what_is_invalid_and_none_past_what_works_no_more(
-    base: Row, new: Row, told: str, lost: bool
+    base: Row, new: Row, reason: str, lost: bool
 ) -> None:
     rest = timed(name="numpy")
     comparison = compared(run(base, rest), run(new, rest), "latency:10%")
     (ignored,) = comparison.ignored
-    assert (ignored.key, ignored.reason, ignored.lost) == (new.key, told, lost)
+    assert (ignored.key, ignored.reason, ignored.lost) == (new.key, reason, lost)
     exact = {"accuracy", "flips", "size"} if ignored.times_only else set()
     assert {change.metric for change in comparison.changes if change.key[0] == "onnx"} == exact
     assert {change.key[0] for change in comparison.changes if change.metric == "latency"} == {"numpy"}

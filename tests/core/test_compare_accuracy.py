@@ -18,10 +18,10 @@ from digitbench.judge.compare import Verdict
 from digitbench.records.results import Accuracy, Agreement, Flip, Results, Row
 
 
-def answered(labels: Sequence[int], reference: Sequence[int], true: Sequence[int]) -> Row:
+def answered(labels: Sequence[int], reference: Sequence[int], true_labels: Sequence[int]) -> Row:
     """A row that gave these labels, with accuracy and flips as the program itself finds them."""
-    scores, expected = (np.eye(10, dtype=np.float32)[list(one)] for one in (labels, reference))
-    truth = np.array(true, dtype=np.int64)
+    scores, expected = (np.eye(10, dtype=np.float32)[list(row_labels)] for row_labels in (labels, reference))
+    truth = np.array(true_labels, dtype=np.int64)
     return timed(accuracy=accuracy.accuracy(scores, truth), agreement=agreement.compare(scores, expected, truth))
 
 
@@ -30,15 +30,15 @@ images = st.lists(st.tuples(*[st.integers(0, 2)] * 4), min_size=1, max_size=12)
 
 @given(images)
 def test_flips_tell_which_images_changed_sides(answers: list[tuple[int, int, int, int]]) -> None:
-    true, reference, mine, other = zip(*answers, strict=True)
-    lost = sum(t == m != o for t, _, m, o in answers)
-    won = sum(t != m and t == o for t, _, m, o in answers)
-    base, new = answered(mine, reference, true), answered(other, reference, true)
+    true_labels, reference, base_labels, new_labels = zip(*answers, strict=True)
+    lost = sum(t == b != n for t, _, b, n in answers)
+    won = sum(t != b and t == n for t, _, b, n in answers)
+    base, new = answered(base_labels, reference, true_labels), answered(new_labels, reference, true_labels)
     assert discordant(base, new) == (lost, won)
     comparison = compared(base, new, "flips:0")
     assert change_of(comparison, "accuracy").interval == paired_interval(lost, won, len(answers))
-    came = sum(o not in (r, m) for _, r, m, o in answers)
-    gone = sum(m != r == o for _, r, m, o in answers)
+    came = sum(n not in (r, b) for _, r, b, n in answers)
+    gone = sum(b != r == n for _, r, b, n in answers)
     flips = change_of(comparison, "flips")
     assert flips.change == (came or -gone)
     assert comparison.passed is not bool(came)
@@ -79,10 +79,10 @@ def test_accuracy_is_judged_by_the_images_that_changed_sides(lost: int, won: int
         accuracy=Accuracy((980 - lost + won) / 1000, 980 - lost + won, 1000, (0, 1)),
         agreement=Agreement("keras", len(flips), 0.1, tuple(flips)),
     )
-    found = change_of(compared(timed(), new, "accuracy:2pp"), "accuracy")
-    assert found.verdict is verdict
-    assert found.change == pytest.approx((won - lost) / 1000)
-    assert found.reason == (f"{lost} images went right to wrong, {won} wrong to right" if lost or won else "")
+    change = change_of(compared(timed(), new, "accuracy:2pp"), "accuracy")
+    assert change.verdict is verdict
+    assert change.change == pytest.approx((won - lost) / 1000)
+    assert change.reason == (f"{lost} images went right to wrong, {won} wrong to right" if lost or won else "")
 
 
 WRONG_ONCE = timed(
@@ -98,21 +98,21 @@ WRONG_ONCE = timed(
         run(replace(WRONG_ONCE, agreement=Agreement("torch", 1, 0.1, (Flip(7, 4, 4, 9, 0.1, 0.1),)))),
         run(WRONG_ONCE, bundle={**BUNDLE, "reference_sha256": "cd" * 32}),
     ],
-    ids=["accuracy the flips don't explain", "no ledger", "another reference", "another bundle"],
+    ids=["accuracy the flips don't explain", "flips not listed", "another reference", "another bundle"],
 )
 def test_accuracy_that_cannot_be_paired_is_compared_unpaired(new: Results) -> None:
-    found = change_of(compared(timed(), new, force=True), "accuracy")
-    mine, other = timed().accuracy, new.rows[0].accuracy
-    assert mine
-    assert other
-    assert found.interval == unpaired_interval(mine, other)
-    assert "not compared image by image" in found.reason
+    change = change_of(compared(timed(), new, force=True), "accuracy")
+    base_accuracy, new_accuracy = timed().accuracy, new.rows[0].accuracy
+    assert base_accuracy
+    assert new_accuracy
+    assert change.interval == unpaired_interval(base_accuracy, new_accuracy)
+    assert "not compared image by image" in change.reason
 
 
-def test_flips_without_a_ledger_are_only_counted() -> None:
-    found = change_of(compared(timed(), timed(agreement=Agreement("keras", 2, 0.1)), "flips:1"), "flips")
-    assert (found.base, found.new, found.change, found.verdict) == (0, 2, 2, Verdict.REGRESSION)
-    assert found.reason.startswith("only counted")
+def test_flips_that_are_not_listed_are_only_counted() -> None:
+    change = change_of(compared(timed(), timed(agreement=Agreement("keras", 2, 0.1)), "flips:1"), "flips")
+    assert (change.base, change.new, change.change, change.verdict) == (0, 2, 2, Verdict.REGRESSION)
+    assert change.reason.startswith("only counted")
 
 
 @pytest.mark.parametrize(("correct", "total"), [(1, 0), (-1, 10), (11, 10)])
@@ -125,8 +125,8 @@ def test_an_accuracy_that_no_count_gives_is_not_compared(correct: int, total: in
 def test_a_flip_that_went_does_not_pay_for_one_that_came() -> None:
     other = replace(WRONG_ONCE, agreement=Agreement("keras", 1, 0.1, (Flip(8, 4, 4, 9, 0.1, 0.1),)))
     comparison = compared(WRONG_ONCE, other, "flips:0")
-    found = change_of(comparison, "flips")
-    assert (found.base, found.new, found.change, found.verdict) == (1, 1, 1, Verdict.REGRESSION)
-    assert found.reason == "1 new (image 8), 1 gone"
+    change = change_of(comparison, "flips")
+    assert (change.base, change.new, change.change, change.verdict) == (1, 1, 1, Verdict.REGRESSION)
+    assert change.reason == "1 new (image 8), 1 gone"
     assert change_of(compared(WRONG_ONCE, other, "flips:1"), "flips").verdict is Verdict.WITHIN
     assert change_of(compared(WRONG_ONCE, timed(), "flips:0"), "flips").verdict is Verdict.BETTER

@@ -19,7 +19,7 @@ from digitbench.report.comparison import footnotes, print_comparison, verdict_li
 # --- the closing line ----------------------------------------------------------------------------------------------
 
 
-def test_the_worst_is_named_with_its_figures_by_the_order_of_the_gates() -> None:
+def test_the_worst_is_named_with_its_values_by_the_order_of_the_gates() -> None:
     base = run(timed(), timed(batch=32))
     new = run(timed(scaled(STEADY, 1.2)), timed(scaled(STEADY, 1.5), batch=32), timed(name="numpy"))
     line = verdict_line(compared(base, new, "latency:10%", "memory:1%"))
@@ -50,8 +50,8 @@ def test_a_run_that_passes_says_what_was_looked_at() -> None:
     assert (
         verdict_line(comparison) == "no regression beyond latency:10%, size:1% in 4 figures (1 perhaps, 1 can't tell)"
     )
-    told = verdict_line(compared(timed(), timed(scaled(STEADY, 1.2))))
-    assert told.startswith("6 worse and 0 better beyond noise, of 9 figures")
+    line = verdict_line(compared(timed(), timed(scaled(STEADY, 1.2))))
+    assert line.startswith("6 worse and 0 better beyond noise, of 9 figures")
 
 
 # --- the table -----------------------------------------------------------------------------------------------------
@@ -69,7 +69,7 @@ def line_of(text: str, metric: str) -> list[str]:
     return line.split()
 
 
-def test_figures_are_in_their_columns() -> None:
+def test_values_are_in_their_columns() -> None:
     new = timed(
         scaled(STEADY, 1.2), accuracy=WRONG_ONCE.accuracy, agreement=WRONG_ONCE.agreement,
         artifact=ArtifactFile("a", 90_000, "cd" * 32),
@@ -155,25 +155,26 @@ def test_what_is_beside_the_table_is_told() -> None:
 
 
 @pytest.mark.parametrize(
-    ("new", "told"),
+    ("new", "message"),
     [
         (Runtime("ONNX Runtime", "1.30", "XNNPACK", 2), "ONNX Runtime on CPU, threads: 1 -> XNNPACK, threads: 2"),
         (Runtime("ORT", "2.0", "CPU", 1), "ONNX Runtime 1.30 -> ORT 2.0"),
     ],
 )
-def test_a_runtime_that_is_or_runs_otherwise_is_told(new: Runtime, told: str) -> None:
-    assert f"Changed: onnx: {told}" in shown(run(timed()), run(timed(runtime=new)))
+def test_a_runtime_that_is_or_runs_otherwise_is_told(new: Runtime, message: str) -> None:
+    assert f"Changed: onnx: {message}" in shown(run(timed()), run(timed(runtime=new)))
 
 
 @pytest.mark.parametrize(
-    ("by", "word"), [((1.2, 1.3, 1.1), "slower"), ((0.8, 0.9, 0.7), "faster"), ((0.8, 1, 0.7), ""), ((1.2, 1, 1.3), "")]
+    ("factors", "expected"),
+    [((1.2, 1.3, 1.1), "slower"), ((0.8, 0.9, 0.7), "faster"), ((0.8, 1, 0.7), ""), ((1.2, 1, 1.3), "")],
 )
-def test_latencies_that_all_move_one_way_point_at_the_machine(by: tuple[float, ...], word: str) -> None:
+def test_latencies_that_all_move_one_way_point_at_the_machine(factors: tuple[float, ...], expected: str) -> None:
     names = ("keras", "numpy", "onnx")
     base = run(*(timed(name=name) for name in names))
-    new = run(*(timed(scaled(STEADY, one), name=name) for one, name in zip(by, names, strict=True)))
-    told = [line for line in footnotes(compared(base, new), base, new) if line.startswith("All 3 latencies")]
-    assert [line.split()[4] for line in told] == ([f"{word}:"] if word else [])
+    new = run(*(timed(scaled(STEADY, factor), name=name) for factor, name in zip(factors, names, strict=True)))
+    notes = [line for line in footnotes(compared(base, new), base, new) if line.startswith("All 3 latencies")]
+    assert [line.split()[4] for line in notes] == ([f"{expected}:"] if expected else [])
 
 
 def test_two_latencies_that_move_one_way_point_at_nothing() -> None:

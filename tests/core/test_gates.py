@@ -41,7 +41,7 @@ def test_a_gate_is_read(text: str, gate: Gate) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("", "unknown metric ''"),
         ("latncy:10%", "did you mean 'latency'?"),
@@ -62,14 +62,14 @@ def test_a_gate_is_read(text: str, gate: Gate) -> None:
         ("accuracy:100pp", "must be below 100pp"),
     ],
 )
-def test_what_is_no_gate_is_refused_in_one_line(text: str, told: str) -> None:
+def test_what_is_no_gate_is_refused_in_one_line(text: str, message: str) -> None:
     with pytest.raises(UsageError) as caught:
         parse_gate(text)
-    assert told in str(caught.value)
+    assert message in str(caught.value)
     assert str(caught.value).startswith(f"--fail-on {text!r}: ")
 
 
-limits = st.decimals(0, 99, places=3).map(lambda one: f"{one:f}")
+limits = st.decimals(0, 99, places=3).map(lambda limit: f"{limit:f}")
 near_gates = st.builds(
     "{}:{}{}".format, st.sampled_from([*METRICS, "p50", "x"]), limits | st.text(max_size=9), st.text("%p 1", max_size=4)
 )
@@ -80,15 +80,15 @@ def test_any_text_is_a_gate_that_reads_back_the_same_or_one_line(text: str) -> N
     try:
         gate = parse_gate(text)
     except UsageError as refused:
-        told = str(refused)
+        message = str(refused)
     else:
         again = parse_gate(str(gate))
         assert 0 <= gate.limit < 1e9
         assert (again.metric, again.unit) == (gate.metric, gate.unit)
         assert again.limit == pytest.approx(gate.limit)
         return
-    assert one_printable_line(told)
-    assert len(told) < 1000, "however long the text is"
+    assert one_printable_line(message)
+    assert len(message) < 1000, "however long the text is"
 
 
 def test_two_limits_for_one_metric_are_refused() -> None:
@@ -120,7 +120,7 @@ STOPPED: dict[str, Any] = {"accuracy": None, "agreement": None, "generations": (
 def test_no_gate_passes_while_a_candidate_is_missing(gate: str, new: Results, reason: str) -> None:
     comparison = compared(WHOLE, new, gate)
     assert not comparison.passed
-    lost = {one.key: one.reason for one in comparison.lost}
+    lost = {missing.key: missing.reason for missing in comparison.lost}
     assert lost[INT8.key].startswith(reason)
     assert verdict_line(comparison).startswith(f"{len(lost)} candidate")
     assert f" missing: {'onnx fp32' if ONNX.key in lost else 'onnx int8'}, 1 thread, batch 1: {reason}" in (
@@ -147,7 +147,7 @@ def test_an_excuse_holds_for_no_other_candidate_and_for_no_regression() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("", "'': give a backend, or one at a precision: onnx:int8"),
         ("onnx:", "'onnx:': give a backend"),
@@ -156,16 +156,16 @@ def test_an_excuse_holds_for_no_other_candidate_and_for_no_regression() -> None:
         ("onnx:int4", "'onnx:int4': unknown precision 'int4': did you mean 'int8'?"),
     ],
 )
-def test_what_excuses_nothing_is_refused_in_one_line(text: str, told: str) -> None:
+def test_what_excuses_nothing_is_refused_in_one_line(text: str, message: str) -> None:
     with pytest.raises(UsageError) as caught:
         parse_excused([text])
-    assert str(caught.value).startswith(f"--allow-missing {told}")
+    assert str(caught.value).startswith(f"--allow-missing {message}")
 
 
 def test_what_was_not_asked_for_is_listed_and_not_missing() -> None:
     new = run(ONNX)
     asked = compare(WHOLE, new, parse_gates(["latency:10%"]), force=False, asked=lambda row: row.precision == "fp32")
-    assert [one.key for one in asked.lost] == [NUMPY.key]
+    assert [missing.key for missing in asked.lost] == [NUMPY.key]
     (line,) = (line for line in footnotes(asked, WHOLE, new) if line.startswith("Only in base"))
     assert line == "Only in base: onnx int8 batch 1"
     assert compare(WHOLE, new, parse_gates(["latency:10%"]), force=False, asked=lambda row: row.key == ONNX.key).passed
@@ -173,7 +173,7 @@ def test_what_was_not_asked_for_is_listed_and_not_missing() -> None:
 
 def test_with_gates_two_runs_without_a_common_candidate_lack_all() -> None:
     comparison = compared(run(ONNX, NUMPY), run(ABSENT, timed(name="keras")), "latency:10%")
-    assert [one.key for one in comparison.lost] == [ONNX.key, NUMPY.key]
+    assert [missing.key for missing in comparison.lost] == [ONNX.key, NUMPY.key]
     assert not comparison.passed
 
 
@@ -225,7 +225,7 @@ def test_one_whose_answers_differed_while_it_was_timed_has_no_accuracy(gate: str
         validity=(Finding("another label", "tell"),), generations=(generation(0, 100.0, wrong_labels=3),) * 5
     )
     comparison = compared(timed(), fickle, gate)
-    assert [one.reason for one in comparison.lost] == ["INVALID in new: another label"]
+    assert [missing.reason for missing in comparison.lost] == ["INVALID in new: another label"]
     assert not comparison.passed
     assert compared(run(fickle, NUMPY), run(fickle, NUMPY), gate).passed, "nothing got worse"
 
@@ -233,11 +233,11 @@ def test_one_whose_answers_differed_while_it_was_timed_has_no_accuracy(gate: str
 EVALUATED = timed(batch=None, generations=(), latency_us=None, validity=None)
 
 
-@pytest.mark.parametrize("turned", [False, True])
-def test_an_evaluation_is_compared_with_a_bench_by_what_both_have(turned: bool) -> None:
+@pytest.mark.parametrize("swapped", [False, True])
+def test_an_evaluation_is_compared_with_a_bench_by_what_both_have(swapped: bool) -> None:
     bench, evaluated = run(timed(), timed(batch=32)), run(EVALUATED)
-    worse = replace(EVALUATED, **WRONG_OFTEN) if not turned else None
-    base, new = (evaluated, bench) if turned else (bench, evaluated)
+    worse = replace(EVALUATED, **WRONG_OFTEN) if not swapped else None
+    base, new = (evaluated, bench) if swapped else (bench, evaluated)
     same = compared(base, new, "accuracy:1pp", "flips:0", "size:5%")
     assert same.passed
     assert [change.metric for change in same.changes] == ["accuracy", "flips", "size"]
