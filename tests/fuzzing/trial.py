@@ -44,7 +44,7 @@ def main() -> None:
 
 
 def _answer(request: dict[str, Any], digits: data.Dataset) -> dict[str, Any]:
-    began = monotonic()
+    start = monotonic()
     try:
         if request["kind"] == "pictures":
             prepared(Path(request["path"]))
@@ -57,7 +57,7 @@ def _answer(request: dict[str, Any], digits: data.Dataset) -> dict[str, Any]:
         answer = {"outcome": "refused", "message": str(exc)}
     except BaseException as exc:  # noqa: BLE001 - that one comes at all is what is looked for
         answer = {"outcome": "raised", "message": repr(exc), "trace": traceback.format_exc()}
-    return answer | {"seconds": monotonic() - began}
+    return answer | {"seconds": monotonic() - start}
 
 
 def _brings_tensorflow(request: dict[str, Any]) -> bool:
