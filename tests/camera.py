@@ -72,7 +72,7 @@ def photograph(
     light_on_dark = "chalk" in nuisances or (not nuisances and rng.random() < 0.2)
     scene = _Scene(rng, nuisances, *sides, dark=light_on_dark)
     scene.corners = _corners(scene)
-    scene.surface = _paper(scene)
+    scene.surface = _blank_sheet(scene)
     _print_on(scene)
     _write(scene, _strokes(digit, scene))
     _lay_on(scene)
@@ -90,10 +90,10 @@ def _corners(scene: _Scene) -> npt.NDArray[np.float64]:
     turned = square @ np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
     turned += rng.uniform(-0.03, 0.03, (4, 2)) * side
     inner = side * 20 / 28
-    room = np.maximum(np.array([scene.width, scene.height]) / 2 - inner * 0.62, 0)
+    margin = np.maximum(np.array([scene.width, scene.height]) / 2 - inner * 0.62, 0)
     if scene.nuisances & {"sheet", "neighbours", "frame"}:
-        room *= 0.4
-    middle = np.array([scene.width, scene.height]) / 2 + rng.uniform(-0.8, 0.8, 2) * room
+        margin *= 0.4
+    middle = np.array([scene.width, scene.height]) / 2 + rng.uniform(-0.8, 0.8, 2) * margin
     return np.asarray(turned + middle)
 
 
@@ -110,7 +110,7 @@ def _stretched(small: Floats, scene: _Scene) -> Floats:
     return np.asarray(picture, dtype=np.float32)
 
 
-def _paper(scene: _Scene) -> Floats:
+def _blank_sheet(scene: _Scene) -> Floats:
     rng = scene.rng
     if scene.dark:
         base = np.array([(30, 50, 40), (35, 35, 38), (15, 20, 25), (20, 30, 60)])[rng.integers(4)] / 255

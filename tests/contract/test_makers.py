@@ -25,9 +25,9 @@ FEW = (
 )
 
 
-def by_truth(made: Made, split: data.Split) -> Array:
+def by_truth(model: Made, split: data.Split) -> Array:
     """Images as a model's `truth` says that it takes them, but for quantisation."""
-    truth = made.truth
+    truth = model.truth
     images: Array = split.images
     if truth["fit"] == "resize":
         images = resized(split.pixels) / 255
@@ -38,7 +38,7 @@ def by_truth(made: Made, split: data.Split) -> Array:
     if 3 in shape:
         values = np.stack([values] * 3, axis=shape.index(3) - len(shape))
     values = values.reshape(-1, *shape)
-    if made.path.suffix == ".tflite":
+    if model.path.suffix == ".tflite":
         return values.astype(np.float32)
     return (np.rint(values) if "int" in truth["dtype"] else values).astype(truth["dtype"])
 
@@ -46,12 +46,12 @@ def by_truth(made: Made, split: data.Split) -> Array:
 @pytest.mark.parametrize("name", FEW)
 def test_a_model_fed_by_its_truth_says_what_its_maker_says(name: str, tmp_path: Path) -> None:
     test = data.load("digits").test
-    made = MAKERS[name](tmp_path)
-    answer = run(made.path, by_truth(made, test), made.truth["batch"])
-    np.testing.assert_array_equal(answer.labels, made.labels)
-    assert made.accuracy == np.mean(made.labels == test.labels)
-    assert made.accuracy > 0.9
-    assert (answer.output, answer.dtype) == (made.truth["output"], made.truth["dtype"])
+    model = MAKERS[name](tmp_path)
+    answer = run(model.path, by_truth(model, test), model.truth["batch"])
+    np.testing.assert_array_equal(answer.labels, model.labels)
+    assert model.accuracy == np.mean(model.labels == test.labels)
+    assert model.accuracy > 0.9
+    assert (answer.output, answer.dtype) == (model.truth["output"], model.truth["dtype"])
 
 
 def test_no_model_is_made_twice_and_every_kind_at_least_once() -> None:

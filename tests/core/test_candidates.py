@@ -48,7 +48,7 @@ def test_each_batch_size_is_a_candidate(untrained: Bundle) -> None:
     ]
 
 
-def test_each_thread_count_is_a_candidate_served_by_a_process_of_its_own(untrained: Bundle) -> None:
+def test_each_thread_count_is_a_candidate_with_a_process_of_its_own(untrained: Bundle) -> None:
     chosen = candidates(untrained, ["numpy"], [1, 8], [1, 2])
     assert [(candidate.row.threads, candidate.row.batch_size) for candidate in chosen] == [
         (1, 1),

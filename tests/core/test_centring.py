@@ -119,7 +119,7 @@ def test_strokes_are_brought_near_mnists_width() -> None:
 
 
 @pytest.mark.parametrize("factor", [1, 3, 10])
-def test_what_is_in_mnists_form_is_left_as_it_is(factor: int) -> None:
+def test_what_is_in_mnists_format_is_left_as_it_is(factor: int) -> None:
     for pixels in data.load("digits").test.pixels[:25]:
         large = pixels.repeat(factor, axis=0).repeat(factor, axis=1)
         for image in (large, 255 - large, np.repeat(large[..., None], 3, axis=2)):

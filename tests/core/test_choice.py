@@ -30,7 +30,7 @@ FLOOR = Floor("a", "fp32", 1, 1, Ratio(1.0, (0.98, 1.03)), {})
 
 def row(
     name: str, ratios: Sequence[float] = (1.0,), *, lost: int = 0, won: int = 0, size: int = 1000, memory: int = 100,
-    p99: float | None = None, rank: int | None = None, **more: Any,
+    p99: float | None = None, rank: int | None = None, **changes: Any,
 ) -> Row:  # fmt: skip
     """A candidate of 10 µs times its ratios; it has other images wrong, and right, than the reference."""
     correct = RIGHT - lost + won
@@ -51,7 +51,7 @@ def row(
             ) for i, ratio in enumerate(ratios)
         ),
     )  # fmt: skip
-    return replace(value, **more)
+    return replace(value, **changes)
 
 
 def limits(**texts: str) -> tuple[Limit, ...]:

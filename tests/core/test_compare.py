@@ -317,8 +317,8 @@ MISSING: dict[str, Any] = {"error": "not installed: onnxruntime", "mend": "pip i
 def test_a_gate_of_times_looks_past_what_is_invalid_and_none_past_what_works_no_more(
     base: Row, new: Row, reason: str, lost: bool
 ) -> None:
-    rest = timed(name="numpy")
-    comparison = compared(run(base, rest), run(new, rest), "latency:10%")
+    other_row = timed(name="numpy")
+    comparison = compared(run(base, other_row), run(new, other_row), "latency:10%")
     (ignored,) = comparison.ignored
     assert (ignored.key, ignored.reason, ignored.lost) == (new.key, reason, lost)
     exact = {"accuracy", "flips", "size"} if ignored.times_only else set()
@@ -326,7 +326,7 @@ def test_a_gate_of_times_looks_past_what_is_invalid_and_none_past_what_works_no_
     assert {change.key[0] for change in comparison.changes if change.metric == "latency"} == {"numpy"}
     assert ignored.times_only is (INVALID["validity"] in (base.validity, new.validity) and not new.error)
     assert comparison.passed is not lost
-    assert compared(run(base, rest), run(new, rest)).passed, "nothing fails without a gate"
+    assert compared(run(base, other_row), run(new, other_row)).passed, "nothing fails without a gate"
 
 
 def test_a_gate_with_nothing_to_look_at_fails_and_says_why() -> None:

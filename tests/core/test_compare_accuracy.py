@@ -123,10 +123,10 @@ def test_an_accuracy_that_no_count_gives_is_not_compared(correct: int, total: in
 
 
 def test_a_flip_that_went_does_not_pay_for_one_that_came() -> None:
-    other = replace(WRONG_ONCE, agreement=Agreement("keras", 1, 0.1, (Flip(8, 4, 4, 9, 0.1, 0.1),)))
-    comparison = compared(WRONG_ONCE, other, "flips:0")
+    other_flip = replace(WRONG_ONCE, agreement=Agreement("keras", 1, 0.1, (Flip(8, 4, 4, 9, 0.1, 0.1),)))
+    comparison = compared(WRONG_ONCE, other_flip, "flips:0")
     change = change_of(comparison, "flips")
     assert (change.base, change.new, change.change, change.verdict) == (1, 1, 1, Verdict.REGRESSION)
     assert change.reason == "1 new (image 8), 1 gone"
-    assert change_of(compared(WRONG_ONCE, other, "flips:1"), "flips").verdict is Verdict.WITHIN
+    assert change_of(compared(WRONG_ONCE, other_flip, "flips:1"), "flips").verdict is Verdict.WITHIN
     assert change_of(compared(WRONG_ONCE, timed(), "flips:0"), "flips").verdict is Verdict.BETTER

@@ -183,7 +183,7 @@ def test_two_latencies_that_move_one_way_point_at_nothing() -> None:
 
 
 @pytest.mark.parametrize("odd", [None, 7, "text", [], {"a": 1}], ids=repr)
-def test_a_description_of_another_form_is_no_crash(odd: Any) -> None:
+def test_a_description_of_another_shape_is_no_crash(odd: Any) -> None:
     odd_run = run(
         timed(), machine=dict.fromkeys(MACHINE, odd),
         bundle=dict.fromkeys(["name", "recipe", "dataset", "reference_sha256", "test_images"], odd),

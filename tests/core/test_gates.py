@@ -82,10 +82,10 @@ def test_any_text_is_a_gate_that_reads_back_the_same_or_one_line(text: str) -> N
     except UsageError as refused:
         message = str(refused)
     else:
-        again = parse_gate(str(gate))
+        reparsed = parse_gate(str(gate))
         assert 0 <= gate.limit < 1e9
-        assert (again.metric, again.unit) == (gate.metric, gate.unit)
-        assert again.limit == pytest.approx(gate.limit)
+        assert (reparsed.metric, reparsed.unit) == (gate.metric, gate.unit)
+        assert reparsed.limit == pytest.approx(gate.limit)
         return
     assert one_printable_line(message)
     assert len(message) < 1000, "however long the text is"
@@ -164,9 +164,11 @@ def test_what_excuses_nothing_is_refused_in_one_line(text: str, message: str) ->
 
 def test_what_was_not_asked_for_is_listed_and_not_missing() -> None:
     new = run(ONNX)
-    asked = compare(WHOLE, new, parse_gates(["latency:10%"]), force=False, asked=lambda row: row.precision == "fp32")
-    assert [missing.key for missing in asked.lost] == [NUMPY.key]
-    (line,) = (line for line in footnotes(asked, WHOLE, new) if line.startswith("Only in base"))
+    comparison = compare(
+        WHOLE, new, parse_gates(["latency:10%"]), force=False, asked=lambda row: row.precision == "fp32"
+    )
+    assert [missing.key for missing in comparison.lost] == [NUMPY.key]
+    (line,) = (line for line in footnotes(comparison, WHOLE, new) if line.startswith("Only in base"))
     assert line == "Only in base: onnx int8 batch 1"
     assert compare(WHOLE, new, parse_gates(["latency:10%"]), force=False, asked=lambda row: row.key == ONNX.key).passed
 

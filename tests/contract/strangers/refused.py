@@ -181,12 +181,12 @@ def _h5(folder: Path) -> Path:
 def _cut(make: Maker) -> Maker:
     """The first half of a file, as an interrupted download leaves it."""
 
-    def made(folder: Path) -> Path:
+    def make_half(folder: Path) -> Path:
         content = (path := make(folder)).read_bytes()
         path.write_bytes(content[: len(content) // 2])
         return path
 
-    return made
+    return make_half
 
 
 def _file(name: str, content: bytes) -> Maker:
