@@ -215,7 +215,7 @@ def test_code_is_run_only_if_the_model_io_has_it_and_its_user_trusts_that_file(
 
 @pytest.mark.parametrize("before", [b"layers", b"other layers"])
 def test_code_that_nobody_trusts_here_is_not_opened(artifact: Path, before: bytes) -> None:
-    """A bundle comes from somebody else: that it holds code is no trust, nor is trust in what was there before."""
+    """A bundle may come from somebody else: that it says it holds code is no trust, nor is trust in an earlier file."""
     if before != artifact.read_bytes():
         artifact.write_bytes(before)
         trusted_files.remember(artifact)

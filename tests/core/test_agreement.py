@@ -20,7 +20,7 @@ from digitbench.records.results import Certificate, Flip, McNemar
 
 @pytest.fixture
 def reference() -> Scores:
-    """Of six images whose label is their index; 0.75 against 0.125."""
+    """Scores of six images whose label is their index: 0.75 for the label, 0.125 for 9."""
     scores = np.zeros((6, 10), np.float32)
     scores[np.arange(6), np.arange(6)] = 0.75
     scores[:, 9] = 0.125
@@ -80,7 +80,7 @@ def test_a_margin_is_the_difference_of_the_two_highest() -> None:
 
 
 def exact_p(lost: int, won: int) -> Fraction:
-    """Both tails of a fair coin, counted: as uneven as this or more."""
+    """The exact two-sided p-value for a fair coin: the chance of a result at least as uneven as this."""
     n = lost + won
     tail = Fraction(sum(comb(n, k) for k in range(min(lost, won) + 1)), 2**n)
     return min(Fraction(1), 2 * tail)
@@ -140,9 +140,9 @@ any_score = (
 
 @st.composite
 def score_pairs(draw: st.DrawFn) -> tuple[Scores, Scores]:
-    """Reference and scores of two images; the second image's difference is often nearly half of the first's margin.
+    """Scores and reference of two images; the second image's difference is often nearly half of the first's margin.
 
-    There rounding would decide, were it let.
+    There a rounding error could decide.
     """
     reference = np.array(draw(st.lists(st.lists(any_score, min_size=10, max_size=10), min_size=2, max_size=2)), "f4")
     scores = reference.copy()
@@ -199,7 +199,7 @@ def test_no_image_is_certified_that_such_a_difference_could_flip(case: tuple[Sco
 @settings(max_examples=200, deadline=None)
 @given(score_pairs())
 def test_an_image_is_certified_where_it_is_clear(case: tuple[Scores, Scores]) -> None:
-    """And not only where it can't be avoided: a hair above twice the difference is enough."""
+    """A margin just above twice the largest difference is enough."""
     scores, reference = case
     result = compare(scores, reference, np.zeros(2, np.int64)).certificate
     assert result

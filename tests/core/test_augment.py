@@ -43,7 +43,7 @@ def some_shapes(count: int) -> Images:
 
 
 def drawn(strengths: Strengths, count: int, seed: int, epoch: int) -> tuple[Any, Any, np.random.Generator]:
-    """Which images share each deformation, where their pixels come from, and the generator before these are drawn."""
+    """Images that share each deformation, where their pixels come from, and a generator as before these were drawn."""
     rng = np.random.default_rng([seed, epoch])
     shuffled, replay = rng.permutation(count), np.random.default_rng([seed, epoch])
     replay.permutation(count)

@@ -32,7 +32,7 @@ def row(
     name: str, ratios: Sequence[float] = (1.0,), *, lost: int = 0, won: int = 0, size: int = 1000, memory: int = 100,
     p99: float | None = None, rank: int | None = None, **changes: Any,
 ) -> Row:  # fmt: skip
-    """A candidate of 10 µs times its ratios; it has other images wrong, and right, than the reference."""
+    """A candidate of 10 µs times its ratios; it loses `lost` images that the reference has right, and wins `won`."""
     correct = RIGHT - lost + won
     flips = [Flip(index, 1, 1, 2, 0.1, 0.1) for index in range(lost)]
     flips += [Flip(RIGHT + index, 1, 2, 1, 0.1, 0.1) for index in range(won)]
@@ -244,7 +244,7 @@ def test_what_can_be_told_apart_decides(first: dict[str, Any], second: dict[str,
 
 
 def test_accuracies_are_compared_image_by_image_and_not_by_their_totals() -> None:
-    """Both have 6 fewer right than the base; only `same_images` has the base's mistakes and no other differences."""
+    """Both have 6 fewer right than the base: ``same`` differs from it in these 6 images alone, ``other`` in many."""
     same_images, other_images = row("same", [1.0], lost=11), row("other", [1.0], lost=60, won=49)
     base, ties = row("base", [1.0], lost=5), Ties(None)
     assert same_images.accuracy == other_images.accuracy
@@ -281,7 +281,7 @@ def test_where_all_beat_each_other_in_a_ring_the_bare_values_decide() -> None:
 
 
 def front() -> list[Row]:
-    """Four that nobody beats, each the best in one thing."""
+    """Four candidates that none beats, each the best in one metric."""
     return [
         row("fast", [0.5, 0.5], rank=1, size=3000, memory=300, lost=30),
         row("small", [1.0, 1.0], rank=2, size=500, memory=400, lost=30),

@@ -27,7 +27,7 @@ def why(decision: Choice) -> str:
 
 
 def test_only_what_decided_is_told_as_the_reason() -> None:
-    """Of two as fast the smaller one is named, which has more flips and more memory."""
+    """Of two that are equally fast the smaller one is named, though it has more flips and needs more memory."""
     few = row("few", [1.0, 1.0], rank=1, size=2000, memory=100)
     many = row("many", [1.01, 1.01], rank=1, size=1000, memory=200, won=3, lost=3)
     decision = judge([few, many], ())

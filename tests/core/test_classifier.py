@@ -127,7 +127,7 @@ def test_a_fault_within_a_with_is_let_through(untrained: Bundle) -> None:
 
 @pytest.mark.usefixtures("plugins")
 def test_threads_that_share_one_get_each_their_own_answer(untrained: Bundle) -> None:
-    """Adapters keep the images of a call in buffers of theirs: two calls at once would mix them."""
+    """Backends keep the images of a call in buffers: two calls at the same time would mix them."""
     answers: dict[int, list[int]] = {digit: [] for digit in (0, 1)}
     with digitbench.load(untrained, backend="teller") as shared:
 

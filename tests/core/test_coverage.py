@@ -95,7 +95,7 @@ def test_calls_taken_for_samples_would_be_wrong_most_of_the_time(protocol: str) 
 
 
 def ratio_of_runs(generations: int, deviation: float, random: np.random.Generator) -> Floats:
-    """One p50 per process, (RUNS, generations), of a typical 1."""
+    """One p50 per process, (RUNS, generations); the typical one is 1."""
     return np.exp(deviation * random.standard_normal((RUNS, generations)))
 
 

@@ -1,4 +1,4 @@
-"""The process that is put to the test: it imports models and prepares pictures, as the command line does.
+"""The process under test: it imports models and prepares pictures, as the command line does.
 
 Standard input holds a case a line, and a JSON answer to each goes to what was standard output; what anything prints
 goes to standard error, a file that the watching process looks into.
@@ -65,7 +65,7 @@ def _brings_tensorflow(request: dict[str, Any]) -> bool:
 
 
 def _import_keras() -> None:
-    """Before memory is looked at: a Keras model that is taken is converted in this process."""
+    """Import Keras before memory is measured: a Keras model that is taken is converted in this process."""
     from digitbench.export.keras_runtime import import_keras
     from digitbench.system.progress import Silent
 

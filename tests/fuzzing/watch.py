@@ -57,7 +57,7 @@ class Verdict:
 
     @property
     def name(self) -> str:
-        """As ``--case`` takes it."""
+        """The case, as the option ``--case`` takes it."""
         return f"{self.kind}:{self.number}"
 
 
@@ -95,7 +95,7 @@ class Watched:
         self._printed.close()
 
     def run(self, number: int, keep: Path | None = None) -> Verdict:
-        """Put a case to the test; if something is wrong with it, its file is copied into the folder `keep`."""
+        """Run a case; if something is wrong with it, its file is copied into the folder `keep`."""
         path = seeds.write(self._kind, number, self._seed, self._models, self._cases)
         self._printed.truncate(0)
         answer = self._ask(path)
@@ -190,7 +190,7 @@ class Watched:
             yield f"printed: {printed[:2000]}"
 
     def _left_behind(self, verdict: Verdict) -> Iterator[str]:
-        """Say what is still there, and remove it."""
+        """Remove processes and files that the case left behind, and say what they were."""
         for process in self._children():
             with suppress(psutil.NoSuchProcess):
                 yield f"left a process: {process.name()}"

@@ -68,7 +68,7 @@ def trained(side: int = 28, hidden: int = 32) -> Network:
 
 
 def _fitted(rows: Array, labels: Array, hidden: tuple[int, ...], **options: Any) -> Any:
-    """scikit-learn's network, trained on one thread: so small a one is only slower with two."""
+    """scikit-learn's network, trained on one thread: it is so small that a second thread would only slow it down."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.neural_network import MLPClassifier
     from threadpoolctl import threadpool_limits
@@ -177,7 +177,7 @@ LAYOUTS = {
 
 
 def folded(layout: Layout, scale: Scale) -> Network:
-    """The network that says of a stranger's input what `trained` says of the image."""
+    """The network that gives the same logits for a stranger's input as `trained` gives for the image."""
     plain = trained(side=32 if layout.framing == "resize" else 28)
     kernel = layout.spread(plain.kernel.astype(np.float64))
     assert len(kernel) == math.prod(layout.shape)
@@ -205,7 +205,7 @@ class Convolutional:
 
 @functools.cache
 def convolutional() -> Convolutional:
-    """One whose last layer is trained on ``digits``: about 94 % of the test images right."""
+    """A convolutional network whose last layer is trained on ``digits``: about 94 % of the test images right."""
     train = data.load("digits").train
     filters = np.random.default_rng(1).normal(0, 0.2, (8, 1, 5, 5)).astype(np.float32)
     windows = np.lib.stride_tricks.sliding_window_view(_pad(train.images), (5, 5), (1, 2))

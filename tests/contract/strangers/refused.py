@@ -52,7 +52,7 @@ def _two_inputs(folder: Path) -> Path:
 
 
 def _of_width(width: int) -> Maker:
-    """Untrained, and `width` numbers as its answer."""
+    """An untrained model that answers with `width` numbers."""
 
     def make(folder: Path) -> Path:
         from onnx import helper

@@ -145,7 +145,7 @@ def _old_saved_model(path: Path) -> Opened:
 
 
 def _scores(outputs: list[tuple[str, Any]]) -> str:
-    """The output that holds the scores: a maker knows its name."""
+    """The name of the output that holds the scores: a maker would know it."""
     names = [name for name, shape in outputs if 10 in list(shape) and "uncertainty" not in name]
     assert len(names) == 1, outputs
     return names[0]
