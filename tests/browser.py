@@ -1,4 +1,4 @@
-"""A headless Chromium for tests of pages: what it asked for, what it complained of, and what axe-core finds."""
+"""A headless Chromium for tests of pages: the requests it makes, its complaints, and what axe-core finds."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 def installed() -> str | None:
     """Where the first browser of `NAMES` is."""
-    return next((found for name in NAMES if (found := shutil.which(name))), None)
+    return next((path for name in NAMES if (path := shutil.which(name))), None)
 
 
 @contextmanager
@@ -42,23 +42,23 @@ class Seen:
 @contextmanager
 def page_of(browser: Browser, **context: Any) -> Iterator[tuple[Page, Seen]]:
     """Open an empty page; `context` is for `browser.new_context`: ``viewport``, ``color_scheme``, ``has_touch``."""
-    room, seen = browser.new_context(**context), Seen()
-    page = room.new_page()
+    session, seen = browser.new_context(**context), Seen()
+    page = session.new_page()
     page.on("pageerror", lambda error: seen.errors.append(str(error)))
     page.on("console", lambda line: seen.errors.append(line.text) if line.type in {"error", "warning"} else None)
     page.on("request", lambda request: seen.requests.append(request.url))
     try:
         yield page, seen
     finally:
-        room.close()
+        session.close()
 
 
 def serious_violations(page: Page) -> list[str]:
     """What axe-core calls serious or critical, with the first element of each."""
     from axe_playwright_python.sync_playwright import Axe
 
-    found = Axe().run(page).response["violations"]
+    violations = Axe().run(page).response["violations"]
     return [
-        f"{one['id']}: {one['help']}: {one['nodes'][0]['html'][:200]}" for one in found
-        if one["impact"] in {"serious", "critical"}
+        f"{violation['id']}: {violation['help']}: {violation['nodes'][0]['html'][:200]}" for violation in violations
+        if violation["impact"] in {"serious", "critical"}
     ]  # fmt: skip

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import browser as browsers
+import forked_cli
 import pytest
-import served
 
 from digitbench.bundle import Bundle
 from digitbench.testing import random_bundle
@@ -61,7 +61,9 @@ def run_cli(
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the folders whose files take long, so that the processes of `make test` end at about the same time."""
     order = ("contract", "journeys", "installs", "core")
-    items.sort(key=lambda item: next((at for at, name in enumerate(order) if name in item.path.parts), len(order)))
+    items.sort(
+        key=lambda item: next((index for index, name in enumerate(order) if name in item.path.parts), len(order))
+    )
 
 
 @pytest.fixture
@@ -69,11 +71,11 @@ def cli(tmp_path: Path) -> Cli:
     """``python -m digitbench …`` in an empty folder that is also its home."""
 
     def call(*arguments: object, env: Mapping[str, str] | None = None) -> Finished:
-        given = [str(one) for one in arguments]
+        command = [str(argument) for argument in arguments]
         with tempfile.TemporaryDirectory() as streams:
-            code = served.run(given, tmp_path, environment(tmp_path, **(env or {})), Path(streams))
+            code = forked_cli.run(command, tmp_path, environment(tmp_path, **(env or {})), Path(streams))
             out, err = ((Path(streams) / name).read_text(encoding="utf-8") for name in ("out", "err"))
-        return Finished(given, code, out, err)
+        return Finished(command, code, out, err)
 
     return call
 
@@ -93,12 +95,12 @@ def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path],
 
     If `make` fails, it fails in every process, and isn't tried again.
     """
-    own = factory.getbasetemp()
+    base = factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" not in os.environ:
         make(folder := factory.mktemp(name, numbered=False))
         return folder
-    folder, failure = own.parent / name, own.parent / f"{name}-failed.txt"
-    with one_at_a_time(own.parent / f"{name}.lock"):
+    folder, failure = base.parent / name, base.parent / f"{name}-failed.txt"
+    with one_at_a_time(base.parent / f"{name}.lock"):
         if failure.exists():
             pytest.fail(f"in another process of this run: {failure.read_text(encoding='utf-8')}")
         if not folder.exists():
@@ -114,8 +116,8 @@ def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path],
 
 def stamps(folder: Path) -> dict[str, tuple[int, int]]:
     """Every file below a folder, with its size and when it was written."""
-    found = {str(path.relative_to(folder)): path.stat() for path in folder.rglob("*") if path.is_file()}
-    return {name: (stat.st_size, stat.st_mtime_ns) for name, stat in found.items()}
+    stats = {str(path.relative_to(folder)): path.stat() for path in folder.rglob("*") if path.is_file()}
+    return {name: (stat.st_size, stat.st_mtime_ns) for name, stat in stats.items()}
 
 
 @pytest.fixture(scope="session")
@@ -187,5 +189,5 @@ def browser() -> Iterator[Browser]:
     """A headless Chromium. It holds this thread's event loop, and so lasts no longer than a file's tests."""
     if browsers.installed() is None:
         pytest.skip(f"no browser is installed: {', '.join(browsers.NAMES)}")
-    with browsers.opened() as found:
-        yield found
+    with browsers.opened() as chromium:
+        yield chromium

@@ -13,7 +13,7 @@ Stroke = list[tuple[float, float]]
 
 def _arc(x: float, y: float, across: float, down: float, start: float, end: float, points: int = 14) -> Stroke:
     """Part of an ellipse around (x, y); degrees, clockwise from the right."""
-    angles = (math.radians(start + (end - start) * at / (points - 1)) for at in range(points))
+    angles = (math.radians(start + (end - start) * i / (points - 1)) for i in range(points))
     return [(x + across * math.cos(angle), y + down * math.sin(angle)) for angle in angles]
 
 
@@ -34,13 +34,13 @@ STROKES: dict[int, list[Stroke]] = {
 
 
 def draw_strokes(page: Page, strokes: list[Stroke], steps: int = 2) -> None:
-    """Draw with the mouse on the page's paper; so many moves from point to point."""
+    """Draw with the mouse in the page's drawing area; `steps` moves from point to point."""
     box = page.locator("#paper").bounding_box()
     assert box is not None
-    for first, *others in strokes:
-        places = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in [first, *others]]
-        page.mouse.move(*places[0])
+    for first, *rest in strokes:
+        positions = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in [first, *rest]]
+        page.mouse.move(*positions[0])
         page.mouse.down()
-        for place in places[1:] or places:
-            page.mouse.move(*place, steps=steps)
+        for position in positions[1:] or positions:
+            page.mouse.move(*position, steps=steps)
         page.mouse.up()

@@ -1,7 +1,7 @@
-"""Models that somebody else made, in the ways in which people make them, with their own evaluation.
+"""Models as third parties make them ("strangers"), with their makers' own evaluation.
 
-`MAKERS` holds those that `digitbench import` should read; `REFUSED` what it should refuse, and a word that its
-refusal should hold. All have the accuracy of one network: see `contract.strangers.network`.
+`MAKERS` holds those that `digitbench import` should read; `REFUSED` those that it should refuse, each with a word that
+the refusal should hold. All have the accuracy of one network: see `contract.strangers.network`.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Made:
         ``shape``
             Of one image.
         ``background``, ``foreground``
-            What an untouched pixel and full ink are, before any quantisation.
+            The values of a pixel of pure background and of pure foreground, before any quantisation.
         ``fit``
             How 28 × 28 becomes 32 × 32: ``"pad"`` or ``"resize"``; else empty.
         ``batch``
@@ -148,18 +148,18 @@ def _maker(spec: Spec) -> Callable[[Path], Made]:
         """Write the model below `folder` and evaluate it by its maker's own code."""
         test = data.load("digits").test
         path = WRITERS[spec.tool](spec, folder)
-        said = run(path, spec.prepared(test.pixels), spec.batch)
+        answer = run(path, spec.prepared(test.pixels), spec.batch)
         truth = {
-            "shape": spec.seen.shape,
-            "paper": spec.values.background,
-            "ink": spec.values.foreground,
-            "fit": spec.seen.framing,
+            "shape": spec.image_layout.shape,
+            "background": spec.pixel_scale.background,
+            "foreground": spec.pixel_scale.foreground,
+            "fit": spec.image_layout.framing,
             "batch": spec.batch,
             "activation": "logits" if spec.activation == "log_softmax" else spec.activation,
-            "output": said.output,
-            "dtype": said.dtype,
+            "output": answer.output,
+            "dtype": answer.dtype,
         }
-        return Made(path, float(np.mean(said.labels == test.labels)), said.labels, truth)
+        return Made(path, float(np.mean(answer.labels == test.labels)), answer.labels, truth)
 
     return make
 

@@ -1,4 +1,4 @@
-"""Every backend of digitbench's own passes the contract."""
+"""Every backend that digitbench ships passes the contract."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from digitbench.bundle import Bundle
 from digitbench.testing import BackendContract
 
 
-class Ours(BackendContract):
+class NativeBackendContract(BackendContract):
     name: str
 
     @pytest.fixture(scope="class")
@@ -24,31 +24,31 @@ class Ours(BackendContract):
         return trained
 
 
-class TestKeras(Ours):
+class TestKeras(NativeBackendContract):
     name = "keras"
 
 
-class TestSavedModel(Ours):
+class TestSavedModel(NativeBackendContract):
     name = "savedmodel"
 
 
-class TestTFLite(Ours):
+class TestTFLite(NativeBackendContract):
     name = "tflite"
 
 
-class TestOnnx(Ours):
+class TestOnnx(NativeBackendContract):
     name = "onnx"
 
 
-class TestOpenVINO(Ours):
+class TestOpenVINO(NativeBackendContract):
     name = "openvino"
 
 
-class TestNumpy(Ours):
+class TestNumpy(NativeBackendContract):
     name = "numpy"
 
 
 def test_every_backend_we_ship_is_tested_here() -> None:
-    tested = {case.name for case in Ours.__subclasses__()}
-    ours = {name for name, plugin in plugins.discover().items() if plugin.distribution == "digitbench"}
-    assert tested == ours
+    tested = {case.name for case in NativeBackendContract.__subclasses__()}
+    native = {name for name, plugin in plugins.discover().items() if plugin.distribution == "digitbench"}
+    assert tested == native

@@ -34,31 +34,31 @@ def marked(name: str, slow: bool) -> object:
     return pytest.param(name, marks=[pytest.mark.slow] if slow else [])
 
 
-@pytest.mark.parametrize("name", [marked(one, one not in QUICK) for one in MAKERS])
+@pytest.mark.parametrize("name", [marked(maker, maker not in QUICK) for maker in MAKERS])
 def test_a_model_imported_without_a_flag_says_what_its_maker_says(name: str, tmp_path: Path) -> None:
     digits = data.load("digits")
-    made = MAKERS[name](tmp_path)
-    bundle = import_model(made.path, digits, tmp_path / "bundle")
-    said = bundle.reference_scores().argmax(axis=1)
-    np.testing.assert_array_equal(said, made.labels)
-    assert bundle.manifest["metrics"]["test_accuracy"] == made.accuracy == np.mean(said == digits.test.labels)
-    model_io, told = bundle.model_io, bundle.manifest["imported"]
-    assert model_io.shape == made.truth["shape"]
-    assert model_io.activation == made.truth["activation"]
+    model = MAKERS[name](tmp_path)
+    bundle = import_model(model.path, digits, tmp_path / "bundle")
+    predicted = bundle.reference_scores().argmax(axis=1)
+    np.testing.assert_array_equal(predicted, model.labels)
+    assert bundle.manifest["metrics"]["test_accuracy"] == model.accuracy == np.mean(predicted == digits.test.labels)
+    model_io, imported = bundle.model_io, bundle.manifest["imported"]
+    assert model_io.shape == model.truth["shape"]
+    assert model_io.activation == model.truth["activation"]
     # A model of Keras lets go of its batch size when it is imported, and when Keras exports it.
-    freed = told["format"] == "keras" or name.startswith("keras-")
-    assert model_io.batch == (None if freed else made.truth["batch"])
-    assert (model_io.foreground > model_io.background) == (made.truth["ink"] > made.truth["paper"])
-    assert told["chosen"]["correct"] > told["runner_up"]["correct"] - 0.02 * told["runner_up"]["images"]
-    assert told["chosen"]["form"] != told["runner_up"]["form"]
+    freed = imported["format"] == "keras" or name.startswith("keras-")
+    assert model_io.batch == (None if freed else model.truth["batch"])
+    assert (model_io.foreground > model_io.background) == (model.truth["foreground"] > model.truth["background"])
+    assert imported["chosen"]["correct"] > imported["runner_up"]["correct"] - 0.02 * imported["runner_up"]["images"]
+    assert imported["chosen"]["form"] != imported["runner_up"]["form"]
     precision = bundle.artifacts[0].precision
-    for backend in OPENED_BY[told["format"]]:
+    for backend in OPENED_BY[imported["format"]]:
         if (backend, precision) == ("openvino", "dynamic"):
             continue  # which it doesn't run
         with digitbench.load(bundle, backend=backend, precision=precision) as classifier:
             labels = classifier.predict(digits.test.pixels[:40])
         # an OpenVINO of its own arithmetic may turn an image that is close; it may not turn three of forty
-        assert (labels != made.labels[:40]).sum() <= (0 if backend == told["format"] else 2), backend
+        assert (labels != model.labels[:40]).sum() <= (0 if backend == imported["format"] else 2), backend
 
 
 def test_there_are_enough_of_them() -> None:
@@ -67,15 +67,15 @@ def test_there_are_enough_of_them() -> None:
     assert {spec.batch for spec in SPECS if spec.id in MAKERS} == {None, 1, 32}
 
 
-@pytest.mark.parametrize("name", [marked(one, one in SLOW_REFUSALS) for one in REFUSED])
+@pytest.mark.parametrize("name", [marked(refused_name, refused_name in SLOW_REFUSALS) for refused_name in REFUSED])
 def test_what_is_no_such_model_is_refused_in_one_line_and_leaves_nothing(name: str, tmp_path: Path) -> None:
     make, word = REFUSED[name]
     (tmp_path / "there").mkdir()
     path = make(tmp_path / "there")
     with pytest.raises(DigitbenchError) as refusal:
         import_model(path, data.load("digits"), tmp_path / "bundle")
-    told = str(refusal.value)
-    assert told.startswith(f"{path}: ")
-    assert word in told
-    assert "\n" not in told
-    assert [one.name for one in tmp_path.iterdir()] == ["there"]
+    message = str(refusal.value)
+    assert message.startswith(f"{path}: ")
+    assert word in message
+    assert "\n" not in message
+    assert [left.name for left in tmp_path.iterdir()] == ["there"]

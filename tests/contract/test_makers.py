@@ -25,20 +25,20 @@ FEW = (
 )
 
 
-def by_truth(made: Made, split: data.Split) -> Array:
+def by_truth(model: Made, split: data.Split) -> Array:
     """Images as a model's `truth` says that it takes them, but for quantisation."""
-    truth = made.truth
-    foreground: Array = split.images
+    truth = model.truth
+    images: Array = split.images
     if truth["fit"] == "resize":
-        foreground = resized(split.pixels) / 255
+        images = resized(split.pixels) / 255
     if truth["fit"] == "pad":
-        foreground = np.pad(foreground, ((0, 0), (2, 2), (2, 2)))
-    values: Array = truth["paper"] + (truth["ink"] - truth["paper"]) * foreground.astype(np.float64)
+        images = np.pad(images, ((0, 0), (2, 2), (2, 2)))
+    values: Array = truth["background"] + (truth["foreground"] - truth["background"]) * images.astype(np.float64)
     shape = truth["shape"]
     if 3 in shape:
         values = np.stack([values] * 3, axis=shape.index(3) - len(shape))
     values = values.reshape(-1, *shape)
-    if made.path.suffix == ".tflite":
+    if model.path.suffix == ".tflite":
         return values.astype(np.float32)
     return (np.rint(values) if "int" in truth["dtype"] else values).astype(truth["dtype"])
 
@@ -46,19 +46,19 @@ def by_truth(made: Made, split: data.Split) -> Array:
 @pytest.mark.parametrize("name", FEW)
 def test_a_model_fed_by_its_truth_says_what_its_maker_says(name: str, tmp_path: Path) -> None:
     test = data.load("digits").test
-    made = MAKERS[name](tmp_path)
-    said = run(made.path, by_truth(made, test), made.truth["batch"])
-    np.testing.assert_array_equal(said.labels, made.labels)
-    assert made.accuracy == np.mean(made.labels == test.labels)
-    assert made.accuracy > 0.9
-    assert (said.output, said.dtype) == (made.truth["output"], made.truth["dtype"])
+    model = MAKERS[name](tmp_path)
+    answer = run(model.path, by_truth(model, test), model.truth["batch"])
+    np.testing.assert_array_equal(answer.labels, model.labels)
+    assert model.accuracy == np.mean(model.labels == test.labels)
+    assert model.accuracy > 0.9
+    assert (answer.output, answer.dtype) == (model.truth["output"], model.truth["dtype"])
 
 
 def test_no_model_is_made_twice_and_every_kind_at_least_once() -> None:
     assert [name for name, times in Counter(spec.id for spec in SPECS).items() if times > 1] == []
     covered: dict[str, set[Any]] = {
-        kind: {getattr(spec, kind) for spec in SPECS}
-        for kind in ("tool", "layout", "scale", "activation", "batch", "black", "dtype", "opset")
+        field: {getattr(spec, field) for spec in SPECS}
+        for field in ("tool", "layout", "scale", "activation", "batch", "black", "dtype", "opset")
     }
     assert covered["tool"] == WRITERS.keys()
     assert covered["layout"] == LAYOUTS.keys()
@@ -74,7 +74,7 @@ def test_black_on_white_comes_with_every_scale() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "words"),
+    ("name", "message"),
     [
         ("text file", "Protobuf parsing failed"),
         ("half an onnx", "Protobuf parsing failed"),
@@ -82,9 +82,9 @@ def test_black_on_white_comes_with_every_scale() -> None:
         ("weights missing", "External data path"),
     ],
 )
-def test_what_is_no_model_can_not_be_opened(name: str, words: str, tmp_path: Path) -> None:
+def test_what_is_no_model_can_not_be_opened(name: str, message: str, tmp_path: Path) -> None:
     path = REFUSED[name][0](tmp_path)
-    with pytest.raises(Exception, match=words):  # ONNX Runtime has many kinds
+    with pytest.raises(Exception, match=message):  # ONNX Runtime has many kinds
         InferenceSession(str(path))
 
 
@@ -102,5 +102,5 @@ def test_what_is_no_classifier_of_digits_can_be_opened(
     name: str, inputs: list[str], output: list[object], tmp_path: Path
 ) -> None:
     session = InferenceSession(str(REFUSED[name][0](tmp_path)))
-    assert [one.name for one in session.get_inputs()] == inputs
+    assert [tensor.name for tensor in session.get_inputs()] == inputs
     assert session.get_outputs()[-1].shape == output

@@ -101,15 +101,15 @@ class Slow(Good):
     # Takes a while to load, and writes down how many do.
     def __init__(self, artifact, *, threads):
         super().__init__(artifact, threads=threads)
-        place = os.path.dirname(os.environ["TMPDIR"]) + "/loading"
-        os.makedirs(place, exist_ok=True)
-        mine = f"{place}/{os.getpid()}"
-        open(mine, "w").close()
+        folder = os.path.dirname(os.environ["TMPDIR"]) + "/loading"
+        os.makedirs(folder, exist_ok=True)
+        path = f"{folder}/{os.getpid()}"
+        open(path, "w").close()
         time.sleep(0.15)
         with open(os.path.dirname(os.environ["TMPDIR"]) + "/together", "a") as seen:
-            print(len(os.listdir(place)), file=seen)
+            print(len(os.listdir(folder)), file=seen)
         time.sleep(0.15)
-        os.remove(mine)
+        os.remove(path)
 
 
 class Later(Good):

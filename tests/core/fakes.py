@@ -1,4 +1,4 @@
-"""A backend and a clock made for tests of what a worker does, in this process."""
+"""A fake backend and a fake clock, for tests of a worker within this process."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Clock:
 
 
 class Fake(Backend):
-    """Answers with `answer`, takes as long as `costs` says, and remembers what it was given."""
+    """A backend that answers with `answer`, takes the next of `costs` in seconds, and records its images in `given`."""
 
     format = "fake"
 
@@ -48,7 +48,7 @@ class Fake(Backend):
         return Runtime("Fake", "1", "none", 1)
 
     def predict(self, images: Images) -> Scores:
-        self.given.append(images.copy())  # where they lie, the next turn's will
+        self.given.append(images.copy())  # the next turn's images are written to the same memory
         self.clock.spend(next(self.costs))
         return self.answer(images)
 
@@ -57,12 +57,12 @@ class Fake(Backend):
 
     @property
     def firsts(self) -> list[int]:
-        """The first image of each batch it was given, by number."""
+        """The number of the first image of each batch."""
         return [round(float(batch[0, 0, 0])) for batch in self.given]  # timed images are a little darker
 
 
 class Staged(Fake):
-    """Tells its steps apart: 1, 5 and 2 µs of a call that takes 10."""
+    """A fake that reports its steps: they take 1, 5 and 2 µs, a whole call 10."""
 
     def __init__(self, clock: Clock) -> None:
         super().__init__(clock, itertools.repeat(10e-6))
@@ -91,17 +91,17 @@ def serve(
     monkeypatch: pytest.MonkeyPatch, folder: Path, images: Images, make: Callable[[], Backend],
     *commands: dict[str, Any],
 ) -> Told:  # fmt: skip
-    """Let a worker serve commands in this process, with a plugin that loads what `make` gives."""
+    """Run a worker's commands in this process, with the backend that `make` gives; return the worker's events."""
     plugin = SimpleNamespace(open=lambda artifact, threads, precision, model_io: make())
     monkeypatch.setattr("digitbench.plugins.find", lambda name: plugin)
     np.save(folder / "images.npy", images)
     file, artifact = str(folder / "images.npy"), folder / "model"
     artifact.write_bytes(b"a model")
     job = {"backend": "fake", "artifact": str(artifact), "threads": 1, "precision": "fp32", "images": file}
-    told: Told = []
+    events: Told = []
     lines = (json.dumps(line) + "\n" for line in (job, *commands))
-    worker.serve(lines, lambda event, **facts: told.append((event, facts)))
-    return told
+    worker.serve(lines, lambda event, **facts: events.append((event, facts)))
+    return events
 
 
 def warm_up(size: int = 1, seconds: float = 0.1) -> dict[str, Any]:
@@ -113,12 +113,12 @@ def turn(size: int = 1, seconds: float = 0.05) -> dict[str, Any]:
 
 
 def nanoseconds(facts: dict[str, Any]) -> list[int]:
-    return [int(one) for one in np.frombuffer(b64decode(facts["spent"]), "<i8")]
+    return [int(value) for value in np.frombuffer(b64decode(facts["spent"]), "<i8")]
 
 
 def faked_clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """Let the worker and its timed loop read a clock that only backends advance."""
-    found = Clock()
-    monkeypatch.setattr("digitbench.measure.loop.perf_counter_ns", lambda: found.now)
-    monkeypatch.setattr(worker, "perf_counter", lambda: found.now / 1e9)
-    return found
+    """Give the worker and its timed loop a clock that only backends advance."""
+    clock = Clock()
+    monkeypatch.setattr("digitbench.measure.loop.perf_counter_ns", lambda: clock.now)
+    monkeypatch.setattr(worker, "perf_counter", lambda: clock.now / 1e9)
+    return clock

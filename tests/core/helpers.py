@@ -1,4 +1,4 @@
-"""What several core tests share: small files in MNIST's forms, plugins made on the spot, and a listener."""
+"""What several core tests share: small files in MNIST's formats, plugins written by the test, a progress recorder."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ Arrays = dict[str, Pixels]
 
 
 def small_mnist(seed: int = 0) -> Arrays:
-    """Four arrays in MNIST's form, of five training and three test images."""
+    """Four arrays as MNIST's ``.npz`` has them, of five training and three test images."""
     draw = np.random.default_rng(seed)
     return {
-        f"{kind}_{part}": draw.integers(0, high, (count, *shape), dtype=np.uint8)
+        f"{letter}_{part}": draw.integers(0, high, (count, *shape), dtype=np.uint8)
         for part, count in (("train", 5), ("test", 3))
-        for kind, high, shape in (("x", 256, (28, 28)), ("y", 10, ()))
+        for letter, high, shape in (("x", 256, (28, 28)), ("y", 10, ()))
     }
 
 
@@ -33,7 +33,7 @@ def hashes_of(arrays: Mapping[str, Pixels]) -> dict[str, str]:
 
 
 def idx(array: Pixels) -> bytes:
-    """An array of bytes as an IDX file, written from the format's description and not with our reader in mind."""
+    """An array of bytes as an IDX file, written from the format's description and independent of our reader."""
     return bytes([0, 0, 8, array.ndim]) + b"".join(struct.pack(">I", size) for size in array.shape) + array.tobytes()
 
 
@@ -49,7 +49,7 @@ def write_idx_folder(folder: Path, arrays: Mapping[str, Pixels], *, zipped: bool
 
 
 class Recorder:
-    """A `digitbench.system.progress.Progress` that remembers what it was told."""
+    """A `digitbench.system.progress.Progress` that records its calls."""
 
     def __init__(self) -> None:
         self.updates: list[tuple[str, float, float]] = []
@@ -97,8 +97,8 @@ def announce(
     needs = "".join(f"Requires-Dist: {line}\n" for line in requires)
     extras = "".join(f"Provides-Extra: {name}\n" for name in names)
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\n{extras}{needs}")
-    points = "".join(f"{name} = {module}:{target}\n" for name, target in names.items())
-    (info / "entry_points.txt").write_text(f"[digitbench.backends]\n{points}")
+    entry_points = "".join(f"{name} = {module}:{target}\n" for name, target in names.items())
+    (info / "entry_points.txt").write_text(f"[digitbench.backends]\n{entry_points}")
     (site / f"{module}.py").write_text(dedent(code))
 
 

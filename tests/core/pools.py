@@ -1,4 +1,7 @@
-"""Workers that are only played, in no time: who is asked what, in which order, and what comes of their deaths."""
+"""Fake pools of fake workers, without processes or waiting: which worker is asked what, and what its death causes.
+
+`Stage` stands in for the class `Pool` and records every request; an `Actor` is one of its workers.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,7 @@ CONTENT = "ab"
 
 @dataclass(eq=False)
 class Actor:
-    """A played worker: the `start`-th of its backend and copy."""
+    """A fake worker; `start` counts those of the same backend and copy that were started before it."""
 
     job: Job
     pool: int
@@ -46,8 +49,8 @@ class Actor:
 
 
 @dataclass(frozen=True)
-class Asked:
-    """One thing that an actor was asked, `start` included."""
+class Request:
+    """A request to a worker; ``"start"`` is one too."""
 
     name: str
     do: str
@@ -57,7 +60,7 @@ class Asked:
     seconds: float | None = None
 
 
-Act = Callable[[Actor, str, dict[str, Any]], None]
+Action = Callable[[Actor, str, dict[str, Any]], None]
 
 
 def _content(actor: Actor) -> str:
@@ -71,57 +74,64 @@ class Stage:
     Attributes
     ----------
     cost
-        Nanoseconds of an actor's call at a batch size.
+        Gives the nanoseconds of a worker's call at a batch size.
     act
-        Called before each answer, also to ``"start"``: raises what happens there.
+        Called before each answer, also to ``"start"``; it may raise a `WorkerError`, of which the worker dies.
     scores
-        What a backend says of the images.
+        Gives a backend's scores of the images.
     label
-        Added to the label of every timed prediction.
+        Gives what is added to the label of every timed prediction of a worker.
     content
-        SHA-256 of what an actor opened.
+        Gives the SHA-256 of the artifact that a worker opened.
+    settled
+        Whether warm-ups settle.
     asked
-        All that was asked, in order.
+        All requests, in order.
+    pools, alive, most_alive
+        Pools opened so far; workers alive now, and at most at the same time.
+    starts
+        How often a worker was started, by backend and copy.
     """
 
     cost: Callable[[Actor, int], int] = lambda actor, size: COST * size
-    act: Act = lambda actor, do, facts: None
+    act: Action = lambda actor, do, facts: None
     scores: Callable[[str], Scores] = lambda backend: REFERENCE
     label: Callable[[Actor], int] = lambda actor: 0
     content: Callable[[Actor], str] = _content
     settled: bool = True
-    asked: list[Asked] = field(default_factory=list)
+    asked: list[Request] = field(default_factory=list)
     pools: int = 0
     alive: int = 0
     most_alive: int = 0
     starts: dict[tuple[str, int], int] = field(default_factory=dict)
 
     def pool(self, images: Path, *, timeout: float) -> _Pool:
-        """Open a pool as `Pool` is."""
+        """Open a pool, as the class `Pool` does."""
         self.pools += 1
         return _Pool(self, self.pools)
 
     def times(self, do: str, name: str | None = None, size: int | None = None) -> int:
-        """How often was it asked."""
+        """How many requests of this kind there were."""
         return sum(
-            one.do == do and name in (None, one.name) and size in (None, one.size) for one in self.asked
+            request.do == do and name in (None, request.name) and size in (None, request.size)
+            for request in self.asked
         )  # fmt: skip
 
     def turns(self, pool: int | None = None) -> list[str]:
-        """Whose turn it was, in order."""
-        return [one.name for one in self.asked if one.do == "turn" and pool in (None, one.pool)]
+        """The names of the workers that had turns, in order."""
+        return [request.name for request in self.asked if request.do == "turn" and pool in (None, request.pool)]
 
 
 class _Pool:
     def __init__(self, stage: Stage, number: int) -> None:
         self.stage, self.number = stage, number
-        self.mine: list[Actor] = []
+        self.workers: list[Actor] = []
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for actor in self.mine:
+        for actor in self.workers:
             self.terminate(actor)
 
     def terminate(self, actor: Actor) -> None:
@@ -130,10 +140,10 @@ class _Pool:
 
     def start(self, jobs: Iterable[Job]) -> Iterator[Started]:
         for job in jobs:
-            nth = self.stage.starts.get((job.backend, job.copy), 0)
-            self.stage.starts[job.backend, job.copy] = nth + 1
-            actor = Actor(job, self.number, nth)
-            self.mine.append(actor)
+            start = self.stage.starts.get((job.backend, job.copy), 0)
+            self.stage.starts[job.backend, job.copy] = start + 1
+            actor = Actor(job, self.number, start)
+            self.workers.append(actor)
             self.stage.alive += 1
             self.stage.most_alive = max(self.stage.most_alive, self.stage.alive)
             try:
@@ -154,7 +164,7 @@ class _Pool:
 
     def _answer(self, actor: Actor, do: str, facts: dict[str, Any]) -> None:
         self.stage.asked.append(
-            Asked(actor.name, do, facts.get("batch_size"), self.number, actor.job.threads, facts.get("seconds"))
+            Request(actor.name, do, facts.get("batch_size"), self.number, actor.job.threads, facts.get("seconds"))
         )
         try:
             self.stage.act(actor, do, facts)
@@ -175,8 +185,8 @@ class _Pool:
         self._must_be_warm(actor, batch_size)
         cost = self.stage.cost(actor, batch_size)
         spent = np.full(max(1, round(seconds * 1e9 / cost)), cost, np.int64)
-        said = self.stage.scores(actor.job.backend).argmax(axis=1)
-        labels = (np.resize(said, batch_size) + self.stage.label(actor)) % 10
+        predicted = self.stage.scores(actor.job.backend).argmax(axis=1)
+        labels = (np.resize(predicted, batch_size) + self.stage.label(actor)) % 10
         wall = float(spent.sum()) / 1e9
         return {
             "spent": b64encode(spent.tobytes()).decode(), "wall_seconds": wall,
@@ -190,14 +200,15 @@ class _Pool:
         return {"ledger": {"call": 1000.0, "loop": 0.05}}
 
     def _must_be_warm(self, actor: Actor, size: int) -> None:
-        if size not in actor.__dict__.get("warm", ()):  # as the real one, which then knows no call's length
+        # As a real worker, which without a warm-up doesn't know how long a call takes.
+        if size not in actor.__dict__.get("warm", ()):
             self.terminate(actor)
             actor.fault = WorkerError(f"KeyError: {size}")
             raise actor.fault
 
 
 class Witness:
-    """A `digitbench.system.progress.Progress` that remembers what it was told."""
+    """A `digitbench.system.progress.Progress` that records its calls."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
@@ -217,7 +228,7 @@ class Witness:
 
 
 def grid(names: str = "a b c", sizes: Sequence[int | None] = (1, 4), threads: Sequence[int] = (1,)) -> list[Candidate]:
-    """Candidates of played backends."""
+    """Candidates of fake backends."""
     return [
         Candidate(
             Row(name, "fp32", size, count, artifact=ArtifactFile(f"{name}.bin", 10, CONTENT)), Path(f"{name}.bin")
@@ -227,26 +238,26 @@ def grid(names: str = "a b c", sizes: Sequence[int | None] = (1, 4), threads: Se
 
 
 def new_book(chosen: Sequence[Candidate], plan: Plan) -> RunState:
-    return RunState((one.row for one in chosen), LABELS, REFERENCE, plan.share)
+    return RunState((candidate.row for candidate in chosen), LABELS, REFERENCE, plan.share)
 
 
 def perform(
     stage: Stage, chosen: Sequence[Candidate], plan: Plan = PLAN, state: RunState | None = None,
     witness: Witness | None = None, keep: Callable[[], None] = lambda: None,
 ) -> tuple[RunState, Clock]:  # fmt: skip
-    """Measure with played workers; the caller has put the stage in place."""
+    """Measure with fake workers; the caller has put `stage` in place of `Pool`."""
     state = state or new_book(chosen, plan)
     watch = Watch(witness or Witness(), lambda done, total: None, keep)
     return state, measure(chosen, state, Path("images.npy"), plan, watch)
 
 
 def as_results(state: RunState, complete: bool = True) -> Results:
-    """What a run with this book would save, after a way through JSON."""
-    found = Results(
+    """The results that a run in this state would save, written to JSON and read again."""
+    results = Results(
         {"cpu": "made up"}, {"name": "run"}, state.rows(), "2026-11-21T00:00:00+00:00", "0.1.0", complete=complete,
         settings={"baseline": list(state.baseline)} if state.baseline else {}, floors=state.floors(),
     )  # fmt: skip
-    return Results.from_json(json.loads(found.dumps()), "found.json")
+    return Results.from_json(json.loads(results.dumps()), "found.json")
 
 
 def row_of(state: RunState, name: str, size: int | None = 1, threads: int = 1) -> Row:
@@ -254,5 +265,5 @@ def row_of(state: RunState, name: str, size: int | None = 1, threads: int = 1) -
     return row
 
 
-def seconds_of(one: Generation) -> float:
-    return round(one.seconds, 6)
+def seconds_of(generation: Generation) -> float:
+    return round(generation.seconds, 6)

@@ -41,9 +41,9 @@ counts = st.integers(1, 100_000).flatmap(lambda total: st.tuples(st.integers(0, 
 def test_the_interval_is_wilsons(count: tuple[int, int]) -> None:
     successes, total = count
     low, high = wilson_interval(successes, total)
-    wanted = binomtest(successes, total).proportion_ci(confidence_level=0.95, method="wilson")
-    assert low == pytest.approx(wanted.low, abs=1e-12)
-    assert high == pytest.approx(wanted.high, abs=1e-12)
+    expected = binomtest(successes, total).proportion_ci(confidence_level=0.95, method="wilson")
+    assert low == pytest.approx(expected.low, abs=1e-12)
+    assert high == pytest.approx(expected.high, abs=1e-12)
 
 
 @given(counts)
@@ -63,47 +63,49 @@ def test_none_and_all_right_end_exactly_at_0_and_1(total: int) -> None:
 def test_accuracy_counts_the_highest_score() -> None:
     scores = np.zeros((4, 10), np.float32)
     scores[[0, 1, 2, 3], [7, 2, 0, 9]] = [0.9, 0.2, 0.4, 0.01]
-    found = accuracy(scores, np.array([7, 2, 1, 9]))
-    assert (found.top1, found.correct, found.total) == (0.75, 3, 4)
-    assert found.interval == wilson_interval(3, 4)
+    result = accuracy(scores, np.array([7, 2, 1, 9]))
+    assert (result.top1, result.correct, result.total) == (0.75, 3, 4)
+    assert result.interval == wilson_interval(3, 4)
 
 
 def test_accuracy_of_labels_themselves_is_one() -> None:
     labels = np.arange(200) % 10
-    found = accuracy(np.eye(10, dtype=np.float32)[labels], labels)
-    assert (found.top1, found.correct) == (1.0, 200)
+    result = accuracy(np.eye(10, dtype=np.float32)[labels], labels)
+    assert (result.top1, result.correct) == (1.0, 200)
 
 
 # --- class by class -------------------------------------------------------------------------------------------------
 
 
-def said_so(labels: list[int]) -> Scores:
+def one_hot(labels: list[int]) -> Scores:
     return np.eye(10, dtype=np.float32)[labels]
 
 
-labelled = st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=60)
+label_pairs = st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=60)
 
 
 @settings(deadline=None, max_examples=50)
-@given(labelled)
+@given(label_pairs)
 def test_classes_are_what_counting_says(pairs: list[tuple[int, int]]) -> None:
-    found = of_classes(said_so([said for _, said in pairs]), np.array([true for true, _ in pairs]))
-    assert [one.digit for one in found] == list(range(10))
-    assert sum(one.images for one in found) == sum(one.labelled for one in found) == len(pairs)
-    for one in found:
-        mine = [said for true, said in pairs if true == one.digit]
-        wrong = [said for said in mine if said != one.digit]
-        assert (one.images, one.correct) == (len(mine), mine.count(one.digit))
-        assert one.labelled == sum(said == one.digit for _, said in pairs)
-        assert one.recall == (pytest.approx(one.correct / one.images) if mine else None)
-        assert one.interval == (wilson_interval(one.correct, one.images) if mine else None)
-        assert one.precision == (pytest.approx(one.correct / one.labelled) if one.labelled else None)
-        assert one.mistaken == max(map(wrong.count, wrong), default=0)
-        assert one.mistaken_for == min((said for said in wrong if wrong.count(said) == one.mistaken), default=None)
+    classes = of_classes(one_hot([predicted for _, predicted in pairs]), np.array([true for true, _ in pairs]))
+    assert [row.digit for row in classes] == list(range(10))
+    assert sum(row.images for row in classes) == sum(row.labelled for row in classes) == len(pairs)
+    for row in classes:
+        predictions = [predicted for true, predicted in pairs if true == row.digit]
+        wrong = [predicted for predicted in predictions if predicted != row.digit]
+        assert (row.images, row.correct) == (len(predictions), predictions.count(row.digit))
+        assert row.labelled == sum(predicted == row.digit for _, predicted in pairs)
+        assert row.recall == (pytest.approx(row.correct / row.images) if predictions else None)
+        assert row.interval == (wilson_interval(row.correct, row.images) if predictions else None)
+        assert row.precision == (pytest.approx(row.correct / row.labelled) if row.labelled else None)
+        assert row.mistaken == max(map(wrong.count, wrong), default=0)
+        assert row.mistaken_for == min(
+            (predicted for predicted in wrong if wrong.count(predicted) == row.mistaken), default=None
+        )
 
 
-def row_of(name: str, said: list[int], labels: list[int], precision: str = "fp32") -> Row:
-    scores, truth = said_so(said), np.array(labels)
+def row_of(name: str, predicted: list[int], labels: list[int], precision: str = "fp32") -> Row:
+    scores, truth = one_hot(predicted), np.array(labels)
     return Row(name, precision, None, 1, accuracy=accuracy(scores, truth), classes=of_classes(scores, truth))
 
 
@@ -125,10 +127,10 @@ def test_the_table_of_classes_is_as_most_have_them_and_says_who_differs() -> Non
         row_of("keras", labels, labels), row_of("numpy", labels, labels),
         row_of("tflite", [0, 7, 1, 4, 4, 9], labels, "int8"),
     ]  # fmt: skip
-    told = printed(results_of(*reversed(rows)))
-    assert "Digit by digit: keras fp32\n" in told
-    assert "As many right of every digit: numpy fp32." in told
-    assert "More or fewer right, by digit: tflite int8: 0 (-1), 9 (-2)." in told
+    text = printed(results_of(*reversed(rows)))
+    assert "Digit by digit: keras fp32\n" in text
+    assert "As many right of every digit: numpy fp32." in text
+    assert "More or fewer right, by digit: tflite int8: 0 (-1), 9 (-2)." in text
     alone = printed(results_of(rows[2]))
     assert "Digit by digit: tflite int8\n" in alone
     cells = {line.split()[0]: line.split() for line in alone.splitlines() if line.split() and line.split()[0].isdigit()}
@@ -140,22 +142,22 @@ def test_the_table_of_classes_is_as_most_have_them_and_says_who_differs() -> Non
 
 def test_fourteen_candidates_fit_eighty_columns() -> None:
     draw = np.random.default_rng(0)
-    labels = [int(one) for one in draw.integers(0, 10, 3000)]
+    labels = [int(label) for label in draw.integers(0, 10, 3000)]
     rows = [
-        row_of(f"backend-{i}", [int(one) for one in np.where(draw.random(3000) < 0.9, labels, 3)], labels)
+        row_of(f"backend-{i}", [int(label) for label in np.where(draw.random(3000) < 0.9, labels, 3)], labels)
         for i in range(14)
     ]  # fmt: skip
-    told = printed(results_of(*rows))
-    assert max(map(len, told.splitlines())) <= 80
-    assert all(f"backend-{i}" in told for i in range(14))
+    text = printed(results_of(*rows))
+    assert max(map(len, text.splitlines())) <= 80
+    assert all(f"backend-{i}" in text for i in range(14))
 
 
 def test_classes_are_printed_where_asked_for_and_there() -> None:
     results = results_of(row_of("numpy", [0, 1], [0, 1]))
-    for wish, there in ((True, True), (False, False)):
+    for asked_for, expected in ((True, True), (False, False)):
         console = Console(file=io.StringIO(), width=80)
-        print_results(results, console, classes=wish)
-        assert ("Digit by digit" in console.file.getvalue()) is there  # type: ignore[attr-defined]
+        print_results(results, console, classes=asked_for)
+        assert ("Digit by digit" in console.file.getvalue()) is expected  # type: ignore[attr-defined]
     assert printed(results_of(Row("numpy", "fp32", None, 1))) == ""
 
 
@@ -172,15 +174,15 @@ def test_classes_come_back_from_json_and_older_results_have_none() -> None:
 # --- are the scores probabilities ----------------------------------------------------------------------------------
 
 
-def shared(confidence: float, count: int, label: int = 0) -> Scores:
-    """Images that are all so sure of one label; the others share the rest."""
+def equally_sure(confidence: float, count: int, label: int = 0) -> Scores:
+    """Scores of images that are all equally sure of one label; the other labels share the rest."""
     scores = np.full((count, 10), (1 - confidence) / 9, np.float32)
     scores[:, label] = confidence
     return scores
 
 
 @st.composite
-def judged(draw: st.DrawFn) -> tuple[Scores, Labels]:
+def scores_and_labels(draw: st.DrawFn) -> tuple[Scores, Labels]:
     """Softmax outputs of some images, some of them quantised to steps of 1/256, and true labels."""
     count = draw(st.integers(1, 12))
     logits = np.array(draw(st.lists(st.floats(-9, 9), min_size=10 * count, max_size=10 * count))).reshape(count, 10)
@@ -191,50 +193,52 @@ def judged(draw: st.DrawFn) -> tuple[Scores, Labels]:
 
 
 @settings(deadline=None)
-@given(judged())
+@given(scores_and_labels())
 def test_calibration_is_what_its_definitions_say(case: tuple[Scores, Labels]) -> None:
     scores, labels = case
-    found = calibration(scores, labels)
-    true = [float(scores[i, label]) for i, label in enumerate(labels)]
-    losses = [-math.log(min(max(value, EPSILON), 1 - EPSILON)) for value in true]
-    assert found.log_loss == pytest.approx(sum(losses) / len(losses), rel=1e-5, abs=1e-6)
+    result = calibration(scores, labels)
+    true_scores = [float(scores[i, label]) for i, label in enumerate(labels)]
+    losses = [-math.log(min(max(value, EPSILON), 1 - EPSILON)) for value in true_scores]
+    assert result.log_loss == pytest.approx(sum(losses) / len(losses), rel=1e-5, abs=1e-6)
 
     error = 0.0
     for k in range(15):
-        mine = [i for i, row in enumerate(scores) if k / 15 < row.max() <= (k + 1) / 15]
-        if mine:
-            right = [int(scores[i].argmax()) == labels[i] for i in mine]
-            error += abs(sum(right) - sum(float(scores[i].max()) for i in mine)) / len(scores)
-    assert found.expected_error == pytest.approx(error, abs=1e-9)
+        in_bin = [i for i, row in enumerate(scores) if k / 15 < row.max() <= (k + 1) / 15]
+        if in_bin:
+            right = [int(scores[i].argmax()) == labels[i] for i in in_bin]
+            error += abs(sum(right) - sum(float(scores[i].max()) for i in in_bin)) / len(scores)
+    assert result.expected_error == pytest.approx(error, abs=1e-9)
 
 
 @settings(deadline=None)
-@given(judged())
+@given(scores_and_labels())
 def test_the_bins_hold_every_image_once_and_add_up_to_the_error(case: tuple[Scores, Labels]) -> None:
     scores, labels = case
-    found = calibration(scores, labels)
-    assert sum(one.images for one in found.bins) == len(labels)
-    assert sum(round(one.accuracy * one.images) for one in found.bins) == accuracy(scores, labels).correct
-    assert [one.low for one in found.bins] == sorted({one.low for one in found.bins})
-    for one in found.bins:
-        assert one.images > 0
-        assert one.low < one.confidence <= one.high
-        assert one.high - one.low == pytest.approx(1 / 15)
-    weighted = sum(one.images * abs(one.accuracy - one.confidence) for one in found.bins)
-    assert found.expected_error == pytest.approx(weighted / len(labels))
+    result = calibration(scores, labels)
+    assert sum(bin_.images for bin_ in result.bins) == len(labels)
+    assert sum(round(bin_.accuracy * bin_.images) for bin_ in result.bins) == accuracy(scores, labels).correct
+    assert [bin_.low for bin_ in result.bins] == sorted({bin_.low for bin_ in result.bins})
+    for bin_ in result.bins:
+        assert bin_.images > 0
+        assert bin_.low < bin_.confidence <= bin_.high
+        assert bin_.high - bin_.low == pytest.approx(1 / 15)
+    weighted = sum(bin_.images * abs(bin_.accuracy - bin_.confidence) for bin_ in result.bins)
+    assert result.expected_error == pytest.approx(weighted / len(labels))
 
 
 def test_one_that_is_as_sure_as_it_is_right_has_no_error() -> None:
     labels = np.array([0, 0, 0, 1])
-    found = calibration(shared(0.75, 4), labels)
-    assert found.expected_error == pytest.approx(0, abs=1e-7)
-    assert [(one.images, one.accuracy) for one in found.bins] == [(4, 0.75)]
+    result = calibration(equally_sure(0.75, 4), labels)
+    assert result.expected_error == pytest.approx(0, abs=1e-7)
+    assert [(bin_.images, bin_.accuracy) for bin_ in result.bins] == [(4, 0.75)]
 
 
 def test_one_that_is_surer_than_right_is_off_by_the_difference() -> None:
-    found = calibration(np.concatenate([shared(0.99, 6), shared(0.5, 2)]), np.array([0, 0, 0, 1, 1, 1, 0, 1]))
-    assert found.expected_error == pytest.approx(0.75 * 0.49, abs=1e-6)
-    assert [(one.images, one.accuracy) for one in found.bins] == [(2, 0.5), (6, 0.5)]
+    result = calibration(
+        np.concatenate([equally_sure(0.99, 6), equally_sure(0.5, 2)]), np.array([0, 0, 0, 1, 1, 1, 0, 1])
+    )
+    assert result.expected_error == pytest.approx(0.75 * 0.49, abs=1e-6)
+    assert [(bin_.images, bin_.accuracy) for bin_ in result.bins] == [(2, 0.5), (6, 0.5)]
 
 
 @pytest.mark.parametrize("step", range(1, 15))
@@ -243,8 +247,11 @@ def test_a_confidence_on_an_edge_belongs_to_the_bin_below(step: int) -> None:
     below = edge if float(edge) <= step / 15 else np.nextafter(edge, np.float32(0))
     scores = np.zeros((2, 10), np.float32)
     scores[:, 3] = below, np.nextafter(below, np.float32(1))
-    found = calibration(scores, np.array([3, 3]))
-    assert [(round(one.low * 15), round(one.high * 15)) for one in found.bins] == [(step - 1, step), (step, step + 1)]
+    result = calibration(scores, np.array([3, 3]))
+    assert [(round(bin_.low * 15), round(bin_.high * 15)) for bin_ in result.bins] == [
+        (step - 1, step),
+        (step, step + 1),
+    ]
 
 
 def test_a_true_label_of_no_probability_costs_what_float32_can_tell_from_it() -> None:
@@ -258,9 +265,9 @@ def test_a_quantised_softmax_is_judged_as_it_is_and_without_a_warning() -> None:
     scores[:, 1] = 255 / 256  # what int8 makes of a softmax that is sure: it doesn't add up to 1
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        found = calibration(scores, np.array([1, 1, 1]))
-    assert found.log_loss == pytest.approx(-math.log(255 / 256), rel=1e-5)
-    assert found.bins[0].confidence == 255 / 256
+        result = calibration(scores, np.array([1, 1, 1]))
+    assert result.log_loss == pytest.approx(-math.log(255 / 256), rel=1e-5)
+    assert result.bins[0].confidence == 255 / 256
 
 
 def test_a_softmax_a_hair_above_one_is_one() -> None:
@@ -271,39 +278,39 @@ def test_a_softmax_a_hair_above_one_is_one() -> None:
 
 @pytest.mark.parametrize("total", [100, 255, 256, 10_000])
 def test_a_softmax_times_a_constant_is_divided_by_it(total: float) -> None:
-    odds = softmax(np.random.default_rng(0).normal(0, 3, (50, 10)), axis=1).astype(np.float32)
+    outputs = softmax(np.random.default_rng(0).normal(0, 3, (50, 10)), axis=1).astype(np.float32)
     labels = np.arange(50) % 10
-    times = odds * np.float32(total)
-    np.testing.assert_allclose(probabilities(times, "softmax"), odds, rtol=1e-5)
-    np.testing.assert_allclose(probabilities(times[:1], "softmax"), odds[:1], rtol=1e-5)
-    assert calibration(times, labels).log_loss == pytest.approx(calibration(odds, labels).log_loss, rel=1e-4)
-    assert calibration(np.rint(times), labels).bins[-1].confidence == pytest.approx(
-        calibration(odds, labels).bins[-1].confidence, abs=0.02
+    scaled = outputs * np.float32(total)
+    np.testing.assert_allclose(probabilities(scaled, "softmax"), outputs, rtol=1e-5)
+    np.testing.assert_allclose(probabilities(scaled[:1], "softmax"), outputs[:1], rtol=1e-5)
+    assert calibration(scaled, labels).log_loss == pytest.approx(calibration(outputs, labels).log_loss, rel=1e-4)
+    assert calibration(np.rint(scaled), labels).bins[-1].confidence == pytest.approx(
+        calibration(outputs, labels).bins[-1].confidence, abs=0.02
     )
 
 
 def test_what_has_no_constant_sum_is_none() -> None:
-    odds = softmax(np.random.default_rng(0).normal(0, 3, (50, 10)), axis=1).astype(np.float32)
-    assert constant_sum(odds * 100) == pytest.approx(100, rel=1e-5)
-    assert constant_sum(odds) == pytest.approx(1, rel=1e-5)
-    assert constant_sum(odds * 100 - 1) == 0, "below 0"
-    assert constant_sum(odds * np.arange(1, 51, dtype=np.float32)[:, None]) == 0
+    outputs = softmax(np.random.default_rng(0).normal(0, 3, (50, 10)), axis=1).astype(np.float32)
+    assert constant_sum(outputs * 100) == pytest.approx(100, rel=1e-5)
+    assert constant_sum(outputs) == pytest.approx(1, rel=1e-5)
+    assert constant_sum(outputs * 100 - 1) == 0, "below 0"
+    assert constant_sum(outputs * np.arange(1, 51, dtype=np.float32)[:, None]) == 0
     assert constant_sum(np.zeros((3, 10), np.float32)) == 0
-    np.testing.assert_array_equal(probabilities(odds * 100 - 1, "softmax"), np.clip(odds * 100 - 1, 0, 1))
+    np.testing.assert_array_equal(probabilities(outputs * 100 - 1, "softmax"), np.clip(outputs * 100 - 1, 0, 1))
 
 
 def test_sigmoids_are_divided_by_their_sum() -> None:
     scores = np.full((1, 10), 0.05, np.float32)
     scores[0, 7] = 0.9
     np.testing.assert_allclose(probabilities(scores, "sigmoid")[0, [0, 7]], [0.05 / 1.35, 0.9 / 1.35], rtol=1e-6)
-    found = calibration(scores, np.array([7]), "sigmoid")
-    assert found.log_loss == pytest.approx(-math.log(0.9 / 1.35), rel=1e-5)
-    assert found.bins[0].confidence == pytest.approx(0.9 / 1.35)
+    result = calibration(scores, np.array([7]), "sigmoid")
+    assert result.log_loss == pytest.approx(-math.log(0.9 / 1.35), rel=1e-5)
+    assert result.bins[0].confidence == pytest.approx(0.9 / 1.35)
 
 
 def test_sigmoids_that_are_all_zero_say_nothing() -> None:
-    found = probabilities(np.zeros((2, 10), np.float32), "sigmoid")
-    np.testing.assert_array_equal(found, np.full((2, 10), 0.1, np.float32))
+    result = probabilities(np.zeros((2, 10), np.float32), "sigmoid")
+    np.testing.assert_array_equal(result, np.full((2, 10), 0.1, np.float32))
 
 
 def test_of_any_other_output_the_softmax_is_taken() -> None:
@@ -316,8 +323,8 @@ def test_of_any_other_output_the_softmax_is_taken() -> None:
 def test_probabilities_are_new_float32_arrays(activation: str) -> None:
     scores = np.random.default_rng(0).random((4, 10), np.float32)
     kept = scores.copy()
-    found = probabilities(scores, activation)
-    assert found.dtype == np.float32
+    result = probabilities(scores, activation)
+    assert result.dtype == np.float32
     np.testing.assert_array_equal(scores, kept)
 
 

@@ -34,19 +34,24 @@ from digitbench.records.results import (
 from digitbench.report.agreement import IMAGES_SHOWN, print_agreement
 
 REFERENCE = Reference("keras", Accuracy(0.981, 9810, 10000, (0.978, 0.9835)), Calibration(0.0712, 0.0123))
-SURE = Calibration(
+CALIBRATION = Calibration(
     0.0697, 0.00414, (ReliabilityBin(0.4, 0.4667, 4, 0.45, 0.25), ReliabilityBin(0.9333, 1, 96, 0.99, 1))
 )
 
 
-def said(
+def candidate(
     name: str, precision: str, flips: tuple[Flip, ...] = (), test: tuple[int, int, float] = (0, 0, 1.0), **changes: Any
 ) -> Row:
     agreement = Agreement(
         "keras", len(flips), 0.054, flips, 0.0006, McNemar(*test), Certificate(9935, 10000, 0.107, 0.0039)
     )  # fmt: skip
-    known: dict[str, Any] = {"agreement": agreement, "calibration": SURE, "latency_us": None, "throughput_per_s": None}
-    return timed(name, None, 1, precision=precision, **{**known, **changes})
+    defaults: dict[str, Any] = {
+        "agreement": agreement,
+        "calibration": CALIBRATION,
+        "latency_us": None,
+        "throughput_per_s": None,
+    }
+    return timed(name, None, 1, precision=precision, **{**defaults, **changes})
 
 
 def printed(
@@ -65,14 +70,14 @@ def cells(text: str, *start: str) -> list[str]:
     return re.split(r"\s{2,}", line.strip())
 
 
-COIN = Flip(17, 4, 9, 4, 0.000123, 0.00045)
+CLOSE_FLIP = Flip(17, 4, 9, 4, 0.000123, 0.00045)
 
 
 # --- the main table ------------------------------------------------------------------------------------------------
 
 
 def test_a_row_holds_all_that_is_known_of_a_candidate() -> None:
-    text = printed(said("onnx", "fp32"), said("onnx", "int8", (COIN,) * 10, (30, 8, 0.0004)))
+    text = printed(candidate("onnx", "fp32"), candidate("onnx", "int8", (CLOSE_FLIP,) * 10, (30, 8, 0.0004)))
     assert cells(text, "onnx", "int8") == [
         "onnx", "int8", "98.00% [93.00, 99.45]", "10", "30", "8", "<0.001", "worse", "0.054", "0.0006",
         "9,935 (99.35%)", "0.0697", "0.41%",
@@ -81,20 +86,22 @@ def test_a_row_holds_all_that_is_known_of_a_candidate() -> None:
 
 
 def test_the_reference_itself_comes_first() -> None:
-    text = printed(said("keras", "fp32"), said("onnx", "int8"))
+    text = printed(candidate("keras", "fp32"), candidate("onnx", "int8"))
     assert cells(text, "reference") == ["reference", "98.10% [97.80, 98.35]", "0.0712", "1.23%"]
-    lines = [line.split()[0] for line in text.splitlines() if line.split()[:1] in (["reference"], ["keras"], ["onnx"])]
-    assert lines[:3] == ["reference", "keras", "onnx"]
+    first_words = [
+        line.split()[0] for line in text.splitlines() if line.split()[:1] in (["reference"], ["keras"], ["onnx"])
+    ]
+    assert first_words[:3] == ["reference", "keras", "onnx"]
 
 
 def test_results_without_a_reference_of_their_own_can_be_shown() -> None:
-    text = printed(said("onnx", "int8"), reference=None)
+    text = printed(candidate("onnx", "int8"), reference=None)
     assert "reference  " not in text
     assert cells(text, "onnx")[0] == "onnx"
 
 
 def test_the_smallest_margin_and_what_the_words_mean_are_told_below() -> None:
-    text = printed(said("onnx", "int8"))
+    text = printed(candidate("onnx", "int8"))
     assert "Its smallest margin on any of 10,000 images is 0.0039." in text
     for word in ("McNemar's exact", "certified images cannot flip", "expected calibration error", "same"):
         assert word in text
@@ -102,7 +109,7 @@ def test_the_smallest_margin_and_what_the_words_mean_are_told_below() -> None:
 
 @pytest.mark.parametrize(("width", "kept"), [(80, ["[93.00, 99.45]", "99.35%"]), (60, ["98.00%"])])
 def test_a_narrow_terminal_keeps_what_matters_most(width: int, kept: list[str]) -> None:
-    text = printed(said("onnx", "fp32"), said("onnx", "int8", (COIN,)), width=width, terminal=True)
+    text = printed(candidate("onnx", "fp32"), candidate("onnx", "int8", (CLOSE_FLIP,)), width=width, terminal=True)
     for line in text.splitlines()[2:]:
         assert len(line) <= width
     assert all(part in text for part in [*kept, "same"])
@@ -111,7 +118,7 @@ def test_a_narrow_terminal_keeps_what_matters_most(width: int, kept: list[str]) 
 
 def test_what_failed_or_is_not_there_is_told() -> None:
     died = Row("tflite", "int8", None, 1, error="the worker was killed by SIGKILL")
-    text = printed(said("onnx", "int8"), died, replace(MISSING, batch_size=None), complete=False)
+    text = printed(candidate("onnx", "int8"), died, replace(MISSING, batch_size=None), complete=False)
     assert "tflite int8 failed: the worker was killed by SIGKILL" in text
     assert 'not measured: openvino: not installed: openvino; run: pip install "digitbench[openvino]"' in text
     assert "Stopped early" in text
@@ -125,27 +132,29 @@ def test_nothing_at_all_can_be_shown() -> None:
 
 
 def test_an_image_is_told_once_with_all_who_changed_its_label() -> None:
-    flips = (COIN, Flip(5, 3, 3, 8, 0.25, 0.125))
-    other = (Flip(5, 3, 3, 8, 0.25, 0.5), Flip(17, 4, 9, 7, 0.000123, 0.0))
-    text = printed(said("onnx", "int8", flips), said("tflite", "int8", other), said("tflite", "fp32"))
+    flips = (CLOSE_FLIP, Flip(5, 3, 3, 8, 0.25, 0.125))
+    other_flips = (Flip(5, 3, 3, 8, 0.25, 0.5), Flip(17, 4, 9, 7, 0.000123, 0.0))
+    text = printed(
+        candidate("onnx", "int8", flips), candidate("tflite", "int8", other_flips), candidate("tflite", "fp32")
+    )
     assert "2 images changed their label" in text
     assert cells(text, "5", "3") == ["5", "3", "3 ✓ by 0.25", "8", "by 0.12 to 0.5", "onnx int8, tflite int8"]
     assert cells(text, "17", "4") == ["17", "4", "9", "by 0.00012", "4 ✓ by 0.00045", "onnx int8"]
     assert cells(text, "7", "in") == ["7", "in a tie", "tflite int8"]
-    places = [text.index(image) for image in ("   5 ", "  17 ")]
-    assert places == sorted(places)  # of 5 the reference was surer
+    positions = [text.index(image) for image in ("   5 ", "  17 ")]
+    assert positions == sorted(positions)  # of 5 the reference was surer
 
 
 def test_only_so_many_images_are_told_and_the_rest_counted() -> None:
-    flips = tuple(replace(COIN, index=1000 + i, reference_margin=i / 100) for i in range(IMAGES_SHOWN + 7))
-    text = printed(said("onnx", "int8", flips))
-    told = re.findall(r"^ +(1\d\d\d) ", text, re.MULTILINE)
-    assert told == [str(1000 + i) for i in range(IMAGES_SHOWN + 6, 6, -1)]
+    flips = tuple(replace(CLOSE_FLIP, index=1000 + i, reference_margin=i / 100) for i in range(IMAGES_SHOWN + 7))
+    text = printed(candidate("onnx", "int8", flips))
+    indexes = re.findall(r"^ +(1\d\d\d) ", text, re.MULTILINE)
+    assert indexes == [str(1000 + i) for i in range(IMAGES_SHOWN + 6, 6, -1)]
     assert "And 7 more" in text
 
 
 def test_no_flips_are_said_to_be_none() -> None:
-    assert "No label changed." in printed(said("onnx", "int8"))
+    assert "No label changed." in printed(candidate("onnx", "int8"))
 
 
 # --- pairs ---------------------------------------------------------------------------------------------------------
@@ -156,11 +165,11 @@ PAIRS = (
     Pair(A, C, 0, 7.2e-7, 1e-9, McNemar(0, 0, 1.0)),
     Pair(B, C, 12, 0.25, 0.001, McNemar(11, 1, 0.0063), tuple(range(12))),
 )
-EVERYONE = tuple(said(*name) for name in (A, B, C))
+ROWS = tuple(candidate(*name) for name in (A, B, C))
 
 
 def test_the_matrix_has_flips_above_and_differences_below() -> None:
-    text = printed(*EVERYONE, pairs=PAIRS)
+    text = printed(*ROWS, pairs=PAIRS)
     assert cells(text, "1", "keras")[-3:] == ["·", "10", "0"]
     assert cells(text, "2", "onnx")[-3:] == ["0.054", "·", "12 (p 0.006)"]
     assert cells(text, "3", "tflite")[-3:] == ["7.2e-07", "0.25", "·"]
@@ -168,7 +177,7 @@ def test_the_matrix_has_flips_above_and_differences_below() -> None:
 
 
 def test_pairs_that_are_all_the_same_need_no_word_of_chance() -> None:
-    text = printed(*EVERYONE, pairs=PAIRS[:2])
+    text = printed(*ROWS, pairs=PAIRS[:2])
     assert "(p " not in text
     assert "by chance" not in text
 
@@ -176,37 +185,37 @@ def test_pairs_that_are_all_the_same_need_no_word_of_chance() -> None:
 def test_a_matrix_too_wide_for_the_terminal_comes_in_parts() -> None:
     names = [("backend-of-long-name", f"p{i}") for i in range(8)]
     pairs = tuple(
-        Pair(one, two, 100 + j, 0.000123, 0.1, McNemar(0, 0, 1.0))
-        for i, one in enumerate(names) for j, two in enumerate(names) if i < j
+        Pair(first, second, 100 + j, 0.000123, 0.1, McNemar(0, 0, 1.0))
+        for i, first in enumerate(names) for j, second in enumerate(names) if i < j
     )  # fmt: skip
-    text = printed(*(said(*name) for name in names), pairs=pairs, width=60, terminal=True)
+    text = printed(*(candidate(*name) for name in names), pairs=pairs, width=60, terminal=True)
     matrix = text[text.index("Each against each") :]
     assert all(len(line) <= 60 for line in matrix.splitlines())
     assert matrix.count("1 backend-of-long-name p0") > 1
-    found = [cell for line in matrix.splitlines() if "name p0" in line for cell in line.split()[3:]]
-    assert found == ["·", *(str(100 + j) for j in range(1, 8))]
+    row_cells = [cell for line in matrix.splitlines() if "name p0" in line for cell in line.split()[3:]]
+    assert row_cells == ["·", *(str(100 + j) for j in range(1, 8))]
 
 
 def test_without_pairs_there_is_no_matrix() -> None:
-    assert "Each against each" not in printed(*EVERYONE)
+    assert "Each against each" not in printed(*ROWS)
 
 
 # --- reliability ---------------------------------------------------------------------------------------------------
 
 
 def test_a_table_of_reliability_is_printed_once_for_those_it_is_the_same_of() -> None:
-    other = replace(SURE, bins=(replace(SURE.bins[0], accuracy=0.75),))
-    text = printed(*EVERYONE[:2], said("tflite", "int8", calibration=other), reliability=True)
+    other_calibration = replace(CALIBRATION, bins=(replace(CALIBRATION.bins[0], accuracy=0.75),))
+    text = printed(*ROWS[:2], candidate("tflite", "int8", calibration=other_calibration), reliability=True)
     assert "keras fp32, onnx int8: log loss 0.0697, ECE 0.41%" in text
     assert text.count("0.40 to 0.47") == 2
-    lines = [re.split(r"\s{2,}", line.strip()) for line in text.splitlines() if "0.40 to 0.47" in line]
-    assert lines[0][:6] == ["0.40 to 0.47", "4", "45.0%", "25.0%", "[4.6, 69.9]", "-20.0%"]
-    assert lines[1][5] == "+30.0%"
+    rows = [re.split(r"\s{2,}", line.strip()) for line in text.splitlines() if "0.40 to 0.47" in line]
+    assert rows[0][:6] == ["0.40 to 0.47", "4", "45.0%", "25.0%", "[4.6, 69.9]", "-20.0%"]
+    assert rows[1][5] == "+30.0%"
     assert "reference: log loss 0.0712, ECE 1.23%" in text
 
 
 def test_reliability_is_printed_only_if_asked_for() -> None:
-    assert "0.40 to 0.47" not in printed(*EVERYONE)
+    assert "0.40 to 0.47" not in printed(*ROWS)
 
 
 # --- pictures ------------------------------------------------------------------------------------------------------
@@ -217,15 +226,19 @@ def images() -> Any:
     return np.random.default_rng(0).random((100, 28, 28), np.float32)
 
 
-def run_of(*rows: Row) -> Results:
+def results_from(*rows: Row) -> Results:
     return results_of(*rows, reference=REFERENCE)
 
 
 def test_each_candidate_with_flips_gets_a_picture(tmp_path: Path, images: Any) -> None:
-    flips = tuple(replace(COIN, index=i) for i in range(9))
+    flips = tuple(replace(CLOSE_FLIP, index=i) for i in range(9))
     folder = tmp_path / "deep" / "pictures"
     written = draw_flips(
-        run_of(said("onnx", "int8", flips), said("onnx", "fp32"), said("my/own", "int8", flips[:1])), images, folder
+        results_from(
+            candidate("onnx", "int8", flips), candidate("onnx", "fp32"), candidate("my/own", "int8", flips[:1])
+        ),
+        images,
+        folder,
     )
     assert sorted(path.name for path in written) == ["flips-my_own-int8.png", "flips-onnx-int8.png"]
     assert sorted(folder.iterdir()) == sorted(written)
@@ -239,7 +252,7 @@ def test_each_candidate_with_flips_gets_a_picture(tmp_path: Path, images: Any) -
 
 
 def test_a_title_says_who_and_how_many(tmp_path: Path, images: Any) -> None:
-    (path,) = draw_flips(run_of(said("onnx", "int8", (COIN,))), images, tmp_path)
+    (path,) = draw_flips(results_from(candidate("onnx", "int8", (CLOSE_FLIP,))), images, tmp_path)
     with Image.open(path) as picture:
         title = str(picture.info["Title"])
     assert title.startswith("onnx int8: 1 of 100 test images")
@@ -247,24 +260,26 @@ def test_a_title_says_who_and_how_many(tmp_path: Path, images: Any) -> None:
 
 
 def test_a_sheet_holds_only_so_many_and_says_so(tmp_path: Path, images: Any) -> None:
-    flips = tuple(replace(COIN, index=i) for i in range(SHEET + 5))
-    (path,) = draw_flips(run_of(said("onnx", "int8", flips)), images, tmp_path)
+    flips = tuple(replace(CLOSE_FLIP, index=i) for i in range(SHEET + 5))
+    (path,) = draw_flips(results_from(candidate("onnx", "int8", flips)), images, tmp_path)
     with Image.open(path) as picture:
         title = str(picture.info["Title"])
         size = picture.size
     assert f"{SHEET + 5} of 100" in title
     assert f"the {SHEET} of the largest margins" in title
-    (same,) = draw_flips(run_of(said("onnx", "int8", flips[:SHEET])), images, tmp_path)
+    (same,) = draw_flips(results_from(candidate("onnx", "int8", flips[:SHEET])), images, tmp_path)
     with Image.open(same) as picture:
         assert picture.size == size
 
 
 def test_the_image_itself_is_drawn(tmp_path: Path) -> None:
-    """Ink is dark: a white sheet and one that is all ink differ by far."""
+    """Foreground is drawn dark: an image of background alone and one of foreground alone differ by far."""
     shades = []
-    for ink in (0.0, 1.0):
+    for value in (0.0, 1.0):
         (path,) = draw_flips(
-            run_of(said("onnx", "int8", (COIN,))), np.full((20, 28, 28), ink, np.float32), tmp_path / str(ink)
+            results_from(candidate("onnx", "int8", (CLOSE_FLIP,))),
+            np.full((20, 28, 28), value, np.float32),
+            tmp_path / str(value),
         )
         with Image.open(path) as picture:
             shades.append(float(np.asarray(picture.convert("L")).mean()))
@@ -272,26 +287,26 @@ def test_the_image_itself_is_drawn(tmp_path: Path) -> None:
 
 
 def test_no_flips_draw_nothing(tmp_path: Path, images: Any) -> None:
-    assert draw_flips(run_of(said("onnx", "int8")), images, tmp_path / "new") == []
+    assert draw_flips(results_from(candidate("onnx", "int8")), images, tmp_path / "new") == []
     assert not (tmp_path / "new").exists()
 
 
 def test_a_candidate_in_several_rows_is_drawn_once(tmp_path: Path, images: Any) -> None:
-    row = said("onnx", "int8", (COIN,))
-    assert len(draw_flips(run_of(row, replace(row, batch_size=32)), images, tmp_path)) == 1
+    row = candidate("onnx", "int8", (CLOSE_FLIP,))
+    assert len(draw_flips(results_from(row, replace(row, batch_size=32)), images, tmp_path)) == 1
 
 
 def test_a_picture_is_whole_or_not_there(tmp_path: Path, images: Any) -> None:
-    wrong = replace(COIN, index=10**6)
+    wrong = replace(CLOSE_FLIP, index=10**6)
     with pytest.raises(IndexError):
-        draw_flips(run_of(said("onnx", "int8", (wrong,))), images, tmp_path)
+        draw_flips(results_from(candidate("onnx", "int8", (wrong,))), images, tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_that_is_a_file_is_one_line(tmp_path: Path, images: Any) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ResultsError, match="can't be written") as caught:
-        draw_flips(run_of(said("onnx", "int8", (COIN,))), images, tmp_path / "file")
+        draw_flips(results_from(candidate("onnx", "int8", (CLOSE_FLIP,))), images, tmp_path / "file")
     assert one_printable_line(str(caught.value))
 
 

@@ -35,7 +35,7 @@ def some_images(count: int, seed: int = 0) -> Images:
 
 
 def some_shapes(count: int) -> Images:
-    """Smooth ones, with ink up to the edge."""
+    """Smooth images, with foreground up to the edge."""
     from scipy.ndimage import gaussian_filter
 
     smooth = gaussian_filter(np.random.default_rng(0).standard_normal((count, SIDE, SIDE)), (0, 1.2, 1.2))
@@ -43,12 +43,12 @@ def some_shapes(count: int) -> Images:
 
 
 def drawn(strengths: Strengths, count: int, seed: int, epoch: int) -> tuple[Any, Any, np.random.Generator]:
-    """Which images share each deformation, where their pixels come from, and the generator before these are drawn."""
+    """Images that share each deformation, where their pixels come from, and a generator as before these were drawn."""
     rng = np.random.default_rng([seed, epoch])
-    order, again = rng.permutation(count), np.random.default_rng([seed, epoch])
-    again.permutation(count)
+    shuffled, replay = rng.permutation(count), np.random.default_rng([seed, epoch])
+    replay.permutation(count)
     groups = -(-count // TOGETHER)
-    return np.array_split(order, range(TOGETHER, count, TOGETHER)), source_places(strengths, groups, rng), again
+    return np.array_split(shuffled, range(TOGETHER, count, TOGETHER)), source_places(strengths, groups, rng), replay
 
 
 # --- what is done ---------------------------------------------------------------------------------------------------
@@ -71,10 +71,10 @@ def test_seed_and_epoch_alone_say_what_comes_out(strengths: Strengths, count: in
 def test_another_seed_or_epoch_gives_others(part: str) -> None:
     images, strengths = some_images(40), Strengths(**{part: 1.0 if part in ("rotation", "elastic", "shift") else 0.1})
     assert strengths
-    made = [deform(images, strengths, *drawn_by) for drawn_by in ((0, 0), (0, 1), (1, 0))]
-    for place, one in enumerate(made):
-        assert np.abs(one - images).max() > 0.01
-        assert all(np.abs(one - other).max() > 0.01 for other in made[place + 1 :])
+    versions = [deform(images, strengths, *drawn_by) for drawn_by in ((0, 0), (0, 1), (1, 0))]
+    for index, version in enumerate(versions):
+        assert np.abs(version - images).max() > 0.01
+        assert all(np.abs(version - later).max() > 0.01 for later in versions[index + 1 :])
 
 
 @given(counts, seeds, st.floats(0.1, 28))
@@ -87,25 +87,25 @@ def test_no_strength_gives_the_images_back(count: int, seed: int, smoothness: fl
 
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("strengths", [ALL, Strengths(shift=1e12, elastic=1e15), Strengths(180, 2, 0.9, 14, 14, 0.1)])
-def test_ink_stays_ink_and_paper_is_all_around(strengths: Strengths) -> None:
-    made = deform(np.ones((4096, SIDE, SIDE), np.float32), strengths, 0, 0)
-    assert 0 <= made.min() <= made.max() <= 1, "also where a sum of shares is rounded up"
-    assert made.min() == 0
+def test_foreground_stays_foreground_and_background_is_all_around(strengths: Strengths) -> None:
+    deformed = deform(np.ones((4096, SIDE, SIDE), np.float32), strengths, 0, 0)
+    assert 0 <= deformed.min() <= deformed.max() <= 1, "also where a sum of shares is rounded up"
+    assert deformed.min() == 0
 
 
 def test_a_shift_moves_by_what_was_drawn() -> None:
     rows, columns = GRID
     blob = np.exp(-((rows - 12) ** 2 + (columns - 15) ** 2) / 8).astype(np.float32).reshape(SIDE, SIDE)
     images = np.repeat(blob[None], 96, axis=0)
-    groups, places, rng = drawn(Strengths(shift=3), 96, 5, 2)
-    made = deform(images, Strengths(shift=3), 5, 2).reshape(96, PIXELS)
-    shifts = (places - GRID)[:, :, 0]
-    assert np.abs(places - GRID - shifts[:, :, None]).max() < 1e-4, "of all pixels alike"
+    groups, positions, rng = drawn(Strengths(shift=3), 96, 5, 2)
+    deformed = deform(images, Strengths(shift=3), 5, 2).reshape(96, PIXELS)
+    shifts = (positions - GRID)[:, :, 0]
+    assert np.abs(positions - GRID - shifts[:, :, None]).max() < 1e-4, "of all pixels alike"
     rng.random(3 * 4)  # angle, shear and two scales of each
     np.testing.assert_allclose(shifts, rng.uniform(-3, 3, (3, 2)), atol=1e-5)
     for members, shift in zip(groups, shifts, strict=True):
-        for one in made[members]:
-            centre = GRID @ one / one.sum()
+        for image in deformed[members]:
+            centre = GRID @ image / image.sum()
             np.testing.assert_allclose(centre, np.array([12, 15]) - shift, atol=0.02)
 
 
@@ -116,34 +116,34 @@ def test_a_rotation_is_scipys_by_the_angle_that_was_drawn() -> None:
     groups, _, rng = drawn(Strengths(rotation=40), 70, 1, 4)
     angles = np.radians(rng.uniform(-40, 40, 3))
     assert np.ptp(angles) > 0.1
-    made = deform(images, Strengths(rotation=40), 1, 4)
+    deformed = deform(images, Strengths(rotation=40), 1, 4)
     for members, angle in zip(groups, angles, strict=True):
-        turned = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
-        offset = MIDDLE - turned @ [MIDDLE, MIDDLE]
+        matrix = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+        offset = MIDDLE - matrix @ [MIDDLE, MIDDLE]
         for member in members:
-            expected = affine_transform(np.pad(images[member], 4), turned, offset + 4 - turned @ [4, 4], order=3)
-            np.testing.assert_allclose(made[member], expected[4:-4, 4:-4].clip(0, 1), atol=0.15)
+            expected = affine_transform(np.pad(images[member], 4), matrix, offset + 4 - matrix @ [4, 4], order=3)
+            np.testing.assert_allclose(deformed[member], expected[4:-4, 4:-4].clip(0, 1), atol=0.15)
 
 
 def test_all_together_is_scipys_cubic_spline_at_the_same_places_and_no_bilinear_blur() -> None:
     from scipy.ndimage import map_coordinates
 
     images = some_shapes(70)
-    groups, places, _ = drawn(ALL, 70, 2, 0)
-    made = deform(images, ALL, 2, 0)
-    apart = {1: 0.0, 3: 0.0}
-    for members, place in zip(groups, places, strict=True):
+    groups, positions, _ = drawn(ALL, 70, 2, 0)
+    deformed = deform(images, ALL, 2, 0)
+    errors = {1: 0.0, 3: 0.0}
+    for members, position in zip(groups, positions, strict=True):
         for member in members:
-            for order in apart:
-                expected = map_coordinates(np.pad(images[member], 8), place + 8, order=order)
-                far = np.abs(made[member].ravel() - expected.clip(0, 1))
-                apart[order] += far.mean() / len(images)
-                assert order == 1 or far.max() < 0.15
-    assert apart[3] < apart[1] / 2
+            for order in errors:
+                expected = map_coordinates(np.pad(images[member], 8), position + 8, order=order)
+                difference = np.abs(deformed[member].ravel() - expected.clip(0, 1))
+                errors[order] += difference.mean() / len(images)
+                assert order == 1 or difference.max() < 0.15
+    assert errors[3] < errors[1] / 2
 
 
 def test_a_parabola_stays_the_same_parabola() -> None:
-    """Which tells R. Keys' cubic from bilinear interpolation, and from every other cubic of its kind."""
+    """This tells R. Keys' cubic from bilinear interpolation, and from every other cubic of its kind."""
     rows, columns = GRID
 
     def value(row: Any, column: Any) -> Any:
@@ -152,35 +152,35 @@ def test_a_parabola_stays_the_same_parabola() -> None:
     image = value(rows, columns).reshape(1, SIDE, SIDE).astype(np.float32)
     strengths = Strengths(rotation=10, scaling=0.1, shift=1)
     for epoch in range(5):
-        _, places, _ = drawn(strengths, 1, 0, epoch)
-        inside = ((places[0] > 1) & (places[0] < SIDE - 2)).all(axis=0)
-        made = deform(image, strengths, 0, epoch).ravel()
-        np.testing.assert_allclose(made[inside], value(*places[0])[inside], atol=1e-4)
+        _, positions, _ = drawn(strengths, 1, 0, epoch)
+        inside = ((positions[0] > 1) & (positions[0] < SIDE - 2)).all(axis=0)
+        deformed = deform(image, strengths, 0, epoch).ravel()
+        np.testing.assert_allclose(deformed[inside], value(*positions[0])[inside], atol=1e-4)
 
 
 @pytest.mark.parametrize("smoothness", [0.1, 3.0, 28.0])
 def test_elastic_bends_by_its_root_mean_square(smoothness: float) -> None:
     strengths = Strengths(elastic=1.5, smoothness=smoothness)
-    bent = source_places(strengths, 1000, np.random.default_rng(0)) - GRID
-    assert np.sqrt((bent**2).mean(axis=(0, 2))) == pytest.approx([1.5, 1.5], rel=0.05), "along each axis"
-    edge = bent.reshape(1000, 2, SIDE, SIDE)[:, :, 0, 0]
+    displacements = source_places(strengths, 1000, np.random.default_rng(0)) - GRID
+    assert np.sqrt((displacements**2).mean(axis=(0, 2))) == pytest.approx([1.5, 1.5], rel=0.05), "along each axis"
+    edge = displacements.reshape(1000, 2, SIDE, SIDE)[:, :, 0, 0]
     assert np.sqrt((edge**2).mean()) == pytest.approx(1.5, rel=0.1), "and no less at the edge"
 
 
 def test_a_smoother_bending_moves_neighbours_alike() -> None:
     def steps(smoothness: float) -> float:
-        bent = source_places(Strengths(elastic=1, smoothness=smoothness), 50, np.random.default_rng(0)) - GRID
-        return float(np.diff(bent.reshape(50, 2, SIDE, SIDE), axis=3).std())
+        displacements = source_places(Strengths(elastic=1, smoothness=smoothness), 50, np.random.default_rng(0)) - GRID
+        return float(np.diff(displacements.reshape(50, 2, SIDE, SIDE), axis=3).std())
 
     assert steps(1) > 2 * steps(3) > 4 * steps(9)
 
 
 def test_scaling_and_shear_are_within_their_strengths() -> None:
     strengths = Strengths(shear=0.3, scaling=0.2)
-    places = source_places(strengths, 500, np.random.default_rng(0)).reshape(500, 2, SIDE, SIDE)
-    down, right = places[:, :, 1, 0] - places[:, :, 0, 0], places[:, :, 0, 1] - places[:, :, 0, 0]
-    for grown in (down[:, 0], right[:, 1]):
-        assert 0.8 - 1e-4 <= grown.min() < 0.82 < 1.18 < grown.max() <= 1.2 + 1e-4
+    positions = source_places(strengths, 500, np.random.default_rng(0)).reshape(500, 2, SIDE, SIDE)
+    down, right = positions[:, :, 1, 0] - positions[:, :, 0, 0], positions[:, :, 0, 1] - positions[:, :, 0, 0]
+    for scales in (down[:, 0], right[:, 1]):
+        assert 0.8 - 1e-4 <= scales.min() < 0.82 < 1.18 < scales.max() <= 1.2 + 1e-4
     assert np.abs(right[:, 0]).max() < 1e-4, "rows stay level"
     assert 0.28 < np.abs(down[:, 1]).max() <= 0.3 + 1e-4
     assert abs(np.corrcoef(down[:, 0], right[:, 1])[0, 1]) < 0.2, "width and height each on its own"
@@ -205,22 +205,22 @@ def digits() -> Dataset:
 
 
 def test_the_picture_shows_what_the_training_sees(digits: Dataset) -> None:
-    watcher = Recorder()
-    found = augmented.versions(digits, TURNING, epochs=2, progress=watcher)
+    recorder = Recorder()
+    versions = augmented.versions(digits, TURNING, epochs=2, progress=recorder)
     kept = len(digits.train) - round(len(digits.train) * 0.2)
-    seen = [deform(digits.train.images[:kept], TURNING.deformation, 3, epoch) for epoch in range(2)]
-    assert found.classes == tuple(range(10))
-    for row, digit in enumerate(found.classes):
-        (place,) = np.flatnonzero((digits.train.images[:kept] == found.originals[row]).all(axis=(1, 2)))[:1]
-        assert digits.train.labels[place] == digit
-        assert all(np.array_equal(found.deformed[row, epoch], seen[epoch][place]) for epoch in range(2))
-    assert watcher.finished == {"deforming"}
-    other = augmented.versions(digits, TURNING, seed=4, epochs=2)
-    assert not np.array_equal(found.originals, other.originals)
-    figure: Any = augmented.figure(found, TURNING, "mine")
+    expected = [deform(digits.train.images[:kept], TURNING.deformation, 3, epoch) for epoch in range(2)]
+    assert versions.classes == tuple(range(10))
+    for row, digit in enumerate(versions.classes):
+        (index,) = np.flatnonzero((digits.train.images[:kept] == versions.originals[row]).all(axis=(1, 2)))[:1]
+        assert digits.train.labels[index] == digit
+        assert all(np.array_equal(versions.deformed[row, epoch], expected[epoch][index]) for epoch in range(2))
+    assert recorder.finished == {"deforming"}
+    other_seed = augmented.versions(digits, TURNING, seed=4, epochs=2)
+    assert not np.array_equal(versions.originals, other_seed.originals)
+    figure: Any = augmented.figure(versions, TURNING, "mine")
     whole = np.asarray(figure.axes[0].images[0].get_array())
-    assert np.array_equal(whole[:28, :28], found.originals[0])
-    assert np.array_equal(whole[-28:, -28:], found.deformed[9, 1])
+    assert np.array_equal(whole[:28, :28], versions.originals[0])
+    assert np.array_equal(whole[-28:, -28:], versions.deformed[9, 1])
     assert canvas.title_of(figure) == "turning: training digits, as they are and in 2 epochs of a training"
     assert " ".join(figure.get_supxlabel().split()) == (
         "Deformed anew in each epoch, 32 images at a time alike: turned by up to 20°, width and height each changed by "
@@ -232,9 +232,9 @@ def test_the_picture_shows_what_the_training_sees(digits: Dataset) -> None:
 def test_a_class_without_images_has_no_row_and_test_images_stand_in(digits: Dataset) -> None:
     few = digits.test.labels < 2
     test = data.Split(digits.test.pixels[few], digits.test.labels[few])
-    found = augmented.versions(replace(digits, train=digits.train.head(0), test=test), TURNING, epochs=1)
-    assert (found.classes, found.which) == ((0, 1), "test")
-    figure: Any = augmented.figure(found, TURNING)
+    versions = augmented.versions(replace(digits, train=digits.train.head(0), test=test), TURNING, epochs=1)
+    assert (versions.classes, versions.which) == ((0, 1), "test")
+    figure: Any = augmented.figure(versions, TURNING)
     assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == ["0", "1"]
 
 

@@ -31,19 +31,19 @@ def copy(untrained: Bundle, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def cwd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The current folder."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
 def manifest_of(folder: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    return found
+    manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    return manifest
 
 
-def refusal(call: Callable[[], object], kind: type[BundleError] = BundleError) -> str:
-    with pytest.raises(kind) as caught:
+def refusal(call: Callable[[], object], error: type[BundleError] = BundleError) -> str:
+    with pytest.raises(error) as caught:
         call()
     assert one_printable_line(str(caught.value))
     return str(caught.value)
@@ -121,12 +121,12 @@ def test_recording_adds_and_replaces(copy: Path) -> None:
     bundle.record(replace(old, format="onnx"))
     bundle.record(replace(old, precision="int8"))
     bundle.record(replace(old, checked_by="numpy", max_abs_diff=1e-7))
-    again = Bundle(copy)
-    assert [(one.format, one.precision) for one in again.artifacts] == [
+    reopened = Bundle(copy)
+    assert [(artifact.format, artifact.precision) for artifact in reopened.artifacts] == [
         ("onnx", "fp32"), ("npz", "int8"), ("npz", "fp32"),
     ]  # fmt: skip
-    assert again.find("npz") == replace(old, checked_by="numpy", max_abs_diff=1e-7)
-    assert sorted(p.name for p in copy.iterdir()) == sorted([MANIFEST, REFERENCE, "artifacts"])
+    assert reopened.find("npz") == replace(old, checked_by="numpy", max_abs_diff=1e-7)
+    assert sorted(path.name for path in copy.iterdir()) == sorted([MANIFEST, REFERENCE, "artifacts"])
 
 
 def test_recording_that_fails_keeps_the_old_manifest(copy: Path) -> None:
@@ -191,8 +191,8 @@ def test_a_manifest_that_is_not_json_is_refused(copy: Path, content: bytes) -> N
 def test_a_manifest_of_another_schema_is_refused_with_both(copy: Path, value: Any) -> None:
     (copy / MANIFEST).write_text(json.dumps(value))
     message = refusal(lambda: Bundle(copy))
-    found = value.get("schema") if isinstance(value, dict) else None
-    assert f"its schema is {found!r}" in message
+    schema = value.get("schema") if isinstance(value, dict) else None
+    assert f"its schema is {schema!r}" in message
     assert repr(bundles.SCHEMA) in message
 
 
@@ -236,81 +236,81 @@ def test_a_manifest_whose_parts_are_not_what_they_should_be_is_refused(copy: Pat
 @pytest.mark.parametrize(
     "content", [b"", bytes(range(256)), b"x" * 5000, b"\0", b"line\nline"], ids=lambda content: repr(content[:9])
 )
-def test_a_file_is_no_bundle(here: Path, copy: Path, content: bytes) -> None:
+def test_a_file_is_no_bundle(cwd: Path, copy: Path, content: bytes) -> None:
     """As in ``digitbench bench model.onnx``, in a folder that is a bundle itself."""
-    shutil.copytree(copy, here, dirs_exist_ok=True)
-    (here / "model.onnx").write_bytes(content)
+    shutil.copytree(copy, cwd, dirs_exist_ok=True)
+    (cwd / "model.onnx").write_bytes(content)
     assert "model.onnx" in refusal(lambda: Bundle(Path("model.onnx")))
 
 
 # --- runs/latest ---------------------------------------------------------------------------------------------------
 
 
-def move_to(copy: Path, place: Path) -> Path:
-    place.parent.mkdir(parents=True, exist_ok=True)
-    return Path(shutil.move(copy, place))
+def move_to(copy: Path, target: Path) -> Path:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    return Path(shutil.move(copy, target))
 
 
-def test_without_any_bundle_it_says_how_to_make_one(here: Path) -> None:
+def test_without_any_bundle_it_says_how_to_make_one(cwd: Path) -> None:
     assert "run: digitbench train" in refusal(lambda: Bundle())
 
 
-@pytest.mark.parametrize("place", ["runs/first", "elsewhere/deep/first", "first"])
-def test_latest_is_a_relative_link(here: Path, copy: Path, place: str) -> None:
-    bundle = move_to(copy, here / place)
-    point_latest_at(Path(place))
-    link = here / "runs" / "latest"
+@pytest.mark.parametrize("folder", ["runs/first", "elsewhere/deep/first", "first"])
+def test_latest_is_a_relative_link(cwd: Path, copy: Path, folder: str) -> None:
+    bundle = move_to(copy, cwd / folder)
+    point_latest_at(Path(folder))
+    link = cwd / "runs" / "latest"
     assert link.is_symlink()
     assert not os.path.isabs(os.readlink(link)), "so that a project can be moved"
     assert Bundle().path == bundle
     assert Bundle(Path("runs/latest")).name == bundle.name
 
 
-def test_latest_survives_a_move_of_the_project(here: Path, copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    move_to(copy, here / "project" / "runs" / "first")
-    monkeypatch.chdir(here / "project")
-    point_latest_at(here / "project" / "runs" / "first")
-    monkeypatch.chdir(here)
-    (here / "project").rename(here / "moved")
-    monkeypatch.chdir(here / "moved")
-    assert Bundle().path == here / "moved" / "runs" / "first"
+def test_latest_survives_a_move_of_the_project(cwd: Path, copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    move_to(copy, cwd / "project" / "runs" / "first")
+    monkeypatch.chdir(cwd / "project")
+    point_latest_at(cwd / "project" / "runs" / "first")
+    monkeypatch.chdir(cwd)
+    (cwd / "project").rename(cwd / "moved")
+    monkeypatch.chdir(cwd / "moved")
+    assert Bundle().path == cwd / "moved" / "runs" / "first"
 
 
 def test_latest_is_replaced_at_once_and_leaves_nothing_beside(
-    here: Path, copy: Path, monkeypatch: pytest.MonkeyPatch
+    cwd: Path, copy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first, second = here / "runs" / "first", here / "runs" / "second"
+    first, second = cwd / "runs" / "first", cwd / "runs" / "second"
     shutil.copytree(copy, first)
     shutil.copytree(copy, second)
     point_latest_at(first)
-    real, seen = os.replace, []
+    os_replace, targets = os.replace, []
 
     def watch(source: Path, target: Path) -> None:
-        seen.append((here / "runs" / "latest").resolve())
-        real(source, target)
-        seen.append((here / "runs" / "latest").resolve())
+        targets.append((cwd / "runs" / "latest").resolve())
+        os_replace(source, target)
+        targets.append((cwd / "runs" / "latest").resolve())
 
     monkeypatch.setattr(os, "replace", watch)
     point_latest_at(second)
-    assert seen == [first, second], "there is no moment without one"
-    assert sorted(p.name for p in (here / "runs").iterdir()) == ["first", "latest", "second"]
+    assert targets == [first, second], "there is no moment without one"
+    assert sorted(path.name for path in (cwd / "runs").iterdir()) == ["first", "latest", "second"]
 
 
-def test_latest_that_points_at_nothing_is_told(here: Path, copy: Path) -> None:
-    bundle = move_to(copy, here / "runs" / "first")
+def test_latest_that_points_at_nothing_is_told(cwd: Path, copy: Path) -> None:
+    bundle = move_to(copy, cwd / "runs" / "first")
     point_latest_at(bundle)
     shutil.rmtree(bundle)
     assert "points at nothing" in refusal(lambda: Bundle())
 
 
-def test_latest_is_a_file_where_links_cannot_be_made(here: Path, copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_latest_is_a_file_where_links_cannot_be_made(cwd: Path, copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise OSError("no right to make links")
 
-    bundle = move_to(copy, here / "runs" / "first")
+    bundle = move_to(copy, cwd / "runs" / "first")
     monkeypatch.setattr(Path, "symlink_to", refuse)
     point_latest_at(Path("runs/first"))
-    assert (here / "runs" / "latest").is_file()
+    assert (cwd / "runs" / "latest").is_file()
     assert Bundle().path == bundle
 
 
@@ -331,23 +331,23 @@ bundle.record_unwritable(name, "it can't")
 
 def test_what_several_record_at_the_same_time_is_all_there(copy: Path) -> None:
     names = ("a", "b", "c")
-    running = [
+    processes = [
         subprocess.Popen([sys.executable, "-c", RECORD, copy, name], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         for name in names
     ]
-    for process in running:
+    for process in processes:
         assert process.stdout
         assert process.stdout.readline()
-    for process in running:
+    for process in processes:
         assert process.stdin
         process.stdin.write(b"\n")
         process.stdin.flush()
-    for process in running:
+    for process in processes:
         process.communicate(timeout=60)
         assert process.returncode == 0
-    found = Bundle(copy)
-    assert {(one.format, one.precision) for one in found.artifacts} == {
+    bundle = Bundle(copy)
+    assert {(artifact.format, artifact.precision) for artifact in bundle.artifacts} == {
         ("npz", "fp32"), *((name, str(number)) for name in names for number in range(10)),
     }  # fmt: skip
-    assert set(found.manifest["not_written"]) == set(names)
+    assert set(bundle.manifest["not_written"]) == set(names)
     assert not list(copy.glob(".*")), "no lock is left"

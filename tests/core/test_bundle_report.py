@@ -28,16 +28,16 @@ FORMATS = Path(__file__).parent / "formats"
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 
 
-def placed(bundle: Bundle, folder: Path, **changes: Any) -> Path:
-    """A copy whose manifest has other entries; without weights and scores, which a list has no need of."""
+def copy_at(bundle: Bundle, folder: Path, **changes: Any) -> Path:
+    """Write a copy with changed manifest entries; it has no weights and no scores, which a list doesn't need."""
     folder.mkdir(parents=True)
     (folder / "manifest.json").write_text(json.dumps(bundle.manifest | changes), encoding="utf-8")
     return folder
 
 
-def printed(console_of: Any, width: int | None = None) -> str:
+def printed(print_to: Any, width: int | None = None) -> str:
     stream = io.StringIO()
-    console_of(Console(file=stream, width=width, force_terminal=width is not None, color_system=None))
+    print_to(Console(file=stream, width=width, force_terminal=width is not None, color_system=None))
     return stream.getvalue()
 
 
@@ -48,10 +48,10 @@ def printed(console_of: Any, width: int | None = None) -> str:
 def runs(untrained: Bundle, tmp_path: Path) -> Path:
     """Three bundles, of which one lies deeper and one is the latest."""
     folder, metrics = tmp_path / "runs", {"correct": 90, "total": 100}
-    placed(untrained, folder / "b", created="2026-11-21T11:00:00+00:00", metrics=metrics)
-    a = placed(untrained, folder / "a", created="2026-11-20T12:00:00+00:00", metrics={"correct": 91, "total": 100})
+    copy_at(untrained, folder / "b", created="2026-11-21T11:00:00+00:00", metrics=metrics)
+    a = copy_at(untrained, folder / "a", created="2026-11-20T12:00:00+00:00", metrics={"correct": 91, "total": 100})
     (a / "small").write_bytes(bytes(500))
-    deep = placed(untrained, folder / "mnist" / "c", created="2026-11-19T12:00:00+00:00", metrics={"correct": "?"})
+    deep = copy_at(untrained, folder / "mnist" / "c", created="2026-11-19T12:00:00+00:00", metrics={"correct": "?"})
     (deep / "large").write_bytes(bytes(5000))
     (folder / "latest").symlink_to("a", target_is_directory=True)
     return folder
@@ -62,13 +62,13 @@ def runs(untrained: Bundle, tmp_path: Path) -> Path:
     [("age", "b a mnist/c"), ("accuracy", "a b mnist/c"), ("size", "mnist/c a b"), ("name", "a b mnist/c")],
 )
 def test_bundles_come_in_the_order_asked_for(runs: Path, sort: str, order: str) -> None:
-    found = find(runs, sort)
-    assert [one.name for one in found.bundles] == order.split()
-    assert [one.name for one in found.bundles if one.latest] == ["a"]
-    assert found.broken == {}
+    listing = find(runs, sort)
+    assert [listed.name for listed in listing.bundles] == order.split()
+    assert [listed.name for listed in listing.bundles if listed.latest] == ["a"]
+    assert listing.broken == {}
 
 
-def test_what_has_no_figures_is_listed_without(runs: Path) -> None:
+def test_what_has_no_metrics_is_listed_without(runs: Path) -> None:
     c = find(runs).bundles[-1]
     assert (c.name, c.accuracy, c.interval) == ("mnist/c", None, None)
     assert "mnist/c" in printed(lambda console: bundles.print_bundles(find(runs), console, NOW))
@@ -82,36 +82,36 @@ def test_an_unknown_order_is_refused(runs: Path) -> None:
 def test_links_lead_to_no_bundle_twice_and_to_no_endless_search(runs: Path, untrained: Bundle, tmp_path: Path) -> None:
     (runs / "again").symlink_to("b", target_is_directory=True)
     (runs / "loop").symlink_to("..", target_is_directory=True)
-    elsewhere = placed(untrained, tmp_path / "elsewhere" / "d")
+    elsewhere = copy_at(untrained, tmp_path / "elsewhere" / "d")
     (runs / "linked").symlink_to(elsewhere, target_is_directory=True)
-    found = find(runs, "name")
-    assert [one.name for one in found.bundles] == ["a", "b", "linked", "mnist/c"]
-    assert list(found.broken) == ["loop"], "it leads to no bundle by itself"
+    listing = find(runs, "name")
+    assert [listed.name for listed in listing.bundles] == ["a", "b", "linked", "mnist/c"]
+    assert list(listing.broken) == ["loop"], "it leads to no bundle by itself"
 
 
 def test_what_is_broken_is_told_and_ends_nothing(runs: Path, untrained: Bundle) -> None:
     for name, text in (("empty", ""), ("other", '{"schema": "digitbench.bundle/99"}'), ("bare", "[]")):
         (runs / name).mkdir()
         (runs / name / "manifest.json").write_text(text, encoding="utf-8")
-    placed(untrained, runs / "odd", artifacts=[{"format": "npz"}])
+    copy_at(untrained, runs / "odd", artifacts=[{"format": "npz"}])
     (runs / "void").mkdir()
     (runs / "void" / "notes.txt").touch()
     (runs / "claimed").mkdir()  # where a bundle is being made
     (runs / "latest").unlink()
     (runs / "latest").symlink_to("gone", target_is_directory=True)
-    found = find(runs)
-    assert {one.name for one in found.bundles} == {"a", "b", "mnist/c"}
-    assert not any(one.latest for one in found.bundles)
-    assert set(found.broken) == {"empty", "other", "bare", "odd", "void", "latest"}
-    assert "void: not a bundle: it has no manifest.json" in found.broken["void"]
-    assert "points at gone" in found.broken["latest"]
-    assert "digitbench.bundle/99" in found.broken["other"]
-    text = printed(lambda console: bundles.print_bundles(found, console, NOW))
+    listing = find(runs)
+    assert {listed.name for listed in listing.bundles} == {"a", "b", "mnist/c"}
+    assert not any(listed.latest for listed in listing.bundles)
+    assert set(listing.broken) == {"empty", "other", "bare", "odd", "void", "latest"}
+    assert "void: not a bundle: it has no manifest.json" in listing.broken["void"]
+    assert "points at gone" in listing.broken["latest"]
+    assert "digitbench.bundle/99" in listing.broken["other"]
+    text = printed(lambda console: bundles.print_bundles(listing, console, NOW))
     assert [line.startswith("broken: ") for line in text.splitlines()[-6:]] == [True] * 6
 
 
 def test_a_folder_that_is_a_bundle_is_listed_itself(runs: Path) -> None:
-    assert [one.name for one in find(runs / "a").bundles] == ["a"]
+    assert [listed.name for listed in find(runs / "a").bundles] == ["a"]
 
 
 def test_no_such_folder_is_a_line(tmp_path: Path) -> None:
@@ -126,9 +126,9 @@ def test_nothing_but_manifests_is_opened(runs: Path, monkeypatch: pytest.MonkeyP
     opened: list[str] = []
     read_text = Path.read_text
 
-    def noted(path: Path, *rest: Any, **more: Any) -> str:
+    def noted(path: Path, *args: Any, **kwargs: Any) -> str:
         opened.append(path.name)
-        return read_text(path, *rest, **more)
+        return read_text(path, *args, **kwargs)
 
     def refused(*_: Any, **__: Any) -> Any:
         raise AssertionError("an artifact is opened")
@@ -167,7 +167,7 @@ def test_the_list_is_json_too(runs: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("gone", "told"),
+    ("elapsed", "expected"),
     [
         ({"seconds": 0}, "0 s ago"), ({"seconds": 59.9}, "59 s ago"), ({"seconds": 60}, "1 min ago"),
         ({"minutes": 59.9}, "59 min ago"), ({"hours": 3.5}, "3 h ago"), ({"hours": 24}, "1 day ago"),
@@ -175,16 +175,16 @@ def test_the_list_is_json_too(runs: Path) -> None:
     ],
     ids=str,
 )  # fmt: skip
-def test_an_age_is_told_in_words(gone: dict[str, float], told: str) -> None:
-    assert age(NOW - timedelta(**gone), NOW) == told
+def test_an_age_is_told_in_words(elapsed: dict[str, float], expected: str) -> None:
+    assert age(NOW - timedelta(**elapsed), NOW) == expected
 
 
 @pytest.mark.parametrize("hidden", [(), (16,), (7, 5, 3)])
 def test_a_recipe_tells_its_parameters(untrained: Bundle, tmp_path: Path, hidden: tuple[int, ...]) -> None:
     from digitbench.testing import random_bundle
 
-    made = random_bundle(tmp_path / "run", hidden=hidden)
-    assert layers.total(layers.layers_of(made)) == (parameters(made.manifest["recipe"]), True)
+    bundle = random_bundle(tmp_path / "run", hidden=hidden)
+    assert layers.total(layers.layers_of(bundle)) == (parameters(bundle.manifest["recipe"]), True)
     assert parameters({"name": "somebody's"}) is None
 
 
@@ -242,7 +242,7 @@ def test_a_bundle_without_results_is_to_be_benched(untrained: Bundle) -> None:
     assert text.splitlines()[-1].startswith("next: digitbench bench ")
 
 
-def test_figures_that_are_none_are_refused_in_a_line(bundle: Bundle) -> None:
+def test_values_that_are_no_numbers_are_refused_in_a_line(bundle: Bundle) -> None:
     bundle.manifest["artifacts"][0]["bytes"] = "many"
     with pytest.raises(BundleError, match="'many' is not int"):
         bundle_page.look(bundle)
@@ -252,10 +252,10 @@ def test_what_was_imported_is_shown_as_such(untrained: Bundle, tmp_path: Path) -
     fit = {"poor": True, "accuracy": 0.7, "images": 900, "simple": 0.9, "stated": None}
     imported = {"source": "/models/cnn.onnx", "format": "onnx", "fit": fit}
     artifact = {"format": "onnx", "precision": "fp32", "path": "model.onnx", "bytes": 26_000, "sha256": "ab"}
-    form = {"shape": [1, 28, 28], "ink": 255.0, "batch": 1, "activation": "logits"}
-    changes = {"imported": imported, "recipe": {"name": "cnn"}, "artifacts": [artifact], "form": form}
-    made = Bundle(placed(untrained, tmp_path / "runs" / "cnn", **changes))
-    text = " ".join(shown(made).split())
+    model_io = {"shape": [1, 28, 28], "ink": 255.0, "batch": 1, "activation": "logits"}
+    changes = {"imported": imported, "recipe": {"name": "cnn"}, "artifacts": [artifact], "form": model_io}
+    bundle = Bundle(copy_at(untrained, tmp_path / "runs" / "cnn", **changes))
+    text = " ".join(shown(bundle).split())
     assert "from /models/cnn.onnx (onnx)" in text
     assert "takes float32, 1×28×28, paper 0, ink 255; a fixed batch of 1 gives logits" in text
     assert "gives logits mind no form fits well: the best has 70.0% of 900 training images right" in text
@@ -275,7 +275,7 @@ def test_it_is_json_too(bundle: Bundle) -> None:
     value = json.loads(json.dumps(bundle_page.to_json(bundle_page.look(bundle)), allow_nan=False))
     assert value["schema"] == "digitbench.show/1"
     assert (value["parameters"], value["history"]) == (12_730, {"loss": [1.0, None]})
-    assert [one["parameters"] for one in value["layers"]] == [12_560, 170]
+    assert [layer["parameters"] for layer in value["layers"]] == [12_560, 170]
     assert value["results"][0]["candidates"] > 0
     assert value["artifacts"][0]["gone"] is False
 
@@ -283,14 +283,14 @@ def test_it_is_json_too(bundle: Bundle) -> None:
 def test_the_fastest_of_a_saved_run_is_named() -> None:
     results = Results.read(FORMATS / "results-2.json")
     timed = [row for row in results.rows if row.latency_us]
-    told = list(bundle_page.leaders(results))
-    assert len(told) == len({(row.threads, row.batch_size) for row in timed if row.valid})
-    assert all(any(row.backend in line for row in timed) for line in told)
+    sentences = list(bundle_page.leaders(results))
+    assert len(sentences) == len({(row.threads, row.batch_size) for row in timed if row.valid})
+    assert all(any(row.backend in sentence for row in timed) for sentence in sentences)
 
 
 def test_a_loss_that_is_no_number_spoils_no_other() -> None:
-    (found,) = bundle_page.curves({"loss": (float("nan"), 1.0, 0.5, 0.75), "val_loss": (float("nan"),)})
-    assert found == ("loss", "?█▁▅", "nan → 0.7500 (best 0.5000 after epoch 3)")
+    (curve,) = bundle_page.curves({"loss": (float("nan"), 1.0, 0.5, 0.75), "val_loss": (float("nan"),)})
+    assert curve == ("loss", "?█▁▅", "nan → 0.7500 (best 0.5000 after epoch 3)")
 
 
 def test_a_long_curve_is_thinned_out_and_keeps_its_ends() -> None:
@@ -304,14 +304,14 @@ def test_results_are_looked_for_where_bench_saves_them() -> None:
 
 
 def test_a_recipe_is_said_in_words() -> None:
-    told = said(RECIPES["dense-tiny"].changed(teacher="runs/x", members=3, receptive_fields=(7, 9)).to_json())
-    assert told.startswith(
+    sentence = said(RECIPES["dense-tiny"].changed(teacher="runs/x", members=3, receptive_fields=(7, 9)).to_json())
+    assert sentence.startswith(
         "a committee of 3, without 4 pixels at each edge, 64-32 relu, "
         "receptive fields of 7, 9 pixels, batch normalisation, softmax"
     )
-    assert "cosine schedule, weight decay " in told
-    assert "turned by ±" in told
-    assert "taught by runs/x" in told
+    assert "cosine schedule, weight decay " in sentence
+    assert "turned by ±" in sentence
+    assert "taught by runs/x" in sentence
     assert said(RECIPES["dense-128"].to_json()) == (
         "128 relu, softmax, adam, sparse categorical crossentropy, 10 epochs in steps of 32, seed 0"
     )

@@ -34,31 +34,39 @@ GLYPHS = {"five": FIVE, "seven": SEVEN, "one": ONE, "zero": ZERO}
 
 
 def cover(
-    strokes: list[Points], side: int = 300, wide: float = 0.05, at: tuple[float, float] = (0.0, 0.0), scale: float = 1.0
+    strokes: list[Points],
+    side: int = 300,
+    stroke_width: float = 0.05,
+    offset: tuple[float, float] = (0.0, 0.0),
+    scale: float = 1.0,
 ) -> npt.NDArray[np.float64]:
-    """How much of each pixel ink covers: (side, side), 0 to 1; `wide` is of the digit's own square."""
+    """The share of each pixel that strokes cover, (side, side); `stroke_width` is a share of the digit's square."""
     y, x = np.mgrid[:side, :side] + 0.5
-    away = np.full((side, side), np.inf)
+    distance = np.full((side, side), np.inf)
     for stroke in strokes:
-        ends = (np.array(stroke) - 0.5) * scale + 0.5 + at
+        ends = (np.array(stroke) - 0.5) * scale + 0.5 + offset
         for (x0, y0), (x1, y1) in zip(ends[:-1] * side, ends[1:] * side, strict=True):
             length = max((x1 - x0) ** 2 + (y1 - y0) ** 2, 1e-9)
             along = np.clip(((x - x0) * (x1 - x0) + (y - y0) * (y1 - y0)) / length, 0, 1)
-            away = np.minimum(away, np.hypot(x - x0 - along * (x1 - x0), y - y0 - along * (y1 - y0)))
-    return np.asarray(np.clip(wide * scale * side / 2 - away + 0.5, 0, 1))
+            distance = np.minimum(distance, np.hypot(x - x0 - along * (x1 - x0), y - y0 - along * (y1 - y0)))
+    return np.asarray(np.clip(stroke_width * scale * side / 2 - distance + 0.5, 0, 1))
 
 
-def picture(ink: npt.NDArray[np.float64], paper: float = 225, pen: float = 40, noise: float = 2) -> Pixels:
-    drawn = paper * (1 - ink) + pen * ink + np.random.default_rng(0).normal(0, noise, ink.shape)
+def picture(
+    coverage: npt.NDArray[np.float64], background: float = 225, foreground: float = 40, noise: float = 2
+) -> Pixels:
+    drawn = (
+        background * (1 - coverage) + foreground * coverage + np.random.default_rng(0).normal(0, noise, coverage.shape)
+    )
     return np.asarray(np.clip(drawn, 0, 255), dtype=np.uint8)
 
 
-def alike(one: Pixels, other: Pixels) -> float:
+def correlation(first: Pixels, second: Pixels) -> float:
     """Correlation of two pictures: 1 if they are the same."""
-    return float(np.corrcoef(one.ravel(), other.ravel())[0, 1])
+    return float(np.corrcoef(first.ravel(), second.ravel())[0, 1])
 
 
-def box(pixels: Pixels) -> tuple[int, int]:
+def digit_size(pixels: Pixels) -> tuple[int, int]:
     inside = pixels > 100
     height, width = (int(np.ptp(np.flatnonzero(inside.any(axis=axis)))) + 1 for axis in (1, 0))
     return height, width
@@ -69,74 +77,76 @@ def box(pixels: Pixels) -> tuple[int, int]:
 
 @pytest.mark.parametrize("glyph", GLYPHS)
 @pytest.mark.parametrize(
-    "place", [(0.0, 0.0, 1.0), (-0.2, 0.18, 0.5), (0.3, -0.3, 0.3)], ids=["large", "left", "small"]
+    "placement", [(0.0, 0.0, 1.0), (-0.2, 0.18, 0.5), (0.3, -0.3, 0.3)], ids=["large", "left", "small"]
 )
-def test_the_digit_fills_mnists_box_centred_by_mass(glyph: str, place: tuple[float, float, float]) -> None:
-    prepared = prepare(picture(cover(GLYPHS[glyph], at=place[:2], scale=place[2])))
+def test_the_digit_fills_mnists_box_centred_by_mass(glyph: str, placement: tuple[float, float, float]) -> None:
+    prepared = prepare(picture(cover(GLYPHS[glyph], offset=placement[:2], scale=placement[2])))
     assert prepared.dtype == np.uint8
     assert prepared.shape == (28, 28)
-    assert 19 <= max(box(prepared)) <= 21  # 20 pixels, which need not begin on a whole one
+    assert 19 <= max(digit_size(prepared)) <= 21  # 20 pixels, which need not begin on a whole one
     assert prepared.max() == 255
     assert np.median(prepared) == 0
-    where = np.arange(28)
+    positions = np.arange(28)
     for axis in (0, 1):
-        assert float(prepared.sum(axis=axis) @ where) / float(prepared.sum()) == pytest.approx(14, abs=0.1)
+        assert float(prepared.sum(axis=axis) @ positions) / float(prepared.sum()) == pytest.approx(14, abs=0.1)
 
 
 @pytest.mark.parametrize("glyph", GLYPHS)
 def test_dark_on_light_and_light_on_dark_give_the_same(glyph: str) -> None:
-    ink = cover(GLYPHS[glyph], scale=0.8)
-    assert alike(prepare(picture(ink)), prepare(picture(ink, paper=40, pen=225))) > 0.97
+    coverage = cover(GLYPHS[glyph], scale=0.8)
+    assert correlation(prepare(picture(coverage)), prepare(picture(coverage, background=40, foreground=225))) > 0.97
 
 
 @pytest.mark.parametrize(
-    ("paper", "pen"),
+    ("background", "foreground"),
     [((230, 225, 215), (40, 60, 170)), ((230, 225, 215), (200, 40, 50)), ((240, 220, 110), (60, 60, 60)),
      ((60, 150, 90), (150, 60, 90)), ((35, 60, 45), (230, 230, 225))],
     ids=["blue", "red", "yellow paper", "red on green", "chalk"],
 )  # fmt: skip
-def test_colours_of_ink_and_paper_dont_matter(paper: tuple[int, ...], pen: tuple[int, ...]) -> None:
-    ink = cover(SEVEN, scale=0.7)
-    colours = np.stack([picture(ink, *pair) for pair in zip(paper, pen, strict=True)], axis=2)
-    assert alike(prepare(colours), prepare(picture(ink))) > 0.95
+def test_colours_of_foreground_and_background_dont_matter(
+    background: tuple[int, ...], foreground: tuple[int, ...]
+) -> None:
+    coverage = cover(SEVEN, scale=0.7)
+    colours = np.stack([picture(coverage, *pair) for pair in zip(background, foreground, strict=True)], axis=2)
+    assert correlation(prepare(colours), prepare(picture(coverage))) > 0.95
 
 
 def test_strokes_are_brought_near_mnists_width() -> None:
-    masses = [prepare(picture(cover(FIVE, wide=wide))).sum() / 255 for wide in (0.012, 0.05, 0.13)]
+    masses = [prepare(picture(cover(FIVE, stroke_width=width))).sum() / 255 for width in (0.012, 0.05, 0.13)]
     assert masses == sorted(masses)
     assert masses[0] > 75  # MNIST's mean is 104
     assert masses[2] < 190
 
 
 @pytest.mark.parametrize("factor", [1, 3, 10])
-def test_what_is_in_mnists_form_is_left_as_it_is(factor: int) -> None:
+def test_what_is_in_mnists_format_is_left_as_it_is(factor: int) -> None:
     for pixels in data.load("digits").test.pixels[:25]:
         large = pixels.repeat(factor, axis=0).repeat(factor, axis=1)
-        for given_ in (large, 255 - large, np.repeat(large[..., None], 3, axis=2)):
-            np.testing.assert_array_equal(prepare(given_), pixels)
+        for image in (large, 255 - large, np.repeat(large[..., None], 3, axis=2)):
+            np.testing.assert_array_equal(prepare(image), pixels)
 
 
 def test_a_part_that_lies_apart_belongs_to_its_digit() -> None:
     bar = [(x, y - 0.06) for x, y in FIVE[1]]
     whole = prepare(picture(cover([FIVE[0], bar])))
-    assert alike(whole, prepare(picture(cover(FIVE)))) > 0.7
+    assert correlation(whole, prepare(picture(cover(FIVE)))) > 0.7
     assert (whole[4:8, 14:19] > 100).any(), "its bar is missing"
 
 
 def test_large_and_small_pictures_give_nearly_the_same() -> None:
     reference = prepare(picture(cover(SEVEN)))
     for side in (60, 120, 600, 1100):
-        assert alike(prepare(picture(cover(SEVEN, side))), reference) > 0.95, side
+        assert correlation(prepare(picture(cover(SEVEN, side))), reference) > 0.95, side
 
 
 def test_the_picture_is_left_untouched_and_the_answer_is_the_same_again() -> None:
-    given_ = picture(cover(FIVE)).repeat(3, axis=0).repeat(3, axis=1)
-    before = given_.copy()
-    given_.flags.writeable = False
-    first = prepare(given_)
-    np.testing.assert_array_equal(prepare(given_[:, :]), first)
-    np.testing.assert_array_equal(given_, before)
-    np.testing.assert_array_equal(prepare(np.asfortranarray(given_)), first)
+    image = picture(cover(FIVE)).repeat(3, axis=0).repeat(3, axis=1)
+    before = image.copy()
+    image.flags.writeable = False
+    first = prepare(image)
+    np.testing.assert_array_equal(prepare(image[:, :]), first)
+    np.testing.assert_array_equal(image, before)
+    np.testing.assert_array_equal(prepare(np.asfortranarray(image)), first)
 
 
 # --- what it leaves out --------------------------------------------------------------------------------------------
@@ -160,8 +170,8 @@ def specks(grey: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 
 def frame(grey: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    far = abs(np.mgrid[: len(grey), : grey.shape[1]] - len(grey) / 2).max(axis=0)
-    return np.where(abs(far - 120) < 2, 30.0, grey)
+    distance = abs(np.mgrid[: len(grey), : grey.shape[1]] - len(grey) / 2).max(axis=0)
+    return np.where(abs(distance - 120) < 2, 30.0, grey)
 
 
 def shadow(grey: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -171,7 +181,7 @@ def shadow(grey: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 def neighbour(grey: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """A larger zero beside the digit, which the picture's border cuts."""
-    return np.asarray(grey * (1 - 0.85 * cover(ZERO, wide=0.09, at=(0.42, -0.2), scale=0.95)))
+    return np.asarray(grey * (1 - 0.85 * cover(ZERO, stroke_width=0.09, offset=(0.42, -0.2), scale=0.95)))
 
 
 NUISANCES: dict[str, Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]]] = {
@@ -192,21 +202,21 @@ NUISANCES: dict[str, Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]
 def test_what_is_around_the_digit_is_left_out(glyph: str, nuisance: str) -> None:
     plain = picture(cover(GLYPHS[glyph], scale=0.75))
     changed = np.asarray(np.clip(NUISANCES[nuisance](plain.astype(float)), 0, 255), dtype=np.uint8)
-    assert alike(prepare(changed), prepare(plain)) > 0.85
+    assert correlation(prepare(changed), prepare(plain)) > 0.85
 
 
 @pytest.mark.parametrize("glyph", ["five", "seven", "zero"])
 def test_the_bent_edge_of_a_shadow_across_thin_strokes_is_left_out(glyph: str) -> None:
-    plain = picture(cover(GLYPHS[glyph], wide=0.03, scale=0.6))
+    plain = picture(cover(GLYPHS[glyph], stroke_width=0.03, scale=0.6))
     y, x = np.mgrid[:300, :300]
     dark = 1 - 0.45 * np.clip((y - 150 - 0.012 * (x - 130) ** 2) / 5, 0, 1)
-    assert alike(prepare((plain * dark).astype(np.uint8)), prepare(plain)) > 0.9
+    assert correlation(prepare((plain * dark).astype(np.uint8)), prepare(plain)) > 0.9
 
 
 def test_a_small_digit_is_preferred_to_a_large_one_that_the_border_cuts() -> None:
-    plain = picture(cover(FIVE, at=(-0.2, 0.0), scale=0.4))
-    cut = (plain * (1 - 0.85 * cover(ZERO, wide=0.15, at=(0.4, 0.0), scale=1.2))).astype(np.uint8)
-    assert alike(prepare(cut), prepare(plain)) > 0.9
+    plain = picture(cover(FIVE, offset=(-0.2, 0.0), scale=0.4))
+    cut = (plain * (1 - 0.85 * cover(ZERO, stroke_width=0.15, offset=(0.4, 0.0), scale=1.2))).astype(np.uint8)
+    assert correlation(prepare(cut), prepare(plain)) > 0.9
 
 
 @pytest.mark.parametrize("nuisance", ["plain", "thin", "ruled", "sheet", "shadow", "chalk"])
@@ -215,7 +225,7 @@ def test_photographs_come_out_as_the_digit_that_was_photographed(nuisance: str) 
     digit = data.load("digits").test.pixels[60]
     content = camera.photograph(digit, np.random.default_rng(1), frozenset({nuisance} - {"plain"}), longest=320)
     prepared = prepare(np.asarray(image.open(io.BytesIO(content))))
-    assert alike(prepared, digit) > 0.5  # it is turned by up to 10°, and its strokes may be others
+    assert correlation(prepared, digit) > 0.5  # it is turned by up to 10°, and its strokes may be others
 
 
 def test_the_camera_takes_the_same_picture_again() -> None:
@@ -227,15 +237,15 @@ def test_the_camera_takes_the_same_picture_again() -> None:
 # --- what it refuses -----------------------------------------------------------------------------------------------
 
 
-def refusal(given_: npt.NDArray[np.generic]) -> str:
+def refusal(image: npt.NDArray[np.generic]) -> str:
     with pytest.raises(ImageError) as caught:
-        prepare(given_)  # type: ignore[arg-type]
+        prepare(image)  # type: ignore[arg-type]
     assert one_printable_line(str(caught.value))
     return str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("given_", "told"),
+    ("image", "message"),
     [
         (picture(np.zeros((300, 400))), "no digit found"),
         (picture(np.zeros((300, 400)), noise=25), "no digit found"),
@@ -252,25 +262,25 @@ def refusal(given_: npt.NDArray[np.generic]) -> str:
         (np.zeros(784, np.uint8), "uint8 of shape (784,)"),
     ],
 )
-def test_what_holds_no_digit_is_refused_in_one_line(given_: npt.NDArray[np.generic], told: str) -> None:
-    assert told in refusal(given_)
+def test_what_holds_no_digit_is_refused_in_one_line(image: npt.NDArray[np.generic], message: str) -> None:
+    assert message in refusal(image)
 
 
 SHAPES = st.tuples(st.integers(1, 70), st.integers(1, 70)).flatmap(lambda sides: st.sampled_from([sides, (*sides, 3)]))
-WILD = arrays.arrays(np.uint8, SHAPES, elements=st.sampled_from([0, 1, 40, 128, 250, 255]))
+ANY_PICTURE = arrays.arrays(np.uint8, SHAPES, elements=st.sampled_from([0, 1, 40, 128, 250, 255]))
 
 
 @settings(deadline=None, max_examples=40, suppress_health_check=list(HealthCheck))
-@given(WILD)
-def test_any_picture_is_prepared_or_refused_in_one_line(given_: Pixels) -> None:
-    before = given_.tobytes()
-    told, prepared = "", np.ones((28, 28), np.uint8)
+@given(ANY_PICTURE)
+def test_any_picture_is_prepared_or_refused_in_one_line(image: Pixels) -> None:
+    before = image.tobytes()
+    message, prepared = "", np.ones((28, 28), np.uint8)
     try:
-        prepared = prepare(given_)
+        prepared = prepare(image)
     except ImageError as exc:
-        told = str(exc)
-    assert one_printable_line(told or "prepared")
+        message = str(exc)
+    assert one_printable_line(message or "prepared")
     assert prepared.shape == (28, 28)
     assert prepared.dtype == np.uint8
     assert prepared.max() > 0
-    assert given_.tobytes() == before
+    assert image.tobytes() == before

@@ -39,18 +39,18 @@ def digits() -> Dataset:
 
 
 @pytest.fixture(scope="module")
-def likely(untrained: Bundle) -> Scores:
+def reference_scores(untrained: Bundle) -> Scores:
     return untrained.reference_scores()
 
 
-def surely(*said: int) -> Scores:
-    """Scores that are sure of these digits, the more the later."""
-    scores = np.full((len(said), 10), 0.01, np.float32)
-    scores[np.arange(len(said)), said] = np.linspace(0.5, 0.9, len(said))
+def sure_of(*labels: int) -> Scores:
+    """Scores that are sure of these labels, of each later one a little more."""
+    scores = np.full((len(labels), 10), 0.01, np.float32)
+    scores[np.arange(len(labels)), labels] = np.linspace(0.5, 0.9, len(labels))
     return scores
 
 
-def words(figure: Any) -> list[str]:
+def texts(figure: Any) -> list[str]:
     from matplotlib.text import Text
 
     return [text.get_text() for text in figure.findobj(Text) if text.get_visible() and text.get_text()]
@@ -59,7 +59,7 @@ def words(figure: Any) -> list[str]:
 # --- all can be read -----------------------------------------------------------------------------------------------
 
 
-def pictures(digits: Dataset, likely: Scores) -> Iterator[tuple[str, Any]]:
+def pictures(digits: Dataset, reference_scores: Scores) -> Iterator[tuple[str, Any]]:
     """Every picture, small and large, with names that are too long for a line."""
     test = digits.test
     one_class = replace(digits, name="mine", train=digits.train.head(0), test=Split(test.pixels[:1], test.labels[:1]))
@@ -70,16 +70,16 @@ def pictures(digits: Dataset, likely: Scores) -> Iterator[tuple[str, Any]]:
     yield "no validation", history.figure(History((0.5, 0.0), (0.5, 1.0)), LONG)
     many = History(*([*np.linspace(1, 0.01, 300)] for _ in range(4)))  # type: ignore[arg-type]
     yield "300 epochs", history.figure(many, LONG)
-    yield "predictions", predictions.figure(test, likely, LONG, count=5)
-    yield "one mistake", predictions.figure(test, likely, LONG, worst=True, count=1)
-    yield "confusion", confusion.figure(likely, test.labels, LONG)
-    yield "reliability", reliability.figure(likely, test.labels, about=LONG)
+    yield "predictions", predictions.figure(test, reference_scores, LONG, count=5)
+    yield "one mistake", predictions.figure(test, reference_scores, LONG, worst=True, count=1)
+    yield "confusion", confusion.figure(reference_scores, test.labels, LONG)
+    yield "reliability", reliability.figure(reference_scores, test.labels, about=LONG)
     yield "weights", weights.figure(Kernel(np.eye(784, 70, dtype=np.float32)), LONG)
     yield "ten weights", weights.figure(Kernel(np.ones((784, 10), np.float32), last=True), LONG)
 
 
 def drawn_words(figure: Any) -> Iterator[Any]:
-    """Every text that is drawn: an axis that is off draws none, and ticks outside of what is seen neither."""
+    """Every text that is drawn: not those of a hidden axis, nor of ticks outside the view."""
     yield from figure.texts
     for axes in figure.axes:
         yield from (axes.title, *axes.texts)
@@ -91,8 +91,8 @@ def drawn_words(figure: Any) -> Iterator[Any]:
             yield from (tick.label1 for tick in axis.get_major_ticks() if low <= tick.get_loc() <= high)
 
 
-def test_nothing_is_cut_off_and_no_words_lie_on_others(digits: Dataset, likely: Scores) -> None:
-    for name, figure in pictures(digits, likely):
+def test_nothing_is_cut_off_and_no_words_lie_on_others(digits: Dataset, reference_scores: Scores) -> None:
+    for name, figure in pictures(digits, reference_scores):
         with canvas.styled():
             figure.draw_without_rendering()
         shown = [text for text in drawn_words(figure) if text.get_visible() and text.get_text().strip()]
@@ -100,10 +100,10 @@ def test_nothing_is_cut_off_and_no_words_lie_on_others(digits: Dataset, likely: 
         high = np.array([text.get_window_extent().max for text in shown])
         assert len(shown) > 3
         cut = ((low < 0) | (high > figure.bbox.max)).any(axis=1)
-        assert not cut.any(), f"{name}: {[shown[at].get_text() for at in np.flatnonzero(cut)]}"
+        assert not cut.any(), f"{name}: {[shown[index].get_text() for index in np.flatnonzero(cut)]}"
         meeting = ((low[:, None] + 2 < high) & (low + 2 < high[:, None])).all(axis=2)
         pairs = np.argwhere(np.triu(meeting, 1)).tolist()
-        assert not pairs, f"{name}: {[(shown[one].get_text(), shown[other].get_text()) for one, other in pairs]}"
+        assert not pairs, f"{name}: {[(shown[first].get_text(), shown[second].get_text()) for first, second in pairs]}"
 
 
 @pytest.mark.parametrize(("picture", "mode"), [("lines", "P"), ("shades", "RGB")])
@@ -122,7 +122,7 @@ def test_a_png_has_a_palette_where_that_costs_no_shades(tmp_path: Path, picture:
 
 
 @pytest.mark.parametrize("suffix", canvas.SUFFIXES)
-def test_the_same_figures_give_the_same_bytes(tmp_path: Path, suffix: str) -> None:
+def test_the_same_history_gives_the_same_bytes(tmp_path: Path, suffix: str) -> None:
     targets = [tmp_path / f"{name}{suffix}" for name in "ab"]
     for target in targets:
         history.draw(OVERFITTING, target, "$x_1 & <y>")
@@ -157,8 +157,8 @@ def test_letters_that_the_font_has_not_cost_no_warning(tmp_path: Path) -> None:
 def test_where_overfitting_begins(
     training: tuple[float, ...], validation: tuple[float, ...], best: int | None, overfits: int | None
 ) -> None:
-    found = History(training, SHARES[: len(training)], validation, SHARES[: len(validation)])
-    assert (found.best, found.overfits_from) == (best, overfits)
+    result = History(training, SHARES[: len(training)], validation, SHARES[: len(validation)])
+    assert (result.best, result.overfits_from) == (best, overfits)
 
 
 def test_a_history_is_drawn_over_whole_epochs_from_1_with_the_best_and_overfitting_marked() -> None:
@@ -175,7 +175,7 @@ def test_a_history_is_drawn_over_whole_epochs_from_1_with_the_best_and_overfitti
     loss, accuracy = figure.axes[:2]
     assert [list(line.get_ydata()) for line in loss.lines[:2]] == [list(FALLING), list(TURNING)]
     assert list(accuracy.lines[0].get_xdata()) == [1, 2, 3, 4, 5, 6, 7]
-    assert {"training", "validation", "best epoch: 3", "overfitting: epoch 4 on"} <= set(words(figure))
+    assert {"training", "validation", "best epoch: 3", "overfitting: epoch 4 on"} <= set(texts(figure))
     assert canvas.title_of(figure).endswith("validation loss 0.4000, accuracy 70.00%; overfits from epoch 4 on")
 
 
@@ -219,15 +219,15 @@ def test_each_row_holds_images_of_its_class_and_says_how_many_there_are(digits: 
     whole = figure.axes[0].images[0].get_array()
     of_class = {digit: digits.train.pixels[digits.train.labels == digit] for digit in range(10)}
     for digit in range(10):
-        row = [whole[digit * 32 : digit * 32 + 28, place * 32 : place * 32 + 28] for place in range(4)]
-        found = [np.flatnonzero((of_class[digit] == one).all(axis=(1, 2))) for one in row]
-        assert all(len(where) for where in found)
-        assert len({where[0] for where in found}) == 4
-        assert f"{len(of_class[digit]):,} training\n{(digits.test.labels == digit).sum()} test" in words(figure)
+        row = [whole[digit * 32 : digit * 32 + 28, column * 32 : column * 32 + 28] for column in range(4)]
+        matches = [np.flatnonzero((of_class[digit] == image).all(axis=(1, 2))) for image in row]
+        assert all(len(indexes) for indexes in matches)
+        assert len({indexes[0] for indexes in matches}) == 4
+        assert f"{len(of_class[digit]):,} training\n{(digits.test.labels == digit).sum()} test" in texts(figure)
     assert canvas.title_of(figure) == "digits: 1,438 training images and 359 test images"
-    again, other = (samples.figure(digits, per_class=4, seed=seed).axes[0].images[0] for seed in (3, 4))
-    assert np.array_equal(np.asarray(again.get_array()), whole)
-    assert not np.array_equal(np.asarray(other.get_array()), whole)
+    same_seed, other_seed = (samples.figure(digits, per_class=4, seed=seed).axes[0].images[0] for seed in (3, 4))
+    assert np.array_equal(np.asarray(same_seed.get_array()), whole)
+    assert not np.array_equal(np.asarray(other_seed.get_array()), whole)
 
 
 def test_data_without_training_images_show_their_test_images(digits: Dataset) -> None:
@@ -235,7 +235,7 @@ def test_data_without_training_images_show_their_test_images(digits: Dataset) ->
     whole = figure.axes[0].images[0].get_array()
     assert canvas.title_of(figure) == "digits: 359 test images"
     assert whole[:28, 35 * 32 :].any(), "36 zeros"
-    assert not whole[:28, 36 * 32 :].any(), "and paper after them"
+    assert not whole[:28, 36 * 32 :].any(), "and background after them"
 
 
 # --- predictions ---------------------------------------------------------------------------------------------------
@@ -254,17 +254,17 @@ def test_the_choice_holds_some_of_every_class_and_depends_on_the_seed_alone(digi
 
 
 def test_mistakes_come_worst_first() -> None:
-    scores = surely(1, 2, 3, 4)
+    scores = sure_of(1, 2, 3, 4)
     assert predictions.mistakes(scores, np.array([1, 0, 3, 0])).tolist() == [3, 1]
-    tied = np.repeat(surely(5), 2, axis=0)
+    tied = np.repeat(sure_of(5), 2, axis=0)
     tied[0, 0], tied[1, 0] = 0.3, 0.2
     assert predictions.mistakes(tied, np.array([0, 0])).tolist() == [1, 0], "the larger loss"
 
 
 def test_right_and_wrong_are_told_by_more_than_colour(digits: Dataset) -> None:
     test = Split(digits.test.pixels[:2], np.array([4, 6]))
-    figure: Any = predictions.figure(test, surely(4, 5))
-    assert {"✓ 4   50.0%", "✗ 5, is 6   90.0%"} <= set(words(figure))
+    figure: Any = predictions.figure(test, sure_of(4, 5))
+    assert {"✓ 4   50.0%", "✗ 5, is 6   90.0%"} <= set(texts(figure))
     assert canvas.title_of(figure) == "2 of 2 test images; in all 1 mistake (50.00% right)"
     frames = [patch for patch in figure.axes[0].patches if not patch.get_fill()]
     assert [frame.get_linestyle() == "-" for frame in frames] == [True, False]
@@ -273,12 +273,12 @@ def test_right_and_wrong_are_told_by_more_than_colour(digits: Dataset) -> None:
     assert len(figure.axes[0].images) == 2
 
 
-def test_mistakes_are_counted_also_where_not_all_are_drawn(digits: Dataset, likely: Scores) -> None:
-    wrong = int((likely.argmax(axis=1) != digits.test.labels).sum())
-    figure: Any = predictions.figure(digits.test, likely, worst=True, count=5)
+def test_mistakes_are_counted_also_where_not_all_are_drawn(digits: Dataset, reference_scores: Scores) -> None:
+    wrong = int((reference_scores.argmax(axis=1) != digits.test.labels).sum())
+    figure: Any = predictions.figure(digits.test, reference_scores, worst=True, count=5)
     assert re.fullmatch(rf"{wrong} mistakes among 359 test images \(\d+\.\d\d% right\): the worst 5",
                         canvas.title_of(figure))  # fmt: skip
-    assert sum(word.startswith("✗ ") for word in words(figure)) == 5
+    assert sum(word.startswith("✗ ") for word in texts(figure)) == 5
 
 
 # --- confusion and reliability -------------------------------------------------------------------------------------
@@ -286,15 +286,15 @@ def test_mistakes_are_counted_also_where_not_all_are_drawn(digits: Dataset, like
 
 def test_a_confusion_matrix_counts_and_its_mistakes_are_not_drowned() -> None:
     labels = np.array([0] * 1000 + [1] * 4 + [2] * 2)
-    said = np.array([0] * 999 + [3] + [1, 1, 1, 7] + [2, 8])
-    figure: Any = confusion.figure(np.eye(10, dtype=np.float32)[said], labels)
+    predicted = np.array([0] * 999 + [3] + [1, 1, 1, 7] + [2, 8])
+    figure: Any = confusion.figure(np.eye(10, dtype=np.float32)[predicted], labels)
     counts, shares = figure.axes
-    expected = {(0, 0): "999", (0, 3): "1", (1, 1): "3", (1, 7): "1", (2, 2): "1", (2, 8): "1"}
-    for axes, wanted in ((counts, expected), (shares, {**expected, (0, 0): "99.9", (0, 3): "0.1", (1, 1): "75.0",
-                                                      (1, 7): "25.0", (2, 2): "50.0", (2, 8): "50.0"})):  # fmt: skip
-        found = {(text.get_position()[1], text.get_position()[0]): text.get_text() for text in axes.texts}
-        assert {place: text for place, text in found.items() if text != "·"} == wanted
-        assert len(found) == 93, "zeros are dots, but on the diagonal nothing"
+    in_images = {(0, 0): "999", (0, 3): "1", (1, 1): "3", (1, 7): "1", (2, 2): "1", (2, 8): "1"}
+    in_percent = {(0, 0): "99.9", (0, 3): "0.1", (1, 1): "75.0", (1, 7): "25.0", (2, 2): "50.0", (2, 8): "50.0"}
+    for axes, expected in ((counts, in_images), (shares, in_percent)):
+        cells = {(text.get_position()[1], text.get_position()[0]): text.get_text() for text in axes.texts}
+        assert {position: text for position, text in cells.items() if text != "·"} == expected
+        assert len(cells) == 93, "zeros are dots, but on the diagonal nothing"
     shade = counts.images[0].get_array()
     assert shade[0, 3] == shade[1, 7] == 1, "as dark as can be, whatever the diagonal holds"
     assert shade[0, 0] == shade[5, 6] == 0
@@ -305,21 +305,24 @@ def test_a_confusion_matrix_counts_and_its_mistakes_are_not_drowned() -> None:
     )
 
 
-def test_a_reliability_diagram_shows_what_calibration_says(digits: Dataset, likely: Scores) -> None:
-    found = evaluate.calibration(likely, digits.test.labels)
-    figure: Any = reliability.figure(likely, digits.test.labels)
+def test_a_reliability_diagram_shows_what_calibration_says(digits: Dataset, reference_scores: Scores) -> None:
+    calibration = evaluate.calibration(reference_scores, digits.test.labels)
+    figure: Any = reliability.figure(reference_scores, digits.test.labels)
     above, below = figure.axes
     points = [
         (x, y) for bars in above.containers for x, y in zip(*bars.lines[0].get_data(), strict=True)
     ]  # fmt: skip
-    assert sorted(points) == sorted((one.confidence, one.accuracy) for one in found.bins)
+    assert sorted(points) == sorted((bin_.confidence, bin_.accuracy) for bin_ in calibration.bins)
     ends = {tuple(end) for bars in above.containers for line in bars.lines[2] for end in line.get_segments()[0][:, 1:]}
-    low, high = evaluate.wilson_interval(round(found.bins[0].accuracy * found.bins[0].images), found.bins[0].images)
+    low, high = evaluate.wilson_interval(
+        round(calibration.bins[0].accuracy * calibration.bins[0].images), calibration.bins[0].images
+    )
     assert {round(end[0], 9) for end in ends} >= {round(low, 9), round(high, 9)}
-    assert [bar.get_height() for bar in below.patches] == [one.images for one in found.bins]
+    assert [bar.get_height() for bar in below.patches] == [bin_.images for bin_ in calibration.bins]
     assert below.get_yscale() == "log"
     assert canvas.title_of(figure) == (
-        f"Expected calibration error {found.expected_error:.2%}, log loss {found.log_loss:.4f} nats (359 images)"
+        f"Expected calibration error {calibration.expected_error:.2%}, "
+        f"log loss {calibration.log_loss:.4f} nats (359 images)"
     )
 
 
@@ -333,16 +336,18 @@ def test_weights_are_drawn_strongest_first_on_a_scale_with_0_in_its_middle(untra
     assert kernel.weights.shape == (784, 16)
     assert not kernel.last
     figure: Any = weights.figure(kernel, count=3)
-    drawn = figure.axes[0].images[0]
-    order = np.argsort(-np.linalg.norm(kernel.weights, axis=0))[:3]
-    assert [text.get_text() for text in figure.axes[0].texts] == [str(unit) for unit in order]
-    assert (drawn.get_array()[9:37, :28] == kernel.weights[:, order[0]].reshape(28, 28)).all()
-    low, high = drawn.get_clim()
+    image = figure.axes[0].images[0]
+    strongest = np.argsort(-np.linalg.norm(kernel.weights, axis=0))[:3]
+    assert [text.get_text() for text in figure.axes[0].texts] == [str(unit) for unit in strongest]
+    assert (image.get_array()[9:37, :28] == kernel.weights[:, strongest[0]].reshape(28, 28)).all()
+    low, high = image.get_clim()
     assert low == -high < 0
     assert canvas.title_of(figure) == "What the first layer looks for: the 3 strongest of 16 units"
 
 
-def test_a_layer_that_takes_ink_as_less_is_drawn_the_other_way_round(tmp_path: Path, untrained: Bundle) -> None:
+def test_a_layer_whose_foreground_is_below_its_background_is_drawn_the_other_way_round(
+    tmp_path: Path, untrained: Bundle
+) -> None:
     bundle = copied(untrained, tmp_path)
     model_io = ModelIO(background=1.0, foreground=0.0)
     bundle.manifest["form"] = {"paper": model_io.background, "ink": model_io.foreground}
@@ -353,7 +358,7 @@ def test_a_layer_that_takes_ink_as_less_is_drawn_the_other_way_round(tmp_path: P
 def test_the_units_of_a_linear_model_are_its_digits(tmp_path: Path) -> None:
     kernel = weights.read(random_bundle(tmp_path / "linear", hidden=()))
     assert kernel.last
-    assert "digit 7" in words(weights.figure(kernel))
+    assert "digit 7" in texts(weights.figure(kernel))
 
 
 def test_a_first_layer_of_other_inputs_and_broken_weights_are_one_line(tmp_path: Path, untrained: Bundle) -> None:

@@ -39,19 +39,19 @@ def measured(
 ) -> Row:  # fmt: skip
     """A candidate of two generations with calls of a long tail, summarised as `bench` does."""
     draw = np.random.default_rng(int(p50 * 100))
-    each = [(1000 * p50 * np.exp(draw.exponential(0.1, calls))).astype(np.int64) for _ in range(2)]
+    durations = [(1000 * p50 * np.exp(draw.exponential(0.1, calls))).astype(np.int64) for _ in range(2)]
     generations = tuple(
         Generation(
-            index=at, n=calls, seconds=float(one.sum()) / 1e9, load_seconds=0.1, first_prediction_us=1.0,
-            peak_rss_bytes=memory, warm_up=WarmUp(1, 0.1, True), busy=Busy(1.0), samples=samples.encode(one),
-            p50=float(np.median(one)) / 1000, p90=1, p99=1, p999=1,
-        ) for at, one in enumerate(each)
+            index=index, n=calls, seconds=float(nanoseconds.sum()) / 1e9, load_seconds=0.1, first_prediction_us=1.0,
+            peak_rss_bytes=memory, warm_up=WarmUp(1, 0.1, True), busy=Busy(1.0), samples=samples.encode(nanoseconds),
+            p50=float(np.median(nanoseconds)) / 1000, p90=1, p99=1, p999=1,
+        ) for index, nanoseconds in enumerate(durations)
     )  # fmt: skip
     row = Row(
         name, precision, batch, threads, Runtime("R", "1", "CPU", threads), ArtifactFile("a", size, "ab"),
         Accuracy(0.979, 979, 1000, wilson_interval(979, 1000)), Agreement("keras", 0, 0.1), peak_rss_bytes=memory,
-        latency_us=intervals.summarise(each), validity=(), generations=generations,
-        throughput_per_s=batch * 2 * calls / sum(one.seconds for one in generations),
+        latency_us=intervals.summarise(durations), validity=(), generations=generations,
+        throughput_per_s=batch * 2 * calls / sum(generation.seconds for generation in generations),
     )  # fmt: skip
     return replace(row, **changes)
 
@@ -59,8 +59,10 @@ def measured(
 def crowd(count: int) -> Results:
     """Candidates whose latencies lie close together in two places, one of them INVALID, one failed."""
     rows = [
-        measured(backend, precision, 4 + at / 20 if at % 2 else 80.0, size=400_000 * (1 + at % 7), rank=at + 1)
-        for at, (backend, precision) in enumerate(NAMES[:count])
+        measured(
+            backend, precision, 4 + index / 20 if index % 2 else 80.0, size=400_000 * (1 + index % 7), rank=index + 1
+        )
+        for index, (backend, precision) in enumerate(NAMES[:count])
     ]
     rows[-1] = replace(rows[-1], validity=BAD, rank=None)
     return results_of(*rows, Row("broken", "fp32", 1, 1, error="the worker died"), settings={"seconds": 3.0})
@@ -79,8 +81,8 @@ def many() -> Results:
 def grid(names: Sequence[tuple[str, str]], sizes: Sequence[int], counts: Sequence[int]) -> Results:
     """A sweep: each call takes 10 µs and 1 µs for each image, half of that with two threads."""
     return results_of(*(
-        measured(backend, precision, (10 + size) * (1 + at / 10) / count, batch=size, threads=count, calls=40)
-        for at, (backend, precision) in enumerate(names) for size in sizes for count in counts
+        measured(backend, precision, (10 + size) * (1 + index / 10) / count, batch=size, threads=count, calls=40)
+        for index, (backend, precision) in enumerate(names) for size in sizes for count in counts
     ))  # fmt: skip
 
 
@@ -91,12 +93,12 @@ def texts(figure: Figure) -> list[str]:
     return [text.get_text() for text in figure.texts]
 
 
-def told(figure: Figure) -> str:
-    """All lines below each other as one text."""
+def text_of(figure: Figure) -> str:
+    """All texts of a figure in one string."""
     return " ".join(texts(figure))
 
 
-def lines(figure: Figure) -> Iterator[Line2D]:
+def drawn_lines(figure: Figure) -> Iterator[Line2D]:
     return (line for axes in figure.axes for line in axes.lines)
 
 
@@ -105,8 +107,8 @@ def points(line: Line2D) -> list[list[float]]:
 
 
 def marks(figure: Figure, marker: str) -> list[float]:
-    """Where marks of a kind stand on the horizontal axis."""
-    return [points(line)[0][0] for line in lines(figure) if line.get_marker() == marker]
+    """Where the marks of this shape are on the horizontal axis."""
+    return [points(line)[0][0] for line in drawn_lines(figure) if line.get_marker() == marker]
 
 
 def check_lettering(figure: Figure) -> None:
@@ -114,20 +116,20 @@ def check_lettering(figure: Figure) -> None:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing")
         figure.draw_without_rendering()
-    found = [text for text in figure.texts if text.get_text()]
+    shown = [text for text in figure.texts if text.get_text()]
     for axes in (axes for axes in figure.axes if axes.axison):
         legend = axes.get_legend()
         for axis in (axes.xaxis, axes.yaxis):
             low, high = sorted(axis.get_view_interval())
-            found += [axis.label, *(tick.label1 for tick in axis.get_major_ticks() if low <= tick.get_loc() <= high)]
-        found += legend.get_texts() if legend else []
-    boxes = [(text.get_text(), text.get_window_extent()) for text in found if text.get_visible() and text.get_text()]
+            shown += [axis.label, *(tick.label1 for tick in axis.get_major_ticks() if low <= tick.get_loc() <= high)]
+        shown += legend.get_texts() if legend else []
+    boxes = [(text.get_text(), text.get_window_extent()) for text in shown if text.get_visible() and text.get_text()]
     whole = figure.bbox
-    for words, box in boxes:
-        assert min(box.x0, box.y0, whole.x1 - box.x1, whole.y1 - box.y1) >= 0, f"cut off: {words}"
-    for (words, box), (others, other) in combinations(boxes, 2):
-        wide, high = min(box.x1, other.x1) - max(box.x0, other.x0), min(box.y1, other.y1) - max(box.y0, other.y0)
-        assert wide <= 1 or high <= 2.5, f"overlap: {words} and {others}"
+    for label, box in boxes:
+        assert min(box.x0, box.y0, whole.x1 - box.x1, whole.y1 - box.y1) >= 0, f"cut off: {label}"
+    for (label, box), (other_label, other) in combinations(boxes, 2):
+        width, height = min(box.x1, other.x1) - max(box.x0, other.x0), min(box.y1, other.y1) - max(box.y0, other.y0)
+        assert width <= 1 or height <= 2.5, f"overlap: {label} and {other_label}"
 
 
 @pytest.mark.parametrize("draw", [
@@ -147,17 +149,17 @@ def test_no_lettering_of_a_sweep_overlaps_or_is_cut_off(names: Sequence[tuple[st
 def test_every_picture_says_what_it_is_of(two: Results) -> None:
     swept = replace(grid(NAMES[:1], (1, 8), (1,)), settings={"seconds": 3.0})
     for figure in (latency.figure(two), latency.figure(two, kind="ecdf"), pareto.figure(two), sweep.figure(swept)):
-        words = told(figure)
+        text = text_of(figure)
         for part in ("dense-128-x (dense-128)", "mnist [c473ce9de4170e6f]", "10,000 test images", "Some CPU [x]",
                      "2 generations", "3 s of timed calls", "2026-11-21 00:00 UTC", "1"):  # fmt: skip
-            assert part in words
-        assert "batch 1, 1 thread" in words or "batch sizes 1, 8, threads 1" in words
+            assert part in text
+        assert "batch 1, 1 thread" in text or "batch sizes 1, 8, threads 1" in text
 
 
 def test_what_is_invalid_or_failed_is_said_with_its_reason(two: Results) -> None:
     for figure in (latency.figure(two), latency.figure(two, kind="ecdf"), pareto.figure(two)):
-        assert "✗ INVALID, don't rely on keras fp16 batch 1: 30% of the time" in told(figure)
-        assert "broken fp32 batch 1 failed: the worker died." in told(figure)
+        assert "✗ INVALID, don't rely on keras fp16 batch 1: 30% of the time" in text_of(figure)
+        assert "broken fp32 batch 1 failed: the worker died." in text_of(figure)
     assert "✗" in texts(latency.figure(two))
     assert "✗" in texts(pareto.figure(two))
 
@@ -167,17 +169,17 @@ def test_names_are_no_formulas_and_may_be_of_any_length(tmp_path: Path, two: Res
     figure = pareto.figure(results)
     check_lettering(figure)
     canvas.save(figure, tmp_path / "a.svg", "t")
-    assert r"$\frac$" in told(figure)
+    assert r"$\frac$" in text_of(figure)
 
 
 def test_each_picture_has_a_name_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(canvas, "save", lambda figure, target, title: target.touch())
-    place = tmp_path / "found.json"
-    place.write_text(grid(NAMES[:2], (1, 8), (1,)).dumps(), encoding="utf-8")
+    results_path = tmp_path / "found.json"
+    results_path.write_text(grid(NAMES[:2], (1, 8), (1,)).dumps(), encoding="utf-8")
     for kind, against, metric in (("violin", "latency", "throughput"), ("ecdf", "size", "latency")):
-        plot_results.latency(place, kind=kind)
-        plot_results.pareto(place, against=against)
-        plot_results.sweep(place, metric=metric)
+        plot_results.latency(results_path, kind=kind)
+        plot_results.pareto(results_path, against=against)
+        plot_results.sweep(results_path, metric=metric)
     names = ("latency", "latency-ecdf", "pareto", "pareto-size", "sweep", "sweep-latency")
     assert {path.stem for path in tmp_path.glob("*.png")} == {f"found-{name}" for name in names}
 
@@ -187,13 +189,13 @@ def test_each_picture_has_a_name_of_its_own(tmp_path: Path, monkeypatch: pytest.
 
 def test_the_smallest_batch_size_with_the_fewest_threads_is_taken_if_nothing_is_said() -> None:
     results = grid(NAMES[:1], (32, 1, 8), (2, 1))
-    assert [(one.batch_size, one.threads) for one in (groups.pick(results), groups.pick(results, 2))] == [
+    assert [(picked.batch_size, picked.threads) for picked in (groups.pick(results), groups.pick(results, 2))] == [
         (1, 1),
         (1, 2),
     ]
-    found = groups.pick(results, 2, 32)
-    assert (found.batch_size, found.threads, len(found.rows)) == (32, 2, 1)
-    assert "Not shown: batch 1, 1 thread; batch 1, 2 threads; batch 8, 1 thread" in told(
+    group = groups.pick(results, 2, 32)
+    assert (group.batch_size, group.threads, len(group.rows)) == (32, 2, 1)
+    assert "Not shown: batch 1, 1 thread; batch 1, 2 threads; batch 8, 1 thread" in text_of(
         latency.figure(results, threads=2, batch_size=32)
     )
 
@@ -214,10 +216,10 @@ def test_results_without_latencies_are_refused(draw: Any) -> None:
 
 def test_p50_and_p99_are_marked_where_the_table_has_them_and_written_so(many: Results) -> None:
     figure = latency.figure(many)
-    known = sorted((row.latency_us for row in many.rows if row.latency_us), key=lambda one: one.p50 or 0)
-    assert sorted(marks(figure, "^")) == pytest.approx(sorted(one.p50 for one in known if one.p50))
-    assert sorted(marks(figure, "D")) == pytest.approx(sorted(one.p99 for one in known if one.p99))
-    assert f"{known[0].p50:.1f} ±" in told(figure)
+    summaries = sorted((row.latency_us for row in many.rows if row.latency_us), key=lambda summary: summary.p50 or 0)
+    assert sorted(marks(figure, "^")) == pytest.approx(sorted(summary.p50 for summary in summaries if summary.p50))
+    assert sorted(marks(figure, "D")) == pytest.approx(sorted(summary.p99 for summary in summaries if summary.p99))
+    assert f"{summaries[0].p50:.1f} ±" in text_of(figure)
 
 
 def test_a_percentile_with_too_few_calls_is_not_marked() -> None:
@@ -228,8 +230,8 @@ def test_a_percentile_with_too_few_calls_is_not_marked() -> None:
 
 
 def test_the_fastest_comes_first() -> None:
-    found = texts(latency.figure(results_of(measured("keras", p50=90.0), measured("onnx", p50=4.0))))
-    assert found.index("onnx") < found.index("keras")
+    labels = texts(latency.figure(results_of(measured("keras", p50=90.0), measured("onnx", p50=4.0))))
+    assert labels.index("onnx") < labels.index("keras")
 
 
 def test_no_call_is_left_out_of_a_violin() -> None:
@@ -255,19 +257,19 @@ def test_a_tail_goes_from_all_calls_to_the_slowest() -> None:
     values, share = latency.tail(micros)
     assert (values[0], share[0], values[-1], share[-1]) == (micros[0], 1, micros[-1], 1e-5)
     assert len(values) <= latency.DRAWN
-    for value, one in zip(values[::50], share[::50], strict=True):
-        assert (micros >= value).mean() == pytest.approx(one)
+    for value, expected in zip(values[::50], share[::50], strict=True):
+        assert (micros >= value).mean() == pytest.approx(expected)
 
 
 def test_results_without_single_calls_give_percentiles_and_say_so() -> None:
     row = measured("onnx")
     assert (np.diff(latency.calls_of(row)) >= 0).all()
     assert len(latency.calls_of(row)) == 800
-    older = replace(row, generations=tuple(replace(one, samples="") for one in row.generations))
+    older = replace(row, generations=tuple(replace(generation, samples="") for generation in row.generations))
     figure = latency.figure(results_of(older))
-    assert "No candidate's single calls are in these results" in told(figure)
+    assert "No candidate's single calls are in these results" in text_of(figure)
     assert len(marks(figure, "^")) == 1
-    assert "keras batch 1: no single calls" in told(
+    assert "keras batch 1: no single calls" in text_of(
         latency.figure(results_of(row, replace(older, backend="keras")), kind="ecdf")
     )
     with pytest.raises(ResultsError, match="can't be decoded"):
@@ -284,7 +286,7 @@ def test_the_front_is_bold_and_the_beaten_say_by_whom() -> None:
     assert {"onnx", "front"} <= bold
     assert "keras" not in bold
     assert "beaten by onnx" in texts(figure)
-    assert "no two candidates can be told apart in top-1" in told(figure)
+    assert "no two candidates can be told apart in top-1" in text_of(figure)
 
 
 def test_candidates_that_tie_stand_in_one_band() -> None:
@@ -301,8 +303,8 @@ def test_candidates_that_tie_stand_in_one_band() -> None:
 
 def test_marks_stand_at_cost_and_accuracy_with_an_area_by_size() -> None:
     rows = [measured("tflite", p50=4.0, size=400_000), measured("keras", p50=80.0, size=1_600_000)]
-    found = {line.get_marker(): line for line in pareto.figure(results_of(*rows)).axes[0].lines}
-    circle, square = found["o"], found["s"]
+    by_marker = {line.get_marker(): line for line in pareto.figure(results_of(*rows)).axes[0].lines}
+    circle, square = by_marker["o"], by_marker["s"]
     assert rows[0].latency_us
     assert points(circle)[0] == pytest.approx([97.9, rows[0].latency_us.p50])
     # a square of the same width covers 4 / pi as much
@@ -313,7 +315,7 @@ def test_marks_stand_at_cost_and_accuracy_with_an_area_by_size() -> None:
 
 def test_a_candidate_without_accuracy_is_named_as_not_drawn() -> None:
     figure = pareto.figure(results_of(measured("onnx"), measured("keras", accuracy=None)))
-    assert "Not drawn, since accuracy, size, memory or p50 is not known: keras batch 1." in told(figure)
+    assert "Not drawn, since accuracy, size, memory or p50 is not known: keras batch 1." in text_of(figure)
     with pytest.raises(ResultsError, match="no candidate has an accuracy"):
         pareto.figure(results_of(measured("keras", accuracy=None)))
 
@@ -326,19 +328,19 @@ def test_saturation_is_marked_where_the_terminal_says_it_is() -> None:
     rows = [measured("onnx", batch=size, throughput_per_s=speed, generations=()) for size, speed in speeds.items()]
     figure = sweep.figure(results_of(*rows))
     assert "onnx · 8" in texts(figure)
-    (ring,) = (line for line in lines(figure) if line.get_markersize() == 11)
+    (ring,) = (line for line in drawn_lines(figure) if line.get_markersize() == 11)
     assert points(ring) == [[8, 98]]
     growing = sweep.figure(results_of(*rows[:1], replace(rows[1], throughput_per_s=500.0)))
     assert "onnx · 8+" in texts(growing)
-    assert not [line for line in lines(growing) if line.get_markersize() == 11]
+    assert not [line for line in drawn_lines(growing) if line.get_markersize() == 11]
 
 
 def test_panels_are_of_threads_or_of_backends_where_lines_are_many() -> None:
     few, many = (sweep.curves(grid(names, (1, 8), (1, 2)).rows) for names in (NAMES[:6], NAMES))
-    assert {one.panel for one in few} == {"1 thread", "2 threads"}
-    assert len({one.panel for one in many}) == 12
-    assert {one.name for one in many if one.panel == "onnx, 2 threads"} == set(PRECISIONS)
-    assert [len(one.points) for one in many] == [2] * 48
+    assert {curve.panel for curve in few} == {"1 thread", "2 threads"}
+    assert len({curve.panel for curve in many}) == 12
+    assert {curve.name for curve in many if curve.panel == "onnx, 2 threads"} == set(PRECISIONS)
+    assert [len(curve.points) for curve in many] == [2] * 48
 
 
 def test_with_one_batch_size_it_goes_over_threads() -> None:
@@ -356,8 +358,8 @@ def test_points_that_are_not_drawn_or_invalid_are_counted() -> None:
     rows = [measured("onnx", batch=size, calls=100) for size in (1, 8)]
     few = measured("onnx", batch=64, calls=1)
     figure = sweep.figure(results_of(rows[0], replace(rows[1], validity=BAD), few), metric="latency")
-    assert "1 point not drawn: too few calls for a p50." in told(figure)
-    assert "✗ INVALID, crossed: 1 of 2 points: 30% of the time it was ready" in told(figure)
+    assert "1 point not drawn: too few calls for a p50." in text_of(figure)
+    assert "✗ INVALID, crossed: 1 of 2 points: 30% of the time it was ready" in text_of(figure)
 
 
 # --- lettering -----------------------------------------------------------------------------------------------------

@@ -30,12 +30,12 @@ FLOOR = Floor("a", "fp32", 1, 1, Ratio(1.0, (0.98, 1.03)), {})
 
 def row(
     name: str, ratios: Sequence[float] = (1.0,), *, lost: int = 0, won: int = 0, size: int = 1000, memory: int = 100,
-    p99: float | None = None, rank: int | None = None, **more: Any,
+    p99: float | None = None, rank: int | None = None, **changes: Any,
 ) -> Row:  # fmt: skip
-    """A candidate of 10 µs times its ratios; it has other images wrong, and right, than the reference."""
+    """A candidate of 10 µs times its ratios; it loses `lost` images that the reference has right, and wins `won`."""
     correct = RIGHT - lost + won
-    flips = [Flip(at, 1, 1, 2, 0.1, 0.1) for at in range(lost)]
-    flips += [Flip(RIGHT + at, 1, 2, 1, 0.1, 0.1) for at in range(won)]
+    flips = [Flip(index, 1, 1, 2, 0.1, 0.1) for index in range(lost)]
+    flips += [Flip(RIGHT + index, 1, 2, 1, 0.1, 0.1) for index in range(won)]
     p50 = 10 * sum(ratios) / len(ratios)
     intervals = {"p99": (p99 * 0.9, p99 * 1.1)} if p99 else {}
     value = Row(
@@ -46,34 +46,34 @@ def row(
         throughput_per_s=1e6 / p50, rank=rank, validity=(),
         generations=tuple(
             Generation(
-                index=at, n=10, seconds=1.0, p50=10 * one, p90=10 * one, p99=10 * one, p999=10 * one, load_seconds=1.0,
-                first_prediction_us=1.0, peak_rss_bytes=memory, warm_up=WarmUp(1, 1, True), busy=Busy(1), ratio=one,
-            ) for at, one in enumerate(ratios)
+                i, n=10, seconds=1.0, p50=10 * ratio, p90=10 * ratio, p99=10 * ratio, p999=10 * ratio, ratio=ratio,
+                load_seconds=1, first_prediction_us=1, peak_rss_bytes=memory, warm_up=WarmUp(1, 1, True), busy=Busy(1),
+            ) for i, ratio in enumerate(ratios)
         ),
     )  # fmt: skip
-    return replace(value, **more)
+    return replace(value, **changes)
 
 
-def limits(**given: str) -> tuple[Limit, ...]:
-    return parse_limits(given)
+def limits(**texts: str) -> tuple[Limit, ...]:
+    return parse_limits(texts)
 
 
-def verdicts(found: Choice) -> dict[str, str]:
-    """What became of each: ``named``, ``front``, ``out``, or who beats it."""
+def verdicts(decision: Choice) -> dict[str, str]:
+    """What became of each candidate: ``named``, ``front``, ``out``, or the name of the one that beats it."""
 
-    def verdict(one: Judged) -> str:
-        if one.reasons:
+    def verdict(judged: Judged) -> str:
+        if judged.reasons:
             return "out"
-        if one is found.named:
+        if judged is decision.named:
             return "named"
-        return "front" if one.front else one.beaten_by.backend if one.beaten_by else "nobody"
+        return "front" if judged.front else judged.beaten_by.backend if judged.beaten_by else "nobody"
 
-    return {one.row.backend: verdict(one) for one in found.judged}
+    return {judged.row.backend: verdict(judged) for judged in decision.judged}
 
 
 # --- any candidates ------------------------------------------------------------------------------------------------
 
-figures: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
+metrics: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
     {
         "lost": st.sampled_from([0, 1, 5, 20, 60]),
         "won": st.sampled_from([0, 1, 6, 20]),
@@ -82,7 +82,7 @@ figures: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
         "p99": st.sampled_from([None, 15.0, 20.0, 25.0]),
     }
 )
-trouble: st.SearchStrategy[dict[str, Any]] = st.sampled_from(
+failures: st.SearchStrategy[dict[str, Any]] = st.sampled_from(
     [{}, {}, {}, {"error": "died"}, {"validity": (Finding("a busy core", ""),)}]
 )
 some_limits = st.fixed_dictionaries(
@@ -106,58 +106,57 @@ def candidates(draw: st.DrawFn) -> list[Row]:
     rows = []
     for name in "abcdef"[: draw(st.integers(1, 6))]:
         level = draw(st.sampled_from([0.9, 1.0, 1.02, 1.04, 1.1, 1.3]))
-        wobble = [draw(st.sampled_from([0.97, 1.0, 1.01, 1.05])) for _ in range(generations)]
-        rows.append(row(name, [level * one for one in wobble], **draw(figures), **draw(trouble)))
-    ratios = {one.key: {it.index: it.ratio or 0.0 for it in one.generations} for one in rows if not one.error}
+        noise = [draw(st.sampled_from([0.97, 1.0, 1.01, 1.05])) for _ in range(generations)]
+        rows.append(row(name, [level * factor for factor in noise], **draw(metrics), **draw(failures)))
+    ratios = {row.key: {run.index: run.ratio or 0.0 for run in row.generations} for row in rows if not row.error}
     ranks = stats.ranks(ratios, FLOOR.ratio)
-    return [replace(one, rank=ranks.get(one.key)) for one in rows]
+    return [replace(row, rank=ranks.get(row.key)) for row in rows]
 
 
 @settings(deadline=None)
 @given(candidates(), some_limits, st.sampled_from(choice.PREFERENCES))
 def test_the_named_one_is_on_the_front_and_nobody_there_is_beaten(
-    rows: list[Row], given_limits: dict[str, str], prefer: str
+    rows: list[Row], bounds: dict[str, str], prefer: str
 ) -> None:
-    found = judge(rows, limits(**given_limits), floor=FLOOR, prefer=prefer)
-    passing = [one.row for one in found.judged if not one.reasons]
-    assert (found.named is None) == (not passing)
-    assert (found.named in found.front) == bool(passing)
+    decision = judge(rows, limits(**bounds), floor=FLOOR, prefer=prefer)
+    passing = [judged.row for judged in decision.judged if not judged.reasons]
+    assert (decision.named is None) == (not passing)
+    assert (decision.named in decision.front) == bool(passing)
     ties = Ties(FLOOR)
-    unbeaten = [one for one in passing if not any(ties.beats(other, one) for other in passing)]
-    exact = [one for one in passing if not any(choice.beats_exactly(other, one) for other in passing)]
-    assert {one.row.key for one in found.front} == {one.key for one in unbeaten or exact}
-    for one in found.judged:
-        assert bool(one.beaten_by) == (not one.reasons and not one.front)
-        if one.beaten_by:
-            assert ties.beats(one.beaten_by, one.row) or choice.beats_exactly(one.beaten_by, one.row)
+    unbeaten = [row for row in passing if not any(ties.beats(rival, row) for rival in passing)]
+    exact = [row for row in passing if not any(choice.beats_exactly(rival, row) for rival in passing)]
+    assert {judged.row.key for judged in decision.front} == {row.key for row in unbeaten or exact}
+    for judged in decision.judged:
+        assert bool(judged.beaten_by) == (not judged.reasons and not judged.front)
+        if judged.beaten_by:
+            assert ties.beats(judged.beaten_by, judged.row) or choice.beats_exactly(judged.beaten_by, judged.row)
 
 
 @settings(deadline=None)
 @given(candidates(), some_limits)
-def test_a_candidate_is_thrown_out_if_and_only_if_there_is_a_reason(
-    rows: list[Row], given_limits: dict[str, str]
-) -> None:
-    found = judge(rows, limits(**given_limits), floor=FLOOR)
-    assert sorted(one.row.backend for one in found.judged) == [one.backend for one in rows]
-    for one in found.judged:
-        assert bool(one.reasons) == (bool(one.row.error or one.row.validity) or bool(broken(one.row, given_limits)))
-        assert not (one.reasons and (one.front or one.beaten_by or one is found.named))
-        if not one.row.error:
-            assert len(one.reasons) == len(one.row.validity or ()) + len(broken(one.row, given_limits))
+def test_a_candidate_is_thrown_out_if_and_only_if_there_is_a_reason(rows: list[Row], bounds: dict[str, str]) -> None:
+    decision = judge(rows, limits(**bounds), floor=FLOOR)
+    assert sorted(judged.row.backend for judged in decision.judged) == [row.backend for row in rows]
+    for judged in decision.judged:
+        failed, over_limit = judged.row.error or judged.row.validity, broken(judged.row, bounds)
+        assert bool(judged.reasons) == (bool(failed) or bool(over_limit))
+        assert not (judged.reasons and (judged.front or judged.beaten_by or judged is decision.named))
+        if not judged.row.error:
+            assert len(judged.reasons) == len(judged.row.validity or ()) + len(over_limit)
 
 
-def broken(one: Row, given_limits: Mapping[str, str]) -> list[str]:
-    """The limits that it breaks, told from its figures without `digitbench.judge.limits`."""
-    figures: Any = one
-    bounds = {name: float(text.rstrip("us%B")) for name, text in given_limits.items()}
+def broken(candidate: Row, bounds: Mapping[str, str]) -> list[str]:
+    """The limits that a candidate breaks, computed from its values without `digitbench.judge.limits`."""
+    values: Any = candidate
+    numbers = {name: float(text.rstrip("us%B")) for name, text in bounds.items()}
     beyond = {
-        "p99": figures.latency_us.p99 > bounds.get("p99", 1e9),
-        "p50": figures.latency_us.p50 > bounds.get("p50", 1e9),
-        "accuracy": figures.accuracy.correct * 100 < bounds.get("accuracy", 0) * IMAGES,
-        "flips": figures.agreement.flips > bounds.get("flips", 1e9),
-        "memory": figures.peak_rss_bytes > bounds.get("memory", 1e9),
-        "size": figures.artifact.bytes > bounds.get("size", 1e9),
-        "throughput": figures.throughput_per_s < bounds.get("throughput", 0),
+        "p99": values.latency_us.p99 > numbers.get("p99", 1e9),
+        "p50": values.latency_us.p50 > numbers.get("p50", 1e9),
+        "accuracy": values.accuracy.correct * 100 < numbers.get("accuracy", 0) * IMAGES,
+        "flips": values.agreement.flips > numbers.get("flips", 1e9),
+        "memory": values.peak_rss_bytes > numbers.get("memory", 1e9),
+        "size": values.artifact.bytes > numbers.get("size", 1e9),
+        "throughput": values.throughput_per_s < numbers.get("throughput", 0),
     }
     return [name for name, is_beyond in beyond.items() if is_beyond]
 
@@ -165,9 +164,9 @@ def broken(one: Row, given_limits: Mapping[str, str]) -> list[str]:
 @settings(deadline=None)
 @given(candidates(), some_limits, some_limits)
 def test_another_limit_never_adds_a_candidate(rows: list[Row], first: dict[str, str], second: dict[str, str]) -> None:
-    def passing(given_limits: dict[str, str]) -> set[str]:
-        found = judge(rows, limits(**given_limits), floor=FLOOR)
-        return {one.row.backend for one in found.judged if not one.reasons}
+    def passing(bounds: dict[str, str]) -> set[str]:
+        decision = judge(rows, limits(**bounds), floor=FLOOR)
+        return {judged.row.backend for judged in decision.judged if not judged.reasons}
 
     assert passing(second | first) <= passing(first)
 
@@ -175,23 +174,24 @@ def test_another_limit_never_adds_a_candidate(rows: list[Row], first: dict[str, 
 @settings(deadline=None)
 @given(candidates(), st.randoms(use_true_random=False), st.sampled_from(choice.PREFERENCES))
 def test_the_order_of_the_rows_changes_nothing(rows: list[Row], shuffler: random.Random, prefer: str) -> None:
-    other = shuffler.sample(rows, len(rows))
-    assert verdicts(judge(other, (), floor=FLOOR, prefer=prefer)) == verdicts(
+    reordered = shuffler.sample(rows, len(rows))
+    assert verdicts(judge(reordered, (), floor=FLOOR, prefer=prefer)) == verdicts(
         judge(rows, (), floor=FLOOR, prefer=prefer)
     )
 
 
 @settings(deadline=None)
 @given(candidates(), some_limits)
-def test_if_all_are_out_the_nearest_is_one_that_can_be_relied_on(rows: list[Row], given_limits: dict[str, str]) -> None:
-    found = judge(rows, limits(**given_limits), floor=FLOOR)
-    sound = {one.backend for one in rows if one.valid}
-    if found.named or not sound:
-        assert found.nearest is None
+def test_if_all_are_out_the_nearest_is_one_that_can_be_relied_on(rows: list[Row], bounds: dict[str, str]) -> None:
+    decision = judge(rows, limits(**bounds), floor=FLOOR)
+    valid = {row.backend for row in rows if row.valid}
+    if decision.named or not valid:
+        assert decision.nearest is None
     else:
-        assert found.nearest
-        assert found.nearest.row.backend in sound
-        assert len(found.nearest.reasons) == min(len(one.reasons) for one in found.judged if one.row.backend in sound)
+        assert decision.nearest
+        assert decision.nearest.row.backend in valid
+        fewest = min(len(judged.reasons) for judged in decision.judged if judged.row.backend in valid)
+        assert len(decision.nearest.reasons) == fewest
 
 
 # --- what counts as the same ---------------------------------------------------------------------------------------
@@ -199,8 +199,8 @@ def test_if_all_are_out_the_nearest_is_one_that_can_be_relied_on(rows: list[Row]
 
 def test_the_best_in_everything_beats_all() -> None:
     best = row("best", [0.5, 0.5], size=100, memory=50, rank=1)
-    found = judge([row("other", [1.0, 1.0], rank=2), best], ())
-    assert verdicts(found) == {"best": "named", "other": "best"}
+    decision = judge([row("other", [1.0, 1.0], rank=2), best], ())
+    assert verdicts(decision) == {"best": "named", "other": "best"}
 
 
 @pytest.mark.parametrize("worse", [{"ratios": [2.0, 2.01]}, {"lost": 60}, {"size": 1100}, {"memory": 110}], ids=str)
@@ -210,7 +210,7 @@ def test_worse_in_one_thing_and_better_in_none_is_beaten(worse: dict[str, Any]) 
 
 
 @pytest.mark.parametrize(
-    ("one", "other"),
+    ("first", "second"),
     [
         ({"ratios": [1.0, 1.0], "rank": 1}, {"ratios": [1.1, 1.1001], "rank": 1}),
         ({"ratios": [1.0, 1.1, 1.0]}, {"ratios": [1.1, 1.0, 1.15]}),
@@ -222,13 +222,13 @@ def test_worse_in_one_thing_and_better_in_none_is_beaten(worse: dict[str, Any]) 
     ],
     ids=str,
 )
-def test_what_cannot_be_told_apart_beats_nobody(one: dict[str, Any], other: dict[str, Any]) -> None:
-    rows = [row(name, **{"ratios": [1.0, 1.0], **it}) for name, it in zip("ab", (one, other), strict=True)]
+def test_what_cannot_be_told_apart_beats_nobody(first: dict[str, Any], second: dict[str, Any]) -> None:
+    rows = [row(name, **{"ratios": [1.0, 1.0], **changes}) for name, changes in zip("ab", (first, second), strict=True)]
     assert len(judge(rows, (), floor=FLOOR).front) == 2
 
 
 @pytest.mark.parametrize(
-    ("one", "other"),
+    ("first", "second"),
     [
         ({"ratios": [1.0, 1.0], "rank": 1}, {"ratios": [1.04, 1.0401], "rank": 2}),
         ({"ratios": [1.0]}, {"ratios": [1.12]}),
@@ -238,13 +238,13 @@ def test_what_cannot_be_told_apart_beats_nobody(one: dict[str, Any], other: dict
     ],
     ids=str,
 )
-def test_what_can_be_told_apart_decides(one: dict[str, Any], other: dict[str, Any]) -> None:
-    rows = [row(name, **{"ratios": [1.0, 1.0], **it}) for name, it in zip("ab", (one, other), strict=True)]
+def test_what_can_be_told_apart_decides(first: dict[str, Any], second: dict[str, Any]) -> None:
+    rows = [row(name, **{"ratios": [1.0, 1.0], **changes}) for name, changes in zip("ab", (first, second), strict=True)]
     assert verdicts(judge(rows, (), floor=FLOOR)) == {"a": "named", "b": "a"}
 
 
 def test_accuracies_are_compared_image_by_image_and_not_by_their_totals() -> None:
-    """Both have 6 fewer right than the base: the one has those wrong and no others, the other has others wrong too."""
+    """Both have 6 fewer right than the base: ``same`` differs from it in these 6 images alone, ``other`` in many."""
     same_images, other_images = row("same", [1.0], lost=11), row("other", [1.0], lost=60, won=49)
     base, ties = row("base", [1.0], lost=5), Ties(None)
     assert same_images.accuracy == other_images.accuracy
@@ -252,19 +252,19 @@ def test_accuracies_are_compared_image_by_image_and_not_by_their_totals() -> Non
     assert ties.tied("accuracy", base, other_images)
 
 
-def test_without_the_ledger_accuracies_are_the_same_where_wilsons_intervals_overlap() -> None:
+def test_without_the_flips_accuracies_are_the_same_where_wilsons_intervals_overlap() -> None:
     def blind(name: str, lost: int) -> Row:
-        one = row(name, [1.0], lost=lost)
-        assert one.agreement
-        return replace(one, agreement=replace(one.agreement, flipped=()))
+        candidate = row(name, [1.0], lost=lost)
+        assert candidate.agreement
+        return replace(candidate, agreement=replace(candidate.agreement, flipped=()))
 
     ties = Ties(None)
     assert ties.tied("accuracy", blind("a", 0), blind("b", 20))
     assert not ties.tied("accuracy", blind("a", 0), blind("b", 60))
 
 
-def test_where_all_beat_each_other_in_a_ring_the_bare_figures_decide() -> None:
-    """In each figure two are told apart, and the third lies between them and ties with both."""
+def test_where_all_beat_each_other_in_a_ring_the_bare_values_decide() -> None:
+    """In each metric two can be told apart, and the third lies between them and ties with both."""
     a = row("a", [1.16], size=1000, memory=1015)
     b = row("b", [1.00], size=1015, memory=1030)
     c = row("c", [1.08], size=1030, memory=1000)
@@ -281,7 +281,7 @@ def test_where_all_beat_each_other_in_a_ring_the_bare_figures_decide() -> None:
 
 
 def front() -> list[Row]:
-    """Four that nobody beats, each the best in one thing."""
+    """Four candidates that none beats, each the best in one metric."""
     return [
         row("fast", [0.5, 0.5], rank=1, size=3000, memory=300, lost=30),
         row("small", [1.0, 1.0], rank=2, size=500, memory=400, lost=30),
@@ -294,22 +294,22 @@ def front() -> list[Row]:
     ("prefer", "named"), [("latency", "fast"), ("size", "small"), ("memory", "lean"), ("accuracy", "right")]
 )
 def test_what_counts_first_can_be_asked_for(prefer: str, named: str) -> None:
-    found = judge(front(), (), prefer=prefer)
-    assert len(found.front) == 4
-    assert found.named
-    assert found.named.row.backend == named
-    assert found.rivals == ()
+    decision = judge(front(), (), prefer=prefer)
+    assert len(decision.front) == 4
+    assert decision.named
+    assert decision.named.row.backend == named
+    assert decision.rivals == ()
 
 
 def test_of_those_that_tie_the_smallest_is_named_then_the_one_with_fewer_flips() -> None:
     a = row("a", [1.0, 1.0], rank=1, size=2000, memory=100, won=1)
     b = row("b", [1.01, 1.01], rank=1, size=1000, memory=200, won=3, lost=3)
     c = row("c", [1.02, 1.02], rank=1, size=1010, memory=150, won=2)
-    found = judge([a, b, c], ())
-    assert {one.row.backend for one in found.front} == {"a", "c"}, "c has less memory than b and ties otherwise"
-    assert found.named
-    assert found.named.row.backend == "c"
-    assert [one.backend for one in found.rivals] == ["a"]
+    decision = judge([a, b, c], ())
+    assert {judged.row.backend for judged in decision.front} == {"a", "c"}, "c has less memory than b, and else ties"
+    assert decision.named
+    assert decision.named.row.backend == "c"
+    assert [rival.backend for rival in decision.rivals] == ["a"]
     few = judge([replace(c, peak_rss_bytes=200), b], ())
     assert few.named
     assert few.named.row.backend == "c", "as small, and it has two flips, not six"
@@ -324,12 +324,12 @@ def test_an_unknown_criterion_is_refused() -> None:
 
 
 def test_every_reason_is_told() -> None:
-    found = judge([row("a", p99=231.0, size=900_000, lost=30)], limits(p99="200us", accuracy="95%", size="500kB"))
-    assert found.judged[0].reasons == (
+    decision = judge([row("a", p99=231.0, size=900_000, lost=30)], limits(p99="200us", accuracy="95%", size="500kB"))
+    assert decision.judged[0].reasons == (
         "p99 231.0 µs is above 200 µs", "top-1 92.00% is below 95%", "size 900 kB is above 500 kB",
     )  # fmt: skip
-    assert found.named is None
-    assert found.nearest is found.judged[0]
+    assert decision.named is None
+    assert decision.nearest is decision.judged[0]
 
 
 def test_a_failure_and_an_invalid_row_are_told_as_what_they_are() -> None:
@@ -337,8 +337,8 @@ def test_a_failure_and_an_invalid_row_are_told_as_what_they_are() -> None:
         row("dead", error="the worker ended with exit code 9", latency_us=None),
         row("busy", validity=(Finding("33% of the time it got no core", "wait"),), p99=300.0),
     ]
-    found = {one.row.backend: one.reasons for one in judge(rows, limits(p99="200us")).judged}
-    assert found == {
+    reasons = {judged.row.backend: judged.reasons for judged in judge(rows, limits(p99="200us")).judged}
+    assert reasons == {
         "dead": ("failed: the worker ended with exit code 9",),
         "busy": ("INVALID: 33% of the time it got no core", "p99 300.0 µs is above 200 µs"),
     }
@@ -346,18 +346,18 @@ def test_a_failure_and_an_invalid_row_are_told_as_what_they_are() -> None:
 
 
 def test_a_limit_of_what_is_not_known_is_not_kept() -> None:
-    one = row("a")
-    assert one.latency_us
-    few = replace(one, latency_us=replace(one.latency_us, n=200, p99=None))
+    candidate = row("a")
+    assert candidate.latency_us
+    few = replace(candidate, latency_us=replace(candidate.latency_us, n=200, p99=None))
     (out,) = judge([few], limits(p99="1s")).judged
     assert out.reasons == ("p99 is not known: it needs 368 calls, 200 were timed",)
     assert judge([few], ()).named
 
 
 def test_a_limit_within_the_interval_is_kept_and_told() -> None:
-    found = judge([row("a", p99=195.0)], limits(p99="200us", accuracy="94.5%"))
-    assert found.named
-    assert found.named.close == ("its p99 may be up to 214.5 µs", "its top-1 may be as low as 93.47%")
+    decision = judge([row("a", p99=195.0)], limits(p99="200us", accuracy="94.5%"))
+    assert decision.named
+    assert decision.named.close == ("its p99 may be up to 214.5 µs", "its top-1 may be as low as 93.47%")
     far = judge([row("a", p99=100.0)], limits(p99="200us", accuracy="90%"))
     assert far.named
     assert far.named.close == ()
@@ -365,17 +365,17 @@ def test_a_limit_within_the_interval_is_kept_and_told() -> None:
 
 def test_the_nearest_breaks_the_fewest_limits_and_these_by_the_least() -> None:
     rows = [row("two", p99=201.0, size=1010), row("far", p99=300.0), row("near", p99=210.0)]
-    found = judge(rows, limits(p99="200us", size="1000B"))
-    assert found.nearest
-    assert found.nearest.row.backend == "near"
+    decision = judge(rows, limits(p99="200us", size="1000B"))
+    assert decision.nearest
+    assert decision.nearest.row.backend == "near"
 
 
 # --- code ----------------------------------------------------------------------------------------------------------
 
-OURS = sorted(name for name, plugin in plugins.discover().items() if plugin.distribution == "digitbench")
+NATIVE_BACKENDS = sorted(name for name, plugin in plugins.discover().items() if plugin.distribution == "digitbench")
 
 
-@pytest.mark.parametrize("name", OURS)
+@pytest.mark.parametrize("name", NATIVE_BACKENDS)
 def test_each_of_our_backends_shows_code_without_digitbench(name: str) -> None:
     code = choice.code_for(row(name, threads=3), Path("somewhere"), Path("run"))
     compile(code, name, "exec")
@@ -394,7 +394,7 @@ def test_a_path_is_a_literal_whatever_it_holds() -> None:
 
 
 def test_a_backend_without_an_example_is_used_through_digitbench(monkeypatch: pytest.MonkeyPatch) -> None:
-    kind = plugins.find("numpy").load()
-    monkeypatch.setattr(kind, "example", "")
+    backend_class = plugins.find("numpy").load()
+    monkeypatch.setattr(backend_class, "example", "")
     code = choice.code_for(row("numpy", threads=2), Path("artifact"), Path("/run's"))
     assert f'digitbench.load({"/run" + chr(39) + "s"!r}, backend="numpy", precision="fp32", threads=2)' in code

@@ -21,26 +21,27 @@ from digitbench.report import choice as report
 # --- why it is the one ---------------------------------------------------------------------------------------------
 
 
-def why(found: Choice) -> str:
-    """What is said of the named one beside its figures."""
-    return report.said(found).partition(": ")[2].partition(". p50")[0]
+def why(decision: Choice) -> str:
+    """What is said of the named candidate before its metrics."""
+    return report.said(decision).partition(": ")[2].partition(". p50")[0]
 
 
 def test_only_what_decided_is_told_as_the_reason() -> None:
-    """Of two as fast the smaller one is named, which has more flips and more memory."""
+    """Of two that are equally fast the smaller one is named, though it has more flips and needs more memory."""
     few = row("few", [1.0, 1.0], rank=1, size=2000, memory=100)
     many = row("many", [1.01, 1.01], rank=1, size=1000, memory=200, won=3, lost=3)
-    found = judge([few, many], ())
-    assert found.named
-    assert found.named.row.backend == "many"
-    assert found.decided == (("size", (found.rivals[0],)),)
+    decision = judge([few, many], ())
+    assert decision.named
+    assert decision.named.row.backend == "many"
+    assert decision.decided == (("size", (decision.rivals[0],)),)
     assert (
-        why(found) == "as the fastest of the 2 on the front it can't be told from few fp32; it is smaller than few fp32"
+        why(decision)
+        == "as the fastest of the 2 on the front it can't be told from few fp32; it is smaller than few fp32"
     )
 
 
 @pytest.mark.parametrize(
-    ("one", "other", "told"),
+    ("first", "second", "reason"),
     [
         ({"won": 1}, {"won": 2}, "it has fewer flips than b fp32"),
         ({"ratios": [1.0]}, {"ratios": [1.05]}, "its p50 is lower than that of b fp32"),
@@ -49,9 +50,11 @@ def test_only_what_decided_is_told_as_the_reason() -> None:
     ],
     ids=str,
 )
-def test_what_decides_between_equals_is_told(one: dict[str, Any], other: dict[str, Any], told: str) -> None:
-    found = judge([row(name, **{"ratios": [1.0], **it}) for name, it in zip("ab", (one, other), strict=True)], ())
-    assert why(found) == f"as the fastest of the 2 on the front it can't be told from b fp32; {told}"
+def test_what_decides_between_equals_is_told(first: dict[str, Any], second: dict[str, Any], reason: str) -> None:
+    decision = judge(
+        [row(name, **{"ratios": [1.0], **changes}) for name, changes in zip("ab", (first, second), strict=True)], ()
+    )
+    assert why(decision) == f"as the fastest of the 2 on the front it can't be told from b fp32; {reason}"
 
 
 def test_each_that_decided_is_told_with_whom_it_left_behind() -> None:
@@ -67,31 +70,31 @@ def test_each_that_decided_is_told_with_whom_it_left_behind() -> None:
 @settings(deadline=None)
 @given(candidates(), st.sampled_from(choice.PREFERENCES))
 def test_every_rival_was_left_behind_by_one_criterion(rows: list[Row], prefer: str) -> None:
-    found = judge(rows, (), floor=FLOOR, prefer=prefer)
-    behind = [one.key for _, each in found.decided for one in each]
-    assert sorted(behind) == sorted(one.key for one in found.rivals)
-    for name, each in found.decided:
-        assert found.named
-        mine = found.named.row
-        for other in each:
-            assert name != "size" or mine.artifact.bytes < other.artifact.bytes  # type: ignore[union-attr]
-            assert name != "flips" or mine.agreement.flips < other.agreement.flips  # type: ignore[union-attr]
+    decision = judge(rows, (), floor=FLOOR, prefer=prefer)
+    left_behind = [rival.key for _, rivals in decision.decided for rival in rivals]
+    assert sorted(left_behind) == sorted(rival.key for rival in decision.rivals)
+    for name, rivals in decision.decided:
+        assert decision.named
+        named = decision.named.row
+        for rival in rivals:
+            assert name != "size" or named.artifact.bytes < rival.artifact.bytes  # type: ignore[union-attr]
+            assert name != "flips" or named.agreement.flips < rival.agreement.flips  # type: ignore[union-attr]
 
 
 # --- what is shown -------------------------------------------------------------------------------------------------
 
 
-def results_of(found: Choice) -> Results:
+def results_of(decision: Choice) -> Results:
     return Results(
         {"cpu": "made up", "cores": {"available": 2}, "system": "Linux 6"},
         {"name": "run", "recipe": "dense-16", "dataset": {"name": "digits", "fingerprint": "ab"}, "test_images": 9},
-        tuple(one.row for one in found.judged), "2026-11-21T00:00:00+00:00", "0.1.0",
+        tuple(judged.row for judged in decision.judged), "2026-11-21T00:00:00+00:00", "0.1.0",
     )  # fmt: skip
 
 
-def shown(found: Choice, width: int = 200) -> str:
-    stream, results = io.StringIO(), results_of(found)
-    report.print_choice(found, results, (), "told", "code", Console(file=stream, width=width, force_terminal=True))
+def shown(decision: Choice, width: int = 200) -> str:
+    stream, results = io.StringIO(), results_of(decision)
+    report.print_choice(decision, results, (), "told", "code", Console(file=stream, width=width, force_terminal=True))
     return stream.getvalue()
 
 
@@ -101,11 +104,11 @@ NOISE = (Finding("33% of the time it got no core", "wait"),)
 def test_who_would_be_faster_but_is_invalid_is_told() -> None:
     fast, slow = row("fast", [0.37], validity=NOISE), row("slow", [1.5], validity=NOISE)
     broken, dead = row("big", [0.3], size=9000, validity=NOISE), row("dead", [0.2], validity=NOISE, error="died")
-    found = judge([row("a"), slow, fast, broken, dead], limits(size="2000B"))
-    assert [one.backend for one in found.unsure] == ["fast"]
-    words = "Mind: fast fp32 had a lower p50 (3.7 µs) but is INVALID here: wait."
-    assert shown(found).count("Mind: ") == 1
-    assert words in shown(found)
+    decision = judge([row("a"), slow, fast, broken, dead], limits(size="2000B"))
+    assert [candidate.backend for candidate in decision.unsure] == ["fast"]
+    sentence = "Mind: fast fp32 had a lower p50 (3.7 µs) but is INVALID here: wait."
+    assert shown(decision).count("Mind: ") == 1
+    assert sentence in shown(decision)
 
 
 def test_a_note_tells_that_a_dynamic_range_depends_on_the_batch() -> None:
@@ -115,9 +118,9 @@ def test_a_note_tells_that_a_dynamic_range_depends_on_the_batch() -> None:
 
 
 def test_if_none_can_be_relied_on_another_try_is_advised() -> None:
-    found = judge([row("a", validity=NOISE)], ())
-    assert found.unsure == ()
-    assert report.nobody(found).endswith("; run digitbench choose again on a quieter machine")
+    decision = judge([row("a", validity=NOISE)], ())
+    assert decision.unsure == ()
+    assert report.nobody(decision).endswith("; run digitbench choose again on a quieter machine")
 
 
 @pytest.mark.parametrize(
@@ -129,8 +132,8 @@ def test_if_none_can_be_relied_on_another_try_is_advised() -> None:
     ids=str,
 )  # fmt: skip
 def test_a_narrow_terminal_keeps_what_has_a_limit(given_limits: dict[str, str], head: str) -> None:
-    def heads(found: Choice) -> str:
-        text = shown(found, width=43)
+    def heads(decision: Choice) -> str:
+        text = shown(decision, width=43)
         return text[text.index("batch size 1;") : text.index("───")].partition(".")[2]
 
     assert head not in heads(judge([row("tflite")], ()))

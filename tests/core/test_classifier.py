@@ -41,7 +41,7 @@ class Teller(Backend):
     makes = {"bf16": "fp32"}
 
     def __init__(self, artifact, *, threads, precision=None):
-        self.told = f"{artifact.name} {precision} {os.environ['KERAS_BACKEND']} {os.environ['CUDA_VISIBLE_DEVICES']}"
+        self.name = f"{artifact.name} {precision} {os.environ['KERAS_BACKEND']} {os.environ['CUDA_VISIBLE_DEVICES']}"
         self.threads = threads
         os.environ["MADE_BY_THE_RUNTIME"] = "1"
         os.write(2, b"chatter of native code\\n")
@@ -49,7 +49,7 @@ class Teller(Backend):
 
     @property
     def runtime(self):
-        return Runtime(self.told, "1", "none", self.threads)
+        return Runtime(self.name, "1", "none", self.threads)
 
     def predict(self, images):
         self.images = images
@@ -127,7 +127,7 @@ def test_a_fault_within_a_with_is_let_through(untrained: Bundle) -> None:
 
 @pytest.mark.usefixtures("plugins")
 def test_threads_that_share_one_get_each_their_own_answer(untrained: Bundle) -> None:
-    """Adapters keep the images of a call in buffers of theirs: two calls at once would mix them."""
+    """Backends keep the images of a call in buffers: two calls at the same time would mix them."""
     answers: dict[int, list[int]] = {digit: [] for digit in (0, 1)}
     with digitbench.load(untrained, backend="teller") as shared:
 
@@ -135,10 +135,10 @@ def test_threads_that_share_one_get_each_their_own_answer(untrained: Bundle) -> 
             images = np.full((28, 28), float(digit))
             answers[digit] = [int(shared.predict(images)[0]) for _ in range(20)]
 
-        both = [threading.Thread(target=ask, args=(digit,)) for digit in answers]
-        for thread in both:
+        threads = [threading.Thread(target=ask, args=(digit,)) for digit in answers]
+        for thread in threads:
             thread.start()
-        for thread in both:
+        for thread in threads:
             thread.join()
     assert answers == {0: [0] * 20, 1: [1] * 20}
 
@@ -201,8 +201,8 @@ def test_without_a_name_and_none_that_can_run_it_says_what_would_mend_the_neares
 def test_the_order_names_our_six_and_tensorflow_last() -> None:
     from digitbench import plugins
 
-    ours = {name for name, plugin in plugins.discover().items() if plugin.distribution == "digitbench"}
-    assert set(module.ORDER) == ours
+    native = {name for name, plugin in plugins.discover().items() if plugin.distribution == "digitbench"}
+    assert set(module.ORDER) == native
     assert set(module.ORDER[-2:]) == {"savedmodel", "keras"}
 
 
@@ -228,10 +228,10 @@ def test_what_cant_be_opened_is_refused_in_one_line(untrained: Bundle, tmp_path:
         (UsageError, "got '2'", {"run": folder, "threads": "2"}),
         (UsageError, "got 1.5", {"run": folder, "threads": 1.5}),
     ]
-    for kind, told, asked in cases:
-        with pytest.raises(kind) as caught:
-            digitbench.load(**asked)
-        assert told in str(caught.value)
+    for error, message, arguments in cases:
+        with pytest.raises(error) as caught:
+            digitbench.load(**arguments)
+        assert message in str(caught.value)
         assert one_printable_line(str(caught.value))
 
 

@@ -1,4 +1,4 @@
-"""What a compiled epoch leaves out and turns over changes nothing about the weights that come of it."""
+"""A compiled epoch leaves out pixels and transposes kernels; the weights it trains are the same."""
 
 from __future__ import annotations
 
@@ -31,7 +31,10 @@ Weights = list[npt.NDArray[np.float32]]
 
 
 def trained(recipe: Recipe, folder: Path) -> tuple[Weights, Weights, Weights, npt.NDArray[np.bool_] | None]:
-    """Weights at first, after two epochs, and after two in which all pixels take part, in kernels as they are."""
+    """Initial weights; weights after two compiled epochs, and after two with all pixels and kernels as they are.
+
+    The last value is the mask of the pixels that took part, or None for all of them.
+    """
     calm_tensorflow()
     import keras
     import tensorflow as tf
@@ -43,7 +46,7 @@ def trained(recipe: Recipe, folder: Path) -> tuple[Weights, Weights, Weights, np
     tf.config.experimental.enable_op_determinism()
     split = data.load("digits").train
     steps = -(-len(split) // recipe.batch_size)
-    found = []
+    results = []
     for plain in (False, True):
         compiled.NARROW = 0 if plain else NARROW
         with Feed(recipe, split, None, raw=not plain, hold=compiled.hold) as feed:
@@ -52,30 +55,30 @@ def trained(recipe: Recipe, folder: Path) -> tuple[Weights, Weights, Weights, np
             train = compiled.epochs(model, recipe, feed, Log(2, steps, Silent()))
             for epoch in range(2):
                 train(epoch)
-            found.append((model.get_weights(), feed.lit))
+            results.append((model.get_weights(), feed.lit))
         model.save(folder / "model.keras")
         with warnings.catch_warnings(action="error"):
-            again = keras.models.load_model(folder / "model.keras")  # with what its optimizer remembers
-        assert all((a == b).all() for a, b in zip(again.get_weights(), model.get_weights(), strict=True))
-    (short, lit), (whole, every) = found
+            loaded = keras.models.load_model(folder / "model.keras")  # with what its optimizer remembers
+        assert all((a == b).all() for a, b in zip(loaded.get_weights(), model.get_weights(), strict=True))
+    (short, lit), (whole, every) = results
     assert every is None
     return first, short, whole, lit
 
 
 @pytest.fixture(scope="module")
-def elsewhere() -> Iterator[ProcessPoolExecutor]:
-    """A process that TensorFlow may be loaded into."""
+def process_pool() -> Iterator[ProcessPoolExecutor]:
+    """A separate process, which may load TensorFlow."""
     with ProcessPoolExecutor(1, get_context("spawn")) as pool:
         yield pool
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_weights_are_what_they_would_be(name: str, elsewhere: ProcessPoolExecutor, tmp_path: Path) -> None:
+def test_weights_are_what_they_would_be(name: str, process_pool: ProcessPoolExecutor, tmp_path: Path) -> None:
     recipe = RECIPES[name].changed(epochs=2, batch_size=64)
-    first, short, whole, lit = elsewhere.submit(trained, recipe, tmp_path).result()
-    for before, one, other in zip(first, short, whole, strict=True):
-        assert one == pytest.approx(other, abs=1e-6)
-        assert np.abs(one - before).max() > 0.01
+    first, short, whole, lit = process_pool.submit(trained, recipe, tmp_path).result()
+    for before, after_short, after_whole in zip(first, short, whole, strict=True):
+        assert after_short == pytest.approx(after_whole, abs=1e-6)
+        assert np.abs(after_short - before).max() > 0.01
     assert (lit is None) == (name in {"decayed", "confined"})
     if lit is not None:
         assert 0 < lit.sum() < 784

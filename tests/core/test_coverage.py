@@ -15,7 +15,7 @@ from digitbench.records.timing import Interval, calls_needed
 
 RUNS, GENERATIONS = 2000, 5
 BETWEEN = 0.03  # standard deviation of the logarithm of a latency from process to process
-LIKE = 0.9  # autocorrelation of neighbouring calls
+AUTOCORRELATION = 0.9  # of neighbouring calls
 WITHIN = 0.06  # makes the calls of one process deviate by 7 %, more upwards than downwards
 SKEW = 0.8
 NANOSECONDS = 1_000_000
@@ -28,12 +28,12 @@ def simulated(
 ) -> Iterator[npt.NDArray[np.int64]]:
     """Runs of fresh processes: int64 (generations, calls) nanoseconds each."""
     random = np.random.default_rng(20261121)
-    at_once = 50
-    for _ in range(runs // at_once):
-        noise = random.standard_normal((at_once, generations, calls), dtype=np.float32)
-        noise[..., 1:] *= np.sqrt(1 - LIKE**2)  # the first call is drawn from the marginal distribution
-        noise = lfilter(np.ones(1, np.float32), np.array([1, -LIKE], np.float32), noise)
-        process = np.exp(BETWEEN * random.standard_normal((at_once, generations, 1)))
+    chunk = 50
+    for _ in range(runs // chunk):
+        noise = random.standard_normal((chunk, generations, calls), dtype=np.float32)
+        noise[..., 1:] *= np.sqrt(1 - AUTOCORRELATION**2)  # the first call is drawn from the marginal distribution
+        noise = lfilter(np.ones(1, np.float32), np.array([1, -AUTOCORRELATION], np.float32), noise)
+        process = np.exp(BETWEEN * random.standard_normal((chunk, generations, 1)))
         yield from np.rint(NANOSECONDS * process * (1 + within * np.exp(SKEW * noise))).astype(np.int64)
 
 
@@ -42,8 +42,8 @@ def truth(name: str, within: float = WITHIN) -> float:
     return float(NANOSECONDS / 1000 * (1 + within * np.exp(SKEW * norm.ppf(WHICH[name] / 100))))
 
 
-def coverage(intervals: Iterable[Interval | None], wanted: float) -> float:
-    hits = [found is not None and found[0] <= wanted <= found[1] for found in intervals]
+def coverage(intervals: Iterable[Interval | None], true_value: float) -> float:
+    hits = [interval is not None and interval[0] <= true_value <= interval[1] for interval in intervals]
     assert len(hits) == RUNS
     return sum(hits) / len(hits)
 
@@ -62,40 +62,40 @@ def coverage(intervals: Iterable[Interval | None], wanted: float) -> float:
 def test_a_percentiles_interval_holds_the_typical_process_in_95_of_100_runs(
     name: str, calls: int, within: float
 ) -> None:
-    found = (summarise(list(run)).intervals.get(name) for run in simulated(calls, within=within))
-    assert 0.93 <= coverage(found, truth(name, within)) <= 0.97
+    intervals = (summarise(list(run)).intervals.get(name) for run in simulated(calls, within=within))
+    assert 0.93 <= coverage(intervals, truth(name, within)) <= 0.97
 
 
 def test_a_tail_of_fewer_calls_would_be_told_wrong_and_is_not_told() -> None:
     calls = calls_needed(99)
-    told = []
+    intervals = []
     for run in simulated(calls):
-        told.append(log_interval([percentiles(process)["p99"] for process in run]).interval)
-    assert coverage(told, truth("p99")) < 0.9
-    found = summarise(list(run))
-    assert found.p99 is not None
-    assert set(found.intervals) == {"p50", "p90"}
+        intervals.append(log_interval([percentiles(process)["p99"] for process in run]).interval)
+    assert coverage(intervals, truth("p99")) < 0.9
+    summary = summarise(list(run))
+    assert summary.p99 is not None
+    assert set(summary.intervals) == {"p50", "p90"}
 
 
 @pytest.mark.parametrize("protocol", ["blocks of one process", "calls pooled"])
 def test_calls_taken_for_samples_would_be_wrong_most_of_the_time(protocol: str) -> None:
     calls, block = 1000, 50
     random = np.random.default_rng(7)
-    told: list[Interval | None] = []
+    intervals: list[Interval | None] = []
     for run in simulated(calls, generations=1 if protocol.startswith("blocks") else GENERATIONS):
         if protocol.startswith("blocks"):
             medians = np.median(run.reshape(-1, block), axis=1)
-            again = medians[random.integers(0, len(medians), (200, len(medians)))].mean(axis=1)
-            low, high = np.percentile(again, [2.5, 97.5]).tolist()
+            resampled = medians[random.integers(0, len(medians), (200, len(medians)))].mean(axis=1)
+            low, high = np.percentile(resampled, [2.5, 97.5]).tolist()
         else:  # the order statistics that bracket the median of independent calls
             ordered, half = np.sort(run, axis=None), norm.ppf(0.975) * np.sqrt(run.size) / 2
             low, high = ordered[[int(run.size / 2 - half), int(run.size / 2 + half)]].tolist()
-        told.append((low / 1000, high / 1000))
-    assert coverage(told, truth("p50")) < 0.6
+        intervals.append((low / 1000, high / 1000))
+    assert coverage(intervals, truth("p50")) < 0.6
 
 
 def ratio_of_runs(generations: int, deviation: float, random: np.random.Generator) -> Floats:
-    """One p50 per process, (RUNS, generations), of a typical 1."""
+    """One p50 per process, (RUNS, generations); the typical one is 1."""
     return np.exp(deviation * random.standard_normal((RUNS, generations)))
 
 
@@ -104,12 +104,12 @@ def test_a_paired_ratios_interval_holds_the_truth_whatever_slows_the_machine() -
     machine = np.exp(0.5 * random.standard_normal((RUNS, GENERATIONS)))  # each generation finds it busier, or less
     base = machine * ratio_of_runs(GENERATIONS, BETWEEN, random)
     new = 1.1 * machine * ratio_of_runs(GENERATIONS, BETWEEN, random)
-    found = [log_interval(pairs).interval for pairs in (new / base).tolist()]
-    assert 0.93 <= coverage(found, 1.1) <= 0.97
-    widths = [interval[1] / interval[0] for interval in found if interval]
-    alone = [unpaired(b, n).interval for b, n in zip(base.tolist(), new.tolist(), strict=True)]
+    intervals = [log_interval(ratios).interval for ratios in (new / base).tolist()]
+    assert 0.93 <= coverage(intervals, 1.1) <= 0.97
+    widths = [interval[1] / interval[0] for interval in intervals if interval]
+    unpaired_intervals = [unpaired(b, n).interval for b, n in zip(base.tolist(), new.tolist(), strict=True)]
     assert np.median(widths) < 1.12
-    assert np.median([interval[1] / interval[0] for interval in alone if interval]) > 2
+    assert np.median([interval[1] / interval[0] for interval in unpaired_intervals if interval]) > 2
 
 
 @pytest.mark.parametrize(("generations", "deviation"), [(5, 0.03), (5, 0.06), (3, 0.03), (10, 0.01)])
@@ -117,5 +117,5 @@ def test_the_interval_of_two_separate_runs_holds_the_truth(generations: int, dev
     random = np.random.default_rng(13)
     base = ratio_of_runs(GENERATIONS, BETWEEN, random)
     new = 1.1 * ratio_of_runs(generations, deviation, random)
-    found = (unpaired(b, n).interval for b, n in zip(base.tolist(), new.tolist(), strict=True))
-    assert 0.93 <= coverage(found, 1.1) <= 0.97
+    intervals = (unpaired(b, n).interval for b, n in zip(base.tolist(), new.tolist(), strict=True))
+    assert 0.93 <= coverage(intervals, 1.1) <= 0.97

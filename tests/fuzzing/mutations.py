@@ -24,7 +24,7 @@ VALUES: tuple[Any, ...] = (
 
 
 def mutated(content: bytes, draw: Generator) -> bytes:
-    """Break a file in one place or several; never is it what it was.
+    """Break a file in one place or several; the result always differs from the original.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ def mutated(content: bytes, draw: Generator) -> bytes:
         Decides everything: the same state gives the same bytes.
     """
     if draw.random() < 0.12:
-        return content[: int(draw.integers(len(content))) if draw.random() < 0.6 else place(content, draw)]
+        return content[: int(draw.integers(len(content))) if draw.random() < 0.6 else position(content, draw)]
     broken = bytearray(content)
     gently = draw.random() < 0.7  # the rest mostly fails at the first look
     ways = GENTLE if gently else ROUGH
@@ -43,23 +43,23 @@ def mutated(content: bytes, draw: Generator) -> bytes:
     if draw.random() < 0.8:
         broken[:MARK] = content[:MARK]
     if broken == content:
-        broken[place(content, draw)] ^= 1
+        broken[position(content, draw)] ^= 1
     return bytes(broken)
 
 
-def place(content: bytes | bytearray, draw: Generator) -> int:
+def position(content: bytes | bytearray, draw: Generator) -> int:
     """Choose a byte: often near a name, or near the beginning or end, else anywhere."""
-    size, kind = max(1, len(content)), draw.random()
-    if kind < 0.35:
-        names = [found.span() for found in NAME.finditer(content)]
+    size, chance = max(1, len(content)), draw.random()
+    if chance < 0.35:
+        names = [match.span() for match in NAME.finditer(content)]
         if names:
             start, end = names[int(draw.integers(len(names)))]
             return int(draw.integers(max(0, start - 12), min(size, end + 24)))
-    if kind < 0.55:
+    if chance < 0.55:
         return int(min(size, END) ** draw.random()) % size  # as often among the first 10 bytes as the next 100
-    if kind < 0.65:
+    if chance < 0.65:
         return int(draw.integers(min(size, END)))
-    if kind < 0.8:
+    if chance < 0.8:
         return size - 1 - int(draw.integers(min(size, END)))
     return int(draw.integers(size))
 
@@ -70,74 +70,74 @@ def _length(draw: Generator, most: int) -> int:
 
 def _flip(broken: bytearray, draw: Generator) -> None:
     if broken:
-        broken[place(broken, draw)] ^= 1 << int(draw.integers(8))
+        broken[position(broken, draw)] ^= 1 << int(draw.integers(8))
 
 
 def _nudge(broken: bytearray, draw: Generator) -> None:
     """Make a small number another one: a size, a type, an operation."""
     if broken:
-        at = place(broken, draw)
-        broken[at] = (broken[at] + int(draw.choice((-3, -2, -1, 1, 2, 3, 16, 64)))) % 256
+        offset = position(broken, draw)
+        broken[offset] = (broken[offset] + int(draw.choice((-3, -2, -1, 1, 2, 3, 16, 64)))) % 256
 
 
 def _blot(broken: bytearray, draw: Generator) -> None:
     if broken:
-        broken[place(broken, draw)] = int(draw.choice((0, 1, 127, 128, 255, int(draw.integers(256)))))
+        broken[position(broken, draw)] = int(draw.choice((0, 1, 127, 128, 255, int(draw.integers(256)))))
 
 
 def _overwrite(broken: bytearray, draw: Generator) -> None:
-    at, size, kind = place(broken, draw), _length(draw, 16), int(draw.integers(3))
-    size = min(size, len(broken) - at)
-    broken[at : at + size] = draw.bytes(size) if kind == 2 else bytes([255 * kind]) * size
+    offset, size, filling = position(broken, draw), _length(draw, 16), int(draw.integers(3))
+    size = min(size, len(broken) - offset)
+    broken[offset : offset + size] = draw.bytes(size) if filling == 2 else bytes([255 * filling]) * size
 
 
 def _lie(broken: bytearray, draw: Generator) -> None:
     """Overwrite what may be a length or an offset."""
-    wide = int(draw.choice((2, 4, 4, 4, 8)))
-    value = int(EXTREMES[int(draw.integers(len(EXTREMES)))]) % 256**wide
-    at = place(broken, draw)
-    at -= at % 4 if draw.random() < 0.5 else 0
-    if at + wide <= len(broken):
-        broken[at : at + wide] = value.to_bytes(wide, "little" if draw.random() < 0.6 else "big")
+    width = int(draw.choice((2, 4, 4, 4, 8)))
+    value = int(EXTREMES[int(draw.integers(len(EXTREMES)))]) % 256**width
+    offset = position(broken, draw)
+    offset -= offset % 4 if draw.random() < 0.5 else 0
+    if offset + width <= len(broken):
+        broken[offset : offset + width] = value.to_bytes(width, "little" if draw.random() < 0.6 else "big")
 
 
 def _delete(broken: bytearray, draw: Generator) -> None:
-    at = place(broken, draw)
-    del broken[at : at + _length(draw, 1000)]
+    offset = position(broken, draw)
+    del broken[offset : offset + _length(draw, 1000)]
 
 
 def _insert(broken: bytearray, draw: Generator) -> None:
-    at, size = place(broken, draw), _length(draw, 1000)
-    start = place(broken, draw)
-    broken[at:at] = draw.bytes(size) if draw.random() < 0.5 else broken[start : start + size]
+    offset, size = position(broken, draw), _length(draw, 1000)
+    start = position(broken, draw)
+    broken[offset:offset] = draw.bytes(size) if draw.random() < 0.5 else broken[start : start + size]
 
 
 def _copy(broken: bytearray, draw: Generator) -> None:
-    at, start, size = place(broken, draw), place(broken, draw), _length(draw, 1000)
-    size = min(size, len(broken) - max(at, start))
-    broken[at : at + size] = broken[start : start + size]
+    offset, start, size = position(broken, draw), position(broken, draw), _length(draw, 1000)
+    size = min(size, len(broken) - max(offset, start))
+    broken[offset : offset + size] = broken[start : start + size]
 
 
 def _swap(broken: bytearray, draw: Generator) -> None:
-    first, second = sorted((place(broken, draw), place(broken, draw)))
+    first, second = sorted((position(broken, draw), position(broken, draw)))
     size = min(_length(draw, 1000), second - first, len(broken) - second)
-    one, other = broken[first : first + size], broken[second : second + size]
-    broken[first : first + size], broken[second : second + size] = other, one
+    first_block, second_block = broken[first : first + size], broken[second : second + size]
+    broken[first : first + size], broken[second : second + size] = second_block, first_block
 
 
-Ways = tuple[Callable[[bytearray, Generator], None], ...]
-GENTLE: Ways = (_flip, _nudge, _blot, _lie)
-ROUGH: Ways = (_flip, _overwrite, _overwrite, _lie, _delete, _insert, _copy, _swap)
+Mutations = tuple[Callable[[bytearray, Generator], None], ...]
+GENTLE: Mutations = (_flip, _nudge, _blot, _lie)
+ROUGH: Mutations = (_flip, _overwrite, _overwrite, _lie, _delete, _insert, _copy, _swap)
 
 
 def mutated_png(content: bytes, draw: Generator) -> bytes:
     """Break a PNG, and make its chunks' checksums true again: else most of it is never looked at."""
     broken = bytearray(mutated(content, draw))
-    at = 8
-    while at + 12 <= len(broken):
-        end = at + 8 + int.from_bytes(broken[at : at + 4])
-        broken[end : end + 4] = zlib.crc32(broken[at + 4 : end]).to_bytes(4) if end + 4 <= len(broken) else b""
-        at = end + 4
+    offset = 8
+    while offset + 12 <= len(broken):
+        end = offset + 8 + int.from_bytes(broken[offset : offset + 4])
+        broken[end : end + 4] = zlib.crc32(broken[offset + 4 : end]).to_bytes(4) if end + 4 <= len(broken) else b""
+        offset = end + 4
     return bytes(broken)
 
 
@@ -150,13 +150,13 @@ def mutated_json(text: bytes, draw: Generator) -> bytes:
     for _ in range(int(draw.choice((1, 1, 2, 4)))):
         spots = _spots(tree)
         holder, key = spots[int(draw.integers(len(spots)))]
-        kind = draw.random()
-        if kind < 0.15 and holder is not tree:
+        chance = draw.random()
+        if chance < 0.15 and holder is not tree:
             del holder[key]
-        elif kind < 0.35:
-            other, where = spots[int(draw.integers(len(spots)))]
-            holder[key] = copy.deepcopy(other[where])
-        elif kind < 0.5 and isinstance(holder[key], int | float):
+        elif chance < 0.35:
+            other_holder, other_key = spots[int(draw.integers(len(spots)))]
+            holder[key] = copy.deepcopy(other_holder[other_key])
+        elif chance < 0.5 and isinstance(holder[key], int | float):
             holder[key] = -holder[key] if draw.random() < 0.3 else holder[key] * int(draw.choice((2, 10, 1000)))
         else:
             holder[key] = VALUES[int(draw.integers(len(VALUES)))]
@@ -166,11 +166,11 @@ def mutated_json(text: bytes, draw: Generator) -> bytes:
 def _spots(value: Any) -> list[tuple[Any, Any]]:
     """Every place in a JSON document: what holds it, and under which key or index."""
     keys: list[Any] = list(value) if isinstance(value, dict) else list(range(len(value)))
-    found = [(value, key) for key in keys]
+    spots = [(value, key) for key in keys]
     for key in keys:
         if isinstance(value[key], dict | list):
-            found += _spots(value[key])
-    return found
+            spots += _spots(value[key])
+    return spots
 
 
 def mutated_zip(content: bytes, draw: Generator) -> bytes:
@@ -178,10 +178,10 @@ def mutated_zip(content: bytes, draw: Generator) -> bytes:
     with ZipFile(BytesIO(content)) as old:
         members = {name: old.read(name) for name in old.namelist()}
     name = "config.json" if draw.random() < 0.6 else sorted(members)[int(draw.integers(len(members)))]
-    kind = draw.random()
-    if kind < 0.05:
+    chance = draw.random()
+    if chance < 0.05:
         del members[name]
-    elif kind < 0.7 and name.endswith(".json"):
+    elif chance < 0.7 and name.endswith(".json"):
         members[name] = mutated_json(members[name], draw)
     else:
         members[name] = mutated(members[name], draw)
@@ -198,7 +198,7 @@ def mutated_h5(content: bytes, draw: Generator) -> bytes:
 
     out = BytesIO(content)
     with h5py.File(out, "r+") as file:
-        described = file.attrs["model_config"]
-        text = described if isinstance(described, bytes) else str(described).encode()
+        config = file.attrs["model_config"]
+        text = config if isinstance(config, bytes) else str(config).encode()
         file.attrs["model_config"] = mutated_json(text, draw)
     return out.getvalue()

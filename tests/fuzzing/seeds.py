@@ -50,14 +50,14 @@ KINDS = ("pictures", "models")
 
 
 @functools.cache
-def _sorts() -> tuple[str, ...]:
-    listed = [model_format for model_format, share in SHARES.items() for _ in range(share)]
-    return tuple(listed[i] for i in np.random.default_rng(0).permutation(len(listed)))
+def _formats() -> tuple[str, ...]:
+    formats = [model_format for model_format, share in SHARES.items() for _ in range(share)]
+    return tuple(formats[i] for i in np.random.default_rng(0).permutation(len(formats)))
 
 
 def format_of(kind: str, number: int) -> str:
-    """Say what sort of file a case breaks: whatever the size of the run, so that it can be made again."""
-    return _sorts()[number % len(_sorts())] if kind == "models" else list(pictures())[number % len(pictures())]
+    """Give the format of the file that a case breaks; it doesn't depend on the size of the run."""
+    return _formats()[number % len(_formats())] if kind == "models" else list(pictures())[number % len(pictures())]
 
 
 def write(kind: str, number: int, seed: int, models: Path, folder: Path) -> Path:
@@ -106,7 +106,7 @@ def _break_folder(folder: Path, draw: Generator) -> None:
 
 
 def environment() -> dict[str, str]:
-    """Give this process' environment to one that shall find this package too."""
+    """Give this process' environment, with this package on ``PYTHONPATH``, for a process that imports it too."""
     paths = [str(Path(__file__).parents[1]), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     return os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
 
@@ -132,7 +132,7 @@ def _make_models(folder: Path) -> None:
     from contract.makers import SPECS, WRITERS
 
     specs = {spec.id: spec for spec in SPECS}
-    for name in (name for names in MODELS.values() for name in names):  # always all: names of layers count on
+    for name in (name for names in MODELS.values() for name in names):  # always all: Keras numbers layer names onwards
         (folder / name).mkdir()
         WRITERS[specs[name].tool](specs[name], folder / name)
 
@@ -150,9 +150,9 @@ def _pictures() -> Iterator[tuple[str, tuple[str, bytes]]]:
     from PIL import Image
 
     rgb, large = _drawn(200), _drawn(900)
-    grey, wide = rgb.convert("L"), np.asarray(rgb.convert("L"), np.uint16)
-    clear = rgb.copy()
-    clear.putalpha(grey.point(lambda value: 255 - value))
+    grey, grey16 = rgb.convert("L"), np.asarray(rgb.convert("L"), np.uint16)
+    transparent = rgb.copy()
+    transparent.putalpha(grey.point(lambda value: 255 - value))
     tags = Image.Exif()
     tags[274], tags[271], tags[306], tags[34665] = 6, "Maker", "2026:01:01 00:00:00", {36867: "2026:01:01 00:00:00"}
     exif = tags.tobytes()
@@ -160,7 +160,7 @@ def _pictures() -> Iterator[tuple[str, tuple[str, bytes]]]:
     for name, suffix, picture, options in (
         ("png", ".png", _drawn(400), {}), ("png small", ".png", _drawn(28).convert("L"), {}),
         ("png palette", ".png", rgb.quantize(16), {"transparency": 0}), ("png 1 bit", ".png", bits, {}),
-        ("png 16 bit", ".png", Image.fromarray(wide * 257), {}), ("png alpha", ".png", clear, {"exif": exif}),
+        ("png 16 bit", ".png", Image.fromarray(grey16 * 257), {}), ("png alpha", ".png", transparent, {"exif": exif}),
         ("jpeg", ".jpg", large, {}), ("jpeg small", ".jpg", _drawn(40), {}),
         ("jpeg progressive", ".jpg", _drawn(500), {"progressive": True, "exif": exif}),
         ("jpeg exif", ".jpeg", rgb, {"exif": exif, "icc_profile": bytes(3000), "comment": b"a comment"}),
@@ -171,30 +171,30 @@ def _pictures() -> Iterator[tuple[str, tuple[str, bytes]]]:
         ("tiff deflate", ".tif", _drawn(400), {"compression": "tiff_adobe_deflate"}),
         ("tiff jpeg", ".tif", rgb, {"compression": "jpeg"}), ("tiff fax", ".tif", bits, {"compression": "group4"}),
         ("tiff packbits", ".tif", grey, {"compression": "packbits"}), ("tiff 64-bit", ".tif", grey, {"big_tiff": True}),
-        ("tiff 16 bit", ".tif", Image.fromarray(wide * 16), {}),
-        ("tiff float", ".tif", Image.fromarray(np.float32(wide) / np.float32(255)), {"compression": "tiff_lzw"}),
-        ("webp", ".webp", _drawn(600), {"exif": exif}), ("webp lossless", ".webp", clear, {"lossless": True}),
+        ("tiff 16 bit", ".tif", Image.fromarray(grey16 * 16), {}),
+        ("tiff float", ".tif", Image.fromarray(np.float32(grey16) / np.float32(255)), {"compression": "tiff_lzw"}),
+        ("webp", ".webp", _drawn(600), {"exif": exif}), ("webp lossless", ".webp", transparent, {"lossless": True}),
         ("webp small", ".webp", _drawn(32), {}),
         ("heic", ".heic", _drawn(300), {}), ("heic small", ".heif", _drawn(64), {"exif": exif}),
-        ("heic alpha", ".heic", clear, {}),
+        ("heic alpha", ".heic", transparent, {}),
     ):  # fmt: skip
         yield name, (suffix, _encoded(picture, suffix, options))
     yield "png interlaced", (".png", _interlaced(np.asarray(_drawn(300).convert("L"))))
 
 
 def _encoded(picture: Image, suffix: str, options: dict[str, Any]) -> bytes:
-    kind = {".jpg": "JPEG", ".jpeg": "JPEG", ".tif": "TIFF", ".heic": "HEIF", ".heif": "HEIF"}.get(suffix)
-    if kind == "HEIF":
+    pillow_format = {".jpg": "JPEG", ".jpeg": "JPEG", ".tif": "TIFF", ".heic": "HEIF", ".heif": "HEIF"}.get(suffix)
+    if pillow_format == "HEIF":
         from pillow_heif import register_heif_opener
 
         register_heif_opener()
     out = BytesIO()
-    picture.save(out, kind or {".tiff": "TIFF"}.get(suffix, suffix[1:].upper()), **options)
+    picture.save(out, pillow_format or {".tiff": "TIFF"}.get(suffix, suffix[1:].upper()), **options)
     return out.getvalue()
 
 
 def _drawn(side: int) -> Image:
-    """A digit in ink on paper with a grain, `side` pixels wide and three quarters as high."""
+    """A dark digit on a light, grainy background, `side` pixels wide and three quarters as high."""
     from PIL import Image
 
     from digitbench.data import load

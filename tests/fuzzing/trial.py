@@ -1,4 +1,4 @@
-"""The process that is put to the test: it imports models and prepares pictures, as the command line does.
+"""The process under test: it imports models and prepares pictures, as the command line does.
 
 Standard input holds a case a line, and a JSON answer to each goes to what was standard output; what anything prints
 goes to standard error, a file that the watching process looks into.
@@ -44,7 +44,7 @@ def main() -> None:
 
 
 def _answer(request: dict[str, Any], digits: data.Dataset) -> dict[str, Any]:
-    began = monotonic()
+    start = monotonic()
     try:
         if request["kind"] == "pictures":
             prepared(Path(request["path"]))
@@ -57,7 +57,7 @@ def _answer(request: dict[str, Any], digits: data.Dataset) -> dict[str, Any]:
         answer = {"outcome": "refused", "message": str(exc)}
     except BaseException as exc:  # noqa: BLE001 - that one comes at all is what is looked for
         answer = {"outcome": "raised", "message": repr(exc), "trace": traceback.format_exc()}
-    return answer | {"seconds": monotonic() - began}
+    return answer | {"seconds": monotonic() - start}
 
 
 def _brings_tensorflow(request: dict[str, Any]) -> bool:
@@ -65,7 +65,7 @@ def _brings_tensorflow(request: dict[str, Any]) -> bool:
 
 
 def _import_keras() -> None:
-    """Before memory is looked at: a Keras model that is taken is converted in this process."""
+    """Import Keras before memory is measured: a Keras model that is taken is converted in this process."""
     from digitbench.export.keras_runtime import import_keras
     from digitbench.system.progress import Silent
 

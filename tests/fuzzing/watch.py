@@ -1,4 +1,4 @@
-"""The watching side: give cases to a process, and say of each what went wrong with it, if anything did."""
+"""The watching side: give cases to a process, and say what went wrong with each of them, if anything did."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ ANSWERS = 5  # that one model may keep a process waiting for, until it is killed
 
 
 @dataclass
-class Ending:
+class Verdict:
     """What became of a case.
 
     Attributes
     ----------
-    kind, number, sort
-        Which it was; its sort of file.
+    kind, number, model_format
+        Which case it was; the format of its file.
     outcome
         ``"taken"``, ``"refused"``, ``"raised"``, or ``"dead"`` where the process died of it or was killed.
     message
@@ -40,9 +40,9 @@ class Ending:
     seconds, grown
         How long it took, and bytes of memory above what the process had at its start.
     faults
-        What must not be; each in a line, traceback and prints after it. Empty if all is well.
+        What is wrong; each in a line, traceback and prints after it. Empty if all is well.
     litter
-        What a runtime's own code left in the temporary folder, each as its key in `LITTER`.
+        What a runtime's code left in the temporary folder, each by its prefix in `LITTER`.
     """
 
     kind: str
@@ -57,7 +57,7 @@ class Ending:
 
     @property
     def name(self) -> str:
-        """As ``--case`` takes it."""
+        """The case, as the option ``--case`` takes it."""
         return f"{self.kind}:{self.number}"
 
 
@@ -70,18 +70,18 @@ class Watched:
         Of its cases.
     models
         Filled by `seeds.make_models`; unused for pictures.
-    room
-        An empty folder of its own.
+    base
+        An empty folder for this process alone.
     """
 
-    def __init__(self, kind: str, seed: int, timeout: float, models: Path, room: Path) -> None:
+    def __init__(self, kind: str, seed: int, timeout: float, models: Path, base: Path) -> None:
         self._kind, self._seed, self._timeout, self._models = kind, seed, timeout, models
         self._cases, self._home, self._temporary, self._bundles = (
-            room / name for name in ("cases", "home", "tmp", "bundles")
+            base / name for name in ("cases", "home", "tmp", "bundles")
         )
         for folder in (self._cases, self._home, self._temporary, self._bundles):
             folder.mkdir(parents=True)
-        self._printed = (room / "printed").open("a+b", buffering=0)
+        self._printed = (base / "printed").open("a+b", buffering=0)
         self._process: subprocess.Popen[str] | None = None
 
     def kill(self) -> None:
@@ -94,13 +94,13 @@ class Watched:
         self._end()
         self._printed.close()
 
-    def run(self, number: int, keep: Path | None = None) -> Ending:
-        """Put a case to the test; if something is wrong with it, its file is copied into the folder `keep`."""
+    def run(self, number: int, keep: Path | None = None) -> Verdict:
+        """Run a case; if something is wrong with it, its file is copied into the folder `keep`."""
         path = seeds.write(self._kind, number, self._seed, self._models, self._cases)
         self._printed.truncate(0)
-        answer = self._asked(path)
-        known = {name: answer[name] for name in ("outcome", "message", "seconds", "grown") if name in answer}
-        verdict = Ending(self._kind, number, seeds.format_of(self._kind, number), **known)
+        answer = self._ask(path)
+        fields = {name: answer[name] for name in ("outcome", "message", "seconds", "grown") if name in answer}
+        verdict = Verdict(self._kind, number, seeds.format_of(self._kind, number), **fields)
         verdict.faults = [*self._faults(verdict, answer, path), *self._left_behind(verdict)]
         if verdict.outcome == "dead" or verdict.grown > MOST_GROWN:
             self._end()
@@ -122,18 +122,18 @@ class Watched:
 
     def _end(self) -> None:
         if self._process is not None:
-            for one in self._children():
+            for process in self._children():
                 with suppress(psutil.NoSuchProcess):
-                    one.kill()
+                    process.kill()
             self._process.kill()
             self._process.wait()
             for stream in (self._process.stdin, self._process.stdout):
                 with suppress(BrokenPipeError):
                     if stream:
                         stream.close()
-        for one in _processes_in(self._temporary):
+        for process in _processes_in(self._temporary):
             with suppress(psutil.NoSuchProcess):
-                one.kill()
+                process.kill()
         self._process = None
 
     def _children(self) -> list[psutil.Process]:
@@ -144,15 +144,15 @@ class Watched:
         except psutil.NoSuchProcess:
             return []
 
-    def _asked(self, path: Path) -> Mapping[str, Any]:
-        """Have a case done; of a process that dies of it, or had to be killed, say how."""
+    def _ask(self, path: Path) -> Mapping[str, Any]:
+        """Have the process run a case and answer; if it dies of it or must be killed, the answer says how."""
         if self._process is None:
             self._process = self._start()
         process = self._process
         assert process.stdin is not None
         assert process.stdout is not None
         limit = ANSWERS * (self._timeout + MARGIN_SECONDS) if self._kind == "models" else 4 * PICTURE_SECONDS
-        began, late = monotonic(), threading.Timer(limit, process.kill)
+        start, late = monotonic(), threading.Timer(limit, process.kill)
         late.start()
         try:
             request = {"kind": self._kind, "path": str(path), "target": str(self._bundles / "bundle"),
@@ -166,13 +166,13 @@ class Watched:
         if line:
             answer: dict[str, Any] = json.loads(line)
             return answer
-        spent, code = monotonic() - began, process.wait()
-        how = f"still at it after {limit:.0f} s" if spent >= limit else f"it ended with {code}"
-        return {"outcome": "dead", "message": how, "seconds": spent}
+        spent, code = monotonic() - start, process.wait()
+        reason = f"still at it after {limit:.0f} s" if spent >= limit else f"it ended with {code}"
+        return {"outcome": "dead", "message": reason, "seconds": spent}
 
     # --- the judge --------------------------------------------------------------------------------------------------
 
-    def _faults(self, verdict: Ending, answer: Mapping[str, Any], path: Path) -> Iterator[str]:
+    def _faults(self, verdict: Verdict, answer: Mapping[str, Any], path: Path) -> Iterator[str]:
         message, limit = verdict.message, self._timeout + MARGIN_SECONDS if self._kind == "models" else PICTURE_SECONDS
         if verdict.outcome == "dead":
             yield f"killed the process: {message}"
@@ -189,26 +189,26 @@ class Watched:
         if printed:
             yield f"printed: {printed[:2000]}"
 
-    def _left_behind(self, verdict: Ending) -> Iterator[str]:
-        """Say what is still there, and remove it."""
-        for one in self._children():
+    def _left_behind(self, verdict: Verdict) -> Iterator[str]:
+        """Remove processes and files that the case left behind, and say what they were."""
+        for process in self._children():
             with suppress(psutil.NoSuchProcess):
-                yield f"left a process: {one.name()}"
-                one.kill()
+                yield f"left a process: {process.name()}"
+                process.kill()
         left = {*self._temporary.iterdir(), *self._bundles.iterdir()}
-        made = self._bundles / "bundle"
+        bundle = self._bundles / "bundle"
         if verdict.outcome == "taken" and self._kind == "models":
-            left.discard(made)
-            if not made.is_dir():
+            left.discard(bundle)
+            if not bundle.is_dir():
                 yield "said that it made a bundle, and there is none"
-        for one in sorted(left):
-            known = [name for name in LITTER if one.name.startswith(name)]
-            verdict.litter += known
-            if not known:
-                yield f"left {one.name}"
-        for one in (*left, made):
-            if one.exists():
-                shutil.rmtree(one) if one.is_dir() else one.unlink()
+        for path in sorted(left):
+            litter = [name for name in LITTER if path.name.startswith(name)]
+            verdict.litter += litter
+            if not litter:
+                yield f"left {path.name}"
+        for path in (*left, bundle):
+            if path.exists():
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def complaints(message: str, path: Path) -> Iterator[str]:
@@ -222,8 +222,8 @@ def complaints(message: str, path: Path) -> Iterator[str]:
 
 
 def _processes_in(temporary: Path) -> Iterator[psutil.Process]:
-    """Find what was started with that temporary folder and has outlived its parent."""
-    for one in psutil.process_iter():
+    """Find processes that were started with that temporary folder and have outlived their parent."""
+    for process in psutil.process_iter():
         with suppress(psutil.Error):
-            if one.environ().get("TMPDIR") == str(temporary):
-                yield one
+            if process.environ().get("TMPDIR") == str(temporary):
+                yield process

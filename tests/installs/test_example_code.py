@@ -43,109 +43,109 @@ PROGRAM = """
 import sys
 from importlib.util import find_spec
 
-packages, absent, places = sys.argv[1], sys.argv[2].split(), sys.argv[3:]
+packages, absent, folders = sys.argv[1], sys.argv[2].split(), sys.argv[3:]
 sys.path.append(packages)
-there = [name for name in absent if find_spec(name)]
-assert not there, f"{there} can be imported: {sys.path}"
+present = [name for name in absent if find_spec(name)]
+assert not present, f"{present} can be imported: {sys.path}"
 
 import numpy as np
 
-for place in places:
-    images = np.load(place + "/images.npy")
+for folder in folders:
+    images = np.load(folder + "/images.npy")
     namespace = {"images": images}
-    exec(compile(open(place + "/code.py", encoding="utf-8").read(), "code.py", "exec"), namespace)
+    exec(compile(open(folder + "/code.py", encoding="utf-8").read(), "code.py", "exec"), namespace)
     labels = namespace["labels"]
     assert labels.dtype == np.int64, labels.dtype
-    assert (images == np.load(place + "/images.npy")).all(), "it changed the images"
-    np.save(place + "/labels.npy", labels)
+    assert (images == np.load(folder + "/images.npy")).all(), "it changed the images"
+    np.save(folder + "/labels.npy", labels)
 """
 
 
 def closure(requirements: list[Requirement]) -> dict[str, metadata.Distribution]:
     """The distributions that pip would install for these requirements, as they are here."""
-    found: dict[str, metadata.Distribution] = {}
-    asked: set[tuple[str, str]] = set()
-    left = [(need.name, extra) for need in requirements for extra in ("", *need.extras)]
-    while left:
-        name, extra = left.pop()
-        if (canonicalize_name(name), extra) in asked:
+    distributions: dict[str, metadata.Distribution] = {}
+    seen: set[tuple[str, str]] = set()
+    pending = [(requirement.name, extra) for requirement in requirements for extra in ("", *requirement.extras)]
+    while pending:
+        name, extra = pending.pop()
+        if (canonicalize_name(name), extra) in seen:
             continue
-        asked.add((canonicalize_name(name), extra))
-        home = found[canonicalize_name(name)] = metadata.distribution(name)
-        for line in home.requires or ():
-            need = Requirement(line)
-            if need.marker is None or need.marker.evaluate({"extra": extra}):
-                left += [(need.name, wanted) for wanted in ("", *need.extras)]
-    return found
+        seen.add((canonicalize_name(name), extra))
+        distribution = distributions[canonicalize_name(name)] = metadata.distribution(name)
+        for line in distribution.requires or ():
+            requirement = Requirement(line)
+            if requirement.marker is None or requirement.marker.evaluate({"extra": extra}):
+                pending += [(requirement.name, nested_extra) for nested_extra in ("", *requirement.extras)]
+    return distributions
 
 
 def link(distributions: dict[str, metadata.Distribution], folder: Path) -> Path:
-    """Give them a folder that holds what they own at its top: packages, modules, metadata."""
+    """Make a folder of links to what the distributions installed at the top level: packages, modules, metadata."""
     folder.mkdir()
-    for home in distributions.values():
-        tops = {path.parts[0] for path in home.files or () if path.parts[0] not in ("..", "__pycache__")}
-        for top in tops:
-            if not (folder / top).is_symlink():
-                (folder / top).symlink_to(SITE / top)
+    for distribution in distributions.values():
+        top_names = {path.parts[0] for path in distribution.files or () if path.parts[0] not in ("..", "__pycache__")}
+        for name in top_names:
+            if not (folder / name).is_symlink():
+                (folder / name).symlink_to(SITE / name)
     return folder
 
 
 @pytest.fixture(scope="module")
-def said(
+def adapter_labels(
     trained: Bundle, evaluated: tuple[str, dict[str, Any]], tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[[Candidate], Labels]:
-    """What the adapter says of the images that it scores at once, as `evaluate` tells it."""
+    """A function that gives the adapter's labels of the images of one scoring batch, according to `evaluate`."""
     done = run_cli("evaluate", trained.path, "-p", "bf16", "--json", "-", cwd=tmp_path_factory.mktemp("said"))
     assert done.returncode == 0 or "this processor has no bfloat16" in done.stderr, done.stderr
     rows = [row for row in [*evaluated[1]["rows"], *json.loads(done.stdout)["rows"]] if "agreement" in row]
     flips = {(row["backend"], row["precision"]): row["agreement"]["flipped"] for row in rows}
 
-    def labels(one: Candidate) -> Labels:
-        found: Labels = trained.reference_scores().argmax(axis=1)
-        for flip in flips[one.row.backend, one.row.precision]:
-            found[flip["index"]] = flip["label"]
-        return found[:SCORING_BATCH]
+    def labels(candidate: Candidate) -> Labels:
+        predicted: Labels = trained.reference_scores().argmax(axis=1)
+        for flip in flips[candidate.row.backend, candidate.row.precision]:
+            predicted[flip["index"]] = flip["label"]
+        return predicted[:SCORING_BATCH]
 
     return labels
 
 
-def runnable(bundle: Bundle, name: str, said: Callable[[Candidate], Labels]) -> Iterator[Candidate]:
-    """Every precision of a backend, and what it makes itself where it can."""
+def runnable(bundle: Bundle, name: str, adapter_labels: Callable[[Candidate], Labels]) -> Iterator[Candidate]:
+    """The backend at every precision of its artifacts, and at those that it makes itself where this machine can."""
     makes = list(plugins.find(name).load().makes)
     yield from candidates(bundle, [name], [1], [1])
-    for one in candidates(bundle, [name], [1], [1], makes) if makes else ():
+    for candidate in candidates(bundle, [name], [1], [1], makes) if makes else ():
         try:
-            said(one)
+            adapter_labels(candidate)
         except KeyError:
             continue
-        yield one
+        yield candidate
 
 
 @pytest.mark.parametrize("name", sorted(IMPORTABLE))
 def test_the_code_runs_with_its_runtime_alone_and_gives_the_adapters_labels(
-    name: str, trained: Bundle, said: Callable[[Candidate], Labels], tmp_path: Path
+    name: str, trained: Bundle, adapter_labels: Callable[[Candidate], Labels], tmp_path: Path
 ) -> None:
     plugin = plugins.find(name)
     packages = link(closure([*plugin.requirements, Requirement("numpy")]), tmp_path / "packages")
-    chosen = list(runnable(trained, name, said))
-    assert {one.row.precision for one in chosen} >= set(WRITTEN.get(name, [FP32]))
+    chosen = list(runnable(trained, name, adapter_labels))
+    assert {candidate.row.precision for candidate in chosen} >= set(WRITTEN.get(name, [FP32]))
     images = data.load("digits").test.images[:SCORING_BATCH]
-    places = []
-    for one in chosen:
-        assert one.artifact
-        place = tmp_path / one.row.precision
-        place.mkdir()
-        (place / "code.py").write_text(code_for(one.row, one.artifact, trained.path), encoding="utf-8")
-        np.save(place / "images.npy", images)
-        places.append(str(place))
+    folders = []
+    for candidate in chosen:
+        assert candidate.artifact
+        folder = tmp_path / candidate.row.precision
+        folder.mkdir()
+        (folder / "code.py").write_text(code_for(candidate.row, candidate.artifact, trained.path), encoding="utf-8")
+        np.save(folder / "images.npy", images)
+        folders.append(str(folder))
     absent = " ".join(sorted(ABSENT - IMPORTABLE[name]))
     done = subprocess.run(
-        [sys.executable, "-I", "-S", "-c", PROGRAM, str(packages), absent, *places], cwd=tmp_path,
+        [sys.executable, "-I", "-S", "-c", PROGRAM, str(packages), absent, *folders], cwd=tmp_path,
         capture_output=True, text=True, encoding="utf-8", timeout=300, env={"TF_CPP_MIN_LOG_LEVEL": "3"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    for one, at in zip(chosen, places, strict=True):
-        assert (np.load(f"{at}/labels.npy") == said(one)).all(), one.row.precision
+    for candidate, path in zip(chosen, folders, strict=True):
+        assert (np.load(f"{path}/labels.npy") == adapter_labels(candidate)).all(), candidate.row.precision
 
 
 def test_every_backend_we_ship_is_tested_here() -> None:

@@ -22,9 +22,9 @@ pytestmark = [pytest.mark.installs, pytest.mark.slow]
 
 @pytest.fixture(scope="module")
 def python(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The interpreter of an environment that holds ``digitbench[onnx]`` and nothing of this one."""
-    room = tmp_path_factory.mktemp("onnx-only")
-    source = room / "source"
+    """The interpreter of a separate environment with ``digitbench[onnx]`` alone."""
+    folder = tmp_path_factory.mktemp("onnx-only")
+    source = folder / "source"
     source.mkdir()
     for part in ("digitbench", "backends"):
         shutil.copytree(ROOT / part, source / part, ignore=shutil.ignore_patterns("__pycache__"))
@@ -32,11 +32,11 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> str:
         shutil.copy(ROOT / part, source)
     pip = [sys.executable, "-m", "pip"]
     subprocess.run(
-        [*pip, "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", room, source], check=True
+        [*pip, "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", folder, source], check=True
     )
-    (wheel,) = room.glob("digitbench-*.whl")
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", room / "venv"], check=True)
-    python = room / "venv" / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    (wheel,) = folder.glob("digitbench-*.whl")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder / "venv"], check=True)
+    python = folder / "venv" / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     # Not compiled: of all that it installs little is ever imported, and Python compiles that itself.
     install = [*pip, "--python", str(python), "install", "--quiet", "--no-compile"]
     subprocess.run([*install, "--constraint", str(ROOT / "constraints.txt"), f"{wheel}[onnx]"], check=True)
@@ -45,8 +45,8 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.mark.parametrize("package", ["tensorflow", "keras", "openvino", "ai_edge_litert"])
 def test_no_other_runtime_is_there(python: str, package: str) -> None:
-    found = subprocess.run([python, "-c", f"import {package}"], capture_output=True, text=True)
-    assert f"No module named '{package}'" in found.stderr
+    done = subprocess.run([python, "-c", f"import {package}"], capture_output=True, text=True)
+    assert f"No module named '{package}'" in done.stderr
 
 
 def test_bench_times_onnx(python: str, trained: Bundle, tmp_path: Path) -> None:

@@ -31,15 +31,15 @@ def python(source: Path) -> str:
     folder = source.parent / "venv"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
     python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    ask = "import sysconfig; print(sysconfig.get_path('purelib'))"
-    own = subprocess.run(
-        [python, "-c", ask],
+    code = "import sysconfig; print(sysconfig.get_path('purelib'))"
+    site_packages = subprocess.run(
+        [python, "-c", code],
         check=True,
         capture_output=True,
         text=True,
     ).stdout.strip()
-    shared = sysconfig.get_path("purelib")
-    Path(own, "shared.pth").write_text(f"import site; site.addsitedir({shared!r})\n")
+    outer_packages = sysconfig.get_path("purelib")
+    Path(site_packages, "shared.pth").write_text(f"import site; site.addsitedir({outer_packages!r})\n")
     install = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--no-deps", "--no-index"]
     subprocess.run([*install, "--no-build-isolation", str(source)], check=True)
     return str(python)
@@ -64,8 +64,8 @@ SHORT = ["--batch-size", "1", "--seconds", "0.1", "--generations", "1"]
 
 @pytest.mark.parametrize("command", [["evaluate"], ["bench", *SHORT]])
 def test_it_is_evaluated_and_timed(python: str, trained: Bundle, tmp_path: Path, command: list[str]) -> None:
-    more = ("--backend", "example", "--json", "found.json")
-    done = run_cli(*command, trained.path, *more, cwd=tmp_path, python=python)
+    options = ("--backend", "example", "--json", "found.json")
+    done = run_cli(*command, trained.path, *options, cwd=tmp_path, python=python)
     assert done.returncode == 0, done.stderr
     (row,) = json.loads((tmp_path / "found.json").read_text(encoding="utf-8"))["rows"]
     assert row["runtime"]["name"] == "NumPy in double precision"

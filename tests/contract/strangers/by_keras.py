@@ -18,35 +18,35 @@ from digitbench.system.native_output import calm_tensorflow
 LINEAR = {"logits": "linear"}  # as Keras calls it
 
 
-def _own_loss(labels: Any, scores: Any) -> Any:
-    """A loss of the stranger's own, which nobody else can load."""
+def _custom_loss(labels: Any, scores: Any) -> Any:
+    """A custom loss, which nobody else can load."""
     import keras
 
     return keras.ops.mean(keras.ops.square(labels - scores), axis=-1)
 
 
 def dense(spec: Spec) -> Any:
-    """Two dense layers: a stack, or a graph where there is an output more. Compiled, as most are when saved."""
+    """Two dense layers: a stack, or a graph where there is a second output. Compiled, as most are when saved."""
     calm_tensorflow()
     import keras
 
     layers, weights = keras.layers, spec.network.weights
     image = keras.Input(batch_shape=spec.shape, dtype=spec.dtype, name="image")
     scores = layers.Dense(10, LINEAR.get(spec.activation, spec.activation), name="digits")
-    loss: Any = _own_loss if spec.extra == "loss" else "categorical_crossentropy"
+    loss: Any = _custom_loss if spec.extra == "loss" else "categorical_crossentropy"
     stack: list[Any] = []
     if spec.scale == "0..255":
         stack.append(layers.Rescaling(1 / 255))
         weights[0] = weights[0] * np.float32(255)
-    if len(spec.seen.shape) > 1:
+    if len(spec.image_layout.shape) > 1:
         stack.append(layers.Flatten())
     stack.append(layers.Dense(32, "relu", name="hidden"))
     if spec.extra in ("features", "uncertainty"):
         hidden = image
         for layer in stack:
             hidden = layer(hidden)
-        other = hidden if spec.extra == "features" else layers.Dense(10, "softplus", name="uncertainty")(hidden)
-        model = keras.Model(image, [other, scores(hidden)])
+        extra_output = hidden if spec.extra == "features" else layers.Dense(10, "softplus", name="uncertainty")(hidden)
+        model = keras.Model(image, [extra_output, scores(hidden)])
         loss = [None, loss]
     else:
         reshaped = [layers.Reshape((1, 1, 10))] if spec.extra == "(1,1,10)" else []
@@ -65,7 +65,7 @@ def small_cnn(spec: Spec) -> Any:
     layers, network = keras.layers, convolutional()
     model = keras.Sequential(
         [
-            keras.Input(spec.seen.shape),
+            keras.Input(spec.image_layout.shape),
             layers.Conv2D(8, 5, padding="same", activation="relu", use_bias=False),
             layers.MaxPooling2D(4),
             layers.Flatten(),
@@ -100,7 +100,7 @@ def exported(spec: Spec, folder: Path) -> Path:
 def exported_onnx(spec: Spec, folder: Path) -> Path:
     """``model.export(format="onnx")``."""
     model = dense(spec)
-    model(np.zeros((spec.batch or 1, *spec.seen.shape), spec.dtype))  # without which it can't be exported
+    model(np.zeros((spec.batch or 1, *spec.image_layout.shape), spec.dtype))  # without which it can't be exported
     model.export(str(folder / "model.onnx"), format="onnx", verbose=False, opset_version=spec.opset)
     return folder / "model.onnx"
 

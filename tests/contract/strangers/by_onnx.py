@@ -1,4 +1,4 @@
-"""ONNX files put together node by node, in the manner of several exporters."""
+"""ONNX files put together node by node, as several exporters write them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Step = tuple[str, list[str], dict[str, Any]]  # a node: operator, weights, attri
 
 
 @dataclass(frozen=True)
-class Manner:
+class Exporter:
     """What differs between exporters besides the nodes.
 
     Attributes
@@ -27,9 +27,9 @@ class Manner:
         What the file says of its maker, and its version of the file format.
     input, output
         The tensors' names.
-    free
+    batch_axis
         Name of the batch axis.
-    listed
+    weights_as_inputs
         List the weights as inputs too, as files had to before the third version of the format.
     """
 
@@ -37,13 +37,13 @@ class Manner:
     ir: int
     input: str
     output: str
-    free: str = "batch"
-    listed: bool = False
+    batch_axis: str = "batch"
+    weights_as_inputs: bool = False
 
 
-TORCH = Manner("pytorch", 8, "input.1", "18", free="batch_size")
-SKLEARN = Manner("skl2onnx", 8, "float_input", "probabilities", free="")
-OLD = Manner("CNTK", 3, "Input3", "Plus214_Output_0", listed=True)
+TORCH = Exporter("pytorch", 8, "input.1", "18", batch_axis="batch_size")
+SKLEARN = Exporter("skl2onnx", 8, "float_input", "probabilities", batch_axis="")
+OLD = Exporter("CNTK", 3, "Input3", "Plus214_Output_0", weights_as_inputs=True)
 
 
 def torch_like(spec: Spec, folder: Path) -> Path:
@@ -74,7 +74,7 @@ def all_convolutions(spec: Spec, folder: Path) -> Path:
     """The dense layers as convolutions, so that the answer keeps its height and width of 1."""
     kernel, bias, last_kernel, last_bias = spec.network.weights
     weights = {
-        "conv1.weight": kernel.T.reshape(-1, *spec.seen.shape),
+        "conv1.weight": kernel.T.reshape(-1, *spec.image_layout.shape),
         "conv1.bias": bias,
         "conv2.weight": last_kernel.T[..., None, None],
         "conv2.bias": last_bias,
@@ -92,7 +92,7 @@ def zoo_like(spec: Spec, folder: Path) -> Path:
     """A small convolutional network with the names of the ONNX model zoo's MNIST, in that file's old format."""
     network = convolutional()
     weights = {
-        "Parameter5": network.filters / np.float32(spec.values.foreground),
+        "Parameter5": network.filters / np.float32(spec.pixel_scale.foreground),
         "Parameter193": network.last_kernel,
         "Parameter194": network.last_bias[None],
         "Pooling160_Output_0_reshape0_shape": np.array([1, len(network.last_kernel)]),
@@ -120,7 +120,7 @@ class _Examples:
 
 
 def quantised_by_onnxruntime(spec: Spec, folder: Path) -> Path:
-    """PyTorch's manner, then ONNX Runtime's quantiser: 8 bits inside, floats in and out."""
+    """A file like PyTorch's, put through ONNX Runtime's quantiser: 8 bits inside, floats in and out."""
     from onnxruntime import quantization
 
     plain, target = torch_like(spec, folder), folder / "model.quant.onnx"
@@ -136,7 +136,7 @@ def _activation(spec: Spec, axis: int) -> list[Step]:
 
 
 def _write(
-    spec: Spec, folder: Path, manner: Manner, steps: Sequence[Step], weights: dict[str, Array],
+    spec: Spec, folder: Path, exporter: Exporter, steps: Sequence[Step], weights: dict[str, Array],
     answer: tuple[int, ...] = (10,),
 ) -> Path:  # fmt: skip
     import onnx
@@ -145,16 +145,21 @@ def _write(
     element = helper.np_dtype_to_tensor_dtype
     computed = np.dtype(spec.dtype if spec.dtype.startswith("float") else "float32")
     arrays = [_stored(name, array, computed) for name, array in weights.items()]
-    batch = spec.batch or manner.free or None
-    nodes, hidden = _chain(spec, manner, steps)
-    inputs = [helper.make_tensor_value_info(manner.input, element(np.dtype(spec.dtype)), [batch, *spec.seen.shape])]
-    if manner.listed:
-        inputs += [helper.make_tensor_value_info(one.name, one.data_type, one.dims) for one in arrays]
-    outputs = [helper.make_tensor_value_info(manner.output, element(computed), [batch, *answer])]
+    batch = spec.batch or exporter.batch_axis or None
+    nodes, hidden = _chain(spec, exporter, steps)
+    inputs = [
+        helper.make_tensor_value_info(exporter.input, element(np.dtype(spec.dtype)), [batch, *spec.image_layout.shape])
+    ]
+    if exporter.weights_as_inputs:
+        inputs += [helper.make_tensor_value_info(array.name, array.data_type, array.dims) for array in arrays]
+    outputs = [helper.make_tensor_value_info(exporter.output, element(computed), [batch, *answer])]
     outputs = _extra(spec, nodes, arrays, outputs, hidden, batch)
     graph = helper.make_graph(nodes, "main_graph", inputs, outputs, arrays)
     model = helper.make_model(
-        graph, producer_name=manner.producer, ir_version=manner.ir, opset_imports=[helper.make_opsetid("", spec.opset)]
+        graph,
+        producer_name=exporter.producer,
+        ir_version=exporter.ir,
+        opset_imports=[helper.make_opsetid("", spec.opset)],
     )
     onnx.checker.check_model(model)
     path = folder / "model.onnx"
@@ -168,36 +173,36 @@ def _stored(name: str, array: Array, computed: np.dtype[Any]) -> Any:
     return numpy_helper.from_array(np.ascontiguousarray(array, None if array.dtype.kind == "i" else computed), name)
 
 
-def _chain(spec: Spec, manner: Manner, steps: Sequence[Step]) -> tuple[list[Any], str]:
+def _chain(spec: Spec, exporter: Exporter, steps: Sequence[Step]) -> tuple[list[Any], str]:
     """The nodes, one after another, and the name of what the (first) ReLU gives."""
     from onnx import TensorProto, helper
 
-    last, nodes, hidden = manner.input, [], ""
+    last, nodes, hidden = exporter.input, [], ""
     if not spec.dtype.startswith("float"):
         nodes.append(helper.make_node("Cast", [last], ["floats"], to=TensorProto.FLOAT))
         last = "floats"
-    for number, (kind, weights, attributes) in enumerate(steps, start=1):
-        target = manner.output if number == len(steps) else f"{kind}{number}_Output_0"
-        nodes.append(helper.make_node(kind, [last, *weights], [target], name=f"{kind}{number}", **attributes))
+    for number, (operator, weights, attributes) in enumerate(steps, start=1):
+        target = exporter.output if number == len(steps) else f"{operator}{number}_Output_0"
+        nodes.append(helper.make_node(operator, [last, *weights], [target], name=f"{operator}{number}", **attributes))
         last = target
-        hidden = hidden or (last if kind == "Relu" else "")
+        hidden = hidden or (last if operator == "Relu" else "")
     return nodes, hidden
 
 
 def _extra(spec: Spec, nodes: list[Any], arrays: list[Any], outputs: list[Any], hidden: str, batch: Any) -> list[Any]:
-    """Add the other output that the model has, before its scores."""
+    """Add the model's second output, before its scores."""
     from onnx import TensorProto, helper
 
-    kind, scores = outputs[0].type.tensor_type.elem_type, outputs[0].name
+    element_type, scores = outputs[0].type.tensor_type.elem_type, outputs[0].name
     if spec.extra == "label":
         nodes.append(helper.make_node("ArgMax", [scores], ["label"], axis=-1, keepdims=0))
         return [helper.make_tensor_value_info("label", TensorProto.INT64, [batch]), *outputs]
     if spec.extra == "features":
-        return [helper.make_tensor_value_info(hidden, kind, [batch, 32]), *outputs]
+        return [helper.make_tensor_value_info(hidden, element_type, [batch, 32]), *outputs]
     if spec.extra == "uncertainty":
         draw = np.random.default_rng(1).normal(size=(32, 10)).astype(np.float32)
-        arrays.append(_stored("noise.weight", draw, helper.tensor_dtype_to_np_dtype(kind)))
+        arrays.append(_stored("noise.weight", draw, helper.tensor_dtype_to_np_dtype(element_type)))
         nodes.append(helper.make_node("MatMul", [hidden, "noise.weight"], ["noise"]))
         nodes.append(helper.make_node("Softplus", ["noise"], ["uncertainty"]))
-        return [helper.make_tensor_value_info("uncertainty", kind, [batch, 10]), *outputs]
+        return [helper.make_tensor_value_info("uncertainty", element_type, [batch, 10]), *outputs]
     return outputs

@@ -27,12 +27,12 @@ def _function(spec: Spec) -> tuple[Any, Callable[[Any], dict[str, Any]]]:
         rows = tf.reshape(tf.cast(image, tf.float32), [spec.batch or -1, len(kernel)])
         features = tf.nn.relu(rows @ kernel + bias)
         scores = activation(features @ last_kernel + last_bias)
-        found = {"scores": tf.reshape(scores, [10] if spec.batch == NO_BATCH else answer)}
+        outputs = {"scores": tf.reshape(scores, [10] if spec.batch == NO_BATCH else answer)}
         if spec.extra == "features":
-            found["features"] = features
+            outputs["features"] = features
         if spec.extra == "label":
-            found["label"] = tf.argmax(scores, axis=1)
-        return found
+            outputs["label"] = tf.argmax(scores, axis=1)
+        return outputs
 
     return tf.TensorSpec(spec.shape, spec.dtype, name="image"), predict
 
@@ -49,7 +49,7 @@ def tf2onnx(spec: Spec, folder: Path) -> Path:
 
 
 def module(spec: Spec, folder: Path) -> Path:
-    """A ``tf.Module`` with one signature of a name of its own, saved by ``tf.saved_model``."""
+    """A ``tf.Module`` with one signature of an unusual name, saved by ``tf.saved_model``."""
     import tensorflow as tf
 
     image, predict = _function(spec)

@@ -47,7 +47,7 @@ class Network:
 
 @functools.cache
 def trained(side: int = 28, hidden: int = 32) -> Network:
-    """A network trained on ``digits``, each pixel from 0 (paper) to 1 (ink): about 93 % of the test images right.
+    """A network trained on ``digits``, each pixel from 0 to 1: about 93 % of the test images right.
 
     Parameters
     ----------
@@ -57,10 +57,10 @@ def trained(side: int = 28, hidden: int = 32) -> Network:
         Width of the hidden layer.
     """
     train = data.load("digits").train
-    moved = [np.roll(train.pixels, by, (1, 2)) for by in ((0, 0), (0, 1), (1, 0), (0, -1), (-1, 0))]
-    pixels = np.concatenate(moved)
+    shifted = [np.roll(train.pixels, shift, (1, 2)) for shift in ((0, 0), (0, 1), (1, 0), (0, -1), (-1, 0))]
+    pixels = np.concatenate(shifted)
     images = (pixels if side == 28 else resized(pixels)).reshape(len(pixels), -1) / np.float32(255)
-    model = _fitted(images, np.tile(train.labels, len(moved)), (hidden,), learning_rate_init=0.003, max_iter=12)
+    model = _fitted(images, np.tile(train.labels, len(shifted)), (hidden,), learning_rate_init=0.003, max_iter=12)
     (kernel, last_kernel), (bias, last_bias) = model.coefs_, model.intercepts_
     logits = np.sort(np.maximum(images @ kernel + bias, 0) @ last_kernel + last_bias)
     last_bias = last_bias - logits[:, -2:].mean()  # so that a sigmoid separates first and second, as if trained for it
@@ -68,7 +68,7 @@ def trained(side: int = 28, hidden: int = 32) -> Network:
 
 
 def _fitted(rows: Array, labels: Array, hidden: tuple[int, ...], **options: Any) -> Any:
-    """scikit-learn's network, trained on one thread: so small a one is only slower with two."""
+    """scikit-learn's network, trained on one thread: it is so small that a second thread would only slow it down."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.neural_network import MLPClassifier
     from threadpoolctl import threadpool_limits
@@ -84,7 +84,7 @@ def resized(pixels: Pixels) -> Pixels:
     from PIL import Image
 
     size = (32, 32)
-    return np.stack([np.asarray(Image.fromarray(one).resize(size, Image.Resampling.BILINEAR)) for one in pixels])
+    return np.stack([np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR)) for image in pixels])
 
 
 @dataclass(frozen=True)
@@ -93,15 +93,15 @@ class Scale:
 
     Attributes
     ----------
-    paper, ink
-        What an untouched pixel and full ink become.
-    own
-        The stranger's own code: uint8 from 0 (paper) to 255 (ink), any shape, to float32 of the same.
+    background, foreground
+        What a pixel of pure background and one of pure foreground become.
+    convert
+        The stranger's own code: uint8 from 0 (background) to 255 (foreground), any shape, to float32 of the same shape.
     """
 
     background: float
     foreground: float
-    own: Callable[[Pixels], Array]
+    convert: Callable[[Pixels], Array]
 
 
 SCALES = {
@@ -119,8 +119,8 @@ SCALES = {
 
 
 def inverted(scale: Scale) -> Scale:
-    """The same of a stranger whose digits are black on white."""
-    return Scale(scale.foreground, scale.background, lambda x: scale.own(255 - x))
+    """The scale of a stranger whose digits are black on white."""
+    return Scale(scale.foreground, scale.background, lambda x: scale.convert(255 - x))
 
 
 @dataclass(frozen=True)
@@ -131,8 +131,8 @@ class Layout:
     ----------
     shape
         Of one image.
-    own
-        The stranger's own code: uint8 (n, 28, 28) to (n, *shape), 0 where there is paper.
+    convert
+        The stranger's own code: uint8 (n, 28, 28) to (n, *shape), 0 for background.
     spread
         Where the rows of a kernel go with it: (784, hidden) to (pixels of `shape`, hidden).
     framing
@@ -140,7 +140,7 @@ class Layout:
     """
 
     shape: tuple[int, ...]
-    own: Callable[[Pixels], Pixels]
+    convert: Callable[[Pixels], Pixels]
     spread: Callable[[Array], Array] = lambda kernel: kernel
     framing: str = ""
 
@@ -150,7 +150,7 @@ def _pad(pixels: Array) -> Array:
 
 
 def _frame(kernel: Array) -> Array:
-    """A kernel of 32 × 32 whose border is as it was before the training: it never saw ink there."""
+    """A kernel of 32 × 32 whose border is as it was before the training, which never had foreground there."""
     framed = np.random.default_rng(0).normal(0, kernel.std(), (32, 32, kernel.shape[1]))
     framed[2:-2, 2:-2] = kernel.reshape(28, 28, -1)
     return framed.reshape(32 * 32, -1)
@@ -177,7 +177,7 @@ LAYOUTS = {
 
 
 def folded(layout: Layout, scale: Scale) -> Network:
-    """The network that says of a stranger's input what `trained` says of the image."""
+    """The network that gives the same logits for a stranger's input as `trained` gives for the image."""
     plain = trained(side=32 if layout.framing == "resize" else 28)
     kernel = layout.spread(plain.kernel.astype(np.float64))
     assert len(kernel) == math.prod(layout.shape)
@@ -205,7 +205,7 @@ class Convolutional:
 
 @functools.cache
 def convolutional() -> Convolutional:
-    """One whose last layer is trained on ``digits``: about 94 % of the test images right."""
+    """A convolutional network whose last layer is trained on ``digits``: about 94 % of the test images right."""
     train = data.load("digits").train
     filters = np.random.default_rng(1).normal(0, 0.2, (8, 1, 5, 5)).astype(np.float32)
     windows = np.lib.stride_tricks.sliding_window_view(_pad(train.images), (5, 5), (1, 2))

@@ -21,16 +21,16 @@ Maker = Callable[[Path], Path]
 
 def _onnx(
     folder: Path, nodes: list[Any], inputs: dict[str, tuple[Any, ...]], outputs: dict[str, tuple[Any, ...]],
-    weights: dict[str, Array], kind: int = 1, domain: str = "",
+    weights: dict[str, Array], element_type: int = 1, domain: str = "",
 ) -> Path:  # fmt: skip
-    """Write a graph of these nodes; `inputs` and `outputs` are shapes by name, and `kind` the inputs' element type."""
+    """Write a graph of these nodes; `inputs` and `outputs` are shapes by name, `element_type` is that of the inputs."""
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 
     graph = helper.make_graph(
         nodes,
         "main_graph",
-        [helper.make_tensor_value_info(name, kind, shape) for name, shape in inputs.items()],
+        [helper.make_tensor_value_info(name, element_type, shape) for name, shape in inputs.items()],
         [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in outputs.items()],
         [numpy_helper.from_array(array.astype(np.float32), name) for name, array in weights.items()],
     )
@@ -52,7 +52,7 @@ def _two_inputs(folder: Path) -> Path:
 
 
 def _of_width(width: int) -> Maker:
-    """Untrained, and `width` numbers as its answer."""
+    """An untrained model that answers with `width` numbers."""
 
     def make(folder: Path) -> Path:
         from onnx import helper
@@ -71,7 +71,7 @@ def _text_input(folder: Path) -> Path:
         helper.make_node("MatMul", ["numbers", "kernel"], ["scores"]),
     ]
     weights = {"kernel": _drawn(784, 10)}
-    return _onnx(folder, nodes, {"words": ("n", 784)}, {"scores": ("n", 10)}, weights, kind=TensorProto.STRING)
+    return _onnx(folder, nodes, {"words": ("n", 784)}, {"scores": ("n", 10)}, weights, element_type=TensorProto.STRING)
 
 
 def _not_numbers(folder: Path) -> Path:
@@ -104,10 +104,10 @@ def _maps(folder: Path) -> Path:
         "ZipMap", ["probabilities"], ["output_probability"], domain="ai.onnx.ml", classlabels_int64s=list(range(10))
     )
     model.graph.node.append(zip_map)
-    kind = helper.make_sequence_type_proto(
+    maps_type = helper.make_sequence_type_proto(
         helper.make_map_type_proto(TensorProto.INT64, helper.make_tensor_type_proto(TensorProto.FLOAT, []))
     )
-    model.graph.output[1].CopyFrom(helper.make_value_info("output_probability", kind))
+    model.graph.output[1].CopyFrom(helper.make_value_info("output_probability", maps_type))
     model.opset_import.append(helper.make_opsetid("ai.onnx.ml", 1))
     onnx.save(model, path)
     return path
@@ -181,12 +181,12 @@ def _h5(folder: Path) -> Path:
 def _cut(make: Maker) -> Maker:
     """The first half of a file, as an interrupted download leaves it."""
 
-    def made(folder: Path) -> Path:
+    def make_half(folder: Path) -> Path:
         content = (path := make(folder)).read_bytes()
         path.write_bytes(content[: len(content) // 2])
         return path
 
-    return made
+    return make_half
 
 
 def _file(name: str, content: bytes) -> Maker:

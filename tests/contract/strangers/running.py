@@ -1,4 +1,4 @@
-"""How strangers run what they made: by the runtime's own Python, never by digitbench's adapters."""
+"""How strangers run what they made: by the runtime's Python package, never by digitbench's adapters."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from digitbench.system.native_output import calm_tensorflow
 
 @dataclass(frozen=True)
 class Answer:
-    """What a model said.
+    """A model's answer.
 
     Attributes
     ----------
@@ -45,8 +45,8 @@ def run(path: Path, images: Array, batch: int | None) -> Answer:
     batch
         As in `Spec`.
     """
-    kind = path.suffix if path.is_file() else "folder"
-    call, output, dtype = RUNTIMES[kind](path, batch)
+    suffix = path.suffix if path.is_file() else "folder"
+    call, output, dtype = RUNTIMES[suffix](path, batch)
     if batch is None:
         scores = call(images)
     elif batch == NO_BATCH:
@@ -66,8 +66,8 @@ def _onnx(path: Path, batch: int | None) -> Opened:
 
     session = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     (image,) = session.get_inputs()
-    output = _scores([(one.name, one.shape) for one in session.get_outputs()])
-    dtype = {"float": "float32", "double": "float64"}.get(kind := image.type[7:-1], kind)
+    output = _scores([(tensor.name, tensor.shape) for tensor in session.get_outputs()])
+    dtype = {"float": "float32", "double": "float64"}.get(element := image.type[7:-1], element)
     return lambda images: session.run([output], {image.name: images})[0], output, dtype
 
 
@@ -76,8 +76,8 @@ def _tflite(path: Path, batch: int | None) -> Opened:
 
     interpreter = Interpreter(str(path), num_threads=1)
     (image,), outputs = interpreter.get_input_details(), interpreter.get_output_details()
-    name = _scores([(one["name"], list(one["shape"])) for one in outputs])
-    (output,) = (one for one in outputs if one["name"] == name)
+    name = _scores([(tensor["name"], list(tensor["shape"])) for tensor in outputs])
+    (output,) = (tensor for tensor in outputs if tensor["name"] == name)
 
     def call(images: Array) -> Array:
         if batch is None:
@@ -87,8 +87,8 @@ def _tflite(path: Path, batch: int | None) -> Opened:
         dtype = np.dtype(image["dtype"]).name
         interpreter.set_tensor(image["index"], quantised(images, step, zero, dtype) if step else images.astype(dtype))
         interpreter.invoke()
-        found: Array = interpreter.get_tensor(output["index"])
-        return found
+        scores: Array = interpreter.get_tensor(output["index"])
+        return scores
 
     return call, name, np.dtype(image["dtype"]).name
 
@@ -99,12 +99,12 @@ def _keras(path: Path, batch: int | None) -> Opened:
 
     model = keras.models.load_model(path, compile=False)
     names = getattr(model, "output_names", [model.layers[-1].name])  # a stack has no names of its own
-    name = _scores([(one, tensor.shape) for one, tensor in zip(names, model.outputs, strict=True)])
-    at = names.index(name)
+    name = _scores([(output, tensor.shape) for output, tensor in zip(names, model.outputs, strict=True)])
+    index = names.index(name)
 
     def call(images: Array) -> Array:
-        found = model.predict_on_batch(images)
-        scores: Array = found[at] if isinstance(found, list) else found
+        outputs = model.predict_on_batch(images)
+        scores: Array = outputs[index] if isinstance(outputs, list) else outputs
         return scores
 
     return call, name, model.inputs[0].dtype
@@ -122,11 +122,11 @@ def _saved_model(path: Path, batch: int | None) -> Opened:
         return _old_saved_model(path)
     signature = loaded.signatures.get("serving_default") or next(iter(loaded.signatures.values()))
     (key, image), *_ = signature.structured_input_signature[1].items()
-    name = _scores([(one, tensor.shape) for one, tensor in signature.structured_outputs.items()])
+    name = _scores([(output, tensor.shape) for output, tensor in signature.structured_outputs.items()])
 
     def call(images: Array) -> Array:
-        found: Array = signature(**{key: tf.constant(images)})[name].numpy()
-        return found
+        scores: Array = signature(**{key: tf.constant(images)})[name].numpy()
+        return scores
 
     call.loaded = loaded  # type: ignore[attr-defined]  # it must outlive the signature
     return call, name, image.dtype.name
@@ -145,7 +145,7 @@ def _old_saved_model(path: Path) -> Opened:
 
 
 def _scores(outputs: list[tuple[str, Any]]) -> str:
-    """The output that holds the scores: a maker knows its name."""
+    """The name of the output that holds the scores: a maker would know it."""
     names = [name for name, shape in outputs if 10 in list(shape) and "uncertainty" not in name]
     assert len(names) == 1, outputs
     return names[0]

@@ -1,4 +1,4 @@
-"""What a stranger's model is, in words: the rows of the table in `contract.makers`."""
+"""The description of a stranger's model: a row of the table in `contract.makers`."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class Spec:
     dtype
         Of the input, before a converter quantises it.
     extra
-        ``"features"``, ``"uncertainty"`` or ``"label"``: an output more; ``"(1,1,10)"`` or ``"(10,1,1)"``: the
-        shape of one image's answer; ``"loss"``: compiled with a loss of the stranger's own.
+        ``"features"``, ``"uncertainty"`` or ``"label"``: a second output; ``"(1,1,10)"`` or ``"(10,1,1)"``: the
+        shape of one image's answer; ``"loss"``: compiled with a custom loss.
     opset
         Of ONNX's operators.
     """
@@ -56,31 +56,31 @@ class Spec:
         return "-".join(part for part in [*parts, batch] if part)
 
     @property
-    def seen(self) -> Layout:
+    def image_layout(self) -> Layout:
         """Its layout."""
         return LAYOUTS[self.layout]
 
     @property
-    def values(self) -> Scale:
+    def pixel_scale(self) -> Scale:
         """Its scale and polarity."""
         return inverted(SCALES[self.scale]) if self.black else SCALES[self.scale]
 
     @property
     def network(self) -> Network:
         """The weights that belong to it."""
-        return folded(self.seen, self.values)
+        return folded(self.image_layout, self.pixel_scale)
 
     @property
     def shape(self) -> tuple[int | None, ...]:
         """Of the input, with the batch: None where any number will do."""
-        return self.seen.shape if self.batch == NO_BATCH else (self.batch, *self.seen.shape)
+        return self.image_layout.shape if self.batch == NO_BATCH else (self.batch, *self.image_layout.shape)
 
     def prepared(self, pixels: Pixels) -> Array:
         """What the stranger's own code makes of images, but for quantisation: (n, *shape of one)."""
-        return self.values.own(self.seen.own(pixels)).astype(self.dtype)
+        return self.pixel_scale.convert(self.image_layout.convert(pixels)).astype(self.dtype)
 
 
 def quantised(values: Array, scale: float, zero_point: int, dtype: str) -> Array:
-    """As TensorFlow's guide to integer models has it: divided, moved, rounded and cut to what the type holds."""
-    known = np.iinfo(dtype)
-    return np.clip(np.round(values / scale + zero_point), known.min, known.max).astype(dtype)
+    """Quantise as TensorFlow's guide to integer models says: divide, shift, round, and clip to the type's limits."""
+    limits = np.iinfo(dtype)
+    return np.clip(np.round(values / scale + zero_point), limits.min, limits.max).astype(dtype)

@@ -1,4 +1,4 @@
-"""The command line in a process of its own, forked from one that has the large imports behind it.
+"""The command line in a process of its own, forked from one that has done the large imports already.
 
 Each command still has its folder, environment, streams and exit code to itself. What it saves is the second that NumPy,
 SciPy and scikit-learn take to import, some hundred times. One journey of each command starts Python anew, as a user
@@ -22,7 +22,7 @@ SECONDS = 300
 
 
 def server() -> ForkServerContext:
-    """The one of this process, started with the first command."""
+    """The fork server of this process; it is started by the first command."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(IMPORTED)
     return context
@@ -50,7 +50,7 @@ def _command(arguments: list[str], cwd: str, env: dict[str, str], streams: str) 
     os.environ.clear()
     os.environ.update(env)
     tests = str(Path(__file__).parent)
-    first = [cwd, *filter(None, env.get("PYTHONPATH", "").split(os.pathsep))]
-    sys.path[:] = [*first, *(entry for entry in sys.path if entry not in {"", tests})]
+    ahead = [cwd, *filter(None, env.get("PYTHONPATH", "").split(os.pathsep))]
+    sys.path[:] = [*ahead, *(entry for entry in sys.path if entry not in {"", tests})]
     sys.argv = ["digitbench", *arguments]
     runpy.run_module("digitbench", run_name="__main__", alter_sys=True)
