@@ -103,8 +103,8 @@ class Plugin:
         """Import the plugin's class and let it open an artifact: whatever digitbench runs is opened here alone.
 
         A precision that the runtime makes itself is asked of it, and code in a file is run only where it is trusted.
-        What is given back takes digitbench's images, whatever the model in the artifact takes. In a trial the model I/O is
-        a guess, and the backend is given it even if it is the native one: then it can't rely on how we make models.
+        What is given back takes digitbench's images, whatever the artifact's model takes. In a trial the model I/O is a
+        guess, and the backend is given it even if it is the native one: then it can't rely on how we make models.
 
         Raises
         ------
