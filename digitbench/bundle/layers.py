@@ -133,37 +133,37 @@ def _layers_in(model: Mapping[str, Any], prefix: str = "") -> Iterator[Layer]:
     entries, is_sequential = model["config"]["layers"], model["class_name"] == "Sequential"
     current_shape: Shape | None = None
     for entry, following in zip(entries, [*entries[1:], None], strict=True):
-        config, kind = entry["config"], str(entry["class_name"])
-        name, shape = f"{prefix}{config.get('name', kind)}", _shape(entry) or current_shape
+        config, class_name = entry["config"], str(entry["class_name"])
+        name, shape = f"{prefix}{config.get('name', class_name)}", _shape(entry) or current_shape
         if isinstance(config.get("layers"), list):
             yield from _layers_in(entry, f"{name}/")
             current_shape = None
             continue
         next_shape = _shape(following) if is_sequential and following else None
-        gives = next_shape or _output_shape(kind, config, shape)
+        gives = next_shape or _output_shape(class_name, config, shape)
         current_shape = gives if is_sequential else None
-        if kind != "InputLayer":
-            count, activation = _parameters(kind, config, shape), _activation(config)
-            yield Layer(name, kind, shape and shape[1:], gives and gives[1:], activation, count)
+        if class_name != "InputLayer":
+            count, activation = _parameters(class_name, config, shape), _activation(config)
+            yield Layer(name, class_name, shape and shape[1:], gives and gives[1:], activation, count)
 
 
-def _output_shape(kind: str, config: Mapping[str, Any], shape: Shape | None) -> Shape | None:
+def _output_shape(class_name: str, config: Mapping[str, Any], shape: Shape | None) -> Shape | None:
     """What a layer gives, where that follows from what it takes; else None."""
-    if shape is None or kind in SAME_SHAPE:
+    if shape is None or class_name in SAME_SHAPE:
         return shape
-    if kind == "Dense":
+    if class_name == "Dense":
         return *shape[:-1], int(config["units"])
-    if kind == "Reshape" and -1 not in config["target_shape"]:
+    if class_name == "Reshape" and -1 not in config["target_shape"]:
         return shape[0], *config["target_shape"]
-    if kind == "Flatten" and None not in shape[1:]:
+    if class_name == "Flatten" and None not in shape[1:]:
         return shape[0], prod(size or 0 for size in shape[1:])
-    if kind not in ("Conv2D", "MaxPooling2D", "AveragePooling2D", "Cropping2D") or _channels_first(config):
+    if class_name not in ("Conv2D", "MaxPooling2D", "AveragePooling2D", "Cropping2D") or _channels_first(config):
         return None
-    if kind == "Cropping2D":
+    if class_name == "Cropping2D":
         cropped = [sum(ends) for ends in config["cropping"]]
         return shape[0], *(size and size - ends for size, ends in zip(shape[1:3], cropped, strict=True)), shape[3]
     sides = tuple(_window_count(config, axis, shape[1 + axis]) for axis in (0, 1))
-    return shape[0], *sides, int(config["filters"]) if kind == "Conv2D" else shape[3]
+    return shape[0], *sides, int(config["filters"]) if class_name == "Conv2D" else shape[3]
 
 
 def _channels_first(config: Mapping[str, Any]) -> bool:
@@ -213,14 +213,14 @@ NO_WEIGHTS = (
 )  # fmt: skip
 
 
-def _parameters(kind: str, config: Mapping[str, Any], shape: Shape | None) -> int | None:
+def _parameters(class_name: str, config: Mapping[str, Any], shape: Shape | None) -> int | None:
     """Count a layer's weights, as the layers' documentation in Keras says what each holds."""
-    base_kind = kind.rstrip("D").rstrip("123") if kind.endswith("D") else kind
-    if base_kind in NO_WEIGHTS or base_kind.endswith("Pooling"):
+    base_class = class_name.rstrip("D").rstrip("123") if class_name.endswith("D") else class_name
+    if base_class in NO_WEIGHTS or base_class.endswith("Pooling"):
         return 0
-    if shape is None or base_kind not in COUNTS:
+    if shape is None or base_class not in COUNTS:
         return None
-    return int(COUNTS[base_kind](config, shape))
+    return int(COUNTS[base_class](config, shape))
 
 
 def _channels(config: Mapping[str, Any], shape: Shape) -> int:

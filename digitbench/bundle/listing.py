@@ -222,7 +222,7 @@ def parameters(recipe: Mapping[str, Any]) -> int | None:
         total += (9 * channels + 1 + normalisation) * filters
         side, channels = side // 2, filters
     widths = [side * side * channels, *parsed.hidden, CLASSES]
-    total += sum((before + 1) * after for before, after in pairwise(widths)) + normalisation * sum(parsed.hidden)
+    total += sum((inputs + 1) * outputs for inputs, outputs in pairwise(widths)) + normalisation * sum(parsed.hidden)
     return int(total * parsed.members)
 
 

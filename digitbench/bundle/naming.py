@@ -30,18 +30,18 @@ def claim(target: Path | None, name: str) -> FolderClaim:
         It can't be written.
     """
     if target is not None and os.path.lexists(target):
-        raise _taken(target)
+        raise _exists_already(target)
     path = target or RUNS / name
     check_folder_writable(path.parent)
     try:
         return FolderClaim(path, numbered=target is None)
     except FileExistsError:
-        raise _taken(path) from None
+        raise _exists_already(path) from None
     except OSError as exc:
         raise BundleError(f"{path}: can't be made: {exc.strerror or exc}") from exc
 
 
-def _taken(target: Path) -> BundleError:
+def _exists_already(target: Path) -> BundleError:
     why = " and is empty: a bundle is being made there now, or that was stopped" if is_empty(target) else ""
     return BundleError(f"{target} exists already{why}; choose another --output or remove it")
 

@@ -235,9 +235,9 @@ def _answering(mirrors: tuple[Mirror, ...]) -> list[Mirror]:
     answered: list[Mirror] = []
     deadline = time.monotonic() + ANSWER_SECONDS
     for _ in mirrors:
-        left = deadline - time.monotonic()
+        remaining = deadline - time.monotonic()
         try:
-            answer = answers.get(timeout=max(0.0, min(left, 1.0) if answered else left))
+            answer = answers.get(timeout=max(0.0, min(remaining, 1.0) if answered else remaining))
         except queue.Empty:
             break
         answered += [answer] if answer else []

@@ -48,14 +48,14 @@ def read(folder: Path, progress: Progress) -> tuple[dict[str, Pixels], str]:
     images, labels, faults = list[Pixels](), list[int](), list[str]()
     label_sources: Counter[str] = Counter()
     for done, path in enumerate(paths, 1):
-        label, way = label_of(path, folder)
+        label, source = label_of(path, folder)
         name = shown_name(path)
         try:
             if label is None:
                 raise ImageError(f"{name}: no label; put it into a folder 0 to 9, or begin its name as 7_me.jpg does")
             images.append(reading.prepared(path))
             labels.append(label)
-            label_sources[way] += 1
+            label_sources[source] += 1
         except ImageError as exc:
             faults.append(str(exc))
         except MissingRuntimeError as exc:  # of one format alone: Pillow itself is there
@@ -82,4 +82,4 @@ def label_of(path: Path, folder: Path) -> tuple[int | None, str]:
 def _labelling_note(label_sources: Counter[str]) -> str:
     if len(label_sources) == 1:
         return f"labelled {next(iter(label_sources))}"
-    return f"labelled {' and '.join(f'{way} ({number:,})' for way, number in label_sources.most_common())}"
+    return f"labelled {' and '.join(f'{source} ({number:,})' for source, number in label_sources.most_common())}"

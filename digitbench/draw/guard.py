@@ -124,13 +124,13 @@ async def answer(send: Send, refusal: Refusal) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-async def read_body(request: Request, most: int, keep: Callable[[bytes], object]) -> int:
+async def read_body(request: Request, most_bytes: int, keep: Callable[[bytes], object]) -> int:
     """Read what is sent, and hand it to `keep` piece by piece; give the number of bytes.
 
     Raises
     ------
     Refusal
-        More than `most` bytes came, whatever was announced (413), or they came too slowly (408).
+        More than `most_bytes` bytes came, whatever was announced (413), or they came too slowly (408).
     """
     loop, size = asyncio.get_running_loop(), 0
     try:
@@ -138,15 +138,15 @@ async def read_body(request: Request, most: int, keep: Callable[[bytes], object]
             began = loop.time()
             async for piece in request.stream():
                 size += len(piece)
-                if size > most:
+                if size > most_bytes:
                     break
                 keep(piece)
                 limit.reschedule(began + BODY_SECONDS + size / SLOWEST)
     except TimeoutError:
         raise Refusal(HTTPStatus.REQUEST_TIMEOUT, "it came too slowly; try again") from None
-    if size > most:
+    if size > most_bytes:
         await drain(request)
-        raise Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"more than {most:,} bytes; send a smaller picture")
+        raise Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"more than {most_bytes:,} bytes; send a smaller picture")
     return size
 
 

@@ -206,9 +206,9 @@ class ProcessGroup:
              "state": process.state, "why": process.why, "runtime": process.runtime} for process in self.processes
         ]  # fmt: skip
 
-    async def ask(self, seen: Pixels) -> AsyncIterator[list[Reply]]:
+    async def ask(self, picture: Pixels) -> AsyncIterator[list[Reply]]:
         """Ask all which digit is in a picture (uint8, (28, 28)); give a line of each, those together that come so."""
-        tasks = {asyncio.create_task(self._ask(number, seen.tobytes())) for number in range(len(self.processes))}
+        tasks = {asyncio.create_task(self._ask(number, picture.tobytes())) for number in range(len(self.processes))}
         try:
             while tasks:
                 done, tasks = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)

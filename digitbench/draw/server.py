@@ -191,12 +191,12 @@ class _Intake:
                 file.flush()
                 async with self._decoding:
                     try:
-                        seen = await asyncio.to_thread(prepared, Path(file.name), "this picture", SHARE_OF_PIXELS)
+                        picture = await asyncio.to_thread(prepared, Path(file.name), "this picture", SHARE_OF_PIXELS)
                     finally:
                         _trim_memory()
         finally:
             self._uploads -= 1
-        return self._answers(lambda: seen)
+        return self._answers(lambda: picture)
 
     def _answers(self, make: Callable[[], Pixels]) -> App:
         """Stream the picture that is seen, then each candidate's answer, as lines of JSON."""
@@ -225,8 +225,8 @@ def _trim_memory() -> None:
         trim(0)
 
 
-async def _lines(group: ProcessGroup, seen: Pixels) -> AsyncIterator[str]:
-    first: list[dict[str, Any]] = [{"seen": b64encode(seen.tobytes()).decode("ascii")}]
-    async for lines in group.ask(seen):
+async def _lines(group: ProcessGroup, picture: Pixels) -> AsyncIterator[str]:
+    first: list[dict[str, Any]] = [{"seen": b64encode(picture.tobytes()).decode("ascii")}]
+    async for lines in group.ask(picture):
         yield "".join(json.dumps(line) + "\n" for line in [*first, *lines])
         first = []

@@ -148,12 +148,12 @@ def drawn(foreground: Grey, mask: Mask) -> Pixels:
     top, bottom, left, right = bounds(mask)
     longest = max(bottom - top, right - left)
     strokes = np.pad(mask[top:bottom, left:right], 3)
-    near = np.where(ndimage.binary_dilation(strokes, iterations=2), np.pad(foreground[top:bottom, left:right], 3), 0)
+    nearby = np.where(ndimage.binary_dilation(strokes, iterations=2), np.pad(foreground[top:bottom, left:right], 3), 0)
     zoom = OVERSAMPLING * BOX / longest
     if zoom < 0.7:
-        near = ndimage.uniform_filter(near, round(1 / zoom))
-    full_level = np.percentile(near[strokes], 75)
-    enlarged = ndimage.zoom(near, zoom, order=1, grid_mode=True, mode="grid-constant")
+        nearby = ndimage.uniform_filter(nearby, round(1 / zoom))
+    full_level = np.percentile(nearby[strokes], 75)
+    enlarged = ndimage.zoom(nearby, zoom, order=1, grid_mode=True, mode="grid-constant")
     inside = np.pad(enlarged > 0.5 * min(full_level, enlarged.max()), OVERSAMPLING * 2)
     distance = ndimage.distance_transform_edt(inside) - ndimage.distance_transform_edt(~inside)
     span = max(np.ptp(np.flatnonzero(inside.any(axis=axis))) + 1 for axis in (0, 1))

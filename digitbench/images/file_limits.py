@@ -138,8 +138,8 @@ def check_size(width: int, height: int, file_format: str, share: float = 1.0) ->
 
 def too_large(file_format: str, share: float = 1.0) -> str:
     """Say what is wrong with a picture of too many pixels, and what to do."""
-    most = share * MOST_PIXELS_OF_FORMAT.get(file_format, MOST_PIXELS) / 1e6
-    return f"more than the {most:g} megapixels that are read; save it smaller"
+    megapixels = share * MOST_PIXELS_OF_FORMAT.get(file_format, MOST_PIXELS) / 1e6
+    return f"more than the {megapixels:g} megapixels that are read; save it smaller"
 
 
 def _check_png(stream: IO[bytes]) -> None:

@@ -216,7 +216,7 @@ def _read(stream: IO[bytes], file_format: str, share: float) -> npt.NDArray[np.u
             scale = min(1.0, LONGEST / max(picture.size))
             picture.draft(None, (int(picture.width * scale) or 1, int(picture.height * scale) or 1))
         picture.load()
-        small = _without_transparency(_shrunk(picture), grey=picture.mode in GREYS or _is_wide(picture))
+        small = _without_transparency(_shrink(picture), grey=picture.mode in GREYS or _is_wide(picture))
         turn = orientation(picture.info.get("exif"))  # Pillow has turned a TIFF by itself, pillow-heif a HEIC
     return np.ascontiguousarray(_upright(small, turn))
 
@@ -290,7 +290,7 @@ def _is_wide(picture: Image) -> bool:
     return picture.mode == "F" or picture.mode.startswith("I")
 
 
-def _shrunk(picture: Image) -> Image:
+def _shrink(picture: Image) -> Image:
     """Reduce a decoded picture to `LONGEST`: "L", "RGB", or with transparency "RGBa" (colours times alpha).
 
     It goes strip by strip, since in another mode the whole of it would be in memory twice.

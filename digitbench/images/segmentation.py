@@ -73,8 +73,8 @@ def find(grey: Grey) -> FoundDigit:
     nearby = digit.mask[region]
     for axis in (0, 1):
         nearby = _extreme(np.maximum, nearby, window | 1, axis)
-    nearer = _search(grey[region], window, nearby)
-    return nearer if nearer.score > 0.7 * digit.score else digit
+    refined = _search(grey[region], window, nearby)
+    return refined if refined.score > 0.7 * digit.score else digit
 
 
 def _search(grey: Grey, window: int, within: Mask | None = None) -> FoundDigit:
@@ -116,8 +116,8 @@ def _width(mask: Mask) -> float:
     from scipy import ndimage
 
     top, bottom, left, right = bounds(mask)
-    near = np.pad(mask[top:bottom, left:right], 1)
-    return 4 * float(ndimage.distance_transform_cdt(near)[near].mean() - 0.5)
+    cropped = np.pad(mask[top:bottom, left:right], 1)
+    return 4 * float(ndimage.distance_transform_cdt(cropped)[cropped].mean() - 0.5)
 
 
 def _extreme(pick: np.ufunc, array: npt.NDArray[Any], size: int, axis: int) -> npt.NDArray[Any]:
@@ -163,21 +163,21 @@ def _thin_lines(mask: Mask) -> Iterator[tuple[Coordinates, Coordinates]]:
     from scipy import ndimage
 
     width = mask.shape[1]
-    thick = max(3, min(mask.shape) // 30)
-    tall = mask
+    thickness = max(3, min(mask.shape) // 30)
+    thick_parts = mask
     for pick in (np.minimum, np.maximum):
-        tall = _extreme(pick, tall, (thick + 1) | 1, 0)
-    thin = mask & ~tall
-    if thin.sum(axis=1).max() < 0.05 * width:
+        thick_parts = _extreme(pick, thick_parts, (thickness + 1) | 1, 0)
+    thin_parts = mask & ~thick_parts
+    if thin_parts.sum(axis=1).max() < 0.05 * width:
         return
-    linked = _extreme(np.maximum, _extreme(np.maximum, thin, max(5, width // 8) | 1, 1), 3, 0)
+    linked = _extreme(np.maximum, _extreme(np.maximum, thin_parts, max(5, width // 8) | 1, 1), 3, 0)
     labels, _ = ndimage.label(linked, np.ones((3, 3)))
     margin = max(2, width // 25)
     for label, region in enumerate(ndimage.find_objects(labels), start=1):
         if region[1].stop - region[1].start < 0.2 * width:
             continue
-        rows, columns = np.nonzero((labels[region] == label) & thin[region])
-        rows, columns = _on_parabola(rows + region[0].start, columns + region[1].start, thick)
+        rows, columns = np.nonzero((labels[region] == label) & thin_parts[region])
+        rows, columns = _on_parabola(rows + region[0].start, columns + region[1].start, thickness)
         covered = np.unique(columns)
         span = int(covered[-1] - covered[0]) if len(covered) else 0
         if span < 0.15 * width or len(covered) < max(0.15 * width, 0.5 * span):
@@ -187,20 +187,20 @@ def _thin_lines(mask: Mask) -> Iterator[tuple[Coordinates, Coordinates]]:
             yield rows, columns
 
 
-def _on_parabola(rows: Coordinates, columns: Coordinates, thick: int) -> tuple[Coordinates, Coordinates]:
+def _on_parabola(rows: Coordinates, columns: Coordinates, thickness: int) -> tuple[Coordinates, Coordinates]:
     """Of these pixels, those along the parabola through most of them: the digit's strokes are left out."""
     position = columns / columns.max(initial=1)
     powers = np.stack([position**0, position, position**2], axis=1)
-    near = np.ones(len(rows), bool)
+    on_curve = np.ones(len(rows), bool)
     distance = np.zeros(len(rows))
     for _ in range(2):
-        curve = powers @ np.linalg.lstsq(powers[near], rows[near], rcond=None)[0]
+        curve = powers @ np.linalg.lstsq(powers[on_curve], rows[on_curve], rcond=None)[0]
         distance = abs(rows - curve)
-        near = distance <= max(thick / 2 + 1, float(np.median(distance)))
-    near = distance <= thick / 2 + 1
-    line_thickness = near.sum() / max(len(np.unique(columns[near])), 1)  # how thick the line is
-    near = distance <= line_thickness / 2 + 1
-    return rows[near], columns[near]
+        on_curve = distance <= max(thickness / 2 + 1, float(np.median(distance)))
+    on_curve = distance <= thickness / 2 + 1
+    line_thickness = on_curve.sum() / max(len(np.unique(columns[on_curve])), 1)  # how thick the line is
+    on_curve = distance <= line_thickness / 2 + 1
+    return rows[on_curve], columns[on_curve]
 
 
 def _candidate(grey: Grey, foreground: Grey, mask: Mask) -> FoundDigit:
@@ -216,11 +216,11 @@ def _candidate(grey: Grey, foreground: Grey, mask: Mask) -> FoundDigit:
             best, score = (part, part_score) if part_score > score else (best, score)
     if best is None:
         return FoundDigit(foreground, mask, 0.0)
-    chosen = np.zeros(int(labels.max()) + 1, bool)
-    chosen[[part.label for part in _parts_of_digit(best, parts)]] = True
-    chosen = chosen[labels]
+    is_chosen = np.zeros(int(labels.max()) + 1, bool)
+    is_chosen[[part.label for part in _parts_of_digit(best, parts)]] = True
+    digit_mask = is_chosen[labels]
     # A small share of all that is marked is likely noise.
-    return FoundDigit(foreground, chosen, score if chosen.sum() > 0.1 * mask.sum() else 0.3 * score)
+    return FoundDigit(foreground, digit_mask, score if digit_mask.sum() > 0.1 * mask.sum() else 0.3 * score)
 
 
 def _stroke_likeness(grey: Grey, foreground: Grey, labels: npt.NDArray[np.int32], part: _Part) -> float:
@@ -236,8 +236,8 @@ def _stroke_likeness(grey: Grey, foreground: Grey, labels: npt.NDArray[np.int32]
         return 0.0
     slender = np.clip((0.4 - _width(part_mask) / part.size) / 0.15, 0.02, 1)
     # Ink ends within a few pixels; a shadow doesn't.
-    near, beyond = (_extreme(np.maximum, _extreme(np.maximum, part_mask, size, 0), size, 1) for size in (5, 7))
-    outside = foreground[region][beyond & ~near]
+    rim, wider_rim = (_extreme(np.maximum, _extreme(np.maximum, part_mask, size, 0), size, 1) for size in (5, 7))
+    outside = foreground[region][wider_rim & ~rim]
     sharpness = np.clip(1.6 - 2 * float(np.median(outside)) / strength, 0, 1) if outside.size else 0.0
     return float(min(share, 1.0) * contrast / 255 * slender * sharpness)
 
@@ -289,9 +289,9 @@ def _parts_of_digit(main: _Part, parts: list[_Part]) -> list[_Part]:
         if part.size > 1.2 * size and is_straight:
             continue
         gap = max(part_top - bottom, top - part_bottom, part_left - right, left - part_right)
-        tall = max(bottom, part_bottom) - min(top, part_top)
-        wide = max(right, part_right) - min(left, part_left)
-        if gap < 0.2 * max(size, part.size) and wide < 1.4 * tall:
+        joint_height = max(bottom, part_bottom) - min(top, part_top)
+        joint_width = max(right, part_right) - min(left, part_left)
+        if gap < 0.2 * max(size, part.size) and joint_width < 1.4 * joint_height:
             chosen.append(part)
             top, bottom = min(top, part_top), max(bottom, part_bottom)
             left, right = min(left, part_left), max(right, part_right)

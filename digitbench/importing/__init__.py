@@ -193,10 +193,10 @@ def _try_model(
             raise BundleError(f"{source}: it can't be run in any form: {prober.fault}")
         tied, ranked = ranking.level_with_best(trials), ranking.ranked(trials)
         if len(tied) > 1:
-            others_ranked = [trial for trial in ranked if trial not in tied]
+            not_tied = [trial for trial in ranked if trial not in tied]
             retried = _try_all(prober, [trial.model_io for trial in tied], labelled, options, progress, test_range[0])
             if retried:  # more images may take it too long: then the first trials count
-                ranked = [*ranking.ranked(retried), *others_ranked]
+                ranked = [*ranking.ranked(retried), *not_tied]
         fitness = _fit(prober, ranked[0], labelled, formats.stated_accuracy(source, model_format))
         if fitness.accuracy < fitness.least:
             raise BundleError(

@@ -82,7 +82,7 @@ def model_ios(signature: Signature, constraints: Constraints, images: Images) ->
                 batch,
                 input_tensor,
                 output,
-                _answer(output),
+                _answer_shape(output),
                 constraints.activation or "softmax",
             )
             if constraints.range or not model_io.saturates():
@@ -164,7 +164,7 @@ def _holds_labels(output: Tensor) -> bool:
     return output.dtype.startswith(("int", "uint")) and not output.scale and output.dtype not in ("int8", "uint8")
 
 
-def _answer(output: Tensor) -> tuple[int, ...]:
+def _answer_shape(output: Tensor) -> tuple[int, ...]:
     """Shape of the output for one image; where sizes are free, the last free one is of the classes."""
     sizes = list(output.shape[1:]) or [None]
     free = [axis for axis, size in enumerate(sizes) if size is None]

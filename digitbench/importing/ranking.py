@@ -96,16 +96,19 @@ def ranked(trials: Sequence[Trial]) -> list[Trial]:
     """
     best_accuracy = max(trial.accuracy for trial in trials)
     nearly_best = [trial for trial in trials if trial.accuracy >= best_accuracy - NEARLY]
-    rest = [trial for trial in trials if trial.accuracy < best_accuracy - NEARLY]
-    return [*sorted(nearly_best, key=lambda trial: trial.surprise), *sorted(rest, key=lambda trial: -trial.accuracy)]
+    remaining = [trial for trial in trials if trial.accuracy < best_accuracy - NEARLY]
+    return [
+        *sorted(nearly_best, key=lambda trial: trial.surprise),
+        *sorted(remaining, key=lambda trial: -trial.accuracy),
+    ]
 
 
 def level_with_best(trials: Sequence[Trial]) -> list[Trial]:
     """Those that McNemar's test can't tell from the most often right by these images: more images may."""
     best = max(trials, key=lambda trial: trial.accuracy)
-    return [trial for trial in trials if _as_good(trial, best)]
+    return [trial for trial in trials if _is_as_good(trial, best)]
 
 
-def _as_good(trial: Trial, best: Trial) -> bool:
+def _is_as_good(trial: Trial, best: Trial) -> bool:
     lost, won = int((best.right > trial.right).sum()), int((trial.right > best.right).sum())
     return mcnemar(lost, won).p_value >= 0.05

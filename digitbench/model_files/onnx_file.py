@@ -35,7 +35,7 @@ class _Node:
     outputs: list[str]
     attributes: dict[str, Message]
 
-    def whole(self, name: str) -> int:
+    def integer(self, name: str) -> int:
         """An attribute that is a whole number; 0 if it isn't there."""
         return self.attributes[name].number(3) if name in self.attributes else 0
 
@@ -108,7 +108,7 @@ def _computed(graph: _Graph, seen: NumberTypes) -> str:
     for node in graph.nodes:
         number_type, shape = graph.stored.get(node.inputs[0] if node.inputs else "", ("", ()))
         if node.operation == "Cast" and number_type in FLOATS:
-            casts[TYPES.get(node.whole("to"), "")] += prod(shape)
+            casts[TYPES.get(node.integer("to"), "")] += prod(shape)
     target_type = max(casts, key=casts.__getitem__, default="")
     is_majority = 2 * casts[target_type] > seen.weights.total()
     return target_type if is_majority and target_type in FLOATS and target_type != "float32" else ""
@@ -134,7 +134,7 @@ def _note_node(node: _Node, graph: _Graph, constant: set[str], names_read: set[s
 def _quantised_to(node: _Node, graph: _Graph) -> str:
     """The type that QuantizeLinear gives: that of its zero point, or as its attribute says; else 8 bits."""
     zero_point_type = graph.stored.get(node.inputs[2], ("", ()))[0] if len(node.inputs) > 2 else ""
-    return zero_point_type or TYPES.get(node.whole("output_dtype"), "uint8")
+    return zero_point_type or TYPES.get(node.integer("output_dtype"), "uint8")
 
 
 def _comes_from(name: str, operation: str, graph: _Graph) -> bool:

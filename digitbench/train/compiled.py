@@ -40,7 +40,7 @@ def epochs(model: Any, recipe: Recipe, feed: Feed, log: Log) -> Callable[[int], 
     count = len(feed)
     batch = min(recipe.batch_size, count)
     steps = -(-count // batch)
-    part = -(-steps // PARTS)
+    chunk = -(-steps // PARTS)
     kernels: dict[int, _Kernel] = {}
     for layer in model.layers:
         if isinstance(layer, keras.layers.Dense):
@@ -53,8 +53,8 @@ def epochs(model: Any, recipe: Recipe, feed: Feed, log: Log) -> Callable[[int], 
         order = tf.constant(np.concatenate([order, order[: steps * batch - count]]))
         masks = [tf.constant(mask) for mask in _masks(recipe, epoch, steps * batch)]
         loss, correct = 0.0, 0
-        for start in range(0, steps, part):
-            end = min(start + part, steps)
+        for start in range(0, steps, chunk):
+            end = min(start + chunk, steps)
             results = program(*data, order, masks, tf.constant(start), tf.constant(end))
             loss, correct = loss + float(results[0]), correct + int(results[1])
             metrics = {"loss": loss / end, "accuracy": correct / (end * batch)}

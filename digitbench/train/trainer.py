@@ -63,9 +63,9 @@ class Trainer:
 
         tf.config.experimental.enable_op_determinism()  # sums in the same order every time
         self._keras, self._recipe, self._progress = keras, recipe, progress
-        self._trained_on = kept = len(split) - round(len(split) * recipe.validation_split)
-        self._split = split.head(kept)
-        self._held_out = Split(split.pixels[kept:], split.labels[kept:]) if kept < len(split) else None
+        self._train_count = count = len(split) - round(len(split) * recipe.validation_split)
+        self._split = split.head(count)
+        self._held_out = Split(split.pixels[count:], split.labels[count:]) if count < len(split) else None
         self._teacher = Teacher(keras, recipe.teacher) if recipe.teacher else None
         self._loop, self._loop_reason = loops.choose(loop, recipe, self._steps)
         if self._loop_reason and loop == "auto":
@@ -73,7 +73,7 @@ class Trainer:
 
     @property
     def _steps(self) -> int:
-        return -(-self._trained_on // self._recipe.batch_size)
+        return -(-self._train_count // self._recipe.batch_size)
 
     def train(self, budget: float | None = None) -> Trained:
         """Train.
@@ -97,7 +97,7 @@ class Trainer:
         model = members[0] if recipe.members == 1 else networks.committee(self._keras, members)
         history = {key: np.mean([member[key] for member in histories], axis=0).tolist() for key in histories[0]}
         facts: dict[str, Any] = {
-            "seconds": round(time.perf_counter() - began, 2), "images": self._trained_on,
+            "seconds": round(time.perf_counter() - began, 2), "images": self._train_count,
             "held_out": len(self._held_out.labels) if self._held_out else 0, "loop": self._loop,
         }  # fmt: skip
         if self._loop_reason:
@@ -123,6 +123,6 @@ class Trainer:
         two_epochs = replace(self._recipe, epochs=2, warmup=min(1, self._recipe.warmup))
         _, history = self._train_network(two_epochs, "timing, ")
         first, later = history["seconds"]
-        left = (budget - (time.perf_counter() - began)) / self._recipe.members - max(first - later, 0)
-        epochs = max(1, int(left / later))
+        remaining = (budget - (time.perf_counter() - began)) / self._recipe.members - max(first - later, 0)
+        epochs = max(1, int(remaining / later))
         return self._recipe.changed(epochs=epochs, warmup=min(self._recipe.warmup, epochs - 1))
