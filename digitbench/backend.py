@@ -47,7 +47,7 @@ class Runtime:
     Raises
     ------
     PluginError
-        One of them is no such text or number. It is said here, where an adapter makes it: what results are written
+        One of them is no such text or number. It is raised here, where an adapter makes it: what results are written
         from it could not be read again.
     """
 

@@ -289,7 +289,7 @@ class Bundle:
             write_json(path, self.manifest)
 
     def record_unwritable(self, format: str, why: str) -> None:
-        """Remember that the model can't be written in a format, so that nobody is told to try."""
+        """Remember that the model can't be written in a format, so that no message advises to try."""
         with self.change():
             self.manifest.get("imported", self.manifest).setdefault("not_written", {})[format] = why
 

@@ -40,7 +40,7 @@ class History:
 
     @property
     def overfits_from(self) -> int | None:
-        """The first epoch of overfitting; None where it doesn't happen, or can't be told without validation.
+        """The first epoch of overfitting; None where it doesn't happen, or can't be found out without validation.
 
         That is the one after the best, if at least `PATIENCE` epochs follow the best, and the training loss ends
         below what it was there: the network went on to learn the training images, and nothing else.

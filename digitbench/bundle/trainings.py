@@ -1,4 +1,4 @@
-"""How several trainings went, as their bundles tell."""
+"""How several trainings went, as their bundles describe it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ AXES = ("epochs", "seconds")
 
 @dataclass(frozen=True)
 class Run:
-    """A training as its bundle tells of it; None and empty where that doesn't say.
+    """A training as its bundle describes it; None and empty where that doesn't say.
 
     Attributes
     ----------

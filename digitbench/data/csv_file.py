@@ -53,7 +53,7 @@ def read(path: Path) -> tuple[dict[str, Array], str]:
     Raises
     ------
     DataError
-        It isn't such a file, or can't be told to hold labels; the message names line and column.
+        It isn't such a file, or no column of it is clearly the labels; the message names line and column.
     """
     header, width = _header(path)
     values = _values(path, header, width)
@@ -151,7 +151,7 @@ def _label_column(path: Path, header: list[str], values: Values, index: int | No
     Raises
     ------
     DataError
-        It can't be told.
+        No column is clearly the labels'.
     """
     named = _label_columns_by_name(header)
     advice = "call the labels' column 'label' in a header"

@@ -41,7 +41,7 @@ class CandidateProcess:
     state
         ``"starting"``, ``"ready"``, ``"crashed"``, or ``"absent"`` where there is nothing to start.
     why
-        What is to be said of the last two.
+        What is to be shown for the last two.
     """
 
     def __init__(self, candidate: Candidate) -> None:
@@ -115,7 +115,7 @@ class CandidateProcess:
         assert self._process is not None
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        with suppress(ConnectionError):  # the end of its output tells
+        with suppress(ConnectionError):  # the end of its output shows it
             self._process.stdin.write(line.encode() + b"\n")
             await self._process.stdin.drain()
         output = await self._process.stdout.readline()

@@ -64,7 +64,7 @@ def try_others(bundle: Bundle, progress: Progress) -> None:
 
 
 def left_out(name: str, why: str) -> str:
-    """Word what is said of a backend that isn't measured because it can't run the model."""
+    """Give the message about a backend that isn't measured because it can't run the model."""
     return f"{name} is left out, as it can't run this model: {why}"
 
 
@@ -91,9 +91,9 @@ def _versions(plugin: Plugin) -> Mapping[str, str]:
 
 
 def _fault(bundle: Bundle, plugin: Plugin, artifact: Artifact) -> str:
-    """Let a backend score a few images; say what it says against it.
+    """Let a backend score a few images; give its error, if it raises one.
 
-    Nothing is said where it died or took too long: that may have other reasons than the model.
+    The answer is empty where it died or took too long: that may have other reasons than the model.
     """
     path = bundle.open(artifact)
     job = Job(plugin.name, path, threads=1, precision=artifact.precision, model_io=bundle.model_io_of(artifact))

@@ -87,7 +87,7 @@ class ModelIO:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> ModelIO:
-        """Read what `to_json` gave; what isn't said is as by default.
+        """Read what `to_json` gave; what isn't given is as by default.
 
         Raises
         ------

@@ -68,10 +68,10 @@ def _number(value: float, scale: float) -> str:
 
 
 def tied(measured: Ratio, floor: Floor | None) -> bool:
-    """Can it not be told from the baseline: the rule that ranks go by too (`digitbench.evaluate.intervals.tied`).
+    """Is it indistinguishable from the baseline: the rule that ranks go by too (`digitbench.evaluate.intervals.tied`).
 
     Its interval contains 1, or it is no further from 1, as a factor, than the farther end of the noise floor's. Without
-    an interval nothing can be told; then the ratio alone is shown, and a footnote says so.
+    an interval nothing can be decided; then the ratio alone is shown, and a footnote says so.
     """
     if measured.interval is None:
         return False
@@ -122,7 +122,7 @@ def whose(rows: Iterable[Row]) -> str:
 
 @dataclass(frozen=True)
 class Names:
-    """What rows are called: precisions are said only where there are others than fp32, threads where they differ."""
+    """What rows are called: precisions are named only where there are others than fp32, threads where they differ."""
 
     precisions: bool
     threads: bool

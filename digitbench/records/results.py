@@ -91,7 +91,7 @@ class ArtifactFile:
 
 @dataclass(frozen=True)
 class OfClass:
-    """What is said of one class.
+    """What is known of one class.
 
     Attributes
     ----------
