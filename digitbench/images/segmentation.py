@@ -1,4 +1,4 @@
-"""Where the digit is in a picture: its strokes, separated from shadows, ruled lines, frames, specks and what lies around.
+"""Where the digit is in a picture: its strokes, without shadows, ruled lines, frames, specks and what lies around.
 
 The light is evened out by a morphological closing (Serra 1982), which follows shadows and the edge of a sheet but not
 strokes; what is left is the ink's contrast with its paper, of which the connected part most like a digit is taken.
