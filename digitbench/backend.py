@@ -23,7 +23,7 @@ FLOAT32 = np.dtype(np.float32)
 """Compared with an array's dtype, several times as quick as the type itself."""
 
 Images = npt.NDArray[np.float32]
-"""(n, 28, 28), each pixel in [0, 1]: 0 is paper, 1 is ink."""
+"""(n, 28, 28), each pixel in [0, 1]: 0 is background, 1 is foreground."""
 
 Scores = npt.NDArray[np.float32]
 """(n, 10), the model's own output: softmax, sigmoid or logits, as the bundle's manifest says."""
@@ -47,7 +47,7 @@ class Runtime:
     Raises
     ------
     PluginError
-        One of them is no such text or number. It is said here, where an adapter makes it: what results are written
+        One of them is no such text or number. It is raised here, where an adapter makes it: what results are written
         from it could not be read again.
     """
 
@@ -71,7 +71,7 @@ class Runtime:
 
 @dataclass(frozen=True)
 class Steps:
-    """One prediction in three parts, for the cost ledger: called one after another they do what `predict` does.
+    """One prediction in three parts, for the call breakdown: called one after another they do what `predict` does.
 
     Attributes
     ----------
@@ -121,7 +121,7 @@ class Signature:
 
 @dataclass(frozen=True)
 class IOSpec:
-    """What goes in and out of a model that somebody else made. The defaults are what digitbench's own take and give.
+    """The raw tensors of a model that somebody else made. The defaults are what digitbench's own models take and give.
 
     Attributes
     ----------
@@ -195,7 +195,7 @@ class Backend(ABC):
     """
 
     steps: Steps | None = None
-    """Optional: the parts of `predict` for the batch size it saw last, so that a ledger can tell their costs apart."""
+    """Optional: the parts of `predict` for the batch size it saw last, so that a call breakdown can time each."""
 
     # Optional: a constructor that takes the keyword ``io_spec`` too opens models that somebody else made; `predict` is
     # then given arrays of that shape and dtype, and gives the output as the runtime does. The core does the rest.
@@ -258,12 +258,12 @@ def check_images(images: npt.NDArray[Any], io_spec: IOSpec = NATIVE_SPEC) -> Non
     Raises
     ------
     ValueError
-        `images` is not a float32 array of shape (n, 28, 28) with n >= 1, or of what `io_spec` say.
+        `images` is not a float32 array of shape (n, 28, 28) with n >= 1, or of what `io_spec` says.
     """
     if images.dtype != io_spec.dtype or images.shape[1:] != io_spec.shape or not len(images):
-        wanted = ", ".join(map(str, ("n", *io_spec.shape)))
+        expected_shape = ", ".join(map(str, ("n", *io_spec.shape)))
         raise ValueError(
-            f"images must be {io_spec.dtype} of shape ({wanted}) with n >= 1; got {images.dtype} "
+            f"images must be {io_spec.dtype} of shape ({expected_shape}) with n >= 1; got {images.dtype} "
             f"of shape {images.shape}"
         )
 
@@ -289,16 +289,20 @@ def check_scores(scores: Any, images: Images, earlier: Iterable[Scores] = ()) ->
         It isn't a `numpy.ndarray` itself, float32, of shape (n, 10), C-contiguous, writable, of memory of its own.
     """
     if type(scores) is not np.ndarray:
-        kind = f"{type(scores).__module__}.{type(scores).__qualname__}"
-        raise ValueError(f"predict gave a {kind}, not a numpy.ndarray: it may not be computed yet; give np.array of it")
-    wanted = (len(images), 10)
-    if scores.shape != wanted or scores.dtype != FLOAT32:
-        raise ValueError(f"predict gave {scores.dtype} of shape {scores.shape}, not float32 {wanted}")
+        type_name = f"{type(scores).__module__}.{type(scores).__qualname__}"
+        raise ValueError(
+            f"predict gave a {type_name}, not a numpy.ndarray: it may not be computed yet; give np.array of it"
+        )
+    expected_shape = (len(images), 10)
+    if scores.shape != expected_shape or scores.dtype != FLOAT32:
+        raise ValueError(f"predict gave {scores.dtype} of shape {scores.shape}, not float32 {expected_shape}")
     if not (scores.flags.c_contiguous and scores.flags.writeable):
-        lacks = "writable" if scores.flags.c_contiguous else "C-contiguous"
-        raise ValueError(f"predict gave an array that is not {lacks}: it must be the caller's own; give np.array of it")
+        missing_property = "writable" if scores.flags.c_contiguous else "C-contiguous"
+        raise ValueError(
+            f"predict gave an array that is not {missing_property}: it must be the caller's own; give np.array of it"
+        )
     # Of contiguous arrays that have bytes in common, this is exact.
     if np.may_share_memory(scores, images):
         raise ValueError("predict gave an array that shares memory with the images it was given: it must be a new one")
-    if any(np.may_share_memory(scores, other) for other in earlier):
+    if any(np.may_share_memory(scores, earlier_scores) for earlier_scores in earlier):
         raise ValueError("predict gave an array that shares memory with an earlier answer: it must be a new one")

@@ -32,7 +32,7 @@ from digitbench.records.precisions import ABOUT, runnable
 from digitbench.system.native_output import calm_tensorflow, native_output_held
 
 ORDER = ("tflite", "onnx", "openvino", "numpy", "savedmodel", "keras")
-"""Who is taken where no backend is named: those that load in well under a second, then those of TensorFlow."""
+"""Which backend is taken where none is named: those that load in well under a second, then those of TensorFlow."""
 
 
 class Classifier:
@@ -63,7 +63,7 @@ class Classifier:
         ----------
         images
             A NumPy array, or what NumPy makes one of by itself: uint8 from 0 to 255, or floats from 0 to 1; 0 is
-            paper and 255 or 1 is ink, as in MNIST. Shape (28, 28), (n, 28, 28) or (n, 784). Left untouched.
+            background and 255 or 1 is foreground, as in MNIST. Shape (28, 28), (n, 28, 28) or (n, 784). Left untouched.
 
         Returns
         -------
@@ -94,11 +94,11 @@ class Classifier:
         ImageError, BackendError
             As in `predict`.
         """
-        wanted = to_images(images)
+        converted = to_images(images)
         with self._lock:
             if self._opened is None:
                 raise BackendError("this classifier is closed; open another with digitbench.load")
-            return score(self._opened, wanted)
+            return score(self._opened, converted)
 
     def close(self) -> None:
         """Free the runtime's memory. Safe to call twice."""
@@ -171,11 +171,11 @@ def load(
     missing = plugin.missing()
     if missing:
         raise plugin.missing_error(*missing)
-    kind = plugin.load()
-    able = _able(kind, bundle)
-    if precision not in able:
-        raise UsageError(f"backend {name!r} doesn't run {precision}; it runs {', '.join(able)}")
-    entry = bundle.opened_by(kind, precision)
+    backend_class = plugin.load()
+    available = _precisions_of(backend_class, bundle)
+    if precision not in available:
+        raise UsageError(f"backend {name!r} doesn't run {precision}; it runs {', '.join(available)}")
+    entry = bundle.opened_by(backend_class, precision)
     artifact = bundle.open(entry)
     opened = _open(plugin, artifact, int(threads), precision, bundle.model_io_of(entry))
     return Classifier(opened, name, precision, artifact)
@@ -184,42 +184,46 @@ def load(
 def _default(bundle: Bundle, precision: str) -> str:
     """Name the first of `ORDER` with nothing in its way, or the one with the least: to say what would mend that."""
     stored = {(artifact.format, artifact.precision) for artifact in bundle.artifacts}
-    announced = plugins.discover()
+    discovered = plugins.discover()
 
     def obstacles(name: str) -> tuple[bool, bool, bool]:
-        plugin = announced[name]
-        kind = plugin.load()
-        wanted = bundle.format_for(kind), kind.makes.get(precision, precision)
-        return precision not in _able(kind, bundle), wanted not in stored, bool(plugin.missing())
+        plugin = discovered[name]
+        backend_class = plugin.load()
+        artifact_key = bundle.format_for(backend_class), backend_class.makes.get(precision, precision)
+        return (
+            precision not in _precisions_of(backend_class, bundle),
+            artifact_key not in stored,
+            bool(plugin.missing()),
+        )
 
-    return min((name for name in ORDER if name in announced), key=obstacles, default=ORDER[0])
+    return min((name for name in ORDER if name in discovered), key=obstacles, default=ORDER[0])
 
 
-def _able(kind: type[Backend], bundle: Bundle) -> list[str]:
+def _precisions_of(backend_class: type[Backend], bundle: Bundle) -> list[str]:
     """The precisions that a backend runs: of its artifacts, written already or not, and those that it makes."""
-    format = bundle.format_for(kind)
-    stored = (one.precision for one in bundle.artifacts if one.format == format)
-    return [*runnable(kind, stored, format), *kind.makes]
+    format = bundle.format_for(backend_class)
+    stored = (artifact.precision for artifact in bundle.artifacts if artifact.format == format)
+    return [*runnable(backend_class, stored, format), *backend_class.makes]
 
 
 def _open(plugin: plugins.Plugin, artifact: Path, threads: int, precision: str, model_io: ModelIO) -> Backend:
     # Without a standard error (pythonw, some daemons) there is nothing to hold.
-    held = nullcontext() if sys.stderr is None else native_output_held()
-    with held, _environment_for_tensorflow():
+    native_output = nullcontext() if sys.stderr is None else native_output_held()
+    with native_output, _environment_for_tensorflow():
         return plugin.open(artifact, threads=threads, precision=precision, model_io=model_io)
 
 
 @contextmanager
 def _environment_for_tensorflow() -> Iterator[None]:
     """What TensorFlow reads as it starts, taken back afterwards: other libraries in this process may want a GPU."""
-    before = dict(os.environ)
+    original = dict(os.environ)
     calm_tensorflow()
-    changed = [name for name, value in os.environ.items() if before.get(name) != value]
+    changed = [name for name, value in os.environ.items() if original.get(name) != value]
     try:
         yield
     finally:
         for name in changed:
-            if name in before:
-                os.environ[name] = before[name]
+            if name in original:
+                os.environ[name] = original[name]
             else:
                 os.environ.pop(name, None)

@@ -108,12 +108,12 @@ class CheckFailed(DigitbenchError):
     exit_code = 1
 
 
-def unknown(kind: str, name: str, known: Iterable[str]) -> str:
+def unknown(noun: str, name: str, known_names: Iterable[str]) -> str:
     """Word the refusal of a name that isn't known: name the nearest, then all."""
-    names = list(known)
-    near = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.4)
+    known_list = list(known_names)
+    near = difflib.get_close_matches(name.lower(), known_list, n=1, cutoff=0.4)
     hint = f"did you mean {near[0]!r}? " if near else ""
-    return f"unknown {kind} {name!r}: {hint}known are {', '.join(names)}"
+    return f"unknown {noun} {name!r}: {hint}known are {', '.join(known_list)}"
 
 
 def one_line(exc: BaseException, limit: int = 200) -> str:
@@ -132,10 +132,10 @@ def is_verbose() -> bool:
 
 # --- what runtimes say ----------------------------------------------------------------------------------------------
 
-# What stands around the sentence that says what is wrong, and what takes its place; in this order.
-_AROUND = tuple(
-    (re.compile(pattern, re.DOTALL), instead)
-    for pattern, instead in (
+# What stands around the sentence that says what is wrong, and what replaces it; applied in this order.
+_BOILERPLATE = tuple(
+    (re.compile(pattern, re.DOTALL), replacement)
+    for pattern, replacement in (
         # Keras: the cause comes last, in bold, after a configuration and the arguments; or the configuration does
         (r"\x1b\[[01]m", ""),
         (r"^.*Exception encountered: ", ""),
@@ -172,13 +172,13 @@ _AROUND = tuple(
         (r"(?:^|(?<=\n))-- |Available frontends: [^\n]*", ""),
     )
 )
-_SOURCE_PLACE = re.compile(r"\S+\.(?:h|hh|hpp|cc|cpp|cxx|c|cu):\d+(?::\d+)?:?\s+")
+_SOURCE_LOCATION = re.compile(r"\S+\.(?:h|hh|hpp|cc|cpp|cxx|c|cu):\d+(?::\d+)?:?\s+")
 _SIGNATURE_START = re.compile(r"[\w:<>,&*~\[\]= ]*::[\w:<>,&*~\[\]= ]*\(")
 _SIGNATURE_END = re.compile(r"(?: const)?(?: \[with [^\]]*\])? ?")
 _IMAGES_FOLDER = "digitbench-[a-z0-9_]{8}"
-_DEEPER = r"(?:[^\s/'\"]+/)*"
+_SUBFOLDERS = r"(?:[^\s/'\"]+/)*"
 # What is still being written, and gone when somebody reads of it: see `digitbench.system.files`.
-_DRAFT = re.compile(r"(?:/[^\s/'\"]+)*/\.([^\s/'\"]+)\.[a-z0-9_]{8}/(?:\1/)?" + _DEEPER)
+_DRAFT = re.compile(r"(?:/[^\s/'\"]+)*/\.([^\s/'\"]+)\.[a-z0-9_]{8}/(?:\1/)?" + _SUBFOLDERS)
 _SENTENCE_END = re.compile(r"(?<!e\.g\.)(?<!i\.e\.)(?<=[.!?])\s+(?=[A-Z\[(<`'\"])|\n")
 _ADVICE = re.compile(r"(?:Please|Note that|See|If (?:you|they)|Make sure|You may|Consider|Run with|Try|For the)\b")
 
@@ -186,9 +186,9 @@ _ADVICE = re.compile(r"(?:Please|Note that|See|If (?:you|they)|Make sure|You may
 def reason(exc: BaseException | str, *paths: Path) -> str:
     """Give what a runtime says is wrong as one printable line, for use inside another message.
 
-    Runtimes begin with paths, places in their sources and configurations, and say last what is wrong. Of a message
+    Runtimes begin with paths, lines of their sources and configurations, and say last what is wrong. Of a message
     that is still too long the sentences nearest to its end are kept; a "…" stands for what is left out. An error of
-    digitbench's own is whole already, and only put in one line, unless it is very long.
+    digitbench itself is whole already, and only put in one line, unless it is very long.
 
     Parameters
     ----------
@@ -198,27 +198,27 @@ def reason(exc: BaseException | str, *paths: Path) -> str:
         Files that the other message names already: of these only the name stays.
     """
     text = str(exc)
-    own = isinstance(exc, DigitbenchError) and len(text) <= 4 * MOST
+    from_digitbench = isinstance(exc, DigitbenchError) and len(text) <= 4 * MOST
     if len(text) > LONGEST:
         text = f"{text[: LONGEST // 2]}\n{text[-LONGEST // 2 :]}"
     for path in paths:
-        for written in {str(path.resolve()), str(path)}:
-            text = text.replace(written, path.name)
-    if not own:
-        for pattern, instead in _AROUND:
-            text = pattern.sub(instead, text)
-        text = _without_places(text)
-    text = _without_temporary(text)
+        for written_path in {str(path.resolve()), str(path)}:
+            text = text.replace(written_path, path.name)
+    if not from_digitbench:
+        for pattern, replacement in _BOILERPLATE:
+            text = pattern.sub(replacement, text)
+        text = _without_source_locations(text)
+    text = _without_temporary_folders(text)
     sentences = [sentence for part in _SENTENCE_END.split(text) if (sentence := _printable(part))]
     if not sentences:
         return type(exc).__name__ if isinstance(exc, BaseException) else "no reason is given"
-    return " ".join(sentences if own else _nearest_to_end(sentences))
+    return " ".join(sentences if from_digitbench else _nearest_to_end(sentences))
 
 
-def _without_places(text: str) -> str:
-    """Leave out places in C++ sources, with the signature of the function: ``/a/b.cc:12 void ns::f(int) const``."""
-    while found := _SOURCE_PLACE.search(text):
-        rest = text[found.end() :]
+def _without_source_locations(text: str) -> str:
+    """Leave out locations in C++ sources, with the signature of the function: ``/a/b.cc:12 void ns::f(int) const``."""
+    while location := _SOURCE_LOCATION.search(text):
+        rest = text[location.end() :]
         while start := _SIGNATURE_START.match(rest):
             depth, end = 1, start.end()
             while depth and end < len(rest):
@@ -226,17 +226,17 @@ def _without_places(text: str) -> str:
                 end += 1
             tail = _SIGNATURE_END.match(rest, end)
             rest = rest[tail.end() if tail else end :]
-        text = text[: found.start()] + rest
+        text = text[: location.start()] + rest
     return text
 
 
-def _without_temporary(text: str) -> str:
-    """Leave out folders of ours that are gone when somebody reads of them."""
+def _without_temporary_folders(text: str) -> str:
+    """Leave out temporary folders of digitbench, which are gone when somebody reads of them."""
     import tempfile
 
     folder = Path(tempfile.gettempdir())  # in a worker that of the images
     pattern = re.escape(f"{folder}/") + (f"{_IMAGES_FOLDER}/" if not re.fullmatch(_IMAGES_FOLDER, folder.name) else "")
-    return _DRAFT.sub("", re.sub(pattern + _DEEPER, "", text))
+    return _DRAFT.sub("", re.sub(pattern + _SUBFOLDERS, "", text))
 
 
 def _nearest_to_end(sentences: list[str]) -> list[str]:
@@ -244,15 +244,15 @@ def _nearest_to_end(sentences: list[str]) -> list[str]:
     if len(" ".join(sentences)) <= MOST:
         return sentences
     chosen: list[str] = []
-    room, gap = MOST, False
-    for sentence in reversed([one for one in sentences if not _ADVICE.match(one)] or sentences):
-        if len(sentence) <= room:
-            chosen = [sentence, *["…"] * (gap and bool(chosen)), *chosen]
-            room, gap = room - len(sentence) - 3, False
+    remaining, has_gap = MOST, False
+    for sentence in reversed([candidate for candidate in sentences if not _ADVICE.match(candidate)] or sentences):
+        if len(sentence) <= remaining:
+            chosen = [sentence, *["…"] * (has_gap and bool(chosen)), *chosen]
+            remaining, has_gap = remaining - len(sentence) - 3, False
         else:
-            gap = True
-            if not chosen:  # one that is too long by itself: its ends say most
-                chosen, room = [f"{sentence[: MOST * 2 // 3 - 2]} … {sentence[-(MOST // 3) :]}"], 0
+            has_gap = True
+            if not chosen:  # a sentence that is too long by itself: its ends say most
+                chosen, remaining = [f"{sentence[: MOST * 2 // 3 - 2]} … {sentence[-(MOST // 3) :]}"], 0
     return chosen
 
 

@@ -91,40 +91,40 @@ class BackendContract:
         np.testing.assert_allclose(batch, one_by_one, rtol=0, atol=1e-5)
 
     def test_takes_read_only_images_and_leaves_them_alone(self, backend: Backend, images: Images) -> None:
-        given = images[:5].copy()
-        given.flags.writeable = False
-        backend.predict(given)
-        np.testing.assert_array_equal(given, images[:5])
+        batch = images[:5].copy()
+        batch.flags.writeable = False
+        backend.predict(batch)
+        np.testing.assert_array_equal(batch, images[:5])
 
     def test_takes_images_that_are_not_contiguous(self, backend: Backend, images: Images) -> None:
         strided = images[:10:2]
-        turned = np.asfortranarray(images[:5])
+        fortran_ordered = np.asfortranarray(images[:5])
         assert not strided.flags.c_contiguous
-        assert not turned.flags.c_contiguous
-        for odd in (strided, turned):
-            expected = backend.predict(np.ascontiguousarray(odd))
-            np.testing.assert_allclose(backend.predict(odd), expected, rtol=0, atol=1e-6)
+        assert not fortran_ordered.flags.c_contiguous
+        for batch in (strided, fortran_ordered):
+            expected = backend.predict(np.ascontiguousarray(batch))
+            np.testing.assert_allclose(backend.predict(batch), expected, rtol=0, atol=1e-6)
 
     @pytest.mark.parametrize("n", [1, 5])
     def test_answers_are_arrays_of_their_own(self, backend: Backend, images: Images, n: int) -> None:
-        answers: list[Scores] = []
+        earlier_scores: list[Scores] = []
         for i in range(20):
-            given = images[i : i + n].copy()
-            scores = backend.predict(given)
-            check_scores(scores, given, answers)
-            kept = scores.copy()
-            time.sleep(0.002)  # as long as whoever fills it afterwards may take
-            np.testing.assert_array_equal(scores, kept)
-            answers.append(scores)
+            batch = images[i : i + n].copy()
+            scores = backend.predict(batch)
+            check_scores(scores, batch, earlier_scores)
+            copy = scores.copy()
+            time.sleep(0.002)  # as long as a runtime that fills it afterwards may take
+            np.testing.assert_array_equal(scores, copy)
+            earlier_scores.append(scores)
 
     def test_an_answer_survives_the_next_call(self, backend: Backend, images: Images) -> None:
         first = backend.predict(images[:5])
-        kept = first.copy()
+        copy = first.copy()
         second = backend.predict(images[5:10])
-        np.testing.assert_array_equal(first, kept)
+        np.testing.assert_array_equal(first, copy)
         assert not np.shares_memory(first, second)
         first[:] = 0  # and it is the caller's own
-        np.testing.assert_array_equal(backend.predict(images[:5]), kept)
+        np.testing.assert_array_equal(backend.predict(images[:5]), copy)
 
     @pytest.mark.parametrize("n", [1, 5])
     def test_its_steps_do_what_predict_does(self, backend: Backend, images: Images, n: int) -> None:
@@ -132,15 +132,15 @@ class BackendContract:
         steps = backend.steps
         if steps is None:
             pytest.skip("it tells no steps apart")
-        given = images[n : 2 * n].copy()
-        given.flags.writeable = False
-        steps.put(given)
+        batch = images[n : 2 * n].copy()
+        batch.flags.writeable = False
+        steps.put(batch)
         steps.run()
         scores = steps.get()
-        kept = scores.copy()
-        np.testing.assert_array_equal(backend.predict(given), kept)
+        copy = scores.copy()
+        np.testing.assert_array_equal(backend.predict(batch), copy)
         backend.predict(images[:n])
-        np.testing.assert_array_equal(scores, kept)  # as an answer of `predict`, it survives the next call
+        np.testing.assert_array_equal(scores, copy)  # as an answer of `predict`, it survives the next call
 
     @pytest.mark.parametrize(
         "wrong",
@@ -170,22 +170,22 @@ class BackendContract:
         cls, backend_class: type[Backend], artifact: Path, tmp_path_factory: pytest.TempPathFactory
     ) -> list[Any]:
         """For each kind of damage: the exception's classes, its message, and the path that was opened."""
-        broken = {damage: str(corrupt(artifact, tmp_path_factory.mktemp("damage"), damage)) for damage in DAMAGES}
+        damaged = {damage: str(corrupt(artifact, tmp_path_factory.mktemp("damage"), damage)) for damage in DAMAGES}
         return in_fresh_process(
-            "found = {}\n"
-            f"for damage, path in {broken!r}.items():\n"
+            "answers = {}\n"
+            f"for damage, path in {damaged!r}.items():\n"
             "    print('opening', damage, file=sys.stderr, flush=True)\n"
             "    try: make(path, 1).predict(np.zeros((1, 28, 28), np.float32))\n"
-            "    except Exception as exc: found[damage] = [t.__name__ for t in type(exc).__mro__], str(exc), path\n"
-            "    else: found[damage] = [], 'it opened', path\n"
-            "say(found)",
+            "    except Exception as exc: answers[damage] = [t.__name__ for t in type(exc).__mro__], str(exc), path\n"
+            "    else: answers[damage] = [], 'it opened', path\n"
+            "say(answers)",
             backend_class,
         )
 
     @pytest.mark.parametrize("damage", DAMAGES)
     def test_a_corrupt_artifact_is_an_artifact_error(self, answers_to_damage: list[Any], damage: str) -> None:
-        kinds, message, path = answers_to_damage[0][damage]
-        assert "ArtifactError" in kinds, message
+        class_names, message, path = answers_to_damage[0][damage]
+        assert "ArtifactError" in class_names, message
         assert path in message, "the message names the file"
 
     def test_says_what_ran(self, backend: Backend) -> None:
@@ -214,29 +214,29 @@ class BackendContract:
         self, backend_class: type[Backend], bundle: Bundle, images: Images
     ) -> None:
         labels = data.load(bundle.dataset["name"]).test.labels
-        right = int((bundle.reference_scores().argmax(axis=1) == labels).sum())
+        reference_correct = int((bundle.reference_scores().argmax(axis=1) == labels).sum())
         for artifact in bundle.artifacts:
-            able = backend_class.precisions is None or artifact.precision in backend_class.precisions
-            if artifact.format != backend_class.format or artifact.precision == "fp32" or not able:
+            opens_it = backend_class.precisions is None or artifact.precision in backend_class.precisions
+            if artifact.format != backend_class.format or artifact.precision == "fp32" or not opens_it:
                 continue
             with backend_class(bundle.open(artifact), threads=1) as backend:
                 scores = backend.predict(images)
                 assert scores.shape == (len(images), 10), artifact.precision
                 assert scores.dtype == np.float32, artifact.precision
-                lost = right - int((scores.argmax(axis=1) == labels).sum())
+                lost = reference_correct - int((scores.argmax(axis=1) == labels).sum())
                 assert lost <= (artifact.max_accuracy_drop or 0) * len(images), artifact.precision
-                one = backend.predict(images[:1])
-                assert one.shape == (1, 10), artifact.precision
-                assert np.abs(one - scores[:1]).max() < 0.2, artifact.precision
+                single = backend.predict(images[:1])
+                assert single.shape == (1, 10), artifact.precision
+                assert np.abs(single - scores[:1]).max() < 0.2, artifact.precision
 
     def test_a_precision_that_it_makes_itself_is_made_only_if_asked_for(
         self, backend_class: type[Backend], bundle: Bundle, images: Images
     ) -> None:
         for precision, source in backend_class.makes.items():
             path = bundle.open(bundle.find(backend_class.format, source))
-            with backend_class(path, threads=1) as plain, _made(backend_class, path, precision) as made:
-                assert plain.runtime.provider != made.runtime.provider, "what ran is told"
-                assert np.abs(plain.predict(images) - made.predict(images)).max() > 0
+            with backend_class(path, threads=1) as stored, _open_converted(backend_class, path, precision) as converted:
+                assert stored.runtime.provider != converted.runtime.provider, "what ran is told"
+                assert np.abs(stored.predict(images) - converted.predict(images)).max() > 0
 
     def test_importing_the_adapter_loads_no_runtime(self, backend_class: type[Backend]) -> None:
         (loaded,) = in_fresh_process(f"say([name for name in {RUNTIMES} if name in sys.modules])", backend_class)
@@ -244,7 +244,7 @@ class BackendContract:
 
     @pytest.mark.parametrize("threads", [1, 2])
     def test_uses_the_threads_asked_for(self, backend_class: type[Backend], artifact: Path, threads: int) -> None:
-        told, share = in_fresh_process(
+        reported_threads, cpu_share = in_fresh_process(
             f"backend = make({str(artifact)!r}, {threads})\n"
             "batch = np.random.default_rng(0).random((2048, 28, 28), np.float32)\n"
             "for _ in range(3): backend.predict(batch)\n"
@@ -255,12 +255,12 @@ class BackendContract:
             backend_class,
             threads,
         )
-        assert told in (None, threads)
+        assert reported_threads in (None, threads)
         if threads == 1:
-            assert share < SINGLE_THREAD_SHARE, f"{share:.2f} cores busy with one thread asked for"
+            assert cpu_share < SINGLE_THREAD_SHARE, f"{cpu_share:.2f} cores busy with one thread asked for"
 
 
-def _made(backend_class: Callable[..., Backend], path: Path, precision: str) -> Backend:
+def _open_converted(backend_class: Callable[..., Backend], path: Path, precision: str) -> Backend:
     return backend_class(path, threads=1, precision=precision)
 
 
@@ -276,18 +276,18 @@ def in_fresh_process(code: str, backend_class: type[Backend], threads: int = 1) 
         "def make(path, threads): return Adapter(Path(path), threads=threads)\n"
         "def say(*values): print('\\n@' + json.dumps(values))\n"
     )
-    ended = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-P", "-c", prelude + code],
         capture_output=True,
         timeout=120,
         env=environment(threads) | {"PATH": os.environ.get("PATH", "")},
     )
-    lines = [line for line in ended.stdout.decode("utf-8", "replace").splitlines() if line.startswith("@")]
-    words = ended.stderr.decode("utf-8", "replace")[-1000:]
-    assert ended.returncode == 0, f"the process ended with {ended.returncode}: {words}"
-    assert lines, f"nothing said: {words}"
-    found: list[Any] = json.loads(lines[-1][1:])
-    return found
+    answers = [line for line in process.stdout.decode("utf-8", "replace").splitlines() if line.startswith("@")]
+    stderr_tail = process.stderr.decode("utf-8", "replace")[-1000:]
+    assert process.returncode == 0, f"the process ended with {process.returncode}: {stderr_tail}"
+    assert answers, f"nothing said: {stderr_tail}"
+    values: list[Any] = json.loads(answers[-1][1:])
+    return values
 
 
 def corrupt(artifact: Path, folder: Path, damage: str) -> Path:
@@ -298,19 +298,19 @@ def corrupt(artifact: Path, folder: Path, damage: str) -> Path:
     broken = folder / artifact.name
     if artifact.is_dir():
         shutil.copytree(artifact, broken)
-        files = [part for part in broken.rglob("*") if part.is_file()]
-        chosen = {max(files, key=lambda part: part.stat().st_size), *(part for part in files if part.parent == broken)}
+        files = [file for file in broken.rglob("*") if file.is_file()]
+        damaged = {max(files, key=lambda file: file.stat().st_size), *(file for file in files if file.parent == broken)}
     else:
         shutil.copy(artifact, broken)
-        chosen = {broken}
-    noise = random.Random(0)
-    for part in chosen:
-        content = part.read_bytes()
-        part.write_bytes(
+        damaged = {broken}
+    rng = random.Random(0)
+    for file in damaged:
+        content = file.read_bytes()
+        file.write_bytes(
             {
                 "empty": b"",
                 "half": content[: len(content) // 2],
-                "random bytes": noise.randbytes(len(content)),
+                "random bytes": rng.randbytes(len(content)),
                 "zeros": bytes(len(content)),
             }[damage]
         )
@@ -323,13 +323,13 @@ def random_bundle(folder: Path, hidden: Sequence[int] = (16,), seed: int = 0) ->
     Its accuracy is that of a guess, and its reference scores come from NumPy.
     """
     dataset = data.load("digits")
-    draw = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     widths = [784, *hidden, 10]
     arrays: dict[str, Any] = {"activations": np.array(["relu"] * len(hidden) + ["softmax"])}
     scores: Scores = dataset.test.images.reshape(-1, 784)
     for i, (inputs, outputs) in enumerate(pairwise(widths)):
-        kernel = draw.normal(0, inputs**-0.5, (inputs, outputs)).astype(np.float32)
-        bias = draw.normal(0, 0.1, outputs).astype(np.float32)
+        kernel = rng.normal(0, inputs**-0.5, (inputs, outputs)).astype(np.float32)
+        bias = rng.normal(0, 0.1, outputs).astype(np.float32)
         if i == len(hidden):  # else nearly all images would have one label, and a wrong answer be right
             bias = -(scores @ kernel).mean(axis=0)
         arrays |= {f"kernel_{i}": kernel, f"bias_{i}": bias}
@@ -339,12 +339,12 @@ def random_bundle(folder: Path, hidden: Sequence[int] = (16,), seed: int = 0) ->
     artifact.parent.mkdir(parents=True)
     np.savez(artifact, **arrays)
     np.save(folder / bundles.REFERENCE, scores)
-    found = accuracy.accuracy(scores, dataset.test.labels)
+    measured = accuracy.accuracy(scores, dataset.test.labels)
     manifest = {
         "schema": bundles.SCHEMA,
         "recipe": Recipe(name="random", hidden=tuple(hidden), seed=seed).to_json(),
         "dataset": {"name": dataset.name, "fingerprint": dataset.fingerprint, "source": dataset.source},
-        "metrics": {"test_accuracy": found.top1, "correct": found.correct, "total": found.total},
+        "metrics": {"test_accuracy": measured.top1, "correct": measured.correct, "total": measured.total},
         "reference": {"path": bundles.REFERENCE, "backend": "numpy", "sha256": sha256(folder / bundles.REFERENCE)},
         "artifacts": [vars(Artifact.describe(folder, artifact, "npz"))],
     }

@@ -30,7 +30,7 @@ from digitbench.bundle import caveats
 from digitbench.data import Dataset
 from digitbench.errors import ArtifactError, BundleError, DataError
 from digitbench.plugins.model_io import ModelIO
-from digitbench.plugins.model_io import check as check_form
+from digitbench.plugins.model_io import check as check_model_io
 from digitbench.records.precisions import FP32
 from digitbench.system.files import locked, measure_size, sha256, write_json
 from digitbench.system.notebook import html_of
@@ -134,36 +134,38 @@ class Bundle:
     @property
     def dataset(self) -> Mapping[str, Any]:
         """`name`, `fingerprint` and `source` of the dataset it was trained on."""
-        found: Mapping[str, Any] = self.manifest["dataset"]
-        return found
+        dataset: Mapping[str, Any] = self.manifest["dataset"]
+        return dataset
 
     @property
     def model_io(self) -> ModelIO:
         """What the model takes and gives."""
-        found = ModelIO.from_json(self.manifest.get("form", {}))
-        return found
+        model_io = ModelIO.from_json(self.manifest.get("form", {}))
+        return model_io
 
     def model_io_of(self, artifact: Artifact) -> ModelIO:
         """What the model in one of its artifacts takes and gives: what was exported takes any number of images."""
-        whole = self.model_io
+        model_io = self.model_io
         imported = self.manifest.get("imported", {}).get("format")
-        return whole if artifact.format == imported or whole.is_native else whole.exported(artifact.format)
+        return model_io if artifact.format == imported or model_io.is_native else model_io.exported(artifact.format)
 
     @property
     def reference_backend(self) -> str:
-        """Who gave the reference scores."""
+        """The backend that gave the reference scores."""
         return str(self.manifest["reference"].get("backend", "keras"))
 
     @property
     def usual_precision(self) -> str:
         """What is opened where nobody names one: fp32, or what a model was imported in that has no other."""
-        stored = [one.precision for one in self.artifacts]
+        stored = [artifact.precision for artifact in self.artifacts]
         return FP32 if FP32 in stored or not stored else stored[0]
 
     def format_for(self, backend: type[Backend]) -> str:
-        """Which of a backend's formats it opens here: the first that there is something of, else its own."""
-        stored = {one.format for one in self.artifacts}
-        return next((one for one in (backend.format, *backend.further_formats) if one in stored), backend.format)
+        """Which of a backend's formats it opens here: the first that there is something of, else the first."""
+        stored = {artifact.format for artifact in self.artifacts}
+        return next(
+            (format for format in (backend.format, *backend.further_formats) if format in stored), backend.format
+        )
 
     def opened_by(self, backend: type[Backend], precision: str) -> Artifact:
         """The artifact that a backend opens for a precision, be it one that the runtime makes of another's.
@@ -177,10 +179,10 @@ class Bundle:
 
     def can_never_hold(self, backend: type[Backend]) -> bool:
         """Can no export make what a backend opens: is it made elsewhere, and not with Keras, or no format holds it?"""
-        stored, format = {one.format for one in self.artifacts}, self.format_for(backend)
+        stored, format = {artifact.format for artifact in self.artifacts}, self.format_for(backend)
         if format in stored:
             return False
-        return format in self._not_written or ("imported" in self.manifest and "keras" not in stored)
+        return format in self._unwritable_formats or ("imported" in self.manifest and "keras" not in stored)
 
     @property
     def artifacts(self) -> list[Artifact]:
@@ -198,9 +200,9 @@ class Bundle:
         for artifact in self.artifacts:
             if (artifact.format, artifact.precision) == (format, precision):
                 return artifact
-        has = ", ".join(sorted(f"{one.format} {one.precision}" for one in self.artifacts)) or "none"
-        told = f"{self.path} has no {precision} artifact of format {format!r} (it has: {has})"
-        raise self._to_mend(told, format, precision)
+        available = ", ".join(sorted(f"{stored.format} {stored.precision}" for stored in self.artifacts)) or "none"
+        message = f"{self.path} has no {precision} artifact of format {format!r} (it has: {available})"
+        raise self._artifact_error(message, format, precision)
 
     def open(self, artifact: Artifact) -> Path:
         """Give the path of an artifact whose content is as recorded.
@@ -212,38 +214,39 @@ class Bundle:
         """
         path = self.path / artifact.path
         if not path.exists():
-            raise self._to_mend(f"{path}: recorded in the manifest, but gone", artifact.format, artifact.precision)
+            message = f"{path}: recorded in the manifest, but gone"
+            raise self._artifact_error(message, artifact.format, artifact.precision)
         if sha256(path) != artifact.sha256:
-            told = f"{path}: checksum doesn't match the manifest (changed or corrupt)"
-            raise self._to_mend(told, artifact.format, artifact.precision)
+            message = f"{path}: checksum doesn't match the manifest (changed or corrupt)"
+            raise self._artifact_error(message, artifact.format, artifact.precision)
         return path
 
-    def _to_mend(self, told: str, format: str, precision: str) -> ArtifactError:
+    def _artifact_error(self, message: str, format: str, precision: str) -> ArtifactError:
         """Say how to get an artifact again: all but the model itself are exports of it."""
         imported = self.manifest.get("imported")
         if imported and format == imported["format"]:
-            if not any((one.format, one.precision) == (format, precision) for one in self.artifacts):
-                return ArtifactError(f"{told}; it was imported in that precision alone")
-            return ArtifactError(f"{told}; {self._again}")
+            if not any((artifact.format, artifact.precision) == (format, precision) for artifact in self.artifacts):
+                return ArtifactError(f"{message}; it was imported in that precision alone")
+            return ArtifactError(f"{message}; {self._recreate_hint}")
         if imported and imported["format"] != "keras":
-            return ArtifactError(f"{told}; it was imported from {imported['format']}, which isn't converted")
-        if format in self._not_written:
-            return ArtifactError(f"{told}; it can't be written: {self._not_written[format]}")
+            return ArtifactError(f"{message}; it was imported from {imported['format']}, which isn't converted")
+        if format in self._unwritable_formats:
+            return ArtifactError(f"{message}; it can't be written: {self._unwritable_formats[format]}")
         if format == "keras":
-            return ArtifactError(f"{told}; {self._again}", mend="digitbench train")
+            return ArtifactError(f"{message}; {self._recreate_hint}", mend="digitbench train")
         if imported and self.usual_precision not in (FP32, precision):
-            return ArtifactError(f"{told}; it was imported in that precision alone")
+            return ArtifactError(f"{message}; it was imported in that precision alone")
         mend = f"digitbench export {self.path} --format {format} --precision {precision}"
-        return ArtifactError(f"{told}; run: {mend}", mend=mend)
+        return ArtifactError(f"{message}; run: {mend}", mend=mend)
 
     @property
-    def _not_written(self) -> dict[str, str]:
+    def _unwritable_formats(self) -> dict[str, str]:
         """Why there is no export in a format, where it was tried."""
-        found: dict[str, str] = self.manifest.get("imported", self.manifest).get("not_written", {})
-        return found
+        reasons: dict[str, str] = self.manifest.get("imported", self.manifest).get("not_written", {})
+        return reasons
 
     @property
-    def _again(self) -> str:
+    def _recreate_hint(self) -> str:
         imported = self.manifest.get("imported")
         return f"import it again: digitbench import {imported['source']}" if imported else "train again"
 
@@ -257,7 +260,7 @@ class Bundle:
         """
         path, entry = self.path / REFERENCE, self.manifest["reference"]
         if not path.is_file() or sha256(path) != entry["sha256"]:
-            raise BundleError(f"{path}: gone, or its checksum doesn't match the manifest; {self._again}")
+            raise BundleError(f"{path}: gone, or its checksum doesn't match the manifest; {self._recreate_hint}")
         return np.asarray(np.load(path, allow_pickle=False), dtype=np.float32)
 
     def check_dataset(self, dataset: Dataset) -> None:
@@ -268,12 +271,12 @@ class Bundle:
         DataError
             Their fingerprints differ.
         """
-        mine = self.dataset
-        if dataset.fingerprint != mine["fingerprint"]:
-            done = "imported with" if "imported" in self.manifest else "trained on"
+        expected = self.dataset
+        if dataset.fingerprint != expected["fingerprint"]:
+            verb = "imported with" if "imported" in self.manifest else "trained on"
             raise DataError(
-                f"{self.path} was {done} {mine['name']} ({mine['fingerprint']}), but the data at hand is "
-                f"{dataset.name} ({dataset.fingerprint}); give that dataset, or {self._again}"
+                f"{self.path} was {verb} {expected['name']} ({expected['fingerprint']}), but the data at hand is "
+                f"{dataset.name} ({dataset.fingerprint}); give that dataset, or {self._recreate_hint}"
             )
 
     @contextmanager
@@ -286,15 +289,15 @@ class Bundle:
             write_json(path, self.manifest)
 
     def record_unwritable(self, format: str, why: str) -> None:
-        """Remember that the model can't be written in a format, so that nobody is told to try."""
+        """Remember that the model can't be written in a format, so that no message advises to try."""
         with self.change():
             self.manifest.get("imported", self.manifest).setdefault("not_written", {})[format] = why
 
     @property
     def attempts(self) -> Mapping[str, Mapping[str, Any]]:
         """Of other backends that a model made elsewhere was tried with: ``versions``, and ``why`` it can't be run."""
-        found: Mapping[str, Mapping[str, Any]] = self.manifest.get("imported", {}).get("tried_with", {})
-        return found
+        attempts: Mapping[str, Mapping[str, Any]] = self.manifest.get("imported", {}).get("tried_with", {})
+        return attempts
 
     def record_attempt(self, backend: str, versions: Mapping[str, str], why: str) -> None:
         """Remember whether a backend can run a model made elsewhere: `why` not, or nothing."""
@@ -303,19 +306,19 @@ class Bundle:
             tried[backend] = {"versions": dict(versions), "why": why}
 
     def record(self, artifact: Artifact) -> None:
-        """Add an artifact to the manifest in place of its like, atomically."""
+        """Add an artifact to the manifest, atomically; one of the same format and precision is replaced."""
         key = artifact.format, artifact.precision
         with self.change():
-            others = [old for old in self.artifacts if (old.format, old.precision) != key]
-            self.manifest |= {"schema": SCHEMA, "artifacts": [asdict(one) for one in [*others, artifact]]}
+            kept = [stored for stored in self.artifacts if (stored.format, stored.precision) != key]
+            self.manifest |= {"schema": SCHEMA, "artifacts": [asdict(recorded) for recorded in [*kept, artifact]]}
 
 
 def _resolve(path: Path | None) -> Path:
-    wanted = RUNS / LATEST if path is None else path
-    if wanted.name == LATEST and wanted.is_file():  # a pointer, where links can't be made
-        wanted = Path(wanted.read_text(encoding="utf-8").strip())
-    if wanted.is_dir():
-        return wanted.resolve() if wanted.is_symlink() else wanted
+    target = RUNS / LATEST if path is None else path
+    if target.name == LATEST and target.is_file():  # a pointer, where links can't be made
+        target = Path(target.read_text(encoding="utf-8").strip())
+    if target.is_dir():
+        return target.resolve() if target.is_symlink() else target
     if path is None:
         raise BundleError(f"no bundle yet: {RUNS / LATEST} points at nothing; run: digitbench train")
     raise BundleError(f"{path}: no such bundle; run: digitbench train, or name a folder below {RUNS}/")
@@ -338,8 +341,8 @@ def _read_manifest(path: Path) -> dict[str, Any]:
         _check_parts(manifest)
     except (TypeError, KeyError, ValueError) as exc:
         raise BundleError(f"{path}: not a bundle's manifest: {exc}") from exc
-    found: dict[str, Any] = manifest
-    return found
+    checked: dict[str, Any] = manifest
+    return checked
 
 
 def _check_parts(manifest: dict[str, Any]) -> None:
@@ -350,7 +353,7 @@ def _check_parts(manifest: dict[str, Any]) -> None:
                 raise TypeError(f"{part}.{key} is not a text")
     for entry in manifest["artifacts"]:
         Artifact(**entry)
-    check_form(ModelIO.from_json(manifest.get("form", {})))
+    check_model_io(ModelIO.from_json(manifest.get("form", {})))
     imported = manifest.get("imported", {"source": "", "format": ""})
     for key in ("source", "format"):
         if not isinstance(imported[key], str):
@@ -361,8 +364,8 @@ def _check_parts(manifest: dict[str, Any]) -> None:
     caveats.warnings(manifest)
     caveats.unsteady(manifest)
     caveats.moved_by_batch(manifest)
-    for told in (imported, manifest):
-        if not isinstance(told.get("not_written", {}), dict):
+    for section in (imported, manifest):
+        if not isinstance(section.get("not_written", {}), dict):
             raise TypeError("not_written is not an object")
     for name, entry in imported.get("tried_with", {}).items():
         if not isinstance(entry["versions"], dict) or not isinstance(entry["why"], str):

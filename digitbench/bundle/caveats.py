@@ -1,4 +1,4 @@
-"""What a bundle's manifest says that its reader must know beside the figures: of models made elsewhere alone."""
+"""What a bundle's manifest says that its reader must know beside the numbers: of models made elsewhere alone."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ HINT = (
 
 
 def poor_fit(manifest: Mapping[str, Any]) -> str:
-    """Say that the model fits no form well, with the figures; empty where it does, or where nobody looked."""
+    """Say that no guess of the model I/O fits well, with numbers; empty where one does, or nobody looked."""
     fit = manifest.get("imported", {}).get("fit", {})
     if not fit.get("poor"):
         return ""
@@ -22,7 +22,7 @@ def poor_fit(manifest: Mapping[str, Any]) -> str:
 
 
 def reached(fit: Mapping[str, Any]) -> str:
-    """Say what share of images a form has right, and beside what: ``has 71.0% of …, logistic regression … 90.5%``.
+    """Say what share of images it has right, and beside what: ``has 71.0% of …, logistic regression … 90.5%``.
 
     Parameters
     ----------
@@ -39,32 +39,34 @@ def reached(fit: Mapping[str, Any]) -> str:
 
 def unsteady(manifest: Mapping[str, Any]) -> str:
     """Say that the model's answers depend on more than the image, and how far; empty where they don't."""
-    found = manifest.get("imported", {}).get("batch", {})
-    if found.get("fault"):
-        return f"whether its answers depend on the batch couldn't be looked at: {found['fault']}"
-    images, differ = found.get("images", 0), []
-    if found.get("random"):
-        return f"its answers differ when the same call is made again: {_difference(found['repeated'], images)}"
-    if found.get("depends"):
+    batch_check = manifest.get("imported", {}).get("batch", {})
+    if batch_check.get("fault"):
+        return f"whether its answers depend on the batch couldn't be looked at: {batch_check['fault']}"
+    images, differences = batch_check.get("images", 0), []
+    if batch_check.get("random"):
+        return f"its answers differ when the same call is made again: {_difference(batch_check['repeated'], images)}"
+    if batch_check.get("depends"):
         ways = (("alone", "one image at a time"), ("reordered", "in another order"))
-        differ = [f"{words} {_difference(found[name], images)}" for name, words in ways if _beyond(found, name)]
-    return f"its answers depend on the batch: {'; '.join(differ)}" if differ else ""
+        moved = [(name, description) for name, description in ways if _exceeds_rounding(batch_check, name)]
+        differences = [f"{description} {_difference(batch_check[name], images)}" for name, description in moved]
+    return f"its answers depend on the batch: {'; '.join(differences)}" if differences else ""
 
 
 def moved_by_batch(manifest: Mapping[str, Any]) -> float:
     """Give how far the batch alone moved a score when the model was imported, as a share of the largest score."""
-    found = manifest.get("imported", {}).get("batch", {})
+    batch_check = manifest.get("imported", {}).get("batch", {})
     return max(
-        (float(found[name]["score"]) for name in ("repeated", "alone", "reordered") if found.get(name)), default=0.0
+        (float(batch_check[name]["score"]) for name in ("repeated", "alone", "reordered") if batch_check.get(name)),
+        default=0.0,
     )
 
 
-def _beyond(found: Mapping[str, Any], name: str) -> bool:
-    return bool(found[name]["score"] > found["rounding"])
+def _exceeds_rounding(batch_check: Mapping[str, Any], name: str) -> bool:
+    return bool(batch_check[name]["score"] > batch_check["rounding"])
 
 
-def _difference(found: Mapping[str, Any], images: int) -> str:
-    return f"{found['labels']} of {images} labels differ, scores by up to {found['score']:.2g} of the largest"
+def _difference(difference: Mapping[str, Any], images: int) -> str:
+    return f"{difference['labels']} of {images} labels differ, scores by up to {difference['score']:.2g} of the largest"
 
 
 def uncertified(manifest: Mapping[str, Any], path: str) -> str:
@@ -77,17 +79,17 @@ def uncertified(manifest: Mapping[str, Any], path: str) -> str:
     path
         Of the artifact, as the manifest has it.
     """
-    told = unsteady(manifest)
-    known = [(entry["precision"], entry["format"]) for entry in manifest["artifacts"] if entry["path"] == path]
-    if told or (DYNAMIC, "onnx") not in known:
-        return told
+    caveat = unsteady(manifest)
+    matching = [(entry["precision"], entry["format"]) for entry in manifest["artifacts"] if entry["path"] == path]
+    if caveat or (DYNAMIC, "onnx") not in matching:
+        return caveat
     return "each call finds its ranges, as a rule those of the whole batch: other batches may move scores otherwise"
 
 
 def warnings(manifest: Mapping[str, Any]) -> tuple[str, ...]:
-    """Say what speaks against choosing from the model's figures, each in a sentence, with what to do."""
-    told = poor_fit(manifest)
-    if not told or manifest["imported"].get("accepted"):
+    """Say what speaks against choosing from the model's numbers, each in a sentence, with what to do."""
+    caveat = poor_fit(manifest)
+    if not caveat or manifest["imported"].get("accepted"):
         return ()
-    again = f"digitbench import {manifest['imported']['source']}"
-    return (f"{told}; import it again and {HINT}, or take it as it is: {again} --accept",)
+    command = f"digitbench import {manifest['imported']['source']}"
+    return (f"{caveat}; import it again and {HINT}, or take it as it is: {command} --accept",)

@@ -40,7 +40,7 @@ class History:
 
     @property
     def overfits_from(self) -> int | None:
-        """The first epoch of overfitting; None where it doesn't happen, or can't be told without validation.
+        """The first epoch of overfitting; None where it doesn't happen, or can't be found out without validation.
 
         That is the one after the best, if at least `PATIENCE` epochs follow the best, and the training loss ends
         below what it was there: the network went on to learn the training images, and nothing else.
@@ -70,13 +70,13 @@ def read(bundle: Bundle) -> History:
         raise BundleError(f"{path}: not the history of a training: {exc}; train again") from exc
 
 
-def _history(found: Any) -> History:
-    if not isinstance(found, dict):
+def _history(content: Any) -> History:
+    if not isinstance(content, dict):
         raise TypeError("it is no object of lists")
-    given = [key for key in KEYS if key in found]
-    if given not in (list(KEYS), list(KEYS[:2])):
-        raise KeyError(f"of {', '.join(KEYS)} it has {', '.join(given) or 'none'}")
-    lists = {key: tuple(float(value) for value in found[key]) for key in given}
+    present = [key for key in KEYS if key in content]
+    if present not in (list(KEYS), list(KEYS[:2])):
+        raise KeyError(f"of {', '.join(KEYS)} it has {', '.join(present) or 'none'}")
+    lists = {key: tuple(float(value) for value in content[key]) for key in present}
     if len({len(values) for values in lists.values()}) != 1 or not lists["loss"]:
         raise ValueError("its lists are empty or differ in length")
     if not all(isfinite(value) for values in lists.values() for value in values):

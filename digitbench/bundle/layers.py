@@ -63,24 +63,24 @@ def layers_of(bundle: Bundle) -> tuple[Layer, ...]:
                     return read(bundle.path / artifact.path)
                 except BundleError as exc:
                     faults.append(str(exc))
-    raise BundleError("; ".join(faults) or _untold(bundle.artifacts))
+    raise BundleError("; ".join(faults) or _no_layers_message(bundle.artifacts))
 
 
-def _untold(artifacts: Sequence[Artifact]) -> str:
-    held = ", ".join(f"{one.format} ({one.bytes / 1000:,.0f} kB)" for one in artifacts) or "no artifact"
-    return f"it holds {held}, which tells its layers to its runtime alone"
+def _no_layers_message(artifacts: Sequence[Artifact]) -> str:
+    contents = ", ".join(f"{artifact.format} ({artifact.bytes / 1000:,.0f} kB)" for artifact in artifacts)
+    return f"it holds {contents or 'no artifact'}, which tells its layers to its runtime alone"
 
 
 def total(layers: Sequence[Layer]) -> tuple[int, bool]:
     """Add up the parameters; also whether every layer's are known."""
-    return sum(one.parameters or 0 for one in layers), all(one.parameters is not None for one in layers)
+    return sum(layer.parameters or 0 for layer in layers), all(layer.parameters is not None for layer in layers)
 
 
 # --- plain weights --------------------------------------------------------------------------------------------------
 
 
 def of_weights(path: Path) -> tuple[Layer, ...]:
-    """Read the layers of an ``.npz`` of ours.
+    """Read the layers of an ``.npz`` that digitbench wrote.
 
     Raises
     ------
@@ -111,7 +111,7 @@ def _cropping(top: int, bottom: int, left: int, right: int) -> Layer:
 
 
 def of_keras(path: Path) -> tuple[Layer, ...]:
-    """Read the layers of a Keras 3 file: the ``config.json`` in its archive; what is nested comes in its place.
+    """Read the layers of a Keras 3 file: the ``config.json`` in its archive; a nested model's layers come in its place.
 
     Raises
     ------
@@ -123,81 +123,82 @@ def of_keras(path: Path) -> tuple[Layer, ...]:
             text = stream.read(MOST_BYTES + 1)
         if len(text) > MOST_BYTES:
             raise ValueError(f"its config.json is larger than {MOST_BYTES / 1e6:.0f} MB")
-        return tuple(_described(json.loads(text)))
+        return tuple(_layers_in(json.loads(text)))
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, zipfile.BadZipFile) as exc:
         raise BundleError(f"{path}: its layers can't be read: {one_line(exc)}") from exc
 
 
-def _described(model: Mapping[str, Any], prefix: str = "") -> Iterator[Layer]:
+def _layers_in(model: Mapping[str, Any], prefix: str = "") -> Iterator[Layer]:
     """Go through a Sequential's or a Functional's layers; in a Sequential each takes what the one before gives."""
-    entries, chain = model["config"]["layers"], model["class_name"] == "Sequential"
-    held: Shape | None = None
+    entries, is_sequential = model["config"]["layers"], model["class_name"] == "Sequential"
+    current_shape: Shape | None = None
     for entry, following in zip(entries, [*entries[1:], None], strict=True):
-        config, kind = entry["config"], str(entry["class_name"])
-        name, shape = f"{prefix}{config.get('name', kind)}", _shape(entry) or held
+        config, class_name = entry["config"], str(entry["class_name"])
+        name, shape = f"{prefix}{config.get('name', class_name)}", _shape(entry) or current_shape
         if isinstance(config.get("layers"), list):
-            yield from _described(entry, f"{name}/")
-            held = None
+            yield from _layers_in(entry, f"{name}/")
+            current_shape = None
             continue
-        after = _shape(following) if chain and following else None
-        gives = after or _given(kind, config, shape)
-        held = gives if chain else None
-        if kind != "InputLayer":
-            count, activation = _parameters(kind, config, shape), _activation(config)
-            yield Layer(name, kind, shape and shape[1:], gives and gives[1:], activation, count)
+        next_shape = _shape(following) if is_sequential and following else None
+        gives = next_shape or _output_shape(class_name, config, shape)
+        current_shape = gives if is_sequential else None
+        if class_name != "InputLayer":
+            count, activation = _parameters(class_name, config, shape), _activation(config)
+            yield Layer(name, class_name, shape and shape[1:], gives and gives[1:], activation, count)
 
 
-def _given(kind: str, config: Mapping[str, Any], shape: Shape | None) -> Shape | None:
+def _output_shape(class_name: str, config: Mapping[str, Any], shape: Shape | None) -> Shape | None:
     """What a layer gives, where that follows from what it takes; else None."""
-    if shape is None or kind in SAME_SHAPE:
+    if shape is None or class_name in SAME_SHAPE:
         return shape
-    if kind == "Dense":
+    if class_name == "Dense":
         return *shape[:-1], int(config["units"])
-    if kind == "Reshape" and -1 not in config["target_shape"]:
+    if class_name == "Reshape" and -1 not in config["target_shape"]:
         return shape[0], *config["target_shape"]
-    if kind == "Flatten" and None not in shape[1:]:
+    if class_name == "Flatten" and None not in shape[1:]:
         return shape[0], prod(size or 0 for size in shape[1:])
-    if kind not in ("Conv2D", "MaxPooling2D", "AveragePooling2D", "Cropping2D") or _channels_first(config):
+    if class_name not in ("Conv2D", "MaxPooling2D", "AveragePooling2D", "Cropping2D") or _channels_first(config):
         return None
-    if kind == "Cropping2D":
-        cut = [sum(ends) for ends in config["cropping"]]
-        return shape[0], *(size and size - ends for size, ends in zip(shape[1:3], cut, strict=True)), shape[3]
-    sides = tuple(_stepped(config, axis, shape[1 + axis]) for axis in (0, 1))
-    return shape[0], *sides, int(config["filters"]) if kind == "Conv2D" else shape[3]
+    if class_name == "Cropping2D":
+        cropped = [sum(ends) for ends in config["cropping"]]
+        return shape[0], *(size and size - ends for size, ends in zip(shape[1:3], cropped, strict=True)), shape[3]
+    sides = tuple(_window_count(config, axis, shape[1 + axis]) for axis in (0, 1))
+    return shape[0], *sides, int(config["filters"]) if class_name == "Conv2D" else shape[3]
 
 
 def _channels_first(config: Mapping[str, Any]) -> bool:
     return config.get("data_format") == "channels_first"
 
 
-def _stepped(config: Mapping[str, Any], axis: int, size: int | None) -> int | None:
-    """Places at which a window stands that moves along an axis."""
+def _window_count(config: Mapping[str, Any], axis: int, size: int | None) -> int | None:
+    """Positions that a window takes as it moves along an axis."""
 
-    def along(name: str, other: Any) -> int:
-        value = config.get(name) or other
+    def setting(name: str, default: Any) -> int:
+        value = config.get(name) or default
         return int(value[axis] if isinstance(value, list) else value)
 
     window = config.get("kernel_size") or config.get("pool_size")
     if size is None or not window:
         return None
-    reach = (along("kernel_size", window) - 1) * along("dilation_rate", 1) + 1
-    step = along("strides", window if "pool_size" in config else 1)
-    return -(-size // step) if config.get("padding") == "same" else (size - reach) // step + 1
+    extent = (setting("kernel_size", window) - 1) * setting("dilation_rate", 1) + 1
+    step = setting("strides", window if "pool_size" in config else 1)
+    return -(-size // step) if config.get("padding") == "same" else (size - extent) // step + 1
 
 
 def _shape(entry: Mapping[str, Any]) -> Shape | None:
-    """What a layer was built for, with the batch axis; of several inputs none is told."""
-    config, built = entry["config"], entry.get("build_config") or {}
-    found = built.get("input_shape") or config.get("batch_shape") or config.get("batch_input_shape")
-    plain = isinstance(found, list) and all(size is None or isinstance(size, int) for size in found)
-    return tuple(found) if plain else None
+    """What a layer was built for, with the batch axis; of several inputs none is given."""
+    config, build_config = entry["config"], entry.get("build_config") or {}
+    shape = build_config.get("input_shape") or config.get("batch_shape") or config.get("batch_input_shape")
+    is_valid = isinstance(shape, list) and all(size is None or isinstance(size, int) for size in shape)
+    return tuple(shape) if is_valid else None
 
 
 def _activation(config: Mapping[str, Any]) -> str:
-    found = config.get("activation")
-    if isinstance(found, Mapping):  # one that was given as an object
-        found = found.get("config", {}).get("name") if found.get("class_name") == "function" else found["class_name"]
-    return found if isinstance(found, str) else ""
+    activation = config.get("activation")
+    if isinstance(activation, Mapping):  # one that was given as an object
+        is_function = activation.get("class_name") == "function"
+        activation = activation.get("config", {}).get("name") if is_function else activation["class_name"]
+    return activation if isinstance(activation, str) else ""
 
 
 SAME_SHAPE = (
@@ -212,14 +213,14 @@ NO_WEIGHTS = (
 )  # fmt: skip
 
 
-def _parameters(kind: str, config: Mapping[str, Any], shape: Shape | None) -> int | None:
+def _parameters(class_name: str, config: Mapping[str, Any], shape: Shape | None) -> int | None:
     """Count a layer's weights, as the layers' documentation in Keras says what each holds."""
-    plain = kind.rstrip("D").rstrip("123") if kind.endswith("D") else kind
-    if plain in NO_WEIGHTS or plain.endswith("Pooling"):
+    base_class = class_name.rstrip("D").rstrip("123") if class_name.endswith("D") else class_name
+    if base_class in NO_WEIGHTS or base_class.endswith("Pooling"):
         return 0
-    if shape is None or plain not in COUNTS:
+    if shape is None or base_class not in COUNTS:
         return None
-    return int(COUNTS[plain](config, shape))
+    return int(COUNTS[base_class](config, shape))
 
 
 def _channels(config: Mapping[str, Any], shape: Shape) -> int:
@@ -236,31 +237,31 @@ def _dense(config: Mapping[str, Any], shape: Shape) -> int:
 
 
 def _convolution(config: Mapping[str, Any], shape: Shape) -> int:
-    each = _window(config) * _channels(config, shape) // int(config.get("groups", 1))
-    return (each + bool(config["use_bias"])) * int(config["filters"])
+    per_filter = _window(config) * _channels(config, shape) // int(config.get("groups", 1))
+    return (per_filter + bool(config["use_bias"])) * int(config["filters"])
 
 
 def _depthwise(config: Mapping[str, Any], shape: Shape) -> int:
-    given = _channels(config, shape) * int(config["depth_multiplier"])
-    return (_window(config) + bool(config["use_bias"])) * given
+    channels = _channels(config, shape) * int(config["depth_multiplier"])
+    return (_window(config) + bool(config["use_bias"])) * channels
 
 
 def _separable(config: Mapping[str, Any], shape: Shape) -> int:
-    given = _channels(config, shape) * int(config["depth_multiplier"])
-    return _window(config) * given + (given + bool(config["use_bias"])) * int(config["filters"])
+    channels = _channels(config, shape) * int(config["depth_multiplier"])
+    return _window(config) * channels + (channels + bool(config["use_bias"])) * int(config["filters"])
 
 
-def _normalised(config: Mapping[str, Any], shape: Shape) -> int:
+def _normalised_size(config: Mapping[str, Any], shape: Shape) -> int:
     axes = config["axis"] if isinstance(config["axis"], list) else [config["axis"]]
     return prod(shape[axis] or 0 for axis in axes)
 
 
 def _batch_normalization(config: Mapping[str, Any], shape: Shape) -> int:
-    return _normalised(config, shape) * (bool(config["scale"]) + bool(config["center"]) + 2)  # mean and variance
+    return _normalised_size(config, shape) * (bool(config["scale"]) + bool(config["center"]) + 2)  # mean and variance
 
 
 def _layer_normalization(config: Mapping[str, Any], shape: Shape) -> int:
-    return _normalised(config, shape) * (bool(config["scale"]) + bool(config["center"]))
+    return _normalised_size(config, shape) * (bool(config["scale"]) + bool(config["center"]))
 
 
 COUNTS: Mapping[str, Callable[[Mapping[str, Any], Shape], int]] = {

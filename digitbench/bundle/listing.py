@@ -100,30 +100,30 @@ def find(folder: Path, sort: str = "age") -> BundleList:
     if sort not in SORTS:
         raise UsageError(f"--sort: {unknown('order', sort, SORTS)}")
     if not folder.is_dir():
-        told = "not a folder" if folder.exists() else "no such folder"
-        raise BundleError(f"{folder}: {told}; name one that holds bundles, such as runs")
+        problem = "not a folder" if folder.exists() else "no such folder"
+        raise BundleError(f"{folder}: {problem}; name one that holds bundles, such as runs")
     try:
-        places = dict(_places(folder))
+        candidates = dict(_candidates(folder))
     except OSError as exc:
         raise BundleError(f"{folder}: can't be read: {exc.strerror or exc}") from exc
     latest, seen = _latest(folder), set[Path]()
     bundles: list[Listed] = []
     broken: dict[str, str] = {}
     # Links last, so that a bundle goes by its own name where it has one here.
-    for name, place in sorted(places.items(), key=lambda item: (item[1].is_symlink(), item[0] == LATEST, item[0])):
-        real, fault = place.resolve(), _dangling(place)
+    for name, path in sorted(candidates.items(), key=lambda item: (item[1].is_symlink(), item[0] == LATEST, item[0])):
+        resolved, fault = path.resolve(), _dangling_link_fault(path)
         if fault:
             broken[name] = fault
-        elif real not in seen:
-            seen.add(real)
+        elif resolved not in seen:
+            seen.add(resolved)
             try:
-                bundles.append(describe(Bundle(place), name, latest=real == latest))
+                bundles.append(describe(Bundle(path), name, latest=resolved == latest))
             except (BundleError, OSError) as exc:
                 broken[name] = str(exc)
-    return BundleList(folder, tuple(sorted(bundles, key=_order(sort))), broken)
+    return BundleList(folder, tuple(sorted(bundles, key=_sort_key(sort))), broken)
 
 
-def _places(folder: Path) -> Iterator[tuple[str, Path]]:
+def _candidates(folder: Path) -> Iterator[tuple[str, Path]]:
     """Give what may be a bundle, by its name; a folder without a manifest only if none is in it either.
 
     An empty folder is none: a bundle is being made there, or that was stopped.
@@ -131,37 +131,37 @@ def _places(folder: Path) -> Iterator[tuple[str, Path]]:
     if (folder / MANIFEST).exists():
         yield folder.resolve().name, folder
         return
-    yield from _below(folder, folder, DEPTH)
+    yield from _candidates_below(folder, folder, DEPTH)
 
 
-def _below(folder: Path, top: Path, depth: int) -> Iterator[tuple[str, Path]]:
+def _candidates_below(folder: Path, top: Path, depth: int) -> Iterator[tuple[str, Path]]:
     with os.scandir(folder) as entries:
-        places = sorted(Path(entry.path) for entry in entries if not entry.name.startswith("."))
-    for place in places:
-        name = place.relative_to(top).as_posix()
-        if (place / MANIFEST).exists() or (place.is_symlink() and not place.exists()):
-            yield name, place
-        elif place.is_dir():
+        paths = sorted(Path(entry.path) for entry in entries if not entry.name.startswith("."))
+    for path in paths:
+        name = path.relative_to(top).as_posix()
+        if (path / MANIFEST).exists() or (path.is_symlink() and not path.exists()):
+            yield name, path
+        elif path.is_dir():
             # A link to a folder of bundles isn't followed: it may lead back here, or anywhere.
-            deeper = [] if place.is_symlink() or depth == 1 else _tried(place, top, depth - 1)
+            deeper = [] if path.is_symlink() or depth == 1 else _readable_candidates_below(path, top, depth - 1)
             yield from deeper
-            if not deeper and folder == top and not is_empty(place):
-                yield name, place
+            if not deeper and folder == top and not is_empty(path):
+                yield name, path
 
 
-def _tried(folder: Path, top: Path, depth: int) -> list[tuple[str, Path]]:
+def _readable_candidates_below(folder: Path, top: Path, depth: int) -> list[tuple[str, Path]]:
     try:
-        return list(_below(folder, top, depth))
-    except OSError:  # not ours to read: `Bundle` says so
+        return list(_candidates_below(folder, top, depth))
+    except OSError:  # this user may not read it: `Bundle` says so
         return []
 
 
-def _dangling(place: Path) -> str:
+def _dangling_link_fault(path: Path) -> str:
     """Say that a link leads nowhere; nothing of anything else."""
-    if not place.is_symlink() or place.exists():
+    if not path.is_symlink() or path.exists():
         return ""
-    mend = "the next digitbench train sets it anew" if place.name == LATEST else "remove it"
-    return f"{place}: points at {os.readlink(place)}, which is gone; {mend}"
+    mend = "the next digitbench train sets it anew" if path.name == LATEST else "remove it"
+    return f"{path}: points at {os.readlink(path)}, which is gone; {mend}"
 
 
 def _latest(folder: Path) -> Path | None:
@@ -180,28 +180,29 @@ def describe(bundle: Bundle, name: str, *, latest: bool = False) -> Listed:
         Its folder can't be read.
     """
     manifest, metrics = bundle.manifest, bundle.manifest.get("metrics")
-    known: Mapping[str, Any] = metrics if isinstance(metrics, Mapping) else {}
-    correct, total = (value if isinstance(value := known.get(key), int) else None for key in ("correct", "total"))
-    sound = correct is not None and total is not None and 0 <= correct <= total and total > 0
+    counts: Mapping[str, Any] = metrics if isinstance(metrics, Mapping) else {}
+    correct, total = (value if isinstance(value := counts.get(key), int) else None for key in ("correct", "total"))
+    is_consistent = correct is not None and total is not None and 0 <= correct <= total and total > 0
     return Listed(
         name=name, path=bundle.path, recipe=bundle.recipe_name, dataset=bundle.dataset["name"],
         fingerprint=bundle.dataset["fingerprint"], imported=manifest.get("imported", {}).get("format", ""),
-        correct=correct if sound else None, total=total if sound else None, parameters=parameters(manifest["recipe"]),
-        bytes=measure_size(bundle.path), artifacts=tuple((one.format, one.precision) for one in bundle.artifacts),
+        correct=correct if is_consistent else None, total=total if is_consistent else None,
+        parameters=parameters(manifest["recipe"]), bytes=measure_size(bundle.path),
+        artifacts=tuple((artifact.format, artifact.precision) for artifact in bundle.artifacts),
         created=created(bundle), latest=latest,
     )  # fmt: skip
 
 
 def created(bundle: Bundle) -> datetime:
     """When a bundle was made, with its time zone."""
-    said = bundle.manifest.get("created")
+    recorded = bundle.manifest.get("created")
     try:
-        found = datetime.fromisoformat(said) if isinstance(said, str) else None
+        parsed = datetime.fromisoformat(recorded) if isinstance(recorded, str) else None
     except ValueError:
-        found = None
-    if found is None:
+        parsed = None
+    if parsed is None:
         return datetime.fromtimestamp((bundle.path / MANIFEST).stat().st_mtime, UTC)
-    return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+    return parsed.astimezone(UTC) if parsed.tzinfo else parsed.replace(tzinfo=UTC)
 
 
 def parameters(recipe: Mapping[str, Any]) -> int | None:
@@ -210,25 +211,26 @@ def parameters(recipe: Mapping[str, Any]) -> int | None:
     A committee's are all its members'.
     """
     try:
-        known = Recipe.from_json(recipe) if "hidden" in recipe else None
+        parsed = Recipe.from_json(recipe) if "hidden" in recipe else None
     except (TypeError, ValueError, UsageError):
         return None
-    if known is None:
+    if parsed is None:
         return None
-    side, channels, total = SIDE - 2 * known.crop, 1, 0
-    normal = 4 if known.batch_normalization else 0
-    for filters in known.convolutions:
-        total += (9 * channels + 1 + normal) * filters
+    side, channels, total = SIDE - 2 * parsed.crop, 1, 0
+    normalisation = 4 if parsed.batch_normalization else 0
+    for filters in parsed.convolutions:
+        total += (9 * channels + 1 + normalisation) * filters
         side, channels = side // 2, filters
-    widths = [side * side * channels, *known.hidden, CLASSES]
-    total += sum((before + 1) * after for before, after in pairwise(widths)) + normal * sum(known.hidden)
-    return int(total * known.members)
+    widths = [side * side * channels, *parsed.hidden, CLASSES]
+    total += sum((inputs + 1) * outputs for inputs, outputs in pairwise(widths)) + normalisation * sum(parsed.hidden)
+    return int(total * parsed.members)
 
 
-def _order(sort: str) -> Callable[[Listed], tuple[Any, ...]]:
+def _sort_key(sort: str) -> Callable[[Listed], tuple[Any, ...]]:
     """Newest, best, largest first, or by name; what is alike by name."""
     keys: dict[str, Callable[[Listed], Any]] = {
-        "age": lambda one: -one.created.timestamp(), "size": lambda one: -one.bytes, "name": lambda one: one.name,
-        "accuracy": lambda one: -1.0 if one.accuracy is None else -1 - one.accuracy,
+        "age": lambda listed: -listed.created.timestamp(), "size": lambda listed: -listed.bytes,
+        "name": lambda listed: listed.name,
+        "accuracy": lambda listed: -1.0 if listed.accuracy is None else -1 - listed.accuracy,
     }  # fmt: skip
-    return lambda one: (keys[sort](one), one.name)
+    return lambda listed: (keys[sort](listed), listed.name)

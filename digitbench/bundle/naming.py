@@ -30,18 +30,18 @@ def claim(target: Path | None, name: str) -> FolderClaim:
         It can't be written.
     """
     if target is not None and os.path.lexists(target):
-        raise _taken(target)
+        raise _exists_already(target)
     path = target or RUNS / name
     check_folder_writable(path.parent)
     try:
         return FolderClaim(path, numbered=target is None)
     except FileExistsError:
-        raise _taken(path) from None
+        raise _exists_already(path) from None
     except OSError as exc:
         raise BundleError(f"{path}: can't be made: {exc.strerror or exc}") from exc
 
 
-def _taken(target: Path) -> BundleError:
+def _exists_already(target: Path) -> BundleError:
     why = " and is empty: a bundle is being made there now, or that was stopped" if is_empty(target) else ""
     return BundleError(f"{target} exists already{why}; choose another --output or remove it")
 
@@ -50,14 +50,14 @@ def _taken(target: Path) -> BundleError:
 def written(claim: FolderClaim, progress: Progress) -> Iterator[Path]:
     """Give a folder to write a new bundle in; if all went well it gets the claimed name, and ``runs/latest`` means it.
 
-    If something else lies there by then, it gets the next free name, and `progress` is told.
+    If something else lies there by then, it gets the next free name, and `progress` says so.
     """
-    wanted = claim.path
+    requested = claim.path
     with claim.fill() as draft:
         draft.mkdir()
         yield draft
-    if claim.path != wanted:
-        progress.say(f"{wanted} was taken meanwhile; the bundle is {claim.path}")
+    if claim.path != requested:
+        progress.say(f"{requested} was taken meanwhile; the bundle is {claim.path}")
     point_latest_at(claim.path)
 
 
@@ -70,8 +70,8 @@ def point_latest_at(bundle: Path) -> None:
         A folder lies there, and no link.
     """
     RUNS.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".latest.", dir=RUNS) as room:
-        link = Path(room) / LATEST
+    with tempfile.TemporaryDirectory(prefix=".latest.", dir=RUNS) as temporary_folder:
+        link = Path(temporary_folder) / LATEST
         try:
             link.symlink_to(os.path.relpath(bundle, RUNS.resolve()), target_is_directory=True)
         except (OSError, NotImplementedError):  # Windows without the right to make links
@@ -79,5 +79,5 @@ def point_latest_at(bundle: Path) -> None:
         try:
             os.replace(link, RUNS / LATEST)
         except (IsADirectoryError, PermissionError) as exc:
-            told = f"{RUNS / LATEST} is a folder and can't be made a link to the newest bundle; rename it"
-            raise BundleError(f"{told} (the bundle is whole: {bundle})") from exc
+            problem = f"{RUNS / LATEST} is a folder and can't be made a link to the newest bundle; rename it"
+            raise BundleError(f"{problem} (the bundle is whole: {bundle})") from exc

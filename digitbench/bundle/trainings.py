@@ -1,4 +1,4 @@
-"""How several trainings went, as their bundles tell."""
+"""How several trainings went, as their bundles describe it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ AXES = ("epochs", "seconds")
 
 @dataclass(frozen=True)
 class Run:
-    """A training as its bundle tells of it; None and empty where that doesn't say.
+    """A training as its bundle describes it; None and empty where that doesn't say.
 
     Attributes
     ----------
@@ -57,14 +57,14 @@ class Run:
     @property
     def watched(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Loss and accuracy that it is judged by: validation's, or the training's where nothing was held out."""
-        found = self.history
-        return (found.val_loss, found.val_accuracy) if found.val_loss else (found.loss, found.accuracy)
+        curves = self.history
+        return (curves.val_loss, curves.val_accuracy) if curves.val_loss else (curves.loss, curves.accuracy)
 
     @property
     def best(self) -> tuple[int, float, float] | None:
         """The epoch of the lowest validation loss, that loss and its accuracy; None without validation."""
-        found, epoch = self.history, self.history.best
-        return (epoch, found.val_loss[epoch - 1], found.val_accuracy[epoch - 1]) if epoch else None
+        curves, epoch = self.history, self.history.best
+        return (epoch, curves.val_loss[epoch - 1], curves.val_accuracy[epoch - 1]) if epoch else None
 
 
 def read(bundles: Sequence[Bundle]) -> tuple[Run, ...]:
@@ -75,43 +75,43 @@ def read(bundles: Sequence[Bundle]) -> tuple[Run, ...]:
     BundleError
         One of them has no history, as an imported one, or none that can be read.
     """
-    found = list({bundle.path.resolve(): bundle for bundle in bundles}.values())
-    names = [bundle.name for bundle in found]
-    clear = names if len(set(names)) == len(names) else [str(bundle.path) for bundle in found]
-    return tuple(_read_one(bundle, name) for bundle, name in zip(found, clear, strict=True))
+    unique = list({bundle.path.resolve(): bundle for bundle in bundles}.values())
+    names = [bundle.name for bundle in unique]
+    labels = names if len(set(names)) == len(names) else [str(bundle.path) for bundle in unique]
+    return tuple(_read_one(bundle, name) for bundle, name in zip(unique, labels, strict=True))
 
 
 def _read_one(bundle: Bundle, name: str) -> Run:
-    lines, recipe, listed = history.read(bundle), bundle.manifest["recipe"], describe(bundle, bundle.name)
-    told = bundle.manifest.get("training")
-    training: Mapping[str, Any] = told if isinstance(told, Mapping) else {}
-    members, seconds = max(1, _whole(recipe.get("members")) or 1), _amount(training.get("seconds"))
-    each = tuple(members * one for one in _kept_seconds(bundle, len(lines.loss)))
-    shared = not each and seconds is not None
+    curves, recipe, listed = history.read(bundle), bundle.manifest["recipe"], describe(bundle, bundle.name)
+    recorded = bundle.manifest.get("training")
+    training: Mapping[str, Any] = recorded if isinstance(recorded, Mapping) else {}
+    members, seconds = max(1, _integer_or_none(recipe.get("members")) or 1), _amount_or_none(training.get("seconds"))
+    epoch_seconds = tuple(members * amount for amount in _kept_seconds(bundle, len(curves.loss)))
+    shared = not epoch_seconds and seconds is not None
     if shared and seconds is not None:
-        each = (seconds / len(lines.loss),) * len(lines.loss)
+        epoch_seconds = (seconds / len(curves.loss),) * len(curves.loss)
     loop = training.get("loop")
     return Run(
-        name=name, path=bundle.path, recipe=listed.recipe, seed=_whole(recipe.get("seed")), members=members,
-        loop=loop if isinstance(loop, str) else "", dataset=(listed.dataset, listed.fingerprint), history=lines,
-        seconds=sum(each) if seconds is None and each else seconds, epoch_seconds=each, shared=shared,
-        held_out=_whole(training.get("held_out")), test_accuracy=listed.accuracy,
+        name=name, path=bundle.path, recipe=listed.recipe, seed=_integer_or_none(recipe.get("seed")), members=members,
+        loop=loop if isinstance(loop, str) else "", dataset=(listed.dataset, listed.fingerprint), history=curves,
+        seconds=sum(epoch_seconds) if seconds is None and epoch_seconds else seconds, epoch_seconds=epoch_seconds,
+        shared=shared, held_out=_integer_or_none(training.get("held_out")), test_accuracy=listed.accuracy,
     )  # fmt: skip
 
 
 def _kept_seconds(bundle: Bundle, epochs: int) -> tuple[float, ...]:
     """Read how long each epoch took; nothing where the history doesn't say, as older ones don't."""
-    found = json.loads((bundle.path / HISTORY).read_text(encoding="utf-8")).get("seconds")
-    each = [_amount(one) for one in found] if isinstance(found, list) else []
-    known = tuple(one for one in each if one is not None)
-    return known if len(known) == len(each) == epochs else ()
+    stored = json.loads((bundle.path / HISTORY).read_text(encoding="utf-8")).get("seconds")
+    amounts = [_amount_or_none(value) for value in stored] if isinstance(stored, list) else []
+    valid = tuple(value for value in amounts if value is not None)
+    return valid if len(valid) == len(amounts) == epochs else ()
 
 
-def _whole(value: object) -> int | None:
+def _integer_or_none(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
-def _amount(value: object) -> float | None:
+def _amount_or_none(value: object) -> float | None:
     number = float(value) if isinstance(value, int | float) else -1.0
     return number if isfinite(number) and number >= 0 else None
 
@@ -131,13 +131,13 @@ def check_seconds(runs: Sequence[Run]) -> None:
 
 def notes(runs: Sequence[Run], by: str = "epochs") -> Iterator[str]:
     """Say what has to be known before these runs are compared."""
-    data = dict.fromkeys(run.dataset for run in runs)
-    if len(data) > 1:
-        told = ", ".join(f"{name} [{fingerprint}]" for name, fingerprint in data)
-        yield f"Not trained on the same data, so their figures can't be compared: {told}"
-    held = dict.fromkeys(run.held_out for run in runs if run.history.val_loss and run.held_out is not None)
-    if len(held) > 1:
-        yield f"Validation is of different images: {', '.join(f'{count:,}' for count in held)} held out"
+    datasets = dict.fromkeys(run.dataset for run in runs)
+    if len(datasets) > 1:
+        listed = ", ".join(f"{name} [{fingerprint}]" for name, fingerprint in datasets)
+        yield f"Not trained on the same data, so their figures can't be compared: {listed}"
+    held_out = dict.fromkeys(run.held_out for run in runs if run.history.val_loss and run.held_out is not None)
+    if len(held_out) > 1:
+        yield f"Validation is of different images: {', '.join(f'{count:,}' for count in held_out)} held out"
     if any(run.members > 1 for run in runs):
         yield "A committee's curves are means over its members"
     if by == "seconds" and any(run.shared for run in runs):
@@ -153,7 +153,7 @@ def named_runs(runs: Iterator[Run]) -> str:
 
 def lowest(runs: Sequence[Run]) -> Run | None:
     """Find the run of the lowest validation loss; None where none has one, or they are of different data."""
-    known = [run for run in runs if run.best]
-    if not known or len({run.dataset for run in runs}) > 1:
+    candidates = [run for run in runs if run.best]
+    if not candidates or len({run.dataset for run in runs}) > 1:
         return None
-    return min(known, key=lambda run: run.best[1] if run.best else 0.0)
+    return min(candidates, key=lambda run: run.best[1] if run.best else 0.0)

@@ -1,7 +1,7 @@
 """Datasets of handwritten digits, as NumPy arrays: where they come from, and proof that they are what they say.
 
 MNIST (LeCun, Cortes, Burges 1998) is recognised by the content of its four arrays, whatever file they came in; all
-else that `digitbench.data.user_data` can read is people's own data, named after its file or folder.
+else that `digitbench.data.user_data` can read is user data, named after its file or folder.
 """
 
 from __future__ import annotations
@@ -18,8 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from digitbench.backend import Images
-from digitbench.data import mnist
-from digitbench.data import user_data as own
+from digitbench.data import mnist, user_data
 from digitbench.errors import DataError, ImageError, UsageError, one_line
 from digitbench.records.arrays import CLASSES, Array, Labels, Pixels
 from digitbench.system.progress import Progress, Silent
@@ -44,7 +43,7 @@ class Split:
     Attributes
     ----------
     pixels
-        uint8, (n, 28, 28): 0 is paper, 255 is ink.
+        uint8, (n, 28, 28): 0 is background, 255 is foreground.
     labels
         int64, (n,), 0 to 9.
     """
@@ -71,8 +70,8 @@ def to_images(array: object) -> Images:
     Parameters
     ----------
     array
-        A NumPy array, or what NumPy makes one of by itself (``__array__``): uint8 from 0 (paper) to 255 (ink), or
-        floats from 0 to 1; of shape (28, 28), (n, 28, 28) or (n, 784), n >= 1. Left untouched.
+        A NumPy array, or what NumPy makes one of by itself (``__array__``): uint8 from 0 (background) to 255
+        (foreground), or floats from 0 to 1; of shape (28, 28), (n, 28, 28) or (n, 784), n >= 1. Left untouched.
 
     Returns
     -------
@@ -84,20 +83,20 @@ def to_images(array: object) -> Images:
     ImageError
         Another type, shape or range; or values that are not finite.
     """
-    found = _as_array(array)
-    told = f"can't take {found.dtype.name} of shape {found.shape}"
-    if not found.size:
-        raise ImageError(f"{told}: there is no image in it; give at least one")
-    if found.shape != (28, 28) and found.shape[1:] not in ((28, 28), (784,)):
-        raise ImageError(f"{told}: images are (28, 28), (n, 28, 28) or (n, 784); {_shape_advice(found.shape)}")
-    if found.dtype == np.uint8:
-        return _scaled(found).reshape(-1, 28, 28)
-    if found.dtype.kind != "f":
-        raise ImageError(f"{told}: {_dtype_advice(found.dtype.kind)}")
+    values = _as_array(array)
+    problem = f"can't take {values.dtype.name} of shape {values.shape}"
+    if not values.size:
+        raise ImageError(f"{problem}: there is no image in it; give at least one")
+    if values.shape != (28, 28) and values.shape[1:] not in ((28, 28), (784,)):
+        raise ImageError(f"{problem}: images are (28, 28), (n, 28, 28) or (n, 784); {_shape_advice(values.shape)}")
+    if values.dtype == np.uint8:
+        return _scaled(values).reshape(-1, 28, 28)
+    if values.dtype.kind != "f":
+        raise ImageError(f"{problem}: {_dtype_advice(values.dtype.kind)}")
     with np.errstate(all="ignore"):  # what overflows is refused below
-        images = found.astype(np.float32, copy=False).reshape(-1, 28, 28)
-        if not (images.min() >= 0 and images.max() <= 1):  # so put, NaN is refused too
-            raise ImageError(f"{told}: {_range_advice(found)}")
+        images = values.astype(np.float32, copy=False).reshape(-1, 28, 28)
+        if not (images.min() >= 0 and images.max() <= 1):  # written this way, NaN is refused too
+            raise ImageError(f"{problem}: {_range_advice(values)}")
     return images
 
 
@@ -107,8 +106,8 @@ def _scaled(pixels: Pixels) -> Images:
 
 def _as_array(array: object) -> npt.NDArray[Any]:
     if not (hasattr(array, "__array__") or hasattr(array, "__array_interface__")):
-        told = f"can't take a {type(array).__name__}: give a NumPy array, uint8 from 0 to 255 or float from 0 to 1"
-        raise ImageError(told)
+        message = f"can't take a {type(array).__name__}: give a NumPy array, uint8 from 0 to 255 or float from 0 to 1"
+        raise ImageError(message)
     try:
         return np.asarray(array)
     except Exception as exc:  # whatever another library's array raises: a tensor on a GPU, say
@@ -122,21 +121,21 @@ def _shape_advice(shape: tuple[int, ...]) -> str:
     return "bring each image to 28 × 28 grey pixels first"
 
 
-def _dtype_advice(kind: str) -> str:
-    forms = "pixels are uint8 from 0 (paper) to 255 (ink), or float from 0 to 1"
-    if kind == "b":
-        return f"{forms}; where True is ink, convert it: .astype('float32')"
-    return f"{forms}; convert it: .astype('uint8') if it runs from 0 to 255, .astype('float32') if from 0 to 1"
+def _dtype_advice(dtype_kind: str) -> str:
+    accepted = "pixels are uint8 from 0 (paper) to 255 (ink), or float from 0 to 1"
+    if dtype_kind == "b":
+        return f"{accepted}; where True is ink, convert it: .astype('float32')"
+    return f"{accepted}; convert it: .astype('uint8') if it runs from 0 to 255, .astype('float32') if from 0 to 1"
 
 
 def _range_advice(array: npt.NDArray[Any]) -> str:
     if not np.isfinite(array).all():
         return "it holds NaN or infinite values; replace them first"
     low, high = array.min(), array.max()
-    told = f"it runs from {low} to {high}, but float pixels run from 0 (paper) to 1 (ink)"
+    problem = f"it runs from {low} to {high}, but float pixels run from 0 (paper) to 1 (ink)"
     if low >= 0 and 1 < high <= 255:
-        return f"{told}; divide it by 255 if it is meant to run from 0 to 255"
-    return f"{told}; bring it into that range"
+        return f"{problem}; divide it by 255 if it is meant to run from 0 to 255"
+    return f"{problem}; bring it into that range"
 
 
 @dataclass(frozen=True)
@@ -146,15 +145,15 @@ class Dataset:
     Attributes
     ----------
     name
-        ``"mnist"``, ``"digits"``, or what people's own data are called: see `digitbench.data.user_data.name_of`.
+        ``"mnist"``, ``"digits"``, or what user data is called: see `digitbench.data.user_data.name_of`.
     fingerprint
         First 16 hexadecimal digits of the SHA-256 over the hashes of its four arrays.
     source
         The file, folder or package it was read from.
     train, test
-        Of people's own data `train` may be empty.
+        Of user data `train` may be empty.
     notice
-        What the user must be told before anything else; empty if nothing.
+        What the user must read before anything else; empty if nothing.
     """
 
     name: str
@@ -166,12 +165,12 @@ class Dataset:
 
     @property
     def own(self) -> bool:
-        """Is it somebody's own data."""
+        """Is it user data."""
         return is_user_data(self.name)
 
 
 def is_user_data(name: str) -> bool:
-    """Is this the name of somebody's own data."""
+    """Is this the name of user data."""
     return name not in get_args(DatasetName)
 
 
@@ -184,15 +183,15 @@ def load(
     ----------
     name
         ``"mnist"``, ``"digits"``, or ``"auto"``: what is at `path`; without one MNIST if it can be had, else
-        ``digits`` with a notice. With `remembered` also the name that a bundle knows its own data by.
+        ``digits`` with a notice. With `remembered` also the name that a bundle gives the user data it was trained on.
     path
         Where MNIST is: an ``.npz`` in Keras' layout, or a folder with the four IDX files, gzipped or not.
         Else ``DIGITBENCH_MNIST``, Keras' cache, digitbench's own cache, and a download, in this order.
-        With ``"auto"`` it may be anything else that `digitbench.data.user_data` reads, which is then told by a notice.
+        With ``"auto"`` it may be anything else that `digitbench.data.user_data` reads, and a notice then says so.
     remembered
         Where it was found when a bundle was trained; tried after ``DIGITBENCH_MNIST``.
     progress
-        Told how a download or the reading of pictures gets on, and which pictures can't be read.
+        Receives how a download or the reading of pictures gets on, and which pictures can't be read.
 
     Raises
     ------
@@ -202,7 +201,7 @@ def load(
         `name` is none of these, or a path is given for ``digits``.
     """
     if is_user_data(name) and remembered:
-        return _at(path or Path(remembered), progress or Silent())
+        return _load_path(path or Path(remembered), progress or Silent())
     if is_user_data(name):
         raise UsageError(f"unknown dataset {name!r}: choose from {', '.join(get_args(DatasetName))}")
     if name == "digits":
@@ -210,10 +209,10 @@ def load(
             raise UsageError("--dataset digits comes with scikit-learn and takes no --data; drop one of the two")
         return _digits()
     if name == "auto" and path is not None:
-        return _at(path, progress or Silent())
-    given = path or (Path(os.environ[ENVIRONMENT]).expanduser() if os.environ.get(ENVIRONMENT) else None)
-    if given is not None:  # what a person names is what they mean: no quiet fallback
-        return _mnist(given)
+        return _load_path(path, progress or Silent())
+    mnist_path = path or (Path(os.environ[ENVIRONMENT]).expanduser() if os.environ.get(ENVIRONMENT) else None)
+    if mnist_path is not None:  # what a person names is what they mean: no quiet fallback
+        return _mnist(mnist_path)
     try:
         return _find_mnist(Path(remembered) if remembered else None, progress or Silent())
     except DataError as exc:
@@ -238,29 +237,31 @@ def calibration_images(dataset: Dataset, count: int, seed: int = 0) -> Split:
     from sklearn.model_selection import train_test_split
 
     tested = {pixels.tobytes() for pixels in dataset.test.pixels}
-    fresh = np.array([i for i, pixels in enumerate(dataset.train.pixels) if pixels.tobytes() not in tested], np.int64)
-    labels = dataset.train.labels[fresh]
-    of_class = np.unique(labels, return_counts=True)[1]
-    classes = len(of_class)
-    if not classes <= count <= len(fresh):
+    untested = np.array(
+        [i for i, pixels in enumerate(dataset.train.pixels) if pixels.tobytes() not in tested], np.int64
+    )
+    labels = dataset.train.labels[untested]
+    class_counts = np.unique(labels, return_counts=True)[1]
+    classes = len(class_counts)
+    if not classes <= count <= len(untested):
         raise UsageError(
-            f"--calibration-images {count}: from {classes} to {len(fresh):,} can be drawn from the training images"
+            f"--calibration-images {count}: from {classes} to {len(untested):,} can be drawn from the training images"
         )
     # scikit-learn wants one of each class left over, and so two of each.
-    if count <= len(fresh) - classes and of_class.min() > 1:
-        drawn, _ = train_test_split(fresh, train_size=count, random_state=seed, stratify=labels)
+    if count <= len(untested) - classes and class_counts.min() > 1:
+        drawn, _ = train_test_split(untested, train_size=count, random_state=seed, stratify=labels)
     else:
-        drawn = np.random.default_rng(seed).choice(fresh, count, replace=False)
+        drawn = np.random.default_rng(seed).choice(untested, count, replace=False)
     return Split(dataset.train.pixels[drawn], dataset.train.labels[drawn])
 
 
 def _find_mnist(remembered: Path | None, progress: Progress) -> Dataset:
     keras_home = Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser()
     reasons = []
-    for place in (remembered, keras_home / "datasets" / "mnist.npz", mnist.cached_mnist()):
-        if place is not None and place.exists():
+    for path in (remembered, keras_home / "datasets" / "mnist.npz", mnist.cached_mnist()):
+        if path is not None and path.exists():
             try:
-                return _mnist(place)
+                return _mnist(path)
             except DataError as exc:  # nobody named this file, and a download may still be had
                 reasons.append(str(exc))
     try:
@@ -269,19 +270,19 @@ def _find_mnist(remembered: Path | None, progress: Progress) -> Dataset:
         raise DataError("; ".join([*reasons, str(exc)])) from exc
 
 
-def _mnist(place: Path) -> Dataset:
-    arrays = mnist.read_arrays(place)
+def _mnist(path: Path) -> Dataset:
+    arrays = mnist.read_arrays(path)
     hashes = _hashes(arrays)
-    if differs := _unlike_mnist(arrays, hashes):
-        raise DataError(f"{place} isn't MNIST: {differs}")
-    return _dataset("mnist", arrays, hashes, str(place.resolve()))
+    if difference := _difference_from_mnist(arrays, hashes):
+        raise DataError(f"{path} isn't MNIST: {difference}")
+    return _dataset("mnist", arrays, hashes, str(path.resolve()))
 
 
 def _hashes(arrays: Mapping[str, Array]) -> dict[str, str]:
     return {key: hashlib.sha256(np.ascontiguousarray(arrays[key]).tobytes()).hexdigest() for key in ARRAYS}
 
 
-def _unlike_mnist(arrays: Mapping[str, Array], hashes: Mapping[str, str]) -> str:
+def _difference_from_mnist(arrays: Mapping[str, Array], hashes: Mapping[str, str]) -> str:
     """Say what of four arrays isn't MNIST's; nothing if all of it is."""
     wrong = [
         key for key in ARRAYS
@@ -292,35 +293,35 @@ def _unlike_mnist(arrays: Mapping[str, Array], hashes: Mapping[str, str]) -> str
     return f"the content of {shapes} differs from the published files" if wrong else ""
 
 
-def _at(place: Path, progress: Progress) -> Dataset:
-    """Take what a person named: MNIST, or data of their own."""
-    isnt = ""
-    if place.is_dir():
-        if mnist.holds_idx(place):
-            return _mnist(place)
-        found = own.from_pictures(place, progress)
-    elif not place.exists():
-        raise DataError(f"{place}: no such file or folder; {own.FORMS}")
-    elif own.is_table(place):
-        found = own.from_table(place)
+def _load_path(path: Path, progress: Progress) -> Dataset:
+    """Load what a person named: MNIST, or user data."""
+    not_mnist = ""
+    if path.is_dir():
+        if mnist.holds_idx(path):
+            return _mnist(path)
+        loaded = user_data.from_pictures(path, progress)
+    elif not path.exists():
+        raise DataError(f"{path}: no such file or folder; {user_data.FORMS}")
+    elif user_data.is_table(path):
+        loaded = user_data.from_table(path)
     else:
-        held = mnist.read_npz(place, f"; {own.FORMS}")
-        if held.keys() >= set(ARRAYS):
-            hashes = _hashes(held)
-            differs = _unlike_mnist(held, hashes)
-            if not differs:
-                return _dataset("mnist", held, hashes, str(place.resolve()))
-            isnt = f" isn't MNIST ({differs}), and"
-        found = own.from_arrays(place, held)
-    hashes = _hashes(found.arrays)
-    made = _dataset(own.name_of(place, get_args(DatasetName)), found.arrays, hashes, str(place.resolve()))
+        stored = mnist.read_npz(path, f"; {user_data.FORMS}")
+        if stored.keys() >= set(ARRAYS):
+            hashes = _hashes(stored)
+            difference = _difference_from_mnist(stored, hashes)
+            if not difference:
+                return _dataset("mnist", stored, hashes, str(path.resolve()))
+            not_mnist = f" isn't MNIST ({difference}), and"
+        loaded = user_data.from_arrays(path, stored)
+    hashes = _hashes(loaded.arrays)
+    dataset = _dataset(user_data.name_of(path, get_args(DatasetName)), loaded.arrays, hashes, str(path.resolve()))
     if hashes == MNIST_SHA256:
-        isnt = " holds MNIST in another layout, and"
-    known = all(hashes[key] == MNIST_SHA256[key] for key in ("x_test", "y_test"))
-    images = f"{len(made.test):,} test images{' (those of MNIST)' * known}"
-    if made.train.labels.size:
-        images += f" and {len(made.train):,} to train on"
-    return replace(made, notice=f"{place}{isnt} is taken as {made.name!r}: {images}; {found.told}")
+        not_mnist = " holds MNIST in another layout, and"
+    tests_mnist = all(hashes[key] == MNIST_SHA256[key] for key in ("x_test", "y_test"))
+    images = f"{len(dataset.test):,} test images{' (those of MNIST)' * tests_mnist}"
+    if dataset.train.labels.size:
+        images += f" and {len(dataset.train):,} to train on"
+    return replace(dataset, notice=f"{path}{not_mnist} is taken as {dataset.name!r}: {images}; {loaded.told}")
 
 
 def _digits(notice: str = "") -> Dataset:

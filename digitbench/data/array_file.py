@@ -11,31 +11,31 @@ from digitbench.errors import DataError
 from digitbench.records.arrays import CLASSES, Array, Pixels
 
 LAYOUTS = ((28, 28), (784,), (28, 28, 1), (1, 28, 28))
-HAIR = 1e-3  # above 1: what interpolation overshoots
-PALEST = 32.0  # floats that end between 1 and this are neither 0 to 1 nor a plausible 0 to 255
-MANY = 10  # images: fewer may well show the same digit
-AT_ONCE = 4096  # images whose float64 copies are held at a time
-ROUNDED = 0.01  # of a grey level: less is a float's own error
+OVERSHOOT = 1e-3  # above 1: what interpolation overshoots
+LEAST_WHITE = 32.0  # floats that end between 1 and this are neither 0 to 1 nor a plausible 0 to 255
+MANY_IMAGES = 10  # images: fewer may well show the same digit
+CHUNK = 4096  # images whose float64 copies are held at a time
+ROUNDING_ERROR = 0.01  # of a grey level: less is a float's own error
 
 
-def to_mnist_form(place: Path, held: Mapping[str, Array]) -> tuple[dict[str, Pixels], str]:
+def to_mnist_form(path: Path, stored: Mapping[str, Array]) -> tuple[dict[str, Pixels], str]:
     """Bring x_test and y_test, and x_train and y_train where they are there, into MNIST's form.
 
     Whether pixels run to 1 or to 255 is decided by what is in each array. If more than half of its pixels are brighter
-    than the middle, paper must be white, since no digit covers half of its picture: it is inverted then, and that is
-    told, because a refusal would only send everybody off to do the same.
+    than the middle, paper must be white, since no digit covers half of its picture: it is inverted then, and the
+    note says so, because a refusal would only send everybody off to do the same.
 
     Parameters
     ----------
-    place
+    path
         What messages name.
-    held
+    stored
         Images: (n, 28, 28), (n, 784), (n, 28, 28, 1) or (n, 1, 28, 28), whole numbers or floats. Labels: (n,) or
         (n, 1) from 0 to 9, or one-hot (n, 10).
 
     Returns
     -------
-    arrays, told
+    arrays, note
         uint8, (n, 28, 28) and (n,); and how the pixels were understood.
 
     Raises
@@ -43,27 +43,27 @@ def to_mnist_form(place: Path, held: Mapping[str, Array]) -> tuple[dict[str, Pix
     DataError
         Something isn't as above; the message names the array.
     """
-    parts = [part for part in ("train", "test") if part == "test" or held.keys() & {"x_train", "y_train"}]
-    missing = [key for part in parts for key in (f"x_{part}", f"y_{part}") if key not in held]
+    parts = [part for part in ("train", "test") if part == "test" or stored.keys() & {"x_train", "y_train"}]
+    missing = [key for part in parts for key in (f"x_{part}", f"y_{part}") if key not in stored]
     if missing:
-        raise DataError(f"{place} holds no whole set of digits: it has no {', '.join(missing)}")
+        raise DataError(f"{path} holds no whole set of digits: it has no {', '.join(missing)}")
     images: dict[str, Pixels] = {}
     labels: dict[str, Pixels] = {}
-    told: dict[str, None] = {}
+    notes: dict[str, None] = {}
     for part in parts:
-        images[part], range_told = _pixels(held[f"x_{part}"], f"{place}: x_{part}")
-        labels[part] = _labels(held[f"y_{part}"], f"{place}: y_{part}")
-        told |= dict.fromkeys(range_told)
+        images[part], range_notes = _pixels(stored[f"x_{part}"], f"{path}: x_{part}")
+        labels[part] = _labels(stored[f"y_{part}"], f"{path}: y_{part}")
+        notes |= dict.fromkeys(range_notes)
         if len(images[part]) != len(labels[part]):
             counts = f"{len(images[part]):,} images and y_{part} {len(labels[part]):,} labels"
-            raise DataError(f"{place}: x_{part} has {counts}; give one label for each image")
+            raise DataError(f"{path}: x_{part} has {counts}; give one label for each image")
     if not len(images["test"]):
-        raise DataError(f"{place}: x_test holds no image; give at least one")
-    found = {f"x_{part}": images[part] for part in parts} | {f"y_{part}": labels[part] for part in parts}
-    return found, f"pixels {', '.join(told)}"
+        raise DataError(f"{path}: x_test holds no image; give at least one")
+    arrays = {f"x_{part}": images[part] for part in parts} | {f"y_{part}": labels[part] for part in parts}
+    return arrays, f"pixels {', '.join(notes)}"
 
 
-def doubt_labels(place: Path, found: Mapping[str, Pixels]) -> str:
+def doubt_labels(path: Path, arrays: Mapping[str, Pixels]) -> str:
     """Say what is odd about labels that nothing but an array's name calls so; nothing of most.
 
     Raises
@@ -73,10 +73,10 @@ def doubt_labels(place: Path, found: Mapping[str, Pixels]) -> str:
     """
     remarks = ""
     for key in ("y_train", "y_test"):
-        labels = found.get(key, np.empty(0, np.uint8))
-        if len(labels) >= MANY and np.ptp(labels) == 0:
+        labels = arrays.get(key, np.empty(0, np.uint8))
+        if len(labels) >= MANY_IMAGES and np.ptp(labels) == 0:
             raise DataError(
-                f"{place}: {key} is {labels[0]} for all {len(labels):,} images, as where nobody knows the labels; if "
+                f"{path}: {key} is {labels[0]} for all {len(labels):,} images, as where nobody knows the labels; if "
                 f"that is what they show, give a CSV with a column called 'label', or pictures in a folder {labels[0]}"
             )
         if len(labels) > 2 and (np.diff(labels.astype(int)) == 1).all():
@@ -94,33 +94,36 @@ def _pixels(array: Array, where: str) -> tuple[Pixels, list[str]]:
     if not images.size:
         return images.astype(np.uint8), []
     low, high = images.min(), images.max()
-    if not (low >= 0 and high < np.inf):  # so put, NaN is refused too
+    if not (low >= 0 and high < np.inf):  # written this way, NaN is refused too
         raise DataError(f"{where} runs from {low} to {high}: pixels run from 0 to 255, or from 0 to 1")
     floats = images.dtype.kind == "f"
-    to_one = high <= (1 + HAIR if floats else 1)
-    if not to_one and (high > 255 or (floats and high < PALEST)):
+    to_one = high <= (1 + OVERSHOOT if floats else 1)
+    if not to_one and (high > 255 or (floats and high < LEAST_WHITE)):
         raise DataError(f"{where} runs from {low} to {high}: neither from 0 to 255 nor from 0 to 1; bring it there")
-    told = "from 0 to 255" if not to_one else "from 0 to 1" if floats else "0 or 1"
+    range_note = "from 0 to 255" if not to_one else "from 0 to 1" if floats else "0 or 1"
     if images.dtype == np.uint8 and not to_one:
-        found, whole = np.ascontiguousarray(images), True
+        pixels, are_whole = np.ascontiguousarray(images), True
     else:
-        found, whole = _in_levels(images, 255 if to_one else 1)
-    bright = 2 * np.count_nonzero(found > 127) > found.size
-    if bright:
-        found = np.subtract(np.uint8(255), found)
-    remarks = {"rounded to 256 levels": not whole, "inverted (most were bright, and MNIST's paper is 0)": bright}
-    return found, [told, *(remark for remark, holds in remarks.items() if holds)]
+        pixels, are_whole = _to_grey_levels(images, 255 if to_one else 1)
+    mostly_bright = 2 * np.count_nonzero(pixels > 127) > pixels.size
+    if mostly_bright:
+        pixels = np.subtract(np.uint8(255), pixels)
+    remarks = {
+        "rounded to 256 levels": not are_whole,
+        "inverted (most were bright, and MNIST's paper is 0)": mostly_bright,
+    }
+    return pixels, [range_note, *(remark for remark, applies in remarks.items() if applies)]
 
 
-def _in_levels(images: Array, factor: int) -> tuple[Pixels, bool]:
+def _to_grey_levels(images: Array, factor: int) -> tuple[Pixels, bool]:
     """Multiply and round to whole grey levels; say whether they were whole already."""
-    found, whole = np.empty(images.shape, np.uint8), True
-    for at in range(0, len(images), AT_ONCE):
-        part = images[at : at + AT_ONCE].astype(np.float64) * factor
-        levels = np.rint(part)
-        whole = whole and bool(np.abs(part - levels).max() < ROUNDED)
-        found[at : at + AT_ONCE] = np.minimum(levels, 255)
-    return found, whole
+    quantised, are_whole = np.empty(images.shape, np.uint8), True
+    for start in range(0, len(images), CHUNK):
+        scaled = images[start : start + CHUNK].astype(np.float64) * factor
+        levels = np.rint(scaled)
+        are_whole = are_whole and bool(np.abs(scaled - levels).max() < ROUNDING_ERROR)
+        quantised[start : start + CHUNK] = np.minimum(levels, 255)
+    return quantised, are_whole
 
 
 def _labels(array: Array, where: str) -> Pixels:
@@ -128,14 +131,14 @@ def _labels(array: Array, where: str) -> Pixels:
     if array.dtype.kind not in "buif" or (array.dtype.kind == "b" and array.shape[1:] != (CLASSES,)):
         raise DataError(f"{where} is {array.dtype}: labels are whole numbers from 0 to 9")
     if array.ndim == 2 and array.shape[1] == CLASSES:
-        wrong = (((array != 0) & (array != 1)) | ((array != 0).sum(axis=1) != 1)[:, None]).any(axis=1)
-        found, what = array.argmax(axis=1), "one-hot labels have a single 1 and nine 0"
+        invalid = (((array != 0) & (array != 1)) | ((array != 0).sum(axis=1) != 1)[:, None]).any(axis=1)
+        labels, requirement = array.argmax(axis=1), "one-hot labels have a single 1 and nine 0"
     elif array.ndim == 1 or array.shape[1:] == (1,):
-        found, what = array.reshape(-1), "labels are whole numbers from 0 to 9"
-        wrong = ~((found >= 0) & (found <= 9) & (found == np.floor(found)))
+        labels, requirement = array.reshape(-1), "labels are whole numbers from 0 to 9"
+        invalid = ~((labels >= 0) & (labels <= 9) & (labels == np.floor(labels)))
     else:
         raise DataError(f"{where} has shape {array.shape}: labels are (n,), (n, 1) or one-hot (n, 10)")
-    if wrong.any():
-        at = int(wrong.argmax())
-        raise DataError(f"{where}[{at}] is {' '.join(str(array[at]).split())}: {what}")
-    return np.asarray(found, np.uint8)
+    if invalid.any():
+        index = int(invalid.argmax())
+        raise DataError(f"{where}[{index}] is {' '.join(str(array[index]).split())}: {requirement}")
+    return np.asarray(labels, np.uint8)

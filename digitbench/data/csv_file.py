@@ -30,15 +30,15 @@ NO_LABELS = {
 }  # fmt: skip
 INDICES = {"", "id", "index", "idx", "no", "row", "rownames", "unnamed: 0", "#"}
 PIXEL_NAME = re.compile(r"(pixels?|pix|px)\W*_*\d+|\d+\s*x\s*\d+", re.IGNORECASE)
-SURELY = 1e-4  # a p-value below which two columns hold different things
-TOGETHER = 0.5  # a correlation that neighbouring pixels have and labels don't
-ALWAYS = 0.75  # of the lines: more of one value is what pixels at the border have
+DIFFERENT_P_VALUE = 1e-4  # a p-value below which two columns hold different things
+NEIGHBOUR_CORRELATION = 0.5  # a correlation that neighbouring pixels have and labels don't
+CONSTANT_SHARE = 0.75  # of the lines: more of one value is what pixels at the border have
 LONGEST = 1 << 18  # of a line, in bytes: 785 floats written in full take a tenth of it
 MOST_ROWS = MOST_BYTES // (4 * COLUMNS)  # as float32
 Values = npt.NDArray[np.float32]
 
 
-def read(place: Path) -> tuple[dict[str, Array], str]:
+def read(path: Path) -> tuple[dict[str, Array], str]:
     """Read a CSV with or without a header, gzipped or not.
 
     The label's column is the one that the header calls ``label``, ``class``, ``digit`` or ``y``. Without such a name it
@@ -47,72 +47,74 @@ def read(place: Path) -> tuple[dict[str, Array], str]:
 
     Returns
     -------
-    arrays, told
+    arrays, note
         x_test, (n, 784), and y_test, (n,); and where the labels were.
 
     Raises
     ------
     DataError
-        It isn't such a file, or can't be told to hold labels; the message names line and column.
+        It isn't such a file, or no column of it is clearly the labels; the message names line and column.
     """
-    header, width = _header(place)
-    values = _values(place, header, width)
-    index = _index_column(place, header, values)
-    at, told = _label_column(place, header, values, index)
-    kept = [column for column in range(values.shape[1]) if column not in (at, index)]
-    labels, pixels = values[:, at], values[:, kept]
-    wrong = ~_are_labels(labels)
-    if wrong.any():
-        _refuse(place, header, int(wrong.argmax()), at, f"{labels[wrong.argmax()]:g} isn't a label from 0 to 9")
-    outside = ~((pixels >= 0) & (pixels <= 255))  # so put, NaN is refused too
+    header, width = _header(path)
+    values = _values(path, header, width)
+    index = _index_column(path, header, values)
+    label_column, note = _label_column(path, header, values, index)
+    pixel_columns = [column for column in range(values.shape[1]) if column not in (label_column, index)]
+    labels, pixels = values[:, label_column], values[:, pixel_columns]
+    invalid = ~_are_labels(labels)
+    if invalid.any():
+        _refuse(
+            path, header, int(invalid.argmax()), label_column, f"{labels[invalid.argmax()]:g} isn't a label from 0 to 9"
+        )
+    outside = ~((pixels >= 0) & (pixels <= 255))  # written this way, NaN is refused too
     if outside.any():
         row, column = (int(position) for position in np.unravel_index(outside.argmax(), outside.shape))
-        _refuse(place, header, row, kept[column], f"{pixels[row, column]:g} isn't a pixel from 0 to 255")
-    whole = not (pixels % 1).any()
-    return {"x_test": pixels.astype(np.uint8) if whole else pixels, "y_test": labels}, told
+        _refuse(path, header, row, pixel_columns[column], f"{pixels[row, column]:g} isn't a pixel from 0 to 255")
+    are_whole = not (pixels % 1).any()
+    return {"x_test": pixels.astype(np.uint8) if are_whole else pixels, "y_test": labels}, note
 
 
-def _header(place: Path) -> tuple[list[str], int]:
+def _header(path: Path) -> tuple[list[str], int]:
     """Give the names in the first line, none if it holds numbers (one may be damaged); and the columns' count."""
-    number, first = next(_lines(place), (0, ""))
+    number, first = next(_lines(path), (0, ""))
     if not number:
-        raise DataError(f"{place} is empty: give a label and 784 pixels in each line")
+        raise DataError(f"{path} is empty: give a label and 784 pixels in each line")
     fields = [field.strip(' "') for field in first.split(",")]
-    width, words = len(fields), sum(not _is_number(field) for field in fields)
-    header = fields if 2 * words > width or _named_labels(fields) or _counts_up(fields) else []
-    if width == PIXELS and not _named_labels(header):
+    width, texts = len(fields), sum(not _is_number(field) for field in fields)
+    header = fields if 2 * texts > width or _label_columns_by_name(fields) or _counts_up(fields) else []
+    if width == PIXELS and not _label_columns_by_name(header):
         raise DataError(
-            f"{place}: line {number} has {PIXELS} columns: pixels and no labels, without which nothing can be scored; "
+            f"{path}: line {number} has {PIXELS} columns: pixels and no labels, without which nothing can be scored; "
             "add a column called 'label'"
         )
     if width not in (COLUMNS, COLUMNS + 1):
         raise DataError(
-            f"{place}: line {number} has {width} column{'s' * (width != 1)}, not {COLUMNS}: a label and {PIXELS} "
+            f"{path}: line {number} has {width} column{'s' * (width != 1)}, not {COLUMNS}: a label and {PIXELS} "
             "pixels, with commas between them"
         )
     return header, width
 
 
-def _values(place: Path, header: list[str], width: int) -> Values:
-    if next(_rows(place, header), None) is None:
-        raise DataError(f"{place}: there is no line below its header")
+def _values(path: Path, header: list[str], width: int) -> Values:
+    if next(_rows(path, header), None) is None:
+        raise DataError(f"{path}: there is no line below its header")
     try:
-        lines = (text for _, text in _rows(place, header))
+        lines = (text for _, text in _rows(path, header))
         return np.loadtxt(lines, np.float32, comments=None, delimiter=",", ndmin=2)
     except ValueError as exc:
         fault = exc  # it counts rows, and people count lines
-    for number, text in _rows(place, header):
+    for number, text in _rows(path, header):
         fields = text.split(",")
         if len(fields) != width:
-            raise DataError(f"{place}: line {number} has {len(fields)} columns, not {width}") from fault
+            raise DataError(f"{path}: line {number} has {len(fields)} columns, not {width}") from fault
         for column, field in enumerate(fields, 1):
             if not _is_number(field):
-                told = one_line(Exception(field), 20) if field.strip() else "an empty field"
-                raise DataError(f"{place}: line {number}, column {column}: {told!r} isn't a number") from fault
-    raise DataError(f"{place}: not a CSV of pixels: {one_line(fault, 80)}") from fault
+                shown = one_line(Exception(field), 20) if field.strip() else "an empty field"
+                raise DataError(f"{path}: line {number}, column {column}: {shown!r} isn't a number") from fault
+    raise DataError(f"{path}: not a CSV of pixels: {one_line(fault, 80)}") from fault
 
 
-def _index_column(place: Path, header: list[str], values: Values) -> int | None:
+def _index_column(path: Path, header: list[str], values: Values) -> int | None:
     """Find the running number that is written beside a label and 784 pixels, as pandas does; None if there is none.
 
     Raises
@@ -120,111 +122,119 @@ def _index_column(place: Path, header: list[str], values: Values) -> int | None:
     DataError
         There is a column too many, and it isn't one.
     """
-    width, labels = values.shape[1], _named_labels(header)
+    width, labels = values.shape[1], _label_columns_by_name(header)
     names = [name.lower() for name in header]
-    named = [at for at in range(len(header)) if names[at] in INDICES and at not in labels]
+    named = [column for column in range(len(header)) if names[column] in INDICES and column not in labels]
     if width == COLUMNS:
         if labels and named:
-            told = f"beside {header[labels[0]]!r} and {header[named[0]]!r} there are {COLUMNS - 2} pixels, not {PIXELS}"
-            raise DataError(f"{place}: {told}")
+            problem = (
+                f"beside {header[labels[0]]!r} and {header[named[0]]!r} there are {COLUMNS - 2} pixels, not {PIXELS}"
+            )
+            raise DataError(f"{path}: {problem}")
         return None
     if header and labels:
-        running = [at for at in _odd_ones(header) if at not in labels and _is_running(values[:, at])]
+        running = [
+            column for column in _unusually_named(header) if column not in labels and _is_running(values[:, column])
+        ]
     else:
         running = [0] if _is_running(values[:, 0]) else []
-    found = named or running
-    if len(found) != 1:
-        told = f"one more than a label and {PIXELS} pixels, and it isn't a running number"
-        raise DataError(f"{place}: line 1 has {width} columns: {told}; leave it out")
-    return found[0]
+    candidates = named or running
+    if len(candidates) != 1:
+        problem = f"one more than a label and {PIXELS} pixels, and it isn't a running number"
+        raise DataError(f"{path}: line 1 has {width} columns: {problem}; leave it out")
+    return candidates[0]
 
 
-def _label_column(place: Path, header: list[str], values: Values, index: int | None) -> tuple[int, str]:
-    """Find the labels' column, and say in words which it is.
+def _label_column(path: Path, header: list[str], values: Values, index: int | None) -> tuple[int, str]:
+    """Find the labels' column, and say in a few words which it is.
 
     Raises
     ------
     DataError
-        It can't be told.
+        No column is clearly the labels'.
     """
-    named = _named_labels(header)
+    named = _label_columns_by_name(header)
     advice = "call the labels' column 'label' in a header"
     if len(named) == 1:
         if header[named[0]].lower() == "number" and _is_running(values[:, named[0]]):
-            raise DataError(f"{place}: its column {header[named[0]]!r} is a running number; {advice}")
+            raise DataError(f"{path}: its column {header[named[0]]!r} is a running number; {advice}")
         return named[0], f"labels in column {header[named[0]]!r}"
     if named:
-        names = " and ".join(repr(header[at]) for at in named[:2])
-        raise DataError(f"{place}: {names} could both be labels' columns; leave one out")
-    rest = [column for column in range(values.shape[1]) if column != index]
-    if header and all(PIXEL_NAME.fullmatch(header[column]) for column in rest):
-        raise DataError(f"{place}: no labels: all of its {COLUMNS} columns are named like pixels; {advice}")
-    others = [at for at in _odd_ones(header) if at != index]
-    if others:
-        name = header[others[0]][:20]
-        raise DataError(f"{place}: no name in its header says that there are labels ({name!r} doesn't); {advice}")
-    body = values if index is None else values[:, rest]
-    doubts = {"first": _doubt(place, header, body, 0), "last": _doubt(place, header, body, COLUMNS - 1)}
+        names = " and ".join(repr(header[column]) for column in named[:2])
+        raise DataError(f"{path}: {names} could both be labels' columns; leave one out")
+    remaining = [column for column in range(values.shape[1]) if column != index]
+    if header and all(PIXEL_NAME.fullmatch(header[column]) for column in remaining):
+        raise DataError(f"{path}: no labels: all of its {COLUMNS} columns are named like pixels; {advice}")
+    unusual = [column for column in _unusually_named(header) if column != index]
+    if unusual:
+        name = header[unusual[0]][:20]
+        raise DataError(f"{path}: no name in its header says that there are labels ({name!r} doesn't); {advice}")
+    body = values if index is None else values[:, remaining]
+    doubts = {"first": _doubt(path, header, body, 0), "last": _doubt(path, header, body, COLUMNS - 1)}
     sure = [position for position, doubt in doubts.items() if not doubt]
     if len(sure) == 1:
-        return rest[0 if sure == ["first"] else -1], f"labels in its {sure[0]} column"
+        return remaining[0 if sure == ["first"] else -1], f"labels in its {sure[0]} column"
     if sure:
-        raise DataError(f"{place}: both its first and its last column could hold labels; {advice}")
-    told = "; ".join(f"the {position} column {doubt}" for position, doubt in doubts.items())
-    raise DataError(f"{place}: no column can be told to hold labels: {told}; {advice}")
+        raise DataError(f"{path}: both its first and its last column could hold labels; {advice}")
+    reasons = "; ".join(f"the {position} column {doubt}" for position, doubt in doubts.items())
+    raise DataError(f"{path}: no column can be told to hold labels: {reasons}; {advice}")
 
 
-def _doubt(place: Path, header: list[str], values: Values, at: int) -> str:
+def _doubt(path: Path, header: list[str], values: Values, position: int) -> str:
     """Say why a column at an end of 785 may not hold labels; nothing if it can hold nothing else."""
-    column, pixels = values[:, at], values[:, 1:] if at == 0 else values[:, :-1]
-    wrong = ~_are_labels(column)
-    if wrong.any():
-        row = int(wrong.argmax())
-        return f"holds {column[row]:g} in line {_line(place, header, row)}, which isn't a label from 0 to 9"
+    column, pixels = values[:, position], values[:, 1:] if position == 0 else values[:, :-1]
+    invalid = ~_are_labels(column)
+    if invalid.any():
+        row = int(invalid.argmax())
+        return f"holds {column[row]:g} in line {_line_number(path, header, row)}, which isn't a label from 0 to 9"
     if np.ptp(column) == 0:
         return f"is {column[0]:g} in all lines"
     if _is_running(np.sort(column)):
         return "numbers the lines, as no labels do"
     if not pixels.max() > 1:  # they run from 0 to 1
         return "" if column.max() > 1 else "is 0 or 1, as its pixels are"
-    if np.unique(column, return_counts=True)[1].max() > ALWAYS * len(column):
+    if np.unique(column, return_counts=True)[1].max() > CONSTANT_SHARE * len(column):
         return "is nearly always the same, as pixels at the border are"
     # Were it a pixel, a corner's, it would be like those beside it.
     offsets = [SIDE * down + right for down in range(3) for right in range(3)][1:]
-    beside = values[:, [offset if at == 0 else at - offset for offset in offsets]]
-    return "may be one of the pixels: those beside it are alike" if _alike(column, beside) else ""
+    neighbours = values[:, [offset if position == 0 else position - offset for offset in offsets]]
+    return "may be one of the pixels: those beside it are alike" if _resembles_neighbours(column, neighbours) else ""
 
 
-def _alike(column: Values, beside: Values) -> bool:
+def _resembles_neighbours(column: Values, neighbours: Values) -> bool:
     """Does one of the columns beside it, (n, k), hold the same values about as often, or go up and down with it?"""
     from scipy.stats import ks_2samp
 
-    if np.ptp(beside) == 0:
+    if np.ptp(neighbours) == 0:
         return False
-    if any(not ks_2samp(column, other, method="asymp").pvalue < SURELY for other in beside.T):
+    if any(not ks_2samp(column, neighbour, method="asymp").pvalue < DIFFERENT_P_VALUE for neighbour in neighbours.T):
         return True
-    varied = beside[:, np.ptp(beside, axis=0) > 0]
-    return bool(np.abs(np.corrcoef(np.column_stack([column, varied]), rowvar=False)[0, 1:]).max() > TOGETHER)
+    varied = neighbours[:, np.ptp(neighbours, axis=0) > 0]
+    return bool(
+        np.abs(np.corrcoef(np.column_stack([column, varied]), rowvar=False)[0, 1:]).max() > NEIGHBOUR_CORRELATION
+    )
 
 
-def _named_labels(header: list[str]) -> list[int]:
+def _label_columns_by_name(header: list[str]) -> list[int]:
     """Columns that are called by a word for labels: exactly so, or else in words among which there is one."""
-    exact = [at for at, name in enumerate(header) if name.lower() in LABELS]
-    words = {at: set(re.findall("[a-z]+", header[at].lower())) for at in _odd_ones(header)}
-    return exact or [at for at, its_words in words.items() if its_words & LABELS and not its_words & NO_LABELS]
+    exact = [column for column, name in enumerate(header) if name.lower() in LABELS]
+    words = {column: set(re.findall("[a-z]+", header[column].lower())) for column in _unusually_named(header)}
+    return exact or [
+        column for column, words_of_name in words.items() if words_of_name & LABELS and not words_of_name & NO_LABELS
+    ]
 
 
-def _odd_ones(header: list[str]) -> list[int]:
+def _unusually_named(header: list[str]) -> list[int]:
     """Columns whose names aren't made as most are: of ``label, pixel0, pixel1 …`` the first."""
     patterns = [re.sub(r"\d+", "0", name.lower()) for name in header]
     usual, times = Counter(patterns).most_common(1)[0] if patterns else ("", 0)
-    return [at for at, pattern in enumerate(patterns) if pattern != usual] if 2 * times > len(header) else []
+    return [column for column, pattern in enumerate(patterns) if pattern != usual] if 2 * times > len(header) else []
 
 
 def _counts_up(fields: list[str]) -> bool:
     """Is the line the numbers of the columns, which pandas writes where they have no names, with a running number's."""
     fields = fields[fields[0].lower() in INDICES :]
-    return fields in ([str(at + start) for at in range(len(fields))] for start in (0, 1))
+    return fields in ([str(column + start) for column in range(len(fields))] for start in (0, 1))
 
 
 def _is_running(column: Values) -> bool:
@@ -233,14 +243,14 @@ def _is_running(column: Values) -> bool:
     return bool((steps == 1).all()) and (len(steps) > 1 or (len(steps) == 1 and column[0] in (0, 1)))
 
 
-def _line(place: Path, header: list[str], row: int) -> int:
-    return next(number for at, (number, _) in enumerate(_rows(place, header)) if at == row)
+def _line_number(path: Path, header: list[str], row: int) -> int:
+    return next(number for index, (number, _) in enumerate(_rows(path, header)) if index == row)
 
 
-def _refuse(place: Path, header: list[str], row: int, column: int, why: str) -> NoReturn:
-    number = _line(place, header, row)
+def _refuse(path: Path, header: list[str], row: int, column: int, why: str) -> NoReturn:
+    number = _line_number(path, header, row)
     name = f" ({one_line(Exception(header[column]), 20)})" if header else ""
-    raise DataError(f"{place}: line {number}, column {column + 1}{name}: {why}")
+    raise DataError(f"{path}: line {number}, column {column + 1}{name}: {why}")
 
 
 def _are_labels(values: Values) -> npt.NDArray[np.bool_]:
@@ -254,15 +264,15 @@ def _is_number(field: str) -> bool:
     return False
 
 
-def _rows(place: Path, header: list[str]) -> Iterator[tuple[int, str]]:
+def _rows(path: Path, header: list[str]) -> Iterator[tuple[int, str]]:
     """Give what is below the header."""
-    found = _lines(place)
+    lines = _lines(path)
     if header:
-        next(found)
-    return found
+        next(lines)
+    return lines
 
 
-def _lines(place: Path) -> Iterator[tuple[int, str]]:
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
     """Give each line that isn't blank with its number, and never more at a time than a CSV of pixels has.
 
     Raises
@@ -272,7 +282,7 @@ def _lines(place: Path) -> Iterator[tuple[int, str]]:
     """
     size = rows = 0
     try:
-        with _opened(place) as stream:
+        with _open(path) as stream:
             for number in count(1):
                 line = stream.readline(LONGEST)
                 if not line:
@@ -280,16 +290,16 @@ def _lines(place: Path) -> Iterator[tuple[int, str]]:
                 text = line.decode("utf-8", "replace").removeprefix("\ufeff").rstrip("\r\n")
                 size, rows = size + len(line), rows + bool(text.strip())
                 if len(line) == LONGEST:
-                    raise DataError(f"{place}: line {number} has {LONGEST:,} bytes or more: not a CSV of pixels")
+                    raise DataError(f"{path}: line {number} has {LONGEST:,} bytes or more: not a CSV of pixels")
                 if size > MOST_BYTES or rows > MOST_ROWS:
-                    raise DataError(f"{place}: more than {MOST_BYTES / 1e9:g} GB or {MOST_ROWS:,} lines: too large")
+                    raise DataError(f"{path}: more than {MOST_BYTES / 1e9:g} GB or {MOST_ROWS:,} lines: too large")
                 if text.strip():
                     yield number, text
     except (OSError, EOFError, zlib.error) as exc:
-        raise DataError(f"{place}: not readable: {one_line(exc, 80)}") from exc
+        raise DataError(f"{path}: not readable: {one_line(exc, 80)}") from exc
 
 
-def _opened(place: Path) -> IO[bytes]:
-    if place.name.lower().endswith(".gz"):
-        return gzip.open(place)  # type: ignore[return-value]
-    return place.open("rb")
+def _open(path: Path) -> IO[bytes]:
+    if path.name.lower().endswith(".gz"):
+        return gzip.open(path)  # type: ignore[return-value]
+    return path.open("rb")

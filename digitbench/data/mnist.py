@@ -34,7 +34,7 @@ IDX_FILES = {
 
 @dataclass(frozen=True)
 class Mirror:
-    """A place on the network that holds MNIST: one ``.npz``, or a folder of gzipped IDX files."""
+    """An address on the network that holds MNIST: one ``.npz``, or a folder of gzipped IDX files."""
 
     url: str
     files: tuple[str, ...]
@@ -50,26 +50,26 @@ TRIES = 2  # per mirror
 MOST_BYTES = 4_000_000_000  # unpacked: a zip of a few kB can promise any size
 
 
-def read_arrays(place: Path) -> dict[str, Pixels]:
+def read_arrays(path: Path) -> dict[str, Pixels]:
     """Read x_train, y_train, x_test and y_test from an ``.npz`` or a folder of IDX files.
 
     Raises
     ------
     DataError
-        There is nothing, or it isn't in either form; the message names the file and what is wrong with it.
+        There is nothing, or it isn't in either format; the message names the file and what is wrong with it.
     """
-    if place.is_dir():
-        return {key: _read_idx(_idx_file(place, name)) for key, name in IDX_FILES.items()}
-    if not place.exists():
-        raise DataError(f"{place}: no such file or folder; give an .npz or a folder with the IDX files")
-    stored = read_npz(place)
+    if path.is_dir():
+        return {key: _read_idx(_idx_file(path, name)) for key, name in IDX_FILES.items()}
+    if not path.exists():
+        raise DataError(f"{path}: no such file or folder; give an .npz or a folder with the IDX files")
+    stored = read_npz(path)
     missing = [key for key in IDX_FILES if key not in stored]
     if missing:
-        raise DataError(f"{place} isn't MNIST in Keras' layout: it has no {', '.join(missing)}")
+        raise DataError(f"{path} isn't MNIST in Keras' layout: it has no {', '.join(missing)}")
     return stored
 
 
-def read_npz(place: Path, hint: str = "") -> dict[str, Array]:
+def read_npz(path: Path, hint: str = "") -> dict[str, Array]:
     """Read what an ``.npz`` holds of x_train, y_train, x_test and y_test, in any type and shape.
 
     Nothing is unpickled, and no memory is taken before the sizes in the headers are checked.
@@ -84,20 +84,20 @@ def read_npz(place: Path, hint: str = "") -> dict[str, Array]:
     DataError
         It isn't a whole ``.npz``, or would unpack to more than `MOST_BYTES`.
     """
-    if not zipfile.is_zipfile(place):
-        raise DataError(f"{place} isn't MNIST: not a readable .npz (another kind of file, or cut short){hint}")
+    if not zipfile.is_zipfile(path):
+        raise DataError(f"{path} isn't MNIST: not a readable .npz (another kind of file, or cut short){hint}")
     try:
-        with zipfile.ZipFile(place) as archive:
+        with zipfile.ZipFile(path) as archive:
             names = set(archive.namelist())
-            held = {key: archive.getinfo(f"{key}.npy") for key in IDX_FILES if f"{key}.npy" in names}
-            total = sum(_promised_bytes(archive, info) for info in held.values())
+            infos = {key: archive.getinfo(f"{key}.npy") for key in IDX_FILES if f"{key}.npy" in names}
+            total = sum(_promised_bytes(archive, info) for info in infos.values())
             if total > MOST_BYTES:
-                raise DataError(f"{place}: unpacks to {total / 1e9:,.1f} GB; at most {MOST_BYTES / 1e9:g} GB are read")
-            return {key: _read_npy(archive, info) for key, info in held.items()}
+                raise DataError(f"{path}: unpacks to {total / 1e9:,.1f} GB; at most {MOST_BYTES / 1e9:g} GB are read")
+            return {key: _read_npy(archive, info) for key, info in infos.items()}
     except DataError:
         raise
     except Exception as exc:  # zipfile raises nearly anything at a damaged file
-        raise DataError(f"{place} isn't MNIST: not a readable .npz ({one_line(exc, 80)}){hint}") from exc
+        raise DataError(f"{path} isn't MNIST: not a readable .npz ({one_line(exc, 80)}){hint}") from exc
 
 
 def _promised_bytes(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> int:
@@ -106,27 +106,27 @@ def _promised_bytes(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> int:
         version = np.lib.format.read_magic(stream)
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, _, dtype = read(stream)
-        promised, there = prod(shape) * dtype.itemsize, info.file_size - stream.tell()
-    if dtype.hasobject or promised > there:
-        raise ValueError(f"{info.filename} is {dtype}{list(shape)} in {there:,} bytes")
+        promised, available = prod(shape) * dtype.itemsize, info.file_size - stream.tell()
+    if dtype.hasobject or promised > available:
+        raise ValueError(f"{info.filename} is {dtype}{list(shape)} in {available:,} bytes")
     return promised
 
 
 def _read_npy(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Array:
     with archive.open(info) as stream:
-        found: Array = np.lib.format.read_array(stream, allow_pickle=False)
-    return found
+        array: Array = np.lib.format.read_array(stream, allow_pickle=False)
+    return array
 
 
 def holds_idx(folder: Path) -> bool:
     """Is any of MNIST's four IDX files there, however it is spelt."""
-    return any((folder / spelt).is_file() for name in IDX_FILES.values() for spelt in _spellings(name))
+    return any((folder / spelling).is_file() for name in IDX_FILES.values() for spelling in _spellings(name))
 
 
 def _idx_file(folder: Path, name: str) -> Path:
-    for spelt in _spellings(name):
-        if (folder / spelt).is_file():
-            return folder / spelt
+    for spelling in _spellings(name):
+        if (folder / spelling).is_file():
+            return folder / spelling
     raise DataError(f"{folder} isn't MNIST: it has no {name} or {name}.gz")
 
 
@@ -145,19 +145,20 @@ def _read_idx(path: Path) -> Pixels:
     if len(raw) > MOST_BYTES:
         raise DataError(f"{path}: unpacks to more than {MOST_BYTES / 1e9:g} GB: not MNIST")
     rank = 3 if "idx3" in path.name else 1
-    magic = 0x800 + rank
-    found = int.from_bytes(raw[:4], "big")
-    if found != magic:
+    expected_magic = 0x800 + rank
+    actual_magic = int.from_bytes(raw[:4], "big")
+    if actual_magic != expected_magic:
         raise DataError(
-            f"{path} isn't an IDX file of rank {rank}: its magic number is {found:#010x}, not {magic:#010x}"
+            f"{path} isn't an IDX file of rank {rank}: its magic number is {actual_magic:#010x}, "
+            f"not {expected_magic:#010x}"
         )
     try:
         shape = struct.unpack_from(f">{rank}I", raw, 4)
     except struct.error as exc:
         raise DataError(f"{path}: cut short in its header") from exc
-    body = len(raw) - 4 - 4 * rank
-    if body != prod(shape):
-        raise DataError(f"{path}: {body:,} bytes of data where its header promises {prod(shape):,}: cut short?")
+    data_size = len(raw) - 4 - 4 * rank
+    if data_size != prod(shape):
+        raise DataError(f"{path}: {data_size:,} bytes of data where its header promises {prod(shape):,}: cut short?")
     return np.frombuffer(raw, np.uint8, offset=4 + 4 * rank).reshape(shape)
 
 
@@ -170,9 +171,9 @@ def cache_folder() -> Path:
 
 def cached_mnist() -> Path | None:
     """The MNIST that an earlier download left, or None."""
-    for place in (cache_folder() / "mnist.npz", cache_folder() / "mnist"):
-        if place.exists():
-            return place
+    for path in (cache_folder() / "mnist.npz", cache_folder() / "mnist"):
+        if path.exists():
+            return path
     return None
 
 
@@ -223,24 +224,24 @@ def _answering(mirrors: tuple[Mirror, ...]) -> list[Mirror]:
     answers: queue.Queue[Mirror | None] = queue.Queue()
 
     def ask(mirror: Mirror) -> None:
-        good = None
+        result = None
         with contextlib.suppress(requests.RequestException, OSError):  # no answer is an answer: None
             url = mirror.url + mirror.files[0]
-            good = mirror if requests.head(url, timeout=ANSWER_SECONDS, allow_redirects=True).ok else None
-        answers.put(good)
+            result = mirror if requests.head(url, timeout=ANSWER_SECONDS, allow_redirects=True).ok else None
+        answers.put(result)
 
     for mirror in mirrors:
         threading.Thread(target=ask, args=(mirror,), daemon=True).start()
-    found: list[Mirror] = []
+    answered: list[Mirror] = []
     deadline = time.monotonic() + ANSWER_SECONDS
     for _ in mirrors:
-        left = deadline - time.monotonic()
+        remaining = deadline - time.monotonic()
         try:
-            answer = answers.get(timeout=max(0.0, min(left, 1.0) if found else left))
+            answer = answers.get(timeout=max(0.0, min(remaining, 1.0) if answered else remaining))
         except queue.Empty:
             break
-        found += [answer] if answer else []
-    return found
+        answered += [answer] if answer else []
+    return answered
 
 
 def _fetch(mirror: Mirror, draft: Path, progress: Progress) -> None:

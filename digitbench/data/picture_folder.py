@@ -23,11 +23,11 @@ LABELLED = re.compile(r"([0-9])(?![0-9])")
 def read(folder: Path, progress: Progress) -> tuple[dict[str, Pixels], str]:
     """Read all pictures below a folder: ``3/anything.png``, or ``7_me.jpg``.
 
-    Those that have no label or can't be read are told to `progress`, the first `FAULTS_SHOWN` one by one.
+    Those that have no label or can't be read are reported to `progress`, the first `FAULTS_SHOWN` one by one.
 
     Returns
     -------
-    arrays, told
+    arrays, note
         x_test, uint8 (n, 28, 28), and y_test, uint8 (n,), in the order of the paths; and how they were labelled.
 
     Raises
@@ -41,45 +41,45 @@ def read(folder: Path, progress: Progress) -> tuple[dict[str, Pixels], str]:
 
     reading.check_pillow()
     try:
-        found = reading.find_pictures([folder])
+        paths = reading.find_pictures([folder])
     except UsageError as exc:
-        told = f"it has no {IDX_FILES['x_train']} or {IDX_FILES['x_train']}.gz, and for pictures"
-        raise DataError(f"{folder} isn't MNIST: {told}: {exc}") from exc
+        problem = f"it has no {IDX_FILES['x_train']} or {IDX_FILES['x_train']}.gz, and for pictures"
+        raise DataError(f"{folder} isn't MNIST: {problem}: {exc}") from exc
     images, labels, faults = list[Pixels](), list[int](), list[str]()
-    ways: Counter[str] = Counter()
-    for done, path in enumerate(found, 1):
-        label, way = label_of(path, folder)
+    label_sources: Counter[str] = Counter()
+    for done, path in enumerate(paths, 1):
+        label, source = label_of(path, folder)
         name = shown_name(path)
         try:
             if label is None:
                 raise ImageError(f"{name}: no label; put it into a folder 0 to 9, or begin its name as 7_me.jpg does")
             images.append(reading.prepared(path))
             labels.append(label)
-            ways[way] += 1
+            label_sources[source] += 1
         except ImageError as exc:
             faults.append(str(exc))
         except MissingRuntimeError as exc:  # of one format alone: Pillow itself is there
             faults.append(f"{name}: {exc}")
-        progress.update("reading pictures", done, len(found), f"{len(images):,} of {len(found):,}")
+        progress.update("reading pictures", done, len(paths), f"{len(images):,} of {len(paths):,}")
     if not images:
         raise DataError(f"{folder}: none of its pictures can be used ({len(faults):,}); {faults[0]}")
     for fault in faults[:FAULTS_SHOWN]:
         progress.say(f"left out: {fault}")
     if len(faults) > FAULTS_SHOWN:
         progress.say(f"left out: {len(faults) - FAULTS_SHOWN:,} more")
-    return {"x_test": np.stack(images), "y_test": np.array(labels, np.uint8)}, _told(ways)
+    return {"x_test": np.stack(images), "y_test": np.array(labels, np.uint8)}, _labelling_note(label_sources)
 
 
 def label_of(path: Path, folder: Path) -> tuple[int | None, str]:
     """Read a picture's label off the sub-folder it lies in, else off its name; and say off which."""
-    within = path.parent.name
-    if len(within) == 1 and within in "0123456789" and path.parent.resolve() != folder.resolve():
-        return int(within), BY_FOLDER
-    begins = LABELLED.match(path.name)
-    return (int(begins[1]), BY_NAME) if begins else (None, "")
+    folder_name = path.parent.name
+    if len(folder_name) == 1 and folder_name in "0123456789" and path.parent.resolve() != folder.resolve():
+        return int(folder_name), BY_FOLDER
+    match = LABELLED.match(path.name)
+    return (int(match[1]), BY_NAME) if match else (None, "")
 
 
-def _told(ways: Counter[str]) -> str:
-    if len(ways) == 1:
-        return f"labelled {next(iter(ways))}"
-    return f"labelled {' and '.join(f'{way} ({number:,})' for way, number in ways.most_common())}"
+def _labelling_note(label_sources: Counter[str]) -> str:
+    if len(label_sources) == 1:
+        return f"labelled {next(iter(label_sources))}"
+    return f"labelled {' and '.join(f'{source} ({number:,})' for source, number in label_sources.most_common())}"

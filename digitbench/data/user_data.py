@@ -1,4 +1,4 @@
-"""Digits of one's own, in whatever form they come, in MNIST's: an ``.npz``, a CSV of pixels, a folder of pictures."""
+"""User data, in whatever layout it comes, brought into MNIST's: an ``.npz``, a CSV of pixels, a folder of pictures."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class UserData:
     Attributes
     ----------
     arrays
-        x_train, y_train, x_test and y_test: uint8, (n, 28, 28) from 0 (paper) to 255 (ink), and (n,) from 0 to 9. The
-        two of training are empty where there was nothing of the kind.
+        x_train, y_train, x_test and y_test: uint8, (n, 28, 28) from 0 (background) to 255 (foreground), and (n,) from 0
+        to 9. The two of training are empty where there was nothing of the kind.
     told
         How labels and pixels were understood: ``"labelled by sub-folder"``.
     """
@@ -34,12 +34,12 @@ class UserData:
     told: str
 
 
-def is_table(place: Path) -> bool:
+def is_table(path: Path) -> bool:
     """Does the name say that it is a CSV."""
-    return place.name.lower().endswith(TABLES)
+    return path.name.lower().endswith(TABLES)
 
 
-def from_arrays(place: Path, held: Mapping[str, Array]) -> UserData:
+def from_arrays(path: Path, stored: Mapping[str, Array]) -> UserData:
     """Take arrays of MNIST's names in another layout.
 
     Raises
@@ -47,11 +47,11 @@ def from_arrays(place: Path, held: Mapping[str, Array]) -> UserData:
     DataError
         Some are missing, or aren't digits and their labels.
     """
-    found, told = arrays.to_mnist_form(place, held)
-    return _whole(found, told + arrays.doubt_labels(place, found))
+    converted, note = arrays.to_mnist_form(path, stored)
+    return _with_training_arrays(converted, note + arrays.doubt_labels(path, converted))
 
 
-def from_table(place: Path) -> UserData:
+def from_table(path: Path) -> UserData:
     """Read a CSV of pixels.
 
     Raises
@@ -59,30 +59,30 @@ def from_table(place: Path) -> UserData:
     DataError
         It isn't one; the message names line and column.
     """
-    held, told = csv_file.read(place)
-    found, range_told = arrays.to_mnist_form(place, held)
-    return _whole(found, f"{told}; {range_told}")
+    stored, label_note = csv_file.read(path)
+    converted, range_note = arrays.to_mnist_form(path, stored)
+    return _with_training_arrays(converted, f"{label_note}; {range_note}")
 
 
 def from_pictures(folder: Path, progress: Progress) -> UserData:
-    """Read a folder of labelled pictures; those that can't be used are told to `progress`, and the rest goes on.
+    """Read a folder of labelled pictures; those that can't be used are reported to `progress`, and the rest goes on.
 
     Raises
     ------
     DataError
         None can be used.
     """
-    return _whole(*picture_folder.read(folder, progress))
+    return _with_training_arrays(*picture_folder.read(folder, progress))
 
 
-def name_of(place: Path, taken: tuple[str, ...]) -> str:
+def name_of(path: Path, taken: tuple[str, ...]) -> str:
     """Name data after its file or folder: ``photos``; ``own-mnist`` where that is another dataset's name."""
-    full = place.resolve().name
-    stem = full if place.is_dir() else full.removesuffix(".gz").rpartition(".")[0] or full
-    name = "".join(letter if letter.isalnum() or letter in "-_.+" else "-" for letter in stem)[:40].strip("-")
+    full = path.resolve().name
+    stem = full if path.is_dir() else full.removesuffix(".gz").rpartition(".")[0] or full
+    name = "".join(c if c.isalnum() or c in "-_.+" else "-" for c in stem)[:40].strip("-")
     return f"own-{name}".rstrip("-") if name in taken or not name else name
 
 
-def _whole(found: Mapping[str, Pixels], told: str) -> UserData:
-    nothing = {"x_train": np.empty((0, 28, 28), np.uint8), "y_train": np.empty(0, np.uint8)}
-    return UserData({**nothing, **found}, told)
+def _with_training_arrays(loaded: Mapping[str, Pixels], note: str) -> UserData:
+    empty_training = {"x_train": np.empty((0, 28, 28), np.uint8), "y_train": np.empty(0, np.uint8)}
+    return UserData({**empty_training, **loaded}, note)

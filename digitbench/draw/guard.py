@@ -69,8 +69,8 @@ class Guard:
 
     def __init__(self, app: App, host: str) -> None:
         self._app, self._open = app, not is_loopback(host)
-        own = socket.gethostname().lower()
-        self._names = {"localhost"} | ({host.lower(), own, f"{own}.local"} if self._open else set())
+        hostname = socket.gethostname().lower()
+        self._names = {"localhost"} | ({host.lower(), hostname, f"{hostname}.local"} if self._open else set())
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """Serve a request, or refuse it."""
@@ -100,13 +100,13 @@ class Guard:
             Another site's page may have sent it.
         """
         host = headers.get(b"host", "")
-        if not self._is_ours(host):
-            told = "this server is not called so; open the address that digitbench draw printed"
-            raise Refusal(HTTPStatus.MISDIRECTED_REQUEST, told)
+        if not self._names_this_server(host):
+            message = "this server is not called so; open the address that digitbench draw printed"
+            raise Refusal(HTTPStatus.MISDIRECTED_REQUEST, message)
         if method not in {"GET", "HEAD"} and headers.get(b"origin", "").lower() != f"http://{host}".lower():
             raise Refusal(HTTPStatus.FORBIDDEN, "only this server's own page may send it pictures")
 
-    def _is_ours(self, host: str) -> bool:
+    def _names_this_server(self, host: str) -> bool:
         name = host.partition("]")[0][1:] if host.startswith("[") else host.partition(":")[0]
         try:
             return ipaddress.ip_address(name).is_loopback or self._open  # no site's name is a number
@@ -124,13 +124,13 @@ async def answer(send: Send, refusal: Refusal) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-async def read_body(request: Request, most: int, keep: Callable[[bytes], object]) -> int:
+async def read_body(request: Request, most_bytes: int, keep: Callable[[bytes], object]) -> int:
     """Read what is sent, and hand it to `keep` piece by piece; give the number of bytes.
 
     Raises
     ------
     Refusal
-        More than `most` bytes came, whatever was announced (413), or they came too slowly (408).
+        More than `most_bytes` bytes came, whatever was announced (413), or they came too slowly (408).
     """
     loop, size = asyncio.get_running_loop(), 0
     try:
@@ -138,15 +138,15 @@ async def read_body(request: Request, most: int, keep: Callable[[bytes], object]
             began = loop.time()
             async for piece in request.stream():
                 size += len(piece)
-                if size > most:
+                if size > most_bytes:
                     break
                 keep(piece)
                 limit.reschedule(began + BODY_SECONDS + size / SLOWEST)
     except TimeoutError:
         raise Refusal(HTTPStatus.REQUEST_TIMEOUT, "it came too slowly; try again") from None
-    if size > most:
+    if size > most_bytes:
         await drain(request)
-        raise Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"more than {most:,} bytes; send a smaller picture")
+        raise Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"more than {most_bytes:,} bytes; send a smaller picture")
     return size
 
 

@@ -13,25 +13,25 @@ SIDE = 140
 
 DRAWING_BYTES = SIDE * SIDE
 SEEN_BYTES = 28 * 28
-INK = 127  # what is darker is a stroke
+FOREGROUND_LEVEL = 127  # what is above it is a stroke
 
 
 def picture_of(body: bytes) -> Pixels:
     """Bring a drawing into MNIST's form, as MNIST's makers did: a box of 20 pixels, centred by mass.
 
-    Nothing has to be found, as it has in a photograph: what is drawn is ink. `digitbench.images.centring.prepare` looks
+    Nothing has to be found, as it has in a photograph: all that is drawn is the digit. `images.centring.prepare` looks
     for it all the same, takes five times as long, and may leave out a part that stands alone.
 
     Parameters
     ----------
     body
-        A byte for each pixel, row by row, 255 is ink: `DRAWING_BYTES` of a drawing, or `SEEN_BYTES` of a picture that
-        is in MNIST's form already, which is taken as it is.
+        A byte for each pixel, row by row, 255 is foreground: `DRAWING_BYTES` of a drawing, or `SEEN_BYTES` of a picture
+        that is in MNIST's form already, which is taken as it is.
 
     Returns
     -------
     Pixels
-        uint8, (28, 28): 0 is paper, 255 is ink.
+        uint8, (28, 28): 0 is background, 255 is foreground.
 
     Raises
     ------
@@ -45,7 +45,7 @@ def picture_of(body: bytes) -> Pixels:
         )
     side = SIDE if len(body) == DRAWING_BYTES else 28
     pixels: Pixels = np.frombuffer(body, np.uint8).reshape(side, side)
-    mask = pixels > INK
+    mask = pixels > FOREGROUND_LEVEL
     if not mask.any():
         raise ImageError("nothing is drawn in it")
     return pixels if side == 28 else drawn(pixels.astype(np.float32), mask)

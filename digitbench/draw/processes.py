@@ -1,4 +1,4 @@
-"""The candidates behind the page, each in a process of its own, so that a crash of one is nobody else's."""
+"""The candidates behind the page, each in its own process, so that a crash of one leaves the others alone."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from digitbench.records.arrays import Pixels
 from digitbench.system.machine import available_cores
 from digitbench.workers.pool import environment
 
-PATIENCE = 0.4  # seconds for an answer; who takes longer is busy, and asked nothing else meanwhile
+PATIENCE = 0.4  # seconds for an answer; a process that takes longer is busy, and asked nothing else meanwhile
 START_SECONDS = 120.0
 LAST_LINES = 3
 Reply = dict[str, Any]
@@ -41,7 +41,7 @@ class CandidateProcess:
     state
         ``"starting"``, ``"ready"``, ``"crashed"``, or ``"absent"`` where there is nothing to start.
     why
-        What is to be said of the last two.
+        What is to be shown for the last two.
     """
 
     def __init__(self, candidate: Candidate) -> None:
@@ -102,12 +102,12 @@ class CandidateProcess:
 
     async def _answer(self, picture: bytes) -> tuple[bytes, Reply]:
         event = await self._exchange(b64encode(picture).decode("ascii"))
-        line: Reply = {"state": self.state, "why": self.why}
+        reply: Reply = {"state": self.state, "why": self.why}
         if event["event"] == "answer":
-            line = {"state": "answered", "scores": event["scores"], "microseconds": event["nanoseconds"] / 1000}
+            reply = {"state": "answered", "scores": event["scores"], "microseconds": event["nanoseconds"] / 1000}
         elif event["event"] == "refused":
-            line = {"state": "refused", "why": event["message"]}
-        self._call, self._last = None, (picture, line)
+            reply = {"state": "refused", "why": event["message"]}
+        self._call, self._last = None, (picture, reply)
         return self._last
 
     async def _exchange(self, line: str) -> Mapping[str, Any]:
@@ -115,11 +115,11 @@ class CandidateProcess:
         assert self._process is not None
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        with suppress(ConnectionError):  # the end of its output tells
+        with suppress(ConnectionError):  # the end of its output shows it
             self._process.stdin.write(line.encode() + b"\n")
             await self._process.stdin.drain()
-        told = await self._process.stdout.readline()
-        event: Mapping[str, Any] = json.loads(told) if told.endswith(b"\n") else {"event": "failed", "message": ""}
+        output = await self._process.stdout.readline()
+        event: Mapping[str, Any] = json.loads(output) if output.endswith(b"\n") else {"event": "failed", "message": ""}
         if event["event"] == "failed":
             self._crash(event["message"] or await self._exit_reason())
             self.kill()
@@ -135,11 +135,11 @@ class CandidateProcess:
         except TimeoutError:
             return "closed its output and lived on, and was ended"
         self._stderr.seek(0)
-        words = self._stderr.read().decode("utf-8", "replace").strip().splitlines()[-LAST_LINES:]
-        known = -code in set(signal.Signals)
-        cause = f"killed by {signal.Signals(-code).name if known else -code}" if code < 0 else f"exit code {code}"
-        said = " / ".join(reason(word) for word in words)
-        return f"{cause}; its last words: {said}" if said else cause
+        last_lines = self._stderr.read().decode("utf-8", "replace").strip().splitlines()[-LAST_LINES:]
+        is_known = -code in set(signal.Signals)
+        cause = f"killed by {signal.Signals(-code).name if is_known else -code}" if code < 0 else f"exit code {code}"
+        shown = " / ".join(reason(line) for line in last_lines)
+        return f"{cause}; its last words: {shown}" if shown else cause
 
     def kill(self) -> None:
         """End the process and its children; safe to call twice, and without an event loop."""
@@ -167,13 +167,13 @@ class ProcessGroup:
     Parameters
     ----------
     candidates
-        From `digitbench.measure.candidates`; those without an artifact are told of, and not started.
+        From `digitbench.measure.candidates`; those without an artifact are listed, and not started.
     activation
         Of the model's output; see `digitbench.evaluate.accuracy.probabilities`.
     """
 
     def __init__(self, candidates: Sequence[Candidate], activation: str) -> None:
-        self.processes = [CandidateProcess(one) for one in candidates]
+        self.processes = [CandidateProcess(candidate) for candidate in candidates]
         self._activation = activation
         self._folder = tempfile.TemporaryDirectory(prefix="digitbench-draw-", ignore_cleanup_errors=True)
         self._starting: asyncio.Task[None] | None = None
@@ -194,10 +194,10 @@ class ProcessGroup:
             async with cores:
                 await process.start(self.folder)
 
-        place = {name: at for at, name in enumerate(ORDER)}
-        able = [process for process in self.processes if process.state == "starting"]
-        able.sort(key=lambda process: place.get(process.candidate.row.backend, len(place)))
-        await asyncio.gather(*(start(process) for process in able))
+        rank = {name: index for index, name in enumerate(ORDER)}
+        startable = [process for process in self.processes if process.state == "starting"]
+        startable.sort(key=lambda process: rank.get(process.candidate.row.backend, len(rank)))
+        await asyncio.gather(*(start(process) for process in startable))
 
     def describe(self) -> list[Reply]:
         """Say of each who it is and how it is."""
@@ -206,9 +206,9 @@ class ProcessGroup:
              "state": process.state, "why": process.why, "runtime": process.runtime} for process in self.processes
         ]  # fmt: skip
 
-    async def ask(self, seen: Pixels) -> AsyncIterator[list[Reply]]:
+    async def ask(self, picture: Pixels) -> AsyncIterator[list[Reply]]:
         """Ask all which digit is in a picture (uint8, (28, 28)); give a line of each, those together that come so."""
-        tasks = {asyncio.create_task(self._ask(number, seen.tobytes())) for number in range(len(self.processes))}
+        tasks = {asyncio.create_task(self._ask(number, picture.tobytes())) for number in range(len(self.processes))}
         try:
             while tasks:
                 done, tasks = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -218,12 +218,12 @@ class ProcessGroup:
                 task.cancel()
 
     async def _ask(self, number: int, picture: bytes) -> Reply:
-        line = {"candidate": number, **await self.processes[number].ask(picture)}
-        if "scores" in line:
-            scores = np.array([line.pop("scores")], np.float32)
-            likely = probabilities(scores, self._activation)[0]
-            line |= {"label": int(scores.argmax()), "probabilities": [round(float(one), 6) for one in likely]}
-        return line
+        reply = {"candidate": number, **await self.processes[number].ask(picture)}
+        if "scores" in reply:
+            scores = np.array([reply.pop("scores")], np.float32)
+            shares = probabilities(scores, self._activation)[0]
+            reply |= {"label": int(scores.argmax()), "probabilities": [round(float(share), 6) for share in shares]}
+        return reply
 
     async def end(self) -> None:
         """End all, and wait until they are gone."""

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 INSTALL = 'pip install "digitbench[draw]"'
 MOST_ANSWERED = 16  # requests that are answered at once; further ones are sent away for a second
 MOST_UPLOADS = 4
-PIXELS = 0.305  # of what a command reads: 12.2 megapixels, as phones have; 40 take up to 320 MB meanwhile
+SHARE_OF_PIXELS = 0.305  # of what a command reads: 12.2 megapixels, as phones have; 40 take up to 320 MB meanwhile
 PAGE = {
     "/": ("index.html", "text/html; charset=utf-8"),
     "/style.css": ("style.css", "text/css; charset=utf-8"),
@@ -55,8 +55,8 @@ def check_installed() -> None:
         import starlette  # noqa: F401
         import uvicorn  # noqa: F401
     except ImportError as exc:
-        told = f"draw needs {str(exc.name).partition('.')[0]}, not installed here; run: {INSTALL}"
-        raise MissingRuntimeError(told, mend=INSTALL) from exc
+        message = f"draw needs {str(exc.name).partition('.')[0]}, not installed here; run: {INSTALL}"
+        raise MissingRuntimeError(message, mend=INSTALL) from exc
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -74,8 +74,8 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server(address[:2], family=family, backlog=guard.MOST_CONNECTIONS)
     except OSError as exc:
-        told = f"can't listen at {host} port {port}: {exc.strerror or exc}"
-        raise UsageError(f"{told}; choose another with --port, 0 for any that is free") from exc
+        problem = f"can't listen at {host} port {port}: {exc.strerror or exc}"
+        raise UsageError(f"{problem}; choose another with --port, 0 for any that is free") from exc
 
 
 def serve(group: ProcessGroup, about: dict[str, Any], listening: socket.socket, host: str) -> None:
@@ -83,7 +83,7 @@ def serve(group: ProcessGroup, about: dict[str, Any], listening: socket.socket, 
 
     Parameters
     ----------
-    team
+    group
         Not started yet.
     about
         What the page says of the bundle: JSON.
@@ -118,27 +118,27 @@ def application(group: ProcessGroup, about: dict[str, Any]) -> Starlette:
         await loading
         await group.end()
 
-    def page(name: str, kind: str) -> Route:
+    def page(name: str, media_type: str) -> Route:
         content = files("digitbench.draw").joinpath("page", name).read_bytes()
         path = next(path for path, entry in PAGE.items() if entry[0] == name)
-        return Route(path, lambda request: Response(content, media_type=kind))
+        return Route(path, lambda request: Response(content, media_type=media_type))
 
     async def candidates(request: Request) -> JSONResponse:
         return JSONResponse({**about, "candidates": group.describe()})
 
-    desk = _Desk(group)
+    intake = _Intake(group)
     return Starlette(
         routes=[
             *(page(*entry) for entry in PAGE.values()),
             Route("/candidates", candidates),
-            Route("/predict", _explained(desk.take_drawing), methods=["POST"]),
-            Route("/image", _explained(desk.take_picture), methods=["POST"]),
+            Route("/predict", _with_refusals(intake.take_drawing), methods=["POST"]),
+            Route("/image", _with_refusals(intake.take_picture), methods=["POST"]),
         ],
         lifespan=lifespan,
     )
 
 
-def _explained(endpoint: Endpoint) -> Endpoint:
+def _with_refusals(endpoint: Endpoint) -> Endpoint:
     """Answer with the reason where a request is refused."""
     from starlette.requests import ClientDisconnect
 
@@ -162,11 +162,11 @@ def _refuse(refusal: Refusal) -> App:
     return send_refusal
 
 
-class _Desk:
-    """Takes what is sent: a bounded number of things at once."""
+class _Intake:
+    """Takes what is sent: a bounded number of requests at once."""
 
     def __init__(self, group: ProcessGroup) -> None:
-        self._team = group
+        self._group = group
         self._answered = self._uploads = 0
         self._decoding = asyncio.Semaphore(1)  # a large picture takes 200 MB while it is read
 
@@ -185,18 +185,18 @@ class _Desk:
             raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "too many pictures at once; try again in a second")
         self._uploads += 1
         try:
-            with tempfile.NamedTemporaryFile(dir=self._team.folder) as file:  # 100 MB are too much for memory
+            with tempfile.NamedTemporaryFile(dir=self._group.folder) as file:  # 100 MB are too much for memory
                 if not await guard.read_body(request, MOST_BYTES, file.write):
                     raise Refusal(HTTPStatus.BAD_REQUEST, "nothing was sent; send a picture file's bytes")
                 file.flush()
                 async with self._decoding:
                     try:
-                        seen = await asyncio.to_thread(prepared, Path(file.name), "this picture", PIXELS)
+                        picture = await asyncio.to_thread(prepared, Path(file.name), "this picture", SHARE_OF_PIXELS)
                     finally:
-                        _give_back()
+                        _trim_memory()
         finally:
             self._uploads -= 1
-        return self._answers(lambda: seen)
+        return self._answers(lambda: picture)
 
     def _answers(self, make: Callable[[], Pixels]) -> App:
         """Stream the picture that is seen, then each candidate's answer, as lines of JSON."""
@@ -209,7 +209,7 @@ class _Desk:
                 return
             self._answered += 1
             try:
-                lines = _lines(self._team, make())
+                lines = _lines(self._group, make())
                 await StreamingResponse(lines, media_type="application/x-ndjson")(scope, receive, send)
             except ImageError as exc:
                 await guard.answer(send, Refusal(HTTPStatus.BAD_REQUEST, str(exc)))
@@ -219,14 +219,14 @@ class _Desk:
         return stream
 
 
-def _give_back() -> None:
+def _trim_memory() -> None:
     """Give memory back that the C library keeps of what a picture took: up to 100 MB, and the next comes on top."""
     if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)):
         trim(0)
 
 
-async def _lines(group: ProcessGroup, seen: Pixels) -> AsyncIterator[str]:
-    first: list[dict[str, Any]] = [{"seen": b64encode(seen.tobytes()).decode("ascii")}]
-    async for lines in group.ask(seen):
+async def _lines(group: ProcessGroup, picture: Pixels) -> AsyncIterator[str]:
+    first: list[dict[str, Any]] = [{"seen": b64encode(picture.tobytes()).decode("ascii")}]
+    async for lines in group.ask(picture):
         yield "".join(json.dumps(line) + "\n" for line in [*first, *lines])
         first = []

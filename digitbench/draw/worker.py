@@ -34,11 +34,11 @@ def serve(lines: Iterable[str], emit: Emit) -> None:
         for line in lines:
             pixels = np.frombuffer(b64decode(line), np.uint8).reshape(28, 28)
             try:
-                scores, spent = _scored(backend, to_images(pixels))
+                scores, elapsed = _scored(backend, to_images(pixels))
             except Exception as exc:  # noqa: BLE001 - it may do better with the next picture
                 emit("refused", message=f"{type(exc).__name__}: {reason(exc)}")
             else:
-                emit("answer", scores=scores[0].tolist(), nanoseconds=spent)
+                emit("answer", scores=scores[0].tolist(), nanoseconds=elapsed)
 
 
 def _scored(backend: Backend, images: Images) -> tuple[Scores, int]:
@@ -51,10 +51,10 @@ def _scored(backend: Backend, images: Images) -> tuple[Scores, int]:
     """
     began = perf_counter_ns()
     scores = backend.predict(images)
-    spent = perf_counter_ns() - began
+    elapsed = perf_counter_ns() - began
     if scores.shape != (1, 10) or not np.isfinite(scores).all():
         raise ValueError(f"predict gave {scores.dtype} of shape {scores.shape}, not ten finite scores")
-    return scores, spent
+    return scores, elapsed
 
 
 if __name__ == "__main__":

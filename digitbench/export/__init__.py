@@ -71,7 +71,7 @@ def export(
         Gets the artifacts.
     formats
         Names from `FORMATS`. Where all of them are given, those that can't hold the model are left out, and
-        `progress` is told so; one that is named apart from the others must be written.
+        `progress` says so; one that is named without all the others must be written.
     dataset
         What the bundle was trained on: its training split calibrates, its test split checks.
     options
@@ -92,24 +92,23 @@ def export(
         See `require`; or there are too few training images to calibrate with; or a format can't hold the model.
     """
     options = options or Options()
-    wanted, own = require(formats, options.precisions), bundle.usual_precision
+    requested, model_precision = require(formats, options.precisions), bundle.usual_precision
     progress = progress or Silent()
-    if own != FP32:
-        wanted = _as_it_is(formats, own, options, bundle, progress)
+    if model_precision != FP32:
+        requested = _keep_precision(formats, model_precision, options, bundle, progress)
     calibration = None
-    if any(precision == INT8 for _, precision in wanted):
+    if any(precision == INT8 for _, precision in requested):
         calibration = data.calibration_images(dataset, options.calibration_images, options.seed)
-    if model is None and wanted:
-        path, keras = bundle.open(bundle.find("keras", own)), import_keras(progress)
+    if model is None and requested:
+        path, keras = bundle.open(bundle.find("keras", model_precision)), import_keras(progress)
         model = keras.models.load_model(path, compile=False, safe_mode=not trusted_files.holds(path))
-        model(
-            bundle.model_io.encode(dataset.test.head(1).images)
-        )  # Keras' ONNX exporter wants a model that was called once
-    if wanted and own == FP32:
-        model = _folded(model, bundle, dataset, progress)
-        wanted = _writable(wanted, model, bundle, progress)
-    one_by_one = _Exporter(bundle, dataset, options, model, own, calibration, progress)
-    return [failure for format, precision in wanted if (failure := one_by_one.write(format, precision))]
+        # Keras' ONNX exporter wants a model that was called once.
+        model(bundle.model_io.encode(dataset.test.head(1).images))
+    if requested and model_precision == FP32:
+        model = _fold_checked(model, bundle, dataset, progress)
+        requested = _writable(requested, model, bundle, progress)
+    exporter = _Exporter(bundle, dataset, options, model, model_precision, calibration, progress)
+    return [failure for format, precision in requested if (failure := exporter.write(format, precision))]
 
 
 def require(formats: Sequence[str], precisions: Sequence[str] = ()) -> list[tuple[str, str]]:
@@ -130,25 +129,30 @@ def require(formats: Sequence[str], precisions: Sequence[str] = ()) -> list[tupl
     for name in formats:
         if name not in FORMATS:
             raise UsageError(unknown("format", name, FORMATS))
-    for one in precisions:
-        if one == BF16:
-            raise UsageError(f"--precision {one}: nothing is exported for it; a runtime makes it of fp32")
-        if one not in (*EXPORTED, *IMPORTED):
-            raise UsageError(unknown("precision", one, EXPORTED))
-        if one in EXPORTED and not any(one in PRECISIONS[name] for name in formats):
-            able = ", ".join(name for name in FORMATS if one in PRECISIONS[name])
-            raise UsageError(f"--precision {one}: {', '.join(formats)} can't be written in it; {able} can")
+    for precision in precisions:
+        if precision == BF16:
+            raise UsageError(f"--precision {precision}: nothing is exported for it; a runtime makes it of fp32")
+        if precision not in (*EXPORTED, *IMPORTED):
+            raise UsageError(unknown("precision", precision, EXPORTED))
+        if precision in EXPORTED and not any(precision in PRECISIONS[name] for name in formats):
+            capable = ", ".join(name for name in FORMATS if precision in PRECISIONS[name])
+            raise UsageError(f"--precision {precision}: {', '.join(formats)} can't be written in it; {capable} can")
     for name in formats:
-        for need in import_module(f"digitbench.export.{name}").NEEDS:
-            if find_spec(need) is None:
+        for module in import_module(f"digitbench.export.{name}").NEEDS:
+            if find_spec(module) is None:
                 mend = 'pip install "digitbench[train]"'
-                told = f"exporting {name} needs {need}, not installed here; run: {mend}"
-                raise MissingRuntimeError(told, mend=mend)
-    return [(name, one) for name in formats for one in PRECISIONS[name] if not precisions or one in precisions]
+                message = f"exporting {name} needs {module}, not installed here; run: {mend}"
+                raise MissingRuntimeError(message, mend=mend)
+    return [
+        (name, precision)
+        for name in formats
+        for precision in PRECISIONS[name]
+        if not precisions or precision in precisions
+    ]
 
 
-def _as_it_is(
-    formats: Sequence[str], own: str, options: Options, bundle: Bundle, progress: Progress
+def _keep_precision(
+    formats: Sequence[str], model_precision: str, options: Options, bundle: Bundle, progress: Progress
 ) -> list[tuple[str, str]]:
     """Say what is written of a model that is quantised, or computes in another type, already: itself, and no other.
 
@@ -157,51 +161,56 @@ def _as_it_is(
     UsageError
         Another precision was asked for, or nothing but a format that can't hold it.
     """
-    others = [one for one in options.precisions if one != own]
-    if others:
-        raise UsageError(f"--precision {','.join(others)}: the model is {own} already, and is exported as it is alone")
-    why = f"plain weights are those of fp32, and the model is {own}"
+    other_precisions = [precision for precision in options.precisions if precision != model_precision]
+    if other_precisions:
+        raise UsageError(
+            f"--precision {','.join(other_precisions)}: the model is {model_precision} already, and is exported as it "
+            "is alone"
+        )
+    why = f"plain weights are those of fp32, and the model is {model_precision}"
     if list(formats) == ["npz"]:
         raise UsageError(f"--format npz: {why}; choose from savedmodel, tflite, onnx")
     if "npz" in formats:
         progress.say(f"npz is left out, and with it the backend numpy: {why}")
         bundle.record_unwritable("npz", why)
-    return [(format, own) for format in formats if format != "npz"]
+    return [(format, model_precision) for format in formats if format != "npz"]
 
 
-def _folded(model: Any, bundle: Bundle, dataset: Dataset, progress: Progress) -> Any:
+def _fold_checked(model: Any, bundle: Bundle, dataset: Dataset, progress: Progress) -> Any:
     """Give the model with batch normalisation folded, if it says the same; else as it is, and say so."""
-    twin = folding.folded(model)
-    if twin is model:
+    folded_model = folding.folded(model)
+    if folded_model is model:
         return model
-    apart = folding.apart(model, twin, dataset.test.images, bundle.model_io)
-    if apart <= folding.TOLERANCE:
-        return twin
+    difference = folding.apart(model, folded_model, dataset.test.images, bundle.model_io)
+    if difference <= folding.TOLERANCE:
+        return folded_model
     progress.say(
-        f"batch normalisation is exported as it is: folded into the layers before it, scores move by {apart:.1e}, more "
-        f"than {folding.TOLERANCE:g}"
+        "batch normalisation is exported as it is: folded into the layers before it, scores move by "
+        f"{difference:.1e}, more than {folding.TOLERANCE:g}"
     )
     return model
 
 
-def _writable(wanted: list[tuple[str, str]], model: Any, bundle: Bundle, progress: Progress) -> list[tuple[str, str]]:
-    """Leave a format out that can't hold a model of ours; of imported ones each is tried, and recorded if it fails.
+def _writable(
+    requested: list[tuple[str, str]], model: Any, bundle: Bundle, progress: Progress
+) -> list[tuple[str, str]]:
+    """Leave out a format that can't hold a model trained here; with an imported model each is tried instead.
 
     Raises
     ------
     UsageError
         It was named, as not all of the formats are wanted.
     """
-    formats = {format for format, _ in wanted}
+    formats = {format for format, _ in requested}
     why = npz.unable(model) if "npz" in formats and "imported" not in bundle.manifest else ""
     if not why:
-        return wanted
+        return requested
     if formats != set(FORMATS):
-        others = ", ".join(name for name in FORMATS if name != "npz")
-        raise UsageError(f"--format npz: {why}; choose from {others}")
+        alternatives = ", ".join(name for name in FORMATS if name != "npz")
+        raise UsageError(f"--format npz: {why}; choose from {alternatives}")
     progress.say(f"npz is left out, and with it the backend numpy: {why}")
     bundle.record_unwritable("npz", why)
-    return [(format, precision) for format, precision in wanted if format != "npz"]
+    return [(format, precision) for format, precision in requested if format != "npz"]
 
 
 def raise_failures(failures: Sequence[str]) -> None:
@@ -222,7 +231,7 @@ class _Exporter:
     dataset: Dataset
     options: Options
     model: Any
-    own: str
+    model_precision: str
     calibration: data.Split | None
     progress: Progress
 
@@ -233,49 +242,49 @@ class _Exporter:
         module = import_module(f"digitbench.export.{format}")
         target = self.bundle.path / bundles.ARTIFACTS / f"model-{precision}{module.SUFFIX}"
         images = self.dataset.test.images[:1] if self.calibration is None else self.calibration.images
-        given = self.bundle.model_io.encode(images)
-        if precision == self.own:  # as it is: the writers do nothing to an fp32 model
-            work = Work(self.model, FP32, given, None)
+        model_inputs = self.bundle.model_io.encode(images)
+        if precision == self.model_precision:  # as it is: the writers do nothing to an fp32 model
+            work = Work(self.model, FP32, model_inputs, None)
         else:
-            work = Work(self.model, precision, given, self._fp32(format))
+            work = Work(self.model, precision, model_inputs, self._fp32(format))
         try:
-            with ExitStack() as changing:  # an artifact and its checksum, from one export of several at the same time
+            with ExitStack() as exit_stack:  # an artifact and its checksum, from one export of several at the same time
                 with written_beside(target, replace_folder=True) as draft:
                     module.write(work, draft)
-                    if self.own != FP32:
+                    if self.model_precision != FP32:
                         self._check_precision(draft, format)
                     self.progress.update(task, 1, 2, "checking it in a fresh process")
-                    found = check(
+                    checked = check(
                         self.bundle, format, precision, draft, self.dataset.test, self.options.max_accuracy_drop
                     )
-                    self.progress.update(task, 2, 2, found.note)
-                    if found.failure:
-                        raise _Refused(found.failure)
-                    changing.enter_context(self.bundle.change())
-                self.bundle.record(self._describe(target, format, precision, found))
+                    self.progress.update(task, 2, 2, checked.note)
+                    if checked.failure:
+                        raise _Refused(checked.failure)
+                    exit_stack.enter_context(self.bundle.change())
+                self.bundle.record(self._describe(target, format, precision, checked))
         except _Refused as refused:
             return f"{refused}; the one from before stays" if target.exists() else str(refused)
         except (OSError, MemoryError):
             raise
         except Exception as exc:
             if "imported" not in self.bundle.manifest:
-                raise  # a model of ours that can't be written is a fault of ours
+                raise  # a model trained here that can't be written is a fault of digitbench
             self.progress.update(task, 2, 2, "can't be written")
             self.bundle.record_unwritable(format, reason(exc))
             return f"{format} {precision}: can't be written: {reason(exc)}"
         return None
 
-    def _check_precision(self, written: Path, format: str) -> None:
-        """Refuse what a converter made another precision of.
+    def _check_precision(self, draft: Path, format: str) -> None:
+        """Refuse a draft whose precision the converter changed.
 
         Raises
         ------
         ValueError
-            It is none of the model's own.
+            It is in another precision than the model.
         """
-        found = model_files.precision_of(written, format)
-        if found != self.own:
-            raise ValueError(f"the model is {self.own}, and what its converter writes is {found}")
+        precision = model_files.precision_of(draft, format)
+        if precision != self.model_precision:
+            raise ValueError(f"the model is {self.model_precision}, and what its converter writes is {precision}")
 
     def _fp32(self, format: str) -> Path | None:
         try:
@@ -283,16 +292,16 @@ class _Exporter:
         except ArtifactError:
             return None  # it is made again, only to be quantised
 
-    def _describe(self, target: Path, format: str, precision: str, found: Checked) -> Artifact:
+    def _describe(self, target: Path, format: str, precision: str, checked: Checked) -> Artifact:
         calibration = None
         if precision == INT8 and self.calibration:
             pixels = hashlib.sha256(self.calibration.pixels.tobytes()).hexdigest()
             calibration = {"images": len(self.calibration), "seed": self.options.seed, "sha256": pixels}
-        exact = {} if precision == FP32 else {"tolerance": None}
+        tolerance_override = {} if precision == FP32 else {"tolerance": None}
         return Artifact.describe(
-            self.bundle.path, target, format, precision, checked_by=found.checked_by, max_abs_diff=found.max_abs_diff,
-            flips=found.flips, accuracy_drop=found.accuracy_drop, max_accuracy_drop=found.max_accuracy_drop,
-            calibration=calibration, **exact,
+            self.bundle.path, target, format, precision, checked_by=checked.checked_by,
+            max_abs_diff=checked.max_abs_diff, flips=checked.flips, accuracy_drop=checked.accuracy_drop,
+            max_accuracy_drop=checked.max_accuracy_drop, calibration=calibration, **tolerance_override,
         )  # fmt: skip
 
 

@@ -79,16 +79,16 @@ def check(
         failure = f"{name}: {backend!r} can't run what was written: {exc}; the artifact is not recorded"
         return Checked("can't be run", backend, failure)
     reference = bundle.reference_scores()
-    found = agreement.compare(scores, reference, test.labels)
-    drop = _right(reference, test.labels) - _right(scores, test.labels)
+    comparison = agreement.compare(scores, reference, test.labels)
+    drop = _count_correct(reference, test.labels) - _count_correct(scores, test.labels)
     share = drop / len(test)
     allowed = USUAL_DROP if max_accuracy_drop is None else max_accuracy_drop
-    if max_accuracy_drop is None and found.mcnemar and found.mcnemar.verdict == "same":
+    if max_accuracy_drop is None and comparison.mcnemar and comparison.mcnemar.verdict == "same":
         allowed = max(allowed, share)  # two images of 359 are 0.56pp, and nobody's evidence
     refusal = None
-    note = f"checked by {backend}: {_labels(found.flips, len(test))}, {_moved(drop, len(test))}"
-    if precision == FP32 and (true_flips := _beyond_rounding(found)):
-        first = found.flipped[0]
+    note = f"checked by {backend}: {_flips_note(comparison.flips, len(test))}, {_top1_change(drop, len(test))}"
+    if precision == FP32 and (true_flips := _beyond_rounding(comparison)):
+        first = comparison.flipped[0]
         refusal = (
             f"{name}: {true_flips} of {len(test)} labels differ from Keras when run by {backend!r} (first: image "
             f"{first.index}, {first.reference_label} became {first.label}); the artifact is not recorded"
@@ -97,46 +97,48 @@ def check(
         refusal = (
             f"{name}: top-1 falls by {share * 100:.2f}pp ({drop} of {len(test)} images) when run by {backend!r}, more "
             f"than {allowed * 100:.10g}pp; the artifact is not recorded (digitbench export "
-            f"--max-accuracy-drop {_roundly(share)}pp would allow it)"
+            f"--max-accuracy-drop {_rounded_up_limit(share)}pp would allow it)"
         )
     if refusal:
         note = f"REFUSED: {note}"
-    return Checked(note, backend, refusal, found.max_abs_diff, found.flips, share, allowed)
+    return Checked(note, backend, refusal, comparison.max_abs_diff, comparison.flips, share, allowed)
 
 
-def _right(scores: Scores, labels: Labels) -> int:
+def _count_correct(scores: Scores, labels: Labels) -> int:
     return int((scores.argmax(axis=1) == labels).sum())
 
 
-def _beyond_rounding(found: Agreement) -> int:
+def _beyond_rounding(comparison: Agreement) -> int:
     """How many labels changed where the scores' tolerance can't explain it."""
     tolerance = Artifact.tolerance
     assert tolerance is not None
-    return found.flips if any(flip.reference_margin > 2 * tolerance for flip in found.flipped) else 0
+    return comparison.flips if any(flip.reference_margin > 2 * tolerance for flip in comparison.flipped) else 0
 
 
-def _labels(flips: int, total: int) -> str:
+def _flips_note(flips: int, total: int) -> str:
     return f"all {total:,} labels as Keras'" if not flips else f"{flips} of {total:,} labels differ"
 
 
-def _moved(drop: int, total: int) -> str:
+def _top1_change(drop: int, total: int) -> str:
     if not drop:
         return "top-1 the same"
     return f"top-1 {'down' if drop > 0 else 'up'} {abs(drop) / total * 100:.2f}pp"
 
 
-def _roundly(share: float) -> str:
+def _rounded_up_limit(share: float) -> str:
     """A limit in percentage points that allows this share, a little more so than it."""
     return f"{int(share * 1000 + 1) / 10:g}"
 
 
 def _opener(format: str, precision: str) -> str | None:
     """An installed backend that opens it: the one of the format's name first."""
-    known = plugins.discover()
-    for name in sorted(known, key=lambda name: name != format):
-        if known[name].missing():
+    discovered = plugins.discover()
+    for name in sorted(discovered, key=lambda name: name != format):
+        if discovered[name].missing():
             continue
-        kind = known[name].load()
-        if kind.format == format and (kind.precisions is None or precision in kind.precisions):
+        backend_class = discovered[name].load()
+        if backend_class.format == format and (
+            backend_class.precisions is None or precision in backend_class.precisions
+        ):
             return name
     return None

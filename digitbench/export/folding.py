@@ -18,8 +18,8 @@ import numpy.typing as npt
 from digitbench.plugins.model_io import ModelIO
 
 TOLERANCE = 1e-5  # by how much a score may move, or by what share of the largest where that is above 1
-TRIED = 1000  # test images
-TOGETHER = 250  # of them in a call
+COMPARED = 1000  # test images
+AT_ONCE = 250  # of them in a call
 HOSTS = ("Dense", "Conv1D", "Conv2D", "Conv3D")  # channels are the last axis of their kernels
 UNNEEDED = ("Dropout", "SpatialDropout1D", "SpatialDropout2D", "GaussianDropout", "GaussianNoise", "AlphaDropout")
 Double = npt.NDArray[np.float64]
@@ -41,24 +41,24 @@ def folded(model: Any) -> Any:
     Keras model
         `model` itself where there is nothing to fold.
     """
-    found = _without_normalisation(model)
-    if not found:
+    replacements = _without_normalisation(model)
+    if not replacements:
         return model
-    dropped = {id(layer): None for layer in model.layers if type(layer).__name__ in UNNEEDED}
-    return rebuilt(model, dropped | found)
+    removed = {id(layer): None for layer in model.layers if type(layer).__name__ in UNNEEDED}
+    return rebuilt(model, removed | replacements)
 
 
 def _without_normalisation(model: Any) -> dict[int, Any]:
-    """Give what takes each changed layer's place, by its identity: another layer, or None for nothing."""
-    found: dict[int, Any] = {}
+    """Give what replaces each changed layer, by its ``id``: another layer, or None for nothing."""
+    replacements: dict[int, Any] = {}
     for host, norm in _neighbours(model):
-        if _fits(host, norm):
-            found |= {id(host): _joined(host, norm), id(norm): None}
+        if _can_fold(host, norm):
+            replacements |= {id(host): _merged(host, norm), id(norm): None}
     for layer in model.layers if type(model).__name__ in ("Sequential", "Functional") else []:
         inner = folded(layer) if type(layer).__name__ in ("Sequential", "Functional") else layer
         if inner is not layer:
-            found[id(layer)] = inner
-    return found
+            replacements[id(layer)] = inner
+    return replacements
 
 
 def rebuilt(model: Any, replaced: Mapping[int, Any]) -> Any:
@@ -79,9 +79,9 @@ def rebuilt(model: Any, replaced: Mapping[int, Any]) -> Any:
     import keras
 
     if type(model).__name__ == "Sequential":
-        given = model.inputs[0]
+        model_input = model.inputs[0]
         stack = [replaced.get(id(layer), layer) for layer in model.layers]
-        image = keras.Input(batch_shape=given.shape, dtype=given.dtype, name=given.name)
+        image = keras.Input(batch_shape=model_input.shape, dtype=model_input.dtype, name=model_input.name)
         twin = keras.Sequential([image, *(layer for layer in stack if layer is not None)], name=model.name)
     else:
 
@@ -99,7 +99,7 @@ def called_once(model: Any) -> None:
     """Call a model on zeros: Keras' ONNX exporter wants one that was called."""
     import keras
 
-    zeros = [keras.ops.zeros([size or 1 for size in one.shape], one.dtype) for one in model.inputs]
+    zeros = [keras.ops.zeros([size or 1 for size in tensor.shape], tensor.dtype) for tensor in model.inputs]
     model(zeros[0] if len(zeros) == 1 else zeros)
 
 
@@ -109,40 +109,44 @@ def apart(model: Any, twin: Any, images: npt.NDArray[Any], model_io: ModelIO) ->
     Parameters
     ----------
     images
-        float32, (n, 28, 28), of which the first `TRIED` are scored.
-    form
+        float32, (n, 28, 28), of which the first `COMPARED` are scored.
+    model_io
         How the models take them.
     """
-    step = model_io.batch or TOGETHER
-    chosen = model_io.encode(images[:TRIED])
-    count = -(-len(chosen) // step) * step if model_io.batch else len(chosen)
-    chosen = np.resize(chosen, (count, *chosen.shape[1:]))  # a fixed batch is filled up with the first images again
-    most, difference = 1.0, 0.0
+    step = model_io.batch or AT_ONCE
+    inputs = model_io.encode(images[:COMPARED])
+    count = -(-len(inputs) // step) * step if model_io.batch else len(inputs)
+    inputs = np.resize(inputs, (count, *inputs.shape[1:]))  # a fixed batch is filled up with the first images again
+    largest, difference = 1.0, 0.0
     for start in range(0, count, step):
-        one, other = (np.asarray(each(chosen[start : start + step], training=False)) for each in (model, twin))
-        most = max(most, float(np.abs(one).max()))
-        difference = max(difference, float(np.abs(one - other).max()))
-    return difference / most
+        scores, twin_scores = (
+            np.asarray(network(inputs[start : start + step], training=False)) for network in (model, twin)
+        )
+        largest = max(largest, float(np.abs(scores).max()))
+        difference = max(difference, float(np.abs(scores - twin_scores).max()))
+    return difference / largest
 
 
 def _neighbours(model: Any) -> Iterator[tuple[Any, Any]]:
     """Give two layers wherever the second takes what the first gives, and nothing else does."""
-    kind = type(model).__name__
-    if kind == "Sequential":
+    class_name = type(model).__name__
+    if class_name == "Sequential":
         yield from pairwise(model.layers)
-    if kind != "Functional":
+    if class_name != "Functional":
         return
     config = model.get_config()
-    givers = {entry["name"]: [list(_givers(node)) for node in entry["inbound_nodes"]] for entry in config["layers"]}
-    read = [name for calls in givers.values() for call in calls for name in call]
-    read += [part for part in _flat(config["output_layers"]) if isinstance(part, str)]
-    for name, calls in givers.items():
-        once = len(calls) == 1 and len(calls[0]) == 1  # it is called once, on one thing
-        if once and read.count(calls[0][0]) == 1 and len(givers[calls[0][0]]) == 1:
+    inbound = {
+        entry["name"]: [list(_inbound_names(node)) for node in entry["inbound_nodes"]] for entry in config["layers"]
+    }
+    names_read = [name for calls in inbound.values() for call in calls for name in call]
+    names_read += [layer_name for layer_name in _flattened(config["output_layers"]) if isinstance(layer_name, str)]
+    for name, calls in inbound.items():
+        is_single_call = len(calls) == 1 and len(calls[0]) == 1  # it is called once, on one thing
+        if is_single_call and names_read.count(calls[0][0]) == 1 and len(inbound[calls[0][0]]) == 1:
             yield model.get_layer(calls[0][0]), model.get_layer(name)
 
 
-def _givers(node: Any) -> Iterator[str]:
+def _inbound_names(node: Any) -> Iterator[str]:
     """Name the layers whose outputs a call in a Functional's description takes."""
     if isinstance(node, Mapping):
         if "keras_history" in node:
@@ -150,32 +154,37 @@ def _givers(node: Any) -> Iterator[str]:
         node = list(node.values())
     if isinstance(node, (list, tuple)):
         for part in node:
-            yield from _givers(part)
+            yield from _inbound_names(part)
 
 
-def _flat(value: Any) -> Iterator[Any]:
+def _flattened(value: Any) -> Iterator[Any]:
     for part in value:
         if isinstance(part, (list, tuple)):
-            yield from _flat(part)
+            yield from _flattened(part)
         else:
             yield part
 
 
-def _fits(host: Any, norm: Any) -> bool:
-    """Can `host` take over what `norm` does: by class and not by kin, since an heir may do anything."""
+def _can_fold(host: Any, norm: Any) -> bool:
+    """Can `host` take over what `norm` does: by class and not by a subclass, which may do anything."""
     import keras
 
     if type(norm) is not keras.layers.BatchNormalization or type(host) not in [
         getattr(keras.layers, name) for name in HOSTS
     ]:
         return False
-    plain = {host.compute_dtype, host.variable_dtype, norm.compute_dtype, norm.variable_dtype} == {"float32"}
-    last = isinstance(norm.axis, int) and norm.axis % norm.input_spec.ndim == norm.input_spec.ndim - 1
-    bare = host.activation is keras.activations.linear and not getattr(host, "lora_enabled", False)
-    return plain and last and bare and getattr(host, "data_format", "channels_last") == "channels_last"
+    is_float32 = {host.compute_dtype, host.variable_dtype, norm.compute_dtype, norm.variable_dtype} == {"float32"}
+    on_last_axis = isinstance(norm.axis, int) and norm.axis % norm.input_spec.ndim == norm.input_spec.ndim - 1
+    has_no_activation = host.activation is keras.activations.linear and not getattr(host, "lora_enabled", False)
+    return (
+        is_float32
+        and on_last_axis
+        and has_no_activation
+        and getattr(host, "data_format", "channels_last") == "channels_last"
+    )
 
 
-def _joined(host: Any, norm: Any) -> Any:
+def _merged(host: Any, norm: Any) -> Any:
     """Give a layer of the host's kind that does what both do; its weights are computed in double precision."""
     kernel, *rest = (np.asarray(array, np.float64) for array in host.get_weights())
     values = iter([np.asarray(array, np.float64) for array in norm.get_weights()])
@@ -184,15 +193,15 @@ def _joined(host: Any, norm: Any) -> Any:
     mean, variance = values
     scale = gamma / np.sqrt(variance + norm.epsilon)
     bias = ((rest[0] if rest else 0.0) - mean) * scale + beta
-    config = {key: _neutral(key, value) for key, value in host.get_config().items()}
-    joined = type(host).from_config(config | {"use_bias": True})
-    joined.build((*[None] * (kernel.ndim - 1), kernel.shape[-2] * getattr(host, "groups", 1)))
-    joined.set_weights([(kernel * scale).astype(np.float32), bias.astype(np.float32)])
-    return joined
+    config = {key: _without_training_settings(key, value) for key, value in host.get_config().items()}
+    merged = type(host).from_config(config | {"use_bias": True})
+    merged.build((*[None] * (kernel.ndim - 1), kernel.shape[-2] * getattr(host, "groups", 1)))
+    merged.set_weights([(kernel * scale).astype(np.float32), bias.astype(np.float32)])
+    return merged
 
 
-def _neutral(key: str, value: Any) -> Any:
-    """What only training asks for may be of somebody's own making, and is left out."""
+def _without_training_settings(key: str, value: Any) -> Any:
+    """Leave out what only training needs: it may be a class that the user wrote."""
     if key.endswith("_initializer"):
         return "zeros"
     return None if key.endswith(("_regularizer", "_constraint")) else value

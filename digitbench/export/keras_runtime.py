@@ -30,6 +30,6 @@ def import_keras(progress: Progress) -> Any:
         raise MissingRuntimeError(
             f'training and exporting need {exc.name}, not installed here; run: pip install "digitbench[train]"'
         ) from exc
-    tensorflow.get_logger().setLevel("ERROR")  # in a notebook it tells of every file that it writes
+    tensorflow.get_logger().setLevel("ERROR")  # in a notebook it logs every file that it writes
     progress.update(task, 1, 1)
     return keras

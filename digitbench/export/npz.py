@@ -49,12 +49,12 @@ def write(work: Work, target: Path) -> None:
     TypeError
         See `plain`.
     """
-    found = plain(work.model)
-    arrays: dict[str, Any] = {"activations": np.array(found.activations)}
-    for i, (kernel, bias) in enumerate(zip(found.kernels, found.biases, strict=True)):
+    network = plain(work.model)
+    arrays: dict[str, Any] = {"activations": np.array(network.activations)}
+    for i, (kernel, bias) in enumerate(zip(network.kernels, network.biases, strict=True)):
         arrays |= {f"kernel_{i}": kernel, f"bias_{i}": bias}
-    if found.window:
-        arrays["window"] = np.array(found.window, np.int64)
+    if network.window:
+        arrays["window"] = np.array(network.window, np.int64)
     np.savez(target, **arrays)
 
 
@@ -80,30 +80,30 @@ def plain(model: Any) -> Plain:
     TypeError
         A layer is neither dense nor one that changes nothing at inference.
     """
-    found, shape = Plain(), tuple(model.input_shape[1:])
+    network, shape = Plain(), tuple(model.input_shape[1:])
     for layer in getattr(model, "layers", None) or [model]:
-        kind = type(layer).__name__
-        if kind == "Dense" and len(shape) == 1:
+        class_name = type(layer).__name__
+        if class_name == "Dense" and len(shape) == 1:
             kernel, *rest = layer.get_weights()
-            found.kernels.append(kernel)
-            found.biases.append(rest[0] if rest else np.zeros(kernel.shape[1], np.float32))
-            found.activations.append(layer.activation.__name__)
+            network.kernels.append(kernel)
+            network.biases.append(rest[0] if rest else np.zeros(kernel.shape[1], np.float32))
+            network.activations.append(layer.activation.__name__)
             shape = kernel.shape[1:]
-        elif kind == "Activation" and found.activations and found.activations[-1] == "linear":
-            found.activations[-1] = layer.activation.__name__
-        elif kind == "Cropping2D" and _keeps_rows(found, layer, shape, model.input_shape[1:]):
+        elif class_name == "Activation" and network.activations and network.activations[-1] == "linear":
+            network.activations[-1] = layer.activation.__name__
+        elif class_name == "Cropping2D" and _keeps_rows(network, layer, shape, model.input_shape[1:]):
             (top, bottom), (left, right) = layer.cropping
-            found.window = top, shape[0] - bottom, left, shape[1] - right
+            network.window = top, shape[0] - bottom, left, shape[1] - right
             shape = (shape[0] - top - bottom, shape[1] - left - right, *shape[2:])
-        elif kind in ("Flatten", "Reshape") and getattr(layer, "data_format", "channels_last") == "channels_last":
-            shape = (prod(shape),) if kind == "Flatten" else tuple(layer.compute_output_shape((None, *shape))[1:])
-        elif kind not in CHANGES_NOTHING:
-            odd = f"takes {'×'.join(map(str, shape))} values" if kind == "Dense" else f"is a {kind}"
-            raise TypeError(f"npz holds a single dense network, and {layer.name} {odd}")
-    return found
+        elif class_name in ("Flatten", "Reshape") and getattr(layer, "data_format", "channels_last") == "channels_last":
+            shape = (prod(shape),) if class_name == "Flatten" else tuple(layer.compute_output_shape((None, *shape))[1:])
+        elif class_name not in CHANGES_NOTHING:
+            problem = f"takes {'×'.join(map(str, shape))} values" if class_name == "Dense" else f"is a {class_name}"
+            raise TypeError(f"npz holds a single dense network, and {layer.name} {problem}")
+    return network
 
 
-def _keeps_rows(found: Plain, crop: Any, shape: tuple[int, ...], given: tuple[int, ...]) -> bool:
+def _keeps_rows(network: Plain, crop: Any, shape: tuple[int, ...], input_shape: tuple[int, ...]) -> bool:
     """Does a crop cut rows and columns of the image itself: the first two axes of what the model takes."""
-    first = not found.kernels and found.window is None and crop.data_format == "channels_last"
-    return first and len(given) >= 2 and shape[:2] == tuple(given)[:2]
+    is_first = not network.kernels and network.window is None and crop.data_format == "channels_last"
+    return is_first and len(input_shape) >= 2 and shape[:2] == tuple(input_shape)[:2]

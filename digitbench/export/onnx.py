@@ -21,15 +21,15 @@ CALIBRATION_BATCH = 100
 
 def write(work: Work, target: Path) -> None:
     """Write the model as an ``.onnx`` file with a free batch size, float32 in and out."""
-    with tempfile.TemporaryDirectory() as room:
+    with tempfile.TemporaryDirectory() as folder:
         source = work.fp32
         if source is None or work.precision == FP32:
-            source = target if work.precision == FP32 else Path(room) / "fp32.onnx"
+            source = target if work.precision == FP32 else Path(folder) / "fp32.onnx"
             lean(work.model).export(str(source), format="onnx", verbose=False)
         if work.precision == FP16:
             _store_as_float16(source, target)
         elif work.precision != FP32:
-            _quantise(work, source, target, Path(room))
+            _quantise(work, source, target, Path(folder))
 
 
 def _store_as_float16(source: Path, target: Path) -> None:
@@ -54,38 +54,38 @@ def _store_as_float16(source: Path, target: Path) -> None:
     onnx.save(model, target)
 
 
-def _quantise(work: Work, source: Path, target: Path, room: Path) -> None:
+def _quantise(work: Work, source: Path, target: Path, folder: Path) -> None:
     import onnx
     from onnxruntime import quantization
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    fused = room / "fused.onnx"
+    fused = folder / "fused.onnx"
     quant_pre_process(source, fused, skip_symbolic_shape=True)  # which would need SymPy
     weights = quantization.QuantType.QInt8
-    raw = room / "raw.onnx"
+    raw = folder / "raw.onnx"
     if work.precision == DYNAMIC:
         from onnxruntime.quantization.registry import IntegerOpsRegistry
 
         # A convolution takes 14 times as long as in float32 (ConvInteger, a small network, batch size 1).
-        kinds = [kind for kind in IntegerOpsRegistry if kind != "Conv"]
-        quantization.quantize_dynamic(fused, raw, per_channel=True, weight_type=weights, op_types_to_quantize=kinds)
-        onnx.save(_trimmed(onnx.load(raw)), target)
+        op_types = [op_type for op_type in IntegerOpsRegistry if op_type != "Conv"]
+        quantization.quantize_dynamic(fused, raw, per_channel=True, weight_type=weights, op_types_to_quantize=op_types)
+        onnx.save(_without_unread(onnx.load(raw)), target)
         return
     assert work.precision == INT8
     model = onnx.load(fused)
-    reader = _Reader(work.calibration, model.graph.input[0].name)
-    after = [node.name for node in _after_logits(model.graph)]
+    reader = _CalibrationReader(work.calibration, model.graph.input[0].name)
+    excluded = [node.name for node in _after_logits(model.graph)]
     quantization.quantize_static(
         fused, raw, reader, per_channel=True, weight_type=weights,
         quant_format=quantization.QuantFormat.QDQ, activation_type=quantization.QuantType.QUInt8,
-        nodes_to_exclude=after,
+        nodes_to_exclude=excluded,
     )  # fmt: skip
     model = onnx.load(raw)
     _keep_logits(model.graph)
-    onnx.save(_trimmed(model), target)
+    onnx.save(_without_unread(model), target)
 
 
-class _Reader:
+class _CalibrationReader:
     """Gives calibration images to ONNX Runtime a batch at a time."""
 
     def __init__(self, images: npt.NDArray[Any], name: str) -> None:
@@ -102,17 +102,18 @@ _WEIGHTED = {"Gemm", "MatMul", "Conv"}
 
 def _after_logits(graph: Any) -> list[Any]:
     """Give the nodes from the output's softmax or sigmoid on: of a committee one each, and what makes their mean."""
-    makers = {name: node for node in graph.node for name in node.output}
+    producers = {name: node for node in graph.node for name in node.output}
 
-    def after(name: str) -> list[Any]:
-        node = makers.get(name)
+    def nodes_after(name: str) -> list[Any]:
+        node = producers.get(name)
         if node is None or node.op_type in _WEIGHTED:
             return []
-        before = [] if node.op_type in _OUTPUTS else [one for given in node.input for one in after(given)]
-        return [*before, node] if before or node.op_type in _OUTPUTS else []
+        inputs = [] if node.op_type in _OUTPUTS else node.input
+        earlier = [ancestor for input_name in inputs for ancestor in nodes_after(input_name)]
+        return [*earlier, node] if earlier or node.op_type in _OUTPUTS else []
 
-    found = {node.name: node for node in after(graph.output[0].name)}
-    return list(found.values())
+    nodes = {node.name: node for node in nodes_after(graph.output[0].name)}
+    return list(nodes.values())
 
 
 def _keep_logits(graph: Any) -> None:
@@ -121,22 +122,22 @@ def _keep_logits(graph: Any) -> None:
     The last product is computed with int32 sums either way; rounded to int8 before the softmax, two classes that are
     close become equal, and the first of them wins.
     """
-    makers = {name: node for node in graph.node for name in node.output}
+    producers = {name: node for node in graph.node for name in node.output}
     readers = [node for node in _after_logits(graph) if node.op_type in _OUTPUTS]
     for reader in readers or [None]:
-        dequantise = makers.get(reader.input[0] if reader else graph.output[0].name)
+        dequantise = producers.get(reader.input[0] if reader else graph.output[0].name)
         if dequantise is None or dequantise.op_type != "DequantizeLinear":
             continue
-        quantise = makers[dequantise.input[0]]
+        quantise = producers[dequantise.input[0]]
         if reader:
             reader.input[0] = quantise.input[0]
         else:
-            makers[quantise.input[0]].output[0] = graph.output[0].name
+            producers[quantise.input[0]].output[0] = graph.output[0].name
         graph.node.remove(dequantise)
         graph.node.remove(quantise)
 
 
-def _trimmed(model: Any) -> Any:
+def _without_unread(model: Any) -> Any:
     """Leave out what no runtime reads: stated shapes, operator sets without an operator, unused weights, zeros.
 
     Of a model of 28 kB of weights that is 1.5 kB.
@@ -144,14 +145,15 @@ def _trimmed(model: Any) -> Any:
     import onnx
 
     graph = model.graph
-    arrays = {one.name: one for one in graph.initializer}
+    arrays = {initializer.name: initializer for initializer in graph.initializer}
     for node in graph.node:
-        zero = arrays.get(node.input[2]) if node.op_type == "DequantizeLinear" and len(node.input) == 3 else None
-        if zero is not None and zero.data_type == onnx.TensorProto.INT32:  # of a bias, where none but 0 is allowed
+        zero_point = arrays.get(node.input[2]) if node.op_type == "DequantizeLinear" and len(node.input) == 3 else None
+        # An int32 zero point is that of a bias, where none but 0 is allowed.
+        if zero_point is not None and zero_point.data_type == onnx.TensorProto.INT32:
             node.input.pop()
     used = {name for node in graph.node for name in node.input}
-    for one in [one for one in graph.initializer if one.name not in used]:
-        graph.initializer.remove(one)
+    for initializer in [initializer for initializer in graph.initializer if initializer.name not in used]:
+        graph.initializer.remove(initializer)
     domains = {node.domain or "" for node in graph.node}
     for entry in [entry for entry in model.opset_import if entry.domain not in domains]:
         model.opset_import.remove(entry)

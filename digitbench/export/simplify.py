@@ -18,21 +18,21 @@ def lean(model: Any) -> Any:
     Models within the model are made so too. All other layers are shared with `model`, which is left as it is; one
     that is neither Sequential nor Functional is given back.
     """
-    kind = type(model).__name__
-    if kind not in ("Sequential", "Functional"):
+    class_name = type(model).__name__
+    if class_name not in ("Sequential", "Functional"):
         return model
-    found: dict[int, Any] = {}
+    replacements: dict[int, Any] = {}
     for layer in model.layers:
-        name = type(layer).__name__
-        if name == "Reshape" or (name == "Flatten" and layer.data_format == "channels_last"):
-            found[id(layer)] = _reshape(layer)
-        elif name in ("Sequential", "Functional") and (inner := lean(layer)) is not layer:
-            found[id(layer)] = inner
-    for one, other in pairwise(model.layers) if kind == "Sequential" else ():
-        crops = type(other).__name__ == "Cropping2D" and other.data_format == "channels_last"
-        if type(one).__name__ == "Reshape" and crops:
-            found |= {id(one): None, id(other): _slice(one, other)}
-    return rebuilt(model, found) if found else model
+        layer_class = type(layer).__name__
+        if layer_class == "Reshape" or (layer_class == "Flatten" and layer.data_format == "channels_last"):
+            replacements[id(layer)] = _reshape(layer)
+        elif layer_class in ("Sequential", "Functional") and (inner := lean(layer)) is not layer:
+            replacements[id(layer)] = inner
+    for first, second in pairwise(model.layers) if class_name == "Sequential" else ():
+        is_crop = type(second).__name__ == "Cropping2D" and second.data_format == "channels_last"
+        if type(first).__name__ == "Reshape" and is_crop:
+            replacements |= {id(first): None, id(second): _slice(first, second)}
+    return rebuilt(model, replacements) if replacements else model
 
 
 def _reshape(layer: Any) -> Any:
@@ -40,8 +40,8 @@ def _reshape(layer: Any) -> Any:
 
     class OneReshape(keras.layers.Layer):  # type: ignore[misc]
         def call(self, x: Any) -> Any:
-            after = layer.compute_output_shape(x.shape)[1:]
-            return layer(x) if None in after else keras.ops.reshape(x, (-1, *after))
+            shape = layer.compute_output_shape(x.shape)[1:]
+            return layer(x) if None in shape else keras.ops.reshape(x, (-1, *shape))
 
     return OneReshape(name=layer.name)
 
@@ -57,7 +57,7 @@ def _slice(reshape: Any, crop: Any) -> Any:
             if (*x.shape[1:], 1) != tuple(reshape.compute_output_shape(x.shape)[1:]):
                 return crop(reshape(x))
             height, width = x.shape[1] - top - bottom, x.shape[2] - left - right
-            kept = x[:, top : top + height, left : left + width]
-            return keras.ops.reshape(kept, (-1, height, width, 1))
+            cropped = x[:, top : top + height, left : left + width]
+            return keras.ops.reshape(cropped, (-1, height, width, 1))
 
     return OneSlice(name=crop.name)

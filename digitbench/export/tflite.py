@@ -22,9 +22,9 @@ def write(work: Work, target: Path) -> None:
     """Write the model as a ``.tflite`` file with a free batch size, float32 in and out."""
     import tensorflow as tf
 
-    with tempfile.TemporaryDirectory() as room:
-        _save(lean(work.model), room)
-        converter = tf.lite.TFLiteConverter.from_saved_model(room)
+    with tempfile.TemporaryDirectory() as folder:
+        _save(lean(work.model), folder)
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder)
         target.write_bytes(_CONVERT[work.precision](tf, converter, work))
 
 

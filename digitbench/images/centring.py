@@ -19,13 +19,13 @@ from digitbench.records.arrays import Pixels
 SIDE = 28
 BOX = 20
 CENTRE = 14.5  # MNIST's mean centre of mass, from the upper left corner of the first pixel
-STROKES = (2.2, 3.6)  # pixels in the box of 20: strokes that are thinner or fatter are brought to these
-PAPER = 24  # what is this dark at most is paper, in a picture that is in MNIST's form already
-WORKING = 400  # pixels: the longest side of what is searched
-SMALLEST = 8  # pixels: no side may be shorter
-NARROWEST = 20  # nor this many times shorter than the other
-LEAST = 1.2  # the score of the faintest digit: blank paper has less
-FINE = 4  # pixels per pixel of MNIST's, in which the digit is drawn
+STROKE_WIDTHS = (2.2, 3.6)  # pixels in the box of 20: strokes that are thinner or fatter are brought to these
+BACKGROUND_LEVEL = 24  # what is at most this level is background, in a picture that is in MNIST's form already
+WORKING_SIDE = 400  # pixels: the longest side of what is searched
+SHORTEST_SIDE = 8  # pixels: no side may be shorter
+MOST_ELONGATED = 20  # no side may be this many times shorter than the other
+LEAST_SCORE = 1.2  # the score of the faintest digit: blank paper has less
+OVERSAMPLING = 4  # pixels per pixel of MNIST's, in which the digit is drawn
 
 
 def prepare(picture: Pixels) -> Pixels:
@@ -39,7 +39,7 @@ def prepare(picture: Pixels) -> Pixels:
     Returns
     -------
     Pixels
-        uint8, (28, 28): 0 is paper, 255 is ink.
+        uint8, (28, 28): 0 is background, 255 is foreground.
 
     Raises
     ------
@@ -52,24 +52,24 @@ def prepare(picture: Pixels) -> Pixels:
             "(height, width, 3)"
         )
     height, width = picture.shape[:2]
-    if min(height, width) < max(SMALLEST, max(height, width) // NARROWEST):
+    if min(height, width) < max(SHORTEST_SIDE, max(height, width) // MOST_ELONGATED):
         raise ImageError(
             f"a picture of {width} × {height} pixels can't hold a digit: cut it to one with a margin around"
         )
     grey = _grey(_reduced(picture))
-    ready = _ready(grey)
+    ready = _already_like_mnist(grey)
     if ready is not None:
         return ready
     grey = _enlarged(grey)
-    found = find(grey)
-    if found.score < LEAST:
+    digit = find(grey)
+    if digit.score < LEAST_SCORE:
         raise ImageError("no digit found in it: write one large and dark, and let nothing else touch it")
-    return drawn(found.ink, found.mask)
+    return drawn(digit.foreground, digit.mask)
 
 
 def _reduced(picture: Pixels) -> Grey:
-    """Bring the longest side near `WORKING` by averages over blocks of whole pixels; what is left over is cut off."""
-    factor = max(1, round(max(picture.shape[:2]) / WORKING))
+    """Bring the longest side near `WORKING_SIDE` by averages over blocks of whole pixels; what remains is cut off."""
+    factor = max(1, round(max(picture.shape[:2]) / WORKING_SIDE))
     height, width = (size // factor for size in picture.shape[:2])
     rows = picture[: height * factor]
     total = rows[::factor].astype(np.uint16)
@@ -82,34 +82,34 @@ def _reduced(picture: Pixels) -> Grey:
 
 
 def _enlarged(grey: Grey) -> Grey:
-    """Bring a small picture to half of `WORKING` or more by linear interpolation."""
+    """Bring a small picture to half of `WORKING_SIDE` or more by linear interpolation."""
     from scipy import ndimage
 
-    times = WORKING // 2 // max(grey.shape)
+    times = WORKING_SIDE // 2 // max(grey.shape)
     if times < 2:
         return grey
     return np.asarray(ndimage.zoom(grey, times, order=1, mode="nearest", grid_mode=True), dtype=np.float32)
 
 
-def _ready(grey: Grey) -> Pixels | None:
+def _already_like_mnist(grey: Grey) -> Pixels | None:
     """Give a picture that is in MNIST's form already, enlarged perhaps or dark on light, as it is; else None."""
     height, width = grey.shape
     if height != width or height < SIDE:
         return None
-    shares = _shares(height, SIDE / height, 0.0)
-    small = _averaged(grey, shares, shares)
+    shares = _coverage(height, SIDE / height, 0.0)
+    small = _resampled(grey, shares, shares)
     if np.median(small) > 127:
         small = 255 - small
     pixels = np.asarray(np.clip(np.rint(small), 0, 255), dtype=np.uint8)
-    inside = pixels > PAPER
+    inside = pixels > BACKGROUND_LEVEL
     rows, columns = (np.flatnonzero(inside.any(axis=axis)) for axis in (1, 0))
     if pixels.max() < 200 or not len(rows):
         return None
     box = max(np.ptp(rows), np.ptp(columns)) + 1
-    off = max(abs(middle - CENTRE) for middle in _centre(small))
-    rim = np.concatenate([inside[0], inside[-1], inside[:, 0], inside[:, -1]])
+    offset = max(abs(middle - CENTRE) for middle in _centre(small))
+    border = np.concatenate([inside[0], inside[-1], inside[:, 0], inside[:, -1]])
     # MNIST's centring stops where its box meets the picture's border.
-    return pixels if rim.mean() < 0.1 and BOX - 2 <= box <= BOX + 2 and off < (3 if rim.any() else 1) else None
+    return pixels if border.mean() < 0.1 and BOX - 2 <= box <= BOX + 2 and offset < (3 if border.any() else 1) else None
 
 
 def _grey(colours: Grey) -> Grey:
@@ -118,77 +118,77 @@ def _grey(colours: Grey) -> Grey:
 
     if colours.ndim == 2:
         return colours
-    few = colours[::2, ::2]
-    window = max(3, min(few.shape[:2]) // 6)
-    apart = few - ndimage.uniform_filter(few, (window, window, 1), mode="nearest")
-    size = (apart * apart).sum(axis=2)
-    strong = apart[size >= np.partition(size, -1 - size.size // 50, axis=None)[-1 - size.size // 50]]
-    axis = np.linalg.eigh(strong.T @ strong)[1][:, -1]
+    sampled = colours[::2, ::2]
+    window = max(3, min(sampled.shape[:2]) // 6)
+    contrast = sampled - ndimage.uniform_filter(sampled, (window, window, 1), mode="nearest")
+    energy = (contrast * contrast).sum(axis=2)
+    strongest = contrast[energy >= np.partition(energy, -1 - energy.size // 50, axis=None)[-1 - energy.size // 50]]
+    axis = np.linalg.eigh(strongest.T @ strongest)[1][:, -1]
     axis = np.clip(axis * np.sign(axis.sum() or 1), 0, None)
     return np.asarray(colours @ (axis / axis.sum()).astype(np.float32), dtype=np.float32)
 
 
-def drawn(ink: Grey, mask: Mask) -> Pixels:
+def drawn(foreground: Grey, mask: Mask) -> Pixels:
     """Draw a digit into MNIST's box, with strokes about as wide as MNIST's.
 
     Parameters
     ----------
-    ink
-        float32, (height, width): how dark each pixel is.
+    foreground
+        float32, (height, width): how strongly each pixel belongs to the strokes.
     mask
         bool, (height, width): which of them are strokes; some must be.
 
     Returns
     -------
     Pixels
-        uint8, (28, 28): 0 is paper, 255 is ink.
+        uint8, (28, 28): 0 is background, 255 is foreground.
     """
     from scipy import ndimage
 
     top, bottom, left, right = bounds(mask)
     longest = max(bottom - top, right - left)
-    marks = np.pad(mask[top:bottom, left:right], 3)
-    near = np.where(ndimage.binary_dilation(marks, iterations=2), np.pad(ink[top:bottom, left:right], 3), 0)
-    zoom = FINE * BOX / longest
+    strokes = np.pad(mask[top:bottom, left:right], 3)
+    nearby = np.where(ndimage.binary_dilation(strokes, iterations=2), np.pad(foreground[top:bottom, left:right], 3), 0)
+    zoom = OVERSAMPLING * BOX / longest
     if zoom < 0.7:
-        near = ndimage.uniform_filter(near, round(1 / zoom))
-    full = np.percentile(near[marks], 75)
-    fine = ndimage.zoom(near, zoom, order=1, grid_mode=True, mode="grid-constant")
-    inside = np.pad(fine > 0.5 * min(full, fine.max()), FINE * 2)
+        nearby = ndimage.uniform_filter(nearby, round(1 / zoom))
+    full_level = np.percentile(nearby[strokes], 75)
+    enlarged = ndimage.zoom(nearby, zoom, order=1, grid_mode=True, mode="grid-constant")
+    inside = np.pad(enlarged > 0.5 * min(full_level, enlarged.max()), OVERSAMPLING * 2)
     distance = ndimage.distance_transform_edt(inside) - ndimage.distance_transform_edt(~inside)
     span = max(np.ptp(np.flatnonzero(inside.any(axis=axis))) + 1 for axis in (0, 1))
-    wide = 4 * float(distance[inside].mean() - 0.5) * BOX / span
-    grow = (min(max(wide, STROKES[0]), STROKES[1]) - wide) / max(2 - 2 * wide / BOX, 1.0)
-    grow = max(grow, -0.15 * wide)  # more would break fat strokes where they are thin
-    scale = (BOX - 2 * grow) / span  # of MNIST's pixels
-    return _placed(np.clip(distance - np.sign(distance) * 0.5 + grow / scale + 0.5, 0, 1), scale)
+    width = 4 * float(distance[inside].mean() - 0.5) * BOX / span
+    growth = (min(max(width, STROKE_WIDTHS[0]), STROKE_WIDTHS[1]) - width) / max(2 - 2 * width / BOX, 1.0)
+    growth = max(growth, -0.15 * width)  # more would break fat strokes where they are thin
+    scale = (BOX - 2 * growth) / span  # of MNIST's pixels
+    return _centred_by_mass(np.clip(distance - np.sign(distance) * 0.5 + growth / scale + 0.5, 0, 1), scale)
 
 
-def _placed(ink: npt.NDArray[np.float64], scale: float) -> Pixels:
-    """Average `ink`, whose pixels are `scale` of MNIST's wide, over MNIST's, with its centre of mass at `CENTRE`."""
-    top, bottom, left, right = bounds(ink > 0.5)
-    down, across = _centre(ink)
+def _centred_by_mass(image: npt.NDArray[np.float64], scale: float) -> Pixels:
+    """Average `image`, whose pixels are `scale` of MNIST's wide, over MNIST's, with its centre of mass at `CENTRE`."""
+    top, bottom, left, right = bounds(image > 0.5)
+    down, across = _centre(image)
     rows, columns = (
         # As in MNIST, centring stops where the box meets the border.
-        _shares(count, scale, min(max(CENTRE - middle * scale, -first * scale), SIDE - last * scale))
-        for count, middle, first, last in ((len(ink), down, top, bottom), (ink.shape[1], across, left, right))
+        _coverage(count, scale, min(max(CENTRE - middle * scale, -first * scale), SIDE - last * scale))
+        for count, middle, first, last in ((len(image), down, top, bottom), (image.shape[1], across, left, right))
     )
-    return np.asarray(np.clip(np.rint(_averaged(ink, rows, columns) * 255), 0, 255), dtype=np.uint8)
+    return np.asarray(np.clip(np.rint(_resampled(image, rows, columns) * 255), 0, 255), dtype=np.uint8)
 
 
-def _averaged(ink: npt.NDArray[Any], rows: npt.NDArray[Any], columns: npt.NDArray[Any]) -> npt.NDArray[Any]:
+def _resampled(image: npt.NDArray[Any], rows: npt.NDArray[Any], columns: npt.NDArray[Any]) -> npt.NDArray[Any]:
     # Not by matrix products: those start threads, and differ in their last bits from machine to machine.
-    return np.asarray(np.einsum("ij,kj->ik", np.einsum("ij,jk->ik", rows, ink), columns))
+    return np.asarray(np.einsum("ij,kj->ik", np.einsum("ij,jk->ik", rows, image), columns))
 
 
-def _centre(ink: npt.NDArray[Any]) -> tuple[float, float]:
+def _centre(image: npt.NDArray[Any]) -> tuple[float, float]:
     """Centre of mass from the upper left corner: down, across."""
-    mass = float(ink.sum())
-    down, across = (float(ink.sum(axis=axis) @ (np.arange(ink.shape[1 - axis]) + 0.5)) for axis in (1, 0))
+    mass = float(image.sum())
+    down, across = (float(image.sum(axis=axis) @ (np.arange(image.shape[1 - axis]) + 0.5)) for axis in (1, 0))
     return down / mass, across / mass
 
 
-def _shares(count: int, scale: float, start: float) -> npt.NDArray[np.float64]:
+def _coverage(count: int, scale: float, start: float) -> npt.NDArray[np.float64]:
     """(28, count): the share of MNIST's pixel that each of `count` pixels covers, which are `scale` wide."""
     edges = start + scale * np.arange(count + 1)
     pixels = np.arange(SIDE)[:, None]

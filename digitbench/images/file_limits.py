@@ -21,7 +21,7 @@ FORMATS = "PNG, JPEG, BMP, TIFF, WebP and HEIC"
 MOST_BYTES = 100_000_000  # of a file
 MOST_PIXELS = 40_000_000
 LONGEST_SIDE = 65_535  # pixels: Pillow keeps a pointer or two for each row
-MOST_OF_KIND = {"WEBP": 20_000_000}  # libwebp keeps three copies of a picture
+MOST_PIXELS_OF_FORMAT = {"WEBP": 20_000_000}  # libwebp keeps three copies of a picture
 MOST_METADATA = 16_000_000  # bytes: Pillow keeps several copies
 MOST_EXIF = 1_000_000  # bytes: Pillow makes objects of what is in it
 MOST_CHUNKS = 100_000  # of a PNG
@@ -50,12 +50,12 @@ def opened(file: Path | bytes) -> Iterator[IO[bytes]]:
         yield BytesIO(file)
         return
     try:
-        found = os.stat(file)
-        if stat.S_ISDIR(found.st_mode):
+        status = os.stat(file)
+        if stat.S_ISDIR(status.st_mode):
             raise ImageError("a folder, not a picture")
-        if not stat.S_ISREG(found.st_mode):
+        if not stat.S_ISREG(status.st_mode):
             raise ImageError("not a regular file; save the picture in one")
-        _check_bytes(found.st_size)
+        _check_bytes(status.st_size)
         stream = open(file, "rb")  # noqa: SIM115
     except OSError as exc:
         raise ImageError(f"can't be opened: {exc.strerror or exc}") from exc
@@ -70,7 +70,7 @@ def _check_bytes(size: int) -> None:
         raise ImageError(f"{size / 1e6:,.0f} MB; the most that is read is {MOST_BYTES / 1e6:.0f} MB: save it smaller")
 
 
-def kind_of(stream: IO[bytes]) -> str:
+def format_of(stream: IO[bytes]) -> str:
     """Tell the format by how the content begins.
 
     Returns
@@ -84,26 +84,26 @@ def kind_of(stream: IO[bytes]) -> str:
         It is none of these.
     """
     head = stream.read(16)
-    for kind, pattern in (
+    for file_format, pattern in (
         ("PNG", rb"\x89PNG\r\n\x1a\n"), ("JPEG", rb"\xff\xd8\xff"), ("BMP", rb"BM"),
         ("TIFF", rb"II[*+]\0|MM\0[*+]"), ("WEBP", rb"RIFF....WEBP"), ("HEIF", rb"....ftyp(?:he[ivs][cmsx]|mif1|msf1)"),
     ):  # fmt: skip
         if re.match(pattern, head, re.DOTALL):
-            return kind
+            return file_format
     if head.startswith(b"GIF8"):
         raise ImageError(f"a GIF, and only {FORMATS} are read; save it as PNG")
     raise ImageError(f"not a picture that can be read; {FORMATS} can")
 
 
-def check(stream: IO[bytes], kind: str) -> None:
+def check(stream: IO[bytes], file_format: str) -> None:
     """Refuse what would take memory or time out of all proportion.
 
     Parameters
     ----------
     stream
-        The file; where it stands afterwards is not said.
-    kind
-        As `kind_of` gives it.
+        The file; its position afterwards is undefined.
+    file_format
+        As `format_of` gives it.
 
     Raises
     ------
@@ -113,33 +113,33 @@ def check(stream: IO[bytes], kind: str) -> None:
     """
     checks = {"PNG": _check_png, "JPEG": _check_jpeg, "TIFF": _check_tiff}
     try:
-        if kind in checks:
-            checks[kind](stream)
+        if file_format in checks:
+            checks[file_format](stream)
     except (struct.error, ValueError, OSError) as exc:
         if isinstance(exc, ImageError):
             raise
-        raise ImageError(BROKEN.format(kind)) from exc
+        raise ImageError(BROKEN.format(file_format)) from exc
 
 
-def check_size(width: int, height: int, kind: str, share: float = 1.0) -> None:
+def check_size(width: int, height: int, file_format: str, share: float = 1.0) -> None:
     """Refuse a picture, or a part of one, of too many pixels.
 
     Raises
     ------
     ImageError
-        They are more than `share` of `MOST_PIXELS`, or for a WebP of `MOST_OF_KIND`; or a side is longer than
+        They are more than `share` of `MOST_PIXELS`, or for a WebP of `MOST_PIXELS_OF_FORMAT`; or a side is longer than
         `LONGEST_SIDE`.
     """
     if max(width, height) > LONGEST_SIDE:
         raise ImageError(f"{width:,} × {height:,} pixels: a side may have {LONGEST_SIDE:,} at most; save it smaller")
-    if width * height > share * MOST_OF_KIND.get(kind, MOST_PIXELS):
-        raise ImageError(f"{width:,} × {height:,} pixels, {too_large(kind, share)}")
+    if width * height > share * MOST_PIXELS_OF_FORMAT.get(file_format, MOST_PIXELS):
+        raise ImageError(f"{width:,} × {height:,} pixels, {too_large(file_format, share)}")
 
 
-def too_large(kind: str, share: float = 1.0) -> str:
+def too_large(file_format: str, share: float = 1.0) -> str:
     """Say what is wrong with a picture of too many pixels, and what to do."""
-    most = share * MOST_OF_KIND.get(kind, MOST_PIXELS) / 1e6
-    return f"more than the {most:g} megapixels that are read; save it smaller"
+    megapixels = share * MOST_PIXELS_OF_FORMAT.get(file_format, MOST_PIXELS) / 1e6
+    return f"more than the {megapixels:g} megapixels that are read; save it smaller"
 
 
 def _check_png(stream: IO[bytes]) -> None:
@@ -158,12 +158,12 @@ def _check_jpeg(stream: IO[bytes]) -> None:
     stream.seek(0)
     content = stream.read()
     metadata = exif = filler = scans = 0
-    marker, place = re.compile(rb"\xff[^\0\xd0-\xd8\xff]"), 2
-    while (found := marker.search(content, place)) and content[found.end() - 1] != 0xD9:
-        code, start = content[found.end() - 1], found.end()
-        filler += 0 if scans else start - place - 2
+    marker, position = re.compile(rb"\xff[^\0\xd0-\xd8\xff]"), 2
+    while (match := marker.search(content, position)) and content[match.end() - 1] != 0xD9:
+        code, start = content[match.end() - 1], match.end()
+        filler += 0 if scans else start - position - 2
         length = int.from_bytes(content[start : start + 2])
-        place = start + max(length, 2)
+        position = start + max(length, 2)
         metadata += length if 0xE0 <= code <= 0xEF or code == 0xFE else 0
         exif += length if content.startswith(b"Exif", start + 2) else 0
         scans += code == 0xDA
@@ -174,18 +174,18 @@ def _check_jpeg(stream: IO[bytes]) -> None:
 
 
 def _check_tiff(stream: IO[bytes]) -> None:
-    size, following, tags = 0, 0, {}
+    size, next_page, tags = 0, 0, {}
     stream.seek(0)
     pending: list[int | None] = [None]
     for start in pending:
-        entries, after = _directory(stream, start)
-        size += sum(SIZES.get(kind, 0) * count for kind, count, _ in entries.values())
+        entries, next_offset = _directory(stream, start)
+        size += sum(SIZES.get(value_type, 0) * count for value_type, count, _ in entries.values())
         if size > MOST_METADATA // 2:
             raise ImageError(SURPLUS)
         if start is None:
-            tags, following = entries, after
+            tags, next_page = entries, next_offset
         pending += [entries[tag][2] for tag in POINTERS if tag in entries and len(pending) <= len(POINTERS)]
-    if following:
+    if next_page:
         raise ImageError("it has several pages; save the one you mean as a picture of its own")
     width, height = (tags.get(tag, (0, 0, 0))[2] for tag in (TILE_WIDTH, TILE_HEIGHT))
     check_size(width, height, "TIFF")
@@ -198,22 +198,24 @@ def _directory(stream: IO[bytes], start: int | None = None) -> tuple[dict[int, t
     """
     stream.seek(0)
     head = stream.read(16)
-    order = ">" if head[:2] == b"MM" else "<"
-    wide = head[2:4] in {b"+\0", b"\0+"}
-    count_as, entry_as, offset_as = ("Q", "HHQ", "Q") if wide else ("H", "HHL", "L")
+    byte_order = ">" if head[:2] == b"MM" else "<"
+    is_big = head[2:4] in {b"+\0", b"\0+"}
+    count_as, entry_as, offset_as = ("Q", "HHQ", "Q") if is_big else ("H", "HHL", "L")
     if start is None:
-        (start,) = struct.unpack_from(order + offset_as, head, 8 if wide else 4)
+        (start,) = struct.unpack_from(byte_order + offset_as, head, 8 if is_big else 4)
     stream.seek(start)
-    (count,) = struct.unpack(order + count_as, stream.read(struct.calcsize(order + count_as)))
-    room = struct.calcsize(order + entry_as)
+    (count,) = struct.unpack(byte_order + count_as, stream.read(struct.calcsize(byte_order + count_as)))
+    entry_size = struct.calcsize(byte_order + entry_as)
     entries: dict[int, tuple[int, int, int]] = {}
     for _ in range(min(count, 65536)):
-        entry = stream.read(room + (8 if wide else 4))
-        tag, kind, many = struct.unpack(order + entry_as, entry[:room])
-        value_as = {1: "B", 3: "H"}.get(kind, "L" if kind in {4, 9, 13} else offset_as)
-        entries.setdefault(tag, (kind, many, struct.unpack_from(order + value_as, entry, room)[0]))
-    after = stream.read(struct.calcsize(order + offset_as))
-    return entries, int.from_bytes(after, "big" if order == ">" else "little")
+        entry = stream.read(entry_size + (8 if is_big else 4))
+        tag, value_type, value_count = struct.unpack(byte_order + entry_as, entry[:entry_size])
+        value_as = {1: "B", 3: "H"}.get(value_type, "L" if value_type in {4, 9, 13} else offset_as)
+        entries.setdefault(
+            tag, (value_type, value_count, struct.unpack_from(byte_order + value_as, entry, entry_size)[0])
+        )
+    next_offset = stream.read(struct.calcsize(byte_order + offset_as))
+    return entries, int.from_bytes(next_offset, "big" if byte_order == ">" else "little")
 
 
 def orientation(exif: object) -> int:
@@ -224,5 +226,5 @@ def orientation(exif: object) -> int:
         entries, _ = _directory(BytesIO(exif.removeprefix(b"Exif\0\0")))
     except (struct.error, ValueError):
         return 1  # pictures with broken EXIF are common, and mostly upright
-    kind, _, value = entries.get(ORIENTATION, (0, 0, 1))
-    return value if kind == 3 and 1 <= value <= 8 else 1
+    value_type, _, value = entries.get(ORIENTATION, (0, 0, 1))
+    return value if value_type == 3 and 1 <= value <= 8 else 1

@@ -1,4 +1,4 @@
-"""People's own picture files: found, checked before they are decoded, and read small, upright and on paper.
+"""Picture files of users: found, checked before they are decoded, and read small, upright and without transparency.
 
 A file may be broken, or made to harm. What its header, its metadata and its scans would cost is looked at first, and
 every failure ends in one line. Needs ``digitbench[images]``: Pillow, and pillow-heif for what phones write.
@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from digitbench.errors import DigitbenchError, ImageError, MissingRuntimeError, UsageError, one_line
-from digitbench.images.file_limits import BROKEN, check, check_size, kind_of, opened, orientation, too_large
+from digitbench.images.file_limits import BROKEN, check, check_size, format_of, opened, orientation, too_large
 from digitbench.records.arrays import Pixels
 from digitbench.system.native_output import native_output_held
 from digitbench.system.text import shown_name
@@ -36,8 +36,8 @@ INSTALL = 'pip install "digitbench[images]"'
 
 LONGEST = 1280  # pixels: the longest side of what is read
 STRIP_PIXELS = 4_000_000  # brought into another mode at a time
-WHITES = (1, 255, 1023, 4095, 16383, 65535)  # of 1, 8, 10, 12, 14 and 16 bits
-NOBODY = logging.NullHandler()
+WHITE_LEVELS = (1, 255, 1023, 4095, 16383, 65535)  # of 1, 8, 10, 12, 14 and 16 bits
+NULL_HANDLER = logging.NullHandler()
 
 GREYS = frozenset(("1", "L", "LA", "La"))
 
@@ -67,13 +67,13 @@ def find_pictures(paths: Sequence[Path | str]) -> list[Path]:
     UsageError
         A name leads to nothing, or a folder can't be read.
     """
-    found: dict[str, Path] = {}
-    for given in paths:
-        for path in _meant(str(given)):
-            found.setdefault(os.path.abspath(path), path)
-    if not found:
+    pictures: dict[str, Path] = {}
+    for argument in paths:
+        for path in _expanded(str(argument)):
+            pictures.setdefault(os.path.abspath(path), path)
+    if not pictures:
         raise UsageError("no picture is named; give files, folders or patterns such as 'scans/*.png'")
-    return list(found.values())
+    return list(pictures.values())
 
 
 def is_pattern(name: str) -> bool:
@@ -81,33 +81,33 @@ def is_pattern(name: str) -> bool:
     return glob.has_magic(name) and not os.path.lexists(name)
 
 
-def _meant(name: str) -> list[Path]:
-    told, looked_for = shown_name(name), f"looked for {', '.join(sorted(SUFFIXES))}"
+def _expanded(name: str) -> list[Path]:
+    shown, looked_for = shown_name(name), f"looked for {', '.join(sorted(SUFFIXES))}"
     if os.path.isdir(name):
-        below = _below(name)
-        if not below:
-            raise UsageError(f"{told}: no pictures in this folder ({looked_for})")
-        return below
+        pictures = _pictures_below(name)
+        if not pictures:
+            raise UsageError(f"{shown}: no pictures in this folder ({looked_for})")
+        return pictures
     if is_pattern(name):
-        matches = [Path(one) for one in glob.glob(name, recursive=True) if _is_named_like_a_picture(one)]
-        files = [one for one in matches if not one.is_dir()]
+        matches = [Path(match) for match in glob.glob(name, recursive=True) if _is_named_like_a_picture(match)]
+        files = [match for match in matches if not match.is_dir()]
         if not files:
-            raise UsageError(f"{told}: no picture matches this pattern ({looked_for})")
+            raise UsageError(f"{shown}: no picture matches this pattern ({looked_for})")
         return sorted(files, key=_as_people_count)
     if "\0" in name or not os.path.lexists(name):
-        raise UsageError(f"{told}: no such file or folder; give a picture, a folder of pictures or a pattern")
+        raise UsageError(f"{shown}: no such file or folder; give a picture, a folder of pictures or a pattern")
     return [Path(name)]
 
 
-def _below(folder: str) -> list[Path]:
+def _pictures_below(folder: str) -> list[Path]:
     def refuse(exc: OSError) -> None:
         raise UsageError(f"{shown_name(exc.filename)}: can't be read: {exc.strerror}; name its pictures one by one")
 
-    found = []
-    for place, folders, names in os.walk(folder, onerror=refuse):
+    pictures = []
+    for root, folders, names in os.walk(folder, onerror=refuse):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [Path(place, name) for name in names if not name.startswith(".") and _is_named_like_a_picture(name)]
-    return sorted(found, key=_as_people_count)
+        pictures += [Path(root, name) for name in names if not name.startswith(".") and _is_named_like_a_picture(name)]
+    return sorted(pictures, key=_as_people_count)
 
 
 def _is_named_like_a_picture(name: str) -> bool:
@@ -133,8 +133,8 @@ def check_pillow() -> None:
     try:
         import PIL.Image  # noqa: F401
     except ImportError as exc:
-        told = f"reading pictures needs Pillow, not installed here; run: {INSTALL}"
-        raise MissingRuntimeError(told, mend=INSTALL) from exc
+        message = f"reading pictures needs Pillow, not installed here; run: {INSTALL}"
+        raise MissingRuntimeError(message, mend=INSTALL) from exc
 
 
 def prepared(file: Path | bytes, name: str = "", share: float = 1.0) -> Pixels:
@@ -148,29 +148,29 @@ def prepared(file: Path | bytes, name: str = "", share: float = 1.0) -> Pixels:
     Returns
     -------
     Pixels
-        uint8, (28, 28): 0 is paper, 255 is ink.
+        uint8, (28, 28): 0 is background, 255 is foreground.
 
     Raises
     ------
     ImageError, MissingRuntimeError
         As in `read_photograph`; also an `ImageError` if no digit is found in it.
     """
-    return prepared_photograph(read_photograph(file, name, share), _told(file, name))
+    return prepared_photograph(read_photograph(file, name, share), _shown_name_of(file, name))
 
 
 def prepared_photograph(photograph: npt.NDArray[np.uint8], name: str) -> Pixels:
     """Bring what `read_photograph` gave into MNIST's form; an `ImageError` begins with the name."""
     from digitbench.images.centring import prepare
 
-    with _named(name):
+    with _errors_named(name):
         return prepare(photograph)
 
 
 def read_photograph(file: Path | bytes, name: str = "", share: float = 1.0) -> npt.NDArray[np.uint8]:
     """Read a picture file: upright, small, and without transparency.
 
-    Where pixels are transparent there is paper: white or black, whichever is farther from what can be seen; or, where
-    a photograph has lost its corners, the colour that most of it has.
+    Transparent pixels get a background: white or black, whichever is farther from what can be seen; or, where a
+    photograph has lost its corners, the colour that most of it has.
 
     Parameters
     ----------
@@ -199,35 +199,35 @@ def read_photograph(file: Path | bytes, name: str = "", share: float = 1.0) -> n
     Of a HEIC or MPO file with several pictures the main one is read.
     """
     check_pillow()
-    with _named(_told(file, name)), _in_one_line(), opened(file) as stream:
-        kind = kind_of(stream)
-        check(stream, kind)
-        with _libtiff_held(kind), _in_one_line():
-            return _read(stream, kind, share)
+    with _errors_named(_shown_name_of(file, name)), _as_image_errors(), opened(file) as stream:
+        file_format = format_of(stream)
+        check(stream, file_format)
+        with _libtiff_held(file_format), _as_image_errors():
+            return _read(stream, file_format, share)
 
 
-def _read(stream: IO[bytes], kind: str, share: float) -> npt.NDArray[np.uint8]:
+def _read(stream: IO[bytes], file_format: str, share: float) -> npt.NDArray[np.uint8]:
     stream.seek(0)
-    with _open(stream, kind) as picture:
-        check_size(*picture.size, kind, share)
-        if kind not in {"HEIF", "JPEG"} and getattr(picture, "n_frames", 1) > 1:
+    with _open(stream, file_format) as picture:
+        check_size(*picture.size, file_format, share)
+        if file_format not in {"HEIF", "JPEG"} and getattr(picture, "n_frames", 1) > 1:
             raise ImageError("it is animated or has several pages; save the one you mean as a picture of its own")
-        if kind == "JPEG":  # decoded at a half, a quarter or an eighth, which costs little
+        if file_format == "JPEG":  # decoded at a half, a quarter or an eighth, which costs little
             scale = min(1.0, LONGEST / max(picture.size))
             picture.draft(None, (int(picture.width * scale) or 1, int(picture.height * scale) or 1))
         picture.load()
-        small = _on_paper(_shrunk(picture), grey=picture.mode in GREYS or _is_wide(picture))
+        small = _without_transparency(_shrink(picture), grey=picture.mode in GREYS or _is_wide(picture))
         turn = orientation(picture.info.get("exif"))  # Pillow has turned a TIFF by itself, pillow-heif a HEIC
     return np.ascontiguousarray(_upright(small, turn))
 
 
-def _told(file: Path | bytes, name: str) -> str:
+def _shown_name_of(file: Path | bytes, name: str) -> str:
     return name or ("picture" if isinstance(file, bytes) else shown_name(file))
 
 
 @contextmanager
-def _named(name: str) -> Iterator[None]:
-    """Begin what is said against a picture with its name."""
+def _errors_named(name: str) -> Iterator[None]:
+    """Begin the message of an error with the picture's name."""
     try:
         yield
     except ImageError as exc:
@@ -235,7 +235,7 @@ def _named(name: str) -> Iterator[None]:
 
 
 @contextmanager
-def _in_one_line() -> Iterator[None]:
+def _as_image_errors() -> Iterator[None]:
     """Turn whatever a broken file makes its decoder raise into an `ImageError`."""
     try:
         with warnings.catch_warnings():
@@ -246,37 +246,38 @@ def _in_one_line() -> Iterator[None]:
     except MemoryError as exc:
         raise ImageError("reading it takes more memory than there is; save it smaller") from exc
     except Exception as exc:  # a dozen kinds of exception are met, and no list of them is promised
-        told = getattr(exc, "strerror", None) or one_line(exc)
-        raise ImageError(f"can't be read as a picture: {told}; save it anew as PNG or JPEG") from exc
+        problem = getattr(exc, "strerror", None) or one_line(exc)
+        raise ImageError(f"can't be read as a picture: {problem}; save it anew as PNG or JPEG") from exc
 
 
 @contextmanager
-def _libtiff_held(kind: str) -> Iterator[None]:
+def _libtiff_held(file_format: str) -> Iterator[None]:
     """Keep off the terminal what libtiff writes there by itself; what went wrong is raised as well."""
-    if kind != "TIFF" or sys.stderr is None:
+    if file_format != "TIFF" or sys.stderr is None:
         yield
         return
     with native_output_held():
         yield
 
 
-def _open(stream: IO[bytes], kind: str) -> Image:
+def _open(stream: IO[bytes], file_format: str) -> Image:
     from PIL import Image, UnidentifiedImageError
 
-    logging.getLogger("PIL").addHandler(NOBODY)  # else Python prints what Pillow logs
+    logging.getLogger("PIL").addHandler(NULL_HANDLER)  # else Python prints what Pillow logs
 
-    if kind != "HEIF":
+    if file_format != "HEIF":
         try:
-            return Image.open(stream, formats=[kind])  # one format: nothing else, Ghostscript least of all, is tried
+            # With one format nothing else, Ghostscript least of all, is tried.
+            return Image.open(stream, formats=[file_format])
         except UnidentifiedImageError:
-            raise ImageError(BROKEN.format(kind)) from None
+            raise ImageError(BROKEN.format(file_format)) from None
         except Image.DecompressionBombError:
-            raise ImageError(too_large(kind)) from None
+            raise ImageError(too_large(file_format)) from None
     try:
         from pillow_heif import HeifImageFile
     except ImportError as exc:
-        told = f"reading HEIC needs pillow-heif, not installed here; run: {INSTALL}"
-        raise MissingRuntimeError(told, mend=INSTALL) from exc
+        message = f"reading HEIC needs pillow-heif, not installed here; run: {INSTALL}"
+        raise MissingRuntimeError(message, mend=INSTALL) from exc
     opened: Image.Image = HeifImageFile(stream)  # not registered: that would change Pillow for the whole process
     return opened
 
@@ -289,15 +290,15 @@ def _is_wide(picture: Image) -> bool:
     return picture.mode == "F" or picture.mode.startswith("I")
 
 
-def _shrunk(picture: Image) -> Image:
+def _shrink(picture: Image) -> Image:
     """Reduce a decoded picture to `LONGEST`: "L", "RGB", or with transparency "RGBa" (colours times alpha).
 
     It goes strip by strip, since in another mode the whole of it would be in memory twice.
     """
     from PIL import Image
 
-    clear = not _is_wide(picture) and picture.has_transparency_data
-    mode = "RGBa" if clear else ("L" if picture.mode in GREYS or _is_wide(picture) else "RGB")
+    has_alpha = not _is_wide(picture) and picture.has_transparency_data
+    mode = "RGBa" if has_alpha else ("L" if picture.mode in GREYS or _is_wide(picture) else "RGB")
     factor = max(1, max(picture.size) // LONGEST)
     levels = _levels(picture, factor) if _is_wide(picture) else (0.0, 0.0)
     canvas = Image.new(mode, (-(-picture.width // factor), -(-picture.height // factor)))
@@ -305,12 +306,12 @@ def _shrunk(picture: Image) -> Image:
         if _is_wide(picture):
             low, high = levels
             numbers = (np.asarray(strip, np.float32) - np.float32(low)) * np.float32(255 / (high - low))
-            plain = Image.fromarray(np.clip(np.rint(numbers), 0, 255).astype(np.uint8))
-        elif clear:
-            plain = strip.convert("RGBA").convert("RGBa")
+            converted = Image.fromarray(np.clip(np.rint(numbers), 0, 255).astype(np.uint8))
+        elif has_alpha:
+            converted = strip.convert("RGBA").convert("RGBa")
         else:
-            plain = strip.convert(mode)
-        canvas.paste(plain.reduce(factor), (0, top // factor))
+            converted = strip.convert(mode)
+        canvas.paste(converted.reduce(factor), (0, top // factor))
     share = LONGEST / max(canvas.size)
     if share >= 1:
         return canvas
@@ -329,33 +330,33 @@ def _levels(picture: Image, factor: int) -> tuple[float, float]:
 
     A scale, so that noise on an empty sheet stays noise; 12 bits in a file of 16 are common.
     """
-    ends = []
+    extremes = []
     for _, strip in _strips(picture, factor):
         numbers = np.asarray(strip)
         if not np.isfinite(numbers).all():
             raise ImageError("it holds numbers that are NaN or infinite; save it as PNG")
-        ends += [float(numbers.min()), float(numbers.max())]
-    low, high = min(ends), max(ends)
-    white = next((white for white in WHITES if high <= 1.01 * white), 0)
+        extremes += [float(numbers.min()), float(numbers.max())]
+    low, high = min(extremes), max(extremes)
+    white = next((white for white in WHITE_LEVELS if high <= 1.01 * white), 0)
     if white and low >= -0.01 * white:
         return 0.0, float(white)
     return low, max(high, low + 1e-6 * max(abs(low), 1.0))
 
 
-def _on_paper(picture: Image, *, grey: bool) -> Pixels:
-    """Lay what is transparent on paper: uint8, (height, width) or (height, width, 3)."""
+def _without_transparency(picture: Image, *, grey: bool) -> Pixels:
+    """Lay what is transparent on a background: uint8, (height, width) or (height, width, 3)."""
     pixels = np.asarray(picture)
     if picture.mode != "RGBa":
         return pixels
     colours, alpha = pixels[..., :3].astype(np.float32), pixels[..., 3:].astype(np.float32) / np.float32(255)
     if not alpha.any():
         raise ImageError("it is wholly transparent: there is nothing to see; save it without transparency")
-    laid = np.clip(np.rint(colours + _paper(colours, alpha) * (1 - alpha)), 0, 255).astype(np.uint8)
-    return laid[..., 0] if grey else laid
+    composed = np.clip(np.rint(colours + _background_colour(colours, alpha) * (1 - alpha)), 0, 255).astype(np.uint8)
+    return composed[..., 0] if grey else composed
 
 
-def _paper(colours: npt.NDArray[np.float32], alpha: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Choose the colour of paper: (3,) from 0 to 255; `colours` are (height, width, 3) and times `alpha`, 0 to 1."""
+def _background_colour(colours: npt.NDArray[np.float32], alpha: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Choose its colour: (3,) from 0 to 255; `colours` are (height, width, 3) and times `alpha`, 0 to 1."""
     solid = colours[alpha[..., 0] > 0.98]
     if len(solid) and alpha.mean() > MASKED_COVER:
         dark, light = np.percentile(solid.mean(axis=1), (1, 99))

@@ -1,4 +1,4 @@
-"""Where the digit is in a picture: its strokes, told from shadows, ruled lines, frames, specks and what lies around.
+"""Where the digit is in a picture: its strokes, without shadows, ruled lines, frames, specks and what lies around.
 
 The light is evened out by a morphological closing (Serra 1982), which follows shadows and the edge of a sheet but not
 strokes; what is left is the ink's contrast with its paper, of which the connected part most like a digit is taken.
@@ -15,9 +15,9 @@ import numpy.typing as npt
 
 Grey = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
-Places = npt.NDArray[np.int64]
+Coordinates = npt.NDArray[np.int64]
 
-BRIGHT = 150  # of 255: where most of a picture is lighter, dark strokes are looked for first
+BRIGHT_LEVEL = 150  # of 255: where most of a picture is lighter, dark strokes are looked for first
 
 
 @dataclass(frozen=True)
@@ -26,15 +26,15 @@ class FoundDigit:
 
     Attributes
     ----------
-    ink
-        Contrast with the paper, (height, width): about 0 on paper, 1 for black on white.
+    foreground
+        Contrast with the background, (height, width): about 0 on background, 1 for black on white.
     mask
         Which of its pixels are the digit's.
     score
         How good it looks: from 0 (nothing) over 3 (faint pencil) to 60 (a marker in full light).
     """
 
-    ink: Grey
+    foreground: Grey
     mask: Mask
     score: float
 
@@ -49,59 +49,59 @@ def find(grey: Grey) -> FoundDigit:
 
     Returns
     -------
-    Found
+    FoundDigit
         The likeliest strokes. A score of 0 means that there is nothing.
     """
     short = min(grey.shape)
-    found = _search(grey, short // 4)
-    if not found.score or np.median(grey[::2, ::2]) < BRIGHT:
+    digit = _search(grey, short // 4)
+    if not digit.score or np.median(grey[::2, ::2]) < BRIGHT_LEVEL:
         # A light stroke must stand out clearly, all the more if it is wide: what lies between dark strokes, or
         # between a shadow and a sheet's edge, may look like one.
-        light = _search(255 - grey, short // 4)
-        wider = _width(light.mask) / _width(found.mask) if light.score and found.score else 1.0
-        if light.score > 2.5 * found.score * max(1.0, wider) ** 0.6:
-            found, grey = light, 255 - grey
-    if not found.score:
-        return found
-    window = round(4 * _width(found.mask))
+        light_digit = _search(255 - grey, short // 4)
+        wider = _width(light_digit.mask) / _width(digit.mask) if light_digit.score and digit.score else 1.0
+        if light_digit.score > 2.5 * digit.score * max(1.0, wider) ** 0.6:
+            digit, grey = light_digit, 255 - grey
+    if not digit.score:
+        return digit
+    window = round(4 * _width(digit.mask))
     if window > short // 7:
-        return found
+        return digit
     # A window not much wider than the strokes keeps shadows and edges out.
-    top, bottom, left, right = bounds(found.mask)
+    top, bottom, left, right = bounds(digit.mask)
     margin = max(bottom - top, right - left) // 2 + 2 * window
-    place = slice(max(top - margin, 0), bottom + margin), slice(max(left - margin, 0), right + margin)
-    around = found.mask[place]
+    region = slice(max(top - margin, 0), bottom + margin), slice(max(left - margin, 0), right + margin)
+    nearby = digit.mask[region]
     for axis in (0, 1):
-        around = _extreme(np.maximum, around, window | 1, axis)
-    nearer = _search(grey[place], window, around)
-    return nearer if nearer.score > 0.7 * found.score else found
+        nearby = _extreme(np.maximum, nearby, window | 1, axis)
+    refined = _search(grey[region], window, nearby)
+    return refined if refined.score > 0.7 * digit.score else digit
 
 
 def _search(grey: Grey, window: int, within: Mask | None = None) -> FoundDigit:
     """Find dark strokes narrower than `window`, by the darkest ink alone or with fainter strokes too."""
-    ink = _ink(grey, max(5, window) | 1)
+    foreground = _foreground(grey, max(5, window) | 1)
     # What noise, texture and JPEG's artefacts stay below.
-    low = max(0.06, 7 * float(np.median(np.abs(ink[::2, ::2]))))
-    best = FoundDigit(ink, np.zeros(ink.shape, bool), 0.0)
-    peak = _darkest(ink)
+    low = max(0.06, 7 * float(np.median(np.abs(foreground[::2, ::2]))))
+    best = FoundDigit(foreground, np.zeros(foreground.shape, bool), 0.0)
+    peak = _darkest(foreground)
     if peak < low:
         return best
-    ink = np.where(_rules(ink > max(low, 0.2 * peak)), 0, ink)
+    foreground = np.where(_ruled_lines(foreground > max(low, 0.2 * peak)), 0, foreground)
     if within is not None:
-        ink = np.where(within, ink, 0)
-        peak = _darkest(ink)
+        foreground = np.where(within, foreground, 0)
+        peak = _darkest(foreground)
     for share in (0.5, 0.3, 0.15):
         if share < 0.3 and best.score > 4:
             break
-        candidate = _candidate(grey, ink, ink > max(share * peak, low))
-        best = max(best, candidate, key=lambda one: one.score)
+        candidate = _candidate(grey, foreground, foreground > max(share * peak, low))
+        best = max(best, candidate, key=lambda digit: digit.score)
     return best
 
 
-def _darkest(ink: Grey) -> float:
+def _darkest(foreground: Grey) -> float:
     """Of the inner pixels that are looked at, one of the darkest: the border may show something else."""
-    height, width = ink.shape
-    inner = ink[height // 20 : height - height // 20 : 2, width // 20 : width - width // 20 : 2]
+    height, width = foreground.shape
+    inner = foreground[height // 20 : height - height // 20 : 2, width // 20 : width - width // 20 : 2]
     return float(np.partition(inner, -5, axis=None)[-5])
 
 
@@ -116,13 +116,13 @@ def _width(mask: Mask) -> float:
     from scipy import ndimage
 
     top, bottom, left, right = bounds(mask)
-    near = np.pad(mask[top:bottom, left:right], 1)
-    return 4 * float(ndimage.distance_transform_cdt(near)[near].mean() - 0.5)
+    cropped = np.pad(mask[top:bottom, left:right], 1)
+    return 4 * float(ndimage.distance_transform_cdt(cropped)[cropped].mean() - 0.5)
 
 
 def _extreme(pick: np.ufunc, array: npt.NDArray[Any], size: int, axis: int) -> npt.NDArray[Any]:
     """Running maximum or minimum over an odd number of pixels, by doubling: SciPy's takes five times as long."""
-    out = np.pad(array, [(size // 2, size // 2) if one == axis else (0, 0) for one in (0, 1)], mode="edge")
+    out = np.pad(array, [(size // 2, size // 2) if i == axis else (0, 0) for i in (0, 1)], mode="edge")
     out = out if axis == 0 else out.T
     reach = 1
     while reach < size:
@@ -132,52 +132,52 @@ def _extreme(pick: np.ufunc, array: npt.NDArray[Any], size: int, axis: int) -> n
     return out if axis == 0 else out.T
 
 
-def _ink(grey: Grey, window: int) -> Grey:
-    """Contrast with the paper, (height, width): 0 is paper, 1 is black; strokes are narrower than `window`."""
+def _foreground(grey: Grey, window: int) -> Grey:
+    """Contrast with the background, (height, width): 0 is none, 1 is black; strokes are narrower than `window`."""
     from scipy import ndimage
 
     steps = abs(np.diff(grey[::3], axis=1))
     if np.median(steps) > 0.015 * grey.max():
         grey = ndimage.gaussian_filter(grey, 1.0)
     reach = window // 2  # what lies beyond the picture is taken to go on as at its border
-    paper = np.pad(grey, reach, mode="edge")
+    background = np.pad(grey, reach, mode="edge")
     for pick in (np.maximum, np.minimum):
         for axis in (0, 1):
-            paper = _extreme(pick, paper, window, axis)
-    paper = paper[reach:-reach, reach:-reach]
-    ink = (paper - grey) / np.maximum(paper, max(1.0, 0.3 * float(paper.max())))
-    return np.asarray(ink - np.median(ink[::2, ::2]), dtype=np.float32)
+            background = _extreme(pick, background, window, axis)
+    background = background[reach:-reach, reach:-reach]
+    foreground = (background - grey) / np.maximum(background, max(1.0, 0.3 * float(background.max())))
+    return np.asarray(foreground - np.median(foreground[::2, ::2]), dtype=np.float32)
 
 
-def _rules(mask: Mask) -> Mask:
+def _ruled_lines(mask: Mask) -> Mask:
     """The printed lines of ruled and squared paper, also a little curved or slanted, but not where strokes cross."""
     lines = np.zeros(mask.shape, bool)
-    for across, found in ((mask, lines), (mask.T, lines.T)):
-        for rows, columns in _long(across):
-            found[rows, columns] = True
+    for view, marked in ((mask, lines), (mask.T, lines.T)):
+        for rows, columns in _thin_lines(view):
+            marked[rows, columns] = True
     return lines
 
 
-def _long(mask: Mask) -> Iterator[tuple[Places, Places]]:
+def _thin_lines(mask: Mask) -> Iterator[tuple[Coordinates, Coordinates]]:
     """The rows and columns of each thin line that comes from the picture's left or right, or spans it."""
     from scipy import ndimage
 
     width = mask.shape[1]
-    thick = max(3, min(mask.shape) // 30)
-    tall = mask
+    thickness = max(3, min(mask.shape) // 30)
+    thick_parts = mask
     for pick in (np.minimum, np.maximum):
-        tall = _extreme(pick, tall, (thick + 1) | 1, 0)
-    thin = mask & ~tall
-    if thin.sum(axis=1).max() < 0.05 * width:
+        thick_parts = _extreme(pick, thick_parts, (thickness + 1) | 1, 0)
+    thin_parts = mask & ~thick_parts
+    if thin_parts.sum(axis=1).max() < 0.05 * width:
         return
-    linked = _extreme(np.maximum, _extreme(np.maximum, thin, max(5, width // 8) | 1, 1), 3, 0)
+    linked = _extreme(np.maximum, _extreme(np.maximum, thin_parts, max(5, width // 8) | 1, 1), 3, 0)
     labels, _ = ndimage.label(linked, np.ones((3, 3)))
     margin = max(2, width // 25)
-    for label, place in enumerate(ndimage.find_objects(labels), start=1):
-        if place[1].stop - place[1].start < 0.2 * width:
+    for label, region in enumerate(ndimage.find_objects(labels), start=1):
+        if region[1].stop - region[1].start < 0.2 * width:
             continue
-        rows, columns = np.nonzero((labels[place] == label) & thin[place])
-        rows, columns = _along(rows + place[0].start, columns + place[1].start, thick)
+        rows, columns = np.nonzero((labels[region] == label) & thin_parts[region])
+        rows, columns = _on_parabola(rows + region[0].start, columns + region[1].start, thickness)
         covered = np.unique(columns)
         span = int(covered[-1] - covered[0]) if len(covered) else 0
         if span < 0.15 * width or len(covered) < max(0.15 * width, 0.5 * span):
@@ -187,23 +187,23 @@ def _long(mask: Mask) -> Iterator[tuple[Places, Places]]:
             yield rows, columns
 
 
-def _along(rows: Places, columns: Places, thick: int) -> tuple[Places, Places]:
+def _on_parabola(rows: Coordinates, columns: Coordinates, thickness: int) -> tuple[Coordinates, Coordinates]:
     """Of these pixels, those along the parabola through most of them: the digit's strokes are left out."""
-    place = columns / columns.max(initial=1)
-    powers = np.stack([place**0, place, place**2], axis=1)
-    near = np.ones(len(rows), bool)
-    off = np.zeros(len(rows))
+    position = columns / columns.max(initial=1)
+    powers = np.stack([position**0, position, position**2], axis=1)
+    on_curve = np.ones(len(rows), bool)
+    distance = np.zeros(len(rows))
     for _ in range(2):
-        curve = powers @ np.linalg.lstsq(powers[near], rows[near], rcond=None)[0]
-        off = abs(rows - curve)
-        near = off <= max(thick / 2 + 1, float(np.median(off)))
-    near = off <= thick / 2 + 1
-    own = near.sum() / max(len(np.unique(columns[near])), 1)  # how thick the line is
-    near = off <= own / 2 + 1
-    return rows[near], columns[near]
+        curve = powers @ np.linalg.lstsq(powers[on_curve], rows[on_curve], rcond=None)[0]
+        distance = abs(rows - curve)
+        on_curve = distance <= max(thickness / 2 + 1, float(np.median(distance)))
+    on_curve = distance <= thickness / 2 + 1
+    line_thickness = on_curve.sum() / max(len(np.unique(columns[on_curve])), 1)  # how thick the line is
+    on_curve = distance <= line_thickness / 2 + 1
+    return rows[on_curve], columns[on_curve]
 
 
-def _candidate(grey: Grey, ink: Grey, mask: Mask) -> FoundDigit:
+def _candidate(grey: Grey, foreground: Grey, mask: Mask) -> FoundDigit:
     """The connected part of `mask` that looks most like a digit, with what belongs to it."""
     from scipy import ndimage
 
@@ -212,33 +212,34 @@ def _candidate(grey: Grey, ink: Grey, mask: Mask) -> FoundDigit:
     best, score = None, 0.0
     for part in parts[:6]:
         if part.score > score and not _is_frame(labels, part, parts):
-            found = part.score * _stands_out(grey, ink, labels, part)
-            best, score = (part, found) if found > score else (best, score)
+            part_score = part.score * _stroke_likeness(grey, foreground, labels, part)
+            best, score = (part, part_score) if part_score > score else (best, score)
     if best is None:
-        return FoundDigit(ink, mask, 0.0)
-    chosen = np.zeros(int(labels.max()) + 1, bool)
-    chosen[[one.label for one in _belonging(best, parts)]] = True
-    chosen = chosen[labels]
-    return FoundDigit(ink, chosen, score if chosen.sum() > 0.1 * mask.sum() else 0.3 * score)  # one of many: noise
+        return FoundDigit(foreground, mask, 0.0)
+    is_chosen = np.zeros(int(labels.max()) + 1, bool)
+    is_chosen[[part.label for part in _parts_of_digit(best, parts)]] = True
+    digit_mask = is_chosen[labels]
+    # A small share of all that is marked is likely noise.
+    return FoundDigit(foreground, digit_mask, score if digit_mask.sum() > 0.1 * mask.sum() else 0.3 * score)
 
 
-def _stands_out(grey: Grey, ink: Grey, labels: npt.NDArray[np.int32], part: _Part) -> float:
+def _stroke_likeness(grey: Grey, foreground: Grey, labels: npt.NDArray[np.int32], part: _Part) -> float:
     """How much a part looks like strokes on paper, 0 to 1: dark on light, slender, with sharp edges."""
     top, bottom, left, right = part.box
     margin = 3 + 3 * part.size // 4  # so much that paper, and not what strokes enclose, is most of it
-    place = slice(max(top - margin, 0), bottom + margin), slice(max(left - margin, 0), right + margin)
-    around, own = grey[place], labels[place] == part.label
-    paper, strength = float(np.median(around[::2, ::2])), float(ink[place][own].mean())
-    contrast = paper - float(around[own].mean())
-    share = contrast / (strength * max(paper, 1.0))
+    region = slice(max(top - margin, 0), bottom + margin), slice(max(left - margin, 0), right + margin)
+    surroundings, part_mask = grey[region], labels[region] == part.label
+    background, strength = float(np.median(surroundings[::2, ::2])), float(foreground[region][part_mask].mean())
+    contrast = background - float(surroundings[part_mask].mean())
+    share = contrast / (strength * max(background, 1.0))
     if share < 0.3:  # what strokes enclose is as light as what is around them
         return 0.0
-    slender = np.clip((0.4 - _width(own) / part.size) / 0.15, 0.02, 1)
+    slender = np.clip((0.4 - _width(part_mask) / part.size) / 0.15, 0.02, 1)
     # Ink ends within a few pixels; a shadow doesn't.
-    near, beyond = (_extreme(np.maximum, _extreme(np.maximum, own, size, 0), size, 1) for size in (5, 7))
-    outside = ink[place][beyond & ~near]
-    crisp = np.clip(1.6 - 2 * float(np.median(outside)) / strength, 0, 1) if outside.size else 0.0
-    return float(min(share, 1.0) * contrast / 255 * slender * crisp)
+    rim, wider_rim = (_extreme(np.maximum, _extreme(np.maximum, part_mask, size, 0), size, 1) for size in (5, 7))
+    outside = foreground[region][wider_rim & ~rim]
+    sharpness = np.clip(1.6 - 2 * float(np.median(outside)) / strength, 0, 1) if outside.size else 0.0
+    return float(min(share, 1.0) * contrast / 255 * slender * sharpness)
 
 
 @dataclass(frozen=True)
@@ -263,8 +264,8 @@ def _parts(labels: npt.NDArray[np.int32]) -> Iterator[_Part]:
 
     height, width = labels.shape
     areas = np.bincount(labels.ravel())
-    for label, place in enumerate(ndimage.find_objects(labels), start=1):
-        rows, columns = place
+    for label, region in enumerate(ndimage.find_objects(labels), start=1):
+        rows, columns = region
         area = int(areas[label])
         if area < 5:
             continue
@@ -276,41 +277,47 @@ def _parts(labels: npt.NDArray[np.int32]) -> Iterator[_Part]:
         yield _Part(label, box, area, edge, float(score))
 
 
-def _belonging(main: _Part, parts: list[_Part]) -> list[_Part]:
+def _parts_of_digit(main: _Part, parts: list[_Part]) -> list[_Part]:
     """The parts of one digit: those near its main part that are large enough to be strokes."""
     chosen, top, bottom, left, right = [main], *main.box
     for part in sorted(parts, key=lambda part: -part.area):
         size = max(bottom - top, right - left)
-        above, below, before, behind = part.box
-        straight = min(below - above, behind - before) < 0.15 * part.size
-        if part is main or part.edge or part.area < 0.03 * main.area or _holds(part, main):
+        part_top, part_bottom, part_left, part_right = part.box
+        is_straight = min(part_bottom - part_top, part_right - part_left) < 0.15 * part.size
+        if part is main or part.edge or part.area < 0.03 * main.area or _encloses(part, main):
             continue
-        if part.size > 1.2 * size and straight:
+        if part.size > 1.2 * size and is_straight:
             continue
-        gap = max(above - bottom, top - below, before - right, left - behind)
-        tall = max(bottom, below) - min(top, above)
-        wide = max(right, behind) - min(left, before)
-        if gap < 0.2 * max(size, part.size) and wide < 1.4 * tall:
+        gap = max(part_top - bottom, top - part_bottom, part_left - right, left - part_right)
+        joint_height = max(bottom, part_bottom) - min(top, part_top)
+        joint_width = max(right, part_right) - min(left, part_left)
+        if gap < 0.2 * max(size, part.size) and joint_width < 1.4 * joint_height:
             chosen.append(part)
-            top, bottom, left, right = min(top, above), max(bottom, below), min(left, before), max(right, behind)
+            top, bottom = min(top, part_top), max(bottom, part_bottom)
+            left, right = min(left, part_left), max(right, part_right)
     return chosen
 
 
-def _holds(outer: _Part, inner: _Part) -> bool:
+def _encloses(outer: _Part, inner: _Part) -> bool:
     """Whether one part lies within the bounds of another."""
     top, bottom, left, right = outer.box
-    above, below, before, behind = inner.box
-    return top < above and below < bottom and left < before and behind < right
+    inner_top, inner_bottom, inner_left, inner_right = inner.box
+    return top < inner_top and inner_bottom < bottom and left < inner_left and inner_right < right
 
 
 def _is_frame(labels: npt.NDArray[np.int32], part: _Part, parts: list[_Part]) -> bool:
     """Whether a part runs along its own bounds: on all four sides, or around another that may be a digit."""
     top, bottom, left, right = part.box
     down, across = max(1, (bottom - top) // 8), max(1, (right - left) // 8)
-    own = labels[top:bottom, left:right] == part.label
-    if own[down:-down, across:-across].sum() > 0.15 * part.area:
+    part_mask = labels[top:bottom, left:right] == part.label
+    if part_mask[down:-down, across:-across].sum() > 0.15 * part.area:
         return False
-    if any(_holds(part, one) and one.size > 0.2 * part.size for one in parts):
+    if any(_encloses(part, enclosed) and enclosed.size > 0.2 * part.size for enclosed in parts):
         return True
-    sides = own[:down].any(axis=0), own[-down:].any(axis=0), own[:, :across].any(axis=1), own[:, -across:].any(axis=1)
+    sides = (
+        part_mask[:down].any(axis=0),
+        part_mask[-down:].any(axis=0),
+        part_mask[:, :across].any(axis=1),
+        part_mask[:, -across:].any(axis=1),
+    )
     return min(bottom - top, right - left) > 0.5 * part.size and min(side.mean() for side in sides) > 0.8

@@ -35,7 +35,7 @@ from digitbench.workers.pool import TIMEOUT, Job, WorkerError, score, shared_ima
 
 IMAGES = 500
 MORE_IMAGES = 5000
-"""Where that many can't tell two forms apart."""
+"""Scored where `IMAGES` can't tell two guesses of the model I/O apart."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Options:
         What the user gave as ``--output``: the target, and refused where it names one of the model's tensors, which is
         what that option chose before.
     accept
-        The user takes the model also where no form fits well: stored, so that nobody is warned of it again.
+        The user takes the model also where no guess of its I/O fits well: stored, so that nobody is warned of it again.
     """
 
     name: str = ""
@@ -81,7 +81,7 @@ def import_model(
     source
         An ``.onnx``, ``.tflite``, ``.keras`` or ``.h5`` file, or a SavedModel folder.
     dataset
-        Its training split says which form is right, its test split how good the model is.
+        Its training split says which model I/O is right, its test split how good the model is.
     target
         The bundle's folder; ``runs/<name>-<date>`` if None.
     options
@@ -94,7 +94,7 @@ def import_model(
     BundleError
         It is no such model, or not one that tells digits apart.
     UsageError
-        A wish can't be met, or the training split is empty.
+        A constraint can't be met, or the training split is empty.
     MissingRuntimeError
         What opens it is not installed.
     """
@@ -110,28 +110,27 @@ def import_model(
     if options.trusted:
         trusted_files.remember(source)
     folder = f"{name}-{stamp:%Y%m%d-%H%M%S}"
-    with ExitStack() as held:
-        claim = None if options.output else held.enter_context(naming.claim(target, folder))
+    with ExitStack() as exit_stack:
+        claim = None if options.output else exit_stack.enter_context(naming.claim(target, folder))
 
-        def opened(signature: Signature) -> None:
+        def on_opened(signature: Signature) -> None:
             nonlocal claim
             if claim is None:
                 _refuse_tensor(options.output, signature)
-                claim = held.enter_context(naming.claim(target, folder))
+                claim = exit_stack.enter_context(naming.claim(target, folder))
 
-        tried = _tried(source, model_format, dataset, opened, options, progress)
+        outcome = _try_model(source, model_format, dataset, on_opened, options, progress)
         assert claim
-        scores, model_io = tried.scores, replace(tried.trials[0].model_io, code=trusted)
-        manifest = _manifest(name, dataset, tried, source, model_format)
+        scores, model_io = outcome.scores, replace(outcome.trials[0].model_io, code=trusted)
+        manifest = _manifest(name, dataset, outcome, source, model_format)
         manifest["imported"]["accepted"] = options.accept
         precision = options.precision or formats.precision_of(source, model_format, progress)
-        manifest["imported"]["batch"] = tried.steadiness.to_json(precision)
+        manifest["imported"]["batch"] = outcome.steadiness.to_json(precision)
         try:
             with naming.written(claim, progress) as draft:
                 path, model_io = formats.adopt(source, model_format, model_io, precision, draft, progress)
-                if (
-                    model_format is not formats.SAVED_MODEL
-                ):  # a copy is as the original; but a file may have left another behind
+                # A SavedModel's copy is as the original; but a file may have left another one behind.
+                if model_format is not formats.SAVED_MODEL:
                     progress.update("scoring the test images", 0, 1)
                     job = Job(model_format.backend, path, threads=1, precision=precision, model_io=model_io)
                     scores = score(job, dataset.test.images)
@@ -139,8 +138,8 @@ def import_model(
                 artifact = Artifact.describe(draft, path, model_format.format, precision)
                 _write(draft, manifest, artifact, model_io, scores, dataset)
         except WorkerError as exc:
-            told = f"{source}: it runs where it lies, but not as a copy; save it as one file: {exc}"
-            raise BundleError(told) from exc
+            message = f"{source}: it runs where it lies, but not as a copy; save it as one file: {exc}"
+            raise BundleError(message) from exc
         except OSError as exc:
             raise BundleError(f"{claim.path}: can't be written: {exc.strerror or exc}") from exc
     bundle = Bundle(claim.path)
@@ -152,8 +151,8 @@ def import_model(
 
 
 @dataclass(frozen=True, eq=False)
-class _Tried:
-    """What came of trying: the trials with the best first; of that one its scores of the test images, and more."""
+class _Outcome:
+    """What came of trying: the trials, the best first; and of the best its scores of the test images, and more."""
 
     trials: list[Trial]
     scores: Scores
@@ -172,89 +171,89 @@ def _refuse_tensor(output: str, signature: Signature) -> None:
         )
 
 
-def _tried(
-    source: Path, model_format: formats.ModelFormat, dataset: Dataset, opened: Callable[[Signature], None],
+def _try_model(
+    source: Path, model_format: formats.ModelFormat, dataset: Dataset, on_opened: Callable[[Signature], None],
     options: Options, progress: Progress,
-) -> _Tried:  # fmt: skip
-    """Try every form; `opened` is called first, with what the model takes and gives."""
+) -> _Outcome:  # fmt: skip
+    """Try every guess of the model I/O; `on_opened` is called first, with what the model takes and gives."""
     if not len(dataset.train):
         raise UsageError(f"{dataset.name} has no training images to find out the model's form with; give others")
-    drawn = np.random.default_rng(0).permutation(len(dataset.train))[:MORE_IMAGES]
-    known = Split(dataset.train.pixels[drawn], dataset.train.labels[drawn])
-    given = np.concatenate([known.images, ranking.shifted(known.images), dataset.test.images])
-    tested = 2 * len(known), len(given)
-    with shared_images(given) as images, Prober(source, model_format, images, options.timeout) as prober:
-        opened(prober.signature)
+    indices = np.random.default_rng(0).permutation(len(dataset.train))[:MORE_IMAGES]
+    labelled = Split(dataset.train.pixels[indices], dataset.train.labels[indices])
+    all_images = np.concatenate([labelled.images, ranking.shifted(labelled.images), dataset.test.images])
+    test_range = 2 * len(labelled), len(all_images)
+    with shared_images(all_images) as images, Prober(source, model_format, images, options.timeout) as prober:
+        on_opened(prober.signature)
         try:
-            found = guesses.model_ios(prober.signature, options.constraints, known.images)
+            candidates = guesses.model_ios(prober.signature, options.constraints, labelled.images)
         except BundleError as exc:
             raise BundleError(f"{source}: {exc}") from exc
-        trials = _all_tried(prober, found, known.head(IMAGES), options, progress)
+        trials = _try_all(prober, candidates, labelled.head(IMAGES), options, progress)
         if not trials:
             raise BundleError(f"{source}: it can't be run in any form: {prober.fault}")
-        level, ranked = ranking.level_with_best(trials), ranking.ranked(trials)
-        if len(level) > 1:
-            rest = [one for one in ranked if one not in level]
-            again = _all_tried(prober, [one.model_io for one in level], known, options, progress, tested[0])
-            if again:  # more images may be more than it can do in time: then the first ones' word stands
-                ranked = [*ranking.ranked(again), *rest]
-        fitness = _fit(prober, ranked[0], known, formats.stated_accuracy(source, model_format))
+        tied, ranked = ranking.level_with_best(trials), ranking.ranked(trials)
+        if len(tied) > 1:
+            not_tied = [trial for trial in ranked if trial not in tied]
+            retried = _try_all(prober, [trial.model_io for trial in tied], labelled, options, progress, test_range[0])
+            if retried:  # more images may take it too long: then the first trials count
+                ranked = [*ranking.ranked(retried), *not_tied]
+        fitness = _fit(prober, ranked[0], labelled, formats.stated_accuracy(source, model_format))
         if fitness.accuracy < fitness.least:
             raise BundleError(
                 f"{source}: it doesn't tell digits apart: of {len(ranked)} forms the best, "
                 f"{describe(ranked[0].model_io)}, "
                 f"{caveats.reached(fitness.to_json())}; less than {fitness.least:.1%} is refused; {caveats.HINT}"
             )
-        scores = prober.attempt(ranked[0].model_io, *tested)
+        scores = prober.attempt(ranked[0].model_io, *test_range)
         if scores is None:
             raise BundleError(f"{source}: it ran on training images, but not on the test images: {prober.fault}")
-        steady = steadiness.look(prober, ranked[0].model_io, len(known))
-    return _Tried(ranked, scores, fitness, steady)
+        steady = steadiness.look(prober, ranked[0].model_io, len(labelled))
+    return _Outcome(ranked, scores, fitness, steady)
 
 
-def _fit(prober: Prober, best: Trial, known: Split, stated: float | None) -> Fit:
-    """Say how well the best form fits."""
-    count = fit.scored(known)
+def _fit(prober: Prober, best: Trial, labelled: Split, stated: float | None) -> Fit:
+    """Say how well the best guess of the model I/O fits."""
+    count = fit.scored(labelled)
     right = best.right[:count]
     if len(right) < count:
         scores = prober.attempt(best.model_io, 0, count)
-        if scores is None:  # more images may be more than it can do in time
+        if scores is None:  # more images may take it too long
             count = len(right)
         else:
-            right = ranking.judge(best.model_io, scores, known.labels[:count], best.model_io.activation).right
-    return fit.measure(right, fit.simple_classifier(known, count, best.model_io), known.labels[:count], stated)
+            right = ranking.judge(best.model_io, scores, labelled.labels[:count], best.model_io.activation).right
+    return fit.measure(right, fit.simple_classifier(labelled, count, best.model_io), labelled.labels[:count], stated)
 
 
-def _all_tried(
-    prober: Prober, model_ios: Sequence[ModelIO], known: Split, options: Options, progress: Progress,
+def _try_all(
+    prober: Prober, model_ios: Sequence[ModelIO], labelled: Split, options: Options, progress: Progress,
     count: int | None = None,
 ) -> list[Trial]:  # fmt: skip
-    task, trials = f"trying forms on {count or len(known):,} training images", []
+    task, trials = f"trying forms on {count or len(labelled):,} training images", []
     for done, model_io in enumerate(model_ios):
         progress.update(task, done, len(model_ios), describe(model_io))
-        scores = prober.attempt(model_io, 0, count or len(known))
+        scores = prober.attempt(model_io, 0, count or len(labelled))
         if scores is not None:
-            trials.append(ranking.judge(model_io, scores, known.labels, options.constraints.activation))
+            trials.append(ranking.judge(model_io, scores, labelled.labels, options.constraints.activation))
     progress.update(task, len(model_ios), len(model_ios), f"{len(model_ios)} forms")
     return trials
 
 
 def describe(model_io: ModelIO) -> str:
-    """Say in a few words what a model takes: ``28×28×1, background 0, foreground 255``."""
-    words = ["×".join(map(str, model_io.shape)), f"paper {model_io.background:.4g}", f"ink {model_io.foreground:.4g}"]
+    """Say in a few words what a model takes: ``28×28×1, paper 0, ink 255``."""
+    parts = ["×".join(map(str, model_io.shape)), f"paper {model_io.background:.4g}", f"ink {model_io.foreground:.4g}"]
     height, width = square(model_io.shape)
-    words += [{"pad": "padded", "resize": "resized"}[model_io.fit]] * ((height, width) != (SIDE, SIDE))
-    words += [f"output {model_io.output.name}"] * bool(model_io.output.name)
-    return ", ".join(words)
+    parts += [{"pad": "padded", "resize": "resized"}[model_io.fit]] * ((height, width) != (SIDE, SIDE))
+    parts += [f"output {model_io.output.name}"] * bool(model_io.output.name)
+    return ", ".join(parts)
 
 
 # --- writing --------------------------------------------------------------------------------------------------------
 
 
 def _manifest(
-    name: str, dataset: Dataset, tried: _Tried, source: Path, model_format: formats.ModelFormat
+    name: str, dataset: Dataset, outcome: _Outcome, source: Path, model_format: formats.ModelFormat
 ) -> dict[str, Any]:
-    trials = tried.trials
+    trials = outcome.trials
     best, second = trials[0], trials[1] if len(trials) > 1 else None
     return {
         "schema": bundles.SCHEMA,
@@ -268,13 +267,13 @@ def _manifest(
         },
         "imported": {
             "source": str(source), "format": model_format.format, "sha256": sha256(source), "tried": len(trials),
-            "chosen": _told(best), "runner_up": None if second is None else _told(second),
-            "fit": tried.fit.to_json(),
+            "chosen": _trial_to_json(best), "runner_up": None if second is None else _trial_to_json(second),
+            "fit": outcome.fit.to_json(),
         },
     }  # fmt: skip
 
 
-def _told(trial: Trial) -> dict[str, Any]:
+def _trial_to_json(trial: Trial) -> dict[str, Any]:
     total = len(trial.right)
     model_io = trial.model_io
     return {"form": describe(model_io), "activation": model_io.activation, "output": model_io.output.name,
@@ -285,9 +284,9 @@ def _write(
     draft: Path, manifest: dict[str, Any], artifact: Artifact, model_io: ModelIO, scores: Scores, dataset: Dataset
 ) -> None:
     np.save(draft / bundles.REFERENCE, scores)
-    found = accuracy.accuracy(scores, dataset.test.labels)
+    measured = accuracy.accuracy(scores, dataset.test.labels)
     manifest["form"] = model_io.to_json()
-    manifest["metrics"] = {"test_accuracy": found.top1, "correct": found.correct, "total": found.total}
+    manifest["metrics"] = {"test_accuracy": measured.top1, "correct": measured.correct, "total": measured.total}
     manifest["reference"] = {
         "path": bundles.REFERENCE, "backend": artifact.format, "sha256": sha256(draft / bundles.REFERENCE),
     }  # fmt: skip

@@ -1,4 +1,4 @@
-"""How well the best form fits: beside a simple classifier of the same pictures, and beside what the file states."""
+"""How well the best model I/O fits: beside a simple classifier of the same pictures, and what the file states."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FEWEST = 100
 """Fitted on fewer images, no classifier says much of them."""
 
 GAP = 0.03
-"""A form fits badly from that share of images below a simple classifier, or below what the file states."""
+"""A model I/O fits badly from that share of images below a simple classifier, or below what the file states."""
 
 NAME_OF_ACCURACY = re.compile(r"(?:^|[^a-z])(?:acc|accuracy)$", re.IGNORECASE)
 TEXTS_OF_ACCURACY = (
@@ -34,7 +34,7 @@ TEXTS_OF_ACCURACY = (
 
 @dataclass(frozen=True)
 class Fit:
-    """How well the best form fits.
+    """How well the best guess of the model I/O fits.
 
     Attributes
     ----------
@@ -77,7 +77,7 @@ class Fit:
 
 
 def measure(right: Labels, simple: Labels | None, labels: Labels, stated: float | None) -> Fit:
-    """Say how well a form fits.
+    """Say how well a model I/O fits.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ def measure(right: Labels, simple: Labels | None, labels: Labels, stated: float 
     correct, images = int(right.sum()), len(right)
     worse = simple is not None and _worse(right, simple)
     below = stated is not None and stated > evaluate.wilson_interval(correct, images)[1]
-    poor = worse or (below and stated is not None and _gap(stated, correct / images))
+    poor = worse or (below and stated is not None and _exceeds_gap(stated, correct / images))
     counts = np.bincount(labels)
     # Images of one class are all right by chance, and say nothing of it: then it is that of ten classes.
     chance = float(counts.max() / images) if (counts > 0).sum() > 1 else 1 / CLASSES
@@ -101,28 +101,28 @@ def measure(right: Labels, simple: Labels | None, labels: Labels, stated: float 
 def _worse(right: Labels, simple: Labels) -> bool:
     """Is the model worse by `GAP`, and by more than chance explains: few images tell little."""
     lost, won = int((simple > right).sum()), int((right > simple).sum())
-    return _gap(float(simple.mean()), float(right.mean())) and mcnemar(lost, won).verdict == "worse"
+    return _exceeds_gap(float(simple.mean()), float(right.mean())) and mcnemar(lost, won).verdict == "worse"
 
 
-def _gap(higher: float, lower: float) -> bool:
+def _exceeds_gap(higher: float, lower: float) -> bool:
     return higher - lower > GAP - 1e-9  # shares are floats: 0.93 - 0.9 is below 0.03
 
 
-def scored(known: Split) -> int:
+def scored(labelled: Split) -> int:
     """How many of the first labelled images are scored; the others are there to fit the simple classifier on."""
-    return min(IMAGES, max(1, len(known) // 2))
+    return min(IMAGES, max(1, len(labelled) // 2))
 
 
-def simple_classifier(known: Split, count: int, model_io: ModelIO) -> Labels | None:
+def simple_classifier(labelled: Split, count: int, model_io: ModelIO) -> Labels | None:
     """Fit logistic regression on all images but the first `count`, and say which of these it labels right.
 
     Parameters
     ----------
-    known
+    labelled
         Labelled training images.
     count
         How many are scored.
-    form
+    model_io
         Of the model: where it takes smaller pictures, the classifier gets these.
 
     Returns
@@ -130,17 +130,18 @@ def simple_classifier(known: Split, count: int, model_io: ModelIO) -> Labels | N
     Labels or None
         int64 (count,): 1 for right; None with fewer than `FEWEST` images to fit it on, or a single class of them.
     """
-    if len(known) - count < FEWEST or len(np.unique(known.labels[count:])) < 2:
+    if len(labelled) - count < FEWEST or len(np.unique(labelled.labels[count:])) < 2:
         return None
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
     smaller = min(square(model_io.shape)) < SIDE
-    pixels = (fitted(known.images, model_io.shape, model_io.fit) if smaller else known.images).reshape(len(known), -1)
+    images = fitted(labelled.images, model_io.shape, model_io.fit) if smaller else labelled.images
+    pixels = images.reshape(len(labelled), -1)
     with warnings.catch_warnings():  # a few steps do: more move its accuracy by less than a point
         warnings.simplefilter("ignore", ConvergenceWarning)
-        model = LogisticRegression(C=0.05, max_iter=30).fit(pixels[count:], known.labels[count:])
-    return np.asarray(model.predict(pixels[:count]) == known.labels[:count], dtype=np.int64)
+        model = LogisticRegression(C=0.05, max_iter=30).fit(pixels[count:], labelled.labels[count:])
+    return np.asarray(model.predict(pixels[:count]) == labelled.labels[:count], dtype=np.int64)
 
 
 def stated_accuracy(texts: Mapping[str, str]) -> float | None:
@@ -151,14 +152,14 @@ def stated_accuracy(texts: Mapping[str, str]) -> float | None:
     texts
         What the file says of itself, by name: ``{"test_accuracy": "0.981"}``, ``{"doc_string": "accuracy: 98.1 %"}``.
     """
-    found = []
+    values = []
     for name, text in texts.items():
         pattern = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(%?)\s*") if NAME_OF_ACCURACY.search(name) else None
-        texted = (match for each in TEXTS_OF_ACCURACY for match in each.finditer(text))
-        matches = [pattern.fullmatch(text)] if pattern else list(texted)
+        phrase_matches = (match for phrase in TEXTS_OF_ACCURACY for match in phrase.finditer(text))
+        matches = [pattern.fullmatch(text)] if pattern else list(phrase_matches)
         for match in matches:
             value = float(match[1]) if match else 0.0
             percent = bool(match and match[2]) or value > 1
-            found.append(value / 100 if percent else value)
-    sensible = [value for value in found if 0 < value <= 1]
+            values.append(value / 100 if percent else value)
+    sensible = [value for value in values if 0 < value <= 1]
     return min(sensible, default=None)

@@ -1,4 +1,4 @@
-"""The sorts of model files that can be imported: how each is known, what opens it, and how it gets into a bundle."""
+"""The formats of model files that can be imported: how each is recognised, what opens it, how a bundle takes it in."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ MOST_BYTES = 2 * 10**9
 
 @dataclass(frozen=True)
 class ModelFormat:
-    """A sort of model.
+    """A format of model files.
 
     Attributes
     ----------
     format, backend
-        What the artifact in the bundle is, and who opens it first.
+        What the artifact in the bundle is, and which backend opens it first.
     suffix
         Of that artifact.
     title
@@ -52,7 +52,7 @@ OUTSIDE = ("ReadFile", "WriteFile", "MatchingFiles", "PyFunc", "PyFuncStateless"
 
 
 def format_of(source: Path) -> ModelFormat:
-    """Say which sort of model lies there.
+    """Say which format the model there is in.
 
     Raises
     ------
@@ -60,23 +60,23 @@ def format_of(source: Path) -> ModelFormat:
         None that is known.
     """
     try:
-        folder, file = source.is_dir(), source.is_file()
+        is_folder, is_file = source.is_dir(), source.is_file()
     except OSError as exc:  # a name that is too long
         raise BundleError(f"{source}: can't be read: {exc.strerror or exc}") from exc
-    if folder:
+    if is_folder:
         if (source / "saved_model.pb").is_file():
             _check_size(source)
             return SAVED_MODEL
         raise BundleError(f"{source}: a folder without saved_model.pb is no SavedModel; imported are {KINDS}")
-    if not file:
+    if not is_file:
         raise BundleError(f"{source}: no such file or folder; give a model: {KINDS}")
     _check_size(source)
-    found = SUFFIXES.get(source.suffix.lower())
-    if found is None:
+    model_format = SUFFIXES.get(source.suffix.lower())
+    if model_format is None:
         raise BundleError(f"{source}: unknown suffix {source.suffix!r}; imported are {KINDS}")
     if source.suffix.lower() == ".keras" and not is_zipfile(source):
         raise BundleError(f"{source}: no Keras 3 file: it is broken, cut short or of another sort; save it anew")
-    return found
+    return model_format
 
 
 def _check_size(source: Path) -> None:
@@ -115,7 +115,7 @@ def _number(value: int) -> bytes:
 def adopt(
     source: Path, model_format: ModelFormat, model_io: ModelIO, precision: str, draft: Path, progress: Progress
 ) -> tuple[Path, ModelIO]:
-    """Put a model into a bundle's folder; give its place and its form there."""
+    """Put a model into a bundle's folder; give its path and its model I/O there."""
     if model_format is KERAS:
         from digitbench.importing import keras_file
 
@@ -156,5 +156,5 @@ def precision_of(source: Path, model_format: ModelFormat, progress: Progress) ->
             return keras_file.kinds(source, progress).precision()
         return model_files.precision_of(source, model_format.format)
     except ValueError as exc:
-        told = f"{source}: what precision it is in can't be read ({one_line(exc)}); say it: --precision"
-        raise BundleError(told) from exc
+        message = f"{source}: what precision it is in can't be read ({one_line(exc)}); say it: --precision"
+        raise BundleError(message) from exc

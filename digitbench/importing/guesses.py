@@ -13,11 +13,11 @@ from digitbench.plugins.model_io import SIDE, ModelIO, square
 from digitbench.records.arrays import CLASSES
 
 Range = tuple[float, float]
-"""The values of an untouched pixel and of full ink."""
+"""The values of a background pixel and of a foreground pixel."""
 
 MNIST_MEAN, MNIST_DEVIATION = 0.1307, 0.3081  # which PyTorch's own example normalises by
 LEAST_SIDE = 4
-"""In pixels; fewer are channels, or a batch, in another place than expected."""
+"""In pixels; fewer are channels, or a batch, on another axis than expected."""
 
 LAYOUTS = ("flat", "hw", "nhwc", "nchw")
 USABLE = {"float16", "float32", "float64", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64"}
@@ -30,9 +30,9 @@ class Constraints:
     Attributes
     ----------
     range
-        Of pixels, paper first.
+        Of pixels, background first.
     inverted
-        Black ink on white paper is what it wants.
+        It takes dark strokes on a light background.
     layout
         From `LAYOUTS`.
     output, activation, fit
@@ -51,7 +51,7 @@ NO_CONSTRAINTS = Constraints()
 
 
 def model_ios(signature: Signature, constraints: Constraints, images: Images) -> list[ModelIO]:
-    """Give every form that a model could have, the most usual first.
+    """Give every I/O that a model could have, the most usual first.
 
     Parameters
     ----------
@@ -69,9 +69,9 @@ def model_ios(signature: Signature, constraints: Constraints, images: Images) ->
     UsageError
         A constraint can't be met.
     """
-    given = _only_input(signature)
-    shapes, outputs = _shapes(given, constraints), _outputs(signature, constraints)
-    found = []
+    input_tensor = _only_input(signature)
+    shapes, outputs = _shapes(input_tensor, constraints), _outputs(signature, constraints)
+    candidates = []
     for (shape, batch), output in product(shapes, outputs):
         for fit, (background, foreground) in product(_fits(shape, constraints), ranges(constraints, images)):
             model_io = ModelIO(
@@ -80,69 +80,72 @@ def model_ios(signature: Signature, constraints: Constraints, images: Images) ->
                 foreground,
                 fit,
                 batch,
-                given,
+                input_tensor,
                 output,
-                _answer(output),
+                _answer_shape(output),
                 constraints.activation or "softmax",
             )
             if constraints.range or not model_io.saturates():
-                found.append(model_io)
-    if not found:
-        raise BundleError(f"input {given.name!r} ({given.dtype}): no usual range of pixels fits into it; give --scale")
-    return found
+                candidates.append(model_io)
+    if not candidates:
+        raise BundleError(
+            f"input {input_tensor.name!r} ({input_tensor.dtype}): no usual range of pixels fits into it; give --scale"
+        )
+    return candidates
 
 
 def _only_input(signature: Signature) -> Tensor:
     inputs = signature.inputs
     if len(inputs) != 1:
-        names = ", ".join(repr(one.name) for one in inputs) or "none"
+        names = ", ".join(repr(tensor.name) for tensor in inputs) or "none"
         raise BundleError(f"it takes {len(inputs)} inputs ({names}); a classifier of digits takes one, the image")
     if inputs[0].dtype not in USABLE:
         raise BundleError(f"its input {inputs[0].name!r} takes {inputs[0].dtype}, not numbers that stand for pixels")
     return inputs[0]
 
 
-def _shapes(given: Tensor, constraints: Constraints) -> list[tuple[tuple[int, ...], int | None]]:
+def _shapes(input_tensor: Tensor, constraints: Constraints) -> list[tuple[tuple[int, ...], int | None]]:
     """Shapes of one image that fit the input's, each with the fixed batch size."""
-    batch, sizes = (given.shape[0], given.shape[1:]) if given.shape else (None, ())
+    batch, sizes = (input_tensor.shape[0], input_tensor.shape[1:]) if input_tensor.shape else (None, ())
     usual: dict[str, list[tuple[int, ...]]] = {
         "hw": [(SIDE, SIDE)],
         "flat": [(SIDE * SIDE,)],
         "nhwc": [(SIDE, SIDE, 1), (SIDE, SIDE, 3)],
         "nchw": [(1, SIDE, SIDE), (3, SIDE, SIDE)],
     }
-    found = []
+    shapes = []
     for layout in [constraints.layout] if constraints.layout else ["hw", "flat", "nhwc", "nchw"]:
         for example in usual[layout]:
-            if given.shape and len(sizes) != len(example):
+            if input_tensor.shape and len(sizes) != len(example):
                 continue
-            shape = tuple(size or one for size, one in zip(sizes or example, example, strict=True))
-            channels_differ = any(one in (1, 3) and size != one for size, one in zip(shape, example, strict=True))
+            shape = tuple(size or expected for size, expected in zip(sizes or example, example, strict=True))
+            pairs = zip(shape, example, strict=True)
+            channels_differ = any(expected in (1, 3) and size != expected for size, expected in pairs)
             if min(square(shape)) >= LEAST_SIDE and not channels_differ:
-                found.append((shape, batch))
-    if found:
-        return found
-    told = f"its input {given.name!r} has shape {_bracketed(given.shape)}"
+                shapes.append((shape, batch))
+    if shapes:
+        return shapes
+    problem = f"its input {input_tensor.name!r} has shape {_bracketed(input_tensor.shape)}"
     if constraints.layout:
-        raise UsageError(f"--layout {constraints.layout}: {told}; known are {', '.join(LAYOUTS)}")
-    raise BundleError(f"{told}: not images of one or three channels, with the batch axis first")
+        raise UsageError(f"--layout {constraints.layout}: {problem}; known are {', '.join(LAYOUTS)}")
+    raise BundleError(f"{problem}: not images of one or three channels, with the batch axis first")
 
 
 def _outputs(signature: Signature, constraints: Constraints) -> list[Tensor]:
     if constraints.output:
-        named = [one for one in signature.outputs if one.name == constraints.output]
+        named = [tensor for tensor in signature.outputs if tensor.name == constraints.output]
         if not named:
-            known = ", ".join(one.name for one in signature.outputs)
-            raise UsageError(f"--tensor {constraints.output}: the model has no such output; it has {known}")
+            listed = ", ".join(tensor.name for tensor in signature.outputs)
+            raise UsageError(f"--tensor {constraints.output}: the model has no such output; it has {listed}")
         if not _could_be_scores(named[0]):
-            told = f"it gives {named[0].dtype} {_bracketed(named[0].shape)}, not ten scores an image"
-            raise UsageError(f"--tensor {constraints.output}: {told}")
+            problem = f"it gives {named[0].dtype} {_bracketed(named[0].shape)}, not ten scores an image"
+            raise UsageError(f"--tensor {constraints.output}: {problem}")
         return named
-    able = [one for one in signature.outputs if _could_be_scores(one) and not _counts(one)]
-    if not able:
-        known = ", ".join(f"{one.name!r} {one.dtype} {_bracketed(one.shape)}" for one in signature.outputs)
-        raise BundleError(f"none of its outputs gives ten scores an image: {known}")
-    return able
+    usable = [tensor for tensor in signature.outputs if _could_be_scores(tensor) and not _holds_labels(tensor)]
+    if not usable:
+        listed = ", ".join(f"{tensor.name!r} {tensor.dtype} {_bracketed(tensor.shape)}" for tensor in signature.outputs)
+        raise BundleError(f"none of its outputs gives ten scores an image: {listed}")
+    return usable
 
 
 def _could_be_scores(output: Tensor) -> bool:
@@ -156,18 +159,18 @@ def _width_fits(output: Tensor) -> bool:
     return prod(size or 1 for size in sizes) == CLASSES
 
 
-def _counts(output: Tensor) -> bool:
+def _holds_labels(output: Tensor) -> bool:
     """Whole numbers that stand for nothing else: labels, and no scores."""
     return output.dtype.startswith(("int", "uint")) and not output.scale and output.dtype not in ("int8", "uint8")
 
 
-def _answer(output: Tensor) -> tuple[int, ...]:
+def _answer_shape(output: Tensor) -> tuple[int, ...]:
     """Shape of the output for one image; where sizes are free, the last free one is of the classes."""
     sizes = list(output.shape[1:]) or [None]
-    free = [place for place, size in enumerate(sizes) if size is None]
-    known = prod(size for size in sizes if size)
-    for place in free:
-        sizes[place] = CLASSES // known if place == free[-1] else 1
+    free = [axis for axis, size in enumerate(sizes) if size is None]
+    fixed = prod(size for size in sizes if size)
+    for axis in free:
+        sizes[axis] = CLASSES // fixed if axis == free[-1] else 1
     return tuple(size or 1 for size in sizes)
 
 
@@ -186,27 +189,27 @@ def _fits(shape: tuple[int, ...], constraints: Constraints) -> tuple[str, ...]:
 
 def ranges(constraints: Constraints, images: Images) -> list[Range]:
     """Give every range that pixels could have, the most usual first, each with the opposite polarity after it."""
-    upright = [constraints.range] if constraints.range else list(_usual(images))
-    turns = (False, True) if constraints.inverted is None else (constraints.inverted,)
+    upright = [constraints.range] if constraints.range else list(_usual_ranges(images))
+    inversions = (False, True) if constraints.inverted is None else (constraints.inverted,)
     return list(
         dict.fromkeys(
-            (foreground, background) if turn else (background, foreground)
-            for turn in turns
+            (foreground, background) if inverted else (background, foreground)
+            for inverted in inversions
             for background, foreground in upright
         )
     )
 
 
-def _usual(images: Images) -> Iterator[Range]:
+def _usual_ranges(images: Images) -> Iterator[Range]:
     mean, deviation = float(images.mean(dtype=float)), float(images.std(dtype=float))
     yield from ((0.0, 1.0), (0.0, 255.0), (-1.0, 1.0))
-    yield from _normalised(MNIST_MEAN, MNIST_DEVIATION)
+    yield from _normalised_ranges(MNIST_MEAN, MNIST_DEVIATION)
     yield (-0.5, 0.5)
     if deviation:  # else all of them are of one grey
-        yield from _normalised(mean, deviation)
+        yield from _normalised_ranges(mean, deviation)
 
 
-def _normalised(mean: float, deviation: float) -> Iterator[Range]:
+def _normalised_ranges(mean: float, deviation: float) -> Iterator[Range]:
     """Normalised as it is, and as its negative: that one has another mean."""
     yield -mean / deviation, (1 - mean) / deviation
     yield (mean - 1) / deviation, mean / deviation

@@ -1,4 +1,4 @@
-"""A Keras model that somebody else made, brought into the form in which the exporters and a bundle want it."""
+"""A Keras model that somebody else made, brought into the form that the exporters and a bundle need."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def write(source: Path, model_io: ModelIO, target: Path, progress: Progress) -> 
     ----------
     source
         A ``.keras`` or ``.h5`` file, opened before.
-    form
-        Its form there.
+    model_io
+        What it takes and gives there.
     target
         Where to write it; trusted if the source is.
 
@@ -34,12 +34,12 @@ def write(source: Path, model_io: ModelIO, target: Path, progress: Progress) -> 
     int or None
         The batch size that stays fixed, if one does.
     """
-    keras, model = _opened(source, progress)
+    keras, model = _load(source, progress)
     if len(model.outputs) > 1:
         names = list(getattr(model, "output_names", None) or [])
         names = names if len(set(names)) == len(model.outputs) else [f"output_{i}" for i in range(len(model.outputs))]
         model = keras.Model(model.inputs[0], model.outputs[names.index(model_io.output.name)])
-    freed = model if model_io.batch is None else _freed(keras, model)
+    freed = model if model_io.batch is None else _with_free_batch(keras, model)
     (freed or model).save(target)
     if trusted_files.holds(source):
         trusted_files.remember(target)
@@ -54,43 +54,43 @@ def kinds(source: Path, progress: Progress) -> NumberTypes:
     source
         A ``.keras`` or ``.h5`` file, opened before.
     """
-    _, model = _opened(source, progress)
-    found, computed = NumberTypes(), Counter[str]()
+    _, model = _load(source, progress)
+    seen, computed = NumberTypes(), Counter[str]()
     for layer in model._flatten_layers(include_self=False):
         mode = getattr(layer, "quantization_mode", None)
         for variable in layer._trainable_variables + layer._non_trainable_variables:
-            kind = str(variable.dtype)
+            number_type = str(variable.dtype)
             if len(variable.shape) < 2:
                 continue
             size = prod(variable.shape)
-            if kind in FLOATS:
+            if number_type in FLOATS:
                 computed[str(layer.compute_dtype)] += size
             elif mode not in (None, "int8"):  # 4 bits are packed, two in a byte
-                kind = str(mode)
-            found.weights[kind] += size
+                number_type = str(mode)
+            seen.weights[number_type] += size
             if mode == "float8":
-                found.weights[mode] += size
-            elif kind not in FLOATS and getattr(layer, "inputs_quantizer", None):
-                found.activations.add(CALL)
-    usual = max(computed, key=computed.__getitem__, default="float32")
-    found.computed = usual if usual in FLOATS and usual != "float32" else ""
-    return found
+                seen.weights[mode] += size
+            elif number_type not in FLOATS and getattr(layer, "inputs_quantizer", None):
+                seen.activations.add(CALL)
+    most_common = max(computed, key=computed.__getitem__, default="float32")
+    seen.computed = most_common if most_common in FLOATS and most_common != "float32" else ""
+    return seen
 
 
-def _opened(source: Path, progress: Progress) -> tuple[Any, Any]:
+def _load(source: Path, progress: Progress) -> tuple[Any, Any]:
     """Give Keras, and the model in a file."""
     keras = import_keras(progress)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # of how a stranger's model should have been written
+        warnings.simplefilter("ignore", UserWarning)  # of how somebody else's model should have been written
         return keras, keras.models.load_model(source, compile=False, safe_mode=not trusted_files.holds(source))
 
 
-def _freed(keras: Any, model: Any) -> Any:
+def _with_free_batch(keras: Any, model: Any) -> Any:
     """Give the model with a free batch size; None where one of its layers holds on to the size."""
-    given = keras.Input(model.input_shape[1:], dtype=model.inputs[0].dtype, name="image")
+    image_input = keras.Input(model.input_shape[1:], dtype=model.inputs[0].dtype, name="image")
     try:
-        free = keras.models.clone_model(model, input_tensors=given)
+        freed = keras.models.clone_model(model, input_tensors=image_input)
     except (ValueError, TypeError):
         return None
-    free.set_weights(model.get_weights())
-    return free if free.output_shape[0] is None else None
+    freed.set_weights(model.get_weights())
+    return freed if freed.output_shape[0] is None else None

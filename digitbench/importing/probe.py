@@ -1,4 +1,4 @@
-"""In a worker of its own: open a stranger's artifact, say what it takes, and score images in one form after another."""
+"""In a worker process: open somebody else's artifact, say what it takes, and score images with each guessed I/O."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ADDRESS_SPACE = 24 * 2**30  # TensorFlow reserves several; a corrupt file asks f
 def serve(lines: Iterable[str], emit: Emit) -> None:
     """Answer the first line with an artifact's signature, and each further one with scores, or why there are none.
 
-    The first line is a job. A command has a form, the images' numbers in order, and how many of them make one call.
+    The first line is a job. A command has a model I/O, the images' indices in order, and how many of them make a call.
 
     Raises
     ------
@@ -40,22 +40,22 @@ def serve(lines: Iterable[str], emit: Emit) -> None:
     plugin, artifact = plugins.find(job["backend"]), Path(job["artifact"])
     images: Images = np.asarray(np.load(job["images"], mmap_mode="r"))
     trusted = trusted_files.holds(artifact)
-    with plugin.explain_missing(), ExitStack() as opened:
-        kind = plugin.load()
-        emit("ready", signature=asdict(kind.signature(artifact, trusted=trusted)))
+    with plugin.explain_missing(), ExitStack() as exit_stack:
+        backend_class = plugin.load()
+        emit("ready", signature=asdict(backend_class.signature(artifact, trusted=trusted)))
         current: tuple[Any, Backend] | None = None
         for command in commands:
             model_io = ModelIO.from_json(command["model_io"])
             try:
                 if current is None or current[0] != model_io.io_spec:
-                    opened.close()
+                    exit_stack.close()
                     guess, precision = replace(model_io, code=trusted), job["precision"]
                     backend = plugin.open(artifact, threads=1, precision=precision, model_io=guess, trial=True)
-                    current = model_io.io_spec, opened.enter_context(backend)
-                asked, size = images[command["order"]], command["size"]
-                calls = [asked[i : i + size] for i in range(0, len(asked), size)]
+                    current = model_io.io_spec, exit_stack.enter_context(backend)
+                requested, size = images[command["order"]], command["size"]
+                calls = [requested[i : i + size] for i in range(0, len(requested), size)]
                 scores = np.concatenate([score(adapted(current[1], model_io), call) for call in calls])
-            except Exception as exc:  # noqa: BLE001 - a form that the runtime refuses is one that it hasn't
+            except Exception as exc:  # noqa: BLE001 - an I/O that the runtime refuses is not the model's
                 if not (isinstance(exc, ValueError) and str(exc).startswith("predict gave")):
                     current = None  # it may be out of order; one that only gave the wrong thing isn't
                 if is_verbose():
@@ -69,9 +69,9 @@ def _limit_memory() -> None:
     with suppress(ImportError, ValueError, OSError):  # Windows has no such limit; a lower one may be set already
         import resource
 
-        _, most = resource.getrlimit(resource.RLIMIT_AS)
-        least = ADDRESS_SPACE if most == resource.RLIM_INFINITY else min(most, ADDRESS_SPACE)
-        resource.setrlimit(resource.RLIMIT_AS, (least, most))
+        _, hard_limit = resource.getrlimit(resource.RLIMIT_AS)
+        soft_limit = ADDRESS_SPACE if hard_limit == resource.RLIM_INFINITY else min(hard_limit, ADDRESS_SPACE)
+        resource.setrlimit(resource.RLIMIT_AS, (soft_limit, hard_limit))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The parent's end of a worker that tries forms; where one kills it, the next form gets another."""
+"""The parent's end of a worker that tries guesses of the model I/O; where one kills it, the next gets a new worker."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from digitbench.workers.pool import Job, Pool, Worker, WorkerError
 
 PROBE = "digitbench.importing.probe"
 MOST_DEATHS = 3
-BROKEN_WORDS = ("Protobuf parsing failed", "not a valid Flatbuffer")
-CODE_WORDS = ("`Lambda` layer", "unsafe", "safe_mode")
+BROKEN_FRAGMENTS = ("Protobuf parsing failed", "not a valid Flatbuffer")
+CODE_FRAGMENTS = ("`Lambda` layer", "unsafe", "safe_mode")
 
 
 class Prober:
@@ -30,8 +30,8 @@ class Prober:
 
     Parameters
     ----------
-    source, sort
-        What is opened, and by whom.
+    source, model_format
+        What is opened, and by which backend.
     images
         From `digitbench.workers.pool.shared_images`.
     timeout
@@ -48,7 +48,7 @@ class Prober:
         self._pool = Pool(images, timeout=timeout)
         self._worker: Worker | None = None
         self._deaths = 0
-        self._ran: set[ModelIO] = set()  # which other forms' deaths don't cost
+        self._ran: set[ModelIO] = set()  # these are asked on, however often others killed a worker
         self.fault = "nothing was tried"
 
     def __enter__(self) -> Self:
@@ -61,9 +61,9 @@ class Prober:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._pool.__exit__(kind, exc, trace)
+        self._pool.__exit__(exc_type, exc, trace)
 
     def _start(self) -> None:
         (started,) = self._pool.start([self._job])
@@ -73,13 +73,13 @@ class Prober:
         self.signature: Signature = build(Signature, started.ready["signature"])
 
     def attempt(self, model_io: ModelIO, first: int, last: int) -> Scores | None:
-        """Score images[first:last] in a form: float32 (n, 10), or None where that can't be done; `fault` says why."""
+        """Score images[first:last] with a model I/O: float32 (n, 10), or None where it can't be done; see `fault`."""
         return self.ask(model_io, range(first, last), SCORING_BATCH)
 
     def ask(self, model_io: ModelIO, order: Sequence[int], size: int) -> Scores | None:
         """Score the images of these numbers in that order, `size` of them in each call; as `attempt` does."""
-        known = replace(model_io, activation="")
-        if self._deaths >= MOST_DEATHS and known not in self._ran:
+        model_io_key = replace(model_io, activation="")
+        if self._deaths >= MOST_DEATHS and model_io_key not in self._ran:
             return None
         if self._worker is None:
             self._start()
@@ -93,18 +93,18 @@ class Prober:
         if "error" in answer:
             self.fault = _without_path(answer["error"], self._source)
             return None
-        self._ran.add(known)
+        self._ran.add(model_io_key)
         return np.frombuffer(b64decode(answer["scores"]), np.float32).reshape(len(order), -1)
 
 
-def _refusal(source: Path, told: str) -> str:
-    told = _without_path(told, source)
-    if any(word in told for word in CODE_WORDS):
+def _refusal(source: Path, message: str) -> str:
+    message = _without_path(message, source)
+    if any(fragment in message for fragment in CODE_FRAGMENTS):
         return f"{source}: it holds a Lambda layer or other code, which isn't run; add --trust if you trust its maker"
-    if any(word in told for word in BROKEN_WORDS):
-        return f"{source}: {told.rstrip('.')}: it is broken, cut short or of another sort; export it anew"
-    return f"{source}: {told}"
+    if any(fragment in message for fragment in BROKEN_FRAGMENTS):
+        return f"{source}: {message.rstrip('.')}: it is broken, cut short or of another sort; export it anew"
+    return f"{source}: {message}"
 
 
-def _without_path(told: str, source: Path) -> str:
-    return told.removeprefix(f"{source.resolve()}: ")
+def _without_path(message: str, source: Path) -> str:
+    return message.removeprefix(f"{source.resolve()}: ")

@@ -1,4 +1,4 @@
-"""Which of the forms that a model could have is the one it has: that in which it says what the labels say."""
+"""Which of the I/Os that a model could have is the one it has: that with which it says what the labels say."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ LEAST_ODDS = 1e-4  # one image at which a model is surely wrong doesn't outweigh
 
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """A form, and what the model said in it.
+    """A guess of the model I/O, and how well the model did with it.
 
     Attributes
     ----------
-    form
+    model_io
         With the activation that the scores look like.
     right
         int64 (n,): 1 for each image that it labelled right.
@@ -48,12 +48,12 @@ def shifted(images: Images) -> Images:
 
 
 def judge(model_io: ModelIO, scores: Scores, labels: Labels, activation: str | None) -> Trial:
-    """Say how good a form is.
+    """Say how good a guess of the model I/O is.
 
     Parameters
     ----------
-    form
-        In which the scores were given.
+    model_io
+        With which the scores were given.
     scores
         float32 (m, 10): of the images, and then, if there are more, of the same images shifted.
     labels
@@ -61,14 +61,14 @@ def judge(model_io: ModelIO, scores: Scores, labels: Labels, activation: str | N
     activation
         What the output is, if known.
     """
-    found = activation or activation_of(scores)
-    odds = scores if found == "sigmoid" else evaluate.probabilities(scores, found)
-    true = np.arange(scores.shape[1]) == np.resize(labels, len(scores))[:, None]
-    others = 1 - odds if found == "sigmoid" else 1  # a sigmoid says of each class apart whether it is that one
-    odds = np.where(true, odds, others)
+    detected = activation or activation_of(scores)
+    odds = scores if detected == "sigmoid" else evaluate.probabilities(scores, detected)
+    is_true_class = np.arange(scores.shape[1]) == np.resize(labels, len(scores))[:, None]
+    complements = 1 - odds if detected == "sigmoid" else 1  # a sigmoid says of each class apart whether it is that one
+    odds = np.where(is_true_class, odds, complements)
     surprise = -np.log(np.clip(odds.astype(np.float64), LEAST_ODDS, 1)).sum(axis=1).mean()
     right = scores[: len(labels)].argmax(axis=1) == labels
-    return Trial(replace(model_io, activation=found), right.astype(np.int64), float(surprise))
+    return Trial(replace(model_io, activation=detected), right.astype(np.int64), float(surprise))
 
 
 def activation_of(scores: Scores) -> str:
@@ -94,18 +94,21 @@ def ranked(trials: Sequence[Trial]) -> list[Trial]:
     first the one that is least surprised by the labels. On images it was trained on, being too sure is never punished:
     hence the shifted ones.
     """
-    most = max(one.accuracy for one in trials)
-    level = [one for one in trials if one.accuracy >= most - NEARLY]
-    rest = [one for one in trials if one.accuracy < most - NEARLY]
-    return [*sorted(level, key=lambda one: one.surprise), *sorted(rest, key=lambda one: -one.accuracy)]
+    best_accuracy = max(trial.accuracy for trial in trials)
+    nearly_best = [trial for trial in trials if trial.accuracy >= best_accuracy - NEARLY]
+    remaining = [trial for trial in trials if trial.accuracy < best_accuracy - NEARLY]
+    return [
+        *sorted(nearly_best, key=lambda trial: trial.surprise),
+        *sorted(remaining, key=lambda trial: -trial.accuracy),
+    ]
 
 
 def level_with_best(trials: Sequence[Trial]) -> list[Trial]:
     """Those that McNemar's test can't tell from the most often right by these images: more images may."""
-    most = max(trials, key=lambda one: one.accuracy)
-    return [one for one in trials if _as_good(one, most)]
+    best = max(trials, key=lambda trial: trial.accuracy)
+    return [trial for trial in trials if _is_as_good(trial, best)]
 
 
-def _as_good(one: Trial, best: Trial) -> bool:
-    lost, won = int((best.right > one.right).sum()), int((one.right > best.right).sum())
+def _is_as_good(trial: Trial, best: Trial) -> bool:
+    lost, won = int((best.right > trial.right).sum()), int((trial.right > best.right).sum())
     return mcnemar(lost, won).p_value >= 0.05

@@ -1,4 +1,4 @@
-"""Does a model answer for an image alone as it does among others: asked of some images, in several ways.
+"""Does a model answer for an image alone as it does among others: found out by scoring some images in several ways.
 
 A layer left in training mode normalises by its batch, a dynamic range is of a whole batch, and a dropout that was left
 on answers otherwise at every call. What such a model says of an image holds for that batch, or that call, alone.
@@ -24,7 +24,7 @@ USUAL_ROUNDING = 1e-4
 
 
 class Asked(Protocol):
-    """What answers: a `digitbench.importing.prober.Prober`."""
+    """What scores images: a `digitbench.importing.prober.Prober`."""
 
     fault: str
 
@@ -72,8 +72,8 @@ class Steadiness:
         """
         rounding = ROUNDING.get(precision, USUAL_ROUNDING)
 
-        def beyond(found: Difference | None) -> bool:
-            return found is not None and found.score > rounding
+        def beyond(difference: Difference | None) -> bool:
+            return difference is not None and difference.score > rounding
 
         random = beyond(self.repeated)
         depends = not random and (beyond(self.alone) or beyond(self.reordered))
@@ -83,23 +83,23 @@ class Steadiness:
 def look(prober: Asked, model_io: ModelIO, count: int) -> Steadiness:
     """Ask for the first `count` images, `IMAGES` at most, in one batch twice, one at a time and in another order."""
     count = min(count, IMAGES)
-    straight = list(range(count))
-    order = np.random.default_rng(0).permutation(count)
-    asked = [(straight, count), (straight, count), (straight, 1), (order.tolist(), count)]
+    in_order = list(range(count))
+    shuffled = np.random.default_rng(0).permutation(count)
+    requests = [(in_order, count), (in_order, count), (in_order, 1), (shuffled.tolist(), count)]
     answers = []
-    for numbers, size in asked:
+    for numbers, size in requests:
         scores = prober.ask(model_io, numbers, size)
         if scores is None:
             return Steadiness(count, fault=prober.fault)
         answers.append(scores)
-    first, again, alone, reordered = answers
+    first, repeated, alone, reordered = answers
     return Steadiness(
-        count, _difference(first, again), _difference(first, alone), _difference(first[order], reordered)
+        count, _difference(first, repeated), _difference(first, alone), _difference(first[shuffled], reordered)
     )  # fmt: skip
 
 
-def _difference(scores: Scores, others: Scores) -> Difference:
-    labels = int((scores.argmax(axis=1) != others.argmax(axis=1)).sum())
+def _difference(scores: Scores, other_scores: Scores) -> Difference:
+    labels = int((scores.argmax(axis=1) != other_scores.argmax(axis=1)).sum())
     largest = float(np.abs(scores).max())
-    moved = float(np.abs(scores.astype(np.float64) - others.astype(np.float64)).max())
+    moved = float(np.abs(scores.astype(np.float64) - other_scores.astype(np.float64)).max())
     return Difference(labels, moved / largest if largest else moved)

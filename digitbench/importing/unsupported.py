@@ -25,20 +25,24 @@ IMAGES = 3
 TIMEOUT = 30.0
 
 
-def reason(bundle: Bundle, plugin: Plugin, kind: type[Backend]) -> str:
-    """Say why a backend can't run the model that was imported; nothing where it can, or nobody knows.
+def reason(bundle: Bundle, plugin: Plugin, backend_class: type[Backend]) -> str:
+    """Say why a backend can't run the model that was imported; nothing where it can, or that isn't known.
 
     It is tried now, and what comes of it recorded, where that isn't known of its present version.
     """
-    artifact = _imported(bundle)
-    if artifact is None or plugin.name == bundle.reference_backend or bundle.format_for(kind) != artifact.format:
+    artifact = _imported_artifact(bundle)
+    if (
+        artifact is None
+        or plugin.name == bundle.reference_backend
+        or bundle.format_for(backend_class) != artifact.format
+    ):
         return ""
-    if artifact.precision not in runnable(kind, [artifact.precision], artifact.format):
+    if artifact.precision not in runnable(backend_class, [artifact.precision], artifact.format):
         return f"it doesn't run {artifact.precision}"
-    known = bundle.attempts.get(plugin.name)
+    attempt = bundle.attempts.get(plugin.name)
     versions = _versions(plugin)
-    if known and known["versions"] == versions:
-        return str(known["why"])
+    if attempt and attempt["versions"] == versions:
+        return str(attempt["why"])
     why = _fault(bundle, plugin, artifact)
     try:
         bundle.record_attempt(plugin.name, versions, why)
@@ -49,37 +53,37 @@ def reason(bundle: Bundle, plugin: Plugin, kind: type[Backend]) -> str:
 
 def try_others(bundle: Bundle, progress: Progress) -> None:
     """Try every installed backend besides the one that a model was imported with, and record which can't run it."""
-    task, others = "trying other runtimes", list(_others(bundle))
-    for done, (plugin, kind) in enumerate(others):
-        progress.update(task, done, len(others), plugin.name)
-        why = reason(bundle, plugin, kind)
+    task, candidates = "trying other runtimes", list(_other_backends(bundle))
+    for done, (plugin, backend_class) in enumerate(candidates):
+        progress.update(task, done, len(candidates), plugin.name)
+        why = reason(bundle, plugin, backend_class)
         if why:
             progress.say(left_out(plugin.name, why))
-    if others:
-        progress.update(task, len(others), len(others), f"{len(others)} tried")
+    if candidates:
+        progress.update(task, len(candidates), len(candidates), f"{len(candidates)} tried")
 
 
 def left_out(name: str, why: str) -> str:
-    """Word what is said of a backend that isn't measured because it can't run the model."""
+    """Give the message about a backend that isn't measured because it can't run the model."""
     return f"{name} is left out, as it can't run this model: {why}"
 
 
-def _others(bundle: Bundle) -> Iterator[tuple[Plugin, type[Backend]]]:
-    artifact = _imported(bundle)
+def _other_backends(bundle: Bundle) -> Iterator[tuple[Plugin, type[Backend]]]:
+    artifact = _imported_artifact(bundle)
     for plugin in plugins.discover().values():
         if artifact is None or plugin.missing() or plugin.name == bundle.reference_backend:
             continue
         try:
-            kind = plugin.load()
-        except BackendError:  # whoever measures with it is told
+            backend_class = plugin.load()
+        except BackendError:  # whoever measures with it sees the error
             continue
-        if artifact.format in (kind.format, *kind.further_formats):
-            yield plugin, kind
+        if artifact.format in (backend_class.format, *backend_class.further_formats):
+            yield plugin, backend_class
 
 
-def _imported(bundle: Bundle) -> Artifact | None:
+def _imported_artifact(bundle: Bundle) -> Artifact | None:
     format = bundle.manifest.get("imported", {}).get("format")
-    return next((one for one in bundle.artifacts if one.format == format), None)
+    return next((artifact for artifact in bundle.artifacts if artifact.format == format), None)
 
 
 def _versions(plugin: Plugin) -> Mapping[str, str]:
@@ -87,9 +91,9 @@ def _versions(plugin: Plugin) -> Mapping[str, str]:
 
 
 def _fault(bundle: Bundle, plugin: Plugin, artifact: Artifact) -> str:
-    """Let a backend score a few images; say what it says against it.
+    """Let a backend score a few images; give its error, if it raises one.
 
-    Nothing is said where it died or took too long: that may have other reasons than the model.
+    The answer is empty where it died or took too long: that may have other reasons than the model.
     """
     path = bundle.open(artifact)
     job = Job(plugin.name, path, threads=1, precision=artifact.precision, model_io=bundle.model_io_of(artifact))

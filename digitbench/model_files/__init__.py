@@ -17,10 +17,10 @@ def precision_of(source: Path, format: str) -> str:
     ValueError
         It can't be read out of the file.
     """
-    return _kinds(source, format).precision()
+    return _number_types(source, format).precision()
 
 
-def _kinds(source: Path, format: str) -> NumberTypes:
+def _number_types(source: Path, format: str) -> NumberTypes:
     match format:
         case "onnx":
             return onnx_file.kinds(Message(source.read_bytes()))

@@ -37,7 +37,7 @@ class NumberTypes:
 
     def precision(self) -> str:
         """Name the precision, of `digitbench.records.precisions`; `OTHER` for what has no name there."""
-        quantised = {kind: count for kind, count in self.weights.items() if kind not in FLOATS}
+        quantised = {name: count for name, count in self.weights.items() if name not in FLOATS}
         if self.activations and (quantised or self.simulated):
             return self._quantised(set(quantised))
         stored = max(self.weights, key=self.weights.__getitem__, default="float32")

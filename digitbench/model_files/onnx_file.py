@@ -30,12 +30,12 @@ PASSING = {"Reshape", "Transpose", "Identity", "Flatten", "Squeeze", "Unsqueeze"
 
 @dataclass
 class _Node:
-    kind: str
+    operation: str
     inputs: list[str]
     outputs: list[str]
     attributes: dict[str, Message]
 
-    def whole(self, name: str) -> int:
+    def integer(self, name: str) -> int:
         """An attribute that is a whole number; 0 if it isn't there."""
         return self.attributes[name].number(3) if name in self.attributes else 0
 
@@ -55,10 +55,11 @@ class _Graph:
             for tensor in sparse.messages(1):
                 self._store(tensor.text(8), tensor)
         for raw in content.messages(node_field):
-            node = _Node(raw.text(4), raw.texts(1), raw.texts(2), {one.text(1): one for one in raw.messages(5)})
+            attributes = {message.text(1): message for message in raw.messages(5)}
+            node = _Node(raw.text(4), raw.texts(1), raw.texts(2), attributes)
             self.nodes.append(node)
             for attribute in node.attributes.values():
-                if node.kind == "Constant":
+                if node.operation == "Constant":
                     for tensor in attribute.messages(5):
                         self._store(node.outputs[0], tensor)
                 for inner in (*attribute.messages(6), *attribute.messages(11)):
@@ -71,7 +72,8 @@ class _Graph:
 def texts(model: Message) -> dict[str, str]:
     """Give what an ONNX model says of itself, by name: its metadata and its descriptions."""
     descriptions = [model.text(DOC_STRING), *(graph.text(10) for graph in model.messages(GRAPH))]
-    return {"doc_string": "\n".join(descriptions), **{one.text(1): one.text(2) for one in model.messages(METADATA)}}
+    metadata = {entry.text(1): entry.text(2) for entry in model.messages(METADATA)}
+    return {"doc_string": "\n".join(descriptions), **metadata}
 
 
 def kinds(model: Message) -> NumberTypes:
@@ -83,70 +85,71 @@ def kinds(model: Message) -> NumberTypes:
         It is no ONNX model.
     """
     graph = _Graph()
-    for one in model.messages(GRAPH):
-        graph.add(one, 1)
-    for one in model.messages(FUNCTIONS):
-        graph.add(one, 7)
+    for content in model.messages(GRAPH):
+        graph.add(content, 1)
+    for content in model.messages(FUNCTIONS):
+        graph.add(content, 7)
     if not graph.nodes:
         raise ValueError("no graph in it")
-    found, constant = NumberTypes(), _constants(graph)
-    for kind, shape in graph.stored.values():
-        if kind and (kind in FLOATS or len(shape) > 1):  # vectors of whole numbers are zero points
-            found.weights[kind] += prod(shape)
-    read = {name for node in graph.nodes for name in node.inputs}
+    seen, constant = NumberTypes(), _constants(graph)
+    for number_type, shape in graph.stored.values():
+        if number_type and (number_type in FLOATS or len(shape) > 1):  # vectors of whole numbers are zero points
+            seen.weights[number_type] += prod(shape)
+    names_read = {name for node in graph.nodes for name in node.inputs}
     for node in graph.nodes:
-        _note(node, graph, constant, read, found)
-    found.computed = _computed(graph, found)
-    return found
+        _note_node(node, graph, constant, names_read, seen)
+    seen.computed = _computed(graph, seen)
+    return seen
 
 
-def _computed(graph: _Graph, found: NumberTypes) -> str:
+def _computed(graph: _Graph, seen: NumberTypes) -> str:
     """The type that most of the weights are brought to by casts, where that is another float than they are."""
     casts = Counter[str]()
     for node in graph.nodes:
-        kind, shape = graph.stored.get(node.inputs[0] if node.inputs else "", ("", ()))
-        if node.kind == "Cast" and kind in FLOATS:
-            casts[TYPES.get(node.whole("to"), "")] += prod(shape)
-    usual = max(casts, key=casts.__getitem__, default="")
-    most = 2 * casts[usual] > found.weights.total()
-    return usual if most and usual in FLOATS and usual != "float32" else ""
+        number_type, shape = graph.stored.get(node.inputs[0] if node.inputs else "", ("", ()))
+        if node.operation == "Cast" and number_type in FLOATS:
+            casts[TYPES.get(node.integer("to"), "")] += prod(shape)
+    target_type = max(casts, key=casts.__getitem__, default="")
+    is_majority = 2 * casts[target_type] > seen.weights.total()
+    return target_type if is_majority and target_type in FLOATS and target_type != "float32" else ""
 
 
-def _note(node: _Node, graph: _Graph, constant: set[str], read: set[str], found: NumberTypes) -> None:
+def _note_node(node: _Node, graph: _Graph, constant: set[str], names_read: set[str], seen: NumberTypes) -> None:
     """Note what one node says of weights and activations."""
-    given = node.inputs[0] if node.inputs else ""
-    if node.kind in PER_CALL:
-        found.activations.add(CALL)
-    elif node.kind in INTEGER and not _made_by(given, "QuantizeLinear", graph):
-        found.activations.add(CALL)  # their ranges are computed by other operations
-    elif node.kind in FIXED:
-        found.activations.add("uint8")
-    elif node.kind == "QuantizeLinear" and given in constant:
-        found.simulated = True
-    elif node.kind == "QuantizeLinear" and read & set(node.outputs):  # else it only makes the model's output smaller
+    first_input = node.inputs[0] if node.inputs else ""
+    if node.operation in PER_CALL:
+        seen.activations.add(CALL)
+    elif node.operation in INTEGER and not _comes_from(first_input, "QuantizeLinear", graph):
+        seen.activations.add(CALL)  # their ranges are computed by other operations
+    elif node.operation in FIXED:
+        seen.activations.add("uint8")
+    elif node.operation == "QuantizeLinear" and first_input in constant:
+        seen.simulated = True
+    elif node.operation == "QuantizeLinear" and names_read & set(node.outputs):
+        # Where nothing reads it, it only makes the model's output smaller.
         fixed = len(node.inputs) < 2 or node.inputs[1] in constant
-        found.activations.add(_quantised_to(node, graph) if fixed else CALL)
+        seen.activations.add(_quantised_to(node, graph) if fixed else CALL)
 
 
 def _quantised_to(node: _Node, graph: _Graph) -> str:
     """The type that QuantizeLinear gives: that of its zero point, or as its attribute says; else 8 bits."""
-    zero = graph.stored.get(node.inputs[2], ("", ()))[0] if len(node.inputs) > 2 else ""
-    return zero or TYPES.get(node.whole("output_dtype"), "uint8")
+    zero_point_type = graph.stored.get(node.inputs[2], ("", ()))[0] if len(node.inputs) > 2 else ""
+    return zero_point_type or TYPES.get(node.integer("output_dtype"), "uint8")
 
 
-def _made_by(name: str, kind: str, graph: _Graph) -> bool:
-    """Does an operation of that kind give this, perhaps through others that only change its shape."""
+def _comes_from(name: str, operation: str, graph: _Graph) -> bool:
+    """Does such an operation give this, perhaps through others that only change its shape."""
     while True:
-        node = next((one for one in graph.nodes if name in one.outputs), None)
-        if node is None or node.kind not in PASSING:
-            return node is not None and node.kind == kind
+        node = next((candidate for candidate in graph.nodes if name in candidate.outputs), None)
+        if node is None or node.operation not in PASSING:
+            return node is not None and node.operation == operation
         name = node.inputs[0]
 
 
 def _constants(graph: _Graph) -> set[str]:
     """Names of all that doesn't depend on the model's input."""
-    found = {"", *graph.stored}
+    constants = {"", *graph.stored}
     for node in graph.nodes:  # they come in an order in which they can be run
-        if all(name in found for name in node.inputs):
-            found.update(node.outputs)
-    return found
+        if all(name in constants for name in node.inputs):
+            constants.update(node.outputs)
+    return constants

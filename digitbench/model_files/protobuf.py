@@ -48,10 +48,10 @@ class Message:
 
     def numbers(self, number: int) -> list[int]:
         """Give every whole number of a field, packed or not; negative ones as they are written, above 2**63."""
-        found: list[int] = []
+        numbers: list[int] = []
         for value in self._fields.get(number, []):
-            found += [value] if isinstance(value, int) else _packed(value)
-        return found
+            numbers += [value] if isinstance(value, int) else _packed(value)
+        return numbers
 
     def number(self, number: int) -> int:
         """Give a field's whole number: the last; 0 if there is none."""
@@ -59,41 +59,41 @@ class Message:
 
 
 def _fields(content: memoryview) -> Iterator[tuple[int, Value]]:
-    at = 0
-    while at < len(content):
-        key, at = _varint(content, at)
-        kind = key & 7
-        if kind == VARINT:
-            value, at = _varint(content, at)
+    position = 0
+    while position < len(content):
+        key, position = _varint(content, position)
+        wire_type = key & 7
+        if wire_type == VARINT:
+            value, position = _varint(content, position)
             yield key >> 3, value
             continue
-        if kind == BYTES:
-            size, at = _varint(content, at)
-        elif kind in SIZES:
-            size = SIZES[kind]
+        if wire_type == BYTES:
+            size, position = _varint(content, position)
+        elif wire_type in SIZES:
+            size = SIZES[wire_type]
         else:
-            raise ValueError(f"field of an unknown kind {kind} at byte {at}")
-        if at + size > len(content):
-            raise ValueError(f"field of {size} bytes at byte {at}: the message ends before")
-        yield key >> 3, content[at : at + size]
-        at += size
+            raise ValueError(f"field of an unknown kind {wire_type} at byte {position}")
+        if position + size > len(content):
+            raise ValueError(f"field of {size} bytes at byte {position}: the message ends before")
+        yield key >> 3, content[position : position + size]
+        position += size
 
 
 def _packed(content: memoryview) -> list[int]:
-    found, at = [], 0
-    while at < len(content):
-        value, at = _varint(content, at)
-        found.append(value)
-    return found
+    numbers, position = [], 0
+    while position < len(content):
+        value, position = _varint(content, position)
+        numbers.append(value)
+    return numbers
 
 
-def _varint(content: memoryview, at: int) -> tuple[int, int]:
+def _varint(content: memoryview, position: int) -> tuple[int, int]:
     """Read a whole number: seven bits a byte, the lowest first, the eighth set on all but the last."""
     value = shift = 0
-    while at < len(content) and shift < 70:
-        byte = content[at]
+    while position < len(content) and shift < 70:
+        byte = content[position]
         value |= (byte & 0x7F) << shift
-        at, shift = at + 1, shift + 7
+        position, shift = position + 1, shift + 7
         if byte < 0x80:
-            return value, at
-    raise ValueError(f"number cut short at byte {at}")
+            return value, position
+    raise ValueError(f"number cut short at byte {position}")

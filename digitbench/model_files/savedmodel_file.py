@@ -31,26 +31,26 @@ def kinds(content: bytes) -> NumberTypes:
     ValueError
         It is none.
     """
-    found, products = NumberTypes(), Counter[str]()
+    seen, products = NumberTypes(), Counter[str]()
     for node in _nodes(Message(content)):
         operation = node.text(2)
         attributes = {entry.text(1): value for entry in node.messages(5) for value in entry.messages(2)}
         if operation in VARIABLES:
-            _store(attributes.get("dtype"), _shape(attributes, "shape", 7), found)
+            _store(attributes.get("dtype"), _shape(attributes, "shape", 7), seen)
         elif operation == "Const":
-            _store(attributes.get("dtype"), _shape(attributes, "value", 8), found)
+            _store(attributes.get("dtype"), _shape(attributes, "value", 8), seen)
         elif operation in PRODUCTS:
             products[_type(attributes.get("T") or attributes.get("Ta"))] += 1
         elif operation.startswith("FakeQuant"):  # floats that behave as if they were quantised
-            found.simulated = True
-            found.activations.add("simulated")
+            seen.simulated = True
+            seen.activations.add("simulated")
         elif operation.startswith(("QuantizeV2", "UniformQuantize", "QuantizedMatMul", "QuantizedConv")):
-            found.activations.add("int8")
-    if found.weights.keys() & {*BYTES} and products.keys() & {*BYTES, "int32"} and not found.activations:
-        found.activations.add(CALL)  # whole numbers are multiplied, and nothing holds a range for them
-    usual = max((kind for kind in products if kind in FLOATS), key=products.__getitem__, default="float32")
-    found.computed = "" if usual == "float32" else usual
-    return found
+            seen.activations.add("int8")
+    if seen.weights.keys() & {*BYTES} and products.keys() & {*BYTES, "int32"} and not seen.activations:
+        seen.activations.add(CALL)  # whole numbers are multiplied, and nothing holds a range for them
+    most_common = max((name for name in products if name in FLOATS), key=products.__getitem__, default="float32")
+    seen.computed = "" if most_common == "float32" else most_common
+    return seen
 
 
 def _nodes(model: Message) -> Iterator[Message]:
@@ -62,10 +62,10 @@ def _nodes(model: Message) -> Iterator[Message]:
                 yield from function.messages(3)
 
 
-def _store(dtype: Message | None, shape: list[int], found: NumberTypes) -> None:
-    kind = _type(dtype)
-    if kind and len(shape) > 1:
-        found.weights[kind] += prod(shape)
+def _store(dtype: Message | None, shape: list[int], seen: NumberTypes) -> None:
+    number_type = _type(dtype)
+    if number_type and len(shape) > 1:
+        seen.weights[number_type] += prod(shape)
 
 
 def _type(attribute: Message | None) -> str:
@@ -75,7 +75,7 @@ def _type(attribute: Message | None) -> str:
 
 def _shape(attributes: dict[str, Message], name: str, field: int) -> list[int]:
     """The sizes of a variable's shape, or of a constant's, which lies in its tensor; unknown ones count as 1."""
-    found = [one for value in [attributes.get(name)] if value for one in value.messages(field)]
-    shapes = found if field == 7 else [shape for tensor in found for shape in tensor.messages(2)]
+    messages = [message for value in [attributes.get(name)] if value for message in value.messages(field)]
+    shapes = messages if field == 7 else [shape for tensor in messages for shape in tensor.messages(2)]
     sizes = [size.number(1) for shape in shapes for size in shape.messages(2)]
     return [size if size < 2**63 else 1 for size in sizes]  # -1, as it is written

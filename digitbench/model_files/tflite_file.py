@@ -26,39 +26,39 @@ def kinds(content: bytes) -> NumberTypes:
     """
     from ai_edge_litert import schema_py_generated as schema
 
-    found = NumberTypes()
+    seen = NumberTypes()
     try:
         model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
     except Exception as exc:  # nearly any, at a file that only LiteRT understands
         raise ValueError(one_line(exc)) from exc
     types = {value: name for name, value in vars(schema.TensorType).items() if not name.startswith("_")}
     operations = {value: name for name, value in vars(schema.BuiltinOperator).items() if not name.startswith("_")}
-    codes = [operations.get(max(one.builtinCode, one.deprecatedBuiltinCode), "") for one in model.operatorCodes]
+    codes = [operations.get(max(code.builtinCode, code.deprecatedBuiltinCode), "") for code in model.operatorCodes]
     for graph in model.subgraphs:
-        _note(graph, model.buffers, [types.get(one.type, "") for one in graph.tensors], codes, found)
-    return found
+        _note_graph(graph, model.buffers, [types.get(tensor.type, "") for tensor in graph.tensors], codes, seen)
+    return seen
 
 
-def _note(graph: Any, buffers: Any, types: list[str], codes: list[str], found: NumberTypes) -> None:
+def _note_graph(graph: Any, buffers: Any, types: list[str], codes: list[str], seen: NumberTypes) -> None:
     """Note what one graph's operations say of weights and activations; `stored` leads to where a constant lies."""
-    stored = {at: at for at, one in enumerate(graph.tensors) if _is_full(buffers[one.buffer])}
+    stored = {index: index for index, tensor in enumerate(graph.tensors) if _is_full(buffers[tensor.buffer])}
     for operation in graph.operators or []:
-        given = [at for at in operation.inputs if at >= 0]
-        if given and codes[operation.opcodeIndex] in PASSING and given[0] in stored:
-            stored.update(dict.fromkeys(operation.outputs, stored[given[0]]))
+        inputs = [index for index in operation.inputs if index >= 0]
+        if inputs and codes[operation.opcodeIndex] in PASSING and inputs[0] in stored:
+            stored.update(dict.fromkeys(operation.outputs, stored[inputs[0]]))
             continue
-        computed = [at for at in given if at not in stored]
-        for at in given:
-            if not computed or at not in stored or types[stored[at]] not in STORED:
+        computed = [index for index in inputs if index not in stored]
+        for index in inputs:
+            if not computed or index not in stored or types[stored[index]] not in STORED:
                 continue
-            weights = graph.tensors[stored[at]]
+            weights = graph.tensors[stored[index]]
             if weights.shape is None or len(weights.shape) < 2:
                 continue
-            kind = types[stored[at]].lower()
-            found.weights[kind] += prod(int(size) for size in weights.shape)
+            number_type = types[stored[index]].lower()
+            seen.weights[number_type] += prod(int(size) for size in weights.shape)
             activations = types[computed[0]].lower()
-            if kind.upper() not in FLOATS and at == stored[at]:  # as they are, and not made floats before
-                found.activations.add(activations if activations in (*BYTES, *WORDS) else CALL)
+            if number_type.upper() not in FLOATS and index == stored[index]:  # as they are, and not made floats before
+                seen.activations.add(activations if activations in (*BYTES, *WORDS) else CALL)
 
 
 def _is_full(buffer: Any) -> bool:

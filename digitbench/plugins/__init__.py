@@ -1,8 +1,8 @@
 """Find a backend by its entry point, load it, and say what is missing.
 
 A backend is any class that an installed distribution announces in the entry-point group ``digitbench.backends``;
-digitbench's own come through the same door. What a plugin needs to run is read from its distribution's metadata:
-the extra that bears the backend's name if there is one, else the distribution's own requirements.
+digitbench's own are found in the same way. What a plugin needs to run is read from its distribution's metadata:
+the extra that has the backend's name if there is one, else the distribution's own requirements.
 """
 
 from __future__ import annotations
@@ -65,11 +65,15 @@ class Plugin:
 
     def missing(self) -> list[str]:
         """Names of the requirements that are not installed, found without importing any."""
-        return [need.name for need in self.requirements if not _installed(need.name)]
+        return [requirement.name for requirement in self.requirements if not _installed(requirement.name)]
 
     def runtime_versions(self) -> dict[str, str]:
         """Version of each installed requirement, by name; without importing any."""
-        return {need.name: _version(need.name) for need in self.requirements if _installed(need.name)}
+        return {
+            requirement.name: _version(requirement.name)
+            for requirement in self.requirements
+            if _installed(requirement.name)
+        }
 
     def load(self) -> type[Backend]:
         """Import the plugin's class.
@@ -83,15 +87,15 @@ class Plugin:
         """
         with self.explain_missing():
             try:
-                found = self.entry_point.load()
+                plugin_class = self.entry_point.load()
             except AttributeError as exc:
                 raise PluginError(f"backend {self.name!r} of {self.distribution}: {exc}") from exc
-        if not (isinstance(found, type) and issubclass(found, Backend)):
+        if not (isinstance(plugin_class, type) and issubclass(plugin_class, Backend)):
             raise PluginError(
                 f"backend {self.name!r} of {self.distribution}: {self.entry_point.value} is not a subclass of "
                 "digitbench.backend.Backend"
             )
-        return found
+        return plugin_class
 
     def open(
         self, artifact: Path, *, threads: int, precision: str, model_io: ModelIO = NATIVE_IO, trial: bool = False
@@ -99,8 +103,8 @@ class Plugin:
         """Import the plugin's class and let it open an artifact: whatever digitbench runs is opened here alone.
 
         A precision that the runtime makes itself is asked of it, and code in a file is run only where it is trusted.
-        What is given back takes digitbench's images, whatever form the model in the artifact takes. In a trial the form
-        is a guess, and the backend is told it even if it is digitbench's own: then it can't rely on how we make models.
+        What is given back takes digitbench's images, whatever the artifact's model takes. In a trial the model I/O is a
+        guess, and the backend is given it even if it is the native one: then it can't rely on how we make models.
 
         Raises
         ------
@@ -109,22 +113,22 @@ class Plugin:
         FileNotFoundError, ArtifactError, ThreadsError
             See `Backend`; and where code in the file isn't trusted.
         BackendError
-            This machine can't make that precision, or the backend opens models of digitbench's own form alone.
+            This machine can't make that precision, or the backend opens models of the native I/O alone.
         """
         with self.explain_missing():
-            kind = self.load()
-            constraints: dict[str, Any] = {"precision": precision} if precision in kind.makes else {}
+            backend_class = self.load()
+            options: dict[str, Any] = {"precision": precision} if precision in backend_class.makes else {}
             if model_io.is_native and not trial:
-                return kind(artifact, threads=threads, **constraints)
-            if "io_spec" not in inspect.signature(kind).parameters:
+                return backend_class(artifact, threads=threads, **options)
+            if "io_spec" not in inspect.signature(backend_class).parameters:
                 raise BackendError(
                     f"backend {self.name!r} opens models made by digitbench alone; its author can let it take "
                     "`io_spec` (see digitbench.backend.IOSpec)"
                 )
             if model_io.code and not trusted_files.holds(artifact):
                 raise ArtifactError(f"{artifact}: it holds code that isn't trusted here; import it again with --trust")
-            constraints["io_spec"] = replace(model_io.io_spec, trusted=model_io.code)
-            return adapted(kind(artifact, threads=threads, **constraints), model_io)
+            options["io_spec"] = replace(model_io.io_spec, trusted=model_io.code)
+            return adapted(backend_class(artifact, threads=threads, **options), model_io)
 
     @contextmanager
     def explain_missing(self) -> Iterator[None]:
@@ -132,15 +136,15 @@ class Plugin:
         try:
             yield
         except ModuleNotFoundError as exc:
-            own = self.entry_point.module.partition(".")[0]
-            if exc.name is None or exc.name.partition(".")[0] in {"digitbench", own}:
-                raise  # a fault in our code or theirs, not a package to install
+            plugin_package = self.entry_point.module.partition(".")[0]
+            if exc.name is None or exc.name.partition(".")[0] in {"digitbench", plugin_package}:
+                raise  # a fault in digitbench's code or the plugin's, not a package to install
             raise self.missing_error(exc.name) from exc
 
     def missing_error(self, *packages: str) -> MissingRuntimeError:
         """Say which packages are not installed, and the line that installs them."""
-        told = f"backend {self.name!r} needs {', '.join(packages)}, not installed here; run: {self.install_line}"
-        return MissingRuntimeError(told, mend=self.install_line)
+        message = f"backend {self.name!r} needs {', '.join(packages)}, not installed here; run: {self.install_line}"
+        return MissingRuntimeError(message, mend=self.install_line)
 
 
 def discover() -> dict[str, Plugin]:
@@ -152,8 +156,8 @@ def discover() -> dict[str, Plugin]:
         Two distributions announce the same name.
     """
     announced: dict[str, dict[str, Plugin]] = defaultdict(dict)
-    for point in metadata.entry_points(group=GROUP):
-        plugin = _describe(point)
+    for entry_point in metadata.entry_points(group=GROUP):
+        plugin = _describe(entry_point)
         announced[plugin.name][plugin.distribution] = plugin
     for name, rivals in announced.items():
         if len(rivals) > 1:
@@ -169,16 +173,16 @@ def find(name: str) -> Plugin:
     UnknownBackendError
         There is none; the message names the nearest.
     """
-    known = discover()
-    if not known:
+    discovered = discover()
+    if not discovered:
         raise BackendError("no backend is installed, not even digitbench's own; reinstall digitbench")
-    if name in known:
-        return known[name]
-    raise UnknownBackendError(unknown("backend", name, known))
+    if name in discovered:
+        return discovered[name]
+    raise UnknownBackendError(unknown("backend", name, discovered))
 
 
 def opener(job: Mapping[str, Any]) -> Callable[[], Backend]:
-    """Find what a process' job names (backend, artifact, threads, precision, form); calling what this gives opens it.
+    """Find what a job names (backend, artifact, threads, precision, model I/O); calling what this gives opens it.
 
     Raises
     ------
@@ -205,8 +209,8 @@ def listing() -> list[dict[str, str]]:
         versions = plugin.runtime_versions()
         missing, format, problem = plugin.missing(), "?", ""
         try:
-            kind = plugin.load()
-            format = ", ".join([kind.format, *kind.further_formats])
+            backend_class = plugin.load()
+            format = ", ".join([backend_class.format, *backend_class.further_formats])
         except BackendError as exc:
             problem = str(exc)
         rows.append(
@@ -221,25 +225,35 @@ def listing() -> list[dict[str, str]]:
     return rows
 
 
-def _describe(point: metadata.EntryPoint) -> Plugin:
-    home = point.dist
-    if home is None:
-        raise PluginError(f"backend {point.name!r} belongs to no distribution; reinstall the package it comes from")
-    needs = [Requirement(line) for line in home.requires or ()]
-    extra_needs = [need for need in needs if need.marker and _wanted_by(need, point.name) and not _wanted_by(need, "")]
-    ours = canonicalize_name(home.name) == "digitbench"
-    if extra_needs:
-        chosen, line = extra_needs, f'pip install "{home.name}[{point.name}]"'
+def _describe(entry_point: metadata.EntryPoint) -> Plugin:
+    distribution = entry_point.dist
+    if distribution is None:
+        raise PluginError(
+            f"backend {entry_point.name!r} belongs to no distribution; reinstall the package it comes from"
+        )
+    requirements = [Requirement(text) for text in distribution.requires or ()]
+    of_extra = [
+        requirement
+        for requirement in requirements
+        if requirement.marker and _applies_with(requirement, entry_point.name) and not _applies_with(requirement, "")
+    ]
+    is_native = canonicalize_name(distribution.name) == "digitbench"
+    if of_extra:
+        chosen, install_line = of_extra, f'pip install "{distribution.name}[{entry_point.name}]"'
     else:
-        chosen = [need for need in needs if _wanted_by(need, "") and canonicalize_name(need.name) != "digitbench"]
-        line = f"pip install {home.name}"
-    if ours and not extra_needs:  # the core's own requirements: numpy is what its reference backend runs on
-        chosen = [need for need in chosen if need.name == point.name]
-    return Plugin(point.name, home.name, home.version, point, tuple(chosen), line)
+        chosen = [
+            requirement
+            for requirement in requirements
+            if _applies_with(requirement, "") and canonicalize_name(requirement.name) != "digitbench"
+        ]
+        install_line = f"pip install {distribution.name}"
+    if is_native and not of_extra:  # the core's own requirements: numpy is what its reference backend runs on
+        chosen = [requirement for requirement in chosen if requirement.name == entry_point.name]
+    return Plugin(entry_point.name, distribution.name, distribution.version, entry_point, tuple(chosen), install_line)
 
 
-def _wanted_by(need: Requirement, extra: str) -> bool:
-    return need.marker is None or need.marker.evaluate({"extra": extra})
+def _applies_with(requirement: Requirement, extra: str) -> bool:
+    return requirement.marker is None or requirement.marker.evaluate({"extra": extra})
 
 
 def _installed(name: str) -> bool:
@@ -255,8 +269,8 @@ def _version(name: str) -> str:
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
-        homes = metadata.packages_distributions().get(_module_of(name), [])
-        return metadata.version(homes[0]) if homes else "unknown"
+        distributions = metadata.packages_distributions().get(_module_of(name), [])
+        return metadata.version(distributions[0]) if distributions else "unknown"
 
 
 def _module_of(name: str) -> str:

@@ -29,8 +29,8 @@ NATIVE_INPUT = Tensor("", (None, SIDE, SIDE), "float32")
 NATIVE_OUTPUT = Tensor("", (None, CLASSES), "float32")
 
 
-_FIELDS = {"paper": "background", "ink": "foreground"}
-"""What two fields are called in manifests."""
+_FIELD_OF_KEY = {"paper": "background", "ink": "foreground"}
+"""The fields that have another name in manifests, by that name."""
 
 
 @dataclass(frozen=True)
@@ -41,10 +41,10 @@ class ModelIO:
     ----------
     shape
         Of one image: ``(28, 28)``, ``(784,)``, ``(28, 28, 1)``, ``(1, 28, 28)``, ``(32, 32, 3)`` ….
-    paper, ink
-        The values that stand for an untouched pixel and for full ink: 0 and 1, 0 and 255, 255 and 0 ….
+    background, foreground
+        The values that stand for an untouched pixel and for the middle of a stroke: 0 and 1, 0 and 255, 255 and 0 ….
     fit
-        How 28 × 28 becomes another size: ``"pad"``, paper around it; ``"resize"``, interpolation.
+        How 28 × 28 becomes another size: ``"pad"``, background around it; ``"resize"``, interpolation.
     batch
         Images that every call must hold; None where any number will do.
     input, output
@@ -76,18 +76,18 @@ class ModelIO:
     @property
     def is_native(self) -> bool:
         """Is it what digitbench itself trains: float32 (n, 28, 28) from 0 to 1 in, float32 (n, 10) out."""
-        plain = (self.background, self.foreground, self.input.scale, self.output.name, self.code) == (
+        values_native = (self.background, self.foreground, self.input.scale, self.output.name, self.code) == (
             0.0,
             1.0,
             0.0,
             "",
             False,
         )
-        return plain and self.io_spec == NATIVE_SPEC
+        return values_native and self.io_spec == NATIVE_SPEC
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> ModelIO:
-        """Read what `to_json` gave; what isn't said is as by default.
+        """Read what `to_json` gave; what isn't given is as by default.
 
         Raises
         ------
@@ -95,29 +95,29 @@ class ModelIO:
             A value is none that it can be.
         """
         if isinstance(values, Mapping):
-            values = {_FIELDS.get(name, name): value for name, value in values.items()}
-        found: ModelIO = build(cls, values)
-        return found
+            values = {_FIELD_OF_KEY.get(name, name): value for name, value in values.items()}
+        model_io: ModelIO = build(cls, values)
+        return model_io
 
     def to_json(self) -> dict[str, Any]:
         """Give it as plain values, as manifests hold it."""
-        keys = {field: key for key, field in _FIELDS.items()}
+        keys = {field: key for key, field in _FIELD_OF_KEY.items()}
         return {keys.get(name, name): value for name, value in asdict(self).items()}
 
     def exported(self, format: str) -> ModelIO:
-        """The form of what an exporter writes of it: one output, no code; plain weights take floats of any layout."""
-        written = replace(self, output=replace(self.output, name=""), code=False)
+        """The I/O of what an exporter writes of it: one output, no code; plain weights take floats of any layout."""
+        model_io = replace(self, output=replace(self.output, name=""), code=False)
         if format == "onnx":  # Keras' exporter leaves the number of images free
-            return replace(written, batch=None)
-        return written
+            return replace(model_io, batch=None)
+        return model_io
 
     def encode(self, images: Images) -> Array:
-        """Bring images into the model's form: of `shape` each, in its dtype, quantised where it says so.
+        """Bring images into what the model takes: of `shape` each, in its dtype, quantised where it says so.
 
         Parameters
         ----------
         images
-            float32 (n, 28, 28), 0 for paper and 1 for ink.
+            float32 (n, 28, 28), 0 for background and 1 for foreground.
         """
         values: Array = fitted(images, self.shape, self.fit)
         dtype = np.dtype(self.input.dtype)
@@ -126,8 +126,8 @@ class ModelIO:
         if self.input.scale:
             values = values / np.float32(self.input.scale) + np.float32(self.input.zero_point)
         if dtype.kind in "iu":
-            known = np.iinfo(dtype)
-            values = np.clip(np.rint(values), known.min, known.max)
+            limits = np.iinfo(dtype)
+            values = np.clip(np.rint(values), limits.min, limits.max)
         values = values.astype(dtype, copy=False)
         channels, axis = _channels(self.shape)
         if channels > 1:
@@ -136,26 +136,26 @@ class ModelIO:
 
     def decode(self, answer: Array) -> Scores:
         """Read scores out of the model's answer: float32 (n, 10), as the model means them."""
-        found = np.asarray(answer).reshape(len(answer), CLASSES).astype(np.float32, copy=False)
+        scores = np.asarray(answer).reshape(len(answer), CLASSES).astype(np.float32, copy=False)
         if self.output.scale:
-            found = (found - np.float32(self.output.zero_point)) * np.float32(self.output.scale)
-        return np.ascontiguousarray(found)
+            scores = (scores - np.float32(self.output.zero_point)) * np.float32(self.output.scale)
+        return np.ascontiguousarray(scores)
 
     def saturates(self) -> bool:
-        """Would paper or ink be cut off by a quantised input's range, or whole numbers hold only two of the greys."""
+        """Does a quantised input's range cut off background or foreground, or leave room for only two of the greys."""
         dtype = np.dtype(self.input.dtype)
         if dtype.kind not in "iu":
             return False
-        known, step = np.iinfo(dtype), self.input.scale or 1.0
-        ends = [value / step + self.input.zero_point for value in (self.background, self.foreground)]
-        return min(ends) < known.min - 2 or max(ends) > known.max + 2 or abs(ends[0] - ends[1]) < 15
+        limits, step = np.iinfo(dtype), self.input.scale or 1.0
+        extremes = [value / step + self.input.zero_point for value in (self.background, self.foreground)]
+        return min(extremes) < limits.min - 2 or max(extremes) > limits.max + 2 or abs(extremes[0] - extremes[1]) < 15
 
 
 NATIVE_IO = ModelIO()
 
 
 def check(model_io: ModelIO) -> None:
-    """Refuse a form that no model could have.
+    """Refuse an I/O that no model could have.
 
     Raises
     ------
@@ -163,36 +163,36 @@ def check(model_io: ModelIO) -> None:
         One of its values is none that it can take.
     """
     height, width = square(model_io.shape)
-    numbers = all(np.dtype(one.dtype).kind in "fiu" for one in (model_io.input, model_io.output))
-    sound = {
+    numeric = all(np.dtype(tensor.dtype).kind in "fiu" for tensor in (model_io.input, model_io.output))
+    checks = {
         "shape": min(height, width) > 0,
         "fit": model_io.fit in get_args(Fit) and (model_io.fit != "pad" or min(height, width) >= SIDE),
         "paper and ink": model_io.background != model_io.foreground
         and bool(np.isfinite([model_io.background, model_io.foreground]).all()),
         "batch": model_io.batch is None or model_io.batch >= 1,
-        "dtype": numbers,
+        "dtype": numeric,
         "answer": prod(model_io.answer) == CLASSES,
         "activation": model_io.activation in get_args(Activation),
     }
-    wrong = [name for name, fine in sound.items() if not fine]
+    wrong = [name for name, passed in checks.items() if not passed]
     if wrong:
         raise TypeError(f"form: no model has such a {', '.join(wrong)}")
 
 
 class AdaptedBackend(Backend):
-    """A backend of another form than digitbench's own, behind the contract: images in, scores out.
+    """A backend whose model has another I/O than the native one, behind the contract: images in, scores out.
 
     Parameters
     ----------
     inner
-        Opened with the form's io_spec.
-    form
+        Opened with the `io_spec` of the model I/O.
+    model_io
         What the model takes and gives.
     """
 
     def __init__(self, inner: Backend, model_io: ModelIO) -> None:
         self.inner, self._model_io = inner, model_io
-        self._around: Steps | None = None  # the steps that `steps` are made of
+        self._inner_steps: Steps | None = None  # the adapted backend's steps, of which `steps` are made
 
     @property
     def runtime(self) -> Runtime:
@@ -200,7 +200,7 @@ class AdaptedBackend(Backend):
         return self.inner.runtime
 
     def predict(self, images: Images) -> Scores:
-        """See `Backend.predict`. A fixed batch is served in chunks, the last one filled up with its own first image."""
+        """See `Backend.predict`. A fixed batch is met in chunks, the last one filled up with its own first image."""
         check_images(images)
         model_io, size = self._model_io, self._model_io.batch
         if size is None or len(images) == size:
@@ -210,8 +210,8 @@ class AdaptedBackend(Backend):
             answers = [self.inner.predict(model_io.encode(chunk)) for chunk in _chunks(images, size)]
             scores = model_io.decode(np.concatenate(answers)[: len(images)])
             inner = None
-        if inner is not self._around:
-            self.steps, self._around = None if inner is None else _wrapped(inner, model_io), inner
+        if inner is not self._inner_steps:
+            self.steps, self._inner_steps = None if inner is None else _adapted_steps(inner, model_io), inner
         return scores
 
     def close(self) -> None:
@@ -221,12 +221,12 @@ class AdaptedBackend(Backend):
 
 
 def adapted(backend: Backend, model_io: ModelIO) -> Backend:
-    """Put an opened backend behind the contract in this form, in place of another form of the same I/O."""
+    """Put an opened backend behind the contract with this model I/O, in place of another one of the same `IOSpec`."""
     inner = backend.inner if isinstance(backend, AdaptedBackend) else backend
     return inner if model_io.is_native else AdaptedBackend(inner, model_io)
 
 
-def _wrapped(inner: Steps, model_io: ModelIO) -> Steps:
+def _adapted_steps(inner: Steps, model_io: ModelIO) -> Steps:
     return Steps(lambda images: inner.put(model_io.encode(images)), inner.run, lambda: model_io.decode(inner.get()))
 
 
@@ -269,8 +269,8 @@ def fitted(images: Images, shape: tuple[int, ...], fit: str) -> Images:
         return images
     if fit == "pad":
         top, left = (height - SIDE) // 2, (width - SIDE) // 2
-        around = ((0, 0), (top, height - SIDE - top), (left, width - SIDE - left))
-        return np.pad(images, around)
+        padding = ((0, 0), (top, height - SIDE - top), (left, width - SIDE - left))
+        return np.pad(images, padding)
     return np.asarray(_resampling(height) @ images @ _resampling(width).T, dtype=np.float32)
 
 

@@ -1,4 +1,4 @@
-"""How a figure, a ratio and a row's name are written, wherever they are shown."""
+"""How a value, a ratio and a row's name are written, wherever they are shown."""
 
 from __future__ import annotations
 
@@ -57,9 +57,9 @@ def bracketed(interval: Interval, scale: float) -> str:
     return f"[{_number(interval[0], scale)}, {_number(interval[1], scale)}]"
 
 
-def ratio(found: Ratio) -> str:
+def ratio(measured: Ratio) -> str:
     """Write a ratio with its interval, if it has one: ``×1.12 [1.09, 1.15]``."""
-    return times(found.value) + (f" {bracketed(found.interval, found.value)}" if found.interval else "")
+    return times(measured.value) + (f" {bracketed(measured.interval, measured.value)}" if measured.interval else "")
 
 
 def _number(value: float, scale: float) -> str:
@@ -67,15 +67,15 @@ def _number(value: float, scale: float) -> str:
     return f"{value:,.{decimals}f}"
 
 
-def tied(found: Ratio, floor: Floor | None) -> bool:
-    """Can it not be told from the baseline: the rule that ranks go by too (`digitbench.evaluate.intervals.tied`).
+def tied(measured: Ratio, floor: Floor | None) -> bool:
+    """Is it indistinguishable from the baseline: the rule that ranks go by too (`digitbench.evaluate.intervals.tied`).
 
     Its interval contains 1, or it is no further from 1, as a factor, than the farther end of the noise floor's. Without
-    an interval nothing can be told; then the ratio alone is shown, and a footnote says so.
+    an interval nothing can be decided; then the ratio alone is shown, and a footnote says so.
     """
-    if found.interval is None:
+    if measured.interval is None:
         return False
-    return contains_one(found) or within_floor(found, floor.ratio if floor else None)
+    return contains_one(measured) or within_floor(measured, floor.ratio if floor else None)
 
 
 def verdict(row: Row, results: Results) -> str:
@@ -89,13 +89,13 @@ def verdict(row: Row, results: Results) -> str:
 
 def floor_of(row: Row, floors: Iterable[Floor]) -> Floor | None:
     """Find the noise floor of a row's batch size and threads."""
-    return next((one for one in floors if (one.threads, one.batch_size) == (row.threads, row.batch_size)), None)
+    return next((floor for floor in floors if (floor.threads, floor.batch_size) == (row.threads, row.batch_size)), None)
 
 
 def baseline_of(results: Results) -> tuple[str, str] | None:
     """Find the (backend, precision) that ratios are taken to, where the results say it."""
-    said: Any = results.settings.get("baseline")
-    match said:
+    baseline: Any = results.settings.get("baseline")
+    match baseline:
         case {"backend": str(backend), "precision": str(precision)}:
             return backend, precision
         case [str(backend), str(precision)]:
@@ -122,7 +122,7 @@ def whose(rows: Iterable[Row]) -> str:
 
 @dataclass(frozen=True)
 class Names:
-    """What rows are called: precisions are said only where there are others than fp32, threads where they differ."""
+    """What rows are called: precisions are named only where there are others than fp32, threads where they differ."""
 
     precisions: bool
     threads: bool
@@ -148,13 +148,13 @@ class Names:
 
     def rows(self, rows: Sequence[Row]) -> str:
         """``keras batch 1, 256; onnx batch 32``."""
-        found: dict[str, list[str]] = {}
+        groups: dict[str, list[str]] = {}
         for row in rows:
             tail = self.group(row.threads, row.batch_size)
-            found.setdefault(self.backend(row), []).append(tail.removeprefix("batch "))
+            groups.setdefault(self.backend(row), []).append(tail.removeprefix("batch "))
         if self.threads:
             return "; ".join(self.row(row) for row in rows)
-        return "; ".join(f"{name} batch {', '.join(sizes)}".removesuffix(" batch ") for name, sizes in found.items())
+        return "; ".join(f"{name} batch {', '.join(sizes)}".removesuffix(" batch ") for name, sizes in groups.items())
 
 
 def counted(number: int, noun: str) -> str:

@@ -7,10 +7,10 @@ from dataclasses import is_dataclass
 from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
-_PLAIN: dict[Any, Any] = {float: (float, int)}
+_ACCEPTED_TYPES: dict[Any, Any] = {float: (float, int)}
 
 
-def build(kind: Any, value: Any) -> Any:
+def build(expected: Any, value: Any) -> Any:
     """Make a value of an annotated type from parsed JSON: records, tuples of them, and optional ones.
 
     Raises
@@ -18,25 +18,27 @@ def build(kind: Any, value: Any) -> Any:
     TypeError
         The value isn't of that type.
     """
-    if isinstance(kind, UnionType):
-        return None if value is None else build(get_args(kind)[0], value)
-    if isinstance(kind, type) and is_dataclass(kind):
-        hints = get_type_hints(kind)
+    if isinstance(expected, UnionType):
+        return None if value is None else build(get_args(expected)[0], value)
+    if isinstance(expected, type) and is_dataclass(expected):
+        hints = get_type_hints(expected)
         unknown = value.keys() - hints.keys() if isinstance(value, dict) else {"not an object"}
         if unknown:
-            raise TypeError(f"{kind.__name__}: {', '.join(sorted(unknown))}")
-        return kind(**{key: build(hints[key], item) for key, item in value.items()})
-    if get_origin(kind) is tuple:
+            raise TypeError(f"{expected.__name__}: {', '.join(sorted(unknown))}")
+        return expected(**{key: build(hints[key], item) for key, item in value.items()})
+    if get_origin(expected) is tuple:
         if not isinstance(value, list | tuple):
             raise TypeError(f"{value!r} is not a list")
-        inner = get_args(kind)
-        kinds = [inner[0]] * len(value) if inner[-1] is Ellipsis else inner
-        return tuple(build(one, item) for one, item in zip(kinds, value, strict=True))
-    if get_origin(kind) is Mapping:
+        inner = get_args(expected)
+        item_types = [inner[0]] * len(value) if inner[-1] is Ellipsis else inner
+        return tuple(build(item_type, item) for item_type, item in zip(item_types, value, strict=True))
+    if get_origin(expected) is Mapping:
         if not isinstance(value, dict):
             raise TypeError(f"{value!r} is not an object")
-        return {key: build(get_args(kind)[1], item) for key, item in value.items()}
-    fits = kind is Any or (isinstance(value, _PLAIN.get(kind, kind)) and (kind is bool or not isinstance(value, bool)))
+        return {key: build(get_args(expected)[1], item) for key, item in value.items()}
+    fits = expected is Any or (
+        isinstance(value, _ACCEPTED_TYPES.get(expected, expected)) and (expected is bool or not isinstance(value, bool))
+    )
     if not fits:
-        raise TypeError(f"{value!r} is not {kind.__name__}")
+        raise TypeError(f"{value!r} is not {expected.__name__}")
     return value

@@ -35,20 +35,24 @@ FORMATS = {"savedmodel": (FP32,), "tflite": EXPORTED, "onnx": EXPORTED, "npz": (
 """The precisions that each format of ours is written in."""
 
 
-def runnable(kind: type[Backend], stored: Iterable[str], format: str | None = None) -> list[str]:
+def runnable(backend_class: type[Backend], stored: Iterable[str], format: str | None = None) -> list[str]:
     """Name the precisions that a backend opens artifacts of, in the usual order; those that it makes come beside.
 
     Parameters
     ----------
-    kind
+    backend_class
         The backend's class.
     stored
         Precisions of its format that a bundle holds; those of `FORMATS` could be written.
     format
         Which of its formats; else the first.
     """
-    known = dict.fromkeys([*FORMATS.get(format or kind.format, (FP32,)), *stored])
-    return [one for one in known if kind.precisions is None or one in (*kind.precisions, *IMPORTED)]
+    candidates = dict.fromkeys([*FORMATS.get(format or backend_class.format, (FP32,)), *stored])
+    return [
+        precision
+        for precision in candidates
+        if backend_class.precisions is None or precision in (*backend_class.precisions, *IMPORTED)
+    ]
 
 
 def parse(names: Iterable[str]) -> tuple[str, ...]:
@@ -59,8 +63,8 @@ def parse(names: Iterable[str]) -> tuple[str, ...]:
     UsageError
         One is not known.
     """
-    found = tuple(dict.fromkeys(part.strip() for name in names for part in name.split(",") if part.strip()))
-    for name in found:
+    parsed = tuple(dict.fromkeys(part.strip() for name in names for part in name.split(",") if part.strip()))
+    for name in parsed:
         if name not in ABOUT:
             raise UsageError(unknown("precision", name, ABOUT))
-    return found
+    return parsed

@@ -23,7 +23,7 @@ class Prediction:
     name
         The same as people may be shown it.
     pixels
-        uint8, (28, 28): what the model saw; 0 is paper.
+        uint8, (28, 28): what the model saw; 0 is background.
     scores, probabilities
         float32, (10,): the model's own output, and that as probabilities.
     photograph

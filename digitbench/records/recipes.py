@@ -20,7 +20,7 @@ MOST = float_info.max
 
 @dataclass(frozen=True)
 class Strengths:
-    """How far images are deformed; each figure is drawn evenly from minus to plus its strength.
+    """How far images are deformed; each value is drawn evenly from minus to plus its strength.
 
     Attributes
     ----------
@@ -83,7 +83,7 @@ class Recipe:
         How the step changes: not, or from `learning_rate` down to 0 along a cosine; and for how many epochs it rises
         from 0 before.
     loss
-        The two give the same figures; they differ in how the labels are written.
+        The two give the same values; they differ in how the labels are written.
     label_smoothing
         Share of each target that is spread evenly over the ten classes, 0 to below 1.
     weight_averaging
@@ -145,9 +145,9 @@ class Recipe:
         ):
             if value not in choices:
                 raise UsageError(f"--{option} {value}: choose from {', '.join(choices)}")
-        for option, found, good, wanted in self._checks():
-            if not good:
-                raise UsageError(f"--{option} {found}: must be {wanted}")
+        for option, actual, is_valid, requirement in self._checks():
+            if not is_valid:
+                raise UsageError(f"--{option} {actual}: must be {requirement}")
         if self.weight_decay is not None and self.optimizer != "adamw":
             raise UsageError(f"--weight-decay {self.weight_decay}: {self.optimizer} has none; take --optimizer adamw")
         if self.warmup >= self.epochs:
@@ -160,14 +160,14 @@ class Recipe:
     def _checks(self) -> list[tuple[str, object, bool, str]]:
         """Give option, value, whether it is good, and what good ones are, of each number."""
 
-        def within(option: str, value: float | None, low: float, high: float, wanted: str) -> tuple[Any, ...]:
-            return option, value, value is None or low <= value <= high, wanted
+        def within(option: str, value: float | None, low: float, high: float, requirement: str) -> tuple[Any, ...]:
+            return option, value, value is None or low <= value <= high, requirement
 
-        below_1, widths, seen = 1 - 2**-53, "widths from 1 to 65536", self.receptive_fields
+        below_1, widths, sides = 1 - 2**-53, "widths from 1 to 65536", self.receptive_fields
         return [
             ("hidden", self.hidden, all(0 < width <= 65536 for width in self.hidden), widths),
-            ("receptive-fields", seen, all(0 < side <= 56 for side in seen), "sides from 1 to 56 pixels"),
-            ("receptive-fields", seen, len(seen) <= len(self.hidden), "one for each hidden layer at most, or none"),
+            ("receptive-fields", sides, all(0 < side <= 56 for side in sides), "sides from 1 to 56 pixels"),
+            ("receptive-fields", sides, len(sides) <= len(self.hidden), "one for each hidden layer at most, or none"),
             ("convolutions", self.convolutions, all(0 < width <= 4096 for width in self.convolutions), "1 to 4096"),
             within("crop", self.crop, 0, 13, "0 to 13 pixels"),
             ("convolutions", self.convolutions, self._side() >= 1, "so few that halving 28 pixels leaves some"),
@@ -202,9 +202,9 @@ class Recipe:
 
     def changed(self, **changes: Any) -> Recipe:
         """Give a copy with the fields that are not None changed; its name gets a ``+`` if any differs."""
-        new = replace(self, **{key: value for key, value in changes.items() if value is not None})
-        plain = replace(new, seed=self.seed)  # another seed is the same recipe
-        return new if plain == self else replace(new, name=f"{self.name.removesuffix('+')}+", about="")
+        recipe = replace(self, **{key: value for key, value in changes.items() if value is not None})
+        reseeded = replace(recipe, seed=self.seed)  # another seed is the same recipe
+        return recipe if reseeded == self else replace(recipe, name=f"{self.name.removesuffix('+')}+", about="")
 
     def to_json(self) -> dict[str, Any]:
         """Give all fields as plain values."""
@@ -213,18 +213,18 @@ class Recipe:
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Recipe:
         """Read what `to_json` gave; fields that this version doesn't know are dropped."""
-        known = {item.name for item in fields(cls)}
-        kept: dict[str, Any] = {key: entry for key, entry in value.items() if key in known}
-        kept |= {key: tuple(kept[key]) for key in LISTS if key in kept}
-        return cls(**kept)
+        field_names = {item.name for item in fields(cls)}
+        known_values: dict[str, Any] = {key: entry for key, entry in value.items() if key in field_names}
+        known_values |= {key: tuple(known_values[key]) for key in LISTS if key in known_values}
+        return cls(**known_values)
 
 
-def _named(*recipes: Recipe) -> dict[str, Recipe]:
+def _by_name(*recipes: Recipe) -> dict[str, Recipe]:
     return {recipe.name: recipe for recipe in recipes}
 
 
 DEFAULT = "dense-128"
-TUTORIALS = _named(
+TUTORIALS = _by_name(
     Recipe("dense-128", "the first model of most Keras tutorials"),
     Recipe(
         "dense-100-sigmoid", "100 ReLU units and ten sigmoids: independent scores", (100,),
@@ -243,7 +243,7 @@ _CHAMPION = Recipe(
     warmup=4, rotation=10, shear=0.15, scaling=0.1, shift=1, elastic=1.0, epochs=100, batch_size=256,
     validation_split=0,
 )  # fmt: skip
-RECIPES = TUTORIALS | _named(
+RECIPES = TUTORIALS | _by_name(
     _CHAMPION,
     replace(
         _CHAMPION, name="dense-quick", about="the most accurate within a minute of training", hidden=(768, 384, 256),

@@ -91,7 +91,7 @@ class ArtifactFile:
 
 @dataclass(frozen=True)
 class OfClass:
-    """What is said of one class.
+    """What is known of one class.
 
     Attributes
     ----------
@@ -187,7 +187,7 @@ class Row:
 
     @property
     def valid(self) -> bool:
-        """Was it timed, and can the figures be relied on."""
+        """Was it timed, and can its values be relied on."""
         return self.latency_us is not None and not self.error and not self.validity
 
 
@@ -293,7 +293,7 @@ class Results:
     def to_json(self) -> dict[str, Any]:
         """Give it as plain values, ready for `json.dumps`; what wasn't measured is left out of a row."""
         value = asdict(self)
-        value["rows"] = [{key: item for key, item in row.items() if _said(key, item)} for row in value["rows"]]
+        value["rows"] = [{key: item for key, item in row.items() if _is_written(key, item)} for row in value["rows"]]
         return {"schema": value.pop("schema"), **value}
 
     def _repr_html_(self) -> str:
@@ -332,10 +332,10 @@ class Results:
             )
         try:
             rows = [{"batch_size": None, **row} for row in value["rows"]]  # None is left out in JSON
-            found: Results = build(cls, value | {"rows": rows, "schema": SCHEMA})
+            results: Results = build(cls, value | {"rows": rows, "schema": SCHEMA})
         except (TypeError, KeyError, ValueError, PluginError) as exc:
             raise ResultsError(f"{where}: not digitbench results: {one_line(exc)}") from exc
-        return found
+        return results
 
     @classmethod
     def read(cls, path: Path) -> Results:
@@ -353,5 +353,5 @@ class Results:
         return cls.from_json(value, str(path))
 
 
-def _said(key: str, item: Any) -> bool:
+def _is_written(key: str, item: Any) -> bool:
     return item is not None and not (key in ("generations", "classes") and not item)

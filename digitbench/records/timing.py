@@ -1,4 +1,4 @@
-"""Figures of time, as frozen records; `digitbench.records.results` holds what else a run finds."""
+"""Measured times, as frozen records; `digitbench.records.results` holds what else a run finds."""
 
 from __future__ import annotations
 

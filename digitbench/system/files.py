@@ -1,4 +1,4 @@
-"""Files that are either whole or not there: everything is written beside its place, then renamed into it."""
+"""Files that are either whole or not there: everything is written beside its target, then renamed to it."""
 
 from __future__ import annotations
 
@@ -59,11 +59,11 @@ def written_beside(target: Path, *, replace_folder: bool = False) -> Iterator[Pa
 def _draft_beside(target: Path) -> Iterator[Path]:
     """Give a path of the same name in a temporary folder beside `target`, from which a rename is atomic."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    room = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    draft_folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     try:
-        yield room / target.name
+        yield draft_folder / target.name
     finally:
-        shutil.rmtree(room, ignore_errors=True)
+        shutil.rmtree(draft_folder, ignore_errors=True)
 
 
 class FolderClaim:
@@ -93,12 +93,12 @@ class FolderClaim:
     """
 
     def __init__(self, target: Path, *, numbered: bool = False) -> None:
-        self._made_for_it = [folder for folder in target.absolute().parents if not folder.exists()]
+        self._created_parents = [folder for folder in target.absolute().parents if not folder.exists()]
         self._take(target, numbered=numbered)
 
     def _take(self, target: Path, *, numbered: bool) -> None:
-        others = (target.with_name(f"{target.name}-{number}") for number in count(2))
-        self.path = _claim_first(chain([target], others if numbered else ()), partial(Path.mkdir, parents=True))
+        alternatives = (target.with_name(f"{target.name}-{number}") for number in count(2))
+        self.path = _claim_first(chain([target], alternatives if numbered else ()), partial(Path.mkdir, parents=True))
         status = self.path.stat()
         self._identity = status.st_dev, status.st_ino
 
@@ -106,16 +106,16 @@ class FolderClaim:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if not self._held():
+        if not self._is_still_held():
             return
         self.path.rmdir()
         with suppress(OSError):  # others have put something there
-            for folder in self._made_for_it:
+            for folder in self._created_parents:
                 folder.rmdir()
 
-    def _held(self) -> bool:
+    def _is_still_held(self) -> bool:
         """Is what lies there still the empty folder that was made here."""
         try:
             status = self.path.lstat()
@@ -132,13 +132,13 @@ class FolderClaim:
         with _draft_beside(self.path) as draft:
             yield draft
             while True:
-                if not self._held():
+                if not self._is_still_held():
                     self._take(self.path, numbered=True)
                 try:
                     _rename_over_empty(draft, self.path)
                     return
                 except OSError:
-                    if self._held():
+                    if self._is_still_held():
                         raise
 
 
@@ -156,16 +156,16 @@ def _claim_first(paths: Iterable[Path], make: Callable[[Path], None]) -> Path:
     FileExistsError
         All are taken.
     """
-    taken: FileExistsError | None = None
+    last_error: FileExistsError | None = None
     for path in paths:
         try:
             make(path)
         except FileExistsError as exc:
-            taken = exc
+            last_error = exc
             continue
         return path
-    assert taken
-    raise taken
+    assert last_error
+    raise last_error
 
 
 @contextmanager
@@ -176,21 +176,21 @@ def locked(path: Path) -> Iterator[None]:
     """
     lock = path.absolute().with_name(f".{path.name}.lock")
     holder = lock, get_ident()
-    if holder in _HELD:
+    if holder in _HELD_LOCKS:
         yield
         return
     handle = _open_locked(lock)
-    _HELD.add(holder)
+    _HELD_LOCKS.add(holder)
     try:
         yield
     finally:
-        _HELD.remove(holder)
+        _HELD_LOCKS.remove(holder)
         with suppress(PermissionError):  # Windows doesn't remove what is open: then the empty file stays
             lock.unlink()
         os.close(handle)
 
 
-_HELD: set[tuple[Path, int]] = set()
+_HELD_LOCKS: set[tuple[Path, int]] = set()
 
 
 def _open_locked(lock: Path) -> int:
@@ -213,7 +213,7 @@ def _open_locked(lock: Path) -> int:
 
 
 def claim_file(path: Path) -> Path:
-    """Make an empty file at `path`, or with a number at the first like it that isn't taken: ``found-2.json``.
+    """Make an empty file at `path`, or with a number at the first like it that isn't taken: ``results-2.json``.
 
     Raises
     ------
@@ -221,8 +221,8 @@ def claim_file(path: Path) -> Path:
         It can't be made.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    others = (path.with_name(f"{path.stem}-{number}{path.suffix}") for number in count(2))
-    return _claim_first(chain([path], others), partial(Path.touch, exist_ok=False))
+    alternatives = (path.with_name(f"{path.stem}-{number}{path.suffix}") for number in count(2))
+    return _claim_first(chain([path], alternatives), partial(Path.touch, exist_ok=False))
 
 
 def check_writable(target: Path) -> None:
@@ -271,7 +271,7 @@ def is_empty(folder: Path) -> bool:
 
 def measure_size(path: Path) -> int:
     """Bytes of a file, or of all files below a folder."""
-    return sum(part.stat().st_size for part in _parts(path))
+    return sum(file.stat().st_size for file in _files_in(path))
 
 
 def sha256(path: Path) -> str:
@@ -285,11 +285,11 @@ def sha256(path: Path) -> str:
     if path.is_file():
         with path.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
-    total = hashlib.sha256()
-    for part in _parts(path):
-        total.update(f"{part.relative_to(path).as_posix()}\0{sha256(part)}\n".encode())
-    return total.hexdigest()
+    digest = hashlib.sha256()
+    for file in _files_in(path):
+        digest.update(f"{file.relative_to(path).as_posix()}\0{sha256(file)}\n".encode())
+    return digest.hexdigest()
 
 
-def _parts(path: Path) -> list[Path]:
-    return [path] if path.is_file() else sorted(part for part in path.rglob("*") if part.is_file())
+def _files_in(path: Path) -> list[Path]:
+    return [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())

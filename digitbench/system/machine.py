@@ -83,16 +83,16 @@ def busy_now() -> dict[str, float]:
         waiting_seconds (of its main thread: ready to run, and no core free), and of the whole machine steal and all
         (ticks of CPU time: taken by the hypervisor for others, and in all).
     """
-    found = {"cpu_seconds": time.process_time()}
+    counters = {"cpu_seconds": time.process_time()}
     if resource is not None:
-        found["involuntary"] = resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
+        counters["involuntary"] = resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
     if SCHEDSTAT.exists():
-        found["waiting_seconds"] = int(SCHEDSTAT.read_bytes().split()[1]) / 1e9
+        counters["waiting_seconds"] = int(SCHEDSTAT.read_bytes().split()[1]) / 1e9
     if PROC_STAT.exists():
         with PROC_STAT.open("rb") as stream:  # its first line: user nice system idle iowait irq softirq steal
-            ticks = [int(word) for word in stream.readline().split()[1:9]]
-        found |= {"steal": ticks[7], "all": sum(ticks)}
-    return found
+            ticks = [int(field) for field in stream.readline().split()[1:9]]
+        counters |= {"steal": ticks[7], "all": sum(ticks)}
+    return counters
 
 
 def os_threads() -> int | None:
@@ -105,8 +105,8 @@ def frequency_mhz() -> float | None:
     """Clock of the cores, on average; None where the system doesn't tell."""
     import psutil
 
-    found = psutil.cpu_freq() if hasattr(psutil, "cpu_freq") else None
-    return round(found.current, 1) if found and found.current else None
+    frequency = psutil.cpu_freq() if hasattr(psutil, "cpu_freq") else None
+    return round(frequency.current, 1) if frequency and frequency.current else None
 
 
 def available_memory_bytes() -> int:

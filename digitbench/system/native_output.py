@@ -20,8 +20,8 @@ def native_output_held() -> Iterator[None]:
     """
     sys.stderr.flush()
     terminal, python_stderr = os.dup(2), sys.stderr
-    with tempfile.TemporaryFile() as held, os.fdopen(os.dup(terminal), "w", encoding="utf-8") as stream:
-        os.dup2(held.fileno(), 2)
+    with tempfile.TemporaryFile() as captured, os.fdopen(os.dup(terminal), "w", encoding="utf-8") as stream:
+        os.dup2(captured.fileno(), 2)
         sys.stderr = stream
         try:
             with warnings.catch_warnings():
@@ -30,8 +30,8 @@ def native_output_held() -> Iterator[None]:
         except DigitbenchError:
             raise  # says all there is to say
         except Exception:
-            held.seek(0)
-            os.write(terminal, held.read())
+            captured.seek(0)
+            os.write(terminal, captured.read())
             raise
         finally:
             stream.flush()

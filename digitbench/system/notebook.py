@@ -8,8 +8,8 @@ from importlib.metadata import entry_points
 GROUP = "digitbench.notebook"
 
 
-def html_of(kind: str, record: object) -> str:
+def html_of(record_kind: str, record: object) -> str:
     """Give a record as HTML, by the entry point that is called after its kind; as its ``repr`` where there is none."""
-    for entry_point in entry_points(group=GROUP, name=kind):
+    for entry_point in entry_points(group=GROUP, name=record_kind):
         return str(entry_point.load()(record))
     return f"<pre>{escape(repr(record))}</pre>"

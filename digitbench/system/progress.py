@@ -1,4 +1,4 @@
-"""How long work tells that it gets on. The core speaks to this protocol; `digitbench.report.live` draws it."""
+"""How long work reports its progress. The core speaks to this protocol; `digitbench.report.live` draws it."""
 
 from __future__ import annotations
 

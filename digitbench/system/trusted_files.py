@@ -21,7 +21,7 @@ def place() -> Path:
 
 def holds(artifact: Path) -> bool:
     """Has the user said ``--trust`` of this very content."""
-    return sha256(artifact) in _known()
+    return sha256(artifact) in _trusted_digests()
 
 
 def remember(artifact: Path) -> None:
@@ -35,14 +35,14 @@ def remember(artifact: Path) -> None:
     try:
         place().parent.mkdir(parents=True, exist_ok=True)
         with locked(place()):
-            write_json(place(), {"sha256": sorted({*_known(), sha256(artifact)})})
+            write_json(place(), {"sha256": sorted({*_trusted_digests(), sha256(artifact)})})
     except OSError as exc:
         raise UsageError(f"--trust: {place()}: can't be written: {exc.strerror or exc}") from exc
 
 
-def _known() -> set[str]:
+def _trusted_digests() -> set[str]:
     try:
-        found = json.loads(place().read_text(encoding="utf-8"))["sha256"]
-        return {str(one) for one in found}
+        digests = json.loads(place().read_text(encoding="utf-8"))["sha256"]
+        return {str(digest) for digest in digests}
     except (OSError, ValueError, TypeError, KeyError):  # nothing trusted is the safe reading
         return set()

@@ -47,7 +47,7 @@ def train(
         What to train on what.
     output
         The bundle's folder, which must not exist, or which was claimed before; None for ``runs/<recipe>-<time>``. If
-        something else lies there in the end, the bundle gets the next free name, and `progress` is told.
+        something else lies there in the end, the bundle gets the next free name, and `progress` says so.
     export_formats
         Exports to make before the bundle gets its name; see `digitbench.export`.
     loop
@@ -134,8 +134,8 @@ def _write(draft: Path, model: Any, manifest: dict[str, Any], test: Split) -> No
     model.save(draft / KERAS_FILE)
     scores = scores_of(model, test)
     np.save(draft / bundles.REFERENCE, scores)
-    found = accuracy.accuracy(scores, test.labels)
-    manifest["metrics"] = {"test_accuracy": found.top1, "correct": found.correct, "total": found.total}
+    measured = accuracy.accuracy(scores, test.labels)
+    manifest["metrics"] = {"test_accuracy": measured.top1, "correct": measured.correct, "total": measured.total}
     manifest["reference"] = {
         "path": bundles.REFERENCE, "backend": "keras", "sha256": sha256(draft / bundles.REFERENCE),
     }  # fmt: skip

@@ -1,7 +1,7 @@
 """New digits from old: turned, sheared, scaled, shifted and bent a little, anew for every epoch.
 
 Every 32 images share one deformation, written as a sparse matrix: each new pixel is made of the 16 old ones around the
-place that it comes from. So the cost of finding these, above that of adding them up, is paid once for 32. A mean of
+point that it comes from. So the cost of finding these, above that of adding them up, is paid once for 32. A mean of
 the nearest four would be cheaper, but blur every digit that a network learns from, and none that it is asked about.
 """
 
@@ -20,7 +20,7 @@ from digitbench.records.recipes import Strengths
 SIDE = 28
 PIXELS = SIDE * SIDE
 TOGETHER = 32  # images that share a deformation
-NEAR = np.arange(-1, 3, dtype=np.int32)  # rows, and columns, that a place between rows 0 and 1 is made of
+NEAR = np.arange(-1, 3, dtype=np.int32)  # rows, and columns, that a point between rows 0 and 1 is made of
 Floats = npt.NDArray[np.float32]
 
 
@@ -53,21 +53,21 @@ def deform(images: Images, strengths: Strengths, seed: int, epoch: int, *, threa
         `images` are of another type or shape.
     """
     if images.dtype != np.float32 or images.shape[1:] != (SIDE, SIDE):
-        wanted = f"float32 of shape (n, {SIDE}, {SIDE})"
-        raise ValueError(f"images must be {wanted}; got {images.dtype} of shape {images.shape}")
+        expected = f"float32 of shape (n, {SIDE}, {SIDE})"
+        raise ValueError(f"images must be {expected}; got {images.dtype} of shape {images.shape}")
     count = len(images)
     rng = np.random.default_rng([seed, epoch])
     order = rng.permutation(count)
-    places = source_places(strengths, -(-count // TOGETHER), rng)
+    sources = source_places(strengths, -(-count // TOGETHER), rng)
     flat, deformed = images.reshape(count, PIXELS), np.empty((count, PIXELS), np.float32)
 
     def work(worker: int) -> None:
         matrix = _empty_matrix()
-        for group in range(worker, len(places), threads):
+        for group in range(worker, len(sources), threads):
             chosen = order[group * TOGETHER : (group + 1) * TOGETHER]
-            matrix.indices, matrix.data = _around(places[group])
+            matrix.indices, matrix.data = _interpolation(sources[group])
             moved = matrix @ np.ascontiguousarray(flat[chosen].T)
-            deformed[chosen] = np.clip(moved, 0, 1, out=moved).T  # a cubic overshoots at edges of ink
+            deformed[chosen] = np.clip(moved, 0, 1, out=moved).T  # a cubic overshoots at edges of strokes
 
     if threads == 1:
         work(0)
@@ -83,7 +83,7 @@ def source_places(strengths: Strengths, count: int, rng: np.random.Generator) ->
     Returns
     -------
     ndarray
-        float32, (count, 2, 784); places may lie outside of the image.
+        float32, (count, 2, 784); points may lie outside of the image.
     """
 
     def drawn(strength: float, *shape: int) -> Floats:
@@ -92,25 +92,25 @@ def source_places(strengths: Strengths, count: int, rng: np.random.Generator) ->
     angle, shear = np.radians(drawn(strengths.rotation)), drawn(strengths.shear)
     scale, shift = 1 + drawn(strengths.scaling, 2), drawn(strengths.shift, 2, 1)
     sin, cos = np.sin(angle), np.cos(angle)
-    turned = np.stack([np.stack([cos, sin], -1), np.stack([-sin, cos], -1)], -2)  # (count, 2, 2)
-    sheared = np.zeros_like(turned)
-    sheared[:, 0, 0], sheared[:, 1, 1], sheared[:, 1, 0] = scale[:, 0], scale[:, 1], shear
+    rotation = np.stack([np.stack([cos, sin], -1), np.stack([-sin, cos], -1)], -2)  # (count, 2, 2)
+    scale_and_shear = np.zeros_like(rotation)
+    scale_and_shear[:, 0, 0], scale_and_shear[:, 1, 1], scale_and_shear[:, 1, 0] = scale[:, 0], scale[:, 1], shear
     middle = (SIDE - 1) / 2
     axis = np.arange(SIDE, dtype=np.float32) - middle
     grid = np.stack(np.meshgrid(axis, axis, indexing="ij")).reshape(2, PIXELS)
-    places: Floats = (turned @ sheared) @ grid + middle + shift
+    sources: Floats = (rotation @ scale_and_shear) @ grid + middle + shift
     if strengths.elastic:
         noise = rng.standard_normal((count, 2, SIDE, SIDE), np.float32)
         smooth = _smoothing(strengths.smoothness)
-        places += strengths.elastic * (smooth @ noise @ smooth.T).reshape(count, 2, PIXELS)
-    return places
+        sources += strengths.elastic * (smooth @ noise @ smooth.T).reshape(count, 2, PIXELS)
+    return sources
 
 
 @cache
 def _smoothing(deviation: float) -> Floats:
     """A Gaussian as a matrix whose rows, of white noise, make noise of variance 1."""
-    apart = np.subtract.outer(np.arange(SIDE), np.arange(SIDE))
-    weights = np.exp(-((apart / deviation) ** 2) / 2)
+    distance = np.subtract.outer(np.arange(SIDE), np.arange(SIDE))
+    weights = np.exp(-((distance / deviation) ** 2) / 2)
     rows: Floats = (weights / np.sqrt((weights**2).sum(axis=1, keepdims=True))).astype(np.float32)
     return rows
 
@@ -125,19 +125,19 @@ def _empty_matrix() -> Any:
     return csr_array(entries, shape=(PIXELS, PIXELS))
 
 
-def _around(places: Floats) -> tuple[npt.NDArray[np.int32], Floats]:
-    """Find the 16 old pixels around each of `places` (2, 784), and the share of each: 0 outside of the image."""
-    places = places.clip(-3, SIDE + 2)  # all is paper there, and no number too large for an integer
-    low = np.floor(places)
-    at = low.astype(np.int32)[:, :, None] + NEAR  # rows and columns: (2, 784, 4)
-    shares = np.where((at >= 0) & (at < SIDE), _cubic((places - low)[:, :, None] - NEAR), np.float32(0))
-    row, column = at.clip(0, SIDE - 1)
+def _interpolation(sources: Floats) -> tuple[npt.NDArray[np.int32], Floats]:
+    """Find the 16 old pixels around each of `sources` (2, 784), and the share of each: 0 outside of the image."""
+    sources = sources.clip(-3, SIDE + 2)  # all is background there, and no number too large for an integer
+    low = np.floor(sources)
+    positions = low.astype(np.int32)[:, :, None] + NEAR  # rows and columns: (2, 784, 4)
+    shares = np.where((positions >= 0) & (positions < SIDE), _cubic((sources - low)[:, :, None] - NEAR), np.float32(0))
+    row, column = positions.clip(0, SIDE - 1)
     pixels = row[:, :, None] * SIDE + column[:, None, :]
     return pixels.reshape(-1), (shares[0][:, :, None] * shares[1][:, None, :]).reshape(-1)
 
 
-def _cubic(apart: Floats) -> Floats:
-    """Give the share that a pixel has at a place so far, up to 2 pixels, from it."""
-    apart = np.abs(apart)
-    near, far = (1.5 * apart - 2.5) * apart * apart + 1, ((2.5 - 0.5 * apart) * apart - 4) * apart + 2
-    return np.where(apart <= 1, near, far)
+def _cubic(distance: Floats) -> Floats:
+    """Give the share that a pixel has at a point so far, up to 2 pixels, from it."""
+    distance = np.abs(distance)
+    near, far = (1.5 * distance - 2.5) * distance * distance + 1, ((2.5 - 0.5 * distance) * distance - 4) * distance + 2
+    return np.where(distance <= 1, near, far)

@@ -15,7 +15,7 @@ from digitbench.train.feed import Feed, Targets
 from digitbench.train.log import Log
 from digitbench.train.networks import loss_of, optimizer_of
 
-PARTS = 10  # of an epoch, after each of which it is told how it gets on, and Ctrl-C is heard
+PARTS = 10  # of an epoch; after each, progress is reported and Ctrl-C is heard
 ORDER, MASKS = 1, 2  # what else is drawn from the recipe's seed, apart from deformations
 NARROW = 64  # kernels of fewer columns train sooner transposed: measured
 
@@ -24,8 +24,8 @@ def hold(images: Images | Pixels, targets: Targets) -> list[Any]:
     """Give images, targets, and the class that each target is of, as TensorFlow holds them: what `epochs` is fed."""
     import tensorflow as tf
 
-    wanted = targets if targets.ndim == 1 else targets.argmax(axis=1).astype(np.int32)
-    return [tf.constant(array) for array in (images, targets, wanted)]
+    labels = targets if targets.ndim == 1 else targets.argmax(axis=1).astype(np.int32)
+    return [tf.constant(array) for array in (images, targets, labels)]
 
 
 def epochs(model: Any, recipe: Recipe, feed: Feed, log: Log) -> Callable[[int], dict[str, float]]:
@@ -40,7 +40,7 @@ def epochs(model: Any, recipe: Recipe, feed: Feed, log: Log) -> Callable[[int], 
     count = len(feed)
     batch = min(recipe.batch_size, count)
     steps = -(-count // batch)
-    part = -(-steps // PARTS)
+    chunk = -(-steps // PARTS)
     kernels: dict[int, _Kernel] = {}
     for layer in model.layers:
         if isinstance(layer, keras.layers.Dense):
@@ -52,16 +52,16 @@ def epochs(model: Any, recipe: Recipe, feed: Feed, log: Log) -> Callable[[int], 
         order = np.random.default_rng([recipe.seed, epoch, ORDER]).permutation(count).astype(np.int32)
         order = tf.constant(np.concatenate([order, order[: steps * batch - count]]))
         masks = [tf.constant(mask) for mask in _masks(recipe, epoch, steps * batch)]
-        loss, right = 0.0, 0
-        for start in range(0, steps, part):
-            end = min(start + part, steps)
-            found = program(*data, order, masks, tf.constant(start), tf.constant(end))
-            loss, right = loss + float(found[0]), right + int(found[1])
-            figures = {"loss": loss / end, "accuracy": right / (end * batch)}
-            log.step(epoch, end, figures)
+        loss, correct = 0.0, 0
+        for start in range(0, steps, chunk):
+            end = min(start + chunk, steps)
+            results = program(*data, order, masks, tf.constant(start), tf.constant(end))
+            loss, correct = loss + float(results[0]), correct + int(results[1])
+            metrics = {"loss": loss / end, "accuracy": correct / (end * batch)}
+            log.step(epoch, end, metrics)
         for kernel in kernels.values():
-            kernel.give_back()
-        return figures
+            kernel.write_back()
+        return metrics
 
     return train
 
@@ -82,22 +82,22 @@ class _Kernel:
         self._rows = slice(None) if lit is None else lit
         # The gradient of a narrow kernel takes XLA up to twenty times as long as that of the same, transposed.
         self._transposed = variable.shape[1] < NARROW and variable.constraint is None
-        self.held = variable
+        self.trained = variable
         if self._transposed or lit is not None:
-            taken = np.asarray(variable)[self._rows]
-            self.held = keras.Variable(taken.T if self._transposed else taken, name="kernel")
+            selected = np.asarray(variable)[self._rows]
+            self.trained = keras.Variable(selected.T if self._transposed else selected, name="kernel")
 
-    def give_back(self) -> None:
+    def write_back(self) -> None:
         """Let the layer have what was learnt."""
-        if self.held is not self._variable:
-            found = np.asarray(self.held)
-            whole = np.array(self._variable)
-            whole[self._rows] = found.T if self._transposed else found
-            self._variable.assign(whole)
+        if self.trained is not self._variable:
+            values = np.asarray(self.trained)
+            complete = np.array(self._variable)
+            complete[self._rows] = values.T if self._transposed else values
+            self._variable.assign(complete)
 
     def times(self, tf: Any, images: Any) -> Any:
         """Multiply (n, inputs) by it: (n, outputs)."""
-        return tf.matmul(images, self.held, transpose_b=self._transposed)
+        return tf.matmul(images, self.trained, transpose_b=self._transposed)
 
 
 def _masks(recipe: Recipe, epoch: int, count: int) -> list[npt.NDArray[np.bool_]]:
@@ -113,18 +113,18 @@ def _program(recipe: Recipe, model: Any, kernels: dict[int, _Kernel], batch: int
     import tensorflow as tf
 
     loss_function = keras.losses.get(loss_of(recipe))
-    held = {id(weight): weight for weight in model.trainable_variables}
-    held |= {name: kernel.held for name, kernel in kernels.items()}
-    weights = list(held.values())
+    variables = {id(weight): weight for weight in model.trainable_variables}
+    variables |= {name: kernel.trained for name, kernel in kernels.items()}
+    weights = list(variables.values())
     # Not the model's: that is saved with the model, and remembers something of each weight in the layer's own shape.
     optimizer = optimizer_of(keras, recipe, steps)
     model.optimizer.build(model.trainable_variables)
 
     def scores_of(images: Any, masks: list[Any]) -> Any:
-        left = list(masks)
+        remaining_masks = list(masks)
         for layer in model.layers:
             if isinstance(layer, keras.layers.Dropout):
-                images = tf.where(left.pop(0), images / (1 - layer.rate), 0.0)
+                images = tf.where(remaining_masks.pop(0), images / (1 - layer.rate), 0.0)
             elif isinstance(layer, keras.layers.Dense):
                 images = layer.activation(kernels[id(layer.kernel)].times(tf, images) + layer.bias)
             else:
@@ -133,19 +133,19 @@ def _program(recipe: Recipe, model: Any, kernels: dict[int, _Kernel], batch: int
 
     def step(data: list[Any], order: Any, masks: list[Any], number: Any) -> tuple[Any, Any]:
         start = number * batch
-        chosen = tf.slice(order, [start], [batch])
-        kept = [tf.slice(mask, [start, 0], [batch, mask.shape[1]]) for mask in masks]
-        images, targets, wanted = (tf.gather(one, chosen) for one in data)
+        indices = tf.slice(order, [start], [batch])
+        batch_masks = [tf.slice(mask, [start, 0], [batch, mask.shape[1]]) for mask in masks]
+        images, targets, labels = (tf.gather(array, indices) for array in data)
         with tf.GradientTape() as tape:
-            scores = scores_of(_scaled(tf, images), kept)
+            scores = scores_of(_scaled(tf, images), batch_masks)
             loss = tf.reduce_mean(loss_function(targets, scores))
         optimizer.apply_gradients(zip(tape.gradient(loss, weights), weights, strict=True))
-        return loss, tf.reduce_sum(tf.cast(tf.argmax(scores, 1, tf.int32) == wanted, tf.int32))
+        return loss, tf.reduce_sum(tf.cast(tf.argmax(scores, 1, tf.int32) == labels, tf.int32))
 
-    def program(images: Any, targets: Any, wanted: Any, order: Any, masks: list[Any], start: Any, end: Any) -> Any:
-        def body(number: Any, total: Any, right: Any) -> tuple[Any, Any, Any]:
-            loss, more = step([images, targets, wanted], order, masks, number)
-            return number + 1, total + loss, right + more
+    def program(images: Any, targets: Any, labels: Any, order: Any, masks: list[Any], start: Any, end: Any) -> Any:
+        def body(number: Any, total: Any, correct: Any) -> tuple[Any, Any, Any]:
+            loss, step_correct = step([images, targets, labels], order, masks, number)
+            return number + 1, total + loss, correct + step_correct
 
         # Its bounds are values: of a `tf.range` every other pair would be compiled anew.
         return tf.while_loop(lambda number, *_: number < end, body, (start, tf.constant(0.0), tf.constant(0)))[1:]

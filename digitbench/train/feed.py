@@ -28,7 +28,7 @@ def soft_targets(recipe: Recipe) -> bool:
     return recipe.loss == "categorical_crossentropy" or bool(recipe.teacher or recipe.label_smoothing)
 
 
-def targets_of(recipe: Recipe, labels: Labels, taught: Scores | None = None) -> Targets:
+def targets_of(recipe: Recipe, labels: Labels, teacher_scores: Scores | None = None) -> Targets:
     """Give what a network is to say of each image.
 
     Label smoothing as C. Szegedy and others describe it in "Rethinking the Inception Architecture" (2016),
@@ -39,7 +39,7 @@ def targets_of(recipe: Recipe, labels: Labels, taught: Scores | None = None) -> 
     ----------
     labels
         int64, (n,).
-    taught
+    teacher_scores
         What the teacher says: float32, (n, 10); None without one.
 
     Returns
@@ -51,9 +51,9 @@ def targets_of(recipe: Recipe, labels: Labels, taught: Scores | None = None) -> 
         return labels.astype(np.int32)
     smooth = recipe.label_smoothing
     shares = np.eye(CLASSES, dtype=np.float32)[labels] * np.float32(1 - smooth) + np.float32(smooth / CLASSES)
-    if taught is None:
+    if teacher_scores is None:
         return shares
-    return np.asarray(shares + np.float32(recipe.distillation) * (taught - shares), np.float32)
+    return np.asarray(shares + np.float32(recipe.distillation) * (teacher_scores - shares), np.float32)
 
 
 class Feed:
@@ -89,9 +89,9 @@ class Feed:
         self._recipe, self._split, self._teach, self._hold = recipe, split, teach, hold
         self.changes = bool(recipe.deformation)
         self._raw = raw and not (teach or self.changes)
-        self.lit = _lit(recipe, split) if self._raw else None
+        self.lit = _lit_pixels(recipe, split) if self._raw else None
         self._pool = ThreadPoolExecutor(1, "digitbench-feed")
-        self._ahead: dict[int, Future[Any]] = {}
+        self._futures: dict[int, Future[Any]] = {}
         self._begin(0)
 
     def __len__(self) -> int:
@@ -108,16 +108,16 @@ class Feed:
     def epoch(self, number: int) -> Any:
         """Give an epoch's images, (n, 28, 28) or (n, lit pixels), and their targets, or what holds them; from 0."""
         if not self.changes:
-            return self._ahead[0].result()
-        for wanted in (number, number + 1):
-            self._begin(wanted)
-        return self._ahead.pop(number).result()
+            return self._futures[0].result()
+        for upcoming in (number, number + 1):
+            self._begin(upcoming)
+        return self._futures.pop(number).result()
 
     def _begin(self, number: int) -> None:
-        if number < self._recipe.epochs and number not in self._ahead:
-            self._ahead[number] = self._pool.submit(self._made, number)
+        if number < self._recipe.epochs and number not in self._futures:
+            self._futures[number] = self._pool.submit(self._prepare, number)
 
-    def _made(self, number: int) -> Any:
+    def _prepare(self, number: int) -> Any:
         images, targets = self._make(number)
         return self._hold(images, targets) if self._hold else (images, targets)
 
@@ -134,7 +134,7 @@ class Feed:
         return images, targets_of(recipe, labels, self._teach(images) if self._teach else None)
 
 
-def _lit(recipe: Recipe, split: Split) -> npt.NDArray[np.bool_] | None:
+def _lit_pixels(recipe: Recipe, split: Split) -> npt.NDArray[np.bool_] | None:
     """Find the pixels that are not 0 in every image, if the others' weights are ones that no step changes."""
     if recipe.crop or recipe.receptive_fields or recipe.optimizer not in NO_GRADIENT_NO_STEP:
         return None

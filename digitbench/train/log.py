@@ -1,4 +1,4 @@
-"""How a training gets on, for whoever watches, and what becomes of it: its history."""
+"""How a training gets on, for whoever watches, and its history."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ OVERFITTING_EPOCHS = 3
 
 
 class Log:
-    """Tells of each epoch and keeps its figures.
+    """Reports each epoch and keeps its metrics.
 
     Parameters
     ----------
@@ -29,12 +29,12 @@ class Log:
         self.history: dict[str, list[float]] = {}
         self._began = time.perf_counter()
 
-    def step(self, epoch: int, done: float, figures: dict[str, float]) -> None:
-        """Tell how far an epoch, 0 the first, is; its last stretch is drawn by its end, with validation's figures."""
-        self._progress.update(self._task(epoch), min(done, self._steps - 0.01), self._steps, describe(figures))
+    def step(self, epoch: int, done: float, metrics: dict[str, float]) -> None:
+        """Tell how far an epoch, 0 the first, is; its last stretch is drawn by its end, with validation's metrics."""
+        self._progress.update(self._task(epoch), min(done, self._steps - 0.01), self._steps, describe(metrics))
 
-    def end(self, epoch: int, figures: dict[str, float]) -> None:
-        """Keep an epoch's figures: ``loss`` and ``accuracy``, with ``val_`` before those of images held out.
+    def end(self, epoch: int, metrics: dict[str, float]) -> None:
+        """Keep an epoch's metrics: ``loss`` and ``accuracy``, with ``val_`` before those of images held out.
 
         Raises
         ------
@@ -42,11 +42,11 @@ class Log:
             One is not a finite number.
         """
         now = time.perf_counter()
-        for key, value in {**figures, "seconds": now - self._began}.items():
+        for key, value in {**metrics, "seconds": now - self._began}.items():
             self.history.setdefault(key, []).append(float(value))
         self._began = now
-        self._progress.update(self._task(epoch), self._steps, self._steps, describe(figures))
-        if any(value - value for value in figures.values()):  # NaN and infinities alone differ from themselves
+        self._progress.update(self._task(epoch), self._steps, self._steps, describe(metrics))
+        if any(value - value for value in metrics.values()):  # NaN and infinities alone differ from themselves
             raise CheckFailed("training diverged: the loss is not a finite number; lower --learning-rate")
         if rising_epochs(self.history.get("val_loss", [])) == OVERFITTING_EPOCHS:
             self._progress.say(
@@ -58,12 +58,12 @@ class Log:
         return f"{self._prefix}epoch {epoch + 1}/{self.epochs}"
 
 
-def describe(figures: dict[str, float]) -> str:
-    """Say an epoch's figures in a line."""
+def describe(metrics: dict[str, float]) -> str:
+    """Say an epoch's metrics in a line."""
     nan = float("nan")
-    text = f"loss {figures.get('loss', nan):.4f}, accuracy {figures.get('accuracy', nan):.2%}"
-    if "val_loss" in figures:
-        text += f" | validation loss {figures['val_loss']:.4f}, accuracy {figures['val_accuracy']:.2%}"
+    text = f"loss {metrics.get('loss', nan):.4f}, accuracy {metrics.get('accuracy', nan):.2%}"
+    if "val_loss" in metrics:
+        text += f" | validation loss {metrics['val_loss']:.4f}, accuracy {metrics['val_accuracy']:.2%}"
     return text
 
 

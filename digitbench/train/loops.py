@@ -61,37 +61,37 @@ class Average:
         return self._mean
 
 
-def run(loop: str, model: Any, recipe: Recipe, feed: Feed, held: Split | None, log: Log) -> None:
+def run(loop: str, model: Any, recipe: Recipe, feed: Feed, held_out: Split | None, log: Log) -> None:
     """Train a model that `networks.build` built, by one of the two loops; `log` gets the history.
 
     The model ends with the averaged weights, where the recipe averages; validation is of these.
     """
     train = (compiled.epochs if loop == "compiled" else _fitted)(model, recipe, feed, log)
     average = Average(recipe.weight_averaging) if recipe.weight_averaging else None
-    validate = _validator(model, held) if held else None
+    validate = _validator(model, held_out) if held_out else None
     for epoch in range(recipe.epochs):
-        figures = train(epoch)
+        metrics = train(epoch)
         last = model.get_weights() if average else []
         if average:
             model.set_weights(average.add(last))
         if validate:
-            figures |= validate()
-        log.end(epoch, figures)
+            metrics |= validate()
+        log.end(epoch, metrics)
         if average and epoch + 1 < recipe.epochs:
             model.set_weights(last)
 
 
-def _validator(model: Any, held: Split) -> Callable[[], dict[str, float]]:
+def _validator(model: Any, held_out: Split) -> Callable[[], dict[str, float]]:
     """Whatever the network is taught, it is judged by the labels."""
     import keras
     import tensorflow as tf
 
-    images, loss = tf.constant(held.images), keras.losses.get(LABELS_LOSS)
+    images, loss = tf.constant(held_out.images), keras.losses.get(LABELS_LOSS)
 
     def validate() -> dict[str, float]:
         scores = model(images, training=False)
-        right = (scores.numpy().argmax(axis=1) == held.labels).mean()
-        return {"val_loss": float(tf.reduce_mean(loss(held.labels, scores))), "val_accuracy": float(right)}
+        correct_share = (scores.numpy().argmax(axis=1) == held_out.labels).mean()
+        return {"val_loss": float(tf.reduce_mean(loss(held_out.labels, scores))), "val_accuracy": float(correct_share)}
 
     return validate
 

@@ -32,11 +32,11 @@ def build(keras: Any, recipe: Recipe, steps: int) -> Any:
     if recipe.crop:
         stack.append(layers.Cropping2D(recipe.crop))
     for filters in recipe.convolutions:
-        stack += _hidden(layers, recipe, layers.Conv2D(filters, 3, padding="same", **_plain(recipe)))
+        stack += _hidden(layers, recipe, layers.Conv2D(filters, 3, padding="same", **_activation_setting(recipe)))
         stack.append(layers.MaxPooling2D())
     stack.append(layers.Flatten())
     for width in recipe.hidden:
-        stack += _hidden(layers, recipe, layers.Dense(width, **_plain(recipe)))
+        stack += _hidden(layers, recipe, layers.Dense(width, **_activation_setting(recipe)))
         if recipe.dropout:
             stack.append(layers.Dropout(recipe.dropout))
     model = keras.Sequential([*stack, layers.Dense(CLASSES, activation=recipe.output_activation)], name="digits")
@@ -49,15 +49,15 @@ def build(keras: Any, recipe: Recipe, steps: int) -> Any:
     return model
 
 
-def _plain(recipe: Recipe) -> dict[str, Any]:
+def _activation_setting(recipe: Recipe) -> dict[str, Any]:
     return {} if recipe.batch_normalization else {"activation": recipe.activation}
 
 
-def _hidden(layers: Any, recipe: Recipe, weighted: Any) -> list[Any]:
+def _hidden(layers: Any, recipe: Recipe, layer: Any) -> list[Any]:
     """Give a layer with weights, and what follows it."""
     if not recipe.batch_normalization:
-        return [weighted]
-    return [weighted, layers.BatchNormalization(momentum=MOMENTUM), layers.Activation(recipe.activation)]
+        return [layer]
+    return [layer, layers.BatchNormalization(momentum=MOMENTUM), layers.Activation(recipe.activation)]
 
 
 def loss_of(recipe: Recipe) -> str:
@@ -67,17 +67,17 @@ def loss_of(recipe: Recipe) -> str:
 
 def optimizer_of(keras: Any, recipe: Recipe, steps: int) -> Any:
     """Make the recipe's optimizer, for epochs of so many steps."""
-    found = keras.optimizers.get(recipe.optimizer)
-    rate = float(found.learning_rate.numpy()) if recipe.learning_rate is None else recipe.learning_rate
+    default = keras.optimizers.get(recipe.optimizer)
+    rate = float(default.learning_rate.numpy()) if recipe.learning_rate is None else recipe.learning_rate
     if recipe.schedule == "cosine" or recipe.warmup:
         rate = _schedule(keras, recipe, rate, steps)
     settings = {"learning_rate": rate}
     if recipe.weight_decay is not None:
         settings["weight_decay"] = recipe.weight_decay
-    made = type(found)(**settings)
+    optimizer = type(default)(**settings)
     if recipe.weight_decay is not None:
-        made.exclude_from_weight_decay(var_names=NEVER_DECAYED)
-    return made
+        optimizer.exclude_from_weight_decay(var_names=NEVER_DECAYED)
+    return optimizer
 
 
 def _schedule(keras: Any, recipe: Recipe, rate: float, steps: int) -> Any:
@@ -86,12 +86,12 @@ def _schedule(keras: Any, recipe: Recipe, rate: float, steps: int) -> Any:
     The cosine is that of I. Loshchilov and F. Hutter, "SGDR" (2017), without its restarts.
     """
     schedules = keras.optimizers.schedules
-    warm, rest = recipe.warmup * steps, (recipe.epochs - recipe.warmup) * steps
+    warm_steps, remaining_steps = recipe.warmup * steps, (recipe.epochs - recipe.warmup) * steps
     if recipe.schedule == "constant":
-        return schedules.PolynomialDecay(0.0, warm, rate)
-    if not warm:
-        return schedules.CosineDecay(rate, rest)
-    return schedules.CosineDecay(0.0, rest, warmup_target=rate, warmup_steps=warm)
+        return schedules.PolynomialDecay(0.0, warm_steps, rate)
+    if not warm_steps:
+        return schedules.CosineDecay(rate, remaining_steps)
+    return schedules.CosineDecay(0.0, remaining_steps, warmup_target=rate, warmup_steps=warm_steps)
 
 
 def committee(keras: Any, members: Sequence[Any]) -> Any:

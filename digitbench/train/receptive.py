@@ -10,8 +10,8 @@ import numpy.typing as npt
 from digitbench.records.recipes import Recipe
 from digitbench.train.augment import SIDE
 
-PAPER = 3.5  # pixels at each edge of a digit in MNIST's form: nothing is to be seen there
-PLACES = 3  # what is drawn from the recipe's seed, apart from an epoch's order, masks and deformations
+MARGIN = 3.5  # pixels at each edge of a digit in MNIST's form: nothing is drawn there
+POSITIONS_KEY = 3  # what is drawn from the recipe's seed, apart from an epoch's order, masks and deformations
 
 Masks = list[npt.NDArray[np.float32]]
 
@@ -22,24 +22,24 @@ def masks(recipe: Recipe) -> Masks:
     Every unit stands somewhere in the picture, drawn evenly, and sees what lies in a square around it: pixels, or units
     of the layer before; the nearest at least. That neighbours belong together is much of what convolutions know of
     pictures: in B. Neyshabur, "Towards Learning Convolutions from Scratch" (2020), dense networks that learn to look
-    locally come near them. Here the places aren't learned.
+    locally come near them. Here the positions aren't learned.
 
     Returns
     -------
     list of ndarray
         float32, (inputs, units), of the first hidden layers.
     """
-    rng = np.random.default_rng([recipe.seed, PLACES])
+    rng = np.random.default_rng([recipe.seed, POSITIONS_KEY])
     axis = np.arange(recipe.crop, SIDE - recipe.crop, dtype=np.float64)
-    before = np.stack(np.meshgrid(axis, axis, indexing="ij"), -1).reshape(-1, 2)
-    edge = min(recipe.crop + PAPER, SIDE / 2 - 1)
-    found: Masks = []
+    positions = np.stack(np.meshgrid(axis, axis, indexing="ij"), -1).reshape(-1, 2)
+    edge = min(recipe.crop + MARGIN, SIDE / 2 - 1)
+    kept_weights: Masks = []
     for width, side in zip(recipe.hidden, recipe.receptive_fields, strict=False):
         units = rng.uniform(edge, SIDE - 1 - edge, (width, 2))
-        apart = np.abs(before[:, None] - units).max(axis=2)
-        found.append((apart <= np.maximum(side / 2, apart.min(axis=0))).astype(np.float32))
-        before = units
-    return found
+        distance = np.abs(positions[:, None] - units).max(axis=2)
+        kept_weights.append((distance <= np.maximum(side / 2, distance.min(axis=0))).astype(np.float32))
+        positions = units
+    return kept_weights
 
 
 def confine(kernels: list[Any], recipe: Recipe) -> None:
@@ -48,10 +48,10 @@ def confine(kernels: list[Any], recipe: Recipe) -> None:
 
     for kernel, mask in zip(kernels, masks(recipe), strict=False):
         kernel.assign(kernel * mask)
-        kernel.constraint = _Keep(tf.constant(mask))
+        kernel.constraint = _KeepMask(tf.constant(mask))
 
 
-class _Keep:
+class _KeepMask:
     def __init__(self, mask: Any) -> None:
         self._mask = mask
 

@@ -13,7 +13,7 @@ from digitbench.errors import BundleError
 from digitbench.evaluate.accuracy import output_activation
 from digitbench.system import trusted_files
 
-TOGETHER = 2000  # images that it judges at once
+BATCH = 2000  # images that it judges at once
 
 
 def find(run: str) -> tuple[Bundle, Artifact]:
@@ -65,11 +65,11 @@ class Teacher:
         """Say what the images are: float32, (n, 10), from (n, 28, 28)."""
         import tensorflow as tf
 
-        said = []
-        for start in range(0, len(images), TOGETHER):
-            given = self._model_io.encode(images[start : start + TOGETHER])
-            said.append(np.asarray(self._judge(tf.constant(given)), np.float32).reshape(len(given), -1))
-        return np.concatenate(said)
+        answers = []
+        for start in range(0, len(images), BATCH):
+            inputs = self._model_io.encode(images[start : start + BATCH])
+            answers.append(np.asarray(self._judge(tf.constant(inputs)), np.float32).reshape(len(inputs), -1))
+        return np.concatenate(answers)
 
     def to_json(self) -> dict[str, Any]:
         """Give what a manifest says of it."""

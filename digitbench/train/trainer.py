@@ -63,17 +63,17 @@ class Trainer:
 
         tf.config.experimental.enable_op_determinism()  # sums in the same order every time
         self._keras, self._recipe, self._progress = keras, recipe, progress
-        self._kept = kept = len(split) - round(len(split) * recipe.validation_split)
-        self._split = split.head(kept)
-        self._held = Split(split.pixels[kept:], split.labels[kept:]) if kept < len(split) else None
+        self._train_count = count = len(split) - round(len(split) * recipe.validation_split)
+        self._split = split.head(count)
+        self._held_out = Split(split.pixels[count:], split.labels[count:]) if count < len(split) else None
         self._teacher = Teacher(keras, recipe.teacher) if recipe.teacher else None
-        self._loop, self._why = loops.choose(loop, recipe, self._steps)
-        if self._why and loop == "auto":
-            progress.say(f"training with Keras' own fit: {self._why}")
+        self._loop, self._loop_reason = loops.choose(loop, recipe, self._steps)
+        if self._loop_reason and loop == "auto":
+            progress.say(f"training with Keras' own fit: {self._loop_reason}")
 
     @property
     def _steps(self) -> int:
-        return -(-self._kept // self._recipe.batch_size)
+        return -(-self._train_count // self._recipe.batch_size)
 
     def train(self, budget: float | None = None) -> Trained:
         """Train.
@@ -86,42 +86,43 @@ class Trainer:
         began = time.perf_counter()
         recipe = self._recipe
         if budget is not None:
-            recipe = self._within(budget)
+            recipe = self._recipe_within(budget)
             self._progress.say(f"{recipe.epochs} epochs fit into {budget:g} s")
         members, histories = [], []
         for number in range(recipe.members):
             prefix = f"member {number + 1}/{recipe.members}, " if recipe.members > 1 else ""
-            model, history = self._one(replace(recipe, seed=recipe.seed + number), prefix)
+            model, history = self._train_network(replace(recipe, seed=recipe.seed + number), prefix)
             members.append(model)
             histories.append(history)
         model = members[0] if recipe.members == 1 else networks.committee(self._keras, members)
-        history = {key: np.mean([one[key] for one in histories], axis=0).tolist() for key in histories[0]}
+        history = {key: np.mean([member[key] for member in histories], axis=0).tolist() for key in histories[0]}
         facts: dict[str, Any] = {
-            "seconds": round(time.perf_counter() - began, 2), "images": self._kept,
-            "held_out": len(self._held.labels) if self._held else 0, "loop": self._loop,
+            "seconds": round(time.perf_counter() - began, 2), "images": self._train_count,
+            "held_out": len(self._held_out.labels) if self._held_out else 0, "loop": self._loop,
         }  # fmt: skip
-        if self._why:
-            facts["why"] = self._why
+        if self._loop_reason:
+            facts["why"] = self._loop_reason
         if budget is not None:
             facts["budget_seconds"] = budget
         if self._teacher:
             facts["teacher"] = self._teacher.to_json()
         return Trained(model, recipe, history, facts)
 
-    def _one(self, recipe: Recipe, prefix: str = "") -> tuple[Any, History]:
+    def _train_network(self, recipe: Recipe, prefix: str = "") -> tuple[Any, History]:
         log = Log(recipe.epochs, self._steps, self._progress, prefix)
         teach = self._teacher.teach if self._teacher else None
         compiles = self._loop == "compiled"
         with Feed(recipe, self._split, teach, raw=compiles, hold=compiled.hold if compiles else None) as feed:
             model = networks.build(self._keras, recipe, self._steps)
-            loops.run(self._loop, model, recipe, feed, self._held, log)
+            loops.run(self._loop, model, recipe, feed, self._held_out, log)
         return model, log.history
 
-    def _within(self, budget: float) -> Recipe:
+    def _recipe_within(self, budget: float) -> Recipe:
         """Choose how many epochs a training may have, by one of two epochs: the second's time is every later one's."""
         began = time.perf_counter()
-        _, history = self._one(replace(self._recipe, epochs=2, warmup=min(1, self._recipe.warmup)), "timing, ")
+        two_epochs = replace(self._recipe, epochs=2, warmup=min(1, self._recipe.warmup))
+        _, history = self._train_network(two_epochs, "timing, ")
         first, later = history["seconds"]
-        left = (budget - (time.perf_counter() - began)) / self._recipe.members - max(first - later, 0)
-        epochs = max(1, int(left / later))
+        remaining = (budget - (time.perf_counter() - began)) / self._recipe.members - max(first - later, 0)
+        epochs = max(1, int(remaining / later))
         return self._recipe.changed(epochs=epochs, warmup=min(self._recipe.warmup, epochs - 1))

@@ -9,17 +9,17 @@ const MOST_BYTES = 100_000_000; // of a picture; the server refuses more
 const LARGE = 4_000_000; // pixels: a picture of more is sent smaller, where the browser can read it
 const LARGE_SIDE = 1600;
 const POLL_MS = 400; // until all candidates have started, or answered
-const paper = $("paper");
-const sent = Object.assign(document.createElement("canvas"), { width: SIDE, height: SIDE })
+const canvas = $("paper");
+const sentContext = Object.assign(document.createElement("canvas"), { width: SIDE, height: SIDE })
   .getContext("2d", { willReadFrequently: true });
-const shown = paper.getContext("2d");
+const shownContext = canvas.getContext("2d");
 
 let strokes = []; // arrays of [x, y]
 let open = new Map(); // pointer → the stroke that it draws
 let picture = null; // of a file: {file, bitmap, name}; then there are no strokes
 let lastSeen = null; // 28 × 28 bytes, as base64
 let version = 0; // of what is drawn
-let wanted = false; // it has to be asked
+let askPending = false; // it has to be asked
 let asking = false;
 let waiting = []; // when each pointer event came that no request has covered
 let pollTimer = 0;
@@ -46,26 +46,26 @@ function draw(context, scale, colour) {
 }
 
 function paint() {
-  const width = paper.width;
-  shown.fillStyle = "#fff";
-  shown.fillRect(0, 0, width, width);
+  const width = canvas.width;
+  shownContext.fillStyle = "#fff";
+  shownContext.fillRect(0, 0, width, width);
   if (picture?.bitmap) {
     const share = Math.min(width / picture.bitmap.width, width / picture.bitmap.height);
     const [w, h] = [picture.bitmap.width * share, picture.bitmap.height * share];
-    shown.drawImage(picture.bitmap, (width - w) / 2, (width - h) / 2, w, h);
+    shownContext.drawImage(picture.bitmap, (width - w) / 2, (width - h) / 2, w, h);
   } else if (picture) {
-    shown.fillStyle = "#333";
-    shown.font = `${width / 18}px system-ui, sans-serif`;
-    shown.textAlign = "center";
-    shown.fillText(picture.name, width / 2, width / 2, width * 0.9);
+    shownContext.fillStyle = "#333";
+    shownContext.font = `${width / 18}px system-ui, sans-serif`;
+    shownContext.textAlign = "center";
+    shownContext.fillText(picture.name, width / 2, width / 2, width * 0.9);
   }
-  draw(shown, width / SIDE, "#111");
+  draw(shownContext, width / SIDE, "#111");
   if (pen.shown) {
-    shown.lineWidth = 3;
-    shown.strokeStyle = pen.stroke ? "#d55e00" : "#0072b2";
-    shown.beginPath();
-    shown.arc((pen.x * width) / SIDE, (pen.y * width) / SIDE, width / 28, 0, 7);
-    shown.stroke();
+    shownContext.lineWidth = 3;
+    shownContext.strokeStyle = pen.stroke ? "#d55e00" : "#0072b2";
+    shownContext.beginPath();
+    shownContext.arc((pen.x * width) / SIDE, (pen.y * width) / SIDE, width / 28, 0, 7);
+    shownContext.stroke();
   }
   const empty = !strokes.length && !picture;
   $("sheet").classList.toggle("used", !empty);
@@ -73,10 +73,10 @@ function paint() {
 }
 
 function drawing() {
-  sent.fillStyle = "#000";
-  sent.fillRect(0, 0, SIDE, SIDE);
-  draw(sent, 1, "#fff");
-  const pixels = sent.getImageData(0, 0, SIDE, SIDE).data;
+  sentContext.fillStyle = "#000";
+  sentContext.fillRect(0, 0, SIDE, SIDE);
+  draw(sentContext, 1, "#fff");
+  const pixels = sentContext.getImageData(0, 0, SIDE, SIDE).data;
   const grey = new Uint8Array(SIDE * SIDE);
   for (let i = 0; i < grey.length; i++) grey[i] = pixels[4 * i];
   return grey;
@@ -88,10 +88,10 @@ function changed() {
   $("trouble").textContent = "";
   paint();
   if (strokes.length || picture) {
-    wanted = true;
+    askPending = true;
     pump();
   } else {
-    wanted = false;
+    askPending = false;
     waiting = [];
     blank("Nothing drawn yet");
   }
@@ -106,46 +106,46 @@ function clear() {
 
 function undo() {
   if (picture) return clear();
-  const gone = strokes.pop();
-  for (const [id, stroke] of open) if (stroke === gone) open.delete(id);
-  if (pen.stroke === gone) pen.stroke = null;
-  if (gone) changed();
+  const removed = strokes.pop();
+  for (const [id, stroke] of open) if (stroke === removed) open.delete(id);
+  if (pen.stroke === removed) pen.stroke = null;
+  if (removed) changed();
 }
 
-function place(event) {
-  const box = paper.getBoundingClientRect();
-  const inside = (at, size) => Math.max(0, Math.min(SIDE, (at / size) * SIDE));
+function pointOf(event) {
+  const box = canvas.getBoundingClientRect();
+  const inside = (offset, size) => Math.max(0, Math.min(SIDE, (offset / size) * SIDE));
   return [inside(event.clientX - box.left, box.width), inside(event.clientY - box.top, box.height)];
 }
 
-paper.addEventListener("pointerdown", (event) => {
+canvas.addEventListener("pointerdown", (event) => {
   if (event.button !== 0) return;
   picture = null;
   pen.shown = false;
-  paper.setPointerCapture(event.pointerId);
-  const stroke = [place(event)];
+  canvas.setPointerCapture(event.pointerId);
+  const stroke = [pointOf(event)];
   open.set(event.pointerId, stroke);
   strokes.push(stroke);
   waiting.push(event.timeStamp);
   changed();
 });
-paper.addEventListener("pointermove", (event) => {
+canvas.addEventListener("pointermove", (event) => {
   const stroke = open.get(event.pointerId);
   if (!stroke) return;
-  const passed = event.getCoalescedEvents?.() ?? [];
-  for (const one of passed.length ? passed : [event]) stroke.push(place(one));
+  const coalesced = event.getCoalescedEvents?.() ?? [];
+  for (const moveEvent of coalesced.length ? coalesced : [event]) stroke.push(pointOf(moveEvent));
   waiting.push(event.timeStamp);
   changed();
 });
 for (const name of ["pointerup", "pointercancel"]) {
-  paper.addEventListener(name, (event) => open.delete(event.pointerId));
+  canvas.addEventListener(name, (event) => open.delete(event.pointerId));
 }
 
 // --- keys ---
 
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
-paper.addEventListener("keydown", (event) => {
+canvas.addEventListener("keydown", (event) => {
   const arrow = ARROWS[event.key];
   if (event.ctrlKey || event.metaKey || event.altKey || !(arrow || event.key === " ")) return;
   event.preventDefault();
@@ -169,7 +169,7 @@ paper.addEventListener("keydown", (event) => {
   waiting.push(event.timeStamp);
   changed();
 });
-paper.addEventListener("blur", () => {
+canvas.addEventListener("blur", () => {
   pen.shown = false;
   pen.stroke = null;
   paint();
@@ -188,18 +188,18 @@ $("clear").addEventListener("click", clear);
 async function take(file) {
   strokes = [];
   open.clear();
-  const mine = (picture = { file: null, bitmap: null, name: file.name || "picture" });
+  const taken = (picture = { file: null, bitmap: null, name: file.name || "picture" });
   const began = performance.now();
   version += 1;
-  wanted = false;
+  askPending = false;
   waiting = [];
   blank("Reading…");
   paint();
-  if (file.size > MOST_BYTES) return trouble(`${mine.name}: more than ${MOST_BYTES / 1e6} MB; choose a smaller picture`);
+  if (file.size > MOST_BYTES) return trouble(`${taken.name}: more than ${MOST_BYTES / 1e6} MB; choose a smaller picture`);
   const bitmap = await createImageBitmap(file).catch(() => null); // few browsers read HEIC: its name is shown
   const sendable = bitmap ? await lighter(bitmap, file) : file;
-  if (picture !== mine) return;
-  Object.assign(mine, { bitmap, file: sendable });
+  if (picture !== taken) return;
+  Object.assign(taken, { bitmap, file: sendable });
   waiting = [began];
   changed();
 }
@@ -209,9 +209,9 @@ async function lighter(bitmap, file) {
   if (bitmap.width * bitmap.height <= LARGE) return file;
   const share = LARGE_SIDE / Math.max(bitmap.width, bitmap.height);
   const [width, height] = [bitmap.width, bitmap.height].map((side) => Math.max(1, Math.round(side * share)));
-  const canvas = Object.assign(document.createElement("canvas"), { width, height });
-  canvas.getContext("2d").drawImage(bitmap, 0, 0, width, height);
-  return (await new Promise((done) => canvas.toBlob(done))) ?? file;
+  const smaller = Object.assign(document.createElement("canvas"), { width, height });
+  smaller.getContext("2d").drawImage(bitmap, 0, 0, width, height);
+  return (await new Promise((done) => smaller.toBlob(done))) ?? file;
 }
 
 $("file").addEventListener("change", (event) => {
@@ -244,12 +244,12 @@ const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 async function pump() {
   if (asking) return;
   asking = true;
-  while (wanted) {
-    wanted = false;
-    const covered = waiting;
+  while (askPending) {
+    askPending = false;
+    const coveredEvents = waiting;
     waiting = [];
     try {
-      await ask(version, covered);
+      await ask(version, coveredEvents);
     } catch {
       trouble("The server doesn't answer: is digitbench draw still running?");
       blank("No answer");
@@ -258,79 +258,85 @@ async function pump() {
   asking = false;
 }
 
-async function ask(mine, covered) {
-  const again = lastSeen && bytesOf(lastSeen);
-  const file = !again && picture?.file;
-  const reply = await fetch(file ? "/image" : "/predict", { method: "POST", body: file || again || drawing() });
+async function ask(askedVersion, coveredEvents) {
+  const seenBytes = lastSeen && bytesOf(lastSeen);
+  const file = !seenBytes && picture?.file;
+  const reply = await fetch(file ? "/image" : "/predict", { method: "POST", body: file || seenBytes || drawing() });
   if (reply.status === 503) {
     await pause(1000 * Number(reply.headers.get("Retry-After") || 1));
-    wanted = wanted || mine === version;
+    askPending = askPending || askedVersion === version;
     return;
   }
   if (!reply.ok) {
     const { error } = await reply.json().catch(() => ({ error: `the server said ${reply.status}` }));
-    if (mine === version) {
+    if (askedVersion === version) {
       blank("No answer");
       trouble(error[0].toUpperCase() + error.slice(1));
     }
     return;
   }
-  const took = { events: covered, first: 0, all: 0 };
-  let open = false;
+  const timing = { events: coveredEvents, first: 0, all: 0 };
+  let unfinished = false;
   for await (const line of linesOf(reply.body)) {
     if (!strokes.length && !picture) return; // cleared meanwhile
     if (line.seen) {
-      if (mine === version) lastSeen = line.seen;
+      if (askedVersion === version) lastSeen = line.seen;
       showSeen(line.seen);
       continue;
     }
     candidates[line.candidate].answer = line;
     showRow(line.candidate);
-    if (line.state === "answered" && !took.first) took.first = performance.now();
-    open = open || line.state === "busy" || line.state === "starting";
+    if (line.state === "answered" && !timing.first) timing.first = performance.now();
+    unfinished = unfinished || line.state === "busy" || line.state === "starting";
   }
-  took.all = performance.now();
+  timing.all = performance.now();
   showVerdict();
-  if (covered.length) tell(took);
-  if (open && mine === version) setTimeout(() => { if (mine === version) { wanted = true; pump(); } }, POLL_MS);
+  if (coveredEvents.length) reportTiming(timing);
+  const askAgain = () => {
+    if (askedVersion !== version) return;
+    askPending = true;
+    pump();
+  };
+  if (unfinished && askedVersion === version) setTimeout(askAgain, POLL_MS);
 }
 
 async function* linesOf(body) {
   const reader = body.pipeThrough(new TextDecoderStream()).getReader();
-  let rest = "";
+  let remainder = "";
   for (;;) {
     const { done, value } = await reader.read();
     if (done) return;
-    const lines = (rest + value).split("\n");
-    rest = lines.pop();
+    const lines = (remainder + value).split("\n");
+    remainder = lines.pop();
     for (const line of lines) yield JSON.parse(line);
   }
 }
 
-function tell(took) {
-  const late = (then) => Math.max(0, then - took.events.at(-1)).toFixed(0);
-  if (took.first) {
-    $("took").textContent = `From your last move to the first answer ${late(took.first)} ms, to all ${late(took.all)} ms.`;
+function reportTiming(timing) {
+  const delay = (time) => Math.max(0, time - timing.events.at(-1)).toFixed(0);
+  if (timing.first) {
+    $("took").textContent =
+      `From your last move to the first answer ${delay(timing.first)} ms, to all ${delay(timing.all)} ms.`;
   }
-  document.dispatchEvent(new CustomEvent("answered", { detail: took }));
+  document.dispatchEvent(new CustomEvent("answered", { detail: timing }));
 }
 
 // --- the beginning ---
 
 async function watch() {
-  const found = await (await fetch("/candidates")).json();
+  const status = await (await fetch("/candidates")).json();
   if (!candidates.length) {
-    candidates.push(...found.candidates.map((one) => ({ ...one, answer: null })));
-    $("about").textContent = `${found.bundle}: ${found.recipe}, trained on ${found.dataset}`;
+    candidates.push(...status.candidates.map((candidate) => ({ ...candidate, answer: null })));
+    $("about").textContent = `${status.bundle}: ${status.recipe}, trained on ${status.dataset}`;
     build();
   }
-  found.candidates.forEach((one, at) => {
-    const { state, why, runtime } = one;
-    Object.assign(candidates[at], { state, runtime, why_text: why });
-    candidates[at].row.cells[0].title = runtime;
-    if (!candidates[at].answer) showRow(at);
+  status.candidates.forEach((candidate, index) => {
+    const { state, why, runtime } = candidate;
+    Object.assign(candidates[index], { state, runtime, why_text: why });
+    candidates[index].row.cells[0].title = runtime;
+    if (!candidates[index].answer) showRow(index);
   });
-  if (found.candidates.some((one) => one.state === "starting")) pollTimer = setTimeout(poll, POLL_MS);
+  if (status.candidates.some((candidate) => candidate.state === "starting")) pollTimer = setTimeout(poll, POLL_MS);
 }
 
 function poll() {
@@ -339,6 +345,6 @@ function poll() {
 }
 
 const scale = Math.min(3, window.devicePixelRatio || 1);
-paper.width = paper.height = Math.round(340 * scale);
+canvas.width = canvas.height = Math.round(340 * scale);
 paint();
 poll();
