@@ -101,7 +101,7 @@ def test_no_drawing_is_too_strange() -> None:
 
 
 def status_of(host: str, method: str = "POST", listening: str = "127.0.0.1", **headers: str) -> int:
-    """The status that a client gets of an application behind the guard that answers 200 to everything."""
+    """The status that comes back through the guard of an application that answers 200 to everything."""
     sent: list[Message] = []
 
     async def app(scope: Any, receive: Any, send: Callable[[Message], Awaitable[None]]) -> None:
