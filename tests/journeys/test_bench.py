@@ -1,4 +1,4 @@
-"""`digitbench bench`: figures that agree with one another, in every form that they can be had in."""
+"""`digitbench bench`: values that agree with one another, in every output format."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def rows_of(folder: Path) -> dict[tuple[str, ...], dict[str, Any]]:
 
 
 def check_metrics(row: dict[str, Any], seconds: float, generations: int = 1) -> None:
-    """A row's figures are possible, and agree with one another."""
+    """A row's values are possible, and agree with one another."""
     latency = row["latency_us"]
     assert set(latency) == {"n", "min", "mean", "p50", "p90", "p99", "p999", "max", "intervals"}
     values = [latency[name] for name in ("min", "p50", "p90", "p99", "p999", "max") if latency[name] is not None]

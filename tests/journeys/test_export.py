@@ -87,7 +87,7 @@ def test_an_export_whose_labels_differ_from_keras_is_refused_and_replaces_nothin
 
 
 def spoil(bundle: Bundle) -> None:
-    """Give each unit of the first layer one huge weight, on a corner pixel that is never inked.
+    """Give each unit of the first layer one huge weight, on a corner pixel that is always background.
 
     In float32 nothing changes; in int8 the scale of each unit follows that weight, and all the others become 0.
     """

@@ -28,7 +28,7 @@ DIGITS = (0, 2, 3, 5)
 
 @pytest.fixture(scope="module")
 def album(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Photographs of some digits: four in PNG, dark on light, and one of them in every other form."""
+    """Photographs of some digits: four in PNG, dark on light, and one of them in every other format."""
     folder = tmp_path_factory.mktemp("album")
     test = data.load("digits").test
     for digit in DIGITS:

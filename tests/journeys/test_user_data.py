@@ -137,7 +137,7 @@ def test_classes_of_known_data_are_shown_if_asked_for(cli: Cli, untrained: Bundl
 
 
 def test_what_times_takes_no_other_data(cli: Cli, tmp_path: Path, untrained: Bundle) -> None:
-    """Else its figures would lie with the bundle's own, where `choose` looks for them."""
+    """Else its results would lie with the bundle's own, where `choose` looks for them."""
     write_npz(tmp_path / "mine.npz", DIGITS.test.head(30))
     for command in ("bench", "choose"):
         assert "takes no --data" in complaint(cli(command, untrained.path, "-b", "numpy", "--data", "mine.npz"))
