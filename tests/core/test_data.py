@@ -40,10 +40,10 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Arrays:
     return arrays
 
 
-def save(place: Path, arrays: Arrays) -> Path:
-    place.parent.mkdir(parents=True, exist_ok=True)
-    np.savez(place, **arrays)  # type: ignore[arg-type]
-    return place
+def save(path: Path, arrays: Arrays) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.savez(path, **arrays)  # type: ignore[arg-type]
+    return path
 
 
 def refusal(name: str = "mnist", path: Path | None = None) -> str:
@@ -108,18 +108,18 @@ def test_an_unknown_dataset_is_refused_with_the_known_ones() -> None:
 
 
 def test_mnist_is_known_by_its_content_whatever_file_it_came_in(fake: Arrays, tmp_path: Path) -> None:
-    found = [
+    datasets = [
         data.load("mnist", save(tmp_path / "m.npz", fake)),
         data.load("mnist", write_idx_folder(tmp_path / "plain", fake)),
         data.load("mnist", write_idx_folder(tmp_path / "zipped", fake, zipped=True, dots=True)),
     ]
-    assert len({one.fingerprint for one in found}) == 1
-    for one in found:
-        assert one.name == "mnist"
-        np.testing.assert_array_equal(one.train.pixels, fake["x_train"])
-        np.testing.assert_array_equal(one.test.labels, fake["y_test"])
-        assert one.test.labels.dtype == np.int64
-    assert [Path(one.source).name for one in found] == ["m.npz", "plain", "zipped"]
+    assert len({dataset.fingerprint for dataset in datasets}) == 1
+    for dataset in datasets:
+        assert dataset.name == "mnist"
+        np.testing.assert_array_equal(dataset.train.pixels, fake["x_train"])
+        np.testing.assert_array_equal(dataset.test.labels, fake["y_test"])
+        assert dataset.test.labels.dtype == np.int64
+    assert [Path(dataset.source).name for dataset in datasets] == ["m.npz", "plain", "zipped"]
 
 
 @pytest.mark.parametrize("key", data.ARRAYS)
@@ -140,17 +140,17 @@ def test_a_whole_other_dataset_is_refused_with_its_shapes(tmp_path: Path) -> Non
 def test_the_same_bytes_in_another_shape_or_type_are_refused(fake: Arrays, tmp_path: Path, change: str) -> None:
     """Else they would pass for MNIST here and break much later, in Keras."""
     array = fake["x_test"]
-    other = array.reshape(len(array), 784) if change == "flattened" else array.view(np.int8)
-    message = refusal(path=save(tmp_path / "m.npz", {**fake, "x_test": other}))  # type: ignore[dict-item]
+    changed = array.reshape(len(array), 784) if change == "flattened" else array.view(np.int8)
+    message = refusal(path=save(tmp_path / "m.npz", {**fake, "x_test": changed}))  # type: ignore[dict-item]
     assert "x_test" in message
 
 
 def test_the_order_in_memory_does_not_matter(fake: Arrays, tmp_path: Path) -> None:
     turned = {key: np.asfortranarray(array) for key, array in fake.items()}
     assert not turned["x_train"].flags.c_contiguous
-    found = data.load("mnist", save(tmp_path / "m.npz", turned))
-    np.testing.assert_array_equal(found.train.images, data.Split(fake["x_train"], found.train.labels).images)
-    assert found.train.images.flags.c_contiguous
+    dataset = data.load("mnist", save(tmp_path / "m.npz", turned))
+    np.testing.assert_array_equal(dataset.train.images, data.Split(fake["x_train"], dataset.train.labels).images)
+    assert dataset.train.images.flags.c_contiguous
 
 
 # --- where it is looked for ----------------------------------------------------------------------------------------
@@ -160,9 +160,9 @@ def test_auto_takes_what_the_environment_names(fake: Arrays, tmp_path: Path, mon
     save(tmp_path / "keras" / "datasets" / "mnist.npz", fake)
     named = save(tmp_path / "named.npz", fake)
     monkeypatch.setenv(data.ENVIRONMENT, str(named))
-    found = data.load("auto", remembered=str(tmp_path / "keras" / "datasets" / "mnist.npz"))
-    assert found.name == "mnist"
-    assert found.source == str(named)
+    dataset = data.load("auto", remembered=str(tmp_path / "keras" / "datasets" / "mnist.npz"))
+    assert dataset.name == "mnist"
+    assert dataset.source == str(named)
 
 
 def test_a_given_path_comes_before_the_environment(
@@ -187,28 +187,28 @@ def test_what_was_remembered_comes_before_the_caches(fake: Arrays, tmp_path: Pat
     remembered = save(tmp_path / "old.npz", fake)
     assert data.load("mnist", remembered=str(remembered)).source == str(remembered)
     remembered.unlink()
-    found = data.load("mnist", remembered=str(remembered))
-    assert found.source == str(tmp_path / "keras" / "datasets" / "mnist.npz")
+    dataset = data.load("mnist", remembered=str(remembered))
+    assert dataset.source == str(tmp_path / "keras" / "datasets" / "mnist.npz")
 
 
 @pytest.mark.parametrize("name", ["mnist.npz", "mnist"])
-def test_digitbenchs_own_cache_is_found(fake: Arrays, tmp_path: Path, name: str) -> None:
-    place = mnist.cache_folder() / name
-    assert place.is_relative_to(tmp_path), "the test must not touch the user's cache"
+def test_digitbenchs_cache_is_found(fake: Arrays, tmp_path: Path, name: str) -> None:
+    path = mnist.cache_folder() / name
+    assert path.is_relative_to(tmp_path), "the test must not touch the user's cache"
     if name.endswith(".npz"):
-        save(place, fake)
+        save(path, fake)
     else:
-        write_idx_folder(place, fake, zipped=True)
-    assert data.load("auto").source == str(place)
+        write_idx_folder(path, fake, zipped=True)
+    assert data.load("auto").source == str(path)
 
 
 def test_auto_falls_back_to_digits_with_one_line_of_notice() -> None:
-    found = data.load("auto")
-    assert found.name == "digits"
-    assert found.fingerprint == DIGITS
-    assert one_printable_line(found.notice)
-    assert "MNIST could not be had" in found.notice
-    assert "DIGITBENCH_MNIST" in found.notice, "it says how to mend it"
+    dataset = data.load("auto")
+    assert dataset.name == "digits"
+    assert dataset.fingerprint == DIGITS
+    assert one_printable_line(dataset.notice)
+    assert "MNIST could not be had" in dataset.notice
+    assert "DIGITBENCH_MNIST" in dataset.notice, "it says how to mend it"
 
 
 def test_mnist_does_not_fall_back() -> None:
@@ -220,22 +220,22 @@ def test_mnist_does_not_fall_back() -> None:
 
 @needs_mnist
 def test_the_real_mnist_has_its_known_fingerprint() -> None:
-    found = data.load("mnist", Path(REAL))
-    assert found.fingerprint == MNIST
-    assert (len(found.train), len(found.test)) == (60000, 10000)
-    assert found.train.pixels.shape == (60000, 28, 28)
+    dataset = data.load("mnist", Path(REAL))
+    assert dataset.fingerprint == MNIST
+    assert (len(dataset.train), len(dataset.test)) == (60000, 10000)
+    assert dataset.train.pixels.shape == (60000, 28, 28)
 
 
 @needs_mnist
 def test_the_real_mnist_as_gzipped_idx_files_is_the_same(tmp_path: Path) -> None:
     arrays = mnist.read_arrays(Path(REAL))
-    found = data.load("mnist", write_idx_folder(tmp_path / "idx", arrays, zipped=True))
-    assert found.fingerprint == MNIST
+    dataset = data.load("mnist", write_idx_folder(tmp_path / "idx", arrays, zipped=True))
+    assert dataset.fingerprint == MNIST
 
 
 def test_the_fingerprint_is_made_of_the_four_hashes(fake: Arrays, tmp_path: Path) -> None:
-    other = save(tmp_path / "m.npz", fake)
-    before = data.load("mnist", other).fingerprint
+    path = save(tmp_path / "m.npz", fake)
+    before = data.load("mnist", path).fingerprint
     assert len(before) == 16
     assert int(before, 16) >= 0
     swapped = {**fake, "y_train": fake["y_train"][::-1].copy()}
@@ -252,17 +252,17 @@ def test_calibration_images_are_training_images_of_every_class_by_share(count: i
     digits = data.load("digits")
     drawn = data.calibration_images(digits, count)
     assert len(drawn) == count
-    place = {pixels.tobytes(): label for pixels, label in zip(digits.train.pixels, digits.train.labels, strict=True)}
+    label_of = {pixels.tobytes(): label for pixels, label in zip(digits.train.pixels, digits.train.labels, strict=True)}
     for pixels, label in zip(drawn.pixels, drawn.labels, strict=True):
-        assert place[pixels.tobytes()] == label
+        assert label_of[pixels.tobytes()] == label
     shares = np.bincount(digits.train.labels) / len(digits.train)
     assert (np.abs(np.bincount(drawn.labels, minlength=10) - shares * count) < 1.001).all()
 
 
 def test_the_seed_decides_which_calibration_images_are_drawn() -> None:
     digits = data.load("digits")
-    first, again, other = (data.calibration_images(digits, 100, seed).pixels.tobytes() for seed in (1, 1, 2))
-    assert first == again != other
+    first, again, with_other_seed = (data.calibration_images(digits, 100, seed).pixels.tobytes() for seed in (1, 1, 2))
+    assert first == again != with_other_seed
 
 
 @pytest.mark.parametrize("count", [40, 1400, 1418])

@@ -76,13 +76,13 @@ class Site:
 
 @pytest.fixture
 def site() -> Iterator[Site]:
-    found = Site()
-    thread = threading.Thread(target=found.server.serve_forever, kwargs={"poll_interval": 0.02})
+    site = Site()
+    thread = threading.Thread(target=site.server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
-    yield found
-    found.server.shutdown()
+    yield site
+    site.server.shutdown()
     thread.join()
-    found.server.server_close()
+    site.server.server_close()
 
 
 @pytest.fixture
@@ -107,7 +107,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def use(monkeypatch: pytest.MonkeyPatch, *mirrors: Mirror) -> None:
+def use_mirrors(monkeypatch: pytest.MonkeyPatch, *mirrors: Mirror) -> None:
     monkeypatch.setattr(mnist, "MIRRORS", mirrors)
 
 
@@ -141,12 +141,12 @@ def dead_port() -> str:
 def test_a_download_lands_in_the_cache_and_is_told(
     site: Site, fake: Arrays, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    use(monkeypatch, Mirror(site.url, ("mnist.npz",)))
+    use_mirrors(monkeypatch, Mirror(site.url, ("mnist.npz",)))
     site.files["/mnist.npz"] = as_npz(fake)
     progress = Recorder()
-    found = data.load("auto", progress=progress)
-    assert found.name == "mnist"
-    np.testing.assert_array_equal(found.test.pixels, fake["x_test"])
+    dataset = data.load("auto", progress=progress)
+    assert dataset.name == "mnist"
+    np.testing.assert_array_equal(dataset.test.pixels, fake["x_test"])
     assert left_in(cache) == [cache / "mnist.npz"]
     assert (cache / "mnist.npz").read_bytes() == site.files["/mnist.npz"]
     assert progress.finished == {"downloading mnist.npz"}
@@ -154,10 +154,10 @@ def test_a_download_lands_in_the_cache_and_is_told(
 
 
 def test_a_second_load_asks_no_mirror(site: Site, fake: Arrays, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    use(monkeypatch, Mirror(site.url, ("mnist.npz",)))
+    use_mirrors(monkeypatch, Mirror(site.url, ("mnist.npz",)))
     site.files["/mnist.npz"] = as_npz(fake)
     first = data.load("mnist")
-    use(monkeypatch)
+    use_mirrors(monkeypatch)
     assert data.load("mnist").fingerprint == first.fingerprint
     assert site.gets == ["/mnist.npz"]
 
@@ -166,7 +166,7 @@ def test_a_second_load_asks_no_mirror(site: Site, fake: Arrays, cache: Path, mon
 def test_a_damaged_cache_is_downloaded_again(
     site: Site, fake: Arrays, cache: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    use(monkeypatch, Mirror(site.url, ("mnist.npz",)))
+    use_mirrors(monkeypatch, Mirror(site.url, ("mnist.npz",)))
     site.files["/mnist.npz"] = as_npz(fake)
     data.load("mnist")
     (cache / "mnist.npz").write_bytes(b"half a")
@@ -177,7 +177,7 @@ def test_a_damaged_cache_is_downloaded_again(
 def test_an_interrupted_download_is_tried_again(
     site: Site, fake: Arrays, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    use(monkeypatch, Mirror(site.url, ("mnist.npz",)))
+    use_mirrors(monkeypatch, Mirror(site.url, ("mnist.npz",)))
     site.files["/mnist.npz"] = as_npz(fake)
     site.breaks["/mnist.npz"] = 1
     assert data.load("mnist").source == str(cache / "mnist.npz")
@@ -188,7 +188,7 @@ def test_an_interrupted_download_is_tried_again(
 def test_a_download_that_always_breaks_off_is_one_line_and_leaves_nothing(
     site: Site, fake: Arrays, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    use(monkeypatch, Mirror(site.url, ("mnist.npz",)))
+    use_mirrors(monkeypatch, Mirror(site.url, ("mnist.npz",)))
     site.files["/mnist.npz"] = as_npz({**fake, "padding": np.zeros(1 << 18, np.uint8)})  # takes several reads
     site.breaks["/mnist.npz"] = 1000
     progress = Recorder()
@@ -201,7 +201,7 @@ def test_a_download_that_always_breaks_off_is_one_line_and_leaves_nothing(
 def test_a_broken_first_mirror_gives_way_to_the_second(
     site: Site, fake: Arrays, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    use(monkeypatch, Mirror(f"{site.url}a/", ("mnist.npz",)), Mirror(f"{site.url}b/", ("mnist.npz",)))
+    use_mirrors(monkeypatch, Mirror(f"{site.url}a/", ("mnist.npz",)), Mirror(f"{site.url}b/", ("mnist.npz",)))
     site.files |= dict.fromkeys(("/a/mnist.npz", "/b/mnist.npz"), as_npz(fake))
     monkeypatch.setattr(mnist, "TRIES", 1)
     monkeypatch.setattr(mnist, "_answering", list)  # in their order, so that the broken one is tried
@@ -214,12 +214,12 @@ def test_a_broken_first_mirror_gives_way_to_the_second(
 def test_a_dead_first_mirror_gives_way_to_idx_files(
     site: Site, fake: Arrays, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    use(monkeypatch, Mirror(dead_port(), ("mnist.npz",)), Mirror(site.url, IDX_NAMES))
+    use_mirrors(monkeypatch, Mirror(dead_port(), ("mnist.npz",)), Mirror(site.url, IDX_NAMES))
     for key, name in IDX_FILES.items():
         site.files[f"/{name}.gz"] = gzip.compress(idx(fake[key]))
     progress = Recorder()
-    found = data.load("mnist", progress=progress)
-    np.testing.assert_array_equal(found.train.pixels, fake["x_train"])
+    dataset = data.load("mnist", progress=progress)
+    np.testing.assert_array_equal(dataset.train.pixels, fake["x_train"])
     assert sorted(left_in(cache)) == sorted([cache / "mnist", *(cache / "mnist" / name for name in IDX_NAMES)])
     assert progress.finished == {f"downloading {name}" for name in IDX_NAMES}
     assert mnist.cached_mnist() == cache / "mnist"
@@ -228,7 +228,7 @@ def test_a_dead_first_mirror_gives_way_to_idx_files(
 def test_idx_files_of_which_one_is_missing_leave_nothing(
     site: Site, fake: Arrays, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    use(monkeypatch, Mirror(site.url, IDX_NAMES))
+    use_mirrors(monkeypatch, Mirror(site.url, IDX_NAMES))
     monkeypatch.setattr(mnist, "TRIES", 1)
     for key, name in list(IDX_FILES.items())[:3]:
         site.files[f"/{name}.gz"] = gzip.compress(idx(fake[key]))
@@ -239,7 +239,7 @@ def test_idx_files_of_which_one_is_missing_leave_nothing(
 def test_what_is_not_mnist_is_refused_and_not_kept(
     site: Site, fake: Arrays, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    use(monkeypatch, Mirror(site.url, ("mnist.npz",)))
+    use_mirrors(monkeypatch, Mirror(site.url, ("mnist.npz",)))
     site.files["/mnist.npz"] = as_npz(small_mnist(seed=1))
     assert "isn't MNIST" in refusal(cache)
     assert site.gets == ["/mnist.npz"]
@@ -248,7 +248,7 @@ def test_what_is_not_mnist_is_refused_and_not_kept(
 def test_a_login_page_instead_of_mnist_is_refused_and_not_kept(
     site: Site, fake: Arrays, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    use(monkeypatch, Mirror(site.url, ("mnist.npz",)))
+    use_mirrors(monkeypatch, Mirror(site.url, ("mnist.npz",)))
     site.files["/mnist.npz"] = b"<html>please log in</html>"
     assert "isn't MNIST" in refusal(cache)
 
@@ -259,7 +259,7 @@ def test_mirrors_that_never_answer_are_given_up_in_time(
     monkeypatch.setattr(mnist, "ANSWER_SECONDS", 0.5)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
-        use(monkeypatch, Mirror(url, ("mnist.npz",)), Mirror(url, IDX_NAMES))
+        use_mirrors(monkeypatch, Mirror(url, ("mnist.npz",)), Mirror(url, IDX_NAMES))
         began = time.monotonic()
         message = refusal(cache)
         assert time.monotonic() - began < 0.5 + 3
@@ -272,7 +272,7 @@ def test_a_mirror_that_answers_byte_by_byte_is_given_up_in_time(
     """It never times out as sockets see it."""
     site.drips = True
     monkeypatch.setattr(mnist, "ANSWER_SECONDS", 0.5)
-    use(monkeypatch, Mirror(site.url, ("mnist.npz",)))
+    use_mirrors(monkeypatch, Mirror(site.url, ("mnist.npz",)))
     began = time.monotonic()
     refusal(cache)
     assert time.monotonic() - began < 0.5 + 3
@@ -285,7 +285,7 @@ def test_a_mirror_that_answers_is_used_while_another_is_silent(
     monkeypatch.setattr(mnist, "ANSWER_SECONDS", 30.0)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
-        use(monkeypatch, Mirror(url, ("mnist.npz",)), Mirror(site.url, ("mnist.npz",)))
+        use_mirrors(monkeypatch, Mirror(url, ("mnist.npz",)), Mirror(site.url, ("mnist.npz",)))
         began = time.monotonic()
         assert data.load("mnist").name == "mnist"
         assert time.monotonic() - began < 15, "the silent one is not waited for"
@@ -294,7 +294,7 @@ def test_a_mirror_that_answers_is_used_while_another_is_silent(
 def test_a_cache_that_cannot_be_written_is_one_line(
     site: Site, fake: Arrays, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    use(monkeypatch, Mirror(site.url, ("mnist.npz",)))
+    use_mirrors(monkeypatch, Mirror(site.url, ("mnist.npz",)))
     site.files["/mnist.npz"] = as_npz(fake)
     cache.parent.mkdir(parents=True)
     cache.write_text("a file where the folder should be")

@@ -16,7 +16,7 @@ import pytest
 
 from core.helpers import announce
 from digitbench.bundle import Bundle
-from digitbench.draw import processes as teams
+from digitbench.draw import processes
 from digitbench.draw.guard import Guard, Message, Refusal, is_loopback, read_body
 from digitbench.draw.pictures import DRAWING_BYTES, SEEN_BYTES, SIDE, picture_of
 from digitbench.draw.processes import ProcessGroup
@@ -57,9 +57,11 @@ def drawing(top: int, left: int, height: int, width: int) -> bytes:
     return pixels.tobytes()
 
 
-@pytest.mark.parametrize("place", [(10, 10, 80, 12), (60, 110, 40, 6), (0, 0, SIDE, 20), (139, 139, 1, 1)])
-def test_a_drawing_fills_the_box_and_lies_in_the_middle_wherever_it_was_drawn(place: tuple[int, int, int, int]) -> None:
-    seen = picture_of(drawing(*place))
+@pytest.mark.parametrize("rectangle", [(10, 10, 80, 12), (60, 110, 40, 6), (0, 0, SIDE, 20), (139, 139, 1, 1)])
+def test_a_drawing_fills_the_box_and_lies_in_the_middle_wherever_it_was_drawn(
+    rectangle: tuple[int, int, int, int],
+) -> None:
+    seen = picture_of(drawing(*rectangle))
     assert seen.shape == (28, 28)
     assert seen.dtype == np.uint8
     rows = np.flatnonzero((seen > 127).any(axis=1))
@@ -74,7 +76,7 @@ def test_what_was_seen_already_is_taken_as_it_is() -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "told"),
+    ("body", "message"),
     [
         (b"", "0 bytes are no drawing"),
         (b"x" * (DRAWING_BYTES - 1), "bytes are no drawing"),
@@ -82,8 +84,8 @@ def test_what_was_seen_already_is_taken_as_it_is() -> None:
         (b"\x7f" * SEEN_BYTES, "nothing is drawn"),
     ],
 )
-def test_what_is_no_drawing_is_refused(body: bytes, told: str) -> None:
-    with pytest.raises(ImageError, match=told):
+def test_what_is_no_drawing_is_refused(body: bytes, message: str) -> None:
+    with pytest.raises(ImageError, match=message):
         picture_of(body)
 
 
@@ -99,7 +101,7 @@ def test_no_drawing_is_too_strange() -> None:
 
 
 def status_of(host: str, method: str = "POST", listening: str = "127.0.0.1", **headers: str) -> int:
-    """What the guard lets an application answer that says 200 to all."""
+    """The status that comes back through the guard of an application that answers 200 to everything."""
     sent: list[Message] = []
 
     async def app(scope: Any, receive: Any, send: Callable[[Message], Awaitable[None]]) -> None:
@@ -108,15 +110,15 @@ def status_of(host: str, method: str = "POST", listening: str = "127.0.0.1", **h
     async def send(message: Message) -> None:
         sent.append(message)
 
-    given = [(b"host", host.encode()), *((name.encode(), value.encode()) for name, value in headers.items())]
-    scope = {"type": "http", "method": method, "headers": given}
+    raw_headers = [(b"host", host.encode()), *((name.encode(), value.encode()) for name, value in headers.items())]
+    scope = {"type": "http", "method": method, "headers": raw_headers}
     asyncio.run(Guard(app, listening)(scope, None, send))  # type: ignore[arg-type]
     assert b"content-security-policy" in dict(sent[0]["headers"])
     return int(sent[0]["status"])
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:8028", "localhost:8028", "LOCALHOST", "[::1]:8028", "127.0.0.2:1"])
-def test_the_own_page_is_let_in(host: str) -> None:
+def test_the_page_itself_is_let_in(host: str) -> None:
     assert status_of(host, origin=f"http://{host}") == HTTPStatus.OK
     assert status_of(host, "GET") == HTTPStatus.OK
 
@@ -142,7 +144,7 @@ def test_with_another_host_numbers_are_let_in_and_strange_names_are_not() -> Non
 
 
 def test_which_addresses_are_this_machine_alone() -> None:
-    assert [is_loopback(one) for one in ("127.0.0.1", "::1", "localhost", "0.0.0.0", "::", "box.lan")] == [
+    assert [is_loopback(host) for host in ("127.0.0.1", "::1", "localhost", "0.0.0.0", "::", "box.lan")] == [
         True, True, True, False, False, False,
     ]  # fmt: skip
 
@@ -160,10 +162,10 @@ class Sender:
             yield self.piece
 
 
-def refused(sender: Sender, most: int = 100) -> tuple[HTTPStatus, int]:
+def refused(sender: Sender, limit: int = 100) -> tuple[HTTPStatus, int]:
     kept = bytearray()
     with pytest.raises(Refusal) as caught:
-        asyncio.run(read_body(sender, most, kept.extend))  # type: ignore[arg-type]
+        asyncio.run(read_body(sender, limit, kept.extend))  # type: ignore[arg-type]
     return caught.value.status, len(kept)
 
 
@@ -182,8 +184,8 @@ def test_who_sends_too_slowly_is_told_so(monkeypatch: pytest.MonkeyPatch) -> Non
 # --- candidates ----------------------------------------------------------------------------------------------------
 
 
-def asked(group: ProcessGroup, times: int = 1) -> list[dict[int, Message]]:
-    """Start a team, wait until nobody is starting, and ask it so many times: what each said, by its number."""
+def answers_of(group: ProcessGroup, times: int = 1) -> list[dict[int, Message]]:
+    """Start a group of processes and ask it `times` times: each time every candidate's answer, by its number."""
 
     async def ask() -> list[dict[int, Message]]:
         group.start()
@@ -192,8 +194,11 @@ def asked(group: ProcessGroup, times: int = 1) -> list[dict[int, Message]]:
                 while any(process.state == "starting" for process in group.processes):
                     await asyncio.sleep(0.02)
                 return [
-                    {line["candidate"]: line async for lines in group.ask(np.roll(SEEN, at)) for line in lines}
-                    for at in range(times)
+                    {
+                        answer["candidate"]: answer
+                        async for answers in group.ask(np.roll(SEEN, shift)) for answer in answers
+                    }
+                    for shift in range(times)
                 ]  # fmt: skip
         finally:
             await group.end()
@@ -206,20 +211,20 @@ def plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of the plugins that misbehave, in which workers look too."""
     announce(tmp_path, "draw_backends", PLUGIN, names={name.lower(): name for name in ("Crashes", "Sleeps", "Raises")})
     monkeypatch.syspath_prepend(tmp_path)
-    others = [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *others]))
+    entries = [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *entries]))
     return tmp_path
 
 
 def test_one_that_crashes_sleeps_or_raises_stops_nobody(
     plugins: Path, untrained: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(teams, "available_cores", lambda: 4)
+    monkeypatch.setattr(processes, "available_cores", lambda: 4)
     chosen = candidates(untrained, ["numpy", "crashes", "sleeps", "raises"], [None], [1])
     group = ProcessGroup(chosen, "softmax")
-    first, second = asked(group, 2)
-    for said in (first, second):
-        assert [said[at]["state"] for at in range(4)] == ["answered", "crashed", "busy", "refused"]
+    first, second = answers_of(group, 2)
+    for answers in (first, second):
+        assert [answers[number]["state"] for number in range(4)] == ["answered", "crashed", "busy", "refused"]
     assert first[1]["why"] == "killed by SIGSEGV"
     assert "RuntimeError: not this one" in first[3]["why"]
     assert sum(first[0]["probabilities"]) == pytest.approx(1, abs=1e-4)
@@ -230,10 +235,10 @@ def test_one_that_crashes_sleeps_or_raises_stops_nobody(
 
 
 def test_a_late_answer_is_kept_for_who_asks_the_same_again(untrained: Bundle) -> None:
-    (one,) = candidates(untrained, ["numpy"], [None], [1])
+    (candidate,) = candidates(untrained, ["numpy"], [None], [1])
 
     async def ask() -> list[str]:
-        process = teams.CandidateProcess(one)
+        process = processes.CandidateProcess(candidate)
         await process.start("/tmp")
         try:
             states = [(await process.ask(SEEN.tobytes(), patience=0))["state"]]
@@ -251,13 +256,13 @@ def test_what_is_printed_names_the_address_and_warns_where_others_can_reach_it(u
 
     from digitbench.commands.draw import _tell
 
-    def told(host: str) -> str:
+    def printed(host: str) -> str:
         console = Console(file=io.StringIO())
         _tell(candidates(untrained, ["numpy"], [None], [1]), "http://127.0.0.1:1/", host, console)
         return str(console.file.getvalue())  # type: ignore[attr-defined]
 
-    assert told("127.0.0.1") == "Draw at http://127.0.0.1:1/ (1 candidate; Ctrl-C stops)\n"
-    assert "Everyone who can reach this machine at 0.0.0.0 can open the page" in told("0.0.0.0")
+    assert printed("127.0.0.1") == "Draw at http://127.0.0.1:1/ (1 candidate; Ctrl-C stops)\n"
+    assert "Everyone who can reach this machine at 0.0.0.0 can open the page" in printed("0.0.0.0")
 
 
 def test_without_its_packages_it_says_what_brings_them(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,11 +27,11 @@ def images() -> Images:
 @pytest.mark.parametrize("threads", [1, 3])
 def test_the_environment_sets_every_thread_count(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "64")
-    found = environment(threads)
-    assert {found[name] for name in pool.THREAD_VARIABLES} == {str(threads)}
+    variables = environment(threads)
+    assert {variables[name] for name in pool.THREAD_VARIABLES} == {str(threads)}
     assert {"OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"} <= set(pool.THREAD_VARIABLES)
-    assert found["OMP_WAIT_POLICY"] == "PASSIVE"
-    assert found["CUDA_VISIBLE_DEVICES"] == "-1"
+    assert variables["OMP_WAIT_POLICY"] == "PASSIVE"
+    assert variables["CUDA_VISIBLE_DEVICES"] == "-1"
 
 
 def test_the_environment_keeps_what_python_needs_and_drops_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -42,9 +42,9 @@ def test_the_environment_keeps_what_python_needs_and_drops_the_rest(monkeypatch:
     }  # fmt: skip
     for name, value in (kept | dropped).items():
         monkeypatch.setenv(name, value)
-    found = environment(1)
-    assert kept.items() <= found.items()
-    assert not dropped.keys() & found.keys()
+    variables = environment(1)
+    assert kept.items() <= variables.items()
+    assert not dropped.keys() & variables.keys()
 
 
 def test_a_worker_really_runs_in_that_environment(

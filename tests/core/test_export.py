@@ -37,18 +37,22 @@ def test_what_is_missing_is_told_with_the_line_that_installs_it(monkeypatch: pyt
 # --- what npz holds -------------------------------------------------------------------------------------------------
 
 
-def layer(kind: str, *arrays: Any, **known: Any) -> Any:
+def layer(class_name: str, *arrays: Any, **attributes: Any) -> Any:
     """What of a Keras layer the npz exporter looks at."""
-    known.setdefault("data_format", "channels_last")
-    made = type(kind, (), {"get_weights": lambda self: list(arrays), "name": kind.lower(), **known})()
-    return made
+    attributes.setdefault("data_format", "channels_last")
+    stand_in = type(
+        class_name, (), {"get_weights": lambda self: list(arrays), "name": class_name.lower(), **attributes}
+    )()
+    return stand_in
 
 
 def dense(inputs: int, outputs: int, activation: str, *, bias: bool = True) -> Any:
     draw = np.random.default_rng(inputs)
     arrays = [draw.normal(0, inputs**-0.5, (inputs, outputs)), draw.normal(0, 1, outputs)]
-    named: Any = SimpleNamespace(__name__=activation)
-    return layer("Dense", *(one.astype(np.float32) for one in arrays[: 1 + bias]), activation=staticmethod(named))
+    function: Any = SimpleNamespace(__name__=activation)
+    return layer(
+        "Dense", *(array.astype(np.float32) for array in arrays[: 1 + bias]), activation=staticmethod(function)
+    )
 
 
 def network(*layers: Any) -> Any:
@@ -68,10 +72,10 @@ def test_what_a_crop_leaves_is_what_numpy_multiplies(tmp_path: Path) -> None:
     npz.write(Work(CROPPED, "fp32", np.empty(0)), path)
     images = data.load("digits").test.images[:5]
     expected = images[:, 4:26, 1:23].reshape(5, -1) @ CROPPED.layers[-1].get_weights()[0]
-    kind: Any = plugins.find("numpy").load()
-    with kind(path, threads=1) as backend:
+    backend_class: Any = plugins.find("numpy").load()
+    with backend_class(path, threads=1) as backend:
         np.testing.assert_allclose(backend.predict(images), expected, rtol=0, atol=1e-6)
-    code = kind.example.replace("{artifact}", repr(str(path))).replace("{threads}", "1")
+    code = backend_class.example.replace("{artifact}", repr(str(path))).replace("{threads}", "1")
     exec(code, namespace := {"images": images})  # what `choose` prints
     assert (namespace["labels"] == expected.argmax(axis=1)).all()
 
@@ -84,7 +88,7 @@ def test_a_window_that_is_none_is_one_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("layers", "said"),
+    ("layers", "message"),
     [
         ([layer("Conv2D")], "conv2d is a Conv2D"),
         ([dense(28, 10, "relu")], "dense takes 28×28 values"),
@@ -96,19 +100,19 @@ def test_a_window_that_is_none_is_one_line(tmp_path: Path) -> None:
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )  # fmt: skip
-def test_what_npz_cant_hold_is_said(layers: list[Any], said: str) -> None:
+def test_what_npz_cant_hold_is_said(layers: list[Any], message: str) -> None:
     assert npz.unable(network(*layers)).startswith("npz holds a single dense network, and ")
-    assert said in npz.unable(network(*layers))
+    assert message in npz.unable(network(*layers))
     assert npz.unable(CROPPED) == ""
 
 
 def test_npz_is_left_out_of_all_formats_and_refused_where_it_is_named(untrained: Bundle, tmp_path: Path) -> None:
     bundle = copied(untrained, tmp_path)
-    everything, convolutional, progress = export.require(export.FORMATS), network(layer("Conv2D")), Recorder()
-    left = export._writable(everything, convolutional, bundle, progress)
-    assert left == [one for one in everything if one[0] != "npz"]
-    (told,) = progress.lines
-    assert told.startswith("npz is left out, and with it the backend numpy: npz holds a single dense network")
+    every_format, convolutional, progress = export.require(export.FORMATS), network(layer("Conv2D")), Recorder()
+    remaining = export._writable(every_format, convolutional, bundle, progress)
+    assert remaining == [entry for entry in every_format if entry[0] != "npz"]
+    (line,) = progress.lines
+    assert line.startswith("npz is left out, and with it the backend numpy: npz holds a single dense network")
     with pytest.raises(UsageError, match=r"--format npz: .* conv2d is a Conv2D; choose from savedmodel, tflite, onnx$"):
         export._writable(export.require(["onnx", "npz"]), convolutional, bundle, progress)
-    assert export._writable(everything, CROPPED, bundle, progress) == everything
+    assert export._writable(every_format, CROPPED, bundle, progress) == every_format

@@ -1,4 +1,4 @@
-"""Files that are broken, traps, or no pictures at all: each ends in one line, soon, and without much memory."""
+"""Files that are broken, traps, or no pictures at all: each is refused in one line, soon, and without much memory."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from digitbench.images import file_limits
 from digitbench.images.reading import read_photograph
 
 
-def chunk(kind: bytes, content: bytes) -> bytes:
+def chunk(chunk_type: bytes, content: bytes) -> bytes:
     """A chunk of a PNG, written from the format's description (W3C, PNG 3)."""
-    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+    return struct.pack(">I", len(content)) + chunk_type + content + struct.pack(">I", zlib.crc32(chunk_type + content))
 
 
 def png(*chunks: bytes, width: int = 64, height: int = 64) -> bytes:
@@ -49,9 +49,9 @@ def segment(code: int, content: bytes) -> bytes:
     return bytes([0xFF, code]) + struct.pack(">H", len(content) + 2) + content
 
 
-def changed(content: bytes, after: bytes, value: bytes) -> bytes:
-    """A file with other bytes wherever a mark stands."""
-    return re.sub(re.escape(after) + b".{%d}" % len(value), lambda _: after + value, content, flags=re.DOTALL)
+def changed(content: bytes, mark: bytes, value: bytes) -> bytes:
+    """A file with other bytes after every occurrence of a mark."""
+    return re.sub(re.escape(mark) + b".{%d}" % len(value), lambda _: mark + value, content, flags=re.DOTALL)
 
 
 def progressive_of_many_scans() -> bytes:
@@ -109,7 +109,7 @@ TRAPS: dict[str, tuple[Callable[[], bytes], str]] = {
         "50,000 × 50,000 pixels, more than the 40 mega",
     ),
 }  # fmt: skip
-OTHERS: dict[str, tuple[Callable[[], bytes], str]] = {
+UNREADABLE: dict[str, tuple[Callable[[], bytes], str]] = {
     "nothing": (lambda: b"", "an empty file"),
     "a text": (lambda: b"Dear all,\n", "not a picture that can be read; PNG, JPEG, BMP, TIFF, WebP and HEIC can"),
     "PostScript": (lambda: b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not a picture that can be read"),
@@ -127,22 +127,22 @@ OTHERS: dict[str, tuple[Callable[[], bytes], str]] = {
 }
 
 
-@pytest.mark.parametrize("what", [*TRAPS, *OTHERS])
-def test_what_cant_be_read_is_refused_in_one_line(what: str, capfd: pytest.CaptureFixture[str]) -> None:
-    make, words = (TRAPS | OTHERS)[what]
+@pytest.mark.parametrize("case", [*TRAPS, *UNREADABLE])
+def test_what_cant_be_read_is_refused_in_one_line(case: str, capfd: pytest.CaptureFixture[str]) -> None:
+    make, message = (TRAPS | UNREADABLE)[case]
     content = make()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         with pytest.raises(ImageError) as caught:
             read_photograph(content, "scan 1.png")
     assert str(caught.value).startswith("scan 1.png: ")
-    assert words in str(caught.value)
+    assert message in str(caught.value)
     assert one_printable_line(str(caught.value))
     assert capfd.readouterr() == ("", "")
 
 
 def refusal(content: bytes) -> str:
-    """What is said against a picture; nothing if it is read."""
+    """The message with which a picture is refused; empty if it is read."""
     try:
         read_photograph(content)
     except ImageError as exc:
@@ -155,23 +155,25 @@ BROKEN: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", BROKEN)
+@pytest.mark.parametrize("image_format", BROKEN)
 def test_a_file_that_is_cut_short_or_changed_gives_a_line_and_no_other_exception(
-    kind: str, capfd: pytest.CaptureFixture[str]
+    image_format: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """A picture may come of it all the same: a byte of the pixels, or of what follows them, may be any other."""
     noise = np.random.default_rng(2)
-    content = encoded(Image.fromarray(noise.integers(0, 256, (40, 30, 3), dtype=np.uint8)), kind, **BROKEN[kind])
+    content = encoded(
+        Image.fromarray(noise.integers(0, 256, (40, 30, 3), dtype=np.uint8)), image_format, **BROKEN[image_format]
+    )
     files = [content[:length] for length in noise.integers(0, len(content) // 2, 12)]
     cut_short = len(files)
     for _ in range(40):
-        other = bytearray(content)
-        for place in noise.integers(0, min(len(content), 300), 3):
-            other[place] = noise.choice([0, 1, 127, 255])
-        files.append(bytes(other))
-    told = [refusal(one) for one in files]
-    assert all(told[:cut_short])
-    assert all(one_printable_line(one) for one in told if one)
+        damaged = bytearray(content)
+        for index in noise.integers(0, min(len(content), 300), 3):
+            damaged[index] = noise.choice([0, 1, 127, 255])
+        files.append(bytes(damaged))
+    messages = [refusal(file) for file in files]
+    assert all(messages[:cut_short])
+    assert all(one_printable_line(message) for message in messages if message)
     assert capfd.readouterr() == ("", "")
 
 
@@ -197,16 +199,16 @@ def test_no_other_reader_of_pillow_s_is_tried(monkeypatch: pytest.MonkeyPatch) -
     """Some start programs: Ghostscript, for example."""
     tried = []
     Image.init()
-    monkeypatch.setitem(Image.OPEN, "EPS", (lambda *given: tried.append(given), lambda prefix: True))
-    for kind in ("PNG", "JPEG", "BMP", "TIFF", "WEBP"):
-        assert refusal(encoded(RGB, kind)[:20])
+    monkeypatch.setitem(Image.OPEN, "EPS", (lambda *arguments: tried.append(arguments), lambda prefix: True))
+    for image_format in ("PNG", "JPEG", "BMP", "TIFF", "WEBP"):
+        assert refusal(encoded(RGB, image_format)[:20])
     assert not tried
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in kB on Linux alone")
 def test_neither_traps_nor_large_pictures_take_much_memory(tmp_path: Path) -> None:
-    for what, (make, _) in TRAPS.items():
-        (tmp_path / what.replace(" ", "-").replace(",", "")).write_bytes(make())
+    for case, (make, _) in TRAPS.items():
+        (tmp_path / case.replace(" ", "-").replace(",", "")).write_bytes(make())
     large = Image.new("RGBA", (7300, 5475), (9, 9, 9, 99))
     (tmp_path / "of-40-megapixels").write_bytes(encoded(large, "PNG", compress_level=1))
     done = subprocess.run([sys.executable, "-c", MEASURE, tmp_path], capture_output=True, text=True, timeout=100)
@@ -222,7 +224,7 @@ def sparse(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("make", "words"),
+    ("make", "message"),
     [
         (lambda path: path.mkdir(), "a folder, not a picture"),
         (os.mkfifo, "not a regular file"),
@@ -234,11 +236,11 @@ def sparse(path: Path) -> None:
     ids=["folder", "pipe", "device", "circle", "nothing", "huge"],
 )
 def test_what_is_no_regular_file_of_a_decent_size_is_never_read(
-    tmp_path: Path, make: Callable[[Path], object], words: str
+    tmp_path: Path, make: Callable[[Path], object], message: str
 ) -> None:
-    place = tmp_path / "a.png"
-    make(place)
+    path = tmp_path / "a.png"
+    make(path)
     with pytest.raises(ImageError, match=r"a\.png: ") as caught:
-        read_photograph(place)
-    assert words in str(caught.value)
+        read_photograph(path)
+    assert message in str(caught.value)
     assert one_printable_line(str(caught.value))

@@ -19,11 +19,11 @@ def tree(folder: Path) -> dict[str, str]:
     return {str(p.relative_to(folder)): p.read_text() for p in folder.rglob("*") if p.is_file()}
 
 
-def make_folder(place: Path, **content: str) -> Path:
-    place.mkdir(parents=True)
+def make_folder(folder: Path, **content: str) -> Path:
+    folder.mkdir(parents=True)
     for name, text in content.items():
-        (place / name).write_text(text)
-    return place
+        (folder / name).write_text(text)
+    return folder
 
 
 def stop_half_way(target: Path, stop: BaseException, write: Callable[[Path], object]) -> None:
@@ -50,12 +50,12 @@ def test_a_file_is_replaced(tmp_path: Path) -> None:
     assert (tmp_path / "x").read_text() == "new"
 
 
-@pytest.mark.parametrize("there", ["folder", "empty folder", "file"])
-def test_a_folder_replaces_nothing_unasked(tmp_path: Path, there: str) -> None:
-    if there == "file":
+@pytest.mark.parametrize("existing", ["folder", "empty folder", "file"])
+def test_a_folder_replaces_nothing_unasked(tmp_path: Path, existing: str) -> None:
+    if existing == "file":
         (tmp_path / "model").write_text("old")
     else:
-        make_folder(tmp_path / "model", **({"old": "1"} if there == "folder" else {}))
+        make_folder(tmp_path / "model", **({"old": "1"} if existing == "folder" else {}))
     before = tree(tmp_path)
     with pytest.raises(FileExistsError), written_beside(tmp_path / "model") as draft:
         make_folder(draft, new="2")

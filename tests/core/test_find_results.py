@@ -1,4 +1,4 @@
-"""Results that were saved: which are meant, and which bundle and which data they are of."""
+"""Saved results: which file is meant, and to which bundle and data it belongs."""
 
 from __future__ import annotations
 
@@ -25,28 +25,32 @@ def bundle(tmp_path: Path, untrained: Bundle) -> Bundle:
 
 
 def saved(bundle: Bundle, name: str, age: int = 0, text: str | None = None) -> Path:
-    """Timed results, or another text, in a file of a bundle's folder, as many seconds old."""
-    place = bundle.path / "results" / name
-    place.parent.mkdir(exist_ok=True)
-    place.write_text(results_of(timed("numpy", 1, 9.0)).dumps() if text is None else text, encoding="utf-8")
-    os.utime(place, (10**9 - age, 10**9 - age))
-    return place
+    """Write timed results, or another text, to a file in a bundle's folder, as if that was `age` seconds ago."""
+    path = bundle.path / "results" / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(results_of(timed("numpy", 1, 9.0)).dumps() if text is None else text, encoding="utf-8")
+    os.utime(path, (10**9 - age, 10**9 - age))
+    return path
 
 
 def results_like(bundle: Bundle, **changes: Any) -> Results:
     """Results that say they are of that bundle."""
-    found = results_of()
-    of = {"reference_sha256": bundle.manifest["reference"]["sha256"], "dataset": dict(bundle.dataset), **changes}
-    return replace(found, bundle={**found.bundle, **of})
+    results = results_of()
+    bundle_entry = {
+        "reference_sha256": bundle.manifest["reference"]["sha256"],
+        "dataset": dict(bundle.dataset),
+        **changes,
+    }
+    return replace(results, bundle={**results.bundle, **bundle_entry})
 
 
 # --- which are meant -----------------------------------------------------------------------------------------------
 
 
 def test_a_file_is_meant_as_it_is(tmp_path: Path) -> None:
-    place = tmp_path / "any.json"
-    place.touch()
-    assert place_of(place) == place
+    path = tmp_path / "any.json"
+    path.touch()
+    assert place_of(path) == path
 
 
 def test_of_a_bundle_the_newest_are_meant(bundle: Bundle) -> None:
@@ -59,15 +63,15 @@ def test_of_a_bundle_the_newest_are_meant(bundle: Bundle) -> None:
     assert place_of(bundle.path) == last  # of two as old, the last by name
 
 
-@pytest.mark.parametrize("kind", ["an evaluation", "failures", "a broken file"])
-def test_the_newest_are_the_newest_in_which_something_was_timed(bundle: Bundle, kind: str) -> None:
-    found = results_of(timed("numpy", 1, 9.0))
-    untimed = tuple(replace(row, latency_us=None, generations=()) for row in found.rows)
+@pytest.mark.parametrize("case", ["an evaluation", "failures", "a broken file"])
+def test_the_newest_are_the_newest_in_which_something_was_timed(bundle: Bundle, case: str) -> None:
+    results = results_of(timed("numpy", 1, 9.0))
+    untimed = tuple(replace(row, latency_us=None, generations=()) for row in results.rows)
     text = {
-        "an evaluation": replace(found, rows=untimed, settings={}).dumps(),
-        "failures": replace(found, rows=tuple(row.failed("it died") for row in untimed)).dumps(),
+        "an evaluation": replace(results, rows=untimed, settings={}).dumps(),
+        "failures": replace(results, rows=tuple(row.failed("it died") for row in untimed)).dumps(),
         "a broken file": "{",
-    }[kind]
+    }[case]
     newest = saved(bundle, "a.json", text=text)
     assert place_of(bundle.path) == newest, "there is nothing else"
     earlier = saved(bundle, "b.json", age=60)
@@ -79,8 +83,8 @@ def test_without_a_name_those_of_runs_latest_are_meant(bundle: Bundle, monkeypat
     monkeypatch.chdir(bundle.path.parent)
     Path("runs").mkdir()
     Path("runs/latest").symlink_to(bundle.path)
-    place = saved(bundle, "a.json")
-    assert place_of(None).samefile(place)
+    path = saved(bundle, "a.json")
+    assert place_of(None).samefile(path)
 
 
 def test_a_bundle_without_results_says_what_to_run(bundle: Bundle) -> None:
@@ -98,68 +102,68 @@ def test_what_is_not_there_or_no_bundle_is_refused(tmp_path: Path, monkeypatch: 
         place_of(None)
 
 
-# --- whose they are ------------------------------------------------------------------------------------------------
+# --- of which bundle -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["results/a.json", "a.json"])
 def test_results_in_a_bundles_folder_are_of_that_bundle(bundle: Bundle, name: str) -> None:
-    found, why = bundle_of(bundle.path / name, results_like(bundle))
-    assert found
-    assert (found.path.samefile(bundle.path), why) == (True, "")
+    found_bundle, reason = bundle_of(bundle.path / name, results_like(bundle))
+    assert found_bundle
+    assert (found_bundle.path.samefile(bundle.path), reason) == (True, "")
 
 
 def test_results_elsewhere_need_their_bundle_named(tmp_path: Path, bundle: Bundle) -> None:
-    place = tmp_path / "else" / "where" / "a.json"
-    found, why = bundle_of(place, results_like(bundle))
-    assert found is None
-    assert why == f"{place} doesn't lie in its bundle's folder; name the bundle with --run"
-    named, why = bundle_of(place, results_like(bundle), bundle.path)
+    path = tmp_path / "else" / "where" / "a.json"
+    found_bundle, reason = bundle_of(path, results_like(bundle))
+    assert found_bundle is None
+    assert reason == f"{path} doesn't lie in its bundle's folder; name the bundle with --run"
+    named, reason = bundle_of(path, results_like(bundle), bundle.path)
     assert named
-    assert (named.path, why) == (bundle.path, "")
+    assert (named.path, reason) == (bundle.path, "")
 
 
 def test_another_bundle_is_told_or_refused_if_it_was_named(bundle: Bundle) -> None:
-    place, other = bundle.path / "results" / "a.json", results_like(bundle, reference_sha256="another")
-    assert bundle_of(place, other) == (None, f"{bundle.path} is not the bundle that {place} was measured with")
+    path, results = bundle.path / "results" / "a.json", results_like(bundle, reference_sha256="another")
+    assert bundle_of(path, results) == (None, f"{bundle.path} is not the bundle that {path} was measured with")
     with pytest.raises(BundleError, match=f"^--run {bundle.path}: .* is not the bundle that"):
-        bundle_of(place, other, bundle.path)
+        bundle_of(path, results, bundle.path)
 
 
 def test_a_broken_bundle_is_told_or_refused_if_it_was_named(bundle: Bundle) -> None:
-    place, found = bundle.path / "results" / "a.json", results_like(bundle)
+    path, results = bundle.path / "results" / "a.json", results_like(bundle)
     (bundle.path / "manifest.json").write_text("{", encoding="utf-8")
-    none, why = bundle_of(place, found)
-    assert none is None
-    assert "can't be read" in why
+    found_bundle, reason = bundle_of(path, results)
+    assert found_bundle is None
+    assert "can't be read" in reason
     with pytest.raises(BundleError, match="can't be read"):
-        bundle_of(place, found, bundle.path)
+        bundle_of(path, results, bundle.path)
 
 
 # --- what they were measured on ------------------------------------------------------------------------------------
 
 
 def test_the_data_are_those_of_the_bundle(bundle: Bundle) -> None:
-    digits, why = data_of(bundle, results_like(bundle), None, Recorder())
+    digits, reason = data_of(bundle, results_like(bundle), None, Recorder())
     assert digits
-    assert (digits.fingerprint, why) == (bundle.dataset["fingerprint"], "")
+    assert (digits.fingerprint, reason) == (bundle.dataset["fingerprint"], "")
 
 
 def test_other_data_are_told_or_refused_if_they_were_named(tmp_path: Path, bundle: Bundle) -> None:
-    other = results_like(bundle, dataset={"name": "photos", "fingerprint": "0123"})
-    none, why = data_of(bundle, other, None, Recorder())
-    assert none is None
-    assert why.startswith("the results are of photos [0123], not of digits [")
-    assert why.endswith("; say where it is with --data PATH")
-    mine = tmp_path / "mine.npz"
-    np.savez(mine, x_test=np.zeros((3, 28, 28), np.uint8), y_test=np.arange(3))
-    with pytest.raises(DataError, match=rf"^--data {mine}: the results are of photos \[0123\], not of mine"):
-        data_of(bundle, other, mine, Recorder())
+    results = results_like(bundle, dataset={"name": "photos", "fingerprint": "0123"})
+    dataset, reason = data_of(bundle, results, None, Recorder())
+    assert dataset is None
+    assert reason.startswith("the results are of photos [0123], not of digits [")
+    assert reason.endswith("; say where it is with --data PATH")
+    path = tmp_path / "mine.npz"
+    np.savez(path, x_test=np.zeros((3, 28, 28), np.uint8), y_test=np.arange(3))
+    with pytest.raises(DataError, match=rf"^--data {path}: the results are of photos \[0123\], not of mine"):
+        data_of(bundle, results, path, Recorder())
 
 
 def test_data_that_are_gone_are_told_or_refused_if_they_were_named(tmp_path: Path, bundle: Bundle) -> None:
     bundle.manifest["dataset"] |= {"name": "mine.npz", "source": str(tmp_path / "mine.npz")}
-    none, why = data_of(bundle, results_like(bundle), None, Recorder())
-    assert none is None
-    assert "is gone" in why
+    dataset, reason = data_of(bundle, results_like(bundle), None, Recorder())
+    assert dataset is None
+    assert "is gone" in reason
     with pytest.raises(DataError, match=r"gone\.npz"):
         data_of(bundle, results_like(bundle), tmp_path / "gone.npz", Recorder())

@@ -1,4 +1,4 @@
-"""How well an imported model's best form fits: against a simple classifier, and against what its file states."""
+"""How well the best model I/O of an imported model fits: against a simple classifier and what its file states."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from digitbench.report import choice as report
 from digitbench.report.notebook import choice_html
 
 
-def right(correct: int, total: int = 1000) -> Labels:
+def outcomes_of(correct: int, total: int = 1000) -> Labels:
     return (np.arange(total) < correct).astype(np.int64)
 
 
 def measured(correct: int, simple: int | None, stated: float | None = None, total: int = 1000) -> Fit:
-    others = None if simple is None else right(simple, total)
-    return fit.measure(right(correct, total), others, np.arange(total) % 10, stated)
+    simple_outcomes = None if simple is None else outcomes_of(simple, total)
+    return fit.measure(outcomes_of(correct, total), simple_outcomes, np.arange(total) % 10, stated)
 
 
 # --- what is poor, and what is near chance -------------------------------------------------------------------------
@@ -65,8 +65,8 @@ def test_nearer_to_chance_than_to_the_simple_classifier_is_the_least() -> None:
 
 def test_chance_is_the_most_frequent_label() -> None:
     labels = np.repeat([1, 7], [80, 20])
-    assert fit.measure(right(90, 100), right(95, 100), labels, None).chance == pytest.approx(0.8)
-    assert fit.measure(right(90, 100), None, np.full(100, 7), None).chance == pytest.approx(0.1), "of one class"
+    assert fit.measure(outcomes_of(90, 100), outcomes_of(95, 100), labels, None).chance == pytest.approx(0.8)
+    assert fit.measure(outcomes_of(90, 100), None, np.full(100, 7), None).chance == pytest.approx(0.1), "of one class"
 
 
 # --- the simple classifier -----------------------------------------------------------------------------------------
@@ -83,33 +83,33 @@ def blocks(count: int, classes: int = 10, seed: int = 0) -> Split:
 
 
 def test_it_is_scored_on_other_images_than_it_is_fitted_on() -> None:
-    known = blocks(400)
-    assert fit.scored(known) == 200
-    found = fit.simple_classifier(known, 200, ModelIO())
-    assert found is not None
-    assert found.mean() == 1
-    assert len(found) == 200
-    shuffled = Split(known.pixels, np.concatenate([known.labels[:200], np.roll(known.labels[200:], 1)]))
+    split = blocks(400)
+    assert fit.scored(split) == 200
+    outcomes = fit.simple_classifier(split, 200, ModelIO())
+    assert outcomes is not None
+    assert outcomes.mean() == 1
+    assert len(outcomes) == 200
+    shuffled = Split(split.pixels, np.concatenate([split.labels[:200], np.roll(split.labels[200:], 1)]))
     learnt_nothing = fit.simple_classifier(shuffled, 200, ModelIO())
     assert learnt_nothing is not None
     assert learnt_nothing.mean() < 0.4, "had it seen those, it would have them right"
 
 
 def test_it_gets_the_small_pictures_that_the_model_gets() -> None:
-    found = fit.simple_classifier(blocks(400), 200, ModelIO((4, 4), fit="resize"))
-    whole = fit.simple_classifier(blocks(400), 200, ModelIO((56, 56)))
-    assert found is not None
-    assert whole is not None
-    assert found.mean() < 0.9 < whole.mean(), "ten blocks of two rows can't be told in four"
+    small = fit.simple_classifier(blocks(400), 200, ModelIO((4, 4), fit="resize"))
+    large = fit.simple_classifier(blocks(400), 200, ModelIO((56, 56)))
+    assert small is not None
+    assert large is not None
+    assert small.mean() < 0.9 < large.mean(), "ten blocks of two rows can't be told in four"
 
 
 def test_few_images_or_a_single_class_fit_nothing() -> None:
     assert fit.simple_classifier(blocks(198), 99, ModelIO()) is None
     assert fit.simple_classifier(blocks(400, classes=1), 200, ModelIO()) is None
-    missing = blocks(400, classes=3)
-    found = fit.simple_classifier(missing, 200, ModelIO())
-    assert found is not None
-    assert found.mean() == 1
+    three_classes = blocks(400, classes=3)
+    outcomes = fit.simple_classifier(three_classes, 200, ModelIO())
+    assert outcomes is not None
+    assert outcomes.mean() == 1
     assert [fit.scored(blocks(count)) for count in (1, 2, 3, 5000)] == [1, 1, 1, 1000]
 
 
@@ -194,7 +194,7 @@ class Chance(Weak):
 
 @pytest.fixture
 def weak(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    announce(tmp_path / "site", "weak", CODE, names={one: one for one in ("Weak", "Sixty", "Chance")}, requires=[])
+    announce(tmp_path / "site", "weak", CODE, names={name: name for name in ("Weak", "Sixty", "Chance")}, requires=[])
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path / "site"), os.environ.get("PYTHONPATH", "")]))
     monkeypatch.chdir(tmp_path)
@@ -204,41 +204,45 @@ def weak(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def imported(backend: str, monkeypatch: pytest.MonkeyPatch, *, accept: bool = False) -> dict[str, Any]:
     """Import one of the models above; give its manifest."""
-    sort = formats.ModelFormat("weak", backend, ".bin", "Weak")
-    monkeypatch.setattr(formats, "format_of", lambda source: sort)
-    known = blocks(1200)
-    dataset = Dataset("mine", "f" * 16, "here", known, known.head(50))
+    model_format = formats.ModelFormat("weak", backend, ".bin", "Weak")
+    monkeypatch.setattr(formats, "format_of", lambda source: model_format)
+    split = blocks(1200)
+    dataset = Dataset("mine", "f" * 16, "here", split, split.head(50))
     options = importing.Options(accept=accept, precision="fp32")
     bundle = importing.import_model(Path("model.bin"), dataset, Path(f"{backend}-{accept}"), options)
-    found: dict[str, Any] = json.loads((bundle.path / "manifest.json").read_text(encoding="utf-8"))
-    return found
+    manifest: dict[str, Any] = json.loads((bundle.path / "manifest.json").read_text(encoding="utf-8"))
+    return manifest
 
 
 @pytest.mark.usefixtures("weak")
-def test_a_model_that_fits_no_form_is_made_and_warned_of_until_it_is_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = imported("Sixty", monkeypatch)
-    told = found["imported"]["fit"]
-    assert told["poor"] is True
-    assert told["simple"] == 1
-    assert (told["accuracy"], told["images"]) == (told["correct"] / 600, 600)
-    assert 0.55 < told["accuracy"] < 0.8, "of many forms the luckiest"
-    (warning,) = caveats.warnings(found)
-    assert warning.startswith(f"no form fits well: the best has {told['accuracy']:.1%} of 600 training images right")
+def test_a_model_that_no_model_io_fits_is_made_and_warned_of_until_it_is_accepted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    manifest = imported("Sixty", monkeypatch)
+    fit_entry = manifest["imported"]["fit"]
+    assert fit_entry["poor"] is True
+    assert fit_entry["simple"] == 1
+    assert (fit_entry["accuracy"], fit_entry["images"]) == (fit_entry["correct"] / 600, 600)
+    assert 0.55 < fit_entry["accuracy"] < 0.8, "of many model I/Os the luckiest"
+    (warning,) = caveats.warnings(manifest)
+    assert warning.startswith(
+        f"no form fits well: the best has {fit_entry['accuracy']:.1%} of 600 training images right"
+    )
     assert "logistic regression fitted on other training images has 100.0%" in warning
     assert "digitbench import model.bin --accept" in warning
     accepted = imported("Sixty", monkeypatch, accept=True)
     assert accepted["imported"]["accepted"] is True
-    assert accepted["imported"]["fit"] == told
+    assert accepted["imported"]["fit"] == fit_entry
     assert caveats.warnings(accepted) == ()
 
 
 @pytest.mark.usefixtures("weak")
 def test_one_that_fits_is_not_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = imported("Weak", monkeypatch)
-    assert found["imported"]["fit"]["poor"] is False
-    assert found["imported"]["accepted"] is False
-    assert caveats.poor_fit(found) == ""
-    assert caveats.warnings(found) == caveats.warnings({}) == ()
+    manifest = imported("Weak", monkeypatch)
+    assert manifest["imported"]["fit"]["poor"] is False
+    assert manifest["imported"]["accepted"] is False
+    assert caveats.poor_fit(manifest) == ""
+    assert caveats.warnings(manifest) == caveats.warnings({}) == ()
 
 
 @pytest.mark.usefixtures("weak")
@@ -261,14 +265,16 @@ def chosen(*warnings: str) -> Choice:
 
 def test_choose_says_so_everywhere() -> None:
     text = "no form fits well: the best has 60.0% right"
-    found = chosen(text)
-    assert f"Mind: {text}." in shown(found)
-    assert report.to_markdown(found).endswith(f"\nMind: {text}.\n")
-    assert json.loads(report.to_json(found, results_of(found), saved=None, artifact="", code=""))["warnings"] == [text]
-    assert f"Mind: {text}." in choice_html(found)
+    choice = chosen(text)
+    assert f"Mind: {text}." in shown(choice)
+    assert report.to_markdown(choice).endswith(f"\nMind: {text}.\n")
+    assert json.loads(report.to_json(choice, results_of(choice), saved=None, artifact="", code=""))["warnings"] == [
+        text
+    ]
+    assert f"Mind: {text}." in choice_html(choice)
 
 
 def test_and_nothing_where_there_is_nothing_to_say() -> None:
-    found = chosen()
-    assert "Mind" not in report.to_markdown(found) + choice_html(found)
-    assert json.loads(report.to_json(found, results_of(found), saved=None, artifact="", code=""))["warnings"] == []
+    choice = chosen()
+    assert "Mind" not in report.to_markdown(choice) + choice_html(choice)
+    assert json.loads(report.to_json(choice, results_of(choice), saved=None, artifact="", code=""))["warnings"] == []

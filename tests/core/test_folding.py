@@ -38,14 +38,14 @@ def scattered(model: Any, seed: int = 0) -> Any:
     draw = np.random.default_rng(seed)
     for layer in model._flatten_layers():
         if "BatchNormalization" in type(layer).__name__ or type(layer).__name__ == "Heir":
-            *shape, _, variance = layer.get_weights()
-            spread = [draw.normal(0.5, 1, one.shape) for one in [*shape, variance]]
+            *scale_and_offset, _, variance = layer.get_weights()
+            spread = [draw.normal(0.5, 1, array.shape) for array in [*scale_and_offset, variance]]
             layer.set_weights([*spread, draw.uniform(0.01, 0.5, variance.shape)])
     return model
 
 
 def network(name: str) -> Any:
-    """A network of ours."""
+    """A network as digitbench builds it."""
     import keras
 
     from digitbench.train import networks
@@ -59,26 +59,26 @@ def structure(name: str) -> Any:
     """A network of somebody else's, around one batch normalisation."""
     import keras
 
-    ours = keras.layers
+    layers = keras.layers
 
-    class Heir(ours.BatchNormalization):  # type: ignore[misc, name-defined]
+    class Heir(layers.BatchNormalization):  # type: ignore[misc, name-defined]
         def call(self, x: Any, training: bool | None = None, mask: Any = None) -> Any:
             return super().call(x, training=training) * 2
 
-    norm = ours.BatchNormalization
+    norm = layers.BatchNormalization
     stacks: dict[str, list[Any]] = {
-        "dense": [ours.Flatten(), ours.Dense(8), norm(), ours.Activation("relu")],
-        "convolution": [ours.Conv1D(6, 3, groups=2, strides=2), norm(epsilon=0.1), ours.ReLU(), ours.Flatten()],
-        "no bias": [ours.Flatten(), ours.Dense(8, use_bias=False), norm()],
-        "no gamma": [ours.Flatten(), ours.Dense(8), norm(scale=False)],
-        "no beta": [ours.Flatten(), ours.Dense(8), norm(center=False)],
-        "after an activation": [ours.Flatten(), ours.Dense(8, activation="relu"), norm()],
-        "first": [norm(), ours.Flatten()],
-        "another axis": [ours.Dense(5), norm(axis=1), ours.Flatten()],
-        "an heir": [ours.Flatten(), ours.Dense(8), Heir()],
-        "without": [ours.Flatten(), ours.Dense(8, activation="relu"), ours.Dropout(0.5)],
+        "dense": [layers.Flatten(), layers.Dense(8), norm(), layers.Activation("relu")],
+        "convolution": [layers.Conv1D(6, 3, groups=2, strides=2), norm(epsilon=0.1), layers.ReLU(), layers.Flatten()],
+        "no bias": [layers.Flatten(), layers.Dense(8, use_bias=False), norm()],
+        "no gamma": [layers.Flatten(), layers.Dense(8), norm(scale=False)],
+        "no beta": [layers.Flatten(), layers.Dense(8), norm(center=False)],
+        "after an activation": [layers.Flatten(), layers.Dense(8, activation="relu"), norm()],
+        "first": [norm(), layers.Flatten()],
+        "another axis": [layers.Dense(5), norm(axis=1), layers.Flatten()],
+        "an heir": [layers.Flatten(), layers.Dense(8), Heir()],
+        "without": [layers.Flatten(), layers.Dense(8, activation="relu"), layers.Dropout(0.5)],
     }
-    last = ours.Dense(10, "softmax")
+    last = layers.Dense(10, "softmax")
     if name in stacks:
         return scattered(keras.Sequential([keras.Input((28, 28)), *stacks[name], last]))
     image = keras.Input((28, 28))
@@ -86,11 +86,11 @@ def structure(name: str) -> Any:
         inner = keras.Sequential([keras.Input((28, 28)), *stacks["convolution"]])
         return scattered(keras.Model(image, last(inner(image))))
     if name == "channels first":
-        x = ours.Conv1D(28, 1, data_format="channels_first")(image)
-        return scattered(keras.Model(image, last(ours.Flatten()(norm()(x)))))
-    x = ours.Dense(8)(ours.Flatten()(image))
-    y = ours.Activation("relu")(norm()(x))
-    return scattered(keras.Model(image, last(ours.Add()([x, y]) if name == "read twice" else y)))
+        x = layers.Conv1D(28, 1, data_format="channels_first")(image)
+        return scattered(keras.Model(image, last(layers.Flatten()(norm()(x)))))
+    x = layers.Dense(8)(layers.Flatten()(image))
+    y = layers.Activation("relu")(norm()(x))
+    return scattered(keras.Model(image, last(layers.Add()([x, y]) if name == "read twice" else y)))
 
 
 def one_thread() -> None:
@@ -101,23 +101,23 @@ def one_thread() -> None:
     tf.config.threading.set_inter_op_parallelism_threads(1)
 
 
-def in_keras(job: Any, *given: Any) -> Any:
+def in_keras(job: Any, *arguments: Any) -> Any:
     """Run one of the functions below in a process of its own: TensorFlow's threads are set once in each."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=one_thread) as pool:
-        return pool.submit(job, *given).result(timeout=300)
+        return pool.submit(job, *arguments).result(timeout=300)
 
 
-def look(names: list[str]) -> dict[str, tuple[bool, list[str], float]]:
-    """Of each structure: was it left as it is, what layers it has then, and how far its scores moved."""
+def inspect_structures(names: list[str]) -> dict[str, tuple[bool, list[str], float]]:
+    """Of each structure: was it left as it is, which layers it has after folding, and how far its scores moved."""
     from digitbench.export import folding
 
-    found = {}
+    facts = {}
     for name in names:
         model = structure(name)
-        twin = folding.folded(model)
-        kinds = [type(layer).__name__ for layer in twin._flatten_layers()]
-        found[name] = twin is model, kinds, folding.apart(model, twin, images(), NATIVE_IO)
-    return found
+        folded_model = folding.folded(model)
+        class_names = [type(layer).__name__ for layer in folded_model._flatten_layers()]
+        facts[name] = folded_model is model, class_names, folding.apart(model, folded_model, images(), NATIVE_IO)
+    return facts
 
 
 def write(name: str, folder: Path) -> tuple[Scores, Scores, str]:
@@ -127,73 +127,75 @@ def write(name: str, folder: Path) -> tuple[Scores, Scores, str]:
 
     model = network(name)
     scores = np.asarray(model(images(), training=False))
-    twin = folding.folded(model)
-    reason = unable(twin)
+    folded_model = folding.folded(model)
+    reason = unable(folded_model)
     for format in dict.fromkeys(FORMATS.values()):
         if format != "npz" or not reason:
             module = import_module(f"digitbench.export.{format}")
-            module.write(Work(twin, "fp32", images()), folder / f"model{module.SUFFIX}")
-    assert "BatchNormalization" not in [type(layer).__name__ for layer in twin._flatten_layers()]
+            module.write(Work(folded_model, "fp32", images()), folder / f"model{module.SUFFIX}")
+    assert "BatchNormalization" not in [type(layer).__name__ for layer in folded_model._flatten_layers()]
     assert np.abs(np.asarray(model(images(), training=False)) - scores).max() == 0, "the model itself is as it was"
     with plugins.find("savedmodel").load()(folder / "model.savedmodel", threads=1) as backend:
         return scores, backend.predict(images()), reason
 
 
-def look_and_write(folder: Path) -> tuple[dict[str, tuple[bool, list[str], float]], tuple[Scores, Scores, str]]:
+def inspect_and_write(folder: Path) -> tuple[dict[str, tuple[bool, list[str], float]], tuple[Scores, Scores, str]]:
     """Both in one process: TensorFlow takes long to start."""
     written = write("cropped", folder)
-    return look([*FOLDED, *KEPT]), written
+    return inspect_structures([*FOLDED, *KEPT]), written
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """What `look_and_write` gives, and where it wrote."""
+def folding_results(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """What `inspect_and_write` gives, and where it wrote."""
     folder = tmp_path_factory.mktemp("cropped")
-    return *in_keras(look_and_write, folder), folder
+    return *in_keras(inspect_and_write, folder), folder
 
 
 @pytest.mark.parametrize("name", FOLDED)
-def test_it_is_folded_and_all_else_is_kept(made: Any, name: str) -> None:
-    same, kinds, apart = made[0][name]
-    assert not same
-    assert not {"BatchNormalization", "Dropout"} & set(kinds)
-    assert {"Dense", "Flatten"} <= set(kinds)
-    assert apart < 1e-6
+def test_it_is_folded_and_all_else_is_kept(folding_results: Any, name: str) -> None:
+    unchanged, class_names, difference = folding_results[0][name]
+    assert not unchanged
+    assert not {"BatchNormalization", "Dropout"} & set(class_names)
+    assert {"Dense", "Flatten"} <= set(class_names)
+    assert difference < 1e-6
 
 
 @pytest.mark.parametrize("name", KEPT)
-def test_where_it_would_be_wrong_the_model_is_left_as_it_is(made: Any, name: str) -> None:
-    same, _, apart = made[0][name]
-    assert same
-    assert apart == 0
+def test_where_it_would_be_wrong_the_model_is_left_as_it_is(folding_results: Any, name: str) -> None:
+    unchanged, _, difference = folding_results[0][name]
+    assert unchanged
+    assert difference == 0
 
 
 def check_formats(folder: Path, written: tuple[Scores, Scores, str]) -> set[str]:
-    """Compare what every backend says with what Keras said; give who had nothing to open."""
+    """Compare every backend's scores with those of Keras; give the backends that had no file to open."""
     scores, saved, _ = written
     assert scores.std(axis=0).max() > 0.01, "the scores tell images apart"
-    found = {"savedmodel": saved}
+    answers = {"savedmodel": saved}
     for backend, format in FORMATS.items():
         path = folder / f"model.{format}"
         if backend != "savedmodel" and path.exists():
             with plugins.find(backend).load()(path, threads=1) as opened:
-                found[backend] = opened.predict(images())
-    for backend, said in found.items():
-        np.testing.assert_allclose(said, scores, rtol=0, atol=1e-5, err_msg=backend)
-    return set(FORMATS) - set(found)
+                answers[backend] = opened.predict(images())
+    for backend, answer in answers.items():
+        np.testing.assert_allclose(answer, scores, rtol=0, atol=1e-5, err_msg=backend)
+    return set(FORMATS) - set(answers)
 
 
-def test_every_format_says_what_keras_says_of_a_folded_network(made: Any) -> None:
-    _, written, folder = made
+def test_every_format_says_what_keras_says_of_a_folded_network(folding_results: Any) -> None:
+    _, written, folder = folding_results
     assert check_formats(folder, written) == set()
     with np.load(folder / "model.npz") as stored:
         assert stored["window"].tolist() == [4, 24, 4, 24]
         assert [stored[f"kernel_{i}"].shape for i in range(3)] == [(400, 12), (12, 8), (8, 10)]
 
 
-@pytest.mark.parametrize(("name", "odd"), [("convolutions", "conv2d is a Conv2D"), ("committee", "is a Sequential")])
-def test_every_format_but_npz_does_so_for_convolutions_and_committees(name: str, odd: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "message"), [("convolutions", "conv2d is a Conv2D"), ("committee", "is a Sequential")]
+)
+def test_every_format_but_npz_does_so_for_convolutions_and_committees(name: str, message: str, tmp_path: Path) -> None:
     written = in_keras(write, name, tmp_path)
     assert check_formats(tmp_path, written) == {"numpy"}
     assert written[2].startswith("npz holds a single dense network, and ")
-    assert odd in written[2]
+    assert message in written[2]

@@ -22,8 +22,8 @@ from digitbench.plugins.model_io import NATIVE_IO, ModelIO
 from digitbench.system.progress import Silent
 
 
-def refusal(call: Callable[[], object], kind: type[BundleError] = BundleError) -> str:
-    with pytest.raises(kind) as caught:
+def refusal(call: Callable[[], object], error: type[BundleError] = BundleError) -> str:
+    with pytest.raises(error) as caught:
         call()
     assert one_printable_line(str(caught.value))
     return str(caught.value)
@@ -38,7 +38,7 @@ def written(path: Path, content: bytes = b"model") -> Path:
     return path
 
 
-# --- which sort ----------------------------------------------------------------------------------------------------
+# --- which format --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_a_folder_is_known_by_what_is_in_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "said"),
+    ("name", "content", "message"),
     [
         ("m.onnx", b"", "the file is empty"),
         ("m.pt", b"model", "unknown suffix '.pt'; imported are .onnx, .tflite"),
@@ -71,9 +71,9 @@ def test_a_folder_is_known_by_what_is_in_it(tmp_path: Path) -> None:
         (".onnx", b"model", "unknown suffix ''"),
     ],
 )
-def test_what_is_no_model_is_refused_by_its_name(tmp_path: Path, name: str, content: bytes, said: str) -> None:
+def test_what_is_no_model_is_refused_by_its_name(tmp_path: Path, name: str, content: bytes, message: str) -> None:
     path = written(tmp_path / name, content)
-    assert refusal(lambda: format_of(path)).startswith(f"{path}: {said}")
+    assert refusal(lambda: format_of(path)).startswith(f"{path}: {message}")
 
 
 def test_what_is_not_there_is_refused(tmp_path: Path) -> None:
@@ -104,7 +104,7 @@ def field(number: int, content: bytes) -> bytes:
 
 def graph(folder: Path, *operations: str, name: str = "node") -> Path:
     """A folder with a graph of nodes: of each, field 1 is its name and field 2 its operation."""
-    nodes = b"".join(field(1, field(1, name.encode()) + field(2, one.encode())) for one in operations)
+    nodes = b"".join(field(1, field(1, name.encode()) + field(2, operation.encode())) for operation in operations)
     return written(folder / "saved_model.pb", nodes).parent
 
 
@@ -113,8 +113,10 @@ def graph(folder: Path, *operations: str, name: str = "node") -> Path:
 )
 def test_an_operation_that_reaches_outside_is_refused_unless_trusted(tmp_path: Path, operation: str) -> None:
     source = graph(tmp_path / "model", "MatMul", operation, "Softmax")
-    told = refusal(lambda: check_code(source, SAVED_MODEL, trusted=False))
-    assert told.startswith(f"{source}: it holds {operation}, which can read or write files or run Python; add --trust")
+    message = refusal(lambda: check_code(source, SAVED_MODEL, trusted=False))
+    assert message.startswith(
+        f"{source}: it holds {operation}, which can read or write files or run Python; add --trust"
+    )
     check_code(source, SAVED_MODEL, trusted=True)
 
 
@@ -154,7 +156,7 @@ def test_a_folder_is_copied_with_all_that_is_in_it(tmp_path: Path) -> None:
     written(source / "variables" / "variables.index", b"1")
     path, _ = formats.adopt(source, SAVED_MODEL, NATIVE_IO, "fp32", draft, Silent())
     assert path == draft / "artifacts" / "model-fp32.savedmodel"
-    assert sorted(one.name for one in path.rglob("*") if one.is_file()) == ["saved_model.pb", "variables.index"]
+    assert sorted(entry.name for entry in path.rglob("*") if entry.is_file()) == ["saved_model.pb", "variables.index"]
 
 
 # --- bundles made of one -------------------------------------------------------------------------------------------
@@ -169,7 +171,7 @@ class Saved(Fake):
     format = "savedmodel"
 
 
-FORM = {
+MODEL_IO = {
     "shape": [784], "ink": 255.0, "batch": 8, "code": True,
     "input": {"name": "x", "shape": [8, 784], "dtype": "uint8"},
     "output": {"name": "b", "shape": [8, 10], "dtype": "float32"},
@@ -185,9 +187,9 @@ def imported(untrained: Bundle, tmp_path: Path) -> Callable[..., Bundle]:
         (old,) = bundle.manifest["artifacts"]
         source = {"source": "theirs/m.bin", "format": format, "sha256": "0"}
         changes = {
-            "form": FORM,
+            "form": MODEL_IO,
             "imported": source,
-            "artifacts": [{**old, "format": one} for one in (format, *exported)],
+            "artifacts": [{**old, "format": name} for name in (format, *exported)],
         }
         rewrite_manifest(bundle, {**bundle.manifest, **changes, **more})
         return Bundle(bundle.path)
@@ -198,28 +200,28 @@ def imported(untrained: Bundle, tmp_path: Path) -> Callable[..., Bundle]:
 def test_an_imported_bundle_says_what_its_model_takes(imported: Callable[..., Bundle]) -> None:
     bundle = imported("keras", "tflite", "onnx", schema="digitbench.bundle/3")
     image, scores = Tensor("x", (8, 784), "uint8"), Tensor("b", (8, 10), "float32")
-    whole = ModelIO((784,), foreground=255.0, batch=8, input=image, output=scores, code=True)
-    assert bundle.model_io == whole
-    batches = {one.format: bundle.model_io_of(one).batch for one in bundle.artifacts}
+    expected = ModelIO((784,), foreground=255.0, batch=8, input=image, output=scores, code=True)
+    assert bundle.model_io == expected
+    batches = {artifact.format: bundle.model_io_of(artifact).batch for artifact in bundle.artifacts}
     assert batches == {"keras": 8, "tflite": 8, "onnx": None}
-    assert bundle.model_io_of(bundle.find("keras")) == whole
-    assert bundle.model_io_of(bundle.find("onnx")) == whole.exported("onnx")
+    assert bundle.model_io_of(bundle.find("keras")) == expected
+    assert bundle.model_io_of(bundle.find("onnx")) == expected.exported("onnx")
 
 
 @pytest.mark.parametrize("schema", ["digitbench.bundle/1", "digitbench.bundle/2"])
-def test_older_bundles_are_of_digitbenchs_own_form(untrained: Bundle, tmp_path: Path, schema: str) -> None:
+def test_older_bundles_have_native_model_io(untrained: Bundle, tmp_path: Path, schema: str) -> None:
     bundle = copied(untrained, tmp_path)
     assert not {"form", "imported"} & bundle.manifest.keys()
     rewrite_manifest(bundle, {**bundle.manifest, "schema": schema})
-    found = Bundle(bundle.path)
-    assert found.model_io == NATIVE_IO
-    assert found.model_io_of(found.artifacts[0]) == NATIVE_IO
-    found.record_unwritable("onnx", "no reason")
+    reopened = Bundle(bundle.path)
+    assert reopened.model_io == NATIVE_IO
+    assert reopened.model_io_of(reopened.artifacts[0]) == NATIVE_IO
+    reopened.record_unwritable("onnx", "no reason")
     assert json.loads((bundle.path / "manifest.json").read_text(encoding="utf-8"))["schema"] == schema
 
 
 @pytest.mark.parametrize(
-    ("model_io", "said"),
+    ("model_io", "reason"),
     [
         ([], "ModelIO: not an object"),
         (None, "ModelIO: not an object"),
@@ -236,10 +238,12 @@ def test_older_bundles_are_of_digitbenchs_own_form(untrained: Bundle, tmp_path: 
     ],
     ids=repr,
 )
-def test_a_form_that_is_none_is_refused_in_a_line(imported: Callable[..., Bundle], model_io: Any, said: str) -> None:
-    told = refusal(lambda: imported("onnx", form=model_io))
-    assert "not a bundle's manifest: " in told
-    assert said in told
+def test_model_io_that_is_none_is_refused_in_a_line(
+    imported: Callable[..., Bundle], model_io: Any, reason: str
+) -> None:
+    message = refusal(lambda: imported("onnx", form=model_io))
+    assert "not a bundle's manifest: " in message
+    assert reason in message
 
 
 def test_what_an_import_lacks_is_mended_as_it_can_be(imported: Callable[..., Bundle]) -> None:
@@ -249,8 +253,8 @@ def test_what_an_import_lacks_is_mended_as_it_can_be(imported: Callable[..., Bun
     assert caught.value.mend is None
     missing = of_onnx.find("onnx")
     (of_onnx.path / missing.path).unlink()
-    told = refusal(lambda: of_onnx.open(missing), ArtifactError)
-    assert told.endswith("gone; import it again: digitbench import theirs/m.bin")
+    message = refusal(lambda: of_onnx.open(missing), ArtifactError)
+    assert message.endswith("gone; import it again: digitbench import theirs/m.bin")
 
 
 def test_an_export_of_an_imported_keras_model_is_made_again(imported: Callable[..., Bundle]) -> None:
@@ -259,10 +263,10 @@ def test_an_export_of_an_imported_keras_model_is_made_again(imported: Callable[.
         of_keras.find("tflite", "int8")
     assert caught.value.mend == f"digitbench export {of_keras.path} --format tflite --precision int8"
     (of_keras.path / of_keras.find("keras").path).write_bytes(b"")
-    told = refusal(lambda: of_keras.open(of_keras.find("keras")), ArtifactError)
-    assert told.endswith("import it again: digitbench import theirs/m.bin")
-    told = refusal(lambda: of_keras.open(of_keras.find("onnx")), ArtifactError)
-    assert f"; run: digitbench export {of_keras.path} --format onnx" in told
+    message = refusal(lambda: of_keras.open(of_keras.find("keras")), ArtifactError)
+    assert message.endswith("import it again: digitbench import theirs/m.bin")
+    message = refusal(lambda: of_keras.open(of_keras.find("onnx")), ArtifactError)
+    assert f"; run: digitbench export {of_keras.path} --format onnx" in message
 
 
 def test_a_backend_opens_the_first_of_its_formats_that_is_there(imported: Callable[..., Bundle]) -> None:
@@ -278,9 +282,9 @@ def test_what_no_export_can_make_is_known(imported: Callable[..., Bundle], untra
     of_keras = imported("keras")
     assert not of_keras.can_never_hold(Saved)
     of_keras.record_unwritable("savedmodel", "an operation is missing")
-    for one in (of_keras, Bundle(of_keras.path)):
-        assert one.can_never_hold(Saved)
-        assert not one.can_never_hold(Lite)
+    for bundle in (of_keras, Bundle(of_keras.path)):
+        assert bundle.can_never_hold(Saved)
+        assert not bundle.can_never_hold(Lite)
     assert Bundle(of_keras.path).manifest["imported"]["not_written"] == {"savedmodel": "an operation is missing"}
     of_keras.record(Artifact(**{**of_keras.manifest["artifacts"][0], "format": "savedmodel"}))
     assert not of_keras.can_never_hold(Saved), "it holds it after all"
@@ -289,12 +293,12 @@ def test_what_no_export_can_make_is_known(imported: Callable[..., Bundle], untra
 def test_a_model_of_ours_remembers_what_cant_hold_it(untrained: Bundle, tmp_path: Path) -> None:
     bundle = copied(untrained, tmp_path)
     bundle.record_unwritable("onnx", "no reason")
-    told = refusal(lambda: Bundle(bundle.path).find("onnx"), ArtifactError)
-    assert told.endswith("; it can't be written: no reason")
+    message = refusal(lambda: Bundle(bundle.path).find("onnx"), ArtifactError)
+    assert message.endswith("; it can't be written: no reason")
 
 
 def test_who_can_never_open_it_is_left_out_unless_named(imported: Callable[..., Bundle]) -> None:
     bundle = imported("npz")
-    assert {one.row.backend for one in candidates(bundle, [], [8], [1])} == {"numpy"}
+    assert {candidate.row.backend for candidate in candidates(bundle, [], [8], [1])} == {"numpy"}
     with pytest.raises(ArtifactError, match="imported from npz, which isn't converted"):
         candidates(bundle, ["onnx"], [8], [1])

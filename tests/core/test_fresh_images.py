@@ -24,13 +24,13 @@ def images() -> Images:
 @given(first=st.integers(0, 40), size=st.integers(1, 25), calls=st.integers(1, 7))
 @settings(max_examples=50)
 def test_batches_are_of_the_images_in_order_and_from_the_start_again(first: int, size: int, calls: int) -> None:
-    numbers = np.linspace(0.1, 1, 10, dtype=np.float32)
-    images: Images = numbers[:, None, None] * np.ones((1, 28, 28), np.float32)
+    brightness = np.linspace(0.1, 1, 10, dtype=np.float32)
+    images: Images = brightness[:, None, None] * np.ones((1, 28, 28), np.float32)
     batches = FreshImages(images).batches(first, size, calls)
     assert [batch.shape for batch in batches] == [(size, 28, 28)] * calls
     assert {batch.dtype for batch in batches} == {np.dtype(np.float32)}
-    wanted = images[np.arange(first, first + size * calls) % 10]
-    np.testing.assert_allclose(np.concatenate(batches), wanted, rtol=4e-7)
+    expected = images[np.arange(first, first + size * calls) % 10]
+    np.testing.assert_allclose(np.concatenate(batches), expected, rtol=4e-7)
 
 
 def test_no_two_copies_of_an_image_are_alike(images: Images) -> None:

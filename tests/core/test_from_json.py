@@ -65,7 +65,7 @@ def test_a_whole_number_will_do_for_any_other() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"count": "1"}, "'1' is not int"),
         ({"count": 1.5}, "1.5 is not int"),
@@ -85,8 +85,8 @@ def test_a_whole_number_will_do_for_any_other() -> None:
         ({"colour": 1}, "Outer: colour"),
     ],
 )
-def test_what_does_not_fit_is_refused(changes: dict[str, Any], said: str) -> None:
-    with pytest.raises(TypeError, match=said):
+def test_what_does_not_fit_is_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(TypeError, match=message):
         build(Outer, {"count": 1, "pair": [1, 2], **changes})
 
 

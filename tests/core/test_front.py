@@ -1,4 +1,4 @@
-"""Where things stand in a picture of candidates: fronts, ties, room for labels."""
+"""What a chart of candidates is laid out by: the Pareto front, ties, room for labels."""
 
 from __future__ import annotations
 
@@ -19,35 +19,35 @@ POINTS = st.lists(st.tuples(st.integers(1, 6), st.integers(1, 6)), max_size=12)
 
 @given(POINTS)
 def test_the_front_is_whom_nobody_beats(points: list[front.Point]) -> None:
-    def beats(one: front.Point, other: front.Point) -> bool:
-        return one != other and one[0] <= other[0] and one[1] >= other[1]
+    def beats(point: front.Point, rival: front.Point) -> bool:
+        return point != rival and point[0] <= rival[0] and point[1] >= rival[1]
 
-    expected = {at for at, one in enumerate(points) if not any(beats(other, one) for other in points)}
+    expected = {index for index, point in enumerate(points) if not any(beats(rival, point) for rival in points)}
     assert set(front.on_front(points)) == expected
     corners = front.front_steps(points, 7)
     for (cost, worth), (next_cost, next_worth) in pairwise(corners):
         assert (cost == next_cost) != (worth == next_worth)
         assert cost <= next_cost
         assert worth <= next_worth
-    assert {points[at] for at in expected} <= set(corners)
+    assert {points[index] for index in expected} <= set(corners)
     assert not corners or corners[-1] == (7, max(worth for _, worth in points))
 
 
 def test_groups_hold_only_what_ties_with_each_other() -> None:
-    assert front.groups([1.0, 1.5, 2.0, 2.4], lambda one, other: abs(one - other) < 0.6) == [[1.0, 1.5], [2.0, 2.4]]
+    assert front.groups([1.0, 1.5, 2.0, 2.4], lambda a, b: abs(a - b) < 0.6) == [[1.0, 1.5], [2.0, 2.4]]
     rows = [measured(name, p50=p50, rank=rank) for name, p50, rank in (("a", 4.0, 1), ("b", 5.0, 2), ("c", 5.0, 2))]
-    assert [[row.backend for row in each] for each in front.tied_rows(rows)] == [["a"], ["b", "c"]]
-    assert [len(each) for each in front.tied_rows(rows, figure="size")] == [3]
+    assert [[row.backend for row in group] for group in front.tied_rows(rows)] == [["a"], ["b", "c"]]
+    assert [len(group) for group in front.tied_rows(rows, figure="size")] == [3]
     rows[2] = replace(rows[2], accuracy=Accuracy(0.5, 500, 1000, wilson_interval(500, 1000)), agreement=None)
-    assert [len(each) for each in front.tied_rows(rows)] == [1, 1, 1]
+    assert [len(group) for group in front.tied_rows(rows)] == [1, 1, 1]
 
 
 @given(st.lists(st.floats(-1, 5), max_size=10), st.floats(0.01, 0.4))
-def test_places_are_spread_in_order_within_their_room(wanted: list[float], gap: float) -> None:
-    found = front.spread(sorted(wanted), gap, 0, 4)
-    assert len(found) == len(wanted)
-    assert all(-1e-9 <= one <= 4 + 1e-9 for one in found)
-    assert all(after - before >= gap - 1e-9 for before, after in pairwise(found))
+def test_places_are_spread_in_order_within_their_room(positions: list[float], gap: float) -> None:
+    spread = front.spread(sorted(positions), gap, 0, 4)
+    assert len(spread) == len(positions)
+    assert all(-1e-9 <= position <= 4 + 1e-9 for position in spread)
+    assert all(after - before >= gap - 1e-9 for before, after in pairwise(spread))
 
 
 def test_places_move_no_further_than_they_must() -> None:

@@ -1,4 +1,4 @@
-"""What a signature leaves open: which forms are tried, in which order, and what is refused."""
+"""What a signature leaves open: which model I/Os are tried, in which order, and what is refused."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ UPRIGHT = [(0, 1), (0, 255), (-1, 1), (-0.4242, 2.8215), (-2.8215, 0.4242), (-0.
 
 @pytest.fixture
 def images() -> Images:
-    """A quarter of each is ink: a mean of 0.25 and a deviation of 0.4330."""
-    found = np.zeros((3, 28, 28), np.float32)
-    found[:, :14, :14] = 1
-    return found
+    """A quarter of each is foreground: a mean of 0.25 and a deviation of 0.4330."""
+    pixels = np.zeros((3, 28, 28), np.float32)
+    pixels[:, :14, :14] = 1
+    return pixels
 
 
-def tried(
+def guessed(
     images: Images,
     shape: Shape,
     *outputs: Tensor,
@@ -36,13 +36,13 @@ def tried(
     constraints: Constraints = NO_CONSTRAINTS,
     **more: Any,
 ) -> list[ModelIO]:
-    given = Tensor("image", shape, dtype, **more)
-    return model_ios(Signature((given,), outputs or (SCORES,)), constraints, images)
+    image = Tensor("image", shape, dtype, **more)
+    return model_ios(Signature((image,), outputs or (SCORES,)), constraints, images)
 
 
-def ways(found: list[ModelIO]) -> list[tuple[tuple[int, ...], int | None, str]]:
-    """The shapes, batches and fits, each one once, in their order."""
-    return list(dict.fromkeys((one.shape, one.batch, one.fit) for one in found))
+def layouts_of(candidates: list[ModelIO]) -> list[tuple[tuple[int, ...], int | None, str]]:
+    """The shapes, batches and fits in the order in which they are tried, without repeats."""
+    return list(dict.fromkeys((model_io.shape, model_io.batch, model_io.fit) for model_io in candidates))
 
 
 # --- shapes --------------------------------------------------------------------------------------------------------
@@ -75,15 +75,15 @@ COLOURED, COLOURED_FIRST = (28, 28, 3), (3, 28, 28)
 def test_every_shape_that_fits_is_tried_the_plainest_first(
     images: Images, declared: Shape, expected: list[tuple[int, ...]]
 ) -> None:
-    found = tried(images, declared)
-    assert ways(found) == [(shape, None, "pad") for shape in expected]
-    assert len(set(found)) == len(found), "each one once"
+    candidates = guessed(images, declared)
+    assert layouts_of(candidates) == [(shape, None, "pad") for shape in expected]
+    assert len(set(candidates)) == len(candidates), "each one once"
 
 
 @pytest.mark.parametrize("batch", [1, 32])
 def test_a_fixed_batch_is_kept_to(images: Images, batch: int) -> None:
     for shape in (HW, FLAT, NHWC, COLOURED_FIRST):
-        assert ways(tried(images, (batch, *shape))) == [(shape, batch, "pad")]
+        assert layouts_of(guessed(images, (batch, *shape))) == [(shape, batch, "pad")]
 
 
 @pytest.mark.parametrize(
@@ -95,31 +95,31 @@ def test_a_fixed_batch_is_kept_to(images: Images, batch: int) -> None:
     ],
     ids=str,
 )  # fmt: skip
-def test_more_pixels_are_paper_or_between_and_fewer_are_averages(
+def test_more_pixels_are_background_or_between_and_fewer_are_averages(
     images: Images, declared: tuple[int, ...], fits: list[str]
 ) -> None:
-    assert ways(tried(images, (None, *declared))) == [(declared, None, fit) for fit in fits]
+    assert layouts_of(guessed(images, (None, *declared))) == [(declared, None, fit) for fit in fits]
 
 
 # --- ranges --------------------------------------------------------------------------------------------------------
 
 
 def test_every_usual_range_is_tried_both_ways_the_most_usual_first(images: Images) -> None:
-    found = [(one.background, one.foreground) for one in tried(images, (None, 28, 28))]
+    tried_ranges = [(model_io.background, model_io.foreground) for model_io in guessed(images, (None, 28, 28))]
     mean, deviation = 0.25, 0.25 * 3**0.5
-    own = [(-mean / deviation, 0.75 / deviation), (-0.75 / deviation, mean / deviation)]
-    upright = [*UPRIGHT, *own]
+    of_these_images = [(-mean / deviation, 0.75 / deviation), (-0.75 / deviation, mean / deviation)]
+    upright = [*UPRIGHT, *of_these_images]
     np.testing.assert_allclose(
-        found, [*upright, *((foreground, background) for background, foreground in upright)], atol=1e-4
+        tried_ranges, [*upright, *((foreground, background) for background, foreground in upright)], atol=1e-4
     )
 
 
 def test_a_range_is_tried_once_however_often_it_is_found() -> None:
-    """Images half of which is ink are normalised to -1 and 1, and their negatives too."""
+    """Images half of which is foreground are normalised to -1 and 1, and their negatives too."""
     images = np.zeros((2, 28, 28), np.float32)
     images[:, 14:] = 1
-    found = ranges(NO_CONSTRAINTS, images)
-    assert len(found) == len(set(found)) == 12
+    tried_ranges = ranges(NO_CONSTRAINTS, images)
+    assert len(tried_ranges) == len(set(tried_ranges)) == 12
     assert ranges(Constraints(range=(0.0, 1.0)), images) == [(0, 1), (1, 0)]
 
 
@@ -136,9 +136,9 @@ def test_a_range_is_tried_once_however_often_it_is_found() -> None:
 def test_a_range_that_a_quantised_input_cannot_hold_is_not_tried(
     images: Images, dtype: str, scale: float, zero_point: int, expected: list[tuple[int, int]]
 ) -> None:
-    found = tried(images, (None, 28, 28), dtype=dtype, scale=scale, zero_point=zero_point)
-    assert [(one.background, one.foreground) for one in found] == expected
-    assert {one.input for one in found} == {Tensor("image", (None, 28, 28), dtype, scale, zero_point)}
+    candidates = guessed(images, (None, 28, 28), dtype=dtype, scale=scale, zero_point=zero_point)
+    assert [(model_io.background, model_io.foreground) for model_io in candidates] == expected
+    assert {model_io.input for model_io in candidates} == {Tensor("image", (None, 28, 28), dtype, scale, zero_point)}
 
 
 # --- outputs -------------------------------------------------------------------------------------------------------
@@ -162,72 +162,74 @@ def test_a_range_that_a_quantised_input_cannot_hold_is_not_tried(
 def test_an_output_of_ten_is_scores_whatever_the_axes_beside(
     images: Images, declared: Shape, answer: tuple[int, ...]
 ) -> None:
-    found = tried(images, (None, 784), Tensor("b", declared, "float16"))
-    assert {(one.output.name, one.answer) for one in found} == {("b", answer)}
+    candidates = guessed(images, (None, 784), Tensor("b", declared, "float16"))
+    assert {(model_io.output.name, model_io.answer) for model_io in candidates} == {("b", answer)}
 
 
 def test_labels_and_features_are_no_scores(images: Images) -> None:
-    others = [
+    not_scores = [
         Tensor("labels", (None,), "int64"), Tensor("one_hot", (None, 10), "int64"), Tensor("name", (None,), "string"),
         Tensor("names", (None, 10), "string"), Tensor("features", (None, 128), "float32"),
         Tensor("unknown", (), "int32"), Tensor("three", (None, None, 3), "float32"),
     ]  # fmt: skip
-    assert {one.output for one in tried(images, (None, 784), *others, SCORES)} == {SCORES}
+    assert {model_io.output for model_io in guessed(images, (None, 784), *not_scores, SCORES)} == {SCORES}
 
 
 def test_whole_numbers_that_stand_for_others_are_scores(images: Images) -> None:
     for dtype, scale in (("int8", 0.1), ("uint8", 0.1), ("int32", 0.1), ("int8", 0.0), ("uint8", 0.0)):
         output = Tensor("b", (None, 10), dtype, scale)
-        assert tried(images, (None, 784), output)[0].output == output
+        assert guessed(images, (None, 784), output)[0].output == output
 
 
 def test_each_of_several_outputs_is_tried_in_the_order_of_the_file(images: Images) -> None:
     outputs = [replace(SCORES, name="last"), replace(SCORES, name="first")]
-    found = tried(images, (None, 784), *outputs)
-    assert [one.output.name for one in found] == ["last"] * 16 + ["first"] * 16
+    candidates = guessed(images, (None, 784), *outputs)
+    assert [model_io.output.name for model_io in candidates] == ["last"] * 16 + ["first"] * 16
 
 
 # --- constraints ---------------------------------------------------------------------------------------------------
 
 
-def test_a_wish_leaves_only_what_meets_it(images: Images) -> None:
+def test_a_constraint_leaves_only_what_meets_it(images: Images) -> None:
     outputs = [SCORES, replace(SCORES, name="others")]
 
-    def left(**constraints: Any) -> list[ModelIO]:
-        return tried(images, (None, None, None, None), *outputs, constraints=Constraints(**constraints))
+    def guessed_with(**constraints: Any) -> list[ModelIO]:
+        return guessed(images, (None, None, None, None), *outputs, constraints=Constraints(**constraints))
 
-    every = left()
-    assert {(one.background, one.foreground) for one in left(range=(-3.0, 7.0))} == {(-3, 7), (7, -3)}
-    assert [one for one in left() if one.background > one.foreground] == left(inverted=True)
-    assert [one for one in left() if one.background < one.foreground] == left(inverted=False)
-    assert [one for one in every if one.shape in (NCHW, COLOURED_FIRST)] == left(layout="nchw")
-    assert [one for one in every if one.output.name == "others"] == left(output="others")
-    assert left(activation="logits") == [replace(one, activation="logits") for one in every]
-    (only,) = left(range=(0.0, 9.0), inverted=True, layout="nchw", output="others")[:1]
-    assert (only.background, only.foreground, only.shape, only.output.name) == (9, 0, NCHW, "others")
+    unconstrained = guessed_with()
+    assert {(io.background, io.foreground) for io in guessed_with(range=(-3.0, 7.0))} == {(-3, 7), (7, -3)}
+    assert [io for io in guessed_with() if io.background > io.foreground] == guessed_with(inverted=True)
+    assert [io for io in guessed_with() if io.background < io.foreground] == guessed_with(inverted=False)
+    assert [io for io in unconstrained if io.shape in (NCHW, COLOURED_FIRST)] == guessed_with(layout="nchw")
+    assert [io for io in unconstrained if io.output.name == "others"] == guessed_with(output="others")
+    assert guessed_with(activation="logits") == [replace(io, activation="logits") for io in unconstrained]
+    (first,) = guessed_with(range=(0.0, 9.0), inverted=True, layout="nchw", output="others")[:1]
+    assert (first.background, first.foreground, first.shape, first.output.name) == (9, 0, NCHW, "others")
 
 
 @pytest.mark.parametrize("fit", ["pad", "resize"])
-def test_how_it_becomes_larger_can_be_wished(images: Images, fit: str) -> None:
-    assert ways(tried(images, (None, 32, 32), constraints=Constraints(fit=fit))) == [((32, 32), None, fit)]
+def test_how_it_becomes_larger_can_be_constrained(images: Images, fit: str) -> None:
+    assert layouts_of(guessed(images, (None, 32, 32), constraints=Constraints(fit=fit))) == [((32, 32), None, fit)]
 
 
 @pytest.mark.parametrize(("layout", "shape"), [("hw", HW), ("flat", FLAT), ("nhwc", NHWC), ("nchw", NCHW)])
-def test_a_layout_can_be_wished_where_nothing_is_told(images: Images, layout: str, shape: tuple[int, ...]) -> None:
-    assert tried(images, (), constraints=Constraints(layout=layout))[0].shape == shape
+def test_a_layout_can_be_constrained_where_nothing_is_told(images: Images, layout: str, shape: tuple[int, ...]) -> None:
+    assert guessed(images, (), constraints=Constraints(layout=layout))[0].shape == shape
 
 
-def test_a_wished_range_is_tried_even_where_it_does_not_fit(images: Images) -> None:
-    for constraint in ((-1.0, 1.0), (0.0, 1000.0)):
-        found = tried(images, (None, 28, 28), dtype="uint8", constraints=Constraints(range=constraint, inverted=False))
-        assert [(one.background, one.foreground) for one in found] == [constraint]
+def test_a_range_that_was_asked_for_is_tried_even_where_it_does_not_fit(images: Images) -> None:
+    for pixel_range in ((-1.0, 1.0), (0.0, 1000.0)):
+        candidates = guessed(
+            images, (None, 28, 28), dtype="uint8", constraints=Constraints(range=pixel_range, inverted=False)
+        )
+        assert [(model_io.background, model_io.foreground) for model_io in candidates] == [pixel_range]
 
 
 # --- refusals ------------------------------------------------------------------------------------------------------
 
 
-def refusal(kind: type[DigitbenchError], signature: Signature, constraints: Constraints = NO_CONSTRAINTS) -> str:
-    with pytest.raises(kind) as caught:
+def refusal(error: type[DigitbenchError], signature: Signature, constraints: Constraints = NO_CONSTRAINTS) -> str:
+    with pytest.raises(error) as caught:
         model_ios(signature, constraints, np.eye(28, dtype=np.float32)[None])
     assert one_printable_line(str(caught.value))
     return str(caught.value)
@@ -238,7 +240,7 @@ def signature(shape: Shape = (None, 784), dtype: str = "float32", *outputs: Tens
 
 
 @pytest.mark.parametrize(
-    ("constraints", "said"),
+    ("constraints", "message"),
     [
         (Constraints(output="b"), "--tensor b: the model has no such output; it has scores"),
         (
@@ -248,15 +250,17 @@ def signature(shape: Shape = (None, 784), dtype: str = "float32", *outputs: Tens
         (Constraints(layout="hw"), "--layout hw: "),
     ],
 )
-def test_a_wish_that_cannot_be_met_is_named_as_the_option_that_it_was(constraints: Constraints, said: str) -> None:
-    assert refusal(UsageError, signature(), constraints).startswith(said)
+def test_a_constraint_that_cannot_be_met_is_named_as_the_option_that_it_was(
+    constraints: Constraints, message: str
+) -> None:
+    assert refusal(UsageError, signature(), constraints).startswith(message)
 
 
 @pytest.mark.parametrize("names", [(), ("image", "mask")])
 def test_one_input_is_taken_neither_none_nor_two(names: tuple[str, ...]) -> None:
-    told = refusal(BundleError, Signature(tuple(Tensor(name, (None, 784), "float32") for name in names), (SCORES,)))
+    message = refusal(BundleError, Signature(tuple(Tensor(name, (None, 784), "float32") for name in names), (SCORES,)))
     listed = ", ".join(map(repr, names)) or "none"
-    assert told == f"it takes {len(names)} inputs ({listed}); a classifier of digits takes one, the image"
+    assert message == f"it takes {len(names)} inputs ({listed}); a classifier of digits takes one, the image"
 
 
 @pytest.mark.parametrize("dtype", ["string", "bool", "complex64", "bfloat16", ""])
@@ -265,7 +269,7 @@ def test_what_stands_for_no_pixels_is_refused(dtype: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("shape", "told"),
+    ("shape", "shown"),
     [
         ((None, 785), "[n, 785]"), ((None, 28, 28, 2), "[n, 28, 28, 2]"), ((None, 4, 28, 28), "[n, 4, 28, 28]"),
         ((28, 28), "[28, 28]"), ((784,), "[784]"), ((None,), "[n]"), ((None, 1, 1, 28, 28), "[n, 1, 1, 28, 28]"),
@@ -273,9 +277,10 @@ def test_what_stands_for_no_pixels_is_refused(dtype: str) -> None:
     ],
     ids=str,
 )  # fmt: skip
-def test_what_is_no_image_is_refused_with_its_shape(shape: Shape, told: str) -> None:
-    said = refusal(BundleError, signature(shape))
-    assert said == f"its input 'image' has shape {told}: not images of one or three channels, with the batch axis first"
+def test_what_is_no_image_is_refused_with_its_shape(shape: Shape, shown: str) -> None:
+    message = refusal(BundleError, signature(shape))
+    needed = "images of one or three channels, with the batch axis first"
+    assert message == f"its input 'image' has shape {shown}: not {needed}"
 
 
 @pytest.mark.parametrize(
@@ -288,12 +293,14 @@ def test_what_is_no_image_is_refused_with_its_shape(shape: Shape, told: str) -> 
     ids=lambda output: f"{output.dtype}{output.shape}",
 )  # fmt: skip
 def test_without_ten_scores_it_is_refused_with_what_it_gives(output: Tensor) -> None:
-    told = refusal(BundleError, signature((None, 784), "float32", output))
-    assert told.startswith(f"none of its outputs gives ten scores an image: 'b' {output.dtype} [")
+    message = refusal(BundleError, signature((None, 784), "float32", output))
+    assert message.startswith(f"none of its outputs gives ten scores an image: 'b' {output.dtype} [")
 
 
 def test_a_quantised_input_that_no_usual_range_fits_asks_for_one() -> None:
-    told = refusal(BundleError, signature(dtype="int8"))
-    assert told == "input 'image' (int8): no usual range of pixels fits into it; give --scale"
-    found = model_ios(signature(dtype="int8"), Constraints(range=(-128.0, 127.0)), np.eye(28, dtype=np.float32)[None])
-    assert [(one.background, one.foreground) for one in found] == [(-128, 127), (127, -128)]
+    message = refusal(BundleError, signature(dtype="int8"))
+    assert message == "input 'image' (int8): no usual range of pixels fits into it; give --scale"
+    candidates = model_ios(
+        signature(dtype="int8"), Constraints(range=(-128.0, 127.0)), np.eye(28, dtype=np.float32)[None]
+    )
+    assert [(model_io.background, model_io.foreground) for model_io in candidates] == [(-128, 127), (127, -128)]

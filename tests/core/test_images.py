@@ -37,7 +37,7 @@ def digits() -> data.Split:
 
 # --- what it takes and gives ---------------------------------------------------------------------------------------
 
-FORMS: dict[str, Callable[[Images], Array]] = {
+VARIANTS: dict[str, Callable[[Images], Array]] = {
     "uint8": lambda images: np.round(images * 255).astype(np.uint8),
     "float16": lambda images: images.astype(np.float16),
     "float32": lambda images: images,
@@ -50,21 +50,21 @@ FORMS: dict[str, Callable[[Images], Array]] = {
 
 
 @pytest.mark.parametrize("shape", [(300, 28, 28), (300, 784), (1, 28, 28), (1, 784), (28, 28)], ids=str)
-@pytest.mark.parametrize("form", FORMS)
-def test_every_form_gets_the_labels_of_the_reference(
-    classifier: Classifier, untrained: Bundle, digits: data.Split, form: str, shape: tuple[int, ...]
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_every_variant_gets_the_labels_of_the_reference(
+    classifier: Classifier, untrained: Bundle, digits: data.Split, variant: str, shape: tuple[int, ...]
 ) -> None:
     count = 300 if shape[0] == 300 else 1
-    images = FORMS[form](digits.images[:count]).reshape(shape)
+    images = VARIANTS[variant](digits.images[:count]).reshape(shape)
     reference = untrained.reference_scores()[:count]
     scores, labels = classifier.scores(images), classifier.predict(images)
     assert scores.dtype == np.float32
     assert scores.shape == (count, 10)
     assert labels.dtype == np.int64
     assert labels.shape == (count,)
-    np.testing.assert_allclose(scores, reference, atol=1e-3 if form == "float16" else 1e-5)
+    np.testing.assert_allclose(scores, reference, atol=1e-3 if variant == "float16" else 1e-5)
     np.testing.assert_array_equal(labels, scores.argmax(axis=1))
-    if form != "float16":
+    if variant != "float16":
         np.testing.assert_array_equal(labels, reference.argmax(axis=1))
 
 
@@ -85,11 +85,11 @@ def test_the_order_of_images_is_kept_whatever_their_number(classifier: Classifie
     np.testing.assert_array_equal(classifier.predict(images[::-1]), labels[::-1])
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("variant", VARIANTS)
 def test_the_images_are_left_untouched_and_the_answer_is_the_callers(
-    classifier: Classifier, digits: data.Split, form: str
+    classifier: Classifier, digits: data.Split, variant: str
 ) -> None:
-    images = FORMS[form](digits.images[:5])
+    images = VARIANTS[variant](digits.images[:5])
     before = images.copy()
     images.flags.writeable = False
     scores = classifier.scores(images)
@@ -133,7 +133,7 @@ def refusal(classifier: Classifier, images: object) -> str:
 
 
 @pytest.mark.parametrize(
-    ("images", "told"),
+    ("images", "expected"),
     [
         (np.zeros((3, 28, 28), np.int64), ["int64 of shape (3, 28, 28)", ".astype('uint8')"]),
         (np.zeros((28, 28), bool), ["bool", "True is ink", ".astype('float32')"]),
@@ -170,9 +170,11 @@ def refusal(classifier: Classifier, images: object) -> str:
     ],
 )
 @pytest.mark.filterwarnings("error")
-def test_what_it_wont_take_is_named_with_what_to_do(classifier: Classifier, images: object, told: list[str]) -> None:
+def test_what_it_wont_take_is_named_with_what_to_do(
+    classifier: Classifier, images: object, expected: list[str]
+) -> None:
     message = refusal(classifier, images)
-    assert [part for part in told if part not in message] == []
+    assert [part for part in expected if part not in message] == []
     if isinstance(images, np.ndarray):
         assert f"{images.dtype.name} of shape {images.shape}" in message
 
@@ -219,10 +221,10 @@ def test_any_array_gets_a_label_for_each_image_or_one_line(classifier: Classifie
     before = images.tobytes()
     with np.errstate(over="ignore"):
         rounded = images.astype(np.float32) if images.dtype.kind == "f" else images  # -1e-200 becomes a 0
-    wanted = images.dtype == np.uint8 or (
+    in_range = images.dtype == np.uint8 or (
         images.dtype.kind == "f" and images.size and 0 <= rounded.min() <= rounded.max() <= 1
     )
-    if wanted and (images.shape == (28, 28) or images.shape[1:] in ((28, 28), (784,))) and images.size:
+    if in_range and (images.shape == (28, 28) or images.shape[1:] in ((28, 28), (784,))) and images.size:
         labels = classifier.predict(images)
         assert labels.shape == ((1,) if images.shape == (28, 28) else images.shape[:1])
         assert ((labels >= 0) & (labels <= 9)).all()

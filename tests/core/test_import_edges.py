@@ -34,8 +34,8 @@ class Whim(Backend):
 
     @classmethod
     def signature(cls, artifact, *, trusted=False):
-        given = (Tensor("x", (None, 28, 28), "float32"),)
-        return Signature(given, tuple(Tensor(name, (None, 10), "float32") for name in cls.outputs))
+        inputs = (Tensor("x", (None, 28, 28), "float32"),)
+        return Signature(inputs, tuple(Tensor(name, (None, 10), "float32") for name in cls.outputs))
 
     @property
     def runtime(self):
@@ -73,7 +73,7 @@ class Coded(Whim):
             raise RuntimeError("it holds a `Lambda` layer")
 """
 NAMES = ("OneForAll", "Tires", "Dislikes", "Coded")
-INK = np.eye(28, dtype=np.float32)[None]
+IMAGES = np.eye(28, dtype=np.float32)[None]
 SCORES = Tensor("out", (None, 10), "float32")
 
 
@@ -101,7 +101,7 @@ def imported(backend: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Bun
 
 @pytest.mark.usefixtures("whims")
 @pytest.mark.parametrize("backend", ["Tires", "Dislikes"])
-def test_forms_in_which_it_dies_cost_no_form_in_which_it_ran(
+def test_model_ios_with_which_it_dies_cost_none_with_which_it_ran(
     backend: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert imported(backend, tmp_path, monkeypatch).manifest["metrics"]["test_accuracy"] == 1
@@ -124,7 +124,7 @@ def test_what_was_trusted_once_is_trusted_when_it_is_imported_again(
 def model_ios(
     shape: tuple[int | None, ...], outputs: tuple[Tensor, ...] = (SCORES,), constraints: Constraints = NO_CONSTRAINTS
 ) -> list[ModelIO]:
-    return guesses.model_ios(Signature((Tensor("x", shape, "float32"),), outputs), constraints, INK)
+    return guesses.model_ios(Signature((Tensor("x", shape, "float32"),), outputs), constraints, IMAGES)
 
 
 def test_training_images_of_one_grey_are_normalised_by_nothing_of_their_own() -> None:
@@ -148,18 +148,20 @@ def test_no_batch_axis_is_told(shape: tuple[int, ...]) -> None:
         model_ios(shape)
 
 
-def test_wishes_that_no_model_could_meet_are_told() -> None:
-    others = (Tensor("features", (None, 128), "float32"), Tensor("names", (None, 10), "string"), SCORES)
+def test_constraints_that_no_model_could_meet_are_told() -> None:
+    outputs = (Tensor("features", (None, 128), "float32"), Tensor("names", (None, 10), "string"), SCORES)
     for name in ("features", "names"):
         with pytest.raises(UsageError, match=rf"--tensor {name}: it gives .*, not ten scores"):
-            model_ios((None, 784), others, Constraints(output=name))
+            model_ios((None, 784), outputs, Constraints(output=name))
     with pytest.raises(UsageError, match="--fit pad: 14 × 14 pixels are fewer"):
         model_ios((None, 14, 14), constraints=Constraints(fit="pad"))
 
 
-@pytest.mark.parametrize("word", [b"\x12\x89\x00WriteFile", b"\x92\x00\x09WriteFile", b"\x12\x07PrintV2"], ids=repr)
-def test_operations_are_found_however_their_names_lengths_are_written(word: bytes, tmp_path: Path) -> None:
-    (tmp_path / "saved_model.pb").write_bytes(b"\x0a\x01n" + word)
+@pytest.mark.parametrize(
+    "encoded_name", [b"\x12\x89\x00WriteFile", b"\x92\x00\x09WriteFile", b"\x12\x07PrintV2"], ids=repr
+)
+def test_operations_are_found_however_their_names_lengths_are_written(encoded_name: bytes, tmp_path: Path) -> None:
+    (tmp_path / "saved_model.pb").write_bytes(b"\x0a\x01n" + encoded_name)
     with pytest.raises(BundleError, match="--trust"):
         formats.check_code(tmp_path, formats.SAVED_MODEL, trusted=False)
 
@@ -173,8 +175,8 @@ def foreign(untrained: Bundle, folder: Path, **more: Any) -> Bundle:
     """A bundle whose manifest says that it was imported from ONNX in int8, and `more`."""
     bundle = copied(untrained, folder)
     artifact = {**bundle.manifest["artifacts"][0], "format": "onnx", "precision": "int8"}
-    told = {"imported": {"source": "m.onnx", "format": "onnx"}, "artifacts": [artifact], **more}
-    rewrite_manifest(bundle, {**bundle.manifest, **told})
+    changes = {"imported": {"source": "m.onnx", "format": "onnx"}, "artifacts": [artifact], **more}
+    rewrite_manifest(bundle, {**bundle.manifest, **changes})
     return Bundle(bundle.path)
 
 
@@ -188,15 +190,15 @@ def foreign(untrained: Bundle, folder: Path, **more: Any) -> Bundle:
     ],
     ids=repr,
 )  # fmt: skip
-def test_a_form_that_no_model_has_is_refused(untrained: Bundle, tmp_path: Path, model_io: dict[str, Any]) -> None:
+def test_model_io_that_no_model_has_is_refused(untrained: Bundle, tmp_path: Path, model_io: dict[str, Any]) -> None:
     with pytest.raises(BundleError, match="not a bundle"):
         foreign(untrained, tmp_path, form=model_io)
 
 
-@pytest.mark.parametrize("told", [[], 7, "x", {}, {"format": "onnx"}, {"source": "m", "format": 7}], ids=repr)
-def test_a_damaged_word_of_where_it_came_from_is_refused(untrained: Bundle, tmp_path: Path, told: object) -> None:
+@pytest.mark.parametrize("entry", [[], 7, "x", {}, {"format": "onnx"}, {"source": "m", "format": 7}], ids=repr)
+def test_a_damaged_word_of_where_it_came_from_is_refused(untrained: Bundle, tmp_path: Path, entry: object) -> None:
     with pytest.raises(BundleError, match="not a bundle's manifest"):
-        foreign(untrained, tmp_path, imported=told)
+        foreign(untrained, tmp_path, imported=entry)
 
 
 def test_nobody_is_told_to_do_what_can_not_help(untrained: Bundle, tmp_path: Path) -> None:
@@ -206,9 +208,9 @@ def test_nobody_is_told_to_do_what_can_not_help(untrained: Bundle, tmp_path: Pat
     (bundle.path / "reference_scores.npy").write_bytes(b"")
     with pytest.raises(BundleError, match=r"digitbench import m\.onnx"):
         bundle.reference_scores()
-    why = {"source": "m.keras", "format": "keras", "not_written": {"tflite": "an operation is missing"}}
+    entry = {"source": "m.keras", "format": "keras", "not_written": {"tflite": "an operation is missing"}}
     with pytest.raises(ArtifactError, match="can't be written: an operation is missing"):
-        foreign(untrained, tmp_path / "keras", imported=why).find("tflite")
+        foreign(untrained, tmp_path / "keras", imported=entry).find("tflite")
 
 
 def test_an_imported_model_is_opened_in_its_own_precision(untrained: Bundle, tmp_path: Path) -> None:

@@ -32,22 +32,22 @@ def nanoseconds(values: Sequence[int]) -> npt.NDArray[np.int64]:
 # --- percentiles ---------------------------------------------------------------------------------------------------
 
 
-def test_known_calls_give_known_figures() -> None:
-    found = summarise([nanoseconds([1000 * (i + 1) for i in reversed(range(1001))])])
-    assert (found.n, found.min, found.mean, found.max) == (1001, 1, 501, 1001)
-    assert (found.p50, found.p90, found.p99) == (501, 901, 991)
+def test_known_calls_give_known_values() -> None:
+    summary = summarise([nanoseconds([1000 * (i + 1) for i in reversed(range(1001))])])
+    assert (summary.n, summary.min, summary.mean, summary.max) == (1001, 1, 501, 1001)
+    assert (summary.p50, summary.p90, summary.p99) == (501, 901, 991)
 
 
 def test_an_outlier_counts() -> None:
-    found = summarise([nanoseconds([1000] * 300), nanoseconds([1000] * 99 + [10**9])])
-    assert found.n == 400
-    assert found.max == 10**6
-    assert found.mean == pytest.approx((399 + 10**6) / 400)
+    summary = summarise([nanoseconds([1000] * 300), nanoseconds([1000] * 99 + [10**9])])
+    assert summary.n == 400
+    assert summary.max == 10**6
+    assert summary.mean == pytest.approx((399 + 10**6) / 400)
 
 
 @pytest.mark.parametrize("generations", [1, 3])
 @pytest.mark.parametrize(
-    ("calls", "known"),
+    ("calls", "expected"),
     [
         (3, ""),
         (5, ""),
@@ -60,39 +60,41 @@ def test_an_outlier_counts() -> None:
         (3688, "p50 p90 p99 p999"),
     ],
 )
-def test_a_percentile_is_none_where_all_calls_together_are_too_few(generations: int, calls: int, known: str) -> None:
-    found = summarise(np.array_split(nanoseconds([2000] * calls), generations))
-    assert {name for name in ("p50", "p90", "p99", "p999") if getattr(found, name) is not None} == set(known.split())
+def test_a_percentile_is_none_where_all_calls_together_are_too_few(generations: int, calls: int, expected: str) -> None:
+    summary = summarise(np.array_split(nanoseconds([2000] * calls), generations))
+    assert {name for name in ("p50", "p90", "p99", "p999") if getattr(summary, name) is not None} == set(
+        expected.split()
+    )
 
 
 @given(arrays(np.int64, st.tuples(st.integers(3, 4), st.integers(123, 150)), elements=st.integers(1, 10**12)))
-def test_nothing_is_dropped_and_the_figures_are_in_order(values: npt.NDArray[np.int64]) -> None:
-    found = summarise(list(values))
+def test_nothing_is_dropped_and_the_values_are_in_order(values: npt.NDArray[np.int64]) -> None:
+    summary = summarise(list(values))
     pooled = values.ravel().tolist()
-    assert found.n == len(pooled)
-    assert found.mean * found.n * 1000 == pytest.approx(sum(pooled))
-    assert found.p50 is not None
-    assert found.p90 is not None
-    assert found.p99 is not None
-    assert found.min <= found.p50 <= found.p90 <= found.p99 <= found.max
-    assert found.min == min(pooled) / 1000
-    assert found.max == max(pooled) / 1000
-    assert found.p50 == pytest.approx(np.median(pooled) / 1000)
-    for name, (low, high) in found.intervals.items():
-        assert 0 < low <= getattr(found, name) <= high < inf
+    assert summary.n == len(pooled)
+    assert summary.mean * summary.n * 1000 == pytest.approx(sum(pooled))
+    assert summary.p50 is not None
+    assert summary.p90 is not None
+    assert summary.p99 is not None
+    assert summary.min <= summary.p50 <= summary.p90 <= summary.p99 <= summary.max
+    assert summary.min == min(pooled) / 1000
+    assert summary.max == max(pooled) / 1000
+    assert summary.p50 == pytest.approx(np.median(pooled) / 1000)
+    for name, (low, high) in summary.intervals.items():
+        assert 0 < low <= getattr(summary, name) <= high < inf
 
 
 def test_one_process_has_all_percentiles_however_few_its_calls() -> None:
     assert percentiles(nanoseconds([3000])) == {"p50": 3, "p90": 3, "p99": 3, "p999": 3}
-    found = percentiles(nanoseconds([1000 * i for i in reversed(range(1001))]))
-    assert found == pytest.approx({"p50": 500, "p90": 900, "p99": 990, "p999": 999})
+    by_name = percentiles(nanoseconds([1000 * i for i in reversed(range(1001))]))
+    assert by_name == pytest.approx({"p50": 500, "p90": 900, "p99": 990, "p999": 999})
 
 
 # --- intervals of percentiles --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("calls", "known"),
+    ("calls", "expected"),
     [
         ([10_000], ""),
         ([5, 100], ""),
@@ -104,9 +106,9 @@ def test_one_process_has_all_percentiles_however_few_its_calls() -> None:
         ([3688 * ALIKE] * 2, "p50 p90 p99 p999"),
     ],
 )
-def test_an_interval_takes_two_processes_with_enough_calls_each(calls: list[int], known: str) -> None:
-    found = summarise([nanoseconds([2000] * one) for one in calls])
-    assert found.intervals == dict.fromkeys(known.split(), (2.0, 2.0))
+def test_an_interval_takes_two_processes_with_enough_calls_each(calls: list[int], expected: str) -> None:
+    summary = summarise([nanoseconds([2000] * count) for count in calls])
+    assert summary.intervals == dict.fromkeys(expected.split(), (2.0, 2.0))
 
 
 def test_a_process_is_one_sample_however_many_its_calls() -> None:
@@ -114,22 +116,22 @@ def test_a_process_is_one_sample_however_many_its_calls() -> None:
         summarise([np.repeat(nanoseconds([1000, 1100, 1200]), times) + 10 * i for i in range(4)]).intervals["p50"]
         for times in (2, 500)
     )
-    wanted = log_interval([1.1, 1.11, 1.12, 1.13]).interval
-    assert few == pytest.approx(wanted)
-    assert many == pytest.approx(wanted)
+    expected = log_interval([1.1, 1.11, 1.12, 1.13]).interval
+    assert few == pytest.approx(expected)
+    assert many == pytest.approx(expected)
 
 
-def test_an_interval_reaches_the_figure_it_stands_beside() -> None:
+def test_an_interval_reaches_the_value_it_stands_beside() -> None:
     slow = [nanoseconds([100_000] * 2000)] * 4 + [nanoseconds([900_000] * 20_000)]  # most calls are one process'
-    found = summarise(slow)
-    assert found.p50 == 900
-    assert found.intervals["p50"] == (pytest.approx(log_interval([100] * 4 + [900]).interval[0]), 900)  # type: ignore[index]
+    summary = summarise(slow)
+    assert summary.p50 == 900
+    assert summary.intervals["p50"] == (pytest.approx(log_interval([100] * 4 + [900]).interval[0]), 900)  # type: ignore[index]
 
 
 def test_a_clock_too_coarse_to_see_a_call_gives_no_interval() -> None:
-    found = summarise([nanoseconds([0] * 40), nanoseconds([1000] * 40)])
-    assert found.p50 is not None
-    assert found.intervals == {}
+    summary = summarise([nanoseconds([0] * 40), nanoseconds([1000] * 40)])
+    assert summary.p50 is not None
+    assert summary.intervals == {}
 
 
 # --- ratios --------------------------------------------------------------------------------------------------------
@@ -137,22 +139,22 @@ def test_a_clock_too_coarse_to_see_a_call_gives_no_interval() -> None:
 
 @given(several)
 def test_the_interval_is_students_for_the_mean_logarithm(values: list[float]) -> None:
-    found = log_interval(values)
-    assert found.interval is not None
-    assert found.value == pytest.approx(scipy_stats.gmean(values))
+    ratio = log_interval(values)
+    assert ratio.interval is not None
+    assert ratio.value == pytest.approx(scipy_stats.gmean(values))
     if len(set(values)) > 1:
         low, high = scipy_stats.ttest_1samp(np.log(values), 0).confidence_interval(0.95)
-        assert np.log(found.interval) == pytest.approx([low, high], rel=1e-6, abs=1e-9)
+        assert np.log(ratio.interval) == pytest.approx([low, high], rel=1e-6, abs=1e-9)
 
 
 @given(several, several)
 def test_the_interval_of_two_runs_is_welchs(base: list[float], new: list[float]) -> None:
-    found = unpaired(base, new)
-    assert found.interval is not None
-    assert found.value == pytest.approx(scipy_stats.gmean(new) / scipy_stats.gmean(base))
+    ratio = unpaired(base, new)
+    assert ratio.interval is not None
+    assert ratio.value == pytest.approx(scipy_stats.gmean(new) / scipy_stats.gmean(base))
     if len(set(base)) > 1 and len(set(new)) > 1:
         test = scipy_stats.ttest_ind(np.log(new), np.log(base), equal_var=False)
-        assert np.log(found.interval) == pytest.approx(list(test.confidence_interval(0.95)), rel=1e-6, abs=1e-9)
+        assert np.log(ratio.interval) == pytest.approx(list(test.confidence_interval(0.95)), rel=1e-6, abs=1e-9)
 
 
 @given(several, several)
@@ -184,9 +186,9 @@ def test_equal_values_give_an_interval_without_width(base: float, new: float, ti
 
 
 def test_a_run_without_variation_takes_nothing_from_the_others() -> None:
-    found, wanted = unpaired([2.0, 2.0, 2.0], [3.0, 3.3, 3.1]), log_interval([1.5, 1.65, 1.55])
-    assert found.value == pytest.approx(wanted.value)
-    assert found.interval == pytest.approx(wanted.interval)
+    ratio, expected = unpaired([2.0, 2.0, 2.0], [3.0, 3.3, 3.1]), log_interval([1.5, 1.65, 1.55])
+    assert ratio.value == pytest.approx(expected.value)
+    assert ratio.interval == pytest.approx(expected.interval)
 
 
 @pytest.mark.parametrize("values", [[0.0, 1.0], [1.0, -1.0]])
@@ -234,7 +236,7 @@ def ranked(ratios: Mapping[str, Sequence[float | None]], floor: Ratio | None = N
         key(name): {index: value for index, value in enumerate(values) if value is not None}
         for name, values in ratios.items()
     }
-    return {one[0]: rank for one, rank in ranks(by_key, floor).items()}
+    return {candidate[0]: rank for candidate, rank in ranks(by_key, floor).items()}
 
 
 BASE = [1.0, 1.0, 1.0, 1.0]
@@ -302,13 +304,13 @@ floors = st.none() | st.floats(1, 1.5).map(lambda end: Ratio(1, (1 / end, end)))
 def test_ranks_follow_the_geometric_means_and_count_from_1(
     ratios: dict[str, list[float | None]], floor: Ratio | None
 ) -> None:
-    found = ranked(ratios, floor)
-    means = {name: exp(np.mean([log(value) for value in ratios[name] if value is not None])) for name in found}
-    order = sorted(found, key=lambda name: (found[name], means[name]))
-    for position, (one, after) in enumerate(pairwise(order), start=2):
-        assert means[one] <= means[after] * (1 + 1e-12)
-        assert found[after] in (found[one], position)
-    assert min(found.values(), default=1) == 1
+    rank_of = ranked(ratios, floor)
+    means = {name: exp(np.mean([log(value) for value in ratios[name] if value is not None])) for name in rank_of}
+    ordered = sorted(rank_of, key=lambda name: (rank_of[name], means[name]))
+    for position, (current, following) in enumerate(pairwise(ordered), start=2):
+        assert means[current] <= means[following] * (1 + 1e-12)
+        assert rank_of[following] in (rank_of[current], position)
+    assert min(rank_of.values(), default=1) == 1
 
 
 @given(runs, floors, st.randoms())

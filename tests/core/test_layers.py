@@ -20,9 +20,9 @@ from digitbench.errors import ArtifactError, BundleError
 def keras_file(path: Path, entries: list[tuple[str, dict[str, Any], list[Any] | None]]) -> Path:
     """A Keras 3 file with a Sequential of these layers' kinds, settings and input shapes."""
     described = [
-        {"class_name": kind, "config": {"name": kind.lower(), **config}}
+        {"class_name": class_name, "config": {"name": class_name.lower(), **config}}
         | ({"build_config": {"input_shape": shape}} if shape else {})
-        for kind, config, shape in entries
+        for class_name, config, shape in entries
     ]
     with zipfile.ZipFile(path, "w") as archive:
         model = {"class_name": "Sequential", "config": {"name": "model", "layers": described}}
@@ -34,7 +34,7 @@ WINDOW = {"kernel_size": [3, 3], "use_bias": True, "data_format": "channels_last
 
 
 @pytest.mark.parametrize(
-    ("kind", "config", "shape", "count"),
+    ("class_name", "config", "shape", "count"),
     [  # the counts are what Keras' count_params() says of these layers
         ("Dense", {"units": 10, "use_bias": True}, [None, 784], 7850),
         ("Dense", {"units": 10, "use_bias": False}, [None, 784], 7840),
@@ -53,11 +53,11 @@ WINDOW = {"kernel_size": [3, 3], "use_bias": True, "data_format": "channels_last
     ],
 )
 def test_a_layers_parameters_are_counted(
-    tmp_path: Path, kind: str, config: dict[str, Any], shape: list[Any] | None, count: int | None
+    tmp_path: Path, class_name: str, config: dict[str, Any], shape: list[Any] | None, count: int | None
 ) -> None:
-    (found,) = layers.of_keras(keras_file(tmp_path / "model.keras", [(kind, config, shape)]))
-    assert (found.kind, found.parameters) == (kind, count)
-    assert layers.total([found]) == (count or 0, count is not None)
+    (layer,) = layers.of_keras(keras_file(tmp_path / "model.keras", [(class_name, config, shape)]))
+    assert (layer.kind, layer.parameters) == (class_name, count)
+    assert layers.total([layer]) == (count or 0, count is not None)
 
 
 def test_a_layer_takes_what_the_one_before_gives(tmp_path: Path) -> None:
@@ -77,7 +77,7 @@ POOLING = {"pool_size": [2, 2], "strides": [2, 2], "padding": "valid", "data_for
 
 
 @pytest.mark.parametrize(
-    ("kind", "config", "takes", "gives"),
+    ("class_name", "config", "takes", "gives"),
     [  # what Keras' compute_output_shape() says
         ("Reshape", {"target_shape": [28, 28, 1]}, [28, 28], (28, 28, 1)),
         ("Reshape", {"target_shape": [-1, 1]}, [28, 28], None),
@@ -92,10 +92,10 @@ POOLING = {"pool_size": [2, 2], "strides": [2, 2], "padding": "valid", "data_for
     ],
 )  # fmt: skip
 def test_a_layer_before_one_that_tells_nothing_gives_what_follows_from_its_settings(
-    tmp_path: Path, kind: str, config: dict[str, Any], takes: list[int], gives: tuple[int, ...] | None
+    tmp_path: Path, class_name: str, config: dict[str, Any], takes: list[int], gives: tuple[int, ...] | None
 ) -> None:
-    (found,) = layers.of_keras(keras_file(tmp_path / "model.keras", [(kind, config, [None, *takes])]))
-    assert (found.takes, found.gives) == (tuple(takes), gives)
+    (layer,) = layers.of_keras(keras_file(tmp_path / "model.keras", [(class_name, config, [None, *takes])]))
+    assert (layer.takes, layer.gives) == (tuple(takes), gives)
 
 
 def test_plain_weights_of_a_part_of_the_image_tell_the_crop(tmp_path: Path) -> None:
@@ -120,8 +120,8 @@ def test_a_broken_keras_file_is_told_in_a_line(
     else:
         with zipfile.ZipFile(path, "w") as archive:
             layer = {"class_name": "Flatten", "config": {}}
-            whole = json.dumps({"class_name": "Sequential", "config": {"layers": [layer]}}).ljust(2000)
-            archive.writestr("config.json", "[]" if content == "list" else whole)
+            config = json.dumps({"class_name": "Sequential", "config": {"layers": [layer]}}).ljust(2000)
+            archive.writestr("config.json", "[]" if content == "list" else config)
         monkeypatch.setattr(layers, "MOST_BYTES", 1000)
     with pytest.raises(BundleError, match="its layers can't be read"):
         layers.of_keras(path)
@@ -136,28 +136,28 @@ def test_a_cropped_first_layer_is_drawn_at_its_own_size(untrained: Bundle, tmp_p
     kernel = np.random.default_rng(0).random((18 * 20, 4), np.float32)
     np.savez(path, activations=np.array(["relu", "softmax"]), kernel_0=kernel, window=np.array([4, 22, 3, 23]))
     bundle.record(Artifact.describe(bundle.path, path, "npz"))
-    found = weights.read(bundle)
-    assert found.size == (18, 20)
-    figure: Any = weights.figure(found, count=1)
+    first_layer = weights.read(bundle)
+    assert first_layer.size == (18, 20)
+    figure: Any = weights.figure(first_layer, count=1)
     drawn = figure.axes[0].images[0].get_array()
     strongest = np.linalg.norm(kernel, axis=0).argmax()
     assert (drawn[9:27, :20] == kernel[:, strongest].reshape(18, 20)).all()
 
 
 @pytest.mark.parametrize(
-    ("first", "told"),
+    ("first", "message"),
     [
         (("Conv2D", {**SAME, "filters": 8}, [None, 28, 28, 1]), "its first layer, conv2d, is a convolution"),
         (("LSTM", {"units": 5}, [None, 28, 28]), "has no fp32 artifact of format 'npz'"),
     ],
 )
 def test_a_first_layer_that_is_not_dense_is_refused_in_a_line(
-    untrained: Bundle, tmp_path: Path, first: tuple[str, dict[str, Any], list[Any]], told: str
+    untrained: Bundle, tmp_path: Path, first: tuple[str, dict[str, Any], list[Any]], message: str
 ) -> None:
     bundle = copied(untrained, tmp_path)
     path = keras_file(bundle.path / "model.keras", [first])
     bundle.manifest["artifacts"] = [vars(Artifact.describe(bundle.path, path, "keras"))]
     with pytest.raises(ArtifactError) as caught:
         weights.read(bundle)
-    assert told in str(caught.value)
+    assert message in str(caught.value)
     assert str(caught.value).isprintable()

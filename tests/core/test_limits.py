@@ -46,7 +46,7 @@ def test_a_limit_is_read_in_its_unit(name: str, text: str, bound: float) -> None
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "words"),
+    ("name", "text", "message"),
     [
         ("p99", "200", "--max-p99 '200': give a time with its unit, such as 200us or 0.2ms"),
         ("p99", "-200us", "give a time"),
@@ -70,10 +70,10 @@ def test_a_limit_is_read_in_its_unit(name: str, text: str, bound: float) -> None
         ("size", "9" * 400 + "kB", "…': give a size"),
     ],
 )
-def test_what_is_no_limit_is_refused_in_one_line(name: str, text: str, words: str) -> None:
+def test_what_is_no_limit_is_refused_in_one_line(name: str, text: str, message: str) -> None:
     with pytest.raises(UsageError) as refused:
         parse_limit(name, text)
-    assert words in str(refused.value)
+    assert message in str(refused.value)
     assert one_printable_line(str(refused.value))
 
 
@@ -95,9 +95,9 @@ def test_anything_else_is_a_limit_or_one_line(name: str, text: str) -> None:
 
 @given(st.integers(1, 10_000))
 def test_an_accuracy_keeps_the_percentage_that_it_is_exactly(correct: int) -> None:
-    share = parse_limit("accuracy", f"{correct // 100}.{correct % 100:02d}%")
-    assert share.kept_by(correct / 10_000)
-    assert not share.kept_by((correct - 1) / 10_000)
+    limit = parse_limit("accuracy", f"{correct // 100}.{correct % 100:02d}%")
+    assert limit.kept_by(correct / 10_000)
+    assert not limit.kept_by((correct - 1) / 10_000)
 
 
 @given(st.sampled_from(["p99", "memory", "size", "flips"]), st.integers(1, 10**9), st.integers(0, 10**9))
@@ -109,7 +109,7 @@ def test_at_most_means_the_bound_too(name: str, bound: int, value: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "value", "words"),
+    ("name", "text", "value", "message"),
     [
         ("p99", "200us", 231.04, "p99 231.0 µs is above 200 µs"),
         ("p99", "0.2ms", 200.004, "p99 200.004 µs is above 200 µs"),
@@ -122,11 +122,11 @@ def test_at_most_means_the_bound_too(name: str, bound: int, value: int) -> None:
         ("throughput", "20000", 12_345.6, "throughput 12,346 images/s is below 20,000 images/s"),
     ],
 )
-def test_a_broken_limit_is_told_with_figures_that_differ(name: str, text: str, value: float, words: str) -> None:
-    assert parse_limit(name, text).broken_by(value) == words
+def test_a_broken_limit_is_told_with_values_that_differ(name: str, text: str, value: float, message: str) -> None:
+    assert parse_limit(name, text).broken_by(value) == message
 
 
 def test_only_what_was_given_is_a_limit() -> None:
-    found = parse_limits({"p99": "200us", "p50": None, "flips": "0"})
-    assert [(limit.kind.name, limit.text) for limit in found] == [("p99", "200us"), ("flips", "0")]
-    assert [str(limit) for limit in found] == ["p99 of at most 200 µs", "flips of at most 0"]
+    limits = parse_limits({"p99": "200us", "p50": None, "flips": "0"})
+    assert [(limit.kind.name, limit.text) for limit in limits] == [("p99", "200us"), ("flips", "0")]
+    assert [str(limit) for limit in limits] == ["p99 of at most 200 µs", "flips of at most 0"]

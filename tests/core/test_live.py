@@ -88,9 +88,9 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 def half_measured() -> Results:
-    rows, beside = a_run()
+    rows, changes = a_run()
     rows = (*rows[:2], replace(rows[2], latency_us=None, ratio=None, rank=None, generations=()), *rows[3:])
-    return results_of(*rows, Row("savedmodel", "fp32", 1, 1, error="it died"), complete=False, **beside)
+    return results_of(*rows, Row("savedmodel", "fp32", 1, 1, error="it died"), complete=False, **changes)
 
 
 def frames(stream: io.StringIO) -> list[str]:
@@ -213,7 +213,7 @@ def many(sizes: int, backends: int = 3) -> Results:
     return results_of(*rows, settings={"generations": 3})
 
 
-def test_a_narrow_board_gives_up_ratios_and_then_batch_sizes() -> None:
+def test_a_narrow_live_table_gives_up_ratios_and_then_batch_sizes() -> None:
     assert "×1.50" in drawn(many(3))
     assert "×1.50" not in drawn(many(5))
     assert "batch 16" in drawn(many(5))
@@ -243,7 +243,7 @@ def listeners() -> Iterator[RunProgress]:
     yield LiveProgress(Console(file=io.StringIO()))
 
 
-@pytest.mark.parametrize("listener", list(listeners()), ids=lambda one: type(one).__name__)
+@pytest.mark.parametrize("listener", list(listeners()), ids=lambda listener: type(listener).__name__)
 def test_every_listener_takes_every_call(listener: RunProgress) -> None:
     listener.update("a", 0, 1)
     listener.say("b")

@@ -29,21 +29,21 @@ def answer(images: Images) -> Scores:
 
 
 def test_each_batch_is_given_once_and_in_order() -> None:
-    given: list[Images] = []
+    received: list[Images] = []
 
     def predict(images: Images) -> Scores:
-        given.append(images)
+        received.append(images)
         return answer(images)
 
     spent, _ = time_block(predict, BATCHES)
     assert len(spent) == len(BATCHES)
-    assert all(one is batch for one, batch in zip(given, BATCHES, strict=True))
+    assert all(array is batch for array, batch in zip(received, BATCHES, strict=True))
 
 
 def test_times_are_64_bit_nanoseconds() -> None:
     spent, _ = time_block(answer, BATCHES)
     assert np.frombuffer(spent, np.int64).tolist() == list(spent)
-    assert all(isinstance(one, int) and one > 0 for one in spent)
+    assert all(isinstance(duration, int) and duration > 0 for duration in spent)
 
 
 def test_the_last_calls_scores_come_back_so_that_they_can_be_checked() -> None:

@@ -51,19 +51,19 @@ class Liar(NumpyBackend):
         return super().predict(images)
 
 
-def liar(lie: Callable[[Any, Images], Any], kind: type[Liar] = Liar) -> type[Liar]:
-    return type("ThisLiar", (kind,), {"lie": lie})
+def liar(lie: Callable[[Any, Images], Any], base: type[Liar] = Liar) -> type[Liar]:
+    return type("ThisLiar", (base,), {"lie": lie})
 
 
 class Buffers(Liar):
-    """Answers in memory that it keeps: two places for each batch size, in turns."""
+    """Answers in memory that it keeps: two buffers for each batch size, in turns."""
 
     def __init__(self, artifact: Path, *, threads: int) -> None:
         super().__init__(artifact, threads=threads)
         self.calls, self.kept = 0, dict[tuple[int, int], Scores]()
 
-    def answer_in(self, place: int, images: Images) -> Scores:
-        scores = self.kept.setdefault((place, len(images)), np.empty((len(images), 10), np.float32))
+    def answer_in(self, buffer: int, images: Images) -> Scores:
+        scores = self.kept.setdefault((buffer, len(images)), np.empty((len(images), 10), np.float32))
         scores[:] = self.compute(images)
         return scores
 
@@ -87,20 +87,20 @@ class Later(Liar):
 
 
 class Remembers(Liar):
-    """Answers what it answered before, where it knows what it is asked by its `key`."""
+    """Answers what it answered before, if it was asked something with the same `key` already."""
 
     key: ClassVar[Callable[[Images], Any]]
 
     def __init__(self, artifact: Path, *, threads: int) -> None:
         super().__init__(artifact, threads=threads)
-        self.known, self.hits = dict[Any, Scores](), 0
+        self.answers, self.hits = dict[Any, Scores](), 0
 
     def lie(self, images: Images) -> Scores:
         key = type(self).key(images)
-        self.hits += key in self.known
-        if key not in self.known:
-            self.known[key] = self.compute(images)
-        return self.known[key].copy()
+        self.hits += key in self.answers
+        if key not in self.answers:
+            self.answers[key] = self.compute(images)
+        return self.answers[key].copy()
 
 
 def remembers(key: Callable[[Images], Any]) -> type[Remembers]:
@@ -118,23 +118,23 @@ def measured(
 ) -> Callable[..., tuple[Backend, Told]]:
     """Let a worker score, warm up and time a backend, with the real clock."""
 
-    def measure(kind: type[Backend], size: int = 1, turns: int = 12) -> tuple[Backend, Told]:
-        backend = kind(untrained.open(untrained.find("npz")), threads=1)
+    def measure(backend_class: type[Backend], size: int = 1, turns: int = 12) -> tuple[Backend, Told]:
+        backend = backend_class(untrained.open(untrained.find("npz")), threads=1)
         commands = [{"do": "score"}, warm_up(size, 0.005), *[turn(size, 0.004)] * turns]
         return backend, serve(monkeypatch, tmp_path, images, lambda: backend, *commands)
 
     return measure
 
 
-def wrong(told: Told, untrained: Bundle, images: Images) -> int:
-    """Of the labels that were checked while it was timed, how many weren't those of the accuracy run."""
+def count_wrong(events: Told, untrained: Bundle, images: Images) -> int:
+    """How many of the labels that were checked while it was timed weren't those of the accuracy run."""
     right = untrained.reference_scores().argmax(axis=1)
-    found = 0
-    for _, facts in told:
+    count = 0
+    for _, facts in events:
         for checked in facts.get("checked", ()):
-            at = np.arange(checked["first"], checked["first"] + len(checked["labels"])) % len(images)
-            found += int((right[at] != checked["labels"]).sum())
-    return found
+            positions = np.arange(checked["first"], checked["first"] + len(checked["labels"])) % len(images)
+            count += int((right[positions] != checked["labels"]).sum())
+    return count
 
 
 # --- what isn't an answer ------------------------------------------------------------------------------------------
@@ -147,7 +147,7 @@ NO_ANSWERS: dict[str, tuple[type[Liar], str]] = {
     "float64": (liar(lambda self, x: self.compute(x).astype(float)), r"float64 of shape \(1, 10\), not float32"),
     "one too many": (liar(lambda self, x: np.zeros((len(x) + 1, 10), "f4")), r"shape \(2, 10\), not float32 \(1, 10\)"),
     "of Fortran's order": (liar(lambda self, x: np.asfortranarray(self.compute(x))), "not C-contiguous"),
-    "read-only": (liar(lambda self, x: _frozen(self.compute(x))), "not writable"),
+    "read-only": (liar(lambda self, x: _read_only(self.compute(x))), "not writable"),
     "its own buffer": (liar(lambda self, x: self.answer_in(0, x), Buffers), "shares memory with an earlier answer"),
     "two buffers": (Buffers, "shares memory with an earlier answer|changed after it was given"),
     "the images' memory": (
@@ -157,23 +157,23 @@ NO_ANSWERS: dict[str, tuple[type[Liar], str]] = {
 }  # fmt: skip
 
 
-def _frozen(scores: Scores) -> Scores:
+def _read_only(scores: Scores) -> Scores:
     scores.flags.writeable = False
     return scores
 
 
 @pytest.mark.parametrize("name", NO_ANSWERS)
 def test_what_is_no_array_of_its_own_is_an_error(name: str, measured: Callable[..., tuple[Backend, Told]]) -> None:
-    kind, complaint = NO_ANSWERS[name]
+    backend_class, complaint = NO_ANSWERS[name]
     with pytest.raises(ValueError, match=f"^predict gave .*({complaint})"):
-        measured(kind)
+        measured(backend_class)
 
 
 def test_a_users_images_are_no_answer(untrained: Bundle, images: Images) -> None:
     """Of a user's own call they can be written."""
-    kind = liar(lambda self, x: x.reshape(-1)[: 10 * len(x)].reshape(-1, 10))
+    backend_class = liar(lambda self, x: x.reshape(-1)[: 10 * len(x)].reshape(-1, 10))
     with (
-        kind(untrained.open(untrained.find("npz")), threads=1) as backend,
+        backend_class(untrained.open(untrained.find("npz")), threads=1) as backend,
         pytest.raises(ValueError, match="shares memory with the images"),
     ):
         scoring.score(backend, images[:5].copy())
@@ -195,8 +195,8 @@ def test_the_honest_one_is_right(
     measured: Callable[..., tuple[Backend, Told]], untrained: Bundle, images: Images
 ) -> None:
     for size in (1, 7):
-        _, told = measured(NumpyBackend, size)
-        assert wrong(told, untrained, images) == 0
+        _, events = measured(NumpyBackend, size)
+        assert count_wrong(events, untrained, images) == 0
 
 
 def test_who_answers_right_only_now_and_then_is_found_out(
@@ -212,15 +212,15 @@ def test_who_answers_right_only_now_and_then_is_found_out(
             scores = self.compute(images)
             return scores if self.calls % 10 == 0 or len(images) > 1 else np.roll(scores, 1, axis=1)
 
-    _, told = measured(NowAndThen)
-    assert wrong(told, untrained, images) > 5
+    _, events = measured(NowAndThen)
+    assert count_wrong(events, untrained, images) > 5
 
 
 BY_CONTENT = {
     "bytes": lambda images: images.tobytes(),
     "a part of the bytes": lambda images: images[:, 12:16].tobytes(),
 }
-BY_PLACE = {
+BY_LOCATION = {
     "address": lambda images: (images.ctypes.data, len(images)),
     "batch size": lambda images: len(images),
 }
@@ -231,19 +231,19 @@ BY_PLACE = {
 def test_nobody_can_answer_by_an_images_content(
     measured: Callable[..., tuple[Backend, Told]], name: str, size: int
 ) -> None:
-    backend, told = measured(remembers(BY_CONTENT[name]), size)
-    calls = sum(len(nanoseconds(facts)) for event, facts in told if event == "turn")
+    backend, events = measured(remembers(BY_CONTENT[name]), size)
+    calls = sum(len(nanoseconds(facts)) for event, facts in events if event == "turn")
     assert isinstance(backend, Remembers)
     assert calls > 50
-    assert len(backend.known) >= calls, "each timed call was of something new"
+    assert len(backend.answers) >= calls, "each timed call was of something new"
 
 
-@pytest.mark.parametrize("name", BY_PLACE)
+@pytest.mark.parametrize("name", BY_LOCATION)
 def test_nobody_can_answer_by_where_an_image_lies(
     measured: Callable[..., tuple[Backend, Told]], name: str, untrained: Bundle, images: Images
 ) -> None:
-    _, told = measured(remembers(BY_PLACE[name]))
-    assert wrong(told, untrained, images) > 0
+    _, events = measured(remembers(BY_LOCATION[name]))
+    assert count_wrong(events, untrained, images) > 0
 
 
 # --- what ran ------------------------------------------------------------------------------------------------------
@@ -275,6 +275,6 @@ def test_numpys_numbers_and_texts_become_pythons() -> None:
 
 
 def test_what_is_no_runtime_is_told(measured: Callable[..., tuple[Backend, Told]]) -> None:
-    kind = type("Odd", (NumpyBackend,), {"runtime": {"name": "odd"}})
+    backend_class = type("Odd", (NumpyBackend,), {"runtime": {"name": "odd"}})
     with pytest.raises(PluginError, match="the backend's runtime is a dict, not"):
-        measured(kind)
+        measured(backend_class)

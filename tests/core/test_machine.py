@@ -20,11 +20,11 @@ LINUX = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /
 
 
 def test_the_description_is_plain_and_plausible() -> None:
-    found = json.loads(json.dumps(machine.describe()))
-    assert found["cpu"]
-    assert 1 <= found["cores"]["available"] <= found["cores"]["logical"]
-    assert found["memory_bytes"] == psutil.virtual_memory().total
-    assert found["python"] == ".".join(map(str, sys.version_info[:3]))
+    description = json.loads(json.dumps(machine.describe()))
+    assert description["cpu"]
+    assert 1 <= description["cores"]["available"] <= description["cores"]["logical"]
+    assert description["memory_bytes"] == psutil.virtual_memory().total
+    assert description["python"] == ".".join(map(str, sys.version_info[:3]))
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="Linux alone binds processes to cores")
@@ -53,9 +53,9 @@ def test_steal_and_ticks_are_of_the_first_line_of_proc_stat(tmp_path: Path, monk
     stat = tmp_path / "stat"
     stat.write_text("cpu  1 2 3 4 5 6 7 80 900 1000\ncpu0 9 9 9 9 9 9 9 9 9 9\n")
     monkeypatch.setattr(machine, "PROC_STAT", stat)
-    found = machine.busy_now()
-    assert found["steal"] == 80
-    assert found["all"] == 1 + 2 + 3 + 4 + 5 + 6 + 7 + 80, "guests' time is in user time already"
+    counters = machine.busy_now()
+    assert counters["steal"] == 80
+    assert counters["all"] == 1 + 2 + 3 + 4 + 5 + 6 + 7 + 80, "guests' time is in user time already"
 
 
 @LINUX
@@ -77,14 +77,14 @@ def test_where_the_system_tells_nothing_nothing_is_said(tmp_path: Path, monkeypa
 def test_threads_are_counted() -> None:
     before = machine.os_threads()
     assert before
-    leave = threading.Event()
-    threads = [threading.Thread(target=leave.wait) for _ in range(3)]
+    stop = threading.Event()
+    threads = [threading.Thread(target=stop.wait) for _ in range(3)]
     for thread in threads:
         thread.start()
     try:
         assert machine.os_threads() == before + 3
     finally:
-        leave.set()
+        stop.set()
         for thread in threads:
             thread.join()
 
@@ -111,5 +111,5 @@ def test_available_memory_is_part_of_all() -> None:
 
 
 def test_a_frequency_is_one_or_none() -> None:
-    found = machine.frequency_mhz()
-    assert found is None or 100 < found < 10_000
+    frequency = machine.frequency_mhz()
+    assert frequency is None or 100 < frequency < 10_000

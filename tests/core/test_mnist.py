@@ -21,26 +21,26 @@ IMAGES = IDX_FILES["x_train"]
 LABELS = IDX_FILES["y_test"]
 
 
-def same(found: Arrays, wanted: Arrays) -> bool:
-    return found.keys() == wanted.keys() and all(
-        found[key].dtype == np.uint8 and np.array_equal(found[key], wanted[key]) for key in wanted
+def same(arrays: Arrays, expected: Arrays) -> bool:
+    return arrays.keys() == expected.keys() and all(
+        arrays[key].dtype == np.uint8 and np.array_equal(arrays[key], expected[key]) for key in expected
     )
 
 
-def refusal(place: Path) -> str:
+def refusal(path: Path) -> str:
     with pytest.raises(DataError) as caught:
-        mnist.read_arrays(place)
+        mnist.read_arrays(path)
     message = str(caught.value)
     assert one_printable_line(message)
-    assert str(place) in message, "the message names the file"
+    assert str(path) in message, "the message names the file"
     return message
 
 
 @pytest.fixture
 def npz(tmp_path: Path) -> Path:
-    place = tmp_path / "mnist.npz"
-    np.savez_compressed(place, **small_mnist())  # type: ignore[arg-type]
-    return place
+    path = tmp_path / "mnist.npz"
+    np.savez_compressed(path, **small_mnist())  # type: ignore[arg-type]
+    return path
 
 
 @pytest.fixture
@@ -55,16 +55,16 @@ def test_reads_an_npz_in_keras_layout(npz: Path) -> None:
 @pytest.mark.parametrize("zipped", [False, True], ids=["plain", "gzipped"])
 @pytest.mark.parametrize("dots", [False, True], ids=["-idx", ".idx"])
 def test_reads_a_folder_of_idx_files(tmp_path: Path, zipped: bool, dots: bool) -> None:
-    place = write_idx_folder(tmp_path / "idx", small_mnist(), zipped=zipped, dots=dots)
-    assert same(mnist.read_arrays(place), small_mnist())
+    folder = write_idx_folder(tmp_path / "idx", small_mnist(), zipped=zipped, dots=dots)
+    assert same(mnist.read_arrays(folder), small_mnist())
 
 
 def test_a_folder_may_mix_spellings_and_compression(tmp_path: Path) -> None:
-    wanted = small_mnist()
-    place = write_idx_folder(tmp_path / "idx", wanted)
-    (place / IMAGES).unlink()
-    (place / f"{IMAGES.replace('-idx', '.idx')}.gz").write_bytes(gzip.compress(idx(wanted["x_train"])))
-    assert same(mnist.read_arrays(place), wanted)
+    expected = small_mnist()
+    folder = write_idx_folder(tmp_path / "idx", expected)
+    (folder / IMAGES).unlink()
+    (folder / f"{IMAGES.replace('-idx', '.idx')}.gz").write_bytes(gzip.compress(idx(expected["x_train"])))
+    assert same(mnist.read_arrays(folder), expected)
 
 
 @settings(deadline=None, max_examples=60)
@@ -76,10 +76,10 @@ def test_a_folder_may_mix_spellings_and_compression(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_idx_of_any_shape_comes_back(array: Pixels, zipped: bool, tmp_path_factory: pytest.TempPathFactory) -> None:
     key = "x_train" if array.ndim == 3 else "y_train"
-    wanted = small_mnist() | {key: array}
-    found = mnist.read_arrays(write_idx_folder(tmp_path_factory.mktemp("idx"), wanted, zipped=zipped))
-    assert found[key].shape == array.shape
-    assert same(found, wanted)
+    expected = small_mnist() | {key: array}
+    arrays = mnist.read_arrays(write_idx_folder(tmp_path_factory.mktemp("idx"), expected, zipped=zipped))
+    assert arrays[key].shape == array.shape
+    assert same(arrays, expected)
 
 
 def test_a_missing_file_is_named_with_what_to_give(tmp_path: Path) -> None:
@@ -197,13 +197,13 @@ def test_a_corrupt_gzip_is_refused(folder: Path, damage: str) -> None:
 def test_no_more_of_an_idx_file_is_unpacked_than_the_limit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, zipped: bool
 ) -> None:
-    place = write_idx_folder(tmp_path / "idx", small_mnist(), zipped=zipped)
+    folder = write_idx_folder(tmp_path / "idx", small_mnist(), zipped=zipped)
     monkeypatch.setattr(mnist, "MOST_BYTES", 5 * 784)
     with pytest.raises(DataError, match="unpacks to more than"):
-        mnist.read_arrays(place)
+        mnist.read_arrays(folder)
 
 
-def test_digits_are_in_mnists_form() -> None:
+def test_digits_are_in_mnists_format() -> None:
     pixels, labels = mnist.sklearn_digits()
     assert pixels.shape == (1797, 28, 28)
     assert labels.shape == (1797,)
@@ -211,7 +211,7 @@ def test_digits_are_in_mnists_form() -> None:
     assert pixels.flags.c_contiguous
     assert set(labels.tolist()) == set(range(10))
     assert pixels.max() == 255
-    assert all(image.max() > 200 for image in pixels), "ink is near 255 in every image, as in MNIST"
+    assert all(image.max() > 200 for image in pixels), "the foreground is near 255 in every image, as in MNIST"
 
 
 def test_digits_are_centred_by_mass_to_half_a_pixel() -> None:
@@ -224,12 +224,12 @@ def test_digits_are_centred_by_mass_to_half_a_pixel() -> None:
         assert np.abs(along - 14).max() <= 0.5
 
 
-def test_digits_keep_their_ink_within_the_20_by_20_box() -> None:
+def test_digits_keep_their_foreground_within_the_20_by_20_box() -> None:
     pixels, _ = mnist.sklearn_digits()
     for image in pixels:
         for axis in (0, 1):
-            inked = np.flatnonzero(image.any(axis=axis))
-            assert inked[-1] - inked[0] < 20
+            filled = np.flatnonzero(image.any(axis=axis))
+            assert filled[-1] - filled[0] < 20
 
 
 def test_digits_are_scikit_learns_enlarged_and_moved() -> None:

@@ -1,4 +1,4 @@
-"""Images brought into a model's form, and its answer read as scores."""
+"""Images encoded as a model takes them, and its answer decoded to scores."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from digitbench.backend import NATIVE_SPEC, Images, IOSpec, Tensor, check_images
 from digitbench.plugins.model_io import NATIVE_IO, ModelIO, fitted, square
 
 Array = npt.NDArray[Any]
-Places = Callable[[int, int], list[tuple[int, ...]]]
+Positions = Callable[[int, int], list[tuple[int, ...]]]
 
-# Where the pixel of a row and column lies in one image of a shape, written out and not with our code in mind.
-LAYOUTS: dict[tuple[int, ...], Places] = {
+# Where the pixel of a row and column lies in one image of a shape: written out by hand, without our code.
+LAYOUTS: dict[tuple[int, ...], Positions] = {
     (28, 28): lambda row, column: [(row, column)],
     (784,): lambda row, column: [(28 * row + column,)],
     (28, 28, 1): lambda row, column: [(row, column, 0)],
@@ -29,13 +29,14 @@ LAYOUTS: dict[tuple[int, ...], Places] = {
     (3, 28, 28): lambda row, column: [(colour, row, column) for colour in range(3)],
     (2352,): lambda row, column: [(3 * (28 * row + column) + colour,) for colour in range(3)],
 }
-PAPER, GREY, INK = (0, 0), (10, 20), (27, 3)  # pixels of the first image; of the second the grey one alone is ink
+# Pixels of the first image; in the second, only the grey one is foreground.
+BACKGROUND, GREY, FOREGROUND = (0, 0), (10, 20), (27, 3)
 
 
 def images_by_hand() -> Images:
-    found = np.zeros((2, 28, 28), np.float32)
-    found[0][GREY], found[0][INK], found[1][GREY] = 0.2, 1, 1
-    return found
+    images = np.zeros((2, 28, 28), np.float32)
+    images[0][GREY], images[0][FOREGROUND], images[1][GREY] = 0.2, 1, 1
+    return images
 
 
 def quantised(dtype: str, scale: float = 0.0, zero_point: int = 0) -> Tensor:
@@ -56,15 +57,15 @@ def test_each_pixel_lies_where_the_layout_says_on_the_scale_that_the_model_takes
         assert values.shape == (2, *shape)
         assert values.dtype == np.float32
         assert values.flags.c_contiguous
-        for pixel, share in ((PAPER, 0.0), (GREY, 0.2), (INK, 1.0)):
-            found = [values[0][place] for place in LAYOUTS[shape](*pixel)]
-            np.testing.assert_allclose(found, background + share * (foreground - background), rtol=1e-6, atol=1e-6)
-        inked = np.argwhere(values[1] == foreground).tolist()
-        assert [tuple(place) for place in inked] == LAYOUTS[shape](*GREY)
+        for pixel, share in ((BACKGROUND, 0.0), (GREY, 0.2), (FOREGROUND, 1.0)):
+            encoded = [values[0][position] for position in LAYOUTS[shape](*pixel)]
+            np.testing.assert_allclose(encoded, background + share * (foreground - background), rtol=1e-6, atol=1e-6)
+        filled = np.argwhere(values[1] == foreground).tolist()
+        assert [tuple(position) for position in filled] == LAYOUTS[shape](*GREY)
 
 
 @pytest.mark.parametrize(
-    ("background", "foreground", "given_as", "expected"),
+    ("background", "foreground", "tensor", "expected"),
     [
         (0, 255, quantised("uint8"), [0, 51, 255]),
         (255, 0, quantised("uint8"), [255, 204, 0]),
@@ -86,18 +87,18 @@ def test_each_pixel_lies_where_the_layout_says_on_the_scale_that_the_model_takes
     ids=lambda value: f"{value.dtype} {value.scale:.3g} {value.zero_point}" if isinstance(value, Tensor) else None,
 )
 def test_numbers_are_rounded_and_quantised_as_the_input_says(
-    background: float, foreground: float, given_as: Tensor, expected: list[float]
+    background: float, foreground: float, tensor: Tensor, expected: list[float]
 ) -> None:
-    values = ModelIO((28, 28, 1), background, foreground, input=given_as).encode(images_by_hand())
-    assert values.dtype == given_as.dtype
-    assert [values[0][(*pixel, 0)] for pixel in (PAPER, GREY, INK)] == expected
+    values = ModelIO((28, 28, 1), background, foreground, input=tensor).encode(images_by_hand())
+    assert values.dtype == tensor.dtype
+    assert [values[0][(*pixel, 0)] for pixel in (BACKGROUND, GREY, FOREGROUND)] == expected
 
 
 SHAPES = [*LAYOUTS, (32, 32), (1024,), (33, 30, 1), (3, 29, 35), (3072,)]
 
 
-def undone(model_io: ModelIO, values: Array) -> Images:
-    """What images would have been given as these values: the way back, step by step."""
+def inverted(model_io: ModelIO, values: Array) -> Images:
+    """The images that are encoded as these values: the way back, step by step."""
     numbers = values.astype(np.float64)
     if model_io.input.scale:
         numbers = (numbers - model_io.input.zero_point) * model_io.input.scale
@@ -112,8 +113,8 @@ def undone(model_io: ModelIO, values: Array) -> Images:
 
 
 @st.composite
-def forms_that_lose_little(draw: st.DrawFn) -> tuple[ModelIO, float]:
-    """A form, and the share of a pixel that one step of its numbers is."""
+def model_ios_that_lose_little(draw: st.DrawFn) -> tuple[ModelIO, float]:
+    """A model I/O, and how much of a pixel's range one step of its numbers is."""
     reach = draw(st.sampled_from([1.0, 2.0, 4.5, 255.0]))
     background = reach * draw(st.sampled_from([-2.0, -1.0, -0.5, 0.0, 1.0]))
     ends = (background, background + reach) if draw(st.booleans()) else (background + reach, background)
@@ -122,36 +123,36 @@ def forms_that_lose_little(draw: st.DrawFn) -> tuple[ModelIO, float]:
     if dtype == "float16":
         step = 3 * 2.0**-10  # as far from 0 as three times the reach
     elif np.dtype(dtype).kind in "iu":
-        known = np.iinfo(dtype)
+        limits = np.iinfo(dtype)
         # A step too few, so that no end is cut off by the zero point's rounding.
-        scale = reach / (int(known.max) - int(known.min) - 1)
-        zero_point, step = round(known.min - background / scale + 0.5), scale / reach
+        scale = reach / (int(limits.max) - int(limits.min) - 1)
+        zero_point, step = round(limits.min - background / scale + 0.5), scale / reach
     return ModelIO(draw(st.sampled_from(SHAPES)), *ends, input=quantised(dtype, scale, zero_point)), step
 
 
 @settings(deadline=None, max_examples=150)
-@given(forms_that_lose_little(), st.integers(1, 4), st.sampled_from(["plain", "turned", "strided", "flipped"]))
+@given(model_ios_that_lose_little(), st.integers(1, 4), st.sampled_from(["plain", "turned", "strided", "flipped"]))
 def test_what_was_given_is_the_image_within_a_step_whatever_the_array_is_like(
-    known: tuple[ModelIO, float], count: int, way: str
+    model_io_and_step: tuple[ModelIO, float], count: int, memory: str
 ) -> None:
-    model_io, step = known
+    model_io, step = model_io_and_step
     images = random_images(count, 2 * count)
     images = {
         "plain": images, "turned": np.asfortranarray(images), "strided": images[::2], "flipped": images[:, ::-1, ::-1],
-    }[way]  # fmt: skip
+    }[memory]  # fmt: skip
     images.flags.writeable = False
     before = images.copy()
     values = model_io.encode(images)
     assert values.shape == (len(images), *model_io.shape)
     assert values.flags.c_contiguous
-    np.testing.assert_allclose(undone(model_io, values), images, rtol=0, atol=step)
+    np.testing.assert_allclose(inverted(model_io, values), images, rtol=0, atol=step)
     np.testing.assert_array_equal(images, before)
 
 
 # --- other sizes ---------------------------------------------------------------------------------------------------
 
 
-def test_paper_is_put_around_on_the_models_own_scale() -> None:
+def test_background_is_put_around_on_the_models_own_scale() -> None:
     images = random_images(0)
     values = ModelIO((1, 33, 30), 255, 0, "pad").encode(images)
     np.testing.assert_allclose(values[:, 0, 2:30, 1:29], 255 * (1 - images), atol=1e-4)
@@ -169,10 +170,10 @@ def test_another_size_is_what_pillow_makes_of_it(size: tuple[int, int]) -> None:
     images = random_images(1)
     images[1] = np.arange(784, dtype=np.float32).reshape(28, 28) / 783  # a slope shows a shift by half a pixel
     images.flags.writeable = False
-    found = fitted(images, size, "resize")
-    theirs = [Image.fromarray(one).resize(size[::-1], Image.Resampling.BILINEAR) for one in images]
-    assert found.dtype == np.float32
-    np.testing.assert_allclose(found, [np.asarray(one) for one in theirs], rtol=0, atol=1e-5)
+    resized = fitted(images, size, "resize")
+    pictures = [Image.fromarray(image).resize(size[::-1], Image.Resampling.BILINEAR) for image in images]
+    assert resized.dtype == np.float32
+    np.testing.assert_allclose(resized, [np.asarray(picture) for picture in pictures], rtol=0, atol=1e-5)
 
 
 def test_what_is_all_one_grey_stays_so_in_every_size() -> None:
@@ -203,10 +204,10 @@ def test_height_and_width_are_those_without_the_channels(shape: tuple[int, ...],
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
 def test_scores_are_ten_an_image_whatever_the_axes_beside(answer: tuple[int, ...], dtype: str) -> None:
     scores = np.arange(30).reshape(3, 10)
-    found = ModelIO(answer=answer, output=Tensor("", (), dtype)).decode(scores.astype(dtype).reshape(3, *answer))
-    assert found.dtype == np.float32
-    assert found.flags.c_contiguous
-    np.testing.assert_array_equal(found, scores)
+    decoded = ModelIO(answer=answer, output=Tensor("", (), dtype)).decode(scores.astype(dtype).reshape(3, *answer))
+    assert decoded.dtype == np.float32
+    assert decoded.flags.c_contiguous
+    np.testing.assert_array_equal(decoded, scores)
 
 
 @pytest.mark.parametrize(
@@ -227,12 +228,12 @@ def test_whole_numbers_are_read_as_what_they_stand_for(
     answer = np.zeros((2, 10), output.dtype)
     answer[1, :3] = numbers
     answer.flags.writeable = False
-    found = ModelIO(output=output).decode(answer)
-    assert found.dtype == np.float32
-    assert found[1, :3].tolist() == expected
+    decoded = ModelIO(output=output).decode(answer)
+    assert decoded.dtype == np.float32
+    assert decoded[1, :3].tolist() == expected
 
 
-# --- what a form says ----------------------------------------------------------------------------------------------
+# --- what model I/O says -------------------------------------------------------------------------------------------
 
 
 def test_an_adapter_is_told_the_model_and_not_the_image() -> None:
@@ -243,16 +244,16 @@ def test_an_adapter_is_told_the_model_and_not_the_image() -> None:
     assert NATIVE_IO.io_spec == NATIVE_SPEC
 
 
-def test_its_own_form_is_digitbenchs_and_every_other_is_not() -> None:
+def test_native_model_io_is_native_and_every_other_is_not() -> None:
     assert NATIVE_IO.is_native
     assert replace(NATIVE_IO, activation="logits", input=Tensor("image", (None, 28, 28), "float32")).is_native
-    others: list[dict[str, Any]] = [
+    changes: list[dict[str, Any]] = [
         {"shape": (784,)}, {"background": 1.0}, {"foreground": 255.0}, {"batch": 1}, {"code": True},
         {"answer": (1, 10)},
         {"input": quantised("uint8")}, {"input": quantised("float32", 0.1)}, {"output": Tensor("b", (), "float32")},
         {"output": Tensor("", (), "float16")},
     ]  # fmt: skip
-    assert [one for one in others if replace(NATIVE_IO, **one).is_native] == []
+    assert [change for change in changes if replace(NATIVE_IO, **change).is_native] == []
 
 
 def test_what_is_exported_has_one_output_no_code_and_of_onnx_any_batch() -> None:
@@ -264,7 +265,7 @@ def test_what_is_exported_has_one_output_no_code_and_of_onnx_any_batch() -> None
 
 
 @pytest.mark.parametrize(
-    ("given_as", "ends", "expected"),
+    ("tensor", "ends", "expected"),
     [
         (quantised("float32"), (0, 1000), False),
         (quantised("uint8"), (0, 255), False),
@@ -282,35 +283,35 @@ def test_what_is_exported_has_one_output_no_code_and_of_onnx_any_batch() -> None
     ],
 )
 def test_a_range_that_does_not_fit_into_whole_numbers_is_known(
-    given_as: Tensor, ends: tuple[float, float], expected: bool
+    tensor: Tensor, ends: tuple[float, float], expected: bool
 ) -> None:
-    assert ModelIO((28, 28), *ends, input=given_as).saturates() is expected
+    assert ModelIO((28, 28), *ends, input=tensor).saturates() is expected
 
 
 sizes = st.lists(st.none() | st.integers(1, 64), max_size=4).map(tuple)
 finite = st.floats(allow_nan=False, allow_infinity=False)
 tensors = st.builds(Tensor, st.text(), sizes, st.sampled_from(["float32", "int8"]), finite, st.integers(-128, 127))
-whole = st.lists(st.integers(1, 64), max_size=3).map(tuple)
+shapes = st.lists(st.integers(1, 64), max_size=3).map(tuple)
 
 
 @settings(deadline=None)
 @given(
     st.builds(
-        ModelIO, whole, finite, finite, st.sampled_from(["pad", "resize"]), st.none() | st.integers(1, 64), tensors,
-        tensors, whole, st.sampled_from(["softmax", "logits"]), st.booleans(),
+        ModelIO, shapes, finite, finite, st.sampled_from(["pad", "resize"]), st.none() | st.integers(1, 64), tensors,
+        tensors, shapes, st.sampled_from(["softmax", "logits"]), st.booleans(),
     )
 )  # fmt: skip
-def test_a_form_survives_the_manifest(model_io: ModelIO) -> None:
+def test_model_io_survives_the_manifest(model_io: ModelIO) -> None:
     assert ModelIO.from_json(json.loads(json.dumps(model_io.to_json()))) == model_io
 
 
-def test_what_a_manifest_leaves_out_is_digitbenchs_own() -> None:
+def test_what_a_manifest_leaves_out_is_native() -> None:
     image, scores = Tensor("", (None, 28, 28), "float32"), Tensor("", (None, 10), "float32")
-    own = ModelIO((28, 28), 0.0, 1.0, "pad", None, image, scores, (10,), "softmax", code=False)
-    assert ModelIO.from_json({}) == own == NATIVE_IO
+    native = ModelIO((28, 28), 0.0, 1.0, "pad", None, image, scores, (10,), "softmax", code=False)
+    assert ModelIO.from_json({}) == native == NATIVE_IO
 
 
-def test_other_images_than_the_ports_say_are_refused_with_both() -> None:
+def test_other_images_than_the_io_spec_says_are_refused_with_both() -> None:
     io_spec = IOSpec((1, 28, 28), "uint8")
     check_images(np.zeros((2, 1, 28, 28), np.uint8), io_spec)
     for wrong in (

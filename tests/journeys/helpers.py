@@ -36,13 +36,13 @@ PRECISIONS = {
 """What each backend is measured in where nothing else is asked for."""
 
 BACKENDS = tuple(PRECISIONS)
-CANDIDATES = [(name, precision) for name, each in PRECISIONS.items() for precision in each]
-OTHERS_FORMAT = {"numpy": "npz", "openvino": "onnx"}
+CANDIDATES = [(name, precision) for name, precisions in PRECISIONS.items() for precision in precisions]
+OPENED_FORMATS = {"numpy": "npz", "openvino": "onnx"}
 
 
 def artifact_of(bundle: Bundle, backend: str, precision: str) -> Artifact:
     """What a backend opens for a precision."""
-    return bundle.find(OTHERS_FORMAT.get(backend, backend), precision)
+    return bundle.find(OPENED_FORMATS.get(backend, backend), precision)
 
 
 def copied(bundle: Bundle, folder: Path) -> Bundle:
@@ -66,8 +66,8 @@ def contents(folder: Path) -> dict[str, bytes | None]:
     return {str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
 
 
-def interrupted(*arguments: object, cwd: Path, at: str, whole_group: bool = False) -> Finished:
-    """Run the command line and send it Ctrl-C's signal once it prints a line with `at`; no process may be left.
+def interrupted(*arguments: object, cwd: Path, trigger: str, whole_group: bool = False) -> Finished:
+    """Run the command line and send it Ctrl-C's signal once it prints a line with `trigger`; no process may be left.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ def interrupted(*arguments: object, cwd: Path, at: str, whole_group: bool = Fals
         Signal its workers too, as a terminal does.
     """
     command = [sys.executable, "-m", "digitbench", *map(str, arguments)]
-    told: list[str] = []
+    printed: list[str] = []
     with (
         tempfile.TemporaryFile("w+", encoding="utf-8") as stderr,
         subprocess.Popen(
@@ -88,18 +88,18 @@ def interrupted(*arguments: object, cwd: Path, at: str, whole_group: bool = Fals
         assert process.stdout is not None
         sent = False
         for line in process.stdout:
-            told.append(line)
-            if at in line and not sent:
+            printed.append(line)
+            if trigger in line and not sent:
                 (os.killpg if whole_group else os.kill)(process.pid, signal.SIGINT)
                 sent = True
         code = process.wait()
         watchdog.cancel()
         stderr.seek(0)
-        words = stderr.read()
-    assert sent, "".join(told) + words
+        errors = stderr.read()
+    assert sent, "".join(printed) + errors
     with pytest.raises(ProcessLookupError):
         os.killpg(process.pid, 0)
-    return Finished(command, code, "".join(told), words)
+    return Finished(command, code, "".join(printed), errors)
 
 
 def _heed_interrupts() -> None:
@@ -116,10 +116,10 @@ def table_rows(printed: str) -> list[dict[str, str]]:
     ]  # fmt: skip
     if not lines:
         return []
-    # A column ends where two places are blank in every line: a cell may be empty, or have blanks of its own.
+    # A column ends where two characters are blank in every line: a cell may be empty, or have blanks of its own.
     wide = [line.ljust(max(map(len, lines))) for line in lines]
-    filled = "".join(" " if set(place) == {" "} else "x" for place in zip(*wide, strict=True))
-    spans = [found.span() for found in re.finditer(r"x+(?: x+)*", filled)]
+    filled = "".join(" " if set(characters) == {" "} else "x" for characters in zip(*wide, strict=True))
+    spans = [match.span() for match in re.finditer(r"x+(?: x+)*", filled)]
     heads, *rows = [[line[start:end].strip() for start, end in spans] for line in wide]
     return [dict(zip(heads, row, strict=True)) for row in rows]
 
@@ -163,16 +163,16 @@ def check_answers(rows: Sequence[Mapping[str, Any]], bundle: Bundle) -> None:
 
 
 def weights_of(bundle: Path) -> dict[str, npt.NDArray[np.float32]]:
-    """Keras' own, by their place in its file."""
-    found: dict[str, npt.NDArray[np.float32]] = {}
+    """The weights of a bundle's Keras model, by their path in its file."""
+    weights: dict[str, npt.NDArray[np.float32]] = {}
 
     def note(name: str, part: h5py.Group | h5py.Dataset) -> None:
         if isinstance(part, h5py.Dataset):
-            found[name] = part[()]
+            weights[name] = part[()]
 
     with (
         zipfile.ZipFile(bundle / "model.keras") as packed,
         h5py.File(io.BytesIO(packed.read("model.weights.h5"))) as stored,
     ):
         stored["layers"].visititems(note)
-    return found
+    return weights

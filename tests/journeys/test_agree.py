@@ -35,10 +35,10 @@ TOLERANCE = 1e-6
 
 
 def layer() -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """A layer in which ink at one pixel decides between two classes by less than half a step of int8.
+    """A layer in which the brightness of one pixel decides between two classes by less than half a step of int8.
 
-    With much ink there it says NEAR, and FAR with little; in int8 that weight is 0, and it says FAR of both. Ink at
-    another pixel says SURE by far more, in both.
+    A bright pixel there gives NEAR, and a dark one FAR; in int8 that weight is 0, and both give FAR. Another bright
+    pixel gives SURE by far more, in both.
     """
     kernel, bias = np.zeros((784, 10), np.float32), np.full(10, -5, np.float32)
     kernel[HAIR, NEAR], bias[[NEAR, FAR]] = 0.4 * STEP, (-0.4 * STEP * HALF, 0)
@@ -103,36 +103,36 @@ def test_the_ledger_finds_exactly_the_images_that_quantisation_flips(cli: Cli, t
     assert done.returncode == 0, done.stdout + done.stderr
     rows = rows_of(tmp_path / "found.json")
     assert rows["onnx fp32"]["agreement"]["flipped"] == []
-    found = rows["onnx int8"]["agreement"]
-    assert found["flips"] == len(CHANGED)
+    agreement = rows["onnx int8"]["agreement"]
+    assert agreement["flips"] == len(CHANGED)
     expected = [(i, int(LABELS[i]), NEAR, FAR) for i in CHANGED]
     assert [
-        (one["index"], one["true_label"], one["reference_label"], one["label"]) for one in found["flipped"]
+        (flip["index"], flip["true_label"], flip["reference_label"], flip["label"]) for flip in agreement["flipped"]
     ] == expected
 
     reference, rounded = (
         softmax(PIXELS.astype("f8") @ kernel + layer()[1], axis=1)
         for kernel in (layer()[0], np.round(layer()[0] / STEP) * STEP)
     )
-    for one in found["flipped"]:
-        mine, theirs = np.sort(rounded[one["index"]]), np.sort(reference[one["index"]])
-        assert one["margin"] == pytest.approx(mine[-1] - mine[-2], abs=TOLERANCE)
-        assert one["reference_margin"] == pytest.approx(theirs[-1] - theirs[-2], abs=TOLERANCE)
+    for flip in agreement["flipped"]:
+        rounded_scores, reference_scores = np.sort(rounded[flip["index"]]), np.sort(reference[flip["index"]])
+        assert flip["margin"] == pytest.approx(rounded_scores[-1] - rounded_scores[-2], abs=TOLERANCE)
+        assert flip["reference_margin"] == pytest.approx(reference_scores[-1] - reference_scores[-2], abs=TOLERANCE)
     lost, won = (int((LABELS[CHANGED] == label).sum()) for label in (NEAR, FAR))
     p = min(1.0, 2 * sum(comb(lost + won, k) for k in range(min(lost, won) + 1)) / 2 ** (lost + won))
     assert lost
     assert won
-    assert found["mcnemar"] == {"lost": lost, "won": won, "p_value": pytest.approx(p)}
+    assert agreement["mcnemar"] == {"lost": lost, "won": won, "p_value": pytest.approx(p)}
     assert rows["onnx int8"]["accuracy"]["correct"] - rows["onnx fp32"]["accuracy"]["correct"] == won - lost
 
     difference = np.abs(rounded - reference)
     tops = np.sort(reference, axis=1)
     margins = tops[:, -1] - tops[:, -2]
-    assert found["max_abs_diff"] == pytest.approx(difference.max(), abs=TOLERANCE)
-    assert found["mean_abs_diff"] == pytest.approx(difference.mean(), abs=TOLERANCE)
-    assert found["certificate"]["certified"] == (margins > 2 * difference.max()).sum() > 0
-    assert found["certificate"]["total"] == len(LABELS)
-    assert found["certificate"]["smallest_margin"] == pytest.approx(margins.min(), abs=TOLERANCE)
+    assert agreement["max_abs_diff"] == pytest.approx(difference.max(), abs=TOLERANCE)
+    assert agreement["mean_abs_diff"] == pytest.approx(difference.mean(), abs=TOLERANCE)
+    assert agreement["certificate"]["certified"] == (margins > 2 * difference.max()).sum() > 0
+    assert agreement["certificate"]["total"] == len(LABELS)
+    assert agreement["certificate"]["smallest_margin"] == pytest.approx(margins.min(), abs=TOLERANCE)
     assert not set(CHANGED) & set(np.flatnonzero(margins > 2 * difference.max()))
 
     (pair,) = json.loads((tmp_path / "found.json").read_text("utf-8"))["pairs"]
@@ -146,19 +146,19 @@ def test_probabilities_are_judged_and_the_reference_with_them(cli: Cli, tmp_path
         rewrite_manifest(brittle, bundle)
         done = cli("agree", brittle.path, "-b", "onnx", "--json", "found.json", "--limit", "200")
         assert done.returncode == 0, done.stderr
-        found = Results.read(tmp_path / "found.json")
+        results = Results.read(tmp_path / "found.json")
         scores = brittle.reference_scores()[:200]
-        wanted = calibration(scores, LABELS[:200], activation)
-        assert found.reference
-        assert found.reference.calibration == wanted
+        expected = calibration(scores, LABELS[:200], activation)
+        assert results.reference
+        assert results.reference.calibration == expected
         correct = int((scores.argmax(axis=1) == LABELS[:200]).sum())
-        assert found.reference.accuracy.interval == wilson_interval(correct, 200)
-        for row in found.rows:
+        assert results.reference.accuracy.interval == wilson_interval(correct, 200)
+        for row in results.rows:
             assert row.calibration
-            assert row.calibration.log_loss == pytest.approx(wanted.log_loss, rel=0.05)
+            assert row.calibration.log_loss == pytest.approx(expected.log_loss, rel=0.05)
             if row.precision == "fp32":
-                assert row.calibration.log_loss == pytest.approx(wanted.log_loss, rel=1e-5)
-                assert row.calibration.expected_error == pytest.approx(wanted.expected_error, rel=1e-3)
+                assert row.calibration.log_loss == pytest.approx(expected.log_loss, rel=1e-5)
+                assert row.calibration.expected_error == pytest.approx(expected.expected_error, rel=1e-3)
 
 
 def test_the_flipped_images_are_drawn(cli: Cli, tmp_path: Path, brittle: Bundle) -> None:
@@ -179,14 +179,16 @@ def test_the_flipped_images_are_drawn(cli: Cli, tmp_path: Path, brittle: Bundle)
 def test_every_candidate_of_a_trained_model_is_told(cli: Cli, tmp_path: Path, trained: Bundle) -> None:
     done = cli("agree", trained.path, "--pairs", "--reliability", "--json", "found.json")
     assert done.returncode == 0, done.stdout + done.stderr
-    found = Results.read(tmp_path / "found.json")
-    assert found.complete
-    assert found.reference
+    results = Results.read(tmp_path / "found.json")
+    assert results.complete
+    assert results.reference
     metrics = trained.manifest["metrics"]
-    assert (found.reference.accuracy.correct, found.reference.accuracy.total) == (metrics["correct"], metrics["total"])
-    names = [(row.backend, row.precision) for row in found.rows]
+    assert (results.reference.accuracy.correct, results.reference.accuracy.total) == (
+        metrics["correct"], metrics["total"],
+    )  # fmt: skip
+    names = [(row.backend, row.precision) for row in results.rows]
     assert len(names) == len(set(names)) > 6
-    for row in found.rows:
+    for row in results.rows:
         assert row.error is None
         assert row.latency_us is None
         assert row.agreement
@@ -200,8 +202,8 @@ def test_every_candidate_of_a_trained_model_is_told(cli: Cli, tmp_path: Path, tr
             assert row.agreement.flips == 0
             assert row.agreement.mcnemar.verdict == "same"
             assert row.calibration
-            assert row.calibration.log_loss == pytest.approx(found.reference.calibration.log_loss, rel=1e-4)
-    assert len(found.pairs) == len(names) * (len(names) - 1) / 2
+            assert row.calibration.log_loss == pytest.approx(results.reference.calibration.log_loss, rel=1e-4)
+    assert len(results.pairs) == len(names) * (len(names) - 1) / 2
     for part in ("top-1 is", "certified", "Each against each", "Reliability"):
         assert part in done.stdout
     assert f"scoring: {len(names)} of {len(names)} candidates" in done.stdout
@@ -210,11 +212,11 @@ def test_every_candidate_of_a_trained_model_is_told(cli: Cli, tmp_path: Path, tr
 def test_json_on_standard_output_has_it_for_itself(cli: Cli, tmp_path: Path, brittle: Bundle) -> None:
     done = cli("agree", brittle.path, "-b", "onnx", "--json", "-", "--pictures", "pictures", "--limit", "9")
     assert done.returncode == 0, done.stderr
-    found = Results.from_json(json.loads(done.stdout), "stdout")
-    assert found.bundle["test_images"] == 9
-    assert found.pairs == ()
+    results = Results.from_json(json.loads(done.stdout), "stdout")
+    assert results.bundle["test_images"] == 9
+    assert results.pairs == ()
     assert "certified" in done.stderr
-    (row,) = [row for row in found.rows if row.precision == "int8"]
+    (row,) = [row for row in results.rows if row.precision == "int8"]
     assert row.agreement
     assert [flip.index for flip in row.agreement.flipped] == [i for i in CHANGED if i < 9]
 
@@ -253,7 +255,7 @@ def test_a_candidate_that_dies_is_told_and_the_others_stay(cli: Cli, tmp_path: P
     path = brittle.path / "artifacts" / "model-int8.onnx"
     path.write_bytes(b"not a model")
     manifest = dict(brittle.manifest)
-    artifacts = [dict(one) for one in manifest["artifacts"]]
+    artifacts = [dict(artifact) for artifact in manifest["artifacts"]]
     artifacts[1] |= {"sha256": sha256(path), "bytes": path.stat().st_size}
     rewrite_manifest(brittle, {**manifest, "artifacts": artifacts})
     done = cli("agree", brittle.path, "-b", "onnx", "--pairs", "--json", "found.json")
@@ -289,12 +291,12 @@ def test_ctrl_c_shows_and_saves_what_was_scored(
     monkeypatch.setenv("PYTHONPATH", first_on_path(tmp_path / "site")["PYTHONPATH"])
     done = interrupted(
         "agree", brittle.path, "-b", "onnx", "-b", "slow", "--pairs", "--json", "found.json", cwd=tmp_path,
-        at="onnx int8: top-1",
+        trigger="onnx int8: top-1",
     )  # fmt: skip
     assert complaint(done, 130)
     assert "Stopped early" in done.stdout
-    found = Results.read(tmp_path / "found.json")
-    assert not found.complete
-    scored = {row.precision: row for row in found.rows if row.agreement}
+    results = Results.read(tmp_path / "found.json")
+    assert not results.complete
+    scored = {row.precision: row for row in results.rows if row.agreement}
     assert scored["int8"].backend == "onnx"
-    assert {row.backend for row in found.rows if row.error} == set(), "a worker that Ctrl-C ended is no failure"
+    assert {row.backend for row in results.rows if row.error} == set(), "a worker that Ctrl-C ended is no failure"

@@ -40,8 +40,8 @@ def test_trainings_get_a_bundle_each(tmp_path: Path) -> None:
     printed = at_once(tmp_path, *[(*TINY, "--seed", seed) for seed in range(3)])
     assert {Bundle(path).manifest["recipe"]["seed"] for path in (tmp_path / "runs").glob("dense*")} == {0, 1, 2}
     for text in printed:
-        told = text.splitlines()[-1].partition(":")[0]
-        assert Bundle(tmp_path / told).artifacts
+        name = text.splitlines()[-1].partition(":")[0]
+        assert Bundle(tmp_path / name).artifacts
     assert Bundle(tmp_path / "runs" / "latest")
     assert not list((tmp_path / "runs").glob(".*"))
 
@@ -71,11 +71,11 @@ def test_exports_of_one_bundle_are_all_recorded(tmp_path: Path, trained: Bundle)
     (bundle.path / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
     shutil.rmtree(bundle.path / "artifacts")
     formats = ("savedmodel,npz", "npz,savedmodel", "tflite", "savedmodel")
-    at_once(tmp_path, *[("export", bundle.path, "-f", each, "-p", "fp32") for each in formats])
-    found = Bundle(bundle.path)
-    assert {one.format for one in found.artifacts} == {"keras", "savedmodel", "npz", "tflite"}
-    for artifact in found.artifacts:
-        assert found.open(artifact), "the file is the one that was recorded"
+    at_once(tmp_path, *[("export", bundle.path, "-f", names, "-p", "fp32") for names in formats])
+    exported = Bundle(bundle.path)
+    assert {artifact.format for artifact in exported.artifacts} == {"keras", "savedmodel", "npz", "tflite"}
+    for artifact in exported.artifacts:
+        assert exported.open(artifact), "the file is the one that was recorded"
     assert not list(bundle.path.rglob(".*"))
 
 
@@ -92,26 +92,26 @@ def test_benches_that_name_no_file_save_one_each(tmp_path: Path, untrained: Bund
 @pytest.mark.slow
 def test_benches_that_name_one_file_lose_no_results(tmp_path: Path, untrained: Bundle) -> None:
     bundle = copied(untrained, tmp_path)
-    for there in (0, 2):
+    for existing in (0, 2):
         printed = at_once(tmp_path, *[("bench", bundle.path, *QUICK, "--json", "found.json")] * 2)
-        found = [Results.read(path) for path in tmp_path.glob("found*.json")]
-        assert len(found) == (2 if not there else 3), "what is there is replaced once"
-        assert all(one.complete for one in found)
+        saved = [Results.read(path) for path in tmp_path.glob("found*.json")]
+        assert len(saved) == (2 if not existing else 3), "what is there is replaced once"
+        assert all(results.complete for results in saved)
         assert sum("by another run meanwhile" in text for text in printed) == 1
     assert not (bundle.path / "results").exists()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "at", ["generation 1 of 4", pytest.param("generation 2 of 4, batch 8", marks=pytest.mark.slow)]
+    "trigger", ["generation 1 of 4", pytest.param("generation 2 of 4, batch 8", marks=pytest.mark.slow)]
 )
-def test_ctrl_c_leaves_complete_results_as_they_are(tmp_path: Path, untrained: Bundle, at: str) -> None:
+def test_ctrl_c_leaves_complete_results_as_they_are(tmp_path: Path, untrained: Bundle, trigger: str) -> None:
     bundle = copied(untrained, tmp_path)
     arguments = ("bench", bundle.path, "-b", "numpy", "--json", "found.json")
     assert run_cli(*arguments, *QUICK[2:], cwd=tmp_path).returncode == 0
     before = (tmp_path / "found.json").read_bytes()
     longer = ("--batch-size", "1,8", "--seconds", "0.8", "--generations", "4")
-    done = interrupted(*arguments, *longer, cwd=tmp_path, at=at)
+    done = interrupted(*arguments, *longer, cwd=tmp_path, trigger=trigger)
     assert complaint(done, 130)
     assert (tmp_path / "found.json").read_bytes() == before
     partial = tmp_path / "found.partial.json"

@@ -10,7 +10,7 @@ from core.helpers import announce
 
 from journeys.helpers import first_on_path, table_rows
 
-NEEDS_NOTHING_THERE_IS = """
+PLUGIN = """
     from digitbench.backend import Backend
 
     class Sketch(Backend):
@@ -25,20 +25,20 @@ def version_of(*distributions: str) -> str:
 def test_lists_our_six_with_runtime_format_and_source(cli: Cli) -> None:
     done = cli("backends")
     assert done.returncode == 0, done.stderr
-    ours = version_of("digitbench")
+    source = version_of("digitbench")
     assert [list(cells.values()) for cells in table_rows(done.stdout)] == [
-        ["keras", version_of("keras", "tensorflow"), "keras", ours],
-        ["numpy", version_of("numpy"), "npz", ours],
-        ["onnx", version_of("onnxruntime"), "onnx", ours],
-        ["openvino", version_of("openvino"), "onnx, tflite", ours],
-        ["savedmodel", version_of("tensorflow"), "savedmodel", ours],
-        ["tflite", version_of("ai-edge-litert"), "tflite", ours],
+        ["keras", version_of("keras", "tensorflow"), "keras", source],
+        ["numpy", version_of("numpy"), "npz", source],
+        ["onnx", version_of("onnxruntime"), "onnx", source],
+        ["openvino", version_of("openvino"), "onnx, tflite", source],
+        ["savedmodel", version_of("tensorflow"), "savedmodel", source],
+        ["tflite", version_of("ai-edge-litert"), "tflite", source],
     ]
 
 
 def test_a_plugin_without_its_runtime_is_listed_with_the_line_that_installs_it(cli: Cli, tmp_path: Path) -> None:
     announce(
-        tmp_path / "site", "sketch_plugin", NEEDS_NOTHING_THERE_IS, names={"sketch": "Sketch"},
+        tmp_path / "site", "sketch_plugin", PLUGIN, names={"sketch": "Sketch"},
         distribution="digitbench-sketch", requires=["no-such-package"],
     )  # fmt: skip
     done = cli("backends", env=first_on_path(tmp_path / "site"))
@@ -51,9 +51,7 @@ def test_a_plugin_without_its_runtime_is_listed_with_the_line_that_installs_it(c
 
 
 def test_two_plugins_of_one_name_are_refused(cli: Cli, tmp_path: Path) -> None:
-    announce(
-        tmp_path / "site", "rival_plugin", NEEDS_NOTHING_THERE_IS, names={"onnx": "Sketch"}, distribution="a-rival"
-    )
+    announce(tmp_path / "site", "rival_plugin", PLUGIN, names={"onnx": "Sketch"}, distribution="a-rival")
     message = complaint(cli("backends", env=first_on_path(tmp_path / "site")))
     assert "'onnx'" in message
     assert "a-rival, digitbench" in message

@@ -1,4 +1,4 @@
-"""`digitbench bench`: figures that agree with one another, in every form that they can be had in."""
+"""`digitbench bench`: values that agree with one another, in every output format."""
 
 from __future__ import annotations
 
@@ -63,8 +63,8 @@ def pair(tmp_path_factory: pytest.TempPathFactory, trained: Bundle) -> tuple[Fin
 
 
 def results_of(folder: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((folder / "found.json").read_text(encoding="utf-8"))
-    return found
+    results: dict[str, Any] = json.loads((folder / "found.json").read_text(encoding="utf-8"))
+    return results
 
 
 def rows_of(folder: Path) -> dict[tuple[str, ...], dict[str, Any]]:
@@ -73,12 +73,12 @@ def rows_of(folder: Path) -> dict[tuple[str, ...], dict[str, Any]]:
     return {tuple(str(row[key]) for key in keys): row for row in results_of(folder)["rows"]}
 
 
-def check_figures(row: dict[str, Any], seconds: float, generations: int = 1) -> None:
-    """A row's figures are possible, and agree with one another."""
+def check_metrics(row: dict[str, Any], seconds: float, generations: int = 1) -> None:
+    """A row's values are possible, and agree with one another."""
     latency = row["latency_us"]
     assert set(latency) == {"n", "min", "mean", "p50", "p90", "p99", "p999", "max", "intervals"}
-    known = [latency[name] for name in ("min", "p50", "p90", "p99", "p999", "max") if latency[name] is not None]
-    assert known == sorted(known)
+    values = [latency[name] for name in ("min", "p50", "p90", "p99", "p999", "max") if latency[name] is not None]
+    assert values == sorted(values)
     assert 0 < latency["min"] <= latency["mean"] <= latency["max"]
     assert latency["n"] * latency["mean"] / 1e6 >= seconds * 0.999_999
     assert row["throughput_per_s"] == pytest.approx(row["batch_size"] / latency["mean"] * 1e6)
@@ -86,11 +86,11 @@ def check_figures(row: dict[str, Any], seconds: float, generations: int = 1) -> 
     assert row["first_prediction_us"] > 0
     assert 10e6 < row["peak_rss_bytes"] < 10e9
     assert 0 < row["cpu_seconds_per_1000"] < 100
-    assert [one["index"] for one in row["generations"]] == list(range(generations))
-    assert sum(one["n"] for one in row["generations"]) == latency["n"]
-    for one in row["generations"]:
-        assert one["seconds"] >= seconds / generations * 0.999_999
-        assert one["wrong_labels"] == 0
+    assert [generation["index"] for generation in row["generations"]] == list(range(generations))
+    assert sum(generation["n"] for generation in row["generations"]) == latency["n"]
+    for generation in row["generations"]:
+        assert generation["seconds"] >= seconds / generations * 0.999_999
+        assert generation["wrong_labels"] == 0
     for name, (low, high) in latency["intervals"].items():
         assert low <= latency[name] <= high
 
@@ -105,7 +105,7 @@ def check_table(printed: str, rows: list[dict[str, Any]]) -> None:
         )
     )
     groups = [line["batch"] for line in table]
-    assert sum(one != other for one, other in pairwise(groups)) + 1 <= len(
+    assert sum(batch != next_batch for batch, next_batch in pairwise(groups)) + 1 <= len(
         {(row["batch_size"], row["threads"]) for row in rows}
     )
 
@@ -152,7 +152,7 @@ def test_every_precision_answers_as_its_export_was_checked(
 def test_the_figures_of_a_row_agree_with_one_another(quick: tuple[Finished, dict[str, Any]]) -> None:
     _, results = quick
     for row in results["rows"]:
-        check_figures(row, QUICK_SECONDS)
+        check_metrics(row, QUICK_SECONDS)
         assert row["latency_us"]["p50"] is not None
         assert row["ratio"]["interval"] is None, "one process each tells no interval"
         assert "rank" not in row
@@ -189,7 +189,7 @@ def test_each_cell_of_the_grid_has_rows_of_its_own(pair: tuple[Finished, Path]) 
         for name in ("onnx", "tflite") for precision in ("fp32", "int8") for count in "12" for size in "18"
     ]  # fmt: skip
     for key, row in rows.items():
-        check_figures(row, 0.2, generations=2)
+        check_metrics(row, 0.2, generations=2)
         assert row["ledger"]["call"] > row["ledger"]["loop"] > 0
         assert row["ratio"]["interval"]
         assert row["rank"] in (1, 2, 3, 4)
@@ -203,7 +203,7 @@ def test_each_cell_of_the_grid_has_rows_of_its_own(pair: tuple[Finished, Path]) 
 
 def test_every_generation_has_its_ratio(pair: tuple[Finished, Path]) -> None:
     for key, row in rows_of(pair[1]).items():
-        ratios = [one["ratio"] for one in row["generations"]]
+        ratios = [generation["ratio"] for generation in row["generations"]]
         assert all(ratio > 0 for ratio in ratios)
         assert (set(ratios) == {1.0}) is (key[:2] == ("tflite", "int8"))
 
@@ -225,7 +225,7 @@ def test_the_csv_says_what_the_json_says(pair: tuple[Finished, Path]) -> None:
     assert table.keys() == rows.keys()
     for key, line in table.items():
         row, agreement = rows[key], rows[key]["agreement"]
-        found = {
+        expected = {
             "p50_us": row["latency_us"]["p50"],
             "ratio": row["ratio"]["value"],
             "flips": agreement["flips"],
@@ -240,25 +240,25 @@ def test_the_csv_says_what_the_json_says(pair: tuple[Finished, Path]) -> None:
             "log_loss": row["calibration"]["log_loss"],
             "expected_calibration_error": row["calibration"]["expected_error"],
         }
-        assert {name: float(line[name]) for name in found} == found
+        assert {name: float(line[name]) for name in expected} == expected
 
 
 def test_the_markdown_is_tables(pair: tuple[Finished, Path]) -> None:
     text = (pair[1] / "found.md").read_text(encoding="utf-8")
-    rows, found = rows_of(pair[1]), []
+    rows, listed = rows_of(pair[1]), []
     for size, threads, section in re.findall(r"^### Batch size (\d+), (\d+) threads?\n\n((?:\|.*\n)+)", text, re.M):
         heads, _, *lines = ([cell.strip() for cell in line.strip("|").split("|")] for line in section.splitlines())
         for line in lines:
             cells = dict(zip(heads, line, strict=True))
-            found.append((cells["backend"], cells["precision"], threads, size))
-            check_certified(cells["certified"], rows[found[-1]])
-    assert sorted(found) == sorted(rows)
+            listed.append((cells["backend"], cells["precision"], threads, size))
+            check_certified(cells["certified"], rows[listed[-1]])
+    assert sorted(listed) == sorted(rows)
 
 
 def test_pytest_benchmarks_json_names_every_row(pair: tuple[Finished, Path]) -> None:
-    found = json.loads((pair[1] / "pytest.json").read_text(encoding="utf-8"))
-    medians = {one["name"]: one["stats"]["median"] * 1e6 for one in found["benchmarks"]}
-    assert len(medians) == len(found["benchmarks"])
+    report = json.loads((pair[1] / "pytest.json").read_text(encoding="utf-8"))
+    medians = {entry["name"]: entry["stats"]["median"] * 1e6 for entry in report["benchmarks"]}
+    assert len(medians) == len(report["benchmarks"])
     assert medians == {
         f"predict[{name}-{precision}-threads{threads}-batch{size}]": pytest.approx(row["latency_us"]["p50"], abs=0.001)
         for (name, precision, threads, size), row in rows_of(pair[1]).items()
@@ -287,7 +287,7 @@ def test_without_a_named_file_results_are_kept_in_the_bundle(cli: Cli, untrained
     (kept,) = (bundle.path / "results").glob("bench-*.json")
     assert f"Saved as {kept}" in done.stdout
     (row,) = json.loads(kept.read_text())["rows"]
-    check_figures(row, 0.05)
+    check_metrics(row, 0.05)
 
 
 def test_a_batch_larger_than_the_test_set_works(cli: Cli, tmp_path: Path, untrained: Bundle) -> None:
@@ -298,7 +298,7 @@ def test_a_batch_larger_than_the_test_set_works(cli: Cli, tmp_path: Path, untrai
     (row,) = json.loads(done.stdout)["rows"]
     assert row["batch_size"] == size
     assert row["accuracy"]["total"] == images
-    check_figures(row, 0.05)
+    check_metrics(row, 0.05)
 
 
 def test_timing_onnx_imports_no_tensorflow(tmp_path: Path, trained: Bundle) -> None:
@@ -327,17 +327,17 @@ def test_the_end_compares_with_what_was_before(cli: Cli, untrained: Bundle) -> N
 def test_gates_fail_on_what_this_command_asked_for_and_lacks(cli: Cli, untrained: Bundle, tmp_path: Path) -> None:
     """The bundle holds weights for NumPy alone: the older run's other candidates are gone."""
     assert cli("bench", untrained.path, *LEAST, "--json", "before.json").returncode == 0
-    whole = json.loads((tmp_path / "before.json").read_text(encoding="utf-8"))
-    (row,) = whole["rows"]
-    gone = {"backend": "onnx"}, {"backend": "openvino", "precision": "bf16"}, {"batch_size": 8}, {"threads": 2}
-    whole["rows"] += [{**row, **changes} for changes in gone]
-    (tmp_path / "whole.json").write_text(json.dumps(whole), encoding="utf-8")
+    results = json.loads((tmp_path / "before.json").read_text(encoding="utf-8"))
+    (row,) = results["rows"]
+    missing = {"backend": "onnx"}, {"backend": "openvino", "precision": "bf16"}, {"batch_size": 8}, {"threads": 2}
+    results["rows"] += [{**row, **changes} for changes in missing]
+    (tmp_path / "whole.json").write_text(json.dumps(results), encoding="utf-8")
     gated = ("bench", untrained.path, "--seconds", "0.05", "--generations", "1", "--json", "after.json", "--against",
              "whole.json", "--fail-on", "flips:0")  # fmt: skip
     named = cli(*gated, "-b", "numpy", "--batch-size", "1")
     assert named.returncode == 0, named.stderr
     (line,) = (line for line in named.stdout.splitlines() if line.startswith("Only in base: "))
-    assert line.count(",") + 1 >= len(gone)
+    assert line.count(",") + 1 >= len(missing)
     assert complaint(cli(*gated, "--batch-size", "1"), 1).startswith(
         "1 candidate missing: onnx fp32, 1 thread, batch 1: not available in new: "
     )
@@ -362,10 +362,10 @@ def test_gates_fail_on_what_this_command_asked_for_and_lacks(cli: Cli, untrained
         (Row("keras", "fp32", 1, 1), False),
         (Row("of another plugin", "bf16", 1, 1), False),
     ],
-    ids=lambda one: "-".join(map(str, one.key)) if isinstance(one, Row) else str(one),
+    ids=lambda value: "-".join(map(str, value.key)) if isinstance(value, Row) else str(value),
 )
 def test_what_a_command_asks_for_is_told_by_its_options(row: Row, asked: bool) -> None:
-    wanted = [(["onnx"], ("fp32", "int8")), (["numpy,openvino"], ())]
-    assert _asks_for(wanted, [1, 8], [1], row) is asked
+    requested = [(["onnx"], ("fp32", "int8")), (["numpy,openvino"], ())]
+    assert _asks_for(requested, [1, 8], [1], row) is asked
     everything = _asks_for([([], ())], [1, 32], [1, 2], row)
     assert everything is (row.precision != "bf16")

@@ -78,9 +78,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return first_on_path(folder)
 
 
-def whole(row: dict[str, Any], generations: int = 2) -> bool:
-    """Has it all its figures, of all its generations."""
-    seconds = [one["seconds"] for one in row.get("generations", ())]
+def is_complete(row: dict[str, Any], generations: int = 2) -> bool:
+    """Whether a row has all its values, of all its generations."""
+    seconds = [generation["seconds"] for generation in row.get("generations", ())]
     return len(seconds) == generations and min(seconds) >= 0.0999 and row["latency_us"]["n"] > 0
 
 
@@ -107,19 +107,19 @@ def test_deaths_are_exit_code_1_and_one_line(deaths: tuple[Finished, dict[str, A
 
 
 @pytest.mark.parametrize(
-    ("name", "words"),
+    ("name", "message"),
     [
         ("killed", "the worker was killed by SIGKILL"),
         ("crashed", "the worker was killed by SIGSEGV; its last words: double free or corruption"),
         ("stopped", "the worker gave no sign of life for 3 s and was killed; see --timeout"),
     ],
 )
-def test_a_death_is_told_in_its_own_row(deaths: tuple[Finished, dict[str, Any]], name: str, words: str) -> None:
+def test_a_death_is_told_in_its_own_row(deaths: tuple[Finished, dict[str, Any]], name: str, message: str) -> None:
     (row,) = (row for row in deaths[1]["rows"] if (row["backend"], row["batch_size"]) == (name, 8))
-    assert row["error"] == words
+    assert row["error"] == message
     assert "latency_us" not in row
     assert row["accuracy"]["total"] > 0
-    assert words in deaths[0].stdout
+    assert message in deaths[0].stdout
 
 
 def test_all_other_rows_are_whole(deaths: tuple[Finished, dict[str, Any]]) -> None:
@@ -128,8 +128,8 @@ def test_all_other_rows_are_whole(deaths: tuple[Finished, dict[str, Any]]) -> No
     assert len(good) == 9
     for row in good:
         assert "error" not in row
-        assert whole(row), (row["backend"], row["batch_size"])
-        assert all("ratio" in one for one in row["generations"])
+        assert is_complete(row), (row["backend"], row["batch_size"])
+        assert all("ratio" in generation for generation in row["generations"])
     assert [len(floor["generations"]) for floor in deaths[1]["floors"]] == [2, 2, 2]
 
 
@@ -143,7 +143,7 @@ def test_a_baseline_that_dies_leaves_the_others_their_figures(
     assert "1 of 2 rows failed: crashed: the worker was killed by SIGSEGV" in complaint(done, 1)
     crashed, numpy = json.loads((tmp_path / "found.json").read_text())["rows"]
     assert "error" in crashed
-    assert whole(numpy)
+    assert is_complete(numpy)
 
 
 # --- a full disk ---------------------------------------------------------------------------------------------------
@@ -152,10 +152,10 @@ def test_a_baseline_that_dies_leaves_the_others_their_figures(
 def saved_elsewhere(done: Finished, folder: Path) -> list[dict[str, Any]]:
     """The rows that were saved in the temporary folder, after checking that the user was told where."""
     message = complaint(done)
-    told = re.search(r"saved as (\S+) instead$", message)
-    assert told, message
-    assert Path(told[1]).parent == folder / "tmp"
-    results = json.loads(Path(told[1]).read_text())
+    match = re.search(r"saved as (\S+) instead$", message)
+    assert match, message
+    assert Path(match[1]).parent == folder / "tmp"
+    results = json.loads(Path(match[1]).read_text())
     assert results["complete"] is True
     rows: list[dict[str, Any]] = results["rows"]
     return rows
@@ -187,11 +187,11 @@ def test_a_disk_that_fills_up_meanwhile_costs_nothing_measured(
     rows = saved_elsewhere(done, tmp_path)
     assert "No space left on device" in done.stderr
     assert [row["backend"] for row in rows] == ["filler", "numpy"]
-    assert all(whole(row) for row in rows)
+    assert all(is_complete(row) for row in rows)
     assert "top-1" in done.stdout, "the table is printed"
     kept = json.loads((tmp_path / "kept.json").read_text())
     assert kept["complete"] is False
-    assert all(whole(row, 1) for row in kept["rows"]), "what was saved before is still whole"
+    assert all(is_complete(row, 1) for row in kept["rows"]), "what was saved before is still whole"
     assert (tmp_path / "left").read_text().split() == ["filler", "found.json"]
 
 
@@ -239,7 +239,7 @@ def test_a_temporary_folder_too_small_for_the_images_is_one_line(tmp_path: Path,
 def test_ctrl_c_saves_and_prints_what_was_measured(tmp_path: Path, untrained: Bundle, whole_group: bool) -> None:
     done = interrupted(
         "bench", untrained.path, "-b", "numpy", "--batch-size", "1", "--seconds", "3", "--generations", "4",
-        "--json", "found.json", cwd=tmp_path, at="generation 1 of 4", whole_group=whole_group,
+        "--json", "found.json", cwd=tmp_path, trigger="generation 1 of 4", whole_group=whole_group,
     )  # fmt: skip
     assert complaint(done, 130)
     assert done.stderr.count("\n") == 1

@@ -47,28 +47,28 @@ def report(trained: Bundle, tmp_path_factory: pytest.TempPathFactory) -> tuple[F
 
 def test_each_entry_carries_accuracy_beside_latency(report: tuple[Finished, Path], trained: Bundle) -> None:
     entries = json.loads(report[1].read_text())["benchmarks"]
-    predicting = [one for one in entries if one["group"].startswith("predict, batch size")]
-    facts_of = [one["extra_info"] for one in predicting]
+    predicting = [entry for entry in entries if entry["group"].startswith("predict, batch size")]
+    facts_of = [entry["extra_info"] for entry in predicting]
     assert sorted((facts["backend"], facts["precision"], facts["batch_size"]) for facts in facts_of) == sorted(
         (*opened, size) for opened in OPENED for size in (1, 8)
     )
-    for one, facts in zip(predicting, facts_of, strict=True):
+    for entry, facts in zip(predicting, facts_of, strict=True):
         artifact = artifact_of(trained, facts["backend"], facts["precision"])
-        assert one["group"] == f"predict, batch size {facts['batch_size']}"
+        assert entry["group"] == f"predict, batch size {facts['batch_size']}"
         assert facts["flips"] == artifact.flips
         assert facts["top1"] == pytest.approx(trained.manifest["metrics"]["test_accuracy"] - artifact.accuracy_drop)
         assert facts["threads"] == 1
         assert facts["runtime"]
         assert facts["version"]
         assert facts["artifact_bytes"] == artifact.bytes
-        assert facts["images_per_second"] == pytest.approx(facts["batch_size"] / one["stats"]["mean"])
+        assert facts["images_per_second"] == pytest.approx(facts["batch_size"] / entry["stats"]["mean"])
 
 
 def test_loading_and_the_first_prediction_have_groups_of_their_own(report: tuple[Finished, Path]) -> None:
     entries = json.loads(report[1].read_text())["benchmarks"]
     for group in ("load", "first prediction"):
-        found = [one["extra_info"] for one in entries if one["group"] == group]
-        assert {(facts["backend"], facts["precision"]) for facts in found} == OPENED
+        facts_of = [entry["extra_info"] for entry in entries if entry["group"] == group]
+        assert {(facts["backend"], facts["precision"]) for facts in facts_of} == OPENED
 
 
 def test_the_summary_shows_accuracy_and_latency_side_by_side(report: tuple[Finished, Path], trained: Bundle) -> None:
@@ -94,10 +94,12 @@ PARAMETERS = ("backend", "precision", "threads", "batch_size")
 
 def test_every_entry_has_the_same_parameters(report: tuple[Finished, Path]) -> None:
     entries = json.loads(report[1].read_text())["benchmarks"]
-    found = {tuple(one["params"][name] for name in PARAMETERS) for one in entries if "predict[" in one["name"]}
-    assert found == {(*opened, 1, size) for opened in OPENED for size in (1, 8)}
-    assert {tuple(one["params"]) for one in entries} == {PARAMETERS}
-    assert any("test_prepare" in one["name"] for one in entries)
+    predicted = {
+        tuple(entry["params"][name] for name in PARAMETERS) for entry in entries if "predict[" in entry["name"]
+    }
+    assert predicted == {(*opened, 1, size) for opened in OPENED for size in (1, 8)}
+    assert {tuple(entry["params"]) for entry in entries} == {PARAMETERS}
+    assert any("test_prepare" in entry["name"] for entry in entries)
 
 
 @pytest.mark.parametrize("name", PARAMETERS)
@@ -135,27 +137,27 @@ def test_the_suite_groups_and_selects_by_parts_of_its_ids(trained: Bundle, tmp_p
 def imported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Made, Bundle]:
     """A model that somebody else made: 0 to 255 and one image a call; or int8, black on white."""
     folder = tmp_path_factory.mktemp("imported")
-    made = MAKERS[request.param](folder)
-    return made, import_model(made.path, data.load("digits"), folder / "bundle")
+    model = MAKERS[request.param](folder)
+    return model, import_model(model.path, data.load("digits"), folder / "bundle")
 
 
 def test_an_imported_model_is_given_images_in_its_own_form(imported: tuple[Made, Bundle], tmp_path: Path) -> None:
-    made, bundle = imported
+    model, bundle = imported
     done = benchmarks(
         tmp_path, "--bundle", bundle.path, "--batch-sizes", "1,4", "--benchmark-json", tmp_path / "found.json"
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Traceback" not in done.stdout + done.stderr
     entries = json.loads((tmp_path / "found.json").read_text())["benchmarks"]
-    extras = [one["extra_info"] for one in entries if "top1" in one["extra_info"]]
-    assert {one["backend"] for one in extras} == {"onnx", "openvino"}
-    assert {one["precision"] for one in extras} == {bundle.artifacts[0].precision}
+    extras = [entry["extra_info"] for entry in entries if "top1" in entry["extra_info"]]
+    assert {entry["backend"] for entry in extras} == {"onnx", "openvino"}
+    assert {entry["precision"] for entry in extras} == {bundle.artifacts[0].precision}
     for extra in extras:
         if extra["backend"] == "onnx":
-            assert (extra["top1"], extra["flips"], extra["reference"]) == (made.accuracy, 0, "onnx")
-        assert extra["top1"] == pytest.approx(made.accuracy, abs=0.01)
+            assert (extra["top1"], extra["flips"], extra["reference"]) == (model.accuracy, 0, "onnx")
+        assert extra["top1"] == pytest.approx(model.accuracy, abs=0.01)
     fixed = bundle.model_io.batch
-    sizes = {one["batch_size"] for one in extras}
+    sizes = {entry["batch_size"] for entry in extras}
     assert sizes == {None, 1} if fixed else {None, 1, 4}
     assert ("left out: onnx-fp32-threads1-batch4: n/a (fixed batch 1)" in done.stdout) is (fixed == 1)
     (rest,) = [line for line in done.stdout.splitlines() if line.startswith("left out: ") and "holds nothing" in line]
@@ -179,7 +181,7 @@ def test_batch_sizes_that_a_model_never_takes_are_told_with_the_one_that_it_does
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
         (("--backends", "onx"), "unknown backend 'onx': did you mean 'onnx'?"),
         (("--batch-sizes", "0"), "--batch-sizes 0: 0 is not 1 or more"),
@@ -187,10 +189,10 @@ def test_batch_sizes_that_a_model_never_takes_are_told_with_the_one_that_it_does
         (("--bundle", "nowhere"), "nowhere: no such bundle"),
     ],
 )
-def test_bad_options_are_told_in_a_line(tmp_path: Path, options: tuple[str, ...], told: str) -> None:
+def test_bad_options_are_told_in_a_line(tmp_path: Path, options: tuple[str, ...], message: str) -> None:
     done = benchmarks(tmp_path, *options)
     assert done.returncode == 4, done.stdout
-    assert f"ERROR: {told}" in done.stderr
+    assert f"ERROR: {message}" in done.stderr
     assert "Traceback" not in done.stdout + done.stderr
 
 

@@ -26,23 +26,23 @@ def saved(bundle: Bundle) -> list[Path]:
 
 
 def read(path: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return found
+    value: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return value
 
 
-def call_valid(bundle: Bundle) -> None:
+def mark_valid(bundle: Bundle) -> None:
     """A busy machine makes rows INVALID: here they are all to be relied on."""
     for path in saved(bundle):
-        found = read(path)
-        for row in found["rows"]:
+        results = read(path)
+        for row in results["rows"]:
             row["validity"] = []
-        rewrite(path, found)
+        rewrite(path, results)
 
 
-def rewrite(path: Path, found: dict[str, Any]) -> None:
-    """As old as it was."""
+def rewrite(path: Path, results: dict[str, Any]) -> None:
+    """Write results to a file that stays as old as it was."""
     then = path.stat()
-    path.write_text(json.dumps(found), encoding="utf-8")
+    path.write_text(json.dumps(results), encoding="utf-8")
     os.utime(path, ns=(then.st_atime_ns, then.st_mtime_ns))
 
 
@@ -52,7 +52,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory, trained: Bundle) -> tuple
     folder = tmp_path_factory.mktemp("measured")
     bundle = copied(trained, folder)
     done = run_cli("choose", bundle.path, *THREE, *QUICKLY, cwd=folder)
-    call_valid(bundle)
+    mark_valid(bundle)
     return bundle, done
 
 
@@ -62,10 +62,10 @@ def test_the_first_call_measures_and_saves(measured: tuple[Bundle, Finished]) ->
     assert "Traceback" not in done.stderr
     (file,) = saved(bundle)
     assert f"Saved as {file}" in done.stdout
-    found = read(file)
-    assert found["complete"] is True
-    assert {(row["batch_size"], row["threads"], len(row["generations"])) for row in found["rows"]} == {(1, 1, 2)}
-    for row in found["rows"]:
+    results = read(file)
+    assert results["complete"] is True
+    assert {(row["batch_size"], row["threads"], len(row["generations"])) for row in results["rows"]} == {(1, 1, 2)}
+    for row in results["rows"]:
         assert [row["backend"], row["precision"]] in [line.split()[:2] for line in done.stdout.splitlines()]
 
 
@@ -84,22 +84,25 @@ def test_the_choice_is_there_for_machines_and_its_code_runs(cli: Cli, measured: 
     bundle, _ = measured
     done = cli("choose", bundle.path, *THREE, *QUICKLY, "--max-p50", "1s", "--json", "-")
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
-    assert found["schema"] == "digitbench.choice/1"
-    assert found["results"] == str(saved(bundle)[0])
-    assert found["limits"] == [{"metric": "p50", "at_most": 1e6, "unit": "us", "given": "1s"}]
+    choice = json.loads(done.stdout)
+    assert choice["schema"] == "digitbench.choice/1"
+    assert choice["results"] == str(saved(bundle)[0])
+    assert choice["limits"] == [{"metric": "p50", "at_most": 1e6, "unit": "us", "given": "1s"}]
     rows = read(saved(bundle)[0])["rows"]
-    assert {(one["backend"], one["precision"]) for one in found["candidates"]} == {
+    assert {(candidate["backend"], candidate["precision"]) for candidate in choice["candidates"]} == {
         (row["backend"], row["precision"]) for row in rows
     }
-    assert all(one["reasons"] == [] and one["p50_us"] > 0 and 0 < one["top1"] <= 1 for one in found["candidates"])
-    chosen = found["chosen"]
-    who = {"backend": chosen["backend"], "precision": chosen["precision"]}
-    assert who in found["front"]
-    (mine,) = [one for one in found["candidates"] if one["verdict"] == "chosen"]
-    assert {key: mine[key] for key in who} == who
-    assert chosen["artifact"] == str(bundle.path / mine["artifact"])
-    assert (chosen["threads"], chosen["batch_size"], found["nearest"]) == (1, 1, None)
+    assert all(
+        candidate["reasons"] == [] and candidate["p50_us"] > 0 and 0 < candidate["top1"] <= 1
+        for candidate in choice["candidates"]
+    )
+    chosen = choice["chosen"]
+    identity = {"backend": chosen["backend"], "precision": chosen["precision"]}
+    assert identity in choice["front"]
+    (chosen_candidate,) = [candidate for candidate in choice["candidates"] if candidate["verdict"] == "chosen"]
+    assert {key: chosen_candidate[key] for key in identity} == identity
+    assert chosen["artifact"] == str(bundle.path / chosen_candidate["artifact"])
+    assert (chosen["threads"], chosen["batch_size"], choice["nearest"]) == (1, 1, None)
     assert f"Chosen: {chosen['why']}" in done.stderr
     assert done.stderr.endswith(chosen["code"])
 
@@ -130,10 +133,10 @@ def test_who_breaks_a_limit_is_told_why(cli: Cli, tmp_path: Path, measured: tupl
     bound = sorted(sizes)[len(sizes) // 2]
     done = cli("choose", bundle.path, *THREE, *QUICKLY, "--max-size", f"{bound}B", "--json", "choice.json")
     assert done.returncode == 0, done.stderr
-    found = read(tmp_path / "choice.json")
-    for one in found["candidates"]:
-        assert (one["verdict"] == "out") == (one["artifact_bytes"] > bound)
-        for reason in one["reasons"]:
+    choice = read(tmp_path / "choice.json")
+    for candidate in choice["candidates"]:
+        assert (candidate["verdict"] == "out") == (candidate["artifact_bytes"] > bound)
+        for reason in candidate["reasons"]:
             assert reason.startswith("size ")
             assert reason in done.stdout
 
@@ -144,18 +147,18 @@ def test_if_nobody_is_left_the_nearest_is_named_and_the_table_is_shown(
     bundle, _ = measured
     done = cli("choose", bundle.path, *THREE, *QUICKLY, "--max-size", "1kB", "--json", "choice.json")
     line = complaint(done, 1)
-    found = read(tmp_path / "choice.json")
-    smallest = min(found["candidates"], key=lambda one: int(one["artifact_bytes"]))
+    choice = read(tmp_path / "choice.json")
+    smallest = min(choice["candidates"], key=lambda candidate: int(candidate["artifact_bytes"]))
     assert f"nearest is {smallest['backend']} {smallest['precision']}: size " in line
-    assert {key: found["nearest"][key] for key in ("backend", "precision")} == {
+    assert {key: choice["nearest"][key] for key in ("backend", "precision")} == {
         "backend": smallest["backend"], "precision": smallest["precision"],
     }  # fmt: skip
-    assert (found["chosen"], found["front"]) == (None, [])
-    assert done.stdout.count(" is above 1 kB") == len(found["candidates"])
+    assert (choice["chosen"], choice["front"]) == (None, [])
+    assert done.stdout.count(" is above 1 kB") == len(choice["candidates"])
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "message"),
     [
         (["--max-p99", "200"], "--max-p99 '200': give a time with its unit"),
         (["--min-accuracy", "97.5"], "--min-accuracy '97.5': no share is above 100%"),
@@ -168,8 +171,8 @@ def test_if_nobody_is_left_the_nearest_is_named_and_the_table_is_shown(
     ],
     ids=" ".join,
 )
-def test_bad_input_is_one_line(cli: Cli, untrained: Bundle, arguments: list[str], words: str) -> None:
-    assert words in complaint(cli("choose", untrained.path, *arguments))
+def test_bad_input_is_one_line(cli: Cli, untrained: Bundle, arguments: list[str], message: str) -> None:
+    assert message in complaint(cli("choose", untrained.path, *arguments))
 
 
 def test_no_bundle_is_one_line(cli: Cli) -> None:
@@ -194,13 +197,13 @@ def rows_of(path: Path) -> dict[tuple[str, int], dict[str, Any]]:
 @pytest.mark.slow
 def test_only_what_is_missing_is_measured(cli: Cli, tmp_path: Path, untrained: Bundle, site: dict[str, str]) -> None:
     bundle = copied(untrained, tmp_path)
-    one, both = ("-b", "noted"), ("-b", "noted", "-b", "other")
+    first_backend, both_backends = ("-b", "noted"), ("-b", "noted", "-b", "other")
 
     def choose(*arguments: str) -> Finished:
         done = cli("choose", bundle.path, *arguments, env=site)
         assert done.returncode in (0, 1), done.stderr
         assert "Traceback" not in done.stderr
-        call_valid(bundle)
+        mark_valid(bundle)
         return done
 
     def measures_nothing(*arguments: str) -> None:
@@ -208,34 +211,34 @@ def test_only_what_is_missing_is_measured(cli: Cli, tmp_path: Path, untrained: B
         assert "Nothing measured: all of it is in" in choose(*arguments).stdout
         assert (saved(bundle), starts(tmp_path)) == (before, {})
 
-    choose(*one, *QUICKLY)
+    choose(*first_backend, *QUICKLY)
     assert starts(tmp_path)["noted"] >= 4, "two generations, each with the baseline's twin"
     (first,) = saved(bundle)
-    measures_nothing(*one)
-    measures_nothing(*one, *QUICKLY)
-    measures_nothing(*one, "--quick")
+    measures_nothing(*first_backend)
+    measures_nothing(*first_backend, *QUICKLY)
+    measures_nothing(*first_backend, "--quick")
 
-    choose(*both)
+    choose(*both_backends)
     assert starts(tmp_path) == {"noted": 4, "other": 2}, "the baseline and its twin took part again"
     second = saved(bundle)[-1]
     assert rows_of(second).keys() == {("noted", 1), ("other", 1)}
     assert rows_of(second)["noted", 1]["generations"] == rows_of(first)["noted", 1]["generations"]
-    assert all(it["ratio"] for it in rows_of(second)["other", 1]["generations"])
+    assert all(generation["ratio"] for generation in rows_of(second)["other", 1]["generations"])
     assert read(second)["settings"] == {**read(first)["settings"], "parent_cpu_share": None} | {
         "parent_cpu_share": read(second)["settings"]["parent_cpu_share"]
     }
-    measures_nothing(*both)
+    measures_nothing(*both_backends)
     measures_nothing("-b", "other")
 
     choose("-b", "other", "--batch-size", "8", *QUICKLY)
     assert set(starts(tmp_path)) == {"other"}, "of batch size 8 nothing was known: not even a baseline"
     measures_nothing("-b", "other", "--batch-size", "8")
-    measures_nothing(*both)
+    measures_nothing(*both_backends)
 
-    for more in (["--generations", "3", "--seconds", "0.2"], ["--generations", "3", "--seconds", "0.4"]):
-        choose("-b", "other", *more)
+    for options in (["--generations", "3", "--seconds", "0.2"], ["--generations", "3", "--seconds", "0.4"]):
+        choose("-b", "other", *options)
         assert starts(tmp_path)["other"] >= 6, "three generations, each with the baseline's twin"
-        measures_nothing("-b", "other", *more)
+        measures_nothing("-b", "other", *options)
 
 
 @pytest.mark.slow
@@ -245,7 +248,7 @@ def test_rows_of_other_batch_sizes_are_kept_beside_what_is_added(
     bundle = copied(untrained, tmp_path)
     done = cli("bench", bundle.path, "-b", "noted", "--batch-size", "1,8", *QUICKLY, env=site)
     assert done.returncode == 0, done.stderr
-    call_valid(bundle)
+    mark_valid(bundle)
     starts(tmp_path)
     (first,) = saved(bundle)
     done = cli("choose", bundle.path, "-b", "other", env=site)
@@ -256,7 +259,7 @@ def test_rows_of_other_batch_sizes_are_kept_beside_what_is_added(
     assert after.keys() == {("noted", 1), ("noted", 8), ("other", 1)}
     assert after["noted", 8] == before["noted", 8]
     assert after["noted", 1]["generations"] == before["noted", 1]["generations"]
-    assert {(one["threads"], one["batch_size"]) for one in read(second)["floors"]} == {(1, 1), (1, 8)}
+    assert {(floor["threads"], floor["batch_size"]) for floor in read(second)["floors"]} == {(1, 1), (1, 8)}
     lines = [line.split()[0] for line in done.stdout.splitlines() if line.split()[1:2] == ["fp32"]]
     assert lines == ["other"], "only what was asked for is judged"
 
@@ -266,18 +269,18 @@ def test_results_of_something_else_are_not_used(
 ) -> None:
     bundle = copied(untrained, tmp_path)
     assert cli("bench", bundle.path, "-b", "noted", "--batch-size", "1", *QUICKLY, env=site).returncode == 0
-    call_valid(bundle)
+    mark_valid(bundle)
     (file,) = saved(bundle)
     good = file.read_text(encoding="utf-8")
 
-    def changed(part: str, **what: Any) -> str:
-        found = json.loads(good)
-        (found if part == "" else found[part]).update(what)
-        return json.dumps(found)
+    def changed(part: str, **changes: Any) -> str:
+        results = json.loads(good)
+        (results if part == "" else results[part]).update(changes)
+        return json.dumps(results)
 
     artifact = json.loads(good)
     artifact["rows"][0]["artifact"]["sha256"] = "ab"
-    others = {
+    unusable = {
         "machine": changed("machine", cpu="Z80"),
         "python": changed("machine", python="2.7"),
         "bundle": changed("bundle", reference_sha256="ab"),
@@ -289,7 +292,7 @@ def test_results_of_something_else_are_not_used(
         "corrupt": good[:100],
     }
     file.unlink()
-    for name, text in others.items():
+    for name, text in unusable.items():
         (file.parent / f"{name}.json").write_text(text, encoding="utf-8")
     starts(tmp_path)
     done = cli("choose", bundle.path, "-b", "noted", *QUICKLY, env=site)
@@ -297,18 +300,18 @@ def test_results_of_something_else_are_not_used(
     assert starts(tmp_path)["noted"] >= 4
     assert f"Saved as {saved(bundle)[-1]}" in done.stdout
     assert "taken from" not in done.stdout
-    assert {path.stem: path.read_text(encoding="utf-8") for path in saved(bundle)[:-1]} == others
+    assert {path.stem: path.read_text(encoding="utf-8") for path in saved(bundle)[:-1]} == unusable
 
 
 @pytest.mark.slow
 def test_a_runtime_of_another_version_is_measured_again(cli: Cli, tmp_path: Path, untrained: Bundle) -> None:
     bundle = copied(untrained, tmp_path)
     assert cli("bench", bundle.path, "-b", "numpy", "--batch-size", "1", *QUICKLY).returncode == 0
-    call_valid(bundle)
+    mark_valid(bundle)
     (file,) = saved(bundle)
-    found = read(file)
-    found["rows"][0]["runtime"]["version"] = "1.0"
-    file.write_text(json.dumps(found), encoding="utf-8")
+    results = read(file)
+    results["rows"][0]["runtime"]["version"] = "1.0"
+    file.write_text(json.dumps(results), encoding="utf-8")
     done = cli("choose", bundle.path, "-b", "numpy", *QUICKLY)
     assert "Saved as" in done.stdout, done.stderr
     assert len(saved(bundle)) == 2
@@ -322,7 +325,7 @@ def test_what_failed_is_told_and_tried_again(cli: Cli, tmp_path: Path, untrained
     assert done.returncode in (0, 1), done.stderr
     assert "failed: " in done.stdout
     assert "exit code 9" in done.stdout
-    call_valid(bundle)
+    mark_valid(bundle)
     (tmp_path / "other").unlink()
     starts(tmp_path)
     done = cli("choose", bundle.path, "-b", "noted", "-b", "other", *QUICKLY, env=site)
@@ -334,6 +337,6 @@ def test_what_failed_is_told_and_tried_again(cli: Cli, tmp_path: Path, untrained
 def test_a_changed_artifact_is_refused(cli: Cli, tmp_path: Path, untrained: Bundle) -> None:
     bundle = copied(untrained, tmp_path)
     manifest = dict(bundle.manifest)
-    manifest["artifacts"] = [{**one, "sha256": "ab"} for one in manifest["artifacts"]]
+    manifest["artifacts"] = [{**artifact, "sha256": "ab"} for artifact in manifest["artifacts"]]
     rewrite_manifest(bundle, manifest)
     assert "checksum" in complaint(cli("choose", bundle.path, "-b", "numpy"))

@@ -18,7 +18,7 @@ from digitbench.measure import session
 from digitbench.records.results import Results
 from digitbench.records.timing import Finding
 from journeys.helpers import copied, first_on_path, interrupted
-from journeys.test_choose import QUICKLY, call_valid, read, rewrite, rows_of, saved
+from journeys.test_choose import QUICKLY, mark_valid, read, rewrite, rows_of, saved
 from journeys.test_resume import PLUGIN, starts
 
 
@@ -37,13 +37,13 @@ def test_a_bundle_that_cannot_be_written_is_measured_all_the_same(cli: Cli, tmp_
     line = complaint(done)
     assert "saved as" in line
     assert line in done.stdout, "where it is said where the figures are from"
-    found = read(tmp_path / "choice.json")
-    assert [one["backend"] for one in found["candidates"]] == ["numpy"]
-    assert found["results"] is None
-    assert ["numpy", "fp32"] in [words.split()[:2] for words in done.stdout.splitlines()]
-    if found["chosen"]:  # it may be INVALID here
-        assert f"Chosen: {found['chosen']['why']}" in done.stdout
-        assert found["chosen"]["code"] in done.stdout
+    choice = read(tmp_path / "choice.json")
+    assert [candidate["backend"] for candidate in choice["candidates"]] == ["numpy"]
+    assert choice["results"] is None
+    assert ["numpy", "fp32"] in [printed_line.split()[:2] for printed_line in done.stdout.splitlines()]
+    if choice["chosen"]:  # it may be INVALID here
+        assert f"Chosen: {choice['chosen']['why']}" in done.stdout
+        assert choice["chosen"]["code"] in done.stdout
     else:
         assert "no candidate is left" in done.stdout
 
@@ -51,18 +51,18 @@ def test_a_bundle_that_cannot_be_written_is_measured_all_the_same(cli: Cli, tmp_
 @pytest.mark.slow
 def test_what_is_invalid_is_measured_again(cli: Cli, tmp_path: Path, untrained: Bundle, site: dict[str, str]) -> None:
     bundle = copied(untrained, tmp_path)
-    both = ("-b", "noted", "-b", "other", *QUICKLY)
-    assert cli("choose", bundle.path, *both, env=site).returncode in (0, 1)
-    call_valid(bundle)
+    both_backends = ("-b", "noted", "-b", "other", *QUICKLY)
+    assert cli("choose", bundle.path, *both_backends, env=site).returncode in (0, 1)
+    mark_valid(bundle)
     (first,) = saved(bundle)
-    found = read(first)
-    base = found["settings"]["baseline"][0]
-    for row in found["rows"]:
+    results = read(first)
+    base = results["settings"]["baseline"][0]
+    for row in results["rows"]:
         row["validity"] = [{"reason": "made up", "mend": ""}] if row["backend"] != base else []
-    rewrite(first, found)
+    rewrite(first, results)
     starts(tmp_path)
 
-    done = cli("choose", bundle.path, *both, env=site)
+    done = cli("choose", bundle.path, *both_backends, env=site)
     assert f"the rest was taken from {first}" in done.stdout, done.stderr
     rival = "other" if base == "noted" else "noted"
     assert starts(tmp_path) == {base: 4, rival: 2}
@@ -74,11 +74,11 @@ def test_what_is_invalid_is_measured_again(cli: Cli, tmp_path: Path, untrained: 
     assert "made up" not in second.read_text(encoding="utf-8")
 
     for path in saved(bundle):
-        found = read(path)
-        for row in found["rows"]:
+        results = read(path)
+        for row in results["rows"]:
             row["validity"] = [{"reason": "made up", "mend": ""}] if row["backend"] == base else []
-        rewrite(path, found)
-    done = cli("choose", bundle.path, *both, env=site)
+        rewrite(path, results)
+    done = cli("choose", bundle.path, *both_backends, env=site)
     assert "taken from" not in done.stdout, "nothing can be paired with a baseline that can't be relied on"
     assert min(starts(tmp_path).values()) >= 2
 
@@ -90,18 +90,18 @@ def test_ctrl_c_says_where_the_next_one_goes_on(
     for name, value in site.items():
         monkeypatch.setenv(name, value)
     bundle = copied(untrained, tmp_path)
-    both = ("-b", "noted", "-b", "other", "--seconds", "0.4", "--generations", "2")
-    done = interrupted("choose", bundle.path, *both, cwd=tmp_path, at="generation 1 of 2, batch 1")
+    options = ("-b", "noted", "-b", "other", "--seconds", "0.4", "--generations", "2")
+    done = interrupted("choose", bundle.path, *options, cwd=tmp_path, trigger="generation 1 of 2, batch 1")
     assert complaint(done, 130)
     (file,) = saved(bundle)
-    found = read(file)
-    base = found["settings"]["baseline"][0]
-    assert found["complete"] is False
+    results = read(file)
+    base = results["settings"]["baseline"][0]
+    assert results["complete"] is False
     assert f"Saved as {file}" in done.stdout
 
-    call_valid(bundle)
+    mark_valid(bundle)
     starts(tmp_path)
-    done = cli("choose", bundle.path, *both, env=site)
+    done = cli("choose", bundle.path, *options, env=site)
     assert f"the rest was taken from {file}" in done.stdout, done.stderr
     assert starts(tmp_path)[base] == 2, "one generation, with the baseline's twin"
 
@@ -110,10 +110,10 @@ def test_ctrl_c_before_anything_is_known_saves_nothing(
     tmp_path: Path, untrained: Bundle, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
-    def run(*given: Any, keep: Callable[[Results], None], **_: Any) -> Results:
-        found = replace(RESULTS, rows=tuple(one.row for one in given[2]), complete=False)
-        keep(found)
-        return found
+    def run(*arguments: Any, keep: Callable[[Results], None], **_: Any) -> Results:
+        results = replace(RESULTS, rows=tuple(candidate.row for candidate in arguments[2]), complete=False)
+        keep(results)
+        return results
 
     monkeypatch.setattr(session, "run", run)
     bundle = copied(untrained, tmp_path)
@@ -126,12 +126,12 @@ def test_ctrl_c_before_anything_is_known_saves_nothing(
 def test_the_next_one_is_said_to_go_on_only_where_it_can(
     tmp_path: Path, untrained: Bundle, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], valid: bool
 ) -> None:
-    really = session.run
+    original_run = session.run
 
-    def run(*given: Any, **more: Any) -> Results:
-        found = really(*given, **more)
+    def run(*arguments: Any, **options: Any) -> Results:
+        results = original_run(*arguments, **options)
         validity = () if valid else (Finding("made up", ""),)
-        return replace(found, rows=tuple(replace(row, validity=validity) for row in found.rows), complete=False)
+        return replace(results, rows=tuple(replace(row, validity=validity) for row in results.rows), complete=False)
 
     monkeypatch.setattr(session, "run", run)
     bundle = copied(untrained, tmp_path)

@@ -44,16 +44,18 @@ def test_a_gate_lets_pass_what_is_within_its_limit(cli: Cli, base: Path, slower:
 
 def test_a_regression_is_exit_code_1_and_named(cli: Cli, base: Path, slower: Path) -> None:
     done = cli("compare", base, slower, "--fail-on", "latency:10%", "--fail-on", "size:5%")
-    told = complaint(done, code=1)
-    assert told.startswith("1 regression: it is latency of onnx fp32, 1 thread, batch 1: 100.0 µs to 130.0 µs (+30.0%")
-    assert told.endswith("limit 10%)")
+    message = complaint(done, code=1)
+    assert message.startswith(
+        "1 regression: it is latency of onnx fp32, 1 thread, batch 1: 100.0 µs to 130.0 µs (+30.0%"
+    )
+    assert message.endswith("limit 10%)")
     assert "regression" in done.stdout
 
 
 def test_a_gate_with_nothing_to_look_at_is_exit_code_1(cli: Cli, tmp_path: Path, base: Path) -> None:
     new = saved(tmp_path / "new.json", run(timed(**INVALID), timed(batch=32, **INVALID)))
-    told = complaint(cli("compare", base, new, "--fail-on", "latency:10%"), code=1)
-    assert told.startswith("latency:10% found nothing to look at")
+    message = complaint(cli("compare", base, new, "--fail-on", "latency:10%"), code=1)
+    assert message.startswith("latency:10% found nothing to look at")
 
 
 def test_a_candidate_that_is_gone_is_exit_code_1_unless_it_is_allowed(cli: Cli, tmp_path: Path) -> None:
@@ -62,8 +64,8 @@ def test_a_candidate_that_is_gone_is_exit_code_1_unless_it_is_allowed(cli: Cli, 
         tmp_path / "new.json", run(timed(), timed(precision="int8", accuracy=None, generations=()), complete=False)
     )
     gated = ("compare", base, new, "--fail-on", "latency:10%")
-    told = complaint(cli(*gated), code=1)
-    assert told == (
+    message = complaint(cli(*gated), code=1)
+    assert message == (
         "2 candidates missing: onnx int8, 1 thread, batch 1: not measured in new: no accuracy, timed calls (also "
         "missing: numpy fp32, 1 thread, batch 1)"
     )
@@ -85,8 +87,8 @@ def test_other_machines_need_force(cli: Cli, tmp_path: Path, base: Path) -> None
 
 
 def test_a_gate_that_is_none_is_refused_before_any_file_is_read(cli: Cli) -> None:
-    told = complaint(cli("compare", "gone.json", "gone.json", "--fail-on", "latncy:10%"))
-    assert told.startswith("--fail-on 'latncy:10%': unknown metric 'latncy': did you mean 'latency'?")
+    message = complaint(cli("compare", "gone.json", "gone.json", "--fail-on", "latncy:10%"))
+    assert message.startswith("--fail-on 'latncy:10%': unknown metric 'latncy': did you mean 'latency'?")
 
 
 @pytest.mark.parametrize("content", [None, "{}"], ids=repr)

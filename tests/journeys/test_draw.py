@@ -34,7 +34,7 @@ MOST_MEMORY = 200_000_000
 DRAWING = bytes(DRAWING_BYTES // 2 - 30) + b"\xff" * 60 + bytes(DRAWING_BYTES // 2 - 30)
 
 
-class Served:
+class DrawServer:
     """A running `digitbench draw`."""
 
     def __init__(self, process: subprocess.Popen[str], address: str) -> None:
@@ -55,56 +55,56 @@ class Served:
     def candidates(self) -> list[dict[str, str]]:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         connection.request("GET", "/candidates")
-        found: list[dict[str, str]] = json.loads(connection.getresponse().read())["candidates"]
+        candidates: list[dict[str, str]] = json.loads(connection.getresponse().read())["candidates"]
         connection.close()
-        return found
+        return candidates
 
     def answers(self) -> int:
         """How many candidates answer a drawing, at the first attempt in ten seconds at which none is too busy."""
-        until, found = time.monotonic() + 10, 0
-        while time.monotonic() < until:
+        deadline, count = time.monotonic() + 10, 0
+        while time.monotonic() < deadline:
             status, body = self.post("/predict")
-            found = body.count('"answered"') if status == 200 else 0
+            count = body.count('"answered"') if status == 200 else 0
             if status == 200 and '"busy"' not in body:
                 break
             time.sleep(0.1)
-        return found
+        return count
 
     def memory(self) -> int:
         """Resident bytes of the server and its workers."""
-        whole = psutil.Process(self.process.pid)
-        return sum(one.memory_info().rss for one in [whole, *whole.children(recursive=True)])
+        server = psutil.Process(self.process.pid)
+        return sum(process.memory_info().rss for process in [server, *server.children(recursive=True)])
 
 
-def started(run: Path, folder: Path, *arguments: str) -> Served:
+def started(run: Path, folder: Path, *arguments: str) -> DrawServer:
     command = [sys.executable, "-m", "digitbench", "draw", str(run), *arguments, "--no-browser", "--port", "0"]
     process = subprocess.Popen(command, cwd=folder, env=environment(folder), stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
-    found = re.match(r"Draw at (http://127\.0\.0\.1:\d+/) ", process.stdout.readline())
-    assert found, "it printed no address"
-    served = Served(process, found[1])
-    until = time.monotonic() + 60
-    while any(one["state"] == "starting" for one in served.candidates()):
-        assert time.monotonic() < until
+    match = re.match(r"Draw at (http://127\.0\.0\.1:\d+/) ", process.stdout.readline())
+    assert match, "it printed no address"
+    server = DrawServer(process, match[1])
+    deadline = time.monotonic() + 60
+    while any(candidate["state"] == "starting" for candidate in server.candidates()):
+        assert time.monotonic() < deadline
         time.sleep(0.1)
-    return served
+    return server
 
 
-def stop(served: Served) -> None:
-    children = psutil.Process(served.process.pid).children(recursive=True)
+def stop(server: DrawServer) -> None:
+    children = psutil.Process(server.process.pid).children(recursive=True)
     assert children
-    served.process.terminate()
-    served.process.communicate(timeout=30)
+    server.process.terminate()
+    server.process.communicate(timeout=30)
     assert not any(child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in children)
 
 
 @pytest.fixture(scope="module")
-def served(trained: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    found = started(trained.path, tmp_path_factory.mktemp("draw"), "-b", CHEAP, "-p", "fp32")
+def server(trained: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterator[DrawServer]:
+    server = started(trained.path, tmp_path_factory.mktemp("draw"), "-b", CHEAP, "-p", "fp32")
     try:
-        yield found
+        yield server
     finally:
-        stop(found)
+        stop(server)
 
 
 def expect_text(page: Page, selector: str, text: str) -> None:
@@ -133,7 +133,7 @@ def picture_of_a_seven(side: int = 200) -> bytes:
     from PIL import Image, ImageDraw
 
     image = Image.new("L", (side, side), 255)
-    points = [(at * side // 200, down * side // 200) for at, down in ((60, 50), (140, 50), (90, 160))]
+    points = [(x * side // 200, y * side // 200) for x, y in ((60, 50), (140, 50), (90, 160))]
     ImageDraw.Draw(image).line(points, fill=0, width=14 * side // 200)
     file = io.BytesIO()
     image.save(file, "PNG", compress_level=0 if side < 3000 else 1)
@@ -143,9 +143,9 @@ def picture_of_a_seven(side: int = 200) -> bytes:
 # --- the page ------------------------------------------------------------------------------------------------------
 
 
-def test_a_digit_is_drawn_answered_taken_back_and_cleared(browser: Browser, served: Served) -> None:
+def test_a_digit_is_drawn_answered_taken_back_and_cleared(browser: Browser, server: DrawServer) -> None:
     with page_of(browser, viewport={"width": 1280, "height": 800}) as (page, seen):
-        page.goto(served.address)
+        page.goto(server.address)
         expect_text(page, "#summary", "Nothing drawn yet")
         draw_strokes(page, [STROKES[4][0]])
         one_stroke = settled(page)
@@ -160,21 +160,21 @@ def test_a_digit_is_drawn_answered_taken_back_and_cleared(browser: Browser, serv
         expect_text(page, "#summary", "Nothing drawn yet")
         assert set(labels(page)) == {""}
         assert seen.errors == []
-        assert all(url.startswith(served.address) for url in seen.requests)
+        assert all(url.startswith(server.address) for url in seen.requests)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_people_with_disabilities_can_use_it(browser: Browser, served: Served, scheme: str) -> None:
+def test_people_with_disabilities_can_use_it(browser: Browser, server: DrawServer, scheme: str) -> None:
     with page_of(browser, color_scheme=scheme) as (page, _):
-        page.goto(served.address)
+        page.goto(server.address)
         draw_strokes(page, STROKES[1])
         expect_text(page, "#summary", r"\d")
         assert serious_violations(page) == []
 
 
-def test_a_phone_shows_paper_and_bars_without_scrolling_sideways(browser: Browser, served: Served) -> None:
+def test_a_phone_shows_paper_and_bars_without_scrolling_sideways(browser: Browser, server: DrawServer) -> None:
     with page_of(browser, viewport={"width": 390, "height": 844}, has_touch=True) as (page, seen):
-        page.goto(served.address)
+        page.goto(server.address)
         draw_strokes(page, STROKES[7])
         expect_text(page, "#summary", r"\d")
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
@@ -186,17 +186,17 @@ def test_a_phone_shows_paper_and_bars_without_scrolling_sideways(browser: Browse
         assert seen.errors == []
 
 
-def test_a_click_is_a_dot(browser: Browser, served: Served) -> None:
+def test_a_click_is_a_dot(browser: Browser, server: DrawServer) -> None:
     with page_of(browser) as (page, seen):
-        page.goto(served.address)
+        page.goto(server.address)
         page.locator("#paper").click()
         expect_text(page, "#summary", r"\d")
         assert seen.errors == []
 
 
-def test_by_keyboard_a_stroke_is_drawn(browser: Browser, served: Served) -> None:
+def test_by_keyboard_a_stroke_is_drawn(browser: Browser, server: DrawServer) -> None:
     with page_of(browser) as (page, seen):
-        page.goto(served.address)
+        page.goto(server.address)
         page.keyboard.press("Tab")
         for key in ("ArrowUp", "ArrowUp", "Space", *["ArrowDown"] * 6, "Space"):
             page.keyboard.press(key)
@@ -218,16 +218,16 @@ DROPPED = """([bytes, kind]) => {
 }"""
 
 
-@pytest.mark.parametrize("kind", ["drop", "paste", "file"])
-def test_a_picture_is_answered_however_it_comes(browser: Browser, served: Served, kind: str) -> None:
+@pytest.mark.parametrize("way", ["drop", "paste", "file"])
+def test_a_picture_is_answered_however_it_comes(browser: Browser, server: DrawServer, way: str) -> None:
     content = picture_of_a_seven()
     with page_of(browser) as (page, seen):
-        page.goto(served.address)
+        page.goto(server.address)
         expect_text(page, "#about", "trained on")
-        if kind == "file":
+        if way == "file":
             page.set_input_files("#file", {"name": "seven.png", "mimeType": "image/png", "buffer": content})
         else:
-            page.evaluate(DROPPED, [list(content), kind])
+            page.evaluate(DROPPED, [list(content), way])
         expect_text(page, "#summary", r"\d")
         assert seen.errors == []
         page.set_input_files("#file", {"name": "no.png", "mimeType": "image/png", "buffer": b"no picture"})
@@ -240,12 +240,12 @@ window.sizes = [];
 fetch = (where, how) => { sizes.push(how?.body?.size); return own(where, how); };"""
 
 
-def test_a_large_picture_is_sent_smaller(browser: Browser, served: Served) -> None:
+def test_a_large_picture_is_sent_smaller(browser: Browser, server: DrawServer) -> None:
     content = picture_of_a_seven(2200)
     assert len(content) > 4_800_000
     with page_of(browser) as (page, seen):
         page.add_init_script(SIZES)
-        page.goto(served.address)
+        page.goto(server.address)
         expect_text(page, "#about", "trained on")
         page.set_input_files("#file", {"name": "seven.png", "mimeType": "image/png", "buffer": content})
         expect_text(page, "#summary", r"\d")
@@ -258,7 +258,7 @@ def test_a_large_picture_is_sent_smaller(browser: Browser, served: Served) -> No
 # --- the server ----------------------------------------------------------------------------------------------------
 
 
-def raw(port: int, request: bytes) -> bytes:
+def send_raw(port: int, request: bytes) -> bytes:
     """Send bytes, and give what comes back until the server closes."""
     with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
         connection.sendall(request)
@@ -268,11 +268,11 @@ def raw(port: int, request: bytes) -> bytes:
     return b"".join(parts)
 
 
-def test_what_makes_no_sense_is_refused_with_a_reason(served: Served) -> None:
-    assert raw(served.port, b"\x16\x03\x01 no http\r\n\r\n").startswith(b"HTTP/1.1 400")
+def test_what_makes_no_sense_is_refused_with_a_reason(server: DrawServer) -> None:
+    assert send_raw(server.port, b"\x16\x03\x01 no http\r\n\r\n").startswith(b"HTTP/1.1 400")
     header = b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * 40_000
-    assert raw(served.port, header).startswith(b"HTTP/1.1 400")
-    for path, body, status, why in (
+    assert send_raw(server.port, header).startswith(b"HTTP/1.1 400")
+    for path, body, status, reason in (
         ("/predict", b"xyz", 400, "3 bytes are no drawing"),
         ("/predict", bytes(DRAWING_BYTES), 400, "nothing is drawn"),
         ("/image", b"no picture at all", 400, "this picture: "),
@@ -281,33 +281,33 @@ def test_what_makes_no_sense_is_refused_with_a_reason(served: Served) -> None:
         ("/predict", b"x" * 3_000_000, 413, "more than "),
         ("/predict", (b"x" * 50_000 for _ in range(60)), 413, "more than "),  # in chunks, of no announced length
     ):
-        found, told = served.post(path, body)
-        assert (found, why in json.loads(told)["error"]) == (status, True), (path, told)
-    assert served.post("/predict", Origin="http://evil.example")[0] == 403
-    assert served.post("/predict", Host="evil.example")[0] == 421
-    assert served.post("/../../etc/passwd")[0] == 404
-    assert served.answers() == 3
+        answer_status, answer = server.post(path, body)
+        assert (answer_status, reason in json.loads(answer)["error"]) == (status, True), (path, answer)
+    assert server.post("/predict", Origin="http://evil.example")[0] == 403
+    assert server.post("/predict", Host="evil.example")[0] == 421
+    assert server.post("/../../etc/passwd")[0] == 404
+    assert server.answers() == 3
 
 
-def test_two_hundred_at_once_are_answered_or_sent_away(served: Served) -> None:
-    before = served.memory()
+def test_two_hundred_at_once_are_answered_or_sent_away(server: DrawServer) -> None:
+    before = server.memory()
     with ThreadPoolExecutor(200) as pool:
-        found = list(pool.map(lambda _: served.post("/predict")[0], range(200)))
-    assert set(found) <= {200, 503}
-    assert found.count(200) >= 16
-    assert served.answers() == 3
-    assert served.memory() - before < MOST_MEMORY
+        statuses = list(pool.map(lambda _: server.post("/predict")[0], range(200)))
+    assert set(statuses) <= {200, 503}
+    assert statuses.count(200) >= 16
+    assert server.answers() == 3
+    assert server.memory() - before < MOST_MEMORY
 
 
 @pytest.mark.slow
-def test_slow_and_huge_senders_hold_nobody_up(served: Served) -> None:
-    before = served.memory()
-    start = f"POST /predict HTTP/1.1\r\nHost: {served.host}\r\nOrigin: http://{served.host}\r\n"
+def test_slow_and_huge_senders_hold_nobody_up(server: DrawServer) -> None:
+    before = server.memory()
+    start = f"POST /predict HTTP/1.1\r\nHost: {server.host}\r\nOrigin: http://{server.host}\r\n"
     slow = [f"{start}Content-Length: 5000\r\n\r\n", f"{start.replace('predict', 'image')}Content-Length: 5000\r\n\r\n"]
     slow += ["GET / HTT", ""]
 
     def drip(request: str) -> bytes:
-        with socket.create_connection(("127.0.0.1", served.port), timeout=1) as connection:
+        with socket.create_connection(("127.0.0.1", server.port), timeout=1) as connection:
             connection.sendall(request.encode())
             for _ in range(20):
                 try:
@@ -320,42 +320,42 @@ def test_slow_and_huge_senders_hold_nobody_up(served: Served) -> None:
         return b"still open"
 
     def send_much(path: str) -> tuple[int, str]:
-        return served.post(path, (b"x" * 1_000_000 for _ in range(101)))
+        return server.post(path, (b"x" * 1_000_000 for _ in range(101)))
 
     with ThreadPoolExecutor(64) as pool:
-        drips = [pool.submit(drip, slow[at % 4]) for at in range(40)]
-        much = [pool.submit(send_much, path) for path in ("/predict", "/image")]
-        most = 0
-        while not (all(one.done() for one in drips) and all(one.done() for one in much)):
-            assert served.answers() == 3, "the page is held up"
-            most = max(most, served.memory())
+        drips = [pool.submit(drip, slow[index % 4]) for index in range(40)]
+        huge = [pool.submit(send_much, path) for path in ("/predict", "/image")]
+        most_memory = 0
+        while not (all(future.done() for future in drips) and all(future.done() for future in huge)):
+            assert server.answers() == 3, "the page is held up"
+            most_memory = max(most_memory, server.memory())
             time.sleep(0.1)
-    assert {one.result()[:12] for one in drips} <= {b"HTTP/1.1 408", b"HTTP/1.1 503", b"HTTP/1.1 400", b""}
-    assert [one.result()[0] for one in much] in ([413, 413], [413, 503])
-    assert most - before < MOST_MEMORY
+    assert {future.result()[:12] for future in drips} <= {b"HTTP/1.1 408", b"HTTP/1.1 503", b"HTTP/1.1 400", b""}
+    assert [future.result()[0] for future in huge] in ([413, 413], [413, 503])
+    assert most_memory - before < MOST_MEMORY
 
 
 def test_ctrl_c_leaves_no_process(trained: Bundle, tmp_path: Path) -> None:
     arguments = ("draw", trained.path, "-b", "numpy", "--no-browser", "--port", "0")
-    done = interrupted(*arguments, cwd=tmp_path, at="Draw at", whole_group=True)
+    done = interrupted(*arguments, cwd=tmp_path, trigger="Draw at", whole_group=True)
     assert done.returncode == 130
     assert done.stderr.splitlines() == ["digitbench: stopped; nothing half-written is left"]
 
 
 def test_a_running_one_stops_at_ctrl_c(trained: Bundle, tmp_path: Path) -> None:
-    served = started(trained.path, tmp_path, "-b", "numpy")
-    children = psutil.Process(served.process.pid).children(recursive=True)
-    assert served.answers() == 1
-    served.process.send_signal(signal.SIGINT)
-    served.process.communicate(timeout=30)
-    assert served.process.returncode == 130
+    server = started(trained.path, tmp_path, "-b", "numpy")
+    children = psutil.Process(server.process.pid).children(recursive=True)
+    assert server.answers() == 1
+    server.process.send_signal(signal.SIGINT)
+    server.process.communicate(timeout=30)
+    assert server.process.returncode == 130
     assert children
     assert not any(child.is_running() for child in children)
 
 
-def test_bad_input_is_one_line(cli: Cli, trained: Bundle, tmp_path: Path, served: Served) -> None:
-    told = complaint(cli("draw", trained.path, "-b", "numpy", "--no-browser", "--port", served.port))
-    assert f"can't listen at 127.0.0.1 port {served.port}" in told
+def test_bad_input_is_one_line(cli: Cli, trained: Bundle, tmp_path: Path, server: DrawServer) -> None:
+    message = complaint(cli("draw", trained.path, "-b", "numpy", "--no-browser", "--port", server.port))
+    assert f"can't listen at 127.0.0.1 port {server.port}" in message
     assert "nope" in complaint(cli("draw", "nope"))
 
 
@@ -364,11 +364,11 @@ def test_bad_input_is_one_line(cli: Cli, trained: Bundle, tmp_path: Path, served
 
 @pytest.mark.slow
 def test_ten_digits_drawn_are_read(browser: Browser, on_mnist: Bundle, tmp_path: Path) -> None:
-    served = started(on_mnist.path, tmp_path, "-b", "tflite", "-p", "fp32")
+    server = started(on_mnist.path, tmp_path, "-b", "tflite", "-p", "fp32")
     right = []
     try:
         with page_of(browser) as (page, _):
-            page.goto(served.address)
+            page.goto(server.address)
             for digit, strokes in STROKES.items():
                 draw_strokes(page, strokes)
                 page.wait_for_timeout(400)
@@ -376,5 +376,5 @@ def test_ten_digits_drawn_are_read(browser: Browser, on_mnist: Bundle, tmp_path:
                     right.append(digit)
                 page.keyboard.press("Escape")
     finally:
-        stop(served)
+        stop(server)
     assert len(right) >= 9, right

@@ -41,7 +41,7 @@ def refused(cli: Cli, folder: Path, *arguments: object, env: dict[str, str] | No
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "parts"),
     [
         (["--backend", "onx"], ["unknown backend 'onx'", "did you mean 'onnx'?", "known are keras, numpy, onnx"]),
         (["--backend", "tflite"], ["no fp32 artifact of format 'tflite'", "run: digitbench export"]),
@@ -77,16 +77,16 @@ def refused(cli: Cli, folder: Path, *arguments: object, env: dict[str, str] | No
     ],
     ids=" ".join,
 )
-def test_bench_refuses(cli: Cli, tmp_path: Path, untrained: Bundle, arguments: list[str], words: Sequence[str]) -> None:
+def test_bench_refuses(cli: Cli, tmp_path: Path, untrained: Bundle, arguments: list[str], parts: Sequence[str]) -> None:
     (tmp_path / "plain").write_text("a file, not a folder")
     (tmp_path / "folder").mkdir()
     message = refused(cli, tmp_path, "bench", untrained.path, *arguments)
-    for word in words:
-        assert word in message
+    for part in parts:
+        assert part in message
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "parts"),
     [
         (["--recipe", "dense128"], ["unknown recipe 'dense128'", "did you mean 'dense-128'?"]),
         (["--dataset", "mnits"], ["unknown dataset 'mnits'", "auto, mnist, digits"]),
@@ -106,11 +106,11 @@ def test_bench_refuses(cli: Cli, tmp_path: Path, untrained: Bundle, arguments: l
     ],
     ids=" ".join,
 )
-def test_train_refuses(cli: Cli, tmp_path: Path, arguments: list[str], words: Sequence[str]) -> None:
+def test_train_refuses(cli: Cli, tmp_path: Path, arguments: list[str], parts: Sequence[str]) -> None:
     (tmp_path / "plain").write_text("a file, not a folder and not MNIST")
     message = refused(cli, tmp_path, "train", *arguments)
-    for word in words:
-        assert word in message
+    for part in parts:
+        assert part in message
 
 
 def test_train_refuses_an_idx_file_of_another_magic_number(cli: Cli, tmp_path: Path) -> None:
@@ -190,12 +190,12 @@ def test_a_manifest_that_is_not_one(cli: Cli, tmp_path: Path, untrained: Bundle,
 
 def test_a_bundle_trained_on_another_dataset(cli: Cli, tmp_path: Path, untrained: Bundle) -> None:
     bundle = copied(untrained, tmp_path)
-    mine = bundle.dataset["fingerprint"]
+    fingerprint = bundle.dataset["fingerprint"]
     bundle.manifest["dataset"]["fingerprint"] = "0123456789abcdef"
     rewrite_manifest(bundle, bundle.manifest)
     message = refused(cli, tmp_path, "evaluate", bundle.path)
     assert "trained on digits (0123456789abcdef)" in message
-    assert f"digits ({mine})" in message
+    assert f"digits ({fingerprint})" in message
 
 
 def test_a_missing_runtime_asked_for_by_name(cli: Cli, tmp_path: Path, untrained: Bundle) -> None:

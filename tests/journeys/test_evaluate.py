@@ -42,7 +42,7 @@ def test_precisions_that_are_asked_for_are_all_there_is(cli: Cli, trained: Bundl
     done = cli("evaluate", trained.path, "--precision", "int8,dynamic", "--json", "-")
     assert done.returncode == 0, done.stderr
     rows = [(row["backend"], row["precision"]) for row in json.loads(done.stdout)["rows"]]
-    assert sorted(rows) == sorted(one for one in CANDIDATES if one[1] in ("int8", "dynamic"))
+    assert sorted(rows) == sorted(candidate for candidate in CANDIDATES if candidate[1] in ("int8", "dynamic"))
 
 
 def test_one_precision_that_is_not_fp32_is_named(cli: Cli, trained: Bundle) -> None:

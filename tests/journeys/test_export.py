@@ -30,21 +30,21 @@ def test_a_deleted_export_is_written_again_and_recorded(tmp_path: Path, trained:
     target = bundle.path / bundle.find("onnx").path
     target.unlink()
     bundle.manifest["artifacts"] = [
-        one for one in bundle.manifest["artifacts"] if (one["format"], one["precision"]) != ("onnx", "fp32")
+        entry for entry in bundle.manifest["artifacts"] if (entry["format"], entry["precision"]) != ("onnx", "fp32")
     ]
     rewrite_manifest(bundle, bundle.manifest)
 
     done = run_cli("export", bundle.path, "--format", "onnx", "--precision", "fp32", cwd=tmp_path)
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stderr == ""
-    now = Bundle(bundle.path)
-    assert now.find("onnx").sha256 == hashlib.sha256(target.read_bytes()).hexdigest()
-    assert now.find("onnx").bytes == target.stat().st_size
-    assert now.find("onnx").checked_by == trained.find("onnx").checked_by
+    after = Bundle(bundle.path)
+    assert after.find("onnx").sha256 == hashlib.sha256(target.read_bytes()).hexdigest()
+    assert after.find("onnx").bytes == target.stat().st_size
+    assert after.find("onnx").checked_by == trained.find("onnx").checked_by
     for artifact in trained.artifacts:
         if (artifact.format, artifact.precision) != ("onnx", "fp32"):
-            assert now.find(artifact.format, artifact.precision) == artifact
-            assert now.open(artifact).exists()
+            assert after.find(artifact.format, artifact.precision) == artifact
+            assert after.open(artifact).exists()
 
 
 def test_a_bundle_without_its_keras_model_is_refused_without_advice_that_leads_nowhere(
@@ -87,7 +87,7 @@ def test_an_export_whose_labels_differ_from_keras_is_refused_and_replaces_nothin
 
 
 def spoil(bundle: Bundle) -> None:
-    """Give each unit of the first layer one huge weight, on a corner pixel that is never inked.
+    """Give each unit of the first layer one huge weight, on a corner pixel that is always background.
 
     In float32 nothing changes; in int8 the scale of each unit follows that weight, and all the others become 0.
     """
@@ -121,10 +121,10 @@ def test_a_precision_that_costs_too_much_accuracy_is_refused_and_replaces_nothin
     digits = data.load("digits").test
     right = (trained.reference_scores().argmax(axis=1) == digits.labels).sum()
     for artifact in ("tflite dynamic", "tflite int8", "onnx dynamic", "onnx int8"):
-        told = re.search(rf"{artifact}: top-1 falls by ([\d.]+)pp \((\d+) of {len(digits)} images\)", message)
-        assert told, message
-        assert float(told[1]) == pytest.approx(int(told[2]) / len(digits) * 100, abs=0.005)
-        assert right / 2 < int(told[2]) <= right, "all but a class or two are lost"
+        match = re.search(rf"{artifact}: top-1 falls by ([\d.]+)pp \((\d+) of {len(digits)} images\)", message)
+        assert match, message
+        assert float(match[1]) == pytest.approx(int(match[2]) / len(digits) * 100, abs=0.005)
+        assert right / 2 < int(match[2]) <= right, "all but a class or two are lost"
 
     # The limit is the user's: what the message says lets it through.
     advice = re.findall(r"--max-accuracy-drop (\S+) would allow it", message)[1]
@@ -142,17 +142,19 @@ def test_the_precisions_asked_for_are_written_and_no_others(cli: Cli, tmp_path: 
     bundle = copied(trained, tmp_path)
     done = cli("export", bundle.path, "--format", "tflite", "--precision", "int8,dynamic", "--calibration-images", "40")
     assert done.returncode == 0, done.stderr
-    now = Bundle(bundle.path)
-    assert len(now.artifacts) == len(trained.artifacts)
-    for one in trained.artifacts:
-        if (one.format, one.precision) != ("tflite", "int8"):
-            assert now.find(one.format, one.precision) == one, "made again, byte for byte, or left alone"
-    calibration, usual = now.find("tflite", "int8").calibration, trained.find("tflite", "int8").calibration
+    after = Bundle(bundle.path)
+    assert len(after.artifacts) == len(trained.artifacts)
+    for artifact in trained.artifacts:
+        if (artifact.format, artifact.precision) != ("tflite", "int8"):
+            assert after.find(artifact.format, artifact.precision) == artifact, (
+                "made again, byte for byte, or left alone"
+            )
+    calibration, usual = after.find("tflite", "int8").calibration, trained.find("tflite", "int8").calibration
     assert calibration is not None
     assert usual is not None
     assert (calibration["images"], usual["images"]) == (40, 500)
     assert calibration["sha256"] != usual["sha256"]
-    assert now.find("tflite", "dynamic").calibration is None
+    assert after.find("tflite", "dynamic").calibration is None
 
 
 @pytest.mark.parametrize("format", ["tflite", "onnx"])
@@ -166,7 +168,7 @@ def test_a_precision_is_what_its_name_says(trained: Bundle, format: str) -> None
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "parts"),
     [
         (["-p", "int7"], ["unknown precision 'int7'", "did you mean 'int8'?"]),
         (["-f", "npz", "-p", "int8"], ["--precision int8: npz can't be written in it; tflite, onnx can"]),
@@ -180,12 +182,12 @@ def test_a_precision_is_what_its_name_says(trained: Bundle, format: str) -> None
     ids=" ".join,
 )
 def test_what_cant_be_exported_is_refused_before_anything_is_written(
-    cli: Cli, tmp_path: Path, trained: Bundle, arguments: list[str], words: list[str]
+    cli: Cli, tmp_path: Path, trained: Bundle, arguments: list[str], parts: list[str]
 ) -> None:
     bundle = copied(trained, tmp_path)
     before = contents(tmp_path)
     message = complaint(cli("export", bundle.path, *arguments))
-    assert all(word in message for word in words), message
+    assert all(part in message for part in parts), message
     assert contents(tmp_path) == before
 
 

@@ -18,10 +18,10 @@ def pair(tmp_path: Path, trained: Bundle) -> tuple[Bundle, Bundle]:
     """A training, and the same with a lower validation loss after its second epoch."""
     first = copied(trained, tmp_path / "a")
     second = Bundle(copied(trained, tmp_path / "b").path.rename(tmp_path / "other"))
-    place = second.path / "history.json"
-    lines = json.loads(place.read_text(encoding="utf-8"))
-    lines["val_loss"][1] = 0.001
-    place.write_text(json.dumps(lines), encoding="utf-8")
+    path = second.path / "history.json"
+    history = json.loads(path.read_text(encoding="utf-8"))
+    history["val_loss"][1] = 0.001
+    path.write_text(json.dumps(history), encoding="utf-8")
     return first, second
 
 
@@ -57,7 +57,7 @@ def test_one_training_is_drawn_below_it_and_without_a_picture_nothing_is(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "parts"),
     [
         ([], ["no bundle yet", "run: digitbench train"]),
         (["nowhere"], ["nowhere: no such bundle"]),
@@ -69,11 +69,11 @@ def test_one_training_is_drawn_below_it_and_without_a_picture_nothing_is(
     ids=lambda value: " ".join(value),
 )
 def test_what_cannot_be_compared_is_one_line(
-    cli: Cli, tmp_path: Path, untrained: Bundle, arguments: list[str], words: list[str]
+    cli: Cli, tmp_path: Path, untrained: Bundle, arguments: list[str], parts: list[str]
 ) -> None:
     bundle = copied(untrained, tmp_path)
     rewrite_manifest(bundle, {**bundle.manifest, "imported": {"source": "x.onnx", "format": "onnx"}})
-    message = complaint(cli("history", *(bundle.path if one == "RUN" else one for one in arguments)))
-    for word in words:
-        assert word in message
+    message = complaint(cli("history", *(bundle.path if argument == "RUN" else argument for argument in arguments)))
+    for part in parts:
+        assert part in message
     assert not list(tmp_path.rglob("*.png"))

@@ -24,7 +24,7 @@ ZOO = "onnx-zoo-nchw-0..255-logits-opset8-batch1"
 class Imported:
     """What `digitbench import` printed of a model, and made of it."""
 
-    made: Made
+    model: Made
     printed: str
     bundle: Bundle
 
@@ -33,11 +33,11 @@ class Imported:
 def zoo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Imported]:
     """A convolutional network that takes [1, 1, 28, 28], imported once for all tests here: never changed."""
     folder = tmp_path_factory.mktemp("zoo")
-    made = MAKERS[ZOO](folder)
-    done = run_cli("import", made.path, "--dataset", "digits", "--name", "zoo", "--output", "run", cwd=folder)
+    model = MAKERS[ZOO](folder)
+    done = run_cli("import", model.path, "--dataset", "digits", "--name", "zoo", "--output", "run", cwd=folder)
     assert done.returncode == 0, done.stderr
     before = contents(folder / "run")
-    yield Imported(made, done.stdout, Bundle(folder / "run"))
+    yield Imported(model, done.stdout, Bundle(folder / "run"))
     assert contents(folder / "run") == before, "a test changed what all share"
 
 
@@ -50,24 +50,28 @@ def run(zoo: Imported, tmp_path: Path) -> Path:
 def test_it_prints_what_it_chose_and_how_good_the_runner_up_is(zoo: Imported) -> None:
     head, *lines = zoo.printed[zoo.printed.index("run: ") :].splitlines()
     assert head.startswith("run: zoo on digits [")
-    assert f"test accuracy {zoo.made.accuracy:.2%} (338 of 359)" in head
-    told = dict(line.split(maxsplit=1) for line in lines)
-    assert told["takes"] == ("Input3: float32, 1×28×28, paper 0, ink 255, output Plus214_Output_0; a fixed batch of 1")
-    assert told["gives"] == "logits"
+    assert f"test accuracy {zoo.model.accuracy:.2%} (338 of 359)" in head
+    described = dict(line.split(maxsplit=1) for line in lines)
+    assert described["takes"] == (
+        "Input3: float32, 1×28×28, paper 0, ink 255, output Plus214_Output_0; a fixed batch of 1"
+    )
+    assert described["gives"] == "logits"
     chosen, second = zoo.bundle.manifest["imported"]["chosen"], zoo.bundle.manifest["imported"]["runner_up"]
-    assert told["chosen"].endswith(f"{chosen['accuracy']:.1%} ({chosen['correct']} of 500 training images) right")
-    assert told["runner-up"].startswith(second["form"])
-    assert told["runner-up"].endswith(f"{second['accuracy']:.1%} ({second['correct']} of 500 training images) right")
+    assert described["chosen"].endswith(f"{chosen['accuracy']:.1%} ({chosen['correct']} of 500 training images) right")
+    assert described["runner-up"].startswith(second["form"])
+    assert described["runner-up"].endswith(
+        f"{second['accuracy']:.1%} ({second['correct']} of 500 training images) right"
+    )
 
 
 def test_the_manifest_has_the_form_the_source_and_the_runner_up(zoo: Imported) -> None:
     manifest = json.loads((zoo.bundle.path / "manifest.json").read_text(encoding="utf-8"))
     assert manifest["schema"] == "digitbench.bundle/3"
-    model_io, told = manifest["form"], manifest["imported"]
+    model_io, imported = manifest["form"], manifest["imported"]
     assert (model_io["shape"], model_io["paper"], model_io["ink"], model_io["batch"]) == ([1, 28, 28], 0, 255, 1)
     assert model_io["output"]["name"] == "Plus214_Output_0"
-    assert told["source"] == str(zoo.made.path)
-    assert told["chosen"]["accuracy"] > told["runner_up"]["accuracy"]
+    assert imported["source"] == str(zoo.model.path)
+    assert imported["chosen"]["accuracy"] > imported["runner_up"]["accuracy"]
     assert manifest["reference"]["backend"] == "onnx"
 
 
@@ -97,20 +101,20 @@ def test_evaluate_and_agree_take_it_as_they_take_our_own(cli: Cli, run: Path) ->
     assert cli("evaluate", run, "--per-class", "--limit", "40").returncode == 0
     done = cli("agree", run, "--limit", "40", "--json", "-", "-q")
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
-    assert found["reference"]["name"] == "onnx"
-    assert {row["agreement"]["reference"] for row in found["rows"]} == {"onnx"}
+    results = json.loads(done.stdout)
+    assert results["reference"]["name"] == "onnx"
+    assert {row["agreement"]["reference"] for row in results["rows"]} == {"onnx"}
 
 
 def test_what_it_can_not_be_exported_to_is_said(cli: Cli, run: Path) -> None:
-    told = complaint(cli("evaluate", run, "--backend", "tflite"))
-    assert "it was imported from onnx, which isn't converted" in told
-    told = complaint(cli("export", run, "--format", "tflite"))
-    assert "it was imported from onnx, which isn't converted" in told
+    message = complaint(cli("evaluate", run, "--backend", "tflite"))
+    assert "it was imported from onnx, which isn't converted" in message
+    message = complaint(cli("export", run, "--format", "tflite"))
+    assert "it was imported from onnx, which isn't converted" in message
 
 
 @pytest.mark.parametrize(
-    ("options", "word"),
+    ("options", "message"),
     [
         (["--scale", "1"], "tell digits apart"),
         (["--inverted"], "tell digits apart"),
@@ -125,41 +129,41 @@ def test_what_it_can_not_be_exported_to_is_said(cli: Cli, run: Path) -> None:
     ids=lambda value: "-".join(value) if isinstance(value, list) else "",
 )
 def test_what_the_user_says_is_taken_at_their_word(
-    zoo: Imported, cli: Cli, tmp_path: Path, options: list[str], word: str
+    zoo: Imported, cli: Cli, tmp_path: Path, options: list[str], message: str
 ) -> None:
-    done = cli("import", zoo.made.path, "--dataset", "digits", "--folder", "other", *options)
-    assert word in complaint(done)
+    done = cli("import", zoo.model.path, "--dataset", "digits", "--folder", "other", *options)
+    assert message in complaint(done)
     assert not (tmp_path / "other").exists()
 
 
 @pytest.mark.parametrize("option", ["--output", "-o", "--folder"])
 def test_a_folder_that_is_there_already_stays_as_it_is(zoo: Imported, cli: Cli, run: Path, option: str) -> None:
     before = contents(run)
-    told = complaint(cli("import", zoo.made.path, "--dataset", "digits", option, run))
-    assert told == f"{run} exists already; choose another --output or remove it"
+    message = complaint(cli("import", zoo.model.path, "--dataset", "digits", option, run))
+    assert message == f"{run} exists already; choose another --output or remove it"
     assert contents(run) == before
 
 
-@pytest.mark.parametrize("there", [False, True])
+@pytest.mark.parametrize("exists", [False, True])
 @pytest.mark.parametrize("name", ["Plus214_Output_0", "./Input3"])
 def test_an_output_that_names_a_tensor_is_refused(
-    zoo: Imported, cli: Cli, tmp_path: Path, name: str, there: bool
+    zoo: Imported, cli: Cli, tmp_path: Path, name: str, exists: bool
 ) -> None:
     """Which is what the option chose before: nobody shall get a folder of that name who wanted the tensor."""
-    if there:
+    if exists:
         (tmp_path / name).mkdir()
-    told, tensor = complaint(cli("import", zoo.made.path, "--dataset", "digits", "--output", name)), Path(name).name
-    assert told.startswith(f"--output {tensor}: the bundle's folder, but the model has a tensor of that name")
-    assert f"--tensor {tensor}; " in told
-    assert told.endswith(f"--folder {tensor}")
-    assert [path.name for path in tmp_path.iterdir() if path.name != ".cache"] == [tensor] * there
-    if there:
+    message, tensor = complaint(cli("import", zoo.model.path, "--dataset", "digits", "--output", name)), Path(name).name
+    assert message.startswith(f"--output {tensor}: the bundle's folder, but the model has a tensor of that name")
+    assert f"--tensor {tensor}; " in message
+    assert message.endswith(f"--folder {tensor}")
+    assert [path.name for path in tmp_path.iterdir() if path.name != ".cache"] == [tensor] * exists
+    if exists:
         assert not any((tmp_path / name).iterdir())
 
 
 def test_the_tensor_may_be_named_and_a_folder_have_its_name(zoo: Imported, cli: Cli, tmp_path: Path) -> None:
     name = "Plus214_Output_0"
-    done = cli("import", zoo.made.path, "--dataset", "digits", "--tensor", name, "--folder", name)
+    done = cli("import", zoo.model.path, "--dataset", "digits", "--tensor", name, "--folder", name)
     assert done.returncode == 0, done.stderr
     assert Bundle(tmp_path / name).model_io.output.name == name
 
@@ -168,15 +172,13 @@ def test_a_form_that_fits_badly_is_warned_of_last_and_by_choose_until_it_is_acce
     zoo: Imported, cli: Cli, tmp_path: Path
 ) -> None:
     flags = ("--dataset", "digits", "--scale", "-255..255")
-    done = cli("import", zoo.made.path, *flags, "--output", "run")
+    done = cli("import", zoo.model.path, *flags, "--output", "run")
     assert done.returncode == 0, done.stderr
-    told = Bundle(tmp_path / "run").manifest["imported"]["fit"]
+    fit = Bundle(tmp_path / "run").manifest["imported"]["fit"]
     last = (done.stdout + done.stderr).splitlines()[-1]
-    assert last.startswith(
-        f"no form fits well: the best has {told['accuracy']:.1%} of {told['images']} training images"
-    )
-    assert f"logistic regression fitted on other training images has {told['simple']:.1%}" in last
-    assert told["simple"] > 0.9 > told["accuracy"] + 0.03
+    assert last.startswith(f"no form fits well: the best has {fit['accuracy']:.1%} of {fit['images']} training images")
+    assert f"logistic regression fitted on other training images has {fit['simple']:.1%}" in last
+    assert fit["simple"] > 0.9 > fit["accuracy"] + 0.03
     assert "--scale, --inverted, --layout, --tensor" in last
     assert "--accept" in last
     quickly = ("--backend", "onnx", "--quick", "--seconds", "0.02", "--json", "choice.json", "--markdown", "choice.md")
@@ -185,7 +187,7 @@ def test_a_form_that_fits_badly_is_warned_of_last_and_by_choose_until_it_is_acce
     assert warning.startswith("no form fits well: the best has ")
     assert "Mind: no form fits well: " in (tmp_path / "choice.md").read_text(encoding="utf-8")
     assert "Mind: no form fits well: " in done.stdout
-    done = cli("import", zoo.made.path, *flags, "--output", "taken", "--accept")
+    done = cli("import", zoo.model.path, *flags, "--output", "taken", "--accept")
     assert (done.stdout + done.stderr).splitlines()[-1].endswith("; accepted")
     done = cli("choose", "taken", *quickly)
     assert json.loads((tmp_path / "choice.json").read_text(encoding="utf-8"))["warnings"] == []
@@ -200,18 +202,18 @@ model = keras.models.load_model(sys.argv[1], compile=False)
 model.quantize("int8")
 model.save("small.keras")
 """
-    made = MAKERS["keras-nhwc-0..1-softmax"](tmp_path)
-    subprocess.run([sys.executable, "-c", script, made.path], cwd=tmp_path, check=True)
+    original = MAKERS["keras-nhwc-0..1-softmax"](tmp_path)
+    subprocess.run([sys.executable, "-c", script, original.path], cwd=tmp_path, check=True)
     done = cli("import", "small.keras", "--dataset", "digits", "--folder", "run")
     assert done.returncode == 0, done.stderr
-    told = "npz is left out, and with it the backend numpy: plain weights are those of fp32"
-    assert told in done.stdout + done.stderr
+    message = "npz is left out, and with it the backend numpy: plain weights are those of fp32"
+    assert message in done.stdout + done.stderr
     bundle = Bundle(tmp_path / "run")
-    found = {(one.format, one.precision) for one in bundle.artifacts}
-    assert {("keras", "dynamic"), ("savedmodel", "dynamic"), ("onnx", "dynamic")} <= found
-    assert {precision for _, precision in found} == {"dynamic"}
-    told = complaint(cli("export", "run", "--format", "onnx", "--precision", "int8"))
-    assert told == "--precision int8: the model is dynamic already, and is exported as it is alone"
+    exported = {(artifact.format, artifact.precision) for artifact in bundle.artifacts}
+    assert {("keras", "dynamic"), ("savedmodel", "dynamic"), ("onnx", "dynamic")} <= exported
+    assert {precision for _, precision in exported} == {"dynamic"}
+    message = complaint(cli("export", "run", "--format", "onnx", "--precision", "int8"))
+    assert message == "--precision int8: the model is dynamic already, and is exported as it is alone"
     assert "plain weights are those of fp32" in complaint(cli("export", "run", "--format", "npz"))
     assert "imported in that precision alone" in complaint(cli("evaluate", "run", "-b", "onnx", "-p", "fp32"))
     done = cli("evaluate", "run", "-b", "keras,onnx,savedmodel", "--json", "-", "-q")

@@ -49,13 +49,13 @@ def test_a_runtime_without_the_operation_is_left_out_unless_it_is_named(cli: Cli
     assert bundle.attempts["openvino"]["why"] == f"OpenVINO can't open it: {WHY}"
 
     for command in ("evaluate", "agree", ("bench", "--quick", "--batch-size", "1")):
-        words = (command,) if isinstance(command, str) else command
-        done = cli(*words, "--json", f"{words[0]}.json")
-        assert (done.returncode, done.stderr) == (0, ""), words
+        arguments = (command,) if isinstance(command, str) else command
+        done = cli(*arguments, "--json", f"{arguments[0]}.json")
+        assert (done.returncode, done.stderr) == (0, ""), arguments
         assert done.stdout.count(NOTE) == 1
-        rows = json.loads((tmp_path / f"{words[0]}.json").read_text(encoding="utf-8"))["rows"]
+        rows = json.loads((tmp_path / f"{arguments[0]}.json").read_text(encoding="utf-8"))["rows"]
         assert {row["backend"] for row in rows} == {"onnx"}
 
-    told = complaint(cli("evaluate", "-b", "openvino"), 1)
-    assert told.startswith("1 of 1 rows failed: openvino: ")
-    assert told.endswith(WHY)
+    message = complaint(cli("evaluate", "-b", "openvino"), 1)
+    assert message.startswith("1 of 1 rows failed: openvino: ")
+    assert message.endswith(WHY)

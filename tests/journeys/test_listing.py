@@ -49,10 +49,10 @@ def test_bundles_are_listed_and_what_is_broken_is_told(cli: Cli, runs: Path) -> 
     assert [line[0] if line[0] != "▸" else line[:2] for line in lines if "random" in line] == [
         ["▸", "digits/other"], "mine",
     ]  # fmt: skip
-    (told,) = [line for line in done.stdout.splitlines() if line.startswith("broken: ")]
-    assert "broken/manifest.json: can't be read" in told.replace(os.sep, "/")
+    (broken_line,) = [line for line in done.stdout.splitlines() if line.startswith("broken: ")]
+    assert "broken/manifest.json: can't be read" in broken_line.replace(os.sep, "/")
     value = json.loads((runs.parent / "found.json").read_text(encoding="utf-8"))
-    assert [one["name"] for one in value["bundles"]] == ["digits/other", "mine"]
+    assert [entry["name"] for entry in value["bundles"]] == ["digits/other", "mine"]
     assert value["bundles"][0]["bytes"] == sum(
         path.stat().st_size for path in (runs / "mine").rglob("*") if path.is_file()
     )
@@ -75,14 +75,14 @@ def test_a_wrong_order_or_folder_is_a_line(cli: Cli, runs: Path) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a file's name is text")
 def test_a_name_that_would_harm_a_terminal_is_shown_as_escapes(cli: Cli, runs: Path) -> None:
-    odd = runs / os.fsdecode(b"a\xff\n\x1b[31m")
-    (runs / "mine").rename(odd)
-    for command in (("runs",), ("show", odd)):
+    path = runs / os.fsdecode(b"a\xff\n\x1b[31m")
+    (runs / "mine").rename(path)
+    for command in (("runs",), ("show", path)):
         done = cli(*command, "--json", "odd.json")
         assert (done.returncode, done.stderr) == (0, "")
         assert r"a\udcff\n\x1b[31m" in done.stdout
         value = json.loads((runs.parent / "odd.json").read_text(encoding="utf-8"))
-        assert odd.name in {one["name"] for one in value.get("bundles") or [value["bundle"]]}
+        assert path.name in {entry["name"] for entry in value.get("bundles") or [value["bundle"]]}
 
 
 # --- show -----------------------------------------------------------------------------------------------------------
@@ -92,11 +92,13 @@ def test_a_trained_bundle_is_described(cli: Cli, trained: Bundle) -> None:
     done = cli("show", trained.path, "--json", "-")
     assert done.returncode == 0, done.stderr
     value = json.loads(done.stdout)
-    kinds = [one["kind"] for one in value["layers"]]
-    assert kinds == ["Flatten", "Dense", "Dense"], "of the Keras file, which tells more than the plain weights"
+    layer_kinds = [entry["kind"] for entry in value["layers"]]
+    assert layer_kinds == ["Flatten", "Dense", "Dense"], "of the Keras file, which tells more than the plain weights"
     weights = layers.of_weights(trained.open(trained.find("npz")))
     assert value["parameters"] == layers.total(weights)[0] == value["bundle"]["parameters"]
-    assert {(one["format"], one["precision"]) for one in value["artifacts"]} >= {("onnx", "int8"), ("keras", "fp32")}
+    assert {(entry["format"], entry["precision"]) for entry in value["artifacts"]} >= {
+        ("onnx", "int8"), ("keras", "fp32"),
+    }  # fmt: skip
     assert len(value["history"]["val_loss"]) == trained.manifest["recipe"]["epochs"]
     assert "History: 5 epochs" in done.stderr
     assert "top-1 " in done.stderr.splitlines()[0]
@@ -122,8 +124,8 @@ def test_what_is_no_bundle_is_a_line(cli: Cli, runs: Path) -> None:
 def offered(cli: Cli, line: str, **env: str) -> list[str]:
     """What bash is given for the last word of a line."""
     words = line.split(" ")
-    asked = {"_DIGITBENCH_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(len(words) - 1)}
-    done = cli(env=asked | env)
+    variables = {"_DIGITBENCH_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(len(words) - 1)}
+    done = cli(env=variables | env)
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
     return done.stdout.split()
 
@@ -153,9 +155,9 @@ def test_a_plugin_of_others_is_offered_and_not_loaded(cli: Cli, tmp_path: Path) 
     [("zsh", "_arguments '*: :((", '"runs":"List the bundles'), ("fish", "", "runs\tList the bundles")],
 )
 def test_zsh_and_fish_are_told_what_a_command_is(cli: Cli, shell: str, begin: str, runs_line: str) -> None:
-    asked = {"_DIGITBENCH_COMPLETE": f"complete_{shell}", "_TYPER_COMPLETE_ARGS": "digitbench ru",
+    variables = {"_DIGITBENCH_COMPLETE": f"complete_{shell}", "_TYPER_COMPLETE_ARGS": "digitbench ru",
              "_TYPER_COMPLETE_FISH_ACTION": "get-args"}  # fmt: skip
-    done = cli(env=asked)
+    done = cli(env=variables)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith(begin + runs_line)
 
@@ -166,22 +168,28 @@ def test_completing_loads_nothing_heavy(runs: Path) -> None:
         "try:\n    run([])\nexcept SystemExit as exc:\n    assert not exc.code\n"
         "print('@', *sorted(sys.modules))"
     )
-    asked = {"_DIGITBENCH_COMPLETE": "complete_bash", "COMP_WORDS": "digitbench bench runs/mine -b ", "COMP_CWORD": "4"}
+    variables = {
+        "_DIGITBENCH_COMPLETE": "complete_bash",
+        "COMP_WORDS": "digitbench bench runs/mine -b ",
+        "COMP_CWORD": "4",
+    }
     command = [sys.executable, "-c", code]
     done = subprocess.run(
-        command, cwd=runs.parent, env=environment(runs.parent, **asked), capture_output=True, text=True, timeout=60
+        command, cwd=runs.parent, env=environment(runs.parent, **variables), capture_output=True, text=True, timeout=60
     )
     assert done.returncode == 0, done.stderr
-    told, _, loaded = done.stdout.partition("@")
-    assert "onnx" in told.split()
+    printed, _, loaded = done.stdout.partition("@")
+    assert "onnx" in printed.split()
     assert not {"numpy", "rich.console", "digitbench.plugins", "digitbench.bundle"} & set(loaded.split())
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash, which isn't installed here")
 def test_the_script_for_bash_works_as_it_is_installed(runs: Path) -> None:
     home = runs.parent
-    started = f"cd {home} && {sys.executable} -m digitbench --install-completion"
-    installed = subprocess.run(["bash", "-c", started + "; :"], env=environment(home), capture_output=True, text=True)
+    install_command = f"cd {home} && {sys.executable} -m digitbench --install-completion"
+    installed = subprocess.run(
+        ["bash", "-c", install_command + "; :"], env=environment(home), capture_output=True, text=True
+    )
     assert installed.returncode == 0, installed.stderr
     script = home / ".bash_completions" / "digitbench.sh"
     assert "python" not in script.read_text(encoding="utf-8"), "shells know the command by its name"
@@ -189,13 +197,15 @@ def test_the_script_for_bash_works_as_it_is_installed(runs: Path) -> None:
     bin_folder.mkdir()
     (bin_folder / "digitbench").write_text(f'#!/bin/sh\nexec {sys.executable} -m digitbench "$@"\n', encoding="utf-8")
     (bin_folder / "digitbench").chmod(0o755)
-    asked = (
+    completion_command = (
         f"source {script}; COMP_WORDS=(digitbench show runs/m); COMP_CWORD=2; _digitbench_completion digitbench; "
         'echo "${COMPREPLY[@]}"'
     )
     path = f"{bin_folder}{os.pathsep}{os.environ['PATH']}"
-    done = subprocess.run(["bash", "-c", asked], cwd=home, env=environment(home) | {"PATH": path}, capture_output=True,
-                          text=True)  # fmt: skip
+    done = subprocess.run(
+        ["bash", "-c", completion_command], cwd=home, env=environment(home) | {"PATH": path}, capture_output=True,
+        text=True,
+    )  # fmt: skip
     assert (done.stdout.strip(), done.stderr) == ("runs/mine", "")
 
 

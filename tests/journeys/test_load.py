@@ -28,8 +28,8 @@ for backend, precision in json.load(sys.stdin):
         labels = classifier.predict(pixels)
         alone = [int(classifier.predict(picture)[0]) for picture in pixels[:3]]
         exact = bool((classifier.scores(pixels / 255) == classifier.scores(pixels)).all())
-        told = {"name": classifier.runtime.name, "threads": classifier.runtime.threads}
-    print(json.dumps([backend, precision, labels.tolist(), alone, exact, told]))
+        runtime = {"name": classifier.runtime.name, "threads": classifier.runtime.threads}
+    print(json.dumps([backend, precision, labels.tolist(), alone, exact, runtime]))
 """
 RUNTIMES = {
     "keras": "Keras", "numpy": "NumPy", "onnx": "ONNX Runtime", "openvino": "OpenVINO", "savedmodel": "TensorFlow",
@@ -37,10 +37,10 @@ RUNTIMES = {
 }  # fmt: skip
 
 
-def script(code: str, folder: Path, given: object = None) -> Finished:
+def script(code: str, folder: Path, stdin: object = None) -> Finished:
     """Run Python code in a folder, as a user's script."""
     return subprocess.run(
-        [sys.executable, "-c", code], cwd=folder, env=environment(folder), input=json.dumps(given),
+        [sys.executable, "-c", code], cwd=folder, env=environment(folder), input=json.dumps(stdin),
         capture_output=True, text=True, encoding="utf-8", timeout=300,
     )  # fmt: skip
 
@@ -52,24 +52,24 @@ def test_every_runtime_and_precision_says_what_its_evaluation_says(
     rows = evaluated[1]["rows"]
     setups = [(row["backend"], row["precision"]) for row in rows]
     assert {backend for backend, _ in setups} == set(BACKENDS)
-    assert {one for name, one in setups if name == "tflite"} == {one for name, one in setups if name == "onnx"}
-    assert {one for name, one in setups if name == "tflite"} == set(EXPORTED)
+    assert {p for name, p in setups if name == "tflite"} == {p for name, p in setups if name == "onnx"}
+    assert {p for name, p in setups if name == "tflite"} == set(EXPORTED)
 
     done = script(EVERY, trained.path.parent, setups)
     assert done.returncode == 0, done.stderr
     assert done.stderr == "", "a runtime's chatter"
-    found = [json.loads(line) for line in done.stdout.splitlines()]
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
     reference = trained.reference_scores().argmax(axis=1)
-    assert [(backend, precision) for backend, precision, *_ in found] == setups
-    for row, (backend, precision, labels, alone, exact, told) in zip(rows, found, strict=True):
+    assert [(backend, precision) for backend, precision, *_ in answers] == setups
+    for row, (backend, precision, labels, alone, exact, runtime) in zip(rows, answers, strict=True):
         expected = reference.copy()
         for flip in row["agreement"]["flipped"]:
             expected[flip["index"]] = flip["label"]
         np.testing.assert_array_equal(labels, expected, f"{backend} {precision}")
         assert alone == labels[:3], f"{backend} {precision}"
         assert exact, f"{backend} {precision}: bytes and floats differ"
-        assert told["name"] == RUNTIMES[backend]
-        assert told["threads"] in (1, None)
+        assert runtime["name"] == RUNTIMES[backend]
+        assert runtime["threads"] in (1, None)
 
 
 def test_a_script_that_asks_for_onnx_runtime_loads_no_other(trained: Bundle) -> None:
@@ -88,8 +88,8 @@ def test_a_script_that_asks_for_onnx_runtime_loads_no_other(trained: Bundle) -> 
 def test_without_a_name_the_lightest_runtime_is_taken(trained: Bundle) -> None:
     code = (
         "import digitbench\n"
-        "for wish in ({}, {'precision': 'int8'}):\n"
-        "    with digitbench.load('run', **wish) as classifier: print(classifier.backend, classifier.precision)"
+        "for options in ({}, {'precision': 'int8'}):\n"
+        "    with digitbench.load('run', **options) as classifier: print(classifier.backend, classifier.precision)"
     )
     done = script(code, trained.path.parent)
     assert (done.returncode, done.stderr, done.stdout) == (0, "", "tflite fp32\ntflite int8\n")

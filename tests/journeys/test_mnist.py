@@ -17,9 +17,9 @@ pytestmark = pytest.mark.slow
 
 def test_the_tutorials_accuracy_is_reached_in_every_precision(on_mnist: Bundle, tmp_path: Path) -> None:
     env = {"DIGITBENCH_MNIST": os.environ["DIGITBENCH_MNIST"]}
-    found = run_cli("evaluate", on_mnist.path, "--json", "-", cwd=tmp_path, env=env)
-    assert found.returncode == 0, found.stderr
-    results = json.loads(found.stdout)
+    done = run_cli("evaluate", on_mnist.path, "--json", "-", cwd=tmp_path, env=env)
+    assert done.returncode == 0, done.stderr
+    results = json.loads(done.stdout)
     assert results["bundle"]["dataset"] == {"name": "mnist", "fingerprint": "c473ce9de4170e6f"}
     assert [(row["backend"], row["precision"]) for row in results["rows"]] == CANDIDATES
     check_answers(results["rows"], on_mnist)

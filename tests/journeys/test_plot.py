@@ -41,8 +41,8 @@ def test_what_a_trained_bundle_says_is_drawn_below_it(cli: Cli, tmp_path: Path, 
     bundle = copied(trained, tmp_path)
     done = run_cli("plot", "confusion", bundle.path, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
-    found = bundle.manifest["metrics"]
-    assert f"{found['test_accuracy']:.2%} right: {found['correct']} of {found['total']} images" in done.stdout
+    metrics = bundle.manifest["metrics"]
+    assert f"{metrics['test_accuracy']:.2%} right: {metrics['correct']} of {metrics['total']} images" in done.stdout
     assert done.stdout.splitlines()[-1] == f"Drawn: {bundle.path / 'plots' / 'confusion.png'}"
 
     for arguments, name in (
@@ -53,12 +53,12 @@ def test_what_a_trained_bundle_says_is_drawn_below_it(cli: Cli, tmp_path: Path, 
         done = cli("plot", arguments[0], bundle.path, *arguments[1:])
         assert (done.returncode, done.stderr) == (0, "")
         assert done.stdout.splitlines()[-1] == f"Drawn: {bundle.path / 'plots' / name}"
-    wrong = found["total"] - found["correct"]
+    wrong = metrics["total"] - metrics["correct"]
     for path in (bundle.path / "plots").iterdir():
         width, height = png_size(path)
         assert 600 < width < 2000 and 400 < height < 1500, path  # noqa: PT018
         if path.name.startswith("predictions-mistakes"):
-            assert f"{wrong} mistakes among {found['total']} test images".encode() in path.read_bytes()
+            assert f"{wrong} mistakes among {metrics['total']} test images".encode() in path.read_bytes()
 
 
 def test_data_and_weights_are_drawn_where_the_user_says(cli: Cli, tmp_path: Path, untrained: Bundle) -> None:
@@ -88,7 +88,7 @@ def test_deformed_digits_are_drawn_of_a_training(tmp_path: Path, untrained: Bund
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "parts"),
     [
         (["nonsense"], ["No such command 'nonsense'"]),
         (["history", "RUN"], ["has no history to draw"]),
@@ -114,14 +114,14 @@ def test_deformed_digits_are_drawn_of_a_training(tmp_path: Path, untrained: Bund
     ids=lambda value: " ".join(value),
 )
 def test_what_cannot_be_drawn_is_one_line(
-    cli: Cli, tmp_path: Path, untrained: Bundle, arguments: list[str], words: list[str]
+    cli: Cli, tmp_path: Path, untrained: Bundle, arguments: list[str], parts: list[str]
 ) -> None:
     (tmp_path / "plain").write_text("a file, not a folder")
     (tmp_path / "folder.png").mkdir()
     before = contents(tmp_path)
-    message = complaint(cli("plot", *(untrained.path if one == "RUN" else one for one in arguments)))
-    for word in words:
-        assert word in message
+    message = complaint(cli("plot", *(untrained.path if argument == "RUN" else argument for argument in arguments)))
+    for part in parts:
+        assert part in message
     after = contents(tmp_path)
     assert {name: after[name] for name in before} == before
     assert not [name for name in after if name.endswith((".png", ".svg")) and name not in before]
@@ -129,9 +129,9 @@ def test_what_cannot_be_drawn_is_one_line(
 
 def test_a_model_without_mistakes_has_none_to_draw(cli: Cli, tmp_path: Path) -> None:
     bundle = random_bundle(tmp_path / "run")
-    said = bundle.reference_scores().argmax(axis=1)
+    labels = bundle.reference_scores().argmax(axis=1)
     test = data.load("digits").test
-    np.savez(tmp_path / "own.npz", x_test=test.pixels, y_test=said)  # labelled as the model labels them
+    np.savez(tmp_path / "own.npz", x_test=test.pixels, y_test=labels)  # labelled as the model labels them
     done = cli("plot", "predictions", bundle.path, "--mistakes", "--data", "own.npz", "-b", "numpy")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.endswith("No mistake among 359 test images: nothing to draw.\n")
@@ -160,7 +160,7 @@ def fresh(tmp_path: Path, untrained: Bundle) -> Bundle:
     return bundle
 
 
-def said_by_drawing(bundle: Bundle, digits: Dataset) -> str:
+def drawing_message(bundle: Bundle, digits: Dataset) -> str:
     console = Console(file=StringIO(), width=200)
     draw_training(bundle, digits, console)
     return str(console.file.getvalue())  # type: ignore[attr-defined]
@@ -168,7 +168,7 @@ def said_by_drawing(bundle: Bundle, digits: Dataset) -> str:
 
 def test_a_training_is_drawn_into_its_bundle(fresh: Bundle, digits: Dataset) -> None:
     folder = fresh.path / PLOTS
-    assert said_by_drawing(fresh, digits) == f"Drawn: {folder}: history.png, predictions.png, confusion.png\n"
+    assert drawing_message(fresh, digits) == f"Drawn: {folder}: history.png, predictions.png, confusion.png\n"
     assert sorted(path.name for path in folder.iterdir()) == ["confusion.png", "history.png", "predictions.png"]
 
 
@@ -176,25 +176,25 @@ def test_a_training_without_matplotlib_costs_a_line(
     fresh: Bundle, digits: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    told = said_by_drawing(fresh, digits)
-    assert told.count("\n") == 1
-    assert 'pip install "digitbench[plot]"' in told
+    message = drawing_message(fresh, digits)
+    assert message.count("\n") == 1
+    assert 'pip install "digitbench[plot]"' in message
     assert not (fresh.path / PLOTS).exists()
 
 
 def test_a_full_disk_costs_a_line_and_leaves_nothing_half_written(
     fresh: Bundle, digits: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    really = files.written_beside
+    original = files.written_beside
 
     @contextmanager
     def written_beside(target: Path) -> Iterator[Path]:
-        with really(target) as draft:
+        with original(target) as draft:
             yield draft
             raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(canvas, "written_beside", written_beside)
-    told = said_by_drawing(fresh, digits)
-    assert told.count("\n") == 1
-    assert "history.png: can't be written: No space left on device" in told
+    message = drawing_message(fresh, digits)
+    assert message.count("\n") == 1
+    assert "history.png: can't be written: No space left on device" in message
     assert list((fresh.path / PLOTS).iterdir()) == []

@@ -16,10 +16,10 @@ from journeys.helpers import copied
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
-def saved(place: Path, results: Results) -> Path:
-    place.parent.mkdir(exist_ok=True)
-    place.write_text(results.dumps(), encoding="utf-8")
-    return place
+def saved(path: Path, results: Results) -> Path:
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(results.dumps(), encoding="utf-8")
+    return path
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def test_a_picture_can_be_an_svg_anywhere(cli: Cli, tmp_path: Path, results: Pat
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "message"),
     [
         (
             ["latency", "found.json", "--threads", "4"],
@@ -70,10 +70,10 @@ def test_a_picture_can_be_an_svg_anywhere(cli: Cli, tmp_path: Path, results: Pat
     ],
 )
 def test_what_cannot_be_drawn_is_told_in_one_line(
-    cli: Cli, tmp_path: Path, results: Path, arguments: list[str], words: str
+    cli: Cli, tmp_path: Path, results: Path, arguments: list[str], message: str
 ) -> None:
     saved(tmp_path / "scored.json", results_of(Row("onnx", "fp32", None, 1)))
     (tmp_path / "broken.json").write_text("{", encoding="utf-8")
     before = {path.name for path in tmp_path.iterdir()}
-    assert complaint(cli("plot", *arguments)).startswith(words)
+    assert complaint(cli("plot", *arguments)).startswith(message)
     assert {path.name for path in tmp_path.iterdir()} == before

@@ -28,26 +28,26 @@ DIGITS = (0, 2, 3, 5)
 
 @pytest.fixture(scope="module")
 def album(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Photographs of some digits: four in PNG, dark on light, and one of them in every other form."""
+    """Photographs of some digits: four in PNG, dark on light, and one of them in every other format."""
     folder = tmp_path_factory.mktemp("album")
     test = data.load("digits").test
     for digit in DIGITS:
         drawn = test.pixels[np.flatnonzero(test.labels == digit)[0]]
         large = Image.fromarray(drawn).resize((SIZE, SIZE), Image.Resampling.BICUBIC)
-        paper = Image.fromarray(225 - (np.asarray(large) * 0.8).astype(np.uint8))
-        paper.save(folder / f"{digit}.png")
-    last = paper.convert("RGB")
+        dark_on_light = Image.fromarray(225 - (np.asarray(large) * 0.8).astype(np.uint8))
+        dark_on_light.save(folder / f"{digit}.png")
+    in_colour = dark_on_light.convert("RGB")
     large.save(folder / "light.png")
     Image.merge("RGBA", [Image.new("L", large.size, 0)] * 3 + [large]).save(folder / "clear.png")
     for suffix in ("jpg", "bmp", "tif", "webp"):
-        last.save(folder / f"colour.{suffix}")
+        in_colour.save(folder / f"colour.{suffix}")
     import pillow_heif
 
-    pillow_heif.from_pillow(last).save(folder / "phone.heic", quality=80)
+    pillow_heif.from_pillow(in_colour).save(folder / "phone.heic", quality=80)
     return folder
 
 
-FORMS = ("light.png", "clear.png", "colour.jpg", "colour.bmp", "colour.tif", "colour.webp", "phone.heic")
+OTHER_FILES = ("light.png", "clear.png", "colour.jpg", "colour.bmp", "colour.tif", "colour.webp", "phone.heic")
 
 
 def lines_of(done: Finished) -> list[dict[str, Any]]:
@@ -68,7 +68,7 @@ def test_a_newcomer_s_pictures_are_read(trained: Bundle, album: Path, tmp_path: 
     done = run_cli("predict", "album", "-b", "onnx", "-p", "int8", "--quiet", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     rows = rows_of(done.stdout)
-    assert list(rows) == sorted(f"album/{one}" for one in [*FORMS, *(f"{digit}.png" for digit in DIGITS)])
+    assert list(rows) == sorted(f"album/{name}" for name in [*OTHER_FILES, *(f"{digit}.png" for digit in DIGITS)])
     right = [rows[f"album/{digit}.png"][0] == str(digit) for digit in DIGITS]
     assert sum(right) >= 3, done.stdout
     assert "on onnx int8: ONNX Runtime" in done.stdout
@@ -76,32 +76,32 @@ def test_a_newcomer_s_pictures_are_read(trained: Bundle, album: Path, tmp_path: 
 
 
 def test_the_same_digit_is_the_same_in_every_form(cli: Cli, trained: Bundle, album: Path) -> None:
-    files = [album / name for name in (f"{DIGITS[-1]}.png", *FORMS)]
+    files = [album / name for name in (f"{DIGITS[-1]}.png", *OTHER_FILES)]
     done = cli("predict", trained.path, *files, "--json", "--backend", "tflite", "--quiet")
     assert (done.returncode, done.stderr) == (0, "")
-    found = lines_of(done)
-    assert [one["file"] for one in found] == [str(path) for path in files]
-    assert {one["label"] for one in found} == {found[0]["label"]}
-    for one in found:
-        np.testing.assert_allclose(one["scores"], found[0]["scores"], atol=0.25)
+    entries = lines_of(done)
+    assert [entry["file"] for entry in entries] == [str(path) for path in files]
+    assert {entry["label"] for entry in entries} == {entries[0]["label"]}
+    for entry in entries:
+        np.testing.assert_allclose(entry["scores"], entries[0]["scores"], atol=0.25)
 
 
 def test_the_lines_hold_what_the_model_says_of_the_prepared_pictures(cli: Cli, trained: Bundle, album: Path) -> None:
     done = cli("predict", trained.path, f"{album}/[0-9].png", "--json", "-b", "onnx", "-t", "1")
     assert (done.returncode, done.stderr) == (0, "")
-    found = lines_of(done)
+    entries = lines_of(done)
     import digitbench
 
     with digitbench.load(trained, backend="onnx") as classifier:
         expected = classifier.scores(np.stack([prepared(album / f"{digit}.png") for digit in DIGITS]))
     likely = accuracy.probabilities(expected, accuracy.output_activation(trained.manifest))
-    for one, scores, shares in zip(found, expected, likely, strict=True):
-        assert list(one) == ["file", "label", "probability", "probabilities", "scores", "backend", "precision"]
-        np.testing.assert_allclose(one["scores"], scores, atol=1e-6)
-        np.testing.assert_allclose(one["probabilities"], shares, atol=1e-6)
-        assert one["label"] == int(scores.argmax())
-        assert one["probability"] == one["probabilities"][one["label"]]
-        assert (one["backend"], one["precision"]) == ("onnx", "fp32")
+    for entry, scores, shares in zip(entries, expected, likely, strict=True):
+        assert list(entry) == ["file", "label", "probability", "probabilities", "scores", "backend", "precision"]
+        np.testing.assert_allclose(entry["scores"], scores, atol=1e-6)
+        np.testing.assert_allclose(entry["probabilities"], shares, atol=1e-6)
+        assert entry["label"] == int(scores.argmax())
+        assert entry["probability"] == entry["probabilities"][entry["label"]]
+        assert (entry["backend"], entry["precision"]) == ("onnx", "fp32")
 
 
 def test_the_bad_are_told_and_the_good_are_read(cli: Cli, tmp_path: Path, trained: Bundle, album: Path) -> None:
@@ -121,10 +121,10 @@ def test_the_bad_are_told_and_the_good_are_read(cli: Cli, tmp_path: Path, traine
     as_lines = cli("predict", trained.path, *names, "-b", "onnx", "--json")
     assert as_lines.returncode == 1
     assert as_lines.stderr == done.stderr
-    found = lines_of(as_lines)
-    assert [one["file"] for one in found] == names
-    assert ["error" in one for one in found] == [True, True, False, True, True]
-    assert found[3] == {"file": "empty.bmp", "error": "empty.bmp: an empty file"}
+    entries = lines_of(as_lines)
+    assert [entry["file"] for entry in entries] == names
+    assert ["error" in entry for entry in entries] == [True, True, False, True, True]
+    assert entries[3] == {"file": "empty.bmp", "error": "empty.bmp: an empty file"}
 
 
 def test_where_all_are_bad_no_table_is_printed(cli: Cli, tmp_path: Path, trained: Bundle) -> None:
@@ -157,8 +157,8 @@ def test_no_name_breaks_the_table_the_lines_or_the_drawing(
         assert shown.replace(".png", " bad.png") in done.stderr
     with Image.open(tmp_path / "seen.png") as drawn:
         assert drawn.size[0] > 1000
-    found = lines_of(cli("predict", trained.path, "odd", "-b", "onnx", "--json", "--quiet"))
-    assert {one["file"] for one in found} == {f"odd/{name}{end}.png" for name in ODD for end in ("", " bad")}
+    entries = lines_of(cli("predict", trained.path, "odd", "-b", "onnx", "--json", "--quiet"))
+    assert {entry["file"] for entry in entries} == {f"odd/{name}{end}.png" for name in ODD for end in ("", " bad")}
 
 
 def test_what_is_drawn_is_a_picture_with_all_three_parts(
@@ -176,14 +176,14 @@ def test_what_is_drawn_is_a_picture_with_all_three_parts(
         assert trained.name in about
         assert ("the first 24 of 26 pictures" in about) == (columns == 3)
         for colour in ((225, 225, 225), (0x00, 0x72, 0xB2)):
-            found = np.abs(pixels - colour).max(axis=2) < 6
-            below_title = found[len(found) % 192 :].reshape(lines, 192, columns, 572)
+            matches = np.abs(pixels - colour).max(axis=2) < 6
+            below_title = matches[len(matches) % 192 :].reshape(lines, 192, columns, 572)
             assert below_title.sum(axis=(1, 3)).min() > 500
     assert os.listdir(tmp_path / "seen") == ["drawn.png"]
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "parts"),
     [
         (["nowhere", "0.png"], ["nowhere: no such bundle; run: digitbench train"]),
         (["notes", "0.png"], ["notes: not a bundle: it has no manifest.json"]),
@@ -204,10 +204,10 @@ def test_what_is_drawn_is_a_picture_with_all_three_parts(
         (["RUN", "0.png", "--show", "seen.jpg"], ["seen.jpg", "predictions.png"]),
         (["RUN", "0.png", "--show", "notes/a.txt/seen.png"], ["a.txt", "can't be written"]),
     ],
-    ids=lambda one: " ".join(one)[:40],
+    ids=lambda argument: " ".join(argument)[:40],
 )
 def test_what_makes_no_sense_is_refused_before_anything_is_done(
-    cli: Cli, tmp_path: Path, trained: Bundle, album: Path, arguments: list[str], words: list[str]
+    cli: Cli, tmp_path: Path, trained: Bundle, album: Path, arguments: list[str], parts: list[str]
 ) -> None:
     for name in ("0.png", "other.png"):
         shutil.copy(album / "0.png", tmp_path / name)
@@ -215,22 +215,22 @@ def test_what_makes_no_sense_is_refused_before_anything_is_done(
         (tmp_path / name).parent.mkdir()
         (tmp_path / name).write_text(text)
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
-    done = cli("predict", *(str(trained.path) if one == "RUN" else one for one in arguments))
+    done = cli("predict", *(str(trained.path) if argument == "RUN" else argument for argument in arguments))
     message = complaint(done)
     assert done.stdout == ""
-    assert all(word.lower() in message.lower() for word in words), message
+    assert all(part.lower() in message.lower() for part in parts), message
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
 
 
 @pytest.mark.parametrize(
-    ("module", "words"),
+    ("module", "message"),
     [
         ("PIL", 'reading pictures needs Pillow, not installed here; run: pip install "digitbench[images]"'),
         ("pillow_heif", 'reading HEIC needs pillow-heif, not installed here; run: pip install "digitbench[images]"'),
     ],
 )
 def test_what_is_missing_is_said_with_what_installs_it(
-    cli: Cli, tmp_path: Path, trained: Bundle, album: Path, module: str, words: str
+    cli: Cli, tmp_path: Path, trained: Bundle, album: Path, module: str, message: str
 ) -> None:
     hidden = tmp_path / "first" / module
     hidden.mkdir(parents=True)
@@ -238,10 +238,10 @@ def test_what_is_missing_is_said_with_what_installs_it(
     files = [album / "0.png", album / "phone.heic"]
     done = cli("predict", trained.path, *files, "-b", "onnx", env={"PYTHONPATH": str(hidden.parent)})
     if module == "PIL":
-        assert complaint(done) == words
+        assert complaint(done) == message
     else:  # the others are read all the same
         assert complaint(done, 1) == "1 of 2 pictures could not be read"
-        assert words in done.stderr
+        assert message in done.stderr
         assert list(rows_of(done.stdout)) == [str(files[0])]
 
 
@@ -262,14 +262,14 @@ def test_what_was_read_before_ctrl_c_is_there(tmp_path: Path, trained: Bundle, a
         assert stream is not None
         first = stream.readline()  # told while the others are still to be read
         process.send_signal(signal.SIGINT)
-        rest, told = process.communicate(timeout=60)
+        rest, errors = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert told.splitlines()[-2:] == [
+    assert errors.splitlines()[-2:] == [
         "Stopped early: only what was finished is shown.", "digitbench: stopped; nothing half-written is left",
     ]  # fmt: skip
-    assert "Traceback" not in told
-    read = (
+    assert "Traceback" not in errors
+    names = (
         [json.loads(line)["file"] for line in [first, *rest.splitlines()]] if option == "--json" else [*rows_of(rest)]
     )
-    assert read[0] == "0.png"
-    assert len(read) < 9
+    assert names[0] == "0.png"
+    assert len(names) < 9

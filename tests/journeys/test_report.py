@@ -38,13 +38,13 @@ def results_for(bundle: Bundle) -> Results:
     return results_of(*rows, bundle=about)
 
 
-def write(results: Results, place: Path) -> Path:
-    place.write_text(results.dumps(), encoding="utf-8")
-    return place
+def write(results: Results, path: Path) -> Path:
+    path.write_text(results.dumps(), encoding="utf-8")
+    return path
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory, untrained: Bundle) -> Path:
+def page_path(tmp_path_factory: pytest.TempPathFactory, untrained: Bundle) -> Path:
     """A page of results that lie outside their bundle, made by the command line in a process of its own."""
     folder = tmp_path_factory.mktemp("report")
     write(results_for(untrained), folder / "found.json")
@@ -53,7 +53,7 @@ def made(tmp_path_factory: pytest.TempPathFactory, untrained: Bundle) -> Path:
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     assert done.stdout.split() == ["page.html", "found.md"]
-    assert {one.name for one in folder.iterdir()} == {"found.json", "found.md", "page.html"}
+    assert {path.name for path in folder.iterdir()} == {"found.json", "found.md", "page.html"}
     return folder / "page.html"
 
 
@@ -63,8 +63,8 @@ def made(tmp_path_factory: pytest.TempPathFactory, untrained: Bundle) -> Path:
 def column(page: Page, title: str) -> list[str]:
     """The cells of a column that are to be seen."""
     heads = page.locator("#full thead button").all_inner_texts()
-    place = [head.partition(" ")[0] for head in heads].index(title) + 1
-    return page.locator(f"#full tbody tr:not([hidden]) td:nth-child({place})").all_inner_texts()
+    position = [head.partition(" ")[0] for head in heads].index(title) + 1
+    return page.locator(f"#full tbody tr:not([hidden]) td:nth-child({position})").all_inner_texts()
 
 
 def until(page: Page, expression: str) -> bool:
@@ -80,11 +80,11 @@ def check_table(page: Page) -> None:
     head = page.locator("#full thead th", has_text="p50")
     head.get_by_role("button").click()
     assert head.get_attribute("aria-sort") == "ascending"
-    figures = [float(cell.partition(" ")[0].replace(",", "")) for cell in column(page, "p50")]
-    assert figures == sorted(figures)
+    values = [float(cell.partition(" ")[0].replace(",", "")) for cell in column(page, "p50")]
+    assert values == sorted(values)
     head.get_by_role("button").press("Enter")
     assert head.get_attribute("aria-sort") == "descending"
-    assert float(column(page, "p50")[0].partition(" ")[0].replace(",", "")) == max(figures)
+    assert float(column(page, "p50")[0].partition(" ")[0].replace(",", "")) == max(values)
     page.get_by_label("Find").fill("tflite int8")
     assert column(page, "precision") == ["int8", "int8"]
     filters = page.locator("#filters")
@@ -102,21 +102,21 @@ def check_hover(page: Page) -> None:
     plot.scroll_into_view_if_needed()
     point = plot.locator(".scatterlayer .points path.point").last
     point.wait_for(state="attached")
-    for at in range(plot.locator("path.point").count()):
-        box = plot.locator("path.point").nth(at).bounding_box()
+    for index in range(plot.locator("path.point").count()):
+        box = plot.locator("path.point").nth(index).bounding_box()
         assert box
         page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
         page.wait_for_timeout(60)
         if plot.locator(".hoverlayer text").count():
             break
-    told = " ".join(plot.locator(".hoverlayer text").all_text_contents())
-    assert re.search(r"p50 [\d.,]+ µs", told)
-    assert "top-1" in told
+    hover_text = " ".join(plot.locator(".hoverlayer text").all_text_contents())
+    assert re.search(r"p50 [\d.,]+ µs", hover_text)
+    assert "top-1" in hover_text
 
 
-def test_the_page_sorts_filters_hovers_asks_for_nothing_and_is_for_everybody(made: Path, browser: Browser) -> None:
+def test_the_page_sorts_filters_hovers_asks_for_nothing_and_is_for_everybody(page_path: Path, browser: Browser) -> None:
     with page_of(browser, viewport={"width": 1280, "height": 900}, color_scheme="light") as (page, seen):
-        page.goto(made.as_uri())
+        page.goto(page_path.as_uri())
         check_table(page)
         check_hover(page)
         shown = page.locator(".verdict:visible .sentence")
@@ -126,19 +126,19 @@ def test_the_page_sorts_filters_hovers_asks_for_nothing_and_is_for_everybody(mad
         assert page.locator("#plot-front-t1-b1").is_hidden()
         page.locator("#plot-front-t1-b32 .main-svg").first.wait_for()
         assert serious_violations(page) == []
-        paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        background = page.evaluate("getComputedStyle(document.body).backgroundColor")
         page.get_by_role("button", name="Dark").click()
-        assert page.evaluate("getComputedStyle(document.body).backgroundColor") != paper
+        assert page.evaluate("getComputedStyle(document.body).backgroundColor") != background
         assert serious_violations(page) == []
         page.set_viewport_size({"width": 390, "height": 800})
         assert until(page, "document.querySelector('#plot-front-t1-b32 .main-svg').clientWidth < 390")
         assert page.evaluate("document.documentElement.scrollWidth") == 390
         page.emulate_media(media="print")
         page.evaluate("dispatchEvent(new Event('beforeprint'))")
-        assert page.evaluate("getComputedStyle(document.body).backgroundColor") == paper
+        assert page.evaluate("getComputedStyle(document.body).backgroundColor") == background
         assert page.locator("#filters").is_hidden()
     assert seen.errors == []
-    assert seen.requests == [made.as_uri()]
+    assert seen.requests == [page_path.as_uri()]
 
 
 def poisoned(value: Any, key: str = "") -> Any:
@@ -153,10 +153,10 @@ def poisoned(value: Any, key: str = "") -> Any:
 def test_text_in_results_is_text_and_never_runs(tmp_path: Path, browser: Browser) -> None:
     rows = (candidate("keras", 3.0, lost=2), candidate("tflite", validity=(Finding("busy", "wait"),)),
             candidate("onnx", lost=1), candidate("numpy", error="it died"))  # fmt: skip
-    found = Results.from_json(poisoned(json.loads(results_of(*rows).dumps())), "poisoned")
-    other = replace(found, created="1999")
+    results = Results.from_json(poisoned(json.loads(results_of(*rows).dumps())), "poisoned")
+    older = replace(results, created="1999")
     page_file = tmp_path / "page.html"
-    page_file.write_text(html.render([Source(tmp_path / NASTY, one, no_bundle=NASTY) for one in (found, other)]),
+    page_file.write_text(html.render([Source(tmp_path / NASTY, run, no_bundle=NASTY) for run in (results, older)]),
                          encoding="utf-8")  # fmt: skip
     with page_of(browser) as (page, seen):
         page.goto(page_file.as_uri())
@@ -172,8 +172,8 @@ def test_text_in_results_is_text_and_never_runs(tmp_path: Path, browser: Browser
 # --- as a user makes it --------------------------------------------------------------------------------------------
 
 
-def test_the_page_draws_flips_and_confusion_and_says_what_it_lacks(made: Path) -> None:
-    text = made.read_text(encoding="utf-8")
+def test_the_page_draws_flips_and_confusion_and_says_what_it_lacks(page_path: Path) -> None:
+    text = page_path.read_text(encoding="utf-8")
     assert text.count('<img src="data:image/png;base64,') == 3
     assert 'class="confusion"' in text
     assert re.search(
@@ -204,7 +204,7 @@ def test_markdown_goes_to_standard_output_alone_and_several_runs_are_compared(cl
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("## mine: which to ship\n")
     assert "**mine, 2026-11-22 00:00 UTC** against the first: 0 worse and 0 better" in done.stdout
-    assert sorted(one.name for one in tmp_path.iterdir()) == ["a.json", "b.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.json", "b.json"]
     done = cli("report", newer, older, "--html", "comparison.html", "--markdown", "-")
     assert "comparison.html" not in done.stdout
     assert done.stderr.strip() == "comparison.html"
@@ -215,7 +215,7 @@ def test_markdown_goes_to_standard_output_alone_and_several_runs_are_compared(cl
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (("nothing.json",), "nothing.json: no such results, and no such bundle"),
         (("found.json", "--html", "found.json"), "--html found.json: these are the results themselves"),
@@ -229,11 +229,11 @@ def test_markdown_goes_to_standard_output_alone_and_several_runs_are_compared(cl
     ids=str,
 )
 def test_bad_input_is_one_line_and_leaves_nothing(
-    cli: Cli, tmp_path: Path, arguments: tuple[str, ...], told: str
+    cli: Cli, tmp_path: Path, arguments: tuple[str, ...], message: str
 ) -> None:
     results = results_of(candidate("keras"))
     write(results, tmp_path / "found.json")
     machine = {name: value for name, value in results.machine.items() if name != "system"}
     write(replace(results, machine=machine), tmp_path / "half.json")
-    assert told in complaint(cli("report", *arguments))
-    assert {one.name for one in tmp_path.iterdir()} == {"found.json", "half.json"}
+    assert message in complaint(cli("report", *arguments))
+    assert {path.name for path in tmp_path.iterdir()} == {"found.json", "half.json"}

@@ -49,14 +49,14 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 def starts(folder: Path) -> Counter[str]:
     """How often each was started since last asked."""
     file = folder / "starts"
-    found = Counter(file.read_text().split()) if file.exists() else Counter[str]()
+    counts = Counter(file.read_text().split()) if file.exists() else Counter[str]()
     file.unlink(missing_ok=True)
-    return found
+    return counts
 
 
 def results_of(folder: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((folder / "found.json").read_text())
-    return found
+    results: dict[str, Any] = json.loads((folder / "found.json").read_text())
+    return results
 
 
 def generations(results: dict[str, Any]) -> dict[tuple[str, int], list[Any]]:
@@ -70,7 +70,8 @@ def test_a_run_stopped_by_ctrl_c_is_completed(
         monkeypatch.setenv(name, value)
     done = interrupted(
         "bench", untrained.path, "-b", "noted", "-b", "other", "--baseline", "noted", "--batch-size", "1,8",
-        "--seconds", "0.4", "--generations", "2", "--json", "found.json", cwd=tmp_path, at="generation 2 of 2, batch 1",
+        "--seconds", "0.4", "--generations", "2", "--json", "found.json", cwd=tmp_path,
+        trigger="generation 2 of 2, batch 1",
     )  # fmt: skip
     assert complaint(done, 130)
     before = results_of(tmp_path)
@@ -82,13 +83,13 @@ def test_a_run_stopped_by_ctrl_c_is_completed(
     after = results_of(tmp_path)
     assert after["complete"] is True
     assert starts(tmp_path) == {"noted": 2, "other": 1}, "one generation of both, and of the baseline's twin"
-    assert {key: [one["index"] for one in found] for key, found in generations(after).items()} == {
+    assert {key: [generation["index"] for generation in measured] for key, measured in generations(after).items()} == {
         (name, size): [0, 1] for name in ("noted", "other") for size in (1, 8)
     }
-    for key, found in generations(before).items():
+    for key, measured in generations(before).items():
         if key[1] == 1:
-            assert generations(after)[key] == found, "what was whole is as it was"
-    assert all(one["seconds"] >= 0.1999 for found in generations(after).values() for one in found)
+            assert generations(after)[key] == measured, "what was whole is as it was"
+    assert all(generation["seconds"] >= 0.1999 for measured in generations(after).values() for generation in measured)
     assert [len(floor["generations"]) for floor in after["floors"]] == [2, 2]
     assert all("ledger" in row for row in after["rows"])
 
@@ -105,11 +106,11 @@ def test_a_run_stopped_before_anything_was_measured_is_completed(tmp_path: Path,
     done = cli("bench", bundle.path, "-b", "numpy", "--baseline", "numpy", "--batch-size", "1", "--seconds", "0.1",
                "--generations", "1", "--json", "found.json")  # fmt: skip
     assert done.returncode == 0, done.stderr
-    found = results_of(tmp_path)
-    found["settings"]["baseline"] = "numpy"  # as asked for: nobody was chosen yet
-    found["complete"], found["floors"] = False, []
-    found["rows"] = [{key: found["rows"][0][key] for key in ("backend", "precision", "threads", "batch_size")}]
-    (tmp_path / "found.json").write_text(json.dumps(found))
+    results = results_of(tmp_path)
+    results["settings"]["baseline"] = "numpy"  # as asked for: nobody was chosen yet
+    results["complete"], results["floors"] = False, []
+    results["rows"] = [{key: results["rows"][0][key] for key in ("backend", "precision", "threads", "batch_size")}]
+    (tmp_path / "found.json").write_text(json.dumps(results))
     done = cli("bench", bundle.path, "--resume", "found.json")
     assert done.returncode == 0, done.stderr
     assert results_of(tmp_path)["complete"] is True
@@ -133,7 +134,7 @@ def test_failed_rows_are_tried_again_and_the_rest_is_left_alone(
     assert starts(tmp_path)["other"] == 2
     assert generations(after)["noted", 8] == generations(before)["noted", 8]
     assert [("error" in row, len(row["generations"])) for row in after["rows"]] == [(False, 2)] * 2
-    assert all(one.get("ratio") for one in generations(after)["other", 8])
+    assert all(generation.get("ratio") for generation in generations(after)["other", 8])
 
 
 @pytest.mark.slow
@@ -141,8 +142,10 @@ def test_each_backend_goes_on_in_the_precisions_that_it_had(tmp_path: Path, cli:
     """Which aren't the same for all: an export may have been refused."""
     bundle = copied(trained, tmp_path)
     held = {("npz", "fp32"), ("onnx", "fp32"), ("tflite", "int8")}
-    there = [one for one in bundle.manifest["artifacts"] if (one["format"], one["precision"]) in held]
-    rewrite_manifest(bundle, {**bundle.manifest, "artifacts": there})
+    kept = [
+        artifact for artifact in bundle.manifest["artifacts"] if (artifact["format"], artifact["precision"]) in held
+    ]
+    rewrite_manifest(bundle, {**bundle.manifest, "artifacts": kept})
     done = cli("bench", bundle.path, "-b", "numpy", "-b", "onnx", "-b", "tflite", "--baseline", "tflite:int8",
                "--batch-size", "8", "--seconds", "0.2", "--generations", "2", "--json", "found.json")  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -160,10 +163,10 @@ def test_each_backend_goes_on_in_the_precisions_that_it_had(tmp_path: Path, cli:
     after = results_of(tmp_path)
     assert after["complete"] is True
     assert after["settings"]["baseline"] == ["tflite", "int8"]
-    for row, had in zip(after["rows"], before["rows"], strict=True):
-        assert (row["backend"], row["precision"]) == (had["backend"], had["precision"])
+    for row, old_row in zip(after["rows"], before["rows"], strict=True):
+        assert (row["backend"], row["precision"]) == (old_row["backend"], old_row["precision"])
         assert len(row["generations"]) == 2
-        assert row["generations"][0] == had["generations"][0]
+        assert row["generations"][0] == old_row["generations"][0]
 
 
 @pytest.fixture(scope="module")
@@ -178,7 +181,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory, untrained: Bundle) -> tup
 
 
 @pytest.mark.parametrize(
-    ("option", "words"),
+    ("option", "message"),
     [
         (["--seconds", "9"], "--resume takes --seconds from the file; leave it out"),
         (["--backend", "numpy"], "--resume takes --backend from the file"),
@@ -188,32 +191,32 @@ def finished(tmp_path_factory: pytest.TempPathFactory, untrained: Bundle) -> tup
     ids=" ".join,
 )
 def test_what_the_file_says_is_not_asked_again(
-    cli: Cli, untrained: Bundle, finished: tuple[Path, Finished], option: list[str], words: str
+    cli: Cli, untrained: Bundle, finished: tuple[Path, Finished], option: list[str], message: str
 ) -> None:
     done = cli("bench", untrained.path, "--resume", finished[0] / "found.json", *option)
-    assert words in complaint(done)
+    assert message in complaint(done)
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("change", "message"),
     [
-        (lambda found: found["machine"].update(cpu="Z80"), "cpu was Z80 and is"),
-        (lambda found: found["bundle"].update(reference_sha256="ab"), "reference_sha256 was ab"),
-        (lambda found: found.update(settings={}), "hold no timed rows of this version"),
+        (lambda results: results["machine"].update(cpu="Z80"), "cpu was Z80 and is"),
+        (lambda results: results["bundle"].update(reference_sha256="ab"), "reference_sha256 was ab"),
+        (lambda results: results.update(settings={}), "hold no timed rows of this version"),
         (
-            lambda found: found.update(schema="digitbench.results/99"),
+            lambda results: results.update(schema="digitbench.results/99"),
             "its schema is 'digitbench.results/99'",
         ),
     ],
     ids=["another machine", "another bundle", "an evaluation", "a newer version"],
 )
 def test_results_of_something_else_are_refused_and_left_alone(
-    tmp_path: Path, cli: Cli, untrained: Bundle, finished: tuple[Path, Finished], change: Any, words: str
+    tmp_path: Path, cli: Cli, untrained: Bundle, finished: tuple[Path, Finished], change: Any, message: str
 ) -> None:
     shutil.copy(finished[0] / "found.json", tmp_path / "other.json")
-    found = json.loads((tmp_path / "other.json").read_text())
-    change(found)
-    (tmp_path / "other.json").write_text(json.dumps(found))
+    results = json.loads((tmp_path / "other.json").read_text())
+    change(results)
+    (tmp_path / "other.json").write_text(json.dumps(results))
     done = cli("bench", untrained.path, "--resume", "other.json")
-    assert words in complaint(done)
-    assert json.loads((tmp_path / "other.json").read_text()) == found
+    assert message in complaint(done)
+    assert json.loads((tmp_path / "other.json").read_text()) == results

@@ -14,7 +14,7 @@ from conftest import Cli, Finished, complaint, run_cli
 from digitbench.bundle import Bundle
 from journeys.helpers import copied, rewrite_manifest, table_rows
 
-WORDS = r"batch 64, 1 thread(?: \(✗ sgemm is INVALID\))?: "
+SENTENCE_START = r"batch 64, 1 thread(?: \(✗ sgemm is INVALID\))?: "
 
 
 @pytest.fixture(scope="module")
@@ -34,12 +34,12 @@ def quick(tmp_path_factory: pytest.TempPathFactory, trained: Bundle) -> tuple[Fi
 
 @pytest.mark.slow
 def test_the_roof_is_beside_the_rows_and_not_among_them(quick: tuple[Finished, dict[str, Any], str]) -> None:
-    _, found, _ = quick
-    assert {row["backend"] for row in found["rows"]} == {"onnx", "numpy"}
-    assert found["settings"]["baseline"][0] in {"onnx", "numpy"}
-    (roof,) = found["roofs"]
-    row = roof["row"]
-    assert roof["flops_per_image"] == 2 * (784 * 32 + 32 * 10)
+    _, results, _ = quick
+    assert {row["backend"] for row in results["rows"]} == {"onnx", "numpy"}
+    assert results["settings"]["baseline"][0] in {"onnx", "numpy"}
+    (sgemm,) = results["roofs"]
+    row = sgemm["row"]
+    assert sgemm["flops_per_image"] == 2 * (784 * 32 + 32 * 10)
     assert (row["backend"], row["precision"], row["batch_size"], row["threads"]) == ("sgemm", "fp32", 64, 1)
     assert row["runtime"]["name"] == "NumPy"
     assert row["runtime"]["threads"] == 1
@@ -54,30 +54,30 @@ def test_the_roof_is_beside_the_rows_and_not_among_them(quick: tuple[Finished, d
 @pytest.mark.slow
 def test_numpy_takes_longer_than_its_products_alone(quick: tuple[Finished, dict[str, Any], str]) -> None:
     """It does the same products, and more."""
-    _, found, _ = quick
-    (numpy,) = [row for row in found["rows"] if row["backend"] == "numpy"]
-    (roof,) = found["roofs"]
-    assert roof["row"]["generations"][0]["ratio"] < numpy["generations"][0]["ratio"]
+    _, results, _ = quick
+    (numpy,) = [row for row in results["rows"] if row["backend"] == "numpy"]
+    (sgemm,) = results["roofs"]
+    assert sgemm["row"]["generations"][0]["ratio"] < numpy["generations"][0]["ratio"]
 
 
 @pytest.mark.slow
 def test_rates_and_shares_are_printed_as_the_figures_have_them(quick: tuple[Finished, dict[str, Any], str]) -> None:
-    done, found, page = quick
-    (roof,) = found["roofs"]
+    done, results, page = quick
+    (sgemm,) = results["roofs"]
     assert "Shares of the machine's sgemm" in done.stdout
-    assert len(table_rows(done.stdout.partition("Shares of")[0])) == len(found["rows"])
-    for row in [roof["row"], *found["rows"]]:
-        rate = roof["flops_per_image"] * 64 / row["latency_us"]["p50"] / 1000
-        share = 100 * roof["row"]["generations"][0]["ratio"] / row["generations"][0]["ratio"]
-        name = row["backend"] if row is roof["row"] else f"{row['backend']} {row['precision']}"
+    assert len(table_rows(done.stdout.partition("Shares of")[0])) == len(results["rows"])
+    for row in [sgemm["row"], *results["rows"]]:
+        rate = sgemm["flops_per_image"] * 64 / row["latency_us"]["p50"] / 1000
+        share = 100 * sgemm["row"]["generations"][0]["ratio"] / row["generations"][0]["ratio"]
+        name = row["backend"] if row is sgemm["row"] else f"{row['backend']} {row['precision']}"
         line = re.search(rf"^ *✗? +{name} +64 +[\d.,]+ +([\d.,]+) +([\d.,]+) %", done.stdout, re.MULTILINE)
         assert line, name
         assert float(line[1].replace(",", "")) == pytest.approx(rate, abs=0.051)
         digits = len(line[2].partition(".")[2])
         assert float(line[2].replace(",", "")) == pytest.approx(share, abs=0.501 / 10**digits)
-    (line_of_words,) = re.findall(rf"^{WORDS}.*$", done.stdout, re.MULTILINE)
-    assert "fp32" in line_of_words
-    assert "int8 or dynamic" in line_of_words
+    (sentence,) = re.findall(rf"^{SENTENCE_START}.*$", done.stdout, re.MULTILINE)
+    assert "fp32" in sentence
+    assert "int8 or dynamic" in sentence
     assert "### Shares of the machine's sgemm" in page
 
 
@@ -92,27 +92,30 @@ def test_resume_takes_roofs_over_and_adds_them_where_asked(tmp_path: Path, cli: 
 
     done = cli("bench", untrained.path, "--resume", "found.json", "--roofline")
     assert done.returncode == 0, done.stderr
-    with_roofs = json.loads((tmp_path / "found.json").read_text())
-    for row in (*with_roofs["rows"], *before["rows"]):
+    with_sgemm = json.loads((tmp_path / "found.json").read_text())
+    for row in (*with_sgemm["rows"], *before["rows"]):
         row.pop("ledger")  # each run makes its own
-    assert with_roofs["rows"] == before["rows"], "only what lacked was measured"
-    (roof,) = with_roofs["roofs"]
-    assert [one["index"] for one in roof["row"]["generations"]] == [0, 1]
-    assert all(math.isfinite(one["ratio"]) for one in roof["row"]["generations"])
+    assert with_sgemm["rows"] == before["rows"], "only what lacked was measured"
+    (sgemm,) = with_sgemm["roofs"]
+    assert [generation["index"] for generation in sgemm["row"]["generations"]] == [0, 1]
+    assert all(math.isfinite(generation["ratio"]) for generation in sgemm["row"]["generations"])
 
     done = cli("bench", untrained.path, "--resume", "found.json")
     assert done.returncode == 0, done.stderr
     assert "Shares of the machine's sgemm" in done.stdout
     after = json.loads((tmp_path / "found.json").read_text())
-    assert after["roofs"] == with_roofs["roofs"]
-    assert after["rows"][0]["generations"] == with_roofs["rows"][0]["generations"]
+    assert after["roofs"] == with_sgemm["roofs"]
+    assert after["rows"][0]["generations"] == with_sgemm["rows"][0]["generations"]
 
 
 def test_a_bundle_without_plain_weights_is_told_how_to_get_them(tmp_path: Path, cli: Cli, trained: Bundle) -> None:
     bundle = copied(trained, tmp_path)
-    manifest = {**bundle.manifest, "artifacts": [one for one in bundle.manifest["artifacts"] if one["format"] != "npz"]}
+    manifest = {
+        **bundle.manifest,
+        "artifacts": [artifact for artifact in bundle.manifest["artifacts"] if artifact["format"] != "npz"],
+    }
     rewrite_manifest(bundle, manifest)
-    told = complaint(cli("bench", bundle.path, "-b", "onnx", "--quick", "--roofline"))
-    assert "has no fp32 artifact of format 'npz'" in told
-    assert f"run: digitbench export {bundle.path} --format npz" in told
+    message = complaint(cli("bench", bundle.path, "-b", "onnx", "--quick", "--roofline"))
+    assert "has no fp32 artifact of format 'npz'" in message
+    assert f"run: digitbench export {bundle.path} --format npz" in message
     assert not (bundle.path / "results").exists()

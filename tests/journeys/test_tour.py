@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from conftest import environment
 
-PLACE = Path(__file__).parents[2] / "docs" / "tour.ipynb"
+NOTEBOOK = Path(__file__).parents[2] / "docs" / "tour.ipynb"
 SECONDS = 120
 MOST_BYTES = 40_000
 
@@ -18,7 +18,7 @@ MOST_BYTES = 40_000
 def read() -> Any:
     import nbformat
 
-    return nbformat.read(PLACE, as_version=4)
+    return nbformat.read(NOTEBOOK, as_version=4)
 
 
 def test_it_is_a_sound_notebook_without_stored_outputs() -> None:
@@ -29,7 +29,7 @@ def test_it_is_a_sound_notebook_without_stored_outputs() -> None:
     code = [cell for cell in tour.cells if cell.cell_type == "code"]
     assert [cell.outputs for cell in code] == [[]] * len(code), "they would be of another machine, and grow stale"
     assert {cell.execution_count for cell in code} == {None}
-    assert PLACE.stat().st_size < MOST_BYTES
+    assert NOTEBOOK.stat().st_size < MOST_BYTES
     assert tour.metadata.kernelspec.name == "python3"
 
 
@@ -48,17 +48,17 @@ def test_every_cell_runs_and_complains_of_nothing(tmp_path: Path) -> None:
     from nbclient import NotebookClient
 
     tour = read()
-    where = {"metadata": {"path": str(tmp_path)}}
-    NotebookClient(tour, timeout=SECONDS, kernel_name="python3", resources=where).execute(env=environment(tmp_path))
+    resources = {"metadata": {"path": str(tmp_path)}}
+    NotebookClient(tour, timeout=SECONDS, kernel_name="python3", resources=resources).execute(env=environment(tmp_path))
     shown: dict[str, int] = {}
     for cell in tour.cells:
         for output in cell.get("outputs", ()):
-            told = f"{cell.source}\n{output.get('text') or output.get('evalue')}"
-            assert output.output_type != "error", told
-            assert output.get("name") != "stderr", told
-            for kind, text in output.get("data", {}).items():
-                shown[kind] = shown.get(kind, 0) + 1
-                assert kind != "text/plain" or len(text) < 1000, "what is stored beside a picture or a table"
+            details = f"{cell.source}\n{output.get('text') or output.get('evalue')}"
+            assert output.output_type != "error", details
+            assert output.get("name") != "stderr", details
+            for mime_type, text in output.get("data", {}).items():
+                shown[mime_type] = shown.get(mime_type, 0) + 1
+                assert mime_type != "text/plain" or len(text) < 1000, "what is stored beside a picture or a table"
     assert shown["image/png"] == 7
     assert shown["text/html"] == 3, "a bundle, results and a choice"
     (bundle,) = (path for path in (tmp_path / "runs").iterdir() if not path.is_symlink())

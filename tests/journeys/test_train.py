@@ -48,8 +48,8 @@ def flagged(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def manifest_of(bundle: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((bundle / "manifest.json").read_text(encoding="utf-8"))
-    return found
+    manifest: dict[str, Any] = json.loads((bundle / "manifest.json").read_text(encoding="utf-8"))
+    return manifest
 
 
 def scores_of(bundle: Path) -> bytes:
@@ -128,8 +128,8 @@ def test_without_output_the_folder_is_named_after_recipe_and_time(flagged: Path)
     assert latest.resolve() == folder
     name = re.fullmatch(r"dense-128\+-(\d{8}-\d{6})", folder.name)
     assert name is not None
-    made = datetime.strptime(name[1], "%Y%m%d-%H%M%S").replace(tzinfo=UTC)
-    assert abs(datetime.now(UTC) - made) < timedelta(minutes=30)
+    created = datetime.strptime(name[1], "%Y%m%d-%H%M%S").replace(tzinfo=UTC)
+    assert abs(datetime.now(UTC) - created) < timedelta(minutes=30)
     assert Bundle(folder).name == folder.name
 
 
@@ -164,7 +164,7 @@ def test_flags_change_the_network(flagged: Path) -> None:
 
 
 def test_batch_normalisation_folded_into_the_weights_says_what_keras_says(flagged: Path) -> None:
-    (npz,) = [one for one in manifest_of(flagged / "runs" / "latest")["artifacts"] if one["format"] == "npz"]
+    (npz,) = [entry for entry in manifest_of(flagged / "runs" / "latest")["artifacts"] if entry["format"] == "npz"]
     assert npz["checked_by"] == "numpy"
     assert npz["max_abs_diff"] < 1e-5
 
@@ -172,9 +172,9 @@ def test_batch_normalisation_folded_into_the_weights_says_what_keras_says(flagge
 def test_batch_normalisation_is_folded_into_the_layers_of_onnx(cli: Cli, flagged: Path) -> None:
     """Which OpenVINO can't open in int8 otherwise."""
     latest = flagged / "runs" / "latest"
-    kinds = {node.op_type for node in onnx.load(latest / "artifacts" / "model-fp32.onnx").graph.node}
-    assert "Tanh" in kinds
-    assert not kinds & {"Mul", "Sub", "BatchNormalization"}, kinds
+    operations = {node.op_type for node in onnx.load(latest / "artifacts" / "model-fp32.onnx").graph.node}
+    assert "Tanh" in operations
+    assert not operations & {"Mul", "Sub", "BatchNormalization"}, operations
     done = cli("evaluate", latest, "-p", "int8", "-b", "onnx,openvino")
     assert done.returncode == 0, done.stderr
 
@@ -203,10 +203,10 @@ def test_another_seed_gives_other_weights(cli: Cli, tmp_path: Path, trained: Bun
     assert done.returncode == 0, done.stderr
     assert "Drawn" not in done.stdout
     assert not (tmp_path / "other" / "plots").exists()
-    other = tmp_path / "other"
-    assert {entry["format"] for entry in manifest_of(other)["artifacts"]} == {"keras"}
-    assert manifest_of(other)["recipe"] == {**trained.manifest["recipe"], "seed": 1}
-    assert scores_of(other) != scores_of(trained.path)
+    folder = tmp_path / "other"
+    assert {entry["format"] for entry in manifest_of(folder)["artifacts"]} == {"keras"}
+    assert manifest_of(folder)["recipe"] == {**trained.manifest["recipe"], "seed": 1}
+    assert scores_of(folder) != scores_of(trained.path)
 
 
 @pytest.fixture(scope="module")
@@ -215,7 +215,7 @@ def stopped(tmp_path_factory: pytest.TempPathFactory) -> tuple[Finished, Path]:
     folder = tmp_path_factory.mktemp("stopped")
     done = interrupted(
         "train", "--dataset", "digits", "--hidden", "64", "--epochs", "500", "--learning-rate", "0.05",
-        "--validation-split", "0.8", cwd=folder, at="overfitting?",
+        "--validation-split", "0.8", cwd=folder, trigger="overfitting?",
     )  # fmt: skip
     return done, folder
 

@@ -46,12 +46,12 @@ def test_each_seed_has_a_bundle_and_no_member_is_in_two(ways: Ways) -> None:
 
 @pytest.mark.slow
 def test_several_seeds_are_told_with_mean_and_interval(ways: Ways) -> None:
-    found = [bundle.manifest["metrics"]["test_accuracy"] for bundle in ways.bundles]
-    mean, low, high = mean_interval(found)
+    accuracies = [bundle.manifest["metrics"]["test_accuracy"] for bundle in ways.bundles]
+    mean, low, high = mean_interval(accuracies)
     line = ways.done.stdout.splitlines()[-1]
     assert line.startswith(f"dense-128+: mean test accuracy {mean:.3%}, 95 % interval {max(low, 0):.3%} to ")
     assert f"{min(high, 1):.3%} over 2 seeds" in line
-    assert all(f"{share:.2%}" in ways.done.stdout for share in found)
+    assert all(f"{share:.2%}" in ways.done.stdout for share in accuracies)
 
 
 @pytest.mark.slow
@@ -59,8 +59,8 @@ def test_a_committee_says_the_mean_of_its_members(ways: Ways) -> None:
     from digitbench.bundle.layers import layers_of, total
 
     bundle = ways.bundles[0]
-    count, known = total(layers_of(bundle))
-    assert known
+    count, complete = total(layers_of(bundle))
+    assert complete
     assert count == 2 * (785 * 8 + 9 * 8 + 9 * 10)
     assert bundle.reference_scores().sum(axis=1) == pytest.approx(1, abs=1e-5)
 
@@ -125,9 +125,9 @@ def test_both_loops_are_equally_right(cli: Cli, tmp_path: Path) -> None:
     for loop in ("compiled", "fit"):
         done = cli(*QUICK, *SAME, "--seeds", "5", "--loop", loop, "--output", loop)
         assert done.returncode == 0, done.stderr
-        found = [Bundle(tmp_path / f"{loop}-seed{seed}") for seed in range(5)]
-        assert all(bundle.manifest["training"]["loop"] == loop for bundle in found)
-        shares[loop] = np.array([bundle.manifest["metrics"]["test_accuracy"] for bundle in found])
+        bundles = [Bundle(tmp_path / f"{loop}-seed{seed}") for seed in range(5)]
+        assert all(bundle.manifest["training"]["loop"] == loop for bundle in bundles)
+        shares[loop] = np.array([bundle.manifest["metrics"]["test_accuracy"] for bundle in bundles])
     _, low, high = mean_interval((shares["compiled"] - shares["fit"]).tolist())
     assert low < 0 < high
     assert high - low < 0.06
@@ -142,7 +142,7 @@ def test_either_loop_gives_the_same_weights_for_a_seed(cli: Cli, tmp_path: Path,
         assert done.returncode == 0, done.stderr
     first, second = (Bundle(tmp_path / name).reference_scores() for name in ("first", "second"))
     assert (first == second).all()
-    (kernel,) = [one for one in weights_of(tmp_path / "first").values() if one.shape == (784, 32)]
+    (kernel,) = [weights for weights in weights_of(tmp_path / "first").values() if weights.shape == (784, 32)]
     assert 0 < np.count_nonzero(kernel, axis=0).max() <= 81, "no unit looks beyond its 9 × 9 pixels"
 
 

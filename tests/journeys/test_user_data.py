@@ -1,4 +1,4 @@
-"""`--data` with digits of one's own: evaluated against the reference's answers of now, and trained on."""
+"""`--data` with a user's digits: evaluated against what the reference answers now, and trained on."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from journeys.helpers import BACKENDS, copied, rewrite_manifest, table_rows
 DIGITS = data.load("digits")
 
 
-def write_npz(place: Path, test: data.Split, train: data.Split | None = None) -> Path:
+def write_npz(path: Path, test: data.Split, train: data.Split | None = None) -> Path:
     arrays = {"x_test": test.pixels, "y_test": test.labels}
     if train:
         arrays |= {"x_train": train.pixels, "y_train": train.labels}
-    np.savez_compressed(place, **arrays)  # type: ignore[arg-type]
-    return place
+    np.savez_compressed(path, **arrays)  # type: ignore[arg-type]
+    return path
 
 
 def write_photos(folder: Path) -> Path:
@@ -38,9 +38,9 @@ def write_photos(folder: Path) -> Path:
     return folder
 
 
-def found_in(text: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(text)
-    return found
+def parsed(text: str) -> dict[str, Any]:
+    value: dict[str, Any] = json.loads(text)
+    return value
 
 
 def row_of(results: Mapping[str, Any]) -> dict[str, Any]:
@@ -53,15 +53,15 @@ def test_photographs_are_held_against_what_keras_says_of_them(cli: Cli, tmp_path
     write_photos(tmp_path / "photos")
     done = cli("evaluate", trained.path, "-b", "onnx", "-p", "fp32", "--data", "photos", "--json", "found.json")
     assert done.returncode == 0, done.stderr
-    results = found_in((tmp_path / "found.json").read_text())
+    results = parsed((tmp_path / "found.json").read_text())
     assert results["bundle"]["dataset"]["name"] == "photos"
     assert results["bundle"]["dataset"]["fingerprint"] != trained.dataset["fingerprint"]
     assert results["bundle"]["test_images"] == 12
     row = row_of(results)
     assert (row["agreement"]["reference"], row["agreement"]["flips"]) == ("keras", 0)
     assert 0 < row["agreement"]["max_abs_diff"] < 1e-4, "two runtimes, not one"
-    assert sum(one["images"] for one in row["classes"]) == row["accuracy"]["total"] == 12
-    assert sum(one["correct"] for one in row["classes"]) == row["accuracy"]["correct"] > 3
+    assert sum(digit["images"] for digit in row["classes"]) == row["accuracy"]["total"] == 12
+    assert sum(digit["correct"] for digit in row["classes"]) == row["accuracy"]["correct"] > 3
     for line in (
         "photos is taken as 'photos': 12 test images; labelled by sub-folder", "keras, the reference: 12 images",
         "left out: photos/3/broken.png: ", "left out: photos/me.png: no label", "Digit by digit: onnx",
@@ -75,8 +75,8 @@ def test_the_bundles_own_data_by_another_name_keep_their_reference(cli: Cli, tmp
     done = cli("evaluate", untrained.path, "-b", "numpy", "--data", "mine.npz", "--json", "-")
     assert done.returncode == 0, done.stderr
     assert "the reference" not in done.stderr
-    assert row_of(found_in(done.stdout))["agreement"]["flips"] == 0
-    assert found_in(done.stdout)["bundle"]["dataset"]["fingerprint"] == untrained.dataset["fingerprint"]
+    assert row_of(parsed(done.stdout))["agreement"]["flips"] == 0
+    assert parsed(done.stdout)["bundle"]["dataset"]["fingerprint"] == untrained.dataset["fingerprint"]
 
 
 def test_a_damaged_mnist_says_that_it_is_not_mnist(cli: Cli, tmp_path: Path, untrained: Bundle) -> None:
@@ -105,7 +105,7 @@ def test_without_a_reference_agreement_is_left_out(cli: Cli, tmp_path: Path, wit
     write_npz(tmp_path / "mine.npz", DIGITS.test.head(30))
     done = cli("evaluate", without_reference.path, "-b", "numpy", "--data", "mine.npz", "--json", "found.json")
     assert done.returncode == 0, done.stderr
-    row = row_of(found_in((tmp_path / "found.json").read_text()))
+    row = row_of(parsed((tmp_path / "found.json").read_text()))
     assert "agreement" not in row
     assert row["accuracy"]["total"] == 30
     assert "no reference: " in done.stdout
@@ -122,7 +122,7 @@ def test_agree_takes_other_data(cli: Cli, tmp_path: Path, untrained: Bundle) -> 
     write_npz(tmp_path / "mine.npz", DIGITS.test.head(30))
     done = cli("agree", untrained.path, "-b", "all", "--data", "mine.npz", "--json", "found.json")
     assert done.returncode == 0, done.stderr
-    results = found_in((tmp_path / "found.json").read_text())
+    results = parsed((tmp_path / "found.json").read_text())
     assert sorted(row["backend"] for row in results["rows"]) == sorted(BACKENDS), "all of them"
     assert results["reference"]["accuracy"]["total"] == 30
     assert "No label changed." in done.stdout
@@ -137,49 +137,49 @@ def test_classes_of_known_data_are_shown_if_asked_for(cli: Cli, untrained: Bundl
 
 
 def test_what_times_takes_no_other_data(cli: Cli, tmp_path: Path, untrained: Bundle) -> None:
-    """Else its figures would lie with the bundle's own, where `choose` looks for them."""
+    """Else its results would lie with the bundle's own, where `choose` looks for them."""
     write_npz(tmp_path / "mine.npz", DIGITS.test.head(30))
     for command in ("bench", "choose"):
         assert "takes no --data" in complaint(cli(command, untrained.path, "-b", "numpy", "--data", "mine.npz"))
 
 
-# --- a bundle trained on own data ----------------------------------------------------------------------------------
+# --- a bundle trained on user data ---------------------------------------------------------------------------------
 
 
 @pytest.fixture
-def of_own(tmp_path: Path, untrained: Bundle) -> Bundle:
+def on_user_data(tmp_path: Path, untrained: Bundle) -> Bundle:
     """A bundle that was trained on own.npz."""
-    place = write_npz(tmp_path / "own.npz", DIGITS.test, DIGITS.train.head(600))
-    found = data.load("auto", place)
+    path = write_npz(tmp_path / "own.npz", DIGITS.test, DIGITS.train.head(600))
+    dataset = data.load("auto", path)
     bundle = copied(untrained, tmp_path)
-    bundle.manifest["dataset"] = {"name": found.name, "fingerprint": found.fingerprint, "source": found.source}
+    bundle.manifest["dataset"] = {"name": dataset.name, "fingerprint": dataset.fingerprint, "source": dataset.source}
     rewrite_manifest(bundle, bundle.manifest)
     return bundle
 
 
 def test_it_finds_its_data_again_or_says_that_they_are_gone_or_changed(
-    cli: Cli, tmp_path: Path, of_own: Bundle
+    cli: Cli, tmp_path: Path, on_user_data: Bundle
 ) -> None:
-    done = cli("evaluate", of_own.path, "-b", "numpy", "--json", "-", env={"DIGITBENCH_MNIST": "elsewhere.npz"})
+    done = cli("evaluate", on_user_data.path, "-b", "numpy", "--json", "-", env={"DIGITBENCH_MNIST": "elsewhere.npz"})
     assert done.returncode == 0, done.stderr
-    assert row_of(found_in(done.stdout))["agreement"]["flips"] == 0
-    assert found_in(done.stdout)["bundle"]["dataset"]["name"] == "own"
+    assert row_of(parsed(done.stdout))["agreement"]["flips"] == 0
+    assert parsed(done.stdout)["bundle"]["dataset"]["name"] == "own"
 
     (tmp_path / "own.npz").rename(tmp_path / "moved.npz")
-    gone = complaint(cli("evaluate", of_own.path, "-b", "numpy"))
-    assert gone.startswith(f"{of_own.path} was trained on own, and {tmp_path / 'own.npz'} is gone")
+    gone = complaint(cli("evaluate", on_user_data.path, "-b", "numpy"))
+    assert gone.startswith(f"{on_user_data.path} was trained on own, and {tmp_path / 'own.npz'} is gone")
     assert "--data PATH" in gone
     for command in ("evaluate", "bench"):
         options = ["--seconds", "0.01", "--generations", "1", "--batch-size", "1"] * (command == "bench")
-        moved = cli(command, of_own.path, "-b", "numpy", "--data", "moved.npz", *options)
+        moved = cli(command, on_user_data.path, "-b", "numpy", "--data", "moved.npz", *options)
         assert moved.returncode == 0, moved.stderr
         assert "the reference" not in moved.stdout
 
     write_npz(tmp_path / "own.npz", DIGITS.test, DIGITS.train.head(599))
-    changed = complaint(cli("evaluate", of_own.path, "-b", "numpy"))
+    changed = complaint(cli("evaluate", on_user_data.path, "-b", "numpy"))
     assert "own.npz has changed since" in changed
-    for asked in (("bench", "-b", "numpy"), ("export", "-f", "npz")):
-        assert "was trained on own (" in complaint(cli(*asked, of_own.path, "--data", "own.npz"))
+    for arguments in (("bench", "-b", "numpy"), ("export", "-f", "npz")):
+        assert "was trained on own (" in complaint(cli(*arguments, on_user_data.path, "--data", "own.npz"))
 
 
 def test_training_says_what_own_data_lack(cli: Cli, tmp_path: Path) -> None:
@@ -195,8 +195,8 @@ def test_training_says_what_own_data_lack(cli: Cli, tmp_path: Path) -> None:
 def test_runs_on_different_data_are_not_compared(cli: Cli, tmp_path: Path, untrained: Bundle) -> None:
     for name, split in (("a", DIGITS.test), ("b", DIGITS.train)):
         write_npz(tmp_path / f"{name}.npz", split.head(20))
-        asked = ("-b", "numpy", "--data", f"{name}.npz", "--json", f"{name}.json")
-        assert cli("evaluate", untrained.path, *asked).returncode == 0
+        options = ("-b", "numpy", "--data", f"{name}.npz", "--json", f"{name}.json")
+        assert cli("evaluate", untrained.path, *options).returncode == 0
     message = complaint(cli("compare", "a.json", "b.json"))
     assert message.startswith("the runs can't be compared: dataset '")
     assert "bundle" not in message

@@ -17,20 +17,20 @@ from digitbench.backend import Runtime
 from digitbench.errors import ArtifactError, reason
 from digitbench_numpy import NumpyBackend
 
-TOLD = "Exception from src/core.cpp:84:\\nCheck 'false' failed at src/report.cpp:151:\\nThere is no rule for Einsum"
+MESSAGE = "Exception from src/core.cpp:84:\\nCheck 'false' failed at src/report.cpp:151:\\nThere is no rule for Einsum"
 
 
 class Refusing(NumpyBackend):
     def __init__(self, artifact, *, threads):
         try:
-            raise RuntimeError(TOLD)
+            raise RuntimeError(MESSAGE)
         except RuntimeError as exc:
             raise ArtifactError(f"{artifact}: can't be opened: {reason(exc, artifact)}") from exc
 
 
 class Failing(NumpyBackend):
     def predict(self, images):
-        raise RuntimeError(TOLD)
+        raise RuntimeError(MESSAGE)
 """
 
 
