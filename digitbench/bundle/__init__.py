@@ -30,7 +30,7 @@ from digitbench.bundle import caveats
 from digitbench.data import Dataset
 from digitbench.errors import ArtifactError, BundleError, DataError
 from digitbench.plugins.model_io import ModelIO
-from digitbench.plugins.model_io import check as check_model_io
+from digitbench.plugins.model_io import check_model_io as check_model_io
 from digitbench.records.precisions import FP32
 from digitbench.system.files import locked, measure_size, sha256, write_json
 from digitbench.system.notebook import html_of

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 EPOCHS = 8
 CELL_INCHES = 0.68
 LABEL_INCHES = 0.7
-GAP, APART = 4, 12  # pixels between two images, and between the first column and the others
+GAP, ORIGINALS_GAP = 4, 12  # pixels between two images, and between the first column and the others
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ def figure(versions: Versions, recipe: Recipe, about: str = "") -> Figure:
 
 def _column_left(column: int) -> int:
     """Where a column of images begins, in pixels; column 0 holds the originals."""
-    return column * (SIDE + GAP) + (APART - GAP if column else 0)
+    return column * (SIDE + GAP) + (ORIGINALS_GAP - GAP if column else 0)
 
 
 def _grid(versions: Versions) -> npt.NDArray[np.float32]:
@@ -152,7 +152,7 @@ def _label_axes(axes: Axes, classes: tuple[int, ...], epochs: int) -> None:
     axes.set_xticks(column_middles, ["as it is", "epoch 1", *map(str, range(2, epochs + 1))], color=GREY)
     axes.xaxis.tick_top()
     axes.tick_params(length=0, pad=6)
-    axes.axvline(_column_left(1) - APART / 2 - 0.5, color=BLACK, linewidth=0.8)
+    axes.axvline(_column_left(1) - ORIGINALS_GAP / 2 - 0.5, color=BLACK, linewidth=0.8)
     for edge in axes.spines.values():
         edge.set_visible(False)
 
@@ -161,12 +161,12 @@ def _note(versions: Versions, strengths: Strengths) -> str:
     epochs = versions.deformed.shape[1]
     epoch_range = "epoch 1" if epochs == 1 else f"epochs 1 to {epochs}"
     return (
-        f"Deformed anew in each epoch, {TOGETHER} images at a time alike: {', '.join(said(strengths))}. "
+        f"Deformed anew in each epoch, {TOGETHER} images at a time alike: {', '.join(deformation_texts(strengths))}. "
         f"Seed {versions.seed}, {epoch_range}."
     )
 
 
-def said(strengths: Strengths) -> Iterator[str]:
+def deformation_texts(strengths: Strengths) -> Iterator[str]:
     """Say each deformation with its unit: ``turned by up to 10°``."""
     if strengths.rotation:
         yield f"turned by up to {strengths.rotation:g}°"

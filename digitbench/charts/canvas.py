@@ -31,7 +31,7 @@ STYLE: dict[str, Any] = {
 }  # fmt: skip
 
 
-def check(target: Path | None = None) -> None:
+def check_target(target: Path | None = None) -> None:
     """Find out before long work whether a picture can be drawn, and written there.
 
     Raises

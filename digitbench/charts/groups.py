@@ -90,13 +90,13 @@ def groups_of(results: Results) -> list[tuple[int, int]]:
     return groups
 
 
-def said(batch_size: int, threads: int) -> str:
+def group_name(batch_size: int, threads: int) -> str:
     """Name a group: ``batch 1, 1 thread``."""
     return f"batch {batch_size}, {counted(threads, 'thread')}"
 
 
 def _list_groups(groups: Sequence[tuple[int, int]]) -> str:
-    text = "; ".join(said(*group) for group in groups[:SHOWN_GROUPS])
+    text = "; ".join(group_name(*group) for group in groups[:SHOWN_GROUPS])
     return text + (f"; and {len(groups) - SHOWN_GROUPS} more" if len(groups) > SHOWN_GROUPS else "")
 
 

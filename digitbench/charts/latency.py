@@ -12,9 +12,21 @@ import numpy as np
 import numpy.typing as npt
 
 from digitbench.charts import canvas, palette
-from digitbench.charts.groups import INVALID, Group, caption, pick, said
+from digitbench.charts.groups import INVALID, Group, caption, group_name, pick
 from digitbench.charts.palette import DASHES, GREY, PALE
-from digitbench.charts.sheet import EDGE, HEAD, PLAIN, SMALL, Lines, Sheet, coloured, inches, log_axis, shortened, tall
+from digitbench.charts.sheet import (
+    EDGE,
+    HEAD,
+    PLAIN,
+    SMALL,
+    Lines,
+    Sheet,
+    coloured,
+    inches,
+    lines_height,
+    log_axis,
+    shortened,
+)
 from digitbench.judge.sorting import p50, shared_ranks, sort_rows
 from digitbench.records import formatting, samples
 from digitbench.records.results import Results, Row
@@ -158,7 +170,7 @@ def _draw_violins(group: Group, candidates: Sequence[Calls]) -> Figure:
     column_ends = _column_ends([COLUMNS, *cells])
     indent = EDGE + max(inches(rank) for rank in ranks.values()) + 0.06
     left = indent + min(2.5, max(inches(group.names.backend(candidate.row)) for candidate in candidates)) + 0.12
-    sheet = Sheet(WIDTH, HEADROOM + height + 0.6 + tall(len(notes)) + EDGE)
+    sheet = Sheet(WIDTH, HEADROOM + height + 0.6 + lines_height(len(notes)) + EDGE)
     _draw_head(sheet, "Latency of every timed call", group)
     right = column_ends[0] - max(inches(row_cells[0]) for row_cells in cells) - 0.2
     axes = sheet.axes(left, HEADROOM, right - left, height)
@@ -196,7 +208,7 @@ def _column_ends(cells: Sequence[Sequence[str]]) -> list[float]:
 
 def _text_below(group: Group, candidates: Sequence[Calls], legend: str) -> Lines:
     """Give all text below the picture: how to read it, what is wrong with its rows, and what was measured."""
-    caption_text = caption(group.results, said(group.batch_size, group.threads), group.other_groups)
+    caption_text = caption(group.results, group_name(group.batch_size, group.threads), group.other_groups)
     return [
         *coloured(_notes(group, candidates, legend), WIDTH - 2 * EDGE, "black"),
         *coloured([caption_text], WIDTH - 2 * EDGE),
@@ -212,7 +224,7 @@ def _table_cells(candidate: Calls) -> list[str]:
 def _draw_head(sheet: Sheet, title: str, group: Group) -> None:
     sheet.text(EDGE, EDGE, title, HEAD, weight="bold")
     subtitle_left = EDGE + inches(title, HEAD, "bold") + 0.15
-    sheet.text(subtitle_left, EDGE + 0.045, said(group.batch_size, group.threads), PLAIN, color=GREY)
+    sheet.text(subtitle_left, EDGE + 0.045, group_name(group.batch_size, group.threads), PLAIN, color=GREY)
 
 
 def _draw_violin(axes: Axes, position: int, candidate: Calls, colour: str) -> None:
@@ -295,7 +307,7 @@ def _draw_tails(group: Group, candidates: Sequence[Calls]) -> Figure:
     panel_head = 0.28 + 0.17 * key_lines  # a panel's name and its key
     left, panel_height = 1.1, 2.4 if rows > 1 else 3.6
     cell_width, row_height = (WIDTH - left - EDGE) / columns, panel_head + panel_height + 0.3
-    sheet = Sheet(WIDTH, 0.45 + rows * row_height + 0.4 + tall(len(notes)) + EDGE)
+    sheet = Sheet(WIDTH, 0.45 + rows * row_height + 0.4 + lines_height(len(notes)) + EDGE)
     _draw_head(sheet, "Share of calls that take as long or longer", group)
     scale, ranks = _Scale.of(candidates), _ranks(group)
     for index, backend in enumerate(backends):

@@ -49,7 +49,7 @@ BACKENDS = {
     "openvino": Style(PURPLE, "v", "triangle-down", "dot", "xx"),
     "numpy": Style(BLACK, "P", "cross", "longdashdot", "--"),
 }
-OTHERS = (
+PLUGIN_STYLES = (
     Style(SKY, "X", "x", "solid", "++"), Style("#8c564b", "<", "triangle-left", "dash", "oo"),
     Style(GREY, ">", "triangle-right", "dot", "**"), Style("#332288", "h", "hexagon", "dashdot", "||"),
 )  # fmt: skip
@@ -62,5 +62,6 @@ def of_backends(names: Iterable[str]) -> dict[str, Style]:
     backends = sorted(set(names))
     plugins = [name for name in backends if name not in BACKENDS]
     return {
-        name: BACKENDS[name] if name in BACKENDS else OTHERS[plugins.index(name) % len(OTHERS)] for name in backends
+        name: BACKENDS[name] if name in BACKENDS else PLUGIN_STYLES[plugins.index(name) % len(PLUGIN_STYLES)]
+        for name in backends
     }

@@ -12,14 +12,26 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from digitbench.charts import canvas, palette
-from digitbench.charts.groups import INVALID, Group, caption, pick, said
+from digitbench.charts.groups import INVALID, Group, caption, group_name, pick
 from digitbench.charts.palette import FILLS, GREY, PALE, Style
-from digitbench.charts.sheet import EDGE, HEAD, PLAIN, SMALL, Lines, Sheet, coloured, inches, log_axis, shortened, tall
+from digitbench.charts.sheet import (
+    EDGE,
+    HEAD,
+    PLAIN,
+    SMALL,
+    Lines,
+    Sheet,
+    coloured,
+    inches,
+    lines_height,
+    log_axis,
+    shortened,
+)
 from digitbench.errors import ResultsError
 from digitbench.judge.choice import Choice, judge
 from digitbench.judge.front import diameter, front_steps, round_values, spread, tied_rows
 from digitbench.judge.sorting import shared_ranks
-from digitbench.judge.ties import FIGURES, Ties
+from digitbench.judge.ties import COSTS, Ties
 from digitbench.records import formatting
 from digitbench.records.results import Results, Row
 
@@ -108,7 +120,7 @@ def _place_rows(group: Group, against: Against) -> tuple[list[Placed], list[Row]
     """Give each row that has all values a position, the best first; and give the rows that lack a value."""
     placed, not_drawn = [], []
     for row in group.rows:
-        cost, area = FIGURES[against](row), FIGURES["memory" if against == "size" else "size"](row)
+        cost, area = COSTS[against](row), COSTS["memory" if against == "size" else "size"](row)
         if row.accuracy and 0 < cost < inf and area < inf:
             (low, high), unit = row.accuracy.interval, AXES[against][1]
             placed.append(Placed(row, cost / unit, row.accuracy.top1 * 100, low * 100, high * 100, area))
@@ -120,11 +132,11 @@ def _place_rows(group: Group, against: Against) -> tuple[list[Placed], list[Row]
 def _draw(group: Group, placed: Sequence[Placed], not_drawn: Sequence[Row], against: Against) -> Figure:
     notes = _notes(group, placed, not_drawn, against)
     height = max(3.0, LINE * (len(placed) + 1))
-    sheet = Sheet(WIDTH, HEADROOM + height + 0.65 + tall(len(notes)) + EDGE)
+    sheet = Sheet(WIDTH, HEADROOM + height + 0.65 + lines_height(len(notes)) + EDGE)
     title = f"Accuracy against {TITLES[against]}"
     sheet.text(EDGE, EDGE, title, HEAD, weight="bold")
     subtitle_left = EDGE + inches(title, HEAD, "bold") + 0.15
-    sheet.text(subtitle_left, EDGE + 0.045, said(group.batch_size, group.threads), PLAIN, color=GREY)
+    sheet.text(subtitle_left, EDGE + 0.045, group_name(group.batch_size, group.threads), PLAIN, color=GREY)
     table = _Table.of(group, placed, against)
     axes = sheet.axes(LEFT, HEADROOM, table.start - LEFT, height)
     _scale_axes(axes, placed, against)
@@ -151,7 +163,7 @@ def _notes(group: Group, placed: Sequence[Placed], not_drawn: Sequence[Row], aga
     notes = [LEGEND.format(metric=metric, area=AREAS[against]), _pair_note(group, placed)]
     if not_drawn:
         notes.append(f"Not drawn, since accuracy, size, memory or p50 is not known: {group.names.rows(not_drawn)}.")
-    caption_text = caption(group.results, said(group.batch_size, group.threads), group.other_groups)
+    caption_text = caption(group.results, group_name(group.batch_size, group.threads), group.other_groups)
     return [*coloured([*notes, *group.notes], WIDTH - 2 * EDGE, "black"), *coloured([caption_text], WIDTH - 2 * EDGE)]
 
 
@@ -312,14 +324,14 @@ class _Table:
         gaps = (LEAD, SYMBOL, 0.16, 0.16, 0.16, 0.16, 0.16)
         left = WIDTH - EDGE - sum(widths) - sum(gaps)
         start, edges = left, []
-        for width, gap, right_aligned in zip(widths, gaps, ENDS, strict=True):
+        for width, gap, right_aligned in zip(widths, gaps, RIGHT_ALIGNED, strict=True):
             edges.append(left + gap + width * right_aligned)
             left += gap + width
         return cls(cells, edges, start)
 
 
 HEADS = ("", "", "top-1 %", "p50 µs", "size kB", "peak MB", "")
-ENDS = (True, False, True, True, True, True, False)
+RIGHT_ALIGNED = (True, False, True, True, True, True, False)
 LEAD, SYMBOL, MOST_NAME = 0.62, 0.3, 1.7
 
 
@@ -384,10 +396,12 @@ def _draw_leaders(
 
 def _write_table(sheet: Sheet, table: _Table, placed: Sequence[Placed], tops: Sequence[tuple[float, float]]) -> None:
     """Write the table's heads and lines."""
-    for edge, head, right_aligned in zip(table.edges, HEADS, ENDS, strict=True):
+    for edge, head, right_aligned in zip(table.edges, HEADS, RIGHT_ALIGNED, strict=True):
         sheet.text(edge, HEADROOM - 0.06, head, SMALL, ha="right" if right_aligned else "left", va="bottom", color=GREY)
     for candidate, (_, top), cells in zip(placed, tops, table.cells, strict=True):
         weight, colour = "bold" if cells[-1] == FRONT else "normal", GREY if candidate.row.validity else "black"
-        for cell, edge, right_aligned, size in zip(cells, table.edges, ENDS, (*[PLAIN] * 6, SMALL), strict=True):
+        for cell, edge, right_aligned, size in zip(
+            cells, table.edges, RIGHT_ALIGNED, (*[PLAIN] * 6, SMALL), strict=True
+        ):
             sheet.text(edge, HEADROOM + top, cell, size, ha="right" if right_aligned else "left", va="center_baseline",
                        color=colour, weight=weight)  # fmt: skip

@@ -67,7 +67,7 @@ def shortened(text: str, width: float, size: float = PLAIN) -> str:
     return f"{text[: max(1, length)].rstrip()}…"
 
 
-def tall(line_count: int, size: float = SMALL) -> float:
+def lines_height(line_count: int, size: float = SMALL) -> float:
     """Give the height of so many lines, in inches."""
     return line_count * size * LINE / 72
 
@@ -95,7 +95,7 @@ class Sheet:
     def lines(self, left: float, top: float, lines: Lines, size: float = SMALL) -> None:
         """Write lines below each other."""
         for index, (text, colour) in enumerate(lines):
-            self.text(left, top + tall(index, size), text, size, color=colour)
+            self.text(left, top + lines_height(index, size), text, size, color=colour)
 
     def axes(self, left: float, top: float, width: float, height: float) -> Axes:
         """Add axes for curves; their frame and tick labels, where not hidden, lie outside of that rectangle."""

@@ -11,7 +11,19 @@ from typing import TYPE_CHECKING, Literal
 from digitbench.charts import canvas, palette
 from digitbench.charts.groups import INVALID, caption, timed
 from digitbench.charts.palette import DASHES, FILLS, PALE, Style
-from digitbench.charts.sheet import EDGE, HEAD, PLAIN, SMALL, Lines, Sheet, coloured, inches, log_axis, shortened, tall
+from digitbench.charts.sheet import (
+    EDGE,
+    HEAD,
+    PLAIN,
+    SMALL,
+    Lines,
+    Sheet,
+    coloured,
+    inches,
+    lines_height,
+    log_axis,
+    shortened,
+)
 from digitbench.errors import ResultsError
 from digitbench.judge.faults import NUMBER, invalid_rows
 from digitbench.judge.front import spread
@@ -184,7 +196,7 @@ def _draw(results: Results, all_curves: Sequence[Curve], metric: Metric, *, over
     )  # fmt: skip
     notes = _notes(results, all_curves, metric, over_sizes=over_sizes)
     row_height = height + 0.42
-    sheet = Sheet(WIDTH, TOP + rows * row_height + 0.45 + tall(len(notes)) + EDGE)
+    sheet = Sheet(WIDTH, TOP + rows * row_height + 0.45 + lines_height(len(notes)) + EDGE)
     sheet.text(EDGE, EDGE, f"{TITLES[metric]}, against {frame.x_label}", HEAD, weight="bold")
     for panel, (row, column) in cells.items():
         left, top = 0.8 + column * frame.cell_width, TOP + row * row_height + 0.3

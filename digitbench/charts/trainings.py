@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from digitbench.bundle.trainings import Run, lowest, named_runs, notes
 from digitbench.charts import canvas, sheet
-from digitbench.charts.palette import BACKENDS, BLACK, DASHES, OTHERS, Style
+from digitbench.charts.palette import BACKENDS, BLACK, DASHES, PLUGIN_STYLES, Style
 from digitbench.records.formatting import counted
 from digitbench.system.text import shown_name
 
@@ -25,9 +25,9 @@ SQUEEZED = 4  # an axis follows training curves down to the lowest validation va
 LEAST = 1e-3  # where an axis begins if no value is above 0: an error rate, or nats
 
 
-def looks_of(count: int) -> list[Style]:
+def styles_of(count: int) -> list[Style]:
     """Give so many styles, no two alike: first each colour once, then with other markers and dashes."""
-    available = (*BACKENDS.values(), *OTHERS)
+    available = (*BACKENDS.values(), *PLUGIN_STYLES)
     # Neighbours in this order differ clearly also for those who see fewer colours.
     ordered = [available[index] for index in (2, 0, 5, 3, 1, 4, 6, 7, 9, 8)]
     shapes = [ordered[(index + 3 * (index // len(ordered))) % len(ordered)] for index in range(count)]
@@ -54,7 +54,7 @@ def figure(runs: Sequence[Run], by: str = "epochs") -> Figure:
             [["loss", "accuracy"], ["legend", "legend"]], height_ratios=(TALL, legend_height)
         )
         curve_axes, floor = (panels["loss"], panels["accuracy"]), _error_floor(runs)
-        for index, (run, style) in enumerate(zip(runs, looks_of(len(runs)), strict=True)):
+        for index, (run, style) in enumerate(zip(runs, styles_of(len(runs)), strict=True)):
             _draw_run(curve_axes, run, style, _positions(run, by), floor, (names[index], index))
         _scale_loss(curve_axes[0], runs)
         _scale_accuracy(curve_axes[1], runs, floor)

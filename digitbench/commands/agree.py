@@ -102,7 +102,7 @@ def score(
     bar = _ScoringBar(progress, len({candidate.setup for candidate in chosen if candidate.artifact}))
     results = session.run(
         bundle, digits, chosen, plan=None, limit=limit, progress=bar, keep=lambda _: None,
-        hear=lambda setup, scores: scores_by_setup.update({setup[:2]: scores}),
+        on_scores=lambda setup, scores: scores_by_setup.update({setup[:2]: scores}),
         against=session.Against(reference_scores),
     )  # fmt: skip
     bar.end()

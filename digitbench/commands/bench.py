@@ -152,7 +152,7 @@ def bench(
     if referee:
         from digitbench.measure import native_tools
 
-        native_tools.check(chosen)
+        native_tools.check_installed(chosen)
     results = measure(bundle, chosen, plan, data, limit, outputs, earlier=earlier, run_native_tools=referee)
     if base:
         absent = [([row.backend], ()) for row in (earlier.rows if earlier else ()) if row.mend]  # asked for back then

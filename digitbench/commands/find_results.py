@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from digitbench.system.progress import Progress
 
 
-def place_of(source: Path | None) -> Path:
+def results_file_of(source: Path | None) -> Path:
     """Find the results that are named: a file of them, or the newest of a bundle's folder; of runs/latest for None.
 
     The newest are the newest in which something was timed. Where there are none, it is the newest file: whoever reads

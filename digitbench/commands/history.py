@@ -51,7 +51,7 @@ def history(
         bundles[0] if len(trainings) == 1 else None, ["histories", *["seconds"] * (by == "seconds")]
     )
     if picture:
-        canvas.check(target)
+        canvas.check_target(target)
     if by == "seconds":
         check_seconds(trainings)
     print_runs(trainings, console)

@@ -114,7 +114,7 @@ def samples(
 
     bundle = Bundle(run) if run else None
     _check_dataset(bundle, dataset)
-    canvas.check(output or picture_path(bundle, ["samples"]))
+    canvas.check_target(output or picture_path(bundle, ["samples"]))
     console = open_console()
     with show_progress(console) as progress:
         digits = _load_digits(bundle, dataset, data, progress)
@@ -154,7 +154,7 @@ def augmented(
     _check_dataset(bundle, dataset)
     recipe_to_draw = _deforming_recipe(bundle, recipe)
     name_parts = ["augmented", *([] if bundle else [recipe_to_draw.name])]
-    canvas.check(output or picture_path(bundle, name_parts))
+    canvas.check_target(output or picture_path(bundle, name_parts))
     console = open_console()
     with show_progress(console) as progress:
         digits = _load_digits(bundle, dataset, data, progress)
@@ -173,7 +173,7 @@ def history(run: RunArgument = None, output: OutputOption = None) -> None:
 
     bundle = Bundle(run)
     target = output or picture_path(bundle, ["history"])
-    canvas.check(target)
+    canvas.check_target(target)
     save(history.figure(read(bundle), _description(bundle)), target, open_console())
 
 
@@ -247,7 +247,7 @@ def weights(
 
     bundle = Bundle(run)
     target = output or picture_path(bundle, ["weights"])
-    canvas.check(target)
+    canvas.check_target(target)
     save(weights.figure(weights.read(bundle), _description(bundle), count=count), target, open_console())
 
 
@@ -266,7 +266,7 @@ def draw_training(bundle: Bundle, digits: Dataset, console: Console) -> None:
     class_probabilities, about = probabilities(scores, output_activation(bundle.manifest)), _description(bundle)
     folder = bundle.path / PLOTS
     try:
-        canvas.check()
+        canvas.check_target()
         history.draw(read(bundle), folder / "history.png", about)
         predictions.draw(test, class_probabilities, folder / "predictions.png", about)
         confusion.draw(scores, test.labels, folder / "confusion.png", about)
@@ -316,7 +316,7 @@ def _load_scored(
     """Load the test images and their scores: those that are stored, or what a backend says now."""
     from digitbench.charts import canvas
 
-    canvas.check(output or picture_path(bundle, ["scores"]))
+    canvas.check_target(output or picture_path(bundle, ["scores"]))
     with show_progress(console) as progress:
         digits = bundle_data(bundle, data, progress, allow_other_data=True)
         name_parts = _other_dataset(bundle, digits)

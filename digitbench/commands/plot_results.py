@@ -117,15 +117,15 @@ def _draw(
     """
     from digitbench.charts import canvas
     from digitbench.charts.groups import headline
-    from digitbench.commands.find_results import place_of
+    from digitbench.commands.find_results import results_file_of
     from digitbench.commands.options import open_console
     from digitbench.records.results import Results
     from digitbench.report.terminal_table import print_line
     from digitbench.system.text import shown_name
 
-    results_path = place_of(result)
+    results_path = results_file_of(result)
     target = output or results_path.with_name(f"{results_path.stem}-{name}.png")
-    canvas.check(target)
+    canvas.check_target(target)
     results = Results.read(results_path)
     try:
         figure = draw_figure(results)

@@ -44,7 +44,7 @@ def report(
     ] = None,
 ) -> None:  # fmt: skip
     """Make a page of saved results that opens offline: verdict, plots, every row, flips, how it was measured."""
-    from digitbench.commands.find_results import place_of
+    from digitbench.commands.find_results import results_file_of
     from digitbench.commands.options import open_console
     from digitbench.commands.outputs import write_each
     from digitbench.errors import ResultsError
@@ -52,7 +52,7 @@ def report(
 
     console = open_console(stderr=markdown == STDOUT)
     arguments: Sequence[Path | None] = results or [None]
-    all_paths = map(place_of, arguments)
+    all_paths = map(results_file_of, arguments)
     paths = list({path.absolute(): path for path in all_paths}.values())
     target = html or (_default_target(paths) if markdown is None else None)
     _check_targets(target, markdown, paths)
@@ -117,7 +117,7 @@ def _read_sources(paths: Sequence[Path], run: Path | None, data: Path | None, co
     sources = []
     for path in paths:
         results = Results.read(path)
-        page.check(results, path)
+        page.check_usable(results, path)
         sources.append(page.Source(path, results))
     *older, newest = ordered(sources)
     bundle, no_bundle = bundle_of(newest.path, newest.results, run)

@@ -14,6 +14,6 @@ def show(run: RunArgument = None, json: JsonOption = None) -> None:
     from digitbench.report import bundle_page
 
     console = Outputs(json=json, format="digitbench.show").console
-    description = bundle_page.look(Bundle(run))
+    description = bundle_page.gather(Bundle(run))
     bundle_page.print_shown(description, console)
     write_json(json, bundle_page.to_json(description))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from digitbench.errors import ImageError
-from digitbench.images.centring import drawn
+from digitbench.images.centring import redrawn
 from digitbench.records.arrays import Pixels
 
 SIDE = 140
@@ -48,4 +48,4 @@ def picture_of(body: bytes) -> Pixels:
     mask = pixels > FOREGROUND_LEVEL
     if not mask.any():
         raise ImageError("nothing is drawn in it")
-    return pixels if side == 28 else drawn(pixels.astype(np.float32), mask)
+    return pixels if side == 28 else redrawn(pixels.astype(np.float32), mask)

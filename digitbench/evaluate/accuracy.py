@@ -13,7 +13,7 @@ import numpy.typing as npt
 from digitbench.backend import Scores
 from digitbench.records.arrays import CLASSES, Labels
 from digitbench.records.quality import BINS
-from digitbench.records.results import Accuracy, Calibration, OfClass, ReliabilityBin
+from digitbench.records.results import Accuracy, Calibration, ClassResult, ReliabilityBin
 from digitbench.records.timing import Interval
 
 SUM_TOLERANCE = 0.05  # the sum of ten softmax scores, each rounded to steps of 1/256, is off by up to ten half steps
@@ -34,7 +34,7 @@ def accuracy(scores: Scores, labels: Labels) -> Accuracy:
     return Accuracy(correct / total, correct, total, wilson_interval(correct, total))
 
 
-def of_classes(scores: Scores, labels: Labels) -> tuple[OfClass, ...]:
+def of_classes(scores: Scores, labels: Labels) -> tuple[ClassResult, ...]:
     """Give for each class its recall, its precision, and the wrong label that its images get most often.
 
     Parameters
@@ -53,11 +53,11 @@ def of_classes(scores: Scores, labels: Labels) -> tuple[OfClass, ...]:
     return tuple(_of_class(digit, table, float(recalls[digit]), float(precisions[digit])) for digit in classes)
 
 
-def _of_class(digit: int, table: npt.NDArray[np.int64], recall: float, precision: float) -> OfClass:
+def _of_class(digit: int, table: npt.NDArray[np.int64], recall: float, precision: float) -> ClassResult:
     images, correct, labelled = int(table[digit].sum()), int(table[digit, digit]), int(table[:, digit].sum())
     wrong = table[digit].copy()
     wrong[digit] = 0
-    return OfClass(
+    return ClassResult(
         digit, images, correct, labelled,
         recall=recall if images else None,
         interval=wilson_interval(correct, images) if images else None,

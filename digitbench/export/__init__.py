@@ -21,7 +21,7 @@ from digitbench.bundle import Artifact, Bundle
 from digitbench.data import Dataset
 from digitbench.errors import ArtifactError, CheckFailed, MissingRuntimeError, UsageError, reason, unknown
 from digitbench.export import folding, npz
-from digitbench.export.check import Checked, check
+from digitbench.export.check import Checked, check_artifact
 from digitbench.export.job import Work
 from digitbench.export.keras_runtime import import_keras
 from digitbench.records.precisions import BF16, EXPORTED, FP32, IMPORTED, INT8
@@ -181,7 +181,7 @@ def _fold_checked(model: Any, bundle: Bundle, dataset: Dataset, progress: Progre
     folded_model = folding.folded(model)
     if folded_model is model:
         return model
-    difference = folding.apart(model, folded_model, dataset.test.images, bundle.model_io)
+    difference = folding.largest_difference(model, folded_model, dataset.test.images, bundle.model_io)
     if difference <= folding.TOLERANCE:
         return folded_model
     progress.say(
@@ -254,7 +254,7 @@ class _Exporter:
                     if self.model_precision != FP32:
                         self._check_precision(draft, format)
                     self.progress.update(task, 1, 2, "checking it in a fresh process")
-                    checked = check(
+                    checked = check_artifact(
                         self.bundle, format, precision, draft, self.dataset.test, self.options.max_accuracy_drop
                     )
                     self.progress.update(task, 2, 2, checked.note)

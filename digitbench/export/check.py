@@ -47,7 +47,7 @@ class Checked:
     max_accuracy_drop: float | None = None
 
 
-def check(
+def check_artifact(
     bundle: Bundle, format: str, precision: str, artifact: Path, test: Split, max_accuracy_drop: float | None
 ) -> Checked:
     """Compare an artifact's answers on the test images with the bundle's reference scores.

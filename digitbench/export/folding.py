@@ -103,7 +103,7 @@ def called_once(model: Any) -> None:
     model(zeros[0] if len(zeros) == 1 else zeros)
 
 
-def apart(model: Any, twin: Any, images: npt.NDArray[Any], model_io: ModelIO) -> float:
+def largest_difference(model: Any, twin: Any, images: npt.NDArray[Any], model_io: ModelIO) -> float:
     """Give the largest difference of a score between two models, as a share of the largest score where that is above 1.
 
     Parameters

@@ -64,7 +64,7 @@ def prepare(picture: Pixels) -> Pixels:
     digit = find(grey)
     if digit.score < LEAST_SCORE:
         raise ImageError("no digit found in it: write one large and dark, and let nothing else touch it")
-    return drawn(digit.foreground, digit.mask)
+    return redrawn(digit.foreground, digit.mask)
 
 
 def _reduced(picture: Pixels) -> Grey:
@@ -128,7 +128,7 @@ def _grey(colours: Grey) -> Grey:
     return np.asarray(colours @ (axis / axis.sum()).astype(np.float32), dtype=np.float32)
 
 
-def drawn(foreground: Grey, mask: Mask) -> Pixels:
+def redrawn(foreground: Grey, mask: Mask) -> Pixels:
     """Draw a digit into MNIST's box, with strokes about as wide as MNIST's.
 
     Parameters

@@ -95,7 +95,7 @@ def format_of(stream: IO[bytes]) -> str:
     raise ImageError(f"not a picture that can be read; {FORMATS} can")
 
 
-def check(stream: IO[bytes], file_format: str) -> None:
+def check_contents(stream: IO[bytes], file_format: str) -> None:
     """Refuse what would take memory or time out of all proportion.
 
     Parameters

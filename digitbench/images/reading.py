@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from digitbench.errors import DigitbenchError, ImageError, MissingRuntimeError, UsageError, one_line
-from digitbench.images.file_limits import BROKEN, check, check_size, format_of, opened, orientation, too_large
+from digitbench.images.file_limits import BROKEN, check_contents, check_size, format_of, opened, orientation, too_large
 from digitbench.records.arrays import Pixels
 from digitbench.system.native_output import native_output_held
 from digitbench.system.text import shown_name
@@ -201,7 +201,7 @@ def read_photograph(file: Path | bytes, name: str = "", share: float = 1.0) -> n
     check_pillow()
     with _errors_named(_shown_name_of(file, name)), _as_image_errors(), opened(file) as stream:
         file_format = format_of(stream)
-        check(stream, file_format)
+        check_contents(stream, file_format)
         with _libtiff_held(file_format), _as_image_errors():
             return _read(stream, file_format, share)
 

@@ -207,7 +207,7 @@ def _try_model(
         scores = prober.attempt(ranked[0].model_io, *test_range)
         if scores is None:
             raise BundleError(f"{source}: it ran on training images, but not on the test images: {prober.fault}")
-        steady = steadiness.look(prober, ranked[0].model_io, len(labelled))
+        steady = steadiness.measure_steadiness(prober, ranked[0].model_io, len(labelled))
     return _Outcome(ranked, scores, fitness, steady)
 
 

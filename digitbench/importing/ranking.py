@@ -13,7 +13,7 @@ from digitbench.evaluate.agreement import mcnemar
 from digitbench.plugins.model_io import ModelIO
 from digitbench.records.arrays import Labels
 
-NEARLY = 0.003
+NEARLY_BEST_GAP = 0.003
 LEAST_ODDS = 1e-4  # one image at which a model is surely wrong doesn't outweigh a hundred others
 
 
@@ -95,8 +95,8 @@ def ranked(trials: Sequence[Trial]) -> list[Trial]:
     hence the shifted ones.
     """
     best_accuracy = max(trial.accuracy for trial in trials)
-    nearly_best = [trial for trial in trials if trial.accuracy >= best_accuracy - NEARLY]
-    remaining = [trial for trial in trials if trial.accuracy < best_accuracy - NEARLY]
+    nearly_best = [trial for trial in trials if trial.accuracy >= best_accuracy - NEARLY_BEST_GAP]
+    remaining = [trial for trial in trials if trial.accuracy < best_accuracy - NEARLY_BEST_GAP]
     return [
         *sorted(nearly_best, key=lambda trial: trial.surprise),
         *sorted(remaining, key=lambda trial: -trial.accuracy),

@@ -80,7 +80,7 @@ class Steadiness:
         return {**asdict(self), "rounding": rounding, "random": random, "depends": depends}
 
 
-def look(prober: Asked, model_io: ModelIO, count: int) -> Steadiness:
+def measure_steadiness(prober: Asked, model_io: ModelIO, count: int) -> Steadiness:
     """Ask for the first `count` images, `IMAGES` at most, in one batch twice, one at a time and in another order."""
     count = min(count, IMAGES)
     in_order = list(range(count))

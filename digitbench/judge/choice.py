@@ -27,7 +27,7 @@ from typing import Any
 from digitbench import plugins
 from digitbench.errors import UsageError, unknown
 from digitbench.judge.limits import Limit
-from digitbench.judge.ties import FIGURES, TIE_BREAKERS, Ties, latency, latency_sort_key
+from digitbench.judge.ties import COSTS, TIE_BREAKERS, Ties, latency, latency_sort_key
 from digitbench.plugins.model_io import NATIVE_IO, ModelIO
 from digitbench.records.results import Floor, Row
 from digitbench.records.timing import Interval, calls_needed
@@ -276,7 +276,7 @@ def _nearest(judged: Sequence[Judged], limits: Sequence[Limit]) -> Judged | None
 
 def beats_exactly(first: Row, second: Row) -> bool:
     """Is the first, by its bare values, worse in nothing and better in something."""
-    first_costs, second_costs = ([cost(row) for cost in FIGURES.values()] for row in (first, second))
+    first_costs, second_costs = ([cost(row) for cost in COSTS.values()] for row in (first, second))
     return first_costs != second_costs and all(a <= b for a, b in zip(first_costs, second_costs, strict=True))
 
 

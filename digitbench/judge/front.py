@@ -82,7 +82,7 @@ def tied_rows(rows: Sequence[Row], noise: Floor | None = None, figure: str = "la
     noise
         The noise floor of their threads and batch size.
     figure
-        The metric, of `digitbench.judge.ties.FIGURES`: latency, memory, size.
+        The metric, of `digitbench.judge.ties.COSTS`: latency, memory, size.
     """
     ties = Ties(noise)
     return groups(rows, lambda first, second: ties.tied(figure, first, second) and ties.tied("accuracy", first, second))

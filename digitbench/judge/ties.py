@@ -44,7 +44,7 @@ def _flips(row: Row) -> float:
     return row.agreement.flips if row.agreement else inf
 
 
-FIGURES: dict[str, Callable[[Row], float]] = {
+COSTS: dict[str, Callable[[Row], float]] = {
     "latency": latency,
     "accuracy": _top1_error,
     "size": _size,
@@ -62,7 +62,7 @@ TIE_BREAKERS: dict[str, Callable[[Row], Any]] = {
 
 
 def _sort_key(name: str, row: Row) -> tuple[float, float]:
-    return latency_sort_key(row) if name == "latency" else (FIGURES[name](row), 0.0)
+    return latency_sort_key(row) if name == "latency" else (COSTS[name](row), 0.0)
 
 
 @dataclass(frozen=True)
@@ -78,14 +78,14 @@ class Ties:
     floor: Floor | None
 
     def tied(self, name: str, first: Row, second: Row) -> bool:
-        """Are they the same in `name`, of `FIGURES`."""
-        if FIGURES[name](first) == FIGURES[name](second):
+        """Are they the same in `name`, of `COSTS`."""
+        if COSTS[name](first) == COSTS[name](second):
             return True
         if name == "latency":
             return self._latencies_tied(first, second)
         if name == "accuracy":
             return _accuracies_tied(first, second)
-        return _near(FIGURES[name](first), FIGURES[name](second), SAME_SHARE)
+        return _near(COSTS[name](first), COSTS[name](second), SAME_SHARE)
 
     def _latencies_tied(self, first: Row, second: Row) -> bool:
         from digitbench.evaluate import intervals
@@ -107,7 +107,7 @@ class Ties:
         return _sort_key(name, first) < _sort_key(name, second) and not self.tied(name, first, second)
 
     def best(self, name: str, rows: Sequence[Row]) -> list[Row]:
-        """Give those that tie with the best in `name`, of `FIGURES`; or by the bare value, of `TIE_BREAKERS`."""
+        """Give those that tie with the best in `name`, of `COSTS`; or by the bare value, of `TIE_BREAKERS`."""
         if name in TIE_BREAKERS:
             least = min(map(TIE_BREAKERS[name], rows))
             return [row for row in rows if TIE_BREAKERS[name](row) == least]
@@ -116,8 +116,8 @@ class Ties:
 
     def beats(self, first: Row, second: Row) -> bool:
         """Is the first worse in nothing, and clearly better in something."""
-        return any(self.better(name, first, second) for name in FIGURES) and not any(
-            self.better(name, second, first) for name in FIGURES
+        return any(self.better(name, first, second) for name in COSTS) and not any(
+            self.better(name, second, first) for name in COSTS
         )
 
 

@@ -44,7 +44,7 @@ class Candidate:
         return self.row.backend, self.row.precision, self.row.threads
 
     @property
-    def roof(self) -> SgemmRow | None:
+    def sgemm_row(self) -> SgemmRow | None:
         """Its row, if it is sgemm: that is timed together with the candidates, and isn't one itself."""
         return None if self.flops_per_image is None else SgemmRow(self.row, self.flops_per_image)
 
@@ -204,7 +204,7 @@ def roofs(bundle: Bundle, chosen: Sequence[Candidate]) -> list[Candidate]:
 def named_baseline(name: str, chosen: Sequence[Candidate]) -> tuple[str, str] | None:
     """Find the backend and precision that ``backend`` or ``backend:precision`` names, in the order of `chosen`."""
     backend, _, precision = name.partition(":")
-    rows = (candidate.row for candidate in chosen if candidate.artifact and not candidate.roof)
+    rows = (candidate.row for candidate in chosen if candidate.artifact and not candidate.sgemm_row)
     return next(
         ((row.backend, row.precision) for row in rows
          if row.backend == backend and precision in ("", row.precision)), None,

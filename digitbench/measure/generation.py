@@ -123,7 +123,7 @@ class GenerationRun:
                 continue
             scores = read_scores(answer)
             self.state.scored(setup, scores, answer["peak_rss_bytes"])
-            self.watch.hear(setup, scores)
+            self.watch.on_scores(setup, scores)
             if not self.sizes:
                 pool.terminate(worker)
                 self.watch.progress.update(self.state.title(setup), 1, 1, self.state.top1(setup))
@@ -231,7 +231,7 @@ class GenerationRun:
             ratio = _ratio(tally, base) if base else None
             if copy and ratio is not None:
                 self.state.twin((self.threads, size), self.generation, ratio)
-            elif not copy and self.state.wants(key := (*setup, size), self.generation):
+            elif not copy and self.state.is_incomplete(key := (*setup, size), self.generation):
                 ready = self.ready[setup, 0]
                 measured = _generation(self.generation, tally, ready, ratio, frequency)
                 self.state.add(key, measured, np.concatenate(tally.spent))

@@ -35,7 +35,7 @@ TOOL_TIMEOUT = 300
 
 
 @dataclass(frozen=True)
-class Contest:
+class NativeToolRun:
     """One candidate, and the native tools to run beside it.
 
     Attributes
@@ -52,7 +52,7 @@ class Contest:
     notes: Mapping[str, str]
 
 
-def check(chosen: Sequence[Candidate]) -> None:
+def check_installed(chosen: Sequence[Candidate]) -> None:
     """Find out before long work whether any candidate here has a native tool.
 
     Raises
@@ -98,7 +98,7 @@ def run(images: Images, chosen: Sequence[Candidate], progress: Progress) -> tupl
     return tuple(results)
 
 
-def _compare(tool_run: Contest, images: Path, progress: Progress) -> list[NativeToolResult]:
+def _compare(tool_run: NativeToolRun, images: Path, progress: Progress) -> list[NativeToolResult]:
     pairs: dict[str, list[tuple[float, float]]] = {}
     label = f"{tool_run.job.backend} and its referee, batch {tool_run.batch_size}"
     for i in range(PAIRS):
@@ -196,7 +196,7 @@ _OPENVINO_PATTERNS = {
 }
 
 
-def _openvino(job: Job, batch_size: int, images: Path, folder: Path) -> Contest:
+def _openvino(job: Job, batch_size: int, images: Path, folder: Path) -> NativeToolRun:
     tool = _installed_tool("benchmark_app")
     command = [
         tool, "-m", str(job.artifact), "-d", "CPU", "-hint", "none", "-api", "sync", "-nstreams", "1",
@@ -223,10 +223,10 @@ def _openvino(job: Job, batch_size: int, images: Path, folder: Path) -> Contest:
         "benchmark_app median": "a timer inside OpenVINO, which leaves the Python call out",
         "benchmark_app time per iteration": "1 / throughput: with the Python call",
     }
-    return Contest(job, batch_size, measure, notes)
+    return NativeToolRun(job, batch_size, measure, notes)
 
 
-def _onnx(job: Job, batch_size: int, images: Path, folder: Path) -> Contest:
+def _onnx(job: Job, batch_size: int, images: Path, folder: Path) -> NativeToolRun:
     request = {
         "artifact": str(job.artifact), "images": str(images), "threads": job.threads, "batch_size": batch_size,
         "seconds": SECONDS,
@@ -245,10 +245,10 @@ def _onnx(job: Job, batch_size: int, images: Path, folder: Path) -> Contest:
     }
     if not loadgen and batch_size == 1:
         notes["bare IOBinding loop"] += '; for LoadGen too: pip install "digitbench[referee]"'
-    return Contest(job, batch_size, measure, notes)
+    return NativeToolRun(job, batch_size, measure, notes)
 
 
-def _tflite(job: Job, batch_size: int, images: Path, folder: Path) -> Contest:
+def _tflite(job: Job, batch_size: int, images: Path, folder: Path) -> NativeToolRun:
     tool = _installed_tool("litert-benchmark")
     size = batch_size
     while (call := time_worker(job, size, images, SECONDS / 5)) * ROUNDING_SHARE < ROUNDING_US and size < LARGEST_BATCH:
@@ -269,9 +269,9 @@ def _tflite(job: Job, batch_size: int, images: Path, folder: Path) -> Contest:
         return {"litert-benchmark median": float(report["latency"]["median_ms"]) * 1000}
 
     note = f"it rounds to 10 µs, hence the batch of {size}; fixed in a copy of the model, since it can't be told one"
-    return Contest(job, size, measure, {"litert-benchmark median": note})
+    return NativeToolRun(job, size, measure, {"litert-benchmark median": note})
 
 
-BACKENDS: dict[str, Callable[[Job, int, Path, Path], Contest]] = {
+BACKENDS: dict[str, Callable[[Job, int, Path, Path], NativeToolRun]] = {
     "onnx": _onnx, "openvino": _openvino, "tflite": _tflite,
 }  # fmt: skip

@@ -99,4 +99,4 @@ class Watch:
     progress: RunProgress
     redraw: Callable[[float, float], None]
     keep: Callable[[], None]
-    hear: Callable[[tuple[str, str, int], Scores], None] = _ignore_scores
+    on_scores: Callable[[tuple[str, str, int], Scores], None] = _ignore_scores

@@ -90,7 +90,7 @@ class RunState:
         entry = self._entries[key]
         if entry.row.error or not entry.row.batch_size:
             return False
-        return self.wants(key, generation)
+        return self.is_incomplete(key, generation)
 
     def lacks_scores(self, setup: Setup) -> bool:
         """Has it still to score the test images?"""
@@ -113,7 +113,7 @@ class RunState:
         """Did all candidates of a setup fail?"""
         return all(self.failed(key) for key in self.of_setup(setup))
 
-    def wants(self, key: Key, generation: int) -> bool:
+    def is_incomplete(self, key: Key, generation: int) -> bool:
         """Is this generation of it incomplete? Also holds for failed candidates: what was timed of them counts."""
         if key not in self._entries:
             return False
@@ -330,7 +330,7 @@ def _with_metrics(entry: _CandidateState) -> Row:
         ratio=intervals.log_interval(ratios) if ratios else None,
         busy=busy,
     )
-    return replace(row, validity=validity.check(row))
+    return replace(row, validity=validity.findings(row))
 
 
 def _total_busy(generations: Sequence[Generation]) -> Busy:

@@ -21,7 +21,7 @@ from digitbench.measure.run_state import RunState, Setup
 from digitbench.measure.schedule import measure
 from digitbench.measure.watching import RunProgress
 from digitbench.records.arrays import CLASSES
-from digitbench.records.results import OfClass, Results, Row
+from digitbench.records.results import ClassResult, Results, Row
 from digitbench.system import machine
 from digitbench.system.version import __version__
 from digitbench.workers.pool import shared_images
@@ -39,7 +39,7 @@ def run(
     progress: RunProgress,
     keep: Callable[[Results], None],
     earlier: Results | None = None,
-    hear: Callable[[Setup, Scores], None] | None = None,
+    on_scores: Callable[[Setup, Scores], None] | None = None,
     against: Against | None = None,
 ) -> Results:
     """Evaluate candidates and time those that have a batch size.
@@ -87,8 +87,8 @@ def run(
     reference = np.eye(CLASSES, dtype=np.float32)[test.labels] if against.scores is None else against.scores
     facts.has_reference = against.scores is not None
     activation = accuracy.output_activation(bundle.manifest)
-    rows = (candidate.row for candidate in chosen if not candidate.roof)
-    sgemm_rows = (candidate.roof for candidate in chosen if candidate.roof)
+    rows = (candidate.row for candidate in chosen if not candidate.sgemm_row)
+    sgemm_rows = (candidate.sgemm_row for candidate in chosen if candidate.sgemm_row)
     state = RunState(
         rows, test.labels, reference, timing_plan.share, activation, sgemm_rows, bundle.reference_backend,
         caveats.moved_by_batch(bundle.manifest),
@@ -114,10 +114,10 @@ def run(
     def record_scores(setup: Setup, scores: Scores) -> None:
         if plan is None:
             facts.classes[setup] = accuracy.of_classes(scores, test.labels)
-        if hear:
-            hear(setup, scores)
+        if on_scores:
+            on_scores(setup, scores)
 
-    watch.hear = record_scores
+    watch.on_scores = record_scores
     try:
         with shared_images(test.images) as images:
             clock = measure(chosen, state, images, timing_plan, watch)
@@ -152,7 +152,7 @@ class _Facts:
             "test_images": images,
         }
         self.has_reference, self._manifest = True, bundle.manifest
-        self.classes: dict[Setup, tuple[OfClass, ...]] = {}
+        self.classes: dict[Setup, tuple[ClassResult, ...]] = {}
         self.created = datetime.now(UTC).isoformat(timespec="seconds")
         self.settings: dict[str, Any] = asdict(plan) if plan else {}
         self.referees = earlier.referees if earlier else ()
@@ -210,6 +210,6 @@ class _Facts:
 
 def _check_baseline(name: str, chosen: Sequence[Candidate]) -> None:
     if not named_baseline(name, chosen):
-        timed = (candidate for candidate in chosen if candidate.artifact and not candidate.roof)
+        timed = (candidate for candidate in chosen if candidate.artifact and not candidate.sgemm_row)
         available = list(dict.fromkeys(f"{candidate.row.backend}:{candidate.row.precision}" for candidate in timed))
         raise UsageError(f"--baseline {name}: not among what is measured here: {', '.join(available)}")

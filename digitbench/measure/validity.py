@@ -12,7 +12,7 @@ STEAL_SHARE = 0.05
 QUIETER_ADVICE = "close what else runs here, or measure on a quieter machine"
 
 
-def check(row: Row) -> tuple[Finding, ...]:
+def findings(row: Row) -> tuple[Finding, ...]:
     """Say why a timed row is INVALID; nothing if it is VALID.
 
     Parameters

@@ -44,7 +44,7 @@ BLOCK_CALLS = 7  # a median of fewer says little
 STEADY_SPREAD = 1.05  # the last three blocks' medians within 5 %
 FILL_CACHES_SECONDS = 0.001  # untimed calls at the start of a turn: other processes' turns emptied the caches
 BREAKDOWN_SECONDS = 0.05
-LEDGER_CALLS = 15
+BREAKDOWN_CALLS = 15
 NULL_CALLS = 2000
 
 
@@ -189,7 +189,7 @@ class _TimedCandidate:
 
     def call_breakdown(self, batch_size: int) -> Event:
         """Say where a call's time goes: medians in µs."""
-        batches, _ = self._fresh_batches(batch_size, BREAKDOWN_SECONDS, LEDGER_CALLS)
+        batches, _ = self._fresh_batches(batch_size, BREAKDOWN_SECONDS, BREAKDOWN_CALLS)
         null_batches = list(islice(self.supply[batch_size], NULL_CALLS))
         loop = median(time_block(NullBackend().predict, null_batches)[0])
         _fill_caches(self.backend, self.supply[batch_size])

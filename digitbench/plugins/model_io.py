@@ -154,7 +154,7 @@ class ModelIO:
 NATIVE_IO = ModelIO()
 
 
-def check(model_io: ModelIO) -> None:
+def check_model_io(model_io: ModelIO) -> None:
     """Refuse an I/O that no model could have.
 
     Raises

@@ -78,7 +78,7 @@ def tied(measured: Ratio, floor: Floor | None) -> bool:
     return contains_one(measured) or within_floor(measured, floor.ratio if floor else None)
 
 
-def verdict(row: Row, results: Results) -> str:
+def ratio_or_tie(row: Row, results: Results) -> str:
     """Write a row's ratio in a word: ``×1.12``, or ``tie``; ``×1.00`` for the baseline; nothing if there is none."""
     if (row.backend, row.precision) == baseline_of(results):
         return times(1) if row.latency_us and not row.error else ""
@@ -114,7 +114,7 @@ def reference_of(rows: Iterable[Row]) -> str:
     return "Keras" if name == "keras" else name
 
 
-def whose(rows: Iterable[Row]) -> str:
+def reference_possessive(rows: Iterable[Row]) -> str:
     """The same as an owner: ``Keras'``, ``onnx's``."""
     name = reference_of(rows)
     return f"{name}'" if name.endswith("s") else f"{name}'s"

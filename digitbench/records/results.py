@@ -53,6 +53,7 @@ __all__ = [
     "Calibration",
     "CallBreakdown",
     "Certificate",
+    "ClassResult",
     "Finding",
     "Flip",
     "Floor",
@@ -60,7 +61,6 @@ __all__ = [
     "Latency",
     "McNemar",
     "NativeToolResult",
-    "OfClass",
     "Pair",
     "Ratio",
     "Reference",
@@ -90,7 +90,7 @@ class ArtifactFile:
 
 
 @dataclass(frozen=True)
-class OfClass:
+class ClassResult:
     """What is known of one class.
 
     Attributes
@@ -174,7 +174,7 @@ class Row:
     ledger: CallBreakdown | None = None
     generations: tuple[Generation, ...] = ()
     calibration: Calibration | None = None
-    classes: tuple[OfClass, ...] = ()
+    classes: tuple[ClassResult, ...] = ()
 
     def failed(self, error: str) -> Row:
         """Give a copy that says what went wrong."""

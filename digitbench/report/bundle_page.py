@@ -25,7 +25,7 @@ from digitbench.records.from_json import build
 from digitbench.records.results import Results
 from digitbench.report import bundles
 from digitbench.report.bundles import age, column_of, megabytes, share
-from digitbench.report.recipe_line import said as describe_recipe
+from digitbench.report.recipe_line import recipe_line as describe_recipe
 from digitbench.report.terminal_table import print_line
 from digitbench.system.text import shown_name
 
@@ -94,7 +94,7 @@ class Shown:
 # --- reading --------------------------------------------------------------------------------------------------------
 
 
-def look(bundle: Bundle) -> Shown:
+def gather(bundle: Bundle) -> Shown:
     """Read all that is shown of a bundle. Where layers or history can't be read, the reason stands in their place.
 
     Raises

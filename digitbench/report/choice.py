@@ -67,7 +67,7 @@ def _print_table(choice: Choice, console: Console) -> None:
 def _columns(choice: Choice, *, p99: bool, brief: bool = False) -> list[Column]:
     """Give the columns; `brief` where the reasons stand elsewhere, since they would take most of a screen."""
     verdicts = {
-        candidate.row.key: "out" if brief and candidate.reasons else verdict(choice, candidate)
+        candidate.row.key: "out" if brief and candidate.reasons else outcome(choice, candidate)
         for candidate in choice.judged
     }
     certified = max((len(_certified(candidate.row)) for candidate in choice.judged), default=0)
@@ -110,7 +110,7 @@ def _certified_or_why(row: Row) -> str:
     return f"{_certified(row)}: {reason}" if reason else _certified(row)
 
 
-def verdict(choice: Choice, candidate: Judged) -> str:
+def outcome(choice: Choice, candidate: Judged) -> str:
     """Give a candidate's verdict: ``chosen``, ``front``, why it is thrown out, or ``beaten by onnx int8``."""
     if candidate.reasons:
         return "; ".join(candidate.reasons)
@@ -173,7 +173,7 @@ def print_choice(
     console.print(origin, style="dim", markup=False, highlight=False, soft_wrap=True)
     if choice.named:
         console.print()
-        print_line(f"Chosen: {said(choice)}", console, "bold")
+        print_line(f"Chosen: {why_chosen(choice)}", console, "bold")
         for line in choice.named.close:
             print_line(f"Mind: {line}, for the limit lies within the 95 % interval.", console, "yellow")
         for row in choice.unsure:
@@ -188,7 +188,7 @@ def print_choice(
         console.print(code, markup=False, highlight=False, soft_wrap=True, end="")
 
 
-def said(choice: Choice) -> str:
+def why_chosen(choice: Choice) -> str:
     """Say in a sentence or two which one is chosen, and why; nothing if none is."""
     chosen = choice.named
     if chosen is None:
@@ -268,7 +268,7 @@ def to_json(choice: Choice, results: Results, *, saved: Path | None, artifact: s
         "front": [_identity(candidate.row) for candidate in choice.front],
         "chosen": chosen and {
             **_identity(chosen.row), "runtime": _runtime(chosen.row), "threads": chosen.row.threads,
-            "batch_size": chosen.row.batch_size, "artifact": artifact, "why": said(choice), "close": chosen.close,
+            "batch_size": chosen.row.batch_size, "artifact": artifact, "why": why_chosen(choice), "close": chosen.close,
             "code": code,
         },
         "nearest": choice.nearest and {**_identity(choice.nearest.row), "reasons": choice.nearest.reasons},

@@ -120,7 +120,7 @@ def _ratio(results: Results) -> Column:
     baseline = formatting.baseline_of(results)
 
     def write(row: Row) -> str:
-        value = formatting.verdict(row, results)
+        value = formatting.ratio_or_tie(row, results)
         if value and (row.backend, row.precision) == baseline:
             return f"{value} baseline"
         if not (value and row.ratio and row.ratio.interval):
@@ -128,7 +128,7 @@ def _ratio(results: Results) -> Column:
         return f"{value:<5} {formatting.bracketed(row.ratio.interval, row.ratio.value)}"
 
     def write_short(row: Row) -> str:
-        return formatting.verdict(row, results)
+        return formatting.ratio_or_tie(row, results)
 
     short = Column("ratio's [interval]", 10.5, write_short, timing=True, left=True)
     return Column("ratio", 5.8, write, timing=True, left=True, shorter=short)

@@ -73,7 +73,7 @@ def _regressions(comparison: Comparison) -> list[str]:
     if not regressions:
         return []
     worst, subject = regressions[0], "it is" if len(regressions) == 1 else "the worst is"
-    values = f"{figure(worst.metric, worst.base)} to {figure(worst.metric, worst.new)}"
+    values = f"{metric_text(worst.metric, worst.base)} to {metric_text(worst.metric, worst.new)}"
     interval = f", 95 %: {interval_of(worst)}" if interval_of(worst) else ""
     return [
         f"{counted(len(regressions), 'regression')}: {subject} {worst.metric} of {name_of(worst.key)}: {values} "
@@ -157,7 +157,7 @@ def _table(changes: Sequence[Change], name_of_candidate: _CandidateNames, left_o
             table.add_section()
         cells = {
             "candidate": "" if change.key == previous_key else name_of_candidate(change.key), "metric": change.metric,
-            "base": figure(change.metric, change.base), "new": figure(change.metric, change.new),
+            "base": metric_text(change.metric, change.base), "new": metric_text(change.metric, change.new),
             "change": change_of(change), "95 %": interval_of(change), "verdict": str(change.verdict),
         }  # fmt: skip
         style = STYLES[change.verdict]
@@ -166,7 +166,7 @@ def _table(changes: Sequence[Change], name_of_candidate: _CandidateNames, left_o
     return table
 
 
-def figure(metric: str, value: float | None) -> str:
+def metric_text(metric: str, value: float | None) -> str:
     """Write a metric's value with its unit."""
     if value is None:
         return "n/a"

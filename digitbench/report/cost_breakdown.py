@@ -20,7 +20,7 @@ NO_STEPS = "A row without steps: its backend doesn't tell them apart."
 MISSING = "No ledger: these results have none, or nothing was timed."
 
 
-def print_ledger(results: Results, console: Console) -> None:
+def print_call_breakdowns(results: Results, console: Console) -> None:
     """Print a table of call breakdowns: every row that has one."""
     rows = [row for row in sort_rows(results.rows) if row.ledger]
     print_line("Where a call's time goes" if rows else MISSING, console, "bold" if rows else "yellow")

@@ -7,7 +7,7 @@ from statistics import median
 
 from digitbench.judge.sorting import p50
 from digitbench.records import formatting
-from digitbench.records.formatting import Names, whose
+from digitbench.records.formatting import Names, reference_possessive
 from digitbench.records.precisions import DYNAMIC, FP32
 from digitbench.records.results import Results, Row
 
@@ -34,7 +34,11 @@ def _accuracy(rows: Sequence[Row]) -> list[str]:
         return []
     low, high = scored.accuracy.interval
     certified = any(row.agreement and (row.agreement.certificate or row.agreement.uncertified) for row in rows)
-    flips = f"; flips are labels that differ from {whose(rows)}" if any(row.agreement for row in rows) else ""
+    flips = (
+        f"; flips are labels that differ from {reference_possessive(rows)}"
+        if any(row.agreement for row in rows)
+        else ""
+    )
     sentence = (
         f"top-1 {scored.accuracy.top1:.2%} of {scored.accuracy.total:,} images is known to within "
         f"{low:.2%} to {high:.2%} (95 %){flips}"
@@ -61,9 +65,11 @@ def _same_accuracy(rows: Sequence[Row]) -> list[str]:
     if not differing:
         smallest = min(same_p_values)
         p_text = "p 1" if smallest == 1 else f"p {p_value(smallest)} or more"
-        return [f"At every precision top-1 is the same as {whose(rows)} by McNemar's exact test ({p_text})."]
+        return [
+            f"At every precision top-1 is the same as {reference_possessive(rows)} by McNemar's exact test ({p_text})."
+        ]
     rest = "; all else that isn't fp32 is the same" if same_p_values else ""
-    return [f"Top-1 against {whose(rows)}, by McNemar's exact test: {', '.join(differing)}{rest}."]
+    return [f"Top-1 against {reference_possessive(rows)}, by McNemar's exact test: {', '.join(differing)}{rest}."]
 
 
 def dynamic_notes(rows: Sequence[Row]) -> list[str]:

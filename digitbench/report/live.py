@@ -13,7 +13,7 @@ from rich.table import Column
 from rich.text import Text
 
 from digitbench.records.results import Results
-from digitbench.report.live_table import board
+from digitbench.report.live_table import render_live_table
 
 REDRAW_SECONDS = 0.1
 TABLE_SECONDS = 0.9  # a table costs some milliseconds to draw, and what is being timed shares the machine
@@ -142,7 +142,7 @@ class _Run:
         self._bar.update(
             self._task, completed=min(self.done, total), total=total, left=time_left, note=note.replace("[", r"\[")
         )
-        table = [board(self.results, self._console.width, height)] if self.results else []
+        table = [render_live_table(self.results, self._console.width, height)] if self.results else []
         return [*table, self._bar.get_renderable()]
 
     def _seconds_left(self) -> float:

@@ -18,7 +18,7 @@ Setup = tuple[str, str, int]
 WAITING = "·"
 
 
-def board(results: Results, width: int, height: int) -> Table:
+def render_live_table(results: Results, width: int, height: int) -> Table:
     """Draw p50 in µs and the ratio so far of each batch size, and how many generations are done.
 
     Parameters
@@ -75,7 +75,7 @@ def _cells(results: Results, row: Row | None, ratios: bool) -> list[Text]:
         cells = [Text(WAITING, "dim"), Text("")]
     else:
         style = "dim" if row.validity else ""
-        cells = [Text(formatting.micros(p50(row), 50), style), Text(formatting.verdict(row, results), style)]
+        cells = [Text(formatting.micros(p50(row), 50), style), Text(formatting.ratio_or_tie(row, results), style)]
     return cells if ratios else cells[:1]
 
 

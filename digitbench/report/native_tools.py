@@ -18,7 +18,7 @@ LEGEND = (
 )
 
 
-def print_referees(results: Results, console: Console) -> None:
+def print_native_tools(results: Results, console: Console) -> None:
     """Print a row for each result of a native tool, and their notes below; nothing if there are none."""
     if not results.referees:
         return

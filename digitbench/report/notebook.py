@@ -19,7 +19,7 @@ from digitbench.judge.sorting import fastest, shown_rows
 from digitbench.records.formatting import counted, percentile, top1
 from digitbench.report.bundle_page import Curves, leaders, read_history
 from digitbench.report.bundles import megabytes, share
-from digitbench.report.choice import nobody, said, verdict
+from digitbench.report.choice import nobody, outcome, why_chosen
 from digitbench.report.columns import FASTEST, columns_of
 from digitbench.report.terminal import headline
 from digitbench.report.terminal_table import Column
@@ -102,7 +102,7 @@ def choice_html(choice: Choice) -> str:
     heads = [("backend", True), ("precision", True), ("top-1 [95 %]", True), ("p50 µs", False), ("size kB", False),
              ("peak MB", False), ("verdict", True)]  # fmt: skip
     nobody_left = nobody(choice)
-    outcome = f"Chosen: {said(choice)}" if choice.named else f"{nobody_left[0].upper()}{nobody_left[1:]}."
+    outcome = f"Chosen: {why_chosen(choice)}" if choice.named else f"{nobody_left[0].upper()}{nobody_left[1:]}."
     limits = ", ".join(map(str, choice.limits)) or "none"
     styles = [_style(bool(candidate.reasons), candidate is choice.named) for candidate in choice.judged]
     table = _table(heads, (_candidate_cells(choice, candidate) for candidate in choice.judged), styles)
@@ -115,7 +115,7 @@ def _candidate_cells(choice: Choice, candidate: Judged) -> Cells:
     return (
         row.backend, row.precision, top1(row, interval=True), percentile(row, "p50", interval=True),
         f"{row.artifact.bytes / 1000:,.0f}" if row.artifact else "",
-        f"{row.peak_rss_bytes / 1e6:,.0f}" if row.peak_rss_bytes else "", verdict(choice, candidate),
+        f"{row.peak_rss_bytes / 1e6:,.0f}" if row.peak_rss_bytes else "", outcome(choice, candidate),
     )  # fmt: skip
 
 

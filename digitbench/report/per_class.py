@@ -9,7 +9,7 @@ from rich.text import Text
 
 from digitbench.judge.sorting import shown_rows
 from digitbench.records.formatting import Names
-from digitbench.records.results import OfClass, Results, Row
+from digitbench.records.results import ClassResult, Results, Row
 from digitbench.report.terminal_table import empty_table, print_line, print_table
 
 LEGEND = (
@@ -59,7 +59,7 @@ def _joined_names(rows: Sequence[Row], names: Names) -> str:
     return ", ".join(names.row(row) for row in rows)
 
 
-def _cells(class_row: OfClass) -> tuple[str, ...]:
+def _cells(class_row: ClassResult) -> tuple[str, ...]:
     recall = interval = ""
     if class_row.recall is not None and class_row.interval:
         low, high = class_row.interval

@@ -14,7 +14,7 @@ FIELD_TEXTS = (
 """How a field is written that isn't empty or 0."""
 
 
-def said(recipe: Mapping[str, Any]) -> str:
+def recipe_line(recipe: Mapping[str, Any]) -> str:
     """Say what a recipe trains, and how: ``"128 relu, softmax, adam, 10 epochs in steps of 32, seed 0"``."""
     return ", ".join(part for part in _parts(recipe) if part)
 

@@ -25,13 +25,13 @@ MEANING = (
 )
 
 
-def print_roofline(results: Results, console: Console) -> None:
+def print_sgemm(results: Results, console: Console) -> None:
     """Print a table of rates and shares, and a sentence for each batch size and thread count; nothing without sgemm."""
     if not results.roofs:
         return
     console.print()
     print_line(TITLE, console, "bold")
-    rows = roofline_rows(results)
+    rows = rows_with_sgemm(results)
 
     def style_of(row: Row) -> str:
         return "dim" if row.validity else "bold" if _is_sgemm(row, results) else ""
@@ -40,22 +40,22 @@ def print_roofline(results: Results, console: Console) -> None:
         return grouped_table(rows, columns, style_of)
 
     if rows:
-        print_fitting(roofline_columns(results), draw, console)
+        print_fitting(sgemm_columns(results), draw, console)
     for notes, style in (
-        (sentences(results), ""), (invalid_roofs(results), "yellow"), (failed_roofs(results), "red"),
+        (sentences(results), ""), (invalid_sgemm(results), "yellow"), (failed_sgemm(results), "red"),
         (legend(results), "dim"),
     ):  # fmt: skip
         for note in notes:
             print_line(note, console, style)
 
 
-def roofline_rows(results: Results) -> list[Row]:
+def rows_with_sgemm(results: Results) -> list[Row]:
     """Give each sgemm's row, and after it those of its candidates, fastest first."""
     return [row for sgemm in _timed(results) for row in (sgemm.row, *_candidates_of(sgemm, results))]
 
 
-def roofline_columns(results: Results) -> list[Column]:
-    """Give the columns of `roofline_rows`."""
+def sgemm_columns(results: Results) -> list[Column]:
+    """Give the columns of `rows_with_sgemm`."""
     names = formatting.Names.of(results.rows)
     flops = {sgemm.row.key[2:]: sgemm.flops_per_image for sgemm in results.roofs}
     shares = {
@@ -126,13 +126,13 @@ def _tied(best: Row, rows: Sequence[Row]) -> str:
     return f" (tied: {', '.join(names)})" if names else ""
 
 
-def invalid_roofs(results: Results) -> list[str]:
+def invalid_sgemm(results: Results) -> list[str]:
     """Say which sgemm timings are INVALID, and why: no share of them can be relied on."""
     candidates = (replace(row, validity=None) for row in results.rows)
     return invalid_rows(replace(results, rows=(*(sgemm.row for sgemm in results.roofs), *candidates)))
 
 
-def failed_roofs(results: Results) -> list[str]:
+def failed_sgemm(results: Results) -> list[str]:
     """Say where sgemm could not be timed."""
     names = formatting.Names.of(results.rows)
     rows = [sgemm.row for sgemm in results.roofs if sgemm.row.error]

@@ -200,8 +200,8 @@ def to_markdown(results: Results) -> str:
     blocks.append(_bullets(notes))
     if results.roofs:
         blocks.append(f"### {sgemm.TITLE}")
-        blocks.append(_markdown_table(sgemm.roofline_columns(results), sgemm.roofline_rows(results)))
-        notes = [*sgemm.sentences(results), *sgemm.invalid_roofs(results), *sgemm.failed_roofs(results)]
+        blocks.append(_markdown_table(sgemm.sgemm_columns(results), sgemm.rows_with_sgemm(results)))
+        notes = [*sgemm.sentences(results), *sgemm.invalid_sgemm(results), *sgemm.failed_sgemm(results)]
         blocks.append(_bullets([*notes, *sgemm.legend(results)]))
     return "\n\n".join(filter(None, blocks)) + "\n"
 

@@ -13,11 +13,11 @@ from digitbench.judge.sorting import fastest, shown_rows
 from digitbench.records.formatting import Names, counted, reference_of
 from digitbench.records.results import Results, Row
 from digitbench.report.columns import columns_of
-from digitbench.report.cost_breakdown import print_ledger
+from digitbench.report.cost_breakdown import print_call_breakdowns
 from digitbench.report.footnotes import footnotes
-from digitbench.report.native_tools import print_referees
+from digitbench.report.native_tools import print_native_tools
 from digitbench.report.per_class import print_classes
-from digitbench.report.sgemm import print_roofline
+from digitbench.report.sgemm import print_sgemm
 from digitbench.report.terminal_table import Column, empty_table, grouped_table, print_fitting, print_line, print_table
 from digitbench.report.throughput import print_saturation
 
@@ -49,13 +49,13 @@ def print_results(
         print_line(line, console, "dim")
     if ledger:
         console.print()
-        print_ledger(results, console)
+        print_call_breakdowns(results, console)
     if classes:
         print_classes(results, console)
-    print_roofline(results, console)
+    print_sgemm(results, console)
     if results.referees:
         console.print()
-        print_referees(results, console)
+        print_native_tools(results, console)
     print_saturation(results, console)
     _print_flips(results.rows, console)
     for line in missing_rows(results):

@@ -58,7 +58,7 @@ def deform(images: Images, strengths: Strengths, seed: int, epoch: int, *, threa
     count = len(images)
     rng = np.random.default_rng([seed, epoch])
     order = rng.permutation(count)
-    sources = source_places(strengths, -(-count // TOGETHER), rng)
+    sources = source_positions(strengths, -(-count // TOGETHER), rng)
     flat, deformed = images.reshape(count, PIXELS), np.empty((count, PIXELS), np.float32)
 
     def work(worker: int) -> None:
@@ -77,7 +77,7 @@ def deform(images: Images, strengths: Strengths, seed: int, epoch: int, *, threa
     return deformed.reshape(count, SIDE, SIDE)
 
 
-def source_places(strengths: Strengths, count: int, rng: np.random.Generator) -> Floats:
+def source_positions(strengths: Strengths, count: int, rng: np.random.Generator) -> Floats:
     """Draw `count` deformations: for each new pixel the row and column, in pixels, that it comes from.
 
     Returns

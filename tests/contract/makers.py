@@ -19,11 +19,11 @@ from contract.strangers.spec import NO_BATCH, Spec
 from digitbench import data
 from digitbench.records.arrays import Labels
 
-__all__ = ["MAKERS", "NO_BATCH", "REFUSED", "SPECS", "Made"]
+__all__ = ["MAKERS", "NO_BATCH", "REFUSED", "SPECS", "MadeModel"]
 
 
 @dataclass(frozen=True)
-class Made:
+class MadeModel:
     """A model that somebody made, and what they know of it.
 
     Attributes
@@ -143,8 +143,8 @@ SPECS = (
 )
 
 
-def _maker(spec: Spec) -> Callable[[Path], Made]:
-    def make(folder: Path) -> Made:
+def _maker(spec: Spec) -> Callable[[Path], MadeModel]:
+    def make(folder: Path) -> MadeModel:
         """Write the model below `folder` and evaluate it by its maker's own code."""
         test = data.load("digits").test
         path = WRITERS[spec.tool](spec, folder)
@@ -159,12 +159,12 @@ def _maker(spec: Spec) -> Callable[[Path], Made]:
             "output": answer.output,
             "dtype": answer.dtype,
         }
-        return Made(path, float(np.mean(answer.labels == test.labels)), answer.labels, truth)
+        return MadeModel(path, float(np.mean(answer.labels == test.labels)), answer.labels, truth)
 
     return make
 
 
-MAKERS: dict[str, Callable[[Path], Made]] = {spec.id: _maker(spec) for spec in SPECS if spec.batch != NO_BATCH}
+MAKERS: dict[str, Callable[[Path], MadeModel]] = {spec.id: _maker(spec) for spec in SPECS if spec.batch != NO_BATCH}
 
 WITHOUT_BATCH = {
     f"no batch axis: {spec.tool}": ((lambda folder, spec=spec: WRITERS[spec.tool](spec, folder)), "batch axis")

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from contract.makers import MAKERS, REFUSED, SPECS, WRITERS, Made
+from contract.makers import MAKERS, REFUSED, SPECS, WRITERS, MadeModel
 from contract.strangers.network import LAYOUTS, SCALES, Array, resized
 from contract.strangers.running import run
 from onnxruntime import InferenceSession
@@ -25,7 +25,7 @@ FEW = (
 )
 
 
-def by_truth(model: Made, split: data.Split) -> Array:
+def by_truth(model: MadeModel, split: data.Split) -> Array:
     """Images as a model's `truth` says that it takes them, but for quantisation."""
     truth = model.truth
     images: Array = split.images

@@ -17,7 +17,7 @@ from digitbench.backend import Backend, Images, Runtime, Scores, Steps
 from digitbench.measure import worker
 
 Predict = Callable[[Images], Scores]
-Told = list[tuple[str, dict[str, Any]]]
+WorkerEvents = list[tuple[str, dict[str, Any]]]
 
 
 class Clock:
@@ -61,7 +61,7 @@ class Fake(Backend):
         return [round(float(batch[0, 0, 0])) for batch in self.given]  # timed images are a little darker
 
 
-class Staged(Fake):
+class FakeWithSteps(Fake):
     """A fake that reports its steps: they take 1, 5 and 2 µs, a whole call 10."""
 
     def __init__(self, clock: Clock) -> None:
@@ -90,7 +90,7 @@ def numbered(count: int) -> Images:
 def serve(
     monkeypatch: pytest.MonkeyPatch, folder: Path, images: Images, make: Callable[[], Backend],
     *commands: dict[str, Any],
-) -> Told:  # fmt: skip
+) -> WorkerEvents:  # fmt: skip
     """Run a worker's commands in this process, with the backend that `make` gives; return the worker's events."""
     plugin = SimpleNamespace(open=lambda artifact, threads, precision, model_io: make())
     monkeypatch.setattr("digitbench.plugins.find", lambda name: plugin)
@@ -98,7 +98,7 @@ def serve(
     file, artifact = str(folder / "images.npy"), folder / "model"
     artifact.write_bytes(b"a model")
     job = {"backend": "fake", "artifact": str(artifact), "threads": 1, "precision": "fp32", "images": file}
-    events: Told = []
+    events: WorkerEvents = []
     lines = (json.dumps(line) + "\n" for line in (job, *commands))
     worker.serve(lines, lambda event, **facts: events.append((event, facts)))
     return events
@@ -116,7 +116,7 @@ def nanoseconds(facts: dict[str, Any]) -> list[int]:
     return [int(value) for value in np.frombuffer(b64decode(facts["spent"]), "<i8")]
 
 
-def faked_clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+def fake_clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """Give the worker and its timed loop a clock that only backends advance."""
     clock = Clock()
     monkeypatch.setattr("digitbench.measure.loop.perf_counter_ns", lambda: clock.now)

@@ -1,6 +1,6 @@
 """Fake pools of fake workers, without processes or waiting: which worker is asked what, and what its death causes.
 
-`Stage` stands in for the class `Pool` and records every request; an `Actor` is one of its workers.
+`FakePools` stands in for the class `Pool` and records every request; an `FakeWorker` is one of its workers.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ CONTENT = "ab"
 
 
 @dataclass(eq=False)
-class Actor:
+class FakeWorker:
     """A fake worker; `start` counts those of the same backend and copy that were started before it."""
 
     job: Job
@@ -60,15 +60,15 @@ class Request:
     seconds: float | None = None
 
 
-Action = Callable[[Actor, str, dict[str, Any]], None]
+Action = Callable[[FakeWorker, str, dict[str, Any]], None]
 
 
-def _content(actor: Actor) -> str:
+def _content(actor: FakeWorker) -> str:
     return sha256(actor.job.artifact) if actor.job.artifact.exists() else CONTENT
 
 
 @dataclass
-class Stage:
+class FakePools:
     """Stands in for `digitbench.workers.pool.Pool`.
 
     Attributes
@@ -93,11 +93,11 @@ class Stage:
         How often a worker was started, by backend and copy.
     """
 
-    cost: Callable[[Actor, int], int] = lambda actor, size: COST * size
+    cost: Callable[[FakeWorker, int], int] = lambda actor, size: COST * size
     act: Action = lambda actor, do, facts: None
     scores: Callable[[str], Scores] = lambda backend: REFERENCE
-    label: Callable[[Actor], int] = lambda actor: 0
-    content: Callable[[Actor], str] = _content
+    label: Callable[[FakeWorker], int] = lambda actor: 0
+    content: Callable[[FakeWorker], str] = _content
     settled: bool = True
     asked: list[Request] = field(default_factory=list)
     pools: int = 0
@@ -123,9 +123,9 @@ class Stage:
 
 
 class _Pool:
-    def __init__(self, stage: Stage, number: int) -> None:
+    def __init__(self, stage: FakePools, number: int) -> None:
         self.stage, self.number = stage, number
-        self.workers: list[Actor] = []
+        self.workers: list[FakeWorker] = []
 
     def __enter__(self) -> Self:
         return self
@@ -134,7 +134,7 @@ class _Pool:
         for actor in self.workers:
             self.terminate(actor)
 
-    def terminate(self, actor: Actor) -> None:
+    def terminate(self, actor: FakeWorker) -> None:
         self.stage.alive -= actor.alive
         actor.alive = False
 
@@ -142,7 +142,7 @@ class _Pool:
         for job in jobs:
             start = self.stage.starts.get((job.backend, job.copy), 0)
             self.stage.starts[job.backend, job.copy] = start + 1
-            actor = Actor(job, self.number, start)
+            actor = FakeWorker(job, self.number, start)
             self.workers.append(actor)
             self.stage.alive += 1
             self.stage.most_alive = max(self.stage.most_alive, self.stage.alive)
@@ -156,13 +156,13 @@ class _Pool:
                 ready["artifact_sha256"] = self.stage.content(actor)
                 yield Started(job, actor, {"event": "ready", **ready})  # type: ignore[arg-type]
 
-    def ask(self, actor: Actor, do: str, **facts: Any) -> dict[str, Any]:
+    def ask(self, actor: FakeWorker, do: str, **facts: Any) -> dict[str, Any]:
         if actor.fault:
             raise actor.fault
         self._answer(actor, do, facts)
         return getattr(self, f"_{do}")(actor, **facts) | {"event": do}  # type: ignore[no-any-return]
 
-    def _answer(self, actor: Actor, do: str, facts: dict[str, Any]) -> None:
+    def _answer(self, actor: FakeWorker, do: str, facts: dict[str, Any]) -> None:
         self.stage.asked.append(
             Request(actor.name, do, facts.get("batch_size"), self.number, actor.job.threads, facts.get("seconds"))
         )
@@ -173,15 +173,15 @@ class _Pool:
             self.terminate(actor)
             raise
 
-    def _score(self, actor: Actor) -> dict[str, Any]:
+    def _score(self, actor: FakeWorker) -> dict[str, Any]:
         scores = self.stage.scores(actor.job.backend)
         return {"scores": b64encode(scores.tobytes()).decode(), "peak_rss_bytes": 50_000_000}
 
-    def _warm_up(self, actor: Actor, batch_size: int, seconds: float) -> dict[str, Any]:
+    def _warm_up(self, actor: FakeWorker, batch_size: int, seconds: float) -> dict[str, Any]:
         actor.__dict__.setdefault("warm", set()).add(batch_size)
         return {"warm_up": {"calls": 20, "seconds": seconds, "settled": self.stage.settled}}
 
-    def _turn(self, actor: Actor, batch_size: int, seconds: float) -> dict[str, Any]:
+    def _turn(self, actor: FakeWorker, batch_size: int, seconds: float) -> dict[str, Any]:
         self._must_be_warm(actor, batch_size)
         cost = self.stage.cost(actor, batch_size)
         spent = np.full(max(1, round(seconds * 1e9 / cost)), cost, np.int64)
@@ -195,11 +195,11 @@ class _Pool:
             "peak_rss_bytes": 60_000_000,
         }  # fmt: skip
 
-    def _ledger(self, actor: Actor, batch_size: int) -> dict[str, Any]:
+    def _ledger(self, actor: FakeWorker, batch_size: int) -> dict[str, Any]:
         self._must_be_warm(actor, batch_size)
         return {"ledger": {"call": 1000.0, "loop": 0.05}}
 
-    def _must_be_warm(self, actor: Actor, size: int) -> None:
+    def _must_be_warm(self, actor: FakeWorker, size: int) -> None:
         # As a real worker, which without a warm-up doesn't know how long a call takes.
         if size not in actor.__dict__.get("warm", ()):
             self.terminate(actor)
@@ -207,7 +207,7 @@ class _Pool:
             raise actor.fault
 
 
-class Witness:
+class ProgressRecorder:
     """A `digitbench.system.progress.Progress` that records its calls."""
 
     def __init__(self) -> None:
@@ -237,21 +237,21 @@ def grid(names: str = "a b c", sizes: Sequence[int | None] = (1, 4), threads: Se
     ]  # fmt: skip
 
 
-def new_book(chosen: Sequence[Candidate], plan: Plan) -> RunState:
+def new_run_state(chosen: Sequence[Candidate], plan: Plan) -> RunState:
     return RunState((candidate.row for candidate in chosen), LABELS, REFERENCE, plan.share)
 
 
-def perform(
-    stage: Stage, chosen: Sequence[Candidate], plan: Plan = PLAN, state: RunState | None = None,
-    witness: Witness | None = None, keep: Callable[[], None] = lambda: None,
+def measure_with_fakes(
+    stage: FakePools, chosen: Sequence[Candidate], plan: Plan = PLAN, state: RunState | None = None,
+    witness: ProgressRecorder | None = None, keep: Callable[[], None] = lambda: None,
 ) -> tuple[RunState, Clock]:  # fmt: skip
     """Measure with fake workers; the caller has put `stage` in place of `Pool`."""
-    state = state or new_book(chosen, plan)
-    watch = Watch(witness or Witness(), lambda done, total: None, keep)
+    state = state or new_run_state(chosen, plan)
+    watch = Watch(witness or ProgressRecorder(), lambda done, total: None, keep)
     return state, measure(chosen, state, Path("images.npy"), plan, watch)
 
 
-def as_results(state: RunState, complete: bool = True) -> Results:
+def saved_results(state: RunState, complete: bool = True) -> Results:
     """The results that a run in this state would save, written to JSON and read again."""
     results = Results(
         {"cpu": "made up"}, {"name": "run"}, state.rows(), "2026-11-21T00:00:00+00:00", "0.1.0", complete=complete,
@@ -265,5 +265,5 @@ def row_of(state: RunState, name: str, size: int | None = 1, threads: int = 1) -
     return row
 
 
-def seconds_of(generation: Generation) -> float:
+def rounded_seconds(generation: Generation) -> float:
     return round(generation.seconds, 6)

@@ -28,7 +28,7 @@ from digitbench.evaluate.accuracy import (
     wilson_interval,
 )
 from digitbench.records.arrays import Labels
-from digitbench.records.results import OfClass, Results, Row
+from digitbench.records.results import ClassResult, Results, Row
 from digitbench.report.per_class import print_classes
 from digitbench.report.terminal import print_results
 
@@ -166,7 +166,7 @@ def test_classes_come_back_from_json_and_older_results_have_none() -> None:
     assert Results.from_json(json.loads(results.dumps()), "x.json") == results
     formats = Path(__file__).parent / "formats"
     (row,) = Results.read(formats / "results-4.json").rows
-    assert row.classes[6] == OfClass(6, 1, 1, 20, 1.0, wilson_interval(1, 1), 0.05, None, 0)
+    assert row.classes[6] == ClassResult(6, 1, 1, 20, 1.0, wilson_interval(1, 1), 0.05, None, 0)
     assert row.classes[8].mistaken_for == 6
     assert all(row.classes == () for row in Results.read(formats / "results-3.json").rows)
 

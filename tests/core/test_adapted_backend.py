@@ -274,5 +274,5 @@ def test_code_for_another_io_is_digitbenchs_and_says_why() -> None:
 @pytest.mark.parametrize(("reference", "owner"), [("keras", "Keras'"), ("onnx", "onnx's"), ("atlas", "atlas'")])
 def test_the_reference_is_named_after_who_gave_it(reference: str, owner: str) -> None:
     rows = [Row("a", "fp32", 1, 1), Row("b", "fp32", 1, 1, agreement=Agreement(reference, 0, 0.0, ()))]
-    assert formatting.whose(rows) == owner
-    assert formatting.whose(rows[:1]) == "Keras'"
+    assert formatting.reference_possessive(rows) == owner
+    assert formatting.reference_possessive(rows[:1]) == "Keras'"

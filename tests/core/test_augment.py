@@ -16,7 +16,7 @@ from digitbench.backend import Images
 from digitbench.charts import augmented, canvas
 from digitbench.data import Dataset
 from digitbench.records.recipes import Recipe, Strengths
-from digitbench.train.augment import PIXELS, SIDE, TOGETHER, deform, source_places
+from digitbench.train.augment import PIXELS, SIDE, TOGETHER, deform, source_positions
 
 ALL = Strengths(rotation=15, shear=0.2, scaling=0.2, shift=2.5, elastic=1.5, smoothness=4)
 MIDDLE = (SIDE - 1) / 2
@@ -48,7 +48,7 @@ def drawn(strengths: Strengths, count: int, seed: int, epoch: int) -> tuple[Any,
     shuffled, replay = rng.permutation(count), np.random.default_rng([seed, epoch])
     replay.permutation(count)
     groups = -(-count // TOGETHER)
-    return np.array_split(shuffled, range(TOGETHER, count, TOGETHER)), source_places(strengths, groups, rng), replay
+    return np.array_split(shuffled, range(TOGETHER, count, TOGETHER)), source_positions(strengths, groups, rng), replay
 
 
 # --- what is done ---------------------------------------------------------------------------------------------------
@@ -161,7 +161,7 @@ def test_a_parabola_stays_the_same_parabola() -> None:
 @pytest.mark.parametrize("smoothness", [0.1, 3.0, 28.0])
 def test_elastic_bends_by_its_root_mean_square(smoothness: float) -> None:
     strengths = Strengths(elastic=1.5, smoothness=smoothness)
-    displacements = source_places(strengths, 1000, np.random.default_rng(0)) - GRID
+    displacements = source_positions(strengths, 1000, np.random.default_rng(0)) - GRID
     assert np.sqrt((displacements**2).mean(axis=(0, 2))) == pytest.approx([1.5, 1.5], rel=0.05), "along each axis"
     edge = displacements.reshape(1000, 2, SIDE, SIDE)[:, :, 0, 0]
     assert np.sqrt((edge**2).mean()) == pytest.approx(1.5, rel=0.1), "and no less at the edge"
@@ -169,7 +169,9 @@ def test_elastic_bends_by_its_root_mean_square(smoothness: float) -> None:
 
 def test_a_smoother_bending_moves_neighbours_alike() -> None:
     def steps(smoothness: float) -> float:
-        displacements = source_places(Strengths(elastic=1, smoothness=smoothness), 50, np.random.default_rng(0)) - GRID
+        displacements = (
+            source_positions(Strengths(elastic=1, smoothness=smoothness), 50, np.random.default_rng(0)) - GRID
+        )
         return float(np.diff(displacements.reshape(50, 2, SIDE, SIDE), axis=3).std())
 
     assert steps(1) > 2 * steps(3) > 4 * steps(9)
@@ -177,7 +179,7 @@ def test_a_smoother_bending_moves_neighbours_alike() -> None:
 
 def test_scaling_and_shear_are_within_their_strengths() -> None:
     strengths = Strengths(shear=0.3, scaling=0.2)
-    positions = source_places(strengths, 500, np.random.default_rng(0)).reshape(500, 2, SIDE, SIDE)
+    positions = source_positions(strengths, 500, np.random.default_rng(0)).reshape(500, 2, SIDE, SIDE)
     down, right = positions[:, :, 1, 0] - positions[:, :, 0, 0], positions[:, :, 0, 1] - positions[:, :, 0, 0]
     for scales in (down[:, 0], right[:, 1]):
         assert 0.8 - 1e-4 <= scales.min() < 0.82 < 1.18 < scales.max() <= 1.2 + 1e-4
@@ -239,7 +241,7 @@ def test_a_class_without_images_has_no_row_and_test_images_stand_in(digits: Data
 
 
 def test_every_strength_is_said_with_its_unit() -> None:
-    assert [*augmented.said(ALL)] == [
+    assert [*augmented.deformation_texts(ALL)] == [
         "turned by up to 15°", "sheared by up to 0.2 pixels sideways for each pixel upwards",
         "width and height each changed by up to 20 %", "shifted by up to 2.5 pixels along each axis",
         "bent by 1.5 pixels along each axis (root mean square), smoothed by a Gaussian of 4 pixels",

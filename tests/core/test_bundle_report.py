@@ -22,7 +22,7 @@ from digitbench.records.recipes import RECIPES
 from digitbench.records.results import Results
 from digitbench.report import bundle_page, bundles
 from digitbench.report.bundles import age
-from digitbench.report.recipe_line import said
+from digitbench.report.recipe_line import recipe_line
 
 FORMATS = Path(__file__).parent / "formats"
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
@@ -203,7 +203,7 @@ def bundle(untrained: Bundle, tmp_path: Path) -> Bundle:
 
 
 def shown(bundle: Bundle, width: int | None = None) -> str:
-    return printed(lambda console: bundle_page.print_shown(bundle_page.look(bundle), console, NOW), width)
+    return printed(lambda console: bundle_page.print_shown(bundle_page.gather(bundle), console, NOW), width)
 
 
 def test_a_bundle_is_shown_in_full(bundle: Bundle) -> None:
@@ -245,7 +245,7 @@ def test_a_bundle_without_results_is_to_be_benched(untrained: Bundle) -> None:
 def test_values_that_are_no_numbers_are_refused_in_a_line(bundle: Bundle) -> None:
     bundle.manifest["artifacts"][0]["bytes"] = "many"
     with pytest.raises(BundleError, match="'many' is not int"):
-        bundle_page.look(bundle)
+        bundle_page.gather(bundle)
 
 
 def test_what_was_imported_is_shown_as_such(untrained: Bundle, tmp_path: Path) -> None:
@@ -272,7 +272,7 @@ def test_it_fits_a_terminal(bundle: Bundle, width: int) -> None:
 
 def test_it_is_json_too(bundle: Bundle) -> None:
     (bundle.path / "history.json").write_text('{"loss": [1.0, NaN]}', encoding="utf-8")
-    value = json.loads(json.dumps(bundle_page.to_json(bundle_page.look(bundle)), allow_nan=False))
+    value = json.loads(json.dumps(bundle_page.to_json(bundle_page.gather(bundle)), allow_nan=False))
     assert value["schema"] == "digitbench.show/1"
     assert (value["parameters"], value["history"]) == (12_730, {"loss": [1.0, None]})
     assert [layer["parameters"] for layer in value["layers"]] == [12_560, 170]
@@ -304,7 +304,9 @@ def test_results_are_looked_for_where_bench_saves_them() -> None:
 
 
 def test_a_recipe_is_said_in_words() -> None:
-    sentence = said(RECIPES["dense-tiny"].changed(teacher="runs/x", members=3, receptive_fields=(7, 9)).to_json())
+    sentence = recipe_line(
+        RECIPES["dense-tiny"].changed(teacher="runs/x", members=3, receptive_fields=(7, 9)).to_json()
+    )
     assert sentence.startswith(
         "a committee of 3, without 4 pixels at each edge, 64-32 relu, "
         "receptive fields of 7, 9 pixels, batch normalisation, softmax"
@@ -312,7 +314,7 @@ def test_a_recipe_is_said_in_words() -> None:
     assert "cosine schedule, weight decay " in sentence
     assert "turned by ±" in sentence
     assert "taught by runs/x" in sentence
-    assert said(RECIPES["dense-128"].to_json()) == (
+    assert recipe_line(RECIPES["dense-128"].to_json()) == (
         "128 relu, softmax, adam, sparse categorical crossentropy, 10 epochs in steps of 32, seed 0"
     )
-    assert said({"hidden": [8]}) == "8", "of an older version, or made elsewhere"
+    assert recipe_line({"hidden": [8]}) == "8", "of an older version, or made elsewhere"

@@ -78,7 +78,7 @@ def pictures(digits: Dataset, reference_scores: Scores) -> Iterator[tuple[str, A
     yield "ten weights", weights.figure(Kernel(np.ones((784, 10), np.float32), last=True), LONG)
 
 
-def drawn_words(figure: Any) -> Iterator[Any]:
+def drawn_texts(figure: Any) -> Iterator[Any]:
     """Every text that is drawn: not those of a hidden axis, nor of ticks outside the view."""
     yield from figure.texts
     for axes in figure.axes:
@@ -95,7 +95,7 @@ def test_nothing_is_cut_off_and_no_words_lie_on_others(digits: Dataset, referenc
     for name, figure in pictures(digits, reference_scores):
         with canvas.styled():
             figure.draw_without_rendering()
-        shown = [text for text in drawn_words(figure) if text.get_visible() and text.get_text().strip()]
+        shown = [text for text in drawn_texts(figure) if text.get_visible() and text.get_text().strip()]
         low = np.array([text.get_window_extent().min for text in shown])
         high = np.array([text.get_window_extent().max for text in shown])
         assert len(shown) > 3

@@ -23,7 +23,7 @@ from digitbench.report import choice as report
 
 def why(decision: Choice) -> str:
     """What is said of the named candidate before its metrics."""
-    return report.said(decision).partition(": ")[2].partition(". p50")[0]
+    return report.why_chosen(decision).partition(": ")[2].partition(". p50")[0]
 
 
 def test_only_what_decided_is_told_as_the_reason() -> None:

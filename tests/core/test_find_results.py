@@ -14,7 +14,7 @@ from journeys.helpers import copied
 from core.helpers import Recorder
 from core.test_terminal import results_of, timed
 from digitbench.bundle import Bundle
-from digitbench.commands.find_results import bundle_of, data_of, place_of
+from digitbench.commands.find_results import bundle_of, data_of, results_file_of
 from digitbench.errors import BundleError, DataError, ResultsError
 from digitbench.records.results import Results
 
@@ -50,7 +50,7 @@ def results_like(bundle: Bundle, **changes: Any) -> Results:
 def test_a_file_is_meant_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / "any.json"
     path.touch()
-    assert place_of(path) == path
+    assert results_file_of(path) == path
 
 
 def test_of_a_bundle_the_newest_are_meant(bundle: Bundle) -> None:
@@ -58,9 +58,9 @@ def test_of_a_bundle_the_newest_are_meant(bundle: Bundle) -> None:
     saved(bundle, "b.json", age=60)
     (bundle.path / "results" / "z.png").touch()
     (bundle.path / "results" / "folder.json").mkdir()
-    assert place_of(bundle.path) == newest
+    assert results_file_of(bundle.path) == newest
     last = saved(bundle, "c.json")
-    assert place_of(bundle.path) == last  # of two as old, the last by name
+    assert results_file_of(bundle.path) == last  # of two as old, the last by name
 
 
 @pytest.mark.parametrize("case", ["an evaluation", "failures", "a broken file"])
@@ -73,10 +73,10 @@ def test_the_newest_are_the_newest_in_which_something_was_timed(bundle: Bundle, 
         "a broken file": "{",
     }[case]
     newest = saved(bundle, "a.json", text=text)
-    assert place_of(bundle.path) == newest, "there is nothing else"
+    assert results_file_of(bundle.path) == newest, "there is nothing else"
     earlier = saved(bundle, "b.json", age=60)
     saved(bundle, "c.json", age=120)
-    assert place_of(bundle.path) == earlier
+    assert results_file_of(bundle.path) == earlier
 
 
 def test_without_a_name_those_of_runs_latest_are_meant(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,22 +84,22 @@ def test_without_a_name_those_of_runs_latest_are_meant(bundle: Bundle, monkeypat
     Path("runs").mkdir()
     Path("runs/latest").symlink_to(bundle.path)
     path = saved(bundle, "a.json")
-    assert place_of(None).samefile(path)
+    assert results_file_of(None).samefile(path)
 
 
 def test_a_bundle_without_results_says_what_to_run(bundle: Bundle) -> None:
     with pytest.raises(ResultsError, match=f"holds no results yet; run: digitbench bench {bundle.path}$"):
-        place_of(bundle.path)
+        results_file_of(bundle.path)
 
 
 def test_what_is_not_there_or_no_bundle_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(BundleError, match="gone: no such results, and no such bundle"):
-        place_of(tmp_path / "gone")
+        results_file_of(tmp_path / "gone")
     with pytest.raises(BundleError, match="not a bundle"):
-        place_of(tmp_path)
+        results_file_of(tmp_path)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(BundleError):
-        place_of(None)
+        results_file_of(None)
 
 
 # --- of which bundle -----------------------------------------------------------------------------------------------

@@ -116,7 +116,11 @@ def inspect_structures(names: list[str]) -> dict[str, tuple[bool, list[str], flo
         model = structure(name)
         folded_model = folding.folded(model)
         class_names = [type(layer).__name__ for layer in folded_model._flatten_layers()]
-        facts[name] = folded_model is model, class_names, folding.apart(model, folded_model, images(), NATIVE_IO)
+        facts[name] = (
+            folded_model is model,
+            class_names,
+            folding.largest_difference(model, folded_model, images(), NATIVE_IO),
+        )
     return facts
 
 

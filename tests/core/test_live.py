@@ -16,7 +16,7 @@ from digitbench.measure.watching import RunProgress
 from digitbench.records.results import Ratio, Results, Row
 from digitbench.report import live as live_module
 from digitbench.report.live import LiveProgress
-from digitbench.report.live_table import board
+from digitbench.report.live_table import render_live_table
 from digitbench.system.progress import Silent
 
 
@@ -202,7 +202,7 @@ def test_quiet_draws_nothing_and_sends_notices_to_standard_error(
 
 def drawn(results: Results, width: int = 80, height: int = 24) -> str:
     stream = io.StringIO()
-    Console(file=stream, width=200, color_system=None).print(board(results, width, height))
+    Console(file=stream, width=200, color_system=None).print(render_live_table(results, width, height))
     return stream.getvalue()
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from digitbench_numpy import NumpyBackend
 
-from core.fakes import Told, nanoseconds, serve, turn, warm_up
+from core.fakes import WorkerEvents, nanoseconds, serve, turn, warm_up
 from digitbench import data
 from digitbench.backend import Backend, Images, Runtime, Scores
 from digitbench.bundle import Bundle
@@ -115,10 +115,10 @@ def images() -> Images:
 @pytest.fixture
 def measured(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, untrained: Bundle, images: Images
-) -> Callable[..., tuple[Backend, Told]]:
+) -> Callable[..., tuple[Backend, WorkerEvents]]:
     """Let a worker score, warm up and time a backend, with the real clock."""
 
-    def measure(backend_class: type[Backend], size: int = 1, turns: int = 12) -> tuple[Backend, Told]:
+    def measure(backend_class: type[Backend], size: int = 1, turns: int = 12) -> tuple[Backend, WorkerEvents]:
         backend = backend_class(untrained.open(untrained.find("npz")), threads=1)
         commands = [{"do": "score"}, warm_up(size, 0.005), *[turn(size, 0.004)] * turns]
         return backend, serve(monkeypatch, tmp_path, images, lambda: backend, *commands)
@@ -126,7 +126,7 @@ def measured(
     return measure
 
 
-def count_wrong(events: Told, untrained: Bundle, images: Images) -> int:
+def count_wrong(events: WorkerEvents, untrained: Bundle, images: Images) -> int:
     """How many of the labels that were checked while it was timed weren't those of the accuracy run."""
     right = untrained.reference_scores().argmax(axis=1)
     count = 0
@@ -163,7 +163,9 @@ def _read_only(scores: Scores) -> Scores:
 
 
 @pytest.mark.parametrize("name", NO_ANSWERS)
-def test_what_is_no_array_of_its_own_is_an_error(name: str, measured: Callable[..., tuple[Backend, Told]]) -> None:
+def test_what_is_no_array_of_its_own_is_an_error(
+    name: str, measured: Callable[..., tuple[Backend, WorkerEvents]]
+) -> None:
     backend_class, complaint = NO_ANSWERS[name]
     with pytest.raises(ValueError, match=f"^predict gave .*({complaint})"):
         measured(backend_class)
@@ -192,7 +194,7 @@ def test_the_contract_finds_it_too(name: str, untrained: Bundle, images: Images)
 
 
 def test_the_honest_one_is_right(
-    measured: Callable[..., tuple[Backend, Told]], untrained: Bundle, images: Images
+    measured: Callable[..., tuple[Backend, WorkerEvents]], untrained: Bundle, images: Images
 ) -> None:
     for size in (1, 7):
         _, events = measured(NumpyBackend, size)
@@ -200,7 +202,7 @@ def test_the_honest_one_is_right(
 
 
 def test_who_answers_right_only_now_and_then_is_found_out(
-    measured: Callable[..., tuple[Backend, Told]], untrained: Bundle, images: Images
+    measured: Callable[..., tuple[Backend, WorkerEvents]], untrained: Bundle, images: Images
 ) -> None:
     """Right in the last call of each turn, and in every tenth: as if it knew which one is looked at."""
 
@@ -229,7 +231,7 @@ BY_LOCATION = {
 @pytest.mark.parametrize("size", [1, 7])
 @pytest.mark.parametrize("name", BY_CONTENT)
 def test_nobody_can_answer_by_an_images_content(
-    measured: Callable[..., tuple[Backend, Told]], name: str, size: int
+    measured: Callable[..., tuple[Backend, WorkerEvents]], name: str, size: int
 ) -> None:
     backend, events = measured(remembers(BY_CONTENT[name]), size)
     calls = sum(len(nanoseconds(facts)) for event, facts in events if event == "turn")
@@ -240,7 +242,7 @@ def test_nobody_can_answer_by_an_images_content(
 
 @pytest.mark.parametrize("name", BY_LOCATION)
 def test_nobody_can_answer_by_where_an_image_lies(
-    measured: Callable[..., tuple[Backend, Told]], name: str, untrained: Bundle, images: Images
+    measured: Callable[..., tuple[Backend, WorkerEvents]], name: str, untrained: Bundle, images: Images
 ) -> None:
     _, events = measured(remembers(BY_LOCATION[name]))
     assert count_wrong(events, untrained, images) > 0
@@ -274,7 +276,7 @@ def test_numpys_numbers_and_texts_become_pythons() -> None:
     assert runtime == Runtime("Fake", "1.2", "CPU", 2)
 
 
-def test_what_is_no_runtime_is_told(measured: Callable[..., tuple[Backend, Told]]) -> None:
+def test_what_is_no_runtime_is_told(measured: Callable[..., tuple[Backend, WorkerEvents]]) -> None:
     backend_class = type("Odd", (NumpyBackend,), {"runtime": {"name": "odd"}})
     with pytest.raises(PluginError, match="the backend's runtime is a dict, not"):
         measured(backend_class)

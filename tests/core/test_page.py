@@ -62,7 +62,7 @@ def candidate(name: str, level: float = 1.0, precision: str = "fp32", *, calls: 
     return sampled(replace(candidate_row, agreement=replace(agreement, mcnemar=mcnemar)), calls)
 
 
-def fourteen(*, calls: int = 400, batch_sizes: Sequence[int] = (1,)) -> list[Row]:
+def fourteen_rows(*, calls: int = 400, batch_sizes: Sequence[int] = (1,)) -> list[Row]:
     """A row for each backend and precision, at each batch size; the quantised ones have flips and are quicker."""
     rows = []
     for size in batch_sizes:
@@ -128,7 +128,7 @@ def test_a_png_of_ours_is_read_by_others_as_it_was() -> None:
 
 
 def test_changed_images_come_with_every_answer_and_once_for_all_batch_sizes() -> None:
-    changes, count = changed_images.changed(source_of(results_of(*fourteen(batch_sizes=(1, 32)))))
+    changes, count = changed_images.changed(source_of(results_of(*fourteen_rows(batch_sizes=(1, 32)))))
     assert count == len(changes) == 3
     first = changes[0]
     assert [(answer.label, answer.right, answer.margins) for answer in first.answers] == [
@@ -150,7 +150,7 @@ def parsed(line: str) -> dict[str, Any]:
 
 
 def test_the_command_is_understood_and_asks_for_what_was_measured() -> None:
-    source = source_of(results_of(*fourteen(batch_sizes=(1, 32))))
+    source = source_of(results_of(*fourteen_rows(batch_sizes=(1, 32))))
     options = parsed(command.command(source))
     assert (options["seconds"], options["generations"], options["seed"], options["timeout"]) == (3.0, 3, 7, 120.0)
     assert (options["batch_size"], options["threads"], options["baseline"]) == ("1,32", "1", "tflite:int8")
@@ -170,7 +170,7 @@ def test_names_cannot_leave_their_place_in_the_command() -> None:
 
 
 def test_an_evaluation_is_made_again_by_evaluate() -> None:
-    rows = [replace(timed_row, latency_us=None, batch_size=None, generations=()) for timed_row in fourteen()]
+    rows = [replace(timed_row, latency_us=None, batch_size=None, generations=()) for timed_row in fourteen_rows()]
     line = command.command(source_of(results_of(*rows, settings={}, floors=())))
     assert line.startswith("digitbench evaluate ")
     assert parsed(line)["threads"] == 1
@@ -193,7 +193,7 @@ def test_every_row_that_is_not_valid_is_told_with_its_reason_and_mend() -> None:
 
 
 def test_the_table_sorts_by_numbers_and_leaves_out_what_says_nothing() -> None:
-    results = results_of(*fourteen(batch_sizes=(1, 32)))
+    results = results_of(*fourteen_rows(batch_sizes=(1, 32)))
     full = table.full(results, recommendations(results))
     heads = [head.title for head in full.heads]
     assert "batch size" in heads
@@ -242,7 +242,7 @@ def test_runs_with_no_candidate_in_common_say_so() -> None:
 
 @pytest.fixture(scope="module")
 def rendered() -> str:
-    return pages.render([source_of(results_of(*fourteen(calls=20_000, batch_sizes=(1, 32))), no_data="no data")])
+    return pages.render([source_of(results_of(*fourteen_rows(calls=20_000, batch_sizes=(1, 32))), no_data="no data")])
 
 
 def test_the_page_is_small_and_holds_plotly_once(rendered: str) -> None:
@@ -295,7 +295,7 @@ def test_every_plot_is_one_that_plotly_knows(rendered: str) -> None:
 def test_plots_of_runs_and_of_the_training_are_ones_that_plotly_knows() -> None:
     from plotly import graph_objects
 
-    several = [(name, results_of(*fourteen(calls=5))) for name in ("a", "b")]
+    several = [(name, results_of(*fourteen_rows(calls=5))) for name in ("a", "b")]
     history: Mapping[str, Sequence[float]] = {"loss": [2.0, 1.0], "val_loss": [2.0, 1.5], "accuracy": [0.1, 0.2]}
     (over,) = curves.over_runs(several)
     for plot in (over, curves.training(history)):
@@ -318,12 +318,14 @@ def test_embedded_text_cannot_end_its_script() -> None:
 
 def test_results_that_do_not_say_what_was_measured_are_refused() -> None:
     with pytest.raises(ResultsError, match=r"x\.json: not whole: it lacks bundle\.recipe; measure again"):
-        page.check(results_of(bundle={key: value for key, value in BUNDLE.items() if key != "recipe"}), Path("x.json"))
+        page.check_usable(
+            results_of(bundle={key: value for key, value in BUNDLE.items() if key != "recipe"}), Path("x.json")
+        )
     with pytest.raises(ResultsError, match=r"it lacks machine\.cores\.available"):
-        page.check(results_of(machine=MACHINE | {"cores": 3}), Path("x.json"))
+        page.check_usable(results_of(machine=MACHINE | {"cores": 3}), Path("x.json"))
     with pytest.raises(ResultsError, match=r"x\.json: machine\.cores\.available is no whole number"):
-        page.check(results_of(machine=MACHINE | {"cores": {"available": "2"}}), Path("x.json"))
-    page.check(results_of(), Path("x.json"))
+        page.check_usable(results_of(machine=MACHINE | {"cores": {"available": "2"}}), Path("x.json"))
+    page.check_usable(results_of(), Path("x.json"))
 
 
 def test_missing_packages_are_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -343,7 +345,7 @@ def test_markdown_says_the_same_and_no_html_but_details() -> None:
     nasty = "</script><img src=x onerror=alert(1)> | `a`"
     rows = [
         replace(timed_row, runtime=replace(timed_row.runtime, name=nasty))
-        for timed_row in fourteen(calls=5)
+        for timed_row in fourteen_rows(calls=5)
         if timed_row.runtime
     ]
     rows.append(Row(nasty, "fp32", 1, 1, error=nasty))

@@ -15,7 +15,7 @@ import numpy as np
 import psutil
 import pytest
 
-from core.fakes import Fake, Told, numbered
+from core.fakes import Fake, WorkerEvents, numbered
 from core.helpers import announce, one_printable_line
 from digitbench import plugins
 from digitbench.backend import Images, IOSpec, Signature, Tensor
@@ -234,7 +234,7 @@ class Watched(Fake):
 
 
 @pytest.fixture
-def run_probe(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Told]:
+def run_probe(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., WorkerEvents]:
     """Try one model I/O after another, each on images[1:4], and give all events."""
     Watched.opened, Watched.trusted_flags, Watched.acts = [], [], []
     announced: Any = SimpleNamespace(load=lambda: Watched, module="watched")
@@ -243,18 +243,20 @@ def run_probe(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> C
     monkeypatch.setattr(probe, "_limit_memory", lambda: None)  # that limit is for a worker, and not for this process
     np.save(tmp_path / "images.npy", numbered(9))
 
-    def call(*model_ios: ModelIO, size: int = 256) -> Told:
+    def call(*model_ios: ModelIO, size: int = 256) -> WorkerEvents:
         images = str(tmp_path / "images.npy")
         job = {"backend": "fake", "artifact": str(model), "precision": "fp32", "images": images}
         commands = ({"model_io": tried.to_json(), "order": [1, 2, 3], "size": size} for tried in model_ios)
-        events: Told = []
+        events: WorkerEvents = []
         probe.serve(map(json.dumps, [job, *commands]), lambda event, **facts: events.append((event, facts)))
         return events
 
     return call
 
 
-def test_each_model_io_is_answered_with_the_scores_of_the_images_asked_for(run_probe: Callable[..., Told]) -> None:
+def test_each_model_io_is_answered_with_the_scores_of_the_images_asked_for(
+    run_probe: Callable[..., WorkerEvents],
+) -> None:
     ready, *answers = run_probe(model_io(), replace(model_io(), background=1.0, foreground=0.0))
     assert ready == ("ready", {"signature": {"inputs": (), "outputs": ()}})
     answered = [np.frombuffer(b64decode(facts["scores"]), np.float32).reshape(3, 10) for _, facts in answers]
@@ -262,7 +264,7 @@ def test_each_model_io_is_answered_with_the_scores_of_the_images_asked_for(run_p
 
 
 def test_images_are_scored_in_the_order_and_as_many_a_call_as_asked_for(
-    run_probe: Callable[..., Told], monkeypatch: pytest.MonkeyPatch
+    run_probe: Callable[..., WorkerEvents], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     batches: list[list[float]] = []
 
@@ -276,13 +278,13 @@ def test_images_are_scored_in_the_order_and_as_many_a_call_as_asked_for(
     assert np.frombuffer(b64decode(facts["scores"]), np.float32)[::10].tolist() == [1, 2, 3]
 
 
-def test_it_is_opened_anew_only_for_another_io_spec(run_probe: Callable[..., Told]) -> None:
+def test_it_is_opened_anew_only_for_another_io_spec(run_probe: Callable[..., WorkerEvents]) -> None:
     run_probe(model_io(), replace(model_io(), foreground=2.0), replace(model_io(), shape=(784,)), model_io())
     assert [io_spec.shape for io_spec in Watched.opened] == [(28, 28), (784,), (28, 28)]
     assert Watched.acts == ["open", "close"] * 3, "never two at a time"
 
 
-def test_what_a_model_io_fails_by_is_told_and_the_next_is_tried(run_probe: Callable[..., Told]) -> None:
+def test_what_a_model_io_fails_by_is_told_and_the_next_is_tried(run_probe: Callable[..., WorkerEvents]) -> None:
     _, *answers = run_probe(
         model_io("unknown"), model_io("nothing"), replace(model_io("nothing"), foreground=2.0), model_io()
     )
@@ -297,7 +299,7 @@ def test_what_a_model_io_fails_by_is_told_and_the_next_is_tried(run_probe: Calla
 
 @pytest.mark.parametrize("trusted", [False, True])
 def test_code_in_a_file_is_run_if_its_user_trusts_that_file(
-    run_probe: Callable[..., Told], model: Path, trusted: bool
+    run_probe: Callable[..., WorkerEvents], model: Path, trusted: bool
 ) -> None:
     if trusted:
         trusted_files.remember(model)

@@ -11,7 +11,7 @@ import pytest
 from digitbench.backend import Scores
 from digitbench.importing.ranking import (
     LEAST_ODDS,
-    NEARLY,
+    NEARLY_BEST_GAP,
     Trial,
     activation_of,
     judge,
@@ -174,7 +174,7 @@ def test_accuracy_decides_where_it_clearly_differs() -> None:
 
 def test_nearly_as_often_right_is_decided_by_surprise() -> None:
     most = trial(1000, 0.3)
-    near, far = trial(round(1000 - 1000 * NEARLY), 0.2), trial(round(999 - 1000 * NEARLY), 0.1)
+    near, far = trial(round(1000 - 1000 * NEARLY_BEST_GAP), 0.2), trial(round(999 - 1000 * NEARLY_BEST_GAP), 0.1)
     assert ranked([most, far, near]) == [near, most, far]
 
 

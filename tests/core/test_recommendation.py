@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from core.test_page import candidate, fourteen, results_of
+from core.test_page import candidate, fourteen_rows, results_of
 from digitbench.records.results import Row
 from digitbench.records.timing import Finding
 from digitbench.report.page.recommendation import SURE, UNSURE, recommendations
@@ -77,10 +77,10 @@ def test_a_quicker_but_invalid_one_is_told() -> None:
 
 
 def test_each_batch_size_has_its_verdict_and_an_evaluation_one_of_accuracy() -> None:
-    assert [verdict.group for verdict in recommendations(results_of(*fourteen(batch_sizes=(32, 1))))] == [
+    assert [verdict.group for verdict in recommendations(results_of(*fourteen_rows(batch_sizes=(32, 1))))] == [
         (1, 1),
         (1, 32),
     ]
-    rows = [replace(row, latency_us=None, batch_size=None, generations=()) for row in fourteen()]
+    rows = [replace(row, latency_us=None, batch_size=None, generations=()) for row in fourteen_rows()]
     (verdict,) = recommendations(results_of(*rows, settings={}))
     assert verdict.sentence.startswith("Nothing was timed: this is of accuracy and agreement alone. 6 of 14 candidates")

@@ -14,14 +14,14 @@ from core.pools import (
     LABELS,
     PLAN,
     REFERENCE,
-    Actor,
-    Stage,
-    as_results,
+    FakePools,
+    FakeWorker,
     grid,
-    new_book,
-    perform,
+    measure_with_fakes,
+    new_run_state,
+    rounded_seconds,
     row_of,
-    seconds_of,
+    saved_results,
 )
 from digitbench.backend import Runtime
 from digitbench.measure import generation as generation_module
@@ -34,8 +34,8 @@ KEY = ("a", "fp32", 1, 4)
 
 
 @pytest.fixture
-def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
-    new_stage = Stage()
+def stage(monkeypatch: pytest.MonkeyPatch) -> FakePools:
+    new_stage = FakePools()
     monkeypatch.setattr(generation_module, "Pool", new_stage.pool)
     return new_stage
 
@@ -55,7 +55,7 @@ def new_generation(index: int = 0, **changes: Any) -> Generation:
 @pytest.fixture
 def state() -> RunState:
     """The state of one candidate at batch size 4, which was scored."""
-    run_state = new_book(grid("a", [4]), PLAN)
+    run_state = new_run_state(grid("a", [4]), PLAN)
     run_state.ready(SETUP, asdict(Runtime("a", "1", "none", 1)), 0.5, 100.0)
     run_state.scored(SETUP, REFERENCE, 50_000_000)
     return run_state
@@ -140,7 +140,7 @@ def test_failed_candidates_are_not_asked_again_but_what_they_gave_counts(state: 
     state.fail([KEY], "it died")
     state.fail([KEY], "something later")
     assert not state.lacks(KEY, 1)
-    assert state.wants(KEY, 1)
+    assert state.is_incomplete(KEY, 1)
     assert KEY not in state
     assert state.failed_setup(SETUP)
     row = row_of(state, "a", 4)
@@ -164,9 +164,9 @@ def test_timed_labels_are_checked_against_the_accuracy_run(state: RunState) -> N
     assert state.wrong_labels(KEY, 0, [9 - label for label in large]) == len(large)
 
 
-def test_a_backend_that_answers_otherwise_while_timed_is_invalid(stage: Stage) -> None:
+def test_a_backend_that_answers_otherwise_while_timed_is_invalid(stage: FakePools) -> None:
     stage.label = lambda actor: 1 if actor.job.backend == "b" and actor.start == 1 else 0
-    state, _ = perform(stage, grid())
+    state, _ = measure_with_fakes(stage, grid())
     for size in (1, 4):
         first, second = row_of(state, "b", size).generations
         assert first.wrong_labels == 0
@@ -176,10 +176,10 @@ def test_a_backend_that_answers_otherwise_while_timed_is_invalid(stage: Stage) -
         assert row_of(state, "a", size).validity == ()
 
 
-def test_a_candidate_whose_generations_opened_different_files_is_an_error(stage: Stage) -> None:
+def test_a_candidate_whose_generations_opened_different_files_is_an_error(stage: FakePools) -> None:
     """Somebody exported again during the run: the other candidates are measured to their end."""
     stage.content = lambda actor: "cd" if (actor.job.backend, actor.start) == ("b", 1) else CONTENT
-    state, _ = perform(stage, grid())
+    state, _ = measure_with_fakes(stage, grid())
     for size in (1, 4):
         assert row_of(state, "b", size).error == "b.bin: it was replaced since the run began; measure anew"
         assert not row_of(state, "b", size).valid
@@ -189,9 +189,9 @@ def test_a_candidate_whose_generations_opened_different_files_is_an_error(stage:
     assert stage.alive == 0
 
 
-def test_a_file_that_was_replaced_before_the_first_process_is_an_error_too(stage: Stage) -> None:
+def test_a_file_that_was_replaced_before_the_first_process_is_an_error_too(stage: FakePools) -> None:
     stage.content = lambda actor: "cd" if actor.job.backend == "a" else CONTENT
-    state, _ = perform(stage, grid("a b", [None]))
+    state, _ = measure_with_fakes(stage, grid("a b", [None]))
     assert "was replaced" in (row_of(state, "a", None).error or "")
     assert row_of(state, "b", None).accuracy
 
@@ -225,9 +225,9 @@ def test_a_runtime_that_keeps_more_cores_busy_than_it_says_is_invalid(state: Run
     assert finding.reason == "it kept 1.9 cores busy with 1 asked for"
 
 
-def test_a_warm_up_that_never_settled_is_invalid(stage: Stage) -> None:
+def test_a_warm_up_that_never_settled_is_invalid(stage: FakePools) -> None:
     stage.settled = False
-    state, _ = perform(stage, grid("a", [1]))
+    state, _ = measure_with_fakes(stage, grid("a", [1]))
     (finding,) = row_of(state, "a").validity or ()
     assert "2 of 2 generations" in finding.reason
 
@@ -235,20 +235,20 @@ def test_a_warm_up_that_never_settled_is_invalid(stage: Stage) -> None:
 # --- resuming ------------------------------------------------------------------------------------------------------
 
 
-def resumed(stage: Stage, state: RunState, names: str = "a b c", **plan: Any) -> RunState:
+def resumed(stage: FakePools, state: RunState, names: str = "a b c", **plan: Any) -> RunState:
     """Go on from the results that a run in this state would have saved."""
     chosen = grid(names)
     new_plan = replace(PLAN, **plan)
-    resumed_state = new_book(chosen, new_plan)
-    resumed_state.resume(as_results(state, complete=False))
+    resumed_state = new_run_state(chosen, new_plan)
+    resumed_state.resume(saved_results(state, complete=False))
     stage.asked.clear()
     stage.starts.clear()
-    perform(stage, chosen, new_plan, resumed_state)
+    measure_with_fakes(stage, chosen, new_plan, resumed_state)
     return resumed_state
 
 
-def test_a_whole_run_resumed_measures_nothing_and_stays_as_it_is(stage: Stage) -> None:
-    before, _ = perform(stage, grid())
+def test_a_whole_run_resumed_measures_nothing_and_stays_as_it_is(stage: FakePools) -> None:
+    before, _ = measure_with_fakes(stage, grid())
     after = resumed(stage, before)
     assert stage.asked == []
     assert after.rows() == before.rows()
@@ -256,23 +256,23 @@ def test_a_whole_run_resumed_measures_nothing_and_stays_as_it_is(stage: Stage) -
 
 
 @pytest.fixture
-def stopped(stage: Stage) -> RunState:
+def stopped(stage: FakePools) -> RunState:
     """Stopped by Ctrl-C in the second generation, at batch size 4, in the second round of turns."""
 
-    def act(actor: Actor, do: str, facts: dict[str, Any]) -> None:
+    def act(actor: FakeWorker, do: str, facts: dict[str, Any]) -> None:
         if do == "turn" and sum(asked.size == 4 and asked.pool == 2 and asked.do == do for asked in stage.asked) > 6:
             raise KeyboardInterrupt
 
     chosen = grid()
-    state = new_book(chosen, PLAN)
+    state = new_run_state(chosen, PLAN)
     stage.act = act
     with pytest.raises(KeyboardInterrupt):
-        perform(stage, chosen, PLAN, state)
+        measure_with_fakes(stage, chosen, PLAN, state)
     stage.act = lambda actor, do, facts: None
     return state
 
 
-def test_only_what_is_missing_is_measured(stage: Stage, stopped: RunState) -> None:
+def test_only_what_is_missing_is_measured(stage: FakePools, stopped: RunState) -> None:
     missing = [row for row in stopped.rows() if row.batch_size == 4 and stopped.lacks(row.key, 1)]
     assert missing
     after = resumed(stage, stopped)
@@ -280,21 +280,21 @@ def test_only_what_is_missing_is_measured(stage: Stage, stopped: RunState) -> No
     assert {asked.size for asked in stage.asked if asked.do == "turn"} == {4}
     assert stage.times("score") == 0
     for row in after.rows():
-        assert [seconds_of(generation) for generation in row.generations] == [0.1, 0.1]
+        assert [rounded_seconds(generation) for generation in row.generations] == [0.1, 0.1]
         assert [generation.ratio for generation in row.generations] == pytest.approx([1, 1])
     assert row_of(after, "b", 1).generations == row_of(stopped, "b", 1).generations
     assert [len(floor.generations) for floor in after.floors()] == [2, 2]
 
 
-def test_failed_rows_are_tried_again_against_the_same_baseline(stage: Stage) -> None:
+def test_failed_rows_are_tried_again_against_the_same_baseline(stage: FakePools) -> None:
     """Nothing of the baseline is missing, but it is measured again, as ratios need it."""
 
-    def act(actor: Actor, do: str, facts: dict[str, Any]) -> None:
+    def act(actor: FakeWorker, do: str, facts: dict[str, Any]) -> None:
         if actor.name == "c":
             raise WorkerError("out of luck")
 
     stage.act = act
-    before, _ = perform(stage, grid())
+    before, _ = measure_with_fakes(stage, grid())
     stage.act = lambda actor, do, facts: None
     after = resumed(stage, before)
     for size in (1, 4):
@@ -307,21 +307,21 @@ def test_failed_rows_are_tried_again_against_the_same_baseline(stage: Stage) -> 
     assert len(after.floors()) == 2
 
 
-def test_a_row_that_fails_again_says_so_again(stage: Stage) -> None:
-    def act(actor: Actor, do: str, facts: dict[str, Any]) -> None:
+def test_a_row_that_fails_again_says_so_again(stage: FakePools) -> None:
+    def act(actor: FakeWorker, do: str, facts: dict[str, Any]) -> None:
         if actor.name == "c" and do == "turn":
             raise WorkerError("out of luck")
 
     stage.act = act
-    before, _ = perform(stage, grid())
+    before, _ = measure_with_fakes(stage, grid())
     after = resumed(stage, before)
     assert {row_of(after, "c", size).error for size in (1, 4)} == {"out of luck"}
     assert row_of(after, "b").generations == row_of(before, "b").generations
 
 
-def test_a_resumed_run_breaks_nothing_that_was_whole(stage: Stage) -> None:
+def test_a_resumed_run_breaks_nothing_that_was_whole(stage: FakePools) -> None:
     """b lacks batch size 4 of the last generation, c lacks everything: b at batch size 1 stays as it was."""
-    before, _ = perform(stage, grid())
+    before, _ = measure_with_fakes(stage, grid())
     rows = []
     for row in before.rows():
         if row.backend == "c":
@@ -330,50 +330,50 @@ def test_a_resumed_run_breaks_nothing_that_was_whole(stage: Stage) -> None:
             rows.append(replace(row, generations=row.generations[:1]))
         else:
             rows.append(row)
-    saved = replace(as_results(before), rows=tuple(rows))
+    saved = replace(saved_results(before), rows=tuple(rows))
     chosen = grid()
-    state = new_book(chosen, PLAN)
+    state = new_run_state(chosen, PLAN)
     state.resume(saved)
-    perform(stage, chosen, PLAN, state)
+    measure_with_fakes(stage, chosen, PLAN, state)
     assert {row.error for row in state.rows()} == {None}
     assert row_of(state, "b", 1).generations == row_of(before, "b", 1).generations
 
 
-def test_flips_found_before_are_no_wrong_labels_after(stage: Stage) -> None:
+def test_flips_found_before_are_no_wrong_labels_after(stage: FakePools) -> None:
     """The results don't hold a backend's labels: they follow from the reference and its flips."""
     other_scores = REFERENCE.copy()
     other_scores[3] = np.roll(other_scores[3], 1)
     stage.scores = lambda backend: other_scores if backend == "b" else REFERENCE
-    before, _ = perform(stage, grid())
+    before, _ = measure_with_fakes(stage, grid())
     agreement = row_of(before, "b").agreement
     assert agreement
     assert agreement.flips == 1
     rows = tuple(replace(row, generations=row.generations[:1]) for row in before.rows())
     chosen = grid()
-    after = new_book(chosen, PLAN)
-    after.resume(replace(as_results(before), rows=rows))
-    perform(stage, chosen, PLAN, after)
+    after = new_run_state(chosen, PLAN)
+    after.resume(replace(saved_results(before), rows=rows))
+    measure_with_fakes(stage, chosen, PLAN, after)
     assert all(row.validity == () for row in after.rows())
     assert row_of(after, "b").agreement == agreement
 
 
-def test_a_twins_generation_that_is_measured_again_counts_once(stage: Stage) -> None:
+def test_a_twins_generation_that_is_measured_again_counts_once(stage: FakePools) -> None:
     """The twin died in the first generation; what it gave in the last one is replaced, not added to."""
 
-    def act(actor: Actor, do: str, facts: dict[str, Any]) -> None:
+    def act(actor: FakeWorker, do: str, facts: dict[str, Any]) -> None:
         if actor.name == "a'" and actor.pool == 1:
             raise WorkerError("it died")
 
     stage.act = act
-    before, _ = perform(stage, grid("a b"), replace(PLAN, generations=3, seconds=0.3))
+    before, _ = measure_with_fakes(stage, grid("a b"), replace(PLAN, generations=3, seconds=0.3))
     assert [len(floor.generations) for floor in before.floors()] == [2, 2]
     rows = tuple(
         replace(row, generations=row.generations[:2]) if row.backend == "b" else row for row in before.rows()
     )  # fmt: skip
     chosen, plan = grid("a b"), replace(PLAN, generations=3, seconds=0.3)
-    after = new_book(chosen, plan)
-    after.resume(replace(as_results(before), rows=rows))
-    perform(stage, chosen, plan, after)
+    after = new_run_state(chosen, plan)
+    after.resume(replace(saved_results(before), rows=rows))
+    measure_with_fakes(stage, chosen, plan, after)
     assert [len(floor.generations) for floor in after.floors()] == [2, 2]
 
 

@@ -9,15 +9,26 @@ from typing import Any
 import numpy as np
 import pytest
 
-from core.pools import COST, PLAN, Actor, Stage, Witness, grid, new_book, perform, row_of, seconds_of
+from core.pools import (
+    COST,
+    PLAN,
+    FakePools,
+    FakeWorker,
+    ProgressRecorder,
+    grid,
+    measure_with_fakes,
+    new_run_state,
+    rounded_seconds,
+    row_of,
+)
 from digitbench.measure import generation, schedule
 from digitbench.measure.plan import Plan
 from digitbench.workers.pool import WorkerError
 
 
 @pytest.fixture
-def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
-    new_stage = Stage()
+def stage(monkeypatch: pytest.MonkeyPatch) -> FakePools:
+    new_stage = FakePools()
     monkeypatch.setattr(generation, "Pool", new_stage.pool)
     return new_stage
 
@@ -25,7 +36,7 @@ def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
 def dies_at(name: str, do: str, *, size: int | None = None, start: int | None = None, reason: str = "it died") -> Any:
     """An act: the actor dies when it is asked for that."""
 
-    def act(actor: Actor, command: str, facts: dict[str, Any]) -> None:
+    def act(actor: FakeWorker, command: str, facts: dict[str, Any]) -> None:
         at_size = size in (None, facts.get("batch_size"))
         if (actor.name, command) == (name, do) and at_size and start in (None, actor.start):
             raise WorkerError(reason)
@@ -47,12 +58,12 @@ def test_turns_are_short_but_no_longer_than_a_generations_share(seconds: float, 
 # --- a run in which all goes well ----------------------------------------------------------------------------------
 
 
-def test_every_candidate_gets_its_seconds_in_every_generation(stage: Stage) -> None:
-    state, _ = perform(stage, grid())
+def test_every_candidate_gets_its_seconds_in_every_generation(stage: FakePools) -> None:
+    state, _ = measure_with_fakes(stage, grid())
     assert len(state.rows()) == 6
     for row in state.rows():
         assert [timed.index for timed in row.generations] == [0, 1]
-        assert [seconds_of(timed) for timed in row.generations] == [0.1, 0.1]
+        assert [rounded_seconds(timed) for timed in row.generations] == [0.1, 0.1]
         assert row.error is None
         assert row.validity == ()
         assert row.accuracy
@@ -65,22 +76,22 @@ def test_every_candidate_gets_its_seconds_in_every_generation(stage: Stage) -> N
         assert row.load_seconds == 0.5
 
 
-def test_each_generation_starts_each_candidate_afresh_and_lets_it_go(stage: Stage) -> None:
-    perform(stage, grid(), replace(PLAN, generations=3))
+def test_each_generation_starts_each_candidate_afresh_and_lets_it_go(stage: FakePools) -> None:
+    measure_with_fakes(stage, grid(), replace(PLAN, generations=3))
     assert stage.starts == {("a", 0): 3, ("a", 1): 3, ("b", 0): 3, ("c", 0): 3}
     assert stage.alive == 0
     assert stage.pools == 3
 
 
-def test_the_test_images_are_scored_once_by_each(stage: Stage) -> None:
+def test_the_test_images_are_scored_once_by_each(stage: FakePools) -> None:
     """The baseline's twin scores them too: both processes must have done the same work."""
-    perform(stage, grid())
+    measure_with_fakes(stage, grid())
     assert Counter(asked.name for asked in stage.asked if asked.do == "score") == {"a": 1, "a'": 1, "b": 1, "c": 1}
 
 
-def test_the_twin_went_through_what_the_baseline_did(stage: Stage) -> None:
+def test_the_twin_went_through_what_the_baseline_did(stage: FakePools) -> None:
     """Also when the baseline was chosen by a probe: both it and its twin start again then."""
-    perform(stage, grid("a b c d"), replace(PLAN, baseline=None, generations=6))
+    measure_with_fakes(stage, grid("a b c d"), replace(PLAN, baseline=None, generations=6))
     steps = {
         name: [(asked.do, asked.size, asked.pool) for asked in stage.asked if asked.name == name]
         for name in ("a", "a'")
@@ -91,8 +102,8 @@ def test_the_twin_went_through_what_the_baseline_did(stage: Stage) -> None:
     assert of_a[3:] == of_twin
 
 
-def test_nobody_always_starts_first(stage: Stage) -> None:
-    perform(stage, grid("a b"), replace(PLAN, generations=12))
+def test_nobody_always_starts_first(stage: FakePools) -> None:
+    measure_with_fakes(stage, grid("a b"), replace(PLAN, generations=12))
     starts = [
         tuple(asked.name for asked in stage.asked if asked.do == "start" and asked.pool == pool)
         for pool in range(1, 13)
@@ -100,14 +111,14 @@ def test_nobody_always_starts_first(stage: Stage) -> None:
     assert len(set(starts)) > 3
 
 
-def test_the_call_breakdown_is_made_once_for_each_at_the_end(stage: Stage) -> None:
-    perform(stage, grid())
+def test_the_call_breakdown_is_made_once_for_each_at_the_end(stage: FakePools) -> None:
+    measure_with_fakes(stage, grid())
     breakdowns = Counter((asked.name, asked.size, asked.pool) for asked in stage.asked if asked.do == "ledger")
     assert breakdowns == {(name, size, 2): 1 for name in "abc" for size in (1, 4)}
 
 
-def test_they_take_turns_and_each_round_in_another_order(stage: Stage) -> None:
-    perform(stage, grid(sizes=[1]), replace(PLAN, seconds=1.2, generations=1))
+def test_they_take_turns_and_each_round_in_another_order(stage: FakePools) -> None:
+    measure_with_fakes(stage, grid(sizes=[1]), replace(PLAN, seconds=1.2, generations=1))
     turns = stage.turns()
     rounds = [tuple(turns[i : i + 4]) for i in range(0, len(turns), 4)]
     assert all(sorted(names) == ["a", "a'", "b", "c"] for names in rounds)
@@ -115,10 +126,10 @@ def test_they_take_turns_and_each_round_in_another_order(stage: Stage) -> None:
     assert len(set(rounds)) > 8
 
 
-def test_one_seed_gives_one_order(stage: Stage) -> None:
+def test_one_seed_gives_one_order(stage: FakePools) -> None:
     def order(seed: int) -> list[str]:
         stage.asked.clear()
-        perform(stage, grid(), replace(PLAN, seed=seed))
+        measure_with_fakes(stage, grid(), replace(PLAN, seed=seed))
         return stage.turns()
 
     first = order(0)
@@ -126,27 +137,27 @@ def test_one_seed_gives_one_order(stage: Stage) -> None:
     assert order(1) != first
 
 
-def test_generations_differ_in_their_order(stage: Stage) -> None:
-    perform(stage, grid(sizes=[1]), replace(PLAN, baseline="a"))
+def test_generations_differ_in_their_order(stage: FakePools) -> None:
+    measure_with_fakes(stage, grid(sizes=[1]), replace(PLAN, baseline="a"))
     assert stage.turns(1)[1:] != stage.turns(2)
 
 
-def test_thread_counts_are_measured_apart(stage: Stage) -> None:
-    state, _ = perform(stage, grid("a b", [1], [1, 2]), replace(PLAN, generations=1))
+def test_thread_counts_are_measured_apart(stage: FakePools) -> None:
+    state, _ = measure_with_fakes(stage, grid("a b", [1], [1, 2]), replace(PLAN, generations=1))
     assert {(asked.pool, asked.threads) for asked in stage.asked} == {(1, 1), (2, 2)}
     assert [(floor.threads, floor.batch_size) for floor in state.floors()] == [(1, 1), (2, 1)]
     assert all(row.ratio for row in state.rows())
 
 
-def test_nothing_is_timed_in_an_evaluation(stage: Stage) -> None:
-    state, _ = perform(stage, grid(sizes=[None]), Plan(generations=1))
+def test_nothing_is_timed_in_an_evaluation(stage: FakePools) -> None:
+    state, _ = measure_with_fakes(stage, grid(sizes=[None]), Plan(generations=1))
     assert {asked.do for asked in stage.asked} == {"start", "score"}
     assert all(row.accuracy and row.latency_us is None and row.validity is None for row in state.rows())
 
 
-def test_clock_and_witness_are_told(stage: Stage) -> None:
-    witness = Witness()
-    _, clock = perform(stage, grid(), witness=witness)
+def test_clock_and_witness_are_told(stage: FakePools) -> None:
+    witness = ProgressRecorder()
+    _, clock = measure_with_fakes(stage, grid(), witness=witness)
     assert clock.turns_left == pytest.approx(0, abs=0.05)
     assert clock.generations_left == 0
     assert clock.parent_share is None, "turns of no time say nothing"
@@ -157,10 +168,10 @@ def test_clock_and_witness_are_told(stage: Stage) -> None:
 # --- ratios and the baseline ---------------------------------------------------------------------------------------
 
 
-def test_ratios_are_paired_by_generation(stage: Stage) -> None:
+def test_ratios_are_paired_by_generation(stage: FakePools) -> None:
     """The second generation's processes are all three times slower; the ratios don't move."""
     stage.cost = lambda actor, size: {"a": 1, "b": 2}[actor.job.backend] * (100_000 + 200_000 * actor.start)
-    state, _ = perform(stage, grid("a b", [1]))
+    state, _ = measure_with_fakes(stage, grid("a b", [1]))
     b, a = row_of(state, "b"), row_of(state, "a")
     assert [timed.ratio for timed in b.generations] == pytest.approx([2, 2])
     assert [timed.p50 for timed in b.generations] == pytest.approx([200, 600])
@@ -180,9 +191,9 @@ def test_a_machine_of_two_speeds_moves_no_ratio() -> None:
     assert generation._ratio(candidate, baseline) == pytest.approx(1)
 
 
-def test_the_twin_gives_the_floor_and_is_never_a_row(stage: Stage) -> None:
+def test_the_twin_gives_the_floor_and_is_never_a_row(stage: FakePools) -> None:
     stage.cost = lambda actor, size: COST + 50_000 * actor.job.copy * (-1) ** actor.start
-    state, _ = perform(stage, grid("a b", [1]))
+    state, _ = measure_with_fakes(stage, grid("a b", [1]))
     assert [row.backend for row in state.rows()] == ["a", "b"]
     latency = row_of(state, "a").latency_us
     assert latency
@@ -193,17 +204,17 @@ def test_the_twin_gives_the_floor_and_is_never_a_row(stage: Stage) -> None:
     assert floor.ratio.interval
 
 
-def test_without_a_name_the_fastest_is_the_baseline(stage: Stage) -> None:
+def test_without_a_name_the_fastest_is_the_baseline(stage: FakePools) -> None:
     speeds = {"a": 3, "b": 1, "c": 2}
     stage.cost = lambda actor, size: COST * speeds[actor.job.backend]
-    state, _ = perform(stage, grid(), replace(PLAN, baseline=None))
+    state, _ = measure_with_fakes(stage, grid(), replace(PLAN, baseline=None))
     assert state.baseline == ("b", "fp32")
     assert stage.starts["b", 1] == 2
     assert row_of(state, "a").ratio.value == pytest.approx(3)  # type: ignore[union-attr]
 
 
-def test_a_single_candidate_is_its_own_baseline(stage: Stage) -> None:
-    state, _ = perform(stage, grid("a", [1]), replace(PLAN, baseline=None))
+def test_a_single_candidate_is_its_own_baseline(stage: FakePools) -> None:
+    state, _ = measure_with_fakes(stage, grid("a", [1]), replace(PLAN, baseline=None))
     assert state.baseline == ("a", "fp32")
     assert len(state.floors()) == 1
 
@@ -216,31 +227,31 @@ def check_fully_measured(state: Any, *names: str, sizes: tuple[int, ...] = (1, 4
         for size in sizes:
             row = row_of(state, name, size)
             assert row.error is None
-            assert [seconds_of(timed) for timed in row.generations] == [0.1, 0.1], (name, size)
+            assert [rounded_seconds(timed) for timed in row.generations] == [0.1, 0.1], (name, size)
 
 
 @pytest.mark.parametrize("do", ["start", "score"])
-def test_one_that_cannot_start_or_score_fails_in_all_its_rows(stage: Stage, do: str) -> None:
+def test_one_that_cannot_start_or_score_fails_in_all_its_rows(stage: FakePools, do: str) -> None:
     stage.act = dies_at("c", do)
-    state, _ = perform(stage, grid())
+    state, _ = measure_with_fakes(stage, grid())
     check_fully_measured(state, "a", "b")
     assert {row_of(state, "c", size).error for size in (1, 4)} == {"it died"}
     assert stage.starts["c", 0] == 1, "it isn't started again and again"
 
 
 @pytest.mark.parametrize("do", ["warm_up", "turn", "ledger"])
-def test_a_death_at_one_batch_size_leaves_the_others(stage: Stage, do: str) -> None:
+def test_a_death_at_one_batch_size_leaves_the_others(stage: FakePools, do: str) -> None:
     stage.act = dies_at("c", do, size=1)
-    state, _ = perform(stage, grid())
+    state, _ = measure_with_fakes(stage, grid())
     check_fully_measured(state, "a", "b")
     assert row_of(state, "c", 1).error == "it died"
     check_fully_measured(state, "c", sizes=(4,))
     assert row_of(state, "c", 4).ledger
 
 
-def test_a_death_leaves_earlier_generations(stage: Stage) -> None:
+def test_a_death_leaves_earlier_generations(stage: FakePools) -> None:
     stage.act = dies_at("c", "turn", size=4, start=1)
-    state, _ = perform(stage, grid())
+    state, _ = measure_with_fakes(stage, grid())
     check_fully_measured(state, "a", "b")
     check_fully_measured(state, "c", sizes=(1,))
     row = row_of(state, "c", 4)
@@ -250,56 +261,56 @@ def test_a_death_leaves_earlier_generations(stage: Stage) -> None:
     assert row.rank is None
 
 
-def test_what_a_death_left_undone_is_made_up_for(stage: Stage) -> None:
+def test_what_a_death_left_undone_is_made_up_for(stage: FakePools) -> None:
     """It dies at its first batch size in the first generation; the second batch size is measured twice all the same."""
     stage.act = dies_at("c", "turn", size=1, start=0)
-    state, _ = perform(stage, grid())
+    state, _ = measure_with_fakes(stage, grid())
     check_fully_measured(state, "a", "b", "c", sizes=(4,))
     assert [timed.ratio for timed in row_of(state, "c", 4).generations] == pytest.approx([1, 1])
     assert stage.starts["c", 0] == 3
 
 
-def test_a_baseline_that_dies_leaves_the_others_their_values(stage: Stage) -> None:
+def test_a_baseline_that_dies_leaves_the_others_their_values(stage: FakePools) -> None:
     stage.act = dies_at("a", "turn")
-    state, _ = perform(stage, grid())
+    state, _ = measure_with_fakes(stage, grid())
     assert row_of(state, "a").error == "it died"
     check_fully_measured(state, "b", "c")
     assert row_of(state, "b").validity == ()
 
 
-def test_a_baseline_that_dies_at_one_batch_size_costs_no_ratio_at_another(stage: Stage) -> None:
+def test_a_baseline_that_dies_at_one_batch_size_costs_no_ratio_at_another(stage: FakePools) -> None:
     """Its process is gone for the rest of that generation, so the others' ratios to it must be measured later."""
     stage.act = dies_at("a", "turn", size=1)
-    state, _ = perform(stage, grid())
+    state, _ = measure_with_fakes(stage, grid())
     check_fully_measured(state, "a", "b", "c", sizes=(4,))
     for name in "bc":
         assert [timed.ratio for timed in row_of(state, name, 4).generations] == pytest.approx([1, 1])
         assert row_of(state, name, 4).rank == 1
 
 
-def test_if_the_fastest_dies_another_is_the_baseline(stage: Stage) -> None:
+def test_if_the_fastest_dies_another_is_the_baseline(stage: FakePools) -> None:
     """Nobody asked for it by name, so the others get their ratios and ranks from a baseline that lives."""
     speeds = {"a": 1, "b": 2, "c": 4}
     stage.cost = lambda actor, size: COST * speeds[actor.job.backend]
     stage.act = dies_at("a", "warm_up", start=1)
-    state, _ = perform(stage, grid("a b c", [1]), replace(PLAN, baseline=None, generations=4, seconds=0.4))
+    state, _ = measure_with_fakes(stage, grid("a b c", [1]), replace(PLAN, baseline=None, generations=4, seconds=0.4))
     assert (row_of(state, "b").rank, row_of(state, "c").rank) == (1, 2)
 
 
-def test_a_twin_that_dies_costs_the_floor_alone(stage: Stage) -> None:
+def test_a_twin_that_dies_costs_the_floor_alone(stage: FakePools) -> None:
     stage.act = dies_at("a'", "turn")
-    state, _ = perform(stage, grid())
+    state, _ = measure_with_fakes(stage, grid())
     check_fully_measured(state, "a", "b", "c")
     assert row_of(state, "b").ratio
     assert state.floors() == ()
 
 
-def test_all_dead_is_an_end_too(stage: Stage) -> None:
-    def act(actor: Actor, do: str, facts: dict[str, Any]) -> None:
+def test_all_dead_is_an_end_too(stage: FakePools) -> None:
+    def act(actor: FakeWorker, do: str, facts: dict[str, Any]) -> None:
         raise WorkerError("it died")
 
     stage.act = act
-    state, _ = perform(stage, grid())
+    state, _ = measure_with_fakes(stage, grid())
     assert {row.error for row in state.rows()} == {"it died"}
     assert stage.pools == 1
 
@@ -308,10 +319,10 @@ def test_all_dead_is_an_end_too(stage: Stage) -> None:
 
 
 def test_as_many_are_alive_as_memory_holds_with_the_baseline_and_its_twin(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
+    stage: FakePools, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("digitbench.system.machine.available_memory_bytes", lambda: 4 * schedule.WORKER_BYTES)
-    state, _ = perform(stage, grid("a b c d e"))
+    state, _ = measure_with_fakes(stage, grid("a b c d e"))
     check_fully_measured(state, "a", "b", "c", "d", "e")
     assert stage.most_alive == 4
     for pool in range(1, stage.pools + 1):
@@ -321,43 +332,43 @@ def test_as_many_are_alive_as_memory_holds_with_the_baseline_and_its_twin(
 
 @pytest.mark.parametrize("gigabytes", [0, 1, 3])
 def test_with_little_memory_they_are_measured_one_by_one(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch, gigabytes: int
+    stage: FakePools, monkeypatch: pytest.MonkeyPatch, gigabytes: int
 ) -> None:
     monkeypatch.setattr("digitbench.system.machine.available_memory_bytes", lambda: gigabytes * schedule.WORKER_BYTES)
-    state, _ = perform(stage, grid())
+    state, _ = measure_with_fakes(stage, grid())
     check_fully_measured(state, "a", "b", "c")
     assert stage.most_alive == 3
 
 
-def test_a_baseline_of_a_later_group_is_everyones_baseline(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_baseline_of_a_later_group_is_everyones_baseline(stage: FakePools, monkeypatch: pytest.MonkeyPatch) -> None:
     """Groups are made in the order of names, and the baseline may be in the last of them."""
     monkeypatch.setattr("digitbench.system.machine.available_memory_bytes", lambda: 4 * schedule.WORKER_BYTES)
-    state, _ = perform(stage, grid("b c d a", [1]))
+    state, _ = measure_with_fakes(stage, grid("b c d a", [1]))
     for row in state.rows():
         assert [timed.ratio for timed in row.generations] == pytest.approx([1, 1]), row.backend
 
 
-def test_the_fastest_is_chosen_of_all_groups(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_fastest_is_chosen_of_all_groups(stage: FakePools, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("digitbench.system.machine.available_memory_bytes", lambda: 4 * schedule.WORKER_BYTES)
     stage.cost = lambda actor, size: COST // 2 if actor.job.backend == "d" else COST
-    state, _ = perform(stage, grid("a b c d", [1]), replace(PLAN, baseline=None))
+    state, _ = measure_with_fakes(stage, grid("a b c d", [1]), replace(PLAN, baseline=None))
     assert state.baseline == ("d", "fp32")
 
 
 # --- Ctrl-C --------------------------------------------------------------------------------------------------------
 
 
-def test_ctrl_c_keeps_what_was_timed_and_ends_all_workers(stage: Stage) -> None:
-    def act(actor: Actor, do: str, facts: dict[str, Any]) -> None:
+def test_ctrl_c_keeps_what_was_timed_and_ends_all_workers(stage: FakePools) -> None:
+    def act(actor: FakeWorker, do: str, facts: dict[str, Any]) -> None:
         if do == "turn" and actor.start == 1 and facts["batch_size"] == 4 and len(stage.turns(2)) > 70:
             raise KeyboardInterrupt
 
     stage.act = act
     plan = replace(PLAN, seconds=1.0)
     chosen = grid()
-    state = new_book(chosen, plan)
+    state = new_run_state(chosen, plan)
     with pytest.raises(KeyboardInterrupt):
-        perform(stage, chosen, plan, state)
+        measure_with_fakes(stage, chosen, plan, state)
     assert stage.alive == 0
     for row in state.rows():
         first, second = row.generations
@@ -366,12 +377,12 @@ def test_ctrl_c_keeps_what_was_timed_and_ends_all_workers(stage: Stage) -> None:
         assert state.lacks(row.key, 1) is (row.batch_size == 4)
 
 
-def test_what_is_final_is_kept_at_once(stage: Stage) -> None:
+def test_what_is_final_is_kept_at_once(stage: FakePools) -> None:
     """After each batch size of each generation: a power cut costs no more than that."""
     chosen = grid()
-    state = new_book(chosen, PLAN)
+    state = new_run_state(chosen, PLAN)
     generation_counts: list[int] = []
-    perform(
+    measure_with_fakes(
         stage,
         chosen,
         PLAN,

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from core.helpers import one_printable_line
-from core.pools import Actor, Stage, Witness
+from core.pools import FakePools, FakeWorker, ProgressRecorder
 from digitbench import data
 from digitbench.backend import Scores
 from digitbench.bundle import Bundle
@@ -30,10 +30,10 @@ def digits() -> Dataset:
 
 
 @pytest.fixture
-def stage(monkeypatch: pytest.MonkeyPatch, untrained: Bundle) -> Stage:
+def stage(monkeypatch: pytest.MonkeyPatch, untrained: Bundle) -> FakePools:
     """Simulated workers, which say what the bundle's reference says."""
     reference: Scores = untrained.reference_scores()
-    new_stage = Stage(scores=lambda backend: reference)
+    new_stage = FakePools(scores=lambda backend: reference)
     monkeypatch.setattr(generation, "Pool", new_stage.pool)
     return new_stage
 
@@ -44,7 +44,7 @@ def run(untrained: Bundle, digits: Dataset) -> Run:
 
     def call(chosen: Sequence[Candidate] | None = None, plan: Plan | None = PLAN, **options: Any) -> Results:
         measured = chosen or candidates(untrained, ["numpy"], [1, 4] if plan else [None], [1])
-        arguments = {"limit": None, "progress": Witness(), "keep": lambda results: None, **options}
+        arguments = {"limit": None, "progress": ProgressRecorder(), "keep": lambda results: None, **options}
         return session.run(untrained, digits, measured, plan=plan, **arguments)
 
     return call
@@ -55,15 +55,15 @@ def as_saved(results: Results) -> Results:
     return Results.from_json(results.to_json(), "found.json")
 
 
-def interrupt_at(do: str, pool: int) -> Callable[[Actor, str, dict[str, Any]], None]:
-    def act(actor: Actor, command: str, facts: dict[str, Any]) -> None:
+def interrupt_at(do: str, pool: int) -> Callable[[FakeWorker, str, dict[str, Any]], None]:
+    def act(actor: FakeWorker, command: str, facts: dict[str, Any]) -> None:
         if command == do and actor.pool == pool:
             raise KeyboardInterrupt
 
     return act
 
 
-def test_results_say_what_was_measured_and_how(run: Run, stage: Stage, untrained: Bundle) -> None:
+def test_results_say_what_was_measured_and_how(run: Run, stage: FakePools, untrained: Bundle) -> None:
     results = run()
     assert results.complete
     assert results.bundle["name"] == untrained.name
@@ -76,7 +76,7 @@ def test_results_say_what_was_measured_and_how(run: Run, stage: Stage, untrained
 
 
 def test_of_a_model_whose_answers_depend_on_the_batch_nothing_is_certified(
-    run: Run, stage: Stage, untrained: Bundle, monkeypatch: pytest.MonkeyPatch
+    run: Run, stage: FakePools, untrained: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert run(plan=None).rows[0].agreement.certificate  # type: ignore[union-attr]
     batch = {"images": 64, "depends": True, "rounding": 1e-4,
@@ -92,7 +92,7 @@ def test_of_a_model_whose_answers_depend_on_the_batch_nothing_is_certified(
             )
 
 
-def test_an_evaluation_has_no_settings_and_no_floor(run: Run, stage: Stage) -> None:
+def test_an_evaluation_has_no_settings_and_no_floor(run: Run, stage: FakePools) -> None:
     results = run(plan=None)
     assert results.settings == {}
     assert results.floors == ()
@@ -100,7 +100,7 @@ def test_an_evaluation_has_no_settings_and_no_floor(run: Run, stage: Stage) -> N
     assert results.rows[0].accuracy
 
 
-def test_the_limit_counts_images_and_takes_their_own_reference(run: Run, stage: Stage) -> None:
+def test_the_limit_counts_images_and_takes_their_own_reference(run: Run, stage: FakePools) -> None:
     all_scores = stage.scores("numpy")
     stage.scores = lambda backend: all_scores[:7]
     results = run(limit=7)
@@ -111,7 +111,7 @@ def test_the_limit_counts_images_and_takes_their_own_reference(run: Run, stage: 
     assert results.rows[0].agreement.flips == 0
 
 
-def test_ctrl_c_gives_what_there_is(run: Run, stage: Stage) -> None:
+def test_ctrl_c_gives_what_there_is(run: Run, stage: FakePools) -> None:
     stage.act = interrupt_at("turn", 2)
     stopped = run()
     assert not stopped.complete
@@ -124,7 +124,7 @@ def test_ctrl_c_gives_what_there_is(run: Run, stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("baseline", [None, "numpy"])
-def test_ctrl_c_before_anything_is_known_can_be_resumed_too(run: Run, stage: Stage, baseline: str | None) -> None:
+def test_ctrl_c_before_anything_is_known_can_be_resumed_too(run: Run, stage: FakePools, baseline: str | None) -> None:
     """No baseline is chosen yet by then; one is only asked for."""
     stage.act = interrupt_at("start", 1)
     plan = replace(PLAN, baseline=baseline)
@@ -136,7 +136,7 @@ def test_ctrl_c_before_anything_is_known_can_be_resumed_too(run: Run, stage: Sta
     assert resumed.settings["baseline"] == ["numpy", "fp32"]
 
 
-def test_whatever_becomes_final_is_kept(run: Run, stage: Stage) -> None:
+def test_whatever_becomes_final_is_kept(run: Run, stage: FakePools) -> None:
     saved: list[Results] = []
     final = run(keep=saved.append)
     assert len(saved) >= 4
@@ -144,19 +144,19 @@ def test_whatever_becomes_final_is_kept(run: Run, stage: Stage) -> None:
     assert as_saved(saved[-1]).rows == final.rows
 
 
-def test_an_unknown_baseline_is_refused_before_any_worker_starts(run: Run, stage: Stage) -> None:
+def test_an_unknown_baseline_is_refused_before_any_worker_starts(run: Run, stage: FakePools) -> None:
     with pytest.raises(UsageError, match=r"^--baseline onnx: not among what is measured here: numpy:fp32$"):
         run(plan=replace(PLAN, baseline="onnx"))
     assert stage.asked == []
 
 
-def test_another_dataset_is_refused(untrained: Bundle, digits: Dataset, stage: Stage) -> None:
+def test_another_dataset_is_refused(untrained: Bundle, digits: Dataset, stage: FakePools) -> None:
     other_bundle = Bundle(untrained.path)
     other_bundle.manifest["dataset"]["fingerprint"] = "0123456789abcdef"
     with pytest.raises(DataError, match="0123456789abcdef"):
         session.run(
-            other_bundle, digits, candidates(untrained, ["numpy"], [1], [1]), plan=PLAN, limit=None, progress=Witness(),
-            keep=lambda results: None,
+            other_bundle, digits, candidates(untrained, ["numpy"], [1], [1]), plan=PLAN, limit=None,
+            progress=ProgressRecorder(), keep=lambda results: None,
         )  # fmt: skip
     assert stage.asked == []
 
@@ -178,7 +178,7 @@ def test_another_dataset_is_refused(untrained: Bundle, digits: Dataset, stage: S
     ids=["bundle", "seconds", "generations", "images", "machine", "artifact"],
 )  # fmt: skip
 def test_other_circumstances_are_not_resumed(
-    run: Run, stage: Stage, change: Callable[[Results], Results], plan: Plan, message: str
+    run: Run, stage: FakePools, change: Callable[[Results], Results], plan: Plan, message: str
 ) -> None:
     """Calls of another artifact, such as one exported anew, are calls of something else."""
     before = as_saved(run())
@@ -191,7 +191,7 @@ def test_other_circumstances_are_not_resumed(
 
 
 def test_real_workers_give_what_simulated_ones_do(run: Run) -> None:
-    witness = Witness()
+    witness = ProgressRecorder()
     results = run(plan=replace(PLAN, generations=1, seconds=0.03), progress=witness)
     assert results.complete
     for row in results.rows:

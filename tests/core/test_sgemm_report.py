@@ -18,7 +18,7 @@ from scipy import stats as scipy_stats
 from digitbench.backend import Runtime
 from digitbench.judge import speed
 from digitbench.records.results import Busy, Finding, Generation, Latency, Ratio, Results, Row, SgemmRow, WarmUp
-from digitbench.report.sgemm import invalid_roofs, print_roofline, sentences
+from digitbench.report.sgemm import invalid_sgemm, print_sgemm, sentences
 from digitbench.report.tables import to_markdown
 from digitbench.report.terminal import print_results
 
@@ -53,7 +53,7 @@ def results_of(rows: Sequence[Row], sgemm_rows: Sequence[Row]) -> Results:
 
 def shown(results: Results, width: int = 200, terminal: bool = True) -> str:
     stream = io.StringIO()
-    print_roofline(results, Console(file=stream, width=width, force_terminal=terminal, color_system=None))
+    print_sgemm(results, Console(file=stream, width=width, force_terminal=terminal, color_system=None))
     return stream.getvalue()
 
 
@@ -197,12 +197,12 @@ def test_those_that_share_the_best_rank_are_named_with_it() -> None:
 def test_an_invalid_sgemm_is_told_beside_its_shares() -> None:
     results = results_of(ROWS, [replace(SGEMM, validity=(BUSY,)), row("sgemm", 9, [1.0], batch=8)])
     assert sentences(results)[1].startswith("batch 512, 2 threads (✗ sgemm is INVALID): best fp32")
-    (line,) = invalid_roofs(results)
+    (line,) = invalid_sgemm(results)
     assert "sgemm fp32 batch 512: 9% of the time" in line
     printed = shown(results)
     assert re.search(r"✗ +sgemm ", printed)
     assert line in shown(results, terminal=False)
-    assert not invalid_roofs(results_of([replace(ONNX, validity=(BUSY,))], [SGEMM])), (
+    assert not invalid_sgemm(results_of([replace(ONNX, validity=(BUSY,))], [SGEMM])), (
         "INVALID candidates are reported elsewhere"
     )
 

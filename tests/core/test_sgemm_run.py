@@ -13,8 +13,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from core.fakes import Told, nanoseconds, turn, warm_up
-from core.pools import LABELS, PLAN, REFERENCE, Actor, Stage, Witness, as_results, grid, perform
+from core.fakes import WorkerEvents, nanoseconds, turn, warm_up
+from core.pools import (
+    LABELS,
+    PLAN,
+    REFERENCE,
+    FakePools,
+    FakeWorker,
+    ProgressRecorder,
+    grid,
+    measure_with_fakes,
+    saved_results,
+)
 from digitbench import data, plugins
 from digitbench.backend import Scores
 from digitbench.bundle import Bundle
@@ -46,7 +56,7 @@ def test_a_worker_knows_it_though_no_plugin_announces_it(
     np.save(tmp_path / "images.npy", np.random.default_rng(0).random((9, 28, 28), np.float32))
     job = {"backend": NAME, "artifact": str(untrained.open(untrained.find("npz"))), "threads": 1,
            "precision": "fp32", "images": str(tmp_path / "images.npy")}  # fmt: skip
-    events: Told = []
+    events: WorkerEvents = []
     lines = map(json.dumps, [job, warm_up(4, 0.005), turn(4, 0.005)])
     worker.serve(lines, lambda event, **facts: events.append((event, facts)))
     (_, ready), _, (_, timed) = events
@@ -63,8 +73,8 @@ def test_there_is_one_sgemm_for_each_batch_size_and_thread_count(untrained: Bund
     for candidate in sgemm_candidates:
         assert candidate.artifact == untrained.path / recorded.path
         assert candidate.row.artifact == ArtifactFile(recorded.path, recorded.bytes, recorded.sha256)
-        assert candidate.roof
-        assert candidate.roof.flops_per_image == 2 * (784 * 16 + 16 * 10)
+        assert candidate.sgemm_row
+        assert candidate.sgemm_row.flops_per_image == 2 * (784 * 16 + 16 * 10)
     assert roofs(untrained, candidates(untrained, ["numpy"], [None], [1])) == []
 
 
@@ -100,9 +110,9 @@ def test_it_is_no_baseline_that_can_be_named(untrained: Bundle) -> None:
 
 
 @pytest.fixture
-def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
+def stage(monkeypatch: pytest.MonkeyPatch) -> FakePools:
     """Sgemm is ten times as quick as any candidate, and labels nothing as they do."""
-    new_stage = Stage(
+    new_stage = FakePools(
         cost=lambda actor, size: {"a": 10, "b": 20, "c": 40, NAME: 1}[actor.job.backend] * 100_000 * size,
         scores=lambda name: np.roll(REFERENCE, 1, axis=1) if name == NAME else REFERENCE,
         label=lambda actor: 3 if actor.job.backend == NAME else 0,
@@ -121,23 +131,23 @@ def with_sgemm(chosen: Sequence[Candidate]) -> list[Candidate]:
 
 
 def new_state(chosen: Sequence[Candidate], plan: Plan = PLAN) -> RunState:
-    rows = (candidate.row for candidate in chosen if not candidate.roof)
-    sgemm_rows = (candidate.roof for candidate in chosen if candidate.roof)
+    rows = (candidate.row for candidate in chosen if not candidate.sgemm_row)
+    sgemm_rows = (candidate.sgemm_row for candidate in chosen if candidate.sgemm_row)
     return RunState(rows, LABELS, REFERENCE, plan.share, roofs=sgemm_rows)
 
 
-def measure_with_sgemm(stage: Stage, plan: Plan = PLAN, state: RunState | None = None, **options: Any) -> RunState:
+def measure_with_sgemm(stage: FakePools, plan: Plan = PLAN, state: RunState | None = None, **options: Any) -> RunState:
     """Measure a grid and sgemm for each of its batch sizes and thread counts."""
     chosen = with_sgemm(grid(**options))
-    return perform(stage, chosen, plan, state or new_state(chosen, plan))[0]
+    return measure_with_fakes(stage, chosen, plan, state or new_state(chosen, plan))[0]
 
 
 def through_json(state: RunState, complete: bool = True) -> Results:
-    results = replace(as_results(state, complete), roofs=state.roofs())
+    results = replace(saved_results(state, complete), roofs=state.roofs())
     return Results.from_json(json.loads(results.dumps()), "found.json")
 
 
-def test_it_takes_turns_in_every_generation_at_every_batch_size_and_thread_count(stage: Stage) -> None:
+def test_it_takes_turns_in_every_generation_at_every_batch_size_and_thread_count(stage: FakePools) -> None:
     state = measure_with_sgemm(stage, threads=(1, 2))
     assert [(sgemm.row.threads, sgemm.row.batch_size) for sgemm in state.roofs()] == [(1, 1), (1, 4), (2, 1), (2, 4)]
     for sgemm in state.roofs():
@@ -153,29 +163,29 @@ def test_it_takes_turns_in_every_generation_at_every_batch_size_and_thread_count
     assert [sorted(turns[i : i + 5]) for i in range(0, 15, 5)] == [["a", "a'", "b", "c", NAME]] * 3
 
 
-def test_it_is_in_no_row_and_pushes_no_rank(stage: Stage) -> None:
+def test_it_is_in_no_row_and_pushes_no_rank(stage: FakePools) -> None:
     state = measure_with_sgemm(stage)
     assert {row.backend for row in state.rows()} == {"a", "b", "c"}
     assert {(row.backend, row.rank) for row in state.rows()} == {("a", 1), ("b", 2), ("c", 3)}
     assert [sgemm.row.rank for sgemm in state.roofs()] == [None, None]
 
 
-def test_it_is_never_the_baseline_though_it_is_the_fastest(stage: Stage) -> None:
+def test_it_is_never_the_baseline_though_it_is_the_fastest(stage: FakePools) -> None:
     state = measure_with_sgemm(stage, replace(PLAN, baseline=None))
     assert state.baseline == ("a", "fp32")
     assert {(floor.backend, floor.batch_size) for floor in state.floors()} == {("a", 1), ("a", 4)}
     assert f"{NAME}'" not in stage.turns()
 
 
-def test_it_is_not_chosen_where_memory_takes_several_groups(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_is_not_chosen_where_memory_takes_several_groups(stage: FakePools, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("digitbench.system.machine.available_memory_bytes", lambda: 3 * schedule.WORKER_BYTES)
     state = measure_with_sgemm(stage, replace(PLAN, baseline=None))
     assert state.baseline == ("a", "fp32")
     assert [timed.ratio for sgemm in state.roofs() for timed in sgemm.row.generations] == pytest.approx([0.1] * 4)
 
 
-def test_when_the_baseline_dies_sgemm_does_not_follow_it_but_is_compared_with_the_next(stage: Stage) -> None:
-    def act(actor: Actor, command: str, facts: dict[str, Any]) -> None:
+def test_when_the_baseline_dies_sgemm_does_not_follow_it_but_is_compared_with_the_next(stage: FakePools) -> None:
+    def act(actor: FakeWorker, command: str, facts: dict[str, Any]) -> None:
         if actor.job.backend == "a" and actor.pool > 1:
             raise WorkerError("it died")
 
@@ -186,7 +196,7 @@ def test_when_the_baseline_dies_sgemm_does_not_follow_it_but_is_compared_with_th
         assert [timed.ratio for timed in sgemm.row.generations] == pytest.approx([1 / 20] * 3)
 
 
-def test_it_scores_nothing_and_has_no_call_breakdown_and_its_labels_are_no_findings(stage: Stage) -> None:
+def test_it_scores_nothing_and_has_no_call_breakdown_and_its_labels_are_no_findings(stage: FakePools) -> None:
     state = measure_with_sgemm(stage)
     assert not [asked for asked in stage.asked if asked.name == NAME and asked.do in ("score", "ledger")]
     for sgemm in state.roofs():
@@ -196,13 +206,13 @@ def test_it_scores_nothing_and_has_no_call_breakdown_and_its_labels_are_no_findi
         assert [timed.wrong_labels for timed in row.generations] == [0, 0]
 
 
-def test_an_unsettled_sgemm_is_invalid_as_a_candidate_is(stage: Stage) -> None:
+def test_an_unsettled_sgemm_is_invalid_as_a_candidate_is(stage: FakePools) -> None:
     stage.settled = False
     assert all(sgemm.row.validity for sgemm in measure_with_sgemm(stage).roofs())
 
 
-def test_its_death_costs_the_candidates_nothing(stage: Stage) -> None:
-    def act(actor: Actor, command: str, facts: dict[str, Any]) -> None:
+def test_its_death_costs_the_candidates_nothing(stage: FakePools) -> None:
+    def act(actor: FakeWorker, command: str, facts: dict[str, Any]) -> None:
         if actor.name == NAME and command == "turn":
             raise WorkerError("it died")
 
@@ -216,8 +226,8 @@ def test_its_death_costs_the_candidates_nothing(stage: Stage) -> None:
     }
 
 
-def test_candidates_that_all_died_leave_sgemm_without_ratios(stage: Stage) -> None:
-    def act(actor: Actor, command: str, facts: dict[str, Any]) -> None:
+def test_candidates_that_all_died_leave_sgemm_without_ratios(stage: FakePools) -> None:
+    def act(actor: FakeWorker, command: str, facts: dict[str, Any]) -> None:
         if actor.name != NAME:
             raise WorkerError("it died")
 
@@ -231,7 +241,7 @@ def test_candidates_that_all_died_leave_sgemm_without_ratios(stage: Stage) -> No
 # --- resumed -------------------------------------------------------------------------------------------------------
 
 
-def test_a_resumed_run_takes_sgemm_over_and_measures_only_what_lacks(stage: Stage) -> None:
+def test_a_resumed_run_takes_sgemm_over_and_measures_only_what_lacks(stage: FakePools) -> None:
     earlier = measure_with_sgemm(stage, replace(PLAN, seconds=PLAN.share, generations=1))
     before = through_json(earlier, complete=False)
     stage.asked.clear()
@@ -254,9 +264,9 @@ def test_a_resumed_run_takes_sgemm_over_and_measures_only_what_lacks(stage: Stag
     assert again.roofs() == state.roofs()
 
 
-def test_sgemm_can_be_added_to_a_finished_run(stage: Stage) -> None:
+def test_sgemm_can_be_added_to_a_finished_run(stage: FakePools) -> None:
     """Then only they are measured, and the baseline that they need."""
-    before = as_results(perform(stage, grid())[0])
+    before = saved_results(measure_with_fakes(stage, grid())[0])
     stage.asked.clear()
     state = new_state(with_sgemm(grid()))
     state.resume(before)
@@ -272,14 +282,14 @@ def test_sgemm_can_be_added_to_a_finished_run(stage: Stage) -> None:
 @pytest.fixture
 def run(untrained: Bundle, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Results]:
     reference: Scores = untrained.reference_scores()
-    new_stage = Stage(scores=lambda name: reference)
+    new_stage = FakePools(scores=lambda name: reference)
     monkeypatch.setattr(generation, "Pool", new_stage.pool)
     digits = data.load("digits")
     plan = Plan(seconds=0.04, generations=2)
 
     def call(plan: Plan = plan, **options: Any) -> Results:
         chosen = candidates(untrained, ["numpy"], [1, 4], [1])
-        arguments = {"limit": None, "progress": Witness(), "keep": lambda results: None, **options}
+        arguments = {"limit": None, "progress": ProgressRecorder(), "keep": lambda results: None, **options}
         return session.run(untrained, digits, [*chosen, *roofs(untrained, chosen)], plan=plan, **arguments)
 
     return call
@@ -287,7 +297,7 @@ def run(untrained: Bundle, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Res
 
 def test_results_hold_it_beside_the_rows(run: Callable[..., Results]) -> None:
     scored: list[str] = []
-    results = run(hear=lambda setup, scores: scored.append(setup[0]))
+    results = run(on_scores=lambda setup, scores: scored.append(setup[0]))
     assert [row.backend for row in results.rows] == ["numpy", "numpy"]
     assert [(sgemm.row.backend, sgemm.row.batch_size) for sgemm in results.roofs] == [(NAME, 1), (NAME, 4)]
     assert scored == ["numpy"], "its scores are nobody's"

@@ -50,7 +50,7 @@ class Model:
 
 
 def batch_record(act: Act, precision: str = "fp32", count: int = 100) -> dict[str, Any]:
-    return steadiness.look(Model(act), ModelIO(), count).to_json(precision)
+    return steadiness.measure_steadiness(Model(act), ModelIO(), count).to_json(precision)
 
 
 def by_batch(scores: Scores, call: int) -> Scores:
@@ -110,7 +110,7 @@ def test_one_that_looks_at_its_neighbours_is_told(act: Act) -> None:
 
 def test_differences_are_counted_and_held_against_the_largest_score() -> None:
     model = Model(by_neighbour)
-    report = steadiness.look(model, ModelIO(), 64)
+    report = steadiness.measure_steadiness(model, ModelIO(), 64)
     alone = model.truth[:64] * 2
     together = model.truth[:64] + np.roll(model.truth[:64], 1, axis=0)
     assert report.alone is not None
@@ -146,7 +146,7 @@ def test_what_can_not_be_looked_at_is_said() -> None:
         def ask(self, model_io: ModelIO, order: Sequence[int], size: int) -> Scores | None:
             return None if size == 1 else super().ask(model_io, order, size)
 
-    record = steadiness.look(Refuses(plain), ModelIO(), 9).to_json("fp32")
+    record = steadiness.measure_steadiness(Refuses(plain), ModelIO(), 9).to_json("fp32")
     assert record["alone"] is None
     assert caveats.unsteady({"imported": {"batch": record}}).endswith("couldn't be looked at: no reason")
 

@@ -15,7 +15,7 @@ from journeys.helpers import copied, rewrite_manifest
 from rich.console import Console
 
 from core.helpers import one_printable_line
-from core.test_charts_model import LONG, drawn_words
+from core.test_charts_model import LONG, drawn_texts
 from digitbench.bundle import Bundle, trainings
 from digitbench.bundle.history import History
 from digitbench.bundle.trainings import Run
@@ -68,7 +68,7 @@ def test_nothing_is_cut_off_and_no_words_lie_on_others(runs: Sequence[Run], by: 
     figure = chart.figure(runs, by)
     with canvas.styled():
         figure.draw_without_rendering()
-    shown = [text for text in drawn_words(figure) if text.get_visible() and text.get_text().strip()]
+    shown = [text for text in drawn_texts(figure) if text.get_visible() and text.get_text().strip()]
     low = np.array([text.get_window_extent().min for text in shown])
     high = np.array([text.get_window_extent().max for text in shown])
     cut = ((low < 0) | (high > figure.bbox.max)).any(axis=1)
@@ -96,7 +96,7 @@ def test_a_run_of_few_epochs_beside_one_of_many_is_not_squeezed(by: str, epochs:
 
 
 def test_each_run_looks_like_no_other() -> None:
-    styles = chart.looks_of(60)
+    styles = chart.styles_of(60)
     assert len({(style.colour, style.marker, style.dash) for style in styles}) == 60
     assert len({style.colour for style in styles[:10]}) == 10
     assert len({style.marker for style in styles[:10]}) == 10

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core.fakes import Clock, Fake, Staged, faked_clock, nanoseconds, numbered, serve, turn, warm_up
+from core.fakes import Clock, Fake, FakeWithSteps, fake_clock, nanoseconds, numbered, serve, turn, warm_up
 from digitbench.backend import Backend, Images, Scores
 from digitbench.measure import worker
 
@@ -21,7 +21,7 @@ def images() -> Images:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    return faked_clock(monkeypatch)
+    return fake_clock(monkeypatch)
 
 
 # --- a turn --------------------------------------------------------------------------------------------------------
@@ -148,11 +148,11 @@ def call_breakdown_of(
 def test_the_call_breakdown_tells_steps_apart(
     monkeypatch: pytest.MonkeyPatch, clock: Clock, tmp_path: Path, images: Images
 ) -> None:
-    backend = Staged(clock)
+    backend = FakeWithSteps(clock)
     breakdown = call_breakdown_of(monkeypatch, clock, tmp_path, images, backend)
     assert breakdown == pytest.approx({"call": 10, "loop": 0, "input_copy": 1, "run": 5, "output_copy": 2})
     assert backend.order == ["put", "run", "get"] * (len(backend.order) // 3)
-    assert len(backend.order) >= 3 * worker.LEDGER_CALLS
+    assert len(backend.order) >= 3 * worker.BREAKDOWN_CALLS
 
 
 def test_without_steps_the_call_breakdown_has_the_call_alone(
@@ -170,5 +170,5 @@ def test_the_loops_own_cost_is_taken_off_each_part(
         return clock.now
 
     monkeypatch.setattr("digitbench.measure.loop.perf_counter_ns", ticking)
-    breakdown = call_breakdown_of(monkeypatch, clock, tmp_path, images, Staged(clock))
+    breakdown = call_breakdown_of(monkeypatch, clock, tmp_path, images, FakeWithSteps(clock))
     assert breakdown == pytest.approx({"call": 10, "loop": 0.1, "input_copy": 1, "run": 5, "output_copy": 2})

@@ -25,7 +25,7 @@ GOOD = Row(
 
 
 def test_a_good_row_is_valid() -> None:
-    assert validity.check(GOOD) == ()
+    assert validity.findings(GOOD) == ()
     assert replace(GOOD, validity=()).valid
 
 
@@ -51,7 +51,7 @@ def test_a_good_row_is_valid() -> None:
     ],
 )
 def test_what_is_within_bounds_or_unknown_is_valid(changes: dict[str, Any]) -> None:
-    assert validity.check(replace(GOOD, **changes)) == ()
+    assert validity.findings(replace(GOOD, **changes)) == ()
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_what_is_within_bounds_or_unknown_is_valid(changes: dict[str, Any]) -> N
     ids=["waiting", "involuntary", "steal", "cores", "more threads", "fewer threads", "calls", "warm-up", "labels"],
 )  # fmt: skip
 def test_each_fault_is_found_alone_with_its_mend(changes: dict[str, Any], reason: str, mend: str) -> None:
-    (finding,) = validity.check(replace(GOOD, **changes))
+    (finding,) = validity.findings(replace(GOOD, **changes))
     assert reason in finding.reason
     assert mend in finding.mend
     assert one_printable_line(finding.reason)
@@ -90,6 +90,6 @@ def test_all_faults_are_told_wrong_outputs_first() -> None:
         GOOD, runtime=Runtime("x", "1", "y", 8), busy=Busy(8.0, 1e4, 99, 0.5), latency_us=replace(LATENCY, n=1),
         warm_up=replace(SETTLED, settled=False), generations=(replace(GENERATION, wrong_labels=9),),
     )  # fmt: skip
-    findings = validity.check(awful)
+    findings = validity.findings(awful)
     assert len(findings) == 7
     assert "another label" in findings[0].reason

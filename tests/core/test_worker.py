@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from core.fakes import Clock, Fake, Predict, Told, faked_clock, nanoseconds, numbered, serve, turn, warm_up
+from core.fakes import Clock, Fake, Predict, WorkerEvents, fake_clock, nanoseconds, numbered, serve, turn, warm_up
 from digitbench.backend import Backend, Images, Scores
 from digitbench.bundle import Bundle
 from digitbench.errors import ArtifactError
@@ -30,7 +30,7 @@ def images() -> Images:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    return faked_clock(monkeypatch)
+    return fake_clock(monkeypatch)
 
 
 # --- cut -----------------------------------------------------------------------------------------------------------
@@ -232,7 +232,7 @@ def test_the_real_thing_serves_the_same(tmp_path: Path, untrained: Bundle, image
     artifact = untrained.open(untrained.find("npz"))
     file = str(tmp_path / "images.npy")
     job = {"backend": "numpy", "artifact": str(artifact), "threads": 1, "precision": "fp32", "images": file}
-    events: Told = []
+    events: WorkerEvents = []
     commands = [job, {"do": "score"}, warm_up(2, 0.005), turn(2, 0.005), {"do": "ledger", "batch_size": 2}]
     worker.serve(map(json.dumps, commands), lambda event, **facts: events.append((event, facts)))
     (_, ready), (_, scored), (_, warmed), (_, timed), (_, breakdown) = events

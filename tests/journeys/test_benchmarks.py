@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Finished, environment
-from contract.makers import MAKERS, Made
+from contract.makers import MAKERS, MadeModel
 
 from digitbench import data
 from digitbench.bundle import Bundle
@@ -134,14 +134,14 @@ def test_the_suite_groups_and_selects_by_parts_of_its_ids(trained: Bundle, tmp_p
         pytest.param("onnx-quantised-nchw-mean-std-inverted-logits", marks=pytest.mark.slow),
     ],
 )
-def imported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Made, Bundle]:
+def imported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[MadeModel, Bundle]:
     """A model that somebody else made: 0 to 255 and one image a call; or int8, black on white."""
     folder = tmp_path_factory.mktemp("imported")
     model = MAKERS[request.param](folder)
     return model, import_model(model.path, data.load("digits"), folder / "bundle")
 
 
-def test_an_imported_model_is_given_images_in_its_own_form(imported: tuple[Made, Bundle], tmp_path: Path) -> None:
+def test_an_imported_model_is_given_images_in_its_own_form(imported: tuple[MadeModel, Bundle], tmp_path: Path) -> None:
     model, bundle = imported
     done = benchmarks(
         tmp_path, "--bundle", bundle.path, "--batch-sizes", "1,4", "--benchmark-json", tmp_path / "found.json"
@@ -164,7 +164,7 @@ def test_an_imported_model_is_given_images_in_its_own_form(imported: tuple[Made,
     assert rest.startswith("left out: keras, numpy, savedmodel, tflite: the bundle holds nothing in ")
 
 
-def test_a_named_backend_without_artifact_is_told_in_a_line(imported: tuple[Made, Bundle], tmp_path: Path) -> None:
+def test_a_named_backend_without_artifact_is_told_in_a_line(imported: tuple[MadeModel, Bundle], tmp_path: Path) -> None:
     done = benchmarks(tmp_path, "--bundle", imported[1].path, "--backends", "tflite")
     assert done.returncode == 4, done.stdout
     assert re.search(r"ERROR: .* has no \S+ artifact of format 'tflite'", done.stderr)
@@ -172,7 +172,7 @@ def test_a_named_backend_without_artifact_is_told_in_a_line(imported: tuple[Made
 
 
 def test_batch_sizes_that_a_model_never_takes_are_told_with_the_one_that_it_does(
-    imported: tuple[Made, Bundle], tmp_path: Path
+    imported: tuple[MadeModel, Bundle], tmp_path: Path
 ) -> None:
     if imported[1].model_io.batch:
         done = benchmarks(tmp_path, "--bundle", imported[1].path, "--batch-sizes", "32,256")

@@ -19,7 +19,7 @@ from conftest import Cli, complaint, environment, run_cli
 
 from digitbench import data
 from digitbench.bundle import Bundle
-from digitbench.export.check import Checked, check
+from digitbench.export.check import Checked, check_artifact
 from digitbench.records.precisions import EXPORTED
 from journeys.helpers import contents, copied, rewrite_manifest
 
@@ -220,7 +220,7 @@ def test_a_drop_that_so_few_images_cant_tell_is_let_through_unless_a_limit_is_gi
         answer = scores.copy()
         answer[right[:lost]] = np.roll(answer[right[:lost]], 1, axis=1)
         monkeypatch.setattr(import_module("digitbench.export.check"), "score", lambda job, images: answer)
-        return check(trained, "onnx", "int8", tmp_path, digits, limit)
+        return check_artifact(trained, "onnx", "int8", tmp_path, digits, limit)
 
     two = checked(2, None)
     assert two.failure is None

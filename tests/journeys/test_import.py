@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Cli, complaint, run_cli
-from contract.makers import MAKERS, REFUSED, Made
+from contract.makers import MAKERS, REFUSED, MadeModel
 
 from digitbench.bundle import Bundle
 from journeys.helpers import contents, table_rows
@@ -24,7 +24,7 @@ ZOO = "onnx-zoo-nchw-0..255-logits-opset8-batch1"
 class Imported:
     """What `digitbench import` printed of a model, and made of it."""
 
-    model: Made
+    model: MadeModel
     printed: str
     bundle: Bundle
 

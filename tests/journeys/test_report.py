@@ -12,7 +12,7 @@ import pytest
 from browser import page_of, serious_violations
 from conftest import Cli, complaint, run_cli
 from core.test_compare import BUNDLE
-from core.test_page import candidate, fourteen, results_of
+from core.test_page import candidate, fourteen_rows, results_of
 
 from digitbench.bundle import Bundle
 from digitbench.records.results import Results
@@ -28,7 +28,7 @@ NASTY = '</script><img src=x onerror="window.ran=1"><a href="javascript:window.r
 def results_for(bundle: Bundle) -> Results:
     """Fourteen candidates, of which one is INVALID and one failed, and two at another batch size."""
     images = bundle.manifest["metrics"]["total"]
-    rows = [*fourteen(), *fourteen(batch_sizes=(32,))[-2:]]
+    rows = [*fourteen_rows(), *fourteen_rows(batch_sizes=(32,))[-2:]]
     rows[3] = replace(rows[3], validity=(Finding("a busy core", "wait"),))
     rows[5] = rows[5].failed("it died")
     about = BUNDLE | {
@@ -198,8 +198,8 @@ def test_the_newest_results_of_a_bundle_are_taken_and_the_page_lies_beside_them(
 
 
 def test_markdown_goes_to_standard_output_alone_and_several_runs_are_compared(cli: Cli, tmp_path: Path) -> None:
-    older = write(results_of(*fourteen()), tmp_path / "a.json")
-    newer = write(results_of(*fourteen(), created="2026-11-22T00:00:00+00:00"), tmp_path / "b.json")
+    older = write(results_of(*fourteen_rows()), tmp_path / "a.json")
+    newer = write(results_of(*fourteen_rows(), created="2026-11-22T00:00:00+00:00"), tmp_path / "b.json")
     done = cli("report", newer, older, "--markdown", "-")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("## mine: which to ship\n")

@@ -56,7 +56,7 @@ def check_packages() -> None:
         raise MissingRuntimeError(f"{message}; run: {INSTALL} (--markdown needs neither)", mend=INSTALL)
 
 
-def check(results: Results, path: Path) -> None:
+def check_usable(results: Results, path: Path) -> None:
     """Refuse results that don't say what was measured on what.
 
     Raises

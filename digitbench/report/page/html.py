@@ -128,10 +128,10 @@ def _sgemm_shares(results: Results) -> tuple[facts.Table, list[str]]:
     """Give the shares of the machine's matrix products, where they were asked for."""
     if not results.roofs:
         return facts.Table((), ()), []
-    columns = sgemm.roofline_columns(results)
+    columns = sgemm.sgemm_columns(results)
     lines = tuple(tuple(" ".join(column.cell(row).split()) for column in columns)
-                  for row in sgemm.roofline_rows(results))  # fmt: skip
-    notes = [*sgemm.sentences(results), *sgemm.invalid_roofs(results), *sgemm.failed_roofs(results)]
+                  for row in sgemm.rows_with_sgemm(results))  # fmt: skip
+    notes = [*sgemm.sentences(results), *sgemm.invalid_sgemm(results), *sgemm.failed_sgemm(results)]
     return facts.Table(tuple(column.title for column in columns), lines, 3), [*notes, *sgemm.legend(results)]
 
 

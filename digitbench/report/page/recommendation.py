@@ -195,7 +195,7 @@ def _of_accuracy(results: Results) -> Recommendation:
     rows = page.setups(results.rows)
     if not rows:
         return Recommendation("", "Nothing could be measured: no candidate gave an answer.", NONE)
-    labels_text = formatting.whose(rows)
+    labels_text = formatting.reference_possessive(rows)
     flips = [row for row in rows if row.agreement and row.agreement.flips]
     compared = [row for row in rows if row.agreement]
     best = max(rows, key=_top1)

@@ -105,7 +105,8 @@ def _summary(comparison: Comparison) -> str:
 def _table_line(change: Change) -> tuple[str, ...]:
     return (
         _candidate_name(change.key), change.metric,
-        comparison_report.figure(change.metric, change.base), comparison_report.figure(change.metric, change.new),
+        comparison_report.metric_text(change.metric, change.base),
+        comparison_report.metric_text(change.metric, change.new),
         comparison_report.change_of(change), comparison_report.interval_of(change), str(change.verdict),
     )  # fmt: skip
 

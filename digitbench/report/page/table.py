@@ -9,7 +9,7 @@ from digitbench.judge.choice import Judged
 from digitbench.judge.sorting import p50, shared_ranks, sort_rows
 from digitbench.records import formatting
 from digitbench.records.results import Key, Results, Row
-from digitbench.report.choice import verdict as verdict_text
+from digitbench.report.choice import outcome as verdict_text
 from digitbench.report.columns import certified_share, expected_error
 from digitbench.report.page.facts import state
 from digitbench.report.page.recommendation import Recommendation
@@ -173,7 +173,7 @@ def _latency_columns(results: Results) -> list[_Column]:
         if row.ratio and (row.backend, row.precision) == baseline:
             return "×1.00 baseline"
         return (
-            formatting.ratio(row.ratio) + (" tie" if formatting.verdict(row, results) == "tie" else "")
+            formatting.ratio(row.ratio) + (" tie" if formatting.ratio_or_tie(row, results) == "tie" else "")
             if row.ratio
             else ""
         )
