@@ -47,7 +47,7 @@ ROOMS = {
 }
 """From the top floor down: a room imports from rooms below it, and from its own files, never from above."""
 
-BUDGET = 18_800
+BUDGET = 19_300
 """Lines of code in the package. A commit that raises it says why."""
 
 
@@ -124,7 +124,7 @@ def graph(texts: Mapping[str, str]) -> Graph:
     arrows: dict[str, dict[str, int]] = {}
     for module, text in texts.items():
         tree = ast.parse(text)
-        named = [(found.name, found.line) for found in imports(tree)]
+        named = [(item.name, item.line) for item in imports(tree)]
         named += [(node.value, node.lineno) for node in ast.walk(tree)
                   if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value in texts
                   and node.value.count(".") > 1]  # fmt: skip
@@ -235,10 +235,10 @@ def needed(between: Mapping[str, set[str]]) -> dict[str, set[str]]:
 
 def levels(between: Mapping[str, set[str]]) -> dict[str, int]:
     """Put each room one above the highest that it imports from; rooms on one level import nothing of each other."""
-    found: dict[str, int] = {}
+    level: dict[str, int] = {}
     for room in reversed(ROOMS):
-        found[room] = max((found[target] + 1 for target in between[room]), default=0)
-    return found
+        level[room] = max((level[target] + 1 for target in between[room]), default=0)
+    return level
 
 
 def picture(texts: Mapping[str, str]) -> str:

@@ -9,9 +9,9 @@ from math import ceil
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from digitbench.charts import canvas, palette
+from digitbench.charts.distributions import BINS_PER_DECADE, LEAST, Micros, calls_of, histogram, tail
 from digitbench.charts.groups import INVALID, Group, caption, group_name, pick
 from digitbench.charts.palette import DASHES, GREY, PALE
 from digitbench.charts.sheet import (
@@ -28,7 +28,7 @@ from digitbench.charts.sheet import (
     shortened,
 )
 from digitbench.judge.sorting import p50, shared_ranks, sort_rows
-from digitbench.records import formatting, samples
+from digitbench.records import formatting
 from digitbench.records.results import Results, Row
 
 if TYPE_CHECKING:
@@ -37,17 +37,13 @@ if TYPE_CHECKING:
 
 PlotKind = Literal["violin", "ecdf"]
 KINDS: tuple[PlotKind, ...] = ("violin", "ecdf")
-Micros = npt.NDArray[np.float64]
 WIDTH = 10.0
-BINS_PER_DECADE = 120
 FAINT = 0.06  # of a violin's height: a lower bin can't be seen, and gets a dot
 HEIGHT, FOOT, MARKS = 0.68, 0.22, 0.36
 """Of a line: a violin's height, and how far below the line's middle the violin and the marks stand."""
-DRAWN = 300  # most points of a curve: each is a call, and they lie closer together in the tail
 PRECISION_DASHES = {"fp32": "solid", "fp16": "dash", "bf16": "longdash", "dynamic": "dot", "int8": "dashdot"}
 COLUMNS = ("p50 µs", "p99 µs", "slowest µs")
 HEADROOM = 0.72  # inches above the first line
-LEAST = 1e-3  # µs: the clock counts nanoseconds
 PERCENTILES = (("min", 1.0), ("p50", 0.5), ("p90", 0.1), ("p99", 0.01), ("p999", 0.001))
 """Percentiles, and which share of calls takes that long or longer: these are drawn where single calls aren't known."""
 LIMITS = ((0.1, "1 in 10"), (0.01, "1 in 100"), (1e-3, "1 in 1,000"), (1e-4, "1 in 10,000"),
@@ -105,19 +101,6 @@ def figure(
     candidates = [Calls(row, calls_of(row)) for row in sort_rows(group.rows)]
     with canvas.styled():
         return _draw_violins(group, candidates) if kind == "violin" else _draw_tails(group, candidates)
-
-
-def calls_of(row: Row) -> Micros:
-    """Give every timed call of a row: float64, (n,), rising, in µs; empty if its results hold none.
-
-    Raises
-    ------
-    ResultsError
-        They can't be decoded.
-    """
-    per_generation = [samples.decode(generation.samples) for generation in row.generations if generation.samples]
-    complete = len(per_generation) == len(row.generations) and bool(per_generation)
-    return np.sort(np.concatenate(per_generation)) / 1000.0 if complete else np.empty(0)
 
 
 def _ranks(group: Group) -> dict[int, str]:
@@ -259,26 +242,6 @@ def _draw_violin(axes: Axes, position: int, candidate: Calls, colour: str) -> No
     axes.plot(candidate.ends[1], baseline - 0.08, "|", color=colour, markersize=7, markeredgewidth=1.4, zorder=5)
 
 
-def histogram(micros: Micros) -> tuple[Micros, Micros]:
-    """Count calls in bins of the same width on a logarithmic axis.
-
-    Parameters
-    ----------
-    micros
-        float64, (n,) with n >= 1, rising, above 0.
-
-    Returns
-    -------
-    tuple
-        The bins' edges in µs, (k + 1,), and the calls in each as a share of the fullest one's, (k,).
-    """
-    low, high = np.log10(max(float(micros[0]), LEAST)), np.log10(max(float(micros[-1]), LEAST))
-    first_bin, last_bin = np.floor(low * BINS_PER_DECADE), np.floor(high * BINS_PER_DECADE) + 1
-    edges = 10 ** (np.arange(first_bin, last_bin + 1) / BINS_PER_DECADE)
-    counts, _ = np.histogram(np.clip(micros, edges[0], edges[-1]), edges)
-    return edges, counts / counts.max()
-
-
 # --- tails ---------------------------------------------------------------------------------------------------------
 
 TAIL_LEGEND = (
@@ -382,22 +345,3 @@ def _draw_tail(
         plot(latency.p50, 0.5, linestyle="", marker="o", markersize=4.6, markerfacecolor="white", zorder=5)
     if latency.p99 is not None:
         plot(latency.p99, 0.01, linestyle="", marker="D", markersize=4.4, zorder=5)
-
-
-def tail(micros: Micros) -> tuple[Micros, Micros]:
-    """Give points of the complementary distribution function: the share of calls that take as long or longer.
-
-    Parameters
-    ----------
-    micros
-        float64, (n,) with n >= 1, rising.
-
-    Returns
-    -------
-    tuple
-        Calls in µs and their shares, (k,) each: from all (1) to the slowest (1/n). Of many calls some hundred are
-        given, at even distances of the share's logarithm, so that the tail is whole.
-    """
-    count = len(micros)
-    ranks = np.unique(np.geomspace(1, count, min(count, DRAWN)).round().astype(np.int64))[::-1]  # from the slowest
-    return micros[count - ranks], ranks / count

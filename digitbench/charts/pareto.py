@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from itertools import combinations
-from math import exp, inf, log, log10, pi, sqrt
-from typing import TYPE_CHECKING, Any, Literal
-
-import numpy as np
+from math import exp, inf, log, log10
+from typing import TYPE_CHECKING, Literal
 
 from digitbench.charts import canvas, palette
 from digitbench.charts.groups import INVALID, Group, caption, group_name, pick
-from digitbench.charts.palette import FILLS, GREY, PALE, Style
+from digitbench.charts.palette import GREY, PALE, Style
 from digitbench.charts.sheet import (
     EDGE,
     HEAD,
@@ -27,6 +24,7 @@ from digitbench.charts.sheet import (
     log_axis,
     shortened,
 )
+from digitbench.charts.symbols import draw_symbol, width_factor
 from digitbench.errors import ResultsError
 from digitbench.judge.choice import Choice, judge
 from digitbench.judge.front import diameter, front_steps, round_values, spread, tied_rows
@@ -232,43 +230,8 @@ def _draw_mark(axes: Axes, candidate: Placed, style: Style, largest: float) -> N
         alpha=0.65,
         zorder=1.5,
     )
-    size = max(3.5, diameter(candidate.area, largest, WIDEST)) * _width_factor(style.marker)
-    _draw_symbol(axes, candidate.top1, candidate.cost, candidate.row, style, size)
-
-
-def _draw_symbol(axes: Axes, x: float, y: float, row: Row, style: Style, size: float, **options: Any) -> None:
-    """Draw a candidate's mark: its backend's shape and colour, filled as its precision says."""
-    colour = GREY if row.validity else style.colour
-    axes.plot(
-        x, y, marker=style.marker, markersize=size, color=colour, markeredgecolor=colour, markeredgewidth=1.0,
-        fillstyle=FILLS.get(row.precision, "bottom"), markerfacecoloralt="white", zorder=3, linestyle="",
-        **options,
-    )  # fmt: skip
-    if row.validity:
-        axes.plot(
-            x,
-            y,
-            marker="x",
-            markersize=min(size, 7),
-            color="black",
-            markeredgewidth=0.8,
-            zorder=4,
-            linestyle="",
-            **options,
-        )
-
-
-@cache
-def _width_factor(marker: str) -> float:
-    """By what factor a marker must be wider than a circle to cover the same area: a triangle covers less."""
-    from matplotlib.markers import MarkerStyle
-
-    style = MarkerStyle(marker)
-    polygons = style.get_path().transformed(style.get_transform()).to_polygons(closed_only=True)
-    covered = 0.0
-    for x, y in (np.asarray(polygon, np.float64).T for polygon in polygons):
-        covered += abs(float(x[:-1] @ y[1:] - y[:-1] @ x[1:])) / 2
-    return sqrt(pi / 4 / covered) if covered else 1.0
+    size = max(3.5, diameter(candidate.area, largest, WIDEST)) * width_factor(style.marker)
+    draw_symbol(axes, candidate.top1, candidate.cost, candidate.row, style, size)
 
 
 def _draw_key(sheet: Sheet, largest: float, areas: Sequence[float], against: Against) -> None:
@@ -384,7 +347,7 @@ def _draw_leaders(
         table_axes.fill([left, right, right, left], ends, color=TIE, linewidth=0, zorder=0.5)
     styles = palette.of_backends(candidate.row.backend for candidate in placed)
     for candidate, (mark_top, top) in zip(placed, tops, strict=True):
-        _draw_symbol(
+        draw_symbol(
             table_axes, table.edges[1] - 0.14, top, candidate.row, styles[candidate.row.backend], 6.5, clip_on=False
         )
         corners = (table.start, table.start + 0.05, table.start + LEAD - 0.1)

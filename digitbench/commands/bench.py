@@ -101,7 +101,7 @@ def bench(
     from digitbench.bundle import Bundle
     from digitbench.commands.outputs import Outputs, compare_and_gate, measure, raise_failures
     from digitbench.judge.gates import parse_excused, parse_gates
-    from digitbench.measure.candidates import candidates, roofs
+    from digitbench.measure.candidates import candidates, sgemm_candidates
     from digitbench.records import precisions
     from digitbench.records.results import Results
 
@@ -117,15 +117,8 @@ def bench(
     }  # fmt: skip
     earlier = Results.read(resume) if resume else None
     if earlier:
-        refused_options = {
-            **given_settings,
-            "timeout": None,
-            "backend": backend,
-            "precision": precision,
-            "batch_size": batch_size,
-            "threads": threads,
-            "limit": limit,
-        }
+        refused_options = {**given_settings, "timeout": None, "backend": backend, "precision": precision,
+                           "batch_size": batch_size, "threads": threads, "limit": limit}  # fmt: skip
         _refuse_options_with_resume(refused_options, quick)
         bundle = Bundle(run or _bundle_of(earlier))
         requested, batch_sizes, thread_counts, limit = _grid_of(earlier)
@@ -148,7 +141,7 @@ def bench(
         for candidate in candidates(bundle, backends, batch_sizes, thread_counts, precision_names, outputs.note)
     ]
     if roofline or (earlier and earlier.roofs):
-        chosen += roofs(bundle, chosen)
+        chosen += sgemm_candidates(bundle, chosen)
     if referee:
         from digitbench.measure import native_tools
 

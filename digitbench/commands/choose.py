@@ -129,7 +129,7 @@ def _gather_results(
 
     earlier = earlier_results.find(bundle, chosen, needs)
     if earlier and not earlier.lacking:
-        return _SavedResults(earlier.results, earlier.place, f"Nothing measured: all of it is in {earlier}")
+        return _SavedResults(earlier.results, earlier.path, f"Nothing measured: all of it is in {earlier}")
     if not any(candidate.artifact for candidate in chosen):
         reason = "; ".join(dict.fromkeys(str(candidate.row.error) for candidate in chosen))
         raise CheckFailed(f"nothing can be measured here: {reason}")
@@ -190,7 +190,7 @@ def _save_stopped(results: Results, saver: Saver, find: Callable[[], Earlier | N
     saver.finish(results)
     if saver.path:
         usable = find()  # without a baseline that is VALID, or one at all, nothing can be paired with it
-        is_resumable = usable is not None and usable.place == saver.path
+        is_resumable = usable is not None and usable.path == saver.path
         message = f"Saved as {saver.path}" + ("; the next `digitbench choose` goes on there" if is_resumable else "")
         outputs.console.print(message, style="dim", markup=False, highlight=False, soft_wrap=True)
     raise KeyboardInterrupt

@@ -321,7 +321,7 @@ def _load_path(path: Path, progress: Progress) -> Dataset:
     images = f"{len(dataset.test):,} test images{' (those of MNIST)' * tests_mnist}"
     if dataset.train.labels.size:
         images += f" and {len(dataset.train):,} to train on"
-    return replace(dataset, notice=f"{path}{not_mnist} is taken as {dataset.name!r}: {images}; {loaded.told}")
+    return replace(dataset, notice=f"{path}{not_mnist} is taken as {dataset.name!r}: {images}; {loaded.note}")
 
 
 def _digits(notice: str = "") -> Dataset:

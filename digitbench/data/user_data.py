@@ -26,12 +26,12 @@ class UserData:
     arrays
         x_train, y_train, x_test and y_test: uint8, (n, 28, 28) from 0 (background) to 255 (foreground), and (n,) from 0
         to 9. The two of training are empty where there was nothing of the kind.
-    told
+    note
         How labels and pixels were understood: ``"labelled by sub-folder"``.
     """
 
     arrays: Mapping[str, Pixels]
-    told: str
+    note: str
 
 
 def is_table(path: Path) -> bool:

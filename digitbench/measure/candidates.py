@@ -180,7 +180,7 @@ def _artifacts_by_precision(
     return requested
 
 
-def roofs(bundle: Bundle, chosen: Sequence[Candidate]) -> list[Candidate]:
+def sgemm_candidates(bundle: Bundle, chosen: Sequence[Candidate]) -> list[Candidate]:
     """Give sgemm, the bare matrix products of the model, for each thread count and batch size of the candidates.
 
     Raises

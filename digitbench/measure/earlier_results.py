@@ -37,7 +37,7 @@ class Earlier:
 
     Attributes
     ----------
-    place
+    path
         Its file.
     results
         Of its rows those that can be relied on: not INVALID, and no artifact and no runtime has changed since.
@@ -48,13 +48,13 @@ class Earlier:
         those are ranked together with what is measured, and not measured again.
     """
 
-    place: Path
+    path: Path
     results: Results
     lacking: tuple[Candidate, ...]
     helpers: tuple[Candidate, ...]
 
     def __str__(self) -> str:
-        return f"{self.place} ({self.results.created})"
+        return f"{self.path} ({self.results.created})"
 
     def join(self, later: Results) -> Results:
         """Add to the results of a run that continued this one the rows that it left alone, and those of sgemm."""

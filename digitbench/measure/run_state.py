@@ -58,7 +58,7 @@ class RunState:
         Of timed calls of each candidate in each generation.
     activation
         Of the model's output, by which its scores are read as probabilities.
-    roofs
+    sgemm_rows
         Rows of sgemm, which is timed like the candidates but kept apart: no scores, never a baseline, no rank.
     reference_name
         The backend that gave `reference`.
@@ -68,9 +68,9 @@ class RunState:
 
     def __init__(
         self, rows: Iterable[Row], labels: Labels, reference: Scores, seconds: float, activation: str = "softmax",
-        roofs: Iterable[SgemmRow] = (), reference_name: str = "keras", moved_by_batch: float = 0.0,
+        sgemm_rows: Iterable[SgemmRow] = (), reference_name: str = "keras", moved_by_batch: float = 0.0,
     ) -> None:  # fmt: skip
-        by_key = {sgemm_row.row.key: sgemm_row for sgemm_row in roofs}
+        by_key = {sgemm_row.row.key: sgemm_row for sgemm_row in sgemm_rows}
         self._entries = {
             row.key: _CandidateState(row) for row in (*rows, *(sgemm_row.row for sgemm_row in by_key.values()))
         }
@@ -284,7 +284,7 @@ class RunState:
             ranks |= intervals.ranks(ratios, floor.ratio if floor else None)
         return tuple(entry.to_row(ranks.get(key)) for key, entry in self._candidates())
 
-    def roofs(self) -> tuple[SgemmRow, ...]:
+    def sgemm_rows(self) -> tuple[SgemmRow, ...]:
         """Every row of sgemm as far as it is known."""
         return tuple(SgemmRow(self._entries[key].to_row(None), flops) for key, flops in self._flops.items())
 

@@ -196,7 +196,7 @@ class _Facts:
             machine=self.machine, bundle=self.bundle,
             rows=(*rows, *(row for row in self.unavailable if row.key not in measured_keys)), created=self.created,
             digitbench=__version__, complete=complete, settings=settings, floors=state.floors(),
-            referees=self.referees, roofs=state.roofs(),
+            referees=self.referees, roofs=state.sgemm_rows(),
         )  # fmt: skip
 
     def _completed(self, row: Row) -> Row:

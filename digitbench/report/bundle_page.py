@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from math import isfinite
@@ -14,11 +13,11 @@ from typing import Any
 
 from rich.console import Console
 
-from digitbench.bundle import HISTORY, MANIFEST, PLOTS, Artifact, Bundle, caveats
+from digitbench.bundle import MANIFEST, PLOTS, Artifact, Bundle, caveats
 from digitbench.bundle import layers as layering
 from digitbench.bundle.layers import Layer, Shape
 from digitbench.bundle.listing import Listed, describe
-from digitbench.errors import BundleError, ResultsError, one_line
+from digitbench.errors import BundleError, ResultsError
 from digitbench.judge.sorting import fastest, group_of, sort_rows
 from digitbench.records.formatting import Names, counted, percentile
 from digitbench.records.from_json import build
@@ -27,6 +26,7 @@ from digitbench.report import bundles
 from digitbench.report.bundles import age, column_of, megabytes, share
 from digitbench.report.recipe_line import recipe_line as describe_recipe
 from digitbench.report.terminal_table import print_line
+from digitbench.report.training_curves import Curves, curves, read_history
 from digitbench.system.text import shown_name
 
 # History of the format. A field keeps its meaning; a reader takes what it knows.
@@ -34,12 +34,6 @@ from digitbench.system.text import shown_name
 SCHEMA = "digitbench.show/1"
 RESULTS = "results"  # of a bundle: what `bench` leaves there
 NEWEST = 3
-BARS = "▁▂▃▄▅▆▇█"
-WIDEST = 40  # characters of a curve
-CURVES = {"loss": "loss", "val_loss": "validation loss", "accuracy": "accuracy", "val_accuracy": "validation accuracy"}
-
-Curves = Mapping[str, tuple[float, ...]]
-"""Each metric's values, one for each epoch."""
 
 
 @dataclass(frozen=True)
@@ -137,24 +131,6 @@ def _check_artifacts(bundle: Bundle) -> None:
         build(Artifact, entry)  # a TypeError where a value isn't a number
 
 
-def read_history(bundle: Bundle) -> Curves:
-    """Read loss and accuracy of each epoch; nothing where the bundle keeps none.
-
-    Raises
-    ------
-    BundleError
-        The file is broken.
-    """
-    path = bundle.path / HISTORY
-    try:
-        history = json.loads(path.read_text(encoding="utf-8"))
-        return {str(name): tuple(float(value) for value in values) for name, values in history.items()}
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError, TypeError, AttributeError) as exc:
-        raise BundleError(f"{path}: can't be read: {one_line(exc)}") from exc
-
-
 def read_saved(path: Path) -> Saved:
     """Say in short what a results file holds."""
     try:
@@ -183,29 +159,6 @@ def _files(folder: Path) -> tuple[str, ...]:
 
 
 # --- formatting -----------------------------------------------------------------------------------------------------
-
-
-def curve(values: Sequence[float], low: float, high: float) -> str:
-    """Draw values as a line of bars, from the lowest bar for `low` to the highest for `high`; long ones thinned out."""
-    if len(values) > WIDEST:
-        values = [values[round(i * (len(values) - 1) / (WIDEST - 1))] for i in range(WIDEST)]
-    steps = len(BARS) - 1
-    span = high - low or 1.0
-    return "".join(BARS[round(steps * (value - low) / span)] if isfinite(value) else "?" for value in values)
-
-
-def curves(history: Curves) -> Iterator[tuple[str, str, str]]:
-    """Give each metric's title, its curve, and its first and last value; a metric and its validation share a scale."""
-    for name, title in CURVES.items():
-        values, metric = history.get(name, ()), name.removeprefix("val_")
-        scale_values = [value for key in (metric, f"val_{metric}") for value in history.get(key, ()) if isfinite(value)]
-        finite = [value for value in values if isfinite(value)]
-        if finite:
-            template, best = ("{:.2%}", max(finite)) if metric == "accuracy" else ("{:.4f}", min(finite))
-            summary = f"{template.format(values[0])} → {template.format(values[-1])}"
-            if best != values[-1]:
-                summary += f" (best {template.format(best)} after epoch {values.index(best) + 1})"
-            yield title, curve(values, min(scale_values), max(scale_values)), summary
 
 
 def next_step(shown: Shown) -> str:

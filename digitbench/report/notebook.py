@@ -17,12 +17,13 @@ from digitbench.errors import BundleError, one_line
 from digitbench.judge.faults import failed_rows, invalid_rows, missing_rows
 from digitbench.judge.sorting import fastest, shown_rows
 from digitbench.records.formatting import counted, percentile, top1
-from digitbench.report.bundle_page import Curves, leaders, read_history
+from digitbench.report.bundle_page import leaders
 from digitbench.report.bundles import megabytes, share
 from digitbench.report.choice import nobody, outcome, why_chosen
 from digitbench.report.columns import FASTEST, columns_of
 from digitbench.report.terminal import headline
 from digitbench.report.terminal_table import Column
+from digitbench.report.training_curves import Curves, read_history
 
 if TYPE_CHECKING:
     from digitbench.bundle import Artifact, Bundle

@@ -12,7 +12,7 @@ from digitbench.errors import UsageError
 from digitbench.system.files import locked, sha256, write_json
 
 
-def place() -> Path:
+def list_path() -> Path:
     """Where they are remembered."""
     import platformdirs
 
@@ -33,16 +33,16 @@ def remember(artifact: Path) -> None:
         It can't be remembered.
     """
     try:
-        place().parent.mkdir(parents=True, exist_ok=True)
-        with locked(place()):
-            write_json(place(), {"sha256": sorted({*_trusted_digests(), sha256(artifact)})})
+        list_path().parent.mkdir(parents=True, exist_ok=True)
+        with locked(list_path()):
+            write_json(list_path(), {"sha256": sorted({*_trusted_digests(), sha256(artifact)})})
     except OSError as exc:
-        raise UsageError(f"--trust: {place()}: can't be written: {exc.strerror or exc}") from exc
+        raise UsageError(f"--trust: {list_path()}: can't be written: {exc.strerror or exc}") from exc
 
 
 def _trusted_digests() -> set[str]:
     try:
-        digests = json.loads(place().read_text(encoding="utf-8"))["sha256"]
+        digests = json.loads(list_path().read_text(encoding="utf-8"))["sha256"]
         return {str(digest) for digest in digests}
     except (OSError, ValueError, TypeError, KeyError):  # nothing trusted is the safe reading
         return set()

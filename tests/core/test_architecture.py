@@ -114,10 +114,10 @@ def test_the_picture_is_that_of_the_code() -> None:
 
 def import_violations(path: str, source: str) -> list[str]:
     """Say which imports of a file break the rules, beside those of rooms."""
-    place = PurePosixPath(path)
-    check = _breaks_adapter_rules if place.parts[0] == "backends" else _breaks_core_rules
-    found = imports(ast.parse(source))
-    return [f"{path}:{item.line}: {item.name}: {why}" for item in found if (why := check(place, item))]
+    file = PurePosixPath(path)
+    check = _breaks_adapter_rules if file.parts[0] == "backends" else _breaks_core_rules
+    return [f"{path}:{item.line}: {item.name}: {why}" for item in imports(ast.parse(source))
+            if (why := check(file, item))]  # fmt: skip
 
 
 def _breaks_adapter_rules(path: PurePosixPath, item: Import) -> str:
@@ -237,9 +237,9 @@ def named_adapters(source: str) -> set[str]:
 
 
 def test_the_core_names_no_adapter() -> None:
-    found = {path: named for path, source in CORE.items()
+    naming = {path: named for path, source in CORE.items()
              if not path.startswith(MAY_NAME) and (named := named_adapters(source))}  # fmt: skip
-    assert found == STILL_NAME
+    assert naming == STILL_NAME
 
 
 def test_an_adapters_name_is_seen() -> None:

@@ -20,7 +20,7 @@ from digitbench.errors import BundleError, UsageError
 from digitbench.measure import earlier_results
 from digitbench.records.recipes import RECIPES
 from digitbench.records.results import Results
-from digitbench.report import bundle_page, bundles
+from digitbench.report import bundle_page, bundles, training_curves
 from digitbench.report.bundles import age
 from digitbench.report.recipe_line import recipe_line
 
@@ -289,14 +289,14 @@ def test_the_fastest_of_a_saved_run_is_named() -> None:
 
 
 def test_a_loss_that_is_no_number_spoils_no_other() -> None:
-    (curve,) = bundle_page.curves({"loss": (float("nan"), 1.0, 0.5, 0.75), "val_loss": (float("nan"),)})
+    (curve,) = training_curves.curves({"loss": (float("nan"), 1.0, 0.5, 0.75), "val_loss": (float("nan"),)})
     assert curve == ("loss", "?█▁▅", "nan → 0.7500 (best 0.5000 after epoch 3)")
 
 
 def test_a_long_curve_is_thinned_out_and_keeps_its_ends() -> None:
-    drawn = bundle_page.curve([*range(1000)], 0, 999)
-    assert (len(drawn), drawn[0], drawn[-1]) == (bundle_page.WIDEST, "▁", "█")
-    assert bundle_page.curve([1.0, float("nan"), 1.0], 1, 1) == "▁?▁"
+    drawn = training_curves.curve([*range(1000)], 0, 999)
+    assert (len(drawn), drawn[0], drawn[-1]) == (training_curves.WIDEST, "▁", "█")
+    assert training_curves.curve([1.0, float("nan"), 1.0], 1, 1) == "▁?▁"
 
 
 def test_results_are_looked_for_where_bench_saves_them() -> None:

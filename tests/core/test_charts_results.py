@@ -14,7 +14,7 @@ import pytest
 
 from core.test_terminal import results_of
 from digitbench.backend import Runtime
-from digitbench.charts import canvas, groups, latency, pareto, sheet, sweep
+from digitbench.charts import canvas, distributions, groups, latency, pareto, sheet, sweep
 from digitbench.commands import plot_results
 from digitbench.errors import ResultsError, UsageError
 from digitbench.evaluate import intervals
@@ -236,7 +236,7 @@ def test_the_fastest_comes_first() -> None:
 
 def test_no_call_is_left_out_of_a_violin() -> None:
     micros = np.sort(np.concatenate([np.random.default_rng(0).lognormal(2, 0.1, 5000), [0.0, 1e5]]))
-    edges, share = latency.histogram(micros)
+    edges, share = distributions.histogram(micros)
     assert edges[0] <= 1e-3 < edges[1]
     assert edges[-2] <= 1e5 <= edges[-1]
     assert share.max() == 1
@@ -254,17 +254,17 @@ def test_the_axis_goes_to_the_slowest_call(many: Results) -> None:
 
 def test_a_tail_goes_from_all_calls_to_the_slowest() -> None:
     micros = np.sort(np.random.default_rng(1).lognormal(2, 0.5, 100_000))
-    values, share = latency.tail(micros)
+    values, share = distributions.tail(micros)
     assert (values[0], share[0], values[-1], share[-1]) == (micros[0], 1, micros[-1], 1e-5)
-    assert len(values) <= latency.DRAWN
+    assert len(values) <= distributions.DRAWN
     for value, expected in zip(values[::50], share[::50], strict=True):
         assert (micros >= value).mean() == pytest.approx(expected)
 
 
 def test_results_without_single_calls_give_percentiles_and_say_so() -> None:
     row = measured("onnx")
-    assert (np.diff(latency.calls_of(row)) >= 0).all()
-    assert len(latency.calls_of(row)) == 800
+    assert (np.diff(distributions.calls_of(row)) >= 0).all()
+    assert len(distributions.calls_of(row)) == 800
     older = replace(row, generations=tuple(replace(generation, samples="") for generation in row.generations))
     figure = latency.figure(results_of(older))
     assert "No candidate's single calls are in these results" in text_of(figure)

@@ -32,7 +32,7 @@ from digitbench.commands.bench import bench
 from digitbench.errors import ArtifactError, CheckFailed, PluginError, UsageError
 from digitbench.judge.compare import compare
 from digitbench.measure import generation, schedule, session, worker
-from digitbench.measure.candidates import Candidate, candidates, named_baseline, roofs
+from digitbench.measure.candidates import Candidate, candidates, named_baseline, sgemm_candidates
 from digitbench.measure.plan import Plan
 from digitbench.measure.run_state import RunState
 from digitbench.measure.sgemm import NAME
@@ -65,21 +65,21 @@ def test_a_worker_knows_it_though_no_plugin_announces_it(
 
 
 def test_there_is_one_sgemm_for_each_batch_size_and_thread_count(untrained: Bundle) -> None:
-    sgemm_candidates = roofs(untrained, candidates(untrained, ["numpy"], [1, 64], [1, 2]))
-    assert [candidate.row.key for candidate in sgemm_candidates] == [
+    timed_candidates = sgemm_candidates(untrained, candidates(untrained, ["numpy"], [1, 64], [1, 2]))
+    assert [candidate.row.key for candidate in timed_candidates] == [
         (NAME, "fp32", threads, size) for threads in (1, 2) for size in (1, 64)
     ]
     recorded = untrained.find("npz")
-    for candidate in sgemm_candidates:
+    for candidate in timed_candidates:
         assert candidate.artifact == untrained.path / recorded.path
         assert candidate.row.artifact == ArtifactFile(recorded.path, recorded.bytes, recorded.sha256)
         assert candidate.sgemm_row
         assert candidate.sgemm_row.flops_per_image == 2 * (784 * 16 + 16 * 10)
-    assert roofs(untrained, candidates(untrained, ["numpy"], [None], [1])) == []
+    assert sgemm_candidates(untrained, candidates(untrained, ["numpy"], [None], [1])) == []
 
 
 def test_where_nothing_can_run_there_is_nothing_to_hold_it_against(untrained: Bundle) -> None:
-    assert roofs(untrained, [Candidate(Row("onnx", "fp32", 1, 1, error="not installed"), None)]) == []
+    assert sgemm_candidates(untrained, [Candidate(Row("onnx", "fp32", 1, 1, error="not installed"), None)]) == []
 
 
 def test_without_plain_weights_there_is_no_sgemm_but_a_line_that_mends_it(tmp_path: Path) -> None:
@@ -87,7 +87,7 @@ def test_without_plain_weights_there_is_no_sgemm_but_a_line_that_mends_it(tmp_pa
     chosen = candidates(bundle, ["numpy"], [1], [1])
     bundle.manifest["artifacts"] = []
     with pytest.raises(ArtifactError, match="has no fp32 artifact of format 'npz'") as caught:
-        roofs(bundle, chosen)
+        sgemm_candidates(bundle, chosen)
     assert caught.value.mend == f"digitbench export {bundle.path} --format npz --precision fp32"
 
 
@@ -102,8 +102,8 @@ def test_a_plugin_of_that_name_is_refused(untrained: Bundle, monkeypatch: pytest
 
 def test_it_is_no_baseline_that_can_be_named(untrained: Bundle) -> None:
     chosen = candidates(untrained, ["numpy"], [1], [1])
-    assert named_baseline(NAME, roofs(untrained, chosen)) is None
-    assert named_baseline("numpy", [*roofs(untrained, chosen), *chosen]) == ("numpy", "fp32")
+    assert named_baseline(NAME, sgemm_candidates(untrained, chosen)) is None
+    assert named_baseline("numpy", [*sgemm_candidates(untrained, chosen), *chosen]) == ("numpy", "fp32")
 
 
 # --- with simulated workers: measured, and kept apart --------------------------------------------------------------
@@ -133,7 +133,7 @@ def with_sgemm(chosen: Sequence[Candidate]) -> list[Candidate]:
 def new_state(chosen: Sequence[Candidate], plan: Plan = PLAN) -> RunState:
     rows = (candidate.row for candidate in chosen if not candidate.sgemm_row)
     sgemm_rows = (candidate.sgemm_row for candidate in chosen if candidate.sgemm_row)
-    return RunState(rows, LABELS, REFERENCE, plan.share, roofs=sgemm_rows)
+    return RunState(rows, LABELS, REFERENCE, plan.share, sgemm_rows=sgemm_rows)
 
 
 def measure_with_sgemm(stage: FakePools, plan: Plan = PLAN, state: RunState | None = None, **options: Any) -> RunState:
@@ -143,14 +143,19 @@ def measure_with_sgemm(stage: FakePools, plan: Plan = PLAN, state: RunState | No
 
 
 def through_json(state: RunState, complete: bool = True) -> Results:
-    results = replace(saved_results(state, complete), roofs=state.roofs())
+    results = replace(saved_results(state, complete), roofs=state.sgemm_rows())
     return Results.from_json(json.loads(results.dumps()), "found.json")
 
 
 def test_it_takes_turns_in_every_generation_at_every_batch_size_and_thread_count(stage: FakePools) -> None:
     state = measure_with_sgemm(stage, threads=(1, 2))
-    assert [(sgemm.row.threads, sgemm.row.batch_size) for sgemm in state.roofs()] == [(1, 1), (1, 4), (2, 1), (2, 4)]
-    for sgemm in state.roofs():
+    assert [(sgemm.row.threads, sgemm.row.batch_size) for sgemm in state.sgemm_rows()] == [
+        (1, 1),
+        (1, 4),
+        (2, 1),
+        (2, 4),
+    ]
+    for sgemm in state.sgemm_rows():
         assert sgemm.flops_per_image == FLOPS
         assert [timed.index for timed in sgemm.row.generations] == [0, 1]
         assert [timed.ratio for timed in sgemm.row.generations] == pytest.approx([0.1, 0.1])
@@ -167,7 +172,7 @@ def test_it_is_in_no_row_and_pushes_no_rank(stage: FakePools) -> None:
     state = measure_with_sgemm(stage)
     assert {row.backend for row in state.rows()} == {"a", "b", "c"}
     assert {(row.backend, row.rank) for row in state.rows()} == {("a", 1), ("b", 2), ("c", 3)}
-    assert [sgemm.row.rank for sgemm in state.roofs()] == [None, None]
+    assert [sgemm.row.rank for sgemm in state.sgemm_rows()] == [None, None]
 
 
 def test_it_is_never_the_baseline_though_it_is_the_fastest(stage: FakePools) -> None:
@@ -181,7 +186,7 @@ def test_it_is_not_chosen_where_memory_takes_several_groups(stage: FakePools, mo
     monkeypatch.setattr("digitbench.system.machine.available_memory_bytes", lambda: 3 * schedule.WORKER_BYTES)
     state = measure_with_sgemm(stage, replace(PLAN, baseline=None))
     assert state.baseline == ("a", "fp32")
-    assert [timed.ratio for sgemm in state.roofs() for timed in sgemm.row.generations] == pytest.approx([0.1] * 4)
+    assert [timed.ratio for sgemm in state.sgemm_rows() for timed in sgemm.row.generations] == pytest.approx([0.1] * 4)
 
 
 def test_when_the_baseline_dies_sgemm_does_not_follow_it_but_is_compared_with_the_next(stage: FakePools) -> None:
@@ -192,14 +197,14 @@ def test_when_the_baseline_dies_sgemm_does_not_follow_it_but_is_compared_with_th
     stage.act = act
     state = measure_with_sgemm(stage, replace(PLAN, baseline=None, generations=3))
     assert state.baseline == ("b", "fp32")
-    for sgemm in state.roofs():
+    for sgemm in state.sgemm_rows():
         assert [timed.ratio for timed in sgemm.row.generations] == pytest.approx([1 / 20] * 3)
 
 
 def test_it_scores_nothing_and_has_no_call_breakdown_and_its_labels_are_no_findings(stage: FakePools) -> None:
     state = measure_with_sgemm(stage)
     assert not [asked for asked in stage.asked if asked.name == NAME and asked.do in ("score", "ledger")]
-    for sgemm in state.roofs():
+    for sgemm in state.sgemm_rows():
         row = sgemm.row
         assert (row.accuracy, row.agreement, row.calibration, row.ledger) == (None,) * 4
         assert row.validity == ()
@@ -208,7 +213,7 @@ def test_it_scores_nothing_and_has_no_call_breakdown_and_its_labels_are_no_findi
 
 def test_an_unsettled_sgemm_is_invalid_as_a_candidate_is(stage: FakePools) -> None:
     stage.settled = False
-    assert all(sgemm.row.validity for sgemm in measure_with_sgemm(stage).roofs())
+    assert all(sgemm.row.validity for sgemm in measure_with_sgemm(stage).sgemm_candidates())
 
 
 def test_its_death_costs_the_candidates_nothing(stage: FakePools) -> None:
@@ -218,7 +223,7 @@ def test_its_death_costs_the_candidates_nothing(stage: FakePools) -> None:
 
     stage.act = act
     state = measure_with_sgemm(stage)
-    assert [sgemm.row.error for sgemm in state.roofs()] == ["it died"] * 2
+    assert [sgemm.row.error for sgemm in state.sgemm_rows()] == ["it died"] * 2
     assert {(row.backend, row.rank, row.error) for row in state.rows()} == {
         ("a", 1, None),
         ("b", 2, None),
@@ -235,7 +240,7 @@ def test_candidates_that_all_died_leave_sgemm_without_ratios(stage: FakePools) -
     state = measure_with_sgemm(stage, replace(PLAN, baseline=None))
     assert state.baseline is None
     assert all(row.error for row in state.rows())
-    assert [timed.ratio for sgemm in state.roofs() for timed in sgemm.row.generations] == [None] * 4
+    assert [timed.ratio for sgemm in state.sgemm_rows() for timed in sgemm.row.generations] == [None] * 4
 
 
 # --- resumed -------------------------------------------------------------------------------------------------------
@@ -250,7 +255,7 @@ def test_a_resumed_run_takes_sgemm_over_and_measures_only_what_lacks(stage: Fake
     measure_with_sgemm(stage, state=state)
     starts = Counter(asked.name for asked in stage.asked if asked.do == "start")
     assert starts == dict.fromkeys(["a", "a'", "b", "c", NAME], 1)
-    for new, old in zip(state.roofs(), before.roofs, strict=True):
+    for new, old in zip(state.sgemm_rows(), before.roofs, strict=True):
         assert [timed.index for timed in new.row.generations] == [0, 1]
         assert new.row.generations[0] == old.row.generations[0]
         assert new.row.latency_us
@@ -261,7 +266,7 @@ def test_a_resumed_run_takes_sgemm_over_and_measures_only_what_lacks(stage: Fake
     again.resume(through_json(state))
     measure_with_sgemm(stage, state=again)
     assert stage.asked == []
-    assert again.roofs() == state.roofs()
+    assert again.sgemm_rows() == state.sgemm_rows()
 
 
 def test_sgemm_can_be_added_to_a_finished_run(stage: FakePools) -> None:
@@ -273,7 +278,7 @@ def test_sgemm_can_be_added_to_a_finished_run(stage: FakePools) -> None:
     measure_with_sgemm(stage, state=state)
     assert set(stage.turns()) == {"a", "a'", NAME}
     assert state.rows() == before.rows
-    assert [len(sgemm.row.generations) for sgemm in state.roofs()] == [2, 2]
+    assert [len(sgemm.row.generations) for sgemm in state.sgemm_rows()] == [2, 2]
 
 
 # --- a whole session -----------------------------------------------------------------------------------------------
@@ -290,7 +295,7 @@ def run(untrained: Bundle, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Res
     def call(plan: Plan = plan, **options: Any) -> Results:
         chosen = candidates(untrained, ["numpy"], [1, 4], [1])
         arguments = {"limit": None, "progress": ProgressRecorder(), "keep": lambda results: None, **options}
-        return session.run(untrained, digits, [*chosen, *roofs(untrained, chosen)], plan=plan, **arguments)
+        return session.run(untrained, digits, [*chosen, *sgemm_candidates(untrained, chosen)], plan=plan, **arguments)
 
     return call
 

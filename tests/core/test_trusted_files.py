@@ -22,7 +22,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "data"
     monkeypatch.setenv("XDG_DATA_HOME", str(folder))
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert tmp_path in trusted_files.place().parents
+    assert tmp_path in trusted_files.list_path().parents
     return folder
 
 
@@ -35,14 +35,14 @@ def model(tmp_path: Path) -> Path:
 
 def test_nothing_is_trusted_before_it_is_said(model: Path) -> None:
     assert not trusted_files.holds(model)
-    assert not trusted_files.place().parent.exists(), "asking leaves nothing behind"
+    assert not trusted_files.list_path().parent.exists(), "asking leaves nothing behind"
 
 
 def test_what_is_remembered_is_trusted_by_its_content(model: Path, tmp_path: Path) -> None:
     trusted_files.remember(model)
     assert trusted_files.holds(model)
     assert trusted_files.holds(Path(shutil.copy(model, tmp_path / "copy.h5")))
-    assert json.loads(trusted_files.place().read_text(encoding="utf-8")) == {"sha256": [sha256(model)]}
+    assert json.loads(trusted_files.list_path().read_text(encoding="utf-8")) == {"sha256": [sha256(model)]}
     model.write_bytes(b"another Lambda layer")
     assert not trusted_files.holds(model)
 
@@ -54,7 +54,7 @@ def test_several_are_remembered_each_once(model: Path, tmp_path: Path) -> None:
         trusted_files.remember(path)
     assert trusted_files.holds(model)
     assert trusted_files.holds(other_model)
-    assert len(json.loads(trusted_files.place().read_text(encoding="utf-8"))["sha256"]) == 2
+    assert len(json.loads(trusted_files.list_path().read_text(encoding="utf-8"))["sha256"]) == 2
 
 
 def test_what_is_remembered_at_the_same_time_is_all_remembered(tmp_path: Path) -> None:
@@ -83,15 +83,15 @@ def test_a_folder_is_trusted_with_all_that_is_in_it(tmp_path: Path) -> None:
      b'["MINE"]'],
 )  # fmt: skip
 def test_a_damaged_file_trusts_nothing_and_can_be_written_anew(model: Path, content: bytes) -> None:
-    trusted_files.place().parent.mkdir(parents=True)
-    trusted_files.place().write_bytes(content.replace(b"MINE", sha256(model).encode()))
+    trusted_files.list_path().parent.mkdir(parents=True)
+    trusted_files.list_path().write_bytes(content.replace(b"MINE", sha256(model).encode()))
     assert not trusted_files.holds(model)
     trusted_files.remember(model)
     assert trusted_files.holds(model)
 
 
 def test_a_place_that_is_a_folder_trusts_nothing(model: Path) -> None:
-    trusted_files.place().mkdir(parents=True)
+    trusted_files.list_path().mkdir(parents=True)
     assert not trusted_files.holds(model)
 
 
@@ -110,6 +110,6 @@ def test_a_place_that_cannot_be_written_is_told_in_a_line(
     with pytest.raises(UsageError) as caught:
         trusted_files.remember(model)
     assert one_printable_line(str(caught.value))
-    assert str(caught.value).startswith(f"--trust: {trusted_files.place()}: can't be written: ")
+    assert str(caught.value).startswith(f"--trust: {trusted_files.list_path()}: can't be written: ")
     assert [path for path in home.rglob("*") if path.is_file()] == [], "nothing half-written"
     assert not trusted_files.holds(model)
