@@ -213,7 +213,7 @@ def test_it_scores_nothing_and_has_no_call_breakdown_and_its_labels_are_no_findi
 
 def test_an_unsettled_sgemm_is_invalid_as_a_candidate_is(stage: FakePools) -> None:
     stage.settled = False
-    assert all(sgemm.row.validity for sgemm in measure_with_sgemm(stage).sgemm_candidates())
+    assert all(sgemm.row.validity for sgemm in measure_with_sgemm(stage).sgemm_rows())
 
 
 def test_its_death_costs_the_candidates_nothing(stage: FakePools) -> None:
