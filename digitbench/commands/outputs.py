@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as jsonlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -111,7 +110,9 @@ class Outputs:
 
 def pretty(value: Any) -> str:
     """Give plain values as JSON text."""
-    return jsonlib.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    import json  # not for --help, which is to be quick
+
+    return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def write_each(parts: Iterable[tuple[str | None, Callable[[], str]]]) -> list[ResultsError]:

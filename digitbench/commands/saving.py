@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -63,6 +62,8 @@ def starts_like(pattern: re.Pattern[str]) -> Callable[[Path], bool]:
 
 
 def _read_object(path: Path) -> dict[str, Any]:
+    import json  # not for --help, which is to be quick
+
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):

@@ -15,7 +15,6 @@ from dataclasses import asdict
 from itertools import chain, islice, repeat
 from pathlib import Path
 from random import SystemRandom
-from statistics import median
 from time import perf_counter
 from typing import Any
 
@@ -191,13 +190,17 @@ class _TimedCandidate:
         """Say where a call's time goes: medians in µs."""
         batches, _ = self._fresh_batches(batch_size, BREAKDOWN_SECONDS, BREAKDOWN_CALLS)
         null_batches = list(islice(self.supply[batch_size], NULL_CALLS))
-        loop = median(time_block(NullBackend().predict, null_batches)[0])
+        loop = _median(time_block(NullBackend().predict, null_batches)[0])
         _fill_caches(self.backend, self.supply[batch_size])
-        call = median(time_block(self.backend.predict, batches)[0])
+        call = _median(time_block(self.backend.predict, batches)[0])
         medians = {"call": max(0.0, call - loop), "loop": loop} | {
             name: max(0.0, spent - loop) for name, spent in _time_steps(self.backend, batches).items()
         }
         return {"ledger": {name: spent / 1000 for name, spent in medians.items()}}
+
+
+def _median(nanoseconds: Any) -> float:
+    return float(np.median(nanoseconds))
 
 
 def _time_steps(backend: Backend, batches: list[Images]) -> dict[str, float]:
@@ -210,7 +213,7 @@ def _time_steps(backend: Backend, batches: list[Images]) -> dict[str, float]:
     for batch in batches:
         for spent, step_call in zip(parts.values(), step_calls, strict=True):
             spent.extend(time_block(step_call, [batch])[0])
-    return {name: median(spent) for name, spent in parts.items()}
+    return {name: _median(spent) for name, spent in parts.items()}
 
 
 def _fill_caches(backend: Backend, batches: Iterable[Images]) -> None:
@@ -246,7 +249,7 @@ def warm(backend: Backend, supply: Iterator[Images], budget: float) -> tuple[flo
     while not settled and (calls < WARM_UP_CALLS or perf_counter() - began < budget):
         spent, _ = time_block(backend.predict, list(islice(supply, block_calls)))
         calls += block_calls
-        block_median = median(spent) / 1e9
+        block_median = _median(spent) / 1e9
         if reached_target:
             medians.append(block_median)
         last = medians[-3:]
