@@ -123,7 +123,7 @@ def test_the_table_is_written_in_markdown(cli: Cli, measured: tuple[Bundle, Fini
     ]  # fmt: skip
     assert set(marks) == {":--", "--:"}
     assert len(rows) == len(read(saved(bundle)[0])["rows"])
-    assert rows[0][-1] == "**chosen**"
+    assert [row[-1] for row in rows].count("**chosen**") == 1  # a smaller one may tie with the fastest
     assert {len(row) for row in rows} == {len(head)}
 
 
