@@ -18,7 +18,7 @@ AXES = ("epochs", "seconds")
 
 
 @dataclass(frozen=True)
-class Run:
+class TrainingRun:
     """A training as its bundle describes it; None and empty where that doesn't say.
 
     Attributes
@@ -67,7 +67,7 @@ class Run:
         return (epoch, curves.val_loss[epoch - 1], curves.val_accuracy[epoch - 1]) if epoch else None
 
 
-def read(bundles: Sequence[Bundle]) -> tuple[Run, ...]:
+def read(bundles: Sequence[Bundle]) -> tuple[TrainingRun, ...]:
     """Read several trainings; a bundle that is named twice counts once.
 
     Raises
@@ -81,7 +81,7 @@ def read(bundles: Sequence[Bundle]) -> tuple[Run, ...]:
     return tuple(_read_one(bundle, name) for bundle, name in zip(unique, labels, strict=True))
 
 
-def _read_one(bundle: Bundle, name: str) -> Run:
+def _read_one(bundle: Bundle, name: str) -> TrainingRun:
     curves, recipe, listed = history.read(bundle), bundle.manifest["recipe"], describe(bundle, bundle.name)
     recorded = bundle.manifest.get("training")
     training: Mapping[str, Any] = recorded if isinstance(recorded, Mapping) else {}
@@ -91,7 +91,7 @@ def _read_one(bundle: Bundle, name: str) -> Run:
     if shared and seconds is not None:
         epoch_seconds = (seconds / len(curves.loss),) * len(curves.loss)
     loop = training.get("loop")
-    return Run(
+    return TrainingRun(
         name=name, path=bundle.path, recipe=listed.recipe, seed=_integer_or_none(recipe.get("seed")), members=members,
         loop=loop if isinstance(loop, str) else "", dataset=(listed.dataset, listed.fingerprint), history=curves,
         seconds=sum(epoch_seconds) if seconds is None and epoch_seconds else seconds, epoch_seconds=epoch_seconds,
@@ -116,7 +116,7 @@ def _amount_or_none(value: object) -> float | None:
     return number if isfinite(number) and number >= 0 else None
 
 
-def check_seconds(runs: Sequence[Run]) -> None:
+def check_seconds(runs: Sequence[TrainingRun]) -> None:
     """Refuse to draw over seconds where they aren't known.
 
     Raises
@@ -129,7 +129,7 @@ def check_seconds(runs: Sequence[Run]) -> None:
             raise BundleError(f"{run.path} doesn't say how long its training took; leave out --by seconds")
 
 
-def notes(runs: Sequence[Run], by: str = "epochs") -> Iterator[str]:
+def notes(runs: Sequence[TrainingRun], by: str = "epochs") -> Iterator[str]:
     """Say what has to be known before these runs are compared."""
     datasets = dict.fromkeys(run.dataset for run in runs)
     if len(datasets) > 1:
@@ -145,13 +145,13 @@ def notes(runs: Sequence[Run], by: str = "epochs") -> Iterator[str]:
         yield f"Seconds of each epoch weren't kept of {shared}: an even share of all"
 
 
-def named_runs(runs: Iterator[Run]) -> str:
+def named_runs(runs: Iterator[TrainingRun]) -> str:
     """Name the first three, and how many more there are."""
     names = [run.name for run in runs]
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
-def lowest(runs: Sequence[Run]) -> Run | None:
+def lowest(runs: Sequence[TrainingRun]) -> TrainingRun | None:
     """Find the run of the lowest validation loss; None where none has one, or they are of different data."""
     candidates = [run for run in runs if run.best]
     if not candidates or len({run.dataset for run in runs}) > 1:

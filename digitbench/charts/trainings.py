@@ -7,7 +7,7 @@ from itertools import accumulate
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
-from digitbench.bundle.trainings import Run, lowest, named_runs, notes
+from digitbench.bundle.trainings import TrainingRun, lowest, named_runs, notes
 from digitbench.charts import canvas, sheet
 from digitbench.charts.palette import BACKENDS, BLACK, DASHES, PLUGIN_STYLES, Style
 from digitbench.records.formatting import counted
@@ -37,7 +37,7 @@ def styles_of(count: int) -> list[Style]:
     ]
 
 
-def figure(runs: Sequence[Run], by: str = "epochs") -> Figure:
+def figure(runs: Sequence[TrainingRun], by: str = "epochs") -> Figure:
     """Draw every run's validation curves over epochs or seconds, loss and accuracy side by side; training's thin.
 
     Parameters
@@ -68,7 +68,7 @@ def figure(runs: Sequence[Run], by: str = "epochs") -> Figure:
     return chart
 
 
-def title(runs: Sequence[Run]) -> str:
+def title(runs: Sequence[TrainingRun]) -> str:
     """Say in a line which run is the best by its validation loss."""
     best = lowest(runs)
     if best is None or best.best is None:
@@ -79,7 +79,7 @@ def title(runs: Sequence[Run]) -> str:
     return f"{text}; the lowest loss of {count} runs" if count > 1 else text
 
 
-def _legend_note(runs: Sequence[Run]) -> str:
+def _legend_note(runs: Sequence[TrainingRun]) -> str:
     without = [run for run in runs if not run.best]
     if len(without) == len(runs):
         return "Curves of the training images: none were held out"
@@ -87,18 +87,18 @@ def _legend_note(runs: Sequence[Run]) -> str:
     return f"{text}. Nothing was held out, and thick is training, of {named_runs(iter(without))}" if without else text
 
 
-def _legend(runs: Sequence[Run]) -> tuple[list[str], int]:
+def _legend(runs: Sequence[TrainingRun]) -> tuple[list[str], int]:
     """Give the runs' names, none wider than half the picture, and in how many rows they fit."""
     names = [sheet.shortened(shown_name(run.name), WIDE / 2 - 1.2) for run in runs]
     columns = max(1, int((WIDE - 0.3) / (max(map(sheet.inches, names)) + 1.0)))
     return names, ceil(len(runs) / columns)
 
 
-def _positions(run: Run, by: str) -> Sequence[float]:
+def _positions(run: TrainingRun, by: str) -> Sequence[float]:
     return range(1, run.epochs + 1) if by == "epochs" else tuple(accumulate(run.epoch_seconds))
 
 
-def _error_floor(runs: Sequence[Run]) -> float:
+def _error_floor(runs: Sequence[TrainingRun]) -> float:
     """Where an error rate of 0 is drawn, as a logarithmic axis can't show 0."""
     error_rates = [1 - value for run in runs for value in run.watched[1] if value < 1]
     return min(error_rates, default=2 * LEAST) / 2
@@ -106,7 +106,7 @@ def _error_floor(runs: Sequence[Run]) -> float:
 
 def _draw_run(
     panels: tuple[Axes, Axes],
-    run: Run,
+    run: TrainingRun,
     style: Style,
     positions: Sequence[float],
     floor: float,
@@ -142,7 +142,7 @@ def _bounds(watched: Sequence[float], training: Sequence[float]) -> tuple[float,
     return middle / half, middle * half
 
 
-def _scale_loss(axes: Axes, runs: Sequence[Run]) -> None:
+def _scale_loss(axes: Axes, runs: Sequence[TrainingRun]) -> None:
     low, high = _bounds(
         [value for run in runs for value in run.watched[0]], [value for run in runs for value in run.history.loss]
     )
@@ -152,7 +152,7 @@ def _scale_loss(axes: Axes, runs: Sequence[Run]) -> None:
     axes.set_title("loss (nats, logarithmic)")
 
 
-def _scale_accuracy(axes: Axes, runs: Sequence[Run], floor: float) -> None:
+def _scale_accuracy(axes: Axes, runs: Sequence[TrainingRun], floor: float) -> None:
     """Stretch the axis towards 100 %, where the differences are: it is a logarithmic one of the share that is wrong."""
     from matplotlib.ticker import FuncFormatter
 
@@ -166,7 +166,7 @@ def _scale_accuracy(axes: Axes, runs: Sequence[Run], floor: float) -> None:
     axes.set_title(f"accuracy (stretched towards 100 %{note})")
 
 
-def _scale_time(axes: Axes, runs: Sequence[Run], by: str) -> None:
+def _scale_time(axes: Axes, runs: Sequence[TrainingRun], by: str) -> None:
     from matplotlib.ticker import MaxNLocator
 
     axes.grid(axis="y")

@@ -103,7 +103,7 @@ def score(
     results = session.run(
         bundle, digits, chosen, plan=None, limit=limit, progress=bar, keep=lambda _: None,
         on_scores=lambda setup, scores: scores_by_setup.update({setup[:2]: scores}),
-        against=session.Against(reference_scores),
+        against=session.ReferenceScores(reference_scores),
     )  # fmt: skip
     bar.end()
     labels = digits.test.head(limit).labels

@@ -176,7 +176,9 @@ def measure(
 
         digits = bundle_data(bundle, data, progress, allow_other_data=allow_other_data)
         against = (
-            session.Against(reference.scores_or_none(bundle, digits, limit, progress)) if allow_other_data else None
+            session.ReferenceScores(reference.scores_or_none(bundle, digits, limit, progress))
+            if allow_other_data
+            else None
         )
         results = session.run(
             bundle, digits, chosen, plan=plan, limit=limit, progress=progress, keep=keep, earlier=earlier,

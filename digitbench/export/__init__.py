@@ -22,7 +22,7 @@ from digitbench.data import Dataset
 from digitbench.errors import ArtifactError, CheckFailed, MissingRuntimeError, UsageError, reason, unknown
 from digitbench.export import folding, npz
 from digitbench.export.check import Checked, check_artifact
-from digitbench.export.job import Work
+from digitbench.export.job import ExportJob
 from digitbench.export.keras_runtime import import_keras
 from digitbench.records.precisions import BF16, EXPORTED, FP32, IMPORTED, INT8
 from digitbench.records.precisions import FORMATS as PRECISIONS
@@ -244,9 +244,9 @@ class _Exporter:
         images = self.dataset.test.images[:1] if self.calibration is None else self.calibration.images
         model_inputs = self.bundle.model_io.encode(images)
         if precision == self.model_precision:  # as it is: the writers do nothing to an fp32 model
-            work = Work(self.model, FP32, model_inputs, None)
+            work = ExportJob(self.model, FP32, model_inputs, None)
         else:
-            work = Work(self.model, precision, model_inputs, self._fp32(format))
+            work = ExportJob(self.model, precision, model_inputs, self._fp32(format))
         try:
             with ExitStack() as exit_stack:  # an artifact and its checksum, from one export of several at the same time
                 with written_beside(target, replace_folder=True) as draft:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 
 @dataclass(frozen=True)
-class Work:
+class ExportJob:
     """One artifact to write.
 
     Attributes

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from digitbench.export.job import Work
+from digitbench.export.job import ExportJob
 
 SUFFIX = ".npz"
 NEEDS: tuple[str, ...] = ()
@@ -38,7 +38,7 @@ class Plain:
     window: tuple[int, int, int, int] | None = None
 
 
-def write(work: Work, target: Path) -> None:
+def write(work: ExportJob, target: Path) -> None:
     """Write the model's dense layers as an ``.npz``.
 
     It holds ``activations``, and ``kernel_0, bias_0, kernel_1, …``; and, of a model that looks at a part of the image

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from digitbench.export.job import Work
+from digitbench.export.job import ExportJob
 from digitbench.export.simplify import lean
 from digitbench.records.precisions import DYNAMIC, FP16, FP32, INT8
 
@@ -19,7 +19,7 @@ NEEDS: tuple[str, ...] = ("tf2onnx", "onnx", "onnxruntime")
 CALIBRATION_BATCH = 100
 
 
-def write(work: Work, target: Path) -> None:
+def write(work: ExportJob, target: Path) -> None:
     """Write the model as an ``.onnx`` file with a free batch size, float32 in and out."""
     with tempfile.TemporaryDirectory() as folder:
         source = work.fp32
@@ -54,7 +54,7 @@ def _store_as_float16(source: Path, target: Path) -> None:
     onnx.save(model, target)
 
 
-def _quantise(work: Work, source: Path, target: Path, folder: Path) -> None:
+def _quantise(work: ExportJob, source: Path, target: Path, folder: Path) -> None:
     import onnx
     from onnxruntime import quantization
     from onnxruntime.quantization.shape_inference import quant_pre_process

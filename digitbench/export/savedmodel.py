@@ -6,14 +6,14 @@ import errno
 import os
 from pathlib import Path
 
-from digitbench.export.job import Work
+from digitbench.export.job import ExportJob
 from digitbench.export.simplify import lean
 
 SUFFIX = ".savedmodel"
 NEEDS: tuple[str, ...] = ()
 
 
-def write(work: Work, target: Path) -> None:
+def write(work: ExportJob, target: Path) -> None:
     """Write the model as a SavedModel folder with a serving signature of free batch size."""
     import tensorflow as tf
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from digitbench.export.job import Work
+from digitbench.export.job import ExportJob
 from digitbench.export.simplify import lean
 from digitbench.records.precisions import DYNAMIC, FP16, FP32, INT8
 
@@ -18,7 +18,7 @@ OUTPUT_ACTIVATIONS = ["SOFTMAX", "LOGISTIC"]
 MEAN = ["ADD", "MUL"]  # what a committee's mean of its members' scores is made of
 
 
-def write(work: Work, target: Path) -> None:
+def write(work: ExportJob, target: Path) -> None:
     """Write the model as a ``.tflite`` file with a free batch size, float32 in and out."""
     import tensorflow as tf
 
@@ -42,22 +42,22 @@ def _save(model: Any, folder: str) -> None:
     archive.write_out(folder, verbose=False)
 
 
-def _fp32(tf: Any, converter: Any, work: Work) -> bytes:
+def _fp32(tf: Any, converter: Any, work: ExportJob) -> bytes:
     return bytes(converter.convert())
 
 
-def _fp16(tf: Any, converter: Any, work: Work) -> bytes:
+def _fp16(tf: Any, converter: Any, work: ExportJob) -> bytes:
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.target_spec.supported_types = [tf.float16]
     return bytes(converter.convert())
 
 
-def _dynamic(tf: Any, converter: Any, work: Work) -> bytes:
+def _dynamic(tf: Any, converter: Any, work: ExportJob) -> bytes:
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     return bytes(converter.convert())
 
 
-def _int8(tf: Any, converter: Any, work: Work) -> bytes:
+def _int8(tf: Any, converter: Any, work: ExportJob) -> bytes:
     """All layers as int8, but the output's activation, and the mean of several, in float32.
 
     The converter's usual int8 softmax gives scores in steps of 1/256, so that log loss and the ranking of close

@@ -40,7 +40,7 @@ def run(
     keep: Callable[[Results], None],
     earlier: Results | None = None,
     on_scores: Callable[[Setup, Scores], None] | None = None,
-    against: Against | None = None,
+    against: ReferenceScores | None = None,
 ) -> Results:
     """Evaluate candidates and time those that have a batch size.
 
@@ -80,7 +80,7 @@ def run(
     test = dataset.test.head(limit)
     if against is None:
         bundle.check_dataset(dataset)
-        against = Against(bundle.reference_scores()[: len(test)])
+        against = ReferenceScores(bundle.reference_scores()[: len(test)])
     timing_plan = plan or Plan(generations=1)
     facts = _Facts(bundle, dataset, len(test), plan, earlier, chosen)
     # Without a reference the true labels take its place, since the run state needs one; its results aren't shown.
@@ -130,7 +130,7 @@ def run(
 
 
 @dataclass(frozen=True)
-class Against:
+class ReferenceScores:
     """What candidates are compared with: float32 (n, 10) scores of the same images; None where there are none."""
 
     scores: Scores | None

@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 
 from digitbench.bundle import history
-from digitbench.bundle.trainings import Run, lowest, notes
+from digitbench.bundle.trainings import TrainingRun, lowest, notes
 from digitbench.report.bundles import column_of, print_records
 from digitbench.report.terminal_table import print_line
 from digitbench.system.text import shown_name
@@ -19,7 +19,7 @@ from digitbench.system.text import shown_name
 SCHEMA = "digitbench.history/1"
 
 
-def print_runs(runs: Sequence[Run], console: Console) -> None:
+def print_runs(runs: Sequence[TrainingRun], console: Console) -> None:
     """Print a line for each run, and the notes; a column that would be empty is left out."""
     columns = [column for column in _columns() if any(column.cell(run) for run in runs)]
     best = lowest(runs)
@@ -29,10 +29,10 @@ def print_runs(runs: Sequence[Run], console: Console) -> None:
 
 
 def _columns() -> list[Any]:
-    def of_best(index: int, template: str) -> Callable[[Run], str]:
+    def of_best(index: int, template: str) -> Callable[[TrainingRun], str]:
         return lambda run: template.format(run.best[index]) if run.best else ""
 
-    def optional(name: str, template: str) -> Callable[[Run], str]:
+    def optional(name: str, template: str) -> Callable[[TrainingRun], str]:
         return lambda run: "" if (value := getattr(run, name)) is None else template.format(value)
 
     return [
@@ -51,13 +51,13 @@ def _columns() -> list[Any]:
     ]
 
 
-def to_json(runs: Sequence[Run], picture: Path | None) -> dict[str, Any]:
+def to_json(runs: Sequence[TrainingRun], picture: Path | None) -> dict[str, Any]:
     """Give the runs and the path of their picture as plain values; what isn't known is null."""
     return {"schema": SCHEMA, "runs": [_run_to_json(run) for run in runs], "notes": list(notes(runs)),
             "picture": str(picture) if picture else None}  # fmt: skip
 
 
-def _run_to_json(run: Run) -> dict[str, Any]:
+def _run_to_json(run: TrainingRun) -> dict[str, Any]:
     epoch, loss, accuracy = run.best or (None, None, None)
     curves = run.history
     return {

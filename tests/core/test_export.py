@@ -15,7 +15,7 @@ from digitbench import data, export, plugins
 from digitbench.bundle import Bundle
 from digitbench.errors import ArtifactError, MissingRuntimeError, UsageError
 from digitbench.export import npz
-from digitbench.export.job import Work
+from digitbench.export.job import ExportJob
 
 
 def test_every_format_is_known_by_its_module() -> None:
@@ -69,7 +69,7 @@ CROPPED = network(IMAGE, cropping(), layer("Flatten"), layer("Nothing"), dense(2
 
 def test_what_a_crop_leaves_is_what_numpy_multiplies(tmp_path: Path) -> None:
     path = tmp_path / "model.npz"
-    npz.write(Work(CROPPED, "fp32", np.empty(0)), path)
+    npz.write(ExportJob(CROPPED, "fp32", np.empty(0)), path)
     images = data.load("digits").test.images[:5]
     expected = images[:, 4:26, 1:23].reshape(5, -1) @ CROPPED.layers[-1].get_weights()[0]
     backend_class: Any = plugins.find("numpy").load()

@@ -127,7 +127,7 @@ def inspect_structures(names: list[str]) -> dict[str, tuple[bool, list[str], flo
 def write(name: str, folder: Path) -> tuple[Scores, Scores, str]:
     """Write a network in every format in fp32; give Keras' scores, those of the SavedModel, and why there's no npz."""
     from digitbench.export import folding
-    from digitbench.export.job import Work
+    from digitbench.export.job import ExportJob
 
     model = network(name)
     scores = np.asarray(model(images(), training=False))
@@ -136,7 +136,7 @@ def write(name: str, folder: Path) -> tuple[Scores, Scores, str]:
     for format in dict.fromkeys(FORMATS.values()):
         if format != "npz" or not reason:
             module = import_module(f"digitbench.export.{format}")
-            module.write(Work(folded_model, "fp32", images()), folder / f"model{module.SUFFIX}")
+            module.write(ExportJob(folded_model, "fp32", images()), folder / f"model{module.SUFFIX}")
     assert "BatchNormalization" not in [type(layer).__name__ for layer in folded_model._flatten_layers()]
     assert np.abs(np.asarray(model(images(), training=False)) - scores).max() == 0, "the model itself is as it was"
     with plugins.find("savedmodel").load()(folder / "model.savedmodel", threads=1) as backend:

@@ -18,7 +18,7 @@ from core.helpers import one_printable_line
 from core.test_charts_model import LONG, drawn_texts
 from digitbench.bundle import Bundle, trainings
 from digitbench.bundle.history import History
-from digitbench.bundle.trainings import Run
+from digitbench.bundle.trainings import TrainingRun
 from digitbench.charts import canvas
 from digitbench.charts import trainings as chart
 from digitbench.charts.sheet import plain_number
@@ -28,8 +28,8 @@ from digitbench.report.trainings import print_runs, to_json
 FALLING = History((1.0, 0.5, 0.2), (0.7, 0.9, 1.0), (0.9, 0.4, 0.45), (0.8, 0.92, 0.9))
 
 
-def new_run(name: str = "one", lines: History = FALLING, **more: Any) -> Run:
-    plain = Run(
+def new_run(name: str = "one", lines: History = FALLING, **more: Any) -> TrainingRun:
+    plain = TrainingRun(
         name=name, path=Path(name), recipe="dense-128", seed=0, members=1, loop="fit", dataset=("digits", "abc"),
         history=lines, seconds=6.0, epoch_seconds=(2.0,) * len(lines.loss), shared=False, held_out=144,
         test_accuracy=0.9,
@@ -37,7 +37,7 @@ def new_run(name: str = "one", lines: History = FALLING, **more: Any) -> Run:
     return replace(plain, **more)
 
 
-def many(count: int, epochs: int = 30) -> list[Run]:
+def many(count: int, epochs: int = 30) -> list[TrainingRun]:
     """Trainings of different lengths that get ever better, one of them without validation."""
     runs = []
     for number in range(count):
@@ -64,7 +64,7 @@ def many(count: int, epochs: int = 30) -> list[Run]:
     ],
     ids=["2", "12", "12-seconds", "long-name", "one-epoch", "no-validation", "far-apart", "far-apart-epochs"],
 )  # fmt: skip
-def test_nothing_is_cut_off_and_no_words_lie_on_others(runs: Sequence[Run], by: str) -> None:
+def test_nothing_is_cut_off_and_no_words_lie_on_others(runs: Sequence[TrainingRun], by: str) -> None:
     figure = chart.figure(runs, by)
     with canvas.styled():
         figure.draw_without_rendering()
@@ -191,7 +191,7 @@ def test_a_run_counts_once_and_one_name_is_of_one_run(tmp_path: Path, untrained:
 # --- a table and JSON ----------------------------------------------------------------------------------------------
 
 
-def printed(runs: Sequence[Run], width: int = 0) -> str:
+def printed(runs: Sequence[TrainingRun], width: int = 0) -> str:
     console = Console(file=StringIO(), width=width or 200, force_terminal=bool(width))
     print_runs(runs, console)
     return str(console.file.getvalue())  # type: ignore[attr-defined]
