@@ -29,6 +29,14 @@ def test_the_backend_in_readme_is_the_example_plugin() -> None:
     assert len(code.splitlines()) <= 40
 
 
+@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "docs/architecture.md"])
+def test_the_files_that_a_page_names_are_there(page: str) -> None:
+    named = re.findall(r"`([\w/.]+\.(?:py|md|ipynb|html|js|svg))`", (ROOT / page).read_text(encoding="utf-8"))
+    files = [path.as_posix() for path in ROOT.rglob("*.*") if ".venv" not in path.parts]
+    assert len(named) > 10
+    assert [name for name in named if not any(path.endswith(f"/{name}") for path in files)] == []
+
+
 def test_the_recipes_in_readme_are_the_named_ones() -> None:
     assert re.findall(r"^\| `((?:dense|cnn)-[a-z0-9-]+)`", README, re.MULTILINE) == list(RECIPES)
     assert f"`{DEFAULT}` (default)" in README
