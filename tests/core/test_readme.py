@@ -33,7 +33,8 @@ def test_the_backend_in_readme_is_the_example_plugin() -> None:
 def test_the_files_that_a_page_names_are_there(page: str) -> None:
     named = re.findall(r"`([\w/.]+\.(?:py|md|ipynb|html|js|svg))`", (ROOT / page).read_text(encoding="utf-8"))
     folders = ("digitbench", "backends", "benchmarks", "tests", "tools", "docs")
-    files = [path.as_posix() for folder in folders for path in (ROOT / folder).rglob("*.*")]
+    paths = [*ROOT.glob("*.*"), *(path for folder in folders for path in (ROOT / folder).rglob("*.*"))]
+    files = [path.as_posix() for path in paths]
     assert len(named) > 10
     assert [name for name in named if not any(path.endswith(f"/{name}") for path in files)] == []
 
