@@ -7,22 +7,13 @@ import tempfile
 from pathlib import Path
 from typing import Any, ClassVar
 
-from digitbench.backend import (
-    NATIVE_SPEC,
-    Backend,
-    Images,
-    IOSpec,
-    Runtime,
-    Scores,
-    Signature,
-    Steps,
-    Tensor,
-    check_images,
-)
-from digitbench.errors import ArtifactError, ThreadsError, reason
+from digitbench_tensorflow import TensorFlowBackend, take_threads
+
+from digitbench.backend import NATIVE_SPEC, IOSpec, Runtime, Signature, Tensor
+from digitbench.errors import ArtifactError, reason
 
 
-class SavedModelBackend(Backend):
+class SavedModelBackend(TensorFlowBackend):
     """A SavedModel folder, as ``Model.export`` writes it; XLA compiles it once for each batch size, on the first call.
 
     Called without XLA, the signature takes twice as long for one image.
@@ -43,32 +34,19 @@ labels = predict(tf.constant(images)).numpy().argmax(axis=1)
 
         if not artifact.exists():
             raise FileNotFoundError(artifact)
-        self._tf, self._io_spec, self._compiler = tf, io_spec, " XLA"
-        _take_threads(tf, threads)
+        take_threads(tf, threads)
         try:
             self._loaded, self._serve = _load(tf, artifact)  # the first owns the variables that the second reads
-            self._call: Any = self._compile()
-            if io_spec is not NATIVE_SPEC:
-                self._compile_without_xla_if_need_be()
+            self._prepare(tf, io_spec)
         except Exception as exc:
             raise ArtifactError(f"{artifact}: TensorFlow can't open it: {reason(exc, artifact)}") from exc
-        self.steps = Steps(self._put, self._run, self._get)
-
-    def _compile_without_xla_if_need_be(self) -> None:
-        tf, io_spec = self._tf, self._io_spec
-        try:
-            self._call(tf.zeros([io_spec.batch or 1, *io_spec.shape], io_spec.dtype))
-        except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError):  # an operation that XLA lacks
-            self._compiler = ""
-            self._call = self._compile()
 
     def _compile(self) -> Any:
         tf, serve, io_spec = self._tf, self._serve, self._io_spec
         (argument,) = serve.structured_input_signature[1]
         output = io_spec.output or next(iter(serve.structured_outputs))
-        shape = [tf.TensorSpec([io_spec.batch, *io_spec.shape], io_spec.dtype)]
         forward = tf.function(
-            lambda images: serve(**{argument: images})[output], shape, jit_compile=bool(self._compiler)
+            lambda images: serve(**{argument: images})[output], self._shape(), jit_compile=bool(self._compiler)
         )
         return forward.get_concrete_function()
 
@@ -77,7 +55,7 @@ labels = predict(tf.constant(images)).numpy().argmax(axis=1)
         """See `Backend.signature`."""
         import tensorflow as tf
 
-        _take_threads(tf, 1)
+        take_threads(tf, 1)
         try:
             _, serve = _load(tf, artifact)
             inputs, outputs = serve.structured_input_signature[1], serve.structured_outputs
@@ -90,31 +68,12 @@ labels = predict(tf.constant(images)).numpy().argmax(axis=1)
     @property
     def runtime(self) -> Runtime:
         """TensorFlow's version, device and intra-op threads."""
-        tf = self._tf
-        device = f"{tf.config.list_logical_devices()[0].device_type}{self._compiler}"
-        return Runtime("TensorFlow", tf.__version__, device, tf.config.threading.get_intra_op_parallelism_threads())
-
-    def predict(self, images: Images) -> Scores:
-        """See `Backend.predict`."""
-        check_images(images, self._io_spec)
-        self._put(images)
-        self._run()
-        return self._get()
-
-    def _put(self, images: Images) -> None:
-        # Memory shared through DLPack would save 16 µs a call, but a tensor is not meant to change under TensorFlow.
-        self._images: Any = self._tf.constant(images)
-
-    def _run(self) -> None:
-        self._scores: Any = self._call(self._images)
-
-    def _get(self) -> Scores:
-        scores: Scores = self._scores.numpy()  # a copy
-        return scores
+        return Runtime("TensorFlow", self._tf.__version__, self._device, self._threads)
 
     def close(self) -> None:
         """Drop the model; TensorFlow itself stays in the process."""
-        self._call = self._loaded = self._serve = self._images = self._scores = self.steps = None
+        super().close()
+        self._loaded = self._serve = None
 
 
 SERVING = "serving_default"
@@ -148,12 +107,3 @@ def _load_graph_alone(tf: Any, folder: Path) -> Any:
 def _tensor(name: str, spec: Any) -> Tensor:
     rank_known = spec.shape.rank is not None
     return Tensor(name, tuple(spec.shape.as_list()) if rank_known else (), spec.dtype.name)
-
-
-def _take_threads(tf: Any, threads: int) -> None:
-    try:
-        tf.config.threading.set_intra_op_parallelism_threads(threads)
-        tf.config.threading.set_inter_op_parallelism_threads(1)
-    except RuntimeError as exc:
-        if tf.config.threading.get_intra_op_parallelism_threads() != threads:
-            raise ThreadsError(f"TensorFlow can't take {threads} threads in this process: {reason(exc)}") from exc

@@ -13,7 +13,7 @@ import numpy as np
 from digitbench.charts import canvas, palette
 from digitbench.charts.distributions import BINS_PER_DECADE, LEAST, Micros, calls_of, histogram, tail
 from digitbench.charts.groups import INVALID, Group, caption, group_name, pick
-from digitbench.charts.palette import DASHES, GREY, PALE
+from digitbench.charts.palette import DASHES, GREY, PALE, dash_of
 from digitbench.charts.sheet import (
     EDGE,
     HEAD,
@@ -41,7 +41,6 @@ WIDTH = 10.0
 FAINT = 0.06  # of a violin's height: a lower bin can't be seen, and gets a dot
 HEIGHT, FOOT, MARKS = 0.68, 0.22, 0.36
 """Of a line: a violin's height, and how far below the line's middle the violin and the marks stand."""
-PRECISION_DASHES = {"fp32": "solid", "fp16": "dash", "bf16": "longdash", "dynamic": "dot", "int8": "dashdot"}
 COLUMNS = ("p50 µs", "p99 µs", "slowest µs")
 HEADROOM = 0.72  # inches above the first line
 PERCENTILES = (("min", 1.0), ("p50", 0.5), ("p90", 0.1), ("p99", 0.01), ("p999", 0.001))
@@ -289,7 +288,7 @@ def _draw_tails(group: Group, candidates: Sequence[Calls]) -> Figure:
             if candidate.row.backend != backend:
                 _draw_tail(axes, candidate, PALE, "-", 0.7, marked=False)
         for candidate in (candidate for candidate in candidates if candidate.row.backend == backend):
-            dash = DASHES[PRECISION_DASHES.get(candidate.row.precision, "longdashdot")]
+            dash = DASHES[dash_of(candidate.row.precision)]
             label = f"{ranks[id(candidate.row)]} {candidate.row.precision}".strip()
             _draw_tail(axes, candidate, styles[backend].colour, dash, 1.6, marked=True, label=label)
         legend = axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, handlelength=3.2, borderaxespad=0.2,

@@ -65,3 +65,11 @@ def of_backends(names: Iterable[str]) -> dict[str, Style]:
         name: BACKENDS[name] if name in BACKENDS else PLUGIN_STYLES[plugins.index(name) % len(PLUGIN_STYLES)]
         for name in backends
     }
+
+
+_PRECISION_DASHES = {"fp32": "solid", "fp16": "dash", "bf16": "longdash", "dynamic": "dot", "int8": "dashdot"}
+
+
+def dash_of(precision: str) -> str:
+    """Give the dashes of a precision's line, of `DASHES`."""
+    return _PRECISION_DASHES.get(precision, "longdashdot")

@@ -158,7 +158,7 @@ def _draw(group: Group, placed: Sequence[Placed], not_drawn: Sequence[Row], agai
 def _notes(group: Group, placed: Sequence[Placed], not_drawn: Sequence[Row], against: Against) -> Lines:
     """Say how to read the picture, what is wrong with its rows, and what was measured."""
     metric = {"latency": "p50", "memory": "peak memory", "size": "size"}[against]
-    notes = [LEGEND.format(metric=metric, area=AREAS[against]), _pair_note(group, placed)]
+    notes = [LEGEND.format(metric=metric), _pair_note(group, placed)]
     if not_drawn:
         notes.append(f"Not drawn, since accuracy, size, memory or p50 is not known: {group.names.rows(not_drawn)}.")
     caption_text = caption(group.results, group_name(group.batch_size, group.threads), group.other_groups)

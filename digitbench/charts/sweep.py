@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from digitbench.charts import canvas, palette
 from digitbench.charts.groups import INVALID, caption, timed
-from digitbench.charts.palette import DASHES, FILLS, PALE, Style
+from digitbench.charts.palette import DASHES, FILLS, PALE, Style, dash_of
 from digitbench.charts.sheet import (
     EDGE,
     HEAD,
@@ -40,7 +40,6 @@ METRICS: tuple[Metric, ...] = ("throughput", "latency")
 TITLES = {"throughput": "Throughput, images per second", "latency": "p50 latency, µs per call"}
 WIDTH = 10.5
 FEW = 6  # lines in one panel that are easy to tell apart
-PRECISION_DASHES = {"fp32": "solid", "fp16": "dash", "bf16": "longdash", "dynamic": "dot", "int8": "dashdot"}
 
 
 @dataclass(frozen=True)
@@ -330,7 +329,7 @@ def _label(curve: Curve) -> str:
 def _draw_curve(axes: Axes, curve: Curve, frame: _Frame) -> None:
     style, precision = frame.styles[curve.first.backend], curve.first.precision
     points = _points(curve, frame.metric)
-    dash = style.dash if curve.mixed else PRECISION_DASHES.get(precision, "longdashdot")
+    dash = style.dash if curve.mixed else dash_of(precision)
     axes.plot(
         list(points), list(points.values()), color=style.colour, linewidth=1.3, marker=style.marker, markersize=5,
         linestyle=DASHES[dash], fillstyle=FILLS.get(precision, "bottom"),

@@ -5,16 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 
 from digitbench.records.prediction import Prediction
 from digitbench.report.terminal_table import empty_table, print_table
-
-if TYPE_CHECKING:
-    pass
 
 
 def print_predictions(predictions: Sequence[Prediction], about: str, console: Console) -> None:

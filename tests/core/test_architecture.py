@@ -21,6 +21,9 @@ RUNTIMES = {
     "digitbench_openvino": {"openvino"},
     "digitbench_numpy": {"threadpoolctl"},
 }
+SHARED = {"digitbench_tensorflow": {"digitbench_keras", "digitbench_savedmodel"}}
+"""What several adapters of one engine share, and which they are."""
+
 TRAINING = {"tensorflow", "keras", "tf2onnx"}
 LIGHT = {"numpy", "packaging", "digitbench"}  # what any module may load when it is itself loaded
 LONGEST_FILE = 400
@@ -39,7 +42,7 @@ CORE, ADAPTERS = files("digitbench"), files("backends")
 
 def test_every_file_is_looked_at() -> None:
     assert {"digitbench/cli.py", "digitbench/measure/loop.py", "digitbench/report/page/html.py"} <= CORE.keys()
-    assert ADAPTERS.keys() == {f"backends/{name}.py" for name in RUNTIMES}
+    assert ADAPTERS.keys() == {f"backends/{name}.py" for name in (*RUNTIMES, *SHARED)}
 
 
 # --- rooms ---------------------------------------------------------------------------------------------------------
@@ -124,6 +127,8 @@ def _breaks_adapter_rules(path: PurePosixPath, item: Import) -> str:
     runtimes = RUNTIMES.get(path.stem, set())
     if item.top == "digitbench":
         allowed = item.within("digitbench.backend", "digitbench.errors")
+    elif item.top in SHARED:
+        allowed = path.stem in SHARED[item.top]
     else:
         allowed = item.top in sys.stdlib_module_names or item.top == "numpy" or item.top in runtimes
     if not allowed:
@@ -162,6 +167,8 @@ def test_files_import_only_what_they_may() -> None:
         ("backends/digitbench_onnx.py", "import onnxruntime"),
         ("backends/digitbench_new.py", "def f():\n    import onnxruntime"),
         ("backends/digitbench_onnx.py", "from . import digitbench_numpy"),
+        ("backends/digitbench_onnx.py", "from digitbench_tensorflow import take_threads"),
+        ("backends/digitbench_savedmodel.py", "from digitbench_keras import KerasBackend"),
         ("digitbench/plugins/__init__.py", "def f():\n    importlib.import_module('digitbench_onnx')"),
         ("digitbench/export/check.py", "def f():\n    from digitbench_onnx import OnnxBackend"),
         ("digitbench/data/__init__.py", "def f():\n    from tensorflow.keras.datasets import mnist"),
@@ -187,6 +194,7 @@ def test_an_import_that_is_not_allowed_is_seen(path: str, source: str) -> None:
     [
         ("backends/digitbench_onnx.py", "from digitbench.backend import Backend\nimport numpy as np\nimport os"),
         ("backends/digitbench_keras.py", "def f():\n    import keras\n    import tensorflow"),
+        ("backends/digitbench_keras.py", "from digitbench_tensorflow import take_threads"),
         ("digitbench/train/loops.py", "def f():\n    import keras"),
         ("digitbench/data/mnist.py", "def f():\n    from sklearn.datasets import load_digits"),
         ("digitbench/cli.py", "import typer\nif TYPE_CHECKING:\n    from rich.console import Console"),

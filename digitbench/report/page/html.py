@@ -27,7 +27,6 @@ from digitbench.report.page.chart_parts import ON_DARK, Plot
 from digitbench.report.page.recommendation import Recommendation, recommendations
 
 PACKAGE = "digitbench.report.page"
-PLOTTED = "plots"
 
 
 @dataclass(frozen=True)
