@@ -1,4 +1,4 @@
-"""What README shows is what is there."""
+"""What README and the pages of docs/ show is what is there."""
 
 from __future__ import annotations
 
@@ -14,24 +14,36 @@ from digitbench.bundle import Bundle
 from digitbench.records.recipes import DEFAULT, RECIPES
 
 ROOT = Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8")
+         for path in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]}  # fmt: skip
+README = PAGES["README.md"]
 
 
-def python_with(excerpt: str) -> str:
-    """The one piece of Python in README that has `excerpt` in it."""
-    (code,) = [code for code in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if excerpt in code]
+def python_with(excerpt: str, page: str) -> str:
+    """The one piece of Python in a page that has `excerpt` in it."""
+    (code,) = [code for code in re.findall(r"```python\n(.*?)```", PAGES[page], re.DOTALL) if excerpt in code]
     return str(code)
 
 
-def test_the_backend_in_readme_is_the_example_plugin() -> None:
-    code = python_with("class ExampleBackend")
+def test_readme_is_for_newcomers_and_leads_to_every_page() -> None:
+    assert len(README.splitlines()) <= 150
+    links = {page: re.findall(r"\]\(([^)#:]+)\)", text) for page, text in PAGES.items()}
+    broken = [(page, link) for page, targets in links.items() for link in targets
+              if not (ROOT / page).parent.joinpath(link).exists()]  # fmt: skip
+    assert broken == []
+    linked = {link for page in ("README.md", "docs/recipes.md") for link in links[page]}
+    assert {Path(page).name for page in PAGES if page.startswith("docs/")} <= {Path(link).name for link in linked}
+
+
+def test_the_backend_in_the_docs_is_the_example_plugin() -> None:
+    code = python_with("class ExampleBackend", "docs/backends.md")
     assert code == (ROOT / "tests/plugins/digitbench-example/digitbench_example.py").read_text(encoding="utf-8")
     assert len(code.splitlines()) <= 40
 
 
 @pytest.mark.parametrize("page", ["CONTRIBUTING.md", "docs/architecture.md"])
 def test_the_files_that_a_page_names_are_there(page: str) -> None:
-    named = re.findall(r"`([\w/.]+\.(?:py|md|ipynb|html|js|svg))`", (ROOT / page).read_text(encoding="utf-8"))
+    named = re.findall(r"`([\w/.]+\.(?:py|md|ipynb|html|js|svg))`", PAGES[page])
     folders = ("digitbench", "backends", "benchmarks", "tests", "tools", "docs")
     paths = [*ROOT.glob("*.*"), *(path for folder in folders for path in (ROOT / folder).rglob("*.*"))]
     files = [path.as_posix() for path in paths]
@@ -39,16 +51,16 @@ def test_the_files_that_a_page_names_are_there(page: str) -> None:
     assert [name for name in named if not any(path.endswith(f"/{name}") for path in files)] == []
 
 
-def test_the_recipes_in_readme_are_the_named_ones() -> None:
-    assert re.findall(r"^\| `((?:dense|cnn)-[a-z0-9-]+)`", README, re.MULTILINE) == list(RECIPES)
-    assert f"`{DEFAULT}` (default)" in README
+def test_the_recipes_in_the_docs_are_the_named_ones() -> None:
+    assert re.findall(r"^\| `((?:dense|cnn)-[a-z0-9-]+)`", PAGES["docs/recipes.md"], re.MULTILINE) == list(RECIPES)
+    assert f"`{DEFAULT}` (default)" in PAGES["docs/recipes.md"]
 
 
 def test_the_python_in_readme_runs_as_it_stands(trained: Bundle, tmp_path: Path) -> None:
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / "latest").symlink_to(trained.path, target_is_directory=True)
     completed = subprocess.run(
-        [sys.executable, "-c", python_with("digitbench.load(")], cwd=tmp_path, env=environment(tmp_path),
+        [sys.executable, "-c", python_with("digitbench.load(", "README.md")], cwd=tmp_path, env=environment(tmp_path),
         capture_output=True, text=True, encoding="utf-8", timeout=120,
     )  # fmt: skip
     assert completed.returncode == 0, completed.stderr
