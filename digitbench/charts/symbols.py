@@ -24,17 +24,8 @@ def draw_symbol(axes: Axes, x: float, y: float, row: Row, style: Style, size: fl
         **options,
     )  # fmt: skip
     if row.validity:
-        axes.plot(
-            x,
-            y,
-            marker="x",
-            markersize=min(size, 7),
-            color="black",
-            markeredgewidth=0.8,
-            zorder=4,
-            linestyle="",
-            **options,
-        )
+        axes.plot(x, y, marker="x", markersize=min(size, 7), color="black", markeredgewidth=0.8, zorder=4, linestyle="",
+                  **options)  # fmt: skip
 
 
 @cache

@@ -17,6 +17,7 @@ from digitbench.commands.options import (
     PrecisionOption,
     QuietOption,
     RunArgument,
+    ThreadsOption,
     backends_of,
     bundle_data,
     show_progress,
@@ -61,7 +62,7 @@ def choose(
     max_size: Annotated[str | None, typer.Option(metavar="500kB", help="Of the artifact.")] = None,
     min_throughput: Annotated[str | None, typer.Option(metavar="20000", help="Images per second.")] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Images in a call.")] = 1,
-    threads: Annotated[int, typer.Option("--threads", "-t", min=1, help="Threads that each runtime may use.")] = 1,
+    threads: ThreadsOption = 1,
     backend: BackendOption = None,
     precision: PrecisionOption = None,
     prefer: Annotated[

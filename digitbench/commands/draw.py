@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from digitbench.commands.options import BackendOption, PrecisionOption, RunArgument, backends_of, open_console
+from digitbench.commands.options import (
+    BackendOption,
+    PrecisionOption,
+    RunArgument,
+    ThreadsOption,
+    backends_of,
+    open_console,
+)
 from digitbench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -41,7 +48,7 @@ def draw(
     precision: PrecisionOption = None,
     host: HostOption = LOOPBACK,
     port: PortOption = None,
-    threads: Annotated[int, typer.Option("--threads", "-t", min=1, help="Threads that each runtime may use.")] = 1,
+    threads: ThreadsOption = 1,
     no_browser: NoBrowserOption = False,
 ) -> None:
     """Open a page to draw a digit on, by mouse, pen or finger, and see while drawing what every runtime answers."""

@@ -14,6 +14,7 @@ from digitbench.commands.options import (
     PrecisionOption,
     QuietOption,
     RunArgument,
+    ThreadsOption,
     backends_of,
 )  # fmt: skip
 from digitbench.commands.outputs import Outputs, raise_failures
@@ -32,7 +33,7 @@ def evaluate(
     run: RunArgument = None,
     backend: BackendOption = None,
     precision: PrecisionOption = None,
-    threads: Annotated[int, typer.Option("--threads", "-t", min=1, help="Threads that each runtime may use.")] = 1,
+    threads: ThreadsOption = 1,
     data: OtherDataOption = None,
     limit: LimitOption = None,
     per_class: PerClassOption = False,

@@ -53,6 +53,7 @@ PrecisionOption = Annotated[
     typer.Option("--precision", "-p", metavar="int8,dynamic", help="fp32, fp16, dynamic, int8, or bf16 where a runtime "
                  "makes it; all that were exported if not given.", autocompletion=completion.precisions),
 ]  # fmt: skip
+ThreadsOption = Annotated[int, typer.Option("--threads", "-t", min=1, help="Threads that each runtime may use.")]
 LimitOption = Annotated[int | None, typer.Option("--limit", min=1, metavar="N", help="Only the first N test images.")]
 GateOption = Annotated[
     list[str] | None,

@@ -74,17 +74,8 @@ def model_ios(signature: Signature, constraints: Constraints, images: Images) ->
     candidates = []
     for (shape, batch), output in product(shapes, outputs):
         for fit, (background, foreground) in product(_fits(shape, constraints), ranges(constraints, images)):
-            model_io = ModelIO(
-                shape,
-                background,
-                foreground,
-                fit,
-                batch,
-                input_tensor,
-                output,
-                _answer_shape(output),
-                constraints.activation or "softmax",
-            )
+            model_io = ModelIO(shape, background, foreground, fit, batch, input_tensor, output, _answer_shape(output),
+                               constraints.activation or "softmax")  # fmt: skip
             if constraints.range or not model_io.saturates():
                 candidates.append(model_io)
     if not candidates:

@@ -152,13 +152,8 @@ class RunState:
         row_agreement = agreement.compare(scores, self._reference, self._labels, self._reference_name)
         row_calibration = accuracy.calibration(scores, self._labels, self._activation)
         for entry in self._entries_of(setup):
-            entry.row = replace(
-                entry.row,
-                accuracy=row_accuracy,
-                agreement=row_agreement,
-                calibration=row_calibration,
-                peak_rss_bytes=peak_rss_bytes,
-            )
+            entry.row = replace(entry.row, accuracy=row_accuracy, agreement=row_agreement, calibration=row_calibration,
+                                peak_rss_bytes=peak_rss_bytes)  # fmt: skip
 
     def wrong_labels(self, key: Key, first: int, labels: Sequence[int]) -> int:
         """Count labels of a timed batch that differ from those of the accuracy run and should not; sgemm has none.
