@@ -222,8 +222,8 @@ def _draw_steps(axes: Axes, placed: Sequence[Placed]) -> None:
 
 def _draw_mark(axes: Axes, candidate: Placed, style: Style, largest: float) -> None:
     colour = GREY if candidate.row.validity else style.colour
-    axes.plot((candidate.low, candidate.high), (candidate.cost, candidate.cost), color=colour, linewidth=0.9, alpha=0.65,
-              zorder=1.5)  # fmt: skip
+    axes.plot((candidate.low, candidate.high), (candidate.cost, candidate.cost), color=colour, linewidth=0.9,
+              alpha=0.65, zorder=1.5)  # fmt: skip
     size = max(3.5, diameter(candidate.area, largest, WIDEST)) * width_factor(style.marker)
     draw_symbol(axes, candidate.top1, candidate.cost, candidate.row, style, size)
 
