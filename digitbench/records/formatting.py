@@ -62,6 +62,21 @@ def ratio(measured: Ratio) -> str:
     return times(measured.value) + (f" {bracketed(measured.interval, measured.value)}" if measured.interval else "")
 
 
+def ratio_of(row: Row, *, interval: bool) -> str:
+    """Write a row's ratio, with its interval if it has one; nothing if it has no ratio."""
+    return "" if row.ratio is None else ratio(row.ratio) if interval else times(row.ratio.value)
+
+
+def p_value(value: float | None) -> str:
+    """Write a p-value in three decimals: ``0.021``, ``<0.001``."""
+    return "" if value is None else "<0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def three_digits(value: float | None) -> str:
+    """Write a number in three digits, a large one whole: ``0.0123``, ``1,234``."""
+    return "" if value is None else f"{value:.3g}" if value < 100 else f"{value:,.0f}"
+
+
 def _number(value: float, scale: float) -> str:
     decimals = 2 if scale < 9.995 else 1 if scale < 99.95 else 0
     return f"{value:,.{decimals}f}"

@@ -122,6 +122,13 @@ class CallBreakdown:
     run: float | None = None
     output_copy: float | None = None
 
+    @property
+    def rest(self) -> float | None:
+        """What the call costs beyond its steps; None where they aren't told apart."""
+        if self.input_copy is None or self.run is None or self.output_copy is None:
+            return None
+        return self.call - self.input_copy - self.run - self.output_copy
+
 
 @dataclass(frozen=True)
 class Generation:
