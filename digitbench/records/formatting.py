@@ -67,9 +67,9 @@ def ratio_of(row: Row, *, interval: bool) -> str:
     return "" if row.ratio is None else ratio(row.ratio) if interval else times(row.ratio.value)
 
 
-def p_value(value: float | None) -> str:
+def p_value(value: float) -> str:
     """Write a p-value in three decimals: ``0.021``, ``<0.001``."""
-    return "" if value is None else "<0.001" if value < 0.001 else f"{value:.3f}"
+    return "<0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def share(value: float | None) -> str:
@@ -82,9 +82,9 @@ def percents(interval: Interval | None) -> str:
     return "" if interval is None else f"[{100 * interval[0]:.1f}, {100 * interval[1]:.1f}]"
 
 
-def three_digits(value: float | None) -> str:
+def three_digits(value: float) -> str:
     """Write a number in three digits, a large one whole: ``0.0123``, ``1,234``."""
-    return "" if value is None else f"{value:.3g}" if value < 100 else f"{value:,.0f}"
+    return f"{value:.3g}" if value < 100 else f"{value:,.0f}"
 
 
 def _number(value: float, scale: float) -> str:
