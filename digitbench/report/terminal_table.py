@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from functools import cache
 from textwrap import fill
@@ -59,14 +59,21 @@ def print_section(section: Section | None, console: Console) -> None:
         print_line(line, console, style)
 
 
-def print_fitting(
-    columns: Sequence[Column], draw: Callable[[Sequence[Column]], RichTable], console: Console
-) -> None:  # fmt: skip
+def print_fitting(columns: Sequence[Column], draw: Callable[[Sequence[Column]], RichTable], console: Console) -> None:
     """Print the table that `draw` makes of columns; on a terminal too narrow for it, of fewer columns."""
+    table, left_out = fitting_table(columns, draw, console.width if console.is_terminal else None)
+    print_table(table, console)
+    if left_out:
+        print_line(f"This terminal is too narrow for: {', '.join(left_out)}.", console, "dim")
+
+
+def fitting_table(
+    columns: Sequence[Column], draw: Callable[[Sequence[Column]], RichTable], width: int | None
+) -> tuple[RichTable, Collection[str]]:  # fmt: skip
+    """Draw as many columns as there is room for, all if `width` is None; and name those that are left out."""
     columns = list(columns)
     left_out: dict[str, str] = {}
-    table = draw(columns)
-    while console.is_terminal and width_of(table) > console.width and len(columns) > FEWEST:
+    while width is not None and width_of(draw(columns)) > width and len(columns) > FEWEST:
         index = min(range(len(columns)), key=lambda i: columns[i].worth)
         if columns[index].worth >= ALWAYS:
             break
@@ -74,10 +81,7 @@ def print_fitting(
         if dropped.shorter:
             columns.insert(index, replace(dropped.shorter, head=dropped.head))
         left_out[dropped.head] = (dropped.shorter or dropped).title
-        table = draw(columns)
-    print_table(table, console)
-    if left_out:
-        print_line(f"This terminal is too narrow for: {', '.join(left_out.values())}.", console, "dim")
+    return draw(columns), left_out.values()
 
 
 def width_of(table: RichTable) -> int:
