@@ -144,9 +144,7 @@ def statistics_of(seconds: Seconds) -> dict[str, Any]:
     mean, total = float(seconds.mean()), float(seconds.sum())
     deviation = float(seconds.std(ddof=1)) if n > 1 else 0.0
     # The medians of the two halves; of an odd number the mean of those with the middle and without it.
-    halves = (max(n // 2, 1), (n + 1) // 2)
-    q1 = float(np.mean([np.median(ordered[:half]) for half in halves]))
-    q3 = float(np.mean([np.median(ordered[n - half :]) for half in halves]))
+    q1, q3 = map(float, np.quantile(ordered, (0.25, 0.75), method="hazen"))
     low, high = q1 - 1.5 * (q3 - q1), q3 + 1.5 * (q3 - q1)
     beyond_deviation = int((np.abs(seconds - mean) > deviation).sum())
     beyond_fences = int(((ordered < low) | (ordered > high)).sum())
