@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from digitbench.judge.sorting import p50
+from digitbench.judge.ties import ratio_or_tie
 from digitbench.records import formatting
 from digitbench.records.results import Results, Row
 from digitbench.report.terminal_table import empty_table, width_of
@@ -75,7 +76,7 @@ def _cells(results: Results, row: Row | None, ratios: bool) -> list[Text]:
         cells = [Text(WAITING, "dim"), Text("")]
     else:
         style = "dim" if row.validity else ""
-        cells = [Text(formatting.micros(p50(row), 50), style), Text(formatting.ratio_or_tie(row, results), style)]
+        cells = [Text(formatting.micros(p50(row), 50), style), Text(ratio_or_tie(row, results), style)]
     return cells if ratios else cells[:1]
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from digitbench.judge.choice import Judged
 from digitbench.judge.sorting import p50, shared_ranks, sort_rows
+from digitbench.judge.ties import ratio_or_tie
 from digitbench.records import formatting
 from digitbench.records.results import Key, Results, Row
 from digitbench.report.choice import outcome as verdict_text
@@ -173,9 +174,7 @@ def _latency_columns(results: Results) -> list[_Column]:
         if row.ratio and (row.backend, row.precision) == baseline:
             return "×1.00 baseline"
         return (
-            formatting.ratio(row.ratio) + (" tie" if formatting.ratio_or_tie(row, results) == "tie" else "")
-            if row.ratio
-            else ""
+            formatting.ratio(row.ratio) + (" tie" if ratio_or_tie(row, results) == "tie" else "") if row.ratio else ""
         )
 
     return [
