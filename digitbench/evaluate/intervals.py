@@ -13,11 +13,10 @@ from math import exp, log, sqrt
 
 import numpy as np
 
+from digitbench.records.formatting import PERCENTILES
 from digitbench.records.results import Key
 from digitbench.records.samples import Nanoseconds
 from digitbench.records.timing import CONFIDENCE, Interval, Latency, Ratio, calls_needed
-
-WHICH = {"p50": 50.0, "p90": 90.0, "p99": 99.0, "p999": 99.9}
 
 ALIKE = 5
 """The interval of a tail needs this many times `calls_needed` in each process, since neighbouring calls are alike: at
@@ -43,8 +42,8 @@ def percentiles(nanoseconds: Nanoseconds) -> dict[str, float]:
     dict
         p50, p90, p99 and p999 in µs, linear between neighbouring calls.
     """
-    values = np.percentile(nanoseconds, list(WHICH.values())) / 1000
-    return dict(zip(WHICH, values.tolist(), strict=True))
+    values = np.percentile(nanoseconds, list(PERCENTILES.values())) / 1000
+    return dict(zip(PERCENTILES, values.tolist(), strict=True))
 
 
 def summarise(generations: Sequence[Nanoseconds]) -> Latency:
@@ -69,12 +68,14 @@ def summarise(generations: Sequence[Nanoseconds]) -> Latency:
     pooled = np.concatenate(generations)
     pooled_percentiles = percentiles(pooled)
     percentiles_by_generation = [percentiles(calls) for calls in generations]
-    known = {name: pooled_percentiles[name] for name, which in WHICH.items() if len(pooled) >= calls_needed(which)}
+    known = {
+        name: pooled_percentiles[name] for name, which in PERCENTILES.items() if len(pooled) >= calls_needed(which)
+    }
     fewest = min(len(calls) for calls in generations)
 
     intervals = {}
     for name, value in known.items():
-        enough = calls_needed(WHICH[name]) * (1 if name == "p50" else ALIKE)
+        enough = calls_needed(PERCENTILES[name]) * (1 if name == "p50" else ALIKE)
         values = [by_name[name] for by_name in percentiles_by_generation]
         if fewest >= enough and min(values) > 0 and (typical := log_interval(values).interval):
             intervals[name] = min(typical[0], value), max(typical[1], value)

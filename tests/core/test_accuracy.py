@@ -258,7 +258,7 @@ def test_a_confidence_on_an_edge_belongs_to_the_bin_below(step: int) -> None:
 def test_a_bin_holds_its_upper_edge_and_not_its_lower() -> None:
     """No float32 lies on an inner edge: in float64 some do, and the edges are those that `ReliabilityBin` has."""
     confidence = np.array([0.2, np.nextafter(0.2, 1), 0.4, 1.0])
-    bins = _reliability(confidence, np.array([True, False, True, False]))  # type: ignore[arg-type]
+    bins = _reliability(confidence, np.array([True, False, True, False]))
     assert [(bin_.low, bin_.high, bin_.images, bin_.accuracy) for bin_ in bins] == [
         (pytest.approx(2 / 15), 0.2, 1, 1.0), (0.2, pytest.approx(4 / 15), 1, 0.0),
         (pytest.approx(1 / 3), 0.4, 1, 1.0), (pytest.approx(14 / 15), 1.0, 1, 0.0),

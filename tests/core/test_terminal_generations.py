@@ -71,9 +71,8 @@ def test_a_tie_in_the_table_is_a_tie_in_the_ranking(
     row = compared("onnx", 1, 19, None, intervals.log_interval(list(ratios.values())))
     floor = replace(FLOOR, ratio=Ratio(1.0, noise)) if noise else None
     results = results_of(row, settings=BASELINE, floors=(floor,) if floor else ())
-    ranks = intervals.ranks(
-        {row.key: ratios, ("tflite", "fp32", 1, 1): dict.fromkeys(ratios, 1.0)}, floor and floor.ratio
-    )
+    by_key = {row.key: ratios, ("tflite", "fp32", 1, 1): dict.fromkeys(ratios, 1.0)}
+    ranks = intervals.ranks(by_key, floor.ratio if floor else None)
     assert (ratio_or_tie(row, results) == "tie") == (set(ranks.values()) == {1})
 
 
