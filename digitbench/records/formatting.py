@@ -72,6 +72,16 @@ def p_value(value: float | None) -> str:
     return "" if value is None else "<0.001" if value < 0.001 else f"{value:.3f}"
 
 
+def share(value: float | None) -> str:
+    """Write a share in percent: ``97.9%``."""
+    return "" if value is None else f"{value:.1%}"
+
+
+def percents(interval: Interval | None) -> str:
+    """Write an interval of shares, in percent: ``[97.6, 98.2]``."""
+    return "" if interval is None else f"[{100 * interval[0]:.1f}, {100 * interval[1]:.1f}]"
+
+
 def three_digits(value: float | None) -> str:
     """Write a number in three digits, a large one whole: ``0.0123``, ``1,234``."""
     return "" if value is None else f"{value:.3g}" if value < 100 else f"{value:,.0f}"

@@ -218,7 +218,8 @@ METRICS: Mapping[str, Metric] = {
                sample=lambda generation, batch_size: (
                    generation.n * batch_size / generation.seconds if generation.seconds else 0.0
                )),
-        Metric("cpu", "cpu_s_per_1000_images", "cpu_seconds_per_1000", "CPU s\n/1k img", "all threads, 1,000 images",
+        Metric("cpu", "cpu_s_per_1000_images", "cpu_seconds_per_1000", "CPU s\n/1k img",
+               "CPU seconds of 1,000 images, all threads",
                label="CPU time", unit="s", kind="s", timed=True,
                writer=lambda row, _: formatting.three_digits(row.cpu_seconds_per_1000)),
         # the process and the artifact

@@ -8,6 +8,7 @@ from statistics import median
 from digitbench.judge.sorting import p50
 from digitbench.records import formatting
 from digitbench.records.formatting import Names, reference_possessive
+from digitbench.records.formatting import p_value as p_value
 from digitbench.records.precisions import DYNAMIC, FP32
 from digitbench.records.results import Results, Row
 
@@ -90,11 +91,6 @@ def uncertified_notes(rows: Sequence[Row]) -> list[str]:
     return [
         f"certified, no: {', '.join(dict.fromkeys(backends))}, for {reason}." for reason, backends in reasons.items()
     ]  # fmt: skip
-
-
-def p_value(value: float) -> str:
-    """Write a p-value in three decimals: ``0.021``, ``<0.001``."""
-    return "<0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def _ratios(results: Results, rows: Sequence[Row]) -> list[str]:

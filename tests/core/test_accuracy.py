@@ -30,8 +30,9 @@ from digitbench.evaluate.accuracy import (
 )
 from digitbench.records.arrays import Labels
 from digitbench.records.results import ClassResult, Results, Row
-from digitbench.report.per_class import print_classes
+from digitbench.report.sections import digits
 from digitbench.report.terminal import print_results
+from digitbench.report.terminal_table import print_section
 
 EPSILON = 2.0**-23  # float32's
 
@@ -118,7 +119,7 @@ def results_of(*rows: Row) -> Results:
 
 def printed(results: Results, width: int = 80) -> str:
     console = Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None)
-    print_classes(results, console)
+    print_section(digits(results), console)
     return console.file.getvalue()  # type: ignore[attr-defined, no-any-return]
 
 

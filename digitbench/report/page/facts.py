@@ -3,26 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from operator import attrgetter
 
+from digitbench.judge.faults import state as state
 from digitbench.judge.sorting import sort_rows
 from digitbench.records import formatting
+from digitbench.records.metrics import read
 from digitbench.records.results import Results, Row
-from digitbench.report.columns import certified_share, expected_error
-from digitbench.report.cost_breakdown import rest
-from digitbench.report.footnotes import p_value
 from digitbench.report.page import Source
+from digitbench.report.table import ALWAYS, Column, Table, of_metric, text_table
 
 NOT_KNOWN = "not known"
-
-
-@dataclass(frozen=True)
-class Table:
-    """A plain table: heads, lines of cells, and how many of the first columns are text."""
-
-    heads: tuple[str, ...]
-    lines: tuple[tuple[str, ...], ...]
-    text_columns: int = 1
 
 
 def overview(source: Source) -> Table:
@@ -40,7 +31,7 @@ def overview(source: Source) -> Table:
                      f"Python {machine.get('python', NOT_KNOWN)}"),
         ("Results", source.path.name),
     ]  # fmt: skip
-    return Table(("", ""), tuple(lines), 2)
+    return text_table(("", ""), tuple(lines), 2)
 
 
 def settings(results: Results) -> Table:
@@ -58,7 +49,7 @@ def settings(results: Results) -> Table:
     entries += [("digitbench's own load", f"{share:.1%} of a core while timing")] if isinstance(share, float) else []
     load = results.machine.get("load_average")
     entries += [("load average before", f"{load}")] if load is not None else []
-    return Table(("setting", "value"), (*entries, *_warm_up(results), *_loop(results)), 2)
+    return text_table(("setting", "value"), (*entries, *_warm_up(results), *_loop(results)), 2)
 
 
 def _warm_up(results: Results) -> list[tuple[str, str]]:
@@ -85,7 +76,7 @@ def floors(results: Results) -> Table:
         (f"{floor.backend} {floor.precision}", str(floor.batch_size), str(floor.threads), formatting.ratio(floor.ratio),
          ", ".join(f"×{value:.3f}" for value in floor.generations.values())) for floor in results.floors
     )  # fmt: skip
-    return Table(("baseline", "batch size", "threads", "against itself [95 %]", "in each generation"), lines)
+    return text_table(("baseline", "batch size", "threads", "against itself [95 %]", "in each generation"), lines)
 
 
 def runtimes(results: Results) -> Table:
@@ -95,16 +86,7 @@ def runtimes(results: Results) -> Table:
          "can't tell" if row.runtime.threads is None else str(row.runtime.threads), str(row.threads))
         for row in results.rows if row.runtime
     )  # fmt: skip
-    return Table(("backend", "runtime", "version", "provider", "threads", "asked for"), tuple(lines), 4)
-
-
-def state(row: Row) -> str:
-    """``VALID``, ``INVALID``, ``failed``, ``not measured``, ``not timed``, or ``not checked`` (in older results)."""
-    if row.error:
-        return "not measured" if row.mend else "failed"
-    if row.latency_us is None:
-        return "not timed"
-    return "not checked" if row.validity is None else "INVALID" if row.validity else "VALID"
+    return text_table(("backend", "runtime", "version", "provider", "threads", "asked for"), tuple(lines), 4)
 
 
 def troubles(results: Results) -> Table:
@@ -116,7 +98,7 @@ def troubles(results: Results) -> Table:
             lines.append((names.row(row), state(row), row.error, f"run: {row.mend}" if row.mend else ""))
         for finding in () if row.error else row.validity or ():
             lines.append((names.row(row), state(row), finding.reason, finding.mend))
-    return Table(("candidate", "", "why", "what mends it"), tuple(lines), 4)
+    return text_table(("candidate", "", "why", "what mends it"), tuple(lines), 4)
 
 
 def validity(results: Results) -> str:
@@ -134,76 +116,21 @@ def validity(results: Results) -> str:
 
 def agreement(rows: Sequence[Row]) -> Table:
     """Give what each backend and precision says beside the reference."""
-    lines = []
-    for row in rows:
-        comparison, test = row.agreement, row.agreement.mcnemar if row.agreement else None
-        lines.append((
-            row.backend, row.precision, formatting.top1(row, interval=True),
-            str(comparison.flips) if comparison else "", str(test.lost) if test else "",
-            str(test.won) if test else "", p_value(test.p_value) if test else "",
-            test.verdict if test else "", f"{comparison.max_abs_diff:.2g}" if comparison else "", certified_share(row),
-            f"{row.calibration.log_loss:.4f}" if row.calibration else "", expected_error(row),
-        ))  # fmt: skip
-    heads = ("backend", "precision", "top-1 [95 %]", "flips", "lost", "won", "p", "top-1 is", "max |Δ|", "certified",
-             "log loss", "ECE")  # fmt: skip
-    return _without_empty(Table(heads, tuple(lines), 2))
-
-
-def digits(rows: Sequence[Row]) -> Table:
-    """Give how often each digit is found, where an evaluation looked at that: by the first row that says it."""
-    row = next((row for row in rows if row.classes), None)
-    lines = tuple(
-        (str(digit.digit), f"{digit.images:,}", f"{digit.correct:,}",
-         "" if digit.recall is None else f"{digit.recall:.1%}",
-         "" if digit.interval is None else f"[{100 * digit.interval[0]:.1f}, {100 * digit.interval[1]:.1f}]",
-         "" if digit.precision is None else f"{digit.precision:.1%}",
-         "" if digit.mistaken_for is None else f"{digit.mistaken_for} ({digit.mistaken:,})")
-        for digit in (row.classes if row else ())
-    )  # fmt: skip
-    return Table(("digit", "images", "right", "recall", "[95 %]", "precision", "taken for"), lines, 0)
-
-
-def call_breakdown(results: Results) -> Table:
-    """Give where each call's time goes, where that was looked at."""
-    names, lines = formatting.Names.of(results.rows), []
-    for row in sort_rows(results.rows):
-        breakdown = row.ledger
-        if breakdown:
-            times = (
-                breakdown.call,
-                breakdown.input_copy,
-                breakdown.run,
-                breakdown.output_copy,
-                rest(breakdown),
-                breakdown.loop,
-            )
-            lines.append((names.row(row), *("" if time is None else f"{time:,.2f}" for time in times)))
-    heads = ("candidate", "call µs", "input copy", "run", "output copy", "rest", "loop")
-    return _without_empty(Table(heads, tuple(lines)))
-
-
-def native_tools(results: Results) -> Table:
-    """Give digitbench's times beside those of each runtime's own tool."""
-    lines = tuple(
-        (result.backend, result.tool, str(result.batch_size), str(result.threads), formatting.ratio(result.ratio),
-         str(len(result.pairs)), result.note) for result in results.referees
-    )  # fmt: skip
-    return Table(("backend", "its own tool", "batch size", "threads", "ours / theirs", "pairs", "note"), lines, 2)
+    columns = [
+        Column("backend", ALWAYS, attrgetter("backend"), left=True),
+        Column("precision", ALWAYS, attrgetter("precision"), left=True),
+        of_metric("accuracy", interval=True, head="top-1 [95 %]"),
+        *map(of_metric, ("flips", "lost", "won", "p")),
+        Column("top-1 is", ALWAYS, lambda row: read(row, "agreement.mcnemar.verdict") or ""),
+        *map(of_metric, ("max-diff", "certified", "log-loss", "ece")),
+    ]
+    return Table(columns, rows).without_empty()
 
 
 def pairs(results: Results) -> Table:
     """Give every two candidates that don't say the same."""
-    lines = tuple(
-        (" ".join(pair.first), " ".join(pair.second), str(pair.flips), p_value(pair.mcnemar.p_value),
+    lines = [
+        (" ".join(pair.first), " ".join(pair.second), str(pair.flips), formatting.p_value(pair.mcnemar.p_value),
          pair.mcnemar.verdict, f"{pair.max_abs_diff:.2g}") for pair in results.pairs if pair.flips
-    )  # fmt: skip
-    return Table(("one", "the other", "labels unlike", "p", "top-1 is", "max |Δ|"), lines, 2)
-
-
-def _without_empty(table: Table) -> Table:
-    kept_columns = [index for index in range(len(table.heads)) if any(line[index] for line in table.lines)]
-    text_columns = sum(index < table.text_columns for index in kept_columns)
-    return Table(
-        tuple(table.heads[index] for index in kept_columns),
-        tuple(tuple(line[index] for index in kept_columns) for line in table.lines), text_columns,
-    )  # fmt: skip
+    ]  # fmt: skip
+    return text_table(("one", "the other", "labels unlike", "p", "top-1 is", "max |Δ|"), lines, 2)
