@@ -10,7 +10,7 @@ from typing import Any
 
 from digitbench.records.precisions import FP32
 from digitbench.records.results import Floor, Results, Row
-from digitbench.records.timing import Interval, Ratio, calls_needed, contains_one, within_floor
+from digitbench.records.timing import Interval, Ratio, calls_needed
 
 PERCENTILES = {"p50": 50.0, "p90": 90.0, "p99": 99.0, "p999": 99.9}
 
@@ -90,26 +90,6 @@ def three_digits(value: float) -> str:
 def _number(value: float, scale: float) -> str:
     decimals = 2 if scale < 9.995 else 1 if scale < 99.95 else 0
     return f"{value:,.{decimals}f}"
-
-
-def tied(measured: Ratio, floor: Floor | None) -> bool:
-    """Is it indistinguishable from the baseline: the rule that ranks go by too (`digitbench.evaluate.intervals.tied`).
-
-    Its interval contains 1, or it is no further from 1, as a factor, than the farther end of the noise floor's. Without
-    an interval nothing can be decided; then the ratio alone is shown, and a footnote says so.
-    """
-    if measured.interval is None:
-        return False
-    return contains_one(measured) or within_floor(measured, floor.ratio if floor else None)
-
-
-def ratio_or_tie(row: Row, results: Results) -> str:
-    """Write a row's ratio in a word: ``×1.12``, or ``tie``; ``×1.00`` for the baseline; nothing if there is none."""
-    if (row.backend, row.precision) == baseline_of(results):
-        return times(1) if row.latency_us and not row.error else ""
-    if row.ratio is None:
-        return ""
-    return "tie" if tied(row.ratio, floor_of(row, results.floors)) else times(row.ratio.value)
 
 
 def floor_of(row: Row, floors: Iterable[Floor]) -> Floor | None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from operator import attrgetter
 
 from digitbench.judge.sorting import fastest, is_not_applicable, shared_ranks
+from digitbench.judge.ties import ratio_or_tie
 from digitbench.records import formatting
 from digitbench.records.metrics import METRICS
 from digitbench.records.results import Results, Row
@@ -121,7 +122,7 @@ def _ratio(results: Results) -> Column:
     baseline = formatting.baseline_of(results)
 
     def write(row: Row) -> str:
-        value = formatting.ratio_or_tie(row, results)
+        value = ratio_or_tie(row, results)
         if value and (row.backend, row.precision) == baseline:
             return f"{value} baseline"
         if not (value and row.ratio and row.ratio.interval):
@@ -129,7 +130,7 @@ def _ratio(results: Results) -> Column:
         return f"{value:<5} {formatting.bracketed(row.ratio.interval, row.ratio.value)}"
 
     def write_short(row: Row) -> str:
-        return formatting.ratio_or_tie(row, results)
+        return ratio_or_tie(row, results)
 
     short = Column("ratio's [interval]", 10.5, write_short, timing=True, left=True)
     return of_metric("ratio", 5.8, cell=write, left=True, shorter=short)

@@ -58,9 +58,7 @@ def _same_accuracy(rows: Sequence[Row]) -> list[str]:
     same = [test.p_value for test in tests.values() if test.verdict == "same"]
     differing = {name: test for name, test in tests.items() if test.verdict != "same"}
     if differing:
-        verdicts = ", ".join(
-            f"{name} is {test.verdict} (p {p_value(test.p_value)})" for name, test in differing.items()
-        )
+        verdicts = (f"{name} is {test.verdict} (p {p_value(test.p_value)})" for name, test in differing.items())
         rest = "; all else that isn't fp32 is the same" * bool(same)
         return [f"Top-1 against {owner}, by McNemar's exact test: {', '.join(verdicts)}{rest}."]
     least = "1" if min(same, default=1) == 1 else f"{p_value(min(same))} or more"

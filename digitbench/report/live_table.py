@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from digitbench.judge.sorting import p50
+from digitbench.judge.ties import ratio_or_tie
 from digitbench.records import formatting
 from digitbench.records.results import Results, Row
 from digitbench.report.table import ALWAYS, Column
@@ -75,7 +76,7 @@ def _ratio_of(size: int, results: Results) -> Callable[[Line], Text]:
     def write(line: Line) -> Text:
         row = line.get(size)
         timed = row is not None and row.latency_us and not row.error
-        return Text(formatting.ratio_or_tie(row, results), _style(row)) if row and timed else Text("")
+        return Text(ratio_or_tie(row, results), _style(row)) if row and timed else Text("")
 
     return write
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from digitbench.judge.faults import state
 from digitbench.judge.sorting import p50, sort_rows
+from digitbench.judge.ties import ratio_or_tie
 from digitbench.records import formatting
 from digitbench.records.metrics import METRICS
 from digitbench.records.results import Key, Results, Row
@@ -88,7 +89,7 @@ def _metric_column(name: str, results: Results) -> Column:
 def _ratio(row: Row, results: Results) -> str:
     if row.ratio and (row.backend, row.precision) == formatting.baseline_of(results):
         return "×1.00 baseline"
-    tie = " tie" * (formatting.ratio_or_tie(row, results) == "tie")
+    tie = " tie" * (ratio_or_tie(row, results) == "tie")
     return formatting.ratio_of(row, interval=True) + tie
 
 
