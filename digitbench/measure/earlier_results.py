@@ -92,7 +92,7 @@ def _usable_runs(bundle: Bundle, chosen: Sequence[Candidate], needs: Needs) -> I
         comparable = (
             results.digitbench == __version__
             and all(results.machine.get(name) == this_machine[name] for name in ("cpu", "python"))
-            and results.bundle.get("reference_sha256") == bundle.manifest["reference"]["sha256"]
+            and results.bundle.get("reference_sha256") == bundle.manifest.reference.sha256
             and results.bundle.get("test_images") == test_images
             and (results.settings.seconds or 0.0) >= needs.seconds
             and (results.settings.generations or 0) >= needs.generations

@@ -86,7 +86,7 @@ def run(
     # Without a reference the true labels take its place, since the run state needs one; its results aren't shown.
     reference = np.eye(CLASSES, dtype=np.float32)[test.labels] if against.scores is None else against.scores
     facts.has_reference = against.scores is not None
-    activation = accuracy.output_activation(bundle.manifest)
+    activation = bundle.manifest.output.activation
     rows = (candidate.row for candidate in chosen if not candidate.sgemm_row)
     sgemm_rows = (candidate.sgemm_row for candidate in chosen if candidate.sgemm_row)
     state = RunState(
@@ -147,7 +147,7 @@ class _Facts:
         self.bundle = {
             "name": bundle.name,
             "recipe": bundle.recipe_name,
-            "reference_sha256": str(bundle.manifest["reference"]["sha256"]),
+            "reference_sha256": bundle.manifest.reference.sha256,
             "dataset": {"name": dataset.name, "fingerprint": dataset.fingerprint},
             "test_images": images,
         }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from math import prod
 
 from digitbench.judge.sorting import is_not_applicable
@@ -34,7 +34,7 @@ def caveats(source: Source) -> list[str]:
         )
     if source.bundle is None:
         lines.append("The bundle's folder is not known here: put its own in its place.")
-    elif results.bundle["dataset"]["fingerprint"] != source.bundle.dataset["fingerprint"]:
+    elif results.bundle["dataset"]["fingerprint"] != source.bundle.dataset.fingerprint:
         lines.append(f"The images were {results.bundle['dataset']['name']}: name them with --data PATH.")
     return [*lines, f"These results were made with digitbench {results.digitbench}."]
 
@@ -65,8 +65,8 @@ def _limit(source: Source) -> int | None:
     images = int(source.results.bundle["test_images"])
     if source.data is not None and len(source.data.test) == images:
         return None
-    metrics = source.bundle.manifest.get("metrics") if source.bundle else None
-    return None if isinstance(metrics, Mapping) and metrics.get("total") == images else images
+    metrics = source.bundle.manifest.metrics if source.bundle else None
+    return None if metrics and metrics.total == images else images
 
 
 def _options(results: Results, limit: int | None) -> list[str]:
