@@ -123,7 +123,7 @@ def _loop(rows: Sequence[Row]) -> list[str]:
 
 def _parent(results: Results) -> list[str]:
     """Say how busy digitbench itself was, where that is more than it should be."""
-    share = results.settings.get("parent_cpu_share") or 0.0
+    share = results.settings.parent_cpu_share or 0.0
     note = f"digitbench itself kept a core {share:.0%} busy meanwhile; {PARENT_SHARE:.0%} is what it should stay under."
     return [note] if share > PARENT_SHARE else []
 

@@ -34,7 +34,7 @@ def render_live_table(results: Results, width: int, height: int) -> Table:
     for row in results.rows:
         if row.batch_size and not row.mend:
             lines.setdefault((row.backend, row.precision, row.threads), {})[row.batch_size] = row
-    names, planned = formatting.Names.of(results.rows), int(results.settings.get("generations") or 1)
+    names, planned = formatting.Names.of(results.rows), results.settings.generations or 1
     room = max(1, height - 4)  # its head and borders
     shown = list(lines.values())[: room if len(lines) <= room else room - 1]
 

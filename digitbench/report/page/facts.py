@@ -36,12 +36,12 @@ def overview(source: Source) -> Table:
 
 def settings(results: Results) -> Table:
     """Give what the values depend on: the settings, warm-up, the loop's cost, digitbench's own load."""
-    baseline, own_load = formatting.baseline_of(results), results.settings.get("parent_cpu_share")
+    baseline, own_load = formatting.baseline_of(results), results.settings.parent_cpu_share
     entries = {
-        "seconds": (results.settings.get("seconds"), "{} s of timed calls of each candidate, over all generations"),
-        "generations": (results.settings.get("generations"), "{} fresh processes of each candidate"),
-        "seed": (results.settings.get("seed"), "{} of the order of turns"),
-        "timeout": (results.settings.get("timeout"), "{} s that a worker may be silent"),
+        "seconds": (results.settings.seconds, "{} s of timed calls of each candidate, over all generations"),
+        "generations": (results.settings.generations, "{} fresh processes of each candidate"),
+        "seed": (results.settings.seed, "{} of the order of turns"),
+        "timeout": (results.settings.timeout, "{} s that a worker may be silent"),
         "baseline": (baseline and " ".join(baseline), "{}: what ratios are to"),
         "digitbench's own load": (own_load, "{:.1%} of a core while timing"),
         "load average before": (results.machine.get("load_average"), "{}"),
