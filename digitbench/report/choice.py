@@ -12,9 +12,10 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from digitbench.evaluate.intervals import UNSURE_SHARE
 from digitbench.judge.choice import Choice, Judged
 from digitbench.judge.faults import missing_rows
-from digitbench.judge.ties import SAME_SHARE, UNSURE_SHARE
+from digitbench.judge.ties import SAME_SHARE
 from digitbench.records import formatting
 from digitbench.records.results import Results, Row
 from digitbench.report.columns import certified_share
@@ -71,7 +72,7 @@ def _columns(choice: Choice, *, p99: bool, brief: bool = False) -> list[Column]:
         for candidate in choice.judged
     }
     certified = max((len(_certified(candidate.row)) for candidate in choice.judged), default=0)
-    limited = {limit.kind.name for limit in choice.limits}
+    limited = {limit.metric.name for limit in choice.limits}
 
     def worth(name: str, usual: float) -> float:
         return LIMITED_WORTH if name in limited else usual
@@ -116,8 +117,7 @@ def outcome(choice: Choice, candidate: Judged) -> str:
         return "; ".join(candidate.reasons)
     if candidate is choice.named:
         return "chosen"
-    beaten = f"beaten by {_name(candidate.beaten_by)}" if candidate.beaten_by else "beaten"
-    return "front" if candidate.front else beaten
+    return f"beaten by {_name(candidate.beaten_by)}" if candidate.beaten_by else "front"
 
 
 def _name(row: Row) -> str:
@@ -132,7 +132,7 @@ def to_markdown(choice: Choice) -> str:
     """Give the table in GitHub's Markdown, with p99 where that has a limit; below it what speaks against choosing."""
     columns = [
         replace(column, cell=_certified_or_why) if column.cell is _certified else column
-        for column in _columns(choice, p99=any(limit.kind.name == "p99" for limit in choice.limits))
+        for column in _columns(choice, p99=any(limit.metric.name == "p99" for limit in choice.limits))
     ]
     table_rows = [[column.title for column in columns], [":--" if column.left else "--:" for column in columns]]
     for candidate in choice.judged:
@@ -261,8 +261,8 @@ def to_json(choice: Choice, results: Results, *, saved: Path | None, artifact: s
         "results": saved and str(saved.absolute()), "bundle": results.bundle, "machine": results.machine,
         "prefer": choice.prefer, "rule": " ".join(notes(choice)), "warnings": choice.warnings,
         "limits": [
-            {"metric": limit.kind.name, "at_least" if limit.kind.least else "at_most": limit.bound,
-             "unit": limit.kind.unit, "given": limit.text} for limit in choice.limits
+            {"metric": limit.metric.name, "at_least" if limit.least else "at_most": limit.bound,
+             "unit": limit.metric.kind, "given": limit.text} for limit in choice.limits
         ],
         "candidates": [_candidate(choice, candidate) for candidate in choice.judged],
         "front": [_identity(candidate.row) for candidate in choice.front],

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from digitbench.backend import Runtime
 from digitbench.judge.compare import Change, Comparison, Verdict, name_of
-from digitbench.judge.gates import METRICS
+from digitbench.judge.gates import GATED
 from digitbench.records.formatting import Names, counted, micros
 from digitbench.records.results import Key, Results
 from digitbench.records.timing import Interval
@@ -190,7 +190,7 @@ def change_of(change: Change) -> str:
     """Write by how much a value changed; nothing where that isn't known."""
     if change.change is None:
         return ""
-    unit = METRICS[change.metric].unit
+    unit = GATED[change.metric].gate_unit
     return _signed(change.metric, change.change) + (" pp" if unit == "pp" else unit)
 
 
@@ -204,7 +204,7 @@ def interval_of(change: Change) -> str:
 
 def _signed(metric: str, change: float) -> str:
     """Write a change with its sign, in per cent, percentage points or as a count."""
-    unit = METRICS[metric].unit
+    unit = GATED[metric].gate_unit
     value = {"%": 100 * (change - 1), "pp": 100 * change, "": change}[unit]
     decimals = {"%": 1, "pp": 2, "": 0}[unit]
     return f"{round(value, decimals) + 0.0:+,.{decimals}f}"  # + 0.0: no change has no minus
@@ -226,7 +226,7 @@ def footnotes(comparison: Comparison, base: Results, new: Results) -> list[str]:
         if keys:
             notes.append(f"Only in {run}: {', '.join(map(name_of_candidate, keys))}")
     notes += [f"Changed: {line}" for line in versions(base, new)]
-    if any(METRICS[change.metric].sample for change in comparison.changes):
+    if any(GATED[change.metric].sample for change in comparison.changes):
         notes.append(
             "Times and memory are geometric means over generations. Two runs are two times of day: the intervals don't "
             "hold what happened to the machine between them."
@@ -267,7 +267,7 @@ def versions(base: Results, new: Results) -> list[str]:
         ("system", base.machine.get("system"), new.machine.get("system")),
     ]
     if base.settings and new.settings:
-        pairs += [(name, base.settings.get(name), new.settings.get(name)) for name in SETTINGS]
+        pairs += [(name, base.settings.options.get(name), new.settings.options.get(name)) for name in SETTINGS]
     notes = [f"{name} {base_value} -> {new_value}" for name, base_value, new_value in pairs if base_value != new_value]
     base_rows = {row.key: row for row in base.rows}
     for new_row in new.rows:

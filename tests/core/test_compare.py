@@ -18,7 +18,7 @@ from core.helpers import one_printable_line
 from digitbench.backend import Runtime
 from digitbench.errors import UsageError
 from digitbench.judge.compare import Change, Comparison, Verdict, compare
-from digitbench.judge.gates import METRICS, parse_gate, parse_gates
+from digitbench.judge.gates import GATED, parse_gate, parse_gates
 from digitbench.records.results import (  # fmt: skip
     Accuracy,
     Agreement,
@@ -33,6 +33,7 @@ from digitbench.records.results import (  # fmt: skip
     Row,
     WarmUp,
 )
+from digitbench.records.settings import Settings
 from digitbench.report.comparison import verdict_line
 
 STEADY = (100.0, 101.0, 99.0, 100.5, 99.5)  # an interval of about ±1 %
@@ -70,7 +71,7 @@ def timed(p50s: Sequence[float] = STEADY, name: str = "onnx", batch: int | None 
 
 
 def run(*rows: Row, **changes: Any) -> Results:
-    results = Results(MACHINE, BUNDLE, rows, "2026-11-21T00:00:00+00:00", "0.1.0", settings={"seconds": 3.0})
+    results = Results(MACHINE, BUNDLE, rows, "2026-11-21T00:00:00+00:00", "0.1.0", settings=Settings(seconds=3.0))
     return replace(results, **changes)
 
 
@@ -125,7 +126,7 @@ def test_a_verdict_is_spoken_of_the_whole_interval(
 )  # fmt: skip
 def test_without_gates_what_is_beyond_noise_is_told(by: float, verdict: Verdict) -> None:
     comparison = compared(timed(), timed(scaled(STEADY, by)))
-    assert [change.metric for change in comparison.changes] == list(METRICS)
+    assert [change.metric for change in comparison.changes] == list(GATED)
     for change in comparison.changes:
         exact = change.metric in ("accuracy", "flips", "size")
         assert change.verdict is (Verdict.SAME if exact else verdict), change

@@ -27,14 +27,15 @@ from digitbench.errors import MissingRuntimeError, ResultsError
 from digitbench.evaluate.accuracy import of_classes
 from digitbench.records import samples
 from digitbench.records.results import Floor, McNemar, Results, Row
+from digitbench.records.settings import Settings
 from digitbench.records.timing import Finding, Ratio
-from digitbench.report import page
+from digitbench.report import page, sections
 from digitbench.report.page import Source, changed_images, chart_parts, command, curves, facts, runs, table, thinning
 from digitbench.report.page import html as pages
 from digitbench.report.page import markdown as markdowns
 from digitbench.report.page.recommendation import recommendations
 
-SETTINGS = {"seconds": 3.0, "generations": 3, "seed": 7, "baseline": ["tflite", "int8"], "timeout": 120.0}
+SETTINGS = Settings(seconds=3.0, generations=3, seed=7, baseline=("tflite", "int8"), timeout=120.0)
 PRECISIONS = {
     "keras": ("fp32",), "numpy": ("fp32",), "onnx": ("fp32", "fp16", "dynamic", "int8"), "savedmodel": ("fp32",),
     "openvino": ("fp32", "fp16", "int8"), "tflite": ("fp32", "fp16", "dynamic", "int8"),
@@ -171,7 +172,7 @@ def test_names_cannot_leave_their_place_in_the_command() -> None:
 
 def test_an_evaluation_is_made_again_by_evaluate() -> None:
     rows = [replace(timed_row, latency_us=None, batch_size=None, generations=()) for timed_row in fourteen_rows()]
-    line = command.command(source_of(results_of(*rows, settings={}, floors=())))
+    line = command.command(source_of(results_of(*rows, settings=Settings(), floors=())))
     assert line.startswith("digitbench evaluate ")
     assert parsed(line)["threads"] == 1
 
@@ -195,22 +196,26 @@ def test_every_row_that_is_not_valid_is_told_with_its_reason_and_mend() -> None:
 def test_the_table_sorts_by_numbers_and_leaves_out_what_says_nothing() -> None:
     results = results_of(*fourteen_rows(batch_sizes=(1, 32)))
     full = table.full(results, recommendations(results))
-    heads = [head.title for head in full.heads]
+    heads = full.table.heads
     assert "batch size" in heads
     assert "threads" not in heads
     assert "log loss" not in heads
-    p50 = heads.index("p50 µs")
-    assert all(isinstance(line.cells[p50].key, float) for line in full.lines)
-    assert dict(full.choices).keys() == {"backend", "precision", "batch size", "verdict"}
-    assert dict(full.choices)["batch size"] == ("1", "32")
-    assert sum(line.named for line in full.lines) == 2
+    p50, backend = (full.table.columns[heads.index(head)] for head in ("p50 µs", "backend"))
+    assert all(isinstance(p50.sorted_by(row), float) for row in full.table.rows)
+    assert {backend.sorted_by(row) for row in full.table.rows} == {row.backend for row in results.rows}
+    assert full.choices.keys() == {"backend", "precision", "batch size", "verdict"}
+    assert full.choices["batch size"] == ["1", "32"]
+    assert {line["verdict"] for line in full.filters} <= {"chosen", "front", "beaten", "none"}
+    assert [full.table.style_of(row) for row in full.table.rows].count("named") == 2
 
 
 def test_digits_are_told_where_an_evaluation_looked_at_them() -> None:
     labels = np.arange(20) % 10
     classes = of_classes(np.eye(10, dtype=np.float32)[labels], labels)
-    assert len(facts.digits([candidate("keras"), candidate("onnx", classes=classes)]).lines) == 10
-    assert facts.digits([candidate("keras")]).lines == ()
+    section = sections.digits(results_of(candidate("keras"), candidate("onnx", classes=classes)))
+    assert section
+    assert len(section.table.lines) == 10
+    assert sections.digits(results_of(candidate("keras"))) is None
 
 
 # --- several runs --------------------------------------------------------------------------------------------------

@@ -10,10 +10,10 @@ from digitbench.evaluate import agreement
 from digitbench.judge import speed
 from digitbench.judge.choice import Choice, judge
 from digitbench.judge.sorting import Group, p50
+from digitbench.judge.ties import Ties
 from digitbench.records import formatting
 from digitbench.records.precisions import FP32
 from digitbench.records.results import Accuracy, Floor, Results, Row
-from digitbench.records.timing import Ratio, contains_one, within_floor
 from digitbench.report import choice as choice_report
 from digitbench.report import page
 from digitbench.report.footnotes import p_value
@@ -121,13 +121,9 @@ def _speed_clause(row: Row, compared_row: Row, floor: Floor | None) -> str:
         return f"beside {candidate(compared_row)}, with which it has no generation in common"
     factor = f"{formatting.times(ratio.value).removeprefix('×')}"
     factor += f" {formatting.bracketed(ratio.interval, ratio.value)}" if ratio.interval else ""
-    if _is_same_speed(ratio, floor):
+    if Ties(floor).tied("latency", row, compared_row):
         return f"as fast as {candidate(compared_row)} as far as can be told (×{factor})"
     return f"{factor} times as fast as {candidate(compared_row)}"
-
-
-def _is_same_speed(ratio: Ratio, floor: Floor | None) -> bool:
-    return ratio.interval is None or contains_one(ratio) or within_floor(ratio, floor.ratio if floor else None)
 
 
 def _accuracy_clause(row: Row, compared_row: Row) -> str:

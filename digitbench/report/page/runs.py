@@ -11,8 +11,8 @@ from digitbench.records.formatting import counted, day
 from digitbench.records.results import Key, Results
 from digitbench.report import comparison as comparison_report
 from digitbench.report.page import Source
-from digitbench.report.page.facts import Table
 from digitbench.report.page.recommendation import recommendations
+from digitbench.report.table import Table, text_table
 
 HEADS = ("candidate", "metric", "base", "new", "change", "95 %", "verdict")
 TONES = {Verdict.REGRESSION: "bad", Verdict.WORSE: "bad", Verdict.BETTER: "good", Verdict.PERHAPS: "open",
@@ -86,10 +86,10 @@ def since(name: str, base: Results, new: Results) -> RunChanges:
     try:
         comparison = compare(base, new, [], force=True)
     except UsageError as exc:
-        return RunChanges(name, f"{exc}.", (), Table(HEADS, (), 2), (), ())
+        return RunChanges(name, f"{exc}.", (), text_table(HEADS, (), 2), (), ())
     footnotes = comparison_report.footnotes(comparison, base, new)
     return RunChanges(
-        name, _summary(comparison), comparison.notes, Table(HEADS, tuple(map(_table_line, comparison.changes)), 2),
+        name, _summary(comparison), comparison.notes, text_table(HEADS, tuple(map(_table_line, comparison.changes)), 2),
         tuple(TONES.get(change.verdict, "") for change in comparison.changes), tuple(footnotes),
     )  # fmt: skip
 
