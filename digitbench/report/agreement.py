@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter, itemgetter
 
@@ -10,27 +10,24 @@ from rich.console import Console
 from rich.text import Text
 
 from digitbench.evaluate.accuracy import wilson_interval
-from digitbench.judge.faults import failed_rows, missing_rows
 from digitbench.judge.sorting import shown_rows
 from digitbench.records.formatting import Names, counted, p_value, reference_of
 from digitbench.records.metrics import METRICS, read
 from digitbench.records.quality import BINS, SIGNIFICANT
-from digitbench.records.results import Calibration, Flip, Pair, ReliabilityBin, Results, Row
+from digitbench.records.results import Flip, Pair, ReliabilityBin, Results, Row
 from digitbench.report.columns import precision_column
 from digitbench.report.footnotes import dynamic_notes
 from digitbench.report.table import ALWAYS, Column, Table, of_metric, text_table
-from digitbench.report.terminal import headline
+from digitbench.report.terminal import headline, print_missing
 from digitbench.report.terminal_table import drawn, print_line, print_rows, print_table, width_of
 
 Setup = tuple[str, str]
 """Backend and precision."""
 
 IMAGES_SHOWN = 20
+FLIP_HEADS = ("image", "true", "reference", "now", "says")
+BIN_HEADS = ("bin", "images", "confidence", "accuracy", "[95 %]", "gap", "")
 BAR = 20
-BIN_COLUMNS = [
-    *text_table(("bin", "images", "confidence", "accuracy", "[95 %]", "gap"), (), 0).columns,
-    Column("", ALWAYS, itemgetter(6), left=True),
-]
 REFERENCE = "reference"
 STYLES = {"worse": "red", "better": "green"}
 RIGHT = "✓"
@@ -44,13 +41,6 @@ CALIBRATED = (
     "log loss is in nats; ECE is the expected calibration error, the mean distance of confidence from accuracy over "
     f"{BINS} bins: 0 is best for both."
 )
-FLIP_COLUMNS = [
-    Column("image", ALWAYS, itemgetter(0)),
-    Column("true", ALWAYS, itemgetter(1)),
-    Column("reference", ALWAYS, itemgetter(2), left=True),
-    Column("now", ALWAYS, itemgetter(3), left=True),
-    Column("says", ALWAYS, itemgetter(4), left=True, fold=True),
-]
 RELIABILITY = (
     "confidence is the highest probability, mean of the bin; accuracy, drawn as a bar with │ where the confidence is, "
     "comes with its 95 % Wilson interval. A gap above 0 is a model that is right more often than it thinks."
@@ -80,12 +70,7 @@ def print_agreement(results: Results, console: Console, *, reliability: bool = F
         _print_pairs(results.pairs, Names.of(rows), console)
     if reliability:
         _print_reliability(results, rows, console)
-    for line in missing_rows(results):
-        print_line(f"not measured: {line}", console, "dim")
-    for line in failed_rows(results):
-        print_line(line, console, "red")
-    if not results.complete:
-        console.print("Stopped early: only what was finished is shown.", style="yellow")
+    print_missing(results, console)
 
 
 # --- the main table ------------------------------------------------------------------------------------------------
@@ -161,6 +146,7 @@ class ChangedImage:
 
     index: int
     true_label: int
+    reference_margin: float
     answers: tuple[Answer, ...]
 
 
@@ -171,18 +157,17 @@ def changed_images(rows: Sequence[Row], names: Names) -> list[ChangedImage]:
         for flip in row.agreement.flipped if row.agreement else ():
             flips_by_index.setdefault(flip.index, {})[names.backend(row)] = flip
     images = [_changed_image(flips, reference_of(rows)) for flips in flips_by_index.values()]
-    return [image for _, image in sorted(images, key=lambda item: (-item[0], item[1].index))]
+    return sorted(images, key=lambda image: (-image.reference_margin, image.index))
 
 
-def _changed_image(flips: Mapping[str, Flip], reference: str) -> tuple[float, ChangedImage]:
-    """Give it after the reference's margin, by which images are sorted."""
+def _changed_image(flips: Mapping[str, Flip], reference: str) -> ChangedImage:
     flip, *_ = flips.values()
     margins: dict[int, dict[str, float]] = {}
     for name, other in flips.items():
         margins.setdefault(other.label, {})[name] = other.margin
     answers = [(flip.reference_label, {reference: flip.reference_margin})]
     answers += sorted(margins.items(), key=lambda item: (-len(item[1]), item[0]))
-    return flip.reference_margin, ChangedImage(flip.index, flip.true_label, tuple(
+    return ChangedImage(flip.index, flip.true_label, flip.reference_margin, tuple(
         Answer(label, label == flip.true_label, _margins(list(by_name.values())), ", ".join(by_name))
         for label, by_name in answers
     ))  # fmt: skip
@@ -202,6 +187,7 @@ def _print_flips(rows: Sequence[Row], console: Console) -> None:
         return
     heading = f"{counted(len(images), 'image')} changed {'its' if len(images) == 1 else 'their'} label somewhere"
     print_line(f"{heading} ({RIGHT} right; by which margin; of a tie the lowest label is taken)", console, "bold")
+    columns = [Column(head, ALWAYS, itemgetter(i), left=i > 1, fold=i == 4) for i, head in enumerate(FLIP_HEADS)]
     lines = []
     for image in images[:IMAGES_SHOWN]:
         reference, *others = image.answers
@@ -209,7 +195,7 @@ def _print_flips(rows: Sequence[Row], console: Console) -> None:
         for answer in others:
             lines.append([*cells, _written(answer), answer.who])
             cells = ["", "", ""]
-    print_rows(Table(FLIP_COLUMNS, lines), console)
+    print_rows(Table(columns, lines), console)
     if len(images) > IMAGES_SHOWN:
         remaining = len(images) - IMAGES_SHOWN
         print_line(f"And {remaining:,} more, at smaller margins of the reference; all are in --json.", console, "dim")
@@ -269,24 +255,18 @@ def _print_reliability(results: Results, rows: Sequence[Row], console: Console) 
     """Print a table of bins for each candidate; candidates whose tables read the same share one."""
     console.print()
     print_line("Reliability: is what it is sure of right as often", console, "bold")
-    alike: dict[tuple[tuple[str, ...], ...], dict[str, Calibration]] = {}
-    for name, calibration in _calibrations(results, rows):
-        alike.setdefault(tuple(map(_bin_cells, calibration.bins)), {})[name] = calibration
-    for bins, calibrations in alike.items():
-        calibration = next(iter(calibrations.values()))
+    names, reference = Names.of(rows), results.reference
+    calibrations = {REFERENCE: reference.calibration} if reference else {}
+    calibrations |= {names.backend(row): row.calibration for row in rows if row.calibration}
+    names_by_bins: dict[tuple[tuple[str, ...], ...], list[str]] = {}
+    for name, calibration in calibrations.items():
+        names_by_bins.setdefault(tuple(map(_bin_cells, calibration.bins)), []).append(name)
+    for bins, alike in names_by_bins.items():
+        calibration = calibrations[alike[0]]
         values = f"log loss {calibration.log_loss:.4f}, ECE {calibration.expected_error:.2%}"
-        print_line(f"{', '.join(calibrations)}: {values}", console, "bold")
-        print_rows(Table(BIN_COLUMNS, bins), console)
+        print_line(f"{', '.join(alike)}: {values}", console, "bold")
+        print_rows(text_table(BIN_HEADS, bins, 0), console)
     print_line(RELIABILITY, console, "dim")
-
-
-def _calibrations(results: Results, rows: Sequence[Row]) -> Iterator[tuple[str, Calibration]]:
-    if results.reference:
-        yield REFERENCE, results.reference.calibration
-    names = Names.of(rows)
-    for row in rows:
-        if row.calibration:
-            yield names.backend(row), row.calibration
 
 
 def _bin_cells(reliability_bin: ReliabilityBin) -> tuple[str, ...]:
@@ -297,5 +277,5 @@ def _bin_cells(reliability_bin: ReliabilityBin) -> tuple[str, ...]:
         f"{reliability_bin.low:.2f} to {reliability_bin.high:.2f}", f"{reliability_bin.images:,}",
         f"{reliability_bin.confidence:.1%}", f"{reliability_bin.accuracy:.1%}",
         f"[{100 * low:.1f}, {100 * high:.1f}]", f"{reliability_bin.accuracy - reliability_bin.confidence:+.1%}",
-        "".join(bar).rstrip(),
+        "".join(bar),
     )  # fmt: skip
