@@ -49,12 +49,16 @@ def print_results(
     print_section(sections.native_tools(results), console)
     print_saturation(results, console)
     _print_flips(results.rows, console)
-    for line in missing_rows(results):
-        console.print(f"not measured: {line}", style="dim", markup=False, highlight=False, soft_wrap=True)
-    for line in failed_rows(results):
-        console.print(line, style="red", markup=False, highlight=False, soft_wrap=True)
-    if not results.complete:
-        console.print("Stopped early: only what was finished is shown.", style="yellow")
+    print_missing(results, console)
+
+
+def print_missing(results: Results, console: Console) -> None:
+    """Say what couldn't be measured here, what failed, and whether something is left to measure."""
+    lines = [(f"not measured: {line}", "dim") for line in missing_rows(results)]
+    lines += [(line, "red") for line in failed_rows(results)]
+    lines += [] if results.complete else [("Stopped early: only what was finished is shown.", "yellow")]
+    for line, style in lines:
+        console.print(line, style=style, markup=False, highlight=False, soft_wrap=True)
 
 
 def headline(results: Results) -> Text:

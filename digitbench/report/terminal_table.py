@@ -6,15 +6,12 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from functools import cache
 from textwrap import fill
-from typing import Any
 
 from rich import box
 from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from digitbench.judge.sorting import group_of
-from digitbench.records.results import Row
 from digitbench.report.table import ALWAYS, Section, Table
 from digitbench.report.table import Column as Column  # for those that draw tables themselves
 
@@ -26,25 +23,25 @@ def empty_table() -> RichTable:
     return RichTable(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
 
 
-def grouped_table(
-    rows: Sequence[Any], columns: Sequence[Column], style_of: Callable[[Any], str] = lambda _: ""
-) -> RichTable:
-    """Draw a line for each row; where the batch size or the threads change, a new section begins."""
-    table = empty_table()
+def drawn(table: Table, columns: Sequence[Column]) -> RichTable:
+    """Draw a line for each row with some of a table's columns."""
+    rich_table = empty_table()
     for column in columns:
         justify, overflow = "left" if column.left else "right", "fold" if column.fold else "ellipsis"
-        table.add_column(column.head, justify=justify, no_wrap=not column.fold, overflow=overflow)  # type: ignore[arg-type]
-    for previous, row in zip([None, *rows], rows, strict=False):
-        if isinstance(previous, Row) and group_of(previous) != group_of(row):
-            table.add_section()
+        rich_table.add_column(column.head, justify=justify, no_wrap=not column.fold, overflow=overflow)  # type: ignore[arg-type]
+    for previous, row in zip([None, *table.rows], table.rows, strict=False):
+        if previous is not None and table.section_of(previous) != table.section_of(row):
+            rich_table.add_section()
         cells = (column.cell(row) for column in columns)
-        table.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in cells), style=style_of(row))
-    return table
+        rich_table.add_row(
+            *(Text(cell) if isinstance(cell, str) else cell for cell in cells), style=table.style_of(row)
+        )
+    return rich_table
 
 
 def print_rows(table: Table, console: Console) -> None:
     """Print a table; on a terminal too narrow for it, fewer columns of it."""
-    print_fitting(table.columns, lambda columns: grouped_table(table.rows, columns, table.style_of), console)
+    print_fitting(table.columns, lambda columns: drawn(table, columns), console)
 
 
 def print_section(section: Section | None, console: Console) -> None:
