@@ -21,59 +21,27 @@ import msgspec
 
 from digitbench.backend import Runtime
 from digitbench.errors import PluginError, ResultsError, one_line
-from digitbench.records.quality import (
-    Accuracy,
-    Agreement,
-    Calibration,
-    Certificate,
-    Flip,
-    McNemar,
-    Pair,
-    Reference,
-    ReliabilityBin,
-)
-from digitbench.records.settings import Settings, normalize
-from digitbench.records.timing import (
-    Busy,
-    CallBreakdown,
-    Finding,
-    Generation,
-    Interval,
-    Latency,
-    Ratio,
-    WarmUp,
-    calls_needed,
-)
+from digitbench.records.quality import Accuracy as Accuracy
+from digitbench.records.quality import Agreement as Agreement
+from digitbench.records.quality import Calibration as Calibration
+from digitbench.records.quality import Certificate as Certificate
+from digitbench.records.quality import Flip as Flip
+from digitbench.records.quality import McNemar as McNemar
+from digitbench.records.quality import Pair as Pair
+from digitbench.records.quality import Reference as Reference
+from digitbench.records.quality import ReliabilityBin as ReliabilityBin
+from digitbench.records.settings import Settings as Settings
+from digitbench.records.settings import normalize
+from digitbench.records.timing import Busy as Busy
+from digitbench.records.timing import CallBreakdown as CallBreakdown
+from digitbench.records.timing import Finding as Finding
+from digitbench.records.timing import Generation as Generation
+from digitbench.records.timing import Interval
+from digitbench.records.timing import Latency as Latency
+from digitbench.records.timing import Ratio as Ratio
+from digitbench.records.timing import WarmUp as WarmUp
+from digitbench.records.timing import calls_needed as calls_needed
 from digitbench.system.notebook import html_of
-
-__all__ = [
-    "SCHEMA",
-    "Accuracy",
-    "Agreement",
-    "ArtifactFile",
-    "Busy",
-    "Calibration",
-    "CallBreakdown",
-    "Certificate",
-    "ClassResult",
-    "Finding",
-    "Flip",
-    "Floor",
-    "Generation",
-    "Latency",
-    "McNemar",
-    "NativeToolResult",
-    "Pair",
-    "Ratio",
-    "Reference",
-    "ReliabilityBin",
-    "Results",
-    "Row",
-    "Settings",
-    "SgemmRow",
-    "WarmUp",
-    "calls_needed",
-]  # fmt: skip
 
 FORMAT = "digitbench.results"
 VERSION = 5
@@ -351,8 +319,8 @@ class Results:
             It can't be read, or isn't results.
         """
         try:
-            value = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as exc:
+            value = msgspec.json.decode(path.read_bytes())
+        except (OSError, ValueError, RecursionError) as exc:
             raise ResultsError(f"{path}: can't be read as results: {one_line(exc)}") from exc
         return cls.from_json(value, str(path))
 

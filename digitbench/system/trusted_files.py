@@ -5,8 +5,9 @@ In the user's own data folder, and in no bundle, since a bundle comes from someb
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
+
+import msgspec
 
 from digitbench.errors import UsageError
 from digitbench.system.files import locked, sha256, write_json
@@ -42,7 +43,6 @@ def remember(artifact: Path) -> None:
 
 def _trusted_digests() -> set[str]:
     try:
-        digests = json.loads(list_path().read_text(encoding="utf-8"))["sha256"]
-        return {str(digest) for digest in digests}
-    except (OSError, ValueError, TypeError, KeyError):  # nothing trusted is the safe reading
+        return set(msgspec.json.decode(list_path().read_bytes(), type=dict[str, list[str]])["sha256"])
+    except (OSError, ValueError, KeyError, RecursionError):  # nothing trusted is the safe reading
         return set()
