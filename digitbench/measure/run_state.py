@@ -29,6 +29,11 @@ MOVED_FACTOR = 5  # scores of all images may move this many times as far as thos
 COMPLETE_SHARE = 0.9  # of its seconds: a generation that was timed for less is measured again
 
 
+def is_whole(generation: Generation, seconds: float) -> bool:
+    """Was it timed for nearly all of its seconds? Else it is measured again."""
+    return generation.seconds >= COMPLETE_SHARE * seconds
+
+
 @dataclass
 class _CandidateState:
     row: Row
@@ -118,7 +123,7 @@ class RunState:
         if key not in self._entries:
             return False
         measured = self._entries[key].generations.get(generation)
-        return measured is None or measured.seconds < COMPLETE_SHARE * self._seconds
+        return measured is None or not is_whole(measured, self._seconds)
 
     def __contains__(self, key: Key) -> bool:
         return key in self._entries and not self.failed(key)
