@@ -89,7 +89,7 @@ def bench(
     from digitbench.judge.gates import parse_excused, parse_gates
     from digitbench.measure import native_tools
     from digitbench.measure.candidates import candidates, sgemm_candidates
-    from digitbench.measure.earlier_results import candidates_of, plan_of
+    from digitbench.measure.earlier_results import candidates_of
     from digitbench.records import precisions
     from digitbench.records.results import Results
 
@@ -111,14 +111,14 @@ def bench(
         batch_sizes = tuple(row.batch_size or 1 for row in timed_rows)
         thread_counts = tuple(row.threads for row in timed_rows)
         limit = int(earlier.bundle["test_images"])
-        plan = plan_of(earlier)
-        plan = replace(plan, timeout=timeout or plan.timeout)
+        given_settings = {**earlier.settings.options, **({"timeout": timeout} if timeout else {})}
     else:
         bundle = Bundle(run)
         requested = [(options.backends_of(backend), precisions.parse(precision or []))]
         batch_sizes = options.whole_numbers(batch_size or SIZES, "--batch-size")
         thread_counts = options.whole_numbers(threads or "1", "--threads")
-        plan = options.timing_plan(quick=quick, timeout=timeout, **given_settings)
+        given_settings["timeout"] = timeout
+    plan = options.timing_plan(quick=quick, **given_settings)
     outputs = Outputs(
         json=json, csv=csv, markdown=markdown, pytest_benchmark_json=pytest_benchmark_json, quiet=quiet, ledger=ledger,
         kept=default_results_path(bundle), resumed=resume,

@@ -127,7 +127,6 @@ def _gather(
         Ctrl-C stopped it; what was measured by then was saved, and it was said where.
     """
     from digitbench.commands.outputs import measure
-    from digitbench.measure.earlier_results import plan_of
 
     earlier = find()
     if earlier and not earlier.lacking:
@@ -136,7 +135,7 @@ def _gather(
         reason = "; ".join(dict.fromkeys(str(candidate.row.error) for candidate in chosen))
         raise CheckFailed(f"nothing can be measured here: {reason}")
     if earlier:
-        chosen, plan = [*chosen, *earlier.helpers], plan_of(earlier.results)
+        chosen, plan = [*chosen, *earlier.helpers], options.timing_plan(quick=False, **earlier.results.settings.options)
     results, _ = measure(bundle, chosen, plan, data, None, outputs, earlier=earlier.results if earlier else None)
     if not results.complete:
         _stop(results, find, outputs)

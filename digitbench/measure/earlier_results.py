@@ -41,7 +41,10 @@ def changes(earlier: Results, bundle: Bundle, test_images: int, plan: Plan | Non
         **{name: (earlier.machine.get(name), this_machine[name]) for name in ("cpu", "python")},
     }
     if plan:
-        then_and_now |= {name: (earlier.settings.get(name), getattr(plan, name)) for name in ("seconds", "generations")}
+        then_and_now |= {
+            "seconds": (earlier.settings.seconds, plan.seconds),
+            "generations": (earlier.settings.generations, plan.generations),
+        }
     return [f"{name} was {then} and is {now} now" for name, (then, now) in then_and_now.items() if then != now]
 
 
@@ -49,16 +52,6 @@ def rows_of_other_artifacts(rows: Iterable[Row], bundle: Bundle) -> list[Row]:
     """Give the rows whose artifact the bundle no longer holds as it was."""
     hashes = {artifact.sha256 for artifact in bundle.artifacts}
     return [row for row in rows if row.artifact and row.artifact.sha256 not in hashes]
-
-
-def plan_of(earlier: Results) -> Plan:
-    """Give the plan of a run, by which the rest of it is measured; its baseline is the one that was found."""
-    baseline = earlier.settings.get("baseline")  # a name alone, until its precision is known
-    names = [name for name in ("seconds", "generations", "seed", "timeout") if name in earlier.settings]
-    return Plan(
-        **{name: earlier.settings[name] for name in names},
-        baseline=":".join(baseline) if isinstance(baseline, list | tuple) else baseline,
-    )
 
 
 def candidates_of(rows: Sequence[Row], bundle: Bundle) -> list[Candidate]:
@@ -118,7 +111,7 @@ def find(
     best: Earlier | None = None
     for path, results in _newest_first(bundle) if any(candidate.artifact for candidate in chosen) else ():
         settings = results.settings
-        if not (settings.get("seconds", 0) >= least_seconds and settings.get("generations", 0) >= least_generations):
+        if (settings.seconds or 0) < least_seconds or (settings.generations or 0) < least_generations:
             continue
         earlier = _usable_part(path, results, bundle, chosen)
         if earlier and (best is None or len(earlier.lacking) < len(best.lacking)):
@@ -152,7 +145,7 @@ def _usable_part(path: Path, results: Results, bundle: Bundle, chosen: Sequence[
     held = {row.key: row for row in results.rows if row.key not in outdated and _is_reliable(row)}
     requested = {candidate.row.key: candidate for candidate in chosen if candidate.artifact}
     cell = next(iter(requested))[2:]
-    baseline = held.get((*(results.settings.get("baseline") or ()), *cell))
+    baseline = held.get((*(results.settings.baseline_pair or ("", "")), *cell))
     if baseline is None or baseline.error:
         return None
     lacking = [candidate for key, candidate in requested.items() if not _is_complete(held.get(key), results)]
@@ -182,5 +175,5 @@ def _versions(backend: str) -> tuple[str, ...]:
 def _is_complete(row: Row | None, results: Results) -> bool:
     if row is None or row.error or not row.accuracy:
         return False
-    plan = plan_of(results)
+    plan = Plan(**results.settings.options)
     return sum(is_whole(generation, plan.share) for generation in row.generations) >= plan.generations

@@ -22,6 +22,7 @@ from digitbench.measure.schedule import measure
 from digitbench.measure.watching import RunProgress
 from digitbench.records.arrays import CLASSES
 from digitbench.records.results import ClassResult, Results, Row
+from digitbench.records.settings import Settings
 from digitbench.system import machine
 from digitbench.system.version import __version__
 from digitbench.workers.pool import shared_images
@@ -156,14 +157,14 @@ class _Facts:
         if earlier:  # the rows that this run leaves alone stay in its results
             known = replace(known, rows=earlier.rows, roofs=earlier.roofs, referees=earlier.referees,
                             created=earlier.created)  # fmt: skip
-        self._known = replace(known, complete=False, settings=asdict(plan) if plan else {})
+        self._known = replace(known, complete=False, settings=Settings(**asdict(plan)) if plan else Settings())
 
     def results(self, state: RunState, *, complete: bool = False, parent_cpu_share: float | None = None) -> Results:
         """Give the results as far as they are known."""
-        known, settings = self._known, {}
-        if known.settings:
-            baseline = list(state.baseline) if state.baseline else known.settings["baseline"]
-            settings = {**known.settings, "baseline": baseline, "parent_cpu_share": parent_cpu_share}
+        known = self._known
+        settings = known.settings and replace(
+            known.settings, baseline=state.baseline or known.settings.baseline, parent_cpu_share=parent_cpu_share
+        )
         rows = {row.key: self._completed(row) for row in state.rows()}
         return replace(
             known, rows=(*rows.values(), *(row for row in known.rows if row.key not in rows)), complete=complete,

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from math import ceil
-from typing import Any
 
 from digitbench.records.precisions import FP32
 from digitbench.records.results import Floor, Results, Row
@@ -94,13 +93,8 @@ def floor_of(row: Row, floors: Iterable[Floor]) -> Floor | None:
 
 def baseline_of(results: Results) -> tuple[str, str] | None:
     """Find the (backend, precision) that ratios are taken to, where the results say it."""
-    baseline: Any = results.settings.get("baseline")
-    match baseline:
-        case {"backend": str(backend), "precision": str(precision)}:
-            return backend, precision
-        case [str(backend), str(precision)]:
-            return backend, precision
-    return next(((floor.backend, floor.precision) for floor in results.floors), None)
+    of_floors = ((floor.backend, floor.precision) for floor in results.floors)
+    return results.settings.baseline_pair or next(of_floors, None)
 
 
 def generations_of(results: Results) -> int:

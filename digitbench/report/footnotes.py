@@ -146,7 +146,7 @@ def _loop(rows: Sequence[Row]) -> list[str]:
 
 def _parent(results: Results) -> list[str]:
     """Say how busy digitbench itself was, where that is more than it should be."""
-    share = results.settings.get("parent_cpu_share") or 0.0
+    share = results.settings.parent_cpu_share or 0.0
     if share <= PARENT_SHARE:
         return []
     return [

@@ -46,7 +46,7 @@ def _draw(
     results: Results, setups: Mapping[Setup, Mapping[int, Row]], sizes: Sequence[int], height: int, *, ratios: bool
 ) -> Table:
     names = formatting.Names.of(results.rows)
-    planned = int(results.settings.get("generations") or 1)
+    planned = results.settings.generations or 1
     table = empty_table()
     table.add_column("p50 in µs", no_wrap=True)
     for size in sizes:

@@ -52,7 +52,7 @@ def to_pytest_benchmark(results: Results, *, data: bool = False) -> dict[str, An
         "benchmarks": benchmarks,
         "datetime": results.created,
         "version": WRITTEN_LIKE,
-        "digitbench": {"version": results.digitbench, "settings": dict(results.settings), "left_out": left_out},
+        "digitbench": {"version": results.digitbench, "settings": results.settings.to_json(), "left_out": left_out},
     }  # fmt: skip
 
 
@@ -91,7 +91,7 @@ def _benchmark(row: Row, results: Results, data: bool) -> dict[str, Any]:
         "extra_info": _extra(row, results),
         "options": {
             "disable_gc": True, "timer": "perf_counter_ns", "min_rounds": 1, "min_time": 0.0,
-            "max_time": results.settings.get("seconds"), "warmup": True,
+            "max_time": results.settings.seconds, "warmup": True,
         },
         "stats": {**stats, **({"data": seconds.tolist()} if data else {}), "iterations": 1},
     }  # fmt: skip

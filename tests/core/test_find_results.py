@@ -17,6 +17,7 @@ from digitbench.bundle import Bundle
 from digitbench.commands.find_results import bundle_of, data_of, results_file_of
 from digitbench.errors import BundleError, DataError, ResultsError
 from digitbench.records.results import Results
+from digitbench.records.settings import Settings
 
 
 @pytest.fixture
@@ -68,7 +69,7 @@ def test_the_newest_are_the_newest_in_which_something_was_timed(bundle: Bundle, 
     results = results_of(timed("numpy", 1, 9.0))
     untimed = tuple(replace(row, latency_us=None, generations=()) for row in results.rows)
     text = {
-        "an evaluation": replace(results, rows=untimed, settings={}).dumps(),
+        "an evaluation": replace(results, rows=untimed, settings=Settings()).dumps(),
         "failures": replace(results, rows=tuple(row.failed("it died") for row in untimed)).dumps(),
         "a broken file": "{",
     }[case]

@@ -19,6 +19,7 @@ from digitbench.measure import generation, session
 from digitbench.measure.candidates import Candidate, candidates
 from digitbench.measure.plan import Plan
 from digitbench.records.results import Results
+from digitbench.records.settings import Settings
 
 PLAN = Plan(seconds=0.04, generations=2)
 Run = Callable[..., Results]
@@ -68,9 +69,9 @@ def test_results_say_what_was_measured_and_how(run: Run, stage: FakePools, untra
     assert results.complete
     assert results.bundle["name"] == untrained.name
     assert results.bundle["reference_sha256"] == untrained.manifest["reference"]["sha256"]
-    assert (results.settings["seconds"], results.settings["generations"], results.settings["seed"]) == (0.04, 2, 0)
-    assert results.settings["baseline"] == ["numpy", "fp32"]
-    assert results.settings["parent_cpu_share"] is None, "simulated workers take no time"
+    assert (results.settings.seconds, results.settings.generations, results.settings.seed) == (0.04, 2, 0)
+    assert results.settings.baseline == ("numpy", "fp32")
+    assert results.settings.parent_cpu_share is None, "simulated workers take no time"
     assert results.machine["cpu"]
     assert [floor.batch_size for floor in results.floors] == [1, 4]
 
@@ -94,7 +95,8 @@ def test_of_a_model_whose_answers_depend_on_the_batch_nothing_is_certified(
 
 def test_an_evaluation_has_no_settings_and_no_floor(run: Run, stage: FakePools) -> None:
     results = run(plan=None)
-    assert results.settings == {}
+    assert results.settings == Settings()
+    assert results.to_json()["settings"] == {}
     assert results.floors == ()
     assert [(row.batch_size, row.validity) for row in results.rows] == [(None, None)]
     assert results.rows[0].accuracy
@@ -133,7 +135,7 @@ def test_ctrl_c_before_anything_is_known_can_be_resumed_too(run: Run, stage: Fak
     stage.act = lambda actor, do, facts: None
     resumed = run(plan=plan, earlier=as_saved(stopped))
     assert resumed.complete
-    assert resumed.settings["baseline"] == ["numpy", "fp32"]
+    assert resumed.settings.baseline == ("numpy", "fp32")
 
 
 def test_whatever_becomes_final_is_kept(run: Run, stage: FakePools) -> None:

@@ -5,13 +5,10 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping, Sequence
 from math import prod
-from typing import Any
 
 from digitbench.judge.sorting import is_not_applicable
 from digitbench.records.results import Results, Row
 from digitbench.report.page import Source
-
-OPTIONS = {"seconds": "--seconds", "generations": "--generations", "seed": "--seed", "timeout": "--timeout"}
 
 
 def command(source: Source) -> str:
@@ -78,18 +75,11 @@ def _options(results: Results, limit: int | None) -> list[str]:
     if _name(results) == "bench":
         arguments += ["--batch-size", ",".join(map(str, _sizes(rows)))] if _sizes(rows) else []
         arguments += ["--threads", ",".join(map(str, _threads(rows)))]
-        recorded = {name: settings[name] for name in OPTIONS if _is_number(settings.get(name))}
-        arguments += [argument for name, value in recorded.items() for argument in (OPTIONS[name], f"{value:.10g}")]
-        baseline = settings.get("baseline")
-        baseline_name = ":".join(map(str, baseline)) if isinstance(baseline, list | tuple) else baseline
-        arguments += ["--baseline", str(baseline_name)] if baseline_name else []
+        for name, value in settings.options.items():
+            arguments += [f"--{name}", value if isinstance(value, str) else f"{value:.10g}"]
         arguments += ["--roofline"] if results.roofs else []
         arguments += ["--referee"] if results.referees else []
     else:
         arguments += ["--threads", str(max(_threads(rows)))]
         arguments += ["--pairs"] if results.pairs else []
     return arguments + (["--limit", str(limit)] if limit else [])
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

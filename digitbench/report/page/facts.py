@@ -50,12 +50,12 @@ def settings(results: Results) -> Table:
     for name, unit in (("seconds", "s of timed calls of each candidate, over all generations"),
                        ("generations", "fresh processes of each candidate"), ("seed", "of the order of turns"),
                        ("timeout", "s that a worker may be silent")):  # fmt: skip
-        if recorded.get(name) is not None:
-            entries.append((name, f"{recorded[name]} {unit}"))
+        if getattr(recorded, name) is not None:
+            entries.append((name, f"{getattr(recorded, name)} {unit}"))
     baseline = formatting.baseline_of(results)
     entries += [("baseline", f"{' '.join(baseline)}: what ratios are to")] if baseline else []
-    share = recorded.get("parent_cpu_share")
-    entries += [("digitbench's own load", f"{share:.1%} of a core while timing")] if isinstance(share, float) else []
+    share = recorded.parent_cpu_share
+    entries += [("digitbench's own load", f"{share:.1%} of a core while timing")] if share is not None else []
     load = results.machine.get("load_average")
     entries += [("load average before", f"{load}")] if load is not None else []
     return Table(("setting", "value"), (*entries, *_warm_up(results), *_loop(results)), 2)
