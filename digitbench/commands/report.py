@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from digitbench.report.page import Source
 
 COMPARISON_FILE = "comparison.html"
-REPORT_EPILOG = (
+EPILOG = (
     "[b]Examples[/]\n\ndigitbench report\n\ndigitbench report runs/mine --html mine.html\n\n"
     "digitbench report before.json after.json --run runs/mine\n\ndigitbench report results.json --markdown -"
 )
