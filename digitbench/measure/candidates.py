@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 from digitbench import plugins
 from digitbench.backend import Backend
@@ -17,6 +18,7 @@ from digitbench.measure.run_state import Setup
 from digitbench.plugins.model_io import NATIVE_IO, ModelIO
 from digitbench.records.precisions import FP32, runnable
 from digitbench.records.results import ArtifactFile, Row, SgemmRow
+from digitbench.workers.pool import Job
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,14 @@ class Candidate:
         row = self.row
         plugin = plugins.find(row.backend)
         return plugin.open(self.artifact, threads=row.threads, precision=row.precision, model_io=self.model_io)
+
+    def job(self, **options: Any) -> Job:
+        """What a worker loads to run it."""
+        assert self.artifact
+        row = self.row
+        return Job(
+            row.backend, self.artifact, row.threads, precision=row.precision, model_io=self.model_io, **options
+        )  # fmt: skip
 
     @property
     def setup(self) -> Setup:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from rich.table import Table
+from rich.table import Table as RichTable
 from rich.text import Text
 
 from digitbench.judge.sorting import p50
 from digitbench.judge.ties import ratio_or_tie
 from digitbench.records import formatting
 from digitbench.records.results import Results, Row
-from digitbench.report.table import ALWAYS, Column
-from digitbench.report.terminal_table import fitting_table, grouped_table
+from digitbench.report.table import ALWAYS, Column, Table
+from digitbench.report.terminal_table import drawn, fitting_table
 
 Line = Mapping[int, Row]
 """What one process measures: its rows by batch size."""
@@ -20,7 +20,7 @@ Line = Mapping[int, Row]
 WAITING = "·"
 
 
-def render_live_table(results: Results, width: int, height: int) -> Table:
+def render_live_table(results: Results, width: int, height: int) -> RichTable:
     """Draw p50 in µs and the ratio so far of each batch size, and how many generations are done.
 
     Parameters
@@ -46,8 +46,8 @@ def render_live_table(results: Results, width: int, height: int) -> Table:
         counts = [len(row.generations) for row in line.values() if not row.error]
         return f"{min(counts)} of {planned}" if counts else ""
 
-    def draw(columns: Sequence[Column]) -> Table:
-        table = grouped_table(shown, columns)
+    def draw(columns: Sequence[Column]) -> RichTable:
+        table = drawn(Table(columns, shown), columns)
         if len(shown) < len(lines):
             table.add_row(f"and {len(lines) - len(shown)} more", style="dim")
         return table
