@@ -25,6 +25,7 @@ from typing import Any
 
 import numpy as np
 
+from digitbench import plugins
 from digitbench.backend import Backend, Scores
 from digitbench.bundle import caveats
 from digitbench.data import Dataset
@@ -147,12 +148,13 @@ class Bundle:
         """What the model in one of its artifacts takes and gives: what was exported takes any number of images."""
         model_io = self.model_io
         imported = self.manifest.get("imported", {}).get("format")
-        return model_io if artifact.format == imported or model_io.is_native else model_io.exported(artifact.format)
+        is_original = artifact.format == imported or model_io.is_native
+        return model_io if is_original else plugins.exported(model_io, artifact.format)
 
     @property
     def reference_backend(self) -> str:
         """The backend that gave the reference scores."""
-        return str(self.manifest["reference"].get("backend", "keras"))
+        return str(self.manifest["reference"].get("backend") or plugins.trained()[0])
 
     @property
     def usual_precision(self) -> str:
@@ -163,9 +165,7 @@ class Bundle:
     def format_for(self, backend: type[Backend]) -> str:
         """Which of a backend's formats it opens here: the first that there is something of, else the first."""
         stored = {artifact.format for artifact in self.artifacts}
-        return next(
-            (format for format in (backend.format, *backend.further_formats) if format in stored), backend.format
-        )
+        return next((format for format in backend.formats() if format in stored), backend.format)
 
     def opened_by(self, backend: type[Backend], precision: str) -> Artifact:
         """The artifact that a backend opens for a precision, be it one that the runtime makes of another's.
@@ -182,7 +182,9 @@ class Bundle:
         stored, format = {artifact.format for artifact in self.artifacts}, self.format_for(backend)
         if format in stored:
             return False
-        return format in self._unwritable_formats or ("imported" in self.manifest and "keras" not in stored)
+        return format in self._unwritable_formats or (
+            "imported" in self.manifest and plugins.trained()[1] not in stored
+        )
 
     @property
     def artifacts(self) -> list[Artifact]:
@@ -228,11 +230,11 @@ class Bundle:
             if not any((artifact.format, artifact.precision) == (format, precision) for artifact in self.artifacts):
                 return ArtifactError(f"{message}; it was imported in that precision alone")
             return ArtifactError(f"{message}; {self._recreate_hint}")
-        if imported and imported["format"] != "keras":
+        if imported and imported["format"] != plugins.trained()[1]:
             return ArtifactError(f"{message}; it was imported from {imported['format']}, which isn't converted")
         if format in self._unwritable_formats:
             return ArtifactError(f"{message}; it can't be written: {self._unwritable_formats[format]}")
-        if format == "keras":
+        if format == plugins.trained()[1]:
             return ArtifactError(f"{message}; {self._recreate_hint}", mend="digitbench train")
         if imported and self.usual_precision not in (FP32, precision):
             return ArtifactError(f"{message}; it was imported in that precision alone")

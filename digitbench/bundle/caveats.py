@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from digitbench.records.precisions import DYNAMIC
+from digitbench import plugins
 
 HINT = (
     "say what you know of it: --scale, --inverted, --layout, --tensor, --activation or --fit, or give images of the "
@@ -81,7 +81,10 @@ def uncertified(manifest: Mapping[str, Any], path: str) -> str:
     """
     caveat = unsteady(manifest)
     matching = [(entry["precision"], entry["format"]) for entry in manifest["artifacts"] if entry["path"] == path]
-    if caveat or (DYNAMIC, "onnx") not in matching:
+    exporters = plugins.exporters()
+    if caveat or not any(
+        precision in exporters[format].batch_dependent for precision, format in matching if format in exporters
+    ):
         return caveat
     return "each call finds its ranges, as a rule those of the whole batch: other batches may move scores otherwise"
 

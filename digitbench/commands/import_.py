@@ -101,11 +101,7 @@ def import_(
     with show_progress(console) as progress, native_output_held():
         digits = load_data(dataset, data, progress)
         bundle = importing.import_model(model, digits, output or folder, options, progress=progress)
-        failures = (
-            _export_failures(bundle, digits, progress)
-            if export and bundle.manifest["imported"]["format"] == "keras"
-            else []
-        )
+        failures = _export_failures(bundle, digits, progress) if export else []
     _print_summary(bundle, console)
     for failure in failures:
         console.print(f"not exported: {failure}", style="yellow", markup=False, highlight=False, soft_wrap=True)
@@ -118,11 +114,11 @@ def import_(
 
 
 def _export_failures(bundle: Bundle, digits: Dataset, progress: Progress) -> list[str]:
-    from digitbench import export as exporters
+    from digitbench import export, plugins
 
-    if bundle.manifest["imported"]["format"] != "keras":
+    if bundle.manifest["imported"]["format"] != plugins.trained()[1]:
         return []
-    return exporters.export(bundle, exporters.FORMATS, digits, progress=progress)
+    return export.export(bundle, export.formats(), digits, progress=progress)
 
 
 def _pixel_range(text: str | None) -> tuple[float, float] | None:

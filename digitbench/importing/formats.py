@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from zipfile import is_zipfile
 
-from digitbench import model_files
+from digitbench import plugins
 from digitbench.errors import BundleError, one_line
 from digitbench.importing import fit
 from digitbench.model_files import onnx_file
@@ -154,7 +154,7 @@ def precision_of(source: Path, model_format: ModelFormat, progress: Progress) ->
             from digitbench.importing import keras_file
 
             return keras_file.kinds(source, progress).precision()
-        return model_files.precision_of(source, model_format.format)
+        return plugins.exporters()[model_format.format].precision_of(source)
     except ValueError as exc:
         message = f"{source}: what precision it is in can't be read ({one_line(exc)}); say it: --precision"
         raise BundleError(message) from exc

@@ -68,7 +68,7 @@ class RunState:
 
     def __init__(
         self, rows: Iterable[Row], labels: Labels, reference: Scores, seconds: float, activation: str = "softmax",
-        sgemm_rows: Iterable[SgemmRow] = (), reference_name: str = "keras", moved_by_batch: float = 0.0,
+        sgemm_rows: Iterable[SgemmRow] = (), reference_name: str = "", moved_by_batch: float = 0.0,
     ) -> None:  # fmt: skip
         by_key = {sgemm_row.row.key: sgemm_row for sgemm_row in sgemm_rows}
         self._entries = {

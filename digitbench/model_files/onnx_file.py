@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 from math import prod
+from pathlib import Path
 
 from digitbench.model_files.number_types import CALL, FLOATS, NumberTypes
 from digitbench.model_files.protobuf import Message
@@ -76,7 +77,7 @@ def texts(model: Message) -> dict[str, str]:
     return {"doc_string": "\n".join(descriptions), **metadata}
 
 
-def kinds(model: Message) -> NumberTypes:
+def number_types(source: Path) -> NumberTypes:
     """Say what an ONNX model's weights and activations are.
 
     Raises
@@ -84,7 +85,7 @@ def kinds(model: Message) -> NumberTypes:
     ValueError
         It is no ONNX model.
     """
-    graph = _Graph()
+    graph, model = _Graph(), Message(source.read_bytes())
     for content in model.messages(GRAPH):
         graph.add(content, 1)
     for content in model.messages(FUNCTIONS):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from math import prod
+from pathlib import Path
 
 from digitbench.model_files.number_types import BYTES, CALL, FLOATS, NumberTypes
 from digitbench.model_files.protobuf import Message
@@ -23,7 +24,7 @@ PRODUCTS = (
 )  # fmt: skip
 
 
-def kinds(content: bytes) -> NumberTypes:
+def number_types(folder: Path) -> NumberTypes:
     """Say what a SavedModel's weights and activations are, by its ``saved_model.pb``.
 
     Raises
@@ -32,7 +33,7 @@ def kinds(content: bytes) -> NumberTypes:
         It is none.
     """
     seen, products = NumberTypes(), Counter[str]()
-    for node in _nodes(Message(content)):
+    for node in _nodes(Message((folder / "saved_model.pb").read_bytes())):
         operation = node.text(2)
         attributes = {entry.text(1): value for entry in node.messages(5) for value in entry.messages(2)}
         if operation in VARIABLES:

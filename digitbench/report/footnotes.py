@@ -6,8 +6,9 @@ from collections.abc import Iterable, Sequence
 from statistics import median
 
 from digitbench.judge.sorting import p50
+from digitbench.plugins import references
 from digitbench.records import formatting
-from digitbench.records.formatting import Names, reference_possessive
+from digitbench.records.formatting import Names
 from digitbench.records.precisions import DYNAMIC, FP32
 from digitbench.records.results import Results, Row
 
@@ -35,7 +36,7 @@ def _accuracy(rows: Sequence[Row]) -> list[str]:
     low, high = scored.accuracy.interval
     certified = any(row.agreement and (row.agreement.certificate or row.agreement.uncertified) for row in rows)
     flips = (
-        f"; flips are labels that differ from {reference_possessive(rows)}"
+        f"; flips are labels that differ from {references.possessive_of(rows)}"
         if any(row.agreement for row in rows)
         else ""
     )
@@ -65,11 +66,10 @@ def _same_accuracy(rows: Sequence[Row]) -> list[str]:
     if not differing:
         smallest = min(same_p_values)
         p_text = "p 1" if smallest == 1 else f"p {p_value(smallest)} or more"
-        return [
-            f"At every precision top-1 is the same as {reference_possessive(rows)} by McNemar's exact test ({p_text})."
-        ]
+        owner = references.possessive_of(rows)
+        return [f"At every precision top-1 is the same as {owner} by McNemar's exact test ({p_text})."]
     rest = "; all else that isn't fp32 is the same" if same_p_values else ""
-    return [f"Top-1 against {reference_possessive(rows)}, by McNemar's exact test: {', '.join(differing)}{rest}."]
+    return [f"Top-1 against {references.possessive_of(rows)}, by McNemar's exact test: {', '.join(differing)}{rest}."]
 
 
 def dynamic_notes(rows: Sequence[Row]) -> list[str]:

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from digitbench.errors import BundleError
+from digitbench.plugins import references
 from digitbench.records.arrays import CLASSES, Pixels
-from digitbench.records.formatting import Names, reference_of
+from digitbench.records.formatting import Names
 from digitbench.report.agreement import changed_images
 from digitbench.report.page import Source, setups
 
@@ -52,7 +53,7 @@ def changed(source: Source) -> tuple[list[ChangedImage], int]:
     """Give the images whose label changed, those first of which the reference was surest, and how many there are."""
     rows = setups(source.results.rows)
     images = changed_images(rows, Names.of(rows))
-    reference = reference_of(rows)
+    reference = references.title_of(rows)
     return [
         ChangedImage(
             image.index, image.true_label, _picture(source, image.index),
