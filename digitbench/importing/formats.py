@@ -12,7 +12,6 @@ from digitbench import plugins
 from digitbench.errors import BundleError, one_line
 from digitbench.importing import fit
 from digitbench.model_files import onnx_file
-from digitbench.model_files.protobuf import Message
 from digitbench.plugins.model_io import NATIVE_OUTPUT, ModelIO
 from digitbench.system.files import measure_size
 from digitbench.system.progress import Progress
@@ -136,7 +135,7 @@ def stated_accuracy(source: Path, model_format: ModelFormat) -> float | None:
     if model_format is not ONNX:
         return None
     try:
-        return fit.stated_accuracy(onnx_file.texts(Message(source.read_bytes())))
+        return fit.stated_accuracy(onnx_file.texts(source))
     except ValueError:  # only its runtime can read it: then it says nothing here
         return None
 
