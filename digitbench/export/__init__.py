@@ -103,7 +103,7 @@ def export(
     if any(precision == INT8 for _, precision in requested):
         calibration = data.calibration_images(dataset, options.calibration_images, options.seed)
     if requested:
-        model = model or _load(bundle, dataset, progress)
+        model = model or _load(bundle, progress)
         if model_precision == FP32:
             model = _fold_checked(model, bundle, dataset, progress)
         wanted = list(dict.fromkeys(format for format, _ in requested))
@@ -113,13 +113,11 @@ def export(
     return [failure for format, precision in requested if (failure := exporter.write(format, precision))]
 
 
-def _load(bundle: Bundle, dataset: Dataset, progress: Progress) -> Any:
+def _load(bundle: Bundle, progress: Progress) -> Any:
     """Load the bundle's Keras model."""
     path = bundle.open(bundle.find(plugins.trained()[1], bundle.usual_precision))
     keras = import_keras(progress)
-    model = keras.models.load_model(path, compile=False, safe_mode=not trusted_files.holds(path))
-    model(bundle.model_io.encode(dataset.test.head(1).images))  # Keras' ONNX exporter wants one that was called once
-    return model
+    return keras.models.load_model(path, compile=False, safe_mode=not trusted_files.holds(path))
 
 
 def require(formats: Sequence[str], precisions: Sequence[str] = ()) -> list[tuple[str, str]]:

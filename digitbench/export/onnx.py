@@ -34,7 +34,7 @@ class OnnxExporter(Exporter):
             source = job.fp32
             if source is None or job.precision == FP32:
                 source = target if job.precision == FP32 else Path(folder) / "fp32.onnx"
-                lean(job.model).export(str(source), format="onnx", verbose=False)
+                _called_once(lean(job.model)).export(str(source), format="onnx", verbose=False)
             if job.precision == FP16:
                 _store_as_float16(source, target)
             elif job.precision != FP32:
@@ -43,6 +43,15 @@ class OnnxExporter(Exporter):
     def precision_of(self, artifact: Path) -> str:
         """See `Exporter.precision_of`; the onnx package isn't needed."""
         return onnx_file.number_types(artifact).precision()
+
+
+def _called_once(model: Any) -> Any:
+    """Call a model on zeros: Keras' exporter wants one that was called."""
+    import keras
+
+    (image,) = model.inputs
+    model(keras.ops.zeros([size or 1 for size in image.shape], image.dtype))
+    return model
 
 
 def _store_as_float16(source: Path, target: Path) -> None:
