@@ -54,11 +54,11 @@ def layers_of(bundle: Bundle) -> tuple[Layer, ...]:
     BundleError
         It holds neither, or what it holds can't be read.
     """
-    readers: dict[str, Callable[[Path], tuple[Layer, ...]]] = {"keras": of_keras, "npz": of_weights}
+    readers: dict[str, Callable[[Path], tuple[Layer, ...]]] = {".keras": of_keras, ".npz": of_weights}
     faults = []
-    for format, read in readers.items():
+    for suffix, read in readers.items():
         for artifact in bundle.artifacts:
-            if artifact.format == format:
+            if artifact.path.endswith(suffix):
                 try:
                     return read(bundle.path / artifact.path)
                 except BundleError as exc:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from digitbench import plugins
 from digitbench.records.precisions import FP32
 
 # M. Okabe and K. Ito, Color Universal Design (2008): told apart by people with any of the usual colour blindnesses.
@@ -41,14 +42,13 @@ DASHES: dict[str, object] = {
     "solid": "-", "dash": (0, (5, 2)), "dot": (0, (1, 1.5)), "dashdot": (0, (5, 2, 1, 2)), "longdash": (0, (9, 3)),
     "longdashdot": (0, (9, 2, 1, 2)),
 }  # fmt: skip
-BACKENDS = {
-    "keras": Style(VERMILION, "s", "square", "dash", "//"),
-    "savedmodel": Style(ORANGE, "D", "diamond", "dashdot", "\\\\"),
-    "tflite": Style(BLUE, "o", "circle", "solid", ""),
-    "onnx": Style(GREEN, "^", "triangle-up", "longdash", ".."),
-    "openvino": Style(PURPLE, "v", "triangle-down", "dot", "xx"),
-    "numpy": Style(BLACK, "P", "cross", "longdashdot", "--"),
-}
+_MARKERS = {
+    "square": ("s", "//"), "diamond": ("D", "\\\\"), "circle": ("o", ""), "triangle-up": ("^", ".."),
+    "triangle-down": ("v", "xx"), "cross": ("P", "--"), "x": ("X", "++"), "triangle-left": ("<", "oo"),
+    "triangle-right": (">", "**"), "hexagon": ("h", "||"),
+}  # fmt: skip
+"""Matplotlib's marker and hatching for each of `digitbench.backend.SHAPES`."""
+
 PLUGIN_STYLES = (
     Style(SKY, "X", "x", "solid", "++"), Style("#8c564b", "<", "triangle-left", "dash", "oo"),
     Style(GREY, ">", "triangle-right", "dot", "**"), Style("#332288", "h", "hexagon", "dashdot", "||"),
@@ -57,14 +57,22 @@ FILLS = {FP32: "full", "fp16": "left", "bf16": "right", "dynamic": "top", "int8"
 """How much of a marker is filled, by precision: Matplotlib's ``fillstyle``."""
 
 
-def of_backends(names: Iterable[str]) -> dict[str, Style]:
-    """Give each backend its style; plugins get the remaining ones, by alphabet."""
-    backends = sorted(set(names))
-    plugins = [name for name in backends if name not in BACKENDS]
+def announced() -> dict[str, Style]:
+    """Give the style of each installed backend that states one."""
+    stated = {name: backend_class.style for name, backend_class in plugins.classes().items()}
     return {
-        name: BACKENDS[name] if name in BACKENDS else PLUGIN_STYLES[plugins.index(name) % len(PLUGIN_STYLES)]
-        for name in backends
+        name: Style(style.colour, _MARKERS[style.shape][0], style.shape, style.dash, _MARKERS[style.shape][1])
+        for name, style in stated.items()
+        if style
     }
+
+
+def of_backends(names: Iterable[str]) -> dict[str, Style]:
+    """Give each backend its style; those that state none, or aren't installed, get the remaining ones, by alphabet."""
+    backends, styles = sorted(set(names)), announced()
+    others = [name for name in backends if name not in styles]
+    styles |= {name: PLUGIN_STYLES[index % len(PLUGIN_STYLES)] for index, name in enumerate(others)}
+    return {name: styles[name] for name in backends}
 
 
 _PRECISION_DASHES = {"fp32": "solid", "fp16": "dash", "bf16": "longdash", "dynamic": "dot", "int8": "dashdot"}

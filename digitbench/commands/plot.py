@@ -329,9 +329,10 @@ def _load_scored(
 
 
 def _reference_scores(bundle: Bundle, digits: Dataset, progress: Progress) -> tuple[Scores, str]:
+    from digitbench import plugins
     from digitbench.measure.reference import scores_for
 
-    name = "Keras" if bundle.reference_backend == "keras" else bundle.reference_backend
+    name = plugins.title(bundle.reference_backend)
     stored = "stored " if digits.fingerprint == bundle.dataset.fingerprint else ""
     return scores_for(bundle, digits, None, progress), f"{stored}scores of {name}"
 

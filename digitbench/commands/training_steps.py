@@ -61,7 +61,7 @@ def train_and_report(
     with show_progress(console) as progress, native_output_held():
         digits = load_data(dataset, data, progress) if digits is None else digits
         _check_enough(digits, options.exports)
-        formats = exporters.FORMATS if options.exports else ()
+        formats = exporters.formats() if options.exports else ()
         bundle = train_bundle(
             recipe, digits, output, export_formats=formats, loop=options.loop, budget=options.budget, progress=progress
         )

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from digitbench.classifier import ORDER
+from digitbench import plugins
 from digitbench.errors import reason
 from digitbench.evaluate.accuracy import probabilities
 from digitbench.measure.candidates import Candidate
@@ -194,7 +194,7 @@ class ProcessGroup:
             async with cores:
                 await process.start(self.folder)
 
-        rank = {name: index for index, name in enumerate(ORDER)}
+        rank = {name: index for index, name in enumerate(plugins.usual_order())}
         startable = [process for process in self.processes if process.state == "starting"]
         startable.sort(key=lambda process: rank.get(process.candidate.row.backend, len(rank)))
         await asyncio.gather(*(start(process) for process in startable))

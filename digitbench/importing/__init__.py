@@ -261,7 +261,7 @@ def _manifest(
         "dataset": {"name": dataset.name, "fingerprint": dataset.fingerprint, "source": dataset.source},
         "output": {"shape": [None, CLASSES], "dtype": "float32", "activation": best.model_io.activation},
         "versions": {
-            "digitbench": __version__, "numpy": np.__version__, "python": platform.python_version(),
+            "digitbench": __version__, np.__name__: np.__version__, "python": platform.python_version(),
             **plugins.find(model_format.backend).runtime_versions(),
         },
         "imported": {

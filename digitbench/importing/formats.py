@@ -8,11 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from zipfile import is_zipfile
 
-from digitbench import model_files
+from digitbench import plugins
 from digitbench.errors import BundleError, one_line
 from digitbench.importing import fit
 from digitbench.model_files import onnx_file
-from digitbench.model_files.protobuf import Message
 from digitbench.plugins.model_io import NATIVE_OUTPUT, ModelIO
 from digitbench.system.files import measure_size
 from digitbench.system.progress import Progress
@@ -136,7 +135,7 @@ def stated_accuracy(source: Path, model_format: ModelFormat) -> float | None:
     if model_format is not ONNX:
         return None
     try:
-        return fit.stated_accuracy(onnx_file.texts(Message(source.read_bytes())))
+        return fit.stated_accuracy(onnx_file.texts(source))
     except ValueError:  # only its runtime can read it: then it says nothing here
         return None
 
@@ -154,7 +153,7 @@ def precision_of(source: Path, model_format: ModelFormat, progress: Progress) ->
             from digitbench.importing import keras_file
 
             return keras_file.kinds(source, progress).precision()
-        return model_files.precision_of(source, model_format.format)
+        return plugins.exporters()[model_format.format].precision_of(source)
     except ValueError as exc:
         message = f"{source}: what precision it is in can't be read ({one_line(exc)}); say it: --precision"
         raise BundleError(message) from exc

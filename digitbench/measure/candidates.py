@@ -16,7 +16,7 @@ from digitbench.importing import unsupported
 from digitbench.measure import sgemm
 from digitbench.measure.run_state import Setup
 from digitbench.plugins.model_io import NATIVE_IO, ModelIO
-from digitbench.records.precisions import FP32, runnable
+from digitbench.records.precisions import FP32
 from digitbench.records.results import ArtifactFile, Row, SgemmRow
 from digitbench.workers.pool import Job
 
@@ -163,7 +163,7 @@ def _artifacts_by_precision(
     """
     format = bundle.format_for(backend)
     by_precision = {item.precision: item for item in bundle.artifacts if item.format == format}
-    supported = runnable(backend, by_precision, format)
+    supported = plugins.runnable(backend, by_precision, format)
     if not precisions:
         if by_precision and not by_precision.keys() & set(supported) and bundle.manifest.imported:
             message = f"{bundle.path} was imported in {', '.join(by_precision)}, which backend {name!r} doesn't run"

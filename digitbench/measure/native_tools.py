@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from digitbench import plugins
 from digitbench.backend import Images
 from digitbench.errors import CheckFailed, UsageError, one_line
 from digitbench.measure.candidates import Candidate
@@ -60,7 +61,8 @@ def check_installed(chosen: Sequence[Candidate]) -> None:
         None of the candidates has one.
     """
     if not any(_has_native_tool(candidate) for candidate in chosen):
-        message = f"only {', '.join(BACKENDS)} have a tool of their own, and in fp32, for models made here"
+        names = [name for name, backend_class in plugins.classes().items() if backend_class.native_tool in TOOLS]
+        message = f"only {', '.join(names)} have a tool of their own, and in fp32, for models made here"
         raise UsageError(f"--referee: {message}; choose one")
 
 
@@ -68,10 +70,14 @@ def _has_native_tool(candidate: Candidate) -> bool:
     # What the adapter itself costs doesn't depend on the precision: comparing one precision is enough.
     return (
         bool(candidate.artifact)
-        and candidate.row.backend in BACKENDS
+        and _tool_of(candidate.row.backend) in TOOLS
         and candidate.row.precision == FP32
         and candidate.model_io.is_native
     )
+
+
+def _tool_of(backend: str) -> str:
+    return plugins.find(backend).load().native_tool
 
 
 def run(images: Images, chosen: Sequence[Candidate], progress: Progress) -> tuple[NativeToolResult, ...]:
@@ -89,7 +95,7 @@ def run(images: Images, chosen: Sequence[Candidate], progress: Progress) -> tupl
         for name, candidate in smallest.items():
             job = candidate.job(module=WORKER)
             try:
-                tool_run = BACKENDS[name](job, candidate.row.batch_size or 1, path, Path(folder))
+                tool_run = TOOLS[_tool_of(name)](job, candidate.row.batch_size or 1, path, Path(folder))
                 results += _compare(job, tool_run, path, progress)
             except CheckFailed as exc:  # a tool that failed is reported; what was measured stays
                 progress.say(f"{name}: no referee: {exc}")
@@ -257,6 +263,7 @@ def _tflite(job: Job, batch_size: int, images: Path, folder: Path) -> NativeTool
     return NativeToolRun(size, measure, {"litert-benchmark median": note})
 
 
-BACKENDS: dict[str, Callable[[Job, int, Path, Path], NativeToolRun]] = {
-    "onnx": _onnx, "openvino": _openvino, "tflite": _tflite,
+TOOLS: dict[str, Callable[[Job, int, Path, Path], NativeToolRun]] = {
+    "bare IOBinding loop": _onnx, "benchmark_app": _openvino, "litert-benchmark": _tflite,
 }  # fmt: skip
+"""By what `digitbench.backend.Backend.native_tool` says."""

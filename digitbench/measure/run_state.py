@@ -61,7 +61,7 @@ class RunState:
 
     def __init__(
         self, rows: Iterable[Row], labels: Labels, reference: Scores, seconds: float, activation: str = "softmax",
-        sgemm_rows: Iterable[SgemmRow] = (), reference_name: str = "keras", moved_by_batch: float = 0.0,
+        sgemm_rows: Iterable[SgemmRow] = (), reference_name: str = "", moved_by_batch: float = 0.0,
     ) -> None:  # fmt: skip
         sgemm_rows = tuple(sgemm_rows)
         self._rows = {row.key: row for row in (*rows, *(sgemm_row.row for sgemm_row in sgemm_rows))}

@@ -47,7 +47,7 @@ class SgemmBackend(Backend):
         libraries = [
             [pool.get(name) for name in ("internal_api", "version", "architecture")] for pool in self._blas.info()
         ]
-        provider = " ".join(str(part) for part in libraries[0] if part) if libraries else "numpy"
+        provider = " ".join(str(part) for part in libraries[0] if part) if libraries else np.__name__
         return Runtime("NumPy", np.__version__, provider, self._threads())
 
     def predict(self, images: Images) -> Scores:

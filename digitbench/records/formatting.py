@@ -107,18 +107,6 @@ def generations_of(results: Results) -> int:
     return max([1, *(len(row.generations) for row in results.rows)])
 
 
-def reference_of(rows: Iterable[Row]) -> str:
-    """Whose labels flips are counted against: ``Keras``, or the backend that a model was imported with."""
-    name = next((row.agreement.reference for row in rows if row.agreement), "keras")
-    return "Keras" if name == "keras" else name
-
-
-def reference_possessive(rows: Iterable[Row]) -> str:
-    """The same as an owner: ``Keras'``, ``onnx's``."""
-    name = reference_of(rows)
-    return f"{name}'" if name.endswith("s") else f"{name}'s"
-
-
 @dataclass(frozen=True)
 class Names:
     """What rows are called: precisions are named only where there are others than fp32, threads where they differ."""

@@ -11,7 +11,8 @@ from rich.text import Text
 
 from digitbench.evaluate.accuracy import wilson_interval
 from digitbench.judge.sorting import shown_rows
-from digitbench.records.formatting import Names, counted, p_value, reference_of
+from digitbench.plugins import references
+from digitbench.records.formatting import Names, counted, p_value
 from digitbench.records.metrics import METRICS, read
 from digitbench.records.quality import BINS, SIGNIFICANT
 from digitbench.records.results import Flip, Pair, ReliabilityBin, Results, Row
@@ -156,7 +157,7 @@ def changed_images(rows: Sequence[Row], names: Names) -> list[ChangedImage]:
     for row in rows:
         for flip in row.agreement.flipped if row.agreement else ():
             flips_by_index.setdefault(flip.index, {})[names.backend(row)] = flip
-    images = [_changed_image(flips, reference_of(rows)) for flips in flips_by_index.values()]
+    images = [_changed_image(flips, references.title_of(rows)) for flips in flips_by_index.values()]
     return sorted(images, key=lambda image: (-image.reference_margin, image.index))
 
 

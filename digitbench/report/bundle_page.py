@@ -13,6 +13,7 @@ from typing import Any
 
 from rich.console import Console
 
+from digitbench import plugins
 from digitbench.bundle import PLOTS, Artifact, Bundle, caveats
 from digitbench.bundle import layers as layering
 from digitbench.bundle.layers import Layer, Shape
@@ -259,10 +260,12 @@ def _sizes(shape: Shape | None) -> str:
 
 
 def _artifact_columns(shown: Shown) -> list[Any]:
+    trained_format = plugins.trained()[1]
+
     def checked(artifact: Artifact) -> str:
         if (artifact.format, artifact.precision) in shown.gone:
             return "gone"
-        return artifact.checked_by or ("the model itself" if artifact.format == "keras" else "not checked")
+        return artifact.checked_by or ("the model itself" if artifact.format == trained_format else "not checked")
 
     def points(value: float | None) -> str:
         return "" if value is None else f"{value * 100:+.2f}" if value else "0.00"

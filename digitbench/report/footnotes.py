@@ -6,8 +6,9 @@ from collections.abc import Iterable, Sequence
 from statistics import median
 
 from digitbench.judge.sorting import p50
+from digitbench.plugins import references
 from digitbench.records import formatting
-from digitbench.records.formatting import Names, reference_possessive
+from digitbench.records.formatting import Names
 from digitbench.records.formatting import p_value as p_value
 from digitbench.records.precisions import DYNAMIC, FP32
 from digitbench.records.results import Results, Row
@@ -42,7 +43,7 @@ def _accuracy(rows: Sequence[Row]) -> list[str]:
     certified = any(agreement.certificate or agreement.uncertified for agreement in agreements)
     sentence = (
         f"top-1 {accuracy.top1:.2%} of {accuracy.total:,} images is known to within {low:.2%} to {high:.2%} (95 %)"
-        + f"; flips are labels that differ from {reference_possessive(rows)}" * bool(agreements)
+        + f"; flips are labels that differ from {references.possessive_of(rows)}" * bool(agreements)
         + ", and certified is the share of images that cannot flip" * certified
     )
     return [" ".join([f"{sentence}.", *_same_accuracy(rows)]), *dynamic_notes(rows)]
@@ -50,7 +51,7 @@ def _accuracy(rows: Sequence[Row]) -> list[str]:
 
 def _same_accuracy(rows: Sequence[Row]) -> list[str]:
     """Say of every row that isn't fp32 whether it is right as often as the reference."""
-    names, owner = Names.of(rows), reference_possessive(rows)
+    names, owner = Names.of(rows), references.possessive_of(rows)
     tests = {
         names.backend(row): row.agreement.mcnemar for row in rows
         if row.precision != FP32 and row.agreement and row.agreement.mcnemar

@@ -10,7 +10,8 @@ from rich.text import Text
 
 from digitbench.judge.faults import failed_rows, invalid_rows, missing_rows
 from digitbench.judge.sorting import fastest, shown_rows
-from digitbench.records.formatting import Names, counted, reference_of
+from digitbench.plugins import references
+from digitbench.records.formatting import Names, counted
 from digitbench.records.results import Results, Row
 from digitbench.report import sections, sgemm
 from digitbench.report.columns import columns_of
@@ -86,7 +87,7 @@ def _print_table(results: Results, console: Console) -> None:
 
 def _print_flips(rows: Sequence[Row], console: Console) -> None:
     """Print every flip where they are few; else how many each candidate has, and which command shows them all."""
-    names, reference = Names.of(rows), reference_of(rows)
+    names, reference = Names.of(rows), references.title_of(rows)
     agreements = {names.backend(row): row.agreement for row in rows if row.agreement and row.agreement.flips}
     few = sum(agreement.flips for agreement in agreements.values()) <= FLIPS_SHOWN
     for name, agreement in agreements.items():

@@ -297,7 +297,7 @@ def _interrupts_held() -> Iterator[None]:
         raise KeyboardInterrupt
 
 
-def score(job: Job, images: Images) -> Scores:
+def score(job: Job, images: Images, timeout: float = TIMEOUT) -> Scores:
     """Score images in a fresh process: float32 (n, 10).
 
     Raises
@@ -305,7 +305,7 @@ def score(job: Job, images: Images) -> Scores:
     WorkerError
         The worker failed or died.
     """
-    with shared_images(images) as path, Pool(path) as pool:
+    with shared_images(images) as path, Pool(path, timeout=timeout) as pool:
         (started,) = pool.start([job])
         if started.worker is None:
             raise started.error or WorkerError("the worker is gone")

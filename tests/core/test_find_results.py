@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from journeys.helpers import copied, rewrite_manifest
+from journeys.helpers import copied
 
 from core.helpers import Recorder
 from core.test_terminal import results_of, timed

@@ -16,7 +16,7 @@ from core.helpers import announce
 from typer.main import get_group
 
 from digitbench import bundle as bundles
-from digitbench import data, plugins
+from digitbench import data, export, plugins
 from digitbench.bundle import Bundle, layers
 from digitbench.cli import app
 from digitbench.commands import completion
@@ -213,14 +213,15 @@ def test_the_names_are_those_of_the_modules_that_own_them() -> None:
     assert (str(bundles.RUNS), bundles.LATEST, bundles.MANIFEST) == (
         completion.RUNS, completion.LATEST, completion.MANIFEST,
     )  # fmt: skip
-    assert plugins.GROUP == completion.PLUGINS
+    groups = plugins.entry_points
+    assert (completion.BACKENDS, completion.EXPORTERS) == (groups.BACKENDS, groups.EXPORTERS)
     assert get_args(data.DatasetName) == completion.DATASETS
     assert completion.recipes("dense-1") == [
         (name, recipe.about) for name, recipe in RECIPES.items() if name.startswith("dense-1")
     ]
     assert completion.precisions("") == list(precisions.ABOUT)
     assert completion.formats("tflite,o") == ["tflite,onnx"]
-    assert set(completion.formats("")) == {*precisions.FORMATS} - {"keras"}
+    assert set(completion.formats("")) == {*export.formats()}
 
 
 def test_a_name_that_a_shell_would_read_otherwise_is_not_offered(
