@@ -17,7 +17,7 @@ from typing import Any
 
 from digitbench import bundle as bundles
 from digitbench import data, model_files
-from digitbench.bundle import Artifact, Bundle
+from digitbench.bundle import Artifact, Bundle, layers
 from digitbench.data import Dataset
 from digitbench.errors import ArtifactError, CheckFailed, MissingRuntimeError, UsageError, reason, unknown
 from digitbench.export import folding, npz
@@ -104,6 +104,9 @@ def export(
         model = keras.models.load_model(path, compile=False, safe_mode=not trusted_files.holds(path))
         # Keras' ONNX exporter wants a model that was called once.
         model(bundle.model_io.encode(dataset.test.head(1).images))
+        if not bundle.manifest.get(layers.KEY):  # it is older than this record
+            with bundle.change():
+                bundle.manifest[layers.KEY] = layers.to_json(model)
     if requested and model_precision == FP32:
         model = _fold_checked(model, bundle, dataset, progress)
         requested = _writable(requested, model, bundle, progress)

@@ -13,7 +13,7 @@ import numpy as np
 
 from digitbench import bundle as bundles
 from digitbench.backend import Scores
-from digitbench.bundle import Artifact, Bundle, naming
+from digitbench.bundle import Artifact, Bundle, layers, naming
 from digitbench.data import Dataset, Split
 from digitbench.errors import BundleError
 from digitbench.evaluate import accuracy
@@ -127,6 +127,7 @@ def _manifest(keras: Any, trained: Trained, dataset: Dataset) -> dict[str, Any]:
             "numpy": np.__version__, "python": platform.python_version(),
         },
         "training": trained.facts,
+        layers.KEY: layers.to_json(trained.model),
     }  # fmt: skip
 
 
