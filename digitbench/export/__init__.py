@@ -15,7 +15,7 @@ from typing import Any
 
 from digitbench import bundle as bundles
 from digitbench import data, plugins
-from digitbench.bundle import Artifact, Bundle
+from digitbench.bundle import Artifact, Bundle, layers
 from digitbench.data import Dataset
 from digitbench.errors import ArtifactError, CheckFailed, MissingRuntimeError, UsageError, reason, unknown
 from digitbench.export import folding
@@ -114,10 +114,14 @@ def export(
 
 
 def _load(bundle: Bundle, progress: Progress) -> Any:
-    """Load the bundle's Keras model."""
+    """Load the bundle's Keras model; write its layers into the manifest, if they aren't there."""
     path = bundle.open(bundle.find(plugins.trained()[1], bundle.usual_precision))
     keras = import_keras(progress)
-    return keras.models.load_model(path, compile=False, safe_mode=not trusted_files.holds(path))
+    model = keras.models.load_model(path, compile=False, safe_mode=not trusted_files.holds(path))
+    if layers.KEY not in bundle.stored:  # it is older than this record
+        with bundle.change() as stored:
+            stored[layers.KEY] = layers.to_json(model)
+    return model
 
 
 def require(formats: Sequence[str], precisions: Sequence[str] = ()) -> list[tuple[str, str]]:

@@ -6,6 +6,7 @@ import re
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 from zipfile import is_zipfile
 
 from digitbench import plugins
@@ -113,21 +114,22 @@ def _number(value: int) -> bytes:
 
 def adopt(
     source: Path, model_format: ModelFormat, model_io: ModelIO, precision: str, draft: Path, progress: Progress
-) -> tuple[Path, ModelIO]:
-    """Put a model into a bundle's folder; give its path and its model I/O there."""
+) -> tuple[Path, ModelIO, list[dict[str, Any]]]:
+    """Put a model into a bundle's folder; give its path and its model I/O there, and a Keras model's layers."""
     if model_format is KERAS:
         from digitbench.importing import keras_file
 
         path = draft / keras_file.FILE
-        batch = keras_file.write(source, model_io, path, progress)
-        return path, replace(model_io, batch=batch, output=replace(NATIVE_OUTPUT, dtype=model_io.output.dtype))
+        batch, layers = keras_file.write(source, model_io, path, progress)
+        output = replace(NATIVE_OUTPUT, dtype=model_io.output.dtype)
+        return path, replace(model_io, batch=batch, output=output), layers
     path = draft / "artifacts" / f"model-{precision}{model_format.suffix}"
     path.parent.mkdir()
     if source.is_dir():
         shutil.copytree(source, path)
     else:
         shutil.copy(source, path)
-    return path, model_io
+    return path, model_io, []
 
 
 def stated_accuracy(source: Path, model_format: ModelFormat) -> float | None:

@@ -14,7 +14,7 @@ import numpy as np
 from digitbench import bundle as bundles
 from digitbench import plugins
 from digitbench.backend import Scores
-from digitbench.bundle import Artifact, Bundle, naming
+from digitbench.bundle import Artifact, Bundle, layers, naming
 from digitbench.data import Dataset, Split
 from digitbench.errors import BundleError
 from digitbench.evaluate import accuracy
@@ -128,6 +128,7 @@ def _manifest(keras: Any, trained: Trained, dataset: Dataset) -> dict[str, Any]:
             "python": platform.python_version(),
         },
         "training": trained.facts,
+        layers.KEY: layers.to_json(trained.model),
     }  # fmt: skip
 
 

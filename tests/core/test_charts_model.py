@@ -17,11 +17,11 @@ from core.helpers import one_printable_line
 from digitbench import data
 from digitbench.backend import Scores
 from digitbench.bundle import Artifact, Bundle
-from digitbench.bundle.history import History, read
+from digitbench.bundle.history import History
 from digitbench.charts import canvas, confusion, history, predictions, reliability, samples, weights
 from digitbench.charts.weights import Kernel
 from digitbench.data import Dataset, Split
-from digitbench.errors import ArtifactError, BundleError, ResultsError
+from digitbench.errors import ArtifactError, ResultsError
 from digitbench.evaluate import accuracy as evaluate
 from digitbench.plugins.model_io import ModelIO
 from digitbench.testing import random_bundle
@@ -141,26 +141,6 @@ def test_letters_that_the_font_has_not_cost_no_warning(tmp_path: Path) -> None:
 # --- history -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("training", "validation", "best", "overfits"),
-    [
-        (FALLING, TURNING, 3, 4),
-        (FALLING, FALLING, 7, None),
-        (FALLING, (0.9, 0.8, 0.7, 0.6, 0.5, 0.51, 0.52), 5, None),  # two epochs may be chance
-        (FALLING, (0.9, 0.8, 0.7, 0.5, 0.6, 0.6, 0.6), 4, 5),
-        (FALLING, (0.5, 0.4, 0.4, 0.4, 0.4, 0.4, 0.4), 2, 3),  # never lower again
-        ((1.0, 0.5, 0.3, 0.2, 0.3, 0.4, 0.5), TURNING, 3, None),  # the training got worse too
-        ((1.0,), (0.9,), 1, None),
-        (FALLING, (), None, None),
-    ],
-)
-def test_where_overfitting_begins(
-    training: tuple[float, ...], validation: tuple[float, ...], best: int | None, overfits: int | None
-) -> None:
-    result = History(training, SHARES[: len(training)], validation, SHARES[: len(validation)])
-    assert (result.best, result.overfits_from) == (best, overfits)
-
-
 def test_a_history_is_drawn_over_whole_epochs_from_1_with_the_best_and_overfitting_marked() -> None:
     figure: Any = history.figure(OVERFITTING)
     figure.draw_without_rendering()
@@ -184,31 +164,6 @@ def test_without_validation_nothing_is_marked() -> None:
     assert [len(axes.lines) for axes in figure.axes[:2]] == [1, 1]
     assert figure.axes[0].get_yscale() == "linear", "a loss of 0 has no logarithm"
     assert "no images were held out" in canvas.title_of(figure)
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "", "[]", "{}", '{"loss": [1.0]}', '{"loss": [1], "accuracy": [1, 2]}', '{"loss": [], "accuracy": []}',
-        '{"loss": [1], "accuracy": [NaN]}', '{"loss": 1, "accuracy": 1}', '{"loss": ["a"], "accuracy": [1]}',
-        '{"loss": [1], "accuracy": [1], "val_loss": [1]}',
-    ],
-)  # fmt: skip
-def test_what_is_no_history_is_one_line(tmp_path: Path, untrained: Bundle, text: str) -> None:
-    bundle = copied(untrained, tmp_path)
-    (bundle.path / "history.json").write_text(text)
-    with pytest.raises(BundleError, match="not the history of a training") as caught:
-        read(bundle)
-    assert one_printable_line(str(caught.value))
-
-
-def test_a_history_that_is_not_there_says_why(tmp_path: Path, untrained: Bundle) -> None:
-    with pytest.raises(BundleError, match="gone; train again"):
-        read(untrained)
-    bundle = copied(untrained, tmp_path)
-    rewrite_manifest(bundle, {**bundle.stored, "imported": {"source": "x.onnx", "format": "onnx"}})
-    with pytest.raises(BundleError, match="it was imported"):
-        read(Bundle(bundle.path))
 
 
 # --- samples -------------------------------------------------------------------------------------------------------

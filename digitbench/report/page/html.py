@@ -15,6 +15,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
+from digitbench.bundle import history
 from digitbench.charts import palette
 from digitbench.errors import BundleError
 from digitbench.judge.sorting import Group
@@ -63,7 +64,7 @@ def render(sources: Sequence[Source]) -> str:
     source = sources[-1]
     verdicts = recommendations(source.results)
     run_plots = curves.over_runs(list(zip(runs.names_of(sources), (source.results for source in sources), strict=True)))
-    training = _value_or_reason(lambda: curves.training(curves.history_of(_bundle(source))))
+    training = _value_or_reason(lambda: curves.training(history.read(_bundle(source)).curves))
     drawings = {
         "runs": run_plots if len(sources) > 1 else [], "front": [], "spread": [], "tail": [],
         "sweep": curves.sweeps(source.results), "training": [training.value] if training.value else [],
