@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from digitbench.records.precisions import FP32
 
@@ -66,8 +67,25 @@ PLUGIN_STYLES = (
     Style(SKY, "X", "x", "solid", "++"), Style("#8c564b", "<", "triangle-left", "dash", "oo"),
     Style(GREY, ">", "triangle-right", "dot", "**"), Style("#332288", "h", "hexagon", "dashdot", "||"),
 )  # fmt: skip
-FILLS = {FP32: "full", "fp16": "left", "bf16": "right", "dynamic": "top", "int8": "none"}
-"""How much of a marker is filled, by precision: Matplotlib's ``fillstyle``."""
+CROSS = "M-1,-1L1,1M-1,1L1,-1"
+"""What crosses an INVALID candidate out."""
+TIE = "#dce9f5"
+"""Of bands behind what can't be told apart."""
+
+
+class Fill(NamedTuple):
+    """How a mark is filled: in its backend's colour or in white, and the outline of a middle in the other of them."""
+
+    full: bool
+    core: str = ""
+
+
+_DOT = "M-0.4,0A0.4,0.4,0,1,1,0.4,0A0.4,0.4,0,1,1,-0.4,0Z"
+_BAR = "M-0.2,-0.6L0.2,-0.6L0.2,0.6L-0.2,0.6Z"
+FILLS = {FP32: Fill(True), "fp16": Fill(True, _DOT), "bf16": Fill(True, _BAR), "dynamic": Fill(False, _DOT),
+         "int8": Fill(False)}  # fmt: skip
+"""By precision."""
+OTHER_FILL = Fill(False, _BAR)
 
 
 def of_backends(names: Iterable[str]) -> dict[str, Style]:

@@ -45,9 +45,10 @@ CONFIG: dict[str, Any] = {
     "font": FONT, "background": WHITE, "view": {"stroke": None}, "aria": False, "axis": _AXIS,
     "header": {"labelColor": BLACK, "labelFontSize": PLAIN, "labelFontWeight": "bold", "labelAnchor": "start",
                "labelOrient": "top", "title": None},
-    "legend": {"labelColor": BLACK, "labelFontSize": PLAIN, "labelLimit": 250, "title": None},
+    "legend": {"labelColor": BLACK, "labelFontSize": PLAIN, "labelLimit": 250, "title": None, "titleColor": BLACK,
+               "titleFontSize": PLAIN, "titleLimit": 400},
     "title": {"color": BLACK, "fontSize": HEAD, "subtitleColor": GREY, "subtitleFontSize": PLAIN, "anchor": "start",
-              "frame": "group", "subtitlePadding": 5},
+              "frame": "group", "subtitlePadding": 5, "offset": 12},
     "text": {"color": BLACK, "fontSize": PLAIN}, "rule": {"color": BLACK}, "concat": {"spacing": 12},
 }  # fmt: skip
 """The look of every chart. A dark page swaps its colours: see `digitbench.charts.palette.ON_DARK`."""
@@ -103,11 +104,13 @@ def log_scale(low: float, high: float, margin: float = 1.0) -> alt.Scale:
     return alt.Scale(type="log", domain=[low / margin, high * margin], nice=False, zero=False)
 
 
-def log_axis(low: float, high: float, title: str | None, most: int = 8, **options: Any) -> alt.Axis:
+def log_axis(
+    low: float, high: float, title: str | None, most: int = 8, format: str = ",.4~r", **options: Any
+) -> alt.Axis:
     """Give a logarithmic axis with round numbers, written out; about `most` of them."""
     import altair as alt
 
-    return alt.Axis(title=title, values=ticks(low, high, most), format=",.4~r", labelFlush=False, **options)
+    return alt.Axis(title=title, values=ticks(low, high, most), format=format, labelFlush=False, **options)
 
 
 def ticks(low: float, high: float, most: int) -> list[float]:
