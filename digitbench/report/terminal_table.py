@@ -17,6 +17,7 @@ from digitbench.judge.sorting import group_of
 from digitbench.records.results import Row
 from digitbench.report.table import ALWAYS, Section, Table
 from digitbench.report.table import Column as Column  # for those that draw tables themselves
+from digitbench.system.text import shown_name
 
 FEWEST = 3
 
@@ -38,7 +39,8 @@ def grouped_table(
         if isinstance(previous, Row) and group_of(previous) != group_of(row):
             table.add_section()
         cells = (column.cell(row) for column in columns)
-        table.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in cells), style=style_of(row))
+        shown = (Text(shown_name(cell)) if isinstance(cell, str) else cell for cell in cells)
+        table.add_row(*shown, style=style_of(row))
     return table
 
 
