@@ -45,6 +45,7 @@ class LiveProgress:
         self._results: Results | None = None  # of a bench that is running, which has a table and one bar for all of it
         numbers = [TextColumn("{task.percentage:>3.0f} %"), TextColumn("{task.fields[left]}")]
         self._run_bar = _progress(console, [], numbers, Column(ratio=1, no_wrap=True))
+        self._run_task = self._run_bar.add_task("measuring", left="", note="")
         self._live = Live(get_renderable=self._render, console=console, auto_refresh=animate, refresh_per_second=10)
 
     @property
@@ -99,7 +100,6 @@ class LiveProgress:
         first = self._results is None
         if first:
             self._began, self._done_before = monotonic(), done
-            self._run_task = self._run_bar.add_task("measuring", total=1.0, left="", note="")
         self._results, self._done, self._total = results, done, max(total, 1e-9)
         self._redraw(0 if first or done >= total else TABLE_SECONDS)
 
