@@ -125,9 +125,11 @@ def _ratio(results: Results) -> Column:
         value = ratio_or_tie(row, results)
         if value and (row.backend, row.precision) == baseline:
             return f"{value} baseline"
-        if not (value and row.ratio and row.ratio.interval):
+        if not (value and row.ratio):
             return value
-        return f"{value:<5} {formatting.bracketed(row.ratio.interval, row.ratio.value)}"
+        ratio, interval = row.ratio.value, row.ratio.interval
+        detail = formatting.bracketed(interval, ratio) if interval else formatting.times(ratio) * (value == "tie")
+        return f"{value:<5} {detail}".rstrip()
 
     def write_short(row: Row) -> str:
         return ratio_or_tie(row, results)

@@ -9,10 +9,15 @@ from typing import Any
 
 from rich.text import Text
 
+from digitbench.judge.sorting import group_of
 from digitbench.records.metrics import METRICS
+from digitbench.records.results import Row
 
 ALWAYS = 100.0
 """The worth of a column that is never left out."""
+
+CHOSEN = "bold green"
+"""The style of the row that is chosen, or the fastest."""
 
 
 @dataclass(frozen=True)
@@ -77,11 +82,20 @@ def of_metric(name: str, worth: float = ALWAYS, *, interval: bool = False, **opt
 
 @dataclass(frozen=True)
 class Table:
-    """Columns, and the rows that they write; `style_of` gives a row's style, in Rich's words or a page's class."""
+    """Columns, and the rows that they write.
+
+    Attributes
+    ----------
+    style_of
+        Gives a row's style, in Rich's words or a page's class.
+    section_of
+        Where what it gives changes from one row to the next, a terminal begins a new section.
+    """
 
     columns: Sequence[Column]
     rows: Sequence[Any]
     style_of: Callable[[Any], str] = lambda _: ""
+    section_of: Callable[[Any], Any] = lambda row: group_of(row) if isinstance(row, Row) else None
 
     @property
     def heads(self) -> tuple[str, ...]:
@@ -98,9 +112,12 @@ class Table:
         return replace(self, columns=[column for column in self.columns if any(map(column.text, self.rows))])
 
     def to_markdown(self) -> str:
-        """Give it as a table of GitHub's Markdown; nothing if it has no rows."""
+        """Give it as a table of GitHub's Markdown, the best row bold; nothing if it has no rows."""
         marks = [":--" if column.left else "--:" for column in self.columns]
-        lines = [[plain(head) or " " for head in self.heads], marks, *(map(plain, line) for line in self.lines)]
+        lines = [[plain(head) or " " for head in self.heads], marks]
+        for row, cells in zip(self.rows, self.lines, strict=True):
+            bold = "**" * (self.style_of(row) == CHOSEN)
+            lines.append([f"{bold}{plain(cell)}{bold}" if cell else "" for cell in cells])
         return "\n".join(f"| {' | '.join(line)} |" for line in lines) if self.rows else ""
 
 

@@ -15,7 +15,7 @@ from digitbench.records.results import Results, Row
 from digitbench.report import sections, sgemm
 from digitbench.report.columns import columns_of
 from digitbench.report.footnotes import footnotes
-from digitbench.report.table import ALWAYS, Column, Table
+from digitbench.report.table import ALWAYS, CHOSEN, Column, Table
 from digitbench.report.terminal_table import print_line, print_rows, print_section
 from digitbench.report.throughput import print_saturation
 
@@ -49,12 +49,16 @@ def print_results(
     print_section(sections.native_tools(results), console)
     print_saturation(results, console)
     _print_flips(results.rows, console)
-    for line in missing_rows(results):
-        console.print(f"not measured: {line}", style="dim", markup=False, highlight=False, soft_wrap=True)
-    for line in failed_rows(results):
-        console.print(line, style="red", markup=False, highlight=False, soft_wrap=True)
-    if not results.complete:
-        console.print("Stopped early: only what was finished is shown.", style="yellow")
+    print_missing(results, console)
+
+
+def print_missing(results: Results, console: Console) -> None:
+    """Say what couldn't be measured here, what failed, and whether something is left to measure."""
+    lines = [(f"not measured: {line}", "dim") for line in missing_rows(results)]
+    lines += [(line, "red") for line in failed_rows(results)]
+    lines += [] if results.complete else [("Stopped early: only what was finished is shown.", "yellow")]
+    for line, style in lines:
+        console.print(line, style=style, markup=False, highlight=False, soft_wrap=True)
 
 
 def headline(results: Results) -> Text:
@@ -74,7 +78,7 @@ def _print_table(results: Results, console: Console) -> None:
     best = fastest(rows)
 
     def style_of(row: Row) -> str:
-        return "dim" if row.error or row.validity else "bold green" if measured and id(row) in best else ""
+        return "dim" if row.error or row.validity else CHOSEN if measured and id(row) in best else ""
 
     if rows:
         print_rows(Table(columns_of(results, rows, measured), rows, style_of), console)

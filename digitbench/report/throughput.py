@@ -12,8 +12,8 @@ from rich.text import Text
 from digitbench.judge.saturation import ENOUGH, RowsBySize, saturation
 from digitbench.records.formatting import Names, counted
 from digitbench.records.results import Results, Row
-from digitbench.report.table import ALWAYS, Column
-from digitbench.report.terminal_table import grouped_table, print_line, print_table, width_of
+from digitbench.report.table import ALWAYS, Column, Table
+from digitbench.report.terminal_table import drawn, print_line, print_table, width_of
 
 Line = tuple[str, RowsBySize]
 """A candidate's name, and its rows."""
@@ -44,7 +44,7 @@ def print_saturation(results: Results, console: Console) -> None:
         print_line(f"Throughput against batch size{with_threads}, in images/s", console, "bold")
         lines = sorted(curves.items(), key=lambda line: -_best(line))
         for columns in _charts(sizes):
-            chart = grouped_table(lines, columns)
+            chart = drawn(Table(columns, lines), columns)
             if not console.is_terminal or width_of(chart) <= console.width:
                 break
         print_table(chart, console)

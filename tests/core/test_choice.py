@@ -263,17 +263,6 @@ def test_without_the_flips_accuracies_are_the_same_where_wilsons_intervals_overl
     assert not ties.tied("accuracy", blind("a", 0), blind("b", 60))
 
 
-def test_the_front_comes_before_what_it_beats_and_each_in_the_order_of_speed() -> None:
-    rows = [
-        row("out", [0.4, 0.4], rank=1, lost=60), row("beaten", [0.6, 0.6], rank=3), row("slower", [0.7, 0.7], rank=4),
-        row("small", [2.0, 2.0], rank=5, size=500), row("fast", [0.5, 0.5], rank=2),
-    ]  # fmt: skip
-    decision = judge(rows, limits(accuracy="94%"))
-    assert list(verdicts(decision).items()) == [
-        ("fast", "named"), ("small", "front"), ("beaten", "fast"), ("slower", "fast"), ("out", "out"),
-    ]  # fmt: skip
-
-
 def test_where_all_beat_each_other_in_a_ring_the_bare_values_decide() -> None:
     """In each metric two can be told apart, and the third lies between them and ties with both."""
     a = row("a", [1.16], size=1000, memory=1015)

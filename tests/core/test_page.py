@@ -131,12 +131,12 @@ def test_a_png_of_ours_is_read_by_others_as_it_was() -> None:
 def test_changed_images_come_with_every_answer_and_once_for_all_batch_sizes() -> None:
     changes, count = changed_images.changed(source_of(results_of(*fourteen_rows(batch_sizes=(1, 32)))))
     assert count == len(changes) == 3
-    first = changes[0]
+    first, picture = changes[0]
     assert [(answer.label, answer.right, answer.margins) for answer in first.answers] == [
         (1, True, "by 0.1"), (2, False, "by 0.1"),
     ]  # fmt: skip
     assert first.answers[1].who.count("onnx fp16") == 1
-    assert first.picture == ""
+    assert picture == ""
 
 
 # --- the command ---------------------------------------------------------------------------------------------------
@@ -232,7 +232,7 @@ def test_runs_are_ordered_by_time_and_each_is_compared_with_the_first() -> None:
     changes = runs.changes(sources)
     assert [change.name for change in changes] == ["mine, 2026-11-22 00:00 UTC", "mine, 2026-11-23 00:00 UTC"]
     assert changes[0].unlike == ("cpu 'Some CPU' in base and 'Another' in new",)
-    slower = [line for line in changes[0].table.lines if line[:2] == ("keras fp32, batch 1", "latency")]
+    slower = [line for line in changes[0].table.lines if line[:2] == ("keras batch 1", "latency")]
     assert [(line[4], line[6]) for line in slower] == [("+100.0%", "worse")]
 
 
