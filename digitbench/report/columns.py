@@ -15,8 +15,6 @@ from digitbench.report.table import ALWAYS, Column, of_metric
 
 FASTEST, WRONG = "▸", "✗"
 
-certified_share, expected_error = METRICS["certified"].text, METRICS["ece"].text
-
 
 def columns_of(results: Results, rows: Sequence[Row], measured: bool) -> list[Column]:
     """Give the columns to show for these rows, in order; empty ones are left out."""
