@@ -77,7 +77,7 @@ class BackendContract:
     @classmethod
     def images(cls, bundle: Bundle) -> Images:
         """The test images of the bundle's dataset."""
-        dataset = data.load(bundle.dataset["name"])
+        dataset = data.load(bundle.dataset.name)
         bundle.check_dataset(dataset)
         return dataset.test.images
 
@@ -213,7 +213,7 @@ class BackendContract:
     def test_other_precisions_say_what_their_check_allows(
         self, backend_class: type[Backend], bundle: Bundle, images: Images
     ) -> None:
-        labels = data.load(bundle.dataset["name"]).test.labels
+        labels = data.load(bundle.dataset.name).test.labels
         reference_correct = int((bundle.reference_scores().argmax(axis=1) == labels).sum())
         for artifact in bundle.artifacts:
             opens_it = backend_class.precisions is None or artifact.precision in backend_class.precisions

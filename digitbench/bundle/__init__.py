@@ -16,33 +16,27 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from digitbench.backend import Backend, Scores
-from digitbench.bundle import caveats
+from digitbench.bundle.manifest import READABLE, Attempt, DatasetInfo, Manifest
+from digitbench.bundle.manifest import SCHEMA as SCHEMA
+from digitbench.bundle.manifest import Artifact as Artifact
 from digitbench.data import Dataset
-from digitbench.errors import ArtifactError, BundleError, DataError
+from digitbench.errors import ArtifactError, BundleError, DataError, one_line
 from digitbench.plugins.model_io import ModelIO
 from digitbench.plugins.model_io import check_model_io as check_model_io
 from digitbench.records.precisions import FP32
-from digitbench.system.files import locked, measure_size, sha256, write_json
+from digitbench.system.files import locked, sha256, write_json
 from digitbench.system.notebook import html_of
 
-# History of the manifest's format.
-#   1  one precision, fp32
-#   2  of artifacts: precisions, accuracy_drop, max_accuracy_drop, flips, calibration; tolerance may be null
-#   3  form (what a model made elsewhere takes and gives) and imported (where it came from, what else was tried, how
-#      well the form fits, whether answers depend on the batch, whether the user accepted it, and which other backends
-#      can't run it)
-SCHEMA = "digitbench.bundle/3"
-READABLE = ("digitbench.bundle/1", "digitbench.bundle/2", SCHEMA)
 RUNS = Path("runs")
 LATEST = "latest"
 MANIFEST = "manifest.json"
@@ -50,53 +44,6 @@ PLOTS = "plots"  # where its pictures are
 HISTORY = "history.json"
 REFERENCE = "reference_scores.npy"
 ARTIFACTS = "artifacts"
-
-
-@dataclass(frozen=True)
-class Artifact:
-    """A file or folder that a runtime opens.
-
-    Attributes
-    ----------
-    format, precision
-        ``"onnx"``, ``"fp32"``.
-    path
-        Relative to the bundle, with forward slashes.
-    bytes, sha256
-        Size, and content (of a folder: see `digitbench.system.files.sha256`).
-    checked_by
-        The backend that opened it after it was written and gave Keras' labels; None if its runtime wasn't there.
-    max_abs_diff
-        Largest difference of a score from Keras' in that check; None where there was none.
-    tolerance
-        How far a score may be from Keras'; None where only labels count, as they do for quantised weights.
-    flips
-        Labels that differed from Keras' in that check.
-    accuracy_drop, max_accuracy_drop
-        Share of the checked images by which top-1 accuracy fell against Keras' (below 0: it rose), and the most that
-        it was allowed to.
-    calibration
-        What ranges were found on: ``images`` (their number), ``seed``, and ``sha256`` of their pixels; None where
-        nothing was calibrated.
-    """
-
-    format: str
-    precision: str
-    path: str
-    bytes: int
-    sha256: str
-    checked_by: str | None = None
-    max_abs_diff: float | None = None
-    tolerance: float | None = 1e-4
-    flips: int | None = None
-    accuracy_drop: float | None = None
-    max_accuracy_drop: float | None = None
-    calibration: Mapping[str, Any] | None = None
-
-    @classmethod
-    def describe(cls, folder: Path, path: Path, format: str, precision: str = "fp32", **check: Any) -> Artifact:
-        """Describe what lies at `path` in the bundle `folder`."""
-        return cls(format, precision, path.relative_to(folder).as_posix(), measure_size(path), sha256(path), **check)
 
 
 class Bundle:
@@ -111,11 +58,42 @@ class Bundle:
     ------
     BundleError
         There is none, or its manifest can't be read.
+
+    Attributes
+    ----------
+    manifest
+        What this version reads in the manifest.
+    model_io
+        What the model takes and gives.
+    stored
+        The manifest as it is stored, with what a newer version may have added.
     """
+
+    manifest: Manifest
+    model_io: ModelIO
+    stored: dict[str, Any]
 
     def __init__(self, path: Path | None = None) -> None:
         self.path = _resolve(path)
-        self.manifest = _read_manifest(self.path / MANIFEST)
+        self._read()
+
+    def _read(self) -> None:
+        path = self.path / MANIFEST
+        try:
+            self.stored = msgspec.json.decode(path.read_bytes())
+        except FileNotFoundError:
+            raise BundleError(f"{path.parent}: not a bundle: it has no {path.name}") from None
+        except (OSError, ValueError, RecursionError) as exc:
+            raise BundleError(f"{path}: can't be read: {one_line(exc)}") from exc
+        schema = self.stored.get("schema") if isinstance(self.stored, dict) else None
+        if schema not in READABLE:
+            raise BundleError(f"{path}: its schema is {schema!r}; this version of digitbench reads up to {SCHEMA!r}")
+        try:
+            self.manifest = Manifest.from_json(self.stored)
+            self.model_io = ModelIO.from_json(self.manifest.form)
+            check_model_io(self.model_io)
+        except (TypeError, ValueError) as exc:
+            raise BundleError(f"{path}: not a bundle's manifest: {one_line(exc)}") from exc
 
     def _repr_html_(self) -> str:
         """What a notebook shows."""
@@ -129,30 +107,23 @@ class Bundle:
     @property
     def recipe_name(self) -> str:
         """The recipe's name."""
-        return str(self.manifest["recipe"]["name"])
+        return str(self.manifest.recipe["name"])
 
     @property
-    def dataset(self) -> Mapping[str, Any]:
-        """`name`, `fingerprint` and `source` of the dataset it was trained on."""
-        dataset: Mapping[str, Any] = self.manifest["dataset"]
-        return dataset
-
-    @property
-    def model_io(self) -> ModelIO:
-        """What the model takes and gives."""
-        model_io = ModelIO.from_json(self.manifest.get("form", {}))
-        return model_io
+    def dataset(self) -> DatasetInfo:
+        """The dataset that it was trained on."""
+        return self.manifest.dataset
 
     def model_io_of(self, artifact: Artifact) -> ModelIO:
         """What the model in one of its artifacts takes and gives: what was exported takes any number of images."""
-        model_io = self.model_io
-        imported = self.manifest.get("imported", {}).get("format")
-        return model_io if artifact.format == imported or model_io.is_native else model_io.exported(artifact.format)
+        imported, model_io = self.manifest.imported, self.model_io
+        is_original = imported is not None and artifact.format == imported.format
+        return model_io if is_original or model_io.is_native else model_io.exported(artifact.format)
 
     @property
     def reference_backend(self) -> str:
         """The backend that gave the reference scores."""
-        return str(self.manifest["reference"].get("backend", "keras"))
+        return self.manifest.reference.backend or "keras"
 
     @property
     def usual_precision(self) -> str:
@@ -182,12 +153,12 @@ class Bundle:
         stored, format = {artifact.format for artifact in self.artifacts}, self.format_for(backend)
         if format in stored:
             return False
-        return format in self._unwritable_formats or ("imported" in self.manifest and "keras" not in stored)
+        return format in self.manifest.unwritable or (self.manifest.imported is not None and "keras" not in stored)
 
     @property
-    def artifacts(self) -> list[Artifact]:
+    def artifacts(self) -> tuple[Artifact, ...]:
         """Every artifact, as recorded."""
-        return [Artifact(**entry) for entry in self.manifest["artifacts"]]
+        return self.manifest.artifacts
 
     def find(self, format: str, precision: str = "fp32") -> Artifact:
         """The artifact of a format and precision.
@@ -223,15 +194,15 @@ class Bundle:
 
     def _artifact_error(self, message: str, format: str, precision: str) -> ArtifactError:
         """Say how to get an artifact again: all but the model itself are exports of it."""
-        imported = self.manifest.get("imported")
-        if imported and format == imported["format"]:
+        imported, unwritable = self.manifest.imported, self.manifest.unwritable
+        if imported and format == imported.format:
             if not any((artifact.format, artifact.precision) == (format, precision) for artifact in self.artifacts):
                 return ArtifactError(f"{message}; it was imported in that precision alone")
             return ArtifactError(f"{message}; {self._recreate_hint}")
-        if imported and imported["format"] != "keras":
-            return ArtifactError(f"{message}; it was imported from {imported['format']}, which isn't converted")
-        if format in self._unwritable_formats:
-            return ArtifactError(f"{message}; it can't be written: {self._unwritable_formats[format]}")
+        if imported and imported.format != "keras":
+            return ArtifactError(f"{message}; it was imported from {imported.format}, which isn't converted")
+        if format in unwritable:
+            return ArtifactError(f"{message}; it can't be written: {unwritable[format]}")
         if format == "keras":
             return ArtifactError(f"{message}; {self._recreate_hint}", mend="digitbench train")
         if imported and self.usual_precision not in (FP32, precision):
@@ -240,15 +211,9 @@ class Bundle:
         return ArtifactError(f"{message}; run: {mend}", mend=mend)
 
     @property
-    def _unwritable_formats(self) -> dict[str, str]:
-        """Why there is no export in a format, where it was tried."""
-        reasons: dict[str, str] = self.manifest.get("imported", self.manifest).get("not_written", {})
-        return reasons
-
-    @property
     def _recreate_hint(self) -> str:
-        imported = self.manifest.get("imported")
-        return f"import it again: digitbench import {imported['source']}" if imported else "train again"
+        imported = self.manifest.imported
+        return f"import it again: digitbench import {imported.source}" if imported else "train again"
 
     def reference_scores(self) -> Scores:
         """What Keras said of each test image: float32, (n, 10).
@@ -258,8 +223,8 @@ class Bundle:
         BundleError
             The file is gone, changed or corrupt.
         """
-        path, entry = self.path / REFERENCE, self.manifest["reference"]
-        if not path.is_file() or sha256(path) != entry["sha256"]:
+        path = self.path / REFERENCE
+        if not path.is_file() or sha256(path) != self.manifest.reference.sha256:
             raise BundleError(f"{path}: gone, or its checksum doesn't match the manifest; {self._recreate_hint}")
         return np.asarray(np.load(path, allow_pickle=False), dtype=np.float32)
 
@@ -272,45 +237,44 @@ class Bundle:
             Their fingerprints differ.
         """
         expected = self.dataset
-        if dataset.fingerprint != expected["fingerprint"]:
-            verb = "imported with" if "imported" in self.manifest else "trained on"
+        if dataset.fingerprint != expected.fingerprint:
+            verb = "imported with" if self.manifest.imported else "trained on"
             raise DataError(
-                f"{self.path} was {verb} {expected['name']} ({expected['fingerprint']}), but the data at hand is "
+                f"{self.path} was {verb} {expected.name} ({expected.fingerprint}), but the data at hand is "
                 f"{dataset.name} ({dataset.fingerprint}); give that dataset, or {self._recreate_hint}"
             )
 
     @contextmanager
-    def change(self) -> Iterator[None]:
-        """Let nobody else change the bundle meanwhile; give a manifest as others left it, and write it in the end."""
+    def change(self) -> Iterator[dict[str, Any]]:
+        """Let nobody else change the bundle meanwhile; give `stored` as others left it, and write it in the end."""
         path = self.path / MANIFEST
         with locked(path):
-            self.manifest = _read_manifest(path)
-            yield
-            write_json(path, self.manifest)
+            self._read()
+            yield self.stored
+            write_json(path, self.stored)
+            self._read()
 
     def record_unwritable(self, format: str, why: str) -> None:
         """Remember that the model can't be written in a format, so that no message advises to try."""
-        with self.change():
-            self.manifest.get("imported", self.manifest).setdefault("not_written", {})[format] = why
+        with self.change() as stored:
+            stored.get("imported", stored).setdefault("not_written", {})[format] = why
 
     @property
-    def attempts(self) -> Mapping[str, Mapping[str, Any]]:
-        """Of other backends that a model made elsewhere was tried with: ``versions``, and ``why`` it can't be run."""
-        attempts: Mapping[str, Mapping[str, Any]] = self.manifest.get("imported", {}).get("tried_with", {})
-        return attempts
+    def attempts(self) -> Mapping[str, Attempt]:
+        """Other backends that a model made elsewhere was tried with, by name."""
+        return self.manifest.imported.tried_with if self.manifest.imported else {}
 
     def record_attempt(self, backend: str, versions: Mapping[str, str], why: str) -> None:
         """Remember whether a backend can run a model made elsewhere: `why` not, or nothing."""
-        with self.change():
-            tried = self.manifest["imported"].setdefault("tried_with", {})
-            tried[backend] = {"versions": dict(versions), "why": why}
+        with self.change() as stored:
+            stored["imported"].setdefault("tried_with", {})[backend] = {"versions": dict(versions), "why": why}
 
     def record(self, artifact: Artifact) -> None:
         """Add an artifact to the manifest, atomically; one of the same format and precision is replaced."""
         key = artifact.format, artifact.precision
-        with self.change():
-            kept = [stored for stored in self.artifacts if (stored.format, stored.precision) != key]
-            self.manifest |= {"schema": SCHEMA, "artifacts": [asdict(recorded) for recorded in [*kept, artifact]]}
+        with self.change() as stored:
+            kept = [entry for entry in stored["artifacts"] if (entry["format"], entry["precision"]) != key]
+            stored |= {"schema": SCHEMA, "artifacts": [*kept, asdict(artifact)]}
 
 
 def _resolve(path: Path | None) -> Path:
@@ -322,51 +286,3 @@ def _resolve(path: Path | None) -> Path:
     if path is None:
         raise BundleError(f"no bundle yet: {RUNS / LATEST} points at nothing; run: digitbench train")
     raise BundleError(f"{path}: no such bundle; run: digitbench train, or name a folder below {RUNS}/")
-
-
-def _read_manifest(path: Path) -> dict[str, Any]:
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise BundleError(f"{path.parent}: not a bundle: it has no {path.name}") from None
-    except (OSError, ValueError) as exc:
-        raise BundleError(f"{path}: can't be read: {exc}") from exc
-    schema = manifest.get("schema") if isinstance(manifest, dict) else None
-    if schema not in READABLE:
-        raise BundleError(f"{path}: its schema is {schema!r}; this version of digitbench reads up to {SCHEMA!r}")
-    missing = {"recipe", "dataset", "artifacts", "reference"} - manifest.keys()
-    if missing:
-        raise BundleError(f"{path}: not a bundle's manifest: it has no {', '.join(sorted(missing))}")
-    try:
-        _check_parts(manifest)
-    except (TypeError, KeyError, ValueError) as exc:
-        raise BundleError(f"{path}: not a bundle's manifest: {exc}") from exc
-    checked: dict[str, Any] = manifest
-    return checked
-
-
-def _check_parts(manifest: dict[str, Any]) -> None:
-    """Touch all that `Bundle` reads later, so that a wrong manifest is refused here and at once."""
-    for part, keys in (("recipe", ["name"]), ("dataset", ["name", "fingerprint", "source"]), ("reference", ["sha256"])):
-        for key in keys:
-            if not isinstance(manifest[part][key], str):
-                raise TypeError(f"{part}.{key} is not a text")
-    for entry in manifest["artifacts"]:
-        Artifact(**entry)
-    check_model_io(ModelIO.from_json(manifest.get("form", {})))
-    imported = manifest.get("imported", {"source": "", "format": ""})
-    for key in ("source", "format"):
-        if not isinstance(imported[key], str):
-            raise TypeError(f"imported.{key} is not a text")
-    for part in ("fit", "batch"):
-        if not isinstance(imported.get(part, {}), dict):
-            raise TypeError(f"imported.{part} is not an object")
-    caveats.warnings(manifest)
-    caveats.unsteady(manifest)
-    caveats.moved_by_batch(manifest)
-    for section in (imported, manifest):
-        if not isinstance(section.get("not_written", {}), dict):
-            raise TypeError("not_written is not an object")
-    for name, entry in imported.get("tried_with", {}).items():
-        if not isinstance(entry["versions"], dict) or not isinstance(entry["why"], str):
-            raise TypeError(f"imported.tried_with.{name} is not versions and a reason")

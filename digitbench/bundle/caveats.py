@@ -2,74 +2,65 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
+from digitbench.bundle.manifest import Difference, Fit, Manifest, Steadiness
 from digitbench.records.precisions import DYNAMIC
 
 HINT = (
     "say what you know of it: --scale, --inverted, --layout, --tensor, --activation or --fit, or give images of the "
     "kind that it was made for: --data"
 )
+UNKNOWN = Steadiness(0)
 
 
-def poor_fit(manifest: Mapping[str, Any]) -> str:
+def poor_fit(manifest: Manifest) -> str:
     """Say that no guess of the model I/O fits well, with numbers; empty where one does, or nobody looked."""
-    fit = manifest.get("imported", {}).get("fit", {})
-    if not fit.get("poor"):
-        return ""
-    return f"no form fits well: the best {reached(fit)}"
+    fit = manifest.imported.fit if manifest.imported else None
+    return f"no form fits well: the best {reached(fit)}" if fit and fit.poor else ""
 
 
-def reached(fit: Mapping[str, Any]) -> str:
-    """Say what share of images it has right, and beside what: ``has 71.0% of …, logistic regression … 90.5%``.
-
-    Parameters
-    ----------
-    fit
-        As `digitbench.importing.fit.Fit.to_json` gives it.
-    """
-    parts = [f"has {fit['accuracy']:.1%} of {fit['images']:,} training images right"]
-    if fit["simple"] is not None:
-        parts.append(f"logistic regression fitted on other training images has {fit['simple']:.1%}")
-    if fit["stated"] is not None:
-        parts.append(f"its file states {fit['stated']:.1%}")
+def reached(fit: Fit) -> str:
+    """Say what share of images it has right, and beside what: ``has 71.0% of …, logistic regression … 90.5%``."""
+    parts = [f"has {fit.accuracy:.1%} of {fit.images:,} training images right"]
+    if fit.simple is not None:
+        parts.append(f"logistic regression fitted on other training images has {fit.simple:.1%}")
+    if fit.stated is not None:
+        parts.append(f"its file states {fit.stated:.1%}")
     return ", ".join(parts)
 
 
-def unsteady(manifest: Mapping[str, Any]) -> str:
+def unsteady(manifest: Manifest) -> str:
     """Say that the model's answers depend on more than the image, and how far; empty where they don't."""
-    batch_check = manifest.get("imported", {}).get("batch", {})
-    if batch_check.get("fault"):
-        return f"whether its answers depend on the batch couldn't be looked at: {batch_check['fault']}"
-    images, differences = batch_check.get("images", 0), []
-    if batch_check.get("random"):
-        return f"its answers differ when the same call is made again: {_difference(batch_check['repeated'], images)}"
-    if batch_check.get("depends"):
-        ways = (("alone", "one image at a time"), ("reordered", "in another order"))
-        moved = [(name, description) for name, description in ways if _exceeds_rounding(batch_check, name)]
-        differences = [f"{description} {_difference(batch_check[name], images)}" for name, description in moved]
-    return f"its answers depend on the batch: {'; '.join(differences)}" if differences else ""
+    steadiness = _steadiness(manifest)
+    if steadiness.fault:
+        return f"whether its answers depend on the batch couldn't be looked at: {steadiness.fault}"
+    if steadiness.random:
+        return f"its answers differ when the same call is made again: {_describe(steadiness.repeated, steadiness)}"
+    ways = ((steadiness.alone, "one image at a time"), (steadiness.reordered, "in another order"))
+    moved = [
+        f"{way} {_describe(difference, steadiness)}"
+        for difference, way in ways
+        if steadiness.exceeds_rounding(difference)
+    ]
+    return f"its answers depend on the batch: {'; '.join(moved)}" if moved else ""
 
 
-def moved_by_batch(manifest: Mapping[str, Any]) -> float:
+def moved_by_batch(manifest: Manifest) -> float:
     """Give how far the batch alone moved a score when the model was imported, as a share of the largest score."""
-    batch_check = manifest.get("imported", {}).get("batch", {})
-    return max(
-        (float(batch_check[name]["score"]) for name in ("repeated", "alone", "reordered") if batch_check.get(name)),
-        default=0.0,
-    )
+    steadiness = _steadiness(manifest)
+    differences = (steadiness.repeated, steadiness.alone, steadiness.reordered)
+    return max((difference.score for difference in differences if difference), default=0.0)
 
 
-def _exceeds_rounding(batch_check: Mapping[str, Any], name: str) -> bool:
-    return bool(batch_check[name]["score"] > batch_check["rounding"])
+def _steadiness(manifest: Manifest) -> Steadiness:
+    return (manifest.imported.batch if manifest.imported else None) or UNKNOWN
 
 
-def _difference(difference: Mapping[str, Any], images: int) -> str:
-    return f"{difference['labels']} of {images} labels differ, scores by up to {difference['score']:.2g} of the largest"
+def _describe(difference: Difference | None, steadiness: Steadiness) -> str:
+    labels, score = (difference.labels, difference.score) if difference else (0, 0.0)
+    return f"{labels} of {steadiness.images} labels differ, scores by up to {score:.2g} of the largest"
 
 
-def uncertified(manifest: Mapping[str, Any], path: str) -> str:
+def uncertified(manifest: Manifest, path: str) -> str:
     """Say why no image is certified not to flip, of an artifact; empty where that can be done.
 
     A certificate rests on the largest difference of a score that was seen; in another batch there may be a larger one.
@@ -80,16 +71,16 @@ def uncertified(manifest: Mapping[str, Any], path: str) -> str:
         Of the artifact, as the manifest has it.
     """
     caveat = unsteady(manifest)
-    matching = [(entry["precision"], entry["format"]) for entry in manifest["artifacts"] if entry["path"] == path]
+    matching = [(artifact.precision, artifact.format) for artifact in manifest.artifacts if artifact.path == path]
     if caveat or (DYNAMIC, "onnx") not in matching:
         return caveat
     return "each call finds its ranges, as a rule those of the whole batch: other batches may move scores otherwise"
 
 
-def warnings(manifest: Mapping[str, Any]) -> tuple[str, ...]:
+def warnings(manifest: Manifest) -> tuple[str, ...]:
     """Say what speaks against choosing from the model's numbers, each in a sentence, with what to do."""
-    caveat = poor_fit(manifest)
-    if not caveat or manifest["imported"].get("accepted"):
+    caveat, imported = poor_fit(manifest), manifest.imported
+    if not caveat or not imported or imported.accepted:
         return ()
-    command = f"digitbench import {manifest['imported']['source']}"
+    command = f"digitbench import {imported.source}"
     return (f"{caveat}; import it again and {HINT}, or take it as it is: {command} --accept",)

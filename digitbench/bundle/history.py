@@ -63,7 +63,7 @@ def read(bundle: Bundle) -> History:
     try:
         return _history(json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
-        imported = "imported" in bundle.manifest
+        imported = bundle.manifest.imported
         why = "it was imported, and digitbench didn't train it" if imported else f"{path.name} is gone; train again"
         raise BundleError(f"{bundle.path} has no history to draw: {why}") from None
     except (OSError, ValueError, TypeError, KeyError) as exc:

@@ -179,15 +179,12 @@ def describe(bundle: Bundle, name: str, *, latest: bool = False) -> Listed:
     OSError
         Its folder can't be read.
     """
-    manifest, metrics = bundle.manifest, bundle.manifest.get("metrics")
-    counts: Mapping[str, Any] = metrics if isinstance(metrics, Mapping) else {}
-    correct, total = (value if isinstance(value := counts.get(key), int) else None for key in ("correct", "total"))
-    is_consistent = correct is not None and total is not None and 0 <= correct <= total and total > 0
+    metrics, imported = bundle.manifest.metrics, bundle.manifest.imported
     return Listed(
-        name=name, path=bundle.path, recipe=bundle.recipe_name, dataset=bundle.dataset["name"],
-        fingerprint=bundle.dataset["fingerprint"], imported=manifest.get("imported", {}).get("format", ""),
-        correct=correct if is_consistent else None, total=total if is_consistent else None,
-        parameters=parameters(manifest["recipe"]), bytes=measure_size(bundle.path),
+        name=name, path=bundle.path, recipe=bundle.recipe_name, dataset=bundle.dataset.name,
+        fingerprint=bundle.dataset.fingerprint, imported=imported.format if imported else "",
+        correct=metrics.correct if metrics else None, total=metrics.total if metrics else None,
+        parameters=parameters(bundle.manifest.recipe), bytes=measure_size(bundle.path),
         artifacts=tuple((artifact.format, artifact.precision) for artifact in bundle.artifacts),
         created=created(bundle), latest=latest,
     )  # fmt: skip
@@ -195,14 +192,10 @@ def describe(bundle: Bundle, name: str, *, latest: bool = False) -> Listed:
 
 def created(bundle: Bundle) -> datetime:
     """When a bundle was made, with its time zone."""
-    recorded = bundle.manifest.get("created")
-    try:
-        parsed = datetime.fromisoformat(recorded) if isinstance(recorded, str) else None
-    except ValueError:
-        parsed = None
-    if parsed is None:
+    recorded = bundle.manifest.created
+    if recorded is None:
         return datetime.fromtimestamp((bundle.path / MANIFEST).stat().st_mtime, UTC)
-    return parsed.astimezone(UTC) if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+    return recorded.astimezone(UTC) if recorded.tzinfo else recorded.replace(tzinfo=UTC)
 
 
 def parameters(recipe: Mapping[str, Any]) -> int | None:

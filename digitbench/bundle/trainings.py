@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
-from typing import Any
 
 from digitbench.bundle import HISTORY, Bundle, history
 from digitbench.bundle.history import History
 from digitbench.bundle.listing import describe
+from digitbench.bundle.manifest import Training
 from digitbench.errors import BundleError
 
 AXES = ("epochs", "seconds")
@@ -82,20 +82,18 @@ def read(bundles: Sequence[Bundle]) -> tuple[TrainingRun, ...]:
 
 
 def _read_one(bundle: Bundle, name: str) -> TrainingRun:
-    curves, recipe, listed = history.read(bundle), bundle.manifest["recipe"], describe(bundle, bundle.name)
-    recorded = bundle.manifest.get("training")
-    training: Mapping[str, Any] = recorded if isinstance(recorded, Mapping) else {}
-    members, seconds = max(1, _integer_or_none(recipe.get("members")) or 1), _amount_or_none(training.get("seconds"))
+    curves, recipe, listed = history.read(bundle), bundle.manifest.recipe, describe(bundle, bundle.name)
+    training = bundle.manifest.training or Training()
+    members, seconds = max(1, _integer_or_none(recipe.get("members")) or 1), training.seconds
     epoch_seconds = tuple(members * amount for amount in _kept_seconds(bundle, len(curves.loss)))
     shared = not epoch_seconds and seconds is not None
     if shared and seconds is not None:
         epoch_seconds = (seconds / len(curves.loss),) * len(curves.loss)
-    loop = training.get("loop")
     return TrainingRun(
         name=name, path=bundle.path, recipe=listed.recipe, seed=_integer_or_none(recipe.get("seed")), members=members,
-        loop=loop if isinstance(loop, str) else "", dataset=(listed.dataset, listed.fingerprint), history=curves,
+        loop=training.loop, dataset=(listed.dataset, listed.fingerprint), history=curves,
         seconds=sum(epoch_seconds) if seconds is None and epoch_seconds else seconds, epoch_seconds=epoch_seconds,
-        shared=shared, held_out=_integer_or_none(training.get("held_out")), test_accuracy=listed.accuracy,
+        shared=shared, held_out=training.held_out, test_accuracy=listed.accuracy,
     )  # fmt: skip
 
 

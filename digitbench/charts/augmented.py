@@ -63,10 +63,10 @@ def read(bundle: Bundle) -> Recipe:
     BundleError
         It was imported, or what is there is no recipe.
     """
-    if "imported" in bundle.manifest:
+    if bundle.manifest.imported:
         raise BundleError(f"{bundle.path} was imported, and digitbench didn't train it: what it saw isn't known")
     try:
-        return Recipe.from_json(bundle.manifest["recipe"])
+        return Recipe.from_json(bundle.manifest.recipe)
     except (TypeError, ValueError, UsageError) as exc:
         raise BundleError(f"{bundle.path / MANIFEST}: not the recipe of a training: {exc}; train again") from exc
 

@@ -121,7 +121,7 @@ def caption(results: Results, shown: str, other_groups: Sequence[tuple[int, int]
     other_groups
         Groups of the file that are not shown.
     """
-    generations, seconds = generations_of(results), results.settings.get("seconds")
+    generations, seconds = generations_of(results), results.settings.seconds
     method = counted(generations, "generation")
     if seconds:
         method += f", {seconds:g} s of timed calls of each candidate"

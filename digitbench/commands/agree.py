@@ -93,7 +93,7 @@ def score(
     )  # fmt: skip
     bar.end()
     labels = digits.test.head(limit).labels
-    activation = accuracy.output_activation(bundle.manifest)
+    activation = bundle.manifest.output.activation
     reference_name, calibration = bundle.reference_backend, accuracy.calibration(reference_scores, labels, activation)
     reference = Reference(reference_name, accuracy.accuracy(reference_scores, labels), calibration)
     sorted_setups = [row.key[:2] for row in sort_rows(results.rows) if row.key[:2] in scores_by_setup]

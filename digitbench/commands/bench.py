@@ -122,9 +122,7 @@ def bench(
         _refuse_options_with_resume(refused_options, quick)
         bundle = Bundle(run or _bundle_of(earlier))
         requested, batch_sizes, thread_counts, limit = _grid_of(earlier)
-        recorded_baseline = earlier.settings.get("baseline")  # a name alone, until its precision is known
-        baseline_name = ":".join(recorded_baseline) if isinstance(recorded_baseline, list) else recorded_baseline
-        plan = plan_from({**earlier.settings, "baseline": baseline_name}, timeout=timeout)
+        plan = plan_from(earlier.settings.options, timeout=timeout)
     else:
         bundle = Bundle(run)
         batch_sizes = list(whole_numbers(batch_size or SIZES, "--batch-size"))
@@ -179,15 +177,11 @@ def _asks_for(
     return False
 
 
-def plan_from(recorded: Any, **overrides: Any) -> Plan:
+def plan_from(recorded: dict[str, Any], **overrides: Any) -> Plan:
     """Make a plan of settings that were recorded, and of given ones that override them; None overrides nothing."""
-    from dataclasses import fields
-
     from digitbench.measure.plan import Plan
 
-    plan_fields = {field.name for field in fields(Plan)}
-    settings = {**recorded, **{name: value for name, value in overrides.items() if value is not None}}
-    return Plan(**{name: value for name, value in settings.items() if name in plan_fields})
+    return Plan(**recorded | {name: value for name, value in overrides.items() if value is not None})
 
 
 def default_results_path(bundle: Bundle) -> Path | None:

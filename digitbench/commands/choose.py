@@ -160,8 +160,7 @@ def _measure(
             saver.keep(earlier.join(partial) if earlier else partial, progress)
 
         if earlier:
-            settings = earlier.results.settings
-            plan = plan_from({**settings, "baseline": ":".join(settings["baseline"])})
+            plan = plan_from(earlier.results.settings.options)
             chosen = [*chosen, *earlier.helpers]
         results = session.run(
             bundle, bundle_data(bundle, data, progress), chosen, plan=plan, limit=None, progress=progress, keep=keep,

@@ -55,7 +55,6 @@ def draw(
     from digitbench.bundle import Bundle
     from digitbench.draw import server
     from digitbench.draw.processes import ProcessGroup
-    from digitbench.evaluate.accuracy import output_activation
     from digitbench.measure.candidates import candidates
     from digitbench.records import precisions
     from digitbench.report.terminal_table import print_line
@@ -73,7 +72,7 @@ def draw(
         _tell(chosen, address, host, console)
         if not no_browser:
             _open_browser(address)
-        processes = ProcessGroup(chosen, output_activation(bundle.manifest))
+        processes = ProcessGroup(chosen, bundle.manifest.output.activation)
         server.serve(processes, _about(bundle, threads), listening, host)
 
 
@@ -124,4 +123,4 @@ def _open_browser(address: str) -> None:
 
 
 def _about(bundle: Bundle, threads: int) -> dict[str, Any]:
-    return {"bundle": bundle.name, "recipe": bundle.recipe_name, "dataset": bundle.dataset["name"], "threads": threads}
+    return {"bundle": bundle.name, "recipe": bundle.recipe_name, "dataset": bundle.dataset.name, "threads": threads}

@@ -70,9 +70,8 @@ def export(
     console = open_console()
     with show_progress(console) as progress, native_output_held():
         bundle = Bundle(run)
-        if seed is None:
-            seed = int(bundle.manifest["recipe"].get("seed") or 0)
-        options = exporters.Options(precision_names, calibration_images, seed, limit)
+        calibration_seed = bundle.manifest.recipe.get("seed", 0) if seed is None else seed
+        options = exporters.Options(precision_names, calibration_images, calibration_seed, limit)
         exporters.require(formats, precision_names)
         check_writable(bundle.path / ARTIFACTS / "model")
         digits = bundle_data(bundle, data, progress)

@@ -81,7 +81,7 @@ def bundle_of(results_path: Path, results: Results, run: Path | None = None) -> 
             raise
         return None, str(exc)
     expected_sha256 = results.bundle.get("reference_sha256")
-    if expected_sha256 is None or bundle.manifest["reference"]["sha256"] == expected_sha256:
+    if expected_sha256 is None or bundle.manifest.reference.sha256 == expected_sha256:
         return bundle, ""
     reason = f"{bundle.path} is not the bundle that {results_path} was measured with"
     if run is not None:

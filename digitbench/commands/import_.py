@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from digitbench.commands.options import DataOption, DatasetOption, load_data, open_console, show_progress
+from digitbench.commands.training_steps import summary
 from digitbench.errors import UsageError, unknown
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from digitbench.bundle import Bundle
-    from digitbench.data import Dataset
-    from digitbench.system.progress import Progress
+    from digitbench.bundle.manifest import TriedForm
 
 EPILOG = (
     "[b]Examples[/]\n\ndigitbench import mnist-8.onnx\n\n"
@@ -80,6 +80,7 @@ def import_(
     training images. What was chosen, and how good the runner-up is, is printed and stored. The options say what you
     know already.
     """
+    from digitbench import export as exporters
     from digitbench import importing
     from digitbench.bundle import caveats
     from digitbench.importing.guesses import LAYOUTS, Constraints
@@ -101,11 +102,8 @@ def import_(
     with show_progress(console) as progress, native_output_held():
         digits = load_data(dataset, data, progress)
         bundle = importing.import_model(model, digits, output or folder, options, progress=progress)
-        failures = (
-            _export_failures(bundle, digits, progress)
-            if export and bundle.manifest["imported"]["format"] == "keras"
-            else []
-        )
+        is_keras = bundle.manifest.imported is not None and bundle.manifest.imported.format == "keras"
+        failures = exporters.export(bundle, exporters.FORMATS, digits, progress=progress) if export and is_keras else []
     _print_summary(bundle, console)
     for failure in failures:
         console.print(f"not exported: {failure}", style="yellow", markup=False, highlight=False, soft_wrap=True)
@@ -115,14 +113,6 @@ def import_(
     if fit_warning := caveats.poor_fit(bundle.manifest):  # last, so that it is seen
         advice = "accepted" if accept else f"{caveats.HINT}; or add --accept to take it as it is"
         console.print(f"{fit_warning}; {advice}", style="yellow", markup=False, highlight=False, soft_wrap=True)
-
-
-def _export_failures(bundle: Bundle, digits: Dataset, progress: Progress) -> list[str]:
-    from digitbench import export as exporters
-
-    if bundle.manifest["imported"]["format"] != "keras":
-        return []
-    return exporters.export(bundle, exporters.FORMATS, digits, progress=progress)
 
 
 def _pixel_range(text: str | None) -> tuple[float, float] | None:
@@ -145,27 +135,23 @@ def _check_choice(option: str, value: str | None, choices: tuple[str, ...]) -> s
 
 
 def _print_summary(bundle: Bundle, console: Console) -> None:
-    imported, model_io, metrics = bundle.manifest["imported"], bundle.model_io, bundle.manifest["metrics"]
-    model_input, dataset = model_io.input, bundle.dataset
-    lines = [
-        f"{bundle.path}: {bundle.recipe_name} on {dataset['name']} [{dataset['fingerprint']}], test accuracy "
-        f"{metrics['test_accuracy']:.2%} ({metrics['correct']:,} of {metrics['total']:,})"
-    ]
+    imported, model_io = bundle.manifest.imported, bundle.model_io
+    assert imported
+    assert imported.chosen
+    chosen, runner_up = imported.chosen, imported.runner_up
     batch = "any number of images a call" if model_io.batch is None else f"a fixed batch of {model_io.batch}"
-    lines.append(
-        f"  takes      {model_input.name or 'image'}: {model_input.dtype}, {imported['chosen']['form']}; {batch}"
-    )
-    lines.append(f"  gives      {imported['chosen']['activation']}")
-    lines.append(f"  chosen     of {imported['tried']} forms: {_accuracy_text(imported['chosen'])} right")
-    runner_up = imported["runner_up"]
-    lines.append(
-        f"  runner-up  {runner_up['form']}: {_accuracy_text(runner_up)} right" if runner_up else "  runner-up  none"
-    )
-    if runner_up and imported["chosen"]["accuracy"] - runner_up["accuracy"] < CLOSE_MARGIN:
+    console.print(summary(bundle), style="bold", markup=False, highlight=False, soft_wrap=True)
+    lines = [
+        f"  takes      {model_io.input.name or 'image'}: {model_io.input.dtype}, {chosen.form}; {batch}",
+        f"  gives      {chosen.activation}",
+        f"  chosen     of {imported.tried} forms: {_accuracy_text(chosen)} right",
+        f"  runner-up  {runner_up.form}: {_accuracy_text(runner_up)} right" if runner_up else "  runner-up  none",
+    ]
+    if runner_up and chosen.accuracy - runner_up.accuracy < CLOSE_MARGIN:
         lines.append("  close      if you know the model's form, say it: see digitbench import --help")
-    for index, line in enumerate(lines):
-        console.print(line, style=None if index else "bold", markup=False, highlight=False, soft_wrap=True)
+    for line in lines:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def _accuracy_text(trial: dict[str, object]) -> str:
-    return f"{trial['accuracy']:.1%} ({trial['correct']:,} of {trial['images']:,} training images)"
+def _accuracy_text(trial: TriedForm) -> str:
+    return f"{trial.accuracy:.1%} ({trial.correct:,} of {trial.images:,} training images)"

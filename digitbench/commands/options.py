@@ -165,7 +165,7 @@ def bundle_data(bundle: Bundle, path: Path | None, progress: Progress, *, allow_
     from digitbench import data
 
     dataset = bundle.dataset
-    name, source = dataset["name"], dataset.get("source", "")
+    name, source = dataset.name, dataset.source
     if path and (allow_other_data or data.is_user_data(name)):
         digits = load_data("auto", path, progress)
     elif data.is_user_data(name):
@@ -185,9 +185,9 @@ def _load_user_data(bundle: Bundle, name: str, source: str, progress: Progress) 
     if not Path(source).exists():
         raise DataError(f"{trained}, and {source or 'what it was read from'} is gone; say where it is with --data PATH")
     digits = data.load(name, remembered=source, progress=progress)
-    if digits.fingerprint != bundle.dataset["fingerprint"]:
+    if digits.fingerprint != bundle.dataset.fingerprint:
         raise DataError(
-            f"{trained}, and {source} has changed since ({bundle.dataset['fingerprint']} then, {digits.fingerprint} "
+            f"{trained}, and {source} has changed since ({bundle.dataset.fingerprint} then, {digits.fingerprint} "
             "now); give what it was with --data PATH, or train again"
         )
     return digits

@@ -191,11 +191,11 @@ def predictions(
     """Draw test images with their labels and the probability of every digit."""
     from digitbench.bundle import Bundle
     from digitbench.charts import predictions
-    from digitbench.evaluate.accuracy import output_activation, probabilities
+    from digitbench.evaluate.accuracy import probabilities
 
     bundle, console = Bundle(run), open_console()
     scored = _load_scored(bundle, backend, precision, data, output, console)
-    class_probabilities, test = probabilities(scored.scores, output_activation(bundle.manifest)), scored.digits.test
+    class_probabilities, test = probabilities(scored.scores, bundle.manifest.output.activation), scored.digits.test
     if mistakes and not len(predictions.mistakes(class_probabilities, test.labels)):
         console.print(f"No mistake among {len(test):,} test images: nothing to draw.", style="dim", highlight=False)
         return
@@ -226,11 +226,10 @@ def reliability(
     """Draw how often the model is right at each confidence: can its probabilities be believed."""
     from digitbench.bundle import Bundle
     from digitbench.charts import reliability
-    from digitbench.evaluate.accuracy import output_activation
 
     bundle, console = Bundle(run), open_console()
     scored = _load_scored(bundle, backend, precision, data, output, console)
-    activation = output_activation(bundle.manifest)
+    activation = bundle.manifest.output.activation
     figure = reliability.figure(scored.scores, scored.digits.test.labels, activation, scored.about)
     save(figure, output or picture_path(bundle, ["reliability", *scored.name_parts]), console)
 
@@ -259,11 +258,11 @@ def draw_training(bundle: Bundle, digits: Dataset, console: Console) -> None:
     from digitbench.bundle import PLOTS
     from digitbench.bundle.history import read
     from digitbench.charts import canvas, confusion, history, predictions
-    from digitbench.evaluate.accuracy import output_activation, probabilities
+    from digitbench.evaluate.accuracy import probabilities
     from digitbench.report.terminal_table import print_line
 
     scores, test = bundle.reference_scores(), digits.test
-    class_probabilities, about = probabilities(scores, output_activation(bundle.manifest)), _description(bundle)
+    class_probabilities, about = probabilities(scores, bundle.manifest.output.activation), _description(bundle)
     folder = bundle.path / PLOTS
     try:
         canvas.check_target()
@@ -333,7 +332,7 @@ def _reference_scores(bundle: Bundle, digits: Dataset, progress: Progress) -> tu
     from digitbench.measure.reference import scores_for
 
     name = "Keras" if bundle.reference_backend == "keras" else bundle.reference_backend
-    stored = "stored " if digits.fingerprint == bundle.dataset["fingerprint"] else ""
+    stored = "stored " if digits.fingerprint == bundle.dataset.fingerprint else ""
     return scores_for(bundle, digits, None, progress), f"{stored}scores of {name}"
 
 
@@ -361,13 +360,13 @@ def _backend_scores(
 
 def _description(bundle: Bundle) -> str:
     dataset = bundle.dataset
-    relation = "imported with" if "imported" in bundle.manifest else "trained on"
-    return f"{bundle.name} ({bundle.recipe_name}), {relation} {dataset['name']} [{dataset['fingerprint']}]"
+    relation = "imported with" if bundle.manifest.imported else "trained on"
+    return f"{bundle.name} ({bundle.recipe_name}), {relation} {dataset.name} [{dataset.fingerprint}]"
 
 
 def _other_dataset(bundle: Bundle | None, digits: Dataset) -> list[str]:
     """Name a dataset that the bundle wasn't made with; without a bundle any dataset."""
-    return [] if bundle and digits.fingerprint == bundle.dataset["fingerprint"] else [digits.name]
+    return [] if bundle and digits.fingerprint == bundle.dataset.fingerprint else [digits.name]
 
 
 def picture_path(bundle: Bundle | None, parts: Iterable[str]) -> Path:

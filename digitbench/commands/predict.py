@@ -160,7 +160,7 @@ def _predict_one(bundle: Bundle, classifier: Classifier, path: Path, *, photogra
     """Give what the model says, or the line that says why it can't."""
     import numpy as np
 
-    from digitbench.evaluate.accuracy import output_activation, probabilities
+    from digitbench.evaluate.accuracy import probabilities
     from digitbench.images.reading import prepared_photograph, read_photograph
     from digitbench.records.prediction import Prediction
     from digitbench.system.text import shown_name
@@ -172,7 +172,7 @@ def _predict_one(bundle: Bundle, classifier: Classifier, path: Path, *, photogra
     except (ImageError, MissingRuntimeError) as exc:
         return str(exc)
     scores = classifier.scores(pixels[None])
-    class_probabilities = probabilities(scores, output_activation(bundle.manifest))
+    class_probabilities = probabilities(scores, bundle.manifest.output.activation)
     if not np.isfinite(scores).all():
         return f"{name}: the model's scores for it are no numbers; try another --precision or --backend"
     return Prediction(

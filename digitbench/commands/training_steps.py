@@ -65,15 +65,20 @@ def train_and_report(
         bundle = train_bundle(
             recipe, digits, output, export_formats=formats, loop=options.loop, budget=options.budget, progress=progress
         )
-    metrics = bundle.manifest["metrics"]
-    console.print(
-        f"{bundle.path}: {bundle.manifest['recipe']['name']} on {digits.name} [{digits.fingerprint}], test accuracy "
-        f"{metrics['test_accuracy']:.2%} ({metrics['correct']:,} of {metrics['total']:,})",
-        style="bold", markup=False, highlight=False, soft_wrap=True,
-    )  # fmt: skip
+    console.print(summary(bundle), style="bold", markup=False, highlight=False, soft_wrap=True)
     if options.plots:
         draw_training(bundle, digits, console)
     return bundle
+
+
+def summary(bundle: Bundle) -> str:
+    """Say what a bundle is, and how good its model is."""
+    metrics, dataset = bundle.manifest.metrics, bundle.dataset
+    assert metrics
+    return (
+        f"{bundle.path}: {bundle.recipe_name} on {dataset.name} [{dataset.fingerprint}], test accuracy "
+        f"{metrics.test_accuracy:.2%} ({metrics.correct:,} of {metrics.total:,})"
+    )
 
 
 def train_several(
@@ -120,12 +125,13 @@ def _print_seeds(bundles: Sequence[Bundle], name: str, console: Console) -> None
     table.add_column("bundle", overflow="fold")
     accuracies = []
     for bundle in bundles:
-        manifest = bundle.manifest
-        metrics, recipe = manifest["metrics"], manifest["recipe"]
-        accuracies.append(float(metrics["test_accuracy"]))
+        metrics, recipe, training = bundle.manifest.metrics, bundle.manifest.recipe, bundle.manifest.training
+        assert metrics
+        assert training
+        accuracies.append(metrics.test_accuracy)
         table.add_row(
-            str(recipe["seed"]), f"{metrics['total'] - metrics['correct']:,}", f"{accuracies[-1]:.2%}",
-            str(recipe["epochs"]), f"{manifest['training']['seconds']:.1f}", str(bundle.path),
+            str(recipe["seed"]), f"{metrics.total - metrics.correct:,}", f"{accuracies[-1]:.2%}",
+            str(recipe["epochs"]), f"{training.seconds:.1f}", str(bundle.path),
         )  # fmt: skip
     console.print(table)
     mean, low, high = mean_interval(accuracies)

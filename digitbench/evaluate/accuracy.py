@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from math import fsum, sqrt
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -141,13 +140,6 @@ def calibration(scores: Scores, labels: Labels, activation: str = "softmax") -> 
     bins = _reliability(predicted.max(axis=1), scores.argmax(axis=1) == labels)
     error = sum(item.images * abs(item.accuracy - item.confidence) for item in bins) / len(labels)
     return Calibration(float(loss), error, bins)
-
-
-def output_activation(manifest: Mapping[str, Any]) -> str:
-    """Name the activation of a bundle's output; ``"softmax"`` where its manifest doesn't say."""
-    output = manifest.get("output")
-    activation = output.get("activation") if isinstance(output, Mapping) else None
-    return activation if isinstance(activation, str) else "softmax"
 
 
 def constant_sum(scores: Scores) -> float:

@@ -202,7 +202,7 @@ def _writable(
         It was named, as not all of the formats are wanted.
     """
     formats = {format for format, _ in requested}
-    why = npz.unable(model) if "npz" in formats and "imported" not in bundle.manifest else ""
+    why = npz.unable(model) if "npz" in formats and not bundle.manifest.imported else ""
     if not why:
         return requested
     if formats != set(FORMATS):
@@ -267,7 +267,7 @@ class _Exporter:
         except (OSError, MemoryError):
             raise
         except Exception as exc:
-            if "imported" not in self.bundle.manifest:
+            if not self.bundle.manifest.imported:
                 raise  # a model trained here that can't be written is a fault of digitbench
             self.progress.update(task, 2, 2, "can't be written")
             self.bundle.record_unwritable(format, reason(exc))

@@ -16,15 +16,14 @@ from digitbench import bundle as bundles
 from digitbench import plugins
 from digitbench.backend import Scores, Signature
 from digitbench.bundle import Artifact, Bundle, caveats, naming
+from digitbench.bundle.manifest import Fit, Steadiness
 from digitbench.data import Dataset, Split
 from digitbench.errors import BundleError, UsageError
 from digitbench.evaluate import accuracy
 from digitbench.importing import fit, formats, guesses, ranking, steadiness, unsupported
-from digitbench.importing.fit import Fit
 from digitbench.importing.guesses import NO_CONSTRAINTS, Constraints
 from digitbench.importing.prober import Prober
 from digitbench.importing.ranking import Trial
-from digitbench.importing.steadiness import Steadiness
 from digitbench.plugins.model_io import SIDE, ModelIO, square
 from digitbench.records.arrays import CLASSES
 from digitbench.system import trusted_files
@@ -125,7 +124,7 @@ def import_model(
         manifest = _manifest(name, dataset, outcome, source, model_format)
         manifest["imported"]["accepted"] = options.accept
         precision = options.precision or formats.precision_of(source, model_format, progress)
-        manifest["imported"]["batch"] = outcome.steadiness.to_json(precision)
+        manifest["imported"]["batch"] = steadiness.judged(outcome.steadiness, precision).to_json()
         try:
             with naming.written(claim, progress) as draft:
                 path, model_io = formats.adopt(source, model_format, model_io, precision, draft, progress)
@@ -202,7 +201,7 @@ def _try_model(
             raise BundleError(
                 f"{source}: it doesn't tell digits apart: of {len(ranked)} forms the best, "
                 f"{describe(ranked[0].model_io)}, "
-                f"{caveats.reached(fitness.to_json())}; less than {fitness.least:.1%} is refused; {caveats.HINT}"
+                f"{caveats.reached(fitness)}; less than {fitness.least:.1%} is refused; {caveats.HINT}"
             )
         scores = prober.attempt(ranked[0].model_io, *test_range)
         if scores is None:

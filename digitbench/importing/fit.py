@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 
+from digitbench.bundle.manifest import Fit
 from digitbench.data import Split
 from digitbench.evaluate import accuracy as evaluate
 from digitbench.evaluate.agreement import mcnemar
@@ -30,50 +29,6 @@ TEXTS_OF_ACCURACY = (
     re.compile(r"\bacc(?:uracy)?\b\W{0,3}(?:of|is|was)?\W{0,3}(\d+(?:\.\d+)?)\s*(%?)", re.IGNORECASE),
     re.compile(r"(\d+(?:\.\d+)?)\s*(%)\s*(?:\w+[ -])?accura(?:cy|te)\b", re.IGNORECASE),
 )
-
-
-@dataclass(frozen=True)
-class Fit:
-    """How well the best guess of the model I/O fits.
-
-    Attributes
-    ----------
-    correct, images
-        Of how many labelled training images the model has how many right.
-    simple
-        Share of the same images that logistic regression has right, fitted on other training images; None where
-        these are too few.
-    stated
-        The accuracy that the file states, from 0 to 1; None where it states none.
-    chance
-        Share of the images that always the same label would have right.
-    poor
-        The model is clearly worse than the simple classifier, or than the file states.
-    """
-
-    correct: int
-    images: int
-    simple: float | None
-    stated: float | None
-    chance: float
-    poor: bool
-
-    @property
-    def accuracy(self) -> float:
-        """Share of images that the model has right."""
-        return self.correct / self.images
-
-    @property
-    def least(self) -> float:
-        """Half way from chance to what a simple classifier reaches, or to all where none could be fitted.
-
-        A model below it is nearer to chance than to having understood the pictures.
-        """
-        return (self.chance + (1.0 if self.simple is None else self.simple)) / 2
-
-    def to_json(self) -> dict[str, Any]:
-        """Give it as a bundle's manifest holds it."""
-        return {**asdict(self), "accuracy": self.accuracy}
 
 
 def measure(right: Labels, simple: Labels | None, labels: Labels, stated: float | None) -> Fit:

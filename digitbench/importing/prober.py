@@ -9,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import msgspec
 import numpy as np
 
 from digitbench.backend import Scores, Signature
@@ -16,7 +17,6 @@ from digitbench.errors import BundleError
 from digitbench.importing.formats import ModelFormat
 from digitbench.plugins.model_io import ModelIO
 from digitbench.plugins.scoring import SCORING_BATCH
-from digitbench.records.from_json import build
 from digitbench.workers.pool import Job, Pool, Worker, WorkerError
 
 PROBE = "digitbench.importing.probe"
@@ -70,7 +70,7 @@ class Prober:
         if started.worker is None:
             raise BundleError(_refusal(self._source, str(started.error)))
         self._worker = started.worker
-        self.signature: Signature = build(Signature, started.ready["signature"])
+        self.signature: Signature = msgspec.convert(started.ready["signature"], Signature)
 
     def attempt(self, model_io: ModelIO, first: int, last: int) -> Scores | None:
         """Score images[first:last] with a model I/O: float32 (n, 10), or None where it can't be done; see `fault`."""

@@ -7,12 +7,13 @@ on answers otherwise at every call. What such a model says of an image holds for
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from dataclasses import replace
+from typing import Protocol
 
 import numpy as np
 
 from digitbench.backend import Scores
+from digitbench.bundle.manifest import Difference, Steadiness
 from digitbench.plugins.model_io import ModelIO
 from digitbench.records.precisions import BF16, FP16, FP64
 
@@ -32,52 +33,9 @@ class Asked(Protocol):
         """Score the images of these numbers, `size` of them in each call; None where that can't be done."""
 
 
-@dataclass(frozen=True)
-class Difference:
-    """How answers differ: labels, and the largest difference of a score as a share of the largest score."""
-
-    labels: int
-    score: float
-
-
-@dataclass(frozen=True)
-class Steadiness:
-    """What came of asking for the same images in several ways.
-
-    Attributes
-    ----------
-    images
-        How many there were.
-    repeated
-        The same call twice.
-    alone
-        One image at a time, against all in one batch.
-    reordered
-        In another order, with other neighbours.
-    fault
-        Why it could not be looked at; the differences are then None.
-    """
-
-    images: int
-    repeated: Difference | None = None
-    alone: Difference | None = None
-    reordered: Difference | None = None
-    fault: str = ""
-
-    def to_json(self, precision: str) -> dict[str, Any]:
-        """Give it as a bundle's manifest holds it, with what follows from it.
-
-        ``random``: two identical calls differ by more than rounding explains. ``depends``: the answers depend on the
-        batch; not asked of a random model, for which nobody can tell.
-        """
-        rounding = ROUNDING.get(precision, USUAL_ROUNDING)
-
-        def beyond(difference: Difference | None) -> bool:
-            return difference is not None and difference.score > rounding
-
-        random = beyond(self.repeated)
-        depends = not random and (beyond(self.alone) or beyond(self.reordered))
-        return {**asdict(self), "rounding": rounding, "random": random, "depends": depends}
+def judged(steadiness: Steadiness, precision: str) -> Steadiness:
+    """Give it with how far rounding may move a score in that precision."""
+    return replace(steadiness, rounding=ROUNDING.get(precision, USUAL_ROUNDING))
 
 
 def measure_steadiness(prober: Asked, model_io: ModelIO, count: int) -> Steadiness:

@@ -41,8 +41,8 @@ def reason(bundle: Bundle, plugin: Plugin, backend_class: type[Backend]) -> str:
         return f"it doesn't run {artifact.precision}"
     attempt = bundle.attempts.get(plugin.name)
     versions = _versions(plugin)
-    if attempt and attempt["versions"] == versions:
-        return str(attempt["why"])
+    if attempt and attempt.versions == versions:
+        return attempt.why
     why = _fault(bundle, plugin, artifact)
     try:
         bundle.record_attempt(plugin.name, versions, why)
@@ -82,8 +82,8 @@ def _other_backends(bundle: Bundle) -> Iterator[tuple[Plugin, type[Backend]]]:
 
 
 def _imported_artifact(bundle: Bundle) -> Artifact | None:
-    format = bundle.manifest.get("imported", {}).get("format")
-    return next((artifact for artifact in bundle.artifacts if artifact.format == format), None)
+    imported = bundle.manifest.imported
+    return next((artifact for artifact in bundle.artifacts if imported and artifact.format == imported.format), None)
 
 
 def _versions(plugin: Plugin) -> Mapping[str, str]:

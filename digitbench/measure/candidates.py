@@ -155,7 +155,7 @@ def _artifacts_by_precision(
     by_precision = {item.precision: item for item in bundle.artifacts if item.format == format}
     supported = runnable(backend, by_precision, format)
     if not precisions:
-        if by_precision and not by_precision.keys() & set(supported) and "imported" in bundle.manifest:
+        if by_precision and not by_precision.keys() & set(supported) and bundle.manifest.imported:
             message = f"{bundle.path} was imported in {', '.join(by_precision)}, which backend {name!r} doesn't run"
             raise ArtifactError(f"{message} (it runs: {', '.join(supported)})")
         # If there is none at all, `find` raises an error that says which command makes one.

@@ -92,10 +92,10 @@ def _usable_runs(bundle: Bundle, chosen: Sequence[Candidate], needs: Needs) -> I
         comparable = (
             results.digitbench == __version__
             and all(results.machine.get(name) == this_machine[name] for name in ("cpu", "python"))
-            and results.bundle.get("reference_sha256") == bundle.manifest["reference"]["sha256"]
+            and results.bundle.get("reference_sha256") == bundle.manifest.reference.sha256
             and results.bundle.get("test_images") == test_images
-            and (results.settings.get("seconds") or 0.0) >= needs.seconds
-            and (results.settings.get("generations") or 0) >= needs.generations
+            and (results.settings.seconds or 0.0) >= needs.seconds
+            and (results.settings.generations or 0) >= needs.generations
         )
         earlier = _usable_part(path, results, bundle, chosen) if comparable else None
         if earlier:
@@ -107,10 +107,10 @@ def _usable_part(path: Path, results: Results, bundle: Bundle, chosen: Sequence[
     hashes = {artifact.sha256 for artifact in bundle.artifacts}
     current_rows = tuple(row for row in results.rows if not row.validity and _is_current(row, hashes))
     results = replace(results, rows=current_rows)
-    baseline = results.settings.get("baseline")
+    baseline = results.settings.baseline_pair
     cells = {(candidate.row.threads, candidate.row.batch_size) for candidate in chosen}
     rows_of_cells = {row.key: row for row in current_rows if (row.threads, row.batch_size) in cells}
-    baseline_row = next((row for row in rows_of_cells.values() if [row.backend, row.precision] == baseline), None)
+    baseline_row = next((row for row in rows_of_cells.values() if (row.backend, row.precision) == baseline), None)
     if baseline_row is None or baseline_row.error:
         return None
     runnable = [candidate for candidate in chosen if candidate.artifact]
@@ -153,6 +153,6 @@ def _versions(backend: str) -> tuple[str, ...]:
 def _is_complete(row: Row | None, results: Results) -> bool:
     if row is None or row.error or not row.accuracy:
         return False
-    count: int = results.settings["generations"]
-    seconds: float = results.settings["seconds"] / count
+    count = results.settings.generations or 1
+    seconds = (results.settings.seconds or 0.0) / count
     return sum(generation.seconds >= COMPLETE_SHARE * seconds for generation in row.generations) >= count

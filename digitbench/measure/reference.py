@@ -25,7 +25,7 @@ def scores_for(bundle: Bundle, dataset: Dataset, limit: int | None, progress: Pr
         For images that aren't the bundle's: the reference isn't installed, its artifact is gone, or it failed.
     """
     test = dataset.test.head(limit)
-    if dataset.fingerprint == bundle.dataset["fingerprint"]:
+    if dataset.fingerprint == bundle.dataset.fingerprint:
         return bundle.reference_scores()[: len(test)]
     name = bundle.reference_backend
     task = f"{name}, the reference"
@@ -52,7 +52,7 @@ def scores_or_none(bundle: Bundle, dataset: Dataset, limit: int | None, progress
     except MissingRuntimeError:
         reason = f"{bundle.reference_backend} isn't installed"
     except DigitbenchError as exc:
-        if dataset.fingerprint == bundle.dataset["fingerprint"]:
+        if dataset.fingerprint == bundle.dataset.fingerprint:
             raise
         reason = str(exc)
     progress.say(f"no reference: {reason}; flips and what else is held against it are left out")

@@ -232,9 +232,7 @@ class RunState:
 
     def resume(self, earlier: Results) -> None:
         """Take over what an earlier, stopped run had measured; what failed there is tried again."""
-        if isinstance(earlier.settings.get("baseline"), list):
-            backend, precision = earlier.settings["baseline"]
-            self.baseline = (str(backend), str(precision))
+        self.baseline = earlier.settings.baseline_pair or self.baseline
         for row in (*earlier.rows, *(sgemm_row.row for sgemm_row in earlier.roofs)):
             if row.key not in self._entries or self._entries[row.key].row.error:
                 continue

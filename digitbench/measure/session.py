@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from time import perf_counter
-from typing import Any
 
 import numpy as np
 
@@ -22,6 +21,7 @@ from digitbench.measure.schedule import measure
 from digitbench.measure.watching import RunProgress
 from digitbench.records.arrays import CLASSES
 from digitbench.records.results import ClassResult, Results, Row
+from digitbench.records.settings import Settings
 from digitbench.system import machine
 from digitbench.system.version import __version__
 from digitbench.workers.pool import shared_images
@@ -86,7 +86,7 @@ def run(
     # Without a reference the true labels take its place, since the run state needs one; its results aren't shown.
     reference = np.eye(CLASSES, dtype=np.float32)[test.labels] if against.scores is None else against.scores
     facts.has_reference = against.scores is not None
-    activation = accuracy.output_activation(bundle.manifest)
+    activation = bundle.manifest.output.activation
     rows = (candidate.row for candidate in chosen if not candidate.sgemm_row)
     sgemm_rows = (candidate.sgemm_row for candidate in chosen if candidate.sgemm_row)
     state = RunState(
@@ -147,31 +147,27 @@ class _Facts:
         self.bundle = {
             "name": bundle.name,
             "recipe": bundle.recipe_name,
-            "reference_sha256": str(bundle.manifest["reference"]["sha256"]),
+            "reference_sha256": bundle.manifest.reference.sha256,
             "dataset": {"name": dataset.name, "fingerprint": dataset.fingerprint},
             "test_images": images,
         }
         self.has_reference, self._manifest = True, bundle.manifest
         self.classes: dict[Setup, tuple[ClassResult, ...]] = {}
         self.created = datetime.now(UTC).isoformat(timespec="seconds")
-        self.settings: dict[str, Any] = asdict(plan) if plan else {}
+        self.settings = Settings(**asdict(plan)) if plan else Settings()
         self.referees = earlier.referees if earlier else ()
         self.unavailable = tuple(row for row in earlier.rows if row.mend) if earlier else ()
         if earlier:
             self._continue_from(earlier, chosen)
 
     def _continue_from(self, earlier: Results, chosen: Sequence[Candidate]) -> None:
-        current: dict[str, Mapping[str, Any]] = {"bundle": self.bundle, "settings": self.settings}
-        for section, names in (
-            ("bundle", ("reference_sha256", "test_images")), ("settings", ("seconds", "generations")),
-        ):  # fmt: skip
-            for name in names:
-                earlier_value = getattr(earlier, section).get(name)
-                if earlier_value != current[section][name]:
-                    raise UsageError(
-                        f"--resume: {name} was {earlier_value} and is {current[section][name]} now; "
-                        "measure anew, or give what it was"
-                    )
+        for name, was, now in (
+            *((name, earlier.bundle.get(name), self.bundle[name]) for name in ("reference_sha256", "test_images")),
+            ("seconds", earlier.settings.seconds, self.settings.seconds),
+            ("generations", earlier.settings.generations, self.settings.generations),
+        ):
+            if was != now:
+                raise UsageError(f"--resume: {name} was {was} and is {now} now; measure anew, or give what it was")
         for name in ("cpu", "python"):
             if earlier.machine.get(name) != self.machine[name]:
                 raise UsageError(
@@ -186,10 +182,10 @@ class _Facts:
 
     def results(self, state: RunState, *, complete: bool = False, parent_cpu_share: float | None = None) -> Results:
         """Give the results as far as they are known."""
-        settings = dict(self.settings)
+        settings = self.settings
         if settings:
-            settings["baseline"] = list(state.baseline) if state.baseline else settings["baseline"]
-            settings["parent_cpu_share"] = parent_cpu_share
+            baseline = state.baseline or settings.baseline
+            settings = replace(settings, baseline=baseline, parent_cpu_share=parent_cpu_share)
         rows = tuple(self._completed(row) for row in state.rows())
         measured_keys = {row.key for row in rows}
         return Results(

@@ -8,17 +8,17 @@ what they are given.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cache
 from math import prod
 from typing import Any, Literal, get_args
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from digitbench.backend import NATIVE_SPEC, Backend, Images, IOSpec, Runtime, Scores, Steps, Tensor, check_images
 from digitbench.records.arrays import CLASSES, Array
-from digitbench.records.from_json import build
 
 SIDE = 28
 Fit = Literal["pad", "resize"]
@@ -91,13 +91,14 @@ class ModelIO:
 
         Raises
         ------
-        TypeError
+        ValueError
             A value is none that it can be.
         """
         if isinstance(values, Mapping):
             values = {_FIELD_OF_KEY.get(name, name): value for name, value in values.items()}
-        model_io: ModelIO = build(cls, values)
-        return model_io
+            if unknown := values.keys() - {field.name for field in fields(cls)}:
+                raise ValueError(f"ModelIO: {', '.join(sorted(unknown))}")
+        return msgspec.convert(values, cls)
 
     def to_json(self) -> dict[str, Any]:
         """Give it as plain values, as manifests hold it."""

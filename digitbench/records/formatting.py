@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from math import ceil
-from typing import Any
 
 from digitbench.records.precisions import FP32
 from digitbench.records.results import Floor, Results, Row
@@ -67,9 +66,9 @@ def ratio_of(row: Row, *, interval: bool) -> str:
     return "" if row.ratio is None else ratio(row.ratio) if interval else times(row.ratio.value)
 
 
-def p_value(value: float | None) -> str:
+def p_value(value: float) -> str:
     """Write a p-value in three decimals: ``0.021``, ``<0.001``."""
-    return "" if value is None else "<0.001" if value < 0.001 else f"{value:.3f}"
+    return "<0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def share(value: float | None) -> str:
@@ -82,9 +81,9 @@ def percents(interval: Interval | None) -> str:
     return "" if interval is None else f"[{100 * interval[0]:.1f}, {100 * interval[1]:.1f}]"
 
 
-def three_digits(value: float | None) -> str:
+def three_digits(value: float) -> str:
     """Write a number in three digits, a large one whole: ``0.0123``, ``1,234``."""
-    return "" if value is None else f"{value:.3g}" if value < 100 else f"{value:,.0f}"
+    return f"{value:.3g}" if value < 100 else f"{value:,.0f}"
 
 
 def _number(value: float, scale: float) -> str:
@@ -99,13 +98,8 @@ def floor_of(row: Row, floors: Iterable[Floor]) -> Floor | None:
 
 def baseline_of(results: Results) -> tuple[str, str] | None:
     """Find the (backend, precision) that ratios are taken to, where the results say it."""
-    baseline: Any = results.settings.get("baseline")
-    match baseline:
-        case {"backend": str(backend), "precision": str(precision)}:
-            return backend, precision
-        case [str(backend), str(precision)]:
-            return backend, precision
-    return next(((floor.backend, floor.precision) for floor in results.floors), None)
+    of_floors = ((floor.backend, floor.precision) for floor in results.floors)
+    return results.settings.baseline_pair or next(of_floors, None)
 
 
 def generations_of(results: Results) -> int:

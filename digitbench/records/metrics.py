@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from math import inf
 from operator import attrgetter
 from typing import Any
@@ -48,7 +49,7 @@ class Metric:
     scale
         How many of the units that values are stored in make one `unit`.
     form
-        How a value in `unit` is formatted; one with ``%`` formats the share itself.
+        How a value in `unit` is formatted; one with ``%`` formats the share itself. It may be a function.
     kind
         What values are stored in, for limits and gates: ``"us"``, ``"s"``, ``"bytes"``, ``"share"`` (0 to 1),
         ``"images"``, ``"images/s"``; nothing for another number.
@@ -59,7 +60,7 @@ class Metric:
     sample
         Its value in a generation at a batch size; None for what doesn't differ between generations.
     writer
-        Writes a row's value, with its interval or without, where `form` can't.
+        Writes a row's value, with its interval or without (`interval=`), where `form` can't.
     phrase
         Its value in a list of several, such as ``"{} MB at its peak"``; value and unit if empty.
     """
@@ -72,13 +73,13 @@ class Metric:
     label: str = ""
     unit: str = ""
     scale: float = 1
-    form: str = ",.0f"
+    form: str | Callable[[float], str] = ",.0f"
     kind: str = ""
     interval_path: str = ""
     higher_is_better: bool = False
     timed: bool = False
     sample: Callable[[Generation, int], float] | None = None
-    writer: Callable[[Row, bool], str] | None = None
+    writer: Callable[..., str] | None = None
     phrase: str = ""
 
     @property
@@ -118,15 +119,18 @@ class Metric:
 
     def write(self, value: float, *, unit: bool = False) -> str:
         """Write a value given in the unit it is stored in: ``61``, or ``61 MB``; a share always as ``97.9%``."""
-        if self.form.endswith("%"):
+        if callable(self.form):
+            text = self.form(value / self.scale)
+        elif self.form.endswith("%"):
             return format(value, self.form)
-        text = format(value / self.scale, self.form)
+        else:
+            text = format(value / self.scale, self.form)
         return f"{text} {self.unit}" if unit and self.unit else text
 
     def text(self, row: Row, *, interval: bool = False) -> str:
         """Write a row's value as a table does, without its unit; nothing, or why not, if it wasn't measured."""
         if self.writer:
-            return self.writer(row, interval)
+            return self.writer(row, interval=interval)
         value = self.value(row)
         return "" if value is None else self.write(value)
 
@@ -141,7 +145,7 @@ class Metric:
 # --- how they are written ------------------------------------------------------------------------------------------
 
 
-def certified_share(row: Row) -> str:
+def certified_share(row: Row, *, interval: bool = False) -> str:
     """Write the share of images that cannot flip, rounded down: all but one are not 100 %; ``no`` where none may be."""
     if row.agreement and row.agreement.uncertified:
         return "no"
@@ -149,27 +153,32 @@ def certified_share(row: Row) -> str:
     return "" if certificate is None else f"{certificate.certified * 10_000 // certificate.total / 10_000:.2%}"
 
 
-def _percentile(name: str, head: str, **options: Any) -> Metric:
-    def write(row: Row, interval: bool) -> str:
-        return formatting.percentile(row, name, interval=interval)
+def _latency(value: float) -> str:
+    return formatting.micros(value, 50)
 
-    return Metric(name, f"{name}_us", f"latency_us.{name}", f"{head} µs", label=head, unit="µs", form=",.1f", kind="us",
-                  interval_path=f"latency_us.intervals.{name}", timed=True, writer=write, phrase=f"{head} {{}} µs",
-                  **options)  # fmt: skip
+
+def _percentile(name: str, head: str, **options: Any) -> Metric:
+    return Metric(
+        name, f"{name}_us", f"latency_us.{name}", f"{head} µs", label=head, unit="µs", form=_latency, kind="us",
+        interval_path=f"latency_us.intervals.{name}", timed=True, phrase=f"{head} {{}} µs",
+        writer=partial(formatting.percentile, name=name), **options,
+    )  # fmt: skip
 
 
 def _part(name: str, head: str) -> Metric:
     """A part of a call, written with its share of the call where intervals are written: ``1.52   9%``."""
-    path = f"ledger.{name}"
 
-    def write(row: Row, share: bool) -> str:
-        value = read(row, path)
+    def write(row: Row, *, interval: bool) -> str:
+        value = read(row, f"ledger.{name}")
         if value is None or row.ledger is None:
             return ""
-        text = f"{value:.2f}" if abs(value) < 10 else formatting.micros(value, 50)
-        return f"{text} {_share(value, row.ledger.call)}" if share else text
+        return f"{_step(value)} {_share(value, row.ledger.call)}" if interval else _step(value)
 
-    return Metric(name, f"ledger_{name}_us", path, head, unit="µs", form=",.2f", kind="us", writer=write)
+    return Metric(name, f"ledger_{name}_us", f"ledger.{name}", head, unit="µs", form=_step, kind="us", writer=write)
+
+
+def _step(value: float) -> str:
+    return f"{value:.2f}" if abs(value) < 10 else _latency(value)
 
 
 def _share(value: float, call: float) -> str:
@@ -187,7 +196,7 @@ METRICS: Mapping[str, Metric] = {
         # what it says of the test images
         Metric("accuracy", "top1", "accuracy.top1", "top-1", "share of test images that get their label", unit="%",
                scale=0.01, form=".2%", kind="share", interval_path="accuracy.interval", higher_is_better=True,
-               writer=lambda row, interval: formatting.top1(row, interval=interval), phrase="top-1 {}"),
+               writer=formatting.top1, phrase="top-1 {}"),
         Metric("flips", "flips", "agreement.flips", "flips", "labels that differ from the reference's", form=".0f",
                kind="images"),
         Metric("lost", "lost_images", "agreement.mcnemar.lost", "lost", "images right there and wrong here", form=".0f",
@@ -195,13 +204,13 @@ METRICS: Mapping[str, Metric] = {
         Metric("won", "won_images", "agreement.mcnemar.won", "won", "images wrong there and right here", form=".0f",
                kind="images", higher_is_better=True),
         Metric("p", "mcnemar_p", "agreement.mcnemar.p_value", "p", "McNemar's exact two-sided test of lost against won",
-               writer=lambda row, _: formatting.p_value(read(row, "agreement.mcnemar.p_value"))),
+               form=formatting.p_value),
         Metric("max-diff", "max_abs_score_difference", "agreement.max_abs_diff", "max |Δ|",
                "largest difference of a score", form=".2g"),
         Metric("mean-diff", "mean_abs_score_difference", "agreement.mean_abs_diff", "mean |Δ|",
                "mean difference of a score", form=".2g"),
         Metric("certified", "certified_images", "agreement.certificate.certified", "certified",
-               "share of images that cannot flip", higher_is_better=True, writer=lambda row, _: certified_share(row)),
+               "share of images that cannot flip", higher_is_better=True, writer=certified_share),
         Metric("log-loss", "log_loss", "calibration.log_loss", "log\nloss", "in nats", form=".4f"),
         Metric("ece", "expected_calibration_error", "calibration.expected_error", "ECE", "expected calibration error",
                unit="%", scale=0.01, form=".2%", kind="share"),
@@ -211,17 +220,15 @@ METRICS: Mapping[str, Metric] = {
         _percentile("p99", "p99", sample=lambda generation, _: generation.p99),
         _percentile("p999", "p99.9"),
         Metric("ratio", "ratio", "ratio.value", "ratio", "p50 over the baseline's, paired; below ×1 is faster",
-               form=".2f", interval_path="ratio.interval", timed=True,
-               writer=lambda row, interval: formatting.ratio_of(row, interval=interval)),
+               form=formatting.times, interval_path="ratio.interval", timed=True, writer=formatting.ratio_of),
         Metric("throughput", "throughput_images_per_s", "throughput_per_s", "images/s", "of timed calls",
                label="throughput", unit="images/s", kind="images/s", higher_is_better=True, timed=True,
                sample=lambda generation, batch_size: (
                    generation.n * batch_size / generation.seconds if generation.seconds else 0.0
                )),
         Metric("cpu", "cpu_s_per_1000_images", "cpu_seconds_per_1000", "CPU s\n/1k img",
-               "CPU seconds of 1,000 images, all threads",
-               label="CPU time", unit="s", kind="s", timed=True,
-               writer=lambda row, _: formatting.three_digits(row.cpu_seconds_per_1000)),
+               "CPU seconds of 1,000 images, all threads", label="CPU time", unit="s", kind="s", timed=True,
+               form=formatting.three_digits),
         # the process and the artifact
         Metric("load", "load_s", "load_seconds", "load\ns", "import and construction in a fresh process", unit="s",
                form=".2f", kind="s", sample=lambda generation, _: generation.load_seconds),

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, astuple, dataclass, field, fields, replace
 from sys import float_info
-from typing import Any
+from typing import Any, NamedTuple
+
+import msgspec
 
 from digitbench.errors import UsageError, unknown
 
@@ -14,8 +16,71 @@ OUTPUT_ACTIVATIONS = ("softmax", "sigmoid")
 OPTIMIZERS = ("adam", "adamw", "rmsprop", "sgd")
 LOSSES = ("sparse_categorical_crossentropy", "categorical_crossentropy")
 SCHEDULES = ("constant", "cosine")
-LISTS = ("hidden", "receptive_fields", "convolutions")
+
+
+class Bounds(NamedTuple):
+    """What a number, or each of several, may be: from `low` to `high`, and that in words."""
+
+    low: float
+    high: float
+    text: str
+
+
 MOST = float_info.max
+BELOW_1 = Bounds(0, 1 - 2**-53, "0 to below 1")
+WIDTHS = Bounds(1, 65536, "widths from 1 to 65536")
+SIDES = Bounds(1, 56, "sides from 1 to 56 pixels")
+PIXELS = Bounds(0, 14, "0 to 14 pixels")
+AT_LEAST_1 = Bounds(1, MOST, "1 or more")
+
+
+@dataclass(frozen=True)
+class Option:
+    """A field of a recipe as ``digitbench train`` offers it.
+
+    Attributes
+    ----------
+    group
+        Which heading it stands under; empty for none.
+    help
+        What it is.
+    allowed
+        What it may be: bounds, or a choice of texts; None for anything.
+    metavar
+        What stands for its value in the help; None for its type.
+    """
+
+    group: str
+    help: str
+    allowed: Bounds | tuple[str, ...] | None = None
+    metavar: str | None = None
+
+    def check(self, name: str, value: Any) -> None:
+        """Refuse a value that is not allowed; None always is.
+
+        Raises
+        ------
+        UsageError
+            It isn't; the message begins with the option.
+        """
+        values = value if isinstance(value, tuple) else () if value is None else (value,)
+        if isinstance(self.allowed, Bounds):
+            low, high, text = self.allowed
+            if not all(low <= number <= high for number in values):
+                raise _refusal(name, value, text)
+        elif self.allowed and value not in self.allowed:
+            raise UsageError(f"--{name.replace('_', '-')} {value}: choose from {', '.join(self.allowed)}")
+
+
+def _refusal(name: str, value: object, requirement: str) -> UsageError:
+    return UsageError(f"--{name.replace('_', '-')} {value}: must be {requirement}")
+
+
+def _option(default: Any, *about: Any) -> Any:
+    return field(default=default, metadata={"option": Option(*about)})
+
+
+NETWORK, STEPS, TARGETS, DEFORMED = "The network", "How it is trained", "What it learns", "How its images are deformed"
 
 
 @dataclass(frozen=True)
@@ -105,49 +170,54 @@ class Recipe:
 
     name: str = "dense-128"
     about: str = field(default="", compare=False)
-    hidden: tuple[int, ...] = (128,)
-    receptive_fields: tuple[int, ...] = ()
-    convolutions: tuple[int, ...] = ()
-    crop: int = 0
-    activation: str = "relu"
-    output_activation: str = "softmax"
-    dropout: float = 0.0
-    batch_normalization: bool = False
-    optimizer: str = "adam"
-    learning_rate: float | None = None
-    weight_decay: float | None = None
-    schedule: str = "constant"
-    warmup: int = 0
-    loss: str = "sparse_categorical_crossentropy"
-    label_smoothing: float = 0.0
-    weight_averaging: float = 0.0
-    rotation: float = 0.0
-    shear: float = 0.0
-    scaling: float = 0.0
-    shift: float = 0.0
-    elastic: float = 0.0
-    smoothness: float = 5.0
-    teacher: str = ""
-    distillation: float = 1.0
-    members: int = 1
-    epochs: int = 10
-    batch_size: int = 32
-    validation_split: float = 0.1
-    seed: int = 0
+    hidden: tuple[int, ...] = _option(
+        (128,), NETWORK, "Width of each hidden layer; none for a linear model.", WIDTHS, "512,256"
+    )
+    receptive_fields: tuple[int, ...] = _option(
+        (), NETWORK, "Pixels that a unit of each hidden layer sees, across; none for all of them.", SIDES, "7,12"
+    )
+    convolutions: tuple[int, ...] = _option(
+        (), NETWORK, "Filters of each 3 × 3 convolution before them; none for a dense network.",
+        Bounds(1, 4096, "1 to 4096"), "16,32",
+    )  # fmt: skip
+    crop: int = _option(0, NETWORK, "Pixels at each edge that it has no weights for.", Bounds(0, 13, "0 to 13 pixels"))
+    activation: str = _option("relu", NETWORK, f"Of the hidden layers: {', '.join(ACTIVATIONS)}.", ACTIVATIONS)
+    output_activation: str = _option("softmax", NETWORK, f"{', '.join(OUTPUT_ACTIVATIONS)}.", OUTPUT_ACTIVATIONS)
+    dropout: float = _option(0.0, NETWORK, "Share of outputs that training drops.", BELOW_1)
+    batch_normalization: bool = _option(False, NETWORK, "Before each activation; exports fold it away.")
+    epochs: int = _option(10, STEPS, "Passes over the training images.", AT_LEAST_1)
+    batch_size: int = _option(32, STEPS, "Images a step.", AT_LEAST_1)
+    optimizer: str = _option("adam", STEPS, f"{', '.join(OPTIMIZERS)}.", OPTIMIZERS)
+    learning_rate: float | None = _option(
+        None, STEPS, "The optimiser's own if not given.", Bounds(5e-324, MOST, "a number above 0")
+    )
+    weight_decay: float | None = _option(None, STEPS, "Of adamw, on kernels alone.", Bounds(0, MOST, "a number from 0"))
+    schedule: str = _option("constant", STEPS, f"Of the learning rate: {', '.join(SCHEDULES)}.", SCHEDULES)
+    warmup: int = _option(0, STEPS, "Epochs in which it rises from 0.", Bounds(0, MOST, "0 or more epochs"))
+    loss: str = _option(LOSSES[0], TARGETS, f"{', '.join(LOSSES)}.", LOSSES)
+    label_smoothing: float = _option(0.0, TARGETS, "Share of a target spread over all classes.", BELOW_1)
+    weight_averaging: float = _option(
+        0.0, STEPS, "How much less each epoch before counts in the mean of weights that is kept.", BELOW_1
+    )
+    rotation: float = _option(0.0, DEFORMED, "Up to so many degrees.", Bounds(0, 180, "0 to 180 degrees"))
+    shear: float = _option(0.0, DEFORMED, "Pixels sideways for each upwards.", Bounds(0, 2, "0 to 2"))
+    scaling: float = _option(0.0, DEFORMED, "Share of width and height.", Bounds(0, 0.9, "0 to 0.9"))
+    shift: float = _option(0.0, DEFORMED, "Pixels each way.", PIXELS)
+    elastic: float = _option(0.0, DEFORMED, "Pixels that bending moves a pixel by.", PIXELS)
+    smoothness: float = _option(5.0, DEFORMED, "Pixels over which it bends.", Bounds(0.1, 28, "0.1 to 28 pixels"))
+    teacher: str = _option("", TARGETS, "A bundle whose scores are learned; none for the labels.", None, "RUN")
+    distillation: float = _option(1.0, TARGETS, "The teacher's share of a target.", Bounds(0, 1, "0 to 1"))
+    members: int = _option(1, NETWORK, "Networks whose mean is taken: a committee.", Bounds(1, 100, "1 to 100"))
+    validation_split: float = _option(0.1, STEPS, "Share of the training images held out.", Bounds(0, 0.9, "0 to 0.9"))
+    seed: int = _option(0, "", "Same seed, same machine: same weights.", Bounds(0, 2**32 - 1, "0 to 4294967295"))
 
     def __post_init__(self) -> None:
-        for option, value, choices in (
-            ("activation", self.activation, ACTIVATIONS),
-            ("output-activation", self.output_activation, OUTPUT_ACTIVATIONS),
-            ("optimizer", self.optimizer, OPTIMIZERS),
-            ("loss", self.loss, LOSSES),
-            ("schedule", self.schedule, SCHEDULES),
-        ):
-            if value not in choices:
-                raise UsageError(f"--{option} {value}: choose from {', '.join(choices)}")
-        for option, actual, is_valid, requirement in self._checks():
-            if not is_valid:
-                raise UsageError(f"--{option} {actual}: must be {requirement}")
+        for name, option in OPTIONS.items():
+            option.check(name, getattr(self, name))
+        if len(self.receptive_fields) > len(self.hidden):
+            raise _refusal("receptive_fields", self.receptive_fields, "one for each hidden layer at most, or none")
+        if int(28 - 2 * self.crop) >> len(self.convolutions) < 1:
+            raise _refusal("convolutions", self.convolutions, "so few that halving 28 pixels leaves some")
         if self.weight_decay is not None and self.optimizer != "adamw":
             raise UsageError(f"--weight-decay {self.weight_decay}: {self.optimizer} has none; take --optimizer adamw")
         if self.warmup >= self.epochs:
@@ -156,44 +226,6 @@ class Recipe:
             raise UsageError("--output-activation sigmoid: takes neither --teacher nor --label-smoothing; take softmax")
         if self.receptive_fields and self.convolutions:
             raise UsageError(f"--receptive-fields {self.receptive_fields}: convolutions have their own; take none")
-
-    def _checks(self) -> list[tuple[str, object, bool, str]]:
-        """Give option, value, whether it is good, and what good ones are, of each number."""
-
-        def within(option: str, value: float | None, low: float, high: float, requirement: str) -> tuple[Any, ...]:
-            return option, value, value is None or low <= value <= high, requirement
-
-        below_1, widths, sides = 1 - 2**-53, "widths from 1 to 65536", self.receptive_fields
-        return [
-            ("hidden", self.hidden, all(0 < width <= 65536 for width in self.hidden), widths),
-            ("receptive-fields", sides, all(0 < side <= 56 for side in sides), "sides from 1 to 56 pixels"),
-            ("receptive-fields", sides, len(sides) <= len(self.hidden), "one for each hidden layer at most, or none"),
-            ("convolutions", self.convolutions, all(0 < width <= 4096 for width in self.convolutions), "1 to 4096"),
-            within("crop", self.crop, 0, 13, "0 to 13 pixels"),
-            ("convolutions", self.convolutions, self._side() >= 1, "so few that halving 28 pixels leaves some"),
-            within("dropout", self.dropout, 0, below_1, "0 to below 1"),
-            within("validation-split", self.validation_split, 0, 0.9, "0 to 0.9"),
-            within("learning-rate", self.learning_rate, 5e-324, MOST, "a number above 0"),
-            within("weight-decay", self.weight_decay, 0, MOST, "a number from 0"),
-            within("warmup", self.warmup, 0, MOST, "0 or more epochs"),
-            within("label-smoothing", self.label_smoothing, 0, below_1, "0 to below 1"),
-            within("weight-averaging", self.weight_averaging, 0, below_1, "0 to below 1"),
-            within("rotation", self.rotation, 0, 180, "0 to 180 degrees"),
-            within("shear", self.shear, 0, 2, "0 to 2"),
-            within("scaling", self.scaling, 0, 0.9, "0 to 0.9"),
-            within("shift", self.shift, 0, 14, "0 to 14 pixels"),
-            within("elastic", self.elastic, 0, 14, "0 to 14 pixels"),
-            within("smoothness", self.smoothness, 0.1, 28, "0.1 to 28 pixels"),
-            within("distillation", self.distillation, 0, 1, "0 to 1"),
-            within("members", self.members, 1, 100, "1 to 100"),
-            within("epochs", self.epochs, 1, MOST, "1 or more"),
-            within("batch-size", self.batch_size, 1, MOST, "1 or more"),
-            within("seed", self.seed, 0, 2**32 - 1, "0 to 4294967295"),
-        ]
-
-    def _side(self) -> int:
-        """Rows that are left when every convolution's maximum has halved them."""
-        return int(28 - 2 * self.crop) >> len(self.convolutions)
 
     @property
     def deformation(self) -> Strengths:
@@ -208,15 +240,26 @@ class Recipe:
 
     def to_json(self) -> dict[str, Any]:
         """Give all fields as plain values."""
-        return asdict(self) | {key: list(getattr(self, key)) for key in LISTS}
+        return asdict(self)
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Recipe:
-        """Read what `to_json` gave; fields that this version doesn't know are dropped."""
-        field_names = {item.name for item in fields(cls)}
-        known_values: dict[str, Any] = {key: entry for key, entry in value.items() if key in field_names}
-        known_values |= {key: tuple(known_values[key]) for key in LISTS if key in known_values}
-        return cls(**known_values)
+        """Read what `to_json` gave; fields that this version doesn't know are dropped.
+
+        Raises
+        ------
+        ValueError
+            A value is of another type.
+        UsageError
+            A value is not allowed.
+        """
+        return msgspec.convert(value, cls)
+
+
+OPTIONS: dict[str, Option] = {
+    item.name: item.metadata["option"] for item in fields(Recipe) if "option" in item.metadata
+}
+"""What may be said of each field on the command line, by its name."""
 
 
 def _by_name(*recipes: Recipe) -> dict[str, Recipe]:

@@ -17,9 +17,10 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from digitbench.backend import Runtime
 from digitbench.errors import PluginError, ResultsError, one_line
-from digitbench.records.from_json import build
 from digitbench.records.quality import (
     Accuracy,
     Agreement,
@@ -31,6 +32,7 @@ from digitbench.records.quality import (
     Reference,
     ReliabilityBin,
 )
+from digitbench.records.settings import Settings, normalize
 from digitbench.records.timing import (
     Busy,
     CallBreakdown,
@@ -67,6 +69,7 @@ __all__ = [
     "ReliabilityBin",
     "Results",
     "Row",
+    "Settings",
     "SgemmRow",
     "WarmUp",
     "calls_needed",
@@ -265,7 +268,7 @@ class Results:
     complete
         False if the command was stopped before its last row.
     settings
-        How it was measured: seconds, generations, seed, baseline (backend and precision), …; empty in an evaluation.
+        How it was measured; empty in an evaluation.
     floors
         The noise floor of each batch size and thread count.
     roofs
@@ -282,7 +285,7 @@ class Results:
     created: str
     digitbench: str
     complete: bool = True
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    settings: Settings = field(default_factory=Settings)
     floors: tuple[Floor, ...] = ()
     referees: tuple[NativeToolResult, ...] = ()
     roofs: tuple[SgemmRow, ...] = ()
@@ -292,7 +295,7 @@ class Results:
 
     def to_json(self) -> dict[str, Any]:
         """Give it as plain values, ready for `json.dumps`; what wasn't measured is left out of a row."""
-        value = asdict(self)
+        value = asdict(self) | {"settings": self.settings.to_json()}
         value["rows"] = [{key: item for key, item in row.items() if _is_written(key, item)} for row in value["rows"]]
         return {"schema": value.pop("schema"), **value}
 
@@ -332,7 +335,8 @@ class Results:
             )
         try:
             rows = [{"batch_size": None, **row} for row in value["rows"]]  # None is left out in JSON
-            results: Results = build(cls, value | {"rows": rows, "schema": SCHEMA})
+            settings = normalize(value.get("settings", {}))
+            results: Results = msgspec.convert(value | {"rows": rows, "settings": settings, "schema": SCHEMA}, cls)
         except (TypeError, KeyError, ValueError, PluginError) as exc:
             raise ResultsError(f"{where}: not digitbench results: {one_line(exc)}") from exc
         return results

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from operator import attrgetter, itemgetter
 
 from rich.console import Console
+from rich.table import Table as RichTable
 from rich.text import Text
 
 from digitbench.evaluate.accuracy import wilson_interval
@@ -224,13 +226,15 @@ def _print_pairs(pairs: Sequence[Pair], names: Names, console: Console) -> None:
 
     console.print()
     print_line("Each against each", console, "bold")
-    table = Table([Column("", ALWAYS, label, left=True), *map(column, range(len(candidates)))], candidates)
-    first, *remaining = table.columns
+    first, *remaining = [Column("", ALWAYS, label, left=True), *map(column, range(len(candidates)))]
+
+    def matrix(count: int) -> RichTable:
+        return drawn(Table([first, *remaining[:count]], candidates))
+
     while remaining:
-        count = len(remaining)
-        while console.is_terminal and count > 1 and width_of(drawn(table, [first, *remaining[:count]])) > console.width:
-            count -= 1
-        print_table(drawn(table, [first, *remaining[:count]]), console)
+        room = console.width if console.is_terminal else inf
+        count = next((count for count in range(len(remaining), 1, -1) if width_of(matrix(count)) <= room), 1)
+        print_table(matrix(count), console)
         remaining = remaining[count:]
     differing = any(pair.mcnemar.verdict != "same" for pair in pairs)
     by_chance = f" Of {len(pairs)} pairs up to {SIGNIFICANT * len(pairs):.0f} would have such a p by chance."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from math import isfinite
@@ -13,14 +13,13 @@ from typing import Any
 
 from rich.console import Console
 
-from digitbench.bundle import MANIFEST, PLOTS, Artifact, Bundle, caveats
+from digitbench.bundle import PLOTS, Artifact, Bundle, caveats
 from digitbench.bundle import layers as layering
 from digitbench.bundle.layers import Layer, Shape
 from digitbench.bundle.listing import Listed, describe
 from digitbench.errors import BundleError, ResultsError
 from digitbench.judge.sorting import fastest, group_of, sort_rows
 from digitbench.records.formatting import Names, counted, percentile
-from digitbench.records.from_json import build
 from digitbench.records.results import Results
 from digitbench.report import bundles
 from digitbench.report.bundles import age, column_of, megabytes, share
@@ -94,7 +93,7 @@ def gather(bundle: Bundle) -> Shown:
     Raises
     ------
     BundleError
-        Its folder can't be read, or its manifest's artifacts aren't what they should be.
+        Its folder can't be read.
     """
     layers: tuple[Layer, ...] = ()
     history: Curves = {}
@@ -109,12 +108,9 @@ def gather(bundle: Bundle) -> Shown:
         history_problem = str(exc)
     try:
         listed, plots = describe(bundle, bundle.name), _files(bundle.path / PLOTS)
-        _check_artifacts(bundle)
         files = sorted((bundle.path / RESULTS).glob("*.json"), key=lambda path: (path.stat().st_mtime_ns, path.name))
     except OSError as exc:
         raise BundleError(f"{bundle.path}: can't be read: {exc.strerror or exc}") from exc
-    except TypeError as exc:
-        raise BundleError(f"{bundle.path / MANIFEST}: not a bundle's manifest: {exc}") from exc
     gone = frozenset(
         (artifact.format, artifact.precision)
         for artifact in bundle.artifacts
@@ -124,11 +120,6 @@ def gather(bundle: Bundle) -> Shown:
     return Shown(
         bundle, listed, layers, layers_problem, history, history_problem, newest, len(files) - len(newest), plots, gone
     )
-
-
-def _check_artifacts(bundle: Bundle) -> None:
-    for entry in bundle.manifest["artifacts"]:
-        build(Artifact, entry)  # a TypeError where a value isn't a number
 
 
 def read_saved(path: Path) -> Saved:
@@ -165,7 +156,7 @@ def next_step(shown: Shown) -> str:
     """Say which command is the next to run."""
     run = shlex.quote(short_path(shown.bundle.path))
     if shown.gone:
-        return f"digitbench export {run}" if "imported" not in shown.bundle.manifest else f"digitbench evaluate {run}"
+        return f"digitbench export {run}" if not shown.bundle.manifest.imported else f"digitbench evaluate {run}"
     if not shown.results:
         return f"digitbench bench {run}"
     return f"digitbench choose {run}"
@@ -182,28 +173,25 @@ def short_path(path: Path) -> str:
 def facts(shown: Shown, now: datetime) -> Iterator[tuple[str, str]]:
     """Give what is known of how it was made, as pairs of a label and a text."""
     manifest, listed = shown.bundle.manifest, shown.listed
-    training, recipe = manifest.get("training"), manifest["recipe"]
+    training = manifest.training
     origin = f"{listed.created:%Y-%m-%d %H:%M} UTC, {age(listed.created, now)}"
-    if isinstance(training, Mapping):
-        origin += f"; {training.get('seconds', '?')} s on {_number(training.get('images'))} images"
-        origin += f", {_number(training['held_out'])} held out to validate" if training.get("held_out") else ""
-        origin += f"; {training['loop']} loop" if training.get("loop") else ""
+    if training:
+        seconds = "?" if training.seconds is None else training.seconds
+        images = "?" if training.images is None else f"{training.images:,}"
+        origin += f"; {seconds} s on {images} images"
+        origin += f", {training.held_out:,} held out to validate" if training.held_out else ""
+        origin += f"; {training.loop} loop" if training.loop else ""
     yield "imported" if listed.imported else "trained", origin
-    if listed.imported:
-        yield "from", f"{manifest['imported']['source']} ({listed.imported})"
+    if manifest.imported:
+        yield "from", f"{manifest.imported.source} ({listed.imported})"
         yield from _io_facts(shown.bundle)
     else:
-        yield "recipe", describe_recipe(recipe)
-    source = shown.bundle.dataset["source"]
+        yield "recipe", describe_recipe(manifest.recipe)
+    source = shown.bundle.dataset.source
     yield "data", f"{listed.dataset} [{listed.fingerprint}]" + (f" from {source}" if source else "")
-    versions = manifest.get("versions")
-    if isinstance(versions, Mapping):
-        yield "with", ", ".join(f"{name} {version}" for name, version in versions.items())
+    if manifest.versions is not None:
+        yield "with", ", ".join(f"{name} {version}" for name, version in manifest.versions.items())
     yield "on disk", f"{megabytes(listed.bytes)} in {short_path(shown.bundle.path)}"
-
-
-def _number(value: object) -> str:
-    return f"{value:,}" if isinstance(value, int) else "?"
 
 
 def _io_facts(bundle: Bundle) -> Iterator[tuple[str, str]]:
@@ -342,7 +330,7 @@ def _print_results(shown: Shown, console: Console) -> None:
 
 def to_json(shown: Shown) -> dict[str, Any]:
     """Give it as plain values; what isn't known is null or empty."""
-    manifest, (count, complete) = shown.bundle.manifest, layering.total(shown.layers)
+    manifest, (count, complete) = shown.bundle.stored, layering.total(shown.layers)
     return {
         "schema": SCHEMA, "bundle": bundles.bundle_to_json(shown.listed), "recipe": manifest["recipe"],
         "training": manifest.get("training"), "versions": manifest.get("versions"),

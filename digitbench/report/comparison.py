@@ -243,7 +243,7 @@ def versions(base: Results, new: Results) -> list[str]:
         ("system", base.machine.get("system"), new.machine.get("system")),
     ]
     if base.settings and new.settings:
-        pairs += [(name, base.settings.get(name), new.settings.get(name)) for name in SETTINGS]
+        pairs += [(name, base.settings.options.get(name), new.settings.options.get(name)) for name in SETTINGS]
     notes = [f"{name} {base_value} -> {new_value}" for name, base_value, new_value in pairs if base_value != new_value]
     base_rows = {row.key: row for row in base.rows}
     for new_row in new.rows:

@@ -75,8 +75,8 @@ def bundle_html(bundle: Bundle) -> str:
         history = read_history(bundle)
     except (BundleError, OSError) as exc:
         note = one_line(exc)
-    about = f"{bundle.recipe_name} on {bundle.dataset['name']} [{bundle.dataset['fingerprint']}]"
-    about += f", imported from {bundle.manifest['imported']['source']}" if "imported" in bundle.manifest else ""
+    about = f"{bundle.recipe_name} on {bundle.dataset.name} [{bundle.dataset.fingerprint}]"
+    about += f", imported from {bundle.manifest.imported.source}" if bundle.manifest.imported else ""
     heads = [("format", True), ("precision", True), ("size kB", False), ("checked by", True), ("flips", False)]
     artifacts = bundle.artifacts
     table = _table(heads, map(_artifact_cells, artifacts), [""] * len(artifacts))

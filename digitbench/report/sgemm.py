@@ -67,32 +67,24 @@ def sentences(results: Results) -> list[str]:
 
 
 def _sentence(sgemm: SgemmRow, results: Results) -> str:
-    rows = _candidates_of(sgemm, results)
-    floats = [row for row in rows if row.precision == FP32]
-    quantised = [row for row in rows if row.precision in (INT8, DYNAMIC)]
-    best, best_quantised = _best(floats, sgemm), _best(quantised, sgemm)
-    parts = []
-    if best:
-        parts.append(f"best fp32: {best.backend}{_tied(best, floats)}, {_share(best, sgemm)} of the machine's sgemm")
-    elif floats:
-        parts.append("no VALID fp32")
-    if best_quantised:
-        gain = speed.speed(best_quantised, best) if best else None
-        achieved = _times(gain) if gain else f"{_share(best_quantised, sgemm)} of the machine's sgemm"
-        name = f"{best_quantised.backend} {best_quantised.precision}{_tied(best_quantised, quantised)}"
-        parts.append(f"best int8 or dynamic: {name}, {achieved}")
-    elif quantised:
-        parts.append("no VALID int8 or dynamic")
+    shares = {row.key: speed.speed(row, sgemm.row) for row in _candidates_of(sgemm, results) if row.valid}
+    parts: list[str] = []
+    best: Row | None = None
+    for kind, precisions in (("fp32", (FP32,)), ("int8 or dynamic", (INT8, DYNAMIC))):
+        rows = [row for row in _candidates_of(sgemm, results) if row.precision in precisions]
+        quickest = max(rows, key=lambda row: ratio.value if (ratio := shares.get(row.key)) else 0.0, default=None)
+        share = shares.get(quickest.key) if quickest else None
+        if quickest and share:
+            gain = speed.speed(quickest, best) if best else None
+            achieved = _times(gain) if gain else f"{_percent(share)} of the machine's sgemm"
+            name = quickest.backend if kind == FP32 else f"{quickest.backend} {quickest.precision}"
+            parts.append(f"best {kind}: {name}{_tied(quickest, rows)}, {achieved}")
+            best = best or quickest
+        elif rows:
+            parts.append(f"no VALID {kind}")
     group = f"batch {sgemm.row.batch_size}, {formatting.counted(sgemm.row.threads, 'thread')}"
     warning = f" ({WRONG} sgemm is INVALID)" if sgemm.row.validity else ""
     return f"{group}{warning}: {'; '.join(parts) or 'nothing to hold against sgemm'}."
-
-
-def _best(rows: Sequence[Row], sgemm: SgemmRow) -> Row | None:
-    """The fastest; never an INVALID one."""
-    speeds = {row.key: speed.speed(row, sgemm.row) for row in rows if row.valid}
-    comparable = [row for row in rows if speeds.get(row.key)]
-    return max(comparable, key=lambda row: ratio.value if (ratio := speeds[row.key]) else 0.0, default=None)
 
 
 def _tied(best: Row, rows: Sequence[Row]) -> str:
@@ -141,11 +133,6 @@ def _candidates_of(sgemm: SgemmRow, results: Results) -> list[Row]:
     """The timed candidates of its batch size and threads, fastest first."""
     group = group_of(sgemm.row)
     return [row for row in sort_rows(results.rows) if group_of(row) == group and row.latency_us and not row.error]
-
-
-def _share(row: Row, sgemm: SgemmRow) -> str:
-    ratio = speed.speed(row, sgemm.row)
-    return _percent(ratio) if ratio else "an unknown share"
 
 
 def _percent(ratio: Ratio) -> str:

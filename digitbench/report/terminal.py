@@ -38,13 +38,11 @@ def print_results(
     classes
         Print a table of the digits too, where the results have one.
     """
-    measured = any(row.latency_us for row in results.rows)
     console.print(headline(results), highlight=False, soft_wrap=True)
-    _print_table(results, measured, console)
-    for line in invalid_rows(results):
-        print_line(line, console, "yellow")
-    for line in footnotes(results):
-        print_line(line, console, "dim")
+    _print_table(results, console)
+    for lines, style in ((invalid_rows(results), "yellow"), (footnotes(results), "dim")):
+        for line in lines:
+            print_line(line, console, style)
     print_section(sections.call_breakdowns(results) if ledger else None, console)
     print_section(sections.digits(results) if classes else None, console)
     print_section(sgemm.section(results), console)
@@ -75,8 +73,8 @@ def headline(results: Results) -> Text:
     )
 
 
-def _print_table(results: Results, measured: bool, console: Console) -> None:
-    rows = shown_rows(results.rows)
+def _print_table(results: Results, console: Console) -> None:
+    rows, measured = shown_rows(results.rows), any(row.latency_us for row in results.rows)
     best = fastest(rows)
 
     def style_of(row: Row) -> str:

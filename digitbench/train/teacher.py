@@ -10,7 +10,6 @@ import numpy as np
 from digitbench.backend import Images, Scores
 from digitbench.bundle import Artifact, Bundle
 from digitbench.errors import BundleError
-from digitbench.evaluate.accuracy import output_activation
 from digitbench.system import trusted_files
 
 BATCH = 2000  # images that it judges at once
@@ -25,7 +24,7 @@ def find(run: str) -> tuple[Bundle, Artifact]:
         It is no bundle, holds no Keras model, or one whose scores aren't shares of one whole.
     """
     bundle = Bundle(Path(run))
-    if output_activation(bundle.manifest) == "sigmoid":
+    if bundle.manifest.output.activation == "sigmoid":
         raise BundleError(f"--teacher {run}: it says each class on its own (sigmoid); a teacher's scores sum to 1")
     return bundle, bundle.find("keras")
 
@@ -50,7 +49,7 @@ class Teacher:
         import tensorflow as tf
 
         self._bundle, artifact = find(run)
-        self._model_io, logits = self._bundle.model_io, output_activation(self._bundle.manifest) == "logits"
+        self._model_io, logits = self._bundle.model_io, self._bundle.manifest.output.activation == "logits"
         path = self._bundle.open(artifact)
         self._sha256 = artifact.sha256
         model = keras.models.load_model(path, compile=False, safe_mode=not trusted_files.holds(path))
@@ -75,6 +74,6 @@ class Teacher:
         """Give what a manifest says of it."""
         manifest = self._bundle.manifest
         return {
-            "path": str(self._bundle.path), "recipe": manifest["recipe"].get("name"), "sha256": self._sha256,
-            "test_accuracy": (manifest.get("metrics") or {}).get("test_accuracy"),
+            "path": str(self._bundle.path), "recipe": manifest.recipe["name"], "sha256": self._sha256,
+            "test_accuracy": manifest.metrics and manifest.metrics.test_accuracy,
         }  # fmt: skip

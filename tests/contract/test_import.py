@@ -41,8 +41,8 @@ def test_a_model_imported_without_a_flag_says_what_its_maker_says(name: str, tmp
     bundle = import_model(model.path, digits, tmp_path / "bundle")
     predicted = bundle.reference_scores().argmax(axis=1)
     np.testing.assert_array_equal(predicted, model.labels)
-    assert bundle.manifest["metrics"]["test_accuracy"] == model.accuracy == np.mean(predicted == digits.test.labels)
-    model_io, imported = bundle.model_io, bundle.manifest["imported"]
+    assert bundle.stored["metrics"]["test_accuracy"] == model.accuracy == np.mean(predicted == digits.test.labels)
+    model_io, imported = bundle.model_io, bundle.stored["imported"]
     assert model_io.shape == model.truth["shape"]
     assert model_io.activation == model.truth["activation"]
     # A model of Keras lets go of its batch size when it is imported, and when Keras exports it.

@@ -21,6 +21,7 @@ from digitbench.measure.run_state import RunState
 from digitbench.measure.schedule import measure
 from digitbench.records.arrays import Labels
 from digitbench.records.results import ArtifactFile, Generation, Results, Row
+from digitbench.records.settings import Settings
 from digitbench.system.files import sha256
 from digitbench.workers.pool import Job, Started, WorkerError
 
@@ -255,7 +256,7 @@ def saved_results(state: RunState, complete: bool = True) -> Results:
     """The results that a run in this state would save, written to JSON and read again."""
     results = Results(
         {"cpu": "made up"}, {"name": "run"}, state.rows(), "2026-11-21T00:00:00+00:00", "0.1.0", complete=complete,
-        settings={"baseline": list(state.baseline)} if state.baseline else {}, floors=state.floors(),
+        settings=Settings(baseline=state.baseline), floors=state.floors(),
     )  # fmt: skip
     return Results.from_json(json.loads(results.dumps()), "found.json")
 

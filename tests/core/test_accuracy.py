@@ -7,7 +7,6 @@ import json
 import math
 import warnings
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -24,7 +23,6 @@ from digitbench.evaluate.accuracy import (
     calibration,
     constant_sum,
     of_classes,
-    output_activation,
     probabilities,
     wilson_interval,
 )
@@ -338,19 +336,3 @@ def test_probabilities_are_new_float32_arrays(activation: str) -> None:
     result = probabilities(scores, activation)
     assert result.dtype == np.float32
     np.testing.assert_array_equal(scores, kept)
-
-
-@pytest.mark.parametrize(
-    ("manifest", "activation"),
-    [
-        ({"output": {"activation": "sigmoid"}}, "sigmoid"),
-        ({"output": {"activation": "softmax"}}, "softmax"),
-        ({}, "softmax"),
-        ({"output": None}, "softmax"),
-        ({"output": {}}, "softmax"),
-        ({"output": {"activation": None}}, "softmax"),
-        ({"output": "sigmoid"}, "softmax"),
-    ],
-)
-def test_the_activation_is_the_manifests(manifest: dict[str, Any], activation: str) -> None:
-    assert output_activation(manifest) == activation

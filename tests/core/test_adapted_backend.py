@@ -235,7 +235,7 @@ def fixed_batch_bundle(untrained: Bundle, tmp_path: Path) -> Bundle:
     """A bundle whose weights take exactly eight images in every call."""
     bundle = copied(untrained, tmp_path)
     model_io = {"batch": 8, "input": {"name": "x", "shape": [8, 28, 28], "dtype": "float32"}}
-    rewrite_manifest(bundle, {**bundle.manifest, "form": model_io, "imported": {"source": "m.npz", "format": "npz"}})
+    rewrite_manifest(bundle, {**bundle.stored, "form": model_io, "imported": {"source": "m.npz", "format": "npz"}})
     return Bundle(bundle.path)
 
 

@@ -25,7 +25,7 @@ SHARED = {"digitbench_tensorflow": {"digitbench_keras", "digitbench_savedmodel"}
 """What several adapters of one engine share, and which they are."""
 
 TRAINING = {"tensorflow", "keras", "tf2onnx"}
-LIGHT = {"numpy", "packaging", "digitbench"}  # what any module may load when it is itself loaded
+LIGHT = {"msgspec", "numpy", "packaging", "digitbench"}  # what any module may load when it is itself loaded
 LONGEST_FILE = 400
 LONGEST_FUNCTION = 60
 """Lines of a function without its signature and docstring: a screen."""

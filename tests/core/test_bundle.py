@@ -55,8 +55,8 @@ def refusal(call: Callable[[], object], error: type[BundleError] = BundleError) 
 def test_a_bundle_says_what_it_is(untrained: Bundle) -> None:
     assert untrained.name == "run"
     assert untrained.recipe_name == "random"
-    assert untrained.dataset["name"] == "digits"
-    assert untrained.dataset["fingerprint"] == data.load("digits").fingerprint
+    assert untrained.dataset.name == "digits"
+    assert untrained.dataset.fingerprint == data.load("digits").fingerprint
     assert [artifact.format for artifact in untrained.artifacts] == ["npz"]
 
 
@@ -201,7 +201,7 @@ def test_a_manifest_without_a_key_is_refused_by_its_name(copy: Path, key: str) -
     manifest = manifest_of(copy)
     del manifest[key]
     (copy / MANIFEST).write_text(json.dumps(manifest))
-    assert refusal(lambda: Bundle(copy)).endswith(f"it has no {key}")
+    assert refusal(lambda: Bundle(copy)).endswith(f"Object missing required field `{key}`")
 
 
 @pytest.mark.parametrize(
@@ -349,5 +349,5 @@ def test_what_several_record_at_the_same_time_is_all_there(copy: Path) -> None:
     assert {(artifact.format, artifact.precision) for artifact in bundle.artifacts} == {
         ("npz", "fp32"), *((name, str(number)) for name in names for number in range(10)),
     }  # fmt: skip
-    assert set(bundle.manifest["not_written"]) == set(names)
+    assert set(bundle.manifest.not_written) == set(names)
     assert not list(copy.glob(".*")), "no lock is left"

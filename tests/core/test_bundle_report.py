@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from journeys.helpers import rewrite_manifest
 from rich.console import Console
 
 from digitbench import bundle as bundling
@@ -31,7 +32,7 @@ NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 def copy_at(bundle: Bundle, folder: Path, **changes: Any) -> Path:
     """Write a copy with changed manifest entries; it has no weights and no scores, which a list doesn't need."""
     folder.mkdir(parents=True)
-    (folder / "manifest.json").write_text(json.dumps(bundle.manifest | changes), encoding="utf-8")
+    (folder / "manifest.json").write_text(json.dumps(bundle.stored | changes), encoding="utf-8")
     return folder
 
 
@@ -124,16 +125,16 @@ def test_no_such_folder_is_a_line(tmp_path: Path) -> None:
 
 def test_nothing_but_manifests_is_opened(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[str] = []
-    read_text = Path.read_text
+    read_bytes = Path.read_bytes
 
-    def noted(path: Path, *args: Any, **kwargs: Any) -> str:
+    def noted(path: Path) -> bytes:
         opened.append(path.name)
-        return read_text(path, *args, **kwargs)
+        return read_bytes(path)
 
     def refused(*_: Any, **__: Any) -> Any:
         raise AssertionError("an artifact is opened")
 
-    monkeypatch.setattr(Path, "read_text", noted)
+    monkeypatch.setattr(Path, "read_bytes", noted)
     monkeypatch.setattr(bundling, "sha256", refused)
     monkeypatch.setattr(np, "load", refused)
     assert len(find(runs).bundles) == 3
@@ -184,7 +185,7 @@ def test_a_recipe_tells_its_parameters(untrained: Bundle, tmp_path: Path, hidden
     from digitbench.testing import random_bundle
 
     bundle = random_bundle(tmp_path / "run", hidden=hidden)
-    assert layers.total(layers.layers_of(bundle)) == (parameters(bundle.manifest["recipe"]), True)
+    assert layers.total(layers.layers_of(bundle)) == (parameters(bundle.stored["recipe"]), True)
     assert parameters({"name": "somebody's"}) is None
 
 
@@ -243,13 +244,14 @@ def test_a_bundle_without_results_is_to_be_benched(untrained: Bundle) -> None:
 
 
 def test_values_that_are_no_numbers_are_refused_in_a_line(bundle: Bundle) -> None:
-    bundle.manifest["artifacts"][0]["bytes"] = "many"
-    with pytest.raises(BundleError, match="'many' is not int"):
-        bundle_page.gather(bundle)
+    bundle.stored["artifacts"][0]["bytes"] = "many"
+    rewrite_manifest(bundle, bundle.stored)
+    with pytest.raises(BundleError, match=r"Expected `int`, got `str` - at `\$\.artifacts\[0\]\.bytes`"):
+        Bundle(bundle.path)
 
 
 def test_what_was_imported_is_shown_as_such(untrained: Bundle, tmp_path: Path) -> None:
-    fit = {"poor": True, "accuracy": 0.7, "images": 900, "simple": 0.9, "stated": None}
+    fit = {"poor": True, "correct": 630, "images": 900, "simple": 0.9, "stated": None, "chance": 0.1}
     imported = {"source": "/models/cnn.onnx", "format": "onnx", "fit": fit}
     artifact = {"format": "onnx", "precision": "fp32", "path": "model.onnx", "bytes": 26_000, "sha256": "ab"}
     model_io = {"shape": [1, 28, 28], "ink": 255.0, "batch": 1, "activation": "logits"}

@@ -90,8 +90,8 @@ def test_an_unknown_name_is_refused_before_anything_is_measured(untrained: Bundl
 
 def test_a_precision_that_the_bundle_lacks_costs_the_others_nothing(trained: Bundle, tmp_path: Path) -> None:
     bundle = copied(trained, tmp_path)
-    bundle.manifest["artifacts"] = [entry for entry in bundle.manifest["artifacts"] if entry["precision"] != "int8"]
-    rewrite_manifest(bundle, bundle.manifest)
+    bundle.stored["artifacts"] = [entry for entry in bundle.stored["artifacts"] if entry["precision"] != "int8"]
+    rewrite_manifest(bundle, bundle.stored)
     chosen = candidates(bundle, [], [1], [1], ["fp32", "int8"])
     able = {(candidate.row.backend, candidate.row.precision) for candidate in chosen if candidate.artifact}
     assert able == {(name, "fp32") for name in BACKENDS}

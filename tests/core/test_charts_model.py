@@ -206,7 +206,7 @@ def test_a_history_that_is_not_there_says_why(tmp_path: Path, untrained: Bundle)
     with pytest.raises(BundleError, match="gone; train again"):
         read(untrained)
     bundle = copied(untrained, tmp_path)
-    rewrite_manifest(bundle, {**bundle.manifest, "imported": {"source": "x.onnx", "format": "onnx"}})
+    rewrite_manifest(bundle, {**bundle.stored, "imported": {"source": "x.onnx", "format": "onnx"}})
     with pytest.raises(BundleError, match="it was imported"):
         read(Bundle(bundle.path))
 
@@ -350,7 +350,8 @@ def test_a_layer_whose_foreground_is_below_its_background_is_drawn_the_other_way
 ) -> None:
     bundle = copied(untrained, tmp_path)
     model_io = ModelIO(background=1.0, foreground=0.0)
-    bundle.manifest["form"] = {"paper": model_io.background, "ink": model_io.foreground}
+    form = {"paper": model_io.background, "ink": model_io.foreground}
+    rewrite_manifest(bundle, {**bundle.stored, "form": form})
     assert bundle.model_io == model_io
     assert (weights.read(bundle).weights == -weights.read(untrained).weights).all()
 
@@ -373,7 +374,7 @@ def test_a_first_layer_of_other_inputs_and_broken_weights_are_one_line(tmp_path:
     with pytest.raises(ArtifactError, match=r"not a digitbench \.npz of weights.*; run: digitbench export") as caught:
         weights.read(bundle)
     assert one_printable_line(str(caught.value))
-    rewrite_manifest(bundle, {**bundle.manifest, "artifacts": []})
+    rewrite_manifest(bundle, {**bundle.stored, "artifacts": []})
     with pytest.raises(ArtifactError, match=r"run: digitbench export .* --format npz"):
         weights.read(Bundle(bundle.path))
 

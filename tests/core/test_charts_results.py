@@ -21,6 +21,7 @@ from digitbench.evaluate import intervals
 from digitbench.evaluate.accuracy import wilson_interval
 from digitbench.records import samples
 from digitbench.records.results import Accuracy, Agreement, ArtifactFile, Results, Row
+from digitbench.records.settings import Settings
 from digitbench.records.timing import Busy, Finding, Generation, WarmUp
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def crowd(count: int) -> Results:
         for index, (backend, precision) in enumerate(NAMES[:count])
     ]
     rows[-1] = replace(rows[-1], validity=BAD, rank=None)
-    return results_of(*rows, Row("broken", "fp32", 1, 1, error="the worker died"), settings={"seconds": 3.0})
+    return results_of(*rows, Row("broken", "fp32", 1, 1, error="the worker died"), settings=Settings(seconds=3.0))
 
 
 @pytest.fixture(scope="module")
@@ -147,7 +148,7 @@ def test_no_lettering_of_a_sweep_overlaps_or_is_cut_off(names: Sequence[tuple[st
 
 
 def test_every_picture_says_what_it_is_of(two: Results) -> None:
-    swept = replace(grid(NAMES[:1], (1, 8), (1,)), settings={"seconds": 3.0})
+    swept = replace(grid(NAMES[:1], (1, 8), (1,)), settings=Settings(seconds=3.0))
     for figure in (latency.figure(two), latency.figure(two, kind="ecdf"), pareto.figure(two), sweep.figure(swept)):
         text = text_of(figure)
         for part in ("dense-128-x (dense-128)", "mnist [c473ce9de4170e6f]", "10,000 test images", "Some CPU [x]",

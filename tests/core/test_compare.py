@@ -33,6 +33,7 @@ from digitbench.records.results import (  # fmt: skip
     Row,
     WarmUp,
 )
+from digitbench.records.settings import Settings
 from digitbench.report.comparison import verdict_line
 
 STEADY = (100.0, 101.0, 99.0, 100.5, 99.5)  # an interval of about ±1 %
@@ -70,7 +71,7 @@ def timed(p50s: Sequence[float] = STEADY, name: str = "onnx", batch: int | None 
 
 
 def run(*rows: Row, **changes: Any) -> Results:
-    results = Results(MACHINE, BUNDLE, rows, "2026-11-21T00:00:00+00:00", "0.1.0", settings={"seconds": 3.0})
+    results = Results(MACHINE, BUNDLE, rows, "2026-11-21T00:00:00+00:00", "0.1.0", settings=Settings(seconds=3.0))
     return replace(results, **changes)
 
 

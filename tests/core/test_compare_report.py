@@ -14,6 +14,7 @@ from core.test_compare import FAILED, MACHINE, MISSING, SLOW, STEADY, compared, 
 from core.test_compare_accuracy import WRONG_ONCE
 from digitbench.backend import Runtime
 from digitbench.records.results import ArtifactFile, Results
+from digitbench.records.settings import Settings
 from digitbench.report.comparison import footnotes, print_comparison, verdict_line
 
 # --- the closing line ----------------------------------------------------------------------------------------------
@@ -133,7 +134,7 @@ def test_what_is_beside_the_table_is_told() -> None:
     new = run(
         timed(runtime=runtime, artifact=ArtifactFile("a", 100_000, "cd" * 32)), missing, timed(name="tflite"),
         machine={**MACHINE, "system": "Linux 6.8", "python": "3.13.0"}, digitbench="0.2.0", complete=False,
-        settings={"seconds": 0.3, "parent_cpu_share": 1},
+        settings=Settings(seconds=0.3, parent_cpu_share=1),
     )  # fmt: skip
     text = shown(base, new)
     for line in (

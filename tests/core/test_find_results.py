@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from journeys.helpers import copied
+from journeys.helpers import copied, rewrite_manifest
 
 from core.helpers import Recorder
 from core.test_terminal import results_of, timed
@@ -17,6 +17,7 @@ from digitbench.bundle import Bundle
 from digitbench.commands.find_results import bundle_of, data_of, results_file_of
 from digitbench.errors import BundleError, DataError, ResultsError
 from digitbench.records.results import Results
+from digitbench.records.settings import Settings
 
 
 @pytest.fixture
@@ -37,8 +38,8 @@ def results_like(bundle: Bundle, **changes: Any) -> Results:
     """Results that say they are of that bundle."""
     results = results_of()
     bundle_entry = {
-        "reference_sha256": bundle.manifest["reference"]["sha256"],
-        "dataset": dict(bundle.dataset),
+        "reference_sha256": bundle.stored["reference"]["sha256"],
+        "dataset": bundle.stored["dataset"],
         **changes,
     }
     return replace(results, bundle={**results.bundle, **bundle_entry})
@@ -68,7 +69,7 @@ def test_the_newest_are_the_newest_in_which_something_was_timed(bundle: Bundle, 
     results = results_of(timed("numpy", 1, 9.0))
     untimed = tuple(replace(row, latency_us=None, generations=()) for row in results.rows)
     text = {
-        "an evaluation": replace(results, rows=untimed, settings={}).dumps(),
+        "an evaluation": replace(results, rows=untimed, settings=Settings()).dumps(),
         "failures": replace(results, rows=tuple(row.failed("it died") for row in untimed)).dumps(),
         "a broken file": "{",
     }[case]
@@ -145,7 +146,7 @@ def test_a_broken_bundle_is_told_or_refused_if_it_was_named(bundle: Bundle) -> N
 def test_the_data_are_those_of_the_bundle(bundle: Bundle) -> None:
     digits, reason = data_of(bundle, results_like(bundle), None, Recorder())
     assert digits
-    assert (digits.fingerprint, reason) == (bundle.dataset["fingerprint"], "")
+    assert (digits.fingerprint, reason) == (bundle.dataset.fingerprint, "")
 
 
 def test_other_data_are_told_or_refused_if_they_were_named(tmp_path: Path, bundle: Bundle) -> None:
@@ -161,7 +162,8 @@ def test_other_data_are_told_or_refused_if_they_were_named(tmp_path: Path, bundl
 
 
 def test_data_that_are_gone_are_told_or_refused_if_they_were_named(tmp_path: Path, bundle: Bundle) -> None:
-    bundle.manifest["dataset"] |= {"name": "mine.npz", "source": str(tmp_path / "mine.npz")}
+    bundle.stored["dataset"] |= {"name": "mine.npz", "source": str(tmp_path / "mine.npz")}
+    rewrite_manifest(bundle, bundle.stored)
     dataset, reason = data_of(bundle, results_like(bundle), None, Recorder())
     assert dataset is None
     assert "is gone" in reason

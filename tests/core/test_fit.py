@@ -14,12 +14,13 @@ import pytest
 from core.helpers import announce, one_printable_line
 from core.test_choice import FLOOR, row
 from core.test_choice_report import results_of, shown
+from core.test_manifest import manifest_of
 from digitbench import importing
 from digitbench.bundle import caveats
+from digitbench.bundle.manifest import Fit, Manifest
 from digitbench.data import Dataset, Split
 from digitbench.errors import BundleError
 from digitbench.importing import fit, formats
-from digitbench.importing.fit import Fit
 from digitbench.judge.choice import Choice, judge
 from digitbench.plugins.model_io import ModelIO
 from digitbench.records.arrays import Labels
@@ -224,7 +225,7 @@ def test_a_model_that_no_model_io_fits_is_made_and_warned_of_until_it_is_accepte
     assert fit_entry["simple"] == 1
     assert (fit_entry["accuracy"], fit_entry["images"]) == (fit_entry["correct"] / 600, 600)
     assert 0.55 < fit_entry["accuracy"] < 0.8, "of many model I/Os the luckiest"
-    (warning,) = caveats.warnings(manifest)
+    (warning,) = caveats.warnings(Manifest.from_json(manifest))
     assert warning.startswith(
         f"no form fits well: the best has {fit_entry['accuracy']:.1%} of 600 training images right"
     )
@@ -233,7 +234,7 @@ def test_a_model_that_no_model_io_fits_is_made_and_warned_of_until_it_is_accepte
     accepted = imported("Sixty", monkeypatch, accept=True)
     assert accepted["imported"]["accepted"] is True
     assert accepted["imported"]["fit"] == fit_entry
-    assert caveats.warnings(accepted) == ()
+    assert caveats.warnings(Manifest.from_json(accepted)) == ()
 
 
 @pytest.mark.usefixtures("weak")
@@ -241,8 +242,8 @@ def test_one_that_fits_is_not_warned_of(monkeypatch: pytest.MonkeyPatch) -> None
     manifest = imported("Weak", monkeypatch)
     assert manifest["imported"]["fit"]["poor"] is False
     assert manifest["imported"]["accepted"] is False
-    assert caveats.poor_fit(manifest) == ""
-    assert caveats.warnings(manifest) == caveats.warnings({}) == ()
+    assert caveats.poor_fit(Manifest.from_json(manifest)) == ""
+    assert caveats.warnings(Manifest.from_json(manifest)) == caveats.warnings(manifest_of()) == ()
 
 
 @pytest.mark.usefixtures("weak")

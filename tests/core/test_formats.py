@@ -184,14 +184,14 @@ def imported(untrained: Bundle, tmp_path: Path) -> Callable[..., Bundle]:
 
     def call(format: str, *exported: str, **more: Any) -> Bundle:
         bundle = copied(untrained, tmp_path / str(len(list(tmp_path.iterdir()))))
-        (old,) = bundle.manifest["artifacts"]
+        (old,) = bundle.stored["artifacts"]
         source = {"source": "theirs/m.bin", "format": format, "sha256": "0"}
         changes = {
             "form": MODEL_IO,
             "imported": source,
             "artifacts": [{**old, "format": name} for name in (format, *exported)],
         }
-        rewrite_manifest(bundle, {**bundle.manifest, **changes, **more})
+        rewrite_manifest(bundle, {**bundle.stored, **changes, **more})
         return Bundle(bundle.path)
 
     return call
@@ -211,8 +211,8 @@ def test_an_imported_bundle_says_what_its_model_takes(imported: Callable[..., Bu
 @pytest.mark.parametrize("schema", ["digitbench.bundle/1", "digitbench.bundle/2"])
 def test_older_bundles_have_native_model_io(untrained: Bundle, tmp_path: Path, schema: str) -> None:
     bundle = copied(untrained, tmp_path)
-    assert not {"form", "imported"} & bundle.manifest.keys()
-    rewrite_manifest(bundle, {**bundle.manifest, "schema": schema})
+    assert not {"form", "imported"} & bundle.stored.keys()
+    rewrite_manifest(bundle, {**bundle.stored, "schema": schema})
     reopened = Bundle(bundle.path)
     assert reopened.model_io == NATIVE_IO
     assert reopened.model_io_of(reopened.artifacts[0]) == NATIVE_IO
@@ -223,18 +223,18 @@ def test_older_bundles_have_native_model_io(untrained: Bundle, tmp_path: Path, s
 @pytest.mark.parametrize(
     ("model_io", "reason"),
     [
-        ([], "ModelIO: not an object"),
-        (None, "ModelIO: not an object"),
+        ([], "Expected `object`, got `array`"),
+        (None, "Expected `object`, got `null`"),
         ({"colour": 1}, "ModelIO: colour"),
-        ({"shape": "784"}, "'784' is not a list"),
-        ({"shape": [28, "28"]}, "'28' is not int"),
-        ({"batch": 1.5}, "1.5 is not int"),
-        ({"batch": True}, "True is not int"),
-        ({"ink": "255"}, "'255' is not float"),
-        ({"code": 1}, "1 is not bool"),
-        ({"fit": None}, "None is not str"),
+        ({"shape": "784"}, "Expected `array`, got `str` - at `$.shape`"),
+        ({"shape": [28, "28"]}, "Expected `int`, got `str` - at `$.shape[1]`"),
+        ({"batch": 1.5}, "got `float` - at `$.batch`"),
+        ({"batch": True}, "got `bool` - at `$.batch`"),
+        ({"ink": "255"}, "Expected `float`, got `str`"),
+        ({"code": 1}, "Expected `bool`, got `int` - at `$.code`"),
+        ({"fit": None}, "Expected `str`, got `null` - at `$.fit`"),
         ({"input": {"name": "x"}}, "shape"),
-        ({"output": {"name": "x", "shape": [1.5], "dtype": "int8"}}, "1.5 is not int"),
+        ({"output": {"name": "x", "shape": [1.5], "dtype": "int8"}}, "got `float` - at `$.output.shape[0]`"),
     ],
     ids=repr,
 )
@@ -285,8 +285,8 @@ def test_what_no_export_can_make_is_known(imported: Callable[..., Bundle], untra
     for bundle in (of_keras, Bundle(of_keras.path)):
         assert bundle.can_never_hold(Saved)
         assert not bundle.can_never_hold(Lite)
-    assert Bundle(of_keras.path).manifest["imported"]["not_written"] == {"savedmodel": "an operation is missing"}
-    of_keras.record(Artifact(**{**of_keras.manifest["artifacts"][0], "format": "savedmodel"}))
+    assert Bundle(of_keras.path).stored["imported"]["not_written"] == {"savedmodel": "an operation is missing"}
+    of_keras.record(Artifact(**{**of_keras.stored["artifacts"][0], "format": "savedmodel"}))
     assert not of_keras.can_never_hold(Saved), "it holds it after all"
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from journeys.helpers import copied
+from journeys.helpers import copied, rewrite_manifest
 
 from digitbench.bundle import Artifact, Bundle, layers
 from digitbench.bundle.layers import Layer
@@ -156,7 +156,8 @@ def test_a_first_layer_that_is_not_dense_is_refused_in_a_line(
 ) -> None:
     bundle = copied(untrained, tmp_path)
     path = keras_file(bundle.path / "model.keras", [first])
-    bundle.manifest["artifacts"] = [vars(Artifact.describe(bundle.path, path, "keras"))]
+    artifact = vars(Artifact.describe(bundle.path, path, "keras"))
+    rewrite_manifest(bundle, {**bundle.stored, "artifacts": [artifact]})
     with pytest.raises(ArtifactError) as caught:
         weights.read(bundle)
     assert message in str(caught.value)

@@ -12,6 +12,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from journeys.helpers import rewrite_manifest
 
 from core.test_choice import limits, row
 from digitbench.bundle import Bundle
@@ -129,8 +130,9 @@ def test_a_bundle_is_shown_without_a_curve_where_there_is_none(bundle: Bundle, h
 
 
 def test_a_bundles_words_are_only_words_too(bundle: Bundle) -> None:
-    bundle.manifest["recipe"]["name"] = bundle.manifest["artifacts"][0]["checked_by"] = NASTY
-    bundle.manifest["imported"] = {"source": NASTY, "format": "onnx"}
+    bundle.stored["recipe"]["name"] = bundle.stored["artifacts"][0]["checked_by"] = NASTY
+    bundle.stored["imported"] = {"source": NASTY, "format": "onnx"}
+    rewrite_manifest(bundle, bundle.stored)
     assert check(bundle._repr_html_()).text.count("<script>") == 3
 
 

@@ -16,6 +16,7 @@ from digitbench.commands.outputs import Outputs, raise_failures
 from digitbench.commands.saving import Saver, write_text
 from digitbench.errors import CheckFailed, ResultsError, UsageError
 from digitbench.records.results import Results, Row
+from digitbench.records.settings import Settings
 from digitbench.records.timing import Busy, Generation, WarmUp
 from digitbench.system import files
 
@@ -24,7 +25,7 @@ RESULTS = Results(
     {"cpu": "made up", "cores": {"available": 2}, "system": "Linux 6"},
     {"name": "run", "recipe": "dense-16", "dataset": {"name": "digits", "fingerprint": "ab"}, "test_images": 1},
     (Row("numpy", "fp32", 1, 1, generations=(TIMED,)),), "2026-11-21T00:00:00+00:00", "0.1.0",
-    settings={"seconds": 1.0},
+    settings=Settings(seconds=1.0),
 )  # fmt: skip
 
 

@@ -27,6 +27,7 @@ from digitbench.errors import MissingRuntimeError, ResultsError
 from digitbench.evaluate.accuracy import of_classes
 from digitbench.records import samples
 from digitbench.records.results import Floor, McNemar, Results, Row
+from digitbench.records.settings import Settings
 from digitbench.records.timing import Finding, Ratio
 from digitbench.report import page, sections
 from digitbench.report.page import Source, changed_images, chart_parts, command, curves, facts, runs, table, thinning
@@ -34,7 +35,7 @@ from digitbench.report.page import html as pages
 from digitbench.report.page import markdown as markdowns
 from digitbench.report.page.recommendation import recommendations
 
-SETTINGS = {"seconds": 3.0, "generations": 3, "seed": 7, "baseline": ["tflite", "int8"], "timeout": 120.0}
+SETTINGS = Settings(seconds=3.0, generations=3, seed=7, baseline=("tflite", "int8"), timeout=120.0)
 PRECISIONS = {
     "keras": ("fp32",), "numpy": ("fp32",), "onnx": ("fp32", "fp16", "dynamic", "int8"), "savedmodel": ("fp32",),
     "openvino": ("fp32", "fp16", "int8"), "tflite": ("fp32", "fp16", "dynamic", "int8"),
@@ -171,7 +172,7 @@ def test_names_cannot_leave_their_place_in_the_command() -> None:
 
 def test_an_evaluation_is_made_again_by_evaluate() -> None:
     rows = [replace(timed_row, latency_us=None, batch_size=None, generations=()) for timed_row in fourteen_rows()]
-    line = command.command(source_of(results_of(*rows, settings={}, floors=())))
+    line = command.command(source_of(results_of(*rows, settings=Settings(), floors=())))
     assert line.startswith("digitbench evaluate ")
     assert parsed(line)["threads"] == 1
 

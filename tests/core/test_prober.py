@@ -199,7 +199,8 @@ def test_what_its_runtime_cannot_open_is_refused_in_a_line(
 
 
 def test_a_signature_that_is_none_leaves_no_process(model: Path, shared: Path) -> None:
-    with pytest.raises(TypeError, match="'many' is not int"), Prober(model, format_of("Odd"), shared, timeout=60):
+    message = r"Expected `int \| null`, got `str` - at `\$\.inputs"
+    with pytest.raises(ValueError, match=message), Prober(model, format_of("Odd"), shared, timeout=60):
         raise AssertionError("it was opened")
 
 

@@ -19,6 +19,7 @@ from core.test_terminal import MISSING, compared, generation, results_of, timed
 from digitbench.errors import ResultsError
 from digitbench.records import samples
 from digitbench.records.results import Finding, Ratio, Results, Row
+from digitbench.records.settings import Settings
 from digitbench.report.pytest_benchmark import statistics_of, to_pytest_benchmark
 
 
@@ -38,7 +39,7 @@ def a_run(slower: int = 0) -> Results:
         sampled("onnx", 32, [100_000, 120_000 + slower, 110_000]),
         MISSING,
         timed("numpy", 1, 10),
-        settings={"generations": 2, "seconds": 3.0},
+        settings=Settings(generations=2, seconds=3.0),
     )
 
 
@@ -93,7 +94,7 @@ def test_extra_info_is_named_as_in_the_suite() -> None:
         assert extra[name] is not None
     assert extra["valid"] is False
     assert extra["invalid_because"] == ["busy"]
-    assert extra["ratio_interval"] == [1.4, 1.6]
+    assert extra["ratio_interval"] == (1.4, 1.6)
     assert extra["median_interval"] == pytest.approx([9.7e-6, 10.2e-6])
 
 

@@ -68,4 +68,4 @@ def test_the_python_in_readme_runs_as_it_stands(trained: Bundle, tmp_path: Path)
     printed = re.fullmatch(r"(\d+\.\d+)% right, by LiteRT (\S+)\n", completed.stdout)
     assert printed, completed.stdout
     # Eight bits may move a few labels, no more.
-    assert float(printed[1]) == pytest.approx(100 * trained.manifest["metrics"]["test_accuracy"], abs=2)
+    assert float(printed[1]) == pytest.approx(100 * trained.stored["metrics"]["test_accuracy"], abs=2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import FrozenInstanceError, fields
+from inspect import signature
 from typing import Any
 
 import pytest
@@ -11,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.helpers import one_printable_line
+from digitbench.commands.train import train
 from digitbench.errors import UsageError
 from digitbench.records import recipes
-from digitbench.records.recipes import ACTIVATIONS, LOSSES, RECIPES, SCHEDULES, TUTORIALS, Recipe
+from digitbench.records.recipes import ACTIVATIONS, LOSSES, OPTIONS, RECIPES, SCHEDULES, TUTORIALS, Recipe
 
 NAN, INFINITY = float("nan"), float("inf")
 
@@ -228,3 +230,14 @@ def test_fields_that_do_not_go_together_are_refused(changes: dict[str, Any], opt
 def test_a_recipe_cannot_be_changed_in_place() -> None:
     with pytest.raises(FrozenInstanceError):
         RECIPES["dense-128"].epochs = 1  # type: ignore[misc]
+
+
+def test_every_field_is_an_option_of_train_once() -> None:
+    names = [item.name for item in fields(Recipe) if item.name not in {"name", "about"}]
+    assert list(OPTIONS) == names
+    parameters = signature(train).parameters
+    assert set(names) < set(parameters)
+    assert "recipe_fields" not in parameters
+    assert parameters["hidden"].annotation.__metadata__[0].metavar == "512,256"
+    assert parameters["dropout"].annotation.__args__[0] == float | None
+    assert all(option.help.endswith(".") for option in OPTIONS.values())

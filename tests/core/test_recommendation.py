@@ -7,6 +7,7 @@ from typing import Any
 
 from core.test_page import candidate, fourteen_rows, results_of
 from digitbench.records.results import Row
+from digitbench.records.settings import Settings
 from digitbench.records.timing import Finding
 from digitbench.report.page.recommendation import SURE, UNSURE, recommendations
 
@@ -82,5 +83,5 @@ def test_each_batch_size_has_its_verdict_and_an_evaluation_one_of_accuracy() -> 
         (1, 32),
     ]
     rows = [replace(row, latency_us=None, batch_size=None, generations=()) for row in fourteen_rows()]
-    (verdict,) = recommendations(results_of(*rows, settings={}))
+    (verdict,) = recommendations(results_of(*rows, settings=Settings()))
     assert verdict.sentence.startswith("Nothing was timed: this is of accuracy and agreement alone. 6 of 14 candidates")

@@ -47,6 +47,7 @@ from digitbench.records.results import (
     WarmUp,
     calls_needed,
 )
+from digitbench.records.settings import Settings
 from digitbench.report.agreement import print_agreement
 from digitbench.report.terminal import print_results
 
@@ -152,7 +153,7 @@ def test_results_come_back_from_json_as_they_were(
 ) -> None:  # fmt: skip
     results = results_of(
         *rows, complete=complete, floors=floors, referees=native_results, roofs=sgemm_rows, reference=of_reference,
-        pairs=pairs, settings={"seconds": 3.0, "baseline": ["numpy", "fp32"], "parent_cpu_share": None},
+        pairs=pairs, settings=Settings(seconds=3.0, baseline=("numpy", "fp32"), parent_cpu_share=None),
     )  # fmt: skip
     assert Results.from_json(json.loads(results.dumps()), "x.json") == results
 
@@ -253,7 +254,7 @@ def test_a_file_of_version_1_is_read() -> None:
     results = Results.read(FORMATS / "results-1.json")
     assert results.schema == SCHEMA
     assert results.complete
-    assert (results.settings, results.floors, results.referees) == ({}, (), ())
+    assert (results.settings, results.floors, results.referees) == (Settings(), (), ())
     timed, died, lacking = results.rows
     assert timed.key == ("numpy", "fp32", 1, 1)
     assert timed.latency_us
@@ -283,7 +284,7 @@ def test_a_file_of_version_2_is_read() -> None:
     assert row.latency_us.intervals["p50"][0] <= row.latency_us.p50 <= row.latency_us.intervals["p50"][1]  # type: ignore[operator]
     assert row.ledger
     assert [floor.batch_size for floor in results.floors] == [256]
-    assert results.settings["baseline"] == ["numpy", "fp32"]
+    assert results.settings.baseline == ("numpy", "fp32")
     assert Results.from_json(json.loads(results.dumps()), "again") == results
 
 

@@ -21,6 +21,7 @@ from digitbench.commands.outputs import Outputs
 from digitbench.commands.saving import Saver, worth
 from digitbench.errors import UsageError
 from digitbench.records.results import Accuracy, Results, Row
+from digitbench.records.settings import Settings
 from digitbench.report import pytest_benchmark, tables
 
 NOTHING = replace(RESULTS, rows=(Row("numpy", "fp32", 1, 1, error="it died"),), digitbench="nothing timed")
@@ -199,7 +200,7 @@ def test_an_evaluation_replaces_no_times() -> None:
     """It is complete, but holds less."""
     write("found.json", RESULTS)
     accuracy = Accuracy(1.0, 1, 1, (0.2, 1.0))
-    evaluation = replace(NEW, settings={}, rows=(Row("numpy", "fp32", None, 1, accuracy=accuracy),))
+    evaluation = replace(NEW, settings=Settings(), rows=(Row("numpy", "fp32", None, 1, accuracy=accuracy),))
     assert worth(evaluation)
     saver = Saver(Path("found.json"), named=True)
     saver.finish(evaluation)
@@ -281,7 +282,7 @@ def test_a_file_that_was_removed_meanwhile_is_written_again() -> None:
 def test_of_an_evaluation_scored_candidates_count() -> None:
     scored: Any = object()
     rows = (Row("numpy", "fp32", None, 1, accuracy=scored), Row("onnx", "fp32", None, 1, error="it died"))
-    assert worth(replace(RESULTS, settings={}, rows=rows)) == 1
+    assert worth(replace(RESULTS, settings=Settings(), rows=rows)) == 1
     assert worth(replace(RESULTS, rows=rows)) == 0
 
 

@@ -13,12 +13,14 @@ from core.pools import FakePools, FakeWorker, ProgressRecorder
 from digitbench import data
 from digitbench.backend import Scores
 from digitbench.bundle import Bundle
+from digitbench.bundle.manifest import Manifest
 from digitbench.data import Dataset
 from digitbench.errors import DataError, UsageError
 from digitbench.measure import generation, session
 from digitbench.measure.candidates import Candidate, candidates
 from digitbench.measure.plan import Plan
 from digitbench.records.results import Results
+from digitbench.records.settings import Settings
 
 PLAN = Plan(seconds=0.04, generations=2)
 Run = Callable[..., Results]
@@ -67,10 +69,10 @@ def test_results_say_what_was_measured_and_how(run: Run, stage: FakePools, untra
     results = run()
     assert results.complete
     assert results.bundle["name"] == untrained.name
-    assert results.bundle["reference_sha256"] == untrained.manifest["reference"]["sha256"]
-    assert (results.settings["seconds"], results.settings["generations"], results.settings["seed"]) == (0.04, 2, 0)
-    assert results.settings["baseline"] == ["numpy", "fp32"]
-    assert results.settings["parent_cpu_share"] is None, "simulated workers take no time"
+    assert results.bundle["reference_sha256"] == untrained.stored["reference"]["sha256"]
+    assert (results.settings.seconds, results.settings.generations, results.settings.seed) == (0.04, 2, 0)
+    assert results.settings.baseline == ("numpy", "fp32")
+    assert results.settings.parent_cpu_share is None, "simulated workers take no time"
     assert results.machine["cpu"]
     assert [floor.batch_size for floor in results.floors] == [1, 4]
 
@@ -81,7 +83,8 @@ def test_of_a_model_whose_answers_depend_on_the_batch_nothing_is_certified(
     assert run(plan=None).rows[0].agreement.certificate  # type: ignore[union-attr]
     batch = {"images": 64, "depends": True, "rounding": 1e-4,
              "alone": {"labels": 3, "score": 0.2}, "reordered": {"labels": 0, "score": 0.0}}  # fmt: skip
-    monkeypatch.setitem(untrained.manifest, "imported", {"source": "m", "format": "npz", "batch": batch})
+    imported = {"source": "m", "format": "npz", "batch": batch}
+    monkeypatch.setattr(untrained, "manifest", Manifest.from_json({**untrained.stored, "imported": imported}))
     for plan in (None, PLAN):
         for row in run(plan=plan).rows:
             assert row.agreement
@@ -94,7 +97,8 @@ def test_of_a_model_whose_answers_depend_on_the_batch_nothing_is_certified(
 
 def test_an_evaluation_has_no_settings_and_no_floor(run: Run, stage: FakePools) -> None:
     results = run(plan=None)
-    assert results.settings == {}
+    assert results.settings == Settings()
+    assert results.to_json()["settings"] == {}
     assert results.floors == ()
     assert [(row.batch_size, row.validity) for row in results.rows] == [(None, None)]
     assert results.rows[0].accuracy
@@ -133,7 +137,7 @@ def test_ctrl_c_before_anything_is_known_can_be_resumed_too(run: Run, stage: Fak
     stage.act = lambda actor, do, facts: None
     resumed = run(plan=plan, earlier=as_saved(stopped))
     assert resumed.complete
-    assert resumed.settings["baseline"] == ["numpy", "fp32"]
+    assert resumed.settings.baseline == ("numpy", "fp32")
 
 
 def test_whatever_becomes_final_is_kept(run: Run, stage: FakePools) -> None:
@@ -152,7 +156,8 @@ def test_an_unknown_baseline_is_refused_before_any_worker_starts(run: Run, stage
 
 def test_another_dataset_is_refused(untrained: Bundle, digits: Dataset, stage: FakePools) -> None:
     other_bundle = Bundle(untrained.path)
-    other_bundle.manifest["dataset"]["fingerprint"] = "0123456789abcdef"
+    dataset = replace(other_bundle.dataset, fingerprint="0123456789abcdef")
+    other_bundle.manifest = replace(other_bundle.manifest, dataset=dataset)
     with pytest.raises(DataError, match="0123456789abcdef"):
         session.run(
             other_bundle, digits, candidates(untrained, ["numpy"], [1], [1]), plan=PLAN, limit=None,

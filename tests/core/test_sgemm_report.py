@@ -18,6 +18,7 @@ from scipy import stats as scipy_stats
 from digitbench.backend import Runtime
 from digitbench.judge import speed
 from digitbench.records.results import Busy, Finding, Generation, Latency, Ratio, Results, Row, SgemmRow, WarmUp
+from digitbench.records.settings import Settings
 from digitbench.report.sgemm import invalid_sgemm, section, sentences
 from digitbench.report.tables import to_markdown
 from digitbench.report.terminal import print_results
@@ -48,7 +49,8 @@ def results_of(rows: Sequence[Row], sgemm_rows: Sequence[Row]) -> Results:
     bundle = {"name": "x", "recipe": "y", "test_images": 100, "dataset": {"name": "mnist", "fingerprint": "c473"}}
     return Results(
         machine, bundle, tuple(rows), "2026-11-21T00:00:00+00:00", "0.1.0",
-        settings={"baseline": ["onnx", "fp32"]}, roofs=tuple(SgemmRow(sgemm_row, FLOPS) for sgemm_row in sgemm_rows),
+        settings=Settings(baseline=("onnx", "fp32")),
+        roofs=tuple(SgemmRow(sgemm_row, FLOPS) for sgemm_row in sgemm_rows),
     )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from journeys.helpers import rewrite_manifest
 
 from core.fakes import WorkerEvents, nanoseconds, turn, warm_up
 from core.pools import (
@@ -85,7 +86,7 @@ def test_where_nothing_can_run_there_is_nothing_to_hold_it_against(untrained: Bu
 def test_without_plain_weights_there_is_no_sgemm_but_a_line_that_mends_it(tmp_path: Path) -> None:
     bundle = random_bundle(tmp_path / "run")
     chosen = candidates(bundle, ["numpy"], [1], [1])
-    bundle.manifest["artifacts"] = []
+    rewrite_manifest(bundle, {**bundle.stored, "artifacts": []})
     with pytest.raises(ArtifactError, match="has no fp32 artifact of format 'npz'") as caught:
         sgemm_candidates(bundle, chosen)
     assert caught.value.mend == f"digitbench export {bundle.path} --format npz --precision fp32"

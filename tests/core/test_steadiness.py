@@ -16,8 +16,9 @@ from rich.console import Console
 from core.helpers import one_printable_line
 from core.test_choice import row
 from core.test_choice_report import results_of, shown
+from core.test_manifest import imported, manifest_of
 from digitbench.backend import Scores
-from digitbench.bundle import Bundle, caveats
+from digitbench.bundle import Artifact, Bundle, caveats
 from digitbench.errors import BundleError
 from digitbench.importing import steadiness
 from digitbench.judge.choice import judge
@@ -50,7 +51,7 @@ class Model:
 
 
 def batch_record(act: Act, precision: str = "fp32", count: int = 100) -> dict[str, Any]:
-    return steadiness.measure_steadiness(Model(act), ModelIO(), count).to_json(precision)
+    return steadiness.judged(steadiness.measure_steadiness(Model(act), ModelIO(), count), precision).to_json()
 
 
 def by_batch(scores: Scores, call: int) -> Scores:
@@ -89,7 +90,7 @@ def test_a_model_that_looks_at_the_image_alone_is_steady() -> None:
         assert record[comparison] == {"labels": 0, "score": 0.0}
     assert not record["random"]
     assert not record["depends"]
-    assert caveats.unsteady({"imported": {"batch": record}}) == ""
+    assert caveats.unsteady(imported(batch=record)) == ""
 
 
 @pytest.mark.parametrize("act", [by_batch, by_neighbour, by_range])
@@ -99,7 +100,7 @@ def test_one_that_looks_at_its_neighbours_is_told(act: Act) -> None:
     assert not record["random"]
     assert record["alone"]["score"] > 1e-3
     assert (record["reordered"]["score"] > 1e-3) is (act is by_neighbour), "the others don't know an order"
-    message = caveats.unsteady({"imported": {"batch": record}})
+    message = caveats.unsteady(imported(batch=record))
     assert one_printable_line(message)
     assert message.startswith("its answers depend on the batch: one image at a time ")
     assert (
@@ -122,7 +123,7 @@ def test_chance_is_told_apart_from_the_batch() -> None:
     record = batch_record(by_call)
     assert record["random"]
     assert not record["depends"], "nobody can tell"
-    assert caveats.unsteady({"imported": {"batch": record}}).startswith("its answers differ when the same call is made")
+    assert caveats.unsteady(imported(batch=record)).startswith("its answers differ when the same call is made")
 
 
 def test_rounding_is_no_difference_and_what_counts_as_one_depends_on_the_type() -> None:
@@ -146,32 +147,31 @@ def test_what_can_not_be_looked_at_is_said() -> None:
         def ask(self, model_io: ModelIO, order: Sequence[int], size: int) -> Scores | None:
             return None if size == 1 else super().ask(model_io, order, size)
 
-    record = steadiness.measure_steadiness(Refuses(plain), ModelIO(), 9).to_json("fp32")
+    record = steadiness.measure_steadiness(Refuses(plain), ModelIO(), 9).to_json()
     assert record["alone"] is None
-    assert caveats.unsteady({"imported": {"batch": record}}).endswith("couldn't be looked at: no reason")
+    assert caveats.unsteady(imported(batch=record)).endswith("couldn't be looked at: no reason")
 
 
 # --- what isn't certified ------------------------------------------------------------------------------------------
 
-MANIFEST: dict[str, Any] = {
-    "artifacts": [
-        {"format": name, "precision": precision, "path": f"artifacts/model-{precision}.{name}"}
-        for name, precision in (("onnx", "fp32"), ("onnx", "dynamic"), ("tflite", "dynamic"), ("onnx", "int8"))
-    ]
-}
+ARTIFACTS = tuple(
+    Artifact(name, precision, f"artifacts/model-{precision}.{name}", 1, "ab")
+    for name, precision in (("onnx", "fp32"), ("onnx", "dynamic"), ("tflite", "dynamic"), ("onnx", "int8"))
+)
 
 
 def test_of_models_trained_here_only_onnx_finds_ranges_of_a_whole_batch() -> None:
-    reasons = {entry["path"]: caveats.uncertified(MANIFEST, entry["path"]) for entry in MANIFEST["artifacts"]}
+    manifest = replace(manifest_of(), artifacts=ARTIFACTS)
+    reasons = {artifact.path: caveats.uncertified(manifest, artifact.path) for artifact in ARTIFACTS}
     assert [path for path, reason in reasons.items() if reason] == ["artifacts/model-dynamic.onnx"]
     assert "whole batch" in reasons["artifacts/model-dynamic.onnx"]
 
 
 @pytest.mark.parametrize("act", [by_batch, by_call])
 def test_of_an_unsteady_model_nothing_is_certified_in_any_format(act: Act) -> None:
-    manifest = {**MANIFEST, "imported": {"batch": batch_record(act)}}
-    for entry in MANIFEST["artifacts"]:
-        assert caveats.uncertified(manifest, entry["path"]) == caveats.unsteady(manifest) != ""
+    manifest = replace(imported(batch=batch_record(act)), artifacts=ARTIFACTS)
+    for artifact in ARTIFACTS:
+        assert caveats.uncertified(manifest, artifact.path) == caveats.unsteady(manifest) != ""
 
 
 @pytest.mark.parametrize(
@@ -184,7 +184,7 @@ def test_of_an_unsteady_model_nothing_is_certified_in_any_format(act: Act) -> No
 )  # fmt: skip
 def test_a_damaged_record_is_refused_in_a_line(untrained: Bundle, tmp_path: Path, part: str, value: object) -> None:
     bundle = copied(untrained, tmp_path)
-    rewrite_manifest(bundle, {**bundle.manifest, "imported": {"source": "m.onnx", "format": "onnx", part: value}})
+    rewrite_manifest(bundle, {**bundle.stored, "imported": {"source": "m.onnx", "format": "onnx", part: value}})
     with pytest.raises(BundleError, match="not a bundle's manifest") as caught:
         Bundle(bundle.path)
     assert one_printable_line(str(caught.value))

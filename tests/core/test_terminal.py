@@ -30,6 +30,7 @@ from digitbench.records.results import (
     Row,
     WarmUp,
 )
+from digitbench.records.settings import Settings
 from digitbench.report.columns import FASTEST, WRONG
 from digitbench.report.terminal import print_backends, print_results
 
@@ -77,7 +78,7 @@ def shown(
     return stream.getvalue()
 
 
-BASELINE = {"generations": 3, "baseline": ["tflite", "fp32"]}
+BASELINE = Settings(generations=3, baseline=("tflite", "fp32"))
 
 
 def a_run(**changes: Any) -> tuple[tuple[Row, ...], dict[str, Any]]:
@@ -336,7 +337,7 @@ def test_what_a_reader_must_know_is_told() -> None:
 def test_digitbenchs_own_load_is_told_if_it_was_too_much() -> None:
     rows, extras = a_run()
     for share, warned in ((0.02, False), (0.05, True), (None, False)):
-        text = shown(*rows, **{**extras, "settings": {**BASELINE, "parent_cpu_share": share}})
+        text = shown(*rows, **{**extras, "settings": replace(BASELINE, parent_cpu_share=share)})
         assert ("kept a core 5% busy" in text) == warned
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -31,6 +30,7 @@ from digitbench.records.results import (
     Ratio,
     Row,
 )
+from digitbench.records.settings import Settings
 
 
 def test_ranks_come_first_shared_ones_marked_and_the_fastest_too() -> None:
@@ -147,13 +147,13 @@ def test_a_row_not_measured_yet_is_left_out() -> None:
 @pytest.mark.parametrize(
     ("row", "settings"),
     [
-        (timed("onnx", 1, 10), {}),
-        (compared("onnx", 1, 10, None, Ratio(1.1), generations=(generation(0),)), {**BASELINE, "generations": 1}),
+        (timed("onnx", 1, 10), Settings()),
+        (compared("onnx", 1, 10, None, Ratio(1.1), generations=(generation(0),)), replace(BASELINE, generations=1)),
         (compared("onnx", 1, 10, None, Ratio(1.1), generations=(generation(0),)), BASELINE),
     ],
     ids=["before there were generations", "asked for", "stopped in its first"],
 )
-def test_a_single_generation_warns_of_small_gaps(row: Row, settings: dict[str, Any]) -> None:
+def test_a_single_generation_warns_of_small_gaps(row: Row, settings: Settings) -> None:
     text = shown(row, settings=settings)
     assert "One process each" in text
     assert "Gaps under about 10 % can't be told from that" in text

@@ -151,7 +151,7 @@ def trained_bundle(bundle: Bundle, folder: Path, seconds: Any = None, training: 
     copy = copied(bundle, folder)
     lines = {"loss": [1, 0.5], "accuracy": [0.5, 0.6], "val_loss": [0.9, 0.95], "val_accuracy": [0.7, 0.6]}
     (copy.path / "history.json").write_text(json.dumps(lines | ({} if seconds is None else {"seconds": seconds})))
-    manifest = copy.manifest | {"training": training, "recipe": copy.manifest["recipe"] | recipe}
+    manifest = copy.stored | {"training": training, "recipe": copy.stored["recipe"] | recipe}
     rewrite_manifest(copy, manifest)
     return Bundle(copy.path)
 
@@ -177,7 +177,7 @@ def test_seconds_are_read_where_they_are_kept(
     assert (run.epoch_seconds, run.shared, run.seconds, run.members) == (epoch_seconds, shared, total, members)
     assert run.loop == (training["loop"] if isinstance(training, Mapping) and "loop" in training else "")
     assert (run.best, run.epochs, run.seed) == ((1, 0.9, 0.7), 2, 0)
-    metrics = untrained.manifest["metrics"]
+    metrics = untrained.stored["metrics"]
     assert run.test_accuracy == metrics["correct"] / metrics["total"]
 
 

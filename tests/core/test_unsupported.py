@@ -67,9 +67,9 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def imported(untrained: Bundle, folder: Path, precision: str = "fp32") -> Bundle:
     """A bundle that says that it was imported."""
     bundle = copied(untrained, folder)
-    artifact = {**bundle.manifest["artifacts"][0], "precision": precision}
+    artifact = {**bundle.stored["artifacts"][0], "precision": precision}
     changes: dict[str, Any] = {"imported": {"source": "m.npz", "format": "npz"}, "artifacts": [artifact]}
-    rewrite_manifest(bundle, {**bundle.manifest, **changes})
+    rewrite_manifest(bundle, {**bundle.stored, **changes})
     return Bundle(bundle.path)
 
 
@@ -99,7 +99,7 @@ def test_what_cant_run_the_model_is_left_out_and_recorded(
         assert names == ({"numpy"} if reason else {"numpy", "picky"})
         assert messages == ([f"picky is left out, as it can't run this model: {reason}"] if reason else [])
         bundle = Bundle(bundle.path)
-        assert bundle.attempts["picky"]["why"] == reason
+        assert bundle.attempts["picky"].why == reason
     assert starts(home) == 1, "it is found out once"
 
 
@@ -119,7 +119,7 @@ def test_another_version_is_tried_again(untrained: Bundle, home: Path) -> None:
     info = home / "site" / "fake_runtime-1.0.dist-info"
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: fake-runtime\nVersion: 2.0\n")
     assert chosen(bundle)[0] == {"numpy", "picky"}
-    assert Bundle(bundle.path).attempts["picky"]["versions"]["fake-runtime"] == "2.0"
+    assert Bundle(bundle.path).attempts["picky"].versions["fake-runtime"] == "2.0"
     assert starts(home) == 2
 
 
@@ -150,7 +150,7 @@ def test_import_tries_the_others_and_says_who_cant(untrained: Bundle, home: Path
     unsupported.try_others(bundle, progress)
     assert progress.lines == [f"picky is left out, as it can't run this model: {REFUSED}"]
     assert progress.updates[-1][0] in progress.finished
-    assert Bundle(bundle.path).attempts["picky"]["why"] == REFUSED
+    assert Bundle(bundle.path).attempts["picky"].why == REFUSED
 
 
 def test_a_bundle_that_cannot_be_written_is_no_failure(
@@ -169,7 +169,7 @@ def test_a_bundle_that_cannot_be_written_is_no_failure(
 @pytest.mark.parametrize("entry", [{"versions": {}}, {"versions": [], "why": ""}, {"versions": {}, "why": 1}, "text"])
 def test_a_record_that_is_none_is_refused(untrained: Bundle, tmp_path: Path, entry: object) -> None:
     bundle = imported(untrained, tmp_path)
-    record = {**bundle.manifest["imported"], "tried_with": {"picky": entry}}
-    rewrite_manifest(bundle, {**bundle.manifest, "imported": record})
+    record = {**bundle.stored["imported"], "tried_with": {"picky": entry}}
+    rewrite_manifest(bundle, {**bundle.stored, "imported": record})
     with pytest.raises(BundleError, match="not a bundle's manifest"):
         Bundle(bundle.path)

@@ -17,6 +17,7 @@ from core.helpers import Recorder, hashes_of, small_mnist, write_idx_folder
 from core.user_data import DIGITS, FLAT, LABELS, PIXELS, Array, is_sound, refusal, save
 from digitbench import data
 from digitbench.bundle import Bundle
+from digitbench.bundle.manifest import ReferenceFile
 from digitbench.data import mnist, user_data
 from digitbench.errors import BundleError, DataError, MissingRuntimeError, UsageError
 from digitbench.measure import reference
@@ -305,7 +306,8 @@ def test_a_reference_that_is_not_installed_is_said_and_nothing_invented(
 def test_stored_scores_that_were_changed_are_an_error_and_no_lack_of_a_runtime(
     untrained: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(untrained.manifest["reference"], "sha256", "0" * 64)
+    changed = replace(untrained.manifest, reference=ReferenceFile("0" * 64, "numpy"))
+    monkeypatch.setattr(untrained, "manifest", changed)
     with pytest.raises(BundleError, match="checksum"):
         reference.scores_or_none(untrained, DIGITS, None, Recorder())
 

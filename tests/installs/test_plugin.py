@@ -70,7 +70,7 @@ def test_it_is_evaluated_and_timed(python: str, trained: Bundle, tmp_path: Path,
     (row,) = json.loads((tmp_path / "found.json").read_text(encoding="utf-8"))["rows"]
     assert row["runtime"]["name"] == "NumPy in double precision"
     assert row["agreement"]["flips"] == 0
-    assert row["accuracy"]["top1"] == trained.manifest["metrics"]["test_accuracy"]
+    assert row["accuracy"]["top1"] == trained.stored["metrics"]["test_accuracy"]
     assert ("latency_us" in row) == (command[0] == "bench")
 
 

@@ -88,8 +88,8 @@ def brittle(untrained: Bundle, tmp_path: Path) -> Bundle:
         path = bundle.path / "artifacts" / f"model-{precision}.onnx"
         to_onnx(path, int8=precision == "int8")
         artifacts.append(asdict(Artifact.describe(bundle.path, path, "onnx", precision)))
-    bundle.manifest["reference"]["sha256"] = sha256(reference)
-    rewrite_manifest(bundle, {**bundle.manifest, "artifacts": artifacts, "output": {"activation": "softmax"}})
+    bundle.stored["reference"]["sha256"] = sha256(reference)
+    rewrite_manifest(bundle, {**bundle.stored, "artifacts": artifacts, "output": {"activation": "softmax"}})
     return Bundle(bundle.path)
 
 
@@ -141,8 +141,8 @@ def test_the_ledger_finds_exactly_the_images_that_quantisation_flips(cli: Cli, t
 
 
 def test_probabilities_are_judged_and_the_reference_with_them(cli: Cli, tmp_path: Path, brittle: Bundle) -> None:
-    manifest = {**brittle.manifest, "output": {"activation": "linear"}}  # of which the softmax is taken
-    for bundle, activation in ((brittle.manifest, "softmax"), (manifest, "linear")):
+    manifest = {**brittle.stored, "output": {"activation": "linear"}}  # of which the softmax is taken
+    for bundle, activation in ((brittle.stored, "softmax"), (manifest, "linear")):
         rewrite_manifest(brittle, bundle)
         done = cli("agree", brittle.path, "-b", "onnx", "--json", "found.json", "--limit", "200")
         assert done.returncode == 0, done.stderr
@@ -182,7 +182,7 @@ def test_every_candidate_of_a_trained_model_is_told(cli: Cli, tmp_path: Path, tr
     results = Results.read(tmp_path / "found.json")
     assert results.complete
     assert results.reference
-    metrics = trained.manifest["metrics"]
+    metrics = trained.stored["metrics"]
     assert (results.reference.accuracy.correct, results.reference.accuracy.total) == (
         metrics["correct"], metrics["total"],
     )  # fmt: skip
@@ -254,7 +254,7 @@ def test_a_place_that_cannot_be_written_is_refused_at_once(
 def test_a_candidate_that_dies_is_told_and_the_others_stay(cli: Cli, tmp_path: Path, brittle: Bundle) -> None:
     path = brittle.path / "artifacts" / "model-int8.onnx"
     path.write_bytes(b"not a model")
-    manifest = dict(brittle.manifest)
+    manifest = dict(brittle.stored)
     artifacts = [dict(artifact) for artifact in manifest["artifacts"]]
     artifacts[1] |= {"sha256": sha256(path), "bytes": path.stat().st_size}
     rewrite_manifest(brittle, {**manifest, "artifacts": artifacts})

@@ -38,7 +38,7 @@ def at_once(folder: Path, *commands: Sequence[object]) -> list[str]:
 @pytest.mark.slow
 def test_trainings_get_a_bundle_each(tmp_path: Path) -> None:
     printed = at_once(tmp_path, *[(*TINY, "--seed", seed) for seed in range(3)])
-    assert {Bundle(path).manifest["recipe"]["seed"] for path in (tmp_path / "runs").glob("dense*")} == {0, 1, 2}
+    assert {Bundle(path).stored["recipe"]["seed"] for path in (tmp_path / "runs").glob("dense*")} == {0, 1, 2}
     for text in printed:
         name = text.splitlines()[-1].partition(":")[0]
         assert Bundle(tmp_path / name).artifacts
@@ -60,14 +60,14 @@ def test_a_training_puts_its_bundle_beside_what_came_meanwhile(tmp_path: Path, t
     assert done.returncode == 0
     assert "mine was taken meanwhile; the bundle is mine-2\n" in printed
     assert contents(tmp_path / "mine") == before
-    assert Bundle(tmp_path / "mine-2").manifest["recipe"]["hidden"] == [8]
+    assert Bundle(tmp_path / "mine-2").stored["recipe"]["hidden"] == [8]
     assert os.readlink(tmp_path / "runs" / "latest") == "../mine-2"
 
 
 @pytest.mark.slow
 def test_exports_of_one_bundle_are_all_recorded(tmp_path: Path, trained: Bundle) -> None:
     bundle = copied(trained, tmp_path)
-    manifest = {**bundle.manifest, "artifacts": bundle.manifest["artifacts"][:1]}
+    manifest = {**bundle.stored, "artifacts": bundle.stored["artifacts"][:1]}
     (bundle.path / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
     shutil.rmtree(bundle.path / "artifacts")
     formats = ("savedmodel,npz", "npz,savedmodel", "tflite", "savedmodel")

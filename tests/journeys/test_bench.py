@@ -127,7 +127,7 @@ def test_the_json_describes_machine_bundle_and_every_row(
     assert results["machine"]["cores"]["available"] >= 1
     assert results["bundle"]["name"] == trained.name
     assert results["bundle"]["recipe"] == trained.recipe_name
-    assert results["bundle"]["dataset"]["fingerprint"] == trained.dataset["fingerprint"]
+    assert results["bundle"]["dataset"]["fingerprint"] == trained.dataset.fingerprint
     assert (results["settings"]["seconds"], results["settings"]["generations"]) == (QUICK_SECONDS, 1)
     assert [(row["backend"], row["precision"]) for row in results["rows"]] == CANDIDATES
     for row in results["rows"]:

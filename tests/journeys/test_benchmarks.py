@@ -56,7 +56,7 @@ def test_each_entry_carries_accuracy_beside_latency(report: tuple[Finished, Path
         artifact = artifact_of(trained, facts["backend"], facts["precision"])
         assert entry["group"] == f"predict, batch size {facts['batch_size']}"
         assert facts["flips"] == artifact.flips
-        assert facts["top1"] == pytest.approx(trained.manifest["metrics"]["test_accuracy"] - artifact.accuracy_drop)
+        assert facts["top1"] == pytest.approx(trained.stored["metrics"]["test_accuracy"] - artifact.accuracy_drop)
         assert facts["threads"] == 1
         assert facts["runtime"]
         assert facts["version"]
@@ -73,7 +73,7 @@ def test_loading_and_the_first_prediction_have_groups_of_their_own(report: tuple
 
 def test_the_summary_shows_accuracy_and_latency_side_by_side(report: tuple[Finished, Path], trained: Bundle) -> None:
     _, _, summary = report[0].stdout.partition("accuracy and latency")
-    share = f"{trained.manifest['metrics']['test_accuracy']:.2%}"
+    share = f"{trained.stored['metrics']['test_accuracy']:.2%}"
     rows = [line.split() for line in summary.splitlines() if line.startswith(("numpy ", "onnx "))]
     assert {(row[0], row[1]) for row in rows} == OPENED
     assert len(rows) == 2 * len(OPENED)
@@ -207,7 +207,7 @@ def test_a_run_without_a_bundle_or_a_place_for_one_is_told_without_a_traceback(t
 @pytest.mark.slow
 def test_data_that_is_not_at_hand_is_told_in_a_line(trained: Bundle, tmp_path: Path) -> None:
     bundle = copied(trained, tmp_path)
-    rewrite_manifest(bundle, {**bundle.manifest, "dataset": {**bundle.dataset, "fingerprint": "another"}})
+    rewrite_manifest(bundle, {**bundle.stored, "dataset": {**bundle.stored["dataset"], "fingerprint": "another"}})
     done = benchmarks(tmp_path, "--bundle", bundle.path, "--backends", "numpy", "benchmarks/test_runtimes.py")
     assert done.returncode == 4, done.stdout
     assert "but the data at hand is digits" in done.stdout + done.stderr

@@ -337,7 +337,7 @@ def test_what_failed_is_told_and_tried_again(cli: Cli, tmp_path: Path, untrained
 
 def test_a_changed_artifact_is_refused(cli: Cli, tmp_path: Path, untrained: Bundle) -> None:
     bundle = copied(untrained, tmp_path)
-    manifest = dict(bundle.manifest)
+    manifest = dict(bundle.stored)
     manifest["artifacts"] = [{**artifact, "sha256": "ab"} for artifact in manifest["artifacts"]]
     rewrite_manifest(bundle, manifest)
     assert "checksum" in complaint(cli("choose", bundle.path, "-b", "numpy"))

@@ -190,9 +190,9 @@ def test_a_manifest_that_is_not_one(cli: Cli, tmp_path: Path, untrained: Bundle,
 
 def test_a_bundle_trained_on_another_dataset(cli: Cli, tmp_path: Path, untrained: Bundle) -> None:
     bundle = copied(untrained, tmp_path)
-    fingerprint = bundle.dataset["fingerprint"]
-    bundle.manifest["dataset"]["fingerprint"] = "0123456789abcdef"
-    rewrite_manifest(bundle, bundle.manifest)
+    fingerprint = bundle.dataset.fingerprint
+    bundle.stored["dataset"]["fingerprint"] = "0123456789abcdef"
+    rewrite_manifest(bundle, bundle.stored)
     message = refused(cli, tmp_path, "evaluate", bundle.path)
     assert "trained on digits (0123456789abcdef)" in message
     assert f"digits ({fingerprint})" in message

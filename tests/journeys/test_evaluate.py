@@ -78,8 +78,8 @@ def test_a_label_that_differs_is_counted_and_shown(cli: Cli, tmp_path: Path, unt
     label = int(scores[3].argmax())
     scores[3] = np.roll(scores[3], 1)
     np.save(reference, scores)
-    bundle.manifest["reference"]["sha256"] = sha256(reference)
-    rewrite_manifest(bundle, bundle.manifest)
+    bundle.stored["reference"]["sha256"] = sha256(reference)
+    rewrite_manifest(bundle, bundle.stored)
 
     done = cli("evaluate", bundle.path, "-b", "numpy", "--json", "found.json")
     assert done.returncode == 0, done.stderr

@@ -29,10 +29,10 @@ def test_a_deleted_export_is_written_again_and_recorded(tmp_path: Path, trained:
     bundle = copied(trained, tmp_path)
     target = bundle.path / bundle.find("onnx").path
     target.unlink()
-    bundle.manifest["artifacts"] = [
-        entry for entry in bundle.manifest["artifacts"] if (entry["format"], entry["precision"]) != ("onnx", "fp32")
+    bundle.stored["artifacts"] = [
+        entry for entry in bundle.stored["artifacts"] if (entry["format"], entry["precision"]) != ("onnx", "fp32")
     ]
-    rewrite_manifest(bundle, bundle.manifest)
+    rewrite_manifest(bundle, bundle.stored)
 
     done = run_cli("export", bundle.path, "--format", "onnx", "--precision", "fp32", cwd=tmp_path)
     assert done.returncode == 0, done.stderr[-2000:]
@@ -73,8 +73,8 @@ def test_an_export_whose_labels_differ_from_keras_is_refused_and_replaces_nothin
     scores = np.load(reference)
     shuffled = np.random.default_rng(0).permutation(scores)
     np.save(reference, shuffled)
-    bundle.manifest["reference"]["sha256"] = hashlib.sha256(reference.read_bytes()).hexdigest()
-    rewrite_manifest(bundle, bundle.manifest)
+    bundle.stored["reference"]["sha256"] = hashlib.sha256(reference.read_bytes()).hexdigest()
+    rewrite_manifest(bundle, bundle.stored)
     marker = b"what an earlier export wrote"
     (bundle.path / bundle.find("npz").path).write_bytes(marker)
     before = contents(bundle.path)
@@ -83,7 +83,7 @@ def test_an_export_whose_labels_differ_from_keras_is_refused_and_replaces_nothin
     flips = int((shuffled.argmax(axis=1) != scores.argmax(axis=1)).sum())
     assert f"npz fp32: {flips} of {len(scores)} labels differ from Keras" in message
     assert contents(bundle.path) == before
-    assert json.loads((bundle.path / "manifest.json").read_text())["artifacts"] == trained.manifest["artifacts"]
+    assert json.loads((bundle.path / "manifest.json").read_text())["artifacts"] == trained.stored["artifacts"]
 
 
 def spoil(bundle: Bundle) -> None:
@@ -101,12 +101,12 @@ def spoil(bundle: Bundle) -> None:
     with zipfile.ZipFile(path, "w") as packed:
         for name, content in parts.items():
             packed.writestr(name, content)
-    for entry in bundle.manifest["artifacts"]:
+    for entry in bundle.stored["artifacts"]:
         if entry["format"] == "keras":
             entry["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
         if (entry["format"], entry["precision"]) == ("onnx", "fp32"):
             entry["sha256"] = "gone with the old weights"  # or the others would be made of it
-    rewrite_manifest(bundle, bundle.manifest)
+    rewrite_manifest(bundle, bundle.stored)
 
 
 @pytest.mark.slow

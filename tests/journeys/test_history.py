@@ -31,14 +31,14 @@ def test_two_trainings_are_compared_and_drawn(tmp_path: Path, pair: tuple[Bundle
     assert (done.returncode, done.stderr) == (0, "")
     rows = {line.split()[0]: line.split() for line in done.stdout.splitlines() if "dense" in line}
     assert set(rows) == {first.name, "other"}
-    assert rows["other"][-1] == f"{second.manifest['metrics']['test_accuracy']:.2%}"
+    assert rows["other"][-1] == f"{second.stored['metrics']['test_accuracy']:.2%}"
     assert done.stdout.splitlines()[-2].startswith("other, epoch 2 of 5: validation loss 0.0010, accuracy ")
     assert done.stdout.splitlines()[-1] == "Drawn: histories.png"
     assert png_size(tmp_path / "histories.png") > (900, 500)
     value = json.loads((tmp_path / "found.json").read_text(encoding="utf-8"))
     assert [run["name"] for run in value["runs"]] == [first.name, "other"]
     assert value["runs"][1]["best"]["epoch"] == 2
-    assert value["runs"][0]["seconds"] == first.manifest["training"]["seconds"]
+    assert value["runs"][0]["seconds"] == first.stored["training"]["seconds"]
     assert value["picture"] == "histories.png"
 
 
@@ -72,7 +72,7 @@ def test_what_cannot_be_compared_is_one_line(
     cli: Cli, tmp_path: Path, untrained: Bundle, arguments: list[str], parts: list[str]
 ) -> None:
     bundle = copied(untrained, tmp_path)
-    rewrite_manifest(bundle, {**bundle.manifest, "imported": {"source": "x.onnx", "format": "onnx"}})
+    rewrite_manifest(bundle, {**bundle.stored, "imported": {"source": "x.onnx", "format": "onnx"}})
     message = complaint(cli("history", *(bundle.path if argument == "RUN" else argument for argument in arguments)))
     for part in parts:
         assert part in message

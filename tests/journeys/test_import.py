@@ -56,7 +56,7 @@ def test_it_prints_what_it_chose_and_how_good_the_runner_up_is(zoo: Imported) ->
         "Input3: float32, 1×28×28, paper 0, ink 255, output Plus214_Output_0; a fixed batch of 1"
     )
     assert described["gives"] == "logits"
-    chosen, second = zoo.bundle.manifest["imported"]["chosen"], zoo.bundle.manifest["imported"]["runner_up"]
+    chosen, second = zoo.bundle.stored["imported"]["chosen"], zoo.bundle.stored["imported"]["runner_up"]
     assert described["chosen"].endswith(f"{chosen['accuracy']:.1%} ({chosen['correct']} of 500 training images) right")
     assert described["runner-up"].startswith(second["form"])
     assert described["runner-up"].endswith(
@@ -174,7 +174,7 @@ def test_a_form_that_fits_badly_is_warned_of_last_and_by_choose_until_it_is_acce
     flags = ("--dataset", "digits", "--scale", "-255..255")
     done = cli("import", zoo.model.path, *flags, "--output", "run")
     assert done.returncode == 0, done.stderr
-    fit = Bundle(tmp_path / "run").manifest["imported"]["fit"]
+    fit = Bundle(tmp_path / "run").stored["imported"]["fit"]
     last = (done.stdout + done.stderr).splitlines()[-1]
     assert last.startswith(f"no form fits well: the best has {fit['accuracy']:.1%} of {fit['images']} training images")
     assert f"logistic regression fitted on other training images has {fit['simple']:.1%}" in last

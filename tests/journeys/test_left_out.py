@@ -46,7 +46,7 @@ def test_a_runtime_without_the_operation_is_left_out_unless_it_is_named(cli: Cli
     assert done.returncode == 0, done.stderr
     assert NOTE in done.stdout
     bundle = Bundle(tmp_path / "runs" / "latest")
-    assert bundle.attempts["openvino"]["why"] == f"OpenVINO can't open it: {WHY}"
+    assert bundle.attempts["openvino"].why == f"OpenVINO can't open it: {WHY}"
 
     for command in ("evaluate", "agree", ("bench", "--quick", "--batch-size", "1")):
         arguments = (command,) if isinstance(command, str) else command

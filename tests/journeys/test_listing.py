@@ -99,7 +99,7 @@ def test_a_trained_bundle_is_described(cli: Cli, trained: Bundle) -> None:
     assert {(entry["format"], entry["precision"]) for entry in value["artifacts"]} >= {
         ("onnx", "int8"), ("keras", "fp32"),
     }  # fmt: skip
-    assert len(value["history"]["val_loss"]) == trained.manifest["recipe"]["epochs"]
+    assert len(value["history"]["val_loss"]) == trained.stored["recipe"]["epochs"]
     assert "History: 5 epochs" in done.stderr
     assert "top-1 " in done.stderr.splitlines()[0]
     rows = {tuple(line.split()[:2]): line.split()[2:] for line in done.stderr.splitlines() if " fp32 " in line}

@@ -129,4 +129,4 @@ def test_the_labels_are_right(trained: Bundle) -> None:
     done = script(code, trained.path.parent)
     assert done.returncode == 0, done.stderr
     correct = int((np.array(json.loads(done.stdout)) == data.load("digits").test.labels).sum())
-    assert correct == trained.manifest["metrics"]["correct"]
+    assert correct == trained.stored["metrics"]["correct"]

@@ -23,7 +23,7 @@ def test_the_tutorials_accuracy_is_reached_in_every_precision(on_mnist: Bundle, 
     assert results["bundle"]["dataset"] == {"name": "mnist", "fingerprint": "c473ce9de4170e6f"}
     assert [(row["backend"], row["precision"]) for row in results["rows"]] == CANDIDATES
     check_answers(results["rows"], on_mnist)
-    assert on_mnist.manifest["metrics"]["test_accuracy"] >= 0.976
+    assert on_mnist.stored["metrics"]["test_accuracy"] >= 0.976
     for row in results["rows"]:
         assert row["accuracy"]["total"] == 10_000
         assert row["accuracy"]["top1"] >= 0.976 - (0 if row["precision"] == "fp32" else 0.005)
@@ -36,6 +36,6 @@ def test_the_default_recipe_reaches_the_tutorials_accuracy(tmp_path: Path) -> No
     done = run_cli("train", "--no-export", "--no-plots", cwd=tmp_path, env=env)
     assert done.returncode == 0, done.stderr
     bundle = Bundle((tmp_path / "runs" / "latest").resolve())
-    assert (bundle.recipe_name, bundle.dataset["name"]) == ("dense-128", "mnist")
-    assert bundle.manifest["metrics"]["total"] == 10_000
-    assert bundle.manifest["metrics"]["test_accuracy"] >= 0.97  # as its authors state; seeds gave 97.2 to 98.1 %
+    assert (bundle.recipe_name, bundle.dataset.name) == ("dense-128", "mnist")
+    assert bundle.stored["metrics"]["total"] == 10_000
+    assert bundle.stored["metrics"]["test_accuracy"] >= 0.97  # as its authors state; seeds gave 97.2 to 98.1 %

@@ -41,7 +41,7 @@ def test_what_a_trained_bundle_says_is_drawn_below_it(cli: Cli, tmp_path: Path, 
     bundle = copied(trained, tmp_path)
     done = run_cli("plot", "confusion", bundle.path, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
-    metrics = bundle.manifest["metrics"]
+    metrics = bundle.stored["metrics"]
     assert f"{metrics['test_accuracy']:.2%} right: {metrics['correct']} of {metrics['total']} images" in done.stdout
     assert done.stdout.splitlines()[-1] == f"Drawn: {bundle.path / 'plots' / 'confusion.png'}"
 
@@ -77,7 +77,7 @@ def test_data_and_weights_are_drawn_where_the_user_says(cli: Cli, tmp_path: Path
 
 def test_deformed_digits_are_drawn_of_a_training(tmp_path: Path, untrained: Bundle) -> None:
     bundle = copied(untrained, tmp_path)
-    rewrite_manifest(bundle, {**bundle.manifest, "recipe": {**bundle.manifest["recipe"], "rotation": 10, "shift": 2}})
+    rewrite_manifest(bundle, {**bundle.stored, "recipe": {**bundle.stored["recipe"], "rotation": 10, "shift": 2}})
     done = run_cli("plot", "augmented", bundle.path, "--epochs", "3", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     target = bundle.path / "plots" / "augmented.png"

@@ -94,7 +94,7 @@ def test_the_lines_hold_what_the_model_says_of_the_prepared_pictures(cli: Cli, t
 
     with digitbench.load(trained, backend="onnx") as classifier:
         expected = classifier.scores(np.stack([prepared(album / f"{digit}.png") for digit in DIGITS]))
-    likely = accuracy.probabilities(expected, accuracy.output_activation(trained.manifest))
+    likely = accuracy.probabilities(expected, trained.manifest.output.activation)
     for entry, scores, shares in zip(entries, expected, likely, strict=True):
         assert list(entry) == ["file", "label", "probability", "probabilities", "scores", "backend", "precision"]
         np.testing.assert_allclose(entry["scores"], scores, atol=1e-6)

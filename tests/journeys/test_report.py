@@ -27,13 +27,13 @@ NASTY = '</script><img src=x onerror="window.ran=1"><a href="javascript:window.r
 
 def results_for(bundle: Bundle) -> Results:
     """Fourteen candidates, of which one is INVALID and one failed, and two at another batch size."""
-    images = bundle.manifest["metrics"]["total"]
+    images = bundle.stored["metrics"]["total"]
     rows = [*fourteen_rows(), *fourteen_rows(batch_sizes=(32,))[-2:]]
     rows[3] = replace(rows[3], validity=(Finding("a busy core", "wait"),))
     rows[5] = rows[5].failed("it died")
     about = BUNDLE | {
-        "name": bundle.name, "dataset": dict(bundle.dataset), "test_images": images,
-        "reference_sha256": bundle.manifest["reference"]["sha256"],
+        "name": bundle.name, "dataset": bundle.stored["dataset"], "test_images": images,
+        "reference_sha256": bundle.stored["reference"]["sha256"],
     }  # fmt: skip
     return results_of(*rows, bundle=about)
 

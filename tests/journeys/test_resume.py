@@ -142,10 +142,8 @@ def test_each_backend_goes_on_in_the_precisions_that_it_had(tmp_path: Path, cli:
     """Which aren't the same for all: an export may have been refused."""
     bundle = copied(trained, tmp_path)
     held = {("npz", "fp32"), ("onnx", "fp32"), ("tflite", "int8")}
-    kept = [
-        artifact for artifact in bundle.manifest["artifacts"] if (artifact["format"], artifact["precision"]) in held
-    ]
-    rewrite_manifest(bundle, {**bundle.manifest, "artifacts": kept})
+    kept = [artifact for artifact in bundle.stored["artifacts"] if (artifact["format"], artifact["precision"]) in held]
+    rewrite_manifest(bundle, {**bundle.stored, "artifacts": kept})
     done = cli("bench", bundle.path, "-b", "numpy", "-b", "onnx", "-b", "tflite", "--baseline", "tflite:int8",
                "--batch-size", "8", "--seconds", "0.2", "--generations", "2", "--json", "found.json")  # fmt: skip
     assert done.returncode == 0, done.stderr

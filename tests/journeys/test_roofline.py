@@ -111,8 +111,8 @@ def test_resume_takes_roofs_over_and_adds_them_where_asked(tmp_path: Path, cli: 
 def test_a_bundle_without_plain_weights_is_told_how_to_get_them(tmp_path: Path, cli: Cli, trained: Bundle) -> None:
     bundle = copied(trained, tmp_path)
     manifest = {
-        **bundle.manifest,
-        "artifacts": [artifact for artifact in bundle.manifest["artifacts"] if artifact["format"] != "npz"],
+        **bundle.stored,
+        "artifacts": [artifact for artifact in bundle.stored["artifacts"] if artifact["format"] != "npz"],
     }
     rewrite_manifest(bundle, manifest)
     message = complaint(cli("bench", bundle.path, "-b", "onnx", "--quick", "--roofline"))

@@ -189,7 +189,7 @@ def test_a_seed_gives_the_same_weights_twice_and_auto_falls_back_to_digits_aloud
     assert "scikit-learn" in first
     assert done.stderr == ""
     again = tmp_path / "runs" / "latest"
-    assert manifest_of(again)["dataset"] == trained.manifest["dataset"]
+    assert manifest_of(again)["dataset"] == trained.stored["dataset"]
     assert scores_of(again) == scores_of(trained.path)
     weights, before = weights_of(again), weights_of(trained.path)
     assert len(weights) == 4, "two layers' kernels and biases"
@@ -205,7 +205,7 @@ def test_another_seed_gives_other_weights(cli: Cli, tmp_path: Path, trained: Bun
     assert not (tmp_path / "other" / "plots").exists()
     folder = tmp_path / "other"
     assert {entry["format"] for entry in manifest_of(folder)["artifacts"]} == {"keras"}
-    assert manifest_of(folder)["recipe"] == {**trained.manifest["recipe"], "seed": 1}
+    assert manifest_of(folder)["recipe"] == {**trained.stored["recipe"], "seed": 1}
     assert scores_of(folder) != scores_of(trained.path)
 
 

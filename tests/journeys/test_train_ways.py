@@ -40,13 +40,13 @@ def ways(tmp_path_factory: pytest.TempPathFactory, trained: Bundle) -> Ways:
 
 @pytest.mark.slow
 def test_each_seed_has_a_bundle_and_no_member_is_in_two(ways: Ways) -> None:
-    assert [bundle.manifest["recipe"]["seed"] for bundle in ways.bundles] == [5, 7]
+    assert [bundle.stored["recipe"]["seed"] for bundle in ways.bundles] == [5, 7]
     assert len({bundle.reference_scores().tobytes() for bundle in ways.bundles}) == 2
 
 
 @pytest.mark.slow
 def test_several_seeds_are_told_with_mean_and_interval(ways: Ways) -> None:
-    accuracies = [bundle.manifest["metrics"]["test_accuracy"] for bundle in ways.bundles]
+    accuracies = [bundle.stored["metrics"]["test_accuracy"] for bundle in ways.bundles]
     mean, low, high = mean_interval(accuracies)
     line = ways.done.stdout.splitlines()[-1]
     assert line.startswith(f"dense-128+: mean test accuracy {mean:.3%}, 95 % interval {max(low, 0):.3%} to ")
@@ -68,7 +68,7 @@ def test_a_committee_says_the_mean_of_its_members(ways: Ways) -> None:
 @pytest.mark.slow
 def test_the_budget_and_what_came_of_it_are_recorded(ways: Ways) -> None:
     for bundle in ways.bundles:
-        recipe, training = bundle.manifest["recipe"], bundle.manifest["training"]
+        recipe, training = bundle.stored["recipe"], bundle.stored["training"]
         history = json.loads((bundle.path / "history.json").read_text())
         assert training["budget_seconds"] == 4
         assert recipe["name"] == "dense-128+"
@@ -79,10 +79,10 @@ def test_the_budget_and_what_came_of_it_are_recorded(ways: Ways) -> None:
 
 @pytest.mark.slow
 def test_the_teacher_is_recorded_by_content(ways: Ways, trained: Bundle) -> None:
-    teacher = ways.bundles[0].manifest["training"]["teacher"]
+    teacher = ways.bundles[0].stored["training"]["teacher"]
     assert teacher["path"] == str(trained.path)
     assert teacher["sha256"] == trained.find("keras").sha256
-    assert teacher["test_accuracy"] == trained.manifest["metrics"]["test_accuracy"]
+    assert teacher["test_accuracy"] == trained.stored["metrics"]["test_accuracy"]
 
 
 @pytest.mark.parametrize(
@@ -126,8 +126,8 @@ def test_both_loops_are_equally_right(cli: Cli, tmp_path: Path) -> None:
         done = cli(*QUICK, *SAME, "--seeds", "5", "--loop", loop, "--output", loop)
         assert done.returncode == 0, done.stderr
         bundles = [Bundle(tmp_path / f"{loop}-seed{seed}") for seed in range(5)]
-        assert all(bundle.manifest["training"]["loop"] == loop for bundle in bundles)
-        shares[loop] = np.array([bundle.manifest["metrics"]["test_accuracy"] for bundle in bundles])
+        assert all(bundle.stored["training"]["loop"] == loop for bundle in bundles)
+        shares[loop] = np.array([bundle.stored["metrics"]["test_accuracy"] for bundle in bundles])
     _, low, high = mean_interval((shares["compiled"] - shares["fit"]).tolist())
     assert low < 0 < high
     assert high - low < 0.06

@@ -55,7 +55,7 @@ def test_photographs_are_held_against_what_keras_says_of_them(cli: Cli, tmp_path
     assert done.returncode == 0, done.stderr
     results = parsed((tmp_path / "found.json").read_text())
     assert results["bundle"]["dataset"]["name"] == "photos"
-    assert results["bundle"]["dataset"]["fingerprint"] != trained.dataset["fingerprint"]
+    assert results["bundle"]["dataset"]["fingerprint"] != trained.dataset.fingerprint
     assert results["bundle"]["test_images"] == 12
     row = row_of(results)
     assert (row["agreement"]["reference"], row["agreement"]["flips"]) == ("keras", 0)
@@ -76,7 +76,7 @@ def test_the_bundles_own_data_by_another_name_keep_their_reference(cli: Cli, tmp
     assert done.returncode == 0, done.stderr
     assert "the reference" not in done.stderr
     assert row_of(parsed(done.stdout))["agreement"]["flips"] == 0
-    assert parsed(done.stdout)["bundle"]["dataset"]["fingerprint"] == untrained.dataset["fingerprint"]
+    assert parsed(done.stdout)["bundle"]["dataset"]["fingerprint"] == untrained.dataset.fingerprint
 
 
 def test_a_damaged_mnist_says_that_it_is_not_mnist(cli: Cli, tmp_path: Path, untrained: Bundle) -> None:
@@ -96,8 +96,8 @@ def test_a_damaged_mnist_says_that_it_is_not_mnist(cli: Cli, tmp_path: Path, unt
 def without_reference(tmp_path: Path, untrained: Bundle) -> Bundle:
     """A bundle whose reference is Keras, and that Keras can't open."""
     bundle = copied(untrained, tmp_path)
-    del bundle.manifest["reference"]["backend"]
-    rewrite_manifest(bundle, bundle.manifest)
+    del bundle.stored["reference"]["backend"]
+    rewrite_manifest(bundle, bundle.stored)
     return bundle
 
 
@@ -152,8 +152,8 @@ def on_user_data(tmp_path: Path, untrained: Bundle) -> Bundle:
     path = write_npz(tmp_path / "own.npz", DIGITS.test, DIGITS.train.head(600))
     dataset = data.load("auto", path)
     bundle = copied(untrained, tmp_path)
-    bundle.manifest["dataset"] = {"name": dataset.name, "fingerprint": dataset.fingerprint, "source": dataset.source}
-    rewrite_manifest(bundle, bundle.manifest)
+    bundle.stored["dataset"] = {"name": dataset.name, "fingerprint": dataset.fingerprint, "source": dataset.source}
+    rewrite_manifest(bundle, bundle.stored)
     return bundle
 
 

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from math import prod
-from typing import Any
 
 from digitbench.judge.sorting import is_not_applicable
 from digitbench.records.results import Results, Row
 from digitbench.report.page import Source
-
-OPTIONS = {"seconds": "--seconds", "generations": "--generations", "seed": "--seed", "timeout": "--timeout"}
 
 
 def command(source: Source) -> str:
@@ -37,7 +34,7 @@ def caveats(source: Source) -> list[str]:
         )
     if source.bundle is None:
         lines.append("The bundle's folder is not known here: put its own in its place.")
-    elif results.bundle["dataset"]["fingerprint"] != source.bundle.dataset["fingerprint"]:
+    elif results.bundle["dataset"]["fingerprint"] != source.bundle.dataset.fingerprint:
         lines.append(f"The images were {results.bundle['dataset']['name']}: name them with --data PATH.")
     return [*lines, f"These results were made with digitbench {results.digitbench}."]
 
@@ -68,8 +65,8 @@ def _limit(source: Source) -> int | None:
     images = int(source.results.bundle["test_images"])
     if source.data is not None and len(source.data.test) == images:
         return None
-    metrics = source.bundle.manifest.get("metrics") if source.bundle else None
-    return None if isinstance(metrics, Mapping) and metrics.get("total") == images else images
+    metrics = source.bundle.manifest.metrics if source.bundle else None
+    return None if metrics and metrics.total == images else images
 
 
 def _options(results: Results, limit: int | None) -> list[str]:
@@ -78,18 +75,11 @@ def _options(results: Results, limit: int | None) -> list[str]:
     if _name(results) == "bench":
         arguments += ["--batch-size", ",".join(map(str, _sizes(rows)))] if _sizes(rows) else []
         arguments += ["--threads", ",".join(map(str, _threads(rows)))]
-        recorded = {name: settings[name] for name in OPTIONS if _is_number(settings.get(name))}
-        arguments += [argument for name, value in recorded.items() for argument in (OPTIONS[name], f"{value:.10g}")]
-        baseline = settings.get("baseline")
-        baseline_name = ":".join(map(str, baseline)) if isinstance(baseline, list | tuple) else baseline
-        arguments += ["--baseline", str(baseline_name)] if baseline_name else []
+        for name, value in settings.options.items():
+            arguments += [f"--{name}", value if isinstance(value, str) else f"{value:.10g}"]
         arguments += ["--roofline"] if results.roofs else []
         arguments += ["--referee"] if results.referees else []
     else:
         arguments += ["--threads", str(max(_threads(rows)))]
         arguments += ["--pairs"] if results.pairs else []
     return arguments + (["--limit", str(limit)] if limit else [])
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

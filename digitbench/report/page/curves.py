@@ -81,7 +81,7 @@ def history_of(bundle: Bundle) -> Mapping[str, Sequence[float]]:
     """
     path = bundle.path / HISTORY
     if not path.exists():
-        explanation = "was made elsewhere" if "imported" in bundle.manifest else "has lost it"
+        explanation = "was made elsewhere" if bundle.manifest.imported else "has lost it"
         raise BundleError(f"{path}: no training history is kept: this model {explanation}")
     try:
         content = json.loads(path.read_text(encoding="utf-8"))

@@ -36,38 +36,35 @@ def overview(source: Source) -> Table:
 
 def settings(results: Results) -> Table:
     """Give what the values depend on: the settings, warm-up, the loop's cost, digitbench's own load."""
-    entries: list[tuple[str, str]] = []
-    recorded = results.settings
-    for name, unit in (("seconds", "s of timed calls of each candidate, over all generations"),
-                       ("generations", "fresh processes of each candidate"), ("seed", "of the order of turns"),
-                       ("timeout", "s that a worker may be silent")):  # fmt: skip
-        if recorded.get(name) is not None:
-            entries.append((name, f"{recorded[name]} {unit}"))
-    baseline = formatting.baseline_of(results)
-    entries += [("baseline", f"{' '.join(baseline)}: what ratios are to")] if baseline else []
-    share = recorded.get("parent_cpu_share")
-    entries += [("digitbench's own load", f"{share:.1%} of a core while timing")] if isinstance(share, float) else []
-    load = results.machine.get("load_average")
-    entries += [("load average before", f"{load}")] if load is not None else []
-    return text_table(("setting", "value"), (*entries, *_warm_up(results), *_loop(results)), 2)
+    baseline, own_load = formatting.baseline_of(results), results.settings.parent_cpu_share
+    entries = {
+        "seconds": (results.settings.seconds, "{} s of timed calls of each candidate, over all generations"),
+        "generations": (results.settings.generations, "{} fresh processes of each candidate"),
+        "seed": (results.settings.seed, "{} of the order of turns"),
+        "timeout": (results.settings.timeout, "{} s that a worker may be silent"),
+        "baseline": (baseline and " ".join(baseline), "{}: what ratios are to"),
+        "digitbench's own load": (own_load, "{:.1%} of a core while timing"),
+        "load average before": (results.machine.get("load_average"), "{}"),
+        "warm-up": (_warm_up(results.rows), "{}"),
+        "the timed loop": (_loop(results.rows), "{} µs of each call; in the figures"),
+    }
+    lines = [(name, form.format(value)) for name, (value, form) in entries.items() if value is not None]
+    return text_table(("setting", "value"), lines, 2)
 
 
-def _warm_up(results: Results) -> list[tuple[str, str]]:
-    warm_ups = [row.warm_up for row in results.rows if row.warm_up]
+def _warm_up(rows: Sequence[Row]) -> str | None:
+    warm_ups = [row.warm_up for row in rows if row.warm_up]
     if not warm_ups:
-        return []
+        return None
     calls, seconds = ([warm_up.calls for warm_up in warm_ups], [warm_up.seconds for warm_up in warm_ups])
-    settled = sum(warm_up.settled for warm_up in warm_ups)
-    return [(
-        "warm-up", f"{min(calls):,} to {max(calls):,} calls in {min(seconds):.2f} to {max(seconds):.2f} s; settled in "
-                   f"{settled} of {formatting.counted(len(warm_ups), 'candidate')}",
-    )]  # fmt: skip
+    settled = f"{sum(warm_up.settled for warm_up in warm_ups)} of {formatting.counted(len(warm_ups), 'candidate')}"
+    times = f"{min(calls):,} to {max(calls):,} calls in {min(seconds):.2f} to {max(seconds):.2f} s"
+    return f"{times}; settled in {settled}"
 
 
-def _loop(results: Results) -> list[tuple[str, str]]:
-    costs = [row.ledger.loop for row in results.rows if row.ledger]
-    ends = dict.fromkeys(f"{cost:.2f}" for cost in (min(costs, default=0.0), max(costs, default=0.0)))
-    return [("the timed loop", f"{' to '.join(ends)} µs of each call; in the figures")] if costs else []
+def _loop(rows: Sequence[Row]) -> str | None:
+    costs = [row.ledger.loop for row in rows if row.ledger]
+    return " to ".join(dict.fromkeys(f"{cost:.2f}" for cost in (min(costs), max(costs)))) if costs else None
 
 
 def floors(results: Results) -> Table:
