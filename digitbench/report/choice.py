@@ -48,7 +48,7 @@ SINGLE_PROCESS = (
 # --- a table -------------------------------------------------------------------------------------------------------
 
 
-def _table(choice: Choice, columns: Sequence[Column]) -> Table:
+def table_of(choice: Choice, columns: Sequence[Column]) -> Table:
     """Give every candidate, each in the style of its verdict."""
     judged_by_key = {candidate.row.key: candidate for candidate in choice.judged}
 
@@ -59,7 +59,7 @@ def _table(choice: Choice, columns: Sequence[Column]) -> Table:
     return Table(columns, [candidate.row for candidate in choice.judged], style_of)
 
 
-def _columns(choice: Choice, *, brief: bool = False) -> list[Column]:
+def columns_of(choice: Choice, *, brief: bool = False) -> list[Column]:
     """Give the columns; `brief` where the reasons stand elsewhere, since they would take most of a screen."""
     verdicts = {
         candidate.row.key: "out" if brief and candidate.reasons else outcome(choice, candidate)
@@ -122,11 +122,11 @@ def to_markdown(choice: Choice) -> str:
     with_reasons = partial(_certified, reasons=True)  # Markdown has no notes below its table
     columns = [
         replace(column, cell=with_reasons) if column.cell is _certified else column
-        for column in _columns(choice)
+        for column in columns_of(choice)
         if column.head != METRICS["p99"].head or "p99" in limited
     ]
     mind = "".join(f"\nMind: {plain(warning)}.\n" for warning in choice.warnings)
-    return f"{_table(choice, columns).to_markdown()}\n{mind}"
+    return f"{table_of(choice, columns).to_markdown()}\n{mind}"
 
 
 # --- text ----------------------------------------------------------------------------------------------------------
@@ -150,7 +150,7 @@ def print_choice(
     if choice.judged:
         limits = ", ".join(map(str, choice.limits)) or "none"
         print_line(f"{_setup(choice.judged[0].row).capitalize()}; limits: {limits}.", console)
-        print_rows(_table(choice, _columns(choice, brief=console.is_terminal)), console)
+        print_rows(table_of(choice, columns_of(choice, brief=console.is_terminal)), console)
     for candidate in choice.judged if console.is_terminal else ():
         if candidate.reasons:
             print_line(f"{_name(candidate.row)} is out: {'; '.join(candidate.reasons)}", console, "dim")

@@ -39,7 +39,9 @@ def print_results(
         Print a table of the digits too, where the results have one.
     """
     console.print(headline(results), highlight=False, soft_wrap=True)
-    _print_table(results, console)
+    table = results_table(results)
+    if table.rows:
+        print_rows(table, console)
     for lines, style in ((invalid_rows(results), "yellow"), (footnotes(results), "dim")):
         for line in lines:
             print_line(line, console, style)
@@ -73,15 +75,15 @@ def headline(results: Results) -> Text:
     )
 
 
-def _print_table(results: Results, console: Console) -> None:
+def results_table(results: Results) -> Table:
+    """Give the main table: the fastest bold, what can't be relied on dim."""
     rows, measured = shown_rows(results.rows), any(row.latency_us for row in results.rows)
     best = fastest(rows)
 
     def style_of(row: Row) -> str:
         return "dim" if row.error or row.validity else "bold green" if measured and id(row) in best else ""
 
-    if rows:
-        print_rows(Table(columns_of(results, rows, measured), rows, style_of), console)
+    return Table(columns_of(results, rows, measured) if rows else (), rows, style_of)
 
 
 def _print_flips(rows: Sequence[Row], console: Console) -> None:
