@@ -183,10 +183,8 @@ def interval_of(change: Change) -> str:
 
 def _signed(metric: str, change: float) -> str:
     """Write a change with its sign, in per cent, percentage points or as a count."""
-    unit = GATED[metric].gate_unit
-    value = {"%": 100 * (change - 1), "pp": 100 * change, "": change}[unit]
-    decimals = {"%": 1, "pp": 2, "": 0}[unit]
-    return f"{round(value, decimals) + 0.0:+,.{decimals}f}"  # + 0.0: no change has no minus
+    zero, scale, decimals = {"%": (1, 100, 1), "pp": (0, 100, 2), "": (0, 1, 0)}[GATED[metric].gate_unit]
+    return f"{round(scale * (change - zero), decimals) + 0.0:+,.{decimals}f}"  # + 0.0: no change has no minus
 
 
 # --- beside the table ----------------------------------------------------------------------------------------------
