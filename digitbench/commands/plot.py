@@ -316,6 +316,7 @@ def _draw_scored(
     """
     from digitbench.bundle import Bundle
     from digitbench.charts import canvas, vega
+
     bundle, console, name_parts = Bundle(run), open_console(), [kind]
     canvas.check_target()
     vega.check_target(output or picture_path(bundle, ["scores"]))

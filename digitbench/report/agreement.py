@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from operator import attrgetter, itemgetter
 
 from rich.console import Console
+from rich.table import Table as RichTable
 from rich.text import Text
 
 from digitbench.evaluate.accuracy import wilson_interval
@@ -18,7 +20,7 @@ from digitbench.records.quality import BINS, SIGNIFICANT
 from digitbench.records.results import Flip, Pair, ReliabilityBin, Results, Row
 from digitbench.report.columns import precision_column
 from digitbench.report.footnotes import dynamic_notes
-from digitbench.report.table import ALWAYS, Column, Table, of_metric, text_table
+from digitbench.report.table import ALWAYS, Column, Table, of_metric
 from digitbench.report.terminal import headline, print_missing
 from digitbench.report.terminal_table import drawn, print_line, print_rows, print_table, width_of
 
@@ -63,7 +65,7 @@ def print_agreement(results: Results, console: Console, *, reliability: bool = F
     rows = [row for row in shown_rows(results.rows) if row.agreement or row.error]
     console.print(headline(results), highlight=False, soft_wrap=True)
     if rows:
-        print_rows(_main_table(results, rows), console)
+        print_rows(main_table(results, rows), console)
         for line in footnotes(rows):
             print_line(line, console, "dim")
         _print_flips(rows, console)
@@ -77,9 +79,11 @@ def print_agreement(results: Results, console: Console, *, reliability: bool = F
 # --- the main table ------------------------------------------------------------------------------------------------
 
 
-def _main_table(results: Results, rows: Sequence[Row]) -> Table:
+def main_table(results: Results, rows: Sequence[Row]) -> Table:
+    """Give what the reference's scores give, where that is known, and what each of these candidates says beside it."""
+    threads = next((row.threads for row in rows), 1)
     reference_rows = [
-        Row(REFERENCE, "", None, rows[0].threads, accuracy=reference.accuracy, calibration=reference.calibration)
+        Row(REFERENCE, "", None, threads, accuracy=reference.accuracy, calibration=reference.calibration)
         for reference in [results.reference] if reference
     ]  # fmt: skip
     columns = [
@@ -225,13 +229,15 @@ def _print_pairs(pairs: Sequence[Pair], names: Names, console: Console) -> None:
 
     console.print()
     print_line("Each against each", console, "bold")
-    table = Table([Column("", ALWAYS, label, left=True), *map(column, range(len(candidates)))], candidates)
-    first, *remaining = table.columns
+    first, *remaining = [Column("", ALWAYS, label, left=True), *map(column, range(len(candidates)))]
+
+    def matrix(count: int) -> RichTable:
+        return drawn(Table([first, *remaining[:count]], candidates))
+
     while remaining:
-        count = len(remaining)
-        while console.is_terminal and count > 1 and width_of(drawn(table, [first, *remaining[:count]])) > console.width:
-            count -= 1
-        print_table(drawn(table, [first, *remaining[:count]]), console)
+        room = console.width if console.is_terminal else inf
+        count = next((count for count in range(len(remaining), 1, -1) if width_of(matrix(count)) <= room), 1)
+        print_table(matrix(count), console)
         remaining = remaining[count:]
     differing = any(pair.mcnemar.verdict != "same" for pair in pairs)
     by_chance = f" Of {len(pairs)} pairs up to {SIGNIFICANT * len(pairs):.0f} would have such a p by chance."
@@ -262,11 +268,12 @@ def _print_reliability(results: Results, rows: Sequence[Row], console: Console) 
     names_by_bins: dict[tuple[tuple[str, ...], ...], list[str]] = {}
     for name, calibration in calibrations.items():
         names_by_bins.setdefault(tuple(map(_bin_cells, calibration.bins)), []).append(name)
+    columns = [Column(head, ALWAYS, itemgetter(i), left=not head) for i, head in enumerate(BIN_HEADS)]
     for bins, alike in names_by_bins.items():
         calibration = calibrations[alike[0]]
         values = f"log loss {calibration.log_loss:.4f}, ECE {calibration.expected_error:.2%}"
         print_line(f"{', '.join(alike)}: {values}", console, "bold")
-        print_rows(text_table(BIN_HEADS, bins, 0), console)
+        print_rows(Table(columns, bins), console)
     print_line(RELIABILITY, console, "dim")
 
 
@@ -278,5 +285,5 @@ def _bin_cells(reliability_bin: ReliabilityBin) -> tuple[str, ...]:
         f"{reliability_bin.low:.2f} to {reliability_bin.high:.2f}", f"{reliability_bin.images:,}",
         f"{reliability_bin.confidence:.1%}", f"{reliability_bin.accuracy:.1%}",
         f"[{100 * low:.1f}, {100 * high:.1f}]", f"{reliability_bin.accuracy - reliability_bin.confidence:+.1%}",
-        "".join(bar),
+        "".join(bar).rstrip(),
     )  # fmt: skip

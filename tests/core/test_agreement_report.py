@@ -214,6 +214,13 @@ def test_a_table_of_reliability_is_printed_once_for_those_it_is_the_same_of() ->
     assert "reference: log loss 0.0712, ECE 1.23%" in text
 
 
+def test_the_bars_of_reliability_begin_below_each_other() -> None:
+    bins = [line for line in printed(*ROWS, reliability=True).splitlines() if re.match(r" *0\.\d\d to ", line)]
+    assert len({line.index("█") for line in bins}) == 1
+    assert [line.count("█") for line in bins] == [5, 19]
+    assert [line.rindex("│") - line.index("█") for line in bins] == [9, 19]
+
+
 def test_reliability_is_printed_only_if_asked_for() -> None:
     assert "0.40 to 0.47" not in printed(*ROWS)
 
