@@ -64,7 +64,7 @@ def print_agreement(results: Results, console: Console, *, reliability: bool = F
     rows = [row for row in shown_rows(results.rows) if row.agreement or row.error]
     console.print(headline(results), highlight=False, soft_wrap=True)
     if rows:
-        print_rows(_main_table(results, rows), console)
+        print_rows(main_table(results, rows), console)
         for line in footnotes(rows):
             print_line(line, console, "dim")
         _print_flips(rows, console)
@@ -78,9 +78,11 @@ def print_agreement(results: Results, console: Console, *, reliability: bool = F
 # --- the main table ------------------------------------------------------------------------------------------------
 
 
-def _main_table(results: Results, rows: Sequence[Row]) -> Table:
+def main_table(results: Results, rows: Sequence[Row]) -> Table:
+    """Give what the reference's scores give, where that is known, and what each of these candidates says beside it."""
+    threads = next((row.threads for row in rows), 1)
     reference_rows = [
-        Row(REFERENCE, "", None, rows[0].threads, accuracy=reference.accuracy, calibration=reference.calibration)
+        Row(REFERENCE, "", None, threads, accuracy=reference.accuracy, calibration=reference.calibration)
         for reference in [results.reference] if reference
     ]  # fmt: skip
     columns = [
@@ -229,7 +231,7 @@ def _print_pairs(pairs: Sequence[Pair], names: Names, console: Console) -> None:
     first, *remaining = [Column("", ALWAYS, label, left=True), *map(column, range(len(candidates)))]
 
     def matrix(count: int) -> RichTable:
-        return drawn(Table([first, *remaining[:count]], candidates))
+        return drawn(Table((), candidates), [first, *remaining[:count]])
 
     while remaining:
         room = console.width if console.is_terminal else inf

@@ -21,7 +21,7 @@ from digitbench.records.metrics import METRICS, read
 from digitbench.records.results import Results, Row
 from digitbench.report.columns import runtime_text
 from digitbench.report.footnotes import dynamic_notes
-from digitbench.report.table import ALWAYS, Column, Table, of_metric, plain
+from digitbench.report.table import ALWAYS, CHOSEN, Column, Table, of_metric, plain
 from digitbench.report.terminal import headline
 from digitbench.report.terminal_table import print_line, print_rows
 
@@ -54,7 +54,7 @@ def table_of(choice: Choice, columns: Sequence[Column]) -> Table:
 
     def style_of(row: Row) -> str:
         candidate = judged_by_key[row.key]
-        return "bold green" if candidate is choice.named else "dim" if candidate.reasons else ""
+        return CHOSEN if candidate is choice.named else "dim" if candidate.reasons else ""
 
     return Table(columns, [candidate.row for candidate in choice.judged], style_of)
 

@@ -15,7 +15,7 @@ from digitbench.records.results import Results, Row
 from digitbench.report import sections, sgemm
 from digitbench.report.columns import columns_of
 from digitbench.report.footnotes import footnotes
-from digitbench.report.table import ALWAYS, Column, Table
+from digitbench.report.table import ALWAYS, CHOSEN, Column, Table
 from digitbench.report.terminal_table import print_line, print_rows, print_section
 from digitbench.report.throughput import print_saturation
 
@@ -76,12 +76,12 @@ def headline(results: Results) -> Text:
 
 
 def results_table(results: Results) -> Table:
-    """Give the main table: the fastest bold, what can't be relied on dim."""
+    """Give what was measured, failed or can't be done with this model, the fastest of each group marked."""
     rows, measured = shown_rows(results.rows), any(row.latency_us for row in results.rows)
-    best = fastest(rows)
+    best = fastest(rows) if measured else ()
 
     def style_of(row: Row) -> str:
-        return "dim" if row.error or row.validity else "bold green" if measured and id(row) in best else ""
+        return "dim" if row.error or row.validity else CHOSEN if id(row) in best else ""
 
     return Table(columns_of(results, rows, measured) if rows else (), rows, style_of)
 

@@ -58,7 +58,7 @@ def test_what_lies_within_the_noise_floor_is_a_tie_too() -> None:
     assert "×1.01 [1.00, 1.02]" in shown(*rows, settings=BASELINE, floors=(elsewhere,))
 
 
-@settings(deadline=None)  # the first call imports SciPy
+@settings(deadline=None)  # the first case loads SciPy
 @given(
     value=st.floats(0.5, 2),
     spread=st.lists(st.floats(0.9, 1.1), min_size=2, max_size=4),

@@ -21,6 +21,7 @@ from digitbench.judge.sorting import Group
 from digitbench.records.formatting import Names, day
 from digitbench.records.results import Results
 from digitbench.report import page, sections, sgemm
+from digitbench.report.agreement import main_table
 from digitbench.report.footnotes import footnotes
 from digitbench.report.page import Source, changed_images, command, curves, facts, plots, runs, table, thinning
 from digitbench.report.page.chart_parts import ON_DARK, Plot
@@ -92,7 +93,7 @@ def _context(source: Source, verdicts: Sequence[Recommendation]) -> dict[str, An
         "name": results.bundle["name"], "source": source, "results": results, "facts": facts,
         "overview": facts.overview(source), "measured": day(results.created), "verdicts": verdicts,
         "timed": any(row.latency_us for row in results.rows), "full": table.full(results, verdicts),
-        "agreement": facts.agreement(rows), "digits": sections.digits(results), "changed": images,
+        "agreement": main_table(results, rows).without_empty(), "digits": sections.digits(results), "changed": images,
         "changed_count": count, "known_flips": any(row.agreement for row in rows),
         "confusion": _value_or_reason(lambda: changed_images.confusion(source)),
         "notes": _notes(results), "thinned": str(thinning.fineness(len(results.rows))),
