@@ -26,7 +26,7 @@ from digitbench.report.bundles import megabytes, share
 from digitbench.report.choice import columns_of as choice_columns
 from digitbench.report.choice import nobody, table_of, why_chosen
 from digitbench.report.columns import FASTEST
-from digitbench.report.table import ALWAYS, Column, Table
+from digitbench.report.table import ALWAYS, CHOSEN, Column, Table
 from digitbench.report.terminal import headline, results_table
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ WIDTH, HEIGHT = 120, 28  # of a curve, in pixels
 TABLE = "border-collapse:collapse;font-size:inherit;font-variant-numeric:tabular-nums;margin:6px 0 2px"
 LINE = "border-bottom:1px solid rgba(128,128,128,.35)"
 FAINT, BOLD = "opacity:.65", "font-weight:bold"
-STYLES = {"dim": FAINT, "bold green": BOLD}
+STYLES = {"dim": FAINT, CHOSEN: BOLD}
 CHOICE_HEADS = ("backend", "precision", "top-1 [95 %]", "p50 µs", "size kB", "peak MB", "verdict")
 
 
