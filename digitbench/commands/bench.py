@@ -11,13 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from digitbench.commands import options
-from digitbench.commands.outputs import (
-    Outputs,
-    compare_and_gate,
-    default_results_path,
-    measure_and_show,
-    raise_failures,
-)
+from digitbench.commands.outputs import Outputs, compare_and_gate, measure_and_show, raise_failures, results_path
 from digitbench.errors import BackendError, UsageError
 
 if TYPE_CHECKING:
@@ -121,7 +115,7 @@ def bench(
     plan = options.timing_plan(quick=quick, **given_settings)
     outputs = Outputs(
         json=json, csv=csv, markdown=markdown, pytest_benchmark_json=pytest_benchmark_json, quiet=quiet, ledger=ledger,
-        kept=default_results_path(bundle), resumed=resume,
+        kept=results_path(bundle), resumed=resume,
     )  # fmt: skip
     chosen = (
         candidates_of(timed_rows, bundle)

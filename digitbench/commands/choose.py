@@ -59,7 +59,7 @@ def choose(
 ) -> None:
     """Name the candidate to ship: bench what is missing, throw out what breaks a limit, show the code to use it."""
     from digitbench.bundle import Bundle, caveats
-    from digitbench.commands.outputs import Outputs, default_results_path
+    from digitbench.commands.outputs import Outputs, results_path
     from digitbench.commands.saving import write_each
     from digitbench.judge.choice import check_preference, code_for, judge
     from digitbench.judge.limits import parse_limits
@@ -74,7 +74,7 @@ def choose(
     check_preference(prefer)
     bundle = Bundle(run)
     outputs = Outputs(json=json, markdown=markdown, quiet=quiet, format="digitbench.choice",
-                      kept=default_results_path(bundle))  # fmt: skip
+                      kept=results_path(bundle))  # fmt: skip
     chosen = options.requested_candidates(bundle, backend, precision, [threads], outputs.note, [batch_size])
     plan = options.timing_plan(quick=quick, seconds=seconds, generations=generations)
     find = partial(

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from digitbench.commands import completion
-from digitbench.commands.options import QuietOption, open_console, show_progress
+from digitbench.commands.options import QuietOption, ThreadsOption, open_console, show_progress
 from digitbench.errors import BundleError, CheckFailed, ImageError, MissingRuntimeError, UsageError
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from digitbench.classifier import Classifier
     from digitbench.records.arrays import Pixels
     from digitbench.records.prediction import Prediction
-    from digitbench.system.progress import Progress
 
 FEW_PICTURES = 10  # pictures: so many are read before a bar would be of use
 SMALL_SIDE = 240  # pixels: the longest side of a photograph that is drawn
@@ -55,7 +54,7 @@ def predict(
     pictures: PicturesArgument,
     backend: RuntimeOption = None,
     precision: OnePrecisionOption = None,
-    threads: Annotated[int, typer.Option("--threads", "-t", min=1, help="Threads that the runtime may use.")] = 1,
+    threads: ThreadsOption = 1,
     show: ShowOption = None,
     json: JsonLinesOption = False,
     quiet: QuietOption = False,
@@ -75,8 +74,11 @@ def predict(
         paths = check_drawable(show, paths)
     with load(bundle, backend=backend, precision=precision, threads=threads) as classifier:
         predictions, stopped = _predict_all(bundle, classifier, paths, show is not None, json, quiet)
-        about = _about(bundle, classifier)
-    _print_and_draw(predictions, about, show, json)
+    runtime = classifier.runtime
+    about = f"{bundle.name} ({bundle.recipe_name}) on {classifier.backend} {classifier.precision}: {runtime.name} "
+    about += runtime.version + (f", {counted(runtime.threads, 'thread')}" if runtime.threads else "")
+    if predictions:
+        _print_and_draw(predictions, about, show, json)
     if stopped:
         open_console(stderr=True).print("Stopped early: only what was finished is shown.", style="yellow")
         raise KeyboardInterrupt
@@ -133,9 +135,11 @@ def _predict_all(
     from digitbench.report.predictions import json_line
 
     predictions: list[Prediction] = []
-    with show_progress(open_console(stderr=True), animate=False, quiet=quiet or len(paths) <= FEW_PICTURES) as progress:
+    total = len(paths)
+    with show_progress(open_console(stderr=True), animate=False, quiet=quiet or total <= FEW_PICTURES) as progress:
         try:
-            for path in _with_progress(paths, progress):
+            for done, path in enumerate(paths, 1):
+                progress.update("reading pictures", done - 1, total, f"{done - 1} of {total}")
                 outcome = _predict_one(bundle, classifier, path, photograph=drawn and len(predictions) < DRAWN)
                 if isinstance(outcome, str):
                     progress.say(outcome)
@@ -144,16 +148,10 @@ def _predict_all(
                 if json:
                     about = {"backend": classifier.backend, "precision": classifier.precision}
                     print(json_line(path, outcome, **about), flush=True)
+            progress.update("reading pictures", total, total, f"{total} of {total}")
         except KeyboardInterrupt:
             return predictions, True
     return predictions, False
-
-
-def _with_progress(paths: Sequence[Path], progress: Progress) -> Iterator[Path]:
-    for done, path in enumerate(paths):
-        progress.update("reading pictures", done, len(paths), f"{done} of {len(paths)}")
-        yield path
-    progress.update("reading pictures", len(paths), len(paths), f"{len(paths)} of {len(paths)}")
 
 
 def _predict_one(bundle: Bundle, classifier: Classifier, path: Path, *, photograph: bool) -> Prediction | str:
@@ -175,30 +173,16 @@ def _predict_one(bundle: Bundle, classifier: Classifier, path: Path, *, photogra
     class_probabilities = probabilities(scores, output_activation(bundle.manifest))
     if not np.isfinite(scores).all():
         return f"{name}: the model's scores for it are no numbers; try another --precision or --backend"
-    return Prediction(
-        path, name, pixels, scores[0], class_probabilities[0], _downscaled(picture) if photograph else None
-    )
+    small = _downscaled(picture) if photograph else None
+    return Prediction(path, name, pixels, scores[0], class_probabilities[0], small)
 
 
 def _downscaled(picture: Pixels) -> Pixels:
     """Give what is kept of a photograph to be drawn: averages of blocks of its pixels."""
     import numpy as np
+    from PIL import Image
 
-    factor = max(1, -(-max(picture.shape[:2]) // SMALL_SIDE))
-    height, width = (max(1, size // factor) for size in picture.shape[:2])
-    cropped = picture[: height * factor, : width * factor]
-    row_sums = np.add.reduceat(cropped, range(0, len(cropped), factor), axis=0, dtype=np.uint32)
-    block_sums = np.add.reduceat(row_sums, range(0, row_sums.shape[1], factor), axis=1)
-    return np.asarray(block_sums // (min(factor, len(cropped)) * min(factor, cropped.shape[1])), np.uint8)
-
-
-def _about(bundle: Bundle, classifier: Classifier) -> str:
-    runtime = classifier.runtime
-    with_threads = f", {runtime.threads} thread{'s' if runtime.threads > 1 else ''}" if runtime.threads else ""
-    return (
-        f"{bundle.name} ({bundle.recipe_name}) on {classifier.backend} {classifier.precision}: "
-        f"{runtime.name} {runtime.version}{with_threads}"
-    )
+    return np.asarray(Image.fromarray(picture).reduce(max(1, -(-max(picture.shape) // SMALL_SIDE))))
 
 
 def _print_and_draw(predictions: list[Prediction], about: str, show: Path | None, json: bool) -> None:
@@ -208,8 +192,8 @@ def _print_and_draw(predictions: list[Prediction], about: str, show: Path | None
     from digitbench.system.text import shown_name
 
     console = open_console(stderr=json)
-    if predictions and not json:
+    if not json:
         print_predictions(predictions, about, console)
-    if show and predictions:
+    if show:
         draw_predictions(predictions, about, show)
         print_line(f"Drawn: {shown_name(show)}", console, "dim")
