@@ -141,12 +141,8 @@ def _at_batch_size(row: Row, path: Path, model_io: ModelIO) -> Candidate:
     """Give the candidate; if its model has another fixed batch size, it can't run and its row says so."""
     if row.batch_size is None or model_io.batch in (None, row.batch_size):
         return Candidate(row, path, model_io=model_io)
-    return Candidate(
-        replace(
-            row, error=f"n/a (fixed batch {model_io.batch})", mend=f"digitbench bench --batch-size {model_io.batch}"
-        ),
-        None,
-    )
+    mend = f"digitbench bench --batch-size {model_io.batch}"
+    return Candidate(replace(row, error=f"n/a (fixed batch {model_io.batch})", mend=mend), None)
 
 
 def _artifacts_by_precision(

@@ -281,15 +281,11 @@ class RunState:
         """The noise floor of each cell that has one."""
         if self.baseline is None:
             return ()
-        return tuple(
-            Floor(
-                *self.baseline,
-                *cell,
-                intervals.log_interval([ratios[index] for index in sorted(ratios)]),
-                {str(index): ratios[index] for index in sorted(ratios)},
-            )
-            for cell, ratios in self._twins.items()
-        )
+        floors = []
+        for cell, ratios in self._twins.items():
+            in_order = {str(index): ratios[index] for index in sorted(ratios)}
+            floors.append(Floor(*self.baseline, *cell, intervals.log_interval([*in_order.values()]), in_order))
+        return tuple(floors)
 
 
 def _with_metrics(row: Row, spent: Sequence[Nanoseconds]) -> Row:
@@ -299,7 +295,8 @@ def _with_metrics(row: Row, spent: Sequence[Nanoseconds]) -> Row:
     images = (row.batch_size or 1) * sum(generation.n for generation in generations)
     busy = _total_busy(generations)
     ratios = [generation.ratio for generation in generations if generation.ratio is not None]
-    settled = sum(not generation.warm_up.settled for generation in generations) * 2 <= len(generations)
+    warm_ups = [generation.warm_up for generation in generations]
+    settled = sum(not warm_up.settled for warm_up in warm_ups) * 2 <= len(warm_ups)
     row = replace(
         row,
         latency_us=intervals.summarise(spent),
@@ -308,11 +305,7 @@ def _with_metrics(row: Row, spent: Sequence[Nanoseconds]) -> Row:
         load_seconds=median(generation.load_seconds for generation in generations),
         first_prediction_us=median(generation.first_prediction_us for generation in generations),
         peak_rss_bytes=max(generation.peak_rss_bytes for generation in generations),
-        warm_up=WarmUp(
-            sum(generation.warm_up.calls for generation in generations),
-            sum(generation.warm_up.seconds for generation in generations),
-            settled,
-        ),
+        warm_up=WarmUp(sum(each.calls for each in warm_ups), sum(each.seconds for each in warm_ups), settled),
         ratio=intervals.log_interval(ratios) if ratios else None,
         busy=busy,
     )
