@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any
 from digitbench import plugins
 from digitbench.backend import Backend
 from digitbench.bundle import Artifact, Bundle
-from digitbench.errors import ArtifactError, BackendError, PluginError, UsageError
+from digitbench.errors import ArtifactError, BackendError, DigitbenchError, PluginError, UsageError
 from digitbench.importing import unsupported
 from digitbench.measure import sgemm
 from digitbench.measure.run_state import Setup
@@ -99,6 +99,7 @@ def candidates(
     names = list(dict.fromkeys(part for name in names for part in name.split(",")))
     selected_plugins = [plugins.find(name) for name in names] or list(plugins.discover().values())
     result: list[Candidate] = []
+    artifacts: Mapping[str, Artifact | DigitbenchError]
     for plugin in selected_plugins:
         if plugin.name == sgemm.NAME:
             message = f"plugin {plugin.name!r} of {plugin.distribution}: bench --roofline has taken that name"
@@ -119,10 +120,9 @@ def candidates(
         except (BackendError, ArtifactError) as exc:
             if names:
                 raise
-            result.append(Candidate(replace(row, error=str(exc), mend=exc.mend), None))
-            continue
+            artifacts = {row.precision: exc}
         for precision, artifact in artifacts.items():
-            if isinstance(artifact, ArtifactError):
+            if not isinstance(artifact, Artifact):
                 unavailable = replace(row, precision=precision, error=str(artifact), mend=artifact.mend)
                 result.append(Candidate(unavailable, None))
                 continue
@@ -147,7 +147,7 @@ def _at_batch_size(row: Row, path: Path, model_io: ModelIO) -> Candidate:
 
 def _artifacts_by_precision(
     bundle: Bundle, name: str, backend: type[Backend], precisions: Sequence[str], *, named: bool
-) -> dict[str, Artifact | ArtifactError]:
+) -> Mapping[str, Artifact | DigitbenchError]:
     """Give for each requested precision the artifact that a backend opens, or the reason why there is none.
 
     Raises
@@ -168,7 +168,7 @@ def _artifacts_by_precision(
         return {item: by_precision[item] for item in supported if item in by_precision} or {
             supported[0]: bundle.find(format, supported[0])
         }
-    requested: dict[str, Artifact | ArtifactError] = {}
+    requested: dict[str, Artifact | DigitbenchError] = {}
     for precision in precisions:
         if precision in backend.makes or precision in supported:
             try:
@@ -176,11 +176,9 @@ def _artifacts_by_precision(
             except ArtifactError as exc:
                 requested[precision] = exc
     if named and not requested:
-        supported_names = ", ".join([*supported, *backend.makes])
-        raise UsageError(
-            f"--precision {','.join(precisions)}: backend {name!r} doesn't run it (it runs: {supported_names})"
-        )
-    errors = [artifact for artifact in requested.values() if isinstance(artifact, ArtifactError)]
+        message = f"--precision {','.join(precisions)}: backend {name!r} doesn't run it"
+        raise UsageError(f"{message} (it runs: {', '.join([*supported, *backend.makes])})")
+    errors = [artifact for artifact in requested.values() if isinstance(artifact, DigitbenchError)]
     if errors and len(errors) == len(requested) and named:
         raise errors[0]
     return requested
