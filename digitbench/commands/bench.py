@@ -40,9 +40,7 @@ def bench(
     ] = None,
     seconds: options.SecondsOption = None,
     generations: options.GenerationsOption = None,
-    quick: Annotated[
-        bool, typer.Option("--quick", help="A look in half a minute: one generation, which can't tell small gaps.")
-    ] = False,
+    quick: options.QuickOption = False,
     baseline: Annotated[
         str | None, typer.Option(metavar="NAME[:PRECISION]", help="What ratios are to; the fastest if not given.")
     ] = None,
@@ -61,9 +59,7 @@ def bench(
     limit: options.LimitOption = None,
     json: options.JsonOption = None,
     csv: Annotated[str | None, typer.Option(metavar="FILE", help="Write a CSV table there; - as above.")] = None,
-    markdown: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Write a Markdown table there; - as above.")
-    ] = None,
+    markdown: options.MarkdownOption = None,
     pytest_benchmark_json: Annotated[
         str | None, typer.Option(metavar="FILE", help="Write what `pytest-benchmark compare` reads.")
     ] = None,

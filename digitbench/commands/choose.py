@@ -45,15 +45,11 @@ def choose(
     prefer: Annotated[
         str, typer.Option(metavar="latency", help="What counts first: latency, size, memory or accuracy.")
     ] = "latency",
-    quick: Annotated[bool, typer.Option("--quick", help="One generation will do: small gaps can't be told.")] = False,
+    quick: options.QuickOption = False,
     seconds: options.SecondsOption = None,
     generations: options.GenerationsOption = None,
-    json: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Write the choice there; - for standard output.")
-    ] = None,
-    markdown: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Write the table there in Markdown; - as above.")
-    ] = None,
+    json: options.JsonOption = None,
+    markdown: options.MarkdownOption = None,
     data: options.DataOption = None,
     quiet: options.QuietOption = False,
 ) -> None:

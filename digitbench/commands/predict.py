@@ -105,7 +105,7 @@ def _run_and_pictures(arguments: Sequence[str]) -> tuple[Bundle | None, Sequence
     except OSError as exc:  # a name that is too long
         raise UsageError(f"{shown_name(first[:60])}: {exc.strerror}; name a bundle or a picture") from exc
     except BundleError:
-        if os.path.exists(os.path.join(first, MANIFEST)) or not _is_picture(first, alone=not rest):
+        if os.path.exists(os.path.join(first, MANIFEST)) or (rest and not _names_pictures(first)):
             raise
         return None, arguments
     if not rest:
@@ -114,17 +114,16 @@ def _run_and_pictures(arguments: Sequence[str]) -> tuple[Bundle | None, Sequence
     return bundle, rest
 
 
-def _is_picture(argument: str, *, alone: bool) -> bool:
+def _names_pictures(argument: str) -> bool:
     """Say whether an argument that is no bundle names a picture, or several."""
     from digitbench.images.reading import SUFFIXES, find_pictures, is_pattern
 
-    if os.path.isdir(argument) and not alone:
-        try:
-            return bool(find_pictures([argument]))
-        except UsageError:
-            return False
-    has_picture_suffix = os.path.splitext(argument)[1].lower() in SUFFIXES
-    return alone or has_picture_suffix or os.path.exists(argument) or is_pattern(argument)
+    if not os.path.isdir(argument) and (os.path.splitext(argument)[1].lower() in SUFFIXES or is_pattern(argument)):
+        return True
+    try:
+        return bool(find_pictures([argument]))
+    except UsageError:
+        return False
 
 
 def _predict_all(
