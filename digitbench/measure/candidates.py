@@ -17,7 +17,7 @@ from digitbench.measure import sgemm
 from digitbench.measure.run_state import Setup
 from digitbench.plugins.model_io import NATIVE_IO, ModelIO
 from digitbench.records.precisions import FP32, runnable
-from digitbench.records.results import ArtifactFile, Row, SgemmRow
+from digitbench.records.results import ArtifactFile, Row
 from digitbench.workers.pool import Job
 
 
@@ -52,11 +52,6 @@ class Candidate:
     def setup(self) -> Setup:
         """The backend, precision and threads of the process that it runs in."""
         return self.row.backend, self.row.precision, self.row.threads
-
-    @property
-    def sgemm_row(self) -> SgemmRow | None:
-        """Its row, if it is sgemm: that is timed together with the candidates, and isn't one itself."""
-        return None if self.flops_per_image is None else SgemmRow(self.row, self.flops_per_image)
 
 
 def candidates(
@@ -208,7 +203,7 @@ def sgemm_candidates(bundle: Bundle, chosen: Sequence[Candidate]) -> list[Candid
 def named_baseline(name: str, chosen: Sequence[Candidate]) -> tuple[str, str] | None:
     """Find the backend and precision that ``backend`` or ``backend:precision`` names, in the order of `chosen`."""
     backend, _, precision = name.partition(":")
-    rows = (candidate.row for candidate in chosen if candidate.artifact and not candidate.sgemm_row)
+    rows = (candidate.row for candidate in chosen if candidate.artifact and candidate.flops_per_image is None)
     return next(
         ((row.backend, row.precision) for row in rows
          if row.backend == backend and precision in ("", row.precision)), None,

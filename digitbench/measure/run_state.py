@@ -51,8 +51,9 @@ class RunState:
         Of timed calls of each candidate in each generation.
     activation
         Of the model's output, by which its scores are read as probabilities.
-    sgemm_rows
-        Rows of sgemm, which is timed like the candidates but kept apart: no scores, never a baseline, no rank.
+    flops
+        Of an image, by the keys of the rows that are sgemm's, which is timed like the candidates but kept apart: no
+        scores, never a baseline, no rank.
     reference_name
         The backend that gave `reference`.
     moved_by_batch
@@ -61,11 +62,9 @@ class RunState:
 
     def __init__(
         self, rows: Iterable[Row], labels: Labels, reference: Scores, seconds: float, activation: str = "softmax",
-        sgemm_rows: Iterable[SgemmRow] = (), reference_name: str = "keras", moved_by_batch: float = 0.0,
+        flops: Mapping[Key, int] | None = None, reference_name: str = "keras", moved_by_batch: float = 0.0,
     ) -> None:  # fmt: skip
-        sgemm_rows = tuple(sgemm_rows)
-        self._rows = {row.key: row for row in (*rows, *(sgemm_row.row for sgemm_row in sgemm_rows))}
-        self._flops = {sgemm_row.row.key: sgemm_row.flops_per_image for sgemm_row in sgemm_rows}
+        self._rows, self._flops = {row.key: row for row in rows}, flops or {}
         self._spent: dict[Key, dict[int, Nanoseconds]] = {key: {} for key in self._rows}  # of each generation
         self._previews: dict[Key, Nanoseconds] = {}
         self._labels, self._reference, self._seconds = labels, reference, seconds

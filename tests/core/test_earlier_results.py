@@ -12,11 +12,12 @@ from journeys.helpers import copied
 
 from core.pools import FakePools, ProgressRecorder
 from digitbench import data
+from digitbench.backend import Runtime
 from digitbench.bundle import Bundle
 from digitbench.measure import earlier_results, generation, session
 from digitbench.measure.candidates import candidates
 from digitbench.measure.plan import Plan
-from digitbench.records.results import Results, Row, Runtime
+from digitbench.records.results import Results, Row
 from digitbench.records.timing import Finding
 
 PLAN = Plan(seconds=0.04, generations=2)
