@@ -61,10 +61,13 @@ def predict(
 ) -> None:
     """Say which digits are in your own pictures: photographs, scans, drawings; exit code 1 if one can't be read."""
     from digitbench.bundle import Bundle
-    from digitbench.charts.photographs import check_drawable
+    from digitbench.charts.photographs import check_drawable, draw_predictions
     from digitbench.classifier import load
     from digitbench.images.reading import check_pillow, find_pictures
     from digitbench.records.formatting import counted
+    from digitbench.report.predictions import print_predictions
+    from digitbench.report.terminal_table import print_line
+    from digitbench.system.text import shown_name
 
     check_pillow()
     run, patterns = _run_and_pictures(pictures)
@@ -77,8 +80,11 @@ def predict(
     runtime = classifier.runtime
     about = f"{bundle.name} ({bundle.recipe_name}) on {classifier.backend} {classifier.precision}: {runtime.name} "
     about += runtime.version + (f", {counted(runtime.threads, 'thread')}" if runtime.threads else "")
-    if predictions:
-        _print_and_draw(predictions, about, show, json)
+    if predictions and not json:
+        print_predictions(predictions, about, open_console())
+    if predictions and show:
+        draw_predictions(predictions, about, show)
+        print_line(f"Drawn: {shown_name(show)}", open_console(stderr=json), "dim")
     if stopped:
         open_console(stderr=True).print("Stopped early: only what was finished is shown.", style="yellow")
         raise KeyboardInterrupt
@@ -182,17 +188,3 @@ def _downscaled(picture: Pixels) -> Pixels:
     from PIL import Image
 
     return np.asarray(Image.fromarray(picture).reduce(max(1, -(-max(picture.shape) // SMALL_SIDE))))
-
-
-def _print_and_draw(predictions: list[Prediction], about: str, show: Path | None, json: bool) -> None:
-    from digitbench.charts.photographs import draw_predictions
-    from digitbench.report.predictions import print_predictions
-    from digitbench.report.terminal_table import print_line
-    from digitbench.system.text import shown_name
-
-    console = open_console(stderr=json)
-    if not json:
-        print_predictions(predictions, about, console)
-    if show:
-        draw_predictions(predictions, about, show)
-        print_line(f"Drawn: {shown_name(show)}", console, "dim")

@@ -121,23 +121,21 @@ def candidates(
                 unavailable = replace(row, precision=precision, error=str(artifact), mend=artifact.mend)
                 result.append(Candidate(unavailable, None))
                 continue
-            path = bundle.open(artifact)
+            path, model_io = bundle.open(artifact), bundle.model_io_of(artifact)
             recorded = ArtifactFile(artifact.path, artifact.bytes, artifact.sha256)
-            artifact_row = replace(row, precision=precision, artifact=recorded)
             for thread_count, batch_size in product(threads, batch_sizes):
-                candidate_row = replace(artifact_row, threads=thread_count, batch_size=batch_size)
-                result.append(_at_batch_size(candidate_row, path, bundle.model_io_of(artifact)))
+                at_size = replace(
+                    row, precision=precision, artifact=recorded, threads=thread_count, batch_size=batch_size
+                )  # fmt: skip
+                if batch_size is None or model_io.batch in (None, batch_size):
+                    result.append(Candidate(at_size, path, model_io=model_io))
+                else:  # its model has another fixed batch size, so it can't run
+                    mend = f"digitbench bench --batch-size {model_io.batch}"
+                    unavailable = replace(at_size, error=f"n/a (fixed batch {model_io.batch})", mend=mend)
+                    result.append(Candidate(unavailable, None))
     if not result:
         raise UsageError(f"no backend to measure{' in ' * bool(precisions)}{', '.join(precisions)}")
     return result
-
-
-def _at_batch_size(row: Row, path: Path, model_io: ModelIO) -> Candidate:
-    """Give the candidate; if its model has another fixed batch size, it can't run and its row says so."""
-    if row.batch_size is None or model_io.batch in (None, row.batch_size):
-        return Candidate(row, path, model_io=model_io)
-    mend = f"digitbench bench --batch-size {model_io.batch}"
-    return Candidate(replace(row, error=f"n/a (fixed batch {model_io.batch})", mend=mend), None)
 
 
 def _artifacts_by_precision(
