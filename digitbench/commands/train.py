@@ -16,7 +16,7 @@ from digitbench.commands.options import (
     seconds,
     whole_numbers,
 )  # fmt: skip
-from digitbench.commands.training_steps import TrainingOptions, train_and_report, train_several
+from digitbench.commands.training_steps import TrainingOptions, read_digits, train_and_report, train_several
 from digitbench.records import recipes
 from digitbench.records.recipes import DEFAULT, RECIPES
 
@@ -64,10 +64,12 @@ def train(
         seed=seed, **{name: _read_field(name, value) for name, value in recipe_fields.items()}
     )
     options = TrainingOptions(loop, None if budget is None else seconds(budget, "--budget"), export, plots)
+    console = open_console()
+    digits = read_digits(dataset, data, console, options)
     if seeds == 1:
-        train_and_report(changed_recipe, dataset, data, output, open_console(), options)
+        train_and_report(changed_recipe, digits, output, console, options)
     else:
-        train_several(changed_recipe, seeds, dataset, data, output, open_console(), options)
+        train_several(changed_recipe, seeds, digits, output, console, options)
 
 
 def _read_field(name: str, given: Any) -> Any:
