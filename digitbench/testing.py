@@ -35,7 +35,9 @@ from digitbench import bundle as bundles
 from digitbench import data
 from digitbench.backend import Backend, Images, Runtime, Scores, check_scores
 from digitbench.bundle import Artifact, Bundle
+from digitbench.evaluate import accuracy
 from digitbench.records.recipes import Recipe
+from digitbench.system.files import sha256, write_json
 from digitbench.workers.pool import environment
 
 RUNTIMES = ("tensorflow", "keras", "onnxruntime", "ai_edge_litert", "openvino", "torch", "jax")
@@ -336,5 +338,15 @@ def random_bundle(folder: Path, hidden: Sequence[int] = (16,), seed: int = 0) ->
     artifact = folder / bundles.ARTIFACTS / "model-fp32.npz"
     artifact.parent.mkdir(parents=True)
     np.savez(artifact, **arrays)
-    facts = {"recipe": Recipe(name="random", hidden=tuple(hidden), seed=seed).to_json()}
-    return bundles.write(folder, facts, Artifact.describe(folder, artifact, "npz"), scores, dataset, "numpy")
+    np.save(folder / bundles.REFERENCE, scores)
+    measured = accuracy.accuracy(scores, dataset.test.labels)
+    manifest = {
+        "schema": bundles.SCHEMA,
+        "recipe": Recipe(name="random", hidden=tuple(hidden), seed=seed).to_json(),
+        "dataset": {"name": dataset.name, "fingerprint": dataset.fingerprint, "source": dataset.source},
+        "metrics": {"test_accuracy": measured.top1, "correct": measured.correct, "total": measured.total},
+        "reference": {"path": bundles.REFERENCE, "backend": "numpy", "sha256": sha256(folder / bundles.REFERENCE)},
+        "artifacts": [vars(Artifact.describe(folder, artifact, "npz"))],
+    }
+    write_json(folder / bundles.MANIFEST, manifest)
+    return Bundle(folder)

@@ -277,35 +277,6 @@ class Bundle:
             stored |= {"schema": SCHEMA, "artifacts": [*kept, asdict(artifact)]}
 
 
-def write(
-    folder: Path, facts: Mapping[str, Any], artifact: Artifact, scores: Scores, dataset: Dataset, backend: str
-) -> Bundle:
-    """Write a new bundle's reference scores, and its manifest.
-
-    Parameters
-    ----------
-    folder
-        Where the artifact is already.
-    facts
-        What else the manifest holds: the recipe, versions, and whatever is known of the training or the import.
-    artifact
-        The model itself.
-    scores
-        float32, (n, 10): what `backend` says of the dataset's test images.
-    """
-    np.save(folder / REFERENCE, scores)
-    correct, total = int((scores.argmax(axis=1) == dataset.test.labels).sum()), len(dataset.test)
-    manifest = {
-        "schema": SCHEMA, **facts,
-        "dataset": {"name": dataset.name, "fingerprint": dataset.fingerprint, "source": dataset.source},
-        "metrics": {"test_accuracy": correct / total, "correct": correct, "total": total},
-        "reference": {"path": REFERENCE, "backend": backend, "sha256": sha256(folder / REFERENCE)},
-        "artifacts": [asdict(artifact)],
-    }  # fmt: skip
-    write_json(folder / MANIFEST, manifest)
-    return Bundle(folder)
-
-
 def _resolve(path: Path | None) -> Path:
     target = RUNS / LATEST if path is None else path
     if target.name == LATEST and target.is_file():  # a pointer, where links can't be made

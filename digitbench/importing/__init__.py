@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from digitbench.bundle import Artifact, Bundle, caveats, naming
 from digitbench.bundle.manifest import Fit, Steadiness
 from digitbench.data import Dataset, Split
 from digitbench.errors import BundleError, UsageError
+from digitbench.evaluate import accuracy
 from digitbench.importing import fit, formats, guesses, ranking, steadiness, unsupported
 from digitbench.importing.guesses import NO_CONSTRAINTS, Constraints
 from digitbench.importing.prober import Prober
@@ -26,7 +27,7 @@ from digitbench.importing.ranking import Trial
 from digitbench.plugins.model_io import SIDE, ModelIO, square
 from digitbench.records.arrays import CLASSES
 from digitbench.system import trusted_files
-from digitbench.system.files import sha256
+from digitbench.system.files import sha256, write_json
 from digitbench.system.progress import Progress, Silent
 from digitbench.system.version import __version__
 from digitbench.workers.pool import TIMEOUT, Job, WorkerError, score, shared_images
@@ -120,7 +121,7 @@ def import_model(
         outcome = _try_model(source, model_format, dataset, on_opened, options, progress)
         assert claim
         scores, model_io = outcome.scores, replace(outcome.trials[0].model_io, code=trusted)
-        manifest = _manifest(name, outcome, source, model_format)
+        manifest = _manifest(name, dataset, outcome, source, model_format)
         manifest["imported"]["accepted"] = options.accept
         precision = options.precision or formats.precision_of(source, model_format, progress)
         manifest["imported"]["batch"] = steadiness.judged(outcome.steadiness, precision).to_json()
@@ -134,8 +135,7 @@ def import_model(
                     scores = score(job, dataset.test.images)
                     progress.update("scoring the test images", 1, 1)
                 artifact = Artifact.describe(draft, path, model_format.format, precision)
-                facts = manifest | {"form": model_io.to_json()}
-                bundles.write(draft, facts, artifact, scores, dataset, artifact.format)
+                _write(draft, manifest, artifact, model_io, scores, dataset)
         except WorkerError as exc:
             message = f"{source}: it runs where it lies, but not as a copy; save it as one file: {exc}"
             raise BundleError(message) from exc
@@ -249,12 +249,16 @@ def describe(model_io: ModelIO) -> str:
 # --- writing --------------------------------------------------------------------------------------------------------
 
 
-def _manifest(name: str, outcome: _Outcome, source: Path, model_format: formats.ModelFormat) -> dict[str, Any]:
+def _manifest(
+    name: str, dataset: Dataset, outcome: _Outcome, source: Path, model_format: formats.ModelFormat
+) -> dict[str, Any]:
     trials = outcome.trials
     best, second = trials[0], trials[1] if len(trials) > 1 else None
     return {
+        "schema": bundles.SCHEMA,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "recipe": {"name": name},
+        "dataset": {"name": dataset.name, "fingerprint": dataset.fingerprint, "source": dataset.source},
         "output": {"shape": [None, CLASSES], "dtype": "float32", "activation": best.model_io.activation},
         "versions": {
             "digitbench": __version__, "numpy": np.__version__, "python": platform.python_version(),
@@ -273,3 +277,17 @@ def _trial_to_json(trial: Trial) -> dict[str, Any]:
     model_io = trial.model_io
     return {"form": describe(model_io), "activation": model_io.activation, "output": model_io.output.name,
             "correct": int(trial.right.sum()), "images": total, "accuracy": trial.accuracy}  # fmt: skip
+
+
+def _write(
+    draft: Path, manifest: dict[str, Any], artifact: Artifact, model_io: ModelIO, scores: Scores, dataset: Dataset
+) -> None:
+    np.save(draft / bundles.REFERENCE, scores)
+    measured = accuracy.accuracy(scores, dataset.test.labels)
+    manifest["form"] = model_io.to_json()
+    manifest["metrics"] = {"test_accuracy": measured.top1, "correct": measured.correct, "total": measured.total}
+    manifest["reference"] = {
+        "path": bundles.REFERENCE, "backend": artifact.format, "sha256": sha256(draft / bundles.REFERENCE),
+    }  # fmt: skip
+    manifest["artifacts"] = [asdict(artifact)]
+    write_json(draft / bundles.MANIFEST, manifest)

@@ -16,10 +16,11 @@ from digitbench.backend import Scores
 from digitbench.bundle import Artifact, Bundle, naming
 from digitbench.data import Dataset, Split
 from digitbench.errors import BundleError
+from digitbench.evaluate import accuracy
 from digitbench.export.keras_runtime import import_keras
 from digitbench.records.arrays import CLASSES
 from digitbench.records.recipes import Recipe
-from digitbench.system.files import FolderClaim, write_json
+from digitbench.system.files import FolderClaim, sha256, write_json
 from digitbench.system.progress import Progress, Silent
 from digitbench.system.version import __version__
 from digitbench.train import loops, teacher
@@ -85,13 +86,12 @@ def train(
             with naming.written(output, progress) as draft:
                 trained = Trainer(keras, recipe, dataset.train, loop, progress).train(budget)
                 write_json(draft / bundles.HISTORY, trained.history)
-                trained.model.save(draft / KERAS_FILE)
-                facts = {"created": stamp.isoformat(timespec="seconds"), **_facts(keras, trained)}
-                artifact = Artifact.describe(draft, draft / KERAS_FILE, "keras")
-                bundle = bundles.write(draft, facts, artifact, scores_of(trained.model, dataset.test), dataset, "keras")
+                manifest = _manifest(keras, trained, dataset)
+                manifest["created"] = stamp.isoformat(timespec="seconds")
+                _write(draft, trained.model, manifest, dataset.test)
                 options = export.Options(seed=recipe.seed)
                 failures = export.export(
-                    bundle, export_formats, dataset, options, progress=progress, model=trained.model
+                    Bundle(draft), export_formats, dataset, options, progress=progress, model=trained.model
                 )
     except OSError as exc:
         if exc.errno not in {errno.ENOSPC, errno.EDQUOT}:
@@ -106,13 +106,21 @@ def scores_of(model: Any, split: Split) -> Scores:
     return np.asarray(model.predict(split.images, batch_size=1024, verbose=0), dtype=np.float32)
 
 
-def _facts(keras: Any, trained: Trained) -> dict[str, Any]:
-    """Give what the manifest says of the training and of what the model takes and gives."""
+def _manifest(keras: Any, trained: Trained, dataset: Dataset) -> dict[str, Any]:
+    """Give all of the manifest that is known before anything is written."""
     import tensorflow as tf
 
     return {
+        "schema": bundles.SCHEMA,
         "recipe": trained.recipe.to_json(),
-        "input": {"name": "image", "shape": [None, 28, 28], "dtype": "float32", "range": [0.0, 1.0], "ink": 1.0},
+        "dataset": {"name": dataset.name, "fingerprint": dataset.fingerprint, "source": dataset.source},
+        "input": {
+            "name": "image",
+            "shape": [None, 28, 28],
+            "dtype": "float32",
+            "range": [0.0, 1.0],
+            "ink": 1.0,
+        },
         "output": {"shape": [None, CLASSES], "dtype": "float32", "activation": trained.recipe.output_activation},
         "versions": {
             "digitbench": __version__, "keras": keras.__version__, "tensorflow": tf.__version__,
@@ -120,3 +128,16 @@ def _facts(keras: Any, trained: Trained) -> dict[str, Any]:
         },
         "training": trained.facts,
     }  # fmt: skip
+
+
+def _write(draft: Path, model: Any, manifest: dict[str, Any], test: Split) -> None:
+    model.save(draft / KERAS_FILE)
+    scores = scores_of(model, test)
+    np.save(draft / bundles.REFERENCE, scores)
+    measured = accuracy.accuracy(scores, test.labels)
+    manifest["metrics"] = {"test_accuracy": measured.top1, "correct": measured.correct, "total": measured.total}
+    manifest["reference"] = {
+        "path": bundles.REFERENCE, "backend": "keras", "sha256": sha256(draft / bundles.REFERENCE),
+    }  # fmt: skip
+    manifest["artifacts"] = [vars(Artifact.describe(draft, draft / KERAS_FILE, "keras"))]
+    write_json(draft / bundles.MANIFEST, manifest)
