@@ -5,7 +5,7 @@ RUN    := .venv/bin/python
 MARK   := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test slow lint architecture bench fuzz clean
+.PHONY: help quickstart test sample nightly lint architecture bench fuzz clean
 
 help:            ## list the targets
 	@grep -hE '^[.a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([.a-z]+):[^#]*## ?/  make \1\t/' | expand -t 20
@@ -16,7 +16,10 @@ quickstart: .venv   ## train, export, and compare every runtime on this machine,
 test: .venv      ## run the tests, two files at a time
 	$(RUN) -m pytest -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart=0
 
-slow: .venv      ## run the slow tests, which `make test` leaves out
+sample: .venv    ## run every tenth of the slow tests, which `make test` leaves out
+	$(RUN) -m pytest -n 2 --dist load -m slow --every 10 --max-worker-restart=0
+
+nightly: .venv   ## run all slow tests: MNIST, environments of their own, imports of all kinds
 	$(RUN) -m pytest -n 2 --dist load -m slow --max-worker-restart=0
 
 lint: .venv      ## ruff, formatting, mypy --strict, and the budget of lines

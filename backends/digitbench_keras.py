@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from digitbench_tensorflow import TensorFlowBackend, take_threads
 
-from digitbench.backend import NATIVE_SPEC, IOSpec, Runtime, Signature, Tensor
+from digitbench.backend import NATIVE_SPEC, IOSpec, Runtime, Signature, Style, Tensor
 from digitbench.errors import ArtifactError, reason
 
 
@@ -18,6 +18,10 @@ class KerasBackend(TensorFlowBackend):
     """
 
     format: ClassVar[str] = "keras"
+    order: ClassVar[int | None] = 60
+    style: ClassVar[Style | None] = Style("#d55e00", "square", "dash")
+    title: ClassVar[str] = "Keras"
+    trained: ClassVar[bool] = True
     example: ClassVar[str] = """\
 import keras
 import tensorflow as tf

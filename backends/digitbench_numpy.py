@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from digitbench.backend import NATIVE_SPEC, Backend, Images, IOSpec, Runtime, Scores, check_images
+from digitbench.backend import NATIVE_SPEC, Backend, Images, IOSpec, Runtime, Scores, Style, check_images
 from digitbench.errors import ArtifactError, ThreadsError
 
 Array = npt.NDArray[np.float32]
@@ -45,6 +45,8 @@ class NumpyBackend(Backend):
     """
 
     format: ClassVar[str] = "npz"
+    order: ClassVar[int | None] = 40
+    style: ClassVar[Style | None] = Style("#000000", "cross", "longdashdot")
     example: ClassVar[str] = """\
 import numpy as np
 

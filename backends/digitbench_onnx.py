@@ -17,6 +17,7 @@ from digitbench.backend import (
     Scores,
     Signature,
     Steps,
+    Style,
     Tensor,
     check_images,
 )
@@ -29,6 +30,9 @@ class OnnxBackend(Backend):
     """An ``.onnx`` file, with input and output bound to buffers that are kept for the last batch size."""
 
     format: ClassVar[str] = "onnx"
+    order: ClassVar[int | None] = 20
+    style: ClassVar[Style | None] = Style("#009e73", "triangle-up", "longdash")
+    native_tool: ClassVar[str] = "bare IOBinding loop"
     example: ClassVar[str] = """\
 import onnxruntime as ort
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from digitbench.backend import NATIVE_SPEC, Backend, Images, IOSpec, Runtime, Scores, Steps, check_images
+from digitbench.backend import NATIVE_SPEC, Backend, Images, IOSpec, Runtime, Scores, Steps, Style, check_images
 from digitbench.errors import ArtifactError, BackendError, reason
 
 MAX_COMPILED = 8  # compiled models, one per batch size
@@ -37,6 +37,9 @@ class OpenVINOBackend(Backend):
     # Not dynamic: 36 µs for one image of dense-512, where fp32 takes 29 and int8 14.
     precisions: ClassVar[tuple[str, ...] | None] = ("fp32", "fp16", "int8")
     makes: ClassVar[Mapping[str, str]] = {"bf16": "fp32"}
+    order: ClassVar[int | None] = 30
+    style: ClassVar[Style | None] = Style("#cc79a7", "triangle-down", "dot")
+    native_tool: ClassVar[str] = "benchmark_app"
     example: ClassVar[str] = """\
 import openvino as ov
 

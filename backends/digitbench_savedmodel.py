@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from digitbench_tensorflow import TensorFlowBackend, take_threads
 
-from digitbench.backend import NATIVE_SPEC, IOSpec, Runtime, Signature, Tensor
+from digitbench.backend import NATIVE_SPEC, IOSpec, Runtime, Signature, Style, Tensor
 from digitbench.errors import ArtifactError, reason
 
 
@@ -20,6 +20,8 @@ class SavedModelBackend(TensorFlowBackend):
     """
 
     format: ClassVar[str] = "savedmodel"
+    order: ClassVar[int | None] = 50
+    style: ClassVar[Style | None] = Style("#e69f00", "diamond", "dashdot")
     example: ClassVar[str] = """\
 import tensorflow as tf
 

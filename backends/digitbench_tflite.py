@@ -19,6 +19,7 @@ from digitbench.backend import (
     Scores,
     Signature,
     Steps,
+    Style,
     Tensor,
     check_images,
 )
@@ -29,6 +30,9 @@ class TFLiteBackend(Backend):
     """A ``.tflite`` file, its input tensor resized once per batch size."""
 
     format: ClassVar[str] = "tflite"
+    order: ClassVar[int | None] = 10
+    style: ClassVar[Style | None] = Style("#0072b2", "circle", "solid")
+    native_tool: ClassVar[str] = "litert-benchmark"
     example: ClassVar[str] = """\
 from ai_edge_litert.interpreter import Interpreter
 

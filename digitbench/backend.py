@@ -6,12 +6,12 @@ See `digitbench.testing.BackendContract` for the tests that each one must pass.
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from numbers import Integral
 from pathlib import Path
-from types import TracebackType
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -86,6 +86,43 @@ class Steps:
     put: Callable[[Images], object]
     run: Callable[[], object]
     get: Callable[[], Scores]
+
+
+SHAPES = (
+    "circle", "square", "diamond", "cross", "x", "hexagon", "triangle-up", "triangle-down", "triangle-left",
+    "triangle-right",
+)  # fmt: skip
+DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
+
+
+@dataclass(frozen=True)
+class Style:
+    """How charts draw a backend: told apart by more than its colour, so that black and white will do.
+
+    Attributes
+    ----------
+    colour
+        As ``"#rrggbb"``.
+    shape
+        Of its points, from `SHAPES`.
+    dash
+        Of its lines, from `DASHES`.
+
+    Raises
+    ------
+    PluginError
+        There is no such colour, shape or dash.
+    """
+
+    colour: str
+    shape: str
+    dash: str
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch("#[0-9a-f]{6}", self.colour) or self.shape not in SHAPES or self.dash not in DASHES:
+            raise PluginError(
+                f"{self}: give a colour as '#0072b2', a shape of {', '.join(SHAPES)} and a dash of {', '.join(DASHES)}"
+            )
 
 
 @dataclass(frozen=True)
@@ -194,6 +231,21 @@ class Backend(ABC):
     a name; it must import what it needs, take `images` (float32, (n, 28, 28)) and leave `labels` (int64, (n,)).
     """
 
+    order: ClassVar[int | None] = None
+    """Optional: its place among those that may be taken where nobody names one, the quickest to load first."""
+
+    style: ClassVar[Style | None] = None
+    """Optional: how charts draw it; else one of the styles that are left."""
+
+    title: ClassVar[str] = ""
+    """Optional: what texts call it as a reference, if not by its name: ``"Keras"``."""
+
+    trained: ClassVar[bool] = False
+    """Optional: models are trained in its `format`, and exports made from that. It holds for one backend."""
+
+    native_tool: ClassVar[str] = ""
+    """Optional: its runtime's own benchmark tool, one of `digitbench.measure.native_tools.TOOLS`."""
+
     steps: Steps | None = None
     """Optional: the parts of `predict` for the batch size it saw last, so that a call breakdown can time each."""
 
@@ -201,6 +253,11 @@ class Backend(ABC):
     # then given arrays of that shape and dtype, and gives the output as the runtime does. The core does the rest.
     @abstractmethod
     def __init__(self, artifact: Path, *, threads: int) -> None: ...
+
+    @classmethod
+    def formats(cls) -> tuple[str, ...]:
+        """Every format that it opens, the usual one first."""
+        return (cls.format, *cls.further_formats)
 
     @classmethod
     def signature(cls, artifact: Path, *, trusted: bool = False) -> Signature:
@@ -246,9 +303,7 @@ class Backend(ABC):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exc_info: object) -> None:
         self.close()
 
 

@@ -15,7 +15,6 @@ from contextlib import contextmanager, nullcontext
 from numbers import Integral
 from pathlib import Path
 from threading import Lock
-from types import TracebackType
 from typing import Self
 
 import numpy as np
@@ -28,11 +27,8 @@ from digitbench.errors import BackendError, UsageError, unknown
 from digitbench.plugins.model_io import ModelIO
 from digitbench.plugins.scoring import score
 from digitbench.records.arrays import Labels
-from digitbench.records.precisions import ABOUT, runnable
+from digitbench.records.precisions import ABOUT
 from digitbench.system.native_output import calm_tensorflow, native_output_held
-
-ORDER = ("tflite", "onnx", "openvino", "numpy", "savedmodel", "keras")
-"""Which backend is taken where none is named: those that load in well under a second, then those of TensorFlow."""
 
 
 class Classifier:
@@ -110,9 +106,7 @@ class Classifier:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exc_info: object) -> None:
         self.close()
 
     def __repr__(self) -> str:
@@ -134,9 +128,9 @@ def load(
     run
         The bundle or its folder; None for ``runs/latest``.
     backend
-        Which runtime, as ``digitbench backends`` lists them. None takes the first of `ORDER` that is installed and
-        whose artifact at that precision the bundle holds; `Classifier.backend` and `Classifier.runtime` tell which.
-        Name one where the answer must not depend on what is installed.
+        Which runtime, as ``digitbench backends`` lists them. None takes the first, by `Backend.order`, that is
+        installed and whose artifact at that precision the bundle holds; `Classifier.backend` and `Classifier.runtime`
+        tell which. Name one where the answer must not depend on what is installed.
     precision
         Of `digitbench.records.precisions`; also one that the runtime makes itself. None takes fp32, or that of an
         imported model which has no other.
@@ -182,7 +176,7 @@ def load(
 
 
 def _default(bundle: Bundle, precision: str) -> str:
-    """Name the first of `ORDER` with nothing in its way, or the one with the least: to say what would mend that."""
+    """Name the first in order with nothing in its way, or the one with the least: to say what would mend that."""
     stored = {(artifact.format, artifact.precision) for artifact in bundle.artifacts}
     discovered = plugins.discover()
 
@@ -196,14 +190,14 @@ def _default(bundle: Bundle, precision: str) -> str:
             bool(plugin.missing()),
         )
 
-    return min((name for name in ORDER if name in discovered), key=obstacles, default=ORDER[0])
+    return min(plugins.usual_order(), key=obstacles, default="")
 
 
 def _precisions_of(backend_class: type[Backend], bundle: Bundle) -> list[str]:
     """The precisions that a backend runs: of its artifacts, written already or not, and those that it makes."""
     format = bundle.format_for(backend_class)
     stored = (artifact.precision for artifact in bundle.artifacts if artifact.format == format)
-    return [*runnable(backend_class, stored, format), *backend_class.makes]
+    return [*plugins.runnable(backend_class, stored, format), *backend_class.makes]
 
 
 def _open(plugin: plugins.Plugin, artifact: Path, threads: int, precision: str, model_io: ModelIO) -> Backend:

@@ -121,23 +121,17 @@ def _main(
         raise typer.Exit
 
 
-app.command(epilog=train.EPILOG)(train.train)
-app.command(epilog=export.EPILOG)(export.export)
-app.command("import", epilog=import_.EPILOG)(import_.import_)
-app.command(epilog=evaluate.EPILOG)(evaluate.evaluate)
-app.command(epilog=agree.EPILOG)(agree.agree)
-app.command(epilog=bench.EPILOG)(bench.bench)
-app.command(epilog=choose.EPILOG)(choose.choose)
-app.command(epilog=predict.EPILOG)(predict.predict)
-app.command(epilog=draw.DRAW_EPILOG)(draw.draw)
-app.command(epilog=compare.EPILOG)(compare.compare)
-app.add_typer(plot.app, name="plot")
-app.command(epilog=report.REPORT_EPILOG)(report.report)
-app.command(epilog=runs.EPILOG)(runs.runs)
-app.command(epilog=show.EPILOG)(show.show)
-app.command(epilog=history.EPILOG)(history.history)
-app.command(epilog=backends.EPILOG)(backends.backends)
-app.command(epilog=quickstart.EPILOG)(quickstart.quickstart)
+COMMANDS = (
+    train, export, import_, evaluate, agree, bench, choose, predict, draw, compare, plot, report, runs, show, history,
+    backends, quickstart,
+)  # fmt: skip
+
+for module in COMMANDS:
+    command = module.__name__.rpartition(".")[2]
+    if module is plot:
+        app.add_typer(plot.app, name=command)
+    else:
+        app.command(command.rstrip("_"), epilog=module.EPILOG)(getattr(module, command))
 
 plot.app.command(epilog=plot_results.LATENCY_EPILOG)(plot_results.latency)
 plot.app.command(epilog=plot_results.PARETO_EPILOG)(plot_results.pareto)

@@ -25,6 +25,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from digitbench import plugins
 from digitbench.backend import Backend, Scores
 from digitbench.bundle.manifest import READABLE, Attempt, DatasetInfo, Manifest
 from digitbench.bundle.manifest import SCHEMA as SCHEMA
@@ -118,12 +119,12 @@ class Bundle:
         """What the model in one of its artifacts takes and gives: what was exported takes any number of images."""
         imported, model_io = self.manifest.imported, self.model_io
         is_original = imported is not None and artifact.format == imported.format
-        return model_io if is_original or model_io.is_native else model_io.exported(artifact.format)
+        return model_io if is_original or model_io.is_native else plugins.exported(model_io, artifact.format)
 
     @property
     def reference_backend(self) -> str:
         """The backend that gave the reference scores."""
-        return self.manifest.reference.backend or "keras"
+        return self.manifest.reference.backend or plugins.trained()[0]
 
     @property
     def usual_precision(self) -> str:
@@ -134,9 +135,7 @@ class Bundle:
     def format_for(self, backend: type[Backend]) -> str:
         """Which of a backend's formats it opens here: the first that there is something of, else the first."""
         stored = {artifact.format for artifact in self.artifacts}
-        return next(
-            (format for format in (backend.format, *backend.further_formats) if format in stored), backend.format
-        )
+        return next((format for format in backend.formats() if format in stored), backend.format)
 
     def opened_by(self, backend: type[Backend], precision: str) -> Artifact:
         """The artifact that a backend opens for a precision, be it one that the runtime makes of another's.
@@ -153,7 +152,8 @@ class Bundle:
         stored, format = {artifact.format for artifact in self.artifacts}, self.format_for(backend)
         if format in stored:
             return False
-        return format in self.manifest.unwritable or (self.manifest.imported is not None and "keras" not in stored)
+        made_elsewhere = self.manifest.imported is not None and plugins.trained()[1] not in stored
+        return made_elsewhere or format in self.manifest.unwritable
 
     @property
     def artifacts(self) -> tuple[Artifact, ...]:
@@ -199,11 +199,11 @@ class Bundle:
             if not any((artifact.format, artifact.precision) == (format, precision) for artifact in self.artifacts):
                 return ArtifactError(f"{message}; it was imported in that precision alone")
             return ArtifactError(f"{message}; {self._recreate_hint}")
-        if imported and imported.format != "keras":
+        if imported and imported.format != plugins.trained()[1]:
             return ArtifactError(f"{message}; it was imported from {imported.format}, which isn't converted")
         if format in unwritable:
             return ArtifactError(f"{message}; it can't be written: {unwritable[format]}")
-        if format == "keras":
+        if format == plugins.trained()[1]:
             return ArtifactError(f"{message}; {self._recreate_hint}", mend="digitbench train")
         if imported and self.usual_precision not in (FP32, precision):
             return ArtifactError(f"{message}; it was imported in that precision alone")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from digitbench import plugins
 from digitbench.bundle.manifest import Difference, Fit, Manifest, Steadiness
-from digitbench.records.precisions import DYNAMIC
 
 HINT = (
     "say what you know of it: --scale, --inverted, --layout, --tensor, --activation or --fit, or give images of the "
@@ -72,7 +72,10 @@ def uncertified(manifest: Manifest, path: str) -> str:
     """
     caveat = unsteady(manifest)
     matching = [(artifact.precision, artifact.format) for artifact in manifest.artifacts if artifact.path == path]
-    if caveat or (DYNAMIC, "onnx") not in matching:
+    exporters = plugins.exporters()
+    if caveat or not any(
+        precision in exporters[format].batch_dependent for precision, format in matching if format in exporters
+    ):
         return caveat
     return "each call finds its ranges, as a rule those of the whole batch: other batches may move scores otherwise"
 

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from math import isfinite
+from math import inf, isfinite, nan
 from typing import Any
 
+import msgspec
+
 from digitbench.bundle import HISTORY, Bundle
-from digitbench.errors import BundleError
+from digitbench.errors import BundleError, one_line
 
 PATIENCE = 3
 """So many epochs without a lower validation loss are called overfitting; fewer may be chance."""
 
-KEYS = ("loss", "accuracy", "val_loss", "val_accuracy")
+Values = tuple[float, ...]
+TITLES = {"loss": "loss", "val_loss": "validation loss", "accuracy": "accuracy", "val_accuracy": "validation accuracy"}
 
 
 @dataclass(frozen=True)
 class History:
-    """A training, epoch by epoch: the first is epoch 1.
+    """A training, epoch by epoch: the first is epoch 1. What is not a finite number is NaN.
 
     Attributes
     ----------
@@ -26,17 +29,42 @@ class History:
         Of the training images, in nats and as a share.
     val_loss, val_accuracy
         Of the images held out; empty where there were none.
+    seconds
+        That each epoch took, of a committee the mean over its members; empty where they weren't kept, as once.
     """
 
-    loss: tuple[float, ...]
-    accuracy: tuple[float, ...]
-    val_loss: tuple[float, ...] = ()
-    val_accuracy: tuple[float, ...] = ()
+    loss: Values
+    accuracy: Values
+    val_loss: Values = ()
+    val_accuracy: Values = ()
+    seconds: Values = ()
+
+    @property
+    def curves(self) -> dict[str, Values]:
+        """Loss and accuracy, those of validation too if there are any, by their names in `TITLES`."""
+        return {name: values for name in TITLES if (values := getattr(self, name))}
 
     @property
     def best(self) -> int | None:
-        """The epoch of the lowest validation loss, the first of several; None without validation."""
-        return self.val_loss.index(min(self.val_loss)) + 1 if self.val_loss else None
+        """The epoch of the lowest validation loss, the first of several; None without validation, or if all is NaN."""
+        losses = [value if isfinite(value) else inf for value in self.val_loss]
+        return losses.index(min(losses)) + 1 if min(losses, default=inf) < inf else None
+
+    @property
+    def diverged(self) -> int | None:
+        """The first epoch in which a value isn't a finite number; None where all are."""
+        epochs = zip(*self.curves.values(), strict=True)
+        return next((epoch for epoch, values in enumerate(epochs, 1) if not all(map(isfinite, values))), None)
+
+    @property
+    def caution(self) -> str:
+        """Say that the training diverged; empty where it didn't."""
+        return f"diverged: not all values are numbers from epoch {self.diverged} on" if self.diverged else ""
+
+    def to_json(self) -> dict[str, list[float | None]]:
+        """Give the curves and seconds that there are as plain values, null for what is no number."""
+        kept = self.curves | ({"seconds": self.seconds} if self.seconds else {})
+        return {name: [value if isfinite(value) else None for value in values] for name, values in kept.items()}
 
     @property
     def overfits_from(self) -> int | None:
@@ -46,39 +74,69 @@ class History:
         below what it was there: the network went on to learn the training images, and nothing else.
         """
         best = self.best
-        if best is None or len(self.loss) - best < PATIENCE or self.loss[-1] >= self.loss[best - 1]:
+        if best is None or len(self.loss) - best < PATIENCE or not self.loss[-1] < self.loss[best - 1]:
             return None
         return best + 1
 
 
-def read(bundle: Bundle) -> History:
-    """Read the history that a training left in its bundle.
+class _File(msgspec.Struct):
+    loss: tuple[float | None, ...]
+    accuracy: tuple[float | None, ...]
+    val_loss: tuple[float | None, ...] = ()
+    val_accuracy: tuple[float | None, ...] = ()
+    seconds: Any = ()
+
+
+def find(bundle: Bundle) -> History | None:
+    """Read the history that a training left in its bundle; None where there is none, as in an imported bundle.
 
     Raises
     ------
     BundleError
-        There is none, as in an imported bundle, or it isn't one.
+        It is broken: it lacks loss or accuracy, their lists are empty or differ in length, or hold what is no number.
     """
     path = bundle.path / HISTORY
     try:
-        return _history(json.loads(path.read_text(encoding="utf-8")))
+        stored = msgspec.convert(json.loads(path.read_text(encoding="utf-8")), _File)
+        return _history(stored)
     except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as exc:
+        raise BundleError(f"{path}: not the history of a training: {one_line(exc)}; train again") from exc
+
+
+def read(bundle: Bundle) -> History:
+    """Read the history as `find` does, where there has to be one.
+
+    Raises
+    ------
+    BundleError
+        There is none, or it is broken.
+    """
+    history = find(bundle)
+    if history is None:
         imported = bundle.manifest.imported
-        why = "it was imported, and digitbench didn't train it" if imported else f"{path.name} is gone; train again"
-        raise BundleError(f"{bundle.path} has no history to draw: {why}") from None
-    except (OSError, ValueError, TypeError, KeyError) as exc:
-        raise BundleError(f"{path}: not the history of a training: {exc}; train again") from exc
+        why = "it was imported, and digitbench didn't train it" if imported else f"{HISTORY} is gone; train again"
+        raise BundleError(f"{bundle.path} has no history to draw: {why}")
+    return history
 
 
-def _history(content: Any) -> History:
-    if not isinstance(content, dict):
-        raise TypeError("it is no object of lists")
-    present = [key for key in KEYS if key in content]
-    if present not in (list(KEYS), list(KEYS[:2])):
-        raise KeyError(f"of {', '.join(KEYS)} it has {', '.join(present) or 'none'}")
-    lists = {key: tuple(float(value) for value in content[key]) for key in present}
-    if len({len(values) for values in lists.values()}) != 1 or not lists["loss"]:
+def _history(stored: _File) -> History:
+    """Take what was stored; NaN, infinity and null count as NaN, and seconds only if all are there."""
+    values = {
+        name: tuple(value if value is not None and isfinite(value) else nan for value in getattr(stored, name))
+        for name in TITLES
+    }
+    validation = {len(values["val_loss"]), len(values["val_accuracy"])}
+    epochs = len(values["loss"])
+    if not epochs or len(values["accuracy"]) != epochs or validation not in ({0}, {epochs}):
         raise ValueError("its lists are empty or differ in length")
-    if not all(isfinite(value) for values in lists.values() for value in values):
-        raise ValueError("it holds values that are no finite numbers")
-    return History(**lists)
+    return History(**values, seconds=_seconds(stored.seconds, epochs))
+
+
+def _seconds(stored: Any, epochs: int) -> Values:
+    try:
+        seconds = msgspec.convert(stored, Values)
+    except msgspec.ValidationError:
+        return ()
+    return seconds if len(seconds) == epochs and all(isfinite(value) and value >= 0 for value in seconds) else ()

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
 
-from digitbench.bundle import HISTORY, Bundle, history
+from digitbench.bundle import Bundle, history
 from digitbench.bundle.history import History
 from digitbench.bundle.listing import describe
 from digitbench.bundle.manifest import Training
@@ -85,7 +84,7 @@ def _read_one(bundle: Bundle, name: str) -> TrainingRun:
     curves, recipe, listed = history.read(bundle), bundle.manifest.recipe, describe(bundle, bundle.name)
     training = bundle.manifest.training or Training()
     members, seconds = max(1, _integer_or_none(recipe.get("members")) or 1), training.seconds
-    epoch_seconds = tuple(members * amount for amount in _kept_seconds(bundle, len(curves.loss)))
+    epoch_seconds = tuple(members * amount for amount in curves.seconds)
     shared = not epoch_seconds and seconds is not None
     if shared and seconds is not None:
         epoch_seconds = (seconds / len(curves.loss),) * len(curves.loss)
@@ -95,14 +94,6 @@ def _read_one(bundle: Bundle, name: str) -> TrainingRun:
         seconds=sum(epoch_seconds) if seconds is None and epoch_seconds else seconds, epoch_seconds=epoch_seconds,
         shared=shared, held_out=training.held_out, test_accuracy=listed.accuracy,
     )  # fmt: skip
-
-
-def _kept_seconds(bundle: Bundle, epochs: int) -> tuple[float, ...]:
-    """Read how long each epoch took; nothing where the history doesn't say, as older ones don't."""
-    stored = json.loads((bundle.path / HISTORY).read_text(encoding="utf-8")).get("seconds")
-    amounts = [_amount_or_none(value) for value in stored] if isinstance(stored, list) else []
-    valid = tuple(value for value in amounts if value is not None)
-    return valid if len(valid) == len(amounts) == epochs else ()
 
 
 def _integer_or_none(value: object) -> int | None:
@@ -136,6 +127,7 @@ def notes(runs: Sequence[TrainingRun], by: str = "epochs") -> Iterator[str]:
     held_out = dict.fromkeys(run.held_out for run in runs if run.history.val_loss and run.held_out is not None)
     if len(held_out) > 1:
         yield f"Validation is of different images: {', '.join(f'{count:,}' for count in held_out)} held out"
+    yield from (f"{run.name} {run.history.caution}" for run in runs if run.history.diverged)
     if any(run.members > 1 for run in runs):
         yield "A committee's curves are means over its members"
     if by == "seconds" and any(run.shared for run in runs):

@@ -125,12 +125,12 @@ def save(figure: Figure, target: Path, title: str) -> None:
             warnings.filterwarnings("ignore", "Glyph .* missing")  # in names that users chose: a box is drawn instead
             figure.savefig(draft, format=file_format, metadata=metadata)
             if file_format == "png":
-                _reduce_to_palette(draft, title)
+                reduce_to_palette(draft, title)
     except OSError as exc:
         raise ResultsError(f"{target}: can't be written: {exc.strerror or exc}") from exc
 
 
-def _reduce_to_palette(picture: Path, title: str) -> None:
+def reduce_to_palette(picture: Path, title: str, dpi: int = DPI) -> None:
     """Write a PNG anew with a palette of 256 colours, a third of the bytes, unless shades would turn into steps."""
     from PIL import Image, PngImagePlugin
 
@@ -141,4 +141,4 @@ def _reduce_to_palette(picture: Path, title: str) -> None:
     paletted = full_colour.quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
     mean_loss = np.abs(np.asarray(paletted.convert("RGB"), np.int16) - np.asarray(full_colour, np.int16)).mean()
     chosen = paletted if mean_loss <= MOST_LOST else full_colour
-    chosen.save(picture, "PNG", optimize=True, dpi=(DPI, DPI), pnginfo=metadata)
+    chosen.save(picture, "PNG", optimize=True, dpi=(dpi, dpi), pnginfo=metadata)

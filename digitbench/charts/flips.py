@@ -11,7 +11,8 @@ from pathlib import Path
 
 from digitbench.backend import Images
 from digitbench.errors import MissingRuntimeError, ResultsError
-from digitbench.records.formatting import counted, reference_of
+from digitbench.plugins import references
+from digitbench.records.formatting import counted
 from digitbench.records.results import Flip, Results, Row
 from digitbench.system.files import written_beside
 
@@ -104,7 +105,7 @@ def _draw(row: Row, flips: Sequence[Flip], images: Images, bundle: str, target: 
         axes.set_yticks([])
         for edge in axes.spines.values():
             edge.set_color("#bbbbbb")
-        for line, (text, colour) in enumerate(_captions(flip, reference_of([row]))):
+        for line, (text, colour) in enumerate(_captions(flip, references.title_of([row]))):
             axes.text(
                 0.5, 1.05 + 0.16 * (2 - line), text, transform=axes.transAxes, ha="center", va="bottom",
                 fontsize=7.5, color=colour,
@@ -113,7 +114,7 @@ def _draw(row: Row, flips: Sequence[Flip], images: Images, bundle: str, target: 
 
 
 def _title(row: Row, flips: int, shown: int, images: int, bundle: str) -> str:
-    reference = reference_of([row])
+    reference = references.title_of([row])
     image_count = counted(images, "test image")
     head = f"{row.backend} {row.precision}: {flips:,} of {image_count} labelled otherwise than by {reference}"
     shown_first = (

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
+from digitbench import plugins
 from digitbench.records.precisions import FP32
 
 # M. Okabe and K. Ito, Color Universal Design (2008): told apart by people with any of the usual colour blindnesses.
@@ -12,6 +14,10 @@ BLACK, ORANGE, SKY, GREEN, BLUE, VERMILION, PURPLE = (
     "#000000", "#e69f00", "#56b4e9", "#009e73", "#0072b2", "#d55e00", "#cc79a7",
 )  # fmt: skip
 GREY, PALE = "#767676", "#d9d9d9"  # for text on white, and for what is only there for comparison
+WHITE = "#ffffff"
+ON_DARK = {BLACK: "#f2f2f2", WHITE: "#14171a", GREY: "#b4b4b4", PALE: "#4a5056", BLUE: "#4aa3dd", "#e5e5e5": "#3b4046",
+           "#332288": "#a99cf0", "#8c564b": "#c89486", "#dce9f5": "#1f3347"}  # fmt: skip
+"""What a dark page shows in place of a colour of a chart."""
 
 
 @dataclass(frozen=True)
@@ -36,35 +42,68 @@ class Style:
     dash: str
     hatch: str
 
+    @property
+    def shape(self) -> str:
+        """The same shape, as Vega names it, or its outline."""
+        return SHAPES.get(self.symbol, self.symbol)
 
+
+SHAPES = {
+    "x": "M-1,-0.6L-0.6,-1L0,-0.4L0.6,-1L1,-0.6L0.4,0L1,0.6L0.6,1L0,0.4L-0.6,1L-1,0.6L-0.4,0Z",
+    "hexagon": "M0,-1L0.87,-0.5L0.87,0.5L0,1L-0.87,0.5L-0.87,-0.5Z",
+}
 DASHES: dict[str, object] = {
     "solid": "-", "dash": (0, (5, 2)), "dot": (0, (1, 1.5)), "dashdot": (0, (5, 2, 1, 2)), "longdash": (0, (9, 3)),
     "longdashdot": (0, (9, 2, 1, 2)),
 }  # fmt: skip
-BACKENDS = {
-    "keras": Style(VERMILION, "s", "square", "dash", "//"),
-    "savedmodel": Style(ORANGE, "D", "diamond", "dashdot", "\\\\"),
-    "tflite": Style(BLUE, "o", "circle", "solid", ""),
-    "onnx": Style(GREEN, "^", "triangle-up", "longdash", ".."),
-    "openvino": Style(PURPLE, "v", "triangle-down", "dot", "xx"),
-    "numpy": Style(BLACK, "P", "cross", "longdashdot", "--"),
-}
+_MARKERS = {
+    "square": ("s", "//"), "diamond": ("D", "\\\\"), "circle": ("o", ""), "triangle-up": ("^", ".."),
+    "triangle-down": ("v", "xx"), "cross": ("P", "--"), "x": ("X", "++"), "triangle-left": ("<", "oo"),
+    "triangle-right": (">", "**"), "hexagon": ("h", "||"),
+}  # fmt: skip
+"""Matplotlib's marker and hatching for each of `digitbench.backend.SHAPES`."""
+
 PLUGIN_STYLES = (
     Style(SKY, "X", "x", "solid", "++"), Style("#8c564b", "<", "triangle-left", "dash", "oo"),
     Style(GREY, ">", "triangle-right", "dot", "**"), Style("#332288", "h", "hexagon", "dashdot", "||"),
 )  # fmt: skip
-FILLS = {FP32: "full", "fp16": "left", "bf16": "right", "dynamic": "top", "int8": "none"}
-"""How much of a marker is filled, by precision: Matplotlib's ``fillstyle``."""
+CROSS = "M-1,-1L1,1M-1,1L1,-1"
+"""What crosses an INVALID candidate out."""
+TIE = "#dce9f5"
+"""Of bands behind what can't be told apart."""
+
+
+class Fill(NamedTuple):
+    """How a mark is filled: in its backend's colour or in white, and the outline of a middle in the other of them."""
+
+    full: bool
+    core: str = ""
+
+
+_DOT = "M-0.4,0A0.4,0.4,0,1,1,0.4,0A0.4,0.4,0,1,1,-0.4,0Z"
+_BAR = "M-0.2,-0.6L0.2,-0.6L0.2,0.6L-0.2,0.6Z"
+FILLS = {FP32: Fill(True), "fp16": Fill(True, _DOT), "bf16": Fill(True, _BAR), "dynamic": Fill(False, _DOT),
+         "int8": Fill(False)}  # fmt: skip
+"""By precision."""
+OTHER_FILL = Fill(False, _BAR)
+
+
+def announced() -> dict[str, Style]:
+    """Give the style of each installed backend that states one."""
+    stated = {name: backend_class.style for name, backend_class in plugins.classes().items()}
+    return {
+        name: Style(style.colour, _MARKERS[style.shape][0], style.shape, style.dash, _MARKERS[style.shape][1])
+        for name, style in stated.items()
+        if style
+    }
 
 
 def of_backends(names: Iterable[str]) -> dict[str, Style]:
-    """Give each backend its style; plugins get the remaining ones, by alphabet."""
-    backends = sorted(set(names))
-    plugins = [name for name in backends if name not in BACKENDS]
-    return {
-        name: BACKENDS[name] if name in BACKENDS else PLUGIN_STYLES[plugins.index(name) % len(PLUGIN_STYLES)]
-        for name in backends
-    }
+    """Give each backend its style; those that state none, or aren't installed, get the remaining ones, by alphabet."""
+    backends, styles = sorted(set(names)), announced()
+    others = [name for name in backends if name not in styles]
+    styles |= {name: PLUGIN_STYLES[index % len(PLUGIN_STYLES)] for index, name in enumerate(others)}
+    return {name: styles[name] for name in backends}
 
 
 _PRECISION_DASHES = {"fp32": "solid", "fp16": "dash", "bf16": "longdash", "dynamic": "dot", "int8": "dashdot"}

@@ -2,92 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from itertools import combinations
-from math import exp, inf, log, log10
-from typing import TYPE_CHECKING, Literal
+from math import inf, sqrt
+from typing import TYPE_CHECKING, Any, Literal
 
-from digitbench.charts import canvas, palette
-from digitbench.charts.groups import INVALID, Group, caption, group_name, pick
-from digitbench.charts.palette import GREY, PALE, Style
-from digitbench.charts.sheet import (
-    EDGE,
-    HEAD,
-    PLAIN,
-    SMALL,
-    Lines,
-    Sheet,
-    coloured,
-    inches,
-    lines_height,
-    log_axis,
-    shortened,
-)
-from digitbench.charts.symbols import draw_symbol, width_factor
+from digitbench.charts import palette, vega
+from digitbench.charts.candidates import MARK, STEP, Column, described, marks, ranks, table
+from digitbench.charts.groups import Group, caption, group_name, pick
 from digitbench.errors import ResultsError
 from digitbench.judge.choice import Choice, judge
-from digitbench.judge.front import diameter, front_steps, round_values, spread, tied_rows
-from digitbench.judge.sorting import shared_ranks
+from digitbench.judge.front import on_front, round_values, tied_rows
 from digitbench.judge.ties import COSTS, Ties
 from digitbench.records import formatting
 from digitbench.records.results import Results, Row
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    import altair as alt
+    from altair.typing import ChartType
 
 Against = Literal["latency", "memory", "size"]
 AGAINST: tuple[Against, ...] = ("latency", "memory", "size")
-AXES = {"latency": ("p50 latency, µs per call", 1.0), "memory": ("peak memory of the process, MB", 1e6),
-        "size": ("size of the artifact, kB", 1e3)}  # fmt: skip
-"""The axis' label, and how many units of the value make one unit of the axis."""
 TITLES = {"latency": "latency", "memory": "peak memory", "size": "size"}
-AREAS = {"latency": "size of the artifact", "memory": "size of the artifact", "size": "peak memory"}
+AXES: dict[str, tuple[str, Callable[[Row], float]]] = {
+    "latency": ("p50 latency, µs per call", COSTS["latency"]),
+    "memory": ("peak memory of the process, MB", lambda row: COSTS["memory"](row) / 1e6),
+    "size": ("size of the artifact, kB", lambda row: COSTS["size"](row) / 1e3),
+    "top-1": ("top-1, %, and its 95 % interval", lambda row: row.accuracy.top1 * 100 if row.accuracy else inf),
+}
+"""Each axis' title, and a row's value on it; infinite where that isn't known."""
 LEGEND = (
     "Shape and colour: backend; filling: precision. Lines: top-1's 95 % interval. Blue bands: can't be told apart, "
-    "neither in {metric} nor in top-1. Dashed steps: the most top-1 for a {metric}, by the bare figures. Front (bold): "
-    "no other is worse in nothing and clearly better in something, of p50, top-1, size and peak memory."
+    "neither in {metric} nor in top-1. Dashed steps: the most top-1 for a {metric}, by the bare figures. Front (ring, "
+    "bold): no other is worse in nothing and clearly better in something, of p50, top-1, size and peak memory."
 )
 FRONT = "front"
-WIDTH, LEFT = 11.0, 0.8
-HEADROOM = 0.75
-LINE = 0.22  # of the table, in inches
-WIDEST = 13.0  # diameter of the largest mark, in points
-BAND = 0.11  # inches: the least height of a band
-STEPS = "#8a8a8a"
-TIE = "#dce9f5"
-
-
-@dataclass(frozen=True)
-class Placed:
-    """A candidate and its position in the picture.
-
-    Attributes
-    ----------
-    cost
-        Its value on the vertical axis, in the axis' unit.
-    top1, low, high
-        Accuracy with its Wilson interval, in percent.
-    area
-        What the mark's area stands for, in bytes.
-    """
-
-    row: Row
-    cost: float
-    top1: float
-    low: float
-    high: float
-    area: float
+WIDTH, PLOT_WIDTH, PLOT_HEIGHT = 1060, 420, 300
+COLUMNS = (Column("rank"), MARK, Column("name", right=False), Column("top-1", "top-1 %"), Column("p50", "p50 µs"),
+           Column("size", "size kB"), Column("memory", "peak MB"), Column("verdict", right=False))  # fmt: skip
+BYTES = "datum.value < 1e6 ? format(datum.value / 1e3, '.3~r') + ' kB' : format(datum.value / 1e6, '.3~r') + ' MB'"
+AREAS = (25, 330)
+"""Areas of the smallest and of the largest mark, in square pixels."""
+BAND = 1.018
+"""By what factor a band is wider than what it joins, to each side."""
 
 
 def figure(
     results: Results, *, against: Against = "latency", threads: int | None = None, batch_size: int | None = None
-) -> Figure:
-    """Draw accuracy against a cost, with a table beside it whose lines lead to the marks.
-
-    The cost is the vertical axis, the best at the top: so the intervals of accuracy are lines that hardly ever meet.
-    Names stand beside it in the table's lines, which are moved apart no more than they need so as not to overlap.
+) -> alt.VConcatChart:
+    """Draw accuracy against a cost, with a table beside it that is the marks' legend too.
 
     Parameters
     ----------
@@ -107,68 +70,59 @@ def figure(
         There is no such group.
     """
     group = pick(results, threads, batch_size)
-    placed, not_drawn = _place_rows(group, against)
-    if not placed:
+    name = group_name(group.batch_size, group.threads)
+    drawn = chart(group, [(against, "top-1")])
+    if drawn is None:
         raise ResultsError("no candidate has an accuracy, a p50, a size and a memory; measure again: digitbench bench")
-    with canvas.styled():
-        return _draw(group, placed, not_drawn, against)
+    return vega.sheet(
+        drawn, WIDTH, f"Accuracy against {TITLES[against]}", subtitle=name, notes=_notes(group, against),
+        about=caption(results, name, group.other_groups),
+    )  # fmt: skip
 
 
-def _place_rows(group: Group, against: Against) -> tuple[list[Placed], list[Row]]:
-    """Give each row that has all values a position, the best first; and give the rows that lack a value."""
-    placed, not_drawn = [], []
-    for row in group.rows:
-        cost, area = COSTS[against](row), COSTS["memory" if against == "size" else "size"](row)
-        if row.accuracy and 0 < cost < inf and area < inf:
-            (low, high), unit = row.accuracy.interval, AXES[against][1]
-            placed.append(Placed(row, cost / unit, row.accuracy.top1 * 100, low * 100, high * 100, area))
-        else:
-            not_drawn.append(row)
-    return sorted(placed, key=lambda candidate: (candidate.cost, candidate.row.key[:2])), not_drawn
+def chart(group: Group, panels: Sequence[tuple[str, str]]) -> ChartType | None:
+    """Draw panels below each other, and the table beside them; None if no candidate has the values of any.
+
+    Parameters
+    ----------
+    panels
+        The horizontal and the vertical axis of each, of `AXES`.
+    """
+    import altair as alt
+
+    choice = judge([row for row in group.rows if not row.error], [], floor=group.noise)
+    height = max(200, STEP * len(group.rows) / len(panels), PLOT_HEIGHT if len(panels) == 1 else 0)
+    drawn = [panel for x, y in panels if (panel := _panel(group, choice, x, y, height, first=(x, y) == panels[0]))]
+    against = panels[0][0]
+    rows = sorted(group.rows, key=lambda row: (COSTS[against](row), row.key[:2]))
+    if not drawn:
+        return None
+    lines = _lines(group, rows, choice, ranked=against == "latency")
+    places = {id(row): index for index, row in enumerate(rows)}
+    tied = [(places[id(tied[0])], places[id(tied[-1])]) for tied in _tied_groups(group, rows, against)]
+    return alt.hconcat(alt.vconcat(*drawn), table(lines, COLUMNS, tied=tied), spacing=24)
 
 
-def _draw(group: Group, placed: Sequence[Placed], not_drawn: Sequence[Row], against: Against) -> Figure:
-    notes = _notes(group, placed, not_drawn, against)
-    height = max(3.0, LINE * (len(placed) + 1))
-    sheet = Sheet(WIDTH, HEADROOM + height + 0.65 + lines_height(len(notes)) + EDGE)
-    title = f"Accuracy against {TITLES[against]}"
-    sheet.text(EDGE, EDGE, title, HEAD, weight="bold")
-    subtitle_left = EDGE + inches(title, HEAD, "bold") + 0.15
-    sheet.text(subtitle_left, EDGE + 0.045, group_name(group.batch_size, group.threads), PLAIN, color=GREY)
-    table = _Table.of(group, placed, against)
-    axes = sheet.axes(LEFT, HEADROOM, table.start - LEFT, height)
-    _scale_axes(axes, placed, against)
-    tied_groups = [tied_group for tied_group in _tied_groups(group, placed, against) if len(tied_group) > 1]
-    for tied_group in tied_groups:
-        _draw_band(axes, tied_group, height)
-    _draw_steps(axes, [candidate for candidate in placed if not candidate.row.validity])
-    on_front = {candidate.row.key for candidate, cells in zip(placed, table.cells, strict=True) if cells[-1] == FRONT}
-    styles = palette.of_backends(candidate.row.backend for candidate in placed)
-    largest = max(candidate.area for candidate in placed)
-    for candidate in sorted(placed, key=lambda candidate: (candidate.row.key in on_front, -candidate.area)):
-        _draw_mark(axes, candidate, styles[candidate.row.backend], largest)
-    tops = _line_tops(axes, placed, height)
-    _draw_leaders(sheet, axes, table, placed, tops, tied_groups)
-    _write_table(sheet, table, placed, tops)
-    _draw_key(sheet, largest, [candidate.area for candidate in placed], against)
-    sheet.lines(EDGE, HEADROOM + height + 0.65, notes)
-    return sheet.figure
+def _tied_groups(group: Group, rows: Sequence[Row], against: str) -> list[list[Row]]:
+    """Group the candidates that can't be told apart on either axis; an INVALID one ties with none."""
+    valid = [row for row in rows if not row.validity]
+    return [tied for tied in tied_rows(valid, group.noise, against) if len(tied) > 1]
 
 
-def _notes(group: Group, placed: Sequence[Placed], not_drawn: Sequence[Row], against: Against) -> Lines:
-    """Say how to read the picture, what is wrong with its rows, and what was measured."""
+def _notes(group: Group, against: Against) -> list[str]:
+    """Say how to read the picture, and what is wrong with its rows."""
     metric = {"latency": "p50", "memory": "peak memory", "size": "size"}[against]
-    notes = [LEGEND.format(metric=metric), _pair_note(group, placed)]
-    if not_drawn:
-        notes.append(f"Not drawn, since accuracy, size, memory or p50 is not known: {group.names.rows(not_drawn)}.")
-    caption_text = caption(group.results, group_name(group.batch_size, group.threads), group.other_groups)
-    return [*coloured([*notes, *group.notes], WIDTH - 2 * EDGE, "black"), *coloured([caption_text], WIDTH - 2 * EDGE)]
+    drawn = [row for row in group.rows if _known(row, against, "top-1")]
+    notes = [LEGEND.format(metric=metric), _pair_note(group, drawn)]
+    if not_drawn := [row for row in group.rows if row not in drawn]:
+        notes.append(f"Not drawn, since accuracy or {metric} is not known: {group.names.rows(not_drawn)}.")
+    return [*notes, *group.notes]
 
 
-def _pair_note(group: Group, placed: Sequence[Placed]) -> str:
+def _pair_note(group: Group, rows: Sequence[Row]) -> str:
     """Say how many pairs differ in accuracy: the intervals in the picture can't tell."""
     ties = Ties(group.noise)
-    pairs = list(combinations([candidate.row for candidate in placed], 2))
+    pairs = list(combinations(rows, 2))
     different = sum(not ties.tied("accuracy", first, second) for first, second in pairs)
     if not pairs:
         return "A single candidate has nothing to be told from."
@@ -179,133 +133,125 @@ def _pair_note(group: Group, placed: Sequence[Placed]) -> str:
     )
 
 
-# --- marks ---------------------------------------------------------------------------------------------------------
+# --- panels and the table ------------------------------------------------------------------------------------------
 
 
-def _scale_axes(axes: Axes, placed: Sequence[Placed], against: Against) -> None:
-    low, high = (extreme([candidate.cost for candidate in placed], default=1.0) for extreme in (min, max))
-    log_margin = max(0.08 * log10(high / low), 0.04)
-    axes.set(yscale="log", ylim=(high * 10**log_margin, low / 10**log_margin), ylabel=AXES[against][0])
-    log_axis(axes.yaxis, low, high, 6)
-    lowest = min((candidate.low for candidate in placed), default=0.0)
-    highest = max((candidate.high for candidate in placed), default=100.0)
-    margin = max(0.06 * (highest - lowest), 0.02)
-    axes.set(xlim=(lowest - margin, highest + margin), xlabel="top-1, %, and its 95 % interval")
-    axes.locator_params(axis="x", nbins=6)
-    axes.xaxis.set_major_formatter(lambda value, _: f"{value:.4g}")
-    axes.grid(True, axis="x")
-    axes.set_axisbelow(True)
+def _known(row: Row, *axes: str) -> bool:
+    return all(0 < AXES[axis][1](row) < inf for axis in axes)
 
 
-def _tied_groups(group: Group, placed: Sequence[Placed], against: Against) -> list[list[Placed]]:
-    """Group the candidates that can't be told apart on either axis; an INVALID one ties with none."""
-    valid = {id(candidate.row): candidate for candidate in placed if not candidate.row.validity}
-    row_groups = tied_rows([candidate.row for candidate in valid.values()], group.noise, against)
-    return [[valid[id(row)] for row in row_group] for row_group in row_groups]
+def _panel(
+    group: Group, choice: Choice, x: str, y: str, height: float, *, first: bool
+) -> ChartType | None:  # fmt: skip
+    """Draw the candidates that have a value on both axes; the first panel names the chosen one, and has a legend."""
+    import altair as alt
+
+    rows = [row for row in group.rows if _known(row, x, y)]
+    if not rows:
+        return None
+    styles = palette.of_backends(row.backend for row in group.rows)
+    area, area_title = ("memory", "area: peak memory") if x == "size" else ("size", "area: size of the artifact")
+    points = alt.Chart(vega.data(
+        {**described(row, group.names.backend(row), styles), "x": AXES[x][1](row), "y": AXES[y][1](row),
+         "area": COSTS[area](row), "front": any(row is judged.row for judged in choice.front),
+         "label": f"{group.names.backend(row)}: chosen" if choice.named and row is choice.named.row else "",
+         "low": 100 * row.accuracy.interval[0] if row.accuracy else None,
+         "high": 100 * row.accuracy.interval[1] if row.accuracy else None} for row in rows
+    )).encode(x=_axis("x", x, rows), y=_axis("y", y, rows))  # fmt: skip
+    layers: list[Any] = []
+    if y == "top-1":
+        layers.append(_bands(group, rows, x))
+        interval = {"y": "low:Q", "y2": "high:Q", "color": alt.Color("colour:N", scale=None)}
+        layers.append(points.mark_rule(opacity=0.6).encode(**interval))
+    layers += [_steps(rows, x, y), *marks(points.encode(size=_area(rows, area, area_title if first else "")))]
+    rings = points.transform_filter("datum.front").mark_point(stroke=palette.BLACK, opacity=1, strokeWidth=1.2)
+    layers.append(rings.encode(size=alt.value(1.5 * AREAS[1])))
+    if first:
+        right = sqrt(min(AXES[x][1](row) for row in rows) * max(AXES[x][1](row) for row in rows))
+        label = points.transform_filter("datum.label").encode(text="label:N")
+        for where, align in ((f"datum.x <= {right}", "left"), (f"datum.x > {right}", "right")):
+            style: dict[str, Any] = {
+                "align": align,
+                "dx": 16 if align == "left" else -16,
+                "dy": -16,
+                "fontWeight": "bold",
+            }
+            layers.append(label.transform_filter(where).mark_text(**style))
+    return alt.layer(*layers, width=PLOT_WIDTH, height=height)
 
 
-def _draw_band(axes: Axes, tied: Sequence[Placed], height: float) -> None:
-    """Draw a band behind candidates that can't be told apart, at least as high as a mark."""
-    low, high = axes.get_ylim()[1], axes.get_ylim()[0]
-    least_height = log(high / low) * BAND / height
-    first, last = log(tied[0].cost), log(tied[-1].cost)
-    extra = max(least_height - (last - first), least_height / 2) / 2
-    axes.axhspan(exp(first - extra), exp(last + extra), color=TIE, linewidth=0, zorder=0.5)
+def _axis(channel: str, axis: str, rows: Sequence[Row]) -> Any:
+    """Give an axis that holds all rows: costs are logarithmic."""
+    import altair as alt
+
+    title, value = AXES[axis]
+    low, high = min(map(value, rows)), max(map(value, rows))
+    kind = alt.X if channel == "x" else alt.Y
+    if axis == "top-1":
+        return kind(f"{channel}:Q", scale=alt.Scale(zero=False), axis=alt.Axis(title=title, tickCount=6))
+    margin = max((high / low) ** 0.08, 1.1)
+    axis_style = vega.log_axis(low / margin, high * margin, title, 8 if channel == "x" else 6)
+    return kind(f"{channel}:Q", scale=vega.log_scale(low, high, margin), axis=axis_style)
 
 
-def _draw_steps(axes: Axes, placed: Sequence[Placed]) -> None:
-    """Draw the steps of the plain values, without their intervals: the most accuracy for a cost."""
-    corners = front_steps([(candidate.cost, candidate.top1) for candidate in placed], axes.get_ylim()[0])
-    axes.plot([top1 for _, top1 in corners], [cost for cost, _ in corners], color=STEPS, linewidth=1.1,
-              linestyle=(0, (4, 2)), zorder=2)  # fmt: skip
+def _bands(group: Group, rows: Sequence[Row], x: str) -> alt.Chart:
+    """Draw a band behind candidates that can't be told apart, a little wider than these."""
+    import altair as alt
+
+    value = AXES[x][1]
+    tied = _tied_groups(group, sorted(rows, key=value), x)
+    ends = ({"x": value(group_rows[0]) / BAND, "x2": value(group_rows[-1]) * BAND} for group_rows in tied)
+    bands: alt.Chart = alt.Chart(vega.data(ends)).mark_rect(color=palette.TIE).encode(x=_axis("x", x, rows), x2="x2:Q")
+    return bands
 
 
-def _draw_mark(axes: Axes, candidate: Placed, style: Style, largest: float) -> None:
-    colour = GREY if candidate.row.validity else style.colour
-    axes.plot((candidate.low, candidate.high), (candidate.cost, candidate.cost), color=colour, linewidth=0.9,
-              alpha=0.65, zorder=1.5)  # fmt: skip
-    size = max(3.5, diameter(candidate.area, largest, WIDEST)) * width_factor(style.marker)
-    draw_symbol(axes, candidate.top1, candidate.cost, candidate.row, style, size)
+def _steps(rows: Sequence[Row], x: str, y: str) -> alt.Chart:
+    """Draw the steps of the bare values, without their intervals: the best that is to be had for a cost."""
+    import altair as alt
+
+    (_, cost), (_, value) = AXES[x], AXES[y]
+    sign = 1 if y == "top-1" else -1
+    points = [(cost(row), sign * value(row)) for row in rows if not row.validity]
+    corners = [points[index] for index in on_front(points)]
+    corners += [(max(map(cost, rows)), corners[-1][1])] if corners else []
+    line = alt.Chart(vega.data({"x": step_cost, "y": sign * worth} for step_cost, worth in corners))
+    steps: alt.Chart = line.mark_line(
+        interpolate="step-after", strokeDash=vega.DASHES["dash"], strokeWidth=1.1, color=palette.GREY
+    ).encode(x="x:Q", y="y:Q")
+    return steps
 
 
-def _draw_key(sheet: Sheet, largest: float, areas: Sequence[float], against: Against) -> None:
-    """Say what the marks' area is, with some round sizes."""
-    values = round_values(areas)
-    labels = [f"{value / 1e6:.3g} MB" if value >= 1e6 else f"{value / 1e3:.3g} kB" for value in values]
-    diameters = [diameter(value, largest, WIDEST) for value in values]
-    total_width = sum(
-        size / 72 + 0.06 + inches(label, SMALL) + 0.18 for size, label in zip(diameters, labels, strict=True)
+def _area(rows: Sequence[Row], cost: str, title: str) -> alt.Size:
+    """Give the scale of the marks' areas, with round values in its legend."""
+    import altair as alt
+
+    sizes = [size for row in rows if (size := COSTS[cost](row)) < inf]
+    legend = alt.Legend(
+        title=title, orient="top", direction="horizontal", values=round_values(sizes), symbolFillColor=palette.WHITE,
+        symbolStrokeColor=palette.GREY, titleFontWeight="normal", titleOrient="left",
+        labelExpr=BYTES,
+    )  # fmt: skip
+    return alt.Size(
+        "area:Q",
+        scale=alt.Scale(domain=[0, max(sizes, default=1)], range=list(AREAS)),
+        legend=legend if title else None,
     )
-    middle, left = EDGE + 0.12, WIDTH - EDGE - total_width
-    sheet.text(left - 0.1, middle, f"area: {AREAS[against]}", SMALL, ha="right", va="center_baseline", color=GREY)
-    strip = sheet.axes(0, 0, WIDTH, 2 * middle)
-    strip.set(xlim=(0, WIDTH), ylim=(2 * middle, 0))
-    strip.axis("off")
-    for size, label in zip(diameters, labels, strict=True):
-        strip.plot(left + size / 144, middle, "o", markersize=size, color=GREY, markerfacecolor="white")
-        sheet.text(left + size / 72 + 0.06, middle, label, SMALL, va="center_baseline", color=GREY)
-        left += size / 72 + 0.06 + inches(label, SMALL) + 0.18
 
 
-# --- the table -----------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Table:
-    """What is written beside the picture.
-
-    Attributes
-    ----------
-    cells
-        A line for each candidate: rank, name, top-1, p50, size, memory, verdict.
-    edges
-        Of each column, in inches from the sheet's left: where it ends if it is right-aligned, else where it begins.
-    start
-        Where the picture ends.
-    """
-
-    cells: list[list[str]]
-    edges: list[float]
-    start: float
-
-    @classmethod
-    def of(cls, group: Group, placed: Sequence[Placed], against: Against) -> _Table:
-        """Lay it out: as wide as it must be, at the sheet's right."""
-        choice = judge([row for row in group.rows if not row.error], [], floor=group.noise)
-        cells = [[_rank_text(group, candidate.row, against), *_value_cells(group, candidate),
-                  _verdict(group, choice, candidate.row)] for candidate in placed]  # fmt: skip
-        columns = list(zip(HEADS, *cells, strict=True))
-        widths = [max(inches(text, weight="bold") for text in column) for column in columns]
-        widths[-1] = max(inches(text, SMALL, "bold") for text in columns[-1])
-        widths[1] = min(widths[1], MOST_NAME)
-        gaps = (LEAD, SYMBOL, 0.16, 0.16, 0.16, 0.16, 0.16)
-        left = WIDTH - EDGE - sum(widths) - sum(gaps)
-        start, edges = left, []
-        for width, gap, right_aligned in zip(widths, gaps, RIGHT_ALIGNED, strict=True):
-            edges.append(left + gap + width * right_aligned)
-            left += gap + width
-        return cls(cells, edges, start)
-
-
-HEADS = ("", "", "top-1 %", "p50 µs", "size kB", "peak MB", "")
-RIGHT_ALIGNED = (True, False, True, True, True, True, False)
-LEAD, SYMBOL, MOST_NAME = 0.62, 0.3, 1.7
-
-
-def _rank_text(group: Group, row: Row, against: Against) -> str:
-    if row.validity:
-        return INVALID
-    if row.rank is None or against != "latency":
-        return ""
-    return f"{row.rank}{'=' * (id(row) in shared_ranks(group.rows))}"
-
-
-def _value_cells(group: Group, candidate: Placed) -> list[str]:
-    row = candidate.row
-    size = f"{row.artifact.bytes / 1000:,.0f}" if row.artifact else ""
-    memory = f"{row.peak_rss_bytes / 1e6:,.0f}" if row.peak_rss_bytes else ""
-    name = shortened(group.names.backend(row), MOST_NAME)
-    return [name, f"{candidate.top1:.2f}", formatting.percentile(row, "p50", interval=True), size, memory]
+def _lines(group: Group, rows: Sequence[Row], choice: Choice, *, ranked: bool) -> list[dict[str, Any]]:
+    """Give the table's lines."""
+    styles, rank_of = palette.of_backends(row.backend for row in rows), ranks(group)
+    return [
+        {
+            **described(row, group.names.backend(row), styles),
+            "rank": rank_of[id(row)] if ranked or row.validity else "",
+            "top-1": f"{row.accuracy.top1 * 100:.2f}" if row.accuracy else "",
+            "p50": formatting.percentile(row, "p50", interval=True),
+            "size": f"{row.artifact.bytes / 1000:,.0f}" if row.artifact else "",
+            "memory": f"{row.peak_rss_bytes / 1e6:,.0f}" if row.peak_rss_bytes else "",
+            "verdict": verdict, "bold": verdict == FRONT,
+        } for row in rows for verdict in (_verdict(group, choice, row),)
+    ]  # fmt: skip
 
 
 def _verdict(group: Group, choice: Choice, row: Row) -> str:
@@ -315,50 +261,3 @@ def _verdict(group: Group, choice: Choice, row: Row) -> str:
     if judged.beaten_by:
         return f"beaten by {group.names.backend(judged.beaten_by)}"
     return "INVALID" if row.validity else "not compared"
-
-
-def _line_tops(axes: Axes, placed: Sequence[Placed], height: float) -> list[tuple[float, float]]:
-    """Give the tops of each candidate's mark and of its line in the table, in inches from the picture's top."""
-    low, high = axes.get_ylim()[1], axes.get_ylim()[0]
-    mark_tops = [height * log10(candidate.cost / low) / log10(high / low) for candidate in placed]
-    return list(zip(mark_tops, spread(mark_tops, LINE, LINE / 2, height - LINE / 2), strict=True))
-
-
-def _draw_leaders(
-    sheet: Sheet, axes: Axes, table: _Table, placed: Sequence[Placed], tops: Sequence[tuple[float, float]],
-    tied_groups: Sequence[Sequence[Placed]],
-) -> None:  # fmt: skip
-    """Draw a line from each mark to its line of the table, and repeat bands and marks there."""
-    height = axes.get_position().height * sheet.height
-    table_axes = sheet.axes(table.start, HEADROOM, WIDTH - table.start, height)
-    table_axes.set(xlim=(table.start, WIDTH), ylim=(height, 0))
-    table_axes.axis("off")
-    top_of = {candidate.row.key: top for candidate, (_, top) in zip(placed, tops, strict=True)}
-    left, right = table.start + LEAD - 0.06, table.edges[1] - 0.02
-    for tied_group in tied_groups:
-        first, last = (top_of[candidate.row.key] for candidate in (tied_group[0], tied_group[-1]))
-        ends = [first - LINE * 0.46] * 2 + [last + LINE * 0.46] * 2
-        table_axes.fill([left, right, right, left], ends, color=TIE, linewidth=0, zorder=0.5)
-    styles = palette.of_backends(candidate.row.backend for candidate in placed)
-    for candidate, (mark_top, top) in zip(placed, tops, strict=True):
-        draw_symbol(
-            table_axes, table.edges[1] - 0.14, top, candidate.row, styles[candidate.row.backend], 6.5, clip_on=False
-        )
-        corners = (table.start, table.start + 0.05, table.start + LEAD - 0.1)
-        table_axes.plot(corners, (mark_top, mark_top, top), color=PALE, linewidth=0.9, zorder=1)
-        axes.plot(
-            (candidate.high, axes.get_xlim()[1]), (candidate.cost, candidate.cost), color=PALE, linewidth=0.9, zorder=1
-        )
-
-
-def _write_table(sheet: Sheet, table: _Table, placed: Sequence[Placed], tops: Sequence[tuple[float, float]]) -> None:
-    """Write the table's heads and lines."""
-    for edge, head, right_aligned in zip(table.edges, HEADS, RIGHT_ALIGNED, strict=True):
-        sheet.text(edge, HEADROOM - 0.06, head, SMALL, ha="right" if right_aligned else "left", va="bottom", color=GREY)
-    for candidate, (_, top), cells in zip(placed, tops, table.cells, strict=True):
-        weight, colour = "bold" if cells[-1] == FRONT else "normal", GREY if candidate.row.validity else "black"
-        for cell, edge, right_aligned, size in zip(
-            cells, table.edges, RIGHT_ALIGNED, (*[PLAIN] * 6, SMALL), strict=True
-        ):
-            sheet.text(edge, HEADROOM + top, cell, size, ha="right" if right_aligned else "left", va="center_baseline",
-                       color=colour, weight=weight)  # fmt: skip

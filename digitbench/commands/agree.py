@@ -8,20 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from digitbench.commands.options import (
-    BackendOption,
-    JsonOption,
-    LimitOption,
-    OtherDataOption,
-    PrecisionOption,
-    QuietOption,
-    RunArgument,
-    ThreadsOption,
-    backends_of,
-    bundle_data,
-    show_progress,
-)  # fmt: skip
+from digitbench.commands import options
 from digitbench.commands.outputs import Outputs, raise_failures
+from digitbench.system.progress import Silent
 
 if TYPE_CHECKING:
     from digitbench.backend import Scores
@@ -36,29 +25,25 @@ EPILOG = (
     "digitbench agree runs/mine --pairs --json agreement.json"
 )
 
-PairsOption = Annotated[bool, typer.Option("--pairs", help="Hold every two candidates against each other too.")]
-ReliabilityOption = Annotated[
-    bool, typer.Option("--reliability", help="Show how often each is right at each confidence.")
-]
-PicturesOption = Annotated[
-    Path | None, typer.Option("--pictures", metavar="DIR", help="Draw the images whose label changed, with both "
-                              "answers: a PNG for each candidate.")
-]  # fmt: skip
-
 
 def agree(
-    run: RunArgument = None,
-    backend: BackendOption = None,
-    precision: PrecisionOption = None,
-    threads: ThreadsOption = 1,
-    pairs: PairsOption = False,
-    reliability: ReliabilityOption = False,
-    pictures: PicturesOption = None,
-    json: JsonOption = None,
-    data: OtherDataOption = None,
-    limit: LimitOption = None,
-    quiet: QuietOption = False,
-) -> None:
+    run: options.RunArgument = None,
+    backend: options.BackendOption = None,
+    precision: options.PrecisionOption = None,
+    threads: options.ThreadsOption = 1,
+    pairs: Annotated[bool, typer.Option("--pairs", help="Hold every two candidates against each other too.")] = False,
+    reliability: Annotated[
+        bool, typer.Option("--reliability", help="Show how often each is right at each confidence.")
+    ] = False,
+    pictures: Annotated[
+        Path | None, typer.Option("--pictures", metavar="DIR", help="Draw the images whose label changed, with both "
+                                  "answers: a PNG for each candidate.")
+    ] = None,
+    json: options.JsonOption = None,
+    data: options.OtherDataOption = None,
+    limit: options.LimitOption = None,
+    quiet: options.QuietOption = False,
+) -> None:  # fmt: skip
     """Hold each runtime and precision against Keras' stored scores: labels, accuracy, scores, probabilities."""
     from digitbench.bundle import Bundle
     from digitbench.charts.flips import check_matplotlib
@@ -72,10 +57,10 @@ def agree(
         check_matplotlib()
         check_writable(pictures / "flips.png")
     bundle = Bundle(run)
-    precision_names = precisions.parse(precision or [])
-    chosen = candidates(bundle, backends_of(backend), [None], [threads], precision_names, outputs.note)
-    with show_progress(outputs.console, quiet=quiet) as progress:
-        digits = bundle_data(bundle, data, progress, allow_other_data=True)
+    backends, precision_names = options.backends_of(backend), precisions.parse(precision or [])
+    chosen = candidates(bundle, backends, [None], [threads], precision_names, outputs.note)
+    with options.show_progress(outputs.console, quiet=quiet) as progress:
+        digits = options.bundle_data(bundle, data, progress, allow_other_data=True)
         results = score(bundle, digits, chosen, limit, progress, pairs=pairs)
     print_agreement(results, outputs.console, reliability=reliability)
     outputs.write(results)
@@ -126,30 +111,23 @@ def _draw_changed_images(results: Results, digits: Dataset, limit: int | None, f
     print_line(message, outputs.console, "dim")
 
 
-class _ScoringBar:
+class _ScoringBar(Silent):
     """Candidates that are scored one by one, as one bar. A table of latencies has nothing to show here."""
 
     def __init__(self, progress: Progress, total: int) -> None:
         self._progress, self._done, self._total = progress, 0, total
-        self._task = "scoring"
 
     def update(self, task: str, done: float, total: float, note: str = "") -> None:
         """A candidate is scored."""
         self._done += done >= total
         self._progress.step(f"{task}: {note}")
         if self._done < self._total:
-            self._progress.update(self._task, self._done, self._total)
+            self._progress.update("scoring", self._done, self._total)
 
     def say(self, line: str) -> None:
-        """See `digitbench.system.progress.Progress`."""
+        """Pass it on."""
         self._progress.say(line)
-
-    def step(self, line: str) -> None:
-        """Do nothing: the bar says it."""
-
-    def table(self, results: Results, done: float, total: float) -> None:
-        """Do nothing: nothing is timed."""
 
     def end(self) -> None:
         """All are scored, or failed."""
-        self._progress.update(self._task, self._total, self._total, f"{self._done} of {self._total} candidates")
+        self._progress.update("scoring", self._total, self._total, f"{self._done} of {self._total} candidates")

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 
 RUNS, LATEST, MANIFEST = "runs", "latest", "manifest.json"  # as `digitbench.bundle` has them
-PLUGINS = "digitbench.backends"  # as `digitbench.plugins` has it
+BACKENDS, EXPORTERS = "digitbench.backends", "digitbench.exporters"  # as `digitbench.plugins.entry_points` has them
 DATASETS = ("auto", "mnist", "digits")  # as `digitbench.data` has them
 MAX_BUNDLES = 200  # bundles: nobody chooses among more
 DEPTH = 2  # folders below runs/
@@ -59,9 +59,13 @@ def backends(incomplete: str) -> list[str]:
 
     None is loaded, and what can't be used is offered too: `digitbench backends` says what is missing.
     """
+    return _complete_last([*_announced(BACKENDS), "all"], incomplete)
+
+
+def _announced(group: str) -> list[str]:
     from importlib import metadata
 
-    return _complete_last([*sorted({point.name for point in metadata.entry_points(group=PLUGINS)}), "all"], incomplete)
+    return sorted({point.name for point in metadata.entry_points(group=group)})
 
 
 def precisions(incomplete: str) -> list[str]:
@@ -73,9 +77,7 @@ def precisions(incomplete: str) -> list[str]:
 
 def formats(incomplete: str) -> list[str]:
     """Every format that a model is exported to, also the next one of a list."""
-    from digitbench.records.precisions import FORMATS
-
-    return _complete_last([name for name in FORMATS if name != "keras"], incomplete)
+    return _complete_last(_announced(EXPORTERS), incomplete)
 
 
 def _complete_last(names: Iterable[str], incomplete: str) -> list[str]:

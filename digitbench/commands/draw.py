@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 PORT = 8028
 LOOPBACK = "127.0.0.1"
-DRAW_EPILOG = (
+EPILOG = (
     "[b]Examples[/]\n\ndigitbench draw\n\ndigitbench draw runs/mine -b tflite,onnx -p fp32,int8\n\n"
     "digitbench draw --port 9000 --no-browser"
 )

@@ -6,49 +6,33 @@ from typing import Annotated
 
 import typer
 
-from digitbench.commands.options import (
-    BackendOption,
-    JsonOption,
-    LimitOption,
-    OtherDataOption,
-    PrecisionOption,
-    QuietOption,
-    RunArgument,
-    ThreadsOption,
-    backends_of,
-)  # fmt: skip
-from digitbench.commands.outputs import Outputs, raise_failures
+from digitbench.commands import options
+from digitbench.commands.outputs import Outputs, measure_and_show, raise_failures
 
 EPILOG = (
     "[b]Examples[/]\n\ndigitbench evaluate\n\ndigitbench evaluate runs/mine -b onnx --json onnx.json\n\n"
     "digitbench evaluate runs/mine --backend all --data photos"
 )
 
-PerClassOption = Annotated[
-    bool, typer.Option("--per-class", help="Show every digit by itself; always shown of data of your own.")
-]
-
 
 def evaluate(
-    run: RunArgument = None,
-    backend: BackendOption = None,
-    precision: PrecisionOption = None,
-    threads: ThreadsOption = 1,
-    data: OtherDataOption = None,
-    limit: LimitOption = None,
-    per_class: PerClassOption = False,
-    json: JsonOption = None,
-    quiet: QuietOption = False,
+    run: options.RunArgument = None,
+    backend: options.BackendOption = None,
+    precision: options.PrecisionOption = None,
+    threads: options.ThreadsOption = 1,
+    data: options.OtherDataOption = None,
+    limit: options.LimitOption = None,
+    per_class: Annotated[
+        bool, typer.Option("--per-class", help="Show every digit by itself; always shown of data of your own.")
+    ] = False,
+    json: options.JsonOption = None,
+    quiet: options.QuietOption = False,
 ) -> None:
     """Score the test images on each runtime: accuracy, and labels that differ from Keras'."""
     from digitbench.bundle import Bundle
-    from digitbench.commands.outputs import measure
-    from digitbench.measure.candidates import candidates
-    from digitbench.records import precisions
 
     outputs = Outputs(json=json, quiet=quiet)
     bundle = Bundle(run)
-    precision_names = precisions.parse(precision or [])
-    chosen = candidates(bundle, backends_of(backend), [None], [threads], precision_names, outputs.note)
-    results = measure(bundle, chosen, None, data, limit, outputs, allow_other_data=True, classes=per_class)
+    chosen = options.requested_candidates(bundle, backend, precision, [threads], outputs.note)
+    results = measure_and_show(bundle, chosen, None, data, limit, outputs, allow_other_data=True, classes=per_class)
     raise_failures(results)

@@ -54,6 +54,7 @@ def export(
 ) -> None:  # fmt: skip
     """Write a bundle's model in other formats and precisions again, and check each against Keras."""
     from digitbench import export as exporters
+    from digitbench import plugins
     from digitbench.bundle import ARTIFACTS, Bundle
     from digitbench.errors import BundleError
     from digitbench.records import precisions
@@ -64,8 +65,8 @@ def export(
     precision_names = precisions.parse(precision or [])
     formats = names_of(format) or [
         name
-        for name in exporters.FORMATS
-        if not precision_names or set(precision_names) & set(precisions.FORMATS[name])
+        for name, exporter in plugins.exporters().items()
+        if not precision_names or set(precision_names) & set(exporter.precisions)
     ]
     console = open_console()
     with show_progress(console) as progress, native_output_held():

@@ -28,17 +28,17 @@ def results_file_of(source: Path | None) -> Path:
         There is no such file, and no such bundle.
     """
     from digitbench.bundle import Bundle
-    from digitbench.measure.earlier_results import FOLDER
+    from digitbench.measure.earlier_results import FOLDER, saved_files
 
     if source is not None and source.is_file():
         return source
     if source is not None and not source.exists():
         raise BundleError(f"{source}: no such results, and no such bundle; name a .json that `digitbench bench` saved")
-    folder = Bundle(source).path / FOLDER
-    files = (path for path in folder.glob("*.json") if path.is_file())
-    newest_first = sorted(files, key=lambda path: (path.stat().st_mtime_ns, path.name), reverse=True)
+    bundle = Bundle(source)
+    newest_first = saved_files(bundle)
     if not newest_first:
-        raise ResultsError(f"{folder} holds no results yet; run: digitbench bench{f' {source}' if source else ''}")
+        run = f" {source}" if source else ""
+        raise ResultsError(f"{bundle.path / FOLDER} holds no results yet; run: digitbench bench{run}")
     return next(filter(_is_timed, newest_first), newest_first[0])
 
 
@@ -51,70 +51,41 @@ def _is_timed(path: Path) -> bool:
         return False
 
 
-def bundle_of(results_path: Path, results: Results, run: Path | None = None) -> tuple[Bundle | None, str]:
+def bundle_of(results_path: Path, results: Results, run: Path | None = None) -> Bundle:
     """Find the bundle that results are of: the one that holds their file, or `run`.
-
-    Returns
-    -------
-    tuple
-        The bundle and nothing; or None, and why there is none, in words.
 
     Raises
     ------
     BundleError
-        `run` was named, and is no bundle or another one.
+        Their file lies in no bundle's folder, or it is no bundle, or another one.
     """
     from digitbench.bundle import MANIFEST, Bundle
 
-    folders = (
-        [run]
-        if run is not None
-        else [parent for parent in results_path.resolve().parents[:2] if (parent / MANIFEST).is_file()]
-    )
-    if not folders:
-        return None, f"{results_path} doesn't lie in its bundle's folder; name the bundle with --run"
-    folder = folders[0]
-    try:
-        bundle = Bundle(folder)
-    except BundleError as exc:
-        if run is not None:
-            raise
-        return None, str(exc)
-    expected_sha256 = results.bundle.get("reference_sha256")
-    if expected_sha256 is None or bundle.manifest.reference.sha256 == expected_sha256:
-        return bundle, ""
+    holders = (parent for parent in results_path.resolve().parents[:2] if (parent / MANIFEST).is_file())
+    folder = run or next(holders, None)
+    if folder is None:
+        raise BundleError(f"{results_path} doesn't lie in its bundle's folder; name the bundle with --run")
+    bundle = Bundle(folder)
+    if results.bundle.get("reference_sha256") in (None, bundle.manifest.reference.sha256):
+        return bundle
     reason = f"{bundle.path} is not the bundle that {results_path} was measured with"
-    if run is not None:
-        raise BundleError(f"--run {run}: {reason}")
-    return None, reason
+    raise BundleError(f"--run {run}: {reason}" if run else reason)
 
 
-def data_of(bundle: Bundle, results: Results, data: Path | None, progress: Progress) -> tuple[Dataset | None, str]:
-    """Load the dataset that results are of.
-
-    Returns
-    -------
-    tuple
-        The dataset and nothing; or None, and why it can't be had, in words.
+def data_of(bundle: Bundle, results: Results, data: Path | None, progress: Progress) -> Dataset:
+    """Load the dataset that results are of: the bundle's, or `data`.
 
     Raises
     ------
     DataError
-        `data` was named, and can't be read or is another.
+        It can't be read, or is another.
     """
     from digitbench.commands.options import bundle_data
 
-    try:
-        digits = bundle_data(bundle, data, progress, allow_other_data=True)
-    except DataError as exc:
-        if data is not None:
-            raise
-        return None, str(exc)
+    digits = bundle_data(bundle, data, progress, allow_other_data=True)
     expected_fingerprint = results.bundle.get("dataset", {}).get("fingerprint")
     if expected_fingerprint in (None, digits.fingerprint):
-        return digits, ""
+        return digits
     expected_dataset = f"{results.bundle['dataset'].get('name')} [{expected_fingerprint}]"
     reason = f"the results are of {expected_dataset}, not of {digits.name} [{digits.fingerprint}]"
-    if data is not None:
-        raise DataError(f"--data {data}: {reason}")
-    return None, f"{reason}; say where it is with --data PATH"
+    raise DataError(f"--data {data}: {reason}" if data else f"{reason}; say where it is with --data PATH")

@@ -36,8 +36,9 @@ def history(
     from digitbench.bundle.trainings import AXES, check_seconds, read
     from digitbench.charts import canvas
     from digitbench.charts.trainings import figure
-    from digitbench.commands.outputs import Outputs, pretty, write_each
+    from digitbench.commands.outputs import Outputs
     from digitbench.commands.plot import picture_path, save
+    from digitbench.commands.saving import write_json
     from digitbench.report.trainings import print_runs, to_json
 
     if by not in AXES:
@@ -57,5 +58,4 @@ def history(
     print_runs(trainings, console)
     if picture:
         save(figure(trainings, by), target, console)
-    for fault in write_each([(json, lambda: pretty(to_json(trainings, target if picture else None)))]):
-        raise fault
+    write_json(json, to_json(trainings, target if picture else None))

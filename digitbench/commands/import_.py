@@ -81,7 +81,7 @@ def import_(
     know already.
     """
     from digitbench import export as exporters
-    from digitbench import importing
+    from digitbench import importing, plugins
     from digitbench.bundle import caveats
     from digitbench.importing.guesses import LAYOUTS, Constraints
     from digitbench.records import precisions
@@ -102,8 +102,9 @@ def import_(
     with show_progress(console) as progress, native_output_held():
         digits = load_data(dataset, data, progress)
         bundle = importing.import_model(model, digits, output or folder, options, progress=progress)
-        is_keras = bundle.manifest.imported is not None and bundle.manifest.imported.format == "keras"
-        failures = exporters.export(bundle, exporters.FORMATS, digits, progress=progress) if export and is_keras else []
+        imported = bundle.manifest.imported
+        convertible = export and imported is not None and imported.format == plugins.trained()[1]
+        failures = exporters.export(bundle, exporters.formats(), digits, progress=progress) if convertible else []
     _print_summary(bundle, console)
     for failure in failures:
         console.print(f"not exported: {failure}", style="yellow", markup=False, highlight=False, soft_wrap=True)

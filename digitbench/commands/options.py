@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from digitbench.bundle import Bundle
     from digitbench.data import Dataset
+    from digitbench.measure.candidates import Candidate
+    from digitbench.measure.plan import Plan
     from digitbench.report.live import LiveProgress
     from digitbench.system.progress import Progress
 
@@ -53,6 +55,13 @@ PrecisionOption = Annotated[
     typer.Option("--precision", "-p", metavar="int8,dynamic", help="fp32, fp16, dynamic, int8, or bf16 where a runtime "
                  "makes it; all that were exported if not given.", autocompletion=completion.precisions),
 ]  # fmt: skip
+QUICK_SECONDS = 0.3  # timed calls of each row, where a first look is enough
+SecondsOption = Annotated[
+    float | None, typer.Option(min=0.01, help=f"Timed calls of each candidate; 3, {QUICK_SECONDS} with --quick.")
+]
+GenerationsOption = Annotated[
+    int | None, typer.Option(min=1, help="Fresh processes of each candidate; 5, 1 with --quick.")
+]
 ThreadsOption = Annotated[int, typer.Option("--threads", "-t", min=1, help="Threads that each runtime may use.")]
 LimitOption = Annotated[int | None, typer.Option("--limit", min=1, metavar="N", help="Only the first N test images.")]
 GateOption = Annotated[
@@ -72,8 +81,6 @@ QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, o
 JsonOption = Annotated[
     str | None, typer.Option("--json", metavar="FILE", help="Write the results there; - for standard output.")
 ]
-
-QUICK_SECONDS = 0.3  # timed calls of each row, where a first look is enough
 
 
 def whole_numbers(text: str, option: str, *, distinct: bool = True) -> tuple[int, ...]:
@@ -103,6 +110,25 @@ def backends_of(texts: Sequence[str] | None) -> list[str]:
     """Read names of backends; none, for every installed one, if ``all`` is among them."""
     names = names_of(texts)
     return [] if "all" in names else names
+
+
+def requested_candidates(
+    bundle: Bundle, backend: Sequence[str] | None, precision: Sequence[str] | None, threads: Sequence[int],
+    say: Callable[[str], None], batch_sizes: Sequence[int | None] = (None,),
+) -> list[Candidate]:  # fmt: skip
+    """List what the options ask for; see `digitbench.measure.candidates.candidates`."""
+    from digitbench.measure.candidates import candidates
+    from digitbench.records import precisions
+
+    return candidates(bundle, backends_of(backend), batch_sizes, threads, precisions.parse(precision or []), say)
+
+
+def timing_plan(*, quick: bool, **given: Any) -> Plan:
+    """Give the plan that the options ask for; None is not given."""
+    from digitbench.measure.plan import Plan
+
+    defaults = {"seconds": QUICK_SECONDS, "generations": 1} if quick else {}
+    return Plan(**defaults | {name: value for name, value in given.items() if value is not None})
 
 
 def percentage_points(text: str, option: str) -> float:

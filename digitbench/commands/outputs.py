@@ -2,34 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from digitbench.commands import saving
 from digitbench.commands.options import bundle_data, open_console, show_progress
-from digitbench.commands.saving import (
-    CSV_START,
-    MARKDOWN_START,
-    Saver,
-    check_replaceable,
-    is_json_of,
-    is_pytest_benchmark,
-    starts_like,
-    write_text,
-)  # fmt: skip
-from digitbench.errors import CheckFailed, ResultsError, UsageError
+from digitbench.commands.saving import STDOUT, Saver, pretty, write_each
+from digitbench.errors import CheckFailed, ResultsError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from digitbench.bundle import Bundle
+    from digitbench.data import Dataset
     from digitbench.judge.gates import Excused
     from digitbench.measure.candidates import Candidate
     from digitbench.measure.plan import Plan
     from digitbench.records.results import Results, Row
+    from digitbench.report.live import LiveProgress
 
-STDOUT = "-"
+RESULTS = "digitbench.results"
 
 
 @dataclass
@@ -43,7 +39,7 @@ class Outputs:
     resumed
         The file whose results are resumed; the new ones go there if `json` names no other.
     format
-        What `json` holds.
+        What `json` holds: results, or what follows from them.
     saver
         What saves results, where there is a file for them.
     """
@@ -56,34 +52,26 @@ class Outputs:
     ledger: bool = False
     kept: Path | None = None
     resumed: Path | None = None
-    format: str = "digitbench.results"
+    format: str = RESULTS
     console: Console = field(init=False)
     saver: Saver = field(init=False)
 
     def __post_init__(self) -> None:
-        from digitbench.system.files import check_writable
+        to_stdout = saving.check_targets(
+            {
+                "--json": (self.json, saving.is_json_of(self.format)),
+                "--csv": (self.csv, saving.starts_like(saving.CSV_START)),
+                "--markdown": (self.markdown, saving.starts_like(saving.MARKDOWN_START)),
+                "--pytest-benchmark-json": (self.pytest_benchmark_json, saving.is_pytest_benchmark),
+            }
+        )
+        self.console = open_console(stderr=to_stdout)
+        named = self.resumed if self.json in (None, STDOUT) or self.format != RESULTS else Path(self.json)
+        self.saver = Saver(named or self.kept, named=named is not None)
 
-        replaceable_checks = {
-            "--json": is_json_of(self.format), "--csv": starts_like(CSV_START),
-            "--markdown": starts_like(MARKDOWN_START), "--pytest-benchmark-json": is_pytest_benchmark,
-        }  # fmt: skip
-        files = {"--json": self.json, "--csv": self.csv, "--markdown": self.markdown,
-                 "--pytest-benchmark-json": self.pytest_benchmark_json}  # fmt: skip
-        options_by_target: dict[str, str] = {}
-        for option, file in files.items():
-            if file is None:
-                continue
-            target = file if file == STDOUT else str(Path(file).absolute())
-            if target in options_by_target:
-                conflict = "both be standard output" if file == STDOUT else f"both be {file}"
-                raise UsageError(f"{options_by_target[target]} and {option} can't {conflict}; name another file")
-            options_by_target[target] = option
-            if file != STDOUT:
-                check_writable(Path(file))
-                check_replaceable(option, Path(file), replaceable_checks[option])
-        self.console = open_console(stderr=STDOUT in options_by_target)
-        named_path = Path(self.json) if self.json not in (None, STDOUT) else self.resumed
-        self.saver = Saver(named_path or self.kept, named=named_path is not None)
+    def progress(self) -> LiveProgress:
+        """Show progress that doesn't redraw itself while something is timed."""
+        return show_progress(self.console, animate=False, quiet=self.quiet)
 
     def note(self, line: str) -> None:
         """Print a line that isn't part of the results."""
@@ -93,99 +81,87 @@ class Outputs:
         """Write every format asked for, and save the results where they are kept."""
         from digitbench.report import pytest_benchmark, tables
 
-        faults = []
-        try:
-            self.saver.finish(results)
-        except ResultsError as exc:
-            faults.append(exc)
-        faults += write_each([
+        faults = self.finish(results)
+        write_each([
             (self.csv, lambda: tables.to_csv(results)),
             (self.markdown, lambda: tables.to_markdown(results)),
             (self.pytest_benchmark_json, lambda: pretty(pytest_benchmark.to_pytest_benchmark(results))),
             (STDOUT if self.json == STDOUT else None, results.dumps),
-        ])  # fmt: skip
-        if faults:
-            raise ResultsError("; ".join(map(str, faults)))
+        ], *faults)  # fmt: skip
 
-
-def pretty(value: Any) -> str:
-    """Give plain values as JSON text."""
-    import json  # not for --help, which is to be quick
-
-    return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def write_each(parts: Iterable[tuple[str | None, Callable[[], str]]]) -> list[ResultsError]:
-    """Write each text into its file, or to standard output; give the faults: one of them doesn't stop the others."""
-    faults = []
-    for file, make in parts:
+    def finish(self, results: Results) -> list[ResultsError]:
+        """Save the results where they are kept, and give the fault if they can't be."""
         try:
-            if file == STDOUT:
-                print(make(), end="")
-            elif file:
-                write_text(Path(file), make())
+            self.saver.finish(results)
         except ResultsError as exc:
-            faults.append(exc)
-    return faults
+            return [exc]
+        return []
 
 
-def write_json(file: str | None, value: dict[str, Any]) -> None:
-    """Write plain values as JSON into a file, or to standard output.
+def default_results_path(bundle: Bundle) -> Path | None:
+    """Give the path at which results are saved when no file is named: in the bundle, by date."""
+    from digitbench.measure.earlier_results import FOLDER
 
-    Raises
-    ------
-    ResultsError
-        It can't be written.
-    """
-
-    def text() -> str:
-        # Bytes of a file's name that are no UTF-8 become JSON's own escapes.
-        return pretty(value).encode("utf-8", "backslashreplace").decode("utf-8")
-
-    for fault in write_each([(file, text)]):
-        raise fault
+    if not os.access(bundle.path, os.W_OK):
+        return None  # not this user's folder: --json names another file
+    return bundle.path / FOLDER / f"bench-{datetime.now(UTC):%Y-%m-%dT%H-%M-%S}.json"
 
 
 def measure(
     bundle: Bundle, chosen: Sequence[Candidate], plan: Plan | None, data: Path | None, limit: int | None,
-    outputs: Outputs, *, earlier: Results | None = None, run_native_tools: bool = False, allow_other_data: bool = False,
-    classes: bool = False,
-) -> Results:  # fmt: skip
-    """Measure, show and save.
+    outputs: Outputs, *, earlier: Results | None = None, allow_other_data: bool = False,
+) -> tuple[Results, Dataset]:  # fmt: skip
+    """Measure, and save what is known so far meanwhile; also give the data. Incomplete after Ctrl-C.
 
     Parameters
     ----------
-    other
-        `data` may be another dataset than the bundle's; user data are shown class by class.
+    earlier
+        Results that are continued; see `digitbench.measure.session.run`.
+    allow_other_data
+        `data` may be another dataset than the bundle's.
+    """
+    from digitbench.measure import reference, session
+
+    with outputs.progress() as progress:
+        digits, against = bundle_data(bundle, data, progress, allow_other_data=allow_other_data), None
+        if allow_other_data:
+            against = session.ReferenceScores(reference.scores_or_none(bundle, digits, limit, progress))
+        results = session.run(
+            bundle, digits, chosen, plan=plan, limit=limit, progress=progress, earlier=earlier, against=against,
+            keep=lambda partial: outputs.saver.keep(partial, progress),
+        )  # fmt: skip
+    return results, digits
+
+
+def measure_and_show(
+    bundle: Bundle, chosen: Sequence[Candidate], plan: Plan | None, data: Path | None, limit: int | None,
+    outputs: Outputs, *, earlier: Results | None = None, allow_other_data: bool = False, run_native_tools: bool = False,
+    classes: bool = False,
+) -> Results:  # fmt: skip
+    """Measure, show and save; see `measure`.
+
+    Parameters
+    ----------
+    run_native_tools
+        Set the runtimes' own tools beside ours.
     classes
-        Show every dataset class by class.
+        Show every dataset class by class, not user data alone.
 
     Raises
     ------
     KeyboardInterrupt
         Ctrl-C stopped it; what was measured by then was shown and saved.
     """
-    from digitbench.measure import native_tools, reference, session
+    from digitbench.measure import native_tools
     from digitbench.report.terminal import print_results
 
-    stopped = False
-    with show_progress(outputs.console, animate=False, quiet=outputs.quiet) as progress:
-
-        def keep(partial: Results) -> None:
-            outputs.saver.keep(partial, progress)
-
-        digits = bundle_data(bundle, data, progress, allow_other_data=allow_other_data)
-        against = (
-            session.ReferenceScores(reference.scores_or_none(bundle, digits, limit, progress))
-            if allow_other_data
-            else None
-        )
-        results = session.run(
-            bundle, digits, chosen, plan=plan, limit=limit, progress=progress, keep=keep, earlier=earlier,
-            against=against,
-        )  # fmt: skip
-        if run_native_tools and results.complete:
-            keep(results)
+    results, digits = measure(
+        bundle, chosen, plan, data, limit, outputs, earlier=earlier, allow_other_data=allow_other_data
+    )
+    stopped = not results.complete
+    if run_native_tools and results.complete:
+        with outputs.progress() as progress:
+            outputs.saver.keep(results, progress)
             try:
                 results = replace(results, referees=native_tools.run(digits.test.head(limit).images, chosen, progress))
             except KeyboardInterrupt:
@@ -197,7 +173,7 @@ def measure(
         if plan and not results.complete:
             saved_message += f"; go on with: digitbench bench --resume {outputs.saver.path}"
         outputs.note(saved_message)
-    if stopped or not results.complete:
+    if stopped:
         raise KeyboardInterrupt
     return results
 

@@ -11,7 +11,7 @@ import typer
 from digitbench.errors import ResultsError, UsageError, unknown
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from altair.typing import ChartType
 
     from digitbench.records.results import Results
 
@@ -106,7 +106,7 @@ def _check_choice(option: str, value: str, choices: Sequence[Choice]) -> Choice:
 
 
 def _draw(
-    result: Path | None, output: Path | None, name: str, title: str, draw_figure: Callable[[Results], Figure]
+    result: Path | None, output: Path | None, name: str, title: str, draw: Callable[[Results], ChartType]
 ) -> None:  # fmt: skip
     """Read results, draw them, and say where the picture is.
 
@@ -115,7 +115,7 @@ def _draw(
     name
         What the picture's file is called after, where no file is named.
     """
-    from digitbench.charts import canvas
+    from digitbench.charts import vega
     from digitbench.charts.groups import headline
     from digitbench.commands.find_results import results_file_of
     from digitbench.commands.options import open_console
@@ -125,11 +125,11 @@ def _draw(
 
     results_path = results_file_of(result)
     target = output or results_path.with_name(f"{results_path.stem}-{name}.png")
-    canvas.check_target(target)
+    vega.check_target(target)
     results = Results.read(results_path)
     try:
-        figure = draw_figure(results)
+        chart = draw(results)
     except (ResultsError, UsageError) as exc:
         raise type(exc)(f"{results_path}: {exc}") from exc
-    canvas.save(figure, target, f"{title}; {headline(results)}")
+    vega.save(chart, target, f"{title}; {headline(results)}")
     print_line(f"Drawn: {shown_name(target)}", open_console())

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from digitbench.errors import UsageError
+from digitbench.errors import BundleError, DataError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from rich.console import Console
 
     from digitbench.report.page import Source
 
-STDOUT = "-"
 COMPARISON_FILE = "comparison.html"
-REPORT_EPILOG = (
+EPILOG = (
     "[b]Examples[/]\n\ndigitbench report\n\ndigitbench report runs/mine --html mine.html\n\n"
     "digitbench report before.json after.json --run runs/mine\n\ndigitbench report results.json --markdown -"
 )
@@ -46,64 +45,36 @@ def report(
     """Make a page of saved results that opens offline: verdict, plots, every row, flips, how it was measured."""
     from digitbench.commands.find_results import results_file_of
     from digitbench.commands.options import open_console
-    from digitbench.commands.outputs import write_each
-    from digitbench.errors import ResultsError
+    from digitbench.commands.saving import PAGE_START, REPORT_START, STDOUT, check_targets, starts_like, write_each
     from digitbench.report import page
 
-    console = open_console(stderr=markdown == STDOUT)
     arguments: Sequence[Path | None] = results or [None]
-    all_paths = map(results_file_of, arguments)
-    paths = list({path.absolute(): path for path in all_paths}.values())
-    target = html or (_default_target(paths) if markdown is None else None)
-    _check_targets(target, markdown, paths)
-    if target:
+    paths = list({path.absolute(): path for path in map(results_file_of, arguments)}.values())
+    if html is None and markdown is None:
+        html = paths[0].with_suffix(".html") if len(paths) == 1 else Path(COMPARISON_FILE)
+    targets = {"--html": str(html) if html else None, "--markdown": markdown}
+    for option, file in targets.items():
+        if file and Path(file).resolve() in {path.resolve() for path in paths}:
+            raise UsageError(f"{option} {file}: these are the results themselves; name another file")
+    starts = {"--html": PAGE_START, "--markdown": REPORT_START}
+    to_stdout = check_targets({option: (file, starts_like(starts[option])) for option, file in targets.items()})
+    console = open_console(stderr=to_stdout)
+    parts = []
+    if html:
         page.check_packages()
     sources = _read_sources(paths, run, data, console)
-    parts = []
-    if target:
+    if html:
         from digitbench.report.page.html import render
 
-        parts.append((str(target), lambda: render(sources)))
+        parts.append((str(html), lambda: render(sources)))
     if markdown:
         from digitbench.report.page.markdown import write
 
         parts.append((markdown, lambda: write(sources)))
-    faults = write_each(parts)
-    if faults:
-        raise ResultsError("; ".join(map(str, faults)))
+    write_each(parts)
     for file, _ in parts:
         if file != STDOUT:
             console.print(file, markup=False, highlight=False, soft_wrap=True)
-
-
-def _default_target(paths: Sequence[Path]) -> Path:
-    return paths[0].with_suffix(".html") if len(paths) == 1 else Path(COMPARISON_FILE)
-
-
-def _check_targets(target: Path | None, markdown: str | None, results_paths: Sequence[Path]) -> None:
-    """Refuse what can't be written, or would replace what is read, before anything is made.
-
-    Raises
-    ------
-    UsageError
-        A file can't be written, both are the same, one of them is among the results, or holds something else.
-    """
-    from digitbench.commands.saving import REPORT_STARTS, check_replaceable, starts_like
-    from digitbench.system.files import check_writable
-
-    files = {"--html": target, "--markdown": Path(markdown) if markdown not in (None, STDOUT) else None}
-    options_by_path: dict[Path, str] = {}
-    for option, file in files.items():
-        if file is None:
-            continue
-        absolute = file.absolute()
-        if absolute in options_by_path:
-            raise UsageError(f"{options_by_path[absolute]} and {option} can't both be {file}; name another file")
-        if absolute.resolve() in {path.resolve() for path in results_paths}:
-            raise UsageError(f"{option} {file}: these are the results themselves; name another file")
-        options_by_path[absolute] = option
-        check_writable(file)
-        check_replaceable(option, file, starts_like(REPORT_STARTS[option]))
 
 
 def _read_sources(paths: Sequence[Path], run: Path | None, data: Path | None, console: Console) -> list[Source]:
@@ -120,11 +91,19 @@ def _read_sources(paths: Sequence[Path], run: Path | None, data: Path | None, co
         page.check_usable(results, path)
         sources.append(page.Source(path, results))
     *older, newest = ordered(sources)
-    bundle, no_bundle = bundle_of(newest.path, newest.results, run)
-    digits, no_data = None, ""
-    if bundle:
+    try:
+        bundle = bundle_of(newest.path, newest.results, run)
+    except BundleError as exc:
+        if run:
+            raise
+        if data:
+            raise UsageError(f"--data {data}: it is the bundle that says what the data must be, and {exc}") from exc
+        return [*older, replace(newest, no_bundle=str(exc))]
+    newest = replace(newest, bundle=bundle)
+    try:
         with show_progress(console, animate=False, quiet=True) as progress:
-            digits, no_data = data_of(bundle, newest.results, data, progress)
-    elif data:
-        raise UsageError(f"--data {data}: it is the bundle that says what the data must be, and {no_bundle}")
-    return [*older, page.Source(newest.path, newest.results, bundle, no_bundle, digits, no_data)]
+            return [*older, replace(newest, data=data_of(bundle, newest.results, data, progress))]
+    except DataError as exc:
+        if data:
+            raise
+        return [*older, replace(newest, no_data=str(exc))]

@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from digitbench.commands.options import JsonOption
-from digitbench.commands.outputs import Outputs, write_json
+from digitbench.commands.outputs import Outputs
+from digitbench.commands.saving import write_json
 
 EPILOG = (
     "[b]Examples[/]\n\ndigitbench runs\n\ndigitbench runs --sort accuracy\n\n"

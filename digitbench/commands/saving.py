@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,29 +14,54 @@ if TYPE_CHECKING:
     from digitbench.records.results import Results
     from digitbench.system.progress import Progress
 
+STDOUT = "-"
 FileStamp = tuple[int, int, int]
 CSV_START = re.compile(r"backend,precision,")
 MARKDOWN_START = re.compile(r"\*\*.*\n.*, digitbench \S+$|\|.* backend .*\|$", re.MULTILINE)
 LISTINGS = ("digitbench.runs", "digitbench.show", "digitbench.history")
-REPORT_STARTS = {
-    "--html": re.compile(r"<!doctype html>", re.IGNORECASE), "--markdown": re.compile(r"## .*: which to ship\n"),
-}  # fmt: skip
+PAGE_START = re.compile(r"<!doctype html>", re.IGNORECASE)
+REPORT_START = re.compile(r"## .*: which to ship\n")
 HEAD_BYTES = 4096
 
 
-def check_replaceable(option: str, path: Path, is_replaceable: Callable[[Path], bool]) -> None:
-    """Refuse, before anything is measured, to replace a file by something of another format.
+def check_targets(files: Mapping[str, tuple[str | None, Callable[[Path], bool]]]) -> bool:
+    """Refuse, before anything is measured, what can't be written, or would replace something of another format.
+
+    Parameters
+    ----------
+    files
+        By its option, the file that is asked for, ``-`` for standard output; and whether one that is there may be
+        replaced, since it is of the same format. An empty file always may.
+
+    Returns
+    -------
+    bool
+        Whether one of them is standard output.
 
     Raises
     ------
     UsageError
-        There is a file that isn't empty, and not `is_replaceable`.
+        One can't be written, two are the same, or something else would be lost.
     """
-    if not path.exists() or (path.is_file() and not path.stat().st_size):
-        return
-    if not path.is_file() or not is_replaceable(path):
-        message = f"{option} {path}: there is something else in it, which would be lost"
-        raise UsageError(f"{message}; name another file, or remove it first")
+    from digitbench.system.files import check_writable
+
+    options_by_target: dict[str, str] = {}
+    for option, (file, is_replaceable) in files.items():
+        if file is None:
+            continue
+        path, target = Path(file), file if file == STDOUT else str(Path(file).absolute())
+        if target in options_by_target:
+            conflict = "standard output" if file == STDOUT else file
+            raise UsageError(f"{options_by_target[target]} and {option} can't both be {conflict}; name another file")
+        options_by_target[target] = option
+        if file == STDOUT:
+            continue
+        check_writable(path)
+        is_free = not path.exists() or (path.is_file() and not path.stat().st_size)
+        if not is_free and not (path.is_file() and is_replaceable(path)):
+            message = f"{option} {path}: there is something else in it, which would be lost"
+            raise UsageError(f"{message}; name another file, or remove it first")
+    return STDOUT in options_by_target
 
 
 def is_json_of(format: str) -> Callable[[Path], bool]:
@@ -240,6 +265,46 @@ def write_text(target: Path, text: str) -> None:
 
     with _as_results_error(target), written_beside(target) as draft:
         draft.write_text(text, encoding="utf-8", newline="")
+
+
+def write_each(parts: Iterable[tuple[str | None, Callable[[], str]]], *faults: ResultsError) -> None:
+    """Write each text into its file, or to standard output: one that fails doesn't stop the others.
+
+    Raises
+    ------
+    ResultsError
+        One failed, or there were faults before; the message names all.
+    """
+    messages = [str(fault) for fault in faults]
+    for file, make in parts:
+        try:
+            if file == STDOUT:
+                print(make(), end="")
+            elif file:
+                write_text(Path(file), make())
+        except ResultsError as exc:
+            messages.append(str(exc))
+    if messages:
+        raise ResultsError("; ".join(messages))
+
+
+def write_json(file: str | None, value: Mapping[str, Any]) -> None:
+    """Write plain values as JSON into a file, or to standard output.
+
+    Raises
+    ------
+    ResultsError
+        It can't be written.
+    """
+    write_each([(file, lambda: pretty(value))])
+
+
+def pretty(value: Any) -> str:
+    """Give plain values as JSON text; bytes of a file's name that are no UTF-8 become JSON's own escapes."""
+    import json  # not for --help, which is to be quick
+
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def write_new(target: Path, text: str) -> Path:

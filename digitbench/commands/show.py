@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from digitbench.commands.options import JsonOption, RunArgument
-from digitbench.commands.outputs import Outputs, write_json
+from digitbench.commands.outputs import Outputs
+from digitbench.commands.saving import write_json
 
 EPILOG = "[b]Examples[/]\n\ndigitbench show\n\ndigitbench show runs/mine --json -"
 

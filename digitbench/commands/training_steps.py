@@ -63,7 +63,7 @@ def train_and_report(
     from digitbench.train import train as train_bundle
 
     with show_progress(console) as progress, native_output_held():
-        formats = exporters.FORMATS if options.exports else ()
+        formats = exporters.formats() if options.exports else ()
         bundle = train_bundle(
             recipe, digits, output, export_formats=formats, loop=options.loop, budget=options.budget, progress=progress
         )

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-import json
 import socket
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Callable
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from starlette.datastructures import Headers
     from starlette.requests import Request
+    from starlette.responses import Response
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
     from uvicorn.protocols.http.h11_impl import H11Protocol
-
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 
 MOST_CONNECTIONS = 256
 HEADER_SECONDS = 5.0
@@ -67,44 +64,33 @@ class Guard:
         Where the server listens.
     """
 
-    def __init__(self, app: App, host: str) -> None:
+    def __init__(self, app: ASGIApp, host: str) -> None:
         self._app, self._open = app, not is_loopback(host)
         hostname = socket.gethostname().lower()
         self._names = {"localhost"} | ({host.lower(), hostname, f"{hostname}.local"} if self._open else set())
 
-    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request, or refuse it."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
+        from starlette.datastructures import Headers, MutableHeaders
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], *((k.encode(), v.encode()) for k, v in HEADERS.items())]
+                MutableHeaders(scope=message).update(HEADERS)
             await send(message)
 
-        headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
-        try:
-            self._check(scope["method"], headers)
-        except Refusal as refusal:
-            await answer(send_with_headers, refusal)
-            return
-        await self._app(scope, receive, send_with_headers)
+        refusal = self._refusal(scope["method"], Headers(scope=scope)) if scope["type"] == "http" else None
+        app = self._app if refusal is None else answer(refusal)
+        await app(scope, receive, send_with_headers)
 
-    def _check(self, method: str, headers: dict[bytes, str]) -> None:
-        """Look at where a request comes from.
-
-        Raises
-        ------
-        Refusal
-            Another site's page may have sent it.
-        """
-        host = headers.get(b"host", "")
+    def _refusal(self, method: str, headers: Headers) -> Refusal | None:
+        """Say why a request is refused: another site's page may have sent it; None if it is this server's own."""
+        host = headers.get("host", "")
         if not self._names_this_server(host):
             message = "this server is not called so; open the address that digitbench draw printed"
-            raise Refusal(HTTPStatus.MISDIRECTED_REQUEST, message)
-        if method not in {"GET", "HEAD"} and headers.get(b"origin", "").lower() != f"http://{host}".lower():
-            raise Refusal(HTTPStatus.FORBIDDEN, "only this server's own page may send it pictures")
+            return Refusal(HTTPStatus.MISDIRECTED_REQUEST, message)
+        if method not in {"GET", "HEAD"} and headers.get("origin", "").lower() != f"http://{host}".lower():
+            return Refusal(HTTPStatus.FORBIDDEN, "only this server's own page may send it pictures")
+        return None
 
     def _names_this_server(self, host: str) -> bool:
         name = host.partition("]")[0][1:] if host.startswith("[") else host.partition(":")[0]
@@ -114,14 +100,12 @@ class Guard:
             return name.lower() in self._names
 
 
-async def answer(send: Send, refusal: Refusal) -> None:
-    """Send a refusal: JSON with its reason as ``error``."""
-    body = json.dumps({"error": refusal.why}, ensure_ascii=False).encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    if refusal.status == HTTPStatus.SERVICE_UNAVAILABLE:
-        headers.append((b"retry-after", b"1"))
-    await send({"type": "http.response.start", "status": int(refusal.status), "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+def answer(refusal: Refusal) -> Response:
+    """Make of a refusal what is sent: JSON with its reason as ``error``."""
+    from starlette.responses import JSONResponse
+
+    headers = {"retry-after": "1"} if refusal.status == HTTPStatus.SERVICE_UNAVAILABLE else None
+    return JSONResponse({"error": refusal.why}, refusal.status, headers)
 
 
 async def read_body(request: Request, most_bytes: int, keep: Callable[[bytes], object]) -> int:
@@ -163,46 +147,23 @@ async def drain(request: Request) -> None:
 
 
 def protocol() -> type[H11Protocol]:
-    """Make uvicorn's protocol impatient: it closes a connection whose request doesn't come, or is one too many."""
+    """Make uvicorn's protocol impatient: it closes a connection whose request doesn't come."""
     import h11
     from uvicorn.protocols.http.h11_impl import H11Protocol
 
     class Impatient(H11Protocol):
-        _timer: asyncio.TimerHandle | None = None
-
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
             # Else a line waits up to 40 ms for the acknowledgement of the one before; asyncio sets it where a socket
             # names its protocol, which those of `socket.create_server` don't.
             transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if len(self.connections) > MOST_CONNECTIONS:
-                transport.write(b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\n\r\n")
-                transport.close()
-                return
-            self._watch()
+            self._timer = self.loop.call_later(HEADER_SECONDS, transport.close)
 
         def data_received(self, data: bytes) -> None:
             super().data_received(data)
-            self._watch()
-
-        def connection_lost(self, exc: Exception | None) -> None:
-            self._forget()
-            super().connection_lost(exc)
-
-        def _watch(self) -> None:
             if self.conn.their_state is not h11.IDLE:
-                self._forget()
-            elif self._timer is None:
-                self._timer = self.loop.call_later(HEADER_SECONDS, self._give_up)
-
-        def _forget(self) -> None:
-            if self._timer is not None:
                 self._timer.cancel()
-                self._timer = None
-
-        def _give_up(self) -> None:
-            self._timer = None
-            if self.conn.their_state is h11.IDLE and not self.transport.is_closing():
-                self.transport.close()
+            elif self._timer.cancelled():  # the next request of a connection that is kept
+                self._timer = self.loop.call_later(HEADER_SECONDS, self.transport.close)
 
     return Impatient

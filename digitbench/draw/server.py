@@ -9,7 +9,7 @@ import socket
 import sys
 import tempfile
 from base64 import b64encode
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from importlib.resources import files
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from digitbench.draw import guard
-from digitbench.draw.guard import App, Guard, Receive, Refusal, Send
+from digitbench.draw.guard import Guard, Refusal
 from digitbench.draw.pictures import DRAWING_BYTES, picture_of
 from digitbench.draw.processes import ProcessGroup
 from digitbench.errors import ImageError, MissingRuntimeError, UsageError
@@ -27,6 +27,8 @@ from digitbench.records.arrays import Pixels
 if TYPE_CHECKING:
     from starlette.applications import Starlette
     from starlette.requests import Request
+    from starlette.responses import Response
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
 INSTALL = 'pip install "digitbench[draw]"'
 MOST_ANSWERED = 16  # requests that are answered at once; further ones are sent away for a second
@@ -39,7 +41,6 @@ PAGE = {
     "/show.js": ("show.js", "text/javascript; charset=utf-8"),
     "/icon.svg": ("icon.svg", "image/svg+xml"),
 }
-Endpoint = Callable[["Request"], Awaitable[App]]
 
 
 def check_installed() -> None:
@@ -95,17 +96,19 @@ def serve(group: ProcessGroup, about: dict[str, Any], listening: socket.socket, 
     server = uvicorn.Server(uvicorn.Config(
         Guard(application(group, about), host), http=guard.protocol(), ws="none", loop="asyncio", lifespan="on",
         log_config=None, log_level="error", access_log=False, server_header=False, proxy_headers=False,
-        h11_max_incomplete_event_size=guard.HEADER_BYTES, timeout_keep_alive=30, timeout_graceful_shutdown=1,
+        h11_max_incomplete_event_size=guard.HEADER_BYTES, limit_concurrency=guard.MOST_CONNECTIONS,
+        timeout_keep_alive=30, timeout_graceful_shutdown=1,
     ))  # fmt: skip
     try:
         server.run(sockets=[listening])
     finally:
-        group.kill()
+        group.end()
 
 
 def application(group: ProcessGroup, about: dict[str, Any]) -> Starlette:
     """Make the page's application."""
     from starlette.applications import Starlette
+    from starlette.requests import ClientDisconnect
     from starlette.responses import JSONResponse, Response
     from starlette.routing import Route
 
@@ -116,7 +119,7 @@ def application(group: ProcessGroup, about: dict[str, Any]) -> Starlette:
         loading = asyncio.get_running_loop().run_in_executor(None, picture_of, b"\xff" * DRAWING_BYTES)
         yield
         await loading
-        await group.end()
+        group.end()
 
     def page(name: str, media_type: str) -> Route:
         content = files("digitbench.draw").joinpath("page", name).read_bytes()
@@ -131,35 +134,17 @@ def application(group: ProcessGroup, about: dict[str, Any]) -> Starlette:
         routes=[
             *(page(*entry) for entry in PAGE.values()),
             Route("/candidates", candidates),
-            Route("/predict", _with_refusals(intake.take_drawing), methods=["POST"]),
-            Route("/image", _with_refusals(intake.take_picture), methods=["POST"]),
+            Route("/predict", intake.take_drawing, methods=["POST"]),
+            Route("/image", intake.take_picture, methods=["POST"]),
         ],
+        exception_handlers=dict.fromkeys((Refusal, ImageError, MissingRuntimeError, ClientDisconnect), _refuse),
         lifespan=lifespan,
     )
 
 
-def _with_refusals(endpoint: Endpoint) -> Endpoint:
+async def _refuse(request: Request, exc: Exception) -> Response:
     """Answer with the reason where a request is refused."""
-    from starlette.requests import ClientDisconnect
-
-    async def call(request: Request) -> App:
-        try:
-            return await endpoint(request)
-        except Refusal as refusal:
-            return _refuse(refusal)
-        except (ImageError, MissingRuntimeError) as exc:
-            return _refuse(Refusal(HTTPStatus.BAD_REQUEST, str(exc)))
-        except ClientDisconnect:
-            return _refuse(Refusal(HTTPStatus.BAD_REQUEST, "the sender is gone"))
-
-    return call
-
-
-def _refuse(refusal: Refusal) -> App:
-    async def send_refusal(scope: Any, receive: Receive, send: Send) -> None:
-        await guard.answer(send, refusal)
-
-    return send_refusal
+    return guard.answer(exc if isinstance(exc, Refusal) else Refusal(HTTPStatus.BAD_REQUEST, str(exc)))
 
 
 class _Intake:
@@ -170,13 +155,13 @@ class _Intake:
         self._answered = self._uploads = 0
         self._decoding = asyncio.Semaphore(1)  # a large picture takes 200 MB while it is read
 
-    async def take_drawing(self, request: Request) -> App:
+    async def take_drawing(self, request: Request) -> ASGIApp:
         """Answer a drawing, or a picture that was seen before."""
         body = bytearray()
         await guard.read_body(request, DRAWING_BYTES, body.extend)
-        return self._answers(lambda: picture_of(bytes(body)))
+        return self._answers(picture_of(bytes(body)))
 
-    async def take_picture(self, request: Request) -> App:
+    async def take_picture(self, request: Request) -> ASGIApp:
         """Answer a picture file."""
         from digitbench.images.reading import prepared
 
@@ -196,23 +181,20 @@ class _Intake:
                         _trim_memory()
         finally:
             self._uploads -= 1
-        return self._answers(lambda: picture)
+        return self._answers(picture)
 
-    def _answers(self, make: Callable[[], Pixels]) -> App:
+    def _answers(self, picture: Pixels) -> ASGIApp:
         """Stream the picture that is seen, then each candidate's answer, as lines of JSON."""
         from starlette.responses import StreamingResponse
 
-        async def stream(scope: Any, receive: Receive, send: Send) -> None:
-            if self._answered >= MOST_ANSWERED:
-                busy = Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "too many at once; try again in a second")
-                await guard.answer(send, busy)
-                return
-            self._answered += 1
+        if self._answered >= MOST_ANSWERED:
+            raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "too many at once; try again in a second")
+        self._answered += 1
+
+        async def stream(scope: Scope, receive: Receive, send: Send) -> None:
             try:
-                lines = _lines(self._group, make())
+                lines = _lines(self._group, picture)
                 await StreamingResponse(lines, media_type="application/x-ndjson")(scope, receive, send)
-            except ImageError as exc:
-                await guard.answer(send, Refusal(HTTPStatus.BAD_REQUEST, str(exc)))
             finally:
                 self._answered -= 1
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from math import fsum, sqrt
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -44,24 +43,21 @@ def of_classes(scores: Scores, labels: Labels) -> tuple[ClassResult, ...]:
     labels
         int64, (n,).
     """
-    from sklearn.metrics import confusion_matrix, precision_score, recall_score
+    from sklearn.metrics import confusion_matrix
 
-    predicted, classes = scores.argmax(axis=1), range(CLASSES)
-    options: dict[str, Any] = {"labels": classes, "average": None, "zero_division": np.nan}
-    recalls, precisions = recall_score(labels, predicted, **options), precision_score(labels, predicted, **options)
-    table = confusion_matrix(labels, predicted, labels=classes)
-    return tuple(_of_class(digit, table, float(recalls[digit]), float(precisions[digit])) for digit in classes)
+    table = confusion_matrix(labels, scores.argmax(axis=1), labels=range(CLASSES))
+    return tuple(_of_class(digit, table) for digit in range(CLASSES))
 
 
-def _of_class(digit: int, table: npt.NDArray[np.int64], recall: float, precision: float) -> ClassResult:
+def _of_class(digit: int, table: npt.NDArray[np.int64]) -> ClassResult:
     images, correct, labelled = int(table[digit].sum()), int(table[digit, digit]), int(table[:, digit].sum())
     wrong = table[digit].copy()
     wrong[digit] = 0
     return ClassResult(
         digit, images, correct, labelled,
-        recall=recall if images else None,
+        recall=correct / images if images else None,
         interval=wilson_interval(correct, images) if images else None,
-        precision=precision if labelled else None,
+        precision=correct / labelled if labelled else None,
         mistaken_for=int(wrong.argmax()) if wrong.any() else None,
         mistaken=int(wrong.max()),
     )  # fmt: skip

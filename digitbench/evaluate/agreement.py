@@ -15,7 +15,7 @@ from digitbench.records.results import Agreement, Certificate, Flip, McNemar, Pa
 Margins = npt.NDArray[np.float64]
 
 
-def compare(scores: Scores, reference: Scores, labels: Labels, reference_name: str = "keras") -> Agreement:
+def compare(scores: Scores, reference: Scores, labels: Labels, reference_name: str = "") -> Agreement:
     """Compare scores with the reference scores of the same images.
 
     Parameters

@@ -13,11 +13,10 @@ from math import exp, log, sqrt
 
 import numpy as np
 
+from digitbench.records.formatting import PERCENTILES
 from digitbench.records.results import Key
 from digitbench.records.samples import Nanoseconds
-from digitbench.records.timing import CONFIDENCE, Interval, Latency, Ratio, calls_needed, contains_one, within_floor
-
-WHICH = {"p50": 50.0, "p90": 90.0, "p99": 99.0, "p999": 99.9}
+from digitbench.records.timing import CONFIDENCE, Interval, Latency, Ratio, calls_needed
 
 ALIKE = 5
 """The interval of a tail needs this many times `calls_needed` in each process, since neighbouring calls are alike: at
@@ -25,6 +24,9 @@ an autocorrelation of 0.9 it then covers 94 % (both p90 and p99); with 368 calls
 
 FEWEST = 2
 """Generations that an interval, and so a rank, needs at least."""
+
+UNSURE_SHARE = 0.10
+"""Latencies of single processes that differ by no more than this may differ only by where these lie in memory."""
 
 
 def percentiles(nanoseconds: Nanoseconds) -> dict[str, float]:
@@ -40,8 +42,8 @@ def percentiles(nanoseconds: Nanoseconds) -> dict[str, float]:
     dict
         p50, p90, p99 and p999 in µs, linear between neighbouring calls.
     """
-    values = np.percentile(nanoseconds, list(WHICH.values())) / 1000
-    return dict(zip(WHICH, values.tolist(), strict=True))
+    values = np.percentile(nanoseconds, list(PERCENTILES.values())) / 1000
+    return dict(zip(PERCENTILES, values.tolist(), strict=True))
 
 
 def summarise(generations: Sequence[Nanoseconds]) -> Latency:
@@ -66,12 +68,14 @@ def summarise(generations: Sequence[Nanoseconds]) -> Latency:
     pooled = np.concatenate(generations)
     pooled_percentiles = percentiles(pooled)
     percentiles_by_generation = [percentiles(calls) for calls in generations]
-    known = {name: pooled_percentiles[name] for name, which in WHICH.items() if len(pooled) >= calls_needed(which)}
+    known = {
+        name: pooled_percentiles[name] for name, which in PERCENTILES.items() if len(pooled) >= calls_needed(which)
+    }
     fewest = min(len(calls) for calls in generations)
 
     intervals = {}
     for name, value in known.items():
-        enough = calls_needed(WHICH[name]) * (1 if name == "p50" else ALIKE)
+        enough = calls_needed(PERCENTILES[name]) * (1 if name == "p50" else ALIKE)
         values = [by_name[name] for by_name in percentiles_by_generation]
         if fewest >= enough and min(values) > 0 and (typical := log_interval(values).interval):
             intervals[name] = min(typical[0], value), max(typical[1], value)
@@ -156,10 +160,25 @@ def ranks(ratios: Mapping[Key, Mapping[int, float]], floor: Ratio | None) -> dic
 def tied(ratio: Ratio, floor: Ratio | None) -> bool:
     """Can't the two be told apart?
 
-    They can't if the ratio's interval contains 1 or there is none, or if the ratio is no further from 1, as a factor,
-    than the farther end of the noise floor's interval.
+    They can't if the ratio's interval contains 1, or if the ratio is no further from 1, as a factor, than the farther
+    end of the noise floor's interval. Without an interval, which a single process can't give, they can't if they are no
+    more than `UNSURE_SHARE` apart.
     """
-    return ratio.interval is None or contains_one(ratio) or within_floor(ratio, floor)
+    if ratio.interval is None:
+        return within_share(ratio.value, 1, UNSURE_SHARE)
+    return ratio.interval[0] <= 1 <= ratio.interval[1] or within_floor(ratio, floor)
+
+
+def within_floor(ratio: Ratio, floor: Ratio | None) -> bool:
+    """Is the ratio one that the same candidate gave against itself."""
+    if floor is None or floor.interval is None:
+        return False
+    return abs(log(ratio.value)) <= max(abs(log(end)) for end in floor.interval)
+
+
+def within_share(first: float, second: float, share: float) -> bool:
+    """Do two values, none below 0, differ by no more than a share of the larger."""
+    return abs(first - second) <= share * max(first, second)
 
 
 def _slower(candidate: Mapping[int, float], leader: Mapping[int, float], floor: Ratio | None) -> bool:

@@ -1,36 +1,31 @@
 """Write a trained model in the formats that runtimes open, and prove that each still says what Keras says.
 
-Each format is a module here with ``SUFFIX``, ``NEEDS`` (modules besides Keras') and ``write(work, target)``; which
-precisions it can write is in `digitbench.records.precisions.FORMATS`.
+Each format is a module here with a `digitbench.plugins.exporter.Exporter`, announced by an entry point.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from digitbench import bundle as bundles
-from digitbench import data, model_files
-from digitbench.bundle import Artifact, Bundle
+from digitbench import data, plugins
+from digitbench.bundle import Artifact, Bundle, layers
 from digitbench.data import Dataset
 from digitbench.errors import ArtifactError, CheckFailed, MissingRuntimeError, UsageError, reason, unknown
-from digitbench.export import folding, npz
+from digitbench.export import folding
 from digitbench.export.check import Checked, check_artifact
-from digitbench.export.job import ExportJob
 from digitbench.export.keras_runtime import import_keras
+from digitbench.plugins.exporter import ExportJob
 from digitbench.records.precisions import BF16, EXPORTED, FP32, IMPORTED, INT8
-from digitbench.records.precisions import FORMATS as PRECISIONS
 from digitbench.system import trusted_files
 from digitbench.system.files import written_beside
 from digitbench.system.progress import Progress, Silent
-
-FORMATS = ("savedmodel", "tflite", "onnx", "npz")
 
 
 @dataclass(frozen=True)
@@ -54,6 +49,11 @@ class Options:
     max_accuracy_drop: float | None = None
 
 
+def formats() -> list[str]:
+    """Name every format that a model can be written in."""
+    return list(plugins.exporters())
+
+
 def export(
     bundle: Bundle,
     formats: Sequence[str],
@@ -70,7 +70,7 @@ def export(
     bundle
         Gets the artifacts.
     formats
-        Names from `FORMATS`. Where all of them are given, those that can't hold the model are left out, and
+        Names of exporters. Where all of them are given, those that can't hold the model are left out, and
         `progress` says so; one that is named without all the others must be written.
     dataset
         What the bundle was trained on: its training split calibrates, its test split checks.
@@ -91,24 +91,37 @@ def export(
     UsageError, MissingRuntimeError
         See `require`; or there are too few training images to calibrate with; or a format can't hold the model.
     """
-    options = options or Options()
+    options, progress = options or Options(), progress or Silent()
     requested, model_precision = require(formats, options.precisions), bundle.usual_precision
-    progress = progress or Silent()
     if model_precision != FP32:
-        requested = _keep_precision(formats, model_precision, options, bundle, progress)
+        requested = [(format, model_precision) for format in formats]
+        other_precisions = ",".join(name for name in options.precisions if name != model_precision)
+        if other_precisions:
+            problem = f"the model is {model_precision} already, and is exported as it is alone"
+            raise UsageError(f"--precision {other_precisions}: {problem}")
     calibration = None
     if any(precision == INT8 for _, precision in requested):
         calibration = data.calibration_images(dataset, options.calibration_images, options.seed)
-    if model is None and requested:
-        path, keras = bundle.open(bundle.find("keras", model_precision)), import_keras(progress)
-        model = keras.models.load_model(path, compile=False, safe_mode=not trusted_files.holds(path))
-        # Keras' ONNX exporter wants a model that was called once.
-        model(bundle.model_io.encode(dataset.test.head(1).images))
-    if requested and model_precision == FP32:
-        model = _fold_checked(model, bundle, dataset, progress)
-        requested = _writable(requested, model, bundle, progress)
-    exporter = _Exporter(bundle, dataset, options, model, model_precision, calibration, progress)
+    if requested:
+        model = model or _load(bundle, progress)
+        if model_precision == FP32:
+            model = _fold_checked(model, bundle, dataset, progress)
+        wanted = list(dict.fromkeys(format for format, _ in requested))
+        writable = _writable(wanted, model, model_precision, bundle, progress)
+        requested = [(format, precision) for format, precision in requested if format in writable]
+    exporter = _Exports(bundle, dataset, options, model, model_precision, calibration, progress)
     return [failure for format, precision in requested if (failure := exporter.write(format, precision))]
+
+
+def _load(bundle: Bundle, progress: Progress) -> Any:
+    """Load the bundle's Keras model; write its layers into the manifest, if they aren't there."""
+    path = bundle.open(bundle.find(plugins.trained()[1], bundle.usual_precision))
+    keras = import_keras(progress)
+    model = keras.models.load_model(path, compile=False, safe_mode=not trusted_files.holds(path))
+    if layers.KEY not in bundle.stored:  # it is older than this record
+        with bundle.change() as stored:
+            stored[layers.KEY] = layers.to_json(model)
+    return model
 
 
 def require(formats: Sequence[str], precisions: Sequence[str] = ()) -> list[tuple[str, str]]:
@@ -126,54 +139,30 @@ def require(formats: Sequence[str], precisions: Sequence[str] = ()) -> list[tupl
     MissingRuntimeError
         What one of them needs is not installed.
     """
+    exporters = plugins.exporters()
     for name in formats:
-        if name not in FORMATS:
-            raise UsageError(unknown("format", name, FORMATS))
+        if name not in exporters:
+            raise UsageError(unknown("format", name, exporters))
     for precision in precisions:
         if precision == BF16:
             raise UsageError(f"--precision {precision}: nothing is exported for it; a runtime makes it of fp32")
         if precision not in (*EXPORTED, *IMPORTED):
             raise UsageError(unknown("precision", precision, EXPORTED))
-        if precision in EXPORTED and not any(precision in PRECISIONS[name] for name in formats):
-            capable = ", ".join(name for name in FORMATS if precision in PRECISIONS[name])
-            raise UsageError(f"--precision {precision}: {', '.join(formats)} can't be written in it; {capable} can")
+        capable = [name for name, exporter in exporters.items() if precision in (*exporter.precisions, *IMPORTED)]
+        if not {*capable} & {*formats}:
+            names = ", ".join(capable)
+            raise UsageError(f"--precision {precision}: {', '.join(formats)} can't be written in it; {names} can")
     for name in formats:
-        for module in import_module(f"digitbench.export.{name}").NEEDS:
-            if find_spec(module) is None:
-                mend = 'pip install "digitbench[train]"'
-                message = f"exporting {name} needs {module}, not installed here; run: {mend}"
-                raise MissingRuntimeError(message, mend=mend)
+        missing = ", ".join(module for module in exporters[name].needs if find_spec(module) is None)
+        if missing:
+            mend = 'pip install "digitbench[train]"'
+            raise MissingRuntimeError(f"exporting {name} needs {missing}, not installed here; run: {mend}", mend=mend)
     return [
         (name, precision)
         for name in formats
-        for precision in PRECISIONS[name]
+        for precision in exporters[name].precisions
         if not precisions or precision in precisions
     ]
-
-
-def _keep_precision(
-    formats: Sequence[str], model_precision: str, options: Options, bundle: Bundle, progress: Progress
-) -> list[tuple[str, str]]:
-    """Say what is written of a model that is quantised, or computes in another type, already: itself, and no other.
-
-    Raises
-    ------
-    UsageError
-        Another precision was asked for, or nothing but a format that can't hold it.
-    """
-    other_precisions = [precision for precision in options.precisions if precision != model_precision]
-    if other_precisions:
-        raise UsageError(
-            f"--precision {','.join(other_precisions)}: the model is {model_precision} already, and is exported as it "
-            "is alone"
-        )
-    why = f"plain weights are those of fp32, and the model is {model_precision}"
-    if list(formats) == ["npz"]:
-        raise UsageError(f"--format npz: {why}; choose from savedmodel, tflite, onnx")
-    if "npz" in formats:
-        progress.say(f"npz is left out, and with it the backend numpy: {why}")
-        bundle.record_unwritable("npz", why)
-    return [(format, model_precision) for format in formats if format != "npz"]
 
 
 def _fold_checked(model: Any, bundle: Bundle, dataset: Dataset, progress: Progress) -> Any:
@@ -192,25 +181,27 @@ def _fold_checked(model: Any, bundle: Bundle, dataset: Dataset, progress: Progre
 
 
 def _writable(
-    requested: list[tuple[str, str]], model: Any, bundle: Bundle, progress: Progress
-) -> list[tuple[str, str]]:
-    """Leave out a format that can't hold a model trained here; with an imported model each is tried instead.
+    formats: Sequence[str], model: Any, model_precision: str, bundle: Bundle, progress: Progress
+) -> list[str]:
+    """Leave out the formats that can't hold the model; with an imported model in fp32 each is tried instead.
 
     Raises
     ------
     UsageError
-        It was named, as not all of the formats are wanted.
+        One of them was named, as not all of the formats are wanted.
     """
-    formats = {format for format, _ in requested}
-    why = npz.unable(model) if "npz" in formats and not bundle.manifest.imported else ""
-    if not why:
-        return requested
-    if formats != set(FORMATS):
-        alternatives = ", ".join(name for name in FORMATS if name != "npz")
-        raise UsageError(f"--format npz: {why}; choose from {alternatives}")
-    progress.say(f"npz is left out, and with it the backend numpy: {why}")
-    bundle.record_unwritable("npz", why)
-    return [(format, precision) for format, precision in requested if format != "npz"]
+    exporters = plugins.exporters()
+    if bundle.manifest.imported and model_precision == FP32:
+        return list(formats)
+    reasons = {name: why for name in formats if (why := exporters[name].unable(model, model_precision))}
+    for name, why in reasons.items():
+        if set(formats) != exporters.keys():
+            alternatives = ", ".join(other for other in exporters if other not in reasons)
+            raise UsageError(f"--format {name}: {why}; choose from {alternatives}")
+        lost = ", ".join(backend for backend, kind in plugins.classes().items() if kind.formats() == (name,))
+        progress.say(f"{name} is left out, and with it the backend {lost}: {why}")
+        bundle.record_unwritable(name, why)
+    return [name for name in formats if name not in reasons]
 
 
 def raise_failures(failures: Sequence[str]) -> None:
@@ -226,7 +217,7 @@ def raise_failures(failures: Sequence[str]) -> None:
 
 
 @dataclass(frozen=True)
-class _Exporter:
+class _Exports:
     bundle: Bundle
     dataset: Dataset
     options: Options
@@ -237,22 +228,15 @@ class _Exporter:
 
     def write(self, format: str, precision: str) -> str | None:
         """Write one artifact; give the line that says why it was refused, if it was."""
-        task = f"exporting {format} {precision}" if len(PRECISIONS[format]) > 1 else f"exporting {format}"
+        exporter = plugins.exporters()[format]
+        task = f"exporting {format} {precision}" if len(exporter.precisions) > 1 else f"exporting {format}"
         self.progress.update(task, 0, 2)
-        module = import_module(f"digitbench.export.{format}")
-        target = self.bundle.path / bundles.ARTIFACTS / f"model-{precision}{module.SUFFIX}"
-        images = self.dataset.test.images[:1] if self.calibration is None else self.calibration.images
-        model_inputs = self.bundle.model_io.encode(images)
-        if precision == self.model_precision:  # as it is: the writers do nothing to an fp32 model
-            work = ExportJob(self.model, FP32, model_inputs, None)
-        else:
-            work = ExportJob(self.model, precision, model_inputs, self._fp32(format))
+        target = self.bundle.path / bundles.ARTIFACTS / f"model-{precision}{exporter.suffix}"
         try:
             with ExitStack() as exit_stack:  # an artifact and its checksum, from one export of several at the same time
                 with written_beside(target, replace_folder=True) as draft:
-                    module.write(work, draft)
-                    if self.model_precision != FP32:
-                        self._check_precision(draft, format)
+                    exporter.write(self._job(format, precision), draft)
+                    self._check_precision(exporter.precision_of(draft))
                     self.progress.update(task, 1, 2, "checking it in a fresh process")
                     checked = check_artifact(
                         self.bundle, format, precision, draft, self.dataset.test, self.options.max_accuracy_drop
@@ -274,7 +258,17 @@ class _Exporter:
             return f"{format} {precision}: can't be written: {reason(exc)}"
         return None
 
-    def _check_precision(self, draft: Path, format: str) -> None:
+    def _job(self, format: str, precision: str) -> ExportJob:
+        """Say what is written: a model that isn't fp32 as it is, as the writers do with one in fp32."""
+        images = self.dataset.test.images[:1] if self.calibration is None else self.calibration.images
+        model_inputs = self.bundle.model_io.encode(images)
+        fp32 = None
+        if precision != self.model_precision:
+            with suppress(ArtifactError):  # it is made again, only to be quantised
+                fp32 = self.bundle.open(self.bundle.find(format))
+        return ExportJob(self.model, FP32 if precision == self.model_precision else precision, model_inputs, fp32)
+
+    def _check_precision(self, written: str) -> None:
         """Refuse a draft whose precision the converter changed.
 
         Raises
@@ -282,27 +276,17 @@ class _Exporter:
         ValueError
             It is in another precision than the model.
         """
-        precision = model_files.precision_of(draft, format)
-        if precision != self.model_precision:
-            raise ValueError(f"the model is {self.model_precision}, and what its converter writes is {precision}")
-
-    def _fp32(self, format: str) -> Path | None:
-        try:
-            return self.bundle.open(self.bundle.find(format))
-        except ArtifactError:
-            return None  # it is made again, only to be quantised
+        if self.model_precision not in (FP32, written):
+            raise ValueError(f"the model is {self.model_precision}, and what its converter writes is {written}")
 
     def _describe(self, target: Path, format: str, precision: str, checked: Checked) -> Artifact:
-        calibration = None
+        recorded = dict(checked.recorded)
         if precision == INT8 and self.calibration:
             pixels = hashlib.sha256(self.calibration.pixels.tobytes()).hexdigest()
-            calibration = {"images": len(self.calibration), "seed": self.options.seed, "sha256": pixels}
-        tolerance_override = {} if precision == FP32 else {"tolerance": None}
-        return Artifact.describe(
-            self.bundle.path, target, format, precision, checked_by=checked.checked_by,
-            max_abs_diff=checked.max_abs_diff, flips=checked.flips, accuracy_drop=checked.accuracy_drop,
-            max_accuracy_drop=checked.max_accuracy_drop, calibration=calibration, **tolerance_override,
-        )  # fmt: skip
+            recorded["calibration"] = {"images": len(self.calibration), "seed": self.options.seed, "sha256": pixels}
+        if precision != FP32:
+            recorded["tolerance"] = None
+        return Artifact.describe(self.bundle.path, target, format, precision, **recorded)
 
 
 class _Refused(Exception):

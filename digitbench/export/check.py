@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from digitbench import plugins
-from digitbench.backend import Scores
 from digitbench.bundle import Artifact, Bundle
 from digitbench.data import Split
 from digitbench.evaluate import agreement
-from digitbench.records.arrays import Labels
 from digitbench.records.precisions import FP32
 from digitbench.records.results import Agreement
 from digitbench.workers.pool import Job, WorkerError, score
@@ -26,25 +26,16 @@ class Checked:
     ----------
     note
         What to tell people.
-    checked_by
-        The backend that opened the artifact; None if none that could is installed.
     failure
-        A line if it says too much else than Keras, or can't be run; else None.
-    max_abs_diff
-        Largest difference of a score from Keras'.
-    flips
-        Labels that differ from Keras'.
-    accuracy_drop, max_accuracy_drop
-        Share of the test images by which top-1 accuracy fell against Keras' (below 0 if it rose), and might have.
+        A line if it says too much else than Keras, or can't be run; else empty.
+    recorded
+        For the manifest, as `digitbench.bundle.Artifact` has them: the backend that opened it, the largest difference
+        of a score and the labels that differ from Keras', by what share top-1 accuracy fell, and might have.
     """
 
     note: str
-    checked_by: str | None = None
-    failure: str | None = None
-    max_abs_diff: float | None = None
-    flips: int | None = None
-    accuracy_drop: float | None = None
-    max_accuracy_drop: float | None = None
+    failure: str = ""
+    recorded: Mapping[str, Any] = field(default_factory=dict)
 
 
 def check_artifact(
@@ -68,24 +59,23 @@ def check_artifact(
     max_accuracy_drop
         A share of the test images; None for `USUAL_DROP`, or what McNemar's test can't tell from nothing.
     """
-    backend = _opener(format, precision)
+    backend, name = _opener(format, precision), f"{format} {precision}"
     if backend is None:
-        return Checked(f"written, NOT checked: no installed backend opens {format} {precision}")
-    name = f"{format} {precision}"
+        return Checked(f"written, NOT checked: no installed backend opens {name}")
     try:
-        job = Job(backend, artifact, threads=1, precision=precision, model_io=bundle.model_io.exported(format))
+        job = Job(backend, artifact, threads=1, precision=precision, model_io=plugins.exported(bundle.model_io, format))
         scores = score(job, test.images)
     except WorkerError as exc:
         failure = f"{name}: {backend!r} can't run what was written: {exc}; the artifact is not recorded"
-        return Checked("can't be run", backend, failure)
-    reference = bundle.reference_scores()
-    comparison = agreement.compare(scores, reference, test.labels)
-    drop = _count_correct(reference, test.labels) - _count_correct(scores, test.labels)
+        return Checked("can't be run", failure)
+    comparison = agreement.compare(scores, bundle.reference_scores(), test.labels)
+    assert comparison.mcnemar
+    drop = comparison.mcnemar.lost - comparison.mcnemar.won
     share = drop / len(test)
     allowed = USUAL_DROP if max_accuracy_drop is None else max_accuracy_drop
-    if max_accuracy_drop is None and comparison.mcnemar and comparison.mcnemar.verdict == "same":
+    if max_accuracy_drop is None and comparison.mcnemar.verdict == "same":
         allowed = max(allowed, share)  # two images of 359 are 0.56pp, and nobody's evidence
-    refusal = None
+    refusal = ""
     note = f"checked by {backend}: {_flips_note(comparison.flips, len(test))}, {_top1_change(drop, len(test))}"
     if precision == FP32 and (true_flips := _beyond_rounding(comparison)):
         first = comparison.flipped[0]
@@ -101,11 +91,11 @@ def check_artifact(
         )
     if refusal:
         note = f"REFUSED: {note}"
-    return Checked(note, backend, refusal, comparison.max_abs_diff, comparison.flips, share, allowed)
-
-
-def _count_correct(scores: Scores, labels: Labels) -> int:
-    return int((scores.argmax(axis=1) == labels).sum())
+    recorded = {
+        "checked_by": backend, "max_abs_diff": comparison.max_abs_diff, "flips": comparison.flips,
+        "accuracy_drop": share, "max_accuracy_drop": allowed,
+    }  # fmt: skip
+    return Checked(note, refusal, recorded)
 
 
 def _beyond_rounding(comparison: Agreement) -> int:
@@ -132,13 +122,10 @@ def _rounded_up_limit(share: float) -> str:
 
 def _opener(format: str, precision: str) -> str | None:
     """An installed backend that opens it: the one of the format's name first."""
-    discovered = plugins.discover()
-    for name in sorted(discovered, key=lambda name: name != format):
-        if discovered[name].missing():
-            continue
-        backend_class = discovered[name].load()
-        if backend_class.format == format and (
-            backend_class.precisions is None or precision in backend_class.precisions
-        ):
+    backends = plugins.classes()
+    for name in sorted(backends, key=lambda name: name != format):
+        backend_class = backends[name]
+        opens = backend_class.format == format and precision in (backend_class.precisions or (precision,))
+        if opens and not plugins.find(name).missing():
             return name
     return None

@@ -8,8 +8,8 @@ open what ONNX Runtime makes of it in int8.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from itertools import pairwise
+from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -26,81 +26,70 @@ Double = npt.NDArray[np.float64]
 
 
 def folded(model: Any) -> Any:
-    """Give the model with batch normalisation folded where that is right, and without dropout.
+    """Give the model with batch normalisation folded where that is right, and without dropout there.
 
     It is folded where it follows a dense layer or a convolution without an activation, whose channels are its axis,
-    and which nothing else reads. Models within the model are folded too. All other layers are shared with `model`.
+    and which nothing else reads. For what is shared, and what is given back as it is, see `rebuilt`.
+    """
+    return rebuilt(model, _without_normalisation)
+
+
+def _without_normalisation(model: Any) -> dict[int, Any]:
+    replacements: dict[int, Any] = {}
+    for host, norm in neighbours(model):
+        if _can_fold(host, norm):
+            replacements |= {id(host): _merged(host, norm), id(norm): None}
+    unneeded = {id(layer): None for layer in model.layers if type(layer).__name__ in UNNEEDED}
+    return replacements and unneeded | replacements
+
+
+def rebuilt(model: Any, find: Callable[[Any], dict[int, Any]]) -> Any:
+    """Give a model with some layers replaced, in the models within it too.
 
     Parameters
     ----------
     model
         A Keras model, built. It is left as it is; one that is neither Sequential nor Functional is given back.
+    find
+        Called with a Functional, says what replaces a layer, by its ``id``: another layer, or None for nothing.
 
     Returns
     -------
     Keras model
-        `model` itself where there is nothing to fold.
+        A Functional, which shares all other layers; `model` itself where there is nothing to replace.
     """
-    replacements = _without_normalisation(model)
+    import keras
+
+    class Nothing(keras.layers.Layer):  # type: ignore[misc]
+        def call(self, x: Any, **_: Any) -> Any:  # a description may give it a mask, or say if it trains
+            return x
+
+    if type(model).__name__ not in ("Sequential", "Functional"):
+        return model
+    is_stack = type(model).__name__ == "Sequential"
+    graph = keras.Model(model.inputs[0], model.outputs[0], name=model.name) if is_stack else model
+    inner = {id(layer): twin for layer in graph.layers if (twin := rebuilt(layer, find)) is not layer}
+    replacements = {key: layer or Nothing() for key, layer in (inner | find(graph)).items()}
     if not replacements:
         return model
-    removed = {id(layer): None for layer in model.layers if type(layer).__name__ in UNNEEDED}
-    return rebuilt(model, removed | replacements)
+    return keras.models.clone_model(graph, clone_function=lambda layer: replacements.get(id(layer), layer))
 
 
-def _without_normalisation(model: Any) -> dict[int, Any]:
-    """Give what replaces each changed layer, by its ``id``: another layer, or None for nothing."""
-    replacements: dict[int, Any] = {}
-    for host, norm in _neighbours(model):
-        if _can_fold(host, norm):
-            replacements |= {id(host): _merged(host, norm), id(norm): None}
-    for layer in model.layers if type(model).__name__ in ("Sequential", "Functional") else []:
-        inner = folded(layer) if type(layer).__name__ in ("Sequential", "Functional") else layer
-        if inner is not layer:
-            replacements[id(layer)] = inner
-    return replacements
-
-
-def rebuilt(model: Any, replaced: Mapping[int, Any]) -> Any:
-    """Give a Sequential or Functional of the same structure with some layers replaced, and the others shared.
-
-    Parameters
-    ----------
-    model
-        Left as it is.
-    replaced
-        Another layer, or None for nothing, by the old layer's ``id``.
-
-    Returns
-    -------
-    Keras model
-        Called once, as Keras' ONNX exporter wants it.
-    """
-    import keras
-
-    if type(model).__name__ == "Sequential":
-        model_input = model.inputs[0]
-        stack = [replaced.get(id(layer), layer) for layer in model.layers]
-        image = keras.Input(batch_shape=model_input.shape, dtype=model_input.dtype, name=model_input.name)
-        twin = keras.Sequential([image, *(layer for layer in stack if layer is not None)], name=model.name)
-    else:
-
-        class Nothing(keras.layers.Layer):  # type: ignore[misc]
-            def call(self, x: Any, **_: Any) -> Any:  # a description may give it a mask, or say if it trains
-                return x
-
-        nothing = {key: layer or Nothing() for key, layer in replaced.items()}
-        twin = keras.models.clone_model(model, clone_function=lambda layer: nothing.get(id(layer), layer))
-    called_once(twin)
-    return twin
-
-
-def called_once(model: Any) -> None:
-    """Call a model on zeros: Keras' ONNX exporter wants one that was called."""
-    import keras
-
-    zeros = [keras.ops.zeros([size or 1 for size in tensor.shape], tensor.dtype) for tensor in model.inputs]
-    model(zeros[0] if len(zeros) == 1 else zeros)
+def neighbours(model: Any) -> list[tuple[Any, Any]]:
+    """Give two layers of a Functional wherever the second takes what the first gives, and nothing else does."""
+    calls = [
+        (node.operation, [tensor._keras_history.operation for tensor in node.arguments.keras_tensors])
+        for nodes in model._nodes_by_depth.values()
+        for node in nodes
+    ]
+    called = Counter(layer for layer, _ in calls)
+    read = Counter(source for _, sources in calls for source in sources)
+    read.update(tensor._keras_history.operation for tensor in model.outputs)
+    return [
+        (sources[0], layer)
+        for layer, sources in calls
+        if len(sources) == 1 and called[layer] == called[sources[0]] == read[sources[0]] == 1
+    ]
 
 
 def largest_difference(model: Any, twin: Any, images: npt.NDArray[Any], model_io: ModelIO) -> float:
@@ -115,54 +104,12 @@ def largest_difference(model: Any, twin: Any, images: npt.NDArray[Any], model_io
     """
     step = model_io.batch or AT_ONCE
     inputs = model_io.encode(images[:COMPARED])
-    count = -(-len(inputs) // step) * step if model_io.batch else len(inputs)
-    inputs = np.resize(inputs, (count, *inputs.shape[1:]))  # a fixed batch is filled up with the first images again
-    largest, difference = 1.0, 0.0
-    for start in range(0, count, step):
-        scores, twin_scores = (
-            np.asarray(network(inputs[start : start + step], training=False)) for network in (model, twin)
-        )
-        largest = max(largest, float(np.abs(scores).max()))
-        difference = max(difference, float(np.abs(scores - twin_scores).max()))
-    return difference / largest
-
-
-def _neighbours(model: Any) -> Iterator[tuple[Any, Any]]:
-    """Give two layers wherever the second takes what the first gives, and nothing else does."""
-    class_name = type(model).__name__
-    if class_name == "Sequential":
-        yield from pairwise(model.layers)
-    if class_name != "Functional":
-        return
-    config = model.get_config()
-    inbound = {
-        entry["name"]: [list(_inbound_names(node)) for node in entry["inbound_nodes"]] for entry in config["layers"]
-    }
-    names_read = [name for calls in inbound.values() for call in calls for name in call]
-    names_read += [layer_name for layer_name in _flattened(config["output_layers"]) if isinstance(layer_name, str)]
-    for name, calls in inbound.items():
-        is_single_call = len(calls) == 1 and len(calls[0]) == 1  # it is called once, on one thing
-        if is_single_call and names_read.count(calls[0][0]) == 1 and len(inbound[calls[0][0]]) == 1:
-            yield model.get_layer(calls[0][0]), model.get_layer(name)
-
-
-def _inbound_names(node: Any) -> Iterator[str]:
-    """Name the layers whose outputs a call in a Functional's description takes."""
-    if isinstance(node, Mapping):
-        if "keras_history" in node:
-            yield str(node["keras_history"][0])
-        node = list(node.values())
-    if isinstance(node, (list, tuple)):
-        for part in node:
-            yield from _inbound_names(part)
-
-
-def _flattened(value: Any) -> Iterator[Any]:
-    for part in value:
-        if isinstance(part, (list, tuple)):
-            yield from _flattened(part)
-        else:
-            yield part
+    filled = np.resize(inputs, (-(-len(inputs) // step) * step, *inputs.shape[1:]))  # with the first images again
+    scores, twin_scores = (
+        np.concatenate([np.asarray(network(batch, training=False)) for batch in np.split(filled, len(filled) // step)])
+        for network in (model, twin)
+    )
+    return float(np.abs(scores - twin_scores).max() / max(1.0, np.abs(scores).max()))
 
 
 def _can_fold(host: Any, norm: Any) -> bool:

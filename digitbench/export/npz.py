@@ -5,15 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from digitbench.export.job import ExportJob
+from digitbench.plugins.exporter import Exporter, ExportJob
+from digitbench.records.precisions import FP32
 
-SUFFIX = ".npz"
-NEEDS: tuple[str, ...] = ()
 CHANGES_NOTHING = ("InputLayer", "Dropout", "Identity", "Nothing")  # the last is `folding.rebuilt`'s
 Array = npt.NDArray[np.float32]
 
@@ -38,33 +37,41 @@ class Plain:
     window: tuple[int, int, int, int] | None = None
 
 
-def write(work: ExportJob, target: Path) -> None:
-    """Write the model's dense layers as an ``.npz``.
+class NpzExporter(Exporter):
+    """The dense layers as an ``.npz``.
 
     It holds ``activations``, and ``kernel_0, bias_0, kernel_1, …``; and, of a model that looks at a part of the image
     alone, ``window``: int64, top, bottom, left and right, of which the first layer takes the pixels row by row.
-
-    Raises
-    ------
-    TypeError
-        See `plain`.
     """
-    network = plain(work.model)
-    arrays: dict[str, Any] = {"activations": np.array(network.activations)}
-    for i, (kernel, bias) in enumerate(zip(network.kernels, network.biases, strict=True)):
-        arrays |= {f"kernel_{i}": kernel, f"bias_{i}": bias}
-    if network.window:
-        arrays["window"] = np.array(network.window, np.int64)
-    np.savez(target, **arrays)
 
+    format: ClassVar[str] = "npz"
+    suffix: ClassVar[str] = ".npz"
 
-def unable(model: Any) -> str:
-    """Say why a model can't be written; empty if it can."""
-    try:
-        plain(model)
-    except TypeError as exc:
-        return str(exc)
-    return ""
+    def write(self, job: ExportJob, target: Path) -> None:
+        """See `Exporter.write`.
+
+        Raises
+        ------
+        TypeError
+            See `plain`.
+        """
+        network = plain(job.model)
+        arrays: dict[str, Any] = {"activations": np.array(network.activations)}
+        for i, (kernel, bias) in enumerate(zip(network.kernels, network.biases, strict=True)):
+            arrays |= {f"kernel_{i}": kernel, f"bias_{i}": bias}
+        if network.window:
+            arrays["window"] = np.array(network.window, np.int64)
+        np.savez(target, **arrays)
+
+    def unable(self, model: Any, precision: str) -> str:
+        """See `Exporter.unable`."""
+        if precision != FP32:
+            return f"plain weights are those of fp32, and the model is {precision}"
+        try:
+            plain(model)
+        except TypeError as exc:
+            return str(exc)
+        return ""
 
 
 def plain(model: Any) -> Plain:

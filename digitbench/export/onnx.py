@@ -5,31 +5,53 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from digitbench.export.job import ExportJob
 from digitbench.export.simplify import lean
-from digitbench.records.precisions import DYNAMIC, FP16, FP32, INT8
+from digitbench.model_files import onnx_file
+from digitbench.plugins.exporter import Exporter, ExportJob
+from digitbench.records.precisions import DYNAMIC, EXPORTED, FP16, FP32, INT8
 
-SUFFIX = ".onnx"
-NEEDS: tuple[str, ...] = ("tf2onnx", "onnx", "onnxruntime")
 CALIBRATION_BATCH = 100
 
 
-def write(work: ExportJob, target: Path) -> None:
-    """Write the model as an ``.onnx`` file with a free batch size, float32 in and out."""
-    with tempfile.TemporaryDirectory() as folder:
-        source = work.fp32
-        if source is None or work.precision == FP32:
-            source = target if work.precision == FP32 else Path(folder) / "fp32.onnx"
-            lean(work.model).export(str(source), format="onnx", verbose=False)
-        if work.precision == FP16:
-            _store_as_float16(source, target)
-        elif work.precision != FP32:
-            _quantise(work, source, target, Path(folder))
+class OnnxExporter(Exporter):
+    """``.onnx`` files with a free batch size, float32 in and out."""
+
+    format: ClassVar[str] = "onnx"
+    suffix: ClassVar[str] = ".onnx"
+    needs: ClassVar[tuple[str, ...]] = ("tf2onnx", "onnx", "onnxruntime")
+    precisions: ClassVar[tuple[str, ...]] = EXPORTED
+    frees_batch: ClassVar[bool] = True
+    batch_dependent: ClassVar[tuple[str, ...]] = (DYNAMIC,)
+
+    def write(self, job: ExportJob, target: Path) -> None:
+        """See `Exporter.write`."""
+        with tempfile.TemporaryDirectory() as folder:
+            source = job.fp32
+            if source is None or job.precision == FP32:
+                source = target if job.precision == FP32 else Path(folder) / "fp32.onnx"
+                _called_once(lean(job.model)).export(str(source), format="onnx", verbose=False)
+            if job.precision == FP16:
+                _store_as_float16(source, target)
+            elif job.precision != FP32:
+                _quantise(job, source, target, Path(folder))
+
+    def precision_of(self, artifact: Path) -> str:
+        """See `Exporter.precision_of`; the onnx package isn't needed."""
+        return onnx_file.number_types(artifact).precision()
+
+
+def _called_once(model: Any) -> Any:
+    """Call a model on zeros: Keras' exporter wants one that was called."""
+    import keras
+
+    (image,) = model.inputs
+    model(keras.ops.zeros([size or 1 for size in image.shape], image.dtype))
+    return model
 
 
 def _store_as_float16(source: Path, target: Path) -> None:
@@ -54,7 +76,7 @@ def _store_as_float16(source: Path, target: Path) -> None:
     onnx.save(model, target)
 
 
-def _quantise(work: ExportJob, source: Path, target: Path, folder: Path) -> None:
+def _quantise(job: ExportJob, source: Path, target: Path, folder: Path) -> None:
     import onnx
     from onnxruntime import quantization
     from onnxruntime.quantization.shape_inference import quant_pre_process
@@ -63,7 +85,7 @@ def _quantise(work: ExportJob, source: Path, target: Path, folder: Path) -> None
     quant_pre_process(source, fused, skip_symbolic_shape=True)  # which would need SymPy
     weights = quantization.QuantType.QInt8
     raw = folder / "raw.onnx"
-    if work.precision == DYNAMIC:
+    if job.precision == DYNAMIC:
         from onnxruntime.quantization.registry import IntegerOpsRegistry
 
         # A convolution takes 14 times as long as in float32 (ConvInteger, a small network, batch size 1).
@@ -71,9 +93,9 @@ def _quantise(work: ExportJob, source: Path, target: Path, folder: Path) -> None
         quantization.quantize_dynamic(fused, raw, per_channel=True, weight_type=weights, op_types_to_quantize=op_types)
         onnx.save(_without_unread(onnx.load(raw)), target)
         return
-    assert work.precision == INT8
+    assert job.precision == INT8
     model = onnx.load(fused)
-    reader = _CalibrationReader(work.calibration, model.graph.input[0].name)
+    reader = _CalibrationReader(job.calibration, model.graph.input[0].name)
     excluded = [node.name for node in _after_logits(model.graph)]
     quantization.quantize_static(
         fused, raw, reader, per_channel=True, weight_type=weights,

@@ -5,19 +5,28 @@ from __future__ import annotations
 import errno
 import os
 from pathlib import Path
+from typing import ClassVar
 
-from digitbench.export.job import ExportJob
 from digitbench.export.simplify import lean
+from digitbench.model_files import savedmodel_file
+from digitbench.plugins.exporter import Exporter, ExportJob
 
-SUFFIX = ".savedmodel"
-NEEDS: tuple[str, ...] = ()
 
+class SavedModelExporter(Exporter):
+    """SavedModel folders with a serving signature of free batch size."""
 
-def write(work: ExportJob, target: Path) -> None:
-    """Write the model as a SavedModel folder with a serving signature of free batch size."""
-    import tensorflow as tf
+    format: ClassVar[str] = "savedmodel"
+    suffix: ClassVar[str] = ".savedmodel"
 
-    try:
-        lean(work.model).export(str(target), format="tf_saved_model", verbose=False)
-    except tf.errors.ResourceExhaustedError as exc:  # what TensorFlow calls a full disk
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from exc
+    def write(self, job: ExportJob, target: Path) -> None:
+        """See `Exporter.write`."""
+        import tensorflow as tf
+
+        try:
+            lean(job.model).export(str(target), format="tf_saved_model", verbose=False)
+        except tf.errors.ResourceExhaustedError as exc:  # what TensorFlow calls a full disk
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from exc
+
+    def precision_of(self, artifact: Path) -> str:
+        """See `Exporter.precision_of`; TensorFlow isn't needed."""
+        return savedmodel_file.number_types(artifact).precision()

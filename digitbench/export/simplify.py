@@ -6,33 +6,30 @@ Keras' own Flatten and Reshape ask for the batch size with three more operations
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import Any
 
-from digitbench.export.folding import rebuilt
+from digitbench.export.folding import neighbours, rebuilt
 
 
 def lean(model: Any) -> Any:
     """Give the model with every Flatten and Reshape as one reshape, and a crop right after a Reshape as one slice.
 
-    Models within the model are made so too. All other layers are shared with `model`, which is left as it is; one
-    that is neither Sequential nor Functional is given back.
+    For what is shared, and what is given back as it is, see `digitbench.export.folding.rebuilt`.
     """
-    class_name = type(model).__name__
-    if class_name not in ("Sequential", "Functional"):
-        return model
+    return rebuilt(model, _single_operations)
+
+
+def _single_operations(model: Any) -> dict[int, Any]:
     replacements: dict[int, Any] = {}
     for layer in model.layers:
-        layer_class = type(layer).__name__
-        if layer_class == "Reshape" or (layer_class == "Flatten" and layer.data_format == "channels_last"):
+        class_name = type(layer).__name__
+        if class_name == "Reshape" or (class_name == "Flatten" and layer.data_format == "channels_last"):
             replacements[id(layer)] = _reshape(layer)
-        elif layer_class in ("Sequential", "Functional") and (inner := lean(layer)) is not layer:
-            replacements[id(layer)] = inner
-    for first, second in pairwise(model.layers) if class_name == "Sequential" else ():
+    for first, second in neighbours(model):
         is_crop = type(second).__name__ == "Cropping2D" and second.data_format == "channels_last"
         if type(first).__name__ == "Reshape" and is_crop:
             replacements |= {id(first): None, id(second): _slice(first, second)}
-    return rebuilt(model, replacements) if replacements else model
+    return replacements
 
 
 def _reshape(layer: Any) -> Any:

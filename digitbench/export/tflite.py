@@ -5,27 +5,43 @@ from __future__ import annotations
 import tempfile
 import warnings
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-from digitbench.export.job import ExportJob
 from digitbench.export.simplify import lean
-from digitbench.records.precisions import DYNAMIC, FP16, FP32, INT8
+from digitbench.model_files import tflite_file
+from digitbench.plugins.exporter import Exporter, ExportJob
+from digitbench.records.precisions import EXPORTED, FP16, FP32, INT8
 
-SUFFIX = ".tflite"
-NEEDS: tuple[str, ...] = ()
 OUTPUT_ACTIVATIONS = ["SOFTMAX", "LOGISTIC"]
 MEAN = ["ADD", "MUL"]  # what a committee's mean of its members' scores is made of
 
 
-def write(work: ExportJob, target: Path) -> None:
-    """Write the model as a ``.tflite`` file with a free batch size, float32 in and out."""
-    import tensorflow as tf
+class TFLiteExporter(Exporter):
+    """``.tflite`` files with a free batch size, float32 in and out."""
 
-    with tempfile.TemporaryDirectory() as folder:
-        _save(lean(work.model), folder)
-        converter = tf.lite.TFLiteConverter.from_saved_model(folder)
-        target.write_bytes(_CONVERT[work.precision](tf, converter, work))
+    format: ClassVar[str] = "tflite"
+    suffix: ClassVar[str] = ".tflite"
+    precisions: ClassVar[tuple[str, ...]] = EXPORTED
+
+    def write(self, job: ExportJob, target: Path) -> None:
+        """See `Exporter.write`."""
+        import tensorflow as tf
+
+        with tempfile.TemporaryDirectory() as folder:
+            _save(lean(job.model), folder)
+            converter = tf.lite.TFLiteConverter.from_saved_model(folder)
+            if job.precision != FP32:
+                converter.optimizations = [tf.lite.Optimize.DEFAULT]  # by itself, precision dynamic
+            if job.precision == FP16:
+                converter.target_spec.supported_types = [tf.float16]
+            convert = converter.convert if job.precision != INT8 else partial(_quantise, tf, converter, job)
+            target.write_bytes(convert())
+
+    def precision_of(self, artifact: Path) -> str:
+        """See `Exporter.precision_of`, by LiteRT's schema."""
+        return tflite_file.number_types(artifact).precision()
 
 
 def _save(model: Any, folder: str) -> None:
@@ -42,41 +58,22 @@ def _save(model: Any, folder: str) -> None:
     archive.write_out(folder, verbose=False)
 
 
-def _fp32(tf: Any, converter: Any, work: ExportJob) -> bytes:
-    return bytes(converter.convert())
-
-
-def _fp16(tf: Any, converter: Any, work: ExportJob) -> bytes:
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.target_spec.supported_types = [tf.float16]
-    return bytes(converter.convert())
-
-
-def _dynamic(tf: Any, converter: Any, work: ExportJob) -> bytes:
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    return bytes(converter.convert())
-
-
-def _int8(tf: Any, converter: Any, work: ExportJob) -> bytes:
-    """All layers as int8, but the output's activation, and the mean of several, in float32.
+def _quantise(tf: Any, converter: Any, job: ExportJob) -> bytes:
+    """Convert all layers to int8, but the output's activation, and the mean of several, in float32.
 
     The converter's usual int8 softmax gives scores in steps of 1/256, so that log loss and the ranking of close
     classes say less; in float32 it costs nothing measurable. TensorFlow offers that choice in its debugger alone.
     """
 
     def examples() -> Iterator[list[Any]]:
-        for image in work.calibration:
+        for image in job.calibration:
             yield [image[None]]
 
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.representative_dataset = examples
-    averages = type(getattr(work.model, "layers", [None])[-1]).__name__ == "Average"
+    averages = type(getattr(job.model, "layers", [None])[-1]).__name__ == "Average"
     in_float = OUTPUT_ACTIVATIONS + (MEAN if averages else [])
     options = tf.lite.experimental.QuantizationDebugOptions(denylisted_ops=in_float)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # it says of its own interpreter that it will be gone one day
         debugger = tf.lite.experimental.QuantizationDebugger(converter=converter, debug_options=options)
         return bytes(debugger.get_nondebug_quantized_model())
-
-
-_CONVERT = {FP32: _fp32, FP16: _fp16, DYNAMIC: _dynamic, INT8: _int8}

@@ -1,6 +1,6 @@
 """Picture files of users: found, checked before they are decoded, and read small, upright and without transparency.
 
-A file may be broken, or made to harm. What its header, its metadata and its scans would cost is looked at first, and
+A file may be broken, or made to harm. What its header and its metadata would cost is bounded while they are read, and
 every failure ends in one line. Needs ``digitbench[images]``: Pillow, and pillow-heif for what phones write.
 """
 
@@ -13,7 +13,7 @@ import re
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from digitbench.errors import DigitbenchError, ImageError, MissingRuntimeError, UsageError, one_line
-from digitbench.images.file_limits import BROKEN, check_contents, check_size, format_of, opened, orientation, too_large
+from digitbench.images import file_limits
 from digitbench.records.arrays import Pixels
 from digitbench.system.native_output import native_output_held
 from digitbench.system.text import shown_name
@@ -37,6 +37,9 @@ INSTALL = 'pip install "digitbench[images]"'
 LONGEST = 1280  # pixels: the longest side of what is read
 STRIP_PIXELS = 4_000_000  # brought into another mode at a time
 WHITE_LEVELS = (1, 255, 1023, 4095, 16383, 65535)  # of 1, 8, 10, 12, 14 and 16 bits
+READ_BY_PARTS = frozenset(("PNG", "JPEG", "TIFF"))  # by Pillow; of the others it reads a short header, or all at once
+ORIENTATION, TILE_WIDTH, TILE_HEIGHT = 274, 322, 323
+DIRECTORIES = (34665, 34853, 40965)  # below a TIFF's first: EXIF's, of places, of interoperability
 NULL_HANDLER = logging.NullHandler()
 
 GREYS = frozenset(("1", "L", "LA", "La"))
@@ -199,26 +202,50 @@ def read_photograph(file: Path | bytes, name: str = "", share: float = 1.0) -> n
     Of a HEIC or MPO file with several pictures the main one is read.
     """
     check_pillow()
-    with _errors_named(_shown_name_of(file, name)), _as_image_errors(), opened(file) as stream:
-        file_format = format_of(stream)
-        check_contents(stream, file_format)
-        with _libtiff_held(file_format), _as_image_errors():
+    with _errors_named(_shown_name_of(file, name)), _as_image_errors(), file_limits.opened(file) as stream:
+        file_format = file_limits.format_of(stream)
+        # What libtiff writes to the terminal by itself; what went wrong is raised as well.
+        held = native_output_held() if file_format == "TIFF" and sys.stderr is not None else nullcontext()
+        with held, _as_image_errors():
             return _read(stream, file_format, share)
 
 
 def _read(stream: IO[bytes], file_format: str, share: float) -> npt.NDArray[np.uint8]:
+    from PIL import ImageOps
+
+    if file_format == "JPEG":
+        file_limits.check_jpeg(stream)
     stream.seek(0)
-    with _open(stream, file_format) as picture:
-        check_size(*picture.size, file_format, share)
+    file = file_limits.BoundedFile(stream)
+    if file_format not in READ_BY_PARTS:
+        file.allow_pixels()
+    with _open(file, file_format) as picture:
+        file_limits.check_size(*picture.size, file_format, share)
         if file_format not in {"HEIF", "JPEG"} and getattr(picture, "n_frames", 1) > 1:
             raise ImageError("it is animated or has several pages; save the one you mean as a picture of its own")
+        if file_format == "TIFF":
+            _check_tiff(picture)
+        file.allow_pixels()
         if file_format == "JPEG":  # decoded at a half, a quarter or an eighth, which costs little
             scale = min(1.0, LONGEST / max(picture.size))
             picture.draft(None, (int(picture.width * scale) or 1, int(picture.height * scale) or 1))
         picture.load()
-        small = _without_transparency(_shrink(picture), grey=picture.mode in GREYS or _is_wide(picture))
-        turn = orientation(picture.info.get("exif"))  # Pillow has turned a TIFF by itself, pillow-heif a HEIC
-    return np.ascontiguousarray(_upright(small, turn))
+        small = _shrink(picture)
+        # Pillow has turned a TIFF by itself, pillow-heif a HEIC.
+        with suppress(Exception):  # broken EXIF is common, and such pictures are mostly upright
+            if len(picture.info.get("exif", b"")) < file_limits.MOST_METADATA:
+                small.getexif()[ORIENTATION] = picture.getexif().get(ORIENTATION, 1)
+        upright = ImageOps.exif_transpose(small)
+        pixels = _without_transparency(upright, grey=picture.mode in GREYS or _is_wide(picture))
+    return np.ascontiguousarray(pixels)
+
+
+def _check_tiff(picture: Any) -> None:
+    """Refuse a TIFF of large tiles, and read what Pillow would read with its pixels, while that is bounded."""
+    file_limits.check_size(picture.tag_v2.get(TILE_WIDTH, 0), picture.tag_v2.get(TILE_HEIGHT, 0), "TIFF")
+    exif = picture.getexif()
+    for pointer in DIRECTORIES:
+        exif.get_ifd(pointer)
 
 
 def _shown_name_of(file: Path | bytes, name: str) -> str:
@@ -250,17 +277,7 @@ def _as_image_errors() -> Iterator[None]:
         raise ImageError(f"can't be read as a picture: {problem}; save it anew as PNG or JPEG") from exc
 
 
-@contextmanager
-def _libtiff_held(file_format: str) -> Iterator[None]:
-    """Keep off the terminal what libtiff writes there by itself; what went wrong is raised as well."""
-    if file_format != "TIFF" or sys.stderr is None:
-        yield
-        return
-    with native_output_held():
-        yield
-
-
-def _open(stream: IO[bytes], file_format: str) -> Image:
+def _open(stream: Any, file_format: str) -> Image:
     from PIL import Image, UnidentifiedImageError
 
     logging.getLogger("PIL").addHandler(NULL_HANDLER)  # else Python prints what Pillow logs
@@ -270,9 +287,9 @@ def _open(stream: IO[bytes], file_format: str) -> Image:
             # With one format nothing else, Ghostscript least of all, is tried.
             return Image.open(stream, formats=[file_format])
         except UnidentifiedImageError:
-            raise ImageError(BROKEN.format(file_format)) from None
+            raise ImageError(file_limits.BROKEN.format(file_format)) from None
         except Image.DecompressionBombError:
-            raise ImageError(too_large(file_format)) from None
+            raise ImageError(file_limits.too_large(file_format)) from None
     try:
         from pillow_heif import HeifImageFile
     except ImportError as exc:
@@ -364,11 +381,3 @@ def _background_colour(colours: npt.NDArray[np.float32], alpha: npt.NDArray[np.f
             return np.asarray(np.median(solid, axis=0), np.float32)
     seen = float(colours.mean() / alpha.mean())
     return np.full(3, 255.0 if seen < 127.5 else 0.0, np.float32)
-
-
-def _upright(pixels: Pixels, turn: int) -> Pixels:
-    """Turn and mirror pixels as EXIF's orientation says (CIPA DC-008)."""
-    if turn >= 5:  # rows and columns are swapped
-        pixels = pixels.swapaxes(0, 1)
-        turn = {5: 1, 6: 2, 7: 3, 8: 4}[turn]
-    return {1: pixels, 2: pixels[:, ::-1], 3: pixels[::-1, ::-1], 4: pixels[::-1]}[turn]

@@ -15,7 +15,7 @@ import numpy as np
 from digitbench import bundle as bundles
 from digitbench import plugins
 from digitbench.backend import Scores, Signature
-from digitbench.bundle import Artifact, Bundle, caveats, naming
+from digitbench.bundle import Artifact, Bundle, caveats, layers, naming
 from digitbench.bundle.manifest import Fit, Steadiness
 from digitbench.data import Dataset, Split
 from digitbench.errors import BundleError, UsageError
@@ -127,7 +127,9 @@ def import_model(
         manifest["imported"]["batch"] = steadiness.judged(outcome.steadiness, precision).to_json()
         try:
             with naming.written(claim, progress) as draft:
-                path, model_io = formats.adopt(source, model_format, model_io, precision, draft, progress)
+                path, model_io, manifest[layers.KEY] = formats.adopt(
+                    source, model_format, model_io, precision, draft, progress
+                )
                 # A SavedModel's copy is as the original; but a file may have left another one behind.
                 if model_format is not formats.SAVED_MODEL:
                     progress.update("scoring the test images", 0, 1)
@@ -261,7 +263,7 @@ def _manifest(
         "dataset": {"name": dataset.name, "fingerprint": dataset.fingerprint, "source": dataset.source},
         "output": {"shape": [None, CLASSES], "dtype": "float32", "activation": best.model_io.activation},
         "versions": {
-            "digitbench": __version__, "numpy": np.__version__, "python": platform.python_version(),
+            "digitbench": __version__, np.__name__: np.__version__, "python": platform.python_version(),
             **plugins.find(model_format.backend).runtime_versions(),
         },
         "imported": {

@@ -6,13 +6,13 @@ import re
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 from zipfile import is_zipfile
 
-from digitbench import model_files
+from digitbench import plugins
 from digitbench.errors import BundleError, one_line
 from digitbench.importing import fit
 from digitbench.model_files import onnx_file
-from digitbench.model_files.protobuf import Message
 from digitbench.plugins.model_io import NATIVE_OUTPUT, ModelIO
 from digitbench.system.files import measure_size
 from digitbench.system.progress import Progress
@@ -114,21 +114,22 @@ def _number(value: int) -> bytes:
 
 def adopt(
     source: Path, model_format: ModelFormat, model_io: ModelIO, precision: str, draft: Path, progress: Progress
-) -> tuple[Path, ModelIO]:
-    """Put a model into a bundle's folder; give its path and its model I/O there."""
+) -> tuple[Path, ModelIO, list[dict[str, Any]]]:
+    """Put a model into a bundle's folder; give its path and its model I/O there, and a Keras model's layers."""
     if model_format is KERAS:
         from digitbench.importing import keras_file
 
         path = draft / keras_file.FILE
-        batch = keras_file.write(source, model_io, path, progress)
-        return path, replace(model_io, batch=batch, output=replace(NATIVE_OUTPUT, dtype=model_io.output.dtype))
+        batch, layers = keras_file.write(source, model_io, path, progress)
+        output = replace(NATIVE_OUTPUT, dtype=model_io.output.dtype)
+        return path, replace(model_io, batch=batch, output=output), layers
     path = draft / "artifacts" / f"model-{precision}{model_format.suffix}"
     path.parent.mkdir()
     if source.is_dir():
         shutil.copytree(source, path)
     else:
         shutil.copy(source, path)
-    return path, model_io
+    return path, model_io, []
 
 
 def stated_accuracy(source: Path, model_format: ModelFormat) -> float | None:
@@ -136,7 +137,7 @@ def stated_accuracy(source: Path, model_format: ModelFormat) -> float | None:
     if model_format is not ONNX:
         return None
     try:
-        return fit.stated_accuracy(onnx_file.texts(Message(source.read_bytes())))
+        return fit.stated_accuracy(onnx_file.texts(source))
     except ValueError:  # only its runtime can read it: then it says nothing here
         return None
 
@@ -154,7 +155,7 @@ def precision_of(source: Path, model_format: ModelFormat, progress: Progress) ->
             from digitbench.importing import keras_file
 
             return keras_file.kinds(source, progress).precision()
-        return model_files.precision_of(source, model_format.format)
+        return plugins.exporters()[model_format.format].precision_of(source)
     except ValueError as exc:
         message = f"{source}: what precision it is in can't be read ({one_line(exc)}); say it: --precision"
         raise BundleError(message) from exc

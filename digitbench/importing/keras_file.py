@@ -8,6 +8,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
+from digitbench.bundle import layers
 from digitbench.export.keras_runtime import import_keras
 from digitbench.model_files.number_types import CALL, FLOATS, NumberTypes
 from digitbench.plugins.model_io import ModelIO
@@ -17,7 +18,7 @@ from digitbench.system.progress import Progress
 FILE = "model.keras"
 
 
-def write(source: Path, model_io: ModelIO, target: Path, progress: Progress) -> int | None:
+def write(source: Path, model_io: ModelIO, target: Path, progress: Progress) -> tuple[int | None, list[dict[str, Any]]]:
     """Write a model as a ``.keras`` file with the one output that is used and a free batch size, if it can be had.
 
     Parameters
@@ -31,8 +32,8 @@ def write(source: Path, model_io: ModelIO, target: Path, progress: Progress) -> 
 
     Returns
     -------
-    int or None
-        The batch size that stays fixed, if one does.
+    tuple
+        The batch size that stays fixed, if one does, or None; and the layers, for the manifest.
     """
     keras, model = _load(source, progress)
     if len(model.outputs) > 1:
@@ -43,7 +44,7 @@ def write(source: Path, model_io: ModelIO, target: Path, progress: Progress) -> 
     (freed or model).save(target)
     if trusted_files.holds(source):
         trusted_files.remember(target)
-    return None if freed is not None else model_io.batch
+    return None if freed is not None else model_io.batch, layers.to_json(freed or model)
 
 
 def kinds(source: Path, progress: Progress) -> NumberTypes:

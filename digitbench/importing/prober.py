@@ -6,7 +6,6 @@ from base64 import b64decode
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import msgspec
@@ -52,7 +51,6 @@ class Prober:
         self.fault = "nothing was tried"
 
     def __enter__(self) -> Self:
-        self._pool.__enter__()
         try:
             self._start()
         except BaseException:
@@ -60,10 +58,8 @@ class Prober:
             raise
         return self
 
-    def __exit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._pool.__exit__(exc_type, exc, trace)
+    def __exit__(self, *exc_info: object) -> None:
+        self._pool.__exit__(None, None, None)
 
     def _start(self) -> None:
         (started,) = self._pool.start([self._job])

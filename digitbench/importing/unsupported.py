@@ -16,10 +16,9 @@ from digitbench.bundle import Artifact, Bundle
 from digitbench.errors import BackendError, UsageError
 from digitbench.plugins import Plugin
 from digitbench.plugins.model_io import SIDE
-from digitbench.records.precisions import runnable
 from digitbench.system.progress import Progress
 from digitbench.system.version import __version__
-from digitbench.workers.pool import Job, Pool, WorkerDied, WorkerError, shared_images
+from digitbench.workers.pool import Job, WorkerDied, WorkerError, score
 
 IMAGES = 3
 TIMEOUT = 30.0
@@ -37,7 +36,7 @@ def reason(bundle: Bundle, plugin: Plugin, backend_class: type[Backend]) -> str:
         or bundle.format_for(backend_class) != artifact.format
     ):
         return ""
-    if artifact.precision not in runnable(backend_class, [artifact.precision], artifact.format):
+    if artifact.precision not in plugins.runnable(backend_class, [artifact.precision], artifact.format):
         return f"it doesn't run {artifact.precision}"
     attempt = bundle.attempts.get(plugin.name)
     versions = _versions(plugin)
@@ -77,7 +76,7 @@ def _other_backends(bundle: Bundle) -> Iterator[tuple[Plugin, type[Backend]]]:
             backend_class = plugin.load()
         except BackendError:  # whoever measures with it sees the error
             continue
-        if artifact.format in (backend_class.format, *backend_class.further_formats):
+        if artifact.format in backend_class.formats():
             yield plugin, backend_class
 
 
@@ -99,11 +98,7 @@ def _fault(bundle: Bundle, plugin: Plugin, artifact: Artifact) -> str:
     job = Job(plugin.name, path, threads=1, precision=artifact.precision, model_io=bundle.model_io_of(artifact))
     blank = np.zeros((IMAGES, SIDE, SIDE), np.float32)
     try:
-        with shared_images(blank) as images, Pool(images, timeout=TIMEOUT) as pool:
-            (started,) = pool.start([job])
-            if started.worker is None:
-                raise started.error or WorkerDied("the worker is gone")
-            pool.ask(started.worker, "score")
+        score(job, blank, TIMEOUT)
     except (WorkerDied, UsageError):
         return ""
     except WorkerError as exc:

@@ -18,7 +18,7 @@ The latency is always the median, also where p99 has a limit: ranks are of media
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import inf
 from pathlib import Path
@@ -27,14 +27,16 @@ from typing import Any
 from digitbench import plugins
 from digitbench.errors import UsageError, unknown
 from digitbench.judge.limits import Limit
-from digitbench.judge.ties import COSTS, TIE_BREAKERS, Ties, latency, latency_sort_key
+from digitbench.judge.ties import COSTS, TIE_BREAKERS, Ties, latency_sort_key
 from digitbench.plugins.model_io import NATIVE_IO, ModelIO
-from digitbench.records.results import Floor, Row
-from digitbench.records.timing import Interval, calls_needed
+from digitbench.records import formatting
+from digitbench.records.metrics import METRICS
+from digitbench.records.results import Floor, Key, Row
+from digitbench.records.timing import calls_needed
 from digitbench.system.notebook import html_of
 
 PREFERENCES = ("latency", "size", "memory", "accuracy")
-PERCENTILES = {"p50": 50.0, "p99": 99.0}
+NEEDED = ("p50", "accuracy", "size", "memory")  # without these a candidate can't be compared
 BY_DIGITBENCH = """\
 import digitbench
 
@@ -55,15 +57,17 @@ class Judged:
         The limits that its value keeps but that lie within the value's 95 % interval, in words.
     beaten_by
         A candidate that beats it; None on the front and for what is thrown out.
-    front
-        Is it on the front: does no candidate beat it.
     """
 
     row: Row
     reasons: tuple[str, ...] = ()
     close: tuple[str, ...] = ()
     beaten_by: Row | None = None
-    front: bool = False
+
+    @property
+    def front(self) -> bool:
+        """Is it on the front: does no candidate beat it."""
+        return not self.reasons and self.beaten_by is None
 
 
 @dataclass(frozen=True)
@@ -121,7 +125,7 @@ class Choice:
         """Those with a lower p50 than the named one that are thrown out only as INVALID; the fastest first."""
         if self.named is None:
             return ()
-        bound = latency(self.named.row)
+        latency, bound = COSTS["latency"], COSTS["latency"](self.named.row)
         invalid = (candidate for candidate in self.judged if candidate.row.validity and not candidate.row.error)
         invalid_only = (
             candidate.row for candidate in invalid if len(candidate.reasons) == len(candidate.row.validity or ())
@@ -154,13 +158,17 @@ def judge(
     ties = Ties(floor)
     judged = [_judged_by_limits(row, limits) for row in rows]
     passing = [candidate.row for candidate in judged if not candidate.reasons]
-    front = _front(passing, ties)
+    beaters = _beaters(passing, ties)
+    front = [row for row in passing if not beaters[row.key]]
+
+    def order(row: Row) -> tuple[Any, ...]:
+        return bool(beaters.get(row.key)), latency_sort_key(row), row.key[:2]
+
     judged = [
-        candidate if candidate.reasons else
-        replace(candidate, front=candidate.row in front, beaten_by=_beater(candidate.row, passing, front, ties))
+        replace(candidate, beaten_by=min(beaters.get(candidate.row.key, ()), key=order, default=None))
         for candidate in judged
-    ]  # fmt: skip
-    judged.sort(key=lambda item: (bool(item.reasons), not item.front, latency_sort_key(item.row), item.row.key[:2]))
+    ]
+    judged.sort(key=lambda candidate: (bool(candidate.reasons), order(candidate.row)))
     named, rivals, decided = _best_of_front(front, ties, prefer) if front else (None, (), ())
     return Choice(
         judged=tuple(judged),
@@ -219,43 +227,28 @@ def code_for(row: Row, artifact: Path, run: Path, model_io: ModelIO = NATIVE_IO)
 # --- limits --------------------------------------------------------------------------------------------------------
 
 
-def metric_value(row: Row, name: str) -> tuple[float | None, Interval | None]:
-    """Give the metric of a row that a limit is for, in the limit's unit, and its 95 % interval, where it has one."""
-    if name in PERCENTILES:
-        latency = row.latency_us
-        return (getattr(latency, name), latency.intervals.get(name)) if latency else (None, None)
-    if name == "accuracy":
-        return (row.accuracy.top1, row.accuracy.interval) if row.accuracy else (None, None)
-    values = {
-        "flips": row.agreement.flips if row.agreement else None,
-        "memory": row.peak_rss_bytes,
-        "size": row.artifact.bytes if row.artifact else None,
-        "throughput": row.throughput_per_s,
-    }
-    return values[name], None
-
-
-def _judged_by_limits(row: Row, limits: Iterable[Limit]) -> Judged:
+def _judged_by_limits(row: Row, limits: Sequence[Limit]) -> Judged:
     if row.error:
         return Judged(row, (row.error if row.mend else f"failed: {row.error}",))
     reasons, close = [f"INVALID: {finding.reason}" for finding in row.validity or ()], []
     for limit in limits:
-        value, interval = metric_value(row, limit.kind.name)
+        value, interval = limit.metric.value(row), limit.metric.interval(row)
         if value is None:
-            reasons.append(_why_unknown(row, limit.kind.name))
+            reasons.append(_why_unknown(row, limit.metric.name))
         elif not limit.kept_by(value):
             reasons.append(limit.broken_by(value))
-        elif interval and not limit.kept_by(interval[0] if limit.kind.least else interval[1]):
+        elif interval and not all(map(limit.kept_by, interval)):
             close.append(limit.close_to(interval))
-    for name in ("p50", "accuracy", "size", "memory"):  # without these it can't be compared
-        if metric_value(row, name)[0] is None and name not in {limit.kind.name for limit in limits}:
-            reasons.append(_why_unknown(row, name))
+    limited = {limit.metric.name for limit in limits}
+    unknown = (name for name in NEEDED if name not in limited and METRICS[name].value(row) is None)
+    reasons += [_why_unknown(row, name) for name in unknown]
     return Judged(row, tuple(reasons), tuple(close))
 
 
 def _why_unknown(row: Row, name: str) -> str:
-    if name in PERCENTILES and row.latency_us:
-        return f"{name} is not known: it needs {calls_needed(PERCENTILES[name])} calls, {row.latency_us.n} were timed"
+    if name in formatting.PERCENTILES and row.latency_us:
+        needed = calls_needed(formatting.PERCENTILES[name])
+        return f"{name} is not known: it needs {needed} calls, {row.latency_us.n} were timed"
     return f"{name} was not measured"
 
 
@@ -263,7 +256,7 @@ def _nearest(judged: Sequence[Judged], limits: Sequence[Limit]) -> Judged | None
     """Of the VALID ones, the one that breaks the fewest limits; of several the one that breaks them by the least."""
 
     def miss(candidate: Judged) -> tuple[int, float]:
-        values = [(limit, metric_value(candidate.row, limit.kind.name)[0]) for limit in limits]
+        values = [(limit, limit.metric.value(candidate.row)) for limit in limits]
         broken = [limit.excess(value) for limit, value in values if value is not None and not limit.kept_by(value)]
         return len(candidate.reasons), max(broken, default=inf)
 
@@ -280,24 +273,18 @@ def beats_exactly(first: Row, second: Row) -> bool:
     return first_costs != second_costs and all(a <= b for a, b in zip(first_costs, second_costs, strict=True))
 
 
-def _front(rows: Sequence[Row], ties: Ties) -> list[Row]:
-    """Those that no candidate beats.
+def _beaters(rows: Sequence[Row], ties: Ties) -> dict[Key, list[Row]]:
+    """Give for each candidate those that beat it.
 
-    Ties aren't transitive, so candidates can beat each other in a ring. If that leaves none, the bare values decide:
-    by these there always is a best.
+    Ties aren't transitive, so candidates can beat each other in a ring. If that leaves none unbeaten, the bare values
+    decide: by these there always is a best.
     """
-    unbeaten = [row for row in rows if not any(ties.beats(rival, row) for rival in rows)]
-    return unbeaten or [row for row in rows if not any(beats_exactly(rival, row) for rival in rows)]
-
-
-def _beater(row: Row, rows: Sequence[Row], front: Sequence[Row], ties: Ties) -> Row | None:
-    """Give a candidate that beats it: if possible one on the front, of several the fastest."""
-    if row in front:
-        return None
-    beaters = [rival for rival in rows if ties.beats(rival, row)] or [
-        rival for rival in rows if beats_exactly(rival, row)
-    ]
-    return min(beaters, key=lambda rival: (rival not in front, latency_sort_key(rival), rival.key[:2]), default=None)
+    beaters: dict[Key, list[Row]] = {}
+    for beats in (ties.beats, beats_exactly):
+        beaters = {row.key: [rival for rival in rows if beats(rival, row)] for row in rows}
+        if not all(beaters.values()):
+            break
+    return beaters
 
 
 def _best_of_front(

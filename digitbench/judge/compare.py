@@ -13,13 +13,14 @@ from math import isfinite
 from typing import Any
 
 from digitbench.errors import UsageError
-from digitbench.evaluate import accuracy, agreement
-from digitbench.judge.gates import METRICS, Excused, Gate, Metric, worsening
+from digitbench.evaluate import accuracy, agreement, intervals
+from digitbench.judge.gates import GATED, Excused, Gate, worsening
 from digitbench.judge.missing import answers_differ, partner_of, why_missing, why_unusable
 from digitbench.records.results import Floor, Key, Results, Row
-from digitbench.records.timing import Generation, Interval, Ratio, calls_needed, within_floor
+from digitbench.records.timing import Interval, Ratio, calls_needed
 
 MEMORY_SHARE = 0.01  # the same machine's memory differs by what its firmware and kernel keep
+DATA = ("dataset", "bundle", "test images")  # where these differ, no image is the same in both runs
 ROUNDING = 1e-9  # 105 / 100 is above 1.05 in floating point
 
 
@@ -156,10 +157,10 @@ def compare(
     UsageError
         They have no candidate in common and there are no gates, or they differ and `force` isn't given.
     """
-    data_differences = _data_differences(base.bundle, new.bundle)
-    differences = _machine_differences(base.machine, new.machine) + data_differences
-    if differences and not force:
-        raise UsageError(f"the runs can't be compared: {'; '.join(differences)} (--force compares them all the same)")
+    differences = _differences(base, new)
+    notes = tuple(f"{name} {values[0]!r} in base and {values[1]!r} in new" for name, values in differences.items())
+    if notes and not force:
+        raise UsageError(f"the runs can't be compared: {'; '.join(notes)} (--force compares them all the same)")
     older, newer = {row.key: row for row in base.rows}, {row.key: row for row in new.rows}
     partners = {key: partner for key, row in older.items() if (partner := partner_of(row, newer))}
     pairs: list[Pair] = []
@@ -184,17 +185,17 @@ def compare(
     matched = {row.key for row in partners.values()}
     floors = [*base.floors, *new.floors]
     return Comparison(
-        tuple(_changes(pairs, limits, floors, paired=not data_differences)),
+        tuple(_changes(pairs, limits, floors, paired=differences.keys().isdisjoint(DATA))),
         tuple(key for key in older if key not in partners),
         tuple(key for key, row in newer.items() if key not in matched and not row.error),
-        tuple(ignored), tuple(differences), tuple(gates),
+        tuple(ignored), notes, tuple(gates),
     )  # fmt: skip
 
 
 def _why_ignored(base: Row, new: Row, limits: Iterable[str]) -> str:
     """Say why gates ignore a candidate, or its times; empty if they don't."""
     reason = why_unusable("base", base) or why_unusable("new", new)
-    if not reason and any(METRICS[name].timed for name in limits) and not (base.generations and new.generations):
+    if not reason and any(GATED[name].timed for name in limits) and not (base.generations and new.generations):
         return "a run has no generations of it: gates of times look past it"
     return reason
 
@@ -215,44 +216,38 @@ def _first_names(keys: Iterable[Key]) -> str:
 # --- can they be compared ------------------------------------------------------------------------------------------
 
 
-def _machine_differences(base: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    facts = {name: [str(machine.get(name)) for machine in (base, new)] for name in ("cpu", "architecture")}
-    facts["cores"] = [
-        ", ".join(f"{count} {core_type}" for core_type, count in _mapping_in(machine, "cores").items())
-        for machine in (base, new)
-    ]
-    # Only the name: the same machine may have got another kernel.
-    facts["system"] = [str(machine.get("system")).partition(" ")[0] for machine in (base, new)]
-    sizes = [size if isinstance(size := machine.get("memory_bytes"), int) else 0 for machine in (base, new)]
-    if max(sizes) - min(sizes) > MEMORY_SHARE * max(sizes):
-        facts["memory"] = [f"{size / 2**30:.2f} GiB" for size in sizes]
-    return _differences(facts)
+def _differences(base: Results, new: Results) -> dict[str, tuple[str, str]]:
+    """Give what should be alike and isn't, by its name: in the older and in the newer run."""
+    alike = set()
+    sizes = [size if isinstance(size := run.machine.get("memory_bytes"), int) else 0 for run in (base, new)]
+    if max(sizes) - min(sizes) <= MEMORY_SHARE * max(sizes):
+        alike.add("memory")
+    hashes = [run.bundle.get("reference_sha256") for run in (base, new)]
+    if all(hashes) and hashes[0] == hashes[1]:  # hashes identify bundles for certain; older runs have only the name
+        alike.add("bundle")
+    base_facts, new_facts = (_facts(run.machine, run.bundle, hashed=all(hashes)) for run in (base, new))
+    pairs = {name: (value, new_facts[name]) for name, value in base_facts.items() if name not in alike}
+    return {name: values for name, values in pairs.items() if values[0] != values[1]}
 
 
-def _data_differences(base: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    datasets = [_mapping_in(bundle, "dataset") for bundle in (base, new)]
-    names = [f"{bundle.get('name')} ({bundle.get('recipe')})" for bundle in (base, new)]
-    hashes = [bundle.get("reference_sha256") for bundle in (base, new)]
-    if all(hashes):  # hashes identify bundles for certain; older runs have no hash, only the bundle's name
-        alike = hashes[0] == hashes[1]
-        names = names[:1] * 2 if alike else [f"{name} {sha}" for name, sha in zip(names, hashes, strict=True)]
-    return _differences({
-        "dataset": [str(dataset.get("fingerprint")) for dataset in datasets], "bundle": names,
-        "test images": [str(bundle.get("test_images")) for bundle in (base, new)],
-    })  # fmt: skip
+def _facts(machine: Mapping[str, Any], bundle: Mapping[str, Any], *, hashed: bool) -> dict[str, str]:
+    cores, dataset = _mapping_in(machine, "cores"), _mapping_in(bundle, "dataset")
+    size = machine.get("memory_bytes")
+    return {
+        "cpu": str(machine.get("cpu")),
+        "architecture": str(machine.get("architecture")),
+        "cores": ", ".join(f"{count} {core_type}" for core_type, count in cores.items()),
+        "system": str(machine.get("system")).partition(" ")[0],  # the same machine may have got another kernel
+        "memory": f"{(size if isinstance(size, int) else 0) / 2**30:.2f} GiB",
+        "dataset": str(dataset.get("fingerprint")),
+        "bundle": f"{bundle.get('name')} ({bundle.get('recipe')})" + f" {bundle.get('reference_sha256')}" * hashed,
+        "test images": str(bundle.get("test_images")),
+    }
 
 
 def _mapping_in(record: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     part = record.get(name)
     return part if isinstance(part, Mapping) else {}
-
-
-def _differences(facts: Mapping[str, Sequence[str]]) -> list[str]:
-    return [
-        f"{name} {base_value!r} in base and {new_value!r} in new"
-        for name, (base_value, new_value) in facts.items()
-        if base_value != new_value
-    ]
 
 
 # --- one candidate -------------------------------------------------------------------------------------------------
@@ -267,50 +262,46 @@ def _changes(
         setups.setdefault(pair[0].key[:3], []).append(pair)
     for setup, setup_pairs in setups.items():
         valid = [pair for pair in setup_pairs if pair[2]]
-        timed = [(metric, [pair], pair[0].key) for pair in valid for metric in METRICS.values() if metric.timed]
+        timed = [(name, [pair], pair[0].key) for pair in valid for name, metric in GATED.items() if metric.timed]
         # Noise in the times doesn't change labels and bytes.
-        once = [(metric, valid[:1] if metric.sample else setup_pairs, (*setup, None))
-                for metric in METRICS.values() if not metric.timed]  # fmt: skip
-        for metric, sources, key in (*timed, *once):
-            compared = (_change(metric, base, new, paired=paired) for base, new, _ in sources)
-            first = next((change for change in compared if change), None)
+        once = [(name, valid[:1] if metric.sample else setup_pairs, (*setup, None))
+                for name, metric in GATED.items() if not metric.timed]  # fmt: skip
+        for name, sources, key in (*timed, *once):
+            compared = (_change(name, base, new, paired=paired) for base, new, _ in sources)
+            first = next(filter(None, compared), None)
             if first:
-                yield _with_verdict(replace(first, key=key, gate=limits.get(metric.name)), floors)
+                yield _with_verdict(replace(first, key=key, gate=limits.get(name)), floors)
 
 
-def _change(metric: Metric, base: Row, new: Row, *, paired: bool) -> Change | None:
+def _change(name: str, base: Row, new: Row, *, paired: bool) -> Change | None:
     """Compare one metric, without a verdict yet; None if a run hasn't measured it."""
-    if metric.sample:
-        return _over_generations(metric, metric.sample, base, new) if base.generations and new.generations else None
-    if metric.name == "accuracy":
+    if GATED[name].sample:
+        return _over_generations(name, base, new) if base.generations and new.generations else None
+    if name == "accuracy":
         return _accuracy(base, new, paired=paired)
-    if metric.name == "flips":
+    if name == "flips":
         return _flips(base, new, paired=paired)
-    if not (base.artifact and new.artifact and base.artifact.bytes):
+    before, after = GATED[name].value(base), GATED[name].value(new)
+    if not before or after is None:
         return None
-    ratio = new.artifact.bytes / base.artifact.bytes
-    return Change(base.key, metric.name, base.artifact.bytes, new.artifact.bytes, ratio, (ratio, ratio))
+    return Change(base.key, name, before, after, after / before, (after / before, after / before))
 
 
-def _over_generations(metric: Metric, sample: Callable[[Generation, int], float], base: Row, new: Row) -> Change:
-    from digitbench.evaluate import intervals
-
-    base_values, new_values = (
-        [sample(generation, row.batch_size or 1) for generation in row.generations] for row in (base, new)
-    )
+def _over_generations(name: str, base: Row, new: Row) -> Change:
+    sample = GATED[name].sample
+    assert sample
+    values = [[sample(generation, row.batch_size or 1) for generation in row.generations] for row in (base, new)]
     needed = intervals.ALIKE * calls_needed(99)
-    if metric.name == "p99" and min(generation.n for generation in (*base.generations, *new.generations)) < needed:
-        reason = f"it needs {needed:,} calls in each generation: measure with more --seconds"
-        return Change(base.key, metric.name, None, None, None, None, reason=reason)
-    if not all(isfinite(value) and value > 0 for value in (*base_values, *new_values)):
-        return Change(base.key, metric.name, None, None, None, None, reason="not all of its figures are above 0")
-    values_by_run = {"base": base_values, "new": new_values}
-    runs = " and ".join(run for run, values in values_by_run.items() if len(values) < intervals.FEWEST)
-    ratio = intervals.unpaired(base_values, new_values)
-    return Change(
-        base.key, metric.name, intervals.log_interval(base_values).value, intervals.log_interval(new_values).value,
-        ratio.value, ratio.interval, reason=f"a single generation in {runs}: --quick can't tell" if runs else "",
-    )  # fmt: skip
+    unknown = Change(base.key, name, None, None, None, None)
+    if name == "p99" and min(generation.n for generation in (*base.generations, *new.generations)) < needed:
+        return replace(unknown, reason=f"it needs {needed:,} calls in each generation: measure with more --seconds")
+    if not all(isfinite(value) and value > 0 for value in (*values[0], *values[1])):
+        return replace(unknown, reason="not all of its figures are above 0")
+    single = [run for run, row in (("base", base), ("new", new)) if len(row.generations) < intervals.FEWEST]
+    before, after = (intervals.log_interval(run_values).value for run_values in values)
+    ratio = intervals.unpaired(*values)
+    reason = f"a single generation in {' and '.join(single)}: --quick can't tell" if single else ""
+    return Change(base.key, name, before, after, ratio.value, ratio.interval, reason=reason)
 
 
 def _with_verdict(change: Change, floors: Sequence[Floor]) -> Change:
@@ -334,12 +325,9 @@ def _with_verdict(change: Change, floors: Sequence[Floor]) -> Change:
 
 
 def _within_a_floor(change: Change, floors: Sequence[Floor]) -> bool:
-    if change.change is None:
-        return False
-    ratio = Ratio(change.change, change.interval)
-    return any(
-        within_floor(ratio, floor.ratio) for floor in floors if (floor.threads, floor.batch_size) == change.key[2:]
-    )
+    here = [floor.ratio for floor in floors if (floor.threads, floor.batch_size) == change.key[2:]]
+    ratio = change.change
+    return ratio is not None and any(intervals.within_floor(Ratio(ratio), floor) for floor in here)
 
 
 # --- accuracy and flips --------------------------------------------------------------------------------------------
@@ -365,20 +353,14 @@ def _flips(base: Row, new: Row, *, paired: bool) -> Change | None:
         return None
     base_count, new_count = base.agreement.flips, new.agreement.flips
     both_flips = agreement.flips_of_both(base, new) if paired else None
-    change = float(new_count - base_count)
-    reason = "only counted: the images, the bundle or the ledgers of flips don't match"
-    if both_flips:
-        base_flips, new_flips = both_flips
-        new_indices = sorted(
-            index for index in new_flips if index not in base_flips or base_flips[index].label != new_flips[index].label
-        )
-        gone_count = len(base_flips.keys() - new_flips.keys())
-        change, reason = float(len(new_indices) or -gone_count), ""
-        if new_indices or gone_count:
-            first_indices = ", ".join(map(str, new_indices[:5])) + (", …" if len(new_indices) > 5 else "")
-            reason = (
-                f"{len(new_indices)} new"
-                + (f" (image {first_indices})" if new_indices else "")
-                + f", {gone_count} gone"
-            )
+    if both_flips is None:
+        change = float(new_count - base_count)
+        reason = "only counted: the images, the bundle or the ledgers of flips don't match"
+    else:
+        labels, new_labels = ({index: flip.label for index, flip in flips.items()} for flips in both_flips)
+        added = sorted(index for index, label in new_labels.items() if labels.get(index) != label)
+        gone = len(labels.keys() - new_labels.keys())
+        first = f" (image {', '.join(map(str, added[:5]))}{', …' * (len(added) > 5)})" if added else ""
+        change = float(len(added) or -gone)
+        reason = f"{len(added)} new{first}, {gone} gone" if added or gone else ""
     return Change(base.key, "flips", base_count, new_count, change, (change, change), reason=reason)

@@ -12,23 +12,34 @@ from digitbench.records.results import Results, Row
 NUMBER = re.compile(r"\d+(?:,\d{3})*(?:\.\d+)?")
 
 
+def state(row: Row) -> str:
+    """``VALID``, ``INVALID``, ``failed``, ``not measured``, ``not timed``, or ``not checked`` (in older results)."""
+    if row.error:
+        return "not measured" if row.mend else "failed"
+    if row.latency_us is None:
+        return "not timed"
+    return "not checked" if row.validity is None else "INVALID" if row.validity else "VALID"
+
+
+def findings(row: Row) -> list[str]:
+    """Say why a row is INVALID, and how to mend it."""
+    return [f"{finding.reason} ({finding.mend})" if finding.mend else finding.reason for finding in row.validity or ()]
+
+
 def invalid_rows(results: Results) -> list[str]:
     """Say which rows are INVALID, why, and how to mend it: one line for all reasons that differ only in numbers."""
     names = Names.of(results.rows)
-    rows, reasons = dict[tuple[str, str], list[Row]](), dict[tuple[str, str], list[str]]()
+    by_pattern: dict[str, list[tuple[Row, str]]] = {}
     timed = [row for row in results.rows if row.latency_us]
     for row in results.rows:
-        for finding in row.validity or ():
-            pattern = NUMBER.sub("", finding.reason), NUMBER.sub("", finding.mend)
-            rows.setdefault(pattern, []).append(row)
-            reasons.setdefault(pattern, []).append(
-                f"{finding.reason} ({finding.mend})" if finding.mend else finding.reason
-            )
-    return [
-        f"✗ INVALID, don't rely on {'any row' if len(rows[pattern]) == len(timed) > 1 else names.rows(rows[pattern])}: "
-        f"{_merged_reasons(reasons[pattern])}."
-        for pattern in rows
-    ]
+        for finding in findings(row):
+            by_pattern.setdefault(NUMBER.sub("", finding), []).append((row, finding))
+    lines = []
+    for rows_and_reasons in by_pattern.values():
+        rows, reasons = zip(*rows_and_reasons, strict=True)
+        subject = "any row" if len(rows) == len(timed) > 1 else names.rows(rows)
+        lines.append(f"✗ INVALID, don't rely on {subject}: {_merged_reasons(reasons)}.")
+    return lines
 
 
 def _merged_reasons(reasons: Sequence[str]) -> str:

@@ -3,54 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from digitbench.errors import UsageError, unknown
+from digitbench.records.metrics import METRICS, Metric
 from digitbench.records.precisions import ABOUT
-from digitbench.records.timing import Generation
 
-
-@dataclass(frozen=True)
-class Metric:
-    """What can be compared.
-
-    Attributes
-    ----------
-    unit
-        Of a gate's limit: ``%`` of the older value, ``pp`` (percentage points), or nothing for a count.
-    sample
-        Its value in a generation at a batch size; None for what doesn't differ between generations.
-    timed
-        It has a value for each batch size; other metrics have one for each process, which runs all batch sizes.
-    """
-
-    name: str
-    unit: str
-    sample: Callable[[Generation, int], float] | None = None
-    timed: bool = False
-    higher_is_better: bool = False
-
-
-def _images_per_second(generation: Generation, batch_size: int) -> float:
-    return generation.n * batch_size / generation.seconds if generation.seconds else 0.0
-
-
-METRICS = {
-    metric.name: metric
-    for metric in (
-        Metric("latency", "%", lambda generation, _: generation.p50, timed=True),
-        Metric("p99", "%", lambda generation, _: generation.p99, timed=True),
-        Metric("throughput", "%", _images_per_second, timed=True, higher_is_better=True),
-        Metric("accuracy", "pp", higher_is_better=True),
-        Metric("flips", ""),
-        Metric("size", "%"),
-        Metric("memory", "%", lambda generation, _: generation.peak_rss_bytes),
-        Metric("load", "%", lambda generation, _: generation.load_seconds),
-        Metric("first", "%", lambda generation, _: generation.first_prediction_us),
-    )
+GATED: Mapping[str, Metric] = {
+    "latency": METRICS["p50"],
+    **{name: METRICS[name] for name in ("p99", "throughput", "accuracy", "flips", "size", "memory", "load", "first")},
 }
-ALIASES = {"p50": "latency"}
+"""The metrics that are compared, by the names that gates have for them."""
+
+LIMITS = {"%": ("a percentage", "10%"), "pp": ("a number of percentage points", "0.2pp"), "": ("a whole number", "3")}
 
 
 Excused = frozenset[tuple[str, str]]
@@ -84,20 +50,19 @@ def parse_gate(text: str) -> Gate:
         It names no metric, or its limit isn't one.
     """
     name, _, limit = (part.strip() for part in text.partition(":"))
-    metric = METRICS.get(ALIASES.get(name, name))
+    name = "latency" if name == "p50" else name
+    metric = GATED.get(name)
     if metric is None:
-        raise UsageError(f"--fail-on {quoted(text)}: {unknown('metric', name[:40], METRICS)}")
-    example = {"%": "10%", "pp": "0.2pp", "": "3"}[metric.unit]
+        raise UsageError(f"--fail-on {quoted(text)}: {unknown('metric', name[:40], GATED)}")
+    unit = metric.gate_unit
     match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?) ?(%|pp|)", limit)
-    if not match or match[2] != metric.unit or not (metric.unit or match[1].isdigit()):
-        description = {"%": "a percentage", "pp": "a number of percentage points", "": "a whole number"}[metric.unit]
-        raise UsageError(
-            f"--fail-on {quoted(text)}: the limit of {metric.name} is {description}: {metric.name}:{example}"
-        )
-    share = float(match[1]) / (100 if metric.unit else 1)
+    if not match or match[2] != unit or not (unit or match[1].isdigit()):
+        description, example = LIMITS[unit]
+        raise UsageError(f"--fail-on {quoted(text)}: the limit of {name} is {description}: {name}:{example}")
+    share = float(match[1]) / (100 if unit else 1)
     if metric.higher_is_better and share >= 1:  # nothing can lose more than all it has: it would never fail
-        raise UsageError(f"--fail-on {quoted(text)}: a limit of {metric.name} must be below 100{metric.unit}")
-    return Gate(metric.name, share, metric.unit)
+        raise UsageError(f"--fail-on {quoted(text)}: a limit of {name} must be below 100{unit}")
+    return Gate(name, share, unit)
 
 
 def parse_gates(texts: Sequence[str]) -> tuple[Gate, ...]:
@@ -108,12 +73,12 @@ def parse_gates(texts: Sequence[str]) -> tuple[Gate, ...]:
     UsageError
         One can't be read, or two are of one metric.
     """
-    gates = [parse_gate(text) for text in texts]
-    for i, gate in enumerate(gates):
-        earlier = next((previous for previous in gates[:i] if previous.metric == gate.metric), None)
-        if earlier:
+    gates: dict[str, Gate] = {}
+    for gate in map(parse_gate, texts):
+        earlier = gates.setdefault(gate.metric, gate)
+        if earlier is not gate:
             raise UsageError(f"--fail-on: two limits for {gate.metric}, {earlier} and {gate}; give one")
-    return tuple(gates)
+    return tuple(gates.values())
 
 
 def parse_excused(texts: Sequence[str]) -> Excused:
@@ -142,5 +107,5 @@ def quoted(text: str) -> str:
 
 def worsening(metric: str, change: float) -> float:
     """How much worse a change is, as a limit is given: a share, or a count; below 0 if it is better."""
-    by = change - 1 if METRICS[metric].unit == "%" else change
-    return -by if METRICS[metric].higher_is_better else by
+    by = change - 1 if GATED[metric].gate_unit == "%" else change
+    return -by if GATED[metric].higher_is_better else by

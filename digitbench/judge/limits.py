@@ -9,6 +9,7 @@ from decimal import Decimal
 
 from digitbench.errors import UsageError
 from digitbench.judge.gates import quoted
+from digitbench.records.metrics import METRICS, Metric
 from digitbench.records.timing import Interval
 
 # What a number with that suffix is multiplied by. Not floats: 97.6 / 100 isn't the float nearest to 0.976.
@@ -30,81 +31,52 @@ NUMBER = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,15})?) ?([^0-9.\s]*)")
 
 
 @dataclass(frozen=True)
-class LimitKind:
-    """What can be limited.
-
-    Attributes
-    ----------
-    name
-        Of the metric; its option is ``--max-`` or ``--min-`` with it.
-    unit
-        Of its values: µs (``us``), bytes, a share (0 to 1), images, or images per second.
-    label
-        What people call it.
-    """
-
-    name: str
-    unit: str
-    label: str
-    least: bool = False
-
-    @property
-    def option(self) -> str:
-        """How it is given on the command line."""
-        return f"--{'min' if self.least else 'max'}-{self.name}"
-
-
-KINDS = {
-    kind.name: kind
-    for kind in (
-        LimitKind("p99", "us", "p99"),
-        LimitKind("p50", "us", "p50"),
-        LimitKind("accuracy", "share", "top-1", least=True),
-        LimitKind("flips", "images", "flips"),
-        LimitKind("memory", "bytes", "peak memory"),
-        LimitKind("size", "bytes", "size"),
-        LimitKind("throughput", "images/s", "throughput", least=True),
-    )
-}
-
-
-@dataclass(frozen=True)
 class Limit:
     """The most, or for accuracy and throughput the least, that a metric may be, in its unit.
 
     Attributes
     ----------
     text
-        As it was given.
+        As it was given, to ``--max-`` or, where more is better, ``--min-`` with the metric's name.
     """
 
-    kind: LimitKind
+    metric: Metric
     bound: float
     text: str
 
+    @property
+    def least(self) -> bool:
+        """Is it the least that the metric may be."""
+        return self.metric.higher_is_better
+
+    @property
+    def label(self) -> str:
+        """What people call the metric."""
+        return self.metric.label or self.metric.title
+
     def kept_by(self, value: float) -> bool:
         """Is the value within the limit; the bound itself is."""
-        return value >= self.bound if self.kind.least else value <= self.bound
+        return value >= self.bound if self.least else value <= self.bound
 
     def excess(self, value: float) -> float:
         """How far a value is beyond the limit, as a share of it; for counts of the limit + 1, since it may be 0."""
-        beyond = self.bound - value if self.kind.least else value - self.bound
-        return beyond / (self.bound + (self.kind.unit == "images"))
+        beyond = self.bound - value if self.least else value - self.bound
+        return beyond / (self.bound + (self.metric.kind == "images"))
 
     def broken_by(self, value: float) -> str:
         """Say that a value breaks the limit: ``p99 231.0 µs is above 200 µs``."""
         value_text, bound_text = self._written(value)
-        if self.kind.unit == "images":
-            return f"{self.kind.label}: {value_text}, more than {bound_text}"
-        return f"{self.kind.label} {value_text} is {'below' if self.kind.least else 'above'} {bound_text}"
+        if self.metric.kind == "images":
+            return f"{self.label}: {value_text}, more than {bound_text}"
+        return f"{self.label} {value_text} is {'below' if self.least else 'above'} {bound_text}"
 
     def close_to(self, interval: Interval) -> str:
         """Say that the value keeps the limit, but not the end of its interval: ``its p99 may be up to 212.0 µs``."""
-        end, how = (interval[0], "as low as") if self.kind.least else (interval[1], "up to")
-        return f"its {self.kind.label} may be {how} {self._written(end)[0]}"
+        end, how = (interval[0], "as low as") if self.least else (interval[1], "up to")
+        return f"its {self.label} may be {how} {self._written(end)[0]}"
 
     def __str__(self) -> str:
-        return f"{self.kind.label} of at {'least' if self.kind.least else 'most'} {self._written(self.bound)[1]}"
+        return f"{self.label} of at {'least' if self.least else 'most'} {self._written(self.bound)[1]}"
 
     def _written(self, value: float) -> tuple[str, str]:
         """Write a value and the bound in the same unit, with decimals enough to tell them apart."""
@@ -114,7 +86,7 @@ class Limit:
             "share": (0.01, 2, "%"),
             "images": (1.0, 0, ""),
             "images/s": (1.0, 0, " images/s"),
-        }[self.kind.unit]
+        }[self.metric.kind]
         scaled, scaled_bound = value / scale, self.bound / scale
         while round(scaled, decimals) == round(scaled_bound, decimals) and scaled != scaled_bound and decimals < 9:
             decimals += 1
@@ -137,15 +109,19 @@ def parse_limit(name: str, text: str) -> Limit:
     UsageError
         It isn't a limit, or nothing could ever keep it, or nothing could ever break it.
     """
-    kind, text = KINDS[name], text.strip()
+    metric, text = METRICS[name], text.strip()
+    kind, least = metric.kind, metric.higher_is_better
     match = NUMBER.fullmatch(text)
-    factor = UNITS[kind.unit].get(match[2].lower()) if match else None
-    if match is None or factor is None or (kind.unit == "images" and not match[1].isdigit()):
-        raise UsageError(f"{kind.option} {quoted(text)}: give {EXAMPLES[kind.unit]}")
-    bound = float(Decimal(match[1]) * factor)
-    if kind.unit == "share" and bound > 1:
-        raise UsageError(f"{kind.option} {quoted(text)}: no share is above 100%; give {EXAMPLES[kind.unit]}")
-    if not bound and kind.unit != "images":
-        message = "everything keeps a limit of 0" if kind.least else "nothing is as small as 0"
-        raise UsageError(f"{kind.option} {quoted(text)}: {message}; give {EXAMPLES[kind.unit]}")
-    return Limit(kind, bound, text)
+    factor = UNITS[kind].get(match[2].lower()) if match else None
+    bound, problem = 0.0, ""
+    if match is None or factor is None or (kind == "images" and not match[1].isdigit()):
+        problem = "give"
+    else:
+        bound = float(Decimal(match[1]) * factor)
+        if kind == "share" and bound > 1:
+            problem = "no share is above 100%; give"
+        elif not bound and kind != "images":
+            problem = f"{'everything keeps a limit of 0' if least else 'nothing is as small as 0'}; give"
+    if problem:
+        raise UsageError(f"--{'min' if least else 'max'}-{name} {quoted(text)}: {problem} {EXAMPLES[kind]}")
+    return Limit(metric, bound, text)

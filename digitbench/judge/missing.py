@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from digitbench.judge.gates import METRICS
+from digitbench.judge.gates import GATED
 from digitbench.records.results import Key, Row
 
 
@@ -41,11 +41,11 @@ def why_missing(row: Row, partner: Row | None, newer: Mapping[Key, Row], metrics
         return reason or "not in new"
     if partner.error or answers_differ(partner):
         return why_unusable("new", partner)
-    gates = {METRICS[name] for name in metrics}
+    gates = set(metrics)
     lacking = {
         "accuracy": row.accuracy and not partner.accuracy,  # without it, nothing was measured
-        "flips": METRICS["flips"] in gates and row.agreement and not partner.agreement,
-        "timed calls": any(gate.sample for gate in gates) and row.generations and not partner.generations,
+        "flips": "flips" in gates and row.agreement and not partner.agreement,
+        "timed calls": any(GATED[name].sample for name in gates) and row.generations and not partner.generations,
     }
     names = ", ".join(name for name, lacks in lacking.items() if lacks)
     return f"not measured in new: no {names}" if names else ""

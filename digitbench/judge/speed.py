@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from digitbench.evaluate import intervals
 from digitbench.records.results import Ratio, Row
 
 
@@ -19,8 +20,6 @@ def speed(row: Row, other_row: Row) -> Ratio | None:
         The other's ratio to the baseline divided by this one's: geometric mean over the generations that both have,
         with the 95 % t interval of its logarithm if they are two or more. None if they have none in common.
     """
-    from digitbench.evaluate import intervals
-
     other_ratios = {generation.index: generation.ratio for generation in other_row.generations if generation.ratio}
     ratios = [
         other_ratios[generation.index] / generation.ratio

@@ -1,64 +1,49 @@
-"""What counts as the same: in which metrics two candidates tie, and which candidate is the best in one of them."""
+"""What counts as the same: in which metrics two candidates tie, and which candidate is the best in one of them.
+
+Nothing else says whether two candidates differ. Of a ratio alone `digitbench.evaluate.intervals.tied` says it, by which
+ranks go too.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
 from typing import Any
 
-from digitbench.evaluate import agreement
-from digitbench.records.results import Floor, Row
+from digitbench.evaluate import agreement, intervals
+from digitbench.judge.speed import speed
+from digitbench.records import formatting
+from digitbench.records.metrics import METRICS
+from digitbench.records.results import Floor, Results, Row
+from digitbench.records.timing import Ratio
 
 SAME_SHARE = 0.02
 """Sizes and memory that differ by no more than this share of the larger decide nothing."""
 
-UNSURE_SHARE = 0.10
-"""Latencies of single processes that differ by no more than this may differ only by where these lie in memory."""
+COSTS: Mapping[str, Callable[[Row], float]] = {
+    "latency": METRICS["p50"].cost,
+    **{name: METRICS[name].cost for name in ("accuracy", "size", "memory")},
+}
+"""The metrics by which candidates are compared, each as a cost: less is better."""
 
 
-def latency(row: Row) -> float:
-    """Give its p50 in microseconds; infinite where it has none."""
-    value = row.latency_us.p50 if row.latency_us else None
-    return inf if value is None else value
+def _rank(row: Row) -> float:
+    return inf if row.rank is None else row.rank
+
+
+TIE_BREAKERS: Mapping[str, Callable[[Row], Any]] = {
+    "flips": METRICS["flips"].cost,
+    "rank": _rank,
+    "p50": COSTS["latency"],
+    "name": lambda row: row.key[:2],
+}
+"""What decides between those that tie in the rest, in this order and by the bare value; no two have all the same."""
 
 
 def latency_sort_key(row: Row) -> tuple[float, float]:
     """Give the key that latencies are sorted by: the rank, which is paired by generation, then the p50 of all calls."""
-    return (inf if row.rank is None else row.rank), latency(row)
-
-
-def _size(row: Row) -> float:
-    return row.artifact.bytes if row.artifact else inf
-
-
-def _memory(row: Row) -> float:
-    return inf if row.peak_rss_bytes is None else row.peak_rss_bytes
-
-
-def _top1_error(row: Row) -> float:
-    return 1 - row.accuracy.top1 if row.accuracy else inf
-
-
-def _flips(row: Row) -> float:
-    return row.agreement.flips if row.agreement else inf
-
-
-COSTS: dict[str, Callable[[Row], float]] = {
-    "latency": latency,
-    "accuracy": _top1_error,
-    "size": _size,
-    "memory": _memory,
-}
-"""The metrics by which candidates are compared, each as a cost: less is better."""
-
-TIE_BREAKERS: dict[str, Callable[[Row], Any]] = {
-    "flips": _flips,
-    "rank": lambda row: inf if row.rank is None else row.rank,
-    "p50": latency,
-    "name": lambda row: row.key[:2],
-}
-"""What decides between those that tie in the rest, in this order and by the bare value; no two have all the same."""
+    return _rank(row), COSTS["latency"](row)
 
 
 def _sort_key(name: str, row: Row) -> tuple[float, float]:
@@ -79,27 +64,20 @@ class Ties:
 
     def tied(self, name: str, first: Row, second: Row) -> bool:
         """Are they the same in `name`, of `COSTS`."""
-        if COSTS[name](first) == COSTS[name](second):
+        costs = COSTS[name](first), COSTS[name](second)
+        if costs[0] == costs[1]:
             return True
-        if name == "latency":
-            return self._latencies_tied(first, second)
         if name == "accuracy":
             return _accuracies_tied(first, second)
-        return _near(COSTS[name](first), COSTS[name](second), SAME_SHARE)
-
-    def _latencies_tied(self, first: Row, second: Row) -> bool:
-        from digitbench.evaluate import intervals
-
+        if name != "latency":
+            return intervals.within_share(*costs, SAME_SHARE)
         if first.rank is not None and first.rank == second.rank:
             return True
-        first_ratios, second_ratios = (
-            {generation.index: generation.ratio for generation in row.generations if generation.ratio}
-            for row in (first, second)
-        )
-        common = sorted(first_ratios.keys() & second_ratios.keys())
-        if len(common) < intervals.FEWEST:
-            return _near(latency(first), latency(second), UNSURE_SHARE)
-        ratio = intervals.log_interval([first_ratios[index] / second_ratios[index] for index in common])
+        ratio = speed(second, first)
+        return self.is_tie(ratio) if ratio else intervals.within_share(*costs, intervals.UNSURE_SHARE)
+
+    def is_tie(self, ratio: Ratio) -> bool:
+        """Is a ratio of latencies no different from 1."""
         return intervals.tied(ratio, self.floor.ratio if self.floor else None)
 
     def better(self, name: str, first: Row, second: Row) -> bool:
@@ -121,10 +99,6 @@ class Ties:
         )
 
 
-def _near(first: float, second: float, share: float) -> bool:
-    return abs(first - second) <= share * max(first, second)
-
-
 def _accuracies_tied(first: Row, second: Row) -> bool:
     """Use McNemar's test; where it isn't known which images changed, see whether Wilson's intervals overlap."""
     counts = agreement.discordant(first, second)
@@ -134,3 +108,13 @@ def _accuracies_tied(first: Row, second: Row) -> bool:
         return False
     (first_low, first_high), (second_low, second_high) = first.accuracy.interval, second.accuracy.interval
     return first_low <= second_high and second_low <= first_high
+
+
+def ratio_or_tie(row: Row, results: Results) -> str:
+    """Write a row's ratio to the baseline in a word: ``×1.12``, or ``tie``; ``×1.00`` for the baseline itself."""
+    if (row.backend, row.precision) == formatting.baseline_of(results):
+        return formatting.times(1) if row.latency_us and not row.error else ""
+    if row.ratio is None:
+        return ""
+    floor = formatting.floor_of(row, results.floors)
+    return "tie" if Ties(floor).is_tie(row.ratio) else formatting.times(row.ratio.value)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 from digitbench import plugins
 from digitbench.backend import Backend
@@ -15,8 +16,9 @@ from digitbench.importing import unsupported
 from digitbench.measure import sgemm
 from digitbench.measure.run_state import Setup
 from digitbench.plugins.model_io import NATIVE_IO, ModelIO
-from digitbench.records.precisions import FP32, runnable
+from digitbench.records.precisions import FP32
 from digitbench.records.results import ArtifactFile, Row, SgemmRow
+from digitbench.workers.pool import Job
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,14 @@ class Candidate:
         row = self.row
         plugin = plugins.find(row.backend)
         return plugin.open(self.artifact, threads=row.threads, precision=row.precision, model_io=self.model_io)
+
+    def job(self, **options: Any) -> Job:
+        """What a worker loads to run it."""
+        assert self.artifact
+        row = self.row
+        return Job(
+            row.backend, self.artifact, row.threads, precision=row.precision, model_io=self.model_io, **options
+        )  # fmt: skip
 
     @property
     def setup(self) -> Setup:
@@ -153,7 +163,7 @@ def _artifacts_by_precision(
     """
     format = bundle.format_for(backend)
     by_precision = {item.precision: item for item in bundle.artifacts if item.format == format}
-    supported = runnable(backend, by_precision, format)
+    supported = plugins.runnable(backend, by_precision, format)
     if not precisions:
         if by_precision and not by_precision.keys() & set(supported) and bundle.manifest.imported:
             message = f"{bundle.path} was imported in {', '.join(by_precision)}, which backend {name!r} doesn't run"

@@ -1,12 +1,14 @@
-"""Results that a bundle's folder already holds: which of them can still be used, and which candidates they lack.
+"""Results measured earlier: what of them still holds, what they lack, and how a run goes on from them.
 
-Rows of two runs are never compared with each other. What an earlier run lacks is measured together with that run's
-baseline, which is timed again (`digitbench.measure.session.run` with `earlier`), and every ratio is to that baseline.
+`digitbench bench --resume` goes on from the file it is given, `digitbench choose` from the best that a bundle's folder
+holds. Both hand what `digitbench.measure.session.run` takes as `earlier`: rows of two runs are never compared with each
+other, so what is lacking is measured together with the earlier run's baseline, which is timed again, and every ratio is
+to that baseline.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -15,7 +17,8 @@ from digitbench import plugins
 from digitbench.bundle import Bundle
 from digitbench.errors import DigitbenchError, ResultsError
 from digitbench.measure.candidates import Candidate, candidates
-from digitbench.measure.run_state import COMPLETE_SHARE
+from digitbench.measure.plan import Plan
+from digitbench.measure.run_state import is_whole
 from digitbench.records.results import Results, Row
 from digitbench.system import machine
 from digitbench.system.version import __version__
@@ -23,12 +26,48 @@ from digitbench.system.version import __version__
 FOLDER = "results"  # of a bundle: where `bench` saves its results
 
 
-@dataclass(frozen=True)
-class Needs:
-    """What a run must have at least: timed seconds of each candidate, and generations."""
+def changes(earlier: Results, bundle: Bundle, test_images: int, plan: Plan | None = None) -> list[str]:
+    """Say what differs from when earlier results were measured, so that nothing can be added to them.
 
-    seconds: float
-    generations: int
+    Parameters
+    ----------
+    plan
+        How the rest is to be measured; None where that is taken from the results.
+    """
+    this_machine = machine.describe()
+    then_and_now = {
+        "reference_sha256": (earlier.bundle.get("reference_sha256"), bundle.manifest.reference.sha256),
+        "test_images": (earlier.bundle.get("test_images"), test_images),
+        **{name: (earlier.machine.get(name), this_machine[name]) for name in ("cpu", "python")},
+    }
+    if plan:
+        then_and_now |= {
+            "seconds": (earlier.settings.seconds, plan.seconds),
+            "generations": (earlier.settings.generations, plan.generations),
+        }
+    return [f"{name} was {then} and is {now} now" for name, (then, now) in then_and_now.items() if then != now]
+
+
+def rows_of_other_artifacts(rows: Iterable[Row], bundle: Bundle) -> list[Row]:
+    """Give the rows whose artifact the bundle no longer holds as it was."""
+    hashes = {artifact.sha256 for artifact in bundle.artifacts}
+    return [row for row in rows if row.artifact and row.artifact.sha256 not in hashes]
+
+
+def candidates_of(rows: Sequence[Row], bundle: Bundle) -> list[Candidate]:
+    """Give the candidates of timed rows anew: each backend in its own precisions, since not all have the same."""
+    precisions_by_backend: dict[str, dict[str, None]] = {}
+    for row in rows:
+        precisions_by_backend.setdefault(row.backend, {})[row.precision] = None
+    batch_sizes, thread_counts = sorted({row.batch_size or 1 for row in rows}), sorted({row.threads for row in rows})
+    return [
+        candidate
+        for backend, precisions in precisions_by_backend.items()
+        for candidate in candidates(bundle, [backend], batch_sizes, thread_counts, list(precisions))
+    ]
+
+
+# --- what a bundle's folder holds ----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -56,89 +95,72 @@ class Earlier:
     def __str__(self) -> str:
         return f"{self.path} ({self.results.created})"
 
-    def join(self, later: Results) -> Results:
-        """Add to the results of a run that continued this one the rows that it left alone, and those of sgemm."""
-        later_keys = {row.key for row in later.rows}
-        missing = (row for row in self.results.rows if row.key not in later_keys)
-        return replace(later, rows=(*later.rows, *missing), roofs=(*later.roofs, *self.results.roofs))
 
-
-def find(bundle: Bundle, chosen: Sequence[Candidate], needs: Needs) -> Earlier | None:
+def find(
+    bundle: Bundle, chosen: Sequence[Candidate], *, least_seconds: float = 0.0, least_generations: int = 1
+) -> Earlier | None:
     """Find the results of this bundle, machine and version that lack the fewest candidates; of several the newest.
 
     Parameters
     ----------
     chosen
         From `digitbench.measure.candidates.candidates`, of one thread count and one batch size.
+    least_seconds, least_generations
+        What a run must have at least: timed seconds of each candidate, and generations.
     """
     best: Earlier | None = None
-    for earlier in _usable_runs(bundle, chosen, needs):
-        if not earlier.lacking:
-            return earlier
-        if best is None or len(earlier.lacking) < len(best.lacking):
+    for path, results in _newest_first(bundle) if any(candidate.artifact for candidate in chosen) else ():
+        settings = results.settings
+        if (settings.seconds or 0) < least_seconds or (settings.generations or 0) < least_generations:
+            continue
+        earlier = _usable_part(path, results, bundle, chosen)
+        if earlier and (best is None or len(earlier.lacking) < len(best.lacking)):
             best = earlier
+        if best and not best.lacking:
+            return best
     return best
 
 
-def _usable_runs(bundle: Bundle, chosen: Sequence[Candidate], needs: Needs) -> Iterator[Earlier]:
-    paths = sorted((bundle.path / FOLDER).glob("*.json"), key=lambda file: (file.stat().st_mtime, file.name))
+def saved_files(bundle: Bundle) -> list[Path]:
+    """Give the files in a bundle's folder of results, the newest first."""
+    files = [path for path in (bundle.path / FOLDER).glob("*.json") if path.is_file()]
+    return sorted(files, key=lambda path: (path.stat().st_mtime_ns, path.name), reverse=True)
+
+
+def _newest_first(bundle: Bundle) -> Iterator[tuple[Path, Results]]:
+    """Read the results in a bundle's folder to which rows can be added."""
     test_images = len(bundle.reference_scores())
-    this_machine = machine.describe()
-    for path in reversed(paths):
+    for path in saved_files(bundle):
         try:
             results = Results.read(path)
         except ResultsError:  # another kind of file, or of another version: nothing to complain of here
             continue
-        comparable = (
-            results.digitbench == __version__
-            and all(results.machine.get(name) == this_machine[name] for name in ("cpu", "python"))
-            and results.bundle.get("reference_sha256") == bundle.manifest.reference.sha256
-            and results.bundle.get("test_images") == test_images
-            and (results.settings.seconds or 0.0) >= needs.seconds
-            and (results.settings.generations or 0) >= needs.generations
-        )
-        earlier = _usable_part(path, results, bundle, chosen) if comparable else None
-        if earlier:
-            yield earlier
+        if results.digitbench == __version__ and not changes(results, bundle, test_images):
+            yield path, results
 
 
 def _usable_part(path: Path, results: Results, bundle: Bundle, chosen: Sequence[Candidate]) -> Earlier | None:
     """Keep the rows of a run that still hold, and find what it lacks; None if it can't be used here."""
-    hashes = {artifact.sha256 for artifact in bundle.artifacts}
-    current_rows = tuple(row for row in results.rows if not row.validity and _is_current(row, hashes))
-    results = replace(results, rows=current_rows)
-    baseline = results.settings.baseline_pair
-    cells = {(candidate.row.threads, candidate.row.batch_size) for candidate in chosen}
-    rows_of_cells = {row.key: row for row in current_rows if (row.threads, row.batch_size) in cells}
-    baseline_row = next((row for row in rows_of_cells.values() if (row.backend, row.precision) == baseline), None)
-    if baseline_row is None or baseline_row.error:
+    outdated = {row.key for row in rows_of_other_artifacts(results.rows, bundle)}
+    held = {row.key: row for row in results.rows if row.key not in outdated and _is_reliable(row)}
+    requested = {candidate.row.key: candidate for candidate in chosen if candidate.artifact}
+    cell = next(iter(requested))[2:]
+    baseline = held.get((*(results.settings.baseline_pair or ("", "")), *cell))
+    if baseline is None or baseline.error:
         return None
-    runnable = [candidate for candidate in chosen if candidate.artifact]
-    lacking = tuple(
-        candidate for candidate in runnable if not _is_complete(rows_of_cells.get(candidate.row.key), results)
-    )
-    helpers: list[Candidate] = []
-    requested_keys = {candidate.row.key for candidate in runnable}
-    if lacking:
-        if baseline_row.key not in requested_keys:
-            try:
-                helpers = candidates(
-                    bundle,
-                    [baseline_row.backend],
-                    [baseline_row.batch_size],
-                    [baseline_row.threads],
-                    [baseline_row.precision],
-                )
-            except DigitbenchError:  # its runtime or artifact is gone, so nothing can be paired with it
-                return None
-        helpers += [
-            Candidate(row, None) for key, row in rows_of_cells.items() if key not in requested_keys | {baseline_row.key}
-        ]
-    return Earlier(path, results, lacking, tuple(helpers))
+    lacking = [candidate for key, candidate in requested.items() if not _is_complete(held.get(key), results)]
+    others = [row for key, row in held.items() if key not in requested and key[2:] == cell]
+    helpers = [Candidate(row, None) for row in others if row is not baseline]
+    if lacking and baseline in others:
+        try:
+            helpers = [*candidates_of([baseline], bundle), *helpers]
+        except DigitbenchError:  # its runtime or artifact is gone, so nothing can be paired with it
+            return None
+    return Earlier(path, replace(results, rows=tuple(held.values())), tuple(lacking), tuple(helpers))
 
 
-def _is_current(row: Row, hashes: set[str]) -> bool:
-    if row.mend or (row.artifact and row.artifact.sha256 not in hashes):
+def _is_reliable(row: Row) -> bool:
+    if row.mend or row.validity:
         return False
     return row.runtime is None or row.runtime.version in (_versions(row.backend) or [row.runtime.version])
 
@@ -153,6 +175,5 @@ def _versions(backend: str) -> tuple[str, ...]:
 def _is_complete(row: Row | None, results: Results) -> bool:
     if row is None or row.error or not row.accuracy:
         return False
-    count = results.settings.generations or 1
-    seconds = (results.settings.seconds or 0.0) / count
-    return sum(generation.seconds >= COMPLETE_SHARE * seconds for generation in row.generations) >= count
+    plan = Plan(**results.settings.options)
+    return sum(is_whole(generation, plan.share) for generation in row.generations) >= plan.generations

@@ -18,7 +18,7 @@ from digitbench.measure.plan import WARM_UP_SHARE, Clock, Watch
 from digitbench.measure.run_state import RunState, Setup
 from digitbench.records.results import Busy, CallBreakdown, Generation, WarmUp
 from digitbench.system import machine
-from digitbench.workers.pool import Event, Job, Pool, Worker, WorkerError, read_scores, read_spent
+from digitbench.workers.pool import Event, Pool, Worker, WorkerError, read_scores, read_spent
 
 PROBE_SECONDS = 0.025
 Process = tuple[Setup, int]
@@ -31,7 +31,6 @@ WORKER = "digitbench.measure.worker"
 class _Tally:
     """What was measured of one process at one batch size."""
 
-    worker: Worker
     warm_up: WarmUp
     spent: list[npt.NDArray[np.int64]] = field(default_factory=list)
     turns: list[Event] = field(default_factory=list)
@@ -48,12 +47,7 @@ class GenerationRun:
     ) -> None:  # fmt: skip
         self.group, self.state, self.generation, self.clock, self.watch = group, state, generation, clock, watch
         self.plan, self.threads = clock.plan, group[0].row.threads
-        self.artifacts = {
-            candidate.setup: (candidate.artifact, candidate.model_io) for candidate in runnable if candidate.artifact
-        }
-        self.artifact_hashes = {
-            candidate.setup: candidate.row.artifact.sha256 for candidate in runnable if candidate.row.artifact
-        }
+        self.candidates = {candidate.setup: candidate for candidate in runnable}
         self.sizes = list(dict.fromkeys(candidate.row.batch_size for candidate in group if candidate.row.batch_size))
         self.workers: dict[Process, Worker] = {}
         self.ready: dict[Process, Event] = {}
@@ -63,12 +57,10 @@ class GenerationRun:
         """Start the processes, score the test images for setups that have not scored them, time, and end them."""
         began = perf_counter()
         with Pool(images, timeout=self.plan.timeout) as pool:
-            setups = list(dict.fromkeys(candidate.setup for candidate in self.group))
+            processes = self._processes()
             if self.sizes and self.state.baseline and not self.state.failed_setup(self._baseline()):
-                setups = list(dict.fromkeys([*setups, self._baseline()]))
-                self._start(pool, [*((setup, 0) for setup in setups), (self._baseline(), 1)])
-            else:
-                self._start(pool, [(setup, 0) for setup in setups])
+                processes = list(dict.fromkeys([*processes, (self._baseline(), 0), (self._baseline(), 1)]))
+            self._start(pool, processes)
             self._score(pool)
             if self.sizes and not self.state.baseline:
                 self.state.baseline = fastest(self._probe(pool))
@@ -80,6 +72,9 @@ class GenerationRun:
             for size in self.sizes:
                 self._time_batch_size(pool, size)
 
+    def _processes(self) -> list[Process]:
+        return list(dict.fromkeys((candidate.setup, 0) for candidate in self.group))
+
     def _baseline(self) -> Setup:
         assert self.state.baseline
         return (*self.state.baseline, self.threads)
@@ -88,15 +83,14 @@ class GenerationRun:
         jobs = {}
         # The first to start gets other memory and another core than the last, so the order is drawn anew each time.
         for setup, copy in self.random.sample(processes, len(processes)):
-            if setup in self.artifacts and not (copy and self.state.failed_setup(setup)):
-                artifact, model_io = self.artifacts[setup]
-                jobs[Job(setup[0], artifact, self.threads, copy, setup[1], model_io, WORKER)] = (setup, copy)
+            if setup in self.candidates and not (copy and self.state.failed_setup(setup)):
+                jobs[self.candidates[setup].job(module=WORKER, copy=copy)] = (setup, copy)
         if self.sizes:
             self._redraw()
         for started in pool.start(jobs):
             setup, copy = jobs[started.job]
-            error = started.error
-            if started.worker and started.ready["artifact_sha256"] != self.artifact_hashes[setup]:
+            error, recorded = started.error, self.candidates[setup].row.artifact
+            if started.worker and recorded and started.ready["artifact_sha256"] != recorded.sha256:
                 pool.terminate(started.worker)
                 error = WorkerError(f"{started.job.artifact}: it was replaced since the run began; measure anew")
             elif started.worker:
@@ -134,7 +128,7 @@ class GenerationRun:
         if not self.sizes:
             return {}
         with Pool(images, timeout=self.plan.timeout) as pool:
-            self._start(pool, [(setup, 0) for setup in dict.fromkeys(candidate.setup for candidate in self.group)])
+            self._start(pool, self._processes())
             medians = self._probe(pool)
         self.workers.clear()
         return medians
@@ -183,41 +177,30 @@ class GenerationRun:
             self._start(pool, dead)
 
     def _warm_up(self, pool: Pool, processes: Sequence[Process], size: int) -> dict[Process, _Tally]:
-        tallies = {}
+        tallies, seconds = {}, self.plan.share * WARM_UP_SHARE
         for process in self.random.sample(processes, len(processes)):
-            try:
-                answer = pool.ask(
-                    self.workers[process], "warm_up", batch_size=size, seconds=self.plan.share * WARM_UP_SHARE
-                )
-                tallies[process] = _Tally(self.workers[process], WarmUp(**answer["warm_up"]))
-            except WorkerError as exc:
-                self._drop_worker(process, size, exc)
+            answer = self._ask(pool, process, "warm_up", size, seconds=seconds)
+            if answer:
+                tallies[process] = _Tally(WarmUp(**answer["warm_up"]))
         return tallies
 
     def _take_turns(self, pool: Pool, tallies: dict[Process, _Tally], size: int) -> None:
         def seconds_left(process: Process) -> float:
             return self.plan.share - tallies[process].seconds
 
-        dead: set[Process] = set()
-        while unfinished := [process for process in tallies if process not in dead and seconds_left(process) > 0]:
+        while unfinished := [process for process in tallies if process in self.workers and seconds_left(process) > 0]:
             self.random.shuffle(unfinished)
             for process in unfinished:
-                tally = tallies[process]
-                before = tally.seconds
-                try:
-                    answer = pool.ask(
-                        tally.worker, "turn", batch_size=size, seconds=min(self.plan.turn, seconds_left(process))
-                    )  # fmt: skip
-                except WorkerError as exc:
-                    dead.add(process)
-                    self._drop_worker(process, size, exc)
+                tally, key = tallies[process], (*process[0], size)
+                answer = self._ask(pool, process, "turn", size, seconds=min(self.plan.turn, seconds_left(process)))
+                if answer is None:
                     continue
                 tally.spent.append(read_spent(answer))
-                tally.seconds += float(tally.spent[-1].sum()) / 1e9
-                tally.turns.append({key: value for key, value in answer.items() if key != "spent"})
-                key = (*process[0], size)
+                seconds = float(tally.spent[-1].sum()) / 1e9
+                tally.seconds += seconds
+                tally.turns.append({name: value for name, value in answer.items() if name != "spent"})
                 tally.wrong_labels += sum(self.state.wrong_labels(key, **checked) for checked in answer["checked"])
-                self.clock.turns_left -= tally.seconds - before
+                self.clock.turns_left -= seconds
                 if not process[1] and key in self.state:
                     self.state.preview(key, tally.spent[-1])
                 self._redraw()
@@ -237,22 +220,22 @@ class GenerationRun:
                 self.state.add(key, measured, np.concatenate(tally.spent))
 
     def _time_call_breakdowns(self, pool: Pool, tallies: dict[Process, _Tally], size: int) -> None:
-        for process in tallies:
-            if self.state.is_sgemm(process[0]):
-                continue
-            if not process[1] and process in self.workers and (*process[0], size) in self.state:
-                try:
-                    answer = pool.ask(self.workers[process], "ledger", batch_size=size)
-                except WorkerError as exc:
-                    self._drop_worker(process, size, exc)
-                else:
-                    self.state.add_call_breakdown((*process[0], size), CallBreakdown(**answer["ledger"]))
+        for setup, copy in tallies:
+            key = (*setup, size)
+            if not copy and (setup, 0) in self.workers and key in self.state and not self.state.is_sgemm(setup):
+                answer = self._ask(pool, (setup, 0), "ledger", size)
+                if answer:
+                    self.state.add_call_breakdown(key, CallBreakdown(**answer["ledger"]))
 
-    def _drop_worker(self, process: Process, size: int, exc: WorkerError) -> None:
-        """Note that a worker died: its candidate at this batch size has failed, other sizes can still be measured."""
-        self.workers.pop(process, None)
-        if not process[1]:
-            self._record_failure(process[0], [(*process[0], size)], exc)
+    def _ask(self, pool: Pool, process: Process, do: str, size: int, **facts: Any) -> Event | None:
+        """Ask a worker; if it died, its candidate at this batch size has failed: others can still be measured."""
+        try:
+            return pool.ask(self.workers[process], do, batch_size=size, **facts)
+        except WorkerError as exc:
+            del self.workers[process]
+            if not process[1]:
+                self._record_failure(process[0], [(*process[0], size)], exc)
+            return None
 
     def _record_failure(self, setup: Setup, keys: Sequence[Any], exc: WorkerError | None) -> None:
         self.state.fail(keys, str(exc))

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from digitbench import plugins
 from digitbench.backend import Images
 from digitbench.errors import CheckFailed, UsageError, one_line
 from digitbench.measure.candidates import Candidate
@@ -46,9 +47,8 @@ class NativeToolRun:
         What a reader must know, by the tool's name.
     """
 
-    job: Job
     batch_size: int
-    run: Callable[[Path], Mapping[str, float]]
+    run: Callable[[], Mapping[str, float]]
     notes: Mapping[str, str]
 
 
@@ -61,7 +61,8 @@ def check_installed(chosen: Sequence[Candidate]) -> None:
         None of the candidates has one.
     """
     if not any(_has_native_tool(candidate) for candidate in chosen):
-        message = f"only {', '.join(BACKENDS)} have a tool of their own, and in fp32, for models made here"
+        names = [name for name, backend_class in plugins.classes().items() if backend_class.native_tool in TOOLS]
+        message = f"only {', '.join(names)} have a tool of their own, and in fp32, for models made here"
         raise UsageError(f"--referee: {message}; choose one")
 
 
@@ -69,10 +70,14 @@ def _has_native_tool(candidate: Candidate) -> bool:
     # What the adapter itself costs doesn't depend on the precision: comparing one precision is enough.
     return (
         bool(candidate.artifact)
-        and candidate.row.backend in BACKENDS
+        and _tool_of(candidate.row.backend) in TOOLS
         and candidate.row.precision == FP32
         and candidate.model_io.is_native
     )
+
+
+def _tool_of(backend: str) -> str:
+    return plugins.find(backend).load().native_tool
 
 
 def run(images: Images, chosen: Sequence[Candidate], progress: Progress) -> tuple[NativeToolResult, ...]:
@@ -88,35 +93,29 @@ def run(images: Images, chosen: Sequence[Candidate], progress: Progress) -> tupl
     results: list[NativeToolResult] = []
     with shared_images(images) as path, tempfile.TemporaryDirectory(prefix="digitbench-") as folder:
         for name, candidate in smallest.items():
-            assert candidate.artifact
-            job = Job(name, candidate.artifact, candidate.row.threads, module=WORKER)
+            job = candidate.job(module=WORKER)
             try:
-                tool_run = BACKENDS[name](job, candidate.row.batch_size or 1, path, Path(folder))
-                results += _compare(tool_run, path, progress)
+                tool_run = TOOLS[_tool_of(name)](job, candidate.row.batch_size or 1, path, Path(folder))
+                results += _compare(job, tool_run, path, progress)
             except CheckFailed as exc:  # a tool that failed is reported; what was measured stays
                 progress.say(f"{name}: no referee: {exc}")
     return tuple(results)
 
 
-def _compare(tool_run: NativeToolRun, images: Path, progress: Progress) -> list[NativeToolResult]:
+def _compare(job: Job, tool_run: NativeToolRun, images: Path, progress: Progress) -> list[NativeToolResult]:
     pairs: dict[str, list[tuple[float, float]]] = {}
-    label = f"{tool_run.job.backend} and its referee, batch {tool_run.batch_size}"
+    label = f"{job.backend} and its referee, batch {tool_run.batch_size}"
     for i in range(PAIRS):
         progress.update(label, i, PAIRS)
-        if i % 2:
-            tool_latencies = tool_run.run(images)
-            worker_latency = time_worker(tool_run.job, tool_run.batch_size, images)
-        else:
-            worker_latency = time_worker(tool_run.job, tool_run.batch_size, images)
-            tool_latencies = tool_run.run(images)
+        tool_latencies = tool_run.run() if i % 2 else {}
+        worker_latency = time_worker(job, tool_run.batch_size, images)
+        tool_latencies = tool_latencies or tool_run.run()
         for tool, tool_latency in tool_latencies.items():
             pairs.setdefault(tool, []).append((worker_latency, tool_latency))
     progress.update(label, PAIRS, PAIRS, "done")
     return [
-        NativeToolResult(
-            tool_run.job.backend, tool, tool_run.job.threads, tool_run.batch_size, tuple(latencies), _spread(latencies),
-            tool_run.notes.get(tool, ""),
-        )
+        NativeToolResult(job.backend, tool, job.threads, tool_run.batch_size, tuple(latencies), _spread(latencies),
+                         tool_run.notes.get(tool, ""))
         for tool, latencies in pairs.items()
     ]  # fmt: skip
 
@@ -153,7 +152,7 @@ def _run_tool(command: Sequence[str], threads: int, stdin: str = "") -> str:
     CheckFailed
         It failed; the message holds the last line of its output.
     """
-    name = Path(command[0]).name if command[0] != sys.executable else command[-1].rpartition(".")[2]
+    name = Path(command[0]).name if command[0] != sys.executable else command[-1]
     try:
         completed = subprocess.run(
             command, input=stdin, capture_output=True, text=True, encoding="utf-8", errors="replace",
@@ -182,18 +181,18 @@ def _installed_tool(name: str) -> str:
 
 
 def _script(name: str, job: Mapping[str, Any]) -> Mapping[str, Any]:
-    command = [sys.executable, "-P", "-m", f"digitbench.measure.tools.{name}"]
+    command = [sys.executable, "-P", "-m", "digitbench.measure.tools", name]
     answer: Mapping[str, Any] = json.loads(_run_tool(command, job["threads"], json.dumps(job) + "\n").splitlines()[-1])
     return answer
 
 
 # --- the tools -----------------------------------------------------------------------------------------------------
 
-_OPENVINO_PATTERNS = {
-    "median": re.compile(r"Median:\s+([\d.]+) (us|ms)"),
-    "count": re.compile(r"Count:\s+(\d+) iterations"),
-    "duration": re.compile(r"Duration:\s+([\d.]+) ms"),
-}
+_OPENVINO_PRINTS = re.compile(
+    r"Count:\s+(?P<count>\d+) iterations.*Duration:\s+(?P<duration>[\d.]+) ms"
+    r".*Median:\s+(?P<median>[\d.]+) (?P<unit>us|ms)",
+    re.DOTALL,
+)
 
 
 def _openvino(job: Job, batch_size: int, images: Path, folder: Path) -> NativeToolRun:
@@ -204,26 +203,20 @@ def _openvino(job: Job, batch_size: int, images: Path, folder: Path) -> NativeTo
         "-shape", f"[{batch_size},28,28]", "-t", str(max(1, round(SECONDS))),
     ]  # fmt: skip
 
-    def measure(_: Path) -> Mapping[str, float]:
-        printed = _run_tool(command, job.threads)
-        matches = {name: pattern.search(printed) for name, pattern in _OPENVINO_PATTERNS.items()}
-        if not all(matches.values()):
-            raise CheckFailed(f"benchmark_app printed no {', '.join(name for name in matches if not matches[name])}")
-        median_match, count_match, duration_match = (matches[name] for name in ("median", "count", "duration"))
-        assert median_match is not None
-        assert count_match is not None
-        assert duration_match is not None
-        scale = 1000 if median_match[2] == "ms" else 1
+    def measure() -> Mapping[str, float]:
+        printed = _OPENVINO_PRINTS.search(_run_tool(command, job.threads))
+        if not printed:
+            raise CheckFailed("benchmark_app printed no count, duration or median")
         return {
-            "benchmark_app median": float(median_match[1]) * scale,
-            "benchmark_app time per iteration": float(duration_match[1]) * 1000 / int(count_match[1]),
+            "benchmark_app median": float(printed["median"]) * (1000 if printed["unit"] == "ms" else 1),
+            "benchmark_app time per iteration": float(printed["duration"]) * 1000 / int(printed["count"]),
         }
 
     notes = {
         "benchmark_app median": "a timer inside OpenVINO, which leaves the Python call out",
         "benchmark_app time per iteration": "1 / throughput: with the Python call",
     }
-    return NativeToolRun(job, batch_size, measure, notes)
+    return NativeToolRun(batch_size, measure, notes)
 
 
 def _onnx(job: Job, batch_size: int, images: Path, folder: Path) -> NativeToolRun:
@@ -233,7 +226,7 @@ def _onnx(job: Job, batch_size: int, images: Path, folder: Path) -> NativeToolRu
     }  # fmt: skip
     loadgen = batch_size == 1 and find_spec("mlperf_loadgen") is not None
 
-    def measure(_: Path) -> Mapping[str, float]:
+    def measure() -> Mapping[str, float]:
         latencies = {"bare IOBinding loop": float(_script("ort_loop", request)["median_us"])}
         if loadgen:
             latencies["LoadGen SingleStream p50"] = float(_script("ort_loadgen", request)["median_us"])
@@ -245,7 +238,7 @@ def _onnx(job: Job, batch_size: int, images: Path, folder: Path) -> NativeToolRu
     }
     if not loadgen and batch_size == 1:
         notes["bare IOBinding loop"] += '; for LoadGen too: pip install "digitbench[referee]"'
-    return NativeToolRun(job, batch_size, measure, notes)
+    return NativeToolRun(batch_size, measure, notes)
 
 
 def _tflite(job: Job, batch_size: int, images: Path, folder: Path) -> NativeToolRun:
@@ -255,23 +248,22 @@ def _tflite(job: Job, batch_size: int, images: Path, folder: Path) -> NativeTool
         # By the largest power of two that this latency allows, at least 2; latency grows no faster than the batch.
         size = min(LARGEST_BATCH, size * max(2, 1 << int(np.log2(ROUNDING_US / ROUNDING_SHARE / call))))
     fixed = folder / f"batch-{size}.tflite"
-    _script(
-        "tflite_batch",
-        {"artifact": str(job.artifact), "target": str(fixed), "batch_size": size, "threads": job.threads},
-    )
+    request = {"artifact": str(job.artifact), "target": str(fixed), "batch_size": size, "threads": job.threads}
+    _script("tflite_batch", request)
     runs = max(20, round(SECONDS * 1e6 / call))
     command = [tool, "--model", str(fixed), "--num_threads", str(job.threads), "--num_runs", str(runs),
                "--warmup_runs", str(max(5, runs // 3)), "--result_json", str(folder / "litert.json")]  # fmt: skip
 
-    def measure(_: Path) -> Mapping[str, float]:
+    def measure() -> Mapping[str, float]:
         _run_tool(command, job.threads)
         report = json.loads((folder / "litert.json").read_text(encoding="utf-8"))
         return {"litert-benchmark median": float(report["latency"]["median_ms"]) * 1000}
 
     note = f"it rounds to 10 µs, hence the batch of {size}; fixed in a copy of the model, since it can't be told one"
-    return NativeToolRun(job, size, measure, {"litert-benchmark median": note})
+    return NativeToolRun(size, measure, {"litert-benchmark median": note})
 
 
-BACKENDS: dict[str, Callable[[Job, int, Path, Path], NativeToolRun]] = {
-    "onnx": _onnx, "openvino": _openvino, "tflite": _tflite,
+TOOLS: dict[str, Callable[[Job, int, Path, Path], NativeToolRun]] = {
+    "bare IOBinding loop": _onnx, "benchmark_app": _openvino, "litert-benchmark": _tflite,
 }  # fmt: skip
+"""By what `digitbench.backend.Backend.native_tool` says."""

@@ -76,10 +76,6 @@ class Clock:
         return self.parent_cpu / self.turns_wall if self.turns_wall >= MIN_SHARE_SECONDS else None
 
 
-def _ignore_scores(setup: tuple[str, str, int], scores: Scores) -> None:
-    """Do nothing with them."""
-
-
 @dataclass
 class Watch:
     """What is called while a run goes on.
@@ -92,11 +88,11 @@ class Watch:
         Called now and then with the seconds that have passed and the seconds that the run may take.
     keep
         Called whenever the values of a generation are final, so that they can be saved.
-    hear
+    on_scores
         Called with the setup of each process that scored all test images, and its scores: float32, (n, 10).
     """
 
     progress: RunProgress
     redraw: Callable[[float, float], None]
     keep: Callable[[], None]
-    on_scores: Callable[[tuple[str, str, int], Scores], None] = _ignore_scores
+    on_scores: Callable[[tuple[str, str, int], Scores], None] = lambda setup, scores: None

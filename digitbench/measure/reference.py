@@ -32,9 +32,7 @@ def scores_for(bundle: Bundle, dataset: Dataset, limit: int | None, progress: Pr
     progress.update(task, 0, 1)
     available = [candidate for candidate in candidates(bundle, [name], [None], [1]) if candidate.artifact]
     candidate = next((candidate for candidate in available if candidate.row.precision == FP32), available[0])
-    assert candidate.artifact  # without one, `candidates` refuses a named backend
-    job = pool.Job(name, candidate.artifact, 1, precision=candidate.row.precision, model_io=candidate.model_io)
-    scores = pool.score(job, test.images)
+    scores = pool.score(candidate.job(), test.images)
     progress.update(task, 1, 1, f"{len(test):,} images")
     return scores
 

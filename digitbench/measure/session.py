@@ -14,6 +14,7 @@ from digitbench.bundle import Bundle, caveats
 from digitbench.data import Dataset
 from digitbench.errors import UsageError
 from digitbench.evaluate import accuracy, agreement, intervals
+from digitbench.measure import earlier_results
 from digitbench.measure.candidates import Candidate, named_baseline
 from digitbench.measure.plan import Plan, Watch
 from digitbench.measure.run_state import RunState, Setup
@@ -60,7 +61,7 @@ def run(
         Called with the results whenever something became final, so that they can be saved.
     earlier
         Results of a stopped run, which is continued: what they hold is not measured again.
-    hear
+    on_scores
         Called with the setup of each process that scores all test images, and its scores: float32, (n, 10).
     against
         The scores that candidates are compared with, where they aren't those that the bundle stores.
@@ -81,11 +82,14 @@ def run(
     if against is None:
         bundle.check_dataset(dataset)
         against = ReferenceScores(bundle.reference_scores()[: len(test)])
+    if plan and plan.baseline:
+        _check_baseline(plan.baseline, chosen)
+    if earlier:
+        _check_unchanged(earlier, bundle, len(test), plan)
     timing_plan = plan or Plan(generations=1)
-    facts = _Facts(bundle, dataset, len(test), plan, earlier, chosen)
+    facts = _Facts(bundle, dataset, len(test), plan, earlier, against.scores is not None)
     # Without a reference the true labels take its place, since the run state needs one; its results aren't shown.
     reference = np.eye(CLASSES, dtype=np.float32)[test.labels] if against.scores is None else against.scores
-    facts.has_reference = against.scores is not None
     activation = bundle.manifest.output.activation
     rows = (candidate.row for candidate in chosen if not candidate.sgemm_row)
     sgemm_rows = (candidate.sgemm_row for candidate in chosen if candidate.sgemm_row)
@@ -93,8 +97,6 @@ def run(
         rows, test.labels, reference, timing_plan.share, activation, sgemm_rows, bundle.reference_backend,
         caveats.moved_by_batch(bundle.manifest),
     )  # fmt: skip
-    if plan and plan.baseline:
-        _check_baseline(plan.baseline, chosen)
     if earlier:
         state.resume(earlier)
     last_drawn = -REDRAW_SECONDS
@@ -109,7 +111,6 @@ def run(
     intervals.log_interval((1.0, 2.0))
     agreement.mcnemar(0, 1)
     accuracy.calibration(reference, test.labels, activation)
-    watch = Watch(progress, redraw, keep=lambda: keep(facts.results(state)))
 
     def record_scores(setup: Setup, scores: Scores) -> None:
         if plan is None:
@@ -117,7 +118,7 @@ def run(
         if on_scores:
             on_scores(setup, scores)
 
-    watch.on_scores = record_scores
+    watch = Watch(progress, redraw, lambda: keep(facts.results(state)), record_scores)
     try:
         with shared_images(test.images) as images:
             clock = measure(chosen, state, images, timing_plan, watch)
@@ -137,71 +138,55 @@ class ReferenceScores:
 
 
 class _Facts:
-    """What results hold beside their rows, and what the run state doesn't know of the rows."""
+    """What results hold beside the rows that the run state knows, and what it doesn't know of those."""
 
     def __init__(
         self, bundle: Bundle, dataset: Dataset, images: int, plan: Plan | None, earlier: Results | None,
-        chosen: Sequence[Candidate],
+        has_reference: bool,
     ) -> None:  # fmt: skip
-        self.machine = machine.describe()
-        self.bundle = {
+        self._manifest, self._has_reference = bundle.manifest, has_reference
+        self.classes: dict[Setup, tuple[ClassResult, ...]] = {}
+        described = {
             "name": bundle.name,
             "recipe": bundle.recipe_name,
             "reference_sha256": bundle.manifest.reference.sha256,
             "dataset": {"name": dataset.name, "fingerprint": dataset.fingerprint},
             "test_images": images,
         }
-        self.has_reference, self._manifest = True, bundle.manifest
-        self.classes: dict[Setup, tuple[ClassResult, ...]] = {}
-        self.created = datetime.now(UTC).isoformat(timespec="seconds")
-        self.settings = Settings(**asdict(plan)) if plan else Settings()
-        self.referees = earlier.referees if earlier else ()
-        self.unavailable = tuple(row for row in earlier.rows if row.mend) if earlier else ()
-        if earlier:
-            self._continue_from(earlier, chosen)
-
-    def _continue_from(self, earlier: Results, chosen: Sequence[Candidate]) -> None:
-        for name, was, now in (
-            *((name, earlier.bundle.get(name), self.bundle[name]) for name in ("reference_sha256", "test_images")),
-            ("seconds", earlier.settings.seconds, self.settings.seconds),
-            ("generations", earlier.settings.generations, self.settings.generations),
-        ):
-            if was != now:
-                raise UsageError(f"--resume: {name} was {was} and is {now} now; measure anew, or give what it was")
-        for name in ("cpu", "python"):
-            if earlier.machine.get(name) != self.machine[name]:
-                raise UsageError(
-                    f"--resume: {name} was {earlier.machine.get(name)} and is {self.machine[name]} now; measure anew"
-                )
-        artifacts = {candidate.row.key: candidate.row.artifact for candidate in chosen}
-        for row in (*earlier.rows, *(sgemm_row.row for sgemm_row in earlier.roofs)):
-            artifact = artifacts.get(row.key)
-            if row.artifact and artifact and row.artifact.sha256 != artifact.sha256:
-                raise UsageError(f"--resume: {row.backend}: {artifact.path} has changed since; measure anew")
-        self.created = earlier.created
+        known = Results(machine.describe(), described, (), datetime.now(UTC).isoformat(timespec="seconds"), __version__)
+        if earlier:  # the rows that this run leaves alone stay in its results
+            known = replace(known, rows=earlier.rows, roofs=earlier.roofs, referees=earlier.referees,
+                            created=earlier.created)  # fmt: skip
+        self._known = replace(known, complete=False, settings=Settings(**asdict(plan)) if plan else Settings())
 
     def results(self, state: RunState, *, complete: bool = False, parent_cpu_share: float | None = None) -> Results:
         """Give the results as far as they are known."""
-        settings = self.settings
-        if settings:
-            baseline = state.baseline or settings.baseline
-            settings = replace(settings, baseline=baseline, parent_cpu_share=parent_cpu_share)
-        rows = tuple(self._completed(row) for row in state.rows())
-        measured_keys = {row.key for row in rows}
-        return Results(
-            machine=self.machine, bundle=self.bundle,
-            rows=(*rows, *(row for row in self.unavailable if row.key not in measured_keys)), created=self.created,
-            digitbench=__version__, complete=complete, settings=settings, floors=state.floors(),
-            referees=self.referees, roofs=state.sgemm_rows(),
+        known = self._known
+        settings = known.settings and replace(
+            known.settings, baseline=state.baseline or known.settings.baseline, parent_cpu_share=parent_cpu_share
+        )
+        rows = {row.key: self._completed(row) for row in state.rows()}
+        return replace(
+            known, rows=(*rows.values(), *(row for row in known.rows if row.key not in rows)), complete=complete,
+            settings=settings, floors=state.floors(), roofs=state.sgemm_rows() or known.roofs,
         )  # fmt: skip
 
     def _completed(self, row: Row) -> Row:
         classes = self.classes.get((row.backend, row.precision, row.threads), row.classes)
-        row_agreement = row.agreement if self.has_reference else None
+        row_agreement = row.agreement if self._has_reference else None
         caveat = caveats.uncertified(self._manifest, row.artifact.path) if row.artifact else ""
         if row_agreement and caveat:
             row_agreement = replace(row_agreement, certificate=None, uncertified=caveat)
         return replace(row, classes=classes, agreement=row_agreement)
+
+
+def _check_unchanged(earlier: Results, bundle: Bundle, test_images: int, plan: Plan | None) -> None:
+    for change in earlier_results.changes(earlier, bundle, test_images, plan):
+        raise UsageError(f"--resume: {change}; measure anew")
+    rows = (*earlier.rows, *(sgemm_row.row for sgemm_row in earlier.roofs))
+    for row in earlier_results.rows_of_other_artifacts(rows, bundle):
+        assert row.artifact
+        raise UsageError(f"--resume: {row.backend}: {row.artifact.path} has changed since; measure anew")
 
 
 def _check_baseline(name: str, chosen: Sequence[Candidate]) -> None:

@@ -30,8 +30,8 @@ class SgemmBackend(Backend):
     def __init__(self, artifact: Path, *, threads: int) -> None:
         import threadpoolctl
 
-        *self._kernels, self._last = _rescaled(read_kernels(artifact))
-        self._window = _read_window(artifact)
+        kernels, self._window = _read(artifact)
+        *self._kernels, self._last = _rescaled(kernels)
         self._products: dict[int, list[Array]] = {}
         self._blas = threadpoolctl.ThreadpoolController().select(user_api="blas")
         self._limit = self._blas.limit(limits=threads)
@@ -47,7 +47,7 @@ class SgemmBackend(Backend):
         libraries = [
             [pool.get(name) for name in ("internal_api", "version", "architecture")] for pool in self._blas.info()
         ]
-        provider = " ".join(str(part) for part in libraries[0] if part) if libraries else "numpy"
+        provider = " ".join(str(part) for part in libraries[0] if part) if libraries else np.__name__
         return Runtime("NumPy", np.__version__, provider, self._threads())
 
     def predict(self, images: Images) -> Scores:
@@ -68,8 +68,8 @@ class SgemmBackend(Backend):
         self._products = {}
 
 
-def read_kernels(artifact: Path) -> list[Array]:
-    """Read the kernels of an ``.npz`` artifact: float32 (inputs, outputs) of each layer.
+def _read(artifact: Path) -> tuple[list[Array], tuple[slice, slice, slice] | None]:
+    """Read an ``.npz`` artifact: the kernels, float32 (inputs, outputs) of each layer; the part of an image it takes.
 
     Raises
     ------
@@ -78,25 +78,20 @@ def read_kernels(artifact: Path) -> list[Array]:
     """
     try:
         with np.load(artifact, allow_pickle=False) as stored:
-            return [stored[f"kernel_{i}"] for i in range(len(stored["activations"]))]
+            kernels = [stored[f"kernel_{i}"] for i in range(len(stored["activations"]))]
+            if "window" not in stored:  # it takes all of it
+                return kernels, None
+            top, bottom, left, right = map(int, stored["window"])
     except FileNotFoundError:
         raise
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as exc:
         raise ArtifactError(f"{artifact}: not a digitbench .npz of weights: {exc}") from exc
-
-
-def _read_window(artifact: Path) -> tuple[slice, slice, slice] | None:
-    """The part of each image that the first layer takes; None for all of it."""
-    with np.load(artifact, allow_pickle=False) as stored:
-        if "window" not in stored:
-            return None
-        top, bottom, left, right = map(int, stored["window"])
-    return slice(None), slice(top, bottom), slice(left, right)
+    return kernels, (slice(None), slice(top, bottom), slice(left, right))
 
 
 def flops_per_image(artifact: Path) -> int:
     """Count the multiplications and additions of one image's matrix products: 2 · inputs · outputs of each layer."""
-    return sum(2 * kernel.shape[0] * kernel.shape[1] for kernel in read_kernels(artifact))
+    return sum(2 * kernel.shape[0] * kernel.shape[1] for kernel in _read(artifact)[0])
 
 
 def _rescaled(kernels: list[Array]) -> list[Array]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from digitbench.records.results import Finding, Row, calls_needed
 
 SPARE_CORES = 0.3  # CPU seconds per second beyond the threads asked for, before they count as more threads
@@ -23,55 +25,44 @@ def findings(row: Row) -> tuple[Finding, ...]:
     return (*_check_outputs(row), *_check_threads(row), *_check_calls(row), *_check_machine(row))
 
 
-def _check_outputs(row: Row) -> list[Finding]:
+def _check_outputs(row: Row) -> Iterator[Finding]:
     wrong = sum(generation.wrong_labels for generation in row.generations)
-    if not wrong:
-        return []
-    return [
-        Finding(
-            f"while it was timed, {wrong} sampled predictions had another label than in the accuracy run",
-            "its answers depend on when or in which batch it is asked: tell the backend's author",
-        )
-    ]
+    if wrong:
+        reason = f"while it was timed, {wrong} sampled predictions had another label than in the accuracy run"
+        yield Finding(reason, "its answers depend on when or in which batch it is asked: tell the backend's author")
 
 
-def _check_threads(row: Row) -> list[Finding]:
-    findings = []
+def _check_threads(row: Row) -> Iterator[Finding]:
     runtime_threads = row.runtime.threads if row.runtime else None
     if runtime_threads not in (None, row.threads):
         mend = f"ask for --threads {runtime_threads}, or for another thread count that the runtime takes"
-        findings.append(Finding(f"the runtime runs {runtime_threads} threads, not {row.threads}", mend))
+        yield Finding(f"the runtime runs {runtime_threads} threads, not {row.threads}", mend)
     if row.busy and row.busy.cpu_share > row.threads + SPARE_CORES:
         reason = f"it kept {row.busy.cpu_share:.1f} cores busy with {row.threads} asked for"
-        findings.append(Finding(reason, "the adapter must hold its runtime to the threads asked for"))
-    return findings
+        yield Finding(reason, "the adapter must hold its runtime to the threads asked for")
 
 
-def _check_calls(row: Row) -> list[Finding]:
-    findings = []
+def _check_calls(row: Row) -> Iterator[Finding]:
     calls = row.latency_us.n if row.latency_us else 0
     if calls < calls_needed(50):
-        findings.append(Finding(f"{calls} calls, and a median needs {calls_needed(50)}", "give it more --seconds"))
+        yield Finding(f"{calls} calls, and a median needs {calls_needed(50)}", "give it more --seconds")
     if row.warm_up and not row.warm_up.settled:
         unsettled = sum(not generation.warm_up.settled for generation in row.generations)
         reason = f"warm-up never settled within 5 % in {unsettled} of {len(row.generations)} generations"
-        findings.append(Finding(reason, f"give it more --seconds; {QUIETER_ADVICE}"))
-    return findings
+        yield Finding(reason, f"give it more --seconds; {QUIETER_ADVICE}")
 
 
-def _check_machine(row: Row) -> list[Finding]:
-    findings = []
+def _check_machine(row: Row) -> Iterator[Finding]:
     busy = row.busy
-    if busy and busy.waiting_share is not None:
+    if busy is None:
+        return
+    if busy.waiting_share is not None:
         # Switches alone say little of a runtime that hands work between its own threads.
         if busy.waiting_share > WAITING_SHARE:
-            findings.append(
-                Finding(f"{busy.waiting_share:.0%} of the time it was ready to run and got no core", QUIETER_ADVICE)
-            )
-    elif busy and busy.involuntary_per_s is not None and busy.involuntary_per_s > INVOLUNTARY_PER_S:
-        reason = f"the system took the core away {busy.involuntary_per_s:,.0f} times a second"
-        findings.append(Finding(reason, QUIETER_ADVICE))
-    if busy and busy.steal_share is not None and busy.steal_share > STEAL_SHARE:
+            reason = f"{busy.waiting_share:.0%} of the time it was ready to run and got no core"
+            yield Finding(reason, QUIETER_ADVICE)
+    elif (busy.involuntary_per_s or 0) > INVOLUNTARY_PER_S:
+        yield Finding(f"the system took the core away {busy.involuntary_per_s:,.0f} times a second", QUIETER_ADVICE)
+    if (busy.steal_share or 0) > STEAL_SHARE:
         reason = f"the hypervisor gave {busy.steal_share:.0%} of this machine's time to others"
-        findings.append(Finding(reason, "measure at another time or on a machine of your own"))
-    return findings
+        yield Finding(reason, "measure at another time or on a machine of your own")

@@ -7,23 +7,38 @@ Numbers of fields and types are those of https://github.com/tensorflow/tensorflo
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from math import prod
+from pathlib import Path
+from typing import Any
 
 from digitbench.model_files.number_types import BYTES, CALL, FLOATS, NumberTypes
-from digitbench.model_files.protobuf import Message
+from digitbench.model_files.protobuf import Schema, decode
 
 TYPES = {
     1: "float32", 2: "float64", 4: "uint8", 5: "int16", 6: "int8", 11: "int8", 12: "uint8", 14: "bfloat16",
     15: "int16", 16: "uint16", 17: "uint16", 19: "float16", 24: "float8", 25: "float8", 29: "int4", 30: "uint4",
 }  # fmt: skip
+SCHEMA: Schema = {
+    "SavedModel": {"meta_graphs": (2, "MetaGraph*")},
+    "MetaGraph": {"graph_def": (2, "Graph")},
+    "Graph": {"node": (1, "Node*"), "library": (2, "Library")},
+    "Library": {"function": (1, "Function*")},
+    "Function": {"node_def": (3, "Node*")},
+    "Node": {"op": (2, "text"), "attr": (5, "Attribute*")},
+    "Attribute": {"key": (1, "text"), "value": (2, "Value")},
+    "Value": {"type": (6, "int"), "shape": (7, "Shape"), "tensor": (8, "Tensor")},
+    "Tensor": {"tensor_shape": (2, "Shape")},
+    "Shape": {"dim": (2, "Size*")},
+    "Size": {"size": (1, "int")},
+}
 VARIABLES = ("VarHandleOp", "VariableV2", "Variable")
 PRODUCTS = (
     "MatMul", "BatchMatMul", "BatchMatMulV2", "BatchMatMulV3", "Einsum", "Conv2D", "DepthwiseConv2dNative", "Conv1D",
 )  # fmt: skip
 
 
-def kinds(content: bytes) -> NumberTypes:
+def number_types(folder: Path) -> NumberTypes:
     """Say what a SavedModel's weights and activations are, by its ``saved_model.pb``.
 
     Raises
@@ -32,15 +47,14 @@ def kinds(content: bytes) -> NumberTypes:
         It is none.
     """
     seen, products = NumberTypes(), Counter[str]()
-    for node in _nodes(Message(content)):
-        operation = node.text(2)
-        attributes = {entry.text(1): value for entry in node.messages(5) for value in entry.messages(2)}
-        if operation in VARIABLES:
-            _store(attributes.get("dtype"), _shape(attributes, "shape", 7), seen)
-        elif operation == "Const":
-            _store(attributes.get("dtype"), _shape(attributes, "value", 8), seen)
+    for node in _nodes(decode((folder / "saved_model.pb").read_bytes(), SCHEMA)):
+        operation, values = node.op, {attribute.key: attribute.value for attribute in node.attr}
+        if operation in VARIABLES and "shape" in values:
+            _store(_type(values, "dtype"), values["shape"].shape, seen)
+        elif operation == "Const" and "value" in values:
+            _store(_type(values, "dtype"), values["value"].tensor.tensor_shape, seen)
         elif operation in PRODUCTS:
-            products[_type(attributes.get("T") or attributes.get("Ta"))] += 1
+            products[_type(values, "T") or _type(values, "Ta")] += 1
         elif operation.startswith("FakeQuant"):  # floats that behave as if they were quantised
             seen.simulated = True
             seen.activations.add("simulated")
@@ -53,29 +67,20 @@ def kinds(content: bytes) -> NumberTypes:
     return seen
 
 
-def _nodes(model: Message) -> Iterator[Message]:
+def _nodes(model: Any) -> Iterator[Any]:
     """Every node of a SavedModel's graphs, and of the functions that they call."""
-    for graph in [graph for meta in model.messages(2) for graph in meta.messages(2)]:
-        yield from graph.messages(1)
-        for library in graph.messages(2):
-            for function in library.messages(1):
-                yield from function.messages(3)
+    for meta_graph in model.meta_graphs:
+        yield from meta_graph.graph_def.node
+        for function in meta_graph.graph_def.library.function:
+            yield from function.node_def
 
 
-def _store(dtype: Message | None, shape: list[int], seen: NumberTypes) -> None:
-    number_type = _type(dtype)
-    if number_type and len(shape) > 1:
-        seen.weights[number_type] += prod(shape)
+def _store(number_type: str, shape: Any, seen: NumberTypes) -> None:
+    sizes = [max(1, size.size) for size in shape.dim]  # -1 is an unknown one
+    if number_type and len(sizes) > 1:
+        seen.weights[number_type] += prod(sizes)
 
 
-def _type(attribute: Message | None) -> str:
-    number = attribute.number(6) if attribute else 0
+def _type(values: Mapping[str, Any], name: str) -> str:
+    number = values[name].type if name in values else 0
     return "int32" if number == 3 else TYPES.get(number, "")
-
-
-def _shape(attributes: dict[str, Message], name: str, field: int) -> list[int]:
-    """The sizes of a variable's shape, or of a constant's, which lies in its tensor; unknown ones count as 1."""
-    messages = [message for value in [attributes.get(name)] if value for message in value.messages(field)]
-    shapes = messages if field == 7 else [shape for tensor in messages for shape in tensor.messages(2)]
-    sizes = [size.number(1) for shape in shapes for size in shape.messages(2)]
-    return [size if size < 2**63 else 1 for size in sizes]  # -1, as it is written

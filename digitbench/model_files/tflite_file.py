@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import prod
+from pathlib import Path
 from typing import Any
 
 from digitbench.errors import one_line
@@ -14,7 +15,7 @@ STORED = (*FLOATS, "INT16", "UINT16", "INT8", "UINT8", "INT4", "UINT4", "INT2")
 PASSING = ("DEQUANTIZE", "CAST", "RESHAPE", "TRANSPOSE", "DENSIFY")
 
 
-def kinds(content: bytes) -> NumberTypes:
+def number_types(source: Path) -> NumberTypes:
     """Say what a TFLite model's weights and activations are.
 
     Weights are what an operation takes beside what is computed, with two axes or more.
@@ -28,7 +29,7 @@ def kinds(content: bytes) -> NumberTypes:
 
     seen = NumberTypes()
     try:
-        model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
+        model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(source.read_bytes(), 0))
     except Exception as exc:  # nearly any, at a file that only LiteRT understands
         raise ValueError(one_line(exc)) from exc
     types = {value: name for name, value in vars(schema.TensorType).items() if not name.startswith("_")}

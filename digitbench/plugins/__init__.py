@@ -1,18 +1,18 @@
-"""Find a backend by its entry point, load it, and say what is missing.
+"""Find backends and exporters by their entry points, load them, and say what is missing.
 
 A backend is any class that an installed distribution announces in the entry-point group ``digitbench.backends``;
 digitbench's own are found in the same way. What a plugin needs to run is read from its distribution's metadata:
 the extra that has the backend's name if there is one, else the distribution's own requirements.
+Exporters are announced in ``digitbench.exporters``, each by the name of its format.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
@@ -26,14 +26,14 @@ from digitbench.errors import (
     ArtifactError,
     BackendError,
     MissingRuntimeError,
-    PluginError,
     UnknownBackendError,
     unknown,
 )
+from digitbench.plugins import entry_points
+from digitbench.plugins.exporter import Exporter
 from digitbench.plugins.model_io import NATIVE_IO, ModelIO, adapted
+from digitbench.records.precisions import FP32, IMPORTED
 from digitbench.system import trusted_files
-
-GROUP = "digitbench.backends"
 
 
 @dataclass(frozen=True)
@@ -44,24 +44,61 @@ class Plugin:
     ----------
     name
         What the user calls it: ``"onnx"``.
-    distribution
-        Name of the distribution it comes from.
-    version
-        That distribution's version.
     entry_point
         Where its class is.
-    requirements
-        What must be installed for it to run, besides its distribution.
-    install_line
-        The command that installs all of it.
     """
 
     name: str
-    distribution: str
-    version: str
     entry_point: metadata.EntryPoint
-    requirements: tuple[Requirement, ...]
-    install_line: str
+
+    @property
+    def distribution(self) -> str:
+        """Name of the distribution it comes from."""
+        return entry_points.distribution_of(self.entry_point).name
+
+    @property
+    def version(self) -> str:
+        """That distribution's version."""
+        return entry_points.distribution_of(self.entry_point).version
+
+    @cached_property
+    def requirements(self) -> tuple[Requirement, ...]:
+        """What must be installed for it to run, besides its distribution."""
+        if self._of_extra:
+            return self._of_extra
+        is_native = canonicalize_name(self.distribution) == "digitbench"
+        return tuple(
+            requirement
+            for requirement in self._listed
+            if _applies_with(requirement, "")
+            # Of the core's own requirements: numpy is what its reference backend runs on.
+            and (requirement.name == self.name if is_native else canonicalize_name(requirement.name) != "digitbench")
+        )
+
+    @property
+    def install_line(self) -> str:
+        """The command that installs all of it."""
+        return (
+            f'pip install "{self.distribution}[{self.name}]"' if self._of_extra else f"pip install {self.distribution}"
+        )
+
+    @cached_property
+    def _listed(self) -> list[Requirement]:
+        return [Requirement(text) for text in entry_points.distribution_of(self.entry_point).requires or ()]
+
+    @cached_property
+    def _of_extra(self) -> tuple[Requirement, ...]:
+        """What the extra of the backend's name lists."""
+        return tuple(
+            requirement
+            for requirement in self._listed
+            if requirement.marker and _applies_with(requirement, self.name) and not _applies_with(requirement, "")
+        )
+
+    @property
+    def modules(self) -> set[str]:
+        """What its requirements are imported as, most of them."""
+        return {_module_of(requirement.name) for requirement in self.requirements}
 
     def missing(self) -> list[str]:
         """Names of the requirements that are not installed, found without importing any."""
@@ -86,16 +123,7 @@ class Plugin:
             What the entry point names is not there, or not a `Backend`.
         """
         with self.explain_missing():
-            try:
-                plugin_class = self.entry_point.load()
-            except AttributeError as exc:
-                raise PluginError(f"backend {self.name!r} of {self.distribution}: {exc}") from exc
-        if not (isinstance(plugin_class, type) and issubclass(plugin_class, Backend)):
-            raise PluginError(
-                f"backend {self.name!r} of {self.distribution}: {self.entry_point.value} is not a subclass of "
-                "digitbench.backend.Backend"
-            )
-        return plugin_class
+            return entry_points.load(self.entry_point, Backend)  # type: ignore[type-abstract]
 
     def open(
         self, artifact: Path, *, threads: int, precision: str, model_io: ModelIO = NATIVE_IO, trial: bool = False
@@ -155,14 +183,8 @@ def discover() -> dict[str, Plugin]:
     PluginError
         Two distributions announce the same name.
     """
-    announced: dict[str, dict[str, Plugin]] = defaultdict(dict)
-    for entry_point in metadata.entry_points(group=GROUP):
-        plugin = _describe(entry_point)
-        announced[plugin.name][plugin.distribution] = plugin
-    for name, rivals in announced.items():
-        if len(rivals) > 1:
-            raise PluginError(f"two plugins are called {name!r}: {', '.join(sorted(rivals))}; uninstall one of them")
-    return {name: next(iter(rivals.values())) for name, rivals in sorted(announced.items())}
+    announced = entry_points.announced(entry_points.BACKENDS)
+    return {name: Plugin(name, entry_point) for name, entry_point in announced.items()}
 
 
 def find(name: str) -> Plugin:
@@ -179,6 +201,83 @@ def find(name: str) -> Plugin:
     if name in discovered:
         return discovered[name]
     raise UnknownBackendError(unknown("backend", name, discovered))
+
+
+def classes() -> dict[str, type[Backend]]:
+    """Give the class of every announced backend by name, but of those that can't be loaded; no runtime is imported."""
+    loaded = {}
+    for name, plugin in discover().items():
+        with suppress(BackendError):
+            loaded[name] = plugin.load()
+    return loaded
+
+
+def usual_order() -> list[str]:
+    """Name the backends that may be taken where nobody names one, the quickest to load first."""
+    orders = {name: backend_class.order for name, backend_class in classes().items()}
+    return sorted((name for name in orders if orders[name] is not None), key=lambda name: orders[name] or 0)
+
+
+def trained() -> tuple[str, str]:
+    """Name the backend of the models that are trained here, which alone can be exported; and their format.
+
+    Raises
+    ------
+    BackendError
+        None is installed.
+    """
+    for name, backend_class in classes().items():
+        if backend_class.trained:
+            return name, backend_class.format
+    raise BackendError("no backend opens what is trained, not even digitbench's own; reinstall digitbench")
+
+
+def exporters() -> dict[str, Exporter]:
+    """Every announced exporter by its format; none imports what it needs.
+
+    Raises
+    ------
+    PluginError
+        Two distributions announce the same name, or what one announces is no exporter.
+    """
+    return {
+        name: entry_points.load(entry_point, Exporter)()  # type: ignore[type-abstract]
+        for name, entry_point in entry_points.announced(entry_points.EXPORTERS).items()
+    }
+
+
+def exported(model_io: ModelIO, format: str) -> ModelIO:
+    """Give the I/O of what an exporter writes of a model: one output, no code, and perhaps any number of images."""
+    exporter = exporters().get(format)
+    batch = None if exporter and exporter.frees_batch else model_io.batch
+    return replace(model_io, batch=batch, output=replace(model_io.output, name=""), code=False)
+
+
+def title(name: str) -> str:
+    """What texts call a backend whose answers others are compared with: ``"Keras"``, or its name."""
+    backend_class = classes().get(name)
+    return (backend_class and backend_class.title) or name
+
+
+def runnable(backend_class: type[Backend], stored: Iterable[str], format: str | None = None) -> list[str]:
+    """Name the precisions that a backend opens artifacts of, in the usual order; those that it makes come beside.
+
+    Parameters
+    ----------
+    backend_class
+        The backend's class.
+    stored
+        Precisions of its format that a bundle holds; those of its exporter could be written.
+    format
+        Which of its formats; else the first.
+    """
+    exporter = exporters().get(format or backend_class.format)
+    candidates = dict.fromkeys([*(exporter.precisions if exporter else (FP32,)), *stored])
+    return [
+        precision
+        for precision in candidates
+        if backend_class.precisions is None or precision in (*backend_class.precisions, *IMPORTED)
+    ]
 
 
 def opener(job: Mapping[str, Any]) -> Callable[[], Backend]:
@@ -210,7 +309,7 @@ def listing() -> list[dict[str, str]]:
         missing, format, problem = plugin.missing(), "?", ""
         try:
             backend_class = plugin.load()
-            format = ", ".join([backend_class.format, *backend_class.further_formats])
+            format = ", ".join(backend_class.formats())
         except BackendError as exc:
             problem = str(exc)
         rows.append(
@@ -223,33 +322,6 @@ def listing() -> list[dict[str, str]]:
             }
         )
     return rows
-
-
-def _describe(entry_point: metadata.EntryPoint) -> Plugin:
-    distribution = entry_point.dist
-    if distribution is None:
-        raise PluginError(
-            f"backend {entry_point.name!r} belongs to no distribution; reinstall the package it comes from"
-        )
-    requirements = [Requirement(text) for text in distribution.requires or ()]
-    of_extra = [
-        requirement
-        for requirement in requirements
-        if requirement.marker and _applies_with(requirement, entry_point.name) and not _applies_with(requirement, "")
-    ]
-    is_native = canonicalize_name(distribution.name) == "digitbench"
-    if of_extra:
-        chosen, install_line = of_extra, f'pip install "{distribution.name}[{entry_point.name}]"'
-    else:
-        chosen = [
-            requirement
-            for requirement in requirements
-            if _applies_with(requirement, "") and canonicalize_name(requirement.name) != "digitbench"
-        ]
-        install_line = f"pip install {distribution.name}"
-    if is_native and not of_extra:  # the core's own requirements: numpy is what its reference backend runs on
-        chosen = [requirement for requirement in chosen if requirement.name == entry_point.name]
-    return Plugin(entry_point.name, distribution.name, distribution.version, entry_point, tuple(chosen), install_line)
 
 
 def _applies_with(requirement: Requirement, extra: str) -> bool:

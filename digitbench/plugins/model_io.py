@@ -8,7 +8,7 @@ what they are given.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from functools import cache
 from math import prod
 from typing import Any, Literal, get_args
@@ -76,14 +76,9 @@ class ModelIO:
     @property
     def is_native(self) -> bool:
         """Is it what digitbench itself trains: float32 (n, 28, 28) from 0 to 1 in, float32 (n, 10) out."""
-        values_native = (self.background, self.foreground, self.input.scale, self.output.name, self.code) == (
-            0.0,
-            1.0,
-            0.0,
-            "",
-            False,
-        )
-        return values_native and self.io_spec == NATIVE_SPEC
+        names = ("background", "foreground", "code")
+        values_native = all(getattr(self, name) == getattr(NATIVE_IO, name) for name in names)
+        return values_native and not self.input.scale and self.io_spec == NATIVE_SPEC
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> ModelIO:
@@ -104,13 +99,6 @@ class ModelIO:
         """Give it as plain values, as manifests hold it."""
         keys = {field: key for key, field in _FIELD_OF_KEY.items()}
         return {keys.get(name, name): value for name, value in asdict(self).items()}
-
-    def exported(self, format: str) -> ModelIO:
-        """The I/O of what an exporter writes of it: one output, no code; plain weights take floats of any layout."""
-        model_io = replace(self, output=replace(self.output, name=""), code=False)
-        if format == "onnx":  # Keras' exporter leaves the number of images free
-            return replace(model_io, batch=None)
-        return model_io
 
     def encode(self, images: Images) -> Array:
         """Bring images into what the model takes: of `shape` each, in its dtype, quantised where it says so.

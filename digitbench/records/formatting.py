@@ -9,7 +9,7 @@ from math import ceil
 
 from digitbench.records.precisions import FP32
 from digitbench.records.results import Floor, Results, Row
-from digitbench.records.timing import Interval, Ratio, calls_needed, contains_one, within_floor
+from digitbench.records.timing import Interval, Ratio, calls_needed
 
 PERCENTILES = {"p50": 50.0, "p90": 90.0, "p99": 99.0, "p999": 99.9}
 
@@ -61,29 +61,34 @@ def ratio(measured: Ratio) -> str:
     return times(measured.value) + (f" {bracketed(measured.interval, measured.value)}" if measured.interval else "")
 
 
+def ratio_of(row: Row, *, interval: bool) -> str:
+    """Write a row's ratio, with its interval if it has one; nothing if it has no ratio."""
+    return "" if row.ratio is None else ratio(row.ratio) if interval else times(row.ratio.value)
+
+
+def p_value(value: float) -> str:
+    """Write a p-value in three decimals: ``0.021``, ``<0.001``."""
+    return "<0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def share(value: float | None) -> str:
+    """Write a share in percent: ``97.9%``."""
+    return "" if value is None else f"{value:.1%}"
+
+
+def percents(interval: Interval | None) -> str:
+    """Write an interval of shares, in percent: ``[97.6, 98.2]``."""
+    return "" if interval is None else f"[{100 * interval[0]:.1f}, {100 * interval[1]:.1f}]"
+
+
+def three_digits(value: float) -> str:
+    """Write a number in three digits, a large one whole: ``0.0123``, ``1,234``."""
+    return f"{value:.3g}" if value < 100 else f"{value:,.0f}"
+
+
 def _number(value: float, scale: float) -> str:
     decimals = 2 if scale < 9.995 else 1 if scale < 99.95 else 0
     return f"{value:,.{decimals}f}"
-
-
-def tied(measured: Ratio, floor: Floor | None) -> bool:
-    """Is it indistinguishable from the baseline: the rule that ranks go by too (`digitbench.evaluate.intervals.tied`).
-
-    Its interval contains 1, or it is no further from 1, as a factor, than the farther end of the noise floor's. Without
-    an interval nothing can be decided; then the ratio alone is shown, and a footnote says so.
-    """
-    if measured.interval is None:
-        return False
-    return contains_one(measured) or within_floor(measured, floor.ratio if floor else None)
-
-
-def ratio_or_tie(row: Row, results: Results) -> str:
-    """Write a row's ratio in a word: ``×1.12``, or ``tie``; ``×1.00`` for the baseline; nothing if there is none."""
-    if (row.backend, row.precision) == baseline_of(results):
-        return times(1) if row.latency_us and not row.error else ""
-    if row.ratio is None:
-        return ""
-    return "tie" if tied(row.ratio, floor_of(row, results.floors)) else times(row.ratio.value)
 
 
 def floor_of(row: Row, floors: Iterable[Floor]) -> Floor | None:
@@ -100,18 +105,6 @@ def baseline_of(results: Results) -> tuple[str, str] | None:
 def generations_of(results: Results) -> int:
     """How many generations the rows with most of them have; 1 for results from before there were any."""
     return max([1, *(len(row.generations) for row in results.rows)])
-
-
-def reference_of(rows: Iterable[Row]) -> str:
-    """Whose labels flips are counted against: ``Keras``, or the backend that a model was imported with."""
-    name = next((row.agreement.reference for row in rows if row.agreement), "keras")
-    return "Keras" if name == "keras" else name
-
-
-def reference_possessive(rows: Iterable[Row]) -> str:
-    """The same as an owner: ``Keras'``, ``onnx's``."""
-    name = reference_of(rows)
-    return f"{name}'" if name.endswith("s") else f"{name}'s"
 
 
 @dataclass(frozen=True)

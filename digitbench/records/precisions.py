@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from digitbench.errors import UsageError, unknown
-
-if TYPE_CHECKING:
-    from digitbench.backend import Backend
 
 FP32, FP16, DYNAMIC, INT8, BF16 = "fp32", "fp16", "dynamic", "int8", "bf16"
 FP64, INT16, WEIGHTS8, OTHER = "fp64", "int16", "int8-weights", "other"
@@ -30,29 +26,6 @@ EXPORTED = (FP32, FP16, DYNAMIC, INT8)
 
 IMPORTED = (FP64, INT16, WEIGHTS8, OTHER)
 """What no exporter writes and no runtime makes: models made elsewhere alone have it, and every backend may try."""
-
-FORMATS = {"savedmodel": (FP32,), "tflite": EXPORTED, "onnx": EXPORTED, "npz": (FP32,), "keras": (FP32,)}
-"""The precisions that each format of ours is written in."""
-
-
-def runnable(backend_class: type[Backend], stored: Iterable[str], format: str | None = None) -> list[str]:
-    """Name the precisions that a backend opens artifacts of, in the usual order; those that it makes come beside.
-
-    Parameters
-    ----------
-    backend_class
-        The backend's class.
-    stored
-        Precisions of its format that a bundle holds; those of `FORMATS` could be written.
-    format
-        Which of its formats; else the first.
-    """
-    candidates = dict.fromkeys([*FORMATS.get(format or backend_class.format, (FP32,)), *stored])
-    return [
-        precision
-        for precision in candidates
-        if backend_class.precisions is None or precision in (*backend_class.precisions, *IMPORTED)
-    ]
 
 
 def parse(names: Iterable[str]) -> tuple[str, ...]:

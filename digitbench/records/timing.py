@@ -122,6 +122,13 @@ class CallBreakdown:
     run: float | None = None
     output_copy: float | None = None
 
+    @property
+    def rest(self) -> float | None:
+        """What the call costs beyond its steps; None where they aren't told apart."""
+        if self.input_copy is None or self.run is None or self.output_copy is None:
+            return None
+        return self.call - self.input_copy - self.run - self.output_copy
+
 
 @dataclass(frozen=True)
 class Generation:
@@ -168,15 +175,3 @@ class Finding:
 
     reason: str
     mend: str
-
-
-def contains_one(ratio: Ratio) -> bool:
-    """Does the ratio's interval, if it has one, contain 1."""
-    return ratio.interval is not None and ratio.interval[0] <= 1 <= ratio.interval[1]
-
-
-def within_floor(ratio: Ratio, floor: Ratio | None) -> bool:
-    """Is the ratio one that the same candidate gave against itself."""
-    if floor is None or floor.interval is None:
-        return False
-    return abs(log(ratio.value)) <= max(abs(log(end)) for end in floor.interval)

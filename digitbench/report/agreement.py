@@ -2,35 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import partial
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from operator import attrgetter, itemgetter
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from digitbench.evaluate.accuracy import wilson_interval
-from digitbench.judge.faults import failed_rows, missing_rows
 from digitbench.judge.sorting import shown_rows
-from digitbench.records import formatting
-from digitbench.records.formatting import Names, counted
+from digitbench.plugins import references
+from digitbench.records.formatting import Names, counted, p_value
+from digitbench.records.metrics import METRICS, read
 from digitbench.records.quality import BINS, SIGNIFICANT
-from digitbench.records.results import Calibration, McNemar, Pair, ReliabilityBin, Results, Row
-from digitbench.report.columns import certified_share, expected_error
-from digitbench.report.footnotes import dynamic_notes, p_value
-from digitbench.report.terminal import headline
-from digitbench.report.terminal_table import (
-    Column,
-    empty_table,
-    grouped_table,
-    print_fitting,
-    print_line,
-    print_table,
-    width_of,
-)
+from digitbench.records.results import Flip, Pair, ReliabilityBin, Results, Row
+from digitbench.report.columns import precision_column
+from digitbench.report.footnotes import dynamic_notes
+from digitbench.report.table import ALWAYS, Column, Table, of_metric, text_table
+from digitbench.report.terminal import headline, print_missing
+from digitbench.report.terminal_table import drawn, print_line, print_rows, print_table, width_of
+
+Setup = tuple[str, str]
+"""Backend and precision."""
 
 IMAGES_SHOWN = 20
+FLIP_HEADS = ("image", "true", "reference", "now", "says")
+BIN_HEADS = ("bin", "images", "confidence", "accuracy", "[95 %]", "gap", "")
 BAR = 20
 REFERENCE = "reference"
 STYLES = {"worse": "red", "better": "green"}
@@ -66,7 +63,7 @@ def print_agreement(results: Results, console: Console, *, reliability: bool = F
     rows = [row for row in shown_rows(results.rows) if row.agreement or row.error]
     console.print(headline(results), highlight=False, soft_wrap=True)
     if rows:
-        _print_main(results, rows, console)
+        print_rows(_main_table(results, rows), console)
         for line in footnotes(rows):
             print_line(line, console, "dim")
         _print_flips(rows, console)
@@ -74,69 +71,47 @@ def print_agreement(results: Results, console: Console, *, reliability: bool = F
         _print_pairs(results.pairs, Names.of(rows), console)
     if reliability:
         _print_reliability(results, rows, console)
-    for line in missing_rows(results):
-        print_line(f"not measured: {line}", console, "dim")
-    for line in failed_rows(results):
-        print_line(line, console, "red")
-    if not results.complete:
-        console.print("Stopped early: only what was finished is shown.", style="yellow")
+    print_missing(results, console)
 
 
 # --- the main table ------------------------------------------------------------------------------------------------
 
 
-def _print_main(results: Results, rows: Sequence[Row], console: Console) -> None:
+def _main_table(results: Results, rows: Sequence[Row]) -> Table:
     reference_rows = [
         Row(REFERENCE, "", None, rows[0].threads, accuracy=reference.accuracy, calibration=reference.calibration)
         for reference in [results.reference] if reference
     ]  # fmt: skip
-
-    def draw(columns: Sequence[Column]) -> Table:
-        return grouped_table([*reference_rows, *rows], columns, _style)
-
-    print_fitting(_columns(rows), draw, console)
+    columns = [
+        Column("backend", ALWAYS, attrgetter("backend"), left=True),
+        *precision_column(rows, 99),
+        of_metric("accuracy", 40, interval=True, shorter=of_metric("accuracy", 50, head="top-1's interval")),
+        of_metric("flips", 90, cell=lambda row: "failed" if row.error else METRICS["flips"].text(row)),
+        of_metric("lost", 12),
+        of_metric("won", 11.5),
+        of_metric("p", 11),
+        Column("top-1 is", 60, top1_verdict, left=True),
+        of_metric("max-diff", 20),
+        of_metric("mean-diff", 5),
+        of_metric("certified", 9, cell=_certified, shorter=of_metric("certified", 30, head="certified images")),
+        of_metric("log-loss", 25, head="log loss"),
+        of_metric("ece", 22),
+    ]
+    return Table(columns, [*reference_rows, *rows], _style)
 
 
 def _style(row: Row) -> str:
-    return STYLES.get(_verdict(row), "") if row.agreement else "dim"
+    return STYLES.get(top1_verdict(row), "") if row.agreement else "dim"
 
 
-def _columns(rows: Sequence[Row]) -> list[Column]:
-    return [
-        Column("backend", 100, lambda row: row.backend, left=True),
-        *([Column("precision", 99, lambda row: row.precision, left=True)] if Names.of(rows).precisions else []),
-        Column("top-1", 40, partial(formatting.top1, interval=True),
-               shorter=Column("top-1's interval", 50, partial(formatting.top1, interval=False))),
-        Column("flips", 90, lambda row: "failed" if row.error else str(row.agreement.flips) if row.agreement else ""),
-        Column("lost", 12, lambda row: str(test.lost) if (test := _test(row)) else ""),
-        Column("won", 11.5, lambda row: str(test.won) if (test := _test(row)) else ""),
-        Column("p", 11, lambda row: p_value(test.p_value) if (test := _test(row)) else ""),
-        Column("top-1 is", 60, _verdict, left=True),
-        Column("max |Δ|", 20, lambda row: f"{row.agreement.max_abs_diff:.2g}" if row.agreement else ""),
-        Column("mean |Δ|", 5, _mean_difference),
-        Column("certified", 9, _certified, shorter=Column("certified images", 30, certified_share)),
-        Column("log loss", 25, lambda row: f"{row.calibration.log_loss:.4f}" if row.calibration else ""),
-        Column("ECE", 22, expected_error),
-    ]  # fmt: skip
-
-
-def _test(row: Row) -> McNemar | None:
-    return row.agreement.mcnemar if row.agreement else None
-
-
-def _verdict(row: Row) -> str:
-    test = _test(row)
-    return test.verdict if test else ""
-
-
-def _mean_difference(row: Row) -> str:
-    value = row.agreement.mean_abs_diff if row.agreement else None
-    return "" if value is None else f"{value:.2g}"
+def top1_verdict(row: Row) -> str:
+    """Say whether its top-1 is ``same``, ``worse`` or ``better``; nothing if that isn't known."""
+    return read(row, "agreement.mcnemar.verdict") or ""
 
 
 def _certified(row: Row) -> str:
-    certificate = row.agreement.certificate if row.agreement else None
-    return certified_share(row) if certificate is None else f"{certificate.certified:,} ({certified_share(row)})"
+    count, share = METRICS["certified"].value(row), METRICS["certified"].text(row)
+    return share if count is None else f"{count:,} ({share})"
 
 
 def footnotes(rows: Sequence[Row]) -> list[str]:
@@ -156,27 +131,53 @@ def footnotes(rows: Sequence[Row]) -> list[str]:
 # --- the flips -----------------------------------------------------------------------------------------------------
 
 
-@dataclass
-class _ChangedImage:
-    """An image whose label changed, with each new label and the candidates that give it, each with its margin."""
+@dataclass(frozen=True)
+class Answer:
+    """A label that some candidates gave: is it right, by what margins, and which candidates."""
+
+    label: int
+    right: bool
+    margins: str
+    who: str
+
+
+@dataclass(frozen=True)
+class ChangedImage:
+    """An image whose label changed, with every answer: the reference's first, then that of most candidates."""
 
     index: int
     true_label: int
-    reference_label: int
     reference_margin: float
-    answers: dict[int, list[tuple[str, float]]] = field(default_factory=dict)
+    answers: tuple[Answer, ...]
 
 
-def changed_images(rows: Iterable[Row], names: Names) -> list[_ChangedImage]:
+def changed_images(rows: Sequence[Row], names: Names) -> list[ChangedImage]:
     """Gather the flips of all candidates by image: images of which the reference was surest come first."""
-    images: dict[int, _ChangedImage] = {}
+    flips_by_index: dict[int, dict[str, Flip]] = {}
     for row in rows:
         for flip in row.agreement.flipped if row.agreement else ():
-            image = images.setdefault(
-                flip.index, _ChangedImage(flip.index, flip.true_label, flip.reference_label, flip.reference_margin)
-            )
-            image.answers.setdefault(flip.label, []).append((names.backend(row), flip.margin))
-    return sorted(images.values(), key=lambda image: (-image.reference_margin, image.index))
+            flips_by_index.setdefault(flip.index, {})[names.backend(row)] = flip
+    images = [_changed_image(flips, references.title_of(rows)) for flips in flips_by_index.values()]
+    return sorted(images, key=lambda image: (-image.reference_margin, image.index))
+
+
+def _changed_image(flips: Mapping[str, Flip], reference: str) -> ChangedImage:
+    flip, *_ = flips.values()
+    margins: dict[int, dict[str, float]] = {}
+    for name, other in flips.items():
+        margins.setdefault(other.label, {})[name] = other.margin
+    answers = [(flip.reference_label, {reference: flip.reference_margin})]
+    answers += sorted(margins.items(), key=lambda item: (-len(item[1]), item[0]))
+    return ChangedImage(flip.index, flip.true_label, flip.reference_margin, tuple(
+        Answer(label, label == flip.true_label, _margins(list(by_name.values())), ", ".join(by_name))
+        for label, by_name in answers
+    ))  # fmt: skip
+
+
+def _margins(margins: Sequence[float]) -> str:
+    """Write the margins of a label: ``by 0.0053``, ``by 0.002 to 0.01``, ``in a tie``."""
+    ends = dict.fromkeys(f"{value:.2g}" for value in (min(margins), max(margins)))
+    return f"by {' to '.join(ends)}" if max(margins) else "in a tie"
 
 
 def _print_flips(rows: Sequence[Row], console: Console) -> None:
@@ -187,31 +188,23 @@ def _print_flips(rows: Sequence[Row], console: Console) -> None:
         return
     heading = f"{counted(len(images), 'image')} changed {'its' if len(images) == 1 else 'their'} label somewhere"
     print_line(f"{heading} ({RIGHT} right; by which margin; of a tie the lowest label is taken)", console, "bold")
-    table = empty_table()
-    for title, justify in (("image", "right"), ("true", "right"), ("reference", "left"), ("now", "left")):
-        table.add_column(title, justify=justify, no_wrap=True)  # type: ignore[arg-type]
-    table.add_column("says", overflow="fold")
+    columns = [Column(head, ALWAYS, itemgetter(i), left=i > 1, fold=i == 4) for i, head in enumerate(FLIP_HEADS)]
+    lines = []
     for image in images[:IMAGES_SHOWN]:
-        cells = [
-            str(image.index),
-            str(image.true_label),
-            _answer(image, image.reference_label, [image.reference_margin]),
-        ]
-        for label, answers in sorted(image.answers.items(), key=lambda item: (-len(item[1]), item[0])):
-            margins = [margin for _, margin in answers]
-            table.add_row(*map(Text, [*cells, _answer(image, label, margins), ", ".join(name for name, _ in answers)]))
+        reference, *others = image.answers
+        cells = [str(image.index), str(image.true_label), _written(reference)]
+        for answer in others:
+            lines.append([*cells, _written(answer), answer.who])
             cells = ["", "", ""]
-    print_table(table, console)
+    print_rows(Table(columns, lines), console)
     if len(images) > IMAGES_SHOWN:
         remaining = len(images) - IMAGES_SHOWN
         print_line(f"And {remaining:,} more, at smaller margins of the reference; all are in --json.", console, "dim")
 
 
-def _answer(image: _ChangedImage, label: int, margins: Sequence[float]) -> str:
+def _written(answer: Answer) -> str:
     """Write a label with the margin it has: ``8 ✓ by 0.0053``, ``8   by 0.002 to 0.01``, ``8   in a tie``."""
-    ends = list(dict.fromkeys(f"{value:.2g}" for value in (min(margins), max(margins))))
-    margin = f"by {' to '.join(ends)}" if max(margins) else "in a tie"
-    return f"{label} {RIGHT if label == image.true_label else ' '} {margin}"
+    return f"{answer.label} {RIGHT if answer.right else ' '} {answer.margins}"
 
 
 # --- pairs ---------------------------------------------------------------------------------------------------------
@@ -220,52 +213,40 @@ def _answer(image: _ChangedImage, label: int, margins: Sequence[float]) -> str:
 def _print_pairs(pairs: Sequence[Pair], names: Names, console: Console) -> None:
     """Print the matrix; on a terminal too narrow for it, some columns at a time."""
     candidates = list(dict.fromkeys(name for pair in pairs for name in (pair.first, pair.second)))
+    cells = {pair_names: cell for pair in pairs for pair_names, cell in _pair_cells(pair).items()}
+
+    def label(candidate: Setup) -> Text:
+        name = " ".join(candidate) if names.precisions else candidate[0]
+        return Text(f"{candidates.index(candidate) + 1:>2} {name}")
+
+    def column(index: int) -> Column:
+        none = Text("·", "dim")
+        return Column(str(index + 1), ALWAYS, lambda row: cells.get((row, candidates[index]), none))
+
     console.print()
     print_line("Each against each", console, "bold")
-    remaining = list(range(len(candidates)))
+    table = Table([Column("", ALWAYS, label, left=True), *map(column, range(len(candidates)))], candidates)
+    first, *remaining = table.columns
     while remaining:
         count = len(remaining)
-        draw = partial(_matrix, pairs, candidates, names)
-        while console.is_terminal and count > 1 and width_of(draw(remaining[:count])) > console.width:
+        while console.is_terminal and count > 1 and width_of(drawn(table, [first, *remaining[:count]])) > console.width:
             count -= 1
-        print_table(draw(remaining[:count]), console)
+        print_table(drawn(table, [first, *remaining[:count]]), console)
         remaining = remaining[count:]
-    differing = sum(pair.mcnemar.verdict != "same" for pair in pairs)
-    by_chance = (
-        f" Of {len(pairs)} pairs up to {SIGNIFICANT * len(pairs):.0f} would have such a p by chance."
-        if differing
-        else ""
-    )
+    differing = any(pair.mcnemar.verdict != "same" for pair in pairs)
+    by_chance = f" Of {len(pairs)} pairs up to {SIGNIFICANT * len(pairs):.0f} would have such a p by chance."
     print_line(
         "Above the diagonal: images that the two label differently, with McNemar's p where their top-1 is not the "
-        f"same (below {SIGNIFICANT}). Below it: the largest difference of a score.{by_chance}", console, "dim",
+        f"same (below {SIGNIFICANT}). Below it: the largest difference of a score.{by_chance * differing}", console,
+        "dim",
     )  # fmt: skip
 
 
-def _matrix(
-    pairs: Sequence[Pair], candidates: Sequence[tuple[str, str]], names: Names, columns: Sequence[int]
-) -> Table:  # fmt: skip
-    pair_of = {(pair.first, pair.second): pair for pair in pairs}
-    table = empty_table()
-    table.add_column("")
-    for index in columns:
-        table.add_column(str(index + 1), justify="right", no_wrap=True)
-    for index, candidate in enumerate(candidates):
-        cells = [_pair_cell(pair_of, candidate, candidates[column]) for column in columns]
-        label = f"{candidate[0]} {candidate[1]}" if names.precisions else candidate[0]
-        table.add_row(Text(f"{index + 1:>2} {label}", no_wrap=True), *cells)
-    return table
-
-
-def _pair_cell(
-    pair_of: Mapping[tuple[tuple[str, str], tuple[str, str]], Pair], row: tuple[str, str], column: tuple[str, str]
-) -> Text:  # fmt: skip
-    if pair := pair_of.get((row, column)):
-        differs = pair.mcnemar.verdict != "same"
-        return Text(f"{pair.flips} (p {p_value(pair.mcnemar.p_value)})", "red") if differs else Text(str(pair.flips))
-    if pair := pair_of.get((column, row)):
-        return Text(f"{pair.max_abs_diff:.2g}", "dim")
-    return Text("·", "dim")
+def _pair_cells(pair: Pair) -> dict[tuple[Setup, Setup], Text]:
+    flips = Text(str(pair.flips))
+    if pair.mcnemar.verdict != "same":
+        flips = Text(f"{pair.flips} (p {p_value(pair.mcnemar.p_value)})", "red")
+    return {(pair.first, pair.second): flips, (pair.second, pair.first): Text(f"{pair.max_abs_diff:.2g}", "dim")}
 
 
 # --- reliability ---------------------------------------------------------------------------------------------------
@@ -275,35 +256,18 @@ def _print_reliability(results: Results, rows: Sequence[Row], console: Console) 
     """Print a table of bins for each candidate; candidates whose tables read the same share one."""
     console.print()
     print_line("Reliability: is what it is sure of right as often", console, "bold")
+    names, reference = Names.of(rows), results.reference
+    calibrations = {REFERENCE: reference.calibration} if reference else {}
+    calibrations |= {names.backend(row): row.calibration for row in rows if row.calibration}
     names_by_bins: dict[tuple[tuple[str, ...], ...], list[str]] = {}
-    calibrations = list(_calibrations(results, rows))
-    for name, calibration in calibrations:
-        bins = tuple(_bin_cells(reliability_bin) for reliability_bin in calibration.bins)
-        names_by_bins.setdefault(bins, []).append(name)
-    calibration_by_name = dict(calibrations)
-    for bins, names in names_by_bins.items():
-        calibration = calibration_by_name[names[0]]
-        print_line(
-            f"{', '.join(names)}: log loss {calibration.log_loss:.4f}, ECE {calibration.expected_error:.2%}", console,
-            "bold",
-        )  # fmt: skip
-        table = empty_table()
-        for head in ("bin", "images", "confidence", "accuracy", "[95 %]", "gap"):
-            table.add_column(head, justify="right", no_wrap=True)
-        table.add_column("", no_wrap=True)
-        for cells in bins:
-            table.add_row(*map(Text, cells))
-        print_table(table, console)
+    for name, calibration in calibrations.items():
+        names_by_bins.setdefault(tuple(map(_bin_cells, calibration.bins)), []).append(name)
+    for bins, alike in names_by_bins.items():
+        calibration = calibrations[alike[0]]
+        values = f"log loss {calibration.log_loss:.4f}, ECE {calibration.expected_error:.2%}"
+        print_line(f"{', '.join(alike)}: {values}", console, "bold")
+        print_rows(text_table(BIN_HEADS, bins, 0), console)
     print_line(RELIABILITY, console, "dim")
-
-
-def _calibrations(results: Results, rows: Sequence[Row]) -> Iterator[tuple[str, Calibration]]:
-    if results.reference:
-        yield REFERENCE, results.reference.calibration
-    names = Names.of(rows)
-    for row in rows:
-        if row.calibration:
-            yield names.backend(row), row.calibration
 
 
 def _bin_cells(reliability_bin: ReliabilityBin) -> tuple[str, ...]:
@@ -314,5 +278,5 @@ def _bin_cells(reliability_bin: ReliabilityBin) -> tuple[str, ...]:
         f"{reliability_bin.low:.2f} to {reliability_bin.high:.2f}", f"{reliability_bin.images:,}",
         f"{reliability_bin.confidence:.1%}", f"{reliability_bin.accuracy:.1%}",
         f"[{100 * low:.1f}, {100 * high:.1f}]", f"{reliability_bin.accuracy - reliability_bin.confidence:+.1%}",
-        "".join(bar).rstrip(),
+        "".join(bar),
     )  # fmt: skip

@@ -6,16 +6,17 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from math import isfinite
 from pathlib import Path
 from textwrap import wrap
 from typing import Any
 
 from rich.console import Console
 
+from digitbench import plugins
 from digitbench.bundle import PLOTS, Artifact, Bundle, caveats
-from digitbench.bundle import layers as layering
-from digitbench.bundle.layers import Layer, Shape
+from digitbench.bundle import history as training_history
+from digitbench.bundle.history import History
+from digitbench.bundle.layers import Layer, Shape, layers_of
 from digitbench.bundle.listing import Listed, describe
 from digitbench.errors import BundleError, ResultsError
 from digitbench.judge.sorting import fastest, group_of, sort_rows
@@ -25,7 +26,7 @@ from digitbench.report import bundles
 from digitbench.report.bundles import age, column_of, megabytes, share
 from digitbench.report.recipe_line import recipe_line as describe_recipe
 from digitbench.report.terminal_table import print_line
-from digitbench.report.training_curves import Curves, curves, read_history
+from digitbench.report.training_curves import curves
 from digitbench.system.text import shown_name
 
 # History of the format. A field keeps its meaning; a reader takes what it knows.
@@ -62,10 +63,10 @@ class Shown:
 
     Attributes
     ----------
-    layers, layers_problem
-        The model's layers; or why they aren't known.
+    layers
+        The model's layers; none where the manifest doesn't record them.
     history, history_problem
-        Empty where there is none, as of an imported model; or why it can't be read.
+        None where there is none, as of an imported model; or why it can't be read.
     results, more_results
         The newest files, and how many there are beside them.
     gone
@@ -75,8 +76,7 @@ class Shown:
     bundle: Bundle
     listed: Listed
     layers: tuple[Layer, ...]
-    layers_problem: str
-    history: Curves
+    history: History | None
     history_problem: str
     results: tuple[Saved, ...]
     more_results: int
@@ -88,22 +88,16 @@ class Shown:
 
 
 def gather(bundle: Bundle) -> Shown:
-    """Read all that is shown of a bundle. Where layers or history can't be read, the reason stands in their place.
+    """Read all that is shown of a bundle. Where the history can't be read, the reason stands in its place.
 
     Raises
     ------
     BundleError
-        Its folder can't be read.
+        Its folder can't be read, or its manifest's layers aren't what they should be.
     """
-    layers: tuple[Layer, ...] = ()
-    history: Curves = {}
-    layers_problem = history_problem = ""
+    history, history_problem = None, ""
     try:
-        layers = layering.layers_of(bundle)
-    except BundleError as exc:
-        layers_problem = str(exc)
-    try:
-        history = read_history(bundle)
+        history = training_history.find(bundle)
     except BundleError as exc:
         history_problem = str(exc)
     try:
@@ -117,9 +111,8 @@ def gather(bundle: Bundle) -> Shown:
         if not (bundle.path / artifact.path).exists()
     )
     newest = tuple(read_saved(path) for path in reversed(files[-NEWEST:]))
-    return Shown(
-        bundle, listed, layers, layers_problem, history, history_problem, newest, len(files) - len(newest), plots, gone
-    )
+    more_results = len(files) - len(newest)
+    return Shown(bundle, listed, layers_of(bundle), history, history_problem, newest, more_results, plots, gone)
 
 
 def read_saved(path: Path) -> Saved:
@@ -240,17 +233,16 @@ def _print_hanging(prefix: str, text: str, console: Console, *, indent: int = 0,
 def _print_layers(shown: Shown, console: Console) -> None:
     console.print()
     if not shown.layers:
-        print_line(shown_name(f"Layers: {shown.layers_problem}."), console, "dim")
+        print_line("Layers: not recorded.", console, "dim")
         return
-    count, complete = layering.total(shown.layers)
-    print_line(f"Layers: {'' if complete else 'at least '}{count:,} parameters", console, "bold")
+    print_line(f"Layers: {sum(layer.parameters for layer in shown.layers):,} parameters", console, "bold")
     bundles.print_records(shown.layers, [
         column_of("layer", 100, lambda layer: layer.name, left=True),
         column_of("kind", 90, lambda layer: layer.kind, left=True),
         column_of("takes", 40, lambda layer: _sizes(layer.takes)),
         column_of("gives", 50, lambda layer: _sizes(layer.gives)),
         column_of("activation", 60, lambda layer: layer.activation, left=True),
-        column_of("parameters", 80, lambda layer: "?" if layer.parameters is None else f"{layer.parameters:,}"),
+        column_of("parameters", 80, lambda layer: f"{layer.parameters:,}"),
     ], console)  # fmt: skip
 
 
@@ -259,10 +251,12 @@ def _sizes(shape: Shape | None) -> str:
 
 
 def _artifact_columns(shown: Shown) -> list[Any]:
+    trained_format = plugins.trained()[1]
+
     def checked(artifact: Artifact) -> str:
         if (artifact.format, artifact.precision) in shown.gone:
             return "gone"
-        return artifact.checked_by or ("the model itself" if artifact.format == "keras" else "not checked")
+        return artifact.checked_by or ("the model itself" if artifact.format == trained_format else "not checked")
 
     def points(value: float | None) -> str:
         return "" if value is None else f"{value * 100:+.2f}" if value else "0.00"
@@ -297,16 +291,15 @@ def _artifact_columns(shown: Shown) -> list[Any]:
 
 
 def _print_history(shown: Shown, console: Console) -> None:
-    drawn_curves = list(curves(shown.history))
     if shown.history_problem:
         console.print()
         print_line(shown_name(f"History: {shown.history_problem}"), console, "yellow")
-    if drawn_curves:
-        epochs = max(map(len, shown.history.values()))
+    if shown.history:
+        caution = f"; it {shown.history.caution}" if shown.history.diverged else ""
         console.print()
-        print_line(f"History: {counted(epochs, 'epoch')}", console, "bold")
-    for title, bars, summary in drawn_curves:
-        print_line(f"  {title:<21}{bars}  {summary}", console)
+        print_line(f"History: {counted(len(shown.history.loss), 'epoch')}{caution}", console, "bold")
+        for title, bars, summary in curves(shown.history):
+            print_line(f"  {title:<21}{bars}  {summary}", console)
 
 
 def _print_results(shown: Shown, console: Console) -> None:
@@ -330,15 +323,14 @@ def _print_results(shown: Shown, console: Console) -> None:
 
 def to_json(shown: Shown) -> dict[str, Any]:
     """Give it as plain values; what isn't known is null or empty."""
-    manifest, (count, complete) = shown.bundle.stored, layering.total(shown.layers)
+    manifest = shown.bundle.stored
     return {
         "schema": SCHEMA, "bundle": bundles.bundle_to_json(shown.listed), "recipe": manifest["recipe"],
         "training": manifest.get("training"), "versions": manifest.get("versions"),
         "imported": manifest.get("imported"), "layers": [asdict(layer) for layer in shown.layers],
-        "parameters": count if shown.layers and complete else None,
+        "parameters": sum(layer.parameters for layer in shown.layers) if shown.layers else None,
         "artifacts": [{**asdict(artifact), "gone": (artifact.format, artifact.precision) in shown.gone}
                       for artifact in shown.bundle.artifacts],
-        "history": {name: [value if isfinite(value) else None for value in values]
-                    for name, values in shown.history.items()},
+        "history": shown.history.to_json() if shown.history else {},
         "results": [asdict(saved) for saved in shown.results], "plots": shown.plots, "next": next_step(shown),
     }  # fmt: skip

@@ -1,95 +1,99 @@
-"""The columns of the results' table."""
+"""The columns of the results' table, and those of how candidates agree with the reference."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from operator import attrgetter
 
 from digitbench.judge.sorting import fastest, is_not_applicable, shared_ranks
+from digitbench.judge.ties import ratio_or_tie
 from digitbench.records import formatting
+from digitbench.records.metrics import METRICS
 from digitbench.records.results import Results, Row
-from digitbench.report.terminal_table import Column
+from digitbench.report.table import ALWAYS, Column, of_metric
 
 FASTEST, WRONG = "▸", "✗"
-ALWAYS = 100.0
+
+certified_share, expected_error = METRICS["certified"].text, METRICS["ece"].text
 
 
 def columns_of(results: Results, rows: Sequence[Row], measured: bool) -> list[Column]:
     """Give the columns to show for these rows, in order; empty ones are left out."""
     several = len({(row.threads, row.batch_size) for row in rows}) > 1
-    precise = formatting.Names.of(rows).precisions
     many_threads = len({row.threads for row in rows}) > 1
     columns = [
         _rank(rows),
-        Column("backend", ALWAYS, lambda row: row.backend, left=True),
+        Column("backend", ALWAYS, attrgetter("backend"), left=True),
         Column("runtime", 5.5, _runtime, left=True),
-        *([Column("precision", 11, lambda row: row.precision, left=True)] if precise else []),
+        *precision_column(rows, 11),
         Column("batch", 10 if several else 3, lambda row: str(row.batch_size or ""), timing=True),
         Column("thr.", 10 if many_threads else 2, _threads),
-        Column("top-1", 11, lambda row: f"{row.accuracy.top1:.2%}" if row.accuracy else ""),
-        Column("flips", 9, lambda row: str(row.agreement.flips) if row.agreement else ""),
-        _percentile(rows, "p50 µs", "p50", 12, 9.5),
-        _percentile(rows, "p90 µs", "p90", 1, 0.4),
-        _percentile(rows, "p99 µs", "p99", 7, 0.5),
-        *([_percentile(rows, "p99.9 µs", "p999", 0.9, 0.3)] if _any_p999(rows) else []),
+        of_metric("accuracy", 11),
+        of_metric("flips", 9),
+        _percentile(rows, "p50", 12, 9.5),
+        _percentile(rows, "p90", 1, 0.4),
+        _percentile(rows, "p99", 7, 0.5),
+        *([_percentile(rows, "p999", 0.9, 0.3)] if any(map(METRICS["p999"].value, rows)) else []),
         _ratio(results),
-        Column("images/s", 6, lambda row: f"{row.throughput_per_s:,.0f}" if row.throughput_per_s else "", timing=True),
-        Column("CPU s\n/1k img", 2.5, lambda row: _significant(row.cpu_seconds_per_1000), timing=True),
-        Column("load\ns", 4, lambda row: "" if row.load_seconds is None else f"{row.load_seconds:.2f}"),
-        Column("peak\nMB", 5, lambda row: f"{row.peak_rss_bytes / 1e6:,.0f}" if row.peak_rss_bytes else ""),
-        Column("size\nkB", 2.2, lambda row: f"{row.artifact.bytes / 1000:,.0f}" if row.artifact else ""),
-        Column("certified", 0.2, certified_share),
-        *([] if measured else _probabilities()),
-    ]  # fmt: skip
+        of_metric("throughput", 6),
+        of_metric("cpu", 2.5),
+        of_metric("load", 4),
+        of_metric("memory", 5),
+        of_metric("size", 2.2),
+        of_metric("certified", 0.2),
+        # how good the scores are as probabilities: only where nothing was timed
+        *([] if measured else [of_metric("log-loss", 0.15), of_metric("ece", 0.1)]),
+    ]
     return [
         column for column in columns
-        if (measured or not column.timing) and (column.worth == ALWAYS or any(column.cell(row).strip() for row in rows))
+        if (measured or not column.timing) and (column.worth == ALWAYS or any(map(column.text, rows)))
     ]  # fmt: skip
 
 
-def _probabilities() -> list[Column]:
-    """How good the scores are as probabilities: shown only where nothing was timed."""
-    return [
-        Column("log\nloss", 0.15, lambda row: f"{row.calibration.log_loss:.4f}" if row.calibration else ""),
-        Column("ECE", 0.1, expected_error),
-    ]
+def name_columns(rows: Sequence[Row]) -> list[Column]:
+    """Give the columns that name candidates: backend with precision, batch size with threads."""
+    names = formatting.Names.of(rows)
+
+    def group(row: Row) -> str:
+        return names.group(row.threads, row.batch_size).removeprefix("batch ")
+
+    return [Column("backend", ALWAYS, names.backend, left=True), Column("batch", ALWAYS, group, left=True)]
 
 
-def certified_share(row: Row) -> str:
-    """Write the share of images that cannot flip, rounded down: all but one are not 100 %; ``no`` where none may be."""
-    if row.agreement and row.agreement.uncertified:
-        return "no"
-    certificate = row.agreement.certificate if row.agreement else None
-    return "" if certificate is None else f"{certificate.certified * 10_000 // certificate.total / 10_000:.2%}"
-
-
-def expected_error(row: Row) -> str:
-    """Write the expected calibration error."""
-    return "" if row.calibration is None else f"{row.calibration.expected_error:.2%}"
-
-
-def _any_p999(rows: Sequence[Row]) -> bool:
-    """Has any row a p99.9: few runs have enough calls for it, and older results don't have it at all."""
-    return any(row.latency_us and row.latency_us.p999 is not None for row in rows)
+def precision_column(rows: Sequence[Row], worth: float) -> list[Column]:
+    """Give the column of precisions, where there are others than fp32."""
+    shown = formatting.Names.of(rows).precisions
+    return [Column("precision", worth, attrgetter("precision"), left=True)] if shown else []
 
 
 def _rank(rows: Sequence[Row]) -> Column:
     """The mark, and the rank where there is one: ``▸ 1=``."""
-    best, shared = fastest(rows), shared_ranks(rows)
+    best, rank_of = fastest(rows), rank_writer(rows)
 
     def cell(row: Row) -> str:
         wrong = (row.error and not is_not_applicable(row)) or row.validity
         mark = WRONG if wrong else FASTEST if id(row) in best else " "
-        rank = "" if row.rank is None else f"{row.rank}{'=' if id(row) in shared else ''}"
-        return f"{mark} {rank}".rstrip()
+        return f"{mark} {rank_of(row)}".rstrip()
 
     ranked = any(row.rank is not None for row in rows)
     return Column("rank" if ranked else "", ALWAYS, cell, timing=True, left=True)
 
 
+def rank_writer(rows: Sequence[Row]) -> Callable[[Row], str]:
+    """Give what writes the rank of each of these rows: ``2``, or ``1=`` where it is shared; nothing without one."""
+    shared = shared_ranks(rows)
+    return lambda row: "" if row.rank is None else f"{row.rank}{'=' * (id(row) in shared)}"
+
+
 def _runtime(row: Row) -> str:
     if row.error:
         return row.error if is_not_applicable(row) else "failed, see below"
+    return runtime_text(row)
+
+
+def runtime_text(row: Row) -> str:
+    """Write the runtime and its version."""
     return f"{row.runtime.name} {row.runtime.version}" if row.runtime else ""
 
 
@@ -99,40 +103,36 @@ def _threads(row: Row) -> str:
     return "?" if row.runtime.threads is None else str(row.runtime.threads)
 
 
-def _percentile(rows: Sequence[Row], head: str, name: str, worth: float, interval_worth: float) -> Column:
+def _percentile(rows: Sequence[Row], name: str, worth: float, interval_worth: float) -> Column:
     """A percentile. Its numbers stand below each other: what follows the ± is filled up to one length."""
-    longest = max(len(formatting.percentile(row, name, interval=True).partition(" ±")[2]) for row in rows)
+    metric = METRICS[name]
+    longest = max(len(metric.text(row, interval=True).partition(" ±")[2]) for row in rows)
 
     def write(row: Row) -> str:
-        value, sign, half = formatting.percentile(row, name, interval=True).partition(" ±")
-        return value + (sign + half).ljust(longest + 2 if longest else 0)
+        value, sign, half = metric.text(row, interval=True).partition(" ±")
+        return value + (sign + half).ljust(longest + 2)
 
-    shorter = Column(
-        f"{head.removesuffix(' µs')} ±",
-        worth,
-        lambda row: formatting.percentile(row, name, interval=False),
-        timing=True,
-    )
-    return Column(head, interval_worth, write, timing=True, shorter=shorter) if longest else replace(shorter, head=head)
+    shorter = of_metric(name, worth, head=f"{metric.label} ±")
+    if not longest:
+        return replace(shorter, head=metric.head)
+    return of_metric(name, interval_worth, cell=write, shorter=shorter)
 
 
 def _ratio(results: Results) -> Column:
     baseline = formatting.baseline_of(results)
 
     def write(row: Row) -> str:
-        value = formatting.ratio_or_tie(row, results)
+        value = ratio_or_tie(row, results)
         if value and (row.backend, row.precision) == baseline:
             return f"{value} baseline"
-        if not (value and row.ratio and row.ratio.interval):
+        if not (value and row.ratio):
             return value
-        return f"{value:<5} {formatting.bracketed(row.ratio.interval, row.ratio.value)}"
+        ratio, interval = row.ratio.value, row.ratio.interval
+        detail = formatting.bracketed(interval, ratio) if interval else formatting.times(ratio) * (value == "tie")
+        return f"{value:<5} {detail}".rstrip()
 
     def write_short(row: Row) -> str:
-        return formatting.ratio_or_tie(row, results)
+        return ratio_or_tie(row, results)
 
     short = Column("ratio's [interval]", 10.5, write_short, timing=True, left=True)
-    return Column("ratio", 5.8, write, timing=True, left=True, shorter=short)
-
-
-def _significant(value: float | None) -> str:
-    return "" if value is None else f"{value:.3g}" if value < 100 else f"{value:,.0f}"
+    return of_metric("ratio", 5.8, cell=write, left=True, shorter=short)

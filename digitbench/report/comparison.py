@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import replace
+from operator import attrgetter
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from digitbench.backend import Runtime
 from digitbench.judge.compare import Change, Comparison, Verdict, name_of
-from digitbench.judge.gates import METRICS
+from digitbench.judge.gates import GATED
 from digitbench.records.formatting import Names, counted, micros
 from digitbench.records.results import Key, Results
-from digitbench.records.timing import Interval
-from digitbench.report.terminal_table import empty_table, print_line, print_table, width_of
+from digitbench.report.table import ALWAYS, Column, Table
+from digitbench.report.terminal_table import print_line, print_rows
 
 STYLES = {
     Verdict.REGRESSION: "bold red",
@@ -29,6 +29,7 @@ STYLES = {
 }
 ALL_ALIKE = 3  # latencies that all move one way, from which on the machine is the likelier cause
 SETTINGS = ("seconds", "generations", "baseline")  # that a measured value depends on
+NOT_MEASURED = "neither run, or only one, measured it"
 REASON = 200  # characters of a reason in the closing line
 
 
@@ -37,7 +38,7 @@ def print_comparison(comparison: Comparison, base: Results, new: Results, consol
     for name, run in (("base", base), ("new", new)):
         print_line(f"{name + ':':<5} {_headline(run)}", console, "dim")
     if comparison.changes:
-        _print_table(comparison.changes, _CandidateNames(base, new), console)
+        print_rows(_named_once(changes_table(comparison, base, new)), console)
     else:
         print_line("Nothing could be compared.", console, "bold yellow")
     for line in footnotes(comparison, base, new):
@@ -48,57 +49,55 @@ def print_comparison(comparison: Comparison, base: Results, new: Results, consol
 
 def verdict_line(comparison: Comparison) -> str:
     """Say in one line whether the gates let the newer run pass, and what stands against it."""
-    objections = [*_regressions(comparison), *_missing(comparison), *_idle_gates(comparison)]
+    objections = "; ".join(filter(None, [_regressions(comparison), _missing(comparison), _idle_gates(comparison)]))
     if objections:
-        return "; ".join(objections)
-    gated = Counter(change.verdict for change in comparison.changes if change.gate)
-    open_verdicts = [
-        f"{gated[verdict]} {verdict}" for verdict in (Verdict.PERHAPS, Verdict.CANT_TELL) if gated[verdict]
-    ]
-    undecided = f" ({', '.join(open_verdicts)})" if open_verdicts else ""
+        return objections
     if not comparison.gates:
-        counts = Counter(change.verdict for change in comparison.changes)
-        return (
-            f"{counts[Verdict.WORSE]} worse and {counts[Verdict.BETTER]} better beyond noise, of "
-            f"{counted(len(comparison.changes), 'figure')}; --fail-on makes a gate of it"
-        )
+        return f"{counted_changes(comparison)}; --fail-on makes a gate of it"
+    gated = Counter(change.verdict for change in comparison.changes if change.gate)
+    unsure = [f"{gated[verdict]} {verdict}" for verdict in (Verdict.PERHAPS, Verdict.CANT_TELL) if gated[verdict]]
+    undecided = f" ({', '.join(unsure)})" if unsure else ""
     limits = ", ".join(map(str, comparison.gates))
     if gated[Verdict.CANT_TELL] == gated.total():
         return f"no gate could tell anything, of {limits}{undecided}: measure both runs with two generations or more"
     return f"no regression beyond {limits} in {counted(gated.total(), 'figure')}{undecided}"
 
 
-def _regressions(comparison: Comparison) -> list[str]:
-    regressions = comparison.regressions
-    if not regressions:
-        return []
-    worst, subject = regressions[0], "it is" if len(regressions) == 1 else "the worst is"
+def counted_changes(comparison: Comparison) -> str:
+    """Count what became worse or better."""
+    counts = Counter(change.verdict for change in comparison.changes)
+    figures = counted(len(comparison.changes), "figure")
+    return f"{counts[Verdict.WORSE]} worse and {counts[Verdict.BETTER]} better beyond noise, of {figures}"
+
+
+def _regressions(comparison: Comparison) -> str:
+    if not comparison.regressions:
+        return ""
+    count, worst = len(comparison.regressions), comparison.regressions[0]
     values = f"{metric_text(worst.metric, worst.base)} to {metric_text(worst.metric, worst.new)}"
     interval = f", 95 %: {interval_of(worst)}" if interval_of(worst) else ""
-    return [
-        f"{counted(len(regressions), 'regression')}: {subject} {worst.metric} of {name_of(worst.key)}: {values} "
-        f"({change_of(worst)}{interval}; limit {str(worst.gate).partition(':')[2]})"
-    ]
+    return (
+        f"{counted(count, 'regression')}: {'it is' if count == 1 else 'the worst is'} {worst.metric} of "
+        f"{name_of(worst.key)}: {values} ({change_of(worst)}{interval}; limit {str(worst.gate).partition(':')[2]})"
+    )
 
 
-def _missing(comparison: Comparison) -> list[str]:
+def _missing(comparison: Comparison) -> str:
     lost = comparison.lost
     if not lost:
-        return []
+        return ""
     more = [name_of(candidate.key) for candidate in lost[1:4]] + [f"{len(lost) - 4} more"] * (len(lost) > 4)
     also = f" (also missing: {'; '.join(more)})" if more else ""
-    first = lost[0]
-    return [f"{counted(len(lost), 'candidate')} missing: {name_of(first.key)}: {_short(first.reason)}{also}"]
+    return f"{counted(len(lost), 'candidate')} missing: {name_of(lost[0].key)}: {_short(lost[0].reason)}{also}"
 
 
-def _idle_gates(comparison: Comparison) -> list[str]:
+def _idle_gates(comparison: Comparison) -> str:
     if not comparison.idle:
-        return []
-    gates = ", ".join(map(str, comparison.idle))
-    first = comparison.ignored[0] if comparison.ignored else None
-    reason = f"{name_of(first.key)}: {_short(first.reason)}" if first else "neither run, or only one, measured it"
-    more = f"; and {len(comparison.ignored) - 1} more" if len(comparison.ignored) > 1 else ""
-    return [f"{gates} found nothing to look at, and so can't pass ({reason}{more})"]
+        return ""
+    ignored = comparison.ignored
+    reason = f"{name_of(ignored[0].key)}: {_short(ignored[0].reason)}" if ignored else NOT_MEASURED
+    more = f"; and {len(ignored) - 1} more" if len(ignored) > 1 else ""
+    return f"{', '.join(map(str, comparison.idle))} found nothing to look at, and so can't pass ({reason}{more})"
 
 
 def _short(text: str) -> str:
@@ -109,16 +108,12 @@ def _short(text: str) -> str:
 # --- the table -----------------------------------------------------------------------------------------------------
 
 
-class _CandidateNames:
-    """Gives candidates their names, by the rule of `Names`."""
-
-    def __init__(self, base: Results, new: Results) -> None:
-        self._rows = {row.key: row for row in (*base.rows, *new.rows)}
-        self._setups = {key[:3]: replace(row, batch_size=None) for key, row in self._rows.items()}
-        self._names = Names.of(list(self._rows.values()))
-
-    def __call__(self, key: Key) -> str:
-        return self._names.row(self._rows[key] if key in self._rows else self._setups[key[:3]])
+def _names_of(base: Results, new: Results) -> Callable[[Key], str]:
+    """Give what names the candidates of both runs, by the rule of `Names`."""
+    rows = {row.key: row for row in (*base.rows, *new.rows)}
+    setups = {key[:3]: replace(row, batch_size=None) for key, row in rows.items()}
+    names = Names.of(list(rows.values()))
+    return lambda key: names.row(rows[key] if key in rows else setups[key[:3]])
 
 
 def _headline(run: Results) -> str:
@@ -131,80 +126,65 @@ def _headline(run: Results) -> str:
     )
 
 
-def _print_table(changes: Sequence[Change], name_of_candidate: _CandidateNames, console: Console) -> None:
-    """Print it whole; on a narrow terminal without the intervals, then without the older values."""
-    left_out: list[str] = []
-    for column in ("95 %", "base", ""):
-        table = _table(changes, name_of_candidate, left_out)
-        if not console.is_terminal or width_of(table) <= console.width or not column:
-            break
-        left_out.append(column)
-    print_table(table, console)
-    if left_out:
-        print_line(f"This terminal is too narrow for: {', '.join(left_out)}.", console, "dim")
-
-
-def _table(changes: Sequence[Change], name_of_candidate: _CandidateNames, left_out: Sequence[str]) -> Table:
-    table = empty_table()
-    heads = [
-        head for head in ("candidate", "metric", "base", "new", "change", "95 %", "verdict") if head not in left_out
+def changes_table(comparison: Comparison, base: Results, new: Results) -> Table:
+    """Give a line for each metric of each candidate, in the style of its verdict."""
+    names = _names_of(base, new)
+    columns = [
+        Column("candidate", ALWAYS, lambda change: names(change.key), left=True),
+        Column("metric", ALWAYS, attrgetter("metric"), left=True),
+        Column("base", 2, lambda change: metric_text(change.metric, change.base)),
+        Column("new", ALWAYS, lambda change: metric_text(change.metric, change.new)),
+        Column("change", ALWAYS, change_of),
+        Column("95 %", 1, interval_of),
+        Column("verdict", ALWAYS, lambda change: str(change.verdict), left=True),
     ]
-    for head in heads:
-        table.add_column(head, justify="left" if head in ("candidate", "metric", "verdict") else "right", no_wrap=True)
-    previous_key = None
-    for change in changes:
-        if previous_key not in (None, change.key):
-            table.add_section()
-        cells = {
-            "candidate": "" if change.key == previous_key else name_of_candidate(change.key), "metric": change.metric,
-            "base": metric_text(change.metric, change.base), "new": metric_text(change.metric, change.new),
-            "change": change_of(change), "95 %": interval_of(change), "verdict": str(change.verdict),
-        }  # fmt: skip
-        style = STYLES[change.verdict]
-        table.add_row(*(Text(cells[head], style="" if head == "candidate" else style) for head in heads))
-        previous_key = change.key
-    return table
+    return Table(columns, comparison.changes, lambda change: STYLES[change.verdict], attrgetter("key"))
+
+
+def _named_once(table: Table) -> Table:
+    """Give it with each candidate's name in its first line alone, and without the style of that line's verdict."""
+    first_lines = {change.key: id(change) for change in reversed(table.rows)}
+    name, *others = table.columns
+
+    def cell(change: Change) -> Text:
+        return Text(name.text(change) if first_lines[change.key] == id(change) else "", "not bold not dim default")
+
+    return replace(table, columns=[replace(name, cell=cell), *others])
 
 
 def metric_text(metric: str, value: float | None) -> str:
-    """Write a metric's value with its unit."""
+    """Write a metric's value with its unit, so that small changes are seen."""
     if value is None:
         return "n/a"
     match metric:
         case "throughput":
             return f"{value:,.0f} /s"
-        case "accuracy":
-            return f"{value:.2%}"
-        case "flips":
-            return f"{value:.0f}"
         case "size":
             return f"{value / 1000:,.1f} kB"
-        case "memory":
-            return f"{value / 1e6:,.0f} MB"
-        case "load":
-            return f"{value:.2f} s" if value >= 0.9995 else f"{value * 1000:,.0f} ms"
-    return f"{micros(value, 50)} µs"
+        case "load" if value < 0.9995:
+            return f"{value * 1000:,.0f} ms"
+        case "latency" | "p99" | "first":
+            return f"{micros(value, 50)} µs"
+    return GATED[metric].write(value, unit=True)
 
 
 def change_of(change: Change) -> str:
     """Write by how much a value changed; nothing where that isn't known."""
     if change.change is None:
         return ""
-    unit = METRICS[change.metric].unit
+    unit = GATED[change.metric].gate_unit
     return _signed(change.metric, change.change) + (" pp" if unit == "pp" else unit)
 
 
 def interval_of(change: Change) -> str:
     """Write an interval; nothing for what is exact."""
-    interval: Interval | None = change.interval
-    if interval is None or interval[0] == interval[1]:
-        return ""
-    return " to ".join(_signed(change.metric, end) for end in interval)
+    ends = change.interval or ()
+    return " to ".join(_signed(change.metric, end) for end in ends) if len(set(ends)) > 1 else ""
 
 
 def _signed(metric: str, change: float) -> str:
     """Write a change with its sign, in per cent, percentage points or as a count."""
-    unit = METRICS[metric].unit
+    unit = GATED[metric].gate_unit
     value = {"%": 100 * (change - 1), "pp": 100 * change, "": change}[unit]
     decimals = {"%": 1, "pp": 2, "": 0}[unit]
     return f"{round(value, decimals) + 0.0:+,.{decimals}f}"  # + 0.0: no change has no minus
@@ -215,7 +195,7 @@ def _signed(metric: str, change: float) -> str:
 
 def footnotes(comparison: Comparison, base: Results, new: Results) -> list[str]:
     """Say what a reader must know beside the table."""
-    name_of_candidate = _CandidateNames(base, new)
+    name_of_candidate = _names_of(base, new)
     notes = [*_reasons(comparison.changes, name_of_candidate), *_common_direction(comparison.changes)]
     for ignored in comparison.ignored:
         status = "Missing" if ignored in comparison.lost else "Times ignored" if ignored.times_only else "Ignored"
@@ -226,7 +206,7 @@ def footnotes(comparison: Comparison, base: Results, new: Results) -> list[str]:
         if keys:
             notes.append(f"Only in {run}: {', '.join(map(name_of_candidate, keys))}")
     notes += [f"Changed: {line}" for line in versions(base, new)]
-    if any(METRICS[change.metric].sample for change in comparison.changes):
+    if any(GATED[change.metric].sample for change in comparison.changes):
         notes.append(
             "Times and memory are geometric means over generations. Two runs are two times of day: the intervals don't "
             "hold what happened to the machine between them."
@@ -234,7 +214,7 @@ def footnotes(comparison: Comparison, base: Results, new: Results) -> list[str]:
     return notes
 
 
-def _reasons(changes: Iterable[Change], name_of_candidate: _CandidateNames) -> list[str]:
+def _reasons(changes: Iterable[Change], name_of_candidate: Callable[[Key], str]) -> list[str]:
     """Say each reason once, with all candidates and metrics that it holds for."""
     names_by_reason: dict[tuple[str, str], list[str]] = {}
     for change in changes:

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-from rich.table import Table
+from rich.table import Table as RichTable
 from rich.text import Text
 
 from digitbench.judge.sorting import p50
+from digitbench.judge.ties import ratio_or_tie
 from digitbench.records import formatting
 from digitbench.records.results import Results, Row
-from digitbench.report.terminal_table import empty_table, width_of
+from digitbench.report.table import ALWAYS, Column, Table
+from digitbench.report.terminal_table import drawn, fitting_table
 
-Setup = tuple[str, str, int]
-"""Backend, precision, threads: what one process measures."""
+Line = Mapping[int, Row]
+"""What one process measures: its rows by batch size."""
 
 WAITING = "·"
 
 
-def render_live_table(results: Results, width: int, height: int) -> Table:
+def render_live_table(results: Results, width: int, height: int) -> RichTable:
     """Draw p50 in µs and the ratio so far of each batch size, and how many generations are done.
 
     Parameters
@@ -26,59 +28,58 @@ def render_live_table(results: Results, width: int, height: int) -> Table:
     results
         Every row, also those that nothing is known of yet; lines keep their order, so that nothing jumps.
     width, height
-        Room there is: without it the ratios go first, then columns from the right, and lines from the bottom.
+        Room there is: without it the ratios go first, then batch sizes from the right, and lines from the bottom.
     """
-    setups: dict[Setup, dict[int, Row]] = {}
+    lines: dict[tuple[str, str, int], dict[int, Row]] = {}
     for row in results.rows:
         if row.batch_size and not row.mend:
-            setups.setdefault((row.backend, row.precision, row.threads), {})[row.batch_size] = row
-    sizes = sorted({size for rows in setups.values() for size in rows})
-    table = _draw(results, setups, sizes, height, ratios=True)
-    if width_of(table) > width:
-        table = _draw(results, setups, sizes, height, ratios=False)
-    while width_of(table) > width and len(sizes) > 1:
-        sizes = sizes[:-1]
-        table = _draw(results, setups, sizes, height, ratios=False)
-    return table
-
-
-def _draw(
-    results: Results, setups: Mapping[Setup, Mapping[int, Row]], sizes: Sequence[int], height: int, *, ratios: bool
-) -> Table:
-    names = formatting.Names.of(results.rows)
-    planned = results.settings.generations or 1
-    table = empty_table()
-    table.add_column("p50 in µs", no_wrap=True)
-    for size in sizes:
-        table.add_column(f"batch {size}", justify="right", no_wrap=True)
-        if ratios:
-            table.add_column("", no_wrap=True)
-    table.add_column("generations", no_wrap=True)
+            lines.setdefault((row.backend, row.precision, row.threads), {})[row.batch_size] = row
+    names, planned = formatting.Names.of(results.rows), results.settings.generations or 1
     room = max(1, height - 4)  # its head and borders
-    shown = list(setups.items())[: room if len(setups) <= room else room - 1]
-    for (_, _, threads), rows in shown:
-        first = next(iter(rows.values()))
-        name = names.backend(first) + (f", {formatting.counted(threads, 'thread')}" if names.threads else "")
-        cells = [cell for size in sizes for cell in _cells(results, rows.get(size), ratios)]
-        table.add_row(name, *cells, _generations(rows.values(), planned))
-    if len(shown) < len(setups):
-        table.add_row(f"and {len(setups) - len(shown)} more", style="dim")
-    return table
+    shown = list(lines.values())[: room if len(lines) <= room else room - 1]
+
+    def name(line: Line) -> str:
+        row = next(iter(line.values()))
+        return names.backend(row) + (f", {formatting.counted(row.threads, 'thread')}" if names.threads else "")
+
+    def generations(line: Line) -> str:
+        counts = [len(row.generations) for row in line.values() if not row.error]
+        return f"{min(counts)} of {planned}" if counts else ""
+
+    def draw(columns: Sequence[Column]) -> RichTable:
+        table = drawn(Table(columns, shown), columns)
+        if len(shown) < len(lines):
+            table.add_row(f"and {len(lines) - len(shown)} more", style="dim")
+        return table
+
+    columns = [Column("p50 in µs", ALWAYS, name, left=True)]
+    for index, size in enumerate(sorted({size for line in lines.values() for size in line})):
+        columns.append(Column(f"batch {size}", ALWAYS / (index + 2), _p50_of(size)))
+        columns.append(Column("", -index, _ratio_of(size, results), left=True))
+    columns.append(Column("generations", ALWAYS, generations, left=True))
+    return fitting_table(columns, draw, width)[0]
 
 
-def _cells(results: Results, row: Row | None, ratios: bool) -> list[Text]:
-    if row is None:
-        cells = [Text(""), Text("")]
-    elif row.error:
-        cells = [Text("failed", "red"), Text("")]
-    elif not row.latency_us:
-        cells = [Text(WAITING, "dim"), Text("")]
-    else:
-        style = "dim" if row.validity else ""
-        cells = [Text(formatting.micros(p50(row), 50), style), Text(formatting.ratio_or_tie(row, results), style)]
-    return cells if ratios else cells[:1]
+def _p50_of(size: int) -> Callable[[Line], Text]:
+    def write(line: Line) -> Text:
+        row = line.get(size)
+        if row is None:
+            return Text("")
+        if row.error:
+            return Text("failed", "red")
+        return Text(formatting.micros(p50(row), 50), _style(row)) if row.latency_us else Text(WAITING, "dim")
+
+    return write
 
 
-def _generations(rows: Iterable[Row], planned: int) -> str:
-    counts = [len(row.generations) for row in rows if not row.error]
-    return f"{min(counts)} of {planned}" if counts else ""
+def _ratio_of(size: int, results: Results) -> Callable[[Line], Text]:
+    def write(line: Line) -> Text:
+        row = line.get(size)
+        timed = row is not None and row.latency_us and not row.error
+        return Text(ratio_or_tie(row, results), _style(row)) if row and timed else Text("")
+
+    return write
+
+
+def _style(row: Row) -> str:
+    return "dim" if row.validity else ""

@@ -9,9 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from html import escape
+from itertools import takewhile
 from math import isfinite
 from typing import TYPE_CHECKING
 
+from digitbench.bundle import history
+from digitbench.bundle.history import History
 from digitbench.bundle.listing import describe
 from digitbench.errors import BundleError, one_line
 from digitbench.judge.faults import failed_rows, invalid_rows, missing_rows
@@ -23,7 +26,6 @@ from digitbench.report.choice import nobody, outcome, why_chosen
 from digitbench.report.columns import FASTEST, columns_of
 from digitbench.report.terminal import headline
 from digitbench.report.terminal_table import Column
-from digitbench.report.training_curves import Curves, read_history
 
 if TYPE_CHECKING:
     from digitbench.bundle import Artifact, Bundle
@@ -68,11 +70,12 @@ def _fitting_column(column: Column) -> Column | None:
 
 def bundle_html(bundle: Bundle) -> str:
     """Give a bundle: the recipe, the dataset, how good it is, the curve of its training, and its artifacts."""
-    history: Curves = {}
+    training: History | None = None
     summary = note = ""
     try:
         summary = _metrics(bundle)
-        history = read_history(bundle)
+        training = history.find(bundle)
+        note = f"Its training {training.caution}" if training and training.diverged else ""
     except (BundleError, OSError) as exc:
         note = one_line(exc)
     about = f"{bundle.recipe_name} on {bundle.dataset.name} [{bundle.dataset.fingerprint}]"
@@ -82,7 +85,7 @@ def bundle_html(bundle: Bundle) -> str:
     table = _table(heads, map(_artifact_cells, artifacts), [""] * len(artifacts))
     return _block(
         _line(bundle.name, "font-weight:bold"), _line(about), _line(summary), *([_line(note, FAINT)] if note else []),
-        _curves(history), table,
+        _curves(training) if training else "", table,
     )  # fmt: skip
 
 
@@ -155,22 +158,22 @@ def _table(heads: Sequence[tuple[str, bool]], rows: Iterable[Cells], styles: Seq
 # --- curves ---------------------------------------------------------------------------------------------------------
 
 
-def _curves(history: Curves) -> str:
-    """Draw loss and accuracy beside each other, each with that of the validation images dashed."""
+def _curves(training: History) -> str:
+    """Draw loss and accuracy beside each other, validation's dashed, each up to its first value that is no number."""
     drawn = []
     for name, write in (("loss", "{:.3f}".format), ("accuracy", "{:.1%}".format)):
-        curves = [history.get(key, ()) for key in (name, f"val_{name}")]
-        if any(len(curve) > 1 and all(map(isfinite, curve)) for curve in curves):
+        curves = [tuple(takewhile(isfinite, training.curves.get(key, ()))) for key in (name, f"val_{name}")]
+        if any(len(curve) > 1 for curve in curves):
             drawn.append(_curve(name, curves, write))
     return f'<div style="display:flex;gap:24px">{"".join(drawn)}</div>' if drawn else ""
 
 
 def _curve(name: str, curves: Sequence[Sequence[float]], write: Callable[[float], str]) -> str:
-    values = [value for curve in curves for value in curve if isfinite(value)]
+    values = [value for curve in curves for value in curve]
     low, span = min(values), (max(values) - min(values)) or 1.0
     captions, parts = [], []
     for curve, dash, prefix in zip(curves, ("", ' stroke-dasharray="4 3"'), ("", "validation "), strict=True):
-        if len(curve) < 2 or not all(map(isfinite, curve)):
+        if len(curve) < 2:
             continue
         step = (WIDTH - 4) / (len(curve) - 1)
         points = " ".join(

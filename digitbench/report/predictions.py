@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 
+from digitbench.records.formatting import share
 from digitbench.records.prediction import Prediction
-from digitbench.report.terminal_table import empty_table, print_table
+from digitbench.report.table import ALWAYS, Column, Table
+from digitbench.report.terminal_table import print_rows
 
 
 def print_predictions(predictions: Sequence[Prediction], about: str, console: Console) -> None:
@@ -25,16 +28,17 @@ def print_predictions(predictions: Sequence[Prediction], about: str, console: Co
     console.print(Text(about), highlight=False, soft_wrap=True)
     if not predictions:
         return
-    table = empty_table()
-    table.add_column("file", overflow="fold")
-    for head in ("digit", "probability", "runner-up"):
-        table.add_column(head, justify="right", no_wrap=True)
-    for prediction in predictions:
-        runner_up = f"{prediction.runner_up}  {_percent(float(prediction.probabilities[prediction.runner_up])):>6}"
-        table.add_row(
-            Text(prediction.name), Text(str(prediction.label), "bold"), _percent(prediction.probability), runner_up
-        )
-    print_table(table, console)
+    columns = [
+        Column("file", ALWAYS, attrgetter("name"), left=True, fold=True),
+        Column("digit", ALWAYS, lambda prediction: Text(str(prediction.label), "bold")),
+        Column("probability", ALWAYS, lambda prediction: share(prediction.probability)),
+        Column("runner-up", ALWAYS, _runner_up),
+    ]
+    print_rows(Table(columns, predictions), console)
+
+
+def _runner_up(prediction: Prediction) -> str:
+    return f"{prediction.runner_up}  {share(float(prediction.probabilities[prediction.runner_up])):>6}"
 
 
 def json_line(path: Path, prediction: Prediction | str, **about: str) -> str:
@@ -52,7 +56,3 @@ def json_line(path: Path, prediction: Prediction | str, **about: str) -> str:
         fields |= {"label": prediction.label, "probability": prediction.probability}
         fields |= {"probabilities": prediction.probabilities.tolist(), "scores": prediction.scores.tolist(), **about}
     return json.dumps(fields, allow_nan=False)
-
-
-def _percent(share: float) -> str:
-    return f"{share:.1%}"

@@ -6,15 +6,16 @@ in processes of its own, and its rounds are the calls of all generations togethe
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from digitbench.records import samples
+from digitbench.records.metrics import METRICS
 from digitbench.records.results import Results, Row
 
+SUITE_METRICS = {"top1": "accuracy", "flips": "flips", "artifact_bytes": "size"}
 WRITTEN_LIKE = "5.3.1"  # the version of pytest-benchmark whose fields these are
 
 Seconds = npt.NDArray[np.float64]
@@ -99,15 +100,13 @@ def _benchmark(row: Row, results: Results, data: bool) -> dict[str, Any]:
 
 def _extra(row: Row, results: Results) -> dict[str, Any]:
     """The fields that the suite writes, and those that only a bench has."""
-    runtime, ratio = row.runtime, row.ratio
+    runtime, median = row.runtime, METRICS["p50"].interval(row)
     return {
         "backend": row.backend,
         "runtime": runtime.name if runtime else None,
         "version": runtime.version if runtime else None,
         "threads": runtime.threads if runtime else row.threads,
-        "top1": row.accuracy.top1 if row.accuracy else None,
-        "flips": row.agreement.flips if row.agreement else None,
-        "artifact_bytes": row.artifact.bytes if row.artifact else None,
+        **{name: METRICS[metric].value(row) for name, metric in SUITE_METRICS.items()},
         "dataset": results.bundle.get("dataset", {}).get("name"),
         "batch_size": row.batch_size,
         "images_per_second": row.throughput_per_s,
@@ -115,17 +114,13 @@ def _extra(row: Row, results: Results) -> dict[str, Any]:
         "bundle": results.bundle.get("name"),
         "generations": len(row.generations),
         "generation_medians": [generation.p50 / 1e6 for generation in row.generations],
-        "median_interval": _in_seconds(row.latency_us.intervals.get("p50") if row.latency_us else None),
-        "ratio": ratio.value if ratio else None,
-        "ratio_interval": list(ratio.interval) if ratio and ratio.interval else None,
+        "median_interval": [end / 1e6 for end in median] if median else None,
+        "ratio": METRICS["ratio"].value(row),
+        "ratio_interval": METRICS["ratio"].interval(row),
         "rank": row.rank,
         "valid": None if row.validity is None else not row.validity,
         "invalid_because": [finding.reason for finding in row.validity or ()],
     }
-
-
-def _in_seconds(interval: Sequence[float] | None) -> list[float] | None:
-    return None if interval is None else [end / 1e6 for end in interval]
 
 
 def _machine(results: Results) -> dict[str, Any]:
@@ -145,34 +140,18 @@ def _machine(results: Results) -> dict[str, Any]:
 
 def statistics_of(seconds: Seconds) -> dict[str, Any]:
     """Compute what pytest-benchmark does of float64 (n,) seconds, n >= 1: same names, same definitions."""
-    ordered = np.sort(seconds)
+    ordered, n = np.sort(seconds), len(seconds)
     mean, total = float(seconds.mean()), float(seconds.sum())
-    deviation = float(seconds.std(ddof=1)) if len(seconds) > 1 else 0.0
-    q1, q3 = _quartiles(ordered)
+    deviation = float(seconds.std(ddof=1)) if n > 1 else 0.0
+    # The medians of the two halves; of an odd number the mean of those with the middle and without it.
+    q1, q3 = map(float, np.quantile(ordered, (0.25, 0.75), method="hazen"))
     low, high = q1 - 1.5 * (q3 - q1), q3 + 1.5 * (q3 - q1)
     beyond_deviation = int((np.abs(seconds - mean) > deviation).sum())
     beyond_fences = int(((ordered < low) | (ordered > high)).sum())
     return {
         "min": float(ordered[0]), "max": float(ordered[-1]), "mean": mean, "stddev": deviation,
-        "rounds": len(seconds), "median": float(np.median(ordered)), "iqr": q3 - q1, "q1": q1, "q3": q3,
+        "rounds": n, "median": float(np.median(ordered)), "iqr": q3 - q1, "q1": q1, "q3": q3,
         "iqr_outliers": beyond_fences, "stddev_outliers": beyond_deviation,
         "outliers": f"{beyond_deviation};{beyond_fences}", "ld15iqr": float(ordered[ordered >= low][0]),
-        "hd15iqr": float(ordered[ordered <= high][-1]), "ops": len(seconds) / total if total else 0.0, "total": total,
+        "hd15iqr": float(ordered[ordered <= high][-1]), "ops": n / total if total else 0.0, "total": total,
     }  # fmt: skip
-
-
-def _quartiles(ordered: Seconds) -> tuple[float, float]:
-    """Medians of the two halves; of an odd number each half gets a share of the middle (its methods 2 and 3)."""
-    n = len(ordered)
-    if n == 1:
-        return float(ordered[0]), float(ordered[0])
-    if n % 2 == 0:
-        return float(np.median(ordered[: n // 2])), float(np.median(ordered[n // 2 :]))
-    k, remainder = divmod(n, 4)
-    if remainder == 1:
-        return _between(ordered, k - 1, 0.75), _between(ordered, 3 * k, 0.25)
-    return _between(ordered, k, 0.25), _between(ordered, 3 * k + 1, 0.75)
-
-
-def _between(ordered: Seconds, index: int, share: float) -> float:
-    return float((1 - share) * ordered[index] + share * ordered[index + 1])

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-
-from rich.console import Console
-from rich.table import Table
+from functools import partial
 
 from digitbench.judge import speed
 from digitbench.judge.faults import invalid_rows
@@ -14,10 +12,9 @@ from digitbench.judge.sorting import group_of, p50, sort_rows
 from digitbench.records import formatting
 from digitbench.records.precisions import DYNAMIC, FP32, INT8
 from digitbench.records.results import Ratio, Results, Row, SgemmRow
-from digitbench.report.columns import ALWAYS, WRONG
-from digitbench.report.terminal_table import Column, grouped_table, print_fitting, print_line
+from digitbench.report.columns import WRONG, name_columns
+from digitbench.report.table import ALWAYS, Column, Section, Table, of_metric
 
-TITLE = "Shares of the machine's sgemm"
 MEANING = (
     "A candidate's call holds more than its products: copies, biases, activations, softmax; its share is of the whole "
     "call. And sgemm is no bound: another library may multiply quicker, int8 operations are not float ones, and with "
@@ -25,63 +22,43 @@ MEANING = (
 )
 
 
-def print_sgemm(results: Results, console: Console) -> None:
-    """Print a table of rates and shares, and a sentence for each batch size and thread count; nothing without sgemm."""
+def section(results: Results) -> Section | None:
+    """Give rates and shares as a table, and a sentence for each batch size and thread count; None without sgemm."""
     if not results.roofs:
-        return
-    console.print()
-    print_line(TITLE, console, "bold")
-    rows = rows_with_sgemm(results)
-
-    def style_of(row: Row) -> str:
-        return "dim" if row.validity else "bold" if _is_sgemm(row, results) else ""
-
-    def draw(columns: Sequence[Column]) -> Table:
-        return grouped_table(rows, columns, style_of)
-
-    if rows:
-        print_fitting(sgemm_columns(results), draw, console)
-    for notes, style in (
-        (sentences(results), ""), (invalid_sgemm(results), "yellow"), (failed_sgemm(results), "red"),
-        (legend(results), "dim"),
-    ):  # fmt: skip
-        for note in notes:
-            print_line(note, console, style)
+        return None
+    notes = {"": sentences(results), "yellow": invalid_sgemm(results), "red": failed_sgemm(results),
+             "dim": legend(results)}  # fmt: skip
+    styled = [(line, style) for style, lines in notes.items() for line in lines]
+    return Section("Shares of the machine's sgemm", _table(results), styled)
 
 
-def rows_with_sgemm(results: Results) -> list[Row]:
-    """Give each sgemm's row, and after it those of its candidates, fastest first."""
-    return [row for sgemm in _timed(results) for row in (sgemm.row, *_candidates_of(sgemm, results))]
+def _table(results: Results) -> Table:
+    """Give each sgemm, and after it its candidates, fastest first."""
+    timed = {group_of(sgemm.row): sgemm for sgemm in _timed(results)}
+    rows = [row for sgemm in timed.values() for row in (sgemm.row, *_candidates_of(sgemm, results))]
+    backend, batch = name_columns(results.rows)
 
-
-def sgemm_columns(results: Results) -> list[Column]:
-    """Give the columns of `rows_with_sgemm`."""
-    names = formatting.Names.of(results.rows)
-    flops = {sgemm.row.key[2:]: sgemm.flops_per_image for sgemm in results.roofs}
-    shares = {
-        row.key: speed.speed(row, sgemm.row) for sgemm in _timed(results) for row in _candidates_of(sgemm, results)
-    }
-    shares |= {sgemm.row.key: Ratio(1.0) for sgemm in results.roofs}
+    def is_sgemm(row: Row) -> bool:
+        return row is timed[group_of(row)].row
 
     def rate(row: Row) -> str:
-        operations = flops[row.key[2:]] * (row.batch_size or 1)
+        operations = timed[group_of(row)].flops_per_image * (row.batch_size or 1)
         return f"{operations / p50(row) / 1000:,.1f}" if p50(row) else ""
 
-    def share(row: Row, *, interval: bool) -> str:
-        ratio = shares[row.key]
+    def share(row: Row, *, interval: bool = True) -> str:
+        ratio = Ratio(1.0) if is_sgemm(row) else speed.speed(row, timed[group_of(row)].row)
         return _percent(ratio if interval else Ratio(ratio.value)) if ratio else ""
 
-    shorter = Column("share's [interval]", ALWAYS, lambda row: share(row, interval=False), left=True)
-    return [
+    columns = [
         Column("", ALWAYS, lambda row: WRONG if row.validity else "", left=True),
-        Column(
-            "backend", ALWAYS, lambda row: row.backend if _is_sgemm(row, results) else names.backend(row), left=True
-        ),
-        Column("batch", 100, lambda row: names.group(row.threads, row.batch_size).removeprefix("batch "), left=True),
-        Column("p50 µs", 10, lambda row: formatting.percentile(row, "p50", interval=False)),
+        replace(backend, cell=lambda row: row.backend if is_sgemm(row) else backend.cell(row)),
+        batch,
+        of_metric("p50", 10),
         Column("GOP/s", 50, rate),
-        Column("share of sgemm", 20, lambda row: share(row, interval=True), left=True, shorter=shorter),
-    ]
+        Column("share of sgemm", 20, share, left=True,
+               shorter=Column("share's [interval]", ALWAYS, partial(share, interval=False), left=True)),
+    ]  # fmt: skip
+    return Table(columns, rows, lambda row: "dim" if row.validity else "bold" if is_sgemm(row) else "")
 
 
 def sentences(results: Results) -> list[str]:
@@ -90,32 +67,24 @@ def sentences(results: Results) -> list[str]:
 
 
 def _sentence(sgemm: SgemmRow, results: Results) -> str:
-    rows = _candidates_of(sgemm, results)
-    floats = [row for row in rows if row.precision == FP32]
-    quantised = [row for row in rows if row.precision in (INT8, DYNAMIC)]
-    best, best_quantised = _best(floats, sgemm), _best(quantised, sgemm)
-    parts = []
-    if best:
-        parts.append(f"best fp32: {best.backend}{_tied(best, floats)}, {_share(best, sgemm)} of the machine's sgemm")
-    elif floats:
-        parts.append("no VALID fp32")
-    if best_quantised:
-        gain = speed.speed(best_quantised, best) if best else None
-        achieved = _times(gain) if gain else f"{_share(best_quantised, sgemm)} of the machine's sgemm"
-        name = f"{best_quantised.backend} {best_quantised.precision}{_tied(best_quantised, quantised)}"
-        parts.append(f"best int8 or dynamic: {name}, {achieved}")
-    elif quantised:
-        parts.append("no VALID int8 or dynamic")
+    shares = {row.key: speed.speed(row, sgemm.row) for row in _candidates_of(sgemm, results) if row.valid}
+    parts: list[str] = []
+    best: Row | None = None
+    for kind, precisions in (("fp32", (FP32,)), ("int8 or dynamic", (INT8, DYNAMIC))):
+        rows = [row for row in _candidates_of(sgemm, results) if row.precision in precisions]
+        quickest = max(rows, key=lambda row: ratio.value if (ratio := shares.get(row.key)) else 0.0, default=None)
+        share = shares.get(quickest.key) if quickest else None
+        if quickest and share:
+            gain = speed.speed(quickest, best) if best else None
+            achieved = _times(gain) if gain else f"{_percent(share)} of the machine's sgemm"
+            name = quickest.backend if kind == FP32 else f"{quickest.backend} {quickest.precision}"
+            parts.append(f"best {kind}: {name}{_tied(quickest, rows)}, {achieved}")
+            best = best or quickest
+        elif rows:
+            parts.append(f"no VALID {kind}")
     group = f"batch {sgemm.row.batch_size}, {formatting.counted(sgemm.row.threads, 'thread')}"
     warning = f" ({WRONG} sgemm is INVALID)" if sgemm.row.validity else ""
     return f"{group}{warning}: {'; '.join(parts) or 'nothing to hold against sgemm'}."
-
-
-def _best(rows: Sequence[Row], sgemm: SgemmRow) -> Row | None:
-    """The fastest; never an INVALID one."""
-    speeds = {row.key: speed.speed(row, sgemm.row) for row in rows if row.valid}
-    comparable = [row for row in rows if speeds.get(row.key)]
-    return max(comparable, key=lambda row: ratio.value if (ratio := speeds[row.key]) else 0.0, default=None)
 
 
 def _tied(best: Row, rows: Sequence[Row]) -> str:
@@ -164,15 +133,6 @@ def _candidates_of(sgemm: SgemmRow, results: Results) -> list[Row]:
     """The timed candidates of its batch size and threads, fastest first."""
     group = group_of(sgemm.row)
     return [row for row in sort_rows(results.rows) if group_of(row) == group and row.latency_us and not row.error]
-
-
-def _is_sgemm(row: Row, results: Results) -> bool:
-    return any(row is sgemm.row for sgemm in results.roofs)
-
-
-def _share(row: Row, sgemm: SgemmRow) -> str:
-    ratio = speed.speed(row, sgemm.row)
-    return _percent(ratio) if ratio else "an unknown share"
 
 
 def _percent(ratio: Ratio) -> str:

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from digitbench.judge.faults import failed_rows, invalid_rows, missing_rows
 from digitbench.judge.sorting import fastest, shown_rows
-from digitbench.records.formatting import Names, counted, reference_of
+from digitbench.plugins import references
+from digitbench.records.formatting import Names, counted
 from digitbench.records.results import Results, Row
+from digitbench.report import sections, sgemm
 from digitbench.report.columns import columns_of
-from digitbench.report.cost_breakdown import print_call_breakdowns
 from digitbench.report.footnotes import footnotes
-from digitbench.report.native_tools import print_native_tools
-from digitbench.report.per_class import print_classes
-from digitbench.report.sgemm import print_sgemm
-from digitbench.report.terminal_table import Column, empty_table, grouped_table, print_fitting, print_line, print_table
+from digitbench.report.table import ALWAYS, Column, Table
+from digitbench.report.terminal_table import print_line, print_rows, print_section
 from digitbench.report.throughput import print_saturation
 
 FLIPS_SHOWN = 10
@@ -40,30 +39,27 @@ def print_results(
     classes
         Print a table of the digits too, where the results have one.
     """
-    measured = any(row.latency_us for row in results.rows)
     console.print(headline(results), highlight=False, soft_wrap=True)
-    _print_table(results, measured, console)
-    for line in invalid_rows(results):
-        print_line(line, console, "yellow")
-    for line in footnotes(results):
-        print_line(line, console, "dim")
-    if ledger:
-        console.print()
-        print_call_breakdowns(results, console)
-    if classes:
-        print_classes(results, console)
-    print_sgemm(results, console)
-    if results.referees:
-        console.print()
-        print_native_tools(results, console)
+    _print_table(results, console)
+    for lines, style in ((invalid_rows(results), "yellow"), (footnotes(results), "dim")):
+        for line in lines:
+            print_line(line, console, style)
+    print_section(sections.call_breakdowns(results) if ledger else None, console)
+    print_section(sections.digits(results) if classes else None, console)
+    print_section(sgemm.section(results), console)
+    print_section(sections.native_tools(results), console)
     print_saturation(results, console)
     _print_flips(results.rows, console)
-    for line in missing_rows(results):
-        console.print(f"not measured: {line}", style="dim", markup=False, highlight=False, soft_wrap=True)
-    for line in failed_rows(results):
-        console.print(line, style="red", markup=False, highlight=False, soft_wrap=True)
-    if not results.complete:
-        console.print("Stopped early: only what was finished is shown.", style="yellow")
+    print_missing(results, console)
+
+
+def print_missing(results: Results, console: Console) -> None:
+    """Say what couldn't be measured here, what failed, and whether something is left to measure."""
+    lines = [(f"not measured: {line}", "dim") for line in missing_rows(results)]
+    lines += [(line, "red") for line in failed_rows(results)]
+    lines += [] if results.complete else [("Stopped early: only what was finished is shown.", "yellow")]
+    for line, style in lines:
+        console.print(line, style=style, markup=False, highlight=False, soft_wrap=True)
 
 
 def headline(results: Results) -> Text:
@@ -78,23 +74,20 @@ def headline(results: Results) -> Text:
     )
 
 
-def _print_table(results: Results, measured: bool, console: Console) -> None:
-    rows = shown_rows(results.rows)
+def _print_table(results: Results, console: Console) -> None:
+    rows, measured = shown_rows(results.rows), any(row.latency_us for row in results.rows)
     best = fastest(rows)
 
     def style_of(row: Row) -> str:
         return "dim" if row.error or row.validity else "bold green" if measured and id(row) in best else ""
 
-    def draw(columns: Sequence[Column]) -> Table:
-        return grouped_table(rows, columns, style_of)
-
     if rows:
-        print_fitting(columns_of(results, rows, measured), draw, console)
+        print_rows(Table(columns_of(results, rows, measured), rows, style_of), console)
 
 
 def _print_flips(rows: Sequence[Row], console: Console) -> None:
     """Print every flip where they are few; else how many each candidate has, and which command shows them all."""
-    names, reference = Names.of(rows), reference_of(rows)
+    names, reference = Names.of(rows), references.title_of(rows)
     agreements = {names.backend(row): row.agreement for row in rows if row.agreement and row.agreement.flips}
     few = sum(agreement.flips for agreement in agreements.values()) <= FLIPS_SHOWN
     for name, agreement in agreements.items():
@@ -116,10 +109,10 @@ def _print_flips(rows: Sequence[Row], console: Console) -> None:
 
 def print_backends(rows: Sequence[Mapping[str, str]], console: Console) -> None:
     """Print what `digitbench.plugins.listing` gives."""
-    table = empty_table()
-    for name in ("backend", "runtime", "opens", "comes from"):
-        table.add_column(name, overflow="fold")
-    for row in rows:
-        runtime = Text(row["problem"] or row["runtime"])
-        table.add_row(row["backend"], runtime, row["format"], row["source"], style="dim" if row["problem"] else "")
-    print_table(table, console)
+    columns = [
+        Column("backend", ALWAYS, itemgetter("backend"), left=True, fold=True),
+        Column("runtime", ALWAYS, lambda row: row["problem"] or row["runtime"], left=True, fold=True),
+        Column("opens", ALWAYS, itemgetter("format"), left=True, fold=True),
+        Column("comes from", ALWAYS, itemgetter("source"), left=True, fold=True),
+    ]
+    print_rows(Table(columns, rows, lambda row: "dim" if row["problem"] else ""), console)

@@ -2,86 +2,86 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from functools import cache
 from textwrap import fill
 
 from rich import box
 from rich.console import Console
-from rich.table import Table
+from rich.table import Table as RichTable
 from rich.text import Text
 
-from digitbench.judge.sorting import group_of
-from digitbench.records.results import Row
+from digitbench.report.table import ALWAYS, Section, Table
+from digitbench.report.table import Column as Column  # for those that draw tables themselves
 
 FEWEST = 3
 
 
-@dataclass(frozen=True)
-class Column:
-    """A column of rows.
-
-    Attributes
-    ----------
-    worth
-        On a narrow terminal the columns of the lowest worth go first.
-    timing
-        It says nothing in an evaluation.
-    shorter
-        The column that takes its place before it is left out altogether; its `head` then names what is left out.
-    """
-
-    head: str
-    worth: float
-    cell: Callable[[Row], str]
-    timing: bool = False
-    left: bool = False
-    shorter: Column | None = None
-
-    @property
-    def title(self) -> str:
-        """Its head in one line."""
-        return self.head.replace("\n", " ")
-
-
-def empty_table() -> Table:
+def empty_table() -> RichTable:
     """Make a table in the one style that all of them have."""
-    return Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    return RichTable(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
 
 
-def grouped_table(rows: Sequence[Row], columns: Sequence[Column], style_of: Callable[[Row], str]) -> Table:
-    """Draw a line for each row; where the batch size or the threads change, a new section begins."""
-    table = empty_table()
+def drawn(table: Table, columns: Sequence[Column]) -> RichTable:
+    """Draw a line for each row with some of a table's columns."""
+    rich_table = empty_table()
     for column in columns:
-        table.add_column(column.head, justify="left" if column.left else "right", no_wrap=True)
-    for previous, row in zip([None, *rows], rows, strict=False):
-        if previous and group_of(previous) != group_of(row):
-            table.add_section()
-        table.add_row(*(Text(column.cell(row)) for column in columns), style=style_of(row))
-    return table
+        justify, overflow = "left" if column.left else "right", "fold" if column.fold else "ellipsis"
+        rich_table.add_column(column.head, justify=justify, no_wrap=not column.fold, overflow=overflow)  # type: ignore[arg-type]
+    for previous, row in zip([None, *table.rows], table.rows, strict=False):
+        if previous is not None and table.section_of(previous) != table.section_of(row):
+            rich_table.add_section()
+        cells = (column.cell(row) for column in columns)
+        rich_table.add_row(
+            *(Text(cell) if isinstance(cell, str) else cell for cell in cells), style=table.style_of(row)
+        )
+    return rich_table
 
 
-def print_fitting(
-    columns: Sequence[Column], draw: Callable[[Sequence[Column]], Table], console: Console
-) -> None:  # fmt: skip
+def print_rows(table: Table, console: Console) -> None:
+    """Print a table; on a terminal too narrow for it, fewer columns of it."""
+    print_fitting(table.columns, lambda columns: drawn(table, columns), console)
+
+
+def print_section(section: Section | None, console: Console) -> None:
+    """Print an empty line, a title, its table and its notes; nothing if there is none."""
+    if section is None:
+        return
+    console.print()
+    print_line(section.title, console, "bold")
+    if section.table.rows:
+        print_rows(section.table, console)
+    for line, style in section.notes:
+        print_line(line, console, style)
+
+
+def print_fitting(columns: Sequence[Column], draw: Callable[[Sequence[Column]], RichTable], console: Console) -> None:
     """Print the table that `draw` makes of columns; on a terminal too narrow for it, of fewer columns."""
+    table, left_out = fitting_table(columns, draw, console.width if console.is_terminal else None)
+    print_table(table, console)
+    if left_out:
+        print_line(f"This terminal is too narrow for: {', '.join(left_out)}.", console, "dim")
+
+
+def fitting_table(
+    columns: Sequence[Column], draw: Callable[[Sequence[Column]], RichTable], width: int | None
+) -> tuple[RichTable, Collection[str]]:  # fmt: skip
+    """Draw as many columns as there is room for, all if `width` is None; and name those that are left out."""
     columns = list(columns)
     left_out: dict[str, str] = {}
-    table = draw(columns)
-    while console.is_terminal and width_of(table) > console.width and len(columns) > FEWEST:
+    while width is not None and width_of(draw(columns)) > width and len(columns) > FEWEST:
         index = min(range(len(columns)), key=lambda i: columns[i].worth)
+        if columns[index].worth >= ALWAYS:
+            break
         dropped = columns.pop(index)
         if dropped.shorter:
             columns.insert(index, replace(dropped.shorter, head=dropped.head))
         left_out[dropped.head] = (dropped.shorter or dropped).title
-        table = draw(columns)
-    print_table(table, console)
-    if left_out:
-        print_line(f"This terminal is too narrow for: {', '.join(left_out.values())}.", console, "dim")
+    return draw(columns), left_out.values()
 
 
-def width_of(table: Table) -> int:
+def width_of(table: RichTable) -> int:
     """Characters that a table takes when nothing is cut."""
     return _ruler().measure(table).maximum
 
@@ -91,7 +91,7 @@ def _ruler() -> Console:
     return Console(width=1000)
 
 
-def print_table(table: Table, console: Console) -> None:
+def print_table(table: RichTable, console: Console) -> None:
     """Print a table; into a file or a pipe as wide as it needs."""
     if not console.is_terminal:
         console = Console(file=console.file, width=width_of(table), no_color=True, highlight=False)

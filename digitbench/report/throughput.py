@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
+from operator import itemgetter
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from digitbench.judge.saturation import ENOUGH, RowsBySize, saturation
 from digitbench.records.formatting import Names, counted
 from digitbench.records.results import Results, Row
-from digitbench.report.terminal_table import empty_table, print_line, print_table, width_of
+from digitbench.report.table import ALWAYS, Column, Table
+from digitbench.report.terminal_table import drawn, print_line, print_table, width_of
+
+Line = tuple[str, RowsBySize]
+"""A candidate's name, and its rows."""
 
 FEWEST_SIZES = 3
 BAR_WIDTHS = (10, 8, 6, 4, 2, 0)  # widths to try, widest first
@@ -24,74 +29,60 @@ RULE = (
 
 def print_saturation(results: Results, console: Console) -> None:
     """Print a chart for each thread count, if there are batch sizes enough to see a curve."""
-    rows = [row for row in results.rows if row.throughput_per_s and not row.error]
     names, printed = Names.of(results.rows), False
+    rows = [row for row in results.rows if row.throughput_per_s and row.batch_size and not row.error]
     for threads in sorted({row.threads for row in rows}):
         curves: dict[str, dict[int, Row]] = {}
         for row in rows:
-            if row.threads == threads and row.batch_size:
-                curves.setdefault(names.backend(row), {})[row.batch_size] = row
+            if row.threads == threads:
+                curves.setdefault(names.backend(row), {})[row.batch_size or 1] = row
         sizes = sorted({size for curve in curves.values() for size in curve})
         if len(sizes) < FEWEST_SIZES:
             continue
         with_threads = f", {counted(threads, 'thread')}" if names.threads else ""
         console.print()
         print_line(f"Throughput against batch size{with_threads}, in images/s", console, "bold")
-        _print_chart(curves, sizes, console)
+        lines = sorted(curves.items(), key=lambda line: -_best(line))
+        for columns in _charts(sizes):
+            chart = drawn(Table(columns, lines), columns)
+            if not console.is_terminal or width_of(chart) <= console.width:
+                break
+        print_table(chart, console)
         printed = True
     if printed:
         print_line(RULE, console, "dim")
 
 
-def _print_chart(curves: Mapping[str, RowsBySize], sizes: Sequence[int], console: Console) -> None:
-    ordered = dict(sorted(curves.items(), key=lambda item: -_best(item[1])))
+def _charts(sizes: Sequence[int]) -> Iterator[list[Column]]:
+    """Give the columns of a chart with a bar for each batch size; then with shorter ones; then of one with a curve."""
+    name = Column("", ALWAYS, itemgetter(0), left=True)
+    saturates = Column("saturates at", ALWAYS, lambda line: saturation(line[1]), left=True)
     for width in BAR_WIDTHS:
-        table = _chart(ordered, sizes, width)
-        if not console.is_terminal or width_of(table) <= console.width:
-            break
-    else:
-        table = _sparklines(ordered, sizes)
-    print_table(table, console)
+        bars = [Column(f"batch {size}", ALWAYS, partial(_bar, size=size, width=width), left=True) for size in sizes]
+        yield [name, *bars, saturates]
+    curve = Column(f"batch {sizes[0]} to {sizes[-1]}", ALWAYS, partial(_curve, sizes=sizes), left=True)
+    yield [name, curve, Column("best", ALWAYS, lambda line: short(_best(line)), left=True), saturates]
 
 
-def _chart(curves: Mapping[str, RowsBySize], sizes: Sequence[int], width: int) -> Table:
-    """Draw a column of bars for each batch size."""
-    table = empty_table()
-    table.add_column("", no_wrap=True)
-    for size in sizes:
-        table.add_column(f"batch {size}", no_wrap=True)
-    table.add_column("saturates at", no_wrap=True)
-    for name, curve in curves.items():
-        table.add_row(name, *(_cell(curve.get(size), _best(curve), width) for size in sizes), saturation(curve))
-    return table
-
-
-def _cell(row: Row | None, best: float, width: int) -> Text:
+def _bar(line: Line, size: int, width: int) -> Text:
+    row = line[1].get(size)
     if row is None or not row.throughput_per_s:
         return Text("")
-    invalid = "✗" if row.validity else ""
-    rate = f"{short(row.throughput_per_s):>5}{invalid}"
-    style = "dim" if invalid else ""
-    eighths = round(row.throughput_per_s / best * width * 8)
+    style, invalid = ("dim", "✗") if row.validity else ("", "")
+    eighths = round(row.throughput_per_s / _best(line) * width * 8)
     full, remainder = divmod(eighths, 8)
     bar = ("█" * full + EIGHTHS[remainder]).strip() if eighths else "▏"[: width and 1]
+    rate = f"{short(row.throughput_per_s):>5}{invalid}"
     return Text.assemble((bar.ljust(width), f"cyan {style}"), (" " * bool(width) + rate, style))
 
 
-def _sparklines(curves: Mapping[str, RowsBySize], sizes: Sequence[int]) -> Table:
-    """Draw a curve in a single column, where there are more batch sizes than room."""
-    table = empty_table()
-    for head in ("", f"batch {sizes[0]} to {sizes[-1]}", "best", "saturates at"):
-        table.add_column(head, no_wrap=True)
-    for name, curve in curves.items():
-        shares = [(row.throughput_per_s or 0) / _best(curve) if (row := curve.get(size)) else 0.0 for size in sizes]
-        spark = "".join("▁▂▃▄▅▆▇█"[min(7, int(share * 8))] for share in shares)
-        table.add_row(name, Text(spark, "cyan"), short(_best(curve)), saturation(curve))
-    return table
+def _curve(line: Line, sizes: Sequence[int]) -> Text:
+    rates = ((row.throughput_per_s or 0.0) if (row := line[1].get(size)) else 0.0 for size in sizes)
+    return Text("".join("▁▂▃▄▅▆▇█"[min(7, int(rate / _best(line) * 8))] for rate in rates), "cyan")
 
 
-def _best(curve: RowsBySize) -> float:
-    return max(row.throughput_per_s or 0.0 for row in curve.values())
+def _best(line: Line) -> float:
+    return max(row.throughput_per_s or 0.0 for row in line[1].values())
 
 
 def short(value: float) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
-from digitbench.bundle import history
+from digitbench.bundle.history import TITLES
 from digitbench.bundle.trainings import TrainingRun, lowest, notes
 from digitbench.report.bundles import column_of, print_records
 from digitbench.report.terminal_table import print_line
@@ -59,13 +59,13 @@ def to_json(runs: Sequence[TrainingRun], picture: Path | None) -> dict[str, Any]
 
 def _run_to_json(run: TrainingRun) -> dict[str, Any]:
     epoch, loss, accuracy = run.best or (None, None, None)
-    curves = run.history
+    curves = run.history.to_json()
     return {
         "name": run.name, "path": str(run.path.absolute()), "recipe": run.recipe, "seed": run.seed,
         "members": run.members, "dataset": dict(zip(("name", "fingerprint"), run.dataset, strict=True)),
         "epochs": run.epochs, "loop": run.loop or None, "seconds": run.seconds, "held_out": run.held_out,
         "best": {"epoch": epoch, "val_loss": loss, "val_accuracy": accuracy} if run.best else None,
-        "last": {"loss": curves.loss[-1], "accuracy": curves.accuracy[-1]}, "test_accuracy": run.test_accuracy,
-        "history": {key: getattr(curves, key) for key in history.KEYS if getattr(curves, key)},
+        "last": {name: curves[name][-1] for name in ("loss", "accuracy")}, "test_accuracy": run.test_accuracy,
+        "history": {name: curves[name] for name in TITLES if name in curves},
         "epoch_seconds": None if run.shared or not run.epoch_seconds else run.epoch_seconds,
     }  # fmt: skip

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from digitbench import bundle as bundles
+from digitbench import plugins
 from digitbench.backend import Scores
-from digitbench.bundle import Artifact, Bundle, naming
+from digitbench.bundle import Artifact, Bundle, layers, naming
 from digitbench.data import Dataset, Split
 from digitbench.errors import BundleError
 from digitbench.evaluate import accuracy
@@ -123,10 +124,11 @@ def _manifest(keras: Any, trained: Trained, dataset: Dataset) -> dict[str, Any]:
         },
         "output": {"shape": [None, CLASSES], "dtype": "float32", "activation": trained.recipe.output_activation},
         "versions": {
-            "digitbench": __version__, "keras": keras.__version__, "tensorflow": tf.__version__,
-            "numpy": np.__version__, "python": platform.python_version(),
+            "digitbench": __version__, **{module.__name__: module.__version__ for module in (keras, tf, np)},
+            "python": platform.python_version(),
         },
         "training": trained.facts,
+        layers.KEY: layers.to_json(trained.model),
     }  # fmt: skip
 
 
@@ -136,8 +138,9 @@ def _write(draft: Path, model: Any, manifest: dict[str, Any], test: Split) -> No
     np.save(draft / bundles.REFERENCE, scores)
     measured = accuracy.accuracy(scores, test.labels)
     manifest["metrics"] = {"test_accuracy": measured.top1, "correct": measured.correct, "total": measured.total}
+    backend, format = plugins.trained()
     manifest["reference"] = {
-        "path": bundles.REFERENCE, "backend": "keras", "sha256": sha256(draft / bundles.REFERENCE),
+        "path": bundles.REFERENCE, "backend": backend, "sha256": sha256(draft / bundles.REFERENCE),
     }  # fmt: skip
-    manifest["artifacts"] = [vars(Artifact.describe(draft, draft / KERAS_FILE, "keras"))]
+    manifest["artifacts"] = [vars(Artifact.describe(draft, draft / KERAS_FILE, format))]
     write_json(draft / bundles.MANIFEST, manifest)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from digitbench import plugins
 from digitbench.backend import Images, Scores
 from digitbench.bundle import Artifact, Bundle
 from digitbench.errors import BundleError
@@ -26,7 +27,7 @@ def find(run: str) -> tuple[Bundle, Artifact]:
     bundle = Bundle(Path(run))
     if bundle.manifest.output.activation == "sigmoid":
         raise BundleError(f"--teacher {run}: it says each class on its own (sigmoid); a teacher's scores sum to 1")
-    return bundle, bundle.find("keras")
+    return bundle, bundle.find(plugins.trained()[1])
 
 
 class Teacher:

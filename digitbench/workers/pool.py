@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from time import monotonic
-from types import TracebackType
 from typing import Any, BinaryIO, Self
 
 import numpy as np
@@ -185,26 +184,29 @@ class Pool:
     images
         From `shared_images`.
     timeout
-        Seconds that a worker may take for one answer.
+        Seconds that a worker may take for one answer, where the user can choose them; else `TIMEOUT`.
     """
 
-    def __init__(self, images: Path, *, timeout: float = TIMEOUT) -> None:
-        self._images, self._timeout = images, timeout
+    def __init__(self, images: Path, *, timeout: float | None = None) -> None:
+        self._images, self._timeout = images, timeout or TIMEOUT
+        self._advice = "; see --timeout" if timeout else ""
         self._inbox: SimpleQueue[tuple[Worker, str]] = SimpleQueue()
         self._alive: list[Worker] = []
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End every worker; safe to call twice, and while another thread waits for an answer."""
         for worker in list(self._alive):
             self.terminate(worker)
 
     def terminate(self, worker: Worker) -> None:
         """End a worker."""
-        if worker in self._alive:
+        with suppress(ValueError):  # it was ended before
             self._alive.remove(worker)
             worker.end()
 
@@ -261,7 +263,7 @@ class Pool:
             # For a moment at least: after Ctrl-Z the answer may have arrived without having been read.
             worker, line = self._inbox.get(timeout=max(MOMENT_SECONDS, next_due.deadline - monotonic()))
         except Empty:
-            message = f"the worker gave no sign of life for {self._timeout:g} s and was killed; see --timeout"
+            message = f"the worker gave no sign of life for {self._timeout:g} s and was killed{self._advice}"
             return next_due, self._end_failed(next_due, WorkerDied(message))
         if line.endswith("\n"):
             event = json.loads(line)
@@ -297,7 +299,7 @@ def _interrupts_held() -> Iterator[None]:
         raise KeyboardInterrupt
 
 
-def score(job: Job, images: Images) -> Scores:
+def score(job: Job, images: Images, timeout: float = TIMEOUT) -> Scores:
     """Score images in a fresh process: float32 (n, 10).
 
     Raises
@@ -305,7 +307,7 @@ def score(job: Job, images: Images) -> Scores:
     WorkerError
         The worker failed or died.
     """
-    with shared_images(images) as path, Pool(path) as pool:
+    with shared_images(images) as path, Pool(path, timeout=timeout) as pool:
         (started,) = pool.start([job])
         if started.worker is None:
             raise started.error or WorkerError("the worker is gone")

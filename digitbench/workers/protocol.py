@@ -6,9 +6,13 @@ import json
 import os
 import sys
 import traceback
-from collections.abc import Callable, Iterable
+from base64 import b64encode
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+import numpy as np
+
+from digitbench.backend import Images, Scores
 from digitbench.errors import DigitbenchError, is_verbose, reason
 
 Emit = Callable[..., None]
@@ -35,3 +39,15 @@ def answer(serve: Callable[[Iterable[str], Emit], None]) -> None:
     except Exception as exc:  # noqa: BLE001 - whatever a runtime raises ends up in its row
         traceback.print_exc()
         emit("failed", message=f"{type(exc).__name__}: {reason(exc)}")
+
+
+def received(lines: Iterable[str]) -> tuple[dict[str, Any], Images, Iterator[dict[str, Any]]]:
+    """Take the job from the first line; give it, the images that it names, mapped, and the commands that follow."""
+    commands = (json.loads(line) for line in lines)
+    job = next(commands)
+    return job, np.asarray(np.load(job["images"], mmap_mode="r")), commands
+
+
+def encoded(scores: Scores) -> str:
+    """Write scores into an event: float32 (n, 10), as `digitbench.workers.pool.read_scores` reads them."""
+    return b64encode(np.ascontiguousarray(scores).tobytes()).decode("ascii")

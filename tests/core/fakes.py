@@ -67,18 +67,18 @@ class FakeWithSteps(Fake):
     def __init__(self, clock: Clock) -> None:
         super().__init__(clock, itertools.repeat(10e-6))
         self.steps = Steps(self.put, self.compute, self.get)
-        self.order: list[str] = []
+        self.calls_made: list[str] = []
 
     def put(self, images: Images) -> None:
-        self.order.append("put")
+        self.calls_made.append("put")
         self.clock.spend(1e-6)
 
     def compute(self) -> None:
-        self.order.append("run")
+        self.calls_made.append("run")
         self.clock.spend(5e-6)
 
     def get(self) -> Scores:
-        self.order.append("get")
+        self.calls_made.append("get")
         self.clock.spend(2e-6)
         return np.zeros((1, 10), np.float32)
 

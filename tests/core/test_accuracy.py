@@ -18,6 +18,7 @@ from scipy.stats import binomtest
 
 from digitbench.backend import Scores
 from digitbench.evaluate.accuracy import (
+    _reliability,
     accuracy,
     calibration,
     constant_sum,
@@ -27,8 +28,9 @@ from digitbench.evaluate.accuracy import (
 )
 from digitbench.records.arrays import Labels
 from digitbench.records.results import ClassResult, Results, Row
-from digitbench.report.per_class import print_classes
+from digitbench.report.sections import digits
 from digitbench.report.terminal import print_results
+from digitbench.report.terminal_table import print_section
 
 EPSILON = 2.0**-23  # float32's
 
@@ -115,7 +117,7 @@ def results_of(*rows: Row) -> Results:
 
 def printed(results: Results, width: int = 80) -> str:
     console = Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None)
-    print_classes(results, console)
+    print_section(digits(results), console)
     return console.file.getvalue()  # type: ignore[attr-defined, no-any-return]
 
 
@@ -250,6 +252,16 @@ def test_a_confidence_on_an_edge_belongs_to_the_bin_below(step: int) -> None:
         (step - 1, step),
         (step, step + 1),
     ]
+
+
+def test_a_bin_holds_its_upper_edge_and_not_its_lower() -> None:
+    """No float32 lies on an inner edge: in float64 some do, and the edges are those that `ReliabilityBin` has."""
+    confidence = np.array([0.2, np.nextafter(0.2, 1), 0.4, 1.0])
+    bins = _reliability(confidence, np.array([True, False, True, False]))
+    assert [(bin_.low, bin_.high, bin_.images, bin_.accuracy) for bin_ in bins] == [
+        (pytest.approx(2 / 15), 0.2, 1, 1.0), (0.2, pytest.approx(4 / 15), 1, 0.0),
+        (pytest.approx(1 / 3), 0.4, 1, 1.0), (pytest.approx(14 / 15), 1.0, 1, 0.0),
+    ]  # fmt: skip
 
 
 def test_a_true_label_of_no_probability_costs_what_float32_can_tell_from_it() -> None:

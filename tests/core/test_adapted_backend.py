@@ -21,9 +21,8 @@ from digitbench.errors import ArtifactError, BackendError
 from digitbench.judge import choice
 from digitbench.judge.sorting import is_not_applicable, shown_rows
 from digitbench.measure.candidates import candidates
-from digitbench.plugins import Plugin
+from digitbench.plugins import Plugin, references
 from digitbench.plugins.model_io import NATIVE_IO, AdaptedBackend, ModelIO
-from digitbench.records import formatting
 from digitbench.records.results import Agreement, Row
 from digitbench.system import trusted_files
 
@@ -166,7 +165,7 @@ class WithoutSpec(Fake):
 
 def plugin_of(backend_class: type[Fake]) -> Plugin:
     entry_point: Any = SimpleNamespace(load=lambda: backend_class, value="mine:Mine", module="mine")
-    return Plugin("mine", "my-backend", "1.0", entry_point, (), "pip install my-backend")
+    return Plugin("mine", entry_point)
 
 
 @pytest.fixture
@@ -274,5 +273,5 @@ def test_code_for_another_io_is_digitbenchs_and_says_why() -> None:
 @pytest.mark.parametrize(("reference", "owner"), [("keras", "Keras'"), ("onnx", "onnx's"), ("atlas", "atlas'")])
 def test_the_reference_is_named_after_who_gave_it(reference: str, owner: str) -> None:
     rows = [Row("a", "fp32", 1, 1), Row("b", "fp32", 1, 1, agreement=Agreement(reference, 0, 0.0, ()))]
-    assert formatting.reference_possessive(rows) == owner
-    assert formatting.reference_possessive(rows[:1]) == "Keras'"
+    assert references.possessive_of(rows) == owner
+    assert references.possessive_of(rows[:1]) == "Keras'"

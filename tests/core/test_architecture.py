@@ -210,30 +210,6 @@ def test_an_import_that_is_allowed_is_let_through(path: str, source: str) -> Non
 
 NAMES = {name.removeprefix("digitbench_") for name in RUNTIMES}
 MAY_NAME = ("digitbench/export/", "digitbench/importing/formats.py", "digitbench/measure/native_tools.py")
-STILL_NAME = {
-    "digitbench/bundle/__init__.py": {"keras"},
-    "digitbench/bundle/caveats.py": {"onnx"},
-    "digitbench/bundle/layers.py": {"keras"},
-    "digitbench/charts/palette.py": NAMES,
-    "digitbench/classifier.py": NAMES,
-    "digitbench/commands/completion.py": {"keras"},
-    "digitbench/commands/import_.py": {"keras"},
-    "digitbench/commands/plot.py": {"keras"},
-    "digitbench/evaluate/agreement.py": {"keras"},
-    "digitbench/importing/__init__.py": {"numpy"},
-    "digitbench/measure/run_state.py": {"keras"},
-    "digitbench/measure/sgemm.py": {"numpy"},
-    "digitbench/model_files/__init__.py": {"onnx", "savedmodel", "tflite"},
-    "digitbench/plugins/model_io.py": {"onnx"},
-    "digitbench/records/formatting.py": {"keras"},
-    "digitbench/records/precisions.py": {"keras", "onnx", "savedmodel", "tflite"},
-    "digitbench/report/bundle_page.py": {"keras"},
-    "digitbench/report/page/recommendation.py": {"keras"},
-    "digitbench/testing.py": {"keras", "numpy", "openvino"},
-    "digitbench/train/__init__.py": {"keras", "numpy"},
-    "digitbench/train/teacher.py": {"keras"},
-}
-"""Exceptions: what each of these is to ask of backends and exporters themselves. The list only gets shorter."""
 
 
 def named_adapters(source: str) -> set[str]:
@@ -247,7 +223,7 @@ def named_adapters(source: str) -> set[str]:
 def test_the_core_names_no_adapter() -> None:
     naming = {path: named for path, source in CORE.items()
              if not path.startswith(MAY_NAME) and (named := named_adapters(source))}  # fmt: skip
-    assert naming == STILL_NAME
+    assert naming == {}
 
 
 def test_an_adapters_name_is_seen() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import shutil
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from rich.console import Console
 
 from digitbench import bundle as bundling
 from digitbench.bundle import Bundle, layers
+from digitbench.bundle.history import History
+from digitbench.bundle.layers import Layer
 from digitbench.bundle.listing import find, parameters
 from digitbench.errors import BundleError, UsageError
 from digitbench.measure import earlier_results
@@ -181,11 +184,13 @@ def test_an_age_is_told_in_words(elapsed: dict[str, float], expected: str) -> No
 
 
 @pytest.mark.parametrize("hidden", [(), (16,), (7, 5, 3)])
-def test_a_recipe_tells_its_parameters(untrained: Bundle, tmp_path: Path, hidden: tuple[int, ...]) -> None:
+def test_a_recipe_tells_its_parameters(tmp_path: Path, hidden: tuple[int, ...]) -> None:
     from digitbench.testing import random_bundle
 
     bundle = random_bundle(tmp_path / "run", hidden=hidden)
-    assert layers.total(layers.layers_of(bundle)) == (parameters(bundle.stored["recipe"]), True)
+    with np.load(bundle.open(bundle.find("npz"))) as stored:
+        weights = sum(stored[name].size for name in stored if name != "activations")
+    assert parameters(bundle.stored["recipe"]) == weights
     assert parameters({"name": "somebody's"}) is None
 
 
@@ -194,10 +199,16 @@ def test_a_recipe_tells_its_parameters(untrained: Bundle, tmp_path: Path, hidden
 
 @pytest.fixture
 def bundle(untrained: Bundle, tmp_path: Path) -> Bundle:
-    """A copy that may be changed, with a history and results."""
+    """A copy that may be changed, with layers, a history and results."""
     folder = Path(shutil.copytree(untrained.path, tmp_path / "mine"))
     history = {"loss": [2.0, 1.0, 0.5], "val_loss": [1.5, 0.75, 1.0], "accuracy": [0.5, 0.75, 1.0]}
+    history["val_accuracy"] = [0.5, 0.5, 0.25]
     (folder / "history.json").write_text(json.dumps(history), encoding="utf-8")
+    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    dense = Layer("dense_0", "Dense", (784,), (16,), "relu", 12560)
+    recorded = [dense, Layer("dense_1", "Dense", (16,), (10,), "softmax", 170)]
+    manifest[layers.KEY] = [asdict(layer) for layer in recorded]
+    (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
     (folder / "results").mkdir()
     shutil.copy(FORMATS / "results-3.json", folder / "results" / "bench-1.json")
     return Bundle(folder)
@@ -225,12 +236,11 @@ def test_a_bundle_is_shown_in_full(bundle: Bundle) -> None:
 
 
 def test_what_is_missing_or_broken_is_told_where_it_would_stand(bundle: Bundle) -> None:
-    (bundle.path / "history.json").write_text('{"loss": "high"}', encoding="utf-8")
+    (bundle.path / "history.json").write_text('{"loss": [1.0]}', encoding="utf-8")
     (bundle.path / "results" / "bench-1.json").write_text("{", encoding="utf-8")
     (bundle.path / "artifacts" / "model-fp32.npz").unlink()
     text = shown(bundle)
-    assert "its weights can't be read" in text
-    assert "history.json: can't be read" in text
+    assert "history.json: not the history of a training: Object missing required field `accuracy`; train again" in text
     assert "bench-1.json: can't be read as results" in " ".join(text.split())
     assert [line for line in text.splitlines() if line.split()[:2] == ["npz", "fp32"] and "gone" in line]
     assert text.splitlines()[-1].startswith("next: digitbench export ")
@@ -239,6 +249,7 @@ def test_what_is_missing_or_broken_is_told_where_it_would_stand(bundle: Bundle) 
 def test_a_bundle_without_results_is_to_be_benched(untrained: Bundle) -> None:
     text = shown(untrained)
     assert "History" not in text
+    assert "Layers: not recorded." in text
     assert "Results: none yet" in text
     assert text.splitlines()[-1].startswith("next: digitbench bench ")
 
@@ -261,7 +272,7 @@ def test_what_was_imported_is_shown_as_such(untrained: Bundle, tmp_path: Path) -
     assert "from /models/cnn.onnx (onnx)" in text
     assert "takes float32, 1×28×28, paper 0, ink 255; a fixed batch of 1 gives logits" in text
     assert "gives logits mind no form fits well: the best has 70.0% of 900 training images right" in text
-    assert "Layers: it holds onnx (26 kB), which tells its layers to its runtime alone" in text
+    assert "Layers: not recorded." in text
     listed = printed(lambda console: bundles.print_bundles(find(tmp_path / "runs"), console, NOW))
     assert "cnn, imported onnx" in listed
 
@@ -273,10 +284,10 @@ def test_it_fits_a_terminal(bundle: Bundle, width: int) -> None:
 
 
 def test_it_is_json_too(bundle: Bundle) -> None:
-    (bundle.path / "history.json").write_text('{"loss": [1.0, NaN]}', encoding="utf-8")
+    (bundle.path / "history.json").write_text('{"loss": [1.0, NaN], "accuracy": [0, 0.5]}', encoding="utf-8")
     value = json.loads(json.dumps(bundle_page.to_json(bundle_page.gather(bundle)), allow_nan=False))
     assert value["schema"] == "digitbench.show/1"
-    assert (value["parameters"], value["history"]) == (12_730, {"loss": [1.0, None]})
+    assert (value["parameters"], value["history"]) == (12_730, {"loss": [1.0, None], "accuracy": [0.0, 0.5]})
     assert [layer["parameters"] for layer in value["layers"]] == [12_560, 170]
     assert value["results"][0]["candidates"] > 0
     assert value["artifacts"][0]["gone"] is False
@@ -290,9 +301,13 @@ def test_the_fastest_of_a_saved_run_is_named() -> None:
     assert all(any(row.backend in sentence for row in timed) for sentence in sentences)
 
 
-def test_a_loss_that_is_no_number_spoils_no_other() -> None:
-    (curve,) = training_curves.curves({"loss": (float("nan"), 1.0, 0.5, 0.75), "val_loss": (float("nan"),)})
+def test_a_loss_that_is_no_number_spoils_no_other(bundle: Bundle) -> None:
+    nan = float("nan")
+    history = History((nan, 1.0, 0.5, 0.75), (0.5, 0.5, 0.5, 0.5), (nan,) * 4, (0.1,) * 4)
+    curve, *_ = training_curves.curves(history)
     assert curve == ("loss", "?█▁▅", "nan → 0.7500 (best 0.5000 after epoch 3)")
+    (bundle.path / "history.json").write_text('{"loss": [1.0, NaN], "accuracy": [0, 0.5]}', encoding="utf-8")
+    assert "History: 2 epochs; it diverged: not all values are numbers from epoch 2 on" in shown(bundle)
 
 
 def test_a_long_curve_is_thinned_out_and_keeps_its_ends() -> None:

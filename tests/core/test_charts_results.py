@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
 
+from core.read_charts import check_lettering, drawn, layers, rows_with, text_of, texts
 from core.test_terminal import results_of
 from digitbench.backend import Runtime
-from digitbench.charts import canvas, distributions, groups, latency, pareto, sheet, sweep
+from digitbench.charts import candidates, distributions, groups, latency, palette, pareto, sweep, vega
 from digitbench.commands import plot_results
 from digitbench.errors import ResultsError, UsageError
 from digitbench.evaluate import intervals
@@ -23,10 +22,6 @@ from digitbench.records import samples
 from digitbench.records.results import Accuracy, Agreement, ArtifactFile, Results, Row
 from digitbench.records.settings import Settings
 from digitbench.records.timing import Busy, Finding, Generation, WarmUp
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-    from matplotlib.lines import Line2D
 
 BACKENDS = ("keras", "numpy", "onnx", "openvino", "savedmodel", "a-plugin-with-a-long-name")
 PRECISIONS = ("fp32", "fp16", "dynamic", "int8")
@@ -87,50 +82,12 @@ def grid(names: Sequence[tuple[str, str]], sizes: Sequence[int], counts: Sequenc
     ))  # fmt: skip
 
 
-# --- what is read from a figure ------------------------------------------------------------------------------------
+# --- what is read from a chart -------------------------------------------------------------------------------------
 
 
-def texts(figure: Figure) -> list[str]:
-    return [text.get_text() for text in figure.texts]
-
-
-def text_of(figure: Figure) -> str:
-    """All texts of a figure in one string."""
-    return " ".join(texts(figure))
-
-
-def drawn_lines(figure: Figure) -> Iterator[Line2D]:
-    return (line for axes in figure.axes for line in axes.lines)
-
-
-def points(line: Line2D) -> list[list[float]]:
-    return np.asarray(line.get_xydata(), np.float64).tolist()  # type: ignore[no-any-return]
-
-
-def marks(figure: Figure, marker: str) -> list[float]:
-    """Where the marks of this shape are on the horizontal axis."""
-    return [points(line)[0][0] for line in drawn_lines(figure) if line.get_marker() == marker]
-
-
-def check_lettering(figure: Figure) -> None:
-    """No two letterings overlap, and none is cut off."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing")
-        figure.draw_without_rendering()
-    shown = [text for text in figure.texts if text.get_text()]
-    for axes in (axes for axes in figure.axes if axes.axison):
-        legend = axes.get_legend()
-        for axis in (axes.xaxis, axes.yaxis):
-            low, high = sorted(axis.get_view_interval())
-            shown += [axis.label, *(tick.label1 for tick in axis.get_major_ticks() if low <= tick.get_loc() <= high)]
-        shown += legend.get_texts() if legend else []
-    boxes = [(text.get_text(), text.get_window_extent()) for text in shown if text.get_visible() and text.get_text()]
-    whole = figure.bbox
-    for label, box in boxes:
-        assert min(box.x0, box.y0, whole.x1 - box.x1, whole.y1 - box.y1) >= 0, f"cut off: {label}"
-    for (label, box), (other_label, other) in combinations(boxes, 2):
-        width, height = min(box.x1, other.x1) - max(box.x0, other.x0), min(box.y1, other.y1) - max(box.y0, other.y0)
-        assert width <= 1 or height <= 2.5, f"overlap: {label} and {other_label}"
+def points(chart: Any, mark: str) -> list[float]:
+    """Where the marks of this shape are on a violin's horizontal axis, in µs."""
+    return [row["x"][0] for row in rows_with(chart, "mark", "size") if row["mark"] == mark]
 
 
 @pytest.mark.parametrize("draw", [
@@ -159,22 +116,22 @@ def test_every_picture_says_what_it_is_of(two: Results) -> None:
 
 def test_what_is_invalid_or_failed_is_said_with_its_reason(two: Results) -> None:
     for figure in (latency.figure(two), latency.figure(two, kind="ecdf"), pareto.figure(two)):
-        assert "✗ INVALID, don't rely on keras fp16 batch 1: 30% of the time" in text_of(figure)
+        assert "× INVALID, don't rely on keras fp16 batch 1: 30% of the time" in text_of(figure)
         assert "broken fp32 batch 1 failed: the worker died." in text_of(figure)
-    assert "✗" in texts(latency.figure(two))
-    assert "✗" in texts(pareto.figure(two))
+    assert "×" in texts(latency.figure(two))
+    assert "×" in texts(pareto.figure(two))
 
 
 def test_names_are_no_formulas_and_may_be_of_any_length(tmp_path: Path, two: Results) -> None:
     results = replace(two, bundle={**two.bundle, "name": r"$\frac$ 名" + "y" * 400})
     figure = pareto.figure(results)
     check_lettering(figure)
-    canvas.save(figure, tmp_path / "a.svg", "t")
-    assert r"$\frac$" in text_of(figure)
+    vega.save(figure, tmp_path / "a.svg", "t")
+    assert r"$\frac$ 名" in (tmp_path / "a.svg").read_text(encoding="utf-8")
 
 
 def test_each_picture_has_a_name_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(canvas, "save", lambda figure, target, title: target.touch())
+    monkeypatch.setattr(vega, "save", lambda chart, target, title: target.touch())
     results_path = tmp_path / "found.json"
     results_path.write_text(grid(NAMES[:2], (1, 8), (1,)).dumps(), encoding="utf-8")
     for kind, against, metric in (("violin", "latency", "throughput"), ("ecdf", "size", "latency")):
@@ -218,21 +175,23 @@ def test_results_without_latencies_are_refused(draw: Any) -> None:
 def test_p50_and_p99_are_marked_where_the_table_has_them_and_written_so(many: Results) -> None:
     figure = latency.figure(many)
     summaries = sorted((row.latency_us for row in many.rows if row.latency_us), key=lambda summary: summary.p50 or 0)
-    assert sorted(marks(figure, "^")) == pytest.approx(sorted(summary.p50 for summary in summaries if summary.p50))
-    assert sorted(marks(figure, "D")) == pytest.approx(sorted(summary.p99 for summary in summaries if summary.p99))
+    triangles, diamonds = points(figure, "triangle-up"), points(figure, "diamond")
+    assert sorted(triangles) == pytest.approx(sorted(summary.p50 for summary in summaries if summary.p50))
+    assert sorted(diamonds) == pytest.approx(sorted(summary.p99 for summary in summaries if summary.p99))
     assert f"{summaries[0].p50:.1f} ±" in text_of(figure)
 
 
 def test_a_percentile_with_too_few_calls_is_not_marked() -> None:
     figure = latency.figure(results_of(measured("onnx", calls=100)))
-    assert marks(figure, "D") == []
-    assert len(marks(figure, "^")) == 1
+    assert points(figure, "diamond") == []
+    assert len(points(figure, "triangle-up")) == 1
     assert "n/a (needs 368)" in texts(figure)
 
 
 def test_the_fastest_comes_first() -> None:
-    labels = texts(latency.figure(results_of(measured("keras", p50=90.0), measured("onnx", p50=4.0))))
-    assert labels.index("onnx") < labels.index("keras")
+    labels = drawn(latency.figure(results_of(measured("keras", p50=90.0), measured("onnx", p50=4.0))), "text")
+    tops = {item["text"]: item["top"] for item in labels if item["text"] in ("onnx", "keras")}
+    assert tops["onnx"] < tops["keras"]
 
 
 def test_no_call_is_left_out_of_a_violin() -> None:
@@ -248,9 +207,12 @@ def test_no_call_is_left_out_of_a_violin() -> None:
 def test_the_axis_goes_to_the_slowest_call(many: Results) -> None:
     slowest = max(row.latency_us.max for row in many.rows if row.latency_us)
     for kind in latency.KINDS:
-        axes = latency.figure(many, kind=kind).axes[0]
-        assert axes.get_xlim()[1] >= slowest
-        assert max(x for line in axes.lines for x, _ in points(line)) == pytest.approx(slowest)
+        chart = latency.figure(many, kind=kind)
+        domains = [unit["encoding"]["x"]["scale"]["domain"] for unit in layers(vega.spec(chart))
+                   if "scale" in unit["encoding"]["x"]]  # fmt: skip
+        assert min(domain[1] for domain in domains) >= slowest
+        last = [row["x"][-1] for row in rows_with(chart, "x", "colour") if isinstance(row["x"], list)]
+        assert max(last) == pytest.approx(slowest, rel=1e-3)
 
 
 def test_a_tail_goes_from_all_calls_to_the_slowest() -> None:
@@ -269,7 +231,7 @@ def test_results_without_single_calls_give_percentiles_and_say_so() -> None:
     older = replace(row, generations=tuple(replace(generation, samples="") for generation in row.generations))
     figure = latency.figure(results_of(older))
     assert "No candidate's single calls are in these results" in text_of(figure)
-    assert len(marks(figure, "^")) == 1
+    assert len(points(figure, "triangle-up")) == 1
     assert "keras batch 1: no single calls" in text_of(
         latency.figure(results_of(row, replace(older, backend="keras")), kind="ecdf")
     )
@@ -283,40 +245,56 @@ def test_results_without_single_calls_give_percentiles_and_say_so() -> None:
 def test_the_front_is_bold_and_the_beaten_say_by_whom() -> None:
     worse = measured("keras", p50=80.0, size=3_000_000, memory=900_000_000)
     figure = pareto.figure(results_of(measured("onnx", p50=4.0), worse))
-    bold = {text.get_text() for text in figure.texts if text.get_fontweight() == "bold"}
+    bold = {item["text"] for item in drawn(figure, "text") if item.get("fontWeight") == "bold" and item.get("limit")}
     assert {"onnx", "front"} <= bold
     assert "keras" not in bold
-    assert "beaten by onnx" in texts(figure)
+    assert {"beaten by onnx", "onnx: chosen"} <= set(texts(figure))
     assert "no two candidates can be told apart in top-1" in text_of(figure)
+    rings = [item for item in drawn(figure, "symbol") if item.get("size") == 1.5 * pareto.AREAS[1]]
+    (onnx,) = (item for item in drawn(figure, "symbol") if item.get("shape") == "triangle-up" and item["left"] < 400)
+    assert [(ring["left"], ring["top"]) for ring in rings] == [(onnx["left"], onnx["top"])]
 
 
 def test_candidates_that_tie_stand_in_one_band() -> None:
     tied = [measured(name, p50=p50, rank=rank) for name, p50, rank in (("a", 4, 1), ("b", 20, 2), ("c", 20.1, 2))]
     figure = pareto.figure(results_of(*tied))
     assert texts(figure).count("2=") == 2
-    (band,) = figure.axes[0].patches
-    corners = band.get_path().transformed(band.get_transform() - figure.axes[0].transData).vertices
-    ends = np.asarray(corners, np.float64)[:, 1].tolist()
     costs = sorted(row.latency_us.p50 or 0 for row in tied if row.latency_us)
-    assert costs[0] < min(ends) <= costs[1] <= costs[2] <= max(ends)
-    assert not pareto.figure(results_of(*tied[:2], replace(tied[2], validity=BAD))).axes[0].patches
+    (band,) = (row for row in rows_with(figure, "x", "x2") if "y" not in row)
+    assert costs[0] < band["x"] < costs[1] < costs[2] < band["x2"]
+    (beside,) = rows_with(figure, "line", "end")
+    assert (beside["line"], beside["end"]) == (0.55, 2.45)
+    assert not rows_with(pareto.figure(results_of(*tied[:2], replace(tied[2], validity=BAD))), "x2")
 
 
 def test_marks_stand_at_cost_and_accuracy_with_an_area_by_size() -> None:
     rows = [measured("tflite", p50=4.0, size=400_000), measured("keras", p50=80.0, size=1_600_000)]
-    by_marker = {line.get_marker(): line for line in pareto.figure(results_of(*rows)).axes[0].lines}
-    circle, square = by_marker["o"], by_marker["s"]
+    by_name = {row["name"]: row for row in rows_with(pareto.figure(results_of(*rows)), "area")}
     assert rows[0].latency_us
-    assert points(circle)[0] == pytest.approx([97.9, rows[0].latency_us.p50])
-    # a square of the same width covers 4 / pi as much
-    assert (square.get_markersize() / circle.get_markersize()) ** 2 * 4 / np.pi == pytest.approx(4, rel=0.01)
-    axes = pareto.figure(results_of(*rows), against="size").axes[0]
-    assert sorted(points(line)[0][1] for line in axes.lines if line.get_marker() in ("o", "s")) == [400, 1600]
+    assert (by_name["tflite"]["x"], by_name["tflite"]["y"]) == (rows[0].latency_us.p50, pytest.approx(97.9))
+    in_plot = [item for item in drawn(pareto.figure(results_of(*rows)), "symbol") if item["left"] < 500]
+    sizes = {item["shape"]: item["size"] for item in in_plot if item.get("fill") in ("#0072b2", "#d55e00")}
+    least, most = pareto.AREAS
+    assert (sizes["circle"] - least) / (sizes["square"] - least) == pytest.approx(0.25)
+    assert sizes["square"] == most
+    sized = rows_with(pareto.figure(results_of(*rows), against="size"), "area")
+    assert sorted(row["x"] for row in sized) == [400, 1600]
+
+
+def test_each_precision_fills_a_mark_in_a_way_of_its_own_and_invalid_ones_are_crossed_out() -> None:
+    rows = [measured("onnx", precision, 4.0) for precision in (*palette.FILLS, "fp64")]
+    rows.append(measured("keras", "fp32", 4.0, validity=BAD))
+    styles = palette.of_backends(["onnx", "keras"])
+    looks = [candidates.described(row, "x", styles) for row in rows]
+    assert len({(look["fill"], look["core"]) for look in looks[:-1]}) == len(looks) - 1
+    assert (looks[-1]["colour"], looks[-1]["invalid"]) == (palette.GREY, True)
+    crosses = [item for item in drawn(pareto.figure(results_of(*rows)), "symbol") if item.get("shape") == palette.CROSS]
+    assert len(crosses) == 2  # in the plot and in the table
 
 
 def test_a_candidate_without_accuracy_is_named_as_not_drawn() -> None:
     figure = pareto.figure(results_of(measured("onnx"), measured("keras", accuracy=None)))
-    assert "Not drawn, since accuracy, size, memory or p50 is not known: keras batch 1." in text_of(figure)
+    assert "Not drawn, since accuracy or p50 is not known: keras batch 1." in text_of(figure)
     with pytest.raises(ResultsError, match="no candidate has an accuracy"):
         pareto.figure(results_of(measured("keras", accuracy=None)))
 
@@ -329,15 +307,14 @@ def test_saturation_is_marked_where_the_terminal_says_it_is() -> None:
     rows = [measured("onnx", batch=size, throughput_per_s=speed, generations=()) for size, speed in speeds.items()]
     figure = sweep.figure(results_of(*rows))
     assert "onnx · 8" in texts(figure)
-    (ring,) = (line for line in drawn_lines(figure) if line.get_markersize() == 11)
-    assert points(ring) == [[8, 98]]
+    assert [(row["x"], row["y"]) for row in rows_with(figure, "saturated") if row["saturated"]] == [(8, 98)]
     growing = sweep.figure(results_of(*rows[:1], replace(rows[1], throughput_per_s=500.0)))
     assert "onnx · 8+" in texts(growing)
-    assert not [line for line in drawn_lines(growing) if line.get_markersize() == 11]
+    assert not any(row["saturated"] for row in rows_with(growing, "saturated"))
 
 
 def test_panels_are_of_threads_or_of_backends_where_lines_are_many() -> None:
-    few, many = (sweep.curves(grid(names, (1, 8), (1, 2)).rows) for names in (NAMES[:6], NAMES))
+    few, many = (sweep.curves(grid(names, (1, 8), (1, 2)), "throughput") for names in (NAMES[:6], NAMES))
     assert {curve.panel for curve in few} == {"1 thread", "2 threads"}
     assert len({curve.panel for curve in many}) == 12
     assert {curve.name for curve in many if curve.panel == "onnx, 2 threads"} == set(PRECISIONS)
@@ -346,8 +323,7 @@ def test_panels_are_of_threads_or_of_backends_where_lines_are_many() -> None:
 
 def test_with_one_batch_size_it_goes_over_threads() -> None:
     figure = sweep.figure(grid(NAMES[:2], (8,), (1, 2, 4)))
-    assert figure.axes[0].get_xlabel() == "threads"
-    assert "batch 8" in texts(figure)
+    assert {"threads", "batch 8"} <= set(texts(figure))
 
 
 def test_with_nothing_to_sweep_over_it_says_what_to_run() -> None:
@@ -360,15 +336,4 @@ def test_points_that_are_not_drawn_or_invalid_are_counted() -> None:
     few = measured("onnx", batch=64, calls=1)
     figure = sweep.figure(results_of(rows[0], replace(rows[1], validity=BAD), few), metric="latency")
     assert "1 point not drawn: too few calls for a p50." in text_of(figure)
-    assert "✗ INVALID, crossed: 1 of 2 points: 30% of the time it was ready" in text_of(figure)
-
-
-# --- lettering -----------------------------------------------------------------------------------------------------
-
-
-def test_a_text_is_broken_into_lines_that_fit() -> None:
-    broken = sheet.wrapped("a few words and one " + "w" * 200, 1.0)
-    assert len(broken) > 2
-    assert all(sheet.inches(line, sheet.SMALL) <= 1 for line in broken)
-    assert broken[-1].endswith("…")
-    assert sheet.wrapped("", 1.0) == []
+    assert "× INVALID, crossed: 1 of 2 points: 30% of the time it was ready" in text_of(figure)

@@ -98,6 +98,19 @@ def shown(decision: Choice, width: int = 200) -> str:
     return stream.getvalue()
 
 
+def test_the_front_stands_before_what_it_beats_and_each_in_the_order_of_speed() -> None:
+    rows = [
+        row("out", [0.4, 0.4], rank=1, lost=60), row("beaten", [0.6, 0.6], rank=3), row("slower", [0.7, 0.7], rank=4),
+        row("small", [2.0, 2.0], rank=5, size=500), row("fast", [0.5, 0.5], rank=2),
+    ]  # fmt: skip
+    lines = report.to_markdown(judge(rows, limits(accuracy="94%"))).splitlines()[2:]
+    cells = [[cell.strip(" *") for cell in line.strip("|").split("|")] for line in lines]
+    assert [(line[0], line[-1]) for line in cells] == [
+        ("fast", "chosen"), ("small", "front"), ("beaten", "beaten by fast fp32"), ("slower", "beaten by fast fp32"),
+        ("out", "top-1 89.00% is below 94%"),
+    ]  # fmt: skip
+
+
 NOISE = (Finding("33% of the time it got no core", "wait"),)
 
 

@@ -18,7 +18,7 @@ from core.helpers import one_printable_line
 from digitbench.backend import Runtime
 from digitbench.errors import UsageError
 from digitbench.judge.compare import Change, Comparison, Verdict, compare
-from digitbench.judge.gates import METRICS, parse_gate, parse_gates
+from digitbench.judge.gates import GATED, parse_gate, parse_gates
 from digitbench.records.results import (  # fmt: skip
     Accuracy,
     Agreement,
@@ -126,7 +126,7 @@ def test_a_verdict_is_spoken_of_the_whole_interval(
 )  # fmt: skip
 def test_without_gates_what_is_beyond_noise_is_told(by: float, verdict: Verdict) -> None:
     comparison = compared(timed(), timed(scaled(STEADY, by)))
-    assert [change.metric for change in comparison.changes] == list(METRICS)
+    assert [change.metric for change in comparison.changes] == list(GATED)
     for change in comparison.changes:
         exact = change.metric in ("accuracy", "flips", "size")
         assert change.verdict is (Verdict.SAME if exact else verdict), change

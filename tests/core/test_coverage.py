@@ -10,7 +10,8 @@ import pytest
 from scipy.signal import lfilter
 from scipy.stats import norm
 
-from digitbench.evaluate.intervals import ALIKE, WHICH, log_interval, percentiles, summarise, unpaired
+from digitbench.evaluate.intervals import ALIKE, log_interval, percentiles, summarise, unpaired
+from digitbench.records.formatting import PERCENTILES
 from digitbench.records.timing import Interval, calls_needed
 
 RUNS, GENERATIONS = 2000, 5
@@ -39,7 +40,7 @@ def simulated(
 
 def truth(name: str, within: float = WITHIN) -> float:
     """The percentile of the typical process' calls, in µs."""
-    return float(NANOSECONDS / 1000 * (1 + within * np.exp(SKEW * norm.ppf(WHICH[name] / 100))))
+    return float(NANOSECONDS / 1000 * (1 + within * np.exp(SKEW * norm.ppf(PERCENTILES[name] / 100))))
 
 
 def coverage(intervals: Iterable[Interval | None], true_value: float) -> float:

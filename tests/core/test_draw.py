@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 
 from core.helpers import announce
 from digitbench.bundle import Bundle
 from digitbench.draw import processes
-from digitbench.draw.guard import Guard, Message, Refusal, is_loopback, read_body
+from digitbench.draw.guard import Guard, Refusal, is_loopback, read_body
 from digitbench.draw.pictures import DRAWING_BYTES, SEEN_BYTES, SIDE, picture_of
 from digitbench.draw.processes import ProcessGroup
 from digitbench.errors import ImageError, MissingRuntimeError, UsageError
@@ -102,12 +103,12 @@ def test_no_drawing_is_too_strange() -> None:
 
 def status_of(host: str, method: str = "POST", listening: str = "127.0.0.1", **headers: str) -> int:
     """The status that comes back through the guard of an application that answers 200 to everything."""
-    sent: list[Message] = []
+    sent: list[dict[str, Any]] = []
 
-    async def app(scope: Any, receive: Any, send: Callable[[Message], Awaitable[None]]) -> None:
+    async def app(scope: Any, receive: Any, send: Callable[[Any], Awaitable[None]]) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
 
-    async def send(message: Message) -> None:
+    async def send(message: dict[str, Any]) -> None:
         sent.append(message)
 
     raw_headers = [(b"host", host.encode()), *((name.encode(), value.encode()) for name, value in headers.items())]
@@ -184,10 +185,10 @@ def test_who_sends_too_slowly_is_told_so(monkeypatch: pytest.MonkeyPatch) -> Non
 # --- candidates ----------------------------------------------------------------------------------------------------
 
 
-def answers_of(group: ProcessGroup, times: int = 1) -> list[dict[int, Message]]:
+def answers_of(group: ProcessGroup, times: int = 1) -> list[dict[int, dict[str, Any]]]:
     """Start a group of processes and ask it `times` times: each time every candidate's answer, by its number."""
 
-    async def ask() -> list[dict[int, Message]]:
+    async def ask() -> list[dict[int, dict[str, Any]]]:
         group.start()
         try:
             async with asyncio.timeout(60):
@@ -201,7 +202,7 @@ def answers_of(group: ProcessGroup, times: int = 1) -> list[dict[int, Message]]:
                     for shift in range(times)
                 ]  # fmt: skip
         finally:
-            await group.end()
+            group.end()
 
     return asyncio.run(ask())
 
@@ -225,30 +226,31 @@ def test_one_that_crashes_sleeps_or_raises_stops_nobody(
     first, second = answers_of(group, 2)
     for answers in (first, second):
         assert [answers[number]["state"] for number in range(4)] == ["answered", "crashed", "busy", "refused"]
-    assert first[1]["why"] == "killed by SIGSEGV"
+    assert first[1]["why"] == "the worker was killed by SIGSEGV"
     assert "RuntimeError: not this one" in first[3]["why"]
     assert sum(first[0]["probabilities"]) == pytest.approx(1, abs=1e-4)
     assert first[0]["label"] == int(np.argmax(first[0]["probabilities"]))
     assert first[0]["microseconds"] > 0
-    assert all(process._process is not None and process._process.returncode is not None for process in group.processes)
+    left = psutil.Process().children(recursive=True)
+    assert not any("digitbench.draw.worker" in child.cmdline() for child in left)
     assert not Path(group.folder).exists()
 
 
 def test_a_late_answer_is_kept_for_who_asks_the_same_again(untrained: Bundle) -> None:
-    (candidate,) = candidates(untrained, ["numpy"], [None], [1])
+    group = ProcessGroup(candidates(untrained, ["numpy"], [None], [1]), "softmax")
+    (process,) = group.processes
 
     async def ask() -> list[str]:
-        process = processes.CandidateProcess(candidate)
-        await process.start("/tmp")
-        try:
-            states = [(await process.ask(SEEN.tobytes(), patience=0))["state"]]
-            await asyncio.sleep(0.3)
-            again = await process.ask(SEEN.tobytes(), patience=0)
-            return [*states, again["state"]]
-        finally:
-            await process.end()
+        states = [(await process.ask(SEEN.tobytes(), patience=0))["state"]]
+        await asyncio.sleep(0.3)
+        again = await process.ask(SEEN.tobytes(), patience=0)
+        return [*states, again["state"]]
 
-    assert asyncio.run(ask()) == ["busy", "answered"]
+    try:
+        process.start()
+        assert asyncio.run(ask()) == ["busy", "answered"]
+    finally:
+        group.end()
 
 
 def test_what_is_printed_names_the_address_and_warns_where_others_can_reach_it(untrained: Bundle) -> None:

@@ -14,16 +14,16 @@ from core.helpers import Recorder
 from digitbench import data, export, plugins
 from digitbench.bundle import Bundle
 from digitbench.errors import ArtifactError, MissingRuntimeError, UsageError
-from digitbench.export import npz
-from digitbench.export.job import ExportJob
+from digitbench.export.npz import NpzExporter
+from digitbench.plugins.exporter import ExportJob
 
 
 def test_every_format_is_known_by_its_module() -> None:
-    export.require(export.FORMATS)
+    export.require(export.formats())
 
 
 def test_an_unknown_format_is_refused() -> None:
-    with pytest.raises(UsageError, match=r"unknown format 'coreml': .*known are savedmodel, tflite, onnx, npz"):
+    with pytest.raises(UsageError, match=r"unknown format 'coreml': .*known are npz, onnx, savedmodel, tflite"):
         export.require(["onnx", "coreml"])
 
 
@@ -69,7 +69,7 @@ CROPPED = network(IMAGE, cropping(), layer("Flatten"), layer("Nothing"), dense(2
 
 def test_what_a_crop_leaves_is_what_numpy_multiplies(tmp_path: Path) -> None:
     path = tmp_path / "model.npz"
-    npz.write(ExportJob(CROPPED, "fp32", np.empty(0)), path)
+    NpzExporter().write(ExportJob(CROPPED, "fp32", np.empty(0)), path)
     images = data.load("digits").test.images[:5]
     expected = images[:, 4:26, 1:23].reshape(5, -1) @ CROPPED.layers[-1].get_weights()[0]
     backend_class: Any = plugins.find("numpy").load()
@@ -101,18 +101,20 @@ def test_a_window_that_is_none_is_one_line(tmp_path: Path) -> None:
     ids=lambda value: value if isinstance(value, str) else "",
 )  # fmt: skip
 def test_what_npz_cant_hold_is_said(layers: list[Any], message: str) -> None:
-    assert npz.unable(network(*layers)).startswith("npz holds a single dense network, and ")
-    assert message in npz.unable(network(*layers))
-    assert npz.unable(CROPPED) == ""
+    why = NpzExporter().unable(network(*layers), "fp32")
+    assert why.startswith("npz holds a single dense network, and ")
+    assert message in why
+    assert NpzExporter().unable(CROPPED, "fp32") == ""
+    assert "the model is fp16" in NpzExporter().unable(CROPPED, "fp16")
 
 
 def test_npz_is_left_out_of_all_formats_and_refused_where_it_is_named(untrained: Bundle, tmp_path: Path) -> None:
     bundle = copied(untrained, tmp_path)
-    every_format, convolutional, progress = export.require(export.FORMATS), network(layer("Conv2D")), Recorder()
-    remaining = export._writable(every_format, convolutional, bundle, progress)
-    assert remaining == [entry for entry in every_format if entry[0] != "npz"]
+    convolutional, progress = network(layer("Conv2D")), Recorder()
+    remaining = export._writable(export.formats(), convolutional, "fp32", bundle, progress)
+    assert remaining == ["onnx", "savedmodel", "tflite"]
     (line,) = progress.lines
     assert line.startswith("npz is left out, and with it the backend numpy: npz holds a single dense network")
-    with pytest.raises(UsageError, match=r"--format npz: .* conv2d is a Conv2D; choose from savedmodel, tflite, onnx$"):
-        export._writable(export.require(["onnx", "npz"]), convolutional, bundle, progress)
-    assert export._writable(every_format, CROPPED, bundle, progress) == every_format
+    with pytest.raises(UsageError, match=r"--format npz: .* conv2d is a Conv2D; choose from onnx, savedmodel, tflite$"):
+        export._writable(["onnx", "npz"], convolutional, "fp32", bundle, progress)
+    assert export._writable(export.formats(), CROPPED, "fp32", bundle, progress) == export.formats()

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from journeys.helpers import copied, rewrite_manifest
+from journeys.helpers import copied
 
 from core.helpers import Recorder
 from core.test_terminal import results_of, timed
@@ -108,64 +108,56 @@ def test_what_is_not_there_or_no_bundle_is_refused(tmp_path: Path, monkeypatch: 
 
 @pytest.mark.parametrize("name", ["results/a.json", "a.json"])
 def test_results_in_a_bundles_folder_are_of_that_bundle(bundle: Bundle, name: str) -> None:
-    found_bundle, reason = bundle_of(bundle.path / name, results_like(bundle))
-    assert found_bundle
-    assert (found_bundle.path.samefile(bundle.path), reason) == (True, "")
+    assert bundle_of(bundle.path / name, results_like(bundle)).path.samefile(bundle.path)
 
 
 def test_results_elsewhere_need_their_bundle_named(tmp_path: Path, bundle: Bundle) -> None:
     path = tmp_path / "else" / "where" / "a.json"
-    found_bundle, reason = bundle_of(path, results_like(bundle))
-    assert found_bundle is None
-    assert reason == f"{path} doesn't lie in its bundle's folder; name the bundle with --run"
-    named, reason = bundle_of(path, results_like(bundle), bundle.path)
-    assert named
-    assert (named.path, reason) == (bundle.path, "")
+    with pytest.raises(BundleError) as caught:
+        bundle_of(path, results_like(bundle))
+    assert str(caught.value) == f"{path} doesn't lie in its bundle's folder; name the bundle with --run"
+    assert bundle_of(path, results_like(bundle), bundle.path).path == bundle.path
 
 
-def test_another_bundle_is_told_or_refused_if_it_was_named(bundle: Bundle) -> None:
+def test_another_bundle_is_refused(bundle: Bundle) -> None:
     path, results = bundle.path / "results" / "a.json", results_like(bundle, reference_sha256="another")
-    assert bundle_of(path, results) == (None, f"{bundle.path} is not the bundle that {path} was measured with")
+    with pytest.raises(BundleError, match=f"^{bundle.path} is not the bundle that {path} was measured with$"):
+        bundle_of(path, results)
     with pytest.raises(BundleError, match=f"^--run {bundle.path}: .* is not the bundle that"):
         bundle_of(path, results, bundle.path)
 
 
-def test_a_broken_bundle_is_told_or_refused_if_it_was_named(bundle: Bundle) -> None:
+def test_a_broken_bundle_is_refused(bundle: Bundle) -> None:
     path, results = bundle.path / "results" / "a.json", results_like(bundle)
     (bundle.path / "manifest.json").write_text("{", encoding="utf-8")
-    found_bundle, reason = bundle_of(path, results)
-    assert found_bundle is None
-    assert "can't be read" in reason
-    with pytest.raises(BundleError, match="can't be read"):
-        bundle_of(path, results, bundle.path)
+    for run in (None, bundle.path):
+        with pytest.raises(BundleError, match="can't be read"):
+            bundle_of(path, results, run)
 
 
 # --- what they were measured on ------------------------------------------------------------------------------------
 
 
 def test_the_data_are_those_of_the_bundle(bundle: Bundle) -> None:
-    digits, reason = data_of(bundle, results_like(bundle), None, Recorder())
-    assert digits
-    assert (digits.fingerprint, reason) == (bundle.dataset.fingerprint, "")
+    digits = data_of(bundle, results_like(bundle), None, Recorder())
+    assert digits.fingerprint == bundle.dataset.fingerprint
 
 
-def test_other_data_are_told_or_refused_if_they_were_named(tmp_path: Path, bundle: Bundle) -> None:
+def test_other_data_are_refused(tmp_path: Path, bundle: Bundle) -> None:
     results = results_like(bundle, dataset={"name": "photos", "fingerprint": "0123"})
-    dataset, reason = data_of(bundle, results, None, Recorder())
-    assert dataset is None
-    assert reason.startswith("the results are of photos [0123], not of digits [")
-    assert reason.endswith("; say where it is with --data PATH")
+    with pytest.raises(DataError) as caught:
+        data_of(bundle, results, None, Recorder())
+    assert str(caught.value).startswith("the results are of photos [0123], not of digits [")
+    assert str(caught.value).endswith("; say where it is with --data PATH")
     path = tmp_path / "mine.npz"
     np.savez(path, x_test=np.zeros((3, 28, 28), np.uint8), y_test=np.arange(3))
     with pytest.raises(DataError, match=rf"^--data {path}: the results are of photos \[0123\], not of mine"):
         data_of(bundle, results, path, Recorder())
 
 
-def test_data_that_are_gone_are_told_or_refused_if_they_were_named(tmp_path: Path, bundle: Bundle) -> None:
+def test_data_that_are_gone_are_refused(tmp_path: Path, bundle: Bundle) -> None:
     bundle.stored["dataset"] |= {"name": "mine.npz", "source": str(tmp_path / "mine.npz")}
-    rewrite_manifest(bundle, bundle.stored)
-    dataset, reason = data_of(bundle, results_like(bundle), None, Recorder())
-    assert dataset is None
-    assert "is gone" in reason
+    with pytest.raises(DataError, match="is gone"):
+        data_of(bundle, results_like(bundle), None, Recorder())
     with pytest.raises(DataError, match=r"gone\.npz"):
         data_of(bundle, results_like(bundle), tmp_path / "gone.npz", Recorder())

@@ -12,6 +12,7 @@ from journeys.helpers import copied, rewrite_manifest
 
 from core.fakes import Fake
 from core.helpers import one_printable_line
+from digitbench import plugins
 from digitbench.backend import Tensor
 from digitbench.bundle import Artifact, Bundle
 from digitbench.errors import ArtifactError, BundleError
@@ -143,7 +144,7 @@ def test_a_file_is_copied_as_it_is_under_its_precision(tmp_path: Path) -> None:
     draft = tmp_path / "draft"
     draft.mkdir()
     model_io = ModelIO(batch=8, output=Tensor("b", (8, 10), "float32"))
-    path, kept = formats.adopt(written(tmp_path / "M.LITE"), TFLITE, model_io, "int8", draft, Silent())
+    path, kept, _ = formats.adopt(written(tmp_path / "M.LITE"), TFLITE, model_io, "int8", draft, Silent())
     assert path == draft / "artifacts" / "model-int8.tflite"
     assert path.read_bytes() == b"model"
     assert kept == model_io
@@ -154,7 +155,7 @@ def test_a_folder_is_copied_with_all_that_is_in_it(tmp_path: Path) -> None:
     draft.mkdir()
     source = graph(tmp_path / "model", "MatMul")
     written(source / "variables" / "variables.index", b"1")
-    path, _ = formats.adopt(source, SAVED_MODEL, NATIVE_IO, "fp32", draft, Silent())
+    path, _, _ = formats.adopt(source, SAVED_MODEL, NATIVE_IO, "fp32", draft, Silent())
     assert path == draft / "artifacts" / "model-fp32.savedmodel"
     assert sorted(entry.name for entry in path.rglob("*") if entry.is_file()) == ["saved_model.pb", "variables.index"]
 
@@ -205,7 +206,7 @@ def test_an_imported_bundle_says_what_its_model_takes(imported: Callable[..., Bu
     batches = {artifact.format: bundle.model_io_of(artifact).batch for artifact in bundle.artifacts}
     assert batches == {"keras": 8, "tflite": 8, "onnx": None}
     assert bundle.model_io_of(bundle.find("keras")) == expected
-    assert bundle.model_io_of(bundle.find("onnx")) == expected.exported("onnx")
+    assert bundle.model_io_of(bundle.find("onnx")) == plugins.exported(expected, "onnx")
 
 
 @pytest.mark.parametrize("schema", ["digitbench.bundle/1", "digitbench.bundle/2"])

@@ -13,7 +13,7 @@ from core.helpers import one_printable_line
 from core.test_compare import FAILED, INVALID, MISSING, SLOW, change_of, compared, generation, run, timed
 from digitbench.errors import UsageError
 from digitbench.judge.compare import Verdict, compare
-from digitbench.judge.gates import METRICS, Gate, parse_excused, parse_gate, parse_gates
+from digitbench.judge.gates import GATED, Gate, parse_excused, parse_gate, parse_gates
 from digitbench.records.results import Accuracy, Agreement, ArtifactFile, Finding, Flip, Results, Row
 from digitbench.report.comparison import footnotes, verdict_line
 
@@ -71,7 +71,7 @@ def test_what_is_no_gate_is_refused_in_one_line(text: str, message: str) -> None
 
 limits = st.decimals(0, 99, places=3).map(lambda limit: f"{limit:f}")
 near_gates = st.builds(
-    "{}:{}{}".format, st.sampled_from([*METRICS, "p50", "x"]), limits | st.text(max_size=9), st.text("%p 1", max_size=4)
+    "{}:{}{}".format, st.sampled_from([*GATED, "p50", "x"]), limits | st.text(max_size=9), st.text("%p 1", max_size=4)
 )
 
 

@@ -15,9 +15,18 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import stats as scipy_stats
 
-from digitbench.evaluate.intervals import ALIKE, log_interval, percentiles, ranks, summarise, tied, unpaired
+from digitbench.evaluate.intervals import (
+    ALIKE,
+    log_interval,
+    percentiles,
+    ranks,
+    summarise,
+    tied,
+    unpaired,
+    within_floor,
+)
 from digitbench.records.results import Key
-from digitbench.records.timing import Ratio, contains_one, within_floor
+from digitbench.records.timing import Ratio
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -208,7 +217,11 @@ def test_only_values_above_0_have_a_ratio(values: list[float]) -> None:
         (Ratio(1.1, (0.99, 1.2)), None, False),
         (Ratio(1.1, (1.0, 1.2)), None, False),
         (Ratio(0.9, (0.8, 1.0)), None, False),
-        (Ratio(5.0), None, False),
+        (Ratio(5.0), None, True),  # a single process each: a tenth is no difference, more is one
+        (Ratio(1.112), None, True),
+        (Ratio(1.11), None, False),
+        (Ratio(0.9), None, False),
+        (Ratio(0.899), Ratio(1.0, (0.5, 2.0)), True),
         (Ratio(1.1, (1.05, 1.15)), Ratio(1.0), True),
         (Ratio(1.1, (1.05, 1.15)), Ratio(1.0, (0.98, 1.09)), True),
         (Ratio(1.1, (1.05, 1.15)), Ratio(1.0, (0.98, 1.11)), False),
@@ -220,7 +233,7 @@ def test_only_values_above_0_have_a_ratio(values: list[float]) -> None:
 def test_what_can_not_be_told_apart(ratio: Ratio, floor: Ratio | None, told_apart: bool) -> None:
     assert tied(ratio, floor) is not told_apart
     if ratio.interval:
-        assert tied(ratio, floor) is (contains_one(ratio) or within_floor(ratio, floor))
+        assert tied(ratio, floor) is (ratio.interval[0] <= 1 <= ratio.interval[1] or within_floor(ratio, floor))
 
 
 # --- ranks ---------------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from digitbench import plugins
 from digitbench.backend import NATIVE_SPEC, Images, IOSpec, Tensor, check_images
 from digitbench.plugins.model_io import NATIVE_IO, ModelIO, fitted, square
 
@@ -258,10 +259,10 @@ def test_native_model_io_is_native_and_every_other_is_not() -> None:
 
 def test_what_is_exported_has_one_output_no_code_and_of_onnx_any_batch() -> None:
     model_io = ModelIO((784,), 0, 255, batch=8, output=Tensor("b", (8, 10), "float32"), code=True)
-    written = model_io.exported("tflite")
+    written = plugins.exported(model_io, "tflite")
     assert (written.output.name, written.code, written.batch) == ("", False, 8)
     assert (written.shape, written.foreground, written.input) == (model_io.shape, model_io.foreground, model_io.input)
-    assert model_io.exported("onnx") == replace(written, batch=None)
+    assert plugins.exported(model_io, "onnx") == replace(written, batch=None)
 
 
 @pytest.mark.parametrize(

@@ -107,7 +107,7 @@ def bundle(untrained: Bundle, tmp_path: Path) -> Bundle:
 
 
 def test_a_bundle_shows_its_metrics_its_artifacts_and_its_training(bundle: Bundle) -> None:
-    history = {"loss": [2.0, 1.0], "val_loss": [1.5, 1.75], "accuracy": [0.5, 1.0]}
+    history = {"loss": [2.0, 1.0], "val_loss": [1.5, 1.75], "accuracy": [0.5, 1.0], "val_accuracy": [0.5, 0.75]}
     (bundle.path / "history.json").write_text(json.dumps(history), encoding="utf-8")
     html = bundle._repr_html_()
     page = check(html)
@@ -117,16 +117,30 @@ def test_a_bundle_shows_its_metrics_its_artifacts_and_its_training(bundle: Bundl
     assert "validation loss 1.500 → 1.750" in page.text
     assert "accuracy 50.0% → 100.0%" in page.text
     curves = [[float(y) for y in re.findall(r",([\d.]+)", points)] for points in re.findall(r'points="([^"]+)"', html)]
-    assert [heights[0] > heights[1] for heights in curves] == [False, True, True], "down, up, up: y grows downwards"
-    assert html.count("stroke-dasharray") == 1
+    assert [heights[0] > heights[1] for heights in curves] == [False, True, True, True], "y grows downwards"
+    assert html.count("stroke-dasharray") == 2
 
 
-@pytest.mark.parametrize("history", ["{", '{"loss": [1.0]}', '{"loss": [NaN, 1.0]}', '{"other": [1.0, 2.0]}', "{}"])
+def test_a_training_that_diverged_is_drawn_up_to_there_and_said(bundle: Bundle) -> None:
+    history = '{"loss": [2.0, 1.0, NaN], "accuracy": [0.5, 0.75, 0.1]}'
+    (bundle.path / "history.json").write_text(history, encoding="utf-8")
+    page = check(bundle._repr_html_())
+    assert "Its training diverged: not all values are numbers from epoch 3 on" in page.text
+    assert "loss 2.000 → 1.000" in page.text
+
+
+NO_CURVES = {
+    "{": "not the history of a training", '{"loss": [1.0], "accuracy": [1.0]}': "",
+    '{"loss": [NaN, 1.0], "accuracy": [NaN, 1.0]}': "Its training diverged", "{}": "not the history of a training",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("history", NO_CURVES)
 def test_a_bundle_is_shown_without_a_curve_where_there_is_none(bundle: Bundle, history: str) -> None:
     (bundle.path / "history.json").write_text(history, encoding="utf-8")
     page = check(bundle._repr_html_())
     assert "svg" not in page.seen
-    assert ("can't be read" in page.text) == (history == "{")
+    assert NO_CURVES[history] in page.text
 
 
 def test_a_bundles_words_are_only_words_too(bundle: Bundle) -> None:

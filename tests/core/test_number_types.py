@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from core.helpers import one_printable_line
+from digitbench import plugins
 from digitbench.errors import BundleError
 from digitbench.importing import formats
 from digitbench.importing.formats import KERAS, ONNX, SAVED_MODEL, TFLITE, ModelFormat
@@ -230,7 +231,7 @@ def test_every_backend_may_try_what_only_others_make(precision: str) -> None:
     class Few(Fake):
         format, precisions = "onnx", ("fp32", "int8")
 
-    runs: Callable[..., list[str]] = precisions.runnable
+    runs: Callable[..., list[str]] = plugins.runnable
     assert runs(Few, [precision]) == ["fp32", "int8", precision]
     assert runs(Few, ["dynamic"]) == ["fp32", "int8"]
     assert precisions.parse([precision]) == (precision,)

@@ -15,7 +15,6 @@ from onnx import helper
 from core.test_number_types import precision_of
 from digitbench.importing.formats import ONNX
 from digitbench.model_files import onnx_file
-from digitbench.model_files.protobuf import Message
 
 Node = tuple[str, list[str], list[str]]
 W = np.random.default_rng(0).normal(0, 1, (784, 10)).astype(np.float32)
@@ -180,6 +179,7 @@ def test_what_onnx_runtimes_quantiser_writes_is_known(tmp_path: Path, name: str)
     assert precision_of(target, ONNX) == expected
 
 
-def test_a_graph_of_no_node_is_no_onnx_model() -> None:
+def test_a_graph_of_no_node_is_no_onnx_model(tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").touch()
     with pytest.raises(ValueError, match="no graph"):
-        onnx_file.kinds(Message(b""))
+        onnx_file.number_types(tmp_path / "model.onnx")

@@ -29,7 +29,7 @@ from digitbench.records import samples
 from digitbench.records.results import Floor, McNemar, Results, Row
 from digitbench.records.settings import Settings
 from digitbench.records.timing import Finding, Ratio
-from digitbench.report import page
+from digitbench.report import page, sections
 from digitbench.report.page import Source, changed_images, chart_parts, command, curves, facts, runs, table, thinning
 from digitbench.report.page import html as pages
 from digitbench.report.page import markdown as markdowns
@@ -131,12 +131,12 @@ def test_a_png_of_ours_is_read_by_others_as_it_was() -> None:
 def test_changed_images_come_with_every_answer_and_once_for_all_batch_sizes() -> None:
     changes, count = changed_images.changed(source_of(results_of(*fourteen_rows(batch_sizes=(1, 32)))))
     assert count == len(changes) == 3
-    first = changes[0]
+    first, picture = changes[0]
     assert [(answer.label, answer.right, answer.margins) for answer in first.answers] == [
         (1, True, "by 0.1"), (2, False, "by 0.1"),
     ]  # fmt: skip
     assert first.answers[1].who.count("onnx fp16") == 1
-    assert first.picture == ""
+    assert picture == ""
 
 
 # --- the command ---------------------------------------------------------------------------------------------------
@@ -196,22 +196,26 @@ def test_every_row_that_is_not_valid_is_told_with_its_reason_and_mend() -> None:
 def test_the_table_sorts_by_numbers_and_leaves_out_what_says_nothing() -> None:
     results = results_of(*fourteen_rows(batch_sizes=(1, 32)))
     full = table.full(results, recommendations(results))
-    heads = [head.title for head in full.heads]
+    heads = full.table.heads
     assert "batch size" in heads
     assert "threads" not in heads
     assert "log loss" not in heads
-    p50 = heads.index("p50 µs")
-    assert all(isinstance(line.cells[p50].key, float) for line in full.lines)
-    assert dict(full.choices).keys() == {"backend", "precision", "batch size", "verdict"}
-    assert dict(full.choices)["batch size"] == ("1", "32")
-    assert sum(line.named for line in full.lines) == 2
+    p50, backend = (full.table.columns[heads.index(head)] for head in ("p50 µs", "backend"))
+    assert all(isinstance(p50.sorted_by(row), float) for row in full.table.rows)
+    assert {backend.sorted_by(row) for row in full.table.rows} == {row.backend for row in results.rows}
+    assert full.choices.keys() == {"backend", "precision", "batch size", "verdict"}
+    assert full.choices["batch size"] == ["1", "32"]
+    assert {line["verdict"] for line in full.filters} <= {"chosen", "front", "beaten", "none"}
+    assert [full.table.style_of(row) for row in full.table.rows].count("named") == 2
 
 
 def test_digits_are_told_where_an_evaluation_looked_at_them() -> None:
     labels = np.arange(20) % 10
     classes = of_classes(np.eye(10, dtype=np.float32)[labels], labels)
-    assert len(facts.digits([candidate("keras"), candidate("onnx", classes=classes)]).lines) == 10
-    assert facts.digits([candidate("keras")]).lines == ()
+    section = sections.digits(results_of(candidate("keras"), candidate("onnx", classes=classes)))
+    assert section
+    assert len(section.table.lines) == 10
+    assert sections.digits(results_of(candidate("keras"))) is None
 
 
 # --- several runs --------------------------------------------------------------------------------------------------
@@ -228,7 +232,7 @@ def test_runs_are_ordered_by_time_and_each_is_compared_with_the_first() -> None:
     changes = runs.changes(sources)
     assert [change.name for change in changes] == ["mine, 2026-11-22 00:00 UTC", "mine, 2026-11-23 00:00 UTC"]
     assert changes[0].unlike == ("cpu 'Some CPU' in base and 'Another' in new",)
-    slower = [line for line in changes[0].table.lines if line[:2] == ("keras fp32, batch 1", "latency")]
+    slower = [line for line in changes[0].table.lines if line[:2] == ("keras batch 1", "latency")]
     assert [(line[4], line[6]) for line in slower] == [("+100.0%", "worse")]
 
 

@@ -94,7 +94,7 @@ def test_extra_info_is_named_as_in_the_suite() -> None:
         assert extra[name] is not None
     assert extra["valid"] is False
     assert extra["invalid_because"] == ["busy"]
-    assert extra["ratio_interval"] == [1.4, 1.6]
+    assert extra["ratio_interval"] == (1.4, 1.6)
     assert extra["median_interval"] == pytest.approx([9.7e-6, 10.2e-6])
 
 

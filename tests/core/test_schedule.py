@@ -185,8 +185,8 @@ def test_ratios_are_paired_by_generation(stage: FakePools) -> None:
 def test_a_machine_of_two_speeds_moves_no_ratio() -> None:
     """Both were slow in half of the rounds, and one had a call more: medians of all calls would be 20 and 30."""
     fast, slow = np.full(100, 20_000), np.full(100, 30_000)
-    baseline = generation._Tally(None, None, [fast, fast, slow, slow, fast[:1]])  # type: ignore[arg-type]
-    candidate = generation._Tally(None, None, [fast, fast, slow, slow, slow[:1]])  # type: ignore[arg-type]
+    baseline = generation._Tally(None, [fast, fast, slow, slow, fast[:1]])  # type: ignore[arg-type]
+    candidate = generation._Tally(None, [fast, fast, slow, slow, slow[:1]])  # type: ignore[arg-type]
     assert generation._p50(candidate) / generation._p50(baseline) == 1.5
     assert generation._ratio(candidate, baseline) == pytest.approx(1)
 

@@ -19,9 +19,10 @@ from digitbench.backend import Runtime
 from digitbench.judge import speed
 from digitbench.records.results import Busy, Finding, Generation, Latency, Ratio, Results, Row, SgemmRow, WarmUp
 from digitbench.records.settings import Settings
-from digitbench.report.sgemm import invalid_sgemm, print_sgemm, sentences
+from digitbench.report.sgemm import invalid_sgemm, section, sentences
 from digitbench.report.tables import to_markdown
 from digitbench.report.terminal import print_results
+from digitbench.report.terminal_table import print_section
 
 FLOPS = 813_056
 BUSY = Finding("9% of the time it was ready to run and got no core", "close what else runs here")
@@ -55,7 +56,8 @@ def results_of(rows: Sequence[Row], sgemm_rows: Sequence[Row]) -> Results:
 
 def shown(results: Results, width: int = 200, terminal: bool = True) -> str:
     stream = io.StringIO()
-    print_sgemm(results, Console(file=stream, width=width, force_terminal=terminal, color_system=None))
+    console = Console(file=stream, width=width, force_terminal=terminal, color_system=None)
+    print_section(section(results), console)
     return stream.getvalue()
 
 

@@ -331,7 +331,7 @@ def test_a_dead_sgemm_fails_the_command_as_a_dead_candidate_does(
 ) -> None:
     results = run()
     failed = replace(results, roofs=tuple(replace(sgemm, row=sgemm.row.failed("it died")) for sgemm in results.roofs))
-    monkeypatch.setattr("digitbench.commands.outputs.measure", lambda *_, **options: failed)
+    monkeypatch.setattr("digitbench.commands.bench.measure_and_show", lambda *_, **options: failed)
     with pytest.raises(CheckFailed, match="2 of 4 rows failed: sgemm: it died"):
         bench(untrained.path, backend=["numpy"], quick=True, roofline=True)
 

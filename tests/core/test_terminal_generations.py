@@ -15,6 +15,7 @@ from core.test_terminal import (
     compared,
     generation,
     ranks_of,
+    results_of,
     shown,
     table_of,
     timed,
@@ -22,7 +23,7 @@ from core.test_terminal import (
 from digitbench.backend import Runtime
 from digitbench.evaluate import intervals
 from digitbench.judge.sorting import sort_rows
-from digitbench.records.formatting import tied
+from digitbench.judge.ties import ratio_or_tie
 from digitbench.records.results import (
     Finding,
     Latency,
@@ -58,14 +59,31 @@ def test_what_lies_within_the_noise_floor_is_a_tie_too() -> None:
 
 
 @given(
-    value=st.floats(0.5, 2), factor=st.floats(1, 1.5), noise=st.none() | st.tuples(st.floats(0.8, 1), st.floats(1, 1.2))
+    value=st.floats(0.5, 2),
+    spread=st.lists(st.floats(0.9, 1.1), min_size=2, max_size=4),
+    noise=st.none() | st.tuples(st.floats(0.8, 1), st.floats(1, 1.2)),
 )
 def test_a_tie_in_the_table_is_a_tie_in_the_ranking(
-    value: float, factor: float, noise: tuple[float, float] | None
+    value: float, spread: list[float], noise: tuple[float, float] | None
 ) -> None:
-    ratio = Ratio(value, (value / factor, value * factor))
+    """The baseline is 1 in every generation, so that a candidate is paired with it as with any other."""
+    ratios = {index: value * factor for index, factor in enumerate(spread)}
+    row = compared("onnx", 1, 19, None, intervals.log_interval(list(ratios.values())))
     floor = replace(FLOOR, ratio=Ratio(1.0, noise)) if noise else None
-    assert tied(ratio, floor) == intervals.tied(ratio, floor.ratio if floor else None)
+    results = results_of(row, settings=BASELINE, floors=(floor,) if floor else ())
+    by_key = {row.key: ratios, ("tflite", "fp32", 1, 1): dict.fromkeys(ratios, 1.0)}
+    ranks = intervals.ranks(by_key, floor.ratio if floor else None)
+    assert (ratio_or_tie(row, results) == "tie") == (set(ranks.values()) == {1})
+
+
+@pytest.mark.parametrize(
+    ("value", "cell"), [(1.1, "tie"), (1.111, "tie"), (1.112, "×1.11"), (0.9, "tie"), (0.899, "×0.90"), (5.0, "×5.00")]
+)
+def test_the_ratio_of_a_single_process_is_a_tie_within_a_tenth(value: float, cell: str) -> None:
+    """It has no interval: the rule is that by which `choose` holds single processes against each other."""
+    row = compared("onnx", 1, 19, None, Ratio(value))
+    other_floor = replace(FLOOR, ratio=Ratio(1.0))
+    assert ratio_or_tie(row, results_of(row, settings=BASELINE, floors=(other_floor,))) == cell
 
 
 def test_half_an_interval_is_never_written_smaller_than_it_is() -> None:

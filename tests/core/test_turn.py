@@ -151,8 +151,8 @@ def test_the_call_breakdown_tells_steps_apart(
     backend = FakeWithSteps(clock)
     breakdown = call_breakdown_of(monkeypatch, clock, tmp_path, images, backend)
     assert breakdown == pytest.approx({"call": 10, "loop": 0, "input_copy": 1, "run": 5, "output_copy": 2})
-    assert backend.order == ["put", "run", "get"] * (len(backend.order) // 3)
-    assert len(backend.order) >= 3 * worker.BREAKDOWN_CALLS
+    assert backend.calls_made == ["put", "run", "get"] * (len(backend.calls_made) // 3)
+    assert len(backend.calls_made) >= 3 * worker.BREAKDOWN_CALLS
 
 
 def test_without_steps_the_call_breakdown_has_the_call_alone(

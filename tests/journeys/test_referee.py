@@ -46,7 +46,7 @@ def test_a_tool_that_breaks_is_told_and_the_others_go_on(trained: Bundle, monkey
 
     monkeypatch.setattr(native_tools, "PAIRS", 1)
     monkeypatch.setattr(native_tools, "SECONDS", 0.1)
-    monkeypatch.setitem(native_tools.BACKENDS, "openvino", broken)
+    monkeypatch.setitem(native_tools.TOOLS, "benchmark_app", broken)
     recorder = Recorder()
     chosen = candidates(trained, ["openvino", "onnx"], [1], [1])
     results = native_tools.run(data.load("digits").test.images, chosen, recorder)

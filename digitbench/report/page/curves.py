@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from digitbench.bundle import HISTORY, Bundle
 from digitbench.charts import palette
-from digitbench.errors import BundleError, one_line
 from digitbench.judge.sorting import Group, p50
 from digitbench.records import formatting
 from digitbench.records.results import Results, Row
@@ -69,35 +66,6 @@ def _sweep_lines(rows: Sequence[Row], names: formatting.Names) -> list[Trace]:
 
 
 # --- training ------------------------------------------------------------------------------------------------------
-
-
-def history_of(bundle: Bundle) -> Mapping[str, Sequence[float]]:
-    """Read loss and accuracy of each epoch: lists of the same length by name.
-
-    Raises
-    ------
-    BundleError
-        There is none, as for a model made elsewhere, or it can't be read.
-    """
-    path = bundle.path / HISTORY
-    if not path.exists():
-        explanation = "was made elsewhere" if bundle.manifest.imported else "has lost it"
-        raise BundleError(f"{path}: no training history is kept: this model {explanation}")
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as exc:
-        raise BundleError(f"{path}: can't be read: {one_line(exc)}") from exc
-    curves = content if isinstance(content, dict) else {}
-    numeric_curves = {
-        str(name): values for name, values in curves.items() if isinstance(values, list) and _numbers(values)
-    }
-    if not any(name in numeric_curves for name in CURVES):
-        raise BundleError(f"{path}: holds neither loss nor accuracy; train again")
-    return numeric_curves
-
-
-def _numbers(values: Sequence[Any]) -> bool:
-    return bool(values) and all(isinstance(value, int | float) for value in values)
 
 
 def training(history: Mapping[str, Sequence[float]]) -> Plot:

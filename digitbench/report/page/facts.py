@@ -3,26 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from operator import attrgetter
 
+from digitbench.judge.faults import state as state
 from digitbench.judge.sorting import sort_rows
 from digitbench.records import formatting
+from digitbench.records.metrics import read
 from digitbench.records.results import Results, Row
-from digitbench.report.columns import certified_share, expected_error
-from digitbench.report.cost_breakdown import rest
-from digitbench.report.footnotes import p_value
 from digitbench.report.page import Source
+from digitbench.report.table import ALWAYS, Column, Table, of_metric, text_table
 
 NOT_KNOWN = "not known"
-
-
-@dataclass(frozen=True)
-class Table:
-    """A plain table: heads, lines of cells, and how many of the first columns are text."""
-
-    heads: tuple[str, ...]
-    lines: tuple[tuple[str, ...], ...]
-    text_columns: int = 1
 
 
 def overview(source: Source) -> Table:
@@ -40,43 +31,40 @@ def overview(source: Source) -> Table:
                      f"Python {machine.get('python', NOT_KNOWN)}"),
         ("Results", source.path.name),
     ]  # fmt: skip
-    return Table(("", ""), tuple(lines), 2)
+    return text_table(("", ""), tuple(lines), 2)
 
 
 def settings(results: Results) -> Table:
     """Give what the values depend on: the settings, warm-up, the loop's cost, digitbench's own load."""
-    entries: list[tuple[str, str]] = []
-    recorded = results.settings
-    for name, unit in (("seconds", "s of timed calls of each candidate, over all generations"),
-                       ("generations", "fresh processes of each candidate"), ("seed", "of the order of turns"),
-                       ("timeout", "s that a worker may be silent")):  # fmt: skip
-        if getattr(recorded, name) is not None:
-            entries.append((name, f"{getattr(recorded, name)} {unit}"))
-    baseline = formatting.baseline_of(results)
-    entries += [("baseline", f"{' '.join(baseline)}: what ratios are to")] if baseline else []
-    share = recorded.parent_cpu_share
-    entries += [("digitbench's own load", f"{share:.1%} of a core while timing")] if share is not None else []
-    load = results.machine.get("load_average")
-    entries += [("load average before", f"{load}")] if load is not None else []
-    return Table(("setting", "value"), (*entries, *_warm_up(results), *_loop(results)), 2)
+    baseline, own_load = formatting.baseline_of(results), results.settings.parent_cpu_share
+    entries = {
+        "seconds": (results.settings.seconds, "{} s of timed calls of each candidate, over all generations"),
+        "generations": (results.settings.generations, "{} fresh processes of each candidate"),
+        "seed": (results.settings.seed, "{} of the order of turns"),
+        "timeout": (results.settings.timeout, "{} s that a worker may be silent"),
+        "baseline": (baseline and " ".join(baseline), "{}: what ratios are to"),
+        "digitbench's own load": (own_load, "{:.1%} of a core while timing"),
+        "load average before": (results.machine.get("load_average"), "{}"),
+        "warm-up": (_warm_up(results.rows), "{}"),
+        "the timed loop": (_loop(results.rows), "{} µs of each call; in the figures"),
+    }
+    lines = [(name, form.format(value)) for name, (value, form) in entries.items() if value is not None]
+    return text_table(("setting", "value"), lines, 2)
 
 
-def _warm_up(results: Results) -> list[tuple[str, str]]:
-    warm_ups = [row.warm_up for row in results.rows if row.warm_up]
+def _warm_up(rows: Sequence[Row]) -> str | None:
+    warm_ups = [row.warm_up for row in rows if row.warm_up]
     if not warm_ups:
-        return []
+        return None
     calls, seconds = ([warm_up.calls for warm_up in warm_ups], [warm_up.seconds for warm_up in warm_ups])
-    settled = sum(warm_up.settled for warm_up in warm_ups)
-    return [(
-        "warm-up", f"{min(calls):,} to {max(calls):,} calls in {min(seconds):.2f} to {max(seconds):.2f} s; settled in "
-                   f"{settled} of {formatting.counted(len(warm_ups), 'candidate')}",
-    )]  # fmt: skip
+    settled = f"{sum(warm_up.settled for warm_up in warm_ups)} of {formatting.counted(len(warm_ups), 'candidate')}"
+    times = f"{min(calls):,} to {max(calls):,} calls in {min(seconds):.2f} to {max(seconds):.2f} s"
+    return f"{times}; settled in {settled}"
 
 
-def _loop(results: Results) -> list[tuple[str, str]]:
-    costs = [row.ledger.loop for row in results.rows if row.ledger]
-    ends = dict.fromkeys(f"{cost:.2f}" for cost in (min(costs, default=0.0), max(costs, default=0.0)))
-    return [("the timed loop", f"{' to '.join(ends)} µs of each call; in the figures")] if costs else []
+def _loop(rows: Sequence[Row]) -> str | None:
+    costs = [row.ledger.loop for row in rows if row.ledger]
+    return " to ".join(dict.fromkeys(f"{cost:.2f}" for cost in (min(costs), max(costs)))) if costs else None
 
 
 def floors(results: Results) -> Table:
@@ -85,7 +73,7 @@ def floors(results: Results) -> Table:
         (f"{floor.backend} {floor.precision}", str(floor.batch_size), str(floor.threads), formatting.ratio(floor.ratio),
          ", ".join(f"×{value:.3f}" for value in floor.generations.values())) for floor in results.floors
     )  # fmt: skip
-    return Table(("baseline", "batch size", "threads", "against itself [95 %]", "in each generation"), lines)
+    return text_table(("baseline", "batch size", "threads", "against itself [95 %]", "in each generation"), lines)
 
 
 def runtimes(results: Results) -> Table:
@@ -95,16 +83,7 @@ def runtimes(results: Results) -> Table:
          "can't tell" if row.runtime.threads is None else str(row.runtime.threads), str(row.threads))
         for row in results.rows if row.runtime
     )  # fmt: skip
-    return Table(("backend", "runtime", "version", "provider", "threads", "asked for"), tuple(lines), 4)
-
-
-def state(row: Row) -> str:
-    """``VALID``, ``INVALID``, ``failed``, ``not measured``, ``not timed``, or ``not checked`` (in older results)."""
-    if row.error:
-        return "not measured" if row.mend else "failed"
-    if row.latency_us is None:
-        return "not timed"
-    return "not checked" if row.validity is None else "INVALID" if row.validity else "VALID"
+    return text_table(("backend", "runtime", "version", "provider", "threads", "asked for"), tuple(lines), 4)
 
 
 def troubles(results: Results) -> Table:
@@ -116,7 +95,7 @@ def troubles(results: Results) -> Table:
             lines.append((names.row(row), state(row), row.error, f"run: {row.mend}" if row.mend else ""))
         for finding in () if row.error else row.validity or ():
             lines.append((names.row(row), state(row), finding.reason, finding.mend))
-    return Table(("candidate", "", "why", "what mends it"), tuple(lines), 4)
+    return text_table(("candidate", "", "why", "what mends it"), tuple(lines), 4)
 
 
 def validity(results: Results) -> str:
@@ -134,76 +113,21 @@ def validity(results: Results) -> str:
 
 def agreement(rows: Sequence[Row]) -> Table:
     """Give what each backend and precision says beside the reference."""
-    lines = []
-    for row in rows:
-        comparison, test = row.agreement, row.agreement.mcnemar if row.agreement else None
-        lines.append((
-            row.backend, row.precision, formatting.top1(row, interval=True),
-            str(comparison.flips) if comparison else "", str(test.lost) if test else "",
-            str(test.won) if test else "", p_value(test.p_value) if test else "",
-            test.verdict if test else "", f"{comparison.max_abs_diff:.2g}" if comparison else "", certified_share(row),
-            f"{row.calibration.log_loss:.4f}" if row.calibration else "", expected_error(row),
-        ))  # fmt: skip
-    heads = ("backend", "precision", "top-1 [95 %]", "flips", "lost", "won", "p", "top-1 is", "max |Δ|", "certified",
-             "log loss", "ECE")  # fmt: skip
-    return _without_empty(Table(heads, tuple(lines), 2))
-
-
-def digits(rows: Sequence[Row]) -> Table:
-    """Give how often each digit is found, where an evaluation looked at that: by the first row that says it."""
-    row = next((row for row in rows if row.classes), None)
-    lines = tuple(
-        (str(digit.digit), f"{digit.images:,}", f"{digit.correct:,}",
-         "" if digit.recall is None else f"{digit.recall:.1%}",
-         "" if digit.interval is None else f"[{100 * digit.interval[0]:.1f}, {100 * digit.interval[1]:.1f}]",
-         "" if digit.precision is None else f"{digit.precision:.1%}",
-         "" if digit.mistaken_for is None else f"{digit.mistaken_for} ({digit.mistaken:,})")
-        for digit in (row.classes if row else ())
-    )  # fmt: skip
-    return Table(("digit", "images", "right", "recall", "[95 %]", "precision", "taken for"), lines, 0)
-
-
-def call_breakdown(results: Results) -> Table:
-    """Give where each call's time goes, where that was looked at."""
-    names, lines = formatting.Names.of(results.rows), []
-    for row in sort_rows(results.rows):
-        breakdown = row.ledger
-        if breakdown:
-            times = (
-                breakdown.call,
-                breakdown.input_copy,
-                breakdown.run,
-                breakdown.output_copy,
-                rest(breakdown),
-                breakdown.loop,
-            )
-            lines.append((names.row(row), *("" if time is None else f"{time:,.2f}" for time in times)))
-    heads = ("candidate", "call µs", "input copy", "run", "output copy", "rest", "loop")
-    return _without_empty(Table(heads, tuple(lines)))
-
-
-def native_tools(results: Results) -> Table:
-    """Give digitbench's times beside those of each runtime's own tool."""
-    lines = tuple(
-        (result.backend, result.tool, str(result.batch_size), str(result.threads), formatting.ratio(result.ratio),
-         str(len(result.pairs)), result.note) for result in results.referees
-    )  # fmt: skip
-    return Table(("backend", "its own tool", "batch size", "threads", "ours / theirs", "pairs", "note"), lines, 2)
+    columns = [
+        Column("backend", ALWAYS, attrgetter("backend"), left=True),
+        Column("precision", ALWAYS, attrgetter("precision"), left=True),
+        of_metric("accuracy", interval=True, head="top-1 [95 %]"),
+        *map(of_metric, ("flips", "lost", "won", "p")),
+        Column("top-1 is", ALWAYS, lambda row: read(row, "agreement.mcnemar.verdict") or ""),
+        *map(of_metric, ("max-diff", "certified", "log-loss", "ece")),
+    ]
+    return Table(columns, rows).without_empty()
 
 
 def pairs(results: Results) -> Table:
     """Give every two candidates that don't say the same."""
-    lines = tuple(
-        (" ".join(pair.first), " ".join(pair.second), str(pair.flips), p_value(pair.mcnemar.p_value),
+    lines = [
+        (" ".join(pair.first), " ".join(pair.second), str(pair.flips), formatting.p_value(pair.mcnemar.p_value),
          pair.mcnemar.verdict, f"{pair.max_abs_diff:.2g}") for pair in results.pairs if pair.flips
-    )  # fmt: skip
-    return Table(("one", "the other", "labels unlike", "p", "top-1 is", "max |Δ|"), lines, 2)
-
-
-def _without_empty(table: Table) -> Table:
-    kept_columns = [index for index in range(len(table.heads)) if any(line[index] for line in table.lines)]
-    text_columns = sum(index < table.text_columns for index in kept_columns)
-    return Table(
-        tuple(table.heads[index] for index in kept_columns),
-        tuple(tuple(line[index] for index in kept_columns) for line in table.lines), text_columns,
-    )  # fmt: skip
+    ]  # fmt: skip
+    return text_table(("one", "the other", "labels unlike", "p", "top-1 is", "max |Δ|"), lines, 2)

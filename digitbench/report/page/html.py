@@ -15,12 +15,13 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
+from digitbench.bundle import history
 from digitbench.charts import palette
 from digitbench.errors import BundleError
 from digitbench.judge.sorting import Group
 from digitbench.records.formatting import Names, day
 from digitbench.records.results import Results
-from digitbench.report import page, sgemm
+from digitbench.report import page, sections, sgemm
 from digitbench.report.footnotes import footnotes
 from digitbench.report.page import Source, changed_images, command, curves, facts, plots, runs, table, thinning
 from digitbench.report.page.chart_parts import ON_DARK, Plot
@@ -63,7 +64,7 @@ def render(sources: Sequence[Source]) -> str:
     source = sources[-1]
     verdicts = recommendations(source.results)
     run_plots = curves.over_runs(list(zip(runs.names_of(sources), (source.results for source in sources), strict=True)))
-    training = _value_or_reason(lambda: curves.training(curves.history_of(_bundle(source))))
+    training = _value_or_reason(lambda: curves.training(history.read(_bundle(source)).curves))
     drawings = {
         "runs": run_plots if len(sources) > 1 else [], "front": [], "spread": [], "tail": [],
         "sweep": curves.sweeps(source.results), "training": [training.value] if training.value else [],
@@ -92,12 +93,12 @@ def _context(source: Source, verdicts: Sequence[Recommendation]) -> dict[str, An
         "name": results.bundle["name"], "source": source, "results": results, "facts": facts,
         "overview": facts.overview(source), "measured": day(results.created), "verdicts": verdicts,
         "timed": any(row.latency_us for row in results.rows), "full": table.full(results, verdicts),
-        "agreement": facts.agreement(rows), "digits": facts.digits(rows), "changed": images, "changed_count": count,
-        "known_flips": any(row.agreement for row in rows),
+        "agreement": facts.agreement(rows), "digits": sections.digits(results), "changed": images,
+        "changed_count": count, "known_flips": any(row.agreement for row in rows),
         "confusion": _value_or_reason(lambda: changed_images.confusion(source)),
         "notes": _notes(results), "thinned": str(thinning.fineness(len(results.rows))),
         "reproduce": command.command(source), "caveats": command.caveats(source),
-        "sgemm_shares": _sgemm_shares(results),
+        "sections": [sections.call_breakdowns(results), sections.native_tools(results), sgemm.section(results)],
     }  # fmt: skip
 
 
@@ -121,17 +122,6 @@ def _value_or_reason(compute: Callable[[], Any]) -> ValueOrReason:
         return ValueOrReason(compute())
     except BundleError as exc:
         return ValueOrReason(why=str(exc))
-
-
-def _sgemm_shares(results: Results) -> tuple[facts.Table, list[str]]:
-    """Give the shares of the machine's matrix products, where they were asked for."""
-    if not results.roofs:
-        return facts.Table((), ()), []
-    columns = sgemm.sgemm_columns(results)
-    lines = tuple(tuple(" ".join(column.cell(row).split()) for column in columns)
-                  for row in sgemm.rows_with_sgemm(results))  # fmt: skip
-    notes = [*sgemm.sentences(results), *sgemm.invalid_sgemm(results), *sgemm.failed_sgemm(results)]
-    return facts.Table(tuple(column.title for column in columns), lines, 3), [*notes, *sgemm.legend(results)]
 
 
 def _group_plots(source: Source, verdict: Recommendation) -> dict[str, Plot | None]:

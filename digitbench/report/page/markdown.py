@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from digitbench.report.page import Source, command, facts, runs
 from digitbench.report.page.recommendation import Recommendation, recommendations
-from digitbench.report.tables import plain, to_markdown
+from digitbench.report.tables import bullets, plain, to_markdown
 
 FENCE = "```"
 
@@ -28,7 +28,7 @@ def write(sources: Sequence[Source]) -> str:
         title = f"**{plain(verdict.title[:1].upper() + verdict.title[1:])}.** " if len(verdicts) > 1 else ""
         blocks.append(f"{title}{plain(verdict.sentence)}")
     blocks.append(
-        _details("What this rests on", _bullets(_supporting_notes(verdicts)))
+        _details("What this rests on", bullets(_supporting_notes(verdicts)))
         if any(verdict.more for verdict in verdicts)
         else ""
     )
@@ -36,15 +36,14 @@ def write(sources: Sequence[Source]) -> str:
         blocks += _runs_and_changes(sources)
     blocks += ["## Results", to_markdown(results).strip()]
     troubles = facts.troubles(results)
-    if troubles.lines:
-        blocks += ["## What can't be relied on", _table(troubles)]
-    blocks.append(_details("How it was measured", "\n\n".join(filter(None, [
-        _table(facts.overview(source)), _table(facts.settings(results)), _table(facts.floors(results)),
-        _table(facts.runtimes(results)),
-    ]))))  # fmt: skip
+    if troubles.rows:
+        blocks += ["## What can't be relied on", troubles.to_markdown()]
+    tables = (facts.overview(source), facts.settings(results), facts.floors(results), facts.runtimes(results))
+    written = "\n\n".join(filter(None, (table.to_markdown() for table in tables)))
+    blocks.append(_details("How it was measured", written))
     line = command.command(source)
     if line:
-        blocks += ["## The command", f"{FENCE}\n{_fenced(line)}\n{FENCE}", _bullets(command.caveats(source))]
+        blocks += ["## The command", f"{FENCE}\n{_fenced(line)}\n{FENCE}", bullets(command.caveats(source))]
     return "\n\n".join(filter(None, blocks)) + "\n"
 
 
@@ -55,9 +54,9 @@ def _runs_and_changes(sources: Sequence[Source]) -> list[str]:
     blocks.append("## Changes")
     for change in runs.changes(sources):
         blocks.append(f"**{plain(change.name)}** against the first: {plain(change.summary)}")
-        blocks.append(_bullets(f"Not alike, compared all the same: {line}" for line in change.unlike))
-        if change.table.lines:
-            blocks.append(_details("Every figure", f"{_table(change.table)}\n\n{_bullets(change.lines)}"))
+        blocks.append(bullets(f"Not alike, compared all the same: {line}" for line in change.unlike))
+        if change.table.rows:
+            blocks.append(_details("Every figure", f"{change.table.to_markdown()}\n\n{bullets(change.lines)}"))
     return blocks
 
 
@@ -75,22 +74,6 @@ def _supporting_notes(verdicts: Sequence[Recommendation]) -> list[str]:
 
 def _details(summary: str, body: str) -> str:
     return f"<details><summary>{summary}</summary>\n\n{body}\n\n</details>"
-
-
-def _bullets(lines: Iterable[str]) -> str:
-    return "\n".join(f"- {plain(line)}" for line in lines)
-
-
-def _table(table: facts.Table) -> str:
-    if not table.lines:
-        return ""
-    alignments = [":--" if index < table.text_columns else "--:" for index in range(len(table.heads))]
-    lines = [
-        [plain(head) or " " for head in table.heads],
-        alignments,
-        *([plain(cell) for cell in line] for line in table.lines),
-    ]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _fenced(line: str) -> str:

@@ -10,10 +10,11 @@ from digitbench.evaluate import agreement
 from digitbench.judge import speed
 from digitbench.judge.choice import Choice, judge
 from digitbench.judge.sorting import Group, p50
+from digitbench.judge.ties import Ties
+from digitbench.plugins import references
 from digitbench.records import formatting
 from digitbench.records.precisions import FP32
 from digitbench.records.results import Accuracy, Floor, Results, Row
-from digitbench.records.timing import Ratio, contains_one, within_floor
 from digitbench.report import choice as choice_report
 from digitbench.report import page
 from digitbench.report.footnotes import p_value
@@ -110,7 +111,7 @@ def _first_look(row: Row, rows: Sequence[Row], title: str) -> str:
 def _row_to_compare(row: Row, rows: Sequence[Row]) -> Row | None:
     """Give the row that the named one is compared with: the reference in fp32 if it was timed, else the slowest."""
     valid = [rival for rival in rows if rival.valid and rival is not row]
-    reference = row.agreement.reference if row.agreement else "keras"
+    reference = references.backend_of([row])
     reference_rows = (rival for rival in valid if (rival.backend, rival.precision) == (reference, FP32))
     return next(reference_rows, None) or max(valid, key=p50, default=None)
 
@@ -121,13 +122,9 @@ def _speed_clause(row: Row, compared_row: Row, floor: Floor | None) -> str:
         return f"beside {candidate(compared_row)}, with which it has no generation in common"
     factor = f"{formatting.times(ratio.value).removeprefix('×')}"
     factor += f" {formatting.bracketed(ratio.interval, ratio.value)}" if ratio.interval else ""
-    if _is_same_speed(ratio, floor):
+    if Ties(floor).tied("latency", row, compared_row):
         return f"as fast as {candidate(compared_row)} as far as can be told (×{factor})"
     return f"{factor} times as fast as {candidate(compared_row)}"
-
-
-def _is_same_speed(ratio: Ratio, floor: Floor | None) -> bool:
-    return ratio.interval is None or contains_one(ratio) or within_floor(ratio, floor.ratio if floor else None)
 
 
 def _accuracy_clause(row: Row, compared_row: Row) -> str:
@@ -195,7 +192,7 @@ def _of_accuracy(results: Results) -> Recommendation:
     rows = page.setups(results.rows)
     if not rows:
         return Recommendation("", "Nothing could be measured: no candidate gave an answer.", NONE)
-    labels_text = formatting.reference_possessive(rows)
+    labels_text = references.possessive_of(rows)
     flips = [row for row in rows if row.agreement and row.agreement.flips]
     compared = [row for row in rows if row.agreement]
     best = max(rows, key=_top1)
@@ -207,7 +204,7 @@ def _of_accuracy(results: Results) -> Recommendation:
         count = most.agreement.flips if most.agreement else 0
         sentences.append(
             f"{len(compared) - len(flips)} of {formatting.counted(len(compared), 'candidate')} label every image as "
-            f"{formatting.reference_of(rows)} does; the most that changed is {formatting.counted(count, 'label')}, of "
+            f"{references.title_of(rows)} does; the most that changed is {formatting.counted(count, 'label')}, of "
             f"{candidate(most)}."
         )
     sentences.append(f"Top-1 is {formatting.top1(best, interval=True)} at its best, by {candidate(best)}.")

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from digitbench.errors import UsageError
-from digitbench.judge.compare import Change, Comparison, Verdict, compare
-from digitbench.records.formatting import counted, day
-from digitbench.records.results import Key, Results
-from digitbench.report import comparison as comparison_report
+from digitbench.judge.compare import Verdict, compare
+from digitbench.records.formatting import day
+from digitbench.records.results import Results
+from digitbench.report.comparison import changes_table, counted_changes, footnotes
 from digitbench.report.page import Source
-from digitbench.report.page.facts import Table
 from digitbench.report.page.recommendation import recommendations
+from digitbench.report.table import Table
 
-HEADS = ("candidate", "metric", "base", "new", "change", "95 %", "verdict")
 TONES = {Verdict.REGRESSION: "bad", Verdict.WORSE: "bad", Verdict.BETTER: "good", Verdict.PERHAPS: "open",
          Verdict.CANT_TELL: "open"}  # fmt: skip
 
@@ -36,8 +35,8 @@ class RunChanges:
     ----------
     unlike
         What differs between the runs beside the candidates: machine, dataset, bundle.
-    tones
-        Of each line of `table`: ``good``, ``bad``, ``open``, or nothing.
+    table
+        Its rows' styles are ``good``, ``bad``, ``open``, or nothing.
     lines
         What the table can't hold.
     """
@@ -46,8 +45,7 @@ class RunChanges:
     summary: str
     unlike: tuple[str, ...]
     table: Table
-    tones: tuple[str, ...]
-    lines: tuple[str, ...]
+    lines: Sequence[str]
 
 
 def ordered(sources: Sequence[Source]) -> list[Source]:
@@ -76,9 +74,8 @@ def runs(sources: Sequence[Source]) -> list[Run]:
 
 def changes(sources: Sequence[Source]) -> list[RunChanges]:
     """Compare each later run with the first."""
-    names = names_of(sources)
-    first = sources[0].results
-    return [since(names[index], first, source.results) for index, source in enumerate(sources) if index]
+    (_, first), *later = zip(names_of(sources), (source.results for source in sources), strict=True)
+    return [since(name, first, results) for name, results in later]
 
 
 def since(name: str, base: Results, new: Results) -> RunChanges:
@@ -86,32 +83,8 @@ def since(name: str, base: Results, new: Results) -> RunChanges:
     try:
         comparison = compare(base, new, [], force=True)
     except UsageError as exc:
-        return RunChanges(name, f"{exc}.", (), Table(HEADS, (), 2), (), ())
-    footnotes = comparison_report.footnotes(comparison, base, new)
-    return RunChanges(
-        name, _summary(comparison), comparison.notes, Table(HEADS, tuple(map(_table_line, comparison.changes)), 2),
-        tuple(TONES.get(change.verdict, "") for change in comparison.changes), tuple(footnotes),
-    )  # fmt: skip
-
-
-def _summary(comparison: Comparison) -> str:
-    count = {verdict: sum(change.verdict is verdict for change in comparison.changes) for verdict in Verdict}
-    sentence = f"{count[Verdict.WORSE]} worse and {count[Verdict.BETTER]} better beyond noise, of "
-    sentence += counted(len(comparison.changes), "figure")
-    unsure = count[Verdict.CANT_TELL]
-    return f"{sentence}{f'; {unsure} can not be told' if unsure else ''}."
-
-
-def _table_line(change: Change) -> tuple[str, ...]:
-    return (
-        _candidate_name(change.key), change.metric,
-        comparison_report.metric_text(change.metric, change.base),
-        comparison_report.metric_text(change.metric, change.new),
-        comparison_report.change_of(change), comparison_report.interval_of(change), str(change.verdict),
-    )  # fmt: skip
-
-
-def _candidate_name(key: Key) -> str:
-    backend, precision, threads, batch_size = key
-    batch = "" if batch_size is None else f", batch {batch_size}"
-    return f"{backend} {precision}{batch}" + (f", {threads} threads" if threads > 1 else "")
+        return RunChanges(name, f"{exc}.", (), Table((), ()), ())
+    unsure = sum(change.verdict is Verdict.CANT_TELL for change in comparison.changes)
+    summary = f"{counted_changes(comparison)}{f'; {unsure} can not be told' if unsure else ''}."
+    table = replace(changes_table(comparison, base, new), style_of=lambda change: TONES.get(change.verdict, ""))
+    return RunChanges(name, summary, comparison.notes, table, footnotes(comparison, base, new))

@@ -1,0 +1,151 @@
+"""A candidate in a chart: its mark, its line in the table beside the chart, and what is said when it is pointed at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from digitbench.charts import vega
+from digitbench.charts.groups import INVALID, Group
+from digitbench.charts.palette import BLACK, CROSS, FILLS, GREY, OTHER_FILL, TIE, WHITE, Style
+from digitbench.judge.sorting import shared_ranks
+from digitbench.records import formatting
+from digitbench.records.results import Row
+
+if TYPE_CHECKING:
+    import altair as alt
+    from altair.typing import ChartType
+
+STEP = 21
+"""Height of a table's line."""
+MARK_SIZE = 110
+"""Area of a mark in a table."""
+MOST_NAME = 190
+GAP, MARK_WIDTH = 14, 24
+
+
+def described(row: Row, name: str, styles: Mapping[str, Style]) -> dict[str, Any]:
+    """Give what every chart needs of a candidate: its name, its mark's look, and the text that stands beside it."""
+    style, fill = styles[row.backend], FILLS.get(row.precision, OTHER_FILL)
+    colour = GREY if row.validity else style.colour
+    return {
+        "name": name, "backend": row.backend, "precision": row.precision, "invalid": bool(row.validity),
+        "shape": style.shape, "colour": colour, "fill": colour if fill.full else WHITE, "core": fill.core,
+        "core_fill": WHITE if fill.full else colour, "hover": hover(row, name),
+    }  # fmt: skip
+
+
+def hover(row: Row, name: str) -> str:
+    """Give a candidate's values, a line each."""
+    latency, agreement = row.latency_us, row.agreement
+    lines = [
+        name,
+        f"{row.runtime.name} {row.runtime.version}" if row.runtime else "",
+        *(f"{key.replace('999', '99.9')} {formatting.percentile(row, key, interval=True)} µs"
+          for key in formatting.PERCENTILES if latency and getattr(latency, key)),
+        f"slowest {formatting.micros(latency.max, 0)} µs" if latency else "",
+        f"{row.throughput_per_s:,.0f} images/s" if row.throughput_per_s else "",
+        f"top-1 {formatting.top1(row, interval=True)}" if row.accuracy else "",
+        formatting.counted(agreement.flips, "flip") if agreement else "",
+        f"{row.artifact.bytes / 1000:,.0f} kB" if row.artifact else "",
+        f"{row.peak_rss_bytes / 1e6:,.0f} MB at its peak" if row.peak_rss_bytes else "",
+        *(f"INVALID: {finding.reason}" for finding in row.validity or ()),
+    ]  # fmt: skip
+    return "\n".join(filter(None, lines))
+
+
+def ranks(group: Group) -> dict[int, str]:
+    """Give the text before each row's name, by the row's `id`: its rank, or a mark if it is INVALID."""
+    shared = shared_ranks(group.rows)
+    return {
+        id(row): INVALID if row.validity else "" if row.rank is None else f"{row.rank}{'=' * (id(row) in shared)}"
+        for row in group.rows
+    }
+
+
+def marks(points: alt.Chart) -> list[alt.Chart]:
+    """Draw a mark at each point, crossed out where its row is INVALID.
+
+    Parameters
+    ----------
+    points
+        A chart with ``x``, ``y`` and, if marks differ in it, ``size`` encoded; its data as `described` gives them.
+    """
+    import altair as alt
+
+    def drawn(where: str, shape: str, fill: str, stroke: Any) -> alt.Chart:
+        chart: alt.Chart = points.transform_filter(where).mark_point(filled=True, opacity=1, strokeWidth=1.2).encode(
+            shape=alt.Shape(shape, scale=None), fill=alt.Fill(fill, scale=None), stroke=stroke, tooltip="hover:N",
+        )  # fmt: skip
+        return chart
+
+    cross = points.transform_filter("datum.invalid").mark_point(shape=CROSS, stroke=BLACK, strokeWidth=1.3, opacity=1)
+    return [
+        drawn("datum.shape", "shape:N", "fill:N", alt.Stroke("colour:N", scale=None)),
+        drawn("datum.core", "core:N", "core_fill:N", alt.value(None)),
+        cross.encode(size=alt.value(60)),
+    ]
+
+
+class Column(NamedTuple):
+    """A column of a table beside a chart: which value of a line, its title, and whether it is aligned right."""
+
+    field: str
+    title: str = ""
+    right: bool = True
+
+
+MARK = Column("mark")
+"""The column of marks: see `described`."""
+
+
+def table(
+    lines: Sequence[Mapping[str, Any]], columns: Sequence[Column], step: float = STEP,
+    tied: Sequence[tuple[int, int]] = (),
+) -> ChartType:  # fmt: skip
+    """Write a line for each candidate, with its mark if asked: so the table is the chart's legend too.
+
+    Parameters
+    ----------
+    lines
+        Of `described`, with the columns' values as text. Those with ``bold`` are in bold, those that are INVALID grey.
+    step
+        A line's height.
+    tied
+        The first and the last of lines that can't be told apart: a band joins their marks.
+    """
+    import altair as alt
+
+    titles = {column.field: column.title for column in columns}
+    chart = alt.Chart(vega.data([
+        {"line": -1, "invalid": True, "title": True, **titles},
+        *({"line": index, **line} for index, line in enumerate(lines)),
+    ])).encode(y=line_axis(len(lines)))  # fmt: skip
+    colour = alt.condition("datum.invalid", alt.value(GREY), alt.value(BLACK))
+    layers: list[Any] = []
+    left = 0.0
+    for column in columns:
+        if column is MARK:
+            bands = alt.Chart(vega.data({"line": first - 0.45, "end": last + 0.45} for first, last in tied))
+            place = {"x": alt.value(left - 2), "x2": alt.value(left + MARK_WIDTH - 6)}
+            layers.append(bands.mark_rect(color=TIE).encode(y=line_axis(len(lines)), y2="end:Q", **place))
+            drawn = chart.transform_filter("!datum.title").encode(x=alt.value(left + 8), size=alt.value(MARK_SIZE))
+            layers += marks(drawn)
+            left += MARK_WIDTH
+            continue
+        width = min(MOST_NAME, max(vega.text_width(str(line.get(column.field, ""))) for line in [titles, *lines]))
+        text = chart.mark_text(
+            align="right" if column.right else "left", limit=MOST_NAME,
+            fontWeight=alt.ExprRef("datum.bold ? 'bold' : 'normal'"),
+        )  # fmt: skip
+        layers.append(text.encode(x=alt.value(left + width * column.right), text=f"{column.field}:N", color=colour))
+        left += width + GAP
+    return alt.layer(*layers, width=left - GAP, height=step * len(lines))
+
+
+def line_axis(count: int) -> alt.Y:
+    """Give the vertical axis of so many lines, the first at the top."""
+    import altair as alt
+
+    scale = alt.Scale(domain=[-0.5, count - 0.5], reverse=True, nice=False, zero=False)
+    return alt.Y("line:Q", axis=None, scale=scale)

@@ -1,0 +1,277 @@
+"""What all charts share: how they look, the sheet that they stand on, and how they become files and pages.
+
+A chart is one Altair (Vega-Lite) definition. vl-convert draws it as PNG or SVG without a browser, a page and a notebook
+show it by `spec` and `html`. Lengths are in pixels, 96 to the inch.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from digitbench.charts import canvas
+from digitbench.charts.palette import BLACK, GREY, WHITE, dash_of, of_backends
+from digitbench.errors import MissingRuntimeError, ResultsError, UsageError
+from digitbench.system.files import check_writable, written_beside
+
+if TYPE_CHECKING:
+    import altair as alt
+    from altair.typing import ChartType
+
+INSTALL = 'pip install "digitbench[plot]"'
+FONT = "Liberation Sans, Arial, Helvetica, sans-serif"
+"""The first is part of vl-convert, so that a picture is the same everywhere; the others are as wide."""
+SMALL, PLAIN, HEAD = 11, 12, 15
+"""Sizes of text."""
+LINE = 1.35
+"""Distance of two lines of text, as a multiple of its size."""
+LETTER = 0.54
+"""A letter's width as a share of its size: texts that are mostly letters are narrower."""
+SCALE = 2
+"""Pixels of a PNG for each of the chart's."""
+GRID = "#e5e5e5"
+STEPS = (range(10, 100, 5), (10, 15, 20, 30, 40, 50, 60, 80), (10, 20, 50), (10, 30), (10,))
+"""Round numbers of a decade, in tenths, of which an axis takes as many as there is room for."""
+_AXIS = {"labelColor": BLACK, "titleColor": BLACK, "domainColor": GREY, "tickColor": GREY, "gridColor": GRID,
+         "labelFontSize": PLAIN, "titleFontSize": PLAIN, "titleFontWeight": "normal"}  # fmt: skip
+CONFIG: dict[str, Any] = {
+    "font": FONT, "background": WHITE, "view": {"stroke": None}, "aria": False, "axis": _AXIS,
+    "header": {"labelColor": BLACK, "labelFontSize": PLAIN, "labelFontWeight": "bold", "labelAnchor": "start",
+               "labelOrient": "top", "title": None},
+    "legend": {"labelColor": BLACK, "labelFontSize": PLAIN, "labelLimit": 250, "title": None, "titleColor": BLACK,
+               "titleFontSize": PLAIN, "titleLimit": 400},
+    "title": {"color": BLACK, "fontSize": HEAD, "subtitleColor": GREY, "subtitleFontSize": PLAIN, "anchor": "start",
+              "frame": "group", "subtitlePadding": 5, "offset": 12},
+    "text": {"color": BLACK, "fontSize": PLAIN}, "rule": {"color": BLACK}, "concat": {"spacing": 12},
+}  # fmt: skip
+"""The look of every chart. A dark page swaps its colours: see `digitbench.charts.palette.ON_DARK`."""
+
+
+# --- parts of a chart ----------------------------------------------------------------------------------------------
+
+
+def data(rows: Iterable[Mapping[str, object]]) -> alt.InlineData:
+    """Give rows to a chart, as many as there are. A list in a row saves space: see Vega-Lite's ``flatten``."""
+    import altair as alt
+
+    return alt.InlineData(values=[dict(row) for row in rows])
+
+
+def scale(values: Mapping[str, Any]) -> alt.Scale:
+    """Give the scale that turns each name into its colour, shape or dashes."""
+    import altair as alt
+
+    return alt.Scale(domain=list(values), range=list(values.values()))
+
+
+def colours(backends: Iterable[str]) -> alt.Scale:
+    """Give the scale of backends' colours."""
+    return scale({name: style.colour for name, style in of_backends(backends).items()})
+
+
+def shapes(backends: Iterable[str]) -> alt.Scale:
+    """Give the scale of backends' shapes."""
+    return scale({name: style.shape for name, style in of_backends(backends).items()})
+
+
+def backend_dashes(backends: Iterable[str]) -> alt.Scale:
+    """Give the scale of backends' dashes, for lines of the same precision."""
+    return scale({name: DASHES[style.dash] for name, style in of_backends(backends).items()})
+
+
+def dashes(precisions: Iterable[str]) -> alt.Scale:
+    """Give the scale of precisions' dashes, for lines of the same backend."""
+    return scale({name: DASHES[dash_of(name)] for name in sorted(set(precisions))})
+
+
+DASHES: dict[str, Sequence[int]] = {
+    "solid": (1, 0), "dash": (7, 3), "dot": (2, 2), "dashdot": (7, 3, 2, 3), "longdash": (12, 4),
+    "longdashdot": (12, 3, 2, 3),
+}  # fmt: skip
+
+
+def log_scale(low: float, high: float, margin: float = 1.0) -> alt.Scale:
+    """Give a logarithmic scale from `low` to `high`, each moved outwards by the factor `margin`."""
+    import altair as alt
+
+    return alt.Scale(type="log", domain=[low / margin, high * margin], nice=False, zero=False)
+
+
+def log_axis(
+    low: float, high: float, title: str | None, most: int = 8, format: str = ",.4~r", **options: Any
+) -> alt.Axis:
+    """Give a logarithmic axis with round numbers, written out; about `most` of them."""
+    import altair as alt
+
+    return alt.Axis(title=title, values=ticks(low, high, most), format=format, labelFlush=False, **options)
+
+
+def ticks(low: float, high: float, most: int) -> list[float]:
+    """Give round numbers between two ends of a logarithmic axis: powers of ten, and some between if there is room."""
+    exponents = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    for steps in STEPS:
+        values = [float(f"{step}e{exponent - 1}") for exponent in exponents for step in steps]
+        fitting = [value for value in values if low <= value <= high]
+        if len(fitting) <= most:
+            break
+    return fitting
+
+
+# --- text ----------------------------------------------------------------------------------------------------------
+
+
+def text_width(text: str, size: float = PLAIN) -> float:
+    """Estimate the width of a line of text, rather too much than too little."""
+    return len(text) * size * LETTER
+
+
+def wrapped(text: str, width: float, size: float = SMALL) -> list[str]:
+    """Break a text between words into lines of some width; a longer word is broken too."""
+    letters = max(1, int(width / (size * LETTER)))
+    return [part for line in text.splitlines() for part in textwrap.wrap(line, letters, break_on_hyphens=False)]
+
+
+def sheet(
+    chart: ChartType, width: float, title: str, *, subtitle: str = "", notes: Sequence[str] = (),
+    about: str = "",
+) -> alt.VConcatChart:  # fmt: skip
+    """Put a chart on a sheet: its title above, and below it how to read it and what it was made of.
+
+    Parameters
+    ----------
+    width
+        Of the sheet: longer lines of text are broken.
+    title
+        What it shows; a line each.
+    subtitle
+        In grey, below the title.
+    notes
+        How to read it, and what is wrong with what it shows: each begins a line.
+    about
+        What it was made of, in grey. Names of files and of user data may be in it.
+    """
+    import altair as alt
+
+    head = alt.Title(wrapped(title, width, HEAD))
+    if subtitle:
+        head.subtitle = wrapped(subtitle, width, PLAIN)
+    texts = [(BLACK, [line for note in notes for line in wrapped(note, width)]), (GREY, wrapped(about, width))]
+    below = [_lines(lines, width, colour) for colour, lines in texts if lines]
+    whole: alt.VConcatChart = alt.vconcat(chart, *below, title=head).resolve_scale(
+        color="independent", shape="independent"
+    )
+    return whole
+
+
+def _lines(lines: Sequence[str], width: float, colour: str) -> alt.Chart:
+    import altair as alt
+
+    style: dict[str, Any] = {"align": "left", "baseline": "top", "fontSize": SMALL, "lineHeight": SMALL * LINE}
+    chart = alt.Chart(data([{"text": list(lines)}]), width=width, height=len(lines) * SMALL * LINE)
+    text: alt.Chart = chart.mark_text(**style, color=colour, limit=width).encode(
+        x=alt.value(0), y=alt.value(0), text="text:N"
+    )
+    return text
+
+
+def title_of(chart: ChartType) -> str:
+    """Give what `sheet` wrote above a chart, in one line."""
+    return " ".join(chart.title.text)
+
+
+# --- files and pages -----------------------------------------------------------------------------------------------
+
+
+def check_target(target: Path | None = None) -> None:
+    """Find out before long work whether a chart can be drawn, and written there.
+
+    Raises
+    ------
+    MissingRuntimeError
+        Altair or vl-convert is not installed.
+    UsageError
+        The file's name ends in neither ``.png`` nor ``.svg``, or it can't be written.
+    """
+    if target is not None and target.suffix.lower() not in canvas.SUFFIXES:
+        raise UsageError(f"--output {target}: a picture's name ends in {' or '.join(canvas.SUFFIXES)}")
+    packages = {"altair": "altair", "vl_convert": "vl-convert-python", "PIL": "pillow"}
+    missing = [package for module, package in packages.items() if find_spec(module) is None]
+    if missing:
+        message = f"pictures need {' and '.join(missing)}, not installed here; run: {INSTALL}"
+        raise MissingRuntimeError(message, mend=INSTALL)
+    if target is not None:
+        check_writable(target)
+
+
+def spec(chart: ChartType) -> dict[str, Any]:
+    """Give a chart's Vega-Lite definition as JSON has it: numbers that JSON hasn't become null."""
+    definition: dict[str, Any] = _finite(chart.to_dict())
+    definition["config"] = CONFIG
+    return definition
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    return [_finite(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def svg(chart: ChartType, title: str) -> str:
+    """Draw a chart as SVG; the same text for the same chart.
+
+    Parameters
+    ----------
+    title
+        Kept in it, for those who can't see it and for those who find it later.
+    """
+    import vl_convert
+
+    text = vl_convert.vegalite_to_svg(json.dumps(spec(chart)))
+    numbers: dict[str, int] = {}  # Vega numbers its parts on and on, whichever chart they are of
+    text = re.sub(
+        r'(id="|url\(#)(clip|gradient_)(\d+)',
+        lambda part: f"{part[1]}{part[2]}{numbers.setdefault(part[3], len(numbers))}", text,
+    )  # fmt: skip
+    return re.sub("<svg [^>]*>", lambda tag: f"{tag[0]}<title>{escape(title)}</title>", text, count=1)
+
+
+def html(chart: ChartType, title: str) -> str:
+    """Draw a chart for a notebook's cell: SVG, which needs no script and is seen wherever the notebook is."""
+    return f'<div style="overflow-x:auto">{svg(chart, title)}</div>'
+
+
+def save(chart: ChartType, target: Path, title: str) -> None:
+    """Write a chart whole or not at all, the same bytes for the same chart.
+
+    Parameters
+    ----------
+    target
+        Its suffix says whether PNG or SVG.
+    title
+        Kept in the file, for those who can't see it and for those who find it later.
+
+    Raises
+    ------
+    ResultsError
+        It can't be written.
+    """
+    import vl_convert
+
+    try:
+        with written_beside(target) as draft:
+            if target.suffix.lower() == ".svg":
+                draft.write_text(svg(chart, title), encoding="utf-8")
+            else:
+                draft.write_bytes(vl_convert.vegalite_to_png(json.dumps(spec(chart)), scale=SCALE))
+                canvas.reduce_to_palette(draft, title, dpi=96 * SCALE)
+    except OSError as exc:
+        raise ResultsError(f"{target}: can't be written: {exc.strerror or exc}") from exc

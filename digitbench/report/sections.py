@@ -1,0 +1,133 @@
+"""What stands below the results' table: where a call's time goes, native tools, digit by digit. Never measures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from operator import attrgetter
+from statistics import median
+
+from digitbench.judge.sorting import shown_rows, sort_rows
+from digitbench.records import formatting
+from digitbench.records.formatting import Names
+from digitbench.records.metrics import METRICS
+from digitbench.records.results import ClassResult, NativeToolResult, Results, Row
+from digitbench.report.columns import name_columns
+from digitbench.report.table import ALWAYS, Column, Section, Table, of_metric
+
+CALL_LEGEND = (
+    "Medians in µs, with their share of the call, each step timed on its own. The call is what p50 times; rest is the "
+    "call without its three steps: Python and checks. The loop comes on top."
+)
+NO_STEPS = "A row without steps: its backend doesn't tell them apart."
+NO_LEDGER = "No ledger: these results have none, or nothing was timed."
+PARTS = {"input_copy": 2.0, "run": 4.0, "output_copy": 2.5, "rest": 3.0, "loop": 1.0}
+"""The parts of a call, and how much it is worth to see the share of each."""
+
+BOUND = 1.10
+TOOLS_LEGEND = (
+    "Ours is p50 of a whole predict call, theirs what the tool says of the same file and threads, in alternating "
+    f"pairs; ours / theirs is the median of the pairs' ratios [lowest, highest]. An adapter is good up to ×{BOUND:.2f}."
+)
+DIGITS_LEGEND = (
+    "recall is the share of a digit's images that get its label, with its 95 % Wilson interval; precision the share of "
+    "images with its label that are of it; taken for is the wrong label that its images get most often."
+)
+
+
+def call_breakdowns(results: Results) -> Section:
+    """Say where each call's time goes, in every row that tells."""
+    rows = [row for row in sort_rows(results.rows) if row.ledger]
+    columns = [*name_columns(results.rows), of_metric("call", 50, head="call\nµs")]
+    for name, worth in PARTS.items():
+        shorter = of_metric(name, 10 * worth, head=f"{METRICS[name].title}'s share")
+        columns.append(of_metric(name, worth, interval=True, shorter=shorter))
+    undivided = any(METRICS["run"].value(row) is None for row in rows)
+    notes = [(CALL_LEGEND + f" {NO_STEPS}" * undivided, "dim")] if rows else [(NO_LEDGER, "yellow")]
+    table = Table(columns, rows, lambda row: "dim" if row.validity else "")
+    return Section("Where a call's time goes", table, notes)
+
+
+def native_tools(results: Results) -> Section | None:
+    """Hold our latencies beside those that each runtime's native benchmark tool measures; None if none was run."""
+    if not results.referees:
+        return None
+
+    def median_of(side: int) -> Callable[[NativeToolResult], str]:
+        return lambda result: formatting.micros(median(pair[side] for pair in result.pairs), 50) if result.pairs else ""
+
+    def is_slow(result: NativeToolResult) -> bool:
+        return result.ratio.value > BOUND
+
+    threads = Column("thr.", ALWAYS, lambda result: str(result.threads))
+    columns = [
+        Column("backend", ALWAYS, attrgetter("backend"), left=True),
+        Column("batch", ALWAYS, lambda result: str(result.batch_size)),
+        *([threads] if len({result.threads for result in results.referees}) > 1 else []),
+        Column("ours\nµs", ALWAYS, median_of(0)),
+        Column("theirs\nµs", ALWAYS, median_of(1)),
+        Column("ours / theirs", ALWAYS, lambda result: formatting.ratio(result.ratio), left=True),
+        Column("pairs", ALWAYS, lambda result: str(len(result.pairs))),
+        Column("their tool", ALWAYS, attrgetter("tool"), left=True, fold=True),
+    ]
+    tools_by_note: dict[str, list[str]] = {}
+    for result in results.referees:
+        tools_by_note.setdefault(result.note, []).append(result.tool)
+    notes = [(TOOLS_LEGEND, "dim")]
+    notes += [(f"{', '.join(dict.fromkeys(tools))}: {note}", "dim") for note, tools in tools_by_note.items() if note]
+    slow = [
+        f"{result.backend} batch {result.batch_size} ({result.tool})" for result in results.referees if is_slow(result)
+    ]
+    notes += [(f"Slower than its own tool by more than that: {', '.join(slow)}.", "yellow")] if slow else []
+    table = Table(columns, results.referees, lambda result: "yellow" if is_slow(result) else "")
+    return Section("Ours beside the runtimes' own tools", table, notes)
+
+
+def digits(results: Results) -> Section | None:
+    """Say how often each digit is found by the largest group of equal candidates, and how the others differ from it.
+
+    One table for all: with a dozen candidates a table each would be a wall of numbers that are nearly all alike.
+    """
+    groups = _equal_groups([row for row in shown_rows(results.rows) if row.classes])
+    if not groups:
+        return None
+    (best, *equal_rows), *other_groups = groups
+    names = Names.of(results.rows)
+
+    def joined(rows: Iterable[Row]) -> str:
+        return ", ".join(map(names.row, rows))
+
+    notes = [(f"As many right of every digit: {joined(equal_rows)}.", "")] if equal_rows else []
+    if other_groups:
+        differences = "; ".join(f"{joined(rows)}: {_differences(best, rows[0])}" for rows in other_groups)
+        notes.append((f"More or fewer right, by digit: {differences}.", ""))
+    columns = [
+        Column("digit", ALWAYS, lambda digit: str(digit.digit)),
+        Column("images", ALWAYS, lambda digit: f"{digit.images:,}"),
+        Column("right", ALWAYS, lambda digit: f"{digit.correct:,}"),
+        Column("recall", ALWAYS, lambda digit: formatting.share(digit.recall)),
+        Column("[95 %]", ALWAYS, lambda digit: formatting.percents(digit.interval)),
+        Column("precision", ALWAYS, lambda digit: formatting.share(digit.precision)),
+        Column("taken for", ALWAYS, _mistaken, left=True),
+    ]
+    return Section(f"Digit by digit: {names.row(best)}", Table(columns, best.classes), [*notes, (DIGITS_LEGEND, "dim")])
+
+
+def _mistaken(digit: ClassResult) -> str:
+    wrong = digit.images - digit.correct
+    return "" if digit.mistaken_for is None else f"{digit.mistaken_for} ({digit.mistaken:,} of {wrong:,} wrong)"
+
+
+def _equal_groups(rows: Sequence[Row]) -> list[list[Row]]:
+    """Group rows that have as many right of every digit: the largest group first, of equally large ones the best."""
+    rows_by_counts: dict[tuple[int, ...], list[Row]] = {}
+    for row in rows:
+        rows_by_counts.setdefault(tuple(class_row.correct for class_row in row.classes), []).append(row)
+    ordered = sorted(rows_by_counts.items(), key=lambda item: (-len(item[1]), -sum(item[0])))
+    return [equal_rows for _, equal_rows in ordered]
+
+
+def _differences(best: Row, row: Row) -> str:
+    """``4 (-2), 9 (+1)``."""
+    pairs = zip(best.classes, row.classes, strict=True)
+    differences = [(best_class.digit, row_class.correct - best_class.correct) for best_class, row_class in pairs]
+    return ", ".join(f"{digit} ({difference:+d})" for digit, difference in differences if difference)
