@@ -6,13 +6,13 @@ on answers otherwise at every call. What such a model says of an image holds for
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from digitbench.backend import Scores
+from digitbench.importing.prober import Prober
 from digitbench.plugins.model_io import ModelIO
 from digitbench.records.precisions import BF16, FP16, FP64
 
@@ -21,15 +21,6 @@ IMAGES = 64
 ROUNDING = {FP64: 1e-4, FP16: 1e-2, BF16: 5e-2}
 USUAL_ROUNDING = 1e-4
 """How far sums in another order may move a score, as a share of the largest: some hundred roundings of that type."""
-
-
-class Asked(Protocol):
-    """What scores images: a `digitbench.importing.prober.Prober`."""
-
-    fault: str
-
-    def ask(self, model_io: ModelIO, order: Sequence[int], size: int) -> Scores | None:
-        """Score the images of these numbers, `size` of them in each call; None where that can't be done."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +71,7 @@ class Steadiness:
         return {**asdict(self), "rounding": rounding, "random": random, "depends": depends}
 
 
-def measure_steadiness(prober: Asked, model_io: ModelIO, count: int) -> Steadiness:
+def measure_steadiness(prober: Prober, model_io: ModelIO, count: int) -> Steadiness:
     """Ask for the first `count` images, `IMAGES` at most, in one batch twice, one at a time and in another order."""
     count = min(count, IMAGES)
     in_order = list(range(count))

@@ -20,6 +20,7 @@ from digitbench.backend import Scores
 from digitbench.bundle import Bundle, caveats
 from digitbench.errors import BundleError
 from digitbench.importing import steadiness
+from digitbench.importing.prober import Prober
 from digitbench.judge.choice import judge
 from digitbench.plugins.model_io import ModelIO
 from digitbench.records.results import Agreement, Certificate, Row
@@ -31,7 +32,7 @@ from digitbench.report.terminal import print_results
 Act = Callable[[Scores, int], Scores]
 
 
-class Model:
+class Model(Prober):
     """Gives each image fixed scores between -40 and 40, and lets `act` change those of a call."""
 
     fault = "no reason"
@@ -40,7 +41,7 @@ class Model:
         self.act, self.calls = act, 0
         self.truth = np.random.default_rng(1).uniform(-40, 40, (100, 10)).astype(np.float32)
 
-    def ask(self, model_io: ModelIO, order: Sequence[int], size: int) -> Scores | None:
+    def ask(self, model_io: ModelIO, order: Sequence[int], size: int = 256) -> Scores | None:
         scores = self.truth[list(order)]
         parts = []
         for start in range(0, len(scores), size):
@@ -143,7 +144,7 @@ def test_one_image_can_be_looked_at_too_and_scores_of_zero() -> None:
 
 def test_what_can_not_be_looked_at_is_said() -> None:
     class Refuses(Model):
-        def ask(self, model_io: ModelIO, order: Sequence[int], size: int) -> Scores | None:
+        def ask(self, model_io: ModelIO, order: Sequence[int], size: int = 256) -> Scores | None:
             return None if size == 1 else super().ask(model_io, order, size)
 
     record = steadiness.measure_steadiness(Refuses(plain), ModelIO(), 9).to_json("fp32")
