@@ -77,7 +77,9 @@ def _read_field(name: str, given: Any) -> Any:
     several = FIELD_TYPES[name] == tuple[int, ...]
     if given == "none" and (several or name == "teacher"):
         return () if several else ""
-    return whole_numbers(given, f"--{name.replace('_', '-')}", distinct=False) if several and given else given
+    return (
+        whole_numbers(given, f"--{name.replace('_', '-')}", distinct=False) if several and given is not None else given
+    )
 
 
 def _field_parameter(name: str, option: recipes.Option) -> Parameter:
