@@ -250,6 +250,6 @@ def test_options_of_several_numbers_are_read_and_none_is_empty() -> None:
     assert _read_field("teacher", "none") == ""
     assert _read_field("loss", "none") == "none", "which the recipe refuses"
     assert _read_field("dropout", 0.0) == 0
-    for given in ("", "8,x", "0"):
-        with pytest.raises(UsageError, match=f"^--receptive-fields {given}: "):
-            _read_field("receptive_fields", given)
+    for text in ("", "8,x", "0"):
+        with pytest.raises(UsageError, match=f"^--receptive-fields {text}: "):
+            _read_field("receptive_fields", text)
