@@ -9,13 +9,7 @@ from typing import Annotated, Any, get_type_hints
 import typer
 
 from digitbench.commands import completion
-from digitbench.commands.options import (
-    DatasetOption,
-    TrainingDataOption,
-    open_console,
-    seconds,
-    whole_numbers,
-)  # fmt: skip
+from digitbench.commands.options import DatasetOption, TrainingDataOption, open_console, seconds, whole_numbers
 from digitbench.commands.training_steps import TrainingOptions, read_digits, train_and_report, train_several
 from digitbench.records import recipes
 from digitbench.records.recipes import DEFAULT, RECIPES

@@ -156,16 +156,11 @@ def _claim_first(paths: Iterable[Path], make: Callable[[Path], None]) -> Path:
     FileExistsError
         All are taken.
     """
-    last_error: FileExistsError | None = None
     for path in paths:
-        try:
+        with suppress(FileExistsError):
             make(path)
-        except FileExistsError as exc:
-            last_error = exc
-            continue
-        return path
-    assert last_error
-    raise last_error
+            return path
+    raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
 
 
 @contextmanager
