@@ -158,7 +158,7 @@ def bundle(pytestconfig: pytest.Config) -> Bundle:
 @pytest.fixture(scope="session")
 def dataset(bundle: Bundle) -> data.Dataset:
     try:
-        loaded = data.load(bundle.dataset["name"], remembered=bundle.dataset["source"])
+        loaded = data.load(bundle.dataset.name, remembered=bundle.dataset.source)
         bundle.check_dataset(loaded)
     except DigitbenchError as exc:
         pytest.exit(f"ERROR: {exc}", pytest.ExitCode.USAGE_ERROR)

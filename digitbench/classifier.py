@@ -162,9 +162,7 @@ def load(
     precision = precision or bundle.usual_precision
     name = _default(bundle, precision) if backend is None else backend
     plugin = plugins.find(name)
-    missing = plugin.missing()
-    if missing:
-        raise plugin.missing_error(*missing)
+    plugin.require()
     backend_class = plugin.load()
     available = _precisions_of(backend_class, bundle)
     if precision not in available:

@@ -34,10 +34,8 @@ import pytest
 from digitbench import bundle as bundles
 from digitbench import data, plugins
 from digitbench.backend import Backend, Images, Runtime, Scores, check_scores
-from digitbench.bundle import Artifact, Bundle
-from digitbench.evaluate import accuracy
+from digitbench.bundle import Artifact, Bundle, writing
 from digitbench.records.recipes import Recipe
-from digitbench.system.files import sha256, write_json
 from digitbench.workers.pool import environment
 
 DAMAGES = ("empty", "half", "random bytes", "zeros")
@@ -338,16 +336,7 @@ def random_bundle(folder: Path, hidden: Sequence[int] = (16,), seed: int = 0) ->
     artifact = folder / bundles.ARTIFACTS / "model-fp32.npz"
     artifact.parent.mkdir(parents=True)
     np.savez(artifact, **arrays)
-    np.save(folder / bundles.REFERENCE, scores)
-    measured = accuracy.accuracy(scores, dataset.test.labels)
     backend = next(name for name, backend_class in plugins.classes().items() if backend_class.format == "npz")
-    manifest = {
-        "schema": bundles.SCHEMA,
-        "recipe": Recipe(name="random", hidden=tuple(hidden), seed=seed).to_json(),
-        "dataset": {"name": dataset.name, "fingerprint": dataset.fingerprint, "source": dataset.source},
-        "metrics": {"test_accuracy": measured.top1, "correct": measured.correct, "total": measured.total},
-        "reference": {"path": bundles.REFERENCE, "backend": backend, "sha256": sha256(folder / bundles.REFERENCE)},
-        "artifacts": [vars(Artifact.describe(folder, artifact, "npz"))],
-    }
-    write_json(folder / bundles.MANIFEST, manifest)
+    facts = {"recipe": Recipe(name="random", hidden=tuple(hidden), seed=seed).to_json()}
+    writing.write(folder, facts, dataset, Artifact.describe(folder, artifact, "npz"), backend, scores)
     return Bundle(folder)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from digitbench import plugins
-from digitbench.bundle.manifest import Difference, Fit, Manifest, Steadiness
+from digitbench.bundle.manifest import Fit, Manifest, Steadiness
 
 HINT = (
     "say what you know of it: --scale, --inverted, --layout, --tensor, --activation or --fit, or give images of the "
     "kind that it was made for: --data"
 )
+WAYS = {"alone": "one image at a time", "reordered": "in another order"}
 UNKNOWN = Steadiness(0)
 
 
@@ -34,30 +35,23 @@ def unsteady(manifest: Manifest) -> str:
     if steadiness.fault:
         return f"whether its answers depend on the batch couldn't be looked at: {steadiness.fault}"
     if steadiness.random:
-        return f"its answers differ when the same call is made again: {_describe(steadiness.repeated, steadiness)}"
-    ways = ((steadiness.alone, "one image at a time"), (steadiness.reordered, "in another order"))
-    moved = [
-        f"{way} {_describe(difference, steadiness)}"
-        for difference, way in ways
-        if steadiness.exceeds_rounding(difference)
-    ]
+        return f"its answers differ when the same call is made again: {_describe('repeated', steadiness)}"
+    moved = [f"{WAYS[name]} {_describe(name, steadiness)}" for name in steadiness.unexplained]
     return f"its answers depend on the batch: {'; '.join(moved)}" if moved else ""
 
 
 def moved_by_batch(manifest: Manifest) -> float:
     """Give how far the batch alone moved a score when the model was imported, as a share of the largest score."""
-    steadiness = _steadiness(manifest)
-    differences = (steadiness.repeated, steadiness.alone, steadiness.reordered)
-    return max((difference.score for difference in differences if difference), default=0.0)
+    return max((difference.score for difference in _steadiness(manifest).differences.values()), default=0.0)
 
 
 def _steadiness(manifest: Manifest) -> Steadiness:
     return (manifest.imported.batch if manifest.imported else None) or UNKNOWN
 
 
-def _describe(difference: Difference | None, steadiness: Steadiness) -> str:
-    labels, score = (difference.labels, difference.score) if difference else (0, 0.0)
-    return f"{labels} of {steadiness.images} labels differ, scores by up to {score:.2g} of the largest"
+def _describe(name: str, steadiness: Steadiness) -> str:
+    difference, images = steadiness.differences[name], steadiness.images
+    return f"{difference.labels} of {images} labels differ, scores by up to {difference.score:.2g} of the largest"
 
 
 def uncertified(manifest: Manifest, path: str) -> str:

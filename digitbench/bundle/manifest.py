@@ -210,19 +210,26 @@ class Steadiness:
     fault: str = ""
     rounding: float = 1e-4
 
-    def exceeds_rounding(self, difference: Difference | None) -> bool:
-        """Is it one that rounding doesn't explain."""
-        return difference is not None and difference.score > self.rounding
+    @property
+    def differences(self) -> dict[str, Difference]:
+        """Those that were looked at, by the names of their attributes."""
+        named = {"repeated": self.repeated, "alone": self.alone, "reordered": self.reordered}
+        return {name: difference for name, difference in named.items() if difference}
+
+    @property
+    def unexplained(self) -> dict[str, Difference]:
+        """Those that rounding doesn't explain."""
+        return {name: difference for name, difference in self.differences.items() if difference.score > self.rounding}
 
     @property
     def random(self) -> bool:
         """Do two identical calls differ by more than rounding explains."""
-        return self.exceeds_rounding(self.repeated)
+        return "repeated" in self.unexplained
 
     @property
     def depends(self) -> bool:
         """Do the answers depend on the batch; not asked of a random model, for which nobody can tell."""
-        return not self.random and any(map(self.exceeds_rounding, (self.alone, self.reordered)))
+        return not self.random and bool(self.unexplained)
 
     def to_json(self) -> dict[str, Any]:
         """Give it as a manifest holds it, with what follows from it."""

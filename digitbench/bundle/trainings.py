@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from math import isfinite
 from pathlib import Path
 
 from digitbench.bundle import Bundle, history
@@ -98,11 +97,6 @@ def _read_one(bundle: Bundle, name: str) -> TrainingRun:
 
 def _integer_or_none(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
-
-
-def _amount_or_none(value: object) -> float | None:
-    number = float(value) if isinstance(value, int | float) else -1.0
-    return number if isfinite(number) and number >= 0 else None
 
 
 def check_seconds(runs: Sequence[TrainingRun]) -> None:

@@ -6,16 +6,7 @@ from typing import Annotated
 
 import typer
 
-from digitbench.commands import completion
-from digitbench.commands.options import (
-    DataOption,
-    RunArgument,
-    bundle_data,
-    names_of,
-    open_console,
-    percentage_points,
-    show_progress,
-)  # fmt: skip
+from digitbench.commands import completion, options
 
 EPILOG = (
     "[b]Examples[/]\n\ndigitbench export runs/latest --format onnx,tflite\n\n"
@@ -25,7 +16,7 @@ EPILOG = (
 
 
 def export(
-    run: RunArgument = None,
+    run: options.RunArgument = None,
     format: Annotated[
         list[str] | None,
         typer.Option("--format", "-f", metavar="onnx,tflite", help="savedmodel, tflite, onnx, npz; all if not given.",
@@ -50,7 +41,7 @@ def export(
             "given 0.5pp, or what McNemar's test can't tell from nothing, where images are few.",
         ),
     ] = None,
-    data: DataOption = None,
+    data: options.DataOption = None,
 ) -> None:  # fmt: skip
     """Write a bundle's model in other formats and precisions again, and check each against Keras."""
     from digitbench import export as exporters
@@ -61,23 +52,23 @@ def export(
     from digitbench.system.files import check_writable
     from digitbench.system.native_output import native_output_held
 
-    limit = None if max_accuracy_drop is None else percentage_points(max_accuracy_drop, "--max-accuracy-drop")
+    limit = None if max_accuracy_drop is None else options.percentage_points(max_accuracy_drop, "--max-accuracy-drop")
     precision_names = precisions.parse(precision or [])
-    formats = names_of(format) or [
+    formats = options.names_of(format) or [
         name
         for name, exporter in plugins.exporters().items()
         if not precision_names or set(precision_names) & set(exporter.precisions)
     ]
-    console = open_console()
-    with show_progress(console) as progress, native_output_held():
+    console = options.open_console()
+    with options.show_progress(console) as progress, native_output_held():
         bundle = Bundle(run)
         calibration_seed = bundle.manifest.recipe.get("seed", 0) if seed is None else seed
-        options = exporters.Options(precision_names, calibration_images, calibration_seed, limit)
+        chosen = exporters.Options(precision_names, calibration_images, calibration_seed, limit)
         exporters.require(formats, precision_names)
         check_writable(bundle.path / ARTIFACTS / "model")
-        digits = bundle_data(bundle, data, progress)
+        digits = options.bundle_data(bundle, data, progress)
         try:
-            failures = exporters.export(bundle, formats, digits, options, progress=progress)
+            failures = exporters.export(bundle, formats, digits, chosen, progress=progress)
         except OSError as exc:
             raise BundleError(f"{bundle.path / ARTIFACTS}: can't be written: {exc.strerror or exc}") from exc
     exporters.raise_failures(failures)

@@ -24,7 +24,8 @@ EPILOG = (
     "digitbench import cnn.onnx --scale 255 --layout nchw --tensor Plus214_Output_0"
 )
 CLOSE_MARGIN = 0.01
-SCALE_PATTERN = re.compile(r"(?:(-?[\d.]+)\.\.)?(-?[\d.]+)")
+NUMBER = r"(-?(?:\d+\.?\d*|\.\d+))"
+SCALE_PATTERN = re.compile(rf"(?:{NUMBER}\.\.)?{NUMBER}")
 
 
 def import_(
@@ -120,10 +121,7 @@ def _pixel_range(text: str | None) -> tuple[float, float] | None:
     if text is None:
         return None
     match = SCALE_PATTERN.fullmatch(text.strip())
-    try:
-        low, high = (float(match[1] or 0), float(match[2])) if match else (0.0, 0.0)
-    except ValueError:
-        low = high = 0.0
+    low, high = (float(match[1] or 0), float(match[2])) if match else (0.0, 0.0)
     if low >= high:
         raise UsageError(f"--scale {text}: not a range of pixels such as 255, 1 or -1..1")
     return low, high

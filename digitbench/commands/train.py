@@ -9,14 +9,8 @@ from typing import Annotated, Any, get_type_hints
 import typer
 
 from digitbench.commands import completion
-from digitbench.commands.options import (
-    DatasetOption,
-    TrainingDataOption,
-    open_console,
-    seconds,
-    whole_numbers,
-)  # fmt: skip
-from digitbench.commands.training_steps import TrainingOptions, train_and_report, train_several
+from digitbench.commands.options import DatasetOption, TrainingDataOption, open_console, seconds, whole_numbers
+from digitbench.commands.training_steps import TrainingOptions, read_digits, train_and_report, train_several
 from digitbench.records import recipes
 from digitbench.records.recipes import DEFAULT, RECIPES
 
@@ -64,10 +58,12 @@ def train(
         seed=seed, **{name: _read_field(name, value) for name, value in recipe_fields.items()}
     )
     options = TrainingOptions(loop, None if budget is None else seconds(budget, "--budget"), export, plots)
+    console = open_console()
+    digits = read_digits(dataset, data, console, options)
     if seeds == 1:
-        train_and_report(changed_recipe, dataset, data, output, open_console(), options)
+        train_and_report(changed_recipe, digits, output, console, options)
     else:
-        train_several(changed_recipe, seeds, dataset, data, output, open_console(), options)
+        train_several(changed_recipe, seeds, digits, output, console, options)
 
 
 def _read_field(name: str, given: Any) -> Any:
@@ -75,7 +71,9 @@ def _read_field(name: str, given: Any) -> Any:
     several = FIELD_TYPES[name] == tuple[int, ...]
     if given == "none" and (several or name == "teacher"):
         return () if several else ""
-    return whole_numbers(given, f"--{name.replace('_', '-')}", distinct=False) if several and given else given
+    return (
+        whole_numbers(given, f"--{name.replace('_', '-')}", distinct=False) if several and given is not None else given
+    )
 
 
 def _field_parameter(name: str, option: recipes.Option) -> Parameter:

@@ -39,28 +39,30 @@ class TrainingOptions:
     plots: bool = True
 
 
-def train_and_report(
-    recipe: Recipe,
-    dataset: str,
-    data: Path | None,
-    output: Path | FolderClaim | None,
-    console: Console,
-    options: TrainingOptions | None = None,
-    digits: Dataset | None = None,
-) -> Bundle:
-    """Train a recipe, showing how it gets on and what came of it; then draw it, where plots are wanted.
+def read_digits(dataset: str, data: Path | None, console: Console, options: TrainingOptions) -> Dataset:
+    """Load what is trained on.
 
-    `digits` are the data where they have been read already.
+    Raises
+    ------
+    DataError
+        There are too few images, of user data.
     """
+    with show_progress(console) as progress:
+        digits = load_data(dataset, data, progress)
+    _check_enough(digits, options.exports)
+    return digits
+
+
+def train_and_report(
+    recipe: Recipe, digits: Dataset, output: Path | FolderClaim | None, console: Console, options: TrainingOptions
+) -> Bundle:
+    """Train a recipe, showing how it gets on and what came of it; then draw it, where plots are wanted."""
     from digitbench import export as exporters
     from digitbench.commands.plot import draw_training
     from digitbench.system.native_output import native_output_held
     from digitbench.train import train as train_bundle
 
-    options = options or TrainingOptions()
     with show_progress(console) as progress, native_output_held():
-        digits = load_data(dataset, data, progress) if digits is None else digits
-        _check_enough(digits, options.exports)
         formats = exporters.formats() if options.exports else ()
         bundle = train_bundle(
             recipe, digits, output, export_formats=formats, loop=options.loop, budget=options.budget, progress=progress
@@ -82,13 +84,7 @@ def summary(bundle: Bundle) -> str:
 
 
 def train_several(
-    recipe: Recipe,
-    count: int,
-    dataset: str,
-    data: Path | None,
-    output: Path | None,
-    console: Console,
-    options: TrainingOptions,
+    recipe: Recipe, count: int, digits: Dataset, output: Path | None, console: Console, options: TrainingOptions
 ) -> None:
     """Train a recipe with `count` seeds, a bundle for each, and print their mean accuracy with its interval."""
     from digitbench.bundle.naming import claim
@@ -101,13 +97,9 @@ def train_several(
         for seed in seeds:  # all before the first: training takes long
             folder = output and output.with_name(f"{name}-seed{seed}")
             claims.append(stack.enter_context(claim(folder, f"{name}-seed{seed}")))
-        with show_progress(console) as progress:
-            digits = load_data(dataset, data, progress)
         try:
             for seed, folder_claim in zip(seeds, claims, strict=True):
-                bundles.append(
-                    train_and_report(replace(recipe, seed=seed), dataset, data, folder_claim, console, options, digits)
-                )
+                bundles.append(train_and_report(replace(recipe, seed=seed), digits, folder_claim, console, options))
         finally:
             if len(bundles) > 1:
                 _print_seeds(bundles, recipe.name, console)

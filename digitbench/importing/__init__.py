@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from digitbench import bundle as bundles
 from digitbench import plugins
 from digitbench.backend import Scores, Signature
-from digitbench.bundle import Artifact, Bundle, caveats, layers, naming
-from digitbench.bundle.manifest import Fit, Steadiness
+from digitbench.bundle import Artifact, Bundle, caveats, layers, naming, writing
+from digitbench.bundle.manifest import Fit
 from digitbench.data import Dataset, Split
 from digitbench.errors import BundleError, UsageError
-from digitbench.evaluate import accuracy
 from digitbench.importing import fit, formats, guesses, ranking, steadiness, unsupported
 from digitbench.importing.guesses import NO_CONSTRAINTS, Constraints
 from digitbench.importing.prober import Prober
@@ -27,9 +24,8 @@ from digitbench.importing.ranking import Trial
 from digitbench.plugins.model_io import SIDE, ModelIO, square
 from digitbench.records.arrays import CLASSES
 from digitbench.system import trusted_files
-from digitbench.system.files import sha256, write_json
+from digitbench.system.files import sha256
 from digitbench.system.progress import Progress, Silent
-from digitbench.system.version import __version__
 from digitbench.workers.pool import TIMEOUT, Job, WorkerError, score, shared_images
 
 IMAGES = 500
@@ -98,36 +94,40 @@ def import_model(
         What opens it is not installed.
     """
     options, progress = options or Options(), progress or Silent()
-    model_format = formats.format_of(source)
-    name = options.name or source.stem
-    stamp = datetime.now(UTC)
+    model_format, name = formats.format_of(source), options.name or source.stem
+    folder = f"{name}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
     plugin = plugins.find(model_format.backend)
-    if plugin.missing():
-        raise plugin.missing_error(*plugin.missing())
+    plugin.require()
     trusted = options.trusted or trusted_files.holds(source)
     formats.check_code(source, model_format, trusted)
     if options.trusted:
         trusted_files.remember(source)
-    folder = f"{name}-{stamp:%Y%m%d-%H%M%S}"
+    if not len(dataset.train):
+        raise UsageError(f"{dataset.name} has no training images to find out the model's form with; give others")
+    indices = np.random.default_rng(0).permutation(len(dataset.train))[:MORE_IMAGES]
+    labelled = Split(dataset.train.pixels[indices], dataset.train.labels[indices])
+    images = np.concatenate([labelled.images, ranking.shifted(labelled.images), dataset.test.images])
     with ExitStack() as exit_stack:
-        claim = None if options.output else exit_stack.enter_context(naming.claim(target, folder))
-
-        def on_opened(signature: Signature) -> None:
-            nonlocal claim
-            if claim is None:
-                _refuse_tensor(options.output, signature)
-                claim = exit_stack.enter_context(naming.claim(target, folder))
-
-        outcome = _try_model(source, model_format, dataset, on_opened, options, progress)
-        assert claim
-        scores, model_io = outcome.scores, replace(outcome.trials[0].model_io, code=trusted)
-        manifest = _manifest(name, dataset, outcome, source, model_format)
-        manifest["imported"]["accepted"] = options.accept
-        precision = options.precision or formats.precision_of(source, model_format, progress)
-        manifest["imported"]["batch"] = steadiness.judged(outcome.steadiness, precision).to_json()
+        with shared_images(images) as shared, Prober(source, model_format, shared, options.timeout) as prober:
+            _refuse_tensor(options.output, prober.signature)
+            claim = exit_stack.enter_context(naming.claim(target, folder))
+            precision = options.precision or formats.precision_of(source, model_format, progress)
+            search = _Search(source, prober, labelled, options.constraints, progress)
+            model_io, scores, found = search.best(len(images), formats.stated_accuracy(source, model_format), precision)
+        model_io = replace(model_io, code=trusted)
+        facts: dict[str, Any] = {
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "recipe": {"name": name},
+            "output": {"shape": [None, CLASSES], "dtype": "float32", "activation": model_io.activation},
+            "versions": writing.versions_with(plugin.runtime_versions()),
+            "imported": {
+                "source": str(source), "format": model_format.format, "sha256": sha256(source), **found,
+                "accepted": options.accept,
+            },
+        }  # fmt: skip
         try:
             with naming.written(claim, progress) as draft:
-                path, model_io, manifest[layers.KEY] = formats.adopt(
+                path, model_io, facts[layers.KEY] = formats.adopt(
                     source, model_format, model_io, precision, draft, progress
                 )
                 # A SavedModel's copy is as the original; but a file may have left another one behind.
@@ -137,7 +137,8 @@ def import_model(
                     scores = score(job, dataset.test.images)
                     progress.update("scoring the test images", 1, 1)
                 artifact = Artifact.describe(draft, path, model_format.format, precision)
-                _write(draft, manifest, artifact, model_io, scores, dataset)
+                facts["form"] = model_io.to_json()
+                writing.write(draft, facts, dataset, artifact, model_format.format, scores)
         except WorkerError as exc:
             message = f"{source}: it runs where it lies, but not as a copy; save it as one file: {exc}"
             raise BundleError(message) from exc
@@ -148,23 +149,10 @@ def import_model(
     return bundle
 
 
-# --- trying ---------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, eq=False)
-class _Outcome:
-    """What came of trying: the trials, the best first; and of the best its scores of the test images, and more."""
-
-    trials: list[Trial]
-    scores: Scores
-    fit: Fit
-    steadiness: Steadiness
-
-
 def _refuse_tensor(output: str, signature: Signature) -> None:
     """Refuse an ``--output`` that names a tensor of the model: before this version that was what it meant."""
     names = {tensor.name for tensor in (*signature.inputs, *signature.outputs) if tensor.name}
-    name = next((name for name in names if Path(name) == Path(output)), "")
+    name = next((name for name in names if output and Path(name) == Path(output)), "")
     if name:
         raise UsageError(
             f"--output {name}: the bundle's folder, but the model has a tensor of that name; if that is meant: "
@@ -172,71 +160,94 @@ def _refuse_tensor(output: str, signature: Signature) -> None:
         )
 
 
-def _try_model(
-    source: Path, model_format: formats.ModelFormat, dataset: Dataset, on_opened: Callable[[Signature], None],
-    options: Options, progress: Progress,
-) -> _Outcome:  # fmt: skip
-    """Try every guess of the model I/O; `on_opened` is called first, with what the model takes and gives."""
-    if not len(dataset.train):
-        raise UsageError(f"{dataset.name} has no training images to find out the model's form with; give others")
-    indices = np.random.default_rng(0).permutation(len(dataset.train))[:MORE_IMAGES]
-    labelled = Split(dataset.train.pixels[indices], dataset.train.labels[indices])
-    all_images = np.concatenate([labelled.images, ranking.shifted(labelled.images), dataset.test.images])
-    test_range = 2 * len(labelled), len(all_images)
-    with shared_images(all_images) as images, Prober(source, model_format, images, options.timeout) as prober:
-        on_opened(prober.signature)
-        try:
-            candidates = guesses.model_ios(prober.signature, options.constraints, labelled.images)
-        except BundleError as exc:
-            raise BundleError(f"{source}: {exc}") from exc
-        trials = _try_all(prober, candidates, labelled.head(IMAGES), options, progress)
-        if not trials:
-            raise BundleError(f"{source}: it can't be run in any form: {prober.fault}")
-        tied, ranked = ranking.level_with_best(trials), ranking.ranked(trials)
-        if len(tied) > 1:
-            not_tied = [trial for trial in ranked if trial not in tied]
-            retried = _try_all(prober, [trial.model_io for trial in tied], labelled, options, progress, test_range[0])
-            if retried:  # more images may take it too long: then the first trials count
-                ranked = [*ranking.ranked(retried), *not_tied]
-        fitness = _fit(prober, ranked[0], labelled, formats.stated_accuracy(source, model_format))
+# --- trying ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Search:
+    """Tries every guess of a model's I/O on labelled training images."""
+
+    source: Path
+    prober: Prober
+    labelled: Split
+    constraints: Constraints
+    progress: Progress
+
+    def best(self, last_image: int, stated: float | None, precision: str) -> tuple[ModelIO, Scores, dict[str, Any]]:
+        """Give the best guess, its scores of the test images, and what the manifest says of how it was found.
+
+        Parameters
+        ----------
+        last_image
+            How many images there are: labelled ones, these shifted, and the test images.
+        stated
+            The accuracy that the file states.
+        precision
+            The model's.
+
+        Raises
+        ------
+        BundleError
+            It runs with no guess, or tells no digits apart with the best.
+        """
+        prober, ranked = self.prober, self._ranked()
+        best, fitness = ranked[0].model_io, self._fit(ranked[0], stated)
         if fitness.accuracy < fitness.least:
             raise BundleError(
-                f"{source}: it doesn't tell digits apart: of {len(ranked)} forms the best, "
-                f"{describe(ranked[0].model_io)}, "
+                f"{self.source}: it doesn't tell digits apart: of {len(ranked)} forms the best, {describe(best)}, "
                 f"{caveats.reached(fitness)}; less than {fitness.least:.1%} is refused; {caveats.HINT}"
             )
-        scores = prober.attempt(ranked[0].model_io, *test_range)
+        scores = prober.ask(best, range(2 * len(self.labelled), last_image))
         if scores is None:
-            raise BundleError(f"{source}: it ran on training images, but not on the test images: {prober.fault}")
-        steady = steadiness.measure_steadiness(prober, ranked[0].model_io, len(labelled))
-    return _Outcome(ranked, scores, fitness, steady)
+            raise BundleError(f"{self.source}: it ran on training images, but not on the test images: {prober.fault}")
+        steady = steadiness.measure_steadiness(prober, best, len(self.labelled), precision)
+        found = {
+            "tried": len(ranked), "chosen": _trial_to_json(ranked[0]),
+            "runner_up": _trial_to_json(ranked[1]) if len(ranked) > 1 else None, "fit": fitness.to_json(),
+            "batch": steady.to_json(),
+        }  # fmt: skip
+        return best, scores, found
 
+    def _ranked(self) -> list[Trial]:
+        """Try all guesses, the level ones on more images, and sort them: the best first."""
+        few = min(IMAGES, len(self.labelled))
+        try:
+            candidates = guesses.model_ios(self.prober.signature, self.constraints, self.labelled.images)
+        except BundleError as exc:
+            raise BundleError(f"{self.source}: {exc}") from exc
+        trials = self._try(candidates, few, few)
+        if not trials:
+            raise BundleError(f"{self.source}: it can't be run in any form: {self.prober.fault}")
+        level, ranked = ranking.level_with_best(trials), ranking.ranked(trials)
+        count = len(self.labelled)
+        # More images may take it too long: then the first trials count.
+        if len(level) > 1 and (retried := self._try([trial.model_io for trial in level], count, 2 * count)):
+            ranked = [*ranking.ranked(retried), *(trial for trial in ranked if trial not in level)]
+        return ranked
 
-def _fit(prober: Prober, best: Trial, labelled: Split, stated: float | None) -> Fit:
-    """Say how well the best guess of the model I/O fits."""
-    count = fit.scored(labelled)
-    right = best.right[:count]
-    if len(right) < count:
-        scores = prober.attempt(best.model_io, 0, count)
-        if scores is None:  # more images may take it too long
-            count = len(right)
-        else:
-            right = ranking.judge(best.model_io, scores, labelled.labels[:count], best.model_io.activation).right
-    return fit.measure(right, fit.simple_classifier(labelled, count, best.model_io), labelled.labels[:count], stated)
+    def _try(self, model_ios: Sequence[ModelIO], labelled: int, images: int) -> list[Trial]:
+        """Score the first `images` with each, of which the first `labelled` are so."""
+        task, trials = f"trying forms on {images:,} training images", []
+        for done, model_io in enumerate(model_ios):
+            self.progress.update(task, done, len(model_ios), describe(model_io))
+            scores = self.prober.ask(model_io, range(images))
+            if scores is not None:
+                labels = self.labelled.labels[:labelled]
+                trials.append(ranking.judge(model_io, scores, labels, self.constraints.activation))
+        self.progress.update(task, len(model_ios), len(model_ios), f"{len(model_ios)} forms")
+        return trials
 
-
-def _try_all(
-    prober: Prober, model_ios: Sequence[ModelIO], labelled: Split, options: Options, progress: Progress,
-    count: int | None = None,
-) -> list[Trial]:  # fmt: skip
-    task, trials = f"trying forms on {count or len(labelled):,} training images", []
-    for done, model_io in enumerate(model_ios):
-        progress.update(task, done, len(model_ios), describe(model_io))
-        scores = prober.attempt(model_io, 0, count or len(labelled))
-        if scores is not None:
-            trials.append(ranking.judge(model_io, scores, labelled.labels, options.constraints.activation))
-    progress.update(task, len(model_ios), len(model_ios), f"{len(model_ios)} forms")
-    return trials
+    def _fit(self, best: Trial, stated: float | None) -> Fit:
+        """Say how well the best guess fits."""
+        count = fit.scored(self.labelled)
+        if len(best.right) < count:
+            scores = self.prober.ask(best.model_io, range(count))
+            if scores is None:  # more images may take it too long
+                count = len(best.right)
+            else:
+                best = ranking.judge(best.model_io, scores, self.labelled.labels[:count], best.model_io.activation)
+        simple = fit.simple_classifier(self.labelled, count, best.model_io)
+        return fit.measure(best.right[:count], simple, self.labelled.labels[:count], stated)
 
 
 def describe(model_io: ModelIO) -> str:
@@ -248,48 +259,7 @@ def describe(model_io: ModelIO) -> str:
     return ", ".join(parts)
 
 
-# --- writing --------------------------------------------------------------------------------------------------------
-
-
-def _manifest(
-    name: str, dataset: Dataset, outcome: _Outcome, source: Path, model_format: formats.ModelFormat
-) -> dict[str, Any]:
-    trials = outcome.trials
-    best, second = trials[0], trials[1] if len(trials) > 1 else None
-    return {
-        "schema": bundles.SCHEMA,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "recipe": {"name": name},
-        "dataset": {"name": dataset.name, "fingerprint": dataset.fingerprint, "source": dataset.source},
-        "output": {"shape": [None, CLASSES], "dtype": "float32", "activation": best.model_io.activation},
-        "versions": {
-            "digitbench": __version__, np.__name__: np.__version__, "python": platform.python_version(),
-            **plugins.find(model_format.backend).runtime_versions(),
-        },
-        "imported": {
-            "source": str(source), "format": model_format.format, "sha256": sha256(source), "tried": len(trials),
-            "chosen": _trial_to_json(best), "runner_up": None if second is None else _trial_to_json(second),
-            "fit": outcome.fit.to_json(),
-        },
-    }  # fmt: skip
-
-
 def _trial_to_json(trial: Trial) -> dict[str, Any]:
-    total = len(trial.right)
     model_io = trial.model_io
     return {"form": describe(model_io), "activation": model_io.activation, "output": model_io.output.name,
-            "correct": int(trial.right.sum()), "images": total, "accuracy": trial.accuracy}  # fmt: skip
-
-
-def _write(
-    draft: Path, manifest: dict[str, Any], artifact: Artifact, model_io: ModelIO, scores: Scores, dataset: Dataset
-) -> None:
-    np.save(draft / bundles.REFERENCE, scores)
-    measured = accuracy.accuracy(scores, dataset.test.labels)
-    manifest["form"] = model_io.to_json()
-    manifest["metrics"] = {"test_accuracy": measured.top1, "correct": measured.correct, "total": measured.total}
-    manifest["reference"] = {
-        "path": bundles.REFERENCE, "backend": artifact.format, "sha256": sha256(draft / bundles.REFERENCE),
-    }  # fmt: skip
-    manifest["artifacts"] = [asdict(artifact)]
-    write_json(draft / bundles.MANIFEST, manifest)
+            "correct": int(trial.right.sum()), "images": len(trial.right), "accuracy": trial.accuracy}  # fmt: skip

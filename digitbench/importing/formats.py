@@ -22,28 +22,13 @@ MOST_BYTES = 2 * 10**9
 
 @dataclass(frozen=True)
 class ModelFormat:
-    """A format of model files.
-
-    Attributes
-    ----------
-    format, backend
-        What the artifact in the bundle is, and which backend opens it first.
-    suffix
-        Of that artifact.
-    title
-        What people call it.
-    """
+    """A format of model files: of the artifact in the bundle, and which backend opens it first."""
 
     format: str
     backend: str
-    suffix: str
-    title: str
 
 
-ONNX = ModelFormat("onnx", "onnx", ".onnx", "ONNX")
-TFLITE = ModelFormat("tflite", "tflite", ".tflite", "TFLite")
-SAVED_MODEL = ModelFormat("savedmodel", "savedmodel", ".savedmodel", "SavedModel")
-KERAS = ModelFormat("keras", "keras", ".keras", "Keras")
+ONNX, TFLITE, SAVED_MODEL, KERAS = (ModelFormat(name, name) for name in ("onnx", "tflite", "savedmodel", "keras"))
 SUFFIXES = {".onnx": ONNX, ".tflite": TFLITE, ".lite": TFLITE, ".keras": KERAS, ".h5": KERAS, ".hdf5": KERAS}
 KINDS = ".onnx, .tflite, .keras and .h5 files and SavedModel folders"
 
@@ -123,7 +108,7 @@ def adopt(
         batch, layers = keras_file.write(source, model_io, path, progress)
         output = replace(NATIVE_OUTPUT, dtype=model_io.output.dtype)
         return path, replace(model_io, batch=batch, output=output), layers
-    path = draft / "artifacts" / f"model-{precision}{model_format.suffix}"
+    path = draft / "artifacts" / f"model-{precision}.{model_format.format}"
     path.parent.mkdir()
     if source.is_dir():
         shutil.copytree(source, path)

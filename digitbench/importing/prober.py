@@ -68,12 +68,11 @@ class Prober:
         self._worker = started.worker
         self.signature: Signature = msgspec.convert(started.ready["signature"], Signature)
 
-    def attempt(self, model_io: ModelIO, first: int, last: int) -> Scores | None:
-        """Score images[first:last] with a model I/O: float32 (n, 10), or None where it can't be done; see `fault`."""
-        return self.ask(model_io, range(first, last), SCORING_BATCH)
+    def ask(self, model_io: ModelIO, order: Sequence[int], size: int = SCORING_BATCH) -> Scores | None:
+        """Score the images of these numbers with a model I/O, in that order, `size` of them in each call.
 
-    def ask(self, model_io: ModelIO, order: Sequence[int], size: int) -> Scores | None:
-        """Score the images of these numbers in that order, `size` of them in each call; as `attempt` does."""
+        Gives float32 (n, 10), or None where it can't be done; see `fault`.
+        """
         model_io_key = replace(model_io, activation="")
         if self._deaths >= MOST_DEATHS and model_io_key not in self._ran:
             return None

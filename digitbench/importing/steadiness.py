@@ -6,14 +6,11 @@ on answers otherwise at every call. What such a model says of an image holds for
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
-from typing import Protocol
-
 import numpy as np
 
 from digitbench.backend import Scores
 from digitbench.bundle.manifest import Difference, Steadiness
+from digitbench.importing.prober import Prober
 from digitbench.plugins.model_io import ModelIO
 from digitbench.records.precisions import BF16, FP16, FP64
 
@@ -24,22 +21,9 @@ USUAL_ROUNDING = 1e-4
 """How far sums in another order may move a score, as a share of the largest: some hundred roundings of that type."""
 
 
-class Asked(Protocol):
-    """What scores images: a `digitbench.importing.prober.Prober`."""
-
-    fault: str
-
-    def ask(self, model_io: ModelIO, order: Sequence[int], size: int) -> Scores | None:
-        """Score the images of these numbers, `size` of them in each call; None where that can't be done."""
-
-
-def judged(steadiness: Steadiness, precision: str) -> Steadiness:
-    """Give it with how far rounding may move a score in that precision."""
-    return replace(steadiness, rounding=ROUNDING.get(precision, USUAL_ROUNDING))
-
-
-def measure_steadiness(prober: Asked, model_io: ModelIO, count: int) -> Steadiness:
+def measure_steadiness(prober: Prober, model_io: ModelIO, count: int, precision: str) -> Steadiness:
     """Ask for the first `count` images, `IMAGES` at most, in one batch twice, one at a time and in another order."""
+    rounding = ROUNDING.get(precision, USUAL_ROUNDING)
     count = min(count, IMAGES)
     in_order = list(range(count))
     shuffled = np.random.default_rng(0).permutation(count)
@@ -48,11 +32,12 @@ def measure_steadiness(prober: Asked, model_io: ModelIO, count: int) -> Steadine
     for numbers, size in requests:
         scores = prober.ask(model_io, numbers, size)
         if scores is None:
-            return Steadiness(count, fault=prober.fault)
+            return Steadiness(count, fault=prober.fault, rounding=rounding)
         answers.append(scores)
     first, repeated, alone, reordered = answers
     return Steadiness(
-        count, _difference(first, repeated), _difference(first, alone), _difference(first[shuffled], reordered)
+        count, _difference(first, repeated), _difference(first, alone), _difference(first[shuffled], reordered),
+        rounding=rounding,
     )  # fmt: skip
 
 

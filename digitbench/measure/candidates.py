@@ -100,10 +100,8 @@ def candidates(
             message = f"plugin {plugin.name!r} of {plugin.distribution}: bench --roofline has taken that name"
             raise PluginError(f"{message}; uninstall it, or tell its author")
         row = Row(plugin.name, precisions[0] if precisions else FP32, None, threads[0])
-        missing = plugin.missing()
         try:
-            if missing:
-                raise plugin.missing_error(*missing)
+            plugin.require()
             backend_class = plugin.load()
             if not names and bundle.can_never_hold(backend_class):
                 continue

@@ -104,6 +104,17 @@ class Plugin:
         """Names of the requirements that are not installed, found without importing any."""
         return [requirement.name for requirement in self.requirements if not _installed(requirement.name)]
 
+    def require(self) -> None:
+        """Refuse to go on where a requirement is not installed.
+
+        Raises
+        ------
+        MissingRuntimeError
+            The message has the command that installs it.
+        """
+        if missing := self.missing():
+            raise self.missing_error(*missing)
+
     def runtime_versions(self) -> dict[str, str]:
         """Version of each installed requirement, by name; without importing any."""
         return {

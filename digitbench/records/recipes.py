@@ -240,7 +240,7 @@ class Recipe:
 
     def to_json(self) -> dict[str, Any]:
         """Give all fields as plain values."""
-        return asdict(self)
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Recipe:

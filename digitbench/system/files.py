@@ -15,7 +15,6 @@ from functools import partial
 from itertools import chain, count
 from pathlib import Path
 from threading import get_ident
-from types import TracebackType
 from typing import Any, Self
 
 from digitbench.errors import UsageError
@@ -105,9 +104,7 @@ class FolderClaim:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exc_info: object) -> None:
         if not self._is_still_held():
             return
         self.path.rmdir()
@@ -156,16 +153,11 @@ def _claim_first(paths: Iterable[Path], make: Callable[[Path], None]) -> Path:
     FileExistsError
         All are taken.
     """
-    last_error: FileExistsError | None = None
     for path in paths:
-        try:
+        with suppress(FileExistsError):
             make(path)
-        except FileExistsError as exc:
-            last_error = exc
-            continue
-        return path
-    assert last_error
-    raise last_error
+            return path
+    raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
 
 
 @contextmanager

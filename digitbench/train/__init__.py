@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import platform
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,16 +13,14 @@ import numpy as np
 from digitbench import bundle as bundles
 from digitbench import plugins
 from digitbench.backend import Scores
-from digitbench.bundle import Artifact, Bundle, layers, naming
+from digitbench.bundle import Artifact, Bundle, layers, naming, writing
 from digitbench.data import Dataset, Split
 from digitbench.errors import BundleError
-from digitbench.evaluate import accuracy
 from digitbench.export.keras_runtime import import_keras
 from digitbench.records.arrays import CLASSES
 from digitbench.records.recipes import Recipe
-from digitbench.system.files import FolderClaim, sha256, write_json
+from digitbench.system.files import FolderClaim, write_json
 from digitbench.system.progress import Progress, Silent
-from digitbench.system.version import __version__
 from digitbench.train import loops, teacher
 from digitbench.train.trainer import Trained, Trainer
 
@@ -87,9 +84,11 @@ def train(
             with naming.written(output, progress) as draft:
                 trained = Trainer(keras, recipe, dataset.train, loop, progress).train(budget)
                 write_json(draft / bundles.HISTORY, trained.history)
-                manifest = _manifest(keras, trained, dataset)
-                manifest["created"] = stamp.isoformat(timespec="seconds")
-                _write(draft, trained.model, manifest, dataset.test)
+                trained.model.save(draft / KERAS_FILE)
+                facts = {"created": stamp.isoformat(timespec="seconds"), **_facts(keras, trained)}
+                backend, format = plugins.trained()
+                artifact = Artifact.describe(draft, draft / KERAS_FILE, format)
+                writing.write(draft, facts, dataset, artifact, backend, scores_of(trained.model, dataset.test))
                 options = export.Options(seed=recipe.seed)
                 failures = export.export(
                     Bundle(draft), export_formats, dataset, options, progress=progress, model=trained.model
@@ -107,40 +106,15 @@ def scores_of(model: Any, split: Split) -> Scores:
     return np.asarray(model.predict(split.images, batch_size=1024, verbose=0), dtype=np.float32)
 
 
-def _manifest(keras: Any, trained: Trained, dataset: Dataset) -> dict[str, Any]:
-    """Give all of the manifest that is known before anything is written."""
+def _facts(keras: Any, trained: Trained) -> dict[str, Any]:
+    """Give what the manifest says of the training, and of what the model takes and gives."""
     import tensorflow as tf
 
     return {
-        "schema": bundles.SCHEMA,
         "recipe": trained.recipe.to_json(),
-        "dataset": {"name": dataset.name, "fingerprint": dataset.fingerprint, "source": dataset.source},
-        "input": {
-            "name": "image",
-            "shape": [None, 28, 28],
-            "dtype": "float32",
-            "range": [0.0, 1.0],
-            "ink": 1.0,
-        },
+        "input": {"name": "image", "shape": [None, 28, 28], "dtype": "float32", "range": [0.0, 1.0], "ink": 1.0},
         "output": {"shape": [None, CLASSES], "dtype": "float32", "activation": trained.recipe.output_activation},
-        "versions": {
-            "digitbench": __version__, **{module.__name__: module.__version__ for module in (keras, tf, np)},
-            "python": platform.python_version(),
-        },
+        "versions": writing.versions_with({module.__name__: module.__version__ for module in (keras, tf)}),
         "training": trained.facts,
         layers.KEY: layers.to_json(trained.model),
     }  # fmt: skip
-
-
-def _write(draft: Path, model: Any, manifest: dict[str, Any], test: Split) -> None:
-    model.save(draft / KERAS_FILE)
-    scores = scores_of(model, test)
-    np.save(draft / bundles.REFERENCE, scores)
-    measured = accuracy.accuracy(scores, test.labels)
-    manifest["metrics"] = {"test_accuracy": measured.top1, "correct": measured.correct, "total": measured.total}
-    backend, format = plugins.trained()
-    manifest["reference"] = {
-        "path": bundles.REFERENCE, "backend": backend, "sha256": sha256(draft / bundles.REFERENCE),
-    }  # fmt: skip
-    manifest["artifacts"] = [vars(Artifact.describe(draft, draft / KERAS_FILE, format))]
-    write_json(draft / bundles.MANIFEST, manifest)

@@ -7,7 +7,6 @@ the nearest four would be cheaper, but blur every digit that a network learns fr
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import Any
 
@@ -24,7 +23,7 @@ NEAR = np.arange(-1, 3, dtype=np.int32)  # rows, and columns, that a point betwe
 Floats = npt.NDArray[np.float32]
 
 
-def deform(images: Images, strengths: Strengths, seed: int, epoch: int, *, threads: int = 1) -> Images:
+def deform(images: Images, strengths: Strengths, seed: int, epoch: int) -> Images:
     """Deform each image, another way in each epoch.
 
     Affine and elastic deformations as P. Simard, D. Steinkraus and J. Platt describe them in "Best Practices for
@@ -38,9 +37,7 @@ def deform(images: Images, strengths: Strengths, seed: int, epoch: int, *, threa
     strengths
         How far.
     seed, epoch
-        The same give the same images, whatever `threads` is.
-    threads
-        That share the work, 1 or more.
+        The same give the same images.
 
     Returns
     -------
@@ -61,19 +58,12 @@ def deform(images: Images, strengths: Strengths, seed: int, epoch: int, *, threa
     sources = source_positions(strengths, -(-count // TOGETHER), rng)
     flat, deformed = images.reshape(count, PIXELS), np.empty((count, PIXELS), np.float32)
 
-    def work(worker: int) -> None:
-        matrix = _empty_matrix()
-        for group in range(worker, len(sources), threads):
-            chosen = order[group * TOGETHER : (group + 1) * TOGETHER]
-            matrix.indices, matrix.data = _interpolation(sources[group])
-            moved = matrix @ np.ascontiguousarray(flat[chosen].T)
-            deformed[chosen] = np.clip(moved, 0, 1, out=moved).T  # a cubic overshoots at edges of strokes
-
-    if threads == 1:
-        work(0)
-    else:
-        with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(work, range(threads)))
+    matrix = _empty_matrix()
+    for group, source in enumerate(sources):
+        chosen = order[group * TOGETHER : (group + 1) * TOGETHER]
+        matrix.indices, matrix.data = _interpolation(source)
+        moved = matrix @ np.ascontiguousarray(flat[chosen].T)
+        deformed[chosen] = np.clip(moved, 0, 1, out=moved).T  # a cubic overshoots at edges of strokes
     return deformed.reshape(count, SIDE, SIDE)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from itertools import pairwise, takewhile
 
 from digitbench.errors import CheckFailed
 from digitbench.system.progress import Progress
@@ -69,9 +70,5 @@ def describe(metrics: dict[str, float]) -> str:
 
 def rising_epochs(losses: Sequence[float]) -> int:
     """For how many epochs, up to the last, the loss has risen each time."""
-    count = 0
-    for before, after in zip(reversed(losses[:-1]), reversed(losses[1:]), strict=True):
-        if after <= before:
-            break
-        count += 1
-    return count
+    newest_first = pairwise(reversed(losses))
+    return sum(1 for _ in takewhile(lambda pair: pair[0] > pair[1], newest_first))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,8 +16,7 @@ from digitbench.train.feed import Feed
 from digitbench.train.log import Log
 from digitbench.train.networks import LABELS_LOSS
 
-Loop = Literal["auto", "compiled", "fit"]
-LOOPS = get_args(Loop)
+LOOPS = ("auto", "compiled", "fit")
 FEW_STEPS = 2000  # in a whole training: compiling takes longer than they do
 NO_POOLING = "XLA has no repeatable gradient of a convolution's pooling"
 

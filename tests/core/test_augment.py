@@ -61,8 +61,7 @@ def test_seed_and_epoch_alone_say_what_comes_out(strengths: Strengths, count: in
     before = images.copy()
     first = deform(images, strengths, seed, epoch)
     assert (first.shape, first.dtype) == (images.shape, np.dtype(np.float32))
-    for threads in (2, 3, 7):
-        assert np.array_equal(deform(images, strengths, seed, epoch, threads=threads), first)
+    assert np.array_equal(deform(images, strengths, seed, epoch), first)
     assert np.array_equal(images, before), "what was given is left as it was"
     assert not count or (first.min() >= 0 and first.max() <= 1)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from journeys.helpers import copied
+from journeys.helpers import copied, rewrite_manifest
 
 from core.helpers import Recorder
 from core.test_terminal import results_of, timed
@@ -157,6 +157,7 @@ def test_other_data_are_refused(tmp_path: Path, bundle: Bundle) -> None:
 
 def test_data_that_are_gone_are_refused(tmp_path: Path, bundle: Bundle) -> None:
     bundle.stored["dataset"] |= {"name": "mine.npz", "source": str(tmp_path / "mine.npz")}
+    rewrite_manifest(bundle, bundle.stored)
     with pytest.raises(DataError, match="is gone"):
         data_of(bundle, results_like(bundle), None, Recorder())
     with pytest.raises(DataError, match=r"gone\.npz"):

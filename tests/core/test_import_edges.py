@@ -93,10 +93,11 @@ def imported(backend: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Bun
     pixels = np.random.default_rng(0).integers(0, 256, (600, 28, 28)).astype(np.uint8)
     pixels[:, 0, 0] = np.rint(labels * 25.5)
     split = Split(pixels, labels.astype(np.int64))
-    model_format = formats.ModelFormat("whim", backend, ".bin", "Whim")
+    model_format = formats.ModelFormat("whim", backend)
     monkeypatch.setattr(formats, "format_of", lambda source: model_format)
     dataset = Dataset("mine", "f" * 16, "here", split, split.head(50))
-    return importing.import_model(folder / "model.bin", dataset, folder / "bundle")
+    options = importing.Options(precision="fp32")
+    return importing.import_model(folder / "model.bin", dataset, folder / "bundle", options)
 
 
 @pytest.mark.usefixtures("whims")

@@ -126,7 +126,7 @@ def model(tmp_path: Path) -> Path:
 
 
 def format_of(backend: str) -> ModelFormat:
-    return ModelFormat("moody", backend, ".bin", "Moody")
+    return ModelFormat("moody", backend)
 
 
 def model_io(output: str = "") -> ModelIO:
@@ -144,10 +144,10 @@ def test_a_model_io_that_kills_its_worker_or_hangs_costs_that_one_alone(
             (Tensor("x", (None, 28, 28), "float32"),), (Tensor("a", (None, 10), "int8", 0.5, 3),)
         )
         (first,) = children()
-        assert prober.attempt(model_io("exits"), 0, 5) is None
+        assert prober.ask(model_io("exits"), range(0, 5)) is None
         assert prober.fault == "the worker ended with exit code 3"
         assert children() == []
-        scores = prober.attempt(model_io(), 2, 5)
+        scores = prober.ask(model_io(), range(2, 5))
         assert scores is not None
         assert scores.shape == (3, 10)
         assert scores[:, 0].tolist() == [2, 3, 4]
@@ -156,13 +156,13 @@ def test_a_model_io_that_kills_its_worker_or_hangs_costs_that_one_alone(
         assert scores[:, 0].tolist() == [4, 0, 4]
         assert children() != [first], "another worker"
         prober._pool._timeout = 0.2  # the next one has loaded already
-        assert prober.attempt(model_io("hangs"), 0, 5) is None
+        assert prober.ask(model_io("hangs"), range(0, 5)) is None
         assert prober.fault.startswith("the worker gave no sign of life for 0.2 s and was killed; see --timeout")
         prober._pool._timeout = 60
-        assert prober.attempt(model_io("refuses"), 0, 5) is None
+        assert prober.ask(model_io("refuses"), range(0, 5)) is None
         assert prober.fault == "first line second line"
         (third,) = children()
-        assert prober.attempt(replace(model_io(), foreground=255.0), 0, 9) is not None
+        assert prober.ask(replace(model_io(), foreground=255.0), range(0, 9)) is not None
         assert children() == [third], "a refusal kills nobody"
     assert children() == []
 
@@ -172,8 +172,8 @@ def test_after_three_deaths_nothing_more_is_tried(
 ) -> None:
     with Prober(model, format_of("Moody"), shared, timeout=60) as prober:
         for _ in range(MOST_DEATHS):
-            assert prober.attempt(model_io("exits"), 0, 5) is None
-        assert prober.attempt(model_io(), 0, 5) is None
+            assert prober.ask(model_io("exits"), range(0, 5)) is None
+        assert prober.ask(model_io(), range(0, 5)) is None
         assert prober.fault == "the worker ended with exit code 3"
         assert children() == []
 

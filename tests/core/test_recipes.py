@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.helpers import one_printable_line
-from digitbench.commands.train import train
+from digitbench.commands.train import _read_field, train
 from digitbench.errors import UsageError
 from digitbench.records import recipes
 from digitbench.records.recipes import ACTIVATIONS, LOSSES, OPTIONS, RECIPES, SCHEDULES, TUTORIALS, Recipe
@@ -241,3 +241,15 @@ def test_every_field_is_an_option_of_train_once() -> None:
     assert parameters["hidden"].annotation.__metadata__[0].metavar == "512,256"
     assert parameters["dropout"].annotation.__args__[0] == float | None
     assert all(option.help.endswith(".") for option in OPTIONS.values())
+
+
+def test_options_of_several_numbers_are_read_and_none_is_empty() -> None:
+    assert _read_field("hidden", "64,64") == (64, 64)
+    assert _read_field("hidden", "none") == ()
+    assert _read_field("hidden", None) is None
+    assert _read_field("teacher", "none") == ""
+    assert _read_field("loss", "none") == "none", "which the recipe refuses"
+    assert _read_field("dropout", 0.0) == 0
+    for text in ("", "8,x", "0"):
+        with pytest.raises(UsageError, match=f"^--receptive-fields {text}: "):
+            _read_field("receptive_fields", text)

@@ -21,6 +21,7 @@ from digitbench.backend import Scores
 from digitbench.bundle import Artifact, Bundle, caveats
 from digitbench.errors import BundleError
 from digitbench.importing import steadiness
+from digitbench.importing.prober import Prober
 from digitbench.judge.choice import judge
 from digitbench.plugins.model_io import ModelIO
 from digitbench.records.metrics import METRICS
@@ -32,7 +33,7 @@ from digitbench.report.terminal import print_results
 Act = Callable[[Scores, int], Scores]
 
 
-class Model:
+class Model(Prober):
     """Gives each image fixed scores between -40 and 40, and lets `act` change those of a call."""
 
     fault = "no reason"
@@ -41,7 +42,7 @@ class Model:
         self.act, self.calls = act, 0
         self.truth = np.random.default_rng(1).uniform(-40, 40, (100, 10)).astype(np.float32)
 
-    def ask(self, model_io: ModelIO, order: Sequence[int], size: int) -> Scores | None:
+    def ask(self, model_io: ModelIO, order: Sequence[int], size: int = 256) -> Scores | None:
         scores = self.truth[list(order)]
         parts = []
         for start in range(0, len(scores), size):
@@ -51,7 +52,7 @@ class Model:
 
 
 def batch_record(act: Act, precision: str = "fp32", count: int = 100) -> dict[str, Any]:
-    return steadiness.judged(steadiness.measure_steadiness(Model(act), ModelIO(), count), precision).to_json()
+    return steadiness.measure_steadiness(Model(act), ModelIO(), count, precision).to_json()
 
 
 def by_batch(scores: Scores, call: int) -> Scores:
@@ -111,7 +112,7 @@ def test_one_that_looks_at_its_neighbours_is_told(act: Act) -> None:
 
 def test_differences_are_counted_and_held_against_the_largest_score() -> None:
     model = Model(by_neighbour)
-    report = steadiness.measure_steadiness(model, ModelIO(), 64)
+    report = steadiness.measure_steadiness(model, ModelIO(), 64, "fp32")
     alone = model.truth[:64] * 2
     together = model.truth[:64] + np.roll(model.truth[:64], 1, axis=0)
     assert report.alone is not None
@@ -144,10 +145,10 @@ def test_one_image_can_be_looked_at_too_and_scores_of_zero() -> None:
 
 def test_what_can_not_be_looked_at_is_said() -> None:
     class Refuses(Model):
-        def ask(self, model_io: ModelIO, order: Sequence[int], size: int) -> Scores | None:
+        def ask(self, model_io: ModelIO, order: Sequence[int], size: int = 256) -> Scores | None:
             return None if size == 1 else super().ask(model_io, order, size)
 
-    record = steadiness.measure_steadiness(Refuses(plain), ModelIO(), 9).to_json()
+    record = steadiness.measure_steadiness(Refuses(plain), ModelIO(), 9, "fp32").to_json()
     assert record["alone"] is None
     assert caveats.unsteady(imported(batch=record)).endswith("couldn't be looked at: no reason")
 
