@@ -108,8 +108,6 @@ def generations_of(results: Results) -> int:
     return max([1, *(len(row.generations) for row in results.rows)])
 
 
-
-
 @dataclass(frozen=True)
 class Names:
     """What rows are called: precisions are named only where there are others than fp32, threads where they differ."""

@@ -194,9 +194,7 @@ def test_every_format_says_what_keras_says_of_a_folded_network(folding_results: 
         assert [stored[f"kernel_{i}"].shape for i in range(3)] == [(400, 12), (12, 8), (8, 10)]
 
 
-@pytest.mark.parametrize(
-    ("name", "message"), [("convolutions", "conv2d is a Conv2D"), ("committee", "member_0 is a ")]
-)
+@pytest.mark.parametrize(("name", "message"), [("convolutions", "conv2d is a Conv2D"), ("committee", "member_0 is a ")])
 def test_every_format_but_npz_does_so_for_convolutions_and_committees(name: str, message: str, tmp_path: Path) -> None:
     written = in_keras(write, name, tmp_path)
     assert check_formats(tmp_path, written) == {"numpy"}
