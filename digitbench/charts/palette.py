@@ -53,6 +53,13 @@ PLUGIN_STYLES = (
     Style(SKY, "X", "x", "solid", "++"), Style("#8c564b", "<", "triangle-left", "dash", "oo"),
     Style(GREY, ">", "triangle-right", "dot", "**"), Style("#332288", "h", "hexagon", "dashdot", "||"),
 )  # fmt: skip
+SERIES = (
+    Style(VERMILION, "s", "square", "dash", "//"), Style(ORANGE, "D", "diamond", "dashdot", "\\\\"),
+    Style(BLUE, "o", "circle", "solid", ""), Style(GREEN, "^", "triangle-up", "longdash", ".."),
+    Style(PURPLE, "v", "triangle-down", "dot", "xx"), Style(BLACK, "P", "cross", "longdashdot", "--"), *PLUGIN_STYLES,
+)  # fmt: skip
+"""What else than backends there may be several of in a chart."""
+
 FILLS = {FP32: "full", "fp16": "left", "bf16": "right", "dynamic": "top", "int8": "none"}
 """How much of a marker is filled, by precision: Matplotlib's ``fillstyle``."""
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from digitbench.bundle.trainings import TrainingRun, lowest, named_runs, notes
 from digitbench.charts import canvas, sheet
-from digitbench.charts.palette import BLACK, DASHES, PLUGIN_STYLES, Style, announced
+from digitbench.charts.palette import BLACK, DASHES, SERIES, Style
 from digitbench.records.formatting import counted
 from digitbench.system.text import shown_name
 
@@ -27,7 +27,7 @@ LEAST = 1e-3  # where an axis begins if no value is above 0: an error rate, or n
 
 def styles_of(count: int) -> list[Style]:
     """Give so many styles, no two alike: first each colour once, then with other markers and dashes."""
-    available = (*announced().values(), *PLUGIN_STYLES)
+    available = SERIES
     # Neighbours in this order differ clearly also for those who see fewer colours.
     ordered = [available[index] for index in (2, 0, 5, 3, 1, 4, 6, 7, 9, 8)]
     shapes = [ordered[(index + 3 * (index // len(ordered))) % len(ordered)] for index in range(count)]
