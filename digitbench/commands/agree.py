@@ -46,7 +46,7 @@ def agree(
 ) -> None:  # fmt: skip
     """Hold each runtime and precision against Keras' stored scores: labels, accuracy, scores, probabilities."""
     from digitbench.bundle import Bundle
-    from digitbench.charts.flips import check_matplotlib, draw_flips
+    from digitbench.charts.canvas import check_matplotlib
     from digitbench.measure.candidates import candidates
     from digitbench.records import precisions
     from digitbench.report.agreement import print_agreement
@@ -55,7 +55,7 @@ def agree(
 
     outputs = Outputs(json=json, quiet=quiet)
     if pictures:
-        check_matplotlib()
+        check_matplotlib("--pictures needs")
         check_writable(pictures / "flips.png")
     bundle = Bundle(run)
     backends, precision_names = options.backends_of(backend), precisions.parse(precision or [])

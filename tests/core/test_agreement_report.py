@@ -16,7 +16,8 @@ from rich.console import Console
 
 from core.helpers import one_printable_line
 from core.test_terminal import MISSING, results_of, timed
-from digitbench.charts.flips import SHEET, check_matplotlib, draw_flips
+from digitbench.charts.canvas import check_matplotlib
+from digitbench.charts.flips import SHEET, draw_flips
 from digitbench.errors import MissingRuntimeError, ResultsError
 from digitbench.records.results import (
     Accuracy,
@@ -318,9 +319,9 @@ def test_a_folder_that_is_a_file_is_one_line(tmp_path: Path, images: Any) -> Non
 
 
 def test_without_matplotlib_the_line_that_installs_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    check_matplotlib()
+    check_matplotlib("--pictures needs")
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(MissingRuntimeError) as caught:
-        check_matplotlib()
+        check_matplotlib("--pictures needs")
     assert caught.value.mend == 'pip install "digitbench[plot]"'
     assert one_printable_line(str(caught.value))
