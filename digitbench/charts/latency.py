@@ -179,8 +179,9 @@ def _shapes(row: Row, index: int, micros: Micros) -> list[dict[str, Any]]:
     shapes: list[dict[str, Any]] = []
     if len(micros):
         edges, shares = histogram(micros)
-        tops = foot - HEIGHT * np.append(shares, shares[-1])
-        shapes.append({"edges": _rounded(edges), "tops": tops.round(3).tolist(), "foot": foot})
+        tops = (foot - HEIGHT * np.append(shares, shares[-1])).round(2)
+        corners = np.append(True, tops[1:] != tops[:-1]) | (np.arange(len(tops)) == len(tops) - 1)
+        shapes.append({"edges": _rounded(edges[corners]), "tops": tops[corners].tolist(), "foot": foot})
         sparse = np.sqrt(edges[:-1] * edges[1:])[(shares > 0) & (shares < FAINT)]
         shapes.append({"x": _rounded(sparse), "line": foot, "mark": "circle", "size": 3})
     else:

@@ -100,7 +100,8 @@ def chart(group: Group, panels: Sequence[tuple[str, str]]) -> ChartType | None:
     lines = _lines(group, rows, choice, ranked=against == "latency")
     places = {id(row): index for index, row in enumerate(rows)}
     tied = [(places[id(tied[0])], places[id(tied[-1])]) for tied in _tied_groups(group, rows, against)]
-    return alt.hconcat(alt.vconcat(*drawn), table(lines, COLUMNS, tied=tied), spacing=24)
+    stacked = alt.vconcat(*drawn).resolve_scale(size="independent")
+    return alt.hconcat(stacked, table(lines, COLUMNS, tied=tied), spacing=24)
 
 
 def _tied_groups(group: Group, rows: Sequence[Row], against: str) -> list[list[Row]]:

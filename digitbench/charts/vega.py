@@ -42,7 +42,7 @@ STEPS = (range(10, 100, 5), (10, 15, 20, 30, 40, 50, 60, 80), (10, 20, 50), (10,
 _AXIS = {"labelColor": BLACK, "titleColor": BLACK, "domainColor": GREY, "tickColor": GREY, "gridColor": GRID,
          "labelFontSize": PLAIN, "titleFontSize": PLAIN, "titleFontWeight": "normal"}  # fmt: skip
 CONFIG: dict[str, Any] = {
-    "font": FONT, "background": WHITE, "view": {"stroke": None}, "aria": False, "axis": _AXIS,
+    "font": FONT, "background": WHITE, "view": {"stroke": None}, "aria": False, "mark": {"aria": False}, "axis": _AXIS,
     "header": {"labelColor": BLACK, "labelFontSize": PLAIN, "labelFontWeight": "bold", "labelAnchor": "start",
                "labelOrient": "top", "title": None},
     "legend": {"labelColor": BLACK, "labelFontSize": PLAIN, "labelLimit": 250, "title": None, "titleColor": BLACK,
@@ -101,7 +101,7 @@ def log_scale(low: float, high: float, margin: float = 1.0) -> alt.Scale:
     """Give a logarithmic scale from `low` to `high`, each moved outwards by the factor `margin`."""
     import altair as alt
 
-    return alt.Scale(type="log", domain=[low / margin, high * margin], nice=False, zero=False)
+    return alt.Scale(type="log", domain=[low / margin, high * margin], nice=False)
 
 
 def log_axis(
