@@ -1,28 +1,27 @@
-"""How several trainings went: their curves in one picture. Never trains."""
+"""How one training or several went: loss and accuracy by epoch or second, in one picture. Never trains."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
-from math import ceil
+from math import ceil, isnan
 from typing import TYPE_CHECKING, Any
 
 from digitbench.bundle.trainings import TrainingRun, lowest, named_runs, notes
-from digitbench.charts import canvas, sheet
-from digitbench.charts.palette import BACKENDS, BLACK, DASHES, PLUGIN_STYLES, Style
+from digitbench.charts import vega
+from digitbench.charts.palette import BACKENDS, BLACK, PLUGIN_STYLES, Style
 from digitbench.records.formatting import counted
 from digitbench.system.text import shown_name
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    import altair as alt
 
-WIDE, TALL = 11.0, 4.6  # inches, without the legend
-MARKED = 8  # markers on a line at most: more would hide other lines
+WIDE, PANEL_WIDE, PANEL_TALL = 1000, 430, 360
+MARKED = 8  # markers on a line: more would hide other lines
 FAR_APART = 30  # how many times the shortest training the longest takes before time needs a logarithmic axis
-LINE_INCHES = 0.21
 SQUEEZED = 4  # an axis follows training curves down to the lowest validation value divided by this
 LEAST = 1e-3  # where an axis begins if no value is above 0: an error rate, or nats
+Rows = Sequence[dict[str, Any]]
 
 
 def styles_of(count: int) -> list[Style]:
@@ -37,150 +36,164 @@ def styles_of(count: int) -> list[Style]:
     ]
 
 
-def figure(runs: Sequence[TrainingRun], by: str = "epochs") -> Figure:
-    """Draw every run's validation curves over epochs or seconds, loss and accuracy side by side; training's thin.
+def figure(runs: Sequence[TrainingRun], by: str = "epochs") -> alt.VConcatChart:
+    """Draw `chart` with a title, and what is to be known of it."""
+    (first, *others), legend = runs, [_legend_note(runs)] if len(runs) > 1 or runs[0].best else []
+    about = "" if others else f"{first.name} ({first.recipe}), trained on {first.dataset[0]} [{first.dataset[1]}]"
+    below = [f"{note}." for note in (*legend, *notes(runs, by))]
+    return vega.sheet(chart(runs, by), WIDE, title(runs), notes=below, about=about)
+
+
+def chart(runs: Sequence[TrainingRun], by: str = "epochs") -> alt.HConcatChart:
+    """Draw curves over epochs or seconds, loss and accuracy side by side.
+
+    Of one run training and validation have a colour each, and where it overfits is grey. Of several each has its own,
+    and training is thin.
 
     Parameters
     ----------
     by
         One of `digitbench.bundle.trainings.AXES`.
     """
-    title_text, about = title(runs), "\n".join(f"{note}." for note in (_legend_note(runs), *notes(runs, by)))
-    names, rows = _legend(runs)
-    legend_height = rows * LINE_INCHES + 0.1
-    with canvas.styled():
-        chart = canvas.blank(WIDE, TALL + legend_height + canvas.head_inches(WIDE, title_text, about))
-        panels: dict[str, Axes] = chart.subplot_mosaic(
-            [["loss", "accuracy"], ["legend", "legend"]], height_ratios=(TALL, legend_height)
+    import altair as alt
+
+    rows = [row for index, run in enumerate(runs) for row in _rows(run, by, index, several=len(runs) > 1)]
+    names = list(dict.fromkeys(row["name"] for row in rows))
+    styles = dict(zip(names, styles_of(len(names)), strict=True))
+    columns = max(1, int(WIDE / (max(map(vega.text_width, styles)) + 50)))
+    legend = alt.Legend(orient="bottom", columns=columns, labelLimit=WIDE / 2, symbolSize=90, symbolOpacity=1)
+    colours = vega.scale({name: style.colour for name, style in styles.items()})
+    shapes = vega.scale({name: style.shape for name, style in styles.items()})
+    dashes = vega.scale({name: vega.DASHES[style.dash] for name, style in styles.items()})
+    filled: dict[str, Any] = {"filled": True, "opacity": 1, "clip": True}
+    panels = []
+    for y in (_loss(rows), _accuracy(rows)):
+        base = alt.Chart(vega.data(rows), width=PANEL_WIDE, height=PANEL_TALL).encode(
+            x=_time(runs, by), y=y, color=alt.Color("name:N", legend=legend, scale=colours)
         )
-        curve_axes, floor = (panels["loss"], panels["accuracy"]), _error_floor(runs)
-        for index, (run, style) in enumerate(zip(runs, styles_of(len(runs)), strict=True)):
-            _draw_run(curve_axes, run, style, _positions(run, by), floor, (names[index], index))
-        _scale_loss(curve_axes[0], runs)
-        _scale_accuracy(curve_axes[1], runs, floor)
-        for axes in curve_axes:
-            _scale_time(axes, runs, by)
-        panels["legend"].set_axis_off()
-        legend_entries = panels["loss"].get_legend_handles_labels()
-        panels["legend"].legend(*legend_entries, loc="upper left", ncols=ceil(len(runs) / rows), fontsize=sheet.PLAIN,
-                                handlelength=4.5, borderaxespad=0, columnspacing=1.5)  # fmt: skip
-        canvas.head(chart, title_text, about)
-    return chart
+        line = base.encode(strokeDash=alt.StrokeDash("name:N", legend=None, scale=dashes), detail="images:N")
+        point = base.encode(shape=alt.Shape("name:N", legend=legend, scale=shapes))
+        panels.append(alt.layer(
+            *_overfitting(runs, by),
+            line.transform_filter("datum.thin").mark_line(clip=True, strokeWidth=1, opacity=0.5),
+            line.transform_filter("!datum.thin").mark_line(clip=True, strokeWidth=2),
+            point.transform_filter("datum.marked").mark_point(size=40, **filled),
+            point.transform_filter("datum.best").mark_point(size=110, stroke=BLACK, strokeWidth=1.5, **filled),
+        ))  # fmt: skip
+    return alt.hconcat(*panels, spacing=40)
 
 
 def title(runs: Sequence[TrainingRun]) -> str:
-    """Say in a line which run is the best by its validation loss."""
+    """Say in a line which run and epoch is the best by its validation loss, and whether that run overfits."""
     best = lowest(runs)
     if best is None or best.best is None:
-        return f"The training of {counted(len(runs), 'run')}"
+        if len(runs) > 1:
+            return f"The training of {counted(len(runs), 'run')}"
+        last = runs[0].history
+        return (
+            f"Loss {last.loss[-1]:.4f}, accuracy {last.accuracy[-1]:.2%} after epoch {len(last.loss)}"
+            + ("" if last.val_loss else "; no images were held out for validation")
+        )  # fmt: skip
     epoch, loss, accuracy = best.best
-    text = f"{best.name}, epoch {epoch} of {best.epochs}: validation loss {loss:.4f}, accuracy {accuracy:.2%}"
+    name = f"{best.name}, epoch" if len(runs) > 1 else "Best epoch"
+    text = f"{name} {epoch} of {best.epochs}: validation loss {loss:.4f}, accuracy {accuracy:.2%}"
     count = sum(run.best is not None for run in runs)
-    return f"{text}; the lowest loss of {count} runs" if count > 1 else text
+    text += f"; the lowest loss of {count} runs" if count > 1 else ""
+    return f"{text}; overfits from epoch {best.history.overfits_from} on" if best.history.overfits_from else text
 
 
 def _legend_note(runs: Sequence[TrainingRun]) -> str:
-    without = [run for run in runs if not run.best]
+    best_mark = "a larger mark with a dark edge: the lowest validation loss"
+    if len(runs) == 1:
+        return best_mark.capitalize() + ("; grey: overfitting" if runs[0].history.overfits_from else "")
+    without = [run for run in runs if not run.history.val_loss]
     if len(without) == len(runs):
         return "Curves of the training images: none were held out"
-    text = "Thick: images held out; thin: training images; a larger mark with a dark edge: the lowest validation loss"
+    text = f"Thick: images held out; thin: training images; {best_mark}"
     return f"{text}. Nothing was held out, and thick is training, of {named_runs(iter(without))}" if without else text
 
 
-def _legend(runs: Sequence[TrainingRun]) -> tuple[list[str], int]:
-    """Give the runs' names, none wider than half the picture, and in how many rows they fit."""
-    names = [sheet.shortened(shown_name(run.name), WIDE / 2 - 1.2) for run in runs]
-    columns = max(1, int((WIDE - 0.3) / (max(map(sheet.inches, names)) + 1.0)))
-    return names, ceil(len(runs) / columns)
+# --- data ----------------------------------------------------------------------------------------------------------
 
 
 def _positions(run: TrainingRun, by: str) -> Sequence[float]:
     return range(1, run.epochs + 1) if by == "epochs" else tuple(accumulate(run.epoch_seconds))
 
 
-def _error_floor(runs: Sequence[TrainingRun]) -> float:
-    """Where an error rate of 0 is drawn, as a logarithmic axis can't show 0."""
-    error_rates = [1 - value for run in runs for value in run.watched[1] if value < 1]
-    return min(error_rates, default=2 * LEAST) / 2
+def _rows(run: TrainingRun, by: str, index: int, *, several: bool) -> Iterator[dict[str, Any]]:
+    """Give a point for each epoch and kind of images; a run's index shifts its markers away from those of others."""
+    history, positions, step = run.history, _positions(run, by), ceil(run.epochs / MARKED)
+    curves = {"training": (history.loss, history.accuracy), "validation": (history.val_loss, history.val_accuracy)}
+    for images, (losses, accuracies) in curves.items():
+        thin = several and images == "training" and bool(history.val_loss)
+        for epoch, (loss, accuracy) in enumerate(zip(losses, accuracies, strict=True)):
+            yield {
+                "name": shown_name(run.name) if several else images, "images": images, "thin": thin,
+                "marked": epoch % step == index % step and not thin, "x": positions[epoch], "loss": loss,
+                "best": images == "validation" and epoch + 1 == history.best, "wrong": 1 - accuracy,
+            }  # fmt: skip
 
 
-def _draw_run(
-    panels: tuple[Axes, Axes],
-    run: TrainingRun,
-    style: Style,
-    positions: Sequence[float],
-    floor: float,
-    name_and_index: tuple[str, int],
-) -> None:
-    """Draw a run's curves; its index, given with its name, shifts its markers away from those of other runs."""
-    (name, index), step, history = name_and_index, ceil(run.epochs / MARKED), run.history
-    line_style: dict[str, Any] = {"color": style.colour, "linestyle": DASHES[style.dash]}
-    pairs = zip(run.watched, (history.loss, history.accuracy), strict=True)
-    for axes, (watched, training) in zip(panels, pairs, strict=True):
-        if axes is panels[1]:
-            watched = tuple(max(1 - value, floor) for value in watched)
-            training = tuple(1 - value for value in training)
-        if run.best:
-            axes.plot(positions, training, linewidth=0.8, alpha=0.45, zorder=1.5, **line_style)
-            best = run.best[0] - 1
-            axes.plot(
-                positions[best], watched[best], marker=style.marker, markersize=8.5, linestyle="none",
-                color=style.colour, markeredgecolor=BLACK, markeredgewidth=1.1, zorder=4,
-            )  # fmt: skip
-        axes.plot(
-            positions, watched, marker=style.marker, markersize=5, markeredgecolor="white", markeredgewidth=0.5,
-            markevery=(index % step, step), linewidth=1.6, zorder=3, label=name, **line_style,
-        )  # fmt: skip
+def _overfitting(runs: Sequence[TrainingRun], by: str) -> Iterator[alt.Chart]:
+    """Shade the epochs in which a single run overfits."""
+    import altair as alt
+
+    history = runs[0].history
+    if len(runs) == 1 and history.best and history.overfits_from:
+        area = alt.Chart(vega.data([{"x": _positions(runs[0], by)[history.best - 1]}]))
+        yield area.mark_rect(color=vega.GRID, opacity=0.6).encode(x="x:Q", x2=alt.value(PANEL_WIDE))
 
 
-def _bounds(watched: Sequence[float], training: Sequence[float]) -> tuple[float, float]:
-    """Find the ends of a logarithmic axis: it shows all of `watched`, and of `training` what doesn't squeeze that."""
-    lowest_watched = min((value for value in watched if value > 0), default=LEAST)
-    low = max(min((value for value in (*watched, *training) if value > 0), default=LEAST), lowest_watched / SQUEEZED)
-    high = max(*watched, *training, low)
-    middle, half = (low * high) ** 0.5, max((high / low) ** 0.5 * 1.1, 1.6)
-    return middle / half, middle * half
+# --- axes ----------------------------------------------------------------------------------------------------------
 
 
-def _scale_loss(axes: Axes, runs: Sequence[TrainingRun]) -> None:
-    low, high = _bounds(
-        [value for run in runs for value in run.watched[0]], [value for run in runs for value in run.history.loss]
-    )
-    axes.set_yscale("log", nonpositive="clip")
-    axes.set_ylim(low, high)
-    sheet.log_axis(axes.yaxis, low, high)
-    axes.set_title("loss (nats, logarithmic)")
+def _time(runs: Sequence[TrainingRun], by: str) -> alt.X:
+    import altair as alt
 
-
-def _scale_accuracy(axes: Axes, runs: Sequence[TrainingRun], floor: float) -> None:
-    """Stretch the axis towards 100 %, where the differences are: it is a logarithmic one of the share that is wrong."""
-    from matplotlib.ticker import FuncFormatter
-
-    watched_errors = [max(1 - value, floor) for run in runs for value in run.watched[1]]
-    low, high = _bounds(watched_errors, [1 - value for run in runs for value in run.history.accuracy])
-    axes.set_yscale("log", nonpositive="clip")
-    axes.set_ylim(min(high, 1.0), low)  # upside down: the fewer are wrong, the higher
-    sheet.log_axis(axes.yaxis, low, high)
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda wrong, _: f"{100 * (1 - wrong):.5g}%"))
-    note = f", where it is drawn at {100 * (1 - floor):.4g} %" if floor in watched_errors else ""
-    axes.set_title(f"accuracy (stretched towards 100 %{note})")
-
-
-def _scale_time(axes: Axes, runs: Sequence[TrainingRun], by: str) -> None:
-    from matplotlib.ticker import MaxNLocator
-
-    axes.grid(axis="y")
-    axes.set_axisbelow(True)
-    axes.set_xlabel("epoch" if by == "epochs" else "seconds of training")
+    name = "epoch" if by == "epochs" else "seconds of training"
     run_positions = [_positions(run, by) for run in runs]
     first = min(positions[0] for positions in run_positions)
     last, shortest = (extreme(positions[-1] for positions in run_positions) for extreme in (max, min))
     if first > 0 and last > FAR_APART * shortest:
-        axes.set_xscale("log")
-        axes.set_xlim(first * 0.8, last * 1.2)
-        sheet.log_axis(axes.xaxis, first, last)
-    elif by == "epochs":
-        axes.set_xlim(0.5, last + 0.5)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
-    else:
-        axes.set_xlim(0, last * 1.03)
+        return alt.X("x:Q", scale=vega.log_scale(first, last, 1.2), axis=vega.log_axis(first, last, name, grid=False))
+    ends = (0.5, last + 0.5) if by == "epochs" else (0, last * 1.03)
+    scale = alt.Scale(domain=list(ends), nice=False, zero=False)
+    count = min(int(last), 10) if by == "epochs" else 10
+    return alt.X("x:Q", scale=scale, axis=alt.Axis(title=name, grid=False, tickCount=count))
+
+
+def _loss(rows: Rows) -> alt.Y:
+    return _logarithmic(rows, "loss", "loss (nats, logarithmic{})", lambda loss: f"; 0 is drawn at {loss:.2g}")
+
+
+def _accuracy(rows: Rows) -> alt.Y:
+    """Stretch the axis towards 100 %, where the differences are: it is a logarithmic one of the share that is wrong."""
+    title, percent = "accuracy (stretched towards 100 %{})", "format(1 - datum.value, '.4~%')"
+
+    def note(wrong: float) -> str:
+        return f", where it is drawn at {100 * (1 - wrong):.4g} %"
+
+    return _logarithmic(rows, "wrong", title, note, reverse=True, labelExpr=percent)
+
+
+def _logarithmic(
+    rows: Rows, key: str, title: str, note: Callable[[float], str], *, reverse: bool = False, **options: Any
+) -> alt.Y:
+    """Give an axis that shows all thick curves, and of thin ones what doesn't squeeze those.
+
+    It can't show 0: in `rows` half of the lowest value above it takes its place, as `note` says in the title.
+    """
+    import altair as alt
+
+    thick = [row[key] for row in rows if not row["thin"] and not isnan(row[key])]
+    lowest = min((value for value in thick if value > 0), default=2 * LEAST)
+    for row in rows:
+        row[key] = max(row[key], lowest / (2 * SQUEEZED if row["thin"] else 2))
+    values = [row[key] for row in rows if not isnan(row[key])] or [lowest]
+    low, high = max(min(values), lowest / SQUEEZED), max(values)
+    middle, half = (low * high) ** 0.5, max((high / low) ** 0.5 * 1.1, 1.6)
+    low, high = middle / half, middle * half
+    axis = vega.log_axis(low, high, title.format(note(lowest / 2) if 0 in thick else ""), **options)
+    scale = vega.log_scale(low, high)
+    scale.reverse = reverse
+    return alt.Y(f"{key}:Q", scale=scale, axis=axis)

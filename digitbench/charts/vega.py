@@ -181,6 +181,11 @@ def _lines(lines: Sequence[str], width: float, colour: str) -> alt.Chart:
     return text
 
 
+def title_of(chart: ChartType) -> str:
+    """Give what `sheet` wrote above a chart, in one line."""
+    return " ".join(chart.title.text)
+
+
 # --- files and pages -----------------------------------------------------------------------------------------------
 
 

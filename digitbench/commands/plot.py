@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,14 +20,17 @@ from digitbench.commands.options import (
 from digitbench.errors import CheckFailed, MissingRuntimeError, ResultsError, UsageError
 
 if TYPE_CHECKING:
+    import altair as alt
     from matplotlib.figure import Figure
     from rich.console import Console
 
     from digitbench.backend import Scores
     from digitbench.bundle import Bundle
-    from digitbench.data import Dataset
+    from digitbench.data import Dataset, Split
     from digitbench.records.recipes import Recipe
     from digitbench.system.progress import Progress
+
+    Picture = Figure | alt.VConcatChart
 
 app = typer.Typer(
     invoke_without_command=True, rich_markup_mode="rich",
@@ -74,15 +77,6 @@ OnePrecisionOption = Annotated[
     str | None, typer.Option("--precision", "-p", metavar="NAME", help="fp32, fp16, dynamic, int8, or bf16 where a "
                              "runtime makes it.", autocompletion=completion.precisions)
 ]  # fmt: skip
-
-
-class _ScoredImages(NamedTuple):
-    """Test images, their scores, a line that says where these come from, and parts of the picture's file name."""
-
-    digits: Dataset
-    scores: Scores
-    about: str
-    name_parts: list[str]
 
 
 @app.callback()
@@ -168,13 +162,13 @@ def augmented(
 def history(run: RunArgument = None, output: OutputOption = None) -> None:
     """Draw loss and accuracy by epoch, the best epoch, and where overfitting begins."""
     from digitbench.bundle import Bundle
-    from digitbench.bundle.history import read
-    from digitbench.charts import canvas, history
+    from digitbench.bundle.trainings import read
+    from digitbench.charts import trainings, vega
 
     bundle = Bundle(run)
     target = output or picture_path(bundle, ["history"])
-    canvas.check_target(target)
-    save(history.figure(read(bundle), _description(bundle)), target, open_console())
+    vega.check_target(target)
+    save(trainings.figure(read([bundle])), target, open_console())
 
 
 @app.command(epilog=PREDICTIONS_EPILOG)
@@ -189,18 +183,18 @@ def predictions(
     output: OutputOption = None,
 ) -> None:  # fmt: skip
     """Draw test images with their labels and the probability of every digit."""
-    from digitbench.bundle import Bundle
     from digitbench.charts import predictions
-    from digitbench.evaluate.accuracy import output_activation, probabilities
+    from digitbench.evaluate.accuracy import probabilities
 
-    bundle, console = Bundle(run), open_console()
-    scored = _load_scored(bundle, backend, precision, data, output, console)
-    class_probabilities, test = probabilities(scored.scores, output_activation(bundle.manifest)), scored.digits.test
-    if mistakes and not len(predictions.mistakes(class_probabilities, test.labels)):
-        console.print(f"No mistake among {len(test):,} test images: nothing to draw.", style="dim", highlight=False)
-        return
-    figure = predictions.figure(test, class_probabilities, scored.about, worst=mistakes, count=count, seed=seed)
-    save(figure, output or picture_path(bundle, ["predictions", *["mistakes"] * mistakes, *scored.name_parts]), console)
+    def draw(scores: Scores, test: Split, activation: str, about: str) -> Figure | None:
+        class_probabilities = probabilities(scores, activation)
+        if mistakes and not len(predictions.mistakes(class_probabilities, test.labels)):
+            line = f"No mistake among {len(test):,} test images: nothing to draw."
+            open_console().print(line, style="dim", highlight=False)
+            return None
+        return predictions.figure(test, class_probabilities, about, worst=mistakes, count=count, seed=seed)
+
+    _draw_scored("predictions-mistakes" if mistakes else "predictions", draw, run, backend, precision, data, output)
 
 
 @app.command(epilog=CONFUSION_EPILOG)
@@ -209,13 +203,10 @@ def confusion(
     data: OtherDataOption = None, output: OutputOption = None,
 ) -> None:  # fmt: skip
     """Draw which digit is taken for which: images, and percent of each digit."""
-    from digitbench.bundle import Bundle
-    from digitbench.charts import confusion
+    from digitbench.charts.confusion import figure
 
-    bundle, console = Bundle(run), open_console()
-    scored = _load_scored(bundle, backend, precision, data, output, console)
-    figure = confusion.figure(scored.scores, scored.digits.test.labels, scored.about)
-    save(figure, output or picture_path(bundle, ["confusion", *scored.name_parts]), console)
+    _draw_scored("confusion", lambda scores, test, _, about: figure(scores, test.labels, about), run, backend,
+                 precision, data, output)  # fmt: skip
 
 
 @app.command(epilog=RELIABILITY_EPILOG)
@@ -224,15 +215,10 @@ def reliability(
     data: OtherDataOption = None, output: OutputOption = None,
 ) -> None:  # fmt: skip
     """Draw how often the model is right at each confidence: can its probabilities be believed."""
-    from digitbench.bundle import Bundle
-    from digitbench.charts import reliability
-    from digitbench.evaluate.accuracy import output_activation
+    from digitbench.charts.reliability import figure
 
-    bundle, console = Bundle(run), open_console()
-    scored = _load_scored(bundle, backend, precision, data, output, console)
-    activation = output_activation(bundle.manifest)
-    figure = reliability.figure(scored.scores, scored.digits.test.labels, activation, scored.about)
-    save(figure, output or picture_path(bundle, ["reliability", *scored.name_parts]), console)
+    _draw_scored("reliability", lambda scores, test, *more: figure(scores, test.labels, *more), run, backend,
+                 precision, data, output)  # fmt: skip
 
 
 @app.command(epilog=WEIGHTS_EPILOG)
@@ -257,23 +243,27 @@ def draw_training(bundle: Bundle, digits: Dataset, console: Console) -> None:
     The training is over and safe: what can't be drawn costs a line and no more.
     """
     from digitbench.bundle import PLOTS
-    from digitbench.bundle.history import read
-    from digitbench.charts import canvas, confusion, history, predictions
+    from digitbench.bundle.trainings import read
+    from digitbench.charts import canvas, confusion, predictions, trainings, vega
     from digitbench.evaluate.accuracy import output_activation, probabilities
     from digitbench.report.terminal_table import print_line
 
     scores, test = bundle.reference_scores(), digits.test
     class_probabilities, about = probabilities(scores, output_activation(bundle.manifest)), _description(bundle)
-    folder = bundle.path / PLOTS
+    pictures: dict[str, Callable[[], Picture]] = {
+        "history": lambda: trainings.figure(read([bundle])),
+        "predictions": lambda: predictions.figure(test, class_probabilities, about),
+        "confusion": lambda: confusion.figure(scores, test.labels, about),
+    }
     try:
+        vega.check_target()
         canvas.check_target()
-        history.draw(read(bundle), folder / "history.png", about)
-        predictions.draw(test, class_probabilities, folder / "predictions.png", about)
-        confusion.draw(scores, test.labels, folder / "confusion.png", about)
+        for name, draw in pictures.items():
+            _write(draw(), bundle.path / PLOTS / f"{name}.png")
     except (MissingRuntimeError, ResultsError) as exc:
         print_line(f"Not all was drawn: {exc}; `digitbench plot` draws it later", console, "yellow")
         return
-    print_line(f"Drawn: {folder}: history.png, predictions.png, confusion.png", console, "dim")
+    print_line(f"Drawn: {bundle.path / PLOTS}: {', '.join(f'{name}.png' for name in pictures)}", console, "dim")
 
 
 def _check_dataset(bundle: Bundle | None, dataset: str | None) -> None:
@@ -310,23 +300,38 @@ def _deforming_recipe(bundle: Bundle | None, name: str | None) -> Recipe:
     raise UsageError(f"{source}: it trains on images as they are, so there is nothing to draw{suggestion}")
 
 
-def _load_scored(
-    bundle: Bundle, backend: str | None, precision: str | None, data: Path | None, output: Path | None, console: Console
-) -> _ScoredImages:
-    """Load the test images and their scores: those that are stored, or what a backend says now."""
-    from digitbench.charts import canvas
+def _draw_scored(
+    kind: str, draw: Callable[[Scores, Split, str, str], Picture | None], run: Path | None, backend: str | None,
+    precision: str | None, data: Path | None, output: Path | None,
+) -> None:  # fmt: skip
+    """Draw the scores of a bundle's test images: those that are stored, or what a backend says now.
 
-    canvas.check_target(output or picture_path(bundle, ["scores"]))
+    Parameters
+    ----------
+    kind
+        What the picture's file is called after, where no file is named.
+    draw
+        Gets the scores, the images, the activation of the model's output, and a line that says what they are of; gives
+        None where there is nothing to draw.
+    """
+    from digitbench.bundle import Bundle
+    from digitbench.charts import canvas, vega
+    from digitbench.evaluate.accuracy import output_activation
+
+    bundle, console, name_parts = Bundle(run), open_console(), [kind]
+    canvas.check_target()
+    vega.check_target(output or picture_path(bundle, ["scores"]))
     with show_progress(console) as progress:
         digits = bundle_data(bundle, data, progress, allow_other_data=True)
-        name_parts = _other_dataset(bundle, digits)
         if backend is None and precision is None:
             scores, origin = _reference_scores(bundle, digits, progress)
         else:
-            scores, origin, backend_parts = _backend_scores(bundle, digits, backend, precision, progress)
-            name_parts = [*backend_parts, *name_parts]
+            scores, origin, chosen = _backend_scores(bundle, digits, backend, precision, progress)
+            name_parts += chosen
     about = f"{bundle.name} ({bundle.recipe_name}) on {digits.name} [{digits.fingerprint}]; {origin}"
-    return _ScoredImages(digits, scores, about, name_parts)
+    picture = draw(scores, digits.test, output_activation(bundle.manifest), about)
+    if picture:
+        save(picture, output or picture_path(bundle, [*name_parts, *_other_dataset(bundle, digits)]), console)
 
 
 def _reference_scores(bundle: Bundle, digits: Dataset, progress: Progress) -> tuple[Scores, str]:
@@ -380,13 +385,21 @@ def picture_path(bundle: Bundle | None, parts: Iterable[str]) -> Path:
     return bundle.path / PLOTS / name if bundle else Path(name)
 
 
-def save(figure: Figure, target: Path, console: Console) -> None:
+def save(picture: Picture, target: Path, console: Console) -> None:
     """Write a picture, and print what it shows and where it is."""
-    from digitbench.charts import canvas
     from digitbench.report.terminal_table import print_line
     from digitbench.system.text import shown_name
 
-    title = canvas.title_of(figure)
-    canvas.save(figure, target, title)
+    title = _write(picture, target)
     print_line(title, console)
     print_line(f"Drawn: {shown_name(target)}", console, "dim")
+
+
+def _write(picture: Picture, target: Path) -> str:
+    """Write a picture of Matplotlib's or Altair's; give its title."""
+    from digitbench.charts import canvas, vega
+
+    module: Any = canvas if hasattr(picture, "savefig") else vega
+    title: str = module.title_of(picture)
+    module.save(picture, target, title)
+    return title

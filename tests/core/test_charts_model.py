@@ -17,8 +17,7 @@ from core.helpers import one_printable_line
 from digitbench import data
 from digitbench.backend import Scores
 from digitbench.bundle import Artifact, Bundle
-from digitbench.bundle.history import History
-from digitbench.charts import canvas, confusion, history, predictions, reliability, samples, weights
+from digitbench.charts import canvas, confusion, predictions, reliability, samples, vega, weights
 from digitbench.charts.weights import Kernel
 from digitbench.data import Dataset, Split
 from digitbench.errors import ArtifactError, ResultsError
@@ -27,10 +26,6 @@ from digitbench.plugins.model_io import ModelIO
 from digitbench.testing import random_bundle
 
 LONG = "a-bundle-whose-name-goes-on-and-on-and-on " * 5
-FALLING = (1.0, 0.5, 0.3, 0.2, 0.1, 0.05, 0.01)
-SHARES = (0.5, 0.6, 0.7, 0.8, 0.9, 0.99, 1.0)
-TURNING = (0.9, 0.6, 0.4, 0.5, 0.6, 0.5, 0.41)
-OVERFITTING = History(FALLING, SHARES, TURNING, SHARES)
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +51,13 @@ def texts(figure: Any) -> list[str]:
     return [text.get_text() for text in figure.findobj(Text) if text.get_visible() and text.get_text()]
 
 
+def rows_of(definition: Any, *parts: Any) -> list[dict[str, Any]]:
+    """The rows of the first of some parts of a Vega-Lite definition that has any; all data are in one place."""
+    name = next(part["data"]["name"] for part in parts if "data" in part)
+    rows: list[dict[str, Any]] = definition["datasets"][name]
+    return rows
+
+
 # --- all can be read -----------------------------------------------------------------------------------------------
 
 
@@ -65,15 +67,8 @@ def pictures(digits: Dataset, reference_scores: Scores) -> Iterator[tuple[str, A
     one_class = replace(digits, name="mine", train=digits.train.head(0), test=Split(test.pixels[:1], test.labels[:1]))
     yield "samples", samples.figure(replace(digits, name=LONG[:40]), per_class=3)
     yield "one image", samples.figure(one_class, per_class=1)
-    yield "overfitting", history.figure(OVERFITTING, LONG)
-    yield "one epoch", history.figure(History((0.5,), (0.5,), (0.4,), (0.6,)), LONG)
-    yield "no validation", history.figure(History((0.5, 0.0), (0.5, 1.0)), LONG)
-    many = History(*([*np.linspace(1, 0.01, 300)] for _ in range(4)))  # type: ignore[arg-type]
-    yield "300 epochs", history.figure(many, LONG)
     yield "predictions", predictions.figure(test, reference_scores, LONG, count=5)
     yield "one mistake", predictions.figure(test, reference_scores, LONG, worst=True, count=1)
-    yield "confusion", confusion.figure(reference_scores, test.labels, LONG)
-    yield "reliability", reliability.figure(reference_scores, test.labels, about=LONG)
     yield "weights", weights.figure(Kernel(np.eye(784, 70, dtype=np.float32)), LONG)
     yield "ten weights", weights.figure(Kernel(np.ones((784, 10), np.float32), last=True), LONG)
 
@@ -122,48 +117,20 @@ def test_a_png_has_a_palette_where_that_costs_no_shades(tmp_path: Path, picture:
 
 
 @pytest.mark.parametrize("suffix", canvas.SUFFIXES)
-def test_the_same_history_gives_the_same_bytes(tmp_path: Path, suffix: str) -> None:
+def test_the_same_digits_give_the_same_bytes(tmp_path: Path, digits: Dataset, suffix: str) -> None:
     targets = [tmp_path / f"{name}{suffix}" for name in "ab"]
     for target in targets:
-        history.draw(OVERFITTING, target, "$x_1 & <y>")
+        canvas.save(samples.figure(replace(digits, name="$x_1 & <y>"), per_class=1), target, "Some digits")
     first, second = (target.read_bytes() for target in targets)
     assert first == second
-    assert b"Best epoch 3 of 7: " in first, "the title is in the file"
+    assert b"Some digits" in first, "the title is in the file"
 
 
-def test_letters_that_the_font_has_not_cost_no_warning(tmp_path: Path) -> None:
+def test_letters_that_the_font_has_not_cost_no_warning(tmp_path: Path, digits: Dataset) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        history.draw(OVERFITTING, tmp_path / "history.png", "数字")
-    assert (tmp_path / "history.png").stat().st_size > 1000
-
-
-# --- history -------------------------------------------------------------------------------------------------------
-
-
-def test_a_history_is_drawn_over_whole_epochs_from_1_with_the_best_and_overfitting_marked() -> None:
-    figure: Any = history.figure(OVERFITTING)
-    figure.draw_without_rendering()
-    for axes in figure.axes[:2]:
-        shown = [tick for tick in axes.get_xticks() if axes.get_xlim()[0] < tick < axes.get_xlim()[1]]
-        assert shown == list(range(1, 8))
-        (star,) = [line for line in axes.lines if line.get_marker() == "*"]
-        assert list(star.get_xdata()) == [3]
-        (area,) = axes.patches
-        assert (area.get_x(), area.get_x() + area.get_width()) == (3, 7.5)
-        assert area.get_hatch()
-    loss, accuracy = figure.axes[:2]
-    assert [list(line.get_ydata()) for line in loss.lines[:2]] == [list(FALLING), list(TURNING)]
-    assert list(accuracy.lines[0].get_xdata()) == [1, 2, 3, 4, 5, 6, 7]
-    assert {"training", "validation", "best epoch: 3", "overfitting: epoch 4 on"} <= set(texts(figure))
-    assert canvas.title_of(figure).endswith("validation loss 0.4000, accuracy 70.00%; overfits from epoch 4 on")
-
-
-def test_without_validation_nothing_is_marked() -> None:
-    figure: Any = history.figure(History((0.5, 0.0), (0.9, 1.0)))
-    assert [len(axes.lines) for axes in figure.axes[:2]] == [1, 1]
-    assert figure.axes[0].get_yscale() == "linear", "a loss of 0 has no logarithm"
-    assert "no images were held out" in canvas.title_of(figure)
+        canvas.save(samples.figure(replace(digits, name="数字"), per_class=1), tmp_path / "samples.png", "数字")
+    assert (tmp_path / "samples.png").stat().st_size > 1000
 
 
 # --- samples -------------------------------------------------------------------------------------------------------
@@ -242,43 +209,57 @@ def test_mistakes_are_counted_also_where_not_all_are_drawn(digits: Dataset, refe
 def test_a_confusion_matrix_counts_and_its_mistakes_are_not_drowned() -> None:
     labels = np.array([0] * 1000 + [1] * 4 + [2] * 2)
     predicted = np.array([0] * 999 + [3] + [1, 1, 1, 7] + [2, 8])
-    figure: Any = confusion.figure(np.eye(10, dtype=np.float32)[predicted], labels)
-    counts, shares = figure.axes
+    scores = np.eye(10, dtype=np.float32)[predicted]
+    definition = confusion.chart(scores, labels).to_dict()
     in_images = {(0, 0): "999", (0, 3): "1", (1, 1): "3", (1, 7): "1", (2, 2): "1", (2, 8): "1"}
     in_percent = {(0, 0): "99.9", (0, 3): "0.1", (1, 1): "75.0", (1, 7): "25.0", (2, 2): "50.0", (2, 8): "50.0"}
-    for axes, expected in ((counts, in_images), (shares, in_percent)):
-        cells = {(text.get_position()[1], text.get_position()[0]): text.get_text() for text in axes.texts}
-        assert {position: text for position, text in cells.items() if text != "·"} == expected
-        assert len(cells) == 93, "zeros are dots, but on the diagonal nothing"
-    shade = counts.images[0].get_array()
-    assert shade[0, 3] == shade[1, 7] == 1, "as dark as can be, whatever the diagonal holds"
-    assert shade[0, 0] == shade[5, 6] == 0
-    assert shares.images[0].get_array()[0, 3] < 0.2 < shares.images[0].get_array()[2, 8] == 1
+    cells = {}
+    for panel, expected in zip(definition["hconcat"], (in_images, in_percent), strict=True):
+        rows = {(int(row["true"][0]), row["said"]): row for row in rows_of(definition, panel)}
+        assert {position: row["text"] for position, row in rows.items() if row["text"] not in ("", "·")} == expected
+        assert sum(row["text"] != "" for row in rows.values()) == 93, "zeros are dots, but on the diagonal nothing"
+        cells[id(expected)] = rows
+    shades = {position: row["shade"] for position, row in cells[id(in_images)].items()}
+    assert shades[0, 3] == shades[1, 7] == 1, "as dark as can be, whatever the diagonal holds"
+    assert shades[0, 0] == shades[5, 6] == 0
+    assert cells[id(in_percent)][0, 3]["shade"] < 0.2 < cells[id(in_percent)][2, 8]["shade"] == 1
+    assert {cells[id(in_images)][position]["letters"] for position in ((0, 0), (5, 6))} == {"black"}
+    assert cells[id(in_images)][0, 3]["letters"] == "white"
     low, high = evaluate.wilson_interval(1003, 1006)
-    assert canvas.title_of(figure) == (
+    assert vega.title_of(confusion.figure(scores, labels)) == (
         f"99.70% right: 1,003 of 1,006 images (95 % Wilson interval {100 * low:.2f} to {100 * high:.2f} %)"
     )
 
 
 def test_a_reliability_diagram_shows_what_calibration_says(digits: Dataset, reference_scores: Scores) -> None:
     calibration = evaluate.calibration(reference_scores, digits.test.labels)
-    figure: Any = reliability.figure(reference_scores, digits.test.labels)
-    above, below = figure.axes
-    points = [
-        (x, y) for bars in above.containers for x, y in zip(*bars.lines[0].get_data(), strict=True)
+    definition = reliability.chart(calibration.bins).to_dict()
+    above, below = definition["vconcat"]
+    assert [mark["mark"]["type"] for mark in (*above["layer"], *below["layer"])] == [
+        "line", "rule", "point", "bar", "text",
     ]  # fmt: skip
-    assert sorted(points) == sorted((bin_.confidence, bin_.accuracy) for bin_ in calibration.bins)
-    ends = {tuple(end) for bars in above.containers for line in bars.lines[2] for end in line.get_segments()[0][:, 1:]}
-    low, high = evaluate.wilson_interval(
-        round(calibration.bins[0].accuracy * calibration.bins[0].images), calibration.bins[0].images
-    )
-    assert {round(end[0], 9) for end in ends} >= {round(low, 9), round(high, 9)}
-    assert [bar.get_height() for bar in below.patches] == [bin_.images for bin_ in calibration.bins]
-    assert below.get_yscale() == "log"
-    assert canvas.title_of(figure) == (
+    for row, bin_ in zip(rows_of(definition, below), calibration.bins, strict=True):
+        interval = evaluate.wilson_interval(round(bin_.accuracy * bin_.images), bin_.images)
+        assert (row["confidence"], row["accuracy"], row["images"]) == (bin_.confidence, bin_.accuracy, bin_.images)
+        assert (row["low"], row["high"]) == interval
+        assert row["size"] == ("fewer than 30" if bin_.images < reliability.FEW else "30 images or more")
+    assert below["layer"][0]["encoding"]["y"]["scale"]["type"] == "log"
+    assert vega.title_of(reliability.figure(reference_scores, digits.test.labels)) == (
         f"Expected calibration error {calibration.expected_error:.2%}, "
         f"log loss {calibration.log_loss:.4f} nats (359 images)"
     )
+
+
+def test_both_are_drawn_without_a_warning_whatever_their_names(
+    tmp_path: Path, digits: Dataset, reference_scores: Scores
+) -> None:
+    labels = digits.test.labels
+    for name, chart in (
+        ("a.svg", confusion.figure(reference_scores, labels, LONG)),
+        ("b.png", reliability.figure(reference_scores[:1], labels[:1], about=LONG)),
+    ):
+        vega.save(chart, tmp_path / name, "title")
+        assert (tmp_path / name).stat().st_size > 5000
 
 
 # --- weights -------------------------------------------------------------------------------------------------------
@@ -336,5 +317,5 @@ def test_a_first_layer_of_other_inputs_and_broken_weights_are_one_line(tmp_path:
 def test_a_place_that_is_a_file_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ResultsError, match="can't be written") as caught:
-        history.draw(OVERFITTING, tmp_path / "file" / "history.png")
+        canvas.save(canvas.blank(3, 2), tmp_path / "file" / "history.png", "nothing")
     assert one_printable_line(str(caught.value))

@@ -12,19 +12,25 @@ from typing import Any
 import numpy as np
 import pytest
 from journeys.helpers import copied, rewrite_manifest
+from journeys.test_plot import png_size
 from rich.console import Console
 
 from core.helpers import one_printable_line
-from core.test_charts_model import LONG, drawn_texts
+from core.test_charts_model import LONG, rows_of
 from digitbench.bundle import Bundle, trainings
 from digitbench.bundle.history import History
 from digitbench.bundle.trainings import TrainingRun
-from digitbench.charts import canvas
-from digitbench.charts import trainings as chart
-from digitbench.charts.sheet import plain_number
+from digitbench.charts import trainings as charts
+from digitbench.charts import vega
 from digitbench.errors import BundleError
 from digitbench.report.trainings import print_runs, to_json
 
+NAN = float("nan")
+OVERFITTING = History(
+    (1.0, 0.5, 0.3, 0.2, 0.1, 0.05, 0.01), (0.5, 0.6, 0.7, 0.8, 0.9, 0.99, 1.0), (0.9, 0.6, 0.4, 0.5, 0.6, 0.5, 0.41),
+    (0.5, 0.6, 0.7, 0.8, 0.9, 0.99, 1.0),
+)  # fmt: skip
+DIVERGED = History((1.0, 0.5, NAN), (0.5, 0.75, NAN), (0.9, 0.6, NAN), (0.5, 0.6, NAN))
 FALLING = History((1.0, 0.5, 0.2), (0.7, 0.9, 1.0), (0.9, 0.4, 0.45), (0.8, 0.92, 0.9))
 
 
@@ -52,93 +58,139 @@ def many(count: int, epochs: int = 30) -> list[TrainingRun]:
 # --- a picture -----------------------------------------------------------------------------------------------------
 
 
+def curves_of(definition: Any, panel: int = 0) -> dict[tuple[str, str], list[dict[str, Any]]]:
+    """The points of each curve of a panel, by their name in the legend and the kind of images."""
+    curves: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    drawn = definition["hconcat"][panel]
+    for row in rows_of(definition, drawn["layer"][-1], drawn, definition):
+        curves.setdefault((row["name"], row["images"]), []).append(row)
+    return curves
+
+
+def axis_of(definition: Any, panel: int, axis: str) -> Any:
+    return definition["hconcat"][panel]["layer"][-1]["encoding"][axis]
+
+
 @pytest.mark.parametrize(
     ("runs", "by"),
     [
-        (many(2), "epochs"), (many(12), "epochs"), (many(12), "seconds"), ([new_run(LONG), new_run("b")], "epochs"),
+        (many(1), "epochs"), (many(2), "epochs"), (many(6), "epochs"), (many(14), "epochs"), (many(12), "seconds"),
+        ([new_run(LONG), new_run("b")], "epochs"),
         ([new_run(lines=History((0.5,), (1.0,), (0.5,), (1.0,)))], "epochs"),
         ([new_run(lines=History((0.5,), (1.0,)))], "seconds"),
         ([new_run(), new_run("long", epoch_seconds=(500.0,) * 3, dataset=("mnist", "x"), shared=True, members=3)],
          "seconds"),
-        ([new_run(), *many(2, 200)], "epochs"),
+        ([new_run(), *many(2, 200)], "epochs"), ([new_run(lines=DIVERGED), new_run("b")], "epochs"),
+        ([new_run(lines=History((0.5, 0.0), (1.0, 1.0), (NAN, NAN), (NAN, NAN)))], "epochs"),
     ],
-    ids=["2", "12", "12-seconds", "long-name", "one-epoch", "no-validation", "far-apart", "far-apart-epochs"],
+    ids=["1", "2", "6", "14", "12-seconds", "long-name", "one-epoch", "no-validation", "far-apart",
+         "far-apart-epochs", "diverged", "all-diverged"],
 )  # fmt: skip
-def test_nothing_is_cut_off_and_no_words_lie_on_others(runs: Sequence[TrainingRun], by: str) -> None:
-    figure = chart.figure(runs, by)
-    with canvas.styled():
-        figure.draw_without_rendering()
-    shown = [text for text in drawn_texts(figure) if text.get_visible() and text.get_text().strip()]
-    low = np.array([text.get_window_extent().min for text in shown])
-    high = np.array([text.get_window_extent().max for text in shown])
-    cut = ((low < 0) | (high > figure.bbox.max)).any(axis=1)
-    assert not cut.any(), [shown[index].get_text() for index in np.flatnonzero(cut)]
-    overlaps = ((low[:, None] + 2 < high) & (low + 2 < high[:, None])).all(axis=2)
-    pairs = np.argwhere(np.triu(overlaps, 1)).tolist()
-    assert not pairs, [(shown[a].get_text(), shown[b].get_text()) for a, b in pairs]
-    for axes in figure.axes[:2]:
-        ends = sorted(axes.get_ylim())
-        assert sum(ends[0] <= tick <= ends[1] for tick in axes.get_yticks()) >= 2, (
-            "an axis without numbers says nothing"
-        )
+def test_all_of_it_is_drawn_on_one_sheet_with_numbers_at_each_axis(
+    tmp_path: Path, runs: Sequence[TrainingRun], by: str
+) -> None:
+    chart = charts.figure(runs, by)
+    vega.save(chart, tmp_path / "a.png", "title")
+    width, height = png_size(tmp_path / "a.png")
+    assert width <= 2.3 * charts.WIDE
+    assert height <= 2000
+    definition = charts.chart(runs, by).to_dict()
+    for panel in (0, 1):
+        y = axis_of(definition, panel, "y")
+        low, high = y["scale"]["domain"]
+        assert sum(low <= tick <= high for tick in y["axis"]["values"]) >= 2, "an axis without numbers says nothing"
+        for points in curves_of(definition, panel).values():
+            assert all(point["thin"] or low <= point[y["field"]] <= high or point[y["field"]] != point[y["field"]]
+                       for point in points)  # fmt: skip
 
 
 @pytest.mark.parametrize("by", trainings.AXES)
-@pytest.mark.parametrize(("epochs", "scale"), [(90, "linear"), (91, "log")])
-def test_a_run_of_few_epochs_beside_one_of_many_is_not_squeezed(by: str, epochs: int, scale: str) -> None:
-    figure = chart.figure(
-        [new_run(), *(replace(run, epoch_seconds=(2.0,) * run.epochs) for run in many(1, epochs))], by
-    )
-    for axes in figure.axes[:2]:
-        assert axes.get_xscale() == scale
-        ends = axes.get_xlim()
-        assert ends[0] <= (1 if by == "epochs" else 2) < (epochs if by == "epochs" else 2 * epochs) <= ends[1]
+@pytest.mark.parametrize(("epochs", "scale"), [(90, None), (91, "log")])
+def test_a_run_of_few_epochs_beside_one_of_many_is_not_squeezed(by: str, epochs: int, scale: str | None) -> None:
+    runs = [new_run(), *(replace(run, epoch_seconds=(2.0,) * run.epochs) for run in many(1, epochs))]
+    definition = charts.chart(runs, by).to_dict()
+    for panel in (0, 1):
+        drawn = axis_of(definition, panel, "x")["scale"]
+        assert drawn.get("type") == scale
+        low, high = drawn["domain"]
+        assert low <= (1 if by == "epochs" else 2) < (epochs if by == "epochs" else 2 * epochs) <= high
 
 
 def test_each_run_looks_like_no_other() -> None:
-    styles = chart.styles_of(60)
+    styles = charts.styles_of(60)
     assert len({(style.colour, style.marker, style.dash) for style in styles}) == 60
     assert len({style.colour for style in styles[:10]}) == 10
     assert len({style.marker for style in styles[:10]}) == 10
 
 
 def test_validation_is_thick_training_thin_and_the_best_epoch_marked() -> None:
-    figure: Any = chart.figure([new_run(), new_run("plain", History((0.6, 0.3), (0.5, 0.7)))])
-    loss, accuracy = figure.axes[:2]
-    drawn = {
-        (line.get_label(), line.get_linewidth() > 1): line for line in loss.lines if line.get_linestyle() != "None"
-    }
-    thin, *thick = sorted((line for line in loss.lines if len(line.get_xdata()) > 1), key=lambda x: x.get_linewidth())
-    assert list(thin.get_ydata()) == [1.0, 0.5, 0.2]
-    assert [list(line.get_ydata()) for line in thick] == [[0.9, 0.4, 0.45], [0.6, 0.3]], (
-        "training, if there is no other"
+    runs = [new_run(), new_run("plain", History((0.6, 0.3), (0.5, 0.7)))]
+    definition = charts.chart(runs).to_dict()
+    curves = curves_of(definition)
+    assert {name: ([point["loss"] for point in points], points[0]["thin"]) for name, points in curves.items()} == {
+        ("one", "training"): ([1.0, 0.5, 0.2], True), ("one", "validation"): ([0.9, 0.4, 0.45], False),
+        ("plain", "training"): ([0.6, 0.3], False),  # training, if there is no other
+    }  # fmt: skip
+    assert [(row["name"], row["x"]) for points in curves.values() for row in points if row["best"]] == [("one", 2)]
+    wrong = [point["wrong"] for point in curves_of(definition, 1)["one", "validation"]]
+    np.testing.assert_allclose(wrong, [0.2, 0.08, 0.1])
+    accuracy = axis_of(definition, 1, "y")
+    assert accuracy["scale"]["reverse"], "the fewer are wrong, the higher"
+    assert accuracy["axis"]["labelExpr"] == "format(1 - datum.value, '.4~%')"
+    text = json.dumps(charts.figure(runs).to_dict())
+    assert "Nothing was held out, and thick is training, of plain." in text.replace('", "', " ")
+    assert charts.title(runs) == "one, epoch 2 of 3: validation loss 0.4000, accuracy 92.00%"
+
+
+def test_of_a_single_run_training_and_validation_have_a_colour_each_and_overfitting_is_grey() -> None:
+    chart = charts.figure([new_run(lines=OVERFITTING)])
+    assert vega.title_of(chart) == (
+        "Best epoch 3 of 7: validation loss 0.4000, accuracy 70.00%; overfits from epoch 4 on"
     )
-    assert [drawn[name, True].get_marker() for name in ("one", "plain")] == ["o", "s"]
-    (best,) = [line for line in loss.lines if len(line.get_xdata()) == 1]
-    assert (list(best.get_xdata()), list(best.get_ydata()), best.get_visible()) == ([2], [0.4], True)
-    (wrong,) = [line for line in accuracy.lines if line.get_label() == "one"]
-    np.testing.assert_allclose(wrong.get_ydata(), [0.2, 0.08, 0.1])
-    low, high = accuracy.get_ylim()
-    assert low > high, "the fewer are wrong, the higher"
-    assert accuracy.yaxis.get_major_formatter()(0.025, 0) == "97.5%"
-    assert "Nothing was held out, and thick is training, of plain." in figure.get_supxlabel().replace("\n", " ")
-    assert canvas.title_of(figure) == "one, epoch 2 of 3: validation loss 0.4000, accuracy 92.00%"
+    definition = charts.chart([new_run(lines=OVERFITTING)]).to_dict()
+    area, thin, *_ = definition["hconcat"][0]["layer"]
+    assert (area["mark"]["type"], rows_of(definition, area)) == ("rect", [{"x": 3}])
+    curves = curves_of(definition)
+    assert list(curves) == [("training", "training"), ("validation", "validation")]
+    assert not any(point["thin"] for points in curves.values() for point in points), thin
+    assert definition["hconcat"][1]["layer"][1]["encoding"]["color"]["scale"]["domain"] == ["training", "validation"]
+    assert "one (dense-128), trained on digits [abc]" in json.dumps(chart.to_dict())
+
+
+def test_without_validation_nothing_is_marked() -> None:
+    run = new_run(lines=History((0.5, 0.25), (0.9, 0.95)))
+    definition = charts.chart([run]).to_dict()
+    assert not any(row["best"] for points in curves_of(definition).values() for row in points)
+    assert charts.title([run]) == "Loss 0.2500, accuracy 95.00% after epoch 2; no images were held out for validation"
+
+
+def test_a_training_that_diverged_is_drawn_up_to_there_and_said() -> None:
+    runs = [new_run(lines=DIVERGED)]
+    assert "one diverged: not all values are numbers from epoch 3 on." in json.dumps(charts.figure(runs).to_dict())
+    losses = [row["loss"] for row in curves_of(charts.chart(runs).to_dict())["training", "training"]]
+    assert losses[:2] == [1.0, 0.5]
+    assert np.isnan(losses[2])
+    assert "one diverged: not all values are numbers from epoch 3 on." in printed(runs)
 
 
 def test_no_mistake_is_drawn_at_the_edge_and_said() -> None:
-    figure: Any = chart.figure([new_run(lines=History((0.5, 0.1), (0.9, 1.0), (0.5, 0.2), (0.96, 1.0)))])
-    accuracy = figure.axes[1]
-    (line,) = [line for line in accuracy.lines if line.get_label() == "one"]
-    np.testing.assert_allclose(line.get_ydata(), [0.04, 0.02])
-    assert accuracy.get_title() == "accuracy (stretched towards 100 %, where it is drawn at 98 %)"
+    run = new_run(lines=History((0.5, 0.1), (0.9, 0.98), (0.5, 0.2), (0.96, 1.0)))
+    definition = charts.chart([run, new_run("b", run.history)]).to_dict()
+    wrong = [row["wrong"] for row in curves_of(definition, 1)["one", "validation"]]
+    np.testing.assert_allclose(wrong, [0.04, 0.02])
+    title = axis_of(definition, 1, "y")["axis"]["title"]
+    assert title == "accuracy (stretched towards 100 %, where it is drawn at 98 %)"
 
 
 def test_seconds_are_those_of_each_epoch_added_up() -> None:
-    figure: Any = chart.figure([new_run(epoch_seconds=(3.0, 1.0, 1.5)), new_run("b", shared=True)], "seconds")
-    drawn = [line for line in figure.axes[0].lines if line.get_linewidth() > 1 and len(line.get_xdata()) > 1]
-    assert [list(line.get_xdata()) for line in drawn] == [[3.0, 4.0, 5.5], [2.0, 4.0, 6.0]]
-    assert figure.axes[0].get_xlabel() == "seconds of training"
-    assert "Seconds of each epoch weren't kept of b: an even share of all." in figure.get_supxlabel()
+    runs = [new_run(epoch_seconds=(3.0, 1.0, 1.5)), new_run("b", shared=True)]
+    definition = charts.chart(runs, "seconds").to_dict()
+    curves = curves_of(definition)
+    drawn = [[row["x"] for row in points] for (_, images), points in curves.items() if images == "validation"]
+    assert drawn == [[3.0, 4.0, 5.5], [2.0, 4.0, 6.0]]
+    assert axis_of(definition, 0, "x")["axis"]["title"] == "seconds of training"
+    note = "Seconds of each epoch weren't kept of b: an even share of all."
+    assert note in json.dumps(charts.figure(runs, "seconds").to_dict())
     with pytest.raises(BundleError, match="b doesn't say how long its training took; leave out --by seconds") as caught:
         trainings.check_seconds([new_run(), new_run("b", epoch_seconds=())])
     assert one_printable_line(str(caught.value))
@@ -233,10 +285,10 @@ def test_what_makes_runs_differ_is_said() -> None:
         "Seconds of each epoch weren't kept of b: an even share of all",
     ]
     assert trainings.lowest([new_run(), committee]) is None
-    assert chart.title([new_run(), committee]) == "The training of 2 runs"
+    assert charts.title([new_run(), committee]) == "The training of 2 runs"
     better = new_run("c", replace(FALLING, val_loss=(0.9, 0.3, 0.5)))
     assert trainings.lowest([new_run(), better]) is better
-    assert chart.title([new_run(), better]).endswith("; the lowest loss of 2 runs")
+    assert charts.title([new_run(), better]).endswith("; the lowest loss of 2 runs")
     assert "can't be compared" in printed([new_run(), committee])
 
 
@@ -249,8 +301,3 @@ def test_json_holds_it_all() -> None:
     assert (first["epoch_seconds"], first["test_accuracy"]) == ([2.0, 2.0, 2.0], 0.9)
     assert (second["best"], second["epoch_seconds"], second["loop"]) == (None, None, None)
     assert set(second["history"]) == {"loss", "accuracy"}
-
-
-@pytest.mark.parametrize(("value", "text"), [(0.05, "0.05"), (1, "1"), (1.5, "1.5"), (20, "20"), (1500, "1,500")])
-def test_ticks_are_plain_numbers_and_no_two_alike(value: float, text: str) -> None:
-    assert plain_number(value) == text
