@@ -217,7 +217,7 @@ def _steps(rows: Sequence[Row], x: str, y: str) -> alt.Chart:
     corners += [(max(map(cost, rows)), corners[-1][1])] if corners else []
     line = alt.Chart(vega.data({"x": step_cost, "y": sign * worth} for step_cost, worth in corners))
     steps: alt.Chart = line.mark_line(
-        interpolate="step-after", strokeDash=vega.DASHES["dash"], strokeWidth=1.1, color=palette.GREY
+        interpolate="step-after", strokeDash=palette.DASHES["dash"], strokeWidth=1.1, color=palette.GREY
     ).encode(x="x:Q", y="y:Q")
     return steps
 

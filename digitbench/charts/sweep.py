@@ -210,7 +210,7 @@ def _block(block: Sequence[Curve], all_curves: Sequence[Curve], metric: Metric) 
 
 def _points(curve: Curve, metric: Metric, style: Style) -> list[dict[str, Any]]:
     """Give a curve's points, the last of them with its name."""
-    dash = vega.DASHES[style.dash if curve.mixed else palette.dash_of(next(iter(curve.points.values())).precision)]
+    dash = palette.DASHES[style.dash if curve.mixed else palette.dash_of(next(iter(curve.points.values())).precision)]
     points = []
     for x, row in curve.points.items():
         low, high = ends_of(row, metric) or (None, None)

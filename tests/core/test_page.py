@@ -8,7 +8,7 @@ import io
 import json
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -22,6 +22,8 @@ from typer.main import get_group
 
 from core.test_choice import FLOOR, row
 from core.test_compare import BUNDLE, MACHINE
+from core.test_trainings import trained_bundle
+from digitbench.bundle import Bundle
 from digitbench.charts import vega
 from digitbench.cli import app
 from digitbench.errors import MissingRuntimeError, ResultsError
@@ -270,14 +272,17 @@ def test_a_candidate_is_pointed_at_with_its_figures(rendered: str) -> None:
         assert part in hover
 
 
-def test_charts_of_runs_and_of_the_training_are_drawn() -> None:
+def test_charts_of_runs_and_of_the_training_are_drawn(tmp_path: Path, untrained: Bundle) -> None:
     several = [(name, results_of(*fourteen_rows(calls=5))) for name in ("a", "b")]
-    history: Mapping[str, Sequence[float]] = {"loss": [2.0, 1.0], "val_loss": [2.0, 1.5], "accuracy": [0.1, 0.2]}
     (over,) = curves.over_runs(several)
     svg = vega.svg(over.chart, over.alt)
     assert all(f">{name}<" in svg for name in ("a", "b", "onnx int8", "p50 of a call, µs"))
-    svg = vega.svg(curves.training(history).chart, "training")
-    assert all(f">{name}<" in svg for name in ("trained on", "held out", "loss", "accuracy", "epoch"))
+    training = plots.of_training(trained_bundle(untrained, tmp_path))
+    assert "Loss and accuracy over " in training.alt
+    svg = vega.svg(training.chart, training.alt)
+    assert all(f">{name}<" in svg for name in ("training", "validation", "epoch"))
+    (rows, *_) = vega.spec(training.chart)["datasets"].values()
+    assert all(re.fullmatch(r".*, epoch \d+, \w+: loss [\d.]+, accuracy [\d.]+%", row["hover"]) for row in rows)
 
 
 def test_broken_calls_say_where() -> None:

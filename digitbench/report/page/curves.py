@@ -1,4 +1,4 @@
-"""Charts over something that isn't in one results file: the training's epochs, p50 over runs. Never measures."""
+"""Each candidate's p50 over several runs, with its interval. Never measures."""
 
 from __future__ import annotations
 
@@ -13,36 +13,6 @@ from digitbench.records.results import Results, Row
 from digitbench.report.page import groups
 from digitbench.report.page.plots import Plot, short
 from digitbench.report.page.recommendation import title_of
-
-CURVES = {"loss": "loss", "accuracy": "accuracy"}
-IMAGES = {"": "trained on", "val_": "held out"}
-
-
-def training(history: Mapping[str, Sequence[float]]) -> Plot:
-    """Draw loss and accuracy over epochs, of what was trained on and of what was held out."""
-    import altair as alt
-
-    panels = [name for name in CURVES if name in history]
-    colours = {"trained on": palette.BLUE, "held out": palette.VERMILION}
-    drawn = []
-    for name in panels:
-        points = [
-            {"epoch": epoch, "value": value, "images": images, "hover": f"epoch {epoch}: {value:.4f} ({images})"}
-            for prefix, images in IMAGES.items() for epoch, value in enumerate(history.get(prefix + name, ()), 1)
-        ]  # fmt: skip
-        chart = alt.Chart(vega.data(points), width=430, height=300).mark_line(point=True).encode(
-            x=alt.X("epoch:Q", axis=alt.Axis(title="epoch", tickMinStep=1, grid=False), scale=alt.Scale(zero=False)),
-            y=alt.Y("value:Q", axis=alt.Axis(title=CURVES[name]), scale=alt.Scale(zero=False)), tooltip="hover:N",
-            color=alt.Color("images:N", scale=vega.scale(colours), legend=alt.Legend(orient="top")),
-            strokeDash=alt.StrokeDash("images:N", legend=None),
-        )  # fmt: skip
-        drawn.append(chart)
-    epochs = formatting.counted(max(map(len, history.values())), "epoch")
-    text = f"{' and '.join(panels)} over {epochs}, of what was trained on and what was held out."
-    return Plot("training", text, alt.hconcat(*drawn, spacing=40))
-
-
-# --- several runs --------------------------------------------------------------------------------------------------
 
 
 def over_runs(runs: Sequence[tuple[str, Results]]) -> list[Plot]:
@@ -68,8 +38,9 @@ def _over_runs(runs: Sequence[tuple[str, Results]], group: Group) -> Plot:
         y=alt.Y("y:Q", scale=vega.log_scale(low, high, 1.1), axis=axis),
     )  # fmt: skip
     colour = alt.Color("colour:N", scale=None)
-    dashes = alt.StrokeDash("backend:N", scale=vega.backend_dashes(styles), legend=None)
-    lines = chart.mark_line(strokeWidth=1.4).encode(detail="name:N", color=colour, strokeDash=dashes)
+    dashes = {name: palette.DASHES[style.dash] for name, style in styles.items()}
+    dash = alt.StrokeDash("backend:N", scale=vega.scale(dashes), legend=None)
+    lines = chart.mark_line(strokeWidth=1.4).encode(detail="name:N", color=colour, strokeDash=dash)
     bars = chart.mark_rule().encode(y="low:Q", y2="high:Q", color=colour)
     drawn = alt.layer(
         lines, bars, *marks(chart.encode(size=alt.value(90))), width=max(300, 130 * len(runs)), height=360

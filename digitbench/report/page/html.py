@@ -15,7 +15,6 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from digitbench.bundle import history
 from digitbench.charts import latency, palette
 from digitbench.errors import BundleError
 from digitbench.records.formatting import day
@@ -63,7 +62,7 @@ def render(sources: Sequence[Source]) -> str:
     source = sources[-1]
     verdicts = recommendations(source.results)
     run_plots = curves.over_runs(list(zip(runs.names_of(sources), (source.results for source in sources), strict=True)))
-    training = _value_or_reason(lambda: curves.training(history.read(_bundle(source)).curves))
+    training = _value_or_reason(lambda: plots.of_training(_bundle(source)))
     drawings = {
         "runs": run_plots if len(sources) > 1 else [], "front": [], "spread": [], "tail": [],
         "sweep": plots.of_sweep(source), "training": [training.value] if training.value else [],
@@ -71,7 +70,7 @@ def render(sources: Sequence[Source]) -> str:
     for verdict in verdicts:
         for name, plot in plots.of_group(source, verdict):
             drawings[name].append(plot)
-    script, vega = _asset("page.js"), javascript_bundle(None)
+    script, vega = _asset("page.js"), javascript_bundle("window.vegaEmbed = vegaEmbed;")
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from digitbench.charts import groups, latency, pareto, sweep, vega
+from digitbench.bundle.trainings import read as trainings_of
+from digitbench.charts import groups, latency, pareto, sweep, trainings, vega
 from digitbench.charts.distributions import calls_of
 from digitbench.errors import ResultsError
 from digitbench.judge.sorting import Group
@@ -16,6 +17,8 @@ from digitbench.report.page.recommendation import Recommendation, candidate, tit
 
 if TYPE_CHECKING:
     from altair.typing import ChartType
+
+    from digitbench.bundle import Bundle
 
 PANELS = (("latency", "top-1"), ("latency", "size"), ("latency", "memory"))
 
@@ -91,3 +94,16 @@ def of_sweep(source: Source) -> list[Plot]:
     places = ", ".join(map(str, sorted({x for curve in curves for x in curve.points})))
     alt = f"Images a second, {sweep.swept(curves)} {places}. The figures are in the table."
     return [Plot("sweep", alt, sweep.chart(curves, "throughput"))]
+
+
+def of_training(bundle: Bundle) -> Plot:
+    """Draw loss and accuracy over epochs, of what was trained on and of what was held out.
+
+    Raises
+    ------
+    BundleError
+        It has no history, as a model made elsewhere, or one that can't be read.
+    """
+    runs = trainings_of([bundle])
+    epochs = formatting.counted(runs[0].epochs, "epoch")
+    return Plot("training", f"Loss and accuracy over {epochs}: {trainings.title(runs)}.", trainings.chart(runs))
