@@ -13,6 +13,7 @@ from digitbench.charts.distributions import BINS_PER_DECADE, LEAST, Micros, call
 from digitbench.charts.groups import Group, caption, group_name, pick
 from digitbench.judge.sorting import p50, sort_rows
 from digitbench.records import formatting
+from digitbench.records.precisions import FP32
 from digitbench.records.results import Results, Row
 
 if TYPE_CHECKING:
@@ -179,8 +180,9 @@ def _shapes(row: Row, index: int, micros: Micros) -> list[dict[str, Any]]:
     shapes: list[dict[str, Any]] = []
     if len(micros):
         edges, shares = histogram(micros)
-        tops = foot - HEIGHT * np.append(shares, shares[-1])
-        shapes.append({"edges": _rounded(edges), "tops": tops.round(3).tolist(), "foot": foot})
+        tops = (foot - HEIGHT * np.append(shares, shares[-1])).round(2)
+        corners = np.append(True, tops[1:] != tops[:-1]) | (np.arange(len(tops)) == len(tops) - 1)
+        shapes.append({"edges": _rounded(edges[corners]), "tops": tops[corners].tolist(), "foot": foot})
         sparse = np.sqrt(edges[:-1] * edges[1:])[(shares > 0) & (shares < FAINT)]
         shapes.append({"x": _rounded(sparse), "line": foot, "mark": "circle", "size": 3})
     else:
@@ -217,7 +219,8 @@ def tails(group: Group, calls: Calls) -> ChartType:
         axis=alt.Axis(title=None, values=[10.0**-power for power in range(9)], labelExpr=SHARES),
     )  # fmt: skip
     whole = alt.Chart().encode(x=_axis(group, calls, 5), y=shares)
-    dashes = vega.dashes(row.precision for row in rows)
+    precisions = sorted({row.precision for row in rows}, key=lambda name: (name != FP32, name))
+    dashes = vega.scale({name: palette.DASHES[palette.dash_of(name)] for name in precisions})
     legend = alt.Legend(orient="top", symbolType="stroke", symbolSize=900, symbolStrokeColor=palette.BLACK)
     layers: list[Any] = []
     interpolations: tuple[tuple[str, Any], ...] = (("datum.steps", "step-before"), ("!datum.steps", "linear"))

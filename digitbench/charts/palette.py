@@ -1,4 +1,4 @@
-"""How candidates look, with Matplotlib and with Plotly: everybody can tell them apart, also in black and white."""
+"""How candidates look: everybody can tell them apart, also in black and white."""
 
 from __future__ import annotations
 
@@ -21,51 +21,38 @@ ON_DARK = {BLACK: "#f2f2f2", WHITE: "#14171a", GREY: "#b4b4b4", PALE: "#4a5056",
 
 @dataclass(frozen=True)
 class Style:
-    """One backend, or one precision.
+    """How a backend looks.
 
     Attributes
     ----------
     colour
         As ``"#rrggbb"``.
-    marker, symbol
-        The same shape, as Matplotlib and as Plotly name it.
+    shape
+        Of its marks: Vega's name, or an outline.
     dash
-        A line's dashes, as Plotly names them; see `DASHES` for Matplotlib's.
-    hatch
-        Matplotlib's (and Plotly's) hatching of an area.
+        Of its lines: one of `DASHES`.
     """
 
     colour: str
-    marker: str
-    symbol: str
+    shape: str
     dash: str
-    hatch: str
-
-    @property
-    def shape(self) -> str:
-        """The same shape, as Vega names it, or its outline."""
-        return SHAPES.get(self.symbol, self.symbol)
 
 
-SHAPES = {
-    "x": "M-1,-0.6L-0.6,-1L0,-0.4L0.6,-1L1,-0.6L0.4,0L1,0.6L0.6,1L0,0.4L-0.6,1L-1,0.6L-0.4,0Z",
-    "hexagon": "M0,-1L0.87,-0.5L0.87,0.5L0,1L-0.87,0.5L-0.87,-0.5Z",
-}
-DASHES: dict[str, object] = {
-    "solid": "-", "dash": (0, (5, 2)), "dot": (0, (1, 1.5)), "dashdot": (0, (5, 2, 1, 2)), "longdash": (0, (9, 3)),
-    "longdashdot": (0, (9, 2, 1, 2)),
+DASHES: dict[str, tuple[int, ...]] = {
+    "solid": (1, 0), "dash": (7, 3), "dot": (2, 2), "dashdot": (7, 3, 2, 3), "longdash": (12, 4),
+    "longdashdot": (12, 3, 2, 3),
 }  # fmt: skip
+"""Lengths of strokes and gaps, in pixels."""
+X = "M-1,-0.6L-0.6,-1L0,-0.4L0.6,-1L1,-0.6L0.4,0L1,0.6L0.6,1L0,0.4L-0.6,1L-1,0.6L-0.4,0Z"
+HEXAGON = "M0,-1L0.87,-0.5L0.87,0.5L0,1L-0.87,0.5L-0.87,-0.5Z"
 BACKENDS = {
-    "keras": Style(VERMILION, "s", "square", "dash", "//"),
-    "savedmodel": Style(ORANGE, "D", "diamond", "dashdot", "\\\\"),
-    "tflite": Style(BLUE, "o", "circle", "solid", ""),
-    "onnx": Style(GREEN, "^", "triangle-up", "longdash", ".."),
-    "openvino": Style(PURPLE, "v", "triangle-down", "dot", "xx"),
-    "numpy": Style(BLACK, "P", "cross", "longdashdot", "--"),
-}
+    "keras": Style(VERMILION, "square", "dash"), "savedmodel": Style(ORANGE, "diamond", "dashdot"),
+    "tflite": Style(BLUE, "circle", "solid"), "onnx": Style(GREEN, "triangle-up", "longdash"),
+    "openvino": Style(PURPLE, "triangle-down", "dot"), "numpy": Style(BLACK, "cross", "longdashdot"),
+}  # fmt: skip
 PLUGIN_STYLES = (
-    Style(SKY, "X", "x", "solid", "++"), Style("#8c564b", "<", "triangle-left", "dash", "oo"),
-    Style(GREY, ">", "triangle-right", "dot", "**"), Style("#332288", "h", "hexagon", "dashdot", "||"),
+    Style(SKY, X, "solid"), Style("#8c564b", "triangle-left", "dash"), Style(GREY, "triangle-right", "dot"),
+    Style("#332288", HEXAGON, "dashdot"),
 )  # fmt: skip
 CROSS = "M-1,-1L1,1M-1,1L1,-1"
 """What crosses an INVALID candidate out."""

@@ -100,7 +100,8 @@ def chart(group: Group, panels: Sequence[tuple[str, str]]) -> ChartType | None:
     lines = _lines(group, rows, choice, ranked=against == "latency")
     places = {id(row): index for index, row in enumerate(rows)}
     tied = [(places[id(tied[0])], places[id(tied[-1])]) for tied in _tied_groups(group, rows, against)]
-    return alt.hconcat(alt.vconcat(*drawn), table(lines, COLUMNS, tied=tied), spacing=24)
+    stacked = alt.vconcat(*drawn).resolve_scale(size="independent")
+    return alt.hconcat(stacked, table(lines, COLUMNS, tied=tied), spacing=24)
 
 
 def _tied_groups(group: Group, rows: Sequence[Row], against: str) -> list[list[Row]]:
@@ -216,7 +217,7 @@ def _steps(rows: Sequence[Row], x: str, y: str) -> alt.Chart:
     corners += [(max(map(cost, rows)), corners[-1][1])] if corners else []
     line = alt.Chart(vega.data({"x": step_cost, "y": sign * worth} for step_cost, worth in corners))
     steps: alt.Chart = line.mark_line(
-        interpolate="step-after", strokeDash=vega.DASHES["dash"], strokeWidth=1.1, color=palette.GREY
+        interpolate="step-after", strokeDash=palette.DASHES["dash"], strokeWidth=1.1, color=palette.GREY
     ).encode(x="x:Q", y="y:Q")
     return steps
 

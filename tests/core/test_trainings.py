@@ -112,9 +112,9 @@ def test_a_run_of_few_epochs_beside_one_of_many_is_not_squeezed(by: str, epochs:
 
 def test_each_run_looks_like_no_other() -> None:
     styles = charts.styles_of(60)
-    assert len({(style.colour, style.marker, style.dash) for style in styles}) == 60
+    assert len({(style.colour, style.shape, style.dash) for style in styles}) == 60
     assert len({style.colour for style in styles[:10]}) == 10
-    assert len({style.marker for style in styles[:10]}) == 10
+    assert len({style.shape for style in styles[:10]}) == 10
 
 
 def test_validation_is_thick_training_thin_and_the_best_epoch_marked() -> None:

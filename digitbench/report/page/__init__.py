@@ -48,12 +48,13 @@ def check_packages() -> None:
     Raises
     ------
     MissingRuntimeError
-        Jinja2 or Plotly is not installed.
+        Jinja2, Altair or vl-convert is not installed.
     """
-    missing = [name for name in ("jinja2", "plotly") if find_spec(name) is None]
+    packages = {"jinja2": "jinja2", "altair": "altair", "vl_convert": "vl-convert-python"}
+    missing = [package for module, package in packages.items() if find_spec(module) is None]
     if missing:
         message = f"an HTML report needs {' and '.join(missing)}, not installed here"
-        raise MissingRuntimeError(f"{message}; run: {INSTALL} (--markdown needs neither)", mend=INSTALL)
+        raise MissingRuntimeError(f"{message}; run: {INSTALL} (--markdown needs none of them)", mend=INSTALL)
 
 
 def check_usable(results: Results, path: Path) -> None:
