@@ -24,8 +24,11 @@ SHADES = ("white", "#fdc9a5", "#d55e00", "#6b1d00")
 DARK = 0.72  # the shade from which on white letters have the higher contrast
 
 
-def figure(scores: Scores, labels: Labels, about: str = "") -> alt.VConcatChart:
-    """Draw `chart` with the accuracy as its title, and `about`: which model's scores, and of which images."""
+def figure(scores: Scores, labels: Labels, activation: str = "", about: str = "") -> alt.VConcatChart:
+    """Draw `chart` with the accuracy as its title, and `about`: which model's scores, and of which images.
+
+    The label is that of the highest score whatever the `activation`.
+    """
     note = "Framed: right. The rest: the darker, the more mistakes."
     return vega.sheet(chart(scores, labels), WIDE, title(scores, labels), notes=[note], about=about)
 

@@ -47,6 +47,7 @@ def agree(
     """Hold each runtime and precision against Keras' stored scores: labels, accuracy, scores, probabilities."""
     from digitbench.bundle import Bundle
     from digitbench.charts.canvas import check_matplotlib
+    from digitbench.charts.flips import draw_flips
     from digitbench.measure.candidates import candidates
     from digitbench.records import precisions
     from digitbench.report.agreement import print_agreement

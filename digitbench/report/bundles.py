@@ -73,20 +73,35 @@ def print_records(
     print_rows(Table(columns, records, style_of), console)
 
 
-column_of = Column
+def column_of(head: str, worth: float, cell: str | Callable[[Any], str], write: str = "", **more: Any) -> Column:
+    """Make a column of records that aren't a results' rows.
+
+    Parameters
+    ----------
+    cell
+        Gives a record's text; or the name of an attribute, which is empty where that is None.
+    write
+        How the attribute is written: ``",.1f"``.
+    """
+
+    def written(record: Any) -> str:
+        value = getattr(record, str(cell))
+        return "" if value is None else format(value, write)
+
+    return Column(head, worth, cell if callable(cell) else written, **more)
 
 
 def _columns(now: datetime) -> list[Column]:
+    def recipe(bundle: Listed) -> str:
+        return bundle.recipe + (f", imported {bundle.imported}" if bundle.imported else "")
+
     top1 = column_of("top-1's [95 %]", 90, lambda bundle: share(bundle, interval=False), left=True)
     return [
         column_of("", 100, lambda bundle: "▸" if bundle.latest else " ", left=True),
-        column_of("bundle", 100, lambda bundle: bundle.name, left=True),
-        column_of("recipe", 60,
-                  lambda bundle: bundle.recipe + (f", imported {bundle.imported}" if bundle.imported else ""),
-                  left=True),
-        column_of("dataset", 70, lambda bundle: bundle.dataset, left=True),
+        column_of("bundle", 100, "name", left=True), column_of("recipe", 60, recipe, left=True),
+        column_of("dataset", 70, "dataset", left=True),
         column_of("top-1 [95 %]", 20, lambda bundle: share(bundle, interval=True), left=True, shorter=top1),
-        column_of("parameters", 30, lambda bundle: "" if bundle.parameters is None else f"{bundle.parameters:,}"),
+        column_of("parameters", 30, "parameters", ","),
         column_of("on disk", 50, lambda bundle: megabytes(bundle.bytes)),
         column_of("artifacts", 40, _artifacts, left=True),
         column_of("made", 80, lambda bundle: age(bundle.created, now)),

@@ -14,6 +14,7 @@ import pytest
 from journeys.helpers import copied, rewrite_manifest
 
 from core.helpers import one_printable_line
+from core.read_charts import check_lettering
 from digitbench import data
 from digitbench.backend import Scores
 from digitbench.bundle import Artifact, Bundle
@@ -250,16 +251,12 @@ def test_a_reliability_diagram_shows_what_calibration_says(digits: Dataset, refe
     )
 
 
-def test_both_are_drawn_without_a_warning_whatever_their_names(
-    tmp_path: Path, digits: Dataset, reference_scores: Scores
-) -> None:
+def test_all_of_both_can_be_read(tmp_path: Path, digits: Dataset, reference_scores: Scores) -> None:
     labels = digits.test.labels
-    for name, chart in (
-        ("a.svg", confusion.figure(reference_scores, labels, LONG)),
-        ("b.png", reliability.figure(reference_scores[:1], labels[:1], about=LONG)),
-    ):
-        vega.save(chart, tmp_path / name, "title")
-        assert (tmp_path / name).stat().st_size > 5000
+    check_lettering(confusion.figure(reference_scores, labels, LONG))
+    check_lettering(confusion.figure(np.repeat(reference_scores, 300, axis=0), np.repeat(labels, 300), LONG))
+    check_lettering(reliability.figure(reference_scores, labels, about=LONG))
+    check_lettering(reliability.figure(reference_scores[:1], labels[:1], about=LONG))
 
 
 # --- weights -------------------------------------------------------------------------------------------------------
