@@ -17,15 +17,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from digitbench.charts import canvas
+from digitbench.charts.flips import INSTALL
 from digitbench.charts.palette import BLACK, GREY, WHITE
-from digitbench.errors import MissingRuntimeError, ResultsError, UsageError
-from digitbench.system.files import check_writable, written_beside
+from digitbench.errors import MissingRuntimeError, ResultsError
+from digitbench.system.files import written_beside
 
 if TYPE_CHECKING:
     import altair as alt
     from altair.typing import ChartType
 
-INSTALL = 'pip install "digitbench[plot]"'
 FONT = "Liberation Sans, Arial, Helvetica, sans-serif"
 """The first is part of vl-convert, so that a picture is the same everywhere; the others are as wide."""
 SMALL, PLAIN, HEAD = 11, 12, 15
@@ -109,6 +109,7 @@ def text_width(text: str, size: float = PLAIN) -> float:
 def wrapped(text: str, width: float, size: float = SMALL) -> list[str]:
     """Break a text between words into lines of some width; a longer word is broken too."""
     letters = max(1, int(width / (size * LETTER)))
+    text = text.replace("✗", "×")  # which the font has
     return [part for line in text.splitlines() for part in textwrap.wrap(line, letters, break_on_hyphens=False)]
 
 
@@ -169,19 +170,16 @@ def check_target(target: Path | None = None) -> None:
     Raises
     ------
     MissingRuntimeError
-        Altair or vl-convert is not installed.
+        Altair, vl-convert or Matplotlib is not installed.
     UsageError
         The file's name ends in neither ``.png`` nor ``.svg``, or it can't be written.
     """
-    if target is not None and target.suffix.lower() not in canvas.SUFFIXES:
-        raise UsageError(f"--output {target}: a picture's name ends in {' or '.join(canvas.SUFFIXES)}")
-    packages = {"altair": "altair", "vl_convert": "vl-convert-python", "PIL": "pillow"}
+    packages = {"altair": "altair", "vl_convert": "vl-convert-python"}
     missing = [package for module, package in packages.items() if find_spec(module) is None]
     if missing:
         message = f"pictures need {' and '.join(missing)}, not installed here; run: {INSTALL}"
         raise MissingRuntimeError(message, mend=INSTALL)
-    if target is not None:
-        check_writable(target)
+    canvas.check_target(target)
 
 
 def spec(chart: ChartType) -> dict[str, Any]:
