@@ -227,7 +227,7 @@ def _print_pairs(pairs: Sequence[Pair], names: Names, console: Console) -> None:
     first, *remaining = [Column("", ALWAYS, label, left=True), *map(column, range(len(candidates)))]
 
     def matrix(count: int) -> RichTable:
-        return drawn(Table((), candidates), [first, *remaining[:count]])
+        return drawn(Table([first, *remaining[:count]], candidates))
 
     while remaining:
         room = console.width if console.is_terminal else inf

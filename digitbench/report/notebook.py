@@ -23,7 +23,7 @@ from digitbench.report.bundles import megabytes, share
 from digitbench.report.choice import columns_of as choice_columns
 from digitbench.report.choice import nobody, table_of, why_chosen
 from digitbench.report.columns import FASTEST
-from digitbench.report.table import ALWAYS, CHOSEN, Column, Table
+from digitbench.report.table import ALWAYS, Column, Table
 from digitbench.report.terminal import headline, results_table
 from digitbench.report.training_curves import Curves, read_history
 
@@ -37,26 +37,22 @@ LONG = 50  # characters: from then on a cell is broken into lines
 WIDTH, HEIGHT = 120, 28  # of a curve, in pixels
 TABLE = "border-collapse:collapse;font-size:inherit;font-variant-numeric:tabular-nums;margin:6px 0 2px"
 LINE = "border-bottom:1px solid rgba(128,128,128,.35)"
-FAINT = "opacity:.65"
+FAINT, BOLD = "opacity:.65", "font-weight:bold"
+STYLES = {"dim": FAINT, "bold green": BOLD}
 CHOICE_HEADS = ("backend", "precision", "top-1 [95 %]", "p50 µs", "size kB", "peak MB", "verdict")
 
 
 def results_html(results: Results) -> str:
     """Give what was measured and on which machine, the fastest, and a table of the candidates."""
     table = results_table(results)
-    columns = [column for column in map(_fitting_column, table.columns) if column]
+    columns = [_without_mark(column) for column in map(_fitting_column, table.columns) if column]
     subject, _, machine = headline(results).plain.partition("\n")
     notes = [f"Fastest, {leader}" for leader in leaders(results)]
     notes += [] if results.complete else ["Stopped early: only what was finished is shown."]
     problems = [*invalid_rows(results), *failed_rows(results)]
     problems += [f"not measured: {line}" for line in missing_rows(results)]
-    parts = [
-        _line(subject, "font-weight:bold"),
-        _line(machine, FAINT),
-        *map(_line, notes),
-        _table(replace(table, columns=columns)),
-    ]
-    return _block(*parts, *(_line(line, FAINT) for line in problems))
+    parts = [_line(subject, BOLD), _line(machine, FAINT), *map(_line, notes)]
+    return _block(*parts, _html(replace(table, columns=columns)), *(_line(line, FAINT) for line in problems))
 
 
 def _fitting_column(column: Column) -> Column | None:
@@ -65,6 +61,11 @@ def _fitting_column(column: Column) -> Column | None:
         return column
     shorter = column.shorter
     return replace(shorter, head=column.head) if shorter and shorter.worth >= LEAST_WORTH else None
+
+
+def _without_mark(column: Column) -> Column:
+    """Give a column without the mark of the fastest, which is bold here."""
+    return replace(column, cell=lambda row: column.text(row).replace(FASTEST, ""))
 
 
 def bundle_html(bundle: Bundle) -> str:
@@ -85,9 +86,10 @@ def bundle_html(bundle: Bundle) -> str:
         Column("checked by", ALWAYS, lambda artifact: artifact.checked_by or "", left=True),
         Column("flips", ALWAYS, lambda artifact: "" if artifact.flips is None else f"{artifact.flips:,}"),
     ]
+    table = _html(Table(columns, bundle.artifacts))
     return _block(
-        _line(bundle.name, "font-weight:bold"), _line(about), _line(summary), *([_line(note, FAINT)] if note else []),
-        _curves(history), _table(Table(columns, bundle.artifacts)),
+        _line(bundle.name, BOLD), _line(about), _line(summary), *([_line(note, FAINT)] if note else []),
+        _curves(history), table,
     )  # fmt: skip
 
 
@@ -101,12 +103,11 @@ def _metrics(bundle: Bundle) -> str:
 def choice_html(choice: Choice) -> str:
     """Give a choice: which one is named and why, and the verdict on each candidate."""
     nobody_left = nobody(choice)
-    sentence = f"Chosen: {why_chosen(choice)}" if choice.named else f"{nobody_left[0].upper()}{nobody_left[1:]}."
+    outcome = f"Chosen: {why_chosen(choice)}" if choice.named else f"{nobody_left[0].upper()}{nobody_left[1:]}."
     limits = ", ".join(map(str, choice.limits)) or "none"
     columns = [column for column in choice_columns(choice) if column.title in CHOICE_HEADS]
-    table = _table(table_of(choice, columns))
     warnings = [_line(f"Mind: {line}.") for line in choice.warnings]
-    return _block(_line(sentence, "font-weight:bold"), *warnings, _line(f"Limits: {limits}.", FAINT), table)
+    return _block(_line(outcome, BOLD), *warnings, _line(f"Limits: {limits}.", FAINT), _html(table_of(choice, columns)))
 
 
 # --- HTML -----------------------------------------------------------------------------------------------------------
@@ -120,19 +121,18 @@ def _line(text: str, style: str = "") -> str:
     return f'<div style="{style}">{escape(text)}</div>' if style else f"<div>{escape(text)}</div>"
 
 
-def _table(table: Table) -> str:
-    """Draw a table; the fastest is bold here, and needs no mark."""
+def _html(table: Table) -> str:
+    """Draw a table, its rows in the styles that they have on a terminal."""
 
     def line(cells: Sequence[str], tag: str, style: str) -> str:
         drawn = "".join(
             f'<{tag} style="text-align:{"left" if column.left else "right"};padding:1px 10px 1px 0;vertical-align:top;'
-            f'background:none;white-space:{"nowrap" if len(cell) < LONG else "normal"}">'
-            f"{escape(cell.replace(FASTEST, '').strip())}</{tag}>"
-            for cell, column in zip(cells, table.columns, strict=True)
+            f'background:none;white-space:{"nowrap" if len(cell) < LONG else "normal"}">{escape(cell)}</{tag}>'
+            for column, cell in zip(table.columns, cells, strict=True)
         )
         return f'<tr style="background:none;{style}">{drawn}</tr>'
 
-    styles = ({"dim": FAINT, CHOSEN: "font-weight:bold"}.get(table.style_of(row), "") for row in table.rows)
+    styles = (STYLES.get(table.style_of(row), "") for row in table.rows)
     body = "".join(line(cells, "td", style) for cells, style in zip(table.lines, styles, strict=True))
     return f'<table style="{TABLE}"><thead>{line(table.heads, "th", LINE)}</thead><tbody>{body}</tbody></table>'
 

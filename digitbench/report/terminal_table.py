@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import replace
 from functools import cache
 from textwrap import fill
@@ -24,16 +24,16 @@ def empty_table() -> RichTable:
     return RichTable(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
 
 
-def drawn(table: Table, columns: Sequence[Column]) -> RichTable:
-    """Draw a line for each row with some of a table's columns."""
+def drawn(table: Table) -> RichTable:
+    """Draw a line for each row."""
     rich_table = empty_table()
-    for column in columns:
+    for column in table.columns:
         justify, overflow = "left" if column.left else "right", "fold" if column.fold else "ellipsis"
         rich_table.add_column(column.head, justify=justify, no_wrap=not column.fold, overflow=overflow)  # type: ignore[arg-type]
     for previous, row in zip([None, *table.rows], table.rows, strict=False):
         if previous is not None and table.section_of(previous) != table.section_of(row):
             rich_table.add_section()
-        cells = (column.cell(row) for column in columns)
+        cells = (column.cell(row) for column in table.columns)
         shown = (Text(shown_name(cell)) if isinstance(cell, str) else cell for cell in cells)
         rich_table.add_row(*shown, style=table.style_of(row))
     return rich_table
@@ -62,7 +62,8 @@ def print_section(section: Section | None, console: Console) -> None:
 def fitting_table(table: Table, width: int | None) -> tuple[RichTable, Collection[str]]:
     """Draw as many columns as there is room for, all if `width` is None; and name those that are left out."""
     columns, left_out = list(table.columns), dict[str, str]()
-    while width is not None and width_of(drawn(table, columns)) > width and len(columns) > FEWEST:
+    rich_table = drawn(table)
+    while width is not None and width_of(rich_table) > width and len(columns) > FEWEST:
         index = min(range(len(columns)), key=lambda i: columns[i].worth)
         if columns[index].worth >= ALWAYS:
             break
@@ -70,7 +71,8 @@ def fitting_table(table: Table, width: int | None) -> tuple[RichTable, Collectio
         if dropped.shorter:
             columns.insert(index, replace(dropped.shorter, head=dropped.head))
         left_out[dropped.head] = (dropped.shorter or dropped).title
-    return drawn(table, columns), left_out.values()
+        rich_table = drawn(replace(table, columns=columns))
+    return rich_table, left_out.values()
 
 
 def width_of(table: RichTable) -> int:
