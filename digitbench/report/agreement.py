@@ -19,9 +19,9 @@ from digitbench.records.quality import BINS, SIGNIFICANT
 from digitbench.records.results import Flip, Pair, ReliabilityBin, Results, Row
 from digitbench.report.columns import precision_column
 from digitbench.report.footnotes import dynamic_notes
-from digitbench.report.table import ALWAYS, Column, Table, of_metric
+from digitbench.report.table import ALWAYS, Column, Section, Table, of_metric
 from digitbench.report.terminal import headline, print_missing
-from digitbench.report.terminal_table import drawn, print_line, print_rows, print_table, width_of
+from digitbench.report.terminal_table import drawn, print_line, print_rows, print_section, print_table, width_of
 
 Setup = tuple[str, str]
 """Backend and precision."""
@@ -67,7 +67,7 @@ def print_agreement(results: Results, console: Console, *, reliability: bool = F
         print_rows(main_table(results, rows), console)
         for line in footnotes(rows):
             print_line(line, console, "dim")
-        _print_flips(rows, console)
+        print_section(_flips(rows), console)
     if results.pairs:
         _print_pairs(results.pairs, Names.of(rows), console)
     if reliability:
@@ -183,14 +183,9 @@ def _margins(margins: Sequence[float]) -> str:
     return f"by {' to '.join(ends)}" if max(margins) else "in a tie"
 
 
-def _print_flips(rows: Sequence[Row], console: Console) -> None:
+def _flips(rows: Sequence[Row]) -> Section:
+    """Give a line for each new label of each image, at most of `IMAGES_SHOWN` of them."""
     images = changed_images(rows, Names.of(rows))
-    console.print()
-    if not images:
-        print_line("No label changed.", console, "bold")
-        return
-    heading = f"{counted(len(images), 'image')} changed {'its' if len(images) == 1 else 'their'} label somewhere"
-    print_line(f"{heading} ({RIGHT} right; by which margin; of a tie the lowest label is taken)", console, "bold")
     columns = [Column(head, ALWAYS, itemgetter(i), left=i > 1, fold=i == 4) for i, head in enumerate(FLIP_HEADS)]
     lines = []
     for image in images[:IMAGES_SHOWN]:
@@ -199,10 +194,11 @@ def _print_flips(rows: Sequence[Row], console: Console) -> None:
         for answer in others:
             lines.append([*cells, _written(answer), answer.who])
             cells = ["", "", ""]
-    print_rows(Table(columns, lines), console)
-    if len(images) > IMAGES_SHOWN:
-        remaining = len(images) - IMAGES_SHOWN
-        print_line(f"And {remaining:,} more, at smaller margins of the reference; all are in --json.", console, "dim")
+    heading = f"{counted(len(images), 'image')} changed {'its' if len(images) == 1 else 'their'} label somewhere"
+    legend = f"({RIGHT} right; by which margin; of a tie the lowest label is taken)"
+    more = f"And {len(images) - IMAGES_SHOWN:,} more, at smaller margins of the reference; all are in --json."
+    notes = [(more, "dim")] if len(images) > IMAGES_SHOWN else []
+    return Section(f"{heading} {legend}" if images else "No label changed.", Table(columns, lines), notes)
 
 
 def _written(answer: Answer) -> str:

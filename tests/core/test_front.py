@@ -10,8 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.test_charts_results import measured
+from core.test_choice import row
 from digitbench.evaluate.accuracy import wilson_interval
 from digitbench.judge import front
+from digitbench.judge.ties import Ties
 from digitbench.records.results import Accuracy
 
 POINTS = st.lists(st.tuples(st.integers(1, 6), st.integers(1, 6)), max_size=12)
@@ -65,3 +67,18 @@ def test_a_key_of_sizes_has_round_values_and_true_areas() -> None:
     assert front.round_values([]) == []
     assert front.diameter(1, 4, 10) == 5
     assert front.diameter(0, 0, 10) == 0
+
+
+@pytest.mark.parametrize(
+    ("ratio", "p50", "ratios_known", "tied"),
+    [(1.05, 12.0, True, True), (1.2, 10.1, True, False), (1.2, 10.5, False, True), (1.05, 12.0, False, False)],
+)
+def test_single_processes_are_compared_by_their_ratios_and_without_these_by_p50(
+    ratio: float, p50: float, ratios_known: bool, tied: bool
+) -> None:
+    first, second = row("a", [1.0]), row("b", [ratio])
+    assert second.latency_us
+    second = replace(second, latency_us=replace(second.latency_us, p50=p50))
+    if not ratios_known:
+        second = replace(second, generations=())
+    assert Ties(None).tied("latency", first, second) is Ties(None).tied("latency", second, first) is tied
