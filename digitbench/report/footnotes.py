@@ -7,8 +7,7 @@ from statistics import median
 
 from digitbench.judge.sorting import p50
 from digitbench.records import formatting
-from digitbench.records.formatting import Names, reference_possessive
-from digitbench.records.formatting import p_value as p_value
+from digitbench.records.formatting import Names, p_value, reference_possessive
 from digitbench.records.precisions import DYNAMIC, FP32
 from digitbench.records.results import Results, Row
 
