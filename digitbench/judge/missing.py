@@ -37,8 +37,7 @@ def why_missing(row: Row, partner: Row | None, newer: Mapping[Key, Row], metrics
             for candidate in newer.values()
             if candidate.error and candidate.backend == row.backend and candidate.batch_size is None
         )
-        reason = next((why_unusable("new", candidate) for candidate in failed), "")
-        return reason or "not in new"
+        return next((why_unusable("new", candidate) for candidate in failed), "not in new")
     if partner.error or answers_differ(partner):
         return why_unusable("new", partner)
     gates = set(metrics)

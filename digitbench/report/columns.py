@@ -121,12 +121,14 @@ def _ratio(results: Results) -> Column:
     baseline = formatting.baseline_of(results)
 
     def write(row: Row) -> str:
-        text, interval = ratio_or_tie(row, results), METRICS["ratio"].interval(row)
+        text = ratio_or_tie(row, results)
         if text and (row.backend, row.precision) == baseline:
             return f"{text} baseline"
-        return (
-            f"{text:<5} {formatting.bracketed(interval, row.ratio.value)}" if text and interval and row.ratio else text
-        )
+        if not (text and row.ratio):
+            return text
+        ratio, interval = row.ratio.value, row.ratio.interval
+        detail = formatting.bracketed(interval, ratio) if interval else formatting.times(ratio) * (text == "tie")
+        return f"{text:<5} {detail}".rstrip()
 
     write_short = partial(ratio_or_tie, results=results)
     short = of_metric("ratio", 10.5, head="ratio's [interval]", cell=write_short, left=True)

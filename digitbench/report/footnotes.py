@@ -8,8 +8,7 @@ from statistics import median
 from digitbench.judge.sorting import p50
 from digitbench.plugins import references
 from digitbench.records import formatting
-from digitbench.records.formatting import Names
-from digitbench.records.formatting import p_value as p_value
+from digitbench.records.formatting import Names, p_value
 from digitbench.records.precisions import DYNAMIC, FP32
 from digitbench.records.results import Results, Row
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from functools import partial
 
 from rich.table import Table as RichTable
 from rich.text import Text
@@ -51,31 +52,25 @@ def render_live_table(results: Results, width: int, height: int) -> RichTable:
 
     columns = [Column("p50 in µs", ALWAYS, name, left=True)]
     for index, size in enumerate(sorted({size for line in setups.values() for size in line})):
-        columns.append(Column(f"batch {size}", ALWAYS / (index + 2), _p50_of(size)))
-        columns.append(Column("", -index, _ratio_of(size, results), left=True))
+        columns.append(Column(f"batch {size}", ALWAYS / (index + 2), partial(_p50, size=size)))
+        columns.append(Column("", -index, partial(_ratio, size=size, results=results), left=True))
     columns.append(Column("generations", ALWAYS, generations, left=True))
     return fitting_table(Table(columns, lines, lambda line: "" if line else "dim"), width)[0]
 
 
-def _p50_of(size: int) -> Callable[[Line], Text]:
-    def write(line: Line) -> Text:
-        row = line.get(size)
-        if row is None:
-            return Text("")
-        if row.error:
-            return Text("failed", "red")
-        return Text(formatting.micros(p50(row), 50), _style(row)) if row.latency_us else Text(WAITING, "dim")
-
-    return write
+def _p50(line: Line, size: int) -> Text:
+    row = line.get(size)
+    if row is None:
+        return Text("")
+    if row.error:
+        return Text("failed", "red")
+    return Text(formatting.micros(p50(row), 50), _style(row)) if row.latency_us else Text(WAITING, "dim")
 
 
-def _ratio_of(size: int, results: Results) -> Callable[[Line], Text]:
-    def write(line: Line) -> Text:
-        row = line.get(size)
-        timed = row is not None and row.latency_us and not row.error
-        return Text(ratio_or_tie(row, results), _style(row)) if row and timed else Text("")
-
-    return write
+def _ratio(line: Line, size: int, results: Results) -> Text:
+    row = line.get(size)
+    timed = row is not None and row.latency_us and not row.error
+    return Text(ratio_or_tie(row, results), _style(row)) if row and timed else Text("")
 
 
 def _style(row: Row) -> str:

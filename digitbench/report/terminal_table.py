@@ -13,7 +13,6 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from digitbench.report.table import ALWAYS, Section, Table
-from digitbench.report.table import Column as Column  # for those that draw tables themselves
 from digitbench.system.text import shown_name
 
 FEWEST = 3

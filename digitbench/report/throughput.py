@@ -30,19 +30,18 @@ RULE = (
 def print_saturation(results: Results, console: Console) -> None:
     """Print a chart for each thread count, if there are batch sizes enough to see a curve."""
     names, printed = Names.of(results.rows), False
-    rows = [row for row in results.rows if row.throughput_per_s and row.batch_size and not row.error]
-    for threads in sorted({row.threads for row in rows}):
-        curves: dict[str, dict[int, Row]] = {}
-        for row in rows:
-            if row.threads == threads:
-                curves.setdefault(names.backend(row), {})[row.batch_size or 1] = row
-        sizes = sorted({size for curve in curves.values() for size in curve})
+    curves: dict[int, dict[str, dict[int, Row]]] = {}
+    for row in results.rows:
+        if row.throughput_per_s and row.batch_size and not row.error:
+            curves.setdefault(row.threads, {}).setdefault(names.backend(row), {})[row.batch_size] = row
+    for threads, curve_by_name in sorted(curves.items()):
+        sizes = sorted({size for curve in curve_by_name.values() for size in curve})
         if len(sizes) < FEWEST_SIZES:
             continue
         with_threads = f", {counted(threads, 'thread')}" if names.threads else ""
         console.print()
         print_line(f"Throughput against batch size{with_threads}, in images/s", console, "bold")
-        lines = sorted(curves.items(), key=lambda line: -_best(line))
+        lines = sorted(curve_by_name.items(), key=lambda line: -_best(line))
         for columns in _charts(sizes):
             chart = drawn(Table(columns, lines))
             if not console.is_terminal or width_of(chart) <= console.width:

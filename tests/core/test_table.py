@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import html
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import attrgetter
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 from rich.text import Text
 
-from core.test_terminal import a_run
+from core.test_terminal import a_run, results_of
+from digitbench.records.results import NativeToolResult, Ratio, SgemmRow
+from digitbench.report import sections, sgemm
+from digitbench.report.page import Source
+from digitbench.report.page.html import render
 from digitbench.report.table import ALWAYS, CHOSEN, Column, Section, Table, of_metric, text_table
+from digitbench.report.terminal import print_results
 from digitbench.report.terminal_table import print_rows, print_section
 
 
@@ -97,3 +104,22 @@ def test_the_column_of_a_metric_says_what_the_metric_says(interval: bool, text: 
     column = of_metric("p50", 7, interval=interval, left=True)
     assert (column.head, column.worth, column.timing, column.left) == ("p50 µs", 7, True, True)
     assert (column.text(row), column.sorted_by(row)) == (text, 16.9)
+
+
+def test_a_page_shows_the_sections_that_a_terminal_shows_with_their_notes() -> None:
+    rows, extras = a_run()
+    sgemm_row = replace(rows[0], backend="sgemm")
+    tool = NativeToolResult("onnx", "perf_test", 1, 1, ((10.0, 8.0), (10.5, 9.0)), Ratio(1.2, (1.1, 1.3)), "rounded")
+    results = results_of(*rows, **{**extras, "roofs": (SgemmRow(sgemm_row, 200_000),), "referees": (tool,)})
+    page = html.unescape(render([Source(Path("x.json"), results, no_bundle="none", no_data="none")]))
+    stream = io.StringIO()
+    print_results(results, Console(file=stream), ledger=True)
+    shown = [sections.call_breakdowns(results), sections.native_tools(results), sgemm.section(results)]
+    for section in filter(None, shown):
+        assert section.title in stream.getvalue()
+        assert f"<caption><span>{section.title}</span>" in page
+        for line, _ in section.notes:
+            assert line in stream.getvalue()
+            assert f"<li>{line}</li>" in page
+    assert ">1.10 6%</td>" in page, "a step with its share of the call"
+    assert stream.getvalue().count("Slower than its own tool") == page.count("Slower than its own tool") == 1

@@ -85,6 +85,8 @@ def test_the_ratio_of_a_single_process_is_a_tie_within_a_tenth(value: float, cel
     row = compared("onnx", 1, 19, None, Ratio(value))
     other_floor = replace(FLOOR, ratio=Ratio(1.0))
     assert ratio_or_tie(row, results_of(row, settings=BASELINE, floors=(other_floor,))) == cell
+    shown_cell = f"tie   ×{value:.2f}" if cell == "tie" else f" {cell} "
+    assert shown_cell in shown(row, settings=BASELINE, floors=(other_floor,)), "the number is shown too"
 
 
 def test_half_an_interval_is_never_written_smaller_than_it_is() -> None:

@@ -28,11 +28,8 @@ def write(sources: Sequence[Source]) -> str:
     for verdict in verdicts:
         title = f"**{plain(verdict.title[:1].upper() + verdict.title[1:])}.** " if len(verdicts) > 1 else ""
         blocks.append(f"{title}{plain(verdict.sentence)}")
-    blocks.append(
-        _details("What this rests on", bullets(_supporting_notes(verdicts)))
-        if any(verdict.more for verdict in verdicts)
-        else ""
-    )
+    notes = bullets(_supporting_notes(verdicts))
+    blocks.append(_details("What this rests on", notes) if notes else "")
     if len(sources) > 1:
         blocks += _runs_and_changes(sources)
     blocks += ["## Results", to_markdown(results).strip()]
@@ -67,10 +64,8 @@ def _supporting_notes(verdicts: Sequence[Recommendation]) -> list[str]:
     for verdict in verdicts:
         for line in verdict.more:
             titles_by_line.setdefault(line, []).append(verdict.title)
-    return [
-        line if len(titles) == len(verdicts) else f"{'; '.join(titles)}: {line}"
-        for line, titles in titles_by_line.items()
-    ]
+    everywhere = len(verdicts)
+    return [f"{'; '.join(titles)}: " * (len(titles) < everywhere) + line for line, titles in titles_by_line.items()]
 
 
 def _details(summary: str, body: str) -> str:

@@ -17,7 +17,6 @@ from digitbench.records.precisions import FP32
 from digitbench.records.results import Accuracy, Floor, Results, Row
 from digitbench.report import choice as choice_report
 from digitbench.report import page
-from digitbench.report.footnotes import p_value
 
 SURE, UNSURE, NONE = "sure", "unsure", "none"
 
@@ -138,7 +137,7 @@ def _accuracy_clause(row: Row, compared_row: Row) -> str:
     test = agreement.mcnemar(*counts)
     if not any(counts):
         return f"and right on the very same images ({accuracy.top1:.2%})"
-    p = p_value(test.p_value)
+    p = formatting.p_value(test.p_value)
     if test.verdict == "same":
         equals = "p" if p.startswith("<") else "p ="
         return f"at an accuracy that can't be told apart ({values}, McNemar {equals} {p})"
