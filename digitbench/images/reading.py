@@ -329,11 +329,9 @@ def _shrink(picture: Image) -> Image:
         else:
             converted = strip.convert(mode)
         canvas.paste(converted.reduce(factor), (0, top // factor))
-    share = LONGEST / max(canvas.size)
-    if share >= 1:
-        return canvas
-    size = max(1, round(canvas.width * share)), max(1, round(canvas.height * share))
-    return canvas.resize(size, Image.Resampling.BILINEAR)
+    if max(canvas.size) > LONGEST:
+        canvas.thumbnail((LONGEST, LONGEST), Image.Resampling.BILINEAR)
+    return canvas
 
 
 def _strips(picture: Image, factor: int) -> Iterator[tuple[int, Image]]:
