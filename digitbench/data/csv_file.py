@@ -8,9 +8,8 @@ import zlib
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
-from itertools import count
 from pathlib import Path
-from typing import IO, NoReturn
+from typing import NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -284,25 +283,16 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
         It can't be read, or is too large.
     """
     size = rows = 0
+    opener = gzip.open if path.name.lower().endswith(".gz") else open
     try:
-        with _open(path) as stream:
-            for number in count(1):
-                line = stream.readline(LONGEST)
-                if not line:
-                    return
-                text = line.decode("utf-8", "replace").removeprefix("\ufeff").rstrip("\r\n")
-                size, rows = size + len(line), rows + bool(text.strip())
+        with opener(path, "rt", encoding="utf-8-sig", errors="replace") as stream:
+            for number, line in enumerate(iter(lambda: stream.readline(LONGEST), ""), 1):
+                size, rows = size + len(line), rows + bool(line.strip())
                 if len(line) == LONGEST:
                     raise DataError(f"{path}: line {number} has {LONGEST:,} bytes or more: not a CSV of pixels")
                 if size > MOST_BYTES or rows > MOST_ROWS:
                     raise DataError(f"{path}: more than {MOST_BYTES / 1e9:g} GB or {MOST_ROWS:,} lines: too large")
-                if text.strip():
-                    yield number, text
+                if line.strip():
+                    yield number, line.rstrip("\n")
     except (OSError, EOFError, zlib.error) as exc:
         raise DataError(f"{path}: not readable: {one_line(exc, 80)}") from exc
-
-
-def _open(path: Path) -> IO[bytes]:
-    if path.name.lower().endswith(".gz"):
-        return gzip.open(path)  # type: ignore[return-value]
-    return path.open("rb")

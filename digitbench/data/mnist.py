@@ -218,13 +218,11 @@ def _answering(mirrors: tuple[Mirror, ...]) -> list[Mirror]:
         threading.Thread(target=ask, args=(mirror,), daemon=True).start()
     answered: list[Mirror] = []
     deadline = time.monotonic() + ANSWER_SECONDS
-    for _ in mirrors:
-        remaining = deadline - time.monotonic()
-        try:
+    with contextlib.suppress(queue.Empty):
+        for _ in mirrors:
+            remaining = deadline - time.monotonic()
             answer = answers.get(timeout=max(0.0, min(remaining, 1.0) if answered else remaining))
-        except queue.Empty:
-            break
-        answered += [answer] if answer else []
+            answered += [answer] if answer else []
     return answered
 
 

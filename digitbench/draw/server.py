@@ -142,7 +142,7 @@ class _Intake:
 
     def __init__(self, group: ProcessGroup) -> None:
         self._group = group
-        self._answered = self._uploads = 0
+        self._answering, self._uploading = asyncio.Semaphore(MOST_ANSWERED), asyncio.Semaphore(MOST_UPLOADS)
         self._decoding = asyncio.Semaphore(1)  # a large picture takes 200 MB while it is read
 
     async def take_drawing(self, request: Request) -> ASGIApp:
@@ -155,11 +155,10 @@ class _Intake:
         """Answer a picture file."""
         from digitbench.images.reading import prepared
 
-        if self._uploads >= MOST_UPLOADS:
+        if self._uploading.locked():
             await guard.drain(request)
             raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "too many pictures at once; try again in a second")
-        self._uploads += 1
-        try:
+        async with self._uploading:
             with tempfile.NamedTemporaryFile(dir=self._group.folder) as file:  # 100 MB are too much for memory
                 if not await guard.read_body(request, MOST_BYTES, file.write):
                     raise Refusal(HTTPStatus.BAD_REQUEST, "nothing was sent; send a picture file's bytes")
@@ -169,24 +168,19 @@ class _Intake:
                         picture = await asyncio.to_thread(prepared, Path(file.name), "this picture", SHARE_OF_PIXELS)
                     finally:
                         _trim_memory()
-        finally:
-            self._uploads -= 1
         return self._answers(picture)
 
     def _answers(self, picture: Pixels) -> ASGIApp:
         """Stream the picture that is seen, then each candidate's answer, as lines of JSON."""
         from starlette.responses import StreamingResponse
 
-        if self._answered >= MOST_ANSWERED:
+        if self._answering.locked():
             raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "too many at once; try again in a second")
-        self._answered += 1
 
         async def stream(scope: Scope, receive: Receive, send: Send) -> None:
-            try:
+            async with self._answering:  # nobody came in between
                 lines = _lines(self._group, picture)
                 await StreamingResponse(lines, media_type="application/x-ndjson")(scope, receive, send)
-            finally:
-                self._answered -= 1
 
         return stream
 

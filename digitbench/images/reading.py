@@ -37,7 +37,7 @@ INSTALL = 'pip install "digitbench[images]"'
 LONGEST = 1280  # pixels: the longest side of what is read
 STRIP_PIXELS = 4_000_000  # brought into another mode at a time
 WHITE_LEVELS = (1, 255, 1023, 4095, 16383, 65535)  # of 1, 8, 10, 12, 14 and 16 bits
-READ_BY_PARTS = frozenset(("PNG", "JPEG", "TIFF"))  # by Pillow; of the others it reads a short header, or all at once
+READ_BY_PARTS = frozenset(("PNG", "JPEG", "TIFF"))  # by Pillow, with metadata among them
 ORIENTATION, TILE_WIDTH, TILE_HEIGHT = 274, 322, 323
 DIRECTORIES = (34665, 34853, 40965)  # below a TIFF's first: EXIF's, of places, of interoperability
 NULL_HANDLER = logging.NullHandler()
@@ -216,16 +216,15 @@ def _read(stream: IO[bytes], file_format: str, share: float) -> npt.NDArray[np.u
     if file_format == "JPEG":
         file_limits.check_jpeg(stream)
     stream.seek(0)
-    file = file_limits.BoundedFile(stream)
-    if file_format not in READ_BY_PARTS:
-        file.allow_pixels()
-    with _open(file, file_format) as picture:
+    bounded = file_limits.BoundedFile(stream) if file_format in READ_BY_PARTS else None
+    with _open(bounded or stream, file_format) as picture:
         file_limits.check_size(*picture.size, file_format, share)
         if file_format not in {"HEIF", "JPEG"} and getattr(picture, "n_frames", 1) > 1:
             raise ImageError("it is animated or has several pages; save the one you mean as a picture of its own")
         if file_format == "TIFF":
             _check_tiff(picture)
-        file.allow_pixels()
+        if bounded:
+            bounded.allow_pixels()
         if file_format == "JPEG":  # decoded at a half, a quarter or an eighth, which costs little
             scale = min(1.0, LONGEST / max(picture.size))
             picture.draft(None, (int(picture.width * scale) or 1, int(picture.height * scale) or 1))
@@ -329,11 +328,9 @@ def _shrink(picture: Image) -> Image:
         else:
             converted = strip.convert(mode)
         canvas.paste(converted.reduce(factor), (0, top // factor))
-    share = LONGEST / max(canvas.size)
-    if share >= 1:
-        return canvas
-    size = max(1, round(canvas.width * share)), max(1, round(canvas.height * share))
-    return canvas.resize(size, Image.Resampling.BILINEAR)
+    if max(canvas.size) > LONGEST:
+        canvas.thumbnail((LONGEST, LONGEST), Image.Resampling.BILINEAR)
+    return canvas
 
 
 def _strips(picture: Image, factor: int) -> Iterator[tuple[int, Image]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import sys
 import warnings
 from collections.abc import Callable
@@ -153,6 +154,25 @@ def test_a_picture_that_was_stored_turned_is_upright(file_format: str, orientati
     pixels = read_photograph(encoded(stored, file_format, exif=exif.tobytes(), **options))
     assert pixels.shape == (60, 40, 3)
     assert np.abs(pixels[..., 0].astype(int) - MARKED).mean() < 3
+
+
+def test_where_exif_is_silent_xmp_says_how_a_picture_was_stored() -> None:
+    xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
+    pixels = read_photograph(encoded(RGB.transpose(Image.Transpose.ROTATE_90), "JPEG", quality=95, xmp=xmp))
+    assert pixels.shape == (60, 40, 3)
+    assert np.abs(pixels[..., 0].astype(int) - MARKED).mean() < 3
+
+
+def test_a_bmp_of_many_runs_is_read() -> None:
+    """Pillow reads its runs byte by byte."""
+    runs = (b"\2\x40" + b"\2\xc0") * 150 + b"\0\0"
+    rows = 500 * runs + b"\0\1"
+    palette = b"".join(bytes([level, level, level, 0]) for level in range(256))
+    header = struct.pack("<LiiHHLLiiLL", 40, 600, 500, 1, 8, 1, len(rows), 2835, 2835, 256, 0) + palette
+    head = b"BM" + struct.pack("<LHHL", 14 + len(header) + len(rows), 0, 0, 14 + len(header))
+    pixels = read_photograph(head + header + rows)
+    assert pixels.shape[:2] == (500, 600)
+    assert pixels[0, :6].ravel()[:: pixels[0, 0].size].tolist() == [64, 64, 192, 192, 64, 64]
 
 
 @pytest.mark.parametrize(("file_format", "size"), [("PNG", (2700, 600)), ("JPEG", (700, 5300)), ("TIFF", (5000, 3))])
