@@ -113,7 +113,7 @@ def _lines(group: Group, rows: Sequence[Row], against: str) -> list[dict[str, An
             **described(row, name, styles), **{axis: value(row) for axis, (_, value) in AXES.items()},
             "low": low and 100 * low, "high": high and 100 * high, "front": judged.front, "bold": judged.front,
             "area": COSTS["memory" if against == "size" else "size"](row), "line": index,
-            "label": f"{name}: chosen" if judged is choice.named else "",
+            "label": f"chosen: {name}" if judged is choice.named else "",
             "rank": rank_of[id(row)] if against == "latency" or row.validity else "",
             "top-1 %": f"{row.accuracy.top1 * 100:.2f}" if row.accuracy else "",
             "p50 µs": formatting.percentile(row, "p50", interval=True),
@@ -193,8 +193,8 @@ def _panel(
         middle = sqrt(min(map(AXES[x][1], rows)) * max(map(AXES[x][1], rows)))
         label = points.transform_filter("datum.label").encode(text="label:N")
         right, left = (label.transform_filter(f"datum['{x}'] {where} {middle}") for where in ("<=", ">"))
-        layers.append(right.mark_text(align="left", dx=16, dy=-16, fontWeight="bold"))
-        layers.append(left.mark_text(align="right", dx=-16, dy=-16, fontWeight="bold"))
+        style: dict[str, Any] = {"dy": -16, "fontWeight": "bold", "limit": PLOT_WIDTH / 2}
+        layers += [right.mark_text(align="left", dx=16, **style), left.mark_text(align="right", dx=-16, **style)]
     return alt.layer(*layers, width=PLOT_WIDTH, height=height)
 
 

@@ -29,8 +29,8 @@ TITLES = {"throughput": "Throughput, images per second", "latency": "p50 latency
 FORMATS = {"throughput": "~s", "latency": ",.4~r"}
 FEW = 6  # lines in one panel that are easy to tell apart
 WIDTH, HEIGHT, SINGLE_HEIGHT = 1060, 210, 320
-LABEL = 13
-"""Distance of two curves' names, in pixels."""
+LABEL, MOST_LABEL = 13, 170
+"""Distance of two curves' names, and how wide they may be, in pixels."""
 SATURATION = (
     "○ and the number behind a name: the batch size at which throughput saturates, the smallest with "
     f"{ENOUGH * 100:.0f} % or more of the best of any larger one (~ not so in every generation; + still growing there)."
@@ -124,7 +124,7 @@ def value_of(row: Row, metric: Metric) -> float | None:
 def curves(results: Results, metric: Metric) -> list[Curve]:
     """Sort rows into curves, and curves by their panel; the quickest of a panel comes first.
 
-    None if there is a single batch size and a single thread count.
+    Empty if there is a single batch size and a single thread count.
     """
     rows = [row for row in timed(results) if value_of(row, metric)]
     over_sizes, names = len({row.batch_size for row in rows}) > 1, Names.of(rows)
@@ -137,17 +137,17 @@ def curves(results: Results, metric: Metric) -> list[Curve]:
     count_by_fixed = Counter(fixed for _, _, fixed in points_by_key)
     crowded = max(count_by_fixed.values()) > FEW
 
-    found = []
+    unsorted = []
     for (backend, precision, fixed), points in points_by_key.items():
         group = counted(fixed, "thread") if over_sizes else f"batch {fixed}"
         panel = f"{backend}, {group}" if crowded and len(count_by_fixed) > 1 else backend if crowded else group
         name = (precision if names.precisions else backend) if crowded else names.backend(next(iter(points.values())))
         ordered = dict(sorted(points.items()))
-        found.append(Curve(fixed, panel, name, not crowded, ordered, saturation(ordered) if over_sizes else ""))
-    best = {backend: max(curve.best for curve in found if curve.backend == backend) for backend, _, _ in points_by_key}
-    return sorted(
-        found, key=lambda curve: (curve.fixed, crowded and -best[curve.backend], -curve.best, curve.name)
-    )  # fmt: skip
+        unsorted.append(Curve(fixed, panel, name, not crowded, ordered, saturation(ordered) if over_sizes else ""))
+    best = {
+        backend: max(curve.best for curve in unsorted if curve.backend == backend) for backend, _, _ in points_by_key
+    }
+    return sorted(unsorted, key=lambda curve: (curve.fixed, crowded and -best[curve.backend], -curve.best, curve.name))
 
 
 def swept(all_curves: Sequence[Curve]) -> str:
@@ -179,7 +179,7 @@ def _block(block: Sequence[Curve], all_curves: Sequence[Curve], metric: Metric) 
     panels = list(dict.fromkeys(curve.panel for curve in block))
     columns = 2 if len(panels) == 4 else min(3, len(panels))
     height = HEIGHT if len(panels) > columns else SINGLE_HEIGHT
-    label_width = max(vega.text_width(curve.label, vega.SMALL) for curve in all_curves)
+    label_width = min(MOST_LABEL, max(vega.text_width(curve.label, vega.SMALL) for curve in all_curves))
     width = (WIDTH - 60) / columns - label_width - 34
     x_axis = alt.Axis(title=swept(all_curves), values=places, format=",d", grid=True, labelOverlap="greedy")
     points = alt.Chart().encode(
@@ -201,11 +201,10 @@ def _block(block: Sequence[Curve], all_curves: Sequence[Curve], metric: Metric) 
     rings = points.transform_filter("datum.saturated").mark_point(strokeWidth=1.3, opacity=1)
     drawn.append(rings.encode(color=colour, size=alt.value(200)))
     labels = points.transform_filter("datum.label").transform_calculate(y="datum.label_y")
-    drawn.append(labels.mark_text(align="left", dx=10, fontSize=vega.SMALL).encode(text="label:N"))
-    facet: alt.FacetChart = alt.layer(*drawn, data=vega.data(data), width=width, height=height).facet(
-        alt.Facet("panel:N", sort=panels, title=None), columns=columns, spacing={"column": 24, "row": 12}
-    )
-    return facet
+    drawn.append(labels.mark_text(align="left", dx=10, fontSize=vega.SMALL, limit=MOST_LABEL).encode(text="label:N"))
+    facet = alt.Facet("panel:N", sort=panels, title=None)
+    layers = alt.layer(*drawn, data=vega.data(data), width=width, height=height)
+    return layers.facet(facet, columns=columns, spacing={"column": 24, "row": 12})
 
 
 def _points(curve: Curve, metric: Metric, style: Style) -> list[dict[str, Any]]:

@@ -44,7 +44,7 @@ _AXIS = {"labelColor": BLACK, "titleColor": BLACK, "domainColor": GREY, "tickCol
 CONFIG: dict[str, Any] = {
     "font": FONT, "background": WHITE, "view": {"stroke": None}, "aria": False, "mark": {"aria": False}, "axis": _AXIS,
     "header": {"labelColor": BLACK, "labelFontSize": PLAIN, "labelFontWeight": "bold", "labelAnchor": "start",
-               "labelOrient": "top", "title": None},
+               "labelOrient": "top", "labelLimit": 280, "title": None},
     "legend": {"labelColor": BLACK, "labelFontSize": PLAIN, "labelLimit": 250, "title": None, "titleColor": BLACK,
                "titleFontSize": PLAIN, "titleLimit": 400},
     "title": {"color": BLACK, "fontSize": HEAD, "subtitleColor": GREY, "subtitleFontSize": PLAIN, "anchor": "start",

@@ -19,15 +19,18 @@ def recipe_line(recipe: Mapping[str, Any]) -> str:
     return ", ".join(part for part in _parts(recipe) if part)
 
 
+def _joined(values: object, separator: str = ", ") -> str:
+    return separator.join(map(str, values)) if isinstance(values, list | tuple) else ""
+
+
 def _parts(recipe: Mapping[str, Any]) -> Iterator[str]:
-    hidden, filters, members = (recipe.get(key) for key in ("hidden", "convolutions", "members"))
+    members, widths = recipe.get("members"), _joined(recipe.get("hidden"), "-")
+    filters, fields = _joined(recipe.get("convolutions")), _joined(recipe.get("receptive_fields"))
     yield f"a committee of {members}" if isinstance(members, int) and members > 1 else ""
     yield f"without {recipe['crop']} pixels at each edge" if recipe.get("crop") else ""
-    yield f"convolutions of {', '.join(map(str, filters))} filters" if isinstance(filters, list) and filters else ""
-    widths = "-".join(map(str, hidden)) if isinstance(hidden, list | tuple) and hidden else "no hidden layer"
-    yield f"{widths} {recipe.get('activation', '')}".strip() if hidden else widths
-    fields = recipe.get("receptive_fields")
-    yield f"receptive fields of {', '.join(map(str, fields))} pixels" if isinstance(fields, list) and fields else ""
+    yield f"convolutions of {filters} filters" if filters else ""
+    yield f"{widths} {recipe.get('activation', '')}".strip() if widths else "no hidden layer"
+    yield f"receptive fields of {fields} pixels" if fields else ""
     yield "batch normalisation" if recipe.get("batch_normalization") else ""
     yield f"dropout {recipe['dropout']}" if recipe.get("dropout") else ""
     yield str(recipe.get("output_activation", ""))

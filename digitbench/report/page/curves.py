@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from digitbench.charts import palette, vega
-from digitbench.charts.candidates import MARK, Column, described, marks, table
+from digitbench.charts.candidates import MARK, NAME, described, marks, table
 from digitbench.judge.sorting import Group, p50
 from digitbench.records import formatting
 from digitbench.records.results import Results, Row
@@ -50,7 +50,7 @@ def _over_runs(runs: Sequence[tuple[str, Results]], group: Group) -> Plot:
         f"p50 of {formatting.counted(len(by_name), 'candidate')} over {formatting.counted(len(runs), 'run')}, at "
         f"{title_of(group)}. The table of changes says which of them are beyond noise."
     )
-    legend = table([*by_name.values()], (MARK, Column("name", right=False)))
+    legend = table([{**point, "line": line} for line, point in enumerate(by_name.values())], (MARK, NAME))
     return Plot(f"runs-{short(group)}", text, alt.hconcat(drawn, legend, spacing=24))
 
 
