@@ -7,8 +7,7 @@ from typing import Any, ClassVar
 
 from digitbench_tensorflow import TensorFlowBackend, take_threads
 
-from digitbench.backend import NATIVE_SPEC, IOSpec, Runtime, Signature, Style, Tensor
-from digitbench.errors import ArtifactError, reason
+from digitbench.backend import NATIVE_SPEC, IOSpec, Runtime, Signature, Style, Tensor, opening
 
 
 class KerasBackend(TensorFlowBackend):
@@ -36,16 +35,12 @@ labels = predict(tf.constant(images)).numpy().argmax(axis=1)
         import keras
         import tensorflow as tf
 
-        if not artifact.is_file():
-            raise FileNotFoundError(artifact)
         self._version = str(keras.__version__)
-        take_threads(tf, threads)
-        try:
+        with opening(artifact, "Keras"):
+            take_threads(tf, threads)
             # It owns the variables that are read. Code in the file is refused, unless its user trusts it.
             self._model = keras.models.load_model(artifact, compile=False, safe_mode=not io_spec.trusted)
             self._prepare(tf, io_spec)
-        except Exception as exc:
-            raise ArtifactError(f"{artifact}: Keras can't open it: {reason(exc, artifact)}") from exc
 
     def _compile(self) -> Any:
         tf, model, io_spec = self._tf, self._model, self._io_spec
@@ -62,17 +57,15 @@ labels = predict(tf.constant(images)).numpy().argmax(axis=1)
         import keras
         import tensorflow as tf
 
-        take_threads(tf, 1)
-        try:
+        with opening(artifact, "Keras"):
+            take_threads(tf, 1)
             model = keras.models.load_model(artifact, compile=False, safe_mode=not trusted)
             inputs = tuple(Tensor(tensor.name, tuple(tensor.shape), str(tensor.dtype)) for tensor in model.inputs)
             outputs = tuple(
                 Tensor(name, tuple(tensor.shape), str(tensor.dtype))
                 for name, tensor in zip(_output_names(model), model.outputs, strict=True)
             )
-        except Exception as exc:
-            raise ArtifactError(f"{artifact}: Keras can't open it: {reason(exc, artifact)}") from exc
-        return Signature(inputs, outputs)
+            return Signature(inputs, outputs)
 
     @property
     def runtime(self) -> Runtime:

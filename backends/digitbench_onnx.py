@@ -20,8 +20,8 @@ from digitbench.backend import (
     Style,
     Tensor,
     check_images,
+    opening,
 )
-from digitbench.errors import ArtifactError, reason
 
 PROVIDER = "CPUExecutionProvider"
 
@@ -45,8 +45,6 @@ labels = model.run(None, {model.get_inputs()[0].name: images})[0].argmax(axis=1)
     def __init__(self, artifact: Path, *, threads: int, io_spec: IOSpec = NATIVE_SPEC) -> None:
         import onnxruntime as ort
 
-        if not artifact.is_file():
-            raise FileNotFoundError(artifact)
         self._version = str(ort.__version__)
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
@@ -54,12 +52,10 @@ labels = model.run(None, {model.get_inputs()[0].name: images})[0].argmax(axis=1)
         options.log_severity_level = 4
         # Idle worker threads would otherwise spin, which slows down other candidates' measurements too.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        try:
+        with opening(artifact, "ONNX Runtime"):
             self._session: Any = ort.InferenceSession(str(artifact), options, providers=[PROVIDER])
             self._input = self._session.get_inputs()[0].name
             self._output = io_spec.output or self._session.get_outputs()[0].name
-        except Exception as exc:
-            raise ArtifactError(f"{artifact}: ONNX Runtime can't open it: {reason(exc, artifact)}") from exc
         self._io_spec, self._dtype = io_spec, np.dtype(io_spec.dtype)
         self._shape = (0, *io_spec.shape)
 

@@ -9,8 +9,19 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from digitbench.backend import NATIVE_SPEC, Backend, Images, IOSpec, Runtime, Scores, Steps, Style, check_images
-from digitbench.errors import ArtifactError, BackendError, reason
+from digitbench.backend import (
+    NATIVE_SPEC,
+    Backend,
+    Images,
+    IOSpec,
+    Runtime,
+    Scores,
+    Steps,
+    Style,
+    check_images,
+    opening,
+)
+from digitbench.errors import BackendError
 
 MAX_COMPILED = 8  # compiled models, one per batch size
 
@@ -53,8 +64,6 @@ labels = model(images)[0].argmax(axis=1)
     def __init__(self, artifact: Path, *, threads: int, precision: str = "fp32", io_spec: IOSpec = NATIVE_SPEC) -> None:
         import openvino as ov
 
-        if not artifact.is_file():
-            raise FileNotFoundError(artifact)
         self._ov, self._io_spec, self._dtype = ov, io_spec, np.dtype(io_spec.dtype)
         self._settings = {
             "PERFORMANCE_HINT": "LATENCY",
@@ -64,12 +73,10 @@ labels = model(images)[0].argmax(axis=1)
             "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
             "ENABLE_CPU_PINNING": False,  # pinned, candidates that run at the same time could share a core
         }
-        try:
+        with opening(artifact, "OpenVINO"):
             self._model: Any = _core().read_model(str(artifact))
             self._bound: dict[int, tuple[Any, Images, Scores]] = {}
             self._bind(io_spec.batch or 1)
-        except RuntimeError as exc:
-            raise ArtifactError(f"{artifact}: OpenVINO can't open it: {reason(exc, artifact)}") from exc
         if precision == "bf16" and self._arithmetic() != "bf16":
             problem = f"this processor has no bfloat16, OpenVINO would compute in {self._arithmetic()}"
             raise BackendError(f"{problem}; choose another precision")

@@ -9,8 +9,7 @@ from typing import Any, ClassVar
 
 from digitbench_tensorflow import TensorFlowBackend, take_threads
 
-from digitbench.backend import NATIVE_SPEC, IOSpec, Runtime, Signature, Style, Tensor
-from digitbench.errors import ArtifactError, reason
+from digitbench.backend import NATIVE_SPEC, IOSpec, Runtime, Signature, Style, Tensor, opening
 
 
 class SavedModelBackend(TensorFlowBackend):
@@ -34,14 +33,10 @@ labels = predict(tf.constant(images)).numpy().argmax(axis=1)
     def __init__(self, artifact: Path, *, threads: int, io_spec: IOSpec = NATIVE_SPEC) -> None:
         import tensorflow as tf
 
-        if not artifact.exists():
-            raise FileNotFoundError(artifact)
-        take_threads(tf, threads)
-        try:
+        with opening(artifact, "TensorFlow"):
+            take_threads(tf, threads)
             self._loaded, self._serve = _load(tf, artifact)  # the first owns the variables that the second reads
             self._prepare(tf, io_spec)
-        except Exception as exc:
-            raise ArtifactError(f"{artifact}: TensorFlow can't open it: {reason(exc, artifact)}") from exc
 
     def _compile(self) -> Any:
         tf, serve, io_spec = self._tf, self._serve, self._io_spec
@@ -57,15 +52,13 @@ labels = predict(tf.constant(images)).numpy().argmax(axis=1)
         """See `Backend.signature`."""
         import tensorflow as tf
 
-        take_threads(tf, 1)
-        try:
+        with opening(artifact, "TensorFlow"):
+            take_threads(tf, 1)
             _, serve = _load(tf, artifact)
             inputs, outputs = serve.structured_input_signature[1], serve.structured_outputs
             return Signature(
                 *(tuple(_tensor(*item) for item in sorted(tensors.items())) for tensors in (inputs, outputs))
             )
-        except Exception as exc:
-            raise ArtifactError(f"{artifact}: TensorFlow can't open it: {reason(exc, artifact)}") from exc
 
     @property
     def runtime(self) -> Runtime:

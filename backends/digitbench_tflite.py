@@ -22,8 +22,8 @@ from digitbench.backend import (
     Style,
     Tensor,
     check_images,
+    opening,
 )
-from digitbench.errors import ArtifactError, reason
 
 
 class TFLiteBackend(Backend):
@@ -50,18 +50,14 @@ labels = model.get_tensor(found).argmax(axis=1)
 
         from ai_edge_litert import interpreter
 
-        if not artifact.is_file():
-            raise FileNotFoundError(artifact)
         self._version, self._io_spec, self._dtype = version("ai-edge-litert"), io_spec, np.dtype(io_spec.dtype)
         threads_before = _os_threads()
-        try:
+        with opening(artifact, "LiteRT"):
             self._interpreter: Any = interpreter.Interpreter(str(artifact), num_threads=threads)
             self._input = self._interpreter.get_input_details()[0]["index"]
             outputs = self._interpreter.get_output_details()
             self._output = next(details["index"] for details in outputs if io_spec.output in ("", details["name"]))
             self._bind(io_spec.batch or 1)
-        except (ValueError, RuntimeError, IndexError, StopIteration) as exc:
-            raise ArtifactError(f"{artifact}: LiteRT can't open it: {reason(exc, artifact)}") from exc
         # LiteRT doesn't say how many threads it took; the system does: the caller's and those it started.
         self._threads = None if threads_before is None else 1 + (_os_threads() or 0) - threads_before
 
@@ -84,11 +80,9 @@ labels = model.get_tensor(found).argmax(axis=1)
         """See `Backend.signature`."""
         from ai_edge_litert import interpreter
 
-        try:
+        with opening(artifact, "LiteRT"):
             opened = interpreter.Interpreter(str(artifact), num_threads=1)
             inputs, outputs = opened.get_input_details(), opened.get_output_details()
-        except (ValueError, RuntimeError) as exc:
-            raise ArtifactError(f"{artifact}: LiteRT can't open it: {reason(exc, artifact)}") from exc
         return Signature(tuple(map(_tensor, inputs)), tuple(map(_tensor, outputs)))
 
     @property

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from numbers import Integral
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import numpy.typing as npt
 
-from digitbench.errors import PluginError
+from digitbench.errors import ArtifactError, DigitbenchError, PluginError, reason
 
 FLOAT32 = np.dtype(np.float32)
 """Compared with an array's dtype, several times as quick as the type itself."""
@@ -305,6 +306,27 @@ class Backend(ABC):
 
     def __exit__(self, *exc_info: object) -> None:
         self.close()
+
+
+@contextmanager
+def opening(artifact: Path, runtime: str) -> Iterator[None]:
+    """Turn what a runtime raises while it opens an artifact into one line.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is nothing at `artifact`.
+    ArtifactError
+        The runtime, of that name, raised anything else but an error of digitbench's.
+    """
+    if not artifact.exists():
+        raise FileNotFoundError(artifact)
+    try:
+        yield
+    except DigitbenchError:
+        raise
+    except Exception as exc:
+        raise ArtifactError(f"{artifact}: {runtime} can't open it: {reason(exc, artifact)}") from exc
 
 
 def check_images(images: npt.NDArray[Any], io_spec: IOSpec = NATIVE_SPEC) -> None:

@@ -19,11 +19,12 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -33,9 +34,14 @@ import pytest
 
 from digitbench import bundle as bundles
 from digitbench import data, plugins
-from digitbench.backend import Backend, Images, Runtime, Scores, check_scores
+from digitbench.backend import Backend, Images, Runtime, Scores, Style, check_scores
 from digitbench.bundle import Artifact, Bundle, writing
+from digitbench.export.keras_runtime import import_keras
+from digitbench.measure.native_tools import TOOLS
+from digitbench.plugins.exporter import ExportJob
+from digitbench.records.precisions import ABOUT, FP32
 from digitbench.records.recipes import Recipe
+from digitbench.system.progress import Silent
 from digitbench.workers.pool import environment
 
 DAMAGES = ("empty", "half", "random bytes", "zeros")
@@ -192,6 +198,17 @@ class BackendContract:
         assert runtime.version
         assert runtime.provider
 
+    def test_what_it_says_of_itself_can_be_used(self, backend_class: type[Backend]) -> None:
+        precisions = {*(backend_class.precisions or ()), *backend_class.makes, *backend_class.makes.values()}
+        assert precisions <= ABOUT.keys()
+        assert backend_class.order is None or isinstance(backend_class.order, int)
+        assert backend_class.style is None or isinstance(backend_class.style, Style)
+        assert all(isinstance(name, str) for name in (*backend_class.formats(), backend_class.title))
+        assert backend_class.native_tool in ("", *TOOLS)
+        if backend_class.example:
+            assert "{artifact}" in backend_class.example
+            compile(re.sub(r"\{(artifact|threads|precision)\}", "1", backend_class.example), "example", "exec")
+
     def test_may_be_closed_twice(self, backend_class: type[Backend], artifact: Path, images: Images) -> None:
         backend = backend_class(artifact, threads=1)
         backend.predict(images[:1])
@@ -315,10 +332,19 @@ def corrupt(artifact: Path, folder: Path, damage: str) -> Path:
     return broken
 
 
-def random_bundle(folder: Path, hidden: Sequence[int] = (16,), seed: int = 0) -> Bundle:
-    """Write a bundle of random weights on ``digits`` with an ``npz`` artifact alone: needs NumPy and no Keras.
+def random_bundle(folder: Path, hidden: Sequence[int] = (16,), seed: int = 0, formats: Sequence[str] = ()) -> Bundle:
+    """Write a bundle of random weights on ``digits``, with an ``npz`` artifact: it needs NumPy and no Keras.
 
     Its accuracy is that of a guess, and its reference scores come from NumPy.
+
+    Parameters
+    ----------
+    folder
+        The bundle's.
+    hidden, seed
+        The hidden layers' widths, and what draws their weights.
+    formats
+        Of exporters: what else it holds, in fp32. Keras writes them.
     """
     dataset = data.load("digits")
     rng = np.random.default_rng(seed)
@@ -339,4 +365,23 @@ def random_bundle(folder: Path, hidden: Sequence[int] = (16,), seed: int = 0) ->
     backend = next(name for name, backend_class in plugins.classes().items() if backend_class.format == "npz")
     facts = {"recipe": Recipe(name="random", hidden=tuple(hidden), seed=seed).to_json()}
     writing.write(folder, facts, dataset, Artifact.describe(folder, artifact, "npz"), backend, scores)
-    return Bundle(folder)
+    bundle = Bundle(folder)
+    for format in formats:
+        exporter = plugins.exporters()[format]
+        path = artifact.with_suffix(exporter.suffix)
+        exporter.write(ExportJob(_keras_model(arrays), FP32, dataset.train.head(1).images), path)
+        bundle.record(Artifact.describe(folder, path, format))
+    return bundle
+
+
+def _keras_model(arrays: Mapping[str, Any]) -> Any:
+    """Give a Keras model of the weights that an ``npz`` artifact holds."""
+    keras = import_keras(Silent())
+    activations = arrays["activations"].tolist()
+    weights = [arrays[f"{kind}_{i}"] for i in range(len(activations)) for kind in ("kernel", "bias")]
+    dense = [
+        keras.layers.Dense(len(bias), activation) for bias, activation in zip(weights[1::2], activations, strict=True)
+    ]
+    model = keras.Sequential([keras.Input((28, 28), name="image"), keras.layers.Flatten(), *dense])
+    model.set_weights(weights)
+    return model

@@ -6,21 +6,17 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from digitbench.bundle import LATEST, MANIFEST, Bundle
+from digitbench.bundle.layers import layers_of
 from digitbench.errors import BundleError, UsageError, unknown
 from digitbench.evaluate.accuracy import wilson_interval
-from digitbench.plugins.model_io import SIDE
-from digitbench.records.arrays import CLASSES
-from digitbench.records.recipes import Recipe
 from digitbench.records.timing import Interval
 from digitbench.system.files import is_empty, measure_size
 
 DEPTH = 3  # folders below the one that is listed
-SORTS = ("age", "accuracy", "size", "name")
 
 
 @dataclass(frozen=True)
@@ -36,7 +32,7 @@ class Listed:
     correct, total
         Test images that have the right label, and all of them.
     parameters
-        Of the recipe's network; what was imported doesn't tell.
+        Of all layers, where its manifest records them.
     bytes
         Of all files in its folder.
     artifacts
@@ -87,6 +83,15 @@ class BundleList:
     broken: Mapping[str, str] = field(default_factory=dict)
 
 
+_SORT_KEYS: dict[str, Callable[[Listed], Any]] = {
+    "age": lambda listed: -listed.created.timestamp(),
+    "accuracy": lambda listed: -1.0 if listed.accuracy is None else -1 - listed.accuracy,
+    "size": lambda listed: -listed.bytes, "name": lambda listed: listed.name,
+}  # fmt: skip
+SORTS = tuple(_SORT_KEYS)
+"""Newest, best, largest first, or by name; what is alike by name."""
+
+
 def find(folder: Path, sort: str = "age") -> BundleList:
     """List the bundles of a folder, and of the folders in it; one that is reached by several ways is listed once.
 
@@ -120,7 +125,9 @@ def find(folder: Path, sort: str = "age") -> BundleList:
                 bundles.append(describe(Bundle(path), name, latest=resolved == latest))
             except (BundleError, OSError) as exc:
                 broken[name] = str(exc)
-    return BundleList(folder, tuple(sorted(bundles, key=_sort_key(sort))), broken)
+    return BundleList(
+        folder, tuple(sorted(bundles, key=lambda listed: (_SORT_KEYS[sort](listed), listed.name))), broken
+    )
 
 
 def _candidates(folder: Path) -> Iterator[tuple[str, Path]]:
@@ -184,7 +191,7 @@ def describe(bundle: Bundle, name: str, *, latest: bool = False) -> Listed:
         name=name, path=bundle.path, recipe=bundle.recipe_name, dataset=bundle.dataset.name,
         fingerprint=bundle.dataset.fingerprint, imported=imported.format if imported else "",
         correct=metrics.correct if metrics else None, total=metrics.total if metrics else None,
-        parameters=parameters(bundle.manifest.recipe), bytes=measure_size(bundle.path),
+        parameters=sum(layer.parameters for layer in layers_of(bundle)) or None, bytes=measure_size(bundle.path),
         artifacts=tuple((artifact.format, artifact.precision) for artifact in bundle.artifacts),
         created=created(bundle), latest=latest,
     )  # fmt: skip
@@ -196,34 +203,3 @@ def created(bundle: Bundle) -> datetime:
     if recorded is None:
         return datetime.fromtimestamp((bundle.path / MANIFEST).stat().st_mtime, UTC)
     return recorded.astimezone(UTC) if recorded.tzinfo else recorded.replace(tzinfo=UTC)
-
-
-def parameters(recipe: Mapping[str, Any]) -> int | None:
-    """Count the weights of a recipe's network, batch normalisation's four a unit included; None if it names none.
-
-    A committee's are all its members'.
-    """
-    try:
-        parsed = Recipe.from_json(recipe) if "hidden" in recipe else None
-    except (TypeError, ValueError, UsageError):
-        return None
-    if parsed is None:
-        return None
-    side, channels, total = SIDE - 2 * parsed.crop, 1, 0
-    normalisation = 4 if parsed.batch_normalization else 0
-    for filters in parsed.convolutions:
-        total += (9 * channels + 1 + normalisation) * filters
-        side, channels = side // 2, filters
-    widths = [side * side * channels, *parsed.hidden, CLASSES]
-    total += sum((inputs + 1) * outputs for inputs, outputs in pairwise(widths)) + normalisation * sum(parsed.hidden)
-    return int(total * parsed.members)
-
-
-def _sort_key(sort: str) -> Callable[[Listed], tuple[Any, ...]]:
-    """Newest, best, largest first, or by name; what is alike by name."""
-    keys: dict[str, Callable[[Listed], Any]] = {
-        "age": lambda listed: -listed.created.timestamp(), "size": lambda listed: -listed.bytes,
-        "name": lambda listed: listed.name,
-        "accuracy": lambda listed: -1.0 if listed.accuracy is None else -1 - listed.accuracy,
-    }  # fmt: skip
-    return lambda listed: (keys[sort](listed), listed.name)

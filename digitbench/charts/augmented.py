@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from digitbench.backend import Images
 from digitbench.bundle import MANIFEST, Bundle
-from digitbench.charts import canvas
+from digitbench.charts.image_grid import GAP, figure_of_rows, mosaic
 from digitbench.charts.palette import BLACK, GREY
 from digitbench.data import Dataset
 from digitbench.errors import BundleError, UsageError
@@ -21,13 +21,12 @@ from digitbench.system.progress import Progress, Silent
 from digitbench.train.augment import SIDE, TOGETHER, deform
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 EPOCHS = 8
 CELL_INCHES = 0.68
 LABEL_INCHES = 0.7
-GAP, ORIGINALS_GAP = 4, 12  # pixels between two images, and between the first column and the others
+ORIGINALS_GAP = 12  # pixels between the first column and the others
 
 
 @dataclass(frozen=True)
@@ -117,44 +116,16 @@ def figure(versions: Versions, recipe: Recipe, about: str = "") -> Figure:
     rows, epochs = versions.deformed.shape[:2]
     title = f"{recipe.name}: {versions.which} digits, as they are and in {counted(epochs, 'epoch')} of a training"
     notes = "\n".join(filter(None, [_note(versions, recipe.deformation), about]))
-    width = max(LABEL_INCHES + (epochs + 1) * CELL_INCHES + 0.3, 5.0)
-    with canvas.styled():
-        chart = canvas.blank(width, rows * CELL_INCHES + 0.35 + canvas.head_inches(width, title, notes))
-        axes = chart.subplots()
-        axes.imshow(_grid(versions), cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
-        axes.set_anchor("W")
-        _label_axes(axes, versions.classes, epochs)
-        canvas.head(chart, title, notes)
-    return chart
-
-
-def _column_left(column: int) -> int:
-    """Where a column of images begins, in pixels; column 0 holds the originals."""
-    return column * (SIDE + GAP) + (ORIGINALS_GAP - GAP if column else 0)
-
-
-def _grid(versions: Versions) -> npt.NDArray[np.float32]:
-    """Put the images together into one picture: float32, 0 is the background."""
-    rows, epochs = versions.deformed.shape[:2]
-    grid = np.zeros((rows * (SIDE + GAP) - GAP, _column_left(epochs) + SIDE), np.float32)
-    for row in range(rows):
-        for column, image in enumerate((versions.originals[row], *versions.deformed[row])):
-            top, left = row * (SIDE + GAP), _column_left(column)
-            grid[top : top + SIDE, left : left + SIDE] = image
-    return grid
-
-
-def _label_axes(axes: Axes, classes: tuple[int, ...], epochs: int) -> None:
-    """Name the rows after their classes, and the columns after epochs, from 1 on."""
-    row_middles = [row * (SIDE + GAP) + SIDE / 2 - 0.5 for row in range(len(classes))]
-    axes.set_yticks(row_middles, [str(digit) for digit in classes], fontsize=14, fontweight="bold")
-    column_middles = [_column_left(column) + SIDE / 2 - 0.5 for column in range(epochs + 1)]
-    axes.set_xticks(column_middles, ["as it is", "epoch 1", *map(str, range(2, epochs + 1))], color=GREY)
+    size = max(LABEL_INCHES + (epochs + 1) * CELL_INCHES + 0.3, 5.0), rows * CELL_INCHES + 0.35
+    originals = np.pad(mosaic(versions.originals[:, None]), ((0, 0), (0, ORIGINALS_GAP)))
+    whole = np.hstack([originals, mosaic(versions.deformed)])
+    chart, axes = figure_of_rows(whole, [str(digit) for digit in versions.classes], 1, size, title, notes)
+    middles = SIDE + ORIGINALS_GAP + np.arange(epochs) * (SIDE + GAP) + SIDE / 2 - 0.5
+    names = ["as it is", "epoch 1", *map(str, range(2, epochs + 1))]
+    axes.set_xticks([SIDE / 2 - 0.5, *middles], names, color=GREY)
     axes.xaxis.tick_top()
-    axes.tick_params(length=0, pad=6)
-    axes.axvline(_column_left(1) - ORIGINALS_GAP / 2 - 0.5, color=BLACK, linewidth=0.8)
-    for edge in axes.spines.values():
-        edge.set_visible(False)
+    axes.axvline(SIDE + ORIGINALS_GAP / 2 - 0.5, color=BLACK, linewidth=0.8)
+    return chart
 
 
 def _note(versions: Versions, strengths: Strengths) -> str:

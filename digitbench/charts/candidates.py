@@ -88,12 +88,14 @@ def marks(points: alt.Chart) -> list[alt.Chart]:
 
 
 class Column(NamedTuple):
-    """A column of a table beside a chart: which value of a line, its title, and whether it is aligned right."""
+    """A column of a table beside a chart: which text of a line, whether that is its title too, and its alignment."""
 
     field: str
-    title: str = ""
+    titled: bool = True
     right: bool = True
 
+
+RANK, NAME = Column("rank", titled=False), Column("name", titled=False, right=False)
 
 MARK = Column("mark")
 """The column of marks: see `described`."""
@@ -108,7 +110,8 @@ def table(
     Parameters
     ----------
     lines
-        Of `described`, with the columns' values as text. Those with ``bold`` are in bold, those that are INVALID grey.
+        Of `described`, with their number as ``line``, from 0, and the columns' values as text. Those with ``bold`` are
+        in bold, those that are INVALID grey.
     step
         A line's height.
     tied
@@ -116,30 +119,29 @@ def table(
     """
     import altair as alt
 
-    titles = {column.field: column.title for column in columns}
-    chart = alt.Chart(vega.data([
-        {"line": -1, "invalid": True, "title": True, **titles},
-        *({"line": index, **line} for index, line in enumerate(lines)),
-    ])).encode(y=line_axis(len(lines)))  # fmt: skip
+    chart = alt.Chart(vega.data(lines)).encode(y=line_axis(len(lines)))
     colour = alt.condition("datum.invalid", alt.value(GREY), alt.value(BLACK))
     layers: list[Any] = []
-    left = 0.0
+    heads, left = [], 0.0
     for column in columns:
         if column is MARK:
             bands = alt.Chart(vega.data({"line": first - 0.45, "end": last + 0.45} for first, last in tied))
             place = {"x": alt.value(left - 2), "x2": alt.value(left + MARK_WIDTH - 6)}
             layers.append(bands.mark_rect(color=TIE).encode(y=line_axis(len(lines)), y2="end:Q", **place))
-            drawn = chart.transform_filter("!datum.title").encode(x=alt.value(left + 8), size=alt.value(MARK_SIZE))
-            layers += marks(drawn)
+            layers += marks(chart.encode(x=alt.value(left + 8), size=alt.value(MARK_SIZE)))
             left += MARK_WIDTH
             continue
-        width = min(MOST_NAME, max(vega.text_width(str(line.get(column.field, ""))) for line in [titles, *lines]))
-        text = chart.mark_text(
-            align="right" if column.right else "left", limit=MOST_NAME,
-            fontWeight=alt.ExprRef("datum.bold ? 'bold' : 'normal'"),
-        )  # fmt: skip
-        layers.append(text.encode(x=alt.value(left + width * column.right), text=f"{column.field}:N", color=colour))
-        left += width + GAP
+        title = column.field if column.titled else ""
+        right = left + min(MOST_NAME, max(map(vega.text_width, [title, *(line[column.field] for line in lines)])))
+        heads.append({"x": right, "title": title})
+        bold = alt.ExprRef("datum.bold ? 'bold' : 'normal'")
+        text = chart.mark_text(align="right" if column.right else "left", limit=MOST_NAME, fontWeight=bold)
+        layers.append(text.encode(
+            x=alt.value(right if column.right else left), text=f"{column.field}:N", color=colour
+        ))  # fmt: skip
+        left = right + GAP
+    head = alt.Chart(vega.data(heads)).mark_text(align="right", color=GREY)
+    layers.append(head.encode(x=alt.X("x:Q", scale=None, axis=None), y=alt.value(-step / 2), text="title:N"))
     return alt.layer(*layers, width=left - GAP, height=step * len(lines))
 
 

@@ -5,20 +5,21 @@ from __future__ import annotations
 import logging
 import textwrap
 import warnings
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from digitbench.charts.flips import check_matplotlib
 from digitbench.charts.palette import GREY
-from digitbench.errors import ResultsError, UsageError
+from digitbench.errors import MissingRuntimeError, ResultsError, UsageError
 from digitbench.system.files import check_writable, written_beside
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+INSTALL = 'pip install "digitbench[plot]"'
 SUFFIXES = (".png", ".svg")
 DPI = 120
 MOST_LOST = 0.05  # mean loss of a palette, in levels of 255: lines and areas lose far less, many shades more
@@ -29,6 +30,18 @@ STYLE: dict[str, Any] = {
     "axes.spines.right": False, "axes.edgecolor": "#767676", "axes.grid": False, "grid.color": "#e5e5e5",
     "svg.hashsalt": "digitbench", "svg.fonttype": "path", "figure.facecolor": "white", "legend.frameon": False,
 }  # fmt: skip
+
+
+def check_matplotlib(message_start: str) -> None:
+    """Find out before long work whether pictures can be drawn; `message_start` begins the message if they can't.
+
+    Raises
+    ------
+    MissingRuntimeError
+        Matplotlib is not installed.
+    """
+    if find_spec("matplotlib") is None:
+        raise MissingRuntimeError(f"{message_start} matplotlib, not installed here; run: {INSTALL}", mend=INSTALL)
 
 
 def check_target(target: Path | None = None) -> None:

@@ -10,7 +10,7 @@ from digitbench.records.results import Row
 
 Micros = npt.NDArray[np.float64]
 BINS_PER_DECADE = 120
-DRAWN = 300  # most points of a curve: each is a call, and they lie closer together in the tail
+DRAWN = 150  # most points of a curve: each is a call, and they lie closer together in the tail
 LEAST = 1e-3  # µs: the clock counts nanoseconds
 
 

@@ -2,41 +2,24 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Sequence
-from importlib.util import find_spec
-from math import ceil
 from pathlib import Path
 
 from digitbench.backend import Images
-from digitbench.errors import MissingRuntimeError, ResultsError
+from digitbench.charts import canvas
+from digitbench.charts.image_grid import cells, draw_image
 from digitbench.plugins import references
 from digitbench.records.formatting import counted
 from digitbench.records.results import Flip, Results, Row
-from digitbench.system.files import written_beside
 
 SHEET = 64
 COLUMNS = 8
-CELL_INCHES = (1.5, 1.95)
-TITLE_INCHES = 0.5
+SQUARE_INCHES = 1.1
+WIDE, TALL = 1.4, 1.8  # a cell, in sides of its image
 NARROWEST = 4  # columns that a title needs
-DPI = 120
 RIGHT, WRONG = "#1b7837", "#b2182b"
 MARKS = {RIGHT: "✓", WRONG: "✗"}
-INSTALL = 'pip install "digitbench[plot]"'
-
-
-def check_matplotlib(message_start: str = "--pictures needs") -> None:
-    """Find out before long work whether pictures can be drawn; `message_start` begins the message if they can't.
-
-    Raises
-    ------
-    MissingRuntimeError
-        Matplotlib is not installed.
-    """
-    if find_spec("matplotlib") is None:
-        raise MissingRuntimeError(f"{message_start} matplotlib, not installed here; run: {INSTALL}", mend=INSTALL)
 
 
 def file_name(row: Row) -> str:
@@ -66,54 +49,36 @@ def draw_flips(results: Results, images: Images, folder: Path) -> list[Path]:
     ResultsError
         A picture can't be written.
     """
-    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it logs each cache that it makes
     written: dict[Path, None] = {}
     for row in results.rows:
         target = folder / file_name(row)
-        if not (row.agreement and row.agreement.flipped) or target in written:
-            continue
-        try:
-            with written_beside(target) as draft:
-                _draw(row, row.agreement.flipped, images, str(results.bundle.get("name")), draft)
-        except OSError as exc:
-            raise ResultsError(f"{target}: can't be written: {exc.strerror or exc}") from exc
-        written[target] = None
+        if row.agreement and row.agreement.flipped and target not in written:
+            _draw(row, row.agreement.flipped, images, str(results.bundle.get("name")), target)
+            written[target] = None
     return list(written)
 
 
 def _draw(row: Row, flips: Sequence[Flip], images: Images, bundle: str, target: Path) -> None:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     shown = sorted(flips, key=lambda flip: (-flip.reference_margin, flip.index))[:SHEET]
     columns = max(NARROWEST, min(COLUMNS, len(shown)))
-    grid_rows = ceil(len(shown) / columns)
-    width, height = columns * CELL_INCHES[0], grid_rows * CELL_INCHES[1] + TITLE_INCHES
-    figure = Figure(figsize=(width, height), dpi=DPI, facecolor="white")
-    FigureCanvasAgg(figure)
-    title = _title(row, len(flips), len(shown), len(images), bundle)
-    figure.suptitle(title, fontsize=10, y=1 - 0.12 / height, va="top")
-    for position, flip in enumerate(shown):
-        grid_row, column = divmod(position, columns)
-        top = height - TITLE_INCHES - grid_row * CELL_INCHES[1]
-        axes = figure.add_axes((
-            (column * CELL_INCHES[0] + 0.2) / width, (top - CELL_INCHES[1] + 0.12) / height,
-            (CELL_INCHES[0] - 0.4) / width, (CELL_INCHES[0] - 0.4) / height,
-        ))  # fmt: skip
-        axes.imshow(images[flip.index], cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
-        axes.set_xticks([])
-        axes.set_yticks([])
-        for edge in axes.spines.values():
-            edge.set_color("#bbbbbb")
-        for line, (text, colour) in enumerate(_captions(flip, references.title_of([row]))):
-            axes.text(
-                0.5, 1.05 + 0.16 * (2 - line), text, transform=axes.transAxes, ha="center", va="bottom",
-                fontsize=7.5, color=colour,
-            )  # fmt: skip
-    figure.savefig(target, format="png", metadata={"Title": title.replace("\n", "; ")})
+    title, about = _texts(row, len(flips), len(shown), len(images), bundle)
+    with cells(len(shown), columns, (WIDE, TALL), SQUARE_INCHES, title, about) as (chart, axes, corners):
+        for (left, top), flip in zip(corners, shown, strict=True):
+            draw_image(axes, images[flip.index], left + 0.1, top + 0.6)
+            for line, (text, colour) in enumerate(_captions(flip, references.title_of([row]))):
+                axes.text(
+                    left + 0.6,
+                    top + 0.55 - 0.16 * (2 - line),
+                    text,
+                    ha="center",
+                    va="bottom",
+                    fontsize=7.5,
+                    color=colour,
+                )
+    canvas.save(chart, target, f"{title}; {about}")
 
 
-def _title(row: Row, flips: int, shown: int, images: int, bundle: str) -> str:
+def _texts(row: Row, flips: int, shown: int, images: int, bundle: str) -> tuple[str, str]:
     reference = references.title_of([row])
     image_count = counted(images, "test image")
     head = f"{row.backend} {row.precision}: {flips:,} of {image_count} labelled otherwise than by {reference}"
@@ -122,7 +87,7 @@ def _title(row: Row, flips: int, shown: int, images: int, bundle: str) -> str:
         if shown < flips
         else f"the largest margin in {reference} first"
     )
-    return f"{head}\n{bundle}; {shown_first}"
+    return head, f"{bundle}; {shown_first}"
 
 
 def _captions(flip: Flip, reference: str) -> list[tuple[str, str]]:

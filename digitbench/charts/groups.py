@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from digitbench.errors import ResultsError, UsageError
@@ -46,12 +46,7 @@ class Group:
         """What a reader must know of its rows: which are INVALID or failed, and why."""
         rows = [row for row in self.results.rows if (row.batch_size, row.threads) == (self.batch_size, self.threads)]
         group_results = replace(self.results, rows=tuple(rows))
-        return [*crossed(invalid_rows(group_results)), *(f"{message}." for message in failed_rows(group_results))]
-
-
-def crossed(messages: Iterable[str]) -> list[str]:
-    """Write messages with the mark that pictures have, since their font lacks the terminal's."""
-    return [message.replace("✗", INVALID) for message in messages]
+        return [*invalid_rows(group_results), *(f"{message}." for message in failed_rows(group_results))]
 
 
 def pick(results: Results, threads: int | None = None, batch_size: int | None = None) -> Group:

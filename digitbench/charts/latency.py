@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from digitbench.charts import palette, vega
-from digitbench.charts.candidates import Column, described, line_axis, ranks, table
+from digitbench.charts.candidates import NAME, RANK, Column, described, line_axis, ranks, table
 from digitbench.charts.distributions import BINS_PER_DECADE, LEAST, Micros, calls_of, histogram, tail
 from digitbench.charts.groups import Group, caption, group_name, pick
-from digitbench.judge.sorting import p50, sort_rows
+from digitbench.judge.sorting import sort_rows
 from digitbench.records import formatting
+from digitbench.records.precisions import FP32
 from digitbench.records.results import Results, Row
 
 if TYPE_CHECKING:
@@ -27,8 +28,7 @@ HEIGHT, FOOT, MARKS = 0.68, 0.22, 0.36
 """Of a line: a violin's height, and how far below the line's middle the violin and the marks stand."""
 STROKE = "M-0.15,-1L0.15,-1L0.15,1L-0.15,1Z"
 """A vertical stroke."""
-BEFORE = (Column("rank"), Column("name", right=False))
-BEHIND = (Column("p50", "p50 µs"), Column("p99", "p99 µs"), Column("slowest", "slowest µs"))
+COLUMNS = (Column("p50 µs"), Column("p99 µs"), Column("slowest µs"))
 PERCENTILES = (("min", 1.0), ("p50", 0.5), ("p90", 0.1), ("p99", 0.01), ("p999", 0.001))
 """Percentiles, and which share of calls takes that long or longer: these are drawn where single calls aren't known."""
 SHARES = "datum.value == 1 ? 'all' : '1 in ' + format(1 / datum.value, ',.0f')"
@@ -41,19 +41,10 @@ VIOLIN_LEGEND = (
     "bar; diamond: p99, where there are calls enough; stroke: the slowest call. No call is left out: the axis goes to "
     "the slowest of all. "
 )
-PERCENTILES_LEGEND = (
-    "Lines: from the quickest call to the slowest. Triangle: p50, with its 95 % interval over generations as a bar "
-    "where there is one; stroke on that height: p90; diamond: p99, where there are calls enough. "
-)
 TAIL_LEGEND = (
     "How many of the calls take that long or longer: further left is faster, steeper is steadier. Circle: p50; "
     "diamond: p99, where there are calls enough; each curve ends at the slowest call, and none is left out; one that "
     "ends in a cross is INVALID. Pale: all the other candidates."
-)
-KNOWN_LEGEND = (
-    "How many of the calls take that long or longer: further left is faster, steeper is steadier. Known are the "
-    "quickest call, p50 (circle), p90, p99 (diamond) and p99.9, where there are calls enough; straight lines join "
-    "them. Pale: all the other candidates."
 )
 
 Calls = Mapping[int, Micros]
@@ -98,16 +89,13 @@ def figure(
 
 def _notes(group: Group, calls: Calls, kind: PlotKind) -> list[str]:
     """Say how to read the picture, and what is wrong with its rows."""
-    without_calls = [row for row in group.rows if not len(calls[id(row)])]
-    none = len(without_calls) == len(group.rows)
-    if kind == "ecdf":
-        notes = [KNOWN_LEGEND if none else TAIL_LEGEND]
-    else:
-        ranked = any(row.rank for row in group.rows)
-        notes = [(PERCENTILES_LEGEND if none else VIOLIN_LEGEND) + (RANKS if ranked else NO_RANKS)]
-    if without_calls:
-        subject = "No candidate's" if none else f"{group.names.rows(without_calls)}: no"
-        notes.append(f"{subject} single calls are in these results; drawn are their percentiles alone.")
+    ranked = any(row.rank for row in group.rows)
+    notes = [TAIL_LEGEND if kind == "ecdf" else VIOLIN_LEGEND + (RANKS if ranked else NO_RANKS)]
+    if without_calls := [row for row in group.rows if not len(calls[id(row)])]:
+        alone = len(without_calls) == len(group.rows)
+        subject = "No candidate's" if alone else f"{group.names.rows(without_calls)}: no"
+        known = "p50, p99 and the slowest call" if kind == "violin" else "percentiles, as dots"
+        notes.append(f"{subject} single calls are in these results; drawn are {known}.")
     return [*notes, *group.notes]
 
 
@@ -140,61 +128,63 @@ def violins(group: Group, calls: Calls) -> ChartType:
     """Draw a line for each candidate, with its name before it and its values behind it."""
     import altair as alt
 
-    rows, rank_of = sort_rows(group.rows), ranks(group)
-    styles = palette.of_backends(row.backend for row in rows)
+    rows = sort_rows(group.rows)
+    lines = _lines(group, rows, calls)
     step = min(56.0, max(28.0, 400 / len(rows)))
-    lines = [
-        {
-            **described(row, group.names.backend(row), styles), "rank": rank_of[id(row)],
-            "p50": formatting.percentile(row, "p50", interval=True),
-            "p99": formatting.percentile(row, "p99", interval=True),
-            "slowest": formatting.micros(_ends(row, calls[id(row)])[1], 0),
-        } for index, row in enumerate(rows)
-    ]  # fmt: skip
-    height, y = step * len(rows), line_axis(len(rows))
-    shapes = [
-        {key: line[key] for key in ("name", "colour", "hover")} | shape
-        for index, (row, line) in enumerate(zip(rows, lines, strict=True))
-        for shape in _shapes(row, index, calls[id(row)])
-    ]
-    chart = alt.Chart(vega.data(shapes)).encode(
-        x=_axis(group, calls, 8), y=y, color=alt.Color("colour:N", scale=None), tooltip="hover:N"
+    chart = alt.Chart(vega.data(lines)).encode(x=_axis(group, calls, 8), y=line_axis(len(rows)), tooltip="hover:N")
+    own, black = alt.Color("colour:N", scale=None), alt.value(palette.BLACK)
+    shapes = chart.transform_filter("datum.tops").transform_flatten(["edges", "tops"], as_=["x", "line"])
+    interval = chart.transform_calculate(x="datum.low", line=f"datum.line + {MARKS + 0.1}")
+    dots = (
+        chart.transform_filter("datum.sparse")
+        .transform_flatten(["sparse"], as_=["x"])
+        .transform_calculate(line=f"datum.line + {FOOT}")
     )
-    flat = chart.transform_filter("datum.tops").transform_flatten(["edges", "tops"], as_=["x", "line"])
-    area = flat.mark_area(interpolate="step-after", opacity=1).encode(y2="foot:Q", detail="name:N")
-    rules = chart.transform_filter("datum.end").mark_rule().encode(x2="end:Q")
-    layers = [area, rules.encode(strokeWidth=alt.StrokeWidth("width:Q", scale=None))]
-    points = chart.transform_filter("datum.mark").transform_flatten(["x"]).mark_point(filled=True, opacity=1)
-    layers.append(points.encode(shape=alt.Shape("mark:N", scale=None), size=alt.Size("size:Q", scale=None)))
-    drawn = alt.layer(*layers, width=PLOT_WIDTH, height=height)
-    return alt.hconcat(table(lines, BEFORE, step), drawn, table(lines, BEHIND, step))
+    layers = [
+        shapes.mark_area(interpolate="step-after", opacity=1).encode(y2="foot:Q", detail="name:N", color=own),
+        interval.transform_filter("datum.x").mark_rule(strokeWidth=2).encode(x2="high:Q", color=black),
+        dots.mark_point(filled=True, opacity=1, size=3).encode(color=own),
+    ]
+    for value, place, shape, size, colour in (
+        ("p50", MARKS, "triangle-up", 24, black), ("p99", MARKS, "diamond", 24, black),
+        ("slowest", FOOT - 0.08, STROKE, 90, own),
+    ):  # fmt: skip
+        points = chart.transform_filter(f"datum.{value}").transform_calculate(
+            x=f"datum.{value}", line=f"datum.line + {place}"
+        )
+        layers.append(points.mark_point(shape=shape, filled=True, opacity=1, size=size).encode(color=colour))
+    drawn = alt.layer(*layers, width=PLOT_WIDTH, height=step * len(rows))
+    return alt.hconcat(table(lines, (RANK, NAME), step), drawn, table(lines, COLUMNS, step))
 
 
-def _shapes(row: Row, index: int, micros: Micros) -> list[dict[str, Any]]:
-    """Give what a candidate's line holds: its violin, rules and points, by their positions."""
-    latency = row.latency_us
-    assert latency is not None
-    foot, marks = index + FOOT, index + MARKS
-    first, last = _ends(row, micros)
-    shapes: list[dict[str, Any]] = []
-    if len(micros):
-        edges, shares = histogram(micros)
-        tops = foot - HEIGHT * np.append(shares, shares[-1])
-        shapes.append({"edges": _rounded(edges), "tops": tops.round(3).tolist(), "foot": foot})
-        sparse = np.sqrt(edges[:-1] * edges[1:])[(shares > 0) & (shares < FAINT)]
-        shapes.append({"x": _rounded(sparse), "line": foot, "mark": "circle", "size": 3})
-    else:
-        shapes.append({"x": first, "end": last, "line": foot, "width": 1.2})
-    if "p50" in latency.intervals:
-        low, high = latency.intervals["p50"]
-        shapes.append({"x": low, "end": high, "line": marks + 0.1, "width": 2, "colour": palette.BLACK})
-    points = [(latency.p50, "triangle-up", 24), (latency.p99, "diamond", 24)]
-    points += [] if len(micros) else [(latency.p90, STROKE, 60)]
-    shapes += [
-        {"x": [value], "line": marks, "mark": mark, "size": size, "colour": palette.BLACK}
-        for value, mark, size in points if value is not None
-    ]  # fmt: skip
-    return [*shapes, {"x": [last], "line": foot - 0.08, "mark": STROKE, "size": 90}]
+def _lines(group: Group, rows: Sequence[Row], calls: Calls) -> list[dict[str, Any]]:
+    """Give what is drawn and written of each candidate."""
+    styles, rank_of = palette.of_backends(row.backend for row in rows), ranks(group)
+    lines = []
+    for index, row in enumerate(rows):
+        latency, micros = row.latency_us, calls[id(row)]
+        assert latency is not None
+        low, high = latency.intervals.get("p50", (None, None))
+        lines.append({
+            **described(row, group.names.backend(row), styles), "line": index,
+            **(_violin(micros, index + FOOT) if len(micros) else {}),
+            "rank": rank_of[id(row)], "low": low, "high": high, "p50": latency.p50, "p99": latency.p99,
+            "slowest": _ends(row, micros)[1], "slowest µs": formatting.micros(_ends(row, micros)[1], 0),
+            "p50 µs": formatting.percentile(row, "p50", interval=True),
+            "p99 µs": formatting.percentile(row, "p99", interval=True),
+        })  # fmt: skip
+    return lines
+
+
+def _violin(micros: Micros, foot: float) -> dict[str, Any]:
+    """Give a half violin's corners, and the bins with too few calls for a height."""
+    edges, shares = histogram(micros)
+    tops = (foot - HEIGHT * np.append(shares, shares[-1])).round(2)
+    corners = np.append(True, tops[1:] != tops[:-1]) | (np.arange(len(tops)) == len(tops) - 1)
+    sparse = np.sqrt(edges[:-1] * edges[1:])[(shares > 0) & (shares < FAINT)]
+    return {
+        "edges": _rounded(edges[corners]), "tops": tops[corners].tolist(), "foot": foot, "sparse": _rounded(sparse),
+    }  # fmt: skip
 
 
 # --- tails ---------------------------------------------------------------------------------------------------------
@@ -207,48 +197,37 @@ def tails(group: Group, calls: Calls) -> ChartType:
     rows = sort_rows(group.rows)
     styles = palette.of_backends(row.backend for row in rows)
     curves = [{**described(row, group.names.backend(row), styles), **_tail(row, calls[id(row)])} for row in rows]
-    behind = vega.data(
-        {"name": curve["name"], "steps": curve["steps"]} | {axis: curve[axis][::-3][::-1] for axis in "xy"}
-        for curve in curves
-    )
+    behind = (curve for curve in curves if curve["steps"])
+    pale = [{"name": curve["name"], **{axis: curve[axis][::-3][::-1] for axis in "xy"}} for curve in behind]
     most = max([100, *(row.latency_us.n for row in rows if row.latency_us)])
     shares = alt.Y(
         "y:Q", scale=alt.Scale(type="log", domain=[0.6 / most, 1.5], nice=False),
         axis=alt.Axis(title=None, values=[10.0**-power for power in range(9)], labelExpr=SHARES),
     )  # fmt: skip
-    whole = alt.Chart().encode(x=_axis(group, calls, 5), y=shares)
-    dashes = vega.dashes(row.precision for row in rows)
+    chart = alt.Chart().encode(x=_axis(group, calls, 5), y=shares)
+    curve = chart.transform_flatten(["x", "y"]).encode(detail="name:N").mark_line(interpolate="step-before")
+    precisions = sorted({row.precision for row in rows}, key=lambda name: (name != FP32, name))
+    dashes = vega.scale({name: palette.DASHES[palette.dash_of(name)] for name in precisions})
     legend = alt.Legend(orient="top", symbolType="stroke", symbolSize=900, symbolStrokeColor=palette.BLACK)
-    layers: list[Any] = []
-    interpolations: tuple[tuple[str, Any], ...] = (("datum.steps", "step-before"), ("!datum.steps", "linear"))
-    for steps, interpolate in interpolations:
-        curve = whole.transform_filter(steps).transform_flatten(["x", "y"]).encode(detail="name:N")
-        pale = curve.mark_line(color=palette.PALE, strokeWidth=0.8, interpolate=interpolate)
-        layers.insert(0, pale.properties(data=behind))
-        layers.append(curve.mark_line(strokeWidth=1.8, interpolate=interpolate).encode(
-            color=alt.Color("colour:N", scale=None), tooltip="hover:N",
-            strokeDash=alt.StrokeDash("precision:N", scale=dashes, legend=legend),
-        ))  # fmt: skip
-    calculated: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
+    own: dict[str, Any] = {"color": alt.Color("colour:N", scale=None), "tooltip": "hover:N"}
+    layers = [
+        curve.properties(data=vega.data(pale)).encode(color=alt.value(palette.PALE), strokeWidth=alt.value(0.8)),
+        curve.transform_filter("datum.steps").encode(
+            **own, strokeWidth=alt.value(1.8), strokeDash=alt.StrokeDash("precision:N", scale=dashes, legend=legend)
+        ),
+    ]
+    points: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
+        ("!datum.steps", "datum.x", "datum.y", {"shape": "circle", "size": 8}),
         ("datum.p50", "[datum.p50]", "[0.5]", {"shape": "circle", "fill": palette.WHITE, "size": 45}),
         ("datum.p99", "[datum.p99]", "[0.01]", {"shape": "diamond", "filled": True, "size": 50}),
-        ("!datum.steps", "datum.x", "datum.y", {"shape": "circle", "size": 8}),
         ("datum.invalid", "[peek(datum.x)]", "[peek(datum.y)]", {"shape": palette.CROSS, "size": 60}),
     )  # fmt: skip
-    for where, x, y, style in calculated:
-        points = (
-            whole.transform_filter(where)
-            .transform_calculate(x=x, y=y)
-            .transform_flatten(["x", "y"])
-            .mark_point(opacity=1, **style)
-        )
-        layers.append(points.encode(color=alt.Color("colour:N", scale=None), tooltip="hover:N"))
-    fastest_first = sorted(styles, key=lambda name: min(p50(row) for row in rows if row.backend == name))
+    for where, x, y, style in points:
+        placed = chart.transform_filter(where).transform_calculate(x=x, y=y).transform_flatten(["x", "y"])
+        layers.append(placed.mark_point(opacity=1, **style).encode(**own))
     panels = alt.layer(*layers, data=vega.data(curves), width=PANEL_WIDTH, height=240)
-    faceted: alt.FacetChart = panels.facet(
-        alt.Facet("backend:N", sort=fastest_first, title=None), columns=2 if len(styles) == 4 else min(3, len(styles))
-    )
-    return faceted
+    fastest_first = alt.Facet("backend:N", sort=list(dict.fromkeys(row.backend for row in rows)), title=None)
+    return panels.facet(fastest_first, columns=2 if len(styles) == 4 else min(3, len(styles)))
 
 
 def _tail(row: Row, micros: Micros) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""How candidates look, with Matplotlib and with Plotly: everybody can tell them apart, also in black and white."""
+"""How candidates look: everybody can tell them apart, also in black and white."""
 
 from __future__ import annotations
 
@@ -22,51 +22,43 @@ ON_DARK = {BLACK: "#f2f2f2", WHITE: "#14171a", GREY: "#b4b4b4", PALE: "#4a5056",
 
 @dataclass(frozen=True)
 class Style:
-    """One backend, or one precision.
+    """How a backend looks.
 
     Attributes
     ----------
     colour
         As ``"#rrggbb"``.
-    marker, symbol
-        The same shape, as Matplotlib and as Plotly name it.
+    shape
+        Of its marks: Vega's name, or an outline.
     dash
-        A line's dashes, as Plotly names them; see `DASHES` for Matplotlib's.
-    hatch
-        Matplotlib's (and Plotly's) hatching of an area.
+        Of its lines: one of `DASHES`.
     """
 
     colour: str
-    marker: str
-    symbol: str
+    shape: str
     dash: str
-    hatch: str
-
-    @property
-    def shape(self) -> str:
-        """The same shape, as Vega names it, or its outline."""
-        return SHAPES.get(self.symbol, self.symbol)
 
 
-SHAPES = {
+DASHES: dict[str, tuple[int, ...]] = {
+    "solid": (1, 0), "dash": (7, 3), "dot": (2, 2), "dashdot": (7, 3, 2, 3), "longdash": (12, 4),
+    "longdashdot": (12, 3, 2, 3),
+}  # fmt: skip
+"""Lengths of strokes and gaps, in pixels."""
+OUTLINES = {
     "x": "M-1,-0.6L-0.6,-1L0,-0.4L0.6,-1L1,-0.6L0.4,0L1,0.6L0.6,1L0,0.4L-0.6,1L-1,0.6L-0.4,0Z",
     "hexagon": "M0,-1L0.87,-0.5L0.87,0.5L0,1L-0.87,0.5L-0.87,-0.5Z",
 }
-DASHES: dict[str, object] = {
-    "solid": "-", "dash": (0, (5, 2)), "dot": (0, (1, 1.5)), "dashdot": (0, (5, 2, 1, 2)), "longdash": (0, (9, 3)),
-    "longdashdot": (0, (9, 2, 1, 2)),
-}  # fmt: skip
-_MARKERS = {
-    "square": ("s", "//"), "diamond": ("D", "\\\\"), "circle": ("o", ""), "triangle-up": ("^", ".."),
-    "triangle-down": ("v", "xx"), "cross": ("P", "--"), "x": ("X", "++"), "triangle-left": ("<", "oo"),
-    "triangle-right": (">", "**"), "hexagon": ("h", "||"),
-}  # fmt: skip
-"""Matplotlib's marker and hatching for each of `digitbench.backend.SHAPES`."""
-
+"""Of shapes that Vega has no name for."""
 PLUGIN_STYLES = (
-    Style(SKY, "X", "x", "solid", "++"), Style("#8c564b", "<", "triangle-left", "dash", "oo"),
-    Style(GREY, ">", "triangle-right", "dot", "**"), Style("#332288", "h", "hexagon", "dashdot", "||"),
+    Style(SKY, OUTLINES["x"], "solid"), Style("#8c564b", "triangle-left", "dash"), Style(GREY, "triangle-right", "dot"),
+    Style("#332288", OUTLINES["hexagon"], "dashdot"),
 )  # fmt: skip
+SERIES = (
+    Style(VERMILION, "square", "dash"), Style(ORANGE, "diamond", "dashdot"), Style(BLUE, "circle", "solid"),
+    Style(GREEN, "triangle-up", "longdash"), Style(PURPLE, "triangle-down", "dot"),
+    Style(BLACK, "cross", "longdashdot"), *PLUGIN_STYLES,
+)  # fmt: skip
+"""Of what there may be several of that aren't backends."""
 CROSS = "M-1,-1L1,1M-1,1L1,-1"
 """What crosses an INVALID candidate out."""
 TIE = "#dce9f5"
@@ -92,10 +84,9 @@ def announced() -> dict[str, Style]:
     """Give the style of each installed backend that states one."""
     stated = {name: backend_class.style for name, backend_class in plugins.classes().items()}
     return {
-        name: Style(style.colour, _MARKERS[style.shape][0], style.shape, style.dash, _MARKERS[style.shape][1])
-        for name, style in stated.items()
-        if style
-    }
+        name: Style(style.colour, OUTLINES.get(style.shape, style.shape), style.dash)
+        for name, style in stated.items() if style
+    }  # fmt: skip
 
 
 def of_backends(names: Iterable[str]) -> dict[str, Style]:

@@ -8,10 +8,10 @@ from math import inf, sqrt
 from typing import TYPE_CHECKING, Any, Literal
 
 from digitbench.charts import palette, vega
-from digitbench.charts.candidates import MARK, STEP, Column, described, marks, ranks, table
+from digitbench.charts.candidates import MARK, NAME, RANK, STEP, Column, described, marks, ranks, table
 from digitbench.charts.groups import Group, caption, group_name, pick
 from digitbench.errors import ResultsError
-from digitbench.judge.choice import Choice, judge
+from digitbench.judge.choice import Judged, judge
 from digitbench.judge.front import on_front, round_values, tied_rows
 from digitbench.judge.ties import COSTS, Ties
 from digitbench.records import formatting
@@ -36,10 +36,9 @@ LEGEND = (
     "neither in {metric} nor in top-1. Dashed steps: the most top-1 for a {metric}, by the bare figures. Front (ring, "
     "bold): no other is worse in nothing and clearly better in something, of p50, top-1, size and peak memory."
 )
-FRONT = "front"
 WIDTH, PLOT_WIDTH, PLOT_HEIGHT = 1060, 420, 300
-COLUMNS = (Column("rank"), MARK, Column("name", right=False), Column("top-1", "top-1 %"), Column("p50", "p50 µs"),
-           Column("size", "size kB"), Column("memory", "peak MB"), Column("verdict", right=False))  # fmt: skip
+COLUMNS = (RANK, MARK, NAME, Column("top-1 %"), Column("p50 µs"), Column("size kB"), Column("peak MB"),
+           Column("verdict", titled=False, right=False))  # fmt: skip
 BYTES = "datum.value < 1e6 ? format(datum.value / 1e3, '.3~r') + ' kB' : format(datum.value / 1e6, '.3~r') + ' MB'"
 AREAS = (25, 330)
 """Areas of the smallest and of the largest mark, in square pixels."""
@@ -86,21 +85,49 @@ def chart(group: Group, panels: Sequence[tuple[str, str]]) -> ChartType | None:
     Parameters
     ----------
     panels
-        The horizontal and the vertical axis of each, of `AXES`.
+        The horizontal and the vertical axis of each, of `AXES`; the first has the legend and names the chosen one.
     """
     import altair as alt
 
-    choice = judge([row for row in group.rows if not row.error], [], floor=group.noise)
-    height = max(200, STEP * len(group.rows) / len(panels), PLOT_HEIGHT if len(panels) == 1 else 0)
-    drawn = [panel for x, y in panels if (panel := _panel(group, choice, x, y, height, first=(x, y) == panels[0]))]
     against = panels[0][0]
     rows = sorted(group.rows, key=lambda row: (COSTS[against](row), row.key[:2]))
+    lines = _lines(group, rows, against)
+    height = max(200, STEP * len(rows) / len(panels), PLOT_HEIGHT if len(panels) == 1 else 0)
+    drawn = [panel for x, y in panels if (panel := _panel(group, lines, x, y, height, first=(x, y) == panels[0]))]
     if not drawn:
         return None
-    lines = _lines(group, rows, choice, ranked=against == "latency")
-    places = {id(row): index for index, row in enumerate(rows)}
-    tied = [(places[id(tied[0])], places[id(tied[-1])]) for tied in _tied_groups(group, rows, against)]
-    return alt.hconcat(alt.vconcat(*drawn), table(lines, COLUMNS, tied=tied), spacing=24)
+    tied = [(rows.index(same[0]), rows.index(same[-1])) for same in _tied_groups(group, rows, against)]
+    stacked = alt.vconcat(*drawn).resolve_scale(size="independent")
+    return alt.hconcat(stacked, table(lines, COLUMNS, tied=tied), spacing=24)
+
+
+def _lines(group: Group, rows: Sequence[Row], against: str) -> list[dict[str, Any]]:
+    """Give what is drawn and written of each candidate."""
+    choice = judge([row for row in group.rows if not row.error], [], floor=group.noise)
+    styles, rank_of = palette.of_backends(row.backend for row in rows), ranks(group)
+    lines = []
+    for index, row in enumerate(rows):
+        name, judged = group.names.backend(row), next(judged for judged in choice.judged if judged.row is row)
+        low, high = row.accuracy.interval if row.accuracy else (None, None)
+        lines.append({
+            **described(row, name, styles), **{axis: value(row) for axis, (_, value) in AXES.items()},
+            "low": low and 100 * low, "high": high and 100 * high, "front": judged.front, "bold": judged.front,
+            "area": COSTS["memory" if against == "size" else "size"](row), "line": index,
+            "label": f"{name}: chosen" if judged is choice.named else "",
+            "rank": rank_of[id(row)] if against == "latency" or row.validity else "",
+            "top-1 %": f"{row.accuracy.top1 * 100:.2f}" if row.accuracy else "",
+            "p50 µs": formatting.percentile(row, "p50", interval=True),
+            "size kB": f"{row.artifact.bytes / 1000:,.0f}" if row.artifact else "",
+            "peak MB": f"{row.peak_rss_bytes / 1e6:,.0f}" if row.peak_rss_bytes else "",
+            "verdict": _verdict(group, judged),
+        })  # fmt: skip
+    return lines
+
+
+def _verdict(group: Group, judged: Judged) -> str:
+    if judged.beaten_by:
+        return f"beaten by {group.names.backend(judged.beaten_by)}"
+    return "front" if judged.front else "INVALID" if judged.row.validity else "not compared"
 
 
 def _tied_groups(group: Group, rows: Sequence[Row], against: str) -> list[list[Row]]:
@@ -133,7 +160,7 @@ def _pair_note(group: Group, rows: Sequence[Row]) -> str:
     )
 
 
-# --- panels and the table ------------------------------------------------------------------------------------------
+# --- panels --------------------------------------------------------------------------------------------------------
 
 
 def _known(row: Row, *axes: str) -> bool:
@@ -141,7 +168,7 @@ def _known(row: Row, *axes: str) -> bool:
 
 
 def _panel(
-    group: Group, choice: Choice, x: str, y: str, height: float, *, first: bool
+    group: Group, lines: Sequence[dict[str, Any]], x: str, y: str, height: float, *, first: bool
 ) -> ChartType | None:  # fmt: skip
     """Draw the candidates that have a value on both axes; the first panel names the chosen one, and has a legend."""
     import altair as alt
@@ -149,49 +176,39 @@ def _panel(
     rows = [row for row in group.rows if _known(row, x, y)]
     if not rows:
         return None
-    styles = palette.of_backends(row.backend for row in group.rows)
-    area, area_title = ("memory", "area: peak memory") if x == "size" else ("size", "area: size of the artifact")
-    points = alt.Chart(vega.data(
-        {**described(row, group.names.backend(row), styles), "x": AXES[x][1](row), "y": AXES[y][1](row),
-         "area": COSTS[area](row), "front": any(row is judged.row for judged in choice.front),
-         "label": f"{group.names.backend(row)}: chosen" if choice.named and row is choice.named.row else "",
-         "low": 100 * row.accuracy.interval[0] if row.accuracy else None,
-         "high": 100 * row.accuracy.interval[1] if row.accuracy else None} for row in rows
-    )).encode(x=_axis("x", x, rows), y=_axis("y", y, rows))  # fmt: skip
-    layers: list[Any] = []
+    known = f"isValid(datum['{x}']) && isValid(datum['{y}'])"
+    points = (
+        alt.Chart(vega.data(lines)).transform_filter(known).encode(x=_axis(alt.X, x, rows), y=_axis(alt.Y, y, rows))
+    )
+    layers: list[Any] = [_steps(rows, x, y)]
     if y == "top-1":
-        layers.append(_bands(group, rows, x))
-        interval = {"y": "low:Q", "y2": "high:Q", "color": alt.Color("colour:N", scale=None)}
-        layers.append(points.mark_rule(opacity=0.6).encode(**interval))
-    layers += [_steps(rows, x, y), *marks(points.encode(size=_area(rows, area, area_title if first else "")))]
+        interval = points.mark_rule(opacity=0.6).encode(y="low:Q", y2="high:Q", color=alt.Color("colour:N", scale=None))
+        layers = [_bands(group, rows, x), interval, *layers]
+    area = "peak memory" if x == "size" else "size of the artifact"
+    size = _area([line["area"] for line in lines], f"area: {area}" if first else "")
+    layers += marks(points.encode(size=size, order=alt.Order("area:Q", sort="descending")))
     rings = points.transform_filter("datum.front").mark_point(stroke=palette.BLACK, opacity=1, strokeWidth=1.2)
     layers.append(rings.encode(size=alt.value(1.5 * AREAS[1])))
     if first:
-        right = sqrt(min(AXES[x][1](row) for row in rows) * max(AXES[x][1](row) for row in rows))
+        middle = sqrt(min(map(AXES[x][1], rows)) * max(map(AXES[x][1], rows)))
         label = points.transform_filter("datum.label").encode(text="label:N")
-        for where, align in ((f"datum.x <= {right}", "left"), (f"datum.x > {right}", "right")):
-            style: dict[str, Any] = {
-                "align": align,
-                "dx": 16 if align == "left" else -16,
-                "dy": -16,
-                "fontWeight": "bold",
-            }
-            layers.append(label.transform_filter(where).mark_text(**style))
+        right, left = (label.transform_filter(f"datum['{x}'] {where} {middle}") for where in ("<=", ">"))
+        layers.append(right.mark_text(align="left", dx=16, dy=-16, fontWeight="bold"))
+        layers.append(left.mark_text(align="right", dx=-16, dy=-16, fontWeight="bold"))
     return alt.layer(*layers, width=PLOT_WIDTH, height=height)
 
 
-def _axis(channel: str, axis: str, rows: Sequence[Row]) -> Any:
+def _axis(channel: type[alt.X] | type[alt.Y], axis: str, rows: Sequence[Row]) -> Any:
     """Give an axis that holds all rows: costs are logarithmic."""
     import altair as alt
 
     title, value = AXES[axis]
-    low, high = min(map(value, rows)), max(map(value, rows))
-    kind = alt.X if channel == "x" else alt.Y
     if axis == "top-1":
-        return kind(f"{channel}:Q", scale=alt.Scale(zero=False), axis=alt.Axis(title=title, tickCount=6))
+        return channel(f"{axis}:Q", scale=alt.Scale(zero=False), axis=alt.Axis(title=title, tickCount=6))
+    low, high = min(map(value, rows)), max(map(value, rows))
     margin = max((high / low) ** 0.08, 1.1)
-    axis_style = vega.log_axis(low / margin, high * margin, title, 8 if channel == "x" else 6)
-    return kind(f"{channel}:Q", scale=vega.log_scale(low, high, margin), axis=axis_style)
+    style = vega.log_axis(low / margin, high * margin, title, 6)
+    return channel(f"{axis}:Q", scale=vega.log_scale(low, high, margin), axis=style)
 
 
 def _bands(group: Group, rows: Sequence[Row], x: str) -> alt.Chart:
@@ -200,8 +217,10 @@ def _bands(group: Group, rows: Sequence[Row], x: str) -> alt.Chart:
 
     value = AXES[x][1]
     tied = _tied_groups(group, sorted(rows, key=value), x)
-    ends = ({"x": value(group_rows[0]) / BAND, "x2": value(group_rows[-1]) * BAND} for group_rows in tied)
-    bands: alt.Chart = alt.Chart(vega.data(ends)).mark_rect(color=palette.TIE).encode(x=_axis("x", x, rows), x2="x2:Q")
+    ends = ({x: value(same[0]) / BAND, "end": value(same[-1]) * BAND} for same in tied)
+    bands: alt.Chart = (
+        alt.Chart(vega.data(ends)).mark_rect(color=palette.TIE).encode(x=_axis(alt.X, x, rows), x2="end:Q")
+    )
     return bands
 
 
@@ -213,51 +232,21 @@ def _steps(rows: Sequence[Row], x: str, y: str) -> alt.Chart:
     sign = 1 if y == "top-1" else -1
     points = [(cost(row), sign * value(row)) for row in rows if not row.validity]
     corners = [points[index] for index in on_front(points)]
-    corners += [(max(map(cost, rows)), corners[-1][1])] if corners else []
-    line = alt.Chart(vega.data({"x": step_cost, "y": sign * worth} for step_cost, worth in corners))
-    steps: alt.Chart = line.mark_line(
-        interpolate="step-after", strokeDash=vega.DASHES["dash"], strokeWidth=1.1, color=palette.GREY
-    ).encode(x="x:Q", y="y:Q")
+    corners += [(max(map(cost, rows)), worth) for _, worth in corners[-1:]]
+    line = alt.Chart(vega.data({x: place, y: sign * worth} for place, worth in corners))
+    style: dict[str, Any] = {"strokeDash": palette.DASHES["dash"], "strokeWidth": 1.1, "color": palette.GREY}
+    steps: alt.Chart = line.mark_line(interpolate="step-after", **style).encode(x=f"{x}:Q", y=f"{y}:Q")
     return steps
 
 
-def _area(rows: Sequence[Row], cost: str, title: str) -> alt.Size:
-    """Give the scale of the marks' areas, with round values in its legend."""
+def _area(areas: Sequence[float], title: str) -> alt.Size:
+    """Give the scale of the marks' areas, with round values in its legend if that has a title."""
     import altair as alt
 
-    sizes = [size for row in rows if (size := COSTS[cost](row)) < inf]
+    known = [area for area in areas if area < inf]
     legend = alt.Legend(
-        title=title, orient="top", direction="horizontal", values=round_values(sizes), symbolFillColor=palette.WHITE,
-        symbolStrokeColor=palette.GREY, titleFontWeight="normal", titleOrient="left",
-        labelExpr=BYTES,
+        title=title, orient="top", direction="horizontal", values=round_values(known), labelExpr=BYTES,
+        symbolFillColor=palette.WHITE, symbolStrokeColor=palette.GREY, titleFontWeight="normal", titleOrient="left",
     )  # fmt: skip
-    return alt.Size(
-        "area:Q",
-        scale=alt.Scale(domain=[0, max(sizes, default=1)], range=list(AREAS)),
-        legend=legend if title else None,
-    )
-
-
-def _lines(group: Group, rows: Sequence[Row], choice: Choice, *, ranked: bool) -> list[dict[str, Any]]:
-    """Give the table's lines."""
-    styles, rank_of = palette.of_backends(row.backend for row in rows), ranks(group)
-    return [
-        {
-            **described(row, group.names.backend(row), styles),
-            "rank": rank_of[id(row)] if ranked or row.validity else "",
-            "top-1": f"{row.accuracy.top1 * 100:.2f}" if row.accuracy else "",
-            "p50": formatting.percentile(row, "p50", interval=True),
-            "size": f"{row.artifact.bytes / 1000:,.0f}" if row.artifact else "",
-            "memory": f"{row.peak_rss_bytes / 1e6:,.0f}" if row.peak_rss_bytes else "",
-            "verdict": verdict, "bold": verdict == FRONT,
-        } for row in rows for verdict in (_verdict(group, choice, row),)
-    ]  # fmt: skip
-
-
-def _verdict(group: Group, choice: Choice, row: Row) -> str:
-    judged = next(judgement for judgement in choice.judged if judgement.row is row)
-    if judged.front:
-        return FRONT
-    if judged.beaten_by:
-        return f"beaten by {group.names.backend(judged.beaten_by)}"
-    return "INVALID" if row.validity else "not compared"
+    scale = alt.Scale(domain=[0, max(known, default=1)], range=list(AREAS))
+    return alt.Size("area:Q", scale=scale, legend=legend if title else None)

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from math import ceil
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from digitbench.backend import Scores
 from digitbench.charts import canvas
-from digitbench.charts.palette import BLACK, BLUE, GREY, PALE, VERMILION
+from digitbench.charts.image_grid import cells, draw_bars, draw_image
+from digitbench.charts.palette import BLACK, BLUE, GREY, VERMILION
 from digitbench.data import Split
-from digitbench.records.arrays import CLASSES, Labels
+from digitbench.records.arrays import Labels
 from digitbench.records.formatting import counted
 
 if TYPE_CHECKING:
@@ -104,23 +103,10 @@ def figure(
     wrong = mistakes(probabilities, test.labels)
     shown = wrong[:count] if worst else choice(test.labels, count, seed)
     columns = max(LEAST_COLUMNS, min(COLUMNS, len(shown)))
-    rows = max(1, ceil(len(shown) / columns))
-    head_texts = _title(len(test), len(wrong), len(shown), worst), _about(about, worst, seed)
-    width = columns * WIDE * SQUARE_INCHES
-    with canvas.styled():
-        chart = canvas.blank(width, rows * TALL * SQUARE_INCHES + canvas.head_inches(width, *head_texts))
-        axes = chart.subplots()
-        axes.set_axis_off()
-        axes.set_anchor("NW")
-        for position, index in enumerate(shown.tolist()):
-            row, column = divmod(position, columns)
-            left, top = column * WIDE, row * TALL + 0.4
-            _draw_image(axes, test, probabilities[index], index, left, top)
-            _draw_bars(axes, probabilities[index], int(test.labels[index]), left + BARS_LEFT, top)
-        axes.set(xlim=(-0.05, columns * WIDE - 0.2), ylim=(rows * TALL + 0.05, 0), aspect="equal")
-        for artist in axes.get_children():  # all lie within those limits, and measuring each takes as long as drawing
-            artist.set_in_layout(False)
-        canvas.head(chart, *head_texts)
+    head = _title(len(test), len(wrong), len(shown), worst), _about(about, worst, seed)
+    with cells(len(shown), columns, (WIDE, TALL), SQUARE_INCHES, *head) as (chart, axes, corners):
+        for (left, top), index in zip(corners, shown.tolist(), strict=True):
+            _draw_cell(axes, test, probabilities[index], index, left, top + 0.4)
     return chart
 
 
@@ -141,48 +127,24 @@ def _about(about: str, worst: bool, seed: int) -> str:
     return f"{legend}\n{about}" if about else legend
 
 
-def _draw_image(axes: Axes, test: Split, probabilities: Scores, index: int, left: float, top: float) -> None:
-    from matplotlib.patches import Rectangle
-
+def _draw_cell(axes: Axes, test: Split, probabilities: Scores, index: int, left: float, top: float) -> None:
     predicted, true_label = int(probabilities.argmax()), int(test.labels[index])
-    correct = predicted == true_label
-    axes.imshow(
-        test.pixels[index], cmap="gray_r", vmin=0, vmax=255, interpolation="nearest",
-        extent=(left, left + 1, top + 1, top),
-    )  # fmt: skip
-    axes.add_patch(
-        Rectangle(
-            (left, top), 1, 1, fill=False, edgecolor=GREY if correct else VERMILION, linewidth=0.8 if correct else 2.0,
-            linestyle="-" if correct else (0, (3, 1.5)),
-        )
-    )  # fmt: skip
-    text = f"{RIGHT} {predicted}" if correct else f"{WRONG} {predicted}, is {true_label}"
+    if predicted == true_label:
+        text, colour, weight = f"{RIGHT} {predicted}", BLUE, "normal"
+        frame: dict[str, Any] = {}
+        bars: dict[int, dict[str, Any]] = {predicted: {"facecolor": BLUE}}
+    else:
+        text, colour, weight = f"{WRONG} {predicted}, is {true_label}", VERMILION, "bold"
+        frame = {"edgecolor": VERMILION, "linewidth": 2.0, "linestyle": (0, (3, 1.5))}
+        hollow = {"facecolor": "white", "linewidth": 1}
+        bars = {
+            predicted: hollow | {"edgecolor": VERMILION, "hatch": "//////"},
+            true_label: hollow | {"edgecolor": BLACK},
+        }
+    draw_image(axes, test.pixels[index], left, top, **frame)
+    draw_bars(axes, probabilities, left + BARS_LEFT, top, BARS_WIDE, bars)
     axes.text(
         left, top - 0.1, f"{text}   {probabilities[predicted]:.1%}", fontsize=9.5, va="bottom", parse_math=False,
-        color=BLUE if correct else VERMILION, fontweight="normal" if correct else "bold",
+        color=colour, fontweight=weight,
     )  # fmt: skip
     axes.text(left + BARS_LEFT + BARS_WIDE, top - 0.1, f"image {index}", fontsize=7.5, ha="right", color=GREY)
-
-
-def _draw_bars(axes: Axes, probabilities: Scores, true_label: int, left: float, top: float) -> None:
-    predicted = int(probabilities.argmax())
-    step = BARS_WIDE / CLASSES
-    middles = [left + step * (digit + 0.5) for digit in range(CLASSES)]
-    bars = axes.bar(middles, [-float(value) for value in probabilities], width=0.8 * step, bottom=top + 1, color=GREY)
-    bars[predicted].set(facecolor=BLUE)
-    if predicted != true_label:
-        bars[predicted].set(facecolor="white", edgecolor=VERMILION, hatch="//////", linewidth=1)
-        bars[true_label].set(facecolor="white", edgecolor=BLACK, linewidth=1)
-    ends = (left, left + BARS_WIDE)
-    axes.plot(ends, (top + 1, top + 1), color=GREY, linewidth=0.8)
-    axes.plot(ends, (top, top), color=PALE, linewidth=0.6, zorder=0)
-    _write_digits(axes, middles, top + 1.06, predicted, true_label)
-
-
-def _write_digits(axes: Axes, middles: Sequence[float], top: float, predicted: int, true_label: int) -> None:
-    for digit, middle in enumerate(middles):
-        axes.text(
-            middle, top, str(digit), ha="center", va="top", fontsize=7.5,
-            fontweight="bold" if digit in {predicted, true_label} else "normal",
-            color=BLACK if digit in {predicted, true_label} else GREY,
-        )  # fmt: skip

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from digitbench.backend import Scores
 from digitbench.charts import vega
-from digitbench.charts.palette import BLACK, BLUE, GREY, PALE, WHITE
+from digitbench.charts.palette import BLACK, BLUE, DASHES, GREY, PALE, WHITE
 from digitbench.evaluate import accuracy
 from digitbench.records.arrays import Labels
 from digitbench.records.results import ReliabilityBin
@@ -59,7 +59,7 @@ def chart(bins: Sequence[ReliabilityBin]) -> alt.VConcatChart:
     point = base.encode(x=x, y=y, fill=alt.Fill("size:N", scale=vega.scale(MARKS), legend=alt.Legend(orient="top")))
     equal = alt.Chart(vega.data([{"x": 0, "y": 0}, {"x": 1, "y": 1}]))
     above = alt.layer(
-        equal.mark_line(color=GREY, strokeDash=vega.DASHES["dash"], strokeWidth=1.2).encode(x="x:Q", y="y:Q"),
+        equal.mark_line(color=GREY, strokeDash=DASHES["dash"], strokeWidth=1.2).encode(x="x:Q", y="y:Q"),
         base.mark_rule(color=BLUE, strokeWidth=1.5).encode(x=x, y=alt.Y("low:Q", title=right), y2="high:Q"),
         point.mark_point(size=60, opacity=1, stroke=BLUE, strokeWidth=1.5),
     ).properties(height=TALL)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
-from digitbench.charts import canvas
+from digitbench.charts.image_grid import GAP, figure_of_rows, mosaic
 from digitbench.charts.palette import GREY, PALE
 from digitbench.data import Dataset, Split
-from digitbench.records.arrays import CLASSES
+from digitbench.records.arrays import CLASSES, Pixels
 from digitbench.records.formatting import counted
 
 if TYPE_CHECKING:
@@ -20,13 +18,7 @@ if TYPE_CHECKING:
 PER_CLASS = 12
 CELL_INCHES = 0.58
 LABEL_INCHES = 1.7
-SIDE, GAP = 28, 4  # of an image, and between two, in pixels
-
-
-def draw(digits: Dataset, target: Path, *, per_class: int = PER_CLASS, seed: int = 0) -> None:
-    """Write what `figure` gives; see `canvas.save`."""
-    chart = figure(digits, per_class=per_class, seed=seed)
-    canvas.save(chart, target, canvas.title_of(chart))
+SIDE = 28  # of an image, in pixels
 
 
 def figure(digits: Dataset, *, per_class: int = PER_CLASS, seed: int = 0) -> Figure:
@@ -42,27 +34,18 @@ def figure(digits: Dataset, *, per_class: int = PER_CLASS, seed: int = 0) -> Fig
         Of their choice.
     """
     split = digits.train if len(digits.train) else digits.test
-    head_texts = _title(digits), _about(digits, split, seed)
-    width = max(LABEL_INCHES + per_class * CELL_INCHES, 6.0)
-    with canvas.styled():
-        chart = canvas.blank(width, CLASSES * CELL_INCHES + canvas.head_inches(width, *head_texts))
-        axes = chart.subplots()
-        axes.imshow(_grid(split, per_class, seed), cmap="gray_r", vmin=0, vmax=255, interpolation="nearest")
-        axes.set_anchor("W")
-        axes.set_xticks([])
-        middles = [(SIDE + GAP) * digit + SIDE / 2 - 0.5 for digit in range(CLASSES)]
-        axes.set_yticks(middles, [str(digit) for digit in range(CLASSES)], fontsize=14, fontweight="bold")
-        axes.tick_params(axis="y", length=0, pad=6)
-        for middle, counts in zip(middles, _counts(digits), strict=True):
-            axes.annotate(
-                counts, (0, middle), (-28, 0), xycoords=("axes fraction", "data"), textcoords="offset points",
-                ha="right", va="center", color=GREY, fontsize=9, linespacing=1.3,
-            )  # fmt: skip
-        for edge in axes.spines.values():
-            edge.set_visible(False)
-        for row in range(1, CLASSES):
-            axes.axhline((SIDE + GAP) * row - GAP / 2 - 0.5, color=PALE, linewidth=0.8)
-        canvas.head(chart, *head_texts)
+    size = max(LABEL_INCHES + per_class * CELL_INCHES, 6.0), CLASSES * CELL_INCHES
+    whole = mosaic(_chosen(split, per_class, seed))
+    labels = [str(digit) for digit in range(CLASSES)]
+    chart, axes = figure_of_rows(whole, labels, 255, size, _title(digits), _about(digits, split, seed))
+    axes.set_xticks([])
+    for middle, counts in zip(axes.get_yticks(), _counts(digits), strict=True):
+        axes.annotate(
+            counts, (0, middle), (-28, 0), xycoords=("axes fraction", "data"), textcoords="offset points",
+            ha="right", va="center", color=GREY, fontsize=9, linespacing=1.3,
+        )  # fmt: skip
+    for row in range(1, CLASSES):
+        axes.axhline((SIDE + GAP) * row - GAP / 2 - 0.5, color=PALE, linewidth=0.8)
     return chart
 
 
@@ -86,13 +69,11 @@ def _counts(digits: Dataset) -> list[str]:
     return ["\n".join(f"{count[digit]:,} {name}" for name, count in counts) for digit in range(CLASSES)]
 
 
-def _grid(split: Split, per_class: int, seed: int) -> npt.NDArray[np.uint8]:
-    """Put the images together into one picture: uint8, a row for each class; only background where it has no more."""
+def _chosen(split: Split, per_class: int, seed: int) -> Pixels:
+    """Choose images at random: uint8, (10, per_class, 28, 28); only background where a class has no more."""
     rng = np.random.default_rng(seed)
-    step = SIDE + GAP
-    grid = np.zeros((CLASSES * step - GAP, per_class * step - GAP), np.uint8)
+    images = np.zeros((CLASSES, per_class, SIDE, SIDE), np.uint8)
     for digit in range(CLASSES):
-        members = np.flatnonzero(split.labels == digit)
-        for column, index in enumerate(rng.permutation(members)[:per_class]):
-            grid[digit * step : digit * step + SIDE, column * step : column * step + SIDE] = split.pixels[index]
-    return grid
+        members = rng.permutation(np.flatnonzero(split.labels == digit))[:per_class]
+        images[digit, : len(members)] = split.pixels[members]
+    return images

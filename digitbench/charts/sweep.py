@@ -111,7 +111,7 @@ def figure(results: Results, *, metric: Metric = "throughput") -> alt.VConcatCha
     sizes, counts = sorted({row.batch_size or 0 for row in rows}), sorted({row.threads for row in rows})
     shown = f"batch sizes {', '.join(map(str, sizes))}, threads {', '.join(map(str, counts))}"
     return vega.sheet(
-        chart(all_curves, metric), WIDTH, f"{TITLES[metric]}, against {_swept(all_curves)}",
+        chart(all_curves, metric), WIDTH, f"{TITLES[metric]}, against {swept(all_curves)}",
         notes=_notes(results, all_curves, metric), about=caption(results, shown),
     )  # fmt: skip
 
@@ -150,7 +150,8 @@ def curves(results: Results, metric: Metric) -> list[Curve]:
     )  # fmt: skip
 
 
-def _swept(all_curves: Sequence[Curve]) -> str:
+def swept(all_curves: Sequence[Curve]) -> str:
+    """Say what curves are over."""
     return "batch size" if all_curves[0].saturates else "threads"
 
 
@@ -180,7 +181,7 @@ def _block(block: Sequence[Curve], all_curves: Sequence[Curve], metric: Metric) 
     height = HEIGHT if len(panels) > columns else SINGLE_HEIGHT
     label_width = max(vega.text_width(curve.label, vega.SMALL) for curve in all_curves)
     width = (WIDTH - 60) / columns - label_width - 34
-    x_axis = alt.Axis(title=_swept(all_curves), values=places, format=",d", grid=True, labelOverlap="greedy")
+    x_axis = alt.Axis(title=swept(all_curves), values=places, format=",d", grid=True, labelOverlap="greedy")
     points = alt.Chart().encode(
         x=alt.X("x:Q", scale=vega.log_scale(places[0], places[-1], (places[-1] / places[0]) ** 0.05), axis=x_axis),
         y=alt.Y("y:Q", scale=vega.log_scale(low, high), axis=vega.log_axis(low, high, None, 5, FORMATS[metric])),
@@ -209,7 +210,7 @@ def _block(block: Sequence[Curve], all_curves: Sequence[Curve], metric: Metric) 
 
 def _points(curve: Curve, metric: Metric, style: Style) -> list[dict[str, Any]]:
     """Give a curve's points, the last of them with its name."""
-    dash = vega.DASHES[style.dash if curve.mixed else palette.dash_of(next(iter(curve.points.values())).precision)]
+    dash = palette.DASHES[style.dash if curve.mixed else palette.dash_of(next(iter(curve.points.values())).precision)]
     points = []
     for x, row in curve.points.items():
         low, high = ends_of(row, metric) or (None, None)

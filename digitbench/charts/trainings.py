@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from digitbench.bundle.trainings import TrainingRun, lowest, named_runs, notes
 from digitbench.charts import vega
-from digitbench.charts.palette import BLACK, PLUGIN_STYLES, Style, announced
+from digitbench.charts.palette import BLACK, DASHES, SERIES, Style
 from digitbench.records.formatting import counted
 from digitbench.system.text import shown_name
 
@@ -26,14 +26,11 @@ Rows = Sequence[dict[str, Any]]
 
 def styles_of(count: int) -> list[Style]:
     """Give so many styles, no two alike: first each colour once, then with other markers and dashes."""
-    available = (*announced().values(), *PLUGIN_STYLES)
+    available = SERIES
     # Neighbours in this order differ clearly also for those who see fewer colours.
     ordered = [available[index] for index in (2, 0, 5, 3, 1, 4, 6, 7, 9, 8)]
     shapes = [ordered[(index + 3 * (index // len(ordered))) % len(ordered)] for index in range(count)]
-    return [
-        Style(ordered[index % len(ordered)].colour, shape.marker, shape.symbol, shape.dash, shape.hatch)
-        for index, shape in enumerate(shapes)
-    ]
+    return [Style(ordered[index % len(ordered)].colour, shape.shape, shape.dash) for index, shape in enumerate(shapes)]
 
 
 def figure(runs: Sequence[TrainingRun], by: str = "epochs") -> alt.VConcatChart:
@@ -64,14 +61,14 @@ def chart(runs: Sequence[TrainingRun], by: str = "epochs") -> alt.HConcatChart:
     legend = alt.Legend(orient="bottom", columns=columns, labelLimit=WIDE / 2, symbolSize=90, symbolOpacity=1)
     colours = vega.scale({name: style.colour for name, style in styles.items()})
     shapes = vega.scale({name: style.shape for name, style in styles.items()})
-    dashes = vega.scale({name: vega.DASHES[style.dash] for name, style in styles.items()})
+    rows = [{**row, "dash": list(DASHES[styles[row["name"]].dash])} for row in rows]
     filled: dict[str, Any] = {"filled": True, "opacity": 1, "clip": True}
     panels = []
     for y in (_loss(rows), _accuracy(rows)):
         base = alt.Chart(vega.data(rows), width=PANEL_WIDE, height=PANEL_TALL).encode(
             x=_time(runs, by), y=y, color=alt.Color("name:N", legend=legend, scale=colours)
         )
-        line = base.encode(strokeDash=alt.StrokeDash("name:N", legend=None, scale=dashes), detail="images:N")
+        line = base.encode(strokeDash=alt.StrokeDash("dash:N", legend=None, scale=None), detail="images:N")
         point = base.encode(shape=alt.Shape("name:N", legend=legend, scale=shapes))
         panels.append(alt.layer(
             *_overfitting(runs, by),
@@ -79,6 +76,7 @@ def chart(runs: Sequence[TrainingRun], by: str = "epochs") -> alt.HConcatChart:
             line.transform_filter("!datum.thin").mark_line(clip=True, strokeWidth=2),
             point.transform_filter("datum.marked").mark_point(size=40, **filled),
             point.transform_filter("datum.best").mark_point(size=110, stroke=BLACK, strokeWidth=1.5, **filled),
+            base.mark_point(opacity=0, filled=True, size=90, clip=True).encode(tooltip="hover:N"),
         ))  # fmt: skip
     return alt.hconcat(*panels, spacing=40)
 
@@ -131,6 +129,7 @@ def _rows(run: TrainingRun, by: str, index: int, *, several: bool) -> Iterator[d
                 "name": shown_name(run.name) if several else images, "images": images, "thin": thin,
                 "marked": epoch % step == index % step and not thin, "x": positions[epoch], "loss": loss,
                 "best": images == "validation" and epoch + 1 == history.best, "wrong": 1 - accuracy,
+                "hover": f"{run.name}, epoch {epoch + 1}, {images}: loss {loss:.4f}, accuracy {accuracy:.2%}",
             }  # fmt: skip
 
 

@@ -1,7 +1,7 @@
 """What all charts share: how they look, the sheet that they stand on, and how they become files and pages.
 
-A chart is one Altair (Vega-Lite) definition. vl-convert draws it as PNG or SVG without a browser, a page and a notebook
-show it by `spec` and `html`. Lengths are in pixels, 96 to the inch.
+A chart is one Altair (Vega-Lite) definition. vl-convert draws it as PNG or SVG without a browser, a page shows its
+`spec`, and a notebook the chart itself. Lengths are in pixels, 96 to the inch.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from digitbench.charts import canvas
-from digitbench.charts.palette import BLACK, GREY, WHITE, dash_of, of_backends
-from digitbench.errors import MissingRuntimeError, ResultsError, UsageError
-from digitbench.system.files import check_writable, written_beside
+from digitbench.charts.canvas import INSTALL
+from digitbench.charts.palette import BLACK, GREY, WHITE
+from digitbench.errors import MissingRuntimeError, ResultsError
+from digitbench.system.files import written_beside
 
 if TYPE_CHECKING:
     import altair as alt
     from altair.typing import ChartType
 
-INSTALL = 'pip install "digitbench[plot]"'
 FONT = "Liberation Sans, Arial, Helvetica, sans-serif"
 """The first is part of vl-convert, so that a picture is the same everywhere; the others are as wide."""
 SMALL, PLAIN, HEAD = 11, 12, 15
@@ -42,7 +42,7 @@ STEPS = (range(10, 100, 5), (10, 15, 20, 30, 40, 50, 60, 80), (10, 20, 50), (10,
 _AXIS = {"labelColor": BLACK, "titleColor": BLACK, "domainColor": GREY, "tickColor": GREY, "gridColor": GRID,
          "labelFontSize": PLAIN, "titleFontSize": PLAIN, "titleFontWeight": "normal"}  # fmt: skip
 CONFIG: dict[str, Any] = {
-    "font": FONT, "background": WHITE, "view": {"stroke": None}, "aria": False, "axis": _AXIS,
+    "font": FONT, "background": WHITE, "view": {"stroke": None}, "aria": False, "mark": {"aria": False}, "axis": _AXIS,
     "header": {"labelColor": BLACK, "labelFontSize": PLAIN, "labelFontWeight": "bold", "labelAnchor": "start",
                "labelOrient": "top", "title": None},
     "legend": {"labelColor": BLACK, "labelFontSize": PLAIN, "labelLimit": 250, "title": None, "titleColor": BLACK,
@@ -71,37 +71,11 @@ def scale(values: Mapping[str, Any]) -> alt.Scale:
     return alt.Scale(domain=list(values), range=list(values.values()))
 
 
-def colours(backends: Iterable[str]) -> alt.Scale:
-    """Give the scale of backends' colours."""
-    return scale({name: style.colour for name, style in of_backends(backends).items()})
-
-
-def shapes(backends: Iterable[str]) -> alt.Scale:
-    """Give the scale of backends' shapes."""
-    return scale({name: style.shape for name, style in of_backends(backends).items()})
-
-
-def backend_dashes(backends: Iterable[str]) -> alt.Scale:
-    """Give the scale of backends' dashes, for lines of the same precision."""
-    return scale({name: DASHES[style.dash] for name, style in of_backends(backends).items()})
-
-
-def dashes(precisions: Iterable[str]) -> alt.Scale:
-    """Give the scale of precisions' dashes, for lines of the same backend."""
-    return scale({name: DASHES[dash_of(name)] for name in sorted(set(precisions))})
-
-
-DASHES: dict[str, Sequence[int]] = {
-    "solid": (1, 0), "dash": (7, 3), "dot": (2, 2), "dashdot": (7, 3, 2, 3), "longdash": (12, 4),
-    "longdashdot": (12, 3, 2, 3),
-}  # fmt: skip
-
-
 def log_scale(low: float, high: float, margin: float = 1.0) -> alt.Scale:
     """Give a logarithmic scale from `low` to `high`, each moved outwards by the factor `margin`."""
     import altair as alt
 
-    return alt.Scale(type="log", domain=[low / margin, high * margin], nice=False, zero=False)
+    return alt.Scale(type="log", domain=[low / margin, high * margin], nice=False)
 
 
 def log_axis(
@@ -135,6 +109,7 @@ def text_width(text: str, size: float = PLAIN) -> float:
 def wrapped(text: str, width: float, size: float = SMALL) -> list[str]:
     """Break a text between words into lines of some width; a longer word is broken too."""
     letters = max(1, int(width / (size * LETTER)))
+    text = text.replace("✗", "×")  # which the font has
     return [part for line in text.splitlines() for part in textwrap.wrap(line, letters, break_on_hyphens=False)]
 
 
@@ -164,7 +139,7 @@ def sheet(
         head.subtitle = wrapped(subtitle, width, PLAIN)
     texts = [(BLACK, [line for note in notes for line in wrapped(note, width)]), (GREY, wrapped(about, width))]
     below = [_lines(lines, width, colour) for colour, lines in texts if lines]
-    whole: alt.VConcatChart = alt.vconcat(chart, *below, title=head).resolve_scale(
+    whole: alt.VConcatChart = alt.vconcat(chart, *below, title=head, config=CONFIG).resolve_scale(
         color="independent", shape="independent"
     )
     return whole
@@ -195,19 +170,16 @@ def check_target(target: Path | None = None) -> None:
     Raises
     ------
     MissingRuntimeError
-        Altair or vl-convert is not installed.
+        Altair, vl-convert or Matplotlib is not installed.
     UsageError
         The file's name ends in neither ``.png`` nor ``.svg``, or it can't be written.
     """
-    if target is not None and target.suffix.lower() not in canvas.SUFFIXES:
-        raise UsageError(f"--output {target}: a picture's name ends in {' or '.join(canvas.SUFFIXES)}")
-    packages = {"altair": "altair", "vl_convert": "vl-convert-python", "PIL": "pillow"}
+    packages = {"altair": "altair", "vl_convert": "vl-convert-python"}
     missing = [package for module, package in packages.items() if find_spec(module) is None]
     if missing:
         message = f"pictures need {' and '.join(missing)}, not installed here; run: {INSTALL}"
         raise MissingRuntimeError(message, mend=INSTALL)
-    if target is not None:
-        check_writable(target)
+    canvas.check_target(target)
 
 
 def spec(chart: ChartType) -> dict[str, Any]:
@@ -242,11 +214,6 @@ def svg(chart: ChartType, title: str) -> str:
         lambda part: f"{part[1]}{part[2]}{numbers.setdefault(part[3], len(numbers))}", text,
     )  # fmt: skip
     return re.sub("<svg [^>]*>", lambda tag: f"{tag[0]}<title>{escape(title)}</title>", text, count=1)
-
-
-def html(chart: ChartType, title: str) -> str:
-    """Draw a chart for a notebook's cell: SVG, which needs no script and is seen wherever the notebook is."""
-    return f'<div style="overflow-x:auto">{svg(chart, title)}</div>'
 
 
 def save(chart: ChartType, target: Path, title: str) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import zipfile
 from dataclasses import dataclass
 from math import ceil
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +12,7 @@ import numpy.typing as npt
 
 from digitbench.bundle import Bundle, layers
 from digitbench.charts import canvas
+from digitbench.charts.image_grid import GAP, mosaic
 from digitbench.charts.palette import GREY
 from digitbench.errors import ArtifactError, BundleError
 from digitbench.records.formatting import counted
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 Array = npt.NDArray[np.float32]
 
 FORMAT = "npz"
-SIDE, GAP, NAME = 28, 3, 9  # pixels: of a whole image, between two, and for the name above one
+SIDE, NAME = 28, 9  # pixels: of a whole image, and for the name above one
 COUNT = 64
 CELL_INCHES, BAR_INCHES = 0.95, 5.0
 CLIPPED = 99.5  # percent of the weights that the colours tell apart
@@ -107,12 +107,6 @@ def _refuse_undrawable_layer(bundle: Bundle) -> None:
     )
 
 
-def draw(kernel: Kernel, target: Path, about: str = "", *, count: int = COUNT) -> None:
-    """Write what `figure` gives; see `canvas.save`."""
-    chart = figure(kernel, about, count=count)
-    canvas.save(chart, target, canvas.title_of(chart))
-
-
 def figure(kernel: Kernel, about: str = "", *, count: int = COUNT) -> Figure:
     """Draw the strongest units, by the Euclidean norm of their weights.
 
@@ -134,6 +128,8 @@ def figure(kernel: Kernel, about: str = "", *, count: int = COUNT) -> Figure:
     strongest = np.argsort(-norms, kind="stable")[:count]
     columns = max(5, min(ceil(len(strongest) ** 0.5), 20))
     rows = ceil(len(strongest) / columns)
+    images = np.full((rows * columns, len(kernel.weights)), np.nan, np.float32)  # NaN isn't drawn
+    images[: len(strongest)] = kernel.weights[:, strongest].T
     colour_limit = float(np.percentile(np.abs(kernel.weights[:, strongest]), CLIPPED)) or 1.0
     head_texts = _title(kernel, len(strongest)), f"{BELOW}\n{about}" if about else BELOW
     cell_height, cell_width = kernel.size[0] + GAP + NAME, kernel.size[1] + GAP
@@ -143,13 +139,8 @@ def figure(kernel: Kernel, about: str = "", *, count: int = COUNT) -> Figure:
         axes = chart.subplots()
         axes.set_axis_off()
         axes.set_anchor("NW")
-        image = axes.imshow(
-            _grid(kernel.weights[:, strongest], columns, kernel.size),
-            cmap=COLOURS,
-            vmin=-colour_limit,
-            vmax=colour_limit,
-            interpolation="nearest",
-        )
+        whole = mosaic(images.reshape(rows, columns, *kernel.size), above=NAME, background=np.nan)
+        image = axes.imshow(whole, cmap=COLOURS, vmin=-colour_limit, vmax=colour_limit, interpolation="nearest")
         for position, unit in enumerate(strongest.tolist()):
             row, column = divmod(position, columns)
             name = f"digit {unit}" if kernel.last else f"{unit}"
@@ -167,15 +158,3 @@ def _title(kernel: Kernel, shown: int) -> str:
     number = "" if shown == 1 else f"{shown:,} "
     selection = f"all {units}" if shown == kernel.weights.shape[1] else f"the {number}strongest of {units}"
     return f"{subject}: {selection}"
-
-
-def _grid(weights: Array, columns: int, size: tuple[int, int]) -> npt.NDArray[np.float32]:
-    """Put the units' pictures together into one, with NaN, which isn't drawn, between them."""
-    rows, (height, width) = ceil(weights.shape[1] / columns), size
-    cell_width, cell_height = width + GAP, height + GAP + NAME
-    grid = np.full((rows * cell_height, columns * cell_width - GAP), np.nan, np.float32)
-    for position, unit in enumerate(weights.T):
-        row, column = divmod(position, columns)
-        top, left = row * cell_height + NAME, column * cell_width
-        grid[top : top + height, left : left + width] = unit.reshape(size)
-    return grid

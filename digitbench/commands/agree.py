@@ -46,15 +46,17 @@ def agree(
 ) -> None:  # fmt: skip
     """Hold each runtime and precision against Keras' stored scores: labels, accuracy, scores, probabilities."""
     from digitbench.bundle import Bundle
-    from digitbench.charts.flips import check_matplotlib
+    from digitbench.charts.canvas import check_matplotlib
+    from digitbench.charts.flips import draw_flips
     from digitbench.measure.candidates import candidates
     from digitbench.records import precisions
     from digitbench.report.agreement import print_agreement
+    from digitbench.report.terminal_table import print_line
     from digitbench.system.files import check_writable
 
     outputs = Outputs(json=json, quiet=quiet)
     if pictures:
-        check_matplotlib()
+        check_matplotlib("--pictures needs")
         check_writable(pictures / "flips.png")
     bundle = Bundle(run)
     backends, precision_names = options.backends_of(backend), precisions.parse(precision or [])
@@ -67,7 +69,9 @@ def agree(
     if outputs.saver.note:
         outputs.note(str(outputs.saver))
     if pictures:
-        _draw_changed_images(results, digits, limit, pictures, outputs)
+        paths = draw_flips(results, digits.test.head(limit).images, pictures)
+        otherwise = "No label changed: nothing to draw." if results.complete else "Nothing drawn: stopped early."
+        print_line(f"Drawn: {', '.join(map(str, paths))}" if paths else otherwise, outputs.console, "dim")
     if not results.complete:
         raise KeyboardInterrupt
     raise_failures(results)
@@ -99,16 +103,6 @@ def score(
     sorted_setups = [row.key[:2] for row in sort_rows(results.rows) if row.key[:2] in scores_by_setup]
     pair_agreements = agreement.pairs({key: scores_by_setup[key] for key in sorted_setups}, labels) if pairs else ()
     return replace(results, reference=reference, pairs=pair_agreements)
-
-
-def _draw_changed_images(results: Results, digits: Dataset, limit: int | None, folder: Path, outputs: Outputs) -> None:
-    from digitbench.charts.flips import draw_flips
-    from digitbench.report.terminal_table import print_line
-
-    paths = draw_flips(results, digits.test.head(limit).images, folder)
-    otherwise = "No label changed: nothing to draw." if results.complete else "Nothing drawn: stopped early."
-    message = f"Drawn: {', '.join(map(str, paths))}" if paths else otherwise
-    print_line(message, outputs.console, "dim")
 
 
 class _ScoringBar(Silent):

@@ -11,13 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from digitbench.commands import options
-from digitbench.commands.outputs import (
-    Outputs,
-    compare_and_gate,
-    default_results_path,
-    measure_and_show,
-    raise_failures,
-)
+from digitbench.commands.outputs import Outputs, compare_and_gate, measure_and_show, raise_failures, results_path
 from digitbench.errors import BackendError, UsageError
 
 if TYPE_CHECKING:
@@ -46,9 +40,7 @@ def bench(
     ] = None,
     seconds: options.SecondsOption = None,
     generations: options.GenerationsOption = None,
-    quick: Annotated[
-        bool, typer.Option("--quick", help="A look in half a minute: one generation, which can't tell small gaps.")
-    ] = False,
+    quick: options.QuickOption = False,
     baseline: Annotated[
         str | None, typer.Option(metavar="NAME[:PRECISION]", help="What ratios are to; the fastest if not given.")
     ] = None,
@@ -67,9 +59,7 @@ def bench(
     limit: options.LimitOption = None,
     json: options.JsonOption = None,
     csv: Annotated[str | None, typer.Option(metavar="FILE", help="Write a CSV table there; - as above.")] = None,
-    markdown: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Write a Markdown table there; - as above.")
-    ] = None,
+    markdown: options.MarkdownOption = None,
     pytest_benchmark_json: Annotated[
         str | None, typer.Option(metavar="FILE", help="Write what `pytest-benchmark compare` reads.")
     ] = None,
@@ -121,7 +111,7 @@ def bench(
     plan = options.timing_plan(quick=quick, **given_settings)
     outputs = Outputs(
         json=json, csv=csv, markdown=markdown, pytest_benchmark_json=pytest_benchmark_json, quiet=quiet, ledger=ledger,
-        kept=default_results_path(bundle), resumed=resume,
+        kept=results_path(bundle), resumed=resume,
     )  # fmt: skip
     chosen = (
         candidates_of(timed_rows, bundle)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -45,21 +45,17 @@ def choose(
     prefer: Annotated[
         str, typer.Option(metavar="latency", help="What counts first: latency, size, memory or accuracy.")
     ] = "latency",
-    quick: Annotated[bool, typer.Option("--quick", help="One generation will do: small gaps can't be told.")] = False,
+    quick: options.QuickOption = False,
     seconds: options.SecondsOption = None,
     generations: options.GenerationsOption = None,
-    json: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Write the choice there; - for standard output.")
-    ] = None,
-    markdown: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Write the table there in Markdown; - as above.")
-    ] = None,
+    json: options.JsonOption = None,
+    markdown: options.MarkdownOption = None,
     data: options.DataOption = None,
     quiet: options.QuietOption = False,
 ) -> None:
     """Name the candidate to ship: bench what is missing, throw out what breaks a limit, show the code to use it."""
     from digitbench.bundle import Bundle, caveats
-    from digitbench.commands.outputs import Outputs, default_results_path
+    from digitbench.commands.outputs import Outputs, results_path
     from digitbench.commands.saving import write_each
     from digitbench.judge.choice import check_preference, code_for, judge
     from digitbench.judge.limits import parse_limits
@@ -74,7 +70,7 @@ def choose(
     check_preference(prefer)
     bundle = Bundle(run)
     outputs = Outputs(json=json, markdown=markdown, quiet=quiet, format="digitbench.choice",
-                      kept=default_results_path(bundle))  # fmt: skip
+                      kept=results_path(bundle))  # fmt: skip
     chosen = options.requested_candidates(bundle, backend, precision, [threads], outputs.note, [batch_size])
     plan = options.timing_plan(quick=quick, seconds=seconds, generations=generations)
     find = partial(
@@ -125,10 +121,12 @@ def _gather(
     ------
     KeyboardInterrupt
         Ctrl-C stopped it; what was measured by then was saved, and it was said where.
+    ResultsError
+        That could not be saved where it should be.
     """
     from digitbench.commands.outputs import measure
 
-    earlier = find()
+    earlier, saver = find(), outputs.saver
     if earlier and not earlier.lacking:
         return earlier.results, earlier.path, f"Nothing measured: all of it is in {earlier}", []
     if not any(candidate.artifact for candidate in chosen):
@@ -138,27 +136,14 @@ def _gather(
         chosen, plan = [*chosen, *earlier.helpers], options.timing_plan(quick=False, **earlier.results.settings.options)
     results, _ = measure(bundle, chosen, plan, data, None, outputs, earlier=earlier.results if earlier else None)
     if not results.complete:
-        _stop(results, find, outputs)
-    faults, saver = outputs.finish(results), outputs.saver
+        saver.finish(results)
+        if saver.path:
+            usable = find()  # without a baseline that is VALID, or one at all, nothing can be paired with it
+            is_resumable = usable is not None and usable.path == saver.path
+            outputs.note(f"{saver}{'; the next `digitbench choose` goes on there' if is_resumable else ''}")
+        raise KeyboardInterrupt
+    faults = outputs.finish(results)
     reason = "nothing was timed" if outputs.kept else f"{bundle.path} can't be written"
     origin = "".join(map(str, faults)) or str(saver) or f"Not saved: {reason}"
     origin += f"; the rest was taken from {earlier}" if earlier else ""
     return results, None if faults else saver.path, origin, faults
-
-
-def _stop(results: Results, find: Callable[[], Earlier | None], outputs: Outputs) -> NoReturn:
-    """Save what Ctrl-C left, and say so.
-
-    Raises
-    ------
-    KeyboardInterrupt
-        Always, but for the next.
-    ResultsError
-        It can't be saved where it should be.
-    """
-    outputs.saver.finish(results)
-    if outputs.saver.path:
-        usable = find()  # without a baseline that is VALID, or one at all, nothing can be paired with it
-        is_resumable = usable is not None and usable.path == outputs.saver.path
-        outputs.note(str(outputs.saver) + ("; the next `digitbench choose` goes on there" if is_resumable else ""))
-    raise KeyboardInterrupt

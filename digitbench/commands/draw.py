@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from digitbench.commands.options import (
-    BackendOption,
-    PrecisionOption,
-    RunArgument,
-    ThreadsOption,
-    backends_of,
-    open_console,
-)
+from digitbench.commands import options
 from digitbench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -21,7 +15,6 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from digitbench.bundle import Bundle
     from digitbench.measure.candidates import Candidate
 
 PORT = 8028
@@ -31,59 +24,55 @@ EPILOG = (
     "digitbench draw --port 9000 --no-browser"
 )
 
-HostOption = Annotated[
-    str, typer.Option("--host", metavar="ADDRESS", help="Where to listen. Any other than 127.0.0.1 lets other machines "
-                      "use the page."),
-]  # fmt: skip
-PortOption = Annotated[
-    int | None, typer.Option("--port", min=0, max=65535, show_default=False, help=f"Which port; 0 for any that is "
-                             f"free. {PORT} if not given, or any other where that is taken."),
-]  # fmt: skip
-NoBrowserOption = Annotated[bool, typer.Option("--no-browser", help="Only print the address, and open no browser.")]
-
 
 def draw(
-    run: RunArgument = None,
-    backend: BackendOption = None,
-    precision: PrecisionOption = None,
-    host: HostOption = LOOPBACK,
-    port: PortOption = None,
-    threads: ThreadsOption = 1,
-    no_browser: NoBrowserOption = False,
-) -> None:
+    run: options.RunArgument = None,
+    backend: options.BackendOption = None,
+    precision: options.PrecisionOption = None,
+    host: Annotated[
+        str, typer.Option("--host", metavar="ADDRESS", help="Where to listen. Any other than 127.0.0.1 lets other "
+                          "machines use the page."),
+    ] = LOOPBACK,
+    port: Annotated[
+        int | None, typer.Option("--port", min=0, max=65535, show_default=False, help=f"Which port; 0 for any that is "
+                                 f"free. {PORT} if not given, or any other where that is taken."),
+    ] = None,
+    threads: options.ThreadsOption = 1,
+    no_browser: Annotated[
+        bool, typer.Option("--no-browser", help="Only print the address, and open no browser.")
+    ] = False,
+) -> None:  # fmt: skip
     """Open a page to draw a digit on, by mouse, pen or finger, and see while drawing what every runtime answers."""
     from digitbench.bundle import Bundle
     from digitbench.draw import server
     from digitbench.draw.processes import ProcessGroup
-    from digitbench.measure.candidates import candidates
-    from digitbench.records import precisions
     from digitbench.report.terminal_table import print_line
 
     server.check_installed()
-    bundle = Bundle(run)
-    console, precision_names = open_console(), precisions.parse(precision or [])
-    chosen = candidates(
-        bundle, backends_of(backend), [None], [threads], precision_names, lambda line: print_line(line, console, "dim")
-    )
+    bundle, console = Bundle(run), options.open_console()
+    say = partial(print_line, console=console, style="dim")
+    chosen = options.requested_candidates(bundle, backend, precision, [threads], say)
     if not any(candidate.artifact for candidate in chosen):
         raise UsageError(f"nothing can answer: {chosen[0].row.error}")
+    about = {"bundle": bundle.name, "recipe": bundle.recipe_name, "dataset": bundle.dataset.name,
+             "threads": threads}  # fmt: skip
     with _listen(host, port) as listening:
         address = _address(listening, host)
         _tell(chosen, address, host, console)
         if not no_browser:
             _open_browser(address)
         processes = ProcessGroup(chosen, bundle.manifest.output.activation)
-        server.serve(processes, _about(bundle, threads), listening, host)
+        server.serve(processes, about, listening, host)
 
 
 def _listen(host: str, port: int | None) -> socket.socket:
     from digitbench.draw.server import listen
 
-    if port is not None:
-        return listen(host, port)
     try:
-        return listen(host, PORT)
+        return listen(host, PORT if port is None else port)
     except UsageError:
+        if port is not None:
+            raise
         return listen(host, 0)
 
 
@@ -120,7 +109,3 @@ def _open_browser(address: str) -> None:
 
     if sys.platform in {"win32", "darwin"} or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
         threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
-
-
-def _about(bundle: Bundle, threads: int) -> dict[str, Any]:
-    return {"bundle": bundle.name, "recipe": bundle.recipe_name, "dataset": bundle.dataset.name, "threads": threads}

@@ -28,7 +28,7 @@ def results_file_of(source: Path | None) -> Path:
         There is no such file, and no such bundle.
     """
     from digitbench.bundle import Bundle
-    from digitbench.measure.earlier_results import FOLDER, saved_files
+    from digitbench.measure.earlier_results import FOLDER, saved_files, saved_results
 
     if source is not None and source.is_file():
         return source
@@ -39,16 +39,8 @@ def results_file_of(source: Path | None) -> Path:
     if not newest_first:
         run = f" {source}" if source else ""
         raise ResultsError(f"{bundle.path / FOLDER} holds no results yet; run: digitbench bench{run}")
-    return next(filter(_is_timed, newest_first), newest_first[0])
-
-
-def _is_timed(path: Path) -> bool:
-    from digitbench.records.results import Results
-
-    try:
-        return any(row.latency_us for row in Results.read(path).rows)
-    except ResultsError:
-        return False
+    timed = (path for path, results in saved_results(bundle) if any(row.latency_us for row in results.rows))
+    return next(timed, newest_first[0])
 
 
 def bundle_of(results_path: Path, results: Results, run: Path | None = None) -> Bundle:

@@ -56,6 +56,9 @@ PrecisionOption = Annotated[
                  "makes it; all that were exported if not given.", autocompletion=completion.precisions),
 ]  # fmt: skip
 QUICK_SECONDS = 0.3  # timed calls of each row, where a first look is enough
+QuickOption = Annotated[
+    bool, typer.Option("--quick", help="A look in half a minute: one generation, which can't tell small gaps.")
+]
 SecondsOption = Annotated[
     float | None, typer.Option(min=0.01, help=f"Timed calls of each candidate; 3, {QUICK_SECONDS} with --quick.")
 ]
@@ -80,6 +83,10 @@ ForceOption = Annotated[
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only what was found.")]
 JsonOption = Annotated[
     str | None, typer.Option("--json", metavar="FILE", help="Write the results there; - for standard output.")
+]
+
+MarkdownOption = Annotated[
+    str | None, typer.Option("--markdown", metavar="FILE", help="Write a Markdown table there; - as above.")
 ]
 
 
@@ -180,7 +187,7 @@ def bundle_data(bundle: Bundle, path: Path | None, progress: Progress, *, allow_
     ----------
     path
         Where it is, if not where the bundle remembers it.
-    other
+    allow_other_data
         At `path` may be any other digits: a person named them, and means these.
 
     Raises

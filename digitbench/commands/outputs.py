@@ -98,7 +98,7 @@ class Outputs:
         return []
 
 
-def default_results_path(bundle: Bundle) -> Path | None:
+def results_path(bundle: Bundle) -> Path | None:
     """Give the path at which results are saved when no file is named: in the bundle, by date."""
     from digitbench.measure.earlier_results import FOLDER
 

@@ -32,37 +32,21 @@ if TYPE_CHECKING:
 
     Picture = Figure | alt.VConcatChart
 
+
+def _examples(*lines: str) -> str:
+    return "\n\n".join(["[b]Examples[/]", *(f"digitbench plot {line}" for line in lines)])
+
+
 app = typer.Typer(
     invoke_without_command=True, rich_markup_mode="rich",
     help="Draw: the data, the training, what a model says, and how fast it is.",
-    epilog="[b]Examples[/]\n\ndigitbench plot samples --dataset digits\n\ndigitbench plot predictions --mistakes\n\n"
-    "digitbench plot confusion runs/mine --backend tflite --precision int8 --output confusion.svg",
+    epilog=_examples("samples --dataset digits", "predictions --mistakes",
+                     "confusion runs/mine --backend tflite --precision int8 --output confusion.svg"),
 )  # fmt: skip
-
-SAMPLES_EPILOG = (
-    "[b]Examples[/]\n\ndigitbench plot samples\n\ndigitbench plot samples --data photos --per-class 20\n\n"
-    "digitbench plot samples runs/mine --output digits.svg"
-)
-AUGMENTED_EPILOG = (
-    "[b]Examples[/]\n\ndigitbench plot augmented runs/mine\n\n"
-    "digitbench plot augmented --recipe dense-champion --dataset digits --epochs 12 --output deformed.svg"
-)
-HISTORY_EPILOG = "[b]Examples[/]\n\ndigitbench plot history\n\ndigitbench plot history runs/mine --output history.svg"
-PREDICTIONS_EPILOG = (
-    "[b]Examples[/]\n\ndigitbench plot predictions\n\ndigitbench plot predictions runs/mine --mistakes --count 40\n\n"
-    "digitbench plot predictions --mistakes --backend tflite --precision int8"
-)
-CONFUSION_EPILOG = (
-    "[b]Examples[/]\n\ndigitbench plot confusion\n\ndigitbench plot confusion runs/mine -b onnx -p int8 --data photos"
-)
-RELIABILITY_EPILOG = (
-    "[b]Examples[/]\n\ndigitbench plot reliability\n\ndigitbench plot reliability -b tflite -p int8 -o int8.svg"
-)
-WEIGHTS_EPILOG = "[b]Examples[/]\n\ndigitbench plot weights\n\ndigitbench plot weights runs/mine --count 128"
 
 OutputOption = Annotated[
     Path | None, typer.Option("--output", "-o", metavar="FILE", help="Where to, a .png or .svg; below RUN/plots if not "
-                              "given.")
+                              "given, or here where no bundle is named.")
 ]  # fmt: skip
 OneDatasetOption = Annotated[
     str | None, typer.Option("--dataset", metavar="NAME", help="mnist, digits (comes with scikit-learn), or auto, the "
@@ -79,15 +63,17 @@ OnePrecisionOption = Annotated[
 ]  # fmt: skip
 
 
-@app.callback()
+@app.callback(help=app.info.help)
 def plot(context: typer.Context) -> None:
-    """Draw: the data, the training, what a model says, and how fast it is."""
+    """Show the help where nothing is to be drawn."""
     if context.invoked_subcommand is None:
         context.get_help()  # prints it
         raise typer.Exit
 
 
-@app.command(epilog=SAMPLES_EPILOG)
+@app.command(
+    epilog=_examples("samples", "samples --data photos --per-class 20", "samples runs/mine --output digits.svg")
+)
 def samples(
     run: Annotated[
         Path | None, typer.Argument(metavar="[RUN]", help="A bundle, to see the data that it was trained on.",
@@ -97,10 +83,7 @@ def samples(
     data: OtherDataOption = None,
     per_class: Annotated[int, typer.Option(metavar="N", min=1, max=60, help="Images of each digit.")] = 12,
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Of their choice.")] = 0,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Where to, a .png or .svg; "
-                                  "samples-<dataset>.png here, or below RUN/plots, if not given.")
-    ] = None,
+    output: OutputOption = None,
 ) -> None:  # fmt: skip
     """Draw a row of images for each digit, and say how many there are."""
     from digitbench.bundle import Bundle
@@ -116,7 +99,12 @@ def samples(
     save(figure, output or picture_path(bundle, ["samples", *_other_dataset(bundle, digits)]), console)
 
 
-@app.command(epilog=AUGMENTED_EPILOG)
+@app.command(
+    epilog=_examples(
+        "augmented runs/mine",
+        "augmented --recipe dense-champion --dataset digits --epochs 12 --output deformed.svg",
+    )
+)
 def augmented(
     run: Annotated[
         Path | None, typer.Argument(metavar="[RUN]", help="A bundle's folder: what it was trained on; runs/latest if "
@@ -133,10 +121,7 @@ def augmented(
         int | None, typer.Option(min=0, max=2**32 - 1, help="Of the deformations, and of the choice of digits; the "
                                  "recipe's own if not given.")
     ] = None,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Where to, a .png or .svg; below RUN/plots, "
-                                  "or augmented-<recipe>-<dataset>.png here, if not given.")
-    ] = None,
+    output: OutputOption = None,
 ) -> None:  # fmt: skip
     """Draw training digits as they are, and as each epoch of an augmented training sees them."""
     from digitbench.bundle import Bundle
@@ -158,7 +143,7 @@ def augmented(
     save(figure, output or picture_path(bundle, [*name_parts, *_other_dataset(bundle, digits)]), console)
 
 
-@app.command(epilog=HISTORY_EPILOG)
+@app.command(epilog=_examples("history", "history runs/mine --output history.svg"))
 def history(run: RunArgument = None, output: OutputOption = None) -> None:
     """Draw loss and accuracy by epoch, the best epoch, and where overfitting begins."""
     from digitbench.bundle import Bundle
@@ -171,7 +156,13 @@ def history(run: RunArgument = None, output: OutputOption = None) -> None:
     save(trainings.figure(read([bundle])), target, open_console())
 
 
-@app.command(epilog=PREDICTIONS_EPILOG)
+@app.command(
+    epilog=_examples(
+        "predictions",
+        "predictions runs/mine --mistakes --count 40",
+        "predictions --mistakes --backend tflite --precision int8",
+    )
+)
 def predictions(
     run: RunArgument = None,
     mistakes: Annotated[bool, typer.Option("--mistakes", help="What is labelled wrongly, the worst first.")] = False,
@@ -197,31 +188,31 @@ def predictions(
     _draw_scored("predictions-mistakes" if mistakes else "predictions", draw, run, backend, precision, data, output)
 
 
-@app.command(epilog=CONFUSION_EPILOG)
-def confusion(
-    run: RunArgument = None, backend: OneBackendOption = None, precision: OnePrecisionOption = None,
-    data: OtherDataOption = None, output: OutputOption = None,
+@app.command(
+    "reliability",
+    epilog=_examples("reliability", "reliability -b tflite -p int8 -o int8.svg"),
+    help="Draw how often the model is right at each confidence: can its probabilities be believed.",
+)
+@app.command(
+    "confusion",
+    epilog=_examples("confusion", "confusion runs/mine -b onnx -p int8 --data photos"),
+    help="Draw which digit is taken for which: images, and percent of each digit.",
+)
+def scored(
+    context: typer.Context, run: RunArgument = None, backend: OneBackendOption = None,
+    precision: OnePrecisionOption = None, data: OtherDataOption = None, output: OutputOption = None,
 ) -> None:  # fmt: skip
-    """Draw which digit is taken for which: images, and percent of each digit."""
-    from digitbench.charts.confusion import figure
+    """Draw the chart that is called as the command."""
+    from importlib import import_module
 
-    _draw_scored("confusion", lambda scores, test, _, about: figure(scores, test.labels, about), run, backend,
-                 precision, data, output)  # fmt: skip
-
-
-@app.command(epilog=RELIABILITY_EPILOG)
-def reliability(
-    run: RunArgument = None, backend: OneBackendOption = None, precision: OnePrecisionOption = None,
-    data: OtherDataOption = None, output: OutputOption = None,
-) -> None:  # fmt: skip
-    """Draw how often the model is right at each confidence: can its probabilities be believed."""
-    from digitbench.charts.reliability import figure
-
-    _draw_scored("reliability", lambda scores, test, *more: figure(scores, test.labels, *more), run, backend,
-                 precision, data, output)  # fmt: skip
+    kind = str(context.info_name)
+    figure = import_module(f"digitbench.charts.{kind}").figure
+    _draw_scored(
+        kind, lambda scores, test, *about: figure(scores, test.labels, *about), run, backend, precision, data, output
+    )
 
 
-@app.command(epilog=WEIGHTS_EPILOG)
+@app.command(epilog=_examples("weights", "weights runs/mine --count 128"))
 def weights(
     run: RunArgument = None,
     count: Annotated[int, typer.Option(metavar="N", min=1, max=400, help="Units at most.")] = 64,

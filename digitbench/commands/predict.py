@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from digitbench.commands import completion
-from digitbench.commands.options import QuietOption, open_console, show_progress
+from digitbench.commands.options import QuietOption, ThreadsOption, open_console, show_progress
 from digitbench.errors import BundleError, CheckFailed, ImageError, MissingRuntimeError, UsageError
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from digitbench.classifier import Classifier
     from digitbench.records.arrays import Pixels
     from digitbench.records.prediction import Prediction
-    from digitbench.system.progress import Progress
 
 FEW_PICTURES = 10  # pictures: so many are read before a bar would be of use
 SMALL_SIDE = 240  # pixels: the longest side of a photograph that is drawn
@@ -55,17 +54,20 @@ def predict(
     pictures: PicturesArgument,
     backend: RuntimeOption = None,
     precision: OnePrecisionOption = None,
-    threads: Annotated[int, typer.Option("--threads", "-t", min=1, help="Threads that the runtime may use.")] = 1,
+    threads: ThreadsOption = 1,
     show: ShowOption = None,
     json: JsonLinesOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Say which digits are in your own pictures: photographs, scans, drawings; exit code 1 if one can't be read."""
     from digitbench.bundle import Bundle
-    from digitbench.charts.photographs import check_drawable
+    from digitbench.charts.photographs import check_drawable, draw_predictions
     from digitbench.classifier import load
     from digitbench.images.reading import check_pillow, find_pictures
     from digitbench.records.formatting import counted
+    from digitbench.report.predictions import print_predictions
+    from digitbench.report.terminal_table import print_line
+    from digitbench.system.text import shown_name
 
     check_pillow()
     run, patterns = _run_and_pictures(pictures)
@@ -75,8 +77,14 @@ def predict(
         paths = check_drawable(show, paths)
     with load(bundle, backend=backend, precision=precision, threads=threads) as classifier:
         predictions, stopped = _predict_all(bundle, classifier, paths, show is not None, json, quiet)
-        about = _about(bundle, classifier)
-    _print_and_draw(predictions, about, show, json)
+    runtime = classifier.runtime
+    about = f"{bundle.name} ({bundle.recipe_name}) on {classifier.backend} {classifier.precision}: {runtime.name} "
+    about += runtime.version + (f", {counted(runtime.threads, 'thread')}" if runtime.threads else "")
+    if predictions and not json:
+        print_predictions(predictions, about, open_console())
+    if predictions and show:
+        draw_predictions(predictions, about, show)
+        print_line(f"Drawn: {shown_name(show)}", open_console(stderr=json), "dim")
     if stopped:
         open_console(stderr=True).print("Stopped early: only what was finished is shown.", style="yellow")
         raise KeyboardInterrupt
@@ -103,7 +111,7 @@ def _run_and_pictures(arguments: Sequence[str]) -> tuple[Bundle | None, Sequence
     except OSError as exc:  # a name that is too long
         raise UsageError(f"{shown_name(first[:60])}: {exc.strerror}; name a bundle or a picture") from exc
     except BundleError:
-        if os.path.exists(os.path.join(first, MANIFEST)) or not _is_picture(first, alone=not rest):
+        if os.path.exists(os.path.join(first, MANIFEST)) or (rest and not _names_pictures(first)):
             raise
         return None, arguments
     if not rest:
@@ -112,17 +120,16 @@ def _run_and_pictures(arguments: Sequence[str]) -> tuple[Bundle | None, Sequence
     return bundle, rest
 
 
-def _is_picture(argument: str, *, alone: bool) -> bool:
+def _names_pictures(argument: str) -> bool:
     """Say whether an argument that is no bundle names a picture, or several."""
     from digitbench.images.reading import SUFFIXES, find_pictures, is_pattern
 
-    if os.path.isdir(argument) and not alone:
-        try:
-            return bool(find_pictures([argument]))
-        except UsageError:
-            return False
-    has_picture_suffix = os.path.splitext(argument)[1].lower() in SUFFIXES
-    return alone or has_picture_suffix or os.path.exists(argument) or is_pattern(argument)
+    if not os.path.isdir(argument) and (os.path.splitext(argument)[1].lower() in SUFFIXES or is_pattern(argument)):
+        return True
+    try:
+        return bool(find_pictures([argument]))
+    except UsageError:
+        return False
 
 
 def _predict_all(
@@ -133,9 +140,11 @@ def _predict_all(
     from digitbench.report.predictions import json_line
 
     predictions: list[Prediction] = []
-    with show_progress(open_console(stderr=True), animate=False, quiet=quiet or len(paths) <= FEW_PICTURES) as progress:
+    total = len(paths)
+    with show_progress(open_console(stderr=True), animate=False, quiet=quiet or total <= FEW_PICTURES) as progress:
         try:
-            for path in _with_progress(paths, progress):
+            for done, path in enumerate(paths, 1):
+                progress.update("reading pictures", done - 1, total, f"{done - 1} of {total}")
                 outcome = _predict_one(bundle, classifier, path, photograph=drawn and len(predictions) < DRAWN)
                 if isinstance(outcome, str):
                     progress.say(outcome)
@@ -144,16 +153,10 @@ def _predict_all(
                 if json:
                     about = {"backend": classifier.backend, "precision": classifier.precision}
                     print(json_line(path, outcome, **about), flush=True)
+            progress.update("reading pictures", total, total, f"{total} of {total}")
         except KeyboardInterrupt:
             return predictions, True
     return predictions, False
-
-
-def _with_progress(paths: Sequence[Path], progress: Progress) -> Iterator[Path]:
-    for done, path in enumerate(paths):
-        progress.update("reading pictures", done, len(paths), f"{done} of {len(paths)}")
-        yield path
-    progress.update("reading pictures", len(paths), len(paths), f"{len(paths)} of {len(paths)}")
 
 
 def _predict_one(bundle: Bundle, classifier: Classifier, path: Path, *, photograph: bool) -> Prediction | str:
@@ -175,41 +178,13 @@ def _predict_one(bundle: Bundle, classifier: Classifier, path: Path, *, photogra
     class_probabilities = probabilities(scores, bundle.manifest.output.activation)
     if not np.isfinite(scores).all():
         return f"{name}: the model's scores for it are no numbers; try another --precision or --backend"
-    return Prediction(
-        path, name, pixels, scores[0], class_probabilities[0], _downscaled(picture) if photograph else None
-    )
+    small = _downscaled(picture) if photograph else None
+    return Prediction(path, name, pixels, scores[0], class_probabilities[0], small)
 
 
 def _downscaled(picture: Pixels) -> Pixels:
     """Give what is kept of a photograph to be drawn: averages of blocks of its pixels."""
     import numpy as np
+    from PIL import Image
 
-    factor = max(1, -(-max(picture.shape[:2]) // SMALL_SIDE))
-    height, width = (max(1, size // factor) for size in picture.shape[:2])
-    cropped = picture[: height * factor, : width * factor]
-    row_sums = np.add.reduceat(cropped, range(0, len(cropped), factor), axis=0, dtype=np.uint32)
-    block_sums = np.add.reduceat(row_sums, range(0, row_sums.shape[1], factor), axis=1)
-    return np.asarray(block_sums // (min(factor, len(cropped)) * min(factor, cropped.shape[1])), np.uint8)
-
-
-def _about(bundle: Bundle, classifier: Classifier) -> str:
-    runtime = classifier.runtime
-    with_threads = f", {runtime.threads} thread{'s' if runtime.threads > 1 else ''}" if runtime.threads else ""
-    return (
-        f"{bundle.name} ({bundle.recipe_name}) on {classifier.backend} {classifier.precision}: "
-        f"{runtime.name} {runtime.version}{with_threads}"
-    )
-
-
-def _print_and_draw(predictions: list[Prediction], about: str, show: Path | None, json: bool) -> None:
-    from digitbench.charts.photographs import draw_predictions
-    from digitbench.report.predictions import print_predictions
-    from digitbench.report.terminal_table import print_line
-    from digitbench.system.text import shown_name
-
-    console = open_console(stderr=json)
-    if predictions and not json:
-        print_predictions(predictions, about, console)
-    if show and predictions:
-        draw_predictions(predictions, about, show)
-        print_line(f"Drawn: {shown_name(show)}", console, "dim")
+    return np.asarray(Image.fromarray(picture).reduce(max(1, -(-max(picture.shape) // SMALL_SIDE))))

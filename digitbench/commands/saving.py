@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -187,18 +187,14 @@ class Saver:
     def _write(self, results: Results, path: Path) -> None:
         """Write to this run's file; claim a new one the first time, and if another run replaced the file since."""
         text = results.dumps()
-        if self.path is None:
-            self.path = write_new(path, text)
-            self._written_stamp = _file_stamp(self.path)
-            return
-        with _locked(self.path):
-            if _file_stamp(self.path) in (self._written_stamp, None):
-                try:
-                    write_text(self.path, text)
-                finally:  # Ctrl-C may come when it has been written: this run wrote it all the same
-                    self._written_stamp = _file_stamp(self.path)
-            else:
+        with _locked(self.path) if self.path else nullcontext():
+            if self.path is None or _file_stamp(self.path) not in (self._written_stamp, None):
                 self.path = write_new(path, text)
+                self._written_stamp = _file_stamp(self.path)
+                return
+            try:
+                write_text(self.path, text)
+            finally:  # Ctrl-C may come when it has been written: this run wrote it all the same
                 self._written_stamp = _file_stamp(self.path)
 
 

@@ -295,16 +295,12 @@ def _difference_from_mnist(arrays: Mapping[str, Array], hashes: Mapping[str, str
 
 def _load_path(path: Path, progress: Progress) -> Dataset:
     """Load what a person named: MNIST, or user data."""
-    not_mnist = ""
-    if path.is_dir():
-        if mnist.holds_idx(path):
-            return _mnist(path)
-        loaded = user_data.from_pictures(path, progress)
-    elif not path.exists():
+    not_mnist, stored = "", None
+    if path.is_dir() and mnist.holds_idx(path):
+        return _mnist(path)
+    if not path.exists():
         raise DataError(f"{path}: no such file or folder; {user_data.FORMS}")
-    elif user_data.is_table(path):
-        loaded = user_data.from_table(path)
-    else:
+    if not path.is_dir() and not path.name.lower().endswith(user_data.TABLES):
         stored = mnist.read_npz(path, f"; {user_data.FORMS}")
         if stored.keys() >= set(ARRAYS):
             hashes = _hashes(stored)
@@ -312,16 +308,16 @@ def _load_path(path: Path, progress: Progress) -> Dataset:
             if not difference:
                 return _dataset("mnist", stored, hashes, str(path.resolve()))
             not_mnist = f" isn't MNIST ({difference}), and"
-        loaded = user_data.from_arrays(path, stored)
-    hashes = _hashes(loaded.arrays)
-    dataset = _dataset(user_data.name_of(path, get_args(DatasetName)), loaded.arrays, hashes, str(path.resolve()))
+    arrays, note = user_data.read(path, stored, progress)
+    hashes = _hashes(arrays)
+    dataset = _dataset(user_data.name_of(path, get_args(DatasetName)), arrays, hashes, str(path.resolve()))
     if hashes == MNIST_SHA256:
         not_mnist = " holds MNIST in another layout, and"
     tests_mnist = all(hashes[key] == MNIST_SHA256[key] for key in ("x_test", "y_test"))
     images = f"{len(dataset.test):,} test images{' (those of MNIST)' * tests_mnist}"
     if dataset.train.labels.size:
         images += f" and {len(dataset.train):,} to train on"
-    return replace(dataset, notice=f"{path}{not_mnist} is taken as {dataset.name!r}: {images}; {loaded.note}")
+    return replace(dataset, notice=f"{path}{not_mnist} is taken as {dataset.name!r}: {images}; {note}")
 
 
 def _digits(notice: str = "") -> Dataset:
@@ -334,8 +330,7 @@ def _digits(notice: str = "") -> Dataset:
     arrays = {
         "x_train": pixels[~test], "y_train": labels[~test], "x_test": pixels[test], "y_test": labels[test],
     }  # fmt: skip
-    hashes = {key: hashlib.sha256(value.tobytes()).hexdigest() for key, value in arrays.items()}
-    return _dataset("digits", arrays, hashes, "scikit-learn", notice)
+    return _dataset("digits", arrays, _hashes(arrays), "scikit-learn", notice)
 
 
 def _dataset(

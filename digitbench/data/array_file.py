@@ -47,19 +47,17 @@ def to_mnist_form(path: Path, stored: Mapping[str, Array]) -> tuple[dict[str, Pi
     missing = [key for part in parts for key in (f"x_{part}", f"y_{part}") if key not in stored]
     if missing:
         raise DataError(f"{path} holds no whole set of digits: it has no {', '.join(missing)}")
-    images: dict[str, Pixels] = {}
-    labels: dict[str, Pixels] = {}
+    arrays: dict[str, Pixels] = {}
     notes: dict[str, None] = {}
-    for part in parts:
-        images[part], range_notes = _pixels(stored[f"x_{part}"], f"{path}: x_{part}")
-        labels[part] = _labels(stored[f"y_{part}"], f"{path}: y_{part}")
+    for x, y in ((f"x_{part}", f"y_{part}") for part in parts):
+        arrays[x], range_notes = _pixels(stored[x], f"{path}: {x}")
+        arrays[y] = _labels(stored[y], f"{path}: {y}")
         notes |= dict.fromkeys(range_notes)
-        if len(images[part]) != len(labels[part]):
-            counts = f"{len(images[part]):,} images and y_{part} {len(labels[part]):,} labels"
-            raise DataError(f"{path}: x_{part} has {counts}; give one label for each image")
-    if not len(images["test"]):
+        if len(arrays[x]) != len(arrays[y]):
+            counts = f"{len(arrays[x]):,} images and {y} {len(arrays[y]):,} labels"
+            raise DataError(f"{path}: {x} has {counts}; give one label for each image")
+    if not len(arrays["x_test"]):
         raise DataError(f"{path}: x_test holds no image; give at least one")
-    arrays = {f"x_{part}": images[part] for part in parts} | {f"y_{part}": labels[part] for part in parts}
     return arrays, f"pixels {', '.join(notes)}"
 
 

@@ -15,9 +15,10 @@ from typing import IO, NoReturn
 import numpy as np
 import numpy.typing as npt
 
+from digitbench.data.array_file import to_mnist_form
 from digitbench.data.mnist import MOST_BYTES
 from digitbench.errors import DataError, one_line
-from digitbench.records.arrays import Array
+from digitbench.records.arrays import Pixels
 
 SIDE = 28
 PIXELS = SIDE * SIDE
@@ -38,7 +39,7 @@ MOST_ROWS = MOST_BYTES // (4 * COLUMNS)  # as float32
 Values = npt.NDArray[np.float32]
 
 
-def read(path: Path) -> tuple[dict[str, Array], str]:
+def read(path: Path) -> tuple[dict[str, Pixels], str]:
     """Read a CSV with or without a header, gzipped or not.
 
     The label's column is the one that the header calls ``label``, ``class``, ``digit`` or ``y``. Without such a name it
@@ -48,7 +49,7 @@ def read(path: Path) -> tuple[dict[str, Array], str]:
     Returns
     -------
     arrays, note
-        x_test, (n, 784), and y_test, (n,); and where the labels were.
+        x_test, uint8 (n, 28, 28), and y_test, uint8 (n,); where the labels were, and how the pixels were understood.
 
     Raises
     ------
@@ -71,7 +72,9 @@ def read(path: Path) -> tuple[dict[str, Array], str]:
         row, column = (int(position) for position in np.unravel_index(outside.argmax(), outside.shape))
         _refuse(path, header, row, pixel_columns[column], f"{pixels[row, column]:g} isn't a pixel from 0 to 255")
     are_whole = not (pixels % 1).any()
-    return {"x_test": pixels.astype(np.uint8) if are_whole else pixels, "y_test": labels}, note
+    stored = {"x_test": pixels.astype(np.uint8) if are_whole else pixels, "y_test": labels}
+    arrays, range_note = to_mnist_form(path, stored)
+    return arrays, f"{note}; {range_note}"
 
 
 def _header(path: Path) -> tuple[list[str], int]:

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from digitbench.errors import DataError, one_line
 from digitbench.records.arrays import Array, Pixels
@@ -59,7 +58,11 @@ def read_arrays(path: Path) -> dict[str, Pixels]:
         There is nothing, or it isn't in either format; the message names the file and what is wrong with it.
     """
     if path.is_dir():
-        return {key: _read_idx(_idx_file(path, name)) for key, name in IDX_FILES.items()}
+        files = {key: _idx_file(path, name) for key, name in IDX_FILES.items()}
+        for key, file in files.items():
+            if file is None:
+                raise DataError(f"{path} isn't MNIST: it has no {IDX_FILES[key]} or {IDX_FILES[key]}.gz")
+        return {key: _read_idx(file) for key, file in files.items() if file}
     if not path.exists():
         raise DataError(f"{path}: no such file or folder; give an .npz or a folder with the IDX files")
     stored = read_npz(path)
@@ -93,7 +96,8 @@ def read_npz(path: Path, hint: str = "") -> dict[str, Array]:
             total = sum(_promised_bytes(archive, info) for info in infos.values())
             if total > MOST_BYTES:
                 raise DataError(f"{path}: unpacks to {total / 1e9:,.1f} GB; at most {MOST_BYTES / 1e9:g} GB are read")
-            return {key: _read_npy(archive, info) for key, info in infos.items()}
+        with np.load(path, allow_pickle=False) as stored:
+            return {key: stored[key] for key in infos}
     except DataError:
         raise
     except Exception as exc:  # zipfile raises nearly anything at a damaged file
@@ -112,27 +116,15 @@ def _promised_bytes(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> int:
     return promised
 
 
-def _read_npy(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Array:
-    with archive.open(info) as stream:
-        array: Array = np.lib.format.read_array(stream, allow_pickle=False)
-    return array
-
-
 def holds_idx(folder: Path) -> bool:
     """Is any of MNIST's four IDX files there, however it is spelt."""
-    return any((folder / spelling).is_file() for name in IDX_FILES.values() for spelling in _spellings(name))
+    return any(_idx_file(folder, name) for name in IDX_FILES.values())
 
 
-def _idx_file(folder: Path, name: str) -> Path:
-    for spelling in _spellings(name):
-        if (folder / spelling).is_file():
-            return folder / spelling
-    raise DataError(f"{folder} isn't MNIST: it has no {name} or {name}.gz")
-
-
-def _spellings(name: str) -> tuple[str, ...]:
+def _idx_file(folder: Path, name: str) -> Path | None:
     # Some archives write t10k-images.idx3-ubyte.
-    return name, f"{name}.gz", name.replace("-idx", ".idx"), f"{name.replace('-idx', '.idx')}.gz"
+    spellings = (f"{spelling}{end}" for spelling in (name, name.replace("-idx", ".idx")) for end in ("", ".gz"))
+    return next((folder / spelling for spelling in spellings if (folder / spelling).is_file()), None)
 
 
 def _read_idx(path: Path) -> Pixels:
@@ -145,21 +137,19 @@ def _read_idx(path: Path) -> Pixels:
     if len(raw) > MOST_BYTES:
         raise DataError(f"{path}: unpacks to more than {MOST_BYTES / 1e9:g} GB: not MNIST")
     rank = 3 if "idx3" in path.name else 1
-    expected_magic = 0x800 + rank
-    actual_magic = int.from_bytes(raw[:4], "big")
-    if actual_magic != expected_magic:
+    magic, expected_magic = int.from_bytes(raw[:4]), 0x800 + rank
+    if magic != expected_magic:
         raise DataError(
-            f"{path} isn't an IDX file of rank {rank}: its magic number is {actual_magic:#010x}, "
-            f"not {expected_magic:#010x}"
+            f"{path} isn't an IDX file of rank {rank}: its magic number is {magic:#010x}, not {expected_magic:#010x}"
         )
-    try:
-        shape = struct.unpack_from(f">{rank}I", raw, 4)
-    except struct.error as exc:
-        raise DataError(f"{path}: cut short in its header") from exc
-    data_size = len(raw) - 4 - 4 * rank
-    if data_size != prod(shape):
-        raise DataError(f"{path}: {data_size:,} bytes of data where its header promises {prod(shape):,}: cut short?")
-    return np.frombuffer(raw, np.uint8, offset=4 + 4 * rank).reshape(shape)
+    data_start = 4 + 4 * rank
+    if len(raw) < data_start:
+        raise DataError(f"{path}: cut short in its header")
+    shape = struct.unpack_from(f">{rank}I", raw, 4)
+    if len(raw) - data_start != prod(shape):
+        promised = f"where its header promises {prod(shape):,}: cut short?"
+        raise DataError(f"{path}: {len(raw) - data_start:,} bytes of data {promised}")
+    return np.frombuffer(raw, np.uint8, offset=data_start).reshape(shape)
 
 
 def cache_folder() -> Path:
@@ -171,10 +161,8 @@ def cache_folder() -> Path:
 
 def cached_mnist() -> Path | None:
     """The MNIST that an earlier download left, or None."""
-    for path in (cache_folder() / "mnist.npz", cache_folder() / "mnist"):
-        if path.exists():
-            return path
-    return None
+    paths = (cache_folder() / name for name in ("mnist.npz", "mnist"))
+    return next((path for path in paths if path.exists()), None)
 
 
 def download_mnist(check: Callable[[Path], object], progress: Progress) -> Path:
@@ -192,6 +180,8 @@ def download_mnist(check: Callable[[Path], object], progress: Progress) -> Path:
     DataError
         No mirror answers within `ANSWER_SECONDS`, or each one breaks off; nothing is left behind.
     """
+    import requests
+
     reasons = []
     for mirror in _answering(MIRRORS):
         target = cache_folder() / (mirror.files[0] if len(mirror.files) == 1 else "mnist")
@@ -199,7 +189,7 @@ def download_mnist(check: Callable[[Path], object], progress: Progress) -> Path:
             with written_beside(target) as draft:
                 _fetch(mirror, draft, progress)
                 check(draft)
-        except _fetch_errors() as exc:
+        except (DataError, requests.RequestException, ValueError) as exc:
             reason = str(exc).replace(f"{draft} ", "what it serves ").replace(str(draft), "what it serves")
             reasons.append(f"{mirror.url}: {one_line(Exception(reason), 120)}")
             continue
@@ -209,12 +199,6 @@ def download_mnist(check: Callable[[Path], object], progress: Progress) -> Path:
     raise DataError(
         f"download failed: {'; '.join(reasons) or 'no mirror can be reached'}; pass --data PATH or set DIGITBENCH_MNIST"
     )
-
-
-def _fetch_errors() -> tuple[type[Exception], ...]:
-    import requests
-
-    return (DataError, requests.RequestException, ValueError)
 
 
 def _answering(mirrors: tuple[Mirror, ...]) -> list[Mirror]:
@@ -303,7 +287,9 @@ def sklearn_digits() -> tuple[Pixels, Pixels]:
 
     bunch: Any = load_digits()
     small = bunch.images.astype(np.int64)  # 0 to 16
-    weights = _upscale_weights(8, 20)  # in fortieths
+    centres = (2 * np.arange(20) + 1) / 5 - 0.5  # of the box's pixels, in those of the small picture
+    shares = np.stack([np.interp(centres, np.arange(8), unit) for unit in np.eye(8)], axis=1)
+    weights = np.rint(40 * shares).astype(np.int64)  # (20, 8), in fortieths
     large = np.einsum("ih,nhw,jw->nij", weights, small, weights)  # 0 to 16 × 40 × 40
     large = (large * 255 + 12800) // 25600
     pixels = np.zeros((len(large), 28, 28), np.uint8)
@@ -316,15 +302,3 @@ def sklearn_digits() -> tuple[Pixels, Pixels]:
         )
         canvas[top : top + 20, left : left + 20] = digit
     return pixels, bunch.target.astype(np.uint8)
-
-
-def _upscale_weights(small: int, large: int) -> npt.NDArray[np.int64]:
-    """(large, small) weights of linear interpolation between pixel centres, as whole numbers that add up to 2·large."""
-    weights = np.zeros((large, small), np.int64)
-    for i in range(large):
-        position = min(max((2 * i + 1) * small - large, 0), (small - 1) * 2 * large)  # in 1/(2·large) pixels
-        below, part = divmod(position, 2 * large)
-        weights[i, below] += 2 * large - part
-        if part:
-            weights[i, below + 1] += part
-    return weights

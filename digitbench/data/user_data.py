@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from digitbench.data import array_file as arrays
-from digitbench.data import csv_file, picture_folder
+from digitbench.data import array_file, csv_file, picture_folder
 from digitbench.records.arrays import Array, Pixels
 from digitbench.system.progress import Progress
 
@@ -17,62 +15,38 @@ FORMS = "digits of your own come as an .npz with x_test and y_test, a .csv or .c
 TABLES = (".csv", ".csv.gz")
 
 
-@dataclass(frozen=True)
-class UserData:
-    """What was read.
+def read(path: Path, stored: Mapping[str, Array] | None, progress: Progress) -> tuple[dict[str, Pixels], str]:
+    """Read what is at a path.
 
-    Attributes
+    Parameters
     ----------
-    arrays
+    path
+        A folder of labelled pictures, or a CSV of pixels; or what `stored` was read from.
+    stored
+        What an ``.npz`` holds: arrays of MNIST's names in another layout.
+    progress
+        Told which pictures can't be used; the rest goes on.
+
+    Returns
+    -------
+    arrays, note
         x_train, y_train, x_test and y_test: uint8, (n, 28, 28) from 0 (background) to 255 (foreground), and (n,) from 0
-        to 9. The two of training are empty where there was nothing of the kind.
-    note
-        How labels and pixels were understood: ``"labelled by sub-folder"``.
-    """
-
-    arrays: Mapping[str, Pixels]
-    note: str
-
-
-def is_table(path: Path) -> bool:
-    """Does the name say that it is a CSV."""
-    return path.name.lower().endswith(TABLES)
-
-
-def from_arrays(path: Path, stored: Mapping[str, Array]) -> UserData:
-    """Take arrays of MNIST's names in another layout.
+        to 9; the two of training are empty where there was nothing of the kind. How labels and pixels were understood:
+        ``"labelled by sub-folder"``.
 
     Raises
     ------
     DataError
-        Some are missing, or aren't digits and their labels.
+        It isn't digits and their labels; of a CSV the message names line and column.
     """
-    converted, note = arrays.to_mnist_form(path, stored)
-    return _with_training_arrays(converted, note + arrays.doubt_labels(path, converted))
-
-
-def from_table(path: Path) -> UserData:
-    """Read a CSV of pixels.
-
-    Raises
-    ------
-    DataError
-        It isn't one; the message names line and column.
-    """
-    stored, label_note = csv_file.read(path)
-    converted, range_note = arrays.to_mnist_form(path, stored)
-    return _with_training_arrays(converted, f"{label_note}; {range_note}")
-
-
-def from_pictures(folder: Path, progress: Progress) -> UserData:
-    """Read a folder of labelled pictures; those that can't be used are reported to `progress`, and the rest goes on.
-
-    Raises
-    ------
-    DataError
-        None can be used.
-    """
-    return _with_training_arrays(*picture_folder.read(folder, progress))
+    if path.is_dir():
+        arrays, note = picture_folder.read(path, progress)
+    elif stored is None:
+        arrays, note = csv_file.read(path)
+    else:
+        arrays, note = array_file.to_mnist_form(path, stored)
+        note += array_file.doubt_labels(path, arrays)
+    return {"x_train": np.empty((0, 28, 28), np.uint8), "y_train": np.empty(0, np.uint8), **arrays}, note
 
 
 def name_of(path: Path, taken: tuple[str, ...]) -> str:
@@ -81,8 +55,3 @@ def name_of(path: Path, taken: tuple[str, ...]) -> str:
     stem = full if path.is_dir() else full.removesuffix(".gz").rpartition(".")[0] or full
     name = "".join(c if c.isalnum() or c in "-_.+" else "-" for c in stem)[:40].strip("-")
     return f"own-{name}".rstrip("-") if name in taken or not name else name
-
-
-def _with_training_arrays(loaded: Mapping[str, Pixels], note: str) -> UserData:
-    empty_training = {"x_train": np.empty((0, 28, 28), np.uint8), "y_train": np.empty(0, np.uint8)}
-    return UserData({**empty_training, **loaded}, note)

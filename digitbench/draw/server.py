@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import json
+import mimetypes
 import socket
 import sys
 import tempfile
@@ -12,7 +13,6 @@ from base64 import b64encode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from http import HTTPStatus
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,13 +34,6 @@ INSTALL = 'pip install "digitbench[draw]"'
 MOST_ANSWERED = 16  # requests that are answered at once; further ones are sent away for a second
 MOST_UPLOADS = 4
 SHARE_OF_PIXELS = 0.305  # of what a command reads: 12.2 megapixels, as phones have; 40 take up to 320 MB meanwhile
-PAGE = {
-    "/": ("index.html", "text/html; charset=utf-8"),
-    "/style.css": ("style.css", "text/css; charset=utf-8"),
-    "/draw.js": ("draw.js", "text/javascript; charset=utf-8"),
-    "/show.js": ("show.js", "text/javascript; charset=utf-8"),
-    "/icon.svg": ("icon.svg", "image/svg+xml"),
-}
 
 
 def check_installed() -> None:
@@ -109,8 +102,9 @@ def application(group: ProcessGroup, about: dict[str, Any]) -> Starlette:
     """Make the page's application."""
     from starlette.applications import Starlette
     from starlette.requests import ClientDisconnect
-    from starlette.responses import JSONResponse, Response
-    from starlette.routing import Route
+    from starlette.responses import JSONResponse
+    from starlette.routing import Mount, Route
+    from starlette.staticfiles import StaticFiles
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -121,21 +115,17 @@ def application(group: ProcessGroup, about: dict[str, Any]) -> Starlette:
         await loading
         group.end()
 
-    def page(name: str, media_type: str) -> Route:
-        content = files("digitbench.draw").joinpath("page", name).read_bytes()
-        path = next(path for path, entry in PAGE.items() if entry[0] == name)
-        return Route(path, lambda request: Response(content, media_type=media_type))
-
     async def candidates(request: Request) -> JSONResponse:
         return JSONResponse({**about, "candidates": group.describe()})
 
+    mimetypes.add_type("text/javascript", ".js")  # some systems say otherwise, and browsers then run nothing
     intake = _Intake(group)
     return Starlette(
         routes=[
-            *(page(*entry) for entry in PAGE.values()),
             Route("/candidates", candidates),
             Route("/predict", intake.take_drawing, methods=["POST"]),
             Route("/image", intake.take_picture, methods=["POST"]),
+            Mount("/", StaticFiles(packages=[("digitbench.draw", "page")], html=True)),
         ],
         exception_handlers=dict.fromkeys((Refusal, ImageError, MissingRuntimeError, ClientDisconnect), _refuse),
         lifespan=lifespan,

@@ -2,39 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
 from digitbench.plugins.exporter import Exporter, ExportJob
 from digitbench.records.precisions import FP32
 
 CHANGES_NOTHING = ("InputLayer", "Dropout", "Identity", "Nothing")  # the last is `folding.rebuilt`'s
-Array = npt.NDArray[np.float32]
-
-
-@dataclass
-class Plain:
-    """A dense network.
-
-    Attributes
-    ----------
-    kernels, biases
-        float32, (inputs, outputs) and (outputs,), of each layer.
-    activations
-        Their names.
-    window
-        Of the image: rows from `top` to before `bottom`, columns from `left` to before `right`; None for all of it.
-    """
-
-    kernels: list[Array] = field(default_factory=list)
-    biases: list[Array] = field(default_factory=list)
-    activations: list[str] = field(default_factory=list)
-    window: tuple[int, int, int, int] | None = None
 
 
 class NpzExporter(Exporter):
@@ -55,13 +32,7 @@ class NpzExporter(Exporter):
         TypeError
             See `plain`.
         """
-        network = plain(job.model)
-        arrays: dict[str, Any] = {"activations": np.array(network.activations)}
-        for i, (kernel, bias) in enumerate(zip(network.kernels, network.biases, strict=True)):
-            arrays |= {f"kernel_{i}": kernel, f"bias_{i}": bias}
-        if network.window:
-            arrays["window"] = np.array(network.window, np.int64)
-        np.savez(target, **arrays)
+        np.savez(target, **plain(job.model))
 
     def unable(self, model: Any, precision: str) -> str:
         """See `Exporter.unable`."""
@@ -74,8 +45,8 @@ class NpzExporter(Exporter):
         return ""
 
 
-def plain(model: Any) -> Plain:
-    """Read a model's dense layers, and what it cuts off before them.
+def plain(model: Any) -> dict[str, Any]:
+    """Read a model's dense layers, and what it cuts off before them, as `NpzExporter` writes them.
 
     Parameters
     ----------
@@ -87,30 +58,28 @@ def plain(model: Any) -> Plain:
     TypeError
         A layer is neither dense nor one that changes nothing at inference.
     """
-    network, shape = Plain(), tuple(model.input_shape[1:])
+    activations: list[str] = []
+    arrays: dict[str, Any] = {}
+    input_shape = shape = tuple(model.input_shape[1:])
     for layer in getattr(model, "layers", None) or [model]:
         class_name = type(layer).__name__
+        is_usual = getattr(layer, "data_format", "channels_last") == "channels_last"
         if class_name == "Dense" and len(shape) == 1:
             kernel, *rest = layer.get_weights()
-            network.kernels.append(kernel)
-            network.biases.append(rest[0] if rest else np.zeros(kernel.shape[1], np.float32))
-            network.activations.append(layer.activation.__name__)
+            arrays[f"kernel_{len(activations)}"] = kernel
+            arrays[f"bias_{len(activations)}"] = rest[0] if rest else np.zeros(kernel.shape[1], np.float32)
+            activations.append(layer.activation.__name__)
             shape = kernel.shape[1:]
-        elif class_name == "Activation" and network.activations and network.activations[-1] == "linear":
-            network.activations[-1] = layer.activation.__name__
-        elif class_name == "Cropping2D" and _keeps_rows(network, layer, shape, model.input_shape[1:]):
+        elif class_name == "Activation" and activations and activations[-1] == "linear":
+            activations[-1] = layer.activation.__name__
+        # A crop of the image itself: of the first two axes of what the model takes.
+        elif class_name == "Cropping2D" and is_usual and not arrays and shape[:2] == input_shape[:2]:
             (top, bottom), (left, right) = layer.cropping
-            network.window = top, shape[0] - bottom, left, shape[1] - right
+            arrays["window"] = np.array([top, shape[0] - bottom, left, shape[1] - right], np.int64)
             shape = (shape[0] - top - bottom, shape[1] - left - right, *shape[2:])
-        elif class_name in ("Flatten", "Reshape") and getattr(layer, "data_format", "channels_last") == "channels_last":
+        elif class_name in ("Flatten", "Reshape") and is_usual:
             shape = (prod(shape),) if class_name == "Flatten" else tuple(layer.compute_output_shape((None, *shape))[1:])
         elif class_name not in CHANGES_NOTHING:
             problem = f"takes {'×'.join(map(str, shape))} values" if class_name == "Dense" else f"is a {class_name}"
             raise TypeError(f"npz holds a single dense network, and {layer.name} {problem}")
-    return network
-
-
-def _keeps_rows(network: Plain, crop: Any, shape: tuple[int, ...], input_shape: tuple[int, ...]) -> bool:
-    """Does a crop cut rows and columns of the image itself: the first two axes of what the model takes."""
-    is_first = not network.kernels and network.window is None and crop.data_format == "channels_last"
-    return is_first and len(input_shape) >= 2 and shape[:2] == tuple(input_shape)[:2]
+    return {"activations": np.array(activations), **arrays}

@@ -30,7 +30,7 @@ class TFLiteExporter(Exporter):
         import tensorflow as tf
 
         with tempfile.TemporaryDirectory() as folder:
-            _save(lean(job.model), folder)
+            lean(job.model).export(folder, format="tf_saved_model", verbose=False)
             converter = tf.lite.TFLiteConverter.from_saved_model(folder)
             if job.precision != FP32:
                 converter.optimizations = [tf.lite.Optimize.DEFAULT]  # by itself, precision dynamic
@@ -39,23 +39,7 @@ class TFLiteExporter(Exporter):
             convert = converter.convert if job.precision != INT8 else partial(_quantise, tf, converter, job)
             target.write_bytes(convert())
 
-    def precision_of(self, artifact: Path) -> str:
-        """See `Exporter.precision_of`, by LiteRT's schema."""
-        return tflite_file.number_types(artifact).precision()
-
-
-def _save(model: Any, folder: str) -> None:
-    import keras
-    import tensorflow as tf
-
-    def serve(image: Any) -> Any:
-        return model(image, training=False)
-
-    spec = tf.TensorSpec(model.input_shape, model.inputs[0].dtype, name="image")
-    archive = keras.export.ExportArchive()
-    archive.track(model)
-    archive.add_endpoint("serve", serve, input_signature=[spec])
-    archive.write_out(folder, verbose=False)
+    precision_of = staticmethod(tflite_file.precision_of)
 
 
 def _quantise(tf: Any, converter: Any, job: ExportJob) -> bytes:

@@ -70,15 +70,10 @@ def prepare(picture: Pixels) -> Pixels:
 def _reduced(picture: Pixels) -> Grey:
     """Bring the longest side near `WORKING_SIDE` by averages over blocks of whole pixels; what remains is cut off."""
     factor = max(1, round(max(picture.shape[:2]) / WORKING_SIDE))
-    height, width = (size // factor for size in picture.shape[:2])
-    rows = picture[: height * factor]
-    total = rows[::factor].astype(np.uint16)
-    for start in range(1, factor):
-        total += rows[start::factor]
-    columns = total[:, : width * factor : factor].astype(np.float32)
-    for start in range(1, factor):
-        columns += total[:, start : width * factor : factor]
-    return np.asarray(columns / np.float32(factor * factor))
+    height, width = (size // factor * factor for size in picture.shape[:2])
+    rows = sum(picture[start:height:factor, :width].astype(np.float32) for start in range(factor))
+    blocks = sum(np.asarray(rows)[:, start::factor] for start in range(factor))
+    return np.asarray(blocks / np.float32(factor * factor))
 
 
 def _enlarged(grey: Grey) -> Grey:
@@ -183,9 +178,10 @@ def _resampled(image: npt.NDArray[Any], rows: npt.NDArray[Any], columns: npt.NDA
 
 def _centre(image: npt.NDArray[Any]) -> tuple[float, float]:
     """Centre of mass from the upper left corner: down, across."""
-    mass = float(image.sum())
-    down, across = (float(image.sum(axis=axis) @ (np.arange(image.shape[1 - axis]) + 0.5)) for axis in (1, 0))
-    return down / mass, across / mass
+    from scipy import ndimage
+
+    down, across = ndimage.center_of_mass(image)
+    return down + 0.5, across + 0.5
 
 
 def _coverage(count: int, scale: float, start: float) -> npt.NDArray[np.float64]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -52,6 +51,8 @@ def find(grey: Grey) -> FoundDigit:
     FoundDigit
         The likeliest strokes. A score of 0 means that there is nothing.
     """
+    from scipy import ndimage
+
     short = min(grey.shape)
     digit = _search(grey, short // 4)
     if not digit.score or np.median(grey[::2, ::2]) < BRIGHT_LEVEL:
@@ -67,13 +68,9 @@ def find(grey: Grey) -> FoundDigit:
     if window > short // 7:
         return digit
     # A window not much wider than the strokes keeps shadows and edges out.
-    top, bottom, left, right = bounds(digit.mask)
-    margin = max(bottom - top, right - left) // 2 + 2 * window
-    region = slice(max(top - margin, 0), bottom + margin), slice(max(left - margin, 0), right + margin)
-    nearby = digit.mask[region]
-    for axis in (0, 1):
-        nearby = _extreme(np.maximum, nearby, window | 1, axis)
-    refined = _search(grey[region], window, nearby)
+    top, bottom, left, right = box = bounds(digit.mask)
+    region = _widened(box, max(bottom - top, right - left) // 2 + 2 * window)
+    refined = _search(grey[region], window, ndimage.maximum_filter(digit.mask[region], window | 1))
     return refined if refined.score > 0.7 * digit.score else digit
 
 
@@ -120,16 +117,10 @@ def _width(mask: Mask) -> float:
     return 4 * float(ndimage.distance_transform_cdt(cropped)[cropped].mean() - 0.5)
 
 
-def _extreme(pick: np.ufunc, array: npt.NDArray[Any], size: int, axis: int) -> npt.NDArray[Any]:
-    """Running maximum or minimum over an odd number of pixels, by doubling: SciPy's takes five times as long."""
-    out = np.pad(array, [(size // 2, size // 2) if i == axis else (0, 0) for i in (0, 1)], mode="edge")
-    out = out if axis == 0 else out.T
-    reach = 1
-    while reach < size:
-        step = min(reach, size - reach)
-        out = pick(out[:-step], out[step:])
-        reach += step
-    return out if axis == 0 else out.T
+def _widened(box: tuple[int, int, int, int], margin: int) -> tuple[slice, slice]:
+    """The part of a picture within those bounds and so many pixels around them."""
+    top, bottom, left, right = box
+    return slice(max(top - margin, 0), bottom + margin), slice(max(left - margin, 0), right + margin)
 
 
 def _foreground(grey: Grey, window: int) -> Grey:
@@ -140,11 +131,8 @@ def _foreground(grey: Grey, window: int) -> Grey:
     if np.median(steps) > 0.015 * grey.max():
         grey = ndimage.gaussian_filter(grey, 1.0)
     reach = window // 2  # what lies beyond the picture is taken to go on as at its border
-    background = np.pad(grey, reach, mode="edge")
-    for pick in (np.maximum, np.minimum):
-        for axis in (0, 1):
-            background = _extreme(pick, background, window, axis)
-    background = background[reach:-reach, reach:-reach]
+    closed = ndimage.grey_closing(np.pad(grey, reach, mode="edge"), window, mode="nearest")
+    background = closed[reach:-reach, reach:-reach]
     foreground = (background - grey) / np.maximum(background, max(1.0, 0.3 * float(background.max())))
     return np.asarray(foreground - np.median(foreground[::2, ::2]), dtype=np.float32)
 
@@ -164,13 +152,10 @@ def _thin_lines(mask: Mask) -> Iterator[tuple[Coordinates, Coordinates]]:
 
     width = mask.shape[1]
     thickness = max(3, min(mask.shape) // 30)
-    thick_parts = mask
-    for pick in (np.minimum, np.maximum):
-        thick_parts = _extreme(pick, thick_parts, (thickness + 1) | 1, 0)
-    thin_parts = mask & ~thick_parts
+    thin_parts = mask & ~ndimage.grey_opening(mask, ((thickness + 1) | 1, 1), mode="nearest")
     if thin_parts.sum(axis=1).max() < 0.05 * width:
         return
-    linked = _extreme(np.maximum, _extreme(np.maximum, thin_parts, max(5, width // 8) | 1, 1), 3, 0)
+    linked = ndimage.maximum_filter(thin_parts, (3, max(5, width // 8) | 1))
     labels, _ = ndimage.label(linked, np.ones((3, 3)))
     margin = max(2, width // 25)
     for label, region in enumerate(ndimage.find_objects(labels), start=1):
@@ -189,10 +174,8 @@ def _thin_lines(mask: Mask) -> Iterator[tuple[Coordinates, Coordinates]]:
 
 def _on_parabola(rows: Coordinates, columns: Coordinates, thickness: int) -> tuple[Coordinates, Coordinates]:
     """Of these pixels, those along the parabola through most of them: the digit's strokes are left out."""
-    position = columns / columns.max(initial=1)
-    powers = np.stack([position**0, position, position**2], axis=1)
+    powers = np.vander(columns / columns.max(initial=1), 3)
     on_curve = np.ones(len(rows), bool)
-    distance = np.zeros(len(rows))
     for _ in range(2):
         curve = powers @ np.linalg.lstsq(powers[on_curve], rows[on_curve], rcond=None)[0]
         distance = abs(rows - curve)
@@ -225,9 +208,9 @@ def _candidate(grey: Grey, foreground: Grey, mask: Mask) -> FoundDigit:
 
 def _stroke_likeness(grey: Grey, foreground: Grey, labels: npt.NDArray[np.int32], part: _Part) -> float:
     """How much a part looks like strokes on paper, 0 to 1: dark on light, slender, with sharp edges."""
-    top, bottom, left, right = part.box
-    margin = 3 + 3 * part.size // 4  # so much that paper, and not what strokes enclose, is most of it
-    region = slice(max(top - margin, 0), bottom + margin), slice(max(left - margin, 0), right + margin)
+    from scipy import ndimage
+
+    region = _widened(part.box, 3 + 3 * part.size // 4)  # so wide that paper, not what strokes enclose, is most of it
     surroundings, part_mask = grey[region], labels[region] == part.label
     background, strength = float(np.median(surroundings[::2, ::2])), float(foreground[region][part_mask].mean())
     contrast = background - float(surroundings[part_mask].mean())
@@ -236,8 +219,7 @@ def _stroke_likeness(grey: Grey, foreground: Grey, labels: npt.NDArray[np.int32]
         return 0.0
     slender = np.clip((0.4 - _width(part_mask) / part.size) / 0.15, 0.02, 1)
     # Ink ends within a few pixels; a shadow doesn't.
-    rim, wider_rim = (_extreme(np.maximum, _extreme(np.maximum, part_mask, size, 0), size, 1) for size in (5, 7))
-    outside = foreground[region][wider_rim & ~rim]
+    outside = foreground[region][ndimage.maximum_filter(part_mask, 7) & ~ndimage.maximum_filter(part_mask, 5)]
     sharpness = np.clip(1.6 - 2 * float(np.median(outside)) / strength, 0, 1) if outside.size else 0.0
     return float(min(share, 1.0) * contrast / 255 * slender * sharpness)
 
@@ -314,10 +296,6 @@ def _is_frame(labels: npt.NDArray[np.int32], part: _Part, parts: list[_Part]) ->
         return False
     if any(_encloses(part, enclosed) and enclosed.size > 0.2 * part.size for enclosed in parts):
         return True
-    sides = (
-        part_mask[:down].any(axis=0),
-        part_mask[-down:].any(axis=0),
-        part_mask[:, :across].any(axis=1),
-        part_mask[:, -across:].any(axis=1),
-    )
-    return min(bottom - top, right - left) > 0.5 * part.size and min(side.mean() for side in sides) > 0.8
+    borders = (part_mask[:down], part_mask[-down:], part_mask[:, :across].T, part_mask[:, -across:].T)
+    covered = min(border.any(axis=0).mean() for border in borders)
+    return min(bottom - top, right - left) > 0.5 * part.size and covered > 0.8

@@ -26,7 +26,7 @@ from digitbench.records.arrays import CLASSES
 from digitbench.system import trusted_files
 from digitbench.system.files import sha256
 from digitbench.system.progress import Progress, Silent
-from digitbench.workers.pool import TIMEOUT, Job, WorkerError, score, shared_images
+from digitbench.workers.pool import TIMEOUT, Job, Pool, WorkerError, score, shared_images
 
 IMAGES = 500
 MORE_IMAGES = 5000
@@ -108,7 +108,8 @@ def import_model(
     labelled = Split(dataset.train.pixels[indices], dataset.train.labels[indices])
     images = np.concatenate([labelled.images, ranking.shifted(labelled.images), dataset.test.images])
     with ExitStack() as exit_stack:
-        with shared_images(images) as shared, Prober(source, model_format, shared, options.timeout) as prober:
+        with shared_images(images) as shared, Pool(shared, timeout=options.timeout) as pool:
+            prober = Prober(source, model_format, pool)
             _refuse_tensor(options.output, prober.signature)
             claim = exit_stack.enter_context(naming.claim(target, folder))
             precision = options.precision or formats.precision_of(source, model_format, progress)

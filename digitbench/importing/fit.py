@@ -11,7 +11,7 @@ import numpy as np
 from digitbench.bundle.manifest import Fit
 from digitbench.data import Split
 from digitbench.evaluate import accuracy as evaluate
-from digitbench.evaluate.agreement import mcnemar
+from digitbench.importing.ranking import compare
 from digitbench.plugins.model_io import SIDE, ModelIO, fitted, square
 from digitbench.records.arrays import CLASSES, Labels
 
@@ -55,8 +55,7 @@ def measure(right: Labels, simple: Labels | None, labels: Labels, stated: float 
 
 def _worse(right: Labels, simple: Labels) -> bool:
     """Is the model worse by `GAP`, and by more than chance explains: few images tell little."""
-    lost, won = int((simple > right).sum()), int((right > simple).sum())
-    return _exceeds_gap(float(simple.mean()), float(right.mean())) and mcnemar(lost, won).verdict == "worse"
+    return _exceeds_gap(float(simple.mean()), float(right.mean())) and compare(right, simple).verdict == "worse"
 
 
 def _exceeds_gap(higher: float, lower: float) -> bool:

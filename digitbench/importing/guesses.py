@@ -140,14 +140,8 @@ def _outputs(signature: Signature, constraints: Constraints) -> list[Tensor]:
 
 
 def _could_be_scores(output: Tensor) -> bool:
-    return output.dtype in USABLE and _width_fits(output)
-
-
-def _width_fits(output: Tensor) -> bool:
-    sizes = output.shape[1:]
-    if None in sizes or not output.shape:
-        return CLASSES % prod(size for size in sizes if size) == 0
-    return prod(size or 1 for size in sizes) == CLASSES
+    has_classes = len(output.shape) != 1  # besides the batch axis
+    return output.dtype in USABLE and has_classes and prod(_answer_shape(output)) == CLASSES
 
 
 def _holds_labels(output: Tensor) -> bool:

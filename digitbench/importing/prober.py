@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from base64 import b64decode
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Self
 
 import msgspec
-import numpy as np
 
 from digitbench.backend import Scores, Signature
 from digitbench.errors import BundleError
 from digitbench.importing.formats import ModelFormat
 from digitbench.plugins.model_io import ModelIO
 from digitbench.plugins.scoring import SCORING_BATCH
-from digitbench.workers.pool import Job, Pool, Worker, WorkerError
+from digitbench.workers.pool import Job, Pool, Worker, WorkerError, read_scores
 
 PROBE = "digitbench.importing.probe"
 MOST_DEATHS = 3
@@ -25,16 +22,14 @@ CODE_FRAGMENTS = ("`Lambda` layer", "unsafe", "safe_mode")
 
 
 class Prober:
-    """A context manager; on entering it the artifact is opened and `signature` known.
+    """Opens an artifact in a worker, and scores images there; `signature` says what it takes and gives.
 
     Parameters
     ----------
     source, model_format
         What is opened, and by which backend.
-    images
-        From `digitbench.workers.pool.shared_images`.
-    timeout
-        Seconds for each answer.
+    pool
+        Of no other workers; ends them.
 
     Raises
     ------
@@ -42,30 +37,19 @@ class Prober:
         Its runtime can't open it.
     """
 
-    def __init__(self, source: Path, model_format: ModelFormat, images: Path, timeout: float) -> None:
+    def __init__(self, source: Path, model_format: ModelFormat, pool: Pool) -> None:
         self._source, self._job = source, Job(model_format.backend, source, threads=1, module=PROBE)
-        self._pool = Pool(images, timeout=timeout)
-        self._worker: Worker | None = None
+        self._pool = pool
         self._deaths = 0
         self._ran: set[ModelIO] = set()  # these are asked on, however often others killed a worker
         self.fault = "nothing was tried"
-
-    def __enter__(self) -> Self:
-        try:
-            self._start()
-        except BaseException:
-            self._pool.__exit__(None, None, None)
-            raise
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self._pool.__exit__(None, None, None)
+        self._start()
 
     def _start(self) -> None:
         (started,) = self._pool.start([self._job])
         if started.worker is None:
             raise BundleError(_refusal(self._source, str(started.error)))
-        self._worker = started.worker
+        self._worker: Worker | None = started.worker
         self.signature: Signature = msgspec.convert(started.ready["signature"], Signature)
 
     def ask(self, model_io: ModelIO, order: Sequence[int], size: int = SCORING_BATCH) -> Scores | None:
@@ -89,7 +73,7 @@ class Prober:
             self.fault = _without_path(answer["error"], self._source)
             return None
         self._ran.add(model_io_key)
-        return np.frombuffer(b64decode(answer["scores"]), np.float32).reshape(len(order), -1)
+        return read_scores(answer)
 
 
 def _refusal(source: Path, message: str) -> str:

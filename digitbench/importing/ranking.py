@@ -12,6 +12,7 @@ from digitbench.evaluate import accuracy as evaluate
 from digitbench.evaluate.agreement import mcnemar
 from digitbench.plugins.model_io import ModelIO
 from digitbench.records.arrays import Labels
+from digitbench.records.results import McNemar
 
 NEARLY_BEST_GAP = 0.003
 LEAST_ODDS = 1e-4  # one image at which a model is surely wrong doesn't outweigh a hundred others
@@ -106,9 +107,9 @@ def ranked(trials: Sequence[Trial]) -> list[Trial]:
 def level_with_best(trials: Sequence[Trial]) -> list[Trial]:
     """Those that McNemar's test can't tell from the most often right by these images: more images may."""
     best = max(trials, key=lambda trial: trial.accuracy)
-    return [trial for trial in trials if _is_as_good(trial, best)]
+    return [trial for trial in trials if compare(trial.right, best.right).verdict == "same"]
 
 
-def _is_as_good(trial: Trial, best: Trial) -> bool:
-    lost, won = int((best.right > trial.right).sum()), int((trial.right > best.right).sum())
-    return mcnemar(lost, won).p_value >= 0.05
+def compare(right: Labels, reference: Labels) -> McNemar:
+    """Compare two guesses, or models, by which images each labelled right."""
+    return mcnemar(int((reference > right).sum()), int((right > reference).sum()))

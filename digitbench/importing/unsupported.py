@@ -6,14 +6,12 @@ same, and its failure is an error.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-
 import numpy as np
 
 from digitbench import plugins
 from digitbench.backend import Backend
 from digitbench.bundle import Artifact, Bundle
-from digitbench.errors import BackendError, UsageError
+from digitbench.errors import UsageError
 from digitbench.plugins import Plugin
 from digitbench.plugins.model_io import SIDE
 from digitbench.system.progress import Progress
@@ -30,16 +28,12 @@ def reason(bundle: Bundle, plugin: Plugin, backend_class: type[Backend]) -> str:
     It is tried now, and what comes of it recorded, where that isn't known of its present version.
     """
     artifact = _imported_artifact(bundle)
-    if (
-        artifact is None
-        or plugin.name == bundle.reference_backend
-        or bundle.format_for(backend_class) != artifact.format
-    ):
+    if not artifact or plugin.name == bundle.reference_backend or bundle.format_for(backend_class) != artifact.format:
         return ""
     if artifact.precision not in plugins.runnable(backend_class, [artifact.precision], artifact.format):
         return f"it doesn't run {artifact.precision}"
     attempt = bundle.attempts.get(plugin.name)
-    versions = _versions(plugin)
+    versions = {"digitbench": __version__, **plugin.runtime_versions()}
     if attempt and attempt.versions == versions:
         return attempt.why
     why = _fault(bundle, plugin, artifact)
@@ -52,10 +46,16 @@ def reason(bundle: Bundle, plugin: Plugin, backend_class: type[Backend]) -> str:
 
 def try_others(bundle: Bundle, progress: Progress) -> None:
     """Try every installed backend besides the one that a model was imported with, and record which can't run it."""
-    task, candidates = "trying other runtimes", list(_other_backends(bundle))
-    for done, (plugin, backend_class) in enumerate(candidates):
+    task, artifact = "trying other runtimes", _imported_artifact(bundle)
+    others = {
+        plugins.find(name): backend_class
+        for name, backend_class in plugins.classes().items()  # who measures with one that can't be loaded sees why
+        if artifact and artifact.format in backend_class.formats() and name != bundle.reference_backend
+    }
+    candidates = [plugin for plugin in others if not plugin.missing()]
+    for done, plugin in enumerate(candidates):
         progress.update(task, done, len(candidates), plugin.name)
-        why = reason(bundle, plugin, backend_class)
+        why = reason(bundle, plugin, others[plugin])
         if why:
             progress.say(left_out(plugin.name, why))
     if candidates:
@@ -67,26 +67,9 @@ def left_out(name: str, why: str) -> str:
     return f"{name} is left out, as it can't run this model: {why}"
 
 
-def _other_backends(bundle: Bundle) -> Iterator[tuple[Plugin, type[Backend]]]:
-    artifact = _imported_artifact(bundle)
-    for plugin in plugins.discover().values():
-        if artifact is None or plugin.missing() or plugin.name == bundle.reference_backend:
-            continue
-        try:
-            backend_class = plugin.load()
-        except BackendError:  # whoever measures with it sees the error
-            continue
-        if artifact.format in backend_class.formats():
-            yield plugin, backend_class
-
-
 def _imported_artifact(bundle: Bundle) -> Artifact | None:
     imported = bundle.manifest.imported
     return next((artifact for artifact in bundle.artifacts if imported and artifact.format == imported.format), None)
-
-
-def _versions(plugin: Plugin) -> Mapping[str, str]:
-    return {"digitbench": __version__, **plugin.runtime_versions()}
 
 
 def _fault(bundle: Bundle, plugin: Plugin, artifact: Artifact) -> str:

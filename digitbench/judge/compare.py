@@ -16,6 +16,7 @@ from digitbench.errors import UsageError
 from digitbench.evaluate import accuracy, agreement, intervals
 from digitbench.judge.gates import GATED, Excused, Gate, worsening
 from digitbench.judge.missing import answers_differ, partner_of, why_missing, why_unusable
+from digitbench.records.formatting import counted
 from digitbench.records.results import Floor, Key, Results, Row
 from digitbench.records.timing import Interval, Ratio, calls_needed
 
@@ -204,7 +205,7 @@ def name_of(key: Key) -> str:
     """Name a candidate: ``onnx fp32, 1 thread, batch 32``."""
     backend, precision, threads, batch_size = key
     batch = "" if batch_size is None else f", batch {batch_size}"
-    return f"{backend} {precision}, {threads} thread{'' if threads == 1 else 's'}{batch}"
+    return f"{backend} {precision}, {counted(threads, 'thread')}{batch}"
 
 
 def _first_names(keys: Iterable[Key]) -> str:
@@ -231,7 +232,7 @@ def _differences(base: Results, new: Results) -> dict[str, tuple[str, str]]:
 
 
 def _facts(machine: Mapping[str, Any], bundle: Mapping[str, Any], *, hashed: bool) -> dict[str, str]:
-    cores, dataset = _mapping_in(machine, "cores"), _mapping_in(bundle, "dataset")
+    cores, dataset = mapping_in(machine, "cores"), mapping_in(bundle, "dataset")
     size = machine.get("memory_bytes")
     return {
         "cpu": str(machine.get("cpu")),
@@ -245,7 +246,8 @@ def _facts(machine: Mapping[str, Any], bundle: Mapping[str, Any], *, hashed: boo
     }
 
 
-def _mapping_in(record: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+def mapping_in(record: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """Give what a record holds under a name, if that is a mapping; an empty one if it isn't."""
     part = record.get(name)
     return part if isinstance(part, Mapping) else {}
 

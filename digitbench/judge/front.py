@@ -5,15 +5,13 @@ Matplotlib's pictures and pages share it. Nothing here draws.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from math import ceil, floor, log10, sqrt
-from typing import TypeVar
 
 from digitbench.judge.ties import Ties
 from digitbench.records.results import Floor, Row
 
-T = TypeVar("T")
 Point = tuple[float, float]
 """A cost, of which less is better, and a worth, of which more is better: a p50 in µs, and a top-1 accuracy."""
 
@@ -58,22 +56,11 @@ def front_steps(points: Sequence[Point], until: float | None = None) -> list[Poi
     return corners
 
 
-def groups(ordered: Sequence[T], same: Callable[[T, T], bool]) -> list[list[T]]:
-    """Group neighbours that can't be told apart: each is the same as every other of its group.
-
-    Ties aren't transitive, so the order matters. An item that ties only with some of a group begins the next group.
-    """
-    result: list[list[T]] = []
-    for item in ordered:
-        if result and all(same(item, member) for member in result[-1]):
-            result[-1].append(item)
-        else:
-            result.append([item])
-    return result
-
-
 def tied_rows(rows: Sequence[Row], noise: Floor | None = None, figure: str = "latency") -> list[list[Row]]:
     """Group candidates of one thread count and batch size that are the same in a metric and in top-1 accuracy.
+
+    Each is the same as every other of its group. Ties aren't transitive, so the order matters: one that ties only with
+    some of a group begins the next group.
 
     Parameters
     ----------
@@ -85,7 +72,14 @@ def tied_rows(rows: Sequence[Row], noise: Floor | None = None, figure: str = "la
         The metric, of `digitbench.judge.ties.COSTS`: latency, memory, size.
     """
     ties = Ties(noise)
-    return groups(rows, lambda first, second: ties.tied(figure, first, second) and ties.tied("accuracy", first, second))
+    groups: list[list[Row]] = []
+    for row in rows:
+        group = groups[-1] if groups else []
+        if group and all(ties.tied(name, member, row) for member in group for name in (figure, "accuracy")):
+            group.append(row)
+        else:
+            groups.append([row])
+    return groups
 
 
 def spread(positions: Sequence[float], gap: float, low: float, high: float) -> list[float]:

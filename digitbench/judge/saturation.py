@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import exp, fsum, log
+from statistics import geometric_mean
 
+from digitbench.records.metrics import METRICS
 from digitbench.records.results import Row
 
 ENOUGH = 0.95
@@ -25,7 +26,7 @@ def saturation(rows_by_size: RowsBySize) -> str:
     for i, size in enumerate(sizes[:-1]):
         best = max(sizes[i + 1 :], key=lambda larger: rows_by_size[larger].throughput_per_s or 0.0)
         shares = _shares(rows_by_size[size], rows_by_size[best])
-        if exp(fsum(map(log, shares)) / len(shares)) >= ENOUGH:
+        if geometric_mean(shares) >= ENOUGH:
             return str(size) if min(shares) >= ENOUGH else f"~{size}"
     return f"{sizes[-1]} or more"
 
@@ -38,8 +39,6 @@ def _shares(row: Row, larger_row: Row) -> list[float]:
 
 
 def _by_generation(row: Row) -> dict[int, float]:
-    return {
-        generation.index: (row.batch_size or 1) * generation.n / generation.seconds
-        for generation in row.generations
-        if generation.seconds > 0
-    }
+    rate, batch_size = METRICS["throughput"].sample, row.batch_size or 1
+    assert rate
+    return {generation.index: rate(generation, batch_size) for generation in row.generations if generation.seconds > 0}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 
@@ -60,20 +61,16 @@ def p50(row: Row) -> float:
 
 def fastest(rows: Sequence[Row]) -> set[int]:
     """The id of the fastest row of each group, or of all rows that tie as the fastest; never an INVALID one."""
-    best: set[int] = set()
-    for group in {group_of(row) for row in rows}:
-        valid = [row for row in rows if group_of(row) == group and row.valid]
-        ranks = [row.rank for row in valid if row.rank is not None]
-        if ranks:
-            best |= {id(row) for row in valid if row.rank == min(ranks)}
-        elif valid:
-            best.add(id(min(valid, key=p50)))
-    return best
+    valid = [row for row in rows if row.valid]
+
+    def standing(row: Row) -> tuple[bool, float]:
+        return row.rank is None, row.rank or p50(row)
+
+    best = {group: min(standing(row) for row in valid if group_of(row) == group) for group in map(group_of, valid)}
+    return {id(row) for row in valid if standing(row) == best[group_of(row)]}
 
 
 def shared_ranks(rows: Sequence[Row]) -> set[int]:
     """The id of every row that shares its rank with another of its group."""
-    return {
-        id(row) for row in rows if row.rank is not None
-        and sum(group_of(other) == group_of(row) and other.rank == row.rank for other in rows) > 1
-    }  # fmt: skip
+    counts = Counter((group_of(row), row.rank) for row in rows)
+    return {id(row) for row in rows if row.rank is not None and counts[group_of(row), row.rank] > 1}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
@@ -11,13 +11,13 @@ from typing import Any
 from digitbench import plugins
 from digitbench.backend import Backend
 from digitbench.bundle import Artifact, Bundle
-from digitbench.errors import ArtifactError, BackendError, PluginError, UsageError
+from digitbench.errors import ArtifactError, BackendError, DigitbenchError, PluginError, UsageError
 from digitbench.importing import unsupported
 from digitbench.measure import sgemm
 from digitbench.measure.run_state import Setup
 from digitbench.plugins.model_io import NATIVE_IO, ModelIO
 from digitbench.records.precisions import FP32
-from digitbench.records.results import ArtifactFile, Row, SgemmRow
+from digitbench.records.results import ArtifactFile, Row
 from digitbench.workers.pool import Job
 
 
@@ -52,11 +52,6 @@ class Candidate:
     def setup(self) -> Setup:
         """The backend, precision and threads of the process that it runs in."""
         return self.row.backend, self.row.precision, self.row.threads
-
-    @property
-    def sgemm_row(self) -> SgemmRow | None:
-        """Its row, if it is sgemm: that is timed together with the candidates, and isn't one itself."""
-        return None if self.flops_per_image is None else SgemmRow(self.row, self.flops_per_image)
 
 
 def candidates(
@@ -99,6 +94,7 @@ def candidates(
     names = list(dict.fromkeys(part for name in names for part in name.split(",")))
     selected_plugins = [plugins.find(name) for name in names] or list(plugins.discover().values())
     result: list[Candidate] = []
+    artifacts: Mapping[str, Artifact | DigitbenchError]
     for plugin in selected_plugins:
         if plugin.name == sgemm.NAME:
             message = f"plugin {plugin.name!r} of {plugin.distribution}: bench --roofline has taken that name"
@@ -117,39 +113,32 @@ def candidates(
         except (BackendError, ArtifactError) as exc:
             if names:
                 raise
-            result.append(Candidate(replace(row, error=str(exc), mend=exc.mend), None))
-            continue
+            artifacts = {row.precision: exc}
         for precision, artifact in artifacts.items():
-            if isinstance(artifact, ArtifactError):
+            if not isinstance(artifact, Artifact):
                 unavailable = replace(row, precision=precision, error=str(artifact), mend=artifact.mend)
                 result.append(Candidate(unavailable, None))
                 continue
-            path = bundle.open(artifact)
+            path, model_io = bundle.open(artifact), bundle.model_io_of(artifact)
             recorded = ArtifactFile(artifact.path, artifact.bytes, artifact.sha256)
-            artifact_row = replace(row, precision=precision, artifact=recorded)
             for thread_count, batch_size in product(threads, batch_sizes):
-                candidate_row = replace(artifact_row, threads=thread_count, batch_size=batch_size)
-                result.append(_at_batch_size(candidate_row, path, bundle.model_io_of(artifact)))
+                at_size = replace(
+                    row, precision=precision, artifact=recorded, threads=thread_count, batch_size=batch_size
+                )  # fmt: skip
+                if batch_size is None or model_io.batch in (None, batch_size):
+                    result.append(Candidate(at_size, path, model_io=model_io))
+                else:  # its model has another fixed batch size, so it can't run
+                    mend = f"digitbench bench --batch-size {model_io.batch}"
+                    unavailable = replace(at_size, error=f"n/a (fixed batch {model_io.batch})", mend=mend)
+                    result.append(Candidate(unavailable, None))
     if not result:
         raise UsageError(f"no backend to measure{' in ' * bool(precisions)}{', '.join(precisions)}")
     return result
 
 
-def _at_batch_size(row: Row, path: Path, model_io: ModelIO) -> Candidate:
-    """Give the candidate; if its model has another fixed batch size, it can't run and its row says so."""
-    if row.batch_size is None or model_io.batch in (None, row.batch_size):
-        return Candidate(row, path, model_io=model_io)
-    return Candidate(
-        replace(
-            row, error=f"n/a (fixed batch {model_io.batch})", mend=f"digitbench bench --batch-size {model_io.batch}"
-        ),
-        None,
-    )
-
-
 def _artifacts_by_precision(
     bundle: Bundle, name: str, backend: type[Backend], precisions: Sequence[str], *, named: bool
-) -> dict[str, Artifact | ArtifactError]:
+) -> Mapping[str, Artifact | DigitbenchError]:
     """Give for each requested precision the artifact that a backend opens, or the reason why there is none.
 
     Raises
@@ -170,7 +159,7 @@ def _artifacts_by_precision(
         return {item: by_precision[item] for item in supported if item in by_precision} or {
             supported[0]: bundle.find(format, supported[0])
         }
-    requested: dict[str, Artifact | ArtifactError] = {}
+    requested: dict[str, Artifact | DigitbenchError] = {}
     for precision in precisions:
         if precision in backend.makes or precision in supported:
             try:
@@ -178,11 +167,9 @@ def _artifacts_by_precision(
             except ArtifactError as exc:
                 requested[precision] = exc
     if named and not requested:
-        supported_names = ", ".join([*supported, *backend.makes])
-        raise UsageError(
-            f"--precision {','.join(precisions)}: backend {name!r} doesn't run it (it runs: {supported_names})"
-        )
-    errors = [artifact for artifact in requested.values() if isinstance(artifact, ArtifactError)]
+        message = f"--precision {','.join(precisions)}: backend {name!r} doesn't run it"
+        raise UsageError(f"{message} (it runs: {', '.join([*supported, *backend.makes])})")
+    errors = [artifact for artifact in requested.values() if isinstance(artifact, DigitbenchError)]
     if errors and len(errors) == len(requested) and named:
         raise errors[0]
     return requested
@@ -212,7 +199,7 @@ def sgemm_candidates(bundle: Bundle, chosen: Sequence[Candidate]) -> list[Candid
 def named_baseline(name: str, chosen: Sequence[Candidate]) -> tuple[str, str] | None:
     """Find the backend and precision that ``backend`` or ``backend:precision`` names, in the order of `chosen`."""
     backend, _, precision = name.partition(":")
-    rows = (candidate.row for candidate in chosen if candidate.artifact and not candidate.sgemm_row)
+    rows = (candidate.row for candidate in chosen if candidate.artifact and candidate.flops_per_image is None)
     return next(
         ((row.backend, row.precision) for row in rows
          if row.backend == backend and precision in ("", row.precision)), None,

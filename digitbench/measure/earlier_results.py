@@ -9,6 +9,7 @@ to that baseline.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -109,9 +110,12 @@ def find(
         What a run must have at least: timed seconds of each candidate, and generations.
     """
     best: Earlier | None = None
-    for path, results in _newest_first(bundle) if any(candidate.artifact for candidate in chosen) else ():
+    test_images = len(bundle.reference_scores())
+    for path, results in saved_results(bundle) if any(candidate.artifact for candidate in chosen) else ():
         settings = results.settings
         if (settings.seconds or 0) < least_seconds or (settings.generations or 0) < least_generations:
+            continue
+        if results.digitbench != __version__ or changes(results, bundle, test_images):
             continue
         earlier = _usable_part(path, results, bundle, chosen)
         if earlier and (best is None or len(earlier.lacking) < len(best.lacking)):
@@ -127,16 +131,11 @@ def saved_files(bundle: Bundle) -> list[Path]:
     return sorted(files, key=lambda path: (path.stat().st_mtime_ns, path.name), reverse=True)
 
 
-def _newest_first(bundle: Bundle) -> Iterator[tuple[Path, Results]]:
-    """Read the results in a bundle's folder to which rows can be added."""
-    test_images = len(bundle.reference_scores())
+def saved_results(bundle: Bundle) -> Iterator[tuple[Path, Results]]:
+    """Read the results in a bundle's folder, the newest first; what else lies there is nothing to complain of."""
     for path in saved_files(bundle):
-        try:
-            results = Results.read(path)
-        except ResultsError:  # another kind of file, or of another version: nothing to complain of here
-            continue
-        if results.digitbench == __version__ and not changes(results, bundle, test_images):
-            yield path, results
+        with suppress(ResultsError):  # another kind of file, or of another version
+            yield path, Results.read(path)
 
 
 def _usable_part(path: Path, results: Results, bundle: Bundle, chosen: Sequence[Candidate]) -> Earlier | None:

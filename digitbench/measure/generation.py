@@ -105,21 +105,14 @@ class GenerationRun:
     def _score(self, pool: Pool) -> None:
         unscored = [process for process in self.workers if self.state.lacks_scores(process[0])]
         for setup, copy in unscored:  # the twin too, so that it has done the same as the baseline
-            worker = self.workers[setup, copy]
-            try:
-                answer = pool.ask(worker, "score")
-            except WorkerError as exc:
-                if not copy:
-                    self._record_failure(setup, self.state.of_setup(setup), exc)
-                del self.workers[setup, copy]
-                continue
-            if copy:
+            answer = self._ask(pool, (setup, copy), "score")
+            if answer is None or copy:
                 continue
             scores = read_scores(answer)
             self.state.scored(setup, scores, answer["peak_rss_bytes"])
             self.watch.on_scores(setup, scores)
             if not self.sizes:
-                pool.terminate(worker)
+                pool.terminate(self.workers[setup, copy])
                 self.watch.progress.update(self.state.title(setup), 1, 1, self.state.top1(setup))
                 self.watch.keep()
 
@@ -227,14 +220,15 @@ class GenerationRun:
                 if answer:
                     self.state.add_call_breakdown(key, CallBreakdown(**answer["ledger"]))
 
-    def _ask(self, pool: Pool, process: Process, do: str, size: int, **facts: Any) -> Event | None:
-        """Ask a worker; if it died, its candidate at this batch size has failed: others can still be measured."""
+    def _ask(self, pool: Pool, process: Process, do: str, size: int | None = None, **facts: Any) -> Event | None:
+        """Ask a worker. If it died, its candidate at this batch size has failed: others can still be measured."""
+        setup, copy = process
         try:
-            return pool.ask(self.workers[process], do, batch_size=size, **facts)
+            return pool.ask(self.workers[process], do, **facts, **({"batch_size": size} if size else {}))
         except WorkerError as exc:
             del self.workers[process]
-            if not process[1]:
-                self._record_failure(process[0], [(*process[0], size)], exc)
+            if not copy:
+                self._record_failure(setup, [(*setup, size)] if size else self.state.of_setup(setup), exc)
             return None
 
     def _record_failure(self, setup: Setup, keys: Sequence[Any], exc: WorkerError | None) -> None:
@@ -267,11 +261,8 @@ def _ratio(tally: _Tally, base: _Tally) -> float:
     nearly always in the same phase.
     """
     rounds = zip(tally.spent, base.spent, strict=False)
-    return float(
-        np.exp(
-            np.median([np.log(max(np.median(turn), 1) / max(np.median(base_turn), 1)) for turn, base_turn in rounds])
-        )
-    )
+    ratios = [max(np.median(turn), 1) / max(np.median(base_turn), 1) for turn, base_turn in rounds]
+    return float(np.exp(np.median(np.log(ratios))))
 
 
 def _p50(tally: _Tally) -> float:
@@ -280,7 +271,7 @@ def _p50(tally: _Tally) -> float:
 
 def _generation(index: int, tally: _Tally, ready: Event, ratio: float | None, frequency: float | None) -> Generation:
     spent = np.concatenate(tally.spent)
-    percentiles = intervals.percentiles(spent)
+    p50, p90, p99, p999 = intervals.percentiles(spent).values()
     wall = sum(turn["wall_seconds"] for turn in tally.turns)
 
     def total(name: str) -> float | None:
@@ -297,8 +288,7 @@ def _generation(index: int, tally: _Tally, ready: Event, ratio: float | None, fr
         waiting_share=None if waiting is None else waiting / wall,
     )
     return Generation(
-        index=index, n=len(spent), seconds=float(spent.sum()) / 1e9,
-        p50=percentiles["p50"], p90=percentiles["p90"], p99=percentiles["p99"], p999=percentiles["p999"],
+        index=index, n=len(spent), seconds=float(spent.sum()) / 1e9, p50=p50, p90=p90, p99=p99, p999=p999,
         load_seconds=ready["load_seconds"], first_prediction_us=ready["first_prediction_us"],
         peak_rss_bytes=max(turn["peak_rss_bytes"] for turn in tally.turns), warm_up=tally.warm_up, busy=busy,
         ratio=ratio, wrong_labels=tally.wrong_labels,

@@ -113,16 +113,14 @@ def _compare(job: Job, tool_run: NativeToolRun, images: Path, progress: Progress
         for tool, tool_latency in tool_latencies.items():
             pairs.setdefault(tool, []).append((worker_latency, tool_latency))
     progress.update(label, PAIRS, PAIRS, "done")
-    return [
-        NativeToolResult(job.backend, tool, job.threads, tool_run.batch_size, tuple(latencies), _spread(latencies),
-                         tool_run.notes.get(tool, ""))
-        for tool, latencies in pairs.items()
-    ]  # fmt: skip
-
-
-def _spread(pairs: Sequence[tuple[float, float]]) -> Ratio:
-    ratios = [worker_latency / tool_latency for worker_latency, tool_latency in pairs]
-    return Ratio(median(ratios), (min(ratios), max(ratios)))
+    results = []
+    for tool, latencies in pairs.items():
+        ratios = [worker_latency / tool_latency for worker_latency, tool_latency in latencies]
+        ratio, note = Ratio(median(ratios), (min(ratios), max(ratios))), tool_run.notes.get(tool, "")
+        results.append(
+            NativeToolResult(job.backend, tool, job.threads, tool_run.batch_size, tuple(latencies), ratio, note)
+        )
+    return results
 
 
 def time_worker(job: Job, batch_size: int, images: Path, seconds: float = SECONDS) -> float:

@@ -51,8 +51,9 @@ class RunState:
         Of timed calls of each candidate in each generation.
     activation
         Of the model's output, by which its scores are read as probabilities.
-    sgemm_rows
-        Rows of sgemm, which is timed like the candidates but kept apart: no scores, never a baseline, no rank.
+    flops
+        Of an image, by the keys of the rows that are sgemm's, which is timed like the candidates but kept apart: no
+        scores, never a baseline, no rank.
     reference_name
         The backend that gave `reference`.
     moved_by_batch
@@ -61,11 +62,9 @@ class RunState:
 
     def __init__(
         self, rows: Iterable[Row], labels: Labels, reference: Scores, seconds: float, activation: str = "softmax",
-        sgemm_rows: Iterable[SgemmRow] = (), reference_name: str = "", moved_by_batch: float = 0.0,
+        flops: Mapping[Key, int] | None = None, reference_name: str = "", moved_by_batch: float = 0.0,
     ) -> None:  # fmt: skip
-        sgemm_rows = tuple(sgemm_rows)
-        self._rows = {row.key: row for row in (*rows, *(sgemm_row.row for sgemm_row in sgemm_rows))}
-        self._flops = {sgemm_row.row.key: sgemm_row.flops_per_image for sgemm_row in sgemm_rows}
+        self._rows, self._flops = {row.key: row for row in rows}, flops or {}
         self._spent: dict[Key, dict[int, Nanoseconds]] = {key: {} for key in self._rows}  # of each generation
         self._previews: dict[Key, Nanoseconds] = {}
         self._labels, self._reference, self._seconds = labels, reference, seconds
@@ -281,15 +280,11 @@ class RunState:
         """The noise floor of each cell that has one."""
         if self.baseline is None:
             return ()
-        return tuple(
-            Floor(
-                *self.baseline,
-                *cell,
-                intervals.log_interval([ratios[index] for index in sorted(ratios)]),
-                {str(index): ratios[index] for index in sorted(ratios)},
-            )
-            for cell, ratios in self._twins.items()
-        )
+        floors = []
+        for cell, ratios in self._twins.items():
+            in_order = {str(index): ratios[index] for index in sorted(ratios)}
+            floors.append(Floor(*self.baseline, *cell, intervals.log_interval([*in_order.values()]), in_order))
+        return tuple(floors)
 
 
 def _with_metrics(row: Row, spent: Sequence[Nanoseconds]) -> Row:
@@ -299,7 +294,8 @@ def _with_metrics(row: Row, spent: Sequence[Nanoseconds]) -> Row:
     images = (row.batch_size or 1) * sum(generation.n for generation in generations)
     busy = _total_busy(generations)
     ratios = [generation.ratio for generation in generations if generation.ratio is not None]
-    settled = sum(not generation.warm_up.settled for generation in generations) * 2 <= len(generations)
+    warm_ups = [generation.warm_up for generation in generations]
+    settled = sum(not warm_up.settled for warm_up in warm_ups) * 2 <= len(warm_ups)
     row = replace(
         row,
         latency_us=intervals.summarise(spent),
@@ -308,11 +304,7 @@ def _with_metrics(row: Row, spent: Sequence[Nanoseconds]) -> Row:
         load_seconds=median(generation.load_seconds for generation in generations),
         first_prediction_us=median(generation.first_prediction_us for generation in generations),
         peak_rss_bytes=max(generation.peak_rss_bytes for generation in generations),
-        warm_up=WarmUp(
-            sum(generation.warm_up.calls for generation in generations),
-            sum(generation.warm_up.seconds for generation in generations),
-            settled,
-        ),
+        warm_up=WarmUp(sum(each.calls for each in warm_ups), sum(each.seconds for each in warm_ups), settled),
         ratio=intervals.log_interval(ratios) if ratios else None,
         busy=busy,
     )

@@ -91,11 +91,10 @@ def run(
     # Without a reference the true labels take its place, since the run state needs one; its results aren't shown.
     reference = np.eye(CLASSES, dtype=np.float32)[test.labels] if against.scores is None else against.scores
     activation = bundle.manifest.output.activation
-    rows = (candidate.row for candidate in chosen if not candidate.sgemm_row)
-    sgemm_rows = (candidate.sgemm_row for candidate in chosen if candidate.sgemm_row)
+    flops = {candidate.row.key: candidate.flops_per_image for candidate in chosen if candidate.flops_per_image}
     state = RunState(
-        rows, test.labels, reference, timing_plan.share, activation, sgemm_rows, bundle.reference_backend,
-        caveats.moved_by_batch(bundle.manifest),
+        (candidate.row for candidate in chosen), test.labels, reference, timing_plan.share, activation, flops,
+        bundle.reference_backend, caveats.moved_by_batch(bundle.manifest),
     )  # fmt: skip
     if earlier:
         state.resume(earlier)
@@ -191,6 +190,6 @@ def _check_unchanged(earlier: Results, bundle: Bundle, test_images: int, plan: P
 
 def _check_baseline(name: str, chosen: Sequence[Candidate]) -> None:
     if not named_baseline(name, chosen):
-        timed = (candidate for candidate in chosen if candidate.artifact and not candidate.sgemm_row)
+        timed = (candidate for candidate in chosen if candidate.artifact and candidate.flops_per_image is None)
         available = list(dict.fromkeys(f"{candidate.row.backend}:{candidate.row.precision}" for candidate in timed))
         raise UsageError(f"--baseline {name}: not among what is measured here: {', '.join(available)}")

@@ -22,17 +22,14 @@ def findings(row: Row) -> tuple[Finding, ...]:
     row
         With its generations, and `busy` and `warm_up` over all of them.
     """
-    return (*_check_outputs(row), *_check_threads(row), *_check_calls(row), *_check_machine(row))
+    return tuple(_check(row))
 
 
-def _check_outputs(row: Row) -> Iterator[Finding]:
+def _check(row: Row) -> Iterator[Finding]:
     wrong = sum(generation.wrong_labels for generation in row.generations)
     if wrong:
         reason = f"while it was timed, {wrong} sampled predictions had another label than in the accuracy run"
         yield Finding(reason, "its answers depend on when or in which batch it is asked: tell the backend's author")
-
-
-def _check_threads(row: Row) -> Iterator[Finding]:
     runtime_threads = row.runtime.threads if row.runtime else None
     if runtime_threads not in (None, row.threads):
         mend = f"ask for --threads {runtime_threads}, or for another thread count that the runtime takes"
@@ -40,9 +37,6 @@ def _check_threads(row: Row) -> Iterator[Finding]:
     if row.busy and row.busy.cpu_share > row.threads + SPARE_CORES:
         reason = f"it kept {row.busy.cpu_share:.1f} cores busy with {row.threads} asked for"
         yield Finding(reason, "the adapter must hold its runtime to the threads asked for")
-
-
-def _check_calls(row: Row) -> Iterator[Finding]:
     calls = row.latency_us.n if row.latency_us else 0
     if calls < calls_needed(50):
         yield Finding(f"{calls} calls, and a median needs {calls_needed(50)}", "give it more --seconds")
@@ -50,9 +44,6 @@ def _check_calls(row: Row) -> Iterator[Finding]:
         unsettled = sum(not generation.warm_up.settled for generation in row.generations)
         reason = f"warm-up never settled within 5 % in {unsettled} of {len(row.generations)} generations"
         yield Finding(reason, f"give it more --seconds; {QUIETER_ADVICE}")
-
-
-def _check_machine(row: Row) -> Iterator[Finding]:
     busy = row.busy
     if busy is None:
         return

@@ -82,15 +82,15 @@ def texts(source: Path) -> dict[str, str]:
     return {"doc_string": f"{model.doc_string}\n{model.graph.doc_string}", **metadata}
 
 
-def number_types(source: Path) -> NumberTypes:
-    """Say what an ONNX model's weights and activations are.
+def precision_of(artifact: Path) -> str:
+    """Say which precision an ONNX model is in.
 
     Raises
     ------
     ValueError
         It is no ONNX model.
     """
-    graph, model = _Graph(), decode(source.read_bytes(), SCHEMA)
+    graph, model = _Graph(), decode(artifact.read_bytes(), SCHEMA)
     graph.add_graph(model.graph)
     for function in model.functions:
         graph.add_nodes(function.node)
@@ -104,7 +104,7 @@ def number_types(source: Path) -> NumberTypes:
     for node in graph.nodes:
         _note_node(node, graph, constant, names_read, seen)
     seen.computed = _computed(graph, seen)
-    return seen
+    return seen.precision()
 
 
 def _integer(node: Any, name: str) -> int:

@@ -38,8 +38,8 @@ PRODUCTS = (
 )  # fmt: skip
 
 
-def number_types(folder: Path) -> NumberTypes:
-    """Say what a SavedModel's weights and activations are, by its ``saved_model.pb``.
+def precision_of(artifact: Path) -> str:
+    """Say which precision a SavedModel is in, by its ``saved_model.pb``.
 
     Raises
     ------
@@ -47,7 +47,7 @@ def number_types(folder: Path) -> NumberTypes:
         It is none.
     """
     seen, products = NumberTypes(), Counter[str]()
-    for node in _nodes(decode((folder / "saved_model.pb").read_bytes(), SCHEMA)):
+    for node in _nodes(decode((artifact / "saved_model.pb").read_bytes(), SCHEMA)):
         operation, values = node.op, {attribute.key: attribute.value for attribute in node.attr}
         if operation in VARIABLES and "shape" in values:
             _store(_type(values, "dtype"), values["shape"].shape, seen)
@@ -64,7 +64,7 @@ def number_types(folder: Path) -> NumberTypes:
         seen.activations.add(CALL)  # whole numbers are multiplied, and nothing holds a range for them
     most_common = max((name for name in products if name in FLOATS), key=products.__getitem__, default="float32")
     seen.computed = "" if most_common == "float32" else most_common
-    return seen
+    return seen.precision()
 
 
 def _nodes(model: Any) -> Iterator[Any]:

@@ -15,8 +15,8 @@ STORED = (*FLOATS, "INT16", "UINT16", "INT8", "UINT8", "INT4", "UINT4", "INT2")
 PASSING = ("DEQUANTIZE", "CAST", "RESHAPE", "TRANSPOSE", "DENSIFY")
 
 
-def number_types(source: Path) -> NumberTypes:
-    """Say what a TFLite model's weights and activations are.
+def precision_of(artifact: Path) -> str:
+    """Say which precision a TFLite model is in.
 
     Weights are what an operation takes beside what is computed, with two axes or more.
 
@@ -29,7 +29,7 @@ def number_types(source: Path) -> NumberTypes:
 
     seen = NumberTypes()
     try:
-        model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(source.read_bytes(), 0))
+        model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(artifact.read_bytes(), 0))
     except Exception as exc:  # nearly any, at a file that only LiteRT understands
         raise ValueError(one_line(exc)) from exc
     types = {value: name for name, value in vars(schema.TensorType).items() if not name.startswith("_")}
@@ -37,7 +37,7 @@ def number_types(source: Path) -> NumberTypes:
     codes = [operations.get(max(code.builtinCode, code.deprecatedBuiltinCode), "") for code in model.operatorCodes]
     for graph in model.subgraphs:
         _note_graph(graph, model.buffers, [types.get(tensor.type, "") for tensor in graph.tensors], codes, seen)
-    return seen
+    return seen.precision()
 
 
 def _note_graph(graph: Any, buffers: Any, types: list[str], codes: list[str], seen: NumberTypes) -> None:

@@ -316,20 +316,19 @@ def listing() -> list[dict[str, str]]:
     """
     rows = []
     for plugin in discover().values():
-        versions = plugin.runtime_versions()
-        missing, format, problem = plugin.missing(), "?", ""
+        versions, format = plugin.runtime_versions(), "?"
+        problem = f"not installed; run: {plugin.install_line}" if plugin.missing() else ""
         try:
-            backend_class = plugin.load()
-            format = ", ".join(backend_class.formats())
+            format = ", ".join(plugin.load().formats())
         except BackendError as exc:
-            problem = str(exc)
+            problem = problem or str(exc)
         rows.append(
             {
                 "backend": plugin.name,
                 "runtime": ", ".join(f"{name} {version}" for name, version in versions.items()),
                 "format": format,
                 "source": f"{plugin.distribution} {plugin.version}",
-                "problem": f"not installed; run: {plugin.install_line}" if missing else problem,
+                "problem": problem,
             }
         )
     return rows

@@ -119,13 +119,9 @@ class Metric:
 
     def write(self, value: float, *, unit: bool = False) -> str:
         """Write a value given in the unit it is stored in: ``61``, or ``61 MB``; a share always as ``97.9%``."""
-        if callable(self.form):
-            text = self.form(value / self.scale)
-        elif self.form.endswith("%"):
-            return format(value, self.form)
-        else:
-            text = format(value / self.scale, self.form)
-        return f"{text} {self.unit}" if unit and self.unit else text
+        scaled = value if self.form == ".2%" else value / self.scale
+        text = self.form(scaled) if callable(self.form) else format(scaled, self.form)
+        return f"{text} {self.unit}" if unit and self.unit.strip("%") else text
 
     def text(self, row: Row, *, interval: bool = False) -> str:
         """Write a row's value as a table does, without its unit; nothing, or why not, if it wasn't measured."""

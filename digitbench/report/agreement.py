@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from operator import attrgetter, itemgetter
 
 from rich.console import Console
+from rich.table import Table as RichTable
 from rich.text import Text
 
 from digitbench.evaluate.accuracy import wilson_interval
@@ -18,9 +20,9 @@ from digitbench.records.quality import BINS, SIGNIFICANT
 from digitbench.records.results import Flip, Pair, ReliabilityBin, Results, Row
 from digitbench.report.columns import precision_column
 from digitbench.report.footnotes import dynamic_notes
-from digitbench.report.table import ALWAYS, Column, Table, of_metric, text_table
+from digitbench.report.table import ALWAYS, Column, Section, Table, of_metric
 from digitbench.report.terminal import headline, print_missing
-from digitbench.report.terminal_table import drawn, print_line, print_rows, print_table, width_of
+from digitbench.report.terminal_table import drawn, print_line, print_rows, print_section, print_table, width_of
 
 Setup = tuple[str, str]
 """Backend and precision."""
@@ -63,10 +65,10 @@ def print_agreement(results: Results, console: Console, *, reliability: bool = F
     rows = [row for row in shown_rows(results.rows) if row.agreement or row.error]
     console.print(headline(results), highlight=False, soft_wrap=True)
     if rows:
-        print_rows(_main_table(results, rows), console)
+        print_rows(main_table(results, rows), console)
         for line in footnotes(rows):
             print_line(line, console, "dim")
-        _print_flips(rows, console)
+        print_section(_flips(rows), console)
     if results.pairs:
         _print_pairs(results.pairs, Names.of(rows), console)
     if reliability:
@@ -77,9 +79,11 @@ def print_agreement(results: Results, console: Console, *, reliability: bool = F
 # --- the main table ------------------------------------------------------------------------------------------------
 
 
-def _main_table(results: Results, rows: Sequence[Row]) -> Table:
+def main_table(results: Results, rows: Sequence[Row]) -> Table:
+    """Give what the reference's scores give, where that is known, and what each of these candidates says beside it."""
+    threads = next((row.threads for row in rows), 1)
     reference_rows = [
-        Row(REFERENCE, "", None, rows[0].threads, accuracy=reference.accuracy, calibration=reference.calibration)
+        Row(REFERENCE, "", None, threads, accuracy=reference.accuracy, calibration=reference.calibration)
         for reference in [results.reference] if reference
     ]  # fmt: skip
     columns = [
@@ -180,14 +184,9 @@ def _margins(margins: Sequence[float]) -> str:
     return f"by {' to '.join(ends)}" if max(margins) else "in a tie"
 
 
-def _print_flips(rows: Sequence[Row], console: Console) -> None:
+def _flips(rows: Sequence[Row]) -> Section:
+    """Give a line for each new label of each image, at most of `IMAGES_SHOWN` of them."""
     images = changed_images(rows, Names.of(rows))
-    console.print()
-    if not images:
-        print_line("No label changed.", console, "bold")
-        return
-    heading = f"{counted(len(images), 'image')} changed {'its' if len(images) == 1 else 'their'} label somewhere"
-    print_line(f"{heading} ({RIGHT} right; by which margin; of a tie the lowest label is taken)", console, "bold")
     columns = [Column(head, ALWAYS, itemgetter(i), left=i > 1, fold=i == 4) for i, head in enumerate(FLIP_HEADS)]
     lines = []
     for image in images[:IMAGES_SHOWN]:
@@ -196,10 +195,11 @@ def _print_flips(rows: Sequence[Row], console: Console) -> None:
         for answer in others:
             lines.append([*cells, _written(answer), answer.who])
             cells = ["", "", ""]
-    print_rows(Table(columns, lines), console)
-    if len(images) > IMAGES_SHOWN:
-        remaining = len(images) - IMAGES_SHOWN
-        print_line(f"And {remaining:,} more, at smaller margins of the reference; all are in --json.", console, "dim")
+    heading = f"{counted(len(images), 'image')} changed {'its' if len(images) == 1 else 'their'} label somewhere"
+    legend = f"({RIGHT} right; by which margin; of a tie the lowest label is taken)"
+    more = f"And {len(images) - IMAGES_SHOWN:,} more, at smaller margins of the reference; all are in --json."
+    notes = [(more, "dim")] if len(images) > IMAGES_SHOWN else []
+    return Section(f"{heading} {legend}" if images else "No label changed.", Table(columns, lines), notes)
 
 
 def _written(answer: Answer) -> str:
@@ -225,13 +225,15 @@ def _print_pairs(pairs: Sequence[Pair], names: Names, console: Console) -> None:
 
     console.print()
     print_line("Each against each", console, "bold")
-    table = Table([Column("", ALWAYS, label, left=True), *map(column, range(len(candidates)))], candidates)
-    first, *remaining = table.columns
+    first, *remaining = [Column("", ALWAYS, label, left=True), *map(column, range(len(candidates)))]
+
+    def matrix(count: int) -> RichTable:
+        return drawn(Table([first, *remaining[:count]], candidates))
+
     while remaining:
-        count = len(remaining)
-        while console.is_terminal and count > 1 and width_of(drawn(table, [first, *remaining[:count]])) > console.width:
-            count -= 1
-        print_table(drawn(table, [first, *remaining[:count]]), console)
+        room = console.width if console.is_terminal else inf
+        count = next((count for count in range(len(remaining), 1, -1) if width_of(matrix(count)) <= room), 1)
+        print_table(matrix(count), console)
         remaining = remaining[count:]
     differing = any(pair.mcnemar.verdict != "same" for pair in pairs)
     by_chance = f" Of {len(pairs)} pairs up to {SIGNIFICANT * len(pairs):.0f} would have such a p by chance."
@@ -262,11 +264,12 @@ def _print_reliability(results: Results, rows: Sequence[Row], console: Console) 
     names_by_bins: dict[tuple[tuple[str, ...], ...], list[str]] = {}
     for name, calibration in calibrations.items():
         names_by_bins.setdefault(tuple(map(_bin_cells, calibration.bins)), []).append(name)
+    columns = [Column(head, ALWAYS, itemgetter(i), left=not head) for i, head in enumerate(BIN_HEADS)]
     for bins, alike in names_by_bins.items():
         calibration = calibrations[alike[0]]
         values = f"log loss {calibration.log_loss:.4f}, ECE {calibration.expected_error:.2%}"
         print_line(f"{', '.join(alike)}: {values}", console, "bold")
-        print_rows(text_table(BIN_HEADS, bins, 0), console)
+        print_rows(Table(columns, bins), console)
     print_line(RELIABILITY, console, "dim")
 
 
@@ -278,5 +281,5 @@ def _bin_cells(reliability_bin: ReliabilityBin) -> tuple[str, ...]:
         f"{reliability_bin.low:.2f} to {reliability_bin.high:.2f}", f"{reliability_bin.images:,}",
         f"{reliability_bin.confidence:.1%}", f"{reliability_bin.accuracy:.1%}",
         f"[{100 * low:.1f}, {100 * high:.1f}]", f"{reliability_bin.accuracy - reliability_bin.confidence:+.1%}",
-        "".join(bar),
+        "".join(bar).rstrip(),
     )  # fmt: skip

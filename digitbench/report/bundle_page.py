@@ -16,7 +16,7 @@ from digitbench import plugins
 from digitbench.bundle import PLOTS, Artifact, Bundle, caveats
 from digitbench.bundle import history as training_history
 from digitbench.bundle.history import History
-from digitbench.bundle.layers import Layer, Shape, layers_of
+from digitbench.bundle.layers import Shape, layers_of
 from digitbench.bundle.listing import Listed, describe
 from digitbench.errors import BundleError, ResultsError
 from digitbench.judge.sorting import fastest, group_of, sort_rows
@@ -63,25 +63,23 @@ class Shown:
 
     Attributes
     ----------
-    layers
-        The model's layers; none where the manifest doesn't record them.
     history, history_problem
         None where there is none, as of an imported model; or why it can't be read.
     results, more_results
         The newest files, and how many there are beside them.
-    gone
-        Format and precision of artifacts that the manifest names and whose files are missing.
     """
 
     bundle: Bundle
     listed: Listed
-    layers: tuple[Layer, ...]
     history: History | None
     history_problem: str
     results: tuple[Saved, ...]
     more_results: int
     plots: tuple[str, ...]
-    gone: frozenset[tuple[str, str]]
+
+    def is_gone(self, artifact: Artifact) -> bool:
+        """Is a file missing that the manifest names?"""
+        return not (self.bundle.path / artifact.path).exists()
 
 
 # --- reading --------------------------------------------------------------------------------------------------------
@@ -101,18 +99,13 @@ def gather(bundle: Bundle) -> Shown:
     except BundleError as exc:
         history_problem = str(exc)
     try:
-        listed, plots = describe(bundle, bundle.name), _files(bundle.path / PLOTS)
+        plots = _files(bundle.path / PLOTS)
         files = sorted((bundle.path / RESULTS).glob("*.json"), key=lambda path: (path.stat().st_mtime_ns, path.name))
+        listed = describe(bundle, bundle.name)
     except OSError as exc:
         raise BundleError(f"{bundle.path}: can't be read: {exc.strerror or exc}") from exc
-    gone = frozenset(
-        (artifact.format, artifact.precision)
-        for artifact in bundle.artifacts
-        if not (bundle.path / artifact.path).exists()
-    )
     newest = tuple(read_saved(path) for path in reversed(files[-NEWEST:]))
-    more_results = len(files) - len(newest)
-    return Shown(bundle, listed, layers_of(bundle), history, history_problem, newest, more_results, plots, gone)
+    return Shown(bundle, listed, history, history_problem, newest, len(files) - len(newest), plots)
 
 
 def read_saved(path: Path) -> Saved:
@@ -148,7 +141,7 @@ def _files(folder: Path) -> tuple[str, ...]:
 def next_step(shown: Shown) -> str:
     """Say which command is the next to run."""
     run = shlex.quote(short_path(shown.bundle.path))
-    if shown.gone:
+    if any(map(shown.is_gone, shown.bundle.artifacts)):
         return f"digitbench export {run}" if not shown.bundle.manifest.imported else f"digitbench evaluate {run}"
     if not shown.results:
         return f"digitbench bench {run}"
@@ -231,18 +224,17 @@ def _print_hanging(prefix: str, text: str, console: Console, *, indent: int = 0,
 
 
 def _print_layers(shown: Shown, console: Console) -> None:
+    layers = layers_of(shown.bundle)
     console.print()
-    if not shown.layers:
+    if not layers:
         print_line("Layers: not recorded.", console, "dim")
         return
-    print_line(f"Layers: {sum(layer.parameters for layer in shown.layers):,} parameters", console, "bold")
-    bundles.print_records(shown.layers, [
-        column_of("layer", 100, lambda layer: layer.name, left=True),
-        column_of("kind", 90, lambda layer: layer.kind, left=True),
+    print_line(f"Layers: {shown.listed.parameters or 0:,} parameters", console, "bold")
+    bundles.print_records(layers, [
+        column_of("layer", 100, "name", left=True), column_of("kind", 90, "kind", left=True),
         column_of("takes", 40, lambda layer: _sizes(layer.takes)),
         column_of("gives", 50, lambda layer: _sizes(layer.gives)),
-        column_of("activation", 60, lambda layer: layer.activation, left=True),
-        column_of("parameters", 80, lambda layer: f"{layer.parameters:,}"),
+        column_of("activation", 60, "activation", left=True), column_of("parameters", 80, "parameters", ","),
     ], console)  # fmt: skip
 
 
@@ -254,40 +246,28 @@ def _artifact_columns(shown: Shown) -> list[Any]:
     trained_format = plugins.trained()[1]
 
     def checked(artifact: Artifact) -> str:
-        if (artifact.format, artifact.precision) in shown.gone:
-            return "gone"
-        return artifact.checked_by or ("the model itself" if artifact.format == trained_format else "not checked")
+        by = artifact.checked_by or ("the model itself" if artifact.format == trained_format else "not checked")
+        return "gone" if shown.is_gone(artifact) else by
 
     def points(value: float | None) -> str:
         return "" if value is None else f"{value * 100:+.2f}" if value else "0.00"
 
-    def difference(artifact: Artifact) -> str:
-        return "" if artifact.max_abs_diff is None else f"{artifact.max_abs_diff:.1e}"
+    def allowed_points(artifact: Artifact) -> str:
+        return "" if artifact.flips is None else points(artifact.max_accuracy_drop).lstrip("+")
 
     def tolerance(artifact: Artifact) -> str:
-        return (
-            ""
-            if artifact.max_abs_diff is None
-            else "labels count"
-            if artifact.tolerance is None
-            else f"{artifact.tolerance:.0e}"
-        )
+        allowed = "labels count" if artifact.tolerance is None else f"{artifact.tolerance:.0e}"
+        return "" if artifact.max_abs_diff is None else allowed
 
     return [
-        column_of("format", 100, lambda artifact: artifact.format, left=True),
-        column_of("precision", 100, lambda artifact: artifact.precision, left=True),
+        column_of("format", 100, "format", left=True), column_of("precision", 100, "precision", left=True),
         column_of("kB", 90, lambda artifact: f"{artifact.bytes / 1000:,.0f}"),
-        column_of("checked by", 80, checked, left=True),
-        column_of("flips", 70, lambda artifact: "" if artifact.flips is None else f"{artifact.flips:,}"),
+        column_of("checked by", 80, checked, left=True), column_of("flips", 70, "flips", ","),
         column_of("top-1 lost\npp", 50, lambda artifact: points(artifact.accuracy_drop)),
-        column_of(
-            "allowed\npp",
-            40,
-            lambda artifact: "" if artifact.flips is None else points(artifact.max_accuracy_drop).lstrip("+"),
-        ),
-        column_of("scores differ\nby up to", 30, difference),
+        column_of("allowed\npp", 40, allowed_points),
+        column_of("scores differ\nby up to", 30, "max_abs_diff", ".1e"),
         column_of("allowed\ndifference", 20, tolerance, left=True),
-    ]
+    ]  # fmt: skip
 
 
 def _print_history(shown: Shown, console: Console) -> None:
@@ -303,16 +283,12 @@ def _print_history(shown: Shown, console: Console) -> None:
 
 
 def _print_results(shown: Shown, console: Console) -> None:
+    more = f", and {shown.more_results:,} older" if shown.more_results else ""
     console.print()
-    if not shown.results:
-        print_line("Results: none yet", console, "bold")
-    else:
-        more = f", and {shown.more_results:,} older" if shown.more_results else ""
-        print_line(f"Results: {RESULTS}/{more}", console, "bold")
+    print_line(f"Results: {RESULTS}/{more}" if shown.results else "Results: none yet", console, "bold")
     for saved in shown.results:
-        summary = (
-            saved.problem or f"{counted(saved.candidates, 'candidate')}; {'; '.join(saved.fastest) or 'not timed'}"
-        )
+        fastest = "; ".join(saved.fastest) or "not timed"
+        summary = saved.problem or f"{counted(saved.candidates, 'candidate')}; {fastest}"
         _print_hanging("  ", f"{saved.file}: {summary}", console, indent=4, style="yellow" if saved.problem else "")
     if shown.plots:
         print_line(shown_name(f"Plots: {PLOTS}/{', '.join(shown.plots)}"), console)
@@ -327,10 +303,9 @@ def to_json(shown: Shown) -> dict[str, Any]:
     return {
         "schema": SCHEMA, "bundle": bundles.bundle_to_json(shown.listed), "recipe": manifest["recipe"],
         "training": manifest.get("training"), "versions": manifest.get("versions"),
-        "imported": manifest.get("imported"), "layers": [asdict(layer) for layer in shown.layers],
-        "parameters": sum(layer.parameters for layer in shown.layers) if shown.layers else None,
-        "artifacts": [{**asdict(artifact), "gone": (artifact.format, artifact.precision) in shown.gone}
-                      for artifact in shown.bundle.artifacts],
+        "imported": manifest.get("imported"), "layers": [asdict(layer) for layer in layers_of(shown.bundle)],
+        "parameters": shown.listed.parameters,
+        "artifacts": [{**asdict(artifact), "gone": shown.is_gone(artifact)} for artifact in shown.bundle.artifacts],
         "history": shown.history.to_json() if shown.history else {},
         "results": [asdict(saved) for saved in shown.results], "plots": shown.plots, "next": next_step(shown),
     }  # fmt: skip

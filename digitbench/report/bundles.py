@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import Any
 
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from digitbench.bundle.listing import BundleList, Listed
 from digitbench.records.formatting import counted
-from digitbench.report.terminal_table import Column, empty_table, print_fitting, print_line
+from digitbench.report.table import Column, Table
+from digitbench.report.terminal_table import print_line, print_rows
 from digitbench.system.text import shown_name
 
 # History of the format. A field keeps its meaning; a reader takes what it knows.
@@ -70,36 +69,39 @@ def print_bundles(bundle_list: BundleList, console: Console, now: datetime | Non
 def print_records(
     records: Sequence[Any], columns: Sequence[Column], console: Console, style_of: Callable[[Any], str] = lambda _: ""
 ) -> None:
-    """Print a table of records of any type; `columns` are from `column_of`."""
-
-    def draw(shown: Sequence[Column]) -> Table:
-        table = empty_table()
-        for column in shown:
-            table.add_column(column.head, justify="left" if column.left else "right", no_wrap=True)
-        for record in records:
-            cells = (cast(Any, column.cell)(record) for column in shown)
-            table.add_row(*(Text(shown_name(cell)) for cell in cells), style=style_of(record))
-        return table
-
-    print_fitting(columns, draw, console)
+    """Print a table of records of any type."""
+    print_rows(Table(columns, records, style_of), console)
 
 
-def column_of(head: str, worth: float, cell: Callable[[Any], str], **more: Any) -> Column:
-    """Make a column of records that aren't a results' rows."""
-    return Column(head, worth, cast(Any, cell), **more)
+def column_of(head: str, worth: float, cell: str | Callable[[Any], str], write: str = "", **more: Any) -> Column:
+    """Make a column of records that aren't a results' rows.
+
+    Parameters
+    ----------
+    cell
+        Gives a record's text; or the name of an attribute, which is empty where that is None.
+    write
+        How the attribute is written: ``",.1f"``.
+    """
+
+    def written(record: Any) -> str:
+        value = getattr(record, str(cell))
+        return "" if value is None else format(value, write)
+
+    return Column(head, worth, cell if callable(cell) else written, **more)
 
 
 def _columns(now: datetime) -> list[Column]:
+    def recipe(bundle: Listed) -> str:
+        return bundle.recipe + (f", imported {bundle.imported}" if bundle.imported else "")
+
     top1 = column_of("top-1's [95 %]", 90, lambda bundle: share(bundle, interval=False), left=True)
     return [
         column_of("", 100, lambda bundle: "▸" if bundle.latest else " ", left=True),
-        column_of("bundle", 100, lambda bundle: bundle.name, left=True),
-        column_of("recipe", 60,
-                  lambda bundle: bundle.recipe + (f", imported {bundle.imported}" if bundle.imported else ""),
-                  left=True),
-        column_of("dataset", 70, lambda bundle: bundle.dataset, left=True),
+        column_of("bundle", 100, "name", left=True), column_of("recipe", 60, recipe, left=True),
+        column_of("dataset", 70, "dataset", left=True),
         column_of("top-1 [95 %]", 20, lambda bundle: share(bundle, interval=True), left=True, shorter=top1),
-        column_of("parameters", 30, lambda bundle: "" if bundle.parameters is None else f"{bundle.parameters:,}"),
+        column_of("parameters", 30, "parameters", ","),
         column_of("on disk", 50, lambda bundle: megabytes(bundle.bytes)),
         column_of("artifacts", 40, _artifacts, left=True),
         column_of("made", 80, lambda bundle: age(bundle.created, now)),

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,9 @@ from digitbench.judge.ties import SAME_SHARE
 from digitbench.records import formatting
 from digitbench.records.metrics import METRICS, read
 from digitbench.records.results import Results, Row
+from digitbench.report.columns import runtime_text
 from digitbench.report.footnotes import dynamic_notes
-from digitbench.report.table import ALWAYS, Column, Table, of_metric, plain
+from digitbench.report.table import ALWAYS, CHOSEN, Column, Table, of_metric, plain
 from digitbench.report.terminal import headline
 from digitbench.report.terminal_table import print_line, print_rows
 
@@ -46,18 +48,18 @@ SINGLE_PROCESS = (
 # --- a table -------------------------------------------------------------------------------------------------------
 
 
-def _table(choice: Choice, columns: Sequence[Column]) -> Table:
+def table_of(choice: Choice, columns: Sequence[Column]) -> Table:
     """Give every candidate, each in the style of its verdict."""
     judged_by_key = {candidate.row.key: candidate for candidate in choice.judged}
 
     def style_of(row: Row) -> str:
         candidate = judged_by_key[row.key]
-        return "bold green" if candidate is choice.named else "dim" if candidate.reasons else ""
+        return CHOSEN if candidate is choice.named else "dim" if candidate.reasons else ""
 
     return Table(columns, [candidate.row for candidate in choice.judged], style_of)
 
 
-def _columns(choice: Choice, *, brief: bool = False) -> list[Column]:
+def columns_of(choice: Choice, *, brief: bool = False) -> list[Column]:
     """Give the columns; `brief` where the reasons stand elsewhere, since they would take most of a screen."""
     verdicts = {
         candidate.row.key: "out" if brief and candidate.reasons else outcome(choice, candidate)
@@ -89,9 +91,12 @@ def _columns(choice: Choice, *, brief: bool = False) -> list[Column]:
     ]
 
 
-def _certified(row: Row) -> str:
-    certificate = row.agreement.certificate if row.agreement else None
-    return f"{certificate.certified:,} of {certificate.total:,}" if certificate else METRICS["certified"].text(row)
+def _certified(row: Row, *, reasons: bool = False) -> str:
+    """Write how many images are certified; or that none is and, with `reasons`, why."""
+    certificate, reason = read(row, "agreement.certificate"), read(row, "agreement.uncertified")
+    if certificate:
+        return f"{certificate.certified:,} of {certificate.total:,}"
+    return METRICS["certified"].text(row) + (f": {reason}" if reasons and reason else "")
 
 
 def outcome(choice: Choice, candidate: Judged) -> str:
@@ -114,19 +119,14 @@ def _names(rows: Sequence[Row]) -> str:
 def to_markdown(choice: Choice) -> str:
     """Give the table in GitHub's Markdown, with p99 where that has a limit; below it what speaks against choosing."""
     limited = {limit.metric.name for limit in choice.limits}
+    with_reasons = partial(_certified, reasons=True)  # Markdown has no notes below its table
     columns = [
-        replace(column, cell=_certified_or_why) if column.cell is _certified else column
-        for column in _columns(choice)
+        replace(column, cell=with_reasons) if column.cell is _certified else column
+        for column in columns_of(choice)
         if column.head != METRICS["p99"].head or "p99" in limited
     ]
     mind = "".join(f"\nMind: {plain(warning)}.\n" for warning in choice.warnings)
-    return f"{_table(choice, columns).to_markdown()}\n{mind}"
-
-
-def _certified_or_why(row: Row) -> str:
-    """As `_certified`, with the reason where none is: Markdown has no notes below its table."""
-    reason = row.agreement.uncertified if row.agreement else None
-    return f"{_certified(row)}: {reason}" if reason else _certified(row)
+    return f"{table_of(choice, columns).to_markdown()}\n{mind}"
 
 
 # --- text ----------------------------------------------------------------------------------------------------------
@@ -150,7 +150,7 @@ def print_choice(
     if choice.judged:
         limits = ", ".join(map(str, choice.limits)) or "none"
         print_line(f"{_setup(choice.judged[0].row).capitalize()}; limits: {limits}.", console)
-        print_rows(_table(choice, _columns(choice, brief=console.is_terminal)), console)
+        print_rows(table_of(choice, columns_of(choice, brief=console.is_terminal)), console)
     for candidate in choice.judged if console.is_terminal else ():
         if candidate.reasons:
             print_line(f"{_name(candidate.row)} is out: {'; '.join(candidate.reasons)}", console, "dim")
@@ -174,32 +174,35 @@ def print_choice(
 
 
 def _why_unsure(row: Row) -> str:
-    p50 = formatting.percentile(row, "p50", interval=False)
-    remedies = "; ".join(dict.fromkeys(finding.mend for finding in row.validity or () if finding.mend))
+    p50, remedies = METRICS["p50"].text(row), remedies_of(row)
     return f"{_name(row)} had a lower p50 ({p50} µs) but is INVALID here{f': {remedies}' if remedies else ''}."
+
+
+def remedies_of(row: Row) -> str:
+    """Say what mends an INVALID row."""
+    return "; ".join(dict.fromkeys(finding.mend for finding in row.validity or () if finding.mend))
 
 
 def why_chosen(choice: Choice) -> str:
     """Say in a sentence or two which one is chosen, and why; nothing if none is."""
-    chosen = choice.named
-    if chosen is None:
+    if choice.named is None:
         return ""
-    row, front = chosen.row, len(choice.front)
+    row, front = choice.named.row, len(choice.front)
     standing = f"{BEST[choice.prefer]} of the {front} on the front" if front > 1 else "the only one that nobody beats"
     if choice.rivals:
-        tie_breaks = " and ".join(AHEAD[name].format(_names(behind)) for name, behind in choice.decided)
-        standing = f"as {standing} it can't be told from {_names(choice.rivals)}; {tie_breaks}"
-    runtime = f" ({row.runtime.name} {row.runtime.version})" if row.runtime else ""
-    return f"{_name(row)}{runtime}, with {_setup(row)}: {standing}. {_metrics(row)}"
+        standing = f"as {standing} it can't be told from {_names(choice.rivals)}; {tie_breaks(choice, _names)}"
+    runtime = f" ({runtime_text(row)})" if row.runtime else ""
+    described = (METRICS[name].described(row, interval=True) for name in ("p50", "accuracy", "flips", "size", "memory"))
+    return f"{_name(row)}{runtime}, with {_setup(row)}: {standing}. {', '.join(filter(None, described))}."
+
+
+def tie_breaks(choice: Choice, names: Callable[[Sequence[Row]], str]) -> str:
+    """Say what decided between those that tie, naming candidates by `names`."""
+    return " and ".join(AHEAD[name].format(names(behind)) for name, behind in choice.decided)
 
 
 def _setup(row: Row) -> str:
     return f"{formatting.counted(row.threads, 'thread')} and batch size {row.batch_size}"
-
-
-def _metrics(row: Row) -> str:
-    described = (METRICS[name].described(row, interval=True) for name in ("p50", "accuracy", "flips", "size", "memory"))
-    return ", ".join(filter(None, described)) + "."
 
 
 def notes(choice: Choice) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from operator import attrgetter
 
 from digitbench.judge.sorting import fastest, is_not_applicable, shared_ranks
@@ -14,8 +15,6 @@ from digitbench.records.results import Results, Row
 from digitbench.report.table import ALWAYS, Column, of_metric
 
 FASTEST, WRONG = "▸", "✗"
-
-certified_share, expected_error = METRICS["certified"].text, METRICS["ece"].text
 
 
 def columns_of(results: Results, rows: Sequence[Row], measured: bool) -> list[Column]:
@@ -122,17 +121,13 @@ def _ratio(results: Results) -> Column:
     baseline = formatting.baseline_of(results)
 
     def write(row: Row) -> str:
-        value = ratio_or_tie(row, results)
-        if value and (row.backend, row.precision) == baseline:
-            return f"{value} baseline"
-        if not (value and row.ratio):
-            return value
-        ratio, interval = row.ratio.value, row.ratio.interval
-        detail = formatting.bracketed(interval, ratio) if interval else formatting.times(ratio) * (value == "tie")
-        return f"{value:<5} {detail}".rstrip()
+        text, interval = ratio_or_tie(row, results), METRICS["ratio"].interval(row)
+        if text and (row.backend, row.precision) == baseline:
+            return f"{text} baseline"
+        return (
+            f"{text:<5} {formatting.bracketed(interval, row.ratio.value)}" if text and interval and row.ratio else text
+        )
 
-    def write_short(row: Row) -> str:
-        return ratio_or_tie(row, results)
-
-    short = Column("ratio's [interval]", 10.5, write_short, timing=True, left=True)
+    write_short = partial(ratio_or_tie, results=results)
+    short = of_metric("ratio", 10.5, head="ratio's [interval]", cell=write_short, left=True)
     return of_metric("ratio", 5.8, cell=write, left=True, shorter=short)

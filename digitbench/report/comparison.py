@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from digitbench.backend import Runtime
-from digitbench.judge.compare import Change, Comparison, Verdict, name_of
+from digitbench.judge.compare import Change, Comparison, Ignored, Verdict, mapping_in, name_of
 from digitbench.judge.gates import GATED
 from digitbench.records.formatting import Names, counted, micros
 from digitbench.records.results import Key, Results
@@ -29,7 +29,6 @@ STYLES = {
 }
 ALL_ALIKE = 3  # latencies that all move one way, from which on the machine is the likelier cause
 SETTINGS = ("seconds", "generations", "baseline")  # that a measured value depends on
-NOT_MEASURED = "neither run, or only one, measured it"
 REASON = 200  # characters of a reason in the closing line
 
 
@@ -88,21 +87,22 @@ def _missing(comparison: Comparison) -> str:
         return ""
     more = [name_of(candidate.key) for candidate in lost[1:4]] + [f"{len(lost) - 4} more"] * (len(lost) > 4)
     also = f" (also missing: {'; '.join(more)})" if more else ""
-    return f"{counted(len(lost), 'candidate')} missing: {name_of(lost[0].key)}: {_short(lost[0].reason)}{also}"
+    return f"{counted(len(lost), 'candidate')} missing: {_why(lost[0])}{also}"
 
 
 def _idle_gates(comparison: Comparison) -> str:
     if not comparison.idle:
         return ""
     ignored = comparison.ignored
-    reason = f"{name_of(ignored[0].key)}: {_short(ignored[0].reason)}" if ignored else NOT_MEASURED
+    reason = _why(ignored[0]) if ignored else "neither run, or only one, measured it"
     more = f"; and {len(ignored) - 1} more" if len(ignored) > 1 else ""
     return f"{', '.join(map(str, comparison.idle))} found nothing to look at, and so can't pass ({reason}{more})"
 
 
-def _short(text: str) -> str:
-    text = " ".join(text.split())
-    return text if len(text) <= REASON else text[: REASON - 1] + "…"
+def _why(candidate: Ignored) -> str:
+    """Name a candidate, and say in one line that isn't too long why it is ignored."""
+    reason = " ".join(candidate.reason.split())
+    return f"{name_of(candidate.key)}: {reason if len(reason) <= REASON else reason[: REASON - 1] + '…'}"
 
 
 # --- the table -----------------------------------------------------------------------------------------------------
@@ -117,8 +117,7 @@ def _names_of(base: Results, new: Results) -> Callable[[Key], str]:
 
 
 def _headline(run: Results) -> str:
-    stored = run.bundle.get("dataset")
-    dataset = stored if isinstance(stored, dict) else {}
+    dataset = mapping_in(run.bundle, "dataset")
     stopped = "" if run.complete else "; stopped early"
     return (
         f"{run.bundle.get('name')} ({run.bundle.get('recipe')}) on {dataset.get('name')} "
@@ -184,10 +183,8 @@ def interval_of(change: Change) -> str:
 
 def _signed(metric: str, change: float) -> str:
     """Write a change with its sign, in per cent, percentage points or as a count."""
-    unit = GATED[metric].gate_unit
-    value = {"%": 100 * (change - 1), "pp": 100 * change, "": change}[unit]
-    decimals = {"%": 1, "pp": 2, "": 0}[unit]
-    return f"{round(value, decimals) + 0.0:+,.{decimals}f}"  # + 0.0: no change has no minus
+    zero, scale, decimals = {"%": (1, 100, 1), "pp": (0, 100, 2), "": (0, 1, 0)}[GATED[metric].gate_unit]
+    return f"{round(scale * (change - zero), decimals) + 0.0:+,.{decimals}f}"  # + 0.0: no change has no minus
 
 
 # --- beside the table ----------------------------------------------------------------------------------------------
@@ -216,27 +213,24 @@ def footnotes(comparison: Comparison, base: Results, new: Results) -> list[str]:
 
 def _reasons(changes: Iterable[Change], name_of_candidate: Callable[[Key], str]) -> list[str]:
     """Say each reason once, with all candidates and metrics that it holds for."""
-    names_by_reason: dict[tuple[str, str], list[str]] = {}
+    names: dict[tuple[str, str], list[str]] = {}
     for change in changes:
         if change.reason:
-            names_by_reason.setdefault((change.metric, change.reason), []).append(name_of_candidate(change.key))
-    metrics_by_reason: dict[tuple[str, str], list[str]] = {}
-    for (metric, reason), names in names_by_reason.items():
-        metrics_by_reason.setdefault((", ".join(names), reason), []).append(metric)
-    return [f"{', '.join(metrics)} of {names}: {reason}" for (names, reason), metrics in metrics_by_reason.items()]
+            names.setdefault((change.metric, change.reason), []).append(name_of_candidate(change.key))
+    metrics: dict[tuple[str, str], list[str]] = {}
+    for (metric, reason), candidates in names.items():
+        metrics.setdefault((", ".join(candidates), reason), []).append(metric)
+    return [f"{', '.join(alike)} of {candidates}: {reason}" for (candidates, reason), alike in metrics.items()]
 
 
 def _common_direction(changes: Iterable[Change]) -> list[str]:
     """Say so if all latencies moved one way: the runtimes are seldom the cause of that."""
     intervals = [change.interval for change in changes if change.metric == "latency" and change.interval]
     slower, faster = all(low > 1 for low, _ in intervals), all(high < 1 for _, high in intervals)
-    for word, moved in (("slower", slower), ("faster", faster)):
-        if moved and len(intervals) >= ALL_ALIKE:
-            return [
-                f"All {len(intervals)} latencies are {word}: look first for what else differs, such as a busier "
-                "machine."
-            ]
-    return []
+    if len(intervals) < ALL_ALIKE or not (slower or faster):
+        return []
+    word, cause = "slower" if slower else "faster", "look first for what else differs, such as a busier machine"
+    return [f"All {len(intervals)} latencies are {word}: {cause}."]
 
 
 def versions(base: Results, new: Results) -> list[str]:

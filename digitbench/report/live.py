@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from time import monotonic
 from types import TracebackType
 from typing import Self
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Column
 from rich.text import Text
 
@@ -36,18 +37,16 @@ class LiveProgress:
 
     def __init__(self, console: Console, *, animate: bool = True, quiet: bool = False) -> None:
         self._console, self._quiet = console, quiet
-        self._run: _Run | None = None
-        self._note = ""
+        self._note, self._drawn = "", 0.0
         self._tasks: dict[str, TaskID] = {}
-        self._bars = Progress(
-            SpinnerColumn(finished_text="[green]✓[/]"), TextColumn("{task.description}"),
-            BarColumn(bar_width=20 if console.width >= WIDE else 10), TimeElapsedColumn(),
-            TextColumn("[dim]{task.fields[note]}[/]", table_column=Column(ratio=1, overflow="fold")),
-            console=console, auto_refresh=False, expand=True,
-        )  # fmt: skip
-        self._live = Live(get_renderable=self._render, console=console, auto_refresh=animate, refresh_per_second=10)
         self._ended: set[str] = set()
-        self._drawn = 0.0
+        spinner = SpinnerColumn(finished_text="[green]✓[/]")
+        self._bars = _progress(console, [spinner], [TimeElapsedColumn()], Column(ratio=1, overflow="fold"))
+        self._results: Results | None = None  # of a bench that is running, which has a table and one bar for all of it
+        numbers = [TextColumn("{task.percentage:>3.0f} %"), TextColumn("{task.fields[left]}")]
+        self._run_bar = _progress(console, [], numbers, Column(ratio=1, no_wrap=True))
+        self._run_task = self._run_bar.add_task("measuring", left="", note="")
+        self._live = Live(get_renderable=self._render, console=console, auto_refresh=animate, refresh_per_second=10)
 
     @property
     def _drawing(self) -> bool:
@@ -61,7 +60,7 @@ class LiveProgress:
     def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._run, self._note = None, ""  # the bars stay on the screen; the table gives way to the results
+        self._results, self._note = None, ""  # the bars stay on the screen; the table gives way to the results
         if self._drawing:
             self._live.transient = not self._tasks
             self._live.stop()
@@ -69,7 +68,7 @@ class LiveProgress:
     def update(self, task: str, done: float, total: float, note: str = "") -> None:
         """See `digitbench.system.progress.Progress`."""
         ended = done >= total
-        if self._drawing and self._run:
+        if self._drawing and self._results:
             self._note = f"{task}: {note}" if note else task
             self._redraw(TABLE_SECONDS)
         elif self._drawing:
@@ -90,7 +89,7 @@ class LiveProgress:
         """See `digitbench.system.progress.Progress`."""
         if self._drawing:
             self._note = line
-            self._redraw(TABLE_SECONDS if self._run else 0)
+            self._redraw(TABLE_SECONDS if self._results else 0)
         elif not self._quiet:
             self._print(line)
 
@@ -98,9 +97,10 @@ class LiveProgress:
         """See `digitbench.system.progress.Progress`."""
         if not self._drawing:
             return
-        first = self._run is None
-        self._run = self._run or _Run(self._console, done)
-        self._run.results, self._run.done, self._run.total = results, done, total
+        first = self._results is None
+        if first:
+            self._began, self._done_before = monotonic(), done
+        self._results, self._done, self._total = results, done, max(total, 1e-9)
         self._redraw(0 if first or done >= total else TABLE_SECONDS)
 
     def _print(self, line: str, style: str = "") -> None:
@@ -114,43 +114,32 @@ class LiveProgress:
 
     def _render(self) -> RenderableType:
         tasks: list[RenderableType] = [self._bars.get_renderable()] if self._tasks else []
-        if self._run:
-            return Group(*tasks, *self._run.render(self._note, self._console.height - len(self._tasks) - 2))
-        return Group(*tasks, *([Text(self._note, "dim")] if self._note else []))
-
-
-class _Run:
-    """A bench that is running: its table, and below it one bar for the whole of it."""
-
-    def __init__(self, console: Console, done: float) -> None:
-        self.results: Results | None = None
-        self.done, self.total = done, 0.0
-        self._console = console
-        self._began, self._done_before = monotonic(), done
-        self._bar = Progress(
-            TextColumn("{task.description}"), BarColumn(bar_width=20 if console.width >= WIDE else 10),
-            TextColumn("{task.percentage:>3.0f} %"), TextColumn("{task.fields[left]}"),
-            TextColumn("[dim]{task.fields[note]}[/]", table_column=Column(ratio=1, no_wrap=True)),
-            console=console, auto_refresh=False, expand=True,
+        if self._results is None:
+            return Group(*tasks, *([Text(self._note, "dim")] if self._note else []))
+        self._run_bar.update(
+            self._run_task, completed=min(self._done, self._total), total=self._total,
+            left=f"{_clock(self._seconds_left())} left", note=self._note.replace("[", r"\["),
         )  # fmt: skip
-        self._task = self._bar.add_task("measuring", total=1.0, left="", note="")
-
-    def render(self, note: str, height: int) -> list[RenderableType]:
-        """Draw the table, no higher than `height` lines, and the bar with a note."""
-        total = max(self.total, 1e-9)
-        time_left = f"{_clock(self._seconds_left())} left"
-        self._bar.update(
-            self._task, completed=min(self.done, total), total=total, left=time_left, note=note.replace("[", r"\[")
-        )
-        table = [render_live_table(self.results, self._console.width, height)] if self.results else []
-        return [*table, self._bar.get_renderable()]
+        height = self._console.height - len(self._tasks) - 2
+        table = render_live_table(self._results, self._console.width, height)
+        return Group(*tasks, table, self._run_bar.get_renderable())
 
     def _seconds_left(self) -> float:
         """The plan's seconds that are left, scaled by the pace so far once known: starting processes takes time too."""
-        planned, passed = max(0.0, self.total - self.done), self.done - self._done_before
-        if passed <= PACE_SHARE * self.total:
+        planned, passed = max(0.0, self._total - self._done), self._done - self._done_before
+        if passed <= PACE_SHARE * self._total:
             return planned
         return planned * max(1.0, (monotonic() - self._began) / passed)
+
+
+def _progress(
+    console: Console, before: Sequence[ProgressColumn], after: Sequence[ProgressColumn], note: Column
+) -> Progress:
+    """Make bars with a note behind each; on a narrow terminal they are shorter, and it is the note that gives way."""
+    bar = BarColumn(bar_width=20 if console.width >= WIDE else 10)
+    noted = TextColumn("[dim]{task.fields[note]}[/]", table_column=note)
+    columns = (*before, TextColumn("{task.description}"), bar, *after, noted)
+    return Progress(*columns, console=console, auto_refresh=False, expand=True)
 
 
 def _clock(seconds: float) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 from rich.table import Table as RichTable
 from rich.text import Text
@@ -12,7 +12,7 @@ from digitbench.judge.ties import ratio_or_tie
 from digitbench.records import formatting
 from digitbench.records.results import Results, Row
 from digitbench.report.table import ALWAYS, Column, Table
-from digitbench.report.terminal_table import drawn, fitting_table
+from digitbench.report.terminal_table import fitting_table
 
 Line = Mapping[int, Row]
 """What one process measures: its rows by batch size."""
@@ -30,15 +30,18 @@ def render_live_table(results: Results, width: int, height: int) -> RichTable:
     width, height
         Room there is: without it the ratios go first, then batch sizes from the right, and lines from the bottom.
     """
-    lines: dict[tuple[str, str, int], dict[int, Row]] = {}
+    setups: dict[tuple[str, str, int], dict[int, Row]] = {}
     for row in results.rows:
         if row.batch_size and not row.mend:
-            lines.setdefault((row.backend, row.precision, row.threads), {})[row.batch_size] = row
+            setups.setdefault(row.key[:3], {})[row.batch_size] = row
     names, planned = formatting.Names.of(results.rows), results.settings.generations or 1
     room = max(1, height - 4)  # its head and borders
-    shown = list(lines.values())[: room if len(lines) <= room else room - 1]
+    shown = list(setups.values())[: room if len(setups) <= room else room - 1]
+    lines: list[Line] = [*shown, *([{}] if len(shown) < len(setups) else [])]
 
     def name(line: Line) -> str:
+        if not line:
+            return f"and {len(setups) - len(shown)} more"
         row = next(iter(line.values()))
         return names.backend(row) + (f", {formatting.counted(row.threads, 'thread')}" if names.threads else "")
 
@@ -46,18 +49,12 @@ def render_live_table(results: Results, width: int, height: int) -> RichTable:
         counts = [len(row.generations) for row in line.values() if not row.error]
         return f"{min(counts)} of {planned}" if counts else ""
 
-    def draw(columns: Sequence[Column]) -> RichTable:
-        table = drawn(Table(columns, shown), columns)
-        if len(shown) < len(lines):
-            table.add_row(f"and {len(lines) - len(shown)} more", style="dim")
-        return table
-
     columns = [Column("p50 in µs", ALWAYS, name, left=True)]
-    for index, size in enumerate(sorted({size for line in lines.values() for size in line})):
+    for index, size in enumerate(sorted({size for line in setups.values() for size in line})):
         columns.append(Column(f"batch {size}", ALWAYS / (index + 2), _p50_of(size)))
         columns.append(Column("", -index, _ratio_of(size, results), left=True))
     columns.append(Column("generations", ALWAYS, generations, left=True))
-    return fitting_table(columns, draw, width)[0]
+    return fitting_table(Table(columns, lines, lambda line: "" if line else "dim"), width)[0]
 
 
 def _p50_of(size: int) -> Callable[[Line], Text]:

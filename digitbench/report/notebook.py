@@ -6,11 +6,12 @@ and there is no script. All text is escaped, since names and errors are other pe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from html import escape
 from itertools import takewhile
 from math import isfinite
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from digitbench.bundle import history
@@ -18,18 +19,19 @@ from digitbench.bundle.history import History
 from digitbench.bundle.listing import describe
 from digitbench.errors import BundleError, one_line
 from digitbench.judge.faults import failed_rows, invalid_rows, missing_rows
-from digitbench.judge.sorting import fastest, shown_rows
-from digitbench.records.formatting import counted, percentile, top1
+from digitbench.records.formatting import counted
+from digitbench.records.metrics import METRICS
 from digitbench.report.bundle_page import leaders
 from digitbench.report.bundles import megabytes, share
-from digitbench.report.choice import nobody, outcome, why_chosen
-from digitbench.report.columns import FASTEST, columns_of
-from digitbench.report.terminal import headline
-from digitbench.report.terminal_table import Column
+from digitbench.report.choice import columns_of as choice_columns
+from digitbench.report.choice import nobody, table_of, why_chosen
+from digitbench.report.columns import FASTEST
+from digitbench.report.table import ALWAYS, CHOSEN, Column, Table
+from digitbench.report.terminal import headline, results_table
 
 if TYPE_CHECKING:
-    from digitbench.bundle import Artifact, Bundle
-    from digitbench.judge.choice import Choice, Judged
+    from digitbench.bundle import Bundle
+    from digitbench.judge.choice import Choice
     from digitbench.records.results import Results
 
 LEAST_WORTH = 5.0  # columns of less worth are left to the terminal, which has the room, and to the JSON
@@ -37,27 +39,22 @@ LONG = 50  # characters: from then on a cell is broken into lines
 WIDTH, HEIGHT = 120, 28  # of a curve, in pixels
 TABLE = "border-collapse:collapse;font-size:inherit;font-variant-numeric:tabular-nums;margin:6px 0 2px"
 LINE = "border-bottom:1px solid rgba(128,128,128,.35)"
-FAINT = "opacity:.65"
-
-Cells = Sequence[str]
+FAINT, BOLD = "opacity:.65", "font-weight:bold"
+STYLES = {"dim": FAINT, CHOSEN: BOLD}
+CHOICE_HEADS = ("backend", "precision", "top-1 [95 %]", "p50 µs", "size kB", "peak MB", "verdict")
 
 
 def results_html(results: Results) -> str:
     """Give what was measured and on which machine, the fastest, and a table of the candidates."""
-    rows = shown_rows(results.rows)
-    measured = any(row.latency_us for row in rows)
-    best = fastest(rows)
-    columns = [column for column in map(_fitting_column, columns_of(results, rows, measured)) if column]
+    table = results_table(results)
+    columns = [_without_mark(column) for column in map(_fitting_column, table.columns) if column]
     subject, _, machine = headline(results).plain.partition("\n")
     notes = [f"Fastest, {leader}" for leader in leaders(results)]
     notes += [] if results.complete else ["Stopped early: only what was finished is shown."]
-    cells = ([column.cell(row).replace(FASTEST, "") for column in columns] for row in rows)  # the fastest is bold here
-    styles = [_style(bool(row.error or row.validity), measured and id(row) in best) for row in rows]
-    table = _table([(column.title, column.left) for column in columns], cells, styles)
     problems = [*invalid_rows(results), *failed_rows(results)]
     problems += [f"not measured: {line}" for line in missing_rows(results)]
-    parts = [_line(subject, "font-weight:bold"), _line(machine, FAINT), *map(_line, notes), table]
-    return _block(*parts, *(_line(line, FAINT) for line in problems))
+    parts = [_line(subject, BOLD), _line(machine, FAINT), *map(_line, notes)]
+    return _block(*parts, _html(replace(table, columns=columns)), *(_line(line, FAINT) for line in problems))
 
 
 def _fitting_column(column: Column) -> Column | None:
@@ -66,6 +63,11 @@ def _fitting_column(column: Column) -> Column | None:
         return column
     shorter = column.shorter
     return replace(shorter, head=column.head) if shorter and shorter.worth >= LEAST_WORTH else None
+
+
+def _without_mark(column: Column) -> Column:
+    """Give a column without the mark of the fastest, which is bold here."""
+    return replace(column, cell=lambda row: column.text(row).replace(FASTEST, ""))
 
 
 def bundle_html(bundle: Bundle) -> str:
@@ -80,11 +82,16 @@ def bundle_html(bundle: Bundle) -> str:
         note = one_line(exc)
     about = f"{bundle.recipe_name} on {bundle.dataset.name} [{bundle.dataset.fingerprint}]"
     about += f", imported from {bundle.manifest.imported.source}" if bundle.manifest.imported else ""
-    heads = [("format", True), ("precision", True), ("size kB", False), ("checked by", True), ("flips", False)]
-    artifacts = bundle.artifacts
-    table = _table(heads, map(_artifact_cells, artifacts), [""] * len(artifacts))
+    columns = [
+        Column("format", ALWAYS, attrgetter("format"), left=True),
+        Column("precision", ALWAYS, attrgetter("precision"), left=True),
+        Column("size kB", ALWAYS, lambda artifact: METRICS["size"].write(artifact.bytes)),
+        Column("checked by", ALWAYS, lambda artifact: artifact.checked_by or "", left=True),
+        Column("flips", ALWAYS, lambda artifact: "" if artifact.flips is None else f"{artifact.flips:,}"),
+    ]
+    table = _html(Table(columns, bundle.artifacts))
     return _block(
-        _line(bundle.name, "font-weight:bold"), _line(about), _line(summary), *([_line(note, FAINT)] if note else []),
+        _line(bundle.name, BOLD), _line(about), _line(summary), *([_line(note, FAINT)] if note else []),
         _curves(training) if training else "", table,
     )  # fmt: skip
 
@@ -96,31 +103,14 @@ def _metrics(bundle: Bundle) -> str:
     return ", ".join(filter(None, [*parts, f"{megabytes(listed.bytes)} on disk"]))
 
 
-def _artifact_cells(artifact: Artifact) -> Cells:
-    flips = "" if artifact.flips is None else f"{artifact.flips:,}"
-    return artifact.format, artifact.precision, f"{artifact.bytes / 1000:,.0f}", artifact.checked_by or "", flips
-
-
 def choice_html(choice: Choice) -> str:
     """Give a choice: which one is named and why, and the verdict on each candidate."""
-    heads = [("backend", True), ("precision", True), ("top-1 [95 %]", True), ("p50 µs", False), ("size kB", False),
-             ("peak MB", False), ("verdict", True)]  # fmt: skip
     nobody_left = nobody(choice)
     outcome = f"Chosen: {why_chosen(choice)}" if choice.named else f"{nobody_left[0].upper()}{nobody_left[1:]}."
     limits = ", ".join(map(str, choice.limits)) or "none"
-    styles = [_style(bool(candidate.reasons), candidate is choice.named) for candidate in choice.judged]
-    table = _table(heads, (_candidate_cells(choice, candidate) for candidate in choice.judged), styles)
+    columns = [column for column in choice_columns(choice) if column.title in CHOICE_HEADS]
     warnings = [_line(f"Mind: {line}.") for line in choice.warnings]
-    return _block(_line(outcome, "font-weight:bold"), *warnings, _line(f"Limits: {limits}.", FAINT), table)
-
-
-def _candidate_cells(choice: Choice, candidate: Judged) -> Cells:
-    row = candidate.row
-    return (
-        row.backend, row.precision, top1(row, interval=True), percentile(row, "p50", interval=True),
-        f"{row.artifact.bytes / 1000:,.0f}" if row.artifact else "",
-        f"{row.peak_rss_bytes / 1e6:,.0f}" if row.peak_rss_bytes else "", outcome(choice, candidate),
-    )  # fmt: skip
+    return _block(_line(outcome, BOLD), *warnings, _line(f"Limits: {limits}.", FAINT), _html(table_of(choice, columns)))
 
 
 # --- HTML -----------------------------------------------------------------------------------------------------------
@@ -134,25 +124,20 @@ def _line(text: str, style: str = "") -> str:
     return f'<div style="{style}">{escape(text)}</div>' if style else f"<div>{escape(text)}</div>"
 
 
-def _style(faint: bool, bold: bool) -> str:
-    return FAINT if faint else "font-weight:bold" if bold else ""
+def _html(table: Table) -> str:
+    """Draw a table, its rows in the styles that they have on a terminal."""
 
-
-def _table(heads: Sequence[tuple[str, bool]], rows: Iterable[Cells], styles: Sequence[str]) -> str:
-    """Draw a table: `heads` are titles, each with whether its column is aligned left; `styles` are the rows' CSS."""
-    aligned = ["left" if left else "right" for _, left in heads]
-
-    def line(cells: Cells, tag: str, style: str) -> str:
+    def line(cells: Sequence[str], tag: str, style: str) -> str:
         drawn = "".join(
-            f'<{tag} style="text-align:{align};padding:1px 10px 1px 0;vertical-align:top;background:none;'
-            f'white-space:{"nowrap" if len(cell) < LONG else "normal"}">{escape(" ".join(cell.split()))}</{tag}>'
-            for cell, align in zip(cells, aligned, strict=True)
+            f'<{tag} style="text-align:{"left" if column.left else "right"};padding:1px 10px 1px 0;vertical-align:top;'
+            f'background:none;white-space:{"nowrap" if len(cell) < LONG else "normal"}">{escape(cell)}</{tag}>'
+            for column, cell in zip(table.columns, cells, strict=True)
         )
         return f'<tr style="background:none;{style}">{drawn}</tr>'
 
-    head = line([title for title, _ in heads], "th", LINE)
-    body = "".join(line(cells, "td", style) for cells, style in zip(rows, styles, strict=True))
-    return f'<table style="{TABLE}"><thead>{head}</thead><tbody>{body}</tbody></table>'
+    styles = (STYLES.get(table.style_of(row), "") for row in table.rows)
+    body = "".join(line(cells, "td", style) for cells, style in zip(table.lines, styles, strict=True))
+    return f'<table style="{TABLE}"><thead>{line(table.heads, "th", LINE)}</thead><tbody>{body}</tbody></table>'
 
 
 # --- curves ---------------------------------------------------------------------------------------------------------

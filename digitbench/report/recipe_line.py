@@ -24,7 +24,7 @@ def _parts(recipe: Mapping[str, Any]) -> Iterator[str]:
     yield f"a committee of {members}" if isinstance(members, int) and members > 1 else ""
     yield f"without {recipe['crop']} pixels at each edge" if recipe.get("crop") else ""
     yield f"convolutions of {', '.join(map(str, filters))} filters" if isinstance(filters, list) and filters else ""
-    widths = "-".join(map(str, hidden)) if isinstance(hidden, list) and hidden else "no hidden layer"
+    widths = "-".join(map(str, hidden)) if isinstance(hidden, list | tuple) and hidden else "no hidden layer"
     yield f"{widths} {recipe.get('activation', '')}".strip() if hidden else widths
     fields = recipe.get("receptive_fields")
     yield f"receptive fields of {', '.join(map(str, fields))} pixels" if isinstance(fields, list) and fields else ""

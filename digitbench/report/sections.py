@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
+from functools import partial
 from operator import attrgetter
 from statistics import median
 
@@ -52,19 +53,16 @@ def native_tools(results: Results) -> Section | None:
     if not results.referees:
         return None
 
-    def median_of(side: int) -> Callable[[NativeToolResult], str]:
-        return lambda result: formatting.micros(median(pair[side] for pair in result.pairs), 50) if result.pairs else ""
-
-    def is_slow(result: NativeToolResult) -> bool:
-        return result.ratio.value > BOUND
+    def median_of(result: NativeToolResult, side: int) -> str:
+        return formatting.micros(median(pair[side] for pair in result.pairs), 50) if result.pairs else ""
 
     threads = Column("thr.", ALWAYS, lambda result: str(result.threads))
     columns = [
         Column("backend", ALWAYS, attrgetter("backend"), left=True),
         Column("batch", ALWAYS, lambda result: str(result.batch_size)),
         *([threads] if len({result.threads for result in results.referees}) > 1 else []),
-        Column("ours\nµs", ALWAYS, median_of(0)),
-        Column("theirs\nµs", ALWAYS, median_of(1)),
+        Column("ours\nµs", ALWAYS, partial(median_of, side=0)),
+        Column("theirs\nµs", ALWAYS, partial(median_of, side=1)),
         Column("ours / theirs", ALWAYS, lambda result: formatting.ratio(result.ratio), left=True),
         Column("pairs", ALWAYS, lambda result: str(len(result.pairs))),
         Column("their tool", ALWAYS, attrgetter("tool"), left=True, fold=True),
@@ -74,11 +72,10 @@ def native_tools(results: Results) -> Section | None:
         tools_by_note.setdefault(result.note, []).append(result.tool)
     notes = [(TOOLS_LEGEND, "dim")]
     notes += [(f"{', '.join(dict.fromkeys(tools))}: {note}", "dim") for note, tools in tools_by_note.items() if note]
-    slow = [
-        f"{result.backend} batch {result.batch_size} ({result.tool})" for result in results.referees if is_slow(result)
-    ]
-    notes += [(f"Slower than its own tool by more than that: {', '.join(slow)}.", "yellow")] if slow else []
-    table = Table(columns, results.referees, lambda result: "yellow" if is_slow(result) else "")
+    slow = [result for result in results.referees if result.ratio.value > BOUND]
+    names = ", ".join(f"{result.backend} batch {result.batch_size} ({result.tool})" for result in slow)
+    notes += [(f"Slower than its own tool by more than that: {names}.", "yellow")] if slow else []
+    table = Table(columns, results.referees, lambda result: "yellow" if result in slow else "")
     return Section("Ours beside the runtimes' own tools", table, notes)
 
 

@@ -16,6 +16,9 @@ from digitbench.records.results import Row
 ALWAYS = 100.0
 """The worth of a column that is never left out."""
 
+CHOSEN = "bold green"
+"""The style of the row that is chosen, or the fastest."""
+
 
 @dataclass(frozen=True)
 class Column:
@@ -109,13 +112,11 @@ class Table:
         return replace(self, columns=[column for column in self.columns if any(map(column.text, self.rows))])
 
     def to_markdown(self) -> str:
-        """Give it as a table of GitHub's Markdown, bold rows too; nothing if it has no rows."""
-        lines = [
-            [plain(head) or " " for head in self.heads],
-            [":--" if column.left else "--:" for column in self.columns],
-        ]
+        """Give it as a table of GitHub's Markdown, the best row bold; nothing if it has no rows."""
+        marks = [":--" if column.left else "--:" for column in self.columns]
+        lines = [[plain(head) or " " for head in self.heads], marks]
         for row, cells in zip(self.rows, self.lines, strict=True):
-            bold = "**" * ("bold" in self.style_of(row))
+            bold = "**" * (self.style_of(row) == CHOSEN)
             lines.append([f"{bold}{plain(cell)}{bold}" if cell else "" for cell in cells])
         return "\n".join(f"| {' | '.join(line)} |" for line in lines) if self.rows else ""
 

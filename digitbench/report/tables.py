@@ -21,8 +21,8 @@ from digitbench.records.results import Results, Row
 from digitbench.report import sgemm
 from digitbench.report.columns import columns_of
 from digitbench.report.footnotes import footnotes
-from digitbench.report.table import ALWAYS, Column, Table
-from digitbench.report.table import plain as plain
+from digitbench.report.table import ALWAYS, Column, Table, plain
+from digitbench.report.terminal import headline
 
 Get = Callable[[Row], Any]
 
@@ -121,12 +121,11 @@ def to_markdown(results: Results) -> str:
     """Give a page of GitHub's Markdown: a table for each batch size and thread count, the footnotes, then sgemm."""
     rows = shown_rows(results.rows)
     measured = any(row.latency_us for row in rows)
-    bundle, machine = results.bundle, results.machine
+    name = str(results.bundle["name"])
+    subject, machine = headline(results).plain.rsplit("\n", 1)
     blocks = [
-        f"**{plain(bundle['name'])}** ({plain(bundle['recipe'])}) on {plain(bundle['dataset']['name'])} "
-        f"\\[{bundle['dataset']['fingerprint']}\\], {bundle['test_images']:,} test images  \n"
-        f"{plain(machine['cpu'])}, {machine['cores']['available']} cores, {plain(machine['system'])}, "
-        f"{results.created}, digitbench {results.digitbench}"
+        f"**{plain(name)}** {plain(subject.removeprefix(name))}  \n"
+        f"{plain(machine)}, {results.created}, digitbench {results.digitbench}"
     ]
     groups: dict[Group, list[Row]] = {}
     for row in rows:

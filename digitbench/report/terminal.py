@@ -16,7 +16,7 @@ from digitbench.records.results import Results, Row
 from digitbench.report import sections, sgemm
 from digitbench.report.columns import columns_of
 from digitbench.report.footnotes import footnotes
-from digitbench.report.table import ALWAYS, Column, Table
+from digitbench.report.table import ALWAYS, CHOSEN, Column, Table
 from digitbench.report.terminal_table import print_line, print_rows, print_section
 from digitbench.report.throughput import print_saturation
 
@@ -40,7 +40,9 @@ def print_results(
         Print a table of the digits too, where the results have one.
     """
     console.print(headline(results), highlight=False, soft_wrap=True)
-    _print_table(results, console)
+    table = results_table(results)
+    if table.rows:
+        print_rows(table, console)
     for lines, style in ((invalid_rows(results), "yellow"), (footnotes(results), "dim")):
         for line in lines:
             print_line(line, console, style)
@@ -74,15 +76,15 @@ def headline(results: Results) -> Text:
     )
 
 
-def _print_table(results: Results, console: Console) -> None:
+def results_table(results: Results) -> Table:
+    """Give what was measured, failed or can't be done with this model, the fastest of each group marked."""
     rows, measured = shown_rows(results.rows), any(row.latency_us for row in results.rows)
-    best = fastest(rows)
+    best = fastest(rows) if measured else ()
 
     def style_of(row: Row) -> str:
-        return "dim" if row.error or row.validity else "bold green" if measured and id(row) in best else ""
+        return "dim" if row.error or row.validity else CHOSEN if id(row) in best else ""
 
-    if rows:
-        print_rows(Table(columns_of(results, rows, measured), rows, style_of), console)
+    return Table(columns_of(results, rows, measured) if rows else (), rows, style_of)
 
 
 def _print_flips(rows: Sequence[Row], console: Console) -> None:

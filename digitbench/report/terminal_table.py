@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection
 from dataclasses import replace
 from functools import cache
 from textwrap import fill
@@ -14,6 +14,7 @@ from rich.text import Text
 
 from digitbench.report.table import ALWAYS, Section, Table
 from digitbench.report.table import Column as Column  # for those that draw tables themselves
+from digitbench.system.text import shown_name
 
 FEWEST = 3
 
@@ -23,25 +24,27 @@ def empty_table() -> RichTable:
     return RichTable(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
 
 
-def drawn(table: Table, columns: Sequence[Column]) -> RichTable:
-    """Draw a line for each row with some of a table's columns."""
+def drawn(table: Table) -> RichTable:
+    """Draw a line for each row."""
     rich_table = empty_table()
-    for column in columns:
+    for column in table.columns:
         justify, overflow = "left" if column.left else "right", "fold" if column.fold else "ellipsis"
         rich_table.add_column(column.head, justify=justify, no_wrap=not column.fold, overflow=overflow)  # type: ignore[arg-type]
     for previous, row in zip([None, *table.rows], table.rows, strict=False):
         if previous is not None and table.section_of(previous) != table.section_of(row):
             rich_table.add_section()
-        cells = (column.cell(row) for column in columns)
-        rich_table.add_row(
-            *(Text(cell) if isinstance(cell, str) else cell for cell in cells), style=table.style_of(row)
-        )
+        cells = (column.cell(row) for column in table.columns)
+        shown = (Text(shown_name(cell)) if isinstance(cell, str) else cell for cell in cells)
+        rich_table.add_row(*shown, style=table.style_of(row))
     return rich_table
 
 
 def print_rows(table: Table, console: Console) -> None:
     """Print a table; on a terminal too narrow for it, fewer columns of it."""
-    print_fitting(table.columns, lambda columns: drawn(table, columns), console)
+    rich_table, left_out = fitting_table(table, console.width if console.is_terminal else None)
+    print_table(rich_table, console)
+    if left_out:
+        print_line(f"This terminal is too narrow for: {', '.join(left_out)}.", console, "dim")
 
 
 def print_section(section: Section | None, console: Console) -> None:
@@ -56,21 +59,11 @@ def print_section(section: Section | None, console: Console) -> None:
         print_line(line, console, style)
 
 
-def print_fitting(columns: Sequence[Column], draw: Callable[[Sequence[Column]], RichTable], console: Console) -> None:
-    """Print the table that `draw` makes of columns; on a terminal too narrow for it, of fewer columns."""
-    table, left_out = fitting_table(columns, draw, console.width if console.is_terminal else None)
-    print_table(table, console)
-    if left_out:
-        print_line(f"This terminal is too narrow for: {', '.join(left_out)}.", console, "dim")
-
-
-def fitting_table(
-    columns: Sequence[Column], draw: Callable[[Sequence[Column]], RichTable], width: int | None
-) -> tuple[RichTable, Collection[str]]:  # fmt: skip
+def fitting_table(table: Table, width: int | None) -> tuple[RichTable, Collection[str]]:
     """Draw as many columns as there is room for, all if `width` is None; and name those that are left out."""
-    columns = list(columns)
-    left_out: dict[str, str] = {}
-    while width is not None and width_of(draw(columns)) > width and len(columns) > FEWEST:
+    columns, left_out = list(table.columns), dict[str, str]()
+    rich_table = drawn(table)
+    while width is not None and width_of(rich_table) > width and len(columns) > FEWEST:
         index = min(range(len(columns)), key=lambda i: columns[i].worth)
         if columns[index].worth >= ALWAYS:
             break
@@ -78,7 +71,8 @@ def fitting_table(
         if dropped.shorter:
             columns.insert(index, replace(dropped.shorter, head=dropped.head))
         left_out[dropped.head] = (dropped.shorter or dropped).title
-    return draw(columns), left_out.values()
+        rich_table = drawn(replace(table, columns=columns))
+    return rich_table, left_out.values()
 
 
 def width_of(table: RichTable) -> int:

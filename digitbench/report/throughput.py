@@ -44,7 +44,7 @@ def print_saturation(results: Results, console: Console) -> None:
         print_line(f"Throughput against batch size{with_threads}, in images/s", console, "bold")
         lines = sorted(curves.items(), key=lambda line: -_best(line))
         for columns in _charts(sizes):
-            chart = drawn(Table(columns, lines), columns)
+            chart = drawn(Table(columns, lines))
             if not console.is_terminal or width_of(chart) <= console.width:
                 break
         print_table(chart, console)

@@ -141,9 +141,19 @@ class Worker:
     def exit_reason(self) -> str:
         """Say how it died, or that it closed its output."""
         try:
-            return _exit_reason(self._process.wait(GRACE_SECONDS), self._stderr)
+            code = self._process.wait(GRACE_SECONDS)
         except subprocess.TimeoutExpired:
             return "the worker closed its output and lived on, and was killed"
+        number = -code
+        name = signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
+        cause = f"was killed by {name}" if number > 0 else f"ended with exit code {code}"
+        lines = self._output().strip().splitlines()[-LAST_LINES:]
+        last_output = f"; its last words: {' / '.join(map(reason, lines))}" if lines else ""
+        return f"the worker {cause}{last_output}"
+
+    def _output(self) -> str:
+        self._stderr.seek(0)
+        return self._stderr.read().decode("utf-8", "replace")
 
     def end(self) -> None:
         """Kill it and its children, and wait until it is gone."""
@@ -153,8 +163,7 @@ class Worker:
         self._process.kill()
         self._process.wait()
         if is_verbose():
-            self._stderr.seek(0)
-            print(self._stderr.read().decode("utf-8", "replace"), end="", file=sys.stderr)
+            print(self._output(), end="", file=sys.stderr)
         self._reader.join(GRACE_SECONDS)
         if self._reader.is_alive():
             return  # a child that left the session still holds the pipe: don't wait for it
@@ -328,15 +337,3 @@ def environment(threads: int) -> dict[str, str]:
     """A worker's environment: thread counts are set before its runtime is imported."""
     kept = {name: os.environ[name] for name in KEPT if name in os.environ}
     return kept | FIXED | dict.fromkeys(THREAD_VARIABLES, str(threads))
-
-
-def _signal_name(number: int) -> str:
-    return signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
-
-
-def _exit_reason(code: int, stderr: BinaryIO) -> str:
-    stderr.seek(0)
-    lines = stderr.read().decode("utf-8", "replace").strip().splitlines()[-LAST_LINES:]
-    cause = f"was killed by {_signal_name(-code)}" if code < 0 else f"ended with exit code {code}"
-    last_output = f"; its last words: {' / '.join(map(reason, lines))}" if lines else ""
-    return f"the worker {cause}{last_output}"

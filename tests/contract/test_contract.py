@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import numpy as np
 import pytest
 
 from digitbench import plugins
 from digitbench.backend import Backend
 from digitbench.bundle import Bundle
-from digitbench.testing import BackendContract
+from digitbench.plugins.exporter import Exporter
+from digitbench.records.precisions import EXPORTED
+from digitbench.testing import BackendContract, random_bundle
 
 
 class NativeBackendContract(BackendContract):
@@ -52,3 +57,34 @@ def test_every_backend_we_ship_is_tested_here() -> None:
     tested = {case.name for case in NativeBackendContract.__subclasses__()}
     native = {name for name, plugin in plugins.discover().items() if plugin.distribution == "digitbench"}
     assert tested == native
+
+
+def test_one_backend_is_that_of_training_and_orders_differ() -> None:
+    classes = plugins.classes().values()
+    assert sum(backend_class.trained for backend_class in classes) == 1
+    orders = [backend_class.order for backend_class in classes]
+    assert len(set(orders)) == len(orders)
+
+
+@pytest.mark.parametrize("name", plugins.exporters())
+def test_every_exporter_says_what_the_core_must_know(name: str) -> None:
+    exporter: Exporter = plugins.exporters()[name]
+    assert exporter.format == name
+    assert exporter.suffix.startswith(".")
+    assert exporter.precisions
+    assert {*exporter.precisions, *exporter.batch_dependent} <= {*EXPORTED}
+
+
+def test_a_random_bundle_holds_every_format_and_all_say_the_same(tmp_path: Path) -> None:
+    formats = [name for name in plugins.exporters() if name != "npz"]
+    bundle = random_bundle(tmp_path / "run", formats=formats)
+    assert {artifact.format for artifact in bundle.artifacts} == {"npz", *formats}
+    images = np.random.default_rng(0).random((5, 28, 28), np.float32)
+    answers = {}
+    for name in ("numpy", "onnx", "tflite"):
+        plugin = plugins.find(name)
+        path = bundle.open(bundle.opened_by(plugin.load(), "fp32"))
+        with plugin.open(path, threads=1, precision="fp32") as backend:
+            answers[name] = backend.predict(images)
+    for answer in answers.values():
+        np.testing.assert_allclose(answer, answers["numpy"], rtol=0, atol=1e-5)

@@ -81,8 +81,9 @@ def announce(
     names: Mapping[str, str],
     distribution: str = "",
     requires: Sequence[str] = (),
+    group: str = "digitbench.backends",
 ) -> None:
-    """Install a distribution by hand: a module and a ``.dist-info`` that announces its backends.
+    """Install a distribution by hand: a module and a ``.dist-info`` that announces its backends, or exporters.
 
     Parameters
     ----------
@@ -98,7 +99,7 @@ def announce(
     extras = "".join(f"Provides-Extra: {name}\n" for name in names)
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\n{extras}{needs}")
     entry_points = "".join(f"{name} = {module}:{target}\n" for name, target in names.items())
-    (info / "entry_points.txt").write_text(f"[digitbench.backends]\n{entry_points}")
+    (info / "entry_points.txt").write_text(f"[{group}]\n{entry_points}")
     (site / f"{module}.py").write_text(dedent(code))
 
 

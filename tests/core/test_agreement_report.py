@@ -16,7 +16,8 @@ from rich.console import Console
 
 from core.helpers import one_printable_line
 from core.test_terminal import MISSING, results_of, timed
-from digitbench.charts.flips import SHEET, check_matplotlib, draw_flips
+from digitbench.charts.canvas import check_matplotlib
+from digitbench.charts.flips import SHEET, draw_flips
 from digitbench.errors import MissingRuntimeError, ResultsError
 from digitbench.records.results import (
     Accuracy,
@@ -214,6 +215,13 @@ def test_a_table_of_reliability_is_printed_once_for_those_it_is_the_same_of() ->
     assert "reference: log loss 0.0712, ECE 1.23%" in text
 
 
+def test_the_bars_of_reliability_begin_below_each_other() -> None:
+    bins = [line for line in printed(*ROWS, reliability=True).splitlines() if re.match(r" *0\.\d\d to ", line)]
+    assert len({line.index("█") for line in bins}) == 1
+    assert [line.count("█") for line in bins] == [5, 19]
+    assert [line.rindex("│") - line.index("█") for line in bins] == [9, 19]
+
+
 def test_reliability_is_printed_only_if_asked_for() -> None:
     assert "0.40 to 0.47" not in printed(*ROWS)
 
@@ -311,9 +319,9 @@ def test_a_folder_that_is_a_file_is_one_line(tmp_path: Path, images: Any) -> Non
 
 
 def test_without_matplotlib_the_line_that_installs_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    check_matplotlib()
+    check_matplotlib("--pictures needs")
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(MissingRuntimeError) as caught:
-        check_matplotlib()
+        check_matplotlib("--pictures needs")
     assert caught.value.mend == 'pip install "digitbench[plot]"'
     assert one_printable_line(str(caught.value))

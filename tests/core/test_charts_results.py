@@ -85,9 +85,9 @@ def grid(names: Sequence[tuple[str, str]], sizes: Sequence[int], counts: Sequenc
 # --- what is read from a chart -------------------------------------------------------------------------------------
 
 
-def points(chart: Any, mark: str) -> list[float]:
-    """Where the marks of this shape are on a violin's horizontal axis, in µs."""
-    return [row["x"][0] for row in rows_with(chart, "mark", "size") if row["mark"] == mark]
+def marked(chart: Any, shape: str) -> int:
+    """How many marks of this shape are drawn in violins."""
+    return sum(item.get("shape") == shape for item in drawn(chart, "symbol"))
 
 
 @pytest.mark.parametrize("draw", [
@@ -175,16 +175,16 @@ def test_results_without_latencies_are_refused(draw: Any) -> None:
 def test_p50_and_p99_are_marked_where_the_table_has_them_and_written_so(many: Results) -> None:
     figure = latency.figure(many)
     summaries = sorted((row.latency_us for row in many.rows if row.latency_us), key=lambda summary: summary.p50 or 0)
-    triangles, diamonds = points(figure, "triangle-up"), points(figure, "diamond")
-    assert sorted(triangles) == pytest.approx(sorted(summary.p50 for summary in summaries if summary.p50))
-    assert sorted(diamonds) == pytest.approx(sorted(summary.p99 for summary in summaries if summary.p99))
+    rows = rows_with(figure, "p50", "p99", "slowest")
+    assert sorted(row["p50"] for row in rows) == [summary.p50 for summary in summaries]
+    assert sorted(row["p99"] for row in rows) == sorted(summary.p99 for summary in summaries if summary.p99)
+    assert marked(figure, "triangle-up") == marked(figure, "diamond") == len(summaries)
     assert f"{summaries[0].p50:.1f} ±" in text_of(figure)
 
 
 def test_a_percentile_with_too_few_calls_is_not_marked() -> None:
     figure = latency.figure(results_of(measured("onnx", calls=100)))
-    assert points(figure, "diamond") == []
-    assert len(points(figure, "triangle-up")) == 1
+    assert (marked(figure, "diamond"), marked(figure, "triangle-up")) == (0, 1)
     assert "n/a (needs 368)" in texts(figure)
 
 
@@ -209,9 +209,9 @@ def test_the_axis_goes_to_the_slowest_call(many: Results) -> None:
     for kind in latency.KINDS:
         chart = latency.figure(many, kind=kind)
         domains = [unit["encoding"]["x"]["scale"]["domain"] for unit in layers(vega.spec(chart))
-                   if "scale" in unit["encoding"]["x"]]  # fmt: skip
+                   if unit["encoding"]["x"].get("scale")]  # fmt: skip
         assert min(domain[1] for domain in domains) >= slowest
-        last = [row["x"][-1] for row in rows_with(chart, "x", "colour") if isinstance(row["x"], list)]
+        last = [row["slowest"] if kind == "violin" else row["x"][-1] for row in rows_with(chart, "p99")]
         assert max(last) == pytest.approx(slowest, rel=1e-3)
 
 
@@ -231,7 +231,8 @@ def test_results_without_single_calls_give_percentiles_and_say_so() -> None:
     older = replace(row, generations=tuple(replace(generation, samples="") for generation in row.generations))
     figure = latency.figure(results_of(older))
     assert "No candidate's single calls are in these results" in text_of(figure)
-    assert len(points(figure, "triangle-up")) == 1
+    assert marked(figure, "triangle-up") == 1
+    assert "percentiles, as dots" in text_of(latency.figure(results_of(older), kind="ecdf"))
     assert "keras batch 1: no single calls" in text_of(
         latency.figure(results_of(row, replace(older, backend="keras")), kind="ecdf")
     )
@@ -260,25 +261,27 @@ def test_candidates_that_tie_stand_in_one_band() -> None:
     figure = pareto.figure(results_of(*tied))
     assert texts(figure).count("2=") == 2
     costs = sorted(row.latency_us.p50 or 0 for row in tied if row.latency_us)
-    (band,) = (row for row in rows_with(figure, "x", "x2") if "y" not in row)
-    assert costs[0] < band["x"] < costs[1] < costs[2] < band["x2"]
+    (band,) = rows_with(figure, "latency", "end")
+    assert costs[0] < band["latency"] < costs[1] < costs[2] < band["end"]
     (beside,) = rows_with(figure, "line", "end")
     assert (beside["line"], beside["end"]) == (0.55, 2.45)
-    assert not rows_with(pareto.figure(results_of(*tied[:2], replace(tied[2], validity=BAD))), "x2")
+    assert not rows_with(pareto.figure(results_of(*tied[:2], replace(tied[2], validity=BAD))), "end")
 
 
 def test_marks_stand_at_cost_and_accuracy_with_an_area_by_size() -> None:
     rows = [measured("tflite", p50=4.0, size=400_000), measured("keras", p50=80.0, size=1_600_000)]
     by_name = {row["name"]: row for row in rows_with(pareto.figure(results_of(*rows)), "area")}
     assert rows[0].latency_us
-    assert (by_name["tflite"]["x"], by_name["tflite"]["y"]) == (rows[0].latency_us.p50, pytest.approx(97.9))
+    assert by_name["tflite"]["latency"] == rows[0].latency_us.p50
+    assert by_name["tflite"]["top-1"] == pytest.approx(97.9)
     in_plot = [item for item in drawn(pareto.figure(results_of(*rows)), "symbol") if item["left"] < 500]
     sizes = {item["shape"]: item["size"] for item in in_plot if item.get("fill") in ("#0072b2", "#d55e00")}
     least, most = pareto.AREAS
     assert (sizes["circle"] - least) / (sizes["square"] - least) == pytest.approx(0.25)
     assert sizes["square"] == most
     sized = rows_with(pareto.figure(results_of(*rows), against="size"), "area")
-    assert sorted(row["x"] for row in sized) == [400, 1600]
+    assert sorted(row["size"] for row in sized) == [400, 1600]
+    assert {row["area"] for row in sized} == {100_000_000}
 
 
 def test_each_precision_fills_a_mark_in_a_way_of_its_own_and_invalid_ones_are_crossed_out() -> None:

@@ -6,12 +6,14 @@ from dataclasses import replace
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.test_charts_results import measured
+from core.test_choice import row
 from digitbench.evaluate.accuracy import wilson_interval
 from digitbench.judge import front
+from digitbench.judge.ties import Ties
 from digitbench.records.results import Accuracy
 
 POINTS = st.lists(st.tuples(st.integers(1, 6), st.integers(1, 6)), max_size=12)
@@ -34,7 +36,8 @@ def test_the_front_is_whom_nobody_beats(points: list[front.Point]) -> None:
 
 
 def test_groups_hold_only_what_ties_with_each_other() -> None:
-    assert front.groups([1.0, 1.5, 2.0, 2.4], lambda a, b: abs(a - b) < 0.6) == [[1.0, 1.5], [2.0, 2.4]]
+    single = [measured(name, p50=p50, rank=None) for name, p50 in (("a", 10), ("b", 10.6), ("c", 11.2), ("d", 11.8))]
+    assert [[row.backend for row in group] for group in front.tied_rows(single)] == [["a", "b"], ["c", "d"]]
     rows = [measured(name, p50=p50, rank=rank) for name, p50, rank in (("a", 4.0, 1), ("b", 5.0, 2), ("c", 5.0, 2))]
     assert [[row.backend for row in group] for group in front.tied_rows(rows)] == [["a"], ["b", "c"]]
     assert [len(group) for group in front.tied_rows(rows, figure="size")] == [3]
@@ -42,6 +45,7 @@ def test_groups_hold_only_what_ties_with_each_other() -> None:
     assert [len(group) for group in front.tied_rows(rows)] == [1, 1, 1]
 
 
+@settings(deadline=None)  # the first call imports SciPy
 @given(st.lists(st.floats(-1, 5), max_size=10), st.floats(0.01, 0.4))
 def test_places_are_spread_in_order_within_their_room(positions: list[float], gap: float) -> None:
     spread = front.spread(sorted(positions), gap, 0, 4)
@@ -63,3 +67,18 @@ def test_a_key_of_sizes_has_round_values_and_true_areas() -> None:
     assert front.round_values([]) == []
     assert front.diameter(1, 4, 10) == 5
     assert front.diameter(0, 0, 10) == 0
+
+
+@pytest.mark.parametrize(
+    ("ratio", "p50", "ratios_known", "tied"),
+    [(1.05, 12.0, True, True), (1.2, 10.1, True, False), (1.2, 10.5, False, True), (1.05, 12.0, False, False)],
+)
+def test_single_processes_are_compared_by_their_ratios_and_without_these_by_p50(
+    ratio: float, p50: float, ratios_known: bool, tied: bool
+) -> None:
+    first, second = row("a", [1.0]), row("b", [ratio])
+    assert second.latency_us
+    second = replace(second, latency_us=replace(second.latency_us, p50=p50))
+    if not ratios_known:
+        second = replace(second, generations=())
+    assert Ties(None).tied("latency", first, second) is Ties(None).tied("latency", second, first) is tied

@@ -51,6 +51,7 @@ def test_writes_a_value_in_a_list_of_several_with_its_unit() -> None:
 def test_writes_a_bare_value_with_its_unit_or_without() -> None:
     assert METRICS["memory"].write(61_400_000) == "61"
     assert METRICS["memory"].write(61_400_000, unit=True) == "61 MB"
+    assert [METRICS[name].scaled(whole_row()) for name in ("memory", "accuracy", "p50")] == [200, 98, 16.9]
     assert METRICS["accuracy"].write(0.97895, unit=True) == METRICS["accuracy"].write(0.97895) == "97.89%"
 
 

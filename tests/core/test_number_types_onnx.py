@@ -182,4 +182,4 @@ def test_what_onnx_runtimes_quantiser_writes_is_known(tmp_path: Path, name: str)
 def test_a_graph_of_no_node_is_no_onnx_model(tmp_path: Path) -> None:
     (tmp_path / "model.onnx").touch()
     with pytest.raises(ValueError, match="no graph"):
-        onnx_file.number_types(tmp_path / "model.onnx")
+        onnx_file.precision_of(tmp_path / "model.onnx")

@@ -1,4 +1,4 @@
-"""The report's parts: thinned distributions, small pictures, the command, tables, the page, Markdown."""
+"""The report's parts: small pictures, the command, tables, the page and its charts, Markdown."""
 
 from __future__ import annotations
 
@@ -8,29 +8,33 @@ import io
 import json
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import altair as alt
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+import vl_convert
 from typer.main import get_group
 
 from core.test_choice import FLOOR, row
 from core.test_compare import BUNDLE, MACHINE
+from core.test_trainings import trained_bundle
+from digitbench import data
+from digitbench.bundle import Bundle
+from digitbench.charts import vega
 from digitbench.cli import app
-from digitbench.errors import MissingRuntimeError, ResultsError
+from digitbench.errors import BundleError, MissingRuntimeError, ResultsError
 from digitbench.evaluate.accuracy import of_classes
 from digitbench.records import samples
 from digitbench.records.results import Floor, McNemar, Results, Row
 from digitbench.records.settings import Settings
 from digitbench.records.timing import Finding, Ratio
 from digitbench.report import page, sections
-from digitbench.report.page import Source, changed_images, chart_parts, command, curves, facts, runs, table, thinning
+from digitbench.report.page import Source, changed_images, command, curves, facts, plots, runs, table
 from digitbench.report.page import html as pages
 from digitbench.report.page import markdown as markdowns
 from digitbench.report.page.recommendation import recommendations
@@ -82,38 +86,6 @@ def results_of(*rows: Row, **changes: Any) -> Results:
 
 def source_of(results: Results, **more: Any) -> Source:
     return Source(Path("found.json"), results, **{"no_bundle": "there is no bundle", **more})
-
-
-# --- distributions -------------------------------------------------------------------------------------------------
-
-
-@settings(deadline=None, max_examples=50)
-@given(st.lists(st.integers(1, 10**9), min_size=1, max_size=500), st.sampled_from([1, 14, 65, 240]))
-def test_a_thinned_distribution_keeps_its_extremes_and_holds_timed_calls_alone(
-    nanoseconds: list[int], rows: int
-) -> None:
-    timed_row = candidate("keras")
-    generations = (replace(timed_row.generations[0], samples=samples.encode(np.array(nanoseconds))),)
-    fineness = thinning.fineness(rows)
-    assert (fineness is thinning.FINE) == (rows < 20)
-    distribution = thinning.thin(replace(timed_row, generations=generations), Path("x.json"), fineness)
-    assert distribution
-    micros = sorted(value / 1000 for value in nanoseconds)
-    assert distribution.n == len(nanoseconds)
-    assert list(distribution.slowest) == micros[-fineness.slowest :]
-    assert list(distribution.fastest) == micros[: fineness.fastest]
-    assert {round(value, 3) for value in distribution.values} <= {round(value, 3) for value in micros}
-    assert list(distribution.values) == sorted(distribution.values)
-    assert distribution.values[0] == pytest.approx(micros[0], abs=1e-3)
-    assert distribution.values[-1] == pytest.approx(micros[-1], abs=1e-3)
-    assert distribution.at(0.5) == pytest.approx(micros[(len(micros) + 1) // 2 - 1], abs=1e-3)
-
-
-def test_rows_without_calls_have_no_distribution_and_broken_ones_say_where() -> None:
-    assert thinning.thin(row("keras"), Path("x.json")) is None
-    broken = replace(row("keras"), generations=(replace(row("keras").generations[0], samples="*"),))
-    with pytest.raises(ResultsError, match=r"x\.json: keras fp32: samples that can't be decoded.*; measure again"):
-        thinning.thin(broken, Path("x.json"))
 
 
 # --- pictures ------------------------------------------------------------------------------------------------------
@@ -250,9 +222,9 @@ def rendered() -> str:
     return pages.render([source_of(results_of(*fourteen_rows(calls=20_000, batch_sizes=(1, 32))), no_data="no data")])
 
 
-def test_the_page_is_small_and_holds_plotly_once(rendered: str) -> None:
-    assert len(rendered.encode()) < 5_500_000
-    assert rendered.count("plotly.js v") == 1
+def test_the_page_is_small_and_holds_vega_once(rendered: str) -> None:
+    assert len(rendered.encode()) < 1_500_000
+    assert rendered.count("window.vegaEmbed=") == 1
     assert len(SCRIPT.findall(rendered)) == 2
 
 
@@ -283,42 +255,73 @@ def test_headings_are_in_order(rendered: str) -> None:
     assert all(later <= before + 1 for before, later in pairwise(levels))
 
 
-def test_every_plot_is_one_that_plotly_knows(rendered: str) -> None:
-    """The plots are plain dictionaries. Plotly's own classes refuse a name or a value that Plotly doesn't have."""
-    from plotly import graph_objects
-
-    match = re.search(r'id="data">(.*?)</script>', rendered, re.DOTALL)
+def embedded(page_text: str) -> dict[str, Any]:
+    """The definitions that a page holds, by name."""
+    match = re.search(r'id="data">(.*?)</script>', page_text, re.DOTALL)
     assert match
-    embedded = json.loads(match[1])
-    names = [plot["name"] for plot in embedded["plots"]]
-    assert names == ["front-t1-b1", "front-t1-b32", "spread-t1-b1", "spread-t1-b32", "tail-t1-b1", "tail-t1-b32",
-                     "sweep-t1"]  # fmt: skip
-    for plot in embedded["plots"]:
-        graph_objects.Figure(plot["data"], plot["layout"])
+    return {plot["name"]: plot["spec"] for plot in json.loads(match[1])["plots"]}
 
 
-def test_plots_of_runs_and_of_the_training_are_ones_that_plotly_knows() -> None:
-    from plotly import graph_objects
+def test_every_group_has_its_charts_and_vega_draws_them(rendered: str) -> None:
+    charts = embedded(rendered)
+    assert list(charts) == ["front-t1-b1", "front-t1-b32", "spread-t1-b1", "spread-t1-b32", "tail-t1-b1", "tail-t1-b32",
+                            "sweep"]  # fmt: skip
+    for name in ("front-t1-b1", "spread-t1-b1", "tail-t1-b1", "sweep"):
+        svg = vl_convert.vegalite_to_svg(json.dumps(charts[name]))
+        assert all(backend in svg for backend in PRECISIONS), name
 
+
+def test_a_candidate_is_pointed_at_with_its_figures(rendered: str) -> None:
+    (hover,) = {row["hover"] for rows in embedded(rendered)["front-t1-b1"]["datasets"].values() for row in rows
+                if row.get("name") == "onnx int8"}  # fmt: skip
+    for part in ("onnx int8\n", "p50 ", "p99 ", "slowest ", "top-1 ", "3 flips", "9 kB"):
+        assert part in hover
+
+
+def test_charts_of_runs_and_of_the_training_are_drawn(tmp_path: Path, untrained: Bundle) -> None:
     several = [(name, results_of(*fourteen_rows(calls=5))) for name in ("a", "b")]
-    history: Mapping[str, Sequence[float]] = {"loss": [2.0, 1.0], "val_loss": [2.0, 1.5], "accuracy": [0.1, 0.2]}
     (over,) = curves.over_runs(several)
-    for plot in (over, curves.training(history)):
-        graph_objects.Figure(plot.to_json()["data"], plot.to_json()["layout"])
-    assert len(over.traces) == 14 + 6 + 4
+    svg = vega.svg(over.chart, over.alt)
+    assert all(f">{name}<" in svg for name in ("a", "b", "onnx int8", "p50 of a call, µs"))
+    training = plots.of_training(trained_bundle(untrained, tmp_path))
+    assert "Loss and accuracy over 2 epochs: Best epoch 1 of 2: " in training.alt
+    svg = vega.svg(training.chart, training.alt)
+    assert all(f">{name}<" in svg for name in ("training", "validation", "epoch"))
+    (rows, *_) = vega.spec(training.chart)["datasets"].values()
+    assert all(re.fullmatch(r".*, epoch \d+, \w+: loss [\d.]+, accuracy [\d.]+%", row["hover"]) for row in rows)
 
 
-def test_labels_hold_no_marks_of_plotlys_and_infinite_numbers_become_none() -> None:
-    assert chart_parts.label("<a href='x'>b</a> & c") == "&lt;a href='x'&gt;b&lt;/a&gt; &amp; c"
-    assert chart_parts.finite({"x": [1.0, float("nan")], "y": (float("inf"),)}) == {"x": [1.0, None], "y": [None]}
+def test_a_training_that_diverged_and_the_confusion_are_told_in_words(tmp_path: Path, untrained: Bundle) -> None:
+    bundle = trained_bundle(untrained, tmp_path)
+    (bundle.path / "history.json").write_text('{"loss": [1, NaN], "accuracy": [0.5, NaN]}')
+    assert f"{bundle.name} diverged: not all values are numbers from epoch 2 on." in plots.of_training(bundle).alt
+    dataset = data.load("digits")
+    source = Source(Path("r.json"), results_of(bundle=BUNDLE | {"test_images": 100}), bundle, data=dataset)
+    right = (bundle.reference_scores()[:100].argmax(axis=1) == dataset.test.labels[:100]).sum()
+    assert f": {right} of 100 images (95 % Wilson" in plots.of_confusion(source).alt
+    other = replace(dataset, fingerprint="other")
+    for changes, reason in (
+        ({"data": None, "no_data": "no data"}, "no data"), ({"data": other}, "not of these images"),
+    ):  # fmt: skip
+        with pytest.raises(BundleError, match=reason):
+            plots.of_confusion(replace(source, **changes))
+
+
+def test_broken_calls_say_where() -> None:
+    broken = replace(row("keras"), generations=(replace(row("keras").generations[0], samples="*"),))
+    source = source_of(results_of(broken))
+    (verdict,) = recommendations(source.results)
+    with pytest.raises(ResultsError, match=r"found\.json: samples that can't be decoded.*; measure again"):
+        list(plots.of_group(source, verdict))
 
 
 def test_embedded_text_cannot_end_its_script() -> None:
     nasty = "</script><!-- & \u2028"
-    plot = chart_parts.Plot("x", "", 100, (), {"title": {"text": nasty}})
-    text = pages.embedded({"front": [plot]})
+    chart = alt.Chart(vega.data([{"name": nasty}])).mark_text().encode(text="name:N")
+    text = pages.embedded({"front": [plots.Plot("x", "", chart)]})
     assert not set("<>&\u2028") & set(text)
-    assert json.loads(text)["plots"][0]["layout"]["title"]["text"] == nasty
+    (rows,) = json.loads(text)["plots"][0]["spec"]["datasets"].values()
+    assert rows == [{"name": nasty}]
 
 
 def test_results_that_do_not_say_what_was_measured_are_refused() -> None:
@@ -338,8 +341,8 @@ def test_missing_packages_are_told_in_one_line(monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(MissingRuntimeError) as caught:
         page.check_packages()
     assert str(caught.value) == (
-        'an HTML report needs jinja2 and plotly, not installed here; run: pip install "digitbench[report]" '
-        "(--markdown needs neither)"
+        "an HTML report needs jinja2 and altair and vl-convert-python, not installed here; run: "
+        'pip install "digitbench[report]" (--markdown needs none of them)'
     )
 
 

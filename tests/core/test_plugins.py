@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -125,6 +126,61 @@ def test_a_class_that_is_not_there_is_refused(install: Install) -> None:
     message = refusal(PluginError, lambda: plugins.find("mine").load())
     assert "'mine' of my-backend" in message
     assert "Good" in message
+
+
+# --- what they say of themselves -----------------------------------------------------------------------------------
+
+
+def test_ours_are_told_apart_in_charts_by_colour_shape_and_dash() -> None:
+    styles = [backend_class.style for name, backend_class in plugins.classes().items() if name in NATIVE]
+    for part in ("colour", "shape", "dash"):
+        assert len({getattr(style, part) for style in styles}) == len(NATIVE)
+
+
+@pytest.mark.parametrize("style", [("red", "circle", "dot"), ("#0072b2", "blob", "dot"), ("#0072b2", "circle", "-")])
+def test_a_style_that_no_chart_knows_is_refused_when_the_class_is_loaded(install: Install, style: Any) -> None:
+    code = GOOD.replace("import Backend", "import Backend, Style").replace('npz"', f'npz"\n    style = Style(*{style})')
+    install("my_backend", code)
+    assert "give a colour as" in refusal(PluginError, lambda: plugins.find("mine").load())
+    assert "mine" not in plugins.classes()
+
+
+def test_one_with_a_place_is_among_those_that_are_taken_without_a_name(install: Install) -> None:
+    install("my_backend", GOOD.replace('npz"', 'npz"\n    order = 15'))
+    install("your_backend", names={"yours": "Good"})
+    assert plugins.usual_order() == ["tflite", "mine", "onnx", "openvino", "numpy", "savedmodel", "keras"]
+
+
+def test_a_reference_is_called_by_its_title_or_by_its_name() -> None:
+    assert [plugins.title(name) for name in ("keras", "onnx", "gone")] == ["Keras", "onnx", "gone"]
+
+
+# --- exporters -----------------------------------------------------------------------------------------------------
+
+EXPORTER = """
+from digitbench.plugins.exporter import Exporter
+
+class Good(Exporter):
+    format, suffix, precisions = "mine", ".mine", ("fp32", "int8")
+    def write(self, job, target): ...
+"""
+
+
+def test_an_exporter_comes_through_the_same_door_and_says_its_precisions(install: Install) -> None:
+    install("my_exporter", EXPORTER, group="digitbench.exporters")
+    assert [*plugins.exporters()] == ["mine", "npz", "onnx", "savedmodel", "tflite"]
+    install("my_backend", GOOD.replace("npz", "mine"))
+    assert plugins.runnable(plugins.find("mine").load(), ["fp16"]) == ["fp32", "int8", "fp16"]
+
+
+def test_an_exporter_that_is_none_or_takes_anothers_name_is_refused(install: Install) -> None:
+    install("my_exporter", GOOD, group="digitbench.exporters")
+    message = refusal(PluginError, plugins.exporters)
+    assert (
+        "exporter 'mine' of my-exporter: my_exporter:Good is not a subclass of digitbench.plugins.exporter" in message
+    )
+    install("your_exporter", EXPORTER, names={"onnx": "Good"}, group="digitbench.exporters")
+    assert "two plugins are called 'onnx': digitbench, your-exporter" in refusal(PluginError, plugins.exporters)
 
 
 # --- what is missing -----------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -227,6 +228,27 @@ def test_a_worker_that_hangs_is_given_up(shared: Path, children: Callable[[], li
         assert started.worker is None
         assert str(started.error) == "the worker gave no sign of life for 0.8 s and was killed; see --timeout"
         assert not children()
+
+
+def test_what_the_user_cant_choose_is_no_advice(shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool_module, "TIMEOUT", 0.8)
+    with Pool(shared) as pool:
+        (started,) = pool.start([Job("Sleeps", Path("model"), 1)])
+    assert str(started.error) == "the worker gave no sign of life for 0.8 s and was killed"
+
+
+def test_a_pool_may_be_closed_while_another_thread_waits_for_an_answer(shared: Path) -> None:
+    """As where the drawing page stops."""
+    pool = Pool(shared)
+    worker = start_worker(pool, "Good")
+    os.kill(pid_of(worker), signal.SIGSTOP)
+    with ThreadPoolExecutor(1) as executor:
+        answer = executor.submit(pool.ask, worker, "score")
+        time.sleep(0.1)
+        pool.close()
+        pool.close()
+        assert isinstance(answer.exception(timeout=5), WorkerError)
+    assert not psutil.pid_exists(pid_of(worker))
 
 
 def test_a_worker_that_closed_its_pipes_and_lives_on_is_given_up(

@@ -6,6 +6,7 @@ import json
 import os
 from base64 import b64decode
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,7 +26,7 @@ from digitbench.importing.formats import ModelFormat
 from digitbench.importing.prober import MOST_DEATHS, Prober
 from digitbench.plugins.model_io import ModelIO
 from digitbench.system import trusted_files
-from digitbench.workers.pool import shared_images
+from digitbench.workers.pool import Pool, shared_images
 
 # The name of the output says what the backend does.
 PLUGIN = """
@@ -129,6 +130,12 @@ def format_of(backend: str) -> ModelFormat:
     return ModelFormat("moody", backend)
 
 
+@contextmanager
+def probing(source: Path, model_format: ModelFormat, images: Path, timeout: float) -> Iterator[Prober]:
+    with Pool(images, timeout=timeout) as pool:
+        yield Prober(source, model_format, pool)
+
+
 def model_io(output: str = "") -> ModelIO:
     return ModelIO(output=Tensor(output, (None, 10), "float32"))
 
@@ -139,7 +146,7 @@ def model_io(output: str = "") -> ModelIO:
 def test_a_model_io_that_kills_its_worker_or_hangs_costs_that_one_alone(
     model: Path, shared: Path, children: Callable[[], list[psutil.Process]]
 ) -> None:
-    with Prober(model, format_of("Moody"), shared, timeout=60) as prober:
+    with probing(model, format_of("Moody"), shared, timeout=60) as prober:
         assert prober.signature == Signature(
             (Tensor("x", (None, 28, 28), "float32"),), (Tensor("a", (None, 10), "int8", 0.5, 3),)
         )
@@ -170,7 +177,7 @@ def test_a_model_io_that_kills_its_worker_or_hangs_costs_that_one_alone(
 def test_after_three_deaths_nothing_more_is_tried(
     model: Path, shared: Path, children: Callable[[], list[psutil.Process]]
 ) -> None:
-    with Prober(model, format_of("Moody"), shared, timeout=60) as prober:
+    with probing(model, format_of("Moody"), shared, timeout=60) as prober:
         for _ in range(MOST_DEATHS):
             assert prober.ask(model_io("exits"), range(0, 5)) is None
         assert prober.ask(model_io(), range(0, 5)) is None
@@ -192,7 +199,7 @@ def test_what_its_runtime_cannot_open_is_refused_in_a_line(
     model: Path, shared: Path, monkeypatch: pytest.MonkeyPatch, backend: str, message: str
 ) -> None:
     monkeypatch.chdir(model.parent)
-    with pytest.raises(BundleError) as caught, Prober(Path(model.name), format_of(backend), shared, timeout=60):
+    with pytest.raises(BundleError) as caught, probing(Path(model.name), format_of(backend), shared, timeout=60):
         raise AssertionError("it was opened")
     assert one_printable_line(str(caught.value))
     assert str(caught.value) == message.format(model=model.name), "as its user named it, and once"
@@ -200,7 +207,7 @@ def test_what_its_runtime_cannot_open_is_refused_in_a_line(
 
 def test_a_signature_that_is_none_leaves_no_process(model: Path, shared: Path) -> None:
     message = r"Expected `int \| null`, got `str` - at `\$\.inputs"
-    with pytest.raises(ValueError, match=message), Prober(model, format_of("Odd"), shared, timeout=60):
+    with pytest.raises(ValueError, match=message), probing(model, format_of("Odd"), shared, timeout=60):
         raise AssertionError("it was opened")
 
 

@@ -74,8 +74,7 @@ def test_there_is_one_sgemm_for_each_batch_size_and_thread_count(untrained: Bund
     for candidate in timed_candidates:
         assert candidate.artifact == untrained.path / recorded.path
         assert candidate.row.artifact == ArtifactFile(recorded.path, recorded.bytes, recorded.sha256)
-        assert candidate.sgemm_row
-        assert candidate.sgemm_row.flops_per_image == 2 * (784 * 16 + 16 * 10)
+        assert candidate.flops_per_image == 2 * (784 * 16 + 16 * 10)
     assert sgemm_candidates(untrained, candidates(untrained, ["numpy"], [None], [1])) == []
 
 
@@ -132,9 +131,8 @@ def with_sgemm(chosen: Sequence[Candidate]) -> list[Candidate]:
 
 
 def new_state(chosen: Sequence[Candidate], plan: Plan = PLAN) -> RunState:
-    rows = (candidate.row for candidate in chosen if not candidate.sgemm_row)
-    sgemm_rows = (candidate.sgemm_row for candidate in chosen if candidate.sgemm_row)
-    return RunState(rows, LABELS, REFERENCE, plan.share, sgemm_rows=sgemm_rows)
+    flops = {candidate.row.key: candidate.flops_per_image for candidate in chosen if candidate.flops_per_image}
+    return RunState((candidate.row for candidate in chosen), LABELS, REFERENCE, plan.share, flops=flops)
 
 
 def measure_with_sgemm(stage: FakePools, plan: Plan = PLAN, state: RunState | None = None, **options: Any) -> RunState:

@@ -24,10 +24,10 @@ from digitbench.importing import steadiness
 from digitbench.importing.prober import Prober
 from digitbench.judge.choice import judge
 from digitbench.plugins.model_io import ModelIO
+from digitbench.records.metrics import METRICS
 from digitbench.records.results import Agreement, Certificate, Row
 from digitbench.report import choice as choice_report
 from digitbench.report.agreement import print_agreement
-from digitbench.report.columns import certified_share
 from digitbench.report.terminal import print_results
 
 Act = Callable[[Scores, int], Scores]
@@ -211,7 +211,7 @@ def test_every_table_says_no_and_why() -> None:
     for text in texts:
         (line,) = [line for line in text.splitlines() if REASON in line]
         assert "certified, no: unsure" in line.replace(" fp32", "")
-    assert [certified_share(row) for row in uncertified()] == ["100.00%", "no"]
+    assert [METRICS["certified"].text(row) for row in uncertified()] == ["100.00%", "no"]
     assert '"uncertified": "its answers depend on the batch"' in choice_report.to_json(
         choice, results, saved=None, artifact="", code=""
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.test_terminal import (
@@ -58,6 +58,7 @@ def test_what_lies_within_the_noise_floor_is_a_tie_too() -> None:
     assert "×1.01 [1.00, 1.02]" in shown(*rows, settings=BASELINE, floors=(elsewhere,))
 
 
+@settings(deadline=None)  # the first call imports SciPy
 @given(
     value=st.floats(0.5, 2),
     spread=st.lists(st.floats(0.9, 1.1), min_size=2, max_size=4),

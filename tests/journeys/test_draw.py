@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
 import psutil
 import pytest
@@ -285,7 +287,9 @@ def test_what_makes_no_sense_is_refused_with_a_reason(server: DrawServer) -> Non
         assert (answer_status, reason in json.loads(answer)["error"]) == (status, True), (path, answer)
     assert server.post("/predict", Origin="http://evil.example")[0] == 403
     assert server.post("/predict", Host="evil.example")[0] == 421
-    assert server.post("/../../etc/passwd")[0] == 404
+    assert server.post("/../../etc/passwd")[0] == 405
+    with pytest.raises(HTTPError, match="404"):
+        urlopen(f"{server.address}..%2f..%2fserver.py", timeout=30)
     assert server.answers() == 3
 
 

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from digitbench.data import Dataset
 
 INSTALL = 'pip install "digitbench[report]"'
-REQUIRED_FIELDS = {"bundle": ("name", "recipe", "dataset", "test_images"), "machine": ("cpu", "cores", "system")}
+REQUIRED = ("bundle.name", "bundle.recipe", "bundle.dataset.name", "bundle.dataset.fingerprint", "bundle.test_images",
+            "machine.cpu", "machine.system", "machine.cores.available")  # fmt: skip
+WHOLE_NUMBERS = ("bundle.test_images", "machine.cores.available")
 
 
 @dataclass(frozen=True)
@@ -48,12 +50,13 @@ def check_packages() -> None:
     Raises
     ------
     MissingRuntimeError
-        Jinja2 or Plotly is not installed.
+        Jinja2, Altair or vl-convert is not installed.
     """
-    missing = [name for name in ("jinja2", "plotly") if find_spec(name) is None]
+    packages = {"jinja2": "jinja2", "altair": "altair", "vl_convert": "vl-convert-python"}
+    missing = [package for module, package in packages.items() if find_spec(module) is None]
     if missing:
         message = f"an HTML report needs {' and '.join(missing)}, not installed here"
-        raise MissingRuntimeError(f"{message}; run: {INSTALL} (--markdown needs neither)", mend=INSTALL)
+        raise MissingRuntimeError(f"{message}; run: {INSTALL} (--markdown needs none of them)", mend=INSTALL)
 
 
 def check_usable(results: Results, path: Path) -> None:
@@ -64,26 +67,20 @@ def check_usable(results: Results, path: Path) -> None:
     ResultsError
         The bundle or the machine is described by less than every command writes.
     """
-    for part, names in REQUIRED_FIELDS.items():
-        data: Mapping[str, Any] = getattr(results, part)
-        lacking = [f"{part}.{name}" for name in names if name not in data]
-        lacking += ["bundle.dataset.name"] if part == "bundle" and "name" not in _part(data, "dataset") else []
-        lacking += (
-            ["bundle.dataset.fingerprint"] if part == "bundle" and "fingerprint" not in _part(data, "dataset") else []
-        )
-        lacking += ["machine.cores.available"] if part == "machine" and "available" not in _part(data, "cores") else []
-        if lacking:
-            raise ResultsError(f"{path}: not whole: it lacks {', '.join(lacking)}; measure again")
-    numbers = {"bundle.test_images": results.bundle["test_images"]}
-    numbers["machine.cores.available"] = results.machine["cores"]["available"]
-    for name, value in numbers.items():
-        if not isinstance(value, int):
+    values = {name: _value_at(results, name) for name in REQUIRED}
+    if lacking := [name for name, value in values.items() if value is None]:
+        raise ResultsError(f"{path}: not whole: it lacks {', '.join(lacking)}; measure again")
+    for name in WHOLE_NUMBERS:
+        if not isinstance(values[name], int):
             raise ResultsError(f"{path}: {name} is no whole number; measure again")
 
 
-def _part(data: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    value = data.get(name)
-    return value if isinstance(value, Mapping) else {}
+def _value_at(results: Results, name: str) -> Any:
+    part, *keys = name.split(".")
+    value: Any = getattr(results, part)
+    for key in keys:
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value
 
 
 def candidates(results: Results, group: Group) -> list[Row]:

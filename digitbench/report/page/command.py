@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable
 from math import prod
 
 from digitbench.judge.sorting import is_not_applicable
@@ -13,21 +13,31 @@ from digitbench.report.page import Source
 
 def command(source: Source) -> str:
     """Give the line to type; nothing if nothing was measured."""
-    results = source.results
-    rows = _measured(results)
+    results, rows = source.results, _measured(source.results)
     if not rows:
         return ""
     run = f"runs/{results.bundle['name']}" if source.bundle is None else str(source.bundle.path)
-    arguments = ["digitbench", _name(results), run, "--backend", ",".join(dict.fromkeys(row.backend for row in rows))]
-    arguments += ["--precision", ",".join(dict.fromkeys(row.precision for row in rows))]
-    return shlex.join([*arguments, *_options(results, _limit(source))])
+    name = "bench" if results.settings else "agree" if results.reference else "evaluate"
+    options = {"backend": _each(row.backend for row in rows), "precision": _each(row.precision for row in rows)}
+    if sizes := sorted({row.batch_size for row in rows if row.batch_size}):
+        options["batch-size"] = _each(map(str, sizes))
+    options["threads"] = _each(map(str, sorted({row.threads for row in rows})))
+    options |= {
+        option: value if isinstance(value, str) else f"{value:.10g}"
+        for option, value in results.settings.options.items()
+    }
+    if not _are_all_images(source):
+        options["limit"] = str(results.bundle["test_images"])
+    flags = {"--roofline": results.roofs, "--referee": results.referees, "--pairs": results.pairs}
+    arguments = [argument for option, value in options.items() for argument in (f"--{option}", value)]
+    return shlex.join(["digitbench", name, run, *arguments, *(flag for flag, asked in flags.items() if asked)])
 
 
 def caveats(source: Source) -> list[str]:
     """Say what the command can't bring back."""
-    results, lines = source.results, []
-    rows = _measured(results)
-    if not _is_grid(rows):
+    results, rows, lines = source.results, _measured(source.results), []
+    axes = list(zip(*(row.key for row in rows), strict=True))
+    if len({row.key for row in rows}) != prod(len(set(values)) for values in axes):
         lines.append(
             "Not every backend was measured in every precision, or at every batch size and thread count: what else it "
             "can run, the command measures too."
@@ -39,47 +49,17 @@ def caveats(source: Source) -> list[str]:
     return [*lines, f"These results were made with digitbench {results.digitbench}."]
 
 
-def _name(results: Results) -> str:
-    return "bench" if results.settings else "agree" if results.reference else "evaluate"
-
-
 def _measured(results: Results) -> list[Row]:
     return [row for row in results.rows if not row.mend or is_not_applicable(row)]
 
 
-def _is_grid(rows: Sequence[Row]) -> bool:
-    axes = ([row.backend for row in rows], [row.precision for row in rows], _sizes(rows) or [0], _threads(rows))
-    return len({row.key for row in rows}) == prod(len(set(values)) for values in axes)
+def _each(values: Iterable[str]) -> str:
+    return ",".join(dict.fromkeys(values))
 
 
-def _sizes(rows: Sequence[Row]) -> list[int]:
-    return sorted({row.batch_size for row in rows if row.batch_size})
-
-
-def _threads(rows: Sequence[Row]) -> list[int]:
-    return sorted({row.threads for row in rows})
-
-
-def _limit(source: Source) -> int | None:
-    """How many images were used, unless these are known to be all."""
+def _are_all_images(source: Source) -> bool:
+    """Are the images known to be all that there are."""
     images = int(source.results.bundle["test_images"])
-    if source.data is not None and len(source.data.test) == images:
-        return None
     metrics = source.bundle.manifest.metrics if source.bundle else None
-    return None if metrics and metrics.total == images else images
-
-
-def _options(results: Results, limit: int | None) -> list[str]:
-    rows, settings = _measured(results), results.settings
-    arguments: list[str] = []
-    if _name(results) == "bench":
-        arguments += ["--batch-size", ",".join(map(str, _sizes(rows)))] if _sizes(rows) else []
-        arguments += ["--threads", ",".join(map(str, _threads(rows)))]
-        for name, value in settings.options.items():
-            arguments += [f"--{name}", value if isinstance(value, str) else f"{value:.10g}"]
-        arguments += ["--roofline"] if results.roofs else []
-        arguments += ["--referee"] if results.referees else []
-    else:
-        arguments += ["--threads", str(max(_threads(rows)))]
-        arguments += ["--pairs"] if results.pairs else []
-    return arguments + (["--limit", str(limit)] if limit else [])
+    known = [len(source.data.test)] if source.data is not None else []
+    return images in [*known, metrics.total if metrics else None]

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from operator import attrgetter
 
 from digitbench.judge.faults import state as state
 from digitbench.judge.sorting import sort_rows
 from digitbench.records import formatting
-from digitbench.records.metrics import read
 from digitbench.records.results import Results, Row
 from digitbench.report.page import Source
-from digitbench.report.table import ALWAYS, Column, Table, of_metric, text_table
+from digitbench.report.table import Table, text_table
 
 NOT_KNOWN = "not known"
 
@@ -109,19 +107,6 @@ def validity(results: Results) -> str:
     if unchecked:
         sentence += " or of a version that didn't check"
     return f"{sentence}: no core was withheld, the warm-up settled, threads and labels were as they should be."
-
-
-def agreement(rows: Sequence[Row]) -> Table:
-    """Give what each backend and precision says beside the reference."""
-    columns = [
-        Column("backend", ALWAYS, attrgetter("backend"), left=True),
-        Column("precision", ALWAYS, attrgetter("precision"), left=True),
-        of_metric("accuracy", interval=True, head="top-1 [95 %]"),
-        *map(of_metric, ("flips", "lost", "won", "p")),
-        Column("top-1 is", ALWAYS, lambda row: read(row, "agreement.mcnemar.verdict") or ""),
-        *map(of_metric, ("max-diff", "certified", "log-loss", "ece")),
-    ]
-    return Table(columns, rows).without_empty()
 
 
 def pairs(results: Results) -> Table:

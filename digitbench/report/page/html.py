@@ -1,4 +1,4 @@
-"""The page itself: a template that escapes everything, with the page's own script and style, and Plotly's script.
+"""The page itself: a template that escapes everything, with the page's own script and style, and Vega's script.
 
 It loads nothing from any address: a Content Security Policy (W3C, level 3) forbids that. It also lets no script run but
 these two, which it knows by their hashes. Names in results are other people's text.
@@ -15,16 +15,15 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from digitbench.bundle import history
-from digitbench.charts import palette
+from digitbench.charts import latency, palette
 from digitbench.errors import BundleError
-from digitbench.judge.sorting import Group
-from digitbench.records.formatting import Names, day
+from digitbench.records.formatting import day
 from digitbench.records.results import Results
 from digitbench.report import page, sections, sgemm
+from digitbench.report.agreement import main_table
 from digitbench.report.footnotes import footnotes
-from digitbench.report.page import Source, changed_images, command, curves, facts, plots, runs, table, thinning
-from digitbench.report.page.chart_parts import ON_DARK, Plot
+from digitbench.report.page import Source, changed_images, command, curves, facts, plots, runs, table
+from digitbench.report.page.plots import Plot
 from digitbench.report.page.recommendation import Recommendation, recommendations
 
 PACKAGE = "digitbench.report.page"
@@ -58,28 +57,31 @@ def render(sources: Sequence[Source]) -> str:
     """
     import jinja2
     from markupsafe import Markup
-    from plotly.offline import get_plotlyjs
+    from vl_convert import javascript_bundle
 
     sources = runs.ordered(sources)
     source = sources[-1]
     verdicts = recommendations(source.results)
     run_plots = curves.over_runs(list(zip(runs.names_of(sources), (source.results for source in sources), strict=True)))
-    training = _value_or_reason(lambda: curves.training(history.read(_bundle(source)).curves))
+    single = {
+        "training": _value_or_reason(lambda: plots.of_training(_bundle(source))),
+        "confusion": _value_or_reason(lambda: plots.of_confusion(source)),
+    }
     drawings = {
         "runs": run_plots if len(sources) > 1 else [], "front": [], "spread": [], "tail": [],
-        "sweep": curves.sweeps(source.results), "training": [training.value] if training.value else [],
+        "sweep": plots.of_sweep(source), **{name: [plot.value] for name, plot in single.items() if plot.value},
     }  # fmt: skip
     for verdict in verdicts:
-        for name, plot in _group_plots(source, verdict).items():
-            drawings[name] += [plot] if plot else []
-    script, plotly = _asset("page.js"), get_plotlyjs()
+        for name, plot in plots.of_group(source, verdict):
+            drawings[name].append(plot)
+    script, vega = _asset("page.js"), javascript_bundle("window.vegaEmbed = vegaEmbed;")
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     return environment.from_string(_asset("page.html.j2")).render(
-        style=Markup(_asset("page.css")), script=Markup(script), plotly=Markup(plotly),
-        policy=_policy([plotly, script]), data=Markup(embedded(drawings)), drawings=drawings,
-        several=len(sources) > 1, training=training,
+        style=Markup(_asset("page.css")), script=Markup(script), vega=Markup(vega),
+        policy=_policy([vega, script]), data=Markup(embedded(drawings)), drawings=drawings,
+        several=len(sources) > 1, **single,
         **(_comparison(sources) if len(sources) > 1 else {"runs": (), "changes": ()}), **_context(source, verdicts),
     )  # fmt: skip
 
@@ -93,10 +95,9 @@ def _context(source: Source, verdicts: Sequence[Recommendation]) -> dict[str, An
         "name": results.bundle["name"], "source": source, "results": results, "facts": facts,
         "overview": facts.overview(source), "measured": day(results.created), "verdicts": verdicts,
         "timed": any(row.latency_us for row in results.rows), "full": table.full(results, verdicts),
-        "agreement": facts.agreement(rows), "digits": sections.digits(results), "changed": images,
+        "agreement": main_table(results, rows).without_empty(), "digits": sections.digits(results), "changed": images,
         "changed_count": count, "known_flips": any(row.agreement for row in rows),
-        "confusion": _value_or_reason(lambda: changed_images.confusion(source)),
-        "notes": _notes(results), "thinned": str(thinning.fineness(len(results.rows))),
+        "notes": _notes(results), "violin_legend": latency.VIOLIN_LEGEND, "tail_legend": latency.TAIL_LEGEND,
         "reproduce": command.command(source), "caveats": command.caveats(source),
         "sections": [sections.call_breakdowns(results), sections.native_tools(results), sgemm.section(results)],
     }  # fmt: skip
@@ -124,24 +125,10 @@ def _value_or_reason(compute: Callable[[], Any]) -> ValueOrReason:
         return ValueOrReason(why=str(exc))
 
 
-def _group_plots(source: Source, verdict: Recommendation) -> dict[str, Plot | None]:
-    group: Group | None = verdict.group
-    if group is None:
-        return {}
-    rows = table.by_speed(page.candidates(source.results, group))
-    names = Names(precisions=Names.of(source.results.rows).precisions, threads=False)
-    detail = thinning.fineness(len(source.results.rows))
-    spread_by_key = {row.key: spread for row in rows if (spread := thinning.thin(row, source.path, detail))}
-    return {
-        "front": plots.front(rows, verdict, names), "spread": plots.spreads(rows, spread_by_key, names, group),
-        "tail": plots.tails(rows, spread_by_key, names, verdict),
-    }  # fmt: skip
-
-
 def embedded(drawings: dict[str, list[Plot]]) -> str:
     """Give the plots as JSON that can't end the script that holds it, nor begin a comment in it."""
-    value = {"plots": [plot.to_json() for group_plots in drawings.values() for plot in group_plots], "onDark": ON_DARK,
-             "grey": palette.GREY}  # fmt: skip
+    drawn = [plot.to_json() for group_plots in drawings.values() for plot in group_plots]
+    value = {"plots": drawn, "onDark": palette.ON_DARK}
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")

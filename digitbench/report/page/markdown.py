@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from digitbench.report.page import Source, command, facts, runs
 from digitbench.report.page.recommendation import Recommendation, recommendations
-from digitbench.report.tables import bullets, plain, to_markdown
+from digitbench.report.table import plain
+from digitbench.report.tables import bullets, to_markdown
 
 FENCE = "```"
 

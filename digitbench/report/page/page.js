@@ -22,58 +22,21 @@
 
   // --- plots ---
 
-  const recoloured = (value, colours) => {
-    if (typeof value === "string") return colours[value] || value;
-    if (Array.isArray(value)) return value.map((item) => recoloured(item, colours));
+  const recoloured = (value) => {
+    if (typeof value === "string") return Object.hasOwn(data.onDark, value) ? data.onDark[value] : value;
+    if (Array.isArray(value)) return value.map(recoloured);
     if (value === null || typeof value !== "object") return value;
-    return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, recoloured(item, colours)]));
-  };
-
-  const themed = (layout) => {
-    const style = getComputedStyle(root);
-    const colour = (name) => (printing
-      ? { foreground: "#1a1a1a", rule: "#d4d4d4", background: "#ffffff", soft: "#595959" }[name]
-      : style.getPropertyValue("--" + name).trim());
-    const coloured = isDark() ? recoloured(layout, data.onDark) : structuredClone(layout);
-    for (const key of Object.keys(coloured).filter((name) => /^[xy]axis/.test(name))) {
-      coloured[key] = {
-        gridcolor: colour("rule"), linecolor: colour("soft"), tickcolor: colour("soft"), ...coloured[key],
-      };
-    }
-    return {
-      ...coloured, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", autosize: true,
-      font: { color: colour("foreground"), size: 12.5, family: "system-ui, sans-serif" },
-      margin: { l: 48, r: 16, t: 24, b: 48 },
-      hoverlabel: {
-        bgcolor: colour("background"), bordercolor: colour("soft"), font: { color: colour("foreground") }, align: "left",
-      },
-    };
-  };
-
-  // On a narrow screen a legend stands line by line, and there is room for powers of ten alone.
-  const fitted = (plot, width) => {
-    const layout = themed(plot.layout);
-    if (printing) return { ...layout, width: 1000, height: Math.min(layout.height, 560) }; // a page of A4
-    if (width >= 600) return layout;
-    const keys = plot.data.filter((trace) => trace.showlegend !== false && trace.name).length;
-    layout.height += 18 * keys;
-    for (const axis of Object.keys(layout).filter((name) => name.startsWith("xaxis")).map((name) => layout[name])) {
-      if (axis.type === "log" && axis.tickvals && axis.ticktext.length > 7) {
-        const isKept = axis.tickvals.map((tick) => Number.isInteger(Math.round(Math.log10(tick) * 1e6) / 1e6));
-        axis.ticktext = axis.ticktext.filter((_, index) => isKept[index]);
-        axis.tickvals = axis.tickvals.filter((_, index) => isKept[index]);
-      }
-    }
-    return layout;
+    return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, recoloured(item)]));
   };
 
   const elementOf = (plot) => document.getElementById("plot-" + plot.name);
   const draw = (plot) => {
-    const element = elementOf(plot);
-    const traces = isDark() ? recoloured(plot.data, data.onDark) : plot.data;
-    Plotly.react(element, structuredClone(traces), fitted(plot, element.clientWidth),
-      { responsive: false, displayModeBar: false, displaylogo: false, showSendToCloud: false });
     drawn.add(plot.name);
+    // Expressions are interpreted, since the page's policy forbids to make code of text.
+    vegaEmbed(elementOf(plot), isDark() ? recoloured(plot.spec) : plot.spec, {
+      ast: true, actions: false, defaultStyle: false, renderer: "svg", logLevel: 1, // errors
+      tooltip: { theme: isDark() ? "dark" : "light" },
+    });
   };
   const shown = (plot) => !elementOf(plot).closest("[hidden]");
   const redraw = () => data.plots.filter((plot) => drawn.has(plot.name) && shown(plot)).forEach(draw);
@@ -86,12 +49,6 @@
     }
   }, { rootMargin: "600px" });
   data.plots.forEach((plot) => watcher.observe(elementOf(plot)));
-
-  let resized = 0;
-  addEventListener("resize", () => {
-    clearTimeout(resized);
-    resized = setTimeout(redraw, 150);
-  });
 
   const forPrint = (on) => {
     printing = on;
@@ -117,7 +74,6 @@
       document.querySelectorAll("[data-group]").forEach((element) => {
         element.hidden = element.dataset.group !== group.value;
       });
-      data.plots.filter((plot) => drawn.has(plot.name) && shown(plot)).forEach(draw);
     };
     group.addEventListener("change", choose);
     choose();

@@ -1,44 +1,51 @@
-"""The plots of one thread count and batch size: the front, and how latencies are spread. Never measures."""
+"""The charts of a page, each with the sentence that says what it shows. Never measures."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from math import log10
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from digitbench.charts import palette
-from digitbench.judge.front import front_steps
-from digitbench.judge.sorting import Group, p50
+from digitbench.bundle.trainings import notes
+from digitbench.bundle.trainings import read as trainings_of
+from digitbench.charts import confusion, groups, latency, pareto, sweep, trainings, vega
+from digitbench.charts.distributions import calls_of
+from digitbench.errors import BundleError, ResultsError
+from digitbench.judge.sorting import Group
 from digitbench.records import formatting
-from digitbench.records.results import Key, Row
-from digitbench.report.page.chart_parts import (
-    BACKGROUND,
-    FOREGROUND,
-    LEGEND,
-    Plot,
-    Trace,
-    axis,
-    fill_of,
-    hover_text,
-    label,
-    legend_traces,
-    logarithmic,
-    marker,
-)
+from digitbench.report.page import Source
 from digitbench.report.page.recommendation import Recommendation, candidate, title_of
-from digitbench.report.page.thinning import Spread
 
-PANELS: dict[str, tuple[str, Callable[[Row], float | None]]] = {
-    "top-1": ("top-1 accuracy, %", lambda row: 100 * row.accuracy.top1 if row.accuracy else None),
-    "size": ("size, kB", lambda row: row.artifact.bytes / 1000 if row.artifact else None),
-    "memory": ("peak memory, MB", lambda row: row.peak_rss_bytes / 1e6 if row.peak_rss_bytes else None),
-}
-GAP = 0.06  # of the height, between panels
-ROW_PIXELS = 30
-TENTHS = range(9)
-QUARTILES = (0.25, 0.5, 0.75)
-MARKS = {"p90": "90 of 100 calls took no longer", "p99": "99 of 100", "p999": "999 of 1,000"}
-MARK_SYMBOLS = {"p90": ("line-ns", 9), "p99": ("line-ns", 13), "p999": ("diamond-tall", 9)}
+if TYPE_CHECKING:
+    from altair.typing import ChartType
+
+    from digitbench.bundle import Bundle
+
+PANELS = (("latency", "top-1"), ("latency", "size"), ("latency", "memory"))
+
+
+@dataclass(frozen=True)
+class Plot:
+    """One chart of a page.
+
+    Attributes
+    ----------
+    name
+        Unique on its page: letters, digits and dashes.
+    alt
+        What it shows, in a sentence, for those who can't see it.
+    group
+        The threads and batch size that it is of; None if of all.
+    """
+
+    name: str
+    alt: str
+    chart: ChartType
+    group: Group | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Give it for the page's script."""
+        return {"name": self.name, "spec": vega.spec(self.chart)}
 
 
 def short(group: Group) -> str:
@@ -46,217 +53,81 @@ def short(group: Group) -> str:
     return f"t{group[0]}-b{group[1]}"
 
 
-# --- the front -----------------------------------------------------------------------------------------------------
+def of_group(source: Source, verdict: Recommendation) -> Iterator[tuple[str, Plot]]:
+    """Draw one thread count and batch size: the front, how latencies are spread, and their tails.
 
-
-def front(rows: Sequence[Row], verdict: Recommendation, names: formatting.Names) -> Plot | None:
-    """Draw p50 against top-1, size and memory, one below the other; rings mark the front, a label the chosen one."""
-    timed = [row for row in rows if row.latency_us and p50(row) > 0 and not row.error]
-    panels = {name: panel for name, panel in PANELS.items() if any(panel[1](row) for row in timed)}
-    if not timed or not panels or verdict.group is None:
-        return None
-    traces, layout = legend_traces(timed), dict[str, Any]()
-    height = (1 - GAP * (len(panels) - 1)) / len(panels)
-    for index, (name, (title, value_of)) in enumerate(panels.items()):
-        suffix = "" if index == 0 else str(index + 1)
-        top = 1 - index * (height + GAP)
-        domain = [max(0.0, top - height), top]
-        values = [value for row in timed if (value := value_of(row)) is not None]
-        layout[f"yaxis{suffix}"] = (
-            axis(title, domain=domain) if name == "top-1" else logarithmic(title, values, domain=domain)
+    Raises
+    ------
+    ResultsError
+        Timed calls that are in the results can't be read.
+    """
+    if verdict.group is None:
+        return
+    group = groups.pick(source.results, *verdict.group)
+    name, title = short(verdict.group), title_of(verdict.group)
+    count = formatting.counted(len(group.rows), "candidate")
+    front = pareto.chart(group, PANELS)
+    if front is not None:
+        best = verdict.choice.named.row if verdict.choice and verdict.choice.named else None
+        alt = (
+            f"p50 latency against top-1, size and memory of {count} at {title}; "
+            f"{f'chosen is {candidate(best)}' if best else 'nobody is chosen'}. The figures are in the table."
         )
-        panel = _panel(timed, value_of, verdict, names, intervals=name == "top-1")
-        traces += [{**trace, "yaxis": f"y{suffix}"} for trace in panel]
-    last = f"y{len(panels)}" if len(panels) > 1 else "y"
-    layout["xaxis"] = logarithmic("p50 of a call, µs", map(p50, timed), anchor=last)
-    layout["annotations"] = _chosen_label(
-        timed, next(iter(panels.values()))[1], verdict, names, log="top-1" not in panels
-    )
-    best = verdict.choice.named.row if verdict.choice and verdict.choice.named else None
-    alt = (
-        f"p50 latency against {', '.join(panels)} of {formatting.counted(len(timed), 'candidate')} at "
-        f"{title_of(verdict.group)}; {f'chosen is {candidate(best)}' if best else 'nobody is chosen'}. The figures are "
-        "in the table."
-    )
-    return Plot(f"front-{short(verdict.group)}", alt, 170 + 210 * len(panels), tuple(traces),
-                {**layout, "legend": LEGEND}, verdict.group)  # fmt: skip
+        yield "front", Plot(f"front-{name}", alt, front, verdict.group)
+    try:
+        calls = {id(row): calls_of(row) for row in group.rows}
+    except ResultsError as exc:
+        raise ResultsError(f"{source.path}: {exc}; measure again") from exc
+    if any(map(len, calls.values())):
+        alt = (
+            f"How long single calls took, at {title}: a half violin for each of {count}. Percentiles are in the table."
+        )
+        yield "spread", Plot(f"spread-{name}", alt, latency.violins(group, calls), verdict.group)
+        alt = f"Which share of calls took longer than a time, at {title}. Percentiles are in the table."
+        yield "tail", Plot(f"tail-{name}", alt, latency.tails(group, calls), verdict.group)
 
 
-def _panel(
-    rows: Sequence[Row], value_of: Any, verdict: Recommendation, names: formatting.Names, *, intervals: bool
-) -> list[Trace]:
-    styles = palette.of_backends(row.backend for row in rows)
-    points = [(row, float(value)) for row in rows if (value := value_of(row)) is not None]
-    traces = [_stairs(points, higher_is_better=intervals)]
-    if intervals:
-        traces.append(_intervals(points))
-    for row, value in points:
-        traces.append({
-            "type": "scatter", "mode": "markers", "x": [p50(row)], "y": [value],
-            "marker": marker(row, styles[row.backend]), "opacity": 1 if row.valid else 0.45,
-            "hovertext": [hover_text(row, names.backend(row))], "hoverinfo": "text",
-            "showlegend": False,
-        })  # fmt: skip
-    if verdict.choice:
-        traces.append(_front_rings(points, verdict, in_legend=intervals))
-    return traces
-
-
-def _stairs(points: Sequence[tuple[Row, float]], *, higher_is_better: bool) -> Trace:
-    """Draw the best value that is to be had for a latency, without intervals."""
-    sign = 1 if higher_is_better else -1
-    corners = front_steps([(p50(row), sign * value) for row, value in points if row.valid])
-    return {
-        "type": "scatter", "mode": "lines", "x": [x for x, _ in corners], "y": [sign * y for _, y in corners],
-        "line": {"color": palette.GREY, "width": 1, "dash": "dot"}, "hoverinfo": "skip", "showlegend": False,
-    }  # fmt: skip
-
-
-def _intervals(points: Sequence[tuple[Row, float]]) -> Trace:
-    measured = [(p50(row), value, row.accuracy) for row, value in points if row.accuracy]
-    return {
-        "type": "scatter", "mode": "markers", "x": [x for x, _, _ in measured], "y": [y for _, y, _ in measured],
-        "marker": {"size": 1, "color": palette.GREY}, "hoverinfo": "skip", "showlegend": False,
-        "opacity": 0.55,
-        "error_y": {"type": "data", "symmetric": False, "width": 0, "thickness": 1, "color": palette.GREY,
-                    "array": [100 * accuracy.interval[1] - y for _, y, accuracy in measured],
-                    "arrayminus": [y - 100 * accuracy.interval[0] for _, y, accuracy in measured]},
-    }  # fmt: skip
-
-
-def _front_rings(points: Sequence[tuple[Row, float]], verdict: Recommendation, *, in_legend: bool) -> Trace:
-    assert verdict.choice is not None
-    front = {judged.row.key for judged in verdict.choice.front}
-    ringed = [(row, value) for row, value in points if row.key in front]
-    return {
-        "type": "scatter", "mode": "markers", "x": [p50(row) for row, _ in ringed], "y": [value for _, value in ringed],
-        "marker": {"symbol": "circle-open", "size": 23, "color": FOREGROUND,
-                   "line": {"width": 1.2, "color": FOREGROUND}},
-        "hoverinfo": "skip", "name": "nobody beats it", "showlegend": in_legend,
-    }  # fmt: skip
-
-
-def _chosen_label(
-    rows: Sequence[Row], value_of: Any, verdict: Recommendation, names: formatting.Names, *, log: bool
-) -> list[dict[str, Any]]:
-    """Write the chosen one's name beside its mark in the first panel."""
-    best = verdict.choice.named.row.key if verdict.choice and verdict.choice.named else None
-    point = next(
-        ((row, float(value)) for row in rows if row.key == best and (value := value_of(row)) is not None), None
-    )
-    if point is None:
+def of_sweep(source: Source) -> list[Plot]:
+    """Draw images per second over batch sizes, or over threads; nothing where there is one of each."""
+    curves = sweep.curves(source.results, "throughput")
+    if not curves:
         return []
-    row, value = point
-    return [{
-        "x": log10(p50(row)), "y": log10(value) if log else value, "ax": 14, "ay": 44, "xanchor": "left",
-        "text": f"<b>{label(names.backend(row))}: chosen</b>", "arrowcolor": FOREGROUND, "arrowwidth": 1,
-        "arrowhead": 0, "standoff": 11, "font": {"color": FOREGROUND}, "bgcolor": BACKGROUND, "borderpad": 2,
-    }]  # fmt: skip
+    places = ", ".join(map(str, sorted({x for curve in curves for x in curve.points})))
+    alt = f"Images a second, {sweep.swept(curves)} {places}. The figures are in the table."
+    return [Plot("sweep", alt, sweep.chart(curves, "throughput"))]
 
 
-# --- latencies -----------------------------------------------------------------------------------------------------
+def of_training(bundle: Bundle) -> Plot:
+    """Draw loss and accuracy over epochs, of what was trained on and of what was held out.
+
+    Raises
+    ------
+    BundleError
+        It has no history, as a model made elsewhere, or one that can't be read.
+    """
+    runs = trainings_of([bundle])
+    epochs = formatting.counted(runs[0].epochs, "epoch")
+    sentences = (f"Loss and accuracy over {epochs}: {trainings.title(runs)}", *notes(runs))
+    return Plot("training", " ".join(f"{sentence}." for sentence in sentences), trainings.chart(runs))
 
 
-def spreads(
-    rows: Sequence[Row], spread_by_key: Mapping[Key, Spread], names: formatting.Names, group: Group
-) -> Plot | None:
-    """Draw a box for each candidate, its percentiles, and its extremes one by one; the fastest at the top."""
-    drawn = [row for row in rows if row.key in spread_by_key]
-    if not drawn:
-        return None
-    labels = [label(names.backend(row)) for row in drawn]
-    traces: list[Trace] = [_box(drawn, spread_by_key), _extremes(drawn, spread_by_key)]
-    for name, about in MARKS.items():
-        symbol, size = MARK_SYMBOLS[name]
-        points = [(getattr(row.latency_us, name), index) for index, row in enumerate(drawn)
-                  if row.latency_us and getattr(row.latency_us, name)]  # fmt: skip
-        title = name if name != "p999" else "p99.9"
-        traces.append({
-            "type": "scatter", "mode": "markers", "name": title,
-            "x": [x for x, _ in points], "y": [y for _, y in points],
-            "marker": {"symbol": symbol, "size": size, "color": FOREGROUND, "line": {"width": 2, "color": FOREGROUND}},
-            "hovertext": [f"{labels[y]}<br>{title} {x:,.1f} µs: {about}" for x, y in points], "hoverinfo": "text",
-        })  # fmt: skip
-    height = 150 + ROW_PIXELS * len(drawn)
-    layout = {
-        "xaxis": logarithmic("a call, µs", _extreme_latencies(drawn, spread_by_key)),
-        "yaxis": {"automargin": True, "range": [len(drawn) - 0.4, -0.6], "tickmode": "array", "showgrid": False,
-                  "tickvals": list(range(len(drawn))), "ticktext": labels, "zeroline": False},
-        "legend": LEGEND,
-    }  # fmt: skip
-    count = formatting.counted(len(drawn), "candidate")
-    alt = f"How long single calls took, at {title_of(group)}: a box for each of {count}"
-    return Plot(f"spread-{short(group)}", f"{alt}. Percentiles are in the table.", height, tuple(traces), layout, group)
+def of_confusion(source: Source) -> Plot:
+    """Draw which digit the reference takes for which.
 
-
-def _box(rows: Sequence[Row], spread_by_key: Mapping[Key, Spread]) -> Trace:
-    def quantiles(share: float) -> list[float]:
-        return [spread_by_key[row.key].at(share) for row in rows]
-
-    low, middle, high = map(quantiles, QUARTILES)
-    return {
-        "type": "box", "orientation": "h", "y": list(range(len(rows))), "q1": low, "median": middle, "q3": high,
-        "lowerfence": quantiles(0.01), "upperfence": quantiles(0.99), "name": "middle half, p50; whiskers p1 to p99",
-        "line": {"color": palette.BLUE, "width": 1.5}, "fillcolor": "rgba(86,180,233,0.35)", "hoverinfo": "x",
-        "width": 0.55,
-    }  # fmt: skip
-
-
-def _extremes(rows: Sequence[Row], spread_by_key: Mapping[Key, Spread]) -> Trace:
-    points = [
-        (value, index) for index, row in enumerate(rows)
-        for value in (*spread_by_key[row.key].fastest, *spread_by_key[row.key].slowest)
-    ]  # fmt: skip
-    return {
-        "type": "scatter", "mode": "markers", "x": _rounded(x for x, _ in points), "y": [y for _, y in points],
-        "marker": {"symbol": "circle", "size": 3.5, "color": palette.VERMILION, "opacity": 0.7},
-        "name": "the fastest and slowest calls", "hovertemplate": "%{x:,.1f} µs<extra></extra>",
-    }  # fmt: skip
-
-
-def _extreme_latencies(rows: Sequence[Row], spread_by_key: Mapping[Key, Spread]) -> Iterator[float]:
-    for row in rows:
-        yield from (spread_by_key[row.key].values[0], spread_by_key[row.key].values[-1])
-
-
-def _rounded(values: Iterable[float]) -> list[float]:
-    """Give numbers in four digits: more than can be seen, and a page stays small."""
-    return [float(f"{value:.4g}") for value in values]
-
-
-def tails(
-    rows: Sequence[Row], spread_by_key: Mapping[Key, Spread], names: formatting.Names, verdict: Recommendation
-) -> Plot | None:
-    """Draw which share of calls took longer, down to the slowest one; the front and the baseline at first."""
-    drawn = [row for row in rows if row.key in spread_by_key]
-    if not drawn or verdict.group is None:
-        return None
-    styles = palette.of_backends(row.backend for row in drawn)
-    shown_keys = {judged.row.key for judged in verdict.choice.front} if verdict.choice else set()
-    shown_keys |= {drawn[0].key, drawn[-1].key}
-    traces = []
-    for row in drawn:
-        style, spread = styles[row.backend], spread_by_key[row.key]
-        points = [
-            (value, 1 - share)
-            for share, value in zip(spread.shares, spread.values, strict=True)
-            if value < spread.slowest[0]
-        ]
-        points += [(value, (len(spread.slowest) - index) / spread.n) for index, value in enumerate(spread.slowest)]
-        points.sort(key=lambda point: (point[0], -point[1]))
-        traces.append({
-            "type": "scatter", "mode": "lines", "name": label(names.backend(row)),
-            "x": _rounded(x for x, _ in points), "y": _rounded(y for _, y in points),
-            "visible": True if row.key in shown_keys else "legendonly",
-            "line": {"color": style.colour, "dash": style.dash, "width": 2.4 if fill_of(row.precision) == "" else 1.5},
-            "hovertemplate": "%{fullData.name}<br>%{y:.3~%} of calls took %{x:,.1f} µs or more<extra></extra>",
-        })  # fmt: skip
-    layout = {
-        "xaxis": logarithmic("a call, µs", _extreme_latencies(drawn, spread_by_key)),
-        "yaxis": axis("calls that took longer", type="log", tickmode="array",
-                      tickvals=[10.0**-power for power in TENTHS],
-                      ticktext=["all", *(f"1 in {10**power:,}" for power in TENTHS if power)]),
-        "legend": {**LEGEND, "itemclick": "toggle", "itemdoubleclick": "toggleothers"},
-    }  # fmt: skip
-    alt = f"Which share of calls took longer than a time, at {title_of(verdict.group)}. Percentiles are in the table."
-    return Plot(f"tail-{short(verdict.group)}", alt, 520, tuple(traces), layout, verdict.group)
+    Raises
+    ------
+    BundleError
+        The bundle or the dataset isn't there, or the stored scores aren't of these images.
+    """
+    if source.bundle is None:
+        raise BundleError(source.no_bundle)
+    if source.data is None:
+        raise BundleError(source.no_data)
+    if source.data.fingerprint != source.bundle.dataset["fingerprint"]:
+        raise BundleError("the stored reference scores are of the bundle's own dataset, not of these images")
+    test = source.data.test.head(int(source.results.bundle["test_images"]))
+    scores = source.bundle.reference_scores()[: len(test)]
+    if len(scores) != len(test):
+        raise BundleError(f"{source.bundle.path}: holds reference scores of {len(scores)} images, not of {len(test)}")
+    alt = f"Which digit is taken for which by the reference: {confusion.title(scores, test.labels)}."
+    return Plot("confusion", alt, confusion.chart(scores, test.labels))

@@ -148,7 +148,7 @@ def _accuracy_clause(row: Row, compared_row: Row) -> str:
 def _tie_clause(choice: Choice) -> str:
     if not choice.rivals:
         return ""
-    reasons = " and ".join(choice_report.AHEAD[name].format(_names(behind)) for name, behind in choice.decided)
+    reasons = choice_report.tie_breaks(choice, _names)
     return f"; its speed can't be told from that of {_names(choice.rivals)}, and {reasons}"
 
 
@@ -180,7 +180,7 @@ def _supporting_notes(choice: Choice, results: Results, floor: Floor | None) -> 
 
 def _invalid_note(row: Row) -> str:
     reasons = "; ".join(finding.reason for finding in row.validity or ())
-    mends = "; ".join(dict.fromkeys(finding.mend for finding in row.validity or () if finding.mend))
+    mends = choice_report.remedies_of(row)
     latency = formatting.percentile(row, "p50", interval=False)
     return (
         f"Mind: {candidate(row)} had a lower p50 ({latency} µs) but is INVALID: {reasons}{f' ({mends})' * bool(mends)}."

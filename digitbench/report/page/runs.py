@@ -55,9 +55,7 @@ def ordered(sources: Sequence[Source]) -> list[Source]:
 
 def names_of(sources: Sequence[Source]) -> list[str]:
     """Name runs by bundle and time, and by a number where two have the same name: ``final, 2026-11-21 12:39``."""
-    names = [
-        f"{source.results.bundle['name']}, {day(source.results.created)}" for source in sources
-    ]  # fmt: skip
+    names = [f"{source.results.bundle['name']}, {day(source.results.created)}" for source in sources]
     return [f"{name} ({index + 1})" if names.count(name) > 1 else name for index, name in enumerate(names)]
 
 

@@ -1,0 +1,144 @@
+"""Results measured earlier: which still hold, what of them is lacking, and what goes on from them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from journeys.helpers import copied
+
+from core.pools import FakePools, ProgressRecorder
+from digitbench import data
+from digitbench.backend import Runtime
+from digitbench.bundle import Bundle
+from digitbench.measure import earlier_results, generation, session
+from digitbench.measure.candidates import candidates
+from digitbench.measure.plan import Plan
+from digitbench.records.results import Results, Row
+from digitbench.records.timing import Finding
+
+PLAN = Plan(seconds=0.04, generations=2)
+Change = Callable[[Results], Results]
+
+
+@pytest.fixture
+def bundle(tmp_path: Path, untrained: Bundle, monkeypatch: pytest.MonkeyPatch) -> Bundle:
+    """A bundle that simulated workers measure, whose one runtime has the version that they report."""
+    reference = untrained.reference_scores()
+    monkeypatch.setattr(generation, "Pool", FakePools(scores=lambda backend: reference).pool)
+    monkeypatch.setattr(earlier_results, "_versions", lambda backend: ("1",))
+    return copied(untrained, tmp_path)
+
+
+def measured(bundle: Bundle, batch_sizes: list[int] | None = None, **options: Any) -> Results:
+    """Results of numpy, in which no simulated worker's row is INVALID."""
+    chosen = candidates(bundle, ["numpy"], [*(batch_sizes or [1])], [1])
+    results = session.run(
+        bundle, data.load("digits"), chosen, plan=PLAN, limit=None, progress=ProgressRecorder(),
+        keep=lambda results: None, **options,
+    )  # fmt: skip
+    return with_rows(results, validity=())
+
+
+def with_rows(results: Results, **changes: Any) -> Results:
+    return replace(results, rows=tuple(replace(row, **changes) for row in results.rows))
+
+
+def save(bundle: Bundle, results: Results, name: str = "a.json") -> Path:
+    path = bundle.path / earlier_results.FOLDER / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(results.dumps(), encoding="utf-8")
+    return path
+
+
+def find(bundle: Bundle, batch_size: int = 1, **least: Any) -> earlier_results.Earlier | None:
+    return earlier_results.find(bundle, candidates(bundle, ["numpy"], [batch_size], [1]), **least)
+
+
+def test_whole_results_lack_nothing(bundle: Bundle) -> None:
+    path = save(bundle, measured(bundle))
+    earlier = find(bundle, least_seconds=0.04, least_generations=2)
+    assert earlier
+    assert (earlier.path, earlier.lacking) == (path, ())
+    assert earlier.results == Results.read(path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda results: replace(results, digitbench="0.0.1"),
+        lambda results: replace(results, machine={**results.machine, "cpu": "a Z80"}),
+        lambda results: replace(results, machine={**results.machine, "python": "2.7"}),
+        lambda results: replace(results, bundle={**results.bundle, "reference_sha256": "ab"}),
+        lambda results: replace(results, bundle={**results.bundle, "test_images": 7}),
+        lambda results: with_rows(results, artifact=replace(results.rows[0].artifact, sha256="0" * 64)),
+        lambda results: with_rows(results, runtime=Runtime("NumPy", "0.1", "none", 1)),
+        lambda results: with_rows(results, validity=(Finding("a busy core", "wait"),)),
+        lambda results: with_rows(results, error="it died"),
+        lambda results: replace(results, settings=replace(results.settings, baseline=None)),
+    ],
+    ids=["version", "cpu", "python", "bundle", "images", "artifact", "runtime", "INVALID", "failed", "no baseline"],
+)
+def test_what_no_longer_holds_is_not_used(bundle: Bundle, change: Change) -> None:
+    """Without a baseline that holds nothing can be paired with the rest either."""
+    save(bundle, change(measured(bundle)))
+    assert find(bundle) is None
+
+
+@pytest.mark.parametrize("least", [{"least_seconds": 0.05}, {"least_generations": 3}])
+def test_a_run_that_measured_less_than_is_needed_is_not_used(bundle: Bundle, least: dict[str, Any]) -> None:
+    save(bundle, measured(bundle))
+    assert find(bundle, **least) is None
+
+
+def test_a_stopped_generation_is_lacking(bundle: Bundle) -> None:
+    results = measured(bundle)
+    save(bundle, with_rows(results, generations=results.rows[0].generations[:1]))
+    earlier = find(bundle)
+    assert earlier
+    assert [candidate.row.backend for candidate in earlier.lacking] == ["numpy"]
+    assert earlier.helpers == (), "it is the baseline itself"
+
+
+def test_other_rows_help_to_rank_and_the_baseline_is_timed_again(bundle: Bundle) -> None:
+    results = measured(bundle)
+    row = results.rows[0]
+    others = (replace(row, backend="gone"), replace(row, batch_size=8))
+    renamed = replace(row, backend="onnx", generations=())
+    chosen = [replace(candidate, row=renamed) for candidate in candidates(bundle, ["numpy"], [1], [1])]
+    save(bundle, replace(results, rows=(row, *others)))
+    earlier = earlier_results.find(bundle, chosen)
+    assert earlier
+    assert earlier.lacking == tuple(chosen)
+    assert [(helper.row.backend, bool(helper.artifact)) for helper in earlier.helpers] == [
+        ("numpy", True), ("gone", False),
+    ]  # fmt: skip
+
+
+def test_of_several_the_newest_that_lacks_least_is_taken(bundle: Bundle) -> None:
+    results = measured(bundle)
+    whole = save(bundle, results, "a.json")
+    save(bundle, with_rows(results, generations=()), "b.json")
+    (bundle.path / earlier_results.FOLDER / "c.json").write_text("{", encoding="utf-8")
+    earlier = find(bundle)
+    assert earlier
+    assert earlier.path == whole
+
+
+def test_rows_that_a_run_leaves_alone_stay_in_its_results(bundle: Bundle) -> None:
+    before = measured(bundle, [1, 8])
+    unavailable = Row("keras", "fp32", None, 1, error="not installed", mend="pip install keras")
+    after = measured(bundle, [8], earlier=replace(before, rows=(*before.rows, unavailable)))
+    assert {row.key for row in after.rows} == {row.key for row in (*before.rows, unavailable)}
+    assert after.created == before.created
+
+
+def test_candidates_are_listed_anew_for_each_backends_own_precisions(bundle: Bundle) -> None:
+    rows = [Row("numpy", "fp32", size, threads) for size, threads in ((8, 1), (1, 1), (1, 2))]
+    chosen = earlier_results.candidates_of(rows, bundle)
+    assert [candidate.row.key for candidate in chosen] == [
+        ("numpy", "fp32", 1, 1), ("numpy", "fp32", 1, 8), ("numpy", "fp32", 2, 1), ("numpy", "fp32", 2, 8),
+    ]  # fmt: skip
