@@ -123,7 +123,7 @@ def of_confusion(source: Source) -> Plot:
         raise BundleError(source.no_bundle)
     if source.data is None:
         raise BundleError(source.no_data)
-    if source.data.fingerprint != source.bundle.dataset["fingerprint"]:
+    if source.data.fingerprint != source.bundle.dataset.fingerprint:
         raise BundleError("the stored reference scores are of the bundle's own dataset, not of these images")
     test = source.data.test.head(int(source.results.bundle["test_images"]))
     scores = source.bundle.reference_scores()[: len(test)]
