@@ -31,12 +31,13 @@ def build(keras: Any, recipe: Recipe, steps: int) -> Any:
         stack.append(layers.Reshape((28, 28, 1)))
     if recipe.crop:
         stack.append(layers.Cropping2D(recipe.crop))
+    activation = None if recipe.batch_normalization else recipe.activation
     for filters in recipe.convolutions:
-        stack += _hidden(layers, recipe, layers.Conv2D(filters, 3, padding="same", **_activation_setting(recipe)))
-        stack.append(layers.MaxPooling2D())
+        stack.append(layers.Conv2D(filters, 3, padding="same", activation=activation))
+        stack += [*_normalisation(layers, recipe), layers.MaxPooling2D()]
     stack.append(layers.Flatten())
     for width in recipe.hidden:
-        stack += _hidden(layers, recipe, layers.Dense(width, **_activation_setting(recipe)))
+        stack += [layers.Dense(width, activation=activation), *_normalisation(layers, recipe)]
         if recipe.dropout:
             stack.append(layers.Dropout(recipe.dropout))
     model = keras.Sequential([*stack, layers.Dense(CLASSES, activation=recipe.output_activation)], name="digits")
@@ -49,15 +50,11 @@ def build(keras: Any, recipe: Recipe, steps: int) -> Any:
     return model
 
 
-def _activation_setting(recipe: Recipe) -> dict[str, Any]:
-    return {} if recipe.batch_normalization else {"activation": recipe.activation}
-
-
-def _hidden(layers: Any, recipe: Recipe, layer: Any) -> list[Any]:
-    """Give a layer with weights, and what follows it."""
+def _normalisation(layers: Any, recipe: Recipe) -> list[Any]:
+    """Give what follows a layer with weights, where the recipe normalises."""
     if not recipe.batch_normalization:
-        return [layer]
-    return [layer, layers.BatchNormalization(momentum=MOMENTUM), layers.Activation(recipe.activation)]
+        return []
+    return [layers.BatchNormalization(momentum=MOMENTUM), layers.Activation(recipe.activation)]
 
 
 def loss_of(recipe: Recipe) -> str:
