@@ -197,32 +197,21 @@ def bundle_data(bundle: Bundle, path: Path | None, progress: Progress, *, allow_
     """
     from digitbench import data
 
-    dataset = bundle.dataset
-    name, source = dataset.name, dataset.source
-    if path and (allow_other_data or data.is_user_data(name)):
-        digits = load_data("auto", path, progress)
-    elif data.is_user_data(name):
-        return _load_user_data(bundle, name, source, progress)
-    else:
-        digits = load_data(name, path, progress, source)
+    name, source, recorded = bundle.dataset.name, bundle.dataset.source, bundle.dataset.fingerprint
+    is_user_data = data.is_user_data(name)
+    if is_user_data and not path:
+        trained = f"{bundle.path} was trained on {name}"
+        if not Path(source).exists():
+            gone = source or "what it was read from"
+            raise DataError(f"{trained}, and {gone} is gone; say where it is with --data PATH")
+        digits = data.load(name, remembered=source, progress=progress)
+        if digits.fingerprint != recorded:
+            change = f"{source} has changed since ({recorded} then, {digits.fingerprint} now)"
+            raise DataError(f"{trained}, and {change}; give what it was with --data PATH, or train again")
+        return digits
+    digits = load_data("auto" if path and (allow_other_data or is_user_data) else name, path, progress, source)
     if not (path and allow_other_data):
         bundle.check_dataset(digits)
-    return digits
-
-
-def _load_user_data(bundle: Bundle, name: str, source: str, progress: Progress) -> Dataset:
-    """Load user data from where they were when the bundle was trained."""
-    from digitbench import data
-
-    trained = f"{bundle.path} was trained on {name}"
-    if not Path(source).exists():
-        raise DataError(f"{trained}, and {source or 'what it was read from'} is gone; say where it is with --data PATH")
-    digits = data.load(name, remembered=source, progress=progress)
-    if digits.fingerprint != bundle.dataset.fingerprint:
-        raise DataError(
-            f"{trained}, and {source} has changed since ({bundle.dataset.fingerprint} then, {digits.fingerprint} "
-            "now); give what it was with --data PATH, or train again"
-        )
     return digits
 
 

@@ -78,9 +78,10 @@ class RunState:
     # --- what is still to do --------------------------------------------------------------------------------------
 
     def lacks(self, key: Key, generation: int) -> bool:
-        """Is this generation of a candidate still to be timed?"""
-        row = self._rows[key]
-        return bool(not row.error and row.batch_size) and self.is_incomplete(key, generation)
+        """Is this generation of a candidate still to be timed; has one that isn't timed still to score the images?"""
+        if self.failed(key):
+            return False
+        return self.is_incomplete(key, generation) if key[3] else self.lacks_scores(key[:3])
 
     def lacks_scores(self, setup: Setup) -> bool:
         """Has it still to score the test images?"""

@@ -40,7 +40,7 @@ def measure(chosen: Sequence[Candidate], state: RunState, images: Path, plan: Pl
             due = [
                 candidate
                 for candidate in runnable
-                if candidate.row.threads == threads and _is_due(candidate, state, generation)
+                if candidate.row.threads == threads and state.lacks(candidate.row.key, generation)
             ]
             clock.generations_left, clock.turns_left = _work_left(runnable, state, plan)
             if not plan.baseline and state.baseline_died():
@@ -53,20 +53,12 @@ def measure(chosen: Sequence[Candidate], state: RunState, images: Path, plan: Pl
     return clock
 
 
-def _is_due(candidate: Candidate, state: RunState, generation: int) -> bool:
-    if state.failed(candidate.row.key):
-        return False
-    return state.lacks(candidate.row.key, generation) or (
-        candidate.row.batch_size is None and state.lacks_scores(candidate.setup)
-    )
-
-
 def _work_left(runnable: Sequence[Candidate], state: RunState, plan: Plan) -> tuple[int, float]:
     unfinished = [
         (generation, candidate.row.threads, candidate.row.batch_size)
         for generation in range(plan.generations)
         for candidate in runnable
-        if state.lacks(candidate.row.key, generation)
+        if candidate.row.batch_size and state.lacks(candidate.row.key, generation)
     ]
     cells = set(unfinished)  # each with a twin
     return len({cell[:2] for cell in cells}), (len(unfinished) + len(cells)) * plan.share
