@@ -23,12 +23,8 @@ USUAL_ROUNDING = 1e-4
 """How far sums in another order may move a score, as a share of the largest: some hundred roundings of that type."""
 
 
-@dataclass(frozen=True)
-class Difference:
-    """How answers differ: labels, and the largest difference of a score as a share of the largest score."""
-
-    labels: int
-    score: float
+Difference = dict[str, float]
+"""How answers differ: ``labels``, and ``score``, the largest difference of one as a share of the largest score."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +60,7 @@ class Steadiness:
         rounding = ROUNDING.get(precision, USUAL_ROUNDING)
 
         def beyond(difference: Difference | None) -> bool:
-            return difference is not None and difference.score > rounding
+            return difference is not None and difference["score"] > rounding
 
         random = beyond(self.repeated)
         depends = not random and (beyond(self.alone) or beyond(self.reordered))
@@ -93,4 +89,4 @@ def _difference(scores: Scores, other_scores: Scores) -> Difference:
     labels = int((scores.argmax(axis=1) != other_scores.argmax(axis=1)).sum())
     largest = float(np.abs(scores).max())
     moved = float(np.abs(scores.astype(np.float64) - other_scores.astype(np.float64)).max())
-    return Difference(labels, moved / largest if largest else moved)
+    return {"labels": labels, "score": moved / largest if largest else moved}
