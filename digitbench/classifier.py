@@ -179,14 +179,10 @@ def _default(bundle: Bundle, precision: str) -> str:
     discovered = plugins.discover()
 
     def obstacles(name: str) -> tuple[bool, bool, bool]:
-        plugin = discovered[name]
-        backend_class = plugin.load()
+        backend_class = discovered[name].load()
         artifact_key = bundle.format_for(backend_class), backend_class.makes.get(precision, precision)
-        return (
-            precision not in _precisions_of(backend_class, bundle),
-            artifact_key not in stored,
-            bool(plugin.missing()),
-        )
+        runs = precision in _precisions_of(backend_class, bundle)
+        return not runs, artifact_key not in stored, bool(discovered[name].missing())
 
     return min(plugins.usual_order(), key=obstacles, default="")
 

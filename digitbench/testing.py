@@ -24,7 +24,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -248,7 +248,8 @@ class BackendContract:
     ) -> None:
         for precision, source in backend_class.makes.items():
             path = bundle.open(bundle.find(backend_class.format, source))
-            with backend_class(path, threads=1) as stored, _open_converted(backend_class, path, precision) as converted:
+            option: dict[str, Any] = {"precision": precision}
+            with backend_class(path, threads=1) as stored, backend_class(path, threads=1, **option) as converted:
                 assert stored.runtime.provider != converted.runtime.provider, "what ran is told"
                 assert np.abs(stored.predict(images) - converted.predict(images)).max() > 0
 
@@ -273,10 +274,6 @@ class BackendContract:
         assert reported_threads in (None, threads)
         if threads == 1:
             assert cpu_share < SINGLE_THREAD_SHARE, f"{cpu_share:.2f} cores busy with one thread asked for"
-
-
-def _open_converted(backend_class: Callable[..., Backend], path: Path, precision: str) -> Backend:
-    return backend_class(path, threads=1, precision=precision)
 
 
 def in_fresh_process(code: str, backend_class: type[Backend], threads: int = 1) -> list[Any]:

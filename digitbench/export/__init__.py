@@ -236,7 +236,9 @@ class _Exports:
             with ExitStack() as exit_stack:  # an artifact and its checksum, from one export of several at the same time
                 with written_beside(target, replace_folder=True) as draft:
                     exporter.write(self._job(format, precision), draft)
-                    self._check_precision(exporter.precision_of(draft))
+                    written = exporter.precision_of(draft)
+                    if self.model_precision not in (FP32, written):
+                        raise ValueError(f"the model is {self.model_precision}, and its converter writes {written}")
                     self.progress.update(task, 1, 2, "checking it in a fresh process")
                     checked = check_artifact(
                         self.bundle, format, precision, draft, self.dataset.test, self.options.max_accuracy_drop
@@ -267,17 +269,6 @@ class _Exports:
             with suppress(ArtifactError):  # it is made again, only to be quantised
                 fp32 = self.bundle.open(self.bundle.find(format))
         return ExportJob(self.model, FP32 if precision == self.model_precision else precision, model_inputs, fp32)
-
-    def _check_precision(self, written: str) -> None:
-        """Refuse a draft whose precision the converter changed.
-
-        Raises
-        ------
-        ValueError
-            It is in another precision than the model.
-        """
-        if self.model_precision not in (FP32, written):
-            raise ValueError(f"the model is {self.model_precision}, and what its converter writes is {written}")
 
     def _describe(self, target: Path, format: str, precision: str, checked: Checked) -> Artifact:
         recorded = dict(checked.recorded)

@@ -76,7 +76,10 @@ def check_artifact(
     if max_accuracy_drop is None and comparison.mcnemar.verdict == "same":
         allowed = max(allowed, share)  # two images of 359 are 0.56pp, and nobody's evidence
     refusal = ""
-    note = f"checked by {backend}: {_flips_note(comparison.flips, len(test))}, {_top1_change(drop, len(test))}"
+    count = f"{len(test):,} labels"
+    flips = f"{comparison.flips} of {count} differ" if comparison.flips else f"all {count} as Keras'"
+    top1 = f"top-1 {'down' if drop > 0 else 'up'} {abs(share) * 100:.2f}pp" if drop else "top-1 the same"
+    note = f"checked by {backend}: {flips}, {top1}"
     if precision == FP32 and (true_flips := _beyond_rounding(comparison)):
         first = comparison.flipped[0]
         refusal = (
@@ -87,7 +90,7 @@ def check_artifact(
         refusal = (
             f"{name}: top-1 falls by {share * 100:.2f}pp ({drop} of {len(test)} images) when run by {backend!r}, more "
             f"than {allowed * 100:.10g}pp; the artifact is not recorded (digitbench export "
-            f"--max-accuracy-drop {_rounded_up_limit(share)}pp would allow it)"
+            f"--max-accuracy-drop {int(share * 1000 + 1) / 10:g}pp would allow it)"  # a little more than it falls by
         )
     if refusal:
         note = f"REFUSED: {note}"
@@ -103,21 +106,6 @@ def _beyond_rounding(comparison: Agreement) -> int:
     tolerance = Artifact.tolerance
     assert tolerance is not None
     return comparison.flips if any(flip.reference_margin > 2 * tolerance for flip in comparison.flipped) else 0
-
-
-def _flips_note(flips: int, total: int) -> str:
-    return f"all {total:,} labels as Keras'" if not flips else f"{flips} of {total:,} labels differ"
-
-
-def _top1_change(drop: int, total: int) -> str:
-    if not drop:
-        return "top-1 the same"
-    return f"top-1 {'down' if drop > 0 else 'up'} {abs(drop) / total * 100:.2f}pp"
-
-
-def _rounded_up_limit(share: float) -> str:
-    """A limit in percentage points that allows this share, a little more so than it."""
-    return f"{int(share * 1000 + 1) / 10:g}"
 
 
 def _opener(format: str, precision: str) -> str | None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
 from digitbench.export.simplify import lean
 from digitbench.model_files import onnx_file
@@ -93,7 +92,9 @@ def _quantise(job: ExportJob, source: Path, target: Path, folder: Path) -> None:
         return
     assert job.precision == INT8
     model = onnx.load(fused)
-    reader = _CalibrationReader(job.calibration, model.graph.input[0].name)
+    name, images = model.graph.input[0].name, job.calibration
+    feeds = iter([{name: images[i : i + CALIBRATION_BATCH]} for i in range(0, len(images), CALIBRATION_BATCH)])
+    reader = SimpleNamespace(get_next=lambda: next(feeds, None))
     excluded = [node.name for node in _after_logits(model.graph)]
     quantization.quantize_static(
         fused, raw, reader, per_channel=True, weight_type=weights,
@@ -103,17 +104,6 @@ def _quantise(job: ExportJob, source: Path, target: Path, folder: Path) -> None:
     model = onnx.load(raw)
     _keep_logits(model.graph)
     onnx.save(_without_unread(model), target)
-
-
-class _CalibrationReader:
-    """Gives calibration images to ONNX Runtime a batch at a time."""
-
-    def __init__(self, images: npt.NDArray[Any], name: str) -> None:
-        batches = (images[i : i + CALIBRATION_BATCH] for i in range(0, len(images), CALIBRATION_BATCH))
-        self._feeds = iter([{name: batch} for batch in batches])
-
-    def get_next(self) -> Mapping[str, Any] | None:
-        return next(self._feeds, None)
 
 
 _OUTPUTS = {"Softmax", "Sigmoid"}

@@ -20,6 +20,11 @@ LEAST_SIDE = 4
 """In pixels; fewer are channels, or a batch, on another axis than expected."""
 
 LAYOUTS = ("flat", "hw", "nhwc", "nchw")
+USUAL: tuple[tuple[str, tuple[int, ...]], ...] = (
+    ("hw", (SIDE, SIDE)), ("flat", (SIDE * SIDE,)), ("nhwc", (SIDE, SIDE, 1)), ("nhwc", (SIDE, SIDE, 3)),
+    ("nchw", (1, SIDE, SIDE)), ("nchw", (3, SIDE, SIDE)),
+)  # fmt: skip
+"""An image's layout and shape, the most usual first."""
 USABLE = {"float16", "float32", "float64", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64"}
 
 
@@ -71,8 +76,9 @@ def model_ios(signature: Signature, constraints: Constraints, images: Images) ->
     """
     input_tensor = _only_input(signature)
     shapes, outputs = _shapes(input_tensor, constraints), _outputs(signature, constraints)
+    batch = input_tensor.shape[0] if input_tensor.shape else None
     candidates = []
-    for (shape, batch), output in product(shapes, outputs):
+    for shape, output in product(shapes, outputs):
         for fit, (background, foreground) in product(_fits(shape, constraints), ranges(constraints, images)):
             model_io = ModelIO(shape, background, foreground, fit, batch, input_tensor, output, _answer_shape(output),
                                constraints.activation or "softmax")  # fmt: skip
@@ -95,25 +101,17 @@ def _only_input(signature: Signature) -> Tensor:
     return inputs[0]
 
 
-def _shapes(input_tensor: Tensor, constraints: Constraints) -> list[tuple[tuple[int, ...], int | None]]:
-    """Shapes of one image that fit the input's, each with the fixed batch size."""
-    batch, sizes = (input_tensor.shape[0], input_tensor.shape[1:]) if input_tensor.shape else (None, ())
-    usual: dict[str, list[tuple[int, ...]]] = {
-        "hw": [(SIDE, SIDE)],
-        "flat": [(SIDE * SIDE,)],
-        "nhwc": [(SIDE, SIDE, 1), (SIDE, SIDE, 3)],
-        "nchw": [(1, SIDE, SIDE), (3, SIDE, SIDE)],
-    }
-    shapes = []
-    for layout in [constraints.layout] if constraints.layout else ["hw", "flat", "nhwc", "nchw"]:
-        for example in usual[layout]:
-            if input_tensor.shape and len(sizes) != len(example):
-                continue
-            shape = tuple(size or expected for size, expected in zip(sizes or example, example, strict=True))
-            pairs = zip(shape, example, strict=True)
-            channels_differ = any(expected in (1, 3) and size != expected for size, expected in pairs)
-            if min(square(shape)) >= LEAST_SIDE and not channels_differ:
-                shapes.append((shape, batch))
+def _shapes(input_tensor: Tensor, constraints: Constraints) -> list[tuple[int, ...]]:
+    """Shapes of one image that fit the input's."""
+    sizes, shapes = input_tensor.shape[1:], []
+    for layout, example in USUAL:
+        if layout != (constraints.layout or layout) or (input_tensor.shape and len(sizes) != len(example)):
+            continue
+        shape = tuple(size or expected for size, expected in zip(sizes or example, example, strict=True))
+        pairs = zip(shape, example, strict=True)
+        channels_differ = any(expected in (1, 3) and size != expected for size, expected in pairs)
+        if min(square(shape)) >= LEAST_SIDE and not channels_differ:
+            shapes.append(shape)
     if shapes:
         return shapes
     problem = f"its input {input_tensor.name!r} has shape {_bracketed(input_tensor.shape)}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections import Counter
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -56,7 +55,7 @@ def kinds(source: Path, progress: Progress) -> NumberTypes:
         A ``.keras`` or ``.h5`` file, opened before.
     """
     _, model = _load(source, progress)
-    seen, computed = NumberTypes(), Counter[str]()
+    seen = NumberTypes()
     for layer in model._flatten_layers(include_self=False):
         mode = getattr(layer, "quantization_mode", None)
         for variable in layer._trainable_variables + layer._non_trainable_variables:
@@ -65,7 +64,7 @@ def kinds(source: Path, progress: Progress) -> NumberTypes:
                 continue
             size = prod(variable.shape)
             if number_type in FLOATS:
-                computed[str(layer.compute_dtype)] += size
+                seen.computed[str(layer.compute_dtype)] += size
             elif mode not in (None, "int8"):  # 4 bits are packed, two in a byte
                 number_type = str(mode)
             seen.weights[number_type] += size
@@ -73,8 +72,6 @@ def kinds(source: Path, progress: Progress) -> NumberTypes:
                 seen.weights[mode] += size
             elif number_type not in FLOATS and getattr(layer, "inputs_quantizer", None):
                 seen.activations.add(CALL)
-    most_common = max(computed, key=computed.__getitem__, default="float32")
-    seen.computed = most_common if most_common in FLOATS and most_common != "float32" else ""
     return seen
 
 

@@ -27,13 +27,13 @@ class NumberTypes:
     simulated
         Weights are stored as floats and quantised when the model is opened.
     computed
-        The float type of the products where it isn't that of the weights.
+        How many numbers meet products of each float type, where that may be another than they are stored as.
     """
 
     weights: Counter[str] = field(default_factory=Counter)
     activations: set[str] = field(default_factory=set)
     simulated: bool = False
-    computed: str = ""
+    computed: Counter[str] = field(default_factory=Counter)
 
     def precision(self) -> str:
         """Name the precision, of `digitbench.records.precisions`; `OTHER` for what has no name there."""
@@ -47,7 +47,9 @@ class NumberTypes:
             return WEIGHTS8
         if stored not in FLOATS:
             return OTHER
-        return FLOATS[self.computed if stored == "float32" and self.computed else stored]
+        if stored == "float32":
+            stored = max(filter(FLOATS.get, self.computed), key=self.computed.__getitem__, default=stored)
+        return FLOATS[stored]
 
     def _quantised(self, weights: set[str]) -> str:
         if not weights <= {*BYTES, *WORDS}:

@@ -112,16 +112,14 @@ def _integer(node: Any, name: str) -> int:
     return next((attribute.i for attribute in node.attribute if attribute.name == name), 0)
 
 
-def _computed(graph: _Graph, seen: NumberTypes) -> str:
-    """The type that most of the weights are brought to by casts, where that is another float than they are."""
+def _computed(graph: _Graph, seen: NumberTypes) -> Counter[str]:
+    """Count the weights that are brought to each type by casts, where these are most of them."""
     casts = Counter[str]()
     for node in graph.nodes:
         number_type, shape = graph.stored.get(node.input[0] if node.input else "", ("", ()))
         if node.op_type == "Cast" and number_type in FLOATS:
             casts[TYPES.get(_integer(node, "to"), "")] += prod(shape)
-    target_type = max(casts, key=casts.__getitem__, default="")
-    is_majority = 2 * casts[target_type] > seen.weights.total()
-    return target_type if is_majority and target_type in FLOATS and target_type != "float32" else ""
+    return Counter({name: count for name, count in casts.items() if 2 * count > seen.weights.total()})
 
 
 def _note_node(node: Any, graph: _Graph, constant: set[str], names_read: set[str], seen: NumberTypes) -> None:

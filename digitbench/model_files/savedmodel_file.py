@@ -6,13 +6,12 @@ Numbers of fields and types are those of https://github.com/tensorflow/tensorflo
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from math import prod
 from pathlib import Path
 from typing import Any
 
-from digitbench.model_files.number_types import BYTES, CALL, FLOATS, NumberTypes
+from digitbench.model_files.number_types import BYTES, CALL, NumberTypes
 from digitbench.model_files.protobuf import Schema, decode
 
 TYPES = {
@@ -46,7 +45,7 @@ def precision_of(artifact: Path) -> str:
     ValueError
         It is none.
     """
-    seen, products = NumberTypes(), Counter[str]()
+    seen = NumberTypes()
     for node in _nodes(decode((artifact / "saved_model.pb").read_bytes(), SCHEMA)):
         operation, values = node.op, {attribute.key: attribute.value for attribute in node.attr}
         if operation in VARIABLES and "shape" in values:
@@ -54,16 +53,14 @@ def precision_of(artifact: Path) -> str:
         elif operation == "Const" and "value" in values:
             _store(_type(values, "dtype"), values["value"].tensor.tensor_shape, seen)
         elif operation in PRODUCTS:
-            products[_type(values, "T") or _type(values, "Ta")] += 1
+            seen.computed[_type(values, "T") or _type(values, "Ta")] += 1
         elif operation.startswith("FakeQuant"):  # floats that behave as if they were quantised
             seen.simulated = True
             seen.activations.add("simulated")
         elif operation.startswith(("QuantizeV2", "UniformQuantize", "QuantizedMatMul", "QuantizedConv")):
             seen.activations.add("int8")
-    if seen.weights.keys() & {*BYTES} and products.keys() & {*BYTES, "int32"} and not seen.activations:
+    if seen.weights.keys() & {*BYTES} and seen.computed.keys() & {*BYTES, "int32"} and not seen.activations:
         seen.activations.add(CALL)  # whole numbers are multiplied, and nothing holds a range for them
-    most_common = max((name for name in products if name in FLOATS), key=products.__getitem__, default="float32")
-    seen.computed = "" if most_common == "float32" else most_common
     return seen.precision()
 
 

@@ -22,13 +22,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from digitbench.backend import Backend
-from digitbench.errors import (
-    ArtifactError,
-    BackendError,
-    MissingRuntimeError,
-    UnknownBackendError,
-    unknown,
-)
+from digitbench.errors import ArtifactError, BackendError, MissingRuntimeError, UnknownBackendError, unknown
 from digitbench.plugins import entry_points
 from digitbench.plugins.exporter import Exporter
 from digitbench.plugins.model_io import NATIVE_IO, ModelIO, adapted
