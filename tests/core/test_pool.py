@@ -20,7 +20,6 @@ from core.bad_backends import NAMES, PLUGIN
 from core.helpers import announce, one_printable_line
 from digitbench.backend import Images
 from digitbench.bundle import Bundle
-from digitbench.errors import UsageError
 from digitbench.measure.generation import WORKER
 from digitbench.workers import pool as pool_module
 from digitbench.workers.pool import Job, Pool, Worker, WorkerError, read_scores, read_spent, score, shared_images
@@ -120,12 +119,6 @@ def test_a_worker_answers_command_after_command_and_is_gone_after(shared: Path) 
         pid = pid_of(worker)
         assert psutil.pid_exists(pid)
     assert not psutil.pid_exists(pid)
-
-
-def test_the_images_file_is_gone_after(images: Images) -> None:
-    with shared_images(images) as path:
-        np.testing.assert_array_equal(np.load(path), images)
-    assert not path.parent.exists()
 
 
 def test_the_numpy_backend_scores_the_same_in_a_worker_and_here(untrained: Bundle, images: Images) -> None:
@@ -383,28 +376,3 @@ def test_ctrl_c_while_a_worker_is_awaited_leaves_none_behind(
     with pytest.raises(KeyboardInterrupt), Pool(shared) as pool:
         list(pool.start([Job("Sleeps", Path("model"), 1)]))
     assert not psutil.pid_exists(int((tmp_path / "pid").read_text()))
-
-
-# --- a full disk ---------------------------------------------------------------------------------------------------
-
-
-def test_a_full_temporary_folder_is_one_line(images: Images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: Any, **__: Any) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(np, "save", full)
-    with pytest.raises(UsageError) as caught, shared_images(images):
-        pass
-    message = str(caught.value)
-    assert one_printable_line(message)
-    assert message.startswith(f"{tmp_path}: can't hold the test images (0 MB): No space left on device")
-    assert "TMPDIR" in message
-    assert not list(tmp_path.glob("digitbench-*"))
-
-
-def test_a_temporary_folder_that_cannot_be_written_is_one_line(
-    images: Images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))
-    with pytest.raises(UsageError, match=r"nowhere: can't be written: No such file.*TMPDIR"), shared_images(images):
-        pass
