@@ -10,6 +10,7 @@ from digitbench.charts.groups import INVALID, Group
 from digitbench.charts.palette import BLACK, CROSS, FILLS, GREY, OTHER_FILL, TIE, WHITE, Style
 from digitbench.judge.sorting import shared_ranks
 from digitbench.records import formatting
+from digitbench.records.metrics import METRICS
 from digitbench.records.results import Row
 
 if TYPE_CHECKING:
@@ -37,20 +38,19 @@ def described(row: Row, name: str, styles: Mapping[str, Style]) -> dict[str, Any
 
 def hover(row: Row, name: str) -> str:
     """Give a candidate's values, a line each."""
-    latency, agreement = row.latency_us, row.agreement
+
+    def known(*names: str) -> list[str]:
+        metrics = (METRICS[name] for name in names)
+        return [metric.described(row, interval=True) for metric in metrics if metric.value(row) is not None]
+
     lines = [
         name,
         f"{row.runtime.name} {row.runtime.version}" if row.runtime else "",
-        *(f"{key.replace('999', '99.9')} {formatting.percentile(row, key, interval=True)} µs"
-          for key in formatting.PERCENTILES if latency and getattr(latency, key)),
-        f"slowest {formatting.micros(latency.max, 0)} µs" if latency else "",
-        f"{row.throughput_per_s:,.0f} images/s" if row.throughput_per_s else "",
-        f"top-1 {formatting.top1(row, interval=True)}" if row.accuracy else "",
-        formatting.counted(agreement.flips, "flip") if agreement else "",
-        f"{row.artifact.bytes / 1000:,.0f} kB" if row.artifact else "",
-        f"{row.peak_rss_bytes / 1e6:,.0f} MB at its peak" if row.peak_rss_bytes else "",
+        *known("p50", "p90", "p99", "p999"),
+        f"slowest {formatting.micros(row.latency_us.max, 0)} µs" if row.latency_us else "",
+        *known("throughput", "accuracy", "flips", "size", "memory"),
         *(f"INVALID: {finding.reason}" for finding in row.validity or ()),
-    ]  # fmt: skip
+    ]
     return "\n".join(filter(None, lines))
 
 

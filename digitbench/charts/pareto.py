@@ -14,7 +14,7 @@ from digitbench.errors import ResultsError
 from digitbench.judge.choice import Judged, judge
 from digitbench.judge.front import on_front, round_values, tied_rows
 from digitbench.judge.ties import COSTS, Ties
-from digitbench.records import formatting
+from digitbench.records.metrics import METRICS
 from digitbench.records.results import Results, Row
 
 if TYPE_CHECKING:
@@ -116,9 +116,7 @@ def _lines(group: Group, rows: Sequence[Row], against: str) -> list[dict[str, An
             "label": f"chosen: {name}" if judged is choice.named else "",
             "rank": rank_of[id(row)] if against == "latency" or row.validity else "",
             "top-1 %": f"{row.accuracy.top1 * 100:.2f}" if row.accuracy else "",
-            "p50 µs": formatting.percentile(row, "p50", interval=True),
-            "size kB": f"{row.artifact.bytes / 1000:,.0f}" if row.artifact else "",
-            "peak MB": f"{row.peak_rss_bytes / 1e6:,.0f}" if row.peak_rss_bytes else "",
+            **{METRICS[name].title: METRICS[name].text(row, interval=True) for name in ("p50", "size", "memory")},
             "verdict": _verdict(group, judged),
         })  # fmt: skip
     return lines

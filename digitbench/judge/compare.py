@@ -266,7 +266,7 @@ def _changes(
         valid = [pair for pair in setup_pairs if pair[2]]
         timed = [(name, [pair], pair[0].key) for pair in valid for name, metric in GATED.items() if metric.timed]
         # Noise in the times doesn't change labels and bytes.
-        once = [(name, valid[:1] if metric.sample else setup_pairs, (*setup, None))
+        once = [(name, valid[:1] if metric.spoiled else setup_pairs, (*setup, None))
                 for name, metric in GATED.items() if not metric.timed]  # fmt: skip
         for name, sources, key in (*timed, *once):
             compared = (_change(name, base, new, paired=paired) for base, new, _ in sources)

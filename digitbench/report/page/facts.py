@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from digitbench.judge.faults import state as state
+from digitbench.judge.faults import state
 from digitbench.judge.sorting import sort_rows
 from digitbench.records import formatting
 from digitbench.records.results import Results, Row

@@ -9,7 +9,7 @@ from operator import attrgetter
 from typing import Any
 
 from digitbench.judge.faults import state
-from digitbench.judge.sorting import p50, sort_rows
+from digitbench.judge.sorting import sort_rows
 from digitbench.judge.ties import ratio_or_tie
 from digitbench.records import formatting
 from digitbench.records.metrics import METRICS
@@ -91,8 +91,3 @@ def _ratio(row: Row, results: Results) -> str:
         return "×1.00 baseline"
     tie = " tie" * (ratio_or_tie(row, results) == "tie")
     return formatting.ratio_of(row, interval=True) + tie
-
-
-def by_speed(rows: Sequence[Row]) -> list[Row]:
-    """Give the timed rows, the fastest first."""
-    return sorted((row for row in rows if row.latency_us and p50(row) > 0 and not row.error), key=p50)
