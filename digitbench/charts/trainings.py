@@ -68,7 +68,7 @@ def chart(runs: Sequence[TrainingRun], by: str = "epochs") -> alt.HConcatChart:
         base = alt.Chart(vega.data(rows), width=PANEL_WIDE, height=PANEL_TALL).encode(
             x=_time(runs, by), y=y, color=alt.Color("name:N", legend=legend, scale=colours)
         )
-        line = base.encode(strokeDash=alt.StrokeDash("name:N", legend=None, scale=dashes), detail="images:N")
+        line = base.encode(strokeDash=alt.StrokeDash("name:N", legend=legend, scale=dashes), detail="images:N")
         point = base.encode(shape=alt.Shape("name:N", legend=legend, scale=shapes))
         panels.append(alt.layer(
             *_overfitting(runs, by),
