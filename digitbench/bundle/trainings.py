@@ -54,12 +54,6 @@ class TrainingRun:
         return len(self.history.loss)
 
     @property
-    def watched(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """Loss and accuracy that it is judged by: validation's, or the training's where nothing was held out."""
-        curves = self.history
-        return (curves.val_loss, curves.val_accuracy) if curves.val_loss else (curves.loss, curves.accuracy)
-
-    @property
     def best(self) -> tuple[int, float, float] | None:
         """The epoch of the lowest validation loss, that loss and its accuracy; None without validation."""
         curves, epoch = self.history, self.history.best

@@ -75,7 +75,7 @@ def _panel(values: npt.NDArray[Any], write: Callable[[float], str], names: Seque
     shades = np.where(mistakes > 0, PALEST + (1 - PALEST) * (mistakes / (mistakes.max() or 1)) ** GAMMA, 0)
     rows = [
         {"true": names[true], "said": said, "right": true == said, "shade": shades[true, said],
-         "letters": "white" if shades[true, said] > DARK else "black",
+         "letters": "white" if shades[true, said] > DARK else "black" if value else GREY,
          "text": write(value) if value else "" if true == said else "·"}
         for (true, said), value in np.ndenumerate(values)
     ]  # fmt: skip
@@ -83,7 +83,7 @@ def _panel(values: npt.NDArray[Any], write: Callable[[float], str], names: Seque
     head = alt.Title(title, fontSize=vega.PLAIN, fontWeight="normal", anchor="middle")
     base = alt.Chart(vega.data(rows), width=size, height=size, title=head).encode(
         x=alt.X("said:O", title="said to be", axis=alt.Axis(labelAngle=0)),
-        y=alt.Y("true:O", title="true digit (its images)", sort=None),
+        y=alt.Y("true:O", title="true digit (its images)", sort=list(names)),
     )
     right, wrong = base.transform_filter("datum.right"), base.transform_filter("datum.shade > 0")
     scale = alt.Scale(domain=[0, 1 / 3, 2 / 3, 1], range=list(SHADES), interpolate="rgb")

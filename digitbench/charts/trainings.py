@@ -61,14 +61,14 @@ def chart(runs: Sequence[TrainingRun], by: str = "epochs") -> alt.HConcatChart:
     legend = alt.Legend(orient="bottom", columns=columns, labelLimit=WIDE / 2, symbolSize=90, symbolOpacity=1)
     colours = vega.scale({name: style.colour for name, style in styles.items()})
     shapes = vega.scale({name: style.shape for name, style in styles.items()})
-    dashes = vega.scale({name: DASHES[style.dash] for name, style in styles.items()})
+    rows = [{**row, "dash": list(DASHES[styles[row["name"]].dash])} for row in rows]
     filled: dict[str, Any] = {"filled": True, "opacity": 1, "clip": True}
     panels = []
     for y in (_loss(rows), _accuracy(rows)):
         base = alt.Chart(vega.data(rows), width=PANEL_WIDE, height=PANEL_TALL).encode(
             x=_time(runs, by), y=y, color=alt.Color("name:N", legend=legend, scale=colours)
         )
-        line = base.encode(strokeDash=alt.StrokeDash("name:N", legend=legend, scale=dashes), detail="images:N")
+        line = base.encode(strokeDash=alt.StrokeDash("dash:N", legend=None, scale=None), detail="images:N")
         point = base.encode(shape=alt.Shape("name:N", legend=legend, scale=shapes))
         panels.append(alt.layer(
             *_overfitting(runs, by),

@@ -19,6 +19,7 @@ from digitbench import data
 from digitbench.backend import Scores
 from digitbench.bundle import Artifact, Bundle
 from digitbench.charts import canvas, confusion, predictions, reliability, samples, vega, weights
+from digitbench.charts.palette import GREY
 from digitbench.charts.weights import Kernel
 from digitbench.data import Dataset, Split
 from digitbench.errors import ArtifactError, ResultsError
@@ -224,7 +225,9 @@ def test_a_confusion_matrix_counts_and_its_mistakes_are_not_drowned() -> None:
     assert shades[0, 3] == shades[1, 7] == 1, "as dark as can be, whatever the diagonal holds"
     assert shades[0, 0] == shades[5, 6] == 0
     assert cells[id(in_percent)][0, 3]["shade"] < 0.2 < cells[id(in_percent)][2, 8]["shade"] == 1
-    assert {cells[id(in_images)][position]["letters"] for position in ((0, 0), (5, 6))} == {"black"}
+    assert [cells[id(in_images)][position]["letters"] for position in ((0, 0), (5, 6))] == ["black", GREY]
+    y = definition["hconcat"][0]["layer"][0]["encoding"]["y"]
+    assert [int(name[0]) for name in y["sort"]] == list(range(10)), "else the order is that of the first mistakes"
     assert cells[id(in_images)][0, 3]["letters"] == "white"
     low, high = evaluate.wilson_interval(1003, 1006)
     assert vega.title_of(confusion.figure(scores, labels)) == (

@@ -23,10 +23,11 @@ from typer.main import get_group
 from core.test_choice import FLOOR, row
 from core.test_compare import BUNDLE, MACHINE
 from core.test_trainings import trained_bundle
+from digitbench import data
 from digitbench.bundle import Bundle
 from digitbench.charts import vega
 from digitbench.cli import app
-from digitbench.errors import MissingRuntimeError, ResultsError
+from digitbench.errors import BundleError, MissingRuntimeError, ResultsError
 from digitbench.evaluate.accuracy import of_classes
 from digitbench.records import samples
 from digitbench.records.results import Floor, McNemar, Results, Row
@@ -278,11 +279,27 @@ def test_charts_of_runs_and_of_the_training_are_drawn(tmp_path: Path, untrained:
     svg = vega.svg(over.chart, over.alt)
     assert all(f">{name}<" in svg for name in ("a", "b", "onnx int8", "p50 of a call, µs"))
     training = plots.of_training(trained_bundle(untrained, tmp_path))
-    assert "Loss and accuracy over " in training.alt
+    assert "Loss and accuracy over 2 epochs: Best epoch 1 of 2: " in training.alt
     svg = vega.svg(training.chart, training.alt)
     assert all(f">{name}<" in svg for name in ("training", "validation", "epoch"))
     (rows, *_) = vega.spec(training.chart)["datasets"].values()
     assert all(re.fullmatch(r".*, epoch \d+, \w+: loss [\d.]+, accuracy [\d.]+%", row["hover"]) for row in rows)
+
+
+def test_a_training_that_diverged_and_the_confusion_are_told_in_words(tmp_path: Path, untrained: Bundle) -> None:
+    bundle = trained_bundle(untrained, tmp_path)
+    (bundle.path / "history.json").write_text('{"loss": [1, NaN], "accuracy": [0.5, NaN]}')
+    assert f"{bundle.name} diverged: not all values are numbers from epoch 2 on." in plots.of_training(bundle).alt
+    dataset = data.load("digits")
+    source = Source(Path("r.json"), results_of(bundle=BUNDLE | {"test_images": 100}), bundle, data=dataset)
+    right = (bundle.reference_scores()[:100].argmax(axis=1) == dataset.test.labels[:100]).sum()
+    assert f": {right} of 100 images (95 % Wilson" in plots.of_confusion(source).alt
+    other = replace(dataset, fingerprint="other")
+    for changes, reason in (
+        ({"data": None, "no_data": "no data"}, "no data"), ({"data": other}, "not of these images"),
+    ):  # fmt: skip
+        with pytest.raises(BundleError, match=reason):
+            plots.of_confusion(replace(source, **changes))
 
 
 def test_broken_calls_say_where() -> None:

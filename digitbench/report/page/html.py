@@ -62,10 +62,13 @@ def render(sources: Sequence[Source]) -> str:
     source = sources[-1]
     verdicts = recommendations(source.results)
     run_plots = curves.over_runs(list(zip(runs.names_of(sources), (source.results for source in sources), strict=True)))
-    training = _value_or_reason(lambda: plots.of_training(_bundle(source)))
+    single = {
+        "training": _value_or_reason(lambda: plots.of_training(_bundle(source))),
+        "confusion": _value_or_reason(lambda: plots.of_confusion(source)),
+    }
     drawings = {
         "runs": run_plots if len(sources) > 1 else [], "front": [], "spread": [], "tail": [],
-        "sweep": plots.of_sweep(source), "training": [training.value] if training.value else [],
+        "sweep": plots.of_sweep(source), **{name: [plot.value] for name, plot in single.items() if plot.value},
     }  # fmt: skip
     for verdict in verdicts:
         for name, plot in plots.of_group(source, verdict):
@@ -77,7 +80,7 @@ def render(sources: Sequence[Source]) -> str:
     return environment.from_string(_asset("page.html.j2")).render(
         style=Markup(_asset("page.css")), script=Markup(script), vega=Markup(vega),
         policy=_policy([vega, script]), data=Markup(embedded(drawings)), drawings=drawings,
-        several=len(sources) > 1, training=training,
+        several=len(sources) > 1, **single,
         **(_comparison(sources) if len(sources) > 1 else {"runs": (), "changes": ()}), **_context(source, verdicts),
     )  # fmt: skip
 
@@ -93,7 +96,6 @@ def _context(source: Source, verdicts: Sequence[Recommendation]) -> dict[str, An
         "timed": any(row.latency_us for row in results.rows), "full": table.full(results, verdicts),
         "agreement": facts.agreement(rows), "digits": facts.digits(rows), "changed": images, "changed_count": count,
         "known_flips": any(row.agreement for row in rows),
-        "confusion": _value_or_reason(lambda: changed_images.confusion(source)),
         "notes": _notes(results), "violin_legend": latency.VIOLIN_LEGEND, "tail_legend": latency.TAIL_LEGEND,
         "reproduce": command.command(source), "caveats": command.caveats(source),
         "sgemm_shares": _sgemm_shares(results),

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from digitbench.bundle.trainings import notes
 from digitbench.bundle.trainings import read as trainings_of
-from digitbench.charts import groups, latency, pareto, sweep, trainings, vega
+from digitbench.charts import confusion, groups, latency, pareto, sweep, trainings, vega
 from digitbench.charts.distributions import calls_of
-from digitbench.errors import ResultsError
+from digitbench.errors import BundleError, ResultsError
 from digitbench.judge.sorting import Group
 from digitbench.records import formatting
 from digitbench.report.page import Source
@@ -106,4 +107,27 @@ def of_training(bundle: Bundle) -> Plot:
     """
     runs = trainings_of([bundle])
     epochs = formatting.counted(runs[0].epochs, "epoch")
-    return Plot("training", f"Loss and accuracy over {epochs}: {trainings.title(runs)}.", trainings.chart(runs))
+    sentences = (f"Loss and accuracy over {epochs}: {trainings.title(runs)}", *notes(runs))
+    return Plot("training", " ".join(f"{sentence}." for sentence in sentences), trainings.chart(runs))
+
+
+def of_confusion(source: Source) -> Plot:
+    """Draw which digit the reference takes for which.
+
+    Raises
+    ------
+    BundleError
+        The bundle or the dataset isn't there, or the stored scores aren't of these images.
+    """
+    if source.bundle is None:
+        raise BundleError(source.no_bundle)
+    if source.data is None:
+        raise BundleError(source.no_data)
+    if source.data.fingerprint != source.bundle.dataset["fingerprint"]:
+        raise BundleError("the stored reference scores are of the bundle's own dataset, not of these images")
+    test = source.data.test.head(int(source.results.bundle["test_images"]))
+    scores = source.bundle.reference_scores()[: len(test)]
+    if len(scores) != len(test):
+        raise BundleError(f"{source.bundle.path}: holds reference scores of {len(scores)} images, not of {len(test)}")
+    alt = f"Which digit is taken for which by the reference: {confusion.title(scores, test.labels)}."
+    return Plot("confusion", alt, confusion.chart(scores, test.labels))
