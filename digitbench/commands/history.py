@@ -34,8 +34,8 @@ def history(
     """Compare trainings: the best epoch of each and its figures, and all their curves in one picture."""
     from digitbench.bundle import Bundle
     from digitbench.bundle.trainings import AXES, check_seconds, read
-    from digitbench.charts import canvas
-    from digitbench.charts.trainings import figure
+    from digitbench.charts import trainings as charts
+    from digitbench.charts import vega
     from digitbench.commands.outputs import Outputs, pretty, write_each
     from digitbench.commands.plot import picture_path, save
     from digitbench.report.trainings import print_runs, to_json
@@ -51,11 +51,11 @@ def history(
         bundles[0] if len(trainings) == 1 else None, ["histories", *["seconds"] * (by == "seconds")]
     )
     if picture:
-        canvas.check_target(target)
+        vega.check_target(target)
     if by == "seconds":
         check_seconds(trainings)
     print_runs(trainings, console)
     if picture:
-        save(figure(trainings, by), target, console)
+        save(charts.figure(trainings, by), target, console)
     for fault in write_each([(json, lambda: pretty(to_json(trainings, target if picture else None)))]):
         raise fault
