@@ -34,8 +34,8 @@ def history(
     """Compare trainings: the best epoch of each and its figures, and all their curves in one picture."""
     from digitbench.bundle import Bundle
     from digitbench.bundle.trainings import AXES, check_seconds, read
-    from digitbench.charts import canvas
-    from digitbench.charts.trainings import figure
+    from digitbench.charts import trainings as charts
+    from digitbench.charts import vega
     from digitbench.commands.outputs import Outputs
     from digitbench.commands.plot import picture_path, save
     from digitbench.commands.saving import write_json
@@ -52,10 +52,10 @@ def history(
         bundles[0] if len(trainings) == 1 else None, ["histories", *["seconds"] * (by == "seconds")]
     )
     if picture:
-        canvas.check_target(target)
+        vega.check_target(target)
     if by == "seconds":
         check_seconds(trainings)
     print_runs(trainings, console)
     if picture:
-        save(figure(trainings, by), target, console)
+        save(charts.figure(trainings, by), target, console)
     write_json(json, to_json(trainings, target if picture else None))

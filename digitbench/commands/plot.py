@@ -235,7 +235,7 @@ def draw_training(bundle: Bundle, digits: Dataset, console: Console) -> None:
     """
     from digitbench.bundle import PLOTS
     from digitbench.bundle.trainings import read
-    from digitbench.charts import canvas, confusion, predictions, trainings, vega
+    from digitbench.charts import confusion, predictions, trainings, vega
     from digitbench.evaluate.accuracy import probabilities
     from digitbench.report.terminal_table import print_line
 
@@ -248,7 +248,6 @@ def draw_training(bundle: Bundle, digits: Dataset, console: Console) -> None:
     }
     try:
         vega.check_target()
-        canvas.check_target()
         for name, draw in pictures.items():
             _write(draw(), bundle.path / PLOTS / f"{name}.png")
     except (MissingRuntimeError, ResultsError) as exc:
@@ -306,10 +305,9 @@ def _draw_scored(
         None where there is nothing to draw.
     """
     from digitbench.bundle import Bundle
-    from digitbench.charts import canvas, vega
+    from digitbench.charts import vega
 
     bundle, console, name_parts = Bundle(run), open_console(), [kind]
-    canvas.check_target()
     vega.check_target(output or picture_path(bundle, ["scores"]))
     with show_progress(console) as progress:
         digits = bundle_data(bundle, data, progress, allow_other_data=True)

@@ -45,4 +45,4 @@ def _difference(scores: Scores, other_scores: Scores) -> Difference:
     labels = int((scores.argmax(axis=1) != other_scores.argmax(axis=1)).sum())
     largest = float(np.abs(scores).max())
     moved = float(np.abs(scores.astype(np.float64) - other_scores.astype(np.float64)).max())
-    return {"labels": labels, "score": moved / largest if largest else moved}
+    return Difference(labels, moved / largest if largest else moved)

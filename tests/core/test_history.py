@@ -66,7 +66,9 @@ def test_what_is_no_number_costs_no_other_value(tmp_path: Path, untrained: Bundl
     assert (history.diverged, history.best, history.overfits_from) == (3, 4, None)
     assert history.seconds == (1, 2, 3, 4.5)
     assert history.to_json()["accuracy"] == [0.1, 0.2, None, None]
-    assert replace(history, val_loss=(float("nan"),) * 4).best is None
+    nan = float("nan")
+    assert replace(history, val_loss=(nan,) * 4).best is None
+    assert replace(history, val_loss=(nan, 0.8, 0.7, 0.9)).best == 3
 
 
 @pytest.mark.parametrize("seconds", ["null", '"long"', "[1]", '[1, "x"]', "[1, -1]", "[1, NaN]"])

@@ -116,8 +116,8 @@ def test_differences_are_counted_and_held_against_the_largest_score() -> None:
     alone = model.truth[:64] * 2
     together = model.truth[:64] + np.roll(model.truth[:64], 1, axis=0)
     assert report.alone is not None
-    assert report.alone["labels"] == (alone.argmax(axis=1) != together.argmax(axis=1)).sum() > 10
-    assert report.alone["score"] == pytest.approx(np.abs(alone - together).max() / np.abs(together).max(), rel=1e-5)
+    assert report.alone.labels == (alone.argmax(axis=1) != together.argmax(axis=1)).sum() > 10
+    assert report.alone.score == pytest.approx(np.abs(alone - together).max() / np.abs(together).max(), rel=1e-5)
 
 
 def test_chance_is_told_apart_from_the_batch() -> None:

@@ -9,6 +9,8 @@ import pytest
 from conftest import Cli, complaint, run_cli
 
 from digitbench.bundle import Bundle
+from digitbench.commands.history import history
+from digitbench.errors import MissingRuntimeError
 from journeys.helpers import contents, copied, rewrite_manifest
 from journeys.test_plot import png_size
 
@@ -77,3 +79,14 @@ def test_what_cannot_be_compared_is_one_line(
     for part in parts:
         assert part in message
     assert not list(tmp_path.rglob("*.png"))
+
+
+def test_without_altair_it_is_one_line(
+    tmp_path: Path, pair: tuple[Bundle, Bundle], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from digitbench.charts import vega
+
+    monkeypatch.setattr(vega, "find_spec", lambda name: None)
+    with pytest.raises(MissingRuntimeError, match=r"pictures need altair and vl-convert-python.* pip install"):
+        history([pair[0].path])
+    assert not list(tmp_path.rglob("histories.png"))

@@ -32,9 +32,9 @@ def _over_runs(runs: Sequence[tuple[str, Results]], group: Group) -> Plot:
     points = [_run_point(name, row, names.backend(row), styles) for name, row in rows]
     low, high = min(point["low"] for point in points), max(point["high"] for point in points)
     axis = vega.log_axis(low / 1.1, high * 1.1, "p50 of a call, µs", 6)
-    order = [name for name, _ in runs]
+    order, width = [name for name, _ in runs], min(760, 260 * len(runs))
     chart = alt.Chart(vega.data(points)).encode(
-        x=alt.X("run:N", sort=order, axis=alt.Axis(title=None, labelAngle=0, labelLimit=200)),
+        x=alt.X("run:N", sort=order, axis=alt.Axis(title=None, labelAngle=0, labelLimit=width / len(runs) - 10)),
         y=alt.Y("y:Q", scale=vega.log_scale(low, high, 1.1), axis=axis),
     )  # fmt: skip
     colour = alt.Color("colour:N", scale=None)
@@ -42,9 +42,7 @@ def _over_runs(runs: Sequence[tuple[str, Results]], group: Group) -> Plot:
     dash = alt.StrokeDash("backend:N", scale=vega.scale(dashes), legend=None)
     lines = chart.mark_line(strokeWidth=1.4).encode(detail="name:N", color=colour, strokeDash=dash)
     bars = chart.mark_rule().encode(y="low:Q", y2="high:Q", color=colour)
-    drawn = alt.layer(
-        lines, bars, *marks(chart.encode(size=alt.value(90))), width=max(300, 130 * len(runs)), height=360
-    )
+    drawn = alt.layer(lines, bars, *marks(chart.encode(size=alt.value(90))), width=width, height=360)
     by_name = {point["name"]: point for point in points}
     text = (
         f"p50 of {formatting.counted(len(by_name), 'candidate')} over {formatting.counted(len(runs), 'run')}, at "
