@@ -18,7 +18,6 @@ from typing import Any
 from digitbench.charts import latency, palette
 from digitbench.errors import BundleError
 from digitbench.records.formatting import day
-from digitbench.records.results import Results
 from digitbench.report import page, sections, sgemm
 from digitbench.report.agreement import main_table
 from digitbench.report.footnotes import footnotes
@@ -62,13 +61,13 @@ def render(sources: Sequence[Source]) -> str:
     sources = runs.ordered(sources)
     source = sources[-1]
     verdicts = recommendations(source.results)
-    run_plots = curves.over_runs(list(zip(runs.names_of(sources), (source.results for source in sources), strict=True)))
+    named = list(zip(runs.names_of(sources), (source.results for source in sources), strict=True))
     single = {
         "training": _value_or_reason(lambda: plots.of_training(_bundle(source))),
         "confusion": _value_or_reason(lambda: plots.of_confusion(source)),
     }
     drawings = {
-        "runs": run_plots if len(sources) > 1 else [], "front": [], "spread": [], "tail": [],
+        "runs": curves.over_runs(named) if len(named) > 1 else [], "front": [], "spread": [], "tail": [],
         "sweep": plots.of_sweep(source), **{name: [plot.value] for name, plot in single.items() if plot.value},
     }  # fmt: skip
     for verdict in verdicts:
@@ -81,8 +80,8 @@ def render(sources: Sequence[Source]) -> str:
     return environment.from_string(_asset("page.html.j2")).render(
         style=Markup(_asset("page.css")), script=Markup(script), vega=Markup(vega),
         policy=_policy([vega, script]), data=Markup(embedded(drawings)), drawings=drawings,
-        several=len(sources) > 1, **single,
-        **(_comparison(sources) if len(sources) > 1 else {"runs": (), "changes": ()}), **_context(source, verdicts),
+        several=len(sources) > 1, runs=runs.runs(sources), changes=runs.changes(sources), **single,
+        **_context(source, verdicts),
     )  # fmt: skip
 
 
@@ -97,19 +96,12 @@ def _context(source: Source, verdicts: Sequence[Recommendation]) -> dict[str, An
         "timed": any(row.latency_us for row in results.rows), "full": table.full(results, verdicts),
         "agreement": main_table(results, rows).without_empty(), "digits": sections.digits(results), "changed": images,
         "changed_count": count, "known_flips": any(row.agreement for row in rows),
-        "notes": _notes(results), "violin_legend": latency.VIOLIN_LEGEND, "tail_legend": latency.TAIL_LEGEND,
+        # Beside the table, which marks the fastest by its rank alone.
+        "notes": [line.replace("▸ is the fastest; rows", "Rows") for line in footnotes(results)],
+        "violin_legend": latency.VIOLIN_LEGEND, "tail_legend": latency.TAIL_LEGEND,
         "reproduce": command.command(source), "caveats": command.caveats(source),
         "sections": [sections.call_breakdowns(results), sections.native_tools(results), sgemm.section(results)],
     }  # fmt: skip
-
-
-def _notes(results: Results) -> list[str]:
-    """Give what a reader must know beside the table, which marks the fastest by its rank alone."""
-    return [line.replace("▸ is the fastest; rows", "Rows") for line in footnotes(results)]
-
-
-def _comparison(sources: Sequence[Source]) -> dict[str, Any]:
-    return {"runs": runs.runs(sources), "changes": runs.changes(sources)}
 
 
 def _bundle(source: Source) -> Any:
