@@ -61,13 +61,13 @@ def render(sources: Sequence[Source]) -> str:
     sources = runs.ordered(sources)
     source = sources[-1]
     verdicts = recommendations(source.results)
-    run_plots = curves.over_runs(list(zip(runs.names_of(sources), (source.results for source in sources), strict=True)))
+    named = list(zip(runs.names_of(sources), (source.results for source in sources), strict=True))
     single = {
         "training": _value_or_reason(lambda: plots.of_training(_bundle(source))),
         "confusion": _value_or_reason(lambda: plots.of_confusion(source)),
     }
     drawings = {
-        "runs": run_plots if len(sources) > 1 else [], "front": [], "spread": [], "tail": [],
+        "runs": curves.over_runs(named) if len(named) > 1 else [], "front": [], "spread": [], "tail": [],
         "sweep": plots.of_sweep(source), **{name: [plot.value] for name, plot in single.items() if plot.value},
     }  # fmt: skip
     for verdict in verdicts:
@@ -80,8 +80,8 @@ def render(sources: Sequence[Source]) -> str:
     return environment.from_string(_asset("page.html.j2")).render(
         style=Markup(_asset("page.css")), script=Markup(script), vega=Markup(vega),
         policy=_policy([vega, script]), data=Markup(embedded(drawings)), drawings=drawings,
-        several=len(sources) > 1, **single,
-        **(_comparison(sources) if len(sources) > 1 else {"runs": (), "changes": ()}), **_context(source, verdicts),
+        several=len(sources) > 1, runs=runs.runs(sources), changes=runs.changes(sources), **single,
+        **_context(source, verdicts),
     )  # fmt: skip
 
 
@@ -96,19 +96,12 @@ def _context(source: Source, verdicts: Sequence[Recommendation]) -> dict[str, An
         "timed": any(row.latency_us for row in results.rows), "full": table.full(results, verdicts),
         "agreement": facts.agreement(rows), "digits": facts.digits(rows), "changed": images, "changed_count": count,
         "known_flips": any(row.agreement for row in rows),
-        "notes": _notes(results), "violin_legend": latency.VIOLIN_LEGEND, "tail_legend": latency.TAIL_LEGEND,
+        # Beside the table, which marks the fastest by its rank alone.
+        "notes": [line.replace("▸ is the fastest; rows", "Rows") for line in footnotes(results)],
+        "violin_legend": latency.VIOLIN_LEGEND, "tail_legend": latency.TAIL_LEGEND,
         "reproduce": command.command(source), "caveats": command.caveats(source),
         "sgemm_shares": _sgemm_shares(results),
     }  # fmt: skip
-
-
-def _notes(results: Results) -> list[str]:
-    """Give what a reader must know beside the table, which marks the fastest by its rank alone."""
-    return [line.replace("▸ is the fastest; rows", "Rows") for line in footnotes(results)]
-
-
-def _comparison(sources: Sequence[Source]) -> dict[str, Any]:
-    return {"runs": runs.runs(sources), "changes": runs.changes(sources)}
 
 
 def _bundle(source: Source) -> Any:
