@@ -6,11 +6,6 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import msgspec
-
-from digitbench.bundle import MANIFEST, Bundle
-from digitbench.errors import BundleError
-
 KEY = "layers"
 """Where they are in the manifest."""
 
@@ -61,17 +56,3 @@ def _layers_in(model: Any, prefix: str) -> Iterator[Layer]:
 def _shape(tensor: Any) -> Shape | None:
     shape = getattr(tensor, "shape", None)
     return None if shape is None else tuple(shape[1:])
-
-
-def layers_of(bundle: Bundle) -> tuple[Layer, ...]:
-    """Give the layers that a bundle's manifest records; none of an older one, or of a model that isn't Keras'.
-
-    Raises
-    ------
-    BundleError
-        What it records is something else.
-    """
-    try:
-        return msgspec.convert(bundle.stored.get(KEY, ()), tuple[Layer, ...])
-    except msgspec.ValidationError as exc:
-        raise BundleError(f"{bundle.path / MANIFEST}: its {KEY} can't be read: {exc}") from exc

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from digitbench.bundle import LATEST, MANIFEST, Bundle
-from digitbench.bundle.layers import layers_of
 from digitbench.errors import BundleError, UsageError, unknown
 from digitbench.evaluate.accuracy import wilson_interval
 from digitbench.records.timing import Interval
@@ -191,7 +190,7 @@ def describe(bundle: Bundle, name: str, *, latest: bool = False) -> Listed:
         name=name, path=bundle.path, recipe=bundle.recipe_name, dataset=bundle.dataset.name,
         fingerprint=bundle.dataset.fingerprint, imported=imported.format if imported else "",
         correct=metrics.correct if metrics else None, total=metrics.total if metrics else None,
-        parameters=sum(layer.parameters for layer in layers_of(bundle)) or None, bytes=measure_size(bundle.path),
+        parameters=sum(layer.parameters for layer in bundle.manifest.layers) or None, bytes=measure_size(bundle.path),
         artifacts=tuple((artifact.format, artifact.precision) for artifact in bundle.artifacts),
         created=created(bundle), latest=latest,
     )  # fmt: skip

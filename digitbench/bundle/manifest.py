@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from digitbench.bundle.layers import Layer
 from digitbench.records.precisions import FP32
 from digitbench.system.files import measure_size, sha256
 
@@ -297,8 +298,8 @@ class Manifest:
         As stored: recipes of older and newer versions have other fields, and a model made elsewhere has but a ``name``.
     form
         What the model takes and gives, as `digitbench.plugins.model_io.ModelIO.from_json` reads it.
-    metrics, training, versions, created, output
-        None, or the default, where the manifest doesn't say, or not as it should.
+    metrics, training, versions, created, output, layers
+        None, or the default, where the manifest doesn't say, as older ones of layers, or not as it should.
     not_written
         Why there is no export in a format of a model trained here.
     """
@@ -315,6 +316,7 @@ class Manifest:
     created: datetime | None = None
     output: Output = field(default_factory=Output)
     not_written: Mapping[str, str] = field(default_factory=dict)
+    layers: tuple[Layer, ...] = ()
 
     def __post_init__(self) -> None:
         if not isinstance(self.recipe.get("name"), str):
@@ -339,6 +341,7 @@ class Manifest:
 
 _ONLY_SHOWN = {
     "metrics": Metrics, "training": Training, "versions": dict[str, str], "created": datetime, "output": Output,
+    "layers": tuple[Layer, ...],
 }  # fmt: skip
 
 

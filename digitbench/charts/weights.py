@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from digitbench.bundle import Bundle, layers
+from digitbench.bundle import Bundle
 from digitbench.charts import canvas
 from digitbench.charts.image_grid import GAP, mosaic
 from digitbench.charts.palette import GREY
-from digitbench.errors import ArtifactError, BundleError
+from digitbench.errors import ArtifactError
 from digitbench.records.formatting import counted
 
 if TYPE_CHECKING:
@@ -90,11 +90,7 @@ def _refuse_undrawable_layer(bundle: Bundle) -> None:
     """
     if any(artifact.format == FORMAT for artifact in bundle.artifacts):
         return
-    try:
-        model_layers = layers.layers_of(bundle)
-    except BundleError:
-        return
-    first = next((layer for layer in model_layers if layer.parameters), None)
+    first = next((layer for layer in bundle.manifest.layers if layer.parameters), None)
     if first and "Conv" in first.kind:
         problem = f"its first layer, {first.name}, is a convolution ({first.kind})"
     elif first and "/" in first.name:

@@ -118,7 +118,7 @@ def _load(bundle: Bundle, progress: Progress) -> Any:
     path = bundle.open(bundle.find(plugins.trained()[1], bundle.usual_precision))
     keras = import_keras(progress)
     model = keras.models.load_model(path, compile=False, safe_mode=not trusted_files.holds(path))
-    if layers.KEY not in bundle.stored:  # it is older than this record
+    if not bundle.manifest.layers:  # it is older than this record
         with bundle.change() as stored:
             stored[layers.KEY] = layers.to_json(model)
     return model

@@ -16,7 +16,7 @@ from digitbench import plugins
 from digitbench.bundle import PLOTS, Artifact, Bundle, caveats
 from digitbench.bundle import history as training_history
 from digitbench.bundle.history import History
-from digitbench.bundle.layers import Shape, layers_of
+from digitbench.bundle.layers import Shape
 from digitbench.bundle.listing import Listed, describe
 from digitbench.errors import BundleError, ResultsError
 from digitbench.judge.sorting import fastest, group_of, sort_rows
@@ -91,7 +91,7 @@ def gather(bundle: Bundle) -> Shown:
     Raises
     ------
     BundleError
-        Its folder can't be read, or its manifest's layers aren't what they should be.
+        Its folder can't be read.
     """
     history, history_problem = None, ""
     try:
@@ -224,7 +224,7 @@ def _print_hanging(prefix: str, text: str, console: Console, *, indent: int = 0,
 
 
 def _print_layers(shown: Shown, console: Console) -> None:
-    layers = layers_of(shown.bundle)
+    layers = shown.bundle.manifest.layers
     console.print()
     if not layers:
         print_line("Layers: not recorded.", console, "dim")
@@ -303,7 +303,7 @@ def to_json(shown: Shown) -> dict[str, Any]:
     return {
         "schema": SCHEMA, "bundle": bundles.bundle_to_json(shown.listed), "recipe": manifest["recipe"],
         "training": manifest.get("training"), "versions": manifest.get("versions"),
-        "imported": manifest.get("imported"), "layers": [asdict(layer) for layer in layers_of(shown.bundle)],
+        "imported": manifest.get("imported"), "layers": [asdict(layer) for layer in shown.bundle.manifest.layers],
         "parameters": shown.listed.parameters,
         "artifacts": [{**asdict(artifact), "gone": shown.is_gone(artifact)} for artifact in shown.bundle.artifacts],
         "history": shown.history.to_json() if shown.history else {},

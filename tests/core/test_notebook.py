@@ -109,7 +109,8 @@ def bundle(untrained: Bundle, tmp_path: Path) -> Bundle:
 def test_a_bundle_shows_its_metrics_its_artifacts_and_its_training(bundle: Bundle) -> None:
     history = {"loss": [2.0, 1.0], "val_loss": [1.5, 1.75], "accuracy": [0.5, 1.0], "val_accuracy": [0.5, 0.75]}
     (bundle.path / "history.json").write_text(json.dumps(history), encoding="utf-8")
-    bundle.stored["layers"] = [{"name": "dense", "kind": "Dense", "parameters": 5}]
+    rewrite_manifest(bundle, bundle.stored | {"layers": [{"name": "dense", "kind": "Dense", "parameters": 5}]})
+    bundle = Bundle(bundle.path)
     html = bundle._repr_html_()
     page = check(html)
     assert page.rows[1][:2] == ["npz", "fp32"]

@@ -12,7 +12,6 @@ import pytest
 from conftest import Cli, Finished, complaint, run_cli
 
 from digitbench.bundle import Bundle
-from digitbench.bundle.layers import layers_of
 from digitbench.evaluate.accuracy import mean_interval
 from journeys.helpers import copied, weights_of
 
@@ -58,7 +57,7 @@ def test_several_seeds_are_told_with_mean_and_interval(ways: Ways) -> None:
 @pytest.mark.slow
 def test_a_committee_says_the_mean_of_its_members(ways: Ways) -> None:
     bundle = ways.bundles[0]
-    assert sum(layer.parameters for layer in layers_of(bundle)) == 2 * (785 * 8 + 9 * 8 + 9 * 10)
+    assert sum(layer.parameters for layer in bundle.manifest.layers) == 2 * (785 * 8 + 9 * 8 + 9 * 10)
     assert bundle.reference_scores().sum(axis=1) == pytest.approx(1, abs=1e-5)
 
 
