@@ -91,9 +91,8 @@ def score(
     scores_by_setup: dict[tuple[str, str], Scores] = {}
     bar = _ScoringBar(progress, len({candidate.setup for candidate in chosen if candidate.artifact}))
     results = session.run(
-        bundle, digits, chosen, plan=None, limit=limit, progress=bar, keep=lambda _: None,
+        bundle, digits, chosen, reference_scores, plan=None, limit=limit, progress=bar, keep=lambda _: None,
         on_scores=lambda setup, scores: scores_by_setup.update({setup[:2]: scores}),
-        against=session.ReferenceScores(reference_scores),
     )  # fmt: skip
     bar.end()
     labels = digits.test.head(limit).labels

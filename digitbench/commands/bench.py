@@ -126,7 +126,7 @@ def bench(
     if base:
         is_requested = partial(_asks_for, requested, batch_sizes, thread_counts)
         compare_and_gate(base, results, fail_on or [], force, outputs.console, asked=is_requested, excused=excused)
-    raise_failures(replace(results, rows=(*results.rows, *(sgemm.row for sgemm in results.roofs))))
+    raise_failures(replace(results, rows=results.all_rows))
 
 
 def _resumable_rows(earlier: Results, refused_options: Mapping[str, Any]) -> list[Row]:

@@ -123,11 +123,10 @@ def measure(
     from digitbench.measure import reference, session
 
     with outputs.progress() as progress:
-        digits, against = bundle_data(bundle, data, progress, allow_other_data=allow_other_data), None
-        if allow_other_data:
-            against = session.ReferenceScores(reference.scores_or_none(bundle, digits, limit, progress))
+        digits = bundle_data(bundle, data, progress, allow_other_data=allow_other_data)
+        against = reference.scores_or_none(bundle, digits, limit, progress)
         results = session.run(
-            bundle, digits, chosen, plan=plan, limit=limit, progress=progress, earlier=earlier, against=against,
+            bundle, digits, chosen, against, plan=plan, limit=limit, progress=progress, earlier=earlier,
             keep=lambda partial: outputs.saver.keep(partial, progress),
         )  # fmt: skip
     return results, digits

@@ -18,7 +18,7 @@ from digitbench.evaluate.accuracy import probabilities
 from digitbench.measure.candidates import Candidate
 from digitbench.records.arrays import Pixels
 from digitbench.system.machine import available_cores
-from digitbench.workers.pool import Job, Pool, Worker, WorkerError, read_scores
+from digitbench.workers.pool import Pool, Worker, WorkerError, read_scores
 
 PATIENCE = 0.4  # seconds for an answer; a process that takes longer is busy, and asked nothing else meanwhile
 Reply = dict[str, Any]
@@ -55,18 +55,12 @@ class CandidateProcess:
 
     def start(self) -> None:
         """Start the process and wait until it is ready, or has failed."""
-        row, artifact = self.candidate.row, self.candidate.artifact
-        assert artifact is not None
-        job = Job(
-            row.backend, artifact, row.threads, precision=row.precision, model_io=self.candidate.model_io,
-            module="digitbench.draw.worker",
-        )  # fmt: skip
-        (started,) = self._pool.start([job])
-        self._worker = started.worker
-        if started.error:
-            self.state, self.why = "crashed", str(started.error)
+        try:
+            self._worker, ready = self._pool.start_one(self.candidate.job(module="digitbench.draw.worker"))
+        except WorkerError as exc:
+            self.state, self.why = "crashed", str(exc)
         else:
-            self.state, self.runtime = "ready", "{name} {version}".format(**started.ready["runtime"])
+            self.state, self.runtime = "ready", "{name} {version}".format(**ready["runtime"])
 
     async def ask(self, picture: bytes, patience: float = PATIENCE) -> Reply:
         """Let it say which digit is in a picture of 28 × 28 bytes.
@@ -119,20 +113,21 @@ class ProcessGroup:
         From `digitbench.measure.candidates`; those without an artifact are listed, and not started.
     activation
         Of the model's output; see `digitbench.evaluate.accuracy.probabilities`.
+
+    Attributes
+    ----------
+    folder
+        For what is needed for a moment; it is removed in the end.
     """
 
     def __init__(self, candidates: Sequence[Candidate], activation: str) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="digitbench-draw-", ignore_cleanup_errors=True)
+        self.folder = self._folder.name
         blank = Path(self.folder) / "blank.npy"
         np.save(blank, np.zeros((1, 28, 28), np.float32))
         self.processes = [CandidateProcess(candidate, blank) for candidate in candidates]
         self._activation = activation
         self._starting = ThreadPoolExecutor(available_cores())
-
-    @property
-    def folder(self) -> str:
-        """A folder for what is needed for a moment; it is removed in the end."""
-        return self._folder.name
 
     def start(self) -> None:
         """Begin to start them, as many at a time as there are cores; those that load quickly come first."""

@@ -46,11 +46,12 @@ class Prober:
         self._start()
 
     def _start(self) -> None:
-        (started,) = self._pool.start([self._job])
-        if started.worker is None:
-            raise BundleError(_refusal(self._source, str(started.error)))
-        self._worker: Worker | None = started.worker
-        self.signature: Signature = msgspec.convert(started.ready["signature"], Signature)
+        try:
+            worker, ready = self._pool.start_one(self._job)
+        except WorkerError as exc:
+            raise BundleError(_refusal(self._source, str(exc))) from exc
+        self._worker: Worker | None = worker
+        self.signature: Signature = msgspec.convert(ready["signature"], Signature)
 
     def ask(self, model_io: ModelIO, order: Sequence[int], size: int = SCORING_BATCH) -> Scores | None:
         """Score the images of these numbers with a model I/O, in that order, `size` of them in each call.

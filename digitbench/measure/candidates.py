@@ -51,7 +51,7 @@ class Candidate:
     @property
     def setup(self) -> Setup:
         """The backend, precision and threads of the process that it runs in."""
-        return self.row.backend, self.row.precision, self.row.threads
+        return self.row.key[:3]
 
 
 def candidates(
@@ -196,11 +196,17 @@ def sgemm_candidates(bundle: Bundle, chosen: Sequence[Candidate]) -> list[Candid
     ]  # fmt: skip
 
 
-def named_baseline(name: str, chosen: Sequence[Candidate]) -> tuple[str, str] | None:
-    """Find the backend and precision that ``backend`` or ``backend:precision`` names, in the order of `chosen`."""
-    backend, _, precision = name.partition(":")
-    rows = (candidate.row for candidate in chosen if candidate.artifact and candidate.flops_per_image is None)
-    return next(
-        ((row.backend, row.precision) for row in rows
-         if row.backend == backend and precision in ("", row.precision)), None,
-    )  # fmt: skip
+def named_baseline(name: str, chosen: Sequence[Candidate]) -> tuple[str, str]:
+    """Find the backend and precision that ``backend`` or ``backend:precision`` names, in the order of `chosen`.
+
+    Raises
+    ------
+    UsageError
+        It is not among the candidates.
+    """
+    timed = [candidate.row.key[:2] for candidate in chosen if candidate.artifact and candidate.flops_per_image is None]
+    for backend, precision in timed:
+        if name.removesuffix(":") in (backend, f"{backend}:{precision}"):
+            return backend, precision
+    available = ", ".join(dict.fromkeys(":".join(pair) for pair in timed))
+    raise UsageError(f"--baseline {name}: not among what is measured here: {available}")

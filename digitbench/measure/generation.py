@@ -16,6 +16,7 @@ from digitbench.evaluate import intervals
 from digitbench.measure.candidates import Candidate
 from digitbench.measure.plan import WARM_UP_SHARE, Clock, Watch
 from digitbench.measure.run_state import RunState, Setup
+from digitbench.records import samples
 from digitbench.records.results import Busy, CallBreakdown, Generation, WarmUp
 from digitbench.system import machine
 from digitbench.workers.pool import Event, Pool, Worker, WorkerError, read_scores, read_spent
@@ -209,8 +210,7 @@ class GenerationRun:
                 self.state.twin((self.threads, size), self.generation, ratio)
             elif not copy and self.state.is_incomplete(key := (*setup, size), self.generation):
                 ready = self.ready[setup, 0]
-                measured = _generation(self.generation, tally, ready, ratio, frequency)
-                self.state.add(key, measured, np.concatenate(tally.spent))
+                self.state.add(key, _generation(self.generation, tally, ready, ratio, frequency))
 
     def _time_call_breakdowns(self, pool: Pool, tallies: dict[Process, _Tally], size: int) -> None:
         for setup, copy in tallies:
@@ -218,7 +218,7 @@ class GenerationRun:
             if not copy and (setup, 0) in self.workers and key in self.state and not self.state.is_sgemm(setup):
                 answer = self._ask(pool, (setup, 0), "ledger", size)
                 if answer:
-                    self.state.add_call_breakdown(key, CallBreakdown(**answer["ledger"]))
+                    self.state.update([key], ledger=CallBreakdown(**answer["ledger"]))
 
     def _ask(self, pool: Pool, process: Process, do: str, size: int | None = None, **facts: Any) -> Event | None:
         """Ask a worker. If it died, its candidate at this batch size has failed: others can still be measured."""
@@ -291,5 +291,5 @@ def _generation(index: int, tally: _Tally, ready: Event, ratio: float | None, fr
         index=index, n=len(spent), seconds=float(spent.sum()) / 1e9, p50=p50, p90=p90, p99=p99, p999=p999,
         load_seconds=ready["load_seconds"], first_prediction_us=ready["first_prediction_us"],
         peak_rss_bytes=max(turn["peak_rss_bytes"] for turn in tally.turns), warm_up=tally.warm_up, busy=busy,
-        ratio=ratio, wrong_labels=tally.wrong_labels,
+        ratio=ratio, wrong_labels=tally.wrong_labels, samples=samples.encode(spent),
     )  # fmt: skip

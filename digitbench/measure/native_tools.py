@@ -24,7 +24,7 @@ from digitbench.measure.generation import WORKER
 from digitbench.records.precisions import FP32
 from digitbench.records.results import NativeToolResult, Ratio
 from digitbench.system.progress import Progress
-from digitbench.workers.pool import Job, Pool, WorkerError, environment, read_spent, shared_images
+from digitbench.workers.pool import Job, Pool, environment, read_spent, shared_images
 
 PAIRS = 5
 SECONDS = 1.0  # of each side of a pair
@@ -52,6 +52,10 @@ class NativeToolRun:
     notes: Mapping[str, str]
 
 
+Tool = Callable[[Job, int, Path, Path], NativeToolRun]
+"""Takes a job, a batch size, the images' file and a folder for what it needs."""
+
+
 def check_installed(chosen: Sequence[Candidate]) -> None:
     """Find out before long work whether any candidate here has a native tool.
 
@@ -60,24 +64,17 @@ def check_installed(chosen: Sequence[Candidate]) -> None:
     UsageError
         None of the candidates has one.
     """
-    if not any(_has_native_tool(candidate) for candidate in chosen):
+    if not any(map(_tool_of, chosen)):
         names = [name for name, backend_class in plugins.classes().items() if backend_class.native_tool in TOOLS]
         message = f"only {', '.join(names)} have a tool of their own, and in fp32, for models made here"
         raise UsageError(f"--referee: {message}; choose one")
 
 
-def _has_native_tool(candidate: Candidate) -> bool:
-    # What the adapter itself costs doesn't depend on the precision: comparing one precision is enough.
-    return (
-        bool(candidate.artifact)
-        and _tool_of(candidate.row.backend) in TOOLS
-        and candidate.row.precision == FP32
-        and candidate.model_io.is_native
-    )
-
-
-def _tool_of(backend: str) -> str:
-    return plugins.find(backend).load().native_tool
+def _tool_of(candidate: Candidate) -> Tool | None:
+    # What the adapter itself costs doesn't depend on the precision: comparing one precision is enough. Sgemm has none.
+    if not candidate.artifact or candidate.flops_per_image or candidate.row.precision != FP32:
+        return None
+    return TOOLS.get(plugins.find(candidate.row.backend).load().native_tool) if candidate.model_io.is_native else None
 
 
 def run(images: Images, chosen: Sequence[Candidate], progress: Progress) -> tuple[NativeToolResult, ...]:
@@ -86,16 +83,16 @@ def run(images: Images, chosen: Sequence[Candidate], progress: Progress) -> tupl
     Each side of each pair is a fresh process. Of each backend in fp32 the smallest batch size and thread count is
     taken; for LiteRT a batch so large that its tool's rounding is under 1 %.
     """
-    smallest: dict[str, Candidate] = {}
+    smallest: dict[str, tuple[Candidate, Tool]] = {}
     for candidate in sorted(chosen, key=lambda candidate: (candidate.row.threads, candidate.row.batch_size or 0)):
-        if _has_native_tool(candidate):
-            smallest.setdefault(candidate.row.backend, candidate)
+        if tool := _tool_of(candidate):
+            smallest.setdefault(candidate.row.backend, (candidate, tool))
     results: list[NativeToolResult] = []
     with shared_images(images) as path, tempfile.TemporaryDirectory(prefix="digitbench-") as folder:
-        for name, candidate in smallest.items():
+        for name, (candidate, tool) in smallest.items():
             job = candidate.job(module=WORKER)
             try:
-                tool_run = TOOLS[_tool_of(name)](job, candidate.row.batch_size or 1, path, Path(folder))
+                tool_run = tool(job, candidate.row.batch_size or 1, path, Path(folder))
                 results += _compare(job, tool_run, path, progress)
             except CheckFailed as exc:  # a tool that failed is reported; what was measured stays
                 progress.say(f"{name}: no referee: {exc}")
@@ -132,13 +129,11 @@ def time_worker(job: Job, batch_size: int, images: Path, seconds: float = SECOND
         It failed or died.
     """
     with Pool(images) as pool:
-        (started,) = pool.start([job])
-        if started.worker is None:
-            raise started.error or WorkerError("the worker is gone")
-        pool.ask(started.worker, "warm_up", batch_size=batch_size, seconds=seconds / 3)
+        worker, _ = pool.start_one(job)
+        pool.ask(worker, "warm_up", batch_size=batch_size, seconds=seconds / 3)
         spent: list[Any] = []
         while sum(int(block.sum()) for block in spent) < seconds * 1e9:
-            spent.append(read_spent(pool.ask(started.worker, "turn", batch_size=batch_size, seconds=TURN_SECONDS)))
+            spent.append(read_spent(pool.ask(worker, "turn", batch_size=batch_size, seconds=TURN_SECONDS)))
         return float(np.median(np.concatenate(spent))) / 1000
 
 
@@ -261,7 +256,7 @@ def _tflite(job: Job, batch_size: int, images: Path, folder: Path) -> NativeTool
     return NativeToolRun(size, measure, {"litert-benchmark median": note})
 
 
-TOOLS: dict[str, Callable[[Job, int, Path, Path], NativeToolRun]] = {
+TOOLS: dict[str, Tool] = {
     "bare IOBinding loop": _onnx, "benchmark_app": _openvino, "litert-benchmark": _tflite,
 }  # fmt: skip
 """By what `digitbench.backend.Backend.native_tool` says."""

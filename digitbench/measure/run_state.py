@@ -16,7 +16,7 @@ from digitbench.measure import validity
 from digitbench.records import samples
 from digitbench.records.arrays import Labels
 from digitbench.records.precisions import FP32
-from digitbench.records.results import Busy, CallBreakdown, Floor, Generation, Key, Results, Row, SgemmRow, WarmUp
+from digitbench.records.results import Busy, Floor, Generation, Key, Results, Row, SgemmRow, WarmUp
 
 Setup = tuple[str, str, int]
 """Backend, precision, threads: what one process loads. It runs the candidates of all batch sizes."""
@@ -65,7 +65,6 @@ class RunState:
         flops: Mapping[Key, int] | None = None, reference_name: str = "", moved_by_batch: float = 0.0,
     ) -> None:  # fmt: skip
         self._rows, self._flops = {row.key: row for row in rows}, flops or {}
-        self._spent: dict[Key, dict[int, Nanoseconds]] = {key: {} for key in self._rows}  # of each generation
         self._previews: dict[Key, Nanoseconds] = {}
         self._labels, self._reference, self._seconds = labels, reference, seconds
         self._activation, self._reference_name = activation, reference_name
@@ -131,15 +130,15 @@ class RunState:
 
     def ready(self, setup: Setup, runtime: Mapping[str, Any], load_seconds: float, first_prediction_us: float) -> None:
         """A process was loaded."""
-        self._update(self.of_setup(setup), runtime=Runtime(**runtime))
+        self.update(self.of_setup(setup), runtime=Runtime(**runtime))
         # Else their median stays, also if it was started only as others' baseline.
         untimed = [key for key in self.of_setup(setup) if not self._rows[key].generations]
-        self._update(untimed, load_seconds=load_seconds, first_prediction_us=first_prediction_us)
+        self.update(untimed, load_seconds=load_seconds, first_prediction_us=first_prediction_us)
 
     def scored(self, setup: Setup, scores: Scores, peak_rss_bytes: int) -> None:
         """A process scored the test images."""
         self._labels_by_setup[setup] = np.asarray(scores.argmax(axis=1))
-        self._update(
+        self.update(
             self.of_setup(setup), peak_rss_bytes=peak_rss_bytes, accuracy=accuracy.accuracy(scores, self._labels),
             agreement=agreement.compare(scores, self._reference, self._labels, self._reference_name),
             calibration=accuracy.calibration(scores, self._labels, self._activation),
@@ -174,19 +173,14 @@ class RunState:
         """Show these calls of a process that is still being timed, until the first generation is complete."""
         self._previews[key] = spent
 
-    def add(self, key: Key, generation: Generation, spent: Nanoseconds) -> None:
-        """A process was timed; `generation` may come without its samples."""
-        self._spent[key][generation.index] = spent
+    def add(self, key: Key, generation: Generation) -> None:
+        """A process was timed."""
         others = [other for other in self._rows[key].generations if other.index != generation.index]
-        self._set_generations(key, [*others, replace(generation, samples=samples.encode(spent))])
+        self._set_generations(key, [*others, generation])
 
     def twin(self, cell: Cell, generation: int, ratio: float) -> None:
         """The baseline was timed against itself."""
         self._twins.setdefault(cell, {})[generation] = ratio
-
-    def add_call_breakdown(self, key: Key, breakdown: CallBreakdown) -> None:
-        """A candidate's call breakdown was measured."""
-        self._update([key], ledger=breakdown)
 
     def rebase(self) -> None:
         """Choose another baseline, since the old one died: the fastest that works; compute every ratio anew."""
@@ -222,13 +216,12 @@ class RunState:
     def resume(self, earlier: Results) -> None:
         """Take over what an earlier, stopped run had measured; what failed there is tried again."""
         self.baseline = earlier.settings.baseline_pair or self.baseline
-        for row in (*earlier.rows, *(sgemm_row.row for sgemm_row in earlier.roofs)):
+        for row in earlier.all_rows:
             if row.key not in self:
                 continue
+            for generation in row.generations:
+                samples.decode(generation.samples)  # what can't be read is reported now, and not in the middle
             self._rows[row.key] = replace(row, error=None, rank=None)
-            self._spent[row.key] = {
-                generation.index: samples.decode(generation.samples) for generation in row.generations
-            }  # fmt: skip
             if row.agreement:
                 labels = self._reference.argmax(axis=1)
                 for flip in row.agreement.flipped:
@@ -242,15 +235,15 @@ class RunState:
     def _candidates(self) -> list[tuple[Key, Row]]:
         return [(key, row) for key, row in self._rows.items() if key not in self._flops]
 
-    def _update(self, keys: Iterable[Key], **values: Any) -> None:
+    def update(self, keys: Iterable[Key], **values: Any) -> None:
+        """Something else became known of candidates."""
         for key in keys:
             self._rows[key] = replace(self._rows[key], **values)
 
     def _set_generations(self, key: Key, generations: Iterable[Generation]) -> None:
         """Compute anew what depends on them."""
         in_order = tuple(sorted(generations, key=lambda generation: generation.index))
-        spent = [self._spent[key][generation.index] for generation in in_order]
-        self._rows[key] = _with_metrics(replace(self._rows[key], generations=in_order), spent)
+        self._rows[key] = _with_metrics(replace(self._rows[key], generations=in_order))
 
     # --- what follows ---------------------------------------------------------------------------------------------
 
@@ -288,8 +281,8 @@ class RunState:
         return tuple(floors)
 
 
-def _with_metrics(row: Row, spent: Sequence[Nanoseconds]) -> Row:
-    """Compute anew what depends on the generations, of which `spent` are the calls."""
+def _with_metrics(row: Row) -> Row:
+    """Compute anew what depends on the generations."""
     generations = row.generations
     seconds = sum(generation.seconds for generation in generations)
     images = (row.batch_size or 1) * sum(generation.n for generation in generations)
@@ -299,7 +292,7 @@ def _with_metrics(row: Row, spent: Sequence[Nanoseconds]) -> Row:
     settled = sum(not warm_up.settled for warm_up in warm_ups) * 2 <= len(warm_ups)
     row = replace(
         row,
-        latency_us=intervals.summarise(spent),
+        latency_us=intervals.summarise([samples.decode(generation.samples) for generation in generations]),
         throughput_per_s=images / seconds,
         cpu_seconds_per_1000=busy.cpu_share * seconds / images * 1000,
         load_seconds=median(generation.load_seconds for generation in generations),

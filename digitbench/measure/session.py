@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from time import perf_counter
 
@@ -34,23 +34,26 @@ def run(
     bundle: Bundle,
     dataset: Dataset,
     chosen: Sequence[Candidate],
+    against: Scores | None,
     *,
     plan: Plan | None,
     limit: int | None,
     progress: RunProgress,
     keep: Callable[[Results], None],
     earlier: Results | None = None,
-    on_scores: Callable[[Setup, Scores], None] | None = None,
-    against: ReferenceScores | None = None,
+    on_scores: Callable[[Setup, Scores], None] = lambda setup, scores: None,
 ) -> Results:
     """Evaluate candidates and time those that have a batch size.
 
     Parameters
     ----------
     bundle, dataset
-        What was trained, and the data it was trained on; other data only with `against`.
+        What was trained, and the data.
     chosen
         From `digitbench.measure.candidates.candidates`.
+    against
+        The scores of the same images that candidates are compared with, float32 (n, 10), from
+        `digitbench.measure.reference`; None where there are none.
     plan
         How to time; None where nothing is timed.
     limit
@@ -63,8 +66,6 @@ def run(
         Results of a stopped run, which is continued: what they hold is not measured again.
     on_scores
         Called with the setup of each process that scores all test images, and its scores: float32, (n, 10).
-    against
-        The scores that candidates are compared with, where they aren't those that the bundle stores.
 
     Returns
     -------
@@ -73,23 +74,18 @@ def run(
 
     Raises
     ------
-    DataError
-        The dataset isn't the one that the bundle was trained on, and there is no `against`.
     UsageError
         The baseline isn't among the candidates, or `earlier` is of another machine, bundle or plan.
     """
     test = dataset.test.head(limit)
-    if against is None:
-        bundle.check_dataset(dataset)
-        against = ReferenceScores(bundle.reference_scores()[: len(test)])
     if plan and plan.baseline:
-        _check_baseline(plan.baseline, chosen)
+        named_baseline(plan.baseline, chosen)
     if earlier:
         _check_unchanged(earlier, bundle, len(test), plan)
     timing_plan = plan or Plan(generations=1)
-    facts = _Facts(bundle, dataset, len(test), plan, earlier, against.scores is not None)
+    facts = _Facts(bundle, dataset, len(test), plan, earlier, against is not None)
     # Without a reference the true labels take its place, since the run state needs one; its results aren't shown.
-    reference = np.eye(CLASSES, dtype=np.float32)[test.labels] if against.scores is None else against.scores
+    reference = np.eye(CLASSES, dtype=np.float32)[test.labels] if against is None else against
     activation = bundle.manifest.output.activation
     flops = {candidate.row.key: candidate.flops_per_image for candidate in chosen if candidate.flops_per_image}
     state = RunState(
@@ -114,8 +110,7 @@ def run(
     def record_scores(setup: Setup, scores: Scores) -> None:
         if plan is None:
             facts.classes[setup] = accuracy.of_classes(scores, test.labels)
-        if on_scores:
-            on_scores(setup, scores)
+        on_scores(setup, scores)
 
     watch = Watch(progress, redraw, lambda: keep(facts.results(state)), record_scores)
     try:
@@ -127,13 +122,6 @@ def run(
     except KeyboardInterrupt:
         return facts.results(state)
     return facts.results(state, complete=True, parent_cpu_share=clock.parent_share)
-
-
-@dataclass(frozen=True)
-class ReferenceScores:
-    """What candidates are compared with: float32 (n, 10) scores of the same images; None where there are none."""
-
-    scores: Scores | None
 
 
 class _Facts:
@@ -171,7 +159,7 @@ class _Facts:
         )  # fmt: skip
 
     def _completed(self, row: Row) -> Row:
-        classes = self.classes.get((row.backend, row.precision, row.threads), row.classes)
+        classes = self.classes.get(row.key[:3], row.classes)
         row_agreement = row.agreement if self._has_reference else None
         caveat = caveats.uncertified(self._manifest, row.artifact.path) if row.artifact else ""
         if row_agreement and caveat:
@@ -182,14 +170,6 @@ class _Facts:
 def _check_unchanged(earlier: Results, bundle: Bundle, test_images: int, plan: Plan | None) -> None:
     for change in earlier_results.changes(earlier, bundle, test_images, plan):
         raise UsageError(f"--resume: {change}; measure anew")
-    rows = (*earlier.rows, *(sgemm_row.row for sgemm_row in earlier.roofs))
-    for row in earlier_results.rows_of_other_artifacts(rows, bundle):
+    for row in earlier_results.rows_of_other_artifacts(earlier.all_rows, bundle):
         assert row.artifact
         raise UsageError(f"--resume: {row.backend}: {row.artifact.path} has changed since; measure anew")
-
-
-def _check_baseline(name: str, chosen: Sequence[Candidate]) -> None:
-    if not named_baseline(name, chosen):
-        timed = (candidate for candidate in chosen if candidate.artifact and candidate.flops_per_image is None)
-        available = list(dict.fromkeys(f"{candidate.row.backend}:{candidate.row.precision}" for candidate in timed))
-        raise UsageError(f"--baseline {name}: not among what is measured here: {', '.join(available)}")

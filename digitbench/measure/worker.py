@@ -6,12 +6,11 @@ each of these the answer is one JSON event in a line. Waiting for the next line,
 
 from __future__ import annotations
 
-import json
 from array import array
-from base64 import b64encode
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict
+from functools import partial
 from itertools import chain, islice, repeat
 from pathlib import Path
 from random import SystemRandom
@@ -25,17 +24,13 @@ from digitbench.backend import Backend, Images, Runtime, Scores, check_scores
 from digitbench.errors import ArtifactError, PluginError
 from digitbench.measure.fresh_images import FreshImages
 from digitbench.measure.loop import time_block
-from digitbench.measure.null import NullBackend
 from digitbench.measure.sgemm import NAME, SgemmBackend
 from digitbench.plugins.scoring import KEPT_ANSWERS, score
 from digitbench.system import machine
 from digitbench.system.files import sha256
-from digitbench.workers.protocol import Emit, answer
+from digitbench.workers.protocol import Emit, answer, encoded, received
 
 Event = dict[str, Any]
-
-BUILT_IN: Mapping[str, type[Backend]] = {NAME: SgemmBackend}
-"""Measured like a backend, but no plugin announces it."""
 
 WARM_UP_BLOCKS = 10  # as many fit into a warm-up's budget, if calls are quick
 WARM_UP_CALLS = 20
@@ -49,10 +44,8 @@ NULL_CALLS = 2000
 
 def serve(lines: Iterable[str], emit: Emit) -> None:
     """Load what the first line says, and answer each further line; see `digitbench.workers.pool`."""
-    commands = (json.loads(line) for line in lines)
-    job = next(commands)
+    job, images, commands = received(lines)
     load, artifact = _loader(job), Path(job["artifact"])
-    images: Images = np.asarray(np.load(job["images"], mmap_mode="r"))
     identity = _file_identity(artifact)
     began = perf_counter()
     backend = load()
@@ -81,8 +74,8 @@ def serve(lines: Iterable[str], emit: Emit) -> None:
 
 def _loader(job: Mapping[str, Any]) -> Callable[[], Backend]:
     """Find what a job names; calling what this gives imports the runtime and opens the artifact."""
-    if job["backend"] in BUILT_IN:
-        return lambda: BUILT_IN[job["backend"]](Path(job["artifact"]), threads=job["threads"])
+    if job["backend"] == NAME:  # measured like a backend, but no plugin announces it
+        return partial(SgemmBackend, Path(job["artifact"]), threads=job["threads"])
     return plugins.opener(job)
 
 
@@ -119,6 +112,17 @@ class _Block:
         return [int(label) for label in self.copy.argmax(axis=1)]
 
 
+class NullBackend:
+    """Answers without computing, so that what is timed is the timed loop itself."""
+
+    def __init__(self) -> None:
+        self._scores = np.zeros((1, 10), np.float32)
+
+    def predict(self, images: Images) -> Scores:
+        """Answer at once."""
+        return self._scores
+
+
 class _TimedCandidate:
     """A loaded backend, the images, and what is known of each batch size."""
 
@@ -141,7 +145,7 @@ class _TimedCandidate:
     def score(self) -> Event:
         """Score all images."""
         scores = score(self.backend, self.images)
-        return {"scores": _to_base64(scores), "peak_rss_bytes": self.peak_rss_bytes()}
+        return {"scores": encoded(scores), "peak_rss_bytes": self.peak_rss_bytes()}
 
     def warm_up(self, batch_size: int, seconds: float) -> Event:
         """Call until steady, or until `seconds` are over."""
@@ -164,7 +168,7 @@ class _TimedCandidate:
         spent = np.concatenate([block.spent for block in blocks])
         self.call_seconds[batch_size] = float(np.median(spent)) / 1e9
         return {
-            "spent": _to_base64(spent),
+            "spent": encoded(spent),
             "checked": [
                 {"first": (first + (end - 1) * batch_size) % len(self.images), "labels": block.labels}
                 for end, block in zip((split, len(batches)), blocks, strict=False)
@@ -222,10 +226,6 @@ def _fill_caches(backend: Backend, batches: Iterable[Images]) -> None:
         backend.predict(batch)
         if perf_counter() >= deadline:
             return
-
-
-def _to_base64(values: Any) -> str:
-    return b64encode(np.ascontiguousarray(values).tobytes()).decode("ascii")
 
 
 def cut(images: Images, size: int) -> list[Images]:

@@ -261,6 +261,11 @@ class Results:
     pairs: tuple[Pair, ...] = ()
     schema: str = field(default=SCHEMA)
 
+    @property
+    def all_rows(self) -> tuple[Row, ...]:
+        """The candidates' rows and sgemm's."""
+        return (*self.rows, *(sgemm.row for sgemm in self.roofs))
+
     def to_json(self) -> dict[str, Any]:
         """Give it as plain values, ready for `json.dumps`; what wasn't measured is left out of a row."""
         value = asdict(self) | {"settings": self.settings.to_json()}

@@ -119,9 +119,10 @@ class Worker:
         # A thread that blocks on the pipe: no polling, and it works the same on every system.
         self._reader = threading.Thread(target=self._read, args=(inbox,), daemon=True)
         self._reader.start()
-        request = {"backend": job.backend, "artifact": str(job.artifact.resolve()), "threads": job.threads,
-                   "precision": job.precision, "model_io": job.model_io.to_json()}  # fmt: skip
-        self.send({**request, "images": str(images)})
+        self.send({
+            "backend": job.backend, "artifact": str(job.artifact.resolve()), "threads": job.threads,
+            "precision": job.precision, "model_io": job.model_io.to_json(), "images": str(images),
+        })  # fmt: skip
 
     def _read(self, inbox: SimpleQueue[tuple[Worker, str]]) -> None:
         assert self._process.stdout is not None
@@ -239,6 +240,19 @@ class Pool:
                 else:
                     yield Started(worker.job, worker, answer)
 
+    def start_one(self, job: Job) -> tuple[Worker, Event]:
+        """Start a worker alone; give it with its ``ready`` event.
+
+        Raises
+        ------
+        WorkerError
+            It failed, died, or can't be started.
+        """
+        (started,) = self.start([job])
+        if started.worker is None:
+            raise started.error or WorkerError("the worker is gone")
+        return started.worker, started.ready
+
     def _start_worker(self, job: Job) -> Worker:
         with _interrupts_held():
             worker = Worker(job, self._images, self._inbox)
@@ -317,10 +331,8 @@ def score(job: Job, images: Images, timeout: float = TIMEOUT) -> Scores:
         The worker failed or died.
     """
     with shared_images(images) as path, Pool(path, timeout=timeout) as pool:
-        (started,) = pool.start([job])
-        if started.worker is None:
-            raise started.error or WorkerError("the worker is gone")
-        return read_scores(pool.ask(started.worker, "score"))
+        worker, _ = pool.start_one(job)
+        return read_scores(pool.ask(worker, "score"))
 
 
 def read_scores(event: Event) -> Scores:

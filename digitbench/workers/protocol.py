@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from digitbench.backend import Images, Scores
+from digitbench.backend import Images
 from digitbench.errors import DigitbenchError, is_verbose, reason
 
 Emit = Callable[..., None]
@@ -48,6 +49,6 @@ def received(lines: Iterable[str]) -> tuple[dict[str, Any], Images, Iterator[dic
     return job, np.asarray(np.load(job["images"], mmap_mode="r")), commands
 
 
-def encoded(scores: Scores) -> str:
-    """Write scores into an event: float32 (n, 10), as `digitbench.workers.pool.read_scores` reads them."""
-    return b64encode(np.ascontiguousarray(scores).tobytes()).decode("ascii")
+def encoded(values: npt.NDArray[Any]) -> str:
+    """Write an array into an event: scores, float32 (n, 10), or nanoseconds, int64 (n,)."""
+    return b64encode(np.ascontiguousarray(values).tobytes()).decode("ascii")

@@ -37,8 +37,8 @@ def measured(bundle: Bundle, batch_sizes: list[int] | None = None, **options: An
     """Results of numpy, in which no simulated worker's row is INVALID."""
     chosen = candidates(bundle, ["numpy"], [*(batch_sizes or [1])], [1])
     results = session.run(
-        bundle, data.load("digits"), chosen, plan=PLAN, limit=None, progress=ProgressRecorder(),
-        keep=lambda results: None, **options,
+        bundle, data.load("digits"), chosen, bundle.reference_scores(), plan=PLAN, limit=None,
+        progress=ProgressRecorder(), keep=lambda results: None, **options,
     )  # fmt: skip
     return with_rows(results, validity=())
 

@@ -26,6 +26,7 @@ from core.pools import (
 from digitbench.backend import Runtime
 from digitbench.measure import generation as generation_module
 from digitbench.measure.run_state import RunState
+from digitbench.records import samples
 from digitbench.records.results import ArtifactFile, Busy, Generation, Row, WarmUp
 from digitbench.workers.pool import WorkerError
 
@@ -40,8 +41,8 @@ def stage(monkeypatch: pytest.MonkeyPatch) -> FakePools:
     return new_stage
 
 
-def nanoseconds(*values: int) -> np.ndarray[Any, np.dtype[np.int64]]:
-    return np.array(values, np.int64)
+def add(state: RunState, generation: Generation, *nanoseconds: int) -> None:
+    state.add(KEY, replace(generation, samples=samples.encode(np.array(nanoseconds, np.int64))))
 
 
 def new_generation(index: int = 0, **changes: Any) -> Generation:
@@ -65,8 +66,8 @@ def state() -> RunState:
 
 
 def test_calls_of_all_generations_are_pooled_and_each_is_kept(state: RunState) -> None:
-    state.add(KEY, new_generation(0), nanoseconds(*[1_000_000] * 40))
-    state.add(KEY, new_generation(1), nanoseconds(*[3_000_000] * 20, 9_000_000))
+    add(state, new_generation(0), *[1_000_000] * 40)
+    add(state, new_generation(1), *[3_000_000] * 20, 9_000_000)
     row = row_of(state, "a", 4)
     assert row.latency_us
     assert (row.latency_us.n, row.latency_us.min, row.latency_us.max) == (61, 1000, 9000)
@@ -75,8 +76,8 @@ def test_calls_of_all_generations_are_pooled_and_each_is_kept(state: RunState) -
 
 
 def test_throughput_and_cpu_are_of_all_timed_calls(state: RunState) -> None:
-    state.add(KEY, new_generation(0, n=40, seconds=0.1, busy=Busy(1.0)), nanoseconds(*[2_500_000] * 40))
-    state.add(KEY, new_generation(1, n=60, seconds=0.3, busy=Busy(2.0)), nanoseconds(*[5_000_000] * 60))
+    add(state, new_generation(0, n=40, seconds=0.1, busy=Busy(1.0)), *[2_500_000] * 40)
+    add(state, new_generation(1, n=60, seconds=0.3, busy=Busy(2.0)), *[5_000_000] * 60)
     row = row_of(state, "a", 4)
     assert row.throughput_per_s == pytest.approx(4 * 100 / 0.4)
     assert row.cpu_seconds_per_1000 == pytest.approx((0.1 * 1 + 0.3 * 2) / 400 * 1000)
@@ -90,7 +91,7 @@ def test_what_a_process_told_of_itself_is_combined(state: RunState) -> None:
             index, load_seconds=load, peak_rss_bytes=peak, warm_up=WarmUp(20, 0.5, settled), ratio=2.0**index,
             busy=Busy(1.0, involuntary_per_s=None if index else 3.0, os_threads=index + 1, frequency_mhz=None),
         )  # fmt: skip
-        state.add(KEY, generation, nanoseconds(*[1_000_000] * 40))
+        add(state, generation, *[1_000_000] * 40)
     row = row_of(state, "a", 4)
     assert row.load_seconds == 2.0
     assert row.peak_rss_bytes == 300
@@ -107,18 +108,18 @@ def test_what_a_process_told_of_itself_is_combined(state: RunState) -> None:
 
 def test_generations_that_come_late_are_put_in_order(state: RunState) -> None:
     for index in (2, 0, 1):
-        state.add(KEY, new_generation(index), nanoseconds(*[1_000_000 + index] * 40))
+        add(state, new_generation(index), *[1_000_000 + index] * 40)
     assert [generation.index for generation in row_of(state, "a", 4).generations] == [0, 1, 2]
 
 
 def test_a_preview_gives_way_to_what_was_measured(state: RunState) -> None:
-    state.preview(KEY, nanoseconds(*[7_000_000] * 40))
+    state.preview(KEY, np.full(40, 7_000_000))
     row = row_of(state, "a", 4)
     assert row.latency_us
     assert row.latency_us.max == 7000
     assert row.generations == ()
-    state.add(KEY, new_generation(), nanoseconds(*[1_000_000] * 40))
-    state.preview(KEY, nanoseconds(*[7_000_000] * 40))
+    add(state, new_generation(), *[1_000_000] * 40)
+    state.preview(KEY, np.full(40, 7_000_000))
     row = row_of(state, "a", 4)
     assert row.latency_us
     assert row.latency_us.max == 1000
@@ -130,13 +131,13 @@ def test_a_preview_gives_way_to_what_was_measured(state: RunState) -> None:
 @pytest.mark.parametrize(("seconds", "lacks"), [(0.1, False), (0.091, False), (0.089, True), (0.001, True)])
 def test_a_generation_cut_short_is_still_to_do(state: RunState, seconds: float, lacks: bool) -> None:
     assert state.lacks(KEY, 0)
-    state.add(KEY, new_generation(0, seconds=seconds), nanoseconds(*[1_000_000] * 40))
+    add(state, new_generation(0, seconds=seconds), *[1_000_000] * 40)
     assert state.lacks(KEY, 0) is lacks
     assert state.lacks(KEY, 1)
 
 
 def test_failed_candidates_are_not_asked_again_but_what_they_gave_counts(state: RunState) -> None:
-    state.add(KEY, new_generation(0), nanoseconds(*[1_000_000] * 40))
+    add(state, new_generation(0), *[1_000_000] * 40)
     state.fail([KEY], "it died")
     state.fail([KEY], "something later")
     assert not state.lacks(KEY, 1)
@@ -214,13 +215,13 @@ def test_rounding_is_no_other_answer() -> None:
 
 def test_a_runtime_that_runs_other_threads_than_asked_for_is_invalid(state: RunState) -> None:
     state.ready(SETUP, asdict(Runtime("a", "1", "none", 8)), 0.5, 100.0)
-    state.add(KEY, new_generation(), nanoseconds(*[1_000_000] * 40))
+    add(state, new_generation(), *[1_000_000] * 40)
     (finding,) = row_of(state, "a", 4).validity or ()
     assert finding.reason == "the runtime runs 8 threads, not 1"
 
 
 def test_a_runtime_that_keeps_more_cores_busy_than_it_says_is_invalid(state: RunState) -> None:
-    state.add(KEY, new_generation(busy=Busy(1.9)), nanoseconds(*[1_000_000] * 40))
+    add(state, new_generation(busy=Busy(1.9)), *[1_000_000] * 40)
     (finding,) = row_of(state, "a", 4).validity or ()
     assert finding.reason == "it kept 1.9 cores busy with 1 asked for"
 

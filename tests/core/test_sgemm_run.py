@@ -102,7 +102,8 @@ def test_a_plugin_of_that_name_is_refused(untrained: Bundle, monkeypatch: pytest
 
 def test_it_is_no_baseline_that_can_be_named(untrained: Bundle) -> None:
     chosen = candidates(untrained, ["numpy"], [1], [1])
-    assert named_baseline(NAME, sgemm_candidates(untrained, chosen)) is None
+    with pytest.raises(UsageError, match=r"^--baseline sgemm: not among what is measured here: $"):
+        named_baseline(NAME, sgemm_candidates(untrained, chosen))
     assert named_baseline("numpy", [*sgemm_candidates(untrained, chosen), *chosen]) == ("numpy", "fp32")
 
 
@@ -294,7 +295,8 @@ def run(untrained: Bundle, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Res
     def call(plan: Plan = plan, **options: Any) -> Results:
         chosen = candidates(untrained, ["numpy"], [1, 4], [1])
         arguments = {"limit": None, "progress": ProgressRecorder(), "keep": lambda results: None, **options}
-        return session.run(untrained, digits, [*chosen, *sgemm_candidates(untrained, chosen)], plan=plan, **arguments)
+        measured = [*chosen, *sgemm_candidates(untrained, chosen)]
+        return session.run(untrained, digits, measured, untrained.reference_scores(), plan=plan, **arguments)
 
     return call
 
