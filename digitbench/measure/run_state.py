@@ -184,18 +184,15 @@ class RunState:
 
     def rebase(self) -> None:
         """Choose another baseline, since the old one died: the fastest that works; compute every ratio anew."""
-        working = {
-            key: row.generations for key, row in self._candidates() if row.generations and not row.error
-        }  # fmt: skip
+        working = [row for row in self._candidates() if row.generations and not row.error]
         if not working:
             return
-        smallest_cell = min((key[3] or 0, key[2]) for key in working)
-        latencies = {
-            key: intervals.log_interval([generation.p50 for generation in generations]).value
-            for key, generations in working.items()
-            if (key[3] or 0, key[2]) == smallest_cell
-        }
-        self.baseline = min(latencies, key=latencies.__getitem__)[:2]
+
+        def cell_and_latency(row: Row) -> tuple[int, int, float]:
+            p50 = intervals.log_interval([generation.p50 for generation in row.generations]).value
+            return row.batch_size or 0, row.threads, p50
+
+        self.baseline = min(working, key=cell_and_latency).key[:2]
         self._twins.clear()
         for key, row in self._rows.items():
             base = self._rows.get((*self.baseline, *key[2:]))
@@ -232,8 +229,8 @@ class RunState:
                 int(index): ratio for index, ratio in floor.generations.items()
             }
 
-    def _candidates(self) -> list[tuple[Key, Row]]:
-        return [(key, row) for key, row in self._rows.items() if key not in self._flops]
+    def _candidates(self) -> list[Row]:
+        return [row for key, row in self._rows.items() if key not in self._flops]
 
     def update(self, keys: Iterable[Key], **values: Any) -> None:
         """Something else became known of candidates."""
@@ -250,15 +247,15 @@ class RunState:
     def rows(self) -> tuple[Row, ...]:
         """Every candidate's row as far as it is known, in the order they were given."""
         ratios_by_cell: dict[Cell, dict[Key, dict[int, float]]] = {}
-        for key, row in self._candidates():
+        for row in self._candidates():
             if row.generations and row.batch_size and not row.error:
                 ratios = {measured.index: measured.ratio for measured in row.generations if measured.ratio is not None}
-                ratios_by_cell.setdefault((row.threads, row.batch_size), {})[key] = ratios
+                ratios_by_cell.setdefault((row.threads, row.batch_size), {})[row.key] = ratios
         floors = {(floor.threads, floor.batch_size): floor.ratio for floor in self.floors()}
         ranks: dict[Key, int] = {}
         for cell, cell_ratios in ratios_by_cell.items():
             ranks |= intervals.ranks(cell_ratios, floors.get(cell))
-        return tuple(self._shown(row, ranks.get(key)) for key, row in self._candidates())
+        return tuple(self._shown(row, ranks.get(row.key)) for row in self._candidates())
 
     def _shown(self, row: Row, rank: int | None = None) -> Row:
         """Give a row as results have it. A preview is summarised only here: between turns nothing is computed."""
@@ -302,7 +299,7 @@ def _with_metrics(row: Row) -> Row:
         ratio=intervals.log_interval(ratios) if ratios else None,
         busy=busy,
     )
-    return replace(row, validity=validity.findings(row))
+    return replace(row, validity=tuple(validity.findings(row)))
 
 
 def _total_busy(generations: Sequence[Generation]) -> Busy:

@@ -14,7 +14,7 @@ STEAL_SHARE = 0.05
 QUIETER_ADVICE = "close what else runs here, or measure on a quieter machine"
 
 
-def findings(row: Row) -> tuple[Finding, ...]:
+def findings(row: Row) -> Iterator[Finding]:
     """Say why a timed row is INVALID; nothing if it is VALID.
 
     Parameters
@@ -22,10 +22,6 @@ def findings(row: Row) -> tuple[Finding, ...]:
     row
         With its generations, and `busy` and `warm_up` over all of them.
     """
-    return tuple(_check(row))
-
-
-def _check(row: Row) -> Iterator[Finding]:
     wrong = sum(generation.wrong_labels for generation in row.generations)
     if wrong:
         reason = f"while it was timed, {wrong} sampled predictions had another label than in the accuracy run"

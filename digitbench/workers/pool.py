@@ -116,6 +116,9 @@ class Worker:
             env=environment(job.threads) | {"TMPDIR": str(images.parent)},
             text=True, encoding="utf-8", start_new_session=True,
         )  # fmt: skip
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._stdin, self._stdout = self._process.stdin, self._process.stdout
         # A thread that blocks on the pipe: no polling, and it works the same on every system.
         self._reader = threading.Thread(target=self._read, args=(inbox,), daemon=True)
         self._reader.start()
@@ -125,17 +128,15 @@ class Worker:
         })  # fmt: skip
 
     def _read(self, inbox: SimpleQueue[tuple[Worker, str]]) -> None:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
+        for line in self._stdout:
             inbox.put((self, line))
         inbox.put((self, ""))
 
     def send(self, command: Mapping[str, Any]) -> None:
         """Send a line; if the worker is gone, the end of its output shows that."""
-        assert self._process.stdin is not None
         try:
-            self._process.stdin.write(json.dumps(command) + "\n")
-            self._process.stdin.flush()
+            self._stdin.write(json.dumps(command) + "\n")
+            self._stdin.flush()
         except BrokenPipeError:
             return
 
@@ -168,11 +169,9 @@ class Worker:
         self._reader.join(GRACE_SECONDS)
         if self._reader.is_alive():
             return  # a child that left the session still holds the pipe: don't wait for it
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
         with suppress(BrokenPipeError):  # what is still in the buffer has no reader any more
-            self._process.stdin.close()
-        self._process.stdout.close()
+            self._stdin.close()
+        self._stdout.close()
         self._stderr.close()
 
 
