@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -171,11 +172,23 @@ def images(dataset: data.Dataset) -> Images:
 
 
 @pytest.fixture(scope="module")
-def facts(candidate: Candidate, bundle: Bundle, dataset: data.Dataset) -> dict[str, Any]:
+def open_backend(candidate: Candidate) -> Callable[[], Backend]:
+    """Opens the candidate's artifact in this process, as workers do in theirs."""
+    assert candidate.artifact
+    return partial(
+        plugins.find(candidate.row.backend).open, candidate.artifact, threads=candidate.row.threads,
+        precision=candidate.row.precision, model_io=candidate.model_io,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def facts(
+    candidate: Candidate, open_backend: Callable[[], Backend], bundle: Bundle, dataset: data.Dataset
+) -> dict[str, Any]:
     """What goes into ``extra_info`` beside a latency; measured with a backend that is closed again."""
     test, row = dataset.test, candidate.row
     assert row.artifact
-    with candidate.open() as backend:
+    with open_backend() as backend:
         scores = score(backend, test.images)
         runtime = backend.runtime
     compared = agreement.compare(scores, bundle.reference_scores(), test.labels, bundle.reference_backend)
@@ -194,9 +207,9 @@ def facts(candidate: Candidate, bundle: Bundle, dataset: data.Dataset) -> dict[s
 
 
 @pytest.fixture(scope="module")
-def backend(candidate: Candidate, facts: dict[str, Any]) -> Iterator[Backend]:
+def backend(open_backend: Callable[[], Backend], facts: dict[str, Any]) -> Iterator[Backend]:
     """The backend, alive until its last test; `facts` comes first, so that only one is alive at a time."""
-    with candidate.open() as backend:
+    with open_backend() as backend:
         yield backend
 
 

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from digitbench.backend import Backend, Images
-from digitbench.measure.candidates import Candidate
 from digitbench.measure.worker import cut
 
 WARM_UP_CALLS = 20
@@ -20,14 +19,14 @@ Make = Callable[[], Backend]
 
 
 @pytest.fixture
-def make(candidate: Candidate) -> Iterator[Make]:
+def make(open_backend: Make) -> Iterator[Make]:
     """Opens the candidate, closing the backend that it opened before."""
     alive: list[Backend] = []
 
     def reopen() -> Backend:
         while alive:
             alive.pop().close()
-        alive.append(candidate.open())
+        alive.append(open_backend())
         return alive[0]
 
     yield reopen

@@ -33,13 +33,6 @@ class Candidate:
     flops_per_image: int | None = None
     model_io: ModelIO = NATIVE_IO
 
-    def open(self) -> Backend:
-        """Open its artifact in this process, as workers do in theirs; for the errors see `plugins.Plugin.open`."""
-        assert self.artifact
-        row = self.row
-        plugin = plugins.find(row.backend)
-        return plugin.open(self.artifact, threads=row.threads, precision=row.precision, model_io=self.model_io)
-
     def job(self, **options: Any) -> Job:
         """What a worker loads to run it."""
         assert self.artifact

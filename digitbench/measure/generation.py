@@ -10,7 +10,6 @@ from time import perf_counter, process_time
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from digitbench.evaluate import intervals
 from digitbench.measure.candidates import Candidate
@@ -33,7 +32,7 @@ class _Tally:
     """What was measured of one process at one batch size."""
 
     warm_up: WarmUp
-    spent: list[npt.NDArray[np.int64]] = field(default_factory=list)
+    spent: list[samples.Nanoseconds] = field(default_factory=list)
     turns: list[Event] = field(default_factory=list)
     wrong_labels: int = 0
     seconds: float = 0.0

@@ -21,6 +21,7 @@ from digitbench.backend import Images
 from digitbench.errors import CheckFailed, UsageError, one_line
 from digitbench.measure.candidates import Candidate
 from digitbench.measure.generation import WORKER
+from digitbench.measure.plan import TURN_SECONDS
 from digitbench.records.precisions import FP32
 from digitbench.records.results import NativeToolResult, Ratio
 from digitbench.system.progress import Progress
@@ -28,7 +29,6 @@ from digitbench.workers.pool import Job, Pool, environment, read_spent, shared_i
 
 PAIRS = 5
 SECONDS = 1.0  # of each side of a pair
-TURN_SECONDS = 0.05
 ROUNDING_US = 10.0  # of litert-benchmark
 ROUNDING_SHARE = 0.01
 LARGEST_BATCH = 4096

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from time import perf_counter
+from typing import Protocol
 
 from digitbench.backend import Scores
-from digitbench.measure.watching import RunProgress
+from digitbench.records.results import Results
+from digitbench.system.progress import Progress
 from digitbench.workers.pool import TIMEOUT
 
 TURN_SECONDS = 0.05
@@ -74,6 +76,21 @@ class Clock:
     def parent_share(self) -> float | None:
         """CPU seconds of this process per second of turns; None if they were too short to say."""
         return self.parent_cpu / self.turns_wall if self.turns_wall >= MIN_SHARE_SECONDS else None
+
+
+class RunProgress(Progress, Protocol):
+    """Progress of a run, which shows its table as it fills."""
+
+    def table(self, results: Results, done: float, total: float) -> None:
+        """Show what is measured so far.
+
+        Parameters
+        ----------
+        results
+            Every row, also those of which nothing is known yet.
+        done, total
+            Seconds that have passed, and seconds of the whole run.
+        """
 
 
 @dataclass

@@ -8,7 +8,6 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from digitbench.backend import Runtime, Scores
 from digitbench.evaluate import accuracy, agreement, intervals
@@ -20,8 +19,6 @@ from digitbench.records.results import Busy, Floor, Generation, Key, Results, Ro
 
 Setup = tuple[str, str, int]
 """Backend, precision, threads: what one process loads. It runs the candidates of all batch sizes."""
-
-Nanoseconds = npt.NDArray[np.int64]
 
 Cell = tuple[int, int]
 """Threads and batch size: candidates of one cell are compared with each other."""
@@ -65,7 +62,7 @@ class RunState:
         flops: Mapping[Key, int] | None = None, reference_name: str = "", moved_by_batch: float = 0.0,
     ) -> None:  # fmt: skip
         self._rows, self._flops = {row.key: row for row in rows}, flops or {}
-        self._previews: dict[Key, Nanoseconds] = {}
+        self._previews: dict[Key, samples.Nanoseconds] = {}
         self._labels, self._reference, self._seconds = labels, reference, seconds
         self._activation, self._reference_name = activation, reference_name
         self._margins = agreement.margins(reference)
@@ -169,7 +166,7 @@ class RunState:
         indices = np.arange(first, first + len(labels)) % len(scored_labels)
         return int((stable[indices] & (scored_labels[indices] != np.asarray(labels))).sum())
 
-    def preview(self, key: Key, spent: Nanoseconds) -> None:
+    def preview(self, key: Key, spent: samples.Nanoseconds) -> None:
         """Show these calls of a process that is still being timed, until the first generation is complete."""
         self._previews[key] = spent
 

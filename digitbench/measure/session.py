@@ -16,10 +16,9 @@ from digitbench.errors import UsageError
 from digitbench.evaluate import accuracy, agreement, intervals
 from digitbench.measure import earlier_results
 from digitbench.measure.candidates import Candidate, named_baseline
-from digitbench.measure.plan import Plan, Watch
+from digitbench.measure.plan import Plan, RunProgress, Watch
 from digitbench.measure.run_state import RunState, Setup
 from digitbench.measure.schedule import measure
-from digitbench.measure.watching import RunProgress
 from digitbench.records.arrays import CLASSES
 from digitbench.records.results import ClassResult, Results, Row
 from digitbench.records.settings import Settings

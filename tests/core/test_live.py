@@ -12,7 +12,7 @@ from rich.console import Console
 
 from core.helpers import Recorder
 from core.test_terminal import FLOOR, a_run, compared, results_of
-from digitbench.measure.watching import RunProgress
+from digitbench.measure.plan import RunProgress
 from digitbench.records.results import Ratio, Results, Row
 from digitbench.records.settings import Settings
 from digitbench.report import live as live_module

@@ -32,7 +32,7 @@ from digitbench.bundle import Bundle
 from digitbench.commands.bench import bench
 from digitbench.errors import ArtifactError, CheckFailed, PluginError, UsageError
 from digitbench.judge.compare import compare
-from digitbench.measure import generation, schedule, session, worker
+from digitbench.measure import generation, native_tools, schedule, session, worker
 from digitbench.measure.candidates import Candidate, candidates, named_baseline, sgemm_candidates
 from digitbench.measure.plan import Plan
 from digitbench.measure.run_state import RunState
@@ -105,6 +105,11 @@ def test_it_is_no_baseline_that_can_be_named(untrained: Bundle) -> None:
     with pytest.raises(UsageError, match=r"^--baseline sgemm: not among what is measured here: $"):
         named_baseline(NAME, sgemm_candidates(untrained, chosen))
     assert named_baseline("numpy", [*sgemm_candidates(untrained, chosen), *chosen]) == ("numpy", "fp32")
+
+
+def test_no_runtime_has_a_tool_for_it(untrained: Bundle) -> None:
+    alone = sgemm_candidates(untrained, candidates(untrained, ["numpy"], [1], [1]))
+    assert native_tools.run(untrained.reference_scores()[:1], alone, ProgressRecorder()) == ()
 
 
 # --- with simulated workers: measured, and kept apart --------------------------------------------------------------
