@@ -6,7 +6,6 @@ import json
 import re
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -52,8 +51,8 @@ class NativeToolRun:
     notes: Mapping[str, str]
 
 
-Tool = Callable[[Job, int, Path, Path], NativeToolRun]
-"""Takes a job, a batch size, the images' file and a folder for what it needs."""
+Tool = Callable[[Job, int, Path], NativeToolRun]
+"""Takes a job, a batch size and the images' file, beside which there is room for what it writes."""
 
 
 def check_installed(chosen: Sequence[Candidate]) -> None:
@@ -88,11 +87,11 @@ def run(images: Images, chosen: Sequence[Candidate], progress: Progress) -> tupl
         if tool := _tool_of(candidate):
             smallest.setdefault(candidate.row.backend, (candidate, tool))
     results: list[NativeToolResult] = []
-    with shared_images(images) as path, tempfile.TemporaryDirectory(prefix="digitbench-") as folder:
+    with shared_images(images) as path:
         for name, (candidate, tool) in smallest.items():
             job = candidate.job(module=WORKER)
             try:
-                tool_run = tool(job, candidate.row.batch_size or 1, path, Path(folder))
+                tool_run = tool(job, candidate.row.batch_size or 1, path)
                 results += _compare(job, tool_run, path, progress)
             except CheckFailed as exc:  # a tool that failed is reported; what was measured stays
                 progress.say(f"{name}: no referee: {exc}")
@@ -188,7 +187,7 @@ _OPENVINO_PRINTS = re.compile(
 )
 
 
-def _openvino(job: Job, batch_size: int, images: Path, folder: Path) -> NativeToolRun:
+def _openvino(job: Job, batch_size: int, images: Path) -> NativeToolRun:
     tool = _installed_tool("benchmark_app")
     command = [
         tool, "-m", str(job.artifact), "-d", "CPU", "-hint", "none", "-api", "sync", "-nstreams", "1",
@@ -212,7 +211,7 @@ def _openvino(job: Job, batch_size: int, images: Path, folder: Path) -> NativeTo
     return NativeToolRun(batch_size, measure, notes)
 
 
-def _onnx(job: Job, batch_size: int, images: Path, folder: Path) -> NativeToolRun:
+def _onnx(job: Job, batch_size: int, images: Path) -> NativeToolRun:
     request = {
         "artifact": str(job.artifact), "images": str(images), "threads": job.threads, "batch_size": batch_size,
         "seconds": SECONDS,
@@ -234,22 +233,22 @@ def _onnx(job: Job, batch_size: int, images: Path, folder: Path) -> NativeToolRu
     return NativeToolRun(batch_size, measure, notes)
 
 
-def _tflite(job: Job, batch_size: int, images: Path, folder: Path) -> NativeToolRun:
+def _tflite(job: Job, batch_size: int, images: Path) -> NativeToolRun:
     tool = _installed_tool("litert-benchmark")
     size = batch_size
     while (call := time_worker(job, size, images, SECONDS / 5)) * ROUNDING_SHARE < ROUNDING_US and size < LARGEST_BATCH:
         # By the largest power of two that this latency allows, at least 2; latency grows no faster than the batch.
         size = min(LARGEST_BATCH, size * max(2, 1 << int(np.log2(ROUNDING_US / ROUNDING_SHARE / call))))
-    fixed = folder / f"batch-{size}.tflite"
+    fixed, printed = images.with_name(f"batch-{size}.tflite"), images.with_name("litert.json")
     request = {"artifact": str(job.artifact), "target": str(fixed), "batch_size": size, "threads": job.threads}
     _script("tflite_batch", request)
     runs = max(20, round(SECONDS * 1e6 / call))
     command = [tool, "--model", str(fixed), "--num_threads", str(job.threads), "--num_runs", str(runs),
-               "--warmup_runs", str(max(5, runs // 3)), "--result_json", str(folder / "litert.json")]  # fmt: skip
+               "--warmup_runs", str(max(5, runs // 3)), "--result_json", str(printed)]  # fmt: skip
 
     def measure() -> Mapping[str, float]:
         _run_tool(command, job.threads)
-        report = json.loads((folder / "litert.json").read_text(encoding="utf-8"))
+        report = json.loads(printed.read_text(encoding="utf-8"))
         return {"litert-benchmark median": float(report["latency"]["median_ms"]) * 1000}
 
     note = f"it rounds to 10 µs, hence the batch of {size}; fixed in a copy of the model, since it can't be told one"

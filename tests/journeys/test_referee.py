@@ -41,7 +41,7 @@ def test_each_tool_measures_what_we_do(trained: Bundle, monkeypatch: pytest.Monk
 
 
 def test_a_tool_that_breaks_is_told_and_the_others_go_on(trained: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(job: Job, batch_size: int, images: Path, folder: Path) -> native_tools.NativeToolRun:
+    def broken(job: Job, batch_size: int, images: Path) -> native_tools.NativeToolRun:
         raise CheckFailed("benchmark_app is not installed")
 
     monkeypatch.setattr(native_tools, "PAIRS", 1)
