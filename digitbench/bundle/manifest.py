@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from digitbench.bundle.layers import Layer
+from digitbench.plugins.model_io import NATIVE_IO, ModelIO
 from digitbench.records.precisions import FP32
 from digitbench.system.files import measure_size, sha256
 
@@ -297,7 +298,7 @@ class Manifest:
     recipe
         As stored: recipes of older and newer versions have other fields, and a model made elsewhere has but a ``name``.
     form
-        What the model takes and gives, as `digitbench.plugins.model_io.ModelIO.from_json` reads it.
+        What the model takes and gives.
     metrics, training, versions, created, output, layers
         None, or the default, where the manifest doesn't say, as older ones of layers, or not as it should.
     not_written
@@ -308,7 +309,7 @@ class Manifest:
     dataset: DatasetInfo
     artifacts: tuple[Artifact, ...]
     reference: ReferenceFile
-    form: Any = field(default_factory=dict)
+    form: ModelIO = NATIVE_IO
     imported: Imported | None = None
     metrics: Metrics | None = None
     training: Training | None = None

@@ -7,11 +7,12 @@ import traceback
 from base64 import b64encode
 from collections.abc import Iterable
 from contextlib import ExitStack, suppress
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from msgspec.structs import replace
 
 from digitbench import plugins
 from digitbench.backend import Backend, Images

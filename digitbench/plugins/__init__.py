@@ -18,6 +18,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from msgspec import structs
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -255,7 +256,7 @@ def exported(model_io: ModelIO, format: str) -> ModelIO:
     """Give the I/O of what an exporter writes of a model: one output, no code, and perhaps any number of images."""
     exporter = exporters().get(format)
     batch = None if exporter and exporter.frees_batch else model_io.batch
-    return replace(model_io, batch=batch, output=replace(model_io.output, name=""), code=False)
+    return structs.replace(model_io, batch=batch, output=replace(model_io.output, name=""), code=False)
 
 
 def title(name: str) -> str:
