@@ -97,7 +97,7 @@ class Plugin:
 
     def missing(self) -> list[str]:
         """Names of the requirements that are not installed, found without importing any."""
-        return [requirement.name for requirement in self.requirements if not _installed(requirement.name)]
+        return [requirement.name for requirement in self.requirements if not _version(requirement.name)]
 
     def require(self) -> None:
         """Refuse to go on where a requirement is not installed.
@@ -112,11 +112,8 @@ class Plugin:
 
     def runtime_versions(self) -> dict[str, str]:
         """Version of each installed requirement, by name; without importing any."""
-        return {
-            requirement.name: _version(requirement.name)
-            for requirement in self.requirements
-            if _installed(requirement.name)
-        }
+        versions = {requirement.name: _version(requirement.name) for requirement in self.requirements}
+        return {name: version for name, version in versions.items() if version}
 
     def load(self) -> type[Backend]:
         """Import the plugin's class.
@@ -333,19 +330,14 @@ def _applies_with(requirement: Requirement, extra: str) -> bool:
     return requirement.marker is None or requirement.marker.evaluate({"extra": extra})
 
 
-def _installed(name: str) -> bool:
-    # A runtime comes under several distributions (tensorflow-cpu, onnxruntime-openvino): the module decides.
-    try:
-        metadata.distribution(name)
-    except metadata.PackageNotFoundError:
-        return find_spec(_module_of(name)) is not None
-    return True
-
-
 def _version(name: str) -> str:
+    """Give the version of what is installed; nothing where it isn't, and ``unknown`` of a module of no distribution."""
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
+        # A runtime comes under several distributions (tensorflow-cpu, onnxruntime-openvino): the module decides.
+        if find_spec(_module_of(name)) is None:
+            return ""
         distributions = metadata.packages_distributions().get(_module_of(name), [])
         return metadata.version(distributions[0]) if distributions else "unknown"
 
