@@ -102,7 +102,8 @@ def find(folder: Path, sort: str = "age") -> BundleList:
         problem = "not a folder" if folder.exists() else "no such folder"
         raise BundleError(f"{folder}: {problem}; name one that holds bundles, such as runs")
     try:
-        candidates = dict(_candidates(folder))
+        is_bundle = (folder / MANIFEST).exists()
+        candidates = {folder.resolve().name: folder} if is_bundle else dict(_candidates(folder, folder, DEPTH))
     except OSError as exc:
         raise BundleError(f"{folder}: can't be read: {exc.strerror or exc}") from exc
     latest, seen = _latest(folder), set[Path]()
@@ -124,18 +125,11 @@ def find(folder: Path, sort: str = "age") -> BundleList:
     )
 
 
-def _candidates(folder: Path) -> Iterator[tuple[str, Path]]:
+def _candidates(folder: Path, top: Path, depth: int) -> Iterator[tuple[str, Path]]:
     """Give what may be a bundle, by its name; a folder without a manifest only if none is in it either.
 
     An empty folder is none: a bundle is being made there, or that was stopped.
     """
-    if (folder / MANIFEST).exists():
-        yield folder.resolve().name, folder
-        return
-    yield from _candidates_below(folder, folder, DEPTH)
-
-
-def _candidates_below(folder: Path, top: Path, depth: int) -> Iterator[tuple[str, Path]]:
     with os.scandir(folder) as entries:
         paths = sorted(Path(entry.path) for entry in entries if not entry.name.startswith("."))
     for path in paths:
@@ -144,15 +138,15 @@ def _candidates_below(folder: Path, top: Path, depth: int) -> Iterator[tuple[str
             yield name, path
         elif path.is_dir():
             # A link to a folder of bundles isn't followed: it may lead back here, or anywhere.
-            deeper = [] if path.is_symlink() or depth == 1 else _readable_candidates_below(path, top, depth - 1)
+            deeper = [] if path.is_symlink() or depth == 1 else _readable_candidates(path, top, depth - 1)
             yield from deeper
             if not deeper and folder == top and not is_empty(path):
                 yield name, path
 
 
-def _readable_candidates_below(folder: Path, top: Path, depth: int) -> list[tuple[str, Path]]:
+def _readable_candidates(folder: Path, top: Path, depth: int) -> list[tuple[str, Path]]:
     try:
-        return list(_candidates_below(folder, top, depth))
+        return list(_candidates(folder, top, depth))
     except OSError:  # this user may not read it: `Bundle` says so
         return []
 

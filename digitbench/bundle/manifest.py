@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import msgspec
 
@@ -340,16 +340,14 @@ class Manifest:
         return msgspec.convert({key: part for key, part in value.items() if _is_readable(key, part)}, cls)
 
 
-_ONLY_SHOWN = {
-    "metrics": Metrics, "training": Training, "versions": dict[str, str], "created": datetime, "output": Output,
-    "layers": tuple[Layer, ...],
-}  # fmt: skip
+_ONLY_SHOWN = ("metrics", "training", "versions", "created", "output", "layers")
+_TYPES = get_type_hints(Manifest)
 
 
 def _is_readable(key: str, part: Any) -> bool:
     if key in _ONLY_SHOWN:
         try:
-            msgspec.convert(part, _ONLY_SHOWN[key])
+            msgspec.convert(part, _TYPES[key])
         except msgspec.ValidationError:
             return False
     return True

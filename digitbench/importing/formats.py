@@ -42,28 +42,23 @@ def format_of(source: Path) -> str:
         is_folder, is_file = source.is_dir(), source.is_file()
     except OSError as exc:  # a name that is too long
         raise BundleError(f"{source}: can't be read: {exc.strerror or exc}") from exc
-    if is_folder:
-        if (source / "saved_model.pb").is_file():
-            _check_size(source)
-            return SAVED_MODEL
+    if is_folder and not (source / "saved_model.pb").is_file():
         raise BundleError(f"{source}: a folder without saved_model.pb is no SavedModel; imported are {KINDS}")
-    if not is_file:
+    if not (is_folder or is_file):
         raise BundleError(f"{source}: no such file or folder; give a model: {KINDS}")
-    _check_size(source)
+    size = measure_size(source)
+    if not size:
+        raise BundleError(f"{source}: the file is empty")
+    if size > MOST_BYTES:
+        raise BundleError(f"{source}: {size / 1e9:.1f} GB is more than a classifier of digits needs; the limit is 2 GB")
+    if is_folder:
+        return SAVED_MODEL
     model_format = SUFFIXES.get(source.suffix.lower())
     if model_format is None:
         raise BundleError(f"{source}: unknown suffix {source.suffix!r}; imported are {KINDS}")
     if source.suffix.lower() == ".keras" and not is_zipfile(source):
         raise BundleError(f"{source}: no Keras 3 file: it is broken, cut short or of another sort; save it anew")
     return model_format
-
-
-def _check_size(source: Path) -> None:
-    size = measure_size(source)
-    if not size:
-        raise BundleError(f"{source}: the file is empty")
-    if size > MOST_BYTES:
-        raise BundleError(f"{source}: {size / 1e9:.1f} GB is more than a classifier of digits needs; the limit is 2 GB")
 
 
 def check_code(source: Path, model_format: str, trusted: bool) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import traceback
-from base64 import b64encode
 from collections.abc import Iterable
 from contextlib import ExitStack, suppress
 from dataclasses import asdict
@@ -15,12 +13,12 @@ import numpy as np
 from msgspec.structs import replace
 
 from digitbench import plugins
-from digitbench.backend import Backend, Images
+from digitbench.backend import Backend
 from digitbench.errors import is_verbose, reason
 from digitbench.plugins.model_io import ModelIO, adapted
 from digitbench.plugins.scoring import score
 from digitbench.system import trusted_files
-from digitbench.workers.protocol import Emit, answer
+from digitbench.workers.protocol import Emit, answer, encoded, received
 
 ADDRESS_SPACE = 24 * 2**30  # TensorFlow reserves several; a corrupt file asks for terabytes
 
@@ -36,10 +34,8 @@ def serve(lines: Iterable[str], emit: Emit) -> None:
         The runtime can't open it.
     """
     _limit_memory()
-    commands = (json.loads(line) for line in lines)
-    job = next(commands)
+    job, images, commands = received(lines)
     plugin, artifact = plugins.find(job["backend"]), Path(job["artifact"])
-    images: Images = np.asarray(np.load(job["images"], mmap_mode="r"))
     trusted = trusted_files.holds(artifact)
     with plugin.explain_missing(), ExitStack() as exit_stack:
         backend_class = plugin.load()
@@ -63,7 +59,7 @@ def serve(lines: Iterable[str], emit: Emit) -> None:
                     traceback.print_exc()
                 emit("attempt", error=reason(exc, artifact))
                 continue
-            emit("attempt", scores=b64encode(scores.tobytes()).decode("ascii"))
+            emit("attempt", scores=encoded(scores))
 
 
 def _limit_memory() -> None:

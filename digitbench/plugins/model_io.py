@@ -21,7 +21,6 @@ from digitbench.records.arrays import CLASSES, Array
 
 SIDE = 28
 FITS, ACTIVATIONS = ("pad", "resize"), ("softmax", "sigmoid", "logits")
-Matrix = npt.NDArray[np.float32]
 
 NATIVE_INPUT = Tensor("", (None, SIDE, SIDE), "float32")
 NATIVE_OUTPUT = Tensor("", (None, CLASSES), "float32")
@@ -257,7 +256,7 @@ def fitted(images: Images, shape: tuple[int, ...], fit: str) -> Images:
 
 
 @cache
-def _resampling(size: int) -> Matrix:
+def _resampling(size: int) -> npt.NDArray[np.float32]:
     """Linear interpolation from 28 pixels to `size`, as a matrix (size, 28), with the centres of pixels half-way.
 
     Made smaller, each pixel is an average over all that it covers, as Pillow does and TensorFlow with ``antialias``.
