@@ -174,12 +174,6 @@ def describe(bundle: Bundle, name: str, *, latest: bool = False) -> Listed:
     OSError
         Its folder can't be read.
     """
-    return Listed(name, bundle, measure_size(bundle.path), created(bundle), latest)
-
-
-def created(bundle: Bundle) -> datetime:
-    """When a bundle was made, with its time zone."""
-    recorded = bundle.manifest.created
-    if recorded is None:
-        return datetime.fromtimestamp((bundle.path / MANIFEST).stat().st_mtime, UTC)
-    return recorded.astimezone(UTC) if recorded.tzinfo else recorded.replace(tzinfo=UTC)
+    created = bundle.manifest.created or datetime.fromtimestamp((bundle.path / MANIFEST).stat().st_mtime, UTC)
+    created = created.astimezone(UTC) if created.tzinfo else created.replace(tzinfo=UTC)
+    return Listed(name, bundle, measure_size(bundle.path), created, latest)

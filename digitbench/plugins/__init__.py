@@ -73,9 +73,8 @@ class Plugin:
     @property
     def install_line(self) -> str:
         """The command that installs all of it."""
-        return (
-            f'pip install "{self.distribution}[{self.name}]"' if self._of_extra else f"pip install {self.distribution}"
-        )
+        required = f'"{self.distribution}[{self.name}]"' if self._of_extra else self.distribution
+        return f"pip install {required}"
 
     @cached_property
     def _listed(self) -> list[Requirement]:
