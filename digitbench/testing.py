@@ -24,7 +24,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -44,7 +44,12 @@ from digitbench.records.recipes import Recipe
 from digitbench.system.progress import Silent
 from digitbench.workers.pool import environment
 
-DAMAGES = ("empty", "half", "random bytes", "zeros")
+DAMAGES: Mapping[str, Callable[[bytes], bytes]] = {
+    "empty": lambda content: b"",
+    "half": lambda content: content[: len(content) // 2],
+    "random bytes": lambda content: random.Random(0).randbytes(len(content)),
+    "zeros": lambda content: bytes(len(content)),
+}
 SINGLE_THREAD_SHARE = 1.3  # CPU seconds per second of wall clock that one thread may seem to use
 
 
@@ -308,24 +313,12 @@ def corrupt(artifact: Path, folder: Path, damage: str) -> Path:
     Of a folder, its largest file and every file at its top are damaged.
     """
     broken = folder / artifact.name
-    if artifact.is_dir():
-        shutil.copytree(artifact, broken)
-        files = [file for file in broken.rglob("*") if file.is_file()]
-        damaged = {max(files, key=lambda file: file.stat().st_size), *(file for file in files if file.parent == broken)}
-    else:
-        shutil.copy(artifact, broken)
-        damaged = {broken}
-    rng = random.Random(0)
-    for file in damaged:
-        content = file.read_bytes()
-        file.write_bytes(
-            {
-                "empty": b"",
-                "half": content[: len(content) // 2],
-                "random bytes": rng.randbytes(len(content)),
-                "zeros": bytes(len(content)),
-            }[damage]
-        )
+    (shutil.copytree if artifact.is_dir() else shutil.copy)(artifact, broken)
+    files = [file for file in (broken, *broken.rglob("*")) if file.is_file()]
+    largest = max(files, key=lambda file: file.stat().st_size)
+    for file in files:
+        if file is largest or file.parent == broken:
+            file.write_bytes(DAMAGES[damage](file.read_bytes()))
     return broken
 
 

@@ -32,8 +32,7 @@ from digitbench.bundle.manifest import SCHEMA as SCHEMA
 from digitbench.bundle.manifest import Artifact as Artifact
 from digitbench.data import Dataset
 from digitbench.errors import ArtifactError, BundleError, DataError, one_line
-from digitbench.plugins.model_io import ModelIO
-from digitbench.plugins.model_io import check_model_io as check_model_io
+from digitbench.plugins.model_io import ModelIO, check_model_io
 from digitbench.records.precisions import FP32
 from digitbench.system.files import locked, sha256, write_json
 from digitbench.system.notebook import html_of
@@ -64,14 +63,11 @@ class Bundle:
     ----------
     manifest
         What this version reads in the manifest.
-    model_io
-        What the model takes and gives.
     stored
         The manifest as it is stored, with what a newer version may have added.
     """
 
     manifest: Manifest
-    model_io: ModelIO
     stored: dict[str, Any]
 
     def __init__(self, path: Path | None = None) -> None:
@@ -91,8 +87,7 @@ class Bundle:
             raise BundleError(f"{path}: its schema is {schema!r}; this version of digitbench reads up to {SCHEMA!r}")
         try:
             self.manifest = Manifest.from_json(self.stored)
-            self.model_io = ModelIO.from_json(self.manifest.form)
-            check_model_io(self.model_io)
+            check_model_io(self.manifest.form)
         except (TypeError, ValueError) as exc:
             raise BundleError(f"{path}: not a bundle's manifest: {one_line(exc)}") from exc
 
@@ -114,6 +109,11 @@ class Bundle:
     def dataset(self) -> DatasetInfo:
         """The dataset that it was trained on."""
         return self.manifest.dataset
+
+    @property
+    def model_io(self) -> ModelIO:
+        """What the model takes and gives."""
+        return self.manifest.form
 
     def model_io_of(self, artifact: Artifact) -> ModelIO:
         """What the model in one of its artifacts takes and gives: what was exported takes any number of images."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from digitbench.bundle import LATEST, MANIFEST, Bundle
+from digitbench.bundle.manifest import Metrics
 from digitbench.errors import BundleError, UsageError, unknown
 from digitbench.evaluate.accuracy import wilson_interval
 from digitbench.records.timing import Interval
@@ -20,22 +21,14 @@ DEPTH = 3  # folders below the one that is listed
 
 @dataclass(frozen=True)
 class Listed:
-    """A bundle as its manifest describes it. What that doesn't say is None.
+    """A bundle as a listing has it.
 
     Attributes
     ----------
     name
         Its path below the folder that is listed, with forward slashes.
-    imported
-        The format that it was imported in; empty where it was trained here.
-    correct, total
-        Test images that have the right label, and all of them.
-    parameters
-        Of all layers, where its manifest records them.
     bytes
         Of all files in its folder.
-    artifacts
-        (format, precision) of each.
     created
         When; the time at which its manifest was written, where that doesn't say.
     latest
@@ -43,28 +36,30 @@ class Listed:
     """
 
     name: str
-    path: Path
-    recipe: str
-    dataset: str
-    fingerprint: str
-    imported: str
-    correct: int | None
-    total: int | None
-    parameters: int | None
+    bundle: Bundle
     bytes: int
-    artifacts: tuple[tuple[str, str], ...]
     created: datetime
     latest: bool = False
 
     @property
+    def metrics(self) -> Metrics | None:
+        """How many test images have the right label; None where its manifest doesn't say."""
+        return self.bundle.manifest.metrics
+
+    @property
     def accuracy(self) -> float | None:
         """Top-1 on the test images."""
-        return self.correct / self.total if self.correct is not None and self.total else None
+        return self.metrics.test_accuracy if self.metrics else None
 
     @property
     def interval(self) -> Interval | None:
         """Its 95 % interval."""
-        return wilson_interval(self.correct, self.total) if self.correct is not None and self.total else None
+        return wilson_interval(self.metrics.correct, self.metrics.total) if self.metrics else None
+
+    @property
+    def parameters(self) -> int | None:
+        """Of all layers, where its manifest records them."""
+        return sum(layer.parameters for layer in self.bundle.manifest.layers) or None
 
 
 @dataclass(frozen=True)
@@ -107,7 +102,8 @@ def find(folder: Path, sort: str = "age") -> BundleList:
         problem = "not a folder" if folder.exists() else "no such folder"
         raise BundleError(f"{folder}: {problem}; name one that holds bundles, such as runs")
     try:
-        candidates = dict(_candidates(folder))
+        is_bundle = (folder / MANIFEST).exists()
+        candidates = {folder.resolve().name: folder} if is_bundle else dict(_candidates(folder, folder, DEPTH))
     except OSError as exc:
         raise BundleError(f"{folder}: can't be read: {exc.strerror or exc}") from exc
     latest, seen = _latest(folder), set[Path]()
@@ -129,18 +125,11 @@ def find(folder: Path, sort: str = "age") -> BundleList:
     )
 
 
-def _candidates(folder: Path) -> Iterator[tuple[str, Path]]:
+def _candidates(folder: Path, top: Path, depth: int) -> Iterator[tuple[str, Path]]:
     """Give what may be a bundle, by its name; a folder without a manifest only if none is in it either.
 
     An empty folder is none: a bundle is being made there, or that was stopped.
     """
-    if (folder / MANIFEST).exists():
-        yield folder.resolve().name, folder
-        return
-    yield from _candidates_below(folder, folder, DEPTH)
-
-
-def _candidates_below(folder: Path, top: Path, depth: int) -> Iterator[tuple[str, Path]]:
     with os.scandir(folder) as entries:
         paths = sorted(Path(entry.path) for entry in entries if not entry.name.startswith("."))
     for path in paths:
@@ -149,15 +138,15 @@ def _candidates_below(folder: Path, top: Path, depth: int) -> Iterator[tuple[str
             yield name, path
         elif path.is_dir():
             # A link to a folder of bundles isn't followed: it may lead back here, or anywhere.
-            deeper = [] if path.is_symlink() or depth == 1 else _readable_candidates_below(path, top, depth - 1)
+            deeper = [] if path.is_symlink() or depth == 1 else _readable_candidates(path, top, depth - 1)
             yield from deeper
             if not deeper and folder == top and not is_empty(path):
                 yield name, path
 
 
-def _readable_candidates_below(folder: Path, top: Path, depth: int) -> list[tuple[str, Path]]:
+def _readable_candidates(folder: Path, top: Path, depth: int) -> list[tuple[str, Path]]:
     try:
-        return list(_candidates_below(folder, top, depth))
+        return list(_candidates(folder, top, depth))
     except OSError:  # this user may not read it: `Bundle` says so
         return []
 
@@ -178,27 +167,13 @@ def _latest(folder: Path) -> Path | None:
 
 
 def describe(bundle: Bundle, name: str, *, latest: bool = False) -> Listed:
-    """Say of a bundle what its manifest says.
+    """Say what a listing says of a bundle.
 
     Raises
     ------
     OSError
         Its folder can't be read.
     """
-    metrics, imported = bundle.manifest.metrics, bundle.manifest.imported
-    return Listed(
-        name=name, path=bundle.path, recipe=bundle.recipe_name, dataset=bundle.dataset.name,
-        fingerprint=bundle.dataset.fingerprint, imported=imported.format if imported else "",
-        correct=metrics.correct if metrics else None, total=metrics.total if metrics else None,
-        parameters=sum(layer.parameters for layer in bundle.manifest.layers) or None, bytes=measure_size(bundle.path),
-        artifacts=tuple((artifact.format, artifact.precision) for artifact in bundle.artifacts),
-        created=created(bundle), latest=latest,
-    )  # fmt: skip
-
-
-def created(bundle: Bundle) -> datetime:
-    """When a bundle was made, with its time zone."""
-    recorded = bundle.manifest.created
-    if recorded is None:
-        return datetime.fromtimestamp((bundle.path / MANIFEST).stat().st_mtime, UTC)
-    return recorded.astimezone(UTC) if recorded.tzinfo else recorded.replace(tzinfo=UTC)
+    created = bundle.manifest.created or datetime.fromtimestamp((bundle.path / MANIFEST).stat().st_mtime, UTC)
+    created = created.astimezone(UTC) if created.tzinfo else created.replace(tzinfo=UTC)
+    return Listed(name, bundle, measure_size(bundle.path), created, latest)

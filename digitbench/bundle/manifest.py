@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import msgspec
 
 from digitbench.bundle.layers import Layer
+from digitbench.plugins.model_io import NATIVE_IO, ModelIO
 from digitbench.records.precisions import FP32
 from digitbench.system.files import measure_size, sha256
 
@@ -297,7 +298,7 @@ class Manifest:
     recipe
         As stored: recipes of older and newer versions have other fields, and a model made elsewhere has but a ``name``.
     form
-        What the model takes and gives, as `digitbench.plugins.model_io.ModelIO.from_json` reads it.
+        What the model takes and gives.
     metrics, training, versions, created, output, layers
         None, or the default, where the manifest doesn't say, as older ones of layers, or not as it should.
     not_written
@@ -308,7 +309,7 @@ class Manifest:
     dataset: DatasetInfo
     artifacts: tuple[Artifact, ...]
     reference: ReferenceFile
-    form: Any = field(default_factory=dict)
+    form: ModelIO = NATIVE_IO
     imported: Imported | None = None
     metrics: Metrics | None = None
     training: Training | None = None
@@ -339,16 +340,14 @@ class Manifest:
         return msgspec.convert({key: part for key, part in value.items() if _is_readable(key, part)}, cls)
 
 
-_ONLY_SHOWN = {
-    "metrics": Metrics, "training": Training, "versions": dict[str, str], "created": datetime, "output": Output,
-    "layers": tuple[Layer, ...],
-}  # fmt: skip
+_ONLY_SHOWN = ("metrics", "training", "versions", "created", "output", "layers")
+_TYPES = get_type_hints(Manifest)
 
 
 def _is_readable(key: str, part: Any) -> bool:
     if key in _ONLY_SHOWN:
         try:
-            msgspec.convert(part, _ONLY_SHOWN[key])
+            msgspec.convert(part, _TYPES[key])
         except msgspec.ValidationError:
             return False
     return True

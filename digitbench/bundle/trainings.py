@@ -8,7 +8,6 @@ from pathlib import Path
 
 from digitbench.bundle import Bundle, history
 from digitbench.bundle.history import History
-from digitbench.bundle.listing import describe
 from digitbench.bundle.manifest import Training
 from digitbench.errors import BundleError
 
@@ -74,18 +73,18 @@ def read(bundles: Sequence[Bundle]) -> tuple[TrainingRun, ...]:
 
 
 def _read_one(bundle: Bundle, name: str) -> TrainingRun:
-    curves, recipe, listed = history.read(bundle), bundle.manifest.recipe, describe(bundle, bundle.name)
-    training = bundle.manifest.training or Training()
+    curves, recipe, metrics = history.read(bundle), bundle.manifest.recipe, bundle.manifest.metrics
+    training, data = bundle.manifest.training or Training(), bundle.dataset
     members, seconds = max(1, _integer_or_none(recipe.get("members")) or 1), training.seconds
     epoch_seconds = tuple(members * amount for amount in curves.seconds)
     shared = not epoch_seconds and seconds is not None
     if shared and seconds is not None:
         epoch_seconds = (seconds / len(curves.loss),) * len(curves.loss)
     return TrainingRun(
-        name=name, path=bundle.path, recipe=listed.recipe, seed=_integer_or_none(recipe.get("seed")), members=members,
-        loop=training.loop, dataset=(listed.dataset, listed.fingerprint), history=curves,
+        name=name, path=bundle.path, recipe=bundle.recipe_name, seed=_integer_or_none(recipe.get("seed")),
+        members=members, loop=training.loop, dataset=(data.name, data.fingerprint), history=curves,
         seconds=sum(epoch_seconds) if seconds is None and epoch_seconds else seconds, epoch_seconds=epoch_seconds,
-        shared=shared, held_out=training.held_out, test_accuracy=listed.accuracy,
+        shared=shared, held_out=training.held_out, test_accuracy=metrics.test_accuracy if metrics else None,
     )  # fmt: skip
 
 

@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from digitbench.bundle import Artifact, Bundle, layers
 from digitbench.data import Dataset
 from digitbench.errors import ArtifactError, CheckFailed, MissingRuntimeError, UsageError, reason, unknown
 from digitbench.export import folding
-from digitbench.export.check import Checked, check_artifact
+from digitbench.export.check import Refused, check_artifact
 from digitbench.export.keras_runtime import import_keras
 from digitbench.plugins.exporter import ExportJob
 from digitbench.records.precisions import BF16, EXPORTED, FP32, IMPORTED, INT8
@@ -240,15 +241,13 @@ class _Exports:
                     if self.model_precision not in (FP32, written):
                         raise ValueError(f"the model is {self.model_precision}, and its converter writes {written}")
                     self.progress.update(task, 1, 2, "checking it in a fresh process")
-                    checked = check_artifact(
-                        self.bundle, format, precision, draft, self.dataset.test, self.options.max_accuracy_drop
-                    )
-                    self.progress.update(task, 2, 2, checked.note)
-                    if checked.failure:
-                        raise _Refused(checked.failure)
+                    recorded = check_artifact(
+                        self.bundle, format, precision, draft, self.dataset.test, self.options.max_accuracy_drop,
+                        partial(self.progress.update, task, 2, 2),
+                    )  # fmt: skip
                     exit_stack.enter_context(self.bundle.change())
-                self.bundle.record(self._describe(target, format, precision, checked))
-        except _Refused as refused:
+                self.bundle.record(self._describe(target, format, precision, recorded))
+        except Refused as refused:
             return f"{refused}; the one from before stays" if target.exists() else str(refused)
         except (OSError, MemoryError):
             raise
@@ -270,15 +269,10 @@ class _Exports:
                 fp32 = self.bundle.open(self.bundle.find(format))
         return ExportJob(self.model, FP32 if precision == self.model_precision else precision, model_inputs, fp32)
 
-    def _describe(self, target: Path, format: str, precision: str, checked: Checked) -> Artifact:
-        recorded = dict(checked.recorded)
+    def _describe(self, target: Path, format: str, precision: str, recorded: dict[str, Any]) -> Artifact:
         if precision == INT8 and self.calibration:
             pixels = hashlib.sha256(self.calibration.pixels.tobytes()).hexdigest()
             recorded["calibration"] = {"images": len(self.calibration), "seed": self.options.seed, "sha256": pixels}
         if precision != FP32:
             recorded["tolerance"] = None
         return Artifact.describe(self.bundle.path, target, format, precision, **recorded)
-
-
-class _Refused(Exception):
-    """Leaves `written_beside` without giving the draft its name."""

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,29 +17,14 @@ from digitbench.workers.pool import Job, WorkerError, score
 USUAL_DROP = 0.005
 
 
-@dataclass(frozen=True)
-class Checked:
-    """What the check found.
-
-    Attributes
-    ----------
-    note
-        What to tell people.
-    failure
-        A line if it says too much else than Keras, or can't be run; else empty.
-    recorded
-        For the manifest, as `digitbench.bundle.Artifact` has them: the backend that opened it, the largest difference
-        of a score and the labels that differ from Keras', by what share top-1 accuracy fell, and might have.
-    """
-
-    note: str
-    failure: str = ""
-    recorded: Mapping[str, Any] = field(default_factory=dict)
+class Refused(Exception):
+    """An artifact says too much else than Keras, or can't be run; the message is a line that says so."""
 
 
 def check_artifact(
-    bundle: Bundle, format: str, precision: str, artifact: Path, test: Split, max_accuracy_drop: float | None
-) -> Checked:
+    bundle: Bundle, format: str, precision: str, artifact: Path, test: Split, max_accuracy_drop: float | None,
+    report: Callable[[str], None],
+) -> dict[str, Any]:  # fmt: skip
     """Compare an artifact's answers on the test images with the bundle's reference scores.
 
     In fp32 no label may change, save where rounding alone can change it: where Keras' margin is within twice the
@@ -58,16 +42,31 @@ def check_artifact(
         The test split that the reference scores belong to.
     max_accuracy_drop
         A share of the test images; None for `USUAL_DROP`, or what McNemar's test can't tell from nothing.
+    report
+        Told in a few words what the check found.
+
+    Returns
+    -------
+    dict
+        For the manifest, as `digitbench.bundle.Artifact` has them: the backend that opened it, the largest difference
+        of a score and the labels that differ from Keras', by what share top-1 accuracy fell, and might have. Empty
+        where nothing opens it.
+
+    Raises
+    ------
+    Refused
+        It says too much else than Keras, or can't be run.
     """
     backend, name = _opener(format, precision), f"{format} {precision}"
     if backend is None:
-        return Checked(f"written, NOT checked: no installed backend opens {name}")
+        report(f"written, NOT checked: no installed backend opens {name}")
+        return {}
     try:
         job = Job(backend, artifact, threads=1, precision=precision, model_io=plugins.exported(bundle.model_io, format))
         scores = score(job, test.images)
     except WorkerError as exc:
-        failure = f"{name}: {backend!r} can't run what was written: {exc}; the artifact is not recorded"
-        return Checked("can't be run", failure)
+        report("can't be run")
+        raise Refused(f"{name}: {backend!r} can't run what was written: {exc}; the artifact is not recorded") from exc
     comparison = agreement.compare(scores, bundle.reference_scores(), test.labels)
     assert comparison.mcnemar
     drop = comparison.mcnemar.lost - comparison.mcnemar.won
@@ -92,13 +91,13 @@ def check_artifact(
             f"than {allowed * 100:.10g}pp; the artifact is not recorded (digitbench export "
             f"--max-accuracy-drop {int(share * 1000 + 1) / 10:g}pp would allow it)"  # a little more than it falls by
         )
+    report(f"REFUSED: {note}" if refusal else note)
     if refusal:
-        note = f"REFUSED: {note}"
-    recorded = {
+        raise Refused(refusal)
+    return {
         "checked_by": backend, "max_abs_diff": comparison.max_abs_diff, "flips": comparison.flips,
         "accuracy_drop": share, "max_accuracy_drop": allowed,
     }  # fmt: skip
-    return Checked(note, refusal, recorded)
 
 
 def _beyond_rounding(comparison: Agreement) -> int:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from msgspec.structs import replace
 
 from digitbench import plugins
 from digitbench.backend import Scores, Signature
@@ -96,7 +97,7 @@ def import_model(
     options, progress = options or Options(), progress or Silent()
     model_format, name = formats.format_of(source), options.name or source.stem
     folder = f"{name}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
-    plugin = plugins.find(model_format.backend)
+    plugin = plugins.find(model_format)
     plugin.require()
     trusted = options.trusted or trusted_files.holds(source)
     formats.check_code(source, model_format, trusted)
@@ -122,7 +123,7 @@ def import_model(
             "output": {"shape": [None, CLASSES], "dtype": "float32", "activation": model_io.activation},
             "versions": writing.versions_with(plugin.runtime_versions()),
             "imported": {
-                "source": str(source), "format": model_format.format, "sha256": sha256(source), **found,
+                "source": str(source), "format": model_format, "sha256": sha256(source), **found,
                 "accepted": options.accept,
             },
         }  # fmt: skip
@@ -132,14 +133,14 @@ def import_model(
                     source, model_format, model_io, precision, draft, progress
                 )
                 # A SavedModel's copy is as the original; but a file may have left another one behind.
-                if model_format is not formats.SAVED_MODEL:
+                if model_format != formats.SAVED_MODEL:
                     progress.update("scoring the test images", 0, 1)
-                    job = Job(model_format.backend, path, threads=1, precision=precision, model_io=model_io)
+                    job = Job(model_format, path, threads=1, precision=precision, model_io=model_io)
                     scores = score(job, dataset.test.images)
                     progress.update("scoring the test images", 1, 1)
-                artifact = Artifact.describe(draft, path, model_format.format, precision)
+                artifact = Artifact.describe(draft, path, model_format, precision)
                 facts["form"] = model_io.to_json()
-                writing.write(draft, facts, dataset, artifact, model_format.format, scores)
+                writing.write(draft, facts, dataset, artifact, model_format, scores)
         except WorkerError as exc:
             message = f"{source}: it runs where it lies, but not as a copy; save it as one file: {exc}"
             raise BundleError(message) from exc

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 import shutil
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from zipfile import is_zipfile
+
+from msgspec import structs
 
 from digitbench import plugins
 from digitbench.errors import BundleError, one_line
@@ -20,15 +22,7 @@ from digitbench.system.progress import Progress
 MOST_BYTES = 2 * 10**9
 
 
-@dataclass(frozen=True)
-class ModelFormat:
-    """A format of model files: of the artifact in the bundle, and which backend opens it first."""
-
-    format: str
-    backend: str
-
-
-ONNX, TFLITE, SAVED_MODEL, KERAS = (ModelFormat(name, name) for name in ("onnx", "tflite", "savedmodel", "keras"))
+ONNX, TFLITE, SAVED_MODEL, KERAS = "onnx", "tflite", "savedmodel", "keras"  # and the backends that open them first
 SUFFIXES = {".onnx": ONNX, ".tflite": TFLITE, ".lite": TFLITE, ".keras": KERAS, ".h5": KERAS, ".hdf5": KERAS}
 KINDS = ".onnx, .tflite, .keras and .h5 files and SavedModel folders"
 
@@ -36,7 +30,7 @@ KINDS = ".onnx, .tflite, .keras and .h5 files and SavedModel folders"
 OUTSIDE = ("ReadFile", "WriteFile", "MatchingFiles", "PyFunc", "PyFuncStateless", "EagerPyFunc", "PrintV2")
 
 
-def format_of(source: Path) -> ModelFormat:
+def format_of(source: Path) -> str:
     """Say which format the model there is in.
 
     Raises
@@ -48,14 +42,17 @@ def format_of(source: Path) -> ModelFormat:
         is_folder, is_file = source.is_dir(), source.is_file()
     except OSError as exc:  # a name that is too long
         raise BundleError(f"{source}: can't be read: {exc.strerror or exc}") from exc
-    if is_folder:
-        if (source / "saved_model.pb").is_file():
-            _check_size(source)
-            return SAVED_MODEL
+    if is_folder and not (source / "saved_model.pb").is_file():
         raise BundleError(f"{source}: a folder without saved_model.pb is no SavedModel; imported are {KINDS}")
-    if not is_file:
+    if not (is_folder or is_file):
         raise BundleError(f"{source}: no such file or folder; give a model: {KINDS}")
-    _check_size(source)
+    size = measure_size(source)
+    if not size:
+        raise BundleError(f"{source}: the file is empty")
+    if size > MOST_BYTES:
+        raise BundleError(f"{source}: {size / 1e9:.1f} GB is more than a classifier of digits needs; the limit is 2 GB")
+    if is_folder:
+        return SAVED_MODEL
     model_format = SUFFIXES.get(source.suffix.lower())
     if model_format is None:
         raise BundleError(f"{source}: unknown suffix {source.suffix!r}; imported are {KINDS}")
@@ -64,15 +61,7 @@ def format_of(source: Path) -> ModelFormat:
     return model_format
 
 
-def _check_size(source: Path) -> None:
-    size = measure_size(source)
-    if not size:
-        raise BundleError(f"{source}: the file is empty")
-    if size > MOST_BYTES:
-        raise BundleError(f"{source}: {size / 1e9:.1f} GB is more than a classifier of digits needs; the limit is 2 GB")
-
-
-def check_code(source: Path, model_format: ModelFormat, trusted: bool) -> None:
+def check_code(source: Path, model_format: str, trusted: bool) -> None:
     """Refuse a SavedModel that could reach beyond itself, unless its user trusts it.
 
     Raises
@@ -80,7 +69,7 @@ def check_code(source: Path, model_format: ModelFormat, trusted: bool) -> None:
     BundleError
         It holds an operation that reads or writes files, or runs Python.
     """
-    if model_format is not SAVED_MODEL or trusted:
+    if model_format != SAVED_MODEL or trusted:
         return
     content = (source / "saved_model.pb").read_bytes()
     names = sorted(name for name in OUTSIDE if re.search(_number(0x12) + _number(len(name)) + name.encode(), content))
@@ -98,17 +87,17 @@ def _number(value: int) -> bytes:
 
 
 def adopt(
-    source: Path, model_format: ModelFormat, model_io: ModelIO, precision: str, draft: Path, progress: Progress
+    source: Path, model_format: str, model_io: ModelIO, precision: str, draft: Path, progress: Progress
 ) -> tuple[Path, ModelIO, list[dict[str, Any]]]:
     """Put a model into a bundle's folder; give its path and its model I/O there, and a Keras model's layers."""
-    if model_format is KERAS:
+    if model_format == KERAS:
         from digitbench.importing import keras_file
 
         path = draft / keras_file.FILE
         batch, layers = keras_file.write(source, model_io, path, progress)
         output = replace(NATIVE_OUTPUT, dtype=model_io.output.dtype)
-        return path, replace(model_io, batch=batch, output=output), layers
-    path = draft / "artifacts" / f"model-{precision}.{model_format.format}"
+        return path, structs.replace(model_io, batch=batch, output=output), layers
+    path = draft / "artifacts" / f"model-{precision}.{model_format}"
     path.parent.mkdir()
     if source.is_dir():
         shutil.copytree(source, path)
@@ -117,9 +106,9 @@ def adopt(
     return path, model_io, []
 
 
-def stated_accuracy(source: Path, model_format: ModelFormat) -> float | None:
+def stated_accuracy(source: Path, model_format: str) -> float | None:
     """Find the accuracy that a file states of its model, from 0 to 1; None where it states none."""
-    if model_format is not ONNX:
+    if model_format != ONNX:
         return None
     try:
         return fit.stated_accuracy(onnx_file.texts(source))
@@ -127,7 +116,7 @@ def stated_accuracy(source: Path, model_format: ModelFormat) -> float | None:
         return None
 
 
-def precision_of(source: Path, model_format: ModelFormat, progress: Progress) -> str:
+def precision_of(source: Path, model_format: str, progress: Progress) -> str:
     """Read which precision a model is in from its weights and operations: see `digitbench.records.precisions`.
 
     Raises
@@ -136,11 +125,11 @@ def precision_of(source: Path, model_format: ModelFormat, progress: Progress) ->
         It can't be read out of the file.
     """
     try:
-        if model_format is KERAS:
+        if model_format == KERAS:
             from digitbench.importing import keras_file
 
             return keras_file.kinds(source, progress).precision()
-        return plugins.exporters()[model_format.format].precision_of(source)
+        return plugins.exporters()[model_format].precision_of(source)
     except ValueError as exc:
         message = f"{source}: what precision it is in can't be read ({one_line(exc)}); say it: --precision"
         raise BundleError(message) from exc

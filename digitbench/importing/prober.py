@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 
 from digitbench.backend import Scores, Signature
 from digitbench.errors import BundleError
-from digitbench.importing.formats import ModelFormat
 from digitbench.plugins.model_io import ModelIO
 from digitbench.plugins.scoring import SCORING_BATCH
 from digitbench.workers.pool import Job, Pool, Worker, WorkerError, read_scores
@@ -26,8 +25,8 @@ class Prober:
 
     Parameters
     ----------
-    source, model_format
-        What is opened, and by which backend.
+    source, backend
+        What is opened by what.
     pool
         Of no other workers; ends them.
 
@@ -37,8 +36,8 @@ class Prober:
         Its runtime can't open it.
     """
 
-    def __init__(self, source: Path, model_format: ModelFormat, pool: Pool) -> None:
-        self._source, self._job = source, Job(model_format.backend, source, threads=1, module=PROBE)
+    def __init__(self, source: Path, backend: str, pool: Pool) -> None:
+        self._source, self._job = source, Job(backend, source, threads=1, module=PROBE)
         self._pool = pool
         self._deaths = 0
         self._ran: set[ModelIO] = set()  # these are asked on, however often others killed a worker

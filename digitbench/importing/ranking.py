@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
+from msgspec.structs import replace
 
 from digitbench.backend import Images, Scores
 from digitbench.evaluate import accuracy as evaluate
@@ -95,13 +96,8 @@ def ranked(trials: Sequence[Trial]) -> list[Trial]:
     first the one that is least surprised by the labels. On images it was trained on, being too sure is never punished:
     hence the shifted ones.
     """
-    best_accuracy = max(trial.accuracy for trial in trials)
-    nearly_best = [trial for trial in trials if trial.accuracy >= best_accuracy - NEARLY_BEST_GAP]
-    remaining = [trial for trial in trials if trial.accuracy < best_accuracy - NEARLY_BEST_GAP]
-    return [
-        *sorted(nearly_best, key=lambda trial: trial.surprise),
-        *sorted(remaining, key=lambda trial: -trial.accuracy),
-    ]
+    least = max(trial.accuracy for trial in trials) - NEARLY_BEST_GAP
+    return sorted(trials, key=lambda trial: (0, trial.surprise) if trial.accuracy >= least else (1, -trial.accuracy))
 
 
 def level_with_best(trials: Sequence[Trial]) -> list[Trial]:

@@ -18,6 +18,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from msgspec import structs
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -72,9 +73,8 @@ class Plugin:
     @property
     def install_line(self) -> str:
         """The command that installs all of it."""
-        return (
-            f'pip install "{self.distribution}[{self.name}]"' if self._of_extra else f"pip install {self.distribution}"
-        )
+        required = f'"{self.distribution}[{self.name}]"' if self._of_extra else self.distribution
+        return f"pip install {required}"
 
     @cached_property
     def _listed(self) -> list[Requirement]:
@@ -96,7 +96,7 @@ class Plugin:
 
     def missing(self) -> list[str]:
         """Names of the requirements that are not installed, found without importing any."""
-        return [requirement.name for requirement in self.requirements if not _installed(requirement.name)]
+        return [requirement.name for requirement in self.requirements if not _version(requirement.name)]
 
     def require(self) -> None:
         """Refuse to go on where a requirement is not installed.
@@ -111,11 +111,8 @@ class Plugin:
 
     def runtime_versions(self) -> dict[str, str]:
         """Version of each installed requirement, by name; without importing any."""
-        return {
-            requirement.name: _version(requirement.name)
-            for requirement in self.requirements
-            if _installed(requirement.name)
-        }
+        versions = {requirement.name: _version(requirement.name) for requirement in self.requirements}
+        return {name: version for name, version in versions.items() if version}
 
     def load(self) -> type[Backend]:
         """Import the plugin's class.
@@ -255,7 +252,7 @@ def exported(model_io: ModelIO, format: str) -> ModelIO:
     """Give the I/O of what an exporter writes of a model: one output, no code, and perhaps any number of images."""
     exporter = exporters().get(format)
     batch = None if exporter and exporter.frees_batch else model_io.batch
-    return replace(model_io, batch=batch, output=replace(model_io.output, name=""), code=False)
+    return structs.replace(model_io, batch=batch, output=replace(model_io.output, name=""), code=False)
 
 
 def title(name: str) -> str:
@@ -332,19 +329,14 @@ def _applies_with(requirement: Requirement, extra: str) -> bool:
     return requirement.marker is None or requirement.marker.evaluate({"extra": extra})
 
 
-def _installed(name: str) -> bool:
-    # A runtime comes under several distributions (tensorflow-cpu, onnxruntime-openvino): the module decides.
-    try:
-        metadata.distribution(name)
-    except metadata.PackageNotFoundError:
-        return find_spec(_module_of(name)) is not None
-    return True
-
-
 def _version(name: str) -> str:
+    """Give the version of what is installed; nothing where it isn't, and ``unknown`` of a module of no distribution."""
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
+        # A runtime comes under several distributions (tensorflow-cpu, onnxruntime-openvino): the module decides.
+        if find_spec(_module_of(name)) is None:
+            return ""
         distributions = metadata.packages_distributions().get(_module_of(name), [])
         return metadata.version(distributions[0]) if distributions else "unknown"
 

@@ -49,16 +49,15 @@ def load(entry_point: metadata.EntryPoint, contract: type[Contract]) -> type[Con
     Raises
     ------
     PluginError
-        What the entry point names is not there, or not a subclass of `contract`.
+        What the entry point names is not there, not a subclass of `contract`, or lacks one of its members.
     """
-    kind = contract.__name__.lower()
     try:
         plugin_class = entry_point.load()
-    except AttributeError as exc:
-        raise PluginError(f"{kind} {entry_point.name!r} of {distribution_of(entry_point).name}: {exc}") from exc
-    if not (isinstance(plugin_class, type) and issubclass(plugin_class, contract)):
-        raise PluginError(
-            f"{kind} {entry_point.name!r} of {distribution_of(entry_point).name}: {entry_point.value} is not a "
-            f"subclass of {contract.__module__}.{contract.__name__}"
-        )
+        if not (isinstance(plugin_class, type) and issubclass(plugin_class, contract)):
+            raise TypeError(f"{entry_point.value} is not a subclass of {contract.__module__}.{contract.__name__}")
+        if lacking := sorted(getattr(plugin_class, "__abstractmethods__", ())):
+            raise TypeError(f"{entry_point.value} lacks {', '.join(lacking)}; its author can add that")
+    except (AttributeError, TypeError) as exc:
+        kind, distribution = contract.__name__.lower(), distribution_of(entry_point).name
+        raise PluginError(f"{kind} {entry_point.name!r} of {distribution}: {exc}") from exc
     return plugin_class

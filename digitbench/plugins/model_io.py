@@ -7,11 +7,10 @@ what they are given.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterator
 from functools import cache
 from math import prod
-from typing import Any, Literal, get_args
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -21,20 +20,17 @@ from digitbench.backend import NATIVE_SPEC, Backend, Images, IOSpec, Runtime, Sc
 from digitbench.records.arrays import CLASSES, Array
 
 SIDE = 28
-Fit = Literal["pad", "resize"]
-Activation = Literal["softmax", "sigmoid", "logits"]
-Matrix = npt.NDArray[np.float32]
+FITS, ACTIVATIONS = ("pad", "resize"), ("softmax", "sigmoid", "logits")
 
 NATIVE_INPUT = Tensor("", (None, SIDE, SIDE), "float32")
 NATIVE_OUTPUT = Tensor("", (None, CLASSES), "float32")
 
 
-_FIELD_OF_KEY = {"paper": "background", "ink": "foreground"}
-"""The fields that have another name in manifests, by that name."""
+_KEYS = {"background": "paper", "foreground": "ink"}
+"""The names in manifests of fields that have another one there."""
 
 
-@dataclass(frozen=True)
-class ModelIO:
+class ModelIO(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=_KEYS):
     """What a model takes and gives, as a bundle's manifest describes it.
 
     Attributes
@@ -81,7 +77,7 @@ class ModelIO:
         return values_native and not self.input.scale and self.io_spec == NATIVE_SPEC
 
     @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> ModelIO:
+    def from_json(cls, values: Any) -> ModelIO:
         """Read what `to_json` gave; what isn't given is as by default.
 
         Raises
@@ -89,16 +85,12 @@ class ModelIO:
         ValueError
             A value is none that it can be.
         """
-        if isinstance(values, Mapping):
-            values = {_FIELD_OF_KEY.get(name, name): value for name, value in values.items()}
-            if unknown := values.keys() - {field.name for field in fields(cls)}:
-                raise ValueError(f"ModelIO: {', '.join(sorted(unknown))}")
         return msgspec.convert(values, cls)
 
     def to_json(self) -> dict[str, Any]:
         """Give it as plain values, as manifests hold it."""
-        keys = {field: key for key, field in _FIELD_OF_KEY.items()}
-        return {keys.get(name, name): value for name, value in asdict(self).items()}
+        values: dict[str, Any] = msgspec.to_builtins(self)
+        return values
 
     def encode(self, images: Images) -> Array:
         """Bring images into what the model takes: of `shape` each, in its dtype, quantised where it says so.
@@ -155,13 +147,13 @@ def check_model_io(model_io: ModelIO) -> None:
     numeric = all(np.dtype(tensor.dtype).kind in "fiu" for tensor in (model_io.input, model_io.output))
     checks = {
         "shape": min(height, width) > 0,
-        "fit": model_io.fit in get_args(Fit) and (model_io.fit != "pad" or min(height, width) >= SIDE),
+        "fit": model_io.fit in FITS and (model_io.fit != "pad" or min(height, width) >= SIDE),
         "paper and ink": model_io.background != model_io.foreground
         and bool(np.isfinite([model_io.background, model_io.foreground]).all()),
         "batch": model_io.batch is None or model_io.batch >= 1,
         "dtype": numeric,
         "answer": prod(model_io.answer) == CLASSES,
-        "activation": model_io.activation in get_args(Activation),
+        "activation": model_io.activation in ACTIVATIONS,
     }
     wrong = [name for name, passed in checks.items() if not passed]
     if wrong:
@@ -264,7 +256,7 @@ def fitted(images: Images, shape: tuple[int, ...], fit: str) -> Images:
 
 
 @cache
-def _resampling(size: int) -> Matrix:
+def _resampling(size: int) -> npt.NDArray[np.float32]:
     """Linear interpolation from 28 pixels to `size`, as a matrix (size, 28), with the centres of pixels half-way.
 
     Made smaller, each pixel is an average over all that it covers, as Pillow does and TensorFlow with ``antialias``.

@@ -167,14 +167,14 @@ def facts(shown: Shown, now: datetime) -> Iterator[tuple[str, str]]:
         origin += f"; {seconds} s on {images} images"
         origin += f", {training.held_out:,} held out to validate" if training.held_out else ""
         origin += f"; {training.loop} loop" if training.loop else ""
-    yield "imported" if listed.imported else "trained", origin
+    yield "imported" if manifest.imported else "trained", origin
     if manifest.imported:
-        yield "from", f"{manifest.imported.source} ({listed.imported})"
+        yield "from", f"{manifest.imported.source} ({manifest.imported.format})"
         yield from _io_facts(shown.bundle)
     else:
         yield "recipe", describe_recipe(manifest.recipe)
-    source = shown.bundle.dataset.source
-    yield "data", f"{listed.dataset} [{listed.fingerprint}]" + (f" from {source}" if source else "")
+    data = manifest.dataset
+    yield "data", f"{data.name} [{data.fingerprint}]" + (f" from {data.source}" if data.source else "")
     if manifest.versions is not None:
         yield "with", ", ".join(f"{name} {version}" for name, version in manifest.versions.items())
     yield "on disk", f"{megabytes(listed.bytes)} in {short_path(shown.bundle.path)}"
@@ -196,11 +196,11 @@ def _io_facts(bundle: Bundle) -> Iterator[tuple[str, str]]:
 
 def print_shown(shown: Shown, console: Console, now: datetime | None = None) -> None:
     """Print a bundle: a headline, then a table or a few lines for each of its parts, and what to do next."""
-    listed = shown.listed
-    accuracy = share(listed, interval=True)
-    correct = f" ({listed.correct:,} of {listed.total:,} right)" if listed.total else ""
+    bundle, metrics = shown.bundle, shown.listed.metrics
+    accuracy = share(shown.listed, interval=True)
+    correct = f" ({metrics.correct:,} of {metrics.total:,} right)" if metrics else ""
     top1 = f", top-1 {accuracy}{correct}" if accuracy else ""
-    print_line(shown_name(f"{listed.name}: {listed.recipe} on {listed.dataset}{top1}"), console, "bold")
+    print_line(shown_name(f"{bundle.name}: {bundle.recipe_name} on {bundle.dataset.name}{top1}"), console, "bold")
     for label, text in facts(shown, now or datetime.now(UTC)):
         _print_hanging(f"  {label:<10}", text, console)
     _print_layers(shown, console)

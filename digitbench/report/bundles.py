@@ -92,14 +92,15 @@ def column_of(head: str, worth: float, cell: str | Callable[[Any], str], write: 
 
 
 def _columns(now: datetime) -> list[Column]:
-    def recipe(bundle: Listed) -> str:
-        return bundle.recipe + (f", imported {bundle.imported}" if bundle.imported else "")
+    def recipe(listed: Listed) -> str:
+        imported = listed.bundle.manifest.imported
+        return listed.bundle.recipe_name + (f", imported {imported.format}" if imported else "")
 
     top1 = column_of("top-1's [95 %]", 90, lambda bundle: share(bundle, interval=False), left=True)
     return [
         column_of("", 100, lambda bundle: "▸" if bundle.latest else " ", left=True),
         column_of("bundle", 100, "name", left=True), column_of("recipe", 60, recipe, left=True),
-        column_of("dataset", 70, "dataset", left=True),
+        column_of("dataset", 70, lambda listed: listed.bundle.dataset.name, left=True),
         column_of("top-1 [95 %]", 20, lambda bundle: share(bundle, interval=True), left=True, shorter=top1),
         column_of("parameters", 30, "parameters", ","),
         column_of("on disk", 50, lambda bundle: megabytes(bundle.bytes)),
@@ -109,8 +110,9 @@ def _columns(now: datetime) -> list[Column]:
 
 
 def _artifacts(listed: Listed) -> str:
-    formats = {format for format, _ in listed.artifacts}
-    return f"{len(listed.artifacts)} in {counted(len(formats), 'format')}" if formats else "none"
+    artifacts = listed.bundle.artifacts
+    formats = {artifact.format for artifact in artifacts}
+    return f"{len(artifacts)} in {counted(len(formats), 'format')}" if formats else "none"
 
 
 # --- JSON -----------------------------------------------------------------------------------------------------------
@@ -125,11 +127,12 @@ def to_json(bundle_list: BundleList) -> dict[str, Any]:
 
 def bundle_to_json(listed: Listed) -> dict[str, Any]:
     """Give a bundle as plain values."""
+    bundle, metrics, imported = listed.bundle, listed.metrics, listed.bundle.manifest.imported
     return {
-        "name": listed.name, "path": str(listed.path.absolute()), "latest": listed.latest, "recipe": listed.recipe,
-        "dataset": {"name": listed.dataset, "fingerprint": listed.fingerprint}, "imported": listed.imported or None,
-        "top1": listed.accuracy, "top1_interval": listed.interval, "correct": listed.correct,
-        "test_images": listed.total, "parameters": listed.parameters, "bytes": listed.bytes,
-        "created": listed.created.isoformat(),
-        "artifacts": [{"format": format, "precision": precision} for format, precision in listed.artifacts],
+        "name": listed.name, "path": str(bundle.path.absolute()), "latest": listed.latest, "recipe": bundle.recipe_name,
+        "dataset": {"name": bundle.dataset.name, "fingerprint": bundle.dataset.fingerprint},
+        "imported": imported and imported.format, "top1": listed.accuracy, "top1_interval": listed.interval,
+        "correct": metrics and metrics.correct, "test_images": metrics and metrics.total,
+        "parameters": listed.parameters, "bytes": listed.bytes, "created": listed.created.isoformat(),
+        "artifacts": [{"format": artifact.format, "precision": artifact.precision} for artifact in bundle.artifacts],
     }  # fmt: skip

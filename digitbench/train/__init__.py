@@ -22,7 +22,7 @@ from digitbench.records.recipes import Recipe
 from digitbench.system.files import FolderClaim, write_json
 from digitbench.system.progress import Progress, Silent
 from digitbench.train import loops, teacher
-from digitbench.train.trainer import Trained, Trainer
+from digitbench.train.trainer import Trainer
 
 KERAS_FILE = "model.keras"
 
@@ -82,16 +82,20 @@ def train(
             keras = import_keras(progress)
             export.require(export_formats)
             with naming.written(output, progress) as draft:
-                trained = Trainer(keras, recipe, dataset.train, loop, progress).train(budget)
-                write_json(draft / bundles.HISTORY, trained.history)
-                trained.model.save(draft / KERAS_FILE)
-                facts = {"created": stamp.isoformat(timespec="seconds"), **_facts(keras, trained)}
+                trainer = Trainer(keras, recipe, dataset.train, loop, progress)
+                model, recipe, history, training = trainer.train(budget)
+                write_json(draft / bundles.HISTORY, history)
+                model.save(draft / KERAS_FILE)
+                facts = {
+                    "created": stamp.isoformat(timespec="seconds"),
+                    **_facts(keras, model, recipe, training),
+                }
                 backend, format = plugins.trained()
                 artifact = Artifact.describe(draft, draft / KERAS_FILE, format)
-                writing.write(draft, facts, dataset, artifact, backend, scores_of(trained.model, dataset.test))
+                writing.write(draft, facts, dataset, artifact, backend, scores_of(model, dataset.test))
                 options = export.Options(seed=recipe.seed)
                 failures = export.export(
-                    Bundle(draft), export_formats, dataset, options, progress=progress, model=trained.model
+                    Bundle(draft), export_formats, dataset, options, progress=progress, model=model
                 )
     except OSError as exc:
         if exc.errno not in {errno.ENOSPC, errno.EDQUOT}:
@@ -106,15 +110,15 @@ def scores_of(model: Any, split: Split) -> Scores:
     return np.asarray(model.predict(split.images, batch_size=1024, verbose=0), dtype=np.float32)
 
 
-def _facts(keras: Any, trained: Trained) -> dict[str, Any]:
+def _facts(keras: Any, model: Any, recipe: Recipe, training: dict[str, Any]) -> dict[str, Any]:
     """Give what the manifest says of the training, and of what the model takes and gives."""
     import tensorflow as tf
 
     return {
-        "recipe": trained.recipe.to_json(),
+        "recipe": recipe.to_json(),
         "input": {"name": "image", "shape": [None, 28, 28], "dtype": "float32", "range": [0.0, 1.0], "ink": 1.0},
-        "output": {"shape": [None, CLASSES], "dtype": "float32", "activation": trained.recipe.output_activation},
+        "output": {"shape": [None, CLASSES], "dtype": "float32", "activation": recipe.output_activation},
         "versions": writing.versions_with({module.__name__: module.__version__ for module in (keras, tf)}),
-        "training": trained.facts,
-        layers.KEY: layers.to_json(trained.model),
+        "training": training,
+        layers.KEY: layers.to_json(model),
     }  # fmt: skip

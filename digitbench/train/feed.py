@@ -85,7 +85,8 @@ class Feed:
     def __init__(
         self, recipe: Recipe, split: Split, teach: Teach | None, *, raw: bool = False, hold: Hold | None = None
     ) -> None:
-        self._recipe, self._split, self._teach, self._hold = recipe, split, teach, hold
+        self._recipe, self._split, self._teach = recipe, split, teach
+        self._hold = hold or (lambda images, targets: (images, targets))
         self.changes = bool(recipe.deformation)
         self._raw = raw and not (teach or self.changes)
         self.lit = _lit_pixels(recipe, split) if self._raw else None
@@ -112,11 +113,7 @@ class Feed:
 
     def _begin(self, number: int) -> None:
         if number < self._recipe.epochs and number not in self._futures:
-            self._futures[number] = self._pool.submit(self._prepare, number)
-
-    def _prepare(self, number: int) -> Any:
-        images, targets = self._make(number)
-        return self._hold(images, targets) if self._hold else (images, targets)
+            self._futures[number] = self._pool.submit(lambda: self._hold(*self._make(number)))
 
     def _make(self, number: int) -> tuple[Images | Pixels, Targets]:
         recipe, labels = self._recipe, self._split.labels

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+from operator import mul
 from typing import Any
 
 import numpy as np
@@ -48,12 +50,4 @@ def confine(kernels: list[Any], recipe: Recipe) -> None:
 
     for kernel, mask in zip(kernels, masks(recipe), strict=False):
         kernel.assign(kernel * mask)
-        kernel.constraint = _KeepMask(tf.constant(mask))
-
-
-class _KeepMask:
-    def __init__(self, mask: Any) -> None:
-        self._mask = mask
-
-    def __call__(self, weights: Any) -> Any:
-        return weights * self._mask
+        kernel.constraint = partial(mul, tf.constant(mask))

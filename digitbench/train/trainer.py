@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,28 +17,6 @@ from digitbench.train.log import Log
 from digitbench.train.teacher import Teacher
 
 History = dict[str, list[float]]
-
-
-@dataclass(frozen=True)
-class Trained:
-    """What came of a recipe.
-
-    Attributes
-    ----------
-    model
-        In Keras.
-    recipe
-        As it was trained: `epochs` may have been chosen by a budget.
-    history
-        By epoch; a committee's is the mean of its members'.
-    facts
-        What the manifest says of the training.
-    """
-
-    model: Any
-    recipe: Recipe
-    history: History
-    facts: dict[str, Any]
 
 
 class Trainer:
@@ -75,13 +53,19 @@ class Trainer:
     def _steps(self) -> int:
         return -(-self._train_count // self._recipe.batch_size)
 
-    def train(self, budget: float | None = None) -> Trained:
+    def train(self, budget: float | None = None) -> tuple[Any, Recipe, History, dict[str, Any]]:
         """Train.
 
         Parameters
         ----------
         budget
             Seconds, from which the number of epochs is chosen; None for the recipe's own number.
+
+        Returns
+        -------
+        tuple
+            The Keras model; the recipe as it was trained, as the budget may have chosen its `epochs`; the history by
+            epoch, of a committee the mean of its members'; and what the manifest says of it.
         """
         began = time.perf_counter()
         recipe = self._recipe
@@ -106,7 +90,7 @@ class Trainer:
             facts["budget_seconds"] = budget
         if self._teacher:
             facts["teacher"] = self._teacher.to_json()
-        return Trained(model, recipe, history, facts)
+        return model, recipe, history, facts
 
     def _train_network(self, recipe: Recipe, prefix: str = "") -> tuple[Any, History]:
         log = Log(recipe.epochs, self._steps, self._progress, prefix)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import dataclasses
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar
@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from journeys.helpers import copied, rewrite_manifest
+from msgspec.structs import replace
 
 from core.fakes import Fake, numbered
 from core.helpers import one_printable_line
@@ -209,7 +210,7 @@ def test_code_is_run_only_if_the_model_io_has_it_and_its_user_trusts_that_file(
     if trusted:
         trusted_files.remember(artifact)
     plugin_of(WithSpec).open(artifact, threads=1, precision="fp32", model_io=replace(BYTES, code=code))
-    assert WithSpec.opened_with[0]["io_spec"] == replace(BYTES.io_spec, trusted=code)
+    assert WithSpec.opened_with[0]["io_spec"] == dataclasses.replace(BYTES.io_spec, trusted=code)
 
 
 @pytest.mark.parametrize("before", [b"layers", b"other layers"])
@@ -248,8 +249,8 @@ def test_a_fixed_batch_is_timed_at_no_other_size(fixed_batch_bundle: Bundle) -> 
     assert excluded.artifact, "it says of what"
     assert is_not_applicable(excluded)
     assert shown_rows([excluded, Row("keras", "fp32", None, 1, error="not installed", mend="pip")]) == [excluded]
-    assert not is_not_applicable(replace(excluded, error="the worker is gone"))
-    assert not is_not_applicable(replace(excluded, error=None))
+    assert not is_not_applicable(dataclasses.replace(excluded, error="the worker is gone"))
+    assert not is_not_applicable(dataclasses.replace(excluded, error=None))
 
 
 def test_a_native_model_is_timed_at_every_size(untrained: Bundle) -> None:

@@ -205,8 +205,7 @@ def weak(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def imported(backend: str, monkeypatch: pytest.MonkeyPatch, *, accept: bool = False) -> dict[str, Any]:
     """Import one of the models above; give its manifest."""
-    model_format = formats.ModelFormat("weak", backend)
-    monkeypatch.setattr(formats, "format_of", lambda source: model_format)
+    monkeypatch.setattr(formats, "format_of", lambda source: backend)
     split = blocks(1200)
     dataset = Dataset("mine", "f" * 16, "here", split, split.head(50))
     options = importing.Options(accept=accept, precision="fp32")

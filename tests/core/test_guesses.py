@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from msgspec import structs
 
 from core.helpers import one_printable_line
 from digitbench.backend import Images, Signature, Tensor
@@ -202,7 +203,7 @@ def test_a_constraint_leaves_only_what_meets_it(images: Images) -> None:
     assert [io for io in guessed_with() if io.background < io.foreground] == guessed_with(inverted=False)
     assert [io for io in unconstrained if io.shape in (NCHW, COLOURED_FIRST)] == guessed_with(layout="nchw")
     assert [io for io in unconstrained if io.output.name == "others"] == guessed_with(output="others")
-    assert guessed_with(activation="logits") == [replace(io, activation="logits") for io in unconstrained]
+    assert guessed_with(activation="logits") == [structs.replace(io, activation="logits") for io in unconstrained]
     (first,) = guessed_with(range=(0.0, 9.0), inverted=True, layout="nchw", output="others")[:1]
     assert (first.background, first.foreground, first.shape, first.output.name) == (9, 0, NCHW, "others")
 

@@ -12,13 +12,13 @@ from core.helpers import one_printable_line
 from digitbench import plugins
 from digitbench.errors import BundleError
 from digitbench.importing import formats
-from digitbench.importing.formats import KERAS, ONNX, SAVED_MODEL, TFLITE, ModelFormat
+from digitbench.importing.formats import KERAS, ONNX, SAVED_MODEL, TFLITE
 from digitbench.model_files.number_types import NumberTypes
 from digitbench.records import precisions
 from digitbench.system.progress import Silent
 
 
-def precision_of(path: Path, model_format: ModelFormat) -> str:
+def precision_of(path: Path, model_format: str) -> str:
     return formats.precision_of(path, model_format, Silent())
 
 
@@ -214,11 +214,11 @@ def test_a_keras_files_precision_is_read_from_its_layers(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("model_format", [ONNX, TFLITE, SAVED_MODEL])
-def test_what_can_not_be_read_must_be_said(tmp_path: Path, model_format: ModelFormat) -> None:
+def test_what_can_not_be_read_must_be_said(tmp_path: Path, model_format: str) -> None:
     path = tmp_path / "m"
-    if model_format is SAVED_MODEL:
+    if model_format == SAVED_MODEL:
         path.mkdir()
-    (path / "saved_model.pb" if model_format is SAVED_MODEL else path).write_bytes(b"\xff" * 64)
+    (path / "saved_model.pb" if model_format == SAVED_MODEL else path).write_bytes(b"\xff" * 64)
     with pytest.raises(BundleError, match="say it: --precision") as caught:
         precision_of(path, model_format)
     assert one_printable_line(str(caught.value))

@@ -183,6 +183,12 @@ def test_an_exporter_that_is_none_or_takes_anothers_name_is_refused(install: Ins
     assert "two plugins are called 'onnx': digitbench, your-exporter" in refusal(PluginError, plugins.exporters)
 
 
+def test_an_exporter_that_lacks_a_member_is_refused(install: Install) -> None:
+    install("my_exporter", EXPORTER.replace("def write", "def wrote"), group="digitbench.exporters")
+    message = refusal(PluginError, plugins.exporters)
+    assert message == "exporter 'mine' of my-exporter: my_exporter:Good lacks write; its author can add that"
+
+
 # --- what is missing -----------------------------------------------------------------------------------------------
 
 RUNTIMES = {
@@ -207,7 +213,7 @@ def test_our_install_lines_name_the_extra(name: str) -> None:
 
 @pytest.mark.parametrize("name", NATIVE)
 def test_a_missing_runtime_gives_its_packages_and_its_line(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plugins, "_installed", lambda _: False)
+    monkeypatch.setattr(plugins, "_version", lambda _: "")
     plugin = plugins.find(name)
     assert sorted(plugin.missing()) == RUNTIMES[name]
     assert plugin.runtime_versions() == {}

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from base64 import b64decode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
+from msgspec.structs import replace
 
 from core.fakes import Fake, WorkerEvents, numbered
 from core.helpers import announce, one_printable_line
@@ -22,7 +23,6 @@ from digitbench import plugins
 from digitbench.backend import Images, IOSpec, Signature, Tensor
 from digitbench.errors import ArtifactError, BundleError
 from digitbench.importing import probe
-from digitbench.importing.formats import ModelFormat
 from digitbench.importing.prober import MOST_DEATHS, Prober
 from digitbench.plugins.model_io import ModelIO
 from digitbench.system import trusted_files
@@ -126,14 +126,10 @@ def model(tmp_path: Path) -> Path:
     return path
 
 
-def format_of(backend: str) -> ModelFormat:
-    return ModelFormat("moody", backend)
-
-
 @contextmanager
-def probing(source: Path, model_format: ModelFormat, images: Path, timeout: float) -> Iterator[Prober]:
+def probing(source: Path, backend: str, images: Path, timeout: float) -> Iterator[Prober]:
     with Pool(images, timeout=timeout) as pool:
-        yield Prober(source, model_format, pool)
+        yield Prober(source, backend, pool)
 
 
 def model_io(output: str = "") -> ModelIO:
@@ -146,7 +142,7 @@ def model_io(output: str = "") -> ModelIO:
 def test_a_model_io_that_kills_its_worker_or_hangs_costs_that_one_alone(
     model: Path, shared: Path, children: Callable[[], list[psutil.Process]]
 ) -> None:
-    with probing(model, format_of("Moody"), shared, timeout=60) as prober:
+    with probing(model, "Moody", shared, timeout=60) as prober:
         assert prober.signature == Signature(
             (Tensor("x", (None, 28, 28), "float32"),), (Tensor("a", (None, 10), "int8", 0.5, 3),)
         )
@@ -177,7 +173,7 @@ def test_a_model_io_that_kills_its_worker_or_hangs_costs_that_one_alone(
 def test_after_three_deaths_nothing_more_is_tried(
     model: Path, shared: Path, children: Callable[[], list[psutil.Process]]
 ) -> None:
-    with probing(model, format_of("Moody"), shared, timeout=60) as prober:
+    with probing(model, "Moody", shared, timeout=60) as prober:
         for _ in range(MOST_DEATHS):
             assert prober.ask(model_io("exits"), range(0, 5)) is None
         assert prober.ask(model_io(), range(0, 5)) is None
@@ -199,7 +195,7 @@ def test_what_its_runtime_cannot_open_is_refused_in_a_line(
     model: Path, shared: Path, monkeypatch: pytest.MonkeyPatch, backend: str, message: str
 ) -> None:
     monkeypatch.chdir(model.parent)
-    with pytest.raises(BundleError) as caught, probing(Path(model.name), format_of(backend), shared, timeout=60):
+    with pytest.raises(BundleError) as caught, probing(Path(model.name), backend, shared, timeout=60):
         raise AssertionError("it was opened")
     assert one_printable_line(str(caught.value))
     assert str(caught.value) == message.format(model=model.name), "as its user named it, and once"
@@ -207,7 +203,7 @@ def test_what_its_runtime_cannot_open_is_refused_in_a_line(
 
 def test_a_signature_that_is_none_leaves_no_process(model: Path, shared: Path) -> None:
     message = r"Expected `int \| null`, got `str` - at `\$\.inputs"
-    with pytest.raises(ValueError, match=message), probing(model, format_of("Odd"), shared, timeout=60):
+    with pytest.raises(ValueError, match=message), probing(model, "Odd", shared, timeout=60):
         raise AssertionError("it was opened")
 
 
@@ -246,7 +242,7 @@ def run_probe(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> C
     """Try one model I/O after another, each on images[1:4], and give all events."""
     Watched.opened, Watched.trusted_flags, Watched.acts = [], [], []
     announced: Any = SimpleNamespace(load=lambda: Watched, module="watched")
-    plugin = replace(plugins.find("numpy"), name="fake", entry_point=announced)
+    plugin = dataclasses.replace(plugins.find("numpy"), name="fake", entry_point=announced)
     monkeypatch.setattr("digitbench.plugins.find", lambda name: plugin)
     monkeypatch.setattr(probe, "_limit_memory", lambda: None)  # that limit is for a worker, and not for this process
     np.save(tmp_path / "images.npy", numbered(9))

@@ -11,6 +11,7 @@ import sys
 import zipfile
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -19,7 +20,7 @@ from conftest import Cli, complaint, environment, run_cli
 
 from digitbench import data
 from digitbench.bundle import Bundle
-from digitbench.export.check import Checked, check_artifact
+from digitbench.export.check import Refused, check_artifact
 from digitbench.records.precisions import EXPORTED
 from journeys.helpers import contents, copied, rewrite_manifest
 
@@ -216,15 +217,16 @@ def test_a_drop_that_so_few_images_cant_tell_is_let_through_unless_a_limit_is_gi
     scores = trained.reference_scores().copy()
     right = np.flatnonzero(scores.argmax(axis=1) == digits.labels)
 
-    def checked(lost: int, limit: float | None) -> Checked:
+    def checked(lost: int, limit: float | None) -> dict[str, Any]:
         answer = scores.copy()
         answer[right[:lost]] = np.roll(answer[right[:lost]], 1, axis=1)
         monkeypatch.setattr(import_module("digitbench.export.check"), "score", lambda job, images: answer)
-        return check_artifact(trained, "onnx", "int8", tmp_path, digits, limit)
+        return check_artifact(trained, "onnx", "int8", tmp_path, digits, limit, lambda note: None)
 
     two = checked(2, None)
-    assert not two.failure
-    assert two.recorded["accuracy_drop"] == two.recorded["max_accuracy_drop"] == 2 / len(digits) > 0.005
-    assert "top-1 falls by 0.56pp (2 of 359 images)" in checked(2, 0.005).failure
-    assert "top-1 falls by 2.23pp (8 of 359 images)" in checked(8, None).failure
-    assert not checked(1, 0.005).failure
+    assert two["accuracy_drop"] == two["max_accuracy_drop"] == 2 / len(digits) > 0.005
+    with pytest.raises(Refused, match=r"top-1 falls by 0\.56pp \(2 of 359 images\)"):
+        checked(2, 0.005)
+    with pytest.raises(Refused, match=r"top-1 falls by 2\.23pp \(8 of 359 images\)"):
+        checked(8, None)
+    assert checked(1, 0.005)["flips"] == 1
