@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from inspect import getdoc
 from typing import Annotated, Any
 
 import typer
@@ -126,12 +127,21 @@ COMMANDS = (
     backends, quickstart,
 )  # fmt: skip
 
+
+def _add(name: str, command: Callable[..., Any], epilog: str = "") -> None:
+    """Add a command. The examples in its docstring are shown below its options."""
+    about, _, examples = str(getdoc(command)).partition("\n\nExamples\n--------\n")
+    lines = examples.splitlines()
+    heading = [f"[b]Example{'s' * (len(lines) > 1)}[/]"] if lines else []
+    app.command(name, help=about, epilog="\n\n".join([epilog] * bool(epilog) + heading + lines))(command)
+
+
 for module in COMMANDS:
     command = module.__name__.rpartition(".")[2]
     if module is plot:
         app.add_typer(plot.app, name=command)
     else:
-        app.command(command.rstrip("_"), epilog=module.EPILOG)(getattr(module, command))
+        _add(command.rstrip("_"), getattr(module, command), getattr(module, "EPILOG", ""))
 
 plot.app.command(epilog=plot_results.LATENCY_EPILOG)(plot_results.latency)
 plot.app.command(epilog=plot_results.PARETO_EPILOG)(plot_results.pareto)

@@ -20,12 +20,6 @@ if TYPE_CHECKING:
 Requested = Sequence[tuple[Sequence[str], Sequence[str]]]  # backends, and the precisions that they are asked for in
 
 SIZES = "1,32,256"
-EPILOG = (
-    "[b]Examples[/]\n\ndigitbench bench --quick\n\ndigitbench bench --backend onnx --backend tflite --json -\n\n"
-    "digitbench bench runs/mine --batch-size 1,8,32,128,512 --threads 1,2 --seconds 5\n\n"
-    "digitbench bench --against before.json --fail-on latency:10%\n\n"
-    "digitbench bench --batch-size 512 --threads 2 --roofline"
-)
 
 
 def bench(
@@ -74,7 +68,16 @@ def bench(
     force: options.ForceOption = False,
     quiet: options.QuietOption = False,
 ) -> None:
-    """Time each runtime in fresh processes that take turns, and score the test images on it."""
+    """Time each runtime in fresh processes that take turns, and score the test images on it.
+
+    Examples
+    --------
+    digitbench bench --quick
+    digitbench bench --backend onnx --backend tflite --json -
+    digitbench bench runs/mine --batch-size 1,8,32,128,512 --threads 1,2 --seconds 5
+    digitbench bench --against before.json --fail-on latency:10%
+    digitbench bench --batch-size 512 --threads 2 --roofline
+    """
     from digitbench.bundle import RUNS, Bundle
     from digitbench.judge.gates import parse_excused, parse_gates
     from digitbench.measure import native_tools

@@ -22,11 +22,6 @@ if TYPE_CHECKING:
     from digitbench.records.results import Results
 
 SURE_GENERATIONS = 2  # an earlier run with fewer tells no small gaps, and is taken only with --quick
-EPILOG = (
-    "[b]Examples[/]\n\ndigitbench choose --max-p99 200us --min-accuracy 97.5%\n\n"
-    "digitbench choose --max-size 500kB --max-flips 10 --prefer memory\n\n"
-    "digitbench choose runs/mine --quick --batch-size 32 --json choice.json"
-)
 
 
 def choose(
@@ -53,7 +48,14 @@ def choose(
     data: options.DataOption = None,
     quiet: options.QuietOption = False,
 ) -> None:
-    """Name the candidate to ship: bench what is missing, throw out what breaks a limit, show the code to use it."""
+    """Name the candidate to ship: bench what is missing, throw out what breaks a limit, show the code to use it.
+
+    Examples
+    --------
+    digitbench choose --max-p99 200us --min-accuracy 97.5%
+    digitbench choose --max-size 500kB --max-flips 10 --prefer memory
+    digitbench choose runs/mine --quick --batch-size 32 --json choice.json
+    """
     from digitbench.bundle import Bundle, caveats
     from digitbench.commands.outputs import Outputs, results_path
     from digitbench.commands.saving import write_each

@@ -19,10 +19,6 @@ if TYPE_CHECKING:
 
 PORT = 8028
 LOOPBACK = "127.0.0.1"
-EPILOG = (
-    "[b]Examples[/]\n\ndigitbench draw\n\ndigitbench draw runs/mine -b tflite,onnx -p fp32,int8\n\n"
-    "digitbench draw --port 9000 --no-browser"
-)
 
 
 def draw(
@@ -42,7 +38,14 @@ def draw(
         bool, typer.Option("--no-browser", help="Only print the address, and open no browser.")
     ] = False,
 ) -> None:  # fmt: skip
-    """Open a page to draw a digit on, by mouse, pen or finger, and see while drawing what every runtime answers."""
+    """Open a page to draw a digit on, by mouse, pen or finger, and see while drawing what every runtime answers.
+
+    Examples
+    --------
+    digitbench draw
+    digitbench draw runs/mine -b tflite,onnx -p fp32,int8
+    digitbench draw --port 9000 --no-browser
+    """
     from digitbench.bundle import Bundle
     from digitbench.draw import server
     from digitbench.draw.processes import ProcessGroup

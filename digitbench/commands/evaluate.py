@@ -9,11 +9,6 @@ import typer
 from digitbench.commands import options
 from digitbench.commands.outputs import Outputs, measure_and_show, raise_failures
 
-EPILOG = (
-    "[b]Examples[/]\n\ndigitbench evaluate\n\ndigitbench evaluate runs/mine -b onnx --json onnx.json\n\n"
-    "digitbench evaluate runs/mine --backend all --data photos"
-)
-
 
 def evaluate(
     run: options.RunArgument = None,
@@ -28,7 +23,14 @@ def evaluate(
     json: options.JsonOption = None,
     quiet: options.QuietOption = False,
 ) -> None:
-    """Score the test images on each runtime: accuracy, and labels that differ from Keras'."""
+    """Score the test images on each runtime: accuracy, and labels that differ from Keras'.
+
+    Examples
+    --------
+    digitbench evaluate
+    digitbench evaluate runs/mine -b onnx --json onnx.json
+    digitbench evaluate runs/mine --backend all --data photos
+    """
     from digitbench.bundle import Bundle
 
     outputs = Outputs(json=json, quiet=quiet)

@@ -8,12 +8,6 @@ import typer
 
 from digitbench.commands import completion, options
 
-EPILOG = (
-    "[b]Examples[/]\n\ndigitbench export runs/latest --format onnx,tflite\n\n"
-    "digitbench export runs/latest --format tflite --precision int8,dynamic --calibration-images 1000\n\n"
-    "digitbench export runs/latest --precision int8 --max-accuracy-drop 0.1pp"
-)
-
 
 def export(
     run: options.RunArgument = None,
@@ -43,7 +37,14 @@ def export(
     ] = None,
     data: options.DataOption = None,
 ) -> None:  # fmt: skip
-    """Write a bundle's model in other formats and precisions again, and check each against Keras."""
+    """Write a bundle's model in other formats and precisions again, and check each against Keras.
+
+    Examples
+    --------
+    digitbench export runs/latest --format onnx,tflite
+    digitbench export runs/latest --format tflite --precision int8,dynamic --calibration-images 1000
+    digitbench export runs/latest --precision int8 --max-accuracy-drop 0.1pp
+    """
     from digitbench import export as exporters
     from digitbench import plugins
     from digitbench.bundle import ARTIFACTS, Bundle

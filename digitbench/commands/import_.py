@@ -18,11 +18,6 @@ if TYPE_CHECKING:
     from digitbench.bundle import Bundle
     from digitbench.bundle.manifest import TriedForm
 
-EPILOG = (
-    "[b]Examples[/]\n\ndigitbench import mnist-8.onnx\n\n"
-    "digitbench import model.tflite --name phone --output runs/phone\n\n"
-    "digitbench import cnn.onnx --scale 255 --layout nchw --tensor Plus214_Output_0"
-)
 CLOSE_MARGIN = 0.01
 NUMBER = r"(-?(?:\d+\.?\d*|\.\d+))"
 SCALE_PATTERN = re.compile(rf"(?:{NUMBER}\.\.)?{NUMBER}")
@@ -80,6 +75,12 @@ def import_(
     Layout, scale, polarity, output and what that output is: each way that the file leaves open is tried on labelled
     training images. What was chosen, and how good the runner-up is, is printed and stored. The options say what you
     know already.
+
+    Examples
+    --------
+    digitbench import mnist-8.onnx
+    digitbench import model.tflite --name phone --output runs/phone
+    digitbench import cnn.onnx --scale 255 --layout nchw --tensor Plus214_Output_0
     """
     from digitbench import export as exporters
     from digitbench import importing, plugins

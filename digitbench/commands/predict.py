@@ -21,10 +21,6 @@ if TYPE_CHECKING:
 
 FEW_PICTURES = 10  # pictures: so many are read before a bar would be of use
 SMALL_SIDE = 240  # pixels: the longest side of a photograph that is drawn
-EPILOG = (
-    "[b]Examples[/]\n\ndigitbench predict photo.jpg\n\ndigitbench predict runs/mine scans/ 'more/*.png' --show seen.png"
-    "\n\ndigitbench predict runs/latest photo.heic -b tflite -p dynamic --json"
-)
 
 PicturesArgument = Annotated[
     list[str], typer.Argument(metavar="[RUN] IMAGE", show_default=False, help="A bundle's folder, runs/latest if "
@@ -59,7 +55,14 @@ def predict(
     json: JsonLinesOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Say which digits are in your own pictures: photographs, scans, drawings; exit code 1 if one can't be read."""
+    """Say which digits are in your own pictures: photographs, scans, drawings; exit code 1 if one can't be read.
+
+    Examples
+    --------
+    digitbench predict photo.jpg
+    digitbench predict runs/mine scans/ 'more/*.png' --show seen.png
+    digitbench predict runs/latest photo.heic -b tflite -p dynamic --json
+    """
     from digitbench.bundle import Bundle
     from digitbench.charts.photographs import check_drawable, draw_predictions
     from digitbench.classifier import load

@@ -6,11 +6,14 @@ from digitbench.commands import options
 from digitbench.commands.outputs import Outputs, measure_and_show, raise_failures
 from digitbench.records.recipes import DEFAULT
 
-EPILOG = "[b]Example[/]\n\ndigitbench quickstart --dataset digits"
-
 
 def quickstart(dataset: options.DatasetOption = "auto", data: options.TrainingDataOption = None) -> None:
-    """Train the default recipe, export it, and compare all installed runtimes: the whole way in one go."""
+    """Train the default recipe, export it, and compare all installed runtimes: the whole way in one go.
+
+    Examples
+    --------
+    digitbench quickstart --dataset digits
+    """
     from digitbench.commands.training_steps import TrainingOptions, read_digits, train_and_report
     from digitbench.measure.candidates import candidates
     from digitbench.records import recipes

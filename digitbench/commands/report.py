@@ -17,10 +17,6 @@ if TYPE_CHECKING:
     from digitbench.report.page import Source
 
 COMPARISON_FILE = "comparison.html"
-EPILOG = (
-    "[b]Examples[/]\n\ndigitbench report\n\ndigitbench report runs/mine --html mine.html\n\n"
-    "digitbench report before.json after.json --run runs/mine\n\ndigitbench report results.json --markdown -"
-)
 
 
 def report(
@@ -42,7 +38,15 @@ def report(
         Path | None, typer.Option("--data", metavar="PATH", help="The dataset, where it isn't found: for the pictures.")
     ] = None,
 ) -> None:  # fmt: skip
-    """Make a page of saved results that opens offline: verdict, plots, every row, flips, how it was measured."""
+    """Make a page of saved results that opens offline: verdict, plots, every row, flips, how it was measured.
+
+    Examples
+    --------
+    digitbench report
+    digitbench report runs/mine --html mine.html
+    digitbench report before.json after.json --run runs/mine
+    digitbench report results.json --markdown -
+    """
     from digitbench.commands.find_results import results_file_of
     from digitbench.commands.options import open_console
     from digitbench.commands.saving import PAGE_START, REPORT_START, STDOUT, check_targets, starts_like, write_each

@@ -15,16 +15,7 @@ from digitbench.records import recipes
 from digitbench.records.recipes import DEFAULT, RECIPES
 
 FIELD_TYPES = get_type_hints(recipes.Recipe)
-_RECIPE_LINES = "\n\n".join(f"[b]{name}[/]: {recipe.about}" for name, recipe in RECIPES.items())
-
-EPILOG = (
-    f"[b]Recipes[/]\n\n{_RECIPE_LINES}\n\n[b]Examples[/]\n\ndigitbench train\n\n"
-    "digitbench train --recipe dense-512-rmsprop --seeds 5\n\n"
-    "digitbench train --hidden 512,256 --dropout 0.2 --epochs 5 --output runs/mine\n\n"
-    "digitbench train --recipe dense-champion --budget 10min\n\n"
-    "digitbench train --recipe dense-champion --members 5 --output runs/committee\n\n"
-    "digitbench train --recipe dense-quick --teacher runs/committee"
-)
+EPILOG = "\n\n".join(["[b]Recipes[/]", *(f"[b]{name}[/]: {recipe.about}" for name, recipe in RECIPES.items())])
 
 
 def train(
@@ -53,7 +44,17 @@ def train(
     ] = "auto",
     **recipe_fields: Any,
 ) -> None:  # fmt: skip
-    """Train a network, export it to every format, and check each export against Keras."""
+    """Train a network, export it to every format, and check each export against Keras.
+
+    Examples
+    --------
+    digitbench train
+    digitbench train --recipe dense-512-rmsprop --seeds 5
+    digitbench train --hidden 512,256 --dropout 0.2 --epochs 5 --output runs/mine
+    digitbench train --recipe dense-champion --budget 10min
+    digitbench train --recipe dense-champion --members 5 --output runs/committee
+    digitbench train --recipe dense-quick --teacher runs/committee
+    """
     changed_recipe = recipes.find(recipe).changed(
         seed=seed, **{name: _read_field(name, value) for name, value in recipe_fields.items()}
     )
