@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from inspect import getdoc
+from inspect import getdoc, signature
 from typing import Annotated, Any
 
 import typer
@@ -129,11 +130,17 @@ COMMANDS = (
 
 
 def _add(name: str, command: Callable[..., Any], epilog: str = "") -> None:
-    """Add a command. The examples in its docstring are shown below its options."""
-    about, _, examples = str(getdoc(command)).partition("\n\nExamples\n--------\n")
-    lines = examples.splitlines()
-    heading = [f"[b]Example{'s' * (len(lines) > 1)}[/]"] if lines else []
-    app.command(name, help=about, epilog="\n\n".join([epilog] * bool(epilog) + heading + lines))(command)
+    """Add a command. Its docstring says what ``--help`` shows: of it, of its parameters, and as examples."""
+    about, *sections = re.split(r"\n+(\w+)\n-{3,}\n", str(getdoc(command)))
+    texts = dict(zip(sections[::2], sections[1::2], strict=True))
+    descriptions = dict(re.findall(r"^(\w+)\n((?: +.+\n?)+)", texts.get("Parameters", ""), re.MULTILINE))
+    declared = signature(command, eval_str=True)
+    for parameter, text in descriptions.items():
+        declared.parameters[parameter].annotation.__metadata__[0].help = " ".join(text.split())
+    command.__signature__ = declared  # type: ignore[attr-defined]
+    examples = texts.get("Examples", "").splitlines()
+    heading = [f"[b]Example{'s' * (len(examples) > 1)}[/]"] if examples else []
+    app.command(name, help=about, epilog="\n\n".join([epilog] * bool(epilog) + heading + examples))(command)
 
 
 for module in COMMANDS:

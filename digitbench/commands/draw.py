@@ -25,20 +25,28 @@ def draw(
     run: options.RunArgument = None,
     backend: options.BackendOption = None,
     precision: options.PrecisionOption = None,
-    host: Annotated[
-        str, typer.Option("--host", metavar="ADDRESS", help="Where to listen. Any other than 127.0.0.1 lets other "
-                          "machines use the page."),
-    ] = LOOPBACK,
+    host: Annotated[str, typer.Option("--host", metavar="ADDRESS")] = LOOPBACK,
     port: Annotated[
-        int | None, typer.Option("--port", min=0, max=65535, show_default=False, help=f"Which port; 0 for any that is "
-                                 f"free. {PORT} if not given, or any other where that is taken."),
+        int | None,
+        typer.Option(
+            "--port",
+            min=0,
+            max=65535,
+            show_default=False,
+            help=f"Which port; 0 for any that is free. {PORT} if not given, or any other where that is taken.",
+        ),
     ] = None,
     threads: options.ThreadsOption = 1,
-    no_browser: Annotated[
-        bool, typer.Option("--no-browser", help="Only print the address, and open no browser.")
-    ] = False,
-) -> None:  # fmt: skip
+    no_browser: Annotated[bool, typer.Option("--no-browser")] = False,
+) -> None:
     """Open a page to draw a digit on, by mouse, pen or finger, and see while drawing what every runtime answers.
+
+    Parameters
+    ----------
+    host
+        Where to listen. Any other than 127.0.0.1 lets other machines use the page.
+    no_browser
+        Only print the address, and open no browser.
 
     Examples
     --------

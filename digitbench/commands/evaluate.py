@@ -17,13 +17,16 @@ def evaluate(
     threads: options.ThreadsOption = 1,
     data: options.OtherDataOption = None,
     limit: options.LimitOption = None,
-    per_class: Annotated[
-        bool, typer.Option("--per-class", help="Show every digit by itself; always shown of data of your own.")
-    ] = False,
+    per_class: Annotated[bool, typer.Option("--per-class")] = False,
     json: options.JsonOption = None,
     quiet: options.QuietOption = False,
 ) -> None:
     """Score the test images on each runtime: accuracy, and labels that differ from Keras'.
+
+    Parameters
+    ----------
+    per_class
+        Show every digit by itself; always shown of data of your own.
 
     Examples
     --------

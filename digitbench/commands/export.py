@@ -12,32 +12,37 @@ from digitbench.commands import completion, options
 def export(
     run: options.RunArgument = None,
     format: Annotated[
-        list[str] | None,
-        typer.Option("--format", "-f", metavar="onnx,tflite", help="savedmodel, tflite, onnx, npz; all if not given.",
-                     autocompletion=completion.formats),
+        list[str] | None, typer.Option("--format", "-f", metavar="onnx,tflite", autocompletion=completion.formats)
     ] = None,
     precision: Annotated[
         list[str] | None,
-        typer.Option("--precision", "-p", metavar="int8,dynamic", help="fp32, fp16, dynamic, int8; all if not given.",
-                     autocompletion=completion.precisions),
+        typer.Option("--precision", "-p", metavar="int8,dynamic", autocompletion=completion.precisions),
     ] = None,
-    calibration_images: Annotated[
-        int, typer.Option(metavar="N", help="Training images that int8's ranges are found on, of every class by share.")
-    ] = 500,
-    seed: Annotated[
-        int | None, typer.Option(min=0, max=2**32 - 1, help="Of their choice; the recipe's own if not given.")
-    ] = None,
+    calibration_images: Annotated[int, typer.Option(metavar="N")] = 500,
+    seed: Annotated[int | None, typer.Option(min=0, max=2**32 - 1)] = None,
     max_accuracy_drop: Annotated[
         str | None,
         typer.Option(
             metavar="0.5pp",
-            help="By how much top-1 on the test images may fall against Keras'. If not "
-            "given 0.5pp, or what McNemar's test can't tell from nothing, where images are few.",
         ),
     ] = None,
     data: options.DataOption = None,
-) -> None:  # fmt: skip
+) -> None:
     """Write a bundle's model in other formats and precisions again, and check each against Keras.
+
+    Parameters
+    ----------
+    format
+        savedmodel, tflite, onnx, npz; all if not given.
+    precision
+        fp32, fp16, dynamic, int8; all if not given.
+    calibration_images
+        Training images that int8's ranges are found on, of every class by share.
+    seed
+        Of their choice; the recipe's own if not given.
+    max_accuracy_drop
+        By how much top-1 on the test images may fall against Keras'. If not given 0.5pp, or what McNemar's test can't
+        tell from nothing, where images are few.
 
     Examples
     --------

@@ -20,25 +20,26 @@ COMPARISON_FILE = "comparison.html"
 
 
 def report(
-    results: Annotated[
-        list[Path] | None, typer.Argument(metavar="RESULT", help="Results that were saved, or a bundle's folder "
-                                          "for its newest; of several the newest is shown in full.")
-    ] = None,
-    html: Annotated[
-        Path | None, typer.Option("--html", metavar="FILE", help="Where to; beside the results if not given.")
-    ] = None,
-    markdown: Annotated[
-        str | None, typer.Option("--markdown", metavar="FILE", help="Write Markdown there instead, or beside --html; - "
-                                 "for standard output.")
-    ] = None,
-    run: Annotated[
-        Path | None, typer.Option("--run", metavar="RUN", help="The bundle, where the results don't lie in its folder.")
-    ] = None,
-    data: Annotated[
-        Path | None, typer.Option("--data", metavar="PATH", help="The dataset, where it isn't found: for the pictures.")
-    ] = None,
-) -> None:  # fmt: skip
+    results: Annotated[list[Path] | None, typer.Argument(metavar="RESULT")] = None,
+    html: Annotated[Path | None, typer.Option("--html", metavar="FILE")] = None,
+    markdown: Annotated[str | None, typer.Option("--markdown", metavar="FILE")] = None,
+    run: Annotated[Path | None, typer.Option("--run", metavar="RUN")] = None,
+    data: Annotated[Path | None, typer.Option("--data", metavar="PATH")] = None,
+) -> None:
     """Make a page of saved results that opens offline: verdict, plots, every row, flips, how it was measured.
+
+    Parameters
+    ----------
+    results
+        Results that were saved, or a bundle's folder for its newest; of several the newest is shown in full.
+    html
+        Where to; beside the results if not given.
+    markdown
+        Write Markdown there instead, or beside --html; - for standard output.
+    run
+        The bundle, where the results don't lie in its folder.
+    data
+        The dataset, where it isn't found: for the pictures.
 
     Examples
     --------

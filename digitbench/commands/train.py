@@ -19,32 +19,36 @@ EPILOG = "\n\n".join(["[b]Recipes[/]", *(f"[b]{name}[/]: {recipe.about}" for nam
 
 
 def train(
-    recipe: Annotated[
-        str,
-        typer.Option("--recipe", "-r", metavar="NAME", help="What to train; see below.",
-                     autocompletion=completion.recipes),
-    ] = DEFAULT,
+    recipe: Annotated[str, typer.Option("--recipe", "-r", metavar="NAME", autocompletion=completion.recipes)] = DEFAULT,
     dataset: DatasetOption = "auto",
     data: TrainingDataOption = None,
-    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="DIR", help="The bundle's folder.")] = None,
-    export: Annotated[bool, typer.Option(help="Make every export too; `digitbench export` makes them later.")] = True,
-    plots: Annotated[bool, typer.Option(help="Draw the training too; `digitbench plot` draws it later.")] = True,
+    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="DIR")] = None,
+    export: Annotated[bool, typer.Option()] = True,
+    plots: Annotated[bool, typer.Option()] = True,
     seed: Annotated[int | None, typer.Option(help=recipes.OPTIONS["seed"].help)] = None,
-    seeds: Annotated[
-        int,
-        typer.Option(min=1, max=100, metavar="N", help="Train N bundles, with seeds from --seed on, and tell their "
-                     "mean and interval."),
-    ] = 1,
-    budget: Annotated[
-        str | None,
-        typer.Option(metavar="10min", help="Train as many epochs as fit, by a timing of two; s, min or h."),
-    ] = None,
-    loop: Annotated[
-        str, typer.Option(help="compiled: whole epochs by XLA; fit: Keras' own; auto: what is faster.")
-    ] = "auto",
+    seeds: Annotated[int, typer.Option(min=1, max=100, metavar="N")] = 1,
+    budget: Annotated[str | None, typer.Option(metavar="10min")] = None,
+    loop: Annotated[str, typer.Option()] = "auto",
     **recipe_fields: Any,
-) -> None:  # fmt: skip
+) -> None:
     """Train a network, export it to every format, and check each export against Keras.
+
+    Parameters
+    ----------
+    recipe
+        What to train; see below.
+    output
+        The bundle's folder.
+    export
+        Make every export too; `digitbench export` makes them later.
+    plots
+        Draw the training too; `digitbench plot` draws it later.
+    seeds
+        Train N bundles, with seeds from --seed on, and tell their mean and interval.
+    budget
+        Train as many epochs as fit, by a timing of two; s, min or h.
+    loop
+        compiled: whole epochs by XLA; fit: Keras' own; auto: what is faster.
 
     Examples
     --------
