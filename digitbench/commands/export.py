@@ -55,7 +55,7 @@ def export(
     from digitbench.bundle import ARTIFACTS, Bundle
     from digitbench.errors import BundleError
     from digitbench.records import precisions
-    from digitbench.system.files import check_writable
+    from digitbench.system.files import check_writable, faults_as
     from digitbench.system.native_output import native_output_held
 
     limit = None if max_accuracy_drop is None else options.percentage_points(max_accuracy_drop, "--max-accuracy-drop")
@@ -73,8 +73,6 @@ def export(
         exporters.require(formats, precision_names)
         check_writable(bundle.path / ARTIFACTS / "model")
         digits = options.bundle_data(bundle, data, progress)
-        try:
+        with faults_as(BundleError, bundle.path / ARTIFACTS):
             failures = exporters.export(bundle, formats, digits, chosen, progress=progress)
-        except OSError as exc:
-            raise BundleError(f"{bundle.path / ARTIFACTS}: can't be written: {exc.strerror or exc}") from exc
     exporters.raise_failures(failures)

@@ -200,18 +200,10 @@ class Saver:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    from digitbench.system.files import locked
+    from digitbench.system.files import faults_as, locked
 
-    with _as_results_error(path), locked(path):
+    with faults_as(ResultsError, path), locked(path):
         yield
-
-
-@contextmanager
-def _as_results_error(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as exc:
-        raise ResultsError(f"{path}: can't be written: {exc.strerror or exc}") from exc
 
 
 def _file_stamp(path: Path) -> FileStamp | None:
@@ -257,9 +249,9 @@ def write_text(target: Path, text: str) -> None:
     ResultsError
         It can't be written.
     """
-    from digitbench.system.files import written_beside
+    from digitbench.system.files import faults_as, written_beside
 
-    with _as_results_error(target), written_beside(target) as draft:
+    with faults_as(ResultsError, target), written_beside(target) as draft:
         draft.write_text(text, encoding="utf-8", newline="")
 
 
@@ -311,9 +303,9 @@ def write_new(target: Path, text: str) -> Path:
     ResultsError
         It can't be written.
     """
-    from digitbench.system.files import claim_file
+    from digitbench.system.files import claim_file, faults_as
 
-    with _as_results_error(target):
+    with faults_as(ResultsError, target):
         path = claim_file(target)
     try:
         write_text(path, text)
