@@ -50,20 +50,18 @@ def report(
     """
     from digitbench.commands.find_results import results_file_of
     from digitbench.commands.options import open_console
-    from digitbench.commands.saving import PAGE_START, REPORT_START, STDOUT, check_targets, starts_like, write_each
+    from digitbench.commands.saving import PAGE_START, REPORT_START, STDOUT, check_targets, write_each
     from digitbench.report import page
 
     arguments: Sequence[Path | None] = results or [None]
     paths = list({path.absolute(): path for path in map(results_file_of, arguments)}.values())
     if html is None and markdown is None:
         html = paths[0].with_suffix(".html") if len(paths) == 1 else Path(COMPARISON_FILE)
-    targets = {"--html": str(html) if html else None, "--markdown": markdown}
-    for option, file in targets.items():
+    targets = {"--html": (str(html) if html else None, PAGE_START), "--markdown": (markdown, REPORT_START)}
+    for option, (file, _) in targets.items():
         if file and Path(file).resolve() in {path.resolve() for path in paths}:
             raise UsageError(f"{option} {file}: these are the results themselves; name another file")
-    starts = {"--html": PAGE_START, "--markdown": REPORT_START}
-    to_stdout = check_targets({option: (file, starts_like(starts[option])) for option, file in targets.items()})
-    console = open_console(stderr=to_stdout)
+    console = open_console(stderr=check_targets(targets))
     parts = []
     if html:
         page.check_packages()
