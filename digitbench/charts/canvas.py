@@ -13,7 +13,7 @@ import numpy as np
 
 from digitbench.charts.palette import GREY
 from digitbench.errors import MissingRuntimeError, ResultsError, UsageError
-from digitbench.system.files import check_writable, faults_as, written_beside
+from digitbench.system.files import check_writable, written_beside
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -133,11 +133,14 @@ def save(figure: Figure, target: Path, title: str) -> None:
     """
     file_format = target.suffix.lower().lstrip(".")
     metadata = {"Title": title} | ({"Date": None} if file_format == "svg" else {})
-    with faults_as(ResultsError, target), styled(), written_beside(target) as draft, warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing")  # in names that users chose: a box is drawn instead
-        figure.savefig(draft, format=file_format, metadata=metadata)
-        if file_format == "png":
-            reduce_to_palette(draft, title)
+    try:
+        with styled(), written_beside(target) as draft, warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Glyph .* missing")  # in names that users chose: a box is drawn instead
+            figure.savefig(draft, format=file_format, metadata=metadata)
+            if file_format == "png":
+                reduce_to_palette(draft, title)
+    except OSError as exc:
+        raise ResultsError(f"{target}: can't be written: {exc.strerror or exc}") from exc
 
 
 def reduce_to_palette(picture: Path, title: str, dpi: int = DPI) -> None:

@@ -20,7 +20,7 @@ from digitbench.charts import canvas
 from digitbench.charts.canvas import INSTALL
 from digitbench.charts.palette import BLACK, GREY, WHITE
 from digitbench.errors import MissingRuntimeError, ResultsError
-from digitbench.system.files import faults_as, written_beside
+from digitbench.system.files import written_beside
 
 if TYPE_CHECKING:
     import altair as alt
@@ -233,9 +233,12 @@ def save(chart: ChartType, target: Path, title: str) -> None:
     """
     import vl_convert
 
-    with faults_as(ResultsError, target), written_beside(target) as draft:
-        if target.suffix.lower() == ".svg":
-            draft.write_text(svg(chart, title), encoding="utf-8")
-        else:
-            draft.write_bytes(vl_convert.vegalite_to_png(json.dumps(spec(chart)), scale=SCALE))
-            canvas.reduce_to_palette(draft, title, dpi=96 * SCALE)
+    try:
+        with written_beside(target) as draft:
+            if target.suffix.lower() == ".svg":
+                draft.write_text(svg(chart, title), encoding="utf-8")
+            else:
+                draft.write_bytes(vl_convert.vegalite_to_png(json.dumps(spec(chart)), scale=SCALE))
+                canvas.reduce_to_palette(draft, title, dpi=96 * SCALE)
+    except OSError as exc:
+        raise ResultsError(f"{target}: can't be written: {exc.strerror or exc}") from exc
