@@ -67,24 +67,19 @@ def draw(
         raise UsageError(f"nothing can answer: {chosen[0].row.error}")
     about = {"bundle": bundle.name, "recipe": bundle.recipe_name, "dataset": bundle.dataset.name,
              "threads": threads}  # fmt: skip
-    with _listen(host, port) as listening:
+    try:
+        listening = server.listen(host, PORT if port is None else port)
+    except UsageError:
+        if port is not None:
+            raise
+        listening = server.listen(host, 0)
+    with listening:
         address = _address(listening, host)
         _tell(chosen, address, host, console)
         if not no_browser:
             _open_browser(address)
         processes = ProcessGroup(chosen, bundle.manifest.output.activation)
         server.serve(processes, about, listening, host)
-
-
-def _listen(host: str, port: int | None) -> socket.socket:
-    from digitbench.draw.server import listen
-
-    try:
-        return listen(host, PORT if port is None else port)
-    except UsageError:
-        if port is not None:
-            raise
-        return listen(host, 0)
 
 
 def _address(listening: socket.socket, host: str) -> str:

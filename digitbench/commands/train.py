@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from inspect import Parameter, signature
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
@@ -10,7 +11,7 @@ import typer
 
 from digitbench.commands import completion
 from digitbench.commands.options import DatasetOption, TrainingDataOption, open_console, seconds, whole_numbers
-from digitbench.commands.training_steps import TrainingOptions, read_digits, train_and_report, train_several
+from digitbench.commands.training_steps import read_digits, train_and_report, train_several
 from digitbench.records import recipes
 from digitbench.records.recipes import DEFAULT, RECIPES
 
@@ -62,13 +63,16 @@ def train(
     changed_recipe = recipes.find(recipe).changed(
         seed=seed, **{name: _read_field(name, value) for name, value in recipe_fields.items()}
     )
-    options = TrainingOptions(loop, None if budget is None else seconds(budget, "--budget"), export, plots)
+    limit = None if budget is None else seconds(budget, "--budget")
     console = open_console()
-    digits = read_digits(dataset, data, console, options)
+    digits = read_digits(dataset, data, console, exports=export)
+    train_one = partial(
+        train_and_report, digits=digits, console=console, exports=export, plots=plots, loop=loop, budget=limit
+    )
     if seeds == 1:
-        train_and_report(changed_recipe, digits, output, console, options)
+        train_one(changed_recipe, output)
     else:
-        train_several(changed_recipe, seeds, digits, output, console, options)
+        train_several(changed_recipe, output, seeds, console, train_one)
 
 
 def _read_field(name: str, given: Any) -> Any:
