@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 import traceback
-from collections.abc import Callable, Sequence
-from inspect import getdoc, signature
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
@@ -32,6 +30,7 @@ from digitbench.commands import (  # fmt: skip
     show,
     train,
 )
+from digitbench.commands.documented import add
 from digitbench.errors import VERBOSE, DigitbenchError, is_verbose
 
 INTERRUPTED = 130
@@ -128,27 +127,12 @@ COMMANDS = (
     backends, quickstart,
 )  # fmt: skip
 
-
-def _add(name: str, command: Callable[..., Any], epilog: str = "") -> None:
-    """Add a command. Its docstring says what ``--help`` shows: of it, of its parameters, and as examples."""
-    about, *sections = re.split(r"\n+(\w+)\n-{3,}\n", str(getdoc(command)))
-    texts = dict(zip(sections[::2], sections[1::2], strict=True))
-    descriptions = dict(re.findall(r"^(\w+)\n((?: +.+\n?)+)", texts.get("Parameters", ""), re.MULTILINE))
-    declared = signature(command, eval_str=True)
-    for parameter, text in descriptions.items():
-        declared.parameters[parameter].annotation.__metadata__[0].help = " ".join(text.split())
-    command.__signature__ = declared  # type: ignore[attr-defined]
-    examples = texts.get("Examples", "").splitlines()
-    heading = [f"[b]Example{'s' * (len(examples) > 1)}[/]"] if examples else []
-    app.command(name, help=about, epilog="\n\n".join([epilog] * bool(epilog) + heading + examples))(command)
-
-
 for module in COMMANDS:
     command = module.__name__.rpartition(".")[2]
     if module is plot:
         app.add_typer(plot.app, name=command)
     else:
-        _add(command.rstrip("_"), getattr(module, command), getattr(module, "EPILOG", ""))
+        add(app, getattr(module, command), getattr(module, "EPILOG", ""))
 
 plot.app.command(epilog=plot_results.LATENCY_EPILOG)(plot_results.latency)
 plot.app.command(epilog=plot_results.PARETO_EPILOG)(plot_results.pareto)
