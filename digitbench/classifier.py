@@ -24,7 +24,6 @@ from digitbench.backend import Backend, Runtime, Scores
 from digitbench.bundle import Bundle
 from digitbench.data import to_images
 from digitbench.errors import BackendError, UsageError, unknown
-from digitbench.plugins.model_io import ModelIO
 from digitbench.plugins.scoring import score
 from digitbench.records.arrays import Labels
 from digitbench.records.precisions import ABOUT
@@ -168,8 +167,11 @@ def load(
     if precision not in available:
         raise UsageError(f"backend {name!r} doesn't run {precision}; it runs {', '.join(available)}")
     entry = bundle.opened_by(backend_class, precision)
-    artifact = bundle.open(entry)
-    opened = _open(plugin, artifact, int(threads), precision, bundle.model_io_of(entry))
+    artifact, model_io = bundle.open(entry), bundle.model_io_of(entry)
+    # Without a standard error (pythonw, some daemons) there is nothing to hold.
+    native_output = nullcontext() if sys.stderr is None else native_output_held()
+    with native_output, _environment_for_tensorflow():
+        opened = plugin.open(artifact, threads=int(threads), precision=precision, model_io=model_io)
     return Classifier(opened, name, precision, artifact)
 
 
@@ -194,13 +196,6 @@ def _precisions_of(backend_class: type[Backend], bundle: Bundle) -> list[str]:
     return [*plugins.runnable(backend_class, stored, format), *backend_class.makes]
 
 
-def _open(plugin: plugins.Plugin, artifact: Path, threads: int, precision: str, model_io: ModelIO) -> Backend:
-    # Without a standard error (pythonw, some daemons) there is nothing to hold.
-    native_output = nullcontext() if sys.stderr is None else native_output_held()
-    with native_output, _environment_for_tensorflow():
-        return plugin.open(artifact, threads=threads, precision=precision, model_io=model_io)
-
-
 @contextmanager
 def _environment_for_tensorflow() -> Iterator[None]:
     """What TensorFlow reads as it starts, taken back afterwards: other libraries in this process may want a GPU."""
@@ -211,7 +206,5 @@ def _environment_for_tensorflow() -> Iterator[None]:
         yield
     finally:
         for name in changed:
-            if name in original:
-                os.environ[name] = original[name]
-            else:
-                os.environ.pop(name, None)
+            os.environ.pop(name, None)
+        os.environ.update({name: original[name] for name in changed if name in original})

@@ -30,6 +30,7 @@ from digitbench.commands import (  # fmt: skip
     show,
     train,
 )
+from digitbench.commands.documented import add
 from digitbench.errors import VERBOSE, DigitbenchError, is_verbose
 
 INTERRUPTED = 130
@@ -131,7 +132,7 @@ for module in COMMANDS:
     if module is plot:
         app.add_typer(plot.app, name=command)
     else:
-        app.command(command.rstrip("_"), epilog=module.EPILOG)(getattr(module, command))
+        add(app, getattr(module, command), getattr(module, "EPILOG", ""))
 
 plot.app.command(epilog=plot_results.LATENCY_EPILOG)(plot_results.latency)
 plot.app.command(epilog=plot_results.PARETO_EPILOG)(plot_results.pareto)

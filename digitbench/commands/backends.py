@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from digitbench.commands.options import open_console
 
-EPILOG = "[b]Example[/]\n\ndigitbench backends"
-
 
 def backends() -> None:
-    """List the backends: runtime and version, what each opens, where it comes from or how to install it."""
+    """List the backends: runtime and version, what each opens, where it comes from or how to install it.
+
+    Examples
+    --------
+    digitbench backends
+    """
     from digitbench import plugins
     from digitbench.report.terminal import print_backends
 

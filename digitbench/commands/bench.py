@@ -20,12 +20,6 @@ if TYPE_CHECKING:
 Requested = Sequence[tuple[Sequence[str], Sequence[str]]]  # backends, and the precisions that they are asked for in
 
 SIZES = "1,32,256"
-EPILOG = (
-    "[b]Examples[/]\n\ndigitbench bench --quick\n\ndigitbench bench --backend onnx --backend tflite --json -\n\n"
-    "digitbench bench runs/mine --batch-size 1,8,32,128,512 --threads 1,2 --seconds 5\n\n"
-    "digitbench bench --against before.json --fail-on latency:10%\n\n"
-    "digitbench bench --batch-size 512 --threads 2 --roofline"
-)
 
 
 def bench(
@@ -35,46 +29,64 @@ def bench(
     batch_size: Annotated[
         str | None, typer.Option(metavar=SIZES, help=f"Images in a call; {SIZES} if not given.")
     ] = None,
-    threads: Annotated[
-        str | None, typer.Option("--threads", "-t", metavar="1,2", help="Threads that each runtime may use; 1.")
-    ] = None,
+    threads: Annotated[str | None, typer.Option("--threads", "-t", metavar="1,2")] = None,
     seconds: options.SecondsOption = None,
     generations: options.GenerationsOption = None,
     quick: options.QuickOption = False,
-    baseline: Annotated[
-        str | None, typer.Option(metavar="NAME[:PRECISION]", help="What ratios are to; the fastest if not given.")
-    ] = None,
-    seed: Annotated[int | None, typer.Option(help="Of the order of turns; 0.")] = None,
-    timeout: Annotated[
-        float | None, typer.Option(min=0.1, help="Seconds until a silent worker is given up; 120.")
-    ] = None,
-    referee: Annotated[
-        bool, typer.Option("--referee", help="Set the runtimes' own benchmark tools beside ours.")
-    ] = False,
-    ledger: Annotated[bool, typer.Option("--ledger", help="Show where each call's time goes.")] = False,
-    roofline: Annotated[
-        bool, typer.Option("--roofline", help="Show shares of this machine's sgemm: NumPy's matrix products alone.")
-    ] = False,
+    baseline: Annotated[str | None, typer.Option(metavar="NAME[:PRECISION]")] = None,
+    seed: Annotated[int | None, typer.Option()] = None,
+    timeout: Annotated[float | None, typer.Option(min=0.1)] = None,
+    referee: Annotated[bool, typer.Option("--referee")] = False,
+    ledger: Annotated[bool, typer.Option("--ledger")] = False,
+    roofline: Annotated[bool, typer.Option("--roofline")] = False,
     data: options.DataOption = None,
     limit: options.LimitOption = None,
     json: options.JsonOption = None,
-    csv: Annotated[str | None, typer.Option(metavar="FILE", help="Write a CSV table there; - as above.")] = None,
+    csv: Annotated[str | None, typer.Option(metavar="FILE")] = None,
     markdown: options.MarkdownOption = None,
-    pytest_benchmark_json: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Write what `pytest-benchmark compare` reads.")
-    ] = None,
-    resume: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Measure only what a stopped run's results lack.")
-    ] = None,
-    against: Annotated[
-        Path | None, typer.Option(metavar="BASE.json", help="Compare with these results at the end.")
-    ] = None,
+    pytest_benchmark_json: Annotated[str | None, typer.Option(metavar="FILE")] = None,
+    resume: Annotated[Path | None, typer.Option(metavar="FILE")] = None,
+    against: Annotated[Path | None, typer.Option(metavar="BASE.json")] = None,
     fail_on: options.GateOption = None,
     allow_missing: options.AllowMissingOption = None,
     force: options.ForceOption = False,
     quiet: options.QuietOption = False,
 ) -> None:
-    """Time each runtime in fresh processes that take turns, and score the test images on it."""
+    """Time each runtime in fresh processes that take turns, and score the test images on it.
+
+    Parameters
+    ----------
+    threads
+        Threads that each runtime may use; 1.
+    baseline
+        What ratios are to; the fastest if not given.
+    seed
+        Of the order of turns; 0.
+    timeout
+        Seconds until a silent worker is given up; 120.
+    referee
+        Set the runtimes' own benchmark tools beside ours.
+    ledger
+        Show where each call's time goes.
+    roofline
+        Show shares of this machine's sgemm: NumPy's matrix products alone.
+    csv
+        Write a CSV table there; - as above.
+    pytest_benchmark_json
+        Write what `pytest-benchmark compare` reads.
+    resume
+        Measure only what a stopped run's results lack.
+    against
+        Compare with these results at the end.
+
+    Examples
+    --------
+    digitbench bench --quick
+    digitbench bench --backend onnx --backend tflite --json -
+    digitbench bench runs/mine --batch-size 1,8,32,128,512 --threads 1,2 --seconds 5
+    digitbench bench --against before.json --fail-on latency:10%
+    digitbench bench --batch-size 512 --threads 2 --roofline
+    """
     from digitbench.bundle import RUNS, Bundle
     from digitbench.judge.gates import parse_excused, parse_gates
     from digitbench.measure import native_tools

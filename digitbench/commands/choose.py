@@ -22,29 +22,22 @@ if TYPE_CHECKING:
     from digitbench.records.results import Results
 
 SURE_GENERATIONS = 2  # an earlier run with fewer tells no small gaps, and is taken only with --quick
-EPILOG = (
-    "[b]Examples[/]\n\ndigitbench choose --max-p99 200us --min-accuracy 97.5%\n\n"
-    "digitbench choose --max-size 500kB --max-flips 10 --prefer memory\n\n"
-    "digitbench choose runs/mine --quick --batch-size 32 --json choice.json"
-)
 
 
 def choose(
     run: options.RunArgument = None,
-    max_p99: Annotated[str | None, typer.Option(metavar="200us", help="p99 of a call; us, ms or s.")] = None,
-    max_p50: Annotated[str | None, typer.Option(metavar="0.1ms", help="p50 of a call.")] = None,
-    min_accuracy: Annotated[str | None, typer.Option(metavar="97.5%", help="Top-1; 0.975 is the same.")] = None,
-    max_flips: Annotated[str | None, typer.Option(metavar="10", help="Labels that differ from Keras'.")] = None,
-    max_memory: Annotated[str | None, typer.Option(metavar="150MB", help="Peak of the process; kB, MB, MiB ….")] = None,
-    max_size: Annotated[str | None, typer.Option(metavar="500kB", help="Of the artifact.")] = None,
-    min_throughput: Annotated[str | None, typer.Option(metavar="20000", help="Images per second.")] = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="Images in a call.")] = 1,
+    max_p99: Annotated[str | None, typer.Option(metavar="200us")] = None,
+    max_p50: Annotated[str | None, typer.Option(metavar="0.1ms")] = None,
+    min_accuracy: Annotated[str | None, typer.Option(metavar="97.5%")] = None,
+    max_flips: Annotated[str | None, typer.Option(metavar="10")] = None,
+    max_memory: Annotated[str | None, typer.Option(metavar="150MB")] = None,
+    max_size: Annotated[str | None, typer.Option(metavar="500kB")] = None,
+    min_throughput: Annotated[str | None, typer.Option(metavar="20000")] = None,
+    batch_size: Annotated[int, typer.Option(min=1)] = 1,
     threads: options.ThreadsOption = 1,
     backend: options.BackendOption = None,
     precision: options.PrecisionOption = None,
-    prefer: Annotated[
-        str, typer.Option(metavar="latency", help="What counts first: latency, size, memory or accuracy.")
-    ] = "latency",
+    prefer: Annotated[str, typer.Option(metavar="latency")] = "latency",
     quick: options.QuickOption = False,
     seconds: options.SecondsOption = None,
     generations: options.GenerationsOption = None,
@@ -53,7 +46,35 @@ def choose(
     data: options.DataOption = None,
     quiet: options.QuietOption = False,
 ) -> None:
-    """Name the candidate to ship: bench what is missing, throw out what breaks a limit, show the code to use it."""
+    """Name the candidate to ship: bench what is missing, throw out what breaks a limit, show the code to use it.
+
+    Parameters
+    ----------
+    max_p99
+        p99 of a call; us, ms or s.
+    max_p50
+        p50 of a call.
+    min_accuracy
+        Top-1; 0.975 is the same.
+    max_flips
+        Labels that differ from Keras'.
+    max_memory
+        Peak of the process; kB, MB, MiB ….
+    max_size
+        Of the artifact.
+    min_throughput
+        Images per second.
+    batch_size
+        Images in a call.
+    prefer
+        What counts first: latency, size, memory or accuracy.
+
+    Examples
+    --------
+    digitbench choose --max-p99 200us --min-accuracy 97.5%
+    digitbench choose --max-size 500kB --max-flips 10 --prefer memory
+    digitbench choose runs/mine --quick --batch-size 32 --json choice.json
+    """
     from digitbench.bundle import Bundle, caveats
     from digitbench.commands.outputs import Outputs, results_path
     from digitbench.commands.saving import write_each

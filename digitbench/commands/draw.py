@@ -19,30 +19,41 @@ if TYPE_CHECKING:
 
 PORT = 8028
 LOOPBACK = "127.0.0.1"
-EPILOG = (
-    "[b]Examples[/]\n\ndigitbench draw\n\ndigitbench draw runs/mine -b tflite,onnx -p fp32,int8\n\n"
-    "digitbench draw --port 9000 --no-browser"
-)
 
 
 def draw(
     run: options.RunArgument = None,
     backend: options.BackendOption = None,
     precision: options.PrecisionOption = None,
-    host: Annotated[
-        str, typer.Option("--host", metavar="ADDRESS", help="Where to listen. Any other than 127.0.0.1 lets other "
-                          "machines use the page."),
-    ] = LOOPBACK,
+    host: Annotated[str, typer.Option("--host", metavar="ADDRESS")] = LOOPBACK,
     port: Annotated[
-        int | None, typer.Option("--port", min=0, max=65535, show_default=False, help=f"Which port; 0 for any that is "
-                                 f"free. {PORT} if not given, or any other where that is taken."),
+        int | None,
+        typer.Option(
+            "--port",
+            min=0,
+            max=65535,
+            show_default=False,
+            help=f"Which port; 0 for any that is free. {PORT} if not given, or any other where that is taken.",
+        ),
     ] = None,
     threads: options.ThreadsOption = 1,
-    no_browser: Annotated[
-        bool, typer.Option("--no-browser", help="Only print the address, and open no browser.")
-    ] = False,
-) -> None:  # fmt: skip
-    """Open a page to draw a digit on, by mouse, pen or finger, and see while drawing what every runtime answers."""
+    no_browser: Annotated[bool, typer.Option("--no-browser")] = False,
+) -> None:
+    """Open a page to draw a digit on, by mouse, pen or finger, and see while drawing what every runtime answers.
+
+    Parameters
+    ----------
+    host
+        Where to listen. Any other than 127.0.0.1 lets other machines use the page.
+    no_browser
+        Only print the address, and open no browser.
+
+    Examples
+    --------
+    digitbench draw
+    digitbench draw runs/mine -b tflite,onnx -p fp32,int8
+    digitbench draw --port 9000 --no-browser
+    """
     from digitbench.bundle import Bundle
     from digitbench.draw import server
     from digitbench.draw.processes import ProcessGroup
@@ -56,24 +67,19 @@ def draw(
         raise UsageError(f"nothing can answer: {chosen[0].row.error}")
     about = {"bundle": bundle.name, "recipe": bundle.recipe_name, "dataset": bundle.dataset.name,
              "threads": threads}  # fmt: skip
-    with _listen(host, port) as listening:
+    try:
+        listening = server.listen(host, PORT if port is None else port)
+    except UsageError:
+        if port is not None:
+            raise
+        listening = server.listen(host, 0)
+    with listening:
         address = _address(listening, host)
         _tell(chosen, address, host, console)
         if not no_browser:
             _open_browser(address)
         processes = ProcessGroup(chosen, bundle.manifest.output.activation)
         server.serve(processes, about, listening, host)
-
-
-def _listen(host: str, port: int | None) -> socket.socket:
-    from digitbench.draw.server import listen
-
-    try:
-        return listen(host, PORT if port is None else port)
-    except UsageError:
-        if port is not None:
-            raise
-        return listen(host, 0)
 
 
 def _address(listening: socket.socket, host: str) -> str:

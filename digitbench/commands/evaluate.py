@@ -9,11 +9,6 @@ import typer
 from digitbench.commands import options
 from digitbench.commands.outputs import Outputs, measure_and_show, raise_failures
 
-EPILOG = (
-    "[b]Examples[/]\n\ndigitbench evaluate\n\ndigitbench evaluate runs/mine -b onnx --json onnx.json\n\n"
-    "digitbench evaluate runs/mine --backend all --data photos"
-)
-
 
 def evaluate(
     run: options.RunArgument = None,
@@ -22,13 +17,23 @@ def evaluate(
     threads: options.ThreadsOption = 1,
     data: options.OtherDataOption = None,
     limit: options.LimitOption = None,
-    per_class: Annotated[
-        bool, typer.Option("--per-class", help="Show every digit by itself; always shown of data of your own.")
-    ] = False,
+    per_class: Annotated[bool, typer.Option("--per-class")] = False,
     json: options.JsonOption = None,
     quiet: options.QuietOption = False,
 ) -> None:
-    """Score the test images on each runtime: accuracy, and labels that differ from Keras'."""
+    """Score the test images on each runtime: accuracy, and labels that differ from Keras'.
+
+    Parameters
+    ----------
+    per_class
+        Show every digit by itself; always shown of data of your own.
+
+    Examples
+    --------
+    digitbench evaluate
+    digitbench evaluate runs/mine -b onnx --json onnx.json
+    digitbench evaluate runs/mine --backend all --data photos
+    """
     from digitbench.bundle import Bundle
 
     outputs = Outputs(json=json, quiet=quiet)

@@ -8,48 +8,54 @@ import typer
 
 from digitbench.commands import completion, options
 
-EPILOG = (
-    "[b]Examples[/]\n\ndigitbench export runs/latest --format onnx,tflite\n\n"
-    "digitbench export runs/latest --format tflite --precision int8,dynamic --calibration-images 1000\n\n"
-    "digitbench export runs/latest --precision int8 --max-accuracy-drop 0.1pp"
-)
-
 
 def export(
     run: options.RunArgument = None,
     format: Annotated[
-        list[str] | None,
-        typer.Option("--format", "-f", metavar="onnx,tflite", help="savedmodel, tflite, onnx, npz; all if not given.",
-                     autocompletion=completion.formats),
+        list[str] | None, typer.Option("--format", "-f", metavar="onnx,tflite", autocompletion=completion.formats)
     ] = None,
     precision: Annotated[
         list[str] | None,
-        typer.Option("--precision", "-p", metavar="int8,dynamic", help="fp32, fp16, dynamic, int8; all if not given.",
-                     autocompletion=completion.precisions),
+        typer.Option("--precision", "-p", metavar="int8,dynamic", autocompletion=completion.precisions),
     ] = None,
-    calibration_images: Annotated[
-        int, typer.Option(metavar="N", help="Training images that int8's ranges are found on, of every class by share.")
-    ] = 500,
-    seed: Annotated[
-        int | None, typer.Option(min=0, max=2**32 - 1, help="Of their choice; the recipe's own if not given.")
-    ] = None,
+    calibration_images: Annotated[int, typer.Option(metavar="N")] = 500,
+    seed: Annotated[int | None, typer.Option(min=0, max=2**32 - 1)] = None,
     max_accuracy_drop: Annotated[
         str | None,
         typer.Option(
             metavar="0.5pp",
-            help="By how much top-1 on the test images may fall against Keras'. If not "
-            "given 0.5pp, or what McNemar's test can't tell from nothing, where images are few.",
         ),
     ] = None,
     data: options.DataOption = None,
-) -> None:  # fmt: skip
-    """Write a bundle's model in other formats and precisions again, and check each against Keras."""
+) -> None:
+    """Write a bundle's model in other formats and precisions again, and check each against Keras.
+
+    Parameters
+    ----------
+    format
+        savedmodel, tflite, onnx, npz; all if not given.
+    precision
+        fp32, fp16, dynamic, int8; all if not given.
+    calibration_images
+        Training images that int8's ranges are found on, of every class by share.
+    seed
+        Of their choice; the recipe's own if not given.
+    max_accuracy_drop
+        By how much top-1 on the test images may fall against Keras'. If not given 0.5pp, or what McNemar's test can't
+        tell from nothing, where images are few.
+
+    Examples
+    --------
+    digitbench export runs/latest --format onnx,tflite
+    digitbench export runs/latest --format tflite --precision int8,dynamic --calibration-images 1000
+    digitbench export runs/latest --precision int8 --max-accuracy-drop 0.1pp
+    """
     from digitbench import export as exporters
     from digitbench import plugins
     from digitbench.bundle import ARTIFACTS, Bundle
     from digitbench.errors import BundleError
     from digitbench.records import precisions
-    from digitbench.system.files import check_writable
+    from digitbench.system.files import check_writable, faults_as
     from digitbench.system.native_output import native_output_held
 
     limit = None if max_accuracy_drop is None else options.percentage_points(max_accuracy_drop, "--max-accuracy-drop")
@@ -67,8 +73,6 @@ def export(
         exporters.require(formats, precision_names)
         check_writable(bundle.path / ARTIFACTS / "model")
         digits = options.bundle_data(bundle, data, progress)
-        try:
+        with faults_as(BundleError, bundle.path / ARTIFACTS):
             failures = exporters.export(bundle, formats, digits, chosen, progress=progress)
-        except OSError as exc:
-            raise BundleError(f"{bundle.path / ARTIFACTS}: can't be written: {exc.strerror or exc}") from exc
     exporters.raise_failures(failures)

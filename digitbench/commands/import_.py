@@ -18,68 +18,75 @@ if TYPE_CHECKING:
     from digitbench.bundle import Bundle
     from digitbench.bundle.manifest import TriedForm
 
-EPILOG = (
-    "[b]Examples[/]\n\ndigitbench import mnist-8.onnx\n\n"
-    "digitbench import model.tflite --name phone --output runs/phone\n\n"
-    "digitbench import cnn.onnx --scale 255 --layout nchw --tensor Plus214_Output_0"
-)
 CLOSE_MARGIN = 0.01
 NUMBER = r"(-?(?:\d+\.?\d*|\.\d+))"
 SCALE_PATTERN = re.compile(rf"(?:{NUMBER}\.\.)?{NUMBER}")
 
 
 def import_(
-    model: Annotated[
-        Path, typer.Argument(metavar="MODEL", help="An .onnx, .tflite, .keras or .h5 file, or a SavedModel folder.")
-    ],
-    name: Annotated[
-        str | None, typer.Option(metavar="NAME", help="What to call it; its file's name if not given.")
-    ] = None,
+    model: Annotated[Path, typer.Argument(metavar="MODEL")],
+    name: Annotated[str | None, typer.Option(metavar="NAME")] = None,
     dataset: DatasetOption = "auto",
     data: DataOption = None,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="DIR",
-                                  help="The bundle's folder; runs/<name>-<date> if not given.")
-    ] = None,
-    folder: Annotated[
-        Path | None, typer.Option("--folder", metavar="DIR", help="The same, also where a tensor has that name.")
-    ] = None,
-    scale: Annotated[
-        str | None, typer.Option(metavar="255", help="Its pixels run from 0 to that; or both ends: -1..1.")
-    ] = None,
-    inverted: Annotated[
-        bool | None, typer.Option("--inverted/--upright", help="It takes black on white, or MNIST's white on black.")
-    ] = None,
-    layout: Annotated[
-        str | None, typer.Option(metavar="nchw", help="flat, hw, nhwc or nchw: each image's axes, after the batch's.")
-    ] = None,
-    tensor: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Which of its outputs holds the ten scores.")
-    ] = None,
-    activation: Annotated[
-        str | None, typer.Option(metavar="logits", help="Of that output: softmax, sigmoid or logits.")
-    ] = None,
-    fit: Annotated[
-        str | None, typer.Option(metavar="pad", help="How 28 × 28 pixels become more: pad or resize.")
-    ] = None,
-    precision: Annotated[
-        str | None, typer.Option(metavar="int8", help="Its precision, where that can't be read: fp32, fp16, int8 ….")
-    ] = None,
-    export: Annotated[bool, typer.Option(help="Write a Keras model in every other format too.")] = True,
-    trust: Annotated[
-        bool, typer.Option("--trust", help="Run code that the file holds (Lambda layers, files read or written by a "
-                           "SavedModel), now and whenever this file is opened. Only if you trust whoever made it.")
-    ] = False,
-    accept: Annotated[
-        bool, typer.Option("--accept", help="Take the model also where no form fits well: `choose` doesn't warn then.")
-    ] = False,
-    timeout: Annotated[float, typer.Option(min=1, help="Seconds that its runtime may take for one answer.")] = 120,
-) -> None:  # fmt: skip
+    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="DIR")] = None,
+    folder: Annotated[Path | None, typer.Option("--folder", metavar="DIR")] = None,
+    scale: Annotated[str | None, typer.Option(metavar="255")] = None,
+    inverted: Annotated[bool | None, typer.Option("--inverted/--upright")] = None,
+    layout: Annotated[str | None, typer.Option(metavar="nchw")] = None,
+    tensor: Annotated[str | None, typer.Option(metavar="NAME")] = None,
+    activation: Annotated[str | None, typer.Option(metavar="logits")] = None,
+    fit: Annotated[str | None, typer.Option(metavar="pad")] = None,
+    precision: Annotated[str | None, typer.Option(metavar="int8")] = None,
+    export: Annotated[bool, typer.Option()] = True,
+    trust: Annotated[bool, typer.Option("--trust")] = False,
+    accept: Annotated[bool, typer.Option("--accept")] = False,
+    timeout: Annotated[float, typer.Option(min=1)] = 120,
+) -> None:
     """Make a bundle of a model made elsewhere; what its file doesn't say is found out by trying.
 
     Layout, scale, polarity, output and what that output is: each way that the file leaves open is tried on labelled
     training images. What was chosen, and how good the runner-up is, is printed and stored. The options say what you
     know already.
+
+    Parameters
+    ----------
+    model
+        An .onnx, .tflite, .keras or .h5 file, or a SavedModel folder.
+    name
+        What to call it; its file's name if not given.
+    output
+        The bundle's folder; runs/<name>-<date> if not given.
+    folder
+        The same, also where a tensor has that name.
+    scale
+        Its pixels run from 0 to that; or both ends: -1..1.
+    inverted
+        It takes black on white, or MNIST's white on black.
+    layout
+        flat, hw, nhwc or nchw: each image's axes, after the batch's.
+    tensor
+        Which of its outputs holds the ten scores.
+    activation
+        Of that output: softmax, sigmoid or logits.
+    fit
+        How 28 × 28 pixels become more: pad or resize.
+    precision
+        Its precision, where that can't be read: fp32, fp16, int8 ….
+    export
+        Write a Keras model in every other format too.
+    trust
+        Run code that the file holds (Lambda layers, files read or written by a SavedModel), now and whenever this file
+        is opened. Only if you trust whoever made it.
+    accept
+        Take the model also where no form fits well: `choose` doesn't warn then.
+    timeout
+        Seconds that its runtime may take for one answer.
+
+    Examples
+    --------
+    digitbench import mnist-8.onnx
+    digitbench import model.tflite --name phone --output runs/phone
+    digitbench import cnn.onnx --scale 255 --layout nchw --tensor Plus214_Output_0
     """
     from digitbench import export as exporters
     from digitbench import importing, plugins

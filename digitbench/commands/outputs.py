@@ -59,10 +59,10 @@ class Outputs:
     def __post_init__(self) -> None:
         to_stdout = saving.check_targets(
             {
-                "--json": (self.json, saving.is_json_of(self.format)),
-                "--csv": (self.csv, saving.starts_like(saving.CSV_START)),
-                "--markdown": (self.markdown, saving.starts_like(saving.MARKDOWN_START)),
-                "--pytest-benchmark-json": (self.pytest_benchmark_json, saving.is_pytest_benchmark),
+                "--json": (self.json, saving.json_start(self.format)),
+                "--csv": (self.csv, saving.CSV_START),
+                "--markdown": (self.markdown, saving.MARKDOWN_START),
+                "--pytest-benchmark-json": (self.pytest_benchmark_json, saving.PYTEST_BENCHMARK_START),
             }
         )
         self.console = open_console(stderr=to_stdout)

@@ -21,45 +21,43 @@ if TYPE_CHECKING:
 
 FEW_PICTURES = 10  # pictures: so many are read before a bar would be of use
 SMALL_SIDE = 240  # pixels: the longest side of a photograph that is drawn
-EPILOG = (
-    "[b]Examples[/]\n\ndigitbench predict photo.jpg\n\ndigitbench predict runs/mine scans/ 'more/*.png' --show seen.png"
-    "\n\ndigitbench predict runs/latest photo.heic -b tflite -p dynamic --json"
-)
-
-PicturesArgument = Annotated[
-    list[str], typer.Argument(metavar="[RUN] IMAGE", show_default=False, help="A bundle's folder, runs/latest if "
-                              "the first argument is none; then pictures of one digit each: files (PNG, JPEG, BMP, "
-                              "TIFF, WebP, HEIC), folders, or patterns such as 'scans/*.png'."),
-]  # fmt: skip
-RuntimeOption = Annotated[
-    str | None, typer.Option("--backend", "-b", metavar="NAME", help="Which runtime reads them; the first installed "
-                             "of tflite, onnx, openvino, numpy, savedmodel, keras if not given.",
-                             autocompletion=completion.backends),
-]  # fmt: skip
-OnePrecisionOption = Annotated[
-    str | None,
-    typer.Option("--precision", "-p", metavar="NAME", help="fp32 if not given, where the bundle has it; fp16, dynamic, "
-                 "int8 or bf16.", autocompletion=completion.precisions),
-]  # fmt: skip
-ShowOption = Annotated[
-    Path | None, typer.Option("--show", metavar="FILE.png", help="Draw each picture, the 28 × 28 pixels that the "
-                              "model saw, and its ten probabilities: up to 24 pictures."),
-]  # fmt: skip
-JsonLinesOption = Annotated[
-    bool, typer.Option("--json", help="JSON Lines on standard output: an object for each picture, as they are read.")
-]
 
 
 def predict(
-    pictures: PicturesArgument,
-    backend: RuntimeOption = None,
-    precision: OnePrecisionOption = None,
+    pictures: Annotated[list[str], typer.Argument(metavar="[RUN] IMAGE", show_default=False)],
+    backend: Annotated[
+        str | None, typer.Option("--backend", "-b", metavar="NAME", autocompletion=completion.backends)
+    ] = None,
+    precision: Annotated[
+        str | None, typer.Option("--precision", "-p", metavar="NAME", autocompletion=completion.precisions)
+    ] = None,
     threads: ThreadsOption = 1,
-    show: ShowOption = None,
-    json: JsonLinesOption = False,
+    show: Annotated[Path | None, typer.Option("--show", metavar="FILE.png")] = None,
+    json: Annotated[bool, typer.Option("--json")] = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Say which digits are in your own pictures: photographs, scans, drawings; exit code 1 if one can't be read."""
+    """Say which digits are in your own pictures: photographs, scans, drawings; exit code 1 if one can't be read.
+
+    Parameters
+    ----------
+    pictures
+        A bundle's folder, runs/latest if the first argument is none; then pictures of one digit each: files (PNG, JPEG,
+        BMP, TIFF, WebP, HEIC), folders, or patterns such as 'scans/*.png'.
+    backend
+        Which runtime reads them; the first installed of tflite, onnx, openvino, numpy, savedmodel, keras if not given.
+    precision
+        fp32 if not given, where the bundle has it; fp16, dynamic, int8 or bf16.
+    show
+        Draw each picture, the 28 × 28 pixels that the model saw, and its ten probabilities: up to 24 pictures.
+    json
+        JSON Lines on standard output: an object for each picture, as they are read.
+
+    Examples
+    --------
+    digitbench predict photo.jpg
+    digitbench predict runs/mine scans/ 'more/*.png' --show seen.png
+    digitbench predict runs/latest photo.heic -b tflite -p dynamic --json
+    """
     from digitbench.bundle import Bundle
     from digitbench.charts.photographs import check_drawable, draw_predictions
     from digitbench.classifier import load

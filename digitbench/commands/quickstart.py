@@ -6,18 +6,21 @@ from digitbench.commands import options
 from digitbench.commands.outputs import Outputs, measure_and_show, raise_failures
 from digitbench.records.recipes import DEFAULT
 
-EPILOG = "[b]Example[/]\n\ndigitbench quickstart --dataset digits"
-
 
 def quickstart(dataset: options.DatasetOption = "auto", data: options.TrainingDataOption = None) -> None:
-    """Train the default recipe, export it, and compare all installed runtimes: the whole way in one go."""
-    from digitbench.commands.training_steps import TrainingOptions, read_digits, train_and_report
+    """Train the default recipe, export it, and compare all installed runtimes: the whole way in one go.
+
+    Examples
+    --------
+    digitbench quickstart --dataset digits
+    """
+    from digitbench.commands.training_steps import read_digits, train_and_report
     from digitbench.measure.candidates import candidates
     from digitbench.records import recipes
 
-    console, training = options.open_console(), TrainingOptions()
-    digits = read_digits(dataset, data, console, training)
-    bundle = train_and_report(recipes.find(DEFAULT), digits, None, console, training)
+    console = options.open_console()
+    digits = read_digits(dataset, data, console)
+    bundle = train_and_report(recipes.find(DEFAULT), None, digits, console)
     chosen, plan = candidates(bundle, [], [1, 32], [1]), options.timing_plan(quick=True)
     results = measure_and_show(bundle, chosen, plan, data, None, Outputs())
     print(f"next: digitbench bench {bundle.path}    (steadier figures)\n      digitbench train --help")

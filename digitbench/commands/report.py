@@ -17,48 +17,51 @@ if TYPE_CHECKING:
     from digitbench.report.page import Source
 
 COMPARISON_FILE = "comparison.html"
-EPILOG = (
-    "[b]Examples[/]\n\ndigitbench report\n\ndigitbench report runs/mine --html mine.html\n\n"
-    "digitbench report before.json after.json --run runs/mine\n\ndigitbench report results.json --markdown -"
-)
 
 
 def report(
-    results: Annotated[
-        list[Path] | None, typer.Argument(metavar="RESULT", help="Results that were saved, or a bundle's folder "
-                                          "for its newest; of several the newest is shown in full.")
-    ] = None,
-    html: Annotated[
-        Path | None, typer.Option("--html", metavar="FILE", help="Where to; beside the results if not given.")
-    ] = None,
-    markdown: Annotated[
-        str | None, typer.Option("--markdown", metavar="FILE", help="Write Markdown there instead, or beside --html; - "
-                                 "for standard output.")
-    ] = None,
-    run: Annotated[
-        Path | None, typer.Option("--run", metavar="RUN", help="The bundle, where the results don't lie in its folder.")
-    ] = None,
-    data: Annotated[
-        Path | None, typer.Option("--data", metavar="PATH", help="The dataset, where it isn't found: for the pictures.")
-    ] = None,
-) -> None:  # fmt: skip
-    """Make a page of saved results that opens offline: verdict, plots, every row, flips, how it was measured."""
+    results: Annotated[list[Path] | None, typer.Argument(metavar="RESULT")] = None,
+    html: Annotated[Path | None, typer.Option("--html", metavar="FILE")] = None,
+    markdown: Annotated[str | None, typer.Option("--markdown", metavar="FILE")] = None,
+    run: Annotated[Path | None, typer.Option("--run", metavar="RUN")] = None,
+    data: Annotated[Path | None, typer.Option("--data", metavar="PATH")] = None,
+) -> None:
+    """Make a page of saved results that opens offline: verdict, plots, every row, flips, how it was measured.
+
+    Parameters
+    ----------
+    results
+        Results that were saved, or a bundle's folder for its newest; of several the newest is shown in full.
+    html
+        Where to; beside the results if not given.
+    markdown
+        Write Markdown there instead, or beside --html; - for standard output.
+    run
+        The bundle, where the results don't lie in its folder.
+    data
+        The dataset, where it isn't found: for the pictures.
+
+    Examples
+    --------
+    digitbench report
+    digitbench report runs/mine --html mine.html
+    digitbench report before.json after.json --run runs/mine
+    digitbench report results.json --markdown -
+    """
     from digitbench.commands.find_results import results_file_of
     from digitbench.commands.options import open_console
-    from digitbench.commands.saving import PAGE_START, REPORT_START, STDOUT, check_targets, starts_like, write_each
+    from digitbench.commands.saving import PAGE_START, REPORT_START, STDOUT, check_targets, write_each
     from digitbench.report import page
 
     arguments: Sequence[Path | None] = results or [None]
     paths = list({path.absolute(): path for path in map(results_file_of, arguments)}.values())
     if html is None and markdown is None:
         html = paths[0].with_suffix(".html") if len(paths) == 1 else Path(COMPARISON_FILE)
-    targets = {"--html": str(html) if html else None, "--markdown": markdown}
-    for option, file in targets.items():
+    targets = {"--html": (str(html) if html else None, PAGE_START), "--markdown": (markdown, REPORT_START)}
+    for option, (file, _) in targets.items():
         if file and Path(file).resolve() in {path.resolve() for path in paths}:
             raise UsageError(f"{option} {file}: these are the results themselves; name another file")
-    starts = {"--html": PAGE_START, "--markdown": REPORT_START}
-    to_stdout = check_targets({option: (file, starts_like(starts[option])) for option, file in targets.items()})
-    console = open_console(stderr=to_stdout)
+    console = open_console(stderr=check_targets(targets))
     parts = []
     if html:
         page.check_packages()

@@ -11,22 +11,27 @@ from digitbench.commands.options import JsonOption
 from digitbench.commands.outputs import Outputs
 from digitbench.commands.saving import write_json
 
-EPILOG = (
-    "[b]Examples[/]\n\ndigitbench runs\n\ndigitbench runs --sort accuracy\n\n"
-    "digitbench runs runs/mnist --json runs.json"
-)
 
-FolderArgument = Annotated[
-    Path | None, typer.Argument(metavar="[FOLDER]", help="Where bundles are, also in folders of it; runs if not given.")
-]
-SortOption = Annotated[
-    str, typer.Option("--sort", metavar="age", help="What comes first: the newest (age), the best (accuracy), the "
-                      "largest (size), or by name.")
-]  # fmt: skip
+def runs(
+    folder: Annotated[Path | None, typer.Argument(metavar="[FOLDER]")] = None,
+    sort: Annotated[str, typer.Option("--sort", metavar="age")] = "age",
+    json: JsonOption = None,
+) -> None:
+    """List the bundles: what was trained on what, how good it is, how large, and which is the latest.
 
+    Parameters
+    ----------
+    folder
+        Where bundles are, also in folders of it; runs if not given.
+    sort
+        What comes first: the newest (age), the best (accuracy), the largest (size), or by name.
 
-def runs(folder: FolderArgument = None, sort: SortOption = "age", json: JsonOption = None) -> None:
-    """List the bundles: what was trained on what, how good it is, how large, and which is the latest."""
+    Examples
+    --------
+    digitbench runs
+    digitbench runs --sort accuracy
+    digitbench runs runs/mnist --json runs.json
+    """
     from digitbench.bundle import RUNS
     from digitbench.bundle.listing import BundleList, find
     from digitbench.report import bundles

@@ -19,19 +19,20 @@ FileStamp = tuple[int, int, int]
 CSV_START = re.compile(r"backend,precision,")
 MARKDOWN_START = re.compile(r"\*\*.*\n.*, digitbench \S+$|\|.* backend .*\|$", re.MULTILINE)
 LISTINGS = ("digitbench.runs", "digitbench.show", "digitbench.history")
+PYTEST_BENCHMARK_START = re.compile(r'\{\s*"machine_info":')
 PAGE_START = re.compile(r"<!doctype html>", re.IGNORECASE)
 REPORT_START = re.compile(r"## .*: which to ship\n")
 HEAD_BYTES = 4096
 
 
-def check_targets(files: Mapping[str, tuple[str | None, Callable[[Path], bool]]]) -> bool:
+def check_targets(files: Mapping[str, tuple[str | None, re.Pattern[str]]]) -> bool:
     """Refuse, before anything is measured, what can't be written, or would replace something of another format.
 
     Parameters
     ----------
     files
-        By its option, the file that is asked for, ``-`` for standard output; and whether one that is there may be
-        replaced, since it is of the same format. An empty file always may.
+        By its option, the file that is asked for, ``-`` for standard output; and how one begins that may be replaced,
+        since it is of the same format. An empty file always may.
 
     Returns
     -------
@@ -46,7 +47,7 @@ def check_targets(files: Mapping[str, tuple[str | None, Callable[[Path], bool]]]
     from digitbench.system.files import check_writable
 
     options_by_target: dict[str, str] = {}
-    for option, (file, is_replaceable) in files.items():
+    for option, (file, start) in files.items():
         if file is None:
             continue
         path, target = Path(file), file if file == STDOUT else str(Path(file).absolute())
@@ -58,42 +59,22 @@ def check_targets(files: Mapping[str, tuple[str | None, Callable[[Path], bool]]]
             continue
         check_writable(path)
         is_free = not path.exists() or (path.is_file() and not path.stat().st_size)
-        if not is_free and not (path.is_file() and is_replaceable(path)):
+        if not is_free and not (path.is_file() and _starts_like(start, path)):
             message = f"{option} {path}: there is something else in it, which would be lost"
             raise UsageError(f"{message}; name another file, or remove it first")
     return STDOUT in options_by_target
 
 
-def is_json_of(format: str) -> Callable[[Path], bool]:
-    """Give a function that says whether a file is JSON of a format (``"digitbench.results"``), or a listing."""
-    formats = {format, *LISTINGS}
-    return lambda path: str(_read_object(path).get("schema")).rpartition("/")[0] in formats
+def json_start(format: str) -> re.Pattern[str]:
+    """Say how JSON of a format (``"digitbench.results"``) begins, or a listing, which can be made again."""
+    return re.compile(rf'\{{\s*"schema":\s*"({"|".join([format, *LISTINGS])})/')
 
 
-def is_pytest_benchmark(path: Path) -> bool:
-    """Is a file JSON as pytest-benchmark writes it."""
-    return {"machine_info", "benchmarks"} <= _read_object(path).keys()
-
-
-def starts_like(pattern: re.Pattern[str]) -> Callable[[Path], bool]:
-    """Give a function that says whether a text file begins as one that digitbench wrote."""
-
-    def matches(path: Path) -> bool:
-        with path.open("rb") as stream:
-            head = stream.read(HEAD_BYTES).decode("utf-8", "replace")
-        return pattern.match(head.replace("\r\n", "\n")) is not None
-
-    return matches
-
-
-def _read_object(path: Path) -> dict[str, Any]:
-    import json  # not for --help, which is to be quick
-
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}
+def _starts_like(pattern: re.Pattern[str], path: Path) -> bool:
+    """Does a file begin as one that digitbench wrote."""
+    with path.open("rb") as stream:
+        head = stream.read(HEAD_BYTES).decode("utf-8", "replace")
+    return pattern.match(head.replace("\r\n", "\n")) is not None
 
 
 class Saver:
@@ -200,18 +181,10 @@ class Saver:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    from digitbench.system.files import locked
+    from digitbench.system.files import faults_as, locked
 
-    with _as_results_error(path), locked(path):
+    with faults_as(ResultsError, path), locked(path):
         yield
-
-
-@contextmanager
-def _as_results_error(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as exc:
-        raise ResultsError(f"{path}: can't be written: {exc.strerror or exc}") from exc
 
 
 def _file_stamp(path: Path) -> FileStamp | None:
@@ -257,9 +230,9 @@ def write_text(target: Path, text: str) -> None:
     ResultsError
         It can't be written.
     """
-    from digitbench.system.files import written_beside
+    from digitbench.system.files import faults_as, written_beside
 
-    with _as_results_error(target), written_beside(target) as draft:
+    with faults_as(ResultsError, target), written_beside(target) as draft:
         draft.write_text(text, encoding="utf-8", newline="")
 
 
@@ -311,9 +284,9 @@ def write_new(target: Path, text: str) -> Path:
     ResultsError
         It can't be written.
     """
-    from digitbench.system.files import claim_file
+    from digitbench.system.files import claim_file, faults_as
 
-    with _as_results_error(target):
+    with faults_as(ResultsError, target):
         path = claim_file(target)
     try:
         write_text(path, text)

@@ -6,11 +6,15 @@ from digitbench.commands.options import JsonOption, RunArgument
 from digitbench.commands.outputs import Outputs
 from digitbench.commands.saving import write_json
 
-EPILOG = "[b]Examples[/]\n\ndigitbench show\n\ndigitbench show runs/mine --json -"
-
 
 def show(run: RunArgument = None, json: JsonOption = None) -> None:
-    """Describe a bundle: recipe, layers, artifacts and their checks, how training went, what was measured."""
+    """Describe a bundle: recipe, layers, artifacts and their checks, how training went, what was measured.
+
+    Examples
+    --------
+    digitbench show
+    digitbench show runs/mine --json -
+    """
     from digitbench.bundle import Bundle
     from digitbench.report import bundle_page
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from inspect import Parameter, signature
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
@@ -10,60 +11,68 @@ import typer
 
 from digitbench.commands import completion
 from digitbench.commands.options import DatasetOption, TrainingDataOption, open_console, seconds, whole_numbers
-from digitbench.commands.training_steps import TrainingOptions, read_digits, train_and_report, train_several
+from digitbench.commands.training_steps import read_digits, train_and_report, train_several
 from digitbench.records import recipes
 from digitbench.records.recipes import DEFAULT, RECIPES
 
 FIELD_TYPES = get_type_hints(recipes.Recipe)
-_RECIPE_LINES = "\n\n".join(f"[b]{name}[/]: {recipe.about}" for name, recipe in RECIPES.items())
-
-EPILOG = (
-    f"[b]Recipes[/]\n\n{_RECIPE_LINES}\n\n[b]Examples[/]\n\ndigitbench train\n\n"
-    "digitbench train --recipe dense-512-rmsprop --seeds 5\n\n"
-    "digitbench train --hidden 512,256 --dropout 0.2 --epochs 5 --output runs/mine\n\n"
-    "digitbench train --recipe dense-champion --budget 10min\n\n"
-    "digitbench train --recipe dense-champion --members 5 --output runs/committee\n\n"
-    "digitbench train --recipe dense-quick --teacher runs/committee"
-)
+EPILOG = "\n\n".join(["[b]Recipes[/]", *(f"[b]{name}[/]: {recipe.about}" for name, recipe in RECIPES.items())])
 
 
 def train(
-    recipe: Annotated[
-        str,
-        typer.Option("--recipe", "-r", metavar="NAME", help="What to train; see below.",
-                     autocompletion=completion.recipes),
-    ] = DEFAULT,
+    recipe: Annotated[str, typer.Option("--recipe", "-r", metavar="NAME", autocompletion=completion.recipes)] = DEFAULT,
     dataset: DatasetOption = "auto",
     data: TrainingDataOption = None,
-    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="DIR", help="The bundle's folder.")] = None,
-    export: Annotated[bool, typer.Option(help="Make every export too; `digitbench export` makes them later.")] = True,
-    plots: Annotated[bool, typer.Option(help="Draw the training too; `digitbench plot` draws it later.")] = True,
+    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="DIR")] = None,
+    export: Annotated[bool, typer.Option()] = True,
+    plots: Annotated[bool, typer.Option()] = True,
     seed: Annotated[int | None, typer.Option(help=recipes.OPTIONS["seed"].help)] = None,
-    seeds: Annotated[
-        int,
-        typer.Option(min=1, max=100, metavar="N", help="Train N bundles, with seeds from --seed on, and tell their "
-                     "mean and interval."),
-    ] = 1,
-    budget: Annotated[
-        str | None,
-        typer.Option(metavar="10min", help="Train as many epochs as fit, by a timing of two; s, min or h."),
-    ] = None,
-    loop: Annotated[
-        str, typer.Option(help="compiled: whole epochs by XLA; fit: Keras' own; auto: what is faster.")
-    ] = "auto",
+    seeds: Annotated[int, typer.Option(min=1, max=100, metavar="N")] = 1,
+    budget: Annotated[str | None, typer.Option(metavar="10min")] = None,
+    loop: Annotated[str, typer.Option()] = "auto",
     **recipe_fields: Any,
-) -> None:  # fmt: skip
-    """Train a network, export it to every format, and check each export against Keras."""
+) -> None:
+    """Train a network, export it to every format, and check each export against Keras.
+
+    Parameters
+    ----------
+    recipe
+        What to train; see below.
+    output
+        The bundle's folder.
+    export
+        Make every export too; `digitbench export` makes them later.
+    plots
+        Draw the training too; `digitbench plot` draws it later.
+    seeds
+        Train N bundles, with seeds from --seed on, and tell their mean and interval.
+    budget
+        Train as many epochs as fit, by a timing of two; s, min or h.
+    loop
+        compiled: whole epochs by XLA; fit: Keras' own; auto: what is faster.
+
+    Examples
+    --------
+    digitbench train
+    digitbench train --recipe dense-512-rmsprop --seeds 5
+    digitbench train --hidden 512,256 --dropout 0.2 --epochs 5 --output runs/mine
+    digitbench train --recipe dense-champion --budget 10min
+    digitbench train --recipe dense-champion --members 5 --output runs/committee
+    digitbench train --recipe dense-quick --teacher runs/committee
+    """
     changed_recipe = recipes.find(recipe).changed(
         seed=seed, **{name: _read_field(name, value) for name, value in recipe_fields.items()}
     )
-    options = TrainingOptions(loop, None if budget is None else seconds(budget, "--budget"), export, plots)
+    limit = None if budget is None else seconds(budget, "--budget")
     console = open_console()
-    digits = read_digits(dataset, data, console, options)
+    digits = read_digits(dataset, data, console, exports=export)
+    train_one = partial(
+        train_and_report, digits=digits, console=console, exports=export, plots=plots, loop=loop, budget=limit
+    )
     if seeds == 1:
-        train_and_report(changed_recipe, digits, output, console, options)
+        train_one(changed_recipe, output)
     else:
-        train_several(changed_recipe, seeds, digits, output, console, options)
+        train_several(changed_recipe, output, seeds, console, train_one)
 
 
 def _read_field(name: str, given: Any) -> Any:

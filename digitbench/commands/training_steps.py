@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from digitbench.commands.options import load_data, show_progress
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from rich.console import Console
 
@@ -21,25 +21,7 @@ if TYPE_CHECKING:
     from digitbench.system.files import FolderClaim
 
 
-@dataclass(frozen=True)
-class TrainingOptions:
-    """How to train, whatever the recipe.
-
-    Attributes
-    ----------
-    loop, budget
-        See `digitbench.train.train`.
-    exports, plots
-        Make them too.
-    """
-
-    loop: str = "auto"
-    budget: float | None = None
-    exports: bool = True
-    plots: bool = True
-
-
-def read_digits(dataset: str, data: Path | None, console: Console, options: TrainingOptions) -> Dataset:
+def read_digits(dataset: str, data: Path | None, console: Console, *, exports: bool = True) -> Dataset:
     """Load what is trained on.
 
     Raises
@@ -49,26 +31,33 @@ def read_digits(dataset: str, data: Path | None, console: Console, options: Trai
     """
     with show_progress(console) as progress:
         digits = load_data(dataset, data, progress)
-    _check_enough(digits, options.exports)
+    _check_enough(digits, exports)
     return digits
 
 
 def train_and_report(
-    recipe: Recipe, digits: Dataset, output: Path | FolderClaim | None, console: Console, options: TrainingOptions
-) -> Bundle:
-    """Train a recipe, showing how it gets on and what came of it; then draw it, where plots are wanted."""
+    recipe: Recipe, output: Path | FolderClaim | None, digits: Dataset, console: Console, *, exports: bool = True,
+    plots: bool = True, **how: Any,
+) -> Bundle:  # fmt: skip
+    """Train a recipe, showing how it gets on and what came of it; then draw it, where plots are wanted.
+
+    Parameters
+    ----------
+    exports
+        Make every export too.
+    how
+        The loop and the budget of `digitbench.train.train`.
+    """
     from digitbench import export as exporters
     from digitbench.commands.plot import draw_training
     from digitbench.system.native_output import native_output_held
     from digitbench.train import train as train_bundle
 
     with show_progress(console) as progress, native_output_held():
-        formats = exporters.formats() if options.exports else ()
-        bundle = train_bundle(
-            recipe, digits, output, export_formats=formats, loop=options.loop, budget=options.budget, progress=progress
-        )
+        formats = exporters.formats() if exports else ()
+        bundle = train_bundle(recipe, digits, output, export_formats=formats, progress=progress, **how)
     console.print(summary(bundle), style="bold", markup=False, highlight=False, soft_wrap=True)
-    if options.plots:
+    if plots:
         draw_training(bundle, digits, console)
     return bundle
 
@@ -84,7 +73,11 @@ def summary(bundle: Bundle) -> str:
 
 
 def train_several(
-    recipe: Recipe, count: int, digits: Dataset, output: Path | None, console: Console, options: TrainingOptions
+    recipe: Recipe,
+    output: Path | None,
+    count: int,
+    console: Console,
+    train: Callable[[Recipe, FolderClaim], Bundle],
 ) -> None:
     """Train a recipe with `count` seeds, a bundle for each, and print their mean accuracy with its interval."""
     from digitbench.bundle.naming import claim
@@ -99,7 +92,7 @@ def train_several(
             claims.append(stack.enter_context(claim(folder, f"{name}-seed{seed}")))
         try:
             for seed, folder_claim in zip(seeds, claims, strict=True):
-                bundles.append(train_and_report(replace(recipe, seed=seed), digits, folder_claim, console, options))
+                bundles.append(train(replace(recipe, seed=seed), folder_claim))
         finally:
             if len(bundles) > 1:
                 _print_seeds(bundles, recipe.name, console)
@@ -107,25 +100,20 @@ def train_several(
 
 def _print_seeds(bundles: Sequence[Bundle], name: str, console: Console) -> None:
     """Print a row for each bundle, and the mean with its interval."""
-    from rich.table import Table
-
     from digitbench.evaluate.accuracy import mean_interval
+    from digitbench.report.table import text_table
+    from digitbench.report.terminal_table import print_line, print_rows
 
-    table = Table(title=f"{name}: {len(bundles)} seeds", title_justify="left", title_style="bold")
-    for title in ("seed", "wrong", "test accuracy", "epochs", "seconds"):
-        table.add_column(title, justify="right")
-    table.add_column("bundle", overflow="fold")
-    accuracies = []
+    lines, accuracies = [], []
     for bundle in bundles:
         metrics, recipe, training = bundle.manifest.metrics, bundle.manifest.recipe, bundle.manifest.training
         assert metrics
         assert training
         accuracies.append(metrics.test_accuracy)
-        table.add_row(
-            str(recipe["seed"]), f"{metrics.total - metrics.correct:,}", f"{accuracies[-1]:.2%}",
-            str(recipe["epochs"]), f"{training.seconds:.1f}", str(bundle.path),
-        )  # fmt: skip
-    console.print(table)
+        figures = f"{metrics.total - metrics.correct:,}", f"{metrics.test_accuracy:.2%}", str(recipe["epochs"])
+        lines.append([str(bundle.path), str(recipe["seed"]), *figures, f"{training.seconds:.1f}"])
+    print_line(f"{name}: {len(bundles)} seeds", console, "bold")
+    print_rows(text_table(["bundle", "seed", "wrong", "test accuracy", "epochs", "seconds"], lines), console)
     mean, low, high = mean_interval(accuracies)
     low, high = max(low, 0.0), min(high, 1.0)
     console.print(

@@ -8,8 +8,8 @@ import zlib
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
-from typing import NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -55,32 +55,60 @@ def read(path: Path) -> tuple[dict[str, Pixels], str]:
     DataError
         It isn't such a file, or no column of it is clearly the labels; the message names line and column.
     """
-    header, width = _header(path)
-    values = _values(path, header, width)
+    header, values, line_numbers = _read_table(path)
     index = _index_column(path, header, values)
-    label_column, note = _label_column(path, header, values, index)
+    label_column, note = _label_column(path, header, values, line_numbers, index)
     pixel_columns = [column for column in range(values.shape[1]) if column not in (label_column, index)]
     labels, pixels = values[:, label_column], values[:, pixel_columns]
-    invalid = ~_are_labels(labels)
-    if invalid.any():
-        _refuse(
-            path, header, int(invalid.argmax()), label_column, f"{labels[invalid.argmax()]:g} isn't a label from 0 to 9"
-        )
-    outside = ~((pixels >= 0) & (pixels <= 255))  # written this way, NaN is refused too
-    if outside.any():
-        row, column = (int(position) for position in np.unravel_index(outside.argmax(), outside.shape))
-        _refuse(path, header, row, pixel_columns[column], f"{pixels[row, column]:g} isn't a pixel from 0 to 255")
+    faults = [
+        (~_are_labels(labels)[:, None], [label_column], "isn't a label from 0 to 9"),
+        (~((pixels >= 0) & (pixels <= 255)), pixel_columns, "isn't a pixel from 0 to 255"),  # so NaN is refused too
+    ]
+    for invalid, columns, fault in faults:
+        if invalid.any():
+            row, position = divmod(int(invalid.argmax()), len(columns))
+            column = columns[position]
+            name = f" ({one_line(Exception(header[column]), 20)})" if header else ""
+            where = f"{path}: line {line_numbers[row]}, column {column + 1}{name}"
+            raise DataError(f"{where}: {values[row, column]:g} {fault}")
     are_whole = not (pixels % 1).any()
     stored = {"x_test": pixels.astype(np.uint8) if are_whole else pixels, "y_test": labels}
     arrays, range_note = to_mnist_form(path, stored)
     return arrays, f"{note}; {range_note}"
 
 
-def _header(path: Path) -> tuple[list[str], int]:
-    """Give the names in the first line, none if it holds numbers (one may be damaged); and the columns' count."""
-    number, first = next(_lines(path), (0, ""))
-    if not number:
+def _read_table(path: Path) -> tuple[list[str], Values, list[int]]:
+    """Give the header, what is below it, and of each row which line of the file it is."""
+    lines = _lines(path)
+    first = next(lines, None)
+    if first is None:
         raise DataError(f"{path} is empty: give a label and 784 pixels in each line")
+    header, width = _header(path, *first)
+    line_numbers, text = list[int](), ""
+
+    def rows() -> Iterator[str]:
+        nonlocal text
+        for number, text in lines if header else chain([first], lines):
+            if text.count(",") + 1 != width:
+                raise DataError(f"{path}: line {number} has {text.count(',') + 1} columns, not {width}")
+            line_numbers.append(number)
+            yield text
+        if not line_numbers:
+            raise DataError(f"{path}: there is no line below its header")
+
+    try:
+        return header, np.loadtxt(rows(), np.float32, comments=None, delimiter=",", ndmin=2), line_numbers
+    except ValueError as exc:  # in the line that was given last
+        for column, field in enumerate(text.split(","), 1):
+            if not _is_number(field):
+                shown = one_line(Exception(field), 20) if field.strip() else "an empty field"
+                where = f"line {line_numbers[-1]}, column {column}"
+                raise DataError(f"{path}: {where}: {shown!r} isn't a number") from exc
+        raise DataError(f"{path}: not a CSV of pixels: {one_line(exc, 80)}") from exc
+
+
+def _header(path: Path, number: int, first: str) -> tuple[list[str], int]:
+    """Give the names in the first line, none if it holds numbers (one may be damaged); and the columns' count."""
     fields = [field.strip(' "') for field in first.split(",")]
     width, texts = len(fields), sum(not _is_number(field) for field in fields)
     header = fields if 2 * texts > width or _label_columns_by_name(fields) or _counts_up(fields) else []
@@ -95,25 +123,6 @@ def _header(path: Path) -> tuple[list[str], int]:
             "pixels, with commas between them"
         )
     return header, width
-
-
-def _values(path: Path, header: list[str], width: int) -> Values:
-    if next(_rows(path, header), None) is None:
-        raise DataError(f"{path}: there is no line below its header")
-    try:
-        lines = (text for _, text in _rows(path, header))
-        return np.loadtxt(lines, np.float32, comments=None, delimiter=",", ndmin=2)
-    except ValueError as exc:
-        fault = exc  # it counts rows, and people count lines
-    for number, text in _rows(path, header):
-        fields = text.split(",")
-        if len(fields) != width:
-            raise DataError(f"{path}: line {number} has {len(fields)} columns, not {width}") from fault
-        for column, field in enumerate(fields, 1):
-            if not _is_number(field):
-                shown = one_line(Exception(field), 20) if field.strip() else "an empty field"
-                raise DataError(f"{path}: line {number}, column {column}: {shown!r} isn't a number") from fault
-    raise DataError(f"{path}: not a CSV of pixels: {one_line(fault, 80)}") from fault
 
 
 def _index_column(path: Path, header: list[str], values: Values) -> int | None:
@@ -147,7 +156,9 @@ def _index_column(path: Path, header: list[str], values: Values) -> int | None:
     return candidates[0]
 
 
-def _label_column(path: Path, header: list[str], values: Values, index: int | None) -> tuple[int, str]:
+def _label_column(
+    path: Path, header: list[str], values: Values, line_numbers: list[int], index: int | None
+) -> tuple[int, str]:
     """Find the labels' column, and say in a few words which it is.
 
     Raises
@@ -172,7 +183,7 @@ def _label_column(path: Path, header: list[str], values: Values, index: int | No
         name = header[unusual[0]][:20]
         raise DataError(f"{path}: no name in its header says that there are labels ({name!r} doesn't); {advice}")
     body = values if index is None else values[:, remaining]
-    doubts = {"first": _doubt(path, header, body, 0), "last": _doubt(path, header, body, COLUMNS - 1)}
+    doubts = {"first": _doubt(body, line_numbers, 0), "last": _doubt(body, line_numbers, COLUMNS - 1)}
     sure = [position for position, doubt in doubts.items() if not doubt]
     if len(sure) == 1:
         return remaining[0 if sure == ["first"] else -1], f"labels in its {sure[0]} column"
@@ -182,13 +193,13 @@ def _label_column(path: Path, header: list[str], values: Values, index: int | No
     raise DataError(f"{path}: no column can be told to hold labels: {reasons}; {advice}")
 
 
-def _doubt(path: Path, header: list[str], values: Values, position: int) -> str:
+def _doubt(values: Values, line_numbers: list[int], position: int) -> str:
     """Say why a column at an end of 785 may not hold labels; nothing if it can hold nothing else."""
     column, pixels = values[:, position], values[:, 1:] if position == 0 else values[:, :-1]
     invalid = ~_are_labels(column)
     if invalid.any():
         row = int(invalid.argmax())
-        return f"holds {column[row]:g} in line {_line_number(path, header, row)}, which isn't a label from 0 to 9"
+        return f"holds {column[row]:g} in line {line_numbers[row]}, which isn't a label from 0 to 9"
     if np.ptp(column) == 0:
         return f"is {column[0]:g} in all lines"
     if _is_running(np.sort(column)):
@@ -245,16 +256,6 @@ def _is_running(column: Values) -> bool:
     return bool((steps == 1).all()) and (len(steps) > 1 or (len(steps) == 1 and column[0] in (0, 1)))
 
 
-def _line_number(path: Path, header: list[str], row: int) -> int:
-    return next(number for index, (number, _) in enumerate(_rows(path, header)) if index == row)
-
-
-def _refuse(path: Path, header: list[str], row: int, column: int, why: str) -> NoReturn:
-    number = _line_number(path, header, row)
-    name = f" ({one_line(Exception(header[column]), 20)})" if header else ""
-    raise DataError(f"{path}: line {number}, column {column + 1}{name}: {why}")
-
-
 def _are_labels(values: Values) -> npt.NDArray[np.bool_]:
     return np.isin(values, np.arange(10))
 
@@ -264,14 +265,6 @@ def _is_number(field: str) -> bool:
         float(field)
         return field.isascii() and "_" not in field  # which Python takes and NumPy doesn't
     return False
-
-
-def _rows(path: Path, header: list[str]) -> Iterator[tuple[int, str]]:
-    """Give what is below the header."""
-    lines = _lines(path)
-    if header:
-        next(lines)
-    return lines
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:

@@ -184,10 +184,14 @@ def download_mnist(check: Callable[[Path], object], progress: Progress) -> Path:
 
     reasons = []
     for mirror in _answering(MIRRORS):
-        target = cache_folder() / (mirror.files[0] if len(mirror.files) == 1 else "mnist")
+        single = len(mirror.files) == 1
+        target = cache_folder() / (mirror.files[0] if single else "mnist")
         try:
             with written_beside(target) as draft:
-                _fetch(mirror, draft, progress)
+                if not single:
+                    draft.mkdir()
+                for name in mirror.files:
+                    _fetch(mirror.url + name, draft if single else draft / name, progress)
                 check(draft)
         except (DataError, requests.RequestException, ValueError) as exc:
             reason = str(exc).replace(f"{draft} ", "what it serves ").replace(str(draft), "what it serves")
@@ -226,48 +230,27 @@ def _answering(mirrors: tuple[Mirror, ...]) -> list[Mirror]:
     return answered
 
 
-def _fetch(mirror: Mirror, draft: Path, progress: Progress) -> None:
-    import pooch
+def _fetch(url: str, target: Path, progress: Progress) -> None:
+    """Download a file; begin anew where it breaks off, `TRIES` times in all."""
+    import requests
 
-    pooch.get_logger().setLevel("ERROR")
-    single = len(mirror.files) == 1
-    for name in mirror.files:
-        downloader = pooch.HTTPDownloader(
-            progressbar=_Bar(progress, f"downloading {name}"),
-            chunk_size=1 << 16,
-            timeout=(ANSWER_SECONDS, STALL_SECONDS),
-        )
-        fetcher = pooch.create(
-            path=draft.parent if single else draft, base_url=mirror.url, registry={name: None},
-            retry_if_failed=TRIES - 1,
-        )  # fmt: skip
-        fetcher.fetch(name, downloader=downloader)
-
-
-class _Bar:
-    """What pooch draws on (the part of tqdm's interface that it uses), passed on to a `Progress`."""
-
-    def __init__(self, progress: Progress, task: str) -> None:
-        self._progress, self._task = progress, task
-        self._total = self._done = 0
-
-    @property
-    def total(self) -> int:
-        return self._total
-
-    @total.setter
-    def total(self, size: int) -> None:  # pooch sets it at the start of every try
-        self._total, self._done = size, 0
-
-    def update(self, count: int) -> None:
-        self._done = min(self._done + count, self._total)
-        self._progress.update(self._task, self._done, max(self._total, 1), f"{self._done / 1e6:.1f} MB")
-
-    def reset(self) -> None:
-        self._done = 0
-
-    def close(self) -> None:
-        self._progress.update(self._task, 1, 1)
+    task = f"downloading {target.name}"
+    for tries_left in reversed(range(TRIES)):
+        try:
+            with (
+                requests.get(url, stream=True, timeout=(ANSWER_SECONDS, STALL_SECONDS)) as response,
+                target.open("wb") as stream,
+            ):
+                response.raise_for_status()
+                total = int(response.headers.get("Content-Length", 0))
+                for chunk in response.iter_content(1 << 16):
+                    done = stream.tell() + stream.write(chunk)
+                    progress.update(task, min(done, total), max(total, 1), f"{done / 1e6:.1f} MB")
+            progress.update(task, 1, 1)
+            return
+        except requests.RequestException:
+            if not tries_left:
+                raise
 
 
 def sklearn_digits() -> tuple[Pixels, Pixels]:

@@ -17,7 +17,7 @@ from pathlib import Path
 from threading import get_ident
 from typing import Any, Self
 
-from digitbench.errors import UsageError
+from digitbench.errors import DigitbenchError, UsageError
 
 
 @contextmanager
@@ -217,6 +217,15 @@ def claim_file(path: Path) -> Path:
     return _claim_first(chain([path], alternatives), partial(Path.touch, exist_ok=False))
 
 
+@contextmanager
+def faults_as(kind: type[DigitbenchError], path: Path | str, advice: str = "") -> Iterator[None]:
+    """Word what the file system refuses as an error of a kind: that `path` can't be written, and why."""
+    try:
+        yield
+    except OSError as exc:
+        raise kind(f"{path}: can't be written: {exc.strerror or exc}{advice}") from exc
+
+
 def check_writable(target: Path) -> None:
     """Find out before long work whether a file can be written at its end.
 
@@ -240,11 +249,8 @@ def check_folder_writable(target: Path) -> None:
     """
     path = target.absolute()
     folder = next(folder for folder in (path, *path.parents) if folder.exists())
-    try:
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as exc:
-        raise UsageError(f"{folder}: can't be written: {exc.strerror or exc}; choose another folder") from exc
+    with faults_as(UsageError, folder, "; choose another folder"), tempfile.TemporaryFile(dir=folder):
+        pass
 
 
 def write_json(target: Path, value: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import sys
 import time
 from pathlib import Path
@@ -30,7 +31,7 @@ def describe() -> dict[str, Any]:
     import psutil
 
     return {
-        "cpu": _cpu_model(),
+        "cpu": _first_field(Path("/proc/cpuinfo"), "model name") or platform.processor() or platform.machine(),
         "architecture": platform.machine(),
         "cores": {
             "physical": psutil.cpu_count(logical=False),
@@ -54,11 +55,8 @@ def peak_rss_bytes() -> int:
 
     Linux's ``ru_maxrss`` is not it: a new program inherits there what its parent had reached before `exec`.
     """
-    status = Path("/proc/self/status")
-    if status.exists():
-        for line in status.read_text(encoding="ascii", errors="replace").splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
+    if peak_kib := _first_field(Path("/proc/self/status"), "VmHWM"):
+        return int(peak_kib.split()[0]) * 1024
     import psutil
 
     info = psutil.Process().memory_info()
@@ -111,10 +109,8 @@ def available_memory_bytes() -> int:
     return int(psutil.virtual_memory().available)
 
 
-def _cpu_model() -> str:
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        for line in info.read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
+def _first_field(path: Path, name: str) -> str:
+    """Read the first field of that name in a file of the kernel's; empty where there is none."""
+    text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+    match = re.search(rf"^{name}\s*:(.*)$", text, re.MULTILINE)
+    return match[1].strip() if match else ""

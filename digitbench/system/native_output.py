@@ -7,7 +7,7 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 
 from digitbench.errors import DigitbenchError
 
@@ -19,12 +19,11 @@ def native_output_held() -> Iterator[None]:
     TensorFlow logs there before its log level counts. Python's own `sys.stderr` stays on the terminal.
     """
     sys.stderr.flush()
-    terminal, python_stderr = os.dup(2), sys.stderr
+    terminal = os.dup(2)
     with tempfile.TemporaryFile() as captured, os.fdopen(os.dup(terminal), "w", encoding="utf-8") as stream:
         os.dup2(captured.fileno(), 2)
-        sys.stderr = stream
         try:
-            with warnings.catch_warnings():
+            with redirect_stderr(stream), warnings.catch_warnings():
                 warnings.simplefilter("ignore", FutureWarning)  # libraries about libraries
                 yield
         except DigitbenchError:
@@ -35,7 +34,6 @@ def native_output_held() -> Iterator[None]:
             raise
         finally:
             stream.flush()
-            sys.stderr = python_stderr
             os.dup2(terminal, 2)
             os.close(terminal)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from digitbench.errors import UsageError
-from digitbench.system.files import locked, sha256, write_json
+from digitbench.system.files import faults_as, locked, sha256, write_json
 
 
 def list_path() -> Path:
@@ -33,12 +33,11 @@ def remember(artifact: Path) -> None:
     UsageError
         It can't be remembered.
     """
-    try:
-        list_path().parent.mkdir(parents=True, exist_ok=True)
-        with locked(list_path()):
-            write_json(list_path(), {"sha256": sorted({*_trusted_digests(), sha256(artifact)})})
-    except OSError as exc:
-        raise UsageError(f"--trust: {list_path()}: can't be written: {exc.strerror or exc}") from exc
+    path = list_path()
+    with faults_as(UsageError, f"--trust: {path}"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with locked(path):
+            write_json(path, {"sha256": sorted({*_trusted_digests(), sha256(artifact)})})
 
 
 def _trusted_digests() -> set[str]:
