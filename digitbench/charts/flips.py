@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from digitbench.backend import Images
-from digitbench.charts import canvas
+from digitbench.charts import files
 from digitbench.charts.image_grid import cells, draw_image
 from digitbench.plugins import references
 from digitbench.records.formatting import counted
@@ -75,7 +75,7 @@ def _draw(row: Row, flips: Sequence[Flip], images: Images, bundle: str, target: 
                     fontsize=7.5,
                     color=colour,
                 )
-    canvas.save(chart, target, f"{title}; {about}")
+    files.save(chart, target, f"{title}; {about}")
 
 
 def _texts(row: Row, flips: int, shown: int, images: int, bundle: str) -> tuple[str, str]:

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from rich.cells import cell_len, set_cell_size
 
-from digitbench.charts import canvas
+from digitbench.charts import files
 from digitbench.charts.image_grid import cells, draw_bars, draw_image
 from digitbench.charts.palette import BLUE
 from digitbench.errors import UsageError
 from digitbench.records.formatting import counted
 from digitbench.records.prediction import Prediction
 from digitbench.system.files import check_writable
+from digitbench.system.packages import check_packages
 from digitbench.system.text import shown_name
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def check_drawable(target: Path, pictures: Sequence[Path]) -> list[Path]:
         `draw_predictions` didn't write.
     """
     name = shown_name(target)
-    canvas.check_matplotlib("--show needs")
+    check_packages("--show needs", files.IMAGES, "plot")
     if target.suffix.lower() != ".png":
         raise UsageError(f"--show {name}: what is drawn is a PNG; name a file such as predictions.png")
     check_writable(target)
@@ -99,7 +100,7 @@ def draw_predictions(predictions: Sequence[Prediction], about: str, target: Path
     with cells(len(drawn), columns, (WIDE, TALL), SQUARE_INCHES, about, note) as (chart, axes, corners):
         for (left, top), prediction in zip(corners, drawn, strict=True):
             _draw_prediction(axes, prediction, left, top + 0.3)
-    canvas.save(chart, target, f"{MARK}: {about}; {note}")
+    files.save(chart, target, f"{MARK}: {about}; {note}")
 
 
 def _draw_prediction(axes: Axes, prediction: Prediction, left: float, top: float) -> None:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from digitbench.backend import Scores
-from digitbench.charts import canvas
 from digitbench.charts.image_grid import cells, draw_bars, draw_image
 from digitbench.charts.palette import BLACK, BLUE, GREY, VERMILION
 from digitbench.data import Split
@@ -69,15 +67,6 @@ def mistakes(probabilities: Scores, labels: Labels) -> Indices:
     wrong = np.flatnonzero(predicted != labels)
     confidence, true_probability = probabilities[wrong, predicted[wrong]], probabilities[wrong, labels[wrong]]
     return wrong[np.lexsort((wrong, true_probability, -confidence))]
-
-
-def draw(
-    test: Split, probabilities: Scores, target: Path, about: str = "", *, worst: bool = False, count: int = COUNT,
-    seed: int = 0,
-) -> None:  # fmt: skip
-    """Write what `figure` gives; see `canvas.save`."""
-    chart = figure(test, probabilities, about, worst=worst, count=count, seed=seed)
-    canvas.save(chart, target, canvas.title_of(chart))
 
 
 def figure(

@@ -12,15 +12,10 @@ import re
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
-from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from digitbench.charts import canvas
-from digitbench.charts.canvas import INSTALL
 from digitbench.charts.palette import BLACK, GREY, WHITE
-from digitbench.errors import MissingRuntimeError, ResultsError
-from digitbench.system.files import written_beside
 
 if TYPE_CHECKING:
     import altair as alt
@@ -36,6 +31,10 @@ LETTER = 0.54
 """A letter's width as a share of its size: texts that are mostly letters are narrower."""
 SCALE = 2
 """Pixels of a PNG for each of the chart's."""
+DPI = 96 * SCALE
+SMALLEST = 1000
+"""Bytes of a PNG and characters of an SVG: with less there is nothing in it."""
+Drawing = TypeVar("Drawing", bytes, str)
 GRID = "#e5e5e5"
 STEPS = (range(10, 100, 5), (10, 15, 20, 30, 40, 50, 60, 80), (10, 20, 50), (10, 30), (10,))
 """Round numbers of a decade, in tenths, of which an axis takes as many as there is room for."""
@@ -164,24 +163,6 @@ def title_of(chart: ChartType) -> str:
 # --- files and pages -----------------------------------------------------------------------------------------------
 
 
-def check_target(target: Path | None = None) -> None:
-    """Find out before long work whether a chart can be drawn, and written there.
-
-    Raises
-    ------
-    MissingRuntimeError
-        Altair, vl-convert or Matplotlib is not installed.
-    UsageError
-        The file's name ends in neither ``.png`` nor ``.svg``, or it can't be written.
-    """
-    packages = {"altair": "altair", "vl_convert": "vl-convert-python"}
-    missing = [package for module, package in packages.items() if find_spec(module) is None]
-    if missing:
-        message = f"pictures need {' and '.join(missing)}, not installed here; run: {INSTALL}"
-        raise MissingRuntimeError(message, mend=INSTALL)
-    canvas.check_target(target)
-
-
 def spec(chart: ChartType) -> dict[str, Any]:
     """Give a chart's Vega-Lite definition as JSON has it: numbers that JSON hasn't become null."""
     definition: dict[str, Any] = _finite(chart.to_dict())
@@ -207,7 +188,7 @@ def svg(chart: ChartType, title: str) -> str:
     """
     import vl_convert
 
-    text = vl_convert.vegalite_to_svg(json.dumps(spec(chart)))
+    text = _checked(vl_convert.vegalite_to_svg(json.dumps(spec(chart))))
     numbers: dict[str, int] = {}  # Vega numbers its parts on and on, whichever chart they are of
     text = re.sub(
         r'(id="|url\(#)(clip|gradient_)(\d+)',
@@ -216,29 +197,18 @@ def svg(chart: ChartType, title: str) -> str:
     return re.sub("<svg [^>]*>", lambda tag: f"{tag[0]}<title>{escape(title)}</title>", text, count=1)
 
 
-def save(chart: ChartType, target: Path, title: str) -> None:
-    """Write a chart whole or not at all, the same bytes for the same chart.
-
-    Parameters
-    ----------
-    target
-        Its suffix says whether PNG or SVG.
-    title
-        Kept in the file, for those who can't see it and for those who find it later.
-
-    Raises
-    ------
-    ResultsError
-        It can't be written.
-    """
+def write(chart: ChartType, target: Path, title: str) -> None:
+    """Write a chart as SVG or PNG; an SVG has its title in it."""
     import vl_convert
 
-    try:
-        with written_beside(target) as draft:
-            if target.suffix.lower() == ".svg":
-                draft.write_text(svg(chart, title), encoding="utf-8")
-            else:
-                draft.write_bytes(vl_convert.vegalite_to_png(json.dumps(spec(chart)), scale=SCALE))
-                canvas.reduce_to_palette(draft, title, dpi=96 * SCALE)
-    except OSError as exc:
-        raise ResultsError(f"{target}: can't be written: {exc.strerror or exc}") from exc
+    if target.suffix.lower() == ".svg":
+        target.write_text(svg(chart, title), encoding="utf-8")
+    else:
+        target.write_bytes(_checked(vl_convert.vegalite_to_png(json.dumps(spec(chart)), scale=SCALE)))
+
+
+def _checked(picture: Drawing) -> Drawing:
+    """Refuse what vl-convert gives where a chart fails while it is drawn: an empty picture, and no exception."""
+    if len(picture) < SMALLEST:
+        raise RuntimeError("a chart failed while it was drawn, and is empty; why stands above, as vl-convert wrote it")
+    return picture

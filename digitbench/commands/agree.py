@@ -46,17 +46,18 @@ def agree(
 ) -> None:  # fmt: skip
     """Hold each runtime and precision against Keras' stored scores: labels, accuracy, scores, probabilities."""
     from digitbench.bundle import Bundle
-    from digitbench.charts.canvas import check_matplotlib
+    from digitbench.charts.files import IMAGES
     from digitbench.charts.flips import draw_flips
     from digitbench.measure.candidates import candidates
     from digitbench.records import precisions
     from digitbench.report.agreement import print_agreement
     from digitbench.report.terminal_table import print_line
     from digitbench.system.files import check_writable
+    from digitbench.system.packages import check_packages
 
     outputs = Outputs(json=json, quiet=quiet)
     if pictures:
-        check_matplotlib("--pictures needs")
+        check_packages("--pictures needs", IMAGES, "plot")
         check_writable(pictures / "flips.png")
     bundle = Bundle(run)
     backends, precision_names = options.backends_of(backend), precisions.parse(precision or [])

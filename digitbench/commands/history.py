@@ -35,7 +35,7 @@ def history(
     from digitbench.bundle import Bundle
     from digitbench.bundle.trainings import AXES, check_seconds, read
     from digitbench.charts import trainings as charts
-    from digitbench.charts import vega
+    from digitbench.charts.files import check_target
     from digitbench.commands.outputs import Outputs
     from digitbench.commands.plot import picture_path, save
     from digitbench.commands.saving import write_json
@@ -52,7 +52,7 @@ def history(
         bundles[0] if len(trainings) == 1 else None, ["histories", *["seconds"] * (by == "seconds")]
     )
     if picture:
-        vega.check_target(target)
+        check_target(target)
     if by == "seconds":
         check_seconds(trainings)
     print_runs(trainings, console)

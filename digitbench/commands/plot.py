@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -87,16 +87,13 @@ def samples(
 ) -> None:  # fmt: skip
     """Draw a row of images for each digit, and say how many there are."""
     from digitbench.bundle import Bundle
-    from digitbench.charts import canvas, samples
+    from digitbench.charts import samples
+    from digitbench.charts.files import IMAGES
 
-    bundle = Bundle(run) if run else None
-    _check_dataset(bundle, dataset)
-    canvas.check_target(output or picture_path(bundle, ["samples"]))
-    console = open_console()
-    with show_progress(console) as progress:
-        digits = _load_digits(bundle, dataset, data, progress)
-    figure = samples.figure(digits, per_class=per_class, seed=seed)
-    save(figure, output or picture_path(bundle, ["samples", *_other_dataset(bundle, digits)]), console)
+    _draw_digits(
+        ["samples"], Bundle(run) if run else None, dataset, data, output,
+        lambda digits, _: samples.figure(digits, per_class=per_class, seed=seed), IMAGES,
+    )  # fmt: skip
 
 
 @app.command(
@@ -125,22 +122,21 @@ def augmented(
 ) -> None:  # fmt: skip
     """Draw training digits as they are, and as each epoch of an augmented training sees them."""
     from digitbench.bundle import Bundle
-    from digitbench.charts import augmented, canvas
+    from digitbench.charts import augmented
+    from digitbench.charts.files import IMAGES
 
     if run and recipe:
         raise UsageError(f"--recipe {recipe}: {run} knows what it was trained by; drop one of the two")
     bundle = None if recipe else Bundle(run)
-    _check_dataset(bundle, dataset)
     recipe_to_draw = _deforming_recipe(bundle, recipe)
-    name_parts = ["augmented", *([] if bundle else [recipe_to_draw.name])]
-    canvas.check_target(output or picture_path(bundle, name_parts))
-    console = open_console()
-    with show_progress(console) as progress:
-        digits = _load_digits(bundle, dataset, data, progress)
+
+    def draw(digits: Dataset, progress: Progress) -> Figure:
         versions = augmented.versions(digits, recipe_to_draw, seed=seed, epochs=epochs, progress=progress)
-    about = f"{bundle.name}; " if bundle else ""
-    figure = augmented.figure(versions, recipe_to_draw, f"{about}{digits.name} [{digits.fingerprint}]")
-    save(figure, output or picture_path(bundle, [*name_parts, *_other_dataset(bundle, digits)]), console)
+        about = f"{bundle.name}; " if bundle else ""
+        return augmented.figure(versions, recipe_to_draw, f"{about}{digits.name} [{digits.fingerprint}]")
+
+    name_parts = ["augmented", *([] if bundle else [recipe_to_draw.name])]
+    _draw_digits(name_parts, bundle, dataset, data, output, draw, IMAGES)
 
 
 @app.command(epilog=_examples("history", "history runs/mine --output history.svg"))
@@ -148,11 +144,12 @@ def history(run: RunArgument = None, output: OutputOption = None) -> None:
     """Draw loss and accuracy by epoch, the best epoch, and where overfitting begins."""
     from digitbench.bundle import Bundle
     from digitbench.bundle.trainings import read
-    from digitbench.charts import trainings, vega
+    from digitbench.charts import trainings
+    from digitbench.charts.files import check_target
 
     bundle = Bundle(run)
     target = output or picture_path(bundle, ["history"])
-    vega.check_target(target)
+    check_target(target)
     save(trainings.figure(read([bundle])), target, open_console())
 
 
@@ -180,8 +177,6 @@ def predictions(
     def draw(scores: Scores, test: Split, activation: str, about: str) -> Figure | None:
         class_probabilities = probabilities(scores, activation)
         if mistakes and not len(predictions.mistakes(class_probabilities, test.labels)):
-            line = f"No mistake among {len(test):,} test images: nothing to draw."
-            open_console().print(line, style="dim", highlight=False)
             return None
         return predictions.figure(test, class_probabilities, about, worst=mistakes, count=count, seed=seed)
 
@@ -220,11 +215,12 @@ def weights(
 ) -> None:
     """Draw what the units of the first layer look for, the strongest first."""
     from digitbench.bundle import Bundle
-    from digitbench.charts import canvas, weights
+    from digitbench.charts import weights
+    from digitbench.charts.files import IMAGES, check_target
 
     bundle = Bundle(run)
     target = output or picture_path(bundle, ["weights"])
-    canvas.check_target(target)
+    check_target(target, IMAGES)
     save(weights.figure(weights.read(bundle), _description(bundle), count=count), target, open_console())
 
 
@@ -235,7 +231,7 @@ def draw_training(bundle: Bundle, digits: Dataset, console: Console) -> None:
     """
     from digitbench.bundle import PLOTS
     from digitbench.bundle.trainings import read
-    from digitbench.charts import confusion, predictions, trainings, vega
+    from digitbench.charts import confusion, files, predictions, trainings
     from digitbench.evaluate.accuracy import probabilities
     from digitbench.report.terminal_table import print_line
 
@@ -247,25 +243,49 @@ def draw_training(bundle: Bundle, digits: Dataset, console: Console) -> None:
         "confusion": lambda: confusion.figure(scores, test.labels, about),
     }
     try:
-        vega.check_target()
+        files.check_target()
         for name, draw in pictures.items():
-            _write(draw(), bundle.path / PLOTS / f"{name}.png")
+            files.save(draw(), bundle.path / PLOTS / f"{name}.png")
     except (MissingRuntimeError, ResultsError) as exc:
         print_line(f"Not all was drawn: {exc}; `digitbench plot` draws it later", console, "yellow")
         return
     print_line(f"Drawn: {bundle.path / PLOTS}: {', '.join(f'{name}.png' for name in pictures)}", console, "dim")
 
 
-def _check_dataset(bundle: Bundle | None, dataset: str | None) -> None:
+def _draw_digits(
+    name_parts: list[str], bundle: Bundle | None, dataset: str | None, data: Path | None, output: Path | None,
+    draw: Callable[[Dataset, Progress], Picture | None], packages: Mapping[str, str],
+) -> None:  # fmt: skip
+    """Draw what a bundle was trained on, or the dataset that is named.
+
+    Parameters
+    ----------
+    name_parts
+        What the picture's file is called after, where no file is named; `draw` may add to them.
+    draw
+        Gives None where there is no mistake to draw.
+    packages
+        That it takes; see `digitbench.charts.files.check_target`.
+    """
+    from digitbench.charts.files import check_target
+
     if bundle and dataset:
         raise UsageError(f"--dataset {dataset}: {bundle.path} knows what it was trained on; drop one of the two")
-
-
-def _load_digits(bundle: Bundle | None, dataset: str | None, data: Path | None, progress: Progress) -> Dataset:
-    """Load what a bundle was trained on, or the dataset that was named."""
-    if bundle:
-        return bundle_data(bundle, data, progress, allow_other_data=True)
-    return load_data(dataset or "auto", data, progress)
+    check_target(output or picture_path(bundle, name_parts), packages)
+    console = open_console()
+    with show_progress(console) as progress:
+        if bundle:
+            digits = bundle_data(bundle, data, progress, allow_other_data=True)
+        else:
+            digits = load_data(dataset or "auto", data, progress)
+        picture = draw(digits, progress)
+    if picture is None:
+        line = f"No mistake among {len(digits.test):,} test images: nothing to draw."
+        console.print(line, style="dim", highlight=False)
+        return
+    if bundle is None or digits.fingerprint != bundle.dataset.fingerprint:
+        name_parts.append(digits.name)
+    save(picture, output or picture_path(bundle, name_parts), console)
 
 
 def _deforming_recipe(bundle: Bundle | None, name: str | None) -> Recipe:
@@ -285,9 +305,11 @@ def _deforming_recipe(bundle: Bundle | None, name: str | None) -> Recipe:
     if recipe.deformation:
         return recipe
     other_names = [preset.name for preset in recipes.RECIPES.values() if preset.deformation]
-    suggestion = f"; recipes that deform them: {', '.join(other_names)}" if other_names else ""
     source = f"{bundle.path} ({recipe.name})" if bundle else f"--recipe {name}"
-    raise UsageError(f"{source}: it trains on images as they are, so there is nothing to draw{suggestion}")
+    raise UsageError(
+        f"{source}: it trains on images as they are, so there is nothing to draw; recipes "
+        f"that deform them: {', '.join(other_names)}"
+    )
 
 
 def _draw_scored(
@@ -305,21 +327,20 @@ def _draw_scored(
         None where there is nothing to draw.
     """
     from digitbench.bundle import Bundle
-    from digitbench.charts import vega
+    from digitbench.charts.files import CHARTS
 
-    bundle, console, name_parts = Bundle(run), open_console(), [kind]
-    vega.check_target(output or picture_path(bundle, ["scores"]))
-    with show_progress(console) as progress:
-        digits = bundle_data(bundle, data, progress, allow_other_data=True)
+    bundle, name_parts = Bundle(run), [kind]
+
+    def draw_scores(digits: Dataset, progress: Progress) -> Picture | None:
         if backend is None and precision is None:
             scores, origin = _reference_scores(bundle, digits, progress)
         else:
             scores, origin, chosen = _backend_scores(bundle, digits, backend, precision, progress)
-            name_parts += chosen
-    about = f"{bundle.name} ({bundle.recipe_name}) on {digits.name} [{digits.fingerprint}]; {origin}"
-    picture = draw(scores, digits.test, bundle.manifest.output.activation, about)
-    if picture:
-        save(picture, output or picture_path(bundle, [*name_parts, *_other_dataset(bundle, digits)]), console)
+            name_parts.extend(chosen)
+        about = f"{bundle.name} ({bundle.recipe_name}) on {digits.name} [{digits.fingerprint}]; {origin}"
+        return draw(scores, digits.test, bundle.manifest.output.activation, about)
+
+    _draw_digits(name_parts, bundle, None, data, output, draw_scores, CHARTS)
 
 
 def _reference_scores(bundle: Bundle, digits: Dataset, progress: Progress) -> tuple[Scores, str]:
@@ -359,11 +380,6 @@ def _description(bundle: Bundle) -> str:
     return f"{bundle.name} ({bundle.recipe_name}), {relation} {dataset.name} [{dataset.fingerprint}]"
 
 
-def _other_dataset(bundle: Bundle | None, digits: Dataset) -> list[str]:
-    """Name a dataset that the bundle wasn't made with; without a bundle any dataset."""
-    return [] if bundle and digits.fingerprint == bundle.dataset.fingerprint else [digits.name]
-
-
 def picture_path(bundle: Bundle | None, parts: Iterable[str]) -> Path:
     """Give the path of a picture if nobody names one: below the bundle's ``plots``, or here."""
     import re
@@ -376,19 +392,9 @@ def picture_path(bundle: Bundle | None, parts: Iterable[str]) -> Path:
 
 def save(picture: Picture, target: Path, console: Console) -> None:
     """Write a picture, and print what it shows and where it is."""
+    from digitbench.charts import files
     from digitbench.report.terminal_table import print_line
     from digitbench.system.text import shown_name
 
-    title = _write(picture, target)
-    print_line(title, console)
+    print_line(files.save(picture, target), console)
     print_line(f"Drawn: {shown_name(target)}", console, "dim")
-
-
-def _write(picture: Picture, target: Path) -> str:
-    """Write a picture of Matplotlib's or Altair's; give its title."""
-    from digitbench.charts import canvas, vega
-
-    module: Any = canvas if hasattr(picture, "savefig") else vega
-    title: str = module.title_of(picture)
-    module.save(picture, target, title)
-    return title

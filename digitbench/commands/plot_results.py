@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,9 +13,7 @@ from digitbench.errors import ResultsError, UsageError, unknown
 if TYPE_CHECKING:
     from altair.typing import ChartType
 
-    from digitbench.records.results import Results
 
-Choice = TypeVar("Choice", bound=str)
 LATENCY_EPILOG = (
     "violin shows where calls cluster, a line for each candidate; ecdf shows the tails: how many calls take as long or "
     "longer, on a logarithmic axis.\n\n"
@@ -58,11 +56,7 @@ def latency(
     """Draw how the latencies of every timed call are distributed, with p50, p99 and the slowest call."""
     from digitbench.charts.latency import KINDS, figure
 
-    chosen = _check_choice("--kind", kind, KINDS)
-    _draw(
-        result, output, "latency" if chosen == "violin" else f"latency-{chosen}", "Latency of every timed call",
-        lambda results: figure(results, kind=chosen, threads=threads, batch_size=batch_size),
-    )  # fmt: skip
+    _draw("latency", figure, KINDS, result, output, kind=kind, threads=threads, batch_size=batch_size)
 
 
 def pareto(
@@ -75,11 +69,7 @@ def pareto(
     """Draw accuracy against latency, memory or size: the front, and who can't be told apart."""
     from digitbench.charts.pareto import AGAINST, figure
 
-    chosen = _check_choice("--against", against, AGAINST)
-    _draw(
-        result, output, "pareto" if chosen == "latency" else f"pareto-{chosen}", f"Accuracy against {chosen}",
-        lambda results: figure(results, against=chosen, threads=threads, batch_size=batch_size),
-    )  # fmt: skip
+    _draw("pareto", figure, AGAINST, result, output, against=against, threads=threads, batch_size=batch_size)
 
 
 def sweep(
@@ -90,23 +80,12 @@ def sweep(
     """Draw throughput over batch sizes or threads, and where it saturates."""
     from digitbench.charts.sweep import METRICS, figure
 
-    chosen = _check_choice("--metric", metric, METRICS)
-    _draw(
-        result, output, "sweep" if chosen == "throughput" else f"sweep-{chosen}", f"{chosen.capitalize()} of a sweep",
-        lambda results: figure(results, metric=chosen),
-    )  # fmt: skip
-
-
-def _check_choice(option: str, value: str, choices: Sequence[Choice]) -> Choice:
-    """Find a value among the choices."""
-    for choice in choices:
-        if choice == value:
-            return choice
-    raise UsageError(f"{option}: {unknown('choice', value, choices)}")
+    _draw("sweep", figure, METRICS, result, output, metric=metric)
 
 
 def _draw(
-    result: Path | None, output: Path | None, name: str, title: str, draw: Callable[[Results], ChartType]
+    name: str, figure: Callable[..., ChartType], choices: Sequence[str], result: Path | None, output: Path | None,
+    **options: Any,
 ) -> None:  # fmt: skip
     """Read results, draw them, and say where the picture is.
 
@@ -114,8 +93,12 @@ def _draw(
     ----------
     name
         What the picture's file is called after, where no file is named.
+    figure
+        Gets the results and the options.
+    choices
+        Values of the first option; the picture's file is called after it too, unless it is the first of these.
     """
-    from digitbench.charts import vega
+    from digitbench.charts import files, vega
     from digitbench.charts.groups import headline
     from digitbench.commands.find_results import results_file_of
     from digitbench.commands.options import open_console
@@ -123,13 +106,17 @@ def _draw(
     from digitbench.report.terminal_table import print_line
     from digitbench.system.text import shown_name
 
+    option, choice = next(iter(options.items()))
+    if choice not in choices:
+        raise UsageError(f"--{option}: {unknown('choice', choice, choices)}")
     results_path = results_file_of(result)
-    target = output or results_path.with_name(f"{results_path.stem}-{name}.png")
-    vega.check_target(target)
+    kind = name if choice == choices[0] else f"{name}-{choice}"
+    target = output or results_path.with_name(f"{results_path.stem}-{kind}.png")
+    files.check_target(target)
     results = Results.read(results_path)
     try:
-        chart = draw(results)
+        chart = figure(results, **options)
     except (ResultsError, UsageError) as exc:
         raise type(exc)(f"{results_path}: {exc}") from exc
-    vega.save(chart, target, f"{title}; {headline(results)}")
+    files.save(chart, target, f"{vega.title_of(chart)}; {headline(results)}")
     print_line(f"Drawn: {shown_name(target)}", open_console())

@@ -23,6 +23,7 @@ from digitbench.draw.processes import ProcessGroup
 from digitbench.errors import ImageError, MissingRuntimeError, UsageError
 from digitbench.images.file_limits import MOST_BYTES
 from digitbench.records.arrays import Pixels
+from digitbench.system.packages import check_packages
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-INSTALL = 'pip install "digitbench[draw]"'
 MOST_ANSWERED = 16  # requests that are answered at once; further ones are sent away for a second
 MOST_UPLOADS = 4
 SHARE_OF_PIXELS = 0.305  # of what a command reads: 12.2 megapixels, as phones have; 40 take up to 320 MB meanwhile
@@ -44,13 +44,7 @@ def check_installed() -> None:
     MissingRuntimeError
         Starlette, uvicorn or Pillow is not installed.
     """
-    try:
-        import PIL.Image  # noqa: F401
-        import starlette  # noqa: F401
-        import uvicorn  # noqa: F401
-    except ImportError as exc:
-        message = f"draw needs {str(exc.name).partition('.')[0]}, not installed here; run: {INSTALL}"
-        raise MissingRuntimeError(message, mend=INSTALL) from exc
+    check_packages("draw needs", {"PIL": "Pillow", "starlette": "starlette", "uvicorn": "uvicorn"}, "draw")
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -20,10 +20,11 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from digitbench.errors import DigitbenchError, ImageError, MissingRuntimeError, UsageError, one_line
+from digitbench.errors import DigitbenchError, ImageError, UsageError, one_line
 from digitbench.images import file_limits
 from digitbench.records.arrays import Pixels
 from digitbench.system.native_output import native_output_held
+from digitbench.system.packages import check_packages
 from digitbench.system.text import shown_name
 
 if TYPE_CHECKING:
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 SUFFIXES = frozenset((
     ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".bmp", ".tif", ".tiff", ".webp", ".heic", ".heif", ".hif",
 ))  # fmt: skip
-INSTALL = 'pip install "digitbench[images]"'
 
 LONGEST = 1280  # pixels: the longest side of what is read
 STRIP_PIXELS = 4_000_000  # brought into another mode at a time
@@ -133,11 +133,7 @@ def check_pillow() -> None:
     MissingRuntimeError
         Pillow is not installed.
     """
-    try:
-        import PIL.Image  # noqa: F401
-    except ImportError as exc:
-        message = f"reading pictures needs Pillow, not installed here; run: {INSTALL}"
-        raise MissingRuntimeError(message, mend=INSTALL) from exc
+    check_packages("reading pictures needs", {"PIL": "Pillow"}, "images")
 
 
 def prepared(file: Path | bytes, name: str = "", share: float = 1.0) -> Pixels:
@@ -289,11 +285,9 @@ def _open(stream: Any, file_format: str) -> Image:
             raise ImageError(file_limits.BROKEN.format(file_format)) from None
         except Image.DecompressionBombError:
             raise ImageError(file_limits.too_large(file_format)) from None
-    try:
-        from pillow_heif import HeifImageFile
-    except ImportError as exc:
-        message = f"reading HEIC needs pillow-heif, not installed here; run: {INSTALL}"
-        raise MissingRuntimeError(message, mend=INSTALL) from exc
+    check_packages("reading HEIC needs", {"pillow_heif": "pillow-heif"}, "images")
+    from pillow_heif import HeifImageFile
+
     opened: Image.Image = HeifImageFile(stream)  # not registered: that would change Pillow for the whole process
     return opened
 

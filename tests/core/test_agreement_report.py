@@ -16,7 +16,7 @@ from rich.console import Console
 
 from core.helpers import one_printable_line
 from core.test_terminal import MISSING, results_of, timed
-from digitbench.charts.canvas import check_matplotlib
+from digitbench.charts.files import IMAGES
 from digitbench.charts.flips import SHEET, draw_flips
 from digitbench.errors import MissingRuntimeError, ResultsError
 from digitbench.records.results import (
@@ -33,6 +33,7 @@ from digitbench.records.results import (
     Row,
 )
 from digitbench.report.agreement import IMAGES_SHOWN, print_agreement
+from digitbench.system.packages import check_packages
 
 REFERENCE = Reference("keras", Accuracy(0.981, 9810, 10000, (0.978, 0.9835)), Calibration(0.0712, 0.0123))
 CALIBRATION = Calibration(
@@ -319,9 +320,9 @@ def test_a_folder_that_is_a_file_is_one_line(tmp_path: Path, images: Any) -> Non
 
 
 def test_without_matplotlib_the_line_that_installs_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    check_matplotlib("--pictures needs")
+    check_packages("--pictures needs", IMAGES, "plot")
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(MissingRuntimeError) as caught:
-        check_matplotlib("--pictures needs")
+        check_packages("--pictures needs", IMAGES, "plot")
     assert caught.value.mend == 'pip install "digitbench[plot]"'
     assert one_printable_line(str(caught.value))

@@ -18,7 +18,7 @@ from core.read_charts import check_lettering
 from digitbench import data
 from digitbench.backend import Scores
 from digitbench.bundle import Artifact, Bundle
-from digitbench.charts import canvas, confusion, predictions, reliability, samples, vega, weights
+from digitbench.charts import canvas, confusion, files, predictions, reliability, samples, vega, weights
 from digitbench.charts.palette import GREY
 from digitbench.charts.weights import Kernel
 from digitbench.data import Dataset, Split
@@ -113,16 +113,16 @@ def test_a_png_has_a_palette_where_that_costs_no_shades(tmp_path: Path, picture:
         axes.plot([1, 2, 3], [1, 3, 2], "o-")
     else:
         axes.imshow(np.random.default_rng(0).random((60, 60, 3)))
-    canvas.save(figure, tmp_path / "a.png", "It goes up, then down")
+    files.save(figure, tmp_path / "a.png", "It goes up, then down")
     with Image.open(tmp_path / "a.png") as drawn:
         assert (drawn.mode, drawn.info["Title"]) == (mode, "It goes up, then down")
 
 
-@pytest.mark.parametrize("suffix", canvas.SUFFIXES)
+@pytest.mark.parametrize("suffix", files.SUFFIXES)
 def test_the_same_digits_give_the_same_bytes(tmp_path: Path, digits: Dataset, suffix: str) -> None:
     targets = [tmp_path / f"{name}{suffix}" for name in "ab"]
     for target in targets:
-        canvas.save(samples.figure(replace(digits, name="$x_1 & <y>"), per_class=1), target, "Some digits")
+        files.save(samples.figure(replace(digits, name="$x_1 & <y>"), per_class=1), target, "Some digits")
     first, second = (target.read_bytes() for target in targets)
     assert first == second
     assert b"Some digits" in first, "the title is in the file"
@@ -131,7 +131,7 @@ def test_the_same_digits_give_the_same_bytes(tmp_path: Path, digits: Dataset, su
 def test_letters_that_the_font_has_not_cost_no_warning(tmp_path: Path, digits: Dataset) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        canvas.save(samples.figure(replace(digits, name="数字"), per_class=1), tmp_path / "samples.png", "数字")
+        files.save(samples.figure(replace(digits, name="数字"), per_class=1), tmp_path / "samples.png", "数字")
     assert (tmp_path / "samples.png").stat().st_size > 1000
 
 
@@ -318,5 +318,5 @@ def test_a_first_layer_of_other_inputs_and_broken_weights_are_one_line(tmp_path:
 def test_a_place_that_is_a_file_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ResultsError, match="can't be written") as caught:
-        canvas.save(canvas.blank(3, 2), tmp_path / "file" / "history.png", "nothing")
+        files.save(canvas.blank(3, 2), tmp_path / "file" / "history.png", "nothing")
     assert one_printable_line(str(caught.value))

@@ -13,7 +13,7 @@ import pytest
 from core.read_charts import check_lettering, drawn, layers, rows_with, text_of, texts
 from core.test_terminal import results_of
 from digitbench.backend import Runtime
-from digitbench.charts import candidates, distributions, groups, latency, palette, pareto, sweep, vega
+from digitbench.charts import candidates, distributions, files, groups, latency, palette, pareto, sweep, vega
 from digitbench.commands import plot_results
 from digitbench.errors import ResultsError, UsageError
 from digitbench.evaluate import intervals
@@ -135,7 +135,7 @@ def test_names_are_text_of_any_length(two: Results) -> None:
 
 
 def test_each_picture_has_a_name_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(vega, "save", lambda chart, target, title: target.touch())
+    monkeypatch.setattr(files, "save", lambda chart, target, title: target.touch())
     results_path = tmp_path / "found.json"
     results_path.write_text(grid(NAMES[:2], (1, 8), (1,)).dumps(), encoding="utf-8")
     for kind, against, metric in (("violin", "latency", "throughput"), ("ecdf", "size", "latency")):

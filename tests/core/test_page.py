@@ -337,7 +337,7 @@ def test_results_that_do_not_say_what_was_measured_are_refused() -> None:
 
 
 def test_missing_packages_are_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("digitbench.report.page.find_spec", lambda name: None)
+    monkeypatch.setattr("digitbench.system.packages.find_spec", lambda name: None)
     with pytest.raises(MissingRuntimeError) as caught:
         page.check_packages()
     assert str(caught.value) == (

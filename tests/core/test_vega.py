@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import altair as alt
 import pytest
 from PIL import Image
 
-from digitbench.charts import vega
+from digitbench.charts import files, vega
 from digitbench.errors import MissingRuntimeError, ResultsError, UsageError
 
 NASTY = "</svg><script>alert(1)</script> & שלום 名前 " + "long-name" * 40
@@ -30,7 +31,7 @@ def chart_of(*names: str, **mark: Any) -> alt.VConcatChart:
 def test_a_chart_is_written_whole_with_its_title_and_the_same_bytes_each_time(tmp_path: Path, suffix: str) -> None:
     paths = [tmp_path / f"{index}{suffix}" for index in range(2)]
     for path in paths:
-        vega.save(chart_of("onnx", "keras", "a-plugin"), path, "What it <shows>")
+        files.save(chart_of("onnx", "keras", "a-plugin"), path, "What it <shows>")
     assert paths[0].read_bytes() == paths[1].read_bytes()
     if suffix == ".png":
         with Image.open(paths[0]) as image:
@@ -48,7 +49,7 @@ def test_names_are_text_and_long_ones_stay_on_the_sheet(tmp_path: Path) -> None:
     svg = vega.svg(chart, NASTY)
     assert "<script" not in svg
     assert "&lt;script&gt;" in svg
-    vega.save(chart, tmp_path / "nasty.png", NASTY)
+    files.save(chart, tmp_path / "nasty.png", NASTY)
     with Image.open(tmp_path / "nasty.png") as image:
         assert image.width < vega.SCALE * 700
 
@@ -56,16 +57,27 @@ def test_names_are_text_and_long_ones_stay_on_the_sheet(tmp_path: Path) -> None:
 def test_a_picture_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
     (tmp_path / "taken.svg").mkdir()
     with pytest.raises(ResultsError, match=r"taken\.svg: can't be written"):
-        vega.save(chart_of("onnx"), tmp_path / "taken.svg", "t")
+        files.save(chart_of("onnx"), tmp_path / "taken.svg", "t")
     assert [path.name for path in tmp_path.iterdir()] == ["taken.svg"]
+
+
+@pytest.mark.parametrize("suffix", [".png", ".svg"])
+def test_a_chart_that_fails_while_it_is_drawn_is_a_fault_and_no_empty_picture(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], suffix: str
+) -> None:
+    chart = alt.Chart(vega.data([{"x": 1}])).transform_calculate(x="peek(datum.y)").mark_point().encode(x="x:Q")
+    with pytest.raises(RuntimeError, match="a chart failed while it was drawn"):
+        files.save(vega.sheet(chart, 400, "fails"), tmp_path / f"a{suffix}")
+    assert "TypeError" in capfd.readouterr().err  # what vl-convert says of it
+    assert not list(tmp_path.iterdir())
 
 
 def test_what_is_missing_or_misnamed_is_said_before_any_work(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UsageError, match=r"a picture's name ends in \.png or \.svg"):
-        vega.check_target(Path("a.pdf"))
-    monkeypatch.setattr(vega, "find_spec", lambda name: None if name == "vl_convert" else name)
+        files.check_target(Path("a.pdf"))
+    monkeypatch.setitem(sys.modules, "vl_convert", None)
     with pytest.raises(MissingRuntimeError, match=r"need vl-convert-python, not installed here; run: pip install"):
-        vega.check_target()
+        files.check_target()
 
 
 def test_a_definition_is_json_of_any_length_and_infinite_numbers_become_null() -> None:

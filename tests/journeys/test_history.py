@@ -84,9 +84,9 @@ def test_what_cannot_be_compared_is_one_line(
 def test_without_altair_it_is_one_line(
     tmp_path: Path, pair: tuple[Bundle, Bundle], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from digitbench.charts import vega
+    from digitbench.system import packages
 
-    monkeypatch.setattr(vega, "find_spec", lambda name: None)
+    monkeypatch.setattr(packages, "find_spec", lambda name: None)
     with pytest.raises(MissingRuntimeError, match=r"pictures need altair and vl-convert-python.* pip install"):
         history([pair[0].path])
     assert not list(tmp_path.rglob("histories.png"))

@@ -19,7 +19,7 @@ from rich.console import Console
 
 from digitbench import data
 from digitbench.bundle import PLOTS, Bundle
-from digitbench.charts import vega
+from digitbench.charts import files as picture_files
 from digitbench.commands.plot import draw_training
 from digitbench.data import Dataset
 from digitbench.system import files
@@ -193,7 +193,7 @@ def test_a_full_disk_costs_a_line_and_leaves_nothing_half_written(
             yield draft
             raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(vega, "written_beside", written_beside)
+    monkeypatch.setattr(picture_files, "written_beside", written_beside)
     message = drawing_message(fresh, digits)
     assert message.count("\n") == 1
     assert "history.png: can't be written: No space left on device" in message

@@ -233,11 +233,11 @@ def test_what_makes_no_sense_is_refused_before_anything_is_done(
 def test_what_is_missing_is_said_with_what_installs_it(
     cli: Cli, tmp_path: Path, trained: Bundle, album: Path, module: str, message: str
 ) -> None:
-    hidden = tmp_path / "first" / module
-    hidden.mkdir(parents=True)
-    (hidden / "__init__.py").write_text(f"raise ModuleNotFoundError('No module named {module}', name='{module}')")
+    hiding = tmp_path / "first" / "sitecustomize.py"
+    hiding.parent.mkdir()
+    hiding.write_text(f"import sys\nsys.modules['{module}'] = None\n")
     files = [album / "0.png", album / "phone.heic"]
-    done = cli("predict", trained.path, *files, "-b", "onnx", env={"PYTHONPATH": str(hidden.parent)})
+    done = cli("predict", trained.path, *files, "-b", "onnx", env={"PYTHONPATH": str(hiding.parent)})
     if module == "PIL":
         assert complaint(done) == message
     else:  # the others are read all the same

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from digitbench.errors import MissingRuntimeError, ResultsError
+from digitbench.errors import ResultsError
 from digitbench.judge.sorting import Group, group_of
 from digitbench.records.results import Results, Row
+from digitbench.system import packages
 
 if TYPE_CHECKING:
     from digitbench.bundle import Bundle
     from digitbench.data import Dataset
 
-INSTALL = 'pip install "digitbench[report]"'
+PACKAGES = {"jinja2": "jinja2", "altair": "altair", "vl_convert": "vl-convert-python"}
 REQUIRED = ("bundle.name", "bundle.recipe", "bundle.dataset.name", "bundle.dataset.fingerprint", "bundle.test_images",
             "machine.cpu", "machine.system", "machine.cores.available")  # fmt: skip
 WHOLE_NUMBERS = ("bundle.test_images", "machine.cores.available")
@@ -52,11 +52,7 @@ def check_packages() -> None:
     MissingRuntimeError
         Jinja2, Altair or vl-convert is not installed.
     """
-    packages = {"jinja2": "jinja2", "altair": "altair", "vl_convert": "vl-convert-python"}
-    missing = [package for module, package in packages.items() if find_spec(module) is None]
-    if missing:
-        message = f"an HTML report needs {' and '.join(missing)}, not installed here"
-        raise MissingRuntimeError(f"{message}; run: {INSTALL} (--markdown needs none of them)", mend=INSTALL)
+    packages.check_packages("an HTML report needs", PACKAGES, "report", " (--markdown needs none of them)")
 
 
 def check_usable(results: Results, path: Path) -> None:
