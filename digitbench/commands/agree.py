@@ -48,8 +48,6 @@ def agree(
     from digitbench.bundle import Bundle
     from digitbench.charts.canvas import check_matplotlib
     from digitbench.charts.flips import draw_flips
-    from digitbench.measure.candidates import candidates
-    from digitbench.records import precisions
     from digitbench.report.agreement import print_agreement
     from digitbench.report.terminal_table import print_line
     from digitbench.system.files import check_writable
@@ -59,8 +57,7 @@ def agree(
         check_matplotlib("--pictures needs")
         check_writable(pictures / "flips.png")
     bundle = Bundle(run)
-    backends, precision_names = options.backends_of(backend), precisions.parse(precision or [])
-    chosen = candidates(bundle, backends, [None], [threads], precision_names, outputs.note)
+    chosen = options.requested_candidates(bundle, backend, precision, [threads], outputs.note)
     with options.show_progress(outputs.console, quiet=quiet) as progress:
         digits = options.bundle_data(bundle, data, progress, allow_other_data=True)
         results = score(bundle, digits, chosen, limit, progress, pairs=pairs)

@@ -18,14 +18,9 @@ from digitbench.system.text import shown_name
 FEWEST = 3
 
 
-def empty_table() -> RichTable:
-    """Make a table in the one style that all of them have."""
-    return RichTable(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-
-
 def drawn(table: Table) -> RichTable:
     """Draw a line for each row."""
-    rich_table = empty_table()
+    rich_table = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for column in table.columns:
         justify, overflow = "left" if column.left else "right", "fold" if column.fold else "ellipsis"
         rich_table.add_column(column.head, justify=justify, no_wrap=not column.fold, overflow=overflow)  # type: ignore[arg-type]
@@ -91,8 +86,8 @@ def print_table(table: RichTable, console: Console) -> None:
     console.print(table)
 
 
-def print_line(line: str, console: Console, style: str = "") -> None:
+def print_line(line: str, console: Console, style: str = "", *, indent: int = 2) -> None:
     """Print a sentence: on a terminal wrapped between words, later lines indented; in a file on one line."""
     if console.is_terminal:
-        line = fill(line, max(console.width, 20), subsequent_indent="  ", break_on_hyphens=False)
+        line = fill(line, max(console.width, 20), subsequent_indent=" " * indent, break_on_hyphens=False)
     console.print(line, style=style, markup=False, highlight=False, soft_wrap=True)
