@@ -51,16 +51,11 @@ def _end(row: Row, path: str, index: int) -> float | None:
     return None if interval is None else interval[index]
 
 
-def _validity(row: Row) -> str | None:
-    if row.validity is None:
-        return None
-    return "INVALID" if row.validity else "VALID"
-
-
 CSV_COLUMNS: Mapping[str, Get] = {
     # which candidate; rank 1 is the fastest of its threads and batch size
     **_fields("backend", "precision", "threads", "batch_size", "rank"),
-    "validity": _validity,  # VALID, INVALID (invalid_because says why), or empty: not timed, or not checked
+    # VALID, INVALID (invalid_because says why), or empty: not timed, or not checked
+    "validity": lambda row: None if row.validity is None else "INVALID" if row.validity else "VALID",
     "invalid_because": lambda row: "; ".join(findings(row)),
     **_fields("error", "mend"),
     # what ran, as it said itself
