@@ -15,12 +15,13 @@ from digitbench.bundle import history
 from digitbench.bundle.history import History
 from digitbench.bundle.listing import describe
 from digitbench.errors import BundleError, one_line
-from digitbench.judge.faults import failed_rows, invalid_rows, missing_rows
+from digitbench.judge.faults import invalid_rows
 from digitbench.report.bundle_page import artifact_columns, leaders
 from digitbench.report.bundles import megabytes, share
 from digitbench.report.choice import columns_of as choice_columns
 from digitbench.report.choice import nobody, table_of, why_chosen
 from digitbench.report.columns import FASTEST
+from digitbench.report.footnotes import problems
 from digitbench.report.table import CHOSEN, Column, Table
 from digitbench.report.terminal import headline, results_table
 from digitbench.report.training_curves import curves
@@ -48,11 +49,9 @@ def results_html(results: Results) -> str:
     columns = [_without_mark(column) for column in map(_fitting_column, table.columns) if column]
     subject, _, machine = headline(results).plain.partition("\n")
     notes = [f"Fastest, {leader}" for leader in leaders(results)]
-    notes += [] if results.complete else ["Stopped early: only what was finished is shown."]
-    problems = [*invalid_rows(results), *failed_rows(results)]
-    problems += [f"not measured: {line}" for line in missing_rows(results)]
+    troubles = [*invalid_rows(results), *(line for line, _ in problems(results))]
     parts = [_line(subject, BOLD), _line(machine, FAINT), *map(_line, notes)]
-    return _block(*parts, _html(replace(table, columns=columns)), *(_line(line, FAINT) for line in problems))
+    return _block(*parts, _html(replace(table, columns=columns)), *(_line(line, FAINT) for line in troubles))
 
 
 def _fitting_column(column: Column) -> Column | None:

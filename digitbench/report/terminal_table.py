@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import replace
-from functools import cache
 from textwrap import fill
 
 from rich import box
@@ -16,6 +15,7 @@ from digitbench.report.table import ALWAYS, Section, Table
 from digitbench.system.text import shown_name
 
 FEWEST = 3
+RULER = Console(width=1000)
 
 
 def drawn(table: Table) -> RichTable:
@@ -71,12 +71,7 @@ def fitting_table(table: Table, width: int | None) -> tuple[RichTable, Collectio
 
 def width_of(table: RichTable) -> int:
     """Characters that a table takes when nothing is cut."""
-    return _ruler().measure(table).maximum
-
-
-@cache
-def _ruler() -> Console:
-    return Console(width=1000)
+    return RULER.measure(table).maximum
 
 
 def print_table(table: RichTable, console: Console) -> None:
