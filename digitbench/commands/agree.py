@@ -10,15 +10,14 @@ import typer
 
 from digitbench.commands import options
 from digitbench.commands.outputs import Outputs, raise_failures
-from digitbench.system.progress import Silent
 
 if TYPE_CHECKING:
     from digitbench.backend import Scores
     from digitbench.bundle import Bundle
     from digitbench.data import Dataset
     from digitbench.measure.candidates import Candidate
+    from digitbench.measure.watching import RunProgress
     from digitbench.records.results import Results
-    from digitbench.system.progress import Progress
 
 EPILOG = (
     "[b]Examples[/]\n\ndigitbench agree\n\ndigitbench agree -p int8,dynamic --pictures flips\n\n"
@@ -48,8 +47,6 @@ def agree(
     from digitbench.bundle import Bundle
     from digitbench.charts.files import IMAGES
     from digitbench.charts.flips import draw_flips
-    from digitbench.measure.candidates import candidates
-    from digitbench.records import precisions
     from digitbench.report.agreement import print_agreement
     from digitbench.report.terminal_table import print_line
     from digitbench.system.files import check_writable
@@ -60,8 +57,7 @@ def agree(
         check_packages("--pictures needs", IMAGES, "plot")
         check_writable(pictures / "flips.png")
     bundle = Bundle(run)
-    backends, precision_names = options.backends_of(backend), precisions.parse(precision or [])
-    chosen = candidates(bundle, backends, [None], [threads], precision_names, outputs.note)
+    chosen = options.requested_candidates(bundle, backend, precision, [threads], outputs.note)
     with options.show_progress(outputs.console, quiet=quiet) as progress:
         digits = options.bundle_data(bundle, data, progress, allow_other_data=True)
         results = score(bundle, digits, chosen, limit, progress, pairs=pairs)
@@ -79,7 +75,7 @@ def agree(
 
 
 def score(
-    bundle: Bundle, digits: Dataset, chosen: list[Candidate], limit: int | None, progress: Progress, *, pairs: bool
+    bundle: Bundle, digits: Dataset, chosen: list[Candidate], limit: int | None, progress: RunProgress, *, pairs: bool
 ) -> Results:
     """Score the test images by each candidate, and compare the scores with the reference's and with each other's."""
     from digitbench.evaluate import accuracy, agreement
@@ -90,12 +86,10 @@ def score(
 
     reference_scores = references.scores_for(bundle, digits, limit, progress)
     scores_by_setup: dict[tuple[str, str], Scores] = {}
-    bar = _ScoringBar(progress, len({candidate.setup for candidate in chosen if candidate.artifact}))
     results = session.run(
-        bundle, digits, chosen, reference_scores, plan=None, limit=limit, progress=bar, keep=lambda _: None,
+        bundle, digits, chosen, reference_scores, plan=None, limit=limit, progress=progress, keep=lambda _: None,
         on_scores=lambda setup, scores: scores_by_setup.update({setup[:2]: scores}),
     )  # fmt: skip
-    bar.end()
     labels = digits.test.head(limit).labels
     activation = bundle.manifest.output.activation
     reference_name, calibration = bundle.reference_backend, accuracy.calibration(reference_scores, labels, activation)
@@ -103,25 +97,3 @@ def score(
     sorted_setups = [row.key[:2] for row in sort_rows(results.rows) if row.key[:2] in scores_by_setup]
     pair_agreements = agreement.pairs({key: scores_by_setup[key] for key in sorted_setups}, labels) if pairs else ()
     return replace(results, reference=reference, pairs=pair_agreements)
-
-
-class _ScoringBar(Silent):
-    """Candidates that are scored one by one, as one bar. A table of latencies has nothing to show here."""
-
-    def __init__(self, progress: Progress, total: int) -> None:
-        self._progress, self._done, self._total = progress, 0, total
-
-    def update(self, task: str, done: float, total: float, note: str = "") -> None:
-        """A candidate is scored."""
-        self._done += done >= total
-        self._progress.step(f"{task}: {note}")
-        if self._done < self._total:
-            self._progress.update("scoring", self._done, self._total)
-
-    def say(self, line: str) -> None:
-        """Pass it on."""
-        self._progress.say(line)
-
-    def end(self) -> None:
-        """All are scored, or failed."""
-        self._progress.update("scoring", self._total, self._total, f"{self._done} of {self._total} candidates")

@@ -142,11 +142,17 @@ class Metric:
 
 
 def certified_share(row: Row, *, interval: bool = False) -> str:
-    """Write the share of images that cannot flip, rounded down: all but one are not 100 %; ``no`` where none may be."""
+    """Write the share of images that cannot flip, rounded down: all but one are not 100 %; ``no`` where none may be.
+
+    Where intervals are written, so is how many they are: ``9,935 (99.35%)``.
+    """
     if row.agreement and row.agreement.uncertified:
         return "no"
     certificate = row.agreement.certificate if row.agreement else None
-    return "" if certificate is None else f"{certificate.certified * 10_000 // certificate.total / 10_000:.2%}"
+    if certificate is None:
+        return ""
+    share = f"{certificate.certified * 10_000 // certificate.total / 10_000:.2%}"
+    return f"{certificate.certified:,} ({share})" if interval else share
 
 
 def _latency(value: float) -> str:

@@ -97,7 +97,7 @@ def main_table(results: Results, rows: Sequence[Row]) -> Table:
         Column("top-1 is", 60, top1_verdict, left=True),
         of_metric("max-diff", 20),
         of_metric("mean-diff", 5),
-        of_metric("certified", 9, cell=_certified, shorter=of_metric("certified", 30, head="certified images")),
+        of_metric("certified", 9, interval=True, shorter=of_metric("certified", 30, head="certified images")),
         of_metric("log-loss", 25, head="log loss"),
         of_metric("ece", 22),
     ]
@@ -111,11 +111,6 @@ def _style(row: Row) -> str:
 def top1_verdict(row: Row) -> str:
     """Say whether its top-1 is ``same``, ``worse`` or ``better``; nothing if that isn't known."""
     return read(row, "agreement.mcnemar.verdict") or ""
-
-
-def _certified(row: Row) -> str:
-    count, share = METRICS["certified"].value(row), METRICS["certified"].text(row)
-    return share if count is None else f"{count:,} ({share})"
 
 
 def footnotes(rows: Sequence[Row]) -> list[str]:

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from textwrap import wrap
 from typing import Any
 
 from rich.console import Console
@@ -20,12 +19,14 @@ from digitbench.bundle.layers import Shape
 from digitbench.bundle.listing import Listed, describe
 from digitbench.errors import BundleError, ResultsError
 from digitbench.judge.sorting import fastest, group_of, sort_rows
-from digitbench.records.formatting import Names, counted, percentile
+from digitbench.records.formatting import Names, counted
+from digitbench.records.metrics import METRICS
 from digitbench.records.results import Results
 from digitbench.report import bundles
-from digitbench.report.bundles import age, column_of, megabytes, share
+from digitbench.report.bundles import age, megabytes, share
 from digitbench.report.recipe_line import recipe_line as describe_recipe
-from digitbench.report.terminal_table import print_line
+from digitbench.report.table import Column, Table, column_of
+from digitbench.report.terminal_table import print_line, print_rows
 from digitbench.report.training_curves import curves
 from digitbench.system.text import shown_name
 
@@ -77,10 +78,6 @@ class Shown:
     more_results: int
     plots: tuple[str, ...]
 
-    def is_gone(self, artifact: Artifact) -> bool:
-        """Is a file missing that the manifest names?"""
-        return not (self.bundle.path / artifact.path).exists()
-
 
 # --- reading --------------------------------------------------------------------------------------------------------
 
@@ -126,7 +123,7 @@ def leaders(results: Results) -> Iterator[str]:
         leading = [row for row in rows if group_of(row) == group and id(row) in best]
         if leading:
             backends = " and ".join(map(names.backend, leading))
-            yield f"{names.group(*group)}: {backends}, p50 {percentile(leading[0], 'p50', interval=False)} µs"
+            yield f"{names.group(*group)}: {backends}, {METRICS['p50'].described(leading[0])}"
 
 
 def _files(folder: Path) -> tuple[str, ...]:
@@ -135,13 +132,18 @@ def _files(folder: Path) -> tuple[str, ...]:
     return tuple(sorted(path.name for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")))
 
 
+def is_gone(bundle: Bundle, artifact: Artifact) -> bool:
+    """Is a file missing that the manifest names?"""
+    return not (bundle.path / artifact.path).exists()
+
+
 # --- formatting -----------------------------------------------------------------------------------------------------
 
 
 def next_step(shown: Shown) -> str:
     """Say which command is the next to run."""
     run = shlex.quote(short_path(shown.bundle.path))
-    if any(map(shown.is_gone, shown.bundle.artifacts)):
+    if any(is_gone(shown.bundle, artifact) for artifact in shown.bundle.artifacts):
         return f"digitbench export {run}" if not shown.bundle.manifest.imported else f"digitbench evaluate {run}"
     if not shown.results:
         return f"digitbench bench {run}"
@@ -202,25 +204,15 @@ def print_shown(shown: Shown, console: Console, now: datetime | None = None) -> 
     top1 = f", top-1 {accuracy}{correct}" if accuracy else ""
     print_line(shown_name(f"{bundle.name}: {bundle.recipe_name} on {bundle.dataset.name}{top1}"), console, "bold")
     for label, text in facts(shown, now or datetime.now(UTC)):
-        _print_hanging(f"  {label:<10}", text, console)
+        print_line(shown_name(f"  {label:<10}{text}"), console, indent=12)
     _print_layers(shown, console)
     console.print()
     print_line("Artifacts", console, "bold")
-    bundles.print_records(shown.bundle.artifacts, _artifact_columns(shown), console)
+    print_rows(Table(artifact_columns(shown.bundle), shown.bundle.artifacts), console)
     _print_history(shown, console)
     _print_results(shown, console)
     console.print()
     print_line(shown_name(f"next: {next_step(shown)}"), console)
-
-
-def _print_hanging(prefix: str, text: str, console: Console, *, indent: int = 0, style: str = "") -> None:
-    """Print a text after a prefix; on a terminal later lines are indented by `indent`, else as wide as the prefix."""
-    text = shown_name(text)
-    if console.is_terminal:
-        indent = indent or len(prefix)
-        wrapped = wrap(text, max(console.width - indent, 20), break_on_hyphens=False, break_long_words=False)
-        text = f"\n{' ' * indent}".join(wrapped)
-    console.print(f"{prefix}{text}", style=style, markup=False, highlight=False, soft_wrap=True)
 
 
 def _print_layers(shown: Shown, console: Console) -> None:
@@ -230,24 +222,25 @@ def _print_layers(shown: Shown, console: Console) -> None:
         print_line("Layers: not recorded.", console, "dim")
         return
     print_line(f"Layers: {shown.listed.parameters or 0:,} parameters", console, "bold")
-    bundles.print_records(layers, [
+    print_rows(Table([
         column_of("layer", 100, "name", left=True), column_of("kind", 90, "kind", left=True),
         column_of("takes", 40, lambda layer: _sizes(layer.takes)),
         column_of("gives", 50, lambda layer: _sizes(layer.gives)),
         column_of("activation", 60, "activation", left=True), column_of("parameters", 80, "parameters", ","),
-    ], console)  # fmt: skip
+    ], layers), console)  # fmt: skip
 
 
 def _sizes(shape: Shape | None) -> str:
     return "" if shape is None else "×".join("?" if size is None else str(size) for size in shape)
 
 
-def _artifact_columns(shown: Shown) -> list[Any]:
+def artifact_columns(bundle: Bundle) -> list[Column]:
+    """Give the columns of a bundle's artifacts."""
     trained_format = plugins.trained()[1]
 
     def checked(artifact: Artifact) -> str:
         by = artifact.checked_by or ("the model itself" if artifact.format == trained_format else "not checked")
-        return "gone" if shown.is_gone(artifact) else by
+        return "gone" if is_gone(bundle, artifact) else by
 
     def points(value: float | None) -> str:
         return "" if value is None else f"{value * 100:+.2f}" if value else "0.00"
@@ -289,7 +282,8 @@ def _print_results(shown: Shown, console: Console) -> None:
     for saved in shown.results:
         fastest = "; ".join(saved.fastest) or "not timed"
         summary = saved.problem or f"{counted(saved.candidates, 'candidate')}; {fastest}"
-        _print_hanging("  ", f"{saved.file}: {summary}", console, indent=4, style="yellow" if saved.problem else "")
+        style = "yellow" if saved.problem else ""
+        print_line(shown_name(f"  {saved.file}: {summary}"), console, style, indent=4)
     if shown.plots:
         print_line(shown_name(f"Plots: {PLOTS}/{', '.join(shown.plots)}"), console)
 
@@ -305,7 +299,9 @@ def to_json(shown: Shown) -> dict[str, Any]:
         "training": manifest.get("training"), "versions": manifest.get("versions"),
         "imported": manifest.get("imported"), "layers": [asdict(layer) for layer in shown.bundle.manifest.layers],
         "parameters": shown.listed.parameters,
-        "artifacts": [{**asdict(artifact), "gone": shown.is_gone(artifact)} for artifact in shown.bundle.artifacts],
+        "artifacts": [
+            {**asdict(artifact), "gone": is_gone(shown.bundle, artifact)} for artifact in shown.bundle.artifacts
+        ],
         "history": shown.history.to_json() if shown.history else {},
         "results": [asdict(saved) for saved in shown.results], "plots": shown.plots, "next": next_step(shown),
     }  # fmt: skip

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,7 +9,7 @@ from rich.console import Console
 
 from digitbench.bundle.listing import BundleList, Listed
 from digitbench.records.formatting import counted
-from digitbench.report.table import Column, Table
+from digitbench.report.table import Column, Table, column_of
 from digitbench.report.terminal_table import print_line, print_rows
 from digitbench.system.text import shown_name
 
@@ -55,7 +54,7 @@ def print_bundles(bundle_list: BundleList, console: Console, now: datetime | Non
     """Print a line for each bundle, then one for each that can't be read; if there is nothing, how to make one."""
     if bundle_list.bundles:
         columns = _columns(now or datetime.now(UTC))
-        print_records(bundle_list.bundles, columns, console, lambda bundle: "bold" if bundle.latest else "")
+        print_rows(Table(columns, bundle_list.bundles, lambda bundle: "bold" if bundle.latest else ""), console)
     for line in bundle_list.broken.values():
         print_line(shown_name(f"broken: {line}"), console, "yellow")
     if not bundle_list.bundles:
@@ -64,31 +63,6 @@ def print_bundles(bundle_list: BundleList, console: Console, now: datetime | Non
         print_line(f"No bundle{readable} in {folder}; make one: digitbench train, or digitbench import", console)
     elif any(bundle.latest for bundle in bundle_list.bundles):
         print_line("▸ is what commands take where none is named. More of one: digitbench show RUN", console, "dim")
-
-
-def print_records(
-    records: Sequence[Any], columns: Sequence[Column], console: Console, style_of: Callable[[Any], str] = lambda _: ""
-) -> None:
-    """Print a table of records of any type."""
-    print_rows(Table(columns, records, style_of), console)
-
-
-def column_of(head: str, worth: float, cell: str | Callable[[Any], str], write: str = "", **more: Any) -> Column:
-    """Make a column of records that aren't a results' rows.
-
-    Parameters
-    ----------
-    cell
-        Gives a record's text; or the name of an attribute, which is empty where that is None.
-    write
-        How the attribute is written: ``",.1f"``.
-    """
-
-    def written(record: Any) -> str:
-        value = getattr(record, str(cell))
-        return "" if value is None else format(value, write)
-
-    return Column(head, worth, cell if callable(cell) else written, **more)
 
 
 def _columns(now: datetime) -> list[Column]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
-from functools import partial
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from rich.console import Console
 
 from digitbench.evaluate.intervals import UNSURE_SHARE
 from digitbench.judge.choice import Choice, Judged
-from digitbench.judge.faults import missing_rows
+from digitbench.judge.faults import findings, missing_rows
 from digitbench.judge.ties import SAME_SHARE
 from digitbench.records import formatting
 from digitbench.records.metrics import METRICS, read
@@ -75,13 +74,13 @@ def columns_of(choice: Choice, *, brief: bool = False) -> list[Column]:
         return of_metric(name, worth(name, usual) / 3, interval=True, shorter=shorter)
 
     top1 = of_metric("accuracy", worth("accuracy", 60), head="top-1's [95 %]")
-    certified = Column("certified", 10, _certified)
+    certified = of_metric("certified", 10, interval=True)
     return [
         Column("backend", ALWAYS, attrgetter("backend"), left=True),
         Column("precision", 90, attrgetter("precision"), left=True),
         of_metric("accuracy", 30, interval=True, head="top-1 [95 %]", left=True, shorter=top1),
         of_metric("flips", worth("flips", 50)),
-        *([certified] if any(_certified(candidate.row) for candidate in choice.judged) else []),
+        *([certified] if any(certified.text(candidate.row) for candidate in choice.judged) else []),
         percentile("p50", 80),
         percentile("p99", 70),
         of_metric("throughput", worth("throughput", 20)),
@@ -89,14 +88,6 @@ def columns_of(choice: Choice, *, brief: bool = False) -> list[Column]:
         of_metric("memory", worth("memory", 40)),
         Column("verdict", ALWAYS, lambda row: verdicts[row.key], left=True),
     ]
-
-
-def _certified(row: Row, *, reasons: bool = False) -> str:
-    """Write how many images are certified; or that none is and, with `reasons`, why."""
-    certificate, reason = read(row, "agreement.certificate"), read(row, "agreement.uncertified")
-    if certificate:
-        return f"{certificate.certified:,} of {certificate.total:,}"
-    return METRICS["certified"].text(row) + (f": {reason}" if reasons and reason else "")
 
 
 def outcome(choice: Choice, candidate: Judged) -> str:
@@ -119,14 +110,10 @@ def _names(rows: Sequence[Row]) -> str:
 def to_markdown(choice: Choice) -> str:
     """Give the table in GitHub's Markdown, with p99 where that has a limit; below it what speaks against choosing."""
     limited = {limit.metric.name for limit in choice.limits}
-    with_reasons = partial(_certified, reasons=True)  # Markdown has no notes below its table
-    columns = [
-        replace(column, cell=with_reasons) if column.cell is _certified else column
-        for column in columns_of(choice)
-        if column.head != METRICS["p99"].head or "p99" in limited
-    ]
-    mind = "".join(f"\nMind: {plain(warning)}.\n" for warning in choice.warnings)
-    return f"{table_of(choice, columns).to_markdown()}\n{mind}"
+    columns = [column for column in columns_of(choice) if column.head != METRICS["p99"].head or "p99" in limited]
+    notes = dynamic_notes([candidate.row for candidate in choice.judged])
+    lines = "".join(f"\n{plain(line)}\n" for line in [*notes, *(f"Mind: {warning}." for warning in choice.warnings)])
+    return f"{table_of(choice, columns).to_markdown()}\n{lines}"
 
 
 # --- text ----------------------------------------------------------------------------------------------------------
@@ -165,7 +152,7 @@ def print_choice(
         console.print()
         print_line(f"Chosen: {why_chosen(choice)}", console, "bold")
         close = [f"{line}, for the limit lies within the 95 % interval." for line in choice.named.close]
-        minded = [*close, *map(_why_unsure, choice.unsure), *minded]
+        minded = [*close, *(why_unsure(row, _name(row)) for row in choice.unsure), *minded]
     for line in minded:
         print_line(f"Mind: {line}", console, "yellow")
     if choice.named:
@@ -173,14 +160,9 @@ def print_choice(
         console.print(code, markup=False, highlight=False, soft_wrap=True, end="")
 
 
-def _why_unsure(row: Row) -> str:
-    p50, remedies = METRICS["p50"].text(row), remedies_of(row)
-    return f"{_name(row)} had a lower p50 ({p50} µs) but is INVALID here{f': {remedies}' if remedies else ''}."
-
-
-def remedies_of(row: Row) -> str:
-    """Say what mends an INVALID row."""
-    return "; ".join(dict.fromkeys(finding.mend for finding in row.validity or () if finding.mend))
+def why_unsure(row: Row, name: str) -> str:
+    """Say of an INVALID row what its p50 was, why it isn't relied on, and what mends it."""
+    return f"{name} had a lower p50 ({METRICS['p50'].text(row)} µs) but is INVALID: {'; '.join(findings(row))}."
 
 
 def why_chosen(choice: Choice) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from statistics import median
 
+from digitbench.judge.faults import failed_rows, missing_rows
 from digitbench.judge.sorting import p50
 from digitbench.plugins import references
 from digitbench.records import formatting
@@ -31,6 +32,13 @@ def footnotes(results: Results) -> list[str]:
     if measured:
         notes += _ratios(results, measured) + _certainty(results, measured) + _floors(results) + _loop(measured)
     return notes + _conditions(rows) + _parent(results)
+
+
+def problems(results: Results) -> list[tuple[str, str]]:
+    """Say what couldn't be measured here, what failed, and whether something is left; each line with its style."""
+    lines = [(f"not measured: {line}", "dim") for line in missing_rows(results)]
+    lines += [(line, "red") for line in failed_rows(results)]
+    return lines + [("Stopped early: only what was finished is shown.", "yellow")] * (not results.complete)
 
 
 def _accuracy(rows: Sequence[Row]) -> list[str]:

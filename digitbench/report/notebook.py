@@ -6,40 +6,39 @@ and there is no script. All text is escaped, since names and errors are other pe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from html import escape
-from itertools import takewhile
-from math import isfinite
-from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from digitbench.bundle import history
 from digitbench.bundle.history import History
 from digitbench.bundle.listing import describe
 from digitbench.errors import BundleError, one_line
-from digitbench.judge.faults import failed_rows, invalid_rows, missing_rows
-from digitbench.records.formatting import counted
-from digitbench.records.metrics import METRICS
-from digitbench.report.bundle_page import leaders
+from digitbench.judge.faults import invalid_rows
+from digitbench.report.bundle_page import artifact_columns, leaders
 from digitbench.report.bundles import megabytes, share
 from digitbench.report.choice import columns_of as choice_columns
 from digitbench.report.choice import nobody, table_of, why_chosen
 from digitbench.report.columns import FASTEST
-from digitbench.report.table import ALWAYS, CHOSEN, Column, Table
+from digitbench.report.footnotes import problems
+from digitbench.report.table import CHOSEN, Column, Table
 from digitbench.report.terminal import headline, results_table
+from digitbench.report.training_curves import curves
 
 if TYPE_CHECKING:
     from digitbench.bundle import Bundle
     from digitbench.judge.choice import Choice
     from digitbench.records.results import Results
 
-LEAST_WORTH = 5.0  # columns of less worth are left to the terminal, which has the room, and to the JSON
+LEAST_WORTH, ARTIFACT_WORTH = (
+    5.0,
+    70.0,
+)  # columns of less worth are left to the terminal, which has the room, and to the JSON
 LONG = 50  # characters: from then on a cell is broken into lines
-WIDTH, HEIGHT = 120, 28  # of a curve, in pixels
 TABLE = "border-collapse:collapse;font-size:inherit;font-variant-numeric:tabular-nums;margin:6px 0 2px"
 LINE = "border-bottom:1px solid rgba(128,128,128,.35)"
-FAINT, BOLD = "opacity:.65", "font-weight:bold"
+FAINT, BOLD, MONOSPACE = "opacity:.65", "font-weight:bold", "font-family:monospace;white-space:pre"
 STYLES = {"dim": FAINT, CHOSEN: BOLD}
 CHOICE_HEADS = ("backend", "precision", "top-1 [95 %]", "p50 µs", "size kB", "peak MB", "verdict")
 
@@ -50,11 +49,9 @@ def results_html(results: Results) -> str:
     columns = [_without_mark(column) for column in map(_fitting_column, table.columns) if column]
     subject, _, machine = headline(results).plain.partition("\n")
     notes = [f"Fastest, {leader}" for leader in leaders(results)]
-    notes += [] if results.complete else ["Stopped early: only what was finished is shown."]
-    problems = [*invalid_rows(results), *failed_rows(results)]
-    problems += [f"not measured: {line}" for line in missing_rows(results)]
+    troubles = [*invalid_rows(results), *(line for line, _ in problems(results))]
     parts = [_line(subject, BOLD), _line(machine, FAINT), *map(_line, notes)]
-    return _block(*parts, _html(replace(table, columns=columns)), *(_line(line, FAINT) for line in problems))
+    return _block(*parts, _html(replace(table, columns=columns)), *(_line(line, FAINT) for line in troubles))
 
 
 def _fitting_column(column: Column) -> Column | None:
@@ -82,17 +79,15 @@ def bundle_html(bundle: Bundle) -> str:
         note = one_line(exc)
     about = f"{bundle.recipe_name} on {bundle.dataset.name} [{bundle.dataset.fingerprint}]"
     about += f", imported from {bundle.manifest.imported.source}" if bundle.manifest.imported else ""
-    columns = [
-        Column("format", ALWAYS, attrgetter("format"), left=True),
-        Column("precision", ALWAYS, attrgetter("precision"), left=True),
-        Column("size kB", ALWAYS, lambda artifact: METRICS["size"].write(artifact.bytes)),
-        Column("checked by", ALWAYS, lambda artifact: artifact.checked_by or "", left=True),
-        Column("flips", ALWAYS, lambda artifact: "" if artifact.flips is None else f"{artifact.flips:,}"),
-    ]
-    table = _html(Table(columns, bundle.artifacts))
+    columns = [column for column in artifact_columns(bundle) if column.worth >= ARTIFACT_WORTH]
+    bars = (
+        [_line(f"{title:<21}{bars}  {values}", MONOSPACE) for title, bars, values in curves(training)]
+        if training
+        else []
+    )
     return _block(
-        _line(bundle.name, BOLD), _line(about), _line(summary), *([_line(note, FAINT)] if note else []),
-        _curves(training) if training else "", table,
+        _line(bundle.name, BOLD), _line(about), _line(summary), *([_line(note, FAINT)] if note else []), *bars,
+        _html(Table(columns, bundle.artifacts)),
     )  # fmt: skip
 
 
@@ -138,38 +133,3 @@ def _html(table: Table) -> str:
     styles = (STYLES.get(table.style_of(row), "") for row in table.rows)
     body = "".join(line(cells, "td", style) for cells, style in zip(table.lines, styles, strict=True))
     return f'<table style="{TABLE}"><thead>{line(table.heads, "th", LINE)}</thead><tbody>{body}</tbody></table>'
-
-
-# --- curves ---------------------------------------------------------------------------------------------------------
-
-
-def _curves(training: History) -> str:
-    """Draw loss and accuracy beside each other, validation's dashed, each up to its first value that is no number."""
-    drawn = []
-    for name, write in (("loss", "{:.3f}".format), ("accuracy", "{:.1%}".format)):
-        curves = [tuple(takewhile(isfinite, training.curves.get(key, ()))) for key in (name, f"val_{name}")]
-        if any(len(curve) > 1 for curve in curves):
-            drawn.append(_curve(name, curves, write))
-    return f'<div style="display:flex;gap:24px">{"".join(drawn)}</div>' if drawn else ""
-
-
-def _curve(name: str, curves: Sequence[Sequence[float]], write: Callable[[float], str]) -> str:
-    values = [value for curve in curves for value in curve]
-    low, span = min(values), (max(values) - min(values)) or 1.0
-    captions, parts = [], []
-    for curve, dash, prefix in zip(curves, ("", ' stroke-dasharray="4 3"'), ("", "validation "), strict=True):
-        if len(curve) < 2:
-            continue
-        step = (WIDTH - 4) / (len(curve) - 1)
-        points = " ".join(
-            f"{2 + i * step:.1f},{2 + (HEIGHT - 4) * (1 - (value - low) / span):.1f}" for i, value in enumerate(curve)
-        )
-        parts.append(f'<polyline points="{points}" fill="none" stroke="currentColor" stroke-width="1.5"{dash}/>')
-        captions.append(f"{prefix}{name} {write(curve[0])} → {write(curve[-1])}")
-    epochs = counted(max(map(len, curves)), "epoch")
-    title = escape(f"{'; '.join(captions)}, over {epochs}")
-    picture = (
-        f'<svg width="{WIDTH}" height="{HEIGHT}" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{title}">'
-        f"<title>{title}</title>{''.join(parts)}</svg>"
-    )
-    return f'<div>{picture}<div style="font-size:90%;{FAINT}">{"<br>".join(map(escape, captions))}</div></div>'

@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 
 from digitbench.judge import speed
-from digitbench.judge.faults import invalid_rows
+from digitbench.judge.faults import failed_rows, invalid_rows
 from digitbench.judge.sorting import group_of, p50, sort_rows
 from digitbench.records import formatting
 from digitbench.records.precisions import DYNAMIC, FP32, INT8
@@ -103,9 +103,7 @@ def invalid_sgemm(results: Results) -> list[str]:
 
 def failed_sgemm(results: Results) -> list[str]:
     """Say where sgemm could not be timed."""
-    names = formatting.Names.of(results.rows)
-    rows = [sgemm.row for sgemm in results.roofs if sgemm.row.error]
-    return [f"{row.backend} {names.group(row.threads, row.batch_size)} failed: {row.error}" for row in rows]
+    return failed_rows(replace(results, rows=tuple(sgemm.row for sgemm in results.roofs)))
 
 
 def legend(results: Results) -> list[str]:

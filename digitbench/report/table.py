@@ -80,6 +80,24 @@ def of_metric(name: str, worth: float = ALWAYS, *, interval: bool = False, **opt
     return replace(column, **options)
 
 
+def column_of(head: str, worth: float, cell: str | Callable[[Any], str], write: str = "", **more: Any) -> Column:
+    """Make a column of records that aren't a results' rows.
+
+    Parameters
+    ----------
+    cell
+        Gives a record's text; or the name of an attribute, which is empty where that is None.
+    write
+        How the attribute is written: ``",.1f"``.
+    """
+
+    def written(record: Any) -> str:
+        value = getattr(record, str(cell))
+        return "" if value is None else format(value, write)
+
+    return Column(head, worth, cell if callable(cell) else written, **more)
+
+
 @dataclass(frozen=True)
 class Table:
     """Columns, and the rows that they write.

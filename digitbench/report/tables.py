@@ -13,14 +13,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from digitbench.judge.faults import failed_rows, findings, invalid_rows, missing_rows
+from digitbench.judge.faults import findings, invalid_rows
 from digitbench.judge.sorting import Group, group_of, shown_rows, sort_rows
 from digitbench.records.formatting import counted
 from digitbench.records.metrics import METRICS, read
 from digitbench.records.results import Results, Row
 from digitbench.report import sgemm
 from digitbench.report.columns import columns_of
-from digitbench.report.footnotes import footnotes
+from digitbench.report.footnotes import footnotes, problems
 from digitbench.report.table import ALWAYS, Column, Table, plain
 from digitbench.report.terminal import headline
 
@@ -51,16 +51,11 @@ def _end(row: Row, path: str, index: int) -> float | None:
     return None if interval is None else interval[index]
 
 
-def _validity(row: Row) -> str | None:
-    if row.validity is None:
-        return None
-    return "INVALID" if row.validity else "VALID"
-
-
 CSV_COLUMNS: Mapping[str, Get] = {
     # which candidate; rank 1 is the fastest of its threads and batch size
     **_fields("backend", "precision", "threads", "batch_size", "rank"),
-    "validity": _validity,  # VALID, INVALID (invalid_because says why), or empty: not timed, or not checked
+    # VALID, INVALID (invalid_because says why), or empty: not timed, or not checked
+    "validity": lambda row: None if row.validity is None else "INVALID" if row.validity else "VALID",
     "invalid_because": lambda row: "; ".join(findings(row)),
     **_fields("error", "mend"),
     # what ran, as it said itself
@@ -135,10 +130,8 @@ def to_markdown(results: Results) -> str:
             title = f"Batch size {batch_size}" if batch_size else "Not timed"
             blocks.append(f"### {title}, {counted(threads, 'thread')}")
         blocks.append(_group_table(results, group, measured))
-    notes = [*invalid_rows(results), *footnotes(results), *failed_rows(results)]
-    notes += [f"not measured: {line}" for line in missing_rows(results)]
-    notes += [] if results.complete else ["Stopped early: only what was finished is shown."]
-    blocks.append(bullets(notes))
+    troubles = (line for line, _ in problems(results))
+    blocks.append(bullets([*invalid_rows(results), *footnotes(results), *troubles]))
     if section := sgemm.section(results):
         blocks += [f"### {section.title}", section.table.to_markdown(), bullets(line for line, _ in section.notes)]
     return "\n\n".join(filter(None, blocks)) + "\n"

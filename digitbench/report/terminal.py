@@ -8,14 +8,15 @@ from operator import itemgetter
 from rich.console import Console
 from rich.text import Text
 
-from digitbench.judge.faults import failed_rows, invalid_rows, missing_rows
+from digitbench.charts import groups
+from digitbench.judge.faults import invalid_rows
 from digitbench.judge.sorting import fastest, shown_rows
 from digitbench.plugins import references
 from digitbench.records.formatting import Names, counted
 from digitbench.records.results import Results, Row
 from digitbench.report import sections, sgemm
 from digitbench.report.columns import columns_of
-from digitbench.report.footnotes import footnotes
+from digitbench.report.footnotes import footnotes, problems
 from digitbench.report.table import ALWAYS, CHOSEN, Column, Table
 from digitbench.report.terminal_table import print_line, print_rows, print_section
 from digitbench.report.throughput import print_saturation
@@ -57,23 +58,15 @@ def print_results(
 
 def print_missing(results: Results, console: Console) -> None:
     """Say what couldn't be measured here, what failed, and whether something is left to measure."""
-    lines = [(f"not measured: {line}", "dim") for line in missing_rows(results)]
-    lines += [(line, "red") for line in failed_rows(results)]
-    lines += [] if results.complete else [("Stopped early: only what was finished is shown.", "yellow")]
-    for line, style in lines:
+    for line, style in problems(results):
         console.print(line, style=style, markup=False, highlight=False, soft_wrap=True)
 
 
 def headline(results: Results) -> Text:
     """Say in two lines what was measured, and on what machine."""
-    bundle, machine = results.bundle, results.machine
-    dataset = bundle["dataset"]
-    return Text.assemble(
-        (str(bundle["name"]), "bold"),
-        f" ({bundle['recipe']}) on {dataset['name']} [{dataset['fingerprint']}], "
-        f"{bundle['test_images']:,} test images\n",
-        (f"{machine['cpu']}, {machine['cores']['available']} cores, {machine['system']}", "dim"),
-    )
+    machine, subject = results.machine, Text(f"{groups.headline(results)}\n")
+    subject.stylize("bold", 0, len(str(results.bundle["name"])))
+    return subject.append(f"{machine['cpu']}, {machine['cores']['available']} cores, {machine['system']}", "dim")
 
 
 def results_table(results: Results) -> Table:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import replace
-from functools import cache
 from textwrap import fill
 
 from rich import box
@@ -16,16 +15,12 @@ from digitbench.report.table import ALWAYS, Section, Table
 from digitbench.system.text import shown_name
 
 FEWEST = 3
-
-
-def empty_table() -> RichTable:
-    """Make a table in the one style that all of them have."""
-    return RichTable(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+RULER = Console(width=1000)
 
 
 def drawn(table: Table) -> RichTable:
     """Draw a line for each row."""
-    rich_table = empty_table()
+    rich_table = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for column in table.columns:
         justify, overflow = "left" if column.left else "right", "fold" if column.fold else "ellipsis"
         rich_table.add_column(column.head, justify=justify, no_wrap=not column.fold, overflow=overflow)  # type: ignore[arg-type]
@@ -76,12 +71,7 @@ def fitting_table(table: Table, width: int | None) -> tuple[RichTable, Collectio
 
 def width_of(table: RichTable) -> int:
     """Characters that a table takes when nothing is cut."""
-    return _ruler().measure(table).maximum
-
-
-@cache
-def _ruler() -> Console:
-    return Console(width=1000)
+    return RULER.measure(table).maximum
 
 
 def print_table(table: RichTable, console: Console) -> None:
@@ -91,8 +81,8 @@ def print_table(table: RichTable, console: Console) -> None:
     console.print(table)
 
 
-def print_line(line: str, console: Console, style: str = "") -> None:
+def print_line(line: str, console: Console, style: str = "", *, indent: int = 2) -> None:
     """Print a sentence: on a terminal wrapped between words, later lines indented; in a file on one line."""
     if console.is_terminal:
-        line = fill(line, max(console.width, 20), subsequent_indent="  ", break_on_hyphens=False)
+        line = fill(line, max(console.width, 20), subsequent_indent=" " * indent, break_on_hyphens=False)
     console.print(line, style=style, markup=False, highlight=False, soft_wrap=True)

@@ -10,8 +10,8 @@ from rich.console import Console
 
 from digitbench.bundle.history import TITLES
 from digitbench.bundle.trainings import TrainingRun, lowest, notes
-from digitbench.report.bundles import column_of, print_records
-from digitbench.report.terminal_table import print_line
+from digitbench.report.table import Column, Table, column_of
+from digitbench.report.terminal_table import print_line, print_rows
 from digitbench.system.text import shown_name
 
 # History of the format. A field keeps its meaning; a reader takes what it knows.
@@ -23,12 +23,12 @@ def print_runs(runs: Sequence[TrainingRun], console: Console) -> None:
     """Print a line for each run, and the notes; a column that would be empty is left out."""
     columns = [column for column in _columns() if any(column.cell(run) for run in runs)]
     best = lowest(runs)
-    print_records(runs, columns, console, lambda run: "bold" if run is best and len(runs) > 1 else "")
+    print_rows(Table(columns, runs, lambda run: "bold" if run is best and len(runs) > 1 else ""), console)
     for note in notes(runs):
         print_line(shown_name(f"{note}."), console, "yellow")
 
 
-def _columns() -> list[Any]:
+def _columns() -> list[Column]:
     def of_best(index: int, template: str) -> Callable[[TrainingRun], str]:
         return lambda run: template.format(run.best[index]) if run.best else ""
 

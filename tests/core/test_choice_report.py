@@ -119,7 +119,7 @@ def test_who_would_be_faster_but_is_invalid_is_told() -> None:
     broken, dead = row("big", [0.3], size=9000, validity=NOISE), row("dead", [0.2], validity=NOISE, error="died")
     decision = judge([row("a"), slow, fast, broken, dead], limits(size="2000B"))
     assert [candidate.backend for candidate in decision.unsure] == ["fast"]
-    sentence = "Mind: fast fp32 had a lower p50 (3.7 µs) but is INVALID here: wait."
+    sentence = "Mind: fast fp32 had a lower p50 (3.7 µs) but is INVALID: 33% of the time it got no core (wait)."
     assert shown(decision).count("Mind: ") == 1
     assert sentence in shown(decision)
 

@@ -22,7 +22,6 @@ from digitbench.records.results import Results
 FORMATS = Path(__file__).parent / "formats"
 FILES = sorted(FORMATS.glob("results-*.json"))
 NASTY = "<script>alert('x')</script>&\"\n<img src=x>"
-VOID = {"br"}
 
 
 class Page(HTMLParser):
@@ -47,8 +46,7 @@ class Page(HTMLParser):
             self.rows.append([])
         if tag in {"td", "th"}:
             self.rows[-1].append("")
-        if tag not in VOID:
-            self.open.append(tag)
+        self.open.append(tag)
 
     def handle_endtag(self, tag: str) -> None:
         assert self.open.pop() == tag
@@ -63,10 +61,9 @@ def check(html: str) -> Page:
     """Check that a page is well-formed, runs nothing and leaves colours to the notebook; return it."""
     page = Page(html)
     assert page.seen <= {
-        "div", "table", "thead", "tbody", "tr", "th", "td", "svg", "polyline", "title", "br",
-    }, "plain tables and curves alone"  # fmt: skip
+        "div", "table", "thead", "tbody", "tr", "th", "td",
+    }, "plain tables and text alone"  # fmt: skip
     assert not [style for style in page.styles if re.search(r"(?<![-\w])color:|background:(?!none)|url\(", style)]
-    assert "currentColor" in html or "svg" not in page.seen
     assert len({len(cells) for cells in page.rows}) <= 1, "every row has a cell for each head"
     return page
 
@@ -111,16 +108,12 @@ def test_a_bundle_shows_its_metrics_its_artifacts_and_its_training(bundle: Bundl
     (bundle.path / "history.json").write_text(json.dumps(history), encoding="utf-8")
     rewrite_manifest(bundle, bundle.stored | {"layers": [{"name": "dense", "kind": "Dense", "parameters": 5}]})
     bundle = Bundle(bundle.path)
-    html = bundle._repr_html_()
-    page = check(html)
+    page = check(bundle._repr_html_())
     assert page.rows[1][:2] == ["npz", "fp32"]
     assert "random on digits" in page.text
     assert "5 parameters" in page.text
-    assert "validation loss 1.500 → 1.750" in page.text
-    assert "accuracy 50.0% → 100.0%" in page.text
-    curves = [[float(y) for y in re.findall(r",([\d.]+)", points)] for points in re.findall(r'points="([^"]+)"', html)]
-    assert [heights[0] > heights[1] for heights in curves] == [False, True, True, True], "y grows downwards"
-    assert html.count("stroke-dasharray") == 2
+    for curve in ("█▁  2.0000 → 1.0000", "▅▆  1.5000 → 1.7500", "▁█  50.00% → 100.00%", "▁▅  50.00% → 75.00%"):
+        assert curve in page.text
 
 
 def test_a_training_that_diverged_is_drawn_up_to_there_and_said(bundle: Bundle) -> None:
@@ -128,21 +121,15 @@ def test_a_training_that_diverged_is_drawn_up_to_there_and_said(bundle: Bundle) 
     (bundle.path / "history.json").write_text(history, encoding="utf-8")
     page = check(bundle._repr_html_())
     assert "Its training diverged: not all values are numbers from epoch 3 on" in page.text
-    assert "loss 2.000 → 1.000" in page.text
+    assert "█▁?  2.0000 → nan (best 1.0000 after epoch 2)" in page.text
 
 
-NO_CURVES = {
-    "{": "not the history of a training", '{"loss": [1.0], "accuracy": [1.0]}': "",
-    '{"loss": [NaN, 1.0], "accuracy": [NaN, 1.0]}': "Its training diverged", "{}": "not the history of a training",
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("history", NO_CURVES)
+@pytest.mark.parametrize("history", ["{", "{}"])
 def test_a_bundle_is_shown_without_a_curve_where_there_is_none(bundle: Bundle, history: str) -> None:
     (bundle.path / "history.json").write_text(history, encoding="utf-8")
     page = check(bundle._repr_html_())
-    assert "svg" not in page.seen
-    assert NO_CURVES[history] in page.text
+    assert "→" not in page.text
+    assert "not the history of a training" in page.text
 
 
 def test_a_bundles_words_are_only_words_too(bundle: Bundle) -> None:

@@ -283,7 +283,7 @@ def test_charts_of_runs_and_of_the_training_are_drawn(tmp_path: Path, untrained:
     (over,) = curves.over_runs(several)
     svg = vega.svg(over.chart, over.alt)
     assert all(f">{name}<" in svg for name in ("a", "b", "onnx int8", "p50 of a call, µs"))
-    training = plots.of_training(trained_bundle(untrained, tmp_path))
+    training = plots.of_training(source_of(results_of(), bundle=trained_bundle(untrained, tmp_path)))
     assert "Loss and accuracy over 2 epochs: Best epoch 1 of 2: " in training.alt
     svg = vega.svg(training.chart, training.alt)
     assert all(f">{name}<" in svg for name in ("training", "validation", "epoch"))
@@ -294,7 +294,10 @@ def test_charts_of_runs_and_of_the_training_are_drawn(tmp_path: Path, untrained:
 def test_a_training_that_diverged_and_the_confusion_are_told_in_words(tmp_path: Path, untrained: Bundle) -> None:
     bundle = trained_bundle(untrained, tmp_path)
     (bundle.path / "history.json").write_text('{"loss": [1, NaN], "accuracy": [0.5, NaN]}')
-    assert f"{bundle.name} diverged: not all values are numbers from epoch 2 on." in plots.of_training(bundle).alt
+    assert (
+        f"{bundle.name} diverged: not all values are numbers from epoch 2 on."
+        in plots.of_training(source_of(results_of(), bundle=bundle)).alt
+    )
     dataset = data.load("digits")
     source = Source(Path("r.json"), results_of(bundle=BUNDLE | {"test_images": 100}), bundle, data=dataset)
     right = (bundle.reference_scores()[:100].argmax(axis=1) == dataset.test.labels[:100]).sum()

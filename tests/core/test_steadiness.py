@@ -202,7 +202,7 @@ def uncertified() -> tuple[Row, ...]:
 def test_every_table_says_no_and_why() -> None:
     choice = judge(uncertified(), ())
     results = results_of(choice)
-    assert f"| no: {REASON} |" in choice_report.to_markdown(choice)
+    assert f"certified, no: unsure, for {REASON}." in choice_report.to_markdown(choice)
     texts = [shown(choice)]
     for print_table in (print_results, print_agreement):
         stream = io.StringIO()

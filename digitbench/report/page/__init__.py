@@ -79,11 +79,6 @@ def _value_at(results: Results, name: str) -> Any:
     return value
 
 
-def candidates(results: Results, group: Group) -> list[Row]:
-    """Give the candidates of some threads and batch size that could be measured here, or failed."""
-    return [row for row in results.rows if group_of(row) == group and not row.mend]
-
-
 def groups(results: Results) -> list[Group]:
     """Give the threads and batch sizes at which something was timed, sorted; none of an evaluation."""
     timed_groups = {group_of(row) for row in results.rows if row.latency_us and row.batch_size}

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import base64
-import struct
-import zlib
-
-import numpy as np
+import io
 
 from digitbench.records.arrays import Pixels
 from digitbench.records.formatting import Names
@@ -33,11 +30,9 @@ def _picture(source: Source, index: int) -> str:
 
 
 def png(pixels: Pixels) -> bytes:
-    """Write a greyscale PNG (W3C, Portable Network Graphics, third edition): uint8, (height, width), 0 is black."""
-    height, width = pixels.shape
-    scanlines = b"".join(b"\0" + pixel_row.tobytes() for pixel_row in np.ascontiguousarray(pixels, np.uint8))
-    contents = [(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)),
-                (b"IDAT", zlib.compress(scanlines, 9)), (b"IEND", b"")]  # fmt: skip
-    chunks = (struct.pack(">I", len(data)) + chunk_type + data + struct.pack(">I", zlib.crc32(chunk_type + data))
-              for chunk_type, data in contents)  # fmt: skip
-    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+    """Write a greyscale PNG: uint8, (height, width), 0 is black."""
+    from PIL import Image
+
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "PNG", optimize=True)
+    return stream.getvalue()

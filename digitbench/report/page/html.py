@@ -63,7 +63,7 @@ def render(sources: Sequence[Source]) -> str:
     verdicts = recommendations(source.results)
     named = list(zip(runs.names_of(sources), (source.results for source in sources), strict=True))
     single = {
-        "training": _value_or_reason(lambda: plots.of_training(_bundle(source))),
+        "training": _value_or_reason(lambda: plots.of_training(source)),
         "confusion": _value_or_reason(lambda: plots.of_confusion(source)),
     }
     drawings = {
@@ -102,12 +102,6 @@ def _context(source: Source, verdicts: Sequence[Recommendation]) -> dict[str, An
         "reproduce": command.command(source), "caveats": command.caveats(source),
         "sections": [sections.call_breakdowns(results), sections.native_tools(results), sgemm.section(results)],
     }  # fmt: skip
-
-
-def _bundle(source: Source) -> Any:
-    if source.bundle is None:
-        raise BundleError(source.no_bundle)
-    return source.bundle
 
 
 def _value_or_reason(compute: Callable[[], Any]) -> ValueOrReason:

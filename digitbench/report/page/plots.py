@@ -19,8 +19,6 @@ from digitbench.report.page.recommendation import Recommendation, candidate, tit
 if TYPE_CHECKING:
     from altair.typing import ChartType
 
-    from digitbench.bundle import Bundle
-
 PANELS = (("latency", "top-1"), ("latency", "size"), ("latency", "memory"))
 
 
@@ -97,15 +95,17 @@ def of_sweep(source: Source) -> list[Plot]:
     return [Plot("sweep", alt, sweep.chart(curves, "throughput"))]
 
 
-def of_training(bundle: Bundle) -> Plot:
+def of_training(source: Source) -> Plot:
     """Draw loss and accuracy over epochs, of what was trained on and of what was held out.
 
     Raises
     ------
     BundleError
-        It has no history, as a model made elsewhere, or one that can't be read.
+        The bundle isn't there, or has no history, as a model made elsewhere, or one that can't be read.
     """
-    runs = trainings_of([bundle])
+    if source.bundle is None:
+        raise BundleError(source.no_bundle)
+    runs = trainings_of([source.bundle])
     epochs = formatting.counted(runs[0].epochs, "epoch")
     sentences = (f"Loss and accuracy over {epochs}: {trainings.title(runs)}", *notes(runs))
     return Plot("training", " ".join(f"{sentence}." for sentence in sentences), trainings.chart(runs))

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import inf
 
 from digitbench.evaluate import agreement
 from digitbench.judge import speed
 from digitbench.judge.choice import Choice, judge
-from digitbench.judge.sorting import Group, p50
+from digitbench.judge.sorting import Group, group_of, p50
 from digitbench.judge.ties import Ties
 from digitbench.plugins import references
 from digitbench.records import formatting
+from digitbench.records.metrics import METRICS
 from digitbench.records.precisions import FP32
-from digitbench.records.results import Accuracy, Floor, Results, Row
+from digitbench.records.results import Floor, Results, Row
 from digitbench.report import choice as choice_report
 from digitbench.report import page
 
@@ -65,8 +65,8 @@ def title_of(group: Group) -> str:
 
 
 def _of_group(results: Results, group: Group) -> Recommendation:
-    rows, title = page.candidates(results, group), title_of(group)
-    floor = next((floor for floor in results.floors if (floor.threads, floor.batch_size) == group), None)
+    rows, title = [row for row in results.rows if group_of(row) == group and not row.mend], title_of(group)
+    floor = formatting.floor_of(rows[0], results.floors)
     choice = judge(rows, [], floor=floor)
     more = _supporting_notes(choice, results, floor)
     if choice.named is None:
@@ -93,7 +93,7 @@ def _of_group(results: Results, group: Group) -> Recommendation:
 
 def _latency(row: Row) -> str:
     what = "a picture" if row.batch_size == 1 else f"a call of {row.batch_size:,} pictures"
-    value, sign, half = formatting.percentile(row, "p50", interval=True).partition(" ±")
+    value, sign, half = METRICS["p50"].text(row, interval=True).partition(" ±")
     return f"{value} µs {sign.strip()}{half} {what}" if sign else f"{value} µs {what}"
 
 
@@ -172,18 +172,8 @@ def _supporting_notes(choice: Choice, results: Results, floor: Floor | None) -> 
         front = [judged.row for judged in choice.front if judged is not choice.named]
         if front:
             lines.append(f"Nobody beats {_names(front)} either: slower or the same, and better in something else.")
-        for row in choice.unsure:
-            lines.append(_invalid_note(row))
+        lines += [f"Mind: {choice_report.why_unsure(row, candidate(row))}" for row in choice.unsure]
     return (*lines, *choice_report.notes(choice))
-
-
-def _invalid_note(row: Row) -> str:
-    reasons = "; ".join(finding.reason for finding in row.validity or ())
-    mends = choice_report.remedies_of(row)
-    latency = formatting.percentile(row, "p50", interval=False)
-    return (
-        f"Mind: {candidate(row)} had a lower p50 ({latency} µs) but is INVALID: {reasons}{f' ({mends})' * bool(mends)}."
-    )
 
 
 def _of_accuracy(results: Results) -> Recommendation:
@@ -192,29 +182,19 @@ def _of_accuracy(results: Results) -> Recommendation:
     if not rows:
         return Recommendation("", "Nothing could be measured: no candidate gave an answer.", NONE)
     labels_text = references.possessive_of(rows)
-    flips = [row for row in rows if row.agreement and row.agreement.flips]
-    compared = [row for row in rows if row.agreement]
-    best = max(rows, key=_top1)
-    sentences = [f"Nothing was timed: this is of accuracy{' and agreement' if compared else ''} alone."]
-    if compared and not flips:
-        sentences.append(f"Every label of {_all_candidates(compared)} is {labels_text}.")
-    elif compared:
-        most = max(flips, key=lambda row: row.agreement.flips if row.agreement else -inf)
-        count = most.agreement.flips if most.agreement else 0
+    flips = [row.agreement.flips for row in rows if row.agreement]
+    best, most = min(rows, key=METRICS["accuracy"].cost), max(rows, key=lambda row: METRICS["flips"].value(row) or 0)
+    sentences = [f"Nothing was timed: this is of accuracy{' and agreement' if flips else ''} alone."]
+    if flips and not any(flips):
+        everyone = "the one candidate" if len(flips) == 1 else f"all {len(flips)} candidates"
+        sentences.append(f"Every label of {everyone} is {labels_text}.")
+    elif flips:
         sentences.append(
-            f"{len(compared) - len(flips)} of {formatting.counted(len(compared), 'candidate')} label every image as "
-            f"{references.title_of(rows)} does; the most that changed is {formatting.counted(count, 'label')}, of "
+            f"{flips.count(0)} of {formatting.counted(len(flips), 'candidate')} label every image as "
+            f"{references.title_of(rows)} does; the most that changed is {formatting.counted(max(flips), 'label')}, of "
             f"{candidate(most)}."
         )
-    sentences.append(f"Top-1 is {formatting.top1(best, interval=True)} at its best, by {candidate(best)}.")
+    top1 = METRICS["accuracy"].text(best, interval=True)
+    sentences.append(f"Top-1 is {top1} at its best, by {candidate(best)}.")
     more = () if results.complete else ("Stopped early: only what was finished is in here.",)
     return Recommendation("", " ".join(sentences), SURE if results.complete else UNSURE, more)
-
-
-def _all_candidates(rows: Sequence[Row]) -> str:
-    return "the one candidate" if len(rows) == 1 else f"all {len(rows)} candidates"
-
-
-def _top1(row: Row) -> float:
-    accuracy: Accuracy | None = row.accuracy
-    return accuracy.top1 if accuracy else 0.0
