@@ -15,7 +15,7 @@ from PIL import Image
 from rich.console import Console
 
 from core.helpers import one_printable_line
-from core.test_terminal import MISSING, results_of, timed
+from core.rows import MISSING, results_of, timed
 from digitbench.charts.canvas import check_matplotlib
 from digitbench.charts.flips import SHEET, draw_flips
 from digitbench.errors import MissingRuntimeError, ResultsError

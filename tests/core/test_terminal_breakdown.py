@@ -6,14 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from core.test_terminal import (
-    MISSING,
-    a_run,
-    compared,
-    shown,
-    table_of,
-    timed,
-)
+from core.rows import MISSING, compared, timed
+from core.test_terminal import a_run, shown, table_of
 from digitbench.records.results import (
     CallBreakdown,
     NativeToolResult,
