@@ -24,6 +24,7 @@ from digitbench.records.results import (
     Row,
     WarmUp,
 )
+from digitbench.records.samples import Nanoseconds
 
 MACHINE: dict[str, Any] = {"cpu": "Some CPU [x]", "cores": {"available": 2}, "system": "Linux 6"}
 BUNDLE: dict[str, Any] = {
@@ -44,7 +45,7 @@ def generation(index: int, p50: float = 10.0, **changes: Any) -> Generation:
     return replace(value, **changes)
 
 
-def sampled(value: Generation, nanoseconds: Sequence[int]) -> Generation:
+def sampled(value: Generation, nanoseconds: Sequence[int] | Nanoseconds) -> Generation:
     """The same generation with timed calls."""
     return replace(value, n=len(nanoseconds), samples=samples.encode(np.asarray(nanoseconds, np.int64)))
 
