@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from digitbench.bundle import Bundle
     from digitbench.data import Dataset
     from digitbench.measure.candidates import Candidate
-    from digitbench.measure.watching import RunProgress
+    from digitbench.measure.plan import RunProgress
     from digitbench.records.results import Results
 
 EPILOG = (

@@ -44,6 +44,10 @@ class TestTFLite(NativeBackendContract):
 class TestOnnx(NativeBackendContract):
     name = "onnx"
 
+    def test_idle_threads_sleep_so_that_they_slow_down_nobody_else(self, backend: Backend) -> None:
+        options = vars(backend)["_session"].get_session_options()
+        assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0"
+
 
 class TestOpenVINO(NativeBackendContract):
     name = "openvino"

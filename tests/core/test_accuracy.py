@@ -16,6 +16,7 @@ from rich.console import Console
 from scipy.special import softmax
 from scipy.stats import binomtest
 
+from core.rows import results_of
 from digitbench.backend import Scores
 from digitbench.evaluate.accuracy import (
     _reliability,
@@ -107,12 +108,6 @@ def test_classes_are_what_counting_says(pairs: list[tuple[int, int]]) -> None:
 def row_of(name: str, predicted: list[int], labels: list[int], precision: str = "fp32") -> Row:
     scores, truth = one_hot(predicted), np.array(labels)
     return Row(name, precision, None, 1, accuracy=accuracy(scores, truth), classes=of_classes(scores, truth))
-
-
-def results_of(*rows: Row) -> Results:
-    machine = {"cpu": "a Z80", "cores": {"available": 1}, "system": "CP/M"}
-    dataset = {"name": "photos", "fingerprint": "ab"}
-    return Results(machine, {"name": "run", "recipe": "r", "dataset": dataset, "test_images": 4}, rows, "now", "0.1.0")
 
 
 def printed(results: Results, width: int = 80) -> str:

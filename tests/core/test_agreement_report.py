@@ -15,9 +15,10 @@ from PIL import Image
 from rich.console import Console
 
 from core.helpers import one_printable_line
-from core.test_terminal import MISSING, results_of, timed
+from core.rows import MISSING, results_of, timed
+from digitbench.charts import flips as flips_chart
 from digitbench.charts.files import IMAGES
-from digitbench.charts.flips import SHEET, draw_flips
+from digitbench.charts.flips import draw_flips
 from digitbench.errors import MissingRuntimeError, ResultsError
 from digitbench.records.results import (
     Accuracy,
@@ -268,15 +269,18 @@ def test_a_title_says_who_and_how_many(tmp_path: Path, images: Any) -> None:
     assert "dense-128-x" in title
 
 
-def test_a_sheet_holds_only_so_many_and_says_so(tmp_path: Path, images: Any) -> None:
-    flips = tuple(replace(CLOSE_FLIP, index=i) for i in range(SHEET + 5))
+def test_a_sheet_holds_only_so_many_and_says_so(tmp_path: Path, images: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    sheet = 9
+    assert sheet < flips_chart.SHEET
+    monkeypatch.setattr(flips_chart, "SHEET", sheet)  # each image takes its time
+    flips = tuple(replace(CLOSE_FLIP, index=i) for i in range(sheet + 5))
     (path,) = draw_flips(results_from(candidate("onnx", "int8", flips)), images, tmp_path)
     with Image.open(path) as picture:
         title = str(picture.info["Title"])
         size = picture.size
-    assert f"{SHEET + 5} of 100" in title
-    assert f"the {SHEET} of the largest margins" in title
-    (same,) = draw_flips(results_from(candidate("onnx", "int8", flips[:SHEET])), images, tmp_path)
+    assert f"{sheet + 5} of 100" in title
+    assert f"the {sheet} of the largest margins" in title
+    (same,) = draw_flips(results_from(candidate("onnx", "int8", flips[:sheet])), images, tmp_path)
     with Image.open(same) as picture:
         assert picture.size == size
 

@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from core.helpers import one_printable_line
-from core.test_results import FULL, good, results_of
+from core.rows import results_of
+from core.test_results import FULL, good
 from digitbench.errors import ResultsError
 from digitbench.records.results import Results
 

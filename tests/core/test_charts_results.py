@@ -11,17 +11,14 @@ import numpy as np
 import pytest
 
 from core.read_charts import check_lettering, drawn, layers, rows_with, text_of, texts
-from core.test_terminal import results_of
-from digitbench.backend import Runtime
+from core.rows import generation, results_of, sampled, scored, timed
 from digitbench.charts import candidates, distributions, files, groups, latency, palette, pareto, sweep, vega
 from digitbench.commands import plot_results
 from digitbench.errors import ResultsError, UsageError
 from digitbench.evaluate import intervals
-from digitbench.evaluate.accuracy import wilson_interval
-from digitbench.records import samples
-from digitbench.records.results import Accuracy, Agreement, ArtifactFile, Results, Row
+from digitbench.records.results import Agreement, ArtifactFile, Results, Row
 from digitbench.records.settings import Settings
-from digitbench.records.timing import Busy, Finding, Generation, WarmUp
+from digitbench.records.timing import Finding
 
 BACKENDS = ("keras", "numpy", "onnx", "openvino", "savedmodel", "a-plugin-with-a-long-name")
 PRECISIONS = ("fp32", "fp16", "dynamic", "int8")
@@ -37,17 +34,16 @@ def measured(
     draw = np.random.default_rng(int(p50 * 100))
     durations = [(1000 * p50 * np.exp(draw.exponential(0.1, calls))).astype(np.int64) for _ in range(2)]
     generations = tuple(
-        Generation(
-            index=index, n=calls, seconds=float(nanoseconds.sum()) / 1e9, load_seconds=0.1, first_prediction_us=1.0,
-            peak_rss_bytes=memory, warm_up=WarmUp(1, 0.1, True), busy=Busy(1.0), samples=samples.encode(nanoseconds),
-            p50=float(np.median(nanoseconds)) / 1000, p90=1, p99=1, p999=1,
+        sampled(
+            generation(index, float(np.median(nanoseconds)) / 1000, seconds=float(nanoseconds.sum()) / 1e9,
+                       peak_rss_bytes=memory), nanoseconds,
         ) for index, nanoseconds in enumerate(durations)
     )  # fmt: skip
-    row = Row(
-        name, precision, batch, threads, Runtime("R", "1", "CPU", threads), ArtifactFile("a", size, "ab"),
-        Accuracy(0.979, 979, 1000, wilson_interval(979, 1000)), Agreement("keras", 0, 0.1), peak_rss_bytes=memory,
-        latency_us=intervals.summarise(durations), validity=(), generations=generations,
-        throughput_per_s=batch * 2 * calls / sum(generation.seconds for generation in generations),
+    row = timed(
+        name, batch, p50, precision=precision, threads=threads, artifact=ArtifactFile("a", size, "ab"),
+        accuracy=scored(979, 1000), agreement=Agreement("keras", 0, 0.1), peak_rss_bytes=memory, validity=(),
+        latency_us=intervals.summarise(durations), generations=generations,
+        throughput_per_s=batch * 2 * calls / sum(item.seconds for item in generations),
     )  # fmt: skip
     return replace(row, **changes)
 

@@ -12,17 +12,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from core.rows import generation, scored, timed
 from digitbench import plugins
 from digitbench.backend import Runtime
 from digitbench.errors import UsageError
 from digitbench.evaluate import intervals as stats
-from digitbench.evaluate.accuracy import wilson_interval
 from digitbench.judge import choice
 from digitbench.judge.choice import Choice, Judged, judge
 from digitbench.judge.limits import Limit, parse_limits
 from digitbench.judge.ties import Ties
-from digitbench.records.results import Accuracy, Agreement, ArtifactFile, Flip, Floor, Row
-from digitbench.records.timing import Busy, Finding, Generation, Latency, Ratio, WarmUp
+from digitbench.records.results import Agreement, ArtifactFile, Flip, Floor, Row
+from digitbench.records.timing import Finding, Latency, Ratio
 
 IMAGES, RIGHT = 1000, 950  # the reference has the first 950 right
 FLOOR = Floor("a", "fp32", 1, 1, Ratio(1.0, (0.98, 1.03)), {})
@@ -33,22 +33,17 @@ def row(
     p99: float | None = None, rank: int | None = None, **changes: Any,
 ) -> Row:  # fmt: skip
     """A candidate of 10 µs times its ratios; it loses `lost` images that the reference has right, and wins `won`."""
-    correct = RIGHT - lost + won
     flips = [Flip(index, 1, 1, 2, 0.1, 0.1) for index in range(lost)]
     flips += [Flip(RIGHT + index, 1, 2, 1, 0.1, 0.1) for index in range(won)]
     p50 = 10 * sum(ratios) / len(ratios)
     intervals = {"p99": (p99 * 0.9, p99 * 1.1)} if p99 else {}
-    value = Row(
-        name, "fp32", 1, 1, Runtime("R", "1", "CPU", 1), ArtifactFile(f"{name}.x", size, name),
-        Accuracy(correct / IMAGES, correct, IMAGES, wilson_interval(correct, IMAGES)),
-        Agreement("keras", len(flips), 0.1, tuple(flips)), peak_rss_bytes=memory,
+    value = timed(
+        name, 1, p50, runtime=Runtime("R", "1", "CPU", 1), artifact=ArtifactFile(f"{name}.x", size, name),
+        accuracy=scored(RIGHT - lost + won, IMAGES),
+        agreement=Agreement("keras", len(flips), 0.1, tuple(flips)), peak_rss_bytes=memory, rank=rank, validity=(),
         latency_us=Latency(10_000, 1, p50, p50, p50, p50 * 2 if p99 is None else p99, 1000, intervals=intervals),
-        throughput_per_s=1e6 / p50, rank=rank, validity=(),
         generations=tuple(
-            Generation(
-                i, n=10, seconds=1.0, p50=10 * ratio, p90=10 * ratio, p99=10 * ratio, p999=10 * ratio, ratio=ratio,
-                load_seconds=1, first_prediction_us=1, peak_rss_bytes=memory, warm_up=WarmUp(1, 1, True), busy=Busy(1),
-            ) for i, ratio in enumerate(ratios)
+            generation(index, 10 * ratio, ratio=ratio, peak_rss_bytes=memory) for index, ratio in enumerate(ratios)
         ),
     )  # fmt: skip
     return replace(value, **changes)

@@ -15,23 +15,19 @@ import pytest
 from scipy import stats as scipy_stats  # type: ignore[import-untyped, unused-ignore]
 
 from core.helpers import one_printable_line
+from core.rows import generation, results_of, scored
+from core.rows import timed as plain_timed
 from digitbench.backend import Runtime
 from digitbench.errors import UsageError
 from digitbench.judge.compare import Change, Comparison, Verdict, compare
 from digitbench.judge.gates import GATED, parse_gate, parse_gates
 from digitbench.records.results import (  # fmt: skip
-    Accuracy,
-    Agreement,
     ArtifactFile,
-    Busy,
     Finding,
     Floor,
-    Generation,
-    Latency,
     Ratio,
     Results,
     Row,
-    WarmUp,
 )
 from digitbench.records.settings import Settings
 from digitbench.report.comparison import verdict_line
@@ -51,28 +47,17 @@ def scaled(values: Sequence[float], by: float) -> tuple[float, ...]:
     return tuple(value * by for value in values)
 
 
-def generation(index: int, p50: float, **changes: Any) -> Generation:
-    value = Generation(
-        index, 4000, 4000 * p50 / 1e6, p50, p50 * 1.1, p50 * 2, p50 * 3, p50 / 100, p50 * 5, int(p50 * 1e6),
-        WarmUp(20, 0.1, True), Busy(1.0),
-    )  # fmt: skip
-    return replace(value, **changes)
-
-
 def timed(p50s: Sequence[float] = STEADY, name: str = "onnx", batch: int | None = 1, **changes: Any) -> Row:
     """A VALID row; every time of it is proportional to its p50s."""
-    row = Row(
-        name, "fp32", batch, 1, Runtime("ONNX Runtime", "1.30", "CPU", 1), ArtifactFile("a", 100_000, "ab" * 32),
-        Accuracy(0.98, 980, 1000, (0.97, 0.987)), Agreement("keras", 0, 1e-6),
-        latency_us=Latency(9, 1, 1, 1, 1, 1, 1), throughput_per_s=1.0, validity=(),
-        generations=tuple(generation(index, p50) for index, p50 in enumerate(p50s)),
-    )  # fmt: skip
-    return replace(row, **changes)
+    runtime = Runtime("ONNX Runtime", "1.30", "CPU", 1)
+    artifact = ArtifactFile("a", 100_000, "ab" * 32)
+    row = plain_timed(name, batch, 1, runtime=runtime, artifact=artifact, accuracy=scored(980, 1000))
+    generations = tuple(generation(index, p50) for index, p50 in enumerate(p50s))
+    return replace(row, **{"validity": (), "generations": generations, **changes})
 
 
 def run(*rows: Row, **changes: Any) -> Results:
-    results = Results(MACHINE, BUNDLE, rows, "2026-11-21T00:00:00+00:00", "0.1.0", settings=Settings(seconds=3.0))
-    return replace(results, **changes)
+    return results_of(*rows, **{"machine": MACHINE, "bundle": BUNDLE, "settings": Settings(seconds=3.0), **changes})
 
 
 def compared(base: Row | Results, new: Row | Results, *gates: str, force: bool = False) -> Comparison:

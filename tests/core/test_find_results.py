@@ -12,7 +12,7 @@ import pytest
 from journeys.helpers import copied, rewrite_manifest
 
 from core.helpers import Recorder
-from core.test_terminal import results_of, timed
+from core.rows import results_of, timed
 from digitbench.bundle import Bundle
 from digitbench.commands.find_results import bundle_of, data_of, results_file_of
 from digitbench.errors import BundleError, DataError, ResultsError

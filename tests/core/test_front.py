@@ -13,6 +13,8 @@ from core.test_charts_results import measured
 from core.test_choice import row
 from digitbench.evaluate.accuracy import wilson_interval
 from digitbench.judge import front
+from digitbench.judge.choice import judge
+from digitbench.judge.limits import parse_limits
 from digitbench.judge.ties import Ties
 from digitbench.records.results import Accuracy
 
@@ -73,3 +75,13 @@ def test_single_processes_are_compared_by_their_ratios_and_without_these_by_p50(
     if not ratios_known:
         second = replace(second, generations=())
     assert Ties(None).tied("latency", first, second) is Ties(None).tied("latency", second, first) is tied
+
+
+def test_a_choice_lists_the_front_before_what_it_beats_each_the_fastest_first() -> None:
+    rows = [
+        row("out", [0.5, 0.5], lost=300), row("slow", [4.0, 4.0]), row("small", [3.0, 3.0], size=100),
+        row("second", [2.0, 2.0]), row("best", [1.0, 1.0]),
+    ]  # fmt: skip
+    decision = judge(rows, parse_limits({"accuracy": "95%"}))
+    assert [candidate.row.backend for candidate in decision.judged] == ["best", "small", "second", "slow", "out"]
+    assert [candidate.row.backend for candidate in decision.front] == ["best", "small"]

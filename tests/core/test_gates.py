@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.helpers import one_printable_line
-from core.test_compare import FAILED, INVALID, MISSING, SLOW, change_of, compared, generation, run, timed
+from core.rows import generation
+from core.test_compare import FAILED, INVALID, MISSING, SLOW, change_of, compared, run, timed
 from digitbench.errors import UsageError
 from digitbench.judge.compare import Verdict, compare
 from digitbench.judge.gates import GATED, Gate, parse_excused, parse_gate, parse_gates

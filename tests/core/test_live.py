@@ -11,7 +11,8 @@ import pytest
 from rich.console import Console
 
 from core.helpers import Recorder
-from core.test_terminal import FLOOR, a_run, compared, results_of
+from core.rows import FLOOR, compared, results_of
+from core.test_terminal import a_run
 from digitbench.measure.plan import RunProgress
 from digitbench.records.results import Ratio, Results, Row
 from digitbench.records.settings import Settings

@@ -81,7 +81,7 @@ def test_says_what_gates_and_limits_need_to_know() -> None:
     gates = {name: METRICS[name].gate_unit for name in ("p50", "throughput", "accuracy", "flips", "size", "load")}
     assert gates == {"p50": "%", "throughput": "%", "accuracy": "pp", "flips": "", "size": "%", "load": "%"}
     samples = {name: metric.sample(row.generations[0], 8) for name, metric in METRICS.items() if metric.sample}
-    assert samples == {"p50": 10, "p99": 12, "throughput": 3200.0, "load": 0.1, "first": 500.0, "memory": 10**8}
+    assert samples == {"p50": 10, "p99": 20, "throughput": 800_000.0, "load": 0.1, "first": 50.0, "memory": 10**7}
     limits = {name: METRICS[name].kind for name in ("p99", "accuracy", "flips", "memory", "size", "throughput")}
     assert limits == {
         "p99": "us", "accuracy": "share", "flips": "images", "memory": "bytes", "size": "bytes",

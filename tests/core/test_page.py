@@ -20,8 +20,9 @@ import pytest
 import vl_convert
 from typer.main import get_group
 
+from core.rows import sampled
 from core.test_choice import FLOOR, row
-from core.test_compare import BUNDLE, MACHINE
+from core.test_compare import BUNDLE, MACHINE, run
 from core.test_trainings import trained_bundle
 from digitbench import data
 from digitbench.bundle import Bundle
@@ -29,7 +30,6 @@ from digitbench.charts import vega
 from digitbench.cli import app
 from digitbench.errors import BundleError, MissingRuntimeError, ResultsError
 from digitbench.evaluate.accuracy import of_classes
-from digitbench.records import samples
 from digitbench.records.results import Floor, McNemar, Results, Row
 from digitbench.records.settings import Settings
 from digitbench.records.timing import Finding, Ratio
@@ -47,16 +47,15 @@ PRECISIONS = {
 SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 
 
-def sampled(timed_row: Row, calls: int = 400, seed: int = 0) -> Row:
+def with_calls(timed_row: Row, calls: int = 400, seed: int = 0) -> Row:
     """The same row with timed calls in each generation."""
     draw = np.random.default_rng(seed)
     durations = [
         np.asarray(generation.p50 * 1000 * np.exp(draw.gamma(1, 0.1, calls)), np.int64)
         for generation in timed_row.generations
     ]
-    generations = [replace(generation, n=calls, samples=samples.encode(nanoseconds))
-                   for generation, nanoseconds in zip(timed_row.generations, durations, strict=True)]  # fmt: skip
-    return replace(timed_row, generations=tuple(generations), ratio=Ratio(1.0, (0.99, 1.01)))
+    generations = tuple(map(sampled, timed_row.generations, durations))
+    return replace(timed_row, generations=generations, ratio=Ratio(1.0, (0.99, 1.01)))
 
 
 def candidate(name: str, level: float = 1.0, precision: str = "fp32", *, calls: int = 400, **more: Any) -> Row:
@@ -64,7 +63,7 @@ def candidate(name: str, level: float = 1.0, precision: str = "fp32", *, calls: 
     agreement = candidate_row.agreement
     assert agreement
     mcnemar = McNemar(sum(flip.reference_label == 1 for flip in agreement.flipped), 0, 0.5)
-    return sampled(replace(candidate_row, agreement=replace(agreement, mcnemar=mcnemar)), calls)
+    return with_calls(replace(candidate_row, agreement=replace(agreement, mcnemar=mcnemar)), calls)
 
 
 def fourteen_rows(*, calls: int = 400, batch_sizes: Sequence[int] = (1,)) -> list[Row]:
@@ -80,8 +79,7 @@ def fourteen_rows(*, calls: int = 400, batch_sizes: Sequence[int] = (1,)) -> lis
 
 def results_of(*rows: Row, **changes: Any) -> Results:
     floor = Floor("tflite", "int8", 1, 1, FLOOR.ratio, {"0": 1.0})
-    results = Results(MACHINE, BUNDLE, rows, "2026-11-21T00:00:00+00:00", "0.1.0", settings=SETTINGS, floors=(floor,))
-    return replace(results, **changes)
+    return run(*rows, **{"settings": SETTINGS, "floors": (floor,), **changes})
 
 
 def source_of(results: Results, **more: Any) -> Source:

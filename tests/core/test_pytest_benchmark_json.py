@@ -15,28 +15,24 @@ import numpy as np
 import pytest
 from pytest_benchmark.stats import Stats
 
-from core.test_terminal import MISSING, compared, generation, results_of, timed
+from core.rows import MISSING, compared, generation, results_of, sampled, timed
 from digitbench.errors import ResultsError
-from digitbench.records import samples
 from digitbench.records.results import Finding, Ratio, Results, Row
 from digitbench.records.settings import Settings
 from digitbench.report.pytest_benchmark import statistics_of, to_pytest_benchmark
 
 
-def sampled(name: str, batch: int, *nanoseconds: Sequence[int], **changes: object) -> Row:
+def sampled_row(name: str, batch: int, *nanoseconds: Sequence[int], **changes: object) -> Row:
     """A row whose generations hold these samples."""
-    generations = tuple(
-        replace(generation(i, len(durations)), samples=samples.encode(np.array(durations)))
-        for i, durations in enumerate(nanoseconds)
-    )
+    generations = tuple(sampled(generation(index), durations) for index, durations in enumerate(nanoseconds))
     return compared(name, batch, 10, 1, Ratio(1.5, (1.4, 1.6)), **{"generations": generations, **changes})
 
 
 def a_run(slower: int = 0) -> Results:
     return results_of(
-        sampled("onnx", 1, [10_000 + slower, 12_000, 11_000], [13_000, 14_000]),
-        sampled("keras", 1, [300_000, 310_000, 290_000 + slower], [305_000]),
-        sampled("onnx", 32, [100_000, 120_000 + slower, 110_000]),
+        sampled_row("onnx", 1, [10_000 + slower, 12_000, 11_000], [13_000, 14_000]),
+        sampled_row("keras", 1, [300_000, 310_000, 290_000 + slower], [305_000]),
+        sampled_row("onnx", 32, [100_000, 120_000 + slower, 110_000]),
         MISSING,
         timed("numpy", 1, 10),
         settings=Settings(generations=2, seconds=3.0),
@@ -84,7 +80,7 @@ def test_an_entry_has_its_rows_times_in_seconds_over_all_generations() -> None:
 
 
 def test_extra_info_is_named_as_in_the_suite() -> None:
-    row = sampled("onnx", 32, [10, 11], validity=(Finding("busy", "wait"),))
+    row = sampled_row("onnx", 32, [10, 11], validity=(Finding("busy", "wait"),))
     (entry,) = to_pytest_benchmark(results_of(row))["benchmarks"]
     extra = entry["extra_info"]
     suite = (Path(__file__).parents[2] / "benchmarks" / "conftest.py").read_text(encoding="utf-8")
@@ -99,16 +95,16 @@ def test_extra_info_is_named_as_in_the_suite() -> None:
 
 
 def test_threads_other_than_one_are_another_group() -> None:
-    (entry,) = to_pytest_benchmark(results_of(sampled("onnx", 1, [10, 11], threads=2)))["benchmarks"]
+    (entry,) = to_pytest_benchmark(results_of(sampled_row("onnx", 1, [10, 11], threads=2)))["benchmarks"]
     assert entry["group"] == "predict, batch size 1, 2 threads"
     assert entry["name"] == "predict[onnx-fp32-threads2-batch1]"
 
 
 def test_what_is_left_out_is_said() -> None:
-    half = sampled("keras", 8, [10, 11], [12, 13])
+    half = sampled_row("keras", 8, [10, 11], [12, 13])
     half = replace(half, generations=(half.generations[0], replace(half.generations[1], samples="")))
     report = to_pytest_benchmark(
-        results_of(MISSING, timed("numpy", 1, 10), Row("tflite", "fp32", 1, 1), half, sampled("onnx", 1, [10]))
+        results_of(MISSING, timed("numpy", 1, 10), Row("tflite", "fp32", 1, 1), half, sampled_row("onnx", 1, [10]))
     )
     reason = "its raw samples are not in these results, and pytest-benchmark's figures need them"
     left_out = {entry["name"]: entry["reason"] for entry in report["digitbench"]["left_out"]}

@@ -17,6 +17,7 @@ from rich.console import Console
 from scipy import stats as scipy_stats
 
 from core.helpers import one_printable_line
+from core.rows import results_of
 from digitbench.backend import Runtime
 from digitbench.errors import ResultsError
 from digitbench.records import samples
@@ -125,11 +126,6 @@ reference = st.builds(Reference, text, accuracy, calibration)
 pair = st.builds(Pair, name, name, whole, number, number, mcnemar, some(whole))
 
 
-def results_of(*rows: Row, **changes: Any) -> Results:
-    plain = Results({"cpu": "Œuf µ"}, {"name": "run"}, rows, "2026-11-21T00:00:00+00:00", "0.1.0")
-    return replace(plain, **changes)
-
-
 FULL = Row(
     "onnx", "fp32", 32, 2, Runtime("ONNX Runtime", "1.31", "CPUExecutionProvider", 2),
     ArtifactFile("artifacts/model.onnx", 10, "ab"), Accuracy(0.5, 1, 2, (0.1, 0.9)),
@@ -164,7 +160,7 @@ def test_what_was_not_measured_is_left_out() -> None:
 
 
 def test_json_says_its_schema_first_and_is_readable() -> None:
-    dumped = results_of(FULL).dumps()
+    dumped = results_of(FULL, machine={"cpu": "Œuf µ"}).dumps()
     assert dumped.startswith(f'{{\n  "schema": "{SCHEMA}",\n')
     assert "Œuf µ" in dumped
     assert dumped.endswith("}\n")

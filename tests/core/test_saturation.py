@@ -6,12 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from core.test_terminal import (
-    generation,
-    shown,
-    table_of,
-    timed,
-)
+from core.rows import generation, timed
+from core.test_terminal import shown, table_of
 from digitbench.judge.saturation import saturation
 from digitbench.records.results import (
     Finding,

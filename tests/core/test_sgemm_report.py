@@ -15,9 +15,11 @@ from hypothesis import strategies as st
 from rich.console import Console
 from scipy import stats as scipy_stats
 
+from core.rows import compared, generation
+from core.rows import results_of as plain_results_of
 from digitbench.backend import Runtime
 from digitbench.judge import speed
-from digitbench.records.results import Busy, Finding, Generation, Latency, Ratio, Results, Row, SgemmRow, WarmUp
+from digitbench.records.results import Finding, Ratio, Results, Row, SgemmRow
 from digitbench.records.settings import Settings
 from digitbench.report.sgemm import invalid_sgemm, section, sentences
 from digitbench.report.tables import to_markdown
@@ -33,25 +35,15 @@ def row(
     threads: int = 2, **changes: Any,
 ) -> Row:  # fmt: skip
     """A timed row with these ratios to the baseline in its generations."""
-    generations = tuple(
-        Generation(i, 400, 1.0, p50, p50, p50, p50, 0.1, 500.0, 10**8, WarmUp(20, 0.1, True), Busy(1.0), ratio)
-        for i, ratio in enumerate(ratios)
-    )
-    plain = Row(
-        backend, precision, batch, threads, Runtime("NumPy", "2.4.6", "openblas 0.3.31 Zen", threads),
-        latency_us=Latency(400, p50, p50, p50, p50, p50, p50), validity=(), generations=generations,
-    )  # fmt: skip
-    return replace(plain, **changes)
+    generations = tuple(generation(index, p50, ratio=ratio) for index, ratio in enumerate(ratios))
+    runtime = Runtime("NumPy", "2.4.6", "openblas 0.3.31 Zen", threads)
+    plain = compared(backend, batch, p50, None, None, runtime=runtime, generations=generations)
+    return replace(plain, **{"precision": precision, "threads": threads, **changes})
 
 
 def results_of(rows: Sequence[Row], sgemm_rows: Sequence[Row]) -> Results:
-    machine = {"cpu": "Some CPU", "cores": {"available": 2}, "system": "Linux 6"}
-    bundle = {"name": "x", "recipe": "y", "test_images": 100, "dataset": {"name": "mnist", "fingerprint": "c473"}}
-    return Results(
-        machine, bundle, tuple(rows), "2026-11-21T00:00:00+00:00", "0.1.0",
-        settings=Settings(baseline=("onnx", "fp32")),
-        roofs=tuple(SgemmRow(sgemm_row, FLOPS) for sgemm_row in sgemm_rows),
-    )  # fmt: skip
+    roofs = tuple(SgemmRow(sgemm_row, FLOPS) for sgemm_row in sgemm_rows)
+    return plain_results_of(*rows, settings=Settings(baseline=("onnx", "fp32")), roofs=roofs)
 
 
 def shown(results: Results, width: int = 200, terminal: bool = True) -> str:

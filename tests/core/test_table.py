@@ -12,7 +12,8 @@ import pytest
 from rich.console import Console
 from rich.text import Text
 
-from core.test_terminal import a_run, results_of
+from core.rows import results_of
+from core.test_terminal import a_run
 from digitbench.records.results import NativeToolResult, Ratio, SgemmRow
 from digitbench.report import sections, sgemm
 from digitbench.report.page import Source

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from core.test_terminal import MISSING, a_run, compared, results_of, timed
+from core.rows import MISSING, compared, results_of, timed
+from core.test_terminal import a_run
 from digitbench.records.results import (
     Agreement,
     Calibration,

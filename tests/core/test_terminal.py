@@ -10,23 +10,17 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from digitbench.backend import Runtime
+from core.rows import FLOOR, MISSING, compared, results_of, timed
 from digitbench.judge.sorting import sort_rows
 from digitbench.records.results import (
-    Accuracy,
     Agreement,
-    ArtifactFile,
-    Busy,
     Calibration,
     CallBreakdown,
     Certificate,
     Flip,
-    Floor,
-    Generation,
     Latency,
     McNemar,
     Ratio,
-    Results,
     Row,
     WarmUp,
 )
@@ -35,38 +29,6 @@ from digitbench.report.columns import FASTEST, WRONG
 from digitbench.report.terminal import print_backends, print_results
 
 FLIP = Flip(index=17, true_label=4, reference_label=9, label=4, reference_margin=0.000123, margin=0.00045)
-
-
-def timed(name: str, batch: int | None, p50: float, **changes: Any) -> Row:
-    row = Row(
-        name, "fp32", batch, 1, Runtime(f"{name.title()} Engine", "1.2", "CPU", 1), ArtifactFile("a", 123_000, "ab"),
-        Accuracy(0.98, 98, 100, (0.93, 0.9945)), Agreement("keras", 0, 1e-6), 0.25, 500.0, 200_000_000,
-        WarmUp(20, 0.1, True), Latency(400, p50 / 2, p50, p50, p50 * 2, p50 * 3, p50 * 9), 1e6 / p50,
-    )  # fmt: skip
-    return replace(row, **changes)
-
-
-def generation(index: int, n: int = 400, seconds: float = 1.0) -> Generation:
-    return Generation(index, n, seconds, 10, 11, 12, 13, 0.1, 500.0, 10**8, WarmUp(20, 0.1, True), Busy(1.0))
-
-
-def compared(name: str, batch: int, p50: float, rank: int | None, ratio: Ratio | None, **changes: Any) -> Row:
-    """A row of a run of three generations."""
-    latency = Latency(
-        4000, p50 / 2, p50, p50, p50 * 2, p50 * 3, p50 * 9, p50 * 4,
-        {"p50": (p50 * 0.97, p50 * 1.02), "p99": (p50 * 2.9, p50 * 3.1)},
-    )  # fmt: skip
-    row = timed(name, batch, p50, latency_us=latency, rank=rank, ratio=ratio, validity=(), cpu_seconds_per_1000=0.0123)
-    return replace(row, **{"generations": (generation(0), generation(1), generation(2)), **changes})
-
-
-def results_of(*rows: Row, **changes: Any) -> Results:
-    machine = {"cpu": "Some CPU [x]", "cores": {"available": 2}, "system": "Linux 6"}
-    bundle = {
-        "name": "dense-128-x", "recipe": "dense-128", "test_images": 10000,
-        "dataset": {"name": "mnist", "fingerprint": "c473ce9de4170e6f"},
-    }  # fmt: skip
-    return replace(Results(machine, bundle, rows, "2026-11-21T00:00:00+00:00", "0.1.0"), **changes)
 
 
 def shown(
@@ -92,9 +54,6 @@ def a_run(**changes: Any) -> tuple[tuple[Row, ...], dict[str, Any]]:
     return rows, {"settings": BASELINE, "floors": (FLOOR,), **changes}
 
 
-FLOOR = Floor("tflite", "fp32", 1, 1, Ratio(1.004, (0.985, 1.023)), {"0": 1.0, "1": 1.01, "2": 1.002})
-
-
 def table_of(text: str, *names: str) -> list[str]:
     """The table's lines of these backends, in order."""
     return [line for line in text.splitlines() if cells_of(line)[:1] and cells_of(line)[0] in names]
@@ -109,9 +68,6 @@ def ranks_of(text: str, *names: str) -> list[tuple[str, str]]:
     """What stands before each of these backends' names in the table."""
     return [(line[: line.index(name)].strip(), name) for line in text.splitlines() for name in names
             if re.match(rf"[ {FASTEST}{WRONG}]*(\d+=? +)?{name}  ", line)]  # fmt: skip
-
-
-MISSING = Row("openvino", "fp32", 1, 1, error="not installed: openvino", mend='pip install "digitbench[openvino]"')
 
 
 def test_the_headline_says_what_on_what() -> None:

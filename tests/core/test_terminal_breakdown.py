@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
 
-from core.test_terminal import (
-    MISSING,
-    a_run,
-    compared,
-    shown,
-    table_of,
-    timed,
-)
+from core.rows import MISSING, compared, timed
+from core.test_terminal import a_run, shown, table_of
 from digitbench.records.results import (
     CallBreakdown,
     NativeToolResult,
@@ -26,12 +21,27 @@ NATIVE_RESULT = NativeToolResult(
 
 
 @pytest.mark.parametrize("width", [80, 120, 160])
-def test_no_line_is_wider_than_the_terminal(width: int) -> None:
+def test_columns_that_do_not_fit_are_left_out_and_no_cell_is_cut_off(width: int) -> None:
     rows, extras = a_run(referees=(NATIVE_RESULT,))
     rows += tuple(compared("onnx", size, 10.0 * size, 1, Ratio(1, (0.9, 1.1))) for size in (2, 4, 8, 16, 32, 64, 128))
+    everything, text = (shown(*rows, width=columns, ledger=True, **extras) for columns in (400, width))
+    assert "too narrow for" not in everything
+    assert "too narrow for" in text
+    assert "…" not in text
+    complete, fitting = (
+        [re.sub("[▁-▏]", "", line).split() for line in table_of(printed, "tflite", "onnx", "numpy", "keras")]
+        for printed in (everything, text)
+    )
+    assert len(complete) == len(fitting)
+    assert all(set(cells) <= set(all_cells) for all_cells, cells in zip(complete, fitting, strict=True))
+    assert sum(map(len, fitting)) < sum(map(len, complete))
+
+
+@pytest.mark.parametrize("width", [80, 120, 160])
+def test_sentences_are_wrapped_at_the_terminals_width(width: int) -> None:
+    rows, extras = a_run(referees=(NATIVE_RESULT,))
     text = shown(*rows, MISSING, width=width, ledger=True, **extras)
     assert max(len(line) for line in text.splitlines() if "not measured" not in line and "[c473" not in line) <= width
-    assert "…" not in text
 
 
 def test_the_call_breakdown_gives_each_part_its_share_and_the_rest() -> None:

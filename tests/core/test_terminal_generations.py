@@ -8,18 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.test_terminal import (
-    BASELINE,
-    FLOOR,
-    a_run,
-    compared,
-    generation,
-    ranks_of,
-    results_of,
-    shown,
-    table_of,
-    timed,
-)
+from core.rows import FLOOR, compared, generation, results_of, timed
+from core.test_terminal import BASELINE, a_run, ranks_of, shown, table_of
 from digitbench.backend import Runtime
 from digitbench.evaluate import intervals
 from digitbench.judge.sorting import sort_rows

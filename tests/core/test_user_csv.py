@@ -26,7 +26,7 @@ HEADER = ",".join(["label", *(f"pixel{i}" for i in range(784))])
 
 def csv_lines(label_column: int = 0, scale: float = 1, pixels: Array = FLAT) -> list[str]:
     rows = np.insert(pixels / scale if scale != 1 else pixels.astype(int), label_column, LABELS[: len(pixels)], axis=1)
-    return [",".join(f"{value:g}" for value in row) for row in rows]
+    return [",".join(f"{value:g}" for value in row) for row in rows.tolist()]
 
 
 def write(path: Path, lines: list[str], *, end: str = "\n", start: str = "") -> Path:
@@ -87,7 +87,7 @@ IDS = np.arange(12)
 
 def csv_of(*columns: Array, after: tuple[Array, ...] = (), pixels: Array = FLAT) -> list[str]:
     """Lines of columns before and after the pixels."""
-    return [",".join(f"{value:g}" for value in row) for row in np.column_stack([*columns, pixels, *after])]
+    return [",".join(f"{value:g}" for value in row) for row in np.column_stack([*columns, pixels, *after]).tolist()]
 
 
 ADVICE = "call the labels' column 'label' in a header"

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 from conftest import Cli, complaint, run_cli
+from core.rows import results_of
 from core.test_charts_results import NAMES, grid, measured
-from core.test_terminal import results_of
 
 from digitbench.bundle import Bundle
 from digitbench.records.results import Results, Row
