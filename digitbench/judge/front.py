@@ -1,13 +1,12 @@
 """Numbers for a picture of candidates: which are on the front, which tie, where labels fit.
 
-Matplotlib's pictures and pages share it. Nothing here draws.
+Nothing here draws.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
-from math import ceil, floor, log10, sqrt
+from math import ceil, floor, log10
 
 from digitbench.judge.ties import Ties
 from digitbench.records.results import Floor, Row
@@ -30,30 +29,6 @@ def on_front(points: Sequence[Point]) -> list[int]:
         if not front or points[i] == points[front[-1]] or points[i][1] > points[front[-1]][1]:
             front.append(i)
     return front
-
-
-def front_steps(points: Sequence[Point], until: float | None = None) -> list[Point]:
-    """Give the corners of the stairs through the front, which show the most worth that there is for a cost.
-
-    Parameters
-    ----------
-    points
-        All of them; those that are not on the front are left out.
-    until
-        The cost up to which the last stair extends, such as the picture's edge; if None, it ends at the last point.
-
-    Returns
-    -------
-    list of Point
-        By rising cost. Two neighbours have either the cost or the worth in common. Empty if there are no points.
-    """
-    stairs = list(dict.fromkeys(points[i] for i in on_front(points)))
-    corners = stairs[:1]
-    for (_, before), (cost, worth) in pairwise(stairs):
-        corners += [(cost, before), (cost, worth)]
-    if corners and until is not None and until > corners[-1][0]:
-        corners.append((until, corners[-1][1]))
-    return corners
 
 
 def tied_rows(rows: Sequence[Row], noise: Floor | None = None, figure: str = "latency") -> list[list[Row]]:
@@ -114,11 +89,6 @@ def spread(positions: Sequence[float], gap: float, low: float, high: float) -> l
     return [
         min(max(position, low), high - offsets[-1]) + offset for position, offset in zip(moved, offsets, strict=True)
     ]
-
-
-def diameter(value: float, largest: float, widest: float) -> float:
-    """Give the diameter of a mark whose area stands for a value: `widest` for the largest one."""
-    return widest * sqrt(max(value, 0.0) / largest) if largest > 0 else 0.0
 
 
 def round_values(values: Iterable[float], most: int = 3) -> list[float]:
