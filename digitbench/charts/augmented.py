@@ -15,6 +15,7 @@ from digitbench.charts.image_grid import GAP, figure_of_rows, mosaic
 from digitbench.charts.palette import BLACK, GREY
 from digitbench.data import Dataset
 from digitbench.errors import BundleError, UsageError
+from digitbench.records import recipes
 from digitbench.records.formatting import counted
 from digitbench.records.recipes import Recipe, Strengths
 from digitbench.system.progress import Progress, Silent
@@ -68,6 +69,27 @@ def read(bundle: Bundle) -> Recipe:
         return Recipe.from_json(bundle.manifest.recipe)
     except (TypeError, ValueError, UsageError) as exc:
         raise BundleError(f"{bundle.path / MANIFEST}: not the recipe of a training: {exc}; train again") from exc
+
+
+def deforming_recipe(bundle: Bundle | None, name: str | None) -> Recipe:
+    """Find a bundle's recipe, or the one of that name.
+
+    Raises
+    ------
+    BundleError
+        The bundle was imported, or its recipe can't be read.
+    UsageError
+        It deforms nothing, or there is none of that name.
+    """
+    recipe = read(bundle) if bundle else recipes.find(name or recipes.DEFAULT)
+    if recipe.deformation:
+        return recipe
+    other_names = [preset.name for preset in recipes.RECIPES.values() if preset.deformation]
+    source = f"{bundle.path} ({recipe.name})" if bundle else f"--recipe {name}"
+    raise UsageError(
+        f"{source}: it trains on images as they are, so there is nothing to draw; recipes "
+        f"that deform them: {', '.join(other_names)}"
+    )
 
 
 def versions(

@@ -5,12 +5,15 @@ from __future__ import annotations
 import logging
 import textwrap
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from digitbench.charts.palette import GREY
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 
@@ -24,15 +27,38 @@ STYLE: dict[str, Any] = {
 }  # fmt: skip
 
 
-def blank(width: float, height: float) -> Figure:
-    """Give an empty figure of that many inches, without pyplot and its memory of every figure."""
+@contextmanager
+def page(width: float, height: float, title: str, about: str = "") -> Iterator[tuple[Figure, Axes]]:
+    """Make a figure, in which whoever asks for it draws: without pyplot and its memory of every figure.
+
+    Parameters
+    ----------
+    width, height
+        In inches, without the texts above and below.
+    title
+        What it shows: stands above it. Its line breaks are kept, and long lines are broken.
+    about
+        What it was made of, in small letters below it. Names of files and of user data may be in it: nothing is read as
+        a formula.
+    """
     logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it logs each cache that it makes
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
+    texts = [(_wrap(text, width, points), points) for text, points in ((title, TITLE_POINTS), (about, ABOUT_POINTS))]
+    text_inches = sum(len(text.splitlines()) * points for text, points in texts) * 1.25 / 72 + 0.55
+    with styled():
+        figure = Figure(figsize=(width, height + text_inches), dpi=DPI, layout="constrained")
+        FigureCanvasAgg(figure)
+        axes = figure.subplots()
+        axes.set_anchor("NW")
+        yield figure, axes
+        engine: Any = figure.get_layout_engine()
+        engine.set(w_pad=0.1, h_pad=0.1)  # inches, so that nothing touches the edge
+        text_style: dict[str, Any] = {"x": 0.1 / width, "ha": "left", "parse_math": False}
+        figure.suptitle(texts[0][0], fontsize=TITLE_POINTS, **text_style)
+        if about:
+            figure.supxlabel(texts[1][0], fontsize=ABOUT_POINTS, color=GREY, **text_style)
 
 
 def styled() -> Any:
@@ -42,40 +68,13 @@ def styled() -> Any:
     return matplotlib.rc_context(STYLE)
 
 
-def head(figure: Figure, title: str, about: str = "") -> None:
-    """Write what a picture shows above it, and in small letters below it what it was made of; long lines are broken.
-
-    Parameters
-    ----------
-    title
-        Its line breaks are kept.
-    about
-        Names of files and of user data may be in it: nothing is read as a formula.
-    """
-    inches = float(figure.get_size_inches()[0])
-    engine: Any = figure.get_layout_engine()
-    if engine is not None:
-        engine.set(w_pad=0.1, h_pad=0.1)  # inches, so that nothing touches the edge
-    text_style: dict[str, Any] = {"x": 0.1 / inches, "ha": "left", "parse_math": False}
-    figure.suptitle(_wrap(title, inches, TITLE_POINTS), fontsize=TITLE_POINTS, **text_style)
-    if about:
-        figure.supxlabel(_wrap(about, inches, ABOUT_POINTS), fontsize=ABOUT_POINTS, color=GREY, **text_style)
-
-
-def head_inches(width: float, title: str, about: str = "") -> float:
-    """Give the height in inches of what `head` writes, with some space, in a figure of that width in inches."""
-    sizes = ((title, TITLE_POINTS), (about, ABOUT_POINTS))
-    heights = [len(_wrap(text, width, points).splitlines()) * points for text, points in sizes]
-    return sum(heights) * 1.25 / 72 + 0.55
-
-
 def _wrap(text: str, inches: float, points: float) -> str:
     letters_per_line = int((inches - 0.2) * 72 / (points * LETTER))
     return "\n".join(textwrap.fill(line, letters_per_line, break_on_hyphens=False) for line in text.splitlines())
 
 
 def title_of(figure: Figure) -> str:
-    """Give what `head` wrote above a picture, in one line."""
+    """Give what stands above a picture, in one line."""
     return " ".join(str(figure.get_suptitle()).split())
 
 

@@ -60,10 +60,8 @@ def chart(scores: Scores, labels: Labels) -> alt.HConcatChart:
 
     counts = confusion_matrix(labels, scores.argmax(axis=1), labels=range(CLASSES))
     totals = counts.sum(axis=1)
-    names, shares = (
-        [f"{digit}  ({total:,})" for digit, total in enumerate(totals)],
-        counts / np.maximum(totals, 1)[:, None],
-    )
+    names = [f"{digit}  ({total:,})" for digit, total in enumerate(totals)]
+    shares = counts / np.maximum(totals, 1)[:, None]
     images, percents = _panel(counts, _count, names, "images"), _panel(shares, _percent, names, "percent of each digit")
     return alt.HConcatChart(hconcat=[images, percents], spacing=40)
 

@@ -43,7 +43,7 @@ def check_target(target: Path | None = None, packages: Mapping[str, str] = CHART
         check_writable(target)
 
 
-def save(picture: Picture, target: Path, title: str = "") -> str:
+def save(picture: Picture, target: Path, title: str = "", suffix: str = "") -> str:
     """Write a picture whole or not at all, the same bytes for the same picture.
 
     Parameters
@@ -52,6 +52,8 @@ def save(picture: Picture, target: Path, title: str = "") -> str:
         Its suffix says whether PNG or SVG.
     title
         Kept in the file, for those who can't see it and for those who find it later; what stands above it if empty.
+    suffix
+        Of the title.
 
     Returns
     -------
@@ -64,7 +66,7 @@ def save(picture: Picture, target: Path, title: str = "") -> str:
         It can't be written.
     """
     maker: Any = canvas if hasattr(picture, "savefig") else vega
-    title = title or maker.title_of(picture)
+    title = (title or maker.title_of(picture)) + suffix
     try:
         with written_beside(target) as draft:
             maker.write(picture, draft, title)

@@ -22,13 +22,8 @@ RIGHT, WRONG = "#1b7837", "#b2182b"
 MARKS = {RIGHT: "✓", WRONG: "✗"}
 
 
-def file_name(row: Row) -> str:
-    """Name a candidate's picture: ``flips-onnx-int8.png``."""
-    return f"flips-{re.sub(r'[^A-Za-z0-9._-]', '_', f'{row.backend}-{row.precision}')}.png"
-
-
 def draw_flips(results: Results, images: Images, folder: Path) -> list[Path]:
-    """Write a PNG for each candidate that has flips, each whole or not at all.
+    """Write a PNG for each candidate that has flips, such as ``flips-onnx-int8.png``, each whole or not at all.
 
     Parameters
     ----------
@@ -51,7 +46,7 @@ def draw_flips(results: Results, images: Images, folder: Path) -> list[Path]:
     """
     written: dict[Path, None] = {}
     for row in results.rows:
-        target = folder / file_name(row)
+        target = folder / f"flips-{re.sub(r'[^A-Za-z0-9._-]', '_', f'{row.backend}-{row.precision}')}.png"
         if row.agreement and row.agreement.flipped and target not in written:
             _draw(row, row.agreement.flipped, images, str(results.bundle.get("name")), target)
             written[target] = None
@@ -60,34 +55,22 @@ def draw_flips(results: Results, images: Images, folder: Path) -> list[Path]:
 
 def _draw(row: Row, flips: Sequence[Flip], images: Images, bundle: str, target: Path) -> None:
     shown = sorted(flips, key=lambda flip: (-flip.reference_margin, flip.index))[:SHEET]
-    columns = max(NARROWEST, min(COLUMNS, len(shown)))
-    title, about = _texts(row, len(flips), len(shown), len(images), bundle)
+    columns, reference = max(NARROWEST, min(COLUMNS, len(shown))), references.title_of([row])
+    image_count = counted(len(images), "test image")
+    title = f"{row.backend} {row.precision}: {len(flips):,} of {image_count} labelled otherwise than by {reference}"
+    first = (
+        f"the {len(shown)} of the largest margins in {reference}"
+        if len(shown) < len(flips)
+        else f"the largest margin in {reference} first"
+    )
+    about = f"{bundle}; {first}"
     with cells(len(shown), columns, (WIDE, TALL), SQUARE_INCHES, title, about) as (chart, axes, corners):
         for (left, top), flip in zip(corners, shown, strict=True):
             draw_image(axes, images[flip.index], left + 0.1, top + 0.6)
-            for line, (text, colour) in enumerate(_captions(flip, references.title_of([row]))):
-                axes.text(
-                    left + 0.6,
-                    top + 0.55 - 0.16 * (2 - line),
-                    text,
-                    ha="center",
-                    va="bottom",
-                    fontsize=7.5,
-                    color=colour,
-                )
+            for line, (text, colour) in enumerate(_captions(flip, reference)):
+                y = top + 0.55 - 0.16 * (2 - line)
+                axes.text(left + 0.6, y, text, ha="center", va="bottom", fontsize=7.5, color=colour)
     files.save(chart, target, f"{title}; {about}")
-
-
-def _texts(row: Row, flips: int, shown: int, images: int, bundle: str) -> tuple[str, str]:
-    reference = references.title_of([row])
-    image_count = counted(images, "test image")
-    head = f"{row.backend} {row.precision}: {flips:,} of {image_count} labelled otherwise than by {reference}"
-    shown_first = (
-        f"the {shown} of the largest margins in {reference}"
-        if shown < flips
-        else f"the largest margin in {reference} first"
-    )
-    return head, f"{bundle}; {shown_first}"
 
 
 def _captions(flip: Flip, reference: str) -> list[tuple[str, str]]:

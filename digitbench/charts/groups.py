@@ -32,6 +32,16 @@ class Group:
     other_groups: tuple[tuple[int, int], ...]
 
     @property
+    def name(self) -> str:
+        """``batch 1, 1 thread``."""
+        return _group_name(self.batch_size, self.threads)
+
+    @property
+    def caption(self) -> str:
+        """What a picture of it shows; see `caption`."""
+        return caption(self.results, self.name, self.other_groups)
+
+    @property
     def noise(self) -> Floor | None:
         """The noise floor."""
         return floor_of(self.rows[0], self.results.floors)
@@ -59,7 +69,10 @@ def pick(results: Results, threads: int | None = None, batch_size: int | None = 
     UsageError
         There is no such group.
     """
-    groups = groups_of(results)
+    rows = timed(results)
+    if not rows:
+        raise ResultsError("no latencies are in these results; time some calls with: digitbench bench")
+    groups = sorted({(row.batch_size or 0, row.threads) for row in rows})
     matching = [
         group for group in groups if batch_size in (None, group[0]) and threads in (None, group[1])
     ]  # fmt: skip
@@ -67,9 +80,8 @@ def pick(results: Results, threads: int | None = None, batch_size: int | None = 
         options = [f"--batch-size {batch_size}"] if batch_size else []
         options += [f"--threads {threads}"] if threads else []
         raise UsageError(f"{' '.join(options)}: no such rows; there are: {_list_groups(groups)}")
-    size, thread_count = matching[0]
-    rows = tuple(row for row in timed(results) if (row.batch_size, row.threads) == (size, thread_count))
-    return Group(results, size, thread_count, rows, tuple(group for group in groups if group != matching[0]))
+    rows = [row for row in rows if (row.batch_size, row.threads) == matching[0]]
+    return Group(results, *matching[0], tuple(rows), tuple(group for group in groups if group != matching[0]))
 
 
 def timed(results: Results) -> list[Row]:
@@ -77,27 +89,12 @@ def timed(results: Results) -> list[Row]:
     return [row for row in results.rows if row.latency_us and row.batch_size and not row.error]
 
 
-def groups_of(results: Results) -> list[tuple[int, int]]:
-    """Give the batch size and threads of all groups, rising.
-
-    Raises
-    ------
-    ResultsError
-        There are none: nothing was timed.
-    """
-    groups = sorted({(row.batch_size or 0, row.threads) for row in timed(results)})
-    if not groups:
-        raise ResultsError("no latencies are in these results; time some calls with: digitbench bench")
-    return groups
-
-
-def group_name(batch_size: int, threads: int) -> str:
-    """Name a group: ``batch 1, 1 thread``."""
+def _group_name(batch_size: int, threads: int) -> str:
     return f"batch {batch_size}, {counted(threads, 'thread')}"
 
 
 def _list_groups(groups: Sequence[tuple[int, int]]) -> str:
-    text = "; ".join(group_name(*group) for group in groups[:SHOWN_GROUPS])
+    text = "; ".join(_group_name(*group) for group in groups[:SHOWN_GROUPS])
     return text + (f"; and {len(groups) - SHOWN_GROUPS} more" if len(groups) > SHOWN_GROUPS else "")
 
 

@@ -59,18 +59,15 @@ def figure_of_rows(
     size
         Width and height in inches, without the texts above and below.
     title, about
-        See `canvas.head`.
+        See `canvas.page`.
     """
-    with canvas.styled():
-        chart = canvas.blank(size[0], size[1] + canvas.head_inches(size[0], title, about))
-        axes = chart.subplots()
+    with canvas.page(*size, title, about) as (chart, axes):
         axes.imshow(whole, cmap="gray_r", vmin=0, vmax=limit, interpolation="nearest")
         axes.set_anchor("W")
         middles = (np.arange(len(labels)) + 0.5) * (len(whole) + GAP) / len(labels) - GAP / 2 - 0.5
         axes.set_yticks(middles, labels, fontsize=14, fontweight="bold")
         axes.tick_params(length=0, pad=6)
         axes.spines[:].set_visible(False)
-        canvas.head(chart, title, about)
     return chart, axes
 
 
@@ -89,7 +86,7 @@ def cells(
     inches
         A side of an image.
     title, about
-        See `canvas.head`.
+        See `canvas.page`.
 
     Yields
     ------
@@ -97,16 +94,12 @@ def cells(
         The upper left corner of each cell: x to the right, y downwards.
     """
     width, rows = columns * cell[0] * inches, max(1, ceil(count / columns))
-    with canvas.styled():
-        chart = canvas.blank(width, rows * cell[1] * inches + canvas.head_inches(width, title, about))
-        axes = chart.subplots()
+    with canvas.page(width, rows * cell[1] * inches, title, about) as (chart, axes):
         axes.set_axis_off()
-        axes.set_anchor("NW")
         yield chart, axes, [(i % columns * cell[0], i // columns * cell[1]) for i in range(count)]
         axes.set(xlim=(-0.05, columns * cell[0] - 0.2), ylim=(rows * cell[1] + 0.05, 0), aspect="equal")
         for artist in axes.get_children():  # all lie within those limits, and measuring each takes as long as drawing
             artist.set_in_layout(False)
-        canvas.head(chart, title, about)
 
 
 def draw_image(axes: Axes, image: Array, left: float, top: float, colours: str = "gray_r", **frame: Any) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from digitbench.charts import palette, vega
 from digitbench.charts.candidates import NAME, RANK, Column, described, line_axis, ranks, table
 from digitbench.charts.distributions import BINS_PER_DECADE, LEAST, Micros, calls_of, histogram, tail
-from digitbench.charts.groups import Group, caption, group_name, pick
+from digitbench.charts.groups import Group, pick
 from digitbench.judge.sorting import sort_rows
 from digitbench.records import formatting
 from digitbench.records.precisions import FP32
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from altair.typing import ChartType
 
 PlotKind = Literal["violin", "ecdf"]
-KINDS: tuple[PlotKind, ...] = ("violin", "ecdf")
+CHOICES: tuple[PlotKind, ...] = ("violin", "ecdf")
 WIDTH, PLOT_WIDTH, PANEL_WIDTH = 1060, 620, 300
 FAINT = 0.06  # of a violin's height: a lower bin can't be seen, and gets a dot
 HEIGHT, FOOT, MARKS = 0.68, 0.22, 0.36
@@ -80,10 +80,8 @@ def figure(
     group = pick(results, threads, batch_size)
     calls = {id(row): calls_of(row) for row in group.rows}
     drawn = violins(group, calls) if kind == "violin" else tails(group, calls)
-    name = group_name(group.batch_size, group.threads)
     return vega.sheet(
-        drawn, WIDTH, TITLES[kind], subtitle=name, notes=_notes(group, calls, kind),
-        about=caption(results, name, group.other_groups),
+        drawn, WIDTH, TITLES[kind], subtitle=group.name, notes=_notes(group, calls, kind), about=group.caption
     )  # fmt: skip
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import cycle
 from typing import NamedTuple
 
 from digitbench import plugins
@@ -80,21 +81,14 @@ FILLS = {FP32: Fill(True), "fp16": Fill(True, _DOT), "bf16": Fill(True, _BAR), "
 OTHER_FILL = Fill(False, _BAR)
 
 
-def announced() -> dict[str, Style]:
-    """Give the style of each installed backend that states one."""
-    stated = {name: backend_class.style for name, backend_class in plugins.classes().items()}
-    return {
-        name: Style(style.colour, OUTLINES.get(style.shape, style.shape), style.dash)
-        for name, style in stated.items() if style
-    }  # fmt: skip
-
-
 def of_backends(names: Iterable[str]) -> dict[str, Style]:
     """Give each backend its style; those that state none, or aren't installed, get the remaining ones, by alphabet."""
-    backends, styles = sorted(set(names)), announced()
-    others = [name for name in backends if name not in styles]
-    styles |= {name: PLUGIN_STYLES[index % len(PLUGIN_STYLES)] for index, name in enumerate(others)}
-    return {name: styles[name] for name in backends}
+    remaining, styles, classes = cycle(PLUGIN_STYLES), {}, plugins.classes()
+    for name in sorted(set(names)):
+        stated = classes[name].style if name in classes else None
+        shape = stated and OUTLINES.get(stated.shape, stated.shape)
+        styles[name] = Style(stated.colour, shape, stated.dash) if stated and shape else next(remaining)
+    return styles
 
 
 _PRECISION_DASHES = {"fp32": "solid", "fp16": "dash", "bf16": "longdash", "dynamic": "dot", "int8": "dashdot"}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from digitbench.charts import palette, vega
 from digitbench.charts.candidates import MARK, NAME, RANK, STEP, Column, described, marks, ranks, table
-from digitbench.charts.groups import Group, caption, group_name, pick
+from digitbench.charts.groups import Group, pick
 from digitbench.errors import ResultsError
 from digitbench.judge.choice import Judged, judge
 from digitbench.judge.front import on_front, round_values, tied_rows
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from altair.typing import ChartType
 
 Against = Literal["latency", "memory", "size"]
-AGAINST: tuple[Against, ...] = ("latency", "memory", "size")
+CHOICES: tuple[Against, ...] = ("latency", "memory", "size")
 TITLES = {"latency": "latency", "memory": "peak memory", "size": "size"}
 AXES: dict[str, tuple[str, Callable[[Row], float]]] = {
     "latency": ("p50 latency, µs per call", COSTS["latency"]),
@@ -69,13 +69,12 @@ def figure(
         There is no such group.
     """
     group = pick(results, threads, batch_size)
-    name = group_name(group.batch_size, group.threads)
     drawn = chart(group, [(against, "top-1")])
     if drawn is None:
         raise ResultsError("no candidate has an accuracy, a p50, a size and a memory; measure again: digitbench bench")
     return vega.sheet(
-        drawn, WIDTH, f"Accuracy against {TITLES[against]}", subtitle=name, notes=_notes(group, against),
-        about=caption(results, name, group.other_groups),
+        drawn, WIDTH, f"Accuracy against {TITLES[against]}", subtitle=group.name, notes=_notes(group, against),
+        about=group.caption,
     )  # fmt: skip
 
 

@@ -33,40 +33,25 @@ def figure(digits: Dataset, *, per_class: int = PER_CLASS, seed: int = 0) -> Fig
     seed
         Of their choice.
     """
-    split = digits.train if len(digits.train) else digits.test
+    splits = {name: split for name, split in (("training", digits.train), ("test", digits.test)) if len(split)}
+    shown, split = next(iter(splits.items()))
+    title = f"{digits.name}: {' and '.join(counted(len(split), f'{name} image') for name, split in splits.items())}"
+    about = f"{digits.name} [{digits.fingerprint}]; {shown} images, chosen by seed {seed}"
+    counts = [(name, np.bincount(split.labels, minlength=CLASSES)) for name, split in splits.items()]
     size = max(LABEL_INCHES + per_class * CELL_INCHES, 6.0), CLASSES * CELL_INCHES
     whole = mosaic(_chosen(split, per_class, seed))
     labels = [str(digit) for digit in range(CLASSES)]
-    chart, axes = figure_of_rows(whole, labels, 255, size, _title(digits), _about(digits, split, seed))
+    chart, axes = figure_of_rows(whole, labels, 255, size, title, about)
     axes.set_xticks([])
-    for middle, counts in zip(axes.get_yticks(), _counts(digits), strict=True):
+    for digit, middle in enumerate(axes.get_yticks()):
         axes.annotate(
-            counts, (0, middle), (-28, 0), xycoords=("axes fraction", "data"), textcoords="offset points",
+            "\n".join(f"{count[digit]:,} {name}" for name, count in counts), (0, middle), (-28, 0),
+            xycoords=("axes fraction", "data"), textcoords="offset points",
             ha="right", va="center", color=GREY, fontsize=9, linespacing=1.3,
         )  # fmt: skip
     for row in range(1, CLASSES):
         axes.axhline((SIDE + GAP) * row - GAP / 2 - 0.5, color=PALE, linewidth=0.8)
     return chart
-
-
-def _title(digits: Dataset) -> str:
-    parts = [
-        counted(len(split), f"{name} image") for name, split in (("training", digits.train), ("test", digits.test))
-        if len(split)
-    ]  # fmt: skip
-    return f"{digits.name}: {' and '.join(parts)}"
-
-
-def _about(digits: Dataset, split: Split, seed: int) -> str:
-    split_name = "training" if split is digits.train else "test"
-    return f"{digits.name} [{digits.fingerprint}]; {split_name} images, chosen by seed {seed}"
-
-
-def _counts(digits: Dataset) -> list[str]:
-    """Write how many images each class has: ``6,265 training``, and below ``1,028 test``."""
-    splits = [(name, split) for name, split in (("training", digits.train), ("test", digits.test)) if len(split)]
-    counts = [(name, np.bincount(split.labels, minlength=CLASSES)) for name, split in splits]
-    return ["\n".join(f"{count[digit]:,} {name}" for name, count in counts) for digit in range(CLASSES)]
 
 
 def _chosen(split: Split, per_class: int, seed: int) -> Pixels:

@@ -15,8 +15,9 @@ from digitbench.charts.palette import Style
 from digitbench.errors import ResultsError
 from digitbench.judge.faults import NUMBER, invalid_rows
 from digitbench.judge.front import spread
-from digitbench.judge.saturation import ENOUGH, saturation
+from digitbench.judge.saturation import ENOUGH, rates_by_generation, saturation
 from digitbench.records.formatting import Names, counted
+from digitbench.records.metrics import METRICS
 from digitbench.records.results import Results, Row
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from altair.typing import ChartType
 
 Metric = Literal["throughput", "latency"]
-METRICS: tuple[Metric, ...] = ("throughput", "latency")
+CHOICES: tuple[Metric, ...] = ("throughput", "latency")
 TITLES = {"throughput": "Throughput, images per second", "latency": "p50 latency, µs per call"}
 FORMATS = {"throughput": "~s", "latency": ",.4~r"}
 FEW = 6  # lines in one panel that are easy to tell apart
@@ -118,7 +119,7 @@ def figure(results: Results, *, metric: Metric = "throughput") -> alt.VConcatCha
 
 def value_of(row: Row, metric: Metric) -> float | None:
     """Give images per second, or the p50 in µs; None where there is none."""
-    return row.throughput_per_s if metric == "throughput" else row.latency_us.p50 if row.latency_us else None
+    return METRICS["p50" if metric == "latency" else metric].value(row)
 
 
 def curves(results: Results, metric: Metric) -> list[Curve]:
@@ -235,13 +236,9 @@ def _place_labels(points: Sequence[dict[str, Any]], low: float, high: float, hei
 def ends_of(row: Row, metric: Metric) -> tuple[float, float] | None:
     """Give a point's error bar: the p50's 95 % interval, or the least and most throughput of several generations."""
     if metric == "latency":
-        return row.latency_us.intervals.get("p50") if row.latency_us else None
-    throughputs = [
-        (row.batch_size or 1) * generation.n / generation.seconds
-        for generation in row.generations
-        if generation.seconds > 0
-    ]
-    return (min(throughputs), max(throughputs)) if len(throughputs) > 1 else None
+        return METRICS["p50"].interval(row)
+    rates = rates_by_generation(row).values()
+    return (min(rates), max(rates)) if len(rates) > 1 else None
 
 
 def _notes(results: Results, all_curves: Sequence[Curve], metric: Metric) -> list[str]:

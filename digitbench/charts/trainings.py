@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from math import ceil, isnan
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,12 @@ MARKED = 8  # markers on a line: more would hide other lines
 FAR_APART = 30  # how many times the shortest training the longest takes before time needs a logarithmic axis
 SQUEEZED = 4  # an axis follows training curves down to the lowest validation value divided by this
 LEAST = 1e-3  # where an axis begins if no value is above 0: an error rate, or nats
+LOSS: dict[str, Any] = {"key": "loss", "title": "loss (nats, logarithmic{})", "note": "; 0 is drawn at {0:.2g}"}
+ACCURACY: dict[str, Any] = {
+    "key": "wrong", "title": "accuracy (stretched towards 100 %{})", "note": ", where it is drawn at {1:.4g} %",
+    "reverse": True, "labelExpr": "format(1 - datum.value, '.4~%')",
+}  # fmt: skip
+"""Stretched towards 100 %, where the differences are: a logarithmic axis of the share that is wrong."""
 Rows = Sequence[dict[str, Any]]
 
 
@@ -64,7 +70,7 @@ def chart(runs: Sequence[TrainingRun], by: str = "epochs") -> alt.HConcatChart:
     rows = [{**row, "dash": list(DASHES[styles[row["name"]].dash])} for row in rows]
     filled: dict[str, Any] = {"filled": True, "opacity": 1, "clip": True}
     panels = []
-    for y in (_loss(rows), _accuracy(rows)):
+    for y in (_logarithmic(rows, **LOSS), _logarithmic(rows, **ACCURACY)):
         base = alt.Chart(vega.data(rows), width=PANEL_WIDE, height=PANEL_TALL).encode(
             x=_time(runs, by), y=y, color=alt.Color("name:N", legend=legend, scale=colours)
         )
@@ -161,23 +167,7 @@ def _time(runs: Sequence[TrainingRun], by: str) -> alt.X:
     return alt.X("x:Q", scale=scale, axis=alt.Axis(title=name, grid=False, tickCount=count))
 
 
-def _loss(rows: Rows) -> alt.Y:
-    return _logarithmic(rows, "loss", "loss (nats, logarithmic{})", lambda loss: f"; 0 is drawn at {loss:.2g}")
-
-
-def _accuracy(rows: Rows) -> alt.Y:
-    """Stretch the axis towards 100 %, where the differences are: it is a logarithmic one of the share that is wrong."""
-    title, percent = "accuracy (stretched towards 100 %{})", "format(1 - datum.value, '.4~%')"
-
-    def note(wrong: float) -> str:
-        return f", where it is drawn at {100 * (1 - wrong):.4g} %"
-
-    return _logarithmic(rows, "wrong", title, note, reverse=True, labelExpr=percent)
-
-
-def _logarithmic(
-    rows: Rows, key: str, title: str, note: Callable[[float], str], *, reverse: bool = False, **options: Any
-) -> alt.Y:
+def _logarithmic(rows: Rows, key: str, title: str, note: str, *, reverse: bool = False, **options: Any) -> alt.Y:
     """Give an axis that shows all thick curves, and of thin ones what doesn't squeeze those.
 
     It can't show 0: in `rows` half of the lowest value above it takes its place, as `note` says in the title.
@@ -192,7 +182,9 @@ def _logarithmic(
     low, high = max(min(values), lowest / SQUEEZED), max(values)
     middle, half = (low * high) ** 0.5, max((high / low) ** 0.5 * 1.1, 1.6)
     low, high = middle / half, middle * half
-    axis = vega.log_axis(low, high, title.format(note(lowest / 2) if 0 in thick else ""), **options)
+    axis = vega.log_axis(
+        low, high, title.format(note.format(lowest / 2, 100 - 50 * lowest) if 0 in thick else ""), **options
+    )
     scale = vega.log_scale(low, high)
     scale.reverse = reverse
     return alt.Y(f"{key}:Q", scale=scale, axis=axis)

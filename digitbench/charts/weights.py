@@ -130,11 +130,8 @@ def figure(kernel: Kernel, about: str = "", *, count: int = COUNT) -> Figure:
     head_texts = _title(kernel, len(strongest)), f"{BELOW}\n{about}" if about else BELOW
     cell_height, cell_width = kernel.size[0] + GAP + NAME, kernel.size[1] + GAP
     width, height = columns * CELL_INCHES + 1.0, rows * CELL_INCHES * cell_height / cell_width
-    with canvas.styled():
-        chart = canvas.blank(width, height + canvas.head_inches(width, *head_texts))
-        axes = chart.subplots()
+    with canvas.page(width, height, *head_texts) as (chart, axes):
         axes.set_axis_off()
-        axes.set_anchor("NW")
         whole = mosaic(images.reshape(rows, columns, *kernel.size), above=NAME, background=np.nan)
         image = axes.imshow(whole, cmap=COLOURS, vmin=-colour_limit, vmax=colour_limit, interpolation="nearest")
         for position, unit in enumerate(strongest.tolist()):
@@ -144,7 +141,6 @@ def figure(kernel: Kernel, about: str = "", *, count: int = COUNT) -> Figure:
             axes.text(middle, top, name, ha="center", va="bottom", fontsize=8, color=GREY)
         bar = chart.colorbar(image, ax=axes, extend="both", shrink=min(0.8, BAR_INCHES / height), aspect=25, pad=0.02)
         bar.set_label("weight")
-        canvas.head(chart, *head_texts)
     return chart
 
 

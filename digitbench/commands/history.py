@@ -34,7 +34,6 @@ def history(
     """Compare trainings: the best epoch of each and its figures, and all their curves in one picture."""
     from digitbench.bundle import Bundle
     from digitbench.bundle.trainings import AXES, check_seconds, read
-    from digitbench.charts import trainings as charts
     from digitbench.charts.files import check_target
     from digitbench.commands.outputs import Outputs
     from digitbench.commands.plot import picture_path, save
@@ -57,5 +56,7 @@ def history(
         check_seconds(trainings)
     print_runs(trainings, console)
     if picture:
+        from digitbench.charts import trainings as charts
+
         save(charts.figure(trainings, by), target, console)
     write_json(json, to_json(trainings, target if picture else None))

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from digitbench.backend import Scores
     from digitbench.bundle import Bundle
     from digitbench.data import Dataset, Split
-    from digitbench.records.recipes import Recipe
     from digitbench.system.progress import Progress
 
     Picture = Figure | alt.VConcatChart
@@ -90,8 +89,10 @@ def samples(
     from digitbench.charts import samples
     from digitbench.charts.files import IMAGES
 
+    bundle = Bundle(run) if run else None
+    _check_dataset(bundle, dataset)
     _draw_digits(
-        ["samples"], Bundle(run) if run else None, dataset, data, output,
+        ["samples"], bundle, dataset, data, output,
         lambda digits, _: samples.figure(digits, per_class=per_class, seed=seed), IMAGES,
     )  # fmt: skip
 
@@ -128,7 +129,8 @@ def augmented(
     if run and recipe:
         raise UsageError(f"--recipe {recipe}: {run} knows what it was trained by; drop one of the two")
     bundle = None if recipe else Bundle(run)
-    recipe_to_draw = _deforming_recipe(bundle, recipe)
+    _check_dataset(bundle, dataset)
+    recipe_to_draw = augmented.deforming_recipe(bundle, recipe)
 
     def draw(digits: Dataset, progress: Progress) -> Figure:
         versions = augmented.versions(digits, recipe_to_draw, seed=seed, epochs=epochs, progress=progress)
@@ -237,19 +239,24 @@ def draw_training(bundle: Bundle, digits: Dataset, console: Console) -> None:
 
     scores, test = bundle.reference_scores(), digits.test
     class_probabilities, about = probabilities(scores, bundle.manifest.output.activation), _description(bundle)
-    pictures: dict[str, Callable[[], Picture]] = {
-        "history": lambda: trainings.figure(read([bundle])),
-        "predictions": lambda: predictions.figure(test, class_probabilities, about),
-        "confusion": lambda: confusion.figure(scores, test.labels, about),
-    }
     try:
         files.check_target()
+        pictures: dict[str, Callable[[], Picture]] = {
+            "history": lambda: trainings.figure(read([bundle])),
+            "predictions": lambda: predictions.figure(test, class_probabilities, about),
+            "confusion": lambda: confusion.figure(scores, test.labels, about),
+        }
         for name, draw in pictures.items():
             files.save(draw(), bundle.path / PLOTS / f"{name}.png")
     except (MissingRuntimeError, ResultsError) as exc:
         print_line(f"Not all was drawn: {exc}; `digitbench plot` draws it later", console, "yellow")
         return
     print_line(f"Drawn: {bundle.path / PLOTS}: {', '.join(f'{name}.png' for name in pictures)}", console, "dim")
+
+
+def _check_dataset(bundle: Bundle | None, dataset: str | None) -> None:
+    if bundle and dataset:
+        raise UsageError(f"--dataset {dataset}: {bundle.path} knows what it was trained on; drop one of the two")
 
 
 def _draw_digits(
@@ -269,8 +276,6 @@ def _draw_digits(
     """
     from digitbench.charts.files import check_target
 
-    if bundle and dataset:
-        raise UsageError(f"--dataset {dataset}: {bundle.path} knows what it was trained on; drop one of the two")
     check_target(output or picture_path(bundle, name_parts), packages)
     console = open_console()
     with show_progress(console) as progress:
@@ -286,30 +291,6 @@ def _draw_digits(
     if bundle is None or digits.fingerprint != bundle.dataset.fingerprint:
         name_parts.append(digits.name)
     save(picture, output or picture_path(bundle, name_parts), console)
-
-
-def _deforming_recipe(bundle: Bundle | None, name: str | None) -> Recipe:
-    """Find a bundle's recipe, or the one of that name.
-
-    Raises
-    ------
-    BundleError
-        The bundle was imported, or its recipe can't be read.
-    UsageError
-        It deforms nothing, or there is none of that name.
-    """
-    from digitbench.charts import augmented
-    from digitbench.records import recipes
-
-    recipe = augmented.read(bundle) if bundle else recipes.find(name or recipes.DEFAULT)
-    if recipe.deformation:
-        return recipe
-    other_names = [preset.name for preset in recipes.RECIPES.values() if preset.deformation]
-    source = f"{bundle.path} ({recipe.name})" if bundle else f"--recipe {name}"
-    raise UsageError(
-        f"{source}: it trains on images as they are, so there is nothing to draw; recipes "
-        f"that deform them: {', '.join(other_names)}"
-    )
 
 
 def _draw_scored(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,7 +10,7 @@ import typer
 from digitbench.errors import ResultsError, UsageError, unknown
 
 if TYPE_CHECKING:
-    from altair.typing import ChartType
+    pass
 
 
 LATENCY_EPILOG = (
@@ -54,9 +53,7 @@ def latency(
     output: OutputOption = None,
 ) -> None:
     """Draw how the latencies of every timed call are distributed, with p50, p99 and the slowest call."""
-    from digitbench.charts.latency import KINDS, figure
-
-    _draw("latency", figure, KINDS, result, output, kind=kind, threads=threads, batch_size=batch_size)
+    _draw("latency", result, output, kind=kind, threads=threads, batch_size=batch_size)
 
 
 def pareto(
@@ -67,9 +64,7 @@ def pareto(
     output: OutputOption = None,
 ) -> None:
     """Draw accuracy against latency, memory or size: the front, and who can't be told apart."""
-    from digitbench.charts.pareto import AGAINST, figure
-
-    _draw("pareto", figure, AGAINST, result, output, against=against, threads=threads, batch_size=batch_size)
+    _draw("pareto", result, output, against=against, threads=threads, batch_size=batch_size)
 
 
 def sweep(
@@ -78,27 +73,23 @@ def sweep(
     output: OutputOption = None,
 ) -> None:
     """Draw throughput over batch sizes or threads, and where it saturates."""
-    from digitbench.charts.sweep import METRICS, figure
-
-    _draw("sweep", figure, METRICS, result, output, metric=metric)
+    _draw("sweep", result, output, metric=metric)
 
 
-def _draw(
-    name: str, figure: Callable[..., ChartType], choices: Sequence[str], result: Path | None, output: Path | None,
-    **options: Any,
-) -> None:  # fmt: skip
+def _draw(name: str, result: Path | None, output: Path | None, **options: Any) -> None:
     """Read results, draw them, and say where the picture is.
 
     Parameters
     ----------
     name
-        What the picture's file is called after, where no file is named.
-    figure
-        Gets the results and the options.
-    choices
-        Values of the first option; the picture's file is called after it too, unless it is the first of these.
+        The chart's module. The picture's file is called after it, where no file is named.
+    options
+        For `figure` there. The first is one of its `CHOICES`; the file is called after it too, except after the
+        default.
     """
-    from digitbench.charts import files, vega
+    from importlib import import_module
+
+    from digitbench.charts import files
     from digitbench.charts.groups import headline
     from digitbench.commands.find_results import results_file_of
     from digitbench.commands.options import open_console
@@ -106,17 +97,19 @@ def _draw(
     from digitbench.report.terminal_table import print_line
     from digitbench.system.text import shown_name
 
+    files.check_target()
+    module = import_module(f"digitbench.charts.{name}")
     option, choice = next(iter(options.items()))
-    if choice not in choices:
-        raise UsageError(f"--{option}: {unknown('choice', choice, choices)}")
+    if choice not in module.CHOICES:
+        raise UsageError(f"--{option}: {unknown('choice', choice, module.CHOICES)}")
     results_path = results_file_of(result)
-    kind = name if choice == choices[0] else f"{name}-{choice}"
+    kind = name if choice == module.CHOICES[0] else f"{name}-{choice}"
     target = output or results_path.with_name(f"{results_path.stem}-{kind}.png")
     files.check_target(target)
     results = Results.read(results_path)
     try:
-        chart = figure(results, **options)
+        chart = module.figure(results, **options)
     except (ResultsError, UsageError) as exc:
         raise type(exc)(f"{results_path}: {exc}") from exc
-    files.save(chart, target, f"{vega.title_of(chart)}; {headline(results)}")
+    files.save(chart, target, suffix=f"; {headline(results)}")
     print_line(f"Drawn: {shown_name(target)}", open_console())

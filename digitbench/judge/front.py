@@ -1,6 +1,6 @@
 """Numbers for a picture of candidates: which are on the front, which tie, where labels fit.
 
-Matplotlib's pictures and pages share it. Nothing here draws.
+Nothing here draws.
 """
 
 from __future__ import annotations

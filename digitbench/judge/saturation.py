@@ -33,12 +33,13 @@ def saturation(rows_by_size: RowsBySize) -> str:
 
 def _shares(row: Row, larger_row: Row) -> list[float]:
     """Throughput divided by that of a larger batch size: in each generation that both have, or over all calls."""
-    rates, larger_rates = _by_generation(row), _by_generation(larger_row)
+    rates, larger_rates = rates_by_generation(row), rates_by_generation(larger_row)
     shared = [rates[index] / larger_rates[index] for index in rates if index in larger_rates]
     return shared or [(row.throughput_per_s or 0.0) / (larger_row.throughput_per_s or 1.0)]
 
 
-def _by_generation(row: Row) -> dict[int, float]:
+def rates_by_generation(row: Row) -> dict[int, float]:
+    """Give the throughput of each generation, by its index."""
     rate, batch_size = METRICS["throughput"].sample, row.batch_size or 1
     assert rate
     return {generation.index: rate(generation, batch_size) for generation in row.generations if generation.seconds > 0}

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from journeys.helpers import copied, rewrite_manifest
+from matplotlib.figure import Figure
 
 from core.helpers import one_printable_line
 from core.read_charts import check_lettering
@@ -107,7 +108,7 @@ def test_nothing_is_cut_off_and_no_words_lie_on_others(digits: Dataset, referenc
 def test_a_png_has_a_palette_where_that_costs_no_shades(tmp_path: Path, picture: str, mode: str) -> None:
     from PIL import Image
 
-    figure = canvas.blank(3, 2)
+    figure = Figure((3, 2), layout="constrained")
     axes = figure.subplots()
     if picture == "lines":
         axes.plot([1, 2, 3], [1, 3, 2], "o-")
@@ -318,5 +319,5 @@ def test_a_first_layer_of_other_inputs_and_broken_weights_are_one_line(tmp_path:
 def test_a_place_that_is_a_file_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ResultsError, match="can't be written") as caught:
-        files.save(canvas.blank(3, 2), tmp_path / "file" / "history.png", "nothing")
+        files.save(Figure(), tmp_path / "file" / "history.png", "nothing")
     assert one_printable_line(str(caught.value))

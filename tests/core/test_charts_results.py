@@ -131,7 +131,7 @@ def test_names_are_text_of_any_length(two: Results) -> None:
 
 
 def test_each_picture_has_a_name_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(files, "save", lambda chart, target, title: target.touch())
+    monkeypatch.setattr(files, "save", lambda chart, target, suffix: target.touch())
     results_path = tmp_path / "found.json"
     results_path.write_text(grid(NAMES[:2], (1, 8), (1,)).dumps(), encoding="utf-8")
     for kind, against, metric in (("violin", "latency", "throughput"), ("ecdf", "size", "latency")):
@@ -206,7 +206,7 @@ def test_no_call_is_left_out_of_a_violin() -> None:
 
 def test_the_axis_goes_to_the_slowest_call(many: Results) -> None:
     slowest = max(row.latency_us.max for row in many.rows if row.latency_us)
-    for kind in latency.KINDS:
+    for kind in latency.CHOICES:
         chart = latency.figure(many, kind=kind)
         domains = [unit["encoding"]["x"]["scale"]["domain"] for unit in layers(vega.spec(chart))
                    if unit["encoding"]["x"].get("scale")]  # fmt: skip

@@ -22,6 +22,7 @@ from digitbench import data
 from digitbench.bundle import Bundle
 from digitbench.evaluate import accuracy
 from digitbench.images.reading import prepared
+from journeys.helpers import first_on_path
 
 SIZE = 224
 DIGITS = (0, 2, 3, 5)
@@ -231,13 +232,13 @@ def test_what_makes_no_sense_is_refused_before_anything_is_done(
     ],
 )
 def test_what_is_missing_is_said_with_what_installs_it(
-    cli: Cli, tmp_path: Path, trained: Bundle, album: Path, module: str, message: str
+    tmp_path: Path, trained: Bundle, album: Path, module: str, message: str
 ) -> None:
     hiding = tmp_path / "first" / "sitecustomize.py"
     hiding.parent.mkdir()
     hiding.write_text(f"import sys\nsys.modules['{module}'] = None\n")
     files = [album / "0.png", album / "phone.heic"]
-    done = cli("predict", trained.path, *files, "-b", "onnx", env={"PYTHONPATH": str(hiding.parent)})
+    done = run_cli("predict", trained.path, *files, "-b", "onnx", cwd=tmp_path, env=first_on_path(hiding.parent))
     if module == "PIL":
         assert complaint(done) == message
     else:  # the others are read all the same
