@@ -1,7 +1,8 @@
 """What a notebook shows of a bundle, of results and of a choice: small HTML tables, legible on white and on black.
 
-Colours are the notebook's own (``currentColor``, and a grey that is half see-through), styles stand in the elements,
-and there is no script. All text is escaped, since names and errors are other people's.
+Colours are the notebook's own (``currentColor``, and a grey that is half see-through) but those of the training's
+picture, which is on white; styles stand in the elements, and there is no script. All text is escaped, since names and
+errors are other people's.
 """
 
 from __future__ import annotations
@@ -9,11 +10,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from html import escape
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from digitbench.bundle import history
 from digitbench.bundle.history import History
 from digitbench.bundle.listing import describe
+from digitbench.bundle.trainings import read as trainings_of
 from digitbench.errors import BundleError, one_line
 from digitbench.judge.faults import invalid_rows
 from digitbench.report.bundle_page import artifact_columns, leaders
@@ -31,10 +34,8 @@ if TYPE_CHECKING:
     from digitbench.judge.choice import Choice
     from digitbench.records.results import Results
 
-LEAST_WORTH, ARTIFACT_WORTH = (
-    5.0,
-    70.0,
-)  # columns of less worth are left to the terminal, which has the room, and to the JSON
+# Columns of less worth are left to the terminal, which has the room, and to the JSON.
+LEAST_WORTH, ARTIFACT_WORTH = 5.0, 70.0
 LONG = 50  # characters: from then on a cell is broken into lines
 TABLE = "border-collapse:collapse;font-size:inherit;font-variant-numeric:tabular-nums;margin:6px 0 2px"
 LINE = "border-bottom:1px solid rgba(128,128,128,.35)"
@@ -80,15 +81,23 @@ def bundle_html(bundle: Bundle) -> str:
     about = f"{bundle.recipe_name} on {bundle.dataset.name} [{bundle.dataset.fingerprint}]"
     about += f", imported from {bundle.manifest.imported.source}" if bundle.manifest.imported else ""
     columns = [column for column in artifact_columns(bundle) if column.worth >= ARTIFACT_WORTH]
-    bars = (
-        [_line(f"{title:<21}{bars}  {values}", MONOSPACE) for title, bars, values in curves(training)]
-        if training
-        else []
-    )
+    lines = [f"{title:<21}{bars}  {values}" for title, bars, values in curves(training)] if training else []
     return _block(
-        _line(bundle.name, BOLD), _line(about), _line(summary), *([_line(note, FAINT)] if note else []), *bars,
+        _line(bundle.name, BOLD), _line(about), _line(summary), *([_line(note, FAINT)] if note else []),
+        *(_line(line, MONOSPACE) for line in lines), _picture(bundle) if training else "",
         _html(Table(columns, bundle.artifacts)),
     )  # fmt: skip
+
+
+def _picture(bundle: Bundle) -> str:
+    """Draw how its training went; nothing where what draws charts isn't installed."""
+    from digitbench.charts import files, trainings, vega
+
+    if any(find_spec(module) is None for module in files.CHARTS):
+        return ""
+    runs = trainings_of([bundle])
+    drawn = vega.svg(trainings.chart(runs), trainings.title(runs))
+    return f"<div>{drawn}</div>"
 
 
 def _metrics(bundle: Bundle) -> str:

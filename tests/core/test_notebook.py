@@ -24,6 +24,9 @@ FILES = sorted(FORMATS.glob("results-*.json"))
 NASTY = "<script>alert('x')</script>&\"\n<img src=x>"
 
 
+SVG = {"svg", "title", "defs", "clippath", "g", "path", "rect", "line", "text", "image"}
+
+
 class Page(HTMLParser):
     """The cells and texts of a page, after checking that what is opened is closed in order."""
 
@@ -60,9 +63,7 @@ class Page(HTMLParser):
 def check(html: str) -> Page:
     """Check that a page is well-formed, runs nothing and leaves colours to the notebook; return it."""
     page = Page(html)
-    assert page.seen <= {
-        "div", "table", "thead", "tbody", "tr", "th", "td",
-    }, "plain tables and text alone"  # fmt: skip
+    assert page.seen <= {"div", "table", "thead", "tbody", "tr", "th", "td", *SVG}, "tables, text and a picture alone"
     assert not [style for style in page.styles if re.search(r"(?<![-\w])color:|background:(?!none)|url\(", style)]
     assert len({len(cells) for cells in page.rows}) <= 1, "every row has a cell for each head"
     return page
@@ -112,6 +113,7 @@ def test_a_bundle_shows_its_metrics_its_artifacts_and_its_training(bundle: Bundl
     assert page.rows[1][:2] == ["npz", "fp32"]
     assert "random on digits" in page.text
     assert "5 parameters" in page.text
+    assert page.seen >= {"svg", "path"}, "the curves are drawn, too"
     for curve in ("█▁  2.0000 → 1.0000", "▅▆  1.5000 → 1.7500", "▁█  50.00% → 100.00%", "▁▅  50.00% → 75.00%"):
         assert curve in page.text
 
