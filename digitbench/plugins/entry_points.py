@@ -51,13 +51,14 @@ def load(entry_point: metadata.EntryPoint, contract: type[Contract]) -> type[Con
     PluginError
         What the entry point names is not there, not a subclass of `contract`, or lacks one of its members.
     """
+    plugin = f"{contract.__name__.lower()} {entry_point.name!r} of {distribution_of(entry_point).name}"
     try:
         plugin_class = entry_point.load()
-        if not (isinstance(plugin_class, type) and issubclass(plugin_class, contract)):
-            raise TypeError(f"{entry_point.value} is not a subclass of {contract.__module__}.{contract.__name__}")
-        if lacking := sorted(getattr(plugin_class, "__abstractmethods__", ())):
-            raise TypeError(f"{entry_point.value} lacks {', '.join(lacking)}; its author can add that")
-    except (AttributeError, TypeError) as exc:
-        kind, distribution = contract.__name__.lower(), distribution_of(entry_point).name
-        raise PluginError(f"{kind} {entry_point.name!r} of {distribution}: {exc}") from exc
+    except AttributeError as exc:
+        raise PluginError(f"{plugin}: {exc}") from exc
+    if not (isinstance(plugin_class, type) and issubclass(plugin_class, contract)):
+        base = f"{contract.__module__}.{contract.__name__}"
+        raise PluginError(f"{plugin}: {entry_point.value} is not a subclass of {base}")
+    if lacking := sorted(getattr(plugin_class, "__abstractmethods__", ())):
+        raise PluginError(f"{plugin}: {entry_point.value} lacks {', '.join(lacking)}; its author can add that")
     return plugin_class

@@ -15,6 +15,11 @@ PLUGIN = """
 
     class Sketch(Backend):
         format = "onnx"
+        runtime = None
+
+        def __init__(self, artifact, *, threads): ...
+        def predict(self, images): ...
+        def close(self): ...
 """
 
 
