@@ -206,7 +206,7 @@ def test_every_candidate_of_a_trained_model_is_told(cli: Cli, tmp_path: Path, tr
     assert len(results.pairs) == len(names) * (len(names) - 1) / 2
     for part in ("top-1 is", "certified", "Each against each", "Reliability"):
         assert part in done.stdout
-    assert all(f"{name}: top-1 " in done.stdout for name in names)
+    assert all(f"{' '.join(name)}: top-1 " in done.stdout for name in names)
 
 
 def test_json_on_standard_output_has_it_for_itself(cli: Cli, tmp_path: Path, brittle: Bundle) -> None:
