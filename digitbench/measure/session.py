@@ -130,7 +130,11 @@ class _Facts:
         self, bundle: Bundle, dataset: Dataset, images: int, plan: Plan | None, earlier: Results | None,
         has_reference: bool,
     ) -> None:  # fmt: skip
-        self._manifest, self._has_reference = bundle.manifest, has_reference
+        self._has_reference = has_reference
+        # Looked up once: while others are timed, this process should do next to nothing.
+        self._caveats = {
+            artifact.path: caveats.uncertified(bundle.manifest, artifact.path) for artifact in bundle.artifacts
+        }
         self.classes: dict[Setup, tuple[ClassResult, ...]] = {}
         described = {
             "name": bundle.name,
@@ -160,7 +164,7 @@ class _Facts:
     def _completed(self, row: Row) -> Row:
         classes = self.classes.get(row.key[:3], row.classes)
         row_agreement = row.agreement if self._has_reference else None
-        caveat = caveats.uncertified(self._manifest, row.artifact.path) if row.artifact else ""
+        caveat = self._caveats.get(row.artifact.path) if row.artifact else ""
         if row_agreement and caveat:
             row_agreement = replace(row_agreement, certificate=None, uncertified=caveat)
         return replace(row, classes=classes, agreement=row_agreement)

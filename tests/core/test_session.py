@@ -12,7 +12,7 @@ from core.helpers import one_printable_line
 from core.pools import FakePools, FakeWorker, ProgressRecorder
 from digitbench import data
 from digitbench.backend import Scores
-from digitbench.bundle import Bundle
+from digitbench.bundle import Bundle, caveats
 from digitbench.bundle.manifest import Manifest
 from digitbench.data import Dataset
 from digitbench.errors import UsageError
@@ -94,6 +94,20 @@ def test_of_a_model_whose_answers_depend_on_the_batch_nothing_is_certified(
                 "its answers depend on the batch: one image at a time 3 of 64 labels differ, scores by up to 0.2 of "
                 "the largest"
             )
+
+
+def test_nothing_is_looked_up_again_while_others_are_timed(
+    run: Run, stage: FakePools, untrained: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def uncertified(manifest: Manifest, path: str) -> str:
+        asked.append(path)
+        return ""
+
+    monkeypatch.setattr(caveats, "uncertified", uncertified)
+    assert len(run().rows) == 2
+    assert asked == [artifact.path for artifact in untrained.artifacts]
 
 
 def test_an_evaluation_has_no_settings_and_no_floor(run: Run, stage: FakePools) -> None:
