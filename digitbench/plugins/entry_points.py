@@ -51,14 +51,18 @@ def load(entry_point: metadata.EntryPoint, contract: type[Contract]) -> type[Con
     PluginError
         What the entry point names is not there, not a subclass of `contract`, or lacks one of its members.
     """
-    plugin = f"{contract.__name__.lower()} {entry_point.name!r} of {distribution_of(entry_point).name}"
     try:
         plugin_class = entry_point.load()
     except AttributeError as exc:
-        raise PluginError(f"{plugin}: {exc}") from exc
+        raise PluginError(f"{_described(entry_point, contract)}: {exc}") from exc
     if not (isinstance(plugin_class, type) and issubclass(plugin_class, contract)):
         base = f"{contract.__module__}.{contract.__name__}"
-        raise PluginError(f"{plugin}: {entry_point.value} is not a subclass of {base}")
-    if lacking := sorted(getattr(plugin_class, "__abstractmethods__", ())):
-        raise PluginError(f"{plugin}: {entry_point.value} lacks {', '.join(lacking)}; its author can add that")
+        raise PluginError(f"{_described(entry_point, contract)}: {entry_point.value} is not a subclass of {base}")
+    if lacking := ", ".join(sorted(getattr(plugin_class, "__abstractmethods__", ()))):
+        problem = f"{entry_point.value} lacks {lacking}; its author can add that"
+        raise PluginError(f"{_described(entry_point, contract)}: {problem}")
     return plugin_class
+
+
+def _described(entry_point: metadata.EntryPoint, contract: type) -> str:
+    return f"{contract.__name__.lower()} {entry_point.name!r} of {distribution_of(entry_point).name}"
