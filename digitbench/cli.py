@@ -134,6 +134,5 @@ for module in COMMANDS:
     else:
         add(app, getattr(module, command), getattr(module, "EPILOG", ""))
 
-plot.app.command(epilog=plot_results.LATENCY_EPILOG)(plot_results.latency)
-plot.app.command(epilog=plot_results.PARETO_EPILOG)(plot_results.pareto)
-plot.app.command(epilog=plot_results.SWEEP_EPILOG)(plot_results.sweep)
+for results_command in (plot_results.latency, plot_results.pareto, plot_results.sweep):
+    add(plot.app, results_command)

@@ -19,31 +19,37 @@ if TYPE_CHECKING:
     from digitbench.measure.plan import RunProgress
     from digitbench.records.results import Results
 
-EPILOG = (
-    "[b]Examples[/]\n\ndigitbench agree\n\ndigitbench agree -p int8,dynamic --pictures flips\n\n"
-    "digitbench agree runs/mine --pairs --json agreement.json"
-)
-
 
 def agree(
     run: options.RunArgument = None,
     backend: options.BackendOption = None,
     precision: options.PrecisionOption = None,
     threads: options.ThreadsOption = 1,
-    pairs: Annotated[bool, typer.Option("--pairs", help="Hold every two candidates against each other too.")] = False,
-    reliability: Annotated[
-        bool, typer.Option("--reliability", help="Show how often each is right at each confidence.")
-    ] = False,
-    pictures: Annotated[
-        Path | None, typer.Option("--pictures", metavar="DIR", help="Draw the images whose label changed, with both "
-                                  "answers: a PNG for each candidate.")
-    ] = None,
+    pairs: Annotated[bool, typer.Option("--pairs")] = False,
+    reliability: Annotated[bool, typer.Option("--reliability")] = False,
+    pictures: Annotated[Path | None, typer.Option("--pictures", metavar="DIR")] = None,
     json: options.JsonOption = None,
     data: options.OtherDataOption = None,
     limit: options.LimitOption = None,
     quiet: options.QuietOption = False,
-) -> None:  # fmt: skip
-    """Hold each runtime and precision against Keras' stored scores: labels, accuracy, scores, probabilities."""
+) -> None:
+    """Hold each runtime and precision against Keras' stored scores: labels, accuracy, scores, probabilities.
+
+    Parameters
+    ----------
+    pairs
+        Hold every two candidates against each other too.
+    reliability
+        Show how often each is right at each confidence.
+    pictures
+        Draw the images whose label changed, with both answers: a PNG for each candidate.
+
+    Examples
+    --------
+    digitbench agree
+    digitbench agree -p int8,dynamic --pictures flips
+    digitbench agree runs/mine --pairs --json agreement.json
+    """
     from digitbench.bundle import Bundle
     from digitbench.charts.files import IMAGES
     from digitbench.charts.flips import draw_flips

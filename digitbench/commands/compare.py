@@ -9,20 +9,28 @@ import typer
 
 from digitbench.commands.options import AllowMissingOption, ForceOption, GateOption, open_console
 
-EPILOG = (
-    "[b]Examples[/]\n\ndigitbench compare before.json after.json\n\n"
-    "digitbench compare before.json after.json --fail-on latency:10% --fail-on accuracy:0.2pp --fail-on size:5%"
-)
-
 
 def compare(
-    base: Annotated[Path, typer.Argument(metavar="BASE.json", help="Results from before.")],
-    new: Annotated[Path, typer.Argument(metavar="NEW.json", help="Results from after.")],
+    base: Annotated[Path, typer.Argument(metavar="BASE.json")],
+    new: Annotated[Path, typer.Argument(metavar="NEW.json")],
     fail_on: GateOption = None,
     allow_missing: AllowMissingOption = None,
     force: ForceOption = False,
 ) -> None:
-    """Compare two runs by their intervals; with --fail-on, exit code 1 on a regression or a missing candidate."""
+    """Compare two runs by their intervals; with --fail-on, exit code 1 on a regression or a missing candidate.
+
+    Parameters
+    ----------
+    base
+        Results from before.
+    new
+        Results from after.
+
+    Examples
+    --------
+    digitbench compare before.json after.json
+    digitbench compare before.json after.json --fail-on latency:10% --fail-on accuracy:0.2pp --fail-on size:5%
+    """
     from digitbench.commands.outputs import compare_and_gate
     from digitbench.judge.gates import parse_excused, parse_gates
     from digitbench.records.results import Results

@@ -11,27 +11,33 @@ from digitbench.commands import completion
 from digitbench.commands.options import JsonOption
 from digitbench.errors import UsageError, unknown
 
-EPILOG = (
-    "[b]Examples[/]\n\ndigitbench history runs/mine runs/other\n\n"
-    "digitbench history runs/* --by seconds --output curves.svg\n\ndigitbench history --no-picture --json -"
-)
-
 
 def history(
-    runs: Annotated[
-        list[Path] | None,
-        typer.Argument(metavar="[RUN]...", help="Bundles' folders; runs/latest if not given.",
-                       autocompletion=completion.bundles),
-    ] = None,
-    by: Annotated[str, typer.Option(metavar="epochs", help="What the curves run over: epochs or seconds.")] = "epochs",
-    picture: Annotated[bool, typer.Option(help="Draw the curves too.")] = True,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Where to, a .png or .svg; histories.png "
-                                  "here, or below RUN/plots of a single one, if not given.")
-    ] = None,
+    runs: Annotated[list[Path] | None, typer.Argument(metavar="[RUN]...", autocompletion=completion.bundles)] = None,
+    by: Annotated[str, typer.Option(metavar="epochs")] = "epochs",
+    picture: Annotated[bool, typer.Option()] = True,
+    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE")] = None,
     json: JsonOption = None,
-) -> None:  # fmt: skip
-    """Compare trainings: the best epoch of each and its figures, and all their curves in one picture."""
+) -> None:
+    """Compare trainings: the best epoch of each and its figures, and all their curves in one picture.
+
+    Parameters
+    ----------
+    runs
+        Bundles' folders; runs/latest if not given.
+    by
+        What the curves run over: epochs or seconds.
+    picture
+        Draw the curves too.
+    output
+        Where to, a .png or .svg; histories.png here, or below RUN/plots of a single one, if not given.
+
+    Examples
+    --------
+    digitbench history runs/mine runs/other
+    digitbench history runs/* --by seconds --output curves.svg
+    digitbench history --no-picture --json -
+    """
     from digitbench.bundle import Bundle
     from digitbench.bundle.trainings import AXES, check_seconds, read
     from digitbench.charts.files import check_target

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from digitbench.commands import completion
+from digitbench.commands.documented import add
 from digitbench.commands.options import (
     OtherDataOption,
     RunArgument,
@@ -42,6 +44,7 @@ app = typer.Typer(
     epilog=_examples("samples --dataset digits", "predictions --mistakes",
                      "confusion runs/mine --backend tflite --precision int8 --output confusion.svg"),
 )  # fmt: skip
+command = partial(add, app)
 
 OutputOption = Annotated[
     Path | None, typer.Option("--output", "-o", metavar="FILE", help="Where to, a .png or .svg; below RUN/plots if not "
@@ -70,21 +73,32 @@ def plot(context: typer.Context) -> None:
         raise typer.Exit
 
 
-@app.command(
-    epilog=_examples("samples", "samples --data photos --per-class 20", "samples runs/mine --output digits.svg")
-)
+@command
 def samples(
-    run: Annotated[
-        Path | None, typer.Argument(metavar="[RUN]", help="A bundle, to see the data that it was trained on.",
-                                    autocompletion=completion.bundles)
-    ] = None,
+    run: Annotated[Path | None, typer.Argument(metavar="[RUN]", autocompletion=completion.bundles)] = None,
     dataset: OneDatasetOption = None,
     data: OtherDataOption = None,
-    per_class: Annotated[int, typer.Option(metavar="N", min=1, max=60, help="Images of each digit.")] = 12,
-    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Of their choice.")] = 0,
+    per_class: Annotated[int, typer.Option(metavar="N", min=1, max=60)] = 12,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1)] = 0,
     output: OutputOption = None,
-) -> None:  # fmt: skip
-    """Draw a row of images for each digit, and say how many there are."""
+) -> None:
+    """Draw a row of images for each digit, and say how many there are.
+
+    Parameters
+    ----------
+    run
+        A bundle, to see the data that it was trained on.
+    per_class
+        Images of each digit.
+    seed
+        Of their choice.
+
+    Examples
+    --------
+    digitbench plot samples
+    digitbench plot samples --data photos --per-class 20
+    digitbench plot samples runs/mine --output digits.svg
+    """
     from digitbench.bundle import Bundle
     from digitbench.charts import samples
     from digitbench.charts.files import IMAGES
@@ -97,31 +111,36 @@ def samples(
     )  # fmt: skip
 
 
-@app.command(
-    epilog=_examples(
-        "augmented runs/mine",
-        "augmented --recipe dense-champion --dataset digits --epochs 12 --output deformed.svg",
-    )
-)
+@command
 def augmented(
-    run: Annotated[
-        Path | None, typer.Argument(metavar="[RUN]", help="A bundle's folder: what it was trained on; runs/latest if "
-                                    "neither this nor --recipe is given.", autocompletion=completion.bundles)
-    ] = None,
+    run: Annotated[Path | None, typer.Argument(metavar="[RUN]", autocompletion=completion.bundles)] = None,
     recipe: Annotated[
-        str | None, typer.Option("--recipe", "-r", metavar="NAME", help="What a named recipe would be trained on.",
-                                 autocompletion=completion.recipes)
+        str | None, typer.Option("--recipe", "-r", metavar="NAME", autocompletion=completion.recipes)
     ] = None,
     dataset: OneDatasetOption = None,
     data: OtherDataOption = None,
-    epochs: Annotated[int, typer.Option(metavar="N", min=1, max=30, help="Deformed versions of each digit.")] = 8,
-    seed: Annotated[
-        int | None, typer.Option(min=0, max=2**32 - 1, help="Of the deformations, and of the choice of digits; the "
-                                 "recipe's own if not given.")
-    ] = None,
+    epochs: Annotated[int, typer.Option(metavar="N", min=1, max=30)] = 8,
+    seed: Annotated[int | None, typer.Option(min=0, max=2**32 - 1)] = None,
     output: OutputOption = None,
-) -> None:  # fmt: skip
-    """Draw training digits as they are, and as each epoch of an augmented training sees them."""
+) -> None:
+    """Draw training digits as they are, and as each epoch of an augmented training sees them.
+
+    Parameters
+    ----------
+    run
+        A bundle's folder: what it was trained on; runs/latest if neither this nor --recipe is given.
+    recipe
+        What a named recipe would be trained on.
+    epochs
+        Deformed versions of each digit.
+    seed
+        Of the deformations, and of the choice of digits; the recipe's own if not given.
+
+    Examples
+    --------
+    digitbench plot augmented runs/mine
+    digitbench plot augmented --recipe dense-champion --dataset digits --epochs 12 --output deformed.svg
+    """
     from digitbench.bundle import Bundle
     from digitbench.charts import augmented
     from digitbench.charts.files import IMAGES
@@ -141,9 +160,15 @@ def augmented(
     _draw_digits(name_parts, bundle, dataset, data, output, draw, IMAGES)
 
 
-@app.command(epilog=_examples("history", "history runs/mine --output history.svg"))
+@command
 def history(run: RunArgument = None, output: OutputOption = None) -> None:
-    """Draw loss and accuracy by epoch, the best epoch, and where overfitting begins."""
+    """Draw loss and accuracy by epoch, the best epoch, and where overfitting begins.
+
+    Examples
+    --------
+    digitbench plot history
+    digitbench plot history runs/mine --output history.svg
+    """
     from digitbench.bundle import Bundle
     from digitbench.bundle.trainings import read
     from digitbench.charts import trainings
@@ -155,24 +180,34 @@ def history(run: RunArgument = None, output: OutputOption = None) -> None:
     save(trainings.figure(read([bundle])), target, open_console())
 
 
-@app.command(
-    epilog=_examples(
-        "predictions",
-        "predictions runs/mine --mistakes --count 40",
-        "predictions --mistakes --backend tflite --precision int8",
-    )
-)
+@command
 def predictions(
     run: RunArgument = None,
-    mistakes: Annotated[bool, typer.Option("--mistakes", help="What is labelled wrongly, the worst first.")] = False,
+    mistakes: Annotated[bool, typer.Option("--mistakes")] = False,
     backend: OneBackendOption = None,
     precision: OnePrecisionOption = None,
-    count: Annotated[int, typer.Option(metavar="N", min=1, max=200, help="Images at most.")] = 20,
-    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Of their choice, without --mistakes.")] = 0,
+    count: Annotated[int, typer.Option(metavar="N", min=1, max=200)] = 20,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1)] = 0,
     data: OtherDataOption = None,
     output: OutputOption = None,
-) -> None:  # fmt: skip
-    """Draw test images with their labels and the probability of every digit."""
+) -> None:
+    """Draw test images with their labels and the probability of every digit.
+
+    Parameters
+    ----------
+    mistakes
+        What is labelled wrongly, the worst first.
+    count
+        Images at most.
+    seed
+        Of their choice, without --mistakes.
+
+    Examples
+    --------
+    digitbench plot predictions
+    digitbench plot predictions runs/mine --mistakes --count 40
+    digitbench plot predictions --mistakes --backend tflite --precision int8
+    """
     from digitbench.charts import predictions
     from digitbench.evaluate.accuracy import probabilities
 
@@ -209,13 +244,24 @@ def scored(
     )
 
 
-@app.command(epilog=_examples("weights", "weights runs/mine --count 128"))
+@command
 def weights(
     run: RunArgument = None,
-    count: Annotated[int, typer.Option(metavar="N", min=1, max=400, help="Units at most.")] = 64,
+    count: Annotated[int, typer.Option(metavar="N", min=1, max=400)] = 64,
     output: OutputOption = None,
 ) -> None:
-    """Draw what the units of the first layer look for, the strongest first."""
+    """Draw what the units of the first layer look for, the strongest first.
+
+    Parameters
+    ----------
+    count
+        Units at most.
+
+    Examples
+    --------
+    digitbench plot weights
+    digitbench plot weights runs/mine --count 128
+    """
     from digitbench.bundle import Bundle
     from digitbench.charts import weights
     from digitbench.charts.files import IMAGES, check_target

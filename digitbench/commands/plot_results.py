@@ -13,21 +13,6 @@ if TYPE_CHECKING:
     pass
 
 
-LATENCY_EPILOG = (
-    "violin shows where calls cluster, a line for each candidate; ecdf shows the tails: how many calls take as long or "
-    "longer, on a logarithmic axis.\n\n"
-    "[b]Examples[/]\n\ndigitbench plot latency\n\ndigitbench plot latency --kind ecdf --output tails.svg\n\n"
-    "digitbench plot latency runs/mine/results/bench-2026-11-21T12-39-50.json --batch-size 32 --threads 2"
-)
-PARETO_EPILOG = (
-    "[b]Examples[/]\n\ndigitbench plot pareto\n\ndigitbench plot pareto runs/mine --against memory\n\n"
-    "digitbench plot pareto results.json --batch-size 32 --output front.svg"
-)
-SWEEP_EPILOG = (
-    "[b]Examples[/]\n\ndigitbench bench --batch-size 1,8,32,128,512 --threads 1,2\n\ndigitbench plot sweep\n\n"
-    "digitbench plot sweep runs/mine --metric latency --output latency.svg"
-)
-
 ResultArgument = Annotated[
     Path | None, typer.Argument(metavar="[RESULT]", help="A file that bench saved, or a bundle's folder: its newest; "
                                 "that of runs/latest if not given.")
@@ -47,32 +32,73 @@ BatchSizeOption = Annotated[
 
 def latency(
     result: ResultArgument = None,
-    kind: Annotated[str, typer.Option(metavar="violin", help="violin or ecdf.")] = "violin",
+    kind: Annotated[str, typer.Option(metavar="violin")] = "violin",
     threads: ThreadsOption = None,
     batch_size: BatchSizeOption = None,
     output: OutputOption = None,
 ) -> None:
-    """Draw how the latencies of every timed call are distributed, with p50, p99 and the slowest call."""
+    """Draw how the latencies of every timed call are distributed, with p50, p99 and the slowest call.
+
+    Parameters
+    ----------
+    kind
+        violin or ecdf.
+
+    Notes
+    -----
+    violin shows where calls cluster, a line for each candidate; ecdf shows the tails: how many calls take as long or
+    longer, on a logarithmic axis.
+
+    Examples
+    --------
+    digitbench plot latency
+    digitbench plot latency --kind ecdf --output tails.svg
+    digitbench plot latency runs/mine/results/bench-2026-11-21T12-39-50.json --batch-size 32 --threads 2
+    """
     _draw("latency", result, output, kind=kind, threads=threads, batch_size=batch_size)
 
 
 def pareto(
     result: ResultArgument = None,
-    against: Annotated[str, typer.Option(metavar="latency", help="latency, memory or size.")] = "latency",
+    against: Annotated[str, typer.Option(metavar="latency")] = "latency",
     threads: ThreadsOption = None,
     batch_size: BatchSizeOption = None,
     output: OutputOption = None,
 ) -> None:
-    """Draw accuracy against latency, memory or size: the front, and who can't be told apart."""
+    """Draw accuracy against latency, memory or size: the front, and who can't be told apart.
+
+    Parameters
+    ----------
+    against
+        latency, memory or size.
+
+    Examples
+    --------
+    digitbench plot pareto
+    digitbench plot pareto runs/mine --against memory
+    digitbench plot pareto results.json --batch-size 32 --output front.svg
+    """
     _draw("pareto", result, output, against=against, threads=threads, batch_size=batch_size)
 
 
 def sweep(
     result: ResultArgument = None,
-    metric: Annotated[str, typer.Option(metavar="throughput", help="throughput or latency.")] = "throughput",
+    metric: Annotated[str, typer.Option(metavar="throughput")] = "throughput",
     output: OutputOption = None,
 ) -> None:
-    """Draw throughput over batch sizes or threads, and where it saturates."""
+    """Draw throughput over batch sizes or threads, and where it saturates.
+
+    Parameters
+    ----------
+    metric
+        throughput or latency.
+
+    Examples
+    --------
+    digitbench bench --batch-size 1,8,32,128,512 --threads 1,2
+    digitbench plot sweep
+    digitbench plot sweep runs/mine --metric latency --output latency.svg
+    """
     _draw("sweep", result, output, metric=metric)
 
 
