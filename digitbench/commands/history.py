@@ -42,7 +42,7 @@ def history(
     from digitbench.bundle.trainings import AXES, check_seconds, read
     from digitbench.charts.files import check_target
     from digitbench.commands.outputs import Outputs
-    from digitbench.commands.plot import picture_path, save
+    from digitbench.commands.pictures import picture_path, save
     from digitbench.commands.saving import write_json
     from digitbench.report.trainings import print_runs, to_json
 

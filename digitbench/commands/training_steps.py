@@ -49,7 +49,7 @@ def train_and_report(
         The loop and the budget of `digitbench.train.train`.
     """
     from digitbench import export as exporters
-    from digitbench.commands.plot import draw_training
+    from digitbench.commands.pictures import draw_training
     from digitbench.system.native_output import native_output_held
     from digitbench.train import train as train_bundle
 

@@ -20,7 +20,7 @@ from rich.console import Console
 from digitbench import data
 from digitbench.bundle import PLOTS, Bundle
 from digitbench.charts import files as picture_files
-from digitbench.commands.plot import draw_training
+from digitbench.commands.pictures import draw_training
 from digitbench.data import Dataset
 from digitbench.system import files
 from digitbench.testing import random_bundle
