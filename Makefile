@@ -13,8 +13,8 @@ help:            ## list the targets
 quickstart: .venv   ## train, export, and compare every runtime on this machine, in under 3 minutes once installed
 	$(RUN) -m digitbench quickstart
 
-test: .venv      ## run the tests, two files at a time
-	$(RUN) -m pytest -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart=0
+test: .venv      ## run the tests, three files at a time
+	$(RUN) -m pytest -n 3 --dist loadfile --no-loadscope-reorder --max-worker-restart=0
 
 sample: .venv    ## run every tenth of the slow tests, which `make test` leaves out
 	$(RUN) -m pytest -n 2 --dist load -m slow --every 10 --max-worker-restart=0

@@ -239,12 +239,16 @@ def test_one_that_crashes_sleeps_or_raises_stops_nobody(
 def test_a_late_answer_is_kept_for_who_asks_the_same_again(untrained: Bundle) -> None:
     group = ProcessGroup(candidates(untrained, ["numpy"], [None], [1]), "softmax")
     (process,) = group.processes
+    before = psutil.Process().children()
 
     async def ask() -> list[str]:
-        states = [(await process.ask(SEEN.tobytes(), patience=0))["state"]]
-        await asyncio.sleep(0.3)
+        (worker,) = (child for child in psutil.Process().children() if child not in before)
+        worker.suspend()
+        late = await process.ask(SEEN.tobytes(), patience=0)
+        worker.resume()
+        await asyncio.wait_for(asyncio.wrap_future(process._thread.submit(int)), 60)  # after the answer, in its turn
         again = await process.ask(SEEN.tobytes(), patience=0)
-        return [*states, again["state"]]
+        return [late["state"], again["state"]]
 
     try:
         process.start()
