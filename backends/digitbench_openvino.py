@@ -95,7 +95,7 @@ labels = model(images)[0].argmax(axis=1)
         """See `Backend.predict`."""
         if images.shape != self._shape or images.dtype != self._dtype:
             check_images(images, self._io_spec)
-            self._bind(len(images))
+            self._bind(self._io_spec.count(images))
         self._images[...] = images
         self._request.infer(share_outputs=True)
         return self._scores.copy()
@@ -115,11 +115,11 @@ labels = model(images)[0].argmax(axis=1)
 
     def _compile(self, batch: int) -> tuple[Any, Images, Scores]:
         # A fixed shape takes 30 ms to compile, and 1.5 µs a call less than a dynamic one: 5 % at batch 1.
-        if self._io_spec.batch is None:
-            self._model.reshape([batch, *self._io_spec.shape])
+        taken, given = self._io_spec.shapes(batch)
+        if self._io_spec.batch is None or self._model.is_dynamic():
+            self._model.reshape(taken)
         self._compiled: Any = _core().compile_model(self._model, "CPU", self._settings)
-        images = np.empty((batch, *self._io_spec.shape), self._dtype)
-        scores = np.empty((batch, *self._io_spec.answer), self._io_spec.answer_dtype)
+        images, scores = np.empty(taken, self._dtype), np.empty(given, self._io_spec.answer_dtype)
         request = self._compiled.create_infer_request()
         request.set_input_tensor(self._ov.Tensor(images, shared_memory=True))
         output = self._compiled.output(self._io_spec.output) if self._io_spec.output else self._compiled.output(0)

@@ -35,30 +35,35 @@ labels = predict(tf.constant(images)).numpy().argmax(axis=1)
 
         with opening(artifact, "TensorFlow"):
             take_threads(tf, threads)
-            self._loaded, self._serve = _load(tf, artifact)  # the first owns the variables that the second reads
+            self._loaded, serving = _load(tf, artifact)  # the first owns the variables that the second reads
+            self._serve = serving[io_spec.signature or next(iter(serving))]
             self._prepare(tf, io_spec)
 
     def _compile(self) -> Any:
         tf, serve, io_spec = self._tf, self._serve, self._io_spec
-        (argument,) = serve.structured_input_signature[1]
+        specs = serve.structured_input_signature[1]
+        argument = io_spec.input or next(iter(specs))
+        constants = {name: tf.constant(number, specs[name].dtype) for name, number in io_spec.constants}
         output = io_spec.output or next(iter(serve.structured_outputs))
         forward = tf.function(
-            lambda images: serve(**{argument: images})[output], self._shape(), jit_compile=bool(self._compiler)
-        )
+            lambda images: serve(**constants, **{argument: images})[output], self._shape(),
+            jit_compile=bool(self._compiler),
+        )  # fmt: skip
         return forward.get_concrete_function()
 
     @classmethod
     def signature(cls, artifact: Path, *, trusted: bool = False) -> Signature:
         """See `Backend.signature`."""
+        return cls.signatures(artifact, trusted=trusted)[0]
+
+    @classmethod
+    def signatures(cls, artifact: Path, *, trusted: bool = False) -> tuple[Signature, ...]:
+        """See `Backend.signatures`."""
         import tensorflow as tf
 
         with opening(artifact, "TensorFlow"):
             take_threads(tf, 1)
-            _, serve = _load(tf, artifact)
-            inputs, outputs = serve.structured_input_signature[1], serve.structured_outputs
-            return Signature(
-                *(tuple(_tensor(*item) for item in sorted(tensors.items())) for tensors in (inputs, outputs))
-            )
+            return tuple(_signature(name, serve) for name, serve in _load(tf, artifact)[1].items())
 
     @property
     def runtime(self) -> Runtime:
@@ -74,16 +79,24 @@ labels = predict(tf.constant(images)).numpy().argmax(axis=1)
 SERVING = "serving_default"
 
 
-def _load(tf: Any, folder: Path) -> tuple[Any, Any]:
-    """Give the loaded object, which owns the variables, and its serving function: the usual one, or the only one."""
+def _load(tf: Any, folder: Path) -> tuple[Any, dict[str, Any]]:
+    """Give the loaded object, which owns the variables, and its serving functions by name: the usual one first."""
     try:
         loaded = tf.saved_model.load(str(folder))
     except AttributeError:  # of Keras 2, with its optimizer: "'_UserObject' object has no attribute 'add_slot'"
         loaded = _load_graph_alone(tf, folder)
-    signatures = dict(loaded.signatures)
-    if SERVING not in signatures and len(signatures) != 1:
-        raise ValueError(f"it has no signature {SERVING!r}, but {', '.join(sorted(signatures)) or 'none'}")
-    return loaded, signatures.get(SERVING) or next(iter(signatures.values()))
+    names = sorted(loaded.signatures, key=lambda name: (name != SERVING, name))
+    if not names:
+        raise ValueError("it has no signature, so nothing that can be called")
+    return loaded, {name: loaded.signatures[name] for name in names}
+
+
+def _signature(name: str, serve: Any) -> Signature:
+    inputs, outputs = (
+        tuple(_tensor(*item) for item in sorted(tensors.items()))
+        for tensors in (serve.structured_input_signature[1], serve.structured_outputs)
+    )
+    return Signature(inputs, outputs, name)
 
 
 def _load_graph_alone(tf: Any, folder: Path) -> Any:

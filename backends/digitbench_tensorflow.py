@@ -21,7 +21,7 @@ class TensorFlowBackend(Backend):
         self._call: Any = self._compile()
         if io_spec is not NATIVE_SPEC:
             try:
-                self._call(tf.zeros([io_spec.batch or 1, *io_spec.shape], io_spec.dtype))
+                self._call(tf.zeros(io_spec.shapes(io_spec.batch or 1)[0], io_spec.dtype))
             except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError):
                 self._compiler = ""
                 self._call = self._compile()
@@ -34,7 +34,7 @@ class TensorFlowBackend(Backend):
     def _shape(self) -> list[Any]:
         """Give what the function takes."""
         io_spec = self._io_spec
-        return [self._tf.TensorSpec([io_spec.batch, *io_spec.shape], io_spec.dtype)]
+        return [self._tf.TensorSpec(io_spec.shapes(io_spec.batch)[0], io_spec.dtype)]
 
     @property
     def _device(self) -> str:

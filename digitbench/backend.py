@@ -151,10 +151,11 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Signature:
-    """What an artifact takes and gives."""
+    """What an artifact takes and gives; where it can be called in several ways, the one of that name."""
 
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
+    name: str = ""
 
 
 @dataclass(frozen=True)
@@ -173,6 +174,14 @@ class IOSpec:
         Of what is given for one image: ``(10,)``, ``"float32"``.
     trusted
         The user has allowed that code in the file is run.
+    image_axis, answer_axis
+        Where the batch is among the axes of what is taken and given: 0, or -1 for the last; None where there is no such
+        axis: then a call holds one image.
+    signature
+        Of several ways to call it, the name of the one that is used; empty for the usual one.
+    input, constants
+        The images' input, and further ones by name with the number that each is always given; empty where there is but
+        one input.
     """
 
     shape: tuple[int, ...] = (28, 28)
@@ -182,6 +191,23 @@ class IOSpec:
     answer: tuple[int, ...] = (10,)
     answer_dtype: str = "float32"
     trusted: bool = False
+    image_axis: int | None = 0
+    answer_axis: int | None = 0
+    signature: str = ""
+    input: str = ""
+    constants: tuple[tuple[str, float], ...] = ()
+
+    def shapes(self, count: int | None) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+        """Give the shapes of what a call of `count` images takes and gives; a None stays in its place."""
+        return _with_batch(self.shape, self.image_axis, count), _with_batch(self.answer, self.answer_axis, count)
+
+    def count(self, images: npt.NDArray[Any]) -> int:
+        """Say how many images an array holds that a call takes."""
+        return 1 if self.image_axis is None else images.shape[self.image_axis] if images.ndim else 0
+
+
+def _with_batch(shape: tuple[int, ...], axis: int | None, count: int | None) -> tuple[int | None, ...]:
+    return shape if axis is None else (count, *shape) if axis == 0 else (*shape, count)
 
 
 NATIVE_SPEC = IOSpec()
@@ -271,6 +297,11 @@ class Backend(ABC):
         """
         raise NotImplementedError
 
+    @classmethod
+    def signatures(cls, artifact: Path, *, trusted: bool = False) -> tuple[Signature, ...]:
+        """Optional: read every way in which an artifact can be called, the usual one first, where there are several."""
+        return (cls.signature(artifact, trusted=trusted),)
+
     @property
     @abstractmethod
     def runtime(self) -> Runtime:
@@ -337,8 +368,9 @@ def check_images(images: npt.NDArray[Any], io_spec: IOSpec = NATIVE_SPEC) -> Non
     ValueError
         `images` is not a float32 array of shape (n, 28, 28) with n >= 1, or of what `io_spec` says.
     """
-    if images.dtype != io_spec.dtype or images.shape[1:] != io_spec.shape or not len(images):
-        expected_shape = ", ".join(map(str, ("n", *io_spec.shape)))
+    count = io_spec.count(images)
+    if images.dtype != io_spec.dtype or not count or images.shape != io_spec.shapes(count)[0]:
+        expected_shape = ", ".join("n" if size is None else str(size) for size in io_spec.shapes(None)[0])
         raise ValueError(
             f"images must be {io_spec.dtype} of shape ({expected_shape}) with n >= 1; got {images.dtype} "
             f"of shape {images.shape}"

@@ -20,7 +20,8 @@ from digitbench.system.files import measure_size, sha256
 #   2  of artifacts: precisions, accuracy_drop, max_accuracy_drop, flips, calibration; tolerance may be null
 #   3  form (what a model made elsewhere takes and gives) and imported (where it came from, what else was tried, how
 #      well the form fits, whether answers depend on the batch, whether the user accepted it, and which other backends
-#      can't run it)
+#      can't run it); form has normalised, mean, deviation, image_axis, answer_axis, signature and constants where they
+#      aren't as usual, a tried form its log_loss
 SCHEMA = "digitbench.bundle/3"
 READABLE = ("digitbench.bundle/1", "digitbench.bundle/2", SCHEMA)
 
@@ -240,13 +241,17 @@ class Steadiness:
 
 @dataclass(frozen=True)
 class TriedForm:
-    """A model I/O that an import tried: what it is, in words, and how many training images it had right."""
+    """A model I/O that an import tried: what it is, in words, how many training images it had right, and how sure.
+
+    The log loss is in nats, the mean of these images and of shifted ones; None in older bundles.
+    """
 
     form: str
     activation: str
     correct: int
     images: int
     accuracy: float
+    log_loss: float | None = None
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,8 @@ def import_(
     tensor: Annotated[str | None, typer.Option(metavar="NAME")] = None,
     activation: Annotated[str | None, typer.Option(metavar="logits")] = None,
     fit: Annotated[str | None, typer.Option(metavar="pad")] = None,
+    normalised: Annotated[str | None, typer.Option(metavar="image")] = None,
+    signature: Annotated[str | None, typer.Option(metavar="NAME")] = None,
     precision: Annotated[str | None, typer.Option(metavar="int8")] = None,
     export: Annotated[bool, typer.Option()] = True,
     trust: Annotated[bool, typer.Option("--trust")] = False,
@@ -69,7 +71,12 @@ def import_(
     activation
         Of that output: softmax, sigmoid or logits.
     fit
-        How 28 × 28 pixels become more: pad or resize.
+        How 28 × 28 pixels become more or fewer: pad, resize, crop or mean.
+    normalised
+        What each image is divided by: image, rows or columns (their norm), standard (its deviation, less its mean),
+        pixels (the same of each pixel of the training images), imagenet or caffe (means of three channels), or none.
+    signature
+        Of several ways to call it, the name of the one that takes an image and gives ten scores.
     precision
         Its precision, where that can't be read: fp32, fp16, int8 ….
     export
@@ -92,13 +99,15 @@ def import_(
     from digitbench import importing, plugins
     from digitbench.bundle import caveats
     from digitbench.importing.guesses import LAYOUTS, Constraints
+    from digitbench.importing.pixel_values import NORMALISATIONS
+    from digitbench.plugins.model_io import ACTIVATIONS, FITS
     from digitbench.records import precisions
     from digitbench.system.native_output import native_output_held
 
     constraints = Constraints(
         _pixel_range(scale), inverted, _check_choice("--layout", layout, LAYOUTS), tensor,
-        _check_choice("--activation", activation, ("softmax", "sigmoid", "logits")),
-        _check_choice("--fit", fit, ("pad", "resize")),
+        _check_choice("--activation", activation, ACTIVATIONS), _check_choice("--fit", fit, FITS), signature,
+        _check_choice("--normalised", normalised, NORMALISATIONS),
     )  # fmt: skip
     options = importing.Options(
         name or "", constraints, _check_choice("--precision", precision, tuple(precisions.ABOUT)), trust, timeout,
@@ -153,6 +162,11 @@ def _print_summary(bundle: Bundle, console: Console) -> None:
         f"  chosen     of {imported.tried} forms: {_accuracy_text(chosen)} right",
         f"  runner-up  {runner_up.form}: {_accuracy_text(runner_up)} right" if runner_up else "  runner-up  none",
     ]
+    if runner_up and runner_up.accuracy > chosen.accuracy and chosen.log_loss is not None:
+        lines.append(
+            "  why        the runner-up has more right by less than 0.3 points, but is surer where it is wrong: mean "
+            f"log loss {runner_up.log_loss:.3g}, the chosen one's {chosen.log_loss:.3g}"
+        )
     if runner_up and chosen.accuracy - runner_up.accuracy < CLOSE_MARGIN:
         lines.append("  close      if you know the model's form, say it: see digitbench import --help")
     for line in lines:

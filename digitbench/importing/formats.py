@@ -101,9 +101,19 @@ def adopt(
     path.parent.mkdir()
     if source.is_dir():
         shutil.copytree(source, path)
+    elif model_format == ONNX and (content := _merged(source)):
+        path.write_bytes(content)
     else:
         shutil.copy(source, path)
     return path, model_io, []
+
+
+def _merged(source: Path) -> bytes | None:
+    """See `digitbench.model_files.onnx_file.merged`."""
+    try:
+        return onnx_file.merged(source)
+    except ValueError as exc:
+        raise BundleError(f"{source}: {exc}") from exc
 
 
 def stated_accuracy(source: Path, model_format: str) -> float | None:

@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from math import prod
+from typing import NamedTuple
 
-from digitbench.backend import Images, Signature, Tensor
-from digitbench.errors import BundleError, UsageError
-from digitbench.plugins.model_io import SIDE, ModelIO, square
+from digitbench.backend import Signature, Tensor
+from digitbench.errors import BundleError, UsageError, unknown
+from digitbench.importing.pixel_values import Range, Statistics, pixel_values
+from digitbench.plugins.model_io import FITS, SIDE, ModelIO, can_fit, channel_count, square
 from digitbench.records.arrays import CLASSES
 
-Range = tuple[float, float]
-"""The values of a background pixel and of a foreground pixel."""
-
-MNIST_MEAN, MNIST_DEVIATION = 0.1307, 0.3081  # which PyTorch's own example normalises by
 LEAST_SIDE = 4
 """In pixels; fewer are channels, or a batch, on another axis than expected."""
 
+WHY_UNUSABLE = {
+    "string": "text, or serialised examples; export a signature that takes pixels",
+    "bfloat16": "which NumPy doesn't have; export it with an input of float32",
+    "bool": "pixels that are on or off, and from which grey on isn't known; export it with an input of float32",
+}
 LAYOUTS = ("flat", "hw", "nhwc", "nchw")
 USUAL: tuple[tuple[str, tuple[int, ...]], ...] = (
     ("hw", (SIDE, SIDE)), ("flat", (SIDE * SIDE,)), ("nhwc", (SIDE, SIDE, 1)), ("nhwc", (SIDE, SIDE, 3)),
     ("nchw", (1, SIDE, SIDE)), ("nchw", (3, SIDE, SIDE)),
 )  # fmt: skip
 """An image's layout and shape, the most usual first."""
+CONSTANTS = ((re.compile(r"keep", re.IGNORECASE), 1.0), (re.compile(r"drop|rate|train|phase", re.IGNORECASE), 0.0))
+"""Names of further inputs that are a single number, and the number that switches off what they are for."""
 USABLE = {"float16", "float32", "float64", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64"}
 
 
@@ -40,8 +46,10 @@ class Constraints:
         It takes dark strokes on a light background.
     layout
         From `LAYOUTS`.
-    output, activation, fit
+    output, activation, fit, signature
         See `digitbench.plugins.model_io.ModelIO`.
+    normalisation
+        From `digitbench.importing.pixel_values.NORMALISATIONS`.
     """
 
     range: Range | None = None
@@ -50,22 +58,32 @@ class Constraints:
     output: str | None = None
     activation: str | None = None
     fit: str | None = None
+    signature: str | None = None
+    normalisation: str | None = None
 
 
 NO_CONSTRAINTS = Constraints()
 
 
-def model_ios(signature: Signature, constraints: Constraints, images: Images) -> list[ModelIO]:
+class _Axes(NamedTuple):
+    """A reading of an input's shape: where its batch is, how many images that is, and the sizes of one image."""
+
+    batch_axis: int | None
+    batch: int | None
+    sizes: tuple[int | None, ...]
+
+
+def model_ios(signatures: Sequence[Signature], constraints: Constraints, statistics: Statistics) -> list[ModelIO]:
     """Give every I/O that a model could have, the most usual first.
 
     Parameters
     ----------
-    signature
-        Read from the artifact.
+    signatures
+        Read from the artifact: the ways in which it can be called, the usual one first.
     constraints
         What is known of it already.
-    images
-        float32 (n, 28, 28): training images, whose mean and deviation it may have been normalised by.
+    statistics
+        Of the training images, which it may have been normalised by.
 
     Raises
     ------
@@ -74,16 +92,45 @@ def model_ios(signature: Signature, constraints: Constraints, images: Images) ->
     UsageError
         A constraint can't be met.
     """
-    input_tensor = _only_input(signature)
-    shapes, outputs = _shapes(input_tensor, constraints), _outputs(signature, constraints)
-    batch = input_tensor.shape[0] if input_tensor.shape else None
+    names = [signature.name for signature in signatures]
+    if constraints.signature is not None:
+        if constraints.signature not in names:
+            raise UsageError(unknown("--signature", constraints.signature, names))
+        signatures = [signatures[names.index(constraints.signature)]]
+    candidates: list[ModelIO] = []
+    problems: dict[str, str] = {}
+    for signature in signatures:
+        try:
+            candidates += _of_signature(signature, constraints, statistics)
+        except (BundleError, UsageError) as exc:
+            if len(signatures) == 1:
+                raise
+            problems[signature.name] = str(exc)
+    if not candidates:
+        listed = "; ".join(f"{name}: {problem}" for name, problem in problems.items())
+        raise BundleError(f"none of its signatures takes an image and gives ten scores: {listed}")
+    return candidates
+
+
+def _of_signature(signature: Signature, constraints: Constraints, statistics: Statistics) -> list[ModelIO]:
+    input_tensor, constants = _image_input(signature)
+    axes, shapes = _shapes(input_tensor, constraints)
     candidates = []
-    for shape, output in product(shapes, outputs):
-        for fit, (background, foreground) in product(_fits(shape, constraints), ranges(constraints, images)):
-            model_io = ModelIO(shape, background, foreground, fit, batch, input_tensor, output, _answer_shape(output),
-                               constraints.activation or "softmax")  # fmt: skip
-            if constraints.range or not model_io.saturates():
-                candidates.append(model_io)
+    for shape, output in product(shapes, _outputs(signature, constraints, axes)):
+        answer_axis, answer = _answer(output, axes)
+        channels = channel_count(shape)
+        for fit in _fits(shape, constraints):
+            for values in pixel_values(channels, square(shape), statistics, constraints.range, constraints.inverted,
+                                       constraints.normalisation):  # fmt: skip
+                model_io = ModelIO(
+                    shape, values.background, values.foreground, fit, 1 if answer_axis is None else axes.batch,
+                    input_tensor, output, answer, constraints.activation or "softmax",
+                    normalised=values.normalised, mean=values.mean, deviation=values.deviation,
+                    image_axis=axes.batch_axis, answer_axis=answer_axis, signature=signature.name,
+                    constants=constants,
+                )  # fmt: skip
+                if constraints.range or not model_io.saturates():
+                    candidates.append(model_io)
     if not candidates:
         raise BundleError(
             f"input {input_tensor.name!r} ({input_tensor.dtype}): no usual range of pixels fits into it; give --scale"
@@ -91,55 +138,97 @@ def model_ios(signature: Signature, constraints: Constraints, images: Images) ->
     return candidates
 
 
-def _only_input(signature: Signature) -> Tensor:
-    inputs = signature.inputs
-    if len(inputs) != 1:
-        names = ", ".join(repr(tensor.name) for tensor in inputs) or "none"
-        raise BundleError(f"it takes {len(inputs)} inputs ({names}); a classifier of digits takes one, the image")
-    if inputs[0].dtype not in USABLE:
-        raise BundleError(f"its input {inputs[0].name!r} takes {inputs[0].dtype}, not numbers that stand for pixels")
-    return inputs[0]
+def _image_input(signature: Signature) -> tuple[Tensor, tuple[tuple[str, float], ...]]:
+    """Give the input that takes the images, and what the others are given: single numbers known by their names."""
+    constants = {
+        tensor.name: number for tensor in signature.inputs if not tensor.shape and len(signature.inputs) > 1
+        for pattern, number in reversed(CONSTANTS) if pattern.search(tensor.name)
+    }  # fmt: skip
+    images = [tensor for tensor in signature.inputs if tensor.name not in constants]
+    if len(images) != 1:
+        names = ", ".join(repr(tensor.name) for tensor in images) or "none"
+        raise BundleError(f"it takes {len(images)} inputs ({names}); a classifier of digits takes one, the image")
+    dtype = images[0].dtype
+    if dtype not in USABLE:
+        why = WHY_UNUSABLE.get(dtype, "not numbers that stand for pixels")
+        raise BundleError(f"its input {images[0].name!r} takes {dtype}, {why}")
+    return images[0], tuple(constants.items())
 
 
-def _shapes(input_tensor: Tensor, constraints: Constraints) -> list[tuple[int, ...]]:
-    """Shapes of one image that fit the input's."""
-    sizes, shapes = input_tensor.shape[1:], []
+def _readings(shape: tuple[int | None, ...]) -> Iterator[_Axes]:
+    """Give every reading of an input's shape, the most likely first."""
+    first = _Axes(0, shape[0], shape[1:])
+    odd = first.batch not in (1, None) and None in first.sizes  # a fixed batch, but pixels are free
+    if not odd:
+        yield first
+    if None not in shape:
+        yield _Axes(None, 1, shape)
+    if None not in shape[:-1]:
+        yield _Axes(-1, shape[-1], shape[:-1])
+    if odd:
+        yield first
+
+
+def _shapes(input_tensor: Tensor, constraints: Constraints) -> tuple[_Axes, list[tuple[int, ...]]]:
+    """Give the first reading of the input's shape that is one of images, and the shapes of one image that fit it."""
+    if not input_tensor.shape:
+        usual = [example for layout, example in USUAL if layout == (constraints.layout or layout)]
+        return _Axes(0, None, ()), usual
+    for axes in _readings(input_tensor.shape):
+        if shapes := _shapes_of(axes.sizes, constraints):
+            return axes, shapes
+    problem = f"its input {input_tensor.name!r} has shape {_bracketed(input_tensor.shape)}"
+    if constraints.layout:
+        raise UsageError(f"--layout {constraints.layout}: {problem}; known are {', '.join(LAYOUTS)}")
+    raise BundleError(f"{problem}: not images of one or three channels")
+
+
+def _shapes_of(sizes: tuple[int | None, ...], constraints: Constraints) -> list[tuple[int, ...]]:
+    shapes = []
     for layout, example in USUAL:
-        if layout != (constraints.layout or layout) or (input_tensor.shape and len(sizes) != len(example)):
+        if layout != (constraints.layout or layout) or len(sizes) != len(example):
             continue
-        shape = tuple(size or expected for size, expected in zip(sizes or example, example, strict=True))
+        shape = tuple(size or expected for size, expected in zip(sizes, example, strict=True))
         pairs = zip(shape, example, strict=True)
         channels_differ = any(expected in (1, 3) and size != expected for size, expected in pairs)
         if min(square(shape)) >= LEAST_SIDE and not channels_differ:
             shapes.append(shape)
-    if shapes:
-        return shapes
-    problem = f"its input {input_tensor.name!r} has shape {_bracketed(input_tensor.shape)}"
-    if constraints.layout:
-        raise UsageError(f"--layout {constraints.layout}: {problem}; known are {', '.join(LAYOUTS)}")
-    raise BundleError(f"{problem}: not images of one or three channels, with the batch axis first")
+    return shapes
 
 
-def _outputs(signature: Signature, constraints: Constraints) -> list[Tensor]:
+def _outputs(signature: Signature, constraints: Constraints, axes: _Axes) -> list[Tensor]:
     if constraints.output:
         named = [tensor for tensor in signature.outputs if tensor.name == constraints.output]
         if not named:
             listed = ", ".join(tensor.name for tensor in signature.outputs)
             raise UsageError(f"--tensor {constraints.output}: the model has no such output; it has {listed}")
-        if not _could_be_scores(named[0]):
-            problem = f"it gives {named[0].dtype} {_bracketed(named[0].shape)}, not ten scores an image"
+        if not _could_be_scores(named[0], axes):
+            problem = f"it gives {_described(named[0])}, not ten scores an image"
             raise UsageError(f"--tensor {constraints.output}: {problem}")
         return named
-    usable = [tensor for tensor in signature.outputs if _could_be_scores(tensor) and not _holds_labels(tensor)]
+    usable = [tensor for tensor in signature.outputs if _could_be_scores(tensor, axes) and not _holds_labels(tensor)]
     if not usable:
-        listed = ", ".join(f"{tensor.name!r} {tensor.dtype} {_bracketed(tensor.shape)}" for tensor in signature.outputs)
-        raise BundleError(f"none of its outputs gives ten scores an image: {listed}")
+        listed = ", ".join(f"{tensor.name!r} {_described(tensor)}" for tensor in signature.outputs)
+        raise BundleError(f"none of its outputs gives ten scores an image: {listed}{_advice(signature.outputs)}")
     return usable
 
 
-def _could_be_scores(output: Tensor) -> bool:
-    has_classes = len(output.shape) != 1  # besides the batch axis
-    return output.dtype in USABLE and has_classes and prod(_answer_shape(output)) == CLASSES
+def _described(tensor: Tensor) -> str:
+    return f"{tensor.dtype} {_bracketed(tensor.shape)}"
+
+
+def _advice(outputs: Sequence[Tensor]) -> str:
+    """Say what its maker can do, where the outputs tell."""
+    single = [tensor for tensor in outputs if tensor.shape == (None,) and tensor.dtype.startswith("float")]
+    if any(tensor.dtype.startswith("seq(map(") for tensor in outputs) or len(single) == CLASSES:
+        return "; convert it with skl2onnx's option zipmap=False"
+    if outputs and all(map(_holds_labels, outputs)):
+        return "; it gives labels alone: export it without its last step, which takes the best (argmax)"
+    return ""
+
+
+def _could_be_scores(output: Tensor, axes: _Axes) -> bool:
+    return output.dtype in USABLE and prod(_answer(output, axes)[1]) == CLASSES
 
 
 def _holds_labels(output: Tensor) -> bool:
@@ -147,9 +236,22 @@ def _holds_labels(output: Tensor) -> bool:
     return output.dtype.startswith(("int", "uint")) and not output.scale and output.dtype not in ("int8", "uint8")
 
 
-def _answer_shape(output: Tensor) -> tuple[int, ...]:
+def _answer(output: Tensor, axes: _Axes) -> tuple[int | None, tuple[int, ...]]:
+    """Give where the batch is in an output, and its shape for one image."""
+    shape = output.shape
+    if axes.batch_axis == -1 and None not in shape[:-1] and prod(size or 0 for size in shape[:-1]) == CLASSES:
+        return -1, tuple(size or 1 for size in shape[:-1])
+    usual = _answer_shape(shape)
+    if prod(usual) != CLASSES and axes.batch in (1, None) and prod(size or 0 for size in shape) == CLASSES:
+        return None, tuple(size or 1 for size in shape)  # of one image, without a batch axis
+    return 0, usual
+
+
+def _answer_shape(shape: tuple[int | None, ...]) -> tuple[int, ...]:
     """Shape of the output for one image; where sizes are free, the last free one is of the classes."""
-    sizes = list(output.shape[1:]) or [None]
+    if len(shape) == 1:
+        return (1,)
+    sizes = list(shape[1:]) or [None]
     free = [axis for axis, size in enumerate(sizes) if size is None]
     fixed = prod(size for size in sizes if size)
     for axis in free:
@@ -161,41 +263,13 @@ def _fits(shape: tuple[int, ...], constraints: Constraints) -> tuple[str, ...]:
     height, width = square(shape)
     if (height, width) == (SIDE, SIDE):
         return ("pad",)
-    if min(height, width) < SIDE:
-        if constraints.fit == "pad":
-            raise UsageError(
-                f"--fit pad: {height} × {width} pixels are fewer than {SIDE} × {SIDE}; only resize can do it"
-            )
-        return ("resize",)
-    return (constraints.fit,) if constraints.fit else ("pad", "resize")
-
-
-def ranges(constraints: Constraints, images: Images) -> list[Range]:
-    """Give every range that pixels could have, the most usual first, each with the opposite polarity after it."""
-    upright = [constraints.range] if constraints.range else list(_usual_ranges(images))
-    inversions = (False, True) if constraints.inverted is None else (constraints.inverted,)
-    return list(
-        dict.fromkeys(
-            (foreground, background) if inverted else (background, foreground)
-            for inverted in inversions
-            for background, foreground in upright
+    possible = tuple(fit for fit in FITS if can_fit(fit, height, width))
+    if constraints.fit and constraints.fit not in possible:
+        raise UsageError(
+            f"--fit {constraints.fit}: {SIDE} × {SIDE} pixels can't become {height} × {width} so; possible: "
+            f"{', '.join(possible)}"
         )
-    )
-
-
-def _usual_ranges(images: Images) -> Iterator[Range]:
-    mean, deviation = float(images.mean(dtype=float)), float(images.std(dtype=float))
-    yield from ((0.0, 1.0), (0.0, 255.0), (-1.0, 1.0))
-    yield from _normalised_ranges(MNIST_MEAN, MNIST_DEVIATION)
-    yield (-0.5, 0.5)
-    if deviation:  # else all of them are of one grey
-        yield from _normalised_ranges(mean, deviation)
-
-
-def _normalised_ranges(mean: float, deviation: float) -> Iterator[Range]:
-    """Normalised as it is, and as its negative: that one has another mean."""
-    yield -mean / deviation, (1 - mean) / deviation
-    yield (mean - 1) / deviation, mean / deviation
+    return (constraints.fit,) if constraints.fit else possible
 
 
 def _bracketed(shape: tuple[int | None, ...]) -> str:

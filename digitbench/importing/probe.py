@@ -7,13 +7,12 @@ from collections.abc import Iterable
 from contextlib import ExitStack, suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from msgspec.structs import replace
 
 from digitbench import plugins
-from digitbench.backend import Backend
+from digitbench.backend import Backend, IOSpec
 from digitbench.errors import is_verbose, reason
 from digitbench.plugins.model_io import ModelIO, adapted
 from digitbench.plugins.scoring import score
@@ -26,7 +25,8 @@ ADDRESS_SPACE = 24 * 2**30  # TensorFlow reserves several; a corrupt file asks f
 def serve(lines: Iterable[str], emit: Emit) -> None:
     """Answer the first line with an artifact's signature, and each further one with scores, or why there are none.
 
-    The first line is a job. A command has a model I/O, the images' indices in order, and how many of them make a call.
+    The first line is a job. A command has a model I/O, the images' indices in order, how many of them make a call, and
+    the artifact or a copy of it.
 
     Raises
     ------
@@ -39,16 +39,18 @@ def serve(lines: Iterable[str], emit: Emit) -> None:
     trusted = trusted_files.holds(artifact)
     with plugin.explain_missing(), ExitStack() as exit_stack:
         backend_class = plugin.load()
-        emit("ready", signature=asdict(backend_class.signature(artifact, trusted=trusted)))
-        current: tuple[Any, Backend] | None = None
+        signatures = backend_class.signatures(artifact, trusted=trusted)
+        emit("ready", signatures=[asdict(signature) for signature in signatures])
+        current: tuple[tuple[str, IOSpec], Backend] | None = None
         for command in commands:
             model_io = ModelIO.from_json(command["model_io"])
             try:
-                if current is None or current[0] != model_io.io_spec:
+                opened = command["artifact"], model_io.io_spec
+                if current is None or current[0] != opened:
                     exit_stack.close()
                     guess, precision = replace(model_io, code=trusted), job["precision"]
-                    backend = plugin.open(artifact, threads=1, precision=precision, model_io=guess, trial=True)
-                    current = model_io.io_spec, exit_stack.enter_context(backend)
+                    backend = plugin.open(Path(opened[0]), threads=1, precision=precision, model_io=guess, trial=True)
+                    current = opened, exit_stack.enter_context(backend)
                 requested, size = images[command["order"]], command["size"]
                 calls = [requested[i : i + size] for i in range(0, len(requested), size)]
                 scores = np.concatenate([score(adapted(current[1], model_io), call) for call in calls])

@@ -21,7 +21,7 @@ CODE_FRAGMENTS = ("`Lambda` layer", "unsafe", "safe_mode")
 
 
 class Prober:
-    """Opens an artifact in a worker, and scores images there; `signature` says what it takes and gives.
+    """Opens an artifact in a worker, and scores images there; `signatures` say what it takes and gives.
 
     Parameters
     ----------
@@ -50,12 +50,15 @@ class Prober:
         except WorkerError as exc:
             raise BundleError(_refusal(self._source, str(exc))) from exc
         self._worker: Worker | None = worker
-        self.signature: Signature = msgspec.convert(ready["signature"], Signature)
+        self.signatures: tuple[Signature, ...] = msgspec.convert(ready["signatures"], tuple[Signature, ...])
 
-    def ask(self, model_io: ModelIO, order: Sequence[int], size: int = SCORING_BATCH) -> Scores | None:
+    def ask(
+        self, model_io: ModelIO, order: Sequence[int], size: int = SCORING_BATCH, artifact: Path | None = None
+    ) -> Scores | None:
         """Score the images of these numbers with a model I/O, in that order, `size` of them in each call.
 
-        Gives float32 (n, 10), or None where it can't be done; see `fault`.
+        A copy of the artifact is opened instead of it, if given. Gives float32 (n, 10), or None where it can't be done;
+        see `fault`.
         """
         model_io_key = replace(model_io, activation="")
         if self._deaths >= MOST_DEATHS and model_io_key not in self._ran:
@@ -64,7 +67,10 @@ class Prober:
             self._start()
         assert self._worker is not None
         try:
-            answer = self._pool.ask(self._worker, "attempt", model_io=model_io.to_json(), order=list(order), size=size)
+            answer = self._pool.ask(
+                self._worker, "attempt", model_io=model_io.to_json(), order=list(order), size=size,
+                artifact=str(artifact or self._source),
+            )  # fmt: skip
         except WorkerError as exc:
             self.fault, self._worker = str(exc), None
             self._deaths += 1

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 from msgspec.structs import replace
 
 from digitbench.backend import Images, Scores
@@ -16,6 +17,10 @@ from digitbench.records.arrays import Labels
 from digitbench.records.results import McNemar
 
 NEARLY_BEST_GAP = 0.003
+FAR = 0.05
+"""A guess that has so many fewer images right, of a hundred, is tried on no more, unless chance could explain it."""
+SURE = 4.0  # standard errors
+ROUNDING = 1e-3  # nats an image
 LEAST_ODDS = 1e-4  # one image at which a model is surely wrong doesn't outweigh a hundred others
 
 
@@ -29,13 +34,18 @@ class Trial:
         With the activation that the scores look like.
     right
         int64 (n,): 1 for each image that it labelled right.
-    surprise
-        Mean log loss in nats, of the same images and of shifted ones, if these were scored.
+    losses
+        float64 (m,): log loss in nats, of the same images and then of shifted ones, if these were scored.
     """
 
     model_io: ModelIO
     right: Labels
-    surprise: float
+    losses: npt.NDArray[np.float64]
+
+    @property
+    def surprise(self) -> float:
+        """Mean log loss in nats."""
+        return float(self.losses.mean())
 
     @property
     def accuracy(self) -> float:
@@ -68,9 +78,9 @@ def judge(model_io: ModelIO, scores: Scores, labels: Labels, activation: str | N
     is_true_class = np.arange(scores.shape[1]) == np.resize(labels, len(scores))[:, None]
     complements = 1 - odds if detected == "sigmoid" else 1  # a sigmoid says of each class apart whether it is that one
     odds = np.where(is_true_class, odds, complements)
-    surprise = -np.log(np.clip(odds.astype(np.float64), LEAST_ODDS, 1)).sum(axis=1).mean()
+    losses = -np.log(np.clip(odds.astype(np.float64), LEAST_ODDS, 1)).sum(axis=1)
     right = scores[: len(labels)].argmax(axis=1) == labels
-    return Trial(replace(model_io, activation=detected), right.astype(np.int64), float(surprise))
+    return Trial(replace(model_io, activation=detected), right.astype(np.int64), losses)
 
 
 def activation_of(scores: Scores) -> str:
@@ -98,6 +108,25 @@ def ranked(trials: Sequence[Trial]) -> list[Trial]:
     """
     least = max(trial.accuracy for trial in trials) - NEARLY_BEST_GAP
     return sorted(trials, key=lambda trial: (0, trial.surprise) if trial.accuracy >= least else (1, -trial.accuracy))
+
+
+def likely(trials: Sequence[Trial]) -> list[Trial]:
+    """Those that could be the best on more images: level with it, or not far below."""
+    least = max(trial.accuracy for trial in trials) - FAR
+    level = level_with_best(trials)
+    return [trial for trial in trials if trial.accuracy >= least or trial in level]
+
+
+def is_decided(first: Trial, level: Sequence[Trial]) -> bool:
+    """Is it the first of those that are level beyond doubt: nobody else is less surprised, or as much, by chance."""
+    gaps = (trial.losses - first.losses for trial in level if trial is not first and not are_same(trial, first))
+    return all(gap.mean() > SURE * gap.std() / len(gap) ** 0.5 for gap in gaps)
+
+
+def are_same(trial: Trial, other: Trial) -> bool:
+    """Do two guesses give the same answers, but for rounding."""
+    count = min(len(trial.right), len(other.right))
+    return bool(np.abs(trial.losses[:count] - other.losses[:count]).mean() < ROUNDING)
 
 
 def level_with_best(trials: Sequence[Trial]) -> list[Trial]:

@@ -28,10 +28,13 @@ SCHEMA: Schema = {
     "Node": {"input": (1, "text*"), "output": (2, "text*"), "op_type": (4, "text"), "attribute": (5, "Attribute*")},
     "Attribute": {"name": (1, "text"), "i": (3, "int"), "t": (5, "Tensor"), "g": (6, "Graph"),
                   "graphs": (11, "Graph*")},
-    "Tensor": {"dims": (1, "int*"), "data_type": (2, "int"), "name": (8, "text")},
+    "Tensor": {"dims": (1, "int*"), "data_type": (2, "int"), "name": (8, "text"), "raw_data": (9, "bytes"),
+               "external_data": (13, "Entry*"), "data_location": (14, "int")},
     "SparseTensor": {"values": (1, "Tensor")},
     "Entry": {"key": (1, "text"), "value": (2, "text")},
 }  # fmt: skip
+
+EXTERNAL = 1  # where the data of a tensor lie
 
 # Operations whose activations each call quantises by itself, and those that hold ranges found before.
 PER_CALL = {"DynamicQuantizeLinear", "DynamicQuantizeMatMul", "DynamicQuantizeLSTM"}
@@ -50,6 +53,16 @@ class _Graph:
     nodes: list[Any] = field(default_factory=list)
     stored: dict[str, tuple[str, tuple[int, ...]]] = field(default_factory=dict)
     """Type and shape of each tensor that the file holds; an empty type for one that is no number."""
+    tensors: list[Any] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, model: Any) -> _Graph:
+        """Gather them from a model and its functions."""
+        graph = cls()
+        graph.add_graph(model.graph)
+        for function in model.functions:
+            graph.add_nodes(function.node)
+        return graph
 
     def add_graph(self, graph: Any) -> None:
         for tensor in (*graph.initializer, *(sparse.values for sparse in graph.sparse_initializer)):
@@ -66,6 +79,7 @@ class _Graph:
                     self.add_graph(inner)
 
     def _store(self, name: str, tensor: Any) -> None:
+        self.tensors.append(tensor)
         self.stored[name] = TYPES.get(tensor.data_type, ""), tuple(tensor.dims)
 
 
@@ -82,6 +96,32 @@ def texts(source: Path) -> dict[str, str]:
     return {"doc_string": f"{model.doc_string}\n{model.graph.doc_string}", **metadata}
 
 
+def merged(source: Path) -> bytes | None:
+    """Give the content of an ONNX file with the weights in it that lie in other files; None if there are none.
+
+    Raises
+    ------
+    ValueError
+        It is no ONNX model, or one of the other files is missing, too short or in another folder.
+    """
+    model = decode(source.read_bytes(), SCHEMA)
+    external = [tensor for tensor in _Graph.of(model).tensors if tensor.data_location == EXTERNAL]
+    for tensor in external:
+        place = {entry.key: entry.value for entry in tensor.external_data}
+        path = (source.parent / place.get("location", "")).resolve()
+        if not (path.is_relative_to(source.parent.resolve()) and path.is_file()):
+            raise ValueError(f"its weights are in another file, {place.get('location')!r}, which isn't beside it")
+        with path.open("rb") as stream:
+            stream.seek(int(place.get("offset", 0)))
+            length = int(place["length"]) if "length" in place else -1
+            content = stream.read(length)
+        if length >= 0 and len(content) < length:
+            raise ValueError(f"its weights are in another file, {place['location']!r}, which is too short: cut off")
+        tensor.raw_data, tensor.data_location = content, 0
+        del tensor.external_data[:]
+    return model.SerializeToString() if external else None
+
+
 def precision_of(artifact: Path) -> str:
     """Say which precision an ONNX model is in.
 
@@ -90,10 +130,7 @@ def precision_of(artifact: Path) -> str:
     ValueError
         It is no ONNX model.
     """
-    graph, model = _Graph(), decode(artifact.read_bytes(), SCHEMA)
-    graph.add_graph(model.graph)
-    for function in model.functions:
-        graph.add_nodes(function.node)
+    graph = _Graph.of(decode(artifact.read_bytes(), SCHEMA))
     if not graph.nodes:
         raise ValueError("no graph in it")
     seen, constant = NumberTypes(), _constants(graph)

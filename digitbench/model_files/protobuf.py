@@ -12,12 +12,12 @@ from typing import Any
 Schema = Mapping[str, Mapping[str, tuple[int, str]]]
 """Messages by name, that of the file first: of each field its number, and its type, with a ``*`` where it is repeated.
 
-Types are ``int``, ``text`` or a message's name.
+Types are ``int``, ``text``, ``bytes`` or a message's name.
 """
 
 
 def decode(content: bytes, schema: Schema) -> Any:
-    """Decode a file's message: an object with an attribute for each field.
+    """Decode a file's message: an object with an attribute for each field. Other fields are kept, and written again.
 
     Raises
     ------
@@ -28,7 +28,8 @@ def decode(content: bytes, schema: Schema) -> Any:
     from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorProto
     from google.protobuf.message import DecodeError
 
-    types = {"int": FieldDescriptorProto.TYPE_INT64, "text": FieldDescriptorProto.TYPE_STRING}
+    types = {"int": FieldDescriptorProto.TYPE_INT64, "text": FieldDescriptorProto.TYPE_STRING,
+             "bytes": FieldDescriptorProto.TYPE_BYTES}  # fmt: skip
     file = FileDescriptorProto(name="schema.proto", package="schema")
     for name, fields in schema.items():
         message = file.message_type.add(name=name)

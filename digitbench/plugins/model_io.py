@@ -20,7 +20,8 @@ from digitbench.backend import NATIVE_SPEC, Backend, Images, IOSpec, Runtime, Sc
 from digitbench.records.arrays import CLASSES, Array
 
 SIDE = 28
-FITS, ACTIVATIONS = ("pad", "resize"), ("softmax", "sigmoid", "logits")
+FITS, ACTIVATIONS = ("pad", "resize", "crop", "mean"), ("softmax", "sigmoid", "logits")
+NORMALISED = ("", "image", "rows", "columns", "standard")
 
 NATIVE_INPUT = Tensor("", (None, SIDE, SIDE), "float32")
 NATIVE_OUTPUT = Tensor("", (None, CLASSES), "float32")
@@ -40,7 +41,15 @@ class ModelIO(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=_K
     background, foreground
         The values that stand for an untouched pixel and for the middle of a stroke: 0 and 1, 0 and 255, 255 and 0 ….
     fit
-        How 28 × 28 becomes another size: ``"pad"``, background around it; ``"resize"``, interpolation.
+        How 28 × 28 becomes another size: ``"pad"``, background around it; ``"resize"``, interpolation; ``"crop"``, its
+        middle; ``"mean"``, the mean of each block of pixels.
+    normalised
+        What each image was divided by, where pixels have no fixed values: the Euclidean norm of the whole ``"image"``,
+        or of each of its ``"rows"`` or ``"columns"``, as ``keras.utils.normalize`` does; or ``"standard"``: its mean
+        taken off, and divided by its standard deviation.
+    mean, deviation
+        Taken off, and divided by, after pixels have the values of `background` and `foreground`: of each pixel, or of
+        each of three channels; empty for none.
     batch
         Images that every call must hold; None where any number will do.
     input, output
@@ -51,6 +60,8 @@ class ModelIO(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=_K
         What the output is: ``"softmax"``, ``"sigmoid"`` or ``"logits"``.
     code
         The file holds code that runs when it is opened: only where its user trusts it.
+    image_axis, answer_axis, signature, constants
+        See `digitbench.backend.IOSpec`.
     """
 
     shape: tuple[int, ...] = (SIDE, SIDE)
@@ -63,16 +74,27 @@ class ModelIO(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=_K
     answer: tuple[int, ...] = (CLASSES,)
     activation: str = "softmax"
     code: bool = False
+    normalised: str = ""
+    mean: tuple[float, ...] = ()
+    deviation: tuple[float, ...] = ()
+    image_axis: int | None = 0
+    answer_axis: int | None = 0
+    signature: str = ""
+    constants: tuple[tuple[str, float], ...] = ()
 
     @property
     def io_spec(self) -> IOSpec:
         """What an adapter must know of it."""
-        return IOSpec(self.shape, self.input.dtype, self.batch, self.output.name, self.answer, self.output.dtype)
+        return IOSpec(
+            self.shape, self.input.dtype, self.batch, self.output.name, self.answer, self.output.dtype, False,
+            self.image_axis, self.answer_axis, self.signature, self.input.name if self.constants else "",
+            self.constants,
+        )  # fmt: skip
 
     @property
     def is_native(self) -> bool:
         """Is it what digitbench itself trains: float32 (n, 28, 28) from 0 to 1 in, float32 (n, 10) out."""
-        names = ("background", "foreground", "code")
+        names = ("background", "foreground", "code", "normalised", "mean")
         values_native = all(getattr(self, name) == getattr(NATIVE_IO, name) for name in names)
         return values_native and not self.input.scale and self.io_spec == NATIVE_SPEC
 
@@ -88,9 +110,12 @@ class ModelIO(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=_K
         return msgspec.convert(values, cls)
 
     def to_json(self) -> dict[str, Any]:
-        """Give it as plain values, as manifests hold it."""
+        """Give it as plain values, as manifests hold it; what few models need is left out where it is as usual."""
         values: dict[str, Any] = msgspec.to_builtins(self)
-        return values
+        return {
+            name: value for name, value in values.items()
+            if name not in RARE or getattr(self, name) != getattr(NATIVE_IO, name)
+        }  # fmt: skip
 
     def encode(self, images: Images) -> Array:
         """Bring images into what the model takes: of `shape` each, in its dtype, quantised where it says so.
@@ -100,24 +125,41 @@ class ModelIO(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=_K
         images
             float32 (n, 28, 28), 0 for background and 1 for foreground.
         """
-        values: Array = fitted(images, self.shape, self.fit)
+        values: Array = normalised(fitted(images, self.shape, self.fit), self.normalised)
         dtype = np.dtype(self.input.dtype)
         if (self.background, self.foreground) != (0.0, 1.0):
             values = values * np.float32(self.foreground - self.background) + np.float32(self.background)
+        channels, axis = _channels(self.shape)
+        if self.mean and channels == 1:
+            values = (values - self._of_pixels(self.mean)) / self._of_pixels(self.deviation)
         if self.input.scale:
             values = values / np.float32(self.input.scale) + np.float32(self.input.zero_point)
         if dtype.kind in "iu":
             limits = np.iinfo(dtype)
             values = np.clip(np.rint(values), limits.min, limits.max)
         values = values.astype(dtype, copy=False)
-        channels, axis = _channels(self.shape)
         if channels > 1:
             values = np.repeat(np.expand_dims(values, axis), channels, axis)
-        return np.ascontiguousarray(values).reshape(len(images), *self.shape)
+        if self.mean and channels > 1:
+            shape = [channels if position == axis % 4 else 1 for position in range(4)]
+            mean, deviation = (np.array(of, dtype).reshape(shape) for of in (self.mean, self.deviation))
+            values = (values - mean) / deviation
+        values = values.reshape(len(images), *self.shape)
+        if self.image_axis is None:
+            values = values[0]
+        elif self.image_axis:
+            values = np.moveaxis(values, 0, self.image_axis)
+        return np.ascontiguousarray(values)
+
+    def _of_pixels(self, values: tuple[float, ...]) -> Images:
+        return np.array(values, np.float32).reshape(square(self.shape))
 
     def decode(self, answer: Array) -> Scores:
         """Read scores out of the model's answer: float32 (n, 10), as the model means them."""
-        scores = np.asarray(answer).reshape(len(answer), CLASSES).astype(np.float32, copy=False)
+        scores = np.asarray(answer)
+        if self.answer_axis:
+            scores = np.moveaxis(scores, self.answer_axis, 0)
+        scores = scores.reshape(-1, CLASSES).astype(np.float32, copy=False)
         if self.output.scale:
             scores = (scores - np.float32(self.output.zero_point)) * np.float32(self.output.scale)
         return np.ascontiguousarray(scores)
@@ -133,6 +175,8 @@ class ModelIO(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=_K
 
 
 NATIVE_IO = ModelIO()
+RARE = ("normalised", "mean", "deviation", "image_axis", "answer_axis", "signature", "constants")
+"""Fields that manifests lack where they are as usual."""
 
 
 def check_model_io(model_io: ModelIO) -> None:
@@ -147,10 +191,14 @@ def check_model_io(model_io: ModelIO) -> None:
     numeric = all(np.dtype(tensor.dtype).kind in "fiu" for tensor in (model_io.input, model_io.output))
     checks = {
         "shape": min(height, width) > 0,
-        "fit": model_io.fit in FITS and (model_io.fit != "pad" or min(height, width) >= SIDE),
+        "fit": can_fit(model_io.fit, height, width),
+        "normalised": model_io.normalised in NORMALISED,
+        "mean and deviation": _can_standardise(model_io, height * width),
+        "image_axis": model_io.image_axis in (0, -1, None) and model_io.answer_axis in (0, -1, None),
         "paper and ink": model_io.background != model_io.foreground
         and bool(np.isfinite([model_io.background, model_io.foreground]).all()),
         "batch": model_io.batch is None or model_io.batch >= 1,
+        "single image": model_io.batch == 1 or None not in (model_io.image_axis, model_io.answer_axis),
         "dtype": numeric,
         "answer": prod(model_io.answer) == CLASSES,
         "activation": model_io.activation in ACTIVATIONS,
@@ -158,6 +206,29 @@ def check_model_io(model_io: ModelIO) -> None:
     wrong = [name for name, passed in checks.items() if not passed]
     if wrong:
         raise TypeError(f"form: no model has such a {', '.join(wrong)}")
+
+
+def can_fit(fit: str, height: int, width: int) -> bool:
+    """Say whether 28 × 28 pixels can become an image of that size in that way, one of `FITS`."""
+    least, most = min(height, width), max(height, width)
+    possible = {
+        "pad": least >= SIDE,
+        "crop": most <= SIDE,
+        "resize": True,
+        "mean": _is_part(height) and _is_part(width),
+    }
+    return possible.get(fit, False)
+
+
+def _is_part(size: int) -> bool:
+    return size > 0 and SIDE % size == 0
+
+
+def _can_standardise(model_io: ModelIO, pixels: int) -> bool:
+    channels = _channels(model_io.shape)[0]
+    count = pixels if channels == 1 else channels
+    finite = bool(np.isfinite([*model_io.mean, *model_io.deviation]).all()) and all(model_io.deviation)
+    return finite and len(model_io.mean) == len(model_io.deviation) and len(model_io.mean) in (0, count)
 
 
 class AdaptedBackend(Backend):
@@ -188,8 +259,9 @@ class AdaptedBackend(Backend):
             scores = model_io.decode(self.inner.predict(model_io.encode(images)))
             inner = self.inner.steps
         else:
-            answers = [self.inner.predict(model_io.encode(chunk)) for chunk in _chunks(images, size)]
-            scores = model_io.decode(np.concatenate(answers)[: len(images)])
+            chunks = _chunks(images, size)
+            answers = [model_io.decode(self.inner.predict(model_io.encode(chunk))) for chunk in chunks]
+            scores = np.concatenate(answers)[: len(images)]
             inner = None
         if inner is not self._inner_steps:
             self.steps, self._inner_steps = None if inner is None else _adapted_steps(inner, model_io), inner
@@ -236,11 +308,15 @@ def square(shape: tuple[int, ...]) -> tuple[int, int]:
     return 0, 0
 
 
+def channel_count(shape: tuple[int, ...]) -> int:
+    """Say how many channels an image of that shape has."""
+    height, width = square(shape)
+    return prod(shape) // max(1, height * width)
+
+
 def _channels(shape: tuple[int, ...]) -> tuple[int, int]:
     """How many channels, and on which axis of a batch."""
-    height, width = square(shape)
-    count = int(np.prod(shape)) // max(1, height * width)
-    return count, 1 if len(shape) == 3 and shape[2] not in (1, 3) else -1
+    return channel_count(shape), 1 if len(shape) == 3 and shape[2] not in (1, 3) else -1
 
 
 def fitted(images: Images, shape: tuple[int, ...], fit: str) -> Images:
@@ -248,11 +324,31 @@ def fitted(images: Images, shape: tuple[int, ...], fit: str) -> Images:
     height, width = square(shape)
     if (height, width) == (SIDE, SIDE):
         return images
+    if fit == "crop":
+        top, left = (SIDE - height) // 2, (SIDE - width) // 2
+        return images[:, top : top + height, left : left + width]
+    if fit == "mean":
+        blocks = images.reshape(len(images), height, SIDE // height, width, SIDE // width)
+        return np.asarray(blocks.mean(axis=(2, 4)), dtype=np.float32)
     if fit == "pad":
         top, left = (height - SIDE) // 2, (width - SIDE) // 2
         padding = ((0, 0), (top, height - SIDE - top), (left, width - SIDE - left))
         return np.pad(images, padding)
     return np.asarray(_resampling(height) @ images @ _resampling(width).T, dtype=np.float32)
+
+
+def normalised(images: Images, by: str) -> Images:
+    """Divide each image by its own size, as `ModelIO.normalised` says; one without any foreground stays as it is."""
+    if not by:
+        return images
+    if by == "standard":
+        # As tf.image.per_image_standardization: a flat image's deviation counts as that of a single grey level.
+        centred = images - images.mean(axis=(1, 2), keepdims=True)
+        least = np.float32(1 / images[0].size ** 0.5)
+        return np.asarray(centred / np.maximum(images.std(axis=(1, 2), keepdims=True), least), dtype=np.float32)
+    axes: Any = {"image": (1, 2), "rows": 2, "columns": 1}[by]
+    norms = np.sqrt((images * images).sum(axis=axes, keepdims=True))
+    return np.asarray(images / np.where(norms > 0, norms, 1), dtype=np.float32)
 
 
 @cache
