@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -54,16 +55,12 @@ labels = predict(tf.constant(images)).numpy().argmax(axis=1)
     @classmethod
     def signature(cls, artifact: Path, *, trusted: bool = False) -> Signature:
         """See `Backend.signature`."""
-        return cls.signatures(artifact, trusted=trusted)[0]
-
-    @classmethod
-    def signatures(cls, artifact: Path, *, trusted: bool = False) -> tuple[Signature, ...]:
-        """See `Backend.signatures`."""
         import tensorflow as tf
 
         with opening(artifact, "TensorFlow"):
             take_threads(tf, 1)
-            return tuple(_signature(name, serve) for name, serve in _load(tf, artifact)[1].items())
+            first, *others = (_signature(name, serve) for name, serve in _load(tf, artifact)[1].items())
+            return replace(first, others=tuple(others))
 
     @property
     def runtime(self) -> Runtime:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
@@ -86,19 +87,15 @@ labels = model.get_tensor(found).argmax(axis=1)
     @classmethod
     def signature(cls, artifact: Path, *, trusted: bool = False) -> Signature:
         """See `Backend.signature`."""
-        return cls.signatures(artifact, trusted=trusted)[0]
-
-    @classmethod
-    def signatures(cls, artifact: Path, *, trusted: bool = False) -> tuple[Signature, ...]:
-        """See `Backend.signatures`."""
         from ai_edge_litert import interpreter
 
         with opening(artifact, "LiteRT"):
             opened = interpreter.Interpreter(str(artifact), num_threads=1)
             names = list(opened.get_signature_list())
             if len(names) < 2:
-                return (_signature("", opened),)
-            return tuple(_signature(name, _SignatureCall(opened.get_signature_runner(name))) for name in names)
+                return _signature("", opened)
+            first, *others = (_signature(name, _SignatureCall(opened.get_signature_runner(name))) for name in names)
+            return replace(first, others=tuple(others))
 
     @property
     def runtime(self) -> Runtime:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from numbers import Integral
@@ -48,8 +48,7 @@ class Runtime:
     Raises
     ------
     PluginError
-        One of them is no such text or number. It is raised here, where an adapter makes it: what results are written
-        from it could not be read again.
+        One of them is no such text or number, so that results with it could not be read again.
     """
 
     name: str
@@ -89,10 +88,8 @@ class Steps:
     get: Callable[[], Scores]
 
 
-SHAPES = (
-    "circle", "square", "diamond", "cross", "x", "hexagon", "triangle-up", "triangle-down", "triangle-left",
-    "triangle-right",
-)  # fmt: skip
+SHAPES = ("circle", "square", "diamond", "cross", "x", "hexagon", "triangle-up", "triangle-down", "triangle-left",
+          "triangle-right")  # fmt: skip
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 
 
@@ -151,11 +148,12 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Signature:
-    """What an artifact takes and gives; where it can be called in several ways, the one of that name."""
+    """What an artifact takes and gives; where it can be called in several ways, by its name, and the others."""
 
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
     name: str = ""
+    others: tuple[Signature, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -175,13 +173,11 @@ class IOSpec:
     trusted
         The user has allowed that code in the file is run.
     image_axis, answer_axis
-        Where the batch is among the axes of what is taken and given: 0, or -1 for the last; None where there is no such
-        axis: then a call holds one image.
+        Which axis of what is taken and given is the batch's: 0; -1, the last; or None, where a call holds one image.
     signature
         Of several ways to call it, the name of the one that is used; empty for the usual one.
     input, constants
-        The images' input, and further ones by name with the number that each is always given; empty where there is but
-        one input.
+        Only where there are several inputs: that of the images, and the number that each other one is always given.
     """
 
     shape: tuple[int, ...] = (28, 28)
@@ -197,17 +193,14 @@ class IOSpec:
     input: str = ""
     constants: tuple[tuple[str, float], ...] = ()
 
-    def shapes(self, count: int | None) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    def shapes(self, count: int | None) -> Sequence[tuple[Any, ...]]:
         """Give the shapes of what a call of `count` images takes and gives; a None stays in its place."""
-        return _with_batch(self.shape, self.image_axis, count), _with_batch(self.answer, self.answer_axis, count)
+        axes = (self.shape, self.image_axis), (self.answer, self.answer_axis)
+        return [shape if axis is None else (count, *shape) if axis == 0 else (*shape, count) for shape, axis in axes]
 
     def count(self, images: npt.NDArray[Any]) -> int:
         """Say how many images an array holds that a call takes."""
         return 1 if self.image_axis is None else images.shape[self.image_axis] if images.ndim else 0
-
-
-def _with_batch(shape: tuple[int, ...], axis: int | None, count: int | None) -> tuple[int | None, ...]:
-    return shape if axis is None else (count, *shape) if axis == 0 else (*shape, count)
 
 
 NATIVE_SPEC = IOSpec()
@@ -297,11 +290,6 @@ class Backend(ABC):
         """
         raise NotImplementedError
 
-    @classmethod
-    def signatures(cls, artifact: Path, *, trusted: bool = False) -> tuple[Signature, ...]:
-        """Optional: read every way in which an artifact can be called, the usual one first, where there are several."""
-        return (cls.signature(artifact, trusted=trusted),)
-
     @property
     @abstractmethod
     def runtime(self) -> Runtime:
@@ -371,10 +359,8 @@ def check_images(images: npt.NDArray[Any], io_spec: IOSpec = NATIVE_SPEC) -> Non
     count = io_spec.count(images)
     if images.dtype != io_spec.dtype or not count or images.shape != io_spec.shapes(count)[0]:
         expected_shape = ", ".join("n" if size is None else str(size) for size in io_spec.shapes(None)[0])
-        raise ValueError(
-            f"images must be {io_spec.dtype} of shape ({expected_shape}) with n >= 1; got {images.dtype} "
-            f"of shape {images.shape}"
-        )
+        given = f"{images.dtype} of shape {images.shape}"
+        raise ValueError(f"images must be {io_spec.dtype} of shape ({expected_shape}) with n >= 1; got {given}")
 
 
 def check_scores(scores: Any, images: Images, earlier: Iterable[Scores] = ()) -> None:
@@ -406,12 +392,9 @@ def check_scores(scores: Any, images: Images, earlier: Iterable[Scores] = ()) ->
     if scores.shape != expected_shape or scores.dtype != FLOAT32:
         raise ValueError(f"predict gave {scores.dtype} of shape {scores.shape}, not float32 {expected_shape}")
     if not (scores.flags.c_contiguous and scores.flags.writeable):
-        missing_property = "writable" if scores.flags.c_contiguous else "C-contiguous"
-        raise ValueError(
-            f"predict gave an array that is not {missing_property}: it must be the caller's own; give np.array of it"
-        )
+        lacking = "writable" if scores.flags.c_contiguous else "C-contiguous"
+        raise ValueError(f"predict gave an array that is not {lacking}: it must be its caller's; give np.array of it")
     # Of contiguous arrays that have bytes in common, this is exact.
-    if np.may_share_memory(scores, images):
-        raise ValueError("predict gave an array that shares memory with the images it was given: it must be a new one")
-    if any(np.may_share_memory(scores, earlier_scores) for earlier_scores in earlier):
-        raise ValueError("predict gave an array that shares memory with an earlier answer: it must be a new one")
+    others = [(images, "the images it was given"), *((answer, "an earlier answer") for answer in earlier)]
+    if shared := next((name for array, name in others if np.may_share_memory(scores, array)), ""):
+        raise ValueError(f"predict gave an array that shares memory with {shared}: it must be a new one")

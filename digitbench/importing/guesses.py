@@ -66,11 +66,14 @@ NO_CONSTRAINTS = Constraints()
 
 
 class _Axes(NamedTuple):
-    """A reading of an input's shape: where its batch is, how many images that is, and the sizes of one image."""
+    """A reading of an input's shape: where its batch is, how many images that is, and the sizes of one image.
+
+    The sizes are None where it isn't even known how many there are.
+    """
 
     batch_axis: int | None
     batch: int | None
-    sizes: tuple[int | None, ...]
+    sizes: tuple[int | None, ...] | None
 
 
 def model_ios(signatures: Sequence[Signature], constraints: Constraints, statistics: Statistics) -> list[ModelIO]:
@@ -114,28 +117,55 @@ def model_ios(signatures: Sequence[Signature], constraints: Constraints, statist
 
 def _of_signature(signature: Signature, constraints: Constraints, statistics: Statistics) -> list[ModelIO]:
     input_tensor, constants = _image_input(signature)
-    axes, shapes = _shapes(input_tensor, constraints)
+    axes, shapes, outputs = _first_reading(signature, input_tensor, constraints)
     candidates = []
-    for shape, output in product(shapes, _outputs(signature, constraints, axes)):
+    for shape, output, fit in (
+        (*pair, fit) for pair in product(shapes, outputs) for fit in _fits(pair[0], constraints)
+    ):
         answer_axis, answer = _answer(output, axes)
-        channels = channel_count(shape)
-        for fit in _fits(shape, constraints):
-            for values in pixel_values(channels, square(shape), statistics, constraints.range, constraints.inverted,
-                                       constraints.normalisation):  # fmt: skip
-                model_io = ModelIO(
-                    shape, values.background, values.foreground, fit, 1 if answer_axis is None else axes.batch,
-                    input_tensor, output, answer, constraints.activation or "softmax",
-                    normalised=values.normalised, mean=values.mean, deviation=values.deviation,
-                    image_axis=axes.batch_axis, answer_axis=answer_axis, signature=signature.name,
-                    constants=constants,
-                )  # fmt: skip
-                if constraints.range or not model_io.saturates():
-                    candidates.append(model_io)
+        values_of_pixels = pixel_values(
+            channel_count(shape), square(shape), statistics, constraints.range, constraints.inverted,
+            constraints.normalisation,
+        )  # fmt: skip
+        for values in values_of_pixels:
+            model_io = ModelIO(
+                shape, values.background, values.foreground, fit, 1 if answer_axis is None else axes.batch,
+                input_tensor, output, answer, constraints.activation or "softmax",
+                normalised=values.normalised, mean=values.mean, deviation=values.deviation,
+                image_axis=axes.batch_axis, answer_axis=answer_axis, signature=signature.name, constants=constants,
+            )  # fmt: skip
+            if constraints.range or constraints.normalisation or not model_io.saturates():
+                candidates.append(model_io)
+    if not candidates and constraints.normalisation:
+        raise UsageError(f"--normalised {constraints.normalisation}: no image of {_described(input_tensor)} is so")
     if not candidates:
         raise BundleError(
             f"input {input_tensor.name!r} ({input_tensor.dtype}): no usual range of pixels fits into it; give --scale"
         )
     return candidates
+
+
+def _first_reading(
+    signature: Signature, input_tensor: Tensor, constraints: Constraints
+) -> tuple[_Axes, list[tuple[int, ...]], list[Tensor]]:
+    """Give the first reading of the input's shape that is one of images, and with which some output gives scores.
+
+    Gives the reading, the shapes of one image that fit it, and these outputs.
+    """
+    problem: Exception | None = None
+    for axes in _readings(input_tensor.shape):
+        shapes = _shapes(axes, constraints)
+        try:
+            if shapes:
+                return axes, shapes, _outputs(signature, constraints, axes)
+        except (BundleError, UsageError) as exc:
+            problem = problem or exc
+    if problem:
+        raise problem
+    taken = f"its input {input_tensor.name!r} has shape {_bracketed(input_tensor.shape)}"
+    if constraints.layout:
+        raise UsageError(f"--layout {constraints.layout}: {taken}; known are {', '.join(LAYOUTS)}")
+    raise BundleError(f"{taken}: not images of one or three channels")
 
 
 def _image_input(signature: Signature) -> tuple[Tensor, tuple[tuple[str, float], ...]]:
@@ -157,35 +187,26 @@ def _image_input(signature: Signature) -> tuple[Tensor, tuple[tuple[str, float],
 
 def _readings(shape: tuple[int | None, ...]) -> Iterator[_Axes]:
     """Give every reading of an input's shape, the most likely first."""
+    if not shape:
+        yield _Axes(0, None, None)
+        return
     first = _Axes(0, shape[0], shape[1:])
-    odd = first.batch not in (1, None) and None in first.sizes  # a fixed batch, but pixels are free
+    odd = shape[0] not in (1, None) and None in shape[1:]  # a fixed batch, but pixels are free
     if not odd:
         yield first
-    if None not in shape:
-        yield _Axes(None, 1, shape)
     if None not in shape[:-1]:
         yield _Axes(-1, shape[-1], shape[:-1])
+    if None not in shape:
+        yield _Axes(None, 1, shape)
     if odd:
         yield first
 
 
-def _shapes(input_tensor: Tensor, constraints: Constraints) -> tuple[_Axes, list[tuple[int, ...]]]:
-    """Give the first reading of the input's shape that is one of images, and the shapes of one image that fit it."""
-    if not input_tensor.shape:
-        usual = [example for layout, example in USUAL if layout == (constraints.layout or layout)]
-        return _Axes(0, None, ()), usual
-    for axes in _readings(input_tensor.shape):
-        if shapes := _shapes_of(axes.sizes, constraints):
-            return axes, shapes
-    problem = f"its input {input_tensor.name!r} has shape {_bracketed(input_tensor.shape)}"
-    if constraints.layout:
-        raise UsageError(f"--layout {constraints.layout}: {problem}; known are {', '.join(LAYOUTS)}")
-    raise BundleError(f"{problem}: not images of one or three channels")
-
-
-def _shapes_of(sizes: tuple[int | None, ...], constraints: Constraints) -> list[tuple[int, ...]]:
+def _shapes(axes: _Axes, constraints: Constraints) -> list[tuple[int, ...]]:
+    """Give the shapes of one image that fit a reading."""
     shapes = []
     for layout, example in USUAL:
+        sizes = example if axes.sizes is None else axes.sizes
         if layout != (constraints.layout or layout) or len(sizes) != len(example):
             continue
         shape = tuple(size or expected for size, expected in zip(sizes, example, strict=True))

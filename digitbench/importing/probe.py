@@ -39,8 +39,7 @@ def serve(lines: Iterable[str], emit: Emit) -> None:
     trusted = trusted_files.holds(artifact)
     with plugin.explain_missing(), ExitStack() as exit_stack:
         backend_class = plugin.load()
-        signatures = backend_class.signatures(artifact, trusted=trusted)
-        emit("ready", signatures=[asdict(signature) for signature in signatures])
+        emit("ready", signature=asdict(backend_class.signature(artifact, trusted=trusted)))
         current: tuple[tuple[str, IOSpec], Backend] | None = None
         for command in commands:
             model_io = ModelIO.from_json(command["model_io"])

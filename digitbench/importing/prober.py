@@ -50,7 +50,8 @@ class Prober:
         except WorkerError as exc:
             raise BundleError(_refusal(self._source, str(exc))) from exc
         self._worker: Worker | None = worker
-        self.signatures: tuple[Signature, ...] = msgspec.convert(ready["signatures"], tuple[Signature, ...])
+        signature: Signature = msgspec.convert(ready["signature"], Signature)
+        self.signatures = (signature, *signature.others)
 
     def ask(
         self, model_io: ModelIO, order: Sequence[int], size: int = SCORING_BATCH, artifact: Path | None = None

@@ -165,10 +165,15 @@ class ModelIO(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=_K
         return np.ascontiguousarray(scores)
 
     def saturates(self) -> bool:
-        """Does a quantised input's range cut off background or foreground, or leave room for only two of the greys."""
+        """Does a quantised input's range cut off background or foreground, or leave room for only two of the greys.
+
+        Of values without fixed ends that isn't known; few models take these as whole numbers.
+        """
         dtype = np.dtype(self.input.dtype)
         if dtype.kind not in "iu":
             return False
+        if self.normalised or self.mean:
+            return True
         limits, step = np.iinfo(dtype), self.input.scale or 1.0
         extremes = [value / step + self.input.zero_point for value in (self.background, self.foreground)]
         return min(extremes) < limits.min - 2 or max(extremes) > limits.max + 2 or abs(extremes[0] - extremes[1]) < 15

@@ -164,11 +164,6 @@ def _maker(spec: Spec) -> Callable[[Path], MadeModel]:
     return make
 
 
-MAKERS: dict[str, Callable[[Path], MadeModel]] = {spec.id: _maker(spec) for spec in SPECS if spec.batch != NO_BATCH}
+MAKERS: dict[str, Callable[[Path], MadeModel]] = {spec.id: _maker(spec) for spec in SPECS}
 
-WITHOUT_BATCH = {
-    f"no batch axis: {spec.tool}": ((lambda folder, spec=spec: WRITERS[spec.tool](spec, folder)), "batch axis")
-    for spec in SPECS
-    if spec.batch == NO_BATCH
-}
-REFUSED: dict[str, tuple[Callable[[Path], Path], str]] = refused.REFUSED | WITHOUT_BATCH
+REFUSED: dict[str, tuple[Callable[[Path], Path], str]] = refused.REFUSED

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from contract.makers import MAKERS, REFUSED, SPECS
+from contract.makers import MAKERS, NO_BATCH, REFUSED, SPECS
 
 import digitbench
 from digitbench import data
@@ -47,7 +47,7 @@ def test_a_model_imported_without_a_flag_says_what_its_maker_says(name: str, tmp
     assert model_io.activation == model.truth["activation"]
     # A model of Keras lets go of its batch size when it is imported, and when Keras exports it.
     freed = imported["format"] == "keras" or name.startswith("keras-")
-    assert model_io.batch == (None if freed else model.truth["batch"])
+    assert model_io.batch == (None if freed else 1 if model.truth["batch"] == NO_BATCH else model.truth["batch"])
     assert (model_io.foreground > model_io.background) == (model.truth["foreground"] > model.truth["background"])
     assert imported["chosen"]["correct"] > imported["runner_up"]["correct"] - 0.02 * imported["runner_up"]["images"]
     assert imported["chosen"]["form"] != imported["runner_up"]["form"]
@@ -64,7 +64,7 @@ def test_a_model_imported_without_a_flag_says_what_its_maker_says(name: str, tmp
 def test_there_are_enough_of_them() -> None:
     assert set(QUICK) <= set(MAKERS)
     assert len(MAKERS) >= 24 * 2
-    assert {spec.batch for spec in SPECS if spec.id in MAKERS} == {None, 1, 32}
+    assert {spec.batch for spec in SPECS if spec.id in MAKERS} == {None, NO_BATCH, 1, 32}
 
 
 @pytest.mark.parametrize("name", [marked(refused_name, refused_name in SLOW_REFUSALS) for refused_name in REFUSED])

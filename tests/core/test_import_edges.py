@@ -11,6 +11,7 @@ import pytest
 from journeys.helpers import copied, rewrite_manifest
 
 from core.helpers import announce
+from core.test_guesses import statistics_of
 from digitbench import importing
 from digitbench.backend import Signature, Tensor
 from digitbench.bundle import Bundle
@@ -18,6 +19,7 @@ from digitbench.data import Dataset, Split
 from digitbench.errors import ArtifactError, BundleError, UsageError
 from digitbench.importing import formats, guesses
 from digitbench.importing.guesses import NO_CONSTRAINTS, Constraints
+from digitbench.importing.pixel_values import ranges
 from digitbench.plugins.model_io import ModelIO
 from digitbench.system import trusted_files
 
@@ -73,7 +75,7 @@ class Coded(Whim):
             raise RuntimeError("it holds a `Lambda` layer")
 """
 NAMES = ("OneForAll", "Tires", "Dislikes", "Coded")
-IMAGES = np.eye(28, dtype=np.float32)[None]
+PIXELS = np.eye(28, dtype=np.uint8)[None]
 SCORES = Tensor("out", (None, 10), "float32")
 
 
@@ -108,9 +110,12 @@ def test_model_ios_with_which_it_dies_cost_none_with_which_it_ran(
 
 
 @pytest.mark.usefixtures("whims")
-def test_one_answer_for_a_whole_batch_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(BundleError, match="can't be run in any form"):
-        imported("OneForAll", tmp_path, monkeypatch)
+def test_what_declares_any_number_of_images_and_answers_one_is_given_one_a_call(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = imported("OneForAll", tmp_path, monkeypatch)
+    assert bundle.stored["metrics"]["test_accuracy"] == 1
+    assert bundle.model_io.batch == 1
 
 
 @pytest.mark.usefixtures("whims")
@@ -124,11 +129,12 @@ def test_what_was_trusted_once_is_trusted_when_it_is_imported_again(
 def model_ios(
     shape: tuple[int | None, ...], outputs: tuple[Tensor, ...] = (SCORES,), constraints: Constraints = NO_CONSTRAINTS
 ) -> list[ModelIO]:
-    return guesses.model_ios(Signature((Tensor("x", shape, "float32"),), outputs), constraints, IMAGES)
+    signatures = [Signature((Tensor("x", shape, "float32"),), outputs)]
+    return guesses.model_ios(signatures, constraints, statistics_of(PIXELS))
 
 
 def test_training_images_of_one_grey_are_normalised_by_nothing_of_their_own() -> None:
-    assert guesses.ranges(NO_CONSTRAINTS, np.zeros((3, 28, 28), np.float32))
+    assert ranges(statistics_of(np.zeros((3, 28, 28), np.uint8)))
 
 
 def test_free_sizes_beside_channels_are_those_of_an_image() -> None:
@@ -142,18 +148,14 @@ def test_a_row_or_column_of_784_is_a_flat_image(shape: tuple[int | None, ...]) -
     np.testing.assert_array_equal(model_ios(shape)[0].encode(images).ravel(), images.ravel())
 
 
-@pytest.mark.parametrize("shape", [(28, 28, 1), (784, 1)])
-def test_no_batch_axis_is_told(shape: tuple[int, ...]) -> None:
-    with pytest.raises(BundleError, match="with the batch axis first"):
-        model_ios(shape)
-
-
 def test_constraints_that_no_model_could_meet_are_told() -> None:
     outputs = (Tensor("features", (None, 128), "float32"), Tensor("names", (None, 10), "string"), SCORES)
     for name in ("features", "names"):
         with pytest.raises(UsageError, match=rf"--tensor {name}: it gives .*, not ten scores"):
             model_ios((None, 784), outputs, Constraints(output=name))
-    with pytest.raises(UsageError, match="--fit pad: 14 × 14 pixels are fewer"):
+    with pytest.raises(
+        UsageError, match="--fit pad: 28 × 28 pixels can't become 14 × 14 so; possible: resize, crop, mean"
+    ):
         model_ios((None, 14, 14), constraints=Constraints(fit="pad"))
 
 

@@ -143,8 +143,8 @@ def test_a_model_io_that_kills_its_worker_or_hangs_costs_that_one_alone(
     model: Path, shared: Path, children: Callable[[], list[psutil.Process]]
 ) -> None:
     with probing(model, "Moody", shared, timeout=60) as prober:
-        assert prober.signature == Signature(
-            (Tensor("x", (None, 28, 28), "float32"),), (Tensor("a", (None, 10), "int8", 0.5, 3),)
+        assert prober.signatures == (
+            Signature((Tensor("x", (None, 28, 28), "float32"),), (Tensor("a", (None, 10), "int8", 0.5, 3),)),
         )
         (first,) = children()
         assert prober.ask(model_io("exits"), range(0, 5)) is None
@@ -250,7 +250,10 @@ def run_probe(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> C
     def call(*model_ios: ModelIO, size: int = 256) -> WorkerEvents:
         images = str(tmp_path / "images.npy")
         job = {"backend": "fake", "artifact": str(model), "precision": "fp32", "images": images}
-        commands = ({"model_io": tried.to_json(), "order": [1, 2, 3], "size": size} for tried in model_ios)
+        commands = (
+            {"model_io": tried.to_json(), "order": [1, 2, 3], "size": size, "artifact": str(model)}
+            for tried in model_ios
+        )
         events: WorkerEvents = []
         probe.serve(map(json.dumps, [job, *commands]), lambda event, **facts: events.append((event, facts)))
         return events
@@ -262,7 +265,7 @@ def test_each_model_io_is_answered_with_the_scores_of_the_images_asked_for(
     run_probe: Callable[..., WorkerEvents],
 ) -> None:
     ready, *answers = run_probe(model_io(), replace(model_io(), background=1.0, foreground=0.0))
-    assert ready == ("ready", {"signature": {"inputs": (), "outputs": ()}})
+    assert ready == ("ready", {"signature": {"inputs": (), "outputs": (), "name": "", "others": ()}})
     answered = [np.frombuffer(b64decode(facts["scores"]), np.float32).reshape(3, 10) for _, facts in answers]
     assert [scores[:, 9].tolist() for scores in answered] == [[1, 2, 3], [0, -1, -2]]
 

@@ -155,7 +155,7 @@ def test_shifted_images_are_theirs_by_a_pixel_at_most() -> None:
 def trial(correct: int, surprise: float, total: int = 1000, first_wrong: int = 0) -> Trial:
     right = np.ones(total, np.int64)
     right[first_wrong : first_wrong + total - correct] = 0
-    return Trial(ModelIO(), right, surprise)
+    return Trial(ModelIO(), right, np.array([surprise]))
 
 
 @pytest.mark.parametrize("factor", [1 / 255, 1 / 3, 3, 255])

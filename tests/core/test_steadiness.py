@@ -42,7 +42,7 @@ class Model(Prober):
         self.act, self.calls = act, 0
         self.truth = np.random.default_rng(1).uniform(-40, 40, (100, 10)).astype(np.float32)
 
-    def ask(self, model_io: ModelIO, order: Sequence[int], size: int = 256) -> Scores | None:
+    def ask(self, model_io: ModelIO, order: Sequence[int], size: int = 256, artifact: Any = None) -> Scores | None:
         scores = self.truth[list(order)]
         parts = []
         for start in range(0, len(scores), size):
@@ -145,7 +145,7 @@ def test_one_image_can_be_looked_at_too_and_scores_of_zero() -> None:
 
 def test_what_can_not_be_looked_at_is_said() -> None:
     class Refuses(Model):
-        def ask(self, model_io: ModelIO, order: Sequence[int], size: int = 256) -> Scores | None:
+        def ask(self, model_io: ModelIO, order: Sequence[int], size: int = 256, artifact: Any = None) -> Scores | None:
             return None if size == 1 else super().ask(model_io, order, size)
 
     record = steadiness.measure_steadiness(Refuses(plain), ModelIO(), 9, "fp32").to_json()

@@ -60,7 +60,7 @@ def test_it_prints_what_it_chose_and_how_good_the_runner_up_is(zoo: Imported) ->
     assert described["chosen"].endswith(f"{chosen['accuracy']:.1%} ({chosen['correct']} of 500 training images) right")
     assert described["runner-up"].startswith(second["form"])
     assert described["runner-up"].endswith(
-        f"{second['accuracy']:.1%} ({second['correct']} of 500 training images) right"
+        f"{second['accuracy']:.1%} ({second['correct']} of {second['images']} training images) right"
     )
 
 

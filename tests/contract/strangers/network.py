@@ -60,14 +60,16 @@ def trained(side: int = 28, hidden: int = 32) -> Network:
     shifted = [np.roll(train.pixels, shift, (1, 2)) for shift in ((0, 0), (0, 1), (1, 0), (0, -1), (-1, 0))]
     pixels = np.concatenate(shifted)
     images = (pixels if side == 28 else resized(pixels)).reshape(len(pixels), -1) / np.float32(255)
-    model = _fitted(images, np.tile(train.labels, len(shifted)), (hidden,), learning_rate_init=0.003, max_iter=12)
+    model = fitted_network(
+        images, np.tile(train.labels, len(shifted)), (hidden,), learning_rate_init=0.003, max_iter=12
+    )
     (kernel, last_kernel), (bias, last_bias) = model.coefs_, model.intercepts_
     logits = np.sort(np.maximum(images @ kernel + bias, 0) @ last_kernel + last_bias)
     last_bias = last_bias - logits[:, -2:].mean()  # so that a sigmoid separates first and second, as if trained for it
     return Network(*(array.astype(np.float32) for array in (kernel, bias, last_kernel, last_bias)))
 
 
-def _fitted(rows: Array, labels: Array, hidden: tuple[int, ...], **options: Any) -> Any:
+def fitted_network(rows: Array, labels: Array, hidden: tuple[int, ...], **options: Any) -> Any:
     """scikit-learn's network, trained on one thread: it is so small that a second thread would only slow it down."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.neural_network import MLPClassifier
@@ -211,5 +213,5 @@ def convolutional() -> Convolutional:
     windows = np.lib.stride_tricks.sliding_window_view(_pad(train.images), (5, 5), (1, 2))
     maps = np.maximum(np.tensordot(filters[:, 0], windows, ((1, 2), (3, 4))), 0)  # (8, n, 28, 28)
     pooled = maps.reshape(8, -1, 7, 4, 7, 4).max(axis=(3, 5)).swapaxes(0, 1).reshape(len(train), -1)
-    model = _fitted(pooled, train.labels, (), learning_rate_init=0.01, max_iter=40)
+    model = fitted_network(pooled, train.labels, (), learning_rate_init=0.01, max_iter=40)
     return Convolutional(filters, model.coefs_[0].astype(np.float32), model.intercepts_[0].astype(np.float32))

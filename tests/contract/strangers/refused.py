@@ -19,7 +19,7 @@ Maker = Callable[[Path], Path]
 # --- ONNX ------------------------------------------------------------------------------------------------------------
 
 
-def _onnx(
+def onnx_graph(
     folder: Path, nodes: list[Any], inputs: dict[str, tuple[Any, ...]], outputs: dict[str, tuple[Any, ...]],
     weights: dict[str, Array], element_type: int = 1, domain: str = "",
 ) -> Path:  # fmt: skip
@@ -48,7 +48,7 @@ def _two_inputs(folder: Path) -> Path:
 
     nodes = [helper.make_node("Add", ["a", "b"], ["both"]), helper.make_node("MatMul", ["both", "kernel"], ["scores"])]
     shapes = dict.fromkeys(("a", "b"), ("n", 784))
-    return _onnx(folder, nodes, shapes, {"scores": ("n", 10)}, {"kernel": _drawn(784, 10)})
+    return onnx_graph(folder, nodes, shapes, {"scores": ("n", 10)}, {"kernel": _drawn(784, 10)})
 
 
 def _of_width(width: int) -> Maker:
@@ -58,7 +58,9 @@ def _of_width(width: int) -> Maker:
         from onnx import helper
 
         nodes = [helper.make_node("MatMul", ["image", "kernel"], ["answer"])]
-        return _onnx(folder, nodes, {"image": ("n", 784)}, {"answer": ("n", width)}, {"kernel": _drawn(784, width)})
+        return onnx_graph(
+            folder, nodes, {"image": ("n", 784)}, {"answer": ("n", width)}, {"kernel": _drawn(784, width)}
+        )
 
     return make
 
@@ -71,7 +73,9 @@ def _text_input(folder: Path) -> Path:
         helper.make_node("MatMul", ["numbers", "kernel"], ["scores"]),
     ]
     weights = {"kernel": _drawn(784, 10)}
-    return _onnx(folder, nodes, {"words": ("n", 784)}, {"scores": ("n", 10)}, weights, element_type=TensorProto.STRING)
+    return onnx_graph(
+        folder, nodes, {"words": ("n", 784)}, {"scores": ("n", 10)}, weights, element_type=TensorProto.STRING
+    )
 
 
 def _not_numbers(folder: Path) -> Path:
@@ -79,7 +83,7 @@ def _not_numbers(folder: Path) -> Path:
 
     nodes = [helper.make_node("MatMul", ["image", "kernel"], ["scores"])]
     weights = {"kernel": np.full((784, 10), np.nan)}
-    return _onnx(folder, nodes, {"image": ("n", 784)}, {"scores": ("n", 10)}, weights)
+    return onnx_graph(folder, nodes, {"image": ("n", 784)}, {"scores": ("n", 10)}, weights)
 
 
 def _unknown_domain(folder: Path) -> Path:
@@ -90,7 +94,7 @@ def _unknown_domain(folder: Path) -> Path:
         helper.make_node("MatMul", ["sharp", "kernel"], ["scores"]),
     ]
     shapes: dict[str, tuple[Any, ...]] = {"image": ("n", 784)}
-    return _onnx(folder, nodes, shapes, {"scores": ("n", 10)}, {"kernel": _drawn(784, 10)}, domain="com.example")
+    return onnx_graph(folder, nodes, shapes, {"scores": ("n", 10)}, {"kernel": _drawn(784, 10)}, domain="com.example")
 
 
 def _maps(folder: Path) -> Path:
