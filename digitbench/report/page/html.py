@@ -9,8 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -26,14 +25,6 @@ from digitbench.report.page.plots import Plot
 from digitbench.report.page.recommendation import Recommendation, recommendations
 
 PACKAGE = "digitbench.report.page"
-
-
-@dataclass(frozen=True)
-class ValueOrReason:
-    """A value, or the reason why there is none."""
-
-    value: Any = None
-    why: str = ""
 
 
 def render(sources: Sequence[Source]) -> str:
@@ -62,14 +53,16 @@ def render(sources: Sequence[Source]) -> str:
     source = sources[-1]
     verdicts = recommendations(source.results)
     named = list(zip(runs.names_of(sources), (source.results for source in sources), strict=True))
-    single = {
-        "training": _value_or_reason(lambda: plots.of_training(source)),
-        "confusion": _value_or_reason(lambda: plots.of_confusion(source)),
-    }
     drawings = {
         "runs": curves.over_runs(named) if len(named) > 1 else [], "front": [], "spread": [], "tail": [],
-        "sweep": plots.of_sweep(source), **{name: [plot.value] for name, plot in single.items() if plot.value},
+        "sweep": plots.of_sweep(source), "training": [], "confusion": [],
     }  # fmt: skip
+    lacking = {}  # why there is no such plot
+    for name, draw in (("training", plots.of_training), ("confusion", plots.of_confusion)):
+        try:
+            drawings[name].append(draw(source))
+        except BundleError as exc:
+            lacking[name] = str(exc)
     for verdict in verdicts:
         for name, plot in plots.of_group(source, verdict):
             drawings[name].append(plot)
@@ -80,7 +73,7 @@ def render(sources: Sequence[Source]) -> str:
     return environment.from_string(_asset("page.html.j2")).render(
         style=Markup(_asset("page.css")), script=Markup(script), vega=Markup(vega),
         policy=_policy([vega, script]), data=Markup(embedded(drawings)), drawings=drawings,
-        several=len(sources) > 1, runs=runs.runs(sources), changes=runs.changes(sources), **single,
+        several=len(sources) > 1, runs=runs.runs(sources), changes=runs.changes(sources), lacking=lacking,
         **_context(source, verdicts),
     )  # fmt: skip
 
@@ -102,13 +95,6 @@ def _context(source: Source, verdicts: Sequence[Recommendation]) -> dict[str, An
         "reproduce": command.command(source), "caveats": command.caveats(source),
         "sections": [sections.call_breakdowns(results), sections.native_tools(results), sgemm.section(results)],
     }  # fmt: skip
-
-
-def _value_or_reason(compute: Callable[[], Any]) -> ValueOrReason:
-    try:
-        return ValueOrReason(compute())
-    except BundleError as exc:
-        return ValueOrReason(why=str(exc))
 
 
 def embedded(drawings: dict[str, list[Plot]]) -> str:
