@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from math import exp, log
 from typing import TYPE_CHECKING, Any, Literal
 
+from digitbench.backend import Style
 from digitbench.charts import palette, vega
 from digitbench.charts.candidates import described, marks
 from digitbench.charts.groups import INVALID, caption, timed
-from digitbench.charts.palette import Style
 from digitbench.errors import ResultsError
 from digitbench.judge.faults import NUMBER, invalid_rows
 from digitbench.judge.front import spread

@@ -7,9 +7,10 @@ from itertools import accumulate
 from math import ceil, isnan
 from typing import TYPE_CHECKING, Any
 
+from digitbench.backend import Style
 from digitbench.bundle.trainings import TrainingRun, lowest, named_runs, notes
 from digitbench.charts import vega
-from digitbench.charts.palette import BLACK, DASHES, SERIES, Style
+from digitbench.charts.palette import BLACK, DASHES, OUTLINES, SERIES
 from digitbench.records.formatting import counted
 from digitbench.system.text import shown_name
 
@@ -32,9 +33,8 @@ Rows = Sequence[dict[str, Any]]
 
 def styles_of(count: int) -> list[Style]:
     """Give so many styles, no two alike: first each colour once, then with other markers and dashes."""
-    available = SERIES
     # Neighbours in this order differ clearly also for those who see fewer colours.
-    ordered = [available[index] for index in (2, 0, 5, 3, 1, 4, 6, 7, 9, 8)]
+    ordered = [SERIES[index] for index in (2, 0, 5, 3, 1, 4, 6, 7, 9, 8)]
     shapes = [ordered[(index + 3 * (index // len(ordered))) % len(ordered)] for index in range(count)]
     return [Style(ordered[index % len(ordered)].colour, shape.shape, shape.dash) for index, shape in enumerate(shapes)]
 
@@ -66,7 +66,7 @@ def chart(runs: Sequence[TrainingRun], by: str = "epochs") -> alt.HConcatChart:
     columns = max(1, int(WIDE / (max(map(vega.text_width, styles)) + 50)))
     legend = alt.Legend(orient="bottom", columns=columns, labelLimit=WIDE / 2, symbolSize=90, symbolOpacity=1)
     colours = vega.scale({name: style.colour for name, style in styles.items()})
-    shapes = vega.scale({name: style.shape for name, style in styles.items()})
+    shapes = vega.scale({name: OUTLINES.get(style.shape, style.shape) for name, style in styles.items()})
     rows = [{**row, "dash": list(DASHES[styles[row["name"]].dash])} for row in rows]
     filled: dict[str, Any] = {"filled": True, "opacity": 1, "clip": True}
     panels = []
@@ -94,10 +94,8 @@ def title(runs: Sequence[TrainingRun]) -> str:
         if len(runs) > 1:
             return f"The training of {counted(len(runs), 'run')}"
         last = runs[0].history
-        return (
-            f"Loss {last.loss[-1]:.4f}, accuracy {last.accuracy[-1]:.2%} after epoch {len(last.loss)}"
-            + ("" if last.val_loss else "; no images were held out for validation")
-        )  # fmt: skip
+        unvalidated = "" if last.val_loss else "; no images were held out for validation"
+        return f"Loss {last.loss[-1]:.4f}, accuracy {last.accuracy[-1]:.2%} after epoch {len(last.loss)}{unvalidated}"
     epoch, loss, accuracy = best.best
     name = f"{best.name}, epoch" if len(runs) > 1 else "Best epoch"
     text = f"{name} {epoch} of {best.epochs}: validation loss {loss:.4f}, accuracy {accuracy:.2%}"
