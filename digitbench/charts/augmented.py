@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -159,21 +158,17 @@ def _note(versions: Versions, strengths: Strengths) -> str:
     )
 
 
-def deformation_texts(strengths: Strengths) -> Iterator[str]:
+def deformation_texts(strengths: Strengths) -> list[str]:
     """Say each deformation with its unit: ``turned by up to 10°``."""
-    if strengths.rotation:
-        yield f"turned by up to {strengths.rotation:g}°"
-    if strengths.shear:
-        yield f"sheared by up to {strengths.shear:g} pixels sideways for each pixel upwards"
-    if strengths.scaling:
-        yield f"width and height each changed by up to {100 * strengths.scaling:g} %"
-    if strengths.shift:
-        yield f"shifted by up to {counted_pixels(strengths.shift)} along each axis"
-    if strengths.elastic:
-        yield (
-            f"bent by {counted_pixels(strengths.elastic)} along each axis (root mean square), smoothed by a Gaussian "
-            f"of {counted_pixels(strengths.smoothness)}"
-        )
+    blur = f"smoothed by a Gaussian of {counted_pixels(strengths.smoothness)}"
+    texts = {
+        "rotation": f"turned by up to {strengths.rotation:g}°",
+        "shear": f"sheared by up to {strengths.shear:g} pixels sideways for each pixel upwards",
+        "scaling": f"width and height each changed by up to {100 * strengths.scaling:g} %",
+        "shift": f"shifted by up to {counted_pixels(strengths.shift)} along each axis",
+        "elastic": f"bent by {counted_pixels(strengths.elastic)} along each axis (root mean square), {blur}",
+    }
+    return [text for name, text in texts.items() if getattr(strengths, name)]
 
 
 def counted_pixels(number: float) -> str:

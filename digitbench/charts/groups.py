@@ -73,9 +73,7 @@ def pick(results: Results, threads: int | None = None, batch_size: int | None = 
     if not rows:
         raise ResultsError("no latencies are in these results; time some calls with: digitbench bench")
     groups = sorted({(row.batch_size or 0, row.threads) for row in rows})
-    matching = [
-        group for group in groups if batch_size in (None, group[0]) and threads in (None, group[1])
-    ]  # fmt: skip
+    matching = [group for group in groups if batch_size in (None, group[0]) and threads in (None, group[1])]
     if not matching:
         options = [f"--batch-size {batch_size}"] if batch_size else []
         options += [f"--threads {threads}"] if threads else []
