@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from digitbench.backend import Style
 from digitbench.charts import vega
+from digitbench.charts.altair_later import ChartType, alt
 from digitbench.charts.groups import INVALID, Group
 from digitbench.charts.palette import BLACK, CROSS, FILLS, GREY, OTHER_FILL, OUTLINES, TIE, WHITE
 from digitbench.judge.sorting import rank_texts
 from digitbench.records import formatting
 from digitbench.records.metrics import METRICS
 from digitbench.records.results import Row
-
-if TYPE_CHECKING:
-    import altair as alt
-    from altair.typing import ChartType
 
 STEP = 21
 """Height of a table's line."""
@@ -68,7 +65,6 @@ def marks(points: alt.Chart) -> list[alt.Chart]:
     points
         A chart with ``x``, ``y`` and, if marks differ in it, ``size`` encoded; its data as `described` gives them.
     """
-    import altair as alt
 
     def drawn(where: str, shape: str, fill: str, stroke: Any) -> alt.Chart:
         chart: alt.Chart = points.transform_filter(where).mark_point(filled=True, opacity=1, strokeWidth=1.2).encode(
@@ -114,8 +110,6 @@ def table(
     tied
         The first and the last of lines that can't be told apart: a band joins their marks.
     """
-    import altair as alt
-
     chart = alt.Chart(vega.data(lines)).encode(y=line_axis(len(lines)))
     colour = alt.condition("datum.invalid", alt.value(GREY), alt.value(BLACK))
     layers: list[Any] = []
@@ -142,7 +136,5 @@ def table(
 
 def line_axis(count: int) -> alt.Y:
     """Give the vertical axis of so many lines, the first at the top."""
-    import altair as alt
-
     scale = alt.Scale(domain=[-0.5, count - 0.5], reverse=True, nice=False, zero=False)
     return alt.Y("line:Q", axis=None, scale=scale)

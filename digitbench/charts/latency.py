@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from digitbench.charts import palette, vega
+from digitbench.charts.altair_later import ChartType, alt
 from digitbench.charts.candidates import NAME, RANK, Column, described, line_axis, ranks, table
 from digitbench.charts.distributions import BINS_PER_DECADE, LEAST, Micros, calls_of, histogram, tail
 from digitbench.charts.groups import Group, pick
@@ -15,10 +16,6 @@ from digitbench.judge.sorting import sort_rows
 from digitbench.records import formatting
 from digitbench.records.precisions import FP32
 from digitbench.records.results import Results, Row
-
-if TYPE_CHECKING:
-    import altair as alt
-    from altair.typing import ChartType
 
 PlotKind = Literal["violin", "ecdf"]
 CHOICES: tuple[PlotKind, ...] = ("violin", "ecdf")
@@ -106,8 +103,6 @@ def _ends(row: Row, micros: Micros) -> tuple[float, float]:
 
 def _axis(group: Group, calls: Calls, most: int) -> alt.X:
     """Give the axis of all candidates, which reaches to the slowest call of all."""
-    import altair as alt
-
     ends = [end for row in group.rows for end in _ends(row, calls[id(row)])]
     low, high = max(min(ends), LEAST), max(ends)
     axis = vega.log_axis(low / 1.1, high * 1.1, "µs per call", most, grid=True)
@@ -124,8 +119,6 @@ def _rounded(values: Micros) -> list[float]:
 
 def violins(group: Group, calls: Calls) -> ChartType:
     """Draw a line for each candidate, with its name before it and its values behind it."""
-    import altair as alt
-
     rows = sort_rows(group.rows)
     lines = _lines(group, rows, calls)
     step = min(56.0, max(28.0, 400 / len(rows)))
@@ -190,8 +183,6 @@ def _violin(micros: Micros, foot: float) -> dict[str, Any]:
 
 def tails(group: Group, calls: Calls) -> ChartType:
     """Draw a panel for each backend: the share of calls that take longer."""
-    import altair as alt
-
     rows = sort_rows(group.rows)
     styles = palette.of_backends(row.backend for row in rows)
     curves = [{**described(row, group.names.backend(row), styles), **_tail(row, calls[id(row)])} for row in rows]

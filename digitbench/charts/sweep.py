@@ -6,10 +6,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import exp, log
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from digitbench.backend import Style
 from digitbench.charts import palette, vega
+from digitbench.charts.altair_later import ChartType, alt
 from digitbench.charts.candidates import described, marks
 from digitbench.charts.groups import INVALID, caption, timed
 from digitbench.errors import ResultsError
@@ -19,10 +20,6 @@ from digitbench.judge.saturation import ENOUGH, rates_by_generation, saturation
 from digitbench.records.formatting import Names, counted
 from digitbench.records.metrics import METRICS
 from digitbench.records.results import Results, Row
-
-if TYPE_CHECKING:
-    import altair as alt
-    from altair.typing import ChartType
 
 Metric = Literal["throughput", "latency"]
 CHOICES: tuple[Metric, ...] = ("throughput", "latency")
@@ -161,8 +158,6 @@ def swept(all_curves: Sequence[Curve]) -> str:
 
 def chart(all_curves: Sequence[Curve], metric: Metric) -> ChartType:
     """Draw curves in panels. Where a thread count, or batch size, has several panels, each begins a row."""
-    import altair as alt
-
     blocks: dict[int, list[Curve]] = {}
     for curve in all_curves:
         blocks.setdefault(0 if curve.mixed else curve.fixed, []).append(curve)
@@ -171,8 +166,6 @@ def chart(all_curves: Sequence[Curve], metric: Metric) -> ChartType:
 
 def _block(block: Sequence[Curve], all_curves: Sequence[Curve], metric: Metric) -> ChartType:
     """Draw the panels of some curves, on the scales of all."""
-    import altair as alt
-
     rows = [row for curve in all_curves for row in curve.points.values()]
     values = [value for row in rows if (value := value_of(row, metric))]
     places = sorted({x for curve in all_curves for x in curve.points})

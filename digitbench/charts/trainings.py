@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from math import ceil, isnan
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from digitbench.backend import Style
 from digitbench.bundle.trainings import TrainingRun, lowest, named_runs, notes
 from digitbench.charts import vega
+from digitbench.charts.altair_later import alt
 from digitbench.charts.palette import BLACK, DASHES, OUTLINES, SERIES
 from digitbench.records.formatting import counted
 from digitbench.system.text import shown_name
-
-if TYPE_CHECKING:
-    import altair as alt
 
 WIDE, PANEL_WIDE, PANEL_TALL = 1000, 430, 360
 MARKED = 8  # markers on a line: more would hide other lines
@@ -58,8 +56,6 @@ def chart(runs: Sequence[TrainingRun], by: str = "epochs") -> alt.HConcatChart:
     by
         One of `digitbench.bundle.trainings.AXES`.
     """
-    import altair as alt
-
     rows = [row for index, run in enumerate(runs) for row in _rows(run, by, index, several=len(runs) > 1)]
     names = list(dict.fromkeys(row["name"] for row in rows))
     styles = dict(zip(names, styles_of(len(names)), strict=True))
@@ -139,8 +135,6 @@ def _rows(run: TrainingRun, by: str, index: int, *, several: bool) -> Iterator[d
 
 def _overfitting(runs: Sequence[TrainingRun], by: str) -> Iterator[alt.Chart]:
     """Shade the epochs in which a single run overfits."""
-    import altair as alt
-
     history = runs[0].history
     if len(runs) == 1 and history.best and history.overfits_from:
         area = alt.Chart(vega.data([{"x": _positions(runs[0], by)[history.best - 1]}]))
@@ -151,8 +145,6 @@ def _overfitting(runs: Sequence[TrainingRun], by: str) -> Iterator[alt.Chart]:
 
 
 def _time(runs: Sequence[TrainingRun], by: str) -> alt.X:
-    import altair as alt
-
     name = "epoch" if by == "epochs" else "seconds of training"
     run_positions = [_positions(run, by) for run in runs]
     first = min(positions[0] for positions in run_positions)
@@ -170,8 +162,6 @@ def _logarithmic(rows: Rows, key: str, title: str, note: str, *, reverse: bool =
 
     It can't show 0: in `rows` half of the lowest value above it takes its place, as `note` says in the title.
     """
-    import altair as alt
-
     thick = [row[key] for row in rows if not row["thin"] and not isnan(row[key])]
     lowest = min((value for value in thick if value > 0), default=2 * LEAST)
     for row in rows:

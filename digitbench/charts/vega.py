@@ -13,13 +13,10 @@ import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
+from digitbench.charts.altair_later import ChartType, alt
 from digitbench.charts.palette import BLACK, GREY, WHITE
-
-if TYPE_CHECKING:
-    import altair as alt
-    from altair.typing import ChartType
 
 FONT = "Liberation Sans, Arial, Helvetica, sans-serif"
 """The first is part of vl-convert, so that a picture is the same everywhere; the others are as wide."""
@@ -58,22 +55,16 @@ CONFIG: dict[str, Any] = {
 
 def data(rows: Iterable[Mapping[str, object]]) -> alt.InlineData:
     """Give rows to a chart, as many as there are. A list in a row saves space: see Vega-Lite's ``flatten``."""
-    import altair as alt
-
     return alt.InlineData(values=[dict(row) for row in rows])
 
 
 def scale(values: Mapping[str, Any]) -> alt.Scale:
     """Give the scale that turns each name into its colour, shape or dashes."""
-    import altair as alt
-
     return alt.Scale(domain=list(values), range=list(values.values()))
 
 
 def log_scale(low: float, high: float, margin: float = 1.0) -> alt.Scale:
     """Give a logarithmic scale from `low` to `high`, each moved outwards by the factor `margin`."""
-    import altair as alt
-
     return alt.Scale(type="log", domain=[low / margin, high * margin], nice=False)
 
 
@@ -81,8 +72,6 @@ def log_axis(
     low: float, high: float, title: str | None, most: int = 8, format: str = ",.4~r", **options: Any
 ) -> alt.Axis:
     """Give a logarithmic axis with round numbers, written out; about `most` of them."""
-    import altair as alt
-
     return alt.Axis(title=title, values=ticks(low, high, most), format=format, labelFlush=False, **options)
 
 
@@ -131,8 +120,6 @@ def sheet(
     about
         What it was made of, in grey. Names of files and of user data may be in it.
     """
-    import altair as alt
-
     head = alt.Title(wrapped(title, width, HEAD))
     if subtitle:
         head.subtitle = wrapped(subtitle, width, PLAIN)
@@ -145,8 +132,6 @@ def sheet(
 
 
 def _lines(lines: Sequence[str], width: float, colour: str) -> alt.Chart:
-    import altair as alt
-
     style: dict[str, Any] = {"align": "left", "baseline": "top", "fontSize": SMALL, "lineHeight": SMALL * LINE}
     chart = alt.Chart(data([{"text": list(lines)}]), width=width, height=len(lines) * SMALL * LINE)
     text: alt.Chart = chart.mark_text(**style, color=colour, limit=width).encode(

@@ -7,6 +7,7 @@ from typing import Any
 
 from digitbench.backend import Style
 from digitbench.charts import palette, vega
+from digitbench.charts.altair_later import alt
 from digitbench.charts.candidates import MARK, NAME, described, marks, table
 from digitbench.judge.sorting import Group, p50
 from digitbench.records import formatting
@@ -23,8 +24,6 @@ def over_runs(runs: Sequence[tuple[str, Results]]) -> list[Plot]:
 
 
 def _over_runs(runs: Sequence[tuple[str, Results]], group: Group) -> Plot:
-    import altair as alt
-
     rows = [
         (name, row) for name, results in runs for row in results.rows
         if (row.threads, row.batch_size) == group and row.latency_us and p50(row) > 0 and not row.error
