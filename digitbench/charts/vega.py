@@ -15,6 +15,8 @@ from html import escape
 from pathlib import Path
 from typing import Any, TypeVar
 
+import msgspec
+
 from digitbench.charts.altair_later import ChartType, alt
 from digitbench.charts.palette import BLACK, GREY, WHITE
 
@@ -94,10 +96,9 @@ def text_width(text: str, size: float = PLAIN) -> float:
     return len(text) * size * LETTER
 
 
-def wrapped(text: str, width: float, size: float = SMALL) -> list[str]:
+def wrapped(text: str, width: float, size: float = SMALL, letter: float = LETTER) -> list[str]:
     """Break a text between words into lines of some width; a longer word is broken too."""
-    letters = max(1, int(width / (size * LETTER)))
-    text = text.replace("✗", "×")  # which the font has
+    letters = max(1, int(width / (size * letter)))
     return [part for line in text.splitlines() for part in textwrap.wrap(line, letters, break_on_hyphens=False)]
 
 
@@ -133,7 +134,8 @@ def sheet(
 
 def _lines(lines: Sequence[str], width: float, colour: str) -> alt.Chart:
     style: dict[str, Any] = {"align": "left", "baseline": "top", "fontSize": SMALL, "lineHeight": SMALL * LINE}
-    chart = alt.Chart(data([{"text": list(lines)}]), width=width, height=len(lines) * SMALL * LINE)
+    shown = [line.replace("✗", "×") for line in lines]  # which the font has
+    chart = alt.Chart(data([{"text": shown}]), width=width, height=len(lines) * SMALL * LINE)
     text: alt.Chart = chart.mark_text(**style, color=colour, limit=width).encode(
         x=alt.value(0), y=alt.value(0), text="text:N"
     )
@@ -149,18 +151,10 @@ def title_of(chart: ChartType) -> str:
 
 
 def spec(chart: ChartType) -> dict[str, Any]:
-    """Give a chart's Vega-Lite definition as JSON has it: numbers that JSON hasn't become null."""
-    definition: dict[str, Any] = _finite(chart.to_dict())
+    """Give a chart's Vega-Lite definition as JSON has it: numbers that JSON hasn't become null, NumPy's plain ones."""
+    definition: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(chart.to_dict(), enc_hook=float))
     definition["config"] = CONFIG
     return definition
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    return [_finite(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def svg(chart: ChartType, title: str) -> str:
