@@ -136,7 +136,12 @@ def figure(versions: Versions, recipe: Recipe, about: str = "") -> Figure:
     """
     rows, epochs = versions.deformed.shape[:2]
     title = f"{recipe.name}: {versions.which} digits, as they are and in {counted(epochs, 'epoch')} of a training"
-    notes = "\n".join(filter(None, [_note(versions, recipe.deformation), about]))
+    epoch_range = "epoch 1" if epochs == 1 else f"epochs 1 to {epochs}"
+    note = (
+        f"Deformed anew in each epoch, {TOGETHER} images at a time alike: "
+        f"{', '.join(deformation_texts(recipe.deformation))}. Seed {versions.seed}, {epoch_range}."
+    )
+    notes = "\n".join(filter(None, [note, about]))
     size = max(LABEL_INCHES + (epochs + 1) * CELL_INCHES + 0.3, 5.0), rows * CELL_INCHES + 0.35
     originals = np.pad(mosaic(versions.originals[:, None]), ((0, 0), (0, ORIGINALS_GAP)))
     whole = np.hstack([originals, mosaic(versions.deformed)])
@@ -147,15 +152,6 @@ def figure(versions: Versions, recipe: Recipe, about: str = "") -> Figure:
     axes.xaxis.tick_top()
     axes.axvline(SIDE + ORIGINALS_GAP / 2 - 0.5, color=BLACK, linewidth=0.8)
     return chart
-
-
-def _note(versions: Versions, strengths: Strengths) -> str:
-    epochs = versions.deformed.shape[1]
-    epoch_range = "epoch 1" if epochs == 1 else f"epochs 1 to {epochs}"
-    return (
-        f"Deformed anew in each epoch, {TOGETHER} images at a time alike: {', '.join(deformation_texts(strengths))}. "
-        f"Seed {versions.seed}, {epoch_range}."
-    )
 
 
 def deformation_texts(strengths: Strengths) -> list[str]:

@@ -237,14 +237,13 @@ def ends_of(row: Row, metric: Metric) -> tuple[float, float] | None:
 def _notes(results: Results, all_curves: Sequence[Curve], metric: Metric) -> list[str]:
     """Say how to read the picture, and what is wrong with its points."""
     rows = [row for curve in all_curves for row in curve.points.values()]
-    notes = ["Both axes are logarithmic."]
-    if all_curves[0].saturates:
-        notes[0] += f" {SATURATION}"
-    if any(ends_of(row, metric) for row in rows):
-        notes[0] += f" {BARS[metric]}"
-    if not all_curves[0].mixed:
-        notes[0] += " Pale: the other backends."
-    notes += _invalid_notes(results, rows)
+    how_to_read = {
+        "Both axes are logarithmic.": True,
+        SATURATION: all_curves[0].saturates,
+        BARS[metric]: any(ends_of(row, metric) for row in rows),
+        "Pale: the other backends.": not all_curves[0].mixed,
+    }
+    notes = [" ".join(text for text, holds in how_to_read.items() if holds), *_invalid_notes(results, rows)]
     not_drawn = len(timed(results)) - len(rows)
     if not_drawn:
         notes.append(f"{counted(not_drawn, 'point')} not drawn: too few calls for a p50.")

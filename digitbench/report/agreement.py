@@ -19,7 +19,7 @@ from digitbench.records.results import Flip, Pair, ReliabilityBin, Results, Row
 from digitbench.report import terminal_table
 from digitbench.report.columns import precision_column
 from digitbench.report.footnotes import dynamic_notes
-from digitbench.report.table import ALWAYS, Column, Section, Table, of_metric
+from digitbench.report.table import ALWAYS, Column, Section, Table, of_metric, text_table
 from digitbench.report.terminal import headline, print_missing
 from digitbench.report.terminal_table import print_line, print_rows, print_section, print_title
 
@@ -252,12 +252,11 @@ def _print_reliability(results: Results, rows: Sequence[Row], console: Console) 
     names_by_bins: dict[tuple[tuple[str, ...], ...], list[str]] = {}
     for name, calibration in calibrations.items():
         names_by_bins.setdefault(tuple(map(_bin_cells, calibration.bins)), []).append(name)
-    columns = [Column(head, ALWAYS, itemgetter(i), left=not head) for i, head in enumerate(BIN_HEADS)]
     for bins, alike in names_by_bins.items():
         calibration = calibrations[alike[0]]
         values = f"log loss {calibration.log_loss:.4f}, ECE {calibration.expected_error:.2%}"
         print_line(f"{', '.join(alike)}: {values}", console, "bold")
-        print_rows(Table(columns, bins), console)
+        print_rows(text_table(BIN_HEADS, bins, 0), console)
     print_line(RELIABILITY, console, "dim")
 
 

@@ -95,13 +95,13 @@ def gather(bundle: Bundle) -> Shown:
     except BundleError as exc:
         history_problem = str(exc)
     try:
-        plots = _files(bundle.path / PLOTS)
+        plots = sorted(path.name for path in (bundle.path / PLOTS).glob("[!.]*") if path.is_file())
         files = bundle.results_files()
         listed = describe(bundle, bundle.name)
     except OSError as exc:
         raise BundleError(f"{bundle.path}: can't be read: {exc.strerror or exc}") from exc
     newest = tuple(read_saved(path) for path in files[:NEWEST])
-    return Shown(bundle, listed, history, history_problem, newest, len(files) - len(newest), plots)
+    return Shown(bundle, listed, history, history_problem, newest, len(files) - len(newest), tuple(plots))
 
 
 def read_saved(path: Path) -> Saved:
@@ -125,12 +125,6 @@ def leaders(results: Results) -> Iterator[str]:
             yield f"{names.group(*group)}: {backends}, {METRICS['p50'].described(leading[0])}"
 
 
-def _files(folder: Path) -> tuple[str, ...]:
-    if not folder.is_dir():
-        return ()
-    return tuple(sorted(path.name for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")))
-
-
 def is_gone(bundle: Bundle, artifact: Artifact) -> bool:
     """Is a file missing that the manifest names?"""
     return not (bundle.path / artifact.path).exists()
@@ -143,18 +137,14 @@ def next_step(shown: Shown) -> str:
     """Say which command is the next to run."""
     run = shlex.quote(short_path(shown.bundle.path))
     if any(is_gone(shown.bundle, artifact) for artifact in shown.bundle.artifacts):
-        return f"digitbench export {run}" if not shown.bundle.manifest.imported else f"digitbench evaluate {run}"
-    if not shown.results:
-        return f"digitbench bench {run}"
-    return f"digitbench choose {run}"
+        return f"digitbench {'evaluate' if shown.bundle.manifest.imported else 'export'} {run}"
+    return f"digitbench {'choose' if shown.results else 'bench'} {run}"
 
 
 def short_path(path: Path) -> str:
     """Write a path from here, where it lies below this folder."""
-    try:
-        return str(path.resolve().relative_to(Path.cwd().resolve()))
-    except ValueError:
-        return str(path)
+    resolved, here = path.resolve(), Path.cwd().resolve()
+    return str(resolved.relative_to(here) if resolved.is_relative_to(here) else path)
 
 
 def facts(shown: Shown, now: datetime) -> Iterator[tuple[str, str]]:

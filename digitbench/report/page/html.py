@@ -14,7 +14,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from digitbench.charts import latency, palette
+from digitbench.charts import latency, palette, vega
 from digitbench.errors import BundleError
 from digitbench.records.formatting import day
 from digitbench.report import page, sections, sgemm
@@ -23,8 +23,6 @@ from digitbench.report.footnotes import footnotes
 from digitbench.report.page import Source, changed_images, command, curves, facts, plots, runs, table
 from digitbench.report.page.plots import Plot
 from digitbench.report.page.recommendation import Recommendation, recommendations
-
-PACKAGE = "digitbench.report.page"
 
 
 def render(sources: Sequence[Source]) -> str:
@@ -66,13 +64,13 @@ def render(sources: Sequence[Source]) -> str:
     for verdict in verdicts:
         for name, plot in plots.of_group(source, verdict):
             drawings[name].append(plot)
-    script, vega = _asset("page.js"), javascript_bundle("window.vegaEmbed = vegaEmbed;")
+    script, embedder = _asset("page.js"), javascript_bundle("window.vegaEmbed = vegaEmbed;")
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     return environment.from_string(_asset("page.html.j2")).render(
-        style=Markup(_asset("page.css")), script=Markup(script), vega=Markup(vega),
-        policy=_policy([vega, script]), data=Markup(embedded(drawings)), drawings=drawings,
+        style=Markup(_asset("page.css")), script=Markup(script), vega=Markup(embedder),
+        policy=_policy([embedder, script]), data=Markup(embedded(drawings)), drawings=drawings,
         several=len(sources) > 1, runs=runs.runs(sources), changes=runs.changes(sources), lacking=lacking,
         **_context(source, verdicts),
     )  # fmt: skip
@@ -99,7 +97,8 @@ def _context(source: Source, verdicts: Sequence[Recommendation]) -> dict[str, An
 
 def embedded(drawings: dict[str, list[Plot]]) -> str:
     """Give the plots as JSON that can't end the script that holds it, nor begin a comment in it."""
-    drawn = [plot.to_json() for group_plots in drawings.values() for plot in group_plots]
+    all_plots = (plot for group_plots in drawings.values() for plot in group_plots)
+    drawn = [{"name": plot.name, "spec": vega.spec(plot.chart)} for plot in all_plots]
     value = {"plots": drawn, "onDark": palette.ON_DARK}
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     for character in "<>&\u2028\u2029":
@@ -120,4 +119,4 @@ def _policy(scripts: Iterable[str]) -> str:
 
 @cache
 def _asset(name: str) -> str:
-    return files(PACKAGE).joinpath(name).read_text(encoding="utf-8")
+    return files("digitbench.report.page").joinpath(name).read_text(encoding="utf-8")
