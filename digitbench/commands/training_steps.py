@@ -129,7 +129,7 @@ def _check_enough(digits: Dataset, exports: bool) -> None:
     Raises
     ------
     DataError
-        There are no training images, or too few to calibrate with.
+        There are no training images, or none to calibrate with.
     """
     from digitbench import data
     from digitbench.errors import DataError, UsageError
@@ -147,6 +147,6 @@ def _check_enough(digits: Dataset, exports: bool) -> None:
         data.calibration_images(digits)
     except UsageError as exc:
         raise DataError(
-            f"{digits.source}: int8's ranges are found on training images that aren't test images too, at least one of "
-            f"each class, and of its {len(digits.train):,} too few are; give more, or train with --no-export"
+            f"{digits.source}: int8's ranges are found on training images that aren't test images too, and all of its "
+            f"{len(digits.train):,} are; give others, or train with --no-export"
         ) from exc

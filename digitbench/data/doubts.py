@@ -13,7 +13,7 @@ from digitbench.records.arrays import CLASSES, Pixels
 
 MANY_IMAGES = 10  # images: fewer may well show the same digit
 MISSING_FROM = 50  # images: of fewer it is no surprise that a digit is missing
-LOOKED_AT = 1000  # images: enough to see which way up they are
+LEAST_LOOKED_AT, LOOKED_AT = 20, 1000  # images: enough to see which way up they are, if anything is; and at most
 COPIES_SHARE = 0.01  # of the images: fewer copies are by chance
 
 # The ways in which a picture can lie; and what puts it upright, as written for NumPy and as done.
@@ -39,8 +39,8 @@ def remarks(arrays: Mapping[str, Pixels]) -> str:
     arrays
         x_test and y_test, and x_train and y_train or none: uint8, (n, 28, 28) and (n,).
     """
-    notes = [note for key in ("y_train", "y_test") if (note := _missing_digits(key, arrays.get(key)))]
-    notes += [lying_note(arrays["x_test"], arrays["y_test"]), copies_note(arrays["x_test"])]
+    notes = [lying_note(arrays["x_test"], arrays["y_test"]), copies_note(arrays["x_test"])]
+    notes += [_missing_digits(key, arrays.get(key)) for key in ("y_train", "y_test")]
     return "".join(f"; {note}" for note in notes if note)
 
 
@@ -77,7 +77,7 @@ def lying_note(pixels: Pixels, labels: Pixels) -> str:
 
     A simple classifier is asked of the pictures as they are and of the seven other ways in which a square can lie.
     """
-    if len(pixels) < MANY_IMAGES:
+    if len(pixels) < LEAST_LOOKED_AT:
         return ""
     chosen = np.linspace(0, len(pixels) - 1, min(LOOKED_AT, len(pixels))).astype(int)
     pixels, labels = pixels[chosen], labels[chosen]
@@ -119,6 +119,6 @@ def copies_note(pixels: Pixels) -> str:
     if copies <= COPIES_SHARE * len(pixels):
         return ""
     return (
-        f"{copies:,} of the {len(pixels):,} test images are copies of others, some perhaps moved: {different:,} "
-        "pictures differ, and intervals are narrower than so few pictures allow"
+        f"{copies:,} of the {len(pixels):,} test images are copies of others, in the same place or moved: intervals "
+        "of accuracies take all for different, and are too narrow"
     )

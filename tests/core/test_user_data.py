@@ -337,5 +337,21 @@ def test_a_class_of_one_image_can_be_drawn_from(tmp_path: Path) -> None:
 
 def test_nothing_is_drawn_where_there_is_nothing(tmp_path: Path) -> None:
     dataset = data.load("auto", save(tmp_path / "mine.npz", x_test=PIXELS, y_test=LABELS))
-    with pytest.raises(UsageError, match="from 0 to 0 can be drawn"):
-        data.calibration_images(dataset, 500)
+    for count in (500, None):
+        with pytest.raises(UsageError, match="from 0 to 0 can be drawn"):
+            data.calibration_images(dataset, count)
+
+
+def test_all_are_drawn_where_there_are_fewer_than_usual(tmp_path: Path) -> None:
+    """Once each, and none that is tested too."""
+    train = DIGITS.train.head(302)
+    path = save(
+        tmp_path / "mine.npz", x_test=train.pixels[:2], y_test=train.labels[:2],
+        x_train=train.pixels, y_train=train.labels,
+    )  # fmt: skip
+    drawn = data.calibration_images(data.load("auto", path))
+    np.testing.assert_array_equal(drawn.pixels, train.pixels[2:])
+    np.testing.assert_array_equal(drawn.labels, train.labels[2:])
+    assert len(data.calibration_images(data.load("digits"))) == data.CALIBRATION_IMAGES == 500
+    with pytest.raises(UsageError, match="--calibration-images 301: from 10 to 300 can be drawn"):
+        data.calibration_images(data.load("auto", path), 301)
