@@ -10,7 +10,7 @@ import numpy as np
 
 from digitbench.data import array_file, compressed, csv_file, doubts, picture_folder
 from digitbench.data.npz_file import Stored
-from digitbench.errors import DataError
+from digitbench.errors import DataError, one_line
 from digitbench.records.arrays import Pixels
 from digitbench.system.progress import Progress
 
@@ -70,9 +70,12 @@ def check_kind(path: Path) -> None:
     Raises
     ------
     DataError
-        It is one; the message says which, and what to give instead.
+        It is one (the message says which, and what to give instead), or can't be read.
     """
-    start = compressed.beginning(path)
+    try:
+        start = compressed.beginning(path)
+    except OSError as exc:
+        raise DataError(f"{path}: not readable: {one_line(exc, 80)}") from exc
     if start.startswith(compressed.ZIP):
         with suppress(zipfile.BadZipFile), zipfile.ZipFile(path) as archive:
             if not any(name.endswith(".npy") for name in archive.namelist()):

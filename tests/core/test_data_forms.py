@@ -331,6 +331,16 @@ def test_files_of_other_kinds_are_called_by_their_kind(tmp_path: Path, name: str
     assert message in refusal(tmp_path / name)
 
 
+@pytest.mark.parametrize("name", ["mine.npz", "mine.csv"])
+def test_a_file_that_may_not_be_read_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    def refuse(path: Path, *_: object) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    (tmp_path / name).write_bytes(b"1")
+    monkeypatch.setattr(Path, "open", refuse)  # whoever runs the tests may read all
+    assert "not readable: [Errno 13] Permission denied" in refusal(tmp_path / name)
+
+
 def test_a_folder_of_tables_says_to_give_one(tmp_path: Path) -> None:
     for name in ("train.csv", "test.csv"):
         (tmp_path / name).write_text(TABLE)
