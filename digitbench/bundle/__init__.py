@@ -44,6 +44,7 @@ PLOTS = "plots"  # where its pictures are
 HISTORY = "history.json"
 REFERENCE = "reference_scores.npy"
 ARTIFACTS = "artifacts"
+RESULTS = "results"  # where `bench` saves its results
 
 
 class Bundle:
@@ -104,6 +105,11 @@ class Bundle:
     def recipe_name(self) -> str:
         """The recipe's name."""
         return str(self.manifest.recipe["name"])
+
+    def results_files(self) -> list[Path]:
+        """Give the files in its folder of results, the newest first."""
+        files = [path for path in (self.path / RESULTS).glob("*.json") if path.is_file()]
+        return sorted(files, key=lambda path: (path.stat().st_mtime_ns, path.name), reverse=True)
 
     @property
     def dataset(self) -> DatasetInfo:

@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from digitbench.bundle import LATEST, MANIFEST, Bundle
-from digitbench.bundle.manifest import Metrics
 from digitbench.errors import BundleError, UsageError, unknown
-from digitbench.evaluate.accuracy import wilson_interval
-from digitbench.records.timing import Interval
+from digitbench.evaluate.accuracy import of_counts
+from digitbench.records.quality import Accuracy
 from digitbench.system.files import is_empty, measure_size
 
 DEPTH = 3  # folders below the one that is listed
@@ -42,19 +41,10 @@ class Listed:
     latest: bool = False
 
     @property
-    def metrics(self) -> Metrics | None:
-        """How many test images have the right label; None where its manifest doesn't say."""
-        return self.bundle.manifest.metrics
-
-    @property
-    def accuracy(self) -> float | None:
-        """Top-1 on the test images."""
-        return self.metrics.test_accuracy if self.metrics else None
-
-    @property
-    def interval(self) -> Interval | None:
-        """Its 95 % interval."""
-        return wilson_interval(self.metrics.correct, self.metrics.total) if self.metrics else None
+    def accuracy(self) -> Accuracy | None:
+        """Top-1 on the test images; None where its manifest doesn't say."""
+        metrics = self.bundle.manifest.metrics
+        return of_counts(metrics.correct, metrics.total) if metrics else None
 
     @property
     def parameters(self) -> int | None:
@@ -79,7 +69,7 @@ class BundleList:
 
 _SORT_KEYS: dict[str, Callable[[Listed], Any]] = {
     "age": lambda listed: -listed.created.timestamp(),
-    "accuracy": lambda listed: -1.0 if listed.accuracy is None else -1 - listed.accuracy,
+    "accuracy": lambda listed: -1.0 if listed.accuracy is None else -1 - listed.accuracy.top1,
     "size": lambda listed: -listed.bytes, "name": lambda listed: listed.name,
 }  # fmt: skip
 SORTS = tuple(_SORT_KEYS)

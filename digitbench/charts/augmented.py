@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -137,7 +136,12 @@ def figure(versions: Versions, recipe: Recipe, about: str = "") -> Figure:
     """
     rows, epochs = versions.deformed.shape[:2]
     title = f"{recipe.name}: {versions.which} digits, as they are and in {counted(epochs, 'epoch')} of a training"
-    notes = "\n".join(filter(None, [_note(versions, recipe.deformation), about]))
+    epoch_range = "epoch 1" if epochs == 1 else f"epochs 1 to {epochs}"
+    note = (
+        f"Deformed anew in each epoch, {TOGETHER} images at a time alike: "
+        f"{', '.join(deformation_texts(recipe.deformation))}. Seed {versions.seed}, {epoch_range}."
+    )
+    notes = "\n".join(filter(None, [note, about]))
     size = max(LABEL_INCHES + (epochs + 1) * CELL_INCHES + 0.3, 5.0), rows * CELL_INCHES + 0.35
     originals = np.pad(mosaic(versions.originals[:, None]), ((0, 0), (0, ORIGINALS_GAP)))
     whole = np.hstack([originals, mosaic(versions.deformed)])
@@ -150,30 +154,17 @@ def figure(versions: Versions, recipe: Recipe, about: str = "") -> Figure:
     return chart
 
 
-def _note(versions: Versions, strengths: Strengths) -> str:
-    epochs = versions.deformed.shape[1]
-    epoch_range = "epoch 1" if epochs == 1 else f"epochs 1 to {epochs}"
-    return (
-        f"Deformed anew in each epoch, {TOGETHER} images at a time alike: {', '.join(deformation_texts(strengths))}. "
-        f"Seed {versions.seed}, {epoch_range}."
-    )
-
-
-def deformation_texts(strengths: Strengths) -> Iterator[str]:
+def deformation_texts(strengths: Strengths) -> list[str]:
     """Say each deformation with its unit: ``turned by up to 10°``."""
-    if strengths.rotation:
-        yield f"turned by up to {strengths.rotation:g}°"
-    if strengths.shear:
-        yield f"sheared by up to {strengths.shear:g} pixels sideways for each pixel upwards"
-    if strengths.scaling:
-        yield f"width and height each changed by up to {100 * strengths.scaling:g} %"
-    if strengths.shift:
-        yield f"shifted by up to {counted_pixels(strengths.shift)} along each axis"
-    if strengths.elastic:
-        yield (
-            f"bent by {counted_pixels(strengths.elastic)} along each axis (root mean square), smoothed by a Gaussian "
-            f"of {counted_pixels(strengths.smoothness)}"
-        )
+    blur = f"smoothed by a Gaussian of {counted_pixels(strengths.smoothness)}"
+    texts = {
+        "rotation": f"turned by up to {strengths.rotation:g}°",
+        "shear": f"sheared by up to {strengths.shear:g} pixels sideways for each pixel upwards",
+        "scaling": f"width and height each changed by up to {100 * strengths.scaling:g} %",
+        "shift": f"shifted by up to {counted_pixels(strengths.shift)} along each axis",
+        "elastic": f"bent by {counted_pixels(strengths.elastic)} along each axis (root mean square), {blur}",
+    }
+    return [text for name, text in texts.items() if getattr(strengths, name)]
 
 
 def counted_pixels(number: float) -> str:

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
+from digitbench.backend import Style
 from digitbench.charts import vega
+from digitbench.charts.altair_later import ChartType, alt
 from digitbench.charts.groups import INVALID, Group
-from digitbench.charts.palette import BLACK, CROSS, FILLS, GREY, OTHER_FILL, TIE, WHITE, Style
-from digitbench.judge.sorting import shared_ranks
+from digitbench.charts.palette import BLACK, CROSS, FILLS, GREY, OTHER_FILL, OUTLINES, TIE, WHITE
+from digitbench.judge.sorting import rank_texts
 from digitbench.records import formatting
 from digitbench.records.metrics import METRICS
 from digitbench.records.results import Row
-
-if TYPE_CHECKING:
-    import altair as alt
-    from altair.typing import ChartType
 
 STEP = 21
 """Height of a table's line."""
@@ -28,10 +26,10 @@ GAP, MARK_WIDTH = 14, 24
 def described(row: Row, name: str, styles: Mapping[str, Style]) -> dict[str, Any]:
     """Give what every chart needs of a candidate: its name, its mark's look, and the text that stands beside it."""
     style, fill = styles[row.backend], FILLS.get(row.precision, OTHER_FILL)
-    colour = GREY if row.validity else style.colour
+    colour, shape = GREY if row.validity else style.colour, OUTLINES.get(style.shape, style.shape)
     return {
         "name": name, "backend": row.backend, "precision": row.precision, "invalid": bool(row.validity),
-        "shape": style.shape, "colour": colour, "fill": colour if fill.full else WHITE, "core": fill.core,
+        "shape": shape, "colour": colour, "fill": colour if fill.full else WHITE, "core": fill.core,
         "core_fill": WHITE if fill.full else colour, "hover": hover(row, name),
     }  # fmt: skip
 
@@ -56,11 +54,7 @@ def hover(row: Row, name: str) -> str:
 
 def ranks(group: Group) -> dict[int, str]:
     """Give the text before each row's name, by the row's `id`: its rank, or a mark if it is INVALID."""
-    shared = shared_ranks(group.rows)
-    return {
-        id(row): INVALID if row.validity else "" if row.rank is None else f"{row.rank}{'=' * (id(row) in shared)}"
-        for row in group.rows
-    }
+    return rank_texts(group.rows) | {id(row): INVALID for row in group.rows if row.validity}
 
 
 def marks(points: alt.Chart) -> list[alt.Chart]:
@@ -71,7 +65,6 @@ def marks(points: alt.Chart) -> list[alt.Chart]:
     points
         A chart with ``x``, ``y`` and, if marks differ in it, ``size`` encoded; its data as `described` gives them.
     """
-    import altair as alt
 
     def drawn(where: str, shape: str, fill: str, stroke: Any) -> alt.Chart:
         chart: alt.Chart = points.transform_filter(where).mark_point(filled=True, opacity=1, strokeWidth=1.2).encode(
@@ -117,8 +110,6 @@ def table(
     tied
         The first and the last of lines that can't be told apart: a band joins their marks.
     """
-    import altair as alt
-
     chart = alt.Chart(vega.data(lines)).encode(y=line_axis(len(lines)))
     colour = alt.condition("datum.invalid", alt.value(GREY), alt.value(BLACK))
     layers: list[Any] = []
@@ -136,9 +127,7 @@ def table(
         heads.append({"x": right, "title": title})
         bold = alt.ExprRef("datum.bold ? 'bold' : 'normal'")
         text = chart.mark_text(align="right" if column.right else "left", limit=MOST_NAME, fontWeight=bold)
-        layers.append(text.encode(
-            x=alt.value(right if column.right else left), text=f"{column.field}:N", color=colour
-        ))  # fmt: skip
+        layers.append(text.encode(x=alt.value(right if column.right else left), text=f"{column.field}:N", color=colour))
         left = right + GAP
     head = alt.Chart(vega.data(heads)).mark_text(align="right", color=GREY)
     layers.append(head.encode(x=alt.X("x:Q", scale=None, axis=None), y=alt.value(-step / 2), text="title:N"))
@@ -147,7 +136,5 @@ def table(
 
 def line_axis(count: int) -> alt.Y:
     """Give the vertical axis of so many lines, the first at the top."""
-    import altair as alt
-
     scale = alt.Scale(domain=[-0.5, count - 0.5], reverse=True, nice=False, zero=False)
     return alt.Y("line:Q", axis=None, scale=scale)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import textwrap
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from digitbench.charts.palette import GREY
+from digitbench.charts.vega import wrapped
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -45,8 +45,9 @@ def page(width: float, height: float, title: str, about: str = "") -> Iterator[t
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    texts = [(_wrap(text, width, points), points) for text, points in ((title, TITLE_POINTS), (about, ABOUT_POINTS))]
-    text_inches = sum(len(text.splitlines()) * points for text, points in texts) * 1.25 / 72 + 0.55
+    room = (width - 0.2) * 72
+    head, foot = wrapped(title, room, TITLE_POINTS, LETTER), wrapped(about, room, ABOUT_POINTS, LETTER)
+    text_inches = (len(head) * TITLE_POINTS + len(foot) * ABOUT_POINTS) * 1.25 / 72 + 0.55
     with styled():
         figure = Figure(figsize=(width, height + text_inches), dpi=DPI, layout="constrained")
         FigureCanvasAgg(figure)
@@ -56,9 +57,9 @@ def page(width: float, height: float, title: str, about: str = "") -> Iterator[t
         engine: Any = figure.get_layout_engine()
         engine.set(w_pad=0.1, h_pad=0.1)  # inches, so that nothing touches the edge
         text_style: dict[str, Any] = {"x": 0.1 / width, "ha": "left", "parse_math": False}
-        figure.suptitle(texts[0][0], fontsize=TITLE_POINTS, **text_style)
+        figure.suptitle("\n".join(head), fontsize=TITLE_POINTS, **text_style)
         if about:
-            figure.supxlabel(texts[1][0], fontsize=ABOUT_POINTS, color=GREY, **text_style)
+            figure.supxlabel("\n".join(foot), fontsize=ABOUT_POINTS, color=GREY, **text_style)
 
 
 def styled() -> Any:
@@ -66,11 +67,6 @@ def styled() -> Any:
     import matplotlib
 
     return matplotlib.rc_context(STYLE)
-
-
-def _wrap(text: str, inches: float, points: float) -> str:
-    letters_per_line = int((inches - 0.2) * 72 / (points * LETTER))
-    return "\n".join(textwrap.fill(line, letters_per_line, break_on_hyphens=False) for line in text.splitlines())
 
 
 def title_of(figure: Figure) -> str:

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from digitbench.backend import Scores
 from digitbench.charts import vega
+from digitbench.charts.altair_later import alt
 from digitbench.charts.palette import GREY
 from digitbench.evaluate import accuracy
 from digitbench.records.arrays import CLASSES, Labels
-
-if TYPE_CHECKING:
-    import altair as alt
 
 WIDE, CELL = 1000, 40
 DIAGONAL = "#ececec"
@@ -55,7 +53,6 @@ def chart(scores: Scores, labels: Labels) -> alt.HConcatChart:
     labels
         int64, (n,): the true ones.
     """
-    import altair as alt
     from sklearn.metrics import confusion_matrix
 
     counts = confusion_matrix(labels, scores.argmax(axis=1), labels=range(CLASSES))
@@ -67,8 +64,6 @@ def chart(scores: Scores, labels: Labels) -> alt.HConcatChart:
 
 
 def _panel(values: npt.NDArray[Any], write: Callable[[float], str], names: Sequence[str], title: str) -> alt.LayerChart:
-    import altair as alt
-
     mistakes = np.where(np.eye(CLASSES, dtype=bool), 0, values)
     shades = np.where(mistakes > 0, PALEST + (1 - PALEST) * (mistakes / (mistakes.max() or 1)) ** GAMMA, 0)
     rows = [

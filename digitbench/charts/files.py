@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from digitbench.charts import canvas, vega
+from digitbench.charts.altair_later import ChartType
 from digitbench.errors import ResultsError, UsageError
 from digitbench.system.files import check_writable, written_beside
 from digitbench.system.packages import check_packages
 
 if TYPE_CHECKING:
-    from altair.typing import ChartType
     from matplotlib.figure import Figure
 
     Picture = Figure | ChartType

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from digitbench.errors import ResultsError, UsageError
+from digitbench.judge.compare import mapping_in
 from digitbench.judge.faults import failed_rows, invalid_rows
 from digitbench.records.formatting import Names, counted, day, floor_of, generations_of
 from digitbench.records.results import Floor, Results, Row
@@ -73,9 +74,7 @@ def pick(results: Results, threads: int | None = None, batch_size: int | None = 
     if not rows:
         raise ResultsError("no latencies are in these results; time some calls with: digitbench bench")
     groups = sorted({(row.batch_size or 0, row.threads) for row in rows})
-    matching = [
-        group for group in groups if batch_size in (None, group[0]) and threads in (None, group[1])
-    ]  # fmt: skip
+    matching = [group for group in groups if batch_size in (None, group[0]) and threads in (None, group[1])]
     if not matching:
         options = [f"--batch-size {batch_size}"] if batch_size else []
         options += [f"--threads {threads}"] if threads else []
@@ -98,15 +97,17 @@ def _list_groups(groups: Sequence[tuple[int, int]]) -> str:
     return text + (f"; and {len(groups) - SHOWN_GROUPS} more" if len(groups) > SHOWN_GROUPS else "")
 
 
+def subject(results: Results) -> str:
+    """Say what was measured on what: ``final (dense-512) on mnist [c473ce9de4170e6f]``."""
+    bundle, dataset = results.bundle, mapping_in(results.bundle, "dataset")
+    text = f"{bundle.get('name', 'a model')} ({bundle.get('recipe', 'unknown recipe')})"
+    return text + (f" on {dataset.get('name')} [{dataset.get('fingerprint')}]" if dataset else "")
+
+
 def headline(results: Results) -> str:
-    """Say what was measured on what: ``final (dense-512) on mnist [c473ce9de4170e6f], 10,000 test images``."""
-    bundle = results.bundle
-    dataset = bundle.get("dataset") or {}
-    parts = [f"{bundle.get('name', 'a model')} ({bundle.get('recipe', 'unknown recipe')})"]
-    if dataset:
-        parts.append(f"on {dataset.get('name')} [{dataset.get('fingerprint')}]")
-    images = bundle.get("test_images")
-    return " ".join(parts) + (f", {counted(images, 'test image')}" if images else "")
+    """Say what was measured on how many images: ``… on mnist [c473ce9de4170e6f], 10,000 test images``."""
+    images = results.bundle.get("test_images")
+    return subject(results) + (f", {counted(images, 'test image')}" if images else "")
 
 
 def caption(results: Results, shown: str, other_groups: Sequence[tuple[int, int]] = ()) -> str:

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 GAP = 4  # pixels between two images
 FEW_PIXELS = 56  # a side: each pixel of what is smaller is to be seen
-Corner = tuple[float, float]
 
 
 def mosaic(images: Array, *, above: int = 0, background: float = 0) -> Array:
@@ -74,7 +73,7 @@ def figure_of_rows(
 @contextmanager
 def cells(
     count: int, columns: int, cell: tuple[float, float], inches: float, title: str, about: str
-) -> Iterator[tuple[Figure, Axes, list[Corner]]]:
+) -> Iterator[tuple[Figure, Axes, list[tuple[float, float]]]]:
     """Make a figure of cells, in which whoever asks for it draws.
 
     Parameters

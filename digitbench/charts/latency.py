@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from digitbench.charts import palette, vega
+from digitbench.charts.altair_later import ChartType, alt
 from digitbench.charts.candidates import NAME, RANK, Column, described, line_axis, ranks, table
 from digitbench.charts.distributions import BINS_PER_DECADE, LEAST, Micros, calls_of, histogram, tail
 from digitbench.charts.groups import Group, pick
@@ -15,10 +16,6 @@ from digitbench.judge.sorting import sort_rows
 from digitbench.records import formatting
 from digitbench.records.precisions import FP32
 from digitbench.records.results import Results, Row
-
-if TYPE_CHECKING:
-    import altair as alt
-    from altair.typing import ChartType
 
 PlotKind = Literal["violin", "ecdf"]
 CHOICES: tuple[PlotKind, ...] = ("violin", "ecdf")
@@ -97,19 +94,10 @@ def _notes(group: Group, calls: Calls, kind: PlotKind) -> list[str]:
     return [*notes, *group.notes]
 
 
-def _ends(row: Row, micros: Micros) -> tuple[float, float]:
-    """Give a candidate's quickest and its slowest call."""
-    latency = row.latency_us
-    assert latency is not None
-    return (float(micros[0]), float(micros[-1])) if len(micros) else (latency.min, latency.max)
-
-
-def _axis(group: Group, calls: Calls, most: int) -> alt.X:
+def _axis(group: Group, most: int) -> alt.X:
     """Give the axis of all candidates, which reaches to the slowest call of all."""
-    import altair as alt
-
-    ends = [end for row in group.rows for end in _ends(row, calls[id(row)])]
-    low, high = max(min(ends), LEAST), max(ends)
+    latencies = [row.latency_us for row in group.rows if row.latency_us]
+    low, high = max(min(latency.min for latency in latencies), LEAST), max(latency.max for latency in latencies)
     axis = vega.log_axis(low / 1.1, high * 1.1, "µs per call", most, grid=True)
     return alt.X("x:Q", scale=vega.log_scale(low, high, 1.1), axis=axis)
 
@@ -124,12 +112,10 @@ def _rounded(values: Micros) -> list[float]:
 
 def violins(group: Group, calls: Calls) -> ChartType:
     """Draw a line for each candidate, with its name before it and its values behind it."""
-    import altair as alt
-
     rows = sort_rows(group.rows)
     lines = _lines(group, rows, calls)
     step = min(56.0, max(28.0, 400 / len(rows)))
-    chart = alt.Chart(vega.data(lines)).encode(x=_axis(group, calls, 8), y=line_axis(len(rows)), tooltip="hover:N")
+    chart = alt.Chart(vega.data(lines)).encode(x=_axis(group, 8), y=line_axis(len(rows)), tooltip="hover:N")
     own, black = alt.Color("colour:N", scale=None), alt.value(palette.BLACK)
     shapes = chart.transform_filter("datum.tops").transform_flatten(["edges", "tops"], as_=["x", "line"])
     interval = chart.transform_calculate(x="datum.low", line=f"datum.line + {MARKS + 0.1}")
@@ -167,7 +153,7 @@ def _lines(group: Group, rows: Sequence[Row], calls: Calls) -> list[dict[str, An
             **described(row, group.names.backend(row), styles), "line": index,
             **(_violin(micros, index + FOOT) if len(micros) else {}),
             "rank": rank_of[id(row)], "low": low, "high": high, "p50": latency.p50, "p99": latency.p99,
-            "slowest": _ends(row, micros)[1], "slowest µs": formatting.micros(_ends(row, micros)[1], 0),
+            "slowest": latency.max, "slowest µs": formatting.micros(latency.max, 0),
             "p50 µs": formatting.percentile(row, "p50", interval=True),
             "p99 µs": formatting.percentile(row, "p99", interval=True),
         })  # fmt: skip
@@ -190,8 +176,6 @@ def _violin(micros: Micros, foot: float) -> dict[str, Any]:
 
 def tails(group: Group, calls: Calls) -> ChartType:
     """Draw a panel for each backend: the share of calls that take longer."""
-    import altair as alt
-
     rows = sort_rows(group.rows)
     styles = palette.of_backends(row.backend for row in rows)
     curves = [{**described(row, group.names.backend(row), styles), **_tail(row, calls[id(row)])} for row in rows]
@@ -202,7 +186,7 @@ def tails(group: Group, calls: Calls) -> ChartType:
         "y:Q", scale=alt.Scale(type="log", domain=[0.6 / most, 1.5], nice=False),
         axis=alt.Axis(title=None, values=[10.0**-power for power in range(9)], labelExpr=SHARES),
     )  # fmt: skip
-    chart = alt.Chart().encode(x=_axis(group, calls, 5), y=shares)
+    chart = alt.Chart().encode(x=_axis(group, 5), y=shares)
     curve = chart.transform_flatten(["x", "y"]).encode(detail="name:N").mark_line(interpolate="step-before")
     precisions = sorted({row.precision for row in rows}, key=lambda name: (name != FP32, name))
     dashes = vega.scale({name: palette.DASHES[palette.dash_of(name)] for name in precisions})

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from itertools import cycle
 from typing import NamedTuple
 
 from digitbench import plugins
+from digitbench.backend import Style
 from digitbench.records.precisions import FP32
 
 # M. Okabe and K. Ito, Color Universal Design (2008): told apart by people with any of the usual colour blindnesses.
@@ -21,25 +21,6 @@ ON_DARK = {BLACK: "#f2f2f2", WHITE: "#14171a", GREY: "#b4b4b4", PALE: "#4a5056",
 """What a dark page shows in place of a colour of a chart."""
 
 
-@dataclass(frozen=True)
-class Style:
-    """How a backend looks.
-
-    Attributes
-    ----------
-    colour
-        As ``"#rrggbb"``.
-    shape
-        Of its marks: Vega's name, or an outline.
-    dash
-        Of its lines: one of `DASHES`.
-    """
-
-    colour: str
-    shape: str
-    dash: str
-
-
 DASHES: dict[str, tuple[int, ...]] = {
     "solid": (1, 0), "dash": (7, 3), "dot": (2, 2), "dashdot": (7, 3, 2, 3), "longdash": (12, 4),
     "longdashdot": (12, 3, 2, 3),
@@ -51,8 +32,8 @@ OUTLINES = {
 }
 """Of shapes that Vega has no name for."""
 PLUGIN_STYLES = (
-    Style(SKY, OUTLINES["x"], "solid"), Style("#8c564b", "triangle-left", "dash"), Style(GREY, "triangle-right", "dot"),
-    Style("#332288", OUTLINES["hexagon"], "dashdot"),
+    Style(SKY, "x", "solid"), Style("#8c564b", "triangle-left", "dash"), Style(GREY, "triangle-right", "dot"),
+    Style("#332288", "hexagon", "dashdot"),
 )  # fmt: skip
 SERIES = (
     Style(VERMILION, "square", "dash"), Style(ORANGE, "diamond", "dashdot"), Style(BLUE, "circle", "solid"),
@@ -86,8 +67,7 @@ def of_backends(names: Iterable[str]) -> dict[str, Style]:
     remaining, styles, classes = cycle(PLUGIN_STYLES), {}, plugins.classes()
     for name in sorted(set(names)):
         stated = classes[name].style if name in classes else None
-        shape = stated and OUTLINES.get(stated.shape, stated.shape)
-        styles[name] = Style(stated.colour, shape, stated.dash) if stated and shape else next(remaining)
+        styles[name] = stated or next(remaining)
     return styles
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from itertools import combinations
 from math import inf, sqrt
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from digitbench.charts import palette, vega
+from digitbench.charts.altair_later import ChartType, alt
 from digitbench.charts.candidates import MARK, NAME, RANK, STEP, Column, described, marks, ranks, table
 from digitbench.charts.groups import Group, pick
 from digitbench.errors import ResultsError
@@ -16,10 +17,6 @@ from digitbench.judge.front import on_front, round_values, tied_rows
 from digitbench.judge.ties import COSTS, Ties
 from digitbench.records.metrics import METRICS
 from digitbench.records.results import Results, Row
-
-if TYPE_CHECKING:
-    import altair as alt
-    from altair.typing import ChartType
 
 Against = Literal["latency", "memory", "size"]
 CHOICES: tuple[Against, ...] = ("latency", "memory", "size")
@@ -86,8 +83,6 @@ def chart(group: Group, panels: Sequence[tuple[str, str]]) -> ChartType | None:
     panels
         The horizontal and the vertical axis of each, of `AXES`; the first has the legend and names the chosen one.
     """
-    import altair as alt
-
     against = panels[0][0]
     rows = sorted(group.rows, key=lambda row: (COSTS[against](row), row.key[:2]))
     lines = _lines(group, rows, against)
@@ -168,8 +163,6 @@ def _panel(
     group: Group, lines: Sequence[dict[str, Any]], x: str, y: str, height: float, *, first: bool
 ) -> ChartType | None:  # fmt: skip
     """Draw the candidates that have a value on both axes; the first panel names the chosen one, and has a legend."""
-    import altair as alt
-
     rows = [row for row in group.rows if _known(row, x, y)]
     if not rows:
         return None
@@ -197,8 +190,6 @@ def _panel(
 
 def _axis(channel: type[alt.X] | type[alt.Y], axis: str, rows: Sequence[Row]) -> Any:
     """Give an axis that holds all rows: costs are logarithmic."""
-    import altair as alt
-
     title, value = AXES[axis]
     if axis == "top-1":
         return channel(f"{axis}:Q", scale=alt.Scale(zero=False), axis=alt.Axis(title=title, tickCount=6))
@@ -210,8 +201,6 @@ def _axis(channel: type[alt.X] | type[alt.Y], axis: str, rows: Sequence[Row]) ->
 
 def _bands(group: Group, rows: Sequence[Row], x: str) -> alt.Chart:
     """Draw a band behind candidates that can't be told apart, a little wider than these."""
-    import altair as alt
-
     value = AXES[x][1]
     tied = _tied_groups(group, sorted(rows, key=value), x)
     ends = ({x: value(same[0]) / BAND, "end": value(same[-1]) * BAND} for same in tied)
@@ -223,8 +212,6 @@ def _bands(group: Group, rows: Sequence[Row], x: str) -> alt.Chart:
 
 def _steps(rows: Sequence[Row], x: str, y: str) -> alt.Chart:
     """Draw the steps of the bare values, without their intervals: the best that is to be had for a cost."""
-    import altair as alt
-
     (_, cost), (_, value) = AXES[x], AXES[y]
     sign = 1 if y == "top-1" else -1
     points = [(cost(row), sign * value(row)) for row in rows if not row.validity]
@@ -238,8 +225,6 @@ def _steps(rows: Sequence[Row], x: str, y: str) -> alt.Chart:
 
 def _area(areas: Sequence[float], title: str) -> alt.Size:
     """Give the scale of the marks' areas, with round values in its legend if that has a title."""
-    import altair as alt
-
     known = [area for area in areas if area < inf]
     legend = alt.Legend(
         title=title, orient="top", direction="horizontal", values=round_values(known), labelExpr=BYTES,

@@ -27,6 +27,10 @@ SQUARE_INCHES = 0.8
 WIDE, TALL = 3.55, 1.72
 BARS_LEFT, BARS_WIDE = 1.15, 2.1
 RIGHT, WRONG = "✓", "✗"
+LEGEND = (
+    f"Bars: the probability of each digit. {RIGHT} right, solid bar. {WRONG} wrong: hatched bar, dashed frame; the "
+    "true digit's bar is hollow."
+)
 
 
 def choice(labels: Labels, count: int = COUNT, seed: int = 0) -> Indices:
@@ -92,8 +96,10 @@ def figure(
     wrong = mistakes(probabilities, test.labels)
     shown = wrong[:count] if worst else choice(test.labels, count, seed)
     columns = max(LEAST_COLUMNS, min(COLUMNS, len(shown)))
-    head = _title(len(test), len(wrong), len(shown), worst), _about(about, worst, seed)
-    with cells(len(shown), columns, (WIDE, TALL), SQUARE_INCHES, *head) as (chart, axes, corners):
+    head = _title(len(test), len(wrong), len(shown), worst)
+    legend = LEGEND if worst else f"{LEGEND} Images chosen by seed {seed}."
+    notes = "\n".join(filter(None, [legend, about]))
+    with cells(len(shown), columns, (WIDE, TALL), SQUARE_INCHES, head, notes) as (chart, axes, corners):
         for (left, top), index in zip(corners, shown.tolist(), strict=True):
             _draw_cell(axes, test, probabilities[index], index, left, top + 0.4)
     return chart
@@ -105,15 +111,6 @@ def _title(images: int, wrong: int, shown: int, worst: bool) -> str:
         return f"{shown:,} of {counted(images, 'test image')}; in all {counted(wrong, 'mistake')} {share_right}"
     text = f"{counted(wrong, 'mistake')} among {counted(images, 'test image')} {share_right}"
     return f"{text}, the worst first" if shown == wrong else f"{text}: the worst {shown:,}"
-
-
-def _about(about: str, worst: bool, seed: int) -> str:
-    seed_note = "" if worst else f" Images chosen by seed {seed}."
-    legend = (
-        f"Bars: the probability of each digit. {RIGHT} right, solid bar. {WRONG} wrong: hatched bar, dashed frame; the "
-        f"true digit's bar is hollow.{seed_note}"
-    )
-    return f"{legend}\n{about}" if about else legend
 
 
 def _draw_cell(axes: Axes, test: Split, probabilities: Scores, index: int, left: float, top: float) -> None:

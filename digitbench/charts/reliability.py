@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from digitbench.backend import Scores
 from digitbench.charts import vega
+from digitbench.charts.altair_later import alt
 from digitbench.charts.palette import BLACK, BLUE, DASHES, GREY, PALE, WHITE
 from digitbench.evaluate import accuracy
 from digitbench.records.arrays import Labels
 from digitbench.records.results import ReliabilityBin
-
-if TYPE_CHECKING:
-    import altair as alt
 
 WIDE, TALL, LOW = 620, 340, 130
 FEW = 30  # images of a bin, below which its point is hollow
@@ -48,8 +46,6 @@ def figure(scores: Scores, labels: Labels, activation: str = "softmax", about: s
 
 def chart(bins: Sequence[ReliabilityBin]) -> alt.VConcatChart:
     """Draw the bins: accuracy above, images below."""
-    import altair as alt
-
     most = max(bin_.images for bin_ in bins)
     base, unit = alt.Chart(vega.data(_rows(bins)), width=WIDE), alt.Scale(domain=[0, 1])
     percent = alt.Axis(format="%", tickCount=5)

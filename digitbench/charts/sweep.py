@@ -6,12 +6,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import exp, log
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
+from digitbench.backend import Style
 from digitbench.charts import palette, vega
+from digitbench.charts.altair_later import ChartType, alt
 from digitbench.charts.candidates import described, marks
 from digitbench.charts.groups import INVALID, caption, timed
-from digitbench.charts.palette import Style
 from digitbench.errors import ResultsError
 from digitbench.judge.faults import NUMBER, invalid_rows
 from digitbench.judge.front import spread
@@ -19,10 +20,6 @@ from digitbench.judge.saturation import ENOUGH, rates_by_generation, saturation
 from digitbench.records.formatting import Names, counted
 from digitbench.records.metrics import METRICS
 from digitbench.records.results import Results, Row
-
-if TYPE_CHECKING:
-    import altair as alt
-    from altair.typing import ChartType
 
 Metric = Literal["throughput", "latency"]
 CHOICES: tuple[Metric, ...] = ("throughput", "latency")
@@ -161,8 +158,6 @@ def swept(all_curves: Sequence[Curve]) -> str:
 
 def chart(all_curves: Sequence[Curve], metric: Metric) -> ChartType:
     """Draw curves in panels. Where a thread count, or batch size, has several panels, each begins a row."""
-    import altair as alt
-
     blocks: dict[int, list[Curve]] = {}
     for curve in all_curves:
         blocks.setdefault(0 if curve.mixed else curve.fixed, []).append(curve)
@@ -171,8 +166,6 @@ def chart(all_curves: Sequence[Curve], metric: Metric) -> ChartType:
 
 def _block(block: Sequence[Curve], all_curves: Sequence[Curve], metric: Metric) -> ChartType:
     """Draw the panels of some curves, on the scales of all."""
-    import altair as alt
-
     rows = [row for curve in all_curves for row in curve.points.values()]
     values = [value for row in rows if (value := value_of(row, metric))]
     places = sorted({x for curve in all_curves for x in curve.points})
@@ -244,14 +237,13 @@ def ends_of(row: Row, metric: Metric) -> tuple[float, float] | None:
 def _notes(results: Results, all_curves: Sequence[Curve], metric: Metric) -> list[str]:
     """Say how to read the picture, and what is wrong with its points."""
     rows = [row for curve in all_curves for row in curve.points.values()]
-    notes = ["Both axes are logarithmic."]
-    if all_curves[0].saturates:
-        notes[0] += f" {SATURATION}"
-    if any(ends_of(row, metric) for row in rows):
-        notes[0] += f" {BARS[metric]}"
-    if not all_curves[0].mixed:
-        notes[0] += " Pale: the other backends."
-    notes += _invalid_notes(results, rows)
+    how_to_read = {
+        "Both axes are logarithmic.": True,
+        SATURATION: all_curves[0].saturates,
+        BARS[metric]: any(ends_of(row, metric) for row in rows),
+        "Pale: the other backends.": not all_curves[0].mixed,
+    }
+    notes = [" ".join(text for text, holds in how_to_read.items() if holds), *_invalid_notes(results, rows)]
     not_drawn = len(timed(results)) - len(rows)
     if not_drawn:
         notes.append(f"{counted(not_drawn, 'point')} not drawn: too few calls for a p50.")

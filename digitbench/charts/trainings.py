@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from math import ceil, isnan
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from digitbench.backend import Style
 from digitbench.bundle.trainings import TrainingRun, lowest, named_runs, notes
 from digitbench.charts import vega
-from digitbench.charts.palette import BLACK, DASHES, SERIES, Style
+from digitbench.charts.altair_later import alt
+from digitbench.charts.palette import BLACK, DASHES, OUTLINES, SERIES
 from digitbench.records.formatting import counted
 from digitbench.system.text import shown_name
-
-if TYPE_CHECKING:
-    import altair as alt
 
 WIDE, PANEL_WIDE, PANEL_TALL = 1000, 430, 360
 MARKED = 8  # markers on a line: more would hide other lines
@@ -32,9 +31,8 @@ Rows = Sequence[dict[str, Any]]
 
 def styles_of(count: int) -> list[Style]:
     """Give so many styles, no two alike: first each colour once, then with other markers and dashes."""
-    available = SERIES
     # Neighbours in this order differ clearly also for those who see fewer colours.
-    ordered = [available[index] for index in (2, 0, 5, 3, 1, 4, 6, 7, 9, 8)]
+    ordered = [SERIES[index] for index in (2, 0, 5, 3, 1, 4, 6, 7, 9, 8)]
     shapes = [ordered[(index + 3 * (index // len(ordered))) % len(ordered)] for index in range(count)]
     return [Style(ordered[index % len(ordered)].colour, shape.shape, shape.dash) for index, shape in enumerate(shapes)]
 
@@ -58,15 +56,13 @@ def chart(runs: Sequence[TrainingRun], by: str = "epochs") -> alt.HConcatChart:
     by
         One of `digitbench.bundle.trainings.AXES`.
     """
-    import altair as alt
-
     rows = [row for index, run in enumerate(runs) for row in _rows(run, by, index, several=len(runs) > 1)]
     names = list(dict.fromkeys(row["name"] for row in rows))
     styles = dict(zip(names, styles_of(len(names)), strict=True))
     columns = max(1, int(WIDE / (max(map(vega.text_width, styles)) + 50)))
     legend = alt.Legend(orient="bottom", columns=columns, labelLimit=WIDE / 2, symbolSize=90, symbolOpacity=1)
     colours = vega.scale({name: style.colour for name, style in styles.items()})
-    shapes = vega.scale({name: style.shape for name, style in styles.items()})
+    shapes = vega.scale({name: OUTLINES.get(style.shape, style.shape) for name, style in styles.items()})
     rows = [{**row, "dash": list(DASHES[styles[row["name"]].dash])} for row in rows]
     filled: dict[str, Any] = {"filled": True, "opacity": 1, "clip": True}
     panels = []
@@ -94,10 +90,8 @@ def title(runs: Sequence[TrainingRun]) -> str:
         if len(runs) > 1:
             return f"The training of {counted(len(runs), 'run')}"
         last = runs[0].history
-        return (
-            f"Loss {last.loss[-1]:.4f}, accuracy {last.accuracy[-1]:.2%} after epoch {len(last.loss)}"
-            + ("" if last.val_loss else "; no images were held out for validation")
-        )  # fmt: skip
+        unvalidated = "" if last.val_loss else "; no images were held out for validation"
+        return f"Loss {last.loss[-1]:.4f}, accuracy {last.accuracy[-1]:.2%} after epoch {len(last.loss)}{unvalidated}"
     epoch, loss, accuracy = best.best
     name = f"{best.name}, epoch" if len(runs) > 1 else "Best epoch"
     text = f"{name} {epoch} of {best.epochs}: validation loss {loss:.4f}, accuracy {accuracy:.2%}"
@@ -141,8 +135,6 @@ def _rows(run: TrainingRun, by: str, index: int, *, several: bool) -> Iterator[d
 
 def _overfitting(runs: Sequence[TrainingRun], by: str) -> Iterator[alt.Chart]:
     """Shade the epochs in which a single run overfits."""
-    import altair as alt
-
     history = runs[0].history
     if len(runs) == 1 and history.best and history.overfits_from:
         area = alt.Chart(vega.data([{"x": _positions(runs[0], by)[history.best - 1]}]))
@@ -153,8 +145,6 @@ def _overfitting(runs: Sequence[TrainingRun], by: str) -> Iterator[alt.Chart]:
 
 
 def _time(runs: Sequence[TrainingRun], by: str) -> alt.X:
-    import altair as alt
-
     name = "epoch" if by == "epochs" else "seconds of training"
     run_positions = [_positions(run, by) for run in runs]
     first = min(positions[0] for positions in run_positions)
@@ -172,8 +162,6 @@ def _logarithmic(rows: Rows, key: str, title: str, note: str, *, reverse: bool =
 
     It can't show 0: in `rows` half of the lowest value above it takes its place, as `note` says in the title.
     """
-    import altair as alt
-
     thick = [row[key] for row in rows if not row["thin"] and not isnan(row[key])]
     lowest = min((value for value in thick if value > 0), default=2 * LEAST)
     for row in rows:

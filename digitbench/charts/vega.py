@@ -13,13 +13,12 @@ import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
+import msgspec
+
+from digitbench.charts.altair_later import ChartType, alt
 from digitbench.charts.palette import BLACK, GREY, WHITE
-
-if TYPE_CHECKING:
-    import altair as alt
-    from altair.typing import ChartType
 
 FONT = "Liberation Sans, Arial, Helvetica, sans-serif"
 """The first is part of vl-convert, so that a picture is the same everywhere; the others are as wide."""
@@ -58,22 +57,16 @@ CONFIG: dict[str, Any] = {
 
 def data(rows: Iterable[Mapping[str, object]]) -> alt.InlineData:
     """Give rows to a chart, as many as there are. A list in a row saves space: see Vega-Lite's ``flatten``."""
-    import altair as alt
-
     return alt.InlineData(values=[dict(row) for row in rows])
 
 
 def scale(values: Mapping[str, Any]) -> alt.Scale:
     """Give the scale that turns each name into its colour, shape or dashes."""
-    import altair as alt
-
     return alt.Scale(domain=list(values), range=list(values.values()))
 
 
 def log_scale(low: float, high: float, margin: float = 1.0) -> alt.Scale:
     """Give a logarithmic scale from `low` to `high`, each moved outwards by the factor `margin`."""
-    import altair as alt
-
     return alt.Scale(type="log", domain=[low / margin, high * margin], nice=False)
 
 
@@ -81,8 +74,6 @@ def log_axis(
     low: float, high: float, title: str | None, most: int = 8, format: str = ",.4~r", **options: Any
 ) -> alt.Axis:
     """Give a logarithmic axis with round numbers, written out; about `most` of them."""
-    import altair as alt
-
     return alt.Axis(title=title, values=ticks(low, high, most), format=format, labelFlush=False, **options)
 
 
@@ -105,10 +96,9 @@ def text_width(text: str, size: float = PLAIN) -> float:
     return len(text) * size * LETTER
 
 
-def wrapped(text: str, width: float, size: float = SMALL) -> list[str]:
+def wrapped(text: str, width: float, size: float = SMALL, letter: float = LETTER) -> list[str]:
     """Break a text between words into lines of some width; a longer word is broken too."""
-    letters = max(1, int(width / (size * LETTER)))
-    text = text.replace("✗", "×")  # which the font has
+    letters = max(1, int(width / (size * letter)))
     return [part for line in text.splitlines() for part in textwrap.wrap(line, letters, break_on_hyphens=False)]
 
 
@@ -131,8 +121,6 @@ def sheet(
     about
         What it was made of, in grey. Names of files and of user data may be in it.
     """
-    import altair as alt
-
     head = alt.Title(wrapped(title, width, HEAD))
     if subtitle:
         head.subtitle = wrapped(subtitle, width, PLAIN)
@@ -145,10 +133,9 @@ def sheet(
 
 
 def _lines(lines: Sequence[str], width: float, colour: str) -> alt.Chart:
-    import altair as alt
-
     style: dict[str, Any] = {"align": "left", "baseline": "top", "fontSize": SMALL, "lineHeight": SMALL * LINE}
-    chart = alt.Chart(data([{"text": list(lines)}]), width=width, height=len(lines) * SMALL * LINE)
+    shown = [line.replace("✗", "×") for line in lines]  # which the font has
+    chart = alt.Chart(data([{"text": shown}]), width=width, height=len(lines) * SMALL * LINE)
     text: alt.Chart = chart.mark_text(**style, color=colour, limit=width).encode(
         x=alt.value(0), y=alt.value(0), text="text:N"
     )
@@ -164,18 +151,10 @@ def title_of(chart: ChartType) -> str:
 
 
 def spec(chart: ChartType) -> dict[str, Any]:
-    """Give a chart's Vega-Lite definition as JSON has it: numbers that JSON hasn't become null."""
-    definition: dict[str, Any] = _finite(chart.to_dict())
+    """Give a chart's Vega-Lite definition as JSON has it: numbers that JSON hasn't become null, NumPy's plain ones."""
+    definition: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(chart.to_dict(), enc_hook=float))
     definition["config"] = CONFIG
     return definition
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    return [_finite(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def svg(chart: ChartType, title: str) -> str:

@@ -8,19 +8,17 @@ from math import ceil
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from digitbench.bundle import Bundle
 from digitbench.charts import canvas
 from digitbench.charts.image_grid import GAP, mosaic
 from digitbench.charts.palette import GREY
 from digitbench.errors import ArtifactError
+from digitbench.records.arrays import Array
 from digitbench.records.formatting import counted
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-Array = npt.NDArray[np.float32]
 
 FORMAT = "npz"
 SIDE, NAME = 28, 9  # pixels: of a whole image, and for the name above one

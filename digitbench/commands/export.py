@@ -18,7 +18,7 @@ def export(
         list[str] | None,
         typer.Option("--precision", "-p", metavar="int8,dynamic", autocompletion=completion.precisions),
     ] = None,
-    calibration_images: Annotated[int, typer.Option(metavar="N")] = 500,
+    calibration_images: Annotated[int | None, typer.Option(metavar="N")] = None,
     seed: Annotated[int | None, typer.Option(min=0, max=2**32 - 1)] = None,
     max_accuracy_drop: Annotated[
         str | None,
@@ -37,7 +37,7 @@ def export(
     precision
         fp32, fp16, dynamic, int8; all if not given.
     calibration_images
-        Training images that int8's ranges are found on, of every class by share.
+        Training images that int8's ranges are found on, of every class by share; 500, or all of fewer, if not given.
     seed
         Of their choice; the recipe's own if not given.
     max_accuracy_drop

@@ -27,18 +27,18 @@ def results_file_of(source: Path | None) -> Path:
     BundleError
         There is no such file, and no such bundle.
     """
-    from digitbench.bundle import Bundle
-    from digitbench.measure.earlier_results import FOLDER, saved_files, saved_results
+    from digitbench.bundle import RESULTS, Bundle
+    from digitbench.measure.earlier_results import saved_results
 
     if source is not None and source.is_file():
         return source
     if source is not None and not source.exists():
         raise BundleError(f"{source}: no such results, and no such bundle; name a .json that `digitbench bench` saved")
     bundle = Bundle(source)
-    newest_first = saved_files(bundle)
+    newest_first = bundle.results_files()
     if not newest_first:
         run = f" {source}" if source else ""
-        raise ResultsError(f"{bundle.path / FOLDER} holds no results yet; run: digitbench bench{run}")
+        raise ResultsError(f"{bundle.path / RESULTS} holds no results yet; run: digitbench bench{run}")
     timed = (path for path, results in saved_results(bundle) if any(row.latency_us for row in results.rows))
     return next(timed, newest_first[0])
 

@@ -37,13 +37,13 @@ DataOption = Annotated[
 ]  # fmt: skip
 OtherDataOption = Annotated[
     Path | None, typer.Option("--data", metavar="PATH", help="MNIST as an .npz in Keras' layout or a folder of IDX "
-                              "files; or other digits: an .npz with x_test and y_test, a .csv of pixels, a folder of "
-                              "pictures (3/any.png or 7_me.jpg).")
+                              "files; or other digits: an .npz with x_test and y_test, a .csv of pixels (also zipped), "
+                              "a folder of IDX files or of pictures (3/any.png or 7_me.jpg).")
 ]  # fmt: skip
 TrainingDataOption = Annotated[
     Path | None, typer.Option("--data", metavar="PATH", help="MNIST as an .npz in Keras' layout or a folder of IDX "
                               "files (DIGITBENCH_MNIST says the same); or digits of your own as an .npz with x_train, "
-                              "y_train, x_test and y_test.")
+                              "y_train, x_test and y_test, or as IDX files.")
 ]  # fmt: skip
 BackendOption = Annotated[
     list[str] | None,

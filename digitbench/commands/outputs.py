@@ -100,11 +100,11 @@ class Outputs:
 
 def results_path(bundle: Bundle) -> Path | None:
     """Give the path at which results are saved when no file is named: in the bundle, by date."""
-    from digitbench.measure.earlier_results import FOLDER
+    from digitbench.bundle import RESULTS
 
     if not os.access(bundle.path, os.W_OK):
         return None  # not this user's folder: --json names another file
-    return bundle.path / FOLDER / f"bench-{datetime.now(UTC):%Y-%m-%dT%H-%M-%S}.json"
+    return bundle.path / RESULTS / f"bench-{datetime.now(UTC):%Y-%m-%dT%H-%M-%S}.json"
 
 
 def measure(

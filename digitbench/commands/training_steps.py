@@ -129,11 +129,10 @@ def _check_enough(digits: Dataset, exports: bool) -> None:
     Raises
     ------
     DataError
-        There are no training images, or too few to calibrate with.
+        There are no training images, or none to calibrate with.
     """
     from digitbench import data
     from digitbench.errors import DataError, UsageError
-    from digitbench.export import Options
 
     if not digits.own:
         return
@@ -144,12 +143,10 @@ def _check_enough(digits: Dataset, exports: bool) -> None:
         )
     if not exports:
         return
-    count = Options().calibration_images
     try:
-        data.calibration_images(digits, count)
+        data.calibration_images(digits)
     except UsageError as exc:
         raise DataError(
-            f"{digits.source}: int8's ranges are found on {count} training images that aren't test images too, and it "
-            f"has fewer ({len(digits.train):,} in all); train with --no-export, then digitbench export "
-            "--calibration-images N"
+            f"{digits.source}: int8's ranges are found on training images that aren't test images too, and all of its "
+            f"{len(digits.train):,} are; give others, or train with --no-export"
         ) from exc

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from digitbench.backend import Images
-from digitbench.data import mnist, user_data
+from digitbench.data import compressed, idx_files, mnist, npz_file, user_data
 from digitbench.errors import DataError, ImageError, UsageError, one_line
 from digitbench.records.arrays import CLASSES, Array, Labels, Pixels
 from digitbench.system.progress import Progress, Silent
@@ -27,6 +27,7 @@ DatasetName = Literal["auto", "mnist", "digits"]
 
 ENVIRONMENT = "DIGITBENCH_MNIST"
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
+CALIBRATION_IMAGES = 500
 # SHA-256 of each array's bytes in C order: the published files, decoded.
 MNIST_SHA256 = {
     "x_train": "741c988805d008ac6e4c904b69001ba184c24b2c540a4ef403f4c71b676cf757",
@@ -224,8 +225,10 @@ def load(
         )
 
 
-def calibration_images(dataset: Dataset, count: int, seed: int = 0) -> Split:
+def calibration_images(dataset: Dataset, count: int | None = None, seed: int = 0) -> Split:
     """Draw training images to find the ranges of activations on: as many of each class as the set has, by share.
+
+    Without `count` that is `CALIBRATION_IMAGES`, or all where there are fewer.
 
     Images that the test split holds too, byte for byte, are never drawn: what is tested must not be tuned on.
 
@@ -243,10 +246,15 @@ def calibration_images(dataset: Dataset, count: int, seed: int = 0) -> Split:
     labels = dataset.train.labels[untested]
     class_counts = np.unique(labels, return_counts=True)[1]
     classes = len(class_counts)
-    if not classes <= count <= len(untested):
+    if count is None:
+        count = min(CALIBRATION_IMAGES, len(untested))
+    if not max(classes, 1) <= count <= len(untested):
         raise UsageError(
-            f"--calibration-images {count}: from {classes} to {len(untested):,} can be drawn from the training images"
+            f"--calibration-images {count}: from {classes} to {len(untested):,} can be drawn from the training images "
+            "that aren't test images too"
         )
+    if count == len(untested):
+        return Split(dataset.train.pixels[untested], labels)
     # scikit-learn wants one of each class left over, and so two of each.
     if count <= len(untested) - classes and class_counts.min() > 1:
         drawn, _ = train_test_split(untested, train_size=count, random_state=seed, stratify=labels)
@@ -295,18 +303,15 @@ def _difference_from_mnist(arrays: Mapping[str, Array], hashes: Mapping[str, str
 
 def _load_path(path: Path, progress: Progress) -> Dataset:
     """Load what a person named: MNIST, or user data."""
-    not_mnist, stored = "", None
-    if path.is_dir() and mnist.holds_idx(path):
-        return _mnist(path)
     if not path.exists():
         raise DataError(f"{path}: no such file or folder; {user_data.FORMS}")
-    if not path.is_dir() and not path.name.lower().endswith(user_data.TABLES):
-        stored = mnist.read_npz(path, f"; {user_data.FORMS}")
-        if stored.keys() >= set(ARRAYS):
-            hashes = _hashes(stored)
-            difference = _difference_from_mnist(stored, hashes)
-            if not difference:
-                return _dataset("mnist", stored, hashes, str(path.resolve()))
+    not_mnist, stored = "", _stored(path)
+    if stored and stored.arrays.keys() >= set(ARRAYS):
+        hashes = _hashes(stored.arrays)
+        difference = _difference_from_mnist(stored.arrays, hashes)
+        if not difference:
+            return _dataset("mnist", stored.arrays, hashes, str(path.resolve()))
+        if all(stored.names.get(key, key) == key for key in ARRAYS):  # as MNIST itself has them
             not_mnist = f" isn't MNIST ({difference}), and"
     arrays, note = user_data.read(path, stored, progress)
     hashes = _hashes(arrays)
@@ -318,6 +323,17 @@ def _load_path(path: Path, progress: Progress) -> Dataset:
     if dataset.train.labels.size:
         images += f" and {len(dataset.train):,} to train on"
     return replace(dataset, notice=f"{path}{not_mnist} is taken as {dataset.name!r}: {images}; {note}")
+
+
+def _stored(path: Path) -> npz_file.Stored | None:
+    """Read the arrays of an ``.npz`` or of IDX files; None of a folder of pictures or a table."""
+    if path.is_dir():
+        arrays = idx_files.read(path, ("test",)) if idx_files.find(path) else None
+        return npz_file.Stored(dict(arrays)) if arrays else None
+    if compressed.is_table(path):
+        return None
+    user_data.check_kind(path)
+    return npz_file.read(path, f"; {user_data.FORMS}")
 
 
 def _digits(notice: str = "") -> Dataset:

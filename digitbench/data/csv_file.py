@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import gzip
+import io
 import re
-import zlib
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
@@ -14,10 +13,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from digitbench.data import compressed
 from digitbench.data.array_file import to_mnist_form
-from digitbench.data.mnist import MOST_BYTES
+from digitbench.data.npz_file import MOST_BYTES
 from digitbench.errors import DataError, one_line
-from digitbench.records.arrays import Pixels
+from digitbench.records.arrays import CLASSES, Pixels
 
 SIDE = 28
 PIXELS = SIDE * SIDE
@@ -35,11 +35,13 @@ NEIGHBOUR_CORRELATION = 0.5  # a correlation that neighbouring pixels have and l
 CONSTANT_SHARE = 0.75  # of the lines: more of one value is what pixels at the border have
 LONGEST = 1 << 18  # of a line, in bytes: 785 floats written in full take a tenth of it
 MOST_ROWS = MOST_BYTES // (4 * COLUMNS)  # as float32
+SEPARATORS = ",;\t|"
+STRAY_SHARE = 0.01  # of the pixels: fewer outside of 0 to 255 are mistakes, more are another range
 Values = npt.NDArray[np.float32]
 
 
 def read(path: Path) -> tuple[dict[str, Pixels], str]:
-    """Read a CSV with or without a header, gzipped or not.
+    """Read a CSV with or without a header, compressed or not; also with semicolons, tabs, bars or spaces for commas.
 
     The label's column is the one that the header calls ``label``, ``class``, ``digit`` or ``y``. Without such a name it
     is the first or the last, if one of them alone can't be a pixel, a running number or anything but labels. A running
@@ -60,9 +62,12 @@ def read(path: Path) -> tuple[dict[str, Pixels], str]:
     label_column, note = _label_column(path, header, values, line_numbers, index)
     pixel_columns = [column for column in range(values.shape[1]) if column not in (label_column, index)]
     labels, pixels = values[:, label_column], values[:, pixel_columns]
+    are_labels, are_pixels = _are_labels(labels), (pixels >= 0) & (pixels <= 255)
+    from_one_to_ten = labels.max() == CLASSES and bool((are_labels | (labels == CLASSES)).all())
+    another_range = (~are_pixels).mean() > STRAY_SHARE and bool(np.isfinite(pixels).all())
     faults = [
-        (~_are_labels(labels)[:, None], [label_column], "isn't a label from 0 to 9"),
-        (~((pixels >= 0) & (pixels <= 255)), pixel_columns, "isn't a pixel from 0 to 255"),  # so NaN is refused too
+        (~(are_labels | from_one_to_ten)[:, None], [label_column], "isn't a label from 0 to 9"),
+        (~(are_pixels | another_range), pixel_columns, "isn't a pixel from 0 to 255"),  # so NaN is refused too
     ]
     for invalid, columns, fault in faults:
         if invalid.any():
@@ -72,8 +77,10 @@ def read(path: Path) -> tuple[dict[str, Pixels], str]:
             where = f"{path}: line {line_numbers[row]}, column {column + 1}{name}"
             raise DataError(f"{where}: {values[row, column]:g} {fault}")
     are_whole = not (pixels % 1).any()
-    stored = {"x_test": pixels.astype(np.uint8) if are_whole else pixels, "y_test": labels}
-    arrays, range_note = to_mnist_form(path, stored)
+    whole = np.int64 if another_range else np.uint8
+    stored = {"x_test": pixels.astype(whole) if are_whole else pixels, "y_test": labels}
+    names = {"x_test": "the table of pixels", "y_test": "the labels' column"}
+    arrays, range_note = to_mnist_form(path, stored, names)
     return arrays, f"{note}; {range_note}"
 
 
@@ -270,22 +277,37 @@ def _is_number(field: str) -> bool:
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
     """Give each line that isn't blank with its number, and never more at a time than a CSV of pixels has.
 
+    Fields are parted by commas, and free of quotes, however the file has them.
+
     Raises
     ------
     DataError
         It can't be read, or is too large.
     """
     size = rows = 0
-    opener = gzip.open if path.name.lower().endswith(".gz") else open
-    try:
-        with opener(path, "rt", encoding="utf-8-sig", errors="replace") as stream:
-            for number, line in enumerate(iter(lambda: stream.readline(LONGEST), ""), 1):
-                size, rows = size + len(line), rows + bool(line.strip())
-                if len(line) == LONGEST:
-                    raise DataError(f"{path}: line {number} has {LONGEST:,} bytes or more: not a CSV of pixels")
-                if size > MOST_BYTES or rows > MOST_ROWS:
-                    raise DataError(f"{path}: more than {MOST_BYTES / 1e9:g} GB or {MOST_ROWS:,} lines: too large")
-                if line.strip():
-                    yield number, line.rstrip("\n")
-    except (OSError, EOFError, zlib.error) as exc:
-        raise DataError(f"{path}: not readable: {one_line(exc, 80)}") from exc
+    separator = ""
+    with compressed.opened(path) as binary, io.TextIOWrapper(binary, encoding="utf-8-sig", errors="replace") as stream:
+        for number, line in enumerate(iter(lambda: stream.readline(LONGEST), ""), 1):
+            size, rows = size + len(line), rows + bool(line.strip())
+            if len(line) == LONGEST:
+                raise DataError(f"{path}: line {number} has {LONGEST:,} bytes or more: not a CSV of pixels")
+            if size > MOST_BYTES or rows > MOST_ROWS:
+                raise DataError(f"{path}: more than {MOST_BYTES / 1e9:g} GB or {MOST_ROWS:,} lines: too large")
+            if line.strip():
+                separator = separator or _separator(line)
+                yield number, _with_commas(line.rstrip("\r\n"), separator)
+
+
+def _separator(line: str) -> str:
+    """What parts the fields of a line: a comma, unless there are more of another; or spaces, as NumPy's savetxt."""
+    separator = max(SEPARATORS, key=line.count)
+    return separator if line.count(separator) or len(line.split()) < PIXELS else " "
+
+
+def _with_commas(line: str, separator: str) -> str:
+    if '"' in line or "'" in line:
+        line = line.replace('"', "").replace("'", "")
+    if separator == " ":
+        return ",".join(line.split())
+    # Where a semicolon parts the fields, a comma is often the decimal point.
+    return line if separator == "," else line.replace(",", ".").replace(separator, ",")

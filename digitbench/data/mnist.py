@@ -3,32 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-import gzip
 import queue
-import struct
 import threading
 import time
-import zipfile
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import prod
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from digitbench.data import idx_files, npz_file
+from digitbench.data.idx_files import IDX_FILES
 from digitbench.errors import DataError, one_line
 from digitbench.records.arrays import Array, Pixels
 from digitbench.system.files import written_beside
 from digitbench.system.progress import Progress
-
-IDX_FILES = {
-    "x_train": "train-images-idx3-ubyte",
-    "y_train": "train-labels-idx1-ubyte",
-    "x_test": "t10k-images-idx3-ubyte",
-    "y_test": "t10k-labels-idx1-ubyte",
-}
 
 
 @dataclass(frozen=True)
@@ -46,10 +36,9 @@ MIRRORS = (
 ANSWER_SECONDS = 6.0  # for the first mirror to answer at all; without a network this is all that is lost
 STALL_SECONDS = 20.0  # without a byte, in a download that has begun
 TRIES = 2  # per mirror
-MOST_BYTES = 4_000_000_000  # unpacked: a zip of a few kB can promise any size
 
 
-def read_arrays(path: Path) -> dict[str, Pixels]:
+def read_arrays(path: Path) -> dict[str, Array]:
     """Read x_train, y_train, x_test and y_test from an ``.npz`` or a folder of IDX files.
 
     Raises
@@ -58,98 +47,14 @@ def read_arrays(path: Path) -> dict[str, Pixels]:
         There is nothing, or it isn't in either format; the message names the file and what is wrong with it.
     """
     if path.is_dir():
-        files = {key: _idx_file(path, name) for key, name in IDX_FILES.items()}
-        for key, file in files.items():
-            if file is None:
-                raise DataError(f"{path} isn't MNIST: it has no {IDX_FILES[key]} or {IDX_FILES[key]}.gz")
-        return {key: _read_idx(file) for key, file in files.items() if file}
+        return dict(idx_files.read(path))
     if not path.exists():
         raise DataError(f"{path}: no such file or folder; give an .npz or a folder with the IDX files")
-    stored = read_npz(path)
-    missing = [key for key in IDX_FILES if key not in stored]
+    stored = npz_file.read(path)
+    missing = [key for key in IDX_FILES if key not in stored.arrays]
     if missing:
         raise DataError(f"{path} isn't MNIST in Keras' layout: it has no {', '.join(missing)}")
-    return stored
-
-
-def read_npz(path: Path, hint: str = "") -> dict[str, Array]:
-    """Read what an ``.npz`` holds of x_train, y_train, x_test and y_test, in any type and shape.
-
-    Nothing is unpickled, and no memory is taken before the sizes in the headers are checked.
-
-    Parameters
-    ----------
-    hint
-        What else could be given, for the message about a file that is no ``.npz``.
-
-    Raises
-    ------
-    DataError
-        It isn't a whole ``.npz``, or would unpack to more than `MOST_BYTES`.
-    """
-    if not zipfile.is_zipfile(path):
-        raise DataError(f"{path} isn't MNIST: not a readable .npz (another kind of file, or cut short){hint}")
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = set(archive.namelist())
-            infos = {key: archive.getinfo(f"{key}.npy") for key in IDX_FILES if f"{key}.npy" in names}
-            total = sum(_promised_bytes(archive, info) for info in infos.values())
-            if total > MOST_BYTES:
-                raise DataError(f"{path}: unpacks to {total / 1e9:,.1f} GB; at most {MOST_BYTES / 1e9:g} GB are read")
-        with np.load(path, allow_pickle=False) as stored:
-            return {key: stored[key] for key in infos}
-    except DataError:
-        raise
-    except Exception as exc:  # zipfile raises nearly anything at a damaged file
-        raise DataError(f"{path} isn't MNIST: not a readable .npz ({one_line(exc, 80)}){hint}") from exc
-
-
-def _promised_bytes(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> int:
-    """Bytes of an array by its own header, which must not promise more than the archive says that there is."""
-    with archive.open(info) as stream:
-        version = np.lib.format.read_magic(stream)
-        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, _, dtype = read(stream)
-        promised, available = prod(shape) * dtype.itemsize, info.file_size - stream.tell()
-    if dtype.hasobject or promised > available:
-        raise ValueError(f"{info.filename} is {dtype}{list(shape)} in {available:,} bytes")
-    return promised
-
-
-def holds_idx(folder: Path) -> bool:
-    """Is any of MNIST's four IDX files there, however it is spelt."""
-    return any(_idx_file(folder, name) for name in IDX_FILES.values())
-
-
-def _idx_file(folder: Path, name: str) -> Path | None:
-    # Some archives write t10k-images.idx3-ubyte.
-    spellings = (f"{spelling}{end}" for spelling in (name, name.replace("-idx", ".idx")) for end in ("", ".gz"))
-    return next((folder / spelling for spelling in spellings if (folder / spelling).is_file()), None)
-
-
-def _read_idx(path: Path) -> Pixels:
-    """Read an IDX file of unsigned bytes: two zeros, type 8, the rank, big-endian sizes, then the data."""
-    try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
-            raw = stream.read(MOST_BYTES + 1)
-    except (OSError, EOFError, zlib.error) as exc:
-        raise DataError(f"{path}: not readable: {one_line(exc, 80)}") from exc
-    if len(raw) > MOST_BYTES:
-        raise DataError(f"{path}: unpacks to more than {MOST_BYTES / 1e9:g} GB: not MNIST")
-    rank = 3 if "idx3" in path.name else 1
-    magic, expected_magic = int.from_bytes(raw[:4]), 0x800 + rank
-    if magic != expected_magic:
-        raise DataError(
-            f"{path} isn't an IDX file of rank {rank}: its magic number is {magic:#010x}, not {expected_magic:#010x}"
-        )
-    data_start = 4 + 4 * rank
-    if len(raw) < data_start:
-        raise DataError(f"{path}: cut short in its header")
-    shape = struct.unpack_from(f">{rank}I", raw, 4)
-    if len(raw) - data_start != prod(shape):
-        promised = f"where its header promises {prod(shape):,}: cut short?"
-        raise DataError(f"{path}: {len(raw) - data_start:,} bytes of data {promised}")
-    return np.frombuffer(raw, np.uint8, offset=data_start).reshape(shape)
+    return stored.arrays
 
 
 def cache_folder() -> Path:

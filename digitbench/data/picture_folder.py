@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from digitbench.data.mnist import IDX_FILES
+from digitbench.data.compressed import is_table
+from digitbench.data.idx_files import IDX_FILES
 from digitbench.errors import DataError, ImageError, MissingRuntimeError, UsageError
 from digitbench.records.arrays import Pixels
 from digitbench.system.progress import Progress
@@ -43,6 +44,8 @@ def read(folder: Path, progress: Progress) -> tuple[dict[str, Pixels], str]:
     try:
         paths = reading.find_pictures([folder])
     except UsageError as exc:
+        if files := [path.name for path in sorted(folder.iterdir()) if path.suffix == ".npz" or is_table(path)]:
+            raise DataError(f"{folder} is a folder with {', '.join(files[:FAULTS_SHOWN])}: give one of them") from exc
         problem = f"it has no {IDX_FILES['x_train']} or {IDX_FILES['x_train']}.gz, and for pictures"
         raise DataError(f"{folder} isn't MNIST: {problem}: {exc}") from exc
     images, labels, faults = list[Pixels](), list[int](), list[str]()

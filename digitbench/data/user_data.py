@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import zipfile
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 
-from digitbench.data import array_file, csv_file, picture_folder
-from digitbench.records.arrays import Array, Pixels
+from digitbench.data import array_file, compressed, csv_file, doubts, picture_folder
+from digitbench.data.npz_file import Stored
+from digitbench.errors import DataError, one_line
+from digitbench.records.arrays import Pixels
 from digitbench.system.progress import Progress
 
-FORMS = "digits of your own come as an .npz with x_test and y_test, a .csv or .csv.gz, or a folder of pictures"
-TABLES = (".csv", ".csv.gz")
+FORMS = (
+    "digits of your own come as an .npz with x_test and y_test, a .csv (also zipped), a folder of IDX files, or one of "
+    "pictures"
+)
+# What other files begin with, once they are unpacked.
+OTHER_FILES = {
+    b"PAR1": "a Parquet table",
+    b"\x89HDF": "an HDF5 file",
+    b"MATLAB": "a MATLAB file",
+    b"\x93NUMPY": "a single array, and labels are needed too",
+    b"\0\0\x08": "a single IDX file: give the folder that has its labels too",
+    b"\x80": "a Python pickle, which can run code when it is opened (where you trust it, open it and save its arrays)",
+}
 
 
-def read(path: Path, stored: Mapping[str, Array] | None, progress: Progress) -> tuple[dict[str, Pixels], str]:
+def read(path: Path, stored: Stored | None, progress: Progress) -> tuple[dict[str, Pixels], str]:
     """Read what is at a path.
 
     Parameters
@@ -23,7 +37,7 @@ def read(path: Path, stored: Mapping[str, Array] | None, progress: Progress) -> 
     path
         A folder of labelled pictures, or a CSV of pixels; or what `stored` was read from.
     stored
-        What an ``.npz`` holds: arrays of MNIST's names in another layout.
+        What an ``.npz`` or a folder of IDX files holds, in another layout than MNIST's.
     progress
         Told which pictures can't be used; the rest goes on.
 
@@ -31,27 +45,54 @@ def read(path: Path, stored: Mapping[str, Array] | None, progress: Progress) -> 
     -------
     arrays, note
         x_train, y_train, x_test and y_test: uint8, (n, 28, 28) from 0 (background) to 255 (foreground), and (n,) from 0
-        to 9; the two of training are empty where there was nothing of the kind. How labels and pixels were understood:
-        ``"labelled by sub-folder"``.
+        to 9; the two of training are empty where there was nothing of the kind. How labels and pixels were understood,
+        ``"labelled by sub-folder"``, and what is odd about them.
 
     Raises
     ------
     DataError
         It isn't digits and their labels; of a CSV the message names line and column.
     """
-    if path.is_dir():
+    if stored is not None:
+        arrays, note = array_file.to_mnist_form(path, stored.arrays, stored.names, stored.advice)
+        note += doubts.doubt_labels(path, arrays)
+    elif path.is_dir():
         arrays, note = picture_folder.read(path, progress)
-    elif stored is None:
-        arrays, note = csv_file.read(path)
     else:
-        arrays, note = array_file.to_mnist_form(path, stored)
-        note += array_file.doubt_labels(path, arrays)
+        arrays, note = csv_file.read(path)
+    note += doubts.remarks(arrays)
     return {"x_train": np.empty((0, 28, 28), np.uint8), "y_train": np.empty(0, np.uint8), **arrays}, note
+
+
+def check_kind(path: Path) -> None:
+    """Refuse what is known to be another kind of file than an ``.npz``.
+
+    Raises
+    ------
+    DataError
+        It is one (the message says which, and what to give instead), or can't be read.
+    """
+    try:
+        start = compressed.beginning(path)
+    except OSError as exc:
+        raise DataError(f"{path}: not readable: {one_line(exc, 80)}") from exc
+    if start.startswith(compressed.ZIP):
+        with suppress(zipfile.BadZipFile), zipfile.ZipFile(path) as archive:
+            if not any(name.endswith(".npy") for name in archive.namelist()):
+                raise DataError(
+                    f"{path} is a zip of neither arrays nor tables: unpack it, and give the folder; {FORMS}"
+                )
+        return
+    with suppress(DataError), compressed.opened(path) as stream:
+        start = stream.read(8)
+    if kind := next((OTHER_FILES[magic] for magic in OTHER_FILES if start.startswith(magic)), ""):
+        raise DataError(f"{path} is {kind}; {FORMS}")
 
 
 def name_of(path: Path, taken: tuple[str, ...]) -> str:
     """Name data after its file or folder: ``photos``; ``own-mnist`` where that is another dataset's name."""
     full = path.resolve().name
-    stem = full if path.is_dir() else full.removesuffix(".gz").rpartition(".")[0] or full
+    unpacked = full if path.is_dir() else compressed.without_suffix(full)
+    stem = full if path.is_dir() else unpacked.rpartition(".")[0] or unpacked
     name = "".join(c if c.isalnum() or c in "-_.+" else "-" for c in stem)[:40].strip("-")
     return f"own-{name}".rstrip("-") if name in taken or not name else name

@@ -29,7 +29,11 @@ def accuracy(scores: Scores, labels: Labels) -> Accuracy:
     labels
         int64, (n,).
     """
-    correct, total = int((scores.argmax(axis=1) == labels).sum()), len(labels)
+    return of_counts(int((scores.argmax(axis=1) == labels).sum()), len(labels))
+
+
+def of_counts(correct: int, total: int) -> Accuracy:
+    """Top-1 accuracy of so many right images of so many."""
     return Accuracy(correct / total, correct, total, wilson_interval(correct, total))
 
 

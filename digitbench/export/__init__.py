@@ -38,14 +38,15 @@ class Options:
     precisions
         Names from `digitbench.records.precisions.EXPORTED`; all that a format has if empty.
     calibration_images, seed
-        How many training images the ranges of int8 are found on, and the seed that draws them.
+        How many training images the ranges of int8 are found on (None for `data.CALIBRATION_IMAGES`, or all where there
+        are fewer), and the seed that draws them.
     max_accuracy_drop
         The share of test images by which top-1 accuracy may fall against Keras'; None for `check.USUAL_DROP`, or what
         McNemar's test can't tell from nothing, where the test images are few.
     """
 
     precisions: tuple[str, ...] = ()
-    calibration_images: int = 500
+    calibration_images: int | None = None
     seed: int = 0
     max_accuracy_drop: float | None = None
 
@@ -103,6 +104,8 @@ def export(
     calibration = None
     if any(precision == INT8 for _, precision in requested):
         calibration = data.calibration_images(dataset, options.calibration_images, options.seed)
+        if options.calibration_images is None and len(calibration) < data.CALIBRATION_IMAGES:
+            progress.say(f"int8's ranges are found on {len(calibration):,} training images: there are no more")
     if requested:
         model = model or _load(bundle, progress)
         if model_precision == FP32:

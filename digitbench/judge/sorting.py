@@ -70,7 +70,9 @@ def fastest(rows: Sequence[Row]) -> set[int]:
     return {id(row) for row in valid if standing(row) == best[group_of(row)]}
 
 
-def shared_ranks(rows: Sequence[Row]) -> set[int]:
-    """The id of every row that shares its rank with another of its group."""
+def rank_texts(rows: Sequence[Row]) -> dict[int, str]:
+    """Write each row's rank, by the row's `id`: ``2``, ``1=`` where its group has it twice; nothing without one."""
     counts = Counter((group_of(row), row.rank) for row in rows)
-    return {id(row) for row in rows if row.rank is not None and counts[group_of(row), row.rank] > 1}
+    return {
+        id(row): "" if row.rank is None else f"{row.rank}{'=' * (counts[group_of(row), row.rank] > 1)}" for row in rows
+    }

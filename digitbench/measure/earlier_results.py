@@ -24,8 +24,6 @@ from digitbench.records.results import Results, Row
 from digitbench.system import machine
 from digitbench.system.version import __version__
 
-FOLDER = "results"  # of a bundle: where `bench` saves its results
-
 
 def changes(earlier: Results, bundle: Bundle, test_images: int, plan: Plan | None = None) -> list[str]:
     """Say what differs from when earlier results were measured, so that nothing can be added to them.
@@ -125,15 +123,9 @@ def find(
     return best
 
 
-def saved_files(bundle: Bundle) -> list[Path]:
-    """Give the files in a bundle's folder of results, the newest first."""
-    files = [path for path in (bundle.path / FOLDER).glob("*.json") if path.is_file()]
-    return sorted(files, key=lambda path: (path.stat().st_mtime_ns, path.name), reverse=True)
-
-
 def saved_results(bundle: Bundle) -> Iterator[tuple[Path, Results]]:
     """Read the results in a bundle's folder, the newest first; what else lies there is nothing to complain of."""
-    for path in saved_files(bundle):
+    for path in bundle.results_files():
         with suppress(ResultsError):  # another kind of file, or of another version
             yield path, Results.read(path)
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from math import ceil
 
 from digitbench.records.precisions import FP32
-from digitbench.records.results import Floor, Results, Row
+from digitbench.records.results import Accuracy, Floor, Results, Row
 from digitbench.records.timing import Interval, Ratio, calls_needed
 
 PERCENTILES = {"p50": 50.0, "p90": 90.0, "p99": 99.0, "p999": 99.9}
@@ -38,12 +38,12 @@ def percentile(row: Row, name: str, *, interval: bool) -> str:
     return f"{text} ±{ceil(half * 10 - 1e-9) / 10:.1f}" if value < 1000 else f"{text} ±{ceil(half):,}"
 
 
-def top1(row: Row, *, interval: bool) -> str:
-    """Write a row's top-1 accuracy, with its interval in percent: ``97.90% [97.60, 98.16]``."""
-    if not row.accuracy:
+def top1(accuracy: Accuracy | None, *, interval: bool) -> str:
+    """Write a top-1 accuracy, with its interval in percent: ``97.90% [97.60, 98.16]``; nothing if it isn't known."""
+    if not accuracy:
         return ""
-    low, high = row.accuracy.interval
-    return f"{row.accuracy.top1:.2%}" + (f" [{low * 100:.2f}, {high * 100:.2f}]" if interval else "")
+    low, high = accuracy.interval
+    return f"{accuracy.top1:.2%}" + (f" [{low * 100:.2f}, {high * 100:.2f}]" if interval else "")
 
 
 def times(value: float) -> str:

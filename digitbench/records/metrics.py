@@ -198,7 +198,7 @@ METRICS: Mapping[str, Metric] = {
         # what it says of the test images
         Metric("accuracy", "top1", "accuracy.top1", "top-1", "share of test images that get their label", unit="%",
                scale=0.01, form=".2%", kind="share", interval_path="accuracy.interval", higher_is_better=True,
-               writer=formatting.top1, phrase="top-1 {}"),
+               writer=lambda row, interval: formatting.top1(row.accuracy, interval=interval), phrase="top-1 {}"),
         Metric("flips", "flips", "agreement.flips", "flips", "labels that differ from the reference's", form=".0f",
                kind="images"),
         Metric("lost", "lost_images", "agreement.mcnemar.lost", "lost", "images right there and wrong here", form=".0f",

@@ -4,25 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import inf
 from operator import attrgetter, itemgetter
 
 from rich.console import Console
-from rich.table import Table as RichTable
 from rich.text import Text
 
 from digitbench.evaluate.accuracy import wilson_interval
 from digitbench.judge.sorting import shown_rows
 from digitbench.plugins import references
-from digitbench.records.formatting import Names, counted, p_value
+from digitbench.records.formatting import Names, counted, p_value, percents
 from digitbench.records.metrics import METRICS, read
 from digitbench.records.quality import BINS, SIGNIFICANT
 from digitbench.records.results import Flip, Pair, ReliabilityBin, Results, Row
+from digitbench.report import terminal_table
 from digitbench.report.columns import precision_column
 from digitbench.report.footnotes import dynamic_notes
-from digitbench.report.table import ALWAYS, Column, Section, Table, of_metric
+from digitbench.report.table import ALWAYS, Column, Section, Table, of_metric, text_table
 from digitbench.report.terminal import headline, print_missing
-from digitbench.report.terminal_table import drawn, print_line, print_rows, print_section, print_table, width_of
+from digitbench.report.terminal_table import print_line, print_rows, print_section, print_title
 
 Setup = tuple[str, str]
 """Backend and precision."""
@@ -216,20 +215,15 @@ def _print_pairs(pairs: Sequence[Pair], names: Names, console: Console) -> None:
 
     def column(index: int) -> Column:
         none = Text("·", "dim")
-        return Column(str(index + 1), ALWAYS, lambda row: cells.get((row, candidates[index]), none))
+        return Column(str(index + 1), -index, lambda row: cells.get((row, candidates[index]), none))
 
-    console.print()
-    print_line("Each against each", console, "bold")
+    print_title("Each against each", console)
     first, *remaining = [Column("", ALWAYS, label, left=True), *map(column, range(len(candidates)))]
-
-    def matrix(count: int) -> RichTable:
-        return drawn(Table([first, *remaining[:count]], candidates))
-
     while remaining:
-        room = console.width if console.is_terminal else inf
-        count = next((count for count in range(len(remaining), 1, -1) if width_of(matrix(count)) <= room), 1)
-        print_table(matrix(count), console)
-        remaining = remaining[count:]
+        room = console.width if console.is_terminal else None
+        matrix, left_out = terminal_table.fitting_table(Table([first, *remaining], candidates), room, fewest=2)
+        terminal_table.print_table(matrix, console)
+        remaining = remaining[len(remaining) - len(left_out) :]
     differing = any(pair.mcnemar.verdict != "same" for pair in pairs)
     by_chance = f" Of {len(pairs)} pairs up to {SIGNIFICANT * len(pairs):.0f} would have such a p by chance."
     print_line(
@@ -251,30 +245,28 @@ def _pair_cells(pair: Pair) -> dict[tuple[Setup, Setup], Text]:
 
 def _print_reliability(results: Results, rows: Sequence[Row], console: Console) -> None:
     """Print a table of bins for each candidate; candidates whose tables read the same share one."""
-    console.print()
-    print_line("Reliability: is what it is sure of right as often", console, "bold")
+    print_title("Reliability: is what it is sure of right as often", console)
     names, reference = Names.of(rows), results.reference
     calibrations = {REFERENCE: reference.calibration} if reference else {}
     calibrations |= {names.backend(row): row.calibration for row in rows if row.calibration}
     names_by_bins: dict[tuple[tuple[str, ...], ...], list[str]] = {}
     for name, calibration in calibrations.items():
         names_by_bins.setdefault(tuple(map(_bin_cells, calibration.bins)), []).append(name)
-    columns = [Column(head, ALWAYS, itemgetter(i), left=not head) for i, head in enumerate(BIN_HEADS)]
     for bins, alike in names_by_bins.items():
         calibration = calibrations[alike[0]]
         values = f"log loss {calibration.log_loss:.4f}, ECE {calibration.expected_error:.2%}"
         print_line(f"{', '.join(alike)}: {values}", console, "bold")
-        print_rows(Table(columns, bins), console)
+        print_rows(text_table(BIN_HEADS, bins, 0), console)
     print_line(RELIABILITY, console, "dim")
 
 
 def _bin_cells(reliability_bin: ReliabilityBin) -> tuple[str, ...]:
-    low, high = wilson_interval(round(reliability_bin.accuracy * reliability_bin.images), reliability_bin.images)
+    interval = wilson_interval(round(reliability_bin.accuracy * reliability_bin.images), reliability_bin.images)
     bar = ["█" if i < round(reliability_bin.accuracy * BAR) else " " for i in range(BAR)]
     bar[min(BAR - 1, int(reliability_bin.confidence * BAR))] = "│"
     return (
         f"{reliability_bin.low:.2f} to {reliability_bin.high:.2f}", f"{reliability_bin.images:,}",
         f"{reliability_bin.confidence:.1%}", f"{reliability_bin.accuracy:.1%}",
-        f"[{100 * low:.1f}, {100 * high:.1f}]", f"{reliability_bin.accuracy - reliability_bin.confidence:+.1%}",
+        percents(interval), f"{reliability_bin.accuracy - reliability_bin.confidence:+.1%}",
         "".join(bar).rstrip(),
     )  # fmt: skip

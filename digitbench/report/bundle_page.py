@@ -12,28 +12,27 @@ from typing import Any
 from rich.console import Console
 
 from digitbench import plugins
-from digitbench.bundle import PLOTS, Artifact, Bundle, caveats
+from digitbench.bundle import PLOTS, RESULTS, Artifact, Bundle, caveats
 from digitbench.bundle import history as training_history
 from digitbench.bundle.history import History
 from digitbench.bundle.layers import Shape
 from digitbench.bundle.listing import Listed, describe
 from digitbench.errors import BundleError, ResultsError
 from digitbench.judge.sorting import fastest, group_of, sort_rows
-from digitbench.records.formatting import Names, counted
+from digitbench.records.formatting import Names, counted, top1
 from digitbench.records.metrics import METRICS
 from digitbench.records.results import Results
 from digitbench.report import bundles
-from digitbench.report.bundles import age, megabytes, share
+from digitbench.report.bundles import age, megabytes
 from digitbench.report.recipe_line import recipe_line as describe_recipe
-from digitbench.report.table import Column, Table, column_of
-from digitbench.report.terminal_table import print_line, print_rows
+from digitbench.report.table import Column, Section, Table, column_of
+from digitbench.report.terminal_table import print_line, print_section, print_title
 from digitbench.report.training_curves import curves
 from digitbench.system.text import shown_name
 
 # History of the format. A field keeps its meaning; a reader takes what it knows.
 #   1  (0.1.0)  bundle, recipe, training, versions, imported, layers, artifacts, history, results, plots, next
 SCHEMA = "digitbench.show/1"
-RESULTS = "results"  # of a bundle: what `bench` leaves there
 NEWEST = 3
 
 
@@ -96,13 +95,13 @@ def gather(bundle: Bundle) -> Shown:
     except BundleError as exc:
         history_problem = str(exc)
     try:
-        plots = _files(bundle.path / PLOTS)
-        files = sorted((bundle.path / RESULTS).glob("*.json"), key=lambda path: (path.stat().st_mtime_ns, path.name))
+        plots = sorted(path.name for path in (bundle.path / PLOTS).glob("[!.]*") if path.is_file())
+        files = bundle.results_files()
         listed = describe(bundle, bundle.name)
     except OSError as exc:
         raise BundleError(f"{bundle.path}: can't be read: {exc.strerror or exc}") from exc
-    newest = tuple(read_saved(path) for path in reversed(files[-NEWEST:]))
-    return Shown(bundle, listed, history, history_problem, newest, len(files) - len(newest), plots)
+    newest = tuple(read_saved(path) for path in files[:NEWEST])
+    return Shown(bundle, listed, history, history_problem, newest, len(files) - len(newest), tuple(plots))
 
 
 def read_saved(path: Path) -> Saved:
@@ -126,12 +125,6 @@ def leaders(results: Results) -> Iterator[str]:
             yield f"{names.group(*group)}: {backends}, {METRICS['p50'].described(leading[0])}"
 
 
-def _files(folder: Path) -> tuple[str, ...]:
-    if not folder.is_dir():
-        return ()
-    return tuple(sorted(path.name for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")))
-
-
 def is_gone(bundle: Bundle, artifact: Artifact) -> bool:
     """Is a file missing that the manifest names?"""
     return not (bundle.path / artifact.path).exists()
@@ -144,18 +137,14 @@ def next_step(shown: Shown) -> str:
     """Say which command is the next to run."""
     run = shlex.quote(short_path(shown.bundle.path))
     if any(is_gone(shown.bundle, artifact) for artifact in shown.bundle.artifacts):
-        return f"digitbench export {run}" if not shown.bundle.manifest.imported else f"digitbench evaluate {run}"
-    if not shown.results:
-        return f"digitbench bench {run}"
-    return f"digitbench choose {run}"
+        return f"digitbench {'evaluate' if shown.bundle.manifest.imported else 'export'} {run}"
+    return f"digitbench {'choose' if shown.results else 'bench'} {run}"
 
 
 def short_path(path: Path) -> str:
     """Write a path from here, where it lies below this folder."""
-    try:
-        return str(path.resolve().relative_to(Path.cwd().resolve()))
-    except ValueError:
-        return str(path)
+    resolved, here = path.resolve(), Path.cwd().resolve()
+    return str(resolved.relative_to(here) if resolved.is_relative_to(here) else path)
 
 
 def facts(shown: Shown, now: datetime) -> Iterator[tuple[str, str]]:
@@ -198,36 +187,32 @@ def _io_facts(bundle: Bundle) -> Iterator[tuple[str, str]]:
 
 def print_shown(shown: Shown, console: Console, now: datetime | None = None) -> None:
     """Print a bundle: a headline, then a table or a few lines for each of its parts, and what to do next."""
-    bundle, metrics = shown.bundle, shown.listed.metrics
-    accuracy = share(shown.listed, interval=True)
-    correct = f" ({metrics.correct:,} of {metrics.total:,} right)" if metrics else ""
-    top1 = f", top-1 {accuracy}{correct}" if accuracy else ""
-    print_line(shown_name(f"{bundle.name}: {bundle.recipe_name} on {bundle.dataset.name}{top1}"), console, "bold")
+    bundle, accuracy = shown.bundle, shown.listed.accuracy
+    correct = f" ({accuracy.correct:,} of {accuracy.total:,} right)" if accuracy else ""
+    measured = f", top-1 {top1(accuracy, interval=True)}{correct}" if accuracy else ""
+    print_line(shown_name(f"{bundle.name}: {bundle.recipe_name} on {bundle.dataset.name}{measured}"), console, "bold")
     for label, text in facts(shown, now or datetime.now(UTC)):
         print_line(shown_name(f"  {label:<10}{text}"), console, indent=12)
     _print_layers(shown, console)
-    console.print()
-    print_line("Artifacts", console, "bold")
-    print_rows(Table(artifact_columns(shown.bundle), shown.bundle.artifacts), console)
+    print_section(Section("Artifacts", Table(artifact_columns(bundle), bundle.artifacts), ()), console)
     _print_history(shown, console)
     _print_results(shown, console)
-    console.print()
-    print_line(shown_name(f"next: {next_step(shown)}"), console)
+    print_title(shown_name(f"next: {next_step(shown)}"), console, "")
 
 
 def _print_layers(shown: Shown, console: Console) -> None:
     layers = shown.bundle.manifest.layers
-    console.print()
     if not layers:
-        print_line("Layers: not recorded.", console, "dim")
+        print_title("Layers: not recorded.", console, "dim")
         return
-    print_line(f"Layers: {shown.listed.parameters or 0:,} parameters", console, "bold")
-    print_rows(Table([
+    columns = [
         column_of("layer", 100, "name", left=True), column_of("kind", 90, "kind", left=True),
         column_of("takes", 40, lambda layer: _sizes(layer.takes)),
         column_of("gives", 50, lambda layer: _sizes(layer.gives)),
         column_of("activation", 60, "activation", left=True), column_of("parameters", 80, "parameters", ","),
-    ], layers), console)  # fmt: skip
+    ]  # fmt: skip
+    title = f"Layers: {shown.listed.parameters or 0:,} parameters"
+    print_section(Section(title, Table(columns, layers), ()), console)
 
 
 def _sizes(shape: Shape | None) -> str:
@@ -265,20 +250,17 @@ def artifact_columns(bundle: Bundle) -> list[Column]:
 
 def _print_history(shown: Shown, console: Console) -> None:
     if shown.history_problem:
-        console.print()
-        print_line(shown_name(f"History: {shown.history_problem}"), console, "yellow")
+        print_title(shown_name(f"History: {shown.history_problem}"), console, "yellow")
     if shown.history:
         caution = f"; it {shown.history.caution}" if shown.history.diverged else ""
-        console.print()
-        print_line(f"History: {counted(len(shown.history.loss), 'epoch')}{caution}", console, "bold")
+        print_title(f"History: {counted(len(shown.history.loss), 'epoch')}{caution}", console)
         for title, bars, summary in curves(shown.history):
             print_line(f"  {title:<21}{bars}  {summary}", console)
 
 
 def _print_results(shown: Shown, console: Console) -> None:
     more = f", and {shown.more_results:,} older" if shown.more_results else ""
-    console.print()
-    print_line(f"Results: {RESULTS}/{more}" if shown.results else "Results: none yet", console, "bold")
+    print_title(f"Results: {RESULTS}/{more}" if shown.results else "Results: none yet", console)
     for saved in shown.results:
         fastest = "; ".join(saved.fastest) or "not timed"
         summary = saved.problem or f"{counted(saved.candidates, 'candidate')}; {fastest}"

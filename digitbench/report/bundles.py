@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 
 from digitbench.bundle.listing import BundleList, Listed
-from digitbench.records.formatting import counted
+from digitbench.records.formatting import counted, top1
 from digitbench.report.table import Column, Table, column_of
 from digitbench.report.terminal_table import print_line, print_rows
 from digitbench.system.text import shown_name
@@ -39,14 +39,6 @@ def megabytes(count: int) -> str:
     return f"{count / 1e6:,.1f} MB" if count >= 999_500 else f"{count / 1e3:,.0f} kB"
 
 
-def share(listed: Listed, *, interval: bool) -> str:
-    """Write the test accuracy: ``97.90% [97.60, 98.16]``."""
-    if listed.accuracy is None or listed.interval is None:
-        return ""
-    low, high = listed.interval
-    return f"{listed.accuracy:.2%}" + (f" [{low * 100:.2f}, {high * 100:.2f}]" if interval else "")
-
-
 # --- a table --------------------------------------------------------------------------------------------------------
 
 
@@ -70,12 +62,12 @@ def _columns(now: datetime) -> list[Column]:
         imported = listed.bundle.manifest.imported
         return listed.bundle.recipe_name + (f", imported {imported.format}" if imported else "")
 
-    top1 = column_of("top-1's [95 %]", 90, lambda bundle: share(bundle, interval=False), left=True)
+    shorter = column_of("top-1's [95 %]", 90, lambda bundle: top1(bundle.accuracy, interval=False), left=True)
     return [
         column_of("", 100, lambda bundle: "▸" if bundle.latest else " ", left=True),
         column_of("bundle", 100, "name", left=True), column_of("recipe", 60, recipe, left=True),
         column_of("dataset", 70, lambda listed: listed.bundle.dataset.name, left=True),
-        column_of("top-1 [95 %]", 20, lambda bundle: share(bundle, interval=True), left=True, shorter=top1),
+        column_of("top-1 [95 %]", 20, lambda bundle: top1(bundle.accuracy, interval=True), left=True, shorter=shorter),
         column_of("parameters", 30, "parameters", ","),
         column_of("on disk", 50, lambda bundle: megabytes(bundle.bytes)),
         column_of("artifacts", 40, _artifacts, left=True),
@@ -101,12 +93,13 @@ def to_json(bundle_list: BundleList) -> dict[str, Any]:
 
 def bundle_to_json(listed: Listed) -> dict[str, Any]:
     """Give a bundle as plain values."""
-    bundle, metrics, imported = listed.bundle, listed.metrics, listed.bundle.manifest.imported
+    bundle, accuracy, imported = listed.bundle, listed.accuracy, listed.bundle.manifest.imported
     return {
         "name": listed.name, "path": str(bundle.path.absolute()), "latest": listed.latest, "recipe": bundle.recipe_name,
         "dataset": {"name": bundle.dataset.name, "fingerprint": bundle.dataset.fingerprint},
-        "imported": imported and imported.format, "top1": listed.accuracy, "top1_interval": listed.interval,
-        "correct": metrics and metrics.correct, "test_images": metrics and metrics.total,
+        "imported": imported and imported.format, "top1": accuracy and accuracy.top1,
+        "top1_interval": accuracy and accuracy.interval, "correct": accuracy and accuracy.correct,
+        "test_images": accuracy and accuracy.total,
         "parameters": listed.parameters, "bytes": listed.bytes, "created": listed.created.isoformat(),
         "artifacts": [{"format": artifact.format, "precision": artifact.precision} for artifact in bundle.artifacts],
     }  # fmt: skip

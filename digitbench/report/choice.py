@@ -22,7 +22,7 @@ from digitbench.report.columns import runtime_text
 from digitbench.report.footnotes import dynamic_notes
 from digitbench.report.table import ALWAYS, CHOSEN, Column, Table, of_metric, plain
 from digitbench.report.terminal import headline
-from digitbench.report.terminal_table import print_line, print_rows
+from digitbench.report.terminal_table import print_line, print_rows, print_title
 
 SCHEMA = "digitbench.choice/1"
 BEST = {"latency": "the fastest", "size": "the smallest", "memory": "the one with the least memory",
@@ -103,8 +103,9 @@ def _name(row: Row) -> str:
     return f"{row.backend} {row.precision}"
 
 
-def _names(rows: Sequence[Row]) -> str:
-    return " and ".join(map(_name, rows))
+def joined(rows: Sequence[Row], name: Callable[[Row], str]) -> str:
+    """Name several candidates."""
+    return " and ".join(map(name, rows))
 
 
 def to_markdown(choice: Choice) -> str:
@@ -149,8 +150,7 @@ def print_choice(
     console.print(origin, style="dim", markup=False, highlight=False, soft_wrap=True)
     minded = [f"{warning}." for warning in choice.warnings]
     if choice.named:
-        console.print()
-        print_line(f"Chosen: {why_chosen(choice)}", console, "bold")
+        print_title(f"Chosen: {why_chosen(choice)}", console)
         close = [f"{line}, for the limit lies within the 95 % interval." for line in choice.named.close]
         minded = [*close, *(why_unsure(row, _name(row)) for row in choice.unsure), *minded]
     for line in minded:
@@ -172,15 +172,15 @@ def why_chosen(choice: Choice) -> str:
     row, front = choice.named.row, len(choice.front)
     standing = f"{BEST[choice.prefer]} of the {front} on the front" if front > 1 else "the only one that nobody beats"
     if choice.rivals:
-        standing = f"as {standing} it can't be told from {_names(choice.rivals)}; {tie_breaks(choice, _names)}"
+        standing = f"as {standing} it can't be told from {joined(choice.rivals, _name)}; {tie_breaks(choice, _name)}"
     runtime = f" ({runtime_text(row)})" if row.runtime else ""
     described = (METRICS[name].described(row, interval=True) for name in ("p50", "accuracy", "flips", "size", "memory"))
     return f"{_name(row)}{runtime}, with {_setup(row)}: {standing}. {', '.join(filter(None, described))}."
 
 
-def tie_breaks(choice: Choice, names: Callable[[Sequence[Row]], str]) -> str:
-    """Say what decided between those that tie, naming candidates by `names`."""
-    return " and ".join(AHEAD[name].format(names(behind)) for name, behind in choice.decided)
+def tie_breaks(choice: Choice, name: Callable[[Row], str]) -> str:
+    """Say what decided between those that tie, naming candidates by `name`."""
+    return " and ".join(AHEAD[criterion].format(joined(behind, name)) for criterion, behind in choice.decided)
 
 
 def _setup(row: Row) -> str:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from operator import attrgetter
 
-from digitbench.judge.sorting import fastest, is_not_applicable, shared_ranks
+from digitbench.judge.sorting import fastest, is_not_applicable, rank_texts
 from digitbench.judge.ties import ratio_or_tie
 from digitbench.records import formatting
 from digitbench.records.metrics import METRICS
@@ -68,21 +68,15 @@ def precision_column(rows: Sequence[Row], worth: float) -> list[Column]:
 
 def _rank(rows: Sequence[Row]) -> Column:
     """The mark, and the rank where there is one: ``▸ 1=``."""
-    best, rank_of = fastest(rows), rank_writer(rows)
+    best, ranks = fastest(rows), rank_texts(rows)
 
     def cell(row: Row) -> str:
         wrong = (row.error and not is_not_applicable(row)) or row.validity
         mark = WRONG if wrong else FASTEST if id(row) in best else " "
-        return f"{mark} {rank_of(row)}".rstrip()
+        return f"{mark} {ranks[id(row)]}".rstrip()
 
     ranked = any(row.rank is not None for row in rows)
     return Column("rank" if ranked else "", ALWAYS, cell, timing=True, left=True)
-
-
-def rank_writer(rows: Sequence[Row]) -> Callable[[Row], str]:
-    """Give what writes the rank of each of these rows: ``2``, or ``1=`` where it is shared; nothing without one."""
-    shared = shared_ranks(rows)
-    return lambda row: "" if row.rank is None else f"{row.rank}{'=' * (id(row) in shared)}"
 
 
 def _runtime(row: Row) -> str:

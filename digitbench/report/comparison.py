@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.text import Text
 
 from digitbench.backend import Runtime
-from digitbench.judge.compare import Change, Comparison, Ignored, Verdict, mapping_in, name_of
+from digitbench.charts.groups import subject
+from digitbench.judge.compare import Change, Comparison, Ignored, Verdict, name_of
 from digitbench.judge.gates import GATED
 from digitbench.records.formatting import Names, counted, micros
 from digitbench.records.results import Key, Results
@@ -35,7 +36,8 @@ REASON = 200  # characters of a reason in the closing line
 def print_comparison(comparison: Comparison, base: Results, new: Results, console: Console) -> None:
     """Print what changed in a table, then what the table can't hold; `verdict_line` is left to the caller."""
     for name, run in (("base", base), ("new", new)):
-        print_line(f"{name + ':':<5} {_headline(run)}", console, "dim")
+        about = f"{subject(run)}, {run.created}, digitbench {run.digitbench}{'' if run.complete else '; stopped early'}"
+        print_line(f"{name + ':':<5} {about}", console, "dim")
     if comparison.changes:
         print_rows(_named_once(changes_table(comparison, base, new)), console)
     else:
@@ -114,15 +116,6 @@ def _names_of(base: Results, new: Results) -> Callable[[Key], str]:
     setups = {key[:3]: replace(row, batch_size=None) for key, row in rows.items()}
     names = Names.of(list(rows.values()))
     return lambda key: names.row(rows[key] if key in rows else setups[key[:3]])
-
-
-def _headline(run: Results) -> str:
-    dataset = mapping_in(run.bundle, "dataset")
-    stopped = "" if run.complete else "; stopped early"
-    return (
-        f"{run.bundle.get('name')} ({run.bundle.get('recipe')}) on {dataset.get('name')} "
-        f"[{dataset.get('fingerprint')}], {run.created}, digitbench {run.digitbench}{stopped}"
-    )
 
 
 def changes_table(comparison: Comparison, base: Results, new: Results) -> Table:

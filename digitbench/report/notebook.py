@@ -19,8 +19,9 @@ from digitbench.bundle.listing import describe
 from digitbench.bundle.trainings import read as trainings_of
 from digitbench.errors import BundleError, one_line
 from digitbench.judge.faults import invalid_rows
+from digitbench.records.formatting import top1
 from digitbench.report.bundle_page import artifact_columns, leaders
-from digitbench.report.bundles import megabytes, share
+from digitbench.report.bundles import megabytes
 from digitbench.report.choice import columns_of as choice_columns
 from digitbench.report.choice import nobody, table_of, why_chosen
 from digitbench.report.columns import FASTEST
@@ -102,7 +103,7 @@ def _picture(bundle: Bundle) -> str:
 
 def _metrics(bundle: Bundle) -> str:
     listed = describe(bundle, bundle.name)
-    accuracy, count = share(listed, interval=True), listed.parameters
+    accuracy, count = top1(listed.accuracy, interval=True), listed.parameters
     parts = [f"top-1 {accuracy}" if accuracy else "", f"{count:,} parameters" if count is not None else ""]
     return ", ".join(filter(None, [*parts, f"{megabytes(listed.bytes)} on disk"]))
 

@@ -18,8 +18,6 @@ from digitbench.records.results import Results, Row
 SUITE_METRICS = {"top1": "accuracy", "flips": "flips", "artifact_bytes": "size"}
 WRITTEN_LIKE = "5.3.1"  # the version of pytest-benchmark whose fields these are
 
-Seconds = npt.NDArray[np.float64]
-
 
 def to_pytest_benchmark(results: Results, *, data: bool = False) -> dict[str, Any]:
     """Give every timed row whose raw samples are there, in seconds.
@@ -138,7 +136,7 @@ def _machine(results: Results) -> dict[str, Any]:
 # --- its statistics ------------------------------------------------------------------------------------------------
 
 
-def statistics_of(seconds: Seconds) -> dict[str, Any]:
+def statistics_of(seconds: npt.NDArray[np.float64]) -> dict[str, Any]:
     """Compute what pytest-benchmark does of float64 (n,) seconds, n >= 1: same names, same definitions."""
     ordered, n = np.sort(seconds), len(seconds)
     mean, total = float(seconds.mean()), float(seconds.sum())

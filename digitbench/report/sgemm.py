@@ -26,7 +26,8 @@ def section(results: Results) -> Section | None:
     """Give rates and shares as a table, and a sentence for each batch size and thread count; None without sgemm."""
     if not results.roofs:
         return None
-    notes = {"": sentences(results), "yellow": invalid_sgemm(results), "red": failed_sgemm(results),
+    failed = failed_rows(replace(results, rows=tuple(sgemm.row for sgemm in results.roofs)))
+    notes = {"": sentences(results), "yellow": invalid_sgemm(results), "red": failed,
              "dim": legend(results)}  # fmt: skip
     styled = [(line, style) for style, lines in notes.items() for line in lines]
     return Section("Shares of the machine's sgemm", _table(results), styled)
@@ -99,11 +100,6 @@ def invalid_sgemm(results: Results) -> list[str]:
     """Say which sgemm timings are INVALID, and why: no share of them can be relied on."""
     candidates = (replace(row, validity=None) for row in results.rows)
     return invalid_rows(replace(results, rows=(*(sgemm.row for sgemm in results.roofs), *candidates)))
-
-
-def failed_sgemm(results: Results) -> list[str]:
-    """Say where sgemm could not be timed."""
-    return failed_rows(replace(results, rows=tuple(sgemm.row for sgemm in results.roofs)))
 
 
 def legend(results: Results) -> list[str]:

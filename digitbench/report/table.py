@@ -140,8 +140,8 @@ class Table:
 
 
 def text_table(heads: Sequence[str], lines: Sequence[Sequence[str]], text_columns: int = 1) -> Table:
-    """Make a table of lines that are written already, of which the first columns are text."""
-    columns = [Column(head, ALWAYS, itemgetter(index), left=index < text_columns) for index, head in enumerate(heads)]
+    """Make a table of lines that are written already, of which the first columns and those without heads are text."""
+    columns = [Column(head, ALWAYS, itemgetter(i), left=i < text_columns or not head) for i, head in enumerate(heads)]
     return Table(columns, lines)
 
 

@@ -24,9 +24,7 @@ from digitbench.report.throughput import print_saturation
 FLIPS_SHOWN = 10
 
 
-def print_results(
-    results: Results, console: Console, *, ledger: bool = False, classes: bool = False
-) -> None:  # fmt: skip
+def print_results(results: Results, console: Console, *, ledger: bool = False, classes: bool = False) -> None:
     """Print a run: what was measured on which machine, the main table, then what the table can't hold.
 
     Parameters

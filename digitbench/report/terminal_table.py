@@ -45,19 +45,24 @@ def print_section(section: Section | None, console: Console) -> None:
     """Print an empty line, a title, its table and its notes; nothing if there is none."""
     if section is None:
         return
-    console.print()
-    print_line(section.title, console, "bold")
+    print_title(section.title, console)
     if section.table.rows:
         print_rows(section.table, console)
     for line, style in section.notes:
         print_line(line, console, style)
 
 
-def fitting_table(table: Table, width: int | None) -> tuple[RichTable, Collection[str]]:
+def print_title(line: str, console: Console, style: str = "bold") -> None:
+    """Print an empty line and the one that begins a part."""
+    console.print()
+    print_line(line, console, style)
+
+
+def fitting_table(table: Table, width: int | None, *, fewest: int = FEWEST) -> tuple[RichTable, Collection[str]]:
     """Draw as many columns as there is room for, all if `width` is None; and name those that are left out."""
     columns, left_out = list(table.columns), dict[str, str]()
     rich_table = drawn(table)
-    while width is not None and width_of(rich_table) > width and len(columns) > FEWEST:
+    while width is not None and width_of(rich_table) > width and len(columns) > fewest:
         index = min(range(len(columns)), key=lambda i: columns[i].worth)
         if columns[index].worth >= ALWAYS:
             break

@@ -13,7 +13,7 @@ from digitbench.judge.saturation import ENOUGH, RowsBySize, saturation
 from digitbench.records.formatting import Names, counted
 from digitbench.records.results import Results, Row
 from digitbench.report.table import ALWAYS, Column, Table
-from digitbench.report.terminal_table import drawn, print_line, print_table, width_of
+from digitbench.report.terminal_table import drawn, print_line, print_table, print_title, width_of
 
 Line = tuple[str, RowsBySize]
 """A candidate's name, and its rows."""
@@ -39,8 +39,7 @@ def print_saturation(results: Results, console: Console) -> None:
         if len(sizes) < FEWEST_SIZES:
             continue
         with_threads = f", {counted(threads, 'thread')}" if names.threads else ""
-        console.print()
-        print_line(f"Throughput against batch size{with_threads}, in images/s", console, "bold")
+        print_title(f"Throughput against batch size{with_threads}, in images/s", console)
         lines = sorted(curve_by_name.items(), key=lambda line: -_best(line))
         for columns in _charts(sizes):
             chart = drawn(Table(columns, lines))

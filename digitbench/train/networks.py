@@ -12,6 +12,7 @@ from digitbench.train.feed import soft_targets
 
 STEPS_PER_CALL = 16  # Keras' overhead per call is several times that of a step this small
 MOMENTUM = 0.95  # of the running mean and variance: Keras' 0.99 still remembers their start after an epoch
+RUNNING_PARTS = 10  # of a training: a running mean remembers the last of them, where that is less
 LABELS_LOSS = "sparse_categorical_crossentropy"
 NEVER_DECAYED = ["bias", "gamma", "beta"]
 
@@ -34,10 +35,10 @@ def build(keras: Any, recipe: Recipe, steps: int) -> Any:
     activation = None if recipe.batch_normalization else recipe.activation
     for filters in recipe.convolutions:
         stack.append(layers.Conv2D(filters, 3, padding="same", activation=activation))
-        stack += [*_normalisation(layers, recipe), layers.MaxPooling2D()]
+        stack += [*_normalisation(layers, recipe, steps), layers.MaxPooling2D()]
     stack.append(layers.Flatten())
     for width in recipe.hidden:
-        stack += [layers.Dense(width, activation=activation), *_normalisation(layers, recipe)]
+        stack += [layers.Dense(width, activation=activation), *_normalisation(layers, recipe, steps)]
         if recipe.dropout:
             stack.append(layers.Dropout(recipe.dropout))
     model = keras.Sequential([*stack, layers.Dense(CLASSES, activation=recipe.output_activation)], name="digits")
@@ -50,11 +51,13 @@ def build(keras: Any, recipe: Recipe, steps: int) -> Any:
     return model
 
 
-def _normalisation(layers: Any, recipe: Recipe) -> list[Any]:
+def _normalisation(layers: Any, recipe: Recipe, steps: int) -> list[Any]:
     """Give what follows a layer with weights, where the recipe normalises."""
     if not recipe.batch_normalization:
         return []
-    return [layers.BatchNormalization(momentum=MOMENTUM), layers.Activation(recipe.activation)]
+    # Few steps, as with few images, must not leave it between its start and what training came to.
+    momentum = min(MOMENTUM, max(0.0, 1 - RUNNING_PARTS / (steps * recipe.epochs)))
+    return [layers.BatchNormalization(momentum=momentum), layers.Activation(recipe.activation)]
 
 
 def loss_of(recipe: Recipe) -> str:

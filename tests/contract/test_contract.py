@@ -29,11 +29,17 @@ class NativeBackendContract(BackendContract):
         return trained
 
 
-class TestKeras(NativeBackendContract):
+class TensorFlowContract(NativeBackendContract):
+    @pytest.mark.parametrize("threads", [1, pytest.param(2, marks=pytest.mark.slow)])  # each imports TensorFlow
+    def test_uses_the_threads_asked_for(self, backend_class: type[Backend], artifact: Path, threads: int) -> None:
+        super().test_uses_the_threads_asked_for(backend_class, artifact, threads)
+
+
+class TestKeras(TensorFlowContract):
     name = "keras"
 
 
-class TestSavedModel(NativeBackendContract):
+class TestSavedModel(TensorFlowContract):
     name = "savedmodel"
 
 
@@ -58,7 +64,8 @@ class TestNumpy(NativeBackendContract):
 
 
 def test_every_backend_we_ship_is_tested_here() -> None:
-    tested = {case.name for case in NativeBackendContract.__subclasses__()}
+    cases = [*NativeBackendContract.__subclasses__(), *TensorFlowContract.__subclasses__()]
+    tested = {case.name for case in cases if case is not TensorFlowContract}
     native = {name for name, plugin in plugins.discover().items() if plugin.distribution == "digitbench"}
     assert tested == native
 

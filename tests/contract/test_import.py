@@ -19,10 +19,7 @@ QUICK = (  # one of each kind that needs no TensorFlow; the others run with the 
     "onnx-nchw-pad32--1..1-logits-features",
     "onnx-hw-0..255-softmax-uint8",
     "onnx-sklearn-flat-own-mean-std-sigmoid-label-float64",
-    "onnx-conv-nchw-0..1-softmax-(10,1,1)",
-    "onnx-quantised-nchw-mean-std-inverted-logits",
     "tflite-nhwc-0..1-softmax",
-    "tflite-nhwc-resize32--1..1-logits-batch1",
     "tflite-int8-nhwc-0..1-softmax",
     "tflite-uint8-nhwc-0..1-inverted-softmax-batch1",
 )

@@ -11,7 +11,7 @@ from textwrap import dedent
 
 import numpy as np
 
-from digitbench.data.mnist import IDX_FILES
+from digitbench.data.idx_files import IDX_FILES
 from digitbench.records.arrays import Pixels
 from digitbench.records.results import Results
 

@@ -16,12 +16,12 @@ from journeys.helpers import rewrite_manifest
 from rich.console import Console
 
 from digitbench import bundle as bundling
-from digitbench.bundle import Bundle, layers
+from digitbench.bundle import RESULTS, Bundle, layers
 from digitbench.bundle.history import History
 from digitbench.bundle.layers import Layer
 from digitbench.bundle.listing import find
+from digitbench.commands.outputs import results_path
 from digitbench.errors import BundleError, UsageError
-from digitbench.measure import earlier_results
 from digitbench.records.recipes import RECIPES
 from digitbench.records.results import Results
 from digitbench.report import bundle_page, bundles, training_curves
@@ -78,7 +78,7 @@ def test_bundles_come_in_the_order_asked_for(runs: Path, sort: str, order: str) 
 
 def test_what_has_no_metrics_is_listed_without(runs: Path) -> None:
     c = find(runs).bundles[-1]
-    assert (c.name, c.accuracy, c.interval) == ("mnist/c", None, None)
+    assert (c.name, c.accuracy) == ("mnist/c", None)
     assert "mnist/c" in printed(lambda console: bundles.print_bundles(find(runs), console, NOW))
 
 
@@ -308,8 +308,10 @@ def test_a_long_curve_is_thinned_out_and_keeps_its_ends() -> None:
     assert training_curves.curve([1.0, float("nan"), 1.0], 1, 1) == "▁?▁"
 
 
-def test_results_are_looked_for_where_bench_saves_them() -> None:
-    assert bundle_page.RESULTS == earlier_results.FOLDER
+def test_results_are_looked_for_where_bench_saves_them(untrained: Bundle) -> None:
+    path = results_path(untrained)
+    assert path is not None
+    assert path.parent == untrained.path / RESULTS
 
 
 def test_a_recipe_is_said_in_words() -> None:

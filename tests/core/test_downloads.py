@@ -17,7 +17,8 @@ import pytest
 from core.helpers import Arrays, Recorder, hashes_of, idx, one_printable_line, small_mnist
 from digitbench import data
 from digitbench.data import mnist
-from digitbench.data.mnist import IDX_FILES, Mirror
+from digitbench.data.idx_files import IDX_FILES
+from digitbench.data.mnist import Mirror
 from digitbench.errors import DataError
 
 IDX_NAMES = tuple(f"{name}.gz" for name in IDX_FILES.values())

@@ -13,7 +13,7 @@ from journeys.helpers import copied
 from core.pools import FakePools, ProgressRecorder
 from digitbench import data
 from digitbench.backend import Runtime
-from digitbench.bundle import Bundle
+from digitbench.bundle import RESULTS, Bundle
 from digitbench.measure import earlier_results, generation, session
 from digitbench.measure.candidates import candidates
 from digitbench.measure.plan import Plan
@@ -48,7 +48,7 @@ def with_rows(results: Results, **changes: Any) -> Results:
 
 
 def save(bundle: Bundle, results: Results, name: str = "a.json") -> Path:
-    path = bundle.path / earlier_results.FOLDER / name
+    path = bundle.path / RESULTS / name
     path.parent.mkdir(exist_ok=True)
     path.write_text(results.dumps(), encoding="utf-8")
     return path
@@ -122,7 +122,7 @@ def test_of_several_the_newest_that_lacks_least_is_taken(bundle: Bundle) -> None
     results = measured(bundle)
     whole = save(bundle, results, "a.json")
     save(bundle, with_rows(results, generations=()), "b.json")
-    (bundle.path / earlier_results.FOLDER / "c.json").write_text("{", encoding="utf-8")
+    (bundle.path / RESULTS / "c.json").write_text("{", encoding="utf-8")
     earlier = find(bundle)
     assert earlier
     assert earlier.path == whole

@@ -18,7 +18,8 @@ from core.user_data import DIGITS, FLAT, LABELS, PIXELS, Array, is_sound, refusa
 from digitbench import data
 from digitbench.bundle import Bundle
 from digitbench.bundle.manifest import ReferenceFile
-from digitbench.data import mnist, user_data
+from digitbench.data import npz_file, user_data
+from digitbench.data.idx_files import IDX_FILES
 from digitbench.errors import BundleError, DataError, MissingRuntimeError, UsageError
 from digitbench.measure import reference
 
@@ -100,23 +101,29 @@ BAD_NPZ: dict[str, tuple[dict[str, Array], str]] = {
     "label -1": ({"y_test": with_value(LABELS, -1)}, "y_test[3] is -1.0"),
     "label 2.5": ({"y_test": with_value(LABELS, 2.5)}, "y_test[3] is 2.5"),
     "label NaN": ({"y_test": with_value(LABELS, np.nan)}, "y_test[3] is nan"),
-    "labels of text": ({"y_test": LABELS.astype(str)}, "y_test is <U3: labels"),
+    "labels of text": ({"y_test": np.array(["7", "seven"] * 6)}, "y_test[1] is the text 'seven': labels are whole"),
     "labels in a square": ({"y_test": np.zeros((12, 12))}, "y_test has shape (12, 12)"),
     "two ones": ({"y_test": np.eye(10)[LABELS] + np.eye(10)[0] * (LABELS[:, None] == 2)}, "a single 1 and nine 0"),
     "no one": ({"y_test": np.zeros((12, 10))}, "y_test[0] is [0. 0."),
     "fewer labels": ({"y_test": LABELS[:11]}, "x_test has 12 images and y_test 11 labels"),
-    "too bright": ({"x_test": with_value(PIXELS, 256)}, "x_test runs from 0.0 to 256.0"),
+    "too bright": ({"x_test": with_value(PIXELS, 256)}, "x_test runs from 0 to 256"),
     "negative": ({"x_test": with_value(PIXELS, -0.5)}, "x_test runs from -0.5 to"),
     "NaN": ({"x_test": with_value(PIXELS, np.nan)}, "x_test runs from nan"),
     "infinite": ({"x_test": with_value(PIXELS, np.inf)}, "to inf"),
-    "0 to 16": ({"x_test": PIXELS / 16}, "neither from 0 to 255 nor from 0 to 1"),
+    "0 to 16": ({"x_test": np.sqrt(PIXELS)}, "neither from 0 to 255 nor from 0 to 1"),
     "complex": ({"x_test": PIXELS.astype(complex)}, "x_test is complex128"),
     "one image": ({"x_test": PIXELS[0]}, "x_test has shape (28, 28)"),
-    "colour": ({"x_test": np.zeros((12, 28, 28, 3))}, "x_test has shape (12, 28, 28, 3)"),
-    "MNIST enlarged": ({"x_test": np.zeros((12, 32, 32))}, "x_test has shape (12, 32, 32)"),
+    "colour": ({"x_test": np.stack([PIXELS, PIXELS, 255 - PIXELS], -1)}, "x_test has shape (12, 28, 28, 3), and its"),
+    "MNIST enlarged": (
+        {"x_test": np.kron(PIXELS, np.ones((2, 2)))[:, 8:40, 8:40]},
+        "has shape (12, 32, 32): images are",
+    ),
     "none": ({"x_test": PIXELS[:0], "y_test": LABELS[:0]}, "x_test holds no image"),
     "half a split": ({"x_train": PIXELS}, "it has no y_train"),
-    "objects": ({"y_test": np.array([{}] * 12)}, "not a readable .npz (y_test.npy is object"),
+    "objects": (
+        {"y_test": np.array([{}] * 12)},
+        "y_test.npy is object[12] and holds Python objects, which are pickled",
+    ),
 }
 
 
@@ -156,7 +163,8 @@ def test_what_is_wrong_with_an_npz_is_named(tmp_path: Path, case: str) -> None:
 
 
 def test_an_npz_without_the_names_says_which(tmp_path: Path) -> None:
-    assert "it has no x_test, y_test" in refusal(save(tmp_path / "mine.npz", images=PIXELS, labels=LABELS))
+    message = refusal(save(tmp_path / "mine.npz", one=PIXELS, two=LABELS, three=LABELS))
+    assert "it has no x_test, y_test; it holds one (12, 28, 28), two (12,), three (12,); call images x_test" in message
 
 
 def test_no_more_is_unpacked_than_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,7 +172,7 @@ def test_no_more_is_unpacked_than_the_limit(tmp_path: Path, monkeypatch: pytest.
     np.savez_compressed(path, x_test=np.zeros((3000, 28, 28), np.uint8), y_test=np.arange(3000, dtype=np.uint8) % 10)
     assert path.stat().st_size < 10_000
     assert len(data.load("auto", path).test) == 3000
-    monkeypatch.setattr(mnist, "MOST_BYTES", 2_000_000)
+    monkeypatch.setattr(npz_file, "MOST_BYTES", 2_000_000)
     monkeypatch.setattr(np.lib.format, "read_array", None)  # nothing is read
     assert "unpacks to 0.0 GB; at most 0.002 GB are read" in refusal(path)
     assert "unpacks to" in refusal(path, "mnist")
@@ -246,10 +254,13 @@ def test_mnist_in_another_layout_has_mnists_fingerprint(tmp_path: Path, monkeypa
     assert "holds MNIST in another layout" in dataset.notice
 
 
-def test_a_folder_with_any_idx_file_is_meant_to_be_mnist(tmp_path: Path) -> None:
+def test_idx_files_that_are_not_mnists_are_taken_and_told_but_refused_under_its_name(tmp_path: Path) -> None:
     folder = write_idx_folder(tmp_path / "idx", small_mnist())
-    assert "isn't MNIST: the content of" in refusal(folder)
-    (folder / mnist.IDX_FILES["x_train"]).unlink()
+    dataset = data.load("auto", folder)
+    np.testing.assert_array_equal(dataset.test.labels, small_mnist()["y_test"])
+    assert f"{folder} isn't MNIST (the content of x_train uint8[5, 28, 28], y_train" in dataset.notice
+    assert "isn't MNIST: the content of" in refusal(folder, "mnist")
+    (folder / IDX_FILES["x_train"]).unlink()
     assert "it has no train-images-idx3-ubyte" in refusal(folder)
 
 
@@ -279,7 +290,10 @@ def test_user_data_are_found_again_by_their_source_alone(tmp_path: Path) -> None
 def test_what_is_no_data_at_all_says_what_is(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("hello")
     for path in (tmp_path / "notes.txt", tmp_path / "nothing.csv"):
-        assert "an .npz with x_test and y_test, a .csv or .csv.gz, or a folder of pictures" in refusal(path)
+        assert (
+            "an .npz with x_test and y_test, a .csv (also zipped), a folder of IDX files, or one of pictures"
+            in refusal(path)
+        )
 
 
 # --- what candidates are held against ------------------------------------------------------------------------------
@@ -323,5 +337,21 @@ def test_a_class_of_one_image_can_be_drawn_from(tmp_path: Path) -> None:
 
 def test_nothing_is_drawn_where_there_is_nothing(tmp_path: Path) -> None:
     dataset = data.load("auto", save(tmp_path / "mine.npz", x_test=PIXELS, y_test=LABELS))
-    with pytest.raises(UsageError, match="from 0 to 0 can be drawn"):
-        data.calibration_images(dataset, 500)
+    for count in (500, None):
+        with pytest.raises(UsageError, match="from 0 to 0 can be drawn"):
+            data.calibration_images(dataset, count)
+
+
+def test_all_are_drawn_where_there_are_fewer_than_usual(tmp_path: Path) -> None:
+    """Once each, and none that is tested too."""
+    train = DIGITS.train.head(302)
+    path = save(
+        tmp_path / "mine.npz", x_test=train.pixels[:2], y_test=train.labels[:2],
+        x_train=train.pixels, y_train=train.labels,
+    )  # fmt: skip
+    drawn = data.calibration_images(data.load("auto", path))
+    np.testing.assert_array_equal(drawn.pixels, train.pixels[2:])
+    np.testing.assert_array_equal(drawn.labels, train.labels[2:])
+    assert len(data.calibration_images(data.load("digits"))) == data.CALIBRATION_IMAGES == 500
+    with pytest.raises(UsageError, match="--calibration-images 301: from 10 to 300 can be drawn"):
+        data.calibration_images(data.load("auto", path), 301)

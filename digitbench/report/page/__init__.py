@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from digitbench.charts.groups import timed
 from digitbench.errors import ResultsError
-from digitbench.judge.sorting import Group, group_of
+from digitbench.judge.sorting import Group
+from digitbench.records.metrics import read
 from digitbench.records.results import Results, Row
 from digitbench.system import packages
 
@@ -72,17 +74,13 @@ def check_usable(results: Results, path: Path) -> None:
 
 
 def _value_at(results: Results, name: str) -> Any:
-    part, *keys = name.split(".")
-    value: Any = getattr(results, part)
-    for key in keys:
-        value = value.get(key) if isinstance(value, Mapping) else None
-    return value
+    with suppress(AttributeError):  # a value that isn't a mapping stands where one should be
+        return read(results, name)
 
 
 def groups(results: Results) -> list[Group]:
     """Give the threads and batch sizes at which something was timed, sorted; none of an evaluation."""
-    timed_groups = {group_of(row) for row in results.rows if row.latency_us and row.batch_size}
-    return sorted(timed_groups, key=lambda group: (group[0], group[1] or 0))
+    return sorted({(row.threads, row.batch_size or 0) for row in timed(results)})
 
 
 def setups(rows: tuple[Row, ...]) -> list[Row]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from digitbench.backend import Style
 from digitbench.charts import palette, vega
+from digitbench.charts.altair_later import alt
 from digitbench.charts.candidates import MARK, NAME, described, marks, table
 from digitbench.judge.sorting import Group, p50
 from digitbench.records import formatting
@@ -22,8 +24,6 @@ def over_runs(runs: Sequence[tuple[str, Results]]) -> list[Plot]:
 
 
 def _over_runs(runs: Sequence[tuple[str, Results]], group: Group) -> Plot:
-    import altair as alt
-
     rows = [
         (name, row) for name, results in runs for row in results.rows
         if (row.threads, row.batch_size) == group and row.latency_us and p50(row) > 0 and not row.error
@@ -52,7 +52,7 @@ def _over_runs(runs: Sequence[tuple[str, Results]], group: Group) -> Plot:
     return Plot(f"runs-{short(group)}", text, alt.hconcat(drawn, legend, spacing=24))
 
 
-def _run_point(run: str, row: Row, name: str, styles: Mapping[str, palette.Style]) -> dict[str, Any]:
+def _run_point(run: str, row: Row, name: str, styles: Mapping[str, Style]) -> dict[str, Any]:
     low, high = (row.latency_us.intervals.get("p50") if row.latency_us else None) or (p50(row), p50(row))
     point = described(row, name, styles)
     return {**point, "hover": f"{run}\n{point['hover']}", "run": run, "y": p50(row), "low": low, "high": high}

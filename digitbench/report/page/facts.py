@@ -11,8 +11,6 @@ from digitbench.records.results import Results, Row
 from digitbench.report.page import Source
 from digitbench.report.table import Table, text_table
 
-NOT_KNOWN = "not known"
-
 
 def overview(source: Source) -> Table:
     """Say what was measured on what: model, dataset with its fingerprint, machine, when."""
@@ -26,7 +24,7 @@ def overview(source: Source) -> Table:
         ("Machine", f"{machine['cpu']}, {formatting.counted(cores['available'], 'core')} available, {machine['system']}"
                     + (f", {memory / 2**30:.1f} GiB memory" if isinstance(memory, int) else "")),
         ("Measured", f"{formatting.day(results.created)}, digitbench {results.digitbench}, "
-                     f"Python {machine.get('python', NOT_KNOWN)}"),
+                     f"Python {machine.get('python', 'not known')}"),
         ("Results", source.path.name),
     ]  # fmt: skip
     return text_table(("", ""), tuple(lines), 2)

@@ -9,13 +9,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from digitbench.charts import latency, palette
+from digitbench.charts import latency, palette, vega
 from digitbench.errors import BundleError
 from digitbench.records.formatting import day
 from digitbench.report import page, sections, sgemm
@@ -24,16 +23,6 @@ from digitbench.report.footnotes import footnotes
 from digitbench.report.page import Source, changed_images, command, curves, facts, plots, runs, table
 from digitbench.report.page.plots import Plot
 from digitbench.report.page.recommendation import Recommendation, recommendations
-
-PACKAGE = "digitbench.report.page"
-
-
-@dataclass(frozen=True)
-class ValueOrReason:
-    """A value, or the reason why there is none."""
-
-    value: Any = None
-    why: str = ""
 
 
 def render(sources: Sequence[Source]) -> str:
@@ -62,25 +51,27 @@ def render(sources: Sequence[Source]) -> str:
     source = sources[-1]
     verdicts = recommendations(source.results)
     named = list(zip(runs.names_of(sources), (source.results for source in sources), strict=True))
-    single = {
-        "training": _value_or_reason(lambda: plots.of_training(source)),
-        "confusion": _value_or_reason(lambda: plots.of_confusion(source)),
-    }
     drawings = {
         "runs": curves.over_runs(named) if len(named) > 1 else [], "front": [], "spread": [], "tail": [],
-        "sweep": plots.of_sweep(source), **{name: [plot.value] for name, plot in single.items() if plot.value},
+        "sweep": plots.of_sweep(source), "training": [], "confusion": [],
     }  # fmt: skip
+    lacking = {}  # why there is no such plot
+    for name, draw in (("training", plots.of_training), ("confusion", plots.of_confusion)):
+        try:
+            drawings[name].append(draw(source))
+        except BundleError as exc:
+            lacking[name] = str(exc)
     for verdict in verdicts:
         for name, plot in plots.of_group(source, verdict):
             drawings[name].append(plot)
-    script, vega = _asset("page.js"), javascript_bundle("window.vegaEmbed = vegaEmbed;")
+    script, embedder = _asset("page.js"), javascript_bundle("window.vegaEmbed = vegaEmbed;")
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     return environment.from_string(_asset("page.html.j2")).render(
-        style=Markup(_asset("page.css")), script=Markup(script), vega=Markup(vega),
-        policy=_policy([vega, script]), data=Markup(embedded(drawings)), drawings=drawings,
-        several=len(sources) > 1, runs=runs.runs(sources), changes=runs.changes(sources), **single,
+        style=Markup(_asset("page.css")), script=Markup(script), vega=Markup(embedder),
+        policy=_policy([embedder, script]), data=Markup(embedded(drawings)), drawings=drawings,
+        several=len(sources) > 1, runs=runs.runs(sources), changes=runs.changes(sources), lacking=lacking,
         **_context(source, verdicts),
     )  # fmt: skip
 
@@ -104,16 +95,10 @@ def _context(source: Source, verdicts: Sequence[Recommendation]) -> dict[str, An
     }  # fmt: skip
 
 
-def _value_or_reason(compute: Callable[[], Any]) -> ValueOrReason:
-    try:
-        return ValueOrReason(compute())
-    except BundleError as exc:
-        return ValueOrReason(why=str(exc))
-
-
 def embedded(drawings: dict[str, list[Plot]]) -> str:
     """Give the plots as JSON that can't end the script that holds it, nor begin a comment in it."""
-    drawn = [plot.to_json() for group_plots in drawings.values() for plot in group_plots]
+    all_plots = (plot for group_plots in drawings.values() for plot in group_plots)
+    drawn = [{"name": plot.name, "spec": vega.spec(plot.chart)} for plot in all_plots]
     value = {"plots": drawn, "onDark": palette.ON_DARK}
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     for character in "<>&\u2028\u2029":
@@ -134,4 +119,4 @@ def _policy(scripts: Iterable[str]) -> str:
 
 @cache
 def _asset(name: str) -> str:
-    return files(PACKAGE).joinpath(name).read_text(encoding="utf-8")
+    return files("digitbench.report.page").joinpath(name).read_text(encoding="utf-8")

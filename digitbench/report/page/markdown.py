@@ -9,8 +9,6 @@ from digitbench.report.page.recommendation import Recommendation, recommendation
 from digitbench.report.table import plain
 from digitbench.report.tables import bullets, to_markdown
 
-FENCE = "```"
-
 
 def write(sources: Sequence[Source]) -> str:
     """Give GitHub's Markdown: the verdict, changes, tables, what can't be relied on, how it was measured, the command.
@@ -39,9 +37,10 @@ def write(sources: Sequence[Source]) -> str:
     tables = (facts.overview(source), facts.settings(results), facts.floors(results), facts.runtimes(results))
     written = "\n\n".join(filter(None, (table.to_markdown() for table in tables)))
     blocks.append(_details("How it was measured", written))
-    line = command.command(source)
+    # Names in it may hold anything, but must not end the fence.
+    line = " ".join(command.command(source).split()).replace("`", "'")
     if line:
-        blocks += ["## The command", f"{FENCE}\n{_fenced(line)}\n{FENCE}", bullets(command.caveats(source))]
+        blocks += ["## The command", f"```\n{line}\n```", bullets(command.caveats(source))]
     return "\n\n".join(filter(None, blocks)) + "\n"
 
 
@@ -70,8 +69,3 @@ def _supporting_notes(verdicts: Sequence[Recommendation]) -> list[str]:
 
 def _details(summary: str, body: str) -> str:
     return f"<details><summary>{summary}</summary>\n\n{body}\n\n</details>"
-
-
-def _fenced(line: str) -> str:
-    """Keep a line within its fence: names in it may hold anything."""
-    return " ".join(line.split()).replace("`", "'")

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
 from digitbench.bundle.trainings import notes
 from digitbench.bundle.trainings import read as trainings_of
-from digitbench.charts import confusion, groups, latency, pareto, sweep, trainings, vega
+from digitbench.charts import confusion, groups, latency, pareto, sweep, trainings
+from digitbench.charts.altair_later import ChartType
 from digitbench.charts.distributions import calls_of
 from digitbench.errors import BundleError, ResultsError
 from digitbench.judge.sorting import Group
 from digitbench.records import formatting
 from digitbench.report.page import Source
 from digitbench.report.page.recommendation import Recommendation, candidate, title_of
-
-if TYPE_CHECKING:
-    from altair.typing import ChartType
 
 PANELS = (("latency", "top-1"), ("latency", "size"), ("latency", "memory"))
 
@@ -40,10 +37,6 @@ class Plot:
     alt: str
     chart: ChartType
     group: Group | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """Give it for the page's script."""
-        return {"name": self.name, "spec": vega.spec(self.chart)}
 
 
 def short(group: Group) -> str:

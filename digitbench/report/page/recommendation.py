@@ -17,6 +17,7 @@ from digitbench.records.precisions import FP32
 from digitbench.records.results import Floor, Results, Row
 from digitbench.report import choice as choice_report
 from digitbench.report import page
+from digitbench.report.choice import joined
 
 SURE, UNSURE, NONE = "sure", "unsure", "none"
 
@@ -119,8 +120,7 @@ def _speed_clause(row: Row, compared_row: Row, floor: Floor | None) -> str:
     ratio = speed.speed(row, compared_row)
     if ratio is None:
         return f"beside {candidate(compared_row)}, with which it has no generation in common"
-    factor = f"{formatting.times(ratio.value).removeprefix('×')}"
-    factor += f" {formatting.bracketed(ratio.interval, ratio.value)}" if ratio.interval else ""
+    factor = formatting.ratio(ratio).removeprefix("×")
     if Ties(floor).tied("latency", row, compared_row):
         return f"as fast as {candidate(compared_row)} as far as can be told (×{factor})"
     return f"{factor} times as fast as {candidate(compared_row)}"
@@ -147,12 +147,8 @@ def _accuracy_clause(row: Row, compared_row: Row) -> str:
 def _tie_clause(choice: Choice) -> str:
     if not choice.rivals:
         return ""
-    reasons = choice_report.tie_breaks(choice, _names)
-    return f"; its speed can't be told from that of {_names(choice.rivals)}, and {reasons}"
-
-
-def _names(rows: Sequence[Row]) -> str:
-    return " and ".join(map(candidate, rows))
+    reasons = choice_report.tie_breaks(choice, candidate)
+    return f"; its speed can't be told from that of {joined(choice.rivals, candidate)}, and {reasons}"
 
 
 def _supporting_notes(choice: Choice, results: Results, floor: Floor | None) -> tuple[str, ...]:
@@ -169,9 +165,9 @@ def _supporting_notes(choice: Choice, results: Results, floor: Floor | None) -> 
             "what lies within it is a tie."
         )
     if choice.named:
-        front = [judged.row for judged in choice.front if judged is not choice.named]
-        if front:
-            lines.append(f"Nobody beats {_names(front)} either: slower or the same, and better in something else.")
+        others = joined([judged.row for judged in choice.front if judged is not choice.named], candidate)
+        if others:
+            lines.append(f"Nobody beats {others} either: slower or the same, and better in something else.")
         lines += [f"Mind: {choice_report.why_unsure(row, candidate(row))}" for row in choice.unsure]
     return (*lines, *choice_report.notes(choice))
 

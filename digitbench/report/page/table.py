@@ -9,13 +9,13 @@ from operator import attrgetter
 from typing import Any
 
 from digitbench.judge.faults import state
-from digitbench.judge.sorting import sort_rows
+from digitbench.judge.sorting import rank_texts, sort_rows
 from digitbench.judge.ties import ratio_or_tie
 from digitbench.records import formatting
 from digitbench.records.metrics import METRICS
 from digitbench.records.results import Key, Results, Row
 from digitbench.report.choice import outcome
-from digitbench.report.columns import rank_writer, runtime_text
+from digitbench.report.columns import runtime_text
 from digitbench.report.page.recommendation import Recommendation
 from digitbench.report.table import ALWAYS, Column, Table, of_metric
 
@@ -64,9 +64,9 @@ def _as_number(text: str) -> tuple[int, str]:
 
 
 def _columns(rows: Sequence[Row], results: Results, verdicts: Mapping[Key, str]) -> list[Column]:
-    about_rank = "among rows of the same batch size and threads; = shared"
+    ranks, about_rank = rank_texts(rows), "among rows of the same batch size and threads; = shared"
     return [
-        Column("rank", ALWAYS, rank_writer(rows), key=attrgetter("rank"), about=about_rank),
+        Column("rank", ALWAYS, lambda row: ranks[id(row)], key=attrgetter("rank"), about=about_rank),
         Column("backend", ALWAYS, attrgetter("backend"), left=True),
         Column("precision", ALWAYS, attrgetter("precision"), left=True),
         Column("batch size", ALWAYS, lambda row: str(row.batch_size or ""), key=attrgetter("batch_size")),

@@ -1,0 +1,124 @@
+"""What may be wrong with a set of digits although each part of it can be read: told in a note, and never mended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from digitbench.data import simple_classifier
+from digitbench.errors import DataError
+from digitbench.records.arrays import CLASSES, Pixels
+
+MANY_IMAGES = 10  # images: fewer may well show the same digit
+MISSING_FROM = 50  # images: of fewer it is no surprise that a digit is missing
+LEAST_LOOKED_AT, LOOKED_AT = 20, 1000  # images: enough to see which way up they are, if anything is; and at most
+COPIES_SHARE = 0.01  # of the images: fewer copies are by chance
+
+# The ways in which a picture can lie; and what puts it upright, as written for NumPy and as done.
+WAYS: dict[str, tuple[str, Callable[[Pixels], Pixels]]] = {
+    "transposed, as EMNIST's are": ("x.transpose(0, 2, 1)", lambda x: x.transpose(0, 2, 1)),
+    "mirrored left to right": ("x[:, :, ::-1]", lambda x: x[:, :, ::-1]),
+    "mirrored top to bottom": ("x[:, ::-1]", lambda x: x[:, ::-1]),
+    "upside down": ("x[:, ::-1, ::-1]", lambda x: x[:, ::-1, ::-1]),
+    "turned to the left": ("x.transpose(0, 2, 1)[:, :, ::-1]", lambda x: x.transpose(0, 2, 1)[:, :, ::-1]),
+    "turned to the right": ("x.transpose(0, 2, 1)[:, ::-1]", lambda x: x.transpose(0, 2, 1)[:, ::-1]),
+    "transposed and upside down": (
+        "x.transpose(0, 2, 1)[:, ::-1, ::-1]",
+        lambda x: x.transpose(0, 2, 1)[:, ::-1, ::-1],
+    ),
+}
+
+
+def remarks(arrays: Mapping[str, Pixels]) -> str:
+    """Say what is odd about a set of digits; nothing of most.
+
+    Parameters
+    ----------
+    arrays
+        x_test and y_test, and x_train and y_train or none: uint8, (n, 28, 28) and (n,).
+    """
+    notes = [lying_note(arrays["x_test"], arrays["y_test"]), copies_note(arrays["x_test"])]
+    notes += [_missing_digits(key, arrays.get(key)) for key in ("y_train", "y_test")]
+    return "".join(f"; {note}" for note in notes if note)
+
+
+def doubt_labels(path: Path, arrays: Mapping[str, Pixels]) -> str:
+    """Say what is odd about labels that nothing but an array's name calls so; nothing of most.
+
+    Raises
+    ------
+    DataError
+        They are the same for many images, as a place-holder's are.
+    """
+    notes = ""
+    for key in ("y_train", "y_test"):
+        labels = arrays.get(key, np.empty(0, np.uint8))
+        if len(labels) >= MANY_IMAGES and np.ptp(labels) == 0:
+            raise DataError(
+                f"{path}: {key} is {labels[0]} for all {len(labels):,} images, as where nobody knows the labels; if "
+                f"that is what they show, give a CSV with a column called 'label', or pictures in a folder {labels[0]}"
+            )
+        if len(labels) > 2 and (np.diff(labels.astype(int)) == 1).all():
+            notes += f"; {key} counts up from {labels[0]} to {labels[-1]}: check that these are labels"
+    return notes
+
+
+def _missing_digits(key: str, labels: Pixels | None) -> str:
+    if labels is None or len(labels) < MISSING_FROM:
+        return ""
+    missing = sorted(set(range(CLASSES)) - set(labels.tolist()))
+    return f"{key} has no {', '.join(map(str, missing))}" if missing else ""
+
+
+def lying_note(pixels: Pixels, labels: Pixels) -> str:
+    """Say that the pictures lie on their side, or are mirrored, if by their labels they are; and how to put them right.
+
+    A simple classifier is asked of the pictures as they are and of the seven other ways in which a square can lie.
+    """
+    if len(pixels) < LEAST_LOOKED_AT:
+        return ""
+    chosen = np.linspace(0, len(pixels) - 1, min(LOOKED_AT, len(pixels))).astype(int)
+    pixels, labels = pixels[chosen], labels[chosen]
+    as_they_are = simple_classifier.recognised(pixels) == labels
+    # What is right of most is so without a look at the others.
+    if as_they_are.mean() > 1 - simple_classifier.LEAST_RIGHT:
+        return ""
+    right = {
+        way: simple_classifier.recognised(np.ascontiguousarray(upright(pixels))) == labels
+        for way, (_, upright) in WAYS.items()
+    }
+    way = max(right, key=lambda way: int(right[way].sum()))
+    if not simple_classifier.ahead(right[way], as_they_are):
+        return ""
+    shares = f"{right[way].mean():.0%} of them put right, and {as_they_are.mean():.0%} as they are"
+    return (
+        f"the pictures look {way}, since a simple classifier recognises {shares}; they are scored as they are: to put "
+        f"them right, save {WAYS[way][0]}, where x is (n, 28, 28)"
+    )
+
+
+def copies_note(pixels: Pixels) -> str:
+    """Say how many pictures are copies of others, moved or not, if more than a few are.
+
+    Pictures are the same if what lies in the box around their foreground is, wherever that box lies.
+    """
+    if len(pixels) < 2:
+        return ""
+    rows, columns = (pixels.any(axis=axis).argmax(axis=1) for axis in (2, 1))
+    cells = np.arange(28)
+    # Moved so that the box lies in the upper left corner; what comes back on the other side is background.
+    moved = pixels[
+        np.arange(len(pixels))[:, None, None],
+        ((rows[:, None] + cells) % 28)[:, :, None],
+        ((columns[:, None] + cells) % 28)[:, None, :],
+    ]
+    different = len({picture.tobytes() for picture in moved})
+    copies = len(pixels) - different
+    if copies <= COPIES_SHARE * len(pixels):
+        return ""
+    return (
+        f"{copies:,} of the {len(pixels):,} test images are copies of others, in the same place or moved: intervals "
+        "of accuracies take all for different, and are too narrow"
+    )
