@@ -99,7 +99,7 @@ def import_(
     from digitbench import importing, plugins
     from digitbench.bundle import caveats
     from digitbench.importing.guesses import LAYOUTS, Constraints
-    from digitbench.importing.pixel_values import NORMALISATIONS
+    from digitbench.importing.normalisations import NORMALISATIONS
     from digitbench.plugins.model_io import ACTIVATIONS, FITS
     from digitbench.records import precisions
     from digitbench.system.native_output import native_output_held

@@ -19,7 +19,7 @@ from digitbench.data import Dataset, Split
 from digitbench.errors import BundleError, UsageError
 from digitbench.importing import formats, ranking, unsupported
 from digitbench.importing.guesses import NO_CONSTRAINTS, Constraints
-from digitbench.importing.pixel_values import Statistics
+from digitbench.importing.normalisations import Statistics
 from digitbench.importing.prober import Prober
 from digitbench.importing.search import MORE_IMAGES, Search
 from digitbench.plugins.model_io import ModelIO

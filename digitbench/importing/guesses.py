@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from digitbench.backend import Signature, Tensor
 from digitbench.errors import BundleError, UsageError, unknown
-from digitbench.importing.pixel_values import Range, Statistics, pixel_values
+from digitbench.importing.normalisations import Range, Statistics, pixel_values
 from digitbench.plugins.model_io import FITS, SIDE, ModelIO, can_fit, channel_count, square
 from digitbench.records.arrays import CLASSES
 
@@ -49,7 +49,7 @@ class Constraints:
     output, activation, fit, signature
         See `digitbench.plugins.model_io.ModelIO`.
     normalisation
-        From `digitbench.importing.pixel_values.NORMALISATIONS`.
+        From `digitbench.importing.normalisations.NORMALISATIONS`.
     """
 
     range: Range | None = None

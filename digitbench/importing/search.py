@@ -14,7 +14,7 @@ from digitbench.data import Split
 from digitbench.errors import BundleError
 from digitbench.importing import fit, guesses, ranking, steadiness
 from digitbench.importing.guesses import Constraints
-from digitbench.importing.pixel_values import CAFFE, IMAGENET, Statistics
+from digitbench.importing.normalisations import CAFFE, IMAGENET, Statistics
 from digitbench.importing.prober import Prober
 from digitbench.importing.ranking import Trial
 from digitbench.plugins.model_io import SIDE, ModelIO, square

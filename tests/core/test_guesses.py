@@ -15,7 +15,7 @@ from digitbench.backend import Signature, Tensor
 from digitbench.data import Split
 from digitbench.errors import BundleError, DigitbenchError, UsageError
 from digitbench.importing.guesses import NO_CONSTRAINTS, Constraints, model_ios
-from digitbench.importing.pixel_values import Statistics, ranges
+from digitbench.importing.normalisations import Statistics, ranges
 from digitbench.plugins.model_io import ModelIO
 from digitbench.records.arrays import Pixels
 

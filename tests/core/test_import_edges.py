@@ -19,7 +19,7 @@ from digitbench.data import Dataset, Split
 from digitbench.errors import ArtifactError, BundleError, UsageError
 from digitbench.importing import formats, guesses
 from digitbench.importing.guesses import NO_CONSTRAINTS, Constraints
-from digitbench.importing.pixel_values import ranges
+from digitbench.importing.normalisations import ranges
 from digitbench.plugins.model_io import ModelIO
 from digitbench.system import trusted_files
 

@@ -10,7 +10,7 @@ from core.test_guesses import SCORES, Shape, guessed, images, refusal, signature
 from digitbench.backend import Signature, Tensor
 from digitbench.errors import BundleError, UsageError
 from digitbench.importing.guesses import NO_CONSTRAINTS, Constraints, model_ios
-from digitbench.importing.pixel_values import Statistics
+from digitbench.importing.normalisations import Statistics
 
 __all__ = ["images"]  # a fixture
 

@@ -8,7 +8,7 @@ import pytest
 from core.test_guesses import guessed, images, refusal, signature, statistics_of
 from digitbench.errors import UsageError
 from digitbench.importing.guesses import Constraints
-from digitbench.importing.pixel_values import CAFFE, IMAGENET, NORMALISATIONS, Statistics
+from digitbench.importing.normalisations import CAFFE, IMAGENET, NORMALISATIONS, Statistics
 
 __all__ = ["images"]  # a fixture
 
