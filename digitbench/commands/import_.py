@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -95,7 +96,6 @@ def import_(
     digitbench import model.tflite --name phone --output runs/phone
     digitbench import cnn.onnx --scale 255 --layout nchw --tensor Plus214_Output_0
     """
-    from digitbench import export as exporters
     from digitbench import importing, plugins
     from digitbench.bundle import caveats
     from digitbench.importing.guesses import LAYOUTS, Constraints
@@ -120,8 +120,11 @@ def import_(
         digits = load_data(dataset, data, progress)
         bundle = importing.import_model(model, digits, output or folder, options, progress=progress)
         imported = bundle.manifest.imported
-        convertible = export and imported is not None and imported.format == plugins.trained()[1]
-        failures = exporters.export(bundle, exporters.formats(), digits, progress=progress) if convertible else []
+        failures: Sequence[str] = []
+        if export and imported is not None and imported.format == plugins.trained()[1]:
+            from digitbench import export as exporters
+
+            failures = exporters.export(bundle, exporters.formats(), digits, progress=progress)
     _print_summary(bundle, console)
     for failure in failures:
         console.print(f"not exported: {failure}", style="yellow", markup=False, highlight=False, soft_wrap=True)
