@@ -109,11 +109,15 @@ def import_model(
     labelled = Split(dataset.train.pixels[indices], dataset.train.labels[indices])
     images = np.concatenate([labelled.images, ranking.shifted(labelled.images), dataset.test.images])
     with ExitStack() as exit_stack:
-        with shared_images(images) as shared, Pool(shared, timeout=options.timeout) as pool:
+        shared = exit_stack.enter_context(shared_images(images))  # and beside them what the model is converted to
+        with Pool(shared, timeout=options.timeout) as pool:
+            progress.update("opening it", 0, 1, plugin.name)
             prober = Prober(source, model_format, pool)
+            progress.update("opening it", 1, 1, f"by {plugin.name}")
             _refuse_tensor(options.output, prober.signature)
             claim = exit_stack.enter_context(naming.claim(target, folder))
-            precision = options.precision or formats.precision_of(source, model_format, progress)
+            known, whole = prober.known, formats.is_kept_whole(model_format, prober.signature)
+            precision = options.precision or known.get("precision") or formats.precision_of(source, model_format)
             search = _Search(source, prober, labelled, options.constraints, progress)
             model_io, scores, found = search.best(len(images), formats.stated_accuracy(source, model_format), precision)
         model_io = replace(model_io, code=trusted)
@@ -129,11 +133,11 @@ def import_model(
         }  # fmt: skip
         try:
             with naming.written(claim, progress) as draft:
-                path, model_io, facts[layers.KEY] = formats.adopt(
-                    source, model_format, model_io, precision, draft, progress
+                path, model_io, changed_layers = formats.adopt(
+                    prober.artifact, model_format, model_io, precision, draft, progress, whole=whole
                 )
-                # A SavedModel's copy is as the original; but a file may have left another one behind.
-                if model_format != formats.SAVED_MODEL:
+                facts[layers.KEY] = changed_layers or known.get("layers", [])
+                if not whole:
                     progress.update("scoring the test images", 0, 1)
                     job = Job(model_format, path, threads=1, precision=precision, model_io=model_io)
                     scores = score(job, dataset.test.images)

@@ -12,6 +12,7 @@ from zipfile import is_zipfile
 from msgspec import structs
 
 from digitbench import plugins
+from digitbench.backend import Signature
 from digitbench.errors import BundleError, one_line
 from digitbench.importing import fit
 from digitbench.model_files import onnx_file
@@ -86,24 +87,62 @@ def _number(value: int) -> bytes:
     return rb"(?:%b|%b\x80{0,8}\x00)" % (short, long)
 
 
+def opened(source: Path, model_format: str, folder: Path) -> tuple[Path, dict[str, Any]]:
+    """Bring a model into the form that its backend opens, in the worker that tries it.
+
+    Parameters
+    ----------
+    folder
+        Where to write what it is converted to.
+
+    Returns
+    -------
+    tuple
+        What the backend opens: the source itself, but for a Keras model; and what is known of it then.
+
+    Raises
+    ------
+    ArtifactError
+        It can't be opened.
+    """
+    if model_format != KERAS:
+        return source, {}
+    from digitbench.importing import keras_file
+
+    return keras_file.convert(source, folder)
+
+
+def is_kept_whole(model_format: str, signature: Signature) -> bool:
+    """Does a bundle hold all of what was tried, so that what it said then holds.
+
+    A file may have left another one behind; of a Keras model with several outputs one is kept.
+    """
+    return model_format == SAVED_MODEL or (model_format == KERAS and len(signature.outputs) == 1)
+
+
 def adopt(
-    source: Path, model_format: str, model_io: ModelIO, precision: str, draft: Path, progress: Progress
-) -> tuple[Path, ModelIO, list[dict[str, Any]]]:
-    """Put a model into a bundle's folder; give its path and its model I/O there, and a Keras model's layers."""
+    tried: Path, model_format: str, model_io: ModelIO, precision: str, draft: Path, progress: Progress, *, whole: bool
+) -> tuple[Path, ModelIO, list[dict[str, Any]] | None]:
+    """Put a model into a bundle's folder; give its path and its model I/O there, and a Keras model's layers if changed.
+
+    Where it is kept `whole`, it is copied as it was tried.
+    """
     if model_format == KERAS:
         from digitbench.importing import keras_file
 
-        path = draft / keras_file.FILE
-        batch, layers = keras_file.write(source, model_io, path, progress)
-        output = replace(NATIVE_OUTPUT, dtype=model_io.output.dtype)
-        return path, structs.replace(model_io, batch=batch, output=output), layers
+        path, layers = draft / keras_file.FILE, None
+        if whole:
+            shutil.copy(tried, path)
+        else:
+            layers = keras_file.write(tried, model_io, path, progress)
+        return path, structs.replace(model_io, output=replace(NATIVE_OUTPUT, dtype=model_io.output.dtype)), layers
     path = draft / "artifacts" / f"model-{precision}.{model_format}"
     path.parent.mkdir()
-    if source.is_dir():
-        shutil.copytree(source, path)
+    if tried.is_dir():
+        shutil.copytree(tried, path)
     else:
-        shutil.copy(source, path)
-    return path, model_io, []
+        shutil.copy(tried, path)
+    return path, model_io, None
 
 
 def stated_accuracy(source: Path, model_format: str) -> float | None:
@@ -116,7 +155,7 @@ def stated_accuracy(source: Path, model_format: str) -> float | None:
         return None
 
 
-def precision_of(source: Path, model_format: str, progress: Progress) -> str:
+def precision_of(source: Path, model_format: str) -> str:
     """Read which precision a model is in from its weights and operations: see `digitbench.records.precisions`.
 
     Raises
@@ -125,10 +164,6 @@ def precision_of(source: Path, model_format: str, progress: Progress) -> str:
         It can't be read out of the file.
     """
     try:
-        if model_format == KERAS:
-            from digitbench.importing import keras_file
-
-            return keras_file.kinds(source, progress).precision()
         return plugins.exporters()[model_format].precision_of(source)
     except ValueError as exc:
         message = f"{source}: what precision it is in can't be read ({one_line(exc)}); say it: --precision"

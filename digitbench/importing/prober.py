@@ -23,6 +23,8 @@ CODE_FRAGMENTS = ("`Lambda` layer", "unsafe", "safe_mode")
 class Prober:
     """Opens an artifact in a worker, and scores images there; `signature` says what it takes and gives.
 
+    `artifact` is what is opened there: the source, or what it was converted to; `known` what was found out meanwhile.
+
     Parameters
     ----------
     source, backend
@@ -51,6 +53,7 @@ class Prober:
             raise BundleError(_refusal(self._source, str(exc))) from exc
         self._worker: Worker | None = worker
         self.signature: Signature = msgspec.convert(ready["signature"], Signature)
+        self.artifact, self.known = Path(ready["artifact"]), ready["known"]
 
     def ask(self, model_io: ModelIO, order: Sequence[int], size: int = SCORING_BATCH) -> Scores | None:
         """Score the images of these numbers with a model I/O, in that order, `size` of them in each call.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ import digitbench
 from digitbench import data
 from digitbench.errors import DigitbenchError
 from digitbench.importing import import_model
+from digitbench.workers.pool import Job, Worker, score
 
 QUICK = (  # one of each kind that needs no TensorFlow; the others run with the slow tests
     "onnx-nchw-mean-std-logits-opset11-batch1",
@@ -24,6 +27,10 @@ QUICK = (  # one of each kind that needs no TensorFlow; the others run with the 
     "tflite-uint8-nhwc-0..1-inverted-softmax-batch1",
 )
 SLOW_REFUSALS = ("flex", "lambda in keras", "lambda in h5", "half an h5")
+MODELS = Path(__file__).parents[1] / "models"
+LABELS = json.loads((MODELS / "keras2-labels.json").read_text(encoding="utf-8"))
+"""What Keras 2 itself said of the test images: see the README there."""
+
 OPENED_BY = {"onnx": ("onnx", "openvino"), "tflite": ("tflite", "openvino"), "keras": (), "savedmodel": ()}
 
 
@@ -56,6 +63,30 @@ def test_a_model_imported_without_a_flag_says_what_its_maker_says(name: str, tmp
             labels = classifier.predict(digits.test.pixels[:40])
         # an OpenVINO of its own arithmetic may turn an image that is close; it may not turn three of forty
         assert (labels != model.labels[:40]).sum() <= (0 if backend == imported["format"] else 2), backend
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", LABELS)
+def test_a_model_of_keras_2_is_imported_in_one_process(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started, start = [], Worker.__init__
+
+    def counted(self: Worker, *arguments: Any) -> None:
+        started.append(arguments)
+        start(self, *arguments)
+
+    monkeypatch.setattr(Worker, "__init__", counted)
+    digits = data.load("digits")
+    bundle = import_model(MODELS / name, digits, tmp_path / "bundle")
+    predicted = bundle.reference_scores().argmax(axis=1)
+    assert "".join(map(str, predicted)) == LABELS[name]
+    assert bundle.stored["metrics"]["test_accuracy"] == np.mean(predicted == digits.test.labels)
+    # TensorFlow takes seconds to start; of two outputs one is written anew, and scored again.
+    assert len(started) == (2 if "branches" in name else 1)
+    (artifact,) = bundle.artifacts
+    job = Job("keras", bundle.open(artifact), threads=1, model_io=bundle.model_io)
+    np.testing.assert_array_equal(score(job, digits.test.images).argmax(axis=1), predicted)
 
 
 def test_there_are_enough_of_them() -> None:

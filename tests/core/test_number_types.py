@@ -15,11 +15,12 @@ from digitbench.importing import formats
 from digitbench.importing.formats import KERAS, ONNX, SAVED_MODEL, TFLITE
 from digitbench.model_files.number_types import NumberTypes
 from digitbench.records import precisions
-from digitbench.system.progress import Silent
 
 
 def precision_of(path: Path, model_format: str) -> str:
-    return formats.precision_of(path, model_format, Silent())
+    if model_format == KERAS:
+        return str(formats.opened(path, KERAS, path.parent)[1]["precision"])
+    return formats.precision_of(path, model_format)
 
 
 # --- which precision follows from the number types -----------------------------------------------------------------
