@@ -7,14 +7,13 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from zipfile import is_zipfile
 
 from msgspec import structs
 
 from digitbench import plugins
 from digitbench.backend import Signature
 from digitbench.errors import BundleError, one_line
-from digitbench.importing import fit
+from digitbench.importing import contents, fit
 from digitbench.model_files import onnx_file
 from digitbench.plugins.model_io import NATIVE_OUTPUT, ModelIO
 from digitbench.system.files import measure_size
@@ -25,6 +24,7 @@ MOST_BYTES = 2 * 10**9
 
 ONNX, TFLITE, SAVED_MODEL, KERAS = "onnx", "tflite", "savedmodel", "keras"  # and the backends that open them first
 SUFFIXES = {".onnx": ONNX, ".tflite": TFLITE, ".lite": TFLITE, ".keras": KERAS, ".h5": KERAS, ".hdf5": KERAS}
+CONTENTS = {"hdf5": KERAS, "keras": KERAS, "tflite": TFLITE, "onnx": ONNX}
 KINDS = ".onnx, .tflite, .keras and .h5 files and SavedModel folders"
 
 # Operations of TensorFlow that read or write the machine they run on, or run Python: tag and length come first.
@@ -54,12 +54,30 @@ def format_of(source: Path) -> str:
         raise BundleError(f"{source}: {size / 1e9:.1f} GB is more than a classifier of digits needs; the limit is 2 GB")
     if is_folder:
         return SAVED_MODEL
-    model_format = SUFFIXES.get(source.suffix.lower())
-    if model_format is None:
+    return _format_of_file(source)
+
+
+def _format_of_file(source: Path) -> str:
+    """Go by the content where that leaves no doubt, then by the name."""
+    suffix = source.suffix.lower()
+    by_suffix = SUFFIXES.get(suffix)
+    try:
+        by_content = CONTENTS.get(contents.recognised(source))
+        explanation = "" if by_content else contents.explained(source)
+    except OSError as exc:
+        raise BundleError(f"{source}: can't be read: {exc.strerror or exc}") from exc
+    if by_content:
+        return by_content
+    if source.name == "saved_model.pb":
+        raise BundleError(f"{source}: it is a part of a SavedModel; give the folder: {source.parent}")
+    if explanation:
+        expected = f"; imported are {KINDS}" if by_suffix is None else f"; {suffix} is its name alone"
+        raise BundleError(f"{source}: {explanation}{expected}")
+    if by_suffix is None:
         raise BundleError(f"{source}: unknown suffix {source.suffix!r}; imported are {KINDS}")
-    if source.suffix.lower() == ".keras" and not is_zipfile(source):
+    if suffix == ".keras":
         raise BundleError(f"{source}: no Keras 3 file: it is broken, cut short or of another sort; save it anew")
-    return model_format
+    return by_suffix
 
 
 def check_code(source: Path, model_format: str, trusted: bool) -> None:

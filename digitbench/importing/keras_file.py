@@ -111,7 +111,7 @@ def _read(source: Path) -> Saved:
         raise ArtifactError(f"{source}: Keras can't open it: {one_line(exc)}; it is broken, save it anew") from exc
     if not saved.config:
         raise ArtifactError(
-            f"{source}: it holds weights alone, without the network they belong to (save_weights); build the network "
+            f"{source}: it holds no network, but weights alone (save_weights) or other data; build the network "
             "with the code that it was made by, load them, and import what model.save('model.keras') writes"
         )
     classes = {entry["class_name"] for entry in _entries(saved.config)}

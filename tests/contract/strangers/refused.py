@@ -217,7 +217,7 @@ REFUSED: dict[str, tuple[Maker, str]] = {
     "lambda in h5": (_with_lambda("model.h5"), "Lambda"),
     "flex": (_flex, "Select TensorFlow"),
     "empty file": (_file("model.tflite", b""), "empty"),
-    "text file": (_file("model.onnx", b"a model will be here soon\n"), "ONNX"),
+    "text file": (_file("model.onnx", b"a model will be here soon\n"), "a text, not a model"),
     "half an onnx": (_cut(_torch), "ONNX"),
     "half a tflite": (_cut(_lite), "LiteRT"),
     "half a keras": (_cut(_keras), "no Keras 3 file"),
