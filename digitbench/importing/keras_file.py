@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from math import prod
 from pathlib import Path
@@ -34,7 +34,8 @@ WRAPPED = ("PruneLowMagnitude", "ClusterWeights")
 def convert(source: Path, folder: Path) -> tuple[Path, dict[str, Any]]:
     """Write what a file of Keras holds, whichever version wrote it, as the one file that all else opens.
 
-    It has a free batch size, if that can be had, and no optimizer. In the process that tries it then, on one thread.
+    It has a free batch size, if that can be had, no optimizer, and no layers that act in training alone. Call it in the
+    process that tries the model then: TensorFlow is to take one thread there.
 
     Parameters
     ----------
@@ -58,9 +59,7 @@ def convert(source: Path, folder: Path) -> tuple[Path, dict[str, Any]]:
     with opening(source, "Keras"):
         keras = import_keras(Silent())
         _take_one_thread()
-        model = _load(keras, saved, trusted)
-        if model.inputs[0].shape[0] is not None:
-            model = _with_free_batch(keras, model) or model
+        model = _for_use(keras, _load(keras, saved, trusted))
         model.save(folder / FILE)
         facts = {"precision": _number_types(model).precision(), "layers": layers.to_json(model)}
     if trusted:
@@ -192,13 +191,34 @@ def _number_types(model: Any) -> NumberTypes:
     return seen
 
 
-def _with_free_batch(keras: Any, model: Any) -> Any:
-    """Give the model with a free batch size; None where one of its layers holds on to the size."""
+def _for_use(keras: Any, model: Any) -> Any:
+    """Give the model without what acts in training alone, and with a free batch size, if no layer holds on to it.
+
+    Keras' own exports keep layers that change images at random, and let them act.
+    """
+    cloned = _cloned(keras, model, keras.Input) if model.inputs[0].shape[0] is not None else None
+    if cloned is None and any(map(_is_augmentation, model._flatten_layers(include_self=False))):
+        cloned = _cloned(keras, model, None)
+    return model if cloned is None else cloned
+
+
+def _is_augmentation(layer: Any) -> bool:
+    return type(layer).__name__.startswith("Random") and type(layer).__module__.startswith("keras.")
+
+
+def _cloned(keras: Any, model: Any, make_input: Callable[..., Any] | None) -> Any:
+    """Copy a model, for an input with a free batch size if that is made; None where it can't be had."""
+
+    def clone(layer: Any) -> Any:
+        if _is_augmentation(layer):
+            return keras.layers.Identity(name=layer.name)
+        return type(layer).from_config(layer.get_config())
+
     image = model.inputs[0]
+    image_input = make_input(image.shape[1:], dtype=image.dtype, name=image.name) if make_input else None
     try:
-        image_input = keras.Input(image.shape[1:], dtype=image.dtype, name=image.name)
-        freed = keras.models.clone_model(model, input_tensors=image_input)
+        cloned = keras.models.clone_model(model, input_tensors=image_input, clone_function=clone, recursive=True)
     except (ValueError, TypeError):
         return None
-    freed.set_weights(model.get_weights())
-    return freed if freed.outputs[0].shape[0] is None else None
+    cloned.set_weights(model.get_weights())
+    return cloned if not make_input or cloned.outputs[0].shape[0] is None else None

@@ -37,6 +37,22 @@ def test_a_model_of_keras_2_says_in_keras_3_what_it_said_there(name: str, tmp_pa
     assert known["precision"] == "fp32"
 
 
+def test_what_changes_images_in_training_is_left_out(tmp_path: Path) -> None:
+    import keras
+
+    inner = keras.Sequential([keras.Input((28, 28, 1)), keras.layers.RandomZoom(0.5), keras.layers.Flatten()])
+    stack = [keras.layers.RandomRotation(0.2), inner, keras.layers.Dropout(0.5), keras.layers.Dense(10)]
+    original = keras.Sequential([keras.Input(batch_shape=(4, 28, 28, 1)), *stack])
+    original.save(tmp_path / "m.keras")
+    (tmp_path / "there").mkdir()
+    converted, known = keras_file.convert(tmp_path / "m.keras", tmp_path / "there")
+    model = keras.models.load_model(converted)
+    assert model.input_shape == (None, 28, 28, 1)
+    assert [layer["kind"] for layer in known["layers"]] == ["Identity", "Identity", "Flatten", "Dropout", "Dense"]
+    images = np.random.default_rng(0).random((4, 28, 28, 1), np.float32)
+    np.testing.assert_array_equal(model.predict(images, verbose=0), original.predict(images, verbose=0))
+
+
 def hdf5(path: Path, config: dict[str, Any] | None, version: str = "2.15.0") -> Path:
     import h5py
 
