@@ -51,7 +51,8 @@ def import_(
     Parameters
     ----------
     model
-        An .onnx, .tflite, .keras or .h5 file, or a SavedModel folder.
+        An .onnx, .tflite, .keras or .h5 file, the .xml of an OpenVINO model (IR) beside its .bin, or a SavedModel
+        folder.
     name
         What to call it; its file's name if not given.
     output
@@ -73,7 +74,7 @@ def import_(
     precision
         Its precision, where that can't be read: fp32, fp16, int8 ….
     export
-        Write a Keras model in every other format too.
+        Write a Keras model in every other format too; `digitbench export` does it later.
     trust
         Run code that the file holds (Lambda layers, files read or written by a SavedModel), now and whenever this file
         is opened. Only if you trust whoever made it.
@@ -111,9 +112,13 @@ def import_(
         digits = load_data(dataset, data, progress)
         bundle = importing.import_model(model, digits, output or folder, options, progress=progress)
         imported = bundle.manifest.imported
-        convertible = export and imported is not None and imported.format == plugins.trained()[1]
-        failures = exporters.export(bundle, exporters.formats(), digits, progress=progress) if convertible else []
+        convertible = imported is not None and imported.format == plugins.trained()[1]
+        wanted = exporters.formats() if convertible and export else []
+        failures = exporters.export(bundle, wanted, digits, progress=progress) if wanted else []
     _print_summary(bundle, console)
+    if convertible and not export:
+        later = f"  exports    none; all other formats are written by: digitbench export {bundle.path}"
+        console.print(later, markup=False, highlight=False, soft_wrap=True)
     for failure in failures:
         console.print(f"not exported: {failure}", style="yellow", markup=False, highlight=False, soft_wrap=True)
     if steadiness_warning := caveats.unsteady(bundle.manifest):

@@ -75,7 +75,8 @@ def import_model(
     Parameters
     ----------
     source
-        An ``.onnx``, ``.tflite``, ``.keras`` or ``.h5`` file, or a SavedModel folder.
+        An ``.onnx``, ``.tflite``, ``.keras`` or ``.h5`` file, the ``.xml`` or ``.bin`` of an OpenVINO model, or a
+        SavedModel folder.
     dataset
         Its training split says which model I/O is right, its test split how good the model is.
     target
