@@ -31,21 +31,21 @@ INSIDE = (".onnx", ".tflite", ".keras", ".h5", "saved_model.pb")
 
 
 def recognised(source: Path) -> str:
-    """Name what a file is where its content leaves no doubt: ``hdf5``, ``keras``, ``tflite``, ``onnx`` or ``ir``.
+    """Give the usual suffix of what a file is, where its content leaves no doubt; empty for anything else.
 
-    Empty for anything else. Only the first bytes are read, of ONNX the lengths of all parts.
+    Only the first bytes are read, of ONNX the lengths of all parts.
     """
     with source.open("rb") as stream:
         head = stream.read(HEAD)
         if head.startswith(HDF5):
-            return "hdf5"
+            return ".h5"
         if head[4:8] == b"TFL3":
-            return "tflite"
+            return ".tflite"
         if head.lstrip().startswith(b"<?xml") and b"<net " in head:
-            return "ir"
+            return ".xml"
         if is_zipfile(source) and {*_names_in(source)} >= KERAS_ZIP:
-            return "keras"
-        return "onnx" if _is_onnx(stream) else ""
+            return ".keras"
+        return ".onnx" if _is_onnx(stream) else ""
 
 
 def explained(source: Path) -> str:

@@ -26,7 +26,6 @@ MOST_BYTES = 2 * 10**9
 ONNX, TFLITE, SAVED_MODEL, KERAS, OPENVINO = "onnx", "tflite", "savedmodel", "keras", "openvino"
 SUFFIXES = {".onnx": ONNX, ".tflite": TFLITE, ".lite": TFLITE, ".keras": KERAS, ".h5": KERAS, ".hdf5": KERAS,
             ".xml": OPENVINO}  # fmt: skip
-CONTENTS = {"hdf5": KERAS, "keras": KERAS, "tflite": TFLITE, "onnx": ONNX, "ir": OPENVINO}
 KINDS = ".onnx, .tflite, .keras, .h5 and OpenVINO .xml files and SavedModel folders"
 
 # Operations of TensorFlow that read or write the machine they run on, or run Python: tag and length come first.
@@ -68,7 +67,7 @@ def _format_of_file(source: Path) -> str:
     if suffix == ".bin" and (layers := source.with_suffix(".xml")).is_file():
         source, suffix = layers, ".xml"
     try:
-        by_content = CONTENTS.get(contents.recognised(source))
+        by_content = SUFFIXES.get(contents.recognised(source))
         explanation = "" if by_content else contents.explained(source)
     except OSError as exc:
         raise BundleError(f"{source}: can't be read: {exc.strerror or exc}") from exc

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import shutil
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from math import prod
 from pathlib import Path
@@ -194,31 +195,50 @@ def _number_types(model: Any) -> NumberTypes:
 def _for_use(keras: Any, model: Any) -> Any:
     """Give the model without what acts in training alone, and with a free batch size, if no layer holds on to it.
 
-    Keras' own exports keep layers that change images at random, and let them act.
+    Keras' own exports let layers that change images at random act; and Resizing, whose default it is to be in training,
+    passes that on to dropout and batch normalisation.
     """
-    cloned = _cloned(keras, model, keras.Input) if model.inputs[0].shape[0] is not None else None
-    if cloned is None and any(map(_is_augmentation, model._flatten_layers(include_self=False))):
-        cloned = _cloned(keras, model, None)
-    return model if cloned is None else cloned
+    acts = any(map(_acts_by_default, model._flatten_layers(include_self=False)))
+    is_fixed = model.inputs[0].shape[0] is not None
+    freed = _cloned(keras, model, acts=acts, free=True) if is_fixed else None
+    if freed is None and acts:
+        freed = _cloned(keras, model, acts=True, free=False)
+    return model if freed is None else freed
 
 
 def _is_augmentation(layer: Any) -> bool:
     return type(layer).__name__.startswith("Random") and type(layer).__module__.startswith("keras.")
 
 
-def _cloned(keras: Any, model: Any, make_input: Callable[..., Any] | None) -> Any:
-    """Copy a model, for an input with a free batch size if that is made; None where it can't be had."""
+def _acts_by_default(layer: Any) -> bool:
+    """Is it in training where nobody says if it is."""
+    parameter = inspect.signature(type(layer).call).parameters.get("training")
+    return _is_augmentation(layer) or (parameter is not None and parameter.default is True)
+
+
+def _cloned(keras: Any, model: Any, *, acts: bool, free: bool) -> Any:
+    """Copy a model, with every layer told that it isn't in training, where one `acts`; None where it can't be had."""
 
     def clone(layer: Any) -> Any:
         if _is_augmentation(layer):
             return keras.layers.Identity(name=layer.name)
         return type(layer).from_config(layer.get_config())
 
-    image = model.inputs[0]
-    image_input = make_input(image.shape[1:], dtype=image.dtype, name=image.name) if make_input else None
+    def call(layer: Any, *arguments: Any, **options: Any) -> Any:
+        told = {"training": False} if getattr(layer, "_call_has_training_arg", False) else {}
+        return layer(*arguments, **options, **{name: value for name, value in told.items() if name not in options})
+
+    image, options = model.inputs[0], {}
+    if free:
+        options["input_tensors"] = keras.Input(image.shape[1:], dtype=image.dtype, name=image.name)
     try:
-        cloned = keras.models.clone_model(model, input_tensors=image_input, clone_function=clone, recursive=True)
+        graph = model
+        if acts:
+            options["call_function"] = call
+            if type(model).__name__ == "Sequential":  # whose layers are listed, not called
+                graph = keras.Model(image, model.outputs[0], name=model.name)
+        cloned = keras.models.clone_model(graph, clone_function=clone, recursive=True, **options)
     except (ValueError, TypeError):
         return None
     cloned.set_weights(model.get_weights())
-    return cloned if not make_input or cloned.outputs[0].shape[0] is None else None
+    return cloned if not free or cloned.outputs[0].shape[0] is None else None

@@ -53,6 +53,22 @@ def test_what_changes_images_in_training_is_left_out(tmp_path: Path) -> None:
     np.testing.assert_array_equal(model.predict(images, verbose=0), original.predict(images, verbose=0))
 
 
+def test_resizing_puts_nothing_behind_it_into_training(tmp_path: Path) -> None:
+    import keras
+
+    layers = keras.layers
+    inner = keras.Sequential([keras.Input((28, 28, 1)), layers.BatchNormalization(), layers.SpatialDropout2D(0.5)])
+    stack = [layers.Resizing(28, 28), inner, layers.Flatten(), layers.Dropout(0.5), layers.Dense(10)]
+    original = keras.Sequential([keras.Input((None, None, 1)), *stack])
+    original.save(tmp_path / "m.keras")
+    (tmp_path / "there").mkdir()
+    model = keras.models.load_model(keras_file.convert(tmp_path / "m.keras", tmp_path / "there")[0])
+    images = np.random.default_rng(0).random((4, 28, 28, 1), np.float32)
+    expected = np.asarray(original(images, training=False))
+    assert np.abs(np.asarray(original(images)) - expected).max() > 0.01, "Keras does so no longer: then this can go"
+    np.testing.assert_array_equal(np.asarray(model(images)), expected)
+
+
 def hdf5(path: Path, config: dict[str, Any] | None, version: str = "2.15.0") -> Path:
     import h5py
 
