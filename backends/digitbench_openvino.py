@@ -1,8 +1,8 @@
-"""OpenVINO on the CPU, from the ONNX artifact, or from TFLite where there is no ONNX."""
+"""OpenVINO on the CPU, from the ONNX artifact, or from TFLite where there is no ONNX; or from an IR of its own."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, ClassVar
@@ -16,8 +16,10 @@ from digitbench.backend import (
     IOSpec,
     Runtime,
     Scores,
+    Signature,
     Steps,
     Style,
+    Tensor,
     check_images,
     opening,
 )
@@ -40,11 +42,33 @@ def _core() -> Any:
     return ov.Core()
 
 
+def _read(artifact: Path) -> Any:
+    """Read a model, of an IR's folder the ``.xml``, which leads to the weights."""
+    return _core().read_model(str(artifact / "model.xml" if artifact.is_dir() else artifact))
+
+
+def _names(tensors: Sequence[Any]) -> list[str]:
+    """Each tensor's name: one of those that it has, or of the operation before it, where it has none."""
+    return [min(tensor.names, default=tensor.node.friendly_name) for tensor in tensors]
+
+
+def _tensors(ports: Sequence[Any]) -> tuple[Tensor, ...]:
+    """Describe inputs or outputs; a size that is free, or within bounds, is None."""
+    shapes = [
+        tuple(int(size.get_length()) if size.is_static else None for size in port.get_partial_shape()) for port in ports
+    ]
+    dtypes = [port.get_element_type().to_dtype().name for port in ports]
+    return tuple(map(Tensor, _names(ports), shapes, dtypes))
+
+
 class OpenVINOBackend(Backend):
-    """An ``.onnx`` file compiled by OpenVINO's CPU plugin for each batch size, with shared tensors."""
+    """An ``.onnx`` file compiled by OpenVINO's CPU plugin for each batch size, with shared tensors.
+
+    An IR, its own format, is a folder with ``model.xml`` and ``model.bin``, or the ``.xml`` beside its ``.bin``.
+    """
 
     format: ClassVar[str] = "onnx"
-    further_formats: ClassVar[tuple[str, ...]] = ("tflite",)
+    further_formats: ClassVar[tuple[str, ...]] = ("tflite", "openvino")
     # Not dynamic: 36 µs for one image of dense-512, where fp32 takes 29 and int8 14.
     precisions: ClassVar[tuple[str, ...] | None] = ("fp32", "fp16", "int8")
     makes: ClassVar[Mapping[str, str]] = {"bf16": "fp32"}
@@ -52,12 +76,16 @@ class OpenVINOBackend(Backend):
     style: ClassVar[Style | None] = Style("#cc79a7", "triangle-down", "dot")
     native_tool: ClassVar[str] = "benchmark_app"
     example: ClassVar[str] = """\
+from pathlib import Path
+
 import openvino as ov
 
 precision = "{precision}"
 hint = "bf16" if precision == "bf16" else "f32"  # else OpenVINO takes bfloat16 wherever the processor has it
 settings = {"INFERENCE_NUM_THREADS": {threads}, "INFERENCE_PRECISION_HINT": hint}
-model = ov.Core().compile_model({artifact}, "CPU", settings)
+path = Path({artifact})
+path = path / "model.xml" if path.is_dir() else path  # OpenVINO's own format is two files in a folder
+model = ov.Core().compile_model(path, "CPU", settings)
 labels = model(images)[0].argmax(axis=1)
 """
 
@@ -74,12 +102,19 @@ labels = model(images)[0].argmax(axis=1)
             "ENABLE_CPU_PINNING": False,  # pinned, candidates that run at the same time could share a core
         }
         with opening(artifact, "OpenVINO"):
-            self._model: Any = _core().read_model(str(artifact))
+            self._model: Any = _read(artifact)
             self._bound: dict[int, tuple[Any, Images, Scores]] = {}
             self._bind(io_spec.batch or 1)
         if precision == "bf16" and self._arithmetic() != "bf16":
             problem = f"this processor has no bfloat16, OpenVINO would compute in {self._arithmetic()}"
             raise BackendError(f"{problem}; choose another precision")
+
+    @classmethod
+    def signature(cls, artifact: Path, *, trusted: bool = False) -> Signature:
+        """See `Backend.signature`."""
+        with opening(artifact, "OpenVINO"):
+            model = _read(artifact)
+            return Signature(_tensors(model.inputs), _tensors(model.outputs))
 
     def _arithmetic(self) -> str:
         return str(self._compiled.get_property("INFERENCE_PRECISION_HINT").to_string())
@@ -122,9 +157,14 @@ labels = model(images)[0].argmax(axis=1)
         images, scores = np.empty(taken, self._dtype), np.empty(given, self._io_spec.answer_dtype)
         request = self._compiled.create_infer_request()
         request.set_input_tensor(self._ov.Tensor(images, shared_memory=True))
-        output = self._compiled.output(self._io_spec.output) if self._io_spec.output else self._compiled.output(0)
-        request.set_tensor(output, self._ov.Tensor(scores, shared_memory=True))
+        request.set_tensor(self._compiled.output(self._output()), self._ov.Tensor(scores, shared_memory=True))
         return request, images, scores
+
+    def _output(self) -> int | str:
+        """Number of the output that is asked for; a name that none has is refused by OpenVINO."""
+        name = self._io_spec.output
+        names = [{*port.names, port.node.friendly_name} for port in self._model.outputs]
+        return next((number for number, known in enumerate(names) if name in known), name or 0)
 
     def close(self) -> None:
         """Drop the requests and the compiled models."""

@@ -54,7 +54,8 @@ def import_(
     Parameters
     ----------
     model
-        An .onnx, .tflite, .keras or .h5 file, or a SavedModel folder.
+        An .onnx, .tflite, .keras or .h5 file, the .xml of an OpenVINO model (IR) beside its .bin, or a SavedModel
+        folder.
     name
         What to call it; its file's name if not given.
     output
@@ -81,7 +82,7 @@ def import_(
     precision
         Its precision, where that can't be read: fp32, fp16, int8 ….
     export
-        Write a Keras model in every other format too.
+        Write a Keras model in every other format too; `digitbench export` does it later.
     trust
         Run code that the file holds (Lambda layers, files read or written by a SavedModel), now and whenever this file
         is opened. Only if you trust whoever made it.
@@ -121,11 +122,15 @@ def import_(
         bundle = importing.import_model(model, digits, output or folder, options, progress=progress)
         imported = bundle.manifest.imported
         failures: Sequence[str] = []
-        if export and imported is not None and imported.format == plugins.trained()[1]:
+        convertible = imported is not None and imported.format == plugins.trained()[1]
+        if convertible and export:
             from digitbench import export as exporters
 
             failures = exporters.export(bundle, exporters.formats(), digits, progress=progress)
     _print_summary(bundle, console)
+    if convertible and not export:
+        later = f"  exports    none; all other formats are written by: digitbench export {bundle.path}"
+        console.print(later, markup=False, highlight=False, soft_wrap=True)
     for failure in failures:
         console.print(f"not exported: {failure}", style="yellow", markup=False, highlight=False, soft_wrap=True)
     if steadiness_warning := caveats.unsteady(bundle.manifest):

@@ -71,7 +71,8 @@ def import_model(
     Parameters
     ----------
     source
-        An ``.onnx``, ``.tflite``, ``.keras`` or ``.h5`` file, or a SavedModel folder.
+        An ``.onnx``, ``.tflite``, ``.keras`` or ``.h5`` file, the ``.xml`` or ``.bin`` of an OpenVINO model, or a
+        SavedModel folder.
     dataset
         Its training split says which model I/O is right, its test split how good the model is.
     target
@@ -105,12 +106,15 @@ def import_model(
     labelled = Split(dataset.train.pixels[indices], dataset.train.labels[indices])
     images = np.concatenate([labelled.images, ranking.shifted(labelled.images), dataset.test.images])
     with ExitStack() as exit_stack:
-        shared = exit_stack.enter_context(shared_images(images))
+        shared = exit_stack.enter_context(shared_images(images))  # and beside them what the model is converted to
         pool = exit_stack.enter_context(Pool(shared, timeout=options.timeout))
+        progress.update("opening it", 0, 1, plugin.name)
         prober = Prober(source, model_format, pool)
+        progress.update("opening it", 1, 1, f"by {plugin.name}")
         _refuse_tensor(options.output, prober.signatures)
         claim = exit_stack.enter_context(naming.claim(target, folder))
-        precision = options.precision or formats.precision_of(source, model_format, progress)
+        known, whole = prober.known, formats.is_kept_whole(model_format, prober.signatures[0])
+        precision = options.precision or known.get("precision") or formats.precision_of(source, model_format)
         search = Search(prober, labelled, Statistics.of(dataset.train), options.constraints, progress)
         try:
             model_io, found = search.best(formats.stated_accuracy(source, model_format), precision)
@@ -129,9 +133,10 @@ def import_model(
         }  # fmt: skip
         try:
             with naming.written(claim, progress) as draft:
-                path, model_io, facts[layers.KEY] = formats.adopt(
-                    source, model_format, model_io, precision, draft, progress
+                path, model_io, changed_layers = formats.adopt(
+                    prober.artifact, model_format, model_io, precision, draft, progress, whole=whole
                 )
+                facts[layers.KEY] = changed_layers or known.get("layers", [])
                 scores = _score_copy(prober, source, path, model_io, range(2 * len(labelled), len(images)), progress)
                 artifact = Artifact.describe(draft, path, model_format, precision)
                 facts["form"] = model_io.to_json()

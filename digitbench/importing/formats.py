@@ -7,14 +7,14 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from zipfile import is_zipfile
 
 from msgspec import structs
 
 from digitbench import plugins
+from digitbench.backend import Signature
 from digitbench.errors import BundleError, one_line
-from digitbench.importing import fit
-from digitbench.model_files import onnx_file
+from digitbench.importing import contents, fit
+from digitbench.model_files import onnx_file, openvino_file
 from digitbench.plugins.model_io import NATIVE_OUTPUT, ModelIO
 from digitbench.system.files import measure_size
 from digitbench.system.progress import Progress
@@ -22,9 +22,11 @@ from digitbench.system.progress import Progress
 MOST_BYTES = 2 * 10**9
 
 
-ONNX, TFLITE, SAVED_MODEL, KERAS = "onnx", "tflite", "savedmodel", "keras"  # and the backends that open them first
-SUFFIXES = {".onnx": ONNX, ".tflite": TFLITE, ".lite": TFLITE, ".keras": KERAS, ".h5": KERAS, ".hdf5": KERAS}
-KINDS = ".onnx, .tflite, .keras and .h5 files and SavedModel folders"
+# Their names are those of the backends that open them first.
+ONNX, TFLITE, SAVED_MODEL, KERAS, OPENVINO = "onnx", "tflite", "savedmodel", "keras", "openvino"
+SUFFIXES = {".onnx": ONNX, ".tflite": TFLITE, ".lite": TFLITE, ".keras": KERAS, ".h5": KERAS, ".hdf5": KERAS,
+            ".xml": OPENVINO}  # fmt: skip
+KINDS = ".onnx, .tflite, .keras, .h5 and OpenVINO .xml files and SavedModel folders"
 
 # Operations of TensorFlow that read or write the machine they run on, or run Python: tag and length come first.
 OUTSIDE = ("ReadFile", "WriteFile", "MatchingFiles", "PyFunc", "PyFuncStateless", "EagerPyFunc", "PrintV2")
@@ -42,6 +44,8 @@ def format_of(source: Path) -> str:
         is_folder, is_file = source.is_dir(), source.is_file()
     except OSError as exc:  # a name that is too long
         raise BundleError(f"{source}: can't be read: {exc.strerror or exc}") from exc
+    if is_folder and _ir_in(source):
+        return _format_of_file(_ir_in(source) or source)
     if is_folder and not (source / "saved_model.pb").is_file():
         raise BundleError(f"{source}: a folder without saved_model.pb is no SavedModel; imported are {KINDS}")
     if not (is_folder or is_file):
@@ -53,12 +57,61 @@ def format_of(source: Path) -> str:
         raise BundleError(f"{source}: {size / 1e9:.1f} GB is more than a classifier of digits needs; the limit is 2 GB")
     if is_folder:
         return SAVED_MODEL
-    model_format = SUFFIXES.get(source.suffix.lower())
-    if model_format is None:
-        raise BundleError(f"{source}: unknown suffix {source.suffix!r}; imported are {KINDS}")
-    if source.suffix.lower() == ".keras" and not is_zipfile(source):
+    return _format_of_file(source)
+
+
+def _format_of_file(source: Path) -> str:
+    """Go by the content where that leaves no doubt, then by the name."""
+    suffix = source.suffix.lower()
+    by_suffix = SUFFIXES.get(suffix)
+    if suffix == ".bin" and (layers := source.with_suffix(".xml")).is_file():
+        source, suffix = layers, ".xml"
+    try:
+        by_content = SUFFIXES.get(contents.recognised(source))
+        explanation = "" if by_content else contents.explained(source)
+    except OSError as exc:
+        raise BundleError(f"{source}: can't be read: {exc.strerror or exc}") from exc
+    if by_content == OPENVINO:
+        _check_ir(source)
+    if by_content:
+        return by_content
+    if source.name == "saved_model.pb":
+        raise BundleError(f"{source}: it is a part of a SavedModel; give the folder: {source.parent}")
+    if explanation:
+        expected = f"; imported are {KINDS}" if by_suffix is None else f"; {suffix} is its name alone"
+        raise BundleError(f"{source}: {explanation}{expected}")
+    if by_suffix is None:
+        missing = f" ({source.with_suffix('.xml').name} is missing beside it)" if suffix == ".bin" else ""
+        raise BundleError(f"{source}: unknown suffix {source.suffix!r}; imported are {KINDS}{missing}")
+    if by_suffix == OPENVINO:
+        raise BundleError(f"{source}: no model of OpenVINO: such a file begins with <net name=…>")
+    if suffix == ".keras":
         raise BundleError(f"{source}: no Keras 3 file: it is broken, cut short or of another sort; save it anew")
-    return model_format
+    return by_suffix
+
+
+def _check_ir(source: Path) -> None:
+    """Refuse a model of OpenVINO that isn't whole: layers in an ``.xml``, weights in a ``.bin`` of the same name."""
+    weights = source.with_suffix(".bin")
+    if source.suffix.lower() != ".xml":
+        raise BundleError(f"{source}: the layers of an OpenVINO model; name it .xml, and put its .bin beside it")
+    if not weights.is_file():
+        raise BundleError(
+            f"{source}: its weights are missing: put {weights.name} beside it, the second of its two files"
+        )
+
+
+def _ir_in(folder: Path) -> Path | None:
+    """The one ``.xml`` of a folder, where its ``.bin`` lies beside it."""
+    found = [path for path in folder.glob("*.xml") if path.with_suffix(".bin").is_file()]
+    return found[0] if len(found) == 1 else None
+
+
+def _ir(source: Path) -> Path:
+    """The ``.xml`` of an OpenVINO model, of which any part was named."""
+    if source.is_dir():
+        return _ir_in(source) or source
+    return source.with_suffix(".xml") if source.suffix.lower() == ".bin" else source
 
 
 def check_code(source: Path, model_format: str, trusted: bool) -> None:
@@ -86,26 +139,69 @@ def _number(value: int) -> bytes:
     return rb"(?:%b|%b\x80{0,8}\x00)" % (short, long)
 
 
+def opened(source: Path, model_format: str, folder: Path) -> tuple[Path, dict[str, Any]]:
+    """Bring a model into the form that its backend opens, in the worker that tries it.
+
+    Parameters
+    ----------
+    folder
+        Where to write what it is converted to.
+
+    Returns
+    -------
+    tuple
+        What the backend opens: the source itself, of an OpenVINO model the ``.xml``, or what a Keras model was
+        converted to; and what is known of it then.
+
+    Raises
+    ------
+    ArtifactError
+        It can't be opened.
+    """
+    if model_format != KERAS:
+        return _ir(source) if model_format == OPENVINO else source, {}
+    from digitbench.importing import keras_file
+
+    return keras_file.convert(source, folder)
+
+
+def is_kept_whole(model_format: str, signature: Signature) -> bool:
+    """Does a bundle hold all of what was tried, so that what it said then holds.
+
+    A file may have left another one behind; of a Keras model with several outputs one is kept.
+    """
+    return model_format == SAVED_MODEL or (model_format == KERAS and len(signature.outputs) == 1)
+
+
 def adopt(
-    source: Path, model_format: str, model_io: ModelIO, precision: str, draft: Path, progress: Progress
-) -> tuple[Path, ModelIO, list[dict[str, Any]]]:
-    """Put a model into a bundle's folder; give its path and its model I/O there, and a Keras model's layers."""
+    tried: Path, model_format: str, model_io: ModelIO, precision: str, draft: Path, progress: Progress, *, whole: bool
+) -> tuple[Path, ModelIO, list[dict[str, Any]] | None]:
+    """Put a model into a bundle's folder; give its path and its model I/O there, and a Keras model's layers if changed.
+
+    Where it is kept `whole`, it is copied as it was tried.
+    """
     if model_format == KERAS:
         from digitbench.importing import keras_file
 
-        path = draft / keras_file.FILE
-        batch, layers = keras_file.write(source, model_io, path, progress)
-        output = replace(NATIVE_OUTPUT, dtype=model_io.output.dtype)
-        return path, structs.replace(model_io, batch=batch, output=output), layers
+        path, layers = draft / keras_file.FILE, None
+        if whole:
+            shutil.copy(tried, path)
+        else:
+            layers = keras_file.write(tried, model_io, path, progress)
+        return path, structs.replace(model_io, output=replace(NATIVE_OUTPUT, dtype=model_io.output.dtype)), layers
     path = draft / "artifacts" / f"model-{precision}.{model_format}"
     path.parent.mkdir()
-    if source.is_dir():
-        shutil.copytree(source, path)
-    elif model_format == ONNX and (content := _merged(source)):
+    if model_format == OPENVINO:
+        path.mkdir()
+        for part in (tried, tried.with_suffix(".bin")):
+            shutil.copy(part, path / f"model{part.suffix.lower()}")
+    elif tried.is_dir():
+        shutil.copytree(tried, path)
+    elif model_format == ONNX and (content := _merged(tried)):
         path.write_bytes(content)
     else:
-        shutil.copy(source, path)
-    return path, model_io, []
+        shutil.copy(tried, path)
+    return path, model_io, None
 
 
 def _merged(source: Path) -> bytes | None:
@@ -126,7 +222,7 @@ def stated_accuracy(source: Path, model_format: str) -> float | None:
         return None
 
 
-def precision_of(source: Path, model_format: str, progress: Progress) -> str:
+def precision_of(source: Path, model_format: str) -> str:
     """Read which precision a model is in from its weights and operations: see `digitbench.records.precisions`.
 
     Raises
@@ -135,10 +231,8 @@ def precision_of(source: Path, model_format: str, progress: Progress) -> str:
         It can't be read out of the file.
     """
     try:
-        if model_format == KERAS:
-            from digitbench.importing import keras_file
-
-            return keras_file.kinds(source, progress).precision()
+        if model_format == OPENVINO:
+            return openvino_file.precision_of(_ir(source))
         return plugins.exporters()[model_format].precision_of(source)
     except ValueError as exc:
         message = f"{source}: what precision it is in can't be read ({one_line(exc)}); say it: --precision"

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from digitbench import plugins
 from digitbench.backend import Backend, IOSpec
 from digitbench.errors import is_verbose, reason
+from digitbench.importing import formats
 from digitbench.plugins.model_io import ModelIO, adapted
 from digitbench.plugins.scoring import score
 from digitbench.system import trusted_files
@@ -35,11 +36,13 @@ def serve(lines: Iterable[str], emit: Emit) -> None:
     """
     _limit_memory()
     job, images, commands = received(lines)
-    plugin, artifact = plugins.find(job["backend"]), Path(job["artifact"])
-    trusted = trusted_files.holds(artifact)
+    plugin, source = plugins.find(job["backend"]), Path(job["artifact"])
+    trusted = trusted_files.holds(source)
     with plugin.explain_missing(), ExitStack() as exit_stack:
         backend_class = plugin.load()
-        emit("ready", signature=asdict(backend_class.signature(artifact, trusted=trusted)))
+        artifact, known = formats.opened(source, job["backend"], Path(job["images"]).parent)
+        signature = backend_class.signature(artifact, trusted=trusted)
+        emit("ready", signature=asdict(signature), artifact=str(artifact), known=known)
         current: tuple[tuple[str, IOSpec], Backend] | None = None
         for command in commands:
             model_io = ModelIO.from_json(command["model_io"])

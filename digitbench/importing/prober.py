@@ -23,6 +23,8 @@ CODE_FRAGMENTS = ("`Lambda` layer", "unsafe", "safe_mode")
 class Prober:
     """Opens an artifact in a worker, and scores images there; `signatures` say what it takes and gives.
 
+    `artifact` is what is opened there: the source, or what it was converted to; `known` what was found out meanwhile.
+
     Parameters
     ----------
     source, backend
@@ -52,6 +54,7 @@ class Prober:
         self._worker: Worker | None = worker
         signature: Signature = msgspec.convert(ready["signature"], Signature)
         self.signatures = (signature, *signature.others)
+        self.artifact, self.known = Path(ready["artifact"]), ready["known"]
 
     def ask(
         self, model_io: ModelIO, order: Sequence[int], size: int = SCORING_BATCH, artifact: Path | None = None
@@ -70,7 +73,7 @@ class Prober:
         try:
             answer = self._pool.ask(
                 self._worker, "attempt", model_io=model_io.to_json(), order=list(order), size=size,
-                artifact=str(artifact or self._source),
+                artifact=str(artifact or self.artifact),
             )  # fmt: skip
         except WorkerError as exc:
             self.fault, self._worker = str(exc), None

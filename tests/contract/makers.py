@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from contract.strangers import by_keras, by_onnx, by_tensorflow, refused
+from contract.strangers import by_keras, by_onnx, by_openvino, by_tensorflow, refused
 from contract.strangers.running import run
 from contract.strangers.spec import NO_BATCH, Spec
 
@@ -75,6 +75,8 @@ WRITERS: dict[str, Callable[[Spec, Path], Path]] = {
     "keras2-h5": by_tensorflow.keras2,
     **dict.fromkeys(by_keras.TFLITE, by_keras.converted),
     "tflite-function": by_tensorflow.lite_function,
+    "openvino": by_openvino.saved,
+    "openvino-fp16": by_openvino.saved,
 }
 
 SPECS = (
@@ -140,6 +142,12 @@ SPECS = (
     Spec("tflite-function", "nhwc-pad32", "own-mean-std", "softmax", extra="(1,1,10)"),
     Spec("tflite-function", "nchw", "mean-std", "log_softmax", black=True, extra="label"),
     Spec("tflite-function", "hw", "-0.5..0.5", "logits", NO_BATCH),
+    # OpenVINO's IR
+    Spec("openvino", "nchw", "mean-std", "logits", extra="features"),
+    Spec("openvino", "nhwc", "0..255", "softmax", 1, black=True),
+    Spec("openvino", "hw", "0..1", "sigmoid", 32),
+    Spec("openvino-fp16", "nchw", "-1..1", "softmax"),
+    Spec("openvino-fp16", "nhwc", "0..1", "logits", black=True),
 )
 
 

@@ -59,6 +59,20 @@ class TestOpenVINO(NativeBackendContract):
     name = "openvino"
 
 
+class TestOpenVINOsOwnFormat(NativeBackendContract):
+    name = "openvino"
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def artifact(cls, backend_class: type[Backend], bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Path:
+        import openvino as ov
+
+        folder = tmp_path_factory.mktemp("ir") / "model-fp32.openvino"
+        model = ov.convert_model(bundle.open(bundle.find("onnx")))
+        ov.save_model(model, folder / "model.xml", compress_to_fp16=False)
+        return folder
+
+
 class TestNumpy(NativeBackendContract):
     name = "numpy"
 

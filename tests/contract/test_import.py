@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from contract.makers import MAKERS, NO_BATCH, REFUSED, SPECS
+from contract.strangers import by_keras
+from contract.strangers.spec import Spec
 
 import digitbench
-from digitbench import data
-from digitbench.errors import DigitbenchError
+from digitbench import data, export
+from digitbench.errors import ArtifactError, DigitbenchError
 from digitbench.importing import import_model
+from digitbench.workers.pool import Job, Worker, score
 
 QUICK = (  # one of each kind that needs no TensorFlow; the others run with the slow tests
     "onnx-nchw-mean-std-logits-opset11-batch1",
@@ -22,9 +27,18 @@ QUICK = (  # one of each kind that needs no TensorFlow; the others run with the 
     "tflite-nhwc-0..1-softmax",
     "tflite-int8-nhwc-0..1-softmax",
     "tflite-uint8-nhwc-0..1-inverted-softmax-batch1",
+    "openvino-nhwc-0..255-inverted-softmax-batch1",
+    "openvino-fp16-nchw--1..1-softmax",
 )
 SLOW_REFUSALS = ("flex", "lambda in keras", "lambda in h5", "half an h5")
-OPENED_BY = {"onnx": ("onnx", "openvino"), "tflite": ("tflite", "openvino"), "keras": (), "savedmodel": ()}
+MODELS = Path(__file__).parents[1] / "models"
+LABELS = json.loads((MODELS / "keras2-labels.json").read_text(encoding="utf-8"))
+"""What Keras 2 itself said of the test images: see the README there."""
+
+OPENED_BY = {
+    "onnx": ("onnx", "openvino"), "tflite": ("tflite", "openvino"), "openvino": ("openvino",), "keras": (),
+    "savedmodel": (),
+}  # fmt: skip
 
 
 def marked(name: str, slow: bool) -> object:
@@ -56,6 +70,61 @@ def test_a_model_imported_without_a_flag_says_what_its_maker_says(name: str, tmp
             labels = classifier.predict(digits.test.pixels[:40])
         # an OpenVINO of its own arithmetic may turn an image that is close; it may not turn three of forty
         assert (labels != model.labels[:40]).sum() <= (0 if backend == imported["format"] else 2), backend
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", LABELS)
+def test_a_model_of_keras_2_is_imported_in_one_process(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started, start = [], Worker.__init__
+
+    def counted(self: Worker, *arguments: Any) -> None:
+        started.append(arguments)
+        start(self, *arguments)
+
+    monkeypatch.setattr(Worker, "__init__", counted)
+    digits = data.load("digits")
+    bundle = import_model(MODELS / name, digits, tmp_path / "bundle")
+    predicted = bundle.reference_scores().argmax(axis=1)
+    assert "".join(map(str, predicted)) == LABELS[name]
+    assert bundle.stored["metrics"]["test_accuracy"] == np.mean(predicted == digits.test.labels)
+    # TensorFlow takes seconds to start; of two outputs one is written anew, and scored again.
+    assert len(started) == (2 if "branches" in name else 1)
+    (artifact,) = bundle.artifacts
+    job = Job("keras", bundle.open(artifact), threads=1, model_io=bundle.model_io)
+    np.testing.assert_array_equal(score(job, digits.test.images).argmax(axis=1), predicted)
+
+
+@pytest.mark.slow
+def test_a_model_with_layers_for_training_alone_is_exported_as_what_it_says(tmp_path: Path) -> None:
+    import keras
+
+    digits = data.load("digits")
+    plain = by_keras.dense(Spec("keras", "nhwc", "0..1", "softmax"))
+    keras.Sequential([keras.Input((28, 28, 1)), keras.layers.RandomRotation(0.2), *plain.layers]).save(
+        tmp_path / "augmented.keras"
+    )
+    bundle = import_model(tmp_path / "augmented.keras", digits, tmp_path / "bundle")
+    assert export.export(bundle, ["savedmodel", "onnx"], digits, export.Options(precisions=("fp32",))) == []
+    flips = {artifact.format: artifact.flips for artifact in bundle.artifacts if artifact.format != "keras"}
+    assert flips == {"savedmodel": 0, "onnx": 0}
+
+
+@pytest.mark.parametrize("named", ["model.xml", "model.bin", ""])
+def test_any_part_of_an_openvino_model_imports_both_of_its_files(named: str, tmp_path: Path) -> None:
+    digits = data.load("digits")
+    (tmp_path / "there").mkdir()
+    model = MAKERS["openvino-fp16-nchw--1..1-softmax"](tmp_path / "there")
+    bundle = import_model(model.path.parent / named, digits, tmp_path / "bundle")
+    (artifact,) = bundle.artifacts
+    path = bundle.open(artifact)
+    assert (artifact.format, artifact.precision, path.name) == ("openvino", "fp16", "model-fp16.openvino")
+    assert artifact.bytes == sum(part.stat().st_size for part in path.iterdir())
+    np.testing.assert_array_equal(bundle.reference_scores().argmax(axis=1), model.labels)
+    (path / "model.bin").write_bytes((path / "model.bin").read_bytes()[:-4] + b"\0\0\0\1")
+    with pytest.raises(ArtifactError, match="checksum doesn't match"):
+        bundle.open(artifact)
 
 
 def test_there_are_enough_of_them() -> None:

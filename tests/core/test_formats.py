@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
+import pickle
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -30,7 +33,17 @@ def refusal(call: Callable[[], object], error: type[BundleError] = BundleError) 
     return str(caught.value)
 
 
-EMPTY_ZIP = b"PK\x05\x06" + bytes(18)
+def zipped(*names: str) -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        for name in names:
+            archive.writestr(name, b"x")
+    return stream.getvalue()
+
+
+KERAS_ZIP = zipped("metadata.json", "config.json", "model.weights.h5")
+HDF5_HEAD = b"\x89HDF\r\n\x1a\n" + bytes(64)
+LITE_HEAD = b"\x1c\x00\x00\x00TFL3" + bytes(64)
 
 
 def written(path: Path, content: bytes = b"model") -> Path:
@@ -48,7 +61,7 @@ def written(path: Path, content: bytes = b"model") -> Path:
      ("a.tar.onnx", ONNX)],
 )  # fmt: skip
 def test_a_file_is_known_by_its_suffix_in_capitals_too(tmp_path: Path, name: str, model_format: str) -> None:
-    content = EMPTY_ZIP if model_format == KERAS else b"model"
+    content = KERAS_ZIP if model_format == KERAS else b"model"
     assert format_of(written(tmp_path / name, content)) == model_format
     assert format_of(written(tmp_path / name.upper(), content)) == model_format
 
@@ -87,11 +100,89 @@ def test_what_is_not_there_is_refused(tmp_path: Path) -> None:
 def test_no_more_than_two_gigabytes_are_taken(tmp_path: Path, more: int) -> None:
     path = tmp_path / "m.onnx"
     with path.open("wb") as stream:  # sparse: it takes no room
+        stream.write(b"\x08")
         stream.truncate(formats.MOST_BYTES + more)
     if not more:
         assert format_of(path) is ONNX
         return
     assert refusal(lambda: format_of(path)).startswith(f"{path}: 2.0 GB is more than a classifier of digits needs")
+
+
+# --- what its content says -----------------------------------------------------------------------------------------
+
+
+def onnx_content() -> bytes:
+    from onnx import helper
+
+    graph = helper.make_graph([helper.make_node("Identity", ["x"], ["y"])], "g", [], [])
+    return bytes(helper.make_model(graph, producer_name="pytorch").SerializeToString())
+
+
+@pytest.mark.parametrize("name", ["model", "model.bin", "model.onnx", "model.tflite", "model.h5", "model.keras"])
+def test_content_that_leaves_no_doubt_counts_more_than_a_name(name: str, tmp_path: Path) -> None:
+    for content, model_format in (
+        (HDF5_HEAD, KERAS), (KERAS_ZIP, KERAS), (LITE_HEAD, TFLITE), (onnx_content(), ONNX),
+    ):  # fmt: skip
+        assert format_of(written(tmp_path / name, content)) == model_format
+
+
+def test_half_an_onnx_is_none_and_nor_is_another_message(tmp_path: Path) -> None:
+    whole = onnx_content()
+    path = tmp_path / "m.pb"
+    for content in (whole[:-3], whole[2:], whole + b"\x0d\x01\x02\x03\x04", b"\x08\x01" * 9):
+        written(path, content)
+        assert "unknown suffix" in refusal(lambda: format_of(path))
+
+
+class OfSklearn:
+    """Pickles as one of scikit-learn's classes does: by name."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        from sklearn.linear_model import LogisticRegression
+
+        return LogisticRegression, ()
+
+
+LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 26454\n"
+FOREIGN = {
+    "zeros": (bytes(4096), "nothing but zeros"),
+    "web page": (b"\n<!DOCTYPE html>\n<html><body>model.onnx at main</body></html>", "a web page"),
+    "Git LFS": (LFS, "git lfs pull"),
+    "notebook": (json.dumps({"cells": [], "nbformat": 4}).encode(), "a Jupyter notebook"),
+    "to_json": (json.dumps({"class_name": "Sequential", "config": {}}).encode(), "without its weights"),
+    "tensorflow.js": (json.dumps({"modelTopology": {}}).encode(), "TensorFlow.js"),
+    "xgboost": (json.dumps({"learner": {}, "version": [3, 0, 0]}).encode(), "convert_xgboost"),
+    "json": (b'{"a": "some other thing"}', "it is JSON"),
+    "text": ("a model will be here soon, für alle\n".encode(), "a text"),
+    "text that is cut within a letter": (b"a" * 65535 + "ü".encode(), "a text"),
+    "sklearn": (pickle.dumps(OfSklearn()), "skl2onnx.to_onnx"),
+    "pickle": (pickle.dumps({"a": [1, 2, 3]}), "never opened; where it was made, export the model to ONNX"),
+    "old torch": (pickle.dumps(0x1950A86A20F9469CFC6C, protocol=2) + bytes(32), "torch.onnx.export"),
+    "torch": (zipped("best/data.pkl", "best/byteorder", "best/data/0"), "saved by PyTorch (torch.save)"),
+    "torchscript": (zipped("m/data.pkl", "m/code/__torch__.py"), "a TorchScript model"),
+    "npz": (zipped("x_test.npy", "y_test.npy"), "arrays of NumPy"),
+    "zip": (zipped("there/model.tflite", "readme.txt"), "it holds there/model.tflite; unpack it"),
+    "gzip": (b"\x1f\x8b\x08" + bytes(range(200)), "packed (gzip)"),
+    "npy": (b"\x93NUMPY\x01\x00v\x00", "an array of NumPy"),
+    "safetensors": ((60).to_bytes(8, "little") + b'{"fc1.weight":{"dtype":"F32"}}', "safetensors"),
+}
+
+
+@pytest.mark.parametrize("name", ["m.onnx", "m.keras", "m.tflite", "m.pt", "m"])
+@pytest.mark.parametrize("kind", FOREIGN)
+def test_what_people_take_for_a_model_is_told_as_what_it_is(kind: str, name: str, tmp_path: Path) -> None:
+    content, words = FOREIGN[kind]
+    path = written(tmp_path / name, content)
+    message = refusal(lambda: format_of(path))
+    assert message.startswith(f"{path}: it ")
+    assert words in message
+    assert ("is its name alone" if name in ("m.onnx", "m.keras", "m.tflite") else "imported are .onnx") in message
+
+
+def test_a_script_and_a_part_of_a_savedmodel_are_told(tmp_path: Path) -> None:
+    assert "a Python script" in refusal(lambda: format_of(written(tmp_path / "m.py", b"import keras\nmodel = 1\n")))
+    part = written(tmp_path / "m" / "saved_model.pb", b"\x08\x01\x12\x00")
+    assert f"give the folder: {part.parent}" in refusal(lambda: format_of(part))
 
 
 # --- code ----------------------------------------------------------------------------------------------------------
@@ -144,7 +235,7 @@ def test_a_file_is_copied_as_it_is_under_its_precision(tmp_path: Path) -> None:
     draft = tmp_path / "draft"
     draft.mkdir()
     model_io = ModelIO(batch=8, output=Tensor("b", (8, 10), "float32"))
-    path, kept, _ = formats.adopt(written(tmp_path / "M.LITE"), TFLITE, model_io, "int8", draft, Silent())
+    path, kept, _ = formats.adopt(written(tmp_path / "M.LITE"), TFLITE, model_io, "int8", draft, Silent(), whole=False)
     assert path == draft / "artifacts" / "model-int8.tflite"
     assert path.read_bytes() == b"model"
     assert kept == model_io
@@ -155,7 +246,7 @@ def test_a_folder_is_copied_with_all_that_is_in_it(tmp_path: Path) -> None:
     draft.mkdir()
     source = graph(tmp_path / "model", "MatMul")
     written(source / "variables" / "variables.index", b"1")
-    path, _, _ = formats.adopt(source, SAVED_MODEL, NATIVE_IO, "fp32", draft, Silent())
+    path, _, _ = formats.adopt(source, SAVED_MODEL, NATIVE_IO, "fp32", draft, Silent(), whole=True)
     assert path == draft / "artifacts" / "model-fp32.savedmodel"
     assert sorted(entry.name for entry in path.rglob("*") if entry.is_file()) == ["saved_model.pb", "variables.index"]
 

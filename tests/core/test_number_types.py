@@ -12,14 +12,15 @@ from core.helpers import one_printable_line
 from digitbench import plugins
 from digitbench.errors import BundleError
 from digitbench.importing import formats
-from digitbench.importing.formats import KERAS, ONNX, SAVED_MODEL, TFLITE
+from digitbench.importing.formats import KERAS, ONNX, OPENVINO, SAVED_MODEL, TFLITE
 from digitbench.model_files.number_types import NumberTypes
 from digitbench.records import precisions
-from digitbench.system.progress import Silent
 
 
 def precision_of(path: Path, model_format: str) -> str:
-    return formats.precision_of(path, model_format, Silent())
+    if model_format == KERAS:
+        return str(formats.opened(path, KERAS, path.parent)[1]["precision"])
+    return formats.precision_of(path, model_format)
 
 
 # --- which precision follows from the number types -----------------------------------------------------------------
@@ -210,10 +211,45 @@ def test_a_keras_files_precision_is_read_from_its_layers(tmp_path: Path) -> None
     assert precision_of(saved("float32", "int4"), KERAS) == "other"
 
 
+def layer(number: int, kind: str, inputs: str = "", **options: str) -> str:
+    data = "".join(f' {name}="{value}"' for name, value in options.items())
+    ports = "".join(f'<port id="{port}"/>' for port in range(len(inputs)))
+    edges = "".join(
+        f'<edge from-layer="{source}" to-layer="{number}" to-port="{port}"/>' for port, source in enumerate(inputs)
+    )
+    return f'<layer id="{number}" type="{kind}"><data{data}/><input>{ports}</input></layer>{edges}'
+
+
+def stored(number: int, element_type: str, shape: str = "784,10") -> str:
+    return layer(number, "Const", element_type=element_type, shape=shape)
+
+
+QUANTISED = [stored(1, "f32", ""), layer(2, "FakeQuantize", "01", levels="256")]  # layer 0 is the image
+
+
+@pytest.mark.parametrize(
+    ("layers", "expected"),
+    [
+        ([stored(1, "f32"), stored(2, "i64", "2")], "fp32"),
+        ([stored(1, "f16"), layer(2, "Convert", "1", destination_type="f32")], "fp16"),
+        ([stored(1, "bf16")], "bf16"),
+        ([stored(3, "i8"), layer(4, "Convert", "3"), stored(5, "f32", "1,10")], "int8-weights"),
+        ([*QUANTISED, stored(3, "i8"), layer(4, "Convert", "3")], "int8"),
+        ([*QUANTISED, stored(3, "f32"), layer(4, "FakeQuantize", "31", levels="255")], "int8"),
+        ([*QUANTISED[:1], stored(3, "f32"), layer(4, "FakeQuantize", "31", levels="255")], "fp32"),
+        ([stored(3, "u4")], "other"),
+    ],
+    ids=repr,
+)
+def test_an_openvino_models_precision_is_read_from_its_layers(layers: list[str], expected: str, tmp_path: Path) -> None:
+    (tmp_path / "m.xml").write_text(f'<net name="m">{layer(0, "Parameter")}{"".join(layers)}</net>', encoding="utf-8")
+    assert precision_of(tmp_path / "m.xml", OPENVINO) == expected
+
+
 # --- what can't be read --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("model_format", [ONNX, TFLITE, SAVED_MODEL])
+@pytest.mark.parametrize("model_format", [ONNX, TFLITE, SAVED_MODEL, OPENVINO])
 def test_what_can_not_be_read_must_be_said(tmp_path: Path, model_format: str) -> None:
     path = tmp_path / "m"
     if model_format == SAVED_MODEL:

@@ -262,10 +262,11 @@ def run_probe(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> C
 
 
 def test_each_model_io_is_answered_with_the_scores_of_the_images_asked_for(
-    run_probe: Callable[..., WorkerEvents],
+    run_probe: Callable[..., WorkerEvents], model: Path
 ) -> None:
     ready, *answers = run_probe(model_io(), replace(model_io(), background=1.0, foreground=0.0))
-    assert ready == ("ready", {"signature": {"inputs": (), "outputs": (), "name": "", "others": ()}})
+    signature = {"inputs": (), "outputs": (), "name": "", "others": ()}
+    assert ready == ("ready", {"signature": signature, "artifact": str(model), "known": {}})
     answered = [np.frombuffer(b64decode(facts["scores"]), np.float32).reshape(3, 10) for _, facts in answers]
     assert [scores[:, 9].tolist() for scores in answered] == [[1, 2, 3], [0, -1, -2]]
 

@@ -35,7 +35,7 @@ def test_lists_our_six_with_runtime_format_and_source(cli: Cli) -> None:
         ["keras", version_of("keras", "tensorflow"), "keras", source],
         ["numpy", version_of("numpy"), "npz", source],
         ["onnx", version_of("onnxruntime"), "onnx", source],
-        ["openvino", version_of("openvino"), "onnx, tflite", source],
+        ["openvino", version_of("openvino"), "onnx, tflite, openvino", source],
         ["savedmodel", version_of("tensorflow"), "savedmodel", source],
         ["tflite", version_of("ai-edge-litert"), "tflite", source],
     ]

@@ -204,8 +204,13 @@ model.save("small.keras")
 """
     original = MAKERS["keras-nhwc-0..1-softmax"](tmp_path)
     subprocess.run([sys.executable, "-c", script, original.path], cwd=tmp_path, check=True)
+    done = cli("import", "small.keras", "--dataset", "digits", "--folder", "later", "--no-export")
+    assert (
+        done.stdout.splitlines()[-1] == "  exports    none; all other formats are written by: digitbench export later"
+    )
     done = cli("import", "small.keras", "--dataset", "digits", "--folder", "run")
     assert done.returncode == 0, done.stderr
+    assert "digitbench export" not in done.stdout
     message = "npz is left out, and with it the backend numpy: plain weights are those of fp32"
     assert message in done.stdout + done.stderr
     bundle = Bundle(tmp_path / "run")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from contract.strangers import by_keras, by_onnx
+from contract.strangers import by_keras, by_onnx, by_openvino
 from contract.strangers.network import Array
 from contract.strangers.spec import Spec
 
@@ -182,6 +182,23 @@ def _h5(folder: Path) -> Path:
     return by_keras.saved_h5(Spec("h5", "nhwc", "0..1", "softmax"), folder)
 
 
+def _ir_without(part: str, given: str) -> Maker:
+    """An OpenVINO model of which one file is missing, and one is given."""
+
+    def make(folder: Path) -> Path:
+        path = by_openvino.saved(Spec("openvino", "nchw", "0..1", "logits"), folder)
+        path.with_suffix(part).unlink()
+        return path.with_suffix(given)
+
+    return make
+
+
+def _half_an_ir(folder: Path) -> Path:
+    path = by_openvino.saved(Spec("openvino", "nchw", "0..1", "logits"), folder)
+    path.write_bytes(path.read_bytes()[:2000])
+    return path
+
+
 def _cut(make: Maker) -> Maker:
     """The first half of a file, as an interrupted download leaves it."""
 
@@ -221,10 +238,13 @@ REFUSED: dict[str, tuple[Maker, str]] = {
     "lambda in h5": (_with_lambda("model.h5"), "Lambda"),
     "flex": (_flex, "Select TensorFlow"),
     "empty file": (_file("model.tflite", b""), "empty"),
-    "text file": (_file("model.onnx", b"a model will be here soon\n"), "ONNX"),
+    "text file": (_file("model.onnx", b"a model will be here soon\n"), "a text, not a model"),
     "half an onnx": (_cut(_torch), "ONNX"),
     "half a tflite": (_cut(_lite), "LiteRT"),
     "half a keras": (_cut(_keras), "no Keras 3 file"),
     "half an h5": (_cut(_h5), "Keras"),
+    "an ir without its weights": (_ir_without(".bin", ".xml"), "model.bin"),
+    "an ir without its layers": (_ir_without(".xml", ".bin"), "model.xml"),
+    "half an ir": (_half_an_ir, "OpenVINO can't open it"),
     "no model in the folder": (_folder, "SavedModel"),
 }

@@ -93,6 +93,17 @@ def _tflite(path: Path, batch: int | None) -> Opened:
     return call, name, np.dtype(image["dtype"]).name
 
 
+def _openvino(path: Path, batch: int | None) -> Opened:
+    import openvino as ov
+
+    # Else it would compute in bfloat16, where the processor has it.
+    model = ov.Core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    (image,), outputs = model.inputs, model.outputs
+    name = _scores([(output.any_name, list(output.partial_shape.get_min_shape())) for output in outputs])
+    dtype = image.element_type.to_dtype().name
+    return lambda images: model({0: images})[name], name, dtype
+
+
 def _keras(path: Path, batch: int | None) -> Opened:
     calm_tensorflow()
     import keras
@@ -156,5 +167,6 @@ RUNTIMES: dict[str, Callable[[Path, int | None], Opened]] = {
     ".tflite": _tflite,
     ".keras": _keras,
     ".h5": _keras,
+    ".xml": _openvino,
     "folder": _saved_model,
 }
