@@ -142,7 +142,7 @@ def test_weights_that_are_not_those_of_the_layers_are_refused(tmp_path: Path) ->
     with h5py.File(path, "r+") as file:
         weights = file["model_weights"]
         del weights["conv2d"]
-        weights.attrs["layer_names"] = [name for name in weights.attrs["layer_names"] if name != b"conv2d"]
+        weights.attrs["layer_names"] = [name for name in weights.attrs["layer_names"] if name != "conv2d"]
     assert "can't open it" in refusal(path, tmp_path)
 
 
