@@ -124,7 +124,7 @@ def test_train_refuses_an_idx_file_of_another_magic_number(cli: Cli, tmp_path: P
 
 def test_train_refuses_other_images_in_mnists_form(cli: Cli, tmp_path: Path) -> None:
     folder = write_idx_folder(tmp_path / "idx", small_mnist())
-    message = refused(cli, tmp_path, "train", "--data", folder)
+    message = refused(cli, tmp_path, "train", "--dataset", "mnist", "--data", folder)
     assert message.startswith(f"{folder} isn't MNIST")
     assert "x_train" in message
 
