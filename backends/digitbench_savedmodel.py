@@ -82,10 +82,15 @@ def _load(tf: Any, folder: Path) -> tuple[Any, dict[str, Any]]:
         loaded = tf.saved_model.load(str(folder))
     except AttributeError:  # of Keras 2, with its optimizer: "'_UserObject' object has no attribute 'add_slot'"
         loaded = _load_graph_alone(tf, folder)
-    names = sorted(loaded.signatures, key=lambda name: (name != SERVING, name))
+    usable = [name for name, serve in loaded.signatures.items() if _gives_tensors(serve)]
+    names = sorted(usable, key=lambda name: (name != SERVING, name))
     if not names:
         raise ValueError("it has no signature, so nothing that can be called")
     return loaded, {name: loaded.signatures[name] for name in names}
+
+
+def _gives_tensors(serve: Any) -> bool:
+    return all(hasattr(spec, "shape") for spec in serve.structured_outputs.values())  # Keras 2 has one that gives None
 
 
 def _signature(name: str, serve: Any) -> Signature:

@@ -21,6 +21,7 @@ FAR = 0.05
 """A guess that has so many fewer images right, of a hundred, is tried on no more, unless chance could explain it."""
 SURE = 4.0  # standard errors
 ROUNDING = 1e-3  # nats an image
+CHANNELS = 3
 LEAST_ODDS = 1e-4  # one image at which a model is surely wrong doesn't outweigh a hundred others
 
 
@@ -108,10 +109,29 @@ def ranked(trials: Sequence[Trial]) -> list[Trial]:
     A network that is given another scale or offset than it was trained on often loses little accuracy, none at all
     where it is linear, but is too sure or not sure enough: of those that are the most often right, or nearly, comes
     first the one that is least surprised by the labels. On images it was trained on, being too sure is never punished:
-    hence the shifted ones.
+    hence the shifted ones. Few models divide an image by its norm, or standardise its pixels; most images look nearly
+    alike then and with a mean and deviation of all: without a clear lead a plain range of pixels comes before.
     """
     least = max(trial.accuracy for trial in trials) - NEARLY_BEST_GAP
-    return sorted(trials, key=lambda trial: (0, trial.surprise) if trial.accuracy >= least else (1, -trial.accuracy))
+    first, *others = sorted(
+        trials, key=lambda trial: (0, trial.surprise) if trial.accuracy >= least else (1, -trial.accuracy)
+    )
+    plain = next((trial for trial in others if not _is_rare(trial) and trial.accuracy >= least), None)
+    if plain and _is_rare(first) and not _is_ahead(first, plain):
+        others.remove(plain)
+        return [plain, first, *others]
+    return [first, *others]
+
+
+def _is_rare(trial: Trial) -> bool:
+    """Is it a guess that pixels have no fixed values."""
+    return bool(trial.model_io.normalised) or len(trial.model_io.mean) > CHANNELS
+
+
+def _is_ahead(trial: Trial, other: Trial) -> bool:
+    """Is it less surprised than another one beyond doubt."""
+    gaps = other.losses - trial.losses
+    return bool(gaps.mean() > SURE * gaps.std() / len(gaps) ** 0.5)
 
 
 def likely(trials: Sequence[Trial]) -> list[Trial]:
@@ -123,8 +143,7 @@ def likely(trials: Sequence[Trial]) -> list[Trial]:
 
 def is_decided(first: Trial, level: Sequence[Trial]) -> bool:
     """Is it the first of those that are level beyond doubt: nobody else is less surprised, or as much, by chance."""
-    gaps = (trial.losses - first.losses for trial in level if trial is not first and not are_same(trial, first))
-    return all(gap.mean() > SURE * gap.std() / len(gap) ** 0.5 for gap in gaps)
+    return all(_is_ahead(first, trial) for trial in level if trial is not first and not are_same(trial, first))
 
 
 def are_same(trial: Trial, other: Trial) -> bool:

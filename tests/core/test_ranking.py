@@ -192,3 +192,16 @@ def test_those_that_few_images_tell_apart_are_level_with_the_best() -> None:
     other_images = [trial(480, 0.0, 500), trial(478, 0.0, 500, first_wrong=100)]
     assert level_with_best(other_images) == other_images, "22 lost and 20 won"
     assert level_with_best([six]) == [six]
+
+
+def test_a_plain_range_comes_before_what_few_do_unless_that_is_clearly_ahead() -> None:
+    right = np.ones(1000, np.int64)
+    noise = np.random.default_rng(0).normal(0, 0.1, 1000)
+    plain = Trial(ModelIO(background=-0.4, foreground=2.8), right, np.full(1000, 0.2))
+    rare = [Trial(ModelIO(normalised="standard"), right, 0.2 - lead + noise) for lead in (0.005, 0.05)]
+    by_pixel = Trial(ModelIO(mean=(0.1,) * 784, deviation=(0.3,) * 784), right, 0.195 + noise)
+    assert ranked([rare[0], plain])[0] is plain
+    assert ranked([by_pixel, plain]) == [plain, by_pixel]
+    assert ranked([plain, rare[1]])[0] is rare[1]
+    channels = Trial(ModelIO((3, 28, 28), mean=(0.1, 0.2, 0.3), deviation=(1, 1, 1)), right, 0.195 + noise)
+    assert ranked([plain, channels])[0] is channels
