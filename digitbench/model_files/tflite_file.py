@@ -28,15 +28,15 @@ def precision_of(artifact: Path) -> str:
     from ai_edge_litert import schema_py_generated as schema
 
     seen = NumberTypes()
-    try:
-        model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(artifact.read_bytes(), 0))
-    except Exception as exc:  # nearly any, at a file that only LiteRT understands
-        raise ValueError(one_line(exc)) from exc
     types = {value: name for name, value in vars(schema.TensorType).items() if not name.startswith("_")}
     operations = {value: name for name, value in vars(schema.BuiltinOperator).items() if not name.startswith("_")}
-    codes = [operations.get(max(code.builtinCode, code.deprecatedBuiltinCode), "") for code in model.operatorCodes]
-    for graph in model.subgraphs:
-        _note_graph(graph, model.buffers, [types.get(tensor.type, "") for tensor in graph.tensors], codes, seen)
+    try:
+        model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(artifact.read_bytes(), 0))
+        codes = [operations.get(max(code.builtinCode, code.deprecatedBuiltinCode), "") for code in model.operatorCodes]
+        for graph in model.subgraphs:
+            _note_graph(graph, model.buffers, [types.get(tensor.type, "") for tensor in graph.tensors], codes, seen)
+    except Exception as exc:  # nearly any, at a file that only LiteRT understands
+        raise ValueError(one_line(exc)) from exc
     return seen.precision()
 
 
@@ -44,7 +44,7 @@ def _note_graph(graph: Any, buffers: Any, types: list[str], codes: list[str], se
     """Note what one graph's operations say of weights and activations; `stored` leads to where a constant lies."""
     stored = {index: index for index, tensor in enumerate(graph.tensors) if _is_full(buffers[tensor.buffer])}
     for operation in graph.operators or []:
-        inputs = [index for index in operation.inputs if index >= 0]
+        inputs = [] if operation.inputs is None else [index for index in operation.inputs if index >= 0]
         if inputs and codes[operation.opcodeIndex] in PASSING and inputs[0] in stored:
             stored.update(dict.fromkeys(operation.outputs, stored[inputs[0]]))
             continue

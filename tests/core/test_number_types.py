@@ -54,9 +54,10 @@ def test_a_precision_is_named_by_weights_and_activations(
 
 
 def tflite(
-    path: Path, weights: str, computed: str, *, dequantised: bool = False, shape: Sequence[int] = (10, 784)
-) -> Path:
-    """A file of one matrix product. Its weights have one type, and may be dequantised first."""
+    path: Path, weights: str, computed: str, *, dequantised: bool = False, shape: Sequence[int] = (10, 784),
+    buffer: int = 1,
+) -> Path:  # fmt: skip
+    """A file of one matrix product. Its weights have one type, lie in a buffer, and may be dequantised first."""
     import flatbuffers
     from ai_edge_litert import schema_py_generated as schema
 
@@ -65,7 +66,7 @@ def tflite(
         table.shape, table.type, table.buffer = list(shape), getattr(schema.TensorType, type_name), buffer
         return table
 
-    def operation(code: int, inputs: list[int], outputs: list[int]) -> Any:
+    def operation(code: int, inputs: list[int] | None, outputs: list[int]) -> Any:
         table = schema.OperatorT()
         table.opcodeIndex, table.inputs, table.outputs = code, inputs, outputs
         return table
@@ -73,12 +74,12 @@ def tflite(
     model, empty, filled, subgraph = schema.ModelT(), schema.BufferT(), schema.BufferT(), schema.SubGraphT()
     filled.data = [1] * 10
     subgraph.tensors = [
-        tensor("UINT8", 0, (1, 784)), tensor(computed, 0, (1, 784)), tensor(weights, 1, shape),
+        tensor("UINT8", 0, (1, 784)), tensor(computed, 0, (1, 784)), tensor(weights, buffer, shape),
         tensor("FLOAT32", 0, shape), tensor(computed, 0, (1, 10)), tensor("INT32", 1, (2, 5)),
     ]  # fmt: skip
     subgraph.operators = [
         operation(1, [0], [1]), operation(2, [2], [3]), operation(0, [1, 3 if dequantised else 2, -1], [4]),
-        operation(3, [4, 5], [4]),
+        operation(3, [4, 5], [4]), operation(3, None, [4]),
     ]  # fmt: skip
     model.operatorCodes = []
     for name in ("FULLY_CONNECTED", "CAST", "DEQUANTIZE", "RESHAPE"):
@@ -108,6 +109,13 @@ def test_a_tflite_files_precision_is_read_from_its_products(
 ) -> None:
     path = tflite(tmp_path / "m.tflite", weights, computed, dequantised=dequantised)
     assert precision_of(path, TFLITE) == expected
+
+
+def test_a_tflite_file_that_leads_nowhere_is_one_line(tmp_path: Path) -> None:
+    path = tflite(tmp_path / "m.tflite", "INT8", "INT8", buffer=99)
+    with pytest.raises(BundleError, match="what precision it is in can't be read") as caught:
+        precision_of(path, TFLITE)
+    assert one_printable_line(str(caught.value))
 
 
 # --- SavedModel ----------------------------------------------------------------------------------------------------
