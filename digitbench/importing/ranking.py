@@ -95,7 +95,9 @@ def activation_of(scores: Scores) -> str:
     """
     total = evaluate.constant_sum(scores)
     # A single row has some sum, and logits far from 0 nearly the same one; but their least is no small part of it.
-    shared_out = len(scores) > 1 and bool(np.median(scores.min(axis=1)) < total / (2 * scores.shape[1]))
+    shared_out = len(scores) > 1 and bool(
+        np.median(scores.min(axis=1).astype(np.float64)) < total / (2 * scores.shape[1])
+    )
     larger = total >= 1 + evaluate.SUM_TOLERANCE and shared_out
     if larger or abs(total - 1) < evaluate.SUM_TOLERANCE:
         return "softmax"

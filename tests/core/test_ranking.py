@@ -205,3 +205,10 @@ def test_a_plain_range_comes_before_what_few_do_unless_that_is_clearly_ahead() -
     assert ranked([plain, rare[1]])[0] is rare[1]
     channels = Trial(ModelIO((3, 28, 28), mean=(0.1, 0.2, 0.3), deviation=(1, 1, 1)), right, 0.195 + noise)
     assert ranked([plain, channels])[0] is channels
+
+
+@pytest.mark.filterwarnings("error")
+def test_scores_near_the_end_of_their_type_are_logits_without_a_word() -> None:
+    scores = np.full((4, 10), -3e38, np.float32)
+    scores[:, 3] = 3e38
+    assert activation_of(scores) == "logits"
