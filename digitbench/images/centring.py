@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from digitbench.errors import ImageError
-from digitbench.images.segmentation import Grey, Mask, bounds, find
+from digitbench.images.segmentation import Grey, Mask, bounds, find, stroke_width
 from digitbench.records.arrays import Pixels
 
 SIDE = 28
@@ -25,6 +25,9 @@ WORKING_SIDE = 400  # pixels: the longest side of what is searched
 SHORTEST_SIDE = 8  # pixels: no side may be shorter
 MOST_ELONGATED = 20  # no side may be this many times shorter than the other
 LEAST_SCORE = 1.2  # the score of the faintest digit: blank paper has less
+LEAST_CONTRAST = 40  # of 255: between a crop's strokes and its background
+MOST_UNEVEN = 0.1  # of that contrast: how far the background at a crop's border may vary
+CROP_SHARES = (0.1, 0.6)  # of a crop whose digit fills it, the share that is strokes
 OVERSAMPLING = 4  # pixels per pixel of MNIST's, in which the digit is drawn
 
 
@@ -60,8 +63,11 @@ def prepare(picture: Pixels) -> Pixels:
     ready = _already_like_mnist(grey)
     if ready is not None:
         return ready
-    grey = _enlarged(grey)
-    digit = find(grey)
+    framed = _framed(grey)
+    digit = find(_enlarged(grey))
+    if framed is not None:
+        in_frame = find(_enlarged(framed), light=False)
+        digit = in_frame if in_frame.score > 2 * digit.score else digit
     if digit.score < LEAST_SCORE:
         raise ImageError("no digit found in it: write one large and dark, and let nothing else touch it")
     return redrawn(digit.foreground, digit.mask)
@@ -84,6 +90,41 @@ def _enlarged(grey: Grey) -> Grey:
     if times < 2:
         return grey
     return np.asarray(ndimage.zoom(grey, times, order=1, mode="nearest", grid_mode=True), dtype=np.float32)
+
+
+def _framed(grey: Grey) -> Grey | None:
+    """Put a margin around a crop that one digit's strokes fill, as dark on light; give None for other pictures."""
+    from scipy import ndimage
+
+    step = max(1, max(grey.shape) // 200)
+    small = grey[::step, ::step]
+    border = np.concatenate([small[0], small[-1], small[:, 0], small[:, -1]])
+    low, high = np.percentile(small, (3, 97))
+    if high - low < LEAST_CONTRAST:
+        return None
+    # Strokes are rarer at the border than within it, as their bounds touch them in a few places.
+    lightness = (border.mean() - low) / (high - low)
+    if lightness + 0.5 * (np.mean(small < (low + high) / 2) - np.mean(border < (low + high) / 2)) < 0.5:
+        grey, small, border, low, high = 255 - grey, 255 - small, 255 - border, 255 - high, 255 - low
+    inside = small < (low + high) / 2
+    paper = border[border > (low + high) / 2]
+    between = abs(2 * small - low - high) < 0.5 * (high - low)
+    uneven = np.ptp(np.percentile(paper, (50, 90))) > MOST_UNEVEN * (high - low)
+    if not CROP_SHARES[0] < inside.mean() < CROP_SHARES[1] or between.mean() > 0.3:
+        return None
+    labels, _ = ndimage.label(inside, np.ones((3, 3)))
+    areas = np.bincount(labels[inside])
+    largest = labels == areas.argmax()
+    top, bottom, left, right = bounds(largest)
+    height, width = small.shape
+    spans = (bottom - top) / height, (right - left) / width
+    off_centre = max(abs(top + bottom - height) / height, abs(left + right - width) / width)
+    if off_centre > 0.25 or areas.max() < 0.8 * areas.sum() or max(spans) < 0.85 or min(spans) < 0.12:
+        return None
+    is_scan = max(height, width) <= 2 * SIDE  # of one character: a photograph is larger, and may show a table's edge
+    if not is_scan and (uneven or stroke_width(largest) > 0.22 * max(height, width)):
+        return None
+    return np.pad(grey, round(0.4 * max(grey.shape)), constant_values=float(np.median(paper)))
 
 
 def _already_like_mnist(grey: Grey) -> Pixels | None:

@@ -38,13 +38,15 @@ class FoundDigit:
     score: float
 
 
-def find(grey: Grey) -> FoundDigit:
+def find(grey: Grey, *, light: bool = True) -> FoundDigit:
     """Find the digit's strokes, be they darker or lighter than what is around them.
 
     Parameters
     ----------
     grey
         (height, width), 0 to 255, of a few hundred pixels a side: windows are measured in them.
+    light
+        Whether light strokes on a darker ground are looked for too.
 
     Returns
     -------
@@ -55,16 +57,16 @@ def find(grey: Grey) -> FoundDigit:
 
     short = min(grey.shape)
     digit = _search(grey, short // 4)
-    if not digit.score or np.median(grey[::2, ::2]) < BRIGHT_LEVEL:
+    if light and (not digit.score or np.median(grey[::2, ::2]) < BRIGHT_LEVEL):
         # A light stroke must stand out clearly, all the more if it is wide: what lies between dark strokes, or
         # between a shadow and a sheet's edge, may look like one.
         light_digit = _search(255 - grey, short // 4)
-        wider = _width(light_digit.mask) / _width(digit.mask) if light_digit.score and digit.score else 1.0
+        wider = stroke_width(light_digit.mask) / stroke_width(digit.mask) if light_digit.score and digit.score else 1.0
         if light_digit.score > 2.5 * digit.score * max(1.0, wider) ** 0.6:
             digit, grey = light_digit, 255 - grey
     if not digit.score:
         return digit
-    window = round(4 * _width(digit.mask))
+    window = round(4 * stroke_width(digit.mask))
     if window > short // 7:
         return digit
     # A window not much wider than the strokes keeps shadows and edges out.
@@ -108,7 +110,7 @@ def bounds(mask: Mask) -> tuple[int, int, int, int]:
     return int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
 
 
-def _width(mask: Mask) -> float:
+def stroke_width(mask: Mask) -> float:
     """Mean width of strokes in pixels: four times the mean distance from their edge."""
     from scipy import ndimage
 
@@ -217,7 +219,7 @@ def _stroke_likeness(grey: Grey, foreground: Grey, labels: npt.NDArray[np.int32]
     share = contrast / (strength * max(background, 1.0))
     if share < 0.3:  # what strokes enclose is as light as what is around them
         return 0.0
-    slender = np.clip((0.4 - _width(part_mask) / part.size) / 0.15, 0.02, 1)
+    slender = np.clip((0.4 - stroke_width(part_mask) / part.size) / 0.15, 0.02, 1)
     # Ink ends within a few pixels; a shadow doesn't.
     outside = foreground[region][ndimage.maximum_filter(part_mask, 7) & ~ndimage.maximum_filter(part_mask, 5)]
     sharpness = np.clip(1.6 - 2 * float(np.median(outside)) / strength, 0, 1) if outside.size else 0.0

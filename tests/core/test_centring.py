@@ -149,6 +149,36 @@ def test_the_picture_is_left_untouched_and_the_answer_is_the_same_again() -> Non
     np.testing.assert_array_equal(prepare(np.asfortranarray(image)), first)
 
 
+def cut_to_its_bounds(image: Pixels, margin: int = 0) -> Pixels:
+    rows, columns = (np.flatnonzero((image < 130).any(axis=axis)) for axis in (1, 0))
+    return image[
+        max(rows[0] - margin, 0) : rows[-1] + margin + 1, max(columns[0] - margin, 0) : columns[-1] + margin + 1
+    ]
+
+
+@pytest.mark.parametrize("glyph", ["five", "seven", "zero"])
+@pytest.mark.parametrize("light", [False, True], ids=["dark", "light"])
+def test_a_digit_that_touches_the_border_is_read_as_one_with_a_margin(glyph: str, light: bool) -> None:
+    plain = picture(cover(GLYPHS[glyph], stroke_width=0.1))
+    for margin in (0, 3):
+        crop = cut_to_its_bounds(plain, margin)
+        assert correlation(prepare(255 - crop if light else crop), prepare(plain)) > 0.9, margin
+
+
+@pytest.mark.parametrize("glyph", ["five", "seven", "zero"])
+@pytest.mark.parametrize("light", [False, True], ids=["dark", "light"])
+def test_a_scan_of_one_character_is_read_though_the_digit_fills_it(glyph: str, light: bool) -> None:
+    image = pytest.importorskip("PIL.Image")
+    crop = cut_to_its_bounds(picture(cover(GLYPHS[glyph], stroke_width=0.1), noise=0))
+    height = 16
+    size = (round(crop.shape[1] * height / len(crop)), height)
+    scan = np.asarray(image.fromarray(crop).resize(size, image.Resampling.BOX))
+    assert (
+        correlation(prepare(255 - scan if light else scan), prepare(picture(cover(GLYPHS[glyph], stroke_width=0.1))))
+        > 0.8
+    )
+
+
 # --- what it leaves out --------------------------------------------------------------------------------------------
 
 
