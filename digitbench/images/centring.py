@@ -186,11 +186,13 @@ def redrawn(foreground: Grey, mask: Mask) -> Pixels:
     strokes = np.pad(mask[top:bottom, left:right], 3)
     nearby = np.where(ndimage.binary_dilation(strokes, iterations=2), np.pad(foreground[top:bottom, left:right], 3), 0)
     zoom = OVERSAMPLING * BOX / longest
-    if zoom < 0.7:
+    if zoom > 2 / 3:
+        zoom = max(zoom, 1.0)  # a little smaller would lose parts of strokes of one pixel
+    else:
         nearby = ndimage.uniform_filter(nearby, round(1 / zoom))
     full_level = np.percentile(nearby[strokes], 75)
     enlarged = ndimage.zoom(nearby, zoom, order=1, grid_mode=True, mode="grid-constant")
-    inside = np.pad(enlarged > 0.5 * min(full_level, enlarged.max()), OVERSAMPLING * 2)
+    inside = np.pad(enlarged > 0.5 * min(full_level, enlarged.max()), OVERSAMPLING * 3)
     distance = ndimage.distance_transform_edt(inside) - ndimage.distance_transform_edt(~inside)
     span = max(np.ptp(np.flatnonzero(inside.any(axis=axis))) + 1 for axis in (0, 1))
     width = 4 * float(distance[inside].mean() - 0.5) * BOX / span

@@ -149,6 +149,19 @@ def test_the_picture_is_left_untouched_and_the_answer_is_the_same_again() -> Non
     np.testing.assert_array_equal(prepare(np.asfortranarray(image)), first)
 
 
+@pytest.mark.parametrize("slant", [0, 4])
+def test_the_tail_of_a_nine_of_one_pixel_stays_whole(slant: int) -> None:
+    for height in range(84, 126, 4):
+        sheet = np.full((200, 200), 245, np.uint8)
+        turns, radius = np.linspace(0, 2 * np.pi, 400), height / 4
+        rows, columns = 40 + radius - radius * np.cos(turns), 100 + radius * np.sin(turns)
+        sheet[np.rint(rows).astype(int), np.rint(columns).astype(int)] = 30
+        tail = np.arange(round(40 + radius), 40 + height)
+        sheet[tail, np.rint(np.linspace(100 + radius, 100 + radius - slant, len(tail))).astype(int)] = 30
+        drawn = np.flatnonzero((prepare(sheet) > 100).any(axis=1))
+        assert len(drawn) == np.ptp(drawn) + 1 >= 19, height
+
+
 def cut_to_its_bounds(image: Pixels, margin: int = 0) -> Pixels:
     rows, columns = (np.flatnonzero((image < 130).any(axis=axis)) for axis in (1, 0))
     return image[
