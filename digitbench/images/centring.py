@@ -21,6 +21,7 @@ BOX = 20
 CENTRE = 14.5  # MNIST's mean centre of mass, from the upper left corner of the first pixel
 STROKE_WIDTHS = (2.2, 3.6)  # pixels in the box of 20: strokes that are thinner or fatter are brought to these
 BACKGROUND_LEVEL = 24  # what is at most this level is background, in a picture that is in MNIST's form already
+LEAST_INKED = 0.33  # of what isn't background, the share that is more than half ink, in such a picture
 WORKING_SIDE = 400  # pixels: the longest side of what is searched
 SHORTEST_SIDE = 8  # pixels: no side may be shorter
 MOST_ELONGATED = 20  # no side may be this many times shorter than the other
@@ -140,6 +141,11 @@ def _already_like_mnist(grey: Grey) -> Pixels | None:
     inside = pixels > BACKGROUND_LEVEL
     rows, columns = (np.flatnonzero(inside.any(axis=axis)) for axis in (1, 0))
     if pixels.max() < 200 or not len(rows):
+        return None
+    # MNIST's strokes are mostly ink, with grey edges: a card around a digit is pale, lines of one pixel have no edges.
+    strong = pixels > 127
+    share = strong.sum() / inside.sum()
+    if share < LEAST_INKED or (share > 0.95 and stroke_width(strong) <= 2):
         return None
     box = max(np.ptp(rows), np.ptp(columns)) + 1
     offset = max(abs(middle - CENTRE) for middle in _centre(small))

@@ -126,6 +126,19 @@ def test_what_is_in_mnists_format_is_left_as_it_is(factor: int) -> None:
             np.testing.assert_array_equal(prepare(image), pixels)
 
 
+@pytest.mark.parametrize(("ground", "card"), [(255, 150), (250, 200)])
+def test_a_card_as_large_as_mnists_box_isnt_taken_for_the_digit(ground: int, card: int) -> None:
+    sheet = np.full((280, 280), ground, np.uint8)
+    sheet[40:240, 40:240] = picture(cover(FIVE, side=200, scale=0.8), background=card)
+    assert correlation(prepare(sheet), prepare(picture(cover(FIVE)))) > 0.9
+
+
+def test_a_drawing_of_one_pixel_is_given_mnists_strokes() -> None:
+    drawing = np.zeros((28, 28), np.uint8)
+    drawing[4:24, 14] = drawing[4, 10:15] = 255
+    assert (prepare(drawing)[10:20] > 100).sum(axis=1).min() >= 2
+
+
 def test_a_part_that_lies_apart_belongs_to_its_digit() -> None:
     bar = [(x, y - 0.06) for x, y in FIVE[1]]
     whole = prepare(picture(cover([FIVE[0], bar])))
