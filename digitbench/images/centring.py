@@ -48,7 +48,7 @@ def prepare(picture: Pixels) -> Pixels:
     Raises
     ------
     ImageError
-        There is no digit to be found, or the array is of another type or shape.
+        There is no digit to be found, or more than one; or the array is of another type or shape.
     """
     if picture.dtype != np.uint8 or not (picture.ndim == 2 or (picture.ndim == 3 and picture.shape[2] == 3)):
         raise ImageError(
@@ -71,6 +71,10 @@ def prepare(picture: Pixels) -> Pixels:
         digit = in_frame if in_frame.score > 2 * digit.score else digit
     if digit.score < LEAST_SCORE:
         raise ImageError("no digit found in it: write one large and dark, and let nothing else touch it")
+    if digit.others:
+        raise ImageError(
+            f"more than one digit here ({digit.others + 1} found); cut the picture into one for each digit"
+        )
     return redrawn(digit.foreground, digit.mask)
 
 

@@ -322,6 +322,21 @@ def test_what_holds_no_digit_is_refused_in_one_line(image: npt.NDArray[np.generi
     assert message in refusal(image)
 
 
+@pytest.mark.parametrize("count", [2, 10])
+def test_several_digits_are_refused_in_one_line(count: int) -> None:
+    glyphs = [picture(cover([FIVE, SEVEN, ZERO][i % 3], side=120)) for i in range(count)]
+    page = np.vstack([np.hstack(glyphs[: max(2, count // 2)])] * (1 if count == 2 else 2))
+    assert refusal(page) == f"more than one digit here ({count} found); cut the picture into one for each digit"
+
+
+def test_a_zero_broken_into_two_halves_is_one_digit() -> None:
+    whole = cover(ZERO)
+    broken = np.where(abs(np.arange(300) - 150)[:, None] < 5, 0, whole)
+    assert correlation(prepare(picture(broken)), prepare(picture(whole))) > 0.9
+    broken = np.where(abs(np.arange(300) - 150)[None] < 5, 0, whole)
+    assert correlation(prepare(picture(broken)), prepare(picture(whole))) > 0.9
+
+
 SHAPES = st.tuples(st.integers(1, 70), st.integers(1, 70)).flatmap(lambda sides: st.sampled_from([sides, (*sides, 3)]))
 ANY_PICTURE = arrays.arrays(np.uint8, SHAPES, elements=st.sampled_from([0, 1, 40, 128, 250, 255]))
 
