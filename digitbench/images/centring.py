@@ -112,7 +112,7 @@ def _framed(grey: Grey) -> Grey | None:
     if lightness + 0.5 * (np.mean(small < (low + high) / 2) - np.mean(border < (low + high) / 2)) < 0.5:
         grey, small, border, low, high = 255 - grey, 255 - small, 255 - border, 255 - high, 255 - low
     inside = small < (low + high) / 2
-    paper = border[border > (low + high) / 2]
+    paper = border[border >= (low + high) / 2]  # never empty
     between = abs(2 * small - low - high) < 0.5 * (high - low)
     uneven = np.ptp(np.percentile(paper, (50, 90))) > MOST_UNEVEN * (high - low)
     if not CROP_SHARES[0] < inside.mean() < CROP_SHARES[1] or between.mean() > 0.3:
