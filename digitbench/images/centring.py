@@ -29,6 +29,7 @@ LEAST_SCORE = 1.2  # the score of the faintest digit: blank paper has less
 LEAST_CONTRAST = 40  # of 255: between a crop's strokes and its background
 MOST_UNEVEN = 0.1  # of that contrast: how far the background at a crop's border may vary
 CROP_SHARES = (0.1, 0.6)  # of a crop whose digit fills it, the share that is strokes
+CLEAR_SCORE = 4  # what has less may be grain, in which others of its kind mean nothing
 OVERSAMPLING = 4  # pixels per pixel of MNIST's, in which the digit is drawn
 
 
@@ -71,7 +72,7 @@ def prepare(picture: Pixels) -> Pixels:
         digit = in_frame if in_frame.score > 2 * digit.score else digit
     if digit.score < LEAST_SCORE:
         raise ImageError("no digit found in it: write one large and dark, and let nothing else touch it")
-    if digit.others:
+    if digit.others and digit.score > CLEAR_SCORE:
         raise ImageError(
             f"more than one digit here ({digit.others + 1} found); cut the picture into one for each digit"
         )
