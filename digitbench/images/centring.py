@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from digitbench.errors import ImageError
-from digitbench.images.segmentation import Grey, Mask, bounds, find
+from digitbench.images.segmentation import Grey, Mask, bounds, find, stroke_width
 from digitbench.records.arrays import Pixels
 
 SIDE = 28
@@ -21,10 +21,15 @@ BOX = 20
 CENTRE = 14.5  # MNIST's mean centre of mass, from the upper left corner of the first pixel
 STROKE_WIDTHS = (2.2, 3.6)  # pixels in the box of 20: strokes that are thinner or fatter are brought to these
 BACKGROUND_LEVEL = 24  # what is at most this level is background, in a picture that is in MNIST's form already
+LEAST_INKED = 0.33  # of what isn't background, the share that is more than half ink, in such a picture
 WORKING_SIDE = 400  # pixels: the longest side of what is searched
 SHORTEST_SIDE = 8  # pixels: no side may be shorter
 MOST_ELONGATED = 20  # no side may be this many times shorter than the other
 LEAST_SCORE = 1.2  # the score of the faintest digit: blank paper has less
+LEAST_CONTRAST = 40  # of 255: between a crop's strokes and its background
+MOST_UNEVEN = 0.1  # of that contrast: how far the background at a crop's border may vary
+CROP_SHARES = (0.1, 0.6)  # of a crop whose digit fills it, the share that is strokes
+CLEAR_SCORE = 4  # what has less may be grain, in which others of its kind mean nothing
 OVERSAMPLING = 4  # pixels per pixel of MNIST's, in which the digit is drawn
 
 
@@ -44,7 +49,7 @@ def prepare(picture: Pixels) -> Pixels:
     Raises
     ------
     ImageError
-        There is no digit to be found, or the array is of another type or shape.
+        There is no digit to be found, or more than one; or the array is of another type or shape.
     """
     if picture.dtype != np.uint8 or not (picture.ndim == 2 or (picture.ndim == 3 and picture.shape[2] == 3)):
         raise ImageError(
@@ -60,10 +65,17 @@ def prepare(picture: Pixels) -> Pixels:
     ready = _already_like_mnist(grey)
     if ready is not None:
         return ready
-    grey = _enlarged(grey)
-    digit = find(grey)
+    framed = _framed(grey)
+    digit = find(_enlarged(grey))
+    if framed is not None:
+        in_frame = find(_enlarged(framed), light=False)
+        digit = in_frame if in_frame.score > 2 * digit.score else digit
     if digit.score < LEAST_SCORE:
         raise ImageError("no digit found in it: write one large and dark, and let nothing else touch it")
+    if digit.others and digit.score > CLEAR_SCORE:
+        raise ImageError(
+            f"more than one digit here ({digit.others + 1} found); cut the picture into one for each digit"
+        )
     return redrawn(digit.foreground, digit.mask)
 
 
@@ -86,6 +98,41 @@ def _enlarged(grey: Grey) -> Grey:
     return np.asarray(ndimage.zoom(grey, times, order=1, mode="nearest", grid_mode=True), dtype=np.float32)
 
 
+def _framed(grey: Grey) -> Grey | None:
+    """Put a margin around a crop that one digit's strokes fill, as dark on light; give None for other pictures."""
+    from scipy import ndimage
+
+    step = max(1, max(grey.shape) // 200)
+    small = grey[::step, ::step]
+    border = np.concatenate([small[0], small[-1], small[:, 0], small[:, -1]])
+    low, high = np.percentile(small, (3, 97))
+    if high - low < LEAST_CONTRAST:
+        return None
+    # Strokes are rarer at the border than within it, as their bounds touch them in a few places.
+    lightness = (border.mean() - low) / (high - low)
+    if lightness + 0.5 * (np.mean(small < (low + high) / 2) - np.mean(border < (low + high) / 2)) < 0.5:
+        grey, small, border, low, high = 255 - grey, 255 - small, 255 - border, 255 - high, 255 - low
+    inside = small < (low + high) / 2
+    paper = border[border >= (low + high) / 2]  # never empty
+    between = abs(2 * small - low - high) < 0.5 * (high - low)
+    uneven = np.ptp(np.percentile(paper, (50, 90))) > MOST_UNEVEN * (high - low)
+    if not CROP_SHARES[0] < inside.mean() < CROP_SHARES[1] or between.mean() > 0.3:
+        return None
+    labels, _ = ndimage.label(inside, np.ones((3, 3)))
+    areas = np.bincount(labels[inside])
+    largest = labels == areas.argmax()
+    top, bottom, left, right = bounds(largest)
+    height, width = small.shape
+    spans = (bottom - top) / height, (right - left) / width
+    off_centre = max(abs(top + bottom - height) / height, abs(left + right - width) / width)
+    if off_centre > 0.25 or areas.max() < 0.8 * areas.sum() or max(spans) < 0.85 or min(spans) < 0.12:
+        return None
+    is_scan = max(height, width) <= 2 * SIDE  # of one character: a photograph is larger, and may show a table's edge
+    if not is_scan and (uneven or stroke_width(largest) > 0.22 * max(height, width)):
+        return None
+    return np.pad(grey, round(0.4 * max(grey.shape)), constant_values=float(np.median(paper)))
+
+
 def _already_like_mnist(grey: Grey) -> Pixels | None:
     """Give a picture that is in MNIST's form already, enlarged perhaps or dark on light, as it is; else None."""
     height, width = grey.shape
@@ -99,6 +146,11 @@ def _already_like_mnist(grey: Grey) -> Pixels | None:
     inside = pixels > BACKGROUND_LEVEL
     rows, columns = (np.flatnonzero(inside.any(axis=axis)) for axis in (1, 0))
     if pixels.max() < 200 or not len(rows):
+        return None
+    # MNIST's strokes are mostly ink, with grey edges: a card around a digit is pale, lines of one pixel have no edges.
+    strong = pixels > 127
+    share = strong.sum() / inside.sum()
+    if share < LEAST_INKED or (share > 0.95 and stroke_width(strong) <= 2):
         return None
     box = max(np.ptp(rows), np.ptp(columns)) + 1
     offset = max(abs(middle - CENTRE) for middle in _centre(small))
@@ -145,11 +197,13 @@ def redrawn(foreground: Grey, mask: Mask) -> Pixels:
     strokes = np.pad(mask[top:bottom, left:right], 3)
     nearby = np.where(ndimage.binary_dilation(strokes, iterations=2), np.pad(foreground[top:bottom, left:right], 3), 0)
     zoom = OVERSAMPLING * BOX / longest
-    if zoom < 0.7:
+    if zoom > 2 / 3:
+        zoom = max(zoom, 1.0)  # a little smaller would lose parts of strokes of one pixel
+    else:
         nearby = ndimage.uniform_filter(nearby, round(1 / zoom))
     full_level = np.percentile(nearby[strokes], 75)
     enlarged = ndimage.zoom(nearby, zoom, order=1, grid_mode=True, mode="grid-constant")
-    inside = np.pad(enlarged > 0.5 * min(full_level, enlarged.max()), OVERSAMPLING * 2)
+    inside = np.pad(enlarged > 0.5 * min(full_level, enlarged.max()), OVERSAMPLING * 3)
     distance = ndimage.distance_transform_edt(inside) - ndimage.distance_transform_edt(~inside)
     span = max(np.ptp(np.flatnonzero(inside.any(axis=axis))) + 1 for axis in (0, 1))
     width = 4 * float(distance[inside].mean() - 0.5) * BOX / span

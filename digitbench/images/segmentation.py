@@ -7,7 +7,7 @@ strokes; what is left is the ink's contrast with its paper, of which the connect
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -31,20 +31,25 @@ class FoundDigit:
         Which of its pixels are the digit's.
     score
         How good it looks: from 0 (nothing) over 3 (faint pencil) to 60 (a marker in full light).
+    others
+        How many more parts of the picture look like a digit of about its height, with ink as dark.
     """
 
     foreground: Grey
     mask: Mask
     score: float
+    others: int = 0
 
 
-def find(grey: Grey) -> FoundDigit:
+def find(grey: Grey, *, light: bool = True) -> FoundDigit:
     """Find the digit's strokes, be they darker or lighter than what is around them.
 
     Parameters
     ----------
     grey
         (height, width), 0 to 255, of a few hundred pixels a side: windows are measured in them.
+    light
+        Whether light strokes on a darker ground are looked for too.
 
     Returns
     -------
@@ -55,23 +60,23 @@ def find(grey: Grey) -> FoundDigit:
 
     short = min(grey.shape)
     digit = _search(grey, short // 4)
-    if not digit.score or np.median(grey[::2, ::2]) < BRIGHT_LEVEL:
+    if light and (not digit.score or np.median(grey[::2, ::2]) < BRIGHT_LEVEL):
         # A light stroke must stand out clearly, all the more if it is wide: what lies between dark strokes, or
         # between a shadow and a sheet's edge, may look like one.
         light_digit = _search(255 - grey, short // 4)
-        wider = _width(light_digit.mask) / _width(digit.mask) if light_digit.score and digit.score else 1.0
+        wider = stroke_width(light_digit.mask) / stroke_width(digit.mask) if light_digit.score and digit.score else 1.0
         if light_digit.score > 2.5 * digit.score * max(1.0, wider) ** 0.6:
             digit, grey = light_digit, 255 - grey
     if not digit.score:
         return digit
-    window = round(4 * _width(digit.mask))
+    window = round(4 * stroke_width(digit.mask))
     if window > short // 7:
         return digit
     # A window not much wider than the strokes keeps shadows and edges out.
     top, bottom, left, right = box = bounds(digit.mask)
     region = _widened(box, max(bottom - top, right - left) // 2 + 2 * window)
     refined = _search(grey[region], window, ndimage.maximum_filter(digit.mask[region], window | 1))
-    return refined if refined.score > 0.7 * digit.score else digit
+    return replace(refined, others=digit.others) if refined.score > 0.7 * digit.score else digit
 
 
 def _search(grey: Grey, window: int, within: Mask | None = None) -> FoundDigit:
@@ -108,7 +113,7 @@ def bounds(mask: Mask) -> tuple[int, int, int, int]:
     return int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
 
 
-def _width(mask: Mask) -> float:
+def stroke_width(mask: Mask) -> float:
     """Mean width of strokes in pixels: four times the mean distance from their edge."""
     from scipy import ndimage
 
@@ -200,10 +205,32 @@ def _candidate(grey: Grey, foreground: Grey, mask: Mask) -> FoundDigit:
     if best is None:
         return FoundDigit(foreground, mask, 0.0)
     is_chosen = np.zeros(int(labels.max()) + 1, bool)
-    is_chosen[[part.label for part in _parts_of_digit(best, parts)]] = True
+    chosen = _parts_of_digit(best, parts)
+    is_chosen[[part.label for part in chosen]] = True
+    others = _others(foreground, labels, best, [part for part in parts if part not in chosen])
     digit_mask = is_chosen[labels]
     # A small share of all that is marked is likely noise.
-    return FoundDigit(foreground, digit_mask, score if digit_mask.sum() > 0.1 * mask.sum() else 0.3 * score)
+    score = score if digit_mask.sum() > 0.1 * mask.sum() else 0.3 * score
+    return FoundDigit(foreground, digit_mask, score, others)
+
+
+def _others(foreground: Grey, labels: npt.NDArray[np.int32], main: _Part, parts: list[_Part]) -> int:
+    """How many of `parts` are like the digit's main part: in height, in darkness and in the width of strokes."""
+    height = main.box[1] - main.box[0]
+    found = 0
+    regions = [(part, _widened(part.box, 0)) for part in (main, *parts)]
+    ink, width = 0.0, 0.0
+    for part, region in regions:
+        is_as_high = 0.7 * height < part.box[1] - part.box[0] < 1.4 * height
+        if part.edge or not is_as_high or part.size > 1.5 * height or not 0.25 * main.area < part.area < 4 * main.area:
+            continue
+        part_mask = labels[region] == part.label
+        part_ink, part_width = float(foreground[region][part_mask].mean()), stroke_width(part_mask)
+        if part is main:
+            ink, width = part_ink, part_width
+        elif 0.75 * ink < part_ink < 1.33 * ink and 0.6 * width < part_width < 1.6 * width:
+            found += 1
+    return found
 
 
 def _stroke_likeness(grey: Grey, foreground: Grey, labels: npt.NDArray[np.int32], part: _Part) -> float:
@@ -217,7 +244,7 @@ def _stroke_likeness(grey: Grey, foreground: Grey, labels: npt.NDArray[np.int32]
     share = contrast / (strength * max(background, 1.0))
     if share < 0.3:  # what strokes enclose is as light as what is around them
         return 0.0
-    slender = np.clip((0.4 - _width(part_mask) / part.size) / 0.15, 0.02, 1)
+    slender = np.clip((0.4 - stroke_width(part_mask) / part.size) / 0.15, 0.02, 1)
     # Ink ends within a few pixels; a shadow doesn't.
     outside = foreground[region][ndimage.maximum_filter(part_mask, 7) & ~ndimage.maximum_filter(part_mask, 5)]
     sharpness = np.clip(1.6 - 2 * float(np.median(outside)) / strength, 0, 1) if outside.size else 0.0

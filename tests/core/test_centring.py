@@ -126,6 +126,19 @@ def test_what_is_in_mnists_format_is_left_as_it_is(factor: int) -> None:
             np.testing.assert_array_equal(prepare(image), pixels)
 
 
+@pytest.mark.parametrize(("ground", "card"), [(255, 150), (250, 200)])
+def test_a_card_as_large_as_mnists_box_isnt_taken_for_the_digit(ground: int, card: int) -> None:
+    sheet = np.full((280, 280), ground, np.uint8)
+    sheet[40:240, 40:240] = picture(cover(FIVE, side=200, scale=0.8), background=card)
+    assert correlation(prepare(sheet), prepare(picture(cover(FIVE)))) > 0.9
+
+
+def test_a_drawing_of_one_pixel_is_given_mnists_strokes() -> None:
+    drawing = np.zeros((28, 28), np.uint8)
+    drawing[4:24, 14] = drawing[4, 10:15] = 255
+    assert (prepare(drawing)[10:20] > 100).sum(axis=1).min() >= 2
+
+
 def test_a_part_that_lies_apart_belongs_to_its_digit() -> None:
     bar = [(x, y - 0.06) for x, y in FIVE[1]]
     whole = prepare(picture(cover([FIVE[0], bar])))
@@ -147,6 +160,49 @@ def test_the_picture_is_left_untouched_and_the_answer_is_the_same_again() -> Non
     np.testing.assert_array_equal(prepare(image[:, :]), first)
     np.testing.assert_array_equal(image, before)
     np.testing.assert_array_equal(prepare(np.asfortranarray(image)), first)
+
+
+@pytest.mark.parametrize("slant", [0, 4])
+def test_the_tail_of_a_nine_of_one_pixel_stays_whole(slant: int) -> None:
+    for height in range(84, 126, 4):
+        sheet = np.full((200, 200), 245, np.uint8)
+        turns, radius = np.linspace(0, 2 * np.pi, 400), height / 4
+        rows, columns = 40 + radius - radius * np.cos(turns), 100 + radius * np.sin(turns)
+        sheet[np.rint(rows).astype(int), np.rint(columns).astype(int)] = 30
+        tail = np.arange(round(40 + radius), 40 + height)
+        sheet[tail, np.rint(np.linspace(100 + radius, 100 + radius - slant, len(tail))).astype(int)] = 30
+        drawn = np.flatnonzero((prepare(sheet) > 100).any(axis=1))
+        assert len(drawn) == np.ptp(drawn) + 1 >= 19, height
+
+
+def cut_to_its_bounds(image: Pixels, margin: int = 0) -> Pixels:
+    rows, columns = (np.flatnonzero((image < 130).any(axis=axis)) for axis in (1, 0))
+    return image[
+        max(rows[0] - margin, 0) : rows[-1] + margin + 1, max(columns[0] - margin, 0) : columns[-1] + margin + 1
+    ]
+
+
+@pytest.mark.parametrize("glyph", ["five", "seven", "zero"])
+@pytest.mark.parametrize("light", [False, True], ids=["dark", "light"])
+def test_a_digit_that_touches_the_border_is_read_as_one_with_a_margin(glyph: str, light: bool) -> None:
+    plain = picture(cover(GLYPHS[glyph], stroke_width=0.1))
+    for margin in (0, 3):
+        crop = cut_to_its_bounds(plain, margin)
+        assert correlation(prepare(255 - crop if light else crop), prepare(plain)) > 0.9, margin
+
+
+@pytest.mark.parametrize("glyph", ["five", "seven", "zero"])
+@pytest.mark.parametrize("light", [False, True], ids=["dark", "light"])
+def test_a_scan_of_one_character_is_read_though_the_digit_fills_it(glyph: str, light: bool) -> None:
+    image = pytest.importorskip("PIL.Image")
+    crop = cut_to_its_bounds(picture(cover(GLYPHS[glyph], stroke_width=0.1), noise=0))
+    height = 16
+    size = (round(crop.shape[1] * height / len(crop)), height)
+    scan = np.asarray(image.fromarray(crop).resize(size, image.Resampling.BOX))
+    assert (
+        correlation(prepare(255 - scan if light else scan), prepare(picture(cover(GLYPHS[glyph], stroke_width=0.1))))
+        > 0.8
+    )
 
 
 # --- what it leaves out --------------------------------------------------------------------------------------------
@@ -264,6 +320,21 @@ def refusal(image: npt.NDArray[np.generic]) -> str:
 )
 def test_what_holds_no_digit_is_refused_in_one_line(image: npt.NDArray[np.generic], message: str) -> None:
     assert message in refusal(image)
+
+
+@pytest.mark.parametrize("count", [2, 10])
+def test_several_digits_are_refused_in_one_line(count: int) -> None:
+    glyphs = [picture(cover([FIVE, SEVEN, ZERO][i % 3], side=120)) for i in range(count)]
+    page = np.vstack([np.hstack(glyphs[: max(2, count // 2)])] * (1 if count == 2 else 2))
+    assert refusal(page) == f"more than one digit here ({count} found); cut the picture into one for each digit"
+
+
+def test_a_zero_broken_into_two_halves_is_one_digit() -> None:
+    whole = cover(ZERO)
+    broken = np.where(abs(np.arange(300) - 150)[:, None] < 5, 0, whole)
+    assert correlation(prepare(picture(broken)), prepare(picture(whole))) > 0.9
+    broken = np.where(abs(np.arange(300) - 150)[None] < 5, 0, whole)
+    assert correlation(prepare(picture(broken)), prepare(picture(whole))) > 0.9
 
 
 SHAPES = st.tuples(st.integers(1, 70), st.integers(1, 70)).flatmap(lambda sides: st.sampled_from([sides, (*sides, 3)]))
