@@ -101,6 +101,8 @@ labels = model(images)[0].argmax(axis=1)
             "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
             "ENABLE_CPU_PINNING": False,  # pinned, candidates that run at the same time could share a core
         }
+        if io_spec.signature or io_spec.constants:
+            raise BackendError("OpenVINO runs the first of several signatures, and takes no inputs but the images")
         with opening(artifact, "OpenVINO"):
             self._model: Any = _read(artifact)
             self._bound: dict[int, tuple[Any, Images, Scores]] = {}

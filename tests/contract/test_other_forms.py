@@ -14,6 +14,7 @@ from contract.strangers.refused import onnx_graph
 import digitbench
 from digitbench import data
 from digitbench.bundle import Bundle
+from digitbench.errors import BackendError
 from digitbench.importing import Options, import_model
 from digitbench.importing.guesses import NO_CONSTRAINTS, Constraints
 from digitbench.records.arrays import Labels, Pixels
@@ -237,3 +238,40 @@ def test_weights_that_are_missing_or_cut_off_are_named(
     spoil(tmp_path / "model.onnx.data")
     with pytest.raises(ValueError, match=message):
         onnx_file.merged(path)
+
+
+@pytest.mark.slow  # it needs TensorFlow
+def test_of_a_tflite_files_two_signatures_the_one_with_scores_of_each_class_is_taken(tmp_path: Path) -> None:
+    from digitbench.system.native_output import calm_tensorflow
+
+    calm_tensorflow()
+    import tensorflow as tf
+
+    kernel, bias, last_kernel, last_bias = (tf.constant(array) for array in trained().weights)
+
+    def scores_of(images: Any) -> Any:
+        return tf.nn.relu(tf.reshape(images, [-1, 784]) @ kernel + bias) @ last_kernel + last_bias
+
+    class TwoWays(tf.Module):  # type: ignore[misc]
+        @tf.function(input_signature=[tf.TensorSpec([None, 28, 28], tf.float32)])
+        def best_first(self, images: Any) -> Any:
+            return {"values": tf.sort(scores_of(images), axis=1, direction="DESCENDING")}
+
+        @tf.function(input_signature=[tf.TensorSpec([None, 28, 28], tf.float32)])
+        def by_class(self, images: Any) -> Any:
+            return {"scores": scores_of(images)}
+
+    module, folder = TwoWays(), tmp_path / "saved"
+    ways = {"best_first": module.best_first, "by_class": module.by_class}
+    tf.saved_model.save(module, str(folder), ways)
+    converter = tf.lite.TFLiteConverter.from_saved_model(str(folder), signature_keys=list(ways))
+    (tmp_path / "model.tflite").write_bytes(converter.convert())
+    digits = data.load("digits")
+    bundle = import_model(tmp_path / "model.tflite", digits, tmp_path / "bundle")
+    assert bundle.model_io.signature == "by_class"
+    expected = scores_of(digits.test.images).numpy()
+    np.testing.assert_allclose(bundle.reference_scores(), expected, atol=1e-4)
+    with digitbench.load(Bundle(bundle.path), backend="tflite") as classifier:
+        np.testing.assert_allclose(classifier.scores(digits.test.images[:9]), expected[:9], atol=1e-4)
+    with pytest.raises(BackendError, match="first of several signatures"):
+        digitbench.load(Bundle(bundle.path), backend="openvino")
