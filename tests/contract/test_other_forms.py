@@ -252,18 +252,15 @@ def test_of_a_tflite_files_two_signatures_the_one_with_scores_of_each_class_is_t
     def scores_of(images: Any) -> Any:
         return tf.nn.relu(tf.reshape(images, [-1, 784]) @ kernel + bias) @ last_kernel + last_bias
 
-    class TwoWays(tf.Module):  # type: ignore[misc]
-        @tf.function(input_signature=[tf.TensorSpec([None, 28, 28], tf.float32)])
-        def best_first(self, images: Any) -> Any:
-            return {"values": tf.sort(scores_of(images), axis=1, direction="DESCENDING")}
-
-        @tf.function(input_signature=[tf.TensorSpec([None, 28, 28], tf.float32)])
-        def by_class(self, images: Any) -> Any:
-            return {"scores": scores_of(images)}
-
-    module, folder = TwoWays(), tmp_path / "saved"
-    ways = {"best_first": module.best_first, "by_class": module.by_class}
-    tf.saved_model.save(module, str(folder), ways)
+    taken = [tf.TensorSpec([None, 28, 28], tf.float32)]
+    ways = {
+        "best_first": lambda images: {"values": tf.sort(scores_of(images), axis=1, direction="DESCENDING")},
+        "by_class": lambda images: {"scores": scores_of(images)},
+    }
+    module, folder = tf.Module(), tmp_path / "saved"
+    signatures = {name: tf.function(way, input_signature=taken) for name, way in ways.items()}
+    module.functions = list(signatures.values())  # which it must own
+    tf.saved_model.save(module, str(folder), signatures)
     converter = tf.lite.TFLiteConverter.from_saved_model(str(folder), signature_keys=list(ways))
     (tmp_path / "model.tflite").write_bytes(converter.convert())
     digits = data.load("digits")
