@@ -6,8 +6,8 @@ from digitbench import plugins
 from digitbench.bundle.manifest import Fit, Manifest, Steadiness
 
 HINT = (
-    "say what you know of it: --scale, --inverted, --layout, --tensor, --activation or --fit, or give images of the "
-    "kind that it was made for: --data"
+    "say what you know of it: --scale, --inverted, --layout, --tensor, --activation, --fit, --normalised or "
+    "--signature, or give images of the kind that it was made for: --data"
 )
 WAYS = {"alone": "one image at a time", "reordered": "in another order"}
 UNKNOWN = Steadiness(0)

@@ -113,7 +113,7 @@ def import_model(
         progress.update("opening it", 1, 1, f"by {plugin.name}")
         _refuse_tensor(options.output, prober.signatures)
         claim = exit_stack.enter_context(naming.claim(target, folder))
-        known, whole = prober.known, formats.is_kept_whole(model_format, prober.signatures[0])
+        known, outputs = prober.known, len(prober.signatures[0].outputs)
         precision = options.precision or known.get("precision") or formats.precision_of(source, model_format)
         search = Search(prober, labelled, Statistics.of(dataset.train), options.constraints, progress)
         try:
@@ -134,7 +134,7 @@ def import_model(
         try:
             with naming.written(claim, progress) as draft:
                 path, model_io, changed_layers = formats.adopt(
-                    prober.artifact, model_format, model_io, precision, draft, progress, whole=whole
+                    prober.artifact, model_format, model_io, precision, draft, progress, outputs
                 )
                 facts[layers.KEY] = changed_layers or known.get("layers", [])
                 scores = _score_copy(prober, source, path, model_io, range(2 * len(labelled), len(images)), progress)

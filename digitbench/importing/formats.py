@@ -11,7 +11,6 @@ from typing import Any
 from msgspec import structs
 
 from digitbench import plugins
-from digitbench.backend import Signature
 from digitbench.errors import BundleError, one_line
 from digitbench.importing import contents, fit
 from digitbench.model_files import onnx_file, openvino_file
@@ -165,26 +164,18 @@ def opened(source: Path, model_format: str, folder: Path) -> tuple[Path, dict[st
     return keras_file.convert(source, folder)
 
 
-def is_kept_whole(model_format: str, signature: Signature) -> bool:
-    """Does a bundle hold all of what was tried, so that what it said then holds.
-
-    A file may have left another one behind; of a Keras model with several outputs one is kept.
-    """
-    return model_format == SAVED_MODEL or (model_format == KERAS and len(signature.outputs) == 1)
-
-
 def adopt(
-    tried: Path, model_format: str, model_io: ModelIO, precision: str, draft: Path, progress: Progress, *, whole: bool
+    tried: Path, model_format: str, model_io: ModelIO, precision: str, draft: Path, progress: Progress, outputs: int
 ) -> tuple[Path, ModelIO, list[dict[str, Any]] | None]:
     """Put a model into a bundle's folder; give its path and its model I/O there, and a Keras model's layers if changed.
 
-    Where it is kept `whole`, it is copied as it was tried.
+    A Keras model of several `outputs` is written with the one that is used; all else is copied as it was tried.
     """
     if model_format == KERAS:
         from digitbench.importing import keras_file
 
         path, layers = draft / keras_file.FILE, None
-        if whole:
+        if outputs == 1:
             shutil.copy(tried, path)
         else:
             layers = keras_file.write(tried, model_io, path, progress)

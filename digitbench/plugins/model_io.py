@@ -7,8 +7,8 @@ what they are given.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from functools import cache
+from collections.abc import Callable, Iterator
+from functools import cache, partial
 from math import prod
 from typing import Any
 
@@ -125,13 +125,25 @@ class ModelIO(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=_K
         images
             float32 (n, 28, 28), 0 for background and 1 for foreground.
         """
+        return self.encoder()(images)
+
+    def encoder(self) -> Callable[[Images], Array]:
+        """Give what does as `encode`, with means and deviations made ready: so that no timed call makes them."""
+        channels, axis = _channels(self.shape)
+        shape = square(self.shape) if channels == 1 else [channels if i == axis % 4 else 1 for i in range(4)]
+        mean, deviation = (
+            np.array(of, np.float32).reshape(shape) if of else None for of in (self.mean, self.deviation)
+        )
+        return partial(self._encoded, mean, deviation)
+
+    def _encoded(self, mean: Any, deviation: Any, images: Images) -> Array:
         values: Array = normalised(fitted(images, self.shape, self.fit), self.normalised)
         dtype = np.dtype(self.input.dtype)
         if (self.background, self.foreground) != (0.0, 1.0):
             values = values * np.float32(self.foreground - self.background) + np.float32(self.background)
         channels, axis = _channels(self.shape)
-        if self.mean and channels == 1:
-            values = (values - self._of_pixels(self.mean)) / self._of_pixels(self.deviation)
+        if mean is not None and channels == 1:
+            values = (values - mean) / deviation
         if self.input.scale:
             values = values / np.float32(self.input.scale) + np.float32(self.input.zero_point)
         if dtype.kind in "iu":
@@ -140,19 +152,14 @@ class ModelIO(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=_K
         values = values.astype(dtype, copy=False)
         if channels > 1:
             values = np.repeat(np.expand_dims(values, axis), channels, axis)
-        if self.mean and channels > 1:
-            shape = [channels if position == axis % 4 else 1 for position in range(4)]
-            mean, deviation = (np.array(of, dtype).reshape(shape) for of in (self.mean, self.deviation))
-            values = (values - mean) / deviation
+        if mean is not None and channels > 1:
+            values = ((values - mean) / deviation).astype(dtype, copy=False)
         values = values.reshape(len(images), *self.shape)
         if self.image_axis is None:
             values = values[0]
         elif self.image_axis:
             values = np.moveaxis(values, 0, self.image_axis)
         return np.ascontiguousarray(values)
-
-    def _of_pixels(self, values: tuple[float, ...]) -> Images:
-        return np.array(values, np.float32).reshape(square(self.shape))
 
     def decode(self, answer: Array) -> Scores:
         """Read scores out of the model's answer: float32 (n, 10), as the model means them."""
@@ -248,7 +255,7 @@ class AdaptedBackend(Backend):
     """
 
     def __init__(self, inner: Backend, model_io: ModelIO) -> None:
-        self.inner, self._model_io = inner, model_io
+        self.inner, self._model_io, self._encode = inner, model_io, model_io.encoder()
         self._inner_steps: Steps | None = None  # the adapted backend's steps, of which `steps` are made
 
     @property
@@ -261,16 +268,20 @@ class AdaptedBackend(Backend):
         check_images(images)
         model_io, size = self._model_io, self._model_io.batch
         if size is None or len(images) == size:
-            scores = model_io.decode(self.inner.predict(model_io.encode(images)))
+            scores = model_io.decode(self.inner.predict(self._encode(images)))
             inner = self.inner.steps
         else:
             chunks = _chunks(images, size)
-            answers = [model_io.decode(self.inner.predict(model_io.encode(chunk))) for chunk in chunks]
+            answers = [model_io.decode(self.inner.predict(self._encode(chunk))) for chunk in chunks]
             scores = np.concatenate(answers)[: len(images)]
             inner = None
         if inner is not self._inner_steps:
-            self.steps, self._inner_steps = None if inner is None else _adapted_steps(inner, model_io), inner
+            self.steps, self._inner_steps = None if inner is None else self._adapted_steps(inner), inner
         return scores
+
+    def _adapted_steps(self, inner: Steps) -> Steps:
+        decode = self._model_io.decode
+        return Steps(lambda images: inner.put(self._encode(images)), inner.run, lambda: decode(inner.get()))
 
     def close(self) -> None:
         """Close the backend within."""
@@ -282,10 +293,6 @@ def adapted(backend: Backend, model_io: ModelIO) -> Backend:
     """Put an opened backend behind the contract with this model I/O, in place of another one of the same `IOSpec`."""
     inner = backend.inner if isinstance(backend, AdaptedBackend) else backend
     return inner if model_io.is_native else AdaptedBackend(inner, model_io)
-
-
-def _adapted_steps(inner: Steps, model_io: ModelIO) -> Steps:
-    return Steps(lambda images: inner.put(model_io.encode(images)), inner.run, lambda: model_io.decode(inner.get()))
 
 
 def _chunks(images: Images, size: int) -> Iterator[Images]:

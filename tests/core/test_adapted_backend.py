@@ -276,3 +276,13 @@ def test_the_reference_is_named_after_who_gave_it(reference: str, owner: str) ->
     rows = [Row("a", "fp32", 1, 1), Row("b", "fp32", 1, 1, agreement=Agreement(reference, 0, 0.0, ()))]
     assert references.possessive_of(rows) == owner
     assert references.possessive_of(rows[:1]) == "Keras'"
+
+
+def test_means_and_deviations_are_made_ready_once_and_not_in_every_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    by_pixel = replace(BYTES, input=Tensor("", (None, 784), "float32"), shape=(784,), mean=(0.1,) * 784,
+                               deviation=(0.5,) * 784, background=0.0, foreground=1.0)  # fmt: skip
+    expected = by_pixel.encode(np.ones((1, 28, 28), np.float32))
+    np.testing.assert_allclose(expected, np.full((1, 784), 1.8), rtol=1e-6)
+    encode = by_pixel.encoder()
+    monkeypatch.setattr(np, "array", lambda *arguments: pytest.fail("an array is made of numbers in a timed call"))
+    np.testing.assert_array_equal(encode(np.ones((1, 28, 28), np.float32)), expected)

@@ -235,7 +235,7 @@ def test_a_file_is_copied_as_it_is_under_its_precision(tmp_path: Path) -> None:
     draft = tmp_path / "draft"
     draft.mkdir()
     model_io = ModelIO(batch=8, output=Tensor("b", (8, 10), "float32"))
-    path, kept, _ = formats.adopt(written(tmp_path / "M.LITE"), TFLITE, model_io, "int8", draft, Silent(), whole=False)
+    path, kept, _ = formats.adopt(written(tmp_path / "M.LITE"), TFLITE, model_io, "int8", draft, Silent(), 2)
     assert path == draft / "artifacts" / "model-int8.tflite"
     assert path.read_bytes() == b"model"
     assert kept == model_io
@@ -246,7 +246,7 @@ def test_a_folder_is_copied_with_all_that_is_in_it(tmp_path: Path) -> None:
     draft.mkdir()
     source = graph(tmp_path / "model", "MatMul")
     written(source / "variables" / "variables.index", b"1")
-    path, _, _ = formats.adopt(source, SAVED_MODEL, NATIVE_IO, "fp32", draft, Silent(), whole=True)
+    path, _, _ = formats.adopt(source, SAVED_MODEL, NATIVE_IO, "fp32", draft, Silent(), 1)
     assert path == draft / "artifacts" / "model-fp32.savedmodel"
     assert sorted(entry.name for entry in path.rglob("*") if entry.is_file()) == ["saved_model.pb", "variables.index"]
 
