@@ -57,7 +57,7 @@ CONFIG: dict[str, Any] = {
 
 def data(rows: Iterable[Mapping[str, object]]) -> alt.InlineData:
     """Give rows to a chart, as many as there are. A list in a row saves space: see Vega-Lite's ``flatten``."""
-    return alt.InlineData(values=[dict(row) for row in rows])
+    return alt.InlineData(values=tuple(dict(row) for row in rows))  # a list is copied whenever Altair copies the chart
 
 
 def scale(values: Mapping[str, Any]) -> alt.Scale:
@@ -152,7 +152,7 @@ def title_of(chart: ChartType) -> str:
 
 def spec(chart: ChartType) -> dict[str, Any]:
     """Give a chart's Vega-Lite definition as JSON has it: numbers that JSON hasn't become null, NumPy's plain ones."""
-    definition: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(chart.to_dict(), enc_hook=float))
+    definition: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(chart.to_dict(validate=False), enc_hook=float))
     definition["config"] = CONFIG
     return definition
 

@@ -30,7 +30,8 @@ class NativeBackendContract(BackendContract):
 
 
 class TensorFlowContract(NativeBackendContract):
-    @pytest.mark.parametrize("threads", [1, pytest.param(2, marks=pytest.mark.slow)])  # each imports TensorFlow
+    @pytest.mark.slow  # each imports TensorFlow anew
+    @pytest.mark.parametrize("threads", [1, 2])
     def test_uses_the_threads_asked_for(self, backend_class: type[Backend], artifact: Path, threads: int) -> None:
         super().test_uses_the_threads_asked_for(backend_class, artifact, threads)
 

@@ -58,8 +58,9 @@ def rows_with(chart: Any, *fields: str) -> list[dict[str, Any]]:
     return [row for rows in datasets for row in rows if all(field in row for field in fields)]
 
 
-def check_lettering(chart: Any) -> None:
-    """No two letterings overlap, and none is cut off."""
+def check_chart(chart: Any) -> None:
+    """It is valid Vega-Lite, no two letterings overlap, and none is cut off."""
+    type(chart).validate(vega.spec(chart))
     boxes = []
     for item in drawn(chart, "text"):
         lines = item["text"] if isinstance(item["text"], list) else [item["text"]]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from core.read_charts import check_lettering, drawn, layers, rows_with, text_of, texts
+from core.read_charts import check_chart, drawn, layers, rows_with, text_of, texts
 from core.rows import generation, results_of, sampled, scored, timed
 from digitbench.charts import candidates, distributions, files, groups, latency, palette, pareto, sweep, vega
 from digitbench.commands import plot_results
@@ -92,12 +92,12 @@ def marked(chart: Any, shape: str) -> int:
 ])  # fmt: skip
 def test_no_lettering_overlaps_or_is_cut_off(draw: Any, two: Results, many: Results) -> None:
     for results in (two, many):
-        check_lettering(draw(results))
+        check_chart(draw(results))
 
 
 @pytest.mark.parametrize("names", [NAMES[:2], NAMES])
 def test_no_lettering_of_a_sweep_overlaps_or_is_cut_off(names: Sequence[tuple[str, str]]) -> None:
-    check_lettering(sweep.figure(grid(names, (1, 8, 64), (1, 2))))
+    check_chart(sweep.figure(grid(names, (1, 8, 64), (1, 2))))
 
 
 def test_every_picture_says_what_it_is_of(two: Results) -> None:
@@ -123,7 +123,7 @@ def test_names_are_text_of_any_length(two: Results) -> None:
     swept = grid([(nasty, "fp32"), ("onnx", nasty)], (1, 8), (1,))
     named = replace(swept, bundle={**two.bundle, "name": nasty})
     for chart in (latency.figure(named), latency.figure(named, kind="ecdf"), pareto.figure(named), sweep.figure(named)):
-        check_lettering(chart)
+        check_chart(chart)
         assert all(item["sheet"][0] < 1300 for item in drawn(chart, "text"))
         svg = vega.svg(chart, nasty)
         assert "<script" not in svg

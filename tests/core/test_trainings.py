@@ -15,7 +15,7 @@ from journeys.helpers import copied, rewrite_manifest
 from rich.console import Console
 
 from core.helpers import one_printable_line
-from core.read_charts import check_lettering
+from core.read_charts import check_chart
 from core.test_charts_model import LONG, rows_of
 from digitbench.bundle import Bundle, trainings
 from digitbench.bundle.history import History
@@ -87,7 +87,7 @@ def axis_of(definition: Any, panel: int, axis: str) -> Any:
          "far-apart-epochs", "diverged", "all-diverged"],
 )  # fmt: skip
 def test_nothing_is_cut_off_and_no_words_lie_on_others(runs: Sequence[TrainingRun], by: str) -> None:
-    check_lettering(charts.figure(runs, by))
+    check_chart(charts.figure(runs, by))
     definition = charts.chart(runs, by).to_dict()
     for panel in (0, 1):
         y = axis_of(definition, panel, "y")

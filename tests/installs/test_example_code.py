@@ -121,7 +121,13 @@ def runnable(bundle: Bundle, name: str, adapter_labels: Callable[[Candidate], La
         yield candidate
 
 
-@pytest.mark.parametrize("name", sorted(IMPORTABLE))
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow) if "tensorflow" in IMPORTABLE[name] else name
+        for name in sorted(IMPORTABLE)
+    ],
+)
 def test_the_code_runs_with_its_runtime_alone_and_gives_the_adapters_labels(
     name: str, trained: Bundle, adapter_labels: Callable[[Candidate], Labels], tmp_path: Path
 ) -> None:

@@ -141,6 +141,7 @@ def imported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     return model, import_model(model.path, data.load("digits"), folder / "bundle")
 
 
+@pytest.mark.slow
 def test_an_imported_model_is_given_images_in_its_own_form(imported: tuple[MadeModel, Bundle], tmp_path: Path) -> None:
     model, bundle = imported
     done = benchmarks(
