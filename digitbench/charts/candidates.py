@@ -45,9 +45,10 @@ def hover(row: Row, name: str) -> str:
         name,
         f"{row.runtime.name} {row.runtime.version}" if row.runtime else "",
         *known("p50", "p90", "p99", "p999"),
-        f"slowest {formatting.micros(row.latency_us.max, 0)} µs" if row.latency_us else "",
+        f"slowest {formatting.micros(row.latency_us.max, 0)} µs" if row.latency_us and not row.doubts else "",
         *known("throughput", "accuracy", "flips", "size", "memory"),
         *(f"INVALID: {finding.reason}" for finding in row.validity or ()),
+        *(f"provisional: {finding.reason}" for finding in row.doubts),
     ]
     return "\n".join(filter(None, lines))
 

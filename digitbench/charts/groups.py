@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 from digitbench.errors import ResultsError, UsageError
 from digitbench.judge.compare import mapping_in
-from digitbench.judge.faults import failed_rows, invalid_rows
-from digitbench.records.formatting import Names, counted, day, floor_of, generations_of
-from digitbench.records.results import Floor, Results, Row
+from digitbench.judge.faults import doubtful_rows, failed_rows
+from digitbench.records.formatting import Names, counted, day, generations_of
+from digitbench.records.results import Results, Row
 
 INVALID = "×"
 """The mark of what can't be relied on."""
@@ -43,11 +43,6 @@ class Group:
         return caption(self.results, self.name, self.other_groups)
 
     @property
-    def noise(self) -> Floor | None:
-        """The noise floor."""
-        return floor_of(self.rows[0], self.results.floors)
-
-    @property
     def names(self) -> Names:
         """What its rows are called."""
         return Names.of(self.rows)
@@ -57,7 +52,7 @@ class Group:
         """What a reader must know of its rows: which are INVALID or failed, and why."""
         rows = [row for row in self.results.rows if (row.batch_size, row.threads) == (self.batch_size, self.threads)]
         group_results = replace(self.results, rows=tuple(rows))
-        return [*invalid_rows(group_results), *(f"{message}." for message in failed_rows(group_results))]
+        return [*doubtful_rows(group_results), *(f"{message}." for message in failed_rows(group_results))]
 
 
 def pick(results: Results, threads: int | None = None, batch_size: int | None = None) -> Group:

@@ -12,9 +12,10 @@ from digitbench.charts.altair_later import ChartType, alt
 from digitbench.charts.candidates import MARK, NAME, RANK, STEP, Column, described, marks, ranks, table
 from digitbench.charts.groups import Group, pick
 from digitbench.errors import ResultsError
+from digitbench.judge import ties
 from digitbench.judge.choice import Judged, judge
 from digitbench.judge.front import on_front, round_values, tied_rows
-from digitbench.judge.ties import COSTS, Ties
+from digitbench.judge.ties import COSTS
 from digitbench.records.metrics import METRICS
 from digitbench.records.results import Results, Row
 
@@ -97,7 +98,7 @@ def chart(group: Group, panels: Sequence[tuple[str, str]]) -> ChartType | None:
 
 def _lines(group: Group, rows: Sequence[Row], against: str) -> list[dict[str, Any]]:
     """Give what is drawn and written of each candidate."""
-    choice = judge([row for row in group.rows if not row.error], [], floor=group.noise)
+    choice = judge([row for row in group.rows if not row.error], [])
     styles, rank_of = palette.of_backends(row.backend for row in rows), ranks(group)
     lines = []
     for index, row in enumerate(rows):
@@ -125,7 +126,7 @@ def _verdict(group: Group, judged: Judged) -> str:
 def _tied_groups(group: Group, rows: Sequence[Row], against: str) -> list[list[Row]]:
     """Group the candidates that can't be told apart on either axis; an INVALID one ties with none."""
     valid = [row for row in rows if not row.validity]
-    return [tied for tied in tied_rows(valid, group.noise, against) if len(tied) > 1]
+    return [tied for tied in tied_rows(valid, against) if len(tied) > 1]
 
 
 def _notes(group: Group, against: Against) -> list[str]:
@@ -140,7 +141,6 @@ def _notes(group: Group, against: Against) -> list[str]:
 
 def _pair_note(group: Group, rows: Sequence[Row]) -> str:
     """Say how many pairs differ in accuracy: the intervals in the picture can't tell."""
-    ties = Ties(group.noise)
     pairs = list(combinations(rows, 2))
     different = sum(not ties.tied("accuracy", first, second) for first, second in pairs)
     if not pairs:

@@ -14,7 +14,7 @@ from digitbench.charts.altair_later import ChartType, alt
 from digitbench.charts.candidates import described, marks
 from digitbench.charts.groups import INVALID, caption, timed
 from digitbench.errors import ResultsError
-from digitbench.judge.faults import NUMBER, invalid_rows
+from digitbench.judge.faults import NUMBER, doubtful_rows
 from digitbench.judge.front import spread
 from digitbench.judge.saturation import ENOUGH, rates_by_generation, saturation
 from digitbench.records.formatting import Names, counted
@@ -258,7 +258,8 @@ def _invalid_notes(results: Results, rows: Sequence[Row]) -> list[str]:
     counts = Counter(
         (NUMBER.sub("", finding.reason), NUMBER.sub("", finding.mend)) for row in rows for finding in row.validity or ()
     )
-    messages = invalid_rows(replace(results, rows=tuple(rows)))  # one message for each of these, in the same order
+    known_wrong = tuple(replace(row, doubts=()) for row in rows)
+    messages = doubtful_rows(replace(results, rows=known_wrong))  # one message for each of these, in the same order
     return [
         f"{INVALID} INVALID, crossed: {count} of {len(rows)} points: {message.partition(': ')[2]}"
         for count, message in zip(counts.values(), messages, strict=True)

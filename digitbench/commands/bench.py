@@ -36,6 +36,7 @@ def bench(
     baseline: Annotated[str | None, typer.Option(metavar="NAME[:PRECISION]")] = None,
     seed: Annotated[int | None, typer.Option()] = None,
     timeout: Annotated[float | None, typer.Option(min=0.1)] = None,
+    strict: Annotated[bool, typer.Option("--strict")] = False,
     referee: Annotated[bool, typer.Option("--referee")] = False,
     ledger: Annotated[bool, typer.Option("--ledger")] = False,
     roofline: Annotated[bool, typer.Option("--roofline")] = False,
@@ -64,6 +65,8 @@ def bench(
         Of the order of turns; 0.
     timeout
         Seconds until a silent worker is given up; 120.
+    strict
+        Take a busy machine for a fault: its rows are INVALID, not provisional.
     referee
         Set the runtimes' own benchmark tools beside ours.
     ledger
@@ -101,7 +104,13 @@ def bench(
     parse_gates(fail_on or [])
     excused = parse_excused(allow_missing or [])
     base = Results.read(against) if against else None
-    given_settings = {"seconds": seconds, "generations": generations, "seed": seed, "baseline": baseline}
+    given_settings = {
+        "seconds": seconds,
+        "generations": generations,
+        "seed": seed,
+        "baseline": baseline,
+        "strict": strict or None,
+    }
     earlier = Results.read(resume) if resume else None
     if earlier:
         refused_options = {"backend": backend, "precision": precision, "batch_size": batch_size, "threads": threads,

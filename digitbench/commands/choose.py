@@ -100,10 +100,7 @@ def choose(
     )  # fmt: skip
     results, path, origin, faults = _gather(bundle, chosen, plan, find, data, outputs)
     runnable = {candidate.row.key: candidate for candidate in chosen if candidate.artifact}
-    floor = next(
-        (floor for floor in results.floors if (floor.threads, floor.batch_size) == (threads, batch_size)), None
-    )
-    choice = judge([row for row in results.rows if row.key in runnable], limits, floor=floor, prefer=prefer)
+    choice = judge([row for row in results.rows if row.key in runnable], limits, prefer=prefer)
     choice = replace(choice, warnings=caveats.warnings(bundle.manifest))
     code = artifact = ""
     if choice.named:

@@ -4,8 +4,8 @@ A candidate that failed, is INVALID or breaks a limit is thrown out. Of the othe
 nothing and clearly better in something: latency, top-1 accuracy, size of the artifact, peak memory. These count as the
 same:
 
-* latencies (p50) that share a rank, whose ratio's interval over generations contains 1, or whose ratio lies within the
-  noise floor; with a single generation, which has no interval, those that are no more than 10 % apart;
+* latencies (p50) that share a rank, or whose ratio's interval over generations reaches within 1 % of 1; with a single
+  generation, which has no interval, those that are no more than 10 % apart;
 * accuracies that McNemar's exact test does not tell apart;
 * sizes, and memory, no more than 2 % apart.
 
@@ -26,12 +26,13 @@ from typing import Any
 
 from digitbench import plugins
 from digitbench.errors import UsageError, unknown
+from digitbench.judge import ties
 from digitbench.judge.limits import Limit
-from digitbench.judge.ties import COSTS, TIE_BREAKERS, Ties, latency_sort_key
+from digitbench.judge.ties import COSTS, TIE_BREAKERS, latency_sort_key
 from digitbench.plugins.model_io import NATIVE_IO, ModelIO
 from digitbench.records import formatting
 from digitbench.records.metrics import METRICS
-from digitbench.records.results import Floor, Key, Row
+from digitbench.records.results import Key, Row
 from digitbench.records.timing import calls_needed
 from digitbench.system.notebook import html_of
 
@@ -133,9 +134,7 @@ class Choice:
         return tuple(sorted((row for row in invalid_only if latency(row) < bound), key=latency))
 
 
-def judge(
-    rows: Sequence[Row], limits: Sequence[Limit], *, floor: Floor | None = None, prefer: str = "latency"
-) -> Choice:
+def judge(rows: Sequence[Row], limits: Sequence[Limit], *, prefer: str = "latency") -> Choice:
     """Judge candidates, and name one.
 
     Parameters
@@ -144,8 +143,6 @@ def judge(
         Candidates of one run with the same threads and batch size.
     limits
         From `digitbench.judge.limits`.
-    floor
-        The run's noise floor for these threads and this batch size.
     prefer
         The first criterion, of `PREFERENCES`.
 
@@ -155,10 +152,9 @@ def judge(
         `prefer` is none of them.
     """
     check_preference(prefer)
-    ties = Ties(floor)
     judged = [_judged_by_limits(row, limits) for row in rows]
     passing = [candidate.row for candidate in judged if not candidate.reasons]
-    beaters = _beaters(passing, ties)
+    beaters = _beaters(passing)
     front = [row for row in passing if not beaters[row.key]]
 
     def order(row: Row) -> tuple[Any, ...]:
@@ -169,7 +165,7 @@ def judge(
         for candidate in judged
     ]
     judged.sort(key=lambda candidate: (bool(candidate.reasons), order(candidate.row)))
-    named, rivals, decided = _best_of_front(front, ties, prefer) if front else (None, (), ())
+    named, rivals, decided = _best_of_front(front, prefer) if front else (None, (), ())
     return Choice(
         judged=tuple(judged),
         named=next((candidate for candidate in judged if candidate.row is named), None),
@@ -246,6 +242,8 @@ def _judged_by_limits(row: Row, limits: Sequence[Limit]) -> Judged:
 
 
 def _why_unknown(row: Row, name: str) -> str:
+    if METRICS[name].withheld(row):
+        return f"{name} is not known: the machine was busy"
     if name in formatting.PERCENTILES and row.latency_us:
         needed = calls_needed(formatting.PERCENTILES[name])
         return f"{name} is not known: it needs {needed} calls, {row.latency_us.n} were timed"
@@ -273,7 +271,7 @@ def beats_exactly(first: Row, second: Row) -> bool:
     return first_costs != second_costs and all(a <= b for a, b in zip(first_costs, second_costs, strict=True))
 
 
-def _beaters(rows: Sequence[Row], ties: Ties) -> dict[Key, list[Row]]:
+def _beaters(rows: Sequence[Row]) -> dict[Key, list[Row]]:
     """Give for each candidate those that beat it.
 
     Ties aren't transitive, so candidates can beat each other in a ring. If that leaves none unbeaten, the bare values
@@ -288,7 +286,7 @@ def _beaters(rows: Sequence[Row], ties: Ties) -> dict[Key, list[Row]]:
 
 
 def _best_of_front(
-    front: Sequence[Row], ties: Ties, prefer: str
+    front: Sequence[Row], prefer: str
 ) -> tuple[Row, tuple[Row, ...], tuple[tuple[str, tuple[Row, ...]], ...]]:
     """Choose from the front the best by the first criterion; of those that tie with it, by the next; and so on.
 

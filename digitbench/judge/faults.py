@@ -9,40 +9,51 @@ from digitbench.judge.sorting import is_not_applicable
 from digitbench.records.formatting import Names
 from digitbench.records.results import Results, Row
 
+PROVISIONAL = "~: p50, ratio and rank stay, since a busy machine hardly moves them; what it spoils is withheld: busy."
 NUMBER = re.compile(r"\d+(?:,\d{3})*(?:\.\d+)?")
 
 
 def state(row: Row) -> str:
-    """``VALID``, ``INVALID``, ``failed``, ``not measured``, ``not timed``, or ``not checked`` (in older results)."""
+    """``VALID``, ``provisional``, ``INVALID``, ``failed``, or why there is nothing to judge.
+
+    That is ``not measured``, ``not timed``, or, in older results, ``not checked``.
+    """
     if row.error:
         return "not measured" if row.mend else "failed"
     if row.latency_us is None:
         return "not timed"
-    return "not checked" if row.validity is None else "INVALID" if row.validity else "VALID"
+    if row.validity is None:
+        return "not checked"
+    return "INVALID" if row.validity else "provisional" if row.doubts else "VALID"
 
 
 def findings(row: Row) -> list[str]:
-    """Say why a row is INVALID, and how to mend it."""
-    return [f"{finding.reason} ({finding.mend})" if finding.mend else finding.reason for finding in row.validity or ()]
+    """Say why a row is INVALID or provisional, and how to mend it."""
+    reasons = (*(row.validity or ()), *row.doubts)
+    return [f"{finding.reason} ({finding.mend})" if finding.mend else finding.reason for finding in reasons]
 
 
-def invalid_rows(results: Results) -> list[str]:
-    """Say which rows are INVALID, why, and how to mend it: one line for all reasons that differ only in numbers."""
+def doubtful_rows(results: Results) -> list[str]:
+    """Say which rows are INVALID or provisional, why, and how to mend it.
+
+    One line for all reasons that differ only in numbers.
+    """
     names = Names.of(results.rows)
-    by_pattern: dict[str, list[tuple[Row, str]]] = {}
+    by_pattern: dict[tuple[bool, str], list[tuple[Row, str]]] = {}
     timed = [row for row in results.rows if row.latency_us]
     for row in results.rows:
         for finding in findings(row):
-            by_pattern.setdefault(NUMBER.sub("", finding), []).append((row, finding))
+            by_pattern.setdefault((bool(row.doubts), NUMBER.sub("", finding)), []).append((row, finding))
     lines = []
-    for rows_and_reasons in by_pattern.values():
+    for (provisional, _), rows_and_reasons in by_pattern.items():
         rows, reasons = zip(*rows_and_reasons, strict=True)
-        subject = "any row" if len(rows) == len(timed) > 1 else names.rows(rows)
-        lines.append(f"✗ INVALID, don't rely on {subject}: {_merged_reasons(reasons)}.")
-    return lines
+        subject = "every row" if len(rows) == len(timed) > 1 else names.rows(rows)
+        head = "~ provisional, the machine was busy" if provisional else "✗ INVALID, not to be relied on"
+        lines.append(f"{head}: {subject}: {merged_reasons(reasons)}.")
+    return lines + [PROVISIONAL] * any(row.doubts for row in timed)
 
 
-def _merged_reasons(reasons: Sequence[str]) -> str:
+def merged_reasons(reasons: Sequence[str]) -> str:
     """Merge reasons that differ only in their numbers into one: ``212 to 340 times a second``."""
     columns = zip(*(NUMBER.findall(reason) for reason in reasons), strict=True)
     ranges = (sorted(set(column), key=lambda text: float(text.replace(",", ""))) for column in columns)

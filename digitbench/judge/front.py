@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from math import ceil, floor, log10
 
-from digitbench.judge.ties import Ties
-from digitbench.records.results import Floor, Row
+from digitbench.judge import ties
+from digitbench.records.results import Row
 
 Point = tuple[float, float]
 """A cost, of which less is better, and a worth, of which more is better: a p50 in µs, and a top-1 accuracy."""
@@ -31,7 +31,7 @@ def on_front(points: Sequence[Point]) -> list[int]:
     return front
 
 
-def tied_rows(rows: Sequence[Row], noise: Floor | None = None, figure: str = "latency") -> list[list[Row]]:
+def tied_rows(rows: Sequence[Row], figure: str = "latency") -> list[list[Row]]:
     """Group candidates of one thread count and batch size that are the same in a metric and in top-1 accuracy.
 
     Each is the same as every other of its group. Ties aren't transitive, so the order matters: one that ties only with
@@ -41,12 +41,9 @@ def tied_rows(rows: Sequence[Row], noise: Floor | None = None, figure: str = "la
     ----------
     rows
         Sorted by the metric.
-    noise
-        The noise floor of their threads and batch size.
     figure
         The metric, of `digitbench.judge.ties.COSTS`: latency, memory, size.
     """
-    ties = Ties(noise)
     groups: list[list[Row]] = []
     for row in rows:
         group = groups[-1] if groups else []

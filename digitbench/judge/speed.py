@@ -17,8 +17,8 @@ def speed(row: Row, other_row: Row) -> Ratio | None:
     Returns
     -------
     Ratio
-        The other's ratio to the baseline divided by this one's: geometric mean over the generations that both have,
-        with the 95 % t interval of its logarithm if they are two or more. None if they have none in common.
+        The other's ratio to the baseline divided by this one's, over the generations that both have,
+        with a 95 % interval if they are two or more. None if they have none in common.
     """
     other_ratios = {generation.index: generation.ratio for generation in other_row.generations if generation.ratio}
     ratios = [
@@ -26,4 +26,4 @@ def speed(row: Row, other_row: Row) -> Ratio | None:
         for generation in row.generations
         if generation.ratio and generation.index in other_ratios
     ]
-    return intervals.log_interval(ratios) if ratios else None
+    return intervals.paired(ratios) if ratios else None

@@ -7,7 +7,6 @@ ranks go too.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from math import inf
 from typing import Any
 
@@ -15,8 +14,7 @@ from digitbench.evaluate import agreement, intervals
 from digitbench.judge.speed import speed
 from digitbench.records import formatting
 from digitbench.records.metrics import METRICS
-from digitbench.records.results import Floor, Results, Row
-from digitbench.records.timing import Ratio
+from digitbench.records.results import Results, Row
 
 SAME_SHARE = 0.02
 """Sizes and memory that differ by no more than this share of the larger decide nothing."""
@@ -50,53 +48,38 @@ def _sort_key(name: str, row: Row) -> tuple[float, float]:
     return latency_sort_key(row) if name == "latency" else (COSTS[name](row), 0.0)
 
 
-@dataclass(frozen=True)
-class Ties:
-    """In which metrics two candidates can't be told apart.
+def tied(name: str, first: Row, second: Row) -> bool:
+    """Is there no significant difference between two candidates in `name`, of `COSTS`."""
+    costs = COSTS[name](first), COSTS[name](second)
+    if costs[0] == costs[1]:
+        return True
+    if name == "accuracy":
+        return _accuracies_tied(first, second)
+    if name != "latency":
+        return intervals.within_share(*costs, SAME_SHARE)
+    if first.rank is not None and first.rank == second.rank:
+        return True
+    ratio = speed(second, first)
+    return intervals.tied(ratio) if ratio else intervals.within_share(*costs, intervals.UNSURE_SHARE)
 
-    Attributes
-    ----------
-    floor
-        The noise floor of their threads and batch size.
-    """
 
-    floor: Floor | None
+def better(name: str, first: Row, second: Row) -> bool:
+    """Is the first clearly better."""
+    return _sort_key(name, first) < _sort_key(name, second) and not tied(name, first, second)
 
-    def tied(self, name: str, first: Row, second: Row) -> bool:
-        """Are they the same in `name`, of `COSTS`."""
-        costs = COSTS[name](first), COSTS[name](second)
-        if costs[0] == costs[1]:
-            return True
-        if name == "accuracy":
-            return _accuracies_tied(first, second)
-        if name != "latency":
-            return intervals.within_share(*costs, SAME_SHARE)
-        if first.rank is not None and first.rank == second.rank:
-            return True
-        ratio = speed(second, first)
-        return self.is_tie(ratio) if ratio else intervals.within_share(*costs, intervals.UNSURE_SHARE)
 
-    def is_tie(self, ratio: Ratio) -> bool:
-        """Is a ratio of latencies no different from 1."""
-        return intervals.tied(ratio, self.floor.ratio if self.floor else None)
+def best(name: str, rows: Sequence[Row]) -> list[Row]:
+    """Give those that tie with the best in `name`, of `COSTS`; or by the bare value, of `TIE_BREAKERS`."""
+    if name in TIE_BREAKERS:
+        least = min(map(TIE_BREAKERS[name], rows))
+        return [row for row in rows if TIE_BREAKERS[name](row) == least]
+    best_row = min(rows, key=lambda row: _sort_key(name, row))
+    return [row for row in rows if tied(name, row, best_row)]
 
-    def better(self, name: str, first: Row, second: Row) -> bool:
-        """Is the first clearly better."""
-        return _sort_key(name, first) < _sort_key(name, second) and not self.tied(name, first, second)
 
-    def best(self, name: str, rows: Sequence[Row]) -> list[Row]:
-        """Give those that tie with the best in `name`, of `COSTS`; or by the bare value, of `TIE_BREAKERS`."""
-        if name in TIE_BREAKERS:
-            least = min(map(TIE_BREAKERS[name], rows))
-            return [row for row in rows if TIE_BREAKERS[name](row) == least]
-        best_row = min(rows, key=lambda row: _sort_key(name, row))
-        return [row for row in rows if self.tied(name, row, best_row)]
-
-    def beats(self, first: Row, second: Row) -> bool:
-        """Is the first worse in nothing, and clearly better in something."""
-        return any(self.better(name, first, second) for name in COSTS) and not any(
-            self.better(name, second, first) for name in COSTS
-        )
+def beats(first: Row, second: Row) -> bool:
+    """Is the first worse in nothing, and clearly better in something."""
+    return any(better(name, first, second) for name in COSTS) and not any(better(name, second, first) for name in COSTS)
 
 
 def _accuracies_tied(first: Row, second: Row) -> bool:
@@ -116,5 +99,4 @@ def ratio_or_tie(row: Row, results: Results) -> str:
         return formatting.times(1) if row.latency_us and not row.error else ""
     if row.ratio is None:
         return ""
-    floor = formatting.floor_of(row, results.floors)
-    return "tie" if Ties(floor).is_tie(row.ratio) else formatting.times(row.ratio.value)
+    return "tie" if intervals.tied(row.ratio) else formatting.times(row.ratio.value)

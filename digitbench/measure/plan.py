@@ -35,6 +35,8 @@ class Plan:
         Backend, or ``backend:precision``, that all ratios are to; None for the fastest in a short probe.
     timeout
         Seconds that a worker may take for one answer.
+    strict
+        A busy machine makes a row INVALID, and not only provisional.
     """
 
     seconds: float = 3.0
@@ -42,6 +44,7 @@ class Plan:
     seed: int = 0
     baseline: str | None = None
     timeout: float = TIMEOUT
+    strict: bool = False
 
     @property
     def share(self) -> float:

@@ -55,16 +55,19 @@ class RunState:
         The backend that gave `reference`.
     moved_by_batch
         How far the batch alone was seen to move a score of some images, as a share of the largest score.
+    strict
+        A busy machine makes a row INVALID, and not only provisional.
     """
 
     def __init__(
         self, rows: Iterable[Row], labels: Labels, reference: Scores, seconds: float, activation: str = "softmax",
         flops: Mapping[Key, int] | None = None, reference_name: str = "", moved_by_batch: float = 0.0,
+        strict: bool = False,
     ) -> None:  # fmt: skip
         self._rows, self._flops = {row.key: row for row in rows}, flops or {}
         self._previews: dict[Key, samples.Nanoseconds] = {}
         self._labels, self._reference, self._seconds = labels, reference, seconds
-        self._activation, self._reference_name = activation, reference_name
+        self._activation, self._reference_name, self._strict = activation, reference_name, strict
         self._margins = agreement.margins(reference)
         self._rounding = max(ROUNDING, MOVED_FACTOR * moved_by_batch) * float(np.abs(reference).max())
         self._labels_by_setup: dict[Setup, Labels] = {}
@@ -237,7 +240,7 @@ class RunState:
     def _set_generations(self, key: Key, generations: Iterable[Generation]) -> None:
         """Compute anew what depends on them."""
         in_order = tuple(sorted(generations, key=lambda generation: generation.index))
-        self._rows[key] = _with_metrics(replace(self._rows[key], generations=in_order))
+        self._rows[key] = _with_metrics(replace(self._rows[key], generations=in_order), self._strict)
 
     # --- what follows ---------------------------------------------------------------------------------------------
 
@@ -248,10 +251,9 @@ class RunState:
             if row.generations and row.batch_size and not row.error:
                 ratios = {measured.index: measured.ratio for measured in row.generations if measured.ratio is not None}
                 ratios_by_cell.setdefault((row.threads, row.batch_size), {})[row.key] = ratios
-        floors = {(floor.threads, floor.batch_size): floor.ratio for floor in self.floors()}
         ranks: dict[Key, int] = {}
-        for cell, cell_ratios in ratios_by_cell.items():
-            ranks |= intervals.ranks(cell_ratios, floors.get(cell))
+        for cell_ratios in ratios_by_cell.values():
+            ranks |= intervals.ranks(cell_ratios)
         return tuple(self._shown(row, ranks.get(row.key)) for row in self._candidates())
 
     def _shown(self, row: Row, rank: int | None = None) -> Row:
@@ -271,11 +273,11 @@ class RunState:
         floors = []
         for cell, ratios in self._twins.items():
             in_order = {str(index): ratios[index] for index in sorted(ratios)}
-            floors.append(Floor(*self.baseline, *cell, intervals.log_interval([*in_order.values()]), in_order))
+            floors.append(Floor(*self.baseline, *cell, intervals.paired([*in_order.values()]), in_order))
         return tuple(floors)
 
 
-def _with_metrics(row: Row) -> Row:
+def _with_metrics(row: Row, strict: bool) -> Row:
     """Compute anew what depends on the generations."""
     generations = row.generations
     seconds = sum(generation.seconds for generation in generations)
@@ -293,10 +295,11 @@ def _with_metrics(row: Row) -> Row:
         first_prediction_us=median(generation.first_prediction_us for generation in generations),
         peak_rss_bytes=max(generation.peak_rss_bytes for generation in generations),
         warm_up=WarmUp(sum(each.calls for each in warm_ups), sum(each.seconds for each in warm_ups), settled),
-        ratio=intervals.log_interval(ratios) if ratios else None,
+        ratio=intervals.paired(ratios) if ratios else None,
         busy=busy,
     )
-    return replace(row, validity=tuple(validity.findings(row)))
+    wrong, disturbed = tuple(validity.wrong(row)), tuple(validity.disturbed(row))
+    return replace(row, validity=wrong + disturbed * strict, doubts=() if wrong or strict else disturbed)
 
 
 def _total_busy(generations: Sequence[Generation]) -> Busy:

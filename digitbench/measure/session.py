@@ -90,6 +90,7 @@ def run(
     state = RunState(
         (candidate.row for candidate in chosen), test.labels, reference, timing_plan.share, activation, flops,
         bundle.reference_backend, caveats.moved_by_batch(bundle.manifest),
+        timing_plan.strict,
     )  # fmt: skip
     if earlier:
         state.resume(earlier)

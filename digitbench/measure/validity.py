@@ -1,4 +1,4 @@
-"""VALID or INVALID, and why: what must be so before a timed row can be relied on."""
+"""Whether a timed row can be relied on: what makes it INVALID, and what makes it provisional."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ STEAL_SHARE = 0.05
 QUIETER_ADVICE = "close what else runs here, or measure on a quieter machine"
 
 
-def findings(row: Row) -> Iterator[Finding]:
-    """Say why a timed row is INVALID; nothing if it is VALID.
+def wrong(row: Row) -> Iterator[Finding]:
+    """Say why a timed row is INVALID: it was not the work that was asked for; nothing if it is VALID.
 
     Parameters
     ----------
@@ -36,6 +36,16 @@ def findings(row: Row) -> Iterator[Finding]:
     calls = row.latency_us.n if row.latency_us else 0
     if calls < calls_needed(50):
         yield Finding(f"{calls} calls, and a median needs {calls_needed(50)}", "give it more --seconds")
+
+
+def disturbed(row: Row) -> Iterator[Finding]:
+    """Say why a timed row is provisional: the machine was busy, which spoils tails and means and hardly a median.
+
+    Parameters
+    ----------
+    row
+        As for `wrong`.
+    """
     if row.warm_up and not row.warm_up.settled:
         unsettled = sum(not generation.warm_up.settled for generation in row.generations)
         reason = f"warm-up never settled within 5 % in {unsettled} of {len(row.generations)} generations"
@@ -46,7 +56,7 @@ def findings(row: Row) -> Iterator[Finding]:
     if busy.waiting_share is not None:
         # Switches alone say little of a runtime that hands work between its own threads.
         if busy.waiting_share > WAITING_SHARE:
-            reason = f"{busy.waiting_share:.0%} of the time it was ready to run and got no core"
+            reason = f"it waited for a CPU {busy.waiting_share:.0%} of the time"
             yield Finding(reason, QUIETER_ADVICE)
     elif (busy.involuntary_per_s or 0) > INVOLUNTARY_PER_S:
         yield Finding(f"the system took the core away {busy.involuntary_per_s:,.0f} times a second", QUIETER_ADVICE)

@@ -30,7 +30,7 @@ def percentile(row: Row, name: str, *, interval: bool) -> str:
     if not latency:
         return ""
     value: float | None = getattr(latency, name)
-    text = micros(value, PERCENTILES[name], latency.n)
+    text = "~" * (name == "p50" and bool(row.doubts)) + micros(value, PERCENTILES[name], latency.n)
     if value is None or not interval or name not in latency.intervals:
         return text
     low, high = latency.intervals[name]

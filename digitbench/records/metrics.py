@@ -61,6 +61,8 @@ class Metric:
         Its value in a generation at a batch size; None for what doesn't differ between generations.
     writer
         Writes a row's value, with its interval or without (`interval=`), where `form` can't.
+    fragile
+        A busy machine spoils it, so that a provisional row has none.
     phrase
         Its value in a list of several, such as ``"{} MB at its peak"``; value and unit if empty.
     """
@@ -81,6 +83,7 @@ class Metric:
     sample: Callable[[Generation, int], float] | None = None
     writer: Callable[..., str] | None = None
     phrase: str = ""
+    fragile: bool = False
 
     @property
     def title(self) -> str:
@@ -98,13 +101,18 @@ class Metric:
         return {"share": "pp", "images": ""}.get(self.kind, "%")
 
     def value(self, row: Row) -> float | None:
-        """Give a row's value, in the unit that it is stored in; None if it wasn't measured."""
-        value: float | None = read(row, self.path)
+        """Give a row's value, in the unit that it is stored in; None if it wasn't measured or is withheld."""
+        value: float | None = None if self.withheld(row) else read(row, self.path)
         return value
+
+    def withheld(self, row: Row) -> bool:
+        """Is a row's value not told, since a busy machine spoils it."""
+        return self.fragile and bool(row.doubts)
 
     def interval(self, row: Row) -> Interval | None:
         """Give the 95 % interval of a row's value, in the unit that it is stored in; None if it has none."""
-        interval: Interval | None = read(row, self.interval_path) if self.interval_path else None
+        known = self.interval_path and not self.withheld(row)
+        interval: Interval | None = read(row, self.interval_path) if known else None
         return interval
 
     def scaled(self, row: Row) -> float | None:
@@ -124,7 +132,12 @@ class Metric:
         return f"{text} {self.unit}" if unit and self.unit.strip("%") else text
 
     def text(self, row: Row, *, interval: bool = False) -> str:
-        """Write a row's value as a table does, without its unit; nothing, or why not, if it wasn't measured."""
+        """Write a row's value as a table does, without its unit; nothing, or why not, if it wasn't measured.
+
+        A ``~`` marks the p50 of a provisional row.
+        """
+        if self.withheld(row):
+            return "busy"
         if self.writer:
             return self.writer(row, interval=interval)
         value = self.value(row)
@@ -133,6 +146,8 @@ class Metric:
     def described(self, row: Row, *, interval: bool = False) -> str:
         """Write a row's value so that it can stand among others: ``p50 18.8 µs``, ``3 flips``, or nothing."""
         text, value = self.text(row, interval=interval), self.value(row)
+        if self.withheld(row):
+            return ""
         if self.kind == "images" and value is not None:
             return formatting.counted(int(value), self.title.removesuffix("s"))
         return text and (self.phrase or f"{{}} {self.unit}".rstrip()).format(text)
@@ -219,12 +234,12 @@ METRICS: Mapping[str, Metric] = {
         # one predict call
         _percentile("p50", "p50", sample=lambda generation, _: generation.p50),
         _percentile("p90", "p90"),
-        _percentile("p99", "p99", sample=lambda generation, _: generation.p99),
-        _percentile("p999", "p99.9"),
+        _percentile("p99", "p99", sample=lambda generation, _: generation.p99, fragile=True),
+        _percentile("p999", "p99.9", fragile=True),
         Metric("ratio", "ratio", "ratio.value", "ratio", "p50 over the baseline's, paired; below ×1 is faster",
                form=formatting.times, interval_path="ratio.interval", timed=True, writer=formatting.ratio_of),
         Metric("throughput", "throughput_images_per_s", "throughput_per_s", "images/s", "of timed calls",
-               label="throughput", unit="images/s", kind="images/s", higher_is_better=True, timed=True,
+               label="throughput", unit="images/s", kind="images/s", higher_is_better=True, timed=True, fragile=True,
                sample=lambda generation, batch_size: (
                    generation.n * batch_size / generation.seconds if generation.seconds else 0.0
                )),

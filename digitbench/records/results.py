@@ -8,6 +8,8 @@
 #               reference, pairs
 #   4  (0.1.0)  in rows classes
 #   5  (0.1.0)  in agreement uncertified
+#   6  (0.1.0)  in rows doubts: what a busy machine did no longer makes a row INVALID; ratios and floors are medians of a
+#               posterior over generations
 
 from __future__ import annotations
 
@@ -44,7 +46,7 @@ from digitbench.records.timing import calls_needed as calls_needed
 from digitbench.system.notebook import html_of
 
 FORMAT = "digitbench.results"
-VERSION = 5
+VERSION = 6
 SCHEMA = f"{FORMAT}/{VERSION}"
 READABLE = tuple(f"{FORMAT}/{version}" for version in range(1, VERSION + 1))
 
@@ -115,6 +117,9 @@ class Row:
         single generation.
     validity
         None if nothing was timed; empty if the row is VALID; else why it is not.
+    doubts
+        Why a VALID row is provisional: the machine was busy. p50, ratio and rank stay; metrics that this spoils are
+        withheld (`digitbench.records.metrics.Metric.withheld`).
     mend
         The command that brings what is missing, where something is: a runtime, an artifact.
     classes
@@ -141,6 +146,7 @@ class Row:
     ratio: Ratio | None = None
     rank: int | None = None
     validity: tuple[Finding, ...] | None = None
+    doubts: tuple[Finding, ...] = ()
     busy: Busy | None = None
     ledger: CallBreakdown | None = None
     generations: tuple[Generation, ...] = ()
@@ -158,7 +164,7 @@ class Row:
 
     @property
     def valid(self) -> bool:
-        """Was it timed, and can its values be relied on."""
+        """Was it timed, and was it the work that was asked for; it may still be provisional."""
         return self.latency_us is not None and not self.error and not self.validity
 
 
@@ -331,4 +337,4 @@ class Results:
 
 
 def _is_written(key: str, item: Any) -> bool:
-    return item is not None and not (key in ("generations", "classes") and not item)
+    return item is not None and not (key in ("generations", "classes", "doubts") and not item)

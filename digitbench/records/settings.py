@@ -23,6 +23,8 @@ class Settings:
         its precision is known.
     timeout
         Seconds that a worker may take for one answer.
+    strict
+        A busy machine made a row INVALID, and not only provisional.
     parent_cpu_share
         CPU seconds of digitbench's own process per second of turns; None if they were too short to say.
     """
@@ -32,6 +34,7 @@ class Settings:
     seed: int | None = None
     baseline: tuple[str, str] | str | None = None
     timeout: float | None = None
+    strict: bool | None = None
     parent_cpu_share: float | None = None
 
     def __bool__(self) -> bool:
@@ -51,7 +54,7 @@ class Settings:
     @property
     def options(self) -> dict[str, Any]:
         """What was recorded, as the options of ``bench`` take it."""
-        names = ("seconds", "generations", "seed", "timeout")
+        names = ("seconds", "generations", "seed", "timeout", "strict")
         values = {name: getattr(self, name) for name in names} | {"baseline": self.baseline_name}
         return {name: value for name, value in values.items() if value is not None}
 

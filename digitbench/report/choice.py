@@ -29,9 +29,9 @@ BEST = {"latency": "the fastest", "size": "the smallest", "memory": "the one wit
         "accuracy": "the most accurate"}  # fmt: skip
 RULE = (
     "front: nobody who keeps the limits is worse in nothing and clearly better in something, of p50, top-1, size and "
-    "peak memory. What can't be told apart is the same: p50 that share a rank or lie within the noise floor, top-1 by "
-    f"McNemar's exact test, size and memory within {SAME_SHARE:.0%}. Chosen is {{best}} of the front; of those that "
-    "tie with it {then}."
+    "peak memory. Without a significant difference they are the same: p50 that share a rank or whose ratio may be "
+    f"within 1 % of 1, top-1 by McNemar's exact test, size and memory within {SAME_SHARE:.0%}. Chosen is {{best}} of "
+    "the front; of those that tie with it {then}."
 )
 TIE_BREAKS = ("the fastest", "the smallest", "the one with the fewest flips")
 AHEAD = {"latency": "it counts as faster than {}", "size": "it is smaller than {}",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from statistics import median
 
+from digitbench.evaluate import intervals
 from digitbench.judge.faults import failed_rows, missing_rows
 from digitbench.judge.sorting import p50
 from digitbench.plugins import references
@@ -107,17 +108,19 @@ def _certainty(results: Results, rows: Sequence[Row]) -> list[str]:
 
 
 def _floors(results: Results) -> list[str]:
-    """One sentence for each baseline, with every batch size in it."""
+    """One sentence for each baseline, with every batch size in it; and whether the run passed its own check."""
     names, floors_by_name = Names.of(results.rows), dict[str, list[str]]()
     for floor in results.floors:
         name = f"{floor.backend} {floor.precision}" if names.precisions else floor.backend
         line = f"{names.group(floor.threads, floor.batch_size)} {formatting.ratio(floor.ratio)}"
         floors_by_name.setdefault(name, []).append(line)
-    tail = "; gaps within it are ties" * (formatting.generations_of(results) > 1)
-    return [
-        f"Noise floor (A/A), {name} against itself: {' · '.join(lines)}{tail}."
+    notes = [
+        f"A/A check, {name} against itself, which should be ×1: {' · '.join(lines)}."
         for name, lines in floors_by_name.items()
     ]
+    suspect = [floor for floor in results.floors if floor.ratio.interval and not intervals.tied(floor.ratio)]
+    groups = ", ".join(names.group(floor.threads, floor.batch_size) for floor in suspect)
+    return notes + [f"This run is suspect: there the A/A check misses ×1 by more than 1 %: {groups}."] * bool(suspect)
 
 
 def _loop(rows: Sequence[Row]) -> list[str]:
@@ -138,7 +141,7 @@ def _parent(results: Results) -> list[str]:
 
 def _conditions(rows: Iterable[Row]) -> list[str]:
     """What was not as it should be in rows without findings, such as those of results older than findings are."""
-    rows = [row for row in rows if not row.validity]
+    rows = [row for row in rows if not (row.validity or row.doubts)]
     names = Names.of(rows)
     conditions = {
         "warm-up never settled within 5 % (a busy machine?)": {

@@ -18,7 +18,7 @@ from digitbench.bundle.history import History
 from digitbench.bundle.listing import describe
 from digitbench.bundle.trainings import read as trainings_of
 from digitbench.errors import BundleError, one_line
-from digitbench.judge.faults import invalid_rows
+from digitbench.judge.faults import doubtful_rows
 from digitbench.records.formatting import top1
 from digitbench.report.bundle_page import artifact_columns, leaders
 from digitbench.report.bundles import megabytes
@@ -51,7 +51,7 @@ def results_html(results: Results) -> str:
     columns = [_without_mark(column) for column in map(_fitting_column, table.columns) if column]
     subject, _, machine = headline(results).plain.partition("\n")
     notes = [f"Fastest, {leader}" for leader in leaders(results)]
-    troubles = [*invalid_rows(results), *(line for line, _ in problems(results))]
+    troubles = [*doubtful_rows(results), *(line for line, _ in problems(results))]
     parts = [_line(subject, BOLD), _line(machine, FAINT), *map(_line, notes)]
     return _block(*parts, _html(replace(table, columns=columns)), *(_line(line, FAINT) for line in troubles))
 

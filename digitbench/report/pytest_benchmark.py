@@ -107,7 +107,7 @@ def _extra(row: Row, results: Results) -> dict[str, Any]:
         **{name: METRICS[metric].value(row) for name, metric in SUITE_METRICS.items()},
         "dataset": results.bundle.get("dataset", {}).get("name"),
         "batch_size": row.batch_size,
-        "images_per_second": row.throughput_per_s,
+        "images_per_second": METRICS["throughput"].value(row),
         "precision": row.precision,
         "bundle": results.bundle.get("name"),
         "generations": len(row.generations),
@@ -118,6 +118,7 @@ def _extra(row: Row, results: Results) -> dict[str, Any]:
         "rank": row.rank,
         "valid": None if row.validity is None else not row.validity,
         "invalid_because": [finding.reason for finding in row.validity or ()],
+        "provisional_because": [finding.reason for finding in row.doubts],
     }
 
 

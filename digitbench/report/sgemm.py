@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 
 from digitbench.judge import speed
-from digitbench.judge.faults import failed_rows, invalid_rows
+from digitbench.judge.faults import doubtful_rows, failed_rows
 from digitbench.judge.sorting import group_of, p50, sort_rows
 from digitbench.records import formatting
 from digitbench.records.precisions import DYNAMIC, FP32, INT8
@@ -98,8 +98,8 @@ def _tied(best: Row, rows: Sequence[Row]) -> str:
 
 def invalid_sgemm(results: Results) -> list[str]:
     """Say which sgemm timings are INVALID, and why: no share of them can be relied on."""
-    candidates = (replace(row, validity=None) for row in results.rows)
-    return invalid_rows(replace(results, rows=(*(sgemm.row for sgemm in results.roofs), *candidates)))
+    candidates = (replace(row, validity=None, doubts=()) for row in results.rows)
+    return doubtful_rows(replace(results, rows=(*(sgemm.row for sgemm in results.roofs), *candidates)))
 
 
 def legend(results: Results) -> list[str]:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from digitbench.judge.faults import findings, invalid_rows
+from digitbench.judge.faults import doubtful_rows, findings, state
 from digitbench.judge.sorting import Group, group_of, shown_rows, sort_rows
 from digitbench.records.formatting import counted
 from digitbench.records.metrics import METRICS, read
@@ -54,9 +54,10 @@ def _end(row: Row, path: str, index: int) -> float | None:
 CSV_COLUMNS: Mapping[str, Get] = {
     # which candidate; rank 1 is the fastest of its threads and batch size
     **_fields("backend", "precision", "threads", "batch_size", "rank"),
-    # VALID, INVALID (invalid_because says why), or empty: not timed, or not checked
-    "validity": lambda row: None if row.validity is None else "INVALID" if row.validity else "VALID",
-    "invalid_because": lambda row: "; ".join(findings(row)),
+    # VALID, provisional, INVALID (the others say why), or empty: not timed, or not checked
+    "validity": lambda row: None if row.validity is None else state(row),
+    "invalid_because": lambda row: "; ".join(findings(row)) if row.validity else "",
+    "provisional_because": lambda row: "; ".join(findings(row)) if row.doubts else "",
     **_fields("error", "mend"),
     # what ran, as it said itself
     **_fields(runtime="runtime.name", runtime_version="runtime.version", provider="runtime.provider",
@@ -131,7 +132,7 @@ def to_markdown(results: Results) -> str:
             blocks.append(f"### {title}, {counted(threads, 'thread')}")
         blocks.append(_group_table(results, group, measured))
     troubles = (line for line, _ in problems(results))
-    blocks.append(bullets([*invalid_rows(results), *footnotes(results), *troubles]))
+    blocks.append(bullets([*doubtful_rows(results), *footnotes(results), *troubles]))
     if section := sgemm.section(results):
         blocks += [f"### {section.title}", section.table.to_markdown(), bullets(line for line, _ in section.notes)]
     return "\n\n".join(filter(None, blocks)) + "\n"
@@ -145,8 +146,8 @@ def _group_table(results: Results, rows: Sequence[Row], measured: bool) -> str:
 
 
 def _remark(row: Row) -> str:
-    """Why a row failed, or is INVALID."""
-    return row.error or (f"INVALID: {'; '.join(findings(row))}" if row.validity else "")
+    """Why a row failed, or is INVALID or provisional."""
+    return row.error or (f"{state(row)}: {'; '.join(reasons)}" if (reasons := findings(row)) else "")
 
 
 def bullets(notes: Iterable[str]) -> str:

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from digitbench.charts import groups
-from digitbench.judge.faults import invalid_rows
+from digitbench.judge.faults import doubtful_rows
 from digitbench.judge.sorting import fastest, shown_rows
 from digitbench.plugins import references
 from digitbench.records.formatting import Names, counted
@@ -42,7 +42,7 @@ def print_results(results: Results, console: Console, *, ledger: bool = False, c
     table = results_table(results)
     if table.rows:
         print_rows(table, console)
-    for lines, style in ((invalid_rows(results), "yellow"), (footnotes(results), "dim")):
+    for lines, style in ((doubtful_rows(results), "yellow"), (footnotes(results), "dim")):
         for line in lines:
             print_line(line, console, style)
     print_section(sections.call_breakdowns(results) if ledger else None, console)

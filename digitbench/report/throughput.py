@@ -66,7 +66,7 @@ def _bar(line: Line, size: int, width: int) -> Text:
     row = line[1].get(size)
     if row is None or not row.throughput_per_s:
         return Text("")
-    style, invalid = ("dim", "✗") if row.validity else ("", "")
+    style, invalid = ("dim", "✗") if row.validity else ("", "~" * bool(row.doubts))
     eighths = round(row.throughput_per_s / _best(line) * width * 8)
     full, remainder = divmod(eighths, 8)
     bar = ("█" * full + EIGHTHS[remainder]).strip() if eighths else "▏"[: width and 1]

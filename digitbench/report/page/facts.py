@@ -89,7 +89,7 @@ def troubles(results: Results) -> Table:
     for row in sort_rows(results.rows):
         if row.error:
             lines.append((names.row(row), state(row), row.error, f"run: {row.mend}" if row.mend else ""))
-        for finding in () if row.error else row.validity or ():
+        for finding in () if row.error else (*(row.validity or ()), *row.doubts):
             lines.append((names.row(row), state(row), finding.reason, finding.mend))
     return text_table(("candidate", "", "why", "what mends it"), tuple(lines), 4)
 
@@ -104,7 +104,9 @@ def validity(results: Results) -> str:
     sentence = f"{valid} of {formatting.counted(len(timed), 'timed row')} {'are' if valid != 1 else 'is'} VALID"
     if unchecked:
         sentence += " or of a version that didn't check"
-    return f"{sentence}: no core was withheld, the warm-up settled, threads and labels were as they should be."
+    provisional = sum(row.valid and bool(row.doubts) for row in timed)
+    sentence += f", {provisional} of them provisional, since the machine was busy" * bool(provisional)
+    return f"{sentence}: threads and labels were as they should be."
 
 
 def pairs(results: Results) -> Table:

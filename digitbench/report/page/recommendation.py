@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from digitbench.evaluate import agreement
-from digitbench.judge import speed
+from digitbench.judge import speed, ties
 from digitbench.judge.choice import Choice, judge
 from digitbench.judge.sorting import Group, group_of, p50
-from digitbench.judge.ties import Ties
 from digitbench.plugins import references
 from digitbench.records import formatting
 from digitbench.records.metrics import METRICS
@@ -67,9 +66,8 @@ def title_of(group: Group) -> str:
 
 def _of_group(results: Results, group: Group) -> Recommendation:
     rows, title = [row for row in results.rows if group_of(row) == group and not row.mend], title_of(group)
-    floor = formatting.floor_of(rows[0], results.floors)
-    choice = judge(rows, [], floor=floor)
-    more = _supporting_notes(choice, results, floor)
+    choice = judge(rows, [])
+    more = _supporting_notes(choice, results, formatting.floor_of(rows[0], results.floors))
     if choice.named is None:
         reasons = "; ".join(
             f"{judged.row.backend} {judged.row.precision}: {'; '.join(judged.reasons)}" for judged in choice.judged
@@ -86,9 +84,7 @@ def _of_group(results: Results, group: Group) -> Recommendation:
     if compared_row is None:
         alone = "the only candidate that could be relied on, so that nothing is said of it beside others"
         return Recommendation(title, f"{sentence}; it is {alone}.", UNSURE, more, choice, group)
-    sentence += (
-        f", {_speed_clause(row, compared_row, floor)}, {_accuracy_clause(row, compared_row)}{_tie_clause(choice)}."
-    )
+    sentence += f", {_speed_clause(row, compared_row)}, {_accuracy_clause(row, compared_row)}{_tie_clause(choice)}."
     return Recommendation(title, sentence, SURE if results.complete else UNSURE, more, choice, group)
 
 
@@ -116,12 +112,12 @@ def _row_to_compare(row: Row, rows: Sequence[Row]) -> Row | None:
     return next(reference_rows, None) or max(valid, key=p50, default=None)
 
 
-def _speed_clause(row: Row, compared_row: Row, floor: Floor | None) -> str:
+def _speed_clause(row: Row, compared_row: Row) -> str:
     ratio = speed.speed(row, compared_row)
     if ratio is None:
         return f"beside {candidate(compared_row)}, with which it has no generation in common"
     factor = formatting.ratio(ratio).removeprefix("×")
-    if Ties(floor).tied("latency", row, compared_row):
+    if ties.tied("latency", row, compared_row):
         return f"as fast as {candidate(compared_row)} as far as can be told (×{factor})"
     return f"{factor} times as fast as {candidate(compared_row)}"
 
@@ -161,8 +157,8 @@ def _supporting_notes(choice: Choice, results: Results, floor: Floor | None) -> 
         )
     if floor and floor.ratio.interval:
         lines.append(
-            f"The noise floor, {floor.backend} {floor.precision} against itself, is {formatting.ratio(floor.ratio)}; "
-            "what lies within it is a tie."
+            f"The A/A check, {floor.backend} {floor.precision} against itself, which should be ×1, gave "
+            f"{formatting.ratio(floor.ratio)}."
         )
     if choice.named:
         others = joined([judged.row for judged in choice.front if judged is not choice.named], candidate)
