@@ -76,7 +76,7 @@ def choose(
     digitbench choose runs/mine --quick --batch-size 32 --json choice.json
     """
     from digitbench.bundle import Bundle, caveats
-    from digitbench.commands.outputs import Outputs, results_path
+    from digitbench.commands.outputs import Outputs, print_answer, results_path, run_name
     from digitbench.commands.saving import write_each
     from digitbench.judge.choice import check_preference, code_for, judge
     from digitbench.judge.limits import parse_limits
@@ -122,6 +122,7 @@ def choose(
         raise
     if nobody:
         raise CheckFailed(nobody)
+    print_answer("", f"report {run_name(bundle)}", outputs.console)
 
 
 def _gather(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from digitbench.commands.options import DataOption, DatasetOption, load_data, open_console, show_progress
+from digitbench.commands.outputs import print_answer, run_name
 from digitbench.commands.training_steps import summary
 from digitbench.errors import UsageError, unknown
 
@@ -136,7 +137,9 @@ def import_(
     if steadiness_warning := caveats.unsteady(bundle.manifest):
         message = f"{steadiness_warning}; what is said of an image holds for its batch alone, and nothing is certified"
         console.print(message, style="yellow", markup=False, highlight=False, soft_wrap=True)
-    if fit_warning := caveats.poor_fit(bundle.manifest):  # last, so that it is seen
+    fit_warning = caveats.poor_fit(bundle.manifest)
+    print_answer(summary(bundle), "" if fit_warning else f"bench {run_name(bundle)}", console)
+    if fit_warning:  # last, so that it is seen
         advice = "accepted" if accept else f"{caveats.HINT}; or add --accept to take it as it is"
         console.print(f"{fit_warning}; {advice}", style="yellow", markup=False, highlight=False, soft_wrap=True)
 
@@ -163,7 +166,6 @@ def _print_summary(bundle: Bundle, console: Console) -> None:
     assert imported.chosen
     chosen, runner_up = imported.chosen, imported.runner_up
     batch = "any number of images a call" if model_io.batch is None else f"a fixed batch of {model_io.batch}"
-    console.print(summary(bundle), style="bold", markup=False, highlight=False, soft_wrap=True)
     lines = [
         f"  takes      {model_io.input.name or 'image'}: {model_io.input.dtype}, {chosen.form}; {batch}",
         f"  gives      {chosen.activation}",

@@ -135,7 +135,7 @@ def measure(
 def measure_and_show(
     bundle: Bundle, chosen: Sequence[Candidate], plan: Plan | None, data: Path | None, limit: int | None,
     outputs: Outputs, *, earlier: Results | None = None, allow_other_data: bool = False, run_native_tools: bool = False,
-    classes: bool = False,
+    classes: bool = False, brief: bool = False,
 ) -> Results:  # fmt: skip
     """Measure, show and save; see `measure`.
 
@@ -145,6 +145,8 @@ def measure_and_show(
         Set the runtimes' own tools beside ours.
     classes
         Show every dataset class by class, not user data alone.
+    brief
+        Show the fastest candidate of each backend, and the answer.
 
     Raises
     ------
@@ -152,7 +154,8 @@ def measure_and_show(
         Ctrl-C stopped it; what was measured by then was shown and saved.
     """
     from digitbench.measure import native_tools
-    from digitbench.report.terminal import print_results
+    from digitbench.report.answer import answer
+    from digitbench.report.terminal import print_brief, print_results
 
     results, digits = measure(
         bundle, chosen, plan, data, limit, outputs, earlier=earlier, allow_other_data=allow_other_data
@@ -165,16 +168,40 @@ def measure_and_show(
                 results = replace(results, referees=native_tools.run(digits.test.head(limit).images, chosen, progress))
             except KeyboardInterrupt:
                 stopped = True
-    print_results(results, outputs.console, ledger=outputs.ledger, classes=classes or (allow_other_data and digits.own))
+    if brief:
+        print_brief(results, outputs.console)
+    else:
+        with_classes = classes or (allow_other_data and digits.own)
+        print_results(results, outputs.console, ledger=outputs.ledger, classes=with_classes)
     outputs.write(results)
     saved_message = str(outputs.saver)
     if saved_message and (plan or outputs.saver.note):
         if plan and not results.complete:
             saved_message += f"; go on with: digitbench bench --resume {outputs.saver.path}"
         outputs.note(saved_message)
+    print_answer(answer(results), f"{'choose' if plan else 'bench'} {run_name(bundle)}", outputs.console)
     if stopped:
         raise KeyboardInterrupt
     return results
+
+
+def run_name(bundle: Bundle) -> str:
+    """Give a bundle's folder as a command takes it, from here where it lies below this folder."""
+    import shlex
+
+    from digitbench.report.bundle_page import short_path
+
+    return shlex.quote(short_path(bundle.path))
+
+
+def print_answer(line: str, next_command: str, console: Console) -> None:
+    """Print the answer and the next command to type, which are the last that a command prints."""
+    from digitbench.report.terminal_table import print_line
+
+    if line:
+        print_line(line, console, "bold")
+    if next_command:
+        print_line(f"next: digitbench {next_command}", console)
 
 
 def raise_failures(results: Results) -> None:

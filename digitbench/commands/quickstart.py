@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+import typer
+
 from digitbench.commands import options
-from digitbench.commands.outputs import Outputs, measure_and_show, raise_failures
+from digitbench.commands.outputs import Outputs, measure_and_show, raise_failures, results_path
 from digitbench.records.recipes import DEFAULT
 
 
-def quickstart(dataset: options.DatasetOption = "auto", data: options.TrainingDataOption = None) -> None:
+def quickstart(
+    dataset: options.DatasetOption = "auto",
+    data: options.TrainingDataOption = None,
+    all_rows: Annotated[bool, typer.Option("--all")] = False,
+) -> None:
     """Train the default recipe, export it, and compare all installed runtimes: the whole way in one go.
+
+    Parameters
+    ----------
+    all_rows
+        Show every candidate at every batch size, not the fastest of each backend alone.
 
     Examples
     --------
@@ -22,6 +35,6 @@ def quickstart(dataset: options.DatasetOption = "auto", data: options.TrainingDa
     digits = read_digits(dataset, data, console)
     bundle = train_and_report(recipes.find(DEFAULT), None, digits, console)
     chosen, plan = candidates(bundle, [], [1, 32], [1]), options.timing_plan(quick=True)
-    results = measure_and_show(bundle, chosen, plan, data, None, Outputs())
-    print(f"next: digitbench bench {bundle.path}    (steadier figures)\n      digitbench train --help")
+    outputs = Outputs(kept=results_path(bundle))
+    results = measure_and_show(bundle, chosen, plan, data, None, outputs, brief=not all_rows)
     raise_failures(results)

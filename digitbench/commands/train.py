@@ -11,6 +11,7 @@ import typer
 
 from digitbench.commands import completion
 from digitbench.commands.options import DatasetOption, TrainingDataOption, open_console, seconds, whole_numbers
+from digitbench.commands.outputs import print_answer, run_name
 from digitbench.commands.training_steps import read_digits, train_and_report, train_several
 from digitbench.records import recipes
 from digitbench.records.recipes import DEFAULT, RECIPES
@@ -70,7 +71,8 @@ def train(
         train_and_report, digits=digits, console=console, exports=export, plots=plots, loop=loop, budget=limit
     )
     if seeds == 1:
-        train_one(changed_recipe, output)
+        bundle = train_one(changed_recipe, output)
+        print_answer("", f"bench {run_name(bundle)}", console)
     else:
         train_several(changed_recipe, output, seeds, console, train_one)
 

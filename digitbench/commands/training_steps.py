@@ -56,9 +56,9 @@ def train_and_report(
     with show_progress(console) as progress, native_output_held():
         formats = exporters.formats() if exports else ()
         bundle = train_bundle(recipe, digits, output, export_formats=formats, progress=progress, **how)
-    console.print(summary(bundle), style="bold", markup=False, highlight=False, soft_wrap=True)
     if plots:
         draw_training(bundle, digits, console)
+    console.print(summary(bundle), style="bold", markup=False, highlight=False, soft_wrap=True)
     return bundle
 
 

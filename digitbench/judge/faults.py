@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from digitbench.judge.sorting import is_not_applicable
 from digitbench.records.formatting import Names
@@ -49,11 +49,20 @@ def doubtful_rows(results: Results) -> list[str]:
         rows, reasons = zip(*rows_and_reasons, strict=True)
         subject = "every row" if len(rows) == len(timed) > 1 else names.rows(rows)
         head = "~ provisional, the machine was busy" if provisional else "✗ INVALID, not to be relied on"
-        lines.append(f"{head}: {subject}: {merged_reasons(reasons)}.")
+        lines.append(f"{head}: {subject}: {_merged_reasons(reasons)}.")
     return lines + [PROVISIONAL] * any(row.doubts for row in timed)
 
 
-def merged_reasons(reasons: Sequence[str]) -> str:
+def merged_doubts(rows: Iterable[Row]) -> str:
+    """Say in a sentence why some of several rows are provisional; nothing if none is."""
+    by_kind: dict[str, list[str]] = {}
+    for finding in (finding for row in rows for finding in row.doubts):
+        by_kind.setdefault(NUMBER.sub("", finding.reason), []).append(finding.reason)
+    reasons = "; ".join(_merged_reasons(reasons) for reasons in by_kind.values())
+    return f"Provisional: the machine was busy ({reasons})." if reasons else ""
+
+
+def _merged_reasons(reasons: Sequence[str]) -> str:
     """Merge reasons that differ only in their numbers into one: ``212 to 340 times a second``."""
     columns = zip(*(NUMBER.findall(reason) for reason in reasons), strict=True)
     ranges = (sorted(set(column), key=lambda text: float(text.replace(",", ""))) for column in columns)

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from digitbench.evaluate.intervals import UNSURE_SHARE
 from digitbench.judge.choice import Choice, Judged
-from digitbench.judge.faults import findings, missing_rows
+from digitbench.judge.faults import findings, merged_doubts, missing_rows
 from digitbench.judge.ties import SAME_SHARE
 from digitbench.records import formatting
 from digitbench.records.metrics import METRICS, read
@@ -22,7 +22,7 @@ from digitbench.report.columns import runtime_text
 from digitbench.report.footnotes import dynamic_notes
 from digitbench.report.table import ALWAYS, CHOSEN, Column, Table, of_metric, plain
 from digitbench.report.terminal import headline
-from digitbench.report.terminal_table import print_line, print_rows, print_title
+from digitbench.report.terminal_table import print_line, print_rows
 
 SCHEMA = "digitbench.choice/1"
 BEST = {"latency": "the fastest", "size": "the smallest", "memory": "the one with the least memory",
@@ -150,14 +150,15 @@ def print_choice(
     console.print(origin, style="dim", markup=False, highlight=False, soft_wrap=True)
     minded = [f"{warning}." for warning in choice.warnings]
     if choice.named:
-        print_title(f"Chosen: {why_chosen(choice)}", console)
+        console.print()
+        console.print(code, markup=False, highlight=False, soft_wrap=True)
         close = [f"{line}, for the limit lies within the 95 % interval." for line in choice.named.close]
         minded = [*close, *(why_unsure(row, _name(row)) for row in choice.unsure), *minded]
     for line in minded:
         print_line(f"Mind: {line}", console, "yellow")
     if choice.named:
-        console.print()
-        console.print(code, markup=False, highlight=False, soft_wrap=True, end="")
+        doubts = merged_doubts(candidate.row for candidate in choice.judged if not candidate.reasons)
+        print_line(f"Chosen: {why_chosen(choice)} {doubts}".rstrip(), console, "bold")
 
 
 def why_unsure(row: Row, name: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from operator import itemgetter
 
 from rich.console import Console
@@ -10,7 +11,7 @@ from rich.text import Text
 
 from digitbench.charts import groups
 from digitbench.judge.faults import doubtful_rows
-from digitbench.judge.sorting import fastest, shown_rows
+from digitbench.judge.sorting import fastest, group_of, shown_rows, sort_rows
 from digitbench.plugins import references
 from digitbench.records.formatting import Names, counted
 from digitbench.records.results import Results, Row
@@ -18,7 +19,7 @@ from digitbench.report import sections, sgemm
 from digitbench.report.columns import columns_of
 from digitbench.report.footnotes import footnotes, problems
 from digitbench.report.table import ALWAYS, CHOSEN, Column, Table
-from digitbench.report.terminal_table import print_line, print_rows, print_section
+from digitbench.report.terminal_table import fitting_table, print_line, print_rows, print_section, print_table
 from digitbench.report.throughput import print_saturation
 
 FLIPS_SHOWN = 10
@@ -51,6 +52,17 @@ def print_results(results: Results, console: Console, *, ledger: bool = False, c
     print_section(sections.native_tools(results), console)
     print_saturation(results, console)
     _print_flips(results.rows, console)
+    print_missing(results, console)
+
+
+def print_brief(results: Results, console: Console) -> None:
+    """Print the fastest candidate of each backend at the smallest batch size, within 80 columns."""
+    timed = [row for row in sort_rows(results.rows) if row.latency_us and not row.error]
+    rows = list({row.backend: row for row in reversed(timed) if group_of(row) == group_of(timed[0])}.values())[::-1]
+    shown = replace(results, rows=tuple(rows))
+    print_line(f"The fastest of each backend at batch {rows[0].batch_size}:" if rows else "Nothing was timed.", console)
+    if rows:
+        print_table(fitting_table(results_table(shown), 80)[0], console)
     print_missing(results, console)
 
 
