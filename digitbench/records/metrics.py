@@ -16,6 +16,9 @@ from digitbench.records import formatting
 from digitbench.records.results import Row
 from digitbench.records.timing import Generation, Interval
 
+WITHHELD = "busy"
+"""What a table shows instead of a value that a busy machine spoiled."""
+
 
 def read(record: Any, path: str) -> Any:
     """Follow a dotted path of attributes and of a mapping's keys; give None as soon as one of them is None."""
@@ -137,7 +140,7 @@ class Metric:
         A ``~`` marks the p50 of a provisional row.
         """
         if self.withheld(row):
-            return "busy"
+            return WITHHELD
         if self.writer:
             return self.writer(row, interval=interval)
         value = self.value(row)

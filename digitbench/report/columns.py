@@ -10,7 +10,7 @@ from operator import attrgetter
 from digitbench.judge.sorting import fastest, is_not_applicable, rank_texts
 from digitbench.judge.ties import ratio_or_tie
 from digitbench.records import formatting
-from digitbench.records.metrics import METRICS
+from digitbench.records.metrics import METRICS, WITHHELD
 from digitbench.records.results import Results, Row
 from digitbench.report.table import ALWAYS, Column, of_metric
 
@@ -46,7 +46,7 @@ def columns_of(results: Results, rows: Sequence[Row], measured: bool) -> list[Co
     ]
     return [
         column for column in columns
-        if (measured or not column.timing) and (column.worth == ALWAYS or any(map(column.text, rows)))
+        if (measured or not column.timing) and (column.worth == ALWAYS or {*map(column.text, rows)} - {"", WITHHELD})
     ]  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from digitbench.charts import groups
+from digitbench.judge.choice import judge
 from digitbench.judge.faults import doubtful_rows
 from digitbench.judge.sorting import fastest, group_of, shown_rows, sort_rows
 from digitbench.plugins import references
@@ -58,7 +59,10 @@ def print_results(results: Results, console: Console, *, ledger: bool = False, c
 def print_brief(results: Results, console: Console) -> None:
     """Print the fastest candidate of each backend at the smallest batch size, within 80 columns."""
     timed = [row for row in sort_rows(results.rows) if row.latency_us and not row.error]
-    rows = list({row.backend: row for row in reversed(timed) if group_of(row) == group_of(timed[0])}.values())[::-1]
+    group = [row for row in timed if group_of(row) == group_of(timed[0])]
+    named = judge(group, []).named
+    group.sort(key=lambda row: named is None or row is not named.row)  # it comes before those that it ties with
+    rows = list({row.backend: row for row in reversed(group)}.values())[::-1]
     shown = replace(results, rows=tuple(rows))
     print_line(f"The fastest of each backend at batch {rows[0].batch_size}:" if rows else "Nothing was timed.", console)
     if rows:
