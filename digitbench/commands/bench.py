@@ -33,6 +33,9 @@ def bench(
     seconds: options.SecondsOption = None,
     generations: options.GenerationsOption = None,
     quick: options.QuickOption = False,
+    race: Annotated[bool, typer.Option("--race")] = False,
+    equivalence: options.EquivalenceOption = None,
+    budget: options.BudgetOption = None,
     baseline: Annotated[str | None, typer.Option(metavar="NAME[:PRECISION]")] = None,
     seed: Annotated[int | None, typer.Option()] = None,
     timeout: Annotated[float | None, typer.Option(min=0.1)] = None,
@@ -59,6 +62,8 @@ def bench(
     ----------
     threads
         Threads that each runtime may use; 1.
+    race
+        Measure until the fastest is known: who has surely lost drops out.
     baseline
         What ratios are to; the fastest if not given.
     seed
@@ -87,6 +92,7 @@ def bench(
     digitbench bench --quick
     digitbench bench --backend onnx --backend tflite --json -
     digitbench bench runs/mine --batch-size 1,8,32,128,512 --threads 1,2 --seconds 5
+    digitbench bench --race --budget 1min
     digitbench bench --against before.json --fail-on latency:10%
     digitbench bench --batch-size 512 --threads 2 --roofline
     """
@@ -98,13 +104,17 @@ def bench(
     from digitbench.records import precisions
     from digitbench.records.results import Results
 
+    if race and (quick or generations or against):
+        raise UsageError("--race sets its own generations; leave out --quick, --generations and --against")
+    if (equivalence or budget) and not race:
+        raise UsageError(f"{'--equivalence' if equivalence else '--budget'} belongs to --race; add that")
     for option, value in {"--fail-on": fail_on, "--allow-missing": allow_missing}.items():
         if value and not against:
             raise UsageError(f"{option} needs something to compare with: give --against BASE.json")
     parse_gates(fail_on or [])
     excused = parse_excused(allow_missing or [])
     base = Results.read(against) if against else None
-    given_settings = {
+    given_settings: dict[str, Any] = {
         "seconds": seconds,
         "generations": generations,
         "seed": seed,
@@ -114,7 +124,7 @@ def bench(
     earlier = Results.read(resume) if resume else None
     if earlier:
         refused_options = {"backend": backend, "precision": precision, "batch_size": batch_size, "threads": threads,
-                           "limit": limit, "quick": quick or None}  # fmt: skip
+                           "limit": limit, "quick": quick or None, "race": race or None}  # fmt: skip
         timed_rows = _resumable_rows(earlier, {**given_settings, **refused_options})
         folder = RUNS / str(earlier.bundle.get("name"))
         bundle = Bundle(run or (folder if folder.is_dir() else None))
@@ -128,7 +138,7 @@ def bench(
         requested = [(options.backends_of(backend), precisions.parse(precision or []))]
         batch_sizes = options.whole_numbers(batch_size or SIZES, "--batch-size")
         thread_counts = options.whole_numbers(threads or "1", "--threads")
-        given_settings["timeout"] = timeout
+        given_settings |= {"timeout": timeout, "race": race, "equivalence": equivalence, "budget": budget}
     plan = options.timing_plan(quick=quick, **given_settings)
     outputs = Outputs(
         json=json, csv=csv, markdown=markdown, pytest_benchmark_json=pytest_benchmark_json, quiet=quiet, ledger=ledger,

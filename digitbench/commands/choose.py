@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from digitbench.commands import options
-from digitbench.errors import CheckFailed, ResultsError
+from digitbench.errors import CheckFailed, ResultsError, UsageError
 
 if TYPE_CHECKING:
     from digitbench.bundle import Bundle
@@ -41,6 +41,8 @@ def choose(
     quick: options.QuickOption = False,
     seconds: options.SecondsOption = None,
     generations: options.GenerationsOption = None,
+    equivalence: options.EquivalenceOption = None,
+    budget: options.BudgetOption = None,
     json: options.JsonOption = None,
     markdown: options.MarkdownOption = None,
     data: options.DataOption = None,
@@ -93,7 +95,12 @@ def choose(
     outputs = Outputs(json=json, markdown=markdown, quiet=quiet, format="digitbench.choice",
                       kept=results_path(bundle))  # fmt: skip
     chosen = options.requested_candidates(bundle, backend, precision, [threads], outputs.note, [batch_size])
-    plan = options.timing_plan(quick=quick, seconds=seconds, generations=generations)
+    race = not (quick or generations)
+    if (equivalence or budget) and not race:
+        raise UsageError("--equivalence and --budget are of a race; leave out --quick and --generations")
+    plan = options.timing_plan(
+        quick=quick, race=race, seconds=seconds, generations=generations, equivalence=equivalence, budget=budget
+    )
     find = partial(
         earlier_results.find, bundle, chosen, least_seconds=seconds or 0.0,
         least_generations=generations or (1 if quick else SURE_GENERATIONS),

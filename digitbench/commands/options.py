@@ -62,6 +62,13 @@ QuickOption = Annotated[
 SecondsOption = Annotated[
     float | None, typer.Option(min=0.01, help=f"Timed calls of each candidate; 3, {QUICK_SECONDS} with --quick.")
 ]
+EquivalenceOption = Annotated[
+    str | None, typer.Option("--equivalence", metavar="2%", help="A race ends once its winner is slower than none by "
+                 "more than this; 2%.")
+]  # fmt: skip
+BudgetOption = Annotated[
+    str | None, typer.Option("--budget", metavar="3min", help="A race ends after this time, decided or not; 3min.")
+]
 GenerationsOption = Annotated[
     int | None, typer.Option(min=1, help="Fresh processes of each candidate; 5, 1 with --quick.")
 ]
@@ -130,12 +137,33 @@ def requested_candidates(
     return candidates(bundle, backends_of(backend), batch_sizes, threads, precisions.parse(precision or []), say)
 
 
-def timing_plan(*, quick: bool, **given: Any) -> Plan:
-    """Give the plan that the options ask for; None is not given."""
-    from digitbench.measure.plan import Plan
+def timing_plan(
+    *, quick: bool, race: bool = False, equivalence: str | None = None, budget: str | None = None, **given: Any
+) -> Plan:
+    """Give the plan that the options ask for; None is not given.
 
-    defaults = {"seconds": QUICK_SECONDS, "generations": 1} if quick else {}
+    Raises
+    ------
+    UsageError
+        `equivalence` or `budget` can't be read.
+    """
+    from digitbench.measure.plan import Plan
+    from digitbench.measure.race import MOST
+
+    defaults = {"seconds": QUICK_SECONDS, "generations": 1} if quick else {"generations": MOST} if race else {}
+    given |= {
+        "race": race or None,
+        "equivalence": equivalence and _percent(equivalence, "--equivalence"),
+        "budget": budget and seconds(budget, "--budget"),
+    }
     return Plan(**defaults | {name: value for name, value in given.items() if value is not None})
+
+
+def _percent(text: str, option: str) -> float:
+    match = re.fullmatch(r"(\d{1,2}(?:\.\d{1,9})?) ?%", text.strip())
+    if not match:
+        raise UsageError(f"{option} {text}: not a percentage below 100 such as 2%")
+    return float(match[1]) / 100
 
 
 def percentage_points(text: str, option: str) -> float:

@@ -10,6 +10,8 @@ from digitbench.commands import options
 from digitbench.commands.outputs import Outputs, measure_and_show, raise_failures, results_path
 from digitbench.records.recipes import DEFAULT
 
+QUICK_SECONDS, QUICK_BUDGET = 1.0, "60s"  # of a race of all runtimes
+
 
 def quickstart(
     dataset: options.DatasetOption = "auto",
@@ -34,7 +36,10 @@ def quickstart(
     console = options.open_console()
     digits = read_digits(dataset, data, console)
     bundle = train_and_report(recipes.find(DEFAULT), None, digits, console)
-    chosen, plan = candidates(bundle, [], [1, 32], [1]), options.timing_plan(quick=True)
+    chosen, plan = (
+        candidates(bundle, [], [1, 32], [1]),
+        options.timing_plan(quick=False, race=True, seconds=QUICK_SECONDS, budget=QUICK_BUDGET),
+    )
     outputs = Outputs(kept=results_path(bundle))
     results = measure_and_show(bundle, chosen, plan, data, None, outputs, brief=not all_rows)
     raise_failures(results)

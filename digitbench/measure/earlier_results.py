@@ -17,6 +17,7 @@ from pathlib import Path
 from digitbench import plugins
 from digitbench.bundle import Bundle
 from digitbench.errors import DigitbenchError, ResultsError
+from digitbench.measure import race
 from digitbench.measure.candidates import Candidate, candidates
 from digitbench.measure.plan import Plan
 from digitbench.measure.run_state import is_whole
@@ -167,4 +168,5 @@ def _is_complete(row: Row | None, results: Results) -> bool:
     if row is None or row.error or not row.accuracy:
         return False
     plan = Plan(**results.settings.options)
-    return sum(is_whole(generation, plan.share) for generation in row.generations) >= plan.generations
+    needed = race.FIRST if plan.race else plan.generations
+    return sum(is_whole(generation, plan.share) for generation in row.generations) >= needed

@@ -8,6 +8,7 @@ from time import perf_counter
 from typing import Protocol
 
 from digitbench.backend import Scores
+from digitbench.measure import race
 from digitbench.records.results import Results
 from digitbench.system.progress import Progress
 from digitbench.workers.pool import TIMEOUT
@@ -37,6 +38,13 @@ class Plan:
         Seconds that a worker may take for one answer.
     strict
         A busy machine makes a row INVALID, and not only provisional.
+    race
+        More and shorter generations, until it is known which candidate is the fastest: see `digitbench.measure.race`.
+        Then `generations` is the most that there may be.
+    equivalence
+        In a race, the share by which the winner may be slower than another without that mattering.
+    budget
+        Seconds of the whole race, after which no generation begins.
     """
 
     seconds: float = 3.0
@@ -45,11 +53,14 @@ class Plan:
     baseline: str | None = None
     timeout: float = TIMEOUT
     strict: bool = False
+    race: bool = False
+    equivalence: float = 0.02
+    budget: float = 180.0
 
     @property
     def share(self) -> float:
         """Timed seconds of each candidate in one generation."""
-        return self.seconds / self.generations
+        return self.seconds / (race.SHARES if self.race else self.generations)
 
     @property
     def turn(self) -> float:
@@ -73,7 +84,8 @@ class Clock:
         """Seconds since the start, and what the whole run may take."""
         elapsed = perf_counter() - self.began
         start = sum(self.start_seconds) / len(self.start_seconds) if self.start_seconds else 4.0
-        return elapsed, elapsed + self.turns_left * (1 + WARM_UP_SHARE / 2) + self.generations_left * start
+        total = elapsed + self.turns_left * (1 + WARM_UP_SHARE / 2) + self.generations_left * start
+        return elapsed, min(total, max(elapsed, self.plan.budget)) if self.plan.race else total
 
     @property
     def parent_share(self) -> float | None:

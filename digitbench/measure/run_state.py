@@ -11,7 +11,7 @@ import numpy as np
 
 from digitbench.backend import Runtime, Scores
 from digitbench.evaluate import accuracy, agreement, intervals
-from digitbench.measure import validity
+from digitbench.measure import race, validity
 from digitbench.records import samples
 from digitbench.records.arrays import Labels
 from digitbench.records.precisions import FP32
@@ -246,15 +246,26 @@ class RunState:
 
     def rows(self) -> tuple[Row, ...]:
         """Every candidate's row as far as it is known, in the order they were given."""
+        ranks: dict[Key, int] = {}
+        for cell_ratios in self._ratios_by_cell().values():
+            ranks |= intervals.ranks(cell_ratios)
+        return tuple(self._shown(row, ranks.get(row.key)) for row in self._candidates())
+
+    def _ratios_by_cell(self) -> dict[Cell, dict[Key, dict[int, float]]]:
         ratios_by_cell: dict[Cell, dict[Key, dict[int, float]]] = {}
         for row in self._candidates():
             if row.generations and row.batch_size and not row.error:
                 ratios = {measured.index: measured.ratio for measured in row.generations if measured.ratio is not None}
                 ratios_by_cell.setdefault((row.threads, row.batch_size), {})[row.key] = ratios
-        ranks: dict[Key, int] = {}
-        for cell_ratios in ratios_by_cell.values():
-            ranks |= intervals.ranks(cell_ratios)
-        return tuple(self._shown(row, ranks.get(row.key)) for row in self._candidates())
+        return ratios_by_cell
+
+    def finished(self, generations: int, equivalence: float) -> set[Key]:
+        """Which candidates need not run again in a race, of which so many generations are over; sgemm's neither."""
+        out: set[Key] = set()
+        for cell, ratios in self._ratios_by_cell().items():
+            running = race.running(ratios, generations, equivalence)
+            out |= ratios.keys() - running if running else {key for key in self._rows if (key[2], key[3]) == cell}
+        return out
 
     def _shown(self, row: Row, rank: int | None = None) -> Row:
         """Give a row as results have it. A preview is summarised only here: between turns nothing is computed."""

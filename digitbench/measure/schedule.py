@@ -36,11 +36,16 @@ def measure(chosen: Sequence[Candidate], state: RunState, images: Path, plan: Pl
     thread_counts = sorted({candidate.row.threads for candidate in runnable})
     # The second round measures what is missing because a worker died.
     for generation in (*range(plan.generations), *range(plan.generations)):
+        if plan.race and clock.elapsed_and_total()[0] > plan.budget:
+            break
+        finished = state.finished(generation, plan.equivalence) if plan.race else set()
         for threads in thread_counts:
             due = [
                 candidate
                 for candidate in runnable
-                if candidate.row.threads == threads and state.lacks(candidate.row.key, generation)
+                if candidate.row.threads == threads
+                and state.lacks(candidate.row.key, generation)
+                and candidate.row.key not in finished
             ]
             clock.generations_left, clock.turns_left = _work_left(runnable, state, plan)
             if not plan.baseline and state.baseline_died():

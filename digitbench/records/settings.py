@@ -25,6 +25,8 @@ class Settings:
         Seconds that a worker may take for one answer.
     strict
         A busy machine made a row INVALID, and not only provisional.
+    race, equivalence, budget
+        Was it a race, until a winner was known; by which share that one may be slower than another; and its seconds.
     parent_cpu_share
         CPU seconds of digitbench's own process per second of turns; None if they were too short to say.
     """
@@ -35,6 +37,9 @@ class Settings:
     baseline: tuple[str, str] | str | None = None
     timeout: float | None = None
     strict: bool | None = None
+    race: bool | None = None
+    equivalence: float | None = None
+    budget: float | None = None
     parent_cpu_share: float | None = None
 
     def __bool__(self) -> bool:
@@ -54,7 +59,7 @@ class Settings:
     @property
     def options(self) -> dict[str, Any]:
         """What was recorded, as the options of ``bench`` take it."""
-        names = ("seconds", "generations", "seed", "timeout", "strict")
+        names = ("seconds", "generations", "seed", "timeout", "strict", "race", "equivalence", "budget")
         values = {name: getattr(self, name) for name in names} | {"baseline": self.baseline_name}
         return {name: value for name, value in values.items() if value is not None}
 
