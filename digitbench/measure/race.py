@@ -47,7 +47,7 @@ def running(ratios: Mapping[Key, Ratios], generations: int, equivalence: float) 
     """
     left = dict(ratios)
     for look in (FIRST, *LOOKS):
-        if look > generations:
+        if look > generations or not left:
             return set(left)
         leader = min(left, key=lambda key: _typical(left[key], look))
         behind = {key: _behind(left[key], left[leader], look) for key in left if key != leader}

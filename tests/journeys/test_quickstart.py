@@ -13,13 +13,14 @@ from journeys.helpers import BACKENDS, CANDIDATES, artifact_of, table_rows
 
 @pytest.mark.slow
 def test_trains_exports_and_compares_all_six(tmp_path: Path) -> None:
-    done = run_cli("quickstart", "--dataset", "digits", cwd=tmp_path)
+    done = run_cli("quickstart", "--dataset", "digits", "--all", cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stderr == ""
     latest = (tmp_path / "runs" / "latest").resolve()
     assert latest.parent == tmp_path / "runs"
     assert latest.name.startswith("dense-128-")
-    assert f"next: digitbench bench runs/{latest.name} " in done.stdout
+    assert "\nFastest at batch 1: " in done.stdout
+    assert done.stdout.splitlines()[-1] == f"next: digitbench choose runs/{latest.name}"
     bundle = Bundle(latest)
     written = {(artifact.format, artifact.precision) for artifact in bundle.artifacts}
     opened = [artifact_of(bundle, *candidate) for candidate in CANDIDATES]
@@ -40,3 +41,18 @@ def test_trains_exports_and_compares_all_six(tmp_path: Path) -> None:
 
 def percent(cell: str) -> float:
     return float(cell.removesuffix("%"))
+
+
+@pytest.mark.slow
+def test_it_shows_the_fastest_of_each_backend_and_keeps_the_results(tmp_path: Path) -> None:
+    done = run_cli("quickstart", "--dataset", "digits", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    shown = done.stdout[done.stdout.index("The fastest of each backend at batch 1") :].splitlines()
+    assert len(shown) <= 16
+    table = [line for line in shown if line.split()[:1] in [["▸"], *([name] for name in BACKENDS)]]
+    assert len(table) == len(BACKENDS)
+    assert max(map(len, table)) <= 80
+    chosen = run_cli("choose", cwd=tmp_path)
+    assert chosen.returncode == 0, chosen.stderr
+    assert "Nothing measured: all of it is in " in chosen.stdout
+    assert run_cli("report", cwd=tmp_path).returncode == 0
