@@ -106,11 +106,9 @@ def bench(
 
     if race and (quick or generations or against):
         raise UsageError("--race sets its own generations; leave out --quick, --generations and --against")
-    if (equivalence or budget) and not race:
-        raise UsageError(f"{'--equivalence' if equivalence else '--budget'} belongs to --race; add that")
-    for option, value in {"--fail-on": fail_on, "--allow-missing": allow_missing}.items():
-        if value and not against:
-            raise UsageError(f"{option} needs something to compare with: give --against BASE.json")
+    _check_needed({"--equivalence": equivalence, "--budget": budget}, race, "is of a race: add --race")
+    comparing = {"--fail-on": fail_on, "--allow-missing": allow_missing}
+    _check_needed(comparing, against, "needs something to compare with: give --against BASE.json")
     parse_gates(fail_on or [])
     excused = parse_excused(allow_missing or [])
     base = Results.read(against) if against else None
@@ -158,6 +156,12 @@ def bench(
         is_requested = partial(_asks_for, requested, batch_sizes, thread_counts)
         compare_and_gate(base, results, fail_on or [], force, outputs.console, asked=is_requested, excused=excused)
     raise_failures(replace(results, rows=results.all_rows))
+
+
+def _check_needed(given: Mapping[str, object], needed: object, what: str) -> None:
+    for option, value in given.items():
+        if value and not needed:
+            raise UsageError(f"{option} {what}")
 
 
 def _resumable_rows(earlier: Results, refused_options: Mapping[str, Any]) -> list[Row]:

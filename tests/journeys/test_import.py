@@ -48,10 +48,11 @@ def run(zoo: Imported, tmp_path: Path) -> Path:
 
 
 def test_it_prints_what_it_chose_and_how_good_the_runner_up_is(zoo: Imported) -> None:
-    head, *lines = zoo.printed[zoo.printed.index("run: ") :].splitlines()
+    *lines, head, following = zoo.printed.splitlines()
+    assert following == "next: digitbench bench run"
     assert head.startswith("run: zoo on digits [")
     assert f"test accuracy {zoo.model.accuracy:.2%} (338 of 359)" in head
-    described = dict(line.split(maxsplit=1) for line in lines)
+    described = dict(line.split(maxsplit=1) for line in lines if line.startswith("  "))
     assert described["takes"] == (
         "Input3: float32, 1×28×28, paper 0, ink 255, output Plus214_Output_0; a fixed batch of 1"
     )
