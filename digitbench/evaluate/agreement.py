@@ -59,11 +59,11 @@ def mcnemar(lost: int, won: int) -> McNemar:
     Only images on which one of two models is right and the other wrong tell them apart; where there are none, nothing
     does, and the p-value is 1.
     """
-    if not lost + won:
-        return McNemar(0, 0, 1.0)
-    from scipy.special import bdtr  # scipy.stats, which has the test, takes most of a second to import
-
-    return McNemar(lost, won, min(1.0, 2 * float(bdtr(min(lost, won), lost + won, 0.5))))
+    ways = tail = 1  # in whole numbers, so that nothing is rounded; SciPy, which has the test, is slow to import
+    for k in range(min(lost, won)):
+        ways = ways * (lost + won - k) // (k + 1)
+        tail += ways
+    return McNemar(lost, won, min(1.0, 2 * tail / 2 ** (lost + won)))
 
 
 def certificate(reference: Scores, largest: float) -> Certificate:

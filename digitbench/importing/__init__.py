@@ -104,9 +104,9 @@ def import_model(
         raise UsageError(f"{dataset.name} has no training images to find out the model's form with; give others")
     indices = np.random.default_rng(0).permutation(len(dataset.train))[:MORE_IMAGES]
     labelled = Split(dataset.train.pixels[indices], dataset.train.labels[indices])
-    images = np.concatenate([labelled.images, ranking.shifted(labelled.images), dataset.test.images])
+    pixels = np.concatenate([labelled.pixels, ranking.shifted(labelled.pixels), dataset.test.pixels])
     with ExitStack() as exit_stack:
-        shared = exit_stack.enter_context(shared_images(images))  # and beside them what the model is converted to
+        shared = exit_stack.enter_context(shared_images(pixels))  # and beside them what the model is converted to
         pool = exit_stack.enter_context(Pool(shared, timeout=options.timeout))
         progress.update("opening it", 0, 1, plugin.name)
         prober = Prober(source, model_format, pool)
@@ -137,7 +137,7 @@ def import_model(
                     prober.artifact, model_format, model_io, precision, draft, progress, outputs
                 )
                 facts[layers.KEY] = changed_layers or known.get("layers", [])
-                scores = _score_copy(prober, source, path, model_io, range(2 * len(labelled), len(images)), progress)
+                scores = _score_copy(prober, source, path, model_io, range(2 * len(labelled), len(pixels)), progress)
                 artifact = Artifact.describe(draft, path, model_format, precision)
                 facts["form"] = model_io.to_json()
                 writing.write(draft, facts, dataset, artifact, model_format, scores)

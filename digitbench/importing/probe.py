@@ -17,6 +17,7 @@ from digitbench.errors import is_verbose, reason
 from digitbench.importing import formats
 from digitbench.plugins.model_io import ModelIO, adapted
 from digitbench.plugins.scoring import score
+from digitbench.records.arrays import scaled
 from digitbench.system import trusted_files
 from digitbench.workers.protocol import Emit, answer, encoded, received
 
@@ -35,7 +36,7 @@ def serve(lines: Iterable[str], emit: Emit) -> None:
         The runtime can't open it.
     """
     _limit_memory()
-    job, images, commands = received(lines)
+    job, pixels, commands = received(lines)
     plugin, source = plugins.find(job["backend"]), Path(job["artifact"])
     trusted = trusted_files.holds(source)
     with plugin.explain_missing(), ExitStack() as exit_stack:
@@ -53,7 +54,7 @@ def serve(lines: Iterable[str], emit: Emit) -> None:
                     guess, precision = replace(model_io, code=trusted), job["precision"]
                     backend = plugin.open(Path(opened[0]), threads=1, precision=precision, model_io=guess, trial=True)
                     current = opened, exit_stack.enter_context(backend)
-                requested, size = images[command["order"]], command["size"]
+                requested, size = scaled(pixels[command["order"]]), command["size"]
                 calls = [requested[i : i + size] for i in range(0, len(requested), size)]
                 scores = np.concatenate([score(adapted(current[1], model_io), call) for call in calls])
             except Exception as exc:  # noqa: BLE001 - an I/O that the runtime refuses is not the model's

@@ -25,6 +25,7 @@ import numpy.typing as npt
 from digitbench.backend import Images, Scores
 from digitbench.errors import VERBOSE, CheckFailed, UsageError, is_verbose, reason
 from digitbench.plugins.model_io import NATIVE_IO, ModelIO
+from digitbench.records.arrays import Array
 from digitbench.system.machine import available_cores
 
 # What a worker's environment may hold: enough to find Python, its packages and a home. All else could change a latency.
@@ -77,7 +78,7 @@ class Job:
 
 
 @contextmanager
-def shared_images(images: Images) -> Iterator[Path]:
+def shared_images(images: Array) -> Iterator[Path]:
     """Put images into a temporary file that every worker maps, so that they are written only once.
 
     Raises
