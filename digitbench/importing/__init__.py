@@ -126,11 +126,8 @@ def import_model(
             "recipe": {"name": name},
             "output": {"shape": [None, CLASSES], "dtype": "float32", "activation": model_io.activation},
             "versions": writing.versions_with(plugin.runtime_versions()),
-            "imported": {
-                "source": str(source), "format": model_format, "sha256": sha256(source), **found,
-                "accepted": options.accept,
-            },
-        }  # fmt: skip
+            "imported": {"source": str(source), "format": model_format, **found, "accepted": options.accept},
+        }
         try:
             with naming.written(claim, progress) as draft:
                 path, model_io, changed_layers = formats.adopt(
@@ -140,6 +137,9 @@ def import_model(
                 scores = _score_copy(prober, source, path, model_io, range(2 * len(labelled), len(pixels)), progress)
                 artifact = Artifact.describe(draft, path, model_format, precision)
                 facts["form"] = model_io.to_json()
+                # A copy has all that lies in several files; what Keras wrote anew isn't what came.
+                taken_in = sha256(source) if model_format == formats.KERAS else artifact.sha256
+                facts["imported"]["sha256"] = taken_in
                 writing.write(draft, facts, dataset, artifact, model_format, scores)
         except OSError as exc:
             raise BundleError(f"{claim.path}: can't be written: {exc.strerror or exc}") from exc
