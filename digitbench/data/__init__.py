@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from digitbench.backend import Images
 from digitbench.data import compressed, idx_files, mnist, npz_file, user_data
+from digitbench.data.array_names import ROLES as ARRAYS
 from digitbench.errors import DataError, ImageError, UsageError, one_line
 from digitbench.records.arrays import CLASSES, Array, Labels, Pixels, scaled
 from digitbench.system.progress import Progress, Silent
@@ -26,7 +27,6 @@ from digitbench.system.progress import Progress, Silent
 DatasetName = Literal["auto", "mnist", "digits"]
 
 ENVIRONMENT = "DIGITBENCH_MNIST"
-ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 CALIBRATION_IMAGES = 500
 # SHA-256 of each array's bytes in C order: the published files, decoded.
 MNIST_SHA256 = {

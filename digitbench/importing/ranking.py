@@ -11,7 +11,6 @@ from msgspec.structs import replace
 
 from digitbench.backend import Scores
 from digitbench.evaluate import accuracy as evaluate
-from digitbench.evaluate.agreement import mcnemar
 from digitbench.plugins.model_io import ModelIO
 from digitbench.records.arrays import Labels, Pixels
 from digitbench.records.results import McNemar
@@ -157,9 +156,4 @@ def are_same(trial: Trial, other: Trial) -> bool:
 def level_with_best(trials: Sequence[Trial]) -> list[Trial]:
     """Those that McNemar's test can't tell from the most often right by these images: more images may."""
     best = max(trials, key=lambda trial: trial.accuracy)
-    return [trial for trial in trials if compare(trial.right, best.right).verdict == "same"]
-
-
-def compare(right: Labels, reference: Labels) -> McNemar:
-    """Compare two guesses, or models, by which images each labelled right."""
-    return mcnemar(int((reference > right).sum()), int((right > reference).sum()))
+    return [trial for trial in trials if McNemar.between(trial.right, best.right).verdict == "same"]
