@@ -129,7 +129,9 @@ def model(tmp_path: Path) -> Path:
 @contextmanager
 def probing(source: Path, backend: str, images: Path, timeout: float) -> Iterator[Prober]:
     with Pool(images, timeout=timeout) as pool:
-        yield Prober(source, backend, pool)
+        prober = Prober(source, backend, pool)
+        prober.wait()
+        yield prober
 
 
 def model_io(output: str = "") -> ModelIO:
