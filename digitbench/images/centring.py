@@ -65,8 +65,11 @@ def prepare(picture: Pixels) -> Pixels:
     ready = _already_like_mnist(grey)
     if ready is not None:
         return ready
+    card = _card(grey)
+    digit = find(_enlarged(grey[card] if card else grey))
+    if card and digit.score < CLEAR_SCORE:
+        digit = max(digit, find(_enlarged(grey)), key=lambda digit: digit.score)
     framed = _framed(grey)
-    digit = find(_enlarged(grey))
     if framed is not None:
         in_frame = find(_enlarged(framed), light=False)
         digit = in_frame if in_frame.score > 2 * digit.score else digit
@@ -96,6 +99,33 @@ def _enlarged(grey: Grey) -> Grey:
     if times < 2:
         return grey
     return np.asarray(ndimage.zoom(grey, times, order=1, mode="nearest", grid_mode=True), dtype=np.float32)
+
+
+def _card(grey: Grey) -> tuple[slice, slice] | None:
+    """Where a card or sheet lies on an even ground that is all around it, without its edges; None if none does."""
+    from scipy import ndimage
+
+    step = max(1, max(grey.shape) // 200)
+    small = grey[::step, ::step]
+    down, across = np.indices(small.shape)
+    planes = np.stack([np.ones(small.size), down.ravel(), across.ravel()], axis=1)
+    border = ndimage.binary_dilation(np.zeros(small.shape, bool), iterations=2, border_value=1).ravel()
+    light = np.linalg.lstsq(planes[border], small.ravel()[border], rcond=None)[0]  # the ground's, which may rise
+    contrast = abs(small - (planes @ light).reshape(small.shape))
+    if np.percentile(contrast.ravel()[border], 98) > LEAST_CONTRAST / 4:
+        return None
+    labels, _ = ndimage.label(contrast > LEAST_CONTRAST / 2)
+    if not labels.any():
+        return None
+    mask = labels == np.bincount(labels[labels > 0]).argmax()
+    top, bottom, left, right = bounds(mask)
+    height, width = bottom - top, right - left
+    covered = mask[top:bottom, left:right].mean(), ndimage.binary_fill_holes(mask).sum() / (height * width)
+    # A digit's strokes cover less of the box around them, but for a straight one, which is narrow.
+    if min(covered[0] / 0.6, covered[1] / 0.85, min(height, width) / (0.35 * max(height, width))) < 1:
+        return None
+    edge = 2 + max(height, width) // 25
+    return tuple(slice(step * (low + edge), step * (high - edge)) for low, high in ((top, bottom), (left, right)))
 
 
 def _framed(grey: Grey) -> Grey | None:

@@ -82,8 +82,8 @@ def find(grey: Grey, *, light: bool = True) -> FoundDigit:
 def _search(grey: Grey, window: int, within: Mask | None = None) -> FoundDigit:
     """Find dark strokes narrower than `window`, by the darkest ink alone or with fainter strokes too."""
     foreground = _foreground(grey, max(5, window) | 1)
-    # What noise, texture and JPEG's artefacts stay below.
-    low = max(0.06, 7 * float(np.median(np.abs(foreground[::2, ::2]))))
+    # What noise, texture and JPEG's artefacts stay below; in a crop more than half of the pixels may be the digit's.
+    low = max(0.06, 15 * float(np.percentile(np.abs(foreground[::2, ::2]), 25)))
     best = FoundDigit(foreground, np.zeros(foreground.shape, bool), 0.0)
     peak = _darkest(foreground)
     if peak < low:
@@ -92,12 +92,9 @@ def _search(grey: Grey, window: int, within: Mask | None = None) -> FoundDigit:
     if within is not None:
         foreground = np.where(within, foreground, 0)
         peak = _darkest(foreground)
-    for share in (0.5, 0.3, 0.15):
-        if share < 0.3 and best.score > 4:
-            break
-        candidate = _candidate(grey, foreground, foreground > max(share * peak, low))
-        best = max(best, candidate, key=lambda digit: digit.score)
-    return best
+    thresholds = dict.fromkeys(max(share * peak, low) for share in (0.5, 0.3, 0.15))
+    candidates = [_candidate(grey, foreground, foreground > threshold) for threshold in thresholds]
+    return max([best, *candidates], key=lambda digit: digit.score)
 
 
 def _darkest(foreground: Grey) -> float:
