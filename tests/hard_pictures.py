@@ -1,13 +1,14 @@
 """Pictures that are harder than `camera`'s: crops, blur, hairlines, faint ink, cards, other hands' shapes, pages.
 
-Drawn from a seeded generator, which knows nothing of how such pictures are read. Pictures of even number are for mending,
-those of odd number for scoring alone.
+Drawn from a seeded generator, which knows nothing of how such pictures are read. Pictures of even number are for
+mending, those of odd number for scoring alone.
 """
 
 from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -53,7 +54,8 @@ def _penned(strokes: list[Stroke], height: int, width: float, fine: int = 4) -> 
     sheet = Image.new("L", (int(size[0]), int(size[1])))
     draw, radius = ImageDraw.Draw(sheet), fine * width / 2
     for stroke in strokes:
-        for start, end in zip((np.array(stroke)[:-1] - low) * scale + edge, (np.array(stroke)[1:] - low) * scale + edge, strict=True):
+        corners = (np.array(stroke) - low) * scale + edge
+        for start, end in pairwise(corners):
             draw.line([*start, *end], 255, max(1, round(2 * radius)))
             if radius > 1:
                 draw.ellipse([*(end - radius), *(end + radius)], 255)

@@ -105,11 +105,11 @@ def _card(grey: Grey) -> tuple[slice, slice] | None:
     """Where a card or sheet lies on an even ground that is all around it, without its edges; None if none does."""
     from scipy import ndimage
 
-    step = max(1, max(grey.shape) // 200)
+    step = max(1, max(grey.shape) // 100)
     small = grey[::step, ::step]
     down, across = np.indices(small.shape)
     planes = np.stack([np.ones(small.size), down.ravel(), across.ravel()], axis=1)
-    border = ndimage.binary_dilation(np.zeros(small.shape, bool), iterations=2, border_value=1).ravel()
+    border = ndimage.binary_dilation(np.zeros(small.shape, bool), border_value=1).ravel()
     light = np.linalg.lstsq(planes[border], small.ravel()[border], rcond=None)[0]  # the ground's, which may rise
     contrast = abs(small - (planes @ light).reshape(small.shape))
     if np.percentile(contrast.ravel()[border], 98) > LEAST_CONTRAST / 4:
@@ -124,8 +124,9 @@ def _card(grey: Grey) -> tuple[slice, slice] | None:
     # A digit's strokes cover less of the box around them, but for a straight one, which is narrow.
     if min(covered[0] / 0.6, covered[1] / 0.85, min(height, width) / (0.35 * max(height, width))) < 1:
         return None
-    edge = 2 + max(height, width) // 25
-    return tuple(slice(step * (low + edge), step * (high - edge)) for low, high in ((top, bottom), (left, right)))
+    edge = 1 + max(height, width) // 20
+    inner = [slice(step * (low + edge), step * (high - edge)) for low, high in ((top, bottom), (left, right))]
+    return (inner[0], inner[1]) if min(grey[inner[0], inner[1]].shape) >= SHORTEST_SIDE else None
 
 
 def _framed(grey: Grey) -> Grey | None:
