@@ -195,7 +195,8 @@ def page(digits: list[Bytes], columns: int, rng: np.random.Generator) -> bytes:
         top, left = ((cell - size) // 2 + int(rng.integers(-8, 9)) for size in ink.shape)
         top, left = max(row * cell + top, 2), max(column * cell + left, 2)
         canvas[top : top + ink.shape[0], left : left + ink.shape[1]] += ink
-    return _photographed(_coloured(canvas.clip(0, 1), [rng.uniform(200, 245)] * 3, rng.uniform(20, 90, 3)), rng)
+    canvas = np.pad(canvas.clip(0, 1), height // 3)
+    return _photographed(_coloured(canvas, [rng.uniform(200, 245)] * 3, rng.uniform(20, 90, 3)), rng)
 
 
 OF_MNIST: dict[str, Callable[[Bytes, np.random.Generator], bytes]] = {

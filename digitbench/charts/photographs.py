@@ -106,7 +106,7 @@ def draw_predictions(predictions: Sequence[Prediction], about: str, target: Path
 def _draw_prediction(axes: Axes, prediction: Prediction, left: float, top: float) -> None:
     """Draw a picture, what the model saw, and its bars."""
     photograph = prediction.pixels if prediction.photograph is None else prediction.photograph
-    draw_image(axes, photograph, left, top, "gray")
+    draw_image(axes, photograph, left, top, "gray", prediction.box)
     draw_image(axes, prediction.pixels, left + SEEN_LEFT, top)
     draw_bars(axes, prediction.probabilities, left + BARS_LEFT, top, BARS_WIDE, {prediction.label: {"facecolor": BLUE}})
     runner_up = prediction.runner_up
@@ -114,7 +114,8 @@ def _draw_prediction(axes: Axes, prediction: Prediction, left: float, top: float
         f"{prediction.label}: {prediction.probability:.1%}, then {runner_up}: {prediction.probabilities[runner_up]:.1%}"
     )
     style: dict[str, Any] = {"fontsize": 7.5, "va": "bottom", "parse_math": False}
-    axes.text(left, top - 0.08, _shortened(prediction.name, NAME_CELLS), **style)
+    name = f"{prediction.name} ({prediction.remark})" if prediction.remark else prediction.name
+    axes.text(left, top - 0.08, _shortened(name, NAME_CELLS), **style)
     axes.text(left + BARS_LEFT, top - 0.08, text, **style)
 
 

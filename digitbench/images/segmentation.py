@@ -7,7 +7,7 @@ strokes; what is left is the ink's contrast with its paper, of which the connect
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 Grey = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
+Boxes = npt.NDArray[np.float64]
 Coordinates = npt.NDArray[np.int64]
 
 BRIGHT_LEVEL = 150  # of 255: where most of a picture is lighter, dark strokes are looked for first
@@ -32,14 +33,15 @@ class FoundDigit:
         Which of its pixels are the digit's.
     score
         How good it looks: from 0 (nothing) over 3 (faint pencil) to 60 (a marker in full light).
-    others
-        How many more parts of the picture look like a digit of about its height, with ink as dark.
+    boxes
+        Where in the picture it lies, and then all else that looks like a digit of about its height with ink as dark:
+        float64, (how many, 4): left, top, right, bottom as shares of the picture's width and height.
     """
 
     foreground: Grey
     mask: Mask
     score: float
-    others: int = 0
+    boxes: Boxes = field(default_factory=lambda: np.zeros((0, 4)))
 
 
 def find(grey: Grey, *, light: bool = True) -> FoundDigit:
@@ -75,7 +77,7 @@ def find(grey: Grey, *, light: bool = True) -> FoundDigit:
     top, bottom, left, right = box = bounds(digit.mask)
     region = _widened(box, max(bottom - top, right - left) // 2 + 2 * window)
     refined = _search(grey[region], window, _slid(digit.mask[region], window | 1, window | 1, np.maximum))
-    return replace(refined, others=digit.others) if refined.score > 0.7 * digit.score else digit
+    return replace(refined, boxes=digit.boxes) if refined.score > 0.7 * digit.score else digit
 
 
 def _search(grey: Grey, window: int, within: Mask | None = None) -> FoundDigit:
@@ -225,26 +227,38 @@ def _candidate(grey: Grey, foreground: Grey, mask: Mask, rival: FoundDigit) -> F
     if score <= rival.score:
         return rival
     others = _others(foreground, labels, best, [part for part in parts if part not in chosen])
-    return FoundDigit(foreground, digit_mask, score, others)
+    height, width = mask.shape
+    boxes = np.array([bounds(digit_mask), *others])[:, [2, 0, 3, 1]] / (width, height, width, height)
+    return FoundDigit(foreground, digit_mask, score, boxes)
 
 
-def _others(foreground: Grey, labels: npt.NDArray[np.int32], main: _Part, parts: list[_Part]) -> int:
-    """How many of `parts` are like the digit's main part: in height, in darkness and in the width of strokes."""
+def _others(
+    foreground: Grey, labels: npt.NDArray[np.int32], main: _Part, parts: list[_Part]
+) -> Iterator[tuple[int, int, int, int]]:
+    """Where digits of `parts` lie that are like the main part: in height, in darkness and in the width of strokes."""
     height = main.box[1] - main.box[0]
-    found = 0
-    regions = [(part, _widened(part.box, 0)) for part in (main, *parts)]
-    ink, width = 0.0, 0.0
-    for part, region in regions:
-        is_as_high = 0.7 * height < part.box[1] - part.box[0] < 1.4 * height
-        if part.edge or not is_as_high or part.size > 1.5 * height or not 0.25 * main.area < part.area < 4 * main.area:
-            continue
-        part_mask = labels[region] == part.label
-        part_ink, part_width = float(foreground[region][part_mask].mean()), stroke_width(part_mask)
-        if part is main:
-            ink, width = part_ink, part_width
-        elif 0.75 * ink < part_ink < 1.33 * ink and 0.6 * width < part_width < 1.6 * width:
-            found += 1
-    return found
+    ink, width = _pen(foreground, labels, main)
+    parts = sorted(
+        (part for part in parts if part.area > 0.03 * main.area and not part.edge), key=lambda part: -part.area
+    )
+    while parts:
+        group = _parts_of_digit(parts[0], parts)
+        parts = [part for part in parts if part not in group]
+        tops, bottoms, lefts, rights = zip(*(part.box for part in group), strict=True)
+        box = min(tops), max(bottoms), min(lefts), max(rights)
+        area = sum(part.area for part in group)
+        is_as_high = 0.6 * height < box[1] - box[0] < 1.6 * height
+        if is_as_high and box[3] - box[2] < 1.7 * height and 0.25 * main.area < area < 4 * main.area:
+            group_ink, group_width = _pen(foreground, labels, group[0])
+            if 0.75 * ink < group_ink < 1.33 * ink and 0.6 * width < group_width < 1.6 * width:
+                yield box
+
+
+def _pen(foreground: Grey, labels: npt.NDArray[np.int32], part: _Part) -> tuple[float, float]:
+    """How dark a part is, and how wide its strokes are in pixels."""
+    region = _widened(part.box, 0)
+    part_mask = labels[region] == part.label
+    return float(foreground[region][part_mask].mean()), stroke_width(part_mask)
 
 
 def _stroke_likeness(grey: Grey, foreground: Grey, labels: npt.NDArray[np.int32], part: _Part) -> float:

@@ -16,7 +16,7 @@ from hypothesis.extra import numpy as arrays
 from core.helpers import one_printable_line
 from digitbench import data
 from digitbench.errors import ImageError
-from digitbench.images.centring import prepare
+from digitbench.images.centring import prepare, prepare_digits
 from digitbench.records.arrays import Pixels
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -326,7 +326,24 @@ def test_what_holds_no_digit_is_refused_in_one_line(image: npt.NDArray[np.generi
 def test_several_digits_are_refused_in_one_line(count: int) -> None:
     glyphs = [picture(cover([FIVE, SEVEN, ZERO][i % 3], side=120)) for i in range(count)]
     page = np.vstack([np.hstack(glyphs[: max(2, count // 2)])] * (1 if count == 2 else 2))
-    assert refusal(page) == f"more than one digit here ({count} found); cut the picture into one for each digit"
+    message = refusal(page)
+    assert message.startswith(f"more than one digit here ({count} found); read each of them with predict --all")
+    digits = prepare_digits(page, several=True)
+    assert len(digits) == count
+    middles = [((left + right) / 2, (top + bottom) / 2) for left, top, right, bottom in (digit.box for digit in digits)]
+    across, down = max(2, count // 2), count // max(2, count // 2)
+    wanted = [((i % across + 0.5) / across, (i // across + 0.5) / down) for i in range(count)]
+    np.testing.assert_allclose(middles, wanted, atol=0.06)
+    for i, digit in enumerate(digits):
+        assert correlation(digit.pixels, prepare(glyphs[i % across])) > 0.9
+
+
+@pytest.mark.parametrize(("margin", "is_cut"), [(0, True), (1, True), (12, False)])
+def test_ink_that_touches_all_four_sides_is_told(margin: int, is_cut: bool) -> None:
+    for light in (False, True):
+        for glyph in (FIVE, SEVEN, ZERO):
+            crop = cut_to_its_bounds(picture(cover(glyph, stroke_width=0.1)), margin)
+            assert prepare_digits(255 - crop if light else crop)[0].is_cut == is_cut
 
 
 def test_a_zero_broken_into_two_halves_is_one_digit() -> None:
