@@ -94,7 +94,7 @@ def draw_predictions(predictions: Sequence[Prediction], about: str, target: Path
     columns = next(columns for most, columns in COLUMNS if len(drawn) <= most)
     prefix = f"the first {len(drawn)} of " if len(predictions) > len(drawn) else ""
     note = (
-        f"{prefix}{counted(len(predictions), 'picture')}: as it is, as the model saw it, "
+        f"{prefix}{counted(len(predictions), 'digit' if drawn[0].box else 'picture')}: as it is, as the model saw it, "
         "and the probability of each digit"
     )
     with cells(len(drawn), columns, (WIDE, TALL), SQUARE_INCHES, about, note) as (chart, axes, corners):
@@ -114,8 +114,8 @@ def _draw_prediction(axes: Axes, prediction: Prediction, left: float, top: float
         f"{prediction.label}: {prediction.probability:.1%}, then {runner_up}: {prediction.probabilities[runner_up]:.1%}"
     )
     style: dict[str, Any] = {"fontsize": 7.5, "va": "bottom", "parse_math": False}
-    name = f"{prediction.name} ({prediction.remark})" if prediction.remark else prediction.name
-    axes.text(left, top - 0.08, _shortened(name, NAME_CELLS), **style)
+    axes.text(left, top - 0.08, _shortened(prediction.name, NAME_CELLS), **style)
+    axes.text(left, top + 1.06, prediction.remark, **style | {"va": "top"})
     axes.text(left + BARS_LEFT, top - 0.08, text, **style)
 
 

@@ -31,8 +31,8 @@ LEAST_SCORE = 1.2  # the score of the faintest digit: blank paper has less
 LEAST_CONTRAST = 40  # of 255: between a crop's strokes and its background
 MOST_UNEVEN = 0.1  # of that contrast: how far the background at a crop's border may vary
 CROP_SHARES = (0.1, 0.6)  # of a crop whose digit fills it, the share that is strokes
-CUT_SHARE = 0.02  # of a picture's sides: ink as near to all four of them touches them
 CLEAR_SCORE = 4  # what has less may be grain, in which others of its kind mean nothing
+MOST_GRAINS = 12  # but more than so many are a page of text
 OVERSAMPLING = 4  # pixels per pixel of MNIST's, in which the digit is drawn
 
 
@@ -94,11 +94,11 @@ def prepare_digits(picture: Pixels, *, several: bool = False) -> list[PreparedDi
     ready = _already_like_mnist(grey)
     if ready is not None:
         return [PreparedDigit(ready)]
-    digit, is_cut = _found(grey)
+    digit = _found(grey)
     if digit.score < LEAST_SCORE:
         raise ImageError("no digit found in it: write one large and dark, and let nothing else touch it")
-    if len(digit.boxes) == 1 or digit.score <= CLEAR_SCORE:
-        return [PreparedDigit(redrawn(digit.foreground, digit.mask), tuple(digit.boxes[0].tolist()), is_cut)]
+    if len(digit.boxes) == 1 or (digit.score <= CLEAR_SCORE and len(digit.boxes) <= MOST_GRAINS):
+        return [PreparedDigit(redrawn(digit.foreground, digit.mask), tuple(digit.boxes[0].tolist()), _is_cut(grey))]
     if not several:
         raise ImageError(
             f"more than one digit here ({len(digit.boxes)} found); read each of them with predict --all, or cut the "
@@ -107,9 +107,26 @@ def prepare_digits(picture: Pixels, *, several: bool = False) -> list[PreparedDi
     return list(_each(picture, digit.boxes))
 
 
-def _found(grey: Grey) -> tuple[FoundDigit, bool]:
-    """The digit, with boxes as shares of the whole picture; and whether ink touches all four of its sides."""
-    card, framed, is_cut = _card(grey), _framed(grey), False
+def _is_cut(grey: Grey) -> bool:
+    """Whether one piece of ink touches all four sides of a picture, none of which it covers."""
+    from scipy import ndimage
+
+    step = max(1, max(grey.shape) // 100)
+    small = grey[::step, ::step]
+    inside = small < np.percentile(small, (3, 97)).mean()
+    near = 1 + max(small.shape) // 33
+    for strokes in (inside, ~inside):
+        labels, _ = ndimage.label(strokes, np.ones((3, 3)))
+        largest = labels == np.bincount(labels[strokes], minlength=1).argmax()
+        covered = [view[rows].mean() for view in (largest, largest.T) for rows in (slice(near), slice(-near, None))]
+        if min(covered) > 0 and max(covered) < 0.95 and CROP_SHARES[0] < largest.mean() < CROP_SHARES[1]:
+            return True
+    return False
+
+
+def _found(grey: Grey) -> FoundDigit:
+    """The digit, with boxes as shares of the whole picture."""
+    card, framed = _card(grey), _framed(grey)
     digit = _found_in(grey[card], (card[0].start, card[1].start), grey) if card else None
     if not digit or digit.score < CLEAR_SCORE:
         whole = _found_in(grey, (0, 0), grey)
@@ -117,9 +134,8 @@ def _found(grey: Grey) -> tuple[FoundDigit, bool]:
     if framed is not None:
         margin = (len(framed) - len(grey)) // 2
         in_frame = _found_in(framed, (-margin, -margin), grey, light=False)
-        is_cut = bool((abs(in_frame.boxes[:1] - (0, 0, 1, 1)) < CUT_SHARE).all(axis=1).any())
         digit = in_frame if in_frame.score > 2 * digit.score else digit
-    return digit, is_cut
+    return digit
 
 
 def _found_in(part: Grey, start: tuple[int, int], whole: Grey, *, light: bool = True) -> FoundDigit:

@@ -184,6 +184,47 @@ def test_what_is_drawn_is_a_picture_with_all_three_parts(
     assert os.listdir(tmp_path / "seen") == ["drawn.png"]
 
 
+def test_a_page_is_read_line_by_line_with_boxes_if_all_are_asked_for(
+    cli: Cli, tmp_path: Path, trained: Bundle, album: Path
+) -> None:
+    glyphs = [np.asarray(Image.open(album / f"{digit}.png")) for digit in DIGITS]
+    Image.fromarray(np.vstack([np.hstack(glyphs[:2]), np.hstack(glyphs[2:])])).save(tmp_path / "page.png")
+    done = cli("predict", trained.path, "page.png", "-b", "onnx")
+    assert complaint(done, 1) == "1 of 1 picture could not be read"
+    assert "more than one digit here (4 found); read each of them with predict --all" in done.stderr
+    alone = lines_of(
+        cli("predict", trained.path, *(album / f"{digit}.png" for digit in DIGITS), "-b", "onnx", "--json")
+    )
+    entries = lines_of(cli("predict", trained.path, "page.png", "--all", "-b", "onnx", "--json"))
+    assert [entry["label"] for entry in entries] == [entry["label"] for entry in alone]
+    for entry, corner in zip(entries, ((0, 0), (0.5, 0), (0, 0.5), (0.5, 0.5)), strict=True):
+        left, top, right, bottom = entry["box"]
+        assert corner[0] < left < right < corner[0] + 0.5
+        assert corner[1] < top < bottom < corner[1] + 0.5
+    done = cli("predict", trained.path, "page.png", "--all", "-b", "onnx", "--show", "boxes.png")
+    assert done.stdout.count("page.png") == 4
+    assert f"{entries[0]['box'][0]:.0%}" in done.stdout
+    with Image.open(tmp_path / "boxes.png") as drawn:
+        blue = np.abs(np.asarray(drawn.convert("RGB")).astype(int) - (0x00, 0x72, 0xB2)).max(axis=2) < 40
+    parts, _ = ndimage.label(blue, np.ones((3, 3)))
+    hollow = [
+        ndimage.binary_fill_holes(parts == label).sum() > 3 * (parts == label).sum()
+        for label in range(1, parts.max() + 1)
+    ]
+    assert sum(hollow) == 4
+
+
+def test_ink_at_all_four_sides_is_told_beside_the_probability(
+    cli: Cli, tmp_path: Path, trained: Bundle, album: Path
+) -> None:
+    picture = Image.open(album / "0.png")
+    rows, columns = (np.flatnonzero((np.asarray(picture) < 130).any(axis=axis)) for axis in (1, 0))
+    picture.crop((columns[0], rows[0], columns[-1] + 1, rows[-1] + 1)).save(tmp_path / "tight.png")
+    entries = lines_of(cli("predict", trained.path, "tight.png", album / "0.png", "-b", "onnx", "--json"))
+    assert [entry.get("remark", "") for entry in entries] == ["its ink touches all four sides: was some cut off?", ""]
+    assert "touches all four sides" in cli("predict", trained.path, "tight.png", "-b", "onnx").stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "parts"),
     [
