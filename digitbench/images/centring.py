@@ -108,7 +108,7 @@ def prepare_digits(picture: Pixels, *, several: bool = False) -> list[PreparedDi
 
 
 def _is_cut(grey: Grey) -> bool:
-    """Whether one piece of ink touches all four sides of a picture, none of which it covers."""
+    """Whether ink, and not specks of it, touches all four sides of a picture, none of which it covers."""
     from scipy import ndimage
 
     step = max(1, max(grey.shape) // 100)
@@ -117,9 +117,10 @@ def _is_cut(grey: Grey) -> bool:
     near = 1 + max(small.shape) // 33
     for strokes in (inside, ~inside):
         labels, _ = ndimage.label(strokes, np.ones((3, 3)))
-        largest = labels == np.bincount(labels[strokes], minlength=1).argmax()
-        covered = [view[rows].mean() for view in (largest, largest.T) for rows in (slice(near), slice(-near, None))]
-        if min(covered) > 0 and max(covered) < 0.95 and CROP_SHARES[0] < largest.mean() < CROP_SHARES[1]:
+        areas = np.bincount(labels[strokes], minlength=1)
+        ink = (areas > 0.1 * areas.max())[labels]
+        covered = [view[rows].mean() for view in (ink, ink.T) for rows in (slice(near), slice(-near, None))]
+        if min(covered) > 0 and max(covered) < 0.95 and CROP_SHARES[0] < ink.mean() < CROP_SHARES[1]:
             return True
     return False
 
