@@ -113,14 +113,14 @@ def _is_cut(grey: Grey) -> bool:
 
     step = max(1, max(grey.shape) // 100)
     small = grey[::step, ::step]
-    inside = small < np.percentile(small, (3, 97)).mean()
+    low, high = np.percentile(small, (3, 97))
     near = 1 + max(small.shape) // 33
-    for strokes in (inside, ~inside):
+    for strokes in (small < low + 0.7 * (high - low), small > low + 0.3 * (high - low)):  # with their pale edges
         labels, _ = ndimage.label(strokes, np.ones((3, 3)))
         areas = np.bincount(labels[strokes], minlength=1)
         ink = (areas > 0.1 * areas.max())[labels]
         covered = [view[rows].mean() for view in (ink, ink.T) for rows in (slice(near), slice(-near, None))]
-        if min(covered) > 0 and max(covered) < 0.95 and CROP_SHARES[0] < ink.mean() < CROP_SHARES[1]:
+        if min(covered) > 0 and max(covered) < 0.95 and CROP_SHARES[0] < ink.mean() < 0.75:
             return True
     return False
 

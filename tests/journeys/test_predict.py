@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import Cli, Finished, complaint, environment, run_cli
-from PIL import Image
+from PIL import Image, ImageDraw
 from scipy import ndimage
 
 from digitbench import data
@@ -217,10 +217,10 @@ def test_a_page_is_read_line_by_line_with_boxes_if_all_are_asked_for(
 def test_ink_at_all_four_sides_is_told_beside_the_probability(
     cli: Cli, tmp_path: Path, trained: Bundle, album: Path
 ) -> None:
-    picture = Image.open(album / "0.png")
-    rows, columns = (np.flatnonzero((np.asarray(picture) < 130).any(axis=axis)) for axis in (1, 0))
-    picture.crop((columns[0], rows[0], columns[-1] + 1, rows[-1] + 1)).save(tmp_path / "tight.png")
-    entries = lines_of(cli("predict", trained.path, "tight.png", album / "0.png", "-b", "onnx", "--json"))
+    tight = Image.new("L", (110, 150), 225)
+    ImageDraw.Draw(tight).ellipse((0, 0, 109, 149), outline=30, width=14)
+    tight.save(tmp_path / "tight.png")
+    entries = lines_of(cli("predict", trained.path, "tight.png", album / "3.png", "-b", "onnx", "--json"))
     assert [entry.get("remark", "") for entry in entries] == ["its ink touches all four sides: was some cut off?", ""]
     assert "touches all four sides" in cli("predict", trained.path, "tight.png", "-b", "onnx").stdout
 
