@@ -133,6 +133,14 @@ def test_a_card_as_large_as_mnists_box_isnt_taken_for_the_digit(ground: int, car
     assert correlation(prepare(sheet), prepare(picture(cover(FIVE)))) > 0.9
 
 
+@pytest.mark.parametrize(("ground", "card", "pen"), [(0, 150, 80), (120, 40, 150), (255, 60, 180)])
+def test_a_card_that_stands_out_more_than_its_digit_isnt_taken_for_it(ground: int, card: int, pen: int) -> None:
+    for glyph in (FIVE, SEVEN):
+        sheet = np.full((280, 320), ground, np.uint8)
+        sheet[60:260, 90:290] = picture(cover(glyph, side=200, scale=0.8), background=card, foreground=pen)
+        assert correlation(prepare(sheet), prepare(picture(cover(glyph)))) > 0.9
+
+
 def test_a_drawing_of_one_pixel_is_given_mnists_strokes() -> None:
     drawing = np.zeros((28, 28), np.uint8)
     drawing[4:24, 14] = drawing[4, 10:15] = 255
