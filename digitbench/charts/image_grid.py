@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from digitbench.charts import canvas
-from digitbench.charts.palette import BLACK, GREY, PALE
+from digitbench.charts.palette import BLACK, BLUE, GREY, PALE
 from digitbench.records.arrays import Array
 
 if TYPE_CHECKING:
@@ -101,8 +101,16 @@ def cells(
             artist.set_in_layout(False)
 
 
-def draw_image(axes: Axes, image: Array, left: float, top: float, colours: str = "gray_r", **frame: Any) -> None:
-    """Draw an image, whole numbers to 255 or floats to 1, in the middle of a square of side 1, with a frame around."""
+def draw_image(
+    axes: Axes, image: Array, left: float, top: float, colours: str = "gray_r", box: Sequence[float] = (), **frame: Any
+) -> None:
+    """Draw an image, whole numbers to 255 or floats to 1, in the middle of a square of side 1, with a frame around.
+
+    Parameters
+    ----------
+    box
+        What in it is framed too, if anything: left, top, right, bottom, as shares of its width and height.
+    """
     from matplotlib.patches import Rectangle
 
     height, width = (size / max(image.shape[:2]) for size in image.shape[:2])
@@ -113,6 +121,10 @@ def draw_image(axes: Axes, image: Array, left: float, top: float, colours: str =
     )  # fmt: skip
     style: dict[str, Any] = {"edgecolor": GREY, "linewidth": 0.8, "linestyle": "-"} | frame
     axes.add_patch(Rectangle((x, y), width, height, fill=False, **style))
+    if box:
+        corner = x + box[0] * width, y + box[1] * height
+        sides = (box[2] - box[0]) * width, (box[3] - box[1]) * height
+        axes.add_patch(Rectangle(corner, *sides, fill=False, edgecolor=BLUE, linewidth=1.2))
 
 
 def draw_bars(

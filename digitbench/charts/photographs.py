@@ -94,7 +94,7 @@ def draw_predictions(predictions: Sequence[Prediction], about: str, target: Path
     columns = next(columns for most, columns in COLUMNS if len(drawn) <= most)
     prefix = f"the first {len(drawn)} of " if len(predictions) > len(drawn) else ""
     note = (
-        f"{prefix}{counted(len(predictions), 'picture')}: as it is, as the model saw it, "
+        f"{prefix}{counted(len(predictions), 'digit' if drawn[0].box else 'picture')}: as it is, as the model saw it, "
         "and the probability of each digit"
     )
     with cells(len(drawn), columns, (WIDE, TALL), SQUARE_INCHES, about, note) as (chart, axes, corners):
@@ -106,7 +106,7 @@ def draw_predictions(predictions: Sequence[Prediction], about: str, target: Path
 def _draw_prediction(axes: Axes, prediction: Prediction, left: float, top: float) -> None:
     """Draw a picture, what the model saw, and its bars."""
     photograph = prediction.pixels if prediction.photograph is None else prediction.photograph
-    draw_image(axes, photograph, left, top, "gray")
+    draw_image(axes, photograph, left, top, "gray", prediction.box)
     draw_image(axes, prediction.pixels, left + SEEN_LEFT, top)
     draw_bars(axes, prediction.probabilities, left + BARS_LEFT, top, BARS_WIDE, {prediction.label: {"facecolor": BLUE}})
     runner_up = prediction.runner_up
@@ -115,6 +115,7 @@ def _draw_prediction(axes: Axes, prediction: Prediction, left: float, top: float
     )
     style: dict[str, Any] = {"fontsize": 7.5, "va": "bottom", "parse_math": False}
     axes.text(left, top - 0.08, _shortened(prediction.name, NAME_CELLS), **style)
+    axes.text(left, top + 1.06, prediction.remark, **style | {"va": "top"})
     axes.text(left + BARS_LEFT, top - 0.08, text, **style)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -119,7 +120,7 @@ def import_(
         raise UsageError(f"--output {output} and --folder {folder} are the same option; give one of them")
     console = open_console()
     with show_progress(console) as progress, native_output_held():
-        digits = load_data(dataset, data, progress)
+        digits = cache(partial(load_data, dataset, data, progress))
         bundle = importing.import_model(model, digits, output or folder, options, progress=progress)
         imported = bundle.manifest.imported
         failures: Sequence[str] = []
@@ -127,7 +128,7 @@ def import_(
         if convertible and export:
             from digitbench import export as exporters
 
-            failures = exporters.export(bundle, exporters.formats(), digits, progress=progress)
+            failures = exporters.export(bundle, exporters.formats(), digits(), progress=progress)
     _print_summary(bundle, console)
     if convertible and not export:
         later = f"  exports    none; all other formats are written by: digitbench export {bundle.path}"

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from digitbench.records.prediction import Prediction
 
 FEW_PICTURES = 10  # pictures: so many are read before a bar would be of use
+CUT = "its ink touches all four sides: was some cut off?"
 SMALL_SIDE = 240  # pixels: the longest side of a photograph that is drawn
 
 
@@ -33,6 +34,7 @@ def predict(
     ] = None,
     threads: ThreadsOption = 1,
     show: Annotated[Path | None, typer.Option("--show", metavar="FILE.png")] = None,
+    every: Annotated[bool, typer.Option("--all")] = False,
     json: Annotated[bool, typer.Option("--json")] = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -49,13 +51,17 @@ def predict(
         fp32 if not given, where the bundle has it; fp16, dynamic, int8 or bf16.
     show
         Draw each picture, the 28 × 28 pixels that the model saw, and its ten probabilities: up to 24 pictures.
+    every
+        Read all digits of each picture, line by line from left to right, and say where they lie: of about one height,
+        none touching another.
     json
-        JSON Lines on standard output: an object for each picture, as they are read.
+        JSON Lines on standard output: an object for each picture, or for each digit with --all, as they are read.
 
     Examples
     --------
     digitbench predict photo.jpg
     digitbench predict runs/mine scans/ 'more/*.png' --show seen.png
+    digitbench predict page.jpg --all --show boxes.png
     digitbench predict runs/latest photo.heic -b tflite -p dynamic --json
     """
     from digitbench.bundle import Bundle
@@ -74,7 +80,7 @@ def predict(
     if show:
         paths = check_drawable(show, paths)
     with load(bundle, backend=backend, precision=precision, threads=threads) as classifier:
-        predictions, stopped = _predict_all(bundle, classifier, paths, show is not None, json, quiet)
+        predictions, refused, stopped = _predict_all(bundle, classifier, paths, show is not None, every, json, quiet)
     runtime = classifier.runtime
     about = f"{bundle.name} ({bundle.recipe_name}) on {classifier.backend} {classifier.precision}: {runtime.name} "
     about += runtime.version + (f", {counted(runtime.threads, 'thread')}" if runtime.threads else "")
@@ -86,8 +92,8 @@ def predict(
     if stopped:
         open_console(stderr=True).print("Stopped early: only what was finished is shown.", style="yellow")
         raise KeyboardInterrupt
-    if len(predictions) < len(paths):
-        raise CheckFailed(f"{len(paths) - len(predictions)} of {counted(len(paths), 'picture')} could not be read")
+    if refused:
+        raise CheckFailed(f"{refused} of {counted(len(paths), 'picture')} could not be read")
 
 
 def _run_and_pictures(arguments: Sequence[str]) -> tuple[Bundle | None, Sequence[str]]:
@@ -131,34 +137,40 @@ def _names_pictures(argument: str) -> bool:
 
 
 def _predict_all(
-    bundle: Bundle, classifier: Classifier, paths: Sequence[Path], drawn: bool, json: bool, quiet: bool
-) -> tuple[list[Prediction], bool]:
-    """Predict picture by picture, telling of each as it comes; also whether Ctrl-C stopped it."""
+    bundle: Bundle, classifier: Classifier, paths: Sequence[Path], drawn: bool, every: bool, json: bool, quiet: bool
+) -> tuple[list[Prediction], int, bool]:
+    """Predict picture by picture, telling of each as it comes; also how many can't be, and if Ctrl-C stopped it."""
     from digitbench.charts.photographs import DRAWN
     from digitbench.report.predictions import json_line
 
     predictions: list[Prediction] = []
+    refused = 0
     total = len(paths)
     with show_progress(open_console(stderr=True), animate=False, quiet=quiet or total <= FEW_PICTURES) as progress:
         try:
             for done, path in enumerate(paths, 1):
                 progress.update("reading pictures", done - 1, total, f"{done - 1} of {total}")
-                outcome = _predict_one(bundle, classifier, path, photograph=drawn and len(predictions) < DRAWN)
-                if isinstance(outcome, str):
-                    progress.say(outcome)
-                else:
-                    predictions.append(outcome)
-                if json:
-                    about = {"backend": classifier.backend, "precision": classifier.precision}
-                    print(json_line(path, outcome, **about), flush=True)
+                photograph = drawn and len(predictions) < DRAWN
+                outcomes = _predict_one(bundle, classifier, path, photograph=photograph, every=every)
+                for outcome in outcomes:
+                    if isinstance(outcome, str):
+                        progress.say(outcome)
+                        refused += 1
+                    else:
+                        predictions.append(outcome)
+                    if json:
+                        about = {"backend": classifier.backend, "precision": classifier.precision}
+                        print(json_line(path, outcome, **about), flush=True)
             progress.update("reading pictures", total, total, f"{total} of {total}")
         except KeyboardInterrupt:
-            return predictions, True
-    return predictions, False
+            return predictions, refused, True
+    return predictions, refused, False
 
 
-def _predict_one(bundle: Bundle, classifier: Classifier, path: Path, *, photograph: bool) -> Prediction | str:
-    """Give what the model says, or the line that says why it can't."""
+def _predict_one(
+    bundle: Bundle, classifier: Classifier, path: Path, *, photograph: bool, every: bool
+) -> Sequence[Prediction | str]:
+    """Give what the model says of its digit, or of every one, or the line that says why it can't."""
     import numpy as np
 
     from digitbench.evaluate.accuracy import probabilities
@@ -169,15 +181,21 @@ def _predict_one(bundle: Bundle, classifier: Classifier, path: Path, *, photogra
     name = shown_name(path)
     try:
         picture = read_photograph(path)
-        pixels = prepared_photograph(picture, name)
+        digits = prepared_photograph(picture, name, several=every)
     except (ImageError, MissingRuntimeError) as exc:
-        return str(exc)
-    scores = classifier.scores(pixels[None])
+        return [str(exc)]
+    scores = classifier.scores(np.stack([digit.pixels for digit in digits]))
     class_probabilities = probabilities(scores, bundle.manifest.output.activation)
     if not np.isfinite(scores).all():
-        return f"{name}: the model's scores for it are no numbers; try another --precision or --backend"
+        return [f"{name}: the model's scores for it are no numbers; try another --precision or --backend"]
     small = _downscaled(picture) if photograph else None
-    return Prediction(path, name, pixels, scores[0], class_probabilities[0], small)
+    return [
+        Prediction(
+            path, name, digit.pixels, scores[i], class_probabilities[i], small,
+            tuple(round(side, 4) for side in digit.box) if every else (), CUT if digit.is_cut else "",
+        )
+        for i, digit in enumerate(digits)
+    ]  # fmt: skip
 
 
 def _downscaled(picture: Pixels) -> Pixels:

@@ -19,14 +19,14 @@ import numpy.typing as npt
 
 from digitbench.backend import Images
 from digitbench.data import compressed, idx_files, mnist, npz_file, user_data
+from digitbench.data.array_names import ROLES as ARRAYS
 from digitbench.errors import DataError, ImageError, UsageError, one_line
-from digitbench.records.arrays import CLASSES, Array, Labels, Pixels
+from digitbench.records.arrays import CLASSES, Array, Labels, Pixels, scaled
 from digitbench.system.progress import Progress, Silent
 
 DatasetName = Literal["auto", "mnist", "digits"]
 
 ENVIRONMENT = "DIGITBENCH_MNIST"
-ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 CALIBRATION_IMAGES = 500
 # SHA-256 of each array's bytes in C order: the published files, decoded.
 MNIST_SHA256 = {
@@ -55,7 +55,7 @@ class Split:
     @cached_property
     def images(self) -> Images:
         """float32 in [0, 1], (n, 28, 28), C-contiguous: what models are trained on and backends are given."""
-        return _scaled(self.pixels)
+        return scaled(self.pixels)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -91,7 +91,7 @@ def to_images(array: object) -> Images:
     if values.shape != (28, 28) and values.shape[1:] not in ((28, 28), (784,)):
         raise ImageError(f"{problem}: images are (28, 28), (n, 28, 28) or (n, 784); {_shape_advice(values.shape)}")
     if values.dtype == np.uint8:
-        return _scaled(values).reshape(-1, 28, 28)
+        return scaled(values).reshape(-1, 28, 28)
     if values.dtype.kind != "f":
         raise ImageError(f"{problem}: {_dtype_advice(values.dtype.kind)}")
     with np.errstate(all="ignore"):  # what overflows is refused below
@@ -99,10 +99,6 @@ def to_images(array: object) -> Images:
         if not (images.min() >= 0 and images.max() <= 1):  # written this way, NaN is refused too
             raise ImageError(f"{problem}: {_range_advice(values)}")
     return images
-
-
-def _scaled(pixels: Pixels) -> Images:
-    return np.ascontiguousarray(pixels, dtype=np.float32) / np.float32(255)
 
 
 def _as_array(array: object) -> npt.NDArray[Any]:

@@ -16,11 +16,11 @@ import numpy.typing as npt
 from digitbench.data import compressed
 from digitbench.data.array_file import to_mnist_form
 from digitbench.data.npz_file import MOST_BYTES
+from digitbench.data.pixel_values import FLAT as PIXELS
+from digitbench.data.pixel_values import SIDE
 from digitbench.errors import DataError, one_line
 from digitbench.records.arrays import CLASSES, Pixels
 
-SIDE = 28
-PIXELS = SIDE * SIDE
 COLUMNS = PIXELS + 1
 LABELS = {
     "label", "labels", "class", "classes", "digit", "digits", "target", "targets", "y", "number", "category", "truth",

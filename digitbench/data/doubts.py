@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -16,18 +16,15 @@ MISSING_FROM = 50  # images: of fewer it is no surprise that a digit is missing
 LEAST_LOOKED_AT, LOOKED_AT = 20, 1000  # images: enough to see which way up they are, if anything is; and at most
 COPIES_SHARE = 0.01  # of the images: fewer copies are by chance
 
-# The ways in which a picture can lie; and what puts it upright, as written for NumPy and as done.
-WAYS: dict[str, tuple[str, Callable[[Pixels], Pixels]]] = {
-    "transposed, as EMNIST's are": ("x.transpose(0, 2, 1)", lambda x: x.transpose(0, 2, 1)),
-    "mirrored left to right": ("x[:, :, ::-1]", lambda x: x[:, :, ::-1]),
-    "mirrored top to bottom": ("x[:, ::-1]", lambda x: x[:, ::-1]),
-    "upside down": ("x[:, ::-1, ::-1]", lambda x: x[:, ::-1, ::-1]),
-    "turned to the left": ("x.transpose(0, 2, 1)[:, :, ::-1]", lambda x: x.transpose(0, 2, 1)[:, :, ::-1]),
-    "turned to the right": ("x.transpose(0, 2, 1)[:, ::-1]", lambda x: x.transpose(0, 2, 1)[:, ::-1]),
-    "transposed and upside down": (
-        "x.transpose(0, 2, 1)[:, ::-1, ::-1]",
-        lambda x: x.transpose(0, 2, 1)[:, ::-1, ::-1],
-    ),
+# The ways in which a picture can lie; and what puts it upright: are rows and columns exchanged, and then reversed.
+WAYS = {
+    "transposed, as EMNIST's are": (True, 1, 1),
+    "mirrored left to right": (False, 1, -1),
+    "mirrored top to bottom": (False, -1, 1),
+    "upside down": (False, -1, -1),
+    "turned to the left": (True, 1, -1),
+    "turned to the right": (True, -1, 1),
+    "transposed and upside down": (True, -1, -1),
 }
 
 
@@ -85,18 +82,22 @@ def lying_note(pixels: Pixels, labels: Pixels) -> str:
     # What is right of most is so without a look at the others.
     if as_they_are.mean() > 1 - simple_classifier.LEAST_RIGHT:
         return ""
-    right = {
-        way: simple_classifier.recognised(np.ascontiguousarray(upright(pixels))) == labels
-        for way, (_, upright) in WAYS.items()
-    }
+    right = {way: simple_classifier.recognised(_put_upright(pixels, way)) == labels for way in WAYS}
     way = max(right, key=lambda way: int(right[way].sum()))
     if not simple_classifier.ahead(right[way], as_they_are):
         return ""
+    across, down, sideways = WAYS[way]
+    upright = ".transpose(0, 2, 1)" * across + f"[:, ::{down}, ::{sideways}]" * (down + sideways < 2)
     shares = f"{right[way].mean():.0%} of them put right, and {as_they_are.mean():.0%} as they are"
     return (
         f"the pictures look {way}, since a simple classifier recognises {shares}; they are scored as they are: to put "
-        f"them right, save {WAYS[way][0]}, where x is (n, 28, 28)"
+        f"them right, save x{upright}, where x is (n, 28, 28)"
     )
+
+
+def _put_upright(pixels: Pixels, way: str) -> Pixels:
+    across, down, sideways = WAYS[way]
+    return (pixels.transpose(0, 2, 1) if across else pixels)[:, ::down, ::sideways]
 
 
 def copies_note(pixels: Pixels) -> str:

@@ -26,6 +26,7 @@ DEPTH = 3  # folders below the one that is named: torchvision's MNIST/raw, and K
 NAME = re.compile(r"(.*?)[-_. ]*idx[13]?([-_.]?u?byte)?(\.gz)?", re.IGNORECASE)
 WORD = re.compile(r"[-_. ]*(training|train|testing|test|t10k|images?|labels?)", re.IGNORECASE)
 SETS_SHOWN = 4
+MNISTS_OWN = "."  # names of files at the top that say nothing but what MNIST's own say
 
 
 def find(folder: Path) -> dict[str, Path]:
@@ -41,8 +42,6 @@ def find(folder: Path) -> dict[str, Path]:
     DataError
         There are several sets, and none has MNIST's own names.
     """
-    if usual := {key: file for key, name in IDX_FILES.items() if (file := _file(folder, name))}:
-        return usual
     sets: dict[str, dict[str, Path]] = {}
     for path, stem in _idx_files(folder):
         # Kaggle unpacks each file into a folder of the file's own name.
@@ -50,6 +49,8 @@ def find(folder: Path) -> dict[str, Path]:
         role = _role(stem)
         if role:
             sets.setdefault(str((parent / WORD.sub("", stem)).relative_to(folder)), {}).setdefault(role, path)
+    if MNISTS_OWN in sets:
+        return sets[MNISTS_OWN]
     if len(sets) > 1:
         shown = ", ".join(list(sets)[:SETS_SHOWN]) + " …" * (len(sets) > SETS_SHOWN)
         raise DataError(f"{folder} holds {len(sets)} sets of IDX files ({shown}): give a folder that holds one of them")
@@ -71,12 +72,6 @@ def read(folder: Path, parts: Collection[str] = ("train", "test")) -> dict[str, 
             there = f"; of its kind there is {', '.join(sorted(file.name for file in files.values()))}" if files else ""
             raise DataError(f"{folder} isn't MNIST: it has no {IDX_FILES[key]} or {IDX_FILES[key]}.gz{there}")
     return {key: _read_file(files[key], 3 if key.startswith("x") else 1) for key in IDX_FILES if key in files}
-
-
-def _file(folder: Path, name: str) -> Path | None:
-    # Some archives write t10k-images.idx3-ubyte.
-    spellings = (f"{spelling}{end}" for spelling in (name, name.replace("-idx", ".idx")) for end in ("", ".gz"))
-    return next((folder / spelling for spelling in spellings if (folder / spelling).is_file()), None)
 
 
 def _idx_files(folder: Path) -> Iterator[tuple[Path, str]]:

@@ -167,14 +167,8 @@ def _is_evenly_spaced(images: Array, low: float, high: float) -> bool:
     """Are all values among the 256 that lie evenly from the lowest to the highest, and many of them there."""
     if not 0 < high - low < np.inf:
         return False
-    used = np.zeros(256, bool)
-    for start in range(0, len(images), CHUNK):
-        scaled = (images[start : start + CHUNK].astype(np.float64) - low) * (255 / (high - low))
-        levels = np.rint(scaled)
-        if np.abs(scaled - levels).max() > ROUNDING_ERROR:
-            return False
-        used[levels.astype(np.uint8)] = True
-    return int(used.sum()) >= MANY_LEVELS
+    levels, are_whole = _to_grey_levels(images, low, high)
+    return are_whole and len(np.unique(levels)) >= MANY_LEVELS
 
 
 def _range_advice(images: Array, low: float, high: float) -> str:

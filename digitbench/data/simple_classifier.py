@@ -13,9 +13,10 @@ import numpy.typing as npt
 
 from digitbench.data import mnist
 from digitbench.records.arrays import Labels, Pixels
+from digitbench.records.quality import McNemar
 
 BLOCK = 4  # pixels each way whose mean is compared: what is known of 8 × 8 has no more detail
-SIGMAS = 4.0  # by which one reading must be ahead of another
+BY_CHANCE = 6e-5  # as unlikely as four standard errors: then one reading is ahead of another
 LEAST_RIGHT = 0.4  # of a set of digits read rightly; a guess is right of a tenth
 
 Features = npt.NDArray[np.float32]
@@ -29,10 +30,9 @@ def recognised(pixels: Pixels) -> Labels:
 
 
 def ahead(right: npt.NDArray[np.bool_], other: npt.NDArray[np.bool_]) -> bool:
-    """Is one reading of a set better than another beyond doubt: by the images of which one alone is right (McNemar)."""
-    only, only_other = int((right & ~other).sum()), int((other & ~right).sum())
-    difference = only - only_other
-    return difference > SIGMAS * (only + only_other) ** 0.5 and bool(right.mean() >= LEAST_RIGHT)
+    """Is one reading of a set better than another beyond doubt."""
+    test = McNemar.between(right, other)
+    return test.verdict == "better" and test.p_value < BY_CHANCE and bool(right.mean() >= LEAST_RIGHT)
 
 
 @cache

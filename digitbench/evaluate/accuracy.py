@@ -173,9 +173,9 @@ def probabilities(scores: Scores, activation: str) -> Scores:
         total = scores.sum(axis=1, keepdims=True)
         even = np.full_like(scores, 1 / scores.shape[1])
         return np.asarray(np.clip(np.divide(scores, total, out=even, where=total > 0), 0, 1), np.float32)
-    from scipy.special import softmax
-
-    return np.asarray(softmax(scores.astype(np.float64), axis=1), np.float32)  # far from overflow
+    exact = scores.astype(np.float64)  # less their largest, none overflows
+    odds = np.exp(exact - exact.max(axis=1, keepdims=True))
+    return np.asarray(odds / odds.sum(axis=1, keepdims=True), np.float32)
 
 
 def _reliability(confidence: npt.NDArray[np.float32], right: npt.NDArray[np.bool_]) -> tuple[ReliabilityBin, ...]:

@@ -42,8 +42,7 @@ def compare(scores: Scores, reference: Scores, labels: Labels, reference_name: s
     is_right, reference_is_right = predicted == labels, reference_labels == labels
     return Agreement(
         reference_name, len(flips), largest, flips, float(differences.mean()),
-        mcnemar(int((reference_is_right & ~is_right).sum()), int((is_right & ~reference_is_right).sum())),
-        certificate(reference, largest),
+        McNemar.between(is_right, reference_is_right), certificate(reference, largest),
     )  # fmt: skip
 
 
@@ -51,19 +50,6 @@ def margins(scores: Scores) -> Margins:
     """Difference of the two highest scores of each image: float64, (n,)."""
     top = np.sort(scores.astype(np.float64), axis=1)[:, -2:]
     return np.asarray(top[:, 1] - top[:, 0])
-
-
-def mcnemar(lost: int, won: int) -> McNemar:
-    """McNemar's test in its exact form (Q. McNemar, Psychometrika 12, 1947): lost and won are equally likely.
-
-    Only images on which one of two models is right and the other wrong tell them apart; where there are none, nothing
-    does, and the p-value is 1.
-    """
-    if not lost + won:
-        return McNemar(0, 0, 1.0)
-    from scipy.special import bdtr  # scipy.stats, which has the test, takes most of a second to import
-
-    return McNemar(lost, won, min(1.0, 2 * float(bdtr(min(lost, won), lost + won, 0.5))))
 
 
 def certificate(reference: Scores, largest: float) -> Certificate:

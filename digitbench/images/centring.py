@@ -7,13 +7,15 @@ mass in 28 × 28 (LeCun et al. 1998).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from digitbench.errors import ImageError
-from digitbench.images.segmentation import Grey, Mask, bounds, find, stroke_width
+from digitbench.images.segmentation import Boxes, FoundDigit, Grey, Mask, bounds, find, stroke_width
 from digitbench.records.arrays import Pixels
 
 SIDE = 28
@@ -30,26 +32,53 @@ LEAST_CONTRAST = 40  # of 255: between a crop's strokes and its background
 MOST_UNEVEN = 0.1  # of that contrast: how far the background at a crop's border may vary
 CROP_SHARES = (0.1, 0.6)  # of a crop whose digit fills it, the share that is strokes
 CLEAR_SCORE = 4  # what has less may be grain, in which others of its kind mean nothing
+MOST_GRAINS = 12  # but more than so many are a page of text
 OVERSAMPLING = 4  # pixels per pixel of MNIST's, in which the digit is drawn
 
 
+@dataclass(frozen=True)
+class PreparedDigit:
+    """A digit of a picture.
+
+    Attributes
+    ----------
+    pixels
+        uint8, (28, 28): 0 is background, 255 is foreground.
+    box
+        Where it lies: left, top, right, bottom, as shares of the picture's width and height from the upper left.
+    is_cut
+        Its ink touches all four sides of the picture, which may have cut some of it off.
+    """
+
+    pixels: Pixels
+    box: tuple[float, ...] = (0.0, 0.0, 1.0, 1.0)
+    is_cut: bool = False
+
+
 def prepare(picture: Pixels) -> Pixels:
-    """Find the digit in a picture and draw it as MNIST would have.
+    """Find the digit in a picture and draw it as MNIST would have: uint8, (28, 28); else as `prepare_digits`."""
+    return prepare_digits(picture)[0].pixels
+
+
+def prepare_digits(picture: Pixels, *, several: bool = False) -> list[PreparedDigit]:
+    """Find a picture's digits and draw them as MNIST would have.
 
     Parameters
     ----------
     picture
         uint8, (height, width) grey or (height, width, 3) RGB; upright. Dark on light or light on dark. Left untouched.
+    several
+        Whether there may be more than one, of about the same height and pen, none of which touch each other.
 
     Returns
     -------
-    Pixels
-        uint8, (28, 28): 0 is background, 255 is foreground.
+    list of PreparedDigit
+        One at least; line by line, from left to right.
 
     Raises
     ------
     ImageError
-        There is no digit to be found, or more than one; or the array is of another type or shape.
+        There is no digit to be found, or more than one though not `several`; or the array is of another type or shape.
     """
     if picture.dtype != np.uint8 or not (picture.ndim == 2 or (picture.ndim == 3 and picture.shape[2] == 3)):
         raise ImageError(
@@ -64,19 +93,73 @@ def prepare(picture: Pixels) -> Pixels:
     grey = _grey(_reduced(picture))
     ready = _already_like_mnist(grey)
     if ready is not None:
-        return ready
-    framed = _framed(grey)
-    digit = find(_enlarged(grey))
-    if framed is not None:
-        in_frame = find(_enlarged(framed), light=False)
-        digit = in_frame if in_frame.score > 2 * digit.score else digit
+        return [PreparedDigit(ready)]
+    digit = _found(grey)
     if digit.score < LEAST_SCORE:
         raise ImageError("no digit found in it: write one large and dark, and let nothing else touch it")
-    if digit.others and digit.score > CLEAR_SCORE:
+    if len(digit.boxes) == 1 or (digit.score <= CLEAR_SCORE and len(digit.boxes) <= MOST_GRAINS):
+        return [PreparedDigit(redrawn(digit.foreground, digit.mask), tuple(digit.boxes[0].tolist()), _is_cut(grey))]
+    if not several:
         raise ImageError(
-            f"more than one digit here ({digit.others + 1} found); cut the picture into one for each digit"
+            f"more than one digit here ({len(digit.boxes)} found); read each of them with predict --all, or cut the "
+            "picture into one for each digit"
         )
-    return redrawn(digit.foreground, digit.mask)
+    return list(_each(picture, digit.boxes))
+
+
+def _is_cut(grey: Grey) -> bool:
+    """Whether ink, and not specks of it, touches all four sides of a picture, none of which it covers."""
+    from scipy import ndimage
+
+    step = max(1, max(grey.shape) // 100)
+    small = grey[::step, ::step]
+    low, high = np.percentile(small, (3, 97))
+    near = 1 + max(small.shape) // 33
+    for strokes in (small < low + 0.7 * (high - low), small > low + 0.3 * (high - low)):  # with their pale edges
+        labels, _ = ndimage.label(strokes, np.ones((3, 3)))
+        areas = np.bincount(labels[strokes], minlength=1)
+        ink = (areas > 0.1 * areas.max())[labels]
+        covered = [view[rows].mean() for view in (ink, ink.T) for rows in (slice(near), slice(-near, None))]
+        if min(covered) > 0 and max(covered) < 0.95 and CROP_SHARES[0] < ink.mean() < 0.75:
+            return True
+    return False
+
+
+def _found(grey: Grey) -> FoundDigit:
+    """The digit, with boxes as shares of the whole picture."""
+    card, framed = _card(grey), _framed(grey)
+    digit = _found_in(grey[card], (card[0].start, card[1].start), grey) if card else None
+    if not digit or digit.score < CLEAR_SCORE:
+        whole = _found_in(grey, (0, 0), grey)
+        digit = digit if digit and digit.score > whole.score else whole
+    if framed is not None:
+        margin = (len(framed) - len(grey)) // 2
+        in_frame = _found_in(framed, (-margin, -margin), grey, light=False)
+        digit = in_frame if in_frame.score > 2 * digit.score else digit
+    return digit
+
+
+def _found_in(part: Grey, start: tuple[int, int], whole: Grey, *, light: bool = True) -> FoundDigit:
+    """Find a digit in a part of a picture that starts at that row and column, or in more than the picture."""
+    digit = find(_enlarged(part), light=light)
+    sides, corner, size = (np.array(pair[::-1] * 2, float) for pair in (part.shape, start, whole.shape))
+    return replace(digit, boxes=np.clip((digit.boxes * sides + corner) / size, 0, 1))
+
+
+def _each(picture: Pixels, boxes: Boxes) -> Iterator[PreparedDigit]:
+    """Prepare the digit in each box by itself, line by line; what turns out to be none is left out."""
+    size = np.array(picture.shape[1::-1] * 2)
+    boxes = boxes[np.argsort(boxes[:, 1] + boxes[:, 3])]
+    middles = (boxes[:, 1] + boxes[:, 3]) / 2
+    height = np.median(boxes[:, 3] - boxes[:, 1])
+    lines = np.cumsum(np.diff(middles, prepend=middles[0]) > height / 2)
+    for box in boxes[np.lexsort((boxes[:, 0], lines))]:
+        left, top, right, bottom = np.rint(box * size).astype(int)
+        margin = max(bottom - top, right - left) // 3
+        crop = picture[max(top - margin, 0) : bottom + margin, max(left - margin, 0) : right + margin]
+        digit = find(_enlarged(_grey(_reduced(crop))))
+        if digit.score >= LEAST_SCORE:
+            yield PreparedDigit(redrawn(digit.foreground, digit.mask), tuple(box.tolist()))
 
 
 def _reduced(picture: Pixels) -> Grey:
@@ -96,6 +179,34 @@ def _enlarged(grey: Grey) -> Grey:
     if times < 2:
         return grey
     return np.asarray(ndimage.zoom(grey, times, order=1, mode="nearest", grid_mode=True), dtype=np.float32)
+
+
+def _card(grey: Grey) -> tuple[slice, slice] | None:
+    """Where a card or sheet lies on an even ground that is all around it, without its edges; None if none does."""
+    from scipy import ndimage
+
+    step = max(1, max(grey.shape) // 100)
+    small = grey[::step, ::step]
+    down, across = np.indices(small.shape)
+    planes = np.stack([np.ones(small.size), down.ravel(), across.ravel()], axis=1)
+    border = ndimage.binary_dilation(np.zeros(small.shape, bool), border_value=1).ravel()
+    light = np.linalg.lstsq(planes[border], small.ravel()[border], rcond=None)[0]  # the ground's, which may rise
+    contrast = abs(small - (planes @ light).reshape(small.shape))
+    if np.percentile(contrast.ravel()[border], 98) > LEAST_CONTRAST / 4:
+        return None
+    labels, _ = ndimage.label(contrast > LEAST_CONTRAST / 2)
+    if not labels.any():
+        return None
+    mask = labels == np.bincount(labels[labels > 0]).argmax()
+    top, bottom, left, right = bounds(mask)
+    height, width = bottom - top, right - left
+    covered = mask[top:bottom, left:right].mean(), ndimage.binary_fill_holes(mask).sum() / (height * width)
+    # A digit's strokes cover less of the box around them, but for a straight one, which is narrow.
+    if min(covered[0] / 0.6, covered[1] / 0.85, min(height, width) / (0.35 * max(height, width))) < 1:
+        return None
+    edge = 1 + max(height, width) // 20
+    inner = [slice(step * (low + edge), step * (high - edge)) for low, high in ((top, bottom), (left, right))]
+    return (inner[0], inner[1]) if min(grey[inner[0], inner[1]].shape) >= SHORTEST_SIDE else None
 
 
 def _framed(grey: Grey) -> Grey | None:

@@ -30,6 +30,8 @@ from digitbench.system.text import shown_name
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from digitbench.images.centring import PreparedDigit
+
 SUFFIXES = frozenset((
     ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".bmp", ".tif", ".tiff", ".webp", ".heic", ".heif", ".hif",
 ))  # fmt: skip
@@ -154,15 +156,15 @@ def prepared(file: Path | bytes, name: str = "", share: float = 1.0) -> Pixels:
     ImageError, MissingRuntimeError
         As in `read_photograph`; also an `ImageError` if no digit is found in it.
     """
-    return prepared_photograph(read_photograph(file, name, share), _shown_name_of(file, name))
+    return prepared_photograph(read_photograph(file, name, share), _shown_name_of(file, name))[0].pixels
 
 
-def prepared_photograph(photograph: npt.NDArray[np.uint8], name: str) -> Pixels:
-    """Bring what `read_photograph` gave into MNIST's form; an `ImageError` begins with the name."""
-    from digitbench.images.centring import prepare
+def prepared_photograph(photograph: npt.NDArray[np.uint8], name: str, *, several: bool = False) -> list[PreparedDigit]:
+    """Bring the digits of what `read_photograph` gave into MNIST's form; an `ImageError` begins with the name."""
+    from digitbench.images.centring import prepare_digits
 
     with _errors_named(name):
-        return prepare(photograph)
+        return prepare_digits(photograph, several=several)
 
 
 def read_photograph(file: Path | bytes, name: str = "", share: float = 1.0) -> npt.NDArray[np.uint8]:

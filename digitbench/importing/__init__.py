@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -27,7 +27,7 @@ from digitbench.records.arrays import CLASSES
 from digitbench.system import trusted_files
 from digitbench.system.files import sha256
 from digitbench.system.progress import Progress, Silent
-from digitbench.workers.pool import TIMEOUT, Pool, shared_images
+from digitbench.workers.pool import TIMEOUT, Pool, shared_images, write_images
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Options:
 
 
 def import_model(
-    source: Path, dataset: Dataset, target: Path | None = None, options: Options | None = None,
+    source: Path, dataset: Dataset | Callable[[], Dataset], target: Path | None = None, options: Options | None = None,
     *, progress: Progress | None = None,
 ) -> Bundle:  # fmt: skip
     """Make a bundle of a model.
@@ -74,7 +74,8 @@ def import_model(
         An ``.onnx``, ``.tflite``, ``.keras`` or ``.h5`` file, the ``.xml`` or ``.bin`` of an OpenVINO model, or a
         SavedModel folder.
     dataset
-        Its training split says which model I/O is right, its test split how good the model is.
+        Its training split says which model I/O is right, its test split how good the model is. Or what gives it: called
+        once, while the process starts that opens the model.
     target
         The bundle's folder; ``runs/<name>-<date>`` if None.
     options
@@ -100,22 +101,26 @@ def import_model(
     formats.check_code(source, model_format, trusted)
     if options.trusted:
         trusted_files.remember(source)
-    if not len(dataset.train):
-        raise UsageError(f"{dataset.name} has no training images to find out the model's form with; give others")
-    indices = np.random.default_rng(0).permutation(len(dataset.train))[:MORE_IMAGES]
-    labelled = Split(dataset.train.pixels[indices], dataset.train.labels[indices])
-    images = np.concatenate([labelled.images, ranking.shifted(labelled.images), dataset.test.images])
     with ExitStack() as exit_stack:
-        shared = exit_stack.enter_context(shared_images(images))  # and beside them what the model is converted to
+        shared = exit_stack.enter_context(shared_images())  # and beside them what the model is converted to
         pool = exit_stack.enter_context(Pool(shared, timeout=options.timeout))
-        progress.update("opening it", 0, 1, plugin.name)
         prober = Prober(source, model_format, pool)
+        dataset = dataset() if callable(dataset) else dataset
+        if not len(dataset.train):
+            raise UsageError(f"{dataset.name} has no training images to find out the model's form with; give others")
+        indices = np.random.default_rng(0).permutation(len(dataset.train))[:MORE_IMAGES]
+        labelled = Split(dataset.train.pixels[indices], dataset.train.labels[indices])
+        pixels = np.concatenate([labelled.pixels, ranking.shifted(labelled.pixels), dataset.test.pixels])
+        write_images(shared, pixels)
+        statistics = Statistics.of(dataset.train)
+        progress.update("opening it", 0, 1, plugin.name)
+        prober.wait()
         progress.update("opening it", 1, 1, f"by {plugin.name}")
         _refuse_tensor(options.output, prober.signatures)
         claim = exit_stack.enter_context(naming.claim(target, folder))
         known, outputs = prober.known, len(prober.signatures[0].outputs)
         precision = options.precision or known.get("precision") or formats.precision_of(source, model_format)
-        search = Search(prober, labelled, Statistics.of(dataset.train), options.constraints, progress)
+        search = Search(prober, labelled, statistics, options.constraints, progress)
         try:
             model_io, found = search.best(formats.stated_accuracy(source, model_format), precision)
         except BundleError as exc:
@@ -126,20 +131,20 @@ def import_model(
             "recipe": {"name": name},
             "output": {"shape": [None, CLASSES], "dtype": "float32", "activation": model_io.activation},
             "versions": writing.versions_with(plugin.runtime_versions()),
-            "imported": {
-                "source": str(source), "format": model_format, "sha256": sha256(source), **found,
-                "accepted": options.accept,
-            },
-        }  # fmt: skip
+            "imported": {"source": str(source), "format": model_format, **found, "accepted": options.accept},
+        }
         try:
             with naming.written(claim, progress) as draft:
                 path, model_io, changed_layers = formats.adopt(
                     prober.artifact, model_format, model_io, precision, draft, progress, outputs
                 )
                 facts[layers.KEY] = changed_layers or known.get("layers", [])
-                scores = _score_copy(prober, source, path, model_io, range(2 * len(labelled), len(images)), progress)
+                scores = _score_copy(prober, source, path, model_io, range(2 * len(labelled), len(pixels)), progress)
                 artifact = Artifact.describe(draft, path, model_format, precision)
                 facts["form"] = model_io.to_json()
+                # A copy has all that lies in several files; what Keras wrote anew isn't what came.
+                taken_in = sha256(source) if model_format == formats.KERAS else artifact.sha256
+                facts["imported"]["sha256"] = taken_in
                 writing.write(draft, facts, dataset, artifact, model_format, scores)
         except OSError as exc:
             raise BundleError(f"{claim.path}: can't be written: {exc.strerror or exc}") from exc

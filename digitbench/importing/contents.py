@@ -25,6 +25,13 @@ TO_ONNX = {
     b"lightgbm": ("LightGBM", "onnxmltools.convert_lightgbm writes an ONNX model"),
     b"keras": ("Keras", "model.save('model.keras') writes what is imported"),
 }
+JSON_FILES = {
+    "cells": "it is a Jupyter notebook; run it, and let it save its model as .keras, .onnx or .tflite",
+    "modelTopology": "it is a model of TensorFlow.js, which isn't imported; convert what it was made from",
+    "class_name": "it is a Keras network without its weights (to_json); where that is, model.save('model.keras') "
+    "writes both",
+    "learner": f"it is a model of XGBoost; where it is, {TO_ONNX[b'xgboost'][1]}",
+}
 OLD_TORCH = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19"  # the number that PyTorch's files began with before they were archives
 PACKED = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"7z\xbc\xaf": "7z", b"Rar!": "RAR"}
 INSIDE = (".onnx", ".tflite", ".keras", ".h5", "saved_model.pb")
@@ -128,18 +135,7 @@ def _json(source: Path) -> str:
         content = json.loads(source.read_bytes())
     except (ValueError, RecursionError):
         return "it is a text, not a model"
-    if "cells" in content:
-        return "it is a Jupyter notebook; run it, and let it save its model as .keras, .onnx or .tflite"
-    if "modelTopology" in content:
-        return "it is a model of TensorFlow.js, which isn't imported; convert what it was made from"
-    if "class_name" in content:
-        return (
-            "it holds a Keras network without its weights (to_json); where the model is, model.save('model.keras') "
-            "writes both"
-        )
-    if "learner" in content:
-        return f"it is a model of XGBoost; where it is, {TO_ONNX[b'xgboost'][1]}"
-    return "it is JSON, not a model"
+    return next((what for key, what in JSON_FILES.items() if key in content), "it is JSON, not a model")
 
 
 # --- ONNX -----------------------------------------------------------------------------------------------------------

@@ -11,9 +11,9 @@ import numpy as np
 from digitbench.bundle.manifest import Fit
 from digitbench.data import Split
 from digitbench.evaluate import accuracy as evaluate
-from digitbench.importing.ranking import compare
 from digitbench.plugins.model_io import SIDE, ModelIO, fitted, square
 from digitbench.records.arrays import CLASSES, Labels
+from digitbench.records.quality import McNemar
 
 IMAGES = 1000
 """That many, or half of what there is where that is fewer, are scored; the classifier is fitted on the others."""
@@ -44,22 +44,14 @@ def measure(right: Labels, simple: Labels | None, labels: Labels, stated: float 
         The accuracy that the file states, from 0 to 1.
     """
     correct, images = int(right.sum()), len(right)
-    worse = simple is not None and _worse(right, simple)
-    below = stated is not None and stated > evaluate.wilson_interval(correct, images)[1]
-    poor = worse or (below and stated is not None and _exceeds_gap(stated, correct / images))
+    well_above = correct / images + GAP - 1e-9  # shares are floats: 0.93 - 0.9 is below 0.03
+    # Few images tell little: it must be more than chance explains.
+    worse = simple is not None and simple.mean() > well_above and McNemar.between(right, simple).verdict == "worse"
+    below = stated is not None and stated > max(well_above, evaluate.wilson_interval(correct, images)[1])
     counts = np.bincount(labels)
     # Images of one class are all right by chance, and say nothing of it: then it is that of ten classes.
     chance = float(counts.max() / images) if (counts > 0).sum() > 1 else 1 / CLASSES
-    return Fit(correct, images, None if simple is None else float(simple.mean()), stated, chance, poor)
-
-
-def _worse(right: Labels, simple: Labels) -> bool:
-    """Is the model worse by `GAP`, and by more than chance explains: few images tell little."""
-    return _exceeds_gap(float(simple.mean()), float(right.mean())) and compare(right, simple).verdict == "worse"
-
-
-def _exceeds_gap(higher: float, lower: float) -> bool:
-    return higher - lower > GAP - 1e-9  # shares are floats: 0.93 - 0.9 is below 0.03
+    return Fit(correct, images, None if simple is None else float(simple.mean()), stated, chance, bool(worse or below))
 
 
 def scored(labelled: Split) -> int:
@@ -67,8 +59,8 @@ def scored(labelled: Split) -> int:
     return min(IMAGES, max(1, len(labelled) // 2))
 
 
-def simple_classifier(labelled: Split, count: int, model_io: ModelIO) -> Labels | None:
-    """Fit logistic regression on all images but the first `count`, and say which of these it labels right.
+def logistic_regression(labelled: Split, count: int, model_io: ModelIO) -> Labels | None:
+    """Fit it on all images but the first `count`, and say which of these it labels right.
 
     Parameters
     ----------

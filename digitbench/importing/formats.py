@@ -43,8 +43,8 @@ def format_of(source: Path) -> str:
         is_folder, is_file = source.is_dir(), source.is_file()
     except OSError as exc:  # a name that is too long
         raise BundleError(f"{source}: can't be read: {exc.strerror or exc}") from exc
-    if is_folder and _ir_in(source):
-        return _format_of_file(_ir_in(source) or source)
+    if is_folder and _ir(source) != source:
+        return _format_of_file(_ir(source))
     if is_folder and not (source / "saved_model.pb").is_file():
         raise BundleError(f"{source}: a folder without saved_model.pb is no SavedModel; imported are {KINDS}")
     if not (is_folder or is_file):
@@ -61,10 +61,9 @@ def format_of(source: Path) -> str:
 
 def _format_of_file(source: Path) -> str:
     """Go by the content where that leaves no doubt, then by the name."""
+    source = _ir(source)
     suffix = source.suffix.lower()
     by_suffix = SUFFIXES.get(suffix)
-    if suffix == ".bin" and (layers := source.with_suffix(".xml")).is_file():
-        source, suffix = layers, ".xml"
     try:
         by_content = SUFFIXES.get(contents.recognised(source))
         explanation = "" if by_content else contents.explained(source)
@@ -100,17 +99,13 @@ def _check_ir(source: Path) -> None:
         )
 
 
-def _ir_in(folder: Path) -> Path | None:
-    """The one ``.xml`` of a folder, where its ``.bin`` lies beside it."""
-    found = [path for path in folder.glob("*.xml") if path.with_suffix(".bin").is_file()]
-    return found[0] if len(found) == 1 else None
-
-
 def _ir(source: Path) -> Path:
-    """The ``.xml`` of an OpenVINO model, of which any part was named."""
+    """The ``.xml`` of an OpenVINO model of which its ``.bin`` was named, or the folder of the two; else the source."""
     if source.is_dir():
-        return _ir_in(source) or source
-    return source.with_suffix(".xml") if source.suffix.lower() == ".bin" else source
+        found = [path for path in source.glob("*.xml") if path.with_suffix(".bin").is_file()]
+        return found[0] if len(found) == 1 else source
+    layers = source.with_suffix(".xml")
+    return layers if source.suffix.lower() == ".bin" and layers.is_file() else source
 
 
 def check_code(source: Path, model_format: str, trusted: bool) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping
+from operator import attrgetter
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -26,6 +27,21 @@ NEUTRAL: Mapping[str, tuple[Any, ...] | None] = {
 }  # fmt: skip
 MODELS = ("Functional", "Model", "Sequential")
 OPERATIONS = ("TFOpLambda", "SlicingOpLambda")
+# Functions of TensorFlow by their names in `keras.ops`: the same, or another; and how their options are called there.
+SAME = {
+    "math.divide", "math.multiply", "math.add", "__operators__.add", "math.subtract", "math.negative", "math.maximum",
+    "math.minimum", "math.square", "math.sqrt", "math.tanh", "math.sigmoid", "cast", "expand_dims", "squeeze",
+    "reshape", "transpose", "nn.relu", "nn.relu6", "nn.elu", "nn.leaky_relu", "nn.softmax", "nn.log_softmax",
+}  # fmt: skip
+RENAMED = {
+    "math.truediv": "true_divide", "math.pow": "power", "math.abs": "absolute", "clip_by_value": "clip",
+    "concat": "concatenate", "math.reduce_mean": "mean", "math.reduce_max": "max", "math.reduce_sum": "sum",
+    "image.resize": "image.resize",
+}  # fmt: skip
+OPTIONS = {
+    "y": "x2", "clip_value_min": "x_min", "clip_value_max": "x_max", "shape": "newshape", "perm": "axes",
+    "alpha": "negative_slope", "method": "interpolation",
+}  # fmt: skip
 Key = tuple[str, int, int]
 
 
@@ -238,42 +254,17 @@ def _settings_of(layer_class: type) -> set[str]:
 def _operation(keras: Any, entry: Mapping[str, Any]) -> Callable[..., Any]:
     """Give what computes the same as a function of TensorFlow that was called on tensors between layers."""
     function = str(entry["config"].get("function", "__operators__.getitem")).removeprefix("compat.v1.")
-    ops = keras.ops
-    table: dict[str, Callable[..., Any]] = {
-        "math.truediv": lambda x, y: ops.true_divide(x, y), "math.divide": lambda x, y: ops.true_divide(x, y),
-        "math.multiply": lambda x, y: ops.multiply(x, y), "math.add": lambda x, y: ops.add(x, y),
-        "__operators__.add": lambda x, y: ops.add(x, y), "math.subtract": lambda x, y: ops.subtract(x, y),
-        "math.negative": lambda x: ops.negative(x), "math.maximum": lambda x, y: ops.maximum(x, y),
-        "math.minimum": lambda x, y: ops.minimum(x, y), "math.pow": lambda x, y: ops.power(x, y),
-        "math.square": lambda x: ops.square(x),
-        "math.abs": lambda x: ops.absolute(x), "math.sqrt": lambda x: ops.sqrt(x),
-        "cast": lambda x, dtype: ops.cast(x, dtype),
-        "clip_by_value": lambda t, clip_value_min, clip_value_max: ops.clip(t, clip_value_min, clip_value_max),
-        "expand_dims": lambda input, axis=None: ops.expand_dims(input, axis),
-        "squeeze": lambda input, axis=None: ops.squeeze(input, axis),
-        "reshape": lambda tensor, shape: ops.reshape(tensor, shape),
-        "transpose": lambda a, perm=None: ops.transpose(a, perm),
-        "concat": lambda values, axis: ops.concatenate(values, axis),
-        "nn.relu": lambda features: ops.relu(features), "nn.relu6": lambda features: ops.relu6(features),
-        "nn.elu": lambda features: ops.elu(features), "math.tanh": lambda x: ops.tanh(x),
-        "math.sigmoid": lambda x: ops.sigmoid(x),
-        "nn.leaky_relu": lambda features, alpha=0.2: ops.leaky_relu(features, alpha),
-        "nn.softmax": lambda logits, axis=-1: ops.softmax(logits, -1 if axis is None else axis),
-        "nn.log_softmax": lambda logits, axis=-1: ops.log_softmax(logits, -1 if axis is None else axis),
-        "math.reduce_mean": lambda input_tensor, axis=None, keepdims=False: ops.mean(input_tensor, axis, keepdims),
-        "math.reduce_max": lambda input_tensor, axis=None, keepdims=False: ops.max(input_tensor, axis, keepdims),
-        "math.reduce_sum": lambda input_tensor, axis=None, keepdims=False: ops.sum(input_tensor, axis, keepdims),
-        "image.resize": lambda images, size, method="bilinear": ops.image.resize(images, size, method),
-        "__operators__.getitem": _sliced,
-    }  # fmt: skip
-    if function not in table:
+    if function == "__operators__.getitem":
+        compute: Callable[..., Any] = _sliced
+    elif function in (*SAME, *RENAMED):
+        compute = attrgetter(RENAMED.get(function) or function.rpartition(".")[2])(keras.ops)
+    else:
         raise Unknown(f"tf.{function}", "function")
-    compute = table[function]
 
     def call(first: Any, **options: Any) -> Any:
-        # TensorFlow's own defaults are written too, and a name of the operation.
-        kept = {name: value for name, value in options.items() if name != "name"}
-        return compute(first, **kept)
+        # TensorFlow's own defaults are written too, None where it has none, and a name of the operation.
+        kept = {name: value for name, value in options.items() if name != "name" and value is not None}
+        return compute(first, **{OPTIONS.get(name, name): kept[name] for name in kept})
 
     return call
 

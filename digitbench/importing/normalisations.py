@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from digitbench.data import Split
+from digitbench.data.pixel_values import MNIST_DEVIATION, MNIST_MEAN
 from digitbench.records.arrays import Array
 
 Range = tuple[float, float]
 """The values of a background pixel and of a foreground pixel."""
 
-MNIST_MEAN, MNIST_DEVIATION = 0.1307, 0.3081  # which PyTorch's own example normalises by
 SAME = 0.001
 """Ranges whose ends differ by less, as a share of the range, are one: a mean is written with more digits or fewer."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import traceback
 from collections.abc import Iterable
 from contextlib import ExitStack, suppress
@@ -17,8 +18,9 @@ from digitbench.errors import is_verbose, reason
 from digitbench.importing import formats
 from digitbench.plugins.model_io import ModelIO, adapted
 from digitbench.plugins.scoring import score
+from digitbench.records.arrays import scaled
 from digitbench.system import trusted_files
-from digitbench.workers.protocol import Emit, answer, encoded, received
+from digitbench.workers.protocol import Emit, answer, encoded
 
 ADDRESS_SPACE = 24 * 2**30  # TensorFlow reserves several; a corrupt file asks for terabytes
 
@@ -35,7 +37,8 @@ def serve(lines: Iterable[str], emit: Emit) -> None:
         The runtime can't open it.
     """
     _limit_memory()
-    job, images, commands = received(lines)
+    commands = (json.loads(line) for line in lines)
+    job = next(commands)
     plugin, source = plugins.find(job["backend"]), Path(job["artifact"])
     trusted = trusted_files.holds(source)
     with plugin.explain_missing(), ExitStack() as exit_stack:
@@ -53,7 +56,8 @@ def serve(lines: Iterable[str], emit: Emit) -> None:
                     guess, precision = replace(model_io, code=trusted), job["precision"]
                     backend = plugin.open(Path(opened[0]), threads=1, precision=precision, model_io=guess, trial=True)
                     current = opened, exit_stack.enter_context(backend)
-                requested, size = images[command["order"]], command["size"]
+                pixels = np.load(job["images"], mmap_mode="r")  # which may not be there before
+                requested, size = scaled(pixels[command["order"]]), command["size"]
                 calls = [requested[i : i + size] for i in range(0, len(requested), size)]
                 scores = np.concatenate([score(adapted(current[1], model_io), call) for call in calls])
             except Exception as exc:  # noqa: BLE001 - an I/O that the runtime refuses is not the model's

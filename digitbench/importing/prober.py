@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -24,6 +25,7 @@ class Prober:
     """Opens an artifact in a worker, and scores images there; `signatures` say what it takes and gives.
 
     `artifact` is what is opened there: the source, or what it was converted to; `known` what was found out meanwhile.
+    All three are there after `wait`: until then the worker starts.
 
     Parameters
     ----------
@@ -31,11 +33,6 @@ class Prober:
         What is opened by what.
     pool
         Of no other workers; ends them.
-
-    Raises
-    ------
-    BundleError
-        Its runtime can't open it.
     """
 
     def __init__(self, source: Path, backend: str, pool: Pool) -> None:
@@ -44,14 +41,23 @@ class Prober:
         self._deaths = 0
         self._ran: set[ModelIO] = set()  # these are asked on, however often others killed a worker
         self.fault = "nothing was tried"
-        self._start()
+        self._worker: Worker | None = None
+        with suppress(WorkerError):  # `wait` says why it can't be started
+            self._worker = pool.begin(self._job)
 
-    def _start(self) -> None:
+    def wait(self) -> None:
+        """Wait until the artifact is open.
+
+        Raises
+        ------
+        BundleError
+            Its runtime can't open it.
+        """
         try:
-            worker, ready = self._pool.start_one(self._job)
+            self._worker = self._worker or self._pool.begin(self._job)
+            ready = self._pool.wait(self._worker)
         except WorkerError as exc:
             raise BundleError(_refusal(self._source, str(exc))) from exc
-        self._worker: Worker | None = worker
         signature: Signature = msgspec.convert(ready["signature"], Signature)
         self.signatures = (signature, *signature.others)
         self.artifact, self.known = Path(ready["artifact"]), ready["known"]
@@ -68,7 +74,7 @@ class Prober:
         if self._deaths >= MOST_DEATHS and model_io_key not in self._ran:
             return None
         if self._worker is None:
-            self._start()
+            self.wait()
         assert self._worker is not None
         try:
             answer = self._pool.ask(

@@ -9,11 +9,10 @@ import numpy as np
 import numpy.typing as npt
 from msgspec.structs import replace
 
-from digitbench.backend import Images, Scores
+from digitbench.backend import Scores
 from digitbench.evaluate import accuracy as evaluate
-from digitbench.evaluate.agreement import mcnemar
 from digitbench.plugins.model_io import ModelIO
-from digitbench.records.arrays import Labels
+from digitbench.records.arrays import Labels, Pixels
 from digitbench.records.results import McNemar
 
 NEARLY_BEST_GAP = 0.003
@@ -54,14 +53,14 @@ class Trial:
         return float(self.right.mean())
 
 
-def shifted(images: Images) -> Images:
+def shifted(pixels: Pixels) -> Pixels:
     """Give the images moved by up to a pixel each way, at random: close to those trained on, and not among them."""
-    moves = np.random.default_rng(0).integers(-1, 2, (len(images), 2))
-    shifted_images = np.empty_like(images)
+    moves = np.random.default_rng(0).integers(-1, 2, (len(pixels), 2))
+    shifted_pixels = np.empty_like(pixels)
     for move in np.unique(moves, axis=0):
         alike = (moves == move).all(axis=1)
-        shifted_images[alike] = np.roll(images[alike], tuple(move), (1, 2))
-    return shifted_images
+        shifted_pixels[alike] = np.roll(pixels[alike], tuple(move), (1, 2))
+    return shifted_pixels
 
 
 def judge(model_io: ModelIO, scores: Scores, labels: Labels, activation: str | None) -> Trial:
@@ -157,9 +156,4 @@ def are_same(trial: Trial, other: Trial) -> bool:
 def level_with_best(trials: Sequence[Trial]) -> list[Trial]:
     """Those that McNemar's test can't tell from the most often right by these images: more images may."""
     best = max(trials, key=lambda trial: trial.accuracy)
-    return [trial for trial in trials if compare(trial.right, best.right).verdict == "same"]
-
-
-def compare(right: Labels, reference: Labels) -> McNemar:
-    """Compare two guesses, or models, by which images each labelled right."""
-    return mcnemar(int((reference > right).sum()), int((right > reference).sum()))
+    return [trial for trial in trials if McNemar.between(trial.right, best.right).verdict == "same"]

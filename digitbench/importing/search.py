@@ -123,7 +123,7 @@ class Search:
                 best = ranking.judge(best.model_io, scores, self.labelled.labels[:count], best.model_io.activation)
         right = best.right[:count]
         # One that is nearly always right is so whatever another one says, which takes a second to fit.
-        simple = None if right.mean() > 1 - fit.GAP else fit.simple_classifier(self.labelled, count, best.model_io)
+        simple = None if right.mean() > 1 - fit.GAP else fit.logistic_regression(self.labelled, count, best.model_io)
         return fit.measure(right, simple, self.labelled.labels[:count], stated)
 
 

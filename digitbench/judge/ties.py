@@ -14,7 +14,7 @@ from digitbench.evaluate import agreement, intervals
 from digitbench.judge.speed import speed
 from digitbench.records import formatting
 from digitbench.records.metrics import METRICS
-from digitbench.records.results import Results, Row
+from digitbench.records.results import McNemar, Results, Row
 
 SAME_SHARE = 0.02
 """Sizes and memory that differ by no more than this share of the larger decide nothing."""
@@ -86,7 +86,7 @@ def _accuracies_tied(first: Row, second: Row) -> bool:
     """Use McNemar's test; where it isn't known which images changed, see whether Wilson's intervals overlap."""
     counts = agreement.discordant(first, second)
     if counts is not None:
-        return agreement.mcnemar(*counts).verdict == "same"
+        return McNemar.of(*counts).verdict == "same"
     if not (first.accuracy and second.accuracy):
         return False
     (first_low, first_high), (second_low, second_high) = first.accuracy.interval, second.accuracy.interval

@@ -13,7 +13,7 @@ from digitbench.backend import Scores
 from digitbench.bundle import Bundle, caveats
 from digitbench.data import Dataset
 from digitbench.errors import UsageError
-from digitbench.evaluate import accuracy, agreement, intervals
+from digitbench.evaluate import accuracy, intervals
 from digitbench.measure import earlier_results
 from digitbench.measure.candidates import Candidate, named_baseline
 from digitbench.measure.plan import Plan, RunProgress, Watch
@@ -104,7 +104,6 @@ def run(
 
     # So that SciPy and scikit-learn are imported now, and not between turns.
     intervals.log_interval((1.0, 2.0))
-    agreement.mcnemar(0, 1)
     accuracy.calibration(reference, test.labels, activation)
 
     def record_scores(setup: Setup, scores: Scores) -> None:

@@ -15,3 +15,8 @@ Labels = npt.NDArray[np.int64]
 """The digit that each image shows: (n,)."""
 
 CLASSES = 10
+
+
+def scaled(pixels: Pixels) -> npt.NDArray[np.float32]:
+    """Give float32 in [0, 1], C-contiguous, of the same shape: what models are trained on and backends are given."""
+    return np.ascontiguousarray(pixels, dtype=np.float32) / np.float32(255)

@@ -28,6 +28,10 @@ class Prediction:
         float32, (10,): the model's own output, and that as probabilities.
     photograph
         uint8, (height, width) or (height, width, 3): the picture itself, small; None if it isn't to be drawn.
+    box
+        Where in the picture the digit lies, if all were asked for: left, top, right, bottom as shares of its sides.
+    remark
+        Why the probability may mean little; mostly empty.
     """
 
     path: Path
@@ -36,6 +40,8 @@ class Prediction:
     scores: Scores
     probabilities: Scores
     photograph: npt.NDArray[np.uint8] | None = None
+    box: tuple[float, ...] = ()
+    remark: str = ""
 
     @property
     def label(self) -> int:

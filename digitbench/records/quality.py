@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from digitbench.records.arrays import Array
 from digitbench.records.timing import Interval
 
 SIGNIFICANT = 0.05
@@ -53,6 +54,24 @@ class McNemar:
     lost: int
     won: int
     p_value: float
+
+    @classmethod
+    def of(cls, lost: int, won: int) -> McNemar:
+        """Test it in its exact form (Q. McNemar, Psychometrika 12, 1947): lost and won are equally likely.
+
+        Only images on which one of two models is right and the other wrong tell them apart; where there are none,
+        nothing does, and the p-value is 1.
+        """
+        ways = tail = 1  # in whole numbers, so that nothing is rounded; SciPy, which has the test, is slow to import
+        for k in range(min(lost, won)):
+            ways = ways * (lost + won - k) // (k + 1)
+            tail += ways
+        return cls(lost, won, min(1.0, 2 * tail / 2 ** (lost + won)))
+
+    @classmethod
+    def between(cls, right: Array, reference: Array) -> McNemar:
+        """Test a model, or a reading of images, against another: (n,) each, true or 1 for each image it has right."""
+        return cls.of(int((reference > right).sum()), int((right > reference).sum()))
 
     @property
     def verdict(self) -> str:

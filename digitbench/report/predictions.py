@@ -18,7 +18,7 @@ from digitbench.report.terminal_table import print_rows
 
 
 def print_predictions(predictions: Sequence[Prediction], about: str, console: Console) -> None:
-    """Print a line for each picture: its digit, how likely that is, and what it else might be.
+    """Print a line for each digit: its digit, how likely that is, and what it else might be.
 
     Parameters
     ----------
@@ -34,7 +34,15 @@ def print_predictions(predictions: Sequence[Prediction], about: str, console: Co
         Column("probability", ALWAYS, lambda prediction: share(prediction.probability)),
         Column("runner-up", ALWAYS, _runner_up),
     ]
+    if any(prediction.box for prediction in predictions):
+        columns.append(Column("left, top, right, bottom", ALWAYS, _box, left=True))
+    if any(prediction.remark for prediction in predictions):
+        columns.append(Column("remark", ALWAYS, attrgetter("remark"), left=True, fold=True))
     print_rows(Table(columns, predictions), console)
+
+
+def _box(prediction: Prediction) -> str:
+    return " ".join(f"{side:.0%}" for side in prediction.box)
 
 
 def _runner_up(prediction: Prediction) -> str:
@@ -54,5 +62,7 @@ def json_line(path: Path, prediction: Prediction | str, **about: str) -> str:
         fields["error"] = prediction
     else:
         fields |= {"label": prediction.label, "probability": prediction.probability}
+        fields |= {"box": prediction.box} if prediction.box else {}
+        fields |= {"remark": prediction.remark} if prediction.remark else {}
         fields |= {"probabilities": prediction.probabilities.tolist(), "scores": prediction.scores.tolist(), **about}
     return json.dumps(fields, allow_nan=False)

@@ -25,6 +25,7 @@ import numpy.typing as npt
 from digitbench.backend import Images, Scores
 from digitbench.errors import VERBOSE, CheckFailed, UsageError, is_verbose, reason
 from digitbench.plugins.model_io import NATIVE_IO, ModelIO
+from digitbench.records.arrays import Array
 from digitbench.system.machine import available_cores
 
 # What a worker's environment may hold: enough to find Python, its packages and a home. All else could change a latency.
@@ -77,8 +78,10 @@ class Job:
 
 
 @contextmanager
-def shared_images(images: Images) -> Iterator[Path]:
+def shared_images(images: Array | None = None) -> Iterator[Path]:
     """Put images into a temporary file that every worker maps, so that they are written only once.
+
+    Without images it gives the file's place alone: `write_images` can follow while a worker starts.
 
     Raises
     ------
@@ -92,14 +95,26 @@ def shared_images(images: Images) -> Iterator[Path]:
         raise UsageError(f"{folder}: can't be written: {exc.strerror or exc}; set TMPDIR to another folder") from exc
     with temporary:
         path = Path(temporary.name) / "images.npy"
-        try:
-            np.save(path, images)
-        except OSError as exc:
-            raise UsageError(
-                f"{folder}: can't hold the test images ({images.nbytes / 1e6:.0f} MB): {exc.strerror or exc}; "
-                "free some space, or set TMPDIR to another folder"
-            ) from exc
+        if images is not None:
+            write_images(path, images)
         yield path
+
+
+def write_images(path: Path, images: Array) -> None:
+    """Write the file of `shared_images`.
+
+    Raises
+    ------
+    UsageError
+        The temporary folder can't hold them.
+    """
+    try:
+        np.save(path, images)
+    except OSError as exc:
+        raise UsageError(
+            f"{path.parent.parent}: can't hold the test images ({images.nbytes / 1e6:.0f} MB): {exc.strerror or exc}; "
+            "free some space, or set TMPDIR to another folder"
+        ) from exc
 
 
 class Worker:
@@ -226,9 +241,9 @@ class Pool:
             while waiting and len(starting) < available_cores():
                 job = waiting.popleft()
                 try:
-                    starting.add(self._start_worker(job))
-                except OSError as exc:
-                    yield Started(job, None, {}, WorkerError(f"can't be started: {exc.strerror or exc}"))
+                    starting.add(self.begin(job))
+                except WorkerError as exc:
+                    yield Started(job, None, {}, exc)
             if not starting:
                 continue
             worker, answer = self._next(starting)
@@ -247,15 +262,23 @@ class Pool:
         WorkerError
             It failed, died, or can't be started.
         """
-        (started,) = self.start([job])
-        if started.worker is None:
-            raise started.error or WorkerError("the worker is gone")
-        return started.worker, started.ready
+        worker = self.begin(job)
+        return worker, self.wait(worker)
 
-    def _start_worker(self, job: Job) -> Worker:
-        with _interrupts_held():
-            worker = Worker(job, self._images, self._inbox)
-            self._alive.append(worker)
+    def begin(self, job: Job) -> Worker:
+        """Start a worker, and don't wait until it is ready.
+
+        Raises
+        ------
+        WorkerError
+            It can't be started.
+        """
+        try:
+            with _interrupts_held():
+                worker = Worker(job, self._images, self._inbox)
+                self._alive.append(worker)
+        except OSError as exc:
+            raise WorkerError(f"can't be started: {exc.strerror or exc}") from exc
         worker.deadline = monotonic() + self._timeout
         return worker
 
@@ -271,6 +294,16 @@ class Pool:
             raise worker.fault
         worker.deadline = monotonic() + self._timeout + arguments.get("seconds", 0.0)
         worker.send({"do": do, **arguments})
+        return self.wait(worker)
+
+    def wait(self, worker: Worker) -> Event:
+        """Wait for a worker's answer, or until it is ready.
+
+        Raises
+        ------
+        WorkerError
+            It failed, died, or didn't answer in time; it is gone.
+        """
         while True:
             answering, answer = self._next({worker})
             if answering is worker:

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from digitbench.backend import Images
 from digitbench.errors import DigitbenchError, is_verbose, reason
+from digitbench.records.arrays import Array
 
 Emit = Callable[..., None]
 """Takes an event's name, and its facts by keyword."""
@@ -42,7 +42,7 @@ def answer(serve: Callable[[Iterable[str], Emit], None]) -> None:
         emit("failed", message=f"{type(exc).__name__}: {reason(exc)}")
 
 
-def received(lines: Iterable[str]) -> tuple[dict[str, Any], Images, Iterator[dict[str, Any]]]:
+def received(lines: Iterable[str]) -> tuple[dict[str, Any], Array, Iterator[dict[str, Any]]]:
     """Take the job from the first line; give it, the images that it names, mapped, and the commands that follow."""
     commands = (json.loads(line) for line in lines)
     job = next(commands)

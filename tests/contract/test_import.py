@@ -16,6 +16,7 @@ import digitbench
 from digitbench import data, export
 from digitbench.errors import ArtifactError, DigitbenchError
 from digitbench.importing import import_model
+from digitbench.system.files import sha256
 from digitbench.workers.pool import Job, Worker, score
 
 QUICK = (  # one of each kind that needs no TensorFlow; the others run with the slow tests
@@ -63,6 +64,8 @@ def test_a_model_imported_without_a_flag_says_what_its_maker_says(name: str, tmp
     assert imported["chosen"]["correct"] > imported["runner_up"]["correct"] - 0.02 * imported["runner_up"]["images"]
     assert imported["chosen"]["form"] != imported["runner_up"]["form"]
     precision = bundle.artifacts[0].precision
+    taken_in = model.path if imported["format"] == "keras" else bundle.open(bundle.artifacts[0])
+    assert imported["sha256"] == sha256(taken_in), "of all of its files"
     for backend in OPENED_BY[imported["format"]]:
         if (backend, precision) == ("openvino", "dynamic"):
             continue  # which it doesn't run

@@ -210,7 +210,9 @@ def test_weights_in_another_file_are_put_into_the_bundles_own(tmp_path: Path) ->
     onnx.save(onnx.load(path), path, save_as_external_data=True, location="model.onnx.data", size_threshold=0)
     bundle = import_model(path, data.load("digits"), tmp_path / "bundle")
     (tmp_path / "model.onnx.data").unlink()
-    stored = onnx.load(bundle.open(bundle.find("onnx")))
+    artifact = bundle.find("onnx")
+    assert bundle.stored["imported"]["sha256"] == artifact.sha256, "of the weights too"
+    stored = onnx.load(bundle.open(artifact))
     original = onnx.load_from_string(whole)
     assert [onnx.numpy_helper.to_array(tensor).tolist() for tensor in stored.graph.initializer] == [
         onnx.numpy_helper.to_array(tensor).tolist() for tensor in original.graph.initializer

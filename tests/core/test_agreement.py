@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from digitbench.backend import Scores
-from digitbench.evaluate.agreement import certificate, compare, margins, mcnemar, pairs
+from digitbench.evaluate.agreement import certificate, compare, margins, pairs
 from digitbench.records.quality import SIGNIFICANT
 from digitbench.records.results import Certificate, Flip, McNemar
 
@@ -88,10 +88,10 @@ def exact_p(lost: int, won: int) -> Fraction:
 
 @given(lost=st.integers(0, 60), won=st.integers(0, 60))
 def test_the_p_value_is_counted_exactly(lost: int, won: int) -> None:
-    result = mcnemar(lost, won)
+    result = McNemar.of(lost, won)
     assert (result.lost, result.won) == (lost, won)
     assert result.p_value == pytest.approx(float(exact_p(lost, won)), rel=1e-12)
-    assert result.p_value == mcnemar(won, lost).p_value
+    assert result.p_value == McNemar.of(won, lost).p_value
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_the_p_value_is_counted_exactly(lost: int, won: int) -> None:
     [(0, 0, "same"), (5, 0, "same"), (6, 0, "worse"), (0, 6, "better"), (15, 5, "worse"), (14, 6, "same")],
 )
 def test_two_accuracies_are_the_same_until_the_test_tells_them_apart(lost: int, won: int, verdict: str) -> None:
-    assert mcnemar(lost, won).verdict == verdict
+    assert McNemar.of(lost, won).verdict == verdict
 
 
 def test_a_p_value_of_exactly_the_limit_is_the_same() -> None:

@@ -295,9 +295,13 @@ def test_importing_digitbench_loads_nothing_else() -> None:
          {"numpy", "rich.table", "rich.console", "sklearn", "scipy"}),
         ("import digitbench.measure.worker, digitbench.measure.session", {"numpy"},
          {"rich", "typer", "sklearn", "scipy"}),
+        ("import numpy as np; from digitbench import importing; from digitbench.importing import ranking, search; "
+         "from digitbench.plugins.model_io import ModelIO; "
+         "trial = ranking.judge(ModelIO(), np.eye(10, dtype='f4') - 3, np.arange(10), None); ranking.likely([trial])",
+         {"digitbench.importing.search"}, {"scipy", "sklearn", "rich"}),
         ("from digitbench import plugins; plugins.listing()", {"digitbench_onnx"}, set()),
     ],
-    ids=["the command line", "the timed loop", "the list of backends"],
+    ids=["the command line", "the timed loop", "an import", "the list of backends"],
 )  # fmt: skip
 def test_nothing_heavy_is_loaded(statement: str, needed: set[str], never: set[str]) -> None:
     loaded = loaded_by(statement)

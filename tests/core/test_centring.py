@@ -16,7 +16,7 @@ from hypothesis.extra import numpy as arrays
 from core.helpers import one_printable_line
 from digitbench import data
 from digitbench.errors import ImageError
-from digitbench.images.centring import prepare
+from digitbench.images.centring import prepare, prepare_digits
 from digitbench.records.arrays import Pixels
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -131,6 +131,14 @@ def test_a_card_as_large_as_mnists_box_isnt_taken_for_the_digit(ground: int, car
     sheet = np.full((280, 280), ground, np.uint8)
     sheet[40:240, 40:240] = picture(cover(FIVE, side=200, scale=0.8), background=card)
     assert correlation(prepare(sheet), prepare(picture(cover(FIVE)))) > 0.9
+
+
+@pytest.mark.parametrize(("ground", "card", "pen"), [(0, 150, 80), (120, 40, 150), (255, 60, 180)])
+def test_a_card_that_stands_out_more_than_its_digit_isnt_taken_for_it(ground: int, card: int, pen: int) -> None:
+    for glyph in (FIVE, SEVEN):
+        sheet = np.full((280, 320), ground, np.uint8)
+        sheet[60:260, 90:290] = picture(cover(glyph, side=200, scale=0.8), background=card, foreground=pen)
+        assert correlation(prepare(sheet), prepare(picture(cover(glyph)))) > 0.9
 
 
 def test_a_drawing_of_one_pixel_is_given_mnists_strokes() -> None:
@@ -326,7 +334,24 @@ def test_what_holds_no_digit_is_refused_in_one_line(image: npt.NDArray[np.generi
 def test_several_digits_are_refused_in_one_line(count: int) -> None:
     glyphs = [picture(cover([FIVE, SEVEN, ZERO][i % 3], side=120)) for i in range(count)]
     page = np.vstack([np.hstack(glyphs[: max(2, count // 2)])] * (1 if count == 2 else 2))
-    assert refusal(page) == f"more than one digit here ({count} found); cut the picture into one for each digit"
+    message = refusal(page)
+    assert message.startswith(f"more than one digit here ({count} found); read each of them with predict --all")
+    digits = prepare_digits(page, several=True)
+    assert len(digits) == count
+    middles = [((left + right) / 2, (top + bottom) / 2) for left, top, right, bottom in (digit.box for digit in digits)]
+    across, down = max(2, count // 2), count // max(2, count // 2)
+    wanted = [((i % across + 0.5) / across, (i // across + 0.5) / down) for i in range(count)]
+    np.testing.assert_allclose(middles, wanted, atol=0.06)
+    for i, digit in enumerate(digits):
+        assert correlation(digit.pixels, prepare(glyphs[i % across])) > 0.9
+
+
+@pytest.mark.parametrize(("margin", "is_cut"), [(0, True), (1, True), (12, False)])
+def test_ink_that_touches_all_four_sides_is_told(margin: int, is_cut: bool) -> None:
+    for light in (False, True):
+        for glyph in (FIVE, SEVEN, ZERO):
+            crop = cut_to_its_bounds(picture(cover(glyph, stroke_width=0.1)), margin)
+            assert prepare_digits(255 - crop if light else crop)[0].is_cut == is_cut
 
 
 def test_a_zero_broken_into_two_halves_is_one_digit() -> None:

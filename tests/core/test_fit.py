@@ -86,29 +86,29 @@ def blocks(count: int, classes: int = 10, seed: int = 0) -> Split:
 def test_it_is_scored_on_other_images_than_it_is_fitted_on() -> None:
     split = blocks(400)
     assert fit.scored(split) == 200
-    outcomes = fit.simple_classifier(split, 200, ModelIO())
+    outcomes = fit.logistic_regression(split, 200, ModelIO())
     assert outcomes is not None
     assert outcomes.mean() == 1
     assert len(outcomes) == 200
     shuffled = Split(split.pixels, np.concatenate([split.labels[:200], np.roll(split.labels[200:], 1)]))
-    learnt_nothing = fit.simple_classifier(shuffled, 200, ModelIO())
+    learnt_nothing = fit.logistic_regression(shuffled, 200, ModelIO())
     assert learnt_nothing is not None
     assert learnt_nothing.mean() < 0.4, "had it seen those, it would have them right"
 
 
 def test_it_gets_the_small_pictures_that_the_model_gets() -> None:
-    small = fit.simple_classifier(blocks(400), 200, ModelIO((4, 4), fit="resize"))
-    large = fit.simple_classifier(blocks(400), 200, ModelIO((56, 56)))
+    small = fit.logistic_regression(blocks(400), 200, ModelIO((4, 4), fit="resize"))
+    large = fit.logistic_regression(blocks(400), 200, ModelIO((56, 56)))
     assert small is not None
     assert large is not None
     assert small.mean() < 0.9 < large.mean(), "ten blocks of two rows can't be told in four"
 
 
 def test_few_images_or_a_single_class_fit_nothing() -> None:
-    assert fit.simple_classifier(blocks(198), 99, ModelIO()) is None
-    assert fit.simple_classifier(blocks(400, classes=1), 200, ModelIO()) is None
+    assert fit.logistic_regression(blocks(198), 99, ModelIO()) is None
+    assert fit.logistic_regression(blocks(400, classes=1), 200, ModelIO()) is None
     three_classes = blocks(400, classes=3)
-    outcomes = fit.simple_classifier(three_classes, 200, ModelIO())
+    outcomes = fit.logistic_regression(three_classes, 200, ModelIO())
     assert outcomes is not None
     assert outcomes.mean() == 1
     assert [fit.scored(blocks(count)) for count in (1, 2, 3, 5000)] == [1, 1, 1, 1000]

@@ -22,6 +22,7 @@ from digitbench.importing.guesses import NO_CONSTRAINTS, Constraints
 from digitbench.importing.normalisations import ranges
 from digitbench.plugins.model_io import ModelIO
 from digitbench.system import trusted_files
+from digitbench.workers.pool import Pool
 
 CODE = """
 import os
@@ -89,16 +90,42 @@ def whims(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "model.bin").write_bytes(b"x")
 
 
-def imported(backend: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Bundle:
-    """Import a file with one of the backends above, on images whose first pixel is their label."""
+def imported(backend: str, folder: Path, monkeypatch: pytest.MonkeyPatch, acts: list[str] | None = None) -> Bundle:
+    """Import a file with one of the backends above, on images whose first pixel is their label.
+
+    With `acts`, which notes that they are read, they are given as what gives them.
+    """
     labels = np.arange(600) % 10
     pixels = np.random.default_rng(0).integers(0, 256, (600, 28, 28)).astype(np.uint8)
     pixels[:, 0, 0] = np.rint(labels * 25.5)
     split = Split(pixels, labels.astype(np.int64))
     monkeypatch.setattr(formats, "format_of", lambda source: backend)
     dataset = Dataset("mine", "f" * 16, "here", split, split.head(50))
+
+    def read() -> Dataset:
+        assert acts is not None
+        acts.append("data")
+        return dataset
+
     options = importing.Options(precision="fp32")
-    return importing.import_model(folder / "model.bin", dataset, folder / "bundle", options)
+    given = dataset if acts is None else read
+    return importing.import_model(folder / "model.bin", given, folder / "bundle", options)
+
+
+@pytest.mark.usefixtures("whims")
+def test_the_data_are_read_once_while_the_model_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    acts: list[str] = []
+    for name in ("begin", "wait"):
+        act = getattr(Pool, name)
+
+        def noted(*arguments: Any, act: Any = act, name: str = name) -> Any:
+            acts.append(name)
+            return act(*arguments)
+
+        monkeypatch.setattr(Pool, name, noted)
+    assert imported("OneForAll", tmp_path, monkeypatch, acts).stored["metrics"]["test_accuracy"] == 1
+    assert acts[:3] == ["begin", "data", "wait"]
+    assert acts.count("data") == 1
 
 
 @pytest.mark.usefixtures("whims")

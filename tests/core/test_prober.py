@@ -114,8 +114,8 @@ def children() -> Iterator[Callable[[], list[psutil.Process]]]:
 
 @pytest.fixture
 def shared() -> Iterator[Path]:
-    """The file of nine images, the i-th of which is all i."""
-    with shared_images(numbered(9)) as path:
+    """The file of nine images, the i-th of which is all i once it is divided by 255."""
+    with shared_images(255 * numbered(9)) as path:
         yield path
 
 
@@ -129,7 +129,9 @@ def model(tmp_path: Path) -> Path:
 @contextmanager
 def probing(source: Path, backend: str, images: Path, timeout: float) -> Iterator[Prober]:
     with Pool(images, timeout=timeout) as pool:
-        yield Prober(source, backend, pool)
+        prober = Prober(source, backend, pool)
+        prober.wait()
+        yield prober
 
 
 def model_io(output: str = "") -> ModelIO:
@@ -245,7 +247,7 @@ def run_probe(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> C
     plugin = dataclasses.replace(plugins.find("numpy"), name="fake", entry_point=announced)
     monkeypatch.setattr("digitbench.plugins.find", lambda name: plugin)
     monkeypatch.setattr(probe, "_limit_memory", lambda: None)  # that limit is for a worker, and not for this process
-    np.save(tmp_path / "images.npy", numbered(9))
+    np.save(tmp_path / "images.npy", 255 * numbered(9))
 
     def call(*model_ios: ModelIO, size: int = 256) -> WorkerEvents:
         images = str(tmp_path / "images.npy")

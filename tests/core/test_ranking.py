@@ -133,11 +133,11 @@ def test_shifted_images_surprise_and_do_not_count_as_right_or_wrong() -> None:
 
 
 def test_shifted_images_are_theirs_by_a_pixel_at_most() -> None:
-    images = np.random.default_rng(0).random((60, 28, 28), np.float32)
+    images = np.random.default_rng(0).integers(0, 256, (60, 28, 28), np.uint8)
     before = images.copy()
     moved_images = shifted(images)
     assert moved_images.shape == images.shape
-    assert moved_images.dtype == np.float32
+    assert moved_images.dtype == np.uint8
     np.testing.assert_array_equal(images, before)
     np.testing.assert_array_equal(shifted(images), moved_images)
     moves = [

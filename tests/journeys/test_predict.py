@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import Cli, Finished, complaint, environment, run_cli
-from PIL import Image
+from PIL import Image, ImageDraw
 from scipy import ndimage
 
 from digitbench import data
@@ -182,6 +182,47 @@ def test_what_is_drawn_is_a_picture_with_all_three_parts(
             areas = np.bincount(ndimage.label(matches)[0].ravel())[1:]
             assert (areas > 500).sum() == pictures
     assert os.listdir(tmp_path / "seen") == ["drawn.png"]
+
+
+def test_a_page_is_read_line_by_line_with_boxes_if_all_are_asked_for(
+    cli: Cli, tmp_path: Path, trained: Bundle, album: Path
+) -> None:
+    glyphs = [np.asarray(Image.open(album / f"{digit}.png")) for digit in DIGITS]
+    Image.fromarray(np.vstack([np.hstack(glyphs[:2]), np.hstack(glyphs[2:])])).save(tmp_path / "page.png")
+    done = cli("predict", trained.path, "page.png", "-b", "onnx")
+    assert complaint(done, 1) == "1 of 1 picture could not be read"
+    assert "more than one digit here (4 found); read each of them with predict --all" in done.stderr
+    alone = lines_of(
+        cli("predict", trained.path, *(album / f"{digit}.png" for digit in DIGITS), "-b", "onnx", "--json")
+    )
+    entries = lines_of(cli("predict", trained.path, "page.png", "--all", "-b", "onnx", "--json"))
+    assert [entry["label"] for entry in entries] == [entry["label"] for entry in alone]
+    for entry, corner in zip(entries, ((0, 0), (0.5, 0), (0, 0.5), (0.5, 0.5)), strict=True):
+        left, top, right, bottom = entry["box"]
+        assert corner[0] < left < right < corner[0] + 0.5
+        assert corner[1] < top < bottom < corner[1] + 0.5
+    done = cli("predict", trained.path, "page.png", "--all", "-b", "onnx", "--show", "boxes.png")
+    assert done.stdout.count("page.png") == 4
+    assert f"{entries[0]['box'][0]:.0%}" in done.stdout
+    with Image.open(tmp_path / "boxes.png") as drawn:
+        blue = np.abs(np.asarray(drawn.convert("RGB")).astype(int) - (0x00, 0x72, 0xB2)).max(axis=2) < 40
+    parts, _ = ndimage.label(blue, np.ones((3, 3)))
+    hollow = [
+        ndimage.binary_fill_holes(parts == label).sum() > 3 * (parts == label).sum()
+        for label in range(1, parts.max() + 1)
+    ]
+    assert sum(hollow) == 4
+
+
+def test_ink_at_all_four_sides_is_told_beside_the_probability(
+    cli: Cli, tmp_path: Path, trained: Bundle, album: Path
+) -> None:
+    tight = Image.new("L", (110, 150), 225)
+    ImageDraw.Draw(tight).ellipse((0, 0, 109, 149), outline=30, width=14)
+    tight.save(tmp_path / "tight.png")
+    entries = lines_of(cli("predict", trained.path, "tight.png", album / "3.png", "-b", "onnx", "--json"))
+    assert [entry.get("remark", "") for entry in entries] == ["its ink touches all four sides: was some cut off?", ""]
+    assert "touches all four sides" in cli("predict", trained.path, "tight.png", "-b", "onnx").stdout
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from digitbench.plugins import references
 from digitbench.records import formatting
 from digitbench.records.metrics import METRICS
 from digitbench.records.precisions import FP32
-from digitbench.records.results import Floor, Results, Row
+from digitbench.records.results import Floor, McNemar, Results, Row
 from digitbench.report import choice as choice_report
 from digitbench.report import page
 from digitbench.report.choice import joined
@@ -130,7 +130,7 @@ def _accuracy_clause(row: Row, compared_row: Row) -> str:
     counts = agreement.discordant(compared_row, row)
     if counts is None:
         return f"at an accuracy of {values}, not compared image by image"
-    test = agreement.mcnemar(*counts)
+    test = McNemar.of(*counts)
     if not any(counts):
         return f"and right on the very same images ({accuracy.top1:.2%})"
     p = formatting.p_value(test.p_value)
