@@ -238,13 +238,6 @@ def tied(ratio: Ratio) -> bool:
     return low <= 1 + MARGIN and high >= 1 - MARGIN
 
 
-def within_floor(ratio: Ratio, floor: Ratio | None) -> bool:
-    """Is the ratio one that the same candidate gave against itself."""
-    if floor is None or floor.interval is None:
-        return False
-    return abs(log(ratio.value)) <= max(abs(log(end)) for end in floor.interval)
-
-
 def within_share(first: float, second: float, share: float) -> bool:
     """Do two values, none below 0, differ by no more than a share of the larger."""
     return abs(first - second) <= share * max(first, second)

@@ -21,7 +21,7 @@ import vl_convert
 from typer.main import get_group
 
 from core.rows import sampled
-from core.test_choice import FLOOR, row
+from core.test_choice import row
 from core.test_compare import BUNDLE, MACHINE, run
 from core.test_trainings import trained_bundle
 from digitbench import data
@@ -78,7 +78,7 @@ def fourteen_rows(*, calls: int = 400, batch_sizes: Sequence[int] = (1,)) -> lis
 
 
 def results_of(*rows: Row, **changes: Any) -> Results:
-    floor = Floor("tflite", "int8", 1, 1, FLOOR.ratio, {"0": 1.0})
+    floor = Floor("tflite", "int8", 1, 1, Ratio(1.0, (0.98, 1.03)), {"0": 1.0})
     return run(*rows, **{"settings": SETTINGS, "floors": (floor,), **changes})
 
 
