@@ -269,6 +269,6 @@ def _invalid_notes(results: Results, rows: Sequence[Row]) -> list[str]:
     known_wrong = tuple(replace(row, doubts=()) for row in rows)
     messages = doubtful_rows(replace(results, rows=known_wrong))  # one message for each of these, in the same order
     return [
-        f"{INVALID} INVALID, crossed: {count} of {len(rows)} points: {message.partition(': ')[2]}"
+        f"{INVALID} INVALID, crossed: {count} of {len(rows)} points: {message.split(': ', 2)[2]}"
         for count, message in zip(counts.values(), messages, strict=True)
     ]

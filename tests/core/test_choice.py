@@ -206,7 +206,8 @@ def test_worse_in_one_thing_and_better_in_none_is_beaten(worse: dict[str, Any]) 
     [
         ({"ratios": [1.0, 1.0], "rank": 1}, {"ratios": [1.1, 1.1001], "rank": 1}),
         ({"ratios": [1.0, 1.1, 1.0]}, {"ratios": [1.1, 1.0, 1.15]}),
-        ({"ratios": [1.0, 1.0]}, {"ratios": [1.025, 1.0251]}),  # within the floor's 3 %
+        ({"ratios": [1.0, 1.0]}, {"ratios": [1.025, 1.0251]}),  # of two generations: 0.1 to 5 %
+        ({"ratios": [1.0] * 5}, {"ratios": [1.012, 1.013, 1.014, 1.012, 1.013]}),  # 0.9 % or more
         ({"ratios": [1.0]}, {"ratios": [1.1]}),  # a single generation
         ({"lost": 0}, {"lost": 5}),  # p = 0.06
         ({"size": 1000}, {"size": 1020}),
@@ -342,6 +343,21 @@ def test_a_limit_of_what_is_not_known_is_not_kept() -> None:
     (out,) = judge([few], limits(p99="1s")).judged
     assert out.reasons == ("p99 is not known: it needs 368 calls, 200 were timed",)
     assert judge([few], ()).named
+
+
+def test_a_provisional_candidate_can_be_chosen_and_a_limit_of_its_tail_is_not_kept() -> None:
+    doubts = (Finding("it waited for a CPU 14% of the time", "wait"),)
+    quick, slow = row("quick", [0.5, 0.5], doubts=doubts), row("slow", [1.0, 1.0])
+    assert verdicts(judge([slow, quick], ())) == {"quick": "named", "slow": "quick"}
+    assert verdicts(judge([slow, quick], limits(p50="9us"))) == {"quick": "named", "slow": "out"}
+    decision = judge([slow, quick], limits(p99="1s", throughput="1"))
+    assert verdicts(decision) == {"quick": "out", "slow": "named"}
+    assert decision.judged[1].reasons == (
+        "p99 is not known: the machine was busy", "throughput is not known: the machine was busy",
+    )  # fmt: skip
+    assert decision.unsure == ()
+    invalid = replace(quick, validity=doubts, doubts=())
+    assert verdicts(judge([slow, invalid], ())) == {"quick": "out", "slow": "named"}
 
 
 def test_a_limit_within_the_interval_is_kept_and_told() -> None:

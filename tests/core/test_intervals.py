@@ -328,7 +328,8 @@ def test_only_common_generations_are_compared() -> None:
 
 def test_nobody_ranks_below_one_that_it_beat() -> None:
     crossed: dict[str, Sequence[float | None]] = {
-        "a": [0.1, 1.0, 1.01, 1.02], "b": [None, 0.9, 0.909, 0.918], "c": [None, 3.0, 3.01, 3.02],
+        "a": [0.1, 0.1, 0.1, 0.1, 1.0, 1.01, 1.02], "b": [*[None] * 4, 0.9, 0.909, 0.918],
+        "c": [*[None] * 4, 3.0, 3.01, 3.02],
     }  # fmt: skip
     assert ranked(crossed) == {"a": 1, "b": 1, "c": 3}
 
