@@ -153,14 +153,16 @@ def test_an_evaluation_is_made_again_by_evaluate() -> None:
 def test_every_row_that_is_not_valid_is_told_with_its_reason_and_mend() -> None:
     results = results_of(
         candidate("keras"), candidate("onnx", validity=(Finding("a busy core", "wait"), Finding("few calls", ""))),
-        candidate("tflite", error="it died"), Row("mine", "fp32", 1, 1, error="not installed", mend="pip install mine"),
+        candidate("numpy", doubts=(Finding("it waited", "wait"),)), candidate("tflite", error="it died"), Row("mine", "fp32", 1, 1, error="not installed", mend="pip install mine"),
     )  # fmt: skip
     assert facts.troubles(results).lines == (
-        ("onnx batch 1", "INVALID", "a busy core", "wait"), ("onnx batch 1", "INVALID", "few calls", ""),
-        ("tflite batch 1", "failed", "it died", ""),
+        ("numpy batch 1", "provisional", "it waited", "wait"), ("onnx batch 1", "INVALID", "a busy core", "wait"),
+        ("onnx batch 1", "INVALID", "few calls", ""), ("tflite batch 1", "failed", "it died", ""),
         ("mine batch 1", "not measured", "not installed", "run: pip install mine"),
     )  # fmt: skip
-    assert facts.validity(results).startswith("1 of 2 timed rows is VALID")
+    assert facts.validity(results).startswith(
+        "2 of 3 timed rows are VALID, 1 of them provisional, since the machine was busy: threads and labels were as"
+    )
 
 
 def test_the_table_sorts_by_numbers_and_leaves_out_what_says_nothing() -> None:

@@ -141,7 +141,7 @@ def test_a_provisional_row_keeps_p50_ratio_and_rank_and_withholds_its_tail() -> 
     assert "busy" not in tflite
     lines = text.splitlines()
     assert (
-        "~ provisional, the machine was busy: onnx batch 1, keras batch 1: it waited for a CPU 14 to 31% of the time "
+        "~ provisional, the machine was busy: onnx batch 1; keras batch 1: it waited for a CPU 14 to 31% of the time "
         "(close what else runs here)." in lines
     )
     assert lines.count(faults.PROVISIONAL) == 1
