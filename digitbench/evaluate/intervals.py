@@ -156,13 +156,14 @@ def _posterior(ratios: tuple[float, ...], risk: float) -> tuple[Ratio, tuple[int
     centre, reach = float(np.median(logs)), float(np.ptp(logs)) + 0.15
     truths = centre + reach * _STEPS
     squares = (logs[:, None] - truths) ** 2
-    good = np.log((1 - BAD_SHARE) / (SPREADS * sqrt(2 * pi)))[:, None, None] - squares / (2 * SPREADS**2)[:, None, None]
-    bad = log(BAD_SHARE / (BAD_SPREAD * pi)) - np.log1p(squares / BAD_SPREAD**2)
-    likelihoods = np.logaddexp(good, bad)  # of each spread, ratio and truth
-    weights = likelihoods.sum(axis=1)
+    spreads = SPREADS[:, None, None]
+    good = (1 - BAD_SHARE) / (spreads * sqrt(2 * pi)) * np.exp(-squares / (2 * spreads**2))
+    bad = BAD_SHARE / (BAD_SPREAD * pi) / (1 + squares / BAD_SPREAD**2)
+    likelihoods = good + bad  # of each spread, ratio and truth; never 0, thanks to the bad
+    weights = np.log(likelihoods).sum(axis=1)
     weights = np.exp(weights - weights.max()) * np.gradient(truths)
     weights /= weights.sum()
-    badness = (np.exp(bad - likelihoods) * weights[:, None]).sum(axis=(0, 2))
+    badness = (bad / likelihoods * weights[:, None]).sum(axis=(0, 2))
     low, middle, high = _quantiles(truths, weights.sum(axis=0), (risk / 2, 0.5, 1 - risk / 2))
     return Ratio(exp(middle), (exp(low), exp(high))), tuple(np.flatnonzero(badness > 0.5).tolist())
 
