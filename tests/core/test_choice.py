@@ -167,9 +167,7 @@ def test_another_limit_never_adds_a_candidate(rows: list[Row], first: dict[str, 
 @given(candidates(), st.randoms(use_true_random=False), st.sampled_from(choice.PREFERENCES))
 def test_the_order_of_the_rows_changes_nothing(rows: list[Row], shuffler: random.Random, prefer: str) -> None:
     reordered = shuffler.sample(rows, len(rows))
-    assert verdicts(judge(reordered, (), prefer=prefer)) == verdicts(
-        judge(rows, (), prefer=prefer)
-    )
+    assert verdicts(judge(reordered, (), prefer=prefer)) == verdicts(judge(rows, (), prefer=prefer))
 
 
 @settings(deadline=None)

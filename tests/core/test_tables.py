@@ -32,7 +32,13 @@ def whole_run(**changes: Any) -> Results:
     rows, extras = a_run()
     bad = (Finding("busy, very", "wait"), Finding("few calls", ""))
     busy = (Finding("it waited for a CPU 14% of the time", "wait"),)
-    rows = (*rows[:2], replace(rows[2], doubts=busy), replace(rows[3], validity=bad), Row("savedmodel", "fp32", 1, 1, error=NASTY), MISSING)
+    rows = (
+        *rows[:2],
+        replace(rows[2], doubts=busy),
+        replace(rows[3], validity=bad),
+        Row("savedmodel", "fp32", 1, 1, error=NASTY),
+        MISSING,
+    )
     return results_of(*rows, **{**extras, **changes})
 
 
@@ -70,7 +76,9 @@ def test_csv_says_what_is_wrong_and_keeps_any_text_whole() -> None:
     assert rows["numpy"]["validity"] == "provisional"
     assert rows["numpy"]["invalid_because"] == ""
     assert rows["numpy"]["provisional_because"] == "it waited for a CPU 14% of the time (wait)"
-    figures = {name: bool(rows["numpy"][name]) for name in ("rank", "p50_us", "p50_low_us", "p90_us", "ratio", "min_us")}
+    figures = {
+        name: bool(rows["numpy"][name]) for name in ("rank", "p50_us", "p50_low_us", "p90_us", "ratio", "min_us")
+    }
     assert all(figures.values()), figures
     withheld = [name for name in rows["onnx"] if rows["onnx"][name] and not rows["numpy"][name]]
     assert {"p99_us", "p999_us", "mean_us", "max_us", "throughput_images_per_s"} <= set(withheld)
