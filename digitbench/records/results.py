@@ -8,8 +8,8 @@
 #               reference, pairs
 #   4  (0.1.0)  in rows classes
 #   5  (0.1.0)  in agreement uncertified
-#   6  (0.1.0)  in rows doubts: what a busy machine did no longer makes a row INVALID; ratios and floors are medians of a
-#               posterior over generations
+#   6  (0.1.0)  in rows doubts: what a busy machine did no longer makes a row INVALID; ratios and floors are medians
+#               of a posterior over generations
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from math import exp, inf, log
+from math import inf
 from random import Random
 
 import numpy as np

@@ -153,7 +153,8 @@ def test_an_evaluation_is_made_again_by_evaluate() -> None:
 def test_every_row_that_is_not_valid_is_told_with_its_reason_and_mend() -> None:
     results = results_of(
         candidate("keras"), candidate("onnx", validity=(Finding("a busy core", "wait"), Finding("few calls", ""))),
-        candidate("numpy", doubts=(Finding("it waited", "wait"),)), candidate("tflite", error="it died"), Row("mine", "fp32", 1, 1, error="not installed", mend="pip install mine"),
+        candidate("numpy", doubts=(Finding("it waited", "wait"),)), candidate("tflite", error="it died"),
+        Row("mine", "fp32", 1, 1, error="not installed", mend="pip install mine"),
     )  # fmt: skip
     assert facts.troubles(results).lines == (
         ("numpy batch 1", "provisional", "it waited", "wait"), ("onnx batch 1", "INVALID", "a busy core", "wait"),
