@@ -96,11 +96,12 @@ def check_metrics(row: dict[str, Any], seconds: float, generations: int = 1) -> 
 
 
 def check_table(printed: str, rows: list[dict[str, Any]]) -> None:
-    """Every row is in the table with its p50, marked where it is provisional, those of one batch size and thread count together."""
+    """Every row is in the table with its p50, provisional ones marked; those of one batch size and thread count meet."""
     table = table_rows(printed)
+    p50s = {id(row): f"{row['latency_us']['p50']:,.1f}" for row in rows}
     assert sorted((line["backend"], line["precision"], line["batch"], line["p50 µs"].split()[0]) for line in table) == (
         sorted(
-            (row["backend"], row["precision"], str(row["batch_size"]), f"{'~' * ('doubts' in row)}{row['latency_us']['p50']:,.1f}")
+            (row["backend"], row["precision"], str(row["batch_size"]), "~" * ("doubts" in row) + p50s[id(row)])
             for row in rows
         )
     )
