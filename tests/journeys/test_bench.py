@@ -96,7 +96,7 @@ def check_metrics(row: dict[str, Any], seconds: float, generations: int = 1) -> 
 
 
 def check_table(printed: str, rows: list[dict[str, Any]]) -> None:
-    """Every row is in the table with its p50, provisional ones marked; those of one batch size and thread count meet."""
+    """Every row is in the table with its p50, a provisional one marked; those of one group are together."""
     table = table_rows(printed)
     p50s = {id(row): f"{row['latency_us']['p50']:,.1f}" for row in rows}
     assert sorted((line["backend"], line["precision"], line["batch"], line["p50 µs"].split()[0]) for line in table) == (
