@@ -14,6 +14,7 @@ from digitbench.charts.distributions import BINS_PER_DECADE, LEAST, Micros, call
 from digitbench.charts.groups import Group, pick
 from digitbench.judge.sorting import sort_rows
 from digitbench.records import formatting
+from digitbench.records.metrics import METRICS
 from digitbench.records.precisions import FP32
 from digitbench.records.results import Results, Row
 
@@ -152,10 +153,10 @@ def _lines(group: Group, rows: Sequence[Row], calls: Calls) -> list[dict[str, An
         lines.append({
             **described(row, group.names.backend(row), styles), "line": index,
             **(_violin(micros, index + FOOT) if len(micros) else {}),
-            "rank": rank_of[id(row)], "low": low, "high": high, "p50": latency.p50, "p99": latency.p99,
-            "slowest": latency.max, "slowest µs": formatting.micros(latency.max, 0),
-            "p50 µs": formatting.percentile(row, "p50", interval=True),
-            "p99 µs": formatting.percentile(row, "p99", interval=True),
+            "rank": rank_of[id(row)], "low": low, "high": high, "p50": latency.p50, "p99": METRICS["p99"].value(row),
+            "slowest": latency.max, "slowest µs": "busy" if row.doubts else formatting.micros(latency.max, 0),
+            "p50 µs": METRICS["p50"].text(row, interval=True),
+            "p99 µs": METRICS["p99"].text(row, interval=True),
         })  # fmt: skip
     return lines
 
@@ -216,9 +217,10 @@ def _tail(row: Row, micros: Micros) -> dict[str, Any]:
     """Give a candidate's curve: its calls if they are known, otherwise its percentiles."""
     latency = row.latency_us
     assert latency is not None
-    known = [(value, share) for name, share in PERCENTILES if (value := getattr(latency, name)) is not None]
+    values_by_name = {name: METRICS[name].value(row) for name, _ in PERCENTILES[1:]} | {"min": latency.min}
+    known = [(value, share) for name, share in PERCENTILES if (value := values_by_name[name]) is not None]
     values, shares = tail(micros) if len(micros) else np.array(known).T
     return {
         "x": _rounded(values), "y": _rounded(shares), "steps": bool(len(micros)), "p50": latency.p50,
-        "p99": latency.p99,
+        "p99": METRICS["p99"].value(row),
     }  # fmt: skip

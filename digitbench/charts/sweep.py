@@ -24,6 +24,7 @@ from digitbench.records.results import Results, Row
 Metric = Literal["throughput", "latency"]
 CHOICES: tuple[Metric, ...] = ("throughput", "latency")
 TITLES = {"throughput": "Throughput, images per second", "latency": "p50 latency, µs per call"}
+VALUES = {"throughput": "throughput", "latency": "p50"}
 FORMATS = {"throughput": "~s", "latency": ",.4~r"}
 FEW = 6  # lines in one panel that are easy to tell apart
 WIDTH, HEIGHT, SINGLE_HEIGHT = 1060, 210, 320
@@ -102,6 +103,8 @@ def figure(results: Results, *, metric: Metric = "throughput") -> alt.VConcatCha
     """
     all_curves = curves(results, metric)
     if not all_curves:
+        if metric != "latency" and curves(results, "latency"):
+            raise ResultsError("throughput is not known: the machine was busy; p50 is: add --metric latency")
         raise ResultsError(
             "a sweep needs two batch sizes or thread counts; run: digitbench bench --batch-size 1,8,32,128,512"
         )
@@ -116,7 +119,7 @@ def figure(results: Results, *, metric: Metric = "throughput") -> alt.VConcatCha
 
 def value_of(row: Row, metric: Metric) -> float | None:
     """Give images per second, or the p50 in µs; None where there is none."""
-    return METRICS["p50" if metric == "latency" else metric].value(row)
+    return METRICS[VALUES[metric]].value(row)
 
 
 def curves(results: Results, metric: Metric) -> list[Curve]:
@@ -244,9 +247,14 @@ def _notes(results: Results, all_curves: Sequence[Curve], metric: Metric) -> lis
         "Pale: the other backends.": not all_curves[0].mixed,
     }
     notes = [" ".join(text for text, holds in how_to_read.items() if holds), *_invalid_notes(results, rows)]
-    not_drawn = len(timed(results)) - len(rows)
-    if not_drawn:
-        notes.append(f"{counted(not_drawn, 'point')} not drawn: too few calls for a p50.")
+    withheld = sum(METRICS[VALUES[metric]].withheld(row) for row in timed(results))
+    too_few = len(timed(results)) - len(rows) - withheld
+    doubtful = sum(bool(row.doubts) for row in rows)
+    for count, why in (
+        (too_few, "not drawn: too few calls for a p50"), (doubtful, "provisional: the machine was busy"),
+        (withheld, "not drawn: the machine was busy, which spoils throughput and hardly a p50 (--metric latency)"),
+    ):  # fmt: skip
+        notes += [f"{counted(count, 'point')} {why}."] * bool(count)
     failed = Counter(row.error for row in results.rows if row.error and not row.mend)
     return notes + [
         f"{count} of {len(rows) + failed.total()} points failed: {error}." for error, count in failed.items()
@@ -261,6 +269,6 @@ def _invalid_notes(results: Results, rows: Sequence[Row]) -> list[str]:
     known_wrong = tuple(replace(row, doubts=()) for row in rows)
     messages = doubtful_rows(replace(results, rows=known_wrong))  # one message for each of these, in the same order
     return [
-        f"{INVALID} INVALID, crossed: {count} of {len(rows)} points: {message.partition(': ')[2]}"
+        f"{INVALID} INVALID, crossed: {count} of {len(rows)} points: {message.split(': ', 2)[2]}"
         for count, message in zip(counts.values(), messages, strict=True)
     ]

@@ -17,7 +17,7 @@ from digitbench.evaluate import accuracy, agreement, intervals
 from digitbench.judge.gates import GATED, Excused, Gate, worsening
 from digitbench.judge.missing import answers_differ, partner_of, why_missing, why_unusable
 from digitbench.records.formatting import counted
-from digitbench.records.results import Floor, Key, Results, Row
+from digitbench.records.results import Key, Results, Row
 from digitbench.records.timing import Interval, Ratio, calls_needed
 
 MEMORY_SHARE = 0.01  # the same machine's memory differs by what its firmware and kernel keep
@@ -79,7 +79,7 @@ class Ignored:
     lost
         It worked in the older run, was asked for in the newer, and is missing there: that never passes.
     times_only
-        Only its times are ignored: accuracy, flips and size count.
+        Only its times, or some of them, are ignored: accuracy, flips and size count.
     """
 
     key: Key
@@ -184,9 +184,8 @@ def compare(
     if not partners and not any(candidate.lost for candidate in ignored):
         raise UsageError(f"no candidate in common: base has {_first_names(older)}; new has {_first_names(newer)}")
     matched = {row.key for row in partners.values()}
-    floors = [*base.floors, *new.floors]
     return Comparison(
-        tuple(_changes(pairs, limits, floors, paired=differences.keys().isdisjoint(DATA))),
+        tuple(_changes(pairs, limits, paired=differences.keys().isdisjoint(DATA))),
         tuple(key for key in older if key not in partners),
         tuple(key for key, row in newer.items() if key not in matched and not row.error),
         tuple(ignored), notes, tuple(gates),
@@ -194,11 +193,13 @@ def compare(
 
 
 def _why_ignored(base: Row, new: Row, limits: Iterable[str]) -> str:
-    """Say why gates ignore a candidate, or its times; empty if they don't."""
+    """Say why gates ignore a candidate, its times or some of them; empty if they don't."""
     reason = why_unusable("base", base) or why_unusable("new", new)
     if not reason and any(GATED[name].timed for name in limits) and not (base.generations and new.generations):
         return "a run has no generations of it: gates of times look past it"
-    return reason
+    withheld = [name for name, metric in GATED.items() if metric.withheld(base) or metric.withheld(new)]
+    busy = " and ".join(run for run, row in (("base", base), ("new", new)) if row.doubts)
+    return reason or f"the machine was busy in {busy}: no {', '.join(withheld)}" * bool(withheld)
 
 
 def name_of(key: Key) -> str:
@@ -255,9 +256,7 @@ def mapping_in(record: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 # --- one candidate -------------------------------------------------------------------------------------------------
 
 
-def _changes(
-    pairs: Sequence[Pair], limits: Mapping[str, Gate], floors: Sequence[Floor], *, paired: bool
-) -> Iterator[Change]:
+def _changes(pairs: Sequence[Pair], limits: Mapping[str, Gate], *, paired: bool) -> Iterator[Change]:
     """Compare every metric: times at each batch size; the rest once for each process, by the first pair that has it."""
     setups: dict[tuple[str, str, int], list[Pair]] = {}
     for pair in pairs:
@@ -272,11 +271,13 @@ def _changes(
             compared = (_change(name, base, new, paired=paired) for base, new, _ in sources)
             first = next(filter(None, compared), None)
             if first:
-                yield _with_verdict(replace(first, key=key, gate=limits.get(name)), floors)
+                yield _with_verdict(replace(first, key=key, gate=limits.get(name)))
 
 
 def _change(name: str, base: Row, new: Row, *, paired: bool) -> Change | None:
-    """Compare one metric, without a verdict yet; None if a run hasn't measured it."""
+    """Compare one metric, without a verdict yet; None if a run hasn't measured it, or withholds it."""
+    if GATED[name].withheld(base) or GATED[name].withheld(new):
+        return None
     if GATED[name].sample:
         return _over_generations(name, base, new) if base.generations and new.generations else None
     if name == "accuracy":
@@ -306,7 +307,7 @@ def _over_generations(name: str, base: Row, new: Row) -> Change:
     return Change(base.key, name, before, after, ratio.value, ratio.interval, reason=reason)
 
 
-def _with_verdict(change: Change, floors: Sequence[Floor]) -> Change:
+def _with_verdict(change: Change) -> Change:
     """Add the verdict, which is on the whole interval."""
     if change.interval is None:
         return replace(change, verdict=Verdict.CANT_TELL)
@@ -317,19 +318,13 @@ def _with_verdict(change: Change, floors: Sequence[Floor]) -> Change:
         return replace(change, verdict=Verdict.PERHAPS)
     if low <= ROUNDING and high >= -ROUNDING:
         return replace(change, verdict=Verdict.SAME)
-    if change.metric == "latency" and _within_a_floor(change, floors):
-        reason = "within the noise floor: a candidate is as far from itself"
+    if change.metric == "latency" and intervals.tied(Ratio(change.change or 1, change.interval)):
+        reason = f"it may be within {intervals.MARGIN:.0%} of no change, which a run as a whole may be off by"
         return replace(change, verdict=Verdict.PERHAPS if beyond else Verdict.SAME, reason=reason)
     if high < 0:
         return replace(change, verdict=Verdict.BETTER)
     within = Verdict.WORSE if limit is None else Verdict.WITHIN
     return replace(change, verdict=Verdict.REGRESSION if beyond else within)
-
-
-def _within_a_floor(change: Change, floors: Sequence[Floor]) -> bool:
-    here = [floor.ratio for floor in floors if (floor.threads, floor.batch_size) == change.key[2:]]
-    ratio = change.change
-    return ratio is not None and any(intervals.within_floor(Ratio(ratio), floor) for floor in here)
 
 
 # --- accuracy and flips --------------------------------------------------------------------------------------------

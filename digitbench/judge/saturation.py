@@ -20,7 +20,7 @@ def saturation(rows_by_size: RowsBySize) -> str:
     The smallest size whose throughput is at least 95 % of the best of any larger one. The two are paired by generation
     where there are several; with ``~`` it doesn't hold in each of them.
     """
-    sizes = sorted(size for size, row in rows_by_size.items() if not row.validity)
+    sizes = sorted(size for size, row in rows_by_size.items() if not row.validity and METRICS["throughput"].value(row))
     if len(sizes) < 2:
         return "?"
     for i, size in enumerate(sizes[:-1]):

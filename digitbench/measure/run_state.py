@@ -278,7 +278,7 @@ class RunState:
         return tuple(SgemmRow(self._shown(self._rows[key]), flops) for key, flops in self._flops.items())
 
     def floors(self) -> tuple[Floor, ...]:
-        """The noise floor of each cell that has one."""
+        """The A/A check of each cell that has one."""
         if self.baseline is None:
             return ()
         floors = []

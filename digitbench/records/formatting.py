@@ -92,7 +92,7 @@ def _number(value: float, scale: float) -> str:
 
 
 def floor_of(row: Row, floors: Iterable[Floor]) -> Floor | None:
-    """Find the noise floor of a row's batch size and threads."""
+    """Find the A/A check of a row's batch size and threads."""
     return next((floor for floor in floors if (floor.threads, floor.batch_size) == (row.threads, row.batch_size)), None)
 
 

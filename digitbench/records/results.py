@@ -170,12 +170,12 @@ class Row:
 
 @dataclass(frozen=True)
 class Floor:
-    """The noise floor: the baseline against itself, as two candidates alike in everything.
+    """The A/A check: the baseline against itself, as two candidates alike in everything.
 
     Attributes
     ----------
     ratio
-        Of the twin to the baseline; what lies within its interval is a tie.
+        Of the twin to the baseline, which should be 1: else the run as a whole is suspect.
     generations
         The twin's ratio in each generation, by its index.
     """
@@ -244,7 +244,7 @@ class Results:
     settings
         How it was measured; empty in an evaluation.
     floors
-        The noise floor of each batch size and thread count.
+        The A/A check of each batch size and thread count.
     roofs
         One for each batch size and thread count, where asked for.
     reference

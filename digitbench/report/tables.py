@@ -76,7 +76,10 @@ CSV_COLUMNS: Mapping[str, Get] = {
     "generations": lambda row: len(row.generations) or None,
     **_fields(calls="latency_us.n"),
     **_metrics("p50", "p90", "p99", "p999"),
-    **_fields(min_us="latency_us.min", mean_us="latency_us.mean", max_us="latency_us.max"),
+    **_fields(min_us="latency_us.min"),
+    # nothing, like p99 and throughput, where the machine was busy
+    "mean_us": lambda row: None if row.doubts else read(row, "latency_us.mean"),
+    "max_us": lambda row: None if row.doubts else read(row, "latency_us.max"),
     # p50 over the baseline's, paired by generation
     **_metrics("ratio", "throughput", "cpu", "load", "first", "memory", "size"),
     **_fields(warm_up_calls="warm_up.calls", warm_up_s="warm_up.seconds", warm_up_settled="warm_up.settled"),

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from digitbench.judge.saturation import ENOUGH, RowsBySize, saturation
 from digitbench.records.formatting import Names, counted
+from digitbench.records.metrics import METRICS
 from digitbench.records.results import Results, Row
 from digitbench.report.table import ALWAYS, Column, Table
 from digitbench.report.terminal_table import drawn, print_line, print_table, print_title, width_of
@@ -23,7 +24,8 @@ BAR_WIDTHS = (10, 8, 6, 4, 2, 0)  # widths to try, widest first
 EIGHTHS = " ▏▎▍▌▋▊▉█"
 RULE = (
     f"Saturates at: the smallest batch size with {ENOUGH:.0%} or more of the best throughput of any larger one; ~ "
-    "where that isn't so in every generation. A full bar is that backend's own best. INVALID figures (✗) don't count."
+    "where that isn't so in every generation. A full bar is that backend's own best. INVALID figures (✗) don't count, "
+    "and where the machine was busy there are none."
 )
 
 
@@ -32,7 +34,7 @@ def print_saturation(results: Results, console: Console) -> None:
     names, printed = Names.of(results.rows), False
     curves: dict[int, dict[str, dict[int, Row]]] = {}
     for row in results.rows:
-        if row.throughput_per_s and row.batch_size and not row.error:
+        if METRICS["throughput"].value(row) and row.batch_size and not row.error:
             curves.setdefault(row.threads, {}).setdefault(names.backend(row), {})[row.batch_size] = row
     for threads, curve_by_name in sorted(curves.items()):
         sizes = sorted({size for curve in curve_by_name.values() for size in curve})
@@ -66,7 +68,7 @@ def _bar(line: Line, size: int, width: int) -> Text:
     row = line[1].get(size)
     if row is None or not row.throughput_per_s:
         return Text("")
-    style, invalid = ("dim", "✗") if row.validity else ("", "~" * bool(row.doubts))
+    style, invalid = ("dim", "✗") if row.validity else ("", "")
     eighths = round(row.throughput_per_s / _best(line) * width * 8)
     full, remainder = divmod(eighths, 8)
     bar = ("█" * full + EIGHTHS[remainder]).strip() if eighths else "▏"[: width and 1]

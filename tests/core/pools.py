@@ -239,7 +239,7 @@ def grid(names: str = "a b c", sizes: Sequence[int | None] = (1, 4), threads: Se
 
 
 def new_run_state(chosen: Sequence[Candidate], plan: Plan) -> RunState:
-    return RunState((candidate.row for candidate in chosen), LABELS, REFERENCE, plan.share)
+    return RunState((candidate.row for candidate in chosen), LABELS, REFERENCE, plan.share, strict=plan.strict)
 
 
 def measure_with_fakes(

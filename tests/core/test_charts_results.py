@@ -23,7 +23,8 @@ from digitbench.records.timing import Finding
 BACKENDS = ("keras", "numpy", "onnx", "openvino", "savedmodel", "a-plugin-with-a-long-name")
 PRECISIONS = ("fp32", "fp16", "dynamic", "int8")
 NAMES = [(backend, precision) for backend in BACKENDS for precision in PRECISIONS]
-BAD = (Finding("30% of the time it was ready to run and got no core", "close what else runs here"),)
+BAD = (Finding("the runtime runs 8 threads, not 2", "ask for --threads 8"),)
+BUSY = (Finding("it waited for a CPU 30% of the time", "close what else runs here"),)
 
 
 def measured(
@@ -112,7 +113,7 @@ def test_every_picture_says_what_it_is_of(two: Results) -> None:
 
 def test_what_is_invalid_or_failed_is_said_with_its_reason(two: Results) -> None:
     for figure in (latency.figure(two), latency.figure(two, kind="ecdf"), pareto.figure(two)):
-        assert "× INVALID, don't rely on keras fp16 batch 1: 30% of the time" in text_of(figure)
+        assert "× INVALID, not to be relied on: keras fp16 batch 1: the runtime runs 8 threads" in text_of(figure)
         assert "broken fp32 batch 1 failed: the worker died." in text_of(figure)
     assert "×" in texts(latency.figure(two))
     assert "×" in texts(pareto.figure(two))
@@ -339,4 +340,37 @@ def test_points_that_are_not_drawn_or_invalid_are_counted() -> None:
     few = measured("onnx", batch=64, calls=1)
     figure = sweep.figure(results_of(rows[0], replace(rows[1], validity=BAD), few), metric="latency")
     assert "1 point not drawn: too few calls for a p50." in text_of(figure)
-    assert "× INVALID, crossed: 1 of 2 points: 30% of the time it was ready" in text_of(figure)
+    assert "× INVALID, crossed: 1 of 2 points: the runtime runs 8 threads" in text_of(figure)
+
+
+def test_points_of_a_busy_machine_have_a_p50_and_no_throughput() -> None:
+    rows = [measured("onnx", batch=size) for size in (1, 8, 64)]
+    few = results_of(*rows[:2], replace(rows[2], doubts=BUSY))
+    assert [point["x"] for point in rows_with(sweep.figure(few), "saturated")] == [1, 8]
+    withheld = "1 point not drawn: the machine was busy, which spoils throughput and hardly a p50 (--metric latency)."
+    assert withheld in text_of(sweep.figure(few))
+    latencies = sweep.figure(few, metric="latency")
+    assert [point["x"] for point in rows_with(latencies, "saturated")] == [1, 8, 64]
+    assert "1 point provisional: the machine was busy." in text_of(latencies)
+    assert "not drawn" not in text_of(latencies)
+    every = results_of(*(replace(row, doubts=BUSY) for row in rows))
+    with pytest.raises(ResultsError, match="throughput is not known: the machine was busy; p50 is: add --metric"):
+        sweep.figure(every)
+
+
+@pytest.mark.parametrize("kind", latency.CHOICES)
+@pytest.mark.parametrize("sampled", [False, True])
+def test_a_chart_of_latencies_withholds_the_tail_of_a_busy_machine(kind: latency.PlotKind, sampled: bool) -> None:
+    row = measured("onnx", doubts=BUSY)
+    figure = latency.figure(results_of(row if sampled else replace(row, generations=())), kind=kind)
+    (line,) = rows_with(figure, "p50")
+    assert row.latency_us
+    assert (line["p50"], line["p99"]) == (row.latency_us.p50, None)
+    if kind == "violin":
+        assert (line["p99 µs"], line["slowest µs"]) == ("busy", "busy")
+        assert line["p50 µs"].startswith("~")
+    elif not sampled:
+        assert len(line["x"]) == 3, "the least, p50, p90"
+    assert "provisional: it waited for a CPU 30% of the time" in line["hover"]
+    assert "p99" not in line["hover"]
+    assert "~ provisional, the machine was busy" in text_of(figure)

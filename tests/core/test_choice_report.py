@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from core.test_choice import FLOOR, candidates, limits, row
+from core.test_choice import candidates, limits, row
 from digitbench.judge import choice
 from digitbench.judge.choice import Choice, judge
 from digitbench.records.results import Results, Row
@@ -70,7 +70,7 @@ def test_each_that_decided_is_told_with_whom_it_left_behind() -> None:
 @settings(deadline=None)
 @given(candidates(), st.sampled_from(choice.PREFERENCES))
 def test_every_rival_was_left_behind_by_one_criterion(rows: list[Row], prefer: str) -> None:
-    decision = judge(rows, (), floor=FLOOR, prefer=prefer)
+    decision = judge(rows, (), prefer=prefer)
     left_behind = [rival.key for _, rivals in decision.decided for rival in rivals]
     assert sorted(left_behind) == sorted(rival.key for rival in decision.rivals)
     for name, rivals in decision.decided:

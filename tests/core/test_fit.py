@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from core.helpers import announce, one_printable_line
-from core.test_choice import FLOOR, row
+from core.test_choice import row
 from core.test_choice_report import results_of, shown
 from core.test_manifest import manifest_of
 from digitbench import importing
@@ -260,7 +260,7 @@ def test_near_chance_it_is_refused_accepted_or_not(accept: bool, monkeypatch: py
 
 
 def chosen(*warnings: str) -> Choice:
-    return replace(judge([row("a"), row("b", [2.0])], (), floor=FLOOR), warnings=warnings)
+    return replace(judge([row("a"), row("b", [2.0])], ()), warnings=warnings)
 
 
 def test_choose_says_so_everywhere() -> None:

@@ -12,10 +12,9 @@ from hypothesis import strategies as st
 from core.test_charts_results import measured
 from core.test_choice import row
 from digitbench.evaluate.accuracy import wilson_interval
-from digitbench.judge import front
+from digitbench.judge import front, ties
 from digitbench.judge.choice import judge
 from digitbench.judge.limits import parse_limits
-from digitbench.judge.ties import Ties
 from digitbench.records.results import Accuracy
 
 POINTS = st.lists(st.tuples(st.integers(1, 6), st.integers(1, 6)), max_size=12)
@@ -74,7 +73,7 @@ def test_single_processes_are_compared_by_their_ratios_and_without_these_by_p50(
     second = replace(second, latency_us=replace(second.latency_us, p50=p50))
     if not ratios_known:
         second = replace(second, generations=())
-    assert Ties(None).tied("latency", first, second) is Ties(None).tied("latency", second, first) is tied
+    assert ties.tied("latency", first, second) is ties.tied("latency", second, first) is tied
 
 
 def test_a_choice_lists_the_front_before_what_it_beats_each_the_fastest_first() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from core.test_terminal import a_run
 from digitbench.records.metrics import METRICS, Metric, read
-from digitbench.records.results import Agreement, CallBreakdown, Certificate, McNemar, Row
+from digitbench.records.results import Agreement, CallBreakdown, Certificate, Finding, McNemar, Row
 from digitbench.report.tables import CSV_COLUMNS
 
 NOTHING = Row("onnx", "fp32", 1, 1)
@@ -46,6 +46,21 @@ def test_writes_a_value_in_a_list_of_several_with_its_unit() -> None:
     assert [METRICS[name].described(whole_row(), interval=True) for name in names] == [
         "p50 16.9 ±0.6 µs", "top-1 98.00% [93.00, 99.45]", "1 flip", "123 kB", "200 MB at its peak", "59,172 images/s",
     ]  # fmt: skip
+
+
+def test_a_busy_machine_spoils_tails_and_means_and_marks_the_median() -> None:
+    row = replace(whole_row(), doubts=(Finding("it waited for a CPU", "wait"),))
+    texts = {name: metric.text(row) for name, metric in METRICS.items()}
+    quiet = {name: metric.text(whole_row()) for name, metric in METRICS.items()}
+    assert texts == quiet | {"p50": "~16.9"} | dict.fromkeys(("p99", "p999", "throughput"), "busy")
+    for name in ("p99", "p999", "throughput"):
+        metric = METRICS[name]
+        assert metric.withheld(row)
+        assert (metric.value(row), metric.interval(row), metric.scaled(row)) == (None, None, None)
+        assert metric.cost(row) == inf
+        assert metric.described(row, interval=True) == ""
+    assert METRICS["p50"].value(row) == 16.9
+    assert METRICS["p50"].described(row, interval=True) == "p50 ~16.9 ±0.6 µs"
 
 
 def test_writes_a_bare_value_with_its_unit_or_without() -> None:

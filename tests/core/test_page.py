@@ -21,7 +21,7 @@ import vl_convert
 from typer.main import get_group
 
 from core.rows import sampled
-from core.test_choice import FLOOR, row
+from core.test_choice import row
 from core.test_compare import BUNDLE, MACHINE, run
 from core.test_trainings import trained_bundle
 from digitbench import data
@@ -78,7 +78,7 @@ def fourteen_rows(*, calls: int = 400, batch_sizes: Sequence[int] = (1,)) -> lis
 
 
 def results_of(*rows: Row, **changes: Any) -> Results:
-    floor = Floor("tflite", "int8", 1, 1, FLOOR.ratio, {"0": 1.0})
+    floor = Floor("tflite", "int8", 1, 1, Ratio(1.0, (0.98, 1.03)), {"0": 1.0})
     return run(*rows, **{"settings": SETTINGS, "floors": (floor,), **changes})
 
 
@@ -153,14 +153,17 @@ def test_an_evaluation_is_made_again_by_evaluate() -> None:
 def test_every_row_that_is_not_valid_is_told_with_its_reason_and_mend() -> None:
     results = results_of(
         candidate("keras"), candidate("onnx", validity=(Finding("a busy core", "wait"), Finding("few calls", ""))),
-        candidate("tflite", error="it died"), Row("mine", "fp32", 1, 1, error="not installed", mend="pip install mine"),
+        candidate("numpy", doubts=(Finding("it waited", "wait"),)), candidate("tflite", error="it died"),
+        Row("mine", "fp32", 1, 1, error="not installed", mend="pip install mine"),
     )  # fmt: skip
     assert facts.troubles(results).lines == (
-        ("onnx batch 1", "INVALID", "a busy core", "wait"), ("onnx batch 1", "INVALID", "few calls", ""),
-        ("tflite batch 1", "failed", "it died", ""),
+        ("numpy batch 1", "provisional", "it waited", "wait"), ("onnx batch 1", "INVALID", "a busy core", "wait"),
+        ("onnx batch 1", "INVALID", "few calls", ""), ("tflite batch 1", "failed", "it died", ""),
         ("mine batch 1", "not measured", "not installed", "run: pip install mine"),
     )  # fmt: skip
-    assert facts.validity(results).startswith("1 of 2 timed rows is VALID")
+    assert facts.validity(results).startswith(
+        "2 of 3 timed rows are VALID, 1 of them provisional, since the machine was busy: threads and labels were as"
+    )
 
 
 def test_the_table_sorts_by_numbers_and_leaves_out_what_says_nothing() -> None:

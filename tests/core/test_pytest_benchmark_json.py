@@ -94,6 +94,13 @@ def test_extra_info_is_named_as_in_the_suite() -> None:
     assert extra["median_interval"] == pytest.approx([9.7e-6, 10.2e-6])
 
 
+def test_a_provisional_row_says_why_and_has_no_images_per_second() -> None:
+    row = sampled_row("onnx", 32, [10, 11], validity=(), doubts=(Finding("busy", "wait"),))
+    (entry,) = to_pytest_benchmark(results_of(row))["benchmarks"]
+    assert (entry["extra_info"]["valid"], entry["extra_info"]["images_per_second"]) == (True, None)
+    assert entry["extra_info"]["provisional_because"] == ["busy"]
+
+
 def test_threads_other_than_one_are_another_group() -> None:
     (entry,) = to_pytest_benchmark(results_of(sampled_row("onnx", 1, [10, 11], threads=2)))["benchmarks"]
     assert entry["group"] == "predict, batch size 1, 2 threads"

@@ -116,7 +116,7 @@ any_row = st.builds(
     cpu_seconds_per_1000=optional,
     ratio=st.none() | ratio,
     rank=st.none() | whole,
-    validity=st.none() | some(st.builds(Finding, text, text)),
+    validity=st.none() | some(st.builds(Finding, text, text)), doubts=some(st.builds(Finding, text, text)),
     busy=st.none() | busy,
     ledger=st.none() | st.builds(CallBreakdown, number, number, optional, optional, optional),
     generations=some(generation), calibration=st.none() | calibration,
@@ -315,6 +315,17 @@ def test_a_file_of_version_5_is_read() -> None:
     assert row.agreement.certificate is None
     assert row.agreement.uncertified
     assert row.agreement.uncertified.startswith("each call finds its ranges")
+
+
+def test_a_file_of_version_6_is_read_with_its_doubts() -> None:
+    results = Results.read(FORMATS / "results-6.json")
+    (row,) = results.rows
+    assert row.valid
+    assert [finding.reason for finding in row.doubts] == ["it waited for a CPU 14% of the time"]
+    assert Results.from_json(json.loads(results.dumps()), "again") == results
+    quiet = Results.read(FORMATS / "results-2.json")
+    assert [row.doubts for row in quiet.rows] == [()]
+    assert "doubts" not in quiet.dumps()
 
 
 @pytest.mark.parametrize("version", [1, 2])

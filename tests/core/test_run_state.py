@@ -27,6 +27,7 @@ from digitbench.backend import Runtime
 from digitbench.measure import generation as generation_module
 from digitbench.measure.run_state import RunState
 from digitbench.records import samples
+from digitbench.records.metrics import METRICS
 from digitbench.records.results import ArtifactFile, Busy, Generation, Row, WarmUp
 from digitbench.workers.pool import WorkerError
 
@@ -226,11 +227,16 @@ def test_a_runtime_that_keeps_more_cores_busy_than_it_says_is_invalid(state: Run
     assert finding.reason == "it kept 1.9 cores busy with 1 asked for"
 
 
-def test_a_warm_up_that_never_settled_is_invalid(stage: FakePools) -> None:
+@pytest.mark.parametrize("strict", [False, True])
+def test_a_warm_up_that_never_settled_is_provisional_or_if_strict_invalid(stage: FakePools, strict: bool) -> None:
     stage.settled = False
-    state, _ = measure_with_fakes(stage, grid("a", [1]))
-    (finding,) = row_of(state, "a").validity or ()
+    state, _ = measure_with_fakes(stage, grid("a", [1]), replace(PLAN, strict=strict))
+    row = row_of(state, "a")
+    (finding,) = (row.validity or ()) if strict else row.doubts
     assert "2 of 2 generations" in finding.reason
+    assert (row.valid, bool(row.doubts)) == (not strict, not strict)
+    assert (METRICS["throughput"].value(row) is None) is not strict
+    assert METRICS["p50"].value(row)
 
 
 # --- resuming ------------------------------------------------------------------------------------------------------

@@ -63,6 +63,14 @@ def test_the_chart_comes_with_three_batch_sizes_and_each_best_is_a_full_bar() ->
     assert text.index("onnx") < text.index("keras"), "best first"
 
 
+def test_what_a_busy_machine_withholds_has_no_bar_and_does_not_count() -> None:
+    rows = [timed("onnx", size, 10, throughput_per_s=value) for size, value in ((1, 100), (8, 950), (32, 400), (64, 1))]
+    busy = replace(rows[2], throughput_per_s=9e9, doubts=(Finding("it waited for a CPU 14% of the time", ""),))
+    assert saturation({row.batch_size or 0: row for row in (rows[0], rows[1], busy)}) == "8 or more"
+    (line,) = table_of(shown(rows[0], rows[1], busy, rows[3]).partition("Throughput against")[2], "onnx")
+    assert line.split() == ["onnx", "█", "100", "██████████", "950", "▏", "1", "8"]
+
+
 def test_with_many_batch_sizes_a_narrow_terminal_gets_curves() -> None:
     rows = [timed("onnx", 2**i, 10, throughput_per_s=1000.0 * i + 1) for i in range(12)]
     (line,) = table_of(shown(*rows, width=60).partition("Throughput")[2], "onnx")

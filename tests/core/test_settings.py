@@ -28,6 +28,11 @@ def test_a_baseline_is_read_in_every_form(recorded: Any, pair: tuple[str, str] |
     assert settings.options == {"seconds": 3.0} | ({"baseline": name} if name else {})
 
 
+def test_whether_a_run_was_strict_is_an_option_of_it() -> None:
+    settings = Results.from_json({**good(), "settings": {"seconds": 3, "strict": True}}, "x.json").settings
+    assert settings.options == {"seconds": 3.0, "strict": True}
+
+
 @pytest.mark.parametrize(
     ("settings", "path"),
     [

@@ -31,7 +31,14 @@ NASTY = 'it said: "a, b"\r\nand | then `died` <b>'
 def whole_run(**changes: Any) -> Results:
     rows, extras = a_run()
     bad = (Finding("busy, very", "wait"), Finding("few calls", ""))
-    rows = (*rows[:3], replace(rows[3], validity=bad), Row("savedmodel", "fp32", 1, 1, error=NASTY), MISSING)
+    busy = (Finding("it waited for a CPU 14% of the time", "wait"),)
+    rows = (
+        *rows[:2],
+        replace(rows[2], doubts=busy),
+        replace(rows[3], validity=bad),
+        Row("savedmodel", "fp32", 1, 1, error=NASTY),
+        MISSING,
+    )
     return results_of(*rows, **{**extras, **changes})
 
 
@@ -65,6 +72,16 @@ def test_csv_says_what_is_wrong_and_keeps_any_text_whole() -> None:
     assert rows["savedmodel"]["error"] == NASTY
     assert rows["savedmodel"]["validity"] == ""
     assert rows["keras"]["validity"] == "INVALID"
+    assert rows["keras"]["provisional_because"] == ""
+    assert rows["numpy"]["validity"] == "provisional"
+    assert rows["numpy"]["invalid_because"] == ""
+    assert rows["numpy"]["provisional_because"] == "it waited for a CPU 14% of the time (wait)"
+    figures = {
+        name: bool(rows["numpy"][name]) for name in ("rank", "p50_us", "p50_low_us", "p90_us", "ratio", "min_us")
+    }
+    assert all(figures.values()), figures
+    withheld = [name for name in rows["onnx"] if rows["onnx"][name] and not rows["numpy"][name]]
+    assert {"p99_us", "p999_us", "mean_us", "max_us", "throughput_images_per_s"} <= set(withheld)
     assert rows["keras"]["invalid_because"] == "busy, very (wait); few calls"
     assert rows["openvino"]["mend"] == 'pip install "digitbench[openvino]"'
 
@@ -139,6 +156,9 @@ def test_markdown_has_intervals_ratio_rank_validity_and_error() -> None:
     assert by_backend["numpy"]["ratio"] == r"tie \[0.98, 1.04\]"
     assert by_backend["keras"]["rank"] == "✗ 4"
     assert by_backend["keras"]["remark"] == "INVALID: busy, very (wait); few calls"
+    assert by_backend["numpy"]["remark"] == "provisional: it waited for a CPU 14% of the time (wait)"
+    assert [by_backend["numpy"][name] for name in ("p99 µs", "p99.9 µs", "images/s")] == ["busy"] * 3
+    assert by_backend["numpy"]["p50 µs"] == "~19.0 ±0.6"
     assert by_backend["savedmodel"]["remark"] == r'it said: "a, b" and \| then \`died\` \<b\>'
 
 

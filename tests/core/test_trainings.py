@@ -143,7 +143,7 @@ def test_of_a_single_run_training_and_validation_have_a_colour_each_and_overfitt
     )
     definition = charts.chart([new_run(lines=OVERFITTING)]).to_dict()
     area, thin, *_ = definition["hconcat"][0]["layer"]
-    assert (area["mark"]["type"], rows_of(definition, area)) == ("rect", ({"x": 3},))
+    assert (area["mark"]["type"], list(rows_of(definition, area))) == ("rect", [{"x": 3}])
     curves = curves_of(definition)
     assert list(curves) == [("training", "training"), ("validation", "validation")]
     assert not any(point["thin"] for points in curves.values() for point in points), thin

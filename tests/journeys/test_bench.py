@@ -18,7 +18,7 @@ from conftest import Cli, Finished, complaint, run_cli
 from digitbench import data
 from digitbench.bundle import Bundle
 from digitbench.commands.bench import _asks_for
-from digitbench.records.results import Row
+from digitbench.records.results import SCHEMA, Row
 from journeys.helpers import (
     CANDIDATES,
     PRECISIONS,
@@ -96,11 +96,12 @@ def check_metrics(row: dict[str, Any], seconds: float, generations: int = 1) -> 
 
 
 def check_table(printed: str, rows: list[dict[str, Any]]) -> None:
-    """Every row is in the table with its p50, those of one batch size and thread count together."""
+    """Every row is in the table with its p50, a provisional one marked; those of one group are together."""
     table = table_rows(printed)
+    p50s = {id(row): f"{row['latency_us']['p50']:,.1f}" for row in rows}
     assert sorted((line["backend"], line["precision"], line["batch"], line["p50 µs"].split()[0]) for line in table) == (
         sorted(
-            (row["backend"], row["precision"], str(row["batch_size"]), f"{row['latency_us']['p50']:,.1f}")
+            (row["backend"], row["precision"], str(row["batch_size"]), "~" * ("doubts" in row) + p50s[id(row)])
             for row in rows
         )
     )
@@ -121,7 +122,7 @@ def test_the_json_describes_machine_bundle_and_every_row(
     quick: tuple[Finished, dict[str, Any]], trained: Bundle
 ) -> None:
     _, results = quick
-    assert results["schema"] == "digitbench.results/5"
+    assert results["schema"] == SCHEMA
     assert results["complete"] is True
     assert results["machine"]["cpu"]
     assert results["machine"]["cores"]["available"] >= 1
@@ -278,6 +279,21 @@ def test_data_on_standard_output_has_it_for_itself(cli: Cli, untrained: Bundle, 
         assert "numpy" in done.stdout
     (kept,) = (bundle.path / "results").iterdir()
     assert f"Saved as {kept}" in done.stderr
+
+
+def test_strictly_a_busy_machine_makes_rows_invalid_and_a_resumed_run_stays_strict(
+    cli: Cli, untrained: Bundle, tmp_path: Path
+) -> None:
+    bundle = copied(untrained, tmp_path)
+    done = cli("bench", bundle.path, *LEAST, "--strict", "--json", "strict.json")
+    assert done.returncode == 0, done.stderr
+    results = json.loads((tmp_path / "strict.json").read_text(encoding="utf-8"))
+    assert results["settings"]["strict"] is True
+    assert not any("doubts" in row for row in results["rows"])
+    assert "provisional" not in done.stdout
+    resumed = cli("bench", "--resume", "strict.json")
+    assert resumed.returncode == 0, resumed.stderr
+    assert json.loads((tmp_path / "strict.json").read_text(encoding="utf-8"))["settings"]["strict"] is True
 
 
 def test_without_a_named_file_results_are_kept_in_the_bundle(cli: Cli, untrained: Bundle, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from conftest import Cli
 
 from digitbench import data
 from digitbench.bundle import Bundle
+from digitbench.records.results import SCHEMA
 from digitbench.system.files import sha256
 from journeys.helpers import BACKENDS, CANDIDATES, check_answers, copied, rewrite_manifest, table_rows
 
@@ -20,7 +21,7 @@ TIMING = {"batch_size", "warm_up", "latency_us", "throughput_per_s"}
 def test_all_six_say_what_keras_says(trained: Bundle, evaluated: tuple[str, dict[str, Any]]) -> None:
     """In every precision that they run."""
     stdout, results = evaluated
-    assert results["schema"] == "digitbench.results/6"
+    assert results["schema"] == SCHEMA
     assert results["complete"] is True
     rows = {(row["backend"], row["precision"]): row for row in results["rows"]}
     assert list(rows) == CANDIDATES
