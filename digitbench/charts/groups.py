@@ -128,6 +128,8 @@ def caption(results: Results, shown: str, other_groups: Sequence[tuple[int, int]
     cores = (machine.get("cores") or {}).get("available")
     machine_text = f"{machine.get('cpu', 'unknown processor')}" + (f", {counted(cores, 'core')}" if cores else "")
     parts = [headline(results), shown, method, machine_text, day(results.created), f"digitbench {results.digitbench}"]
+    if results.files:
+        parts.append(f"rows of {len(results.files)} runs")
     if not results.complete:
         parts.append("stopped before its end")
     text = " · ".join(parts) + "."

@@ -8,6 +8,7 @@
 #               reference, pairs
 #   4  (0.1.0)  in rows classes
 #   5  (0.1.0)  in agreement uncertified
+#   6  (0.1.0)  layers, confusion, pictures, files; in machine processor
 
 from __future__ import annotations
 
@@ -21,6 +22,7 @@ import msgspec
 
 from digitbench.backend import Runtime
 from digitbench.errors import PluginError, ResultsError, one_line
+from digitbench.records.layers import Layer
 from digitbench.records.quality import Accuracy as Accuracy
 from digitbench.records.quality import Agreement as Agreement
 from digitbench.records.quality import Calibration as Calibration
@@ -44,7 +46,7 @@ from digitbench.records.timing import calls_needed as calls_needed
 from digitbench.system.notebook import html_of
 
 FORMAT = "digitbench.results"
-VERSION = 5
+VERSION = 6
 SCHEMA = f"{FORMAT}/{VERSION}"
 READABLE = tuple(f"{FORMAT}/{version}" for version in range(1, VERSION + 1))
 
@@ -245,6 +247,15 @@ class Results:
         What the stored reference scores give, where candidates were held against them in full.
     pairs
         Every two candidates against each other, where asked for.
+    layers
+        Of the model, where its bundle records them.
+    confusion
+        Test images that the reference takes for which digit: a line for each true digit; empty without a reference.
+    pictures
+        Some of the images whose label changed, by their index: see `digitbench.records.pictures`. None of user data,
+        unless asked for.
+    files
+        The files that the rows are from, where these are of several runs.
     """
 
     machine: Mapping[str, Any]
@@ -259,6 +270,10 @@ class Results:
     roofs: tuple[SgemmRow, ...] = ()
     reference: Reference | None = None
     pairs: tuple[Pair, ...] = ()
+    layers: tuple[Layer, ...] = ()
+    confusion: tuple[tuple[int, ...], ...] = ()
+    pictures: Mapping[str, str] = field(default_factory=dict)
+    files: tuple[str, ...] = ()
     schema: str = field(default=SCHEMA)
 
     @property

@@ -155,7 +155,7 @@ def print_choice(
         minded = [*close, *(why_unsure(row, _name(row)) for row in choice.unsure), *minded]
     for line in minded:
         print_line(f"Mind: {line}", console, "yellow")
-    if choice.named:
+    if code:
         console.print()
         console.print(code, markup=False, highlight=False, soft_wrap=True, end="")
 

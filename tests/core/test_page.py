@@ -30,6 +30,8 @@ from digitbench.charts import vega
 from digitbench.cli import app
 from digitbench.errors import BundleError, MissingRuntimeError, ResultsError
 from digitbench.evaluate.accuracy import of_classes
+from digitbench.records import pictures
+from digitbench.records.layers import Layer
 from digitbench.records.results import Floor, McNemar, Results, Row
 from digitbench.records.settings import Settings
 from digitbench.records.timing import Finding, Ratio
@@ -83,7 +85,7 @@ def results_of(*rows: Row, **changes: Any) -> Results:
 
 
 def source_of(results: Results, **more: Any) -> Source:
-    return Source(Path("found.json"), results, **{"no_bundle": "there is no bundle", **more})
+    return Source(Path("found.json"), results, **more)
 
 
 # --- pictures ------------------------------------------------------------------------------------------------------
@@ -93,7 +95,7 @@ def test_a_png_of_ours_is_read_by_others_as_it_was() -> None:
     from PIL import Image
 
     pixels = np.random.default_rng(0).integers(0, 256, (28, 28), dtype=np.uint8)
-    with Image.open(io.BytesIO(changed_images.png(pixels))) as image:
+    with Image.open(io.BytesIO(base64.b64decode(pictures.encode(pixels)))) as image:
         assert (image.format, image.mode) == ("PNG", "L")
         assert (np.asarray(image) == pixels).all()
 
@@ -107,6 +109,37 @@ def test_changed_images_come_with_every_answer_and_once_for_all_batch_sizes() ->
     ]  # fmt: skip
     assert first.answers[1].who.count("onnx fp16") == 1
     assert picture == ""
+
+
+def test_pictures_in_the_results_are_shown_and_the_rest_are_the_datasets() -> None:
+    results = results_of(*fourteen_rows())
+    first, second, _ = (image.index for image, _ in changed_images.changed(source_of(results))[0])
+    source = source_of(replace(results, pictures={str(second): "KEPT"}))
+    assert [text for _, text in changed_images.changed(source)[0]] == ["", "data:image/png;base64,KEPT", ""]
+    dataset = data.load("digits")
+    shown = [text for _, text in changed_images.changed(replace(source, data=dataset))[0]]
+    assert shown[0] == f"data:image/png;base64,{pictures.encode(255 - dataset.test.pixels[first])}"
+    assert shown[1] == "data:image/png;base64,KEPT"
+
+
+def test_a_page_by_mail_has_the_confusion_and_the_layers_and_no_word_of_a_bundle() -> None:
+    counts = tuple(tuple(90 if true == said else 1 for said in range(10)) for true in range(10))
+    layers = (Layer("hidden", "Dense", (784,), (32,), "relu", 25_120),)
+    text = pages.render([source_of(results_of(*fourteen_rows(), confusion=counts, layers=layers))])
+    text = text[: text.index("<script>")]
+    assert "900 of 990 images" in text
+    assert "Layers: 25,120 parameters" in text
+    assert ">784<" in text
+    assert "can't be shown here" not in text
+    assert "bundle" not in text.partition("<body>")[2]
+    plain = pages.render([source_of(results_of(*fourteen_rows()))])
+    assert 'id="confusion"' not in plain
+    assert 'id="training"' not in plain
+
+
+def test_a_confusion_of_another_shape_is_refused() -> None:
+    with pytest.raises(ResultsError, match=r"x\.json: confusion is not 10 lines of 10 numbers"):
+        page.check_usable(results_of(*fourteen_rows(), confusion=((1, 2), (3,))), Path("x.json"))
 
 
 # --- the command ---------------------------------------------------------------------------------------------------
@@ -241,9 +274,7 @@ def test_the_policy_allows_these_scripts_and_no_address(rendered: str) -> None:
 
 
 def test_what_cannot_be_had_is_said_in_its_place(rendered: str) -> None:
-    for part, reason in (("The images themselves", "no data"), ("The training&#39;s curves", "there is no bundle"),
-                      ("The confusion", "there is no bundle")):  # fmt: skip
-        assert f"{part} can't be shown here: {reason}." in rendered
+    assert "Some of the images can't be shown here: no data." in rendered
 
 
 def test_headings_are_in_order(rendered: str) -> None:
@@ -282,6 +313,7 @@ def test_charts_of_runs_and_of_the_training_are_drawn(tmp_path: Path, untrained:
     svg = vega.svg(over.chart, over.alt)
     assert all(f">{name}<" in svg for name in ("a", "b", "onnx int8", "p50 of a call, µs"))
     training = plots.of_training(source_of(results_of(), bundle=trained_bundle(untrained, tmp_path)))
+    assert training
     assert "Loss and accuracy over 2 epochs: Best epoch 1 of 2: " in training.alt
     svg = vega.svg(training.chart, training.alt)
     assert all(f">{name}<" in svg for name in ("training", "validation", "epoch"))
@@ -292,14 +324,15 @@ def test_charts_of_runs_and_of_the_training_are_drawn(tmp_path: Path, untrained:
 def test_a_training_that_diverged_and_the_confusion_are_told_in_words(tmp_path: Path, untrained: Bundle) -> None:
     bundle = trained_bundle(untrained, tmp_path)
     (bundle.path / "history.json").write_text('{"loss": [1, NaN], "accuracy": [0.5, NaN]}')
-    assert (
-        f"{bundle.name} diverged: not all values are numbers from epoch 2 on."
-        in plots.of_training(source_of(results_of(), bundle=bundle)).alt
-    )
+    training = plots.of_training(source_of(results_of(), bundle=bundle))
+    assert training
+    assert f"{bundle.name} diverged: not all values are numbers from epoch 2 on." in training.alt
     dataset = data.load("digits")
     source = Source(Path("r.json"), results_of(bundle=BUNDLE | {"test_images": 100}), bundle, data=dataset)
     right = (bundle.reference_scores()[:100].argmax(axis=1) == dataset.test.labels[:100]).sum()
-    assert f": {right} of 100 images (95 % Wilson" in plots.of_confusion(source).alt
+    confusion = plots.of_confusion(source)
+    assert confusion
+    assert f": {right} of 100 images (95 % Wilson" in confusion.alt
     other = replace(dataset, fingerprint="other")
     for changes, reason in (
         ({"data": None, "no_data": "no data"}, "no data"), ({"data": other}, "not of these images"),

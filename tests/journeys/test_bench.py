@@ -121,7 +121,7 @@ def test_the_json_describes_machine_bundle_and_every_row(
     quick: tuple[Finished, dict[str, Any]], trained: Bundle
 ) -> None:
     _, results = quick
-    assert results["schema"] == "digitbench.results/5"
+    assert results["schema"] == "digitbench.results/6"
     assert results["complete"] is True
     assert results["machine"]["cpu"]
     assert results["machine"]["cores"]["available"] >= 1

@@ -20,7 +20,7 @@ TIMING = {"batch_size", "warm_up", "latency_us", "throughput_per_s"}
 def test_all_six_say_what_keras_says(trained: Bundle, evaluated: tuple[str, dict[str, Any]]) -> None:
     """In every precision that they run."""
     stdout, results = evaluated
-    assert results["schema"] == "digitbench.results/5"
+    assert results["schema"] == "digitbench.results/6"
     assert results["complete"] is True
     rows = {(row["backend"], row["precision"]): row for row in results["rows"]}
     assert list(rows) == CANDIDATES

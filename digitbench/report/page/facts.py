@@ -25,7 +25,7 @@ def overview(source: Source) -> Table:
                     + (f", {memory / 2**30:.1f} GiB memory" if isinstance(memory, int) else "")),
         ("Measured", f"{formatting.day(results.created)}, digitbench {results.digitbench}, "
                      f"Python {machine.get('python', 'not known')}"),
-        ("Results", source.path.name),
+        ("Results", ", ".join(results.files) or source.path.name),
     ]  # fmt: skip
     return text_table(("", ""), tuple(lines), 2)
 
