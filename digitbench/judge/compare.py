@@ -19,6 +19,7 @@ from digitbench.judge.missing import answers_differ, partner_of, why_missing, wh
 from digitbench.records.formatting import counted
 from digitbench.records.results import Floor, Key, Results, Row
 from digitbench.records.timing import Interval, Ratio, calls_needed
+from digitbench.system import processor
 
 MEMORY_SHARE = 0.01  # the same machine's memory differs by what its firmware and kernel keep
 DATA = ("dataset", "bundle", "test images")  # where these differ, no image is the same in both runs
@@ -226,6 +227,8 @@ def _differences(base: Results, new: Results) -> dict[str, tuple[str, str]]:
     hashes = [run.bundle.get("reference_sha256") for run in (base, new)]
     if all(hashes) and hashes[0] == hashes[1]:  # hashes identify bundles for certain; older runs have only the name
         alike.add("bundle")
+    if not all(processor.identity(run.machine) for run in (base, new)):  # older runs have only its brand
+        base, new = (replace(run, machine={**run.machine, "processor": {}}) for run in (base, new))
     base_facts, new_facts = (_facts(run.machine, run.bundle, hashed=all(hashes)) for run in (base, new))
     pairs = {name: (value, new_facts[name]) for name, value in base_facts.items() if name not in alike}
     return {name: values for name, values in pairs.items() if values[0] != values[1]}
@@ -235,7 +238,7 @@ def _facts(machine: Mapping[str, Any], bundle: Mapping[str, Any], *, hashed: boo
     cores, dataset = mapping_in(machine, "cores"), mapping_in(bundle, "dataset")
     size = machine.get("memory_bytes")
     return {
-        "cpu": str(machine.get("cpu")),
+        "cpu": processor.title(machine),
         "architecture": str(machine.get("architecture")),
         "cores": ", ".join(f"{count} {core_type}" for core_type, count in cores.items()),
         "system": str(machine.get("system")).partition(" ")[0],  # the same machine may have got another kernel

@@ -23,7 +23,7 @@ from digitbench.measure.plan import Plan
 from digitbench.measure.run_state import is_whole
 from digitbench.records.formatting import counted
 from digitbench.records.results import Floor, Key, Results, Row
-from digitbench.system import machine
+from digitbench.system import machine, processor
 from digitbench.system.version import __version__
 
 
@@ -36,10 +36,12 @@ def changes(earlier: Results, bundle: Bundle, test_images: int, plan: Plan | Non
         How the rest is to be measured; None where that is taken from the results.
     """
     this_machine = machine.describe()
+    then, now = (processor.identity(about) for about in (earlier.machine, this_machine))
     then_and_now = {
         "reference_sha256": (earlier.bundle.get("reference_sha256"), bundle.manifest.reference.sha256),
         "test_images": (earlier.bundle.get("test_images"), test_images),
         **{name: (earlier.machine.get(name), this_machine[name]) for name in ("cpu", "python")},
+        **({"processor": (then, now)} if then and now else {}),  # older results have only its brand
     }
     if plan:
         then_and_now |= {

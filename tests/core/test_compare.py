@@ -227,7 +227,7 @@ UNLIKE = [
     (machine(cores={**MACHINE["cores"], "available": 1}), "'1 physical, 2 logical, 1 available' in new"),
     (machine(system="Darwin 6.1"), "system 'Linux' in base and 'Darwin' in new"),
     (machine(memory_bytes=int(7.9 * 2**30)), "memory '8.00 GiB' in base and '7.90 GiB' in new"),
-    (run(timed(), machine={}), "cpu 'Some CPU' in base and 'None' in new"),
+    (run(timed(), machine={}), "cpu 'Some CPU' in base and 'unknown processor' in new"),
     (bundle(dataset={"name": "mnist", "fingerprint": "0"}), "dataset 'c473ce9de4170e6f' in base and '0' in new"),
     (bundle(reference_sha256="cd"), f"bundle 'mine (dense-128) {'ab' * 32}' in base and 'mine (dense-128) cd' in new"),
     (bundle(name="yours", reference_sha256=None), "bundle 'mine (dense-128)' in base and 'yours (dense-128)' in new"),
