@@ -51,11 +51,12 @@ class Change:
     key
         The candidate; its batch size is None where the metric is the same for all.
     base, new
-        Geometric means over generations, or the only value there is; None where too few calls were timed.
+        As each run's own table has them; None where too few calls were timed.
     change
         new / base; for accuracy new - base; for flips how many are new, or if none is, minus how many are gone.
     interval
-        95 %, of `change`; both ends the same if it is exact; None where a run has a single generation.
+        95 % over generations, of `change`, and widened to hold it where it doesn't; both ends the same if it is exact;
+        None where a run has a single generation.
     reason
         What a reader must know beside the values; may be empty.
     """
@@ -293,20 +294,23 @@ def _change(name: str, base: Row, new: Row, *, paired: bool) -> Change | None:
 
 
 def _over_generations(name: str, base: Row, new: Row) -> Change:
-    sample = GATED[name].sample
+    sample, before, after = GATED[name].sample, GATED[name].value(base), GATED[name].value(new)
     assert sample
     values = [[sample(generation, row.batch_size or 1) for generation in row.generations] for row in (base, new)]
     needed = intervals.ALIKE * calls_needed(99)
-    unknown = Change(base.key, name, None, None, None, None)
+    unknown = Change(base.key, name, before, after, None, None)
     if name == "p99" and min(generation.n for generation in (*base.generations, *new.generations)) < needed:
         return replace(unknown, reason=f"it needs {needed:,} calls in each generation: measure with more --seconds")
+    if not (before and after):
+        return replace(unknown, reason="too few calls were timed for it")
     if not all(isfinite(value) and value > 0 for value in (*values[0], *values[1])):
         return replace(unknown, reason="not all of its figures are above 0")
     single = [run for run, row in (("base", base), ("new", new)) if len(row.generations) < intervals.FEWEST]
-    before, after = (intervals.log_interval(run_values).value for run_values in values)
-    ratio = intervals.unpaired(*values)
+    interval, change = intervals.unpaired(*values).interval, after / before
+    if interval:
+        interval = min(interval[0], change), max(interval[1], change)
     reason = f"a single generation in {' and '.join(single)}: --quick can't tell" if single else ""
-    return Change(base.key, name, before, after, ratio.value, ratio.interval, reason=reason)
+    return Change(base.key, name, before, after, change, interval, reason=reason)
 
 
 def _with_verdict(change: Change, floors: Sequence[Floor]) -> Change:

@@ -70,7 +70,7 @@ def columns_of(choice: Choice, *, brief: bool = False) -> list[Column]:
         return LIMITED_WORTH if name in limited else usual
 
     def percentile(name: str, usual: float) -> Column:
-        shorter = of_metric(name, worth(name, usual), head=f"{name} ±")
+        shorter = of_metric(name, worth(name, usual), head=f"{name}'s interval")
         return of_metric(name, worth(name, usual) / 3, interval=True, shorter=shorter)
 
     top1 = of_metric("accuracy", worth("accuracy", 60), head="top-1's [95 %]")

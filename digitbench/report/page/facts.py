@@ -22,7 +22,8 @@ def overview(source: Source) -> Table:
     lines = [
         ("Model", f"{bundle['name']} ({bundle['recipe']})"),
         ("Dataset", f"{dataset['name']}, fingerprint {dataset['fingerprint']}, {bundle['test_images']:,} test images"),
-        ("Machine", f"{processor.title(machine)}, {formatting.counted(cores['available'], 'core')} available, {machine['system']}"
+        ("Machine", f"{processor.title(machine)}, {formatting.counted(cores['available'], 'core')} available, "
+                    f"{machine['system']}"
                     + (f", {memory / 2**30:.1f} GiB memory" if isinstance(memory, int) else "")),
         *([("Processor", details)] if (details := processor.details(machine)) else []),
         ("Measured", f"{formatting.day(results.created)}, digitbench {results.digitbench}, "

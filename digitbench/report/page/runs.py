@@ -64,8 +64,8 @@ def runs(sources: Sequence[Source]) -> list[Run]:
     """Give each run's headline, in the order given."""
     return [
         Run(
-            name, f"{source.path}: {processor.title(source.results.machine)}, {source.results.machine['system']}, digitbench "
-                  f"{source.results.digitbench}",
+            name, f"{source.path}: {processor.title(source.results.machine)}, {source.results.machine['system']}, "
+                  f"digitbench {source.results.digitbench}",
             tuple(verdict.sentence for verdict in recommendations(source.results)),
         ) for name, source in zip(names_of(sources), sources, strict=True)
     ]  # fmt: skip
