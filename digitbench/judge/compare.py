@@ -268,9 +268,11 @@ def _changes(
         setups.setdefault(pair[0].key[:3], []).append(pair)
     for setup, setup_pairs in setups.items():
         valid = [pair for pair in setup_pairs if pair[2]]
+        # One process serves all batch sizes: its peak is the largest, and the rest is the same at all.
+        whole = sorted(valid, key=lambda pair: -(pair[1].peak_rss_bytes or 0))[:1]
         timed = [(name, [pair], pair[0].key) for pair in valid for name, metric in GATED.items() if metric.timed]
         # Noise in the times doesn't change labels and bytes.
-        once = [(name, valid[:1] if metric.spoiled else setup_pairs, (*setup, None))
+        once = [(name, whole if metric.spoiled else setup_pairs, (*setup, None))
                 for name, metric in GATED.items() if not metric.timed]  # fmt: skip
         for name, sources, key in (*timed, *once):
             compared = (_change(name, base, new, paired=paired) for base, new, _ in sources)

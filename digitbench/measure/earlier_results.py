@@ -154,7 +154,8 @@ def newest(bundle: Bundle) -> tuple[Path, Results] | None:
 
 
 def _merged(kept: Mapping[Key, tuple[Row, Path]], runs: Mapping[Path, Results]) -> Results:
-    results = next(iter(runs.values()))
+    numbers = Counter(path for _, path in kept.values())
+    results = runs[max(numbers, key=numbers.__getitem__)]  # whose baseline ratios are to
     groups: dict[tuple[int, int | None], list[tuple[Row, Path]]] = {}
     for row, path in kept.values():
         groups.setdefault(row.key[2:], []).append((row, path))
@@ -170,9 +171,9 @@ def _merged(kept: Mapping[Key, tuple[Row, Path]], runs: Mapping[Path, Results]) 
             if path != main or runs[main].settings.baseline_pair != results.settings.baseline_pair:
                 row = replace(row, ratio=None)
             rows.append(row)
-    numbers = Counter(path for _, path in kept.values())
     return replace(
-        results, rows=tuple(rows), floors=tuple(floors), complete=all(run.complete for run in runs.values()),
+        results, rows=tuple(rows), floors=tuple(floors), created=next(iter(runs.values())).created,
+        complete=all(run.complete for run in runs.values()),
         pictures={index: text for run in [*runs.values()][::-1] for index, text in run.pictures.items()},
         files=tuple(f"{path.name} ({counted(numbers[path], 'row')})" for path in runs),
     )  # fmt: skip

@@ -147,6 +147,12 @@ def test_an_interval_holds_the_change_of_the_figures_that_are_printed() -> None:
     assert change.interval[1] == pytest.approx(1.21, rel=0.01)
 
 
+def test_the_memory_of_a_process_is_its_highest_at_any_batch_size() -> None:
+    runs = [run(timed(peak_rss_bytes=peak), timed(batch=32, peak_rss_bytes=peak + 10**6)) for peak in (10**8, 10**8)]
+    change = change_of(compared(runs[0], runs[1]), "memory")
+    assert (change.key[3], change.base, change.new) == (None, 101e6, 101e6)
+
+
 def test_throughput_counts_images_and_not_calls() -> None:
     change = change_of(compared(timed(batch=32), timed(scaled(STEADY, 2), batch=32)), "throughput")
     assert change.base == pytest.approx(32e6 / 100, rel=0.01)

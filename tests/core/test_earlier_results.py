@@ -165,6 +165,17 @@ def test_the_newest_row_of_each_candidate_is_taken_and_it_is_said_from_where(bun
     assert "from 2 runs: 0.json (1 row), 1.json (2 rows)." in footnotes(results)[0]
 
 
+def test_ratios_are_to_the_baseline_of_the_run_with_most_rows(bundle: Bundle) -> None:
+    run = measured(bundle)
+    newer = named(run, "onnx", settings=replace(run.settings, baseline=("onnx", "fp32")), created="2030-01-01")
+    save_in_order(bundle, with_rows(newer, batch_size=8), named(run, "numpy", "tflite"))
+    found = earlier_results.newest(bundle)
+    assert found
+    results = found[1]
+    assert (results.settings.baseline, results.created) == (("numpy", "fp32"), "2030-01-01")
+    assert [row.ratio is None for row in results.rows] == [True, False, False]
+
+
 def test_ranks_stay_where_all_rows_of_a_batch_size_are_of_one_run(bundle: Bundle) -> None:
     run = measured(bundle)
     save_in_order(bundle, run, with_rows(run, batch_size=8))
