@@ -77,15 +77,17 @@ def half_busy_core(enabled: bool) -> Iterator[None]:
 
 
 def bench(bundle: str, seconds: float, environment: dict[str, str]) -> dict[str, Any]:
-    command = [
-        sys.executable, "-m", "digitbench", "bench", bundle, "-b", "tflite", "-b", "slower", "--baseline", "tflite",
-        "--precision", "fp32", "--batch-size", str(BATCH_SIZE), "--seconds", str(seconds), "--json", "-",
-    ]  # fmt: skip
-    process = subprocess.run(command, env=environment, capture_output=True, text=True)
-    if process.returncode:
-        sys.exit(process.stderr)
-    results: dict[str, Any] = json.loads(process.stdout)
-    return results
+    with tempfile.TemporaryDirectory(prefix="digitbench-calibrate-") as folder:
+        file = Path(folder) / "results.json"  # named, so that nothing of it stays in the user's bundle
+        command = [
+            sys.executable, "-m", "digitbench", "bench", bundle, "-b", "tflite", "-b", "slower", "--baseline", "tflite",
+            "--precision", "fp32", "--batch-size", str(BATCH_SIZE), "--seconds", str(seconds), "--json", str(file),
+        ]  # fmt: skip
+        process = subprocess.run(command, env=environment, capture_output=True, text=True)
+        if process.returncode:
+            sys.exit(process.stderr)
+        results: dict[str, Any] = json.loads(file.read_bytes())
+        return results
 
 
 def main() -> None:

@@ -229,5 +229,5 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         terminalreporter.write_line(
             f"{facts['backend']:12}{facts['precision']:11}{facts['runtime'] + ' ' + facts['version']:24}"
             f"{facts['batch_size']:>6}{facts['top1']:>9.2%}{facts['flips']:>7}{bench.stats.median * 1e6:>12,.1f}"
-            f"{facts['images_per_second']:>12,.0f}"
+            f"{facts['batch_size'] / bench.stats.median:>12,.0f}"
         )

@@ -3,37 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
+
+from digitbench.records.layers import Layer as Layer
+from digitbench.records.layers import Shape as Shape
 
 KEY = "layers"
 """Where they are in the manifest."""
-
-Shape = tuple[int | None, ...]
-
-
-@dataclass(frozen=True)
-class Layer:
-    """One layer.
-
-    Attributes
-    ----------
-    name, kind
-        ``"dense_1"``, ``"Dense"``.
-    takes, gives
-        Shapes of one image's values on their way in and out, without the batch axis; None where there are several.
-    activation
-        Empty where there is none.
-    parameters
-        Weights that it holds, those that training doesn't change included.
-    """
-
-    name: str
-    kind: str
-    takes: Shape | None = None
-    gives: Shape | None = None
-    activation: str = ""
-    parameters: int = 0
 
 
 def to_json(model: Any) -> list[dict[str, Any]]:

@@ -22,18 +22,22 @@ SHADES = ("white", "#fdc9a5", "#d55e00", "#6b1d00")
 DARK = 0.72  # the shade from which on white letters have the higher contrast
 
 
+Counts = npt.NDArray[np.int64]
+
+
 def figure(scores: Scores, labels: Labels, activation: str = "", about: str = "") -> alt.VConcatChart:
     """Draw `chart` with the accuracy as its title, and `about`: which model's scores, and of which images.
 
     The label is that of the highest score whatever the `activation`.
     """
     note = "Framed: right. The rest: the darker, the more mistakes."
-    return vega.sheet(chart(scores, labels), WIDE, title(scores, labels), notes=[note], about=about)
+    counts = accuracy.confusion(scores, labels)
+    return vega.sheet(chart(counts), WIDE, title(counts), notes=[note], about=about)
 
 
-def title(scores: Scores, labels: Labels) -> str:
+def title(counts: Counts) -> str:
     """Say in a line how many are right."""
-    measured = accuracy.accuracy(scores, labels)
+    measured = accuracy.of_counts(int(counts.trace()), int(counts.sum()))
     low, high = (100 * bound for bound in measured.interval)
     return (
         f"{measured.top1:.2%} right: {measured.correct:,} of {measured.total:,} images "
@@ -41,21 +45,16 @@ def title(scores: Scores, labels: Labels) -> str:
     )
 
 
-def chart(scores: Scores, labels: Labels) -> alt.HConcatChart:
+def chart(counts: Counts) -> alt.HConcatChart:
     """Draw the confusion matrix twice: images, and percent of each true digit.
 
     Only mistakes are shaded, and the darkest of each panel is its largest. What is right has a grey of its own.
 
     Parameters
     ----------
-    scores
-        float32, (n, 10), n >= 1.
-    labels
-        int64, (n,): the true ones.
+    counts
+        From `digitbench.evaluate.accuracy.confusion`, of one image or more.
     """
-    from sklearn.metrics import confusion_matrix
-
-    counts = confusion_matrix(labels, scores.argmax(axis=1), labels=range(CLASSES))
     totals = counts.sum(axis=1)
     names = [f"{digit}  ({total:,})" for digit, total in enumerate(totals)]
     shares = counts / np.maximum(totals, 1)[:, None]

@@ -10,6 +10,7 @@ from digitbench.judge.compare import mapping_in
 from digitbench.judge.faults import doubtful_rows, failed_rows
 from digitbench.records.formatting import Names, counted, day, generations_of
 from digitbench.records.results import Results, Row
+from digitbench.system import processor
 
 INVALID = "×"
 """The mark of what can't be relied on."""
@@ -121,8 +122,10 @@ def caption(results: Results, shown: str, other_groups: Sequence[tuple[int, int]
         method += f", {seconds:g} s of timed calls of each candidate"
     machine = results.machine
     cores = (machine.get("cores") or {}).get("available")
-    machine_text = f"{machine.get('cpu', 'unknown processor')}" + (f", {counted(cores, 'core')}" if cores else "")
+    machine_text = processor.title(machine) + (f", {counted(cores, 'core')}" if cores else "")
     parts = [headline(results), shown, method, machine_text, day(results.created), f"digitbench {results.digitbench}"]
+    if results.files:
+        parts.append(f"rows of {len(results.files)} runs")
     if not results.complete:
         parts.append("stopped before its end")
     text = " · ".join(parts) + "."

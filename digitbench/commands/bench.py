@@ -45,6 +45,7 @@ def bench(
     roofline: Annotated[bool, typer.Option("--roofline")] = False,
     data: options.DataOption = None,
     limit: options.LimitOption = None,
+    with_pictures: Annotated[bool, typer.Option("--with-pictures")] = False,
     json: options.JsonOption = None,
     csv: Annotated[str | None, typer.Option(metavar="FILE")] = None,
     markdown: options.MarkdownOption = None,
@@ -78,6 +79,8 @@ def bench(
         Show where each call's time goes.
     roofline
         Show shares of this machine's sgemm: NumPy's matrix products alone.
+    with_pictures
+        Keep up to 24 pictures whose label changed in the results, also of data of your own.
     csv
         Write a CSV table there; - as above.
     pytest_benchmark_json
@@ -151,7 +154,10 @@ def bench(
         chosen += sgemm_candidates(bundle, chosen)
     if referee:
         native_tools.check_installed(chosen)
-    results = measure_and_show(bundle, chosen, plan, data, limit, outputs, earlier=earlier, run_native_tools=referee)
+    results = measure_and_show(
+        bundle, chosen, plan, data, limit, outputs, earlier=earlier, run_native_tools=referee,
+        with_pictures=with_pictures,
+    )  # fmt: skip
     if base:
         is_requested = partial(_asks_for, requested, batch_sizes, thread_counts)
         compare_and_gate(base, results, fail_on or [], force, outputs.console, asked=is_requested, excused=excused)

@@ -10,22 +10,27 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from digitbench.commands import options
+from digitbench.commands import completion, options
 from digitbench.errors import CheckFailed, ResultsError, UsageError
 
 if TYPE_CHECKING:
     from digitbench.bundle import Bundle
     from digitbench.commands.outputs import Outputs
+    from digitbench.judge.choice import Choice
     from digitbench.measure.candidates import Candidate
     from digitbench.measure.earlier_results import Earlier
     from digitbench.measure.plan import Plan
-    from digitbench.records.results import Results
+    from digitbench.records.results import Results, Row
 
 SURE_GENERATIONS = 2  # an earlier run with fewer tells no small gaps, and is taken only with --quick
 
 
 def choose(
-    run: options.RunArgument = None,
+    run: Annotated[
+        Path | None,
+        typer.Argument(metavar="[RUN]", help="A bundle's folder, or results that were saved, which are judged as they "
+                       "are; runs/latest if not given.", autocompletion=completion.bundles)
+    ] = None,
     max_p99: Annotated[str | None, typer.Option(metavar="200us")] = None,
     max_p50: Annotated[str | None, typer.Option(metavar="0.1ms")] = None,
     min_accuracy: Annotated[str | None, typer.Option(metavar="97.5%")] = None,
@@ -47,7 +52,7 @@ def choose(
     markdown: options.MarkdownOption = None,
     data: options.DataOption = None,
     quiet: options.QuietOption = False,
-) -> None:
+) -> None:  # fmt: skip
     """Name the candidate to ship: bench what is missing, throw out what breaks a limit, show the code to use it.
 
     Parameters
@@ -76,21 +81,29 @@ def choose(
     digitbench choose --max-p99 200us --min-accuracy 97.5%
     digitbench choose --max-size 500kB --max-flips 10 --prefer memory
     digitbench choose runs/mine --quick --batch-size 32 --json choice.json
+    digitbench choose results.json --max-p99 200us
     """
     from digitbench.bundle import Bundle, caveats
-    from digitbench.commands.outputs import Outputs, print_answer, results_path, run_name
-    from digitbench.commands.saving import write_each
-    from digitbench.judge.choice import check_preference, code_for, judge
+    from digitbench.commands.outputs import Outputs, results_path
+    from digitbench.judge.choice import check_preference, judge
     from digitbench.judge.limits import parse_limits
     from digitbench.measure import earlier_results
-    from digitbench.report import choice as report
-    from digitbench.report.terminal_table import print_line
 
     limits = parse_limits({
         "p99": max_p99, "p50": max_p50, "accuracy": min_accuracy, "flips": max_flips, "memory": max_memory,
         "size": max_size, "throughput": min_throughput,
     })  # fmt: skip
     check_preference(prefer)
+    if run is not None and run.is_file():
+        given = {"quick": quick or None, "seconds": seconds, "generations": generations, "data": data}
+        if clash := [f"--{name}" for name, value in given.items() if value is not None]:
+            raise UsageError(f"{run}: results are judged as they are, and nothing is measured; leave out {clash[0]}")
+        outputs = Outputs(json=json, markdown=markdown, quiet=quiet, format="digitbench.choice")
+        results = _read(run, options.backends_of(backend), precision or [], threads, batch_size)
+        choice = judge(results.rows, limits, prefer=prefer)
+        choice = replace(choice, warnings=tuple(results.bundle.get("warnings", ())))
+        _conclude(choice, results, [], (run, f"Nothing measured: all of it is in {run}", []), None, outputs, run)
+        return
     bundle = Bundle(run)
     outputs = Outputs(json=json, markdown=markdown, quiet=quiet, format="digitbench.choice",
                       kept=results_path(bundle))  # fmt: skip
@@ -109,19 +122,75 @@ def choose(
     runnable = {candidate.row.key: candidate for candidate in chosen if candidate.artifact}
     choice = judge([row for row in results.rows if row.key in runnable], limits, prefer=prefer)
     choice = replace(choice, warnings=caveats.warnings(bundle.manifest))
-    code = artifact = ""
-    if choice.named:
-        candidate = runnable[choice.named.row.key]
-        assert candidate.artifact
-        code = code_for(choice.named.row, candidate.artifact, bundle.path, candidate.model_io)
-        artifact = str(candidate.artifact.absolute())
     absent = [candidate.row for candidate in chosen if not candidate.artifact]
+    candidate = runnable[choice.named.row.key] if choice.named else None
+    _conclude(choice, results, absent, (path, origin, faults), candidate, outputs, bundle.path)
+
+
+def _read(path: Path, backends: Sequence[str], precision: Sequence[str], threads: int, batch_size: int) -> Results:
+    """Read results, and keep the rows that the options ask for.
+
+    Raises
+    ------
+    UsageError
+        There are none.
+    """
+    from digitbench.charts.groups import pick
+    from digitbench.records import precisions
+    from digitbench.records.results import Results
+    from digitbench.report.page import check_usable
+
+    results, wanted = Results.read(path), precisions.parse(precision)
+    check_usable(results, path)
+    try:
+        pick(results, threads, batch_size)
+    except (ResultsError, UsageError) as exc:
+        raise type(exc)(f"{path}: {exc}") from exc
+    rows = tuple(
+        row for row in results.rows if row.key[2:] == (threads, batch_size) and not row.mend
+        and row.backend in (backends or [row.backend]) and row.precision in (wanted or [row.precision])
+    )  # fmt: skip
+    if not rows:
+        names = ", ".join(dict.fromkeys(f"{row.backend} {row.precision}" for row in results.rows))
+        raise UsageError(f"{path}: none of its rows is of that backend and precision; there are: {names}")
+    return replace(results, rows=rows)
+
+
+def _conclude(
+    choice: Choice, results: Results, absent: Sequence[Row], saved: tuple[Path | None, str, Sequence[ResultsError]],
+    candidate: Candidate | None, outputs: Outputs, run: Path,
+) -> None:  # fmt: skip
+    """Print the choice, with the code of the chosen one where its artifact is at hand, and write what was asked for.
+
+    Parameters
+    ----------
+    run
+        The bundle, or the results that were read.
+    saved
+        Path, origin and faults, as `_gather` gives them.
+
+    Raises
+    ------
+    CheckFailed
+        Nobody is chosen.
+    """
+    from digitbench.commands.outputs import print_answer, run_name
+    from digitbench.commands.saving import write_each
+    from digitbench.judge.choice import code_for
+    from digitbench.report import choice as report
+    from digitbench.report.terminal_table import print_line
+
+    path, origin, faults = saved
+    code = artifact = ""
+    if choice.named and candidate and candidate.artifact:
+        code = code_for(choice.named.row, candidate.artifact, run, candidate.model_io)
+        artifact = str(candidate.artifact.absolute())
     report.print_choice(choice, results, absent, origin, code, outputs.console)
     nobody = "" if choice.named else report.nobody(choice)
     try:
         write_each([
-            (json, lambda: report.to_json(choice, results, saved=path, artifact=artifact, code=code)),
-            (markdown, lambda: report.to_markdown(choice)),
+            (outputs.json, lambda: report.to_json(choice, results, saved=path, artifact=artifact, code=code)),
+            (outputs.markdown, lambda: report.to_markdown(choice)),
         ], *faults)  # fmt: skip
     except ResultsError:
         if nobody:
@@ -129,7 +198,7 @@ def choose(
         raise
     if nobody:
         raise CheckFailed(nobody)
-    print_answer("", f"report {run_name(bundle)}", outputs.console)
+    print_answer("", f"report {run_name(run)}", outputs.console)
 
 
 def _gather(

@@ -43,6 +43,26 @@ def results_file_of(source: Path | None) -> Path:
     return next(timed, newest_first[0])
 
 
+def results_of(source: Path | None) -> tuple[Path, Results]:
+    """Read the results that are named: a file of them, or the newest row of each candidate in a bundle's folder.
+
+    Where the folder has none of this machine and these versions, they are those of `results_file_of`, which see for
+    what is raised.
+
+    Returns
+    -------
+    path, results
+        The file, or the newest of several.
+    """
+    from digitbench.bundle import Bundle
+    from digitbench.measure import earlier_results
+    from digitbench.records.results import Results
+
+    path = results_file_of(source)
+    newest = None if source is not None and source.is_file() else earlier_results.newest(Bundle(source))
+    return newest or (path, Results.read(path))
+
+
 def bundle_of(results_path: Path, results: Results, run: Path | None = None) -> Bundle:
     """Find the bundle that results are of: the one that holds their file, or `run`.
 

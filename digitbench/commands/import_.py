@@ -139,7 +139,7 @@ def import_(
         message = f"{steadiness_warning}; what is said of an image holds for its batch alone, and nothing is certified"
         console.print(message, style="yellow", markup=False, highlight=False, soft_wrap=True)
     fit_warning = caveats.poor_fit(bundle.manifest)
-    print_answer(summary(bundle), "" if fit_warning else f"bench {run_name(bundle)}", console)
+    print_answer(summary(bundle), "" if fit_warning else f"bench {run_name(bundle.path)}", console)
     if fit_warning:  # last, so that it is seen
         advice = "accepted" if accept else f"{caveats.HINT}; or add --accept to take it as it is"
         console.print(f"{fit_warning}; {advice}", style="yellow", markup=False, highlight=False, soft_wrap=True)

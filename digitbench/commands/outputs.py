@@ -109,7 +109,7 @@ def results_path(bundle: Bundle) -> Path | None:
 
 def measure(
     bundle: Bundle, chosen: Sequence[Candidate], plan: Plan | None, data: Path | None, limit: int | None,
-    outputs: Outputs, *, earlier: Results | None = None, allow_other_data: bool = False,
+    outputs: Outputs, *, earlier: Results | None = None, allow_other_data: bool = False, with_pictures: bool = False,
 ) -> tuple[Results, Dataset]:  # fmt: skip
     """Measure, and save what is known so far meanwhile; also give the data. Incomplete after Ctrl-C.
 
@@ -119,6 +119,8 @@ def measure(
         Results that are continued; see `digitbench.measure.session.run`.
     allow_other_data
         `data` may be another dataset than the bundle's.
+    with_pictures
+        Keep pictures of user data too.
     """
     from digitbench.measure import reference, session
 
@@ -127,7 +129,7 @@ def measure(
         against = reference.scores_or_none(bundle, digits, limit, progress)
         results = session.run(
             bundle, digits, chosen, against, plan=plan, limit=limit, progress=progress, earlier=earlier,
-            keep=lambda partial: outputs.saver.keep(partial, progress),
+            keep=lambda partial: outputs.saver.keep(partial, progress), with_pictures=with_pictures,
         )  # fmt: skip
     return results, digits
 
@@ -135,7 +137,7 @@ def measure(
 def measure_and_show(
     bundle: Bundle, chosen: Sequence[Candidate], plan: Plan | None, data: Path | None, limit: int | None,
     outputs: Outputs, *, earlier: Results | None = None, allow_other_data: bool = False, run_native_tools: bool = False,
-    classes: bool = False, brief: bool = False,
+    classes: bool = False, brief: bool = False, with_pictures: bool = False,
 ) -> Results:  # fmt: skip
     """Measure, show and save; see `measure`.
 
@@ -158,8 +160,9 @@ def measure_and_show(
     from digitbench.report.terminal import print_brief, print_results
 
     results, digits = measure(
-        bundle, chosen, plan, data, limit, outputs, earlier=earlier, allow_other_data=allow_other_data
-    )
+        bundle, chosen, plan, data, limit, outputs, earlier=earlier, allow_other_data=allow_other_data,
+        with_pictures=with_pictures,
+    )  # fmt: skip
     stopped = not results.complete
     if run_native_tools and results.complete:
         with outputs.progress() as progress:
@@ -179,19 +182,19 @@ def measure_and_show(
         if plan and not results.complete:
             saved_message += f"; go on with: digitbench bench --resume {outputs.saver.path}"
         outputs.note(saved_message)
-    print_answer(answer(results), f"{'choose' if plan else 'bench'} {run_name(bundle)}", outputs.console)
+    print_answer(answer(results), f"{'choose' if plan else 'bench'} {run_name(bundle.path)}", outputs.console)
     if stopped:
         raise KeyboardInterrupt
     return results
 
 
-def run_name(bundle: Bundle) -> str:
-    """Give a bundle's folder as a command takes it, from here where it lies below this folder."""
+def run_name(path: Path) -> str:
+    """Give a path as a command takes it, from here where it lies below this folder."""
     import shlex
 
     from digitbench.report.bundle_page import short_path
 
-    return shlex.quote(short_path(bundle.path))
+    return shlex.quote(short_path(path))
 
 
 def print_answer(line: str, next_command: str, console: Console) -> None:

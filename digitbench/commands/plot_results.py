@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 
 ResultArgument = Annotated[
-    Path | None, typer.Argument(metavar="[RESULT]", help="A file that bench saved, or a bundle's folder: its newest; "
-                                "that of runs/latest if not given.")
+    Path | None, typer.Argument(metavar="[RESULT]", help="A file that bench saved, or a bundle's folder: the newest "
+                                "row of each candidate; runs/latest if not given.")
 ]  # fmt: skip
 OutputOption = Annotated[
     Path | None, typer.Option("--output", "-o", metavar="FILE", help="Where to, a .png or .svg; beside the results if "
@@ -117,9 +117,8 @@ def _draw(name: str, result: Path | None, output: Path | None, **options: Any) -
 
     from digitbench.charts import files
     from digitbench.charts.groups import headline
-    from digitbench.commands.find_results import results_file_of
+    from digitbench.commands.find_results import results_of
     from digitbench.commands.options import open_console
-    from digitbench.records.results import Results
     from digitbench.report.terminal_table import print_line
     from digitbench.system.text import shown_name
 
@@ -128,11 +127,10 @@ def _draw(name: str, result: Path | None, output: Path | None, **options: Any) -
     option, choice = next(iter(options.items()))
     if choice not in module.CHOICES:
         raise UsageError(f"--{option}: {unknown('choice', choice, module.CHOICES)}")
-    results_path = results_file_of(result)
+    results_path, results = results_of(result)
     kind = name if choice == module.CHOICES[0] else f"{name}-{choice}"
     target = output or results_path.with_name(f"{results_path.stem}-{kind}.png")
     files.check_target(target)
-    results = Results.read(results_path)
     try:
         chart = module.figure(results, **options)
     except (ResultsError, UsageError) as exc:

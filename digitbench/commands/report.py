@@ -14,6 +14,7 @@ from digitbench.errors import BundleError, DataError, UsageError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from digitbench.records.results import Results
     from digitbench.report.page import Source
 
 COMPARISON_FILE = "comparison.html"
@@ -31,7 +32,8 @@ def report(
     Parameters
     ----------
     results
-        Results that were saved, or a bundle's folder for its newest; of several the newest is shown in full.
+        Results that were saved, or a bundle's folder for the newest row of each candidate; of several the newest is
+        shown in full.
     html
         Where to; beside the results if not given.
     markdown
@@ -48,13 +50,14 @@ def report(
     digitbench report before.json after.json --run runs/mine
     digitbench report results.json --markdown -
     """
-    from digitbench.commands.find_results import results_file_of
+    from digitbench.commands.find_results import results_of
     from digitbench.commands.options import open_console
     from digitbench.commands.saving import PAGE_START, REPORT_START, STDOUT, check_targets, write_each
     from digitbench.report import page
 
     arguments: Sequence[Path | None] = results or [None]
-    paths = list({path.absolute(): path for path in map(results_file_of, arguments)}.values())
+    found = list({path.absolute(): (path, results) for path, results in map(results_of, arguments)}.values())
+    paths = [path for path, _ in found]
     if html is None and markdown is None:
         html = paths[0].with_suffix(".html") if len(paths) == 1 else Path(COMPARISON_FILE)
     targets = {"--html": (str(html) if html else None, PAGE_START), "--markdown": (markdown, REPORT_START)}
@@ -65,7 +68,7 @@ def report(
     parts = []
     if html:
         page.check_packages()
-    sources = _read_sources(paths, run, data, console)
+    sources = _read_sources(found, run, data, console)
     if html:
         from digitbench.report.page.html import render
 
@@ -80,17 +83,17 @@ def report(
             console.print(file, markup=False, highlight=False, soft_wrap=True)
 
 
-def _read_sources(paths: Sequence[Path], run: Path | None, data: Path | None, console: Console) -> list[Source]:
-    """Read results, and find the bundle and the dataset of the newest, as far as they can be had."""
+def _read_sources(
+    found: Sequence[tuple[Path, Results]], run: Path | None, data: Path | None, console: Console
+) -> list[Source]:
+    """Check results, and find the bundle and the dataset of the newest, as far as they can be had."""
     from digitbench.commands.find_results import bundle_of, data_of
     from digitbench.commands.options import show_progress
-    from digitbench.records.results import Results
     from digitbench.report import page
     from digitbench.report.page.runs import ordered
 
     sources = []
-    for path in paths:
-        results = Results.read(path)
+    for path, results in found:
         page.check_usable(results, path)
         sources.append(page.Source(path, results))
     *older, newest = ordered(sources)
@@ -101,7 +104,7 @@ def _read_sources(paths: Sequence[Path], run: Path | None, data: Path | None, co
             raise
         if data:
             raise UsageError(f"--data {data}: it is the bundle that says what the data must be, and {exc}") from exc
-        return [*older, replace(newest, no_bundle=str(exc))]
+        return [*older, newest]
     newest = replace(newest, bundle=bundle)
     try:
         with show_progress(console, animate=False, quiet=True) as progress:

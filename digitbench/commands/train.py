@@ -72,7 +72,7 @@ def train(
     )
     if seeds == 1:
         bundle = train_one(changed_recipe, output)
-        print_answer("", f"bench {run_name(bundle)}", console)
+        print_answer("", f"bench {run_name(bundle.path)}", console)
     else:
         train_several(changed_recipe, output, seeds, console, train_one)
 

@@ -37,6 +37,12 @@ def of_counts(correct: int, total: int) -> Accuracy:
     return Accuracy(correct / total, correct, total, wilson_interval(correct, total))
 
 
+def confusion(scores: Scores, labels: Labels) -> npt.NDArray[np.int64]:
+    """Count which digit is taken for which: int64, (10, 10), a line for each true digit; see `accuracy`."""
+    pairs = labels * CLASSES + scores.argmax(axis=1)
+    return np.bincount(pairs, minlength=CLASSES**2).reshape(CLASSES, CLASSES)
+
+
 def of_classes(scores: Scores, labels: Labels) -> tuple[ClassResult, ...]:
     """Give for each class its recall, its precision, and the wrong label that its images get most often.
 
@@ -47,9 +53,7 @@ def of_classes(scores: Scores, labels: Labels) -> tuple[ClassResult, ...]:
     labels
         int64, (n,).
     """
-    from sklearn.metrics import confusion_matrix
-
-    table = confusion_matrix(labels, scores.argmax(axis=1), labels=range(CLASSES))
+    table = confusion(scores, labels)
     return tuple(_of_class(digit, table) for digit in range(CLASSES))
 
 

@@ -19,6 +19,7 @@ from digitbench.judge.missing import answers_differ, partner_of, why_missing, wh
 from digitbench.records.formatting import counted
 from digitbench.records.results import Key, Results, Row
 from digitbench.records.timing import Interval, Ratio, calls_needed
+from digitbench.system import processor
 
 MEMORY_SHARE = 0.01  # the same machine's memory differs by what its firmware and kernel keep
 DATA = ("dataset", "bundle", "test images")  # where these differ, no image is the same in both runs
@@ -50,11 +51,12 @@ class Change:
     key
         The candidate; its batch size is None where the metric is the same for all.
     base, new
-        Geometric means over generations, or the only value there is; None where too few calls were timed.
+        As each run's own table has them; None where too few calls were timed.
     change
         new / base; for accuracy new - base; for flips how many are new, or if none is, minus how many are gone.
     interval
-        95 %, of `change`; both ends the same if it is exact; None where a run has a single generation.
+        95 % over generations, of `change`, and widened to hold it where it doesn't; both ends the same if it is exact;
+        None where a run has a single generation.
     reason
         What a reader must know beside the values; may be empty.
     """
@@ -227,6 +229,8 @@ def _differences(base: Results, new: Results) -> dict[str, tuple[str, str]]:
     hashes = [run.bundle.get("reference_sha256") for run in (base, new)]
     if all(hashes) and hashes[0] == hashes[1]:  # hashes identify bundles for certain; older runs have only the name
         alike.add("bundle")
+    if not all(processor.identity(run.machine) for run in (base, new)):  # older runs have only its brand
+        base, new = (replace(run, machine={**run.machine, "processor": {}}) for run in (base, new))
     base_facts, new_facts = (_facts(run.machine, run.bundle, hashed=all(hashes)) for run in (base, new))
     pairs = {name: (value, new_facts[name]) for name, value in base_facts.items() if name not in alike}
     return {name: values for name, values in pairs.items() if values[0] != values[1]}
@@ -236,7 +240,7 @@ def _facts(machine: Mapping[str, Any], bundle: Mapping[str, Any], *, hashed: boo
     cores, dataset = mapping_in(machine, "cores"), mapping_in(bundle, "dataset")
     size = machine.get("memory_bytes")
     return {
-        "cpu": str(machine.get("cpu")),
+        "cpu": processor.title(machine),
         "architecture": str(machine.get("architecture")),
         "cores": ", ".join(f"{count} {core_type}" for core_type, count in cores.items()),
         "system": str(machine.get("system")).partition(" ")[0],  # the same machine may have got another kernel
@@ -263,9 +267,11 @@ def _changes(pairs: Sequence[Pair], limits: Mapping[str, Gate], *, paired: bool)
         setups.setdefault(pair[0].key[:3], []).append(pair)
     for setup, setup_pairs in setups.items():
         valid = [pair for pair in setup_pairs if pair[2]]
+        # One process serves all batch sizes: its peak is the largest, and the rest is the same at all.
+        whole = sorted(valid, key=lambda pair: -(pair[1].peak_rss_bytes or 0))[:1]
         timed = [(name, [pair], pair[0].key) for pair in valid for name, metric in GATED.items() if metric.timed]
         # Noise in the times doesn't change labels and bytes.
-        once = [(name, valid[:1] if metric.spoiled else setup_pairs, (*setup, None))
+        once = [(name, whole if metric.spoiled else setup_pairs, (*setup, None))
                 for name, metric in GATED.items() if not metric.timed]  # fmt: skip
         for name, sources, key in (*timed, *once):
             compared = (_change(name, base, new, paired=paired) for base, new, _ in sources)
@@ -291,20 +297,23 @@ def _change(name: str, base: Row, new: Row, *, paired: bool) -> Change | None:
 
 
 def _over_generations(name: str, base: Row, new: Row) -> Change:
-    sample = GATED[name].sample
+    sample, before, after = GATED[name].sample, GATED[name].value(base), GATED[name].value(new)
     assert sample
     values = [[sample(generation, row.batch_size or 1) for generation in row.generations] for row in (base, new)]
     needed = intervals.ALIKE * calls_needed(99)
-    unknown = Change(base.key, name, None, None, None, None)
+    unknown = Change(base.key, name, before, after, None, None)
     if name == "p99" and min(generation.n for generation in (*base.generations, *new.generations)) < needed:
         return replace(unknown, reason=f"it needs {needed:,} calls in each generation: measure with more --seconds")
+    if not (before and after):
+        return replace(unknown, reason="too few calls were timed for it")
     if not all(isfinite(value) and value > 0 for value in (*values[0], *values[1])):
         return replace(unknown, reason="not all of its figures are above 0")
     single = [run for run, row in (("base", base), ("new", new)) if len(row.generations) < intervals.FEWEST]
-    before, after = (intervals.log_interval(run_values).value for run_values in values)
-    ratio = intervals.unpaired(*values)
+    interval, change = intervals.unpaired(*values).interval, after / before
+    if interval:
+        interval = min(interval[0], change), max(interval[1], change)
     reason = f"a single generation in {' and '.join(single)}: --quick can't tell" if single else ""
-    return Change(base.key, name, before, after, ratio.value, ratio.interval, reason=reason)
+    return Change(base.key, name, before, after, change, interval, reason=reason)
 
 
 def _with_verdict(change: Change) -> Change:

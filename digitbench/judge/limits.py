@@ -79,19 +79,16 @@ class Limit:
         return f"{self.label} of at {'least' if self.least else 'most'} {self._written(self.bound)[1]}"
 
     def _written(self, value: float) -> tuple[str, str]:
-        """Write a value and the bound in the same unit, with decimals enough to tell them apart."""
-        scale, decimals, unit = {
-            "us": (1.0, 1, " µs"),
-            "bytes": (1e6, 1, " MB") if self.bound >= 1e6 else (1e3, 0, " kB"),
-            "share": (0.01, 2, "%"),
-            "images": (1.0, 0, ""),
-            "images/s": (1.0, 0, " images/s"),
-        }[self.metric.kind]
-        scaled, scaled_bound = value / scale, self.bound / scale
+        """Write a value and the bound in the metric's unit, with decimals enough to tell them apart."""
+        metric = self.metric
+        unit = metric.unit if metric.unit == "%" else f" {metric.unit}".rstrip()
+        scaled, scaled_bound, text = value / metric.scale, self.bound / metric.scale, metric.write(value).rstrip("%")
+        decimals = len(text.partition(".")[2])
         while round(scaled, decimals) == round(scaled_bound, decimals) and scaled != scaled_bound and decimals < 9:
             decimals += 1
+            text = f"{scaled:,.{decimals}f}"
         bound = f"{scaled_bound:,.{max(decimals, 3)}f}".rstrip("0").removesuffix(".")
-        return f"{scaled:,.{decimals}f}{unit}", f"{bound}{unit}"
+        return f"{text}{unit}", f"{bound}{unit}"
 
 
 def parse_limits(texts: Mapping[str, str | None]) -> tuple[Limit, ...]:

@@ -8,7 +8,8 @@ to that baseline.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
@@ -21,8 +22,9 @@ from digitbench.measure import race
 from digitbench.measure.candidates import Candidate, candidates
 from digitbench.measure.plan import Plan
 from digitbench.measure.run_state import is_whole
-from digitbench.records.results import Results, Row
-from digitbench.system import machine
+from digitbench.records.formatting import counted
+from digitbench.records.results import Floor, Key, Results, Row
+from digitbench.system import machine, processor
 from digitbench.system.version import __version__
 
 
@@ -35,10 +37,12 @@ def changes(earlier: Results, bundle: Bundle, test_images: int, plan: Plan | Non
         How the rest is to be measured; None where that is taken from the results.
     """
     this_machine = machine.describe()
+    then, now = (processor.identity(about) for about in (earlier.machine, this_machine))
     then_and_now = {
         "reference_sha256": (earlier.bundle.get("reference_sha256"), bundle.manifest.reference.sha256),
         "test_images": (earlier.bundle.get("test_images"), test_images),
         **{name: (earlier.machine.get(name), this_machine[name]) for name in ("cpu", "python")},
+        **({"processor": (then, now)} if then and now else {}),  # older results have only its brand
     }
     if plan:
         then_and_now |= {
@@ -124,6 +128,58 @@ def find(
     return best
 
 
+def newest(bundle: Bundle) -> tuple[Path, Results] | None:
+    """Gather the newest timed row of each candidate, of this machine, these versions and the bundle's own artifacts.
+
+    Returns
+    -------
+    path, results
+        The newest file with such rows, and its results as they are, or with the rows that only other files have. None
+        if there is no such file. Rows of two runs aren't compared turn by turn: where a batch size has rows of several,
+        there are no ranks, and those of the run with fewer rows have no ratio.
+    """
+    kept: dict[Key, tuple[Row, Path]] = {}
+    runs: dict[Path, Results] = {}
+    for path, results in saved_results(bundle):
+        images = next(iter(runs.values()), results).bundle.get("test_images")
+        if results.digitbench != __version__ or not isinstance(images, int) or changes(results, bundle, images):
+            continue
+        outdated = {row.key for row in rows_of_other_artifacts(results.rows, bundle)}
+        for row in results.rows:
+            if row.latency_us and not row.error and row.key not in kept and row.key not in outdated and _is_here(row):
+                kept[row.key], runs[path] = (row, path), results
+    if not runs:
+        return None
+    (first, results), *others = runs.items()
+    return first, _merged(kept, runs) if others else results
+
+
+def _merged(kept: Mapping[Key, tuple[Row, Path]], runs: Mapping[Path, Results]) -> Results:
+    numbers = Counter(path for _, path in kept.values())
+    results = runs[max(numbers, key=numbers.__getitem__)]  # whose baseline ratios are to
+    groups: dict[tuple[int, int | None], list[tuple[Row, Path]]] = {}
+    for row, path in kept.values():
+        groups.setdefault(row.key[2:], []).append((row, path))
+    rows, floors = list[Row](), list[Floor]()
+    for cell, members in groups.items():
+        counts = Counter(path for _, path in members)
+        main = max(counts, key=counts.__getitem__)
+        floors += [floor for floor in runs[main].floors if (floor.threads, floor.batch_size) == cell]
+        for row, path in members:
+            row = row if len(counts) == 1 else replace(row, rank=None)
+            if path != main:
+                row = replace(row, generations=tuple(replace(each, ratio=None) for each in row.generations))
+            if path != main or runs[main].settings.baseline_pair != results.settings.baseline_pair:
+                row = replace(row, ratio=None)
+            rows.append(row)
+    return replace(
+        results, rows=tuple(rows), floors=tuple(floors), created=next(iter(runs.values())).created,
+        complete=all(run.complete for run in runs.values()),
+        pictures={index: text for run in [*runs.values()][::-1] for index, text in run.pictures.items()},
+        files=tuple(f"{path.name} ({counted(numbers[path], 'row')})" for path in runs),
+    )  # fmt: skip
+
+
 def saved_results(bundle: Bundle) -> Iterator[tuple[Path, Results]]:
     """Read the results in a bundle's folder, the newest first; what else lies there is nothing to complain of."""
     for path in bundle.results_files():
@@ -152,8 +208,15 @@ def _usable_part(path: Path, results: Results, bundle: Bundle, chosen: Sequence[
 
 
 def _is_reliable(row: Row) -> bool:
-    if row.mend or row.validity:
-        return False
+    return not (row.mend or row.validity) and _is_of_this_version(row)
+
+
+def _is_here(row: Row) -> bool:
+    """Is its backend installed, in the version that was measured."""
+    return row.backend in plugins.discover() and _is_of_this_version(row)
+
+
+def _is_of_this_version(row: Row) -> bool:
     return row.runtime is None or row.runtime.version in (_versions(row.backend) or [row.runtime.version])
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
+from functools import cache
 from time import perf_counter
 
 import numpy as np
@@ -19,6 +20,7 @@ from digitbench.measure.candidates import Candidate, named_baseline
 from digitbench.measure.plan import Plan, RunProgress, Watch
 from digitbench.measure.run_state import RunState, Setup
 from digitbench.measure.schedule import measure
+from digitbench.records import pictures
 from digitbench.records.arrays import CLASSES
 from digitbench.records.results import ClassResult, Results, Row
 from digitbench.records.settings import Settings
@@ -41,6 +43,7 @@ def run(
     keep: Callable[[Results], None],
     earlier: Results | None = None,
     on_scores: Callable[[Setup, Scores], None] = lambda setup, scores: None,
+    with_pictures: bool = False,
 ) -> Results:
     """Evaluate candidates and time those that have a batch size.
 
@@ -65,6 +68,8 @@ def run(
         Results of a stopped run, which is continued: what they hold is not measured again.
     on_scores
         Called with the setup of each process that scores all test images, and its scores: float32, (n, 10).
+    with_pictures
+        Keep pictures of user data too.
 
     Returns
     -------
@@ -82,7 +87,7 @@ def run(
     if earlier:
         _check_unchanged(earlier, bundle, len(test), plan)
     timing_plan = plan or Plan(generations=1)
-    facts = _Facts(bundle, dataset, len(test), plan, earlier, against is not None)
+    facts = _Facts(bundle, dataset, len(test), plan, earlier, against, with_pictures=with_pictures)
     # Without a reference the true labels take its place, since the run state needs one; its results aren't shown.
     reference = np.eye(CLASSES, dtype=np.float32)[test.labels] if against is None else against
     activation = bundle.manifest.output.activation
@@ -128,9 +133,11 @@ class _Facts:
 
     def __init__(
         self, bundle: Bundle, dataset: Dataset, images: int, plan: Plan | None, earlier: Results | None,
-        has_reference: bool,
+        against: Scores | None, *, with_pictures: bool,
     ) -> None:  # fmt: skip
-        self._has_reference = has_reference
+        self._has_reference = against is not None
+        self._keeps_pictures = with_pictures or not dataset.own
+        self._picture = cache(lambda index: pictures.encode(255 - dataset.test.pixels[index]))
         # Looked up once: while others are timed, this process should do next to nothing.
         self._caveats = {
             artifact.path: caveats.uncertified(bundle.manifest, artifact.path) for artifact in bundle.artifacts
@@ -142,8 +149,13 @@ class _Facts:
             "reference_sha256": bundle.manifest.reference.sha256,
             "dataset": {"name": dataset.name, "fingerprint": dataset.fingerprint},
             "test_images": images,
+            **({"warnings": warnings} if (warnings := caveats.warnings(bundle.manifest)) else {}),
         }
-        known = Results(machine.describe(), described, (), datetime.now(UTC).isoformat(timespec="seconds"), __version__)
+        counts = [] if against is None else accuracy.confusion(against, dataset.test.labels[:images]).tolist()
+        known = Results(
+            machine.describe(), described, (), datetime.now(UTC).isoformat(timespec="seconds"), __version__,
+            layers=bundle.manifest.layers, confusion=tuple(map(tuple, counts)),
+        )  # fmt: skip
         if earlier:  # the rows that this run leaves alone stay in its results
             known = replace(known, rows=earlier.rows, roofs=earlier.roofs, referees=earlier.referees,
                             created=earlier.created)  # fmt: skip
@@ -156,10 +168,18 @@ class _Facts:
             known.settings, baseline=state.baseline or known.settings.baseline, parent_cpu_share=parent_cpu_share
         )
         rows = {row.key: self._completed(row) for row in state.rows()}
+        all_rows = (*rows.values(), *(row for row in known.rows if row.key not in rows))
         return replace(
-            known, rows=(*rows.values(), *(row for row in known.rows if row.key not in rows)), complete=complete,
-            settings=settings, floors=state.floors(), roofs=state.sgemm_rows() or known.roofs,
+            known, rows=all_rows, complete=complete, settings=settings, floors=state.floors(),
+            roofs=state.sgemm_rows() or known.roofs, pictures=self._pictures(all_rows),
         )  # fmt: skip
+
+    def _pictures(self, rows: Sequence[Row]) -> dict[str, str]:
+        """Give pictures of the images whose label changed, first those of which the reference was surest."""
+        agreements = [row.agreement for row in rows if row.agreement and self._keeps_pictures]
+        margins = {flip.index: flip.reference_margin for agreement in agreements for flip in agreement.flipped}
+        indices = sorted(margins, key=lambda index: (-margins[index], index))[: pictures.MOST]
+        return {str(index): self._picture(index) for index in indices}
 
     def _completed(self, row: Row) -> Row:
         classes = self.classes.get(row.key[:3], row.classes)

@@ -22,9 +22,10 @@ def micros(value: float | None, percentile: float, n: int = 0) -> str:
 
 
 def percentile(row: Row, name: str, *, interval: bool) -> str:
-    """Write a row's p50, p90, p99 or p999 in µs, with half the width of its interval: ``18.8 ±0.4``.
+    """Write a row's p50, p90, p99 or p999 in µs, with its interval: p50 ``18.8 ±0.4``, a tail ``42.1 [39.0, 57.3]``.
 
-    The interval's wider side counts, rounded up: what is printed never promises more than what was found.
+    After ± stands the interval's wider side, rounded up: what is printed never promises more than what was found. Where
+    that is as much as p50 itself, its interval is written as a tail's.
     """
     latency = row.latency_us
     if not latency:
@@ -35,6 +36,8 @@ def percentile(row: Row, name: str, *, interval: bool) -> str:
         return text
     low, high = latency.intervals[name]
     half = max(high - value, value - low)
+    if name != "p50" or half >= value:
+        return f"{text} [{micros(low, 50)}, {micros(high, 50)}]"
     return f"{text} ±{ceil(half * 10 - 1e-9) / 10:.1f}" if value < 1000 else f"{text} ±{ceil(half):,}"
 
 

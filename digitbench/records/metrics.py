@@ -250,8 +250,8 @@ METRICS: Mapping[str, Metric] = {
                "CPU seconds of 1,000 images, all threads", label="CPU time", unit="s", kind="s", timed=True,
                form=formatting.three_digits),
         # the process and the artifact
-        Metric("load", "load_s", "load_seconds", "load\ns", "import and construction in a fresh process", unit="s",
-               form=".2f", kind="s", sample=lambda generation, _: generation.load_seconds),
+        Metric("load", "load_s", "load_seconds", "load\nms", "import and construction in a fresh process", unit="ms",
+               scale=1e-3, kind="s", sample=lambda generation, _: generation.load_seconds),
         Metric("first", "first_prediction_us", "first_prediction_us", "first\nms", "the first prediction of a process",
                unit="ms", scale=1000, form=",.2f", kind="us",
                sample=lambda generation, _: generation.first_prediction_us),

@@ -8,8 +8,8 @@
 #               reference, pairs
 #   4  (0.1.0)  in rows classes
 #   5  (0.1.0)  in agreement uncertified
-#   6  (0.1.0)  in rows doubts: what a busy machine did makes a row provisional and no longer INVALID; ratios and
-#               floors are medians of a posterior over generations
+#   6  (0.1.0)  layers, confusion, pictures, files; in machine processor; in rows doubts: what a busy machine did makes
+#               a row provisional and no longer INVALID; ratios and floors are medians of a posterior over generations
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ import msgspec
 
 from digitbench.backend import Runtime
 from digitbench.errors import PluginError, ResultsError, one_line
+from digitbench.records.layers import Layer
 from digitbench.records.quality import Accuracy as Accuracy
 from digitbench.records.quality import Agreement as Agreement
 from digitbench.records.quality import Calibration as Calibration
@@ -251,6 +252,15 @@ class Results:
         What the stored reference scores give, where candidates were held against them in full.
     pairs
         Every two candidates against each other, where asked for.
+    layers
+        Of the model, where its bundle records them.
+    confusion
+        Test images that the reference takes for which digit: a line for each true digit; empty without a reference.
+    pictures
+        Some of the images whose label changed, by their index: see `digitbench.records.pictures`. None of user data,
+        unless asked for.
+    files
+        The files that the rows are from, where these are of several runs.
     """
 
     machine: Mapping[str, Any]
@@ -265,6 +275,10 @@ class Results:
     roofs: tuple[SgemmRow, ...] = ()
     reference: Reference | None = None
     pairs: tuple[Pair, ...] = ()
+    layers: tuple[Layer, ...] = ()
+    confusion: tuple[tuple[int, ...], ...] = ()
+    pictures: Mapping[str, str] = field(default_factory=dict)
+    files: tuple[str, ...] = ()
     schema: str = field(default=SCHEMA)
 
     @property

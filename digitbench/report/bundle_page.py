@@ -15,14 +15,13 @@ from digitbench import plugins
 from digitbench.bundle import PLOTS, RESULTS, Artifact, Bundle, caveats
 from digitbench.bundle import history as training_history
 from digitbench.bundle.history import History
-from digitbench.bundle.layers import Shape
 from digitbench.bundle.listing import Listed, describe
 from digitbench.errors import BundleError, ResultsError
 from digitbench.judge.sorting import fastest, group_of, sort_rows
 from digitbench.records.formatting import Names, counted, top1
 from digitbench.records.metrics import METRICS
 from digitbench.records.results import Results
-from digitbench.report import bundles
+from digitbench.report import bundles, sections
 from digitbench.report.bundles import age, megabytes
 from digitbench.report.recipe_line import recipe_line as describe_recipe
 from digitbench.report.table import Column, Section, Table, column_of
@@ -205,18 +204,7 @@ def _print_layers(shown: Shown, console: Console) -> None:
     if not layers:
         print_title("Layers: not recorded.", console, "dim")
         return
-    columns = [
-        column_of("layer", 100, "name", left=True), column_of("kind", 90, "kind", left=True),
-        column_of("takes", 40, lambda layer: _sizes(layer.takes)),
-        column_of("gives", 50, lambda layer: _sizes(layer.gives)),
-        column_of("activation", 60, "activation", left=True), column_of("parameters", 80, "parameters", ","),
-    ]  # fmt: skip
-    title = f"Layers: {shown.listed.parameters or 0:,} parameters"
-    print_section(Section(title, Table(columns, layers), ()), console)
-
-
-def _sizes(shape: Shape | None) -> str:
-    return "" if shape is None else "×".join("?" if size is None else str(size) for size in shape)
+    print_section(sections.layers(layers), console)
 
 
 def artifact_columns(bundle: Bundle) -> list[Column]:

@@ -70,7 +70,7 @@ def columns_of(choice: Choice, *, brief: bool = False) -> list[Column]:
         return LIMITED_WORTH if name in limited else usual
 
     def percentile(name: str, usual: float) -> Column:
-        shorter = of_metric(name, worth(name, usual), head=f"{name} ±")
+        shorter = of_metric(name, worth(name, usual), head=f"{name}'s interval")
         return of_metric(name, worth(name, usual) / 3, interval=True, shorter=shorter)
 
     top1 = of_metric("accuracy", worth("accuracy", 60), head="top-1's [95 %]")
@@ -149,9 +149,10 @@ def print_choice(
         print_line(line, console, "dim")
     console.print(origin, style="dim", markup=False, highlight=False, soft_wrap=True)
     minded = [f"{warning}." for warning in choice.warnings]
-    if choice.named:
+    if code:
         console.print()
         console.print(code, markup=False, highlight=False, soft_wrap=True)
+    if choice.named:
         close = [f"{line}, for the limit lies within the 95 % interval." for line in choice.named.close]
         minded = [*close, *(why_unsure(row, _name(row)) for row in choice.unsure), *minded]
     for line in minded:

@@ -8,6 +8,7 @@ from functools import partial
 from operator import attrgetter
 
 from digitbench.judge.sorting import fastest, is_not_applicable, rank_texts
+from digitbench.judge.speed import explained
 from digitbench.judge.ties import ratio_or_tie
 from digitbench.records import formatting
 from digitbench.records.metrics import METRICS, WITHHELD
@@ -97,15 +98,18 @@ def _threads(row: Row) -> str:
 
 
 def _percentile(rows: Sequence[Row], name: str, worth: float, interval_worth: float) -> Column:
-    """A percentile. Its numbers stand below each other: what follows the ± is filled up to one length."""
+    """A percentile. Its numbers stand below each other: the intervals after them are filled up to one length."""
     metric = METRICS[name]
-    longest = max(len(metric.text(row, interval=True).partition(" ±")[2]) for row in rows)
+
+    def interval_of(row: Row) -> str:
+        return metric.text(row, interval=True)[len(metric.text(row)) :]
+
+    longest = max(len(interval_of(row)) for row in rows)
 
     def write(row: Row) -> str:
-        value, sign, half = metric.text(row, interval=True).partition(" ±")
-        return value + (sign + half).ljust(longest + 2)
+        return metric.text(row) + interval_of(row).ljust(longest)
 
-    shorter = of_metric(name, worth, head=f"{metric.label} ±")
+    shorter = of_metric(name, worth, head=f"{metric.label}'s interval")
     if not longest:
         return replace(shorter, head=metric.head)
     return of_metric(name, interval_worth, cell=write, shorter=shorter)
@@ -122,7 +126,7 @@ def _ratio(results: Results) -> Column:
             return text
         ratio, interval = row.ratio.value, row.ratio.interval
         detail = formatting.bracketed(interval, ratio) if interval else formatting.times(ratio) * (text == "tie")
-        return f"{text:<5} {detail}".rstrip()
+        return f"{text:<5} {detail}".rstrip() + explained(row, results)
 
     write_short = partial(ratio_or_tie, results=results)
     short = of_metric("ratio", 10.5, head="ratio's [interval]", cell=write_short, left=True)

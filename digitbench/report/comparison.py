@@ -14,7 +14,7 @@ from digitbench.backend import Runtime
 from digitbench.charts.groups import subject
 from digitbench.judge.compare import Change, Comparison, Ignored, Verdict, name_of
 from digitbench.judge.gates import GATED
-from digitbench.records.formatting import Names, counted, micros
+from digitbench.records.formatting import Names, counted
 from digitbench.records.results import Key, Results
 from digitbench.report.table import ALWAYS, Column, Table
 from digitbench.report.terminal_table import print_line, print_rows
@@ -145,19 +145,8 @@ def _named_once(table: Table) -> Table:
 
 
 def metric_text(metric: str, value: float | None) -> str:
-    """Write a metric's value with its unit, so that small changes are seen."""
-    if value is None:
-        return "n/a"
-    match metric:
-        case "throughput":
-            return f"{value:,.0f} /s"
-        case "size":
-            return f"{value / 1000:,.1f} kB"
-        case "load" if value < 0.9995:
-            return f"{value * 1000:,.0f} ms"
-        case "latency" | "p99" | "first":
-            return f"{micros(value, 50)} µs"
-    return GATED[metric].write(value, unit=True)
+    """Write a metric's value as every table does, with its unit, of which images a second are shortened."""
+    return "n/a" if value is None else GATED[metric].write(value, unit=True).replace("images/s", "/s")
 
 
 def change_of(change: Change) -> str:
@@ -198,8 +187,8 @@ def footnotes(comparison: Comparison, base: Results, new: Results) -> list[str]:
     notes += [f"Changed: {line}" for line in versions(base, new)]
     if any(GATED[change.metric].sample for change in comparison.changes):
         notes.append(
-            "Times and memory are geometric means over generations. Two runs are two times of day: the intervals don't "
-            "hold what happened to the machine between them."
+            "Times and memory are those of each run's own table, their changes' intervals over generations. Two runs "
+            "are two times of day: the intervals don't hold what happened to the machine between them."
         )
     return notes
 

@@ -32,7 +32,16 @@ def footnotes(results: Results) -> list[str]:
     notes = _accuracy(rows)
     if measured:
         notes += _ratios(results, measured) + _certainty(results, measured) + _floors(results) + _loop(measured)
-    return notes + _conditions(rows) + _parent(results)
+    return _files(results) + notes + _conditions(rows) + _parent(results)
+
+
+def _files(results: Results) -> list[str]:
+    """Say from which runs the rows are, where they are of several."""
+    sentence = (
+        f"The newest row of each candidate, from {len(results.files)} runs: {', '.join(results.files)}. A row without "
+        "a ratio is of another run than most beside it; between runs gaps under about 10 % can't be told."
+    )
+    return [sentence] if results.files else []
 
 
 def problems(results: Results) -> list[tuple[str, str]]:

@@ -10,10 +10,11 @@ from statistics import median
 from digitbench.judge.sorting import shown_rows, sort_rows
 from digitbench.records import formatting
 from digitbench.records.formatting import Names
+from digitbench.records.layers import Layer, Shape
 from digitbench.records.metrics import METRICS
 from digitbench.records.results import ClassResult, NativeToolResult, Results, Row
 from digitbench.report.columns import name_columns
-from digitbench.report.table import ALWAYS, Column, Section, Table, of_metric
+from digitbench.report.table import ALWAYS, Column, Section, Table, column_of, of_metric
 
 CALL_LEGEND = (
     "Medians in µs, with their share of the call, each step timed on its own. The call is what p50 times; rest is the "
@@ -33,6 +34,21 @@ DIGITS_LEGEND = (
     "recall is the share of a digit's images that get its label, with its 95 % Wilson interval; precision the share of "
     "images with its label that are of it; taken for is the wrong label that its images get most often."
 )
+
+
+def layers(layers: Sequence[Layer]) -> Section:
+    """Give a model's layers, with what each takes, gives and holds."""
+    columns = [
+        column_of("layer", 100, "name", left=True), column_of("kind", 90, "kind", left=True),
+        column_of("takes", 40, lambda layer: _sizes(layer.takes)),
+        column_of("gives", 50, lambda layer: _sizes(layer.gives)),
+        column_of("activation", 60, "activation", left=True), column_of("parameters", 80, "parameters", ","),
+    ]  # fmt: skip
+    return Section(f"Layers: {sum(layer.parameters for layer in layers):,} parameters", Table(columns, layers), ())
+
+
+def _sizes(shape: Shape | None) -> str:
+    return "" if shape is None else "×".join("?" if size is None else str(size) for size in shape)
 
 
 def call_breakdowns(results: Results) -> Section:

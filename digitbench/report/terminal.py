@@ -22,6 +22,7 @@ from digitbench.report.footnotes import footnotes, problems
 from digitbench.report.table import ALWAYS, CHOSEN, Column, Table
 from digitbench.report.terminal_table import fitting_table, print_line, print_rows, print_section, print_table
 from digitbench.report.throughput import print_saturation
+from digitbench.system import processor
 
 FLIPS_SHOWN = 10
 
@@ -80,7 +81,9 @@ def headline(results: Results) -> Text:
     """Say in two lines what was measured, and on what machine."""
     machine, subject = results.machine, Text(f"{groups.headline(results)}\n")
     subject.stylize("bold", 0, len(str(results.bundle["name"])))
-    return subject.append(f"{machine['cpu']}, {machine['cores']['available']} cores, {machine['system']}", "dim")
+    return subject.append(
+        f"{processor.title(machine)}, {machine['cores']['available']} cores, {machine['system']}", "dim"
+    )
 
 
 def results_table(results: Results) -> Table:

@@ -10,6 +10,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from digitbench.system import processor
+
 try:
     import resource
 except ModuleNotFoundError:  # Windows
@@ -25,13 +27,15 @@ def describe() -> dict[str, Any]:
     Returns
     -------
     dict
-        cpu (model), cores (physical, logical, available to this process), memory_bytes, system, python, and
-        load_average (1 minute, before measuring; None where the system keeps none).
+        cpu (the brand), processor (see `digitbench.system.processor.describe`), architecture, cores (physical, logical,
+        available to this process), memory_bytes, system, python, and load_average (1 minute, before measuring; None
+        where the system keeps none).
     """
     import psutil
 
     return {
         "cpu": _first_field(Path("/proc/cpuinfo"), "model name") or platform.processor() or platform.machine(),
+        "processor": processor.describe(),
         "architecture": platform.machine(),
         "cores": {
             "physical": psutil.cpu_count(logical=False),

@@ -213,7 +213,7 @@ def test_a_confusion_matrix_counts_and_its_mistakes_are_not_drowned() -> None:
     labels = np.array([0] * 1000 + [1] * 4 + [2] * 2)
     predicted = np.array([0] * 999 + [3] + [1, 1, 1, 7] + [2, 8])
     scores = np.eye(10, dtype=np.float32)[predicted]
-    definition = confusion.chart(scores, labels).to_dict()
+    definition = confusion.chart(evaluate.confusion(scores, labels)).to_dict()
     in_images = {(0, 0): "999", (0, 3): "1", (1, 1): "3", (1, 7): "1", (2, 2): "1", (2, 8): "1"}
     in_percent = {(0, 0): "99.9", (0, 3): "0.1", (1, 1): "75.0", (1, 7): "25.0", (2, 2): "50.0", (2, 8): "50.0"}
     cells = {}

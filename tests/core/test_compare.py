@@ -21,10 +21,12 @@ from digitbench.backend import Runtime
 from digitbench.errors import UsageError
 from digitbench.judge.compare import Change, Comparison, Ignored, Verdict, compare
 from digitbench.judge.gates import GATED, parse_gate, parse_gates
+from digitbench.records.metrics import METRICS
 from digitbench.records.results import (  # fmt: skip
     ArtifactFile,
     Finding,
     Floor,
+    Latency,
     Ratio,
     Results,
     Row,
@@ -48,12 +50,18 @@ def scaled(values: Sequence[float], by: float) -> tuple[float, ...]:
 
 
 def timed(p50s: Sequence[float] = STEADY, name: str = "onnx", batch: int | None = 1, **changes: Any) -> Row:
-    """A VALID row; every time of it is proportional to its p50s."""
+    """A VALID row; every time of it is proportional to its p50s, of which it has the geometric mean."""
+    p50 = exp(sum(map(log, p50s)) / len(p50s))
     runtime = Runtime("ONNX Runtime", "1.30", "CPU", 1)
     artifact = ArtifactFile("a", 100_000, "ab" * 32)
     row = plain_timed(name, batch, 1, runtime=runtime, artifact=artifact, accuracy=scored(980, 1000))
     generations = tuple(generation(index, p50) for index, p50 in enumerate(p50s))
-    return replace(row, **{"validity": (), "generations": generations, **changes})
+    figures = {
+        "latency_us": Latency(4000 * len(p50s), p50, p50, p50, p50 * 1.1, p50 * 2, p50 * 9, p50 * 3),
+        "throughput_per_s": (batch or 1) * 1e6 / p50, "load_seconds": p50 / 100, "first_prediction_us": p50 * 5,
+        "peak_rss_bytes": int(p50 * 1e6),
+    }  # fmt: skip
+    return replace(row, **{"validity": (), "generations": generations, **figures, **changes})
 
 
 def run(*rows: Row, **changes: Any) -> Results:
@@ -127,6 +135,24 @@ def test_an_interval_is_welchs_over_generations_as_scipy_has_it() -> None:
     assert (change.base, change.new, change.change) == pytest.approx((*means, means[1] / means[0]))
 
 
+def test_an_interval_holds_the_change_of_the_figures_that_are_printed() -> None:
+    """The pooled p50s may lie apart from the typical process': then more is unsure than the processes say."""
+    base = timed()
+    new = timed(scaled(STEADY, 1.2), latency_us=replace(base.latency_us, p50=100.0))  # type: ignore[type-var]
+    change = change_of(compared(base, new), "latency")
+    assert (change.base, change.new) == (METRICS["p50"].value(base), 100.0)
+    assert change.change == pytest.approx(1.0, rel=1e-3)
+    assert change.interval
+    assert change.interval[0] == change.change
+    assert change.interval[1] == pytest.approx(1.21, rel=0.01)
+
+
+def test_the_memory_of_a_process_is_its_highest_at_any_batch_size() -> None:
+    runs = [run(timed(peak_rss_bytes=peak), timed(batch=32, peak_rss_bytes=peak + 10**6)) for peak in (10**8, 10**8)]
+    change = change_of(compared(runs[0], runs[1]), "memory")
+    assert (change.key[3], change.base, change.new) == (None, 101e6, 101e6)
+
+
 def test_throughput_counts_images_and_not_calls() -> None:
     change = change_of(compared(timed(batch=32), timed(scaled(STEADY, 2), batch=32)), "throughput")
     assert change.base == pytest.approx(32e6 / 100, rel=0.01)
@@ -144,10 +170,11 @@ def test_a_single_generation_can_tell_nothing_and_fails_nothing(base: int, new: 
 
 
 def test_a_p99_of_too_few_calls_can_tell_nothing() -> None:
-    few = timed(generations=tuple(generation(i, 200.0, n=1839) for i in range(5)))
+    few = timed([200.0] * 5, generations=tuple(generation(i, 200.0, n=1839) for i in range(5)))
     comparison = compared(timed(), few, "p99:10%")
     change = change_of(comparison, "p99")
-    assert (change.verdict, change.new) == (Verdict.CANT_TELL, None)
+    assert (change.verdict, change.change) == (Verdict.CANT_TELL, None)
+    assert change.new == METRICS["p99"].value(few), "it is printed as the run's own table has it"
     assert "it needs 1,840 calls" in change.reason
     assert change_of(comparison, "latency").verdict is Verdict.WORSE
 
@@ -223,7 +250,7 @@ UNLIKE = [
     (machine(cores={**MACHINE["cores"], "available": 1}), "'1 physical, 2 logical, 1 available' in new"),
     (machine(system="Darwin 6.1"), "system 'Linux' in base and 'Darwin' in new"),
     (machine(memory_bytes=int(7.9 * 2**30)), "memory '8.00 GiB' in base and '7.90 GiB' in new"),
-    (run(timed(), machine={}), "cpu 'Some CPU' in base and 'None' in new"),
+    (run(timed(), machine={}), "cpu 'Some CPU' in base and 'unknown processor' in new"),
     (bundle(dataset={"name": "mnist", "fingerprint": "0"}), "dataset 'c473ce9de4170e6f' in base and '0' in new"),
     (bundle(reference_sha256="cd"), f"bundle 'mine (dense-128) {'ab' * 32}' in base and 'mine (dense-128) cd' in new"),
     (bundle(name="yours", reference_sha256=None), "bundle 'mine (dense-128)' in base and 'yours (dense-128)' in new"),

@@ -135,7 +135,8 @@ def two_speeds(gap: float) -> Drawn:
     def drawn(random: np.random.Generator, shape: tuple[int, int]) -> Floats:
         speeds = random.integers(0, 2, shape) - random.integers(0, 2, shape)
         jitter: Floats = 0.003 * random.standard_normal(shape)
-        return jitter + np.log1p(gap) * speeds
+        logs: Floats = jitter + np.log1p(gap) * speeds
+        return logs
 
     return drawn
 

@@ -12,6 +12,7 @@ import pytest
 from core.helpers import Arrays, hashes_of, one_printable_line, small_mnist, write_idx_folder
 from digitbench import data
 from digitbench.data import mnist
+from digitbench.data.array_names import ROLES
 from digitbench.errors import DataError, UsageError
 
 DIGITS = "6c2ab3cadbb274ec"
@@ -122,13 +123,13 @@ def test_mnist_is_known_by_its_content_whatever_file_it_came_in(fake: Arrays, tm
     assert [Path(dataset.source).name for dataset in datasets] == ["m.npz", "plain", "zipped"]
 
 
-@pytest.mark.parametrize("key", data.ARRAYS)
+@pytest.mark.parametrize("key", ROLES)
 def test_a_file_that_differs_in_one_array_is_refused_by_that_name(fake: Arrays, tmp_path: Path, key: str) -> None:
     changed = {name: array.copy() for name, array in fake.items()}
     changed[key].flat[0] ^= 1
     message = refusal(path=save(tmp_path / "m.npz", changed))
     assert "isn't MNIST" in message
-    assert [name for name in data.ARRAYS if name in message] == [key]
+    assert [name for name in ROLES if name in message] == [key]
 
 
 def test_a_whole_other_dataset_is_refused_with_its_shapes(tmp_path: Path) -> None:

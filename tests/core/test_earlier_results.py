@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from digitbench.measure.candidates import candidates
 from digitbench.measure.plan import Plan
 from digitbench.records.results import Results, Row
 from digitbench.records.timing import Finding
+from digitbench.report.footnotes import footnotes
 
 PLAN = Plan(seconds=0.04, generations=2)
 Change = Callable[[Results], Results]
@@ -126,6 +128,78 @@ def test_of_several_the_newest_that_lacks_least_is_taken(bundle: Bundle) -> None
     earlier = find(bundle)
     assert earlier
     assert earlier.path == whole
+
+
+# --- the newest row of each candidate ------------------------------------------------------------------------------
+
+
+def named(results: Results, *names: str, **changes: Any) -> Results:
+    """The same run, of candidates of other names."""
+    return replace(results, rows=tuple(replace(results.rows[0], backend=name) for name in names), **changes)
+
+
+def save_in_order(bundle: Bundle, *runs: Results) -> list[Path]:
+    """Save runs, the newest first."""
+    paths = [save(bundle, run, f"{index}.json") for index, run in enumerate(runs)]
+    for age, path in enumerate(paths):
+        os.utime(path, (10**9 - age, 10**9 - age))
+    return paths
+
+
+def test_the_newest_row_of_each_candidate_is_taken_and_it_is_said_from_where(bundle: Bundle) -> None:
+    run = measured(bundle)
+    paths = save_in_order(bundle, named(run, "onnx"), named(run, "numpy", "onnx", "tflite"), named(run, "numpy"))
+    found = earlier_results.newest(bundle)
+    assert found
+    path, results = found
+    assert path == paths[0]
+    assert [row.backend for row in results.rows] == ["onnx", "numpy", "tflite"]
+    assert results.files == ("0.json (1 row)", "1.json (2 rows)")
+    onnx, numpy, tflite = results.rows
+    assert {row.rank for row in results.rows} == {None}, "those of two runs aren't ranked together"
+    assert numpy.ratio == tflite.ratio == run.rows[0].ratio is not None
+    assert onnx.ratio is None
+    assert onnx.latency_us == run.rows[0].latency_us
+    assert {generation.ratio for generation in onnx.generations} == {None}
+    assert results.floors == run.floors
+    assert "from 2 runs: 0.json (1 row), 1.json (2 rows)." in footnotes(results)[0]
+
+
+def test_ratios_are_to_the_baseline_of_the_run_with_most_rows(bundle: Bundle) -> None:
+    run = measured(bundle)
+    newer = named(run, "onnx", settings=replace(run.settings, baseline=("onnx", "fp32")), created="2030-01-01")
+    save_in_order(bundle, with_rows(newer, batch_size=8), named(run, "numpy", "tflite"))
+    found = earlier_results.newest(bundle)
+    assert found
+    results = found[1]
+    assert (results.settings.baseline, results.created) == (("numpy", "fp32"), "2030-01-01")
+    assert [row.ratio is None for row in results.rows] == [True, False, False]
+
+
+def test_ranks_stay_where_all_rows_of_a_batch_size_are_of_one_run(bundle: Bundle) -> None:
+    run = measured(bundle)
+    save_in_order(bundle, run, with_rows(run, batch_size=8))
+    found = earlier_results.newest(bundle)
+    assert found
+    assert [(row.batch_size, row.rank) for row in found[1].rows] == [(1, run.rows[0].rank), (8, run.rows[0].rank)]
+
+
+def test_a_single_run_is_taken_as_it_is(bundle: Bundle) -> None:
+    run = measured(bundle)
+    newest, _ = save_in_order(bundle, replace(run, rows=(*run.rows, Row("gone", "fp32", 1, 1, error="it died"))), run)
+    assert earlier_results.newest(bundle) == (newest, Results.read(newest))
+
+
+def test_what_was_measured_otherwise_or_by_plugins_that_are_gone_is_left_out(bundle: Bundle) -> None:
+    run = measured(bundle)
+    unlike = [
+        named(run, "slower"), named(run, "tflite", digitbench="0.0.1"),
+        named(run, "tflite", machine={**run.machine, "cpu": "a Z80"}), with_rows(run, error="it died"),
+    ]  # fmt: skip
+    *_, last = save_in_order(bundle, *unlike, run)
+    assert earlier_results.newest(bundle) == (last, Results.read(last))
+    last.unlink()
+    assert earlier_results.newest(bundle) is None
 
 
 def test_rows_that_a_run_leaves_alone_stay_in_its_results(bundle: Bundle) -> None:

@@ -25,7 +25,7 @@ def test_a_sure_verdict_names_the_fastest_and_says_against_whom() -> None:
         "Ship R int8: 10.0 µs a picture at batch size 1, 1 thread, 10.0 [9.9, 10.1] times"
     )
     assert verdict.sentence.endswith(
-        "as fast as R fp32, at an accuracy that can't be told apart (95.10% against 95.00%, McNemar p = 1.000)."
+        "as fast as R (keras) fp32, at an accuracy that can't be told apart (95.10% against 95.00%, McNemar p = 1.000)."
     )
 
 
@@ -45,8 +45,10 @@ def test_who_answers_alike_is_right_on_the_same_images() -> None:
 
 def test_a_tie_is_told_with_what_decided() -> None:
     text = sentence(candidate("keras", size=1000, memory=200), candidate("tflite", size=2000))
-    assert "as fast as R fp32 as far as can be told (×1.00 [0.99, 1.01])" in text
-    assert text.endswith("; its speed can't be told from that of R fp32, and it is smaller than R fp32.")
+    assert "as fast as R (tflite) fp32 as far as can be told (×1.00 [0.99, 1.01])" in text
+    assert text.endswith(
+        "; its speed can't be told from that of R (tflite) fp32, and it is smaller than R (tflite) fp32."
+    )
 
 
 def test_a_single_generation_is_no_verdict() -> None:
@@ -55,7 +57,7 @@ def test_a_single_generation_is_no_verdict() -> None:
     )
     (verdict,) = recommendations(results_of(keras, tflite))
     assert verdict.tone == UNSURE
-    assert verdict.sentence.startswith("A first look, no verdict: R fp32 took 10.0 µs a picture")
+    assert verdict.sentence.startswith("A first look, no verdict: R (tflite) fp32 took 10.0 µs a picture")
     assert "Ship" not in verdict.sentence
 
 
@@ -73,7 +75,7 @@ def test_one_candidate_alone_is_held_against_nobody() -> None:
 def test_a_quicker_but_invalid_one_is_told() -> None:
     bad = candidate("onnx", 0.5, validity=(Finding("a busy core", "wait"),))
     (verdict,) = recommendations(results_of(candidate("keras", 3.0), candidate("tflite"), bad))
-    assert any(line.startswith("Mind: R fp32 had a lower p50 (5.0 µs) but is INVALID: a busy core (wait)")
+    assert any(line.startswith("Mind: R (onnx) fp32 had a lower p50 (5.0 µs) but is INVALID: a busy core (wait)")
                for line in verdict.more)  # fmt: skip
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from core.helpers import one_printable_line
@@ -19,6 +20,7 @@ from digitbench.errors import UsageError
 from digitbench.measure import generation, session
 from digitbench.measure.candidates import Candidate, candidates
 from digitbench.measure.plan import Plan
+from digitbench.records import pictures
 from digitbench.records.results import Results
 from digitbench.records.settings import Settings
 
@@ -108,6 +110,39 @@ def test_nothing_is_looked_up_again_while_others_are_timed(
     monkeypatch.setattr(caveats, "uncertified", uncertified)
     assert len(run().rows) == 2
     assert asked == [artifact.path for artifact in untrained.artifacts]
+
+
+def test_the_results_hold_what_a_page_needs(run: Run, digits: Dataset, untrained: Bundle, monkeypatch: Any) -> None:
+    wrong = untrained.reference_scores()[:, ::-1].copy()
+    monkeypatch.setattr(generation, "Pool", FakePools(scores=lambda backend: wrong).pool)
+    results = as_saved(run(plan=None))
+    assert results.layers == untrained.manifest.layers
+    counts = np.array(results.confusion)
+    assert (counts.sum(axis=1) == np.bincount(digits.test.labels, minlength=10)).all()
+    assert counts.trace() == (untrained.reference_scores().argmax(axis=1) == digits.test.labels).sum()
+    agreement = results.rows[0].agreement
+    assert agreement
+    surest = sorted(agreement.flipped, key=lambda flip: -flip.reference_margin)[:24]
+    assert {int(index) for index in results.pictures} == {flip.index for flip in surest}
+    assert len(results.pictures) == 24
+    assert results.pictures[str(surest[0].index)] == pictures.encode(255 - digits.test.pixels[surest[0].index])
+
+
+def test_pictures_of_user_data_are_kept_only_where_that_is_asked_for(
+    untrained: Bundle, digits: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reference = untrained.reference_scores()
+    monkeypatch.setattr(generation, "Pool", FakePools(scores=lambda backend: reference[:, ::-1].copy()).pool)
+    private = replace(digits, name="letters.npz")
+
+    def kept(**options: Any) -> int:
+        chosen = candidates(untrained, ["numpy"], [None], [1])
+        return len(
+            session.run(untrained, private, chosen, reference, plan=None, limit=None, progress=ProgressRecorder(),
+                        keep=lambda results: None, **options).pictures
+        )  # fmt: skip
+
+    assert (kept(), kept(with_pictures=True)) == (0, 24)
 
 
 def test_an_evaluation_has_no_settings_and_no_floor(run: Run, stage: FakePools) -> None:

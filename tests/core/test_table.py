@@ -112,7 +112,7 @@ def test_a_page_shows_the_sections_that_a_terminal_shows_with_their_notes() -> N
     sgemm_row = replace(rows[0], backend="sgemm")
     tool = NativeToolResult("onnx", "perf_test", 1, 1, ((10.0, 8.0), (10.5, 9.0)), Ratio(1.2, (1.1, 1.3)), "rounded")
     results = results_of(*rows, **{**extras, "roofs": (SgemmRow(sgemm_row, 200_000),), "referees": (tool,)})
-    page = html.unescape(render([Source(Path("x.json"), results, no_bundle="none", no_data="none")]))
+    page = html.unescape(render([Source(Path("x.json"), results, no_data="none")]))
     stream = io.StringIO()
     print_results(results, Console(file=stream), ledger=True)
     shown = [sections.call_breakdowns(results), sections.native_tools(results), sgemm.section(results)]

@@ -103,7 +103,7 @@ def test_an_evaluation_marks_none_and_shows_no_latency() -> None:
 def test_values_are_in_their_columns() -> None:
     (line,) = table_of(shown(timed("onnx", 32, 12.34)), "onnx")
     assert cells_of(line) == [
-        "onnx", "Onnx", "Engine", "1.2", "32", "1", "98.00%", "0", "12.3", "24.7", "37.0", "81,037", "0.25",
+        "onnx", "Onnx", "Engine", "1.2", "32", "1", "98.00%", "0", "12.3", "24.7", "37.0", "81,037", "250",
         "200", "123",
     ]  # fmt: skip
 

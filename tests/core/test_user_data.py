@@ -19,6 +19,7 @@ from digitbench import data
 from digitbench.bundle import Bundle
 from digitbench.bundle.manifest import ReferenceFile
 from digitbench.data import npz_file, user_data
+from digitbench.data.array_names import ROLES
 from digitbench.data.idx_files import IDX_FILES
 from digitbench.errors import BundleError, DataError, MissingRuntimeError, UsageError
 from digitbench.measure import reference
@@ -206,7 +207,7 @@ def any_array(draw: st.DrawFn) -> Array:
 
 
 @settings(deadline=None, max_examples=150)
-@given(arrays=st.dictionaries(st.sampled_from(data.ARRAYS), any_array(), max_size=4), complete=st.booleans())
+@given(arrays=st.dictionaries(st.sampled_from(ROLES), any_array(), max_size=4), complete=st.booleans())
 def test_any_arrays_are_digits_or_one_line(
     arrays: Mapping[str, Array], complete: bool, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

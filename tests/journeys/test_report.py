@@ -157,7 +157,7 @@ def test_text_in_results_is_text_and_never_runs(tmp_path: Path, browser: Browser
     results = Results.from_json(poisoned(json.loads(results_of(*rows).dumps())), "poisoned")
     older = replace(results, created="1999")
     page_file = tmp_path / "page.html"
-    page_file.write_text(html.render([Source(tmp_path / NASTY, run, no_bundle=NASTY) for run in (results, older)]),
+    page_file.write_text(html.render([Source(tmp_path / NASTY, run, no_data=NASTY) for run in (results, older)]),
                          encoding="utf-8")  # fmt: skip
     with page_of(browser) as (page, seen):
         page.goto(page_file.as_uri())

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from digitbench.charts.groups import timed
 from digitbench.errors import ResultsError
 from digitbench.judge.sorting import Group
+from digitbench.records.arrays import CLASSES
 from digitbench.records.metrics import read
 from digitbench.records.results import Results, Row
 from digitbench.system import packages
@@ -32,16 +33,15 @@ class Source:
     ----------
     place
         The results' file.
-    bundle, no_bundle
-        The bundle that they are of; or None, and why there is none, in words.
+    bundle
+        The bundle that they are of, where it lies beside them or was named.
     data, no_data
-        The dataset that they are of; or None, and why it can't be had.
+        The dataset that they are of; or None, and why it can't be had, where the bundle is there.
     """
 
     path: Path
     results: Results
     bundle: Bundle | None = None
-    no_bundle: str = ""
     data: Dataset | None = None
     no_data: str = ""
 
@@ -71,6 +71,8 @@ def check_usable(results: Results, path: Path) -> None:
     for name in WHOLE_NUMBERS:
         if not isinstance(values[name], int):
             raise ResultsError(f"{path}: {name} is no whole number; measure again")
+    if results.confusion and {len(results.confusion), *map(len, results.confusion)} != {CLASSES}:
+        raise ResultsError(f"{path}: confusion is not {CLASSES} lines of {CLASSES} numbers; measure again")
 
 
 def _value_at(results: Results, name: str) -> Any:

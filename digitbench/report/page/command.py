@@ -42,9 +42,7 @@ def caveats(source: Source) -> list[str]:
             "Not every backend was measured in every precision, or at every batch size and thread count: what else it "
             "can run, the command measures too."
         )
-    if source.bundle is None:
-        lines.append("The bundle's folder is not known here: put its own in its place.")
-    elif results.bundle["dataset"]["fingerprint"] != source.bundle.dataset.fingerprint:
+    if source.bundle and results.bundle["dataset"]["fingerprint"] != source.bundle.dataset.fingerprint:
         lines.append(f"The images were {results.bundle['dataset']['name']}: name them with --data PATH.")
     return [*lines, f"These results were made with digitbench {results.digitbench}."]
 

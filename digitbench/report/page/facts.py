@@ -10,6 +10,7 @@ from digitbench.records import formatting
 from digitbench.records.results import Results, Row
 from digitbench.report.page import Source
 from digitbench.report.table import Table, text_table
+from digitbench.system import processor
 
 
 def overview(source: Source) -> Table:
@@ -21,11 +22,13 @@ def overview(source: Source) -> Table:
     lines = [
         ("Model", f"{bundle['name']} ({bundle['recipe']})"),
         ("Dataset", f"{dataset['name']}, fingerprint {dataset['fingerprint']}, {bundle['test_images']:,} test images"),
-        ("Machine", f"{machine['cpu']}, {formatting.counted(cores['available'], 'core')} available, {machine['system']}"
+        ("Machine", f"{processor.title(machine)}, {formatting.counted(cores['available'], 'core')} available, "
+                    f"{machine['system']}"
                     + (f", {memory / 2**30:.1f} GiB memory" if isinstance(memory, int) else "")),
+        *([("Processor", details)] if (details := processor.details(machine)) else []),
         ("Measured", f"{formatting.day(results.created)}, digitbench {results.digitbench}, "
                      f"Python {machine.get('python', 'not known')}"),
-        ("Results", source.path.name),
+        ("Results", ", ".join(results.files) or source.path.name),
     ]  # fmt: skip
     return text_table(("", ""), tuple(lines), 2)
 

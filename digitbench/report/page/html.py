@@ -55,10 +55,10 @@ def render(sources: Sequence[Source]) -> str:
         "runs": curves.over_runs(named) if len(named) > 1 else [], "front": [], "spread": [], "tail": [],
         "sweep": plots.of_sweep(source), "training": [], "confusion": [],
     }  # fmt: skip
-    lacking = {}  # why there is no such plot
+    lacking = {"training": "", "confusion": ""}  # why there is no such plot, where something should be
     for name, draw in (("training", plots.of_training), ("confusion", plots.of_confusion)):
         try:
-            drawings[name].append(draw(source))
+            drawings[name] += filter(None, [draw(source)])
         except BundleError as exc:
             lacking[name] = str(exc)
     for verdict in verdicts:
@@ -91,6 +91,7 @@ def _context(source: Source, verdicts: Sequence[Recommendation]) -> dict[str, An
         "notes": [line.replace("▸ is the fastest; rows", "Rows") for line in footnotes(results)],
         "violin_legend": latency.VIOLIN_LEGEND, "tail_legend": latency.TAIL_LEGEND,
         "reproduce": command.command(source), "caveats": command.caveats(source),
+        "layers": sections.layers(results.layers),
         "sections": [sections.call_breakdowns(results), sections.native_tools(results), sgemm.section(results)],
     }  # fmt: skip
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
+
 from digitbench.bundle.trainings import notes
 from digitbench.bundle.trainings import read as trainings_of
 from digitbench.charts import confusion, groups, latency, pareto, sweep, trainings
 from digitbench.charts.altair_later import ChartType
 from digitbench.charts.distributions import calls_of
 from digitbench.errors import BundleError, ResultsError
+from digitbench.evaluate import accuracy
 from digitbench.judge.sorting import Group
 from digitbench.records import formatting
 from digitbench.report.page import Source
@@ -88,32 +91,40 @@ def of_sweep(source: Source) -> list[Plot]:
     return [Plot("sweep", alt, sweep.chart(curves, "throughput"))]
 
 
-def of_training(source: Source) -> Plot:
-    """Draw loss and accuracy over epochs, of what was trained on and of what was held out.
+def of_training(source: Source) -> Plot | None:
+    """Draw loss and accuracy over epochs, of what was trained on and of what was held out; None without the bundle.
 
     Raises
     ------
     BundleError
-        The bundle isn't there, or has no history, as a model made elsewhere, or one that can't be read.
+        The bundle has no history, as a model made elsewhere, or one that can't be read.
     """
     if source.bundle is None:
-        raise BundleError(source.no_bundle)
+        return None
     runs = trainings_of([source.bundle])
     epochs = formatting.counted(runs[0].epochs, "epoch")
     sentences = (f"Loss and accuracy over {epochs}: {trainings.title(runs)}", *notes(runs))
     return Plot("training", " ".join(f"{sentence}." for sentence in sentences), trainings.chart(runs))
 
 
-def of_confusion(source: Source) -> Plot:
-    """Draw which digit the reference takes for which.
+def of_confusion(source: Source) -> Plot | None:
+    """Draw which digit the reference takes for which; None where neither the results nor a bundle tell.
 
     Raises
     ------
     BundleError
-        The bundle or the dataset isn't there, or the stored scores aren't of these images.
+        Results of an older version don't hold it, and the bundle's dataset can't be had, or is another.
     """
+    counts = np.array(source.results.confusion) if source.results.confusion else _confusion_of_bundle(source)
+    if counts is None:
+        return None
+    alt = f"Which digit is taken for which by the reference: {confusion.title(counts)}."
+    return Plot("confusion", alt, confusion.chart(counts))
+
+
+def _confusion_of_bundle(source: Source) -> confusion.Counts | None:
     if source.bundle is None:
-        raise BundleError(source.no_bundle)
+        return None
     if source.data is None:
         raise BundleError(source.no_data)
     if source.data.fingerprint != source.bundle.dataset.fingerprint:
@@ -122,5 +133,4 @@ def of_confusion(source: Source) -> Plot:
     scores = source.bundle.reference_scores()[: len(test)]
     if len(scores) != len(test):
         raise BundleError(f"{source.bundle.path}: holds reference scores of {len(scores)} images, not of {len(test)}")
-    alt = f"Which digit is taken for which by the reference: {confusion.title(scores, test.labels)}."
-    return Plot("confusion", alt, confusion.chart(scores, test.labels))
+    return accuracy.confusion(scores, test.labels)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from digitbench.evaluate import agreement
 from digitbench.judge import speed, ties
@@ -58,6 +59,15 @@ def candidate(row: Row) -> str:
     return f"{row.runtime.name if row.runtime else row.backend} {row.precision}"
 
 
+def _told_apart(rows: Sequence[Row]) -> list[Row]:
+    """Add the backend to a runtime's name where two candidates would read alike."""
+    counts = Counter(map(candidate, rows))
+    return [
+        replace(row, runtime=replace(row.runtime, name=f"{row.runtime.name} ({row.backend})"))
+        if row.runtime and counts[candidate(row)] > 1 else row for row in rows
+    ]  # fmt: skip
+
+
 def title_of(group: Group) -> str:
     """``batch size 1, 1 thread``."""
     threads, batch_size = group
@@ -65,7 +75,8 @@ def title_of(group: Group) -> str:
 
 
 def _of_group(results: Results, group: Group) -> Recommendation:
-    rows, title = [row for row in results.rows if group_of(row) == group and not row.mend], title_of(group)
+    rows = _told_apart([row for row in results.rows if group_of(row) == group and not row.mend])
+    title = title_of(group)
     choice = judge(rows, [])
     more = _supporting_notes(choice, results, formatting.floor_of(rows[0], results.floors))
     if choice.named is None:
@@ -170,7 +181,7 @@ def _supporting_notes(choice: Choice, results: Results, floor: Floor | None) -> 
 
 def _of_accuracy(results: Results) -> Recommendation:
     """Say what an evaluation found, or that there is nothing."""
-    rows = page.setups(results.rows)
+    rows = _told_apart(page.setups(results.rows))
     if not rows:
         return Recommendation("", "Nothing could be measured: no candidate gave an answer.", NONE)
     labels_text = references.possessive_of(rows)

@@ -13,6 +13,7 @@ from digitbench.report.comparison import changes_table, counted_changes, footnot
 from digitbench.report.page import Source
 from digitbench.report.page.recommendation import recommendations
 from digitbench.report.table import Table
+from digitbench.system import processor
 
 TONES = {Verdict.REGRESSION: "bad", Verdict.WORSE: "bad", Verdict.BETTER: "good", Verdict.PERHAPS: "open",
          Verdict.CANT_TELL: "open"}  # fmt: skip
@@ -63,8 +64,8 @@ def runs(sources: Sequence[Source]) -> list[Run]:
     """Give each run's headline, in the order given."""
     return [
         Run(
-            name, f"{source.path}: {source.results.machine['cpu']}, {source.results.machine['system']}, digitbench "
-                  f"{source.results.digitbench}",
+            name, f"{source.path}: {processor.title(source.results.machine)}, {source.results.machine['system']}, "
+                  f"digitbench {source.results.digitbench}",
             tuple(verdict.sentence for verdict in recommendations(source.results)),
         ) for name, source in zip(names_of(sources), sources, strict=True)
     ]  # fmt: skip

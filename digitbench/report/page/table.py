@@ -10,6 +10,7 @@ from typing import Any
 
 from digitbench.judge.faults import state
 from digitbench.judge.sorting import rank_texts, sort_rows
+from digitbench.judge.speed import explained
 from digitbench.judge.ties import ratio_or_tie
 from digitbench.records import formatting
 from digitbench.records.metrics import METRICS
@@ -90,4 +91,4 @@ def _ratio(row: Row, results: Results) -> str:
     if row.ratio and (row.backend, row.precision) == formatting.baseline_of(results):
         return "×1.00 baseline"
     tie = " tie" * (ratio_or_tie(row, results) == "tie")
-    return formatting.ratio_of(row, interval=True) + tie
+    return formatting.ratio_of(row, interval=True) + tie + explained(row, results)
