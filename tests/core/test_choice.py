@@ -343,21 +343,6 @@ def test_a_limit_of_what_is_not_known_is_not_kept() -> None:
     assert judge([few], ()).named
 
 
-def test_a_provisional_candidate_can_be_chosen_and_a_limit_of_its_tail_is_not_kept() -> None:
-    doubts = (Finding("it waited for a CPU 14% of the time", "wait"),)
-    quick, slow = row("quick", [0.5, 0.5], doubts=doubts), row("slow", [1.0, 1.0])
-    assert verdicts(judge([slow, quick], ())) == {"quick": "named", "slow": "quick"}
-    assert verdicts(judge([slow, quick], limits(p50="9us"))) == {"quick": "named", "slow": "out"}
-    decision = judge([slow, quick], limits(p99="1s", throughput="1"))
-    assert verdicts(decision) == {"quick": "out", "slow": "named"}
-    assert decision.judged[1].reasons == (
-        "p99 is not known: the machine was busy", "throughput is not known: the machine was busy",
-    )  # fmt: skip
-    assert decision.unsure == ()
-    invalid = replace(quick, validity=doubts, doubts=())
-    assert verdicts(judge([slow, invalid], ())) == {"quick": "out", "slow": "named"}
-
-
 def test_a_limit_within_the_interval_is_kept_and_told() -> None:
     decision = judge([row("a", p99=195.0)], limits(p99="200us", accuracy="94.5%"))
     assert decision.named

@@ -134,8 +134,7 @@ def two_speeds(gap: float) -> Drawn:
 
     def drawn(random: np.random.Generator, shape: tuple[int, int]) -> Floats:
         speeds = random.integers(0, 2, shape) - random.integers(0, 2, shape)
-        jitter: Floats = 0.003 * random.standard_normal(shape)
-        logs: Floats = jitter + np.log1p(gap) * speeds
+        logs: Floats = np.log1p(gap) * speeds + 0.003 * random.standard_normal(shape)
         return logs
 
     return drawn

@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.test_charts_results import measured
-from core.test_choice import row
+from core.test_choice import limits, row, verdicts
 from digitbench.evaluate.accuracy import wilson_interval
 from digitbench.judge import front, ties
 from digitbench.judge.choice import judge
-from digitbench.judge.limits import parse_limits
 from digitbench.records.results import Accuracy
+from digitbench.records.timing import Finding
 
 POINTS = st.lists(st.tuples(st.integers(1, 6), st.integers(1, 6)), max_size=12)
 
@@ -81,6 +81,21 @@ def test_a_choice_lists_the_front_before_what_it_beats_each_the_fastest_first() 
         row("out", [0.5, 0.5], lost=300), row("slow", [4.0, 4.0]), row("small", [3.0, 3.0], size=100),
         row("second", [2.0, 2.0]), row("best", [1.0, 1.0]),
     ]  # fmt: skip
-    decision = judge(rows, parse_limits({"accuracy": "95%"}))
+    decision = judge(rows, limits(accuracy="95%"))
     assert [candidate.row.backend for candidate in decision.judged] == ["best", "small", "second", "slow", "out"]
     assert [candidate.row.backend for candidate in decision.front] == ["best", "small"]
+
+
+def test_a_provisional_candidate_can_be_chosen_and_a_limit_of_its_tail_is_not_kept() -> None:
+    doubts = (Finding("it waited for a CPU 14% of the time", "wait"),)
+    quick, slow = row("quick", [0.5, 0.5], doubts=doubts), row("slow", [1.0, 1.0])
+    assert verdicts(judge([slow, quick], ())) == {"quick": "named", "slow": "quick"}
+    assert verdicts(judge([slow, quick], limits(p50="9us"))) == {"quick": "named", "slow": "out"}
+    decision = judge([slow, quick], limits(p99="1s", throughput="1"))
+    assert verdicts(decision) == {"quick": "out", "slow": "named"}
+    assert decision.judged[1].reasons == (
+        "p99 is not known: the machine was busy", "throughput is not known: the machine was busy",
+    )  # fmt: skip
+    assert decision.unsure == ()
+    invalid = replace(quick, validity=doubts, doubts=())
+    assert verdicts(judge([slow, invalid], ())) == {"quick": "out", "slow": "named"}

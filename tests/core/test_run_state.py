@@ -259,7 +259,7 @@ def test_a_whole_run_resumed_measures_nothing_and_stays_as_it_is(stage: FakePool
     after = resumed(stage, before)
     assert stage.asked == []
     assert after.rows() == before.rows()
-    assert after.floors() == before.floors(), "its noise floor too"
+    assert after.floors() == before.floors(), "its A/A check too"
 
 
 @pytest.fixture

@@ -125,7 +125,7 @@ def test_a_sentence_names_the_best_fp32_and_the_best_quantised() -> None:
     (line,) = sentences(results_of(ROWS, [SGEMM]))
     gain, low, high = ends([1 / 0.31, 1 / 0.33, 1 / 0.32])
     assert line == (
-        "batch 512, 2 threads: best fp32: onnx, 91 % [89, 94] of the machine's sgemm; best int8 or dynamic: openvino "
+        "batch 512, 2 threads: best fp32: onnx, 91 % [89, 93] of the machine's sgemm; best int8 or dynamic: openvino "
         f"int8, {gain:.2f} times the best fp32 [{low:.2f}, {high:.2f}]."
     )
     assert line in shown(results_of(ROWS, [SGEMM]), terminal=False)

@@ -216,9 +216,9 @@ def test_it_scores_nothing_and_has_no_call_breakdown_and_its_labels_are_no_findi
         assert [timed.wrong_labels for timed in row.generations] == [0, 0]
 
 
-def test_an_unsettled_sgemm_is_invalid_as_a_candidate_is(stage: FakePools) -> None:
+def test_an_unsettled_sgemm_is_provisional_as_a_candidate_is(stage: FakePools) -> None:
     stage.settled = False
-    assert all(sgemm.row.validity for sgemm in measure_with_sgemm(stage).sgemm_rows())
+    assert all(sgemm.row.doubts and sgemm.row.valid for sgemm in measure_with_sgemm(stage).sgemm_rows())
 
 
 def test_its_death_costs_the_candidates_nothing(stage: FakePools) -> None:

@@ -67,7 +67,7 @@ def _loop(rows: Sequence[Row]) -> str | None:
 
 
 def floors(results: Results) -> Table:
-    """Give the noise floors."""
+    """Give the A/A checks."""
     lines = tuple(
         (f"{floor.backend} {floor.precision}", str(floor.batch_size), str(floor.threads), formatting.ratio(floor.ratio),
          ", ".join(f"×{value:.3f}" for value in floor.generations.values())) for floor in results.floors
