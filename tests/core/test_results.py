@@ -51,6 +51,7 @@ from digitbench.records.results import (
 from digitbench.records.settings import Settings
 from digitbench.report.agreement import print_agreement
 from digitbench.report.terminal import print_results
+from digitbench.system import processor
 
 text = st.text(max_size=12)
 line = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=12)
@@ -318,7 +319,7 @@ def test_a_file_of_version_5_is_read() -> None:
 
 
 def test_a_file_of_version_6_is_read_with_its_doubts() -> None:
-    results = Results.read(FORMATS / "results-6.json")
+    results = Results.read(FORMATS / "results-6-busy.json")
     (row,) = results.rows
     assert row.valid
     assert [finding.reason for finding in row.doubts] == ["it waited for a CPU 14% of the time"]
@@ -326,6 +327,19 @@ def test_a_file_of_version_6_is_read_with_its_doubts() -> None:
     quiet = Results.read(FORMATS / "results-2.json")
     assert [row.doubts for row in quiet.rows] == [()]
     assert "doubts" not in quiet.dumps()
+
+
+def test_a_file_of_version_6_is_read() -> None:
+    results = Results.read(FORMATS / "results-6.json")
+    assert [(layer.name, layer.takes, layer.gives) for layer in results.layers] == [
+        ("dense", (784,), (10,)), ("odd", None, (None, 3)),
+    ]  # fmt: skip
+    assert np.array(results.confusion).trace() == 20
+    assert list(results.pictures) == ["3"]
+    assert processor.title(results.machine) == "Invented 9000 (family 25, model 17, stepping 1)"
+    assert Results.from_json(json.loads(results.dumps()), "again") == results
+    older = Results.read(FORMATS / "results-5.json")
+    assert (older.layers, older.confusion, older.pictures, older.files) == ((), (), {}, ())
 
 
 @pytest.mark.parametrize("version", [1, 2])

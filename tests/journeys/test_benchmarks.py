@@ -78,6 +78,9 @@ def test_the_summary_shows_accuracy_and_latency_side_by_side(report: tuple[Finis
     assert {(row[0], row[1]) for row in rows} == OPENED
     assert len(rows) == 2 * len(OPENED)
     assert all(share in row for row in rows if row[1] == "fp32")
+    for row in rows:
+        batch_size, median, rate = (float(row[place].replace(",", "")) for place in (-5, -2, -1))
+        assert rate == pytest.approx(batch_size * 1e6 / median, rel=0.02), "of the median that stands beside it"
 
 
 def test_pytest_benchmark_compares_such_reports(report: tuple[Finished, Path]) -> None:
