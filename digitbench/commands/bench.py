@@ -115,13 +115,8 @@ def bench(
     parse_gates(fail_on or [])
     excused = parse_excused(allow_missing or [])
     base = Results.read(against) if against else None
-    given_settings: dict[str, Any] = {
-        "seconds": seconds,
-        "generations": generations,
-        "seed": seed,
-        "baseline": baseline,
-        "strict": strict or None,
-    }
+    given_settings: dict[str, Any] = {"seconds": seconds, "generations": generations, "seed": seed,
+                                      "baseline": baseline, "strict": strict or None}  # fmt: skip
     earlier = Results.read(resume) if resume else None
     if earlier:
         refused_options = {"backend": backend, "precision": precision, "batch_size": batch_size, "threads": threads,

@@ -138,9 +138,14 @@ def requested_candidates(
 
 
 def timing_plan(
-    *, quick: bool, race: bool = False, equivalence: str | None = None, budget: str | None = None, **given: Any
+    *,
+    quick: bool,
+    race: bool = False,
+    equivalence: str | float | None = None,
+    budget: str | float | None = None,
+    **given: Any,
 ) -> Plan:
-    """Give the plan that the options ask for; None is not given.
+    """Give the plan that the options ask for, or that results tell of; None is not given.
 
     Raises
     ------
@@ -153,8 +158,8 @@ def timing_plan(
     defaults = {"seconds": QUICK_SECONDS, "generations": 1} if quick else {"generations": MOST} if race else {}
     given |= {
         "race": race or None,
-        "equivalence": equivalence and _percent(equivalence, "--equivalence"),
-        "budget": budget and seconds(budget, "--budget"),
+        "equivalence": _percent(equivalence, "--equivalence") if isinstance(equivalence, str) else equivalence,
+        "budget": seconds(budget, "--budget") if isinstance(budget, str) else budget,
     }
     return Plan(**defaults | {name: value for name, value in given.items() if value is not None})
 
