@@ -291,7 +291,7 @@ def test_strictly_a_busy_machine_makes_rows_invalid_and_a_resumed_run_stays_stri
     assert results["settings"]["strict"] is True
     assert not any("doubts" in row for row in results["rows"])
     assert "provisional" not in done.stdout
-    resumed = cli("bench", "--resume", "strict.json")
+    resumed = cli("bench", bundle.path, "--resume", "strict.json")
     assert resumed.returncode == 0, resumed.stderr
     assert json.loads((tmp_path / "strict.json").read_text(encoding="utf-8"))["settings"]["strict"] is True
 
