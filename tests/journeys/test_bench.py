@@ -337,7 +337,8 @@ def test_the_end_compares_with_what_was_before(cli: Cli, untrained: Bundle) -> N
     compared = cli("compare", "before.json", "after.json", "--fail-on", "flips:0")
     assert (done.returncode, done.stderr) == (compared.returncode, compared.stderr)
     assert compared.stdout.startswith("base: run ")
-    assert done.stdout.endswith(f"Saved as after.json\n{compared.stdout}")
+    assert "Saved as after.json\nFastest at batch 1: numpy" in done.stdout
+    assert done.stdout.endswith(f"\n{compared.stdout}")
 
 
 def test_gates_fail_on_what_this_command_asked_for_and_lacks(cli: Cli, untrained: Bundle, tmp_path: Path) -> None:
