@@ -14,6 +14,7 @@ import pytest
 
 from core.rows import generation, results_of, sampled, timed
 from digitbench.evaluate import intervals
+from digitbench.evaluate.intervals import paired
 from digitbench.judge.choice import judge
 from digitbench.judge.compare import compare
 from digitbench.judge.gates import GATED
@@ -190,3 +191,12 @@ def test_a_ratio_that_contradicts_its_p50s_is_explained_in_its_row() -> None:
         "; baseline at two speeds: 4.6 and 6.1 µs"
     )
     assert ratio_cell(results_of(base, moved, settings=settings), "tflite") == "; p50s give ×1.00"
+
+
+def test_a_generation_that_is_far_off_is_named_in_its_row() -> None:
+    ratios = (0.7, 0.702, 1.183, 0.699, 0.701)
+    base = timed("numpy", 1, 10.0, generations=tuple(generation(i, 10.0, ratio=1.0) for i in range(5)))
+    unlucky = tuple(generation(i, 10 * ratio, ratio=ratio) for i, ratio in enumerate(ratios))
+    row = timed("onnx", 1, 7.0, generations=unlucky, ratio=paired(ratios))
+    results = results_of(base, row, settings=Settings(baseline=("numpy", "fp32")))
+    assert ratio_cell(results, "onnx") == "; 1 of 5 was ×1.18"

@@ -87,3 +87,12 @@ def test_each_batch_size_has_its_verdict_and_an_evaluation_one_of_accuracy() -> 
     rows = [replace(row, latency_us=None, batch_size=None, generations=()) for row in fourteen_rows()]
     (verdict,) = recommendations(results_of(*rows, settings=Settings()))
     assert verdict.sentence.startswith("Nothing was timed: this is of accuracy and agreement alone. 6 of 14 candidates")
+
+
+def test_a_busy_machine_makes_the_verdict_provisional() -> None:
+    busy = (Finding("it waited for a CPU 14% of the time", "close what else runs here"),)
+    rows = (candidate("keras", 10.0, doubts=busy), candidate("tflite", doubts=busy))
+    (verdict,) = recommendations(results_of(*rows))
+    assert verdict.tone == UNSURE
+    assert verdict.sentence.startswith("Ship R (tflite) fp32: ~")
+    assert verdict.sentence.endswith(" Provisional: the machine was busy (it waited for a CPU 14% of the time).")

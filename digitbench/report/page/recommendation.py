@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from digitbench.evaluate import agreement
 from digitbench.judge import speed, ties
 from digitbench.judge.choice import Choice, judge
+from digitbench.judge.faults import merged_doubts
 from digitbench.judge.sorting import Group, group_of, p50
 from digitbench.plugins import references
 from digitbench.records import formatting
@@ -96,7 +97,9 @@ def _of_group(results: Results, group: Group) -> Recommendation:
         alone = "the only candidate that could be relied on, so that nothing is said of it beside others"
         return Recommendation(title, f"{sentence}; it is {alone}.", UNSURE, more, choice, group)
     sentence += f", {_speed_clause(row, compared_row)}, {_accuracy_clause(row, compared_row)}{_tie_clause(choice)}."
-    return Recommendation(title, sentence, SURE if results.complete else UNSURE, more, choice, group)
+    doubts = merged_doubts(judged.row for judged in choice.judged if not judged.reasons)
+    tone = SURE if results.complete and not doubts else UNSURE
+    return Recommendation(title, f"{sentence} {doubts}".rstrip(), tone, more, choice, group)
 
 
 def _latency(row: Row) -> str:
