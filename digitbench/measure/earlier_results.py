@@ -101,8 +101,9 @@ class Earlier:
 
 
 def find(
-    bundle: Bundle, chosen: Sequence[Candidate], *, least_seconds: float = 0.0, least_generations: int = 1
-) -> Earlier | None:
+    bundle: Bundle, chosen: Sequence[Candidate], *, least_seconds: float = 0.0, least_generations: int = 1,
+    steady: bool = False,
+) -> Earlier | None:  # fmt: skip
     """Find the results of this bundle, machine and version that lack the fewest candidates; of several the newest.
 
     Parameters
@@ -111,6 +112,8 @@ def find(
         From `digitbench.measure.candidates.candidates`, of one thread count and one batch size.
     least_seconds, least_generations
         What a run must have at least: timed seconds of each candidate, and generations.
+    steady
+        Take no row that is provisional, since a metric is needed that a busy machine spoils.
     """
     best: Earlier | None = None
     test_images = len(bundle.reference_scores())
@@ -120,7 +123,7 @@ def find(
             continue
         if results.digitbench != __version__ or changes(results, bundle, test_images):
             continue
-        earlier = _usable_part(path, results, bundle, chosen)
+        earlier = _usable_part(path, results, bundle, chosen, steady)
         if earlier and (best is None or len(earlier.lacking) < len(best.lacking)):
             best = earlier
         if best and not best.lacking:
@@ -187,10 +190,16 @@ def saved_results(bundle: Bundle) -> Iterator[tuple[Path, Results]]:
             yield path, Results.read(path)
 
 
-def _usable_part(path: Path, results: Results, bundle: Bundle, chosen: Sequence[Candidate]) -> Earlier | None:
+def _usable_part(
+    path: Path, results: Results, bundle: Bundle, chosen: Sequence[Candidate], steady: bool
+) -> Earlier | None:
     """Keep the rows of a run that still hold, and find what it lacks; None if it can't be used here."""
     outdated = {row.key for row in rows_of_other_artifacts(results.rows, bundle)}
-    held = {row.key: row for row in results.rows if row.key not in outdated and _is_reliable(row)}
+    held = {
+        row.key: row
+        for row in results.rows
+        if row.key not in outdated and _is_reliable(row) and not (steady and row.doubts)
+    }
     requested = {candidate.row.key: candidate for candidate in chosen if candidate.artifact}
     cell = next(iter(requested))[2:]
     baseline = held.get((*(results.settings.baseline_pair or ("", "")), *cell))

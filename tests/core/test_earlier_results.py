@@ -96,6 +96,15 @@ def test_a_run_that_measured_less_than_is_needed_is_not_used(bundle: Bundle, lea
     assert find(bundle, **least) is None
 
 
+def test_provisional_rows_are_used_unless_a_metric_is_needed_that_a_busy_machine_spoils(bundle: Bundle) -> None:
+    busy = (Finding("it waited for a CPU 14% of the time", "measure on a quieter machine"),)
+    save(bundle, with_rows(measured(bundle), doubts=busy))
+    assert find(bundle)
+    assert find(bundle, steady=True) is None
+    save(bundle, with_rows(measured(bundle), doubts=()), "b.json")
+    assert find(bundle, steady=True)
+
+
 def test_a_stopped_generation_is_lacking(bundle: Bundle) -> None:
     results = measured(bundle)
     save(bundle, with_rows(results, generations=results.rows[0].generations[:1]))
