@@ -40,7 +40,7 @@ def test_trainings_get_a_bundle_each(tmp_path: Path) -> None:
     printed = at_once(tmp_path, *[(*TINY, "--seed", seed) for seed in range(3)])
     assert {Bundle(path).stored["recipe"]["seed"] for path in (tmp_path / "runs").glob("dense*")} == {0, 1, 2}
     for text in printed:
-        name = text.splitlines()[-1].partition(":")[0]
+        name = text.splitlines()[-2].partition(":")[0]
         assert Bundle(tmp_path / name).artifacts
     assert Bundle(tmp_path / "runs" / "latest")
     assert not list((tmp_path / "runs").glob(".*"))
