@@ -70,7 +70,7 @@ def test_rates_and_shares_are_printed_as_the_figures_have_them(quick: tuple[Fini
         rate = sgemm["flops_per_image"] * 64 / row["latency_us"]["p50"] / 1000
         share = 100 * sgemm["row"]["generations"][0]["ratio"] / row["generations"][0]["ratio"]
         name = row["backend"] if row is sgemm["row"] else f"{row['backend']} {row['precision']}"
-        line = re.search(rf"^ *✗? +{name} +64 +[\d.,]+ +([\d.,]+) +([\d.,]+) %", done.stdout, re.MULTILINE)
+        line = re.search(rf"^ *✗? +{name} +64 +~?[\d.,]+ +([\d.,]+) +([\d.,]+) %", done.stdout, re.MULTILINE)
         assert line, name
         assert float(line[1].replace(",", "")) == pytest.approx(rate, abs=0.051)
         digits = len(line[2].partition(".")[2])
