@@ -95,7 +95,8 @@ def choose(
     })  # fmt: skip
     check_preference(prefer)
     if run is not None and run.is_file():
-        given = {"quick": quick or None, "seconds": seconds, "generations": generations, "data": data}
+        given = {"quick": quick or None, "seconds": seconds, "generations": generations, "data": data,
+                 "equivalence": equivalence, "budget": budget}  # fmt: skip
         if clash := [f"--{name}" for name, value in given.items() if value is not None]:
             raise UsageError(f"{run}: results are judged as they are, and nothing is measured; leave out {clash[0]}")
         outputs = Outputs(json=json, markdown=markdown, quiet=quiet, format="digitbench.choice")

@@ -240,5 +240,5 @@ def _is_complete(row: Row | None, results: Results) -> bool:
     if row is None or row.error or not row.accuracy:
         return False
     plan = Plan(**results.settings.options)
-    needed = race.FIRST if plan.race else plan.generations
+    needed = race.FIRST if plan.race and results.complete else plan.generations  # a stopped race goes on
     return sum(is_whole(generation, plan.share) for generation in row.generations) >= needed

@@ -105,6 +105,22 @@ def test_provisional_rows_are_used_unless_a_metric_is_needed_that_a_busy_machine
     assert find(bundle, steady=True)
 
 
+def test_a_race_that_was_stopped_goes_on_and_one_that_ended_lacks_nothing(bundle: Bundle) -> None:
+    results = measured(bundle)
+    (row,) = results.rows
+    third = replace(row.generations[0], index=2)
+    settings = replace(results.settings, race=True, generations=20)
+    raced = replace(with_rows(results, generations=(*row.generations, third)), settings=settings)
+    save(bundle, replace(raced, complete=False))
+    stopped = find(bundle)
+    assert stopped
+    assert stopped.lacking
+    save(bundle, raced)
+    ended = find(bundle)
+    assert ended
+    assert not ended.lacking
+
+
 def test_a_stopped_generation_is_lacking(bundle: Bundle) -> None:
     results = measured(bundle)
     save(bundle, with_rows(results, generations=results.rows[0].generations[:1]))
