@@ -88,7 +88,7 @@ def bench(
     resume
         Measure only what a stopped run's results lack.
     against
-        Compare with these results at the end.
+        Compare with these results at the end; measured by their plan, if no other is given.
 
     Examples
     --------
@@ -107,8 +107,8 @@ def bench(
     from digitbench.records import precisions
     from digitbench.records.results import Results
 
-    if race and (quick or generations or against):
-        raise UsageError("--race sets its own generations; leave out --quick, --generations and --against")
+    if race and (quick or generations):
+        raise UsageError("--race sets its own generations; leave out --quick and --generations")
     _check_needed({"--equivalence": equivalence, "--budget": budget}, race, "is of a race: add --race")
     comparing = {"--fail-on": fail_on, "--allow-missing": allow_missing}
     _check_needed(comparing, against, "needs something to compare with: give --against BASE.json")
@@ -134,7 +134,10 @@ def bench(
         requested = [(options.backends_of(backend), precisions.parse(precision or []))]
         batch_sizes = options.whole_numbers(batch_size or SIZES, "--batch-size")
         thread_counts = options.whole_numbers(threads or "1", "--threads")
-        given_settings |= {"timeout": timeout, "race": race, "equivalence": equivalence, "budget": budget}
+        given_settings |= {"timeout": timeout, "race": race or None, "equivalence": equivalence, "budget": budget}
+        if base and not (quick or race or seconds or generations):  # measured as what it is compared with
+            given = {name: value for name, value in given_settings.items() if value is not None}
+            given_settings = base.settings.plan | given
     plan = options.timing_plan(quick=quick, **given_settings)
     outputs = Outputs(
         json=json, csv=csv, markdown=markdown, pytest_benchmark_json=pytest_benchmark_json, quiet=quiet, ledger=ledger,

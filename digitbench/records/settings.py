@@ -63,6 +63,12 @@ class Settings:
         values = {name: getattr(self, name) for name in names} | {"baseline": self.baseline_name}
         return {name: value for name, value in values.items() if value is not None}
 
+    @property
+    def plan(self) -> dict[str, Any]:
+        """How long and how often was measured, as the options of ``bench`` take it."""
+        names = {"seconds", "generations", "race", "equivalence", "budget"}
+        return {name: value for name, value in self.options.items() if name in names}
+
     def to_json(self) -> dict[str, Any]:
         """Give it as plain values; an evaluation's is empty."""
         return asdict(self) if self else {}

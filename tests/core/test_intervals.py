@@ -127,7 +127,7 @@ def test_a_process_is_one_sample_however_many_its_calls() -> None:
         summarise([np.repeat(nanoseconds([1000, 1100, 1200]), times) + 10 * i for i in range(4)]).intervals["p50"]
         for times in (2, 500)
     )
-    expected = log_interval([1.1, 1.11, 1.12, 1.13]).interval
+    expected = paired([1.1, 1.11, 1.12, 1.13]).interval
     assert few == pytest.approx(expected)
     assert many == pytest.approx(expected)
 
@@ -136,7 +136,15 @@ def test_an_interval_reaches_the_value_it_stands_beside() -> None:
     slow = [nanoseconds([100_000] * 2000)] * 4 + [nanoseconds([900_000] * 20_000)]  # most calls are one process'
     summary = summarise(slow)
     assert summary.p50 == 900
-    assert summary.intervals["p50"] == (pytest.approx(log_interval([100] * 4 + [900]).interval[0]), 900)  # type: ignore[index]
+    assert summary.intervals["p50"] == (pytest.approx(paired([100] * 4 + [900]).interval[0]), 900)  # type: ignore[index]
+
+
+def test_one_slow_process_of_five_hardly_widens_the_interval_of_the_median() -> None:
+    even, slow = (
+        summarise([nanoseconds([round(p50 * 1000)] * 50) for p50 in (100, 101, 99, 100.5, last)]).intervals["p50"]
+        for last in (99.5, 160)
+    )
+    assert slow[1] / slow[0] < 1.5 * even[1] / even[0] < 1.6
 
 
 def test_a_clock_too_coarse_to_see_a_call_gives_no_interval() -> None:

@@ -18,7 +18,7 @@ from conftest import Cli, Finished, complaint, run_cli
 from digitbench import data
 from digitbench.bundle import Bundle
 from digitbench.commands.bench import _asks_for
-from digitbench.records.results import SCHEMA, Row
+from digitbench.records.results import SCHEMA, Results, Row
 from journeys.helpers import (
     CANDIDATES,
     PRECISIONS,
@@ -329,11 +329,13 @@ def test_timing_onnx_imports_no_tensorflow(tmp_path: Path, trained: Bundle) -> N
     assert "tensorflow was imported" in complaint(control, 1)
 
 
-def test_the_end_compares_with_what_was_before(cli: Cli, untrained: Bundle) -> None:
+def test_the_end_compares_with_what_was_before(cli: Cli, untrained: Bundle, tmp_path: Path) -> None:
     """As `compare` would: on a busy machine, where a row may be INVALID, that nothing could be compared."""
     assert cli("bench", untrained.path, *LEAST, "--json", "before.json").returncode == 0
-    done = cli("bench", untrained.path, *LEAST, "--json", "after.json", "--against", "before.json", "--fail-on",
-               "flips:0")  # fmt: skip
+    done = cli("bench", untrained.path, "-b", "numpy", "--batch-size", "1", "--json", "after.json", "--against",
+               "before.json", "--fail-on", "flips:0")  # fmt: skip
+    before, after = (Results.read(tmp_path / name).settings for name in ("before.json", "after.json"))
+    assert after.plan == before.plan, "measured as what it is compared with"
     compared = cli("compare", "before.json", "after.json", "--fail-on", "flips:0")
     assert (done.returncode, done.stderr) == (compared.returncode, compared.stderr)
     assert compared.stdout.startswith("base: run ")
