@@ -72,11 +72,11 @@ def percentiles(nanoseconds: Nanoseconds) -> dict[str, float]:
 def summarise(generations: Sequence[Nanoseconds]) -> Latency:
     """Summarise all timed calls of all generations, none left out.
 
-    The values are percentiles of the pooled calls. The intervals are for the typical process: of the median by `paired`,
-    so that a process that was far off widens it little; of a tail, and of few processes, by the geometric mean over
-    processes of the percentile of one process. (In a tail, a percentile of the pooled calls is something else: where
-    calls vary little, p90 would be that of a slow process, which five processes can't estimate.) An interval is
-    widened, where necessary, to contain the pooled value that it belongs to.
+    The values are percentiles of the pooled calls. The intervals are for the typical process: of the median by
+    `paired`, so that a process that was far off widens it little; of a tail, and of few processes, by the geometric
+    mean over processes of the percentile of one process. (In a tail, a percentile of the pooled calls is something
+    else: where calls vary little, p90 would be that of a slow process, which five processes can't estimate.) An
+    interval is widened, where necessary, to contain the pooled value that it belongs to.
 
     Parameters
     ----------
