@@ -16,8 +16,8 @@ quickstart: .venv   ## train, export, and compare every runtime on this machine,
 test: .venv      ## run the tests, three files at a time
 	$(RUN) -m pytest -n 3 --dist loadfile --no-loadscope-reorder --max-worker-restart=0
 
-sample: .venv    ## run every tenth of the slow tests, which `make test` leaves out
-	$(RUN) -m pytest -n 2 --dist load -m slow --every 10 --max-worker-restart=0
+sample: .venv    ## run every twentieth of the slow tests, which `make test` leaves out
+	$(RUN) -m pytest -n 2 --dist load -m slow --every 20 --max-worker-restart=0
 
 nightly: .venv   ## run all slow tests: MNIST, environments of their own, imports of all kinds
 	$(RUN) -m pytest -n 2 --dist load -m slow --max-worker-restart=0

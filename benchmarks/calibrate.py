@@ -26,7 +26,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import combinations, pairwise
-from math import isnan
+from math import isnan, nan
 from pathlib import Path
 from random import Random
 from statistics import median
@@ -34,6 +34,7 @@ from typing import Any
 
 import numpy as np
 
+from digitbench.measure.validity import WAITING_SHARE
 from digitbench.records.metrics import read
 from digitbench.records.results import Key, Results
 
@@ -76,6 +77,8 @@ FIGURES = {
     "throughput": "throughput_per_s", "ratio": "ratio.value", "load": "load_seconds",
     "first": "first_prediction_us", "memory": "peak_rss_bytes", "CPU": "cpu_seconds_per_1000",
 }  # fmt: skip
+
+INTERVALS = ("p50", "p90", "p99", "ratio")
 
 Judged = dict[str, float]
 """What is known of one row of one run, compared with the quiet runs."""
@@ -145,20 +148,23 @@ def measure_loads(options: argparse.Namespace) -> dict[str, list[Results]]:
 
 
 def judged(run: Results, quiet: Sequence[Results]) -> Iterator[Judged]:
-    """Compare each row of a run with the median of quiet ones."""
+    """Compare each row of a run with the median of quiet ones; what has no interval isn't counted."""
     for row in run.rows:
-        if not row.busy or not row.ratio:
+        if not row.busy or not row.latency_us or not row.ratio:
             sys.exit(f"{row.backend} {row.precision} has no figures: {row.error}")
         typical = {figure: _typical(quiet, row.key, path) for figure, path in FIGURES.items()}
-        low, high = row.ratio.interval or (float("nan"), float("nan"))
+        intervals = {**row.latency_us.intervals, "ratio": row.ratio.interval if row.ratio.value != 1 else None}
+        holds = {figure: interval for figure in INTERVALS if (interval := intervals.get(figure))}
         yield {
-            **{figure: (read(row, path) or float("nan")) / typical[figure] for figure, path in FIGURES.items()},
+            **{figure: (read(row, path) or nan) / typical[figure] for figure, path in FIGURES.items()},
+            **{f"{figure} holds": low <= typical[figure] <= high for figure, (low, high) in holds.items()},
+            **{
+                f"{figure} reaches": low <= typical[figure] * (1 + MARGIN) and high >= typical[figure] / (1 + MARGIN)
+                for figure, (low, high) in holds.items()
+            },
             "batch_size": row.batch_size or 0,
             "waiting": row.busy.waiting_share or 0.0,
             "unsettled": not (row.warm_up and row.warm_up.settled),
-            "holds": low <= typical["ratio"] <= high,
-            "reaches": low <= typical["ratio"] * (1 + MARGIN) and high >= typical["ratio"] / (1 + MARGIN),
-            "is baseline": row.ratio.value == 1,
         }
 
 
@@ -205,15 +211,20 @@ def table(title: str, groups: Mapping[str, Sequence[Sequence[Judged]]]) -> None:
     print(f"\n{title}: off by (median / 95 % / largest)")
     for name, runs in groups.items():
         rows = [row for run in runs for row in run]
-        others = [[row for row in run if not row["is baseline"]] for run in runs]
         if not rows:
             continue
         print(f"  {name}: {len(rows)} rows, waited {median(row['waiting'] for row in rows):.1%}")
         for figure in FIGURES:
             known = [row[figure] for row in rows if not isnan(row[figure])]
             print(f"    {figure:10} {spread(known)}")
-        print(f"    the ratio's interval holds the quiet one in {share([[r['holds'] for r in run] for run in others])}")
-        print(f"    or comes within 1 % of it in {share([[row['reaches'] for row in run] for run in others])}")
+        for figure in INTERVALS:
+            holds, reaches = (
+                share([[row[name] for row in run if name in row] for run in runs])
+                for name in (f"{figure} holds", f"{figure} reaches")
+            )
+            print(
+                f"    the interval of {figure} holds the quiet one in {holds}; or comes within 1 % of it in {reaches}"
+            )
 
 
 def judge_loads(options: argparse.Namespace) -> None:
@@ -236,6 +247,11 @@ def judge_loads(options: argparse.Namespace) -> None:
             for low, high in pairwise(WAITING)
         }
         table(f"Batch size {size}, by the time that a row waited for a CPU", by_waiting)
+        provisional = {
+            str(is_so): [[row for row in run if (row["waiting"] > WAITING_SHARE) is is_so] for run in everything]
+            for is_so in (False, True)
+        }
+        table(f"Batch size {size}, by whether a row is provisional", provisional)
         table(
             f"Batch size {size}, whose warm-up never settled",
             {"all": [[r for r in run if r["unsettled"]] for run in everything]},

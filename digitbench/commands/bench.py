@@ -135,9 +135,7 @@ def bench(
         batch_sizes = options.whole_numbers(batch_size or SIZES, "--batch-size")
         thread_counts = options.whole_numbers(threads or "1", "--threads")
         given_settings |= {"timeout": timeout, "race": race or None, "equivalence": equivalence, "budget": budget}
-        if base and not (quick or race or seconds or generations):  # measured as what it is compared with
-            given = {name: value for name, value in given_settings.items() if value is not None}
-            given_settings = base.settings.plan | given
+        given_settings = _with_plan_of(None if quick else base, given_settings)
     plan = options.timing_plan(quick=quick, **given_settings)
     outputs = Outputs(
         json=json, csv=csv, markdown=markdown, pytest_benchmark_json=pytest_benchmark_json, quiet=quiet, ledger=ledger,
@@ -160,6 +158,13 @@ def bench(
         is_requested = partial(_asks_for, requested, batch_sizes, thread_counts)
         compare_and_gate(base, results, fail_on or [], force, outputs.console, asked=is_requested, excused=excused)
     raise_failures(replace(results, rows=results.all_rows))
+
+
+def _with_plan_of(base: Results | None, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Measure as the results were that these are compared with, if no other plan is given."""
+    known = {name: value for name, value in given.items() if value is not None}
+    plan = {} if base is None or known.keys() & {"race", "seconds", "generations"} else base.settings.plan
+    return plan | known
 
 
 def _check_needed(given: Mapping[str, object], needed: object, what: str) -> None:

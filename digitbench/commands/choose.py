@@ -118,7 +118,7 @@ def choose(
     find = partial(
         earlier_results.find, bundle, chosen, least_seconds=seconds or 0.0,
         least_generations=generations or (1 if quick else SURE_GENERATIONS),
-        steady=any(limit.metric.fragile for limit in limits),
+        needed=[limit.metric for limit in limits],
     )  # fmt: skip
     results, path, origin, faults = _gather(bundle, chosen, plan, find, data, outputs)
     runnable = {candidate.row.key: candidate for candidate in chosen if candidate.artifact}

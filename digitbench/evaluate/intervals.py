@@ -35,7 +35,7 @@ UNSURE_SHARE = 0.10
 """Latencies of single processes that differ by no more than this may differ only by where these lie in memory."""
 
 MARGIN = 0.01
-"""A ratio whose interval reaches this near to 1 is a tie: runs as a whole may be off by that."""
+"""By so much a whole run may be off, which no repeat in it can show: intervals of medians and of ratios hold it."""
 
 BAD_SHARE = 0.02
 """How many paired ratios are expected to be far off, for a process that was unlucky for its whole life. On a quiet
@@ -128,7 +128,7 @@ def log_interval(values: Sequence[float]) -> Ratio:
     return _ratio(value, error, len(values) - 1)
 
 
-def paired(ratios: Sequence[float], risk: float = 1 - CONFIDENCE) -> Ratio:
+def paired(ratios: Sequence[float], risk: float = 1 - CONFIDENCE, margin: float = MARGIN) -> Ratio:
     """Ratio of two candidates from one ratio per generation, some of which may be far off.
 
     Nearly all logarithms are taken to be normal around that of the true ratio, with a deviation that isn't known; the
@@ -141,13 +141,21 @@ def paired(ratios: Sequence[float], risk: float = 1 - CONFIDENCE) -> Ratio:
         At least one, all above 0.
     risk
         How often the interval may miss the truth.
+    margin
+        By so much the run as a whole may be off.
 
     Returns
     -------
     Ratio
-        The posterior's median, with its central interval; of a single ratio itself, without one.
+        The posterior's median, with its central interval, widened by the margin; of a single ratio itself, without one.
     """
-    return _posterior(tuple(ratios), risk)[0]
+    ratio = _posterior(tuple(ratios), risk)[0]
+    return Ratio(ratio.value, ratio.interval and widened(ratio.interval, margin))
+
+
+def widened(interval: Interval, margin: float = MARGIN) -> Interval:
+    """Widen an interval by a share of its ends."""
+    return interval[0] / (1 + margin), interval[1] * (1 + margin)
 
 
 def far_off(ratios: Sequence[float]) -> tuple[int, ...]:
@@ -236,14 +244,14 @@ def ranks(ratios: Mapping[Key, Mapping[int, float]]) -> dict[Key, int]:
 
 
 def tied(ratio: Ratio) -> bool:
-    """Is there no significant difference: does the ratio's interval reach within `MARGIN` of 1.
+    """Is there no significant difference: does the ratio's interval hold 1.
 
     Without an interval, which a single process can't give, there is none if they are no more than `UNSURE_SHARE` apart.
     """
     if ratio.interval is None:
         return within_share(ratio.value, 1, UNSURE_SHARE)
     low, high = ratio.interval
-    return low <= 1 + MARGIN and high >= 1 - MARGIN
+    return low <= 1 <= high
 
 
 def within_share(first: float, second: float, share: float) -> bool:

@@ -18,7 +18,7 @@ from digitbench.judge.gates import GATED, Excused, Gate, worsening
 from digitbench.judge.missing import answers_differ, partner_of, why_missing, why_unusable
 from digitbench.records.formatting import counted
 from digitbench.records.results import Key, Results, Row
-from digitbench.records.timing import Interval, Ratio, calls_needed
+from digitbench.records.timing import Interval, calls_needed
 from digitbench.system import processor
 
 MEMORY_SHARE = 0.01  # the same machine's memory differs by what its firmware and kernel keep
@@ -271,7 +271,7 @@ def _changes(pairs: Sequence[Pair], limits: Mapping[str, Gate], *, paired: bool)
         whole = sorted(valid, key=lambda pair: -(pair[1].peak_rss_bytes or 0))[:1]
         timed = [(name, [pair], pair[0].key) for pair in valid for name, metric in GATED.items() if metric.timed]
         # Noise in the times doesn't change labels and bytes.
-        once = [(name, whole if metric.spoiled else setup_pairs, (*setup, None))
+        once = [(name, whole if metric.varies else setup_pairs, (*setup, None))
                 for name, metric in GATED.items() if not metric.timed]  # fmt: skip
         for name, sources, key in (*timed, *once):
             compared = (_change(name, base, new, paired=paired) for base, new, _ in sources)
@@ -312,6 +312,7 @@ def _over_generations(name: str, base: Row, new: Row) -> Change:
     interval, change = intervals.unpaired(*values).interval, after / before
     if interval:
         interval = min(interval[0], change), max(interval[1], change)
+        interval = intervals.widened(interval) if name == "latency" else interval
     reason = f"a single generation in {' and '.join(single)}: --quick can't tell" if single else ""
     return Change(base.key, name, before, after, change, interval, reason=reason)
 
@@ -327,9 +328,6 @@ def _with_verdict(change: Change) -> Change:
         return replace(change, verdict=Verdict.PERHAPS)
     if low <= ROUNDING and high >= -ROUNDING:
         return replace(change, verdict=Verdict.SAME)
-    if change.metric == "latency" and intervals.tied(Ratio(change.change or 1, change.interval)):
-        reason = f"it may be within {intervals.MARGIN:.0%} of no change, which a run as a whole may be off by"
-        return replace(change, verdict=Verdict.PERHAPS if beyond else Verdict.SAME, reason=reason)
     if high < 0:
         return replace(change, verdict=Verdict.BETTER)
     within = Verdict.WORSE if limit is None else Verdict.WITHIN

@@ -9,7 +9,7 @@ from digitbench.judge.sorting import is_not_applicable
 from digitbench.records.formatting import Names
 from digitbench.records.results import Results, Row
 
-PROVISIONAL = "~: p50, ratio and rank stay, since a busy machine hardly moves them; what it spoils is withheld: busy."
+PROVISIONAL = "~: a busy machine hardly changes p50, ratio and rank; what it does spoil is withheld: busy."
 NUMBER = re.compile(r"\d+(?:,\d{3})*(?:\.\d+)?")
 
 

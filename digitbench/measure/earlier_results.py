@@ -23,6 +23,7 @@ from digitbench.measure.candidates import Candidate, candidates
 from digitbench.measure.plan import Plan
 from digitbench.measure.run_state import is_whole
 from digitbench.records.formatting import counted
+from digitbench.records.metrics import Metric
 from digitbench.records.results import Floor, Key, Results, Row
 from digitbench.system import machine, processor
 from digitbench.system.version import __version__
@@ -102,7 +103,7 @@ class Earlier:
 
 def find(
     bundle: Bundle, chosen: Sequence[Candidate], *, least_seconds: float = 0.0, least_generations: int = 1,
-    steady: bool = False,
+    needed: Sequence[Metric] = (),
 ) -> Earlier | None:  # fmt: skip
     """Find the results of this bundle, machine and version that lack the fewest candidates; of several the newest.
 
@@ -112,8 +113,8 @@ def find(
         From `digitbench.measure.candidates.candidates`, of one thread count and one batch size.
     least_seconds, least_generations
         What a run must have at least: timed seconds of each candidate, and generations.
-    steady
-        Take no row that is provisional, since a metric is needed that a busy machine spoils.
+    needed
+        Take no row in which a busy machine spoiled one of these.
     """
     best: Earlier | None = None
     test_images = len(bundle.reference_scores())
@@ -123,7 +124,7 @@ def find(
             continue
         if results.digitbench != __version__ or changes(results, bundle, test_images):
             continue
-        earlier = _usable_part(path, results, bundle, chosen, steady)
+        earlier = _usable_part(path, results, bundle, chosen, needed)
         if earlier and (best is None or len(earlier.lacking) < len(best.lacking)):
             best = earlier
         if best and not best.lacking:
@@ -191,14 +192,14 @@ def saved_results(bundle: Bundle) -> Iterator[tuple[Path, Results]]:
 
 
 def _usable_part(
-    path: Path, results: Results, bundle: Bundle, chosen: Sequence[Candidate], steady: bool
+    path: Path, results: Results, bundle: Bundle, chosen: Sequence[Candidate], needed: Sequence[Metric]
 ) -> Earlier | None:
     """Keep the rows of a run that still hold, and find what it lacks; None if it can't be used here."""
     outdated = {row.key for row in rows_of_other_artifacts(results.rows, bundle)}
     held = {
         row.key: row
         for row in results.rows
-        if row.key not in outdated and _is_reliable(row) and not (steady and row.doubts)
+        if row.key not in outdated and _is_reliable(row) and not any(metric.withheld(row) for metric in needed)
     }
     requested = {candidate.row.key: candidate for candidate in chosen if candidate.artifact}
     cell = next(iter(requested))[2:]

@@ -54,7 +54,7 @@ def running(ratios: Mapping[Key, Ratios], generations: int, equivalence: float) 
         if look == FIRST:
             lost = {key for key, factors in behind.items() if factors and min(factors) > FAR}
         else:
-            lows = {key: paired(factors, LOOKS[look]).interval for key, factors in behind.items() if factors}
+            lows = {key: paired(factors, LOOKS[look], 0).interval for key, factors in behind.items() if factors}
             least = {key: interval[0] for key, interval in lows.items() if interval}
             if look == MOST or all(low > 1 - equivalence for low in least.values()):
                 return set()

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from digitbench.records.results import Finding, Row, calls_needed
 
 SPARE_CORES = 0.3  # CPU seconds per second beyond the threads asked for, before they count as more threads
-WAITING_SHARE = 0.05
+WAITING_SHARE = 0.02  # `benchmarks/calibrate.py --loads`: beyond it loading takes twice as long, and tails are off
 INVOLUNTARY_PER_S = 200  # where waiting isn't known: another busy process takes the core 100 to 250 times a second
 STEAL_SHARE = 0.05
 
@@ -39,7 +39,9 @@ def wrong(row: Row) -> Iterator[Finding]:
 
 
 def disturbed(row: Row) -> Iterator[Finding]:
-    """Say why a timed row is provisional: the machine was busy, which spoils tails and means and hardly a median.
+    """Say why a timed row is provisional: the machine was busy, which spoils some tails and means, hardly a median.
+
+    What it spoils each metric says itself: `digitbench.records.metrics.Metric.spoiled`.
 
     Parameters
     ----------

@@ -20,6 +20,12 @@ WITHHELD = "busy"
 """What a table shows instead of a value that a busy machine spoiled."""
 
 
+MOST_WAITING = 0.05
+"""A mean is off by about the share of the time in which the process waited for a core."""
+
+MOST_STEAL = 0.05
+
+
 def read(record: Any, path: str) -> Any:
     """Follow a dotted path of attributes and of a mapping's keys; give None as soon as one of them is None."""
     for name in path.split("."):
@@ -64,8 +70,8 @@ class Metric:
         Its value in a generation at a batch size; None for what doesn't differ between generations.
     writer
         Writes a row's value, with its interval or without (`interval=`), where `form` can't.
-    fragile
-        A busy machine spoils it, so that a provisional row has none.
+    spoiled
+        Did a busy machine spoil it, asked of a provisional row; None if it never does.
     phrase
         Its value in a list of several, such as ``"{} MB at its peak"``; value and unit if empty.
     """
@@ -86,7 +92,7 @@ class Metric:
     sample: Callable[[Generation, int], float] | None = None
     writer: Callable[..., str] | None = None
     phrase: str = ""
-    fragile: bool = False
+    spoiled: Callable[[Row], bool] | None = None
 
     @property
     def title(self) -> str:
@@ -94,8 +100,8 @@ class Metric:
         return self.head.replace("\n", " ")
 
     @property
-    def spoiled(self) -> bool:
-        """Can a busy machine spoil it: then it counts only if the row is VALID."""
+    def varies(self) -> bool:
+        """Does it differ from process to process: then it counts only if the row isn't INVALID."""
         return self.timed or self.sample is not None
 
     @property
@@ -109,8 +115,8 @@ class Metric:
         return value
 
     def withheld(self, row: Row) -> bool:
-        """Is a row's value not told, since a busy machine spoils it."""
-        return self.fragile and bool(row.doubts)
+        """Is a row's value not told, since a busy machine spoiled it."""
+        return bool(row.doubts) and self.spoiled is not None and self.spoiled(row)
 
     def interval(self, row: Row) -> Interval | None:
         """Give the 95 % interval of a row's value, in the unit that it is stored in; None if it has none."""
@@ -208,6 +214,37 @@ def _share(value: float, call: float) -> str:
     return f"{share:4.0%}"
 
 
+# --- what a busy machine spoils: by `benchmarks/calibrate.py --loads` ---------------------------------------------
+
+
+def _if_calls_were_interrupted(share: float) -> Callable[[Row], bool]:
+    """Make a test of a percentile: was a larger share of calls interrupted than lies beyond it.
+
+    That share is estimated: how often a second the process lost its core, times the seconds of a call.
+    """
+
+    def spoiled(row: Row) -> bool:
+        interruptions, p50 = read(row, "busy.involuntary_per_s"), read(row, "latency_us.p50")
+        return _is_unsteady(row) or not p50 or interruptions is None or interruptions * p50 / 1e6 > share
+
+    return spoiled
+
+
+def _if_it_waited(row: Row) -> bool:
+    """Was a mean spoiled: it holds the time in which the process waited for a core."""
+    waiting = read(row, "busy.waiting_share")
+    return _is_unsteady(row) or waiting is None or waiting > MOST_WAITING
+
+
+def _is_unsteady(row: Row) -> bool:
+    """Is it something else that disturbed the row: its own warm-up, or the hypervisor, whom nobody sees."""
+    return not (row.warm_up and row.warm_up.settled) or (read(row, "busy.steal_share") or 0) > MOST_STEAL
+
+
+def _always(_: Row) -> bool:
+    return True
+
+
 # --- the table -----------------------------------------------------------------------------------------------------
 
 METRICS: Mapping[str, Metric] = {
@@ -237,13 +274,14 @@ METRICS: Mapping[str, Metric] = {
         # one predict call
         _percentile("p50", "p50", sample=lambda generation, _: generation.p50),
         _percentile("p90", "p90"),
-        _percentile("p99", "p99", sample=lambda generation, _: generation.p99, fragile=True),
-        _percentile("p999", "p99.9", fragile=True),
+        _percentile("p99", "p99", sample=lambda generation, _: generation.p99,
+                    spoiled=_if_calls_were_interrupted(0.01)),
+        _percentile("p999", "p99.9", spoiled=_if_calls_were_interrupted(0.001)),
         Metric("ratio", "ratio", "ratio.value", "ratio", "p50 over the baseline's, paired; below ×1 is faster",
                form=formatting.times, interval_path="ratio.interval", timed=True, writer=formatting.ratio_of),
         Metric("throughput", "throughput_images_per_s", "throughput_per_s", "images/s", "of timed calls",
-               label="throughput", unit="images/s", kind="images/s", higher_is_better=True, timed=True, fragile=True,
-               sample=lambda generation, batch_size: (
+               label="throughput", unit="images/s", kind="images/s", higher_is_better=True, timed=True,
+               spoiled=_if_it_waited, sample=lambda generation, batch_size: (
                    generation.n * batch_size / generation.seconds if generation.seconds else 0.0
                )),
         Metric("cpu", "cpu_s_per_1000_images", "cpu_seconds_per_1000", "CPU s\n/1k img",
@@ -251,9 +289,9 @@ METRICS: Mapping[str, Metric] = {
                form=formatting.three_digits),
         # the process and the artifact
         Metric("load", "load_s", "load_seconds", "load\nms", "import and construction in a fresh process", unit="ms",
-               scale=1e-3, kind="s", sample=lambda generation, _: generation.load_seconds),
+               scale=1e-3, kind="s", spoiled=_always, sample=lambda generation, _: generation.load_seconds),
         Metric("first", "first_prediction_us", "first_prediction_us", "first\nms", "the first prediction of a process",
-               unit="ms", scale=1000, form=",.2f", kind="us",
+               unit="ms", scale=1000, form=",.2f", kind="us", spoiled=_always,
                sample=lambda generation, _: generation.first_prediction_us),
         Metric("memory", "peak_rss_bytes", "peak_rss_bytes", "peak\nMB", "high-water mark of the process' memory",
                label="peak memory", unit="MB", scale=1e6, kind="bytes", phrase="{} MB at its peak",

@@ -9,7 +9,8 @@
 #   4  (0.1.0)  in rows classes
 #   5  (0.1.0)  in agreement uncertified
 #   6  (0.1.0)  layers, confusion, pictures, files; in machine processor; in rows doubts: what a busy machine did makes
-#               a row provisional and no longer INVALID; ratios and floors are medians of a posterior over generations
+#               a row provisional and no longer INVALID; ratios and floors are medians of a posterior over generations,
+#               whose intervals are widened by 1 %
 
 from __future__ import annotations
 

@@ -105,7 +105,7 @@ def test_a_paired_ratios_interval_holds_the_truth_whatever_slows_the_machine() -
     machine = np.exp(0.5 * random.standard_normal((RUNS, GENERATIONS)))  # each generation finds it busier, or less
     base = machine * ratio_of_runs(GENERATIONS, BETWEEN, random)
     new = 1.1 * machine * ratio_of_runs(GENERATIONS, BETWEEN, random)
-    intervals = [paired(ratios).interval for ratios in (new / base).tolist()]
+    intervals = [paired(ratios, margin=0).interval for ratios in (new / base).tolist()]
     assert 0.93 <= coverage(intervals, 1.1) <= 0.97
     widths = [interval[1] / interval[0] for interval in intervals if interval]
     unpaired_intervals = [unpaired(b, n).interval for b, n in zip(base.tolist(), new.tolist(), strict=True)]
@@ -162,7 +162,7 @@ def test_a_paired_ratios_interval_holds_the_truth_though_some_generations_are_fa
     scenario: str, generations: int, half_width: float
 ) -> None:
     logs = SCENARIOS[scenario](np.random.default_rng(20261201), (RUNS, generations))
-    intervals = [paired(ratios).interval for ratios in (1.1 * np.exp(logs)).tolist()]
+    intervals = [paired(ratios, margin=0).interval for ratios in (1.1 * np.exp(logs)).tolist()]
     assert coverage(intervals, 1.1) >= 0.925
     widths = [(interval[1] / interval[0]) ** 0.5 - 1 for interval in intervals if interval]
     assert 100 * np.median(widths) == pytest.approx(half_width, rel=0.05)

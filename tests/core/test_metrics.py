@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from math import inf
+from typing import Any
 
 import pytest
 
 from core.test_terminal import a_run
 from digitbench.records.metrics import METRICS, Metric, read
-from digitbench.records.results import Agreement, CallBreakdown, Certificate, Finding, McNemar, Row
+from digitbench.records.results import Agreement, Busy, CallBreakdown, Certificate, Finding, McNemar, Row, WarmUp
 from digitbench.report.tables import CSV_COLUMNS
 
 NOTHING = Row("onnx", "fp32", 1, 1)
@@ -49,11 +50,12 @@ def test_writes_a_value_in_a_list_of_several_with_its_unit() -> None:
 
 
 def test_a_busy_machine_spoils_tails_and_means_and_marks_the_median() -> None:
-    row = replace(whole_row(), doubts=(Finding("it waited for a CPU", "wait"),))
+    busy = Busy(1.0, involuntary_per_s=900, waiting_share=0.3)
+    row = replace(whole_row(), doubts=(Finding("it waited for a CPU", "wait"),), busy=busy)
     texts = {name: metric.text(row) for name, metric in METRICS.items()}
     quiet = {name: metric.text(whole_row()) for name, metric in METRICS.items()}
-    assert texts == quiet | {"p50": "~16.9"} | dict.fromkeys(("p99", "p999", "throughput"), "busy")
-    for name in ("p99", "p999", "throughput"):
+    assert texts == quiet | {"p50": "~16.9"} | dict.fromkeys(("p99", "p999", "throughput", "load", "first"), "busy")
+    for name in ("p99", "p999", "throughput", "load", "first"):
         metric = METRICS[name]
         assert metric.withheld(row)
         assert (metric.value(row), metric.interval(row), metric.scaled(row)) == (None, None, None)
@@ -61,6 +63,27 @@ def test_a_busy_machine_spoils_tails_and_means_and_marks_the_median() -> None:
         assert metric.described(row, interval=True) == ""
     assert METRICS["p50"].value(row) == 16.9
     assert METRICS["p50"].described(row, interval=True) == "p50 ~16.9 ±0.6 µs"
+
+
+@pytest.mark.parametrize(
+    ("changes", "withheld"),
+    [
+        ({}, ("load", "first")),
+        ({"involuntary_per_s": 100}, ("p999", "load", "first")),  # 0.2 % of calls, as p50 is 16.9 µs
+        ({"involuntary_per_s": 600}, ("p99", "p999", "load", "first")),
+        ({"involuntary_per_s": None}, ("p99", "p999", "load", "first")),
+        ({"waiting_share": 0.06}, ("throughput", "load", "first")),
+        ({"waiting_share": None}, ("throughput", "load", "first")),
+        ({"steal_share": 0.06}, ("p99", "p999", "throughput", "load", "first")),
+    ],
+)
+def test_what_is_withheld_goes_by_what_disturbed_the_row(changes: dict[str, Any], withheld: tuple[str, ...]) -> None:
+    busy = replace(Busy(1.0, involuntary_per_s=30, waiting_share=0.03, steal_share=0.0), **changes)
+    row = replace(whole_row(), doubts=(Finding("it waited for a CPU", "wait"),), busy=busy)
+    assert tuple(name for name, metric in METRICS.items() if metric.withheld(row)) == withheld
+    unsettled = replace(row, warm_up=WarmUp(20, 0.1, settled=False))
+    assert METRICS["p99"].withheld(unsettled)
+    assert not any(metric.withheld(replace(unsettled, doubts=())) for metric in METRICS.values())
 
 
 def test_writes_a_bare_value_with_its_unit_or_without() -> None:
@@ -77,9 +100,9 @@ def test_a_cost_is_less_for_what_is_better() -> None:
     assert METRICS["throughput"].cost(better) < METRICS["throughput"].cost(row)
 
 
-def test_only_what_depends_on_times_is_spoiled_by_a_busy_machine() -> None:
-    spoiled = {name for name, metric in METRICS.items() if metric.spoiled}
-    assert spoiled == {"p50", "p90", "p99", "p999", "ratio", "throughput", "cpu", "load", "first", "memory"}
+def test_what_differs_between_processes() -> None:
+    varying = {name for name, metric in METRICS.items() if metric.varies}
+    assert varying == {"p50", "p90", "p99", "p999", "ratio", "throughput", "cpu", "load", "first", "memory"}
 
 
 def test_each_metric_has_a_column_of_its_own_in_csv_with_the_same_value() -> None:

@@ -37,7 +37,7 @@ def test_a_good_row_is_valid() -> None:
     "changes",
     [
         {"busy": Busy(2.3, 200.0, 9, 0.05)},
-        {"busy": Busy(2.0, 9999.0, waiting_share=0.05)},
+        {"busy": Busy(2.0, 9999.0, waiting_share=0.02)},
         {"busy": Busy(0.1)},
         {"busy": None},
         {"runtime": Runtime("OpenVINO", "1", "CPU", None)},
