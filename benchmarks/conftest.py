@@ -6,6 +6,7 @@ share an interpreter, its memory and whatever threads a runtime leaves behind. `
 
 from __future__ import annotations
 
+import argparse
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -19,26 +20,31 @@ import digitbench
 from digitbench import data, plugins
 from digitbench.backend import Backend, Images
 from digitbench.bundle import Bundle
-from digitbench.commands.options import whole_numbers
+from digitbench.commands.bench import SIZES
+from digitbench.commands.options import backends_of, whole_numbers
+from digitbench.commands.renamed import PYTEST_OPTIONS, print_new
 from digitbench.errors import DigitbenchError, UsageError
 from digitbench.evaluate import accuracy, agreement
 from digitbench.measure.candidates import Candidate, candidates
 from digitbench.plugins.scoring import score
 from digitbench.records import precisions
 
-THREADS = 1  # one for all, since TensorFlow can't change its mind within a process
 PARAMETERS = ("backend", "precision", "threads", "batch_size")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("digitbench")
-    group.addoption("--bundle", metavar="RUN", help="bundle to measure; else a small one is trained on digits, once")
-    group.addoption(
-        "--backends", metavar="A,B", default="", help="backends to measure (default: all that are installed)"
-    )
-    about = "what artifacts to open, where a backend can (default: fp32, or what a model was imported in)"
-    group.addoption("--precisions", metavar="A,B", default="", help=about)
-    group.addoption("--batch-sizes", metavar="1,32,256", default="1,32,256", help="images in a call (%(default)s)")
+    about = "bundle to measure (default: a small one, trained on digits once)"
+    group.addoption("--bundle", metavar="MODEL", help=about)
+    several: dict[str, Any] = {"action": "append", "default": []}  # names with commas; may be given several times
+    group.addoption("--backend", metavar="onnx,tflite", help="backends to measure (default: all installed)", **several)
+    about = "precisions to measure (default: all that the bundle holds)"
+    group.addoption("--precision", metavar="int8,dynamic", help=about, **several)
+    group.addoption("--batch-size", metavar=SIZES, help=f"images in a call (default: {SIZES})", default=SIZES)
+    about = "threads that each runtime may use: one number for all, as all are in one process (default: %(default)s)"
+    group.addoption("--threads", metavar="N", help=about, default="1")
+    for old in PYTEST_OPTIONS:
+        group.addoption(old, help=argparse.SUPPRESS)
 
 
 Chosen = tuple[Candidate, tuple[int, ...]]
@@ -54,8 +60,15 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "smallest_batch: at one image a call, or as many as the model must have")
     config.stash[LEFT_OUT] = []
     try:
-        precisions.parse([config.getoption("--precisions")])
-        whole_numbers(config.getoption("--batch-sizes"), "--batch-sizes")
+        for old, new in PYTEST_OPTIONS.items():
+            if (value := config.getoption(old)) is not None:
+                print_new(old, new)
+                config.option.__dict__[_field(new)] = value if _field(new) == "batch_size" else [value]
+        precisions.parse(config.getoption("--precision"))
+        whole_numbers(config.getoption("--batch-size"), "--batch-size")
+        threads = config.getoption("--threads")
+        if len(whole_numbers(threads, "--threads")) > 1:
+            raise UsageError(f"--threads {threads}: all runtimes are in one process here; give one number")
         for name in _names(config):
             plugins.find(name)
         if config.getoption("--bundle"):
@@ -89,8 +102,12 @@ def _id(candidate: Candidate) -> str:
     return f"{candidate.row.backend}-{candidate.row.precision}-threads{candidate.row.threads}"
 
 
+def _field(option: str) -> str:
+    return option.removeprefix("--").replace("-", "_")
+
+
 def _names(config: pytest.Config) -> list[str]:
-    return [name.strip() for name in config.getoption("--backends").split(",") if name.strip()]
+    return backends_of(config.getoption("--backend"))
 
 
 def _choose(config: pytest.Config, bundle: Bundle) -> None:
@@ -102,9 +119,9 @@ def _choose(config: pytest.Config, bundle: Bundle) -> None:
         An artifact is not as recorded, a named backend can't be run, or nothing is left.
     """
     names = _names(config)
-    sizes = whole_numbers(config.getoption("--batch-sizes"), "--batch-sizes")
-    requested = precisions.parse([config.getoption("--precisions")]) or (bundle.usual_precision,)
-    all_candidates = candidates(bundle, names, sizes, [THREADS], requested)
+    sizes = whole_numbers(config.getoption("--batch-size"), "--batch-size")
+    requested = precisions.parse(config.getoption("--precision"))
+    all_candidates = candidates(bundle, names, sizes, [int(config.getoption("--threads"))], requested)
     runnable: dict[str, tuple[Candidate, list[int]]] = {}
     left_out = []
     for candidate in all_candidates:
@@ -117,10 +134,11 @@ def _choose(config: pytest.Config, bundle: Bundle) -> None:
         () if names else sorted(plugins.discover().keys() - {candidate.row.backend for candidate in all_candidates})
     )
     if absent:
-        left_out.append(f"{', '.join(absent)}: the bundle holds nothing in {', '.join(requested)} that they open")
+        what = f"nothing in {', '.join(requested)}" if requested else "nothing"
+        left_out.append(f"{', '.join(absent)}: the bundle holds {what} that they open")
     if not runnable:
         reasons = dict.fromkeys(str(candidate.row.error) for candidate in all_candidates)
-        hint = f"; give --batch-sizes {bundle.model_io.batch}" if bundle.model_io.batch else ""
+        hint = f"; give --batch-size {bundle.model_io.batch}" if bundle.model_io.batch else ""
         raise UsageError(f"nothing to measure: {'; '.join(reasons)}{hint}")
     config.stash[BUNDLE], config.stash[LEFT_OUT] = bundle, left_out
     config.stash[CHOSEN] = [(candidate, tuple(candidate_sizes)) for candidate, candidate_sizes in runnable.values()]
@@ -129,7 +147,9 @@ def _choose(config: pytest.Config, bundle: Bundle) -> None:
 def _digits_bundle(config: pytest.Config) -> Bundle:
     cache = getattr(config, "cache", None)
     if cache is None:
-        raise UsageError("no --bundle given, and pytest's cache, where one would be trained, is off; give --bundle RUN")
+        raise UsageError(
+            "no --bundle given, and pytest's cache, where one would be trained, is off; give --bundle MODEL"
+        )
     folder = Path(cache.mkdir("digitbench")) / f"digits-{digitbench.__version__}"
     if not folder.exists():
         # In a process of its own: TensorFlow keeps for life the thread count it started with.

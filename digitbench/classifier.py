@@ -127,7 +127,7 @@ def load(
     run
         The bundle or its folder; None for ``runs/latest``.
     backend
-        Which runtime, as ``digitbench backends`` lists them. None takes the first, by `Backend.order`, that is
+        Which runtime, as ``digitbench list backends`` lists them. None takes the first, by `Backend.order`, that is
         installed and whose artifact at that precision the bundle holds; `Classifier.backend` and `Classifier.runtime`
         tell which. Name one where the answer must not depend on what is installed.
     precision

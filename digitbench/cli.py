@@ -3,45 +3,65 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import traceback
 from collections.abc import Sequence
+from types import ModuleType
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from digitbench.commands import (  # fmt: skip
-    agree,
-    backends,
     bench,
     choose,
     compare,
     draw,
     evaluate,
     export,
-    history,
     import_,
+    list_,
     plot,
     plot_results,
+    plot_training,
     predict,
     quickstart,
     report,
-    runs,
     show,
     train,
 )
-from digitbench.commands.documented import add
+from digitbench.commands.documented import NO_PANELS, add
+from digitbench.commands.renamed import renewed
 from digitbench.errors import VERBOSE, DigitbenchError, is_verbose
 
 INTERRUPTED = 130
 NAME = "digitbench"
 COMPLETION = "_DIGITBENCH_COMPLETE"  # what the script of a shell asks by
 
+PANELS = {
+    "Make a model": (quickstart, train, export, import_),
+    "Measure and decide": (evaluate, bench, choose, compare, report),
+    "Look": (plot, predict, draw, list_, show),
+}
+
+
+def _name(module: ModuleType) -> str:
+    return module.__name__.rpartition(".")[2].rstrip("_")
+
+
+class _InOrder(TyperGroup):
+    """Lists groups of commands among the others, and not after them."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return [_name(module) for modules in PANELS.values() for module in modules]
+
+
 app = typer.Typer(
     name=NAME,
     help="Which CPU runtime and precision to ship a small image classifier on, and how sure we are.",
-    epilog="[b]Examples[/]\n\ndigitbench train\n\ndigitbench bench --backend onnx\n\ndigitbench COMMAND --help",
-    rich_markup_mode="rich", pretty_exceptions_enable=False,
+    epilog="[b]Examples[/]\ndigitbench train\ndigitbench bench --backend onnx\ndigitbench COMMAND --help",
+    rich_markup_mode="rich", pretty_exceptions_enable=False, cls=_InOrder,
 )  # fmt: skip
 
 
@@ -68,6 +88,7 @@ def run(arguments: Sequence[str]) -> int:
     argv = list(arguments) or ["--help"]
     if "--verbose" in argv:  # of every command; so it may stand anywhere
         argv = ["--verbose", *([argument for argument in argv if argument != "--verbose"] or ["--help"])]
+    argv = [*argv[:1], *renewed(argv[1:])] if argv[0] == "--verbose" else renewed(argv)
     # Shells complete the installed command, also where `python -m digitbench` is asked to install that.
     completing = argv[0].startswith(("--install-completion", "--show-completion"))
     try:
@@ -101,9 +122,10 @@ def _complain(message: str, code: int) -> int:
 
 def _usage_message(exc: Any) -> str:
     message = exc.format_message() if hasattr(exc, "format_message") else str(exc)
+    message = re.sub(r" \(Possible options: (.*)\)", r"; did you mean \1?", message)
     context = getattr(exc, "ctx", None)
     where = context.command_path if context is not None else "digitbench"
-    return f"{message.rstrip('.')}; see: {where} --help"
+    return f"{message.rstrip('.')}{'' if message.endswith('?') else ';'} see: {where} --help"
 
 
 @app.callback(invoke_without_command=True)
@@ -122,17 +144,13 @@ def _main(
         raise typer.Exit
 
 
-COMMANDS = (
-    train, export, import_, evaluate, agree, bench, choose, predict, draw, compare, plot, report, runs, show, history,
-    backends, quickstart,
-)  # fmt: skip
+for panel, modules in PANELS.items():
+    for module in modules:
+        if hasattr(module, "app"):
+            app.add_typer(module.app, name=_name(module), rich_help_panel=panel)
+        else:
+            function = getattr(module, module.__name__.rpartition(".")[2])
+            add(app, function, getattr(module, "PANELS", NO_PANELS), panel)
 
-for module in COMMANDS:
-    command = module.__name__.rpartition(".")[2]
-    if module is plot:
-        app.add_typer(plot.app, name=command)
-    else:
-        add(app, getattr(module, command), getattr(module, "EPILOG", ""))
-
-for results_command in (plot_results.latency, plot_results.pareto, plot_results.sweep):
-    add(plot.app, results_command)
+for plotted in (plot_training.training, plot_results.latency, plot_results.pareto, plot_results.sweep):
+    add(plot.app, plotted)

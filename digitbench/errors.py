@@ -111,9 +111,16 @@ class CheckFailed(DigitbenchError):
 def unknown(noun: str, name: str, known_names: Iterable[str]) -> str:
     """Word the refusal of a name that isn't known: name the nearest, then all."""
     known_list = list(known_names)
-    near = difflib.get_close_matches(name.lower(), known_list, n=1, cutoff=0.4)
-    hint = f"did you mean {near[0]!r}? " if near else ""
+    near = nearest(name, known_list)
+    hint = f"did you mean {near!r}? " if near else ""
     return f"unknown {noun} {name!r}: {hint}known are {', '.join(known_list)}"
+
+
+def nearest(name: str, known_names: Iterable[str]) -> str:
+    """Give the known name that was probably meant: one that begins so, else the most similar; else nothing."""
+    known_list, start = list(known_names), name.lower()
+    longer = [known for known in known_list if start and known.lower().startswith(start)]
+    return next(iter(longer or difflib.get_close_matches(start, known_list, n=1, cutoff=0.4)), "")
 
 
 def one_line(exc: BaseException, limit: int = 200) -> str:

@@ -31,7 +31,7 @@ from digitbench.bundle.manifest import READABLE, Attempt, DatasetInfo, Manifest
 from digitbench.bundle.manifest import SCHEMA as SCHEMA
 from digitbench.bundle.manifest import Artifact as Artifact
 from digitbench.data import Dataset
-from digitbench.errors import ArtifactError, BundleError, DataError, one_line
+from digitbench.errors import ArtifactError, BundleError, DataError, nearest, one_line
 from digitbench.plugins.model_io import ModelIO, check_model_io
 from digitbench.records.precisions import FP32
 from digitbench.system.files import locked, sha256, write_json
@@ -291,4 +291,9 @@ def _resolve(path: Path | None) -> Path:
         return target.resolve() if target.is_symlink() else target
     if path is None:
         raise BundleError(f"no bundle yet: {RUNS / LATEST} points at nothing; run: digitbench train")
-    raise BundleError(f"{path}: no such bundle; run: digitbench train, or name a folder below {RUNS}/")
+    known = {
+        entry.parent.name: entry.parent for folder in (path.parent, RUNS) for entry in folder.glob(f"*/{MANIFEST}")
+    }
+    near = nearest(path.name, known)
+    hint = f"did you mean {known[near]}? " if near else ""
+    raise BundleError(f"{path}: no such bundle; {hint}run: digitbench train, or name a folder below {RUNS}/")

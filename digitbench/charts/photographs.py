@@ -50,18 +50,18 @@ def check_drawable(target: Path, pictures: Sequence[Path]) -> list[Path]:
         `draw_predictions` didn't write.
     """
     name = shown_name(target)
-    check_packages("--show needs", files.IMAGES, "plot")
+    check_packages("--output needs", files.IMAGES, "plot")
     if target.suffix.lower() != ".png":
-        raise UsageError(f"--show {name}: what is drawn is a PNG; name a file such as predictions.png")
+        raise UsageError(f"--output {name}: what is drawn is a PNG; name a file such as predictions.png")
     check_writable(target)
     if not os.path.exists(target):
         return list(pictures)
     remaining = [path for path in pictures if not (os.path.exists(path) and path.samefile(target))]
     if not _is_earlier_drawing(target):
         reason = "one of the pictures to be read" if len(remaining) < len(pictures) else "not drawn by this command"
-        raise UsageError(f"--show {name}: there already, and {reason}; name another file")
+        raise UsageError(f"--output {name}: there already, and {reason}; name another file")
     if not remaining:
-        raise UsageError(f"--show {name}: the only picture found is an earlier drawing; name photographs")
+        raise UsageError(f"--output {name}: the only picture found is an earlier drawing; name photographs")
     return remaining
 
 

@@ -20,6 +20,13 @@ if TYPE_CHECKING:
 Requested = Sequence[tuple[Sequence[str], Sequence[str]]]  # backends, and the precisions that they are asked for in
 
 SIZES = "1,32,256"
+PANELS = {
+    "What is measured": "backend precision batch_size threads data limit",
+    "How it is measured": "seconds generations quick race equivalence budget baseline seed timeout strict",
+    "What is shown beside it": "native_tool sgemm ledger quiet",
+    "What is written": "json csv markdown pytest_benchmark_json with_pictures",
+    "Earlier results": "resume against fail_on allow_missing force",
+}
 
 
 def bench(
@@ -27,7 +34,7 @@ def bench(
     backend: options.BackendOption = None,
     precision: options.PrecisionOption = None,
     batch_size: Annotated[
-        str | None, typer.Option(metavar=SIZES, help=f"Images in a call; {SIZES} if not given.")
+        str | None, typer.Option("--batch-size", metavar=SIZES, help="Images in a call.", show_default=SIZES)
     ] = None,
     threads: Annotated[str | None, typer.Option("--threads", "-t", metavar="1,2")] = None,
     seconds: options.SecondsOption = None,
@@ -40,9 +47,9 @@ def bench(
     seed: Annotated[int | None, typer.Option()] = None,
     timeout: Annotated[float | None, typer.Option(min=0.1)] = None,
     strict: Annotated[bool, typer.Option("--strict")] = False,
-    referee: Annotated[bool, typer.Option("--referee")] = False,
+    native_tool: Annotated[bool, typer.Option("--native-tool")] = False,
     ledger: Annotated[bool, typer.Option("--ledger")] = False,
-    roofline: Annotated[bool, typer.Option("--roofline")] = False,
+    sgemm: Annotated[bool, typer.Option("--sgemm")] = False,
     data: options.DataOption = None,
     limit: options.LimitOption = None,
     with_pictures: Annotated[bool, typer.Option("--with-pictures")] = False,
@@ -57,37 +64,37 @@ def bench(
     force: options.ForceOption = False,
     quiet: options.QuietOption = False,
 ) -> None:
-    """Time each runtime in fresh processes that take turns, and score the test images on it.
+    """Time each runtime in fresh processes that take turns, and score the test images.
 
     Parameters
     ----------
-    threads
-        Threads that each runtime may use; 1.
+    threads : default 1
+        Threads that each runtime may use.
     race
         Measure until the fastest is known: who has surely lost drops out.
-    baseline
-        What ratios are to; the fastest if not given.
-    seed
-        Of the order of turns; 0.
-    timeout
-        Seconds until a silent worker is given up; 120.
+    baseline : default the fastest
+        What ratios are to.
+    seed : default 0
+        Of the order of turns.
+    timeout : default 120
+        Seconds until a silent worker is given up.
     strict
         Take a busy machine for a fault: its rows are INVALID, not provisional.
-    referee
+    native_tool
         Set the runtimes' own benchmark tools beside ours.
     ledger
         Show where each call's time goes.
-    roofline
+    sgemm
         Show shares of this machine's sgemm: NumPy's matrix products alone.
     with_pictures
         Keep up to 24 pictures whose label changed in the results, also of data of your own.
-    csv
+    csv : default none
         Write a CSV table there; - as above.
-    pytest_benchmark_json
+    pytest_benchmark_json : default none
         Write what `pytest-benchmark compare` reads.
-    resume
+    resume : default none
         Measure only what a stopped run's results lack.
-    against
+    against : default none
         Compare with these results at the end; measured by their plan, if no other is given.
 
     Examples
@@ -97,7 +104,7 @@ def bench(
     digitbench bench runs/mine --batch-size 1,8,32,128,512 --threads 1,2 --seconds 5
     digitbench bench --race --budget 1min
     digitbench bench --against before.json --fail-on latency:10%
-    digitbench bench --batch-size 512 --threads 2 --roofline
+    digitbench bench --batch-size 512 --threads 2 --sgemm
     """
     from digitbench.bundle import RUNS, Bundle
     from digitbench.judge.gates import parse_excused, parse_gates
@@ -146,12 +153,12 @@ def bench(
         if earlier
         else candidates(bundle, requested[0][0], batch_sizes, thread_counts, requested[0][1], outputs.note)
     )
-    if roofline or (earlier and earlier.roofs):
+    if sgemm or (earlier and earlier.roofs):
         chosen += sgemm_candidates(bundle, chosen)
-    if referee:
+    if native_tool:
         native_tools.check_installed(chosen)
     results = measure_and_show(
-        bundle, chosen, plan, data, limit, outputs, earlier=earlier, run_native_tools=referee,
+        bundle, chosen, plan, data, limit, outputs, earlier=earlier, run_native_tools=native_tool,
         with_pictures=with_pictures,
     )  # fmt: skip
     if base:

@@ -22,14 +22,20 @@ if TYPE_CHECKING:
     from digitbench.measure.plan import Plan
     from digitbench.records.results import Results, Row
 
+PANELS = {
+    "Limits": "max_p99 max_p50 min_accuracy max_flips max_memory max_size min_throughput prefer",
+    "Among which": "batch_size threads backend precision",
+    "How it is measured": "quick seconds generations equivalence budget data",
+    "What is written": "json markdown quiet",
+}
 SURE_GENERATIONS = 2  # an earlier run with fewer tells no small gaps, and is taken only with --quick
 
 
 def choose(
     run: Annotated[
         Path | None,
-        typer.Argument(metavar="[RUN]", help="A bundle's folder, or results that were saved, which are judged as they "
-                       "are; runs/latest if not given.", autocompletion=completion.bundles)
+        typer.Argument(metavar="MODEL|RESULTS", help="A model's folder, or results that were saved, which are judged "
+                       "as they are.", show_default="runs/latest", autocompletion=completion.bundles)
     ] = None,
     max_p99: Annotated[str | None, typer.Option(metavar="200us")] = None,
     max_p50: Annotated[str | None, typer.Option(metavar="0.1ms")] = None,
@@ -53,24 +59,24 @@ def choose(
     data: options.DataOption = None,
     quiet: options.QuietOption = False,
 ) -> None:  # fmt: skip
-    """Name the candidate to ship: bench what is missing, throw out what breaks a limit, show the code to use it.
+    """Name the candidate to ship: measure what is missing, apply limits, print its code.
 
     Parameters
     ----------
-    max_p99
-        p99 of a call; us, ms or s.
-    max_p50
-        p50 of a call.
-    min_accuracy
-        Top-1; 0.975 is the same.
-    max_flips
-        Labels that differ from Keras'.
-    max_memory
-        Peak of the process; kB, MB, MiB ….
-    max_size
-        Of the artifact.
-    min_throughput
-        Images per second.
+    max_p99 : default no limit
+        p99 latency of a call at most; us, ms or s.
+    max_p50 : default no limit
+        p50 latency of a call at most.
+    min_accuracy : default no limit
+        Top-1 at least; 0.975 is the same.
+    max_flips : default no limit
+        Labels that differ from Keras' at most.
+    max_memory : default no limit
+        Peak of the process at most; kB, MB, MiB ...
+    max_size : default no limit
+        Of the artifact at most; kB, MB, MiB ...
+    min_throughput : default no limit
+        Images per second at least.
     batch_size
         Images in a call.
     prefer

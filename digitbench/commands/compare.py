@@ -17,7 +17,7 @@ def compare(
     allow_missing: AllowMissingOption = None,
     force: ForceOption = False,
 ) -> None:
-    """Compare two runs by their intervals; with --fail-on, exit code 1 on a regression or a missing candidate.
+    """Compare two runs by their intervals; with --fail-on, fail on a regression.
 
     Parameters
     ----------
@@ -25,6 +25,10 @@ def compare(
         Results from before.
     new
         Results from after.
+
+    Notes
+    -----
+    Exit code 1: a gate of --fail-on found a regression, or a candidate is missing.
 
     Examples
     --------

@@ -49,6 +49,13 @@ def recipes(incomplete: str) -> list[tuple[str, str]]:
     return [(name, recipe.about) for name, recipe in RECIPES.items() if name.startswith(incomplete)]
 
 
+def shown(incomplete: str) -> list[str]:
+    """What `show` takes by name: bundles, backends and recipes."""
+    from digitbench.records.recipes import RECIPES
+
+    return bundles(incomplete) + [name for name in (*_announced(BACKENDS), *RECIPES) if name.startswith(incomplete)]
+
+
 def datasets(incomplete: str) -> list[str]:
     """What ``--dataset`` takes."""
     return _complete_last(DATASETS, incomplete)
@@ -57,7 +64,7 @@ def datasets(incomplete: str) -> list[str]:
 def backends(incomplete: str) -> list[str]:
     """Every backend that an installed package announces, also the next one of a list: ``onnx,`` gives ``onnx,tflite``.
 
-    None is loaded, and what can't be used is offered too: `digitbench backends` says what is missing.
+    None is loaded, and what can't be used is offered too: `digitbench list backends` says what is missing.
     """
     return _complete_last([*_announced(BACKENDS), "all"], incomplete)
 

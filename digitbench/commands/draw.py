@@ -32,14 +32,14 @@ def draw(
             "--port",
             min=0,
             max=65535,
-            show_default=False,
-            help=f"Which port; 0 for any that is free. {PORT} if not given, or any other where that is taken.",
+            show_default=f"{PORT}, or any other where that is taken",
+            help="Which port; 0 for any that is free.",
         ),
     ] = None,
     threads: options.ThreadsOption = 1,
     no_browser: Annotated[bool, typer.Option("--no-browser")] = False,
 ) -> None:
-    """Open a page to draw a digit on, by mouse, pen or finger, and see while drawing what every runtime answers.
+    """Open a page to draw a digit on, and see what every runtime answers.
 
     Parameters
     ----------

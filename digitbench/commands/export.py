@@ -20,29 +20,23 @@ def export(
     ] = None,
     calibration_images: Annotated[int | None, typer.Option(metavar="N")] = None,
     seed: Annotated[int | None, typer.Option(min=0, max=2**32 - 1)] = None,
-    max_accuracy_drop: Annotated[
-        str | None,
-        typer.Option(
-            metavar="0.5pp",
-        ),
-    ] = None,
+    max_accuracy_drop: Annotated[str | None, typer.Option(metavar="0.5pp")] = None,
     data: options.DataOption = None,
 ) -> None:
-    """Write a bundle's model in other formats and precisions again, and check each against Keras.
+    """Write a model in other formats and precisions, and check each against Keras.
 
     Parameters
     ----------
-    format
-        savedmodel, tflite, onnx, npz; all if not given.
-    precision
-        fp32, fp16, dynamic, int8; all if not given.
-    calibration_images
-        Training images that int8's ranges are found on, of every class by share; 500, or all of fewer, if not given.
-    seed
-        Of their choice; the recipe's own if not given.
-    max_accuracy_drop
-        By how much top-1 on the test images may fall against Keras'. If not given 0.5pp, or what McNemar's test can't
-        tell from nothing, where images are few.
+    format : default all
+        savedmodel, tflite, onnx, npz.
+    precision : default all
+        fp32, fp16, dynamic, int8.
+    calibration_images : default 500, or all of fewer
+        Training images that int8's ranges are found on, of every class by share.
+    seed : default the recipe's
+        Of their choice.
+    max_accuracy_drop : default 0.5pp; what McNemar's test can't tell from nothing, where images are few
+        By how much top-1 on the test images may fall against Keras'.
 
     Examples
     --------

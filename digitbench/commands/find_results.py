@@ -76,12 +76,12 @@ def bundle_of(results_path: Path, results: Results, run: Path | None = None) -> 
     holders = (parent for parent in results_path.resolve().parents[:2] if (parent / MANIFEST).is_file())
     folder = run or next(holders, None)
     if folder is None:
-        raise BundleError(f"{results_path} doesn't lie in its bundle's folder; name the bundle with --run")
+        raise BundleError(f"{results_path} doesn't lie in its bundle's folder; name the bundle with --bundle")
     bundle = Bundle(folder)
     if results.bundle.get("reference_sha256") in (None, bundle.manifest.reference.sha256):
         return bundle
     reason = f"{bundle.path} is not the bundle that {results_path} was measured with"
-    raise BundleError(f"--run {run}: {reason}" if run else reason)
+    raise BundleError(f"--bundle {run}: {reason}" if run else reason)
 
 
 def data_of(bundle: Bundle, results: Results, data: Path | None, progress: Progress) -> Dataset:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from digitbench.commands.options import DataOption, DatasetOption, load_data, open_console, show_progress
+from digitbench.commands.options import DatasetOption, TrainingDataOption, load_data, open_console, show_progress
 from digitbench.commands.outputs import print_answer, run_name
 from digitbench.commands.training_steps import summary
 from digitbench.errors import UsageError, unknown
@@ -21,6 +21,11 @@ if TYPE_CHECKING:
     from digitbench.bundle import Bundle
     from digitbench.bundle.manifest import TriedForm
 
+PANELS = {
+    "The new model": "name dataset data output export accept",
+    "What you know of the file": "scale inverted layout tensor activation fit normalised signature precision",
+    "How it is tried": "trust timeout",
+}
 CLOSE_MARGIN = 0.01
 NUMBER = r"(-?(?:\d+\.?\d*|\.\d+))"
 SCALE_PATTERN = re.compile(rf"(?:{NUMBER}\.\.)?{NUMBER}")
@@ -30,9 +35,8 @@ def import_(
     model: Annotated[Path, typer.Argument(metavar="MODEL")],
     name: Annotated[str | None, typer.Option(metavar="NAME")] = None,
     dataset: DatasetOption = "auto",
-    data: DataOption = None,
+    data: TrainingDataOption = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", metavar="DIR")] = None,
-    folder: Annotated[Path | None, typer.Option("--folder", metavar="DIR")] = None,
     scale: Annotated[str | None, typer.Option(metavar="255")] = None,
     inverted: Annotated[bool | None, typer.Option("--inverted/--upright")] = None,
     layout: Annotated[str | None, typer.Option(metavar="nchw")] = None,
@@ -47,7 +51,7 @@ def import_(
     accept: Annotated[bool, typer.Option("--accept")] = False,
     timeout: Annotated[float, typer.Option(min=1)] = 120,
 ) -> None:
-    """Make a bundle of a model made elsewhere; what its file doesn't say is found out by trying.
+    """Take over a model made elsewhere; what its file doesn't say is found out by trying.
 
     Layout, scale, polarity, output and what that output is: each way that the file leaves open is tried on labelled
     training images. What was chosen, and how good the runner-up is, is printed and stored. The options say what you
@@ -58,30 +62,28 @@ def import_(
     model
         An .onnx, .tflite, .keras or .h5 file, the .xml of an OpenVINO model (IR) beside its .bin, or a SavedModel
         folder.
-    name
-        What to call it; its file's name if not given.
-    output
-        The bundle's folder; runs/<name>-<date> if not given.
-    folder
-        The same, also where a tensor has that name.
-    scale
+    name : default its file's name
+        What to call it.
+    output : default runs/<name>-<date>
+        The model's new folder.
+    scale : default tried out
         Its pixels run from 0 to that; or both ends: -1..1.
-    inverted
+    inverted : default tried out
         It takes black on white, or MNIST's white on black.
-    layout
+    layout : default tried out
         flat, hw, nhwc or nchw: each image's axes, after the batch's.
-    tensor
+    tensor : default tried out
         Which of its outputs holds the ten scores.
-    activation
+    activation : default tried out
         Of that output: softmax, sigmoid or logits.
-    fit
+    fit : default tried out
         How 28 × 28 pixels become more or fewer: pad, resize, crop or mean.
-    normalised
+    normalised : default tried out
         What each image is divided by: image, rows or columns (their norm), standard (its deviation, less its mean),
         pixels (the same of each pixel of the training images), imagenet or caffe (means of three channels), or none.
-    signature
+    signature : default tried out
         Of several ways to call it, the name of the one that takes an image and gives ten scores.
-    precision
+    precision : default as its file says
         Its precision, where that can't be read: fp32, fp16, int8 ….
     export
         Write a Keras model in every other format too; `digitbench export` does it later.
@@ -116,12 +118,10 @@ def import_(
         name or "", constraints, _check_choice("--precision", precision, tuple(precisions.ABOUT)), trust, timeout,
         output=str(output or ""), accept=accept,
     )  # fmt: skip
-    if output and folder:
-        raise UsageError(f"--output {output} and --folder {folder} are the same option; give one of them")
     console = open_console()
     with show_progress(console) as progress, native_output_held():
         digits = cache(partial(load_data, dataset, data, progress))
-        bundle = importing.import_model(model, digits, output or folder, options, progress=progress)
+        bundle = importing.import_model(model, digits, output, options, progress=progress)
         imported = bundle.manifest.imported
         failures: Sequence[str] = []
         convertible = imported is not None and imported.format == plugins.trained()[1]

@@ -23,77 +23,86 @@ if TYPE_CHECKING:
     from digitbench.system.progress import Progress
 
 RunArgument = Annotated[
-    Path | None, typer.Argument(metavar="[RUN]", help="A bundle's folder; runs/latest if not given.",
+    Path | None, typer.Argument(metavar="MODEL", help="A model's folder.", show_default="runs/latest",
                                 autocompletion=completion.bundles)
 ]  # fmt: skip
 DatasetOption = Annotated[
     str, typer.Option("--dataset", metavar="NAME", help="mnist, digits (comes with scikit-learn), or auto: MNIST if "
                       "it can be had, else digits.", autocompletion=completion.datasets)
 ]  # fmt: skip
+DATA_DEFAULT = "what the model was trained on"
 DataOption = Annotated[
-    Path | None, typer.Option("--data", metavar="PATH", help="MNIST as an .npz in Keras' layout or a folder of IDX "
-                              "files, for which DIGITBENCH_MNIST says the same for every command; or what the bundle "
-                              "was trained on, where that is data of your own.")
+    Path | None, typer.Option("--data", metavar="PATH", show_default=DATA_DEFAULT, help="Where the model's dataset is: "
+                              "MNIST as an .npz or a folder of IDX files, or your own data that it was trained on.")
 ]  # fmt: skip
 OtherDataOption = Annotated[
-    Path | None, typer.Option("--data", metavar="PATH", help="MNIST as an .npz in Keras' layout or a folder of IDX "
-                              "files; or other digits: an .npz with x_test and y_test, a .csv of pixels (also zipped), "
-                              "a folder of IDX files or of pictures (3/any.png or 7_me.jpg).")
+    Path | None, typer.Option("--data", metavar="PATH", show_default=DATA_DEFAULT, help="Where the model's dataset is; "
+                              "or other digits: an .npz with x_test and y_test, a .csv of pixels (also zipped), a "
+                              "folder of IDX files or of pictures (3/any.png or 7_me.jpg).")
 ]  # fmt: skip
 TrainingDataOption = Annotated[
-    Path | None, typer.Option("--data", metavar="PATH", help="MNIST as an .npz in Keras' layout or a folder of IDX "
-                              "files (DIGITBENCH_MNIST says the same); or digits of your own as an .npz with x_train, "
+    Path | None, typer.Option("--data", metavar="PATH", show_default="DIGITBENCH_MNIST, or a download", help="MNIST as "
+                              "an .npz or a folder of IDX files; or digits of your own as an .npz with x_train, "
                               "y_train, x_test and y_test, or as IDX files.")
 ]  # fmt: skip
 BackendOption = Annotated[
     list[str] | None,
-    typer.Option("--backend", "-b", metavar="onnx,tflite", help="Every installed one if not given; all says so too.",
-                 autocompletion=completion.backends),
+    typer.Option("--backend", "-b", metavar="onnx,tflite", help="Which runtimes; all: every installed one.",
+                 show_default="all", autocompletion=completion.backends),
 ]  # fmt: skip
 PrecisionOption = Annotated[
     list[str] | None,
     typer.Option("--precision", "-p", metavar="int8,dynamic", help="fp32, fp16, dynamic, int8, or bf16 where a runtime "
-                 "makes it; all that were exported if not given.", autocompletion=completion.precisions),
+                 "makes it.", show_default="all that were exported", autocompletion=completion.precisions),
 ]  # fmt: skip
 QUICK_SECONDS = 0.3  # timed calls of each row, where a first look is enough
 QuickOption = Annotated[
     bool, typer.Option("--quick", help="A look in half a minute: one generation, which can't tell small gaps.")
 ]
 SecondsOption = Annotated[
-    float | None, typer.Option(min=0.01, help=f"Timed calls of each candidate; 3, {QUICK_SECONDS} with --quick.")
+    float | None,
+    typer.Option(
+        min=0.01, help="Timed calls of each candidate, in seconds.", show_default=f"3; {QUICK_SECONDS} with --quick"
+    ),
 ]
 EquivalenceOption = Annotated[
-    str | None, typer.Option("--equivalence", metavar="2%", help="A race ends once its winner is slower than none by "
-                 "more than this; 2%.")
+    str | None, typer.Option("--equivalence", metavar="2%", show_default="2%", help="A race ends once its winner is "
+                 "slower than none by more than this.")
 ]  # fmt: skip
 BudgetOption = Annotated[
-    str | None, typer.Option("--budget", metavar="3min", help="A race ends after this time, decided or not; 3min.")
+    str | None,
+    typer.Option("--budget", metavar="3min", show_default="3min", help="A race ends after this time, decided or not."),
 ]
 GenerationsOption = Annotated[
-    int | None, typer.Option(min=1, help="Fresh processes of each candidate; 5, 1 with --quick.")
+    int | None, typer.Option(min=1, help="Fresh processes of each candidate.", show_default="5; 1 with --quick")
 ]
 ThreadsOption = Annotated[int, typer.Option("--threads", "-t", min=1, help="Threads that each runtime may use.")]
-LimitOption = Annotated[int | None, typer.Option("--limit", min=1, metavar="N", help="Only the first N test images.")]
+LimitOption = Annotated[
+    int | None, typer.Option("--limit", min=1, metavar="N", help="Only the first N test images.", show_default="all")
+]
 GateOption = Annotated[
     list[str] | None,
-    typer.Option("--fail-on", metavar="METRIC:LIMIT", help="May be given several times: latency:10%, p99:20%, "
-                 "throughput:5%, accuracy:0.2pp, flips:0, size:5%, memory:10%, load:20%, first:20%."),
+    typer.Option("--fail-on", metavar="METRIC:LIMIT", show_default="no gate", help="May be given several times: "
+                 "latency:10%, p99:20%, throughput:5%, accuracy:0.2pp, flips:0, size:5%, memory:10%, load:20%, "
+                 "first:20%."),
 ]  # fmt: skip
 AllowMissingOption = Annotated[
     list[str] | None,
-    typer.Option("--allow-missing", metavar="BACKEND[:PRECISION]", help="Let gates pass without this candidate; may be "
-                 "given several times."),
+    typer.Option("--allow-missing", metavar="BACKEND[:PRECISION]", show_default="none", help="Let gates pass without "
+                 "this candidate; may be given several times."),
 ]  # fmt: skip
 ForceOption = Annotated[
     bool, typer.Option("--force", help="Compare even different machines, datasets or bundles.")
 ]  # fmt: skip
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only what was found.")]
 JsonOption = Annotated[
-    str | None, typer.Option("--json", metavar="FILE", help="Write the results there; - for standard output.")
+    str | None,
+    typer.Option("--json", metavar="FILE", help="Write JSON there; - for standard output.", show_default="none"),
 ]
 
 MarkdownOption = Annotated[
-    str | None, typer.Option("--markdown", metavar="FILE", help="Write a Markdown table there; - as above.")
+    str | None,
+    typer.Option("--markdown", metavar="FILE", help="Write a Markdown table there; - as above.", show_default="none"),
 ]
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def draw_training(bundle: Bundle, digits: Dataset, console: Console) -> None:
-    """Draw history, predictions and confusion matrix of a model that was just trained, into its bundle.
+    """Draw the training's curves, predictions and confusion matrix of a model that was just trained, into its bundle.
 
     The training is over and safe: what can't be drawn costs a line and no more.
     """
@@ -38,7 +38,7 @@ def draw_training(bundle: Bundle, digits: Dataset, console: Console) -> None:
     try:
         files.check_target()
         pictures: dict[str, Callable[[], Picture]] = {
-            "history": lambda: trainings.figure(read([bundle])),
+            "training": lambda: trainings.figure(read([bundle])),
             "predictions": lambda: predictions.figure(test, class_probabilities, about),
             "confusion": lambda: confusion.figure(scores, test.labels, about),
         }

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from digitbench.commands import completion
-from digitbench.commands.documented import add
+from digitbench.commands.documented import add, group
 from digitbench.commands.options import OtherDataOption, RunArgument, open_console
 from digitbench.commands.pictures import check_dataset, description, draw_digits, draw_scored, picture_path, save
 from digitbench.errors import UsageError
@@ -22,48 +22,38 @@ if TYPE_CHECKING:
     from digitbench.system.progress import Progress
 
 
-def _examples(*lines: str) -> str:
-    return "\n\n".join(["[b]Examples[/]", *(f"digitbench plot {line}" for line in lines)])
-
-
-app = typer.Typer(
-    invoke_without_command=True, rich_markup_mode="rich",
-    help="Draw: the data, the training, what a model says, and how fast it is.",
-    epilog=_examples("samples --dataset digits", "predictions --mistakes",
-                     "confusion runs/mine --backend tflite --precision int8 --output confusion.svg"),
+app = group(
+    "Draw the data, the training, what a model says, and how fast it is.",
+    "digitbench plot samples --dataset digits", "digitbench plot training runs/one runs/other",
+    "digitbench plot predictions --mistakes",
+    "digitbench plot confusion runs/mine --backend tflite --precision int8 --output confusion.svg",
 )  # fmt: skip
 command = partial(add, app)
 
 OutputOption = Annotated[
-    Path | None, typer.Option("--output", "-o", metavar="FILE", help="Where to, a .png or .svg; below RUN/plots if not "
-                              "given, or here where no bundle is named.")
+    Path | None, typer.Option("--output", "-o", metavar="FILE", show_default="MODEL/plots, or here without a model",
+                              help="The picture's file, a .png or .svg.")
 ]  # fmt: skip
 OneDatasetOption = Annotated[
-    str | None, typer.Option("--dataset", metavar="NAME", help="mnist, digits (comes with scikit-learn), or auto, the "
-                             "default: MNIST if it can be had, else digits.", autocompletion=completion.datasets)
+    str | None, typer.Option("--dataset", metavar="NAME", show_default="auto", help="mnist, digits (comes with "
+                             "scikit-learn), or auto: MNIST if it can be had, else digits.",
+                             autocompletion=completion.datasets)
 ]  # fmt: skip
 OneBackendOption = Annotated[
-    str | None, typer.Option("--backend", "-b", metavar="NAME", help="Who scores the images; the scores that the "
-                             "bundle stores if neither this nor --precision is given.",
+    str | None, typer.Option("--backend", "-b", metavar="NAME", help="Which runtime scores the images.",
+                             show_default="the scores that the bundle stores",
                              autocompletion=completion.backends)
 ]  # fmt: skip
 OnePrecisionOption = Annotated[
-    str | None, typer.Option("--precision", "-p", metavar="NAME", help="fp32, fp16, dynamic, int8, or bf16 where a "
-                             "runtime makes it.", autocompletion=completion.precisions)
+    str | None, typer.Option("--precision", "-p", metavar="NAME", show_default="fp32, with --backend", help="fp32, "
+                             "fp16, dynamic, int8, or bf16 where a runtime makes it.",
+                             autocompletion=completion.precisions)
 ]  # fmt: skip
-
-
-@app.callback(help=app.info.help)
-def plot(context: typer.Context) -> None:
-    """Show the help where nothing is to be drawn."""
-    if context.invoked_subcommand is None:
-        context.get_help()  # prints it
-        raise typer.Exit
 
 
 @command
 def samples(
-    run: Annotated[Path | None, typer.Argument(metavar="[RUN]", autocompletion=completion.bundles)] = None,
+    run: Annotated[Path | None, typer.Argument(metavar="MODEL", autocompletion=completion.bundles)] = None,
     dataset: OneDatasetOption = None,
     data: OtherDataOption = None,
     per_class: Annotated[int, typer.Option(metavar="N", min=1, max=60)] = 12,
@@ -74,8 +64,8 @@ def samples(
 
     Parameters
     ----------
-    run
-        A bundle, to see the data that it was trained on.
+    run : default none
+        A model, to see the data that it was trained on.
     per_class
         Images of each digit.
     seed
@@ -101,7 +91,7 @@ def samples(
 
 @command
 def augmented(
-    run: Annotated[Path | None, typer.Argument(metavar="[RUN]", autocompletion=completion.bundles)] = None,
+    run: Annotated[Path | None, typer.Argument(metavar="MODEL", autocompletion=completion.bundles)] = None,
     recipe: Annotated[
         str | None, typer.Option("--recipe", "-r", metavar="NAME", autocompletion=completion.recipes)
     ] = None,
@@ -115,14 +105,14 @@ def augmented(
 
     Parameters
     ----------
-    run
-        A bundle's folder: what it was trained on; runs/latest if neither this nor --recipe is given.
-    recipe
+    run : default runs/latest
+        A model, to see what it was trained on; without --recipe.
+    recipe : default the model's
         What a named recipe would be trained on.
     epochs
         Deformed versions of each digit.
-    seed
-        Of the deformations, and of the choice of digits; the recipe's own if not given.
+    seed : default the recipe's
+        Of the deformations, and of the choice of digits.
 
     Examples
     --------
@@ -146,26 +136,6 @@ def augmented(
 
     name_parts = ["augmented", *([] if bundle else [recipe_to_draw.name])]
     draw_digits(name_parts, bundle, dataset, data, output, draw, IMAGES)
-
-
-@command
-def history(run: RunArgument = None, output: OutputOption = None) -> None:
-    """Draw loss and accuracy by epoch, the best epoch, and where overfitting begins.
-
-    Examples
-    --------
-    digitbench plot history
-    digitbench plot history runs/mine --output history.svg
-    """
-    from digitbench.bundle import Bundle
-    from digitbench.bundle.trainings import read
-    from digitbench.charts import trainings
-    from digitbench.charts.files import check_target
-
-    bundle = Bundle(run)
-    target = output or picture_path(bundle, ["history"])
-    check_target(target)
-    save(trainings.figure(read([bundle])), target, open_console())
 
 
 @command
@@ -208,28 +178,50 @@ def predictions(
     draw_scored("predictions-mistakes" if mistakes else "predictions", draw, run, backend, precision, data, output)
 
 
-@app.command(
-    "reliability",
-    epilog=_examples("reliability", "reliability -b tflite -p int8 -o int8.svg"),
-    help="Draw how often the model is right at each confidence: can its probabilities be believed.",
-)
-@app.command(
-    "confusion",
-    epilog=_examples("confusion", "confusion runs/mine -b onnx -p int8 --data photos"),
-    help="Draw which digit is taken for which: images, and percent of each digit.",
-)
-def scored(
-    context: typer.Context, run: RunArgument = None, backend: OneBackendOption = None,
-    precision: OnePrecisionOption = None, data: OtherDataOption = None, output: OutputOption = None,
-) -> None:  # fmt: skip
-    """Draw the chart that is called as the command."""
-    from importlib import import_module
+@command
+def reliability(
+    run: RunArgument = None,
+    backend: OneBackendOption = None,
+    precision: OnePrecisionOption = None,
+    data: OtherDataOption = None,
+    output: OutputOption = None,
+) -> None:
+    """Draw how often the model is right at each confidence: can its probabilities be believed.
 
-    kind = str(context.info_name)
-    figure = import_module(f"digitbench.charts.{kind}").figure
+    Examples
+    --------
+    digitbench plot reliability
+    digitbench plot reliability --backend tflite --precision int8 --output int8.svg
+    """
+    from digitbench.charts.reliability import figure
+
     draw_scored(
-        kind, lambda scores, test, *about: figure(scores, test.labels, *about), run, backend, precision, data, output
-    )
+        "reliability", lambda scores, test, *about: figure(scores, test.labels, *about), run, backend, precision, data,
+        output,
+    )  # fmt: skip
+
+
+@command
+def confusion(
+    run: RunArgument = None,
+    backend: OneBackendOption = None,
+    precision: OnePrecisionOption = None,
+    data: OtherDataOption = None,
+    output: OutputOption = None,
+) -> None:
+    """Draw which digit is taken for which: images, and percent of each digit.
+
+    Examples
+    --------
+    digitbench plot confusion
+    digitbench plot confusion runs/mine --backend onnx --precision int8 --data photos
+    """
+    from digitbench.charts.confusion import figure
+
+    draw_scored(
+        "confusion", lambda scores, test, *about: figure(scores, test.labels, *about), run, backend, precision, data,
+        output,
+    )  # fmt: skip
 
 
 @command

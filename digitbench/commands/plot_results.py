@@ -14,19 +14,20 @@ if TYPE_CHECKING:
 
 
 ResultArgument = Annotated[
-    Path | None, typer.Argument(metavar="[RESULT]", help="A file that bench saved, or a bundle's folder: the newest "
-                                "row of each candidate; runs/latest if not given.")
+    Path | None, typer.Argument(metavar="MODEL|RESULTS", show_default="runs/latest", help="A file that bench "
+                                "saved, or a model's folder: the newest row of each candidate.")
 ]  # fmt: skip
 OutputOption = Annotated[
-    Path | None, typer.Option("--output", "-o", metavar="FILE", help="Where to, a .png or .svg; beside the results if "
-                              "not given.")
+    Path | None, typer.Option("--output", "-o", metavar="FILE", help="The picture's file, a .png or .svg.",
+                              show_default="beside the results")
 ]  # fmt: skip
 ThreadsOption = Annotated[
-    int | None, typer.Option("--threads", "-t", metavar="N", min=1, help="Of these rows alone; the fewest if not "
-                             "given.")
+    int | None, typer.Option("--threads", "-t", metavar="N", min=1, help="Of these rows alone.",
+                             show_default="the fewest")
 ]  # fmt: skip
 BatchSizeOption = Annotated[
-    int | None, typer.Option(metavar="N", min=1, help="Of these rows alone; the smallest if not given.")
+    int | None, typer.Option("--batch-size", metavar="N", min=1, help="Of these rows alone.",
+                             show_default="the smallest")
 ]  # fmt: skip
 
 
@@ -55,12 +56,12 @@ def latency(
     digitbench plot latency --kind ecdf --output tails.svg
     digitbench plot latency runs/mine/results/bench-2026-11-21T12-39-50.json --batch-size 32 --threads 2
     """
-    _draw("latency", result, output, kind=kind, threads=threads, batch_size=batch_size)
+    _draw("latency", result, output, "kind", kind=kind, threads=threads, batch_size=batch_size)
 
 
 def pareto(
     result: ResultArgument = None,
-    against: Annotated[str, typer.Option(metavar="latency")] = "latency",
+    metric: Annotated[str, typer.Option(metavar="latency")] = "latency",
     threads: ThreadsOption = None,
     batch_size: BatchSizeOption = None,
     output: OutputOption = None,
@@ -69,16 +70,16 @@ def pareto(
 
     Parameters
     ----------
-    against
+    metric
         latency, memory or size.
 
     Examples
     --------
     digitbench plot pareto
-    digitbench plot pareto runs/mine --against memory
+    digitbench plot pareto runs/mine --metric memory
     digitbench plot pareto results.json --batch-size 32 --output front.svg
     """
-    _draw("pareto", result, output, against=against, threads=threads, batch_size=batch_size)
+    _draw("pareto", result, output, "metric", against=metric, threads=threads, batch_size=batch_size)
 
 
 def sweep(
@@ -99,16 +100,18 @@ def sweep(
     digitbench plot sweep
     digitbench plot sweep runs/mine --metric latency --output latency.svg
     """
-    _draw("sweep", result, output, metric=metric)
+    _draw("sweep", result, output, "metric", metric=metric)
 
 
-def _draw(name: str, result: Path | None, output: Path | None, **options: Any) -> None:
+def _draw(name: str, result: Path | None, output: Path | None, option: str, **options: Any) -> None:
     """Read results, draw them, and say where the picture is.
 
     Parameters
     ----------
     name
         The chart's module. The picture's file is called after it, where no file is named.
+    option
+        What the first of `options` is called on the command line.
     options
         For `figure` there. The first is one of its `CHOICES`; the file is called after it too, except after the
         default.
@@ -124,7 +127,7 @@ def _draw(name: str, result: Path | None, output: Path | None, **options: Any) -
 
     files.check_target()
     module = import_module(f"digitbench.charts.{name}")
-    option, choice = next(iter(options.items()))
+    choice = next(iter(options.values()))
     if choice not in module.CHOICES:
         raise UsageError(f"--{option}: {unknown('choice', choice, module.CHOICES)}")
     results_path, results = results_of(result)

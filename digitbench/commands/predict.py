@@ -11,6 +11,7 @@ import typer
 
 from digitbench.commands import completion
 from digitbench.commands.options import QuietOption, ThreadsOption, open_console, show_progress
+from digitbench.commands.saving import JSON_LINES_START, STDOUT, check_targets, write_each
 from digitbench.errors import BundleError, CheckFailed, ImageError, MissingRuntimeError, UsageError
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ SMALL_SIDE = 240  # pixels: the longest side of a photograph that is drawn
 
 
 def predict(
-    pictures: Annotated[list[str], typer.Argument(metavar="[RUN] IMAGE", show_default=False)],
+    pictures: Annotated[list[str], typer.Argument(metavar="[MODEL] IMAGE", show_default=False)],
     backend: Annotated[
         str | None, typer.Option("--backend", "-b", metavar="NAME", autocompletion=completion.backends)
     ] = None,
@@ -33,36 +34,40 @@ def predict(
         str | None, typer.Option("--precision", "-p", metavar="NAME", autocompletion=completion.precisions)
     ] = None,
     threads: ThreadsOption = 1,
-    show: Annotated[Path | None, typer.Option("--show", metavar="FILE.png")] = None,
-    every: Annotated[bool, typer.Option("--all")] = False,
-    json: Annotated[bool, typer.Option("--json")] = False,
+    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE.png")] = None,
+    all_digits: Annotated[bool, typer.Option("--all-digits")] = False,
+    json: Annotated[str | None, typer.Option("--json", metavar="FILE")] = None,
     quiet: QuietOption = False,
 ) -> None:
-    """Say which digits are in your own pictures: photographs, scans, drawings; exit code 1 if one can't be read.
+    """Say which digits are in your own pictures: photographs, scans, drawings.
 
     Parameters
     ----------
     pictures
-        A bundle's folder, runs/latest if the first argument is none; then pictures of one digit each: files (PNG, JPEG,
+        A model's folder, runs/latest if the first argument is none; then pictures of one digit each: files (PNG, JPEG,
         BMP, TIFF, WebP, HEIC), folders, or patterns such as 'scans/*.png'.
-    backend
-        Which runtime reads them; the first installed of tflite, onnx, openvino, numpy, savedmodel, keras if not given.
-    precision
-        fp32 if not given, where the bundle has it; fp16, dynamic, int8 or bf16.
-    show
+    backend : default the first installed of tflite, onnx, openvino, numpy, savedmodel, keras
+        Which runtime reads them.
+    precision : default fp32, where the model has it
+        fp32, fp16, dynamic, int8 or bf16.
+    output : default not drawn
         Draw each picture, the 28 × 28 pixels that the model saw, and its ten probabilities: up to 24 pictures.
-    every
+    all_digits
         Read all digits of each picture, line by line from left to right, and say where they lie: of about one height,
         none touching another.
-    json
-        JSON Lines on standard output: an object for each picture, or for each digit with --all, as they are read.
+    json : default none
+        Write JSON Lines there, - for standard output: an object for each picture, or for each digit with --all-digits.
+
+    Notes
+    -----
+    Exit code 1: one of the pictures could not be read.
 
     Examples
     --------
     digitbench predict photo.jpg
-    digitbench predict runs/mine scans/ 'more/*.png' --show seen.png
-    digitbench predict page.jpg --all --show boxes.png
-    digitbench predict runs/latest photo.heic -b tflite -p dynamic --json
+    digitbench predict runs/mine scans/ 'more/*.png' --output seen.png
+    digitbench predict page.jpg --all-digits --output boxes.png
+    digitbench predict runs/latest photo.heic --backend tflite --precision dynamic --json -
     """
     from digitbench.bundle import Bundle
     from digitbench.charts.photographs import check_drawable, draw_predictions
@@ -77,18 +82,21 @@ def predict(
     run, patterns = _run_and_pictures(pictures)
     paths = find_pictures(patterns)
     bundle = run or Bundle()
-    if show:
-        paths = check_drawable(show, paths)
+    if output:
+        paths = check_drawable(output, paths)
+    to_stdout = check_targets({"--json": (json, JSON_LINES_START)})
     with load(bundle, backend=backend, precision=precision, threads=threads) as classifier:
-        predictions, refused, stopped = _predict_all(bundle, classifier, paths, show is not None, every, json, quiet)
+        predictions, refused, stopped = _predict_all(
+            bundle, classifier, paths, output is not None, all_digits, json, quiet
+        )
     runtime = classifier.runtime
     about = f"{bundle.name} ({bundle.recipe_name}) on {classifier.backend} {classifier.precision}: {runtime.name} "
     about += runtime.version + (f", {counted(runtime.threads, 'thread')}" if runtime.threads else "")
-    if predictions and not json:
+    if predictions and not to_stdout:
         print_predictions(predictions, about, open_console())
-    if predictions and show:
-        draw_predictions(predictions, about, show)
-        print_line(f"Drawn: {shown_name(show)}", open_console(stderr=json), "dim")
+    if predictions and output:
+        draw_predictions(predictions, about, output)
+        print_line(f"Drawn: {shown_name(output)}", open_console(stderr=to_stdout), "dim")
     if stopped:
         open_console(stderr=True).print("Stopped early: only what was finished is shown.", style="yellow")
         raise KeyboardInterrupt
@@ -137,14 +145,21 @@ def _names_pictures(argument: str) -> bool:
 
 
 def _predict_all(
-    bundle: Bundle, classifier: Classifier, paths: Sequence[Path], drawn: bool, every: bool, json: bool, quiet: bool
+    bundle: Bundle,
+    classifier: Classifier,
+    paths: Sequence[Path],
+    drawn: bool,
+    every: bool,
+    json: str | None,
+    quiet: bool,
 ) -> tuple[list[Prediction], int, bool]:
     """Predict picture by picture, telling of each as it comes; also how many can't be, and if Ctrl-C stopped it."""
     from digitbench.charts.photographs import DRAWN
     from digitbench.report.predictions import json_line
 
     predictions: list[Prediction] = []
-    refused = 0
+    lines: list[str] = []
+    refused, stopped = 0, False
     total = len(paths)
     with show_progress(open_console(stderr=True), animate=False, quiet=quiet or total <= FEW_PICTURES) as progress:
         try:
@@ -158,13 +173,15 @@ def _predict_all(
                         refused += 1
                     else:
                         predictions.append(outcome)
-                    if json:
-                        about = {"backend": classifier.backend, "precision": classifier.precision}
-                        print(json_line(path, outcome, **about), flush=True)
+                    about = {"backend": classifier.backend, "precision": classifier.precision}
+                    lines.append(json_line(path, outcome, **about) if json else "")
+                    if json == STDOUT:
+                        print(lines[-1], flush=True)
             progress.update("reading pictures", total, total, f"{total} of {total}")
         except KeyboardInterrupt:
-            return predictions, refused, True
-    return predictions, refused, False
+            stopped = True
+    write_each([(json, lambda: "".join(f"{line}\n" for line in lines))] if json != STDOUT else [])
+    return predictions, refused, stopped
 
 
 def _predict_one(

@@ -16,13 +16,13 @@ QUICK_SECONDS, QUICK_BUDGET = 1.0, "60s"  # of a race of all runtimes
 def quickstart(
     dataset: options.DatasetOption = "auto",
     data: options.TrainingDataOption = None,
-    all_rows: Annotated[bool, typer.Option("--all")] = False,
+    all_candidates: Annotated[bool, typer.Option("--all-candidates")] = False,
 ) -> None:
-    """Train the default recipe, export it, and compare all installed runtimes: the whole way in one go.
+    """Train the default recipe, export it and compare all installed runtimes, in one go.
 
     Parameters
     ----------
-    all_rows
+    all_candidates
         Show every candidate at every batch size, not the fastest of each backend alone.
 
     Examples
@@ -41,5 +41,5 @@ def quickstart(
         options.timing_plan(quick=False, race=True, seconds=QUICK_SECONDS, budget=QUICK_BUDGET),
     )
     outputs = Outputs(kept=results_path(bundle))
-    results = measure_and_show(bundle, chosen, plan, data, None, outputs, brief=not all_rows)
+    results = measure_and_show(bundle, chosen, plan, data, None, outputs, brief=not all_candidates)
     raise_failures(results)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from digitbench.commands import completion
 from digitbench.errors import BundleError, DataError, UsageError
 
 if TYPE_CHECKING:
@@ -21,33 +22,33 @@ COMPARISON_FILE = "comparison.html"
 
 
 def report(
-    results: Annotated[list[Path] | None, typer.Argument(metavar="RESULT")] = None,
-    html: Annotated[Path | None, typer.Option("--html", metavar="FILE")] = None,
+    results: Annotated[list[Path] | None, typer.Argument(metavar="MODEL|RESULTS")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE")] = None,
     markdown: Annotated[str | None, typer.Option("--markdown", metavar="FILE")] = None,
-    run: Annotated[Path | None, typer.Option("--run", metavar="RUN")] = None,
+    bundle: Annotated[Path | None, typer.Option("--bundle", metavar="MODEL", autocompletion=completion.bundles)] = None,
     data: Annotated[Path | None, typer.Option("--data", metavar="PATH")] = None,
 ) -> None:
-    """Make a page of saved results that opens offline: verdict, plots, every row, flips, how it was measured.
+    """Make a page of saved results that opens offline: verdict, plots, every row, flips.
 
     Parameters
     ----------
-    results
-        Results that were saved, or a bundle's folder for the newest row of each candidate; of several the newest is
+    results : default runs/latest
+        Results that were saved, or a model's folder for the newest row of each candidate; of several the newest is
         shown in full.
-    html
-        Where to; beside the results if not given.
-    markdown
-        Write Markdown there instead, or beside --html; - for standard output.
-    run
-        The bundle, where the results don't lie in its folder.
-    data
+    output : default beside the results
+        The page's file.
+    markdown : default none
+        Write Markdown there instead, or beside --output; - for standard output.
+    bundle : default where the results are
+        The model, where the results don't lie in its folder.
+    data : default what the model was trained on
         The dataset, where it isn't found: for the pictures.
 
     Examples
     --------
     digitbench report
-    digitbench report runs/mine --html mine.html
-    digitbench report before.json after.json --run runs/mine
+    digitbench report runs/mine --output mine.html
+    digitbench report before.json after.json --bundle runs/mine
     digitbench report results.json --markdown -
     """
     from digitbench.commands.find_results import results_of
@@ -58,21 +59,21 @@ def report(
     arguments: Sequence[Path | None] = results or [None]
     found = list({path.absolute(): (path, results) for path, results in map(results_of, arguments)}.values())
     paths = [path for path, _ in found]
-    if html is None and markdown is None:
-        html = paths[0].with_suffix(".html") if len(paths) == 1 else Path(COMPARISON_FILE)
-    targets = {"--html": (str(html) if html else None, PAGE_START), "--markdown": (markdown, REPORT_START)}
+    if output is None and markdown is None:
+        output = paths[0].with_suffix(".html") if len(paths) == 1 else Path(COMPARISON_FILE)
+    targets = {"--output": (str(output) if output else None, PAGE_START), "--markdown": (markdown, REPORT_START)}
     for option, (file, _) in targets.items():
         if file and Path(file).resolve() in {path.resolve() for path in paths}:
             raise UsageError(f"{option} {file}: these are the results themselves; name another file")
     console = open_console(stderr=check_targets(targets))
     parts = []
-    if html:
+    if output:
         page.check_packages()
-    sources = _read_sources(found, run, data, console)
-    if html:
+    sources = _read_sources(found, bundle, data, console)
+    if output:
         from digitbench.report.page.html import render
 
-        parts.append((str(html), lambda: render(sources)))
+        parts.append((str(output), lambda: render(sources)))
     if markdown:
         from digitbench.report.page.markdown import write
 

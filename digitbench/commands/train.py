@@ -9,7 +9,7 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from digitbench.commands import completion
+from digitbench.commands import completion, documented
 from digitbench.commands.options import DatasetOption, TrainingDataOption, open_console, seconds, whole_numbers
 from digitbench.commands.outputs import print_answer, run_name
 from digitbench.commands.training_steps import read_digits, train_and_report, train_several
@@ -17,7 +17,6 @@ from digitbench.records import recipes
 from digitbench.records.recipes import DEFAULT, RECIPES
 
 FIELD_TYPES = get_type_hints(recipes.Recipe)
-EPILOG = "\n\n".join(["[b]Recipes[/]", *(f"[b]{name}[/]: {recipe.about}" for name, recipe in RECIPES.items())])
 
 
 def train(
@@ -27,7 +26,7 @@ def train(
     output: Annotated[Path | None, typer.Option("--output", "-o", metavar="DIR")] = None,
     export: Annotated[bool, typer.Option()] = True,
     plots: Annotated[bool, typer.Option()] = True,
-    seed: Annotated[int | None, typer.Option(help=recipes.OPTIONS["seed"].help)] = None,
+    seed: Annotated[int | None, typer.Option(help=recipes.OPTIONS["seed"].help, show_default="0")] = None,
     seeds: Annotated[int, typer.Option(min=1, max=100, metavar="N")] = 1,
     budget: Annotated[str | None, typer.Option(metavar="10min")] = None,
     loop: Annotated[str, typer.Option()] = "auto",
@@ -38,16 +37,16 @@ def train(
     Parameters
     ----------
     recipe
-        What to train; see below.
-    output
-        The bundle's folder.
+        What to train; `digitbench list recipes` prints what each holds.
+    output : default runs/<recipe>-<date>
+        The model's new folder.
     export
         Make every export too; `digitbench export` makes them later.
     plots
         Draw the training too; `digitbench plot` draws it later.
     seeds
         Train N bundles, with seeds from --seed on, and tell their mean and interval.
-    budget
+    budget : default all epochs
         Train as many epochs as fit, by a timing of two; s, min or h.
     loop
         compiled: whole epochs by XLA; fit: Keras' own; auto: what is faster.
@@ -91,10 +90,20 @@ def _field_parameter(name: str, option: recipes.Option) -> Parameter:
     """Declare the option that changes a recipe's field."""
     value_type = str if FIELD_TYPES[name] == tuple[int, ...] else FIELD_TYPES[name]
     shown = typer.Option(
-        help=option.help, metavar=option.metavar, rich_help_panel=option.group,
-        autocompletion=completion.bundles if name == "teacher" else None,
+        help=option.help, metavar=option.metavar, rich_help_panel=f"{option.group} (defaults: of {DEFAULT})",
+        show_default=_default(name), autocompletion=completion.bundles if name == "teacher" else None,
     )  # fmt: skip
     return Parameter(name, Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[value_type | None, shown])
+
+
+def _default(name: str) -> str:
+    """Say what a field is in the recipe that is trained where none is named."""
+    value = getattr(RECIPES[DEFAULT], name)
+    if value is None:
+        return "the optimiser's own"
+    return (
+        documented.default_text(Parameter, ",".join(map(str, value)) if isinstance(value, tuple) else value) or "none"
+    )
 
 
 def _declare_recipe_fields() -> None:

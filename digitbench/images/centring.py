@@ -101,8 +101,8 @@ def prepare_digits(picture: Pixels, *, several: bool = False) -> list[PreparedDi
         return [PreparedDigit(redrawn(digit.foreground, digit.mask), tuple(digit.boxes[0].tolist()), _is_cut(grey))]
     if not several:
         raise ImageError(
-            f"more than one digit here ({len(digit.boxes)} found); read each of them with predict --all, or cut the "
-            "picture into one for each digit"
+            f"more than one digit here ({len(digit.boxes)} found); read each of them with predict --all-digits, or "
+            "cut the picture into one for each digit"
         )
     return list(_each(picture, digit.boxes))
 

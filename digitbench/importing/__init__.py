@@ -173,5 +173,5 @@ def _refuse_tensor(output: str, signatures: Sequence[Signature]) -> None:
     if name:
         raise UsageError(
             f"--output {name}: the bundle's folder, but the model has a tensor of that name; if that is meant: "
-            f"--tensor {name}; if the folder is: --folder {name}"
+            f"--tensor {name}; if the folder is: --output {Path(name).absolute()}"
         )

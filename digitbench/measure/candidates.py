@@ -90,7 +90,7 @@ def candidates(
     artifacts: Mapping[str, Artifact | DigitbenchError]
     for plugin in selected_plugins:
         if plugin.name == sgemm.NAME:
-            message = f"plugin {plugin.name!r} of {plugin.distribution}: bench --roofline has taken that name"
+            message = f"plugin {plugin.name!r} of {plugin.distribution}: bench --sgemm has taken that name"
             raise PluginError(f"{message}; uninstall it, or tell its author")
         row = Row(plugin.name, precisions[0] if precisions else FP32, None, threads[0])
         try:

@@ -66,7 +66,7 @@ def check_installed(chosen: Sequence[Candidate]) -> None:
     if not any(map(_tool_of, chosen)):
         names = [name for name, backend_class in plugins.classes().items() if backend_class.native_tool in TOOLS]
         message = f"only {', '.join(names)} have a tool of their own, and in fp32, for models made here"
-        raise UsageError(f"--referee: {message}; choose one")
+        raise UsageError(f"--native-tool: {message}; choose one")
 
 
 def _tool_of(candidate: Candidate) -> Tool | None:
@@ -94,13 +94,13 @@ def run(images: Images, chosen: Sequence[Candidate], progress: Progress) -> tupl
                 tool_run = tool(job, candidate.row.batch_size or 1, path)
                 results += _compare(job, tool_run, path, progress)
             except CheckFailed as exc:  # a tool that failed is reported; what was measured stays
-                progress.say(f"{name}: no referee: {exc}")
+                progress.say(f"{name}: no native tool: {exc}")
     return tuple(results)
 
 
 def _compare(job: Job, tool_run: NativeToolRun, images: Path, progress: Progress) -> list[NativeToolResult]:
     pairs: dict[str, list[tuple[float, float]]] = {}
-    label = f"{job.backend} and its referee, batch {tool_run.batch_size}"
+    label = f"{job.backend} and its native tool, batch {tool_run.batch_size}"
     for i in range(PAIRS):
         progress.update(label, i, PAIRS)
         tool_latencies = tool_run.run() if i % 2 else {}

@@ -302,15 +302,17 @@ def listing() -> list[dict[str, str]]:
     Returns
     -------
     list of dict
-        backend, runtime (packages with versions), format (or formats), source (distribution and version), and problem:
-        why it can't be used and what would mend it, or nothing.
+        backend, runtime (packages with versions), format (or formats), precisions, source (distribution and version),
+        install (the line that does), and problem: why it can't be used and what would mend it, or nothing.
     """
     rows = []
     for plugin in discover().values():
-        versions, format = plugin.runtime_versions(), "?"
+        versions, format, precisions = plugin.runtime_versions(), "?", ""
         problem = f"not installed; run: {plugin.install_line}" if plugin.missing() else ""
         try:
-            format = ", ".join(plugin.load().formats())
+            backend_class = plugin.load()
+            format = ", ".join(backend_class.formats())
+            precisions = ", ".join([*runnable(backend_class, ()), *backend_class.makes])
         except BackendError as exc:
             problem = problem or str(exc)
         rows.append(
@@ -318,7 +320,9 @@ def listing() -> list[dict[str, str]]:
                 "backend": plugin.name,
                 "runtime": ", ".join(f"{name} {version}" for name, version in versions.items()),
                 "format": format,
+                "precisions": precisions,
                 "source": f"{plugin.distribution} {plugin.version}",
+                "install": plugin.install_line,
                 "problem": problem,
             }
         )

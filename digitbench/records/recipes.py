@@ -189,7 +189,7 @@ class Recipe:
     batch_size: int = _option(32, STEPS, "Images a step.", AT_LEAST_1)
     optimizer: str = _option("adam", STEPS, f"{', '.join(OPTIMIZERS)}.", OPTIMIZERS)
     learning_rate: float | None = _option(
-        None, STEPS, "The optimiser's own if not given.", Bounds(5e-324, MOST, "a number above 0")
+        None, STEPS, "First step of the optimiser.", Bounds(5e-324, MOST, "a number above 0")
     )
     weight_decay: float | None = _option(None, STEPS, "Of adamw, on kernels alone.", Bounds(0, MOST, "a number from 0"))
     schedule: str = _option("constant", STEPS, f"Of the learning rate: {', '.join(SCHEDULES)}.", SCHEDULES)
@@ -205,7 +205,7 @@ class Recipe:
     shift: float = _option(0.0, DEFORMED, "Pixels each way.", PIXELS)
     elastic: float = _option(0.0, DEFORMED, "Pixels that bending moves a pixel by.", PIXELS)
     smoothness: float = _option(5.0, DEFORMED, "Pixels over which it bends.", Bounds(0.1, 28, "0.1 to 28 pixels"))
-    teacher: str = _option("", TARGETS, "A bundle whose scores are learned; none for the labels.", None, "RUN")
+    teacher: str = _option("", TARGETS, "A bundle whose scores are learned; none for the labels.", None, "MODEL")
     distillation: float = _option(1.0, TARGETS, "The teacher's share of a target.", Bounds(0, 1, "0 to 1"))
     members: int = _option(1, NETWORK, "Networks whose mean is taken: a committee.", Bounds(1, 100, "1 to 100"))
     validation_split: float = _option(0.1, STEPS, "Share of the training images held out.", Bounds(0, 0.9, "0 to 0.9"))
@@ -231,6 +231,22 @@ class Recipe:
     def deformation(self) -> Strengths:
         """How far images are deformed."""
         return Strengths(self.rotation, self.shear, self.scaling, self.shift, self.elastic, self.smoothness)
+
+    @property
+    def parameters(self) -> int:
+        """How many its networks have in all, those that training doesn't change and those held at 0 included."""
+        from digitbench.records.arrays import CLASSES  # with NumPy, which --help doesn't need
+
+        side, channels, count = int(28 - 2 * self.crop), 1, 0
+        beside = 1 + 4 * self.batch_normalization  # of each unit: its bias, and what normalises it
+        for filters in self.convolutions:
+            count += filters * (9 * channels + beside)
+            side, channels = side // 2, filters
+        inputs = side * side * channels
+        for width in self.hidden:
+            count += width * (inputs + beside)
+            inputs = width
+        return self.members * (count + CLASSES * (inputs + 1))
 
     def changed(self, **changes: Any) -> Recipe:
         """Give a copy with the fields that are not None changed; its name gets a ``+`` if any differs."""

@@ -55,7 +55,7 @@ def print_agreement(results: Results, console: Console, *, reliability: bool = F
     Parameters
     ----------
     results
-        Of `digitbench agree`, whole or stopped early; `pairs` are printed if they are there.
+        Of `digitbench evaluate --details`, whole or stopped early; `pairs` are printed if they are there.
     console
         Where to; a terminal gets the columns it has room for, anything else all of them.
     reliability

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -249,13 +249,25 @@ def _print_history(shown: Shown, console: Console) -> None:
 def _print_results(shown: Shown, console: Console) -> None:
     more = f", and {shown.more_results:,} older" if shown.more_results else ""
     print_title(f"Results: {RESULTS}/{more}" if shown.results else "Results: none yet", console)
-    for saved in shown.results:
+    _print_saved(shown.results, console)
+    if shown.plots:
+        print_line(shown_name(f"Plots: {PLOTS}/{', '.join(shown.plots)}"), console)
+
+
+def print_results_of(bundle: Bundle, saved: Sequence[Saved], console: Console) -> None:
+    """Print where results are, and a line for each; if there are none, how to make some."""
+    run = shlex.quote(short_path(bundle.path))
+    where = f"{counted(len(saved), 'results file')} in {run}/{RESULTS}"
+    print_line(shown_name(where if saved else f"{run} has no results yet; run: digitbench bench {run}"), console)
+    _print_saved(saved, console)
+
+
+def _print_saved(results: Sequence[Saved], console: Console) -> None:
+    for saved in results:
         fastest = "; ".join(saved.fastest) or "not timed"
         summary = saved.problem or f"{counted(saved.candidates, 'candidate')}; {fastest}"
         style = "yellow" if saved.problem else ""
         print_line(shown_name(f"  {saved.file}: {summary}"), console, style, indent=4)
-    if shown.plots:
-        print_line(shown_name(f"Plots: {PLOTS}/{', '.join(shown.plots)}"), console)
 
 
 # --- JSON -----------------------------------------------------------------------------------------------------------

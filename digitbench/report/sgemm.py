@@ -1,4 +1,4 @@
-"""The candidates' share of the rate at which the machine computes the model's matrix products: `bench --roofline`."""
+"""The candidates' share of the rate at which the machine computes the model's matrix products: `bench --sgemm`."""
 
 from __future__ import annotations
 

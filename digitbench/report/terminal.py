@@ -115,7 +115,7 @@ def _print_flips(rows: Sequence[Row], console: Console) -> None:
             print_line(f"{name}: {counted(agreement.flips, 'flip')}{test_note}", console)
     if not few:
         print_line(
-            "Which images: digitbench agree, and --pictures DIR draws them; --json has them all.", console, "dim"
+            "Which images: digitbench evaluate --details; --output DIR draws them; --json has them all.", console, "dim"
         )
 
 
@@ -128,3 +128,10 @@ def print_backends(rows: Sequence[Mapping[str, str]], console: Console) -> None:
         Column("comes from", ALWAYS, itemgetter("source"), left=True, fold=True),
     ]
     print_rows(Table(columns, rows, lambda row: "dim" if row["problem"] else ""), console)
+
+
+def print_backend(row: Mapping[str, str], console: Console) -> None:
+    """Print one of what `digitbench.plugins.listing` gives."""
+    for name, text in row.items():
+        if text:
+            print_line(f"{name:<12}{text}", console, indent=12)

@@ -1,4 +1,4 @@
-"""What `digitbench agree` prints and draws."""
+"""What `digitbench evaluate --details` prints and draws."""
 
 from __future__ import annotations
 
@@ -324,9 +324,9 @@ def test_a_folder_that_is_a_file_is_one_line(tmp_path: Path, images: Any) -> Non
 
 
 def test_without_matplotlib_the_line_that_installs_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    check_packages("--pictures needs", IMAGES, "plot")
+    check_packages("--output needs", IMAGES, "plot")
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(MissingRuntimeError) as caught:
-        check_packages("--pictures needs", IMAGES, "plot")
+        check_packages("--output needs", IMAGES, "plot")
     assert caught.value.mend == 'pip install "digitbench[plot]"'
     assert one_printable_line(str(caught.value))

@@ -257,8 +257,8 @@ def test_the_budget_of_lines_is_kept() -> None:
 
 
 def test_each_command_has_a_file_of_its_own() -> None:
-    from digitbench.cli import app
-    from digitbench.commands import plot
+    from digitbench.cli import PANELS, app
+    from digitbench.commands import list_, plot
 
     modules = [command.callback.__module__ for command in app.registered_commands if command.callback]
     assert len(modules) == len(set(modules))
@@ -266,8 +266,13 @@ def test_each_command_has_a_file_of_its_own() -> None:
         assert command.callback
         name = command.callback.__name__
         assert command.callback.__module__ == f"digitbench.commands.{name}"
-    homes = {command.callback.__module__ for command in plot.app.registered_commands if command.callback}
-    assert homes == {"digitbench.commands.plot", "digitbench.commands.plot_results"}
+    groups = {
+        plot: {"digitbench.commands.plot", "digitbench.commands.plot_training", "digitbench.commands.plot_results"},
+        list_: {"digitbench.commands.list_"},
+    }
+    for group, homes in groups.items():
+        assert {command.callback.__module__ for command in group.app.registered_commands if command.callback} == homes
+    assert len(modules) + len(groups) == sum(map(len, PANELS.values())) <= 14
 
 
 # --- what is really loaded -----------------------------------------------------------------------------------------

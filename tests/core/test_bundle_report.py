@@ -212,7 +212,7 @@ def shown(bundle: Bundle, width: int | None = None) -> str:
 
 def test_a_bundle_is_shown_in_full(bundle: Bundle) -> None:
     (bundle.path / "plots").mkdir()
-    (bundle.path / "plots" / "history.png").touch()
+    (bundle.path / "plots" / "training.png").touch()
     text = shown(bundle)
     assert text.startswith("mine: random on digits, top-1 ")
     assert "Layers: 12,730 parameters" in text
@@ -223,7 +223,7 @@ def test_a_bundle_is_shown_in_full(bundle: Bundle) -> None:
     assert "  loss                 █▃▁  2.0000 → 0.5000" in text
     assert "  validation loss      ▆▂▃  1.5000 → 1.0000 (best 0.7500 after epoch 2)" in text
     assert "bench-1.json" in text
-    assert "Plots: plots/history.png" in text
+    assert "Plots: plots/training.png" in text
     assert text.splitlines()[-1].startswith("next: digitbench choose ")
 
 

@@ -137,7 +137,7 @@ def test_each_picture_has_a_name_of_its_own(tmp_path: Path, monkeypatch: pytest.
     results_path.write_text(grid(NAMES[:2], (1, 8), (1,)).dumps(), encoding="utf-8")
     for kind, against, metric in (("violin", "latency", "throughput"), ("ecdf", "size", "latency")):
         plot_results.latency(results_path, kind=kind)
-        plot_results.pareto(results_path, against=against)
+        plot_results.pareto(results_path, metric=against)
         plot_results.sweep(results_path, metric=metric)
     names = ("latency", "latency-ecdf", "pareto", "pareto-size", "sweep", "sweep-latency")
     assert {path.stem for path in tmp_path.glob("*.png")} == {f"found-{name}" for name in names}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from inspect import signature
 from typing import Annotated
 
 import typer
@@ -29,11 +30,12 @@ def greet(name: str, loud: Annotated[bool, typer.Option("--loud")] = False) -> N
 
 def test_a_docstring_gives_help_of_options_and_examples() -> None:
     group = typer.Typer()
-    add(group, greet, "Politely.")
+    add(group, greet)
     (command,) = group.registered_commands
     assert (command.name, command.help) == ("greet", "Greet somebody.")
-    assert command.epilog == "Politely.\n\n[b]Examples[/]\n\ngreet you\n\ngreet you --loud"
-    assert greet.__signature__.parameters["loud"].annotation.__metadata__[0].help == "So that everybody hears it."  # type: ignore[attr-defined]
+    assert command.epilog == "[b]Examples[/]\ngreet you\ngreet you --loud"
+    option = signature(greet).parameters["loud"].annotation.__metadata__[0]
+    assert option.help == "So that everybody hears it. [dim]\\[default: off][/]"
 
 
 def test_every_option_says_what_it_means() -> None:

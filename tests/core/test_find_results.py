@@ -115,7 +115,7 @@ def test_results_elsewhere_need_their_bundle_named(tmp_path: Path, bundle: Bundl
     path = tmp_path / "else" / "where" / "a.json"
     with pytest.raises(BundleError) as caught:
         bundle_of(path, results_like(bundle))
-    assert str(caught.value) == f"{path} doesn't lie in its bundle's folder; name the bundle with --run"
+    assert str(caught.value) == f"{path} doesn't lie in its bundle's folder; name the bundle with --bundle"
     assert bundle_of(path, results_like(bundle), bundle.path).path == bundle.path
 
 
@@ -123,7 +123,7 @@ def test_another_bundle_is_refused(bundle: Bundle) -> None:
     path, results = bundle.path / "results" / "a.json", results_like(bundle, reference_sha256="another")
     with pytest.raises(BundleError, match=f"^{bundle.path} is not the bundle that {path} was measured with$"):
         bundle_of(path, results)
-    with pytest.raises(BundleError, match=f"^--run {bundle.path}: .* is not the bundle that"):
+    with pytest.raises(BundleError, match=f"^--bundle {bundle.path}: .* is not the bundle that"):
         bundle_of(path, results, bundle.path)
 
 

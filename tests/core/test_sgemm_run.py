@@ -96,7 +96,7 @@ def test_a_plugin_of_that_name_is_refused(untrained: Bundle, monkeypatch: pytest
     plugin = SimpleNamespace(name=NAME, distribution="somebodys", missing=list)
     monkeypatch.setattr(plugins, "discover", lambda: {NAME: plugin})
     for names in ([], [NAME]):
-        with pytest.raises(PluginError, match="plugin 'sgemm' of somebodys: bench --roofline has taken that name"):
+        with pytest.raises(PluginError, match="plugin 'sgemm' of somebodys: bench --sgemm has taken that name"):
             candidates(untrained, names, [1], [1])
 
 
@@ -338,7 +338,7 @@ def test_a_dead_sgemm_fails_the_command_as_a_dead_candidate_does(
     failed = replace(results, roofs=tuple(replace(sgemm, row=sgemm.row.failed("it died")) for sgemm in results.roofs))
     monkeypatch.setattr("digitbench.commands.bench.measure_and_show", lambda *_, **options: failed)
     with pytest.raises(CheckFailed, match="2 of 4 rows failed: sgemm: it died"):
-        bench(untrained.path, backend=["numpy"], quick=True, roofline=True)
+        bench(untrained.path, backend=["numpy"], quick=True, sgemm=True)
 
 
 def test_other_outputs_know_nothing_of_it(run: Callable[..., Results]) -> None:

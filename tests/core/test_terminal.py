@@ -160,7 +160,7 @@ def test_as_many_flips_as_fit_are_all_told() -> None:
     )  # fmt: skip
     assert text.count("onnx: image") == 4
     assert text.count("numpy: image") == 6
-    assert "digitbench agree" not in text
+    assert "digitbench evaluate --details" not in text
 
 
 def test_more_flips_are_a_line_for_each_candidate_and_the_command_that_has_them() -> None:
@@ -175,7 +175,7 @@ def test_more_flips_are_a_line_for_each_candidate_and_the_command_that_has_them(
     assert "tflite int8: 1 flip: 0 now wrong, 1 now right" in lines
     assert "keras fp32: 2 flips" in lines
     assert sum(line.startswith("numpy") and "flip" in line for line in lines) == 0
-    assert text.count("digitbench agree") == 1
+    assert text.count("digitbench evaluate --details") == 1
 
 
 @pytest.mark.parametrize(

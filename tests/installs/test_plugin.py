@@ -46,7 +46,7 @@ def python(source: Path) -> str:
 
 
 def test_it_is_listed_with_its_distribution(python: str, tmp_path: Path) -> None:
-    done = run_cli("backends", cwd=tmp_path, python=python)
+    done = run_cli("list", "backends", cwd=tmp_path, python=python)
     assert done.returncode == 0, done.stderr
     (row,) = [line for line in done.stdout.splitlines() if line.split()[:1] == ["example"]]
     assert "digitbench-example 1.0" in row
@@ -54,7 +54,7 @@ def test_it_is_listed_with_its_distribution(python: str, tmp_path: Path) -> None
 
 
 def test_it_is_not_there_without_being_installed(tmp_path: Path) -> None:
-    done = run_cli("backends", cwd=tmp_path)
+    done = run_cli("list", "backends", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "example" not in done.stdout
 

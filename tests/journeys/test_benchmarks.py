@@ -14,6 +14,7 @@ from contract.makers import MAKERS, MadeModel
 
 from digitbench import data
 from digitbench.bundle import Bundle
+from digitbench.commands.renamed import PYTEST_OPTIONS
 from digitbench.importing import import_model
 from journeys.helpers import artifact_of, copied, rewrite_manifest
 
@@ -38,7 +39,7 @@ def benchmarks(home: Path, *options: object) -> Finished:
 def report(trained: Bundle, tmp_path_factory: pytest.TempPathFactory) -> tuple[Finished, Path]:
     home = tmp_path_factory.mktemp("benchmarks")
     done = benchmarks(
-        home, "--bundle", trained.path, "--backends", "numpy,onnx", "--precisions", "int8,fp32", "--batch-sizes", "1,8",
+        home, "--bundle", trained.path, "--backend", "numpy,onnx", "--precision", "int8,fp32", "--batch-size", "1,8",
         "--benchmark-json", home / "found.json",
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
@@ -118,7 +119,7 @@ def test_reports_are_grouped_by_each_parameter(report: tuple[Finished, Path], na
 
 def test_the_suite_groups_and_selects_by_parts_of_its_ids(trained: Bundle, tmp_path: Path) -> None:
     done = benchmarks(
-        tmp_path, "--bundle", trained.path, "--precisions", "int8,fp32", "--batch-sizes", "1,32",
+        tmp_path, "--bundle", trained.path, "--batch-size", "1,32",
         "-k", "onnx and int8", "--benchmark-group-by=param:backend,param:batch_size", "-v",
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
@@ -148,7 +149,7 @@ def imported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 def test_an_imported_model_is_given_images_in_its_own_form(imported: tuple[MadeModel, Bundle], tmp_path: Path) -> None:
     model, bundle = imported
     done = benchmarks(
-        tmp_path, "--bundle", bundle.path, "--batch-sizes", "1,4", "--benchmark-json", tmp_path / "found.json"
+        tmp_path, "--bundle", bundle.path, "--batch-size", "1,4", "--benchmark-json", tmp_path / "found.json"
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Traceback" not in done.stdout + done.stderr
@@ -169,7 +170,7 @@ def test_an_imported_model_is_given_images_in_its_own_form(imported: tuple[MadeM
 
 
 def test_a_named_backend_without_artifact_is_told_in_a_line(imported: tuple[MadeModel, Bundle], tmp_path: Path) -> None:
-    done = benchmarks(tmp_path, "--bundle", imported[1].path, "--backends", "tflite")
+    done = benchmarks(tmp_path, "--bundle", imported[1].path, "--backend", "tflite")
     assert done.returncode == 4, done.stdout
     assert re.search(r"ERROR: .* has no \S+ artifact of format 'tflite'", done.stderr)
     assert "Traceback" not in done.stdout + done.stderr
@@ -179,17 +180,18 @@ def test_batch_sizes_that_a_model_never_takes_are_told_with_the_one_that_it_does
     imported: tuple[MadeModel, Bundle], tmp_path: Path
 ) -> None:
     if imported[1].model_io.batch:
-        done = benchmarks(tmp_path, "--bundle", imported[1].path, "--batch-sizes", "32,256")
+        done = benchmarks(tmp_path, "--bundle", imported[1].path, "--batch-size", "32,256")
         assert done.returncode == 4, done.stdout
-        assert "ERROR: nothing to measure: n/a (fixed batch 1); give --batch-sizes 1\n" in done.stderr
+        assert "ERROR: nothing to measure: n/a (fixed batch 1); give --batch-size 1\n" in done.stderr
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--backends", "onx"), "unknown backend 'onx': did you mean 'onnx'?"),
-        (("--batch-sizes", "0"), "--batch-sizes 0: 0 is not 1 or more"),
-        (("--precisions", "int4"), "unknown precision 'int4': did you mean 'int8'?"),
+        (("--backend", "onx"), "unknown backend 'onx': did you mean 'onnx'?"),
+        (("--batch-size", "0"), "--batch-size 0: 0 is not 1 or more"),
+        (("--threads", "1,2"), "--threads 1,2: all runtimes are in one process here; give one number"),
+        (("--precision", "int4"), "unknown precision 'int4': did you mean 'int8'?"),
         (("--bundle", "nowhere"), "nowhere: no such bundle"),
     ],
 )
@@ -200,10 +202,26 @@ def test_bad_options_are_told_in_a_line(tmp_path: Path, options: tuple[str, ...]
     assert "Traceback" not in done.stdout + done.stderr
 
 
+@pytest.mark.parametrize(("old", "value", "message"), [
+    ("--backends", "onx", "unknown backend 'onx'"), ("--precisions", "int4", "unknown precision 'int4'"),
+    ("--batch-sizes", "0", "--batch-size 0: 0 is not"),
+])  # fmt: skip
+def test_an_old_option_prints_the_new_one(tmp_path: Path, old: str, value: str, message: str) -> None:
+    done = benchmarks(tmp_path, old, value)
+    assert f"note: `{old}` is now `{PYTEST_OPTIONS[old]}`; " in done.stderr
+    assert f"ERROR: {message}" in done.stderr
+
+
+def test_each_old_option_of_the_suite_is_tried() -> None:
+    assert list(PYTEST_OPTIONS) == ["--backends", "--precisions", "--batch-sizes"]
+
+
 def test_a_run_without_a_bundle_or_a_place_for_one_is_told_without_a_traceback(tmp_path: Path) -> None:
     done = benchmarks(tmp_path)
     assert done.returncode == 2, done.stdout
-    assert "no --bundle given, and pytest's cache, where one would be trained, is off; give --bundle RUN" in done.stdout
+    assert (
+        "no --bundle given, and pytest's cache, where one would be trained, is off; give --bundle MODEL" in done.stdout
+    )
     assert "Traceback" not in done.stdout + done.stderr
     assert "conftest.py" not in done.stdout
 
@@ -212,7 +230,7 @@ def test_a_run_without_a_bundle_or_a_place_for_one_is_told_without_a_traceback(t
 def test_data_that_is_not_at_hand_is_told_in_a_line(trained: Bundle, tmp_path: Path) -> None:
     bundle = copied(trained, tmp_path)
     rewrite_manifest(bundle, {**bundle.stored, "dataset": {**bundle.stored["dataset"], "fingerprint": "another"}})
-    done = benchmarks(tmp_path, "--bundle", bundle.path, "--backends", "numpy", "benchmarks/test_runtimes.py")
+    done = benchmarks(tmp_path, "--bundle", bundle.path, "--backend", "numpy", "benchmarks/test_runtimes.py")
     assert done.returncode == 4, done.stdout
     assert "but the data at hand is digits" in done.stdout + done.stderr
     assert "conftest.py" not in done.stdout

@@ -31,7 +31,7 @@ def test_photographs_lose_at_most_two_points_against_the_clean_digits(on_mnist: 
         photo = photograph(test.pixels[i], np.random.default_rng(i))
         suffix = "png" if photo.startswith(b"\x89PNG") else "jpg"
         (tmp_path / "photos" / f"{i}.{suffix}").write_bytes(photo)
-    done = run_cli("predict", on_mnist.path, "photos", "--backend", "tflite", "--json", "-q", cwd=tmp_path)
+    done = run_cli("predict", on_mnist.path, "photos", "--backend", "tflite", "--json", "-", "-q", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     predicted = {int(Path(line["file"]).stem): line["label"] for line in map(json.loads, done.stdout.splitlines())}
     assert predicted.keys() == set(drawn.tolist())
@@ -62,7 +62,7 @@ def test_97_of_100_hard_pictures_are_read(tmp_path: Path) -> None:
         for i in range(1, 1 + EACH, 2):
             labels[f"{kind} {i}"] = label
             (tmp_path / "hard" / f"{kind} {i}.jpg").write_bytes(unusual(strokes, np.random.default_rng(i)))
-    done = run_cli("predict", "run", "hard", "--backend", "numpy", "--json", "-q", cwd=tmp_path)
+    done = run_cli("predict", "run", "hard", "--backend", "numpy", "--json", "-", "-q", cwd=tmp_path)
     right: Counter[str] = Counter()
     for line in map(json.loads, done.stdout.splitlines()):
         name = Path(line["file"]).stem
@@ -83,8 +83,10 @@ def test_pages_are_refused_without_all_and_read_with_it(on_mnist: Bundle, tmp_pa
         (tmp_path / f"{i}.jpg").write_bytes(content)
     done = run_cli("predict", on_mnist.path, *pages, "--backend", "tflite", "-q", cwd=tmp_path)
     assert done.returncode == 1
-    assert done.stderr.count("predict --all") == len(pages)
-    done = run_cli("predict", on_mnist.path, *pages, "--all", "--backend", "tflite", "--json", "-q", cwd=tmp_path)
+    assert done.stderr.count("predict --all-digits") == len(pages)
+    done = run_cli(
+        "predict", on_mnist.path, *pages, "--all-digits", "--backend", "tflite", "--json", "-", "-q", cwd=tmp_path
+    )
     assert done.returncode == 0, done.stderr
     read: dict[str, list[int]] = {name: [] for name in pages}
     for line in map(json.loads, done.stdout.splitlines()):

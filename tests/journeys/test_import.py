@@ -100,7 +100,7 @@ def test_a_batch_size_that_it_never_takes_is_told_with_the_one_that_it_does(cli:
 
 def test_evaluate_and_agree_take_it_as_they_take_our_own(cli: Cli, run: Path) -> None:
     assert cli("evaluate", run, "--per-class", "--limit", "40").returncode == 0
-    done = cli("agree", run, "--limit", "40", "--json", "-", "-q")
+    done = cli("evaluate", run, "--details", "--limit", "40", "--json", "-", "-q")
     assert done.returncode == 0, done.stderr
     results = json.loads(done.stdout)
     assert results["reference"]["name"] == "onnx"
@@ -122,7 +122,6 @@ def test_what_it_can_not_be_exported_to_is_said(cli: Cli, run: Path) -> None:
         (["--layout", "flat"], "--layout flat"),
         (["--layout", "rows"], "unknown --layout value 'rows'"),
         (["--tensor", "Plus2"], "--tensor Plus2: the model has no such output; it has Plus214_Output_0"),
-        (["--output", "more"], "--output more and --folder other are the same option"),
         (["--scale", "9..1"], "--scale 9..1"),
         (["--scale", "big"], "--scale big"),
         (["--activation", "relu"], "softmax, sigmoid, logits"),
@@ -132,12 +131,12 @@ def test_what_it_can_not_be_exported_to_is_said(cli: Cli, run: Path) -> None:
 def test_what_the_user_says_is_taken_at_their_word(
     zoo: Imported, cli: Cli, tmp_path: Path, options: list[str], message: str
 ) -> None:
-    done = cli("import", zoo.model.path, "--dataset", "digits", "--folder", "other", *options)
+    done = cli("import", zoo.model.path, "--dataset", "digits", "--output", "other", *options)
     assert message in complaint(done)
     assert not (tmp_path / "other").exists()
 
 
-@pytest.mark.parametrize("option", ["--output", "-o", "--folder"])
+@pytest.mark.parametrize("option", ["--output", "-o"])
 def test_a_folder_that_is_there_already_stays_as_it_is(zoo: Imported, cli: Cli, run: Path, option: str) -> None:
     before = contents(run)
     message = complaint(cli("import", zoo.model.path, "--dataset", "digits", option, run))
@@ -156,7 +155,7 @@ def test_an_output_that_names_a_tensor_is_refused(
     message, tensor = complaint(cli("import", zoo.model.path, "--dataset", "digits", "--output", name)), Path(name).name
     assert message.startswith(f"--output {tensor}: the bundle's folder, but the model has a tensor of that name")
     assert f"--tensor {tensor}; " in message
-    assert message.endswith(f"--folder {tensor}")
+    assert message.endswith(f"--output {tmp_path / name}")
     assert [path.name for path in tmp_path.iterdir() if path.name != ".cache"] == [tensor] * exists
     if exists:
         assert not any((tmp_path / name).iterdir())
@@ -164,7 +163,7 @@ def test_an_output_that_names_a_tensor_is_refused(
 
 def test_the_tensor_may_be_named_and_a_folder_have_its_name(zoo: Imported, cli: Cli, tmp_path: Path) -> None:
     name = "Plus214_Output_0"
-    done = cli("import", zoo.model.path, "--dataset", "digits", "--tensor", name, "--folder", name)
+    done = cli("import", zoo.model.path, "--dataset", "digits", "--tensor", name, "--output", tmp_path / name)
     assert done.returncode == 0, done.stderr
     assert Bundle(tmp_path / name).model_io.output.name == name
 
@@ -205,9 +204,9 @@ model.save("small.keras")
 """
     original = MAKERS["keras-nhwc-0..1-softmax"](tmp_path)
     subprocess.run([sys.executable, "-c", script, original.path], cwd=tmp_path, check=True)
-    done = cli("import", "small.keras", "--dataset", "digits", "--folder", "later", "--no-export")
+    done = cli("import", "small.keras", "--dataset", "digits", "--output", "later", "--no-export")
     assert "\n  exports    none; all other formats are written by: digitbench export later\n" in done.stdout
-    done = cli("import", "small.keras", "--dataset", "digits", "--folder", "run")
+    done = cli("import", "small.keras", "--dataset", "digits", "--output", "run")
     assert done.returncode == 0, done.stderr
     assert "digitbench export" not in done.stdout
     message = "npz is left out, and with it the backend numpy: plain weights are those of fp32"

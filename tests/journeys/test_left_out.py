@@ -48,7 +48,7 @@ def test_a_runtime_without_the_operation_is_left_out_unless_it_is_named(cli: Cli
     bundle = Bundle(tmp_path / "runs" / "latest")
     assert bundle.attempts["openvino"].why == f"OpenVINO can't open it: {WHY}"
 
-    for command in ("evaluate", "agree", ("bench", "--quick", "--batch-size", "1")):
+    for command in ("evaluate", ("evaluate", "--details"), ("bench", "--quick", "--batch-size", "1")):
         arguments = (command,) if isinstance(command, str) else command
         done = cli(*arguments, "--json", f"{arguments[0]}.json")
         assert (done.returncode, done.stderr) == (0, ""), arguments

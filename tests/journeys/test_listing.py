@@ -1,4 +1,4 @@
-"""Looking at what is there: `runs`, `show`, and what a shell offers when Tab is pressed."""
+"""Looking at what is there: `list`, `show`, and what a shell offers when Tab is pressed."""
 
 from __future__ import annotations
 
@@ -13,18 +13,15 @@ from typing import get_args
 import pytest
 from conftest import Cli, complaint, environment
 from core.helpers import announce
-from typer.main import get_group
 
 from digitbench import bundle as bundles
 from digitbench import data, export, plugins
 from digitbench.bundle import Bundle
-from digitbench.cli import app
 from digitbench.commands import completion
 from digitbench.records import precisions
 from digitbench.records.recipes import RECIPES
 from journeys.helpers import first_on_path
-
-COMMANDS = tuple(get_group(app).commands)
+from journeys.test_help import FOURTEEN
 
 
 @pytest.fixture
@@ -43,7 +40,7 @@ def runs(untrained: Bundle, tmp_path: Path) -> Path:
 
 
 def test_bundles_are_listed_and_what_is_broken_is_told(cli: Cli, runs: Path) -> None:
-    done = cli("runs", "--sort", "name", "--json", "found.json")
+    done = cli("list", "models", "--sort", "name", "--json", "found.json")
     assert (done.returncode, done.stderr) == (0, "")
     lines = [line.split() for line in done.stdout.splitlines()]
     assert [line[0] if line[0] != "▸" else line[:2] for line in lines if "random" in line] == [
@@ -61,23 +58,25 @@ def test_bundles_are_listed_and_what_is_broken_is_told(cli: Cli, runs: Path) -> 
 def test_where_there_is_none_it_says_how_to_make_one(cli: Cli, tmp_path: Path) -> None:
     for arguments in ((), ("empty",)):
         (tmp_path / "empty").mkdir(exist_ok=True)
-        done = cli("runs", *arguments, "--json", "-")
+        done = cli("list", "models", *arguments, "--json", "-")
         assert (done.returncode, json.loads(done.stdout)["bundles"]) == (0, [])
         assert "digitbench train" in done.stderr
     assert not (tmp_path / "runs").exists()
 
 
 def test_a_wrong_order_or_folder_is_a_line(cli: Cli, runs: Path) -> None:
-    assert complaint(cli("runs", "--sort", "sice")).startswith("--sort: unknown order 'sice': did you mean 'size'?")
-    assert complaint(cli("runs", "nowhere")).startswith("nowhere: no such folder")
-    assert "name a file" in complaint(cli("runs", "--json", "runs"))
+    assert complaint(cli("list", "models", "--sort", "sice")).startswith(
+        "--sort: unknown order 'sice': did you mean 'size'?"
+    )
+    assert complaint(cli("list", "models", "nowhere")).startswith("nowhere: no such folder")
+    assert "name a file" in complaint(cli("list", "models", "--json", "runs"))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a file's name is text")
 def test_a_name_that_would_harm_a_terminal_is_shown_as_escapes(cli: Cli, runs: Path) -> None:
     path = runs / os.fsdecode(b"a\xff\n\x1b[31m")
     (runs / "mine").rename(path)
-    for command in (("runs",), ("show", path)):
+    for command in (("list", "models"), ("show", path)):
         done = cli(*command, "--json", "odd.json")
         assert (done.returncode, done.stderr) == (0, "")
         assert r"a\udcff\n\x1b[31m" in done.stdout
@@ -130,16 +129,17 @@ def offered(cli: Cli, line: str, **env: str) -> list[str]:
 
 
 def test_bash_is_offered_what_fits(cli: Cli, runs: Path, tmp_path: Path) -> None:
-    assert offered(cli, "digitbench ") == list(COMMANDS)
+    assert offered(cli, "digitbench ") == list(FOURTEEN)
     assert offered(cli, "digitbench sh") == ["show"]
-    assert offered(cli, "digitbench show ") == ["runs/latest", "runs/broken", "runs/digits/other", "runs/mine"]
+    assert offered(cli, "digitbench show r") == ["runs/latest", "runs/broken", "runs/digits/other", "runs/mine"]
+    assert offered(cli, "digitbench show dense-5") == ["dense-512-rmsprop"]
     assert offered(cli, "digitbench bench runs/m") == ["runs/mine"]
-    assert offered(cli, "digitbench history runs/latest runs/m") == ["runs/mine"]
+    assert offered(cli, "digitbench plot training runs/latest runs/m") == ["runs/mine"]
     assert offered(cli, "digitbench plot augmented --recipe dense-5") == ["dense-512-rmsprop"]
     assert offered(cli, "digitbench export nowhere/") == [], "and bash offers files"
     assert offered(cli, "digitbench bench --backend ") == [*plugins.discover(), "all"]
     assert offered(cli, "digitbench evaluate -b numpy,o") == ["numpy,onnx", "numpy,openvino"]
-    assert offered(cli, "digitbench agree --precision fp32,fp") == ["fp32,fp16", "fp32,fp64"]
+    assert offered(cli, "digitbench evaluate --precision fp32,fp") == ["fp32,fp16", "fp32,fp64"]
     assert offered(cli, "digitbench train --recipe dense-5") == ["dense-512-rmsprop"]
     assert offered(cli, "digitbench train --dataset ") == list(get_args(data.DatasetName))
 
@@ -150,15 +150,15 @@ def test_a_plugin_of_others_is_offered_and_not_loaded(cli: Cli, tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    ("shell", "begin", "runs_line"),
-    [("zsh", "_arguments '*: :((", '"runs":"List the bundles'), ("fish", "", "runs\tList the bundles")],
+    ("shell", "begin", "show_line"),
+    [("zsh", "_arguments '*: :((", '"show":"Show all of one'), ("fish", "", "show\tShow all of one")],
 )
-def test_zsh_and_fish_are_told_what_a_command_is(cli: Cli, shell: str, begin: str, runs_line: str) -> None:
-    variables = {"_DIGITBENCH_COMPLETE": f"complete_{shell}", "_TYPER_COMPLETE_ARGS": "digitbench ru",
+def test_zsh_and_fish_are_told_what_a_command_is(cli: Cli, shell: str, begin: str, show_line: str) -> None:
+    variables = {"_DIGITBENCH_COMPLETE": f"complete_{shell}", "_TYPER_COMPLETE_ARGS": "digitbench sh",
              "_TYPER_COMPLETE_FISH_ACTION": "get-args"}  # fmt: skip
     done = cli(env=variables)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith(begin + runs_line)
+    assert done.stdout.startswith(begin + show_line)
 
 
 def test_completing_loads_nothing_heavy(runs: Path) -> None:

@@ -46,7 +46,7 @@ def test_what_a_trained_bundle_says_is_drawn_below_it(cli: Cli, tmp_path: Path, 
     assert done.stdout.splitlines()[-1] == f"Drawn: {bundle.path / 'plots' / 'confusion.png'}"
 
     for arguments, name in (
-        (["history"], "history.png"),
+        (["training"], "training.png"),
         (["predictions", "--mistakes", "-b", "numpy"], "predictions-mistakes-numpy-fp32.png"),
         (["reliability", "-b", "tflite", "-p", "int8"], "reliability-tflite-int8.png"),
     ):
@@ -91,9 +91,9 @@ def test_deformed_digits_are_drawn_of_a_training(tmp_path: Path, untrained: Bund
     ("arguments", "parts"),
     [
         (["nonsense"], ["No such command 'nonsense'"]),
-        (["history", "RUN"], ["has no history to draw"]),
-        (["history", "nowhere"], ["nowhere: no such bundle; run: digitbench train"]),
-        (["history"], ["no bundle yet", "run: digitbench train"]),
+        (["training", "RUN"], ["has no history to draw"]),
+        (["training", "nowhere"], ["nowhere: no such bundle; run: digitbench train"]),
+        (["training"], ["no bundle yet", "run: digitbench train"]),
         (["confusion", "RUN", "-o", "found.jpg"], ["found.jpg: a picture's name ends in .png or .svg"]),
         (["confusion", "RUN", "-o", "plain/found.png"], ["plain", "can't be written"]),
         (["confusion", "RUN", "-o", "folder.png"], ["folder.png is a folder"]),
@@ -168,8 +168,8 @@ def drawing_message(bundle: Bundle, digits: Dataset) -> str:
 
 def test_a_training_is_drawn_into_its_bundle(fresh: Bundle, digits: Dataset) -> None:
     folder = fresh.path / PLOTS
-    assert drawing_message(fresh, digits) == f"Drawn: {folder}: history.png, predictions.png, confusion.png\n"
-    assert sorted(path.name for path in folder.iterdir()) == ["confusion.png", "history.png", "predictions.png"]
+    assert drawing_message(fresh, digits) == f"Drawn: {folder}: training.png, predictions.png, confusion.png\n"
+    assert sorted(path.name for path in folder.iterdir()) == ["confusion.png", "predictions.png", "training.png"]
 
 
 def test_a_training_without_matplotlib_costs_a_line(
@@ -196,5 +196,5 @@ def test_a_full_disk_costs_a_line_and_leaves_nothing_half_written(
     monkeypatch.setattr(picture_files, "written_beside", written_beside)
     message = drawing_message(fresh, digits)
     assert message.count("\n") == 1
-    assert "history.png: can't be written: No space left on device" in message
+    assert "training.png: can't be written: No space left on device" in message
     assert list((fresh.path / PLOTS).iterdir()) == []

@@ -59,7 +59,7 @@ def test_a_picture_can_be_an_svg_anywhere(cli: Cli, tmp_path: Path, results: Pat
             "found.json: --threads 4: no such rows; there are: batch 1, 1 th",
         ),
         (["latency", "found.json", "--kind", "violine"], "--kind: unknown choice 'violine': did you mean 'violin'?"),
-        (["pareto", "found.json", "--against", "p50"], "--against: unknown choice 'p50': known are latency, memory, s"),
+        (["pareto", "found.json", "--metric", "p50"], "--metric: unknown choice 'p50': known are latency, memory, s"),
         (["pareto", "found.json", "--output", "a.pdf"], "--output a.pdf: a picture's name ends in .png or .svg"),
         (["sweep", "found.json"], "found.json: a sweep needs two batch sizes or thread counts; run: digitbench bench"),
         (["sweep", "found.json", "--metric", "speed"], "--metric: unknown choice 'speed': "),

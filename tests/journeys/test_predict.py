@@ -79,7 +79,7 @@ def test_a_newcomer_s_pictures_are_read(trained: Bundle, album: Path, tmp_path: 
 
 def test_the_same_digit_is_the_same_in_every_form(cli: Cli, trained: Bundle, album: Path) -> None:
     files = [album / name for name in (f"{DIGITS[-1]}.png", *OTHER_FILES)]
-    done = cli("predict", trained.path, *files, "--json", "--backend", "tflite", "--quiet")
+    done = cli("predict", trained.path, *files, "--json", "-", "--backend", "tflite", "--quiet")
     assert (done.returncode, done.stderr) == (0, "")
     entries = lines_of(done)
     assert [entry["file"] for entry in entries] == [str(path) for path in files]
@@ -89,7 +89,7 @@ def test_the_same_digit_is_the_same_in_every_form(cli: Cli, trained: Bundle, alb
 
 
 def test_the_lines_hold_what_the_model_says_of_the_prepared_pictures(cli: Cli, trained: Bundle, album: Path) -> None:
-    done = cli("predict", trained.path, f"{album}/[0-9].png", "--json", "-b", "onnx", "-t", "1")
+    done = cli("predict", trained.path, f"{album}/[0-9].png", "--json", "-", "-b", "onnx", "-t", "1")
     assert (done.returncode, done.stderr) == (0, "")
     entries = lines_of(done)
     import digitbench
@@ -120,7 +120,7 @@ def test_the_bad_are_told_and_the_good_are_read(cli: Cli, tmp_path: Path, traine
     ]  # fmt: skip
     assert "PNG, JPEG, BMP, TIFF, WebP and HEIC" in done.stderr
     assert list(rows_of(done.stdout)) == ["good.png"]
-    as_lines = cli("predict", trained.path, *names, "-b", "onnx", "--json")
+    as_lines = cli("predict", trained.path, *names, "-b", "onnx", "--json", "-")
     assert as_lines.returncode == 1
     assert as_lines.stderr == done.stderr
     entries = lines_of(as_lines)
@@ -131,7 +131,7 @@ def test_the_bad_are_told_and_the_good_are_read(cli: Cli, tmp_path: Path, traine
 
 def test_where_all_are_bad_no_table_is_printed(cli: Cli, tmp_path: Path, trained: Bundle) -> None:
     (tmp_path / "note.png").write_text("Dear all,")
-    done = cli("predict", trained.path, "note.png", "-b", "onnx", "--show", "seen.png")
+    done = cli("predict", trained.path, "note.png", "-b", "onnx", "--output", "seen.png")
     assert complaint(done, 1) == "1 of 1 picture could not be read"
     assert done.stdout == ""
     assert not (tmp_path / "seen.png").exists()
@@ -148,7 +148,7 @@ def test_no_name_breaks_the_table_the_lines_or_the_drawing(
     for name in ODD:
         shutil.copy(album / "0.png", folder / f"{name}.png")
         (folder / f"{name} bad.png").touch()
-    done = cli("predict", trained.path, "odd", "-b", "onnx", "--show", "seen.png", "--quiet")
+    done = cli("predict", trained.path, "odd", "-b", "onnx", "--output", "seen.png", "--quiet")
     assert complaint(done, 1) == f"{len(ODD)} of {2 * len(ODD)} pictures could not be read"
     for text in (done.stdout, done.stderr):
         assert all(line.isprintable() for line in text.splitlines())
@@ -159,7 +159,7 @@ def test_no_name_breaks_the_table_the_lines_or_the_drawing(
         assert shown.replace(".png", " bad.png") in done.stderr
     with Image.open(tmp_path / "seen.png") as drawn:
         assert drawn.size[0] > 1000
-    entries = lines_of(cli("predict", trained.path, "odd", "-b", "onnx", "--json", "--quiet"))
+    entries = lines_of(cli("predict", trained.path, "odd", "-b", "onnx", "--json", "-", "--quiet"))
     assert {entry["file"] for entry in entries} == {f"odd/{name}{end}.png" for name in ODD for end in ("", " bad")}
 
 
@@ -170,7 +170,7 @@ def test_what_is_drawn_is_a_picture_with_all_three_parts(
     for number in range(26):
         shutil.copy(album / "0.png", tmp_path / f"{number}.png")
     for names, pictures in ((["0.png"], 1), (["."], 24)):
-        done = cli("predict", trained.path, *names, "-b", "onnx", "--show", "seen/drawn.png")
+        done = cli("predict", trained.path, *names, "-b", "onnx", "--output", "seen/drawn.png")
         assert done.returncode == 0, done.stderr
         assert done.stdout.endswith("Drawn: seen/drawn.png\n")
         with Image.open(tmp_path / "seen" / "drawn.png") as drawn:
@@ -191,17 +191,17 @@ def test_a_page_is_read_line_by_line_with_boxes_if_all_are_asked_for(
     Image.fromarray(np.vstack([np.hstack(glyphs[:2]), np.hstack(glyphs[2:])])).save(tmp_path / "page.png")
     done = cli("predict", trained.path, "page.png", "-b", "onnx")
     assert complaint(done, 1) == "1 of 1 picture could not be read"
-    assert "more than one digit here (4 found); read each of them with predict --all" in done.stderr
+    assert "more than one digit here (4 found); read each of them with predict --all-digits" in done.stderr
     alone = lines_of(
-        cli("predict", trained.path, *(album / f"{digit}.png" for digit in DIGITS), "-b", "onnx", "--json")
+        cli("predict", trained.path, *(album / f"{digit}.png" for digit in DIGITS), "-b", "onnx", "--json", "-")
     )
-    entries = lines_of(cli("predict", trained.path, "page.png", "--all", "-b", "onnx", "--json"))
+    entries = lines_of(cli("predict", trained.path, "page.png", "--all-digits", "-b", "onnx", "--json", "-"))
     assert [entry["label"] for entry in entries] == [entry["label"] for entry in alone]
     for entry, corner in zip(entries, ((0, 0), (0.5, 0), (0, 0.5), (0.5, 0.5)), strict=True):
         left, top, right, bottom = entry["box"]
         assert corner[0] < left < right < corner[0] + 0.5
         assert corner[1] < top < bottom < corner[1] + 0.5
-    done = cli("predict", trained.path, "page.png", "--all", "-b", "onnx", "--show", "boxes.png")
+    done = cli("predict", trained.path, "page.png", "--all-digits", "-b", "onnx", "--output", "boxes.png")
     assert done.stdout.count("page.png") == 4
     assert f"{entries[0]['box'][0]:.0%}" in done.stdout
     with Image.open(tmp_path / "boxes.png") as drawn:
@@ -220,7 +220,7 @@ def test_ink_at_all_four_sides_is_told_beside_the_probability(
     tight = Image.new("L", (110, 150), 225)
     ImageDraw.Draw(tight).ellipse((0, 0, 109, 149), outline=30, width=14)
     tight.save(tmp_path / "tight.png")
-    entries = lines_of(cli("predict", trained.path, "tight.png", album / "3.png", "-b", "onnx", "--json"))
+    entries = lines_of(cli("predict", trained.path, "tight.png", album / "3.png", "-b", "onnx", "--json", "-"))
     assert [entry.get("remark", "") for entry in entries] == ["its ink touches all four sides: was some cut off?", ""]
     assert "touches all four sides" in cli("predict", trained.path, "tight.png", "-b", "onnx").stdout
 
@@ -242,10 +242,10 @@ def test_ink_at_all_four_sides_is_told_beside_the_probability(
         (["RUN", "0.png", "-p", "int7"], ["unknown precision 'int7'"]),
         (["RUN", "0.png", "-b", "numpy", "-p", "int8"], ["backend 'numpy' doesn't run int8"]),
         (["RUN", "0.png", "-t", "0"], ["--threads"]),
-        (["RUN", "0.png", "--show", "0.png"], ["0.png", "one of the pictures to be read"]),
-        (["RUN", "0.png", "--show", "other.png"], ["other.png", "not drawn by this command"]),
-        (["RUN", "0.png", "--show", "seen.jpg"], ["seen.jpg", "predictions.png"]),
-        (["RUN", "0.png", "--show", "notes/a.txt/seen.png"], ["a.txt", "can't be written"]),
+        (["RUN", "0.png", "--output", "0.png"], ["0.png", "one of the pictures to be read"]),
+        (["RUN", "0.png", "--output", "other.png"], ["other.png", "not drawn by this command"]),
+        (["RUN", "0.png", "--output", "seen.jpg"], ["seen.jpg", "predictions.png"]),
+        (["RUN", "0.png", "--output", "notes/a.txt/seen.png"], ["a.txt", "can't be written"]),
     ],
     ids=lambda argument: " ".join(argument)[:40],
 )
@@ -288,7 +288,7 @@ def test_what_is_missing_is_said_with_what_installs_it(
         assert list(rows_of(done.stdout)) == [str(files[0])]
 
 
-@pytest.mark.parametrize("option", ["--json", "--threads=1"], ids=["lines", "table"])
+@pytest.mark.parametrize("option", ["--json=-", "--threads=1"], ids=["lines", "table"])
 def test_what_was_read_before_ctrl_c_is_there(tmp_path: Path, trained: Bundle, album: Path, option: str) -> None:
     large = BytesIO()
     Image.open(album / "0.png").resize((3600, 3600)).save(large, "PNG", compress_level=1)
@@ -301,7 +301,7 @@ def test_what_was_read_before_ctrl_c_is_there(tmp_path: Path, trained: Bundle, a
         command, cwd=tmp_path, env=environment(tmp_path), text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     ) as process:  # fmt: skip
-        stream = process.stdout if option == "--json" else process.stderr
+        stream = process.stdout if option == "--json=-" else process.stderr
         assert stream is not None
         first = stream.readline()  # told while the others are still to be read
         process.send_signal(signal.SIGINT)
@@ -312,7 +312,7 @@ def test_what_was_read_before_ctrl_c_is_there(tmp_path: Path, trained: Bundle, a
     ]  # fmt: skip
     assert "Traceback" not in errors
     names = (
-        [json.loads(line)["file"] for line in [first, *rest.splitlines()]] if option == "--json" else [*rows_of(rest)]
+        [json.loads(line)["file"] for line in [first, *rest.splitlines()]] if option == "--json=-" else [*rows_of(rest)]
     )
     assert names[0] == "0.png"
     assert len(names) < 9

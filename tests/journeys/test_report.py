@@ -48,8 +48,8 @@ def page_path(tmp_path_factory: pytest.TempPathFactory, untrained: Bundle) -> Pa
     """A page of results that lie outside their bundle, made by the command line in a process of its own."""
     folder = tmp_path_factory.mktemp("report")
     write(results_for(untrained), folder / "found.json")
-    done = run_cli("report", "found.json", "--run", untrained.path, "--markdown", "found.md", "--html", "page.html",
-                   cwd=folder)  # fmt: skip
+    done = run_cli("report", "found.json", "--bundle", untrained.path, "--markdown", "found.md", "--output",
+                   "page.html", cwd=folder)  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     assert done.stdout.split() == ["page.html", "found.md"]
@@ -209,10 +209,10 @@ def test_markdown_goes_to_standard_output_alone_and_several_runs_are_compared(cl
     assert "**mine, 2026-11-22 00:00 UTC** against the first: 0 worse and 0 better" in done.stdout
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.json", "b.json"]
     (tmp_path / "comparison.md").write_text(done.stdout, encoding="utf-8")
-    done = cli("report", newer, older, "--html", "comparison.html", "--markdown", "-")
+    done = cli("report", newer, older, "--output", "comparison.html", "--markdown", "-")
     assert "comparison.html" not in done.stdout
     assert done.stderr.strip() == "comparison.html"
-    done = cli("report", newer, older, "--html", "comparison.html", "--markdown", "comparison.md")
+    done = cli("report", newer, older, "--output", "comparison.html", "--markdown", "comparison.md")
     assert (done.returncode, done.stderr) == (0, ""), "a report replaces a report"
     assert 'id="plot-runs-t1-b1"' in (tmp_path / "comparison.html").read_text(encoding="utf-8")
 
@@ -221,12 +221,18 @@ def test_markdown_goes_to_standard_output_alone_and_several_runs_are_compared(cl
     ("arguments", "message"),
     [
         (("nothing.json",), "nothing.json: no such results, and no such bundle"),
-        (("found.json", "--html", "found.json"), "--html found.json: these are the results themselves"),
-        (("found.json", "--html", "half.json"), "--html half.json: there is something else in it, which would be lost"),
+        (("found.json", "--output", "found.json"), "--output found.json: these are the results themselves"),
+        (
+            ("found.json", "--output", "half.json"),
+            "--output half.json: there is something else in it, which would be lost",
+        ),
         (("found.json", "--markdown", "half.json"), "--markdown half.json: there is something else in it"),
-        (("found.json", "--html", "x", "--markdown", "x"), "--html and --markdown can't both be x; name another file"),
+        (
+            ("found.json", "--output", "x", "--markdown", "x"),
+            "--output and --markdown can't both be x; name another file",
+        ),
         (("found.json", "--data", "x.npz"), "--data x.npz: it is the bundle that says what the data must be"),
-        (("found.json", "--run", "nowhere"), "nowhere: no such bundle"),
+        (("found.json", "--bundle", "nowhere"), "nowhere: no such bundle"),
         (("half.json",), "half.json: not whole: it lacks machine.system; measure again"),
     ],
     ids=str,

@@ -61,7 +61,7 @@ def test_a_bundle_holds_the_model_its_history_its_scores_and_ten_exports(trained
         "artifacts", "history.json", "manifest.json", "model.keras", "plots", "reference_scores.npy",
     ]  # fmt: skip
     assert sorted(path.name for path in (trained.path / "plots").iterdir()) == [
-        "confusion.png", "history.png", "predictions.png",
+        "confusion.png", "predictions.png", "training.png",
     ]  # fmt: skip
     assert sorted(path.name for path in (trained.path / "artifacts").iterdir()) == [
         "model-dynamic.onnx", "model-dynamic.tflite", "model-fp16.onnx", "model-fp16.tflite", "model-fp32.npz",

@@ -114,13 +114,13 @@ def test_without_a_reference_agreement_is_left_out(cli: Cli, tmp_path: Path, wit
     assert "flips" not in cells
     assert "flips are labels" not in done.stdout
     assert "no fp32 artifact of format 'keras'" in complaint(
-        cli("agree", without_reference.path, "-b", "numpy", "--data", "mine.npz")
+        cli("evaluate", without_reference.path, "--details", "-b", "numpy", "--data", "mine.npz")
     )
 
 
 def test_agree_takes_other_data(cli: Cli, tmp_path: Path, untrained: Bundle) -> None:
     write_npz(tmp_path / "mine.npz", DIGITS.test.head(30))
-    done = cli("agree", untrained.path, "-b", "all", "--data", "mine.npz", "--json", "found.json")
+    done = cli("evaluate", untrained.path, "--details", "-b", "all", "--data", "mine.npz", "--json", "found.json")
     assert done.returncode == 0, done.stderr
     results = parsed((tmp_path / "found.json").read_text())
     assert sorted(row["backend"] for row in results["rows"]) == sorted(BACKENDS), "all of them"

@@ -17,7 +17,6 @@ def command(source: Source) -> str:
     if not rows:
         return ""
     run = f"runs/{results.bundle['name']}" if source.bundle is None else str(source.bundle.path)
-    name = "bench" if results.settings else "agree" if results.reference else "evaluate"
     options = {"backend": _each(row.backend for row in rows), "precision": _each(row.precision for row in rows)}
     if sizes := sorted({row.batch_size for row in rows if row.batch_size}):
         options["batch-size"] = _each(map(str, sizes))
@@ -28,7 +27,9 @@ def command(source: Source) -> str:
     }
     if not _are_all_images(source):
         options["limit"] = str(results.bundle["test_images"])
-    flags = {"--roofline": results.roofs, "--referee": results.referees, "--pairs": results.pairs}
+    flags = {"--sgemm": results.roofs, "--native-tool": results.referees, "--pairs": results.pairs,
+             "--details": results.reference}  # fmt: skip
+    name = "bench" if results.settings else "evaluate"
     arguments = [argument for option, value in options.items() for argument in (f"--{option}", value)]
     return shlex.join(["digitbench", name, run, *arguments, *(flag for flag, asked in flags.items() if asked)])
 

@@ -1,4 +1,4 @@
-"""`digitbench agree`: who says what Keras says, on a model made so that quantisation changes known labels."""
+"""`digitbench evaluate --details`: who says what Keras says, on a model whose labels change when it is quantised."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def rows_of(path: Path) -> dict[str, dict[str, Any]]:
 
 def test_the_ledger_finds_exactly_the_images_that_quantisation_flips(cli: Cli, tmp_path: Path, brittle: Bundle) -> None:
     assert 20 < len(CHANGED) < len(LABELS) - 20
-    done = cli("agree", brittle.path, "-b", "onnx", "--pairs", "--json", "found.json")
+    done = cli("evaluate", brittle.path, "--details", "-b", "onnx", "--pairs", "--json", "found.json")
     assert done.returncode == 0, done.stdout + done.stderr
     rows = rows_of(tmp_path / "found.json")
     assert rows["onnx fp32"]["agreement"]["flipped"] == []
@@ -144,7 +144,7 @@ def test_probabilities_are_judged_and_the_reference_with_them(cli: Cli, tmp_path
     manifest = {**brittle.stored, "output": {"activation": "linear"}}  # of which the softmax is taken
     for bundle, activation in ((brittle.stored, "softmax"), (manifest, "linear")):
         rewrite_manifest(brittle, bundle)
-        done = cli("agree", brittle.path, "-b", "onnx", "--json", "found.json", "--limit", "200")
+        done = cli("evaluate", brittle.path, "--details", "-b", "onnx", "--json", "found.json", "--limit", "200")
         assert done.returncode == 0, done.stderr
         results = Results.read(tmp_path / "found.json")
         scores = brittle.reference_scores()[:200]
@@ -162,14 +162,14 @@ def test_probabilities_are_judged_and_the_reference_with_them(cli: Cli, tmp_path
 
 
 def test_the_flipped_images_are_drawn(cli: Cli, tmp_path: Path, brittle: Bundle) -> None:
-    done = cli("agree", brittle.path, "-b", "onnx", "--pictures", "pictures")
+    done = cli("evaluate", brittle.path, "--details", "-b", "onnx", "--output", "pictures")
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     assert "Drawn: pictures/flips-onnx-int8.png" in done.stdout
     assert [path.name for path in (tmp_path / "pictures").iterdir()] == ["flips-onnx-int8.png"]
     with Image.open(tmp_path / "pictures" / "flips-onnx-int8.png") as picture:
         assert f"{len(CHANGED)} of {len(LABELS)} test images" in str(picture.info["Title"])
-    done = cli("agree", brittle.path, "-b", "onnx", "-p", "fp32", "--pictures", "others")
+    done = cli("evaluate", brittle.path, "--details", "-b", "onnx", "-p", "fp32", "--output", "others")
     assert done.returncode == 0, done.stderr
     assert "nothing to draw" in done.stdout
     assert not (tmp_path / "others").exists()
@@ -177,7 +177,7 @@ def test_the_flipped_images_are_drawn(cli: Cli, tmp_path: Path, brittle: Bundle)
 
 @pytest.mark.slow
 def test_every_candidate_of_a_trained_model_is_told(cli: Cli, tmp_path: Path, trained: Bundle) -> None:
-    done = cli("agree", trained.path, "--pairs", "--reliability", "--json", "found.json")
+    done = cli("evaluate", trained.path, "--details", "--pairs", "--reliability", "--json", "found.json")
     assert done.returncode == 0, done.stdout + done.stderr
     results = Results.read(tmp_path / "found.json")
     assert results.complete
@@ -210,7 +210,9 @@ def test_every_candidate_of_a_trained_model_is_told(cli: Cli, tmp_path: Path, tr
 
 
 def test_json_on_standard_output_has_it_for_itself(cli: Cli, tmp_path: Path, brittle: Bundle) -> None:
-    done = cli("agree", brittle.path, "-b", "onnx", "--json", "-", "--pictures", "pictures", "--limit", "9")
+    done = cli(
+        "evaluate", brittle.path, "--details", "-b", "onnx", "--json", "-", "--output", "pictures", "--limit", "9"
+    )
     assert done.returncode == 0, done.stderr
     results = Results.from_json(json.loads(done.stdout), "stdout")
     assert results.bundle["test_images"] == 9
@@ -222,7 +224,7 @@ def test_json_on_standard_output_has_it_for_itself(cli: Cli, tmp_path: Path, bri
 
 
 def test_quiet_prints_what_was_found_alone(cli: Cli, brittle: Bundle) -> None:
-    done = cli("agree", brittle.path, "-b", "onnx", "--quiet")
+    done = cli("evaluate", brittle.path, "--details", "-b", "onnx", "--quiet")
     assert done.returncode == 0, done.stderr
     assert "onnx fp32: top-1" not in done.stdout
     assert "changed their label" in done.stdout
@@ -232,21 +234,31 @@ def test_pictures_without_matplotlib_are_refused_before_anything_is_scored(tmp_p
     site = tmp_path / "site"
     site.mkdir()
     (site / "sitecustomize.py").write_text("import sys\nsys.modules['matplotlib'] = None\n")
-    agree = partial(run_cli, "agree", brittle.path, "-b", "onnx", cwd=tmp_path, env=first_on_path(site))
-    done = agree("--pictures", "pictures")
+    details = partial(
+        run_cli, "evaluate", brittle.path, "--details", "-b", "onnx", cwd=tmp_path, env=first_on_path(site)
+    )
+    done = details("--output", "pictures")
     assert 'pip install "digitbench[plot]"' in complaint(done)
     assert done.stdout == ""
     assert not (tmp_path / "pictures").exists()
-    without = agree()
+    without = details()
     assert without.returncode == 0, without.stderr
 
 
-@pytest.mark.parametrize("option", ["--json", "--pictures"])
+@pytest.mark.parametrize("option", ["--json", "--output"])
 def test_a_place_that_cannot_be_written_is_refused_at_once(
     cli: Cli, tmp_path: Path, brittle: Bundle, option: str
 ) -> None:
     (tmp_path / "file").write_text("")
-    done = cli("agree", brittle.path, "-b", "onnx", option, "file" if option == "--pictures" else "file/found.json")
+    done = cli(
+        "evaluate",
+        brittle.path,
+        "--details",
+        "-b",
+        "onnx",
+        option,
+        "file" if option == "--output" else "file/found.json",
+    )
     assert "can't be written" in complaint(done)
     assert done.stdout == ""
 
@@ -258,7 +270,7 @@ def test_a_candidate_that_dies_is_told_and_the_others_stay(cli: Cli, tmp_path: P
     artifacts = [dict(artifact) for artifact in manifest["artifacts"]]
     artifacts[1] |= {"sha256": sha256(path), "bytes": path.stat().st_size}
     rewrite_manifest(brittle, {**manifest, "artifacts": artifacts})
-    done = cli("agree", brittle.path, "-b", "onnx", "--pairs", "--json", "found.json")
+    done = cli("evaluate", brittle.path, "--details", "-b", "onnx", "--pairs", "--json", "found.json")
     assert "1 of 2 rows failed: onnx" in complaint(done, 1)
     rows = rows_of(tmp_path / "found.json")
     assert "can't open it" in rows["onnx int8"]["error"]
@@ -290,8 +302,8 @@ def test_ctrl_c_shows_and_saves_what_was_scored(
     announce(tmp_path / "site", "slow_backend", SLOW, names={"slow": "Slow"})
     monkeypatch.setenv("PYTHONPATH", first_on_path(tmp_path / "site")["PYTHONPATH"])
     done = interrupted(
-        "agree", brittle.path, "-b", "onnx", "-b", "slow", "--pairs", "--json", "found.json", cwd=tmp_path,
-        trigger="onnx int8: top-1",
+        "evaluate", brittle.path, "--details", "-b", "onnx", "-b", "slow", "--pairs", "--json", "found.json",
+        cwd=tmp_path, trigger="onnx int8: top-1",
     )  # fmt: skip
     assert complaint(done, 130)
     assert "Stopped early" in done.stdout

@@ -1,4 +1,4 @@
-"""`history`: trainings beside each other."""
+"""`plot training`: one training, or several beside each other."""
 
 from __future__ import annotations
 
@@ -12,31 +12,32 @@ from digitbench.commands.options import JsonOption
 from digitbench.errors import UsageError, unknown
 
 
-def history(
-    runs: Annotated[list[Path] | None, typer.Argument(metavar="[RUN]...", autocompletion=completion.bundles)] = None,
+def training(
+    runs: Annotated[list[Path] | None, typer.Argument(metavar="MODEL...", autocompletion=completion.bundles)] = None,
     by: Annotated[str, typer.Option(metavar="epochs")] = "epochs",
     picture: Annotated[bool, typer.Option()] = True,
     output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE")] = None,
     json: JsonOption = None,
 ) -> None:
-    """Compare trainings: the best epoch of each and its figures, and all their curves in one picture.
+    """Draw loss and accuracy by epoch, of one training or of several in one picture; print the best epoch of each.
 
     Parameters
     ----------
-    runs
-        Bundles' folders; runs/latest if not given.
+    runs : default runs/latest
+        Models' folders.
     by
         What the curves run over: epochs or seconds.
     picture
         Draw the curves too.
-    output
-        Where to, a .png or .svg; histories.png here, or below RUN/plots of a single one, if not given.
+    output : default training.png in the plots of one, trainings.png here
+        The picture's file, a .png or .svg.
 
     Examples
     --------
-    digitbench history runs/mine runs/other
-    digitbench history runs/* --by seconds --output curves.svg
-    digitbench history --no-picture --json -
+    digitbench plot training
+    digitbench plot training runs/mine runs/other
+    digitbench plot training runs/* --by seconds --output curves.svg
+    digitbench plot training --no-picture --json -
     """
     from digitbench.bundle import Bundle
     from digitbench.bundle.trainings import AXES, check_seconds, read
@@ -54,7 +55,8 @@ def history(
     bundles = [Bundle(run) for run in runs] if runs else [Bundle()]
     trainings = read(bundles)
     target = output or picture_path(
-        bundles[0] if len(trainings) == 1 else None, ["histories", *["seconds"] * (by == "seconds")]
+        bundles[0] if len(trainings) == 1 else None,
+        ["training" if len(trainings) == 1 else "trainings", *["seconds"] * (by == "seconds")],
     )
     if picture:
         check_target(target)

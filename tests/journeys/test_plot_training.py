@@ -1,4 +1,4 @@
-"""`digitbench history`: trainings beside each other, as a user compares them."""
+"""`digitbench plot training`: trainings beside each other, as a user compares them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from conftest import Cli, complaint, run_cli
 
 from digitbench.bundle import Bundle
-from digitbench.commands.history import history
+from digitbench.commands.plot_training import training
 from digitbench.errors import MissingRuntimeError
 from journeys.helpers import contents, copied, rewrite_manifest
 from journeys.test_plot import png_size
@@ -29,19 +29,19 @@ def pair(tmp_path: Path, trained: Bundle) -> tuple[Bundle, Bundle]:
 
 def test_two_trainings_are_compared_and_drawn(tmp_path: Path, pair: tuple[Bundle, Bundle]) -> None:
     first, second = pair
-    done = run_cli("history", first.path, second.path, "--json", "found.json", cwd=tmp_path)
+    done = run_cli("plot", "training", first.path, second.path, "--json", "found.json", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     rows = {line.split()[0]: line.split() for line in done.stdout.splitlines() if "dense" in line}
     assert set(rows) == {first.name, "other"}
     assert rows["other"][-1] == f"{second.stored['metrics']['test_accuracy']:.2%}"
     assert done.stdout.splitlines()[-2].startswith("other, epoch 2 of 5: validation loss 0.0010, accuracy ")
-    assert done.stdout.splitlines()[-1] == "Drawn: histories.png"
-    assert png_size(tmp_path / "histories.png") > (900, 500)
+    assert done.stdout.splitlines()[-1] == "Drawn: trainings.png"
+    assert png_size(tmp_path / "trainings.png") > (900, 500)
     value = json.loads((tmp_path / "found.json").read_text(encoding="utf-8"))
     assert [run["name"] for run in value["runs"]] == [first.name, "other"]
     assert value["runs"][1]["best"]["epoch"] == 2
     assert value["runs"][0]["seconds"] == first.stored["training"]["seconds"]
-    assert value["picture"] == "histories.png"
+    assert value["picture"] == "trainings.png"
 
 
 def test_one_training_is_drawn_below_it_and_without_a_picture_nothing_is(
@@ -49,13 +49,13 @@ def test_one_training_is_drawn_below_it_and_without_a_picture_nothing_is(
 ) -> None:
     run = pair[1].path
     before = contents(run)
-    done = cli("history", run, "--no-picture", "--json", "-")
+    done = cli("plot", "training", run, "--no-picture", "--json", "-")
     assert (done.returncode, json.loads(done.stdout)["picture"]) == (0, None)
     assert "best" in done.stderr
     assert contents(run) == before
-    done = cli("history", run, run, "--by", "seconds")
+    done = cli("plot", "training", run, run, "--by", "seconds")
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.splitlines()[-1] == f"Drawn: {run / 'plots' / 'histories-seconds.png'}"
+    assert done.stdout.splitlines()[-1] == f"Drawn: {run / 'plots' / 'training-seconds.png'}"
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,9 @@ def test_what_cannot_be_compared_is_one_line(
 ) -> None:
     bundle = copied(untrained, tmp_path)
     rewrite_manifest(bundle, {**bundle.stored, "imported": {"source": "x.onnx", "format": "onnx"}})
-    message = complaint(cli("history", *(bundle.path if argument == "RUN" else argument for argument in arguments)))
+    message = complaint(
+        cli("plot", "training", *(bundle.path if argument == "RUN" else argument for argument in arguments))
+    )
     for part in parts:
         assert part in message
     assert not list(tmp_path.rglob("*.png"))
@@ -88,5 +90,5 @@ def test_without_altair_it_is_one_line(
 
     monkeypatch.setattr(packages, "find_spec", lambda name: None)
     with pytest.raises(MissingRuntimeError, match=r"pictures need altair and vl-convert-python.* pip install"):
-        history([pair[0].path])
-    assert not list(tmp_path.rglob("histories.png"))
+        training([pair[0].path])
+    assert not list(tmp_path.rglob("trainings.png"))

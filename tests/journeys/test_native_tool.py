@@ -51,7 +51,7 @@ def test_a_tool_that_breaks_is_told_and_the_others_go_on(trained: Bundle, monkey
     chosen = candidates(trained, ["openvino", "onnx"], [1], [1])
     results = native_tools.run(data.load("digits").test.images, chosen, recorder)
     assert {result.backend for result in results} == {"onnx"}
-    assert recorder.lines == ["openvino: no referee: benchmark_app is not installed"]
+    assert recorder.lines == ["openvino: no native tool: benchmark_app is not installed"]
 
 
 def test_a_tools_failure_holds_its_last_words() -> None:
@@ -60,6 +60,6 @@ def test_a_tools_failure_holds_its_last_words() -> None:
 
 
 def test_backends_without_a_tool_are_refused(cli: Cli, untrained: Bundle) -> None:
-    message = complaint(cli("bench", untrained.path, "-b", "numpy", "--referee"))
+    message = complaint(cli("bench", untrained.path, "-b", "numpy", "--native-tool"))
     reason = "only onnx, openvino, tflite have a tool of their own, and in fp32, for models made here"
-    assert message == f"--referee: {reason}; choose one"
+    assert message == f"--native-tool: {reason}; choose one"

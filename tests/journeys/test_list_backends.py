@@ -1,4 +1,4 @@
-"""`digitbench backends`: what is installed, what it opens, and how to get what is missing."""
+"""`digitbench list backends`: what is installed, what it opens, and how to get what is missing."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def version_of(*distributions: str) -> str:
 
 
 def test_lists_our_six_with_runtime_format_and_source(cli: Cli) -> None:
-    done = cli("backends")
+    done = cli("list", "backends")
     assert done.returncode == 0, done.stderr
     source = version_of("digitbench")
     assert [list(cells.values()) for cells in table_rows(done.stdout)] == [
@@ -46,7 +46,7 @@ def test_a_plugin_without_its_runtime_is_listed_with_the_line_that_installs_it(c
         tmp_path / "site", "sketch_plugin", PLUGIN, names={"sketch": "Sketch"},
         distribution="digitbench-sketch", requires=["no-such-package"],
     )  # fmt: skip
-    done = cli("backends", env=first_on_path(tmp_path / "site"))
+    done = cli("list", "backends", env=first_on_path(tmp_path / "site"))
     assert done.returncode == 0, done.stderr
     (line,) = [line for line in done.stdout.splitlines() if line.strip().startswith("sketch ")]
     assert "not installed; run: pip install digitbench-sketch " in line
@@ -57,7 +57,7 @@ def test_a_plugin_without_its_runtime_is_listed_with_the_line_that_installs_it(c
 
 def test_two_plugins_of_one_name_are_refused(cli: Cli, tmp_path: Path) -> None:
     announce(tmp_path / "site", "rival_plugin", PLUGIN, names={"onnx": "Sketch"}, distribution="a-rival")
-    message = complaint(cli("backends", env=first_on_path(tmp_path / "site")))
+    message = complaint(cli("list", "backends", env=first_on_path(tmp_path / "site")))
     assert "'onnx'" in message
     assert "a-rival, digitbench" in message
 
@@ -65,6 +65,6 @@ def test_two_plugins_of_one_name_are_refused(cli: Cli, tmp_path: Path) -> None:
 def test_listing_imports_no_runtime(tmp_path: Path) -> None:
     for runtime in ("tensorflow", "keras", "onnxruntime", "openvino", "ai_edge_litert"):
         (tmp_path / f"{runtime}.py").write_text(f"raise AssertionError('{runtime} was imported')")
-    done = run_cli("backends", cwd=tmp_path, env=first_on_path(tmp_path))
+    done = run_cli("list", "backends", cwd=tmp_path, env=first_on_path(tmp_path))
     assert done.returncode == 0, done.stderr
     assert len(table_rows(done.stdout)) == 6

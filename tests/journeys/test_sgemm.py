@@ -1,4 +1,4 @@
-"""`digitbench bench --roofline`: shares of the machine's own sgemm."""
+"""`digitbench bench --sgemm`: shares of the machine's own sgemm."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def quick(tmp_path_factory: pytest.TempPathFactory, trained: Bundle) -> tuple[Fi
     """The finished command, its JSON, and its Markdown page."""
     folder = tmp_path_factory.mktemp("roofline")
     done = run_cli(
-        "bench", trained.path, "--quick", "--roofline", "-b", "onnx", "-b", "numpy", "--batch-size", "64",
+        "bench", trained.path, "--quick", "--sgemm", "-b", "onnx", "-b", "numpy", "--batch-size", "64",
         "--json", "found.json", "--markdown", "found.md", "--csv", "found.csv", cwd=folder,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -90,7 +90,7 @@ def test_resume_takes_roofs_over_and_adds_them_where_asked(tmp_path: Path, cli: 
     before = json.loads((tmp_path / "found.json").read_text())
     assert before["roofs"] == []
 
-    done = cli("bench", untrained.path, "--resume", "found.json", "--roofline")
+    done = cli("bench", untrained.path, "--resume", "found.json", "--sgemm")
     assert done.returncode == 0, done.stderr
     with_sgemm = json.loads((tmp_path / "found.json").read_text())
     for row in (*with_sgemm["rows"], *before["rows"]):
@@ -115,7 +115,7 @@ def test_a_bundle_without_plain_weights_is_told_how_to_get_them(tmp_path: Path, 
         "artifacts": [artifact for artifact in bundle.stored["artifacts"] if artifact["format"] != "npz"],
     }
     rewrite_manifest(bundle, manifest)
-    message = complaint(cli("bench", bundle.path, "-b", "onnx", "--quick", "--roofline"))
+    message = complaint(cli("bench", bundle.path, "-b", "onnx", "--quick", "--sgemm"))
     assert "has no fp32 artifact of format 'npz'" in message
     assert f"run: digitbench export {bundle.path} --format npz" in message
     assert not (bundle.path / "results").exists()
