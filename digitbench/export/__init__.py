@@ -26,6 +26,7 @@ from digitbench.plugins.exporter import ExportJob
 from digitbench.records.precisions import BF16, EXPORTED, FP32, IMPORTED, INT8
 from digitbench.system import trusted_files
 from digitbench.system.files import written_beside
+from digitbench.system.packages import install_command
 from digitbench.system.progress import Progress, Silent
 
 
@@ -159,7 +160,7 @@ def require(formats: Sequence[str], precisions: Sequence[str] = ()) -> list[tupl
     for name in formats:
         missing = ", ".join(module for module in exporters[name].needs if find_spec(module) is None)
         if missing:
-            mend = 'pip install "digitbench[train]"'
+            mend = install_command("digitbench", "train")
             raise MissingRuntimeError(f"exporting {name} needs {missing}, not installed here; run: {mend}", mend=mend)
     return [
         (name, precision)

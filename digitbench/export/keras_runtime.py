@@ -6,6 +6,7 @@ from typing import Any
 
 from digitbench.errors import MissingRuntimeError
 from digitbench.system.native_output import calm_tensorflow
+from digitbench.system.packages import install_command
 from digitbench.system.progress import Progress
 
 
@@ -28,7 +29,7 @@ def import_keras(progress: Progress) -> Any:
         if exc.name not in {"tensorflow", "keras"}:
             raise
         raise MissingRuntimeError(
-            f'training and exporting need {exc.name}, not installed here; run: pip install "digitbench[train]"'
+            f"training and exporting need {exc.name}, not installed here; run: {install_command('digitbench', 'train')}"
         ) from exc
     tensorflow.get_logger().setLevel("ERROR")  # in a notebook it logs every file that it writes
     progress.update(task, 1, 1)

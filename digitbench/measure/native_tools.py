@@ -23,6 +23,7 @@ from digitbench.measure.generation import WORKER
 from digitbench.measure.plan import TURN_SECONDS
 from digitbench.records.precisions import FP32
 from digitbench.records.results import NativeToolResult, Ratio
+from digitbench.system.packages import install_command
 from digitbench.system.progress import Progress
 from digitbench.workers.pool import Job, Pool, environment, read_spent, shared_images
 
@@ -230,7 +231,7 @@ def _onnx(job: Job, batch_size: int, images: Path) -> NativeToolRun:
         "LoadGen SingleStream p50": "around the same loop with the input's copy; LoadGen's own call is in it",
     }
     if not loadgen and batch_size == 1:
-        notes["bare IOBinding loop"] += '; for LoadGen too: pip install "digitbench[referee]"'
+        notes["bare IOBinding loop"] += f"; for LoadGen too: {install_command('digitbench', 'referee')}"
     return NativeToolRun(batch_size, measure, notes)
 
 

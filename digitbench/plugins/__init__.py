@@ -29,6 +29,7 @@ from digitbench.plugins.exporter import Exporter
 from digitbench.plugins.model_io import NATIVE_IO, ModelIO, adapted
 from digitbench.records.precisions import FP32, IMPORTED
 from digitbench.system import trusted_files
+from digitbench.system.packages import install_command
 
 
 @dataclass(frozen=True)
@@ -73,8 +74,7 @@ class Plugin:
     @property
     def install_line(self) -> str:
         """The command that installs all of it."""
-        required = f'"{self.distribution}[{self.name}]"' if self._of_extra else self.distribution
-        return f"pip install {required}"
+        return install_command(self.distribution, self.name if self._of_extra else "")
 
     @cached_property
     def _listed(self) -> list[Requirement]:

@@ -34,7 +34,7 @@ from digitbench.records.results import (
     Row,
 )
 from digitbench.report.agreement import IMAGES_SHOWN, print_agreement
-from digitbench.system.packages import check_packages
+from digitbench.system.packages import check_packages, install_command
 
 REFERENCE = Reference("keras", Accuracy(0.981, 9810, 10000, (0.978, 0.9835)), Calibration(0.0712, 0.0123))
 CALIBRATION = Calibration(
@@ -328,5 +328,5 @@ def test_without_matplotlib_the_line_that_installs_it_is_told(monkeypatch: pytes
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(MissingRuntimeError) as caught:
         check_packages("--output needs", IMAGES, "plot")
-    assert caught.value.mend == 'pip install "digitbench[plot]"'
+    assert caught.value.mend == install_command("digitbench", "plot")
     assert one_printable_line(str(caught.value))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import os
+import re
 import sys
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
@@ -24,6 +25,7 @@ from digitbench.draw.processes import ProcessGroup
 from digitbench.errors import ImageError, MissingRuntimeError, UsageError
 from digitbench.measure.candidates import candidates
 from digitbench.records.arrays import Pixels
+from digitbench.system.packages import install_command
 
 SEEN: Pixels = np.eye(28, dtype=np.uint8) * 255
 PLUGIN = """
@@ -276,7 +278,8 @@ def test_without_its_packages_it_says_what_brings_them(monkeypatch: pytest.Monke
 
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     with pytest.raises(
-        MissingRuntimeError, match=r'uvicorn, not installed here; run: pip install "digitbench\[draw\]"'
+        MissingRuntimeError,
+        match=re.escape(f"uvicorn, not installed here; run: {install_command('digitbench', 'draw')}"),
     ):
         check_installed()
 

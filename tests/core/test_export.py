@@ -16,6 +16,7 @@ from digitbench.bundle import Bundle
 from digitbench.errors import ArtifactError, MissingRuntimeError, UsageError
 from digitbench.export.npz import NpzExporter
 from digitbench.plugins.exporter import ExportJob
+from digitbench.system.packages import install_command
 
 
 def test_every_format_is_known_by_its_module() -> None:
@@ -31,7 +32,7 @@ def test_what_is_missing_is_told_with_the_line_that_installs_it(monkeypatch: pyt
     monkeypatch.setattr("digitbench.export.find_spec", lambda name: None)
     with pytest.raises(MissingRuntimeError, match="exporting onnx needs tf2onnx") as refusal:
         export.require(["npz", "onnx"])
-    assert refusal.value.mend == 'pip install "digitbench[train]"'
+    assert refusal.value.mend == install_command("digitbench", "train")
 
 
 # --- what npz holds -------------------------------------------------------------------------------------------------

@@ -39,6 +39,7 @@ from digitbench.report.page import Source, changed_images, command, curves, fact
 from digitbench.report.page import html as pages
 from digitbench.report.page import markdown as markdowns
 from digitbench.report.page.recommendation import recommendations
+from digitbench.system.packages import install_command
 
 SETTINGS = Settings(seconds=3.0, generations=3, seed=7, baseline=("tflite", "int8"), timeout=120.0)
 PRECISIONS = {
@@ -347,7 +348,7 @@ def test_missing_packages_are_told_in_one_line(monkeypatch: pytest.MonkeyPatch) 
         page.check_packages()
     assert str(caught.value) == (
         "an HTML report needs jinja2 and altair and vl-convert-python, not installed here; run: "
-        'pip install "digitbench[report]" (--markdown needs none of them)'
+        f"{install_command('digitbench', 'report')} (--markdown needs none of them)"
     )
 
 

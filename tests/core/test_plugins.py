@@ -13,6 +13,7 @@ import pytest
 from core.helpers import announce, one_printable_line
 from digitbench import plugins
 from digitbench.errors import BackendError, MissingRuntimeError, PluginError, UnknownBackendError
+from digitbench.system.packages import install_command
 
 GOOD = """
 from digitbench.backend import Backend
@@ -208,7 +209,7 @@ def test_ours_need_what_their_extra_lists(name: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name in NATIVE if name != "numpy"])
 def test_our_install_lines_name_the_extra(name: str) -> None:
-    assert plugins.find(name).install_line == f'pip install "digitbench[{name}]"'
+    assert plugins.find(name).install_line == install_command("digitbench", name)
 
 
 @pytest.mark.parametrize("name", NATIVE)

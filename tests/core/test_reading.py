@@ -19,6 +19,7 @@ from core.helpers import one_printable_line
 from digitbench.errors import DigitbenchError, ImageError, MissingRuntimeError, UsageError
 from digitbench.images import reading
 from digitbench.images.reading import find_pictures, prepared, read_photograph
+from digitbench.system.packages import install_command
 from digitbench.system.text import shown_name
 
 Pixels = npt.NDArray[np.uint8]
@@ -230,8 +231,8 @@ def test_what_is_not_installed_is_named_with_what_installs_it(
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(MissingRuntimeError) as caught:
         read_photograph(content)
-    assert f'needs {package}, not installed here; run: pip install "digitbench[images]"' in str(caught.value)
-    assert caught.value.mend == 'pip install "digitbench[images]"'
+    assert f"needs {package}, not installed here; run: {install_command('digitbench', 'images')}" in str(caught.value)
+    assert caught.value.mend == install_command("digitbench", "images")
 
 
 # --- which files are read ------------------------------------------------------------------------------------------

@@ -23,6 +23,7 @@ from digitbench.bundle import Artifact, Bundle
 from digitbench.evaluate.accuracy import calibration, wilson_interval
 from digitbench.records.results import Results
 from digitbench.system.files import sha256
+from digitbench.system.packages import install_command
 from journeys.helpers import copied, first_on_path, interrupted, rewrite_manifest
 
 DIGITS = data.load("digits").test
@@ -238,7 +239,7 @@ def test_pictures_without_matplotlib_are_refused_before_anything_is_scored(tmp_p
         run_cli, "evaluate", brittle.path, "--details", "-b", "onnx", cwd=tmp_path, env=first_on_path(site)
     )
     done = details("--output", "pictures")
-    assert 'pip install "digitbench[plot]"' in complaint(done)
+    assert install_command("digitbench", "plot") in complaint(done)
     assert done.stdout == ""
     assert not (tmp_path / "pictures").exists()
     without = details()

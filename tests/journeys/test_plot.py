@@ -23,6 +23,7 @@ from digitbench.charts import files as picture_files
 from digitbench.commands.pictures import draw_training
 from digitbench.data import Dataset
 from digitbench.system import files
+from digitbench.system.packages import install_command
 from digitbench.testing import random_bundle
 from journeys.helpers import contents, copied, rewrite_manifest
 
@@ -178,7 +179,7 @@ def test_a_training_without_matplotlib_costs_a_line(
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     message = drawing_message(fresh, digits)
     assert message.count("\n") == 1
-    assert 'pip install "digitbench[plot]"' in message
+    assert install_command("digitbench", "plot") in message
     assert not (fresh.path / PLOTS).exists()
 
 

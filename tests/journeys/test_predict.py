@@ -22,6 +22,7 @@ from digitbench import data
 from digitbench.bundle import Bundle
 from digitbench.evaluate import accuracy
 from digitbench.images.reading import prepared
+from digitbench.system.packages import install_command
 from journeys.helpers import first_on_path
 
 SIZE = 224
@@ -268,8 +269,11 @@ def test_what_makes_no_sense_is_refused_before_anything_is_done(
 @pytest.mark.parametrize(
     ("module", "message"),
     [
-        ("PIL", 'reading pictures needs Pillow, not installed here; run: pip install "digitbench[images]"'),
-        ("pillow_heif", 'reading HEIC needs pillow-heif, not installed here; run: pip install "digitbench[images]"'),
+        ("PIL", f"reading pictures needs Pillow, not installed here; run: {install_command('digitbench', 'images')}"),
+        (
+            "pillow_heif",
+            f"reading HEIC needs pillow-heif, not installed here; run: {install_command('digitbench', 'images')}",
+        ),
     ],
 )
 def test_what_is_missing_is_said_with_what_installs_it(
