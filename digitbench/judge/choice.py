@@ -122,6 +122,15 @@ class Choice:
         return tuple(candidate for candidate in self.judged if candidate.front)
 
     @property
+    def deciding(self) -> tuple[Row, ...]:
+        """What the answer rests on: the named one, those with no significant difference in speed, and the next."""
+        if self.named is None:
+            return ()
+        rows = sorted((judged.row for judged in self.judged if not judged.reasons), key=latency_sort_key)
+        level = [row for row in rows if ties.tied("latency", self.named.row, row)]
+        return (*level, *[row for row in rows if row not in level][:1])
+
+    @property
     def unsure(self) -> tuple[Row, ...]:
         """Those with a lower p50 than the named one that are thrown out only as INVALID; the fastest first."""
         if self.named is None:

@@ -56,7 +56,7 @@ def _verdict(choice: Choice, names: Names) -> str:
 
 
 def _how_sure(choice: Choice) -> str:
-    rows = [judged.row for judged in choice.judged if not judged.reasons]
+    rows = choice.deciding
     first_look = "A first look: one process each, so that gaps under 10 % may be chance. "
     return first_look * any(len(row.generations) == 1 for row in rows) + merged_doubts(rows)
 

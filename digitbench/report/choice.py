@@ -158,7 +158,7 @@ def print_choice(
     for line in minded:
         print_line(f"Mind: {line}", console, "yellow")
     if choice.named:
-        doubts = merged_doubts(candidate.row for candidate in choice.judged if not candidate.reasons)
+        doubts = merged_doubts(choice.deciding)
         print_line(f"Chosen: {why_chosen(choice)} {doubts}".rstrip(), console, "bold")
 
 

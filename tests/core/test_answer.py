@@ -51,6 +51,13 @@ def test_a_busy_machine_and_single_processes_are_said_after_the_winner() -> None
     assert line.endswith("A first look: one process each, so that gaps under 10 % may be chance.")
 
 
+def test_only_what_the_answer_rests_on_makes_it_provisional() -> None:
+    rows = [row("tflite", 1), row("openvino", 1.001), row("onnx", 2), row("numpy", 3)]
+    for busy in range(4):
+        line = said(*(replace(each, doubts=BUSY * (index == busy)) for index, each in enumerate(rows)))
+        assert ("Provisional" in line) is (busy < 3)
+
+
 def test_nobody_is_named_whose_labels_differ() -> None:
     wrong = (Finding("while it was timed, 3 sampled predictions had another label", ""),)
     assert said(row("tflite", 1, validity=wrong), row("onnx", 2)).startswith("Fastest at batch 1: onnx")

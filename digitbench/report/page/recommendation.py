@@ -97,7 +97,7 @@ def _of_group(results: Results, group: Group) -> Recommendation:
         alone = "the only candidate that could be relied on, so that nothing is said of it beside others"
         return Recommendation(title, f"{sentence}; it is {alone}.", UNSURE, more, choice, group)
     sentence += f", {_speed_clause(row, compared_row)}, {_accuracy_clause(row, compared_row)}{_tie_clause(choice)}."
-    doubts = merged_doubts(judged.row for judged in choice.judged if not judged.reasons)
+    doubts = merged_doubts(choice.deciding)
     tone = SURE if results.complete and not doubts else UNSURE
     return Recommendation(title, f"{sentence} {doubts}".rstrip(), tone, more, choice, group)
 
