@@ -291,9 +291,13 @@ def _resolve(path: Path | None) -> Path:
         return target.resolve() if target.is_symlink() else target
     if path is None:
         raise BundleError(f"no bundle yet: {RUNS / LATEST} points at nothing; run: digitbench train")
-    known = {
-        entry.parent.name: entry.parent for folder in (path.parent, RUNS) for entry in folder.glob(f"*/{MANIFEST}")
-    }
-    near = nearest(path.name, known)
-    hint = f"did you mean {known[near]}? " if near else ""
+    hint = suggestion(path)
     raise BundleError(f"{path}: no such bundle; {hint}run: digitbench train, or name a folder below {RUNS}/")
+
+
+def suggestion(path: Path) -> str:
+    """Ask whether the nearest bundle was meant, for a message about a path where there is none."""
+    manifests = (manifest for folder in (path.parent, RUNS) for manifest in folder.glob(f"*/{MANIFEST}"))
+    known = {manifest.parent.name: manifest.parent for manifest in manifests}
+    near = nearest(path.name, known)
+    return f"did you mean {known[near]}? " if near else ""

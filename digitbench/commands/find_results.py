@@ -27,13 +27,14 @@ def results_file_of(source: Path | None) -> Path:
     BundleError
         There is no such file, and no such bundle.
     """
-    from digitbench.bundle import RESULTS, Bundle
+    from digitbench.bundle import RESULTS, Bundle, suggestion
     from digitbench.measure.earlier_results import saved_results
 
     if source is not None and source.is_file():
         return source
     if source is not None and not source.exists():
-        raise BundleError(f"{source}: no such results, and no such bundle; name a .json that `digitbench bench` saved")
+        hint = suggestion(source)
+        raise BundleError(f"{source}: no such results, and no such bundle; {hint}name a .json that `bench` saved")
     bundle = Bundle(source)
     newest_first = bundle.results_files()
     if not newest_first:

@@ -87,6 +87,7 @@ def test_a_default_is_what_is_done(cli: Cli) -> None:
         (["show", "tflit"], "did you mean tflite?"),
         (["show", "mine-2"], "did you mean runs/mine-20261201?"),
         (["bench", "mine"], "did you mean runs/mine-20261201?"),
+        (["report", "runs/min-20261201"], "did you mean runs/mine-20261201?"),
         (["bench", "runs/mine-20261202"], "did you mean runs/mine-20261201?"),
         (["bench", "runs/mine-20261201", "-b", "onxn"], "did you mean 'onnx'?"),
         (["bench", "runs/mine-20261201", "-p", "in8"], "did you mean 'int8'?"),

@@ -20,7 +20,20 @@ def options_of(path: str) -> dict[str, Any]:
     command: Any = get_group(app)
     for word in path.split():
         command = getattr(command, "commands", {}).get(word)
-    return {name: option for option in command.params for name in option.opts} if command else {}
+    parameters = command.params if command else []
+    return {name: option for option in parameters for name in (*option.opts, *option.secondary_opts)}
+
+
+BEFORE: dict[str, list[str]] = json.loads(Path(__file__).with_name("names_before.json").read_text(encoding="utf-8"))
+"""Every command of the version before, and its options."""
+
+
+@pytest.mark.parametrize("old", BEFORE)
+def test_whatever_the_version_before_took_is_taken(old: str) -> None:
+    for option in BEFORE[old]:
+        line = [argument for argument in renewed([*old.split(), option]) if argument != "-"]
+        path = " ".join(argument for argument in line if not argument.startswith("-"))
+        assert line[-1] in options_of(path), f"{old} {option}"
 
 
 def test_old_names_are_nobodys_today() -> None:
