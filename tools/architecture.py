@@ -47,7 +47,7 @@ ROOMS = {
 }
 """From the top floor down: a room imports from rooms below it, and from its own files, never from above."""
 
-BUDGET = 18_650
+BUDGET = 18_710
 """Lines of code in the package. A commit that raises it says why."""
 
 
