@@ -47,7 +47,7 @@ ROOMS = {
 }
 """From the top floor down: a room imports from rooms below it, and from its own files, never from above."""
 
-BUDGET = 18_950
+BUDGET = 19_000
 """Lines of code in the package. A commit that raises it says why."""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from operator import sub as subtract
 from pathlib import Path
 
 from digitbench.bundle import Bundle, history
@@ -12,6 +13,13 @@ from digitbench.bundle.manifest import Training
 from digitbench.errors import BundleError
 
 AXES = ("epochs", "seconds")
+FAR_BELOW = 0.02
+"""How far below validation's a test accuracy has to be explained."""
+DIGITS = (
+    "scikit-learn's digits stand writer after writer, and the last fifth of each digit is the test, which other people "
+    "wrote"
+)
+OTHERS = "the test images are unlike them"
 
 
 @dataclass(frozen=True)
@@ -114,12 +122,29 @@ def notes(runs: Sequence[TrainingRun], by: str = "epochs") -> Iterator[str]:
     held_out = dict.fromkeys(run.held_out for run in runs if run.history.val_loss and run.held_out is not None)
     if len(held_out) > 1:
         yield f"Validation is of different images: {', '.join(f'{count:,}' for count in held_out)} held out"
+    yield from _far_below(runs)
     yield from (f"{run.name} {run.history.caution}" for run in runs if run.history.diverged)
     if any(run.members > 1 for run in runs):
         yield "A committee's curves are means over its members"
     if by == "seconds" and any(run.shared for run in runs):
         shared = named_runs(run for run in runs if run.shared)
         yield f"Seconds of each epoch weren't kept of {shared}: an even share of all"
+
+
+def _test_and_validation(run: TrainingRun) -> tuple[float, float]:
+    """Give the test accuracy and the best epoch's validation accuracy; both 0 where one isn't known."""
+    return (run.test_accuracy, run.best[2]) if run.best and run.test_accuracy is not None else (0.0, 0.0)
+
+
+def _far_below(runs: Sequence[TrainingRun]) -> Iterator[str]:
+    """Explain a test accuracy far below validation's, of the run where it is furthest."""
+    run = min(runs, key=lambda run: subtract(*_test_and_validation(run)))
+    test, validation = _test_and_validation(run)
+    if test < validation - FAR_BELOW:
+        yield (
+            f"{run.name}: {test:.2%} of the test images are right, and {validation:.2%} of those held out for "
+            f"validation, which are training images: {DIGITS if run.dataset[0] == 'digits' else OTHERS}"
+        )
 
 
 def named_runs(runs: Iterator[TrainingRun]) -> str:

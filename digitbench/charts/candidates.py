@@ -109,7 +109,7 @@ def table(
     step
         A line's height.
     tied
-        The first and the last of lines that can't be told apart: a band joins their marks.
+        The first and the last of lines without a significant difference: a band joins their marks.
     """
     chart = alt.Chart(vega.data(lines)).encode(y=line_axis(len(lines)))
     colour = alt.condition("datum.invalid", alt.value(GREY), alt.value(BLACK))

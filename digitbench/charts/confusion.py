@@ -17,7 +17,9 @@ from digitbench.records.arrays import CLASSES, Labels
 
 WIDE, CELL = 1000, 40
 DIAGONAL = "#ececec"
-PALEST, GAMMA = 0.12, 0.6  # how dark the rarest mistake is, and how fast they darken: one image must be seen too
+PALEST, GAMMA = 0.08, 0.6  # how dark the rarest mistake is, and how fast they darken: one image must be seen too
+FULL = 0.25  # the share of a digit's images from which on a mistake is as dark as can be
+NOTE = f"Framed: right. Colour of a mistake: its share of the digit's images, darkest from {FULL:.0%} on."
 SHADES = ("white", "#fdc9a5", "#d55e00", "#6b1d00")
 DARK = 0.72  # the shade from which on white letters have the higher contrast
 
@@ -30,9 +32,8 @@ def figure(scores: Scores, labels: Labels, activation: str = "", about: str = ""
 
     The label is that of the highest score whatever the `activation`.
     """
-    note = "Framed: right. The rest: the darker, the more mistakes."
     counts = accuracy.confusion(scores, labels)
-    return vega.sheet(chart(counts), WIDE, title(counts), notes=[note], about=about)
+    return vega.sheet(chart(counts), WIDE, title(counts), notes=[NOTE], about=about)
 
 
 def title(counts: Counts) -> str:
@@ -48,7 +49,8 @@ def title(counts: Counts) -> str:
 def chart(counts: Counts) -> alt.HConcatChart:
     """Draw the confusion matrix twice: images, and percent of each true digit.
 
-    Only mistakes are shaded, and the darkest of each panel is its largest. What is right has a grey of its own.
+    Only mistakes are shaded, in both alike: by their share of the digit's images, so that a single mistake in many
+    images is pale. What is right has a grey of its own.
 
     Parameters
     ----------
@@ -58,13 +60,17 @@ def chart(counts: Counts) -> alt.HConcatChart:
     totals = counts.sum(axis=1)
     names = [f"{digit}  ({total:,})" for digit, total in enumerate(totals)]
     shares = counts / np.maximum(totals, 1)[:, None]
-    images, percents = _panel(counts, _count, names, "images"), _panel(shares, _percent, names, "percent of each digit")
-    return alt.HConcatChart(hconcat=[images, percents], spacing=40)
+    mistakes = np.where(np.eye(CLASSES, dtype=bool), 0, shares)
+    shades = np.where(mistakes > 0, PALEST + (1 - PALEST) * np.minimum(mistakes / FULL, 1) ** GAMMA, 0)
+    images = _panel(counts, shades, _count, names, "images")
+    return alt.HConcatChart(
+        hconcat=[images, _panel(shares, shades, _percent, names, "percent of each digit")], spacing=40
+    )
 
 
-def _panel(values: npt.NDArray[Any], write: Callable[[float], str], names: Sequence[str], title: str) -> alt.LayerChart:
-    mistakes = np.where(np.eye(CLASSES, dtype=bool), 0, values)
-    shades = np.where(mistakes > 0, PALEST + (1 - PALEST) * (mistakes / (mistakes.max() or 1)) ** GAMMA, 0)
+def _panel(
+    values: npt.NDArray[Any], shades: npt.NDArray[Any], write: Callable[[float], str], names: Sequence[str], title: str
+) -> alt.LayerChart:
     rows = [
         {"true": names[true], "said": said, "right": true == said, "shade": shades[true, said],
          "letters": "white" if shades[true, said] > DARK else "black" if value else GREY,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy as np
 from digitbench.charts import palette, vega
 from digitbench.charts.altair_later import ChartType, alt
 from digitbench.charts.candidates import NAME, RANK, Column, described, line_axis, ranks, table
-from digitbench.charts.distributions import BINS_PER_DECADE, LEAST, Micros, calls_of, histogram, tail
+from digitbench.charts.distributions import LEAST, Micros, calls_of, histogram, tail
 from digitbench.charts.groups import Group, pick
 from digitbench.judge.sorting import sort_rows
 from digitbench.records import formatting
@@ -21,28 +21,21 @@ from digitbench.records.results import Results, Row
 PlotKind = Literal["violin", "ecdf"]
 CHOICES: tuple[PlotKind, ...] = ("violin", "ecdf")
 WIDTH, PLOT_WIDTH, PANEL_WIDTH = 1060, 620, 300
-FAINT = 0.06  # of a violin's height: a lower bin can't be seen, and gets a dot
-HEIGHT, FOOT, MARKS = 0.68, 0.22, 0.36
+HEIGHT, FOOT, PERCENTILE_LINE = 0.62, 0.2, 0.32
 """Of a line: a violin's height, and how far below the line's middle the violin and the marks stand."""
-STROKE = "M-0.15,-1L0.15,-1L0.15,1L-0.15,1Z"
-"""A vertical stroke."""
+FAR, ROOM = 3.0, 1.15
+"""The axis ends at the highest p99, or at so many times its p50 where p99 is above that; how much room is beyond."""
 COLUMNS = (Column("p50 µs"), Column("p99 µs"), Column("slowest µs"))
 PERCENTILES = (("min", 1.0), ("p50", 0.5), ("p90", 0.1), ("p99", 0.01), ("p999", 0.001))
 """Percentiles, and which share of calls takes that long or longer: these are drawn where single calls aren't known."""
 SHARES = "datum.value == 1 ? 'all' : '1 in ' + format(1 / datum.value, ',.0f')"
-TITLES = {"violin": "Latency of every timed call", "ecdf": "Share of calls that take as long or longer"}
-RANKS = "Fastest first; the same rank (1=) can't be told apart."
-NO_RANKS = "Fastest first; there are no ranks, which take several generations: small gaps can't be told."
-VIOLIN_LEGEND = (
-    f"Half violins. Height: share of calls in bins of 1/{BINS_PER_DECADE} of a decade, each candidate to its own "
-    "fullest; dots: bins with too few calls for a height. Triangle: p50, with its 95 % interval over generations as a "
-    "bar; diamond: p99, where there are calls enough; stroke: the slowest call. No call is left out: the axis goes to "
-    "the slowest of all. "
-)
+TITLES = {"violin": "Latency of timed calls", "ecdf": "Share of calls that take as long or longer"}
+RANKS = "Fastest first; candidates of the same rank (1=) have no significant difference in speed."
+NO_RANKS = "Fastest first; there are no ranks, which take several generations: small gaps may be chance."
+VIOLIN_LEGEND = "The shape above is how often a call took so long, each candidate's to its own highest."
 TAIL_LEGEND = (
-    "How many of the calls take that long or longer: further left is faster, steeper is steadier. Circle: p50; "
-    "diamond: p99, where there are calls enough; each curve ends at the slowest call, and none is left out; one that "
-    "ends in a cross is INVALID. Pale: all the other candidates."
+    "How many of the calls take that long or longer: further left is faster, steeper is steadier. Each curve ends at "
+    "the slowest call, and none is left out."
 )
 
 Calls = Mapping[int, Micros]
@@ -52,10 +45,10 @@ Calls = Mapping[int, Micros]
 def figure(
     results: Results, *, kind: PlotKind = "violin", threads: int | None = None, batch_size: int | None = None
 ) -> alt.VConcatChart:
-    """Draw the distribution of every candidate's timed calls on a logarithmic axis, none left out.
+    """Draw the distribution of every candidate's timed calls on a logarithmic axis.
 
     ``violin`` has a line for each candidate, so that two dozen can be told apart. It shows where calls cluster, as on
-    a machine with two speeds; its tail is a row of dots.
+    a machine with two speeds. Its axis ends where p99 is, and a note says how many calls are beyond.
 
     ``ecdf`` shows tails: the share of calls that take longer, on a logarithmic axis (a complementary distribution
     function). There, one call in a million is as far from one in a thousand as that is from all calls. The usual
@@ -79,28 +72,56 @@ def figure(
     calls = {id(row): calls_of(row) for row in group.rows}
     drawn = violins(group, calls) if kind == "violin" else tails(group, calls)
     return vega.sheet(
-        drawn, WIDTH, TITLES[kind], subtitle=group.name, notes=_notes(group, calls, kind), about=group.caption
+        drawn, WIDTH, TITLES[kind], subtitle=group.name, notes=[*legend(group, calls, kind), *group.notes],
+        about=group.caption,
     )  # fmt: skip
 
 
-def _notes(group: Group, calls: Calls, kind: PlotKind) -> list[str]:
-    """Say how to read the picture, and what is wrong with its rows."""
-    ranked = any(row.rank for row in group.rows)
-    notes = [TAIL_LEGEND if kind == "ecdf" else VIOLIN_LEGEND + (RANKS if ranked else NO_RANKS)]
-    if without_calls := [row for row in group.rows if not len(calls[id(row)])]:
-        alone = len(without_calls) == len(group.rows)
-        subject = "No candidate's" if alone else f"{group.names.rows(without_calls)}: no"
-        known = "p50, p99 and the slowest call" if kind == "violin" else "percentiles, as dots"
+def legend(group: Group, calls: Calls, kind: PlotKind) -> list[str]:
+    """Say how to read the picture."""
+    rows, p99s = group.rows, list(filter(None, (METRICS["p99"].value(row) for row in group.rows)))
+    notes = ["Circle: p50; diamond: p99." if p99s else "Circle: p50."]
+    if kind == "ecdf":
+        notes = [" ".join([
+            TAIL_LEGEND, *notes, *["Cross: INVALID."] * any(row.validity for row in rows),
+            *["Pale: the other backends."] * (len({row.backend for row in rows}) > 1),
+        ])]  # fmt: skip
+    else:
+        notes = [
+            " ".join([*notes, *_violin_legend(group, calls, p99s)]),
+            RANKS if any(row.rank for row in rows) else NO_RANKS,
+        ]
+    if without_calls := [row for row in rows if not len(calls[id(row)])]:
+        subject = "No candidate's" if len(without_calls) == len(rows) else f"{group.names.rows(without_calls)}: no"
+        known = "p50 and p99" if kind == "violin" else "percentiles, as dots"
         notes.append(f"{subject} single calls are in these results; drawn are {known}.")
-    return [*notes, *group.notes]
+    return notes
 
 
-def _axis(group: Group, most: int) -> alt.X:
-    """Give the axis of all candidates, which reaches to the slowest call of all."""
+def _violin_legend(group: Group, calls: Calls, p99s: Sequence[float]) -> Iterator[str]:
+    """Say what violins are, and what is beyond the end of their axis."""
+    end, all_calls = _end(group), np.concatenate(list(calls.values()))
+    if len(all_calls):
+        yield VIOLIN_LEGEND
+    if beyond := int((all_calls > end).sum()):
+        yield f"The axis ends at {formatting.micros(end, 50)} µs: {beyond:,} of {len(all_calls):,} calls took longer."
+    if max(p99s, default=0) > end:
+        yield "Arrow: p99 is beyond the axis."
+
+
+def _end(group: Group) -> float:
+    """Give where violins' axis ends: it holds p50 and p99 of all, but isn't spent on a few slow calls."""
     latencies = [row.latency_us for row in group.rows if row.latency_us]
-    low, high = max(min(latency.min for latency in latencies), LEAST), max(latency.max for latency in latencies)
-    axis = vega.log_axis(low / 1.1, high * 1.1, "µs per call", most, grid=True)
-    return alt.X("x:Q", scale=vega.log_scale(low, high, 1.1), axis=axis)
+    return ROOM * max(min(latency.p99 or latency.max, FAR * (latency.p50 or latency.max)) for latency in latencies)
+
+
+def _axis(group: Group, most: int, end: float | None = None) -> alt.X:
+    """Give the axis of all candidates, to the slowest call of all if no end is given."""
+    latencies = [row.latency_us for row in group.rows if row.latency_us]
+    low = max(min(latency.min for latency in latencies), LEAST) / 1.1
+    high = end or 1.1 * max(latency.max for latency in latencies)
+    axis = vega.log_axis(low, high, "µs per call", most, grid=True)
+    return alt.X("x:Q", scale=vega.log_scale(low, high), axis=axis)
 
 
 def _rounded(values: Micros) -> list[float]:
@@ -116,28 +137,25 @@ def violins(group: Group, calls: Calls) -> ChartType:
     rows = sort_rows(group.rows)
     lines = _lines(group, rows, calls)
     step = min(56.0, max(28.0, 400 / len(rows)))
-    chart = alt.Chart(vega.data(lines)).encode(x=_axis(group, 8), y=line_axis(len(rows)), tooltip="hover:N")
+    end = _end(group)
+    chart = alt.Chart(vega.data(lines)).encode(x=_axis(group, 8, end), y=line_axis(len(rows)), tooltip="hover:N")
     own, black = alt.Color("colour:N", scale=None), alt.value(palette.BLACK)
     shapes = chart.transform_filter("datum.tops").transform_flatten(["edges", "tops"], as_=["x", "line"])
-    interval = chart.transform_calculate(x="datum.low", line=f"datum.line + {MARKS + 0.1}")
-    dots = (
-        chart.transform_filter("datum.sparse")
-        .transform_flatten(["sparse"], as_=["x"])
-        .transform_calculate(line=f"datum.line + {FOOT}")
-    )
+    marks = chart.transform_calculate(line=f"datum.line + {PERCENTILE_LINE}")
+    span = marks.transform_filter("datum.p99").transform_calculate(x="datum.p50", to=f"min(datum.p99, {end})")
     layers = [
-        shapes.mark_area(interpolate="step-after", opacity=1).encode(y2="foot:Q", detail="name:N", color=own),
-        interval.transform_filter("datum.x").mark_rule(strokeWidth=2).encode(x2="high:Q", color=black),
-        dots.mark_point(filled=True, opacity=1, size=3).encode(color=own),
+        shapes.mark_area(interpolate="step-after", opacity=1, clip=True).encode(
+            y2="foot:Q", detail="name:N", color=own
+        ),
+        span.mark_rule(strokeWidth=1.5).encode(x2="to:Q", color=black),
     ]
-    for value, place, shape, size, colour in (
-        ("p50", MARKS, "triangle-up", 24, black), ("p99", MARKS, "diamond", 24, black),
-        ("slowest", FOOT - 0.08, STROKE, 90, own),
+    for where, x, style in (
+        ("datum.p50", "datum.p50", {"shape": "circle", "fill": palette.WHITE}),
+        (f"datum.p99 && datum.p99 <= {end}", "datum.p99", {"shape": "diamond", "filled": True}),
+        (f"datum.p99 > {end}", str(end), {"shape": "triangle-right", "filled": True}),
     ):  # fmt: skip
-        points = chart.transform_filter(f"datum.{value}").transform_calculate(
-            x=f"datum.{value}", line=f"datum.line + {place}"
-        )
-        layers.append(points.mark_point(shape=shape, filled=True, opacity=1, size=size).encode(color=colour))
+        placed = marks.transform_filter(where).transform_calculate(x=x)
+        layers.append(placed.mark_point(opacity=1, size=50, **style).encode(color=black))
     drawn = alt.layer(*layers, width=PLOT_WIDTH, height=step * len(rows))
     return alt.hconcat(table(lines, (RANK, NAME), step), drawn, table(lines, COLUMNS, step))
 
@@ -149,12 +167,11 @@ def _lines(group: Group, rows: Sequence[Row], calls: Calls) -> list[dict[str, An
     for index, row in enumerate(rows):
         latency, micros = row.latency_us, calls[id(row)]
         assert latency is not None
-        low, high = latency.intervals.get("p50", (None, None))
         lines.append({
             **described(row, group.names.backend(row), styles), "line": index,
             **(_violin(micros, index + FOOT) if len(micros) else {}),
-            "rank": rank_of[id(row)], "low": low, "high": high, "p50": latency.p50, "p99": METRICS["p99"].value(row),
-            "slowest": latency.max, "slowest µs": "busy" if row.doubts else formatting.micros(latency.max, 0),
+            "rank": rank_of[id(row)], "p50": latency.p50, "p99": METRICS["p99"].value(row),
+            "slowest µs": "busy" if row.doubts else formatting.micros(latency.max, 0),
             "p50 µs": METRICS["p50"].text(row, interval=True),
             "p99 µs": METRICS["p99"].text(row, interval=True),
         })  # fmt: skip
@@ -162,14 +179,11 @@ def _lines(group: Group, rows: Sequence[Row], calls: Calls) -> list[dict[str, An
 
 
 def _violin(micros: Micros, foot: float) -> dict[str, Any]:
-    """Give a half violin's corners, and the bins with too few calls for a height."""
+    """Give a half violin's corners."""
     edges, shares = histogram(micros)
     tops = (foot - HEIGHT * np.append(shares, shares[-1])).round(2)
     corners = np.append(True, tops[1:] != tops[:-1]) | (np.arange(len(tops)) == len(tops) - 1)
-    sparse = np.sqrt(edges[:-1] * edges[1:])[(shares > 0) & (shares < FAINT)]
-    return {
-        "edges": _rounded(edges[corners]), "tops": tops[corners].tolist(), "foot": foot, "sparse": _rounded(sparse),
-    }  # fmt: skip
+    return {"edges": _rounded(edges[corners]), "tops": tops[corners].tolist(), "foot": foot}
 
 
 # --- tails ---------------------------------------------------------------------------------------------------------

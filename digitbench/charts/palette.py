@@ -44,7 +44,7 @@ SERIES = (
 CROSS = "M-1,-1L1,1M-1,1L1,-1"
 """What crosses an INVALID candidate out."""
 TIE = "#dce9f5"
-"""Of bands behind what can't be told apart."""
+"""Of bands behind what has no significant difference."""
 
 
 class Fill(NamedTuple):

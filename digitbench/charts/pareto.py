@@ -1,4 +1,4 @@
-"""Accuracy against latency, memory or size: who is on the front, and who can't be told apart. Never measures."""
+"""Accuracy against latency, memory or size: which candidates are Pareto-optimal. Never measures."""
 
 from __future__ import annotations
 
@@ -30,10 +30,11 @@ AXES: dict[str, tuple[str, Callable[[Row], float]]] = {
 }
 """Each axis' title, and a row's value on it; infinite where that isn't known."""
 LEGEND = (
-    "Shape and colour: backend; filling: precision. Lines: top-1's 95 % interval. Blue bands: can't be told apart, "
-    "neither in {metric} nor in top-1. Dashed steps: the most top-1 for a {metric}, by the bare figures. Front (ring, "
-    "bold): no other is worse in nothing and clearly better in something, of p50, top-1, size and peak memory."
+    "Shape and colour: backend; filling: precision. Vertical lines: top-1's 95 % interval. Dashed: the highest top-1 "
+    "up to each {metric}. Ring, bold: Pareto-optimal, so that no other candidate is as good in p50, top-1, size and "
+    "peak memory and clearly better in one of them."
 )
+BANDS = "Blue bands join candidates without a significant difference in {metric} and in top-1."
 WIDTH, PLOT_WIDTH, PLOT_HEIGHT = 1060, 420, 300
 COLUMNS = (RANK, MARK, NAME, Column("top-1 %"), Column("p50 µs"), Column("size kB"), Column("peak MB"),
            Column("verdict", titled=False, right=False))  # fmt: skip
@@ -71,8 +72,8 @@ def figure(
     if drawn is None:
         raise ResultsError("no candidate has an accuracy, a p50, a size and a memory; measure again: digitbench bench")
     return vega.sheet(
-        drawn, WIDTH, f"Accuracy against {TITLES[against]}", subtitle=group.name, notes=_notes(group, against),
-        about=group.caption,
+        drawn, WIDTH, f"Accuracy against {TITLES[against]}", subtitle=group.name,
+        notes=[*legend(group, against), *group.notes], about=group.caption,
     )  # fmt: skip
 
 
@@ -119,37 +120,36 @@ def _lines(group: Group, rows: Sequence[Row], against: str) -> list[dict[str, An
 
 def _verdict(group: Group, judged: Judged) -> str:
     if judged.beaten_by:
-        return f"beaten by {group.names.backend(judged.beaten_by)}"
-    return "front" if judged.front else "INVALID" if judged.row.validity else "not compared"
+        return f"dominated by {group.names.backend(judged.beaten_by)}"
+    return "Pareto-optimal" if judged.front else "INVALID" if judged.row.validity else "not compared"
 
 
 def _tied_groups(group: Group, rows: Sequence[Row], against: str) -> list[list[Row]]:
-    """Group the candidates that can't be told apart on either axis; an INVALID one ties with none."""
+    """Group the candidates without a significant difference on either axis; an INVALID one ties with none."""
     valid = [row for row in rows if not row.validity]
     return [tied for tied in tied_rows(valid, against) if len(tied) > 1]
 
 
-def _notes(group: Group, against: Against) -> list[str]:
-    """Say how to read the picture, and what is wrong with its rows."""
+def legend(group: Group, against: Against) -> list[str]:
+    """Say how to read the picture."""
     metric = {"latency": "p50", "memory": "peak memory", "size": "size"}[against]
     drawn = [row for row in group.rows if _known(row, against, "top-1")]
-    notes = [LEGEND.format(metric=metric), _pair_note(group, drawn)]
+    notes = [LEGEND, *[BANDS] * bool(_tied_groups(group, sorted(drawn, key=COSTS[against]), against))]
+    notes = [" ".join(notes).format(metric=metric), *_pair_note(drawn)]
     if not_drawn := [row for row in group.rows if row not in drawn]:
         notes.append(f"Not drawn, since accuracy or {metric} is not known: {group.names.rows(not_drawn)}.")
-    return [*notes, *group.notes]
+    return notes
 
 
-def _pair_note(group: Group, rows: Sequence[Row]) -> str:
-    """Say how many pairs differ in accuracy: the intervals in the picture can't tell."""
+def _pair_note(rows: Sequence[Row]) -> list[str]:
+    """Say how many pairs differ in accuracy: the intervals in the picture don't say."""
     pairs = list(combinations(rows, 2))
     different = sum(not ties.tied("accuracy", first, second) for first, second in pairs)
-    if not pairs:
-        return "A single candidate has nothing to be told from."
-    subject = "no two candidates can" if not different else f"{different} of {len(pairs)} pairs of candidates can"
-    return (
-        "Intervals are each candidate's own. "
-        f"Image by image, by McNemar's exact test, {subject} be told apart in top-1."
+    text = (
+        "The intervals are each candidate's own. Pairs that differ significantly in top-1, image by image "
+        f"(McNemar's exact test): {different} of {len(pairs)}."
     )
+    return [text] * bool(pairs)
 
 
 # --- panels --------------------------------------------------------------------------------------------------------
@@ -200,7 +200,7 @@ def _axis(channel: type[alt.X] | type[alt.Y], axis: str, rows: Sequence[Row]) ->
 
 
 def _bands(group: Group, rows: Sequence[Row], x: str) -> alt.Chart:
-    """Draw a band behind candidates that can't be told apart, a little wider than these."""
+    """Draw a band behind candidates without a significant difference, a little wider than these."""
     value = AXES[x][1]
     tied = _tied_groups(group, sorted(rows, key=value), x)
     ends = ({x: value(same[0]) / BAND, "end": value(same[-1]) * BAND} for same in tied)

@@ -27,10 +27,9 @@ SQUARE_INCHES = 0.8
 WIDE, TALL = 3.55, 1.72
 BARS_LEFT, BARS_WIDE = 1.15, 2.1
 RIGHT, WRONG = "✓", "✗"
-LEGEND = (
-    f"Bars: the probability of each digit. {RIGHT} right, solid bar. {WRONG} wrong: hatched bar, dashed frame; the "
-    "true digit's bar is hollow."
-)
+LEGEND = "Bars: the probability of each digit."
+LEGEND_RIGHT = f"{RIGHT} right: solid bar."
+LEGEND_WRONG = f"{WRONG} wrong: hatched bar, dashed frame; the true digit's bar is hollow."
 
 
 def choice(labels: Labels, count: int = COUNT, seed: int = 0) -> Indices:
@@ -97,8 +96,10 @@ def figure(
     shown = wrong[:count] if worst else choice(test.labels, count, seed)
     columns = max(LEAST_COLUMNS, min(COLUMNS, len(shown)))
     head = _title(len(test), len(wrong), len(shown), worst)
-    legend = LEGEND if worst else f"{LEGEND} Images chosen by seed {seed}."
-    notes = "\n".join(filter(None, [legend, about]))
+    wrong_shown = np.isin(shown, wrong)
+    legend = [LEGEND, *[LEGEND_RIGHT] * (not wrong_shown.all()), *[LEGEND_WRONG] * bool(wrong_shown.any())]
+    legend += [] if worst else [f"Images chosen by seed {seed}."]
+    notes = "\n".join(filter(None, [" ".join(legend), about]))
     with cells(len(shown), columns, (WIDE, TALL), SQUARE_INCHES, head, notes) as (chart, axes, corners):
         for (left, top), index in zip(corners, shown.tolist(), strict=True):
             _draw_cell(axes, test, probabilities[index], index, left, top + 0.4)

@@ -113,7 +113,7 @@ def figure(results: Results, *, metric: Metric = "throughput") -> alt.VConcatCha
     shown = f"batch sizes {', '.join(map(str, sizes))}, threads {', '.join(map(str, counts))}"
     return vega.sheet(
         chart(all_curves, metric), WIDTH, f"{TITLES[metric]}, against {swept(all_curves)}",
-        notes=_notes(results, all_curves, metric), about=caption(results, shown),
+        notes=notes(results, all_curves, metric), about=caption(results, shown),
     )  # fmt: skip
 
 
@@ -237,7 +237,7 @@ def ends_of(row: Row, metric: Metric) -> tuple[float, float] | None:
     return (min(rates), max(rates)) if len(rates) > 1 else None
 
 
-def _notes(results: Results, all_curves: Sequence[Curve], metric: Metric) -> list[str]:
+def notes(results: Results, all_curves: Sequence[Curve], metric: Metric) -> list[str]:
     """Say how to read the picture, and what is wrong with its points."""
     rows = [row for curve in all_curves for row in curve.points.values()]
     how_to_read = {
@@ -246,7 +246,7 @@ def _notes(results: Results, all_curves: Sequence[Curve], metric: Metric) -> lis
         BARS[metric]: any(ends_of(row, metric) for row in rows),
         "Pale: the other backends.": not all_curves[0].mixed,
     }
-    notes = [" ".join(text for text, holds in how_to_read.items() if holds), *_invalid_notes(results, rows)]
+    lines = [" ".join(text for text, holds in how_to_read.items() if holds), *_invalid_notes(results, rows)]
     withheld = sum(METRICS[VALUES[metric]].withheld(row) for row in timed(results))
     too_few = len(timed(results)) - len(rows) - withheld
     doubtful = sum(bool(row.doubts) for row in rows)
@@ -254,9 +254,9 @@ def _notes(results: Results, all_curves: Sequence[Curve], metric: Metric) -> lis
         (too_few, "not drawn: too few calls for a p50"), (doubtful, "provisional: the machine was busy"),
         (withheld, "not drawn: the machine was busy, which spoils throughput and hardly a p50 (--metric latency)"),
     ):  # fmt: skip
-        notes += [f"{counted(count, 'point')} {why}."] * bool(count)
+        lines += [f"{counted(count, 'point')} {why}."] * bool(count)
     failed = Counter(row.error for row in results.rows if row.error and not row.mend)
-    return notes + [
+    return lines + [
         f"{count} of {len(rows) + failed.total()} points failed: {error}." for error, count in failed.items()
     ]
 

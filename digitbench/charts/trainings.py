@@ -39,10 +39,9 @@ def styles_of(count: int) -> list[Style]:
 
 def figure(runs: Sequence[TrainingRun], by: str = "epochs") -> alt.VConcatChart:
     """Draw `chart` with a title, and what is to be known of it."""
-    (first, *others), legend = runs, [_legend_note(runs)] if len(runs) > 1 or runs[0].best else []
+    first, *others = runs
     about = "" if others else f"{first.name} ({first.recipe}), trained on {first.dataset[0]} [{first.dataset[1]}]"
-    below = [f"{note}." for note in (*legend, *notes(runs, by))]
-    return vega.sheet(chart(runs, by), WIDE, title(runs), notes=below, about=about)
+    return vega.sheet(chart(runs, by), WIDE, title(runs), notes=legend(runs, by), about=about)
 
 
 def chart(runs: Sequence[TrainingRun], by: str = "epochs") -> alt.HConcatChart:
@@ -100,6 +99,12 @@ def title(runs: Sequence[TrainingRun]) -> str:
     return f"{text}; overfits from epoch {best.history.overfits_from} on" if best.history.overfits_from else text
 
 
+def legend(runs: Sequence[TrainingRun], by: str = "epochs") -> list[str]:
+    """Say how to read the curves, and what has to be known before they are compared."""
+    how_to_read = [_legend_note(runs)] if len(runs) > 1 or runs[0].best else []
+    return [f"{note}." for note in (*how_to_read, *notes(runs, by))]
+
+
 def _legend_note(runs: Sequence[TrainingRun]) -> str:
     best_mark = "a larger mark with a dark edge: the lowest validation loss"
     if len(runs) == 1:
@@ -138,7 +143,7 @@ def _overfitting(runs: Sequence[TrainingRun], by: str) -> Iterator[alt.Chart]:
     history = runs[0].history
     if len(runs) == 1 and history.best and history.overfits_from:
         area = alt.Chart(vega.data([{"x": _positions(runs[0], by)[history.best - 1]}]))
-        yield area.mark_rect(color=vega.GRID, opacity=0.6).encode(x="x:Q", x2=alt.value(PANEL_WIDE))
+        yield area.mark_rect(color=vega.GRID, opacity=0.6).encode(x="x:Q", x2=alt.value("width"))
 
 
 # --- axes ----------------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ import numpy as np
 from digitbench.bundle import Bundle
 from digitbench.charts import canvas
 from digitbench.charts.image_grid import GAP, mosaic
-from digitbench.charts.palette import GREY
+from digitbench.charts.palette import BLACK, BLUE, PALE, VERMILION, WHITE
 from digitbench.errors import ArtifactError
 from digitbench.records.arrays import Array
 from digitbench.records.formatting import counted
@@ -25,8 +25,9 @@ SIDE, NAME = 28, 9  # pixels: of a whole image, and for the name above one
 COUNT = 64
 CELL_INCHES, BAR_INCHES = 0.95, 5.0
 CLIPPED = 99.5  # percent of the weights that the colours tell apart
-COLOURS = "cividis_r"
-BELOW = "The strongest first. Dark: ink there raises the unit's sum; light: ink lowers it."
+COLOURS = ("#6b1d00", VERMILION, WHITE, BLUE, "#002f4d")
+"""From the lowest weight to the highest."""
+BELOW = "Strongest first. Ink on blue raises a unit's sum, ink on orange lowers it, and ink on white changes nothing."
 
 
 @dataclass(frozen=True)
@@ -104,10 +105,8 @@ def _refuse_undrawable_layer(bundle: Bundle) -> None:
 def figure(kernel: Kernel, about: str = "", *, count: int = COUNT) -> Figure:
     """Draw the strongest units, by the Euclidean norm of their weights.
 
-    Where foreground raises a unit's sum it is dark, where foreground lowers it light, and the grey between is 0. The
-    colours are cividis (J. R. Nuñez, C. R. Anderton and R. S. Renslow, PLoS ONE 13, 2018): their lightness grows
-    steadily, so that they read the same in grey and for colour-blind people. All units share one scale, symmetric
-    about 0.
+    Where foreground raises a unit's sum it is blue, where foreground lowers it orange, and 0 is white: colours that
+    colour-blind people can tell apart. All units share one scale, symmetric about 0.
 
     Parameters
     ----------
@@ -118,6 +117,8 @@ def figure(kernel: Kernel, about: str = "", *, count: int = COUNT) -> Figure:
     count
         How many units at most.
     """
+    from matplotlib.colors import LinearSegmentedColormap
+
     norms = np.linalg.norm(kernel.weights, axis=0)
     strongest = np.argsort(-norms, kind="stable")[:count]
     columns = max(5, min(ceil(len(strongest) ** 0.5), 20))
@@ -131,12 +132,13 @@ def figure(kernel: Kernel, about: str = "", *, count: int = COUNT) -> Figure:
     with canvas.page(width, height, *head_texts) as (chart, axes):
         axes.set_axis_off()
         whole = mosaic(images.reshape(rows, columns, *kernel.size), above=NAME, background=np.nan)
-        image = axes.imshow(whole, cmap=COLOURS, vmin=-colour_limit, vmax=colour_limit, interpolation="nearest")
+        colours = LinearSegmentedColormap.from_list("weights", COLOURS).with_extremes(bad=PALE)
+        image = axes.imshow(whole, cmap=colours, vmin=-colour_limit, vmax=colour_limit, interpolation="nearest")
         for position, unit in enumerate(strongest.tolist()):
             row, column = divmod(position, columns)
             name = f"digit {unit}" if kernel.last else f"{unit}"
             top, middle = row * cell_height + NAME - 2, column * cell_width + kernel.size[1] / 2
-            axes.text(middle, top, name, ha="center", va="bottom", fontsize=8, color=GREY)
+            axes.text(middle, top, name, ha="center", va="bottom", fontsize=8, color=BLACK)
         bar = chart.colorbar(image, ax=axes, extend="both", shrink=min(0.8, BAR_INCHES / height), aspect=25, pad=0.02)
         bar.set_label("weight")
     return chart

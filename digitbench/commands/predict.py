@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from digitbench.records.prediction import Prediction
 
 FEW_PICTURES = 10  # pictures: so many are read before a bar would be of use
-CUT = "its ink touches all four sides: was some cut off?"
 SMALL_SIDE = 240  # pixels: the longest side of a photograph that is drawn
 
 
@@ -209,7 +208,7 @@ def _predict_one(
     return [
         Prediction(
             path, name, digit.pixels, scores[i], class_probabilities[i], small,
-            tuple(round(side, 4) for side in digit.box) if every else (), CUT if digit.is_cut else "",
+            tuple(round(side, 4) for side in digit.box) if every else (), digit.remark,
         )
         for i, digit in enumerate(digits)
     ]  # fmt: skip

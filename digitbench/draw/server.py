@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 MOST_ANSWERED = 16  # requests that are answered at once; further ones are sent away for a second
 MOST_UPLOADS = 4
+PICTURE = "this picture"
 SHARE_OF_PIXELS = 0.305  # of what a command reads: 12.2 megapixels, as phones have; 40 take up to 320 MB meanwhile
 
 
@@ -147,7 +148,7 @@ class _Intake:
 
     async def take_picture(self, request: Request) -> ASGIApp:
         """Answer a picture file."""
-        from digitbench.images.reading import prepared
+        from digitbench.images.reading import prepared_photograph, read_photograph
 
         if self._uploading.locked():
             await guard.drain(request)
@@ -159,13 +160,14 @@ class _Intake:
                 file.flush()
                 async with self._decoding:
                     try:
-                        picture = await asyncio.to_thread(prepared, Path(file.name), "this picture", SHARE_OF_PIXELS)
+                        photograph = await asyncio.to_thread(read_photograph, Path(file.name), PICTURE, SHARE_OF_PIXELS)
+                        (digit,) = await asyncio.to_thread(prepared_photograph, photograph, PICTURE)
                     finally:
                         _trim_memory()
-        return self._answers(picture)
+        return self._answers(digit.pixels, digit.remark)
 
-    def _answers(self, picture: Pixels) -> ASGIApp:
-        """Stream the picture that is seen, then each candidate's answer, as lines of JSON."""
+    def _answers(self, picture: Pixels, remark: str = "") -> ASGIApp:
+        """Stream the picture that is seen, with a remark on it, then each candidate's answer, as lines of JSON."""
         from starlette.responses import StreamingResponse
 
         if self._answering.locked():
@@ -173,7 +175,7 @@ class _Intake:
 
         async def stream(scope: Scope, receive: Receive, send: Send) -> None:
             async with self._answering:  # nobody came in between
-                lines = _lines(self._group, picture)
+                lines = _lines(self._group, picture, remark)
                 await StreamingResponse(lines, media_type="application/x-ndjson")(scope, receive, send)
 
         return stream
@@ -185,8 +187,8 @@ def _trim_memory() -> None:
         trim(0)
 
 
-async def _lines(group: ProcessGroup, picture: Pixels) -> AsyncIterator[str]:
-    first: list[dict[str, Any]] = [{"seen": b64encode(picture.tobytes()).decode("ascii")}]
+async def _lines(group: ProcessGroup, picture: Pixels, remark: str) -> AsyncIterator[str]:
+    first: list[dict[str, Any]] = [{"seen": b64encode(picture.tobytes()).decode("ascii"), "remark": remark}]
     async for lines in group.ask(picture):
         yield "".join(json.dumps(line) + "\n" for line in [*first, *lines])
         first = []

@@ -54,6 +54,11 @@ class PreparedDigit:
     box: tuple[float, ...] = (0.0, 0.0, 1.0, 1.0)
     is_cut: bool = False
 
+    @property
+    def remark(self) -> str:
+        """What a person should know of it; mostly nothing."""
+        return "its ink touches all four sides: was some cut off?" if self.is_cut else ""
+
 
 def prepare(picture: Pixels) -> Pixels:
     """Find the digit in a picture and draw it as MNIST would have: uint8, (28, 28); else as `prepare_digits`."""

@@ -28,10 +28,10 @@ SCHEMA = "digitbench.choice/1"
 BEST = {"latency": "the fastest", "size": "the smallest", "memory": "the one with the least memory",
         "accuracy": "the most accurate"}  # fmt: skip
 RULE = (
-    "front: nobody who keeps the limits is worse in nothing and clearly better in something, of p50, top-1, size and "
-    "peak memory. Without a significant difference they are the same: p50 that share a rank or whose ratio may be "
-    f"within 1 % of 1, top-1 by McNemar's exact test, size and memory within {SAME_SHARE:.0%}. Chosen is {{best}} of "
-    "the front; of those that tie with it {then}."
+    "Pareto-optimal: no other candidate within the limits is as good in p50, top-1, size and peak memory and clearly "
+    "better in one of them. Two are as good where they have no significant difference: p50 that share a rank or whose "
+    f"ratio may be within 1 % of 1, top-1 by McNemar's exact test, size and memory within {SAME_SHARE:.0%}. Chosen is "
+    "{best} of the Pareto-optimal; of those that tie with it {then}."
 )
 TIE_BREAKS = ("the fastest", "the smallest", "the one with the fewest flips")
 AHEAD = {"latency": "it counts as faster than {}", "size": "it is smaller than {}",
@@ -91,12 +91,12 @@ def columns_of(choice: Choice, *, brief: bool = False) -> list[Column]:
 
 
 def outcome(choice: Choice, candidate: Judged) -> str:
-    """Give a candidate's verdict: ``chosen``, ``front``, why it is thrown out, or ``beaten by onnx int8``."""
+    """Give a candidate's verdict: ``chosen``, ``Pareto-optimal``, why it is out, or ``dominated by onnx int8``."""
     if candidate.reasons:
         return "; ".join(candidate.reasons)
     if candidate is choice.named:
         return "chosen"
-    return f"beaten by {_name(candidate.beaten_by)}" if candidate.beaten_by else "front"
+    return f"dominated by {_name(candidate.beaten_by)}" if candidate.beaten_by else "Pareto-optimal"
 
 
 def _name(row: Row) -> str:
@@ -250,11 +250,11 @@ def _identity(row: Row) -> dict[str, str]:
 
 def _candidate(choice: Choice, candidate: Judged) -> dict[str, Any]:
     row = candidate.row
-    status = "out" if candidate.reasons else outcome(choice, candidate).partition(" ")[0]
+    status = "chosen" if candidate is choice.named else "beaten" if candidate.beaten_by else "front"
     names = ("accuracy", "flips", "p50", "p99", "throughput", "memory", "size")
     return {
-        **_identity(row), "threads": row.threads, "batch_size": row.batch_size, "verdict": status,
-        "reasons": candidate.reasons, "close": candidate.close,
+        **_identity(row), "threads": row.threads, "batch_size": row.batch_size,
+        "verdict": "out" if candidate.reasons else status, "reasons": candidate.reasons, "close": candidate.close,
         "beaten_by": candidate.beaten_by and _identity(candidate.beaten_by),
         "runtime": row.runtime and asdict(row.runtime), "rank": row.rank,
         **{METRICS[name].column: METRICS[name].value(row) for name in names},

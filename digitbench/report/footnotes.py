@@ -101,7 +101,7 @@ def _ratios(results: Results, rows: Sequence[Row]) -> list[str]:
     name = " ".join(baseline) if Names.of(rows).precisions else baseline[0]
     sentence = f"ratio is to {name} at the same batch size and threads, paired turn by turn: below ×1 is faster."
     ranked = any(row.rank is not None for row in rows)
-    return [sentence + " ▸ is the fastest; rows with the same rank (1=) can't be told apart." * ranked]
+    return [sentence + " ▸ is the fastest; rows with the same rank (1=) have no significant difference." * ranked]
 
 
 def _certainty(results: Results, rows: Sequence[Row]) -> list[str]:

@@ -40,14 +40,15 @@ def layers(layers: Sequence[Layer]) -> Section:
     """Give a model's layers, with what each takes, gives and holds."""
     columns = [
         column_of("layer", 100, "name", left=True), column_of("kind", 90, "kind", left=True),
-        column_of("takes", 40, lambda layer: _sizes(layer.takes)),
-        column_of("gives", 50, lambda layer: _sizes(layer.gives)),
+        column_of("takes", 40, lambda layer: sizes(layer.takes)),
+        column_of("gives", 50, lambda layer: sizes(layer.gives)),
         column_of("activation", 60, "activation", left=True), column_of("parameters", 80, "parameters", ","),
     ]  # fmt: skip
     return Section(f"Layers: {sum(layer.parameters for layer in layers):,} parameters", Table(columns, layers), ())
 
 
-def _sizes(shape: Shape | None) -> str:
+def sizes(shape: Shape | None) -> str:
+    """Write a shape without its batch: ``28×28``."""
     return "" if shape is None else "×".join("?" if size is None else str(size) for size in shape)
 
 

@@ -176,16 +176,16 @@ def test_results_without_latencies_are_refused(draw: Any) -> None:
 def test_p50_and_p99_are_marked_where_the_table_has_them_and_written_so(many: Results) -> None:
     figure = latency.figure(many)
     summaries = sorted((row.latency_us for row in many.rows if row.latency_us), key=lambda summary: summary.p50 or 0)
-    rows = rows_with(figure, "p50", "p99", "slowest")
+    rows = rows_with(figure, "p50", "p99", "line")
     assert sorted(row["p50"] for row in rows) == [summary.p50 for summary in summaries]
     assert sorted(row["p99"] for row in rows) == sorted(summary.p99 for summary in summaries if summary.p99)
-    assert marked(figure, "triangle-up") == marked(figure, "diamond") == len(summaries)
+    assert marked(figure, "circle") == marked(figure, "diamond") == len(summaries)
     assert f"{summaries[0].p50:.1f} ±" in text_of(figure)
 
 
 def test_a_percentile_with_too_few_calls_is_not_marked() -> None:
     figure = latency.figure(results_of(measured("onnx", calls=100)))
-    assert (marked(figure, "diamond"), marked(figure, "triangle-up")) == (0, 1)
+    assert (marked(figure, "diamond"), marked(figure, "circle")) == (0, 1)
     assert "n/a (needs 368)" in texts(figure)
 
 
@@ -205,15 +205,35 @@ def test_no_call_is_left_out_of_a_violin() -> None:
     assert share.sum() / share[-1] == pytest.approx(len(micros))
 
 
-def test_the_axis_goes_to_the_slowest_call(many: Results) -> None:
+def ends_of_axes(chart: Any) -> set[float]:
+    scales = (unit["encoding"].get("x", {}).get("scale") for unit in layers(vega.spec(chart)))
+    return {scale["domain"][1] for scale in scales if scale and scale.get("type") == "log"}
+
+
+def test_the_axis_of_tails_goes_to_the_slowest_call(many: Results) -> None:
     slowest = max(row.latency_us.max for row in many.rows if row.latency_us)
-    for kind in latency.CHOICES:
-        chart = latency.figure(many, kind=kind)
-        domains = [unit["encoding"]["x"]["scale"]["domain"] for unit in layers(vega.spec(chart))
-                   if unit["encoding"]["x"].get("scale")]  # fmt: skip
-        assert min(domain[1] for domain in domains) >= slowest
-        last = [row["slowest"] if kind == "violin" else row["x"][-1] for row in rows_with(chart, "p99")]
-        assert max(last) == pytest.approx(slowest, rel=1e-3)
+    chart = latency.figure(many, kind="ecdf")
+    assert min(ends_of_axes(chart)) >= slowest
+    assert max(row["x"][-1] for row in rows_with(chart, "p99")) == pytest.approx(slowest, rel=1e-3)
+
+
+def test_the_axis_of_violins_ends_behind_p99_and_a_note_counts_the_calls_beyond(many: Results) -> None:
+    p99s = [row.latency_us.p99 or 0 for row in many.rows if row.latency_us]
+    (end,) = ends_of_axes(latency.figure(many))
+    assert max(p99s) < end < 1.2 * max(p99s)
+    calls = np.concatenate([distributions.calls_of(row) for row in many.rows if row.latency_us])
+    assert f": {(calls > end).sum()} of {len(calls):,} calls took longer." in text_of(latency.figure(many))
+
+
+def test_a_p99_far_above_p50_is_an_arrow_at_the_end_of_the_axis() -> None:
+    steady, row = measured("keras"), measured("onnx", p50=20.0)
+    assert row.latency_us
+    figure = latency.figure(results_of(steady, replace(row, latency_us=replace(row.latency_us, p99=5000.0))))
+    (end,) = ends_of_axes(figure)
+    assert end == pytest.approx(3 * 1.15 * (row.latency_us.p50 or 0))
+    assert (marked(figure, "triangle-right"), marked(figure, "diamond"), marked(figure, "circle")) == (1, 1, 2)
+    assert "Arrow: p99 is beyond the axis." in text_of(figure)
+    assert "Arrow" not in text_of(latency.figure(results_of(steady)))
 
 
 def test_a_tail_goes_from_all_calls_to_the_slowest() -> None:
@@ -232,7 +252,7 @@ def test_results_without_single_calls_give_percentiles_and_say_so() -> None:
     older = replace(row, generations=tuple(replace(generation, samples="") for generation in row.generations))
     figure = latency.figure(results_of(older))
     assert "No candidate's single calls are in these results" in text_of(figure)
-    assert marked(figure, "triangle-up") == 1
+    assert marked(figure, "circle") == 1
     assert "percentiles, as dots" in text_of(latency.figure(results_of(older), kind="ecdf"))
     assert "keras batch 1: no single calls" in text_of(
         latency.figure(results_of(row, replace(older, backend="keras")), kind="ecdf")
@@ -244,14 +264,14 @@ def test_results_without_single_calls_give_percentiles_and_say_so() -> None:
 # --- pareto --------------------------------------------------------------------------------------------------------
 
 
-def test_the_front_is_bold_and_the_beaten_say_by_whom() -> None:
+def test_the_pareto_optimal_are_bold_and_the_dominated_say_by_whom() -> None:
     worse = measured("keras", p50=80.0, size=3_000_000, memory=900_000_000)
     figure = pareto.figure(results_of(measured("onnx", p50=4.0), worse))
     bold = {item["text"] for item in drawn(figure, "text") if item.get("fontWeight") == "bold" and item.get("limit")}
-    assert {"onnx", "front"} <= bold
+    assert {"onnx", "Pareto-optimal"} <= bold
     assert "keras" not in bold
-    assert {"beaten by onnx", "chosen: onnx"} <= set(texts(figure))
-    assert "no two candidates can be told apart in top-1" in text_of(figure)
+    assert {"dominated by onnx", "chosen: onnx"} <= set(texts(figure))
+    assert "(McNemar's exact test): 0 of 1." in text_of(figure)
     rings = [item for item in drawn(figure, "symbol") if item.get("size") == 1.5 * pareto.AREAS[1]]
     (onnx,) = (item for item in drawn(figure, "symbol") if item.get("shape") == "triangle-up" and item["left"] < 400)
     assert [(ring["left"], ring["top"]) for ring in rings] == [(onnx["left"], onnx["top"])]
@@ -264,6 +284,8 @@ def test_candidates_that_tie_stand_in_one_band() -> None:
     costs = sorted(row.latency_us.p50 or 0 for row in tied if row.latency_us)
     (band,) = rows_with(figure, "latency", "end")
     assert costs[0] < band["latency"] < costs[1] < costs[2] < band["end"]
+    assert "Blue bands join candidates without a significant difference in p50" in text_of(figure)
+    assert "bands" not in text_of(pareto.figure(results_of(*tied[:2])))
     (beside,) = rows_with(figure, "line", "end")
     assert (beside["line"], beside["end"]) == (0.55, 2.45)
     assert not rows_with(pareto.figure(results_of(*tied[:2], replace(tied[2], validity=BAD))), "end")

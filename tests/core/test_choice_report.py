@@ -106,7 +106,8 @@ def test_the_front_stands_before_what_it_beats_and_each_in_the_order_of_speed() 
     lines = report.to_markdown(judge(rows, limits(accuracy="94%"))).splitlines()[2:]
     cells = [[cell.strip(" *") for cell in line.strip("|").split("|")] for line in lines]
     assert [(line[0], line[-1]) for line in cells] == [
-        ("fast", "chosen"), ("small", "front"), ("beaten", "beaten by fast fp32"), ("slower", "beaten by fast fp32"),
+        ("fast", "chosen"), ("small", "Pareto-optimal"), ("beaten", "dominated by fast fp32"),
+        ("slower", "dominated by fast fp32"),
         ("out", "top-1 89.00% is below 94%"),
     ]  # fmt: skip
 

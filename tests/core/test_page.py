@@ -172,15 +172,16 @@ def test_the_table_sorts_by_numbers_and_leaves_out_what_says_nothing() -> None:
     results = results_of(*fourteen_rows(batch_sizes=(1, 32)))
     full = table.full(results, recommendations(results))
     heads = full.table.heads
-    assert "batch size" in heads
-    assert "threads" not in heads
+    assert heads[:6] == ("candidate", "p50 µs", "ratio", "top-1 [95 %]", "verdict", "flips")
     assert "log loss" not in heads
-    p50, backend = (full.table.columns[heads.index(head)] for head in ("p50 µs", "backend"))
+    name, p50 = full.table.columns[:2]
     assert all(isinstance(p50.sorted_by(row), float) for row in full.table.rows)
-    assert {backend.sorted_by(row) for row in full.table.rows} == {row.backend for row in results.rows}
+    assert {name.text(row) for row in full.table.rows} == {
+        f"{row.backend} {row.precision} batch {row.batch_size}" for row in results.rows
+    }
     assert full.choices.keys() == {"backend", "precision", "batch size", "verdict"}
     assert full.choices["batch size"] == ["1", "32"]
-    assert {line["verdict"] for line in full.filters} <= {"chosen", "front", "beaten", "none"}
+    assert {line["verdict"] for line in full.filters} <= {"chosen", "Pareto-optimal", "dominated"}
     assert [full.table.style_of(row) for row in full.table.rows].count("named") == 2
 
 
@@ -209,6 +210,8 @@ def test_runs_are_ordered_by_time_and_each_is_compared_with_the_first() -> None:
     assert changes[0].unlike == ("cpu 'Some CPU' in base and 'Another' in new",)
     slower = [line for line in changes[0].table.lines if line[:2] == ("keras batch 1", "latency")]
     assert [(line[4], line[6]) for line in slower] == [("+100.0%", "worse")]
+    assert {line[6] for line in changes[0].changed.lines} == {"worse"}
+    assert len(changes[0].changed.lines) < len(changes[0].table.lines)
 
 
 def test_runs_with_no_candidate_in_common_say_so() -> None:
@@ -298,7 +301,7 @@ def test_a_training_that_diverged_and_the_confusion_are_told_in_words(tmp_path: 
     (bundle.path / "history.json").write_text('{"loss": [1, NaN], "accuracy": [0.5, NaN]}')
     training = plots.of_training(source_of(results_of(), bundle=bundle))
     assert training
-    assert f"{bundle.name} diverged: not all values are numbers from epoch 2 on." in training.alt
+    assert f"{bundle.name} diverged: not all values are numbers from epoch 2 on." in training.notes
     dataset = data.load("digits")
     source = Source(Path("r.json"), results_of(bundle=BUNDLE | {"test_images": 100}), bundle, data=dataset)
     right = (bundle.reference_scores()[:100].argmax(axis=1) == dataset.test.labels[:100]).sum()
@@ -324,7 +327,7 @@ def test_broken_calls_say_where() -> None:
 def test_embedded_text_cannot_end_its_script() -> None:
     nasty = "</script><!-- & \u2028"
     chart = alt.Chart(vega.data([{"name": nasty}])).mark_text().encode(text="name:N")
-    text = pages.embedded({"front": [plots.Plot("x", "", chart)]})
+    text = pages.embedded({"front": [plots.Plot("x", "", chart, [])]})
     assert not set("<>&\u2028") & set(text)
     (rows,) = json.loads(text)["plots"][0]["spec"]["datasets"].values()
     assert rows == [{"name": nasty}]
@@ -370,5 +373,6 @@ def test_markdown_says_the_same_and_no_html_but_details() -> None:
         "<details", "</details", "<summary", "</summary",
     }  # fmt: skip
     assert "\n```\ndigitbench bench " in text
-    assert "## Changes" in text
+    headings = re.findall(r"^## (.*)", text, re.MULTILINE)
+    assert headings[1:5] == ["Changes", "Runs", "The newest run", "Results"]
     assert all(line.count("|") - line.count("\\|") > 2 for line in text.splitlines() if line.startswith("|"))

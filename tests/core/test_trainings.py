@@ -286,6 +286,18 @@ def test_what_makes_runs_differ_is_said() -> None:
     assert "can't be compared" in printed([new_run(), committee])
 
 
+def test_a_test_accuracy_far_below_validation_is_explained() -> None:
+    one, other = new_run(test_accuracy=0.8), new_run("other", test_accuracy=0.7, dataset=("mine", "abc"))
+    (digits,) = trainings.notes([one])
+    assert digits.startswith("one: 80.00% of the test images are right, and 92.00% of those held out for validation")
+    assert digits.endswith("the last fifth of each digit is the test, which other people wrote")
+    (mine,) = trainings.notes([other])
+    assert mine.endswith("of those held out for validation, which are training images: the test images are unlike them")
+    assert f"{digits}." in charts.legend([one])
+    assert list(trainings.notes([new_run(test_accuracy=None), new_run(test_accuracy=0.91)])) == []
+    assert sum("of the test images" in note for note in trainings.notes([one, other, one])) == 1, "the worst alone"
+
+
 def test_json_holds_it_all() -> None:
     value = to_json([new_run(), new_run("b", History((0.6,), (0.5,)), shared=True, loop="")], Path("a.png"))
     first, second = json.loads(json.dumps(value, allow_nan=False))["runs"]

@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-import http.client
 import io
 import json
-import re
 import signal
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
 import psutil
 import pytest
 from browser import page_of, serious_violations
-from conftest import Cli, complaint, environment
+from conftest import Cli, complaint
 from strokes_of_digits import STROKES, draw_strokes
 
 from digitbench.bundle import Bundle
 from digitbench.draw.pictures import DRAWING_BYTES
+from journeys.draw_server import DrawServer, expect_text, labels, started, stop
 from journeys.helpers import interrupted
 
 if TYPE_CHECKING:
@@ -33,71 +30,6 @@ if TYPE_CHECKING:
 
 CHEAP = "numpy,onnx,tflite"
 MOST_MEMORY = 200_000_000
-DRAWING = bytes(DRAWING_BYTES // 2 - 30) + b"\xff" * 60 + bytes(DRAWING_BYTES // 2 - 30)
-
-
-class DrawServer:
-    """A running `digitbench draw`."""
-
-    def __init__(self, process: subprocess.Popen[str], address: str) -> None:
-        self.process, self.address = process, address
-        self.port = int(address.rstrip("/").rpartition(":")[2])
-        self.host = f"127.0.0.1:{self.port}"
-
-    def post(self, path: str, body: Any = DRAWING, **headers: str) -> tuple[int, str]:
-        """Send something as the page does; status and what came back."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
-        try:
-            connection.request("POST", path, body, {"Origin": f"http://{self.host}", **headers})
-            reply = connection.getresponse()
-            return reply.status, reply.read().decode()
-        finally:
-            connection.close()
-
-    def candidates(self) -> list[dict[str, str]]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
-        connection.request("GET", "/candidates")
-        candidates: list[dict[str, str]] = json.loads(connection.getresponse().read())["candidates"]
-        connection.close()
-        return candidates
-
-    def answers(self) -> int:
-        """How many candidates answer a drawing, at the first attempt in ten seconds at which none is too busy."""
-        deadline, count = time.monotonic() + 10, 0
-        while time.monotonic() < deadline:
-            status, body = self.post("/predict")
-            count = body.count('"answered"') if status == 200 else 0
-            if status == 200 and '"busy"' not in body:
-                break
-            time.sleep(0.1)
-        return count
-
-    def memory(self) -> int:
-        """Resident bytes of the server and its workers."""
-        server = psutil.Process(self.process.pid)
-        return sum(process.memory_info().rss for process in [server, *server.children(recursive=True)])
-
-
-def started(run: Path, folder: Path, *arguments: str) -> DrawServer:
-    command = [sys.executable, "-m", "digitbench", "draw", str(run), *arguments, "--no-browser", "--port", "0"]
-    process = subprocess.Popen(command, cwd=folder, env=environment(folder), stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    match = re.match(r"Draw at (http://127\.0\.0\.1:\d+/) ", process.stdout.readline())
-    assert match, "it printed no address"
-    server = DrawServer(process, match[1])
-    deadline = time.monotonic() + 60
-    while any(candidate["state"] == "starting" for candidate in server.candidates()):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-    return server
-
-
-def stop(server: DrawServer) -> None:
-    children = psutil.Process(server.process.pid).children(recursive=True)
-    assert children
-    server.process.terminate()
-    server.process.communicate(timeout=30)
-    assert not any(child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in children)
 
 
 @pytest.fixture(scope="module")
@@ -107,16 +39,6 @@ def server(trained: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         yield server
     finally:
         stop(server)
-
-
-def expect_text(page: Page, selector: str, text: str) -> None:
-    from playwright.sync_api import expect
-
-    expect(page.locator(selector)).to_contain_text(re.compile(text), timeout=10_000)
-
-
-def labels(page: Page) -> list[str]:
-    return [text.removeprefix("≠ ") for text in page.locator("td.label").all_inner_texts()]
 
 
 def settled(page: Page) -> str:
@@ -235,6 +157,54 @@ def test_a_picture_is_answered_however_it_comes(browser: Browser, server: DrawSe
         page.set_input_files("#file", {"name": "no.png", "mimeType": "image/png", "buffer": b"no picture"})
         expect_text(page, "#trouble", "This picture: ")
         assert set(labels(page)) == {""}
+
+
+def test_a_picture_that_ink_touches_on_all_sides_has_the_remark_of_predict(
+    browser: Browser, server: DrawServer
+) -> None:
+    from PIL import Image, ImageDraw
+
+    tight, file = Image.new("L", (110, 150), 225), io.BytesIO()
+    ImageDraw.Draw(tight).ellipse((0, 0, 109, 149), outline=30, width=14)
+    tight.save(file, "PNG")
+    with page_of(browser) as (page, seen):
+        page.goto(server.address)
+        expect_text(page, "#about", "trained on")
+        page.set_input_files("#file", {"name": "tight.png", "mimeType": "image/png", "buffer": file.getvalue()})
+        expect_text(page, "#trouble", "Its ink touches all four sides: was some cut off?")
+        expect_text(page, "#summary", r"\d")
+        page.get_by_role("button", name="Clear").click()
+        assert page.locator("#trouble").inner_text() == ""
+        assert seen.errors == []
+
+
+STARTING = """const own = fetch;
+fetch = async (where, how) => {
+  const reply = await own(where, how);
+  if (where !== "/candidates") return reply;
+  const status = await reply.json();
+  status.candidates[0].state = "starting";
+  return Response.json(status);
+};"""
+
+
+def test_it_begins_with_a_candidate_that_is_ready_and_tells_no_time_of_a_single_call(
+    browser: Browser, server: DrawServer
+) -> None:
+    first, second, *_ = server.candidates()
+    with page_of(browser) as (page, seen):
+        page.add_init_script(STARTING)
+        page.goto(server.address)
+        expect_text(page, "#whose", f"^{second['backend']} ")
+        assert page.locator("tr.chosen input").is_checked()
+        page.get_by_role("radio").first.check()
+        page.wait_for_timeout(1000)  # the page asks twice meanwhile how the candidates are
+        expect_text(page, "#whose", f"^{first['backend']} ")
+        draw_strokes(page, STROKES[1])
+        expect_text(page, "#summary", r"\d")
+        assert page.locator("#all thead th").all_inner_texts()[:3] == ["candidate", "label", "sure"]
+        assert "µs" not in page.locator("main").inner_text()
+        assert seen.errors == []
 
 
 SIZES = """const own = fetch;

@@ -1,7 +1,7 @@
 // Strokes become pixels, pixels go to the server, and its answers are shown as they stream in.
 // At most one request is under way: what is drawn meanwhile goes with the next one.
 
-import { $, blank, build, bytesOf, candidates, showRow, showSeen, showVerdict, trouble } from "/show.js";
+import { $, blank, build, bytesOf, candidates, chooseReady, showRow, showSeen, showVerdict, trouble } from "/show.js";
 
 const SIDE = 140; // pixels of the drawing that is sent, and units of a stroke's points
 const PEN = 10.5;
@@ -282,6 +282,7 @@ async function ask(askedVersion, coveredEvents) {
     if (line.seen) {
       if (askedVersion === version) lastSeen = line.seen;
       showSeen(line.seen);
+      if (line.remark) trouble(line.remark[0].toUpperCase() + line.remark.slice(1));
       continue;
     }
     candidates[line.candidate].answer = line;
@@ -336,6 +337,7 @@ async function watch() {
     candidates[index].row.cells[0].title = runtime;
     if (!candidates[index].answer) showRow(index);
   });
+  chooseReady();
   if (status.candidates.some((candidate) => candidate.state === "starting")) pollTimer = setTimeout(poll, POLL_MS);
 }
 

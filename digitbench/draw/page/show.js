@@ -12,7 +12,6 @@ let announceTimer = 0;
 
 const percent = (share) => (share > 0.9995 && share < 1 ? ">99.9 %" : `${(100 * share).toFixed(1)} %`);
 const wholePercent = (share) => (share < 0.005 ? "" : share > 0.995 && share < 1 ? ">99%" : `${Math.round(100 * share)}%`);
-const micros = (time) => (time < 100 ? time.toFixed(1) : Math.round(time).toLocaleString("en"));
 
 function element(name, properties = {}, ...children) {
   const node = Object.assign(document.createElement(name), properties);
@@ -37,9 +36,8 @@ export function build() {
     for (let digit = 0; digit < 10; digit++) smallBars.append(element("i", {}, element("b")));
     smallBars.setAttribute("aria-hidden", "true");
     candidate.row = element("tr", {}, element("td", { title: candidate.runtime }, element("label", {}, radio, name)),
-      element("td", { className: "label" }), element("td", { className: "number" }),
-      element("td", { className: "number" }), element("td", {}, smallBars));
-    candidate.why = element("td", { className: "why", colSpan: 4 });
+      element("td", { className: "label" }), element("td", { className: "number" }), element("td", {}, smallBars));
+    candidate.why = element("td", { className: "why", colSpan: 3 });
     candidate.cells = [...candidate.row.cells];
     return candidate.row;
   }));
@@ -52,6 +50,12 @@ function choose(index) {
   candidates[index].row.querySelector("input").checked = true;
   candidates.forEach((candidate, number) => candidate.row.classList.toggle("chosen", number === index));
   showBars();
+}
+
+// The first that is ready, until one is picked: slow ones take some ten seconds to start.
+export function chooseReady() {
+  const ready = candidates.findIndex((candidate) => candidate.state === "ready");
+  if (!pickedByUser && ready >= 0 && candidates[chosen].state !== "ready") choose(ready);
 }
 
 const STATES = { starting: "starting…", busy: "busy: ", crashed: "crashed: ", refused: "failed: ", absent: "" };
@@ -70,10 +74,9 @@ export function showRow(index) {
   if (!showsAnswer) {
     candidate.why.textContent = (STATES[answer.state] ?? "") + (answer.why ?? "");
   } else {
-    const [, label, sure, time, smallBars] = candidate.cells;
+    const [, label, sure, smallBars] = candidate.cells;
     label.textContent = idle ? "" : answer.label;
     sure.textContent = idle ? "" : percent(answer.probabilities[answer.label]);
-    time.textContent = idle ? "" : micros(answer.microseconds);
     [...smallBars.firstChild.children].forEach((bar, digit) => {
       bar.firstChild.style.height = idle ? "0" : `${100 * answer.probabilities[digit]}%`;
     });

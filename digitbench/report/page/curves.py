@@ -16,6 +16,11 @@ from digitbench.report.page import groups
 from digitbench.report.page.plots import Plot, short
 from digitbench.report.page.recommendation import title_of
 
+BARS = (
+    "Bars are 95 % intervals over generations; runs without them have a single generation. Two runs are two times of "
+    "day: what happened to the machine between them is in no interval."
+)
+
 
 def over_runs(runs: Sequence[tuple[str, Results]]) -> list[Plot]:
     """Draw each candidate's p50, with its interval, over runs; a chart for each thread count and batch size."""
@@ -46,10 +51,10 @@ def _over_runs(runs: Sequence[tuple[str, Results]], group: Group) -> Plot:
     by_name = {point["name"]: point for point in points}
     text = (
         f"p50 of {formatting.counted(len(by_name), 'candidate')} over {formatting.counted(len(runs), 'run')}, at "
-        f"{title_of(group)}. The table of changes says which of them are beyond noise."
+        f"{title_of(group)}. Which changes are beyond noise, the table of changes says."
     )
     legend = table([{**point, "line": line} for line, point in enumerate(by_name.values())], (MARK, NAME))
-    return Plot(f"runs-{short(group)}", text, alt.hconcat(drawn, legend, spacing=24))
+    return Plot(f"runs-{short(group)}", text, alt.hconcat(drawn, legend, spacing=24), [text, BARS])
 
 
 def _run_point(run: str, row: Row, name: str, styles: Mapping[str, Style]) -> dict[str, Any]:

@@ -8,9 +8,26 @@ from digitbench.judge.faults import state
 from digitbench.judge.sorting import sort_rows
 from digitbench.records import formatting
 from digitbench.records.results import Results, Row
+from digitbench.report import sections
 from digitbench.report.page import Source
 from digitbench.report.table import Table, text_table
 from digitbench.system import processor
+
+SHOWN_LAYERS = 7
+
+
+def network(results: Results) -> str:
+    """Say what the model is: ``dense-128 (28×28 → 128 relu → 10 softmax, 101,770 parameters)``."""
+    layers = [layer for layer in results.layers if layer.parameters]
+    if not layers:
+        return str(results.bundle["recipe"])
+    sizes = [
+        sections.sizes(results.layers[0].takes),
+        *(f"{sections.sizes(layer.gives)} {layer.activation}" for layer in layers),
+    ]
+    shown = sizes if len(sizes) <= SHOWN_LAYERS else [sizes[0], f"{len(layers)} layers", sizes[-1]]
+    parameters = sum(layer.parameters for layer in layers)
+    return f"{results.bundle['recipe']} ({' → '.join(map(str.strip, shown))}, {parameters:,} parameters)"
 
 
 def overview(source: Source) -> Table:
@@ -20,7 +37,7 @@ def overview(source: Source) -> Table:
     dataset, cores = bundle["dataset"], machine["cores"]
     memory = machine.get("memory_bytes")
     lines = [
-        ("Model", f"{bundle['name']} ({bundle['recipe']})"),
+        ("Model", f"{bundle['name']}: {network(results)}"),
         ("Dataset", f"{dataset['name']}, fingerprint {dataset['fingerprint']}, {bundle['test_images']:,} test images"),
         ("Machine", f"{processor.title(machine)}, {formatting.counted(cores['available'], 'core')} available, "
                     f"{machine['system']}"

@@ -14,8 +14,9 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from digitbench.charts import latency, palette, vega
+from digitbench.charts import palette, vega
 from digitbench.errors import BundleError
+from digitbench.judge.faults import PROVISIONAL
 from digitbench.records.formatting import day
 from digitbench.report import page, sections, sgemm
 from digitbench.report.agreement import main_table
@@ -84,12 +85,12 @@ def _context(source: Source, verdicts: Sequence[Recommendation]) -> dict[str, An
     return {
         "name": results.bundle["name"], "source": source, "results": results, "facts": facts,
         "overview": facts.overview(source), "measured": day(results.created), "verdicts": verdicts,
+        "provisional": PROVISIONAL * any(row.doubts for row in results.rows),
         "timed": any(row.latency_us for row in results.rows), "full": table.full(results, verdicts),
         "agreement": main_table(results, rows).without_empty(), "digits": sections.digits(results), "changed": images,
         "changed_count": count, "known_flips": any(row.agreement for row in rows),
         # Beside the table, which marks the fastest by its rank alone.
         "notes": [line.replace("▸ is the fastest; rows", "Rows") for line in footnotes(results)],
-        "violin_legend": latency.VIOLIN_LEGEND, "tail_legend": latency.TAIL_LEGEND,
         "reproduce": command.command(source), "caveats": command.caveats(source),
         "layers": sections.layers(results.layers),
         "sections": [sections.call_breakdowns(results), sections.native_tools(results), sgemm.section(results)],

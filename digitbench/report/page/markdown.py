@@ -11,7 +11,7 @@ from digitbench.report.tables import bullets, to_markdown
 
 
 def write(sources: Sequence[Source]) -> str:
-    """Give GitHub's Markdown: the verdict, changes, tables, what can't be relied on, how it was measured, the command.
+    """Give GitHub's Markdown: changes, the verdict, tables, what can't be relied on, how it was measured, the command.
 
     Parameters
     ----------
@@ -22,14 +22,14 @@ def write(sources: Sequence[Source]) -> str:
     source = sources[-1]
     results = source.results
     blocks = [f"## {plain(results.bundle['name'])}: which to ship"]
+    if len(sources) > 1:
+        blocks += [*_changes_and_runs(sources), "## The newest run"]
     verdicts = recommendations(results)
     for verdict in verdicts:
         title = f"**{plain(verdict.title[:1].upper() + verdict.title[1:])}.** " if len(verdicts) > 1 else ""
         blocks.append(f"{title}{plain(verdict.sentence)}")
     notes = bullets(_supporting_notes(verdicts))
     blocks.append(_details("What this rests on", notes) if notes else "")
-    if len(sources) > 1:
-        blocks += _runs_and_changes(sources)
     blocks += ["## Results", to_markdown(results).strip()]
     troubles = facts.troubles(results)
     if troubles.rows:
@@ -44,16 +44,17 @@ def write(sources: Sequence[Source]) -> str:
     return "\n\n".join(filter(None, blocks)) + "\n"
 
 
-def _runs_and_changes(sources: Sequence[Source]) -> list[str]:
-    blocks = ["## Runs"]
-    for run in runs.runs(sources):
-        blocks.append(f"- **{plain(run.name)}** ({plain(run.about)}): {plain(' '.join(run.sentences))}")
-    blocks.append("## Changes")
+def _changes_and_runs(sources: Sequence[Source]) -> list[str]:
+    blocks = ["## Changes"]
     for change in runs.changes(sources):
         blocks.append(f"**{plain(change.name)}** against the first: {plain(change.summary)}")
         blocks.append(bullets(f"Not alike, compared all the same: {line}" for line in change.unlike))
+        blocks.append(change.changed.to_markdown())
         if change.table.rows:
             blocks.append(_details("Every figure", f"{change.table.to_markdown()}\n\n{bullets(change.lines)}"))
+    blocks.append("## Runs")
+    for run in runs.runs(sources):
+        blocks.append(f"- **{plain(run.name)}** ({plain(run.about)}): {plain(' '.join(run.sentences))}")
     return blocks
 
 

@@ -29,17 +29,44 @@
     return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, recoloured(item)]));
   };
 
+  // Where there is less room, charts that stand side by side are put below each other and become narrower: letters keep
+  // their size. A chart of three parts (names, marks, values) keeps them in their lines.
+  const phone = matchMedia("(max-width: 600px)");
+  const narrower = (part, share, { columns, lower } = {}) => {
+    if (Array.isArray(part)) return part.map((item) => narrower(item, share, { columns, lower }));
+    if (part === null || typeof part !== "object") return part;
+    const changed = Object.fromEntries(Object.entries(part).map(([key, item]) => [
+      key, ["data", "datasets", "encoding", "mark"].includes(key) ? item : narrower(item, share, { columns, lower }),
+    ]));
+    if (typeof part.width === "number") changed.width = part.width * share;
+    if (typeof part.height === "number" && lower) changed.height = part.height * lower;
+    if (part.columns && columns) changed.columns = columns;
+    return changed;
+  };
+  const fitted = (spec) => {
+    if (!printing && !phone.matches) return spec;
+    const { hconcat, ...rest } = spec;
+    if (!hconcat) return printing ? narrower(spec, 0.6, { lower: 0.7 }) : narrower(spec, 0.9, { columns: 1 });
+    if (hconcat.length === 3) return narrower(spec, printing ? 0.35 : 0.28);
+    const { vconcat: panels, ...shared } = hconcat[0];
+    if (printing && !panels) return narrower(spec, 0.65, { lower: 0.7 });
+    const first = printing ? { ...shared, hconcat: panels } : hconcat[0];
+    return { ...rest, vconcat: [narrower(first, printing ? 0.4 : 0.63), narrower(hconcat[1], panels ? 1 : 0.63)] };
+  };
+
   const elementOf = (plot) => document.getElementById("plot-" + plot.name);
   const draw = (plot) => {
     drawn.add(plot.name);
     // Expressions are interpreted, since the page's policy forbids to make code of text.
-    vegaEmbed(elementOf(plot), isDark() ? recoloured(plot.spec) : plot.spec, {
+    const spec = fitted(plot.spec);
+    vegaEmbed(elementOf(plot), isDark() ? recoloured(spec) : spec, {
       ast: true, actions: false, defaultStyle: false, renderer: "svg", logLevel: 1, // errors
       tooltip: { theme: isDark() ? "dark" : "light" },
     });
   };
   const shown = (plot) => !elementOf(plot).closest("[hidden]");
   const redraw = () => data.plots.filter((plot) => drawn.has(plot.name) && shown(plot)).forEach(draw);
+  phone.addEventListener("change", redraw);
 
   // Those out of sight wait, since a page may hold dozens.
   const watcher = new IntersectionObserver((entries) => {
@@ -115,7 +142,7 @@
     const searched = find.value.trim().toLowerCase().split(/\s+/);
     let left = 0;
     for (const row of rows) {
-      // "beaten by onnx int8" is no row of onnx: verdicts have a choice of their own.
+      // "dominated by onnx int8" is no row of onnx: verdicts have a choice of their own.
       const cells = [...row.cells].filter((_, index) => index !== verdictColumn);
       const text = cells.map((cell) => cell.textContent).join(" ").toLowerCase();
       const fits = searched.every((word) => text.includes(word)) && choices.every((choice) => choice.value === ""

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from digitbench.bundle.trainings import notes
 from digitbench.bundle.trainings import read as trainings_of
 from digitbench.charts import confusion, groups, latency, pareto, sweep, trainings
 from digitbench.charts.altair_later import ChartType
 from digitbench.charts.distributions import calls_of
 from digitbench.errors import BundleError, ResultsError
 from digitbench.evaluate import accuracy
+from digitbench.judge.faults import PROVISIONAL
 from digitbench.judge.sorting import Group
 from digitbench.records import formatting
 from digitbench.report.page import Source
@@ -32,6 +32,8 @@ class Plot:
         Unique on its page: letters, digits and dashes.
     alt
         What it shows, in a sentence, for those who can't see it.
+    notes
+        How to read it: the same as below the picture that `digitbench plot` draws.
     group
         The threads and batch size that it is of; None if of all.
     """
@@ -39,6 +41,7 @@ class Plot:
     name: str
     alt: str
     chart: ChartType
+    notes: Sequence[str]
     group: Group | None = None
 
 
@@ -48,7 +51,7 @@ def short(group: Group) -> str:
 
 
 def of_group(source: Source, verdict: Recommendation) -> Iterator[tuple[str, Plot]]:
-    """Draw one thread count and batch size: the front, how latencies are spread, and their tails.
+    """Draw one thread count and batch size: accuracy and costs, how latencies are spread, and their tails.
 
     Raises
     ------
@@ -65,9 +68,10 @@ def of_group(source: Source, verdict: Recommendation) -> Iterator[tuple[str, Plo
         best = verdict.choice.named.row if verdict.choice and verdict.choice.named else None
         alt = (
             f"p50 latency against top-1, size and memory of {count} at {title}; "
-            f"{f'chosen is {candidate(best)}' if best else 'nobody is chosen'}. The figures are in the table."
+            f"{f'chosen is {candidate(best)}' if best else 'none is chosen'}. The figures are in the table."
         )
-        yield "front", Plot(f"front-{name}", alt, front, verdict.group)
+        notes = [*pareto.legend(group, "latency"), *[PROVISIONAL] * any(row.doubts for row in group.rows)]
+        yield "front", Plot(f"front-{name}", alt, front, notes, verdict.group)
     try:
         calls = {id(row): calls_of(row) for row in group.rows}
     except ResultsError as exc:
@@ -76,9 +80,10 @@ def of_group(source: Source, verdict: Recommendation) -> Iterator[tuple[str, Plo
         alt = (
             f"How long single calls took, at {title}: a half violin for each of {count}. Percentiles are in the table."
         )
-        yield "spread", Plot(f"spread-{name}", alt, latency.violins(group, calls), verdict.group)
+        legends = {kind: latency.legend(group, calls, kind) for kind in latency.CHOICES}
+        yield "spread", Plot(f"spread-{name}", alt, latency.violins(group, calls), legends["violin"], verdict.group)
         alt = f"Which share of calls took longer than a time, at {title}. Percentiles are in the table."
-        yield "tail", Plot(f"tail-{name}", alt, latency.tails(group, calls), verdict.group)
+        yield "tail", Plot(f"tail-{name}", alt, latency.tails(group, calls), legends["ecdf"], verdict.group)
 
 
 def of_sweep(source: Source) -> list[Plot]:
@@ -88,7 +93,8 @@ def of_sweep(source: Source) -> list[Plot]:
         return []
     places = ", ".join(map(str, sorted({x for curve in curves for x in curve.points})))
     alt = f"Images a second, {sweep.swept(curves)} {places}. The figures are in the table."
-    return [Plot("sweep", alt, sweep.chart(curves, "throughput"))]
+    notes = sweep.notes(source.results, curves, "throughput")
+    return [Plot("sweep", alt, sweep.chart(curves, "throughput"), notes)]
 
 
 def of_training(source: Source) -> Plot | None:
@@ -102,9 +108,9 @@ def of_training(source: Source) -> Plot | None:
     if source.bundle is None:
         return None
     runs = trainings_of([source.bundle])
-    epochs = formatting.counted(runs[0].epochs, "epoch")
-    sentences = (f"Loss and accuracy over {epochs}: {trainings.title(runs)}", *notes(runs))
-    return Plot("training", " ".join(f"{sentence}." for sentence in sentences), trainings.chart(runs))
+    title = f"{trainings.title(runs)}."
+    alt = f"Loss and accuracy over {formatting.counted(runs[0].epochs, 'epoch')}: {title}"
+    return Plot("training", alt, trainings.chart(runs), [title, *trainings.legend(runs)])
 
 
 def of_confusion(source: Source) -> Plot | None:
@@ -118,8 +124,9 @@ def of_confusion(source: Source) -> Plot | None:
     counts = np.array(source.results.confusion) if source.results.confusion else _confusion_of_bundle(source)
     if counts is None:
         return None
-    alt = f"Which digit is taken for which by the reference: {confusion.title(counts)}."
-    return Plot("confusion", alt, confusion.chart(counts))
+    title = f"{confusion.title(counts)}."
+    alt = f"Which digit is taken for which by the reference: {title}"
+    return Plot("confusion", alt, confusion.chart(counts), [title, confusion.NOTE])
 
 
 def _confusion_of_bundle(source: Source) -> confusion.Counts | None:

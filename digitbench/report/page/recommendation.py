@@ -38,7 +38,7 @@ class Recommendation:
     more
         What a reader must know beside it, each a sentence or two.
     choice
-        The candidates on the front, and which beats which; None for an evaluation.
+        The Pareto-optimal candidates, and which dominates which; None for an evaluation.
     """
 
     title: str
@@ -114,7 +114,7 @@ def _first_look(row: Row, rows: Sequence[Row], title: str) -> str:
     text += ", the best that was found" if has_rivals else ", the only one that could be relied on"
     return (
         f"{text}. Each candidate ran in a single process, whose place in memory alone moves latencies by 2 to 4 %, so "
-        "that gaps under about 10 % can't be told; measure with more generations (without --quick) to be sure."
+        "that gaps under about 10 % may be chance; measure with more generations (without --quick) to be sure."
     )
 
 
@@ -132,7 +132,7 @@ def _speed_clause(row: Row, compared_row: Row) -> str:
         return f"beside {candidate(compared_row)}, with which it has no generation in common"
     factor = formatting.ratio(ratio).removeprefix("×")
     if ties.tied("latency", row, compared_row):
-        return f"as fast as {candidate(compared_row)} as far as can be told (×{factor})"
+        return f"with no significant difference in speed from {candidate(compared_row)} (×{factor})"
     return f"{factor} times as fast as {candidate(compared_row)}"
 
 
@@ -150,7 +150,7 @@ def _accuracy_clause(row: Row, compared_row: Row) -> str:
     p = formatting.p_value(test.p_value)
     if test.verdict == "same":
         equals = "p" if p.startswith("<") else "p ="
-        return f"at an accuracy that can't be told apart ({values}, McNemar {equals} {p})"
+        return f"with no significant difference in accuracy ({values}, McNemar {equals} {p})"
     return f"at {'a better' if test.verdict == 'better' else 'a worse'} accuracy ({values}, McNemar p {p})"
 
 
@@ -158,7 +158,7 @@ def _tie_clause(choice: Choice) -> str:
     if not choice.rivals:
         return ""
     reasons = choice_report.tie_breaks(choice, candidate)
-    return f"; its speed can't be told from that of {joined(choice.rivals, candidate)}, and {reasons}"
+    return f"; no significant difference in speed from {joined(choice.rivals, candidate)}, and {reasons}"
 
 
 def _supporting_notes(choice: Choice, results: Results, floor: Floor | None) -> tuple[str, ...]:
@@ -177,7 +177,7 @@ def _supporting_notes(choice: Choice, results: Results, floor: Floor | None) -> 
     if choice.named:
         others = joined([judged.row for judged in choice.front if judged is not choice.named], candidate)
         if others:
-            lines.append(f"Nobody beats {others} either: slower or the same, and better in something else.")
+            lines.append(f"Pareto-optimal too: {others}; slower or the same, and better in something else.")
         lines += [f"Mind: {choice_report.why_unsure(row, candidate(row))}" for row in choice.unsure]
     return (*lines, *choice_report.notes(choice))
 

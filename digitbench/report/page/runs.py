@@ -38,6 +38,8 @@ class RunChanges:
         What differs between the runs beside the candidates: machine, dataset, bundle.
     table
         Its rows' styles are ``good``, ``bad``, ``open``, or nothing.
+    changed
+        Its rows that are beyond noise: the worse before the better.
     lines
         What the table can't hold.
     """
@@ -46,6 +48,7 @@ class RunChanges:
     summary: str
     unlike: tuple[str, ...]
     table: Table
+    changed: Table
     lines: Sequence[str]
 
 
@@ -82,8 +85,10 @@ def since(name: str, base: Results, new: Results) -> RunChanges:
     try:
         comparison = compare(base, new, [], force=True)
     except UsageError as exc:
-        return RunChanges(name, f"{exc}.", (), Table((), ()), ())
+        return RunChanges(name, f"{exc}.", (), Table((), ()), Table((), ()), ())
     unsure = sum(change.verdict is Verdict.CANT_TELL for change in comparison.changes)
-    summary = f"{counted_changes(comparison)}{f'; {unsure} can not be told' if unsure else ''}."
+    summary = f"{counted_changes(comparison)}{f'; for {unsure} it is not known' if unsure else ''}."
     table = replace(changes_table(comparison, base, new), style_of=lambda change: TONES.get(change.verdict, ""))
-    return RunChanges(name, summary, comparison.notes, table, footnotes(comparison, base, new))
+    beyond_noise = [change for tone in ("bad", "good") for change in table.rows if table.style_of(change) == tone]
+    changed = replace(table, rows=beyond_noise)
+    return RunChanges(name, summary, comparison.notes, table, changed, footnotes(comparison, base, new))
