@@ -64,7 +64,7 @@ def describe(metrics: dict[str, float]) -> str:
     nan = float("nan")
     text = f"loss {metrics.get('loss', nan):.4f}, accuracy {metrics.get('accuracy', nan):.2%}"
     if "val_loss" in metrics:
-        text += f" | validation loss {metrics['val_loss']:.4f}, accuracy {metrics['val_accuracy']:.2%}"
+        text += f"; validation {metrics['val_loss']:.4f}, {metrics['val_accuracy']:.2%}"
     return text
 
 
