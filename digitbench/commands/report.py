@@ -68,7 +68,8 @@ def report(
     parts = []
     if html:
         page.check_packages()
-    sources = _read_sources(found, run, data, console)
+    with console.status("reading the bundle and its data"):
+        sources = _read_sources(found, run, data, console)
     if html:
         from digitbench.report.page.html import render
 
@@ -77,7 +78,8 @@ def report(
         from digitbench.report.page.markdown import write
 
         parts.append((markdown, lambda: write(sources)))
-    write_each(parts)
+    with console.status("drawing the charts and writing the report"):
+        write_each(parts)
     for file, _ in parts:
         if file != STDOUT:
             console.print(file, markup=False, highlight=False, soft_wrap=True)

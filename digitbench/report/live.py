@@ -116,7 +116,7 @@ class LiveProgress:
 
     def _print(self, line: str, style: str = "") -> None:
         console = Console(stderr=True) if self._quiet and not self._console.stderr else self._console
-        console.print(line, style=style, markup=False, highlight=False, soft_wrap=True)
+        print_line(line, console, style)
 
     def _redraw(self, at_most_every: float) -> None:
         if monotonic() - self._drawn >= at_most_every:

@@ -29,6 +29,7 @@ class Log:
         self.epochs, self._steps, self._progress, self._prefix = epochs, steps, progress, prefix
         self.history: dict[str, list[float]] = {}
         self._began = time.perf_counter()
+        self._progress.update(self._task(0), 0, steps, "building the network, and compiling it")
 
     def step(self, epoch: int, done: float, metrics: dict[str, float]) -> None:
         """Tell how far an epoch, 0 the first, is; its last stretch is drawn by its end, with validation's metrics."""
