@@ -9,12 +9,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from digitbench import api
     from digitbench.backend import Backend, Images, Runtime, Scores
     from digitbench.bundle import Bundle
     from digitbench.classifier import Classifier, load
     from digitbench.system.version import __version__
 
-__all__ = ["Backend", "Bundle", "Classifier", "Images", "Runtime", "Scores", "__version__", "load"]
+__all__ = ["Backend", "Bundle", "Classifier", "Images", "Runtime", "Scores", "__version__", "api", "load"]
 
 _HOMES = {
     "Backend": "digitbench.backend",
@@ -29,6 +30,8 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "api":
+        return import_module("digitbench.api")
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)

@@ -23,6 +23,7 @@ PACKAGE = "digitbench"
 ROOMS = {
     "cli": "public names · parse, call, print",
     "commands": "one file per command",
+    "api": "what a notebook calls",
     "draw": "the drawing page",
     "report": "results → text and HTML",
     "charts": "results, trainings, data → pictures",
@@ -47,7 +48,7 @@ ROOMS = {
 }
 """From the top floor down: a room imports from rooms below it, and from its own files, never from above."""
 
-BUDGET = 19_000
+BUDGET = 19_290
 """Lines of code in the package. A commit that raises it says why."""
 
 

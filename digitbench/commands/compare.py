@@ -16,6 +16,7 @@ def compare(
     fail_on: GateOption = None,
     allow_missing: AllowMissingOption = None,
     force: ForceOption = False,
+    everything: Annotated[bool, typer.Option("--all")] = False,
 ) -> None:
     """Compare two runs by their intervals; with --fail-on, fail on a regression.
 
@@ -25,6 +26,8 @@ def compare(
         Results from before.
     new
         Results from after.
+    everything
+        Show what did not change, and what can't be told, too.
 
     Notes
     -----
@@ -41,4 +44,5 @@ def compare(
 
     parse_gates(fail_on or [])
     excused = parse_excused(allow_missing or [])
-    compare_and_gate(Results.read(base), Results.read(new), fail_on or [], force, open_console(), excused=excused)
+    compare_and_gate(Results.read(base), Results.read(new), fail_on or [], force, open_console(), excused=excused,
+                     everything=everything)  # fmt: skip

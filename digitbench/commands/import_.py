@@ -107,6 +107,7 @@ def import_(
     from digitbench.importing.normalisations import NORMALISATIONS
     from digitbench.plugins.model_io import ACTIVATIONS, FITS
     from digitbench.records import precisions
+    from digitbench.report.terminal_table import print_line
     from digitbench.system.native_output import native_output_held
 
     constraints = Constraints(
@@ -132,17 +133,17 @@ def import_(
     _print_summary(bundle, console)
     if convertible and not export:
         later = f"  exports    none; all other formats are written by: digitbench export {bundle.path}"
-        console.print(later, markup=False, highlight=False, soft_wrap=True)
+        print_line(later, console, indent=13)
     for failure in failures:
-        console.print(f"not exported: {failure}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+        print_line(f"not exported: {failure}", console, "yellow")
     if steadiness_warning := caveats.unsteady(bundle.manifest):
         message = f"{steadiness_warning}; what is said of an image holds for its batch alone, and nothing is certified"
-        console.print(message, style="yellow", markup=False, highlight=False, soft_wrap=True)
+        print_line(message, console, "yellow")
     fit_warning = caveats.poor_fit(bundle.manifest)
     print_answer(summary(bundle), "" if fit_warning else f"bench {run_name(bundle.path)}", console)
     if fit_warning:  # last, so that it is seen
         advice = "accepted" if accept else f"{caveats.HINT}; or add --accept to take it as it is"
-        console.print(f"{fit_warning}; {advice}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+        print_line(f"{fit_warning}; {advice}", console, "yellow")
 
 
 def _pixel_range(text: str | None) -> tuple[float, float] | None:
@@ -162,6 +163,8 @@ def _check_choice(option: str, value: str | None, choices: tuple[str, ...]) -> s
 
 
 def _print_summary(bundle: Bundle, console: Console) -> None:
+    from digitbench.report.terminal_table import print_line
+
     imported, model_io = bundle.manifest.imported, bundle.model_io
     assert imported
     assert imported.chosen
@@ -181,7 +184,7 @@ def _print_summary(bundle: Bundle, console: Console) -> None:
     if runner_up and chosen.accuracy - runner_up.accuracy < CLOSE_MARGIN:
         lines.append("  close      if you know the model's form, say it: see digitbench import --help")
     for line in lines:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        print_line(line, console, indent=13)
 
 
 def _accuracy_text(trial: TriedForm) -> str:

@@ -75,7 +75,9 @@ class Outputs:
 
     def note(self, line: str) -> None:
         """Print a line that isn't part of the results."""
-        self.console.print(line, style="dim", markup=False, highlight=False, soft_wrap=True)
+        from digitbench.report.terminal_table import print_line
+
+        print_line(line, self.console, "dim")
 
     def write(self, results: Results) -> None:
         """Write every format asked for, and save the results where they are kept."""
@@ -226,9 +228,9 @@ def raise_failures(results: Results) -> None:
 
 def compare_and_gate(
     base: Results, new: Results, gates: Sequence[str], force: bool, console: Console, *,
-    asked: Callable[[Row], bool] | None = None, excused: Excused = frozenset(),
+    asked: Callable[[Row], bool] | None = None, excused: Excused = frozenset(), everything: bool = False,
 ) -> None:  # fmt: skip
-    """Compare two results and show how; for `asked` and `excused` see `digitbench.judge.compare.compare`.
+    """Compare two results and show what changed, or `everything`; for the rest see `digitbench.judge.compare.compare`.
 
     Raises
     ------
@@ -238,9 +240,10 @@ def compare_and_gate(
     from digitbench.judge.compare import compare
     from digitbench.judge.gates import parse_gates
     from digitbench.report.comparison import print_comparison, verdict_line
+    from digitbench.report.terminal_table import print_line
 
     comparison = compare(base, new, parse_gates(gates), force=force, asked=asked, excused=excused)
-    print_comparison(comparison, base, new, console)
+    print_comparison(comparison, base, new, console, everything=everything)
     if not comparison.passed:
         raise CheckFailed(verdict_line(comparison))
-    console.print(verdict_line(comparison), markup=False, highlight=False, soft_wrap=True)
+    print_line(verdict_line(comparison), console)

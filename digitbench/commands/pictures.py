@@ -43,7 +43,8 @@ def draw_training(bundle: Bundle, digits: Dataset, console: Console) -> None:
             "confusion": lambda: confusion.figure(scores, test.labels, about),
         }
         for name, draw in pictures.items():
-            files.save(draw(), bundle.path / PLOTS / f"{name}.png")
+            with console.status(f"drawing {name}.png"):
+                files.save(draw(), bundle.path / PLOTS / f"{name}.png")
     except (MissingRuntimeError, ResultsError) as exc:
         print_line(f"Not all was drawn: {exc}; `digitbench plot` draws it later", console, "yellow")
         return

@@ -69,7 +69,8 @@ def report(
     parts = []
     if output:
         page.check_packages()
-    sources = _read_sources(found, bundle, data, console)
+    with console.status("reading the bundle and its data"):
+        sources = _read_sources(found, bundle, data, console)
     if output:
         from digitbench.report.page.html import render
 
@@ -78,7 +79,8 @@ def report(
         from digitbench.report.page.markdown import write
 
         parts.append((markdown, lambda: write(sources)))
-    write_each(parts)
+    with console.status("drawing the charts and writing the report"):
+        write_each(parts)
     for file, _ in parts:
         if file != STDOUT:
             console.print(file, markup=False, highlight=False, soft_wrap=True)

@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from digitbench.commands.options import load_data, show_progress
@@ -50,15 +51,18 @@ def train_and_report(
     """
     from digitbench import export as exporters
     from digitbench.commands.pictures import draw_training
+    from digitbench.records.formatting import duration
+    from digitbench.report.terminal_table import print_line
     from digitbench.system.native_output import native_output_held
     from digitbench.train import train as train_bundle
 
+    began = perf_counter()
     with show_progress(console) as progress, native_output_held():
         formats = exporters.formats() if exports else ()
         bundle = train_bundle(recipe, digits, output, export_formats=formats, progress=progress, **how)
     if plots:
         draw_training(bundle, digits, console)
-    console.print(summary(bundle), style="bold", markup=False, highlight=False, soft_wrap=True)
+    print_line(f"{summary(bundle)}; took {duration(perf_counter() - began)}", console, "bold")
     return bundle
 
 
@@ -116,10 +120,10 @@ def _print_seeds(bundles: Sequence[Bundle], name: str, console: Console) -> None
     print_rows(text_table(["bundle", "seed", "wrong", "test accuracy", "epochs", "seconds"], lines), console)
     mean, low, high = mean_interval(accuracies)
     low, high = max(low, 0.0), min(high, 1.0)
-    console.print(
+    print_line(
         f"{name}: mean test accuracy {mean:.3%}, 95 % interval {low:.3%} to {high:.3%} over {len(bundles)} seeds "
         "(Student's t, on these test images)",
-        style="bold", highlight=False, soft_wrap=True,
+        console, "bold",
     )  # fmt: skip
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from digitbench.evaluate import intervals
 from digitbench.measure.candidates import Candidate
-from digitbench.measure.plan import WARM_UP_SHARE, Clock, Watch
+from digitbench.measure.plan import BREAKDOWN, SCORE, START, TURN, WARM_UP, WARM_UP_SHARE, Clock, Watch
 from digitbench.measure.run_state import RunState, Setup
 from digitbench.records import samples
 from digitbench.records.results import Busy, CallBreakdown, Generation, WarmUp
@@ -55,7 +55,6 @@ class GenerationRun:
 
     def run(self, images: Path) -> None:
         """Start the processes, score the test images for setups that have not scored them, time, and end them."""
-        began = perf_counter()
         with Pool(images, timeout=self.plan.timeout) as pool:
             processes = self._processes()
             if self.sizes and self.state.baseline and not self.state.failed_setup(self._baseline()):
@@ -67,8 +66,6 @@ class GenerationRun:
                 if self.state.baseline:  # start it anew, so that it and its twin have done exactly the same
                     pool.terminate(self.workers.pop((self._baseline(), 0)))
                     self._start(pool, [(self._baseline(), 0), (self._baseline(), 1)])
-            self.clock.generations_left -= 1
-            self.clock.start_seconds.append(perf_counter() - began)
             for size in self.sizes:
                 self._time_batch_size(pool, size)
 
@@ -85,9 +82,11 @@ class GenerationRun:
         for setup, copy in self.random.sample(processes, len(processes)):
             if setup in self.candidates and not (copy and self.state.failed_setup(setup)):
                 jobs[self.candidates[setup].job(module=WORKER, copy=copy)] = (setup, copy)
-        if self.sizes:
-            self._redraw()
-        for started in pool.start(jobs):
+        self._redraw()
+        self._tell(f"starting processes, 0 of {len(jobs)} done")
+        for number, started in enumerate(pool.start(jobs)):
+            self.clock.count(START)
+            self._tell(f"starting processes, {number + 1} of {len(jobs)} done")
             setup, copy = jobs[started.job]
             error, recorded = started.error, self.candidates[setup].row.artifact
             if started.worker and recorded and started.ready["artifact_sha256"] != recorded.sha256:
@@ -104,8 +103,10 @@ class GenerationRun:
 
     def _score(self, pool: Pool) -> None:
         unscored = [process for process in self.workers if self.state.lacks_scores(process[0])]
-        for setup, copy in unscored:  # the twin too, so that it has done the same as the baseline
+        for number, (setup, copy) in enumerate(unscored):  # the twin too, so that it has done the same as the baseline
+            self._tell(f"scoring the test images, {number} of {len(unscored)} done")
             answer = self._ask(pool, (setup, copy), "score")
+            self.clock.count(SCORE)
             if answer is None or copy:
                 continue
             scores = read_scores(answer)
@@ -134,10 +135,13 @@ class GenerationRun:
                 continue
             try:
                 pool.ask(worker, "warm_up", batch_size=size, seconds=self.plan.share * WARM_UP_SHARE)
+                self.clock.count(WARM_UP)
                 answer = pool.ask(worker, "turn", batch_size=size, seconds=min(PROBE_SECONDS, self.plan.share))
             except WorkerError:
                 continue  # its next turn will report why it died
-            medians[setup] = float(np.median(read_spent(answer)))
+            spent = read_spent(answer)
+            self.clock.count(TURN, float(spent.sum()) / 1e9)
+            medians[setup] = float(np.median(spent))
         return medians
 
     def _time_batch_size(self, pool: Pool, size: int) -> None:
@@ -147,6 +151,7 @@ class GenerationRun:
         self._restart_dead(pool, size, setups | ({baseline} if baseline else set()))
         processes = [process for process in self.workers if process[0] in setups or process[0] == baseline]
         tallies = self._warm_up(pool, processes, size)
+        self._tell(f"timing batch {size}")
         began = perf_counter(), process_time()
         try:
             self._take_turns(pool, tallies, size)
@@ -171,8 +176,10 @@ class GenerationRun:
 
     def _warm_up(self, pool: Pool, processes: Sequence[Process], size: int) -> dict[Process, _Tally]:
         tallies, seconds = {}, self.plan.share * WARM_UP_SHARE
-        for process in self.random.sample(processes, len(processes)):
+        for number, process in enumerate(self.random.sample(processes, len(processes))):
+            self._tell(f"warming up at batch {size}, {number} of {len(processes)} done")
             answer = self._ask(pool, process, "warm_up", size, seconds=seconds)
+            self.clock.count(WARM_UP)
             if answer:
                 tallies[process] = _Tally(WarmUp(**answer["warm_up"]))
         return tallies
@@ -193,7 +200,7 @@ class GenerationRun:
                 tally.seconds += seconds
                 tally.turns.append({name: value for name, value in answer.items() if name != "spent"})
                 tally.wrong_labels += sum(self.state.wrong_labels(key, **checked) for checked in answer["checked"])
-                self.clock.turns_left -= seconds
+                self.clock.count(TURN, seconds)
                 if not process[1] and key in self.state:
                     self.state.preview(key, tally.spent[-1])
                 self._redraw()
@@ -212,10 +219,12 @@ class GenerationRun:
                 self.state.add(key, _generation(self.generation, tally, ready, ratio, frequency))
 
     def _time_call_breakdowns(self, pool: Pool, tallies: dict[Process, _Tally], size: int) -> None:
+        self._tell(f"timing the parts of a call at batch {size}")
         for setup, copy in tallies:
             key = (*setup, size)
             if not copy and (setup, 0) in self.workers and key in self.state and not self.state.is_sgemm(setup):
                 answer = self._ask(pool, (setup, 0), "ledger", size)
+                self.clock.count(BREAKDOWN)
                 if answer:
                     self.state.update([key], ledger=CallBreakdown(**answer["ledger"]))
 
@@ -242,6 +251,13 @@ class GenerationRun:
         )
         cell = f"batch {size}, {self.threads} thread{'s' if self.threads > 1 else ''}"
         return f"generation {self.generation + 1} of {self.plan.generations}, {cell}: p50 in µs: {latencies}"
+
+    def _tell(self, what: str) -> None:
+        """Say what is waited for beside the table; it never ends, and so is no line of its own where there is none."""
+        most = "at most " * self.plan.race
+        generation = f"generation {self.generation + 1} of {most}{self.plan.generations}: " * bool(self.sizes)
+        self.watch.progress.update(generation + what, 0, 1)
+        self._redraw()
 
     def _redraw(self) -> None:
         self.watch.redraw(*self.clock.elapsed_and_total())

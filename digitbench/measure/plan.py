@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import pairwise
+from math import inf
 from time import perf_counter
 from typing import Protocol
 
@@ -68,24 +70,61 @@ class Plan:
         return min(self.share, TURN_SECONDS, max(SHORTEST_TURN, self.share / TURNS))
 
 
+START, SCORE, WARM_UP, TURN, BREAKDOWN = "start", "score", "warm up", "turn", "breakdown"
+"""Kinds of work: a process, a process, a process at a batch size, a second of timed calls, a candidate."""
+GUESSES = {START: 1.0, SCORE: 0.1, WARM_UP: 0.1, TURN: 1.1, BREAKDOWN: 0.1}
+"""Seconds that a unit of each takes, before one was done."""
+FIRST_GENERATION, SLOWER = 60.0, 1.2
+"""Of a race: seconds that its first generation may take, and how much longer the next may take than any before."""
+
+
 @dataclass
 class Clock:
-    """How long the run has taken, how long it may still take, and the CPU time of the parent process in it."""
+    """How long the run has taken, how long it may still take, and the CPU time of the parent process in it.
+
+    A unit of work is taken to last as long as those of its kind that are done.
+    """
 
     plan: Plan
-    began: float = field(default_factory=perf_counter)
-    turns_left: float = 0.0  # seconds of timed calls
-    generations_left: int = 0
-    start_seconds: list[float] = field(default_factory=list)
+    began: float = field(default_factory=lambda: perf_counter())
+    left: dict[str, float] = field(default_factory=dict)  # units of each kind of work
+    done: dict[str, tuple[float, float]] = field(default_factory=dict)  # units of each, and the seconds that they took
+    generations: list[float] = field(default_factory=list)  # when each began
     parent_cpu: float = 0.0
     turns_wall: float = 0.0
 
+    def __post_init__(self) -> None:
+        self._counted, self._most = self.began, inf
+
+    def count(self, kind: str, units: float = 1.0) -> None:
+        """Count work that is done: it took the time since the last that was counted."""
+        now = perf_counter()
+        units_before, seconds = self.done.get(kind, (0.0, 0.0))
+        self.done[kind] = units_before + units, seconds + now - self._counted
+        self.left[kind] = max(0.0, self.left.get(kind, 0.0) - units)
+        self._counted = now
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the start."""
+        return perf_counter() - self.began
+
     def elapsed_and_total(self) -> tuple[float, float]:
-        """Seconds since the start, and what the whole run may take."""
-        elapsed = perf_counter() - self.began
-        start = sum(self.start_seconds) / len(self.start_seconds) if self.start_seconds else 4.0
-        total = elapsed + self.turns_left * (1 + WARM_UP_SHARE / 2) + self.generations_left * start
-        return elapsed, min(total, max(elapsed, self.plan.budget)) if self.plan.race else total
+        """Seconds since the start, and those of the whole run: of a race a bound, which only falls."""
+        elapsed = self.elapsed
+        left = sum(units * self._seconds_of(kind) for kind, units in self.left.items())
+        if not self.plan.race:
+            return elapsed, elapsed + left
+        longest = max((end - begin for begin, end in pairwise(self.generations)), default=None)
+        bound = max(elapsed, self.plan.budget) + (FIRST_GENERATION if longest is None else SLOWER * longest)
+        if longest is not None:
+            bound = min(bound, elapsed + SLOWER * left)
+        self._most = min(self._most, bound)
+        return elapsed, max(elapsed, self._most)
+
+    def _seconds_of(self, kind: str) -> float:
+        units, seconds = self.done.get(kind, (0.0, 0.0))
+        return seconds / units if units else GUESSES[kind]
 
     @property
     def parent_share(self) -> float | None:

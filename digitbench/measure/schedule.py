@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from digitbench.measure.candidates import Candidate, named_baseline
-from digitbench.measure.generation import GenerationRun, fastest
-from digitbench.measure.plan import Clock, Plan, Watch
+from digitbench.measure.generation import PROBE_SECONDS, GenerationRun, fastest
+from digitbench.measure.plan import BREAKDOWN, SCORE, START, TURN, WARM_UP, Clock, Plan, Watch
 from digitbench.measure.run_state import RunState
 from digitbench.system import machine
 
@@ -36,8 +36,9 @@ def measure(chosen: Sequence[Candidate], state: RunState, images: Path, plan: Pl
     thread_counts = sorted({candidate.row.threads for candidate in runnable})
     # The second round measures what is missing because a worker died.
     for generation in (*range(plan.generations), *range(plan.generations)):
-        if plan.race and clock.elapsed_and_total()[0] > plan.budget:
+        if plan.race and clock.elapsed > plan.budget:
             break
+        clock.generations.append(clock.elapsed)
         finished = state.finished(generation, plan.equivalence) if plan.race else set()
         for threads in thread_counts:
             due = [
@@ -47,7 +48,7 @@ def measure(chosen: Sequence[Candidate], state: RunState, images: Path, plan: Pl
                 and state.lacks(candidate.row.key, generation)
                 and candidate.row.key not in finished
             ]
-            clock.generations_left, clock.turns_left = _work_left(runnable, state, plan)
+            clock.left = _work_left(runnable, state, plan)
             if not plan.baseline and state.baseline_died():
                 state.rebase()
             runs = [GenerationRun(group, runnable, state, generation, clock, watch) for group in _groups_that_fit(due)]
@@ -58,15 +59,26 @@ def measure(chosen: Sequence[Candidate], state: RunState, images: Path, plan: Pl
     return clock
 
 
-def _work_left(runnable: Sequence[Candidate], state: RunState, plan: Plan) -> tuple[int, float]:
-    unfinished = [
-        (generation, candidate.row.threads, candidate.row.batch_size)
+def _work_left(runnable: Sequence[Candidate], state: RunState, plan: Plan) -> dict[str, float]:
+    """Count the units of each kind of work: see `digitbench.measure.plan`."""
+    lacking = [
+        (generation, candidate)
         for generation in range(plan.generations)
         for candidate in runnable
-        if candidate.row.batch_size and state.lacks(candidate.row.key, generation)
+        if state.lacks(candidate.row.key, generation) and (candidate.row.batch_size or not generation)
     ]
-    cells = set(unfinished)  # each with a twin
-    return len({cell[:2] for cell in cells}), (len(unfinished) + len(cells)) * plan.share
+    timed = [(generation, candidate) for generation, candidate in lacking if candidate.row.batch_size]
+    cells = {(generation, candidate.row.threads, candidate.row.batch_size) for generation, candidate in timed}
+    twins = {cell[:2] for cell in cells}
+    in_cells = len(timed) + len(cells)  # each with a twin
+    probed = 0 if state.baseline or not timed else len({candidate.setup for _, candidate in timed})
+    return {
+        START: len({(generation, candidate.setup) for generation, candidate in lacking}) + len(twins) + bool(probed),
+        SCORE: sum(map(state.lacks_scores, {candidate.setup for _, candidate in lacking})),
+        WARM_UP: in_cells + probed,
+        TURN: in_cells * plan.share + probed * PROBE_SECONDS,
+        BREAKDOWN: sum(generation == plan.generations - 1 for generation, _ in timed),
+    }
 
 
 def _groups_that_fit(due: Sequence[Candidate]) -> Iterator[list[Candidate]]:

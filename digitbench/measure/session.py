@@ -120,9 +120,8 @@ def run(
     try:
         with shared_images(test.images) as images:
             clock = measure(chosen, state, images, timing_plan, watch)
-        elapsed, _ = clock.elapsed_and_total()
         if plan:
-            redraw(elapsed, elapsed)
+            redraw(clock.elapsed, clock.elapsed)
     except KeyboardInterrupt:
         return facts.results(state)
     return facts.results(state, complete=True, parent_cpu_share=clock.parent_share)

@@ -147,6 +147,12 @@ class Names:
         return "; ".join(f"{name} batch {', '.join(sizes)}".removesuffix(" batch ") for name, sizes in groups.items())
 
 
+def duration(seconds: float) -> str:
+    """Write how long something took: ``42 s``, ``3 min 5 s``."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
 def counted(number: int, noun: str) -> str:
     """``1 thread``, ``2 threads``."""
     return f"{number:,} {noun}" + ("" if number == 1 else "s")

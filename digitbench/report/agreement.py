@@ -20,7 +20,7 @@ from digitbench.report import terminal_table
 from digitbench.report.columns import precision_column
 from digitbench.report.footnotes import dynamic_notes
 from digitbench.report.table import ALWAYS, Column, Section, Table, of_metric, text_table
-from digitbench.report.terminal import headline, print_missing
+from digitbench.report.terminal import print_headline, print_missing
 from digitbench.report.terminal_table import print_line, print_rows, print_section, print_title
 
 Setup = tuple[str, str]
@@ -62,7 +62,7 @@ def print_agreement(results: Results, console: Console, *, reliability: bool = F
         Print the table behind each candidate's expected calibration error too.
     """
     rows = [row for row in shown_rows(results.rows) if row.agreement or row.error]
-    console.print(headline(results), highlight=False, soft_wrap=True)
+    print_headline(results, console)
     if rows:
         print_rows(main_table(results, rows), console)
         for line in footnotes(rows):

@@ -21,7 +21,7 @@ from digitbench.records.results import Results, Row
 from digitbench.report.columns import runtime_text
 from digitbench.report.footnotes import dynamic_notes
 from digitbench.report.table import ALWAYS, CHOSEN, Column, Table, of_metric, plain
-from digitbench.report.terminal import headline
+from digitbench.report.terminal import print_headline
 from digitbench.report.terminal_table import print_line, print_rows
 
 SCHEMA = "digitbench.choice/1"
@@ -69,11 +69,11 @@ def columns_of(choice: Choice, *, brief: bool = False) -> list[Column]:
     def worth(name: str, usual: float) -> float:
         return LIMITED_WORTH if name in limited else usual
 
-    def percentile(name: str, usual: float) -> Column:
+    def percentile(name: str, usual: float, interval_worth: float) -> Column:
         shorter = of_metric(name, worth(name, usual), head=f"{name}'s interval")
-        return of_metric(name, worth(name, usual) / 3, interval=True, shorter=shorter)
+        return of_metric(name, interval_worth, interval=True, shorter=shorter)
 
-    top1 = of_metric("accuracy", worth("accuracy", 60), head="top-1's [95 %]")
+    top1 = of_metric("accuracy", worth("accuracy", 75), head="top-1's [95 %]")
     certified = of_metric("certified", 10, interval=True)
     return [
         Column("backend", ALWAYS, attrgetter("backend"), left=True),
@@ -81,10 +81,10 @@ def columns_of(choice: Choice, *, brief: bool = False) -> list[Column]:
         of_metric("accuracy", 30, interval=True, head="top-1 [95 %]", left=True, shorter=top1),
         of_metric("flips", worth("flips", 50)),
         *([certified] if any(certified.text(candidate.row) for candidate in choice.judged) else []),
-        percentile("p50", 80),
-        percentile("p99", 70),
+        percentile("p50", 80, 62),
+        percentile("p99", 55, 25),
         of_metric("throughput", worth("throughput", 20)),
-        of_metric("size", worth("size", 45)),
+        of_metric("size", worth("size", 65)),
         of_metric("memory", worth("memory", 40)),
         Column("verdict", ALWAYS, lambda row: verdicts[row.key], left=True),
     ]
@@ -134,7 +134,7 @@ def print_choice(
     origin
         Where the numbers are from, in a sentence.
     """
-    console.print(headline(results), highlight=False, soft_wrap=True)
+    print_headline(results, console)
     if choice.judged:
         limits = ", ".join(map(str, choice.limits)) or "none"
         print_line(f"{_setup(choice.judged[0].row).capitalize()}; limits: {limits}.", console)
@@ -147,7 +147,7 @@ def print_choice(
     rows = [candidate.row for candidate in choice.judged]
     for line in (*notes(choice), *dynamic_notes(rows)) if choice.named else ():
         print_line(line, console, "dim")
-    console.print(origin, style="dim", markup=False, highlight=False, soft_wrap=True)
+    print_line(origin, console, "dim")
     minded = [f"{warning}." for warning in choice.warnings]
     if code:
         console.print()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from operator import attrgetter
 
@@ -28,21 +28,34 @@ STYLES = {
     Verdict.SAME: "dim",
     Verdict.BETTER: "green",
 }
+UNCHANGED = (Verdict.SAME, Verdict.CANT_TELL)
+NAMED = 3  # candidates in a line below the table, unless all are to be named
 ALL_ALIKE = 3  # latencies that all move one way, from which on the machine is the likelier cause
 SETTINGS = ("seconds", "generations", "baseline")  # that a measured value depends on
 REASON = 200  # characters of a reason in the closing line
 
 
-def print_comparison(comparison: Comparison, base: Results, new: Results, console: Console) -> None:
-    """Print what changed in a table, then what the table can't hold; `verdict_line` is left to the caller."""
+def print_comparison(
+    comparison: Comparison, base: Results, new: Results, console: Console, *, everything: bool = False
+) -> None:
+    """Print what changed in a table, then what the table can't hold; `verdict_line` is left to the caller.
+
+    Parameters
+    ----------
+    everything
+        Print what didn't change, and what can't be told, too.
+    """
+    changes = [change for change in comparison.changes if everything or change.verdict not in UNCHANGED]
     for name, run in (("base", base), ("new", new)):
         about = f"{subject(run)}, {run.created}, digitbench {run.digitbench}{'' if run.complete else '; stopped early'}"
         print_line(f"{name + ':':<5} {about}", console, "dim")
-    if comparison.changes:
-        print_rows(_named_once(changes_table(comparison, base, new)), console)
-    else:
+    if changes:
+        print_rows(_named_once(changes_table(replace(comparison, changes=tuple(changes)), base, new)), console)
+    elif not comparison.changes:
         print_line("Nothing could be compared.", console, "bold yellow")
-    for line in footnotes(comparison, base, new):
+    else:
+        print_line("Nothing changed beyond noise.", console, "bold")
+    for line in footnotes(comparison, base, new, brief=not everything):
         print_line(line, console, "dim")
     for note in comparison.notes:
         print_line(f"Not alike, compared all the same: {note}", console, "bold yellow")
@@ -124,10 +137,10 @@ def changes_table(comparison: Comparison, base: Results, new: Results) -> Table:
     columns = [
         Column("candidate", ALWAYS, lambda change: names(change.key), left=True),
         Column("metric", ALWAYS, attrgetter("metric"), left=True),
-        Column("base", 2, lambda change: metric_text(change.metric, change.base)),
+        Column("base", 1, lambda change: metric_text(change.metric, change.base)),
         Column("new", ALWAYS, lambda change: metric_text(change.metric, change.new)),
         Column("change", ALWAYS, change_of),
-        Column("95 %", 1, interval_of),
+        Column("95 %", 2, interval_of),
         Column("verdict", ALWAYS, lambda change: str(change.verdict), left=True),
     ]
     return Table(columns, comparison.changes, lambda change: STYLES[change.verdict], attrgetter("key"))
@@ -172,20 +185,30 @@ def _signed(metric: str, change: float) -> str:
 # --- beside the table ----------------------------------------------------------------------------------------------
 
 
-def footnotes(comparison: Comparison, base: Results, new: Results) -> list[str]:
-    """Say what a reader must know beside the table."""
+def footnotes(comparison: Comparison, base: Results, new: Results, *, brief: bool = False) -> list[str]:
+    """Say what a reader must know beside the table; `brief` of what changed, with a few names in each line."""
     name_of_candidate = _names_of(base, new)
-    notes = [*_reasons(comparison.changes, name_of_candidate), *_common_direction(comparison.changes)]
+
+    def names_of(keys: Iterable[Key]) -> str:
+        names = [name_of_candidate(key) for key in dict.fromkeys(keys)]
+        more = [f"{len(names) - NAMED} more"] if brief and len(names) > NAMED + 1 else []
+        return ", ".join([*names[:NAMED], *more] if more else names)
+
+    left_out = [change for change in comparison.changes if brief and change.verdict in UNCHANGED]
+    changes = [change for change in comparison.changes if change not in left_out]
+    notes = [*_reasons(changes, names_of), *_common_direction(comparison.changes), *_left_out(left_out)]
+    ignored_by_reason: dict[tuple[str, str], list[Key]] = {}
     for ignored in comparison.ignored:
         status = "Missing" if ignored in comparison.lost else "Times ignored" if ignored.times_only else "Ignored"
-        notes.append(f"{status}: {name_of_candidate(ignored.key)}: {ignored.reason}")
+        ignored_by_reason.setdefault((status, ignored.reason), []).append(ignored.key)
+    notes += [f"{status}: {names_of(keys)}: {reason}" for (status, reason), keys in ignored_by_reason.items()]
     ignored_keys = {ignored.key for ignored in comparison.ignored}
     only_in_base = [key for key in comparison.only_in_base if key not in ignored_keys]
     for run, keys in (("base", only_in_base), ("new", comparison.only_in_new)):
         if keys:
-            notes.append(f"Only in {run}: {', '.join(map(name_of_candidate, keys))}")
+            notes.append(f"Only in {run}: {names_of(keys)}")
     notes += [f"Changed: {line}" for line in versions(base, new)]
-    if any(GATED[change.metric].sample for change in comparison.changes):
+    if any(GATED[change.metric].sample for change in changes):
         notes.append(
             "Times and memory are those of each run's own table, their changes' intervals over generations. Two runs "
             "are two times of day: the intervals don't hold what happened to the machine between them."
@@ -193,15 +216,27 @@ def footnotes(comparison: Comparison, base: Results, new: Results) -> list[str]:
     return notes
 
 
-def _reasons(changes: Iterable[Change], name_of_candidate: Callable[[Key], str]) -> list[str]:
+def _left_out(changes: Sequence[Change]) -> Iterator[str]:
+    """Count what the table leaves out, and why it can't be told."""
+    counts = Counter(change.verdict for change in changes)
+    if changes:
+        texts = {Verdict.SAME: "the same within noise", Verdict.CANT_TELL: "can't be told"}
+        parts = [f"{counted(counts[verdict], 'figure')} {text}" for verdict, text in texts.items() if counts[verdict]]
+        yield f"Not shown (--all shows them): {', '.join(parts)}."
+    untold = Counter(change.reason for change in changes if change.verdict is Verdict.CANT_TELL and change.reason)
+    for reason, count in untold.items():
+        yield f"{counted(count, 'figure')}: {reason}"
+
+
+def _reasons(changes: Iterable[Change], names_of: Callable[[Iterable[Key]], str]) -> list[str]:
     """Say each reason once, with all candidates and metrics that it holds for."""
-    names: dict[tuple[str, str], list[str]] = {}
+    keys: dict[tuple[str, str], list[Key]] = {}
     for change in changes:
         if change.reason:
-            names.setdefault((change.metric, change.reason), []).append(name_of_candidate(change.key))
+            keys.setdefault((change.metric, change.reason), []).append(change.key)
     metrics: dict[tuple[str, str], list[str]] = {}
-    for (metric, reason), candidates in names.items():
-        metrics.setdefault((", ".join(candidates), reason), []).append(metric)
+    for (metric, reason), candidates in keys.items():
+        metrics.setdefault((names_of(candidates), reason), []).append(metric)
     return [f"{', '.join(alike)} of {candidates}: {reason}" for (candidates, reason), alike in metrics.items()]
 
 

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from textwrap import shorten
 from time import monotonic
 from types import TracebackType
 from typing import Self
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
-from rich.table import Column
 from rich.text import Text
 
 from digitbench.records.results import Results
 from digitbench.report.live_table import render_live_table
+from digitbench.report.terminal_table import print_line
 
 REDRAW_SECONDS = 0.1
 TABLE_SECONDS = 0.9  # a table costs some milliseconds to draw, and what is being timed shares the machine
-WIDE = 110  # below, the bar is shorter and long notes wrap: the bar itself must not give way
-PACE_SHARE = 0.05  # share of a run after which its own pace predicts the time left better than the plan does
+BAR = 10  # characters of a bar
 
 
 class LiveProgress:
@@ -38,14 +38,14 @@ class LiveProgress:
     def __init__(self, console: Console, *, animate: bool = True, quiet: bool = False) -> None:
         self._console, self._quiet = console, quiet
         self._note, self._drawn = "", 0.0
-        self._tasks: dict[str, TaskID] = {}
+        self._tasks: dict[str, tuple[TaskID, float]] = {}  # those that are drawn, and when they began
         self._ended: set[str] = set()
-        spinner = SpinnerColumn(finished_text="[green]✓[/]")
-        self._bars = _progress(console, [spinner], [TimeElapsedColumn()], Column(ratio=1, overflow="fold"))
+        name, note = TextColumn("{task.description}"), TextColumn("[dim]{task.fields[note]}[/]")
+        self._bars = _progress(console, SpinnerColumn(), name, BarColumn(BAR), TimeElapsedColumn(), note)
         self._results: Results | None = None  # of a bench that is running, which has a table and one bar for all of it
-        numbers = [TextColumn("{task.percentage:>3.0f} %"), TextColumn("{task.fields[left]}")]
-        self._run_bar = _progress(console, [], numbers, Column(ratio=1, no_wrap=True))
-        self._run_task = self._run_bar.add_task("measuring", left="", note="")
+        numbers = TextColumn("{task.percentage:>3.0f} %"), TextColumn("{task.fields[left]}")
+        self._run_bar = _progress(console, name, BarColumn(2 * BAR), *numbers)
+        self._run_task = self._run_bar.add_task("measuring", left="")
         self._live = Live(get_renderable=self._render, console=console, auto_refresh=animate, refresh_per_second=10)
 
     @property
@@ -71,15 +71,28 @@ class LiveProgress:
         if self._drawing and self._results:
             self._note = f"{task}: {note}" if note else task
             self._redraw(TABLE_SECONDS)
+        elif self._drawing and ended:
+            self._end(task, note)
         elif self._drawing:
             if task not in self._tasks:
-                self._tasks[task] = self._bars.add_task(task, total=total, note=note)
-            self._bars.update(self._tasks[task], completed=done, total=total, note=note.replace("[", r"\["))
-            self._redraw(0 if ended else REDRAW_SECONDS)
+                self._tasks[task] = self._bars.add_task(task, total=total, note=""), monotonic()
+            room = self._console.width - len(task) - BAR - len("⠋   0:00:00 ")
+            self._bars.update(self._tasks[task][0], completed=done, total=total, note=_cut(note, room))
+            self._redraw(REDRAW_SECONDS)
         elif ended and task not in self._ended and not self._quiet:
             self._print(f"{task}: {note or 'done'}")
         if ended:
             self._ended.add(task)
+
+    def _end(self, task: str, note: str) -> None:
+        """Take a task's bar away, and print a line above what is drawn; the time that it took where there is room."""
+        if task in self._ended:
+            return
+        task_id, began = self._tasks.pop(task, (None, monotonic()))
+        if task_id is not None:
+            self._bars.remove_task(task_id)
+        line, took = f"✓ {task}: {note}" if note else f"✓ {task}", f" ({_clock(monotonic() - began)})"
+        print_line(line + took * (len(line + took) <= self._console.width), self._console)
 
     def say(self, line: str) -> None:
         """See `digitbench.system.progress.Progress`."""
@@ -98,14 +111,12 @@ class LiveProgress:
         if not self._drawing:
             return
         first = self._results is None
-        if first:
-            self._began, self._done_before = monotonic(), done
         self._results, self._done, self._total = results, done, max(total, 1e-9)
         self._redraw(0 if first or done >= total else TABLE_SECONDS)
 
     def _print(self, line: str, style: str = "") -> None:
         console = Console(stderr=True) if self._quiet and not self._console.stderr else self._console
-        console.print(line, style=style, markup=False, highlight=False, soft_wrap=True)
+        print_line(line, console, style)
 
     def _redraw(self, at_most_every: float) -> None:
         if monotonic() - self._drawn >= at_most_every:
@@ -114,32 +125,26 @@ class LiveProgress:
 
     def _render(self) -> RenderableType:
         tasks: list[RenderableType] = [self._bars.get_renderable()] if self._tasks else []
+        notes = [Text.from_markup(_cut(self._note, self._console.width - 1), style="dim")] if self._note else []
         if self._results is None:
-            return Group(*tasks, *([Text(self._note, "dim")] if self._note else []))
+            return Group(*tasks, *notes)
+        settings, left = self._results.settings, _clock(max(0.0, self._total - self._done))
+        most = "at most " if settings and settings.race else ""
         self._run_bar.update(
-            self._run_task, completed=min(self._done, self._total), total=self._total,
-            left=f"{_clock(self._seconds_left())} left", note=self._note.replace("[", r"\["),
-        )  # fmt: skip
-        height = self._console.height - len(self._tasks) - 2
-        table = render_live_table(self._results, self._console.width, height)
-        return Group(*tasks, table, self._run_bar.get_renderable())
-
-    def _seconds_left(self) -> float:
-        """The plan's seconds that are left, scaled by the pace so far once known: starting processes takes time too."""
-        planned, passed = max(0.0, self._total - self._done), self._done - self._done_before
-        if passed <= PACE_SHARE * self._total:
-            return planned
-        return planned * max(1.0, (monotonic() - self._began) / passed)
+            self._run_task, completed=min(self._done, self._total), total=self._total, left=f"{most}{left} left"
+        )
+        height = self._console.height - len(self._tasks) - 3
+        table = [render_live_table(self._results, self._console.width, height)] if self._results.settings else []
+        return Group(*tasks, *table, self._run_bar.get_renderable(), *notes)
 
 
-def _progress(
-    console: Console, before: Sequence[ProgressColumn], after: Sequence[ProgressColumn], note: Column
-) -> Progress:
-    """Make bars with a note behind each; on a narrow terminal they are shorter, and it is the note that gives way."""
-    bar = BarColumn(bar_width=20 if console.width >= WIDE else 10)
-    noted = TextColumn("[dim]{task.fields[note]}[/]", table_column=note)
-    columns = (*before, TextColumn("{task.description}"), bar, *after, noted)
-    return Progress(*columns, console=console, auto_refresh=False, expand=True)
+def _progress(console: Console, *columns: ProgressColumn) -> Progress:
+    return Progress(*columns, console=console, auto_refresh=False)
+
+
+def _cut(text: str, width: int) -> str:
+    """Cut a text between words, for a column that reads Rich's marks."""
+    return escape(shorten(text, max(width, 20), placeholder=" …"))
 
 
 def _clock(seconds: float) -> str:

@@ -14,7 +14,7 @@ from rich.text import Text
 from digitbench.records.formatting import share
 from digitbench.records.prediction import Prediction
 from digitbench.report.table import ALWAYS, Column, Table
-from digitbench.report.terminal_table import print_rows
+from digitbench.report.terminal_table import print_line, print_rows
 
 
 def print_predictions(predictions: Sequence[Prediction], about: str, console: Console) -> None:
@@ -25,7 +25,7 @@ def print_predictions(predictions: Sequence[Prediction], about: str, console: Co
     about
         What read them: a line above the table.
     """
-    console.print(Text(about), highlight=False, soft_wrap=True)
+    print_line(about, console)
     if not predictions:
         return
     columns = [

@@ -41,7 +41,7 @@ def print_results(results: Results, console: Console, *, ledger: bool = False, c
     classes
         Print a table of the digits too, where the results have one.
     """
-    console.print(headline(results), highlight=False, soft_wrap=True)
+    print_headline(results, console)
     table = results_table(results)
     if table.rows:
         print_rows(table, console)
@@ -74,7 +74,12 @@ def print_brief(results: Results, console: Console) -> None:
 def print_missing(results: Results, console: Console) -> None:
     """Say what couldn't be measured here, what failed, and whether something is left to measure."""
     for line, style in problems(results):
-        console.print(line, style=style, markup=False, highlight=False, soft_wrap=True)
+        print_line(line, console, style)
+
+
+def print_headline(results: Results, console: Console) -> None:
+    """Print `headline`, on a terminal wrapped between words."""
+    console.print(headline(results), highlight=False, soft_wrap=not console.is_terminal)
 
 
 def headline(results: Results) -> Text:

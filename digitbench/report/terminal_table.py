@@ -89,5 +89,6 @@ def print_table(table: RichTable, console: Console) -> None:
 def print_line(line: str, console: Console, style: str = "", *, indent: int = 2) -> None:
     """Print a sentence: on a terminal wrapped between words, later lines indented; in a file on one line."""
     if console.is_terminal:
-        line = fill(line, max(console.width, 20), subsequent_indent=" " * indent, break_on_hyphens=False)
+        width = max(console.width, 20)
+        line = fill(line, width, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False)
     console.print(line, style=style, markup=False, highlight=False, soft_wrap=True)

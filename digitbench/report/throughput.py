@@ -24,8 +24,8 @@ BAR_WIDTHS = (10, 8, 6, 4, 2, 0)  # widths to try, widest first
 EIGHTHS = " ▏▎▍▌▋▊▉█"
 RULE = (
     f"Saturates at: the smallest batch size with {ENOUGH:.0%} or more of the best throughput of any larger one; ~ "
-    "where that isn't so in every generation. A full bar is that backend's own best. INVALID figures (✗) don't count, "
-    "and where the machine was busy there are none."
+    "where that isn't so in every generation. All bars have one scale: a full one is the best of all. INVALID figures "
+    "(✗) don't count, and where the machine was busy there are none."
 )
 
 
@@ -43,7 +43,7 @@ def print_saturation(results: Results, console: Console) -> None:
         with_threads = f", {counted(threads, 'thread')}" if names.threads else ""
         print_title(f"Throughput against batch size{with_threads}, in images/s", console)
         lines = sorted(curve_by_name.items(), key=lambda line: -_best(line))
-        for columns in _charts(sizes):
+        for columns in _charts(sizes, _best(lines[0])):
             chart = drawn(Table(columns, lines))
             if not console.is_terminal or width_of(chart) <= console.width:
                 break
@@ -53,32 +53,39 @@ def print_saturation(results: Results, console: Console) -> None:
         print_line(RULE, console, "dim")
 
 
-def _charts(sizes: Sequence[int]) -> Iterator[list[Column]]:
-    """Give the columns of a chart with a bar for each batch size; then with shorter ones; then of one with a curve."""
+def _charts(sizes: Sequence[int], most: float) -> Iterator[list[Column]]:
+    """Give the columns of a chart with a bar for each batch size; then with shorter ones; then of one with a curve.
+
+    Parameters
+    ----------
+    most
+        The rate of a full bar.
+    """
     name = Column("", ALWAYS, itemgetter(0), left=True)
     saturates = Column("saturates at", ALWAYS, lambda line: saturation(line[1]), left=True)
     for width in BAR_WIDTHS:
-        bars = [Column(f"batch {size}", ALWAYS, partial(_bar, size=size, width=width), left=True) for size in sizes]
+        bar = partial(_bar, width=width, most=most)
+        bars = [Column(f"batch {size}", ALWAYS, partial(bar, size=size), left=True) for size in sizes]
         yield [name, *bars, saturates]
-    curve = Column(f"batch {sizes[0]} to {sizes[-1]}", ALWAYS, partial(_curve, sizes=sizes), left=True)
+    curve = Column(f"batch {sizes[0]} to {sizes[-1]}", ALWAYS, partial(_curve, sizes=sizes, most=most), left=True)
     yield [name, curve, Column("best", ALWAYS, lambda line: short(_best(line)), left=True), saturates]
 
 
-def _bar(line: Line, size: int, width: int) -> Text:
+def _bar(line: Line, size: int, width: int, most: float) -> Text:
     row = line[1].get(size)
     if row is None or not row.throughput_per_s:
         return Text("")
     style, invalid = ("dim", "✗") if row.validity else ("", "")
-    eighths = round(row.throughput_per_s / _best(line) * width * 8)
+    eighths = round(row.throughput_per_s / most * width * 8)
     full, remainder = divmod(eighths, 8)
     bar = ("█" * full + EIGHTHS[remainder]).strip() if eighths else "▏"[: width and 1]
     rate = f"{short(row.throughput_per_s):>5}{invalid}"
     return Text.assemble((bar.ljust(width), f"cyan {style}"), (" " * bool(width) + rate, style))
 
 
-def _curve(line: Line, sizes: Sequence[int]) -> Text:
+def _curve(line: Line, sizes: Sequence[int], most: float) -> Text:
     rates = ((row.throughput_per_s or 0.0) if (row := line[1].get(size)) else 0.0 for size in sizes)
-    return Text("".join("▁▂▃▄▅▆▇█"[min(7, int(rate / _best(line) * 8))] for rate in rates), "cyan")
+    return Text("".join("▁▂▃▄▅▆▇█"[min(7, int(rate / most * 8))] for rate in rates), "cyan")
 
 
 def _best(line: Line) -> float:

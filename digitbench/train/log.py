@@ -29,6 +29,7 @@ class Log:
         self.epochs, self._steps, self._progress, self._prefix = epochs, steps, progress, prefix
         self.history: dict[str, list[float]] = {}
         self._began = time.perf_counter()
+        self._progress.update(self._task(0), 0, steps, "building the network, and compiling it")
 
     def step(self, epoch: int, done: float, metrics: dict[str, float]) -> None:
         """Tell how far an epoch, 0 the first, is; its last stretch is drawn by its end, with validation's metrics."""
@@ -64,7 +65,7 @@ def describe(metrics: dict[str, float]) -> str:
     nan = float("nan")
     text = f"loss {metrics.get('loss', nan):.4f}, accuracy {metrics.get('accuracy', nan):.2%}"
     if "val_loss" in metrics:
-        text += f" | validation loss {metrics['val_loss']:.4f}, accuracy {metrics['val_accuracy']:.2%}"
+        text += f"; validation {metrics['val_loss']:.4f}, {metrics['val_accuracy']:.2%}"
     return text
 
 

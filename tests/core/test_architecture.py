@@ -305,8 +305,9 @@ def test_importing_digitbench_loads_nothing_else() -> None:
          "trial = ranking.judge(ModelIO(), np.eye(10, dtype='f4') - 3, np.arange(10), None); ranking.likely([trial])",
          {"digitbench.importing.search"}, {"scipy", "sklearn", "rich"}),
         ("from digitbench import plugins; plugins.listing()", {"digitbench_onnx"}, set()),
+        ("import digitbench.api", {"digitbench.api"}, {"rich", "typer", "sklearn", "scipy", "altair", "matplotlib"}),
     ],
-    ids=["the command line", "the timed loop", "an import", "the list of backends"],
+    ids=["the command line", "the timed loop", "an import", "the list of backends", "a notebook's names"],
 )  # fmt: skip
 def test_nothing_heavy_is_loaded(statement: str, needed: set[str], never: set[str]) -> None:
     loaded = loaded_by(statement)

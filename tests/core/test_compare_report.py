@@ -58,10 +58,12 @@ def test_a_run_that_passes_says_what_was_looked_at() -> None:
 # --- the table -----------------------------------------------------------------------------------------------------
 
 
-def shown(base: Results, new: Results, *gates: str, width: int = 200, terminal: bool = True) -> str:
+def shown(
+    base: Results, new: Results, *gates: str, width: int = 200, terminal: bool = True, everything: bool = True
+) -> str:
     stream = io.StringIO()
     console = Console(file=stream, width=width, force_terminal=terminal, color_system=None)
-    print_comparison(compared(base, new, *gates, force=True), base, new, console)
+    print_comparison(compared(base, new, *gates, force=True), base, new, console, everything=everything)
     return stream.getvalue()
 
 
@@ -96,13 +98,37 @@ def test_no_change_has_no_minus() -> None:
     assert line_of(text, "latency")[8] == "+0.0%"
 
 
-@pytest.mark.parametrize(("width", "left_out"), [(200, ""), (90, "95 %"), (70, "95 %, base")])
+@pytest.mark.parametrize(("width", "left_out"), [(200, ""), (90, "base"), (70, "base, 95 %")])
 def test_a_narrow_terminal_drops_columns_and_says_which(width: int, left_out: str) -> None:
     text = shown(run(timed()), run(timed(scaled(STEADY, 1.05))), "latency:10%", width=width)
     assert (f"too narrow for: {left_out}." in text) is bool(left_out)
-    assert ("+3." in text) is (left_out == "")
+    assert ("+3." in text) is ("95 %" not in left_out)
     assert "worse within the limit" in text
     assert max(len(line.rstrip()) for line in text.splitlines()) <= width
+
+
+def test_what_did_not_change_is_counted_alone_unless_all_is_asked_for() -> None:
+    few = replace(timed(name="numpy"), generations=timed().generations[:1])
+    names = ("keras", "tflite", "savedmodel", "openvino", "other")
+    base = run(timed(), few, *(timed(name=name) for name in names))
+    new = run(timed(scaled(STEADY, 1.2)), few, *(timed(name=name, **FAILED) for name in names))
+    text = shown(base, new, everything=False)
+    assert line_of(text, "latency")[-1] == "worse"
+    assert "same" not in [line.split()[-1] for line in text.splitlines()[3:12] if line.split()]
+    assert "numpy  " not in text
+    assert "Not shown (--all shows them): " in text
+    assert "figures can't be told" in text
+    assert "figures: a single generation in base and new: --quick can't tell" in text
+    assert "Ignored: keras batch 1, tflite batch 1, savedmodel batch 1, 2 more: failed in new" in text
+    assert "numpy  " in shown(base, new)
+    assert "openvino batch 1, other batch 1: failed in new" in shown(base, new)
+
+
+def test_where_nothing_changed_that_is_said() -> None:
+    text = shown(run(timed()), run(timed()), everything=False)
+    assert "Nothing changed beyond noise." in text.splitlines()
+    assert "candidate" not in text
+    assert "95 %" not in text
 
 
 def test_where_all_is_ignored_there_is_no_table() -> None:

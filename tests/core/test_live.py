@@ -20,6 +20,23 @@ from digitbench.report import live as live_module
 from digitbench.report.live import LiveProgress
 from digitbench.report.live_table import render_live_table
 from digitbench.system.progress import Silent
+from digitbench.train.log import describe
+
+
+class Clock:
+    """Stands in for `time.monotonic`."""
+
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(live_module, "monotonic", clock)
+    return clock
 
 
 def progress(terminal: bool, width: int = 80) -> tuple[LiveProgress, io.StringIO]:
@@ -61,32 +78,51 @@ def test_on_a_terminal_tasks_are_drawn_with_their_notes() -> None:
     assert "a [notice]" in text
 
 
-def test_a_long_note_wraps_and_leaves_the_bar_on_a_narrow_terminal() -> None:
-    bars, stream = progress(terminal=True, width=80)
-    note = "loss 0.2711, accuracy 92.17% | validation loss 0.1168, accuracy 96.85%"
+@pytest.mark.parametrize("width", [80, 120])
+def test_a_running_task_is_one_line_and_no_word_of_it_is_broken(width: int) -> None:
+    bars, stream = progress(terminal=True, width=width)
+    note = "loss 0.2711, accuracy 92.17% and so on and so forth, which is more than there is room for in a line"
     with bars:
         bars.update("exporting savedmodel", 1, 2, note)
-    assert "━" in stream.getvalue()
-    assert "96.85%" in stream.getvalue()
+    line = re.sub(r"\x1b\[[?\w]*", "", stream.getvalue().splitlines()[0].rpartition("\r")[2])
+    assert "━" in line
+    assert len(line) <= width
+    *words, last = line.partition("0:00:00 ")[2].split()
+    assert last == "…"
+    assert words == note.split()[: len(words)]
+    assert len(words) > 3
+
+
+@pytest.mark.parametrize("width", [80, 120])
+@pytest.mark.parametrize("task", ["epoch 10/10", "epoch 100/100"])
+def test_an_epoch_is_one_line(task: str, width: int) -> None:
+    metrics = {"loss": 0.27113, "accuracy": 0.92171, "val_loss": 0.11683, "val_accuracy": 0.96851}
+    live, stream = progress(terminal=True, width=width)
+    with live:
+        live.update(task, 5, 10, describe({"loss": 0.3, "accuracy": 0.9}))
+        live.update(task, 10, 10, describe(metrics))
+        live.update(task, 10, 10, describe(metrics))
+    lines = [line for line in stream.getvalue().splitlines() if "✓" in line]
+    assert len(lines) == 1
+    text = lines[0].rpartition("\x1b[2K")[2]
+    assert text.startswith(f"✓ {task}: loss 0.2711, accuracy 92.17%; validation 0.1168, 96.85%")
+    assert len(text.rstrip()) <= width
+
+
+def test_what_ended_leaves_the_live_part_and_says_how_long_it_took(clock: Clock) -> None:
+    live, stream = progress(terminal=True)
+    with live:
+        live.update("training", 5, 10)
+        clock.now += 3
+        live.update("training", 10, 10, "loss 0.1")
+        live.update("exporting", 1, 2, "checking it")
+    ended = stream.getvalue().index("✓ training: loss 0.1 (0:03)")
+    drawn_last = stream.getvalue()[ended:].rpartition("\x1b[2K")[2]
+    assert "exporting" in drawn_last
+    assert "training" not in drawn_last
 
 
 # --- the table that fills in ---------------------------------------------------------------------------------------
-
-
-class Clock:
-    """Stands in for `time.monotonic`."""
-
-    now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
-    monkeypatch.setattr(live_module, "monotonic", clock)
-    return clock
 
 
 def half_measured() -> Results:
@@ -156,26 +192,31 @@ def test_a_step_is_a_note_on_a_terminal_and_a_line_elsewhere(clock: Clock) -> No
     assert stream.getvalue() == "starting 6 [processes]\n"
 
 
-def test_the_time_left_is_the_plan_until_there_is_a_pace(clock: Clock) -> None:
+def test_of_a_race_the_time_left_is_a_bound(clock: Clock) -> None:
     live, stream = progress(terminal=True)
+    results = half_measured()
+    raced = replace(results, settings=replace(results.settings, race=True))
     with live:
-        for done in (0, 4, 50, 100):
-            live.table(half_measured(), done, 100)
-            clock.now += 2 * 50  # twice as long as planned, or more
-    left = [next(word for word in frame.split() if ":" in word) for frame in frames(stream)]
-    assert left == ["1:40", "1:36", "3:20", "0:00"]
+        live.table(results, 10, 100)
+        clock.now += 1
+        live.table(raced, 30, 100)
+    measured, race = (
+        next(line for line in frame.splitlines() if line.startswith("measuring")) for frame in frames(stream)
+    )
+    assert measured.split("%")[1].strip() == "1:30 left"
+    assert race.split("%")[1].strip() == "at most 1:10 left"
 
 
-def test_bars_drawn_before_stay_and_the_table_goes_at_the_end(clock: Clock) -> None:
+def test_lines_printed_before_stay_and_the_table_goes_at_the_end(clock: Clock) -> None:
     live, stream = progress(terminal=True)
     with live:
         live.update("downloading", 1, 1, "12 MB")
         live.table(half_measured(), 15, 60)
         live.say("a [notice]")
     before, frame = stream.getvalue().rsplit("p50 in µs", 1)
-    assert "downloading" in before
+    assert "✓ downloading: 12 MB" in before
     last = frame.rsplit("left", 1)[1]
-    assert "downloading" in last
+    assert "downloading" not in last
     assert "tflite" not in last
     assert "a [notice]" in stream.getvalue()
 

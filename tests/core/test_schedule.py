@@ -158,8 +158,8 @@ def test_nothing_is_timed_in_an_evaluation(stage: FakePools) -> None:
 def test_clock_and_witness_are_told(stage: FakePools) -> None:
     witness = ProgressRecorder()
     _, clock = measure_with_fakes(stage, grid(), witness=witness)
-    assert clock.turns_left == pytest.approx(0, abs=0.05)
-    assert clock.generations_left == 0
+    assert clock.left == pytest.approx(dict.fromkeys(clock.left, 0), abs=0.05)
+    assert set(clock.left) == set(clock.done) == {"start", "score", "warm up", "turn", "breakdown"}
     assert clock.parent_share is None, "turns of no time say nothing"
     assert replace(clock, turns_wall=2.0, parent_cpu=0.05).parent_share == pytest.approx(0.025)
     assert sum("generation 2 of 2, batch 4, 1 thread" in line for line in witness.lines) == 1

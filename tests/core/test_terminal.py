@@ -14,6 +14,7 @@ from core.rows import FLOOR, MISSING, compared, results_of, timed
 from digitbench.judge.sorting import sort_rows
 from digitbench.records.results import (
     Agreement,
+    ArtifactFile,
     Calibration,
     CallBreakdown,
     Certificate,
@@ -131,7 +132,7 @@ def test_an_error_does_not_say_twice_what_mends_it() -> None:
 def test_a_failed_row_shows_its_error_whole() -> None:
     error = "the worker was killed by SIGKILL; its last words: [/bold] out of memory " + "word " * 40
     text = shown(timed("onnx", 1, 10), Row("keras", "fp32", 32, 1, error=error), width=100)
-    assert f"keras batch 32 failed: {error}" in text
+    assert f"keras batch 32 failed: {error}".split() == text.split()[-len(f"keras batch 32 failed: {error}".split()) :]
     (line,) = table_of(text, "keras")[:1]
     assert "failed, see below" in line
 
@@ -263,6 +264,33 @@ def test_a_narrow_terminal_drops_columns_and_says_which() -> None:
     for shown_name in ("p50 µs", "top-1", "runtime"):
         assert shown_name in heads
     assert max(len(line.rstrip()) for line in table_of(narrow, "onnx")) <= 80
+
+
+def test_at_80_columns_nothing_that_decides_is_lost() -> None:
+    """Of candidates at several precisions and batch sizes, with ranks, intervals, and latencies of all lengths."""
+    rows = [
+        compared("savedmodel", size, p50, rank, Ratio(p50 / 10, (p50 / 10.2, p50 / 9.9)), precision=precision,
+                 artifact=ArtifactFile("a", 1_245_000, "ab"))
+        for size in (1, 256) for rank, (precision, p50) in enumerate((("dynamic", 10.0), ("int8", 123.4)))
+    ]  # fmt: skip
+    text = shown(*rows, width=80, settings=replace(BASELINE, baseline=("savedmodel", "dynamic")))
+    head = text[: text.index("───")]
+    for name in ("top-1", "p50", "ratio", "size"):
+        assert name in head
+    line = next(line for line in table_of(text, "savedmodel") if "123.4" in line or " 123 " in line)
+    assert re.search(r"98\.00%.* 123\.4 ±3\.8 +×12\.3 +1,245$", line.rstrip()), line
+    assert len(line.rstrip()) <= 80
+
+
+@pytest.mark.parametrize("width", [70, 80, 100])
+def test_no_word_is_broken_at_the_end_of_a_line(width: int) -> None:
+    rows, extras = a_run()
+    words = {word for line in shown(*rows, width=1000, ledger=True, **extras).splitlines() for word in line.split()}
+    lines = [line for line in shown(*rows, width=width, ledger=True, **extras).splitlines() if line.strip(" ─")]
+    assert all(len(line.rstrip()) <= width for line in lines)
+    full = [line for line in lines if len(line) > width - 12 and "too narrow" not in line and "." not in line]
+    broken = [line for line in full if line.split()[-1] not in words]
+    assert broken == []
 
 
 @pytest.mark.parametrize("width", [1, 10, 20, 40, 60])

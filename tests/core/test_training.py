@@ -198,7 +198,7 @@ def test_a_log_keeps_every_metric_and_draws_the_last_stretch_at_the_end() -> Non
     log = Log(2, 10, progress, "member 1/2, ")
     log.step(0, 10, {"loss": 1.0, "accuracy": 0.5})
     log.end(0, {"loss": 1.0, "accuracy": 0.5, "val_loss": 2.0, "val_accuracy": 0.25})
-    assert progress.tasks == [("member 1/2, epoch 1/2", 9.99, 10), ("member 1/2, epoch 1/2", 10, 10)]
+    assert progress.tasks == [("member 1/2, epoch 1/2", done, 10) for done in (0, 9.99, 10)]
     assert log.history["val_loss"] == [2.0]
     assert set(log.history) == {"loss", "accuracy", "val_loss", "val_accuracy", "seconds"}
 

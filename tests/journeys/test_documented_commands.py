@@ -82,7 +82,7 @@ def workplace(trained: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Path
 @pytest.mark.parametrize("command", [command for command in commands() if command.split()[0] not in SERVES])
 def test_a_documented_command_runs(command: str, workplace: Path) -> None:
     name, *arguments = words(command)
-    expanded = [part for word in arguments for part in sorted(workplace.glob(word)) or [word]]
+    expanded = [str(part) for word in arguments for part in sorted(workplace.glob(word)) or [Path(word)]]
     quick = [] if {*TRAINS_ON} & {*arguments} else QUICK.get(name, "").split()
     done = run_cli(name, *expanded, *quick, cwd=workplace)
     assert done.returncode == 0 or (done.returncode == 1 and name in CHECKS), done.stderr

@@ -224,7 +224,7 @@ def stopped(tmp_path_factory: pytest.TempPathFactory) -> tuple[Finished, Path]:
 def test_overfitting_is_said_in_words(stopped: tuple[Finished, Path]) -> None:
     done, _ = stopped
     before, _, warning = done.stdout.partition("overfitting?")
-    losses = [float(loss) for loss in re.findall(r"validation loss ([\d.]+)", before)][-4:]
+    losses = [float(loss) for loss in re.findall(r"validation ([\d.]+)", before)][-4:]
     assert len(losses) == 4
     assert losses == sorted(set(losses))
     assert "validation loss has risen for 3 epochs in a row" in warning.splitlines()[0]
