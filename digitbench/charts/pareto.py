@@ -14,7 +14,7 @@ from digitbench.charts.groups import Group, pick
 from digitbench.errors import ResultsError
 from digitbench.judge import ties
 from digitbench.judge.choice import Judged, judge
-from digitbench.judge.front import on_front, round_values, tied_rows
+from digitbench.judge.pareto_optimal import on_front, round_values, tied_rows
 from digitbench.judge.ties import COSTS
 from digitbench.records.metrics import METRICS
 from digitbench.records.results import Results, Row
@@ -107,7 +107,8 @@ def _lines(group: Group, rows: Sequence[Row], against: str) -> list[dict[str, An
         low, high = row.accuracy.interval if row.accuracy else (None, None)
         lines.append({
             **described(row, name, styles), **{axis: value(row) for axis, (_, value) in AXES.items()},
-            "low": low and 100 * low, "high": high and 100 * high, "front": judged.front, "bold": judged.front,
+            "low": low and 100 * low, "high": high and 100 * high,
+            "front": judged.pareto_optimal, "bold": judged.pareto_optimal,
             "area": COSTS["memory" if against == "size" else "size"](row), "line": index,
             "label": f"chosen: {name}" if judged is choice.named else "",
             "rank": rank_of[id(row)] if against == "latency" or row.validity else "",
@@ -119,9 +120,9 @@ def _lines(group: Group, rows: Sequence[Row], against: str) -> list[dict[str, An
 
 
 def _verdict(group: Group, judged: Judged) -> str:
-    if judged.beaten_by:
-        return f"dominated by {group.names.backend(judged.beaten_by)}"
-    return "Pareto-optimal" if judged.front else "INVALID" if judged.row.validity else "not compared"
+    if judged.dominated_by:
+        return f"dominated by {group.names.backend(judged.dominated_by)}"
+    return "Pareto-optimal" if judged.pareto_optimal else "INVALID" if judged.row.validity else "not compared"
 
 
 def _tied_groups(group: Group, rows: Sequence[Row], against: str) -> list[list[Row]]:

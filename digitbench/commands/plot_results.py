@@ -66,7 +66,7 @@ def pareto(
     batch_size: BatchSizeOption = None,
     output: OutputOption = None,
 ) -> None:
-    """Draw accuracy against latency, memory or size: the front, and who can't be told apart.
+    """Draw accuracy against latency, memory or size: what is Pareto-optimal, and what differs.
 
     Parameters
     ----------

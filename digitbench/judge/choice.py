@@ -1,15 +1,15 @@
 """Which candidate to ship: which keep the limits, which beat which, and which one is named. Never measures.
 
-A candidate that failed, is INVALID or breaks a limit is thrown out. Of the others, one beats another if it is worse in
-nothing and clearly better in something: latency, top-1 accuracy, size of the artifact, peak memory. These count as the
-same:
+A candidate that failed, is INVALID or breaks a limit is left out. Of the others, one dominates another if it is worse
+in nothing and clearly better in something: latency, top-1 accuracy, size of the artifact, peak memory. These count as
+the same:
 
-* latencies (p50) that share a rank, or whose ratio's interval over generations reaches within 1 % of 1; with a single
-  generation, which has no interval, those that are no more than 10 % apart;
-* accuracies that McNemar's exact test does not tell apart;
+* latencies (p50) that share a rank, or whose ratio's interval over generations holds 1; with a single generation, which
+  has no interval, those that are no more than 10 % apart;
+* accuracies without a significant difference by McNemar's exact test;
 * sizes, and memory, no more than 2 % apart.
 
-Those that none beats are the Pareto front. The fastest of them is named; of those that tie with it the smallest, then
+Those that none dominates are Pareto-optimal. The fastest of them is named; of those that tie with it the smallest, then
 the one with the fewest flips, then the one whose bare latency is the lowest. Another first criterion can be given.
 
 The latency is always the median, also where p99 has a limit: ranks are of medians, and a tail is known far less well.
@@ -53,22 +53,22 @@ class Judged:
     Attributes
     ----------
     reasons
-        Why it is thrown out, each in words; empty if it isn't.
+        Why it is left out, each in words; empty if it isn't.
     close
         The limits that its value keeps but that lie within the value's 95 % interval, in words.
-    beaten_by
-        A candidate that beats it; None on the front and for what is thrown out.
+    dominated_by
+        A candidate that dominates it; None if it is Pareto-optimal or left out.
     """
 
     row: Row
     reasons: tuple[str, ...] = ()
     close: tuple[str, ...] = ()
-    beaten_by: Row | None = None
+    dominated_by: Row | None = None
 
     @property
-    def front(self) -> bool:
-        """Is it on the front: does no candidate beat it."""
-        return not self.reasons and self.beaten_by is None
+    def pareto_optimal(self) -> bool:
+        """Does no candidate dominate it."""
+        return not self.reasons and self.dominated_by is None
 
 
 @dataclass(frozen=True)
@@ -78,14 +78,14 @@ class Choice:
     Attributes
     ----------
     judged
-        Every candidate: first the front, then what it beats, then those that are thrown out; in each of these three
-        groups the fastest first.
+        Every candidate: first the Pareto-optimal, then the dominated, then those that are left out; in each of these
+        three groups the fastest first.
     named
-        The one to use; None if all are thrown out.
+        The one to use; None if all are left out.
     nearest
-        If all are thrown out: of those that are VALID, the one that misses its limits by the least.
+        If all are left out: of those that are VALID, the one that misses its limits by the least.
     rivals
-        Those of the front that tie with the best by the first criterion, without `named`; later criteria decided.
+        The Pareto-optimal that tie with the best by the first criterion, without `named`; later criteria decided.
     decided
         The later criteria, of `digitbench.judge.ties`, that decided something, each with the rivals that it put
         behind.
@@ -117,9 +117,9 @@ class Choice:
         printer.text(f"<Choice among {len(self.judged)} candidates: {named}>")
 
     @property
-    def front(self) -> tuple[Judged, ...]:
-        """Those that no candidate beats."""
-        return tuple(candidate for candidate in self.judged if candidate.front)
+    def pareto_optimal(self) -> tuple[Judged, ...]:
+        """Those that no candidate dominates."""
+        return tuple(candidate for candidate in self.judged if candidate.pareto_optimal)
 
     @property
     def deciding(self) -> tuple[Row, ...]:
@@ -132,7 +132,7 @@ class Choice:
 
     @property
     def unsure(self) -> tuple[Row, ...]:
-        """Those with a lower p50 than the named one that are thrown out only as INVALID; the fastest first."""
+        """Those with a lower p50 than the named one that are left out only as INVALID; the fastest first."""
         if self.named is None:
             return ()
         latency, bound = COSTS["latency"], COSTS["latency"](self.named.row)
@@ -170,7 +170,7 @@ def judge(rows: Sequence[Row], limits: Sequence[Limit], *, prefer: str = "latenc
         return bool(beaters.get(row.key)), latency_sort_key(row), row.key[:2]
 
     judged = [
-        replace(candidate, beaten_by=min(beaters.get(candidate.row.key, ()), key=order, default=None))
+        replace(candidate, dominated_by=min(beaters.get(candidate.row.key, ()), key=order, default=None))
         for candidate in judged
     ]
     judged.sort(key=lambda candidate: (bool(candidate.reasons), order(candidate.row)))

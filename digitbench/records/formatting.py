@@ -17,7 +17,7 @@ PERCENTILES = {"p50": 50.0, "p90": 90.0, "p99": 99.0, "p999": 99.9}
 def micros(value: float | None, percentile: float, n: int = 0) -> str:
     """Write a latency's percentile; or how many calls it takes to speak of one; or nothing if n was enough."""
     if value is None:
-        return f"n/a (needs {calls_needed(percentile)})" if n < calls_needed(percentile) else ""
+        return f"needs {calls_needed(percentile)} calls" if n < calls_needed(percentile) else ""
     return f"{value:,.1f}" if value < 1000 else f"{value:,.0f}"
 
 

@@ -115,7 +115,7 @@ class Row:
     ratio
         To the baseline of the same batch size and threads.
     rank
-        1 for the fastest of its batch size and threads; those that can't be told apart share one. None with a
+        1 for the fastest of its batch size and threads; those without a significant difference share one. None with a
         single generation.
     validity
         None if nothing was timed; empty if the row is VALID; else why it is not.

@@ -85,7 +85,7 @@ class Busy:
         Times a second that the system took the core away from one of its threads, also to give it to another of
         them; None where the system doesn't tell.
     waiting_share
-        Share of the wall clock in which its main thread was ready to run and got no core.
+        Share of the wall clock in which its main thread was ready to run and waited for a core.
     os_threads
         Threads that the process had, busy or not.
     steal_share

@@ -96,7 +96,7 @@ def outcome(choice: Choice, candidate: Judged) -> str:
         return "; ".join(candidate.reasons)
     if candidate is choice.named:
         return "chosen"
-    return f"dominated by {_name(candidate.beaten_by)}" if candidate.beaten_by else "Pareto-optimal"
+    return f"dominated by {_name(candidate.dominated_by)}" if candidate.dominated_by else "Pareto-optimal"
 
 
 def _name(row: Row) -> str:
@@ -171,10 +171,14 @@ def why_chosen(choice: Choice) -> str:
     """Say in a sentence or two which one is chosen, and why; nothing if none is."""
     if choice.named is None:
         return ""
-    row, front = choice.named.row, len(choice.front)
-    standing = f"{BEST[choice.prefer]} of the {front} on the front" if front > 1 else "the only one that nobody beats"
+    row, front = choice.named.row, len(choice.pareto_optimal)
+    standing = (
+        f"{BEST[choice.prefer]} of {front} Pareto-optimal" if front > 1 else "the only one that no other dominates"
+    )
     if choice.rivals:
-        standing = f"as {standing} it can't be told from {joined(choice.rivals, _name)}; {tie_breaks(choice, _name)}"
+        standing = (
+            f"{standing}; no significant difference from {joined(choice.rivals, _name)}: {tie_breaks(choice, _name)}"
+        )
     runtime = f" ({runtime_text(row)})" if row.runtime else ""
     described = (METRICS[name].described(row, interval=True) for name in ("p50", "accuracy", "flips", "size", "memory"))
     return f"{_name(row)}{runtime}, with {_setup(row)}: {standing}. {', '.join(filter(None, described))}."
@@ -197,7 +201,7 @@ def notes(choice: Choice) -> list[str]:
 
 
 def nobody(choice: Choice) -> str:
-    """Say that all are thrown out and which came nearest; or, if none can be relied on, what to do."""
+    """Say that all are left out and which came nearest; or, if none can be relied on, what to do."""
     nearest = choice.nearest
     if nearest is None:
         return "no candidate is left: all failed or are INVALID; run digitbench choose again on a quieter machine"
@@ -235,7 +239,7 @@ def to_json(choice: Choice, results: Results, *, saved: Path | None, artifact: s
              "unit": limit.metric.kind, "given": limit.text} for limit in choice.limits
         ],
         "candidates": list(candidates.values()),
-        "front": [_identity(candidate.row) for candidate in choice.front],
+        "front": [_identity(candidate.row) for candidate in choice.pareto_optimal],
         "chosen": chosen and {
             **{name: chosen[name] for name in OF_CHOSEN}, "artifact": artifact, "why": why_chosen(choice), "code": code,
         },
@@ -250,12 +254,12 @@ def _identity(row: Row) -> dict[str, str]:
 
 def _candidate(choice: Choice, candidate: Judged) -> dict[str, Any]:
     row = candidate.row
-    status = "chosen" if candidate is choice.named else "beaten" if candidate.beaten_by else "front"
+    status = "chosen" if candidate is choice.named else "beaten" if candidate.dominated_by else "front"
     names = ("accuracy", "flips", "p50", "p99", "throughput", "memory", "size")
     return {
         **_identity(row), "threads": row.threads, "batch_size": row.batch_size,
         "verdict": "out" if candidate.reasons else status, "reasons": candidate.reasons, "close": candidate.close,
-        "beaten_by": candidate.beaten_by and _identity(candidate.beaten_by),
+        "beaten_by": candidate.dominated_by and _identity(candidate.dominated_by),
         "runtime": row.runtime and asdict(row.runtime), "rank": row.rank,
         **{METRICS[name].column: METRICS[name].value(row) for name in names},
         "top1_interval": METRICS["accuracy"].interval(row), "p50_interval_us": METRICS["p50"].interval(row),

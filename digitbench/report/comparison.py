@@ -111,7 +111,7 @@ def _idle_gates(comparison: Comparison) -> str:
     ignored = comparison.ignored
     reason = _why(ignored[0]) if ignored else "neither run, or only one, measured it"
     more = f"; and {len(ignored) - 1} more" if len(ignored) > 1 else ""
-    return f"{', '.join(map(str, comparison.idle))} found nothing to look at, and so can't pass ({reason}{more})"
+    return f"{', '.join(map(str, comparison.idle))} had nothing VALID to compare, and so can't pass ({reason}{more})"
 
 
 def _why(candidate: Ignored) -> str:
@@ -220,7 +220,7 @@ def _left_out(changes: Sequence[Change]) -> Iterator[str]:
     """Count what the table leaves out, and why it can't be told."""
     counts = Counter(change.verdict for change in changes)
     if changes:
-        texts = {Verdict.SAME: "the same within noise", Verdict.CANT_TELL: "can't be told"}
+        texts = {Verdict.SAME: "the same within noise", Verdict.CANT_TELL: "not known"}
         parts = [f"{counted(counts[verdict], 'figure')} {text}" for verdict, text in texts.items() if counts[verdict]]
         yield f"Not shown (--all shows them): {', '.join(parts)}."
     untold = Counter(change.reason for change in changes if change.verdict is Verdict.CANT_TELL and change.reason)

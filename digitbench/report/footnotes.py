@@ -17,11 +17,11 @@ from digitbench.records.results import Results, Row
 PARENT_SHARE = 0.03
 UNSURE = (
     "One process each: no ranks, and no ratio's interval, since a process' place in memory alone moves its latencies "
-    "by 2 to 4 %. Gaps under about 10 % can't be told from that; measure with more generations to tell them."
+    "by 2 to 4 %. Gaps under about 10 % may be only that; measure with more generations to see them."
 )
 DYNAMIC_NOTE = (
-    "dynamic: a runtime that finds one range for a whole batch, as ONNX Runtime does, may label an image otherwise "
-    "among other images; labels here are of batches of 256."
+    "dynamic: where a runtime finds one range for a whole batch, as ONNX Runtime does, an image's label can depend on "
+    "the other images of its batch; labels here are of batches of 256."
 )
 
 
@@ -39,7 +39,7 @@ def _files(results: Results) -> list[str]:
     """Say from which runs the rows are, where they are of several."""
     sentence = (
         f"The newest row of each candidate, from {len(results.files)} runs: {', '.join(results.files)}. A row without "
-        "a ratio is of another run than most beside it; between runs gaps under about 10 % can't be told."
+        "a ratio is of another run than most beside it; between runs gaps under about 10 % mean nothing."
     )
     return [sentence] if results.files else []
 

@@ -1,4 +1,4 @@
-"""Who is thrown out, who is on the front, and which one is named."""
+"""Who is left out, who is Pareto-optimal, and which one is named."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def verdicts(decision: Choice) -> dict[str, str]:
             return "out"
         if judged is decision.named:
             return "named"
-        return "front" if judged.front else judged.beaten_by.backend if judged.beaten_by else "nobody"
+        return "front" if judged.pareto_optimal else judged.dominated_by.backend if judged.dominated_by else "nobody"
 
     return {judged.row.backend: verdict(judged) for judged in decision.judged}
 
@@ -114,14 +114,14 @@ def test_the_named_one_is_on_the_front_and_nobody_there_is_beaten(
     decision = judge(rows, limits(**bounds), prefer=prefer)
     passing = [judged.row for judged in decision.judged if not judged.reasons]
     assert (decision.named is None) == (not passing)
-    assert (decision.named in decision.front) == bool(passing)
+    assert (decision.named in decision.pareto_optimal) == bool(passing)
     unbeaten = [row for row in passing if not any(ties.beats(rival, row) for rival in passing)]
     exact = [row for row in passing if not any(choice.beats_exactly(rival, row) for rival in passing)]
-    assert {judged.row.key for judged in decision.front} == {row.key for row in unbeaten or exact}
+    assert {judged.row.key for judged in decision.pareto_optimal} == {row.key for row in unbeaten or exact}
     for judged in decision.judged:
-        assert bool(judged.beaten_by) == (not judged.reasons and not judged.front)
-        if judged.beaten_by:
-            assert ties.beats(judged.beaten_by, judged.row) or choice.beats_exactly(judged.beaten_by, judged.row)
+        assert bool(judged.dominated_by) == (not judged.reasons and not judged.pareto_optimal)
+        if judged.dominated_by:
+            assert ties.beats(judged.dominated_by, judged.row) or choice.beats_exactly(judged.dominated_by, judged.row)
 
 
 @settings(deadline=None)
@@ -132,7 +132,7 @@ def test_a_candidate_is_thrown_out_if_and_only_if_there_is_a_reason(rows: list[R
     for judged in decision.judged:
         failed, over_limit = judged.row.error or judged.row.validity, broken(judged.row, bounds)
         assert bool(judged.reasons) == (bool(failed) or bool(over_limit))
-        assert not (judged.reasons and (judged.front or judged.beaten_by or judged is decision.named))
+        assert not (judged.reasons and (judged.pareto_optimal or judged.dominated_by or judged is decision.named))
         if not judged.row.error:
             assert len(judged.reasons) == len(judged.row.validity or ()) + len(over_limit)
 
@@ -215,7 +215,7 @@ def test_worse_in_one_thing_and_better_in_none_is_beaten(worse: dict[str, Any]) 
 )
 def test_what_cannot_be_told_apart_beats_nobody(first: dict[str, Any], second: dict[str, Any]) -> None:
     rows = [row(name, **{"ratios": [1.0, 1.0], **changes}) for name, changes in zip("ab", (first, second), strict=True)]
-    assert len(judge(rows, ()).front) == 2
+    assert len(judge(rows, ()).pareto_optimal) == 2
 
 
 @pytest.mark.parametrize(
@@ -284,7 +284,7 @@ def front() -> list[Row]:
 )
 def test_what_counts_first_can_be_asked_for(prefer: str, named: str) -> None:
     decision = judge(front(), (), prefer=prefer)
-    assert len(decision.front) == 4
+    assert len(decision.pareto_optimal) == 4
     assert decision.named
     assert decision.named.row.backend == named
     assert decision.rivals == ()
@@ -295,7 +295,9 @@ def test_of_those_that_tie_the_smallest_is_named_then_the_one_with_fewer_flips()
     b = row("b", [1.01, 1.01], rank=1, size=1000, memory=200, won=3, lost=3)
     c = row("c", [1.02, 1.02], rank=1, size=1010, memory=150, won=2)
     decision = judge([a, b, c], ())
-    assert {judged.row.backend for judged in decision.front} == {"a", "c"}, "c has less memory than b, and else ties"
+    assert {judged.row.backend for judged in decision.pareto_optimal} == {"a", "c"}, (
+        "c has less memory than b, and else ties"
+    )
     assert decision.named
     assert decision.named.row.backend == "c"
     assert [rival.backend for rival in decision.rivals] == ["a"]

@@ -36,7 +36,7 @@ def test_only_what_decided_is_told_as_the_reason() -> None:
     assert decision.decided == (("size", (decision.rivals[0],)),)
     assert (
         why(decision)
-        == "as the fastest of the 2 on the front it can't be told from few fp32; it is smaller than few fp32"
+        == "the fastest of 2 Pareto-optimal; no significant difference from few fp32: it is smaller than few fp32"
     )
 
 
@@ -54,7 +54,7 @@ def test_what_decides_between_equals_is_told(first: dict[str, Any], second: dict
     decision = judge(
         [row(name, **{"ratios": [1.0], **changes}) for name, changes in zip("ab", (first, second), strict=True)], ()
     )
-    assert why(decision) == f"as the fastest of the 2 on the front it can't be told from b fp32; {reason}"
+    assert why(decision) == f"the fastest of 2 Pareto-optimal; no significant difference from b fp32: {reason}"
 
 
 def test_each_that_decided_is_told_with_whom_it_left_behind() -> None:

@@ -342,7 +342,7 @@ def test_a_gate_with_nothing_to_look_at_fails_and_says_why() -> None:
     comparison = compared(timed(), timed(**INVALID), "latency:10%", "accuracy:1pp")
     assert not comparison.passed
     assert verdict_line(comparison) == (
-        "latency:10% found nothing to look at, and so can't pass (onnx fp32, 1 thread, batch 1: "
+        "latency:10% had nothing VALID to compare, and so can't pass (onnx fp32, 1 thread, batch 1: "
         "INVALID in new: the hypervisor took 9 %)"
     )
 
@@ -376,7 +376,7 @@ def test_a_gate_of_tails_alone_on_a_busy_machine_has_nothing_to_look_at() -> Non
     comparison = compared(timed(), timed(SLOW, **BUSY), "p99:10%", "accuracy:1pp")
     assert not comparison.passed
     assert verdict_line(comparison) == (
-        "p99:10% found nothing to look at, and so can't pass (onnx fp32, 1 thread, batch 1: "
+        "p99:10% had nothing VALID to compare, and so can't pass (onnx fp32, 1 thread, batch 1: "
         "the machine was busy in new: no p99, throughput, load, first)"
     )
 

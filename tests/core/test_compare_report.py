@@ -117,7 +117,7 @@ def test_what_did_not_change_is_counted_alone_unless_all_is_asked_for() -> None:
     assert "same" not in [line.split()[-1] for line in text.splitlines()[3:12] if line.split()]
     assert "numpy  " not in text
     assert "Not shown (--all shows them): " in text
-    assert "figures can't be told" in text
+    assert "figures not known" in text
     assert "figures: a single generation in base and new: --quick can't tell" in text
     assert "Ignored: keras batch 1, tflite batch 1, savedmodel batch 1, 2 more: failed in new" in text
     assert "numpy  " in shown(base, new)

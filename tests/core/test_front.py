@@ -83,7 +83,7 @@ def test_a_choice_lists_the_front_before_what_it_beats_each_the_fastest_first() 
     ]  # fmt: skip
     decision = judge(rows, limits(accuracy="95%"))
     assert [candidate.row.backend for candidate in decision.judged] == ["best", "small", "second", "slow", "out"]
-    assert [candidate.row.backend for candidate in decision.front] == ["best", "small"]
+    assert [candidate.row.backend for candidate in decision.pareto_optimal] == ["best", "small"]
 
 
 def test_a_provisional_candidate_can_be_chosen_and_a_limit_of_its_tail_is_not_kept() -> None:

@@ -112,8 +112,8 @@ def test_values_are_in_their_columns() -> None:
 def test_a_percentile_of_too_few_calls_says_how_many_it_needs() -> None:
     few = Latency(20, 5, 10, 10, None, None, 90)
     text = shown(timed("onnx", 1, 10, latency_us=few))
-    assert "n/a (needs 36)" in text
-    assert "n/a (needs 368)" in text
+    assert "needs 36 calls" in text
+    assert "needs 368 calls" in text
 
 
 def test_a_missing_runtime_is_not_in_the_table_but_told_with_the_line_that_installs_it() -> None:

@@ -55,7 +55,7 @@ def test_a_regression_is_exit_code_1_and_named(cli: Cli, base: Path, slower: Pat
 def test_a_gate_with_nothing_to_look_at_is_exit_code_1(cli: Cli, tmp_path: Path, base: Path) -> None:
     new = saved(tmp_path / "new.json", run(timed(**INVALID), timed(batch=32, **INVALID)))
     message = complaint(cli("compare", base, new, "--fail-on", "latency:10%"), code=1)
-    assert message.startswith("latency:10% found nothing to look at")
+    assert message.startswith("latency:10% had nothing VALID to compare")
 
 
 def test_a_candidate_that_is_gone_is_exit_code_1_unless_it_is_allowed(cli: Cli, tmp_path: Path) -> None:

@@ -175,7 +175,7 @@ def _supporting_notes(choice: Choice, results: Results, floor: Floor | None) -> 
             f"{formatting.ratio(floor.ratio)}."
         )
     if choice.named:
-        others = joined([judged.row for judged in choice.front if judged is not choice.named], candidate)
+        others = joined([judged.row for judged in choice.pareto_optimal if judged is not choice.named], candidate)
         if others:
             lines.append(f"Pareto-optimal too: {others}; slower or the same, and better in something else.")
         lines += [f"Mind: {choice_report.why_unsure(row, candidate(row))}" for row in choice.unsure]
