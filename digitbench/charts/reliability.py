@@ -39,7 +39,7 @@ def figure(scores: Scores, labels: Labels, activation: str = "softmax", about: s
         f"({len(labels):,} images)"
     )
     notes = [
-        "Dashed: as confident as accurate; below it is too confident. A point is a bin's accuracy with its 95 % interval."
+        "Dashed: as confident as accurate; below it: too confident. A point is a bin's accuracy with its 95 % interval."
     ]
     return vega.sheet(chart(calibration.bins), WIDE + 60, title, notes=notes, about=about)
 
