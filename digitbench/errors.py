@@ -116,11 +116,11 @@ def unknown(noun: str, name: str, known_names: Iterable[str]) -> str:
     return f"unknown {noun} {name!r}: {hint}known are {', '.join(known_list)}"
 
 
-def nearest(name: str, known_names: Iterable[str]) -> str:
+def nearest(name: str, known_names: Iterable[str], cutoff: float = 0.4) -> str:
     """Give the known name that was probably meant: one that begins so, else the most similar; else nothing."""
     known_list, start = list(known_names), name.lower()
     longer = [known for known in known_list if start and known.lower().startswith(start)]
-    return next(iter(longer or difflib.get_close_matches(start, known_list, n=1, cutoff=0.4)), "")
+    return next(iter(longer or difflib.get_close_matches(start, known_list, n=1, cutoff=cutoff)), "")
 
 
 def one_line(exc: BaseException, limit: int = 200) -> str:

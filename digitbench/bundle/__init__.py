@@ -299,5 +299,5 @@ def suggestion(path: Path) -> str:
     """Ask whether the nearest bundle was meant, for a message about a path where there is none."""
     manifests = (manifest for folder in (path.parent, RUNS) for manifest in folder.glob(f"*/{MANIFEST}"))
     known = {manifest.parent.name: manifest.parent for manifest in manifests}
-    near = nearest(path.name, known)
+    near = nearest(path.name, known, cutoff=0.6)
     return f"did you mean {known[near]}? " if near else ""

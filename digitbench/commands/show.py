@@ -60,7 +60,7 @@ def show(
         write_json(json, recipes.to_json([RECIPES[name]]))
     else:
         known = {Path(bundle).name: bundle for bundle in completion.bundles("")}
-        near = nearest(path.name, [*known, *discovered, *RECIPES])
+        near = nearest(path.name, [*known, *discovered, *RECIPES], cutoff=0.6)
         hint = f"did you mean {known.get(near, near)}? " if near else ""
         raise BundleError(f"{name}: no such bundle, results file, backend or recipe; {hint}see: digitbench list")
 

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from digitbench.backend import Images
 from digitbench.data import compressed, idx_files, mnist, npz_file, user_data
 from digitbench.data.array_names import ROLES as ARRAYS
-from digitbench.errors import DataError, ImageError, UsageError, one_line
+from digitbench.errors import DataError, ImageError, UsageError, one_line, unknown
 from digitbench.records.arrays import CLASSES, Array, Labels, Pixels, scaled
 from digitbench.system.progress import Progress, Silent
 
@@ -200,7 +200,7 @@ def load(
     if is_user_data(name) and remembered:
         return _load_path(path or Path(remembered), progress or Silent())
     if is_user_data(name):
-        raise UsageError(f"unknown dataset {name!r}: choose from {', '.join(get_args(DatasetName))}")
+        raise UsageError(unknown("dataset", name, get_args(DatasetName)))
     if name == "digits":
         if path is not None:
             raise UsageError("--dataset digits comes with scikit-learn and takes no --data; drop one of the two")

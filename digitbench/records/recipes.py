@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from digitbench.errors import UsageError, unknown
+from digitbench.errors import UsageError, nearest, unknown
 
 ACTIVATIONS = ("relu", "elu", "silu", "tanh", "sigmoid", "linear")
 OUTPUT_ACTIVATIONS = ("softmax", "sigmoid")
@@ -69,11 +69,12 @@ class Option:
             if not all(low <= number <= high for number in values):
                 raise _refusal(name, value, text)
         elif self.allowed and value not in self.allowed:
-            raise UsageError(f"--{name.replace('_', '-')} {value}: choose from {', '.join(self.allowed)}")
+            near = nearest(str(value), self.allowed, cutoff=0.6) if value else ""
+            raise _refusal(name, value, f"one of {', '.join(self.allowed)}", near and f"did you mean {near!r}? it ")
 
 
-def _refusal(name: str, value: object, requirement: str) -> UsageError:
-    return UsageError(f"--{name.replace('_', '-')} {value}: must be {requirement}")
+def _refusal(name: str, value: object, requirement: str, hint: str = "") -> UsageError:
+    return UsageError(f"--{name.replace('_', '-')} {value}: {hint}must be {requirement}")
 
 
 def _option(default: Any, *about: Any) -> Any:

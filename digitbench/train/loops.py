@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from digitbench.data import Split
-from digitbench.errors import UsageError
+from digitbench.errors import UsageError, unknown
 from digitbench.records.recipes import Recipe
 from digitbench.train import compiled
 from digitbench.train.feed import Feed
@@ -32,7 +32,7 @@ def choose(loop: str, recipe: Recipe, steps: int) -> tuple[str, str]:
         There is no such loop, or it can't train the recipe.
     """
     if loop not in LOOPS:
-        raise UsageError(f"--loop {loop}: choose from {', '.join(LOOPS)}")
+        raise UsageError(f"--loop: {unknown('loop', loop, LOOPS)}")
     if loop == "compiled" and recipe.convolutions:
         raise UsageError(f"--loop compiled: {NO_POOLING}; take --loop fit")
     if loop != "auto":

@@ -284,7 +284,7 @@ def test_user_data_are_found_again_by_their_source_alone(tmp_path: Path) -> None
     path = save(tmp_path / "mine.npz", x_test=PIXELS, y_test=LABELS)
     first = data.load("auto", path)
     assert data.load("mine", remembered=first.source).fingerprint == first.fingerprint
-    with pytest.raises(UsageError, match="unknown dataset 'mine': choose from auto, mnist, digits"):
+    with pytest.raises(UsageError, match=r"unknown dataset 'mine': did you mean 'mnist'\? known are auto"):
         data.load("mine", path)
 
 

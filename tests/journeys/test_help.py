@@ -83,6 +83,8 @@ def test_a_default_is_what_is_done(cli: Cli) -> None:
         (["plot", "confussion"], "Did you mean 'confusion'?"),
         (["bench", "--bakend", "onnx"], "did you mean --backend"),
         (["train", "--recipe", "dense-512"], "did you mean 'dense-512-rmsprop'?"),
+        (["train", "--dataset", "mnits"], "did you mean 'mnist'?"),
+        (["train", "--activation", "rulu"], "did you mean 'relu'?"),
         (["show", "dense-512"], "did you mean dense-512-rmsprop?"),
         (["show", "tflit"], "did you mean tflite?"),
         (["show", "mine-2"], "did you mean runs/mine-20261201?"),

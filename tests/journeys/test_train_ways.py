@@ -86,7 +86,7 @@ def test_the_teacher_is_recorded_by_content(ways: Ways, trained: Bundle) -> None
     [
         (["--seeds", "2", "--output", "kept"], ["kept-seed1 exists already"]),
         (["--teacher", "nowhere"], ["nowhere: no such bundle"]),
-        (["--loop", "keras"], ["--loop keras: choose from auto, compiled, fit"]),
+        (["--loop", "keras"], ["--loop: unknown loop 'keras'", "known are auto, compiled, fit"]),
         (["--recipe", "cnn-small", "--loop", "compiled"], ["--loop compiled: ", "--loop fit"]),
         (["--budget", "10"], ["--budget 10: not a time such as 90s, 10min or 1.5h"]),
         (["--budget", "0s"], ["--budget 0s: "]),
