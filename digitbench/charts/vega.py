@@ -74,7 +74,8 @@ def log_axis(
     low: float, high: float, title: str | None, most: int = 8, format: str = ",.4~r", **options: Any
 ) -> alt.Axis:
     """Give a logarithmic axis with round numbers, written out; about `most` of them."""
-    return alt.Axis(title=title, values=ticks(low, high, most), format=format, labelFlush=False, **options)
+    values = ticks(low, high, most)
+    return alt.Axis(title=title, values=values, format=format, labelFlush=False, labelSeparation=4, **options)
 
 
 def ticks(low: float, high: float, most: int) -> list[float]:

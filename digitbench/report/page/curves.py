@@ -39,7 +39,7 @@ def _over_runs(runs: Sequence[tuple[str, Results]], group: Group) -> Plot:
     axis = vega.log_axis(low / 1.1, high * 1.1, "p50 of a call, µs", 6)
     order, width = [name for name, _ in runs], min(760, 260 * len(runs))
     chart = alt.Chart(vega.data(points)).encode(
-        x=alt.X("run:N", sort=order, axis=alt.Axis(title=None, labelAngle=0, labelLimit=width / len(runs) - 10)),
+        x=alt.X("run:N", sort=order, axis=alt.Axis(title=None, labelAngle=0, labelExpr="split(datum.label, ', ')")),
         y=alt.Y("y:Q", scale=vega.log_scale(low, high, 1.1), axis=axis),
     )  # fmt: skip
     colour = alt.Color("colour:N", scale=None)
