@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from digitbench.commands import completion
-from digitbench.commands.options import JsonOption
+from digitbench.commands.options import ExplainOption, JsonOption
 from digitbench.commands.outputs import RESULTS, Outputs
 from digitbench.commands.saving import write_json
 
@@ -20,6 +20,7 @@ def show(
                        autocompletion=completion.bundles)
     ] = None,
     json: JsonOption = None,
+    explain: ExplainOption = False,
 ) -> None:  # fmt: skip
     """Describe a bundle: recipe, layers, artifacts and their checks, how training went; or print saved results.
 
@@ -33,22 +34,22 @@ def show(
     from digitbench.report import bundle_page
 
     if run is not None and run.is_file():
-        _show_results(run, json)
+        _show_results(run, json, explain)
         return
-    console = Outputs(json=json, format="digitbench.show").console
+    console = Outputs(json=json, explain=explain, format="digitbench.show").console
     description = bundle_page.gather(Bundle(run))
     bundle_page.print_shown(description, console)
     write_json(json, bundle_page.to_json(description))
 
 
-def _show_results(path: Path, json: str | None) -> None:
+def _show_results(path: Path, json: str | None, explain: bool) -> None:
     """Print results as the command did that saved them."""
     from digitbench.records.results import Results
     from digitbench.report.agreement import print_agreement
     from digitbench.report.page import check_usable
     from digitbench.report.terminal import print_results
 
-    console = Outputs(json=json, format=RESULTS).console
+    console = Outputs(json=json, explain=explain, format=RESULTS).console
     results = Results.read(path)
     check_usable(results, path)
     if results.reference:

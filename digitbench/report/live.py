@@ -113,6 +113,8 @@ class LiveProgress:
         first = self._results is None
         self._results, self._done, self._total = results, done, max(total, 1e-9)
         self._redraw(0 if first or done >= total else TABLE_SECONDS)
+        if first:
+            self._drawn = 0.0  # what is waited for follows at once
 
     def _print(self, line: str, style: str = "") -> None:
         console = Console(stderr=True) if self._quiet and not self._console.stderr else self._console
