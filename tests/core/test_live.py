@@ -116,7 +116,7 @@ def test_what_ended_leaves_the_live_part_and_says_how_long_it_took(clock: Clock)
         clock.now += 3
         live.update("training", 10, 10, "loss 0.1")
         live.update("exporting", 1, 2, "checking it")
-    ended = stream.getvalue().index("✓ training: loss 0.1 (0:03)")
+    ended = stream.getvalue().index("✓ training: loss 0.1 (3 s)")
     drawn_last = stream.getvalue()[ended:].rpartition("\x1b[2K")[2]
     assert "exporting" in drawn_last
     assert "training" not in drawn_last
