@@ -14,7 +14,7 @@ from digitbench.charts.groups import Group, pick
 from digitbench.errors import ResultsError
 from digitbench.judge import ties
 from digitbench.judge.choice import Judged, judge
-from digitbench.judge.pareto_optimal import on_front, round_values, tied_rows
+from digitbench.judge.pareto import on_front, round_values, tied_rows
 from digitbench.judge.ties import COSTS
 from digitbench.records.metrics import METRICS
 from digitbench.records.results import Results, Row

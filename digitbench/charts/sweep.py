@@ -15,7 +15,7 @@ from digitbench.charts.candidates import described, marks
 from digitbench.charts.groups import INVALID, caption, timed
 from digitbench.errors import ResultsError
 from digitbench.judge.faults import NUMBER, doubtful_rows
-from digitbench.judge.front import spread
+from digitbench.judge.pareto import spread
 from digitbench.judge.saturation import ENOUGH, rates_by_generation, saturation
 from digitbench.records.formatting import Names, counted
 from digitbench.records.metrics import METRICS

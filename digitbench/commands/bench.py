@@ -63,6 +63,7 @@ def bench(
     allow_missing: options.AllowMissingOption = None,
     force: options.ForceOption = False,
     quiet: options.QuietOption = False,
+    explain: options.ExplainOption = False,
 ) -> None:
     """Time each runtime in fresh processes that take turns, and score the test images.
 
@@ -146,7 +147,7 @@ def bench(
     plan = options.timing_plan(quick=quick, **given_settings)
     outputs = Outputs(
         json=json, csv=csv, markdown=markdown, pytest_benchmark_json=pytest_benchmark_json, quiet=quiet, ledger=ledger,
-        kept=results_path(bundle), resumed=resume,
+        kept=results_path(bundle), resumed=resume, explain=explain,
     )  # fmt: skip
     chosen = (
         candidates_of(timed_rows, bundle)

@@ -58,6 +58,7 @@ def choose(
     markdown: options.MarkdownOption = None,
     data: options.DataOption = None,
     quiet: options.QuietOption = False,
+    explain: options.ExplainOption = False,
 ) -> None:  # fmt: skip
     """Name the candidate to ship: measure what is missing, apply limits, print its code.
 
@@ -105,14 +106,14 @@ def choose(
                  "equivalence": equivalence, "budget": budget}  # fmt: skip
         if clash := [f"--{name}" for name, value in given.items() if value is not None]:
             raise UsageError(f"{run}: results are judged as they are, and nothing is measured; leave out {clash[0]}")
-        outputs = Outputs(json=json, markdown=markdown, quiet=quiet, format="digitbench.choice")
+        outputs = Outputs(json=json, markdown=markdown, quiet=quiet, explain=explain, format="digitbench.choice")
         results = _read(run, options.backends_of(backend), precision or [], threads, batch_size)
         choice = judge(results.rows, limits, prefer=prefer)
         choice = replace(choice, warnings=tuple(results.bundle.get("warnings", ())))
         _conclude(choice, results, [], (run, f"Nothing measured: all of it is in {run}", []), None, outputs, run)
         return
     bundle = Bundle(run)
-    outputs = Outputs(json=json, markdown=markdown, quiet=quiet, format="digitbench.choice",
+    outputs = Outputs(json=json, markdown=markdown, quiet=quiet, explain=explain, format="digitbench.choice",
                       kept=results_path(bundle))  # fmt: skip
     chosen = options.requested_candidates(bundle, backend, precision, [threads], outputs.note, [batch_size])
     race = not (quick or generations)

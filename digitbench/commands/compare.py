@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from digitbench.commands.options import AllowMissingOption, ForceOption, GateOption, open_console
+from digitbench.commands.options import AllowMissingOption, ExplainOption, ForceOption, GateOption
 
 
 def compare(
@@ -17,6 +17,7 @@ def compare(
     allow_missing: AllowMissingOption = None,
     force: ForceOption = False,
     everything: Annotated[bool, typer.Option("--all")] = False,
+    explain: ExplainOption = False,
 ) -> None:
     """Compare two runs by their intervals; with --fail-on, fail on a regression.
 
@@ -38,11 +39,11 @@ def compare(
     digitbench compare before.json after.json
     digitbench compare before.json after.json --fail-on latency:10% --fail-on accuracy:0.2pp --fail-on size:5%
     """
-    from digitbench.commands.outputs import compare_and_gate
+    from digitbench.commands.outputs import Outputs, compare_and_gate
     from digitbench.judge.gates import parse_excused, parse_gates
     from digitbench.records.results import Results
 
     parse_gates(fail_on or [])
     excused = parse_excused(allow_missing or [])
-    compare_and_gate(Results.read(base), Results.read(new), fail_on or [], force, open_console(), excused=excused,
-                     everything=everything)  # fmt: skip
+    compare_and_gate(Results.read(base), Results.read(new), fail_on or [], force, Outputs(explain=explain).console,
+                     excused=excused, everything=everything)  # fmt: skip

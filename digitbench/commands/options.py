@@ -95,6 +95,7 @@ ForceOption = Annotated[
     bool, typer.Option("--force", help="Compare even different machines, datasets or bundles.")
 ]  # fmt: skip
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only what was found.")]
+ExplainOption = Annotated[bool, typer.Option("--explain", help="Explain eight words first, from candidate to A/A.")]
 JsonOption = Annotated[
     str | None,
     typer.Option("--json", metavar="FILE", help="Write JSON there; - for standard output.", show_default="none"),

@@ -34,6 +34,8 @@ class Outputs:
 
     Attributes
     ----------
+    explain
+        Explain words before anything else.
     kept
         Where results are saved if nobody named a file; a file that is there isn't replaced.
     resumed
@@ -50,6 +52,7 @@ class Outputs:
     pytest_benchmark_json: str | None = None
     quiet: bool = False
     ledger: bool = False
+    explain: bool = False
     kept: Path | None = None
     resumed: Path | None = None
     format: str = RESULTS
@@ -66,6 +69,10 @@ class Outputs:
             }
         )
         self.console = open_console(stderr=to_stdout)
+        if self.explain:
+            from digitbench.report.glossary import print_glossary
+
+            print_glossary(self.console)
         named = self.resumed if self.json in (None, STDOUT) or self.format != RESULTS else Path(self.json)
         self.saver = Saver(named or self.kept, named=named is not None)
 

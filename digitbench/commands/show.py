@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from digitbench.commands import completion
-from digitbench.commands.options import JsonOption
+from digitbench.commands.options import ExplainOption, JsonOption
 from digitbench.commands.outputs import RESULTS, Outputs
 from digitbench.commands.saving import write_json
 from digitbench.errors import BundleError, nearest
@@ -23,6 +23,7 @@ def show(
         typer.Argument(metavar="NAME|FILE", autocompletion=completion.shown)
     ] = None,
     json: JsonOption = None,
+    explain: ExplainOption = False,
 ) -> None:  # fmt: skip
     """Show all of one model, results file, backend or recipe.
 
@@ -46,16 +47,16 @@ def show(
 
     path, discovered = Path(name or ""), plugins.discover()
     if name and path.is_file():
-        _show_results(path, json)
+        _show_results(path, json, explain)
     elif not name or path.exists():
-        console = Outputs(json=json, format="digitbench.show").console
+        console = Outputs(json=json, explain=explain, format="digitbench.show").console
         description = bundle_page.gather(Bundle(path if name else None))
         bundle_page.print_shown(description, console)
         write_json(json, bundle_page.to_json(description))
     elif name in discovered:
         _show_backend(discovered[name], json)
     elif name in RECIPES:
-        console = Outputs(json=json, format="digitbench.recipes").console
+        console = Outputs(json=json, explain=explain, format="digitbench.recipes").console
         recipes.print_recipe(RECIPES[name], console)
         write_json(json, recipes.to_json([RECIPES[name]]))
     else:
@@ -65,14 +66,14 @@ def show(
         raise BundleError(f"{name}: no such bundle, results file, backend or recipe; {hint}see: digitbench list")
 
 
-def _show_results(path: Path, json: str | None) -> None:
+def _show_results(path: Path, json: str | None, explain: bool) -> None:
     """Print results as the command did that saved them."""
     from digitbench.records.results import Results
     from digitbench.report.agreement import print_agreement
     from digitbench.report.page import check_usable
     from digitbench.report.terminal import print_results
 
-    console = Outputs(json=json, format=RESULTS).console
+    console = Outputs(json=json, explain=explain, format=RESULTS).console
     results = Results.read(path)
     check_usable(results, path)
     if results.reference:

@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
+from digitbench.records.formatting import duration
 from digitbench.records.results import Results
 from digitbench.report.live_table import render_live_table
 from digitbench.report.terminal_table import print_line
@@ -91,7 +92,8 @@ class LiveProgress:
         task_id, began = self._tasks.pop(task, (None, monotonic()))
         if task_id is not None:
             self._bars.remove_task(task_id)
-        line, took = f"✓ {task}: {note}" if note else f"✓ {task}", f" ({_clock(monotonic() - began)})"
+        line, seconds = f"✓ {task}: {note}" if note else f"✓ {task}", monotonic() - began
+        took = f" ({duration(seconds)})" * (seconds >= 1)
         print_line(line + took * (len(line + took) <= self._console.width), self._console)
 
     def say(self, line: str) -> None:
@@ -113,6 +115,8 @@ class LiveProgress:
         first = self._results is None
         self._results, self._done, self._total = results, done, max(total, 1e-9)
         self._redraw(0 if first or done >= total else TABLE_SECONDS)
+        if first:
+            self._drawn = 0.0  # what is waited for follows at once
 
     def _print(self, line: str, style: str = "") -> None:
         console = Console(stderr=True) if self._quiet and not self._console.stderr else self._console

@@ -116,7 +116,7 @@ def test_what_ended_leaves_the_live_part_and_says_how_long_it_took(clock: Clock)
         clock.now += 3
         live.update("training", 10, 10, "loss 0.1")
         live.update("exporting", 1, 2, "checking it")
-    ended = stream.getvalue().index("✓ training: loss 0.1 (0:03)")
+    ended = stream.getvalue().index("✓ training: loss 0.1 (3 s)")
     drawn_last = stream.getvalue()[ended:].rpartition("\x1b[2K")[2]
     assert "exporting" in drawn_last
     assert "training" not in drawn_last
@@ -164,16 +164,17 @@ def test_it_is_drawn_once_a_second_at_most_and_says_who_is_at_work(clock: Clock)
             live.update("onnx batch 1", i, 100, "generation [1]")
             clock.now += 0.035
         live.update("onnx batch 1", 100, 100)
-    assert len(frames(stream)) == 4, "at 0, 0.9, 1.8 and 2.7 seconds"
+    assert len(frames(stream)) == 5, "at 0, 0.9, 1.8 and 2.7 seconds; what is waited for at once, too"
+    assert "onnx batch 1: generation [1]" in frames(stream)[1]
     assert "onnx batch 1: generation [1]" in frames(stream)[-1]
 
 
 def test_the_last_table_is_drawn_at_once(clock: Clock) -> None:
     live, stream = progress(terminal=True)
     with live:
-        for done in (1, 2, 3):
+        for done in (1, 2, 2.4, 3):
             live.table(half_measured(), done, 3)
-    assert [re.findall(r"\d+ %", frame) for frame in frames(stream)] == [["33 %"], ["100 %"]]
+    assert [re.findall(r"\d+ %", frame) for frame in frames(stream)] == [["33 %"], ["67 %"], ["100 %"]]
 
 
 def test_a_step_is_a_note_on_a_terminal_and_a_line_elsewhere(clock: Clock) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from core.test_charts_results import measured
 from core.test_choice import limits, row, verdicts
 from digitbench.evaluate.accuracy import wilson_interval
-from digitbench.judge import front, ties
+from digitbench.judge import pareto, ties
 from digitbench.judge.choice import judge
 from digitbench.records.results import Accuracy
 from digitbench.records.timing import Finding
@@ -21,44 +21,44 @@ POINTS = st.lists(st.tuples(st.integers(1, 6), st.integers(1, 6)), max_size=12)
 
 
 @given(POINTS)
-def test_the_front_is_whom_nobody_beats(points: list[front.Point]) -> None:
-    def beats(point: front.Point, rival: front.Point) -> bool:
+def test_the_front_is_whom_nobody_beats(points: list[pareto.Point]) -> None:
+    def beats(point: pareto.Point, rival: pareto.Point) -> bool:
         return point != rival and point[0] <= rival[0] and point[1] >= rival[1]
 
     expected = {index for index, point in enumerate(points) if not any(beats(rival, point) for rival in points)}
-    assert set(front.on_front(points)) == expected
+    assert set(pareto.on_front(points)) == expected
 
 
 def test_groups_hold_only_what_ties_with_each_other() -> None:
     single = [measured(name, p50=p50, rank=None) for name, p50 in (("a", 10), ("b", 10.6), ("c", 11.2), ("d", 11.8))]
-    assert [[row.backend for row in group] for group in front.tied_rows(single)] == [["a", "b"], ["c", "d"]]
+    assert [[row.backend for row in group] for group in pareto.tied_rows(single)] == [["a", "b"], ["c", "d"]]
     rows = [measured(name, p50=p50, rank=rank) for name, p50, rank in (("a", 4.0, 1), ("b", 5.0, 2), ("c", 5.0, 2))]
-    assert [[row.backend for row in group] for group in front.tied_rows(rows)] == [["a"], ["b", "c"]]
-    assert [len(group) for group in front.tied_rows(rows, figure="size")] == [3]
+    assert [[row.backend for row in group] for group in pareto.tied_rows(rows)] == [["a"], ["b", "c"]]
+    assert [len(group) for group in pareto.tied_rows(rows, figure="size")] == [3]
     rows[2] = replace(rows[2], accuracy=Accuracy(0.5, 500, 1000, wilson_interval(500, 1000)), agreement=None)
-    assert [len(group) for group in front.tied_rows(rows)] == [1, 1, 1]
+    assert [len(group) for group in pareto.tied_rows(rows)] == [1, 1, 1]
 
 
 @settings(deadline=None)  # the first call imports SciPy
 @given(st.lists(st.floats(-1, 5), max_size=10), st.floats(0.01, 0.4))
 def test_places_are_spread_in_order_within_their_room(positions: list[float], gap: float) -> None:
-    spread = front.spread(sorted(positions), gap, 0, 4)
+    spread = pareto.spread(sorted(positions), gap, 0, 4)
     assert len(spread) == len(positions)
     assert all(-1e-9 <= position <= 4 + 1e-9 for position in spread)
     assert all(after - before >= gap - 1e-9 for before, after in pairwise(spread))
 
 
 def test_places_move_no_further_than_they_must() -> None:
-    assert front.spread([1, 2, 3], 1, 0, 4) == pytest.approx([1, 2, 3])
-    assert front.spread([2, 2, 9], 1, 0, 10) == pytest.approx([1.5, 2.5, 9])
-    assert front.spread([5, 5, 5], 3, 4, 6) == pytest.approx([4, 5, 6])  # no room for the gap: as even as can be
+    assert pareto.spread([1, 2, 3], 1, 0, 4) == pytest.approx([1, 2, 3])
+    assert pareto.spread([2, 2, 9], 1, 0, 10) == pytest.approx([1.5, 2.5, 9])
+    assert pareto.spread([5, 5, 5], 3, 4, 6) == pytest.approx([4, 5, 6])  # no room for the gap: as even as can be
 
 
 def test_a_key_of_sizes_has_round_values() -> None:
-    assert front.round_values([416_840, 3_292_147]) == [5e5, 1e6, 2e6]
-    assert front.round_values([1, 1e6]) == [1, 1000, 1e6]
-    assert front.round_values([7.3]) == [7.3]
-    assert front.round_values([]) == []
+    assert pareto.round_values([416_840, 3_292_147]) == [5e5, 1e6, 2e6]
+    assert pareto.round_values([1, 1e6]) == [1, 1000, 1e6]
+    assert pareto.round_values([7.3]) == [7.3]
+    assert pareto.round_values([]) == []
 
 
 @pytest.mark.parametrize(
