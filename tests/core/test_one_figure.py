@@ -83,11 +83,12 @@ def of_cells(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> Iterator[F
     metrics = {metric.title: metric for metric in METRICS.values()}
     for line in lines:
         cells = dict(zip(heads, line, strict=True))
+        name = cells.get("backend") or cells["candidate"]
         for head, cell in cells.items():
             metric = metrics.get(head.removesuffix(" [95 %]"))
             if metric and number_in(cell):
                 assert metric.unit.strip("%") in head
-                yield cells["backend"], metric.name, f"{number_in(cell)} {metric.unit}".strip("% ")
+                yield name, metric.name, f"{number_in(cell)} {metric.unit}".strip("% ")
 
 
 def of_table(shown: Table) -> Iterator[Figure]:
