@@ -176,5 +176,7 @@ def save(picture: Picture, target: Path, console: Console) -> None:
     from digitbench.report.terminal_table import print_line
     from digitbench.system.text import shown_name
 
-    print_line(files.save(picture, target), console)
+    with console.status(f"drawing {shown_name(target.name)}"):
+        title = files.save(picture, target)
+    print_line(title, console)
     print_line(f"Drawn: {shown_name(target)}", console, "dim")

@@ -61,7 +61,7 @@ class LiveProgress:
     def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._results, self._note = None, ""  # the bars stay on the screen; the table gives way to the results
+        self._results, self._note = None, ""  # unfinished bars stay on the screen; the table gives way to the results
         if self._drawing:
             self._live.transient = not self._tasks
             self._live.stop()
@@ -87,11 +87,12 @@ class LiveProgress:
 
     def _end(self, task: str, note: str) -> None:
         """Take a task's bar away, and print a line above what is drawn; the time that it took where there is room."""
-        if task in self._ended:
-            return
         task_id, began = self._tasks.pop(task, (None, monotonic()))
         if task_id is not None:
             self._bars.remove_task(task_id)
+            self._redraw(0)
+        elif task in self._ended:
+            return
         line, seconds = f"✓ {task}: {note}" if note else f"✓ {task}", monotonic() - began
         took = f" ({duration(seconds)})" * (seconds >= 1)
         print_line(line + took * (len(line + took) <= self._console.width), self._console)

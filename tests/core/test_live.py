@@ -120,6 +120,12 @@ def test_what_ended_leaves_the_live_part_and_says_how_long_it_took(clock: Clock)
     drawn_last = stream.getvalue()[ended:].rpartition("\x1b[2K")[2]
     assert "exporting" in drawn_last
     assert "training" not in drawn_last
+    live, stream = progress(terminal=True)
+    with live:
+        for done in (1, 2, 1, 2):
+            live.update("training", done, 2)
+    assert stream.getvalue().count("✓ training") == 2, "it may begin again"
+    assert "training" not in stream.getvalue().rpartition("✓ training")[2]
 
 
 # --- the table that fills in ---------------------------------------------------------------------------------------
