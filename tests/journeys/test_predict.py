@@ -89,6 +89,18 @@ def test_the_same_digit_is_the_same_in_every_form(cli: Cli, trained: Bundle, alb
         np.testing.assert_allclose(entry["scores"], entries[0]["scores"], atol=0.25)
 
 
+def test_lines_are_written_to_a_file_beside_the_table(cli: Cli, tmp_path: Path, untrained: Bundle, album: Path) -> None:
+    command = ("predict", untrained.path, album / "0.png", "-b", "numpy", "--json")
+    for _ in range(2):  # lines that are there already may be replaced
+        done = cli(*command, "found.jsonl")
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "0.png" in done.stdout
+        (entry,) = map(json.loads, (tmp_path / "found.jsonl").read_text(encoding="utf-8").splitlines())
+        assert (entry["file"], entry["backend"]) == (str(album / "0.png"), "numpy")
+    (tmp_path / "notes.json").write_text("Dear all,")
+    assert "there is something else in it" in complaint(cli(*command, "notes.json"))
+
+
 def test_the_lines_hold_what_the_model_says_of_the_prepared_pictures(cli: Cli, trained: Bundle, album: Path) -> None:
     done = cli("predict", trained.path, f"{album}/[0-9].png", "--json", "-", "-b", "onnx", "-t", "1")
     assert (done.returncode, done.stderr) == (0, "")
