@@ -62,9 +62,9 @@ def test_each_that_decided_is_told_with_whom_it_left_behind() -> None:
         row("a", [1.0], memory=100, size=1000, won=1), row("b", [1.0], memory=100, size=1000, won=2),
         row("c", [1.0], memory=50, size=2000), row("d", [2.0], memory=10, size=3000),
     ]  # fmt: skip
-    assert why(judge(rows, ())).endswith("; it is smaller than c fp32 and it has fewer flips than b fp32")
+    assert why(judge(rows, ())).endswith(": it is smaller than c fp32 and it has fewer flips than b fp32")
     rows = [row("a", [1.0], size=1020), row("b", [2.0], size=1000, memory=50)]
-    assert why(judge(rows, (), prefer="size")).endswith("from b fp32; it counts as faster than b fp32")
+    assert why(judge(rows, (), prefer="size")).endswith("from b fp32: it counts as faster than b fp32")
 
 
 @settings(deadline=None)
@@ -127,7 +127,7 @@ def test_who_would_be_faster_but_is_invalid_is_told() -> None:
 
 def test_a_note_tells_that_a_dynamic_range_depends_on_the_batch() -> None:
     plain, ranged = row("a"), replace(row("b"), precision="dynamic")
-    assert "dynamic: a runtime that finds one range for a whole batch" in shown(judge([plain, ranged], ()))
+    assert "dynamic: where a runtime finds one range for a whole batch" in shown(judge([plain, ranged], ()))
     assert "dynamic" not in shown(judge([plain], ()))
 
 

@@ -64,7 +64,8 @@ def test_a_percentiles_interval_holds_the_typical_process_in_95_of_100_runs(
     name: str, calls: int, within: float
 ) -> None:
     intervals = (summarise(list(run)).intervals.get(name) for run in simulated(calls, within=within))
-    assert 0.93 <= coverage(intervals, truth(name, within)) <= 0.97
+    highest = 0.99 if name == "p50" else 0.97  # p50's holds the 1 % too by which a whole run may be off
+    assert 0.93 <= coverage(intervals, truth(name, within)) <= highest
 
 
 def test_a_tail_of_fewer_calls_would_be_told_wrong_and_is_not_told() -> None:

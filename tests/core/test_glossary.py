@@ -9,7 +9,7 @@ from conftest import Cli
 
 from digitbench.report.glossary import GLOSSARY
 
-GUIDE = Path(__file__).parents[2] / "docs" / "measuring.md"
+GUIDE = Path(__file__).parents[2] / "docs" / "methodology.md"
 FORMATS = Path(__file__).parent / "formats"
 NEWEST = max(FORMATS.glob("results-*.json"), key=lambda path: int(path.stem.split("-")[1]))
 

@@ -177,7 +177,7 @@ def test_a_short_training_is_not_worth_compiling_unless_asked_for() -> None:
 
 @pytest.mark.parametrize(("loop", "recipe"), [("keras", "dense-128"), ("compiled", "cnn-small")])
 def test_a_loop_that_cannot_be_is_refused(loop: str, recipe: str) -> None:
-    with pytest.raises(UsageError, match=f"--loop {loop}: "):
+    with pytest.raises(UsageError, match="--loop"):
         loops.choose(loop, RECIPES[recipe], 1688)
 
 

@@ -31,7 +31,7 @@ def test_without_gates_what_changed_is_told_and_nothing_fails(tmp_path: Path, ba
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     (line,) = (line for line in done.stdout.splitlines() if "onnx batch 1 " in line)
-    assert line.split()[3:] == ["latency", "100.0", "µs", "130.0", "µs", "+30.0%", "+28.5", "to", "+31.5", "worse"]
+    assert line.split()[3:] == ["latency", "100.0", "µs", "130.0", "µs", "+30.0%", "+27.2", "to", "+32.8", "worse"]
     assert "worse and 0 better beyond noise" in done.stdout.splitlines()[-1]
 
 

@@ -12,6 +12,7 @@ from core.test_find_results import saved
 
 from digitbench.bundle import Bundle
 from digitbench.records.recipes import RECIPES, Recipe
+from digitbench.system.packages import install_command
 from journeys.helpers import copied
 
 
@@ -37,7 +38,7 @@ def test_a_recipe_a_backend_and_results_are_shown_by_name(cli: Cli, tmp_path: Pa
     assert (done.returncode, done.stderr) == (0, "")
     facts = {line.split()[0]: line.split(maxsplit=1)[1] for line in done.stdout.splitlines()}
     assert facts["precisions"] == "fp32, fp16, int8, bf16"
-    assert facts["install"] == 'pip install "digitbench[openvino]"'
+    assert facts["install"] == install_command("digitbench", "openvino")
     (tmp_path / "openvino").mkdir()
     assert "openvino: not a bundle" in complaint(cli("show", "openvino")), "a folder of that name comes first"
 
