@@ -30,7 +30,7 @@ BEST = {"latency": "the fastest", "size": "the smallest", "memory": "the one wit
 RULE = (
     "Pareto-optimal: no other candidate within the limits is as good in p50, top-1, size and peak memory and clearly "
     "better in one of them. Two are as good where they have no significant difference: p50 that share a rank or whose "
-    f"ratio may be within 1 % of 1, top-1 by McNemar's exact test, size and memory within {SAME_SHARE:.0%}. Chosen is "
+    f"ratio's interval holds 1, top-1 by McNemar's exact test, size and memory within {SAME_SHARE:.0%}. Chosen is "
     "{best} of the Pareto-optimal; of those that tie with it {then}."
 )
 TIE_BREAKS = ("the fastest", "the smallest", "the one with the fewest flips")
@@ -78,7 +78,7 @@ def columns_of(choice: Choice, *, brief: bool = False) -> list[Column]:
     return [
         Column("backend", ALWAYS, attrgetter("backend"), left=True),
         Column("precision", 90, attrgetter("precision"), left=True),
-        of_metric("accuracy", 30, interval=True, head="top-1 [95 %]", left=True, shorter=top1),
+        of_metric("accuracy", 30, interval=True, head="top-1\n[95 %]", left=True, shorter=top1),
         of_metric("flips", worth("flips", 50)),
         *([certified] if any(certified.text(candidate.row) for candidate in choice.judged) else []),
         percentile("p50", 80, 62),

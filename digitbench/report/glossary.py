@@ -11,9 +11,9 @@ GLOSSARY = {
     "generation": "a repeat of all timings in fresh processes",
     "flip": "a test image whose label isn't the reference's, as a rule Keras'",
     "certified": "images that can't flip: their margin exceeds any difference seen",
-    "tie": "no significant difference: the ratio may be within 1 % of ×1",
-    "provisional": "the machine was busy: p50, ratio and rank hold, tails don't",
-    "Pareto-optimal": "nobody is better in p50, top-1, size or memory and worse in none",
+    "tie": "no significant difference: the ratio's interval holds ×1",
+    "provisional": "the machine was busy: p50, ratio and rank hold, some tails don't",
+    "Pareto-optimal": "none is as good in p50, top-1, size, memory and better in one",
     "A/A": "a candidate against a second process of itself: should be ×1",
 }
 
