@@ -25,11 +25,12 @@ NAMES = ("import",)  # a sentence's name of a command, which takes something
 QUICK = {
     "train": "--dataset digits --epochs 1 --no-export --no-plots",
     "quickstart": "--dataset digits",
-    "bench": "--seconds 0.02",
-    "choose": "--seconds 0.02",
+    "bench": "--seconds 0.02 --backend tflite,onnx",
+    "choose": "--seconds 0.02 --backend tflite,onnx",
+    "evaluate": "--backend tflite,onnx",
 }
 """What is appended, so that none takes minutes."""
-TRAINS_ON = ("--data", "--budget")  # where one of these says what `QUICK` would
+SAYS_ITSELF = ("--budget", "--resume", "all")  # where one of these is given, nothing is appended
 SERVES = ("draw",)  # until Ctrl-C: its own journey runs it
 CHECKS = ("choose", "compare", "bench", "predict", "export")  # exit code 1: the answer is no
 
@@ -60,7 +61,7 @@ def workplace(trained: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Path
     for name in ("latest", "mine", "one", "other"):
         shutil.copytree(trained.path, folder / "runs" / name)
     for name in ("model.onnx", "mnist-cnn.onnx"):
-        shutil.copy(trained.path / "artifacts" / "model.onnx", folder / name)
+        shutil.copy(trained.path / "artifacts" / "model-fp32.onnx", folder / name)
     for index in range(20):
         place = folder / "photos" / str(test.labels[index])
         place.mkdir(parents=True, exist_ok=True)
@@ -83,7 +84,7 @@ def workplace(trained: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Path
 def test_a_documented_command_runs(command: str, workplace: Path) -> None:
     name, *arguments = words(command)
     expanded = [str(part) for word in arguments for part in sorted(workplace.glob(word)) or [Path(word)]]
-    quick = [] if {*TRAINS_ON} & {*arguments} else QUICK.get(name, "").split()
+    quick = [] if {*SAYS_ITSELF} & {*arguments} else QUICK.get(name, "").split()
     done = run_cli(name, *expanded, *quick, cwd=workplace)
     assert done.returncode == 0 or (done.returncode == 1 and name in CHECKS), done.stderr
     assert "Traceback" not in done.stderr
