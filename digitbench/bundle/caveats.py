@@ -71,7 +71,7 @@ def uncertified(manifest: Manifest, path: str) -> str:
         precision in exporters[format].batch_dependent for precision, format in matching if format in exporters
     ):
         return caveat
-    return (
+    return "each call finds its ranges anew, usually of the whole batch, so that scores depend on the images beside it"
         "each call finds its ranges anew, usually of the whole batch, so that scores depend on the other images in it"
     )
 
