@@ -72,8 +72,6 @@ def uncertified(manifest: Manifest, path: str) -> str:
     ):
         return caveat
     return "each call finds its ranges anew, usually of the whole batch, so that scores depend on the images beside it"
-        "each call finds its ranges anew, usually of the whole batch, so that scores depend on the other images in it"
-    )
 
 
 def warnings(manifest: Manifest) -> tuple[str, ...]:
