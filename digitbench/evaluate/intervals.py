@@ -180,7 +180,9 @@ def _posterior(ratios: tuple[float, ...], risk: float) -> tuple[Ratio, tuple[int
     weights /= weights.sum()
     badness = (bad / likelihoods * weights[:, None]).sum(axis=(0, 2))
     low, middle, high = _quantiles(truths, weights.sum(axis=0), (risk / 2, 0.5, 1 - risk / 2))
-    return Ratio(exp(middle), (exp(low), exp(high))), tuple(np.flatnonzero(badness > 0.5).tolist())
+    value = min(max(exp(middle), min(ratios)), max(ratios))  # the grid is coarse far from its middle
+    interval = min(exp(low), value), max(exp(high), value)
+    return Ratio(value, interval), tuple(np.flatnonzero(badness > 0.5).tolist())
 
 
 def _quantiles(
