@@ -35,6 +35,15 @@ def test_readme_is_for_newcomers_and_leads_to_every_page() -> None:
     assert {Path(page).name for page in PAGES if page.startswith("docs/")} <= {Path(link).name for link in linked}
 
 
+def test_the_first_30_lines_say_what_it_does_with_a_result_and_one_command() -> None:
+    first = README.splitlines()[:30]
+    assert first[2].startswith("digitbench tells you on which CPU runtime")
+    assert next(line.strip() for line in first if line.startswith("    ")) == "make quickstart"
+    rows = [line for line in first if line.startswith("| ")]
+    assert len(rows) == 2 + 4, "a head, its rule, and four candidates"
+    assert "p50 µs" in rows[0]
+
+
 def test_the_backend_in_the_docs_is_the_example_plugin() -> None:
     code = python_with("class ExampleBackend", "docs/backends.md")
     assert code == (ROOT / "tests/plugins/digitbench-example/digitbench_example.py").read_text(encoding="utf-8")
