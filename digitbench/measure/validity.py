@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from digitbench.records.metrics import MOST_STEAL
 from digitbench.records.results import Finding, Row, calls_needed
 
 SPARE_CORES = 0.3  # CPU seconds per second beyond the threads asked for, before they count as more threads
 WAITING_SHARE = 0.02  # `benchmarks/calibrate.py --loads`: beyond it loading takes twice as long, and tails are off
 INVOLUNTARY_PER_S = 200  # where waiting isn't known: another busy process takes the core 100 to 250 times a second
-STEAL_SHARE = 0.05
 
 QUIETER_ADVICE = "close what else runs here, or measure on a quieter machine"
 
@@ -62,6 +62,6 @@ def disturbed(row: Row) -> Iterator[Finding]:
             yield Finding(reason, QUIETER_ADVICE)
     elif (busy.involuntary_per_s or 0) > INVOLUNTARY_PER_S:
         yield Finding(f"the system took the core away {busy.involuntary_per_s:,.0f} times a second", QUIETER_ADVICE)
-    if (busy.steal_share or 0) > STEAL_SHARE:
+    if (busy.steal_share or 0) > MOST_STEAL:
         reason = f"the hypervisor gave {busy.steal_share:.0%} of this machine's time to others"
         yield Finding(reason, "measure at another time or on a machine of your own")
