@@ -125,7 +125,7 @@ class Worker:
         self.fault = WorkerError("the worker is gone")
         self._stderr: BinaryIO = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `end`
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", job.module],
+            [sys.executable, "-P", *["-B"] * sys.dont_write_bytecode, "-m", job.module],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._stderr,
             # What a runtime leaves behind when it is killed is deleted together with the images.
             env=environment(job.threads) | {"TMPDIR": str(images.parent)},

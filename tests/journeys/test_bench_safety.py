@@ -195,6 +195,9 @@ def test_a_disk_that_fills_up_meanwhile_costs_nothing_measured(
     assert (tmp_path / "left").read_text().split() == ["filler", "found.json"]
 
 
+WITHOUT_CACHE = {"PYTHONDONTWRITEBYTECODE": "1"}  # else Python would cache half a module where no file may grow
+
+
 def limit_file_size(size: int) -> Callable[[], None]:
     """Make every write beyond `size` fail, as on a full disk, with EFBIG."""
     import resource
@@ -211,8 +214,8 @@ def test_where_nothing_can_be_saved_the_table_is_still_printed(tmp_path: Path, u
     done = subprocess.run(
         [sys.executable, "-m", "digitbench", "bench", str(untrained.path), "-b", "numpy", "--batch-size", "1,8",
          "--limit", "1", *SHORT, "--json", "found.json"],
-        cwd=tmp_path, env=environment(tmp_path, TMPDIR=str(tmp_path)), capture_output=True, text=True,
-        encoding="utf-8", timeout=120, preexec_fn=limit_file_size(4000),
+        cwd=tmp_path, env=environment(tmp_path, TMPDIR=str(tmp_path), **WITHOUT_CACHE), capture_output=True,
+        text=True, encoding="utf-8", timeout=120, preexec_fn=limit_file_size(4000),
     )  # fmt: skip
     message = complaint(done)
     assert message.startswith("found.json: can't be written: File too large")
@@ -224,8 +227,8 @@ def test_where_nothing_can_be_saved_the_table_is_still_printed(tmp_path: Path, u
 def test_a_temporary_folder_too_small_for_the_images_is_one_line(tmp_path: Path, untrained: Bundle) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "digitbench", "bench", str(untrained.path), "-b", "numpy", "--json", "found.json"],
-        cwd=tmp_path, env=environment(tmp_path, TMPDIR=str(tmp_path)), capture_output=True, text=True,
-        encoding="utf-8", timeout=120, preexec_fn=limit_file_size(100_000),
+        cwd=tmp_path, env=environment(tmp_path, TMPDIR=str(tmp_path), **WITHOUT_CACHE), capture_output=True,
+        text=True, encoding="utf-8", timeout=120, preexec_fn=limit_file_size(100_000),
     )  # fmt: skip
     assert f"{tmp_path}: can't hold the test images (1 MB): " in complaint(done)
     assert "TMPDIR" in complaint(done)

@@ -203,7 +203,7 @@ def test_a_full_disk_is_told_in_a_line_and_leaves_what_was_there(cli: Cli, tmp_p
         f"import sys; from digitbench.cli import run; sys.exit(run(['export', {str(bundle.path)!r}, '-f', 'npz']))"
     )
     done = subprocess.run(
-        [sys.executable, "-c", limited], cwd=tmp_path, env=environment(tmp_path), capture_output=True, text=True,
+        [sys.executable, "-B", "-c", limited], cwd=tmp_path, env=environment(tmp_path), capture_output=True, text=True,
         encoding="utf-8", timeout=120,
     )  # fmt: skip
     assert "can't be written: File too large" in complaint(done)
