@@ -103,7 +103,10 @@ def bench(
     from digitbench.measure import reference, session
     from digitbench.measure.candidates import candidates
     from digitbench.measure.plan import Plan
+    from digitbench.measure.race import MOST
 
+    if plan.get("race"):
+        plan = {"generations": MOST, **plan}
     bundle = _bundle(model)
     chosen = candidates(bundle, list(backend), batch_size, threads, precision)
     with _progress(quiet) as progress:

@@ -14,6 +14,7 @@ import digitbench
 from digitbench import api, data
 from digitbench.bundle import Bundle
 from digitbench.errors import DataError, DigitbenchError, UsageError
+from digitbench.measure.race import MOST
 
 FORMATS = Path(__file__).parent / "formats"
 
@@ -46,6 +47,8 @@ def test_results_are_measured_chosen_from_shown_and_reported(
     results = api.bench(untrained, batch_size=[1, 8], seconds=0.02, generations=1, quiet=True)
     assert capsys.readouterr().out == ""
     (named,) = {row.backend for row in results.rows if row.latency_us and not row.error}
+    race = api.bench(untrained, seconds=0.02, race=True, quiet=True)
+    assert race.settings.generations == MOST, "as the command's race has it"
     choice = api.choose(results, p50="1s")
     assert choice.named
     assert choice.named.row.key == (named, "fp32", 1, 1)
