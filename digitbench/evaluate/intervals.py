@@ -103,7 +103,8 @@ def summarise(generations: Sequence[Nanoseconds]) -> Latency:
         values = [by_name[name] for by_name in percentiles_by_generation]
         method = paired if name == "p50" and len(generations) >= FEWEST_TO_WEIGH else log_interval
         if fewest >= enough and min(values) > 0 and (typical := method(values).interval):
-            intervals[name] = min(typical[0], value), max(typical[1], value)
+            lowest = intervals.get("p50", (0.0,))[0]  # no tail lies below it, however few the generations
+            intervals[name] = max(min(typical[0], value), lowest), max(typical[1], value)
 
     return Latency(
         n=len(pooled), min=float(pooled.min() / 1000), mean=float(pooled.mean() / 1000), max=float(pooled.max() / 1000),

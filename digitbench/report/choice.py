@@ -75,9 +75,12 @@ def columns_of(choice: Choice, *, brief: bool = False) -> list[Column]:
 
     top1 = of_metric("accuracy", worth("accuracy", 75), head="top-1's [95 %]")
     certified = of_metric("certified", 10, interval=True)
-    return [
+    name = [Column("candidate", ALWAYS, _name, left=True)] if brief else [
         Column("backend", ALWAYS, attrgetter("backend"), left=True),
         Column("precision", 90, attrgetter("precision"), left=True),
+    ]  # fmt: skip
+    return [
+        *name,
         of_metric("accuracy", 30, interval=True, head="top-1\n[95 %]", left=True, shorter=top1),
         of_metric("flips", worth("flips", 50)),
         *([certified] if any(certified.text(candidate.row) for candidate in choice.judged) else []),

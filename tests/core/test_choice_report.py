@@ -147,7 +147,7 @@ def test_if_none_can_be_relied_on_another_try_is_advised() -> None:
 )  # fmt: skip
 def test_a_narrow_terminal_keeps_what_has_a_limit(given_limits: dict[str, str], head: str) -> None:
     def heads(decision: Choice) -> str:
-        text = shown(decision, width=43)
+        text = shown(decision, width=36)
         return text[text.index("batch size 1;") : text.index("───")].partition(".")[2]
 
     assert head not in heads(judge([row("tflite")], ()))

@@ -138,6 +138,13 @@ def test_an_interval_reaches_the_value_it_stands_beside() -> None:
     assert summary.intervals["p50"] == (pytest.approx(paired([100] * 4 + [900]).interval[0]), 900)  # type: ignore[index]
 
 
+def test_the_interval_of_a_tail_does_not_reach_below_the_median() -> None:
+    calls = [nanoseconds([6700] * 40_000 + [tail] * 1000) for tail in (7000, 80_000)]
+    summary = summarise(calls)
+    assert log_interval([7, 80]).interval[0] < 6  # type: ignore[index]
+    assert summary.intervals["p50"][0] == pytest.approx(summary.intervals["p99"][0]) == 6.7
+
+
 def test_one_slow_process_of_five_hardly_widens_the_interval_of_the_median() -> None:
     even, slow = (
         summarise([nanoseconds([round(p50 * 1000)] * 50) for p50 in (100, 101, 99, 100.5, last)]).intervals["p50"]
