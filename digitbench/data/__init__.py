@@ -22,6 +22,7 @@ from digitbench.data import compressed, idx_files, mnist, npz_file, user_data
 from digitbench.data.array_names import ROLES as ARRAYS
 from digitbench.errors import DataError, ImageError, UsageError, one_line, unknown
 from digitbench.records.arrays import CLASSES, Array, Labels, Pixels, scaled
+from digitbench.records.task import Task
 from digitbench.system.progress import Progress, Silent
 
 DatasetName = Literal["auto", "mnist", "digits"]
@@ -44,9 +45,9 @@ class Split:
     Attributes
     ----------
     pixels
-        uint8, (n, 28, 28): 0 is background, 255 is foreground.
+        uint8, (n, *image_shape) of the task: from 0 to 255; of digits 0 is the background.
     labels
-        int64, (n,), 0 to 9.
+        int64, (n,), from 0.
     """
 
     pixels: Pixels
@@ -54,7 +55,7 @@ class Split:
 
     @cached_property
     def images(self) -> Images:
-        """float32 in [0, 1], (n, 28, 28), C-contiguous: what models are trained on and backends are given."""
+        """float32 in [0, 1], (n, *image_shape), C-contiguous: what models are trained on and backends are given."""
         return scaled(self.pixels)
 
     def __len__(self) -> int:
@@ -151,6 +152,8 @@ class Dataset:
         Of user data `train` may be empty.
     notice
         What the user must read before anything else; empty if nothing.
+    task
+        The shape of its images, and its classes.
     """
 
     name: str
@@ -159,6 +162,7 @@ class Dataset:
     train: Split
     test: Split
     notice: str = ""
+    task: Task = mnist.TASK
 
     @property
     def own(self) -> bool:

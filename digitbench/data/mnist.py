@@ -17,8 +17,12 @@ from digitbench.data import idx_files, npz_file
 from digitbench.data.idx_files import IDX_FILES
 from digitbench.errors import DataError, one_line
 from digitbench.records.arrays import Array, Pixels
+from digitbench.records.task import DIGITS, Task, numbered
 from digitbench.system.files import written_beside
 from digitbench.system.progress import Progress
+
+TASK = Task((28, 28), numbered(10), DIGITS)
+"""Of MNIST, of scikit-learn's digits, and of whatever holds digits as MNIST does."""
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ import numpy.typing as npt
 
 Array = npt.NDArray[Any]
 Pixels = npt.NDArray[np.uint8]
-"""Images as they are stored: (n, 28, 28), or one of them: 0 is the background, 255 the middle of a stroke."""
+"""Images as they are stored, 0 to 255: (n, *image_shape) of the task, or one of them."""
 
 Labels = npt.NDArray[np.int64]
-"""The digit that each image shows: (n,)."""
+"""The class that each image shows, from 0: (n,)."""
 
 CLASSES = 10
 
