@@ -40,7 +40,7 @@ labels = predict(tf.constant(images)).numpy().argmax(axis=1)
             take_threads(tf, threads)
             # It owns the variables that are read. Code in the file is refused, unless its user trusts it.
             self._model = keras.models.load_model(artifact, compile=False, safe_mode=not io_spec.trusted)
-            self._prepare(tf, io_spec)
+            self._prepare(tf, io_spec, self._model.inputs[0].shape, self._model.outputs[0].shape)
 
     def _compile(self) -> Any:
         tf, model, io_spec = self._tf, self._model, self._io_spec

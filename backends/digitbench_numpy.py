@@ -37,11 +37,19 @@ def _window(sides: npt.NDArray[Any]) -> tuple[slice, slice, slice]:
     return slice(None), slice(top, bottom), slice(left, right)
 
 
+def _image_shape(stored: Any) -> tuple[int, ...]:
+    """Give the shape of an image; artifacts that don't say it are of square grey ones, cut equally at all sides."""
+    if "image_shape" in stored:
+        return tuple(map(int, stored["image_shape"]))
+    side = int(sum(stored["window"][:2]) if "window" in stored else len(stored["kernel_0"]) ** 0.5)
+    return side, side
+
+
 class NumpyBackend(Backend):
     """Plain weights on NumPy.
 
-    They are an ``.npz`` with ``activations`` and ``kernel_0, bias_0, …``; and with ``window``, top, bottom, left and
-    right, where the first layer takes a part of the image alone.
+    They are an ``.npz`` with ``image_shape``, ``activations`` and ``kernel_0, bias_0, …``; and with ``window``, top,
+    bottom, left and right, where the first layer takes a part of the image alone.
     """
 
     format: ClassVar[str] = "npz"
@@ -60,7 +68,7 @@ activations = {
     "tanh": np.tanh,
 }
 model = np.load({artifact})  # its threads: start Python with OPENBLAS_NUM_THREADS={threads}
-top, bottom, left, right = model.get("window", (0, 28, 0, 28))
+top, bottom, left, right = model.get("window", (0, images.shape[1], 0, images.shape[2]))
 x = images[:, top:bottom, left:right].reshape(len(images), -1)
 for i, name in enumerate(model["activations"]):
     x = activations[str(name)](x @ model[f"kernel_{i}"] + model[f"bias_{i}"])
@@ -70,7 +78,6 @@ labels = x.argmax(axis=1)
     def __init__(self, artifact: Path, *, threads: int, io_spec: IOSpec = NATIVE_SPEC) -> None:
         import threadpoolctl
 
-        self._io_spec = io_spec
         try:
             with np.load(artifact, allow_pickle=False) as stored:
                 names = [str(name) for name in stored["activations"]]
@@ -78,10 +85,12 @@ labels = x.argmax(axis=1)
                 self._layers = [
                     (stored[f"kernel_{i}"], stored[f"bias_{i}"], ACTIVATIONS[name]) for i, name in enumerate(names)
                 ]
+                shape = _image_shape(stored)
         except FileNotFoundError:
             raise
         except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as exc:
             raise ArtifactError(f"{artifact}: not a digitbench .npz of weights: {exc}") from exc
+        self._io_spec = io_spec.declared((None, *shape), (None, len(self._layers[-1][1])))
         self._blas = threadpoolctl.ThreadpoolController().select(user_api="blas")
         self._limit = self._blas.limit(limits=threads)
         if self._threads() not in (threads, None):

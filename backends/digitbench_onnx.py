@@ -56,6 +56,7 @@ labels = model.run(None, {model.get_inputs()[0].name: images})[0].argmax(axis=1)
             self._session: Any = ort.InferenceSession(str(artifact), options, providers=[PROVIDER])
             self._input = io_spec.input or self._session.get_inputs()[0].name
             self._output = io_spec.output or self._session.get_outputs()[0].name
+            io_spec = io_spec.declared(self._session.get_inputs()[0].shape, self._session.get_outputs()[0].shape)
         self._io_spec, self._dtype = io_spec, np.dtype(io_spec.dtype)
         self._shape = (0, *io_spec.shape)
 

@@ -92,7 +92,7 @@ labels = model(images)[0].argmax(axis=1)
     def __init__(self, artifact: Path, *, threads: int, precision: str = "fp32", io_spec: IOSpec = NATIVE_SPEC) -> None:
         import openvino as ov
 
-        self._ov, self._io_spec, self._dtype = ov, io_spec, np.dtype(io_spec.dtype)
+        self._ov, self._dtype = ov, np.dtype(io_spec.dtype)
         self._settings = {
             "PERFORMANCE_HINT": "LATENCY",
             "NUM_STREAMS": 1,
@@ -105,6 +105,8 @@ labels = model(images)[0].argmax(axis=1)
             raise BackendError("OpenVINO runs the first of several signatures, and takes no inputs but the images")
         with opening(artifact, "OpenVINO"):
             self._model: Any = _read(artifact)
+            taken, given = (_tensors(ports)[0].shape for ports in (self._model.inputs, self._model.outputs))
+            self._io_spec = io_spec.declared(taken, given)
             self._bound: dict[int, tuple[Any, Images, Scores]] = {}
             self._bind(io_spec.batch or 1)
         if precision == "bf16" and self._arithmetic() != "bf16":

@@ -38,7 +38,9 @@ labels = predict(tf.constant(images)).numpy().argmax(axis=1)
             take_threads(tf, threads)
             self._loaded, serving = _load(tf, artifact)  # the first owns the variables that the second reads
             self._serve = serving[io_spec.signature or next(iter(serving))]
-            self._prepare(tf, io_spec)
+            given = next(iter(self._serve.structured_outputs.values()))
+            taken = next(iter(self._serve.structured_input_signature[1].values()))
+            self._prepare(tf, io_spec, taken.shape, given.shape)
 
     def _compile(self) -> Any:
         tf, serve, io_spec = self._tf, self._serve, self._io_spec

@@ -15,9 +15,15 @@ class TensorFlowBackend(Backend):
     An adapter calls `_prepare` with what it opened, and says in `_compile` how the function is made.
     """
 
-    def _prepare(self, tf: Any, io_spec: IOSpec) -> None:
-        """Compile the function; a model made elsewhere without XLA, where it holds an operation that XLA lacks."""
-        self._tf, self._io_spec, self._compiler = tf, io_spec, " XLA"
+    def _prepare(self, tf: Any, io_spec: IOSpec, taken: Any, given: Any) -> None:
+        """Compile the function; a model made elsewhere without XLA, where it holds an operation that XLA lacks.
+
+        Parameters
+        ----------
+        taken, given
+            Shapes of the first input and output, as the model declares them.
+        """
+        self._tf, self._io_spec, self._compiler = tf, io_spec.declared(taken, given), " XLA"
         self._call: Any = self._compile()
         if io_spec is not NATIVE_SPEC:
             try:

@@ -51,7 +51,7 @@ labels = model.get_tensor(found).argmax(axis=1)
 
         from ai_edge_litert import interpreter
 
-        self._version, self._io_spec, self._dtype = version("ai-edge-litert"), io_spec, np.dtype(io_spec.dtype)
+        self._version, self._dtype = version("ai-edge-litert"), np.dtype(io_spec.dtype)
         threads_before = _os_threads()
         with opening(artifact, "LiteRT"):
             self._interpreter: Any = interpreter.Interpreter(str(artifact), num_threads=threads)
@@ -64,6 +64,7 @@ labels = model.get_tensor(found).argmax(axis=1)
                 (details["index"], np.array(number, details["dtype"]))
                 for name, number in io_spec.constants for details in inputs if details["name"] == name
             ]  # fmt: skip
+            self._io_spec = io_spec.declared(_sizes(inputs[0]), _sizes(outputs[0]))
             self._bind(io_spec.batch or 1)
         # LiteRT doesn't say how many threads it took; the system does: the caller's and those it started.
         self._threads = None if threads_before is None else 1 + (_os_threads() or 0) - threads_before
@@ -156,10 +157,13 @@ def _signature(name: str, opened: Any) -> Signature:
 
 
 def _tensor(details: Mapping[str, Any]) -> Tensor:
-    sizes = details["shape_signature"] if len(details["shape_signature"]) else details["shape"]
     scale, zero_point = details["quantization"]  # of one scale for the whole tensor; (0, 0) where there is none
-    shape = tuple(int(size) if size > 0 else None for size in sizes)
-    return Tensor(details["name"], shape, np.dtype(details["dtype"]).name, float(scale), int(zero_point))
+    return Tensor(details["name"], _sizes(details), np.dtype(details["dtype"]).name, float(scale), int(zero_point))
+
+
+def _sizes(details: Mapping[str, Any]) -> tuple[int | None, ...]:
+    sizes = details["shape_signature"] if len(details["shape_signature"]) else details["shape"]
+    return tuple(int(size) if size > 0 else None for size in sizes)
 
 
 def _os_threads() -> int | None:

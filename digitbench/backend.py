@@ -10,7 +10,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Integral
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -24,10 +24,10 @@ FLOAT32 = np.dtype(np.float32)
 """Compared with an array's dtype, several times as quick as the type itself."""
 
 Images = npt.NDArray[np.float32]
-"""(n, 28, 28), each pixel in [0, 1]: 0 is background, 1 is foreground."""
+"""(n, *image_shape) of the task, each value in [0, 1]: (n, height, width), or (n, height, width, 3), red first."""
 
 Scores = npt.NDArray[np.float32]
-"""(n, 10), the model's own output: softmax, sigmoid or logits, as the bundle's manifest says."""
+"""(n, classes), the model's own output: softmax, sigmoid or logits, as the bundle's manifest says."""
 
 
 @dataclass(frozen=True)
@@ -158,18 +158,18 @@ class Signature:
 
 @dataclass(frozen=True)
 class IOSpec:
-    """The raw tensors of a model that somebody else made. The defaults are what digitbench's own models take and give.
+    """The raw tensors of a model. The defaults are those of digitbench's own, whose artifacts declare the shapes.
 
     Attributes
     ----------
     shape, dtype
-        Of one image: ``(1, 28, 28)``, ``"uint8"``.
+        Of one image: ``(1, 32, 32)``, ``"uint8"``; a shape of () where the artifact declares it.
     batch
         Images that every call holds; None where any number will do.
     output
         The output's name; empty for the first.
     answer, answer_dtype
-        Of what is given for one image: ``(10,)``, ``"float32"``.
+        Of what is given for one image: ``(10,)``, ``"float32"``; () likewise.
     trusted
         The user has allowed that code in the file is run.
     image_axis, answer_axis
@@ -180,11 +180,11 @@ class IOSpec:
         Only where there are several inputs: that of the images, and the number that each other one is always given.
     """
 
-    shape: tuple[int, ...] = (28, 28)
+    shape: tuple[int, ...] = ()
     dtype: str = "float32"
     batch: int | None = None
     output: str = ""
-    answer: tuple[int, ...] = (10,)
+    answer: tuple[int, ...] = ()
     answer_dtype: str = "float32"
     trusted: bool = False
     image_axis: int | None = 0
@@ -192,6 +192,21 @@ class IOSpec:
     signature: str = ""
     input: str = ""
     constants: tuple[tuple[str, float], ...] = ()
+
+    def declared(self, taken: Sequence[int | None], given: Sequence[int | None]) -> IOSpec:
+        """Give it with the shapes that an artifact declares of input and output, batch first, if it has none itself.
+
+        Raises
+        ------
+        ValueError
+            The artifact leaves a size open.
+        """
+        if self.shape:
+            return self
+        sizes = [int(size or 0) for size in (*taken[1:], *given[1:])]
+        if not sizes or min(sizes) < 1:
+            raise ValueError(f"it declares no fixed shape of an image and its scores: {[*taken]} to {[*given]}")
+        return replace(self, shape=tuple(sizes[: len(taken) - 1]), answer=tuple(sizes[len(taken) - 1 :]))
 
     def shapes(self, count: int | None) -> Sequence[tuple[Any, ...]]:
         """Give the shapes of what a call of `count` images takes and gives; a None stays in its place."""
@@ -248,7 +263,7 @@ class Backend(ABC):
     """Optional: Python that labels `images` by the runtime alone, for users to copy.
 
     ``{artifact}`` stands for the artifact's path as a Python literal, ``{threads}`` for a number, ``{precision}`` for
-    a name; it must import what it needs, take `images` (float32, (n, 28, 28)) and leave `labels` (int64, (n,)).
+    a name; it must import what it needs, take `images` (`Images`) and leave `labels` (int64, (n,)).
     """
 
     order: ClassVar[int | None] = None
@@ -302,13 +317,13 @@ class Backend(ABC):
         Parameters
         ----------
         images
-            float32, (n, 28, 28) for any n >= 1; read-only and non-contiguous arrays too. Left untouched.
+            `Images` for any n >= 1; read-only and non-contiguous arrays too. Left untouched.
 
         Returns
         -------
         Scores
-            float32, (n, 10): a new `numpy.ndarray` with the scores in it, C-contiguous and writable, which shares no
-            memory with the images or another answer; see `check_scores`.
+            float32, (n, classes): a new `numpy.ndarray` with the scores in it, C-contiguous and writable, which shares
+            no memory with the images or another answer; see `check_scores`.
 
         Raises
         ------
@@ -354,16 +369,21 @@ def check_images(images: npt.NDArray[Any], io_spec: IOSpec = NATIVE_SPEC) -> Non
     Raises
     ------
     ValueError
-        `images` is not a float32 array of shape (n, 28, 28) with n >= 1, or of what `io_spec` says.
+        `images` is not a float32 array of n >= 1 images, or not what `io_spec` says.
     """
     count = io_spec.count(images)
+    if not io_spec.shape:
+        io_spec = replace(io_spec, shape=images.shape[1:] if images.ndim in (3, 4) else (0, 0))
     if images.dtype != io_spec.dtype or not count or images.shape != io_spec.shapes(count)[0]:
-        expected_shape = ", ".join("n" if size is None else str(size) for size in io_spec.shapes(None)[0])
+        names = {None: "n", 0: "side"}
+        expected_shape = ", ".join(names.get(size, str(size)) for size in io_spec.shapes(None)[0])
         given = f"{images.dtype} of shape {images.shape}"
         raise ValueError(f"images must be {io_spec.dtype} of shape ({expected_shape}) with n >= 1; got {given}")
 
 
-def check_scores(scores: Any, images: Images, earlier: Iterable[Scores] = ()) -> None:
+def check_scores(
+    scores: Any, images: Images, earlier: Iterable[Scores] = (), *, classes: int | None = None
+) -> None:  # fmt: skip
     """Refuse what `Backend.predict` must not give; asked outside of timed calls.
 
     An array of another type may stand for something that is not computed yet, and memory that is shared changes under
@@ -377,18 +397,20 @@ def check_scores(scores: Any, images: Images, earlier: Iterable[Scores] = ()) ->
         What it was given.
     earlier
         Other answers of the same backend.
+    classes
+        How many scores an image has; None for any number.
 
     Raises
     ------
     ValueError
-        It isn't a `numpy.ndarray` itself, float32, of shape (n, 10), C-contiguous, writable, of memory of its own.
+        It isn't a `numpy.ndarray` itself, float32, of shape (n, classes), C-contiguous, writable, of memory of its own.
     """
     if type(scores) is not np.ndarray:
         type_name = f"{type(scores).__module__}.{type(scores).__qualname__}"
         raise ValueError(
             f"predict gave a {type_name}, not a numpy.ndarray: it may not be computed yet; give np.array of it"
         )
-    expected_shape = (len(images), 10)
+    expected_shape = (len(images), classes or (scores.shape[1] if scores.ndim == 2 else "classes"))
     if scores.shape != expected_shape or scores.dtype != FLOAT32:
         raise ValueError(f"predict gave {scores.dtype} of shape {scores.shape}, not float32 {expected_shape}")
     if not (scores.flags.c_contiguous and scores.flags.writeable):

@@ -34,6 +34,7 @@ from digitbench.data import Dataset
 from digitbench.errors import ArtifactError, BundleError, DataError, nearest, one_line
 from digitbench.plugins.model_io import ModelIO, check_model_io
 from digitbench.records.precisions import FP32
+from digitbench.records.task import Task
 from digitbench.system.files import locked, sha256, write_json
 from digitbench.system.notebook import html_of
 
@@ -88,7 +89,7 @@ class Bundle:
             raise BundleError(f"{path}: its schema is {schema!r}; this version of digitbench reads up to {SCHEMA!r}")
         try:
             self.manifest = Manifest.from_json(self.stored)
-            check_model_io(self.manifest.form)
+            check_model_io(self.manifest.form, self.manifest.task)
         except (TypeError, ValueError) as exc:
             raise BundleError(f"{path}: not a bundle's manifest: {one_line(exc)}") from exc
 
@@ -119,7 +120,12 @@ class Bundle:
     @property
     def model_io(self) -> ModelIO:
         """What the model takes and gives."""
-        return self.manifest.form
+        return self.manifest.form.of(self.task)
+
+    @property
+    def task(self) -> Task:
+        """What it tells apart."""
+        return self.manifest.task
 
     def model_io_of(self, artifact: Artifact) -> ModelIO:
         """What the model in one of its artifacts takes and gives: what was exported takes any number of images."""
@@ -222,7 +228,7 @@ class Bundle:
         return f"import it again: digitbench import {imported.source}" if imported else "train again"
 
     def reference_scores(self) -> Scores:
-        """What Keras said of each test image: float32, (n, 10).
+        """What Keras said of each test image: float32, (n, classes).
 
         Raises
         ------

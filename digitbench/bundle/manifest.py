@@ -11,8 +11,10 @@ from typing import Any, get_type_hints
 import msgspec
 
 from digitbench.bundle.layers import Layer
+from digitbench.data import mnist
 from digitbench.plugins.model_io import NATIVE_IO, ModelIO
 from digitbench.records.precisions import FP32
+from digitbench.records.task import Task
 from digitbench.system.files import measure_size, sha256
 
 # History of the manifest's format.
@@ -22,8 +24,9 @@ from digitbench.system.files import measure_size, sha256
 #      well the form fits, whether answers depend on the batch, whether the user accepted it, and which other backends
 #      can't run it); form has normalised, mean, deviation, image_axis, answer_axis, signature and constants where they
 #      aren't as usual, a tried form its log_loss
-SCHEMA = "digitbench.bundle/3"
-READABLE = ("digitbench.bundle/1", "digitbench.bundle/2", SCHEMA)
+#   4  task (shape of the images, and the classes); of form: channels
+SCHEMA = "digitbench.bundle/4"
+READABLE = ("digitbench.bundle/1", "digitbench.bundle/2", "digitbench.bundle/3", SCHEMA)
 
 
 @dataclass(frozen=True)
@@ -315,6 +318,7 @@ class Manifest:
     artifacts: tuple[Artifact, ...]
     reference: ReferenceFile
     form: ModelIO = NATIVE_IO
+    task: Task = mnist.TASK
     imported: Imported | None = None
     metrics: Metrics | None = None
     training: Training | None = None

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from digitbench.backend import Scores
@@ -37,13 +38,14 @@ def write(
     artifact
         The model.
     backend, scores
-        What gave the reference scores, and these: float32 (n, 10).
+        What gave the reference scores, and these: float32 (n, classes).
     """
     np.save(folder / REFERENCE, scores)
     measured = accuracy.accuracy(scores, dataset.test.labels)
     manifest = {
         "schema": SCHEMA,
         **facts,
+        "task": msgspec.to_builtins(dataset.task),
         "dataset": {"name": dataset.name, "fingerprint": dataset.fingerprint, "source": dataset.source},
         "metrics": {"test_accuracy": measured.top1, "correct": measured.correct, "total": measured.total},
         "reference": {"path": REFERENCE, "backend": backend, "sha256": sha256(folder / REFERENCE)},

@@ -18,7 +18,7 @@ from digitbench.records import recipes
 from digitbench.records.formatting import counted
 from digitbench.records.recipes import Recipe, Strengths
 from digitbench.system.progress import Progress, Silent
-from digitbench.train.augment import SIDE, TOGETHER, deform
+from digitbench.train.augment import TOGETHER, deform
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -38,9 +38,9 @@ class Versions:
     classes
         Which class each row is of; a class without images has no row.
     originals
-        float32, (rows, 28, 28), in [0, 1].
+        float32, (rows, height, width), in [0, 1].
     deformed
-        float32, (rows, epochs, 28, 28).
+        float32, (rows, epochs, height, width).
     seed
         Of the deformations, and of the choice of digits.
     which
@@ -116,7 +116,7 @@ def versions(
     permutation = np.random.default_rng(seed).permutation(len(labels))
     classes, first_positions = np.unique(labels[permutation], return_index=True)
     chosen = permutation[first_positions]
-    deformed = np.empty((len(chosen), epochs, SIDE, SIDE), np.float32)
+    deformed = np.empty((len(chosen), epochs, *images.shape[1:]), np.float32)
     for epoch in range(epochs):
         progress.update("deforming", epoch, epochs)
         deformed[:, epoch] = deform(images, recipe.deformation, seed, epoch)[chosen]
@@ -146,11 +146,12 @@ def figure(versions: Versions, recipe: Recipe, about: str = "") -> Figure:
     originals = np.pad(mosaic(versions.originals[:, None]), ((0, 0), (0, ORIGINALS_GAP)))
     whole = np.hstack([originals, mosaic(versions.deformed)])
     chart, axes = figure_of_rows(whole, [str(digit) for digit in versions.classes], 1, size, title, notes)
-    middles = SIDE + ORIGINALS_GAP + np.arange(epochs) * (SIDE + GAP) + SIDE / 2 - 0.5
+    side = versions.originals.shape[2]
+    middles = side + ORIGINALS_GAP + np.arange(epochs) * (side + GAP) + side / 2 - 0.5
     names = ["as it is", "epoch 1", *map(str, range(2, epochs + 1))]
-    axes.set_xticks([SIDE / 2 - 0.5, *middles], names, color=GREY)
+    axes.set_xticks([side / 2 - 0.5, *middles], names, color=GREY)
     axes.xaxis.tick_top()
-    axes.axvline(SIDE + ORIGINALS_GAP / 2 - 0.5, color=BLACK, linewidth=0.8)
+    axes.axvline(side + ORIGINALS_GAP / 2 - 0.5, color=BLACK, linewidth=0.8)
     return chart
 
 

@@ -17,7 +17,7 @@ from digitbench import plugins
 from digitbench.backend import check_scores
 from digitbench.data import to_images
 from digitbench.errors import reason
-from digitbench.workers.protocol import Emit, answer, encoded, received
+from digitbench.workers.protocol import Emit, answer, encoded_scores, received
 
 WARM_UP_CALLS = 5  # the first call of a runtime may compile
 
@@ -30,18 +30,18 @@ def serve(lines: Iterable[str], emit: Emit) -> None:
             backend.predict(blank)
         emit("ready", runtime=asdict(backend.runtime))
         for command in commands:
-            images = to_images(np.frombuffer(b64decode(command["picture"]), np.uint8).reshape(28, 28))
+            images = to_images(np.frombuffer(b64decode(command["picture"]), np.uint8).reshape(blank.shape[1:]))
             try:
                 began = perf_counter_ns()
                 scores = backend.predict(images)
                 elapsed = perf_counter_ns() - began
-                check_scores(scores, images)
+                check_scores(scores, images, classes=job["classes"])
                 if not np.isfinite(scores).all():
                     raise ValueError("predict gave scores that are not finite numbers")
             except Exception as exc:  # noqa: BLE001 - it may do better with the next picture
                 emit("score", problem=f"{type(exc).__name__}: {reason(exc)}")
             else:
-                emit("score", scores=encoded(scores), nanoseconds=elapsed)
+                emit("score", **encoded_scores(scores), nanoseconds=elapsed)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from digitbench.backend import Scores
-from digitbench.records.arrays import CLASSES, Labels
+from digitbench.records.arrays import Labels
 from digitbench.records.quality import BINS
 from digitbench.records.results import Accuracy, Calibration, ClassResult, ReliabilityBin
 from digitbench.records.timing import Interval
@@ -25,7 +25,7 @@ def accuracy(scores: Scores, labels: Labels) -> Accuracy:
     Parameters
     ----------
     scores
-        float32, (n, 10).
+        float32, (n, classes).
     labels
         int64, (n,).
     """
@@ -38,9 +38,10 @@ def of_counts(correct: int, total: int) -> Accuracy:
 
 
 def confusion(scores: Scores, labels: Labels) -> npt.NDArray[np.int64]:
-    """Count which digit is taken for which: int64, (10, 10), a line for each true digit; see `accuracy`."""
-    pairs = labels * CLASSES + scores.argmax(axis=1)
-    return np.bincount(pairs, minlength=CLASSES**2).reshape(CLASSES, CLASSES)
+    """Count which class is taken for which: int64, (classes, classes), a line for each true one; see `accuracy`."""
+    classes = scores.shape[1]
+    pairs = labels * classes + scores.argmax(axis=1)
+    return np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
 
 
 def of_classes(scores: Scores, labels: Labels) -> tuple[ClassResult, ...]:
@@ -49,12 +50,12 @@ def of_classes(scores: Scores, labels: Labels) -> tuple[ClassResult, ...]:
     Parameters
     ----------
     scores
-        float32, (n, 10), n >= 1.
+        float32, (n, classes), n >= 1.
     labels
         int64, (n,).
     """
     table = confusion(scores, labels)
-    return tuple(_of_class(digit, table) for digit in range(CLASSES))
+    return tuple(_of_class(digit, table) for digit in range(len(table)))
 
 
 def _of_class(digit: int, table: npt.NDArray[np.int64]) -> ClassResult:
@@ -133,7 +134,7 @@ def calibration(scores: Scores, labels: Labels, activation: str = "softmax") -> 
     Parameters
     ----------
     scores
-        float32, (n, 10), n >= 1.
+        float32, (n, classes), n >= 1.
     labels
         int64, (n,).
     activation
@@ -163,7 +164,7 @@ def constant_sum(scores: Scores) -> float:
 
 
 def probabilities(scores: Scores, activation: str) -> Scores:
-    """Read scores as probabilities: float32, (n, 10), within [0, 1].
+    """Read scores as probabilities: float32, (n, classes), within [0, 1].
 
     ``"softmax"`` outputs are taken as they are, even where quantised ones don't add up to 1; those of a larger sum, as
     percentages, are divided by it. ``"sigmoid"`` outputs are divided by their sum (all alike where that is 0);

@@ -21,7 +21,7 @@ def compare(scores: Scores, reference: Scores, labels: Labels, reference_name: s
     Parameters
     ----------
     scores, reference
-        float32, (n, 10) each, n >= 1.
+        float32, (n, classes) each, n >= 1.
     labels
         int64, (n,): the true labels, for the list of flips.
     reference_name
@@ -67,7 +67,7 @@ def certificate(reference: Scores, largest: float) -> Certificate:
     Parameters
     ----------
     reference
-        float32, (n, 10).
+        float32, (n, classes).
     largest
         The largest difference of a score on any image, in float64.
     """
@@ -81,7 +81,7 @@ def pairs(scores: Mapping[tuple[str, str], Scores], labels: Labels) -> tuple[Pai
     Parameters
     ----------
     scores
-        float32 (n, 10) of each backend and precision; pairs come in this order.
+        float32 (n, classes) of each backend and precision; pairs come in this order.
     labels
         int64, (n,): the true labels.
     """

@@ -62,7 +62,8 @@ def check_artifact(
         report(f"written, NOT checked: no installed backend opens {name}")
         return {}
     try:
-        job = Job(backend, artifact, threads=1, precision=precision, model_io=plugins.exported(bundle.model_io, format))
+        model_io = plugins.exported(bundle.model_io, format)
+        job = Job(backend, artifact, 1, precision=precision, model_io=model_io, classes=bundle.task.classes)
         scores = score(job, test.images)
     except WorkerError as exc:
         report("can't be run")

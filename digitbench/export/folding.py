@@ -98,7 +98,7 @@ def largest_difference(model: Any, twin: Any, images: npt.NDArray[Any], model_io
     Parameters
     ----------
     images
-        float32, (n, 28, 28), of which the first `COMPARED` are scored.
+        float32, (n, *image_shape), of which the first `COMPARED` are scored.
     model_io
         How the models take them.
     """

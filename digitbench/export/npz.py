@@ -17,8 +17,9 @@ CHANGES_NOTHING = ("InputLayer", "Dropout", "Identity", "Nothing")  # the last i
 class NpzExporter(Exporter):
     """The dense layers as an ``.npz``.
 
-    It holds ``activations``, and ``kernel_0, bias_0, kernel_1, …``; and, of a model that looks at a part of the image
-    alone, ``window``: int64, top, bottom, left and right, of which the first layer takes the pixels row by row.
+    It holds ``image_shape``, ``activations``, and ``kernel_0, bias_0, kernel_1, …``; and, of a model that looks at a
+    part of the image alone, ``window``: int64, top, bottom, left and right, of which the first layer takes the pixels
+    row by row.
     """
 
     format: ClassVar[str] = "npz"
@@ -82,4 +83,4 @@ def plain(model: Any) -> dict[str, Any]:
         elif class_name not in CHANGES_NOTHING:
             problem = f"takes {'×'.join(map(str, shape))} values" if class_name == "Dense" else f"is a {class_name}"
             raise TypeError(f"npz holds a single dense network, and {layer.name} {problem}")
-    return {"activations": np.array(activations), **arrays}
+    return {"image_shape": np.array(input_shape, np.int64), "activations": np.array(activations), **arrays}

@@ -23,7 +23,6 @@ from digitbench.importing.normalisations import Statistics
 from digitbench.importing.prober import Prober
 from digitbench.importing.search import MORE_IMAGES, Search
 from digitbench.plugins.model_io import ModelIO
-from digitbench.records.arrays import CLASSES
 from digitbench.system import trusted_files
 from digitbench.system.files import sha256
 from digitbench.system.progress import Progress, Silent
@@ -120,7 +119,7 @@ def import_model(
         claim = exit_stack.enter_context(naming.claim(target, folder))
         known, outputs = prober.known, len(prober.signatures[0].outputs)
         precision = options.precision or known.get("precision") or formats.precision_of(source, model_format)
-        search = Search(prober, labelled, statistics, options.constraints, progress)
+        search = Search(prober, labelled, dataset.task, statistics, options.constraints, progress)
         try:
             model_io, found = search.best(formats.stated_accuracy(source, model_format), precision)
         except BundleError as exc:
@@ -129,7 +128,7 @@ def import_model(
         facts: dict[str, Any] = {
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "recipe": {"name": name},
-            "output": {"shape": [None, CLASSES], "dtype": "float32", "activation": model_io.activation},
+            "output": {"shape": [None, dataset.task.classes], "dtype": "float32", "activation": model_io.activation},
             "versions": writing.versions_with(plugin.runtime_versions()),
             "imported": {"source": str(source), "format": model_format, **found, "accepted": options.accept},
         }

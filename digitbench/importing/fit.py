@@ -11,8 +11,8 @@ import numpy as np
 from digitbench.bundle.manifest import Fit
 from digitbench.data import Split
 from digitbench.evaluate import accuracy as evaluate
-from digitbench.plugins.model_io import SIDE, ModelIO, fitted, square
-from digitbench.records.arrays import CLASSES, Labels
+from digitbench.plugins.model_io import ModelIO, fitted, size_of
+from digitbench.records.arrays import Labels
 from digitbench.records.quality import McNemar
 
 IMAGES = 1000
@@ -31,15 +31,15 @@ TEXTS_OF_ACCURACY = (
 )
 
 
-def measure(right: Labels, simple: Labels | None, labels: Labels, stated: float | None) -> Fit:
+def measure(right: Labels, simple: Labels | None, labels: Labels, classes: int, stated: float | None) -> Fit:
     """Say how well a model I/O fits.
 
     Parameters
     ----------
     right, simple
         int64 (n,): 1 for each image that the model, and the simple classifier, labelled right; None without the latter.
-    labels
-        int64 (n,): the true labels.
+    labels, classes
+        int64 (n,): the true labels; and how many classes there are.
     stated
         The accuracy that the file states, from 0 to 1.
     """
@@ -49,8 +49,8 @@ def measure(right: Labels, simple: Labels | None, labels: Labels, stated: float 
     worse = simple is not None and simple.mean() > well_above and McNemar.between(right, simple).verdict == "worse"
     below = stated is not None and stated > max(well_above, evaluate.wilson_interval(correct, images)[1])
     counts = np.bincount(labels)
-    # Images of one class are all right by chance, and say nothing of it: then it is that of ten classes.
-    chance = float(counts.max() / images) if (counts > 0).sum() > 1 else 1 / CLASSES
+    # Images of one class are all right by chance, and say nothing of it: then it is that of all classes.
+    chance = float(counts.max() / images) if (counts > 0).sum() > 1 else 1 / classes
     return Fit(correct, images, None if simple is None else float(simple.mean()), stated, chance, bool(worse or below))
 
 
@@ -81,8 +81,10 @@ def logistic_regression(labelled: Split, count: int, model_io: ModelIO) -> Label
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
-    smaller = min(square(model_io.shape)) < SIDE
-    images = fitted(labelled.images, model_io.shape, model_io.fit) if smaller else labelled.images
+    images, source = labelled.images, labelled.pixels.shape[1:3]
+    size = size_of(model_io.shape, source)
+    if min(size) < min(source):
+        images = fitted(images, size, model_io.fit)
     pixels = images.reshape(len(labelled), -1)
     with warnings.catch_warnings():  # a few steps do: more move its accuracy by less than a point
         warnings.simplefilter("ignore", ConvergenceWarning)

@@ -14,7 +14,7 @@ from digitbench import plugins
 from digitbench.errors import BundleError, one_line
 from digitbench.importing import contents, fit
 from digitbench.model_files import onnx_file, openvino_file
-from digitbench.plugins.model_io import NATIVE_OUTPUT, ModelIO
+from digitbench.plugins.model_io import NATIVE_IO, ModelIO
 from digitbench.system.files import measure_size
 from digitbench.system.progress import Progress
 
@@ -174,7 +174,7 @@ def adopt(
             shutil.copy(tried, path)
         else:
             layers = keras_file.write(tried, model_io, path, progress)
-        return path, structs.replace(model_io, output=replace(NATIVE_OUTPUT, dtype=model_io.output.dtype)), layers
+        return path, structs.replace(model_io, output=replace(NATIVE_IO.output, dtype=model_io.output.dtype)), layers
     path = draft / "artifacts" / f"model-{precision}.{model_format}"
     path.parent.mkdir()
     if model_format == OPENVINO:

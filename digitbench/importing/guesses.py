@@ -12,8 +12,8 @@ from typing import NamedTuple
 from digitbench.backend import Signature, Tensor
 from digitbench.errors import BundleError, UsageError, unknown
 from digitbench.importing.normalisations import Range, Statistics, pixel_values
-from digitbench.plugins.model_io import FITS, SIDE, ModelIO, can_fit, channel_count, square
-from digitbench.records.arrays import CLASSES
+from digitbench.plugins.model_io import FITS, ModelIO, can_fit, channel_count, size_of
+from digitbench.records.task import Task
 
 LEAST_SIDE = 4
 """In pixels; fewer are channels, or a batch, on another axis than expected."""
@@ -24,11 +24,6 @@ WHY_UNUSABLE = {
     "bool": "pixels that are on or off, and from which grey on isn't known; export it with an input of float32",
 }
 LAYOUTS = ("flat", "hw", "nhwc", "nchw")
-USUAL: tuple[tuple[str, tuple[int, ...]], ...] = (
-    ("hw", (SIDE, SIDE)), ("flat", (SIDE * SIDE,)), ("nhwc", (SIDE, SIDE, 1)), ("nhwc", (SIDE, SIDE, 3)),
-    ("nchw", (1, SIDE, SIDE)), ("nchw", (3, SIDE, SIDE)),
-)  # fmt: skip
-"""An image's layout and shape, the most usual first."""
 CONSTANTS = ((re.compile(r"keep", re.IGNORECASE), 1.0), (re.compile(r"drop|rate|train|phase", re.IGNORECASE), 0.0))
 """Names of further inputs that are a single number, and the number that switches off what they are for."""
 USABLE = {"float16", "float32", "float64", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64"}
@@ -76,7 +71,9 @@ class _Axes(NamedTuple):
     sizes: tuple[int | None, ...] | None
 
 
-def model_ios(signatures: Sequence[Signature], constraints: Constraints, statistics: Statistics) -> list[ModelIO]:
+def model_ios(
+    signatures: Sequence[Signature], constraints: Constraints, statistics: Statistics, task: Task
+) -> list[ModelIO]:  # fmt: skip
     """Give every I/O that a model could have, the most usual first.
 
     Parameters
@@ -87,11 +84,13 @@ def model_ios(signatures: Sequence[Signature], constraints: Constraints, statist
         What is known of it already.
     statistics
         Of the training images, which it may have been normalised by.
+    task
+        What the training images show.
 
     Raises
     ------
     BundleError
-        It takes several inputs, no image, or gives nothing of width 10.
+        It takes several inputs, no image, or gives nothing of as many scores as there are classes.
     UsageError
         A constraint can't be met.
     """
@@ -104,28 +103,30 @@ def model_ios(signatures: Sequence[Signature], constraints: Constraints, statist
     problems: dict[str, str] = {}
     for signature in signatures:
         try:
-            candidates += _of_signature(signature, constraints, statistics)
+            candidates += _of_signature(signature, constraints, statistics, task)
         except (BundleError, UsageError) as exc:
             if len(signatures) == 1:
                 raise
             problems[signature.name] = str(exc)
     if not candidates:
         listed = "; ".join(f"{name}: {problem}" for name, problem in problems.items())
-        raise BundleError(f"none of its signatures takes an image and gives ten scores: {listed}")
+        raise BundleError(f"none of its signatures takes an image and gives {task.classes} scores: {listed}")
     return candidates
 
 
-def _of_signature(signature: Signature, constraints: Constraints, statistics: Statistics) -> list[ModelIO]:
+def _of_signature(
+    signature: Signature, constraints: Constraints, statistics: Statistics, task: Task
+) -> list[ModelIO]:  # fmt: skip
     input_tensor, constants = _image_input(signature)
-    axes, shapes, outputs = _first_reading(signature, input_tensor, constraints)
+    axes, shapes, outputs = _first_reading(signature, input_tensor, constraints, task)
     candidates = []
     for shape, output, fit in (
-        (*pair, fit) for pair in product(shapes, outputs) for fit in _fits(pair[0], constraints)
+        (*pair, fit) for pair in product(shapes, outputs) for fit in _fits(pair[0], constraints, task)
     ):
-        answer_axis, answer = _answer(output, axes)
+        answer_axis, answer = _answer(output, axes, task.classes)
         values_of_pixels = pixel_values(
-            channel_count(shape), square(shape), statistics, constraints.range, constraints.inverted,
-            constraints.normalisation,
+            channel_count(shape, task.size), size_of(shape, task.size), statistics, constraints.range,
+            constraints.inverted, constraints.normalisation,
         )  # fmt: skip
         for values in values_of_pixels:
             model_io = ModelIO(
@@ -146,7 +147,7 @@ def _of_signature(signature: Signature, constraints: Constraints, statistics: St
 
 
 def _first_reading(
-    signature: Signature, input_tensor: Tensor, constraints: Constraints
+    signature: Signature, input_tensor: Tensor, constraints: Constraints, task: Task
 ) -> tuple[_Axes, list[tuple[int, ...]], list[Tensor]]:
     """Give the first reading of the input's shape that is one of images, and with which some output gives scores.
 
@@ -154,10 +155,10 @@ def _first_reading(
     """
     problem: Exception | None = None
     for axes in _readings(input_tensor.shape):
-        shapes = _shapes(axes, constraints)
+        shapes = _shapes(axes, constraints, task)
         try:
             if shapes:
-                return axes, shapes, _outputs(signature, constraints, axes)
+                return axes, shapes, _outputs(signature, constraints, axes, task.classes)
         except (BundleError, UsageError) as exc:
             problem = problem or exc
     if problem:
@@ -177,7 +178,7 @@ def _image_input(signature: Signature) -> tuple[Tensor, tuple[tuple[str, float],
     images = [tensor for tensor in signature.inputs if tensor.name not in constants]
     if len(images) != 1:
         names = ", ".join(repr(tensor.name) for tensor in images) or "none"
-        raise BundleError(f"it takes {len(images)} inputs ({names}); a classifier of digits takes one, the image")
+        raise BundleError(f"it takes {len(images)} inputs ({names}); a classifier of images takes one, the image")
     dtype = images[0].dtype
     if dtype not in USABLE:
         why = WHY_UNUSABLE.get(dtype, "not numbers that stand for pixels")
@@ -202,35 +203,44 @@ def _readings(shape: tuple[int | None, ...]) -> Iterator[_Axes]:
         yield first
 
 
-def _shapes(axes: _Axes, constraints: Constraints) -> list[tuple[int, ...]]:
-    """Give the shapes of one image that fit a reading."""
+def _shapes(axes: _Axes, constraints: Constraints, task: Task) -> list[tuple[int, ...]]:
+    """Give the shapes of one image that fit a reading, the most usual first."""
     shapes = []
-    for layout, example in USUAL:
+    size, pixels = task.size, prod(task.size)
+    usual: tuple[tuple[str, tuple[int, ...]], ...] = (
+        ("hw", size), ("flat", (pixels,)), ("nhwc", (*size, 1)), ("nhwc", (*size, 3)),
+        ("nchw", (1, *size)), ("nchw", (3, *size)),
+    )  # fmt: skip
+    for layout, example in usual:
         sizes = example if axes.sizes is None else axes.sizes
         if layout != (constraints.layout or layout) or len(sizes) != len(example):
             continue
         shape = tuple(size or expected for size, expected in zip(sizes, example, strict=True))
         pairs = zip(shape, example, strict=True)
         channels_differ = any(expected in (1, 3) and size != expected for size, expected in pairs)
-        if min(square(shape)) >= LEAST_SIDE and not channels_differ:
+        if min(size_of(shape, size)) >= LEAST_SIDE and not channels_differ:
             shapes.append(shape)
     return shapes
 
 
-def _outputs(signature: Signature, constraints: Constraints, axes: _Axes) -> list[Tensor]:
+def _outputs(signature: Signature, constraints: Constraints, axes: _Axes, classes: int) -> list[Tensor]:
     if constraints.output:
         named = [tensor for tensor in signature.outputs if tensor.name == constraints.output]
         if not named:
             listed = ", ".join(tensor.name for tensor in signature.outputs)
             raise UsageError(f"--tensor {constraints.output}: the model has no such output; it has {listed}")
-        if not _could_be_scores(named[0], axes):
-            problem = f"it gives {_described(named[0])}, not ten scores an image"
+        if not _could_be_scores(named[0], axes, classes):
+            problem = f"it gives {_described(named[0])}, not {classes} scores an image"
             raise UsageError(f"--tensor {constraints.output}: {problem}")
         return named
-    usable = [tensor for tensor in signature.outputs if _could_be_scores(tensor, axes) and not _holds_labels(tensor)]
+    usable = [
+        tensor for tensor in signature.outputs if _could_be_scores(tensor, axes, classes) and not _holds_labels(tensor)
+    ]
     if not usable:
         listed = ", ".join(f"{tensor.name!r} {_described(tensor)}" for tensor in signature.outputs)
-        raise BundleError(f"none of its outputs gives ten scores an image: {listed}{_advice(signature.outputs)}")
+        raise BundleError(
+            f"none of its outputs gives {classes} scores an image: {listed}{_advice(signature.outputs, classes)}"
+        )
     return usable
 
 
@@ -238,18 +248,18 @@ def _described(tensor: Tensor) -> str:
     return f"{tensor.dtype} {_bracketed(tensor.shape)}"
 
 
-def _advice(outputs: Sequence[Tensor]) -> str:
+def _advice(outputs: Sequence[Tensor], classes: int) -> str:
     """Say what its maker can do, where the outputs tell."""
     single = [tensor for tensor in outputs if tensor.shape == (None,) and tensor.dtype.startswith("float")]
-    if any(tensor.dtype.startswith("seq(map(") for tensor in outputs) or len(single) == CLASSES:
+    if any(tensor.dtype.startswith("seq(map(") for tensor in outputs) or len(single) == classes:
         return "; convert it with skl2onnx's option zipmap=False"
     if outputs and all(map(_holds_labels, outputs)):
         return "; it gives labels alone: export it without its last step, which takes the best (argmax)"
     return ""
 
 
-def _could_be_scores(output: Tensor, axes: _Axes) -> bool:
-    return output.dtype in USABLE and prod(_answer(output, axes)[1]) == CLASSES
+def _could_be_scores(output: Tensor, axes: _Axes, classes: int) -> bool:
+    return output.dtype in USABLE and prod(_answer(output, axes, classes)[1]) == classes
 
 
 def _holds_labels(output: Tensor) -> bool:
@@ -257,18 +267,18 @@ def _holds_labels(output: Tensor) -> bool:
     return output.dtype.startswith(("int", "uint")) and not output.scale and output.dtype not in ("int8", "uint8")
 
 
-def _answer(output: Tensor, axes: _Axes) -> tuple[int | None, tuple[int, ...]]:
+def _answer(output: Tensor, axes: _Axes, classes: int) -> tuple[int | None, tuple[int, ...]]:
     """Give where the batch is in an output, and its shape for one image."""
     shape = output.shape
-    if axes.batch_axis == -1 and None not in shape[:-1] and prod(size or 0 for size in shape[:-1]) == CLASSES:
+    if axes.batch_axis == -1 and None not in shape[:-1] and prod(size or 0 for size in shape[:-1]) == classes:
         return -1, tuple(size or 1 for size in shape[:-1])
-    usual = _answer_shape(shape)
-    if prod(usual) != CLASSES and axes.batch in (1, None) and prod(size or 0 for size in shape) == CLASSES:
+    usual = _answer_shape(shape, classes)
+    if prod(usual) != classes and axes.batch in (1, None) and prod(size or 0 for size in shape) == classes:
         return None, tuple(size or 1 for size in shape)  # of one image, without a batch axis
     return 0, usual
 
 
-def _answer_shape(shape: tuple[int | None, ...]) -> tuple[int, ...]:
+def _answer_shape(shape: tuple[int | None, ...], classes: int) -> tuple[int, ...]:
     """Shape of the output for one image; where sizes are free, the last free one is of the classes."""
     if len(shape) == 1:
         return (1,)
@@ -276,19 +286,19 @@ def _answer_shape(shape: tuple[int | None, ...]) -> tuple[int, ...]:
     free = [axis for axis, size in enumerate(sizes) if size is None]
     fixed = prod(size for size in sizes if size)
     for axis in free:
-        sizes[axis] = CLASSES // fixed if axis == free[-1] else 1
+        sizes[axis] = classes // fixed if axis == free[-1] else 1
     return tuple(size or 1 for size in sizes)
 
 
-def _fits(shape: tuple[int, ...], constraints: Constraints) -> tuple[str, ...]:
-    height, width = square(shape)
-    if (height, width) == (SIDE, SIDE):
+def _fits(shape: tuple[int, ...], constraints: Constraints, task: Task) -> tuple[str, ...]:
+    height, width = size = size_of(shape, task.size)
+    if size == task.size:
         return ("pad",)
-    possible = tuple(fit for fit in FITS if can_fit(fit, height, width))
+    possible = tuple(fit for fit in FITS if can_fit(fit, size, task.size))
     if constraints.fit and constraints.fit not in possible:
         raise UsageError(
-            f"--fit {constraints.fit}: {SIDE} × {SIDE} pixels can't become {height} × {width} so; possible: "
-            f"{', '.join(possible)}"
+            f"--fit {constraints.fit}: {task.size[0]} × {task.size[1]} pixels can't become {height} × {width} so; "
+            f"possible: {', '.join(possible)}"
         )
     return (constraints.fit,) if constraints.fit else possible
 

@@ -20,7 +20,7 @@ from digitbench.plugins.model_io import ModelIO, adapted
 from digitbench.plugins.scoring import score
 from digitbench.records.arrays import scaled
 from digitbench.system import trusted_files
-from digitbench.workers.protocol import Emit, answer, encoded
+from digitbench.workers.protocol import Emit, answer, encoded_scores
 
 ADDRESS_SPACE = 24 * 2**30  # TensorFlow reserves several; a corrupt file asks for terabytes
 
@@ -67,7 +67,7 @@ def serve(lines: Iterable[str], emit: Emit) -> None:
                     traceback.print_exc()
                 emit("attempt", error=reason(exc, artifact))
                 continue
-            emit("attempt", scores=encoded(scores))
+            emit("attempt", **encoded_scores(scores))
 
 
 def _limit_memory() -> None:

@@ -17,7 +17,8 @@ from digitbench.importing.guesses import Constraints
 from digitbench.importing.normalisations import CAFFE, IMAGENET, Statistics
 from digitbench.importing.prober import Prober
 from digitbench.importing.ranking import Trial
-from digitbench.plugins.model_io import SIDE, ModelIO, square
+from digitbench.plugins.model_io import ModelIO, size_of
+from digitbench.records.task import Task
 from digitbench.system.progress import Progress
 
 FIRST_IMAGES, IMAGES, MORE_IMAGES = 100, 500, 5000
@@ -32,8 +33,8 @@ class Search:
     ----------
     prober
         Its images are those of `labelled`, the same ones shifted by a pixel, and others.
-    labelled
-        Training images.
+    labelled, task
+        Training images, and what they show.
     statistics
         Of all of them.
     constraints
@@ -42,6 +43,7 @@ class Search:
 
     prober: Prober
     labelled: Split
+    task: Task
     statistics: Statistics
     constraints: Constraints
     progress: Progress
@@ -65,20 +67,20 @@ class Search:
         best, fitness = ranked[0], self._fit(ranked[0], stated)
         if fitness.accuracy < fitness.least:
             raise BundleError(
-                f"it doesn't tell digits apart: of {len(ranked)} forms the best, {describe(best.model_io)}, "
+                f"it doesn't tell digits apart: of {len(ranked)} forms the best, {describe(best.model_io, self.task)}, "
                 f"{caveats.reached(fitness)}; less than {fitness.least:.1%} is refused; {caveats.HINT}"
             )
         steady = steadiness.measure_steadiness(self.prober, best.model_io, len(self.labelled), precision)
         runner_up = next((trial for trial in ranked[1:] if not ranking.are_same(trial, best)), None)
         return best.model_io, {
-            "tried": len(ranked), "chosen": _trial_to_json(best),
-            "runner_up": _trial_to_json(runner_up) if runner_up else None, "fit": fitness.to_json(),
+            "tried": len(ranked), "chosen": _trial_to_json(best, self.task),
+            "runner_up": _trial_to_json(runner_up, self.task) if runner_up else None, "fit": fitness.to_json(),
             "batch": steady.to_json(),
         }  # fmt: skip
 
     def _ranked(self) -> list[Trial]:
         """Try all guesses, those that could be right on more images, and sort them: the best first."""
-        candidates = guesses.model_ios(self.prober.signatures, self.constraints, self.statistics)
+        candidates = guesses.model_ios(self.prober.signatures, self.constraints, self.statistics, self.task)
         first = self._try(candidates, FIRST_IMAGES, shifted=False)
         if not first:  # some declare that any number will do, and take but one
             single = dict.fromkeys(replace(model_io, batch=1) for model_io in candidates if model_io.batch is None)
@@ -104,7 +106,7 @@ class Search:
         numbers = [*range(count), *(range(known, known + count) if shifted else ())]
         task = f"trying forms on {len(numbers):,} training images"
         for done, model_io in enumerate(model_ios):
-            self.progress.update(task, done, len(model_ios), describe(model_io))
+            self.progress.update(task, done, len(model_ios), describe(model_io, self.task))
             scores = self.prober.ask(model_io, numbers)
             if scores is not None:
                 labels = self.labelled.labels[:count]
@@ -124,7 +126,7 @@ class Search:
         right = best.right[:count]
         # One that is nearly always right is so whatever another one says, which takes a second to fit.
         simple = None if right.mean() > 1 - fit.GAP else fit.logistic_regression(self.labelled, count, best.model_io)
-        return fit.measure(right, simple, self.labelled.labels[:count], stated)
+        return fit.measure(right, simple, self.labelled.labels[:count], self.task.classes, stated)
 
 
 NORMALISED = {
@@ -135,9 +137,8 @@ STANDARDISED = {IMAGENET: "ImageNet's mean and deviation", CAFFE: "Caffe's means
 FITTED = {"pad": "padded", "resize": "resized", "crop": "its middle", "mean": "means of blocks"}
 
 
-def describe(model_io: ModelIO) -> str:
+def describe(model_io: ModelIO, task: Task) -> str:
     """Say in a few words what a model takes: ``28×28×1, paper 0, ink 255``."""
-    height, width = square(model_io.shape)
     parts = ["×".join(map(str, model_io.shape))]
     if model_io.normalised:
         parts.append(NORMALISED[model_io.normalised])
@@ -147,13 +148,13 @@ def describe(model_io: ModelIO) -> str:
         parts += [f"paper {model_io.background:.4g}", f"ink {model_io.foreground:.4g}"]
     elif model_io.background > model_io.foreground:
         parts.append("dark on light")
-    parts += [FITTED[model_io.fit]] * ((height, width) != (SIDE, SIDE))
+    parts += [FITTED[model_io.fit]] * (size_of(model_io.shape, task.size) != task.size)
     parts += [f"output {model_io.output.name}"] * bool(model_io.output.name)
     return ", ".join([*parts, *([f"signature {model_io.signature}"] * bool(model_io.signature))])
 
 
-def _trial_to_json(trial: Trial) -> dict[str, Any]:
+def _trial_to_json(trial: Trial, task: Task) -> dict[str, Any]:
     model_io = trial.model_io
-    return {"form": describe(model_io), "activation": model_io.activation, "output": model_io.output.name,
+    return {"form": describe(model_io, task), "activation": model_io.activation, "output": model_io.output.name,
             "correct": int(trial.right.sum()), "images": len(trial.right), "accuracy": trial.accuracy,
             "log_loss": trial.surprise}  # fmt: skip

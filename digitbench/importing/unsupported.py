@@ -13,7 +13,6 @@ from digitbench.backend import Backend
 from digitbench.bundle import Artifact, Bundle
 from digitbench.errors import UsageError
 from digitbench.plugins import Plugin
-from digitbench.plugins.model_io import SIDE
 from digitbench.system.progress import Progress
 from digitbench.system.version import __version__
 from digitbench.workers.pool import Job, WorkerDied, WorkerError, score
@@ -78,8 +77,9 @@ def _fault(bundle: Bundle, plugin: Plugin, artifact: Artifact) -> str:
     The answer is empty where it died or took too long: that may have other reasons than the model.
     """
     path = bundle.open(artifact)
-    job = Job(plugin.name, path, threads=1, precision=artifact.precision, model_io=bundle.model_io_of(artifact))
-    blank = np.zeros((IMAGES, SIDE, SIDE), np.float32)
+    model_io, task = bundle.model_io_of(artifact), bundle.task
+    job = Job(plugin.name, path, 1, precision=artifact.precision, model_io=model_io, classes=task.classes)
+    blank = np.zeros((IMAGES, *task.image_shape), np.float32)
     try:
         score(job, blank, TIMEOUT)
     except (WorkerDied, UsageError):

@@ -25,20 +25,23 @@ from digitbench.workers.pool import Job
 class Candidate:
     """Backend × precision × threads × batch size; `artifact` is None where it can't run, and `row` says why.
 
-    `model_io` is what the model in the artifact takes and gives; `flops_per_image` is set for sgemm alone.
+    `model_io` is what the model in the artifact takes and gives; `flops_per_image` is set for sgemm alone,
+    `classes` is how many scores an image has.
     """
 
     row: Row
     artifact: Path | None
     flops_per_image: int | None = None
     model_io: ModelIO = NATIVE_IO
+    classes: int | None = None
 
     def job(self, **options: Any) -> Job:
         """What a worker loads to run it."""
         assert self.artifact
         row = self.row
         return Job(
-            row.backend, self.artifact, row.threads, precision=row.precision, model_io=self.model_io, **options
+            row.backend, self.artifact, row.threads, precision=row.precision, model_io=self.model_io,
+            classes=self.classes, **options,
         )  # fmt: skip
 
     @property
@@ -119,7 +122,7 @@ def candidates(
                     row, precision=precision, artifact=recorded, threads=thread_count, batch_size=batch_size
                 )  # fmt: skip
                 if batch_size is None or model_io.batch in (None, batch_size):
-                    result.append(Candidate(at_size, path, model_io=model_io))
+                    result.append(Candidate(at_size, path, model_io=model_io, classes=bundle.task.classes))
                 else:  # its model has another fixed batch size, so it can't run
                     mend = f"digitbench bench --batch-size {model_io.batch}"
                     unavailable = replace(at_size, error=f"n/a (fixed batch {model_io.batch})", mend=mend)

@@ -28,7 +28,7 @@ class FreshImages:
     Parameters
     ----------
     images
-        float32, (n, 28, 28), each pixel in [0, 1]; left untouched.
+        float32, (n, *image_shape), each pixel in [0, 1]; left untouched.
     """
 
     def __init__(self, images: Images) -> None:
@@ -58,7 +58,7 @@ class FreshImages:
         Returns
         -------
         list of Images
-            Read-only, each float32 (batch size, 28, 28), valid until the next call.
+            Read-only, each float32 (batch size, *image_shape), valid until the next call.
         """
         count, shift = batch_size * calls, self._random.randrange(MOST_SHIFTS)
         if len(self._copies) < count + MOST_SHIFTS:

@@ -23,7 +23,7 @@ def time_block(predict: Callable[[Images], Scores], batches: Sequence[Images]) -
     predict
         What is timed.
     batches
-        Its argument, a different one each call, each float32 (batch size, 28, 28); at least one.
+        Its argument, a different one each call, each float32 (batch size, *image_shape); at least one.
 
     Returns
     -------

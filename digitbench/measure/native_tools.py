@@ -191,10 +191,11 @@ _OPENVINO_PRINTS = re.compile(
 def _openvino(job: Job, batch_size: int, images: Path) -> NativeToolRun:
     tool = _installed_tool("benchmark_app")
     model = job.artifact / "model.xml" if job.artifact.is_dir() else job.artifact
+    shape = batch_size, *np.load(images, mmap_mode="r").shape[1:]
     command = [
         tool, "-m", str(model), "-d", "CPU", "-hint", "none", "-api", "sync", "-nstreams", "1",
         "-nthreads", str(job.threads), "-inference_only", "false", "-infer_precision", "f32", "-pin", "NO",
-        "-shape", f"[{batch_size},28,28]", "-t", str(max(1, round(SECONDS))),
+        "-shape", f"[{','.join(map(str, shape))}]", "-t", str(max(1, round(SECONDS))),
     ]  # fmt: skip
 
     def measure() -> Mapping[str, float]:

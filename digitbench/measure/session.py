@@ -21,7 +21,6 @@ from digitbench.measure.plan import Plan, RunProgress, Watch
 from digitbench.measure.run_state import RunState, Setup
 from digitbench.measure.schedule import measure
 from digitbench.records import pictures
-from digitbench.records.arrays import CLASSES
 from digitbench.records.results import ClassResult, Results, Row
 from digitbench.records.settings import Settings
 from digitbench.system import machine
@@ -89,7 +88,7 @@ def run(
     timing_plan = plan or Plan(generations=1)
     facts = _Facts(bundle, dataset, len(test), plan, earlier, against, with_pictures=with_pictures)
     # Without a reference the true labels take its place, since the run state needs one; its results aren't shown.
-    reference = np.eye(CLASSES, dtype=np.float32)[test.labels] if against is None else against
+    reference = np.eye(bundle.task.classes, dtype=np.float32)[test.labels] if against is None else against
     activation = bundle.manifest.output.activation
     flops = {candidate.row.key: candidate.flops_per_image for candidate in chosen if candidate.flops_per_image}
     state = RunState(
@@ -153,7 +152,7 @@ class _Facts:
         counts = [] if against is None else accuracy.confusion(against, dataset.test.labels[:images]).tolist()
         known = Results(
             machine.describe(), described, (), datetime.now(UTC).isoformat(timespec="seconds"), __version__,
-            layers=bundle.manifest.layers, confusion=tuple(map(tuple, counts)),
+            layers=bundle.manifest.layers, confusion=tuple(map(tuple, counts)), task=bundle.task,
         )  # fmt: skip
         if earlier:  # the rows that this run leaves alone stay in its results
             known = replace(known, rows=earlier.rows, roofs=earlier.roofs, referees=earlier.referees,

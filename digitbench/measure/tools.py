@@ -31,8 +31,8 @@ def _bound(job: Mapping[str, Any]) -> tuple[Any, Any, Any, Any]:
     options.log_severity_level = 4
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     session = ort.InferenceSession(job["artifact"], options, providers=["CPUExecutionProvider"])
-    images = np.empty((job["batch_size"], 28, 28), np.float32)
-    scores = np.empty((job["batch_size"], 10), np.float32)
+    shapes = session.get_inputs()[0].shape[1:], session.get_outputs()[0].shape[1:]
+    images, scores = (np.empty((job["batch_size"], *shape), np.float32) for shape in shapes)
     binding = session.io_binding()
     binding.bind_input(session.get_inputs()[0].name, "cpu", 0, np.float32, images.shape, images.ctypes.data)
     binding.bind_output(session.get_outputs()[0].name, "cpu", 0, np.float32, scores.shape, scores.ctypes.data)

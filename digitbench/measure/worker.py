@@ -28,7 +28,7 @@ from digitbench.measure.sgemm import NAME, SgemmBackend
 from digitbench.plugins.scoring import KEPT_ANSWERS, score
 from digitbench.system import machine
 from digitbench.system.files import sha256
-from digitbench.workers.protocol import Emit, answer, encoded, received
+from digitbench.workers.protocol import Emit, answer, encoded, encoded_scores, received
 
 Event = dict[str, Any]
 
@@ -54,7 +54,7 @@ def serve(lines: Iterable[str], emit: Emit) -> None:
         began = perf_counter()
         scores = backend.predict(images[:1])
         first_us = (perf_counter() - began) * 1e6
-        check_scores(scores, images[:1])
+        check_scores(scores, images[:1], classes=job["classes"])
         artifact_sha256 = sha256(artifact)  # only now: reading it before would make loading quicker
         if _file_identity(artifact) != identity:
             raise ArtifactError(f"{artifact}: it was replaced while it was opened; measure anew")
@@ -145,7 +145,7 @@ class _TimedCandidate:
     def score(self) -> Event:
         """Score all images."""
         scores = score(self.backend, self.images)
-        return {"scores": encoded(scores), "peak_rss_bytes": self.peak_rss_bytes()}
+        return {**encoded_scores(scores), "peak_rss_bytes": self.peak_rss_bytes()}
 
     def warm_up(self, batch_size: int, seconds: float) -> Event:
         """Call until steady, or until `seconds` are over."""
@@ -231,7 +231,7 @@ def _fill_caches(backend: Backend, batches: Iterable[Images]) -> None:
 def cut(images: Images, size: int) -> list[Images]:
     """Cut images into whole batches; where they are too few for one, they are repeated."""
     if len(images) < size:
-        return [np.resize(images, (size, 28, 28))]
+        return [np.resize(images, (size, *images.shape[1:]))]
     return [images[i : i + size] for i in range(0, len(images) - size + 1, size)]
 
 

@@ -1,8 +1,8 @@
 """The way from digitbench's images to what a model takes, and from its answer to scores.
 
 Models come with a scale of 0 to 255 instead of 0 to 1, a channel axis, whole numbers with quantisation parameters, a
-batch size of their own, black ink on white. All of it is settled here, once, for every backend: adapters hand over
-what they are given.
+batch size of their own, dark strokes on white, blue before red. All of it is settled here, once, for every backend:
+adapters hand over what they are given.
 """
 
 from __future__ import annotations
@@ -15,17 +15,18 @@ from typing import Any
 import msgspec
 import numpy as np
 import numpy.typing as npt
+from msgspec import structs
 
 from digitbench.backend import NATIVE_SPEC, Backend, Images, IOSpec, Runtime, Scores, Steps, Tensor, check_images
-from digitbench.records.arrays import CLASSES, Array
+from digitbench.records.arrays import Array
+from digitbench.records.task import Task
 
-SIDE = 28
 FITS, ACTIVATIONS = ("pad", "resize", "crop", "mean"), ("softmax", "sigmoid", "logits")
 NORMALISED = ("", "image", "rows", "columns", "standard")
 
-NATIVE_INPUT = Tensor("", (None, SIDE, SIDE), "float32")
-NATIVE_OUTPUT = Tensor("", (None, CLASSES), "float32")
-
+CHANNEL_ORDERS = ("rgb", "bgr")
+GREY_SHARES = np.array([0.299, 0.587, 0.114], np.float32)  # of red, green and blue: ITU-R BT.601, as Pillow
+_NATIVE = Tensor("", (), "float32")
 
 _KEYS = {"background": "paper", "foreground": "ink"}
 """The names in manifests of fields that have another one there."""
@@ -37,25 +38,28 @@ class ModelIO(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=_K
     Attributes
     ----------
     shape
-        Of one image: ``(28, 28)``, ``(784,)``, ``(28, 28, 1)``, ``(1, 28, 28)``, ``(32, 32, 3)`` ….
+        Of one image: ``(32, 32)``, ``(1024,)``, ``(32, 32, 1)``, ``(1, 32, 32)``, ``(32, 32, 3)`` …; () for that of the
+        task, as the artifact declares it.
     background, foreground
         The values that stand for an untouched pixel and for the middle of a stroke: 0 and 1, 0 and 255, 255 and 0 ….
     fit
-        How 28 × 28 becomes another size: ``"pad"``, background around it; ``"resize"``, interpolation; ``"crop"``, its
-        middle; ``"mean"``, the mean of each block of pixels.
+        How the task's images become another size: ``"pad"``, background around it; ``"resize"``, interpolation;
+        ``"crop"``, its middle; ``"mean"``, the mean of each block of pixels.
     normalised
         What each image was divided by, where pixels have no fixed values: the Euclidean norm of the whole ``"image"``,
         or of each of its ``"rows"`` or ``"columns"``, as ``keras.utils.normalize`` does; or ``"standard"``: its mean
         taken off, and divided by its standard deviation.
     mean, deviation
         Taken off, and divided by, after pixels have the values of `background` and `foreground`: of each pixel, or of
-        each of three channels; empty for none.
+        each of three channels, in the model's order; empty for none.
+    channels
+        ``"rgb"``, or ``"bgr"`` where blue comes first.
     batch
         Images that every call must hold; None where any number will do.
     input, output
         As the artifact declares them; an empty name means the first.
     answer
-        Shape of the output for one image: ``(10,)``, ``(1, 1, 10)``.
+        Shape of the output for one image: ``(10,)``, ``(1, 1, 10)``; () as for `shape`.
     activation
         What the output is: ``"softmax"``, ``"sigmoid"`` or ``"logits"``.
     code
@@ -64,14 +68,14 @@ class ModelIO(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=_K
         See `digitbench.backend.IOSpec`.
     """
 
-    shape: tuple[int, ...] = (SIDE, SIDE)
+    shape: tuple[int, ...] = ()
     background: float = 0.0
     foreground: float = 1.0
     fit: str = "pad"
     batch: int | None = None
-    input: Tensor = NATIVE_INPUT
-    output: Tensor = NATIVE_OUTPUT
-    answer: tuple[int, ...] = (CLASSES,)
+    input: Tensor = _NATIVE
+    output: Tensor = _NATIVE
+    answer: tuple[int, ...] = ()
     activation: str = "softmax"
     code: bool = False
     normalised: str = ""
@@ -81,6 +85,7 @@ class ModelIO(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=_K
     answer_axis: int | None = 0
     signature: str = ""
     constants: tuple[tuple[str, float], ...] = ()
+    channels: str = CHANNEL_ORDERS[0]
 
     @property
     def io_spec(self) -> IOSpec:
@@ -93,10 +98,16 @@ class ModelIO(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=_K
 
     @property
     def is_native(self) -> bool:
-        """Is it what digitbench itself trains: float32 (n, 28, 28) from 0 to 1 in, float32 (n, 10) out."""
-        names = ("background", "foreground", "code", "normalised", "mean")
+        """Is it what digitbench itself trains: `Images` in, `Scores` out, of the shapes that the artifact declares."""
+        names = ("background", "foreground", "code", "normalised", "mean", "channels")
         values_native = all(getattr(self, name) == getattr(NATIVE_IO, name) for name in names)
         return values_native and not self.input.scale and self.io_spec == NATIVE_SPEC
+
+    def of(self, task: Task) -> ModelIO:
+        """Give the native I/O, without shapes, where it is that for the images and classes of a task."""
+        native = structs.replace(self, shape=(), answer=())
+        same = self.shape == task.image_shape and self.answer == (task.classes,)
+        return native if same and native.is_native else self
 
     @classmethod
     def from_json(cls, values: Any) -> ModelIO:
@@ -123,26 +134,27 @@ class ModelIO(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=_K
         Parameters
         ----------
         images
-            float32 (n, 28, 28), 0 for background and 1 for foreground.
+            float32 (n, *image_shape) of the task, from 0 to 1.
         """
         return self.encoder()(images)
 
     def encoder(self) -> Callable[[Images], Array]:
         """Give what does as `encode`, with means and deviations made ready: so that no timed call makes them."""
-        channels, axis = _channels(self.shape)
-        shape = square(self.shape) if channels == 1 else [channels if i == axis % 4 else 1 for i in range(4)]
-        mean, deviation = (
-            np.array(of, np.float32).reshape(shape) if of else None for of in (self.mean, self.deviation)
-        )
+        mean, deviation = (np.array(of, np.float32) if of else None for of in (self.mean, self.deviation))
         return partial(self._encoded, mean, deviation)
 
     def _encoded(self, mean: Any, deviation: Any, images: Images) -> Array:
-        values: Array = normalised(fitted(images, self.shape, self.fit), self.normalised)
+        source, shape = images.shape[1:3], self.shape or images.shape[1:]
+        channels = channel_count(shape, source)
+        values: Array = images if channels > 1 or images.ndim == 3 else images @ GREY_SHARES
+        values = normalised(fitted(values, size_of(shape, source), self.fit), self.normalised)
         dtype = np.dtype(self.input.dtype)
         if (self.background, self.foreground) != (0.0, 1.0):
             values = values * np.float32(self.foreground - self.background) + np.float32(self.background)
-        channels, axis = _channels(self.shape)
-        if mean is not None and channels == 1:
+        if values.ndim == 4 and self.channels == "bgr":
+            values = values[..., ::-1]
+        if mean is not None:
+            values = values.reshape(len(images), -1) if channels == 1 else _with_channels(values, channels)
             values = (values - mean) / deviation
         if self.input.scale:
             values = values / np.float32(self.input.scale) + np.float32(self.input.zero_point)
@@ -151,10 +163,9 @@ class ModelIO(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=_K
             values = np.clip(np.rint(values), limits.min, limits.max)
         values = values.astype(dtype, copy=False)
         if channels > 1:
-            values = np.repeat(np.expand_dims(values, axis), channels, axis)
-        if mean is not None and channels > 1:
-            values = ((values - mean) / deviation).astype(dtype, copy=False)
-        values = values.reshape(len(images), *self.shape)
+            channels_first = len(shape) == 3 and shape[2] not in (1, 3)
+            values = np.moveaxis(_with_channels(values, channels), -1, 1 if channels_first else -1)
+        values = values.reshape(len(images), *shape)
         if self.image_axis is None:
             values = values[0]
         elif self.image_axis:
@@ -162,11 +173,11 @@ class ModelIO(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=_K
         return np.ascontiguousarray(values)
 
     def decode(self, answer: Array) -> Scores:
-        """Read scores out of the model's answer: float32 (n, 10), as the model means them."""
+        """Read scores out of the model's answer: float32 (n, classes), as the model means them."""
         scores = np.asarray(answer)
         if self.answer_axis:
             scores = np.moveaxis(scores, self.answer_axis, 0)
-        scores = scores.reshape(-1, CLASSES).astype(np.float32, copy=False)
+        scores = scores.reshape(-1, prod(self.answer)).astype(np.float32, copy=False)
         if self.output.scale:
             scores = (scores - np.float32(self.output.zero_point)) * np.float32(self.output.scale)
         return np.ascontiguousarray(scores)
@@ -187,32 +198,33 @@ class ModelIO(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=_K
 
 
 NATIVE_IO = ModelIO()
-RARE = ("normalised", "mean", "deviation", "image_axis", "answer_axis", "signature", "constants")
+RARE = ("normalised", "mean", "deviation", "image_axis", "answer_axis", "signature", "constants", "channels")
 """Fields that manifests lack where they are as usual."""
 
 
-def check_model_io(model_io: ModelIO) -> None:
-    """Refuse an I/O that no model could have.
+def check_model_io(model_io: ModelIO, task: Task) -> None:
+    """Refuse an I/O that no model of that task could have.
 
     Raises
     ------
     TypeError
         One of its values is none that it can take.
     """
-    height, width = square(model_io.shape)
+    size = size_of(model_io.shape, task.size) if model_io.shape else task.size
     numeric = all(np.dtype(tensor.dtype).kind in "fiu" for tensor in (model_io.input, model_io.output))
     checks = {
-        "shape": min(height, width) > 0,
-        "fit": can_fit(model_io.fit, height, width),
+        "shape": min(size) > 0,
+        "fit": can_fit(model_io.fit, size, task.size),
         "normalised": model_io.normalised in NORMALISED,
-        "mean and deviation": _can_standardise(model_io, height * width),
+        "mean and deviation": _can_standardise(model_io, size),
+        "channels": model_io.channels in CHANNEL_ORDERS,
         "image_axis": model_io.image_axis in (0, -1, None) and model_io.answer_axis in (0, -1, None),
         "paper and ink": model_io.background != model_io.foreground
         and bool(np.isfinite([model_io.background, model_io.foreground]).all()),
         "batch": model_io.batch is None or model_io.batch >= 1,
         "single image": model_io.batch == 1 or None not in (model_io.image_axis, model_io.answer_axis),
         "dtype": numeric,
-        "answer": prod(model_io.answer) == CLASSES,
+        "answer": not model_io.answer or prod(model_io.answer) == task.classes,
         "activation": model_io.activation in ACTIVATIONS,
     }
     wrong = [name for name, passed in checks.items() if not passed]
@@ -220,25 +232,21 @@ def check_model_io(model_io: ModelIO) -> None:
         raise TypeError(f"form: no model has such a {', '.join(wrong)}")
 
 
-def can_fit(fit: str, height: int, width: int) -> bool:
-    """Say whether 28 × 28 pixels can become an image of that size in that way, one of `FITS`."""
-    least, most = min(height, width), max(height, width)
+def can_fit(fit: str, size: tuple[int, int], source: tuple[int, int]) -> bool:
+    """Say whether images of the size `source` (height, width) can become `size` in that way, one of `FITS`."""
+    sides = tuple(zip(size, source, strict=True))
     possible = {
-        "pad": least >= SIDE,
-        "crop": most <= SIDE,
+        "pad": all(side >= given for side, given in sides),
+        "crop": all(side <= given for side, given in sides),
         "resize": True,
-        "mean": _is_part(height) and _is_part(width),
+        "mean": all(side > 0 and given % side == 0 for side, given in sides),
     }
     return possible.get(fit, False)
 
 
-def _is_part(size: int) -> bool:
-    return size > 0 and SIDE % size == 0
-
-
-def _can_standardise(model_io: ModelIO, pixels: int) -> bool:
-    channels = _channels(model_io.shape)[0]
-    count = pixels if channels == 1 else channels
+def _can_standardise(model_io: ModelIO, size: tuple[int, int]) -> bool:
+    channels = channel_count(model_io.shape, size)
+    count = prod(size) if channels == 1 else channels
     finite = bool(np.isfinite([*model_io.mean, *model_io.deviation]).all()) and all(model_io.deviation)
     return finite and len(model_io.mean) == len(model_io.deviation) and len(model_io.mean) in (0, count)
 
@@ -303,16 +311,22 @@ def _chunks(images: Images, size: int) -> Iterator[Images]:
         yield chunk
 
 
-def square(shape: tuple[int, ...]) -> tuple[int, int]:
-    """Height and width of an image of that shape, without its channels; (0, 0) if it is no image of 1 or 3 channels."""
+def size_of(shape: tuple[int, ...], usual: tuple[int, ...] = ()) -> tuple[int, int]:
+    """Height and width of an image of that shape, without its channels; (0, 0) if it is no image of 1 or 3 channels.
+
+    A flat image is `usual` (height, width) where it has as many pixels, else square.
+    """
     if len(shape) == 1:
+        for channels in (1, 3):
+            if usual and prod(usual) * channels == shape[0]:
+                return usual[0], usual[1]
         for channels in (1, 3):
             side = round((shape[0] / channels) ** 0.5)
             if side * side * channels == shape[0]:
                 return side, side
         return 0, 0
     if len(shape) == 2:
-        return square((max(shape),)) if 1 in shape else (shape[0], shape[1])  # one row or column is a flat image
+        return size_of((max(shape),), usual) if 1 in shape else (shape[0], shape[1])  # one row or column is flat
     if len(shape) == 3 and shape[2] in (1, 3):
         return shape[0], shape[1]
     if len(shape) == 3 and shape[0] in (1, 3):
@@ -320,33 +334,38 @@ def square(shape: tuple[int, ...]) -> tuple[int, int]:
     return 0, 0
 
 
-def channel_count(shape: tuple[int, ...]) -> int:
-    """Say how many channels an image of that shape has."""
-    height, width = square(shape)
+def channel_count(shape: tuple[int, ...], usual: tuple[int, ...] = ()) -> int:
+    """Say how many channels an image of that shape has; see `size_of`."""
+    height, width = size_of(shape, usual)
     return prod(shape) // max(1, height * width)
 
 
-def _channels(shape: tuple[int, ...]) -> tuple[int, int]:
-    """How many channels, and on which axis of a batch."""
-    return channel_count(shape), 1 if len(shape) == 3 and shape[2] not in (1, 3) else -1
+def _with_channels(images: Images, channels: int) -> Images:
+    """Give (n, height, width, channels): of grey images the same in each."""
+    return images if images.ndim == 4 else np.repeat(images[..., None], channels, -1)
 
 
-def fitted(images: Images, shape: tuple[int, ...], fit: str) -> Images:
-    """Bring images of 28 × 28 to the height and width of `shape`: float32 (n, height, width)."""
-    height, width = square(shape)
-    if (height, width) == (SIDE, SIDE):
+def fitted(images: Images, size: tuple[int, int], fit: str) -> Images:
+    """Bring images, float32 (n, height, width) or with channels last, to another height and width."""
+    source = images.shape[1:3]
+    if size == source:
         return images
+    (height, width), (source_height, source_width) = size, source
+    down, right = abs(source_height - height) // 2, abs(source_width - width) // 2
     if fit == "crop":
-        top, left = (SIDE - height) // 2, (SIDE - width) // 2
-        return images[:, top : top + height, left : left + width]
+        return images[:, down : down + height, right : right + width]
     if fit == "mean":
-        blocks = images.reshape(len(images), height, SIDE // height, width, SIDE // width)
+        parts = (height, source_height // height, width, source_width // width)
+        blocks = images.reshape(len(images), *parts, *images.shape[3:])
         return np.asarray(blocks.mean(axis=(2, 4)), dtype=np.float32)
     if fit == "pad":
-        top, left = (height - SIDE) // 2, (width - SIDE) // 2
-        padding = ((0, 0), (top, height - SIDE - top), (left, width - SIDE - left))
-        return np.pad(images, padding)
-    return np.asarray(_resampling(height) @ images @ _resampling(width).T, dtype=np.float32)
+        margins = [(down, height - source_height - down), (right, width - source_width - right)]
+        return np.pad(images, [(0, 0), *margins, *[(0, 0)] * (images.ndim - 3)])
+    rows, columns = _resampling(source_height, height), _resampling(source_width, width)
+    if images.ndim == 3:
+        return np.asarray(rows @ images @ columns.T, dtype=np.float32)
+    resampled = rows @ np.moveaxis(images, -1, 1) @ columns.T
+    return np.ascontiguousarray(np.moveaxis(resampled, 1, -1), dtype=np.float32)
 
 
 def normalised(images: Images, by: str) -> Images:
@@ -355,22 +374,23 @@ def normalised(images: Images, by: str) -> Images:
         return images
     if by == "standard":
         # As tf.image.per_image_standardization: a flat image's deviation counts as that of a single grey level.
-        centred = images - images.mean(axis=(1, 2), keepdims=True)
+        whole = tuple(range(1, images.ndim))
+        centred = images - images.mean(axis=whole, keepdims=True)
         least = np.float32(1 / images[0].size ** 0.5)
-        return np.asarray(centred / np.maximum(images.std(axis=(1, 2), keepdims=True), least), dtype=np.float32)
-    axes: Any = {"image": (1, 2), "rows": 2, "columns": 1}[by]
+        return np.asarray(centred / np.maximum(images.std(axis=whole, keepdims=True), least), dtype=np.float32)
+    axes: Any = {"image": tuple(range(1, images.ndim)), "rows": 2, "columns": 1}[by]
     norms = np.sqrt((images * images).sum(axis=axes, keepdims=True))
     return np.asarray(images / np.where(norms > 0, norms, 1), dtype=np.float32)
 
 
 @cache
-def _resampling(size: int) -> npt.NDArray[np.float32]:
-    """Linear interpolation from 28 pixels to `size`, as a matrix (size, 28), with the centres of pixels half-way.
+def _resampling(source: int, size: int) -> npt.NDArray[np.float32]:
+    """Linear interpolation from `source` pixels to `size`, as a matrix, with the centres of pixels half-way.
 
     Made smaller, each pixel is an average over all that it covers, as Pillow does and TensorFlow with ``antialias``.
     """
-    step = SIDE / size
+    step = source / size
     reach = max(1.0, step)
     centres = (np.arange(size)[:, None] + 0.5) * step - 0.5
-    weights = np.clip(1 - np.abs(np.arange(SIDE) - centres) / reach, 0, None)
+    weights = np.clip(1 - np.abs(np.arange(source) - centres) / reach, 0, None)
     return np.asarray(weights / weights.sum(axis=1, keepdims=True), dtype=np.float32)

@@ -1,4 +1,4 @@
-"""The arrays that pictures and labels come in, and how many digits there are."""
+"""The arrays that pictures and labels come in, as everything passes them on."""
 
 from __future__ import annotations
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from digitbench.errors import UsageError, nearest, unknown
+from digitbench.records.task import MOST_SIDE, Task
 
 ACTIVATIONS = ("relu", "elu", "silu", "tanh", "sigmoid", "linear")
 OUTPUT_ACTIVATIONS = ("softmax", "sigmoid")
@@ -136,7 +137,7 @@ class Recipe:
     crop
         Rows and columns at each edge of the image that the network doesn't look at, and so has no weights for.
     activation, output_activation
-        Of the hidden layers, and of the ten scores.
+        Of the hidden layers, and of the scores.
     dropout
         Share of each hidden dense layer's outputs that training drops, 0 to below 1.
     batch_normalization
@@ -151,7 +152,7 @@ class Recipe:
     loss
         The two give the same values; they differ in how the labels are written.
     label_smoothing
-        Share of each target that is spread evenly over the ten classes, 0 to below 1.
+        Share of each target that is spread evenly over the classes, 0 to below 1.
     weight_averaging
         The network that is kept has, of each epoch's last weights, the mean in which each epoch before counts this
         much less than the one after it, 0 (the last epoch's alone) to below 1.
@@ -205,7 +206,9 @@ class Recipe:
     scaling: float = _option(0.0, DEFORMED, "Share of width and height.", Bounds(0, 0.9, "0 to 0.9"))
     shift: float = _option(0.0, DEFORMED, "Pixels each way.", PIXELS)
     elastic: float = _option(0.0, DEFORMED, "Pixels that bending moves a pixel by.", PIXELS)
-    smoothness: float = _option(5.0, DEFORMED, "Pixels over which it bends.", Bounds(0.1, 28, "0.1 to 28 pixels"))
+    smoothness: float = _option(
+        5.0, DEFORMED, "Pixels over which it bends.", Bounds(0.1, MOST_SIDE, f"0.1 to {MOST_SIDE} pixels")
+    )
     teacher: str = _option("", TARGETS, "A bundle whose scores are learned; none for the labels.", None, "MODEL")
     distillation: float = _option(1.0, TARGETS, "The teacher's share of a target.", Bounds(0, 1, "0 to 1"))
     members: int = _option(1, NETWORK, "Networks whose mean is taken: a committee.", Bounds(1, 100, "1 to 100"))
@@ -217,8 +220,6 @@ class Recipe:
             option.check(name, getattr(self, name))
         if len(self.receptive_fields) > len(self.hidden):
             raise _refusal("receptive_fields", self.receptive_fields, "one for each hidden layer at most, or none")
-        if int(28 - 2 * self.crop) >> len(self.convolutions) < 1:
-            raise _refusal("convolutions", self.convolutions, "so few that halving 28 pixels leaves some")
         if self.weight_decay is not None and self.optimizer != "adamw":
             raise UsageError(f"--weight-decay {self.weight_decay}: {self.optimizer} has none; take --optimizer adamw")
         if self.warmup >= self.epochs:
@@ -233,21 +234,42 @@ class Recipe:
         """How far images are deformed."""
         return Strengths(self.rotation, self.shear, self.scaling, self.shift, self.elastic, self.smoothness)
 
-    @property
-    def parameters(self) -> int:
-        """How many its networks have in all, those that training doesn't change and those held at 0 included."""
-        from digitbench.records.arrays import CLASSES  # with NumPy, which --help doesn't need
+    def check_task(self, task: Task) -> None:
+        """Refuse a task whose images are too small.
 
-        side, channels, count = int(28 - 2 * self.crop), 1, 0
+        Raises
+        ------
+        UsageError
+            Cropping, or halving by convolutions, leaves no pixel.
+        """
+        if min(task.size) <= 2 * self.crop:
+            raise _refusal("crop", self.crop, f"less than half of the images' {min(task.size)} pixels")
+        if (min(task.size) - 2 * self.crop) >> len(self.convolutions) < 1:
+            allowed = f"so few that halving {min(task.size)} pixels leaves some"
+            raise _refusal("convolutions", self.convolutions, allowed)
+
+    def on(self, task: Task) -> Recipe:
+        """Give the recipe for a task: what it says of handwriting, that images are deformed, holds for digits alone.
+
+        Deformations that differ from those of the named recipe were asked for, and stay.
+        """
+        named = RECIPES.get(self.name.removesuffix("+"))
+        if task.is_digits or not self.deformation or not named or named.deformation != self.deformation:
+            return self
+        return replace(self, rotation=0.0, shear=0.0, scaling=0.0, shift=0.0, elastic=0.0)
+
+    def parameters(self, task: Task) -> int:
+        """How many its networks have in all, those that training doesn't change and those held at 0 included."""
+        (height, width), channels, count = (int(side - 2 * self.crop) for side in task.size), task.channels, 0
         beside = 1 + 4 * self.batch_normalization  # of each unit: its bias, and what normalises it
         for filters in self.convolutions:
             count += filters * (9 * channels + beside)
-            side, channels = side // 2, filters
-        inputs = side * side * channels
-        for width in self.hidden:
-            count += width * (inputs + beside)
-            inputs = width
-        return self.members * (count + CLASSES * (inputs + 1))
+            height, width, channels = height // 2, width // 2, filters
+        inputs = height * width * channels
+        for units in self.hidden:
+            count += units * (inputs + beside)
+            inputs = units
+        return self.members * (count + task.classes * (inputs + 1))
 
     def changed(self, **changes: Any) -> Recipe:
         """Give a copy with the fields that are not None changed; its name gets a ``+`` if any differs."""

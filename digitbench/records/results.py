@@ -11,6 +11,7 @@
 #   6  (0.1.0)  layers, confusion, pictures, files; in machine processor; in rows doubts: what a busy machine did makes
 #               a row provisional and no longer INVALID; ratios and floors are medians of a posterior over generations,
 #               whose intervals are widened by 1 %
+#   7  (0.1.0)  task
 
 from __future__ import annotations
 
@@ -36,6 +37,7 @@ from digitbench.records.quality import Reference as Reference
 from digitbench.records.quality import ReliabilityBin as ReliabilityBin
 from digitbench.records.settings import Settings as Settings
 from digitbench.records.settings import normalize
+from digitbench.records.task import Task
 from digitbench.records.timing import Busy as Busy
 from digitbench.records.timing import CallBreakdown as CallBreakdown
 from digitbench.records.timing import Finding as Finding
@@ -48,7 +50,7 @@ from digitbench.records.timing import calls_needed as calls_needed
 from digitbench.system.notebook import html_of
 
 FORMAT = "digitbench.results"
-VERSION = 6
+VERSION = 7
 SCHEMA = f"{FORMAT}/{VERSION}"
 READABLE = tuple(f"{FORMAT}/{version}" for version in range(1, VERSION + 1))
 
@@ -125,7 +127,7 @@ class Row:
     mend
         The command that brings what is missing, where something is: a runtime, an artifact.
     classes
-        The ten classes, in an evaluation.
+        Every class, in an evaluation.
     """
 
     backend: str
@@ -256,12 +258,14 @@ class Results:
     layers
         Of the model, where its bundle records them.
     confusion
-        Test images that the reference takes for which digit: a line for each true digit; empty without a reference.
+        Test images that the reference takes for which class: a line for each true one; empty without a reference.
     pictures
         Some of the images whose label changed, by their index: see `digitbench.records.pictures`. None of user data,
         unless asked for.
     files
         The files that the rows are from, where these are of several runs.
+    task
+        What the model tells apart; None in results of older versions.
     """
 
     machine: Mapping[str, Any]
@@ -280,6 +284,7 @@ class Results:
     confusion: tuple[tuple[int, ...], ...] = ()
     pictures: Mapping[str, str] = field(default_factory=dict)
     files: tuple[str, ...] = ()
+    task: Task | None = None
     schema: str = field(default=SCHEMA)
 
     @property
@@ -289,7 +294,7 @@ class Results:
 
     def to_json(self) -> dict[str, Any]:
         """Give it as plain values, ready for `json.dumps`; what wasn't measured is left out of a row."""
-        value = asdict(self) | {"settings": self.settings.to_json()}
+        value = asdict(self) | {"settings": self.settings.to_json(), "task": msgspec.to_builtins(self.task)}
         value["rows"] = [{key: item for key, item in row.items() if _is_written(key, item)} for row in value["rows"]]
         return {"schema": value.pop("schema"), **value}
 

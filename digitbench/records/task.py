@@ -62,6 +62,11 @@ class Task(msgspec.Struct, frozen=True):
         return len(self.image_shape) == 3
 
     @property
+    def channels(self) -> int:
+        """Values of a pixel: 1, or 3 of colour images."""
+        return prod(self.image_shape[2:])
+
+    @property
     def pixels(self) -> int:
         """Values that an image holds: of all its channels."""
         return prod(self.image_shape)

@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.console import Console
 
-from digitbench.records.arrays import CLASSES
+from digitbench.data.mnist import TASK
 from digitbench.records.recipes import Recipe
 from digitbench.report.recipe_line import recipe_line
 from digitbench.report.table import Table, column_of
@@ -26,7 +26,8 @@ def print_recipes(recipes: Sequence[Recipe], console: Console) -> None:
     """Print a line for each recipe."""
     columns = [
         column_of("recipe", 100, "name", left=True), column_of("layers", 90, layers, left=True),
-        column_of("parameters", 80, "parameters", ","), column_of("optimizer", 70, "optimizer", left=True),
+        column_of("parameters", 80, lambda recipe: f"{recipe.parameters(TASK):,}"),
+        column_of("optimizer", 70, "optimizer", left=True),
         column_of("epochs", 60, "epochs", ","), column_of("batch\nsize", 50, "batch_size", ","),
         column_of("dataset", 40, lambda _: DATASET, left=True), column_of("about", 30, "about", left=True, fold=True),
     ]  # fmt: skip
@@ -38,7 +39,8 @@ def print_recipe(recipe: Recipe, console: Console) -> None:
     """Print all that a recipe says."""
     print_line(f"{recipe.name}: {recipe.about}", console, "bold")
     for label, text in (
-        ("layers", f"{layers(recipe)}; {recipe.parameters:,} parameters"), ("training", recipe_line(recipe.to_json())),
+        ("layers", f"{layers(recipe)}; {recipe.parameters(TASK):,} parameters"),
+        ("training", recipe_line(recipe.to_json())),
         ("dataset", DATASET_NOTE.partition(": ")[2]),
     ):  # fmt: skip
         print_line(f"  {label:<10}{text}", console, indent=12)
@@ -48,10 +50,10 @@ def print_recipe(recipe: Recipe, console: Console) -> None:
 def layers(recipe: Recipe) -> str:
     """Write the layers that have weights: ``"conv 16-32, dense 64-10"``."""
     filters = f"conv {'-'.join(map(str, recipe.convolutions))}, " if recipe.convolutions else ""
-    return f"{filters}dense {'-'.join(map(str, (*recipe.hidden, CLASSES)))}"
+    return f"{filters}dense {'-'.join(map(str, (*recipe.hidden, TASK.classes)))}"
 
 
 def to_json(recipes: Sequence[Recipe]) -> dict[str, Any]:
     """Give recipes as plain values."""
-    listed = [recipe.to_json() | {"dataset": DATASET, "parameters": recipe.parameters} for recipe in recipes]
+    listed = [recipe.to_json() | {"dataset": DATASET, "parameters": recipe.parameters(TASK)} for recipe in recipes]
     return {"schema": SCHEMA, "recipes": listed}

@@ -17,8 +17,8 @@ from digitbench.bundle import Artifact, Bundle, layers, naming, writing
 from digitbench.data import Dataset, Split
 from digitbench.errors import BundleError
 from digitbench.export.keras_runtime import import_keras
-from digitbench.records.arrays import CLASSES
 from digitbench.records.recipes import Recipe
+from digitbench.records.task import Task
 from digitbench.system.files import FolderClaim, write_json
 from digitbench.system.progress import Progress, Silent
 from digitbench.train import loops, teacher
@@ -60,7 +60,7 @@ def train(
     BundleError
         `output` exists, the disk is full, or the recipe's teacher can't be one.
     UsageError
-        `output` can't be written, or `loop` can't train the recipe.
+        `output` can't be written, `loop` can't train the recipe, or the images are too small for it.
     MissingRuntimeError
         Keras or TensorFlow is not installed.
     CheckFailed
@@ -71,6 +71,10 @@ def train(
 
     progress = progress or Silent()
     stamp = datetime.now(UTC)
+    deformed, recipe = recipe.deformation, recipe.on(dataset.task)
+    if deformed and not recipe.deformation:
+        progress.say("images aren't deformed: the recipe does that to handwriting; --rotation, --shift … turn it on")
+    recipe.check_task(dataset.task)
     loops.choose(loop, recipe, 1)  # what can't be is refused before anything slow is loaded
     if recipe.teacher:
         teacher.find(recipe.teacher)
@@ -82,13 +86,13 @@ def train(
             keras = import_keras(progress)
             export.require(export_formats)
             with naming.written(output, progress) as draft:
-                trainer = Trainer(keras, recipe, dataset.train, loop, progress)
+                trainer = Trainer(keras, recipe, dataset.train, dataset.task, loop, progress)
                 model, recipe, history, training = trainer.train(budget)
                 write_json(draft / bundles.HISTORY, history)
                 model.save(draft / KERAS_FILE)
                 facts = {
                     "created": stamp.isoformat(timespec="seconds"),
-                    **_facts(keras, model, recipe, training),
+                    **_facts(keras, model, recipe, training, dataset.task),
                 }
                 backend, format = plugins.trained()
                 artifact = Artifact.describe(draft, draft / KERAS_FILE, format)
@@ -106,18 +110,18 @@ def train(
 
 
 def scores_of(model: Any, split: Split) -> Scores:
-    """Give what the Keras model says of each image: float32, (n, 10)."""
+    """Give what the Keras model says of each image: float32, (n, classes)."""
     return np.asarray(model.predict(split.images, batch_size=1024, verbose=0), dtype=np.float32)
 
 
-def _facts(keras: Any, model: Any, recipe: Recipe, training: dict[str, Any]) -> dict[str, Any]:
+def _facts(keras: Any, model: Any, recipe: Recipe, training: dict[str, Any], task: Task) -> dict[str, Any]:
     """Give what the manifest says of the training, and of what the model takes and gives."""
     import tensorflow as tf
 
     return {
         "recipe": recipe.to_json(),
-        "input": {"name": "image", "shape": [None, 28, 28], "dtype": "float32", "range": [0.0, 1.0], "ink": 1.0},
-        "output": {"shape": [None, CLASSES], "dtype": "float32", "activation": recipe.output_activation},
+        "input": {"name": "image", "shape": [None, *task.image_shape], "dtype": "float32", "range": [0.0, 1.0]},
+        "output": {"shape": [None, task.classes], "dtype": "float32", "activation": recipe.output_activation},
         "versions": writing.versions_with({module.__name__: module.__version__ for module in (keras, tf)}),
         "training": training,
         layers.KEY: layers.to_json(model),

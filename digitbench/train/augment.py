@@ -8,6 +8,7 @@ the nearest four would be cheaper, but blur every digit that a network learns fr
 from __future__ import annotations
 
 from functools import cache
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,6 @@ import numpy.typing as npt
 from digitbench.backend import Images
 from digitbench.records.recipes import Strengths
 
-SIDE = 28
-PIXELS = SIDE * SIDE
 TOGETHER = 32  # images that share a deformation
 NEAR = np.arange(-1, 3, dtype=np.int32)  # rows, and columns, that a point between rows 0 and 1 is made of
 Floats = npt.NDArray[np.float32]
@@ -33,7 +32,7 @@ def deform(images: Images, strengths: Strengths, seed: int, epoch: int) -> Image
     Parameters
     ----------
     images
-        float32, (n, 28, 28), in [0, 1]; any n, also 0. Left untouched.
+        float32, (n, height, width) or (n, height, width, 3), in [0, 1]; any n, also 0. Left untouched.
     strengths
         How far.
     seed, epoch
@@ -42,38 +41,43 @@ def deform(images: Images, strengths: Strengths, seed: int, epoch: int) -> Image
     Returns
     -------
     Images
-        float32, (n, 28, 28), in [0, 1], in the order of `images`.
+        float32, of the same shape, in [0, 1], in the order of `images`.
 
     Raises
     ------
     ValueError
         `images` are of another type or shape.
     """
-    if images.dtype != np.float32 or images.shape[1:] != (SIDE, SIDE):
-        expected = f"float32 of shape (n, {SIDE}, {SIDE})"
+    if images.dtype != np.float32 or images.ndim not in (3, 4):
+        expected = "float32 of shape (n, height, width) or (n, height, width, 3)"
         raise ValueError(f"images must be {expected}; got {images.dtype} of shape {images.shape}")
-    count = len(images)
+    count, size = len(images), images.shape[1:3]
     rng = np.random.default_rng([seed, epoch])
     order = rng.permutation(count)
-    sources = source_positions(strengths, -(-count // TOGETHER), rng)
-    flat, deformed = images.reshape(count, PIXELS), np.empty((count, PIXELS), np.float32)
+    sources = source_positions(strengths, -(-count // TOGETHER), size, rng)
+    flat = images.reshape(count, prod(size), -1)  # the last axis has the channels
+    deformed = np.empty_like(flat, order="C")
 
-    matrix = _empty_matrix()
+    matrix = _empty_matrix(prod(size))
     for group, source in enumerate(sources):
         chosen = order[group * TOGETHER : (group + 1) * TOGETHER]
-        matrix.indices, matrix.data = _interpolation(source)
-        moved = matrix @ np.ascontiguousarray(flat[chosen].T)
-        deformed[chosen] = np.clip(moved, 0, 1, out=moved).T  # a cubic overshoots at edges of strokes
-    return deformed.reshape(count, SIDE, SIDE)
+        matrix.indices, matrix.data = _interpolation(source, size)
+        pixels = np.ascontiguousarray(flat[chosen].swapaxes(0, 1))
+        moved = matrix @ pixels.reshape(len(pixels), -1)
+        np.clip(moved, 0, 1, out=moved)  # a cubic overshoots at edges of strokes
+        deformed[chosen] = moved.reshape(pixels.shape).swapaxes(0, 1)
+    return deformed.reshape(images.shape)
 
 
-def source_positions(strengths: Strengths, count: int, rng: np.random.Generator) -> Floats:
-    """Draw `count` deformations: for each new pixel the row and column, in pixels, that it comes from.
+def source_positions(
+    strengths: Strengths, count: int, size: tuple[int, ...], rng: np.random.Generator
+) -> Floats:  # fmt: skip
+    """Draw `count` deformations of images of a size: for each new pixel the row and column that it comes from.
 
     Returns
     -------
     ndarray
-        float32, (count, 2, 784); points may lie outside of the image.
+        float32, (count, 2, pixels); points may lie outside of the image.
     """
 
     def drawn(strength: float, *shape: int) -> Floats:
@@ -85,44 +89,46 @@ def source_positions(strengths: Strengths, count: int, rng: np.random.Generator)
     rotation = np.stack([np.stack([cos, sin], -1), np.stack([-sin, cos], -1)], -2)  # (count, 2, 2)
     scale_and_shear = np.zeros_like(rotation)
     scale_and_shear[:, 0, 0], scale_and_shear[:, 1, 1], scale_and_shear[:, 1, 0] = scale[:, 0], scale[:, 1], shear
-    middle = (SIDE - 1) / 2
-    axis = np.arange(SIDE, dtype=np.float32) - middle
-    grid = np.stack(np.meshgrid(axis, axis, indexing="ij")).reshape(2, PIXELS)
+    middle = np.array([[(side - 1) / 2] for side in size], np.float32)
+    rows, columns = (np.arange(side, dtype=np.float32) - (side - 1) / 2 for side in size)
+    grid = np.stack(np.meshgrid(rows, columns, indexing="ij")).reshape(2, -1).astype(np.float32)
     sources: Floats = (rotation @ scale_and_shear) @ grid + middle + shift
     if strengths.elastic:
-        noise = rng.standard_normal((count, 2, SIDE, SIDE), np.float32)
-        smooth = _smoothing(strengths.smoothness)
-        sources += strengths.elastic * (smooth @ noise @ smooth.T).reshape(count, 2, PIXELS)
+        noise = rng.standard_normal((count, 2, *size), np.float32)
+        down, across = (_smoothing(strengths.smoothness, side) for side in size)
+        sources += strengths.elastic * (down @ noise @ across.T).reshape(count, 2, -1)
     return sources
 
 
 @cache
-def _smoothing(deviation: float) -> Floats:
+def _smoothing(deviation: float, side: int) -> Floats:
     """A Gaussian as a matrix whose rows, of white noise, make noise of variance 1."""
-    distance = np.subtract.outer(np.arange(SIDE), np.arange(SIDE))
+    distance = np.subtract.outer(np.arange(side), np.arange(side))
     weights = np.exp(-((distance / deviation) ** 2) / 2)
     rows: Floats = (weights / np.sqrt((weights**2).sum(axis=1, keepdims=True))).astype(np.float32)
     return rows
 
 
-def _empty_matrix() -> Any:
+def _empty_matrix(pixels: int) -> Any:
     """A sparse matrix with a row for each new pixel, of 16 old ones; making one anew takes longer than filling it."""
     from scipy.sparse import csr_array
 
     count = len(NEAR) ** 2
-    rows = np.arange(0, count * PIXELS + 1, count, dtype=np.int32)
-    entries = np.zeros(count * PIXELS, np.float32), np.zeros(count * PIXELS, np.int32), rows
-    return csr_array(entries, shape=(PIXELS, PIXELS))
+    rows = np.arange(0, count * pixels + 1, count, dtype=np.int32)
+    entries = np.zeros(count * pixels, np.float32), np.zeros(count * pixels, np.int32), rows
+    return csr_array(entries, shape=(pixels, pixels))
 
 
-def _interpolation(sources: Floats) -> tuple[npt.NDArray[np.int32], Floats]:
-    """Find the 16 old pixels around each of `sources` (2, 784), and the share of each: 0 outside of the image."""
-    sources = sources.clip(-3, SIDE + 2)  # all is background there, and no number too large for an integer
+def _interpolation(sources: Floats, size: tuple[int, ...]) -> tuple[npt.NDArray[np.int32], Floats]:
+    """Find the 16 old pixels around each of `sources` (2, pixels), and the share of each: 0 outside of the image."""
+    ends = np.array(size, np.float32)[:, None]
+    sources = sources.clip(-3, ends + 2)  # all is background there, and no number too large for an integer
     low = np.floor(sources)
-    positions = low.astype(np.int32)[:, :, None] + NEAR  # rows and columns: (2, 784, 4)
-    shares = np.where((positions >= 0) & (positions < SIDE), _cubic((sources - low)[:, :, None] - NEAR), np.float32(0))
-    row, column = positions.clip(0, SIDE - 1)
-    pixels = row[:, :, None] * SIDE + column[:, None, :]
+    positions = low.astype(np.int32)[:, :, None] + NEAR  # rows and columns: (2, pixels, 4)
+    inside = (positions >= 0) & (positions < ends[:, :, None])
+    shares = np.where(inside, _cubic((sources - low)[:, :, None] - NEAR), np.float32(0))
+    row, column = (position.clip(0, side - 1) for position, side in zip(positions, size, strict=True))
+    pixels = row[:, :, None] * np.int32(size[1]) + column[:, None, :]
     return pixels.reshape(-1), (shares[0][:, :, None] * shares[1][:, None, :]).reshape(-1)
 
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from digitbench.backend import Images, Scores
 from digitbench.data import Split
-from digitbench.records.arrays import CLASSES, Labels, Pixels
+from digitbench.records.arrays import Labels, Pixels
 from digitbench.records.recipes import Recipe
 from digitbench.train.augment import deform
 
@@ -23,11 +23,11 @@ Hold = Callable[[Images | Pixels, Targets], Any]
 
 
 def soft_targets(recipe: Recipe) -> bool:
-    """Are targets ten shares, rather than a label."""
+    """Are targets a share of each class, rather than a label."""
     return recipe.loss == "categorical_crossentropy" or bool(recipe.teacher or recipe.label_smoothing)
 
 
-def targets_of(recipe: Recipe, labels: Labels, teacher_scores: Scores | None = None) -> Targets:
+def targets_of(recipe: Recipe, labels: Labels, classes: int, teacher_scores: Scores | None = None) -> Targets:
     """Give what a network is to say of each image.
 
     Label smoothing as C. Szegedy and others describe it in "Rethinking the Inception Architecture" (2016),
@@ -37,19 +37,19 @@ def targets_of(recipe: Recipe, labels: Labels, teacher_scores: Scores | None = N
     Parameters
     ----------
     labels
-        int64, (n,).
+        int64, (n,), from 0 to below `classes`.
     teacher_scores
-        What the teacher says: float32, (n, 10); None without one.
+        What the teacher says: float32, (n, classes); None without one.
 
     Returns
     -------
     ndarray
-        int32, (n,), or float32, (n, 10), where `soft_targets` says so.
+        int32, (n,), or float32, (n, classes), where `soft_targets` says so.
     """
     if not soft_targets(recipe):
         return labels.astype(np.int32)
     smooth = recipe.label_smoothing
-    shares = np.eye(CLASSES, dtype=np.float32)[labels] * np.float32(1 - smooth) + np.float32(smooth / CLASSES)
+    shares = np.eye(classes, dtype=np.float32)[labels] * np.float32(1 - smooth) + np.float32(smooth / classes)
     if teacher_scores is None:
         return shares
     return np.asarray(shares + np.float32(recipe.distillation) * (teacher_scores - shares), np.float32)
@@ -66,6 +66,8 @@ class Feed:
         Says how images are deformed, and what targets are.
     split
         To train on.
+    classes
+        Of its task.
     teach
         The teacher, if there is one.
     raw
@@ -79,13 +81,14 @@ class Feed:
     changes
         Is each epoch another.
     lit
-        Which pixels are given: bool, (784,); None if they all are.
+        Which pixels are given: bool, (values of an image,); None if they all are.
     """
 
     def __init__(
-        self, recipe: Recipe, split: Split, teach: Teach | None, *, raw: bool = False, hold: Hold | None = None
-    ) -> None:
-        self._recipe, self._split, self._teach = recipe, split, teach
+        self, recipe: Recipe, split: Split, classes: int, teach: Teach | None, *, raw: bool = False,
+        hold: Hold | None = None,
+    ) -> None:  # fmt: skip
+        self._recipe, self._split, self._classes, self._teach = recipe, split, classes, teach
         self._hold = hold or (lambda images, targets: (images, targets))
         self.changes = bool(recipe.deformation)
         self._raw = raw and not (teach or self.changes)
@@ -104,7 +107,7 @@ class Feed:
         self._pool.shutdown(cancel_futures=True)
 
     def epoch(self, number: int) -> Any:
-        """Give an epoch's images, (n, 28, 28) or (n, lit pixels), and their targets, or what holds them; from 0."""
+        """Give an epoch's images, `Images` or (n, lit pixels), and their targets, or what holds them; from 0."""
         if not self.changes:
             return self._futures[0].result()
         for upcoming in (number, number + 1):
@@ -121,11 +124,11 @@ class Feed:
             pixels = self._split.pixels
             if self.lit is not None:
                 pixels = np.compress(self.lit, pixels.reshape(len(pixels), -1), axis=1)
-            return pixels, targets_of(recipe, labels)
+            return pixels, targets_of(recipe, labels, self._classes)
         images = self._split.images
         if self.changes:
             images = deform(images, recipe.deformation, recipe.seed, number)
-        return images, targets_of(recipe, labels, self._teach(images) if self._teach else None)
+        return images, targets_of(recipe, labels, self._classes, self._teach(images) if self._teach else None)
 
 
 def _lit_pixels(recipe: Recipe, split: Split) -> npt.NDArray[np.bool_] | None:

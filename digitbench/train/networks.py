@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from digitbench.records.arrays import CLASSES
 from digitbench.records.recipes import Recipe
+from digitbench.records.task import Task
 from digitbench.train import receptive
 from digitbench.train.feed import soft_targets
 
@@ -17,8 +17,8 @@ LABELS_LOSS = "sparse_categorical_crossentropy"
 NEVER_DECAYED = ["bias", "gamma", "beta"]
 
 
-def build(keras: Any, recipe: Recipe, steps: int) -> Any:
-    """Build a recipe's model: (n, 28, 28) float32 in, (n, 10) float32 out; weights drawn from the recipe's seed.
+def build(keras: Any, recipe: Recipe, task: Task, steps: int) -> Any:
+    """Build a recipe's model: `Images` in, `Scores` out; weights drawn from the recipe's seed.
 
     Parameters
     ----------
@@ -27,9 +27,9 @@ def build(keras: Any, recipe: Recipe, steps: int) -> Any:
     """
     layers = keras.layers
     keras.utils.set_random_seed(recipe.seed)
-    stack = [keras.Input((28, 28), name="image")]
-    if recipe.crop or recipe.convolutions:
-        stack.append(layers.Reshape((28, 28, 1)))
+    stack = [keras.Input(task.image_shape, name="image")]
+    if (recipe.crop or recipe.convolutions) and not task.colour:
+        stack.append(layers.Reshape((*task.size, 1)))
     if recipe.crop:
         stack.append(layers.Cropping2D(recipe.crop))
     activation = None if recipe.batch_normalization else recipe.activation
@@ -41,9 +41,10 @@ def build(keras: Any, recipe: Recipe, steps: int) -> Any:
         stack += [layers.Dense(width, activation=activation), *_normalisation(layers, recipe, steps)]
         if recipe.dropout:
             stack.append(layers.Dropout(recipe.dropout))
-    model = keras.Sequential([*stack, layers.Dense(CLASSES, activation=recipe.output_activation)], name="digits")
+    stack.append(layers.Dense(task.classes, activation=recipe.output_activation))
+    model = keras.Sequential(stack, name="classifier")
     if recipe.receptive_fields:
-        receptive.confine([layer.kernel for layer in model.layers if isinstance(layer, layers.Dense)], recipe)
+        receptive.confine([layer.kernel for layer in model.layers if isinstance(layer, layers.Dense)], recipe, task)
     model.compile(
         optimizer=optimizer_of(keras, recipe, steps), loss=loss_of(recipe), metrics=["accuracy"],
         steps_per_execution=STEPS_PER_CALL, jit_compile=False,
@@ -96,7 +97,7 @@ def _schedule(keras: Any, recipe: Recipe, rate: float, steps: int) -> Any:
 
 def committee(keras: Any, members: Sequence[Any]) -> Any:
     """One model whose scores are the mean of its members'."""
-    image = keras.Input((28, 28), name="image")
+    image = keras.Input(members[0].input_shape[1:], name="image")
     for number, member in enumerate(members):
         member.name = f"member_{number}"
     scores = keras.layers.Average()([member(image) for member in members])

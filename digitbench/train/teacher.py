@@ -62,7 +62,7 @@ class Teacher:
         self._judge = tf.function(judge, autograph=False)
 
     def teach(self, images: Images) -> Scores:
-        """Say what the images are: float32, (n, 10), from (n, 28, 28)."""
+        """Say what the images are: `Scores`, from `Images`."""
         import tensorflow as tf
 
         answers = []

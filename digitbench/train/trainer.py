@@ -10,6 +10,7 @@ import numpy as np
 
 from digitbench.data import Split
 from digitbench.records.recipes import Recipe
+from digitbench.records.task import Task
 from digitbench.system.progress import Progress
 from digitbench.train import compiled, loops, networks
 from digitbench.train.feed import Feed
@@ -30,17 +31,19 @@ class Trainer:
         What to train.
     split
         The training images; the recipe's share of them is held out, from the end.
+    task
+        What they show.
     loop
         One of `loops.LOOPS`.
     progress
         Told of each epoch.
     """
 
-    def __init__(self, keras: Any, recipe: Recipe, split: Split, loop: str, progress: Progress) -> None:
+    def __init__(self, keras: Any, recipe: Recipe, split: Split, task: Task, loop: str, progress: Progress) -> None:
         import tensorflow as tf
 
         tf.config.experimental.enable_op_determinism()  # sums in the same order every time
-        self._keras, self._recipe, self._progress = keras, recipe, progress
+        self._keras, self._recipe, self._task, self._progress = keras, recipe, task, progress
         self._train_count = count = len(split) - round(len(split) * recipe.validation_split)
         self._split = split.head(count)
         self._held_out = Split(split.pixels[count:], split.labels[count:]) if count < len(split) else None
@@ -96,8 +99,9 @@ class Trainer:
         log = Log(recipe.epochs, self._steps, self._progress, prefix)
         teach = self._teacher.teach if self._teacher else None
         compiles = self._loop == "compiled"
-        with Feed(recipe, self._split, teach, raw=compiles, hold=compiled.hold if compiles else None) as feed:
-            model = networks.build(self._keras, recipe, self._steps)
+        hold = compiled.hold if compiles else None
+        with Feed(recipe, self._split, self._task.classes, teach, raw=compiles, hold=hold) as feed:
+            model = networks.build(self._keras, recipe, self._task, self._steps)
             loops.run(self._loop, model, recipe, feed, self._held_out, log)
         return model, log.history
 

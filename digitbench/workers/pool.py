@@ -65,7 +65,8 @@ class WorkerDied(WorkerError):
 class Job:
     """What one worker loads; `copy` distinguishes two jobs that are otherwise the same.
 
-    `module` is what the worker runs: its ``serve`` answers the commands.
+    `module` is what the worker runs: its ``serve`` answers the commands. `classes` is how many scores an image must
+    have, None for any number.
     """
 
     backend: str
@@ -75,6 +76,7 @@ class Job:
     precision: str = "fp32"
     model_io: ModelIO = NATIVE_IO
     module: str = "digitbench.workers.scorer"
+    classes: int | None = None
 
 
 @contextmanager
@@ -140,6 +142,7 @@ class Worker:
         self.send({
             "backend": job.backend, "artifact": str(job.artifact.resolve()), "threads": job.threads,
             "precision": job.precision, "model_io": job.model_io.to_json(), "images": str(images),
+            "classes": job.classes,
         })  # fmt: skip
 
     def _read(self, inbox: SimpleQueue[tuple[Worker, str]]) -> None:
@@ -368,8 +371,8 @@ def score(job: Job, images: Images, timeout: float = TIMEOUT) -> Scores:
 
 
 def read_scores(event: Event) -> Scores:
-    """Take the scores out of a worker's answer: float32 (n, 10)."""
-    return np.frombuffer(b64decode(event["scores"]), np.float32).reshape(-1, 10)
+    """Take the scores out of a worker's answer: float32 (n, classes)."""
+    return np.frombuffer(b64decode(event["scores"]), np.float32).reshape(event["shape"])
 
 
 def read_spent(event: Event) -> npt.NDArray[np.int64]:

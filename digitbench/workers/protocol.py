@@ -50,5 +50,10 @@ def received(lines: Iterable[str]) -> tuple[dict[str, Any], Array, Iterator[dict
 
 
 def encoded(values: npt.NDArray[Any]) -> str:
-    """Write an array into an event: scores, float32 (n, 10), or nanoseconds, int64 (n,)."""
+    """Write an array into an event, such as the nanoseconds of calls: int64 (n,)."""
     return b64encode(np.ascontiguousarray(values).tobytes()).decode("ascii")
+
+
+def encoded_scores(scores: npt.NDArray[Any]) -> dict[str, Any]:
+    """Give the facts of an event that carry scores: float32 (n, classes)."""
+    return {"scores": encoded(scores), "shape": scores.shape}

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from digitbench import plugins
 from digitbench.backend import check_scores
 from digitbench.plugins.scoring import score
-from digitbench.workers.protocol import Emit, answer, encoded, received
+from digitbench.workers.protocol import Emit, answer, encoded_scores, received
 
 
 def serve(lines: Iterable[str], emit: Emit) -> None:
@@ -18,10 +18,10 @@ def serve(lines: Iterable[str], emit: Emit) -> None:
     job, images, commands = received(lines)
     with plugins.opener(job)() as backend:
         first = images[:1]  # checked alone, since a batch of one may be what fails
-        check_scores(backend.predict(first), first)
+        check_scores(backend.predict(first), first, classes=job["classes"])
         emit("ready")
         for command in commands:
-            emit(command["do"], scores=encoded(score(backend, images)))
+            emit(command["do"], **encoded_scores(score(backend, images)))
 
 
 if __name__ == "__main__":

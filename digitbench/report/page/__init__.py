@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from digitbench.charts.groups import timed
 from digitbench.errors import ResultsError
 from digitbench.judge.sorting import Group
-from digitbench.records.arrays import CLASSES
 from digitbench.records.metrics import read
 from digitbench.records.results import Results, Row
 from digitbench.system import packages
@@ -71,8 +70,8 @@ def check_usable(results: Results, path: Path) -> None:
     for name in WHOLE_NUMBERS:
         if not isinstance(values[name], int):
             raise ResultsError(f"{path}: {name} is no whole number; measure again")
-    if results.confusion and {len(results.confusion), *map(len, results.confusion)} != {CLASSES}:
-        raise ResultsError(f"{path}: confusion is not {CLASSES} lines of {CLASSES} numbers; measure again")
+    if results.confusion and {*map(len, results.confusion)} != {len(results.confusion)}:
+        raise ResultsError(f"{path}: confusion has not as many lines as columns; measure again")
 
 
 def _value_at(results: Results, name: str) -> Any:
