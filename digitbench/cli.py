@@ -34,6 +34,7 @@ from digitbench.commands import (  # fmt: skip
 from digitbench.commands.documented import NO_PANELS, add
 from digitbench.commands.renamed import renewed
 from digitbench.errors import VERBOSE, DigitbenchError, is_verbose
+from digitbench.system.text import print_error
 
 INTERRUPTED = 130
 NAME = "digitbench"
@@ -116,7 +117,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _complain(message: str, code: int) -> int:
-    print(f"digitbench: {' '.join(message.split())}", file=sys.stderr)
+    print_error(f"digitbench: {' '.join(message.split())}")
     return code
 
 

@@ -375,6 +375,7 @@ def test_each_of_our_backends_shows_code_without_digitbench(name: str) -> None:
     assert repr(str(Path("somewhere").absolute())) in code
     assert "3" in code.partition("import")[2], "the thread count"
     assert not {"{artifact}", "{threads}", "{precision}"} & set(code.split())
+    assert max(len(line) for line in code.splitlines() if not line.startswith(("path = ", "# pip"))) < 80
 
 
 def test_a_path_is_a_literal_whatever_it_holds() -> None:
@@ -388,4 +389,4 @@ def test_a_backend_without_an_example_is_used_through_digitbench(monkeypatch: py
     backend_class = plugins.find("numpy").load()
     monkeypatch.setattr(backend_class, "example", "")
     code = choice.code_for(row("numpy", threads=2), Path("artifact"), Path("/run's"))
-    assert f'digitbench.load({"/run" + chr(39) + "s"!r}, backend="numpy", precision="fp32", threads=2)' in code
+    assert f'path = {"/run" + chr(39) + "s"!r}\noptions = dict(backend="numpy", precision="fp32", threads=2)\n' in code
