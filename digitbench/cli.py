@@ -131,9 +131,9 @@ def _usage_message(exc: Any) -> str:
 
 @app.callback(invoke_without_command=True)
 def _main(
-    version: Annotated[bool, typer.Option("--version", help="Say the version and stop.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
     verbose: Annotated[
-        bool, typer.Option("--verbose", help="Show in full what runtimes said, where one fails; of every command.")
+        bool, typer.Option("--verbose", help="Show a runtime's full error message; works with every command.")
     ] = False,
 ) -> None:
     if verbose:

@@ -42,7 +42,7 @@ class Versions:
     deformed
         float32, (rows, epochs, 28, 28).
     seed
-        Of the deformations, and of the choice of digits.
+        Seed of the deformations and of the choice of digits.
     which
         Which images they are of: ``"training"`` or ``"test"``.
     """

@@ -72,31 +72,31 @@ def bench(
     threads : default 1
         Threads that each runtime may use.
     race
-        Measure until the fastest is known: who has surely lost drops out.
+        Measure until the fastest is known; candidates that are surely slower drop out.
     baseline : default the fastest
-        What ratios are to.
+        The candidate that ratios compare with.
     seed : default 0
-        Of the order of turns.
+        Seed of the order of turns.
     timeout : default 120
-        Seconds until a silent worker is given up.
+        Stop a worker that gives no answer for so many seconds.
     strict
-        Take a busy machine for a fault: its rows are INVALID, not provisional.
+        Treat a busy machine as a fault: its rows are INVALID, not provisional.
     native_tool
-        Set the runtimes' own benchmark tools beside ours.
+        Run the runtimes' own benchmark tools too, for comparison.
     ledger
         Show where each call's time goes.
     sgemm
         Show shares of this machine's sgemm: NumPy's matrix products alone.
     with_pictures
-        Keep up to 24 pictures whose label changed in the results, also of data of your own.
+        Keep up to 24 pictures whose label changed in the results, even of your own data.
     csv : default none
-        Write a CSV table there; - as above.
+        Write CSV to FILE; - for standard output.
     pytest_benchmark_json : default none
         Write what `pytest-benchmark compare` reads.
     resume : default none
-        Measure only what a stopped run's results lack.
+        Measure only what is missing in a stopped run's results.
     against : default none
-        Compare with these results at the end; measured by their plan, if no other is given.
+        Compare with these results at the end; measures with their settings where none are given.
 
     Examples
     --------

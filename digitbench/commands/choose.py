@@ -60,24 +60,24 @@ def choose(
     quiet: options.QuietOption = False,
     explain: options.ExplainOption = False,
 ) -> None:  # fmt: skip
-    """Name the candidate to ship: measure what is missing, apply limits, print its code.
+    """Choose the candidate to ship: measure what is missing, apply limits, print its code.
 
     Parameters
     ----------
     max_p99 : default no limit
-        p99 latency of a call at most; us, ms or s.
+        Highest p99 latency of a call; us, ms or s.
     max_p50 : default no limit
-        p50 latency of a call at most.
+        Highest p50 latency of a call.
     min_accuracy : default no limit
-        Top-1 at least; 0.975 is the same.
+        Lowest top-1; 97.5% and 0.975 are the same.
     max_flips : default no limit
-        Labels that differ from Keras' at most.
+        Most labels that may differ from Keras'.
     max_memory : default no limit
-        Peak of the process at most; kB, MB, MiB ...
+        Highest memory use of the process; kB, MB, MiB ...
     max_size : default no limit
-        Of the artifact at most; kB, MB, MiB ...
+        Largest artifact; kB, MB, MiB ...
     min_throughput : default no limit
-        Images per second at least.
+        Fewest images per second.
     batch_size
         Images in a call.
     prefer

@@ -51,7 +51,7 @@ def import_(
     accept: Annotated[bool, typer.Option("--accept")] = False,
     timeout: Annotated[float, typer.Option(min=1)] = 120,
 ) -> None:
-    """Take over a model made elsewhere; what its file doesn't say is found out by trying.
+    """Import a model made elsewhere; what its file doesn't say is found by trying.
 
     Layout, scale, polarity, output and what that output is: each way that the file leaves open is tried on labelled
     training images. What was chosen, and how good the runner-up is, is printed and stored. The options say what you
@@ -91,7 +91,7 @@ def import_(
         Run code that the file holds (Lambda layers, files read or written by a SavedModel), now and whenever this file
         is opened. Only if you trust whoever made it.
     accept
-        Take the model also where no form fits well: `choose` doesn't warn then.
+        Accept the model even if no input format fits well: `choose` doesn't warn then.
     timeout
         Seconds that its runtime may take for one answer.
 

@@ -26,9 +26,9 @@ def training(
     runs : default runs/latest
         Models' folders.
     by
-        What the curves run over: epochs or seconds.
+        Horizontal axis: epochs or seconds.
     picture
-        Draw the curves too.
+        Also draw the curves.
     output : default training.png in the plots of one, trainings.png here
         The picture's file, a .png or .svg.
 

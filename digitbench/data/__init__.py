@@ -119,9 +119,9 @@ def _shape_advice(shape: tuple[int, ...]) -> str:
 
 
 def _dtype_advice(dtype_kind: str) -> str:
-    accepted = "pixels are uint8 from 0 (paper) to 255 (ink), or float from 0 to 1"
+    accepted = "pixels are uint8 from 0 (background) to 255 (foreground), or float from 0 to 1"
     if dtype_kind == "b":
-        return f"{accepted}; where True is ink, convert it: .astype('float32')"
+        return f"{accepted}; if True is the foreground, convert it: .astype('float32')"
     return f"{accepted}; convert it: .astype('uint8') if it runs from 0 to 255, .astype('float32') if from 0 to 1"
 
 
@@ -129,7 +129,7 @@ def _range_advice(array: npt.NDArray[Any]) -> str:
     if not np.isfinite(array).all():
         return "it holds NaN or infinite values; replace them first"
     low, high = array.min(), array.max()
-    problem = f"it runs from {low} to {high}, but float pixels run from 0 (paper) to 1 (ink)"
+    problem = f"it runs from {low} to {high}, but float pixels run from 0 (background) to 1 (foreground)"
     if low >= 0 and 1 < high <= 255:
         return f"{problem}; divide it by 255 if it is meant to run from 0 to 255"
     return f"{problem}; bring it into that range"
@@ -179,7 +179,7 @@ def load(
     Parameters
     ----------
     name
-        ``"mnist"``, ``"digits"``, or ``"auto"``: what is at `path`; without one MNIST if it can be had, else
+        ``"mnist"``, ``"digits"``, or ``"auto"``: what is at `path`; without one MNIST if available, else
         ``digits`` with a notice. With `remembered` also the name that a bundle gives the user data it was trained on.
     path
         Where MNIST is: an ``.npz`` in Keras' layout, or a folder with the four IDX files, gzipped or not.

@@ -71,7 +71,7 @@ def to_pixels(array: Array, where: str, count: int | None = None) -> tuple[Pixel
     remarks = {
         colour_note: bool(colour_note),
         "rounded to 256 levels": not are_whole,
-        "inverted (most were bright, and MNIST's paper is 0)": mostly_bright,
+        "inverted (most were bright, and MNIST's background is 0)": mostly_bright,
     }
     return pixels, [range_note, *notes, *(remark for remark, applies in remarks.items() if applies)]
 

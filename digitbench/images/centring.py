@@ -57,7 +57,7 @@ class PreparedDigit:
     @property
     def remark(self) -> str:
         """What a person should know of it; mostly nothing."""
-        return "its ink touches all four sides: was some cut off?" if self.is_cut else ""
+        return "the digit touches all four sides: was part of it cut off?" if self.is_cut else ""
 
 
 def prepare(picture: Pixels) -> Pixels:

@@ -347,7 +347,7 @@ def _accuracy(base: Row, new: Row, *, paired: bool) -> Change | None:
         reason = f"{counts[0]} images went right to wrong, {counts[1]} wrong to right" if any(counts) else ""
     else:
         interval = accuracy.unpaired_interval(before, after)
-        reason = "not compared image by image: the images, the bundle or the ledgers of flips don't match"
+        reason = "not compared image by image: the images, the models or the lists of flips differ"
     return Change(base.key, "accuracy", before.top1, after.top1, after.top1 - before.top1, interval, reason=reason)
 
 
@@ -359,7 +359,7 @@ def _flips(base: Row, new: Row, *, paired: bool) -> Change | None:
     both_flips = agreement.flips_of_both(base, new) if paired else None
     if both_flips is None:
         change = float(new_count - base_count)
-        reason = "only counted: the images, the bundle or the ledgers of flips don't match"
+        reason = "only counted: the images, the models or the lists of flips differ"
     else:
         labels, new_labels = ({index: flip.label for index, flip in flips.items()} for flips in both_flips)
         added = sorted(index for index, label in new_labels.items() if labels.get(index) != label)

@@ -231,7 +231,7 @@ def _onnx(job: Job, batch_size: int, images: Path) -> NativeToolRun:
         "LoadGen SingleStream p50": "around the same loop with the input's copy; LoadGen's own call is in it",
     }
     if not loadgen and batch_size == 1:
-        notes["bare IOBinding loop"] += f"; for LoadGen too: {install_command('digitbench', 'referee')}"
+        notes["bare IOBinding loop"] += f"; for LoadGen too: {install_command('digitbench', 'native-tools')}"
     return NativeToolRun(batch_size, measure, notes)
 
 

@@ -206,7 +206,7 @@ class Recipe:
     shift: float = _option(0.0, DEFORMED, "Pixels each way.", PIXELS)
     elastic: float = _option(0.0, DEFORMED, "Pixels that bending moves a pixel by.", PIXELS)
     smoothness: float = _option(5.0, DEFORMED, "Pixels over which it bends.", Bounds(0.1, 28, "0.1 to 28 pixels"))
-    teacher: str = _option("", TARGETS, "A bundle whose scores are learned; none for the labels.", None, "MODEL")
+    teacher: str = _option("", TARGETS, "A model whose scores are learned; none for the labels.", None, "MODEL")
     distillation: float = _option(1.0, TARGETS, "The teacher's share of a target.", Bounds(0, 1, "0 to 1"))
     members: int = _option(1, NETWORK, "Networks whose mean is taken: a committee.", Bounds(1, 100, "1 to 100"))
     validation_split: float = _option(0.1, STEPS, "Share of the training images held out.", Bounds(0, 0.9, "0 to 0.9"))

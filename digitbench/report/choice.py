@@ -113,7 +113,7 @@ def to_markdown(choice: Choice) -> str:
     limited = {limit.metric.name for limit in choice.limits}
     columns = [column for column in columns_of(choice) if column.head != METRICS["p99"].head or "p99" in limited]
     notes = dynamic_notes([candidate.row for candidate in choice.judged])
-    lines = "".join(f"\n{plain(line)}\n" for line in [*notes, *(f"Mind: {warning}." for warning in choice.warnings)])
+    lines = "".join(f"\n{plain(line)}\n" for line in [*notes, *(f"Note: {warning}." for warning in choice.warnings)])
     return f"{table_of(choice, columns).to_markdown()}\n{lines}"
 
 
@@ -156,7 +156,7 @@ def print_choice(
         close = [f"{line}, for the limit lies within the 95 % interval." for line in choice.named.close]
         minded = [*close, *(why_unsure(row, _name(row)) for row in choice.unsure), *minded]
     for line in minded:
-        print_line(f"Mind: {line}", console, "yellow")
+        print_line(f"Note: {line}", console, "yellow")
     if choice.named:
         doubts = merged_doubts(choice.deciding)
         print_line(f"Chosen: {why_chosen(choice)} {doubts}".rstrip(), console, "bold")

@@ -326,12 +326,12 @@ def test_every_reason_is_told() -> None:
 def test_a_failure_and_an_invalid_row_are_told_as_what_they_are() -> None:
     rows = [
         row("dead", error="the worker ended with exit code 9", latency_us=None),
-        row("busy", validity=(Finding("33% of the time it got no core", "wait"),), p99=300.0),
+        row("busy", validity=(Finding("33% of the time it had no CPU", "wait"),), p99=300.0),
     ]
     reasons = {judged.row.backend: judged.reasons for judged in judge(rows, limits(p99="200us")).judged}
     assert reasons == {
         "dead": ("failed: the worker ended with exit code 9",),
-        "busy": ("INVALID: 33% of the time it got no core", "p99 300.0 µs is above 200 µs"),
+        "busy": ("INVALID: 33% of the time it had no CPU", "p99 300.0 µs is above 200 µs"),
     }
     assert judge(rows, ()).nearest is None
 

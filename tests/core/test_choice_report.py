@@ -112,7 +112,7 @@ def test_the_front_stands_before_what_it_beats_and_each_in_the_order_of_speed() 
     ]  # fmt: skip
 
 
-NOISE = (Finding("33% of the time it got no core", "wait"),)
+NOISE = (Finding("33% of the time it had no CPU", "wait"),)
 
 
 def test_who_would_be_faster_but_is_invalid_is_told() -> None:
@@ -120,8 +120,8 @@ def test_who_would_be_faster_but_is_invalid_is_told() -> None:
     broken, dead = row("big", [0.3], size=9000, validity=NOISE), row("dead", [0.2], validity=NOISE, error="died")
     decision = judge([row("a"), slow, fast, broken, dead], limits(size="2000B"))
     assert [candidate.backend for candidate in decision.unsure] == ["fast"]
-    sentence = "Mind: fast fp32 had a lower p50 (3.7 µs) but is INVALID: 33% of the time it got no core (wait)."
-    assert shown(decision).count("Mind: ") == 1
+    sentence = "Note: fast fp32 had a lower p50 (3.7 µs) but is INVALID: 33% of the time it had no CPU (wait)."
+    assert shown(decision).count("Note: ") == 1
     assert sentence in shown(decision)
 
 

@@ -115,7 +115,7 @@ def test_results_elsewhere_need_their_bundle_named(tmp_path: Path, bundle: Bundl
     path = tmp_path / "else" / "where" / "a.json"
     with pytest.raises(BundleError) as caught:
         bundle_of(path, results_like(bundle))
-    assert str(caught.value) == f"{path} doesn't lie in its bundle's folder; name the bundle with --bundle"
+    assert str(caught.value) == f"{path} is not in its model's folder; name the model with --bundle"
     assert bundle_of(path, results_like(bundle), bundle.path).path == bundle.path
 
 

@@ -334,7 +334,7 @@ def test_model_io_that_is_none_is_refused_in_a_line(
     imported: Callable[..., Bundle], model_io: Any, reason: str
 ) -> None:
     message = refusal(lambda: imported("onnx", form=model_io))
-    assert "not a bundle's manifest: " in message
+    assert "not a model's manifest: " in message
     assert reason in message
 
 

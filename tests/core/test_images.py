@@ -136,8 +136,8 @@ def refusal(classifier: Classifier, images: object) -> str:
     ("images", "expected"),
     [
         (np.zeros((3, 28, 28), np.int64), ["int64 of shape (3, 28, 28)", ".astype('uint8')"]),
-        (np.zeros((28, 28), bool), ["bool", "True is ink", ".astype('float32')"]),
-        (np.zeros((28, 28), complex), ["complex128", "uint8 from 0 (paper) to 255 (ink), or float from 0 to 1"]),
+        (np.zeros((28, 28), bool), ["bool", "True is the foreground", ".astype('float32')"]),
+        (np.zeros((28, 28), complex), ["complex128", "0 (background) to 255 (foreground), or float from 0 to 1"]),
         (np.zeros((28, 28), np.int8), ["int8 of shape"]),
         (np.zeros((28, 28), "U1"), ["str32"]),
         (np.full((28, 28), None), ["object"]),

@@ -76,7 +76,7 @@ def test_one_candidate_alone_is_held_against_nobody() -> None:
 def test_a_quicker_but_invalid_one_is_told() -> None:
     bad = candidate("onnx", 0.5, validity=(Finding("a busy core", "wait"),))
     (verdict,) = recommendations(results_of(candidate("keras", 3.0), candidate("tflite"), bad))
-    assert any(line.startswith("Mind: R (onnx) fp32 had a lower p50 (5.0 µs) but is INVALID: a busy core (wait)")
+    assert any(line.startswith("Note: R (onnx) fp32 had a lower p50 (5.0 µs) but is INVALID: a busy core (wait)")
                for line in verdict.more)  # fmt: skip
 
 

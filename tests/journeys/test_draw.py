@@ -171,7 +171,7 @@ def test_a_picture_that_ink_touches_on_all_sides_has_the_remark_of_predict(
         page.goto(server.address)
         expect_text(page, "#about", "trained on")
         page.set_input_files("#file", {"name": "tight.png", "mimeType": "image/png", "buffer": file.getvalue()})
-        expect_text(page, "#trouble", "Its ink touches all four sides: was some cut off?")
+        expect_text(page, "#trouble", "The digit touches all four sides: was part of it cut off?")
         expect_text(page, "#summary", r"\d")
         page.get_by_role("button", name="Clear").click()
         assert page.locator("#trouble").inner_text() == ""

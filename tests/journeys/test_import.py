@@ -54,7 +54,7 @@ def test_it_prints_what_it_chose_and_how_good_the_runner_up_is(zoo: Imported) ->
     assert f"test accuracy {zoo.model.accuracy:.2%} (338 of 359)" in head
     described = dict(line.split(maxsplit=1) for line in lines if line.startswith("  "))
     assert described["takes"] == (
-        "Input3: float32, 1×28×28, paper 0, ink 255, output Plus214_Output_0; a fixed batch of 1"
+        "Input3: float32, 1×28×28, background 0, foreground 255, output Plus214_Output_0; a fixed batch of 1"
     )
     assert described["gives"] == "logits"
     chosen, second = zoo.bundle.stored["imported"]["chosen"], zoo.bundle.stored["imported"]["runner_up"]
@@ -185,13 +185,13 @@ def test_a_form_that_fits_badly_is_warned_of_last_and_by_choose_until_it_is_acce
     done = cli("choose", "run", *quickly)
     (warning,) = json.loads((tmp_path / "choice.json").read_text(encoding="utf-8"))["warnings"]
     assert warning.startswith("no form fits well: the best has ")
-    assert "Mind: no form fits well: " in (tmp_path / "choice.md").read_text(encoding="utf-8")
-    assert "Mind: no form fits well: " in done.stdout
+    assert "Note: no form fits well: " in (tmp_path / "choice.md").read_text(encoding="utf-8")
+    assert "Note: no form fits well: " in done.stdout
     done = cli("import", zoo.model.path, *flags, "--output", "taken", "--accept")
     assert (done.stdout + done.stderr).splitlines()[-1].endswith("; accepted")
     done = cli("choose", "taken", *quickly)
     assert json.loads((tmp_path / "choice.json").read_text(encoding="utf-8"))["warnings"] == []
-    assert "Mind: no form" not in done.stdout
+    assert "Note: no form" not in done.stdout
 
 
 @pytest.mark.slow

@@ -234,7 +234,8 @@ def test_ink_at_all_four_sides_is_told_beside_the_probability(
     ImageDraw.Draw(tight).ellipse((0, 0, 109, 149), outline=30, width=14)
     tight.save(tmp_path / "tight.png")
     entries = lines_of(cli("predict", trained.path, "tight.png", album / "3.png", "-b", "onnx", "--json", "-"))
-    assert [entry.get("remark", "") for entry in entries] == ["its ink touches all four sides: was some cut off?", ""]
+    remarks = [entry.get("remark", "") for entry in entries]
+    assert remarks == ["the digit touches all four sides: was part of it cut off?", ""]
     assert "touches all four sides" in cli("predict", trained.path, "tight.png", "-b", "onnx").stdout
 
 
@@ -242,12 +243,12 @@ def test_ink_at_all_four_sides_is_told_beside_the_probability(
     ("arguments", "parts"),
     [
         (["nowhere", "0.png"], ["nowhere: no such bundle; run: digitbench train"]),
-        (["notes", "0.png"], ["notes: not a bundle: it has no manifest.json"]),
+        (["notes", "0.png"], ["notes: not a model's folder: it has no manifest.json"]),
         (["notes"], ["notes: no pictures in this folder"]),
         (["RUN"], ["is a bundle; name pictures after it: digitbench predict"]),
         (["RUN", "gone.png"], ["gone.png: no such file or folder"]),
         (["RUN", "*.heic"], ["*.heic: no picture matches this pattern"]),
-        (["0.png"], ["no bundle yet: runs/latest points at nothing; run: digitbench train"]),
+        (["0.png"], ["no model yet: runs/latest points at nothing; run: digitbench train"]),
         (["broken", "0.png"], ["broken/manifest.json", "its schema is None"]),
         (["x" * 5000], ["name too long"]),
         ([], ["Missing argument", "predict --help"]),

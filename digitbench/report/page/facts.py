@@ -58,7 +58,7 @@ def settings(results: Results) -> Table:
         "generations": (results.settings.generations, "{} fresh processes of each candidate"),
         "seed": (results.settings.seed, "{} of the order of turns"),
         "timeout": (results.settings.timeout, "{} s that a worker may be silent"),
-        "baseline": (baseline and " ".join(baseline), "{}: what ratios are to"),
+        "baseline": (baseline and " ".join(baseline), "{}: ratios compare with it"),
         "digitbench's own load": (own_load, "{:.1%} of a core while timing"),
         "load average before": (results.machine.get("load_average"), "{}"),
         "warm-up": (_warm_up(results.rows), "{}"),

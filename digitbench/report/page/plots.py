@@ -135,7 +135,7 @@ def _confusion_of_bundle(source: Source) -> confusion.Counts | None:
     if source.data is None:
         raise BundleError(source.no_data)
     if source.data.fingerprint != source.bundle.dataset.fingerprint:
-        raise BundleError("the stored reference scores are of the bundle's own dataset, not of these images")
+        raise BundleError("the stored reference scores are of the model's own dataset, not of these images")
     test = source.data.test.head(int(source.results.bundle["test_images"]))
     scores = source.bundle.reference_scores()[: len(test)]
     if len(scores) != len(test):

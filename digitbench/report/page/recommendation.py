@@ -178,7 +178,7 @@ def _supporting_notes(choice: Choice, results: Results, floor: Floor | None) -> 
         others = joined([judged.row for judged in choice.pareto_optimal if judged is not choice.named], candidate)
         if others:
             lines.append(f"Pareto-optimal too: {others}; slower or the same, and better in something else.")
-        lines += [f"Mind: {choice_report.why_unsure(row, candidate(row))}" for row in choice.unsure]
+        lines += [f"Note: {choice_report.why_unsure(row, candidate(row))}" for row in choice.unsure]
     return (*lines, *choice_report.notes(choice))
 
 
