@@ -95,7 +95,7 @@ def run(arguments: Sequence[str]) -> int:
     try:
         code = app(argv, standalone_mode=False, complete_var=COMPLETION, **{"prog_name": NAME} if completing else {})
         if completing and code:
-            return _complain("no shell that is known here; start it in bash, zsh, fish or PowerShell", 2)
+            return _complain("unknown shell; start it in bash, zsh, fish or PowerShell", 2)
         if code == INTERRUPTED:  # Typer turns Ctrl-C into this
             raise KeyboardInterrupt
         return code if isinstance(code, int) else 0
@@ -106,7 +106,7 @@ def run(arguments: Sequence[str]) -> int:
     except TyperException as exc:
         return _complain(_usage_message(exc), 2)
     except (KeyboardInterrupt, typer.Abort):
-        return _complain("stopped; nothing half-written is left", INTERRUPTED)
+        return _complain("stopped; no incomplete file is left", INTERRUPTED)
     except BrokenPipeError:  # whatever read the output has gone, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1

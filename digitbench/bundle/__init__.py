@@ -203,7 +203,7 @@ class Bundle:
         imported, unwritable = self.manifest.imported, self.manifest.unwritable
         if imported and format == imported.format:
             if not any((artifact.format, artifact.precision) == (format, precision) for artifact in self.artifacts):
-                return ArtifactError(f"{message}; it was imported in that precision alone")
+                return ArtifactError(f"{message}; it was imported only in that precision")
             return ArtifactError(f"{message}; {self._recreate_hint}")
         if imported and imported.format != plugins.trained()[1]:
             return ArtifactError(f"{message}; it was imported from {imported.format}, which isn't converted")
@@ -212,7 +212,7 @@ class Bundle:
         if format == plugins.trained()[1]:
             return ArtifactError(f"{message}; {self._recreate_hint}", mend="digitbench train")
         if imported and self.usual_precision not in (FP32, precision):
-            return ArtifactError(f"{message}; it was imported in that precision alone")
+            return ArtifactError(f"{message}; it was imported only in that precision")
         mend = f"digitbench export {self.path} --format {format} --precision {precision}"
         return ArtifactError(f"{message}; run: {mend}", mend=mend)
 

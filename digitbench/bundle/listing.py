@@ -145,7 +145,7 @@ def _dangling_link_fault(path: Path) -> str:
     """Say that a link leads nowhere; nothing of anything else."""
     if not path.is_symlink() or path.exists():
         return ""
-    mend = "the next digitbench train sets it anew" if path.name == LATEST else "remove it"
+    mend = "the next digitbench train sets it again" if path.name == LATEST else "remove it"
     return f"{path}: points at {os.readlink(path)}, which is gone; {mend}"
 
 

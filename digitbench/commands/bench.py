@@ -117,7 +117,7 @@ def bench(
 
     if race and (quick or generations):
         raise UsageError("--race sets its own generations; leave out --quick and --generations")
-    _check_needed({"--equivalence": equivalence, "--budget": budget}, race, "is of a race: add --race")
+    _check_needed({"--equivalence": equivalence, "--budget": budget}, race, "needs a race: add --race")
     comparing = {"--fail-on": fail_on, "--allow-missing": allow_missing}
     _check_needed(comparing, against, "needs something to compare with: give --against BASE.json")
     parse_gates(fail_on or [])
@@ -194,7 +194,7 @@ def _resumable_rows(earlier: Results, refused_options: Mapping[str, Any]) -> lis
         raise UsageError(f"--resume takes {', '.join(clash)} from the file; leave it out")
     rows = [row for row in earlier.rows if row.batch_size and not row.mend]
     if not rows or not earlier.settings:
-        raise UsageError("--resume: these results hold no timed rows of this version; measure anew")
+        raise UsageError("--resume: these results hold no timed rows of this version; measure again")
     return rows
 
 

@@ -101,4 +101,4 @@ def data_of(bundle: Bundle, results: Results, data: Path | None, progress: Progr
         return digits
     expected_dataset = f"{results.bundle['dataset'].get('name')} [{expected_fingerprint}]"
     reason = f"the results are of {expected_dataset}, not of {digits.name} [{digits.fingerprint}]"
-    raise DataError(f"--data {data}: {reason}" if data else f"{reason}; say where it is with --data PATH")
+    raise DataError(f"--data {data}: {reason}" if data else f"{reason}; give its place with --data PATH")

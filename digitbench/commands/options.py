@@ -248,11 +248,11 @@ def bundle_data(bundle: Bundle, path: Path | None, progress: Progress, *, allow_
         trained = f"{bundle.path} was trained on {name}"
         if not Path(source).exists():
             gone = source or "what it was read from"
-            raise DataError(f"{trained}, and {gone} is gone; say where it is with --data PATH")
+            raise DataError(f"{trained}, and {gone} is gone; give its place with --data PATH")
         digits = data.load(name, remembered=source, progress=progress)
         if digits.fingerprint != recorded:
             change = f"{source} has changed since ({recorded} then, {digits.fingerprint} now)"
-            raise DataError(f"{trained}, and {change}; give what it was with --data PATH, or train again")
+            raise DataError(f"{trained}, and {change}; give the old data with --data PATH, or train again")
         return digits
     digits = load_data("auto" if path and (allow_other_data or is_user_data) else name, path, progress, source)
     if not (path and allow_other_data):

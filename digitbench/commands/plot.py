@@ -124,7 +124,7 @@ def augmented(
     from digitbench.charts.files import IMAGES
 
     if run and recipe:
-        raise UsageError(f"--recipe {recipe}: {run} knows what it was trained by; drop one of the two")
+        raise UsageError(f"--recipe {recipe}: {run} was trained by a known recipe; give only one of the two")
     bundle = None if recipe else Bundle(run)
     check_dataset(bundle, dataset)
     recipe_to_draw = augmented.deforming_recipe(bundle, recipe)

@@ -97,7 +97,7 @@ def predict(
         draw_predictions(predictions, about, output)
         print_line(f"Drawn: {shown_name(output)}", open_console(stderr=to_stdout), "dim")
     if stopped:
-        open_console(stderr=True).print("Stopped early: only what was finished is shown.", style="yellow")
+        open_console(stderr=True).print("Stopped early: only finished parts are shown.", style="yellow")
         raise KeyboardInterrupt
     if refused:
         raise CheckFailed(f"{refused} of {counted(len(paths), 'picture')} could not be read")
@@ -203,7 +203,7 @@ def _predict_one(
     scores = classifier.scores(np.stack([digit.pixels for digit in digits]))
     class_probabilities = probabilities(scores, bundle.manifest.output.activation)
     if not np.isfinite(scores).all():
-        return [f"{name}: the model's scores for it are no numbers; try another --precision or --backend"]
+        return [f"{name}: the model's scores for it are not numbers; try another --precision or --backend"]
     small = _downscaled(picture) if photograph else None
     return [
         Prediction(

@@ -64,7 +64,7 @@ def report(
     targets = {"--output": (str(output) if output else None, PAGE_START), "--markdown": (markdown, REPORT_START)}
     for option, (file, _) in targets.items():
         if file and Path(file).resolve() in {path.resolve() for path in paths}:
-            raise UsageError(f"{option} {file}: these are the results themselves; name another file")
+            raise UsageError(f"{option} {file}: this is the results file itself; name another file")
     console = open_console(stderr=check_targets(targets))
     parts = []
     if output:

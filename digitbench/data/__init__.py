@@ -115,7 +115,7 @@ def _shape_advice(shape: tuple[int, ...]) -> str:
     sizes = tuple(size for size in shape if size != 1)
     if (sizes[-2:] == (28, 28) and len(sizes) <= 3) or (sizes[-1:] == (784,) and len(sizes) <= 2):
         return "reshape it: .reshape(-1, 28, 28)"
-    return "bring each image to 28 × 28 grey pixels first"
+    return "convert each image to 28 × 28 grey pixels first"
 
 
 def _dtype_advice(dtype_kind: str) -> str:
@@ -132,7 +132,7 @@ def _range_advice(array: npt.NDArray[Any]) -> str:
     problem = f"it runs from {low} to {high}, but float pixels run from 0 (background) to 1 (foreground)"
     if low >= 0 and 1 < high <= 255:
         return f"{problem}; divide it by 255 if it is meant to run from 0 to 255"
-    return f"{problem}; bring it into that range"
+    return f"{problem}; scale it to that range"
 
 
 @dataclass(frozen=True)
@@ -203,7 +203,7 @@ def load(
         raise UsageError(unknown("dataset", name, get_args(DatasetName)))
     if name == "digits":
         if path is not None:
-            raise UsageError("--dataset digits comes with scikit-learn and takes no --data; drop one of the two")
+            raise UsageError("--dataset digits comes with scikit-learn and takes no --data; give only one of the two")
         return _digits()
     if name == "auto" and path is not None:
         return _load_path(path, progress or Silent())
@@ -216,7 +216,7 @@ def load(
         if name == "mnist":
             raise
         return _digits(
-            f"MNIST could not be had ({exc}). Using the 1,797 small digits that come with scikit-learn instead: "
+            f"MNIST is not available ({exc}). Using the 1,797 small digits that come with scikit-learn instead: "
             "expect a lower accuracy than MNIST's."
         )
 

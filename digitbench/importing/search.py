@@ -65,7 +65,7 @@ class Search:
         best, fitness = ranked[0], self._fit(ranked[0], stated)
         if fitness.accuracy < fitness.least:
             raise BundleError(
-                f"it doesn't tell digits apart: of {len(ranked)} forms the best, {describe(best.model_io)}, "
+                f"it doesn't recognise digits: the best of {len(ranked)} forms, {describe(best.model_io)}, "
                 f"{caveats.reached(fitness)}; less than {fitness.least:.1%} is refused; {caveats.HINT}"
             )
         steady = steadiness.measure_steadiness(self.prober, best.model_io, len(self.labelled), precision)

@@ -35,7 +35,7 @@ class Verdict(StrEnum):
 
     REGRESSION = "regression"  # all of the interval is beyond the gate's limit
     PERHAPS = "perhaps"  # the limit lies within the interval
-    CANT_TELL = "can't tell"  # no interval
+    CANT_TELL = "not known"  # no interval
     WORSE = "worse"  # beyond noise, and no gate says how much is too much
     WITHIN = "worse within the limit"
     SAME = "same"  # not beyond noise
@@ -313,7 +313,7 @@ def _over_generations(name: str, base: Row, new: Row) -> Change:
     if interval:
         interval = min(interval[0], change), max(interval[1], change)
         interval = intervals.widened(interval) if name == "latency" else interval
-    reason = f"a single generation in {' and '.join(single)}: --quick can't tell" if single else ""
+    reason = f"a single generation in {' and '.join(single)}: --quick is too short to judge" if single else ""
     return Change(base.key, name, before, after, change, interval, reason=reason)
 
 

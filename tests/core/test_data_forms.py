@@ -114,7 +114,7 @@ REFUSED_IMAGES: dict[str, tuple[Array, str]] = {
         "normalised by a mean and a deviation; undo it, so that it runs from 0 to 1: x * 0.3081 + 0.1307, MNIST's in",
     ),
     "by each pixel's own": (NOISE, "undo it, so that it runs from 0 to 1: x * deviation + mean"),
-    "overflowed": (PIXELS.astype(np.int8), "these look like uint8 that were stored as int8; save x.view('uint8')"),
+    "overflowed": (PIXELS.astype(np.int8), "these look like uint8 stored as int8; save x.view('uint8')"),
     "below white": (WIDE**2 // 2, "x_test runs from 0 to 32512: pixels run from 0 to 255 or 65,535; divide them"),
     "0 to 16 in whole numbers": (PIXELS // 16, "x_test runs from 0 to 15: pixels run from 0 to 255 or 65,535; mult"),
     "large": (np.kron(PIXELS, np.ones((2, 2))), "shape (12, 56, 56): images are 28 × 28, or larger by an empty margin"),
@@ -271,7 +271,7 @@ def test_a_zip_of_several_tables_or_of_none_says_so(tmp_path: Path) -> None:
     assert "is a zip with no .csv (readme.md)" in refusal(zipped(tmp_path / "a.csv.zip", readme__md="x"))
     assert "is a zip of neither arrays nor tables: unpack it" in refusal(zipped(tmp_path / "b.zip", readme__md="x"))
     (tmp_path / "c.csv.zip").write_bytes(b"PK\3\4")
-    assert "isn't a whole zip: damaged, or cut short on its way; fetch it again" in refusal(tmp_path / "c.csv.zip")
+    assert "isn't a complete zip: damaged or cut short; download it again" in refusal(tmp_path / "c.csv.zip")
 
 
 @pytest.mark.parametrize("separator", [";", "\t", "|", " ", ", "], ids=repr)

@@ -183,7 +183,7 @@ def test_a_candidate_whose_generations_opened_different_files_is_an_error(stage:
     stage.content = lambda actor: "cd" if (actor.job.backend, actor.start) == ("b", 1) else CONTENT
     state, _ = measure_with_fakes(stage, grid())
     for size in (1, 4):
-        assert row_of(state, "b", size).error == "b.bin: it was replaced since the run began; measure anew"
+        assert row_of(state, "b", size).error == "b.bin: it was replaced since the run began; measure again"
         assert not row_of(state, "b", size).valid
         for name in "ac":
             assert row_of(state, name, size).error is None

@@ -209,7 +209,7 @@ def test_an_sgemm_that_failed_is_told_and_gives_no_shares() -> None:
 def test_candidates_that_failed_or_were_not_timed_have_no_share() -> None:
     dead = row("onnx", 1, [], latency_us=None, validity=None, error="it died")
     results = results_of([dead, replace(TFLITE, latency_us=None, generations=())], [SGEMM])
-    assert sentences(results) == ["batch 512, 2 threads: nothing to hold against sgemm."]
+    assert sentences(results) == ["batch 512, 2 threads: nothing to compare with sgemm."]
     assert list(cells(shown(results))) == ["sgemm"]
 
 

@@ -150,7 +150,7 @@ def test_what_can_not_be_looked_at_is_said() -> None:
 
     record = steadiness.measure_steadiness(Refuses(plain), ModelIO(), 9, "fp32").to_json()
     assert record["alone"] is None
-    assert caveats.unsteady(imported(batch=record)).endswith("couldn't be looked at: no reason")
+    assert caveats.unsteady(imported(batch=record)).endswith("couldn't be checked: no reason")
 
 
 # --- what isn't certified ------------------------------------------------------------------------------------------

@@ -77,6 +77,6 @@ def test_a_native_tool_is_told_with_its_spread_pairs_and_note() -> None:
     assert "some_app median: it rounds" in text.splitlines()
     assert "Slower than its own tool" not in text, "1.10 is the bound"
     slower = replace(NATIVE_RESULT, ratio=Ratio(1.11, (1.05, 1.2)))
-    assert "Slower than its own tool by more than that: onnx batch 1 (some_app median)." in shown(
+    assert "Slower than its own tool by more: onnx batch 1 (some_app median)." in shown(
         timed("onnx", 1, 10), referees=(slower,)
     )

@@ -292,7 +292,9 @@ def test_a_test_accuracy_far_below_validation_is_explained() -> None:
     assert digits.startswith("one: 80.00% of the test images are right, and 92.00% of those held out for validation")
     assert digits.endswith("the last fifth of each digit is the test, which other people wrote")
     (mine,) = trainings.notes([other])
-    assert mine.endswith("of those held out for validation, which are training images: the test images are unlike them")
+    assert mine.endswith(
+        "of those held out for validation, which are training images: the test images differ from them"
+    )
     assert f"{digits}." in charts.legend([one])
     assert list(trainings.notes([new_run(test_accuracy=None), new_run(test_accuracy=0.91)])) == []
     assert sum("of the test images" in note for note in trainings.notes([one, other, one])) == 1, "the worst alone"

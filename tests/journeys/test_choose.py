@@ -76,7 +76,7 @@ def test_the_second_call_measures_nothing_and_names_one(cli: Cli, measured: tupl
     done = cli("choose", bundle.path, *THREE, *QUICKLY, "--json", "choice.json", "--markdown", "table.md")
     assert done.returncode == 0, done.stderr
     (file,) = saved(bundle)
-    assert f"Nothing measured: all of it is in {file}" in done.stdout
+    assert f"Nothing new to measure: everything is in {file}" in done.stdout
     assert read(file)["created"] in done.stdout
     assert {path: path.read_bytes() for path in saved(bundle)} == before
 

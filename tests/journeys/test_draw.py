@@ -313,7 +313,7 @@ def test_ctrl_c_leaves_no_process(trained: Bundle, tmp_path: Path) -> None:
     arguments = ("draw", trained.path, "-b", "numpy", "--no-browser", "--port", "0")
     done = interrupted(*arguments, cwd=tmp_path, trigger="Draw at", whole_group=True)
     assert done.returncode == 130
-    assert done.stderr.splitlines() == ["digitbench: stopped; nothing half-written is left"]
+    assert done.stderr.splitlines() == ["digitbench: stopped; no incomplete file is left"]
 
 
 def test_a_running_one_stops_at_ctrl_c(trained: Bundle, tmp_path: Path) -> None:

@@ -205,7 +205,7 @@ model.save("small.keras")
     original = MAKERS["keras-nhwc-0..1-softmax"](tmp_path)
     subprocess.run([sys.executable, "-c", script, original.path], cwd=tmp_path, check=True)
     done = cli("import", "small.keras", "--dataset", "digits", "--output", "later", "--no-export")
-    assert "\n  exports    none; all other formats are written by: digitbench export later\n" in done.stdout
+    assert "\n  exports    none; to write the other formats: digitbench export later\n" in done.stdout
     done = cli("import", "small.keras", "--dataset", "digits", "--output", "run")
     assert done.returncode == 0, done.stderr
     assert "digitbench export" not in done.stdout
@@ -216,7 +216,7 @@ model.save("small.keras")
     assert {("keras", "dynamic"), ("savedmodel", "dynamic"), ("onnx", "dynamic")} <= exported
     assert {precision for _, precision in exported} == {"dynamic"}
     message = complaint(cli("export", "run", "--format", "onnx", "--precision", "int8"))
-    assert message == "--precision int8: the model is dynamic already, and is exported as it is alone"
+    assert message == "--precision int8: the model is dynamic already, and can only be exported as it is"
     assert "plain weights are those of fp32" in complaint(cli("export", "run", "--format", "npz"))
     assert "imported in that precision alone" in complaint(cli("evaluate", "run", "-b", "onnx", "-p", "fp32"))
     done = cli("evaluate", "run", "-b", "keras,onnx,savedmodel", "--json", "-", "-q")

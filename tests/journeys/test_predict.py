@@ -325,7 +325,7 @@ def test_what_was_read_before_ctrl_c_is_there(tmp_path: Path, trained: Bundle, a
         rest, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     assert errors.splitlines()[-2:] == [
-        "Stopped early: only what was finished is shown.", "digitbench: stopped; nothing half-written is left",
+        "Stopped early: only finished parts are shown.", "digitbench: stopped; no incomplete file is left",
     ]  # fmt: skip
     assert "Traceback" not in errors
     names = (

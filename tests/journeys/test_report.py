@@ -202,7 +202,7 @@ def test_text_in_results_is_text_and_never_runs(tmp_path: Path, browser: Browser
 def test_the_page_draws_flips_and_confusion_and_says_what_it_lacks(page_path: Path) -> None:
     text = page_path.read_text(encoding="utf-8")
     assert text.count('<img src="data:image/png;base64,') == 3
-    assert 'id="plot-confusion" role="img" aria-label="Which digit is taken for which by the reference: ' in text
+    assert 'id="plot-confusion" role="img" aria-label="Which digits the reference confuses: ' in text
     assert re.search(r"The training&#39;s curves can't be shown here: \S+ has no history to draw", text)
     assert "fingerprint" in text
     assert len(text.encode()) < 1_500_000
@@ -247,7 +247,7 @@ def test_markdown_goes_to_standard_output_alone_and_several_runs_are_compared(cl
         (("found.json", "--output", "found.json"), "--output found.json: these are the results themselves"),
         (
             ("found.json", "--output", "half.json"),
-            "--output half.json: there is something else in it, which would be lost",
+            "--output half.json: it holds something else, which would be lost",
         ),
         (("found.json", "--markdown", "half.json"), "--markdown half.json: there is something else in it"),
         (

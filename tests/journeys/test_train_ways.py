@@ -90,7 +90,7 @@ def test_the_teacher_is_recorded_by_content(ways: Ways, trained: Bundle) -> None
         (["--recipe", "cnn-small", "--loop", "compiled"], ["--loop compiled: ", "--loop fit"]),
         (["--budget", "10"], ["--budget 10: not a time such as 90s, 10min or 1.5h"]),
         (["--budget", "0s"], ["--budget 0s: "]),
-        (["--weight-decay", "0.1"], ["--weight-decay 0.1: adam has none; take --optimizer adamw"]),
+        (["--weight-decay", "0.1"], ["--weight-decay 0.1: adam has none; use --optimizer adamw"]),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_is_trained(

@@ -125,7 +125,7 @@ def of_confusion(source: Source) -> Plot | None:
     if counts is None:
         return None
     title = f"{confusion.title(counts)}."
-    alt = f"Which digit is taken for which by the reference: {title}"
+    alt = f"Which digits the reference confuses: {title}"
     return Plot("confusion", alt, confusion.chart(counts), [title, confusion.NOTE])
 
 
