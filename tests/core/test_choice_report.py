@@ -46,7 +46,7 @@ def test_only_what_decided_is_told_as_the_reason() -> None:
         ({"won": 1}, {"won": 2}, "it has fewer flips than b fp32"),
         ({"ratios": [1.0]}, {"ratios": [1.05]}, "its p50 is lower than that of b fp32"),
         ({"rank": 1}, {"rank": 2}, "it ranks before b fp32"),
-        ({}, {}, "it comes before b fp32 by its name alone"),
+        ({}, {}, "it comes before b fp32 only by name"),
     ],
     ids=str,
 )

@@ -270,7 +270,7 @@ def test_what_is_printed_names_the_address_and_warns_where_others_can_reach_it(u
         return str(console.file.getvalue())  # type: ignore[attr-defined]
 
     assert printed("127.0.0.1") == "Draw at http://127.0.0.1:1/ (1 candidate; Ctrl-C stops)\n"
-    assert "Everyone who can reach this machine at 0.0.0.0 can open the page" in printed("0.0.0.0")
+    assert "Everyone who can reach this machine at 0.0.0.0 can use the page" in printed("0.0.0.0")
 
 
 def test_without_its_packages_it_says_what_brings_them(monkeypatch: pytest.MonkeyPatch) -> None:

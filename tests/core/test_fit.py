@@ -248,7 +248,7 @@ def test_one_that_fits_is_not_warned_of(monkeypatch: pytest.MonkeyPatch) -> None
 @pytest.mark.usefixtures("weak")
 @pytest.mark.parametrize("accept", [False, True])
 def test_near_chance_it_is_refused_accepted_or_not(accept: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(BundleError, match="it doesn't tell digits apart") as refusal:
+    with pytest.raises(BundleError, match="it doesn't recognise digits") as refusal:
         imported("Chance", monkeypatch, accept=accept)
     assert one_printable_line(str(refusal.value))
     assert "logistic regression fitted on other training images has 100.0%" in str(refusal.value)

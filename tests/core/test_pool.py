@@ -262,7 +262,7 @@ def test_a_stopped_worker_is_given_up_and_others_go_on(shared: Path) -> None:
         first, second = start_worker(pool, "Good", 0), start_worker(pool, "Good", 1)
         pool._timeout = 0.5
         os.kill(pid_of(first), signal.SIGSTOP)
-        with pytest.raises(WorkerError, match=r"no sign of life for 0\.5 s .*--timeout"):
+        with pytest.raises(WorkerError, match=r"did not answer for 0\.5 s .*--timeout"):
             pool.ask(first, "score")
         assert not psutil.pid_exists(pid_of(first))
         pool._timeout = 30
@@ -306,7 +306,7 @@ def test_a_worker_that_cannot_even_start_is_explained(
     (empty / "__init__.py").write_text(f"raise ImportError('no numpy today')  # {'x' * 300}")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ["PYTHONPATH"]]))
     message = failure_message("Good", tmp_path / "model", images)
-    assert message.startswith("the worker ended with exit code 1; its last words:")
+    assert message.startswith("the worker ended with exit code 1; its last output:")
     assert message.endswith("ImportError: no numpy today")
     assert len(message) < 400
 

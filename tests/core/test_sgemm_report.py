@@ -225,7 +225,7 @@ def test_the_legend_says_what_a_share_means() -> None:
     printed = shown(results_of(ROWS, [SGEMM]), terminal=False)
     assert "NumPy 2.4.6, openblas 0.3.31 Zen" in printed
     assert "0.81 million operations an image" in printed
-    assert "copies, biases, activations, softmax" in printed
+    assert "copies, biases, activations and softmax" in printed
 
 
 def test_without_sgemm_nothing_is_said() -> None:

@@ -186,7 +186,7 @@ def test_of_an_unsteady_model_nothing_is_certified_in_any_format(act: Act) -> No
 def test_a_damaged_record_is_refused_in_a_line(untrained: Bundle, tmp_path: Path, part: str, value: object) -> None:
     bundle = copied(untrained, tmp_path)
     rewrite_manifest(bundle, {**bundle.stored, "imported": {"source": "m.onnx", "format": "onnx", part: value}})
-    with pytest.raises(BundleError, match="not a bundle's manifest") as caught:
+    with pytest.raises(BundleError, match="not a model's manifest") as caught:
         Bundle(bundle.path)
     assert one_printable_line(str(caught.value))
 

@@ -314,7 +314,7 @@ def test_what_a_reader_must_know_is_told() -> None:
     )  # fmt: skip
     assert "known to within 93.00% to 99.45% (95 %)" in text
     assert "warm-up did not settle within 5 % (a busy machine?): onnx batch 1" in text
-    assert "threads are not as asked for: keras: 1 of 2" in text
+    assert "another number of threads than asked for: keras: 1 of 2" in text
     assert "Stopped early" in text
 
 

@@ -53,7 +53,7 @@ def test_the_call_breakdown_gives_each_part_its_share_and_the_rest() -> None:
     ]  # fmt: skip
     (onnx,) = table_of(text, "onnx")
     assert onnx.split() == ["onnx", "1", "16.6", "0.08", "<1%"]
-    assert "doesn't tell them apart" in text
+    assert "doesn't time them separately" in text
     assert table_of(text, "numpy") == [], "it has no call breakdown"
     assert "Where a call's" not in shown(*rows, **extras)
 

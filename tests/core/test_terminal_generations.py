@@ -183,7 +183,7 @@ def test_a_row_not_measured_yet_is_left_out() -> None:
 def test_a_single_generation_warns_of_small_gaps(row: Row, settings: Settings) -> None:
     text = shown(row, settings=settings)
     assert "One process each" in text
-    assert "Gaps under about 10 % may be only that" in text
+    assert "Differences under about 10 % may be chance" in text
     assert "rank" not in text.splitlines()[3]
     assert "generations:" not in text
     assert " ties" not in text

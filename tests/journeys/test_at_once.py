@@ -58,7 +58,7 @@ def test_a_training_puts_its_bundle_beside_what_came_meanwhile(tmp_path: Path, t
         before = contents(tmp_path / "mine")
         printed += done.stdout.readlines()
     assert done.returncode == 0
-    assert "mine was taken meanwhile; the bundle is mine-2\n" in printed
+    assert "mine was taken meanwhile; the model is in mine-2\n" in printed
     assert contents(tmp_path / "mine") == before
     assert Bundle(tmp_path / "mine-2").stored["recipe"]["hidden"] == [8]
     assert os.readlink(tmp_path / "runs" / "latest") == "../mine-2"

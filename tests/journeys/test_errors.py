@@ -141,7 +141,7 @@ def test_what_no_command_knows_is_refused(cli: Cli, tmp_path: Path, command: lis
 @pytest.mark.parametrize("command", ["bench", "evaluate", "export"])
 def test_no_bundle_yet(cli: Cli, tmp_path: Path, command: str) -> None:
     message = refused(cli, tmp_path, command)
-    assert "no bundle yet" in message
+    assert "no model yet" in message
     assert "run: digitbench train" in message
 
 

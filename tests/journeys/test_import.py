@@ -117,8 +117,8 @@ def test_what_it_can_not_be_exported_to_is_said(cli: Cli, run: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--scale", "1"], "tell digits apart"),
-        (["--inverted"], "tell digits apart"),
+        (["--scale", "1"], "recognise digits"),
+        (["--inverted"], "recognise digits"),
         (["--layout", "flat"], "--layout flat"),
         (["--layout", "rows"], "unknown --layout value 'rows'"),
         (["--tensor", "Plus2"], "--tensor Plus2: the model has no such output; it has Plus214_Output_0"),
@@ -153,7 +153,7 @@ def test_an_output_that_names_a_tensor_is_refused(
     if exists:
         (tmp_path / name).mkdir()
     message, tensor = complaint(cli("import", zoo.model.path, "--dataset", "digits", "--output", name)), Path(name).name
-    assert message.startswith(f"--output {tensor}: the bundle's folder, but the model has a tensor of that name")
+    assert message.startswith(f"--output {tensor}: the model's new folder, but the model has a tensor of that name")
     assert f"--tensor {tensor}; " in message
     assert message.endswith(f"--output {tmp_path / name}")
     assert [path.name for path in tmp_path.iterdir() if path.name != ".cache"] == [tensor] * exists
@@ -218,7 +218,7 @@ model.save("small.keras")
     message = complaint(cli("export", "run", "--format", "onnx", "--precision", "int8"))
     assert message == "--precision int8: the model is dynamic already, and can only be exported as it is"
     assert "plain weights are those of fp32" in complaint(cli("export", "run", "--format", "npz"))
-    assert "imported in that precision alone" in complaint(cli("evaluate", "run", "-b", "onnx", "-p", "fp32"))
+    assert "imported only in that precision" in complaint(cli("evaluate", "run", "-b", "onnx", "-p", "fp32"))
     done = cli("evaluate", "run", "-b", "keras,onnx,savedmodel", "--json", "-", "-q")
     rows = {row["backend"]: row for row in json.loads(done.stdout)["rows"]}
     assert {row["precision"] for row in rows.values()} == {"dynamic"}

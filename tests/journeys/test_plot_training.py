@@ -61,7 +61,7 @@ def test_one_training_is_drawn_below_it_and_without_a_picture_nothing_is(
 @pytest.mark.parametrize(
     ("arguments", "parts"),
     [
-        ([], ["no bundle yet", "run: digitbench train"]),
+        ([], ["no model yet", "run: digitbench train"]),
         (["nowhere"], ["nowhere: no such bundle"]),
         (["RUN"], ["has no history to draw: it was imported"]),
         (["RUN", "--by", "second"], ["--by: unknown choice 'second': did you mean 'seconds'?"]),

@@ -98,7 +98,7 @@ def test_lines_are_written_to_a_file_beside_the_table(cli: Cli, tmp_path: Path, 
         (entry,) = map(json.loads, (tmp_path / "found.jsonl").read_text(encoding="utf-8").splitlines())
         assert (entry["file"], entry["backend"]) == (str(album / "0.png"), "numpy")
     (tmp_path / "notes.json").write_text("Dear all,")
-    assert "there is something else in it" in complaint(cli(*command, "notes.json"))
+    assert "it holds something else" in complaint(cli(*command, "notes.json"))
 
 
 def test_the_lines_hold_what_the_model_says_of_the_prepared_pictures(cli: Cli, trained: Bundle, album: Path) -> None:
@@ -245,7 +245,7 @@ def test_ink_at_all_four_sides_is_told_beside_the_probability(
         (["nowhere", "0.png"], ["nowhere: no such bundle; run: digitbench train"]),
         (["notes", "0.png"], ["notes: not a model's folder: it has no manifest.json"]),
         (["notes"], ["notes: no pictures in this folder"]),
-        (["RUN"], ["is a bundle; name pictures after it: digitbench predict"]),
+        (["RUN"], ["is a model; name pictures after it: digitbench predict"]),
         (["RUN", "gone.png"], ["gone.png: no such file or folder"]),
         (["RUN", "*.heic"], ["*.heic: no picture matches this pattern"]),
         (["0.png"], ["no model yet: runs/latest points at nothing; run: digitbench train"]),

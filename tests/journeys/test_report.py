@@ -243,18 +243,18 @@ def test_markdown_goes_to_standard_output_alone_and_several_runs_are_compared(cl
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("nothing.json",), "nothing.json: no such results, and no such bundle"),
-        (("found.json", "--output", "found.json"), "--output found.json: these are the results themselves"),
+        (("nothing.json",), "nothing.json: no such results file or model"),
+        (("found.json", "--output", "found.json"), "--output found.json: this is the results file itself"),
         (
             ("found.json", "--output", "half.json"),
             "--output half.json: it holds something else, which would be lost",
         ),
-        (("found.json", "--markdown", "half.json"), "--markdown half.json: there is something else in it"),
+        (("found.json", "--markdown", "half.json"), "--markdown half.json: it holds something else"),
         (
             ("found.json", "--output", "x", "--markdown", "x"),
             "--output and --markdown can't both be x; name another file",
         ),
-        (("found.json", "--data", "x.npz"), "--data x.npz: it is the bundle that says what the data must be"),
+        (("found.json", "--data", "x.npz"), "--data x.npz: only the model says which data it needs"),
         (("found.json", "--bundle", "nowhere"), "nowhere: no such bundle"),
         (("half.json",), "half.json: not whole: it lacks machine.system; measure again"),
     ],

@@ -108,7 +108,7 @@ def test_a_teacher_of_independent_scores_is_refused(cli: Cli, tmp_path: Path, tr
     manifest = json.loads((bundle.path / "manifest.json").read_text())
     manifest["output"]["activation"] = "sigmoid"
     (bundle.path / "manifest.json").write_text(json.dumps(manifest))
-    assert "a teacher's scores sum to 1" in complaint(cli("train", "--teacher", str(bundle.path)))
+    assert "a teacher's scores must sum to 1" in complaint(cli("train", "--teacher", str(bundle.path)))
 
 
 SAME = ("--hidden", "32", "--epochs", "8")
