@@ -83,8 +83,8 @@ def test_what_was_seen_already_is_taken_as_it_is() -> None:
     [
         (b"", "0 bytes are no drawing"),
         (b"x" * (DRAWING_BYTES - 1), "bytes are no drawing"),
-        (bytes(DRAWING_BYTES), "nothing is drawn"),
-        (b"\x7f" * SEEN_BYTES, "nothing is drawn"),
+        (bytes(DRAWING_BYTES), "the drawing is empty"),
+        (b"\x7f" * SEEN_BYTES, "the drawing is empty"),
     ],
 )
 def test_what_is_no_drawing_is_refused(body: bytes, message: str) -> None:

@@ -246,7 +246,7 @@ def test_what_makes_no_sense_is_refused_with_a_reason(server: DrawServer) -> Non
     assert send_raw(server.port, header).startswith(b"HTTP/1.1 400")
     for path, body, status, reason in (
         ("/predict", b"xyz", 400, "3 bytes are no drawing"),
-        ("/predict", bytes(DRAWING_BYTES), 400, "nothing is drawn"),
+        ("/predict", bytes(DRAWING_BYTES), 400, "the drawing is empty"),
         ("/image", b"no picture at all", 400, "this picture: "),
         ("/image", b"", 400, "nothing was sent"),
         ("/image", picture_of_a_seven(4100), 400, "more than the 12.2 megapixels"),

@@ -146,7 +146,7 @@ def test_no_bundle_yet(cli: Cli, tmp_path: Path, command: str) -> None:
 
 
 def test_a_bundle_that_is_not_there(cli: Cli, tmp_path: Path) -> None:
-    assert "nowhere: no such bundle" in refused(cli, tmp_path, "bench", "nowhere")
+    assert "nowhere: no such model" in refused(cli, tmp_path, "bench", "nowhere")
 
 
 @pytest.mark.parametrize(

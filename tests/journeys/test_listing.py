@@ -112,7 +112,7 @@ def test_the_latest_is_shown_where_none_is_named(cli: Cli, runs: Path) -> None:
 
 
 def test_what_is_no_bundle_is_a_line(cli: Cli, runs: Path) -> None:
-    assert "no such bundle" in complaint(cli("show", "runs/none"))
+    assert "no such model" in complaint(cli("show", "runs/none"))
     assert "can't be read" in complaint(cli("show", "runs/broken"))
 
 

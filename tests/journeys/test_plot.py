@@ -93,7 +93,7 @@ def test_deformed_digits_are_drawn_of_a_training(tmp_path: Path, untrained: Bund
     [
         (["nonsense"], ["No such command 'nonsense'"]),
         (["training", "RUN"], ["has no history to draw"]),
-        (["training", "nowhere"], ["nowhere: no such bundle; run: digitbench train"]),
+        (["training", "nowhere"], ["nowhere: no such model; run: digitbench train"]),
         (["training"], ["no model yet", "run: digitbench train"]),
         (["confusion", "RUN", "-o", "found.jpg"], ["found.jpg: a picture's name ends in .png or .svg"]),
         (["confusion", "RUN", "-o", "plain/found.png"], ["plain", "can't be written"]),

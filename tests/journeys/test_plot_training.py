@@ -62,7 +62,7 @@ def test_one_training_is_drawn_below_it_and_without_a_picture_nothing_is(
     ("arguments", "parts"),
     [
         ([], ["no model yet", "run: digitbench train"]),
-        (["nowhere"], ["nowhere: no such bundle"]),
+        (["nowhere"], ["nowhere: no such model"]),
         (["RUN"], ["has no history to draw: it was imported"]),
         (["RUN", "--by", "second"], ["--by: unknown choice 'second': did you mean 'seconds'?"]),
         (["RUN", "-o", "a.jpg"], ["has no history to draw"]),

@@ -242,7 +242,7 @@ def test_ink_at_all_four_sides_is_told_beside_the_probability(
 @pytest.mark.parametrize(
     ("arguments", "parts"),
     [
-        (["nowhere", "0.png"], ["nowhere: no such bundle; run: digitbench train"]),
+        (["nowhere", "0.png"], ["nowhere: no such model; run: digitbench train"]),
         (["notes", "0.png"], ["notes: not a model's folder: it has no manifest.json"]),
         (["notes"], ["notes: no pictures in this folder"]),
         (["RUN"], ["is a model; name pictures after it: digitbench predict"]),

@@ -255,7 +255,7 @@ def test_markdown_goes_to_standard_output_alone_and_several_runs_are_compared(cl
             "--output and --markdown can't both be x; name another file",
         ),
         (("found.json", "--data", "x.npz"), "--data x.npz: only the model says which data it needs"),
-        (("found.json", "--bundle", "nowhere"), "nowhere: no such bundle"),
+        (("found.json", "--bundle", "nowhere"), "nowhere: no such model"),
         (("half.json",), "half.json: not whole: it lacks machine.system; measure again"),
     ],
     ids=str,

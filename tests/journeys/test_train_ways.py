@@ -85,7 +85,7 @@ def test_the_teacher_is_recorded_by_content(ways: Ways, trained: Bundle) -> None
     ("arguments", "parts"),
     [
         (["--seeds", "2", "--output", "kept"], ["kept-seed1 exists already"]),
-        (["--teacher", "nowhere"], ["nowhere: no such bundle"]),
+        (["--teacher", "nowhere"], ["nowhere: no such model"]),
         (["--loop", "keras"], ["--loop: unknown loop 'keras'", "known are auto, compiled, fit"]),
         (["--recipe", "cnn-small", "--loop", "compiled"], ["--loop compiled: ", "--loop fit"]),
         (["--budget", "10"], ["--budget 10: not a time such as 90s, 10min or 1.5h"]),
