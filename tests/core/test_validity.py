@@ -75,7 +75,7 @@ def test_what_is_within_bounds_or_unknown_is_valid(changes: dict[str, Any]) -> N
         ),
         (
             {"generations": (replace(GENERATION, wrong_labels=2), replace(GENERATION, wrong_labels=1))},
-            "3 sampled predictions had another label than in the accuracy run", "report this to the backend's author", False,
+            "3 sampled predictions had another label than in the accuracy run", "to the backend's author", False,
         ),
     ],
     ids=["waiting", "involuntary", "steal", "cores", "more threads", "fewer threads", "calls", "warm-up", "labels"],
