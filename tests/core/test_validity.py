@@ -62,9 +62,9 @@ def test_what_is_within_bounds_or_unknown_is_valid(changes: dict[str, Any]) -> N
     ("changes", "reason", "mend", "disturbs"),
     [
         ({"busy": Busy(2.0, 1.0, waiting_share=0.06)}, "it waited for a CPU 6% of the time", "quieter", True),
-        ({"busy": Busy(2.0, 201.0)}, "took the core away 201 times a second", "quieter machine", True),
+        ({"busy": Busy(2.0, 201.0)}, "interrupted it 201 times a second", "quieter machine", True),
         ({"busy": Busy(2.0, None, None, 0.06)}, "the hypervisor gave 6% of this machine's time to others", "own", True),
-        ({"busy": Busy(2.31)}, "it kept 2.3 cores busy with 2 asked for", "the adapter must limit its runtime", False),
+        ({"busy": Busy(2.31)}, "it kept 2.3 cores busy instead of 2", "the adapter must limit its runtime", False),
         ({"runtime": Runtime("x", "1", "y", 8)}, "the runtime runs 8 threads, not 2", "--threads 8", False),
         ({"runtime": Runtime("x", "1", "y", 1)}, "the runtime runs 1 threads, not 2", "--threads 1", False),
         ({"latency_us": replace(LATENCY, n=5)}, "5 calls, and a median needs 6", "--seconds", False),
