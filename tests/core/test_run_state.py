@@ -224,7 +224,7 @@ def test_a_runtime_that_runs_other_threads_than_asked_for_is_invalid(state: RunS
 def test_a_runtime_that_keeps_more_cores_busy_than_it_says_is_invalid(state: RunState) -> None:
     add(state, new_generation(busy=Busy(1.9)), *[1_000_000] * 40)
     (finding,) = row_of(state, "a", 4).validity or ()
-    assert finding.reason == "it kept 1.9 cores busy with 1 asked for"
+    assert finding.reason == "it kept 1.9 cores busy instead of 1"
 
 
 @pytest.mark.parametrize("strict", [False, True])
