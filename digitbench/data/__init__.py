@@ -116,13 +116,13 @@ def _shape_advice(shape: tuple[int, ...]) -> str:
     sizes = tuple(size for size in shape if size != 1)
     if (sizes[-2:] == (28, 28) and len(sizes) <= 3) or (sizes[-1:] == (784,) and len(sizes) <= 2):
         return "reshape it: .reshape(-1, 28, 28)"
-    return "bring each image to 28 × 28 grey pixels first"
+    return "convert each image to 28 × 28 grey pixels first"
 
 
 def _dtype_advice(dtype_kind: str) -> str:
-    accepted = "pixels are uint8 from 0 (paper) to 255 (ink), or float from 0 to 1"
+    accepted = "pixels are uint8 from 0 (background) to 255 (foreground), or float from 0 to 1"
     if dtype_kind == "b":
-        return f"{accepted}; where True is ink, convert it: .astype('float32')"
+        return f"{accepted}; if True is the foreground, convert it: .astype('float32')"
     return f"{accepted}; convert it: .astype('uint8') if it runs from 0 to 255, .astype('float32') if from 0 to 1"
 
 
@@ -130,10 +130,10 @@ def _range_advice(array: npt.NDArray[Any]) -> str:
     if not np.isfinite(array).all():
         return "it holds NaN or infinite values; replace them first"
     low, high = array.min(), array.max()
-    problem = f"it runs from {low} to {high}, but float pixels run from 0 (paper) to 1 (ink)"
+    problem = f"it runs from {low} to {high}, but float pixels run from 0 (background) to 1 (foreground)"
     if low >= 0 and 1 < high <= 255:
         return f"{problem}; divide it by 255 if it is meant to run from 0 to 255"
-    return f"{problem}; bring it into that range"
+    return f"{problem}; scale it to that range"
 
 
 @dataclass(frozen=True)
@@ -183,7 +183,7 @@ def load(
     Parameters
     ----------
     name
-        ``"mnist"``, ``"digits"``, or ``"auto"``: what is at `path`; without one MNIST if it can be had, else
+        ``"mnist"``, ``"digits"``, or ``"auto"``: what is at `path`; without one MNIST if available, else
         ``digits`` with a notice. With `remembered` also the name that a bundle gives the user data it was trained on.
     path
         Where MNIST is: an ``.npz`` in Keras' layout, or a folder with the four IDX files, gzipped or not.
@@ -207,7 +207,7 @@ def load(
         raise UsageError(unknown("dataset", name, get_args(DatasetName)))
     if name == "digits":
         if path is not None:
-            raise UsageError("--dataset digits comes with scikit-learn and takes no --data; drop one of the two")
+            raise UsageError("--dataset digits comes with scikit-learn and takes no --data; give only one of the two")
         return _digits()
     if name == "auto" and path is not None:
         return _load_path(path, progress or Silent())
@@ -220,7 +220,7 @@ def load(
         if name == "mnist":
             raise
         return _digits(
-            f"MNIST could not be had ({exc}). Using the 1,797 small digits that come with scikit-learn instead: "
+            f"MNIST is not available ({exc}). Using the 1,797 small digits that come with scikit-learn instead: "
             "expect a lower accuracy than MNIST's."
         )
 

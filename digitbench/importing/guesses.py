@@ -21,7 +21,7 @@ LEAST_SIDE = 4
 WHY_UNUSABLE = {
     "string": "text, or serialised examples; export a signature that takes pixels",
     "bfloat16": "which NumPy doesn't have; export it with an input of float32",
-    "bool": "pixels that are on or off, and from which grey on isn't known; export it with an input of float32",
+    "bool": "pixels that are on or off, but the threshold isn't known; export it with an input of float32",
 }
 LAYOUTS = ("flat", "hw", "nhwc", "nchw")
 CONSTANTS = ((re.compile(r"keep", re.IGNORECASE), 1.0), (re.compile(r"drop|rate|train|phase", re.IGNORECASE), 0.0))
@@ -138,7 +138,7 @@ def _of_signature(
             if constraints.range or constraints.normalisation or not model_io.saturates():
                 candidates.append(model_io)
     if not candidates and constraints.normalisation:
-        raise UsageError(f"--normalised {constraints.normalisation}: no image of {_described(input_tensor)} is so")
+        raise UsageError(f"--normalised {constraints.normalisation}: not possible with {_described(input_tensor)}")
     if not candidates:
         raise BundleError(
             f"input {input_tensor.name!r} ({input_tensor.dtype}): no usual range of pixels fits into it; give --scale"
@@ -254,7 +254,7 @@ def _advice(outputs: Sequence[Tensor], classes: int) -> str:
     if any(tensor.dtype.startswith("seq(map(") for tensor in outputs) or len(single) == classes:
         return "; convert it with skl2onnx's option zipmap=False"
     if outputs and all(map(_holds_labels, outputs)):
-        return "; it gives labels alone: export it without its last step, which takes the best (argmax)"
+        return "; it gives only labels: export it without its last step (argmax)"
     return ""
 
 
@@ -297,7 +297,7 @@ def _fits(shape: tuple[int, ...], constraints: Constraints, task: Task) -> tuple
     possible = tuple(fit for fit in FITS if can_fit(fit, size, task.size))
     if constraints.fit and constraints.fit not in possible:
         raise UsageError(
-            f"--fit {constraints.fit}: {task.size[0]} × {task.size[1]} pixels can't become {height} × {width} so; "
+            f"--fit {constraints.fit}: {task.shape_text} can't become {height} × {width} this way; "
             f"possible: {', '.join(possible)}"
         )
     return (constraints.fit,) if constraints.fit else possible

@@ -67,7 +67,8 @@ class Search:
         best, fitness = ranked[0], self._fit(ranked[0], stated)
         if fitness.accuracy < fitness.least:
             raise BundleError(
-                f"it doesn't tell digits apart: of {len(ranked)} forms the best, {describe(best.model_io, self.task)}, "
+                f"it doesn't recognise these classes: the best of {len(ranked)} forms, "
+                f"{describe(best.model_io, self.task)}, "
                 f"{caveats.reached(fitness)}; less than {fitness.least:.1%} is refused; {caveats.HINT}"
             )
         steady = steadiness.measure_steadiness(self.prober, best.model_io, len(self.labelled), precision)
@@ -138,14 +139,14 @@ FITTED = {"pad": "padded", "resize": "resized", "crop": "its middle", "mean": "m
 
 
 def describe(model_io: ModelIO, task: Task) -> str:
-    """Say in a few words what a model takes: ``28×28×1, paper 0, ink 255``."""
+    """Say in a few words what a model takes: ``28×28×1, background 0, foreground 255``."""
     parts = ["×".join(map(str, model_io.shape))]
     if model_io.normalised:
         parts.append(NORMALISED[model_io.normalised])
     if model_io.mean:
         parts.append(STANDARDISED.get((model_io.mean, model_io.deviation), "each pixel standardised"))
     if not (model_io.normalised or model_io.mean):
-        parts += [f"paper {model_io.background:.4g}", f"ink {model_io.foreground:.4g}"]
+        parts += [f"background {model_io.background:.4g}", f"foreground {model_io.foreground:.4g}"]
     elif model_io.background > model_io.foreground:
         parts.append("dark on light")
     parts += [FITTED[model_io.fit]] * (size_of(model_io.shape, task.size) != task.size)

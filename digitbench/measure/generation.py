@@ -91,7 +91,7 @@ class GenerationRun:
             error, recorded = started.error, self.candidates[setup].row.artifact
             if started.worker and recorded and started.ready["artifact_sha256"] != recorded.sha256:
                 pool.terminate(started.worker)
-                error = WorkerError(f"{started.job.artifact}: it was replaced since the run began; measure anew")
+                error = WorkerError(f"{started.job.artifact}: it was replaced since the run began; measure again")
             elif started.worker:
                 self.workers[setup, copy], self.ready[setup, copy] = started.worker, started.ready
                 if not copy:

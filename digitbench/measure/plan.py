@@ -33,7 +33,7 @@ class Plan:
     generations
         Fresh processes of each candidate.
     seed
-        Of the order of turns.
+        Seed of the order of turns.
     baseline
         Backend, or ``backend:precision``, that all ratios are to; None for the fastest in a short probe.
     timeout

@@ -190,7 +190,7 @@ class _Facts:
 
 def _check_unchanged(earlier: Results, bundle: Bundle, test_images: int, plan: Plan | None) -> None:
     for change in earlier_results.changes(earlier, bundle, test_images, plan):
-        raise UsageError(f"--resume: {change}; measure anew")
+        raise UsageError(f"--resume: {change}; measure again")
     for row in earlier_results.rows_of_other_artifacts(earlier.all_rows, bundle):
         assert row.artifact
-        raise UsageError(f"--resume: {row.backend}: {row.artifact.path} has changed since; measure anew")
+        raise UsageError(f"--resume: {row.backend}: {row.artifact.path} has changed since; measure again")

@@ -163,12 +163,12 @@ class Worker:
         try:
             code = self._process.wait(GRACE_SECONDS)
         except subprocess.TimeoutExpired:
-            return "the worker closed its output and lived on, and was killed"
+            return "the worker closed its output without ending, and was killed"
         number = -code
         name = signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
         cause = f"was killed by {name}" if number > 0 else f"ended with exit code {code}"
         lines = self._output().strip().splitlines()[-LAST_LINES:]
-        last_output = f"; its last words: {' / '.join(map(reason, lines))}" if lines else ""
+        last_output = f"; its last output: {' / '.join(map(reason, lines))}" if lines else ""
         return f"the worker {cause}{last_output}"
 
     def _output(self) -> str:
@@ -321,7 +321,7 @@ class Pool:
             # For a moment at least: after Ctrl-Z the answer may have arrived without having been read.
             worker, line = self._inbox.get(timeout=max(MOMENT_SECONDS, next_due.deadline - monotonic()))
         except Empty:
-            message = f"the worker gave no sign of life for {self._timeout:g} s and was killed{self._advice}"
+            message = f"the worker did not answer for {self._timeout:g} s and was killed{self._advice}"
             return next_due, self._end_failed(next_due, WorkerDied(message))
         if line.endswith("\n"):
             event = json.loads(line)

@@ -205,7 +205,7 @@ def test_an_evaluation_replaces_no_times() -> None:
     saver = Saver(Path("found.json"), named=True)
     saver.finish(evaluation)
     assert saved() == {"found.json": "0.1.0", "found-2.json": "new"}
-    assert str(saver) == "Saved as found-2.json (found.json holds times, and stays as it is)"
+    assert str(saver) == "Saved as found-2.json (found.json holds times, and is unchanged)"
     saver = Saver(Path("found-2.json"), named=True)
     saver.finish(RESULTS)
     assert saved()["found-2.json"] == "0.1.0", "times better an evaluation"
@@ -336,7 +336,7 @@ def test_only_a_file_of_the_same_kind_is_replaced(option: str, file_kind: str) -
             Outputs(**output_option(option, "there"))
         message = str(caught.value)
         assert one_printable_line(message)
-        assert message.startswith(f"{option} there: there is something else in it, which would be lost")
+        assert message.startswith(f"{option} there: it holds something else, which would be lost")
     assert path.read_bytes() == content(file_kind)
 
 

@@ -110,8 +110,8 @@ def test_deaths_are_exit_code_1_and_one_line(deaths: tuple[Finished, dict[str, A
     ("name", "message"),
     [
         ("killed", "the worker was killed by SIGKILL"),
-        ("crashed", "the worker was killed by SIGSEGV; its last words: double free or corruption"),
-        ("stopped", "the worker gave no sign of life for 3 s and was killed; see --timeout"),
+        ("crashed", "the worker was killed by SIGSEGV; its last output: double free or corruption"),
+        ("stopped", "the worker did not answer for 3 s and was killed; see --timeout"),
     ],
 )
 def test_a_death_is_told_in_its_own_row(deaths: tuple[Finished, dict[str, Any]], name: str, message: str) -> None:

@@ -40,7 +40,7 @@ def test_a_recipe_a_backend_and_results_are_shown_by_name(cli: Cli, tmp_path: Pa
     assert facts["precisions"] == "fp32, fp16, int8, bf16"
     assert facts["install"] == install_command("digitbench", "openvino")
     (tmp_path / "openvino").mkdir()
-    assert "openvino: not a bundle" in complaint(cli("show", "openvino")), "a folder of that name comes first"
+    assert "openvino: not a model's folder" in complaint(cli("show", "openvino")), "a folder of that name comes first"
 
 
 @pytest.mark.parametrize("name", RECIPES)
