@@ -35,7 +35,7 @@ def serve(lines: Iterable[str], emit: Emit) -> None:
                 began = perf_counter_ns()
                 scores = backend.predict(images)
                 elapsed = perf_counter_ns() - began
-                check_scores(scores, images, classes=job["classes"])
+                check_scores(scores, images, classes=job.get("classes"))
                 if not np.isfinite(scores).all():
                     raise ValueError("predict gave scores that are not finite numbers")
             except Exception as exc:  # noqa: BLE001 - it may do better with the next picture

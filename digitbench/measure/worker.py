@@ -54,7 +54,7 @@ def serve(lines: Iterable[str], emit: Emit) -> None:
         began = perf_counter()
         scores = backend.predict(images[:1])
         first_us = (perf_counter() - began) * 1e6
-        check_scores(scores, images[:1], classes=job["classes"])
+        check_scores(scores, images[:1], classes=job.get("classes"))
         artifact_sha256 = sha256(artifact)  # only now: reading it before would make loading quicker
         if _file_identity(artifact) != identity:
             raise ArtifactError(f"{artifact}: it was replaced while it was opened; measure again")

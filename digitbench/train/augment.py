@@ -55,7 +55,7 @@ def deform(images: Images, strengths: Strengths, seed: int, epoch: int) -> Image
     rng = np.random.default_rng([seed, epoch])
     order = rng.permutation(count)
     sources = source_positions(strengths, -(-count // TOGETHER), size, rng)
-    flat = images.reshape(count, prod(size), -1)  # the last axis has the channels
+    flat = images.reshape(count, prod(size), prod(images.shape[3:]))  # the last axis has the channels
     deformed = np.empty_like(flat, order="C")
 
     matrix = _empty_matrix(prod(size))

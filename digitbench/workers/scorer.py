@@ -18,7 +18,7 @@ def serve(lines: Iterable[str], emit: Emit) -> None:
     job, images, commands = received(lines)
     with plugins.opener(job)() as backend:
         first = images[:1]  # checked alone, since a batch of one may be what fails
-        check_scores(backend.predict(first), first, classes=job["classes"])
+        check_scores(backend.predict(first), first, classes=job.get("classes"))
         emit("ready")
         for command in commands:
             emit(command["do"], **encoded_scores(score(backend, images)))

@@ -176,7 +176,7 @@ class _Pool:
 
     def _score(self, actor: FakeWorker) -> dict[str, Any]:
         scores = self.stage.scores(actor.job.backend)
-        return {"scores": b64encode(scores.tobytes()).decode(), "peak_rss_bytes": 50_000_000}
+        return {"scores": b64encode(scores.tobytes()).decode(), "shape": scores.shape, "peak_rss_bytes": 50_000_000}
 
     def _warm_up(self, actor: FakeWorker, batch_size: int, seconds: float) -> dict[str, Any]:
         actor.__dict__.setdefault("warm", set()).add(batch_size)

@@ -16,9 +16,12 @@ from digitbench.backend import Images
 from digitbench.charts import augmented, canvas
 from digitbench.data import Dataset
 from digitbench.records.recipes import Recipe, Strengths
-from digitbench.train.augment import PIXELS, SIDE, TOGETHER, deform, source_positions
+from digitbench.train.augment import TOGETHER, deform, source_positions
 
 ALL = Strengths(rotation=15, shear=0.2, scaling=0.2, shift=2.5, elastic=1.5, smoothness=4)
+SIDE = 28
+PIXELS = SIDE * SIDE
+SIZE = SIDE, SIDE
 MIDDLE = (SIDE - 1) / 2
 GRID = np.indices((SIDE, SIDE)).reshape(2, PIXELS)
 
@@ -48,7 +51,11 @@ def drawn(strengths: Strengths, count: int, seed: int, epoch: int) -> tuple[Any,
     shuffled, replay = rng.permutation(count), np.random.default_rng([seed, epoch])
     replay.permutation(count)
     groups = -(-count // TOGETHER)
-    return np.array_split(shuffled, range(TOGETHER, count, TOGETHER)), source_positions(strengths, groups, rng), replay
+    return (
+        np.array_split(shuffled, range(TOGETHER, count, TOGETHER)),
+        source_positions(strengths, groups, SIZE, rng),
+        replay,
+    )
 
 
 # --- what is done ---------------------------------------------------------------------------------------------------
@@ -160,7 +167,7 @@ def test_a_parabola_stays_the_same_parabola() -> None:
 @pytest.mark.parametrize("smoothness", [0.1, 3.0, 28.0])
 def test_elastic_bends_by_its_root_mean_square(smoothness: float) -> None:
     strengths = Strengths(elastic=1.5, smoothness=smoothness)
-    displacements = source_positions(strengths, 1000, np.random.default_rng(0)) - GRID
+    displacements = source_positions(strengths, 1000, SIZE, np.random.default_rng(0)) - GRID
     assert np.sqrt((displacements**2).mean(axis=(0, 2))) == pytest.approx([1.5, 1.5], rel=0.05), "along each axis"
     edge = displacements.reshape(1000, 2, SIDE, SIDE)[:, :, 0, 0]
     assert np.sqrt((edge**2).mean()) == pytest.approx(1.5, rel=0.1), "and no less at the edge"
@@ -169,7 +176,7 @@ def test_elastic_bends_by_its_root_mean_square(smoothness: float) -> None:
 def test_a_smoother_bending_moves_neighbours_alike() -> None:
     def steps(smoothness: float) -> float:
         displacements = (
-            source_positions(Strengths(elastic=1, smoothness=smoothness), 50, np.random.default_rng(0)) - GRID
+            source_positions(Strengths(elastic=1, smoothness=smoothness), 50, SIZE, np.random.default_rng(0)) - GRID
         )
         return float(np.diff(displacements.reshape(50, 2, SIDE, SIDE), axis=3).std())
 
@@ -178,7 +185,7 @@ def test_a_smoother_bending_moves_neighbours_alike() -> None:
 
 def test_scaling_and_shear_are_within_their_strengths() -> None:
     strengths = Strengths(shear=0.3, scaling=0.2)
-    positions = source_positions(strengths, 500, np.random.default_rng(0)).reshape(500, 2, SIDE, SIDE)
+    positions = source_positions(strengths, 500, SIZE, np.random.default_rng(0)).reshape(500, 2, SIDE, SIDE)
     down, right = positions[:, :, 1, 0] - positions[:, :, 0, 0], positions[:, :, 0, 1] - positions[:, :, 0, 0]
     for scales in (down[:, 0], right[:, 1]):
         assert 0.8 - 1e-4 <= scales.min() < 0.82 < 1.18 < scales.max() <= 1.2 + 1e-4
@@ -191,7 +198,7 @@ def test_scaling_and_shear_are_within_their_strengths() -> None:
     "images", [np.zeros((2, 28, 28)), np.zeros((2, 28, 28), np.uint8), np.zeros((2, 784), np.float32)]
 )
 def test_other_types_and_shapes_are_refused(images: Any) -> None:
-    with pytest.raises(ValueError, match=r"images must be float32 of shape \(n, 28, 28\); got"):
+    with pytest.raises(ValueError, match=r"images must be float32 of shape \(n, height, width\).*; got"):
         deform(images, ALL, 0, 0)
 
 
@@ -245,3 +252,12 @@ def test_every_strength_is_said_with_its_unit() -> None:
         "width and height each changed by up to 20 %", "shifted by up to 2.5 pixels along each axis",
         "bent by 1.5 pixels along each axis (root mean square), smoothed by a Gaussian of 4 pixels",
     ]  # fmt: skip
+
+
+def test_every_channel_of_a_colour_picture_is_deformed_alike_and_it_need_not_be_square() -> None:
+    rng = np.random.default_rng(0)
+    colour = rng.random((40, 12, 20, 3), np.float32)
+    deformed = deform(colour, ALL, 0, 0)
+    assert deformed.shape == colour.shape
+    for channel in range(3):
+        np.testing.assert_array_equal(deformed[..., channel], deform(colour[..., channel], ALL, 0, 0))

@@ -49,7 +49,7 @@ def trained(recipe: Recipe, folder: Path) -> tuple[Weights, Weights, Weights, np
     results = []
     for plain in (False, True):
         compiled.NARROW = 0 if plain else NARROW
-        with Feed(recipe, split, None, raw=not plain, hold=compiled.hold) as feed:
+        with Feed(recipe, split, 10, None, raw=not plain, hold=compiled.hold) as feed:
             model = networks.build(keras, recipe, steps)
             first = model.get_weights()
             train = compiled.epochs(model, recipe, feed, Log(2, steps, Silent()))

@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 
 from core.helpers import one_printable_line
 from digitbench.commands.train import _read_field, train
+from digitbench.data import mnist
 from digitbench.errors import UsageError
 from digitbench.records import recipes
 from digitbench.records.recipes import ACTIVATIONS, LOSSES, OPTIONS, RECIPES, SCHEDULES, TUTORIALS, Recipe
+from digitbench.records.task import Task
 
 NAN, INFINITY = float("nan"), float("inf")
 
@@ -216,8 +218,6 @@ def test_the_last_good_value_is_taken(option: str, value: object) -> None:
         ({"warmup": 10, "epochs": 10}, "--warmup"),
         ({"output_activation": "sigmoid", "teacher": "runs/x"}, "--output-activation"),
         ({"output_activation": "sigmoid", "label_smoothing": 0.1}, "--output-activation"),
-        ({"convolutions": (8,) * 5}, "--convolutions"),
-        ({"convolutions": (8, 8), "crop": 13}, "--convolutions"),
         ({"convolutions": (8,), "receptive_fields": (7,)}, "--receptive-fields"),
     ],
 )
@@ -225,6 +225,32 @@ def test_fields_that_do_not_go_together_are_refused(changes: dict[str, Any], opt
     with pytest.raises(UsageError, match=f"^{option} ") as caught:
         Recipe(**changes)
     assert one_printable_line(str(caught.value))
+
+
+@pytest.mark.parametrize(
+    ("changes", "size", "option"),
+    [
+        ({"convolutions": (8,) * 5}, (28, 28), "--convolutions"),
+        ({"convolutions": (8, 8), "crop": 13}, (28, 28), "--convolutions"),
+        ({"convolutions": (8, 8)}, (3, 40), "--convolutions"), ({"crop": 8}, (40, 16), "--crop"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_task_whose_images_are_too_small_is_refused(
+    changes: dict[str, Any], size: tuple[int, int], option: str
+) -> None:
+    with pytest.raises(UsageError, match=f"^{option} ") as caught:
+        Recipe(**changes).check_task(Task(size, ("a", "b")))
+    assert one_printable_line(str(caught.value))
+
+
+def test_deformations_of_a_named_recipe_are_for_digits_alone() -> None:
+    things = Task((32, 32, 3), ("a", "b"))
+    tiny = RECIPES["dense-tiny"]
+    assert tiny.on(mnist.TASK) is tiny
+    assert not tiny.on(things).deformation
+    assert not tiny.changed(seed=3, epochs=50).on(things).deformation
+    assert tiny.changed(rotation=3).on(things).deformation, "asked for"
 
 
 def test_a_recipe_cannot_be_changed_in_place() -> None:

@@ -28,16 +28,16 @@ TAUGHT: Scores = np.full((3, 10), 0.1, np.float32)
 
 
 def test_plain_targets_are_the_labels() -> None:
-    targets = targets_of(Recipe(), LABELS)
+    targets = targets_of(Recipe(), LABELS, 10)
     assert targets.dtype == np.int32
     assert targets.tolist() == [3, 0, 9]
-    one_hot = targets_of(Recipe(loss="categorical_crossentropy"), LABELS)
+    one_hot = targets_of(Recipe(loss="categorical_crossentropy"), LABELS, 10)
     assert one_hot.dtype == np.float32
     assert (one_hot == np.eye(10)[LABELS]).all()
 
 
 def test_smoothed_targets_give_every_class_its_share() -> None:
-    targets = targets_of(Recipe(label_smoothing=0.2), LABELS)
+    targets = targets_of(Recipe(label_smoothing=0.2), LABELS, 10)
     assert targets.sum(axis=1) == pytest.approx(1)
     assert targets[0, 3] == pytest.approx(0.82)
     assert targets[0, 4] == pytest.approx(0.02)
@@ -45,13 +45,13 @@ def test_smoothed_targets_give_every_class_its_share() -> None:
 
 @pytest.mark.parametrize(("share", "right"), [(1.0, 0.1), (0.5, 0.55), (0.0, 1.0)])
 def test_a_teacher_gives_its_share_of_a_target(share: float, right: float) -> None:
-    targets = targets_of(Recipe(teacher="runs/x", distillation=share), LABELS, TAUGHT)
+    targets = targets_of(Recipe(teacher="runs/x", distillation=share), LABELS, 10, TAUGHT)
     assert targets[0, 3] == pytest.approx(right)
     assert targets.sum(axis=1) == pytest.approx(1)
 
 
 def fed(recipe: Recipe, teach: Any = None, *, raw: bool = False) -> list[tuple[npt.NDArray[Any], npt.NDArray[Any]]]:
-    with Feed(recipe, SPLIT, teach, raw=raw) as feed:
+    with Feed(recipe, SPLIT, 10, teach, raw=raw) as feed:
         return [feed.epoch(number) for number in range(recipe.epochs)]
 
 
@@ -70,7 +70,7 @@ BORDERED = Split(np.pad(SPLIT.pixels[:, 2:-2, 2:-2], ((0, 0), (2, 2), (2, 2))), 
 
 
 def test_pixels_that_are_dark_in_every_image_are_left_out_of_raw_ones() -> None:
-    with Feed(Recipe(epochs=2), BORDERED, None, raw=True) as feed:
+    with Feed(Recipe(epochs=2), BORDERED, 10, None, raw=True) as feed:
         assert feed.lit is not None
         assert np.flatnonzero(feed.lit.reshape(28, 28).any(axis=0)).tolist() == [*range(2, 26)]
         assert feed.lit.sum() == 24 * 24
@@ -94,7 +94,7 @@ def test_pixels_that_are_dark_in_every_image_are_left_out_of_raw_ones() -> None:
 def test_all_pixels_are_given_where_leaving_some_out_gains_nothing_or_isnt_the_same(
     recipe: Recipe, split: Split
 ) -> None:
-    with Feed(recipe, split, None, raw=True) as feed:
+    with Feed(recipe, split, 10, None, raw=True) as feed:
         assert feed.lit is None
         images, _ = feed.epoch(0)
         assert images.shape == (40, 28, 28)
@@ -107,7 +107,7 @@ def test_what_holds_an_epoch_is_given_it_in_another_thread() -> None:
         thread_ids.append(threading.get_ident())
         return f"{len(images)} and {len(targets)}"
 
-    with Feed(DEFORMED, SPLIT, None, hold=hold) as feed:
+    with Feed(DEFORMED, SPLIT, 10, None, hold=hold) as feed:
         assert [feed.epoch(number) for number in range(3)] == ["40 and 40"] * 3
     assert len(thread_ids) == 3
     assert threading.get_ident() not in thread_ids
