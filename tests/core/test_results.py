@@ -315,7 +315,7 @@ def test_a_file_of_version_5_is_read() -> None:
     assert row.agreement
     assert row.agreement.certificate is None
     assert row.agreement.uncertified
-    assert row.agreement.uncertified.startswith("each call finds its own ranges")
+    assert row.agreement.uncertified.startswith("each call finds its ranges")
 
 
 def test_a_file_of_version_6_is_read_with_its_doubts() -> None:
