@@ -57,10 +57,13 @@ class Watched:
     stall: float
 
     def silent_waits(self) -> list[str]:
-        """Those longer than a user should have, and than the longest for which this process itself had no CPU."""
+        """Those longer than a user should have, and than the longest for which this process itself had no CPU.
+
+        How long Python takes until its first word is a matter of the machine, and isn't looked at.
+        """
         return [
             f"{later - earlier:.1f} s after {text[-100:]!r}"
-            for (earlier, text), (later, _) in zip(self.changes, self.changes[1:], strict=False)
+            for (earlier, text), (later, _) in zip(self.changes[1:], self.changes[2:], strict=False)
             if later - earlier > LONGEST + self.stall
         ]
 
