@@ -102,7 +102,7 @@ def run(
 
     def redraw(done: float, total: float) -> None:
         nonlocal last_drawn
-        if perf_counter() - last_drawn > REDRAW_SECONDS or done >= total:
+        if perf_counter() - last_drawn > REDRAW_SECONDS or done == total:
             progress.table(facts.results(state), done, total)
             last_drawn = perf_counter()
 
@@ -120,7 +120,7 @@ def run(
         with shared_images(test.images) as images:
             clock = measure(chosen, state, images, timing_plan, watch)
         if plan:
-            redraw(clock.elapsed, clock.elapsed)
+            redraw(took := clock.elapsed, took)
     except KeyboardInterrupt:
         return facts.results(state)
     return facts.results(state, complete=True, parent_cpu_share=clock.parent_share)

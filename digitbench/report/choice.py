@@ -27,12 +27,15 @@ from digitbench.report.terminal_table import print_line, print_rows
 SCHEMA = "digitbench.choice/1"
 BEST = {"latency": "the fastest", "size": "the smallest", "memory": "the one with the least memory",
         "accuracy": "the most accurate"}  # fmt: skip
-RULE = (
+OPTIMAL = (
     "Pareto-optimal: no other candidate within the limits is as good in p50, top-1, size and peak memory and clearly "
-    "better in one of them. Two are as good where they have no significant difference: p50 that share a rank or whose "
-    f"ratio's interval holds 1, top-1 by McNemar's exact test, size and memory within {SAME_SHARE:.0%}. Chosen is "
-    "{best} of the Pareto-optimal; of those that tie with it {then}."
+    "better in one of them."
 )
+AS_GOOD = (
+    "Two are as good where they have no significant difference: p50 that share a rank or whose ratio's interval holds "
+    f"1, top-1 by McNemar's exact test, size and memory within {SAME_SHARE:.0%}."
+)
+RULE = "Chosen is {best} of the Pareto-optimal; of those that tie with it {then}."
 TIE_BREAKS = ("the fastest", "the smallest", "the one with the fewest flips")
 AHEAD = {"latency": "it counts as faster than {}", "size": "it is smaller than {}",
          "flips": "it has fewer flips than {}", "rank": "it ranks before {}", "p50": "its p50 is lower than that of {}",
@@ -147,7 +150,7 @@ def print_choice(
     for line in missing_rows(replace(results, rows=tuple(absent))):
         print_line(f"not measured: {line}", console, "dim")
     rows = [candidate.row for candidate in choice.judged]
-    for line in (*notes(choice), *dynamic_notes(rows)) if choice.named else ():
+    for line in (*notes(choice, brief=console.is_terminal), *dynamic_notes(rows)) if choice.named else ():
         print_line(line, console, "dim")
     print_line(origin, console, "dim")
     minded = [f"{warning}." for warning in choice.warnings]
@@ -193,11 +196,12 @@ def _setup(row: Row) -> str:
     return f"{formatting.counted(row.threads, 'thread')} and batch size {row.batch_size}"
 
 
-def notes(choice: Choice) -> list[str]:
-    """Say by what rule; and, where each candidate had one process, which differences count as none."""
+def notes(choice: Choice, *, brief: bool = False) -> list[str]:
+    """Say by what rule; unless `brief`, which differences count as none; and if each candidate had one process."""
     best = BEST[choice.prefer]
     then = ", then ".join(criterion for criterion in TIE_BREAKS if criterion != best)
-    return [RULE.format(best=best, then=then), *([SINGLE_PROCESS] if choice.single else [])]
+    rule = [OPTIMAL, *[AS_GOOD] * (not brief), RULE.format(best=best, then=then)]
+    return [" ".join(rule), *([SINGLE_PROCESS] if choice.single else [])]
 
 
 def nobody(choice: Choice) -> str:

@@ -9,7 +9,9 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import numpy as np
@@ -95,6 +97,20 @@ def wait_until(holds: Callable[[], object], message: str) -> None:
 
 
 # --- what goes well ------------------------------------------------------------------------------------------------
+
+
+def test_who_watches_is_called_while_a_worker_is_awaited_and_not_when_it_is_quick(shared: Path) -> None:
+    calls: list[float] = []
+    with Pool(shared, timeout=30, waiting=lambda: calls.append(monotonic())) as pool:
+        worker, _ = pool.start_one(Job("Good", Path("model"), 1, module=WORKER))
+        calls.clear()
+        pool.ask(worker, "score")
+        assert calls == []
+    began = monotonic()
+    with Pool(shared, timeout=1.7, waiting=lambda: calls.append(monotonic())) as pool, pytest.raises(WorkerError):
+        pool.start_one(Job("Sleeps", Path("model"), 1))
+    assert len(calls) == 3
+    assert max(later - earlier for earlier, later in pairwise([began, *calls])) < 1
 
 
 def test_a_good_worker_gives_its_scores(images: Images, tmp_path: Path) -> None:

@@ -103,7 +103,7 @@ def test_benches_that_name_one_file_lose_no_results(tmp_path: Path, untrained: B
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "trigger", ["generation 1 of 4", pytest.param("generation 2 of 4, batch 8", marks=pytest.mark.slow)]
+    "trigger", ["generation 1 of 4, batch 1", pytest.param("generation 2 of 4, batch 8", marks=pytest.mark.slow)]
 )
 def test_ctrl_c_leaves_complete_results_as_they_are(tmp_path: Path, untrained: Bundle, trigger: str) -> None:
     bundle = copied(untrained, tmp_path)

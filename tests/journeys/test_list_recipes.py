@@ -25,7 +25,7 @@ def test_recipes_are_listed_with_what_each_holds(cli: Cli) -> None:
     for part in ("dense 512-10", "407,050", "rmsprop", " 5 ", " 128 ", " auto "):
         assert part in cells["dense-512-rmsprop"]
     assert "conv 16-32, dense 64-10" in cells["cnn-small"]
-    assert "dataset auto: MNIST if it can be had" in done.stdout
+    assert "dataset auto: MNIST if available" in done.stdout
 
 
 def test_a_recipe_a_backend_and_results_are_shown_by_name(cli: Cli, tmp_path: Path) -> None:
