@@ -167,7 +167,9 @@ def prepared_photograph(photograph: npt.NDArray[np.uint8], name: str, *, several
         return prepare_digits(photograph, several=several)
 
 
-def read_photograph(file: Path | bytes, name: str = "", share: float = 1.0) -> npt.NDArray[np.uint8]:
+def read_photograph(
+    file: Path | bytes, name: str = "", share: float = 1.0, background: int | None = None
+) -> npt.NDArray[np.uint8]:
     """Read a picture file: upright, small, and without transparency.
 
     Transparent pixels get a background: white or black, whichever is farther from what can be seen; or, where a
@@ -181,6 +183,8 @@ def read_photograph(file: Path | bytes, name: str = "", share: float = 1.0) -> n
         What errors call it; the path if empty.
     share
         Of the megapixels that are read at most, for a caller that has less memory to spare.
+    background
+        What transparent pixels get instead, from 0 (black) to 255 (white).
 
     Returns
     -------
@@ -205,10 +209,30 @@ def read_photograph(file: Path | bytes, name: str = "", share: float = 1.0) -> n
         # What libtiff writes to the terminal by itself; what went wrong is raised as well.
         held = native_output_held() if file_format == "TIFF" and sys.stderr is not None else nullcontext()
         with held, _as_image_errors():
-            return _read(stream, file_format, share)
+            return _read(stream, file_format, share, background)
 
 
-def _read(stream: IO[bytes], file_format: str, share: float) -> npt.NDArray[np.uint8]:
+def size_of(file: Path) -> tuple[int, int]:
+    """Read a picture's height and width off its header, as it stands upright.
+
+    Raises
+    ------
+    ImageError, MissingRuntimeError
+        As in `read_photograph`.
+    """
+    with _errors_named(shown_name(file)), _as_image_errors(), file_limits.opened(file) as stream:
+        file_format = file_limits.format_of(stream)
+        if file_format == "JPEG":
+            file_limits.check_jpeg(stream)
+        stream.seek(0)
+        bounded = file_limits.BoundedFile(stream) if file_format in READ_BY_PARTS else stream
+        with _open(bounded, file_format) as picture:
+            width, height = picture.size
+            turned = file_format in {"JPEG", "TIFF"} and picture.getexif().get(ORIENTATION, 1) in (5, 6, 7, 8)
+    return (width, height) if turned else (height, width)
+
+
+def _read(stream: IO[bytes], file_format: str, share: float, background: int | None) -> npt.NDArray[np.uint8]:
     from PIL import ImageOps
 
     if file_format == "JPEG":
@@ -233,7 +257,8 @@ def _read(stream: IO[bytes], file_format: str, share: float) -> npt.NDArray[np.u
             if len(picture.info.get("exif", b"")) < file_limits.MOST_METADATA:
                 small.getexif()[ORIENTATION] = picture.getexif().get(ORIENTATION, 1)
         upright = ImageOps.exif_transpose(small)
-        pixels = _without_transparency(upright, grey=picture.mode in GREYS or _is_wide(picture))
+        grey = picture.mode in GREYS or _is_wide(picture)
+        pixels = _without_transparency(upright, grey=grey, background=background)
     return np.ascontiguousarray(pixels)
 
 
@@ -353,7 +378,7 @@ def _levels(picture: Image, factor: int) -> tuple[float, float]:
     return low, max(high, low + 1e-6 * max(abs(low), 1.0))
 
 
-def _without_transparency(picture: Image, *, grey: bool) -> Pixels:
+def _without_transparency(picture: Image, *, grey: bool, background: int | None) -> Pixels:
     """Lay what is transparent on a background: uint8, (height, width) or (height, width, 3)."""
     pixels = np.asarray(picture)
     if picture.mode != "RGBa":
@@ -361,7 +386,8 @@ def _without_transparency(picture: Image, *, grey: bool) -> Pixels:
     colours, alpha = pixels[..., :3].astype(np.float32), pixels[..., 3:].astype(np.float32) / np.float32(255)
     if not alpha.any():
         raise ImageError("it is wholly transparent: there is nothing to see; save it without transparency")
-    composed = np.clip(np.rint(colours + _background_colour(colours, alpha) * (1 - alpha)), 0, 255).astype(np.uint8)
+    behind = _background_colour(colours, alpha) if background is None else np.full(3, background, np.float32)
+    composed = np.clip(np.rint(colours + behind * (1 - alpha)), 0, 255).astype(np.uint8)
     return composed[..., 0] if grey else composed
 
 
