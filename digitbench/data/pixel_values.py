@@ -6,11 +6,11 @@ from math import isqrt
 
 import numpy as np
 
+from digitbench.data import mnist
 from digitbench.errors import DataError
 from digitbench.records.arrays import Array, Pixels
 
-SIDE = 28
-FLAT = SIDE * SIDE
+SIDE, FLAT = mnist.TASK.image_shape[0], mnist.TASK.pixels
 CHANNELS = (1, 3, 4)
 OVERSHOOT = 1e-3  # above 1: what interpolation overshoots
 LEAST_WHITE = 32.0  # what ends between 1 and this is neither 0 to 1 nor a plausible 0 to 255
@@ -74,6 +74,69 @@ def to_pixels(array: Array, where: str, count: int | None = None) -> tuple[Pixel
         "inverted (most were bright, and MNIST's paper is 0)": mostly_bright,
     }
     return pixels, [range_note, *notes, *(remark for remark, applies in remarks.items() if applies)]
+
+
+def to_levels(array: Array, where: str, count: int) -> tuple[Pixels, str]:
+    """Bring images of any size into levels from 0 to 255, as they are otherwise: none is inverted or cut.
+
+    Parameters
+    ----------
+    array
+        (n, height, width), also with 1, 3 or 4 channels before or after these, or with the images in the last axis; or
+        (n, pixels) of squares. Whole numbers or floats; what is transparent becomes white.
+    where, count
+        As in `to_pixels`.
+
+    Returns
+    -------
+    pixels, note
+        uint8, (n, height, width) or (n, height, width, 3); and what range the values had.
+
+    Raises
+    ------
+    DataError
+        They can't be images, or several things.
+    """
+    if array.dtype.kind not in "buif":
+        raise DataError(f"{where} is {array.dtype}: pixels are whole numbers or floats")
+    images = _with_channels_last(array, where, count)
+    low, high = (float(images.min()), float(images.max())) if images.size else (0.0, 255.0)
+    if not np.isfinite([low, high]).all():
+        raise DataError(f"{where} runs from {low:g} to {high:g}: it holds NaN or infinite values; replace them")
+    if images.dtype.kind in "ui" and low >= 0 and 1 < high <= 255:
+        black, white, note = 0.0, 255.0, "from 0 to 255"
+    elif abs(low + 1) < OVERSHOOT and 0.5 <= high <= 1 + OVERSHOOT:
+        black, white, note = -1.0, 1.0, "from -1 to 1"
+    else:
+        black, white, note = _ends(images, where, low, high)
+    if images.dtype == np.uint8 and (black, white) == (0, 255):
+        pixels = images
+    else:
+        pixels = _to_grey_levels(images, black, white)[0]
+    if pixels.ndim == 4 and pixels.shape[-1] == 4:
+        alpha = pixels[..., 3:].astype(np.uint16)
+        pixels = ((pixels[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
+    return pixels, note
+
+
+def _with_channels_last(array: Array, where: str, count: int) -> Array:
+    """Give (n, height, width), or these with 3 or 4 channels."""
+    images, shape = array, array.shape
+    if len(shape) > 2 and shape[0] != count == shape[-1]:
+        images = np.moveaxis(array, -1, 0)
+    if images.ndim == 2 and isqrt(images.shape[1]) ** 2 == images.shape[1] > 1:
+        side = isqrt(images.shape[1])
+        return images.reshape(len(images), side, side)
+    if images.ndim == 4 and images.shape[-1] not in CHANNELS and images.shape[1] in CHANNELS:
+        images = np.moveaxis(images, 1, -1)
+    if images.ndim == 4 and images.shape[-1] == 1:
+        images = images[..., 0]
+    if images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[-1] not in CHANNELS) or 0 in images.shape[1:]:
+        raise DataError(
+            f"{where} has shape {shape}: images are (n, height, width), with 1 or 3 channels before or after these, "
+            "or (n, pixels) of squares; reshape them"
+        )
+    return images
 
 
 def _arranged(array: Array, where: str, count: int | None) -> tuple[Array, list[str]]:

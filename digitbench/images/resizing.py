@@ -11,7 +11,7 @@ from digitbench.errors import UsageError, unknown
 from digitbench.records.arrays import Pixels
 
 FITS = ("squash", "crop", "pad")
-"""The whole picture, its sides scaled apart; its centre, of the shape's aspect; the whole of it on its edge's colour."""
+"""The whole picture, its sides scaled apart; its centre, of the shape's aspect; all of it, with bars at its sides."""
 EARLIER_NAMES = {"resize": "squash"}
 LUMA = np.array([19595, 38470, 7471], np.uint32)  # of red, green and blue, in 65,536ths: ITU-R 601-2, as Pillow has it
 
