@@ -67,7 +67,7 @@ class Published:
         DataError
             There is nothing, or something else; the message names the file and what is wrong with it.
         """
-        arrays = _read_arrays(path, self.title)
+        arrays = read_arrays(path, self.title)
         hashes = array_hashes(arrays)
         if difference := self.difference(arrays, hashes):
             raise DataError(f"{path} isn't {self.title}: {difference}")
@@ -144,7 +144,14 @@ FASHION_MNIST = Published(
 PUBLISHED = {published.name: published for published in (MNIST, FASHION_MNIST)}
 
 
-def _read_arrays(path: Path, title: str) -> dict[str, Array]:
+def read_arrays(path: Path, title: str = "MNIST") -> dict[str, Array]:
+    """Read x_train, y_train, x_test and y_test from an ``.npz`` or a folder of IDX files.
+
+    Raises
+    ------
+    DataError
+        There is nothing, or it isn't in either format; the message names the file and what is wrong with it.
+    """
     if path.is_dir():
         return dict(idx_files.read(path, title=title))
     if not path.exists():
