@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from digitbench.data import Dataset
     from digitbench.measure.candidates import Candidate
     from digitbench.measure.plan import Plan
+    from digitbench.records.task import Task
     from digitbench.report.live import LiveProgress
     from digitbench.system.progress import Progress
 
@@ -27,8 +28,8 @@ RunArgument = Annotated[
                                 autocompletion=completion.bundles)
 ]  # fmt: skip
 DatasetOption = Annotated[
-    str, typer.Option("--dataset", metavar="NAME", help="mnist, digits (comes with scikit-learn), or auto: MNIST if "
-                      "it can be had, else digits.", autocompletion=completion.datasets)
+    str, typer.Option("--dataset", metavar="NAME", help="mnist, fashion-mnist, digits (comes with scikit-learn), or "
+                      "auto: MNIST if it can be had, else digits.", autocompletion=completion.datasets)
 ]  # fmt: skip
 DATA_DEFAULT = "what the model was trained on"
 DataOption = Annotated[
@@ -37,13 +38,20 @@ DataOption = Annotated[
 ]  # fmt: skip
 OtherDataOption = Annotated[
     Path | None, typer.Option("--data", metavar="PATH", show_default=DATA_DEFAULT, help="Where the model's dataset is; "
-                              "or other digits: an .npz with x_test and y_test, a .csv of pixels (also zipped), a "
-                              "folder of IDX files or of pictures (3/any.png or 7_me.jpg).")
+                              "or other pictures: an .npz with x_test and y_test, a .csv of pixels (also zipped), a "
+                              "folder of IDX files, or with a sub-folder for each class (3/any.png, 7_me.jpg).")
 ]  # fmt: skip
 TrainingDataOption = Annotated[
     Path | None, typer.Option("--data", metavar="PATH", show_default="DIGITBENCH_MNIST, or a download", help="MNIST as "
-                              "an .npz or a folder of IDX files; or digits of your own as an .npz with x_train, "
-                              "y_train, x_test and y_test, or as IDX files.")
+                              "an .npz or a folder of IDX files; or pictures of your own as an .npz with x_train, "
+                              "y_train, x_test and y_test, as IDX files, or in a folder for each class.")
+]  # fmt: skip
+FitOption = Annotated[
+    str, typer.Option("--fit", metavar="squash|crop|pad", help="How pictures of another aspect are brought to size.")
+]
+ImageSizeOption = Annotated[
+    str | None, typer.Option("--image-size", metavar="HxW", show_default="the median of the pictures, at most 64",
+                             help="Bring pictures of your own to this height and width.")
 ]  # fmt: skip
 BackendOption = Annotated[
     list[str] | None,
@@ -122,6 +130,25 @@ def whole_numbers(text: str, option: str, *, distinct: bool = True) -> tuple[int
     if min(numbers) < 1:
         raise UsageError(f"{option} {text}: {min(numbers)} is not 1 or more")
     return tuple(dict.fromkeys(numbers)) if distinct else numbers
+
+
+def image_size(text: str | None) -> tuple[int, int] | None:
+    """Read ``"48x64"``, or ``"48"`` for a square, as height and width; None is not given.
+
+    Raises
+    ------
+    UsageError
+        It isn't that, or no model could have images of this size.
+    """
+    from digitbench.records.task import MOST_SIDE
+
+    if text is None:
+        return None
+    match = re.fullmatch(r"(\d{1,4})(?: ?[x×] ?(\d{1,4}))?", text.strip())
+    sides = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
+    if not 4 <= min(sides) <= max(sides) <= MOST_SIDE:
+        raise UsageError(f"--image-size {text}: not height x width such as 48x64, each from 4 to {MOST_SIDE}")
+    return sides
 
 
 def names_of(texts: Sequence[str] | None) -> list[str]:
@@ -213,11 +240,24 @@ def seconds(text: str, option: str) -> float:
     return time
 
 
-def load_data(name: str, path: Path | None, progress: Progress, remembered: str = "") -> Dataset:
-    """Load a dataset, and say what people must know of it."""
+def load_data(
+    name: str, path: Path | None, progress: Progress, remembered: str = "", *, whole_unless: str = "", **how: Any
+) -> Dataset:
+    """Load a dataset, and say what people must know of it.
+
+    Parameters
+    ----------
+    whole_unless
+        The fingerprint of the only data that is to be divided into training and test images where it isn't; any if
+        empty.
+    how
+        The task, the fit and the image size of `digitbench.data.load`.
+    """
     from digitbench import data
 
-    digits = data.load(name, path, remembered=remembered, progress=progress)
+    digits = data.load(name, path, remembered=remembered, progress=progress, **how)
+    if whole_unless not in ("", digits.fingerprint):
+        digits = digits.undivided()
     if digits.notice:
         progress.say(digits.notice)
     return digits
@@ -231,7 +271,7 @@ def bundle_data(bundle: Bundle, path: Path | None, progress: Progress, *, allow_
     path
         Where it is, if not where the bundle remembers it.
     allow_other_data
-        At `path` may be any other digits: a person named them, and means these.
+        At `path` may be any other pictures of the model's classes: a person named them, and means all of them.
 
     Raises
     ------
@@ -239,7 +279,9 @@ def bundle_data(bundle: Bundle, path: Path | None, progress: Progress, *, allow_
         It can't be had, or is another.
     """
     from digitbench import data
+    from digitbench.data import mnist
 
+    task: Task = getattr(bundle, "task", mnist.TASK)
     name, source, recorded = bundle.dataset.name, bundle.dataset.source, bundle.dataset.fingerprint
     is_user_data = data.is_user_data(name)
     if is_user_data and not path:
@@ -247,12 +289,14 @@ def bundle_data(bundle: Bundle, path: Path | None, progress: Progress, *, allow_
         if not Path(source).exists():
             gone = source or "what it was read from"
             raise DataError(f"{trained}, and {gone} is gone; say where it is with --data PATH")
-        digits = data.load(name, remembered=source, progress=progress)
+        digits = data.load(name, remembered=source, progress=progress, task=task)
         if digits.fingerprint != recorded:
             change = f"{source} has changed since ({recorded} then, {digits.fingerprint} now)"
             raise DataError(f"{trained}, and {change}; give what it was with --data PATH, or train again")
         return digits
-    digits = load_data("auto" if path and (allow_other_data or is_user_data) else name, path, progress, source)
+    named = "auto" if path and (allow_other_data or is_user_data) else name
+    whole_unless = recorded if path and allow_other_data else ""
+    digits = load_data(named, path, progress, source, whole_unless=whole_unless, task=task)
     if not (path and allow_other_data):
         bundle.check_dataset(digits)
     return digits

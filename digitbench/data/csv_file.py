@@ -114,7 +114,7 @@ def read(path: Path) -> tuple[dict[str, Pixels], str]:
 
 
 def read_any(path: Path) -> Stored:
-    """Read a CSV of labels from 0 to 1,000, and of any square of pixels; else as `read`.
+    """Read a CSV of labels from 0 to 1,000 in a column called so, and of any square of pixels; else as `read`.
 
     Raises
     ------
@@ -122,9 +122,13 @@ def read_any(path: Path) -> Stored:
         As `read` does; what labels and pixels hold is left to the caller.
     """
     table = _read_table(path, SQUARES, MOST_CLASSES)
+    if not _label_columns_by_name(table.header):  # among so many classes, any column of whole numbers could be labels
+        raise DataError(
+            f"{path}: no column is called 'label': say so in a header, unless these are digits of MNIST's size"
+        )
     label_column, pixel_columns, note = _columns(table)
     labels, pixels = table.values[:, label_column], table.values[:, pixel_columns]
-    if not (pixels % 1).any() and pixels.min() >= 0 and pixels.max() <= 255:
+    if np.isin(pixels, np.arange(256)).all():
         pixels = pixels.astype(np.uint8)
     names = {"x_test": "the table of pixels", "y_test": "the labels' column"}
     return Stored({"x_test": pixels, "y_test": labels}, names, note=note)

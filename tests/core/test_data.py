@@ -101,7 +101,7 @@ def test_digits_take_no_path(tmp_path: Path) -> None:
 
 
 def test_an_unknown_dataset_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(UsageError, match=r"'fashion': .*known are auto, mnist, digits"):
+    with pytest.raises(UsageError, match=r"'fashion': .*known are auto, mnist, fashion-mnist, digits"):
         data.load("fashion")
 
 

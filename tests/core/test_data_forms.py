@@ -316,7 +316,7 @@ OTHERS: dict[str, tuple[bytes, str]] = {
         "is a Python pickle, which can run code when it is",
     ),
     "mnist.pkl": (pickle.dumps((PIXELS, LABELS)), "is a Python pickle"),
-    "train.parquet": (b"PAR1" + bytes(9), "is a Parquet table; digits of your own come as an .npz"),
+    "train.parquet": (b"PAR1" + bytes(9), "is a Parquet table; data of your own comes as an .npz"),
     "mnist.h5": (b"\x89HDF\r\n\x1a\n", "is an HDF5 file"),
     "mnist.mat": (b"MATLAB 5.0 MAT-file", "is a MATLAB file"),
     "x.npy": (b"\x93NUMPY\1\0", "is a single array, and labels are needed too"),
