@@ -124,7 +124,7 @@ def read_any(path: Path) -> Stored:
     table = _read_table(path, SQUARES, MOST_CLASSES)
     if not _label_columns_by_name(table.header):  # among so many classes, any column of whole numbers could be labels
         raise DataError(
-            f"{path}: no column is called 'label': say so in a header, unless these are digits of MNIST's size"
+            f"{path}: no column is called 'label': name one so in a header, unless these are MNIST's digits"
         )
     label_column, pixel_columns, note = _columns(table)
     labels, pixels = table.values[:, label_column], table.values[:, pixel_columns]
