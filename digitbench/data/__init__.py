@@ -140,7 +140,8 @@ def _load_path(path: Path, progress: Progress, wanted: Wanted) -> Dataset:
     try:
         return _as_dataset(path, _pictures(path, stored, progress, wanted))
     except DataError as exc:
-        raise (problem if problem and _has_form_of_digits(stored) else exc) from exc
+        is_problem = problem and not isinstance(problem, csv_file.WidthError) and _has_form_of_digits(stored)
+        raise (problem if problem and is_problem else exc) from exc
 
 
 def _digits_if_it_looks_like_them(

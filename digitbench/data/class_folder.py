@@ -67,7 +67,7 @@ def find(folder: Path, least: int = 2) -> Layout | None:
                 parts.setdefault(PARTS[child.name.casefold()], {}).update(_classes(_folders(child)[0]))
             layout = Layout(root, parts)
             break
-        if len(below) != 1 or has_files:
+        if len(below) != 1 or has_files or not _folders(below[0])[0]:
             layout = Layout(root, {"": _classes(below)})
             break
         root = below[0]
@@ -109,7 +109,7 @@ def read(layout: Layout, wanted: Wanted, progress: Progress) -> PictureSet:
         raise DataError(
             f"{layout.root} has {len(layout.names):,} classes in folders: at most {MOST_CLASSES:,} are read"
         )
-    read_classes = classes.of_folders(layout.root, layout.names)
+    read_classes, numbers = classes.of_folders(layout.root, layout.names)
     by_part, notes, faults = dict(layout.parts), ["labelled by sub-folder"], list[str]()
     if VALIDATION in by_part:
         validation = by_part.pop(VALIDATION)
@@ -119,7 +119,7 @@ def read(layout: Layout, wanted: Wanted, progress: Progress) -> PictureSet:
             by_part[TEST] = validation
             notes.append("its validation part is what is tested with")
     pictures = [
-        (part, path, read_classes.names.index(name)) for part, by_class in by_part.items()
+        (part, path, numbers[name]) for part, by_class in by_part.items()
         for name, paths in by_class.items() for path in paths
     ]  # fmt: skip
     sizes, contents = _looked_at(pictures, faults, progress)

@@ -85,8 +85,10 @@ def names_beside(path: Path) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def of_folders(folder: Path, names: Iterable[str]) -> Classes:
-    """Give the classes that sub-folders stand for; ``labels.txt`` beside them sets their order, or names numbers.
+def of_folders(folder: Path, names: Iterable[str]) -> tuple[Classes, dict[str, int]]:
+    """Give the classes that sub-folders stand for, and the label of each folder.
+
+    ``labels.txt`` beside them sets their order, or names those that are numbers.
 
     Raises
     ------
@@ -96,9 +98,10 @@ def of_folders(folder: Path, names: Iterable[str]) -> Classes:
     present, listed = in_order(names), names_beside(folder)
     if not listed or set(listed) == set(present):
         ordered = f"names of folders, in the order of {FILE}"
-        return Classes(listed or present, ordered if listed and listed != present else "names of folders")
+        source, listed = ordered if listed and listed != present else "names of folders", listed or present
+        return Classes(listed, source), {name: label for label, name in enumerate(listed)}
     if set(present) <= set(numbered(len(listed))):
-        return Classes(present, FILE) if listed == present else Classes(listed, FILE, ("folders are numbers",))
+        return Classes(listed, FILE, ("folders are numbers",)), {name: int(name) for name in present}
     raise DataError(f"{folder / FILE} {_difference(listed, present, 'folders')}; make them the same, or remove it")
 
 

@@ -42,6 +42,10 @@ SQUARES = tuple(side * side for side in range(4, MOST_SIDE + 1))
 Values = npt.NDArray[np.float32]
 
 
+class WidthError(DataError):
+    """A table has as many columns as no image of the kind has pixels."""
+
+
 @dataclass(frozen=True)
 class Table:
     """Numbers in lines, and the names above them.
@@ -187,7 +191,7 @@ def _header(path: Path, number: int, first: str, squares: Sequence[int]) -> tupl
     pixels = next((pixels for pixels in (width - 1, width - 2) if pixels in squares), 0)
     if not pixels:
         expected = f"not {squares[0] + 1}: " if len(squares) == 1 else ""
-        raise DataError(
+        raise WidthError(
             f"{path}: line {number} has {width} column{'s' * (width != 1)}, {expected}a label and {_of(squares)} "
             "pixels, with commas between them"
         )

@@ -159,12 +159,16 @@ def assemble(
             task = Task(shape, read_classes.names, names_from=read_classes.source)
         except ValueError as exc:
             raise DataError(f"{path} is nothing that a model could be trained on: {exc}") from exc
-        task, about_digits = _perhaps_digits(task, images["test"], labels["test"])
+        task, about_digits = _perhaps_digits(task, *max(((images[p], labels[p]) for p in images), key=_count))
         notes = [*notes, *about_digits]
     arrays = {f"x_{part}": images[part] for part in images}
     arrays |= {f"y_{part}": labels[part].astype(label_type(task.classes)) for part in labels}
     notes = [*notes, *read_classes.notes, *doubts.general_remarks(arrays, task, divided_here=bool(split))]
     return PictureSet(arrays, task, [*([split] if split else []), *notes], resizing.preparation(wanted.fit), split)
+
+
+def _count(part: tuple[Pixels, Labels]) -> int:
+    return len(part[1])
 
 
 def _perhaps_digits(task: Task, pixels: Pixels, labels: Labels) -> tuple[Task, list[str]]:

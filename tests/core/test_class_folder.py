@@ -120,15 +120,15 @@ def test_transparent_is_white_and_orientation_is_applied(tmp_path: Path) -> None
     turned = Image.Exif()
     turned[274] = 6
     for name in ("1", "2"):
-        half = np.zeros((24, 16, 3), np.uint8)
-        half[:, :8] = (200, 0, int(name))
-        Image.fromarray(half.transpose(1, 0, 2)[:, ::-1]).save(tmp_path / "b" / f"{name}.jpg", exif=turned, quality=95)
+        half = np.zeros((16, 24, 3), np.uint8)
+        half[:, :12] = (200, 0, int(name))
+        Image.fromarray(np.rot90(half)).save(tmp_path / "b" / f"{name}.jpg", exif=turned, quality=95)
     dataset = data.load("auto", tmp_path)
     assert dataset.task.size == (16, 24)
     whole = dataset.undivided().test
     assert any((pixels[:, 12:] == 255).all() for pixels in whole.pixels[whole.labels == 0])
     for pixels in whole.pixels[whole.labels == 1]:
-        assert pixels[:8, :, 0].mean() > 150 > 100 > pixels[8:, :, 0].mean() or pixels[:, :12, 0].mean() != 0
+        assert pixels[:, :10, 0].min() > 150 > 50 > pixels[:, 14:, 0].max()
 
 
 def test_pictures_without_colour_are_grey_whatever_their_mode(tmp_path: Path) -> None:
@@ -180,7 +180,6 @@ def test_one_class_alone_and_none_are_refused(tmp_path: Path) -> None:
     folder = write_shapes(tmp_path / "shapes", 2)
     for name in SHAPES[1:]:
         (folder / name).rename(tmp_path / name)
-    assert "isn't MNIST" in fault(tmp_path / "square") or True
     model = Task((24, 32, 3), SHAPES)
     assert len(data.load("auto", folder, task=model).undivided().test) == 2, "a model's classes need not all be there"
     (tmp_path / "empty").mkdir()
