@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -240,24 +241,11 @@ def seconds(text: str, option: str) -> float:
     return time
 
 
-def load_data(
-    name: str, path: Path | None, progress: Progress, remembered: str = "", *, whole_unless: str = "", **how: Any
-) -> Dataset:
-    """Load a dataset, and say what people must know of it.
-
-    Parameters
-    ----------
-    whole_unless
-        The fingerprint of the only data that is to be divided into training and test images where it isn't; any if
-        empty.
-    how
-        The task, the fit and the image size of `digitbench.data.load`.
-    """
+def load_data(name: str, path: Path | None, progress: Progress, **how: Any) -> Dataset:
+    """Load a dataset, and say what people must know of it; `how` is the rest that `digitbench.data.load` takes."""
     from digitbench import data
 
-    digits = data.load(name, path, remembered=remembered, progress=progress, **how)
-    if whole_unless not in ("", digits.fingerprint):
-        digits = digits.undivided()
+    digits = data.load(name, path, progress=progress, **how)
     if digits.notice:
         progress.say(digits.notice)
     return digits
@@ -279,9 +267,7 @@ def bundle_data(bundle: Bundle, path: Path | None, progress: Progress, *, allow_
         It can't be had, or is another.
     """
     from digitbench import data
-    from digitbench.data import mnist
 
-    task: Task = getattr(bundle, "task", mnist.TASK)
     name, source, recorded = bundle.dataset.name, bundle.dataset.source, bundle.dataset.fingerprint
     is_user_data = data.is_user_data(name)
     if is_user_data and not path:
@@ -289,17 +275,44 @@ def bundle_data(bundle: Bundle, path: Path | None, progress: Progress, *, allow_
         if not Path(source).exists():
             gone = source or "what it was read from"
             raise DataError(f"{trained}, and {gone} is gone; say where it is with --data PATH")
-        digits = data.load(name, remembered=source, progress=progress, task=task)
+        digits = _as_trained(bundle, None, progress)
         if digits.fingerprint != recorded:
             change = f"{source} has changed since ({recorded} then, {digits.fingerprint} now)"
             raise DataError(f"{trained}, and {change}; give what it was with --data PATH, or train again")
         return digits
-    named = "auto" if path and (allow_other_data or is_user_data) else name
-    whole_unless = recorded if path and allow_other_data else ""
-    digits = load_data(named, path, progress, source, whole_unless=whole_unless, task=task)
+    if is_user_data:
+        digits = _as_trained(bundle, path, progress)
+    else:
+        named = "auto" if path and allow_other_data else name
+        digits = data.load(named, path, remembered=source, progress=progress, task=_task_of(bundle))
+    if path and allow_other_data and digits.fingerprint != recorded:  # all of it is new to the model
+        digits = digits.undivided()
+    if digits.notice:
+        progress.say(digits.notice)
     if not (path and allow_other_data):
         bundle.check_dataset(digits)
     return digits
+
+
+def _as_trained(bundle: Bundle, path: Path | None, progress: Progress) -> Dataset:
+    """Load user data as it was read when a model was trained on it, if it is that data; else as the model's task."""
+    from digitbench import data
+
+    task, name, source = _task_of(bundle), bundle.dataset.name, bundle.dataset.source
+    digits = data.load("auto" if path else name, path, remembered=source, progress=progress, task=task)
+    if digits.fingerprint != bundle.dataset.fingerprint and task.is_digits:
+        with suppress(DataError):  # pictures that were taken for digits
+            seen = data.load("auto", path or Path(source), progress=progress, image_size=task.size)
+            return seen if seen.fingerprint == bundle.dataset.fingerprint else digits
+    return digits
+
+
+def _task_of(bundle: Bundle) -> Task:
+    """What a model tells apart; digits where its manifest is from before that was recorded."""
+    from digitbench.data import mnist
+
+    task: Task = getattr(bundle, "task", mnist.TASK)
+    return task
 
 
 def open_console(*, stderr: bool = False) -> Console:

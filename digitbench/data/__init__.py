@@ -25,7 +25,7 @@ from digitbench.data import (
     user_data,
 )
 from digitbench.data.array_names import ROLES as ARRAYS
-from digitbench.data.classes import Classes, shown
+from digitbench.data.classes import Classes, names_beside, shown
 from digitbench.data.dataset import (
     CALIBRATION_IMAGES,
     Dataset,
@@ -152,7 +152,7 @@ def _digits_if_it_looks_like_them(
         return None, None
     if wanted.image_size not in (None, mnist.TASK.size):
         return None, None
-    names = _names_given(path, stored)
+    names = (stored.class_names if stored else ()) or names_beside(path)
     if names and names != mnist.TASK.class_names:
         return None, None
     try:
@@ -163,12 +163,6 @@ def _digits_if_it_looks_like_them(
         return digits, None
     share = doubts.recognised_as_digits(digits.test.pixels, digits.test.labels)
     return (digits if share is None or share >= doubts.LEAST_RECOGNISED else None), None
-
-
-def _names_given(path: Path, stored: npz_file.Stored | None) -> tuple[str, ...]:
-    from digitbench.data.classes import names_beside
-
-    return (stored.class_names if stored else ()) or names_beside(path)
 
 
 def _has_form_of_digits(stored: npz_file.Stored | None) -> bool:
