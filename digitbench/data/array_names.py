@@ -17,6 +17,7 @@ KINDS = {
     **dict.fromkeys(("x", "image", "images", "img", "imgs", "data", "pixels", "features", "digits"), "x"),
     **dict.fromkeys(("y", "label", "labels", "target", "targets", "class", "classes"), "y"),
 }
+VALIDATION_UNUSED, VALIDATION_TESTED = "its validation part is left out", "its validation part is what is tested with"
 CLASS_NAMES = {
     "classnames", "labelnames", "labelsnames", "labelstext", "labeltext", "names", "categories", "targetnames",
 }  # fmt: skip

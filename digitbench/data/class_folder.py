@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from digitbench.data import classes, dividing, picture_sets, storage
+from digitbench.data import array_names, classes, dividing, picture_sets, storage
 from digitbench.data.array_names import PARTS, TEST, TRAIN, VALIDATION
 from digitbench.data.picture_folder import say_faults
 from digitbench.data.picture_sets import PictureSet, Wanted
@@ -21,6 +22,9 @@ from digitbench.system.progress import Progress
 from digitbench.system.text import shown_name
 
 WHITE = 255
+Size = tuple[int, int]
+Picture = tuple[str, Path, int]
+"""Its part, its file and its label."""
 
 
 @dataclass
@@ -42,15 +46,6 @@ class Layout:
     def names(self) -> set[str]:
         """Of all classes."""
         return {name for by_class in self.parts.values() for name in by_class}
-
-
-@dataclass
-class _Part:
-    """Pictures of one part that are to be read, and what could be."""
-
-    files: list[Path] = field(default_factory=list)
-    labels: list[int] = field(default_factory=list)
-    coloured: bool = False
 
 
 def find(folder: Path, least: int = 2) -> Layout | None:
@@ -76,18 +71,21 @@ def find(folder: Path, least: int = 2) -> Layout | None:
 
 def _folders(folder: Path) -> tuple[list[Path], bool]:
     """Give the folders in one, without hidden ones; and whether there is a file."""
-    children = [path for path in sorted(folder.iterdir()) if not path.name.startswith((".", "__MACOSX"))]
+    try:
+        children = [path for path in sorted(folder.iterdir()) if not path.name.startswith((".", "__MACOSX"))]
+    except OSError as exc:
+        raise DataError(f"{folder} can't be read: {exc.strerror or exc}; allow it, or move it away") from exc
     return [path for path in children if path.is_dir()], any(not path.is_dir() for path in children)
 
 
 def _classes(folders: list[Path]) -> dict[str, list[Path]]:
     from digitbench.images import reading
 
-    found = {}
-    for folder in folders:
-        with suppress(UsageError):  # there is no picture in it
-            found[folder.name] = reading.find_pictures([folder])
-    return found
+    try:
+        found = {folder.name: reading.pictures_below(str(folder)) for folder in folders}
+    except UsageError as exc:
+        raise DataError(str(exc)) from exc
+    return {name: pictures for name, pictures in found.items() if pictures}
 
 
 def read(layout: Layout, wanted: Wanted, progress: Progress) -> PictureSet:
@@ -106,93 +104,71 @@ def read(layout: Layout, wanted: Wanted, progress: Progress) -> PictureSet:
 
     reading.check_pillow()
     if len(layout.names) > MOST_CLASSES:
-        raise DataError(
-            f"{layout.root} has {len(layout.names):,} classes in folders: at most {MOST_CLASSES:,} are read"
-        )
+        raise DataError(f"{layout.root} has {len(layout.names):,} classes; at most {MOST_CLASSES:,} are read")
     read_classes, numbers = classes.of_folders(layout.root, layout.names)
     by_part, notes, faults = dict(layout.parts), ["labelled by sub-folder"], list[str]()
     if VALIDATION in by_part:
         validation = by_part.pop(VALIDATION)
-        if TEST in by_part:
-            notes.append("its validation part is left out")
-        else:
-            by_part[TEST] = validation
-            notes.append("its validation part is what is tested with")
+        notes.append(array_names.VALIDATION_UNUSED if TEST in by_part else array_names.VALIDATION_TESTED)
+        by_part.setdefault(TEST, validation)
     pictures = [
         (part, path, numbers[name]) for part, by_class in by_part.items()
         for name, paths in by_class.items() for path in paths
     ]  # fmt: skip
-    sizes, contents = _looked_at(pictures, faults, progress)
-    usable = [picture for picture in pictures if picture[1] in sizes]
+    seen = _looked_at(pictures, faults, progress)
+    usable = [picture for picture in pictures if picture[1] in seen]
     if not usable:
         raise DataError(f"{layout.root}: none of its pictures can be used ({len(faults):,}); {faults[0]}")
     split = ""
     if TEST not in by_part:
-        mask = dividing.test_mask([contents[path] for _, path, _ in usable], np.array([label for *_, label in usable]))
-        usable = [
-            (TEST if tested else TRAIN, path, label) for tested, (_, path, label) in zip(mask, usable, strict=True)
-        ]
+        mask = dividing.test_mask([seen[path][1] for _, path, _ in usable], np.array([label for *_, label in usable]))
+        usable = [(TEST if mask[i] else TRAIN, path, label) for i, (_, path, label) in enumerate(usable)]
         split = dividing.NOTE
-    parts = {part: _Part() for part in (TRAIN, TEST)}
-    for part, path, label in usable:
-        parts[part].files.append(path)
-        parts[part].labels.append(label)
-    of_training = [sizes[path] for path in parts[TRAIN].files] or list(sizes.values())
-    size = wanted.size_for(of_training)
-    images, labels = _decoded(parts, size, wanted, faults, progress)
+    sizes = {path: size for path, (size, _) in seen.items()}
+    size = wanted.size_for([sizes[path] for part, path, _ in usable if part == TRAIN] or list(sizes.values()))
+    images, labels = _decoded(usable, size, wanted, faults, progress)
     say_faults(faults, progress)
     if set(sizes.values()) != {size}:
-        smallest, largest = min(sizes.values()), max(sizes.values())
-        span = " to ".join(dict.fromkeys(f"{height} × {width}" for height, width in (smallest, largest)))
+        extremes = dict.fromkeys((min(sizes.values()), max(sizes.values())))
+        span = " to ".join(f"{height} × {width}" for height, width in extremes)
         notes.append(picture_sets.resized_note(span, size, wanted.fit))
     return picture_sets.assemble(layout.root, images, labels, read_classes, wanted, notes, split)
 
 
-def _looked_at(
-    pictures: list[tuple[str, Path, int]], faults: list[str], progress: Progress
-) -> tuple[dict[Path, tuple[int, int]], dict[Path, bytes]]:
+def _looked_at(pictures: list[Picture], faults: list[str], progress: Progress) -> dict[Path, tuple[Size, bytes]]:
     """Read each picture's size off its header, and hash its file."""
     from digitbench.images import file_limits, reading
 
-    sizes, contents = dict[Path, tuple[int, int]](), dict[Path, bytes]()
+    seen = dict[Path, tuple[Size, bytes]]()
     for done, (_, path, _) in enumerate(pictures, 1):
-        with _faults_kept(path, faults):
-            sizes[path] = reading.size_of(path)
-            with file_limits.opened(path) as stream:
-                contents[path] = hashlib.file_digest(stream, "sha256").digest()  # type: ignore[arg-type]
+        with _faults_kept(path, faults), file_limits.opened(path) as stream:
+            seen[path] = reading.size_of(path), hashlib.sha256(stream.read()).digest()
         progress.update("looking at pictures", done, len(pictures))
-    return sizes, contents
+    return seen
 
 
 def _decoded(
-    parts: dict[str, _Part], size: tuple[int, int], wanted: Wanted, faults: list[str], progress: Progress
+    pictures: list[Picture], size: Size, wanted: Wanted, faults: list[str], progress: Progress
 ) -> tuple[dict[str, Pixels], dict[str, Labels]]:
     """Read pictures into arrays of one shape: grey if none has colour, where the model doesn't decide it."""
     from digitbench.images import reading, resizing
 
     shape = size if wanted.task and not wanted.task.colour else (*size, 3)
-    images, labels = dict[str, Pixels](), dict[str, Labels]()
-    total, done = sum(len(part.files) for part in parts.values()), 0
-    for name, part in parts.items():
-        target, kept = storage.room((len(part.files), *shape), in_file=name == TEST), list[int]()
-        for path, label in zip(part.files, part.labels, strict=True):
-            with _faults_kept(path, faults):
-                picture = reading.read_photograph(path, background=WHITE)
-                part.coloured |= resizing.is_coloured(picture)
-                target[len(kept)] = resizing.resized(picture, shape, wanted.fit)
-                kept.append(label)
-            done += 1
-            progress.update("reading pictures", done, total, f"{done - len(faults):,} of {total:,}")
-        images[name], labels[name] = target[: len(kept)], np.array(kept, np.int64)
-    if not wanted.task and not any(part.coloured for part in parts.values()):
-        images = {name: _one_channel(pixels, in_file=name == TEST) for name, pixels in images.items()}
-    return images, labels
-
-
-def _one_channel(pixels: Pixels, *, in_file: bool) -> Pixels:
-    grey = storage.room(pixels.shape[:3], in_file=in_file)
-    grey[...] = pixels[..., 0]
-    return grey
+    counts = Counter(part for part, *_ in pictures)
+    images = {part: storage.room((counts[part], *shape), in_file=part == TEST) for part in (TRAIN, TEST)}
+    labels: dict[str, list[int]] = {TRAIN: [], TEST: []}
+    any_colour = False
+    for done, (part, path, label) in enumerate(pictures, 1):
+        with _faults_kept(path, faults):
+            picture = reading.read_photograph(path, background=WHITE)
+            any_colour = any_colour or resizing.is_coloured(picture)
+            images[part][len(labels[part])] = resizing.resized(picture, shape, wanted.fit)
+            labels[part].append(label)
+        progress.update("reading pictures", done, len(pictures))
+    images = {part: images[part][: len(labels[part])] for part in images}
+    if not wanted.task and not any_colour:
+        images = {part: storage.kept(images[part][..., 0], in_file=part == TEST) for part in images}
+    return images, {part: np.array(labels[part], np.int64) for part in labels}
 
 
 @contextmanager

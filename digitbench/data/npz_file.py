@@ -74,9 +74,9 @@ def read(path: Path, hint: str = "", title: str = "MNIST") -> Stored:
             shapes = {name: header.shape for name, header in headers.items()}
             names = array_names.by_name(headers) or array_names.by_shape(shapes)
             validation = array_names.validation(headers)
-            note = "its validation part is left out" if validation else ""
+            note = array_names.VALIDATION_UNUSED if validation else ""
             if validation and not names.keys() & {"x_test", "y_test"}:
-                names, note = names | validation, "its validation part is what is tested with"
+                names, note = names | validation, array_names.VALIDATION_TESTED
             named = next((name for name in headers if _holds_class_names(name, headers[name])), "")
             for name in [*names.values(), *([named] if named else [])]:
                 _check(path, infos[name], headers[name])

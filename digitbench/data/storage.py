@@ -24,6 +24,13 @@ def room(shape: tuple[int, ...], *, in_file: bool) -> Pixels:
     return np.empty(shape, np.uint8)
 
 
+def kept(pixels: Pixels, *, in_file: bool) -> Pixels:
+    """Copy images, to where `room` has them."""
+    copy = room(pixels.shape, in_file=in_file)
+    copy[...] = pixels
+    return copy
+
+
 @cache
 def _folder() -> tempfile.TemporaryDirectory[str]:
     return tempfile.TemporaryDirectory(prefix="digitbench-", ignore_cleanup_errors=True)

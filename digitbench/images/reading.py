@@ -89,7 +89,7 @@ def is_pattern(name: str) -> bool:
 def _expanded(name: str) -> list[Path]:
     shown, looked_for = shown_name(name), f"looked for {', '.join(sorted(SUFFIXES))}"
     if os.path.isdir(name):
-        pictures = _pictures_below(name)
+        pictures = pictures_below(name)
         if not pictures:
             raise UsageError(f"{shown}: no pictures in this folder ({looked_for})")
         return pictures
@@ -104,7 +104,9 @@ def _expanded(name: str) -> list[Path]:
     return [Path(name)]
 
 
-def _pictures_below(folder: str) -> list[Path]:
+def pictures_below(folder: str) -> list[Path]:
+    """Find files that are called like pictures below a folder; `UsageError` where it can't be read."""
+
     def refuse(exc: OSError) -> None:
         raise UsageError(f"{shown_name(exc.filename)}: can't be read: {exc.strerror}; name its pictures one by one")
 
@@ -213,20 +215,10 @@ def read_photograph(
 
 
 def size_of(file: Path) -> tuple[int, int]:
-    """Read a picture's height and width off its header, as it stands upright.
-
-    Raises
-    ------
-    ImageError, MissingRuntimeError
-        As in `read_photograph`.
-    """
+    """Read a picture's height and width off its header, as it stands upright; errors as in `read_photograph`."""
     with _errors_named(shown_name(file)), _as_image_errors(), file_limits.opened(file) as stream:
         file_format = file_limits.format_of(stream)
-        if file_format == "JPEG":
-            file_limits.check_jpeg(stream)
-        stream.seek(0)
-        bounded = file_limits.BoundedFile(stream) if file_format in READ_BY_PARTS else stream
-        with _open(bounded, file_format) as picture:
+        with _begun(stream, file_format)[0] as picture:
             width, height = picture.size
             turned = file_format in {"JPEG", "TIFF"} and picture.getexif().get(ORIENTATION, 1) in (5, 6, 7, 8)
     return (width, height) if turned else (height, width)
@@ -235,11 +227,8 @@ def size_of(file: Path) -> tuple[int, int]:
 def _read(stream: IO[bytes], file_format: str, share: float, background: int | None) -> npt.NDArray[np.uint8]:
     from PIL import ImageOps
 
-    if file_format == "JPEG":
-        file_limits.check_jpeg(stream)
-    stream.seek(0)
-    bounded = file_limits.BoundedFile(stream) if file_format in READ_BY_PARTS else None
-    with _open(bounded or stream, file_format) as picture:
+    picture, bounded = _begun(stream, file_format)
+    with picture:
         file_limits.check_size(*picture.size, file_format, share)
         if file_format not in {"HEIF", "JPEG"} and getattr(picture, "n_frames", 1) > 1:
             raise ImageError("it is animated or has several pages; save the one you mean as a picture of its own")
@@ -260,6 +249,15 @@ def _read(stream: IO[bytes], file_format: str, share: float, background: int | N
         grey = picture.mode in GREYS or _is_wide(picture)
         pixels = _without_transparency(upright, grey=grey, background=background)
     return np.ascontiguousarray(pixels)
+
+
+def _begun(stream: IO[bytes], file_format: str) -> tuple[Image, file_limits.BoundedFile | None]:
+    """Read a picture's header, and no more of its file than is allowed."""
+    if file_format == "JPEG":
+        file_limits.check_jpeg(stream)
+    stream.seek(0)
+    bounded = file_limits.BoundedFile(stream) if file_format in READ_BY_PARTS else None
+    return _open(bounded or stream, file_format), bounded
 
 
 def _check_tiff(picture: Any) -> None:
