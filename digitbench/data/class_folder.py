@@ -141,8 +141,10 @@ def _looked_at(pictures: list[Picture], faults: list[str], progress: Progress) -
 
     seen = dict[Path, tuple[Size, bytes]]()
     for done, (_, path, _) in enumerate(pictures, 1):
-        with _faults_kept(path, faults), file_limits.opened(path) as stream:
-            seen[path] = reading.size_of(path), hashlib.sha256(stream.read()).digest()
+        with _faults_kept(path, faults):
+            size = reading.size_of(path)
+            with file_limits.opened(path) as stream:
+                seen[path] = size, hashlib.sha256(stream.read()).digest()
         progress.update("looking at pictures", done, len(pictures))
     return seen
 

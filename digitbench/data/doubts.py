@@ -138,7 +138,7 @@ def general_remarks(arrays: Mapping[str, Pixels], task: Task, *, divided_here: b
         )
     for key in ("y_train", "y_test"):
         missing = [name for i, name in enumerate(task.class_names) if i not in set(arrays[key].tolist())]
-        if len(arrays[key]) >= MISSING_FROM and missing:
+        if missing and len(arrays[key]) >= (1 if key == "y_train" else MISSING_FROM):
             notes.append(f"{key} has no {classes.shown(missing)}")
     return notes
 

@@ -150,6 +150,8 @@ def assemble(
     if not len(images["test"]):
         raise DataError(f"{path} holds no image to test with; give at least one, and of most classes two")
     task = wanted.task
+    if odd := [name for name in read_classes.names if not (name.strip() and name.isprintable())]:
+        raise DataError(f"{path} has a class called {odd[0][:20]!a}: give each a name that can be read")
     if task:
         labels = {part: classes.as_task(labels[part], read_classes, task, str(path)) for part in labels}
     else:

@@ -211,8 +211,9 @@ def test_idx_files_of_any_size(tmp_path: Path) -> None:
      ({"x_test": X[:, :, :, :2], "y_test": Y}, "images are (n, height, width)"),
      ({"x_test": X * np.nan, "y_test": Y}, "it holds NaN"),
      ({"x_test": np.tile(X, (1, 1, 1, 1)) * 3000.0, "y_test": Y}, "neither from 0 to 255 nor from 0 to 1"),
+     ({"x_test": X, "y_test": np.array(["a", "b", "c\x1b"])[Y]}, "has a class called 'c\\x1b'"),
      ({"x_train": X, "x_test": X, "y_test": Y}, "it has no y_train")],
-    ids=["counts", "negative", "constant", "one-hot", "bool", "channels", "nan", "range", "missing"],
+    ids=["counts", "negative", "constant", "one-hot", "bool", "channels", "nan", "range", "unprintable", "missing"],
 )  # fmt: skip
 def test_what_is_no_set_says_why_in_a_line(tmp_path: Path, arrays: dict[str, Array], said: str) -> None:
     path = save(tmp_path / "set.npz", **arrays)
