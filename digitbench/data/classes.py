@@ -189,32 +189,27 @@ def _values(array: Array, where: str) -> Array:
     return array.astype(np.int64)
 
 
-def as_task(labels: Labels, classes: Classes, task: Task, where: str) -> Labels:
-    """Give labels as a model numbers them: classes of the same name, or of its number where they are numbers alone.
+def as_task(labels: Mapping[str, Labels], classes: Classes, task: Task, where: str) -> dict[str, Labels]:
+    """Give labels by part as a model numbers them: by the names of classes, or by number where names are numbers.
 
     Raises
     ------
     DataError
         There are images of a class that the model doesn't know.
     """
-    positions = {name: label for label, name in enumerate(task.class_names)}
-    loosely = {_loose(name): label for name, label in positions.items()}
-    numbers = dict(zip(numbered(task.classes), range(task.classes), strict=True))
-    present = [classes.names[label] for label in np.unique(labels)]
-    exact = positions.keys() >= set(present)
-    by_number = not exact and numbers.keys() >= set(present)
-    known = positions if exact else numbers if by_number else {}
-    mapping, unknown = np.zeros(len(classes.names), np.int64), list[str]()
-    for label, name in enumerate(classes.names):
-        position = known.get(name, -1) if known else positions.get(name, loosely.get(_loose(name), -1))
-        mapping[label] = position
-        unknown += [name] if position < 0 and name in present else []
-    if unknown:
-        raise DataError(
-            f"{where} has images of {shown(unknown)}, and the model knows {task.classes} classes: "
-            f"{shown(task.class_names)}; name them as the model does, or leave them out"
-        )
-    return np.asarray(mapping[labels], np.int64)
+    present = [classes.names[label] for label in np.unique(np.concatenate(list(labels.values()))).tolist()]
+    loosely = {_loose(name): label for label, name in enumerate(task.class_names)}
+    by_name, by_number = (dict(zip(names, range(task.classes), strict=True))
+                          for names in (task.class_names, numbered(task.classes)))  # fmt: skip
+    for known, key in ((by_name, str), (by_number, str), (loosely, _loose)):
+        if all(key(name) in known for name in present):
+            mapping = np.array([known.get(key(name), 0) for name in classes.names], np.int64)
+            return {part: mapping[labels[part]] for part in labels}
+    unknown = [name for name in present if _loose(name) not in loosely]
+    raise DataError(
+        f"{where} has images of {shown(unknown or present)}, and the model knows {task.classes} classes: "
+        f"{shown(task.class_names)}; name them as the model does, or leave them out"
+    )
 
 
 def _loose(name: str) -> str:

@@ -153,7 +153,7 @@ def assemble(
     if odd := [name for name in read_classes.names if not (name.strip() and name.isprintable())]:
         raise DataError(f"{path} has a class called {odd[0][:20]!a}: give each a name that can be read")
     if task:
-        labels = {part: classes.as_task(labels[part], read_classes, task, str(path)) for part in labels}
+        labels = classes.as_task(labels, read_classes, task, str(path))
     else:
         if len(read_classes.names) < 2:
             raise DataError(f"{path} holds one class alone, {classes.shown(read_classes.names)}: give two at least")

@@ -12,6 +12,7 @@ from digitbench.records.arrays import Array, Pixels
 
 SIDE, FLAT = mnist.TASK.image_shape[0], mnist.TASK.pixels
 CHANNELS = (1, 3, 4)
+ANY_FORMS = "(n, height, width), with 1 or 3 channels before or after these, or (n, pixels) of squares; reshape them"
 OVERSHOOT = 1e-3  # above 1: what interpolation overshoots
 LEAST_WHITE = 32.0  # what ends between 1 and this is neither 0 to 1 nor a plausible 0 to 255
 WHITE_LEVELS = (1023, 4095, 16383, 65535)  # of 10, 12, 14 and 16 bits
@@ -99,7 +100,7 @@ def to_levels(array: Array, where: str, count: int) -> tuple[Pixels, str]:
     """
     if array.dtype.kind not in "buif":
         raise DataError(f"{where} is {array.dtype}: pixels are whole numbers or floats")
-    images = _with_channels_last(array, where, count)
+    images, notes = _with_channels_last(array, where, count, ANY_FORMS)
     low, high = (float(images.min()), float(images.max())) if images.size else (0.0, 255.0)
     if not np.isfinite([low, high]).all():
         raise DataError(f"{where} runs from {low:g} to {high:g}: it holds NaN or infinite values; replace them")
@@ -116,47 +117,33 @@ def to_levels(array: Array, where: str, count: int) -> tuple[Pixels, str]:
     if pixels.ndim == 4 and pixels.shape[-1] == 4:
         alpha = pixels[..., 3:].astype(np.uint16)
         pixels = ((pixels[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
-    return pixels, note
+    return pixels, ", ".join([note, *notes])
 
 
-def _with_channels_last(array: Array, where: str, count: int) -> Array:
-    """Give (n, height, width), or these with 3 or 4 channels."""
-    images, shape = array, array.shape
-    if len(shape) > 2 and shape[0] != count == shape[-1]:
-        images = np.moveaxis(array, -1, 0)
-    if images.ndim == 2 and isqrt(images.shape[1]) ** 2 == images.shape[1] > 1:
-        side = isqrt(images.shape[1])
-        return images.reshape(len(images), side, side)
-    if images.ndim == 4 and images.shape[-1] not in CHANNELS and images.shape[1] in CHANNELS:
-        images = np.moveaxis(images, 1, -1)
-    if images.ndim == 4 and images.shape[-1] == 1:
-        images = images[..., 0]
-    if images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[-1] not in CHANNELS) or 0 in images.shape[1:]:
-        raise DataError(
-            f"{where} has shape {shape}: images are (n, height, width), with 1 or 3 channels before or after these, "
-            "or (n, pixels) of squares; reshape them"
-        )
-    return images
-
-
-def _arranged(array: Array, where: str, count: int | None) -> tuple[Array, list[str]]:
-    """Give (n, 28, 28), or (n, 28, 28, channels), without a margin."""
-    notes = list[str]()
-    images, shape = array, array.shape
-    last = len(shape) > 1 and (shape[:2] == (SIDE, SIDE) or (len(shape) == 2 and shape[0] == FLAT))
-    if last and count not in (None, shape[0]) and shape[-1] == count:
+def _with_channels_last(array: Array, where: str, count: int | None, forms: str) -> tuple[Array, list[str]]:
+    """Give (n, height, width), or these with 3 or 4 channels; and a note where images were in the last axis."""
+    images, shape, notes = array, array.shape, list[str]()
+    if len(shape) > 1 and count not in (None, shape[0]) and shape[-1] == count:
         images = np.moveaxis(array, -1, 0)
         notes.append("images in its last axis")
-    if images.ndim == 2 and images.shape[1] >= FLAT and isqrt(images.shape[1]) ** 2 == images.shape[1]:
+    if images.ndim == 2 and isqrt(images.shape[1]) ** 2 == images.shape[1] > 1:
         side = isqrt(images.shape[1])
         images = images.reshape(len(images), side, side)
     if images.ndim == 4 and images.shape[-1] not in CHANNELS and images.shape[1] in CHANNELS:
         images = np.moveaxis(images, 1, -1)
     if images.ndim == 4 and images.shape[-1] == 1:
         images = images[..., 0]
-    height, width = images.shape[1:3] if images.ndim in (3, 4) else (0, 0)
-    if images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[-1] not in CHANNELS):
-        raise DataError(f"{where} has shape {shape}: images are (n, 28, 28), (n, 784), or with 1 or 3 channels")
+    channels = images.shape[3:]
+    if images.ndim not in (3, 4) or (channels and channels[0] not in CHANNELS) or 0 in images.shape[1:]:
+        raise DataError(f"{where} has shape {shape}: images are {forms}")
+    return images, notes
+
+
+def _arranged(array: Array, where: str, count: int | None) -> tuple[Array, list[str]]:
+    """Give (n, 28, 28), or (n, 28, 28, channels), without a margin."""
+    forms = f"(n, {SIDE}, {SIDE}), (n, {FLAT}), or with 1 or 3 channels"
+    images, notes = _with_channels_last(array, where, count, forms)
+    height, width = images.shape[1:3]
     if (height, width) == (SIDE, SIDE):
         return images, notes
     margin = (height - SIDE) // 2
@@ -164,7 +151,7 @@ def _arranged(array: Array, where: str, count: int | None) -> tuple[Array, list[
         notes.append(f"an empty margin of {margin} pixel{'s' * (margin > 1)} cut off")
         return images[:, margin:-margin, margin:-margin], notes
     raise DataError(
-        f"{where} has shape {shape}: images are 28 × 28, or larger by an empty margin, as MNIST padded to 32 × 32 is; "
+        f"{where} has shape {array.shape}: images are {SIDE} × {SIDE}, or larger by an empty margin, as MNIST padded to 32 × 32 is; "
         "bring them there, or save them as pictures in folders 0 to 9, which digitbench brings there"
     )
 

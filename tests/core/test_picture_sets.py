@@ -147,6 +147,13 @@ def test_a_models_task_decides_shape_and_numbers(tmp_path: Path) -> None:
     assert "has images of square, triangle, and the model knows 2 classes: circle, star" in unknown
 
 
+def test_labels_of_both_parts_are_understood_alike(tmp_path: Path) -> None:
+    """What the training part needs a number for isn't a name in the test part."""
+    path = save(tmp_path / "set.npz", x_train=X, y_train=Y, x_test=X[10:], y_test=Y[10:])
+    dataset = data.load("auto", path, task=Task((16, 20, 3), ("1", "2", "3")))
+    np.testing.assert_array_equal(dataset.test.labels, Y[10:])
+
+
 def test_a_model_of_another_size_is_given_mnist_in_its_size() -> None:
     task = Task((16, 16, 3), numbered(10))
     dataset = data.load("digits", task=task)
