@@ -151,8 +151,8 @@ def _arranged(array: Array, where: str, count: int | None) -> tuple[Array, list[
         notes.append(f"an empty margin of {margin} pixel{'s' * (margin > 1)} cut off")
         return images[:, margin:-margin, margin:-margin], notes
     raise DataError(
-        f"{where} has shape {array.shape}: images are {SIDE} × {SIDE}, or larger by an empty margin, as MNIST padded to 32 × 32 is; "
-        "bring them there, or save them as pictures in folders 0 to 9, which digitbench brings there"
+        f"{where} has shape {array.shape}: images are {SIDE} × {SIDE}, or larger by an empty margin, as MNIST padded "
+        "to 32 × 32 is; bring them there, or save them as pictures in folders 0 to 9, which digitbench brings there"
     )
 
 

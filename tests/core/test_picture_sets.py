@@ -164,7 +164,9 @@ def test_a_model_of_another_size_is_given_mnist_in_its_size() -> None:
 def test_pictures_are_shrunk_to_64_unless_a_size_is_asked_for(tmp_path: Path) -> None:
     large = np.zeros((20, 50, 100), np.uint8)
     large[:10] = 9
-    path = save(tmp_path / "set.npz", x_test=large, y_test=np.repeat([0, 1], 10), x_train=large, y_train=[0, 1] * 10)
+    path = save(
+        tmp_path / "set.npz", x_test=large, y_test=np.repeat([0, 1], 10), x_train=large, y_train=np.tile([0, 1], 10)
+    )
     assert data.load("auto", path).task.image_shape == (32, 64)
     assert data.load("auto", path, image_size=(20, 10)).task.image_shape == (20, 10)
 
