@@ -26,8 +26,10 @@ import keras
 import tensorflow as tf
 
 tf.config.threading.set_intra_op_parallelism_threads({threads})
-model = keras.models.load_model({artifact}, compile=False)
-predict = tf.function(lambda x: model(x, training=False), jit_compile=True)  # compiled once for each batch size
+path = {artifact}
+model = keras.models.load_model(path, compile=False)
+# Compiled once for each batch size:
+predict = tf.function(lambda x: model(x, training=False), jit_compile=True)
 labels = predict(tf.constant(images)).numpy().argmax(axis=1)
 """
 

@@ -56,10 +56,13 @@ activations = {
     "relu": lambda x: np.maximum(x, 0),
     "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
     "silu": lambda x: x / (1 + np.exp(-x)),
-    "softmax": lambda x: np.exp(x - x.max(axis=1, keepdims=True)),  # not divided by its sum: the labels are the same
+    # Not divided by its sum: the labels are the same.
+    "softmax": lambda x: np.exp(x - x.max(axis=1, keepdims=True)),
     "tanh": np.tanh,
 }
-model = np.load({artifact})  # its threads: start Python with OPENBLAS_NUM_THREADS={threads}
+# To set its threads, start Python with OPENBLAS_NUM_THREADS={threads}
+path = {artifact}
+model = np.load(path)
 top, bottom, left, right = model.get("window", (0, 28, 0, 28))
 x = images[:, top:bottom, left:right].reshape(len(images), -1)
 for i, name in enumerate(model["activations"]):

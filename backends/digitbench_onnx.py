@@ -38,8 +38,11 @@ import onnxruntime as ort
 
 options = ort.SessionOptions()
 options.intra_op_num_threads = {threads}
-model = ort.InferenceSession({artifact}, options, providers=["CPUExecutionProvider"])
-labels = model.run(None, {model.get_inputs()[0].name: images})[0].argmax(axis=1)
+path = {artifact}
+providers = ["CPUExecutionProvider"]
+model = ort.InferenceSession(path, options, providers=providers)
+name = model.get_inputs()[0].name
+labels = model.run(None, {name: images})[0].argmax(axis=1)
 """
 
     def __init__(self, artifact: Path, *, threads: int, io_spec: IOSpec = NATIVE_SPEC) -> None:

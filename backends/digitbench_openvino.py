@@ -80,11 +80,15 @@ from pathlib import Path
 
 import openvino as ov
 
-precision = "{precision}"
-hint = "bf16" if precision == "bf16" else "f32"  # else OpenVINO takes bfloat16 wherever the processor has it
-settings = {"INFERENCE_NUM_THREADS": {threads}, "INFERENCE_PRECISION_HINT": hint}
-path = Path({artifact})
-path = path / "model.xml" if path.is_dir() else path  # OpenVINO's own format is two files in a folder
+path = {artifact}
+# Without this hint OpenVINO uses bfloat16 wherever the processor has it:
+hint = "bf16" if "{precision}" == "bf16" else "f32"
+settings = {
+    "INFERENCE_NUM_THREADS": {threads},
+    "INFERENCE_PRECISION_HINT": hint,
+}
+if Path(path).is_dir():  # OpenVINO's own format: two files in a folder
+    path = Path(path, "model.xml")
 model = ov.Core().compile_model(path, "CPU", settings)
 labels = model(images)[0].argmax(axis=1)
 """

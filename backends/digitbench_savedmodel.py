@@ -26,8 +26,10 @@ class SavedModelBackend(TensorFlowBackend):
 import tensorflow as tf
 
 tf.config.threading.set_intra_op_parallelism_threads({threads})
-model = tf.saved_model.load({artifact})
-predict = tf.function(model.serve, jit_compile=True)  # compiled once for each batch size
+path = {artifact}
+model = tf.saved_model.load(path)
+# Compiled once for each batch size:
+predict = tf.function(model.serve, jit_compile=True)
 labels = predict(tf.constant(images)).numpy().argmax(axis=1)
 """
 

@@ -37,13 +37,16 @@ class TFLiteBackend(Backend):
     example: ClassVar[str] = """\
 from ai_edge_litert.interpreter import Interpreter
 
-model = Interpreter({artifact}, num_threads={threads})
-given, found = model.get_input_details()[0]["index"], model.get_output_details()[0]["index"]
-model.resize_tensor_input(given, images.shape)  # these two lines once for each batch size
+path = {artifact}
+model = Interpreter(path, num_threads={threads})
+input_index = model.get_input_details()[0]["index"]
+output_index = model.get_output_details()[0]["index"]
+# The next two lines once for each batch size:
+model.resize_tensor_input(input_index, images.shape)
 model.allocate_tensors()
-model.set_tensor(given, images)
+model.set_tensor(input_index, images)
 model.invoke()
-labels = model.get_tensor(found).argmax(axis=1)
+labels = model.get_tensor(output_index).argmax(axis=1)
 """
 
     def __init__(self, artifact: Path, *, threads: int, io_spec: IOSpec = NATIVE_SPEC) -> None:

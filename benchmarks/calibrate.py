@@ -243,7 +243,7 @@ def judge_loads(options: argparse.Namespace) -> None:
         }
         table(f"Batch size {size}, by whether a row is provisional", provisional)
         table(
-            f"Batch size {size}, whose warm-up never settled",
+            f"Batch size {size}, whose warm-up did not settle",
             {"all": [[r for r in run if r["unsettled"]] for run in everything]},
         )
     for load, runs in results.items():

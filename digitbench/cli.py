@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import sys
@@ -34,6 +35,7 @@ from digitbench.commands import (  # fmt: skip
 from digitbench.commands.documented import NO_PANELS, add
 from digitbench.commands.renamed import renewed
 from digitbench.errors import VERBOSE, DigitbenchError, is_verbose
+from digitbench.system.text import print_error
 
 INTERRUPTED = 130
 NAME = "digitbench"
@@ -67,7 +69,9 @@ app = typer.Typer(
 
 def main() -> None:
     """Run the command line and end the process with its exit code."""
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    gc.freeze()  # else Python looks through TensorFlow's half a million objects once more, for seconds, before it ends
+    sys.exit(code)
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -94,7 +98,7 @@ def run(arguments: Sequence[str]) -> int:
     try:
         code = app(argv, standalone_mode=False, complete_var=COMPLETION, **{"prog_name": NAME} if completing else {})
         if completing and code:
-            return _complain("no shell that is known here; start it in bash, zsh, fish or PowerShell", 2)
+            return _complain("unknown shell; start it in bash, zsh, fish or PowerShell", 2)
         if code == INTERRUPTED:  # Typer turns Ctrl-C into this
             raise KeyboardInterrupt
         return code if isinstance(code, int) else 0
@@ -105,7 +109,7 @@ def run(arguments: Sequence[str]) -> int:
     except TyperException as exc:
         return _complain(_usage_message(exc), 2)
     except (KeyboardInterrupt, typer.Abort):
-        return _complain("stopped; nothing half-written is left", INTERRUPTED)
+        return _complain("stopped; no incomplete file is left", INTERRUPTED)
     except BrokenPipeError:  # whatever read the output has gone, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
@@ -116,7 +120,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _complain(message: str, code: int) -> int:
-    print(f"digitbench: {' '.join(message.split())}", file=sys.stderr)
+    print_error(f"digitbench: {' '.join(message.split())}")
     return code
 
 
@@ -130,9 +134,9 @@ def _usage_message(exc: Any) -> str:
 
 @app.callback(invoke_without_command=True)
 def _main(
-    version: Annotated[bool, typer.Option("--version", help="Say the version and stop.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
     verbose: Annotated[
-        bool, typer.Option("--verbose", help="Show in full what runtimes said, where one fails; of every command.")
+        bool, typer.Option("--verbose", help="Show a runtime's full error message; works with every command.")
     ] = False,
 ) -> None:
     if verbose:

@@ -218,7 +218,7 @@ def reason(exc: BaseException | str, *paths: Path) -> str:
     text = _without_temporary_folders(text)
     sentences = [sentence for part in _SENTENCE_END.split(text) if (sentence := _printable(part))]
     if not sentences:
-        return type(exc).__name__ if isinstance(exc, BaseException) else "no reason is given"
+        return type(exc).__name__ if isinstance(exc, BaseException) else "no reason given"
     return " ".join(sentences if from_digitbench else _nearest_to_end(sentences))
 
 

@@ -80,7 +80,7 @@ class Bundle:
         try:
             self.stored = msgspec.json.decode(path.read_bytes())
         except FileNotFoundError:
-            raise BundleError(f"{path.parent}: not a bundle: it has no {path.name}") from None
+            raise BundleError(f"{path.parent}: not a model's folder: it has no {path.name}") from None
         except (OSError, ValueError, RecursionError) as exc:
             raise BundleError(f"{path}: can't be read: {one_line(exc)}") from exc
         schema = self.stored.get("schema") if isinstance(self.stored, dict) else None
@@ -90,7 +90,7 @@ class Bundle:
             self.manifest = Manifest.from_json(self.stored)
             check_model_io(self.manifest.form)
         except (TypeError, ValueError) as exc:
-            raise BundleError(f"{path}: not a bundle's manifest: {one_line(exc)}") from exc
+            raise BundleError(f"{path}: not a model's manifest: {one_line(exc)}") from exc
 
     def _repr_html_(self) -> str:
         """What a notebook shows."""
@@ -203,7 +203,7 @@ class Bundle:
         imported, unwritable = self.manifest.imported, self.manifest.unwritable
         if imported and format == imported.format:
             if not any((artifact.format, artifact.precision) == (format, precision) for artifact in self.artifacts):
-                return ArtifactError(f"{message}; it was imported in that precision alone")
+                return ArtifactError(f"{message}; it was imported only in that precision")
             return ArtifactError(f"{message}; {self._recreate_hint}")
         if imported and imported.format != plugins.trained()[1]:
             return ArtifactError(f"{message}; it was imported from {imported.format}, which isn't converted")
@@ -212,7 +212,7 @@ class Bundle:
         if format == plugins.trained()[1]:
             return ArtifactError(f"{message}; {self._recreate_hint}", mend="digitbench train")
         if imported and self.usual_precision not in (FP32, precision):
-            return ArtifactError(f"{message}; it was imported in that precision alone")
+            return ArtifactError(f"{message}; it was imported only in that precision")
         mend = f"digitbench export {self.path} --format {format} --precision {precision}"
         return ArtifactError(f"{message}; run: {mend}", mend=mend)
 
@@ -290,9 +290,9 @@ def _resolve(path: Path | None) -> Path:
     if target.is_dir():
         return target.resolve() if target.is_symlink() else target
     if path is None:
-        raise BundleError(f"no bundle yet: {RUNS / LATEST} points at nothing; run: digitbench train")
+        raise BundleError(f"no model yet: {RUNS / LATEST} points at nothing; run: digitbench train")
     hint = suggestion(path)
-    raise BundleError(f"{path}: no such bundle; {hint}run: digitbench train, or name a folder below {RUNS}/")
+    raise BundleError(f"{path}: no such model; {hint}run: digitbench train, or name a folder below {RUNS}/")
 
 
 def suggestion(path: Path) -> str:

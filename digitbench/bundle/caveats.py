@@ -6,8 +6,8 @@ from digitbench import plugins
 from digitbench.bundle.manifest import Fit, Manifest, Steadiness
 
 HINT = (
-    "say what you know of it: --scale, --inverted, --layout, --tensor, --activation, --fit, --normalised or "
-    "--signature, or give images of the kind that it was made for: --data"
+    "give what you know about it: --scale, --inverted, --layout, --tensor, --activation, --fit, --normalised or "
+    "--signature, or give images like those it was made for: --data"
 )
 WAYS = {"alone": "one image at a time", "reordered": "in another order"}
 UNKNOWN = Steadiness(0)
@@ -33,7 +33,7 @@ def unsteady(manifest: Manifest) -> str:
     """Say that the model's answers depend on more than the image, and how far; empty where they don't."""
     steadiness = _steadiness(manifest)
     if steadiness.fault:
-        return f"whether its answers depend on the batch couldn't be looked at: {steadiness.fault}"
+        return f"whether its answers depend on the batch couldn't be checked: {steadiness.fault}"
     if steadiness.random:
         return f"its answers differ when the same call is made again: {_describe('repeated', steadiness)}"
     moved = [f"{WAYS[name]} {_describe(name, steadiness)}" for name in steadiness.unexplained]
@@ -71,7 +71,7 @@ def uncertified(manifest: Manifest, path: str) -> str:
         precision in exporters[format].batch_dependent for precision, format in matching if format in exporters
     ):
         return caveat
-    return "each call finds its ranges anew, usually of the whole batch, so that scores depend on the images beside it"
+    return "each call finds its own ranges, usually of the whole batch, so that scores depend on the images beside it"
 
 
 def warnings(manifest: Manifest) -> tuple[str, ...]:
@@ -80,4 +80,4 @@ def warnings(manifest: Manifest) -> tuple[str, ...]:
     if not caveat or not imported or imported.accepted:
         return ()
     command = f"digitbench import {imported.source}"
-    return (f"{caveat}; import it again and {HINT}, or take it as it is: {command} --accept",)
+    return (f"{caveat}; import it again and {HINT}, or accept it as it is: {command} --accept",)

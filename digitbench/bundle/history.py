@@ -116,7 +116,7 @@ def read(bundle: Bundle) -> History:
     history = find(bundle)
     if history is None:
         imported = bundle.manifest.imported
-        why = "it was imported, and digitbench didn't train it" if imported else f"{HISTORY} is gone; train again"
+        why = "it was imported, not trained here" if imported else f"{HISTORY} is gone; train again"
         raise BundleError(f"{bundle.path} has no history to draw: {why}")
     return history
 

@@ -90,7 +90,7 @@ def find(folder: Path, sort: str = "age") -> BundleList:
         raise UsageError(f"--sort: {unknown('order', sort, SORTS)}")
     if not folder.is_dir():
         problem = "not a folder" if folder.exists() else "no such folder"
-        raise BundleError(f"{folder}: {problem}; name one that holds bundles, such as runs")
+        raise BundleError(f"{folder}: {problem}; name one that holds models, such as runs")
     try:
         is_bundle = (folder / MANIFEST).exists()
         candidates = {folder.resolve().name: folder} if is_bundle else dict(_candidates(folder, folder, DEPTH))
@@ -145,7 +145,7 @@ def _dangling_link_fault(path: Path) -> str:
     """Say that a link leads nowhere; nothing of anything else."""
     if not path.is_symlink() or path.exists():
         return ""
-    mend = "the next digitbench train sets it anew" if path.name == LATEST else "remove it"
+    mend = "the next digitbench train sets it again" if path.name == LATEST else "remove it"
     return f"{path}: points at {os.readlink(path)}, which is gone; {mend}"
 
 

@@ -42,7 +42,7 @@ def claim(target: Path | None, name: str) -> FolderClaim:
 
 
 def _exists_already(target: Path) -> BundleError:
-    why = " and is empty: a bundle is being made there now, or that was stopped" if is_empty(target) else ""
+    why = " and is empty: a model is being made there now, or that was stopped" if is_empty(target) else ""
     return BundleError(f"{target} exists already{why}; choose another --output or remove it")
 
 
@@ -57,7 +57,7 @@ def written(claim: FolderClaim, progress: Progress) -> Iterator[Path]:
         draft.mkdir()
         yield draft
     if claim.path != requested:
-        progress.say(f"{requested} was taken meanwhile; the bundle is {claim.path}")
+        progress.say(f"{requested} was taken meanwhile; the model is in {claim.path}")
     point_latest_at(claim.path)
 
 
@@ -79,5 +79,5 @@ def point_latest_at(bundle: Path) -> None:
         try:
             os.replace(link, RUNS / LATEST)
         except (IsADirectoryError, PermissionError) as exc:
-            problem = f"{RUNS / LATEST} is a folder and can't be made a link to the newest bundle; rename it"
-            raise BundleError(f"{problem} (the bundle is whole: {bundle})") from exc
+            problem = f"{RUNS / LATEST} is a folder and can't become a link to the newest model; rename it"
+            raise BundleError(f"{problem} (the model itself is complete: {bundle})") from exc

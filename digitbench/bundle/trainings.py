@@ -15,11 +15,8 @@ from digitbench.errors import BundleError
 AXES = ("epochs", "seconds")
 FAR_BELOW = 0.02
 """How far below validation's a test accuracy has to be explained."""
-DIGITS = (
-    "scikit-learn's digits stand writer after writer, and the last fifth of each digit is the test, which other people "
-    "wrote"
-)
-OTHERS = "the test images are unlike them"
+DIGITS = "scikit-learn's digits are sorted by writer, and the test images are by other writers"
+OTHERS = "the test images differ from them"
 
 
 @dataclass(frozen=True)
@@ -128,7 +125,7 @@ def notes(runs: Sequence[TrainingRun], by: str = "epochs") -> Iterator[str]:
         yield "A committee's curves are means over its members"
     if by == "seconds" and any(run.shared for run in runs):
         shared = named_runs(run for run in runs if run.shared)
-        yield f"Seconds of each epoch weren't kept of {shared}: an even share of all"
+        yield f"Seconds of each epoch are not recorded for {shared}: shown as equal shares"
 
 
 def _test_and_validation(run: TrainingRun) -> tuple[float, float]:

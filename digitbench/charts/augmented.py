@@ -42,7 +42,7 @@ class Versions:
     deformed
         float32, (rows, epochs, 28, 28).
     seed
-        Of the deformations, and of the choice of digits.
+        Seed of the deformations and of the choice of digits.
     which
         Which images they are of: ``"training"`` or ``"test"``.
     """
@@ -63,7 +63,7 @@ def read(bundle: Bundle) -> Recipe:
         It was imported, or what is there is no recipe.
     """
     if bundle.manifest.imported:
-        raise BundleError(f"{bundle.path} was imported, and digitbench didn't train it: what it saw isn't known")
+        raise BundleError(f"{bundle.path} was imported: its training images aren't known")
     try:
         return Recipe.from_json(bundle.manifest.recipe)
     except (TypeError, ValueError, UsageError) as exc:
@@ -86,8 +86,8 @@ def deforming_recipe(bundle: Bundle | None, name: str | None) -> Recipe:
     other_names = [preset.name for preset in recipes.RECIPES.values() if preset.deformation]
     source = f"{bundle.path} ({recipe.name})" if bundle else f"--recipe {name}"
     raise UsageError(
-        f"{source}: it trains on images as they are, so there is nothing to draw; recipes "
-        f"that deform them: {', '.join(other_names)}"
+        f"{source}: it doesn't deform its images, so there is nothing to draw; recipes that do: "
+        f"{', '.join(other_names)}"
     )
 
 
@@ -138,7 +138,7 @@ def figure(versions: Versions, recipe: Recipe, about: str = "") -> Figure:
     title = f"{recipe.name}: {versions.which} digits, as they are and in {counted(epochs, 'epoch')} of a training"
     epoch_range = "epoch 1" if epochs == 1 else f"epochs 1 to {epochs}"
     note = (
-        f"Deformed anew in each epoch, {TOGETHER} images at a time alike: "
+        f"Deformed differently in each epoch, {TOGETHER} images at a time alike: "
         f"{', '.join(deformation_texts(recipe.deformation))}. Seed {versions.seed}, {epoch_range}."
     )
     notes = "\n".join(filter(None, [note, about]))

@@ -175,7 +175,7 @@ def _panel(
     if y == "top-1":
         interval = points.mark_rule(opacity=0.6).encode(y="low:Q", y2="high:Q", color=alt.Color("colour:N", scale=None))
         layers = [_bands(group, rows, x), interval, *layers]
-    area = "peak memory" if x == "size" else "size of the artifact"
+    area = "peak memory" if x == "size" else "artifact size"
     size = _area([line["area"] for line in lines], f"area: {area}" if first else "")
     layers += marks(points.encode(size=size, order=alt.Order("area:Q", sort="descending")))
     rings = points.transform_filter("datum.front").mark_point(stroke=palette.BLACK, opacity=1, strokeWidth=1.2)

@@ -31,7 +31,7 @@ def figure(digits: Dataset, *, per_class: int = PER_CLASS, seed: int = 0) -> Fig
     per_class
         Images in a row, 1 or more; fewer where a class has no more.
     seed
-        Of their choice.
+        Seed of the choice of images.
     """
     splits = {name: split for name, split in (("training", digits.train), ("test", digits.test)) if len(split)}
     shown, split = next(iter(splits.items()))

@@ -9,11 +9,13 @@ from __future__ import annotations
 import json
 import math
 import re
+import subprocess
+import sys
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
@@ -32,8 +34,12 @@ SCALE = 2
 """Pixels of a PNG for each of the chart's."""
 DPI = 96 * SCALE
 SMALLEST = 1000
-"""Bytes of a PNG and characters of an SVG: with less there is nothing in it."""
-Drawing = TypeVar("Drawing", bytes, str)
+"""Bytes of a PNG or SVG: with less there is nothing in it."""
+CONVERT = """
+import json, sys, vl_convert
+answer = getattr(vl_convert, sys.argv[1])(sys.stdin.buffer.read().decode(), **json.loads(sys.argv[2]))
+sys.stdout.buffer.write(answer if isinstance(answer, bytes) else answer.encode())
+"""
 GRID = "#e5e5e5"
 STEPS = (range(10, 100, 5), (10, 15, 20, 30, 40, 50, 60, 80), (10, 20, 50), (10, 30), (10,))
 """Round numbers of a decade, in tenths, of which an axis takes as many as there is room for."""
@@ -166,9 +172,7 @@ def svg(chart: ChartType, title: str) -> str:
     title
         Kept in it, for those who can't see it and for those who find it later.
     """
-    import vl_convert
-
-    text = _checked(vl_convert.vegalite_to_svg(json.dumps(spec(chart))))
+    text = _checked(converted("vegalite_to_svg", json.dumps(spec(chart)))).decode()
     numbers: dict[str, int] = {}  # Vega numbers its parts on and on, whichever chart they are of
     text = re.sub(
         r'(id="|url\(#)(clip|gradient_)(\d+)',
@@ -179,15 +183,22 @@ def svg(chart: ChartType, title: str) -> str:
 
 def write(chart: ChartType, target: Path, title: str) -> None:
     """Write a chart as SVG or PNG; an SVG has its title in it."""
-    import vl_convert
-
     if target.suffix.lower() == ".svg":
         target.write_text(svg(chart, title), encoding="utf-8")
     else:
-        target.write_bytes(_checked(vl_convert.vegalite_to_png(json.dumps(spec(chart)), scale=SCALE)))
+        target.write_bytes(_checked(converted("vegalite_to_png", json.dumps(spec(chart)), scale=SCALE)))
 
 
-def _checked(picture: Drawing) -> Drawing:
+def converted(function: str, text: str, **how: float) -> bytes:
+    """Call vl-convert in a process of its own: in this one it would stop every thread, also progress, for seconds.
+
+    What goes wrong is written to standard error; then the answer is empty.
+    """
+    command = [sys.executable, "-P", *["-B"] * sys.dont_write_bytecode, "-c", CONVERT, function, json.dumps(how)]
+    return subprocess.run(command, input=text.encode(), stdout=subprocess.PIPE, start_new_session=True).stdout
+
+
+def _checked(picture: bytes) -> bytes:
     """Refuse what vl-convert gives where a chart fails while it is drawn: an empty picture, and no exception."""
     if len(picture) < SMALLEST:
         raise RuntimeError("a chart failed while it was drawn, and is empty; why stands above, as vl-convert wrote it")

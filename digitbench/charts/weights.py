@@ -27,7 +27,7 @@ CELL_INCHES, BAR_INCHES = 0.95, 5.0
 CLIPPED = 99.5  # percent of the weights that the colours tell apart
 COLOURS = ("#6b1d00", VERMILION, WHITE, BLUE, "#002f4d")
 """From the lowest weight to the highest."""
-BELOW = "Strongest first. Ink on blue raises a unit's sum, ink on orange lowers it, and ink on white changes nothing."
+BELOW = "Strongest first. A stroke on blue raises a unit's sum, on orange lowers it, on white changes nothing."
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def read(bundle: Bundle) -> Kernel:
     if weights.ndim != 2 or len(weights) != size[0] * size[1]:
         raise ArtifactError(
             f"{bundle.path}: its first layer takes {len(weights):,} inputs, and only one of {size[0] * size[1]}, a "
-            "pixel each, can be drawn; name another bundle"
+            "pixel each, can be drawn; name another model"
         )
     model_io = bundle.model_io_of(artifact)
     return Kernel(weights if model_io.foreground > model_io.background else -weights, layer_count == 1, size)

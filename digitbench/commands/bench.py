@@ -72,31 +72,31 @@ def bench(
     threads : default 1
         Threads that each runtime may use.
     race
-        Measure until the fastest is known: who has surely lost drops out.
+        Measure until the fastest is known; candidates that are surely slower drop out.
     baseline : default the fastest
-        What ratios are to.
+        The candidate that ratios compare with.
     seed : default 0
-        Of the order of turns.
+        Seed of the order of turns.
     timeout : default 120
-        Seconds until a silent worker is given up.
+        Stop a worker that gives no answer for so many seconds.
     strict
-        Take a busy machine for a fault: its rows are INVALID, not provisional.
+        Treat a busy machine as a fault: its rows are INVALID, not provisional.
     native_tool
-        Set the runtimes' own benchmark tools beside ours.
+        Run the runtimes' own benchmark tools too, for comparison.
     ledger
         Show where each call's time goes.
     sgemm
         Show shares of this machine's sgemm: NumPy's matrix products alone.
     with_pictures
-        Keep up to 24 pictures whose label changed in the results, also of data of your own.
+        Keep up to 24 pictures whose label changed in the results, even of your own data.
     csv : default none
-        Write a CSV table there; - as above.
+        Write CSV to FILE; - for standard output.
     pytest_benchmark_json : default none
         Write what `pytest-benchmark compare` reads.
     resume : default none
-        Measure only what a stopped run's results lack.
+        Measure only what is missing in a stopped run's results.
     against : default none
-        Compare with these results at the end; measured by their plan, if no other is given.
+        Compare with these results at the end; measures with their settings where none are given.
 
     Examples
     --------
@@ -117,7 +117,7 @@ def bench(
 
     if race and (quick or generations):
         raise UsageError("--race sets its own generations; leave out --quick and --generations")
-    _check_needed({"--equivalence": equivalence, "--budget": budget}, race, "is of a race: add --race")
+    _check_needed({"--equivalence": equivalence, "--budget": budget}, race, "needs a race: add --race")
     comparing = {"--fail-on": fail_on, "--allow-missing": allow_missing}
     _check_needed(comparing, against, "needs something to compare with: give --against BASE.json")
     parse_gates(fail_on or [])
@@ -194,7 +194,7 @@ def _resumable_rows(earlier: Results, refused_options: Mapping[str, Any]) -> lis
         raise UsageError(f"--resume takes {', '.join(clash)} from the file; leave it out")
     rows = [row for row in earlier.rows if row.batch_size and not row.mend]
     if not rows or not earlier.settings:
-        raise UsageError("--resume: these results hold no timed rows of this version; measure anew")
+        raise UsageError("--resume: these results hold no timed rows of this version; measure again")
     return rows
 
 

@@ -60,24 +60,24 @@ def choose(
     quiet: options.QuietOption = False,
     explain: options.ExplainOption = False,
 ) -> None:  # fmt: skip
-    """Name the candidate to ship: measure what is missing, apply limits, print its code.
+    """Choose the candidate to ship: measure what is missing, apply limits, print its code.
 
     Parameters
     ----------
     max_p99 : default no limit
-        p99 latency of a call at most; us, ms or s.
+        Highest p99 latency of a call; us, ms or s.
     max_p50 : default no limit
-        p50 latency of a call at most.
+        Highest p50 latency of a call.
     min_accuracy : default no limit
-        Top-1 at least; 0.975 is the same.
+        Lowest top-1; 97.5% and 0.975 are the same.
     max_flips : default no limit
-        Labels that differ from Keras' at most.
+        Most labels that may differ from Keras'.
     max_memory : default no limit
-        Peak of the process at most; kB, MB, MiB ...
+        Highest memory use of the process; kB, MB, MiB ...
     max_size : default no limit
-        Of the artifact at most; kB, MB, MiB ...
+        Largest artifact; kB, MB, MiB ...
     min_throughput : default no limit
-        Images per second at least.
+        Fewest images per second.
     batch_size
         Images in a call.
     prefer
@@ -110,7 +110,7 @@ def choose(
         results = _read(run, options.backends_of(backend), precision or [], threads, batch_size)
         choice = judge(results.rows, limits, prefer=prefer)
         choice = replace(choice, warnings=tuple(results.bundle.get("warnings", ())))
-        _conclude(choice, results, [], (run, f"Nothing measured: all of it is in {run}", []), None, outputs, run)
+        _conclude(choice, results, [], (run, f"Nothing new to measure: everything is in {run}", []), None, outputs, run)
         return
     bundle = Bundle(run)
     outputs = Outputs(json=json, markdown=markdown, quiet=quiet, explain=explain, format="digitbench.choice",
@@ -118,7 +118,7 @@ def choose(
     chosen = options.requested_candidates(bundle, backend, precision, [threads], outputs.note, [batch_size])
     race = not (quick or generations)
     if (equivalence or budget) and not race:
-        raise UsageError("--equivalence and --budget are of a race; leave out --quick and --generations")
+        raise UsageError("--equivalence and --budget need a race; leave out --quick and --generations")
     plan = options.timing_plan(
         quick=quick, race=race, seconds=seconds, generations=generations, equivalence=equivalence, budget=budget
     )
@@ -161,7 +161,7 @@ def _read(path: Path, backends: Sequence[str], precision: Sequence[str], threads
     )  # fmt: skip
     if not rows:
         names = ", ".join(dict.fromkeys(f"{row.backend} {row.precision}" for row in results.rows))
-        raise UsageError(f"{path}: none of its rows is of that backend and precision; there are: {names}")
+        raise UsageError(f"{path}: no row has that backend and precision; there are: {names}")
     return replace(results, rows=rows)
 
 
@@ -232,7 +232,7 @@ def _gather(
 
     earlier, saver = find(), outputs.saver
     if earlier and not earlier.lacking:
-        return earlier.results, earlier.path, f"Nothing measured: all of it is in {earlier}", []
+        return earlier.results, earlier.path, f"Nothing new to measure: everything is in {earlier}", []
     if not any(candidate.artifact for candidate in chosen):
         reason = "; ".join(dict.fromkeys(str(candidate.row.error) for candidate in chosen))
         raise CheckFailed(f"nothing can be measured here: {reason}")
@@ -244,10 +244,10 @@ def _gather(
         if saver.path:
             usable = find()  # without a baseline that is VALID, or one at all, nothing can be paired with it
             is_resumable = usable is not None and usable.path == saver.path
-            outputs.note(f"{saver}{'; the next `digitbench choose` goes on there' if is_resumable else ''}")
+            outputs.note(f"{saver}{'; the next `digitbench choose` continues there' if is_resumable else ''}")
         raise KeyboardInterrupt
     faults = outputs.finish(results)
     reason = "nothing was timed" if outputs.kept else f"{bundle.path} can't be written"
     origin = "".join(map(str, faults)) or str(saver) or f"Not saved: {reason}"
-    origin += f"; the rest was taken from {earlier}" if earlier else ""
+    origin += f"; the rest is from {earlier}" if earlier else ""
     return results, None if faults else saver.path, origin, faults

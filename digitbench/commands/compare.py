@@ -28,7 +28,7 @@ def compare(
     new
         Results from after.
     everything
-        Show what did not change, and what can't be told, too.
+        Show also what did not change, and what has no significant difference.
 
     Notes
     -----

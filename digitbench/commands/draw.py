@@ -32,8 +32,8 @@ def draw(
             "--port",
             min=0,
             max=65535,
-            show_default=f"{PORT}, or any other where that is taken",
-            help="Which port; 0 for any that is free.",
+            show_default=f"{PORT}, or another if that is in use",
+            help="The port; 0 for any free one.",
         ),
     ] = None,
     threads: options.ThreadsOption = 1,
@@ -100,8 +100,8 @@ def _tell(chosen: list[Candidate], address: str, host: str, console: Console) ->
         if candidate.artifact is None:
             print_line(f"{candidate.row.backend} {candidate.row.precision}: {candidate.row.error}", console, "dim")
     if not is_loopback(host):
-        warning = (f"Everyone who can reach this machine at {host} can open the page, and make it compute: nothing is "
-                   "encrypted, and nobody is asked for a password. Leave --host out if that is not meant.")  # fmt: skip
+        warning = (f"Everyone who can reach this machine at {host} can use the page: there is no encryption and no "
+                   "password. Leave out --host if you don't want that.")  # fmt: skip
         print_line(warning, console, "yellow")
     console.file.flush()
 

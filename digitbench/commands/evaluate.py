@@ -43,13 +43,13 @@ def evaluate(
     Parameters
     ----------
     per_class
-        Show every digit by itself; always shown of data of your own.
+        Show each digit separately; always shown for your own data.
     details
         Compare each runtime and precision with Keras' stored scores: changed labels, scores, probabilities.
     pairs
         Compare every two candidates with each other too; adds --details.
     reliability
-        Show how often each is right at each confidence; adds --details.
+        Show how often each candidate is right at each confidence; adds --details.
     output : default not drawn
         Draw the images whose label changed, with both answers: a PNG for each candidate; adds --details.
 

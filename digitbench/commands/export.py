@@ -32,11 +32,11 @@ def export(
     precision : default all
         fp32, fp16, dynamic, int8.
     calibration_images : default 500, or all of fewer
-        Training images that int8's ranges are found on, of every class by share.
+        Number of training images used to find int8's ranges, from all classes.
     seed : default the recipe's
-        Of their choice.
-    max_accuracy_drop : default 0.5pp; what McNemar's test can't tell from nothing, where images are few
-        By how much top-1 on the test images may fall against Keras'.
+        Seed of the choice of images.
+    max_accuracy_drop : default 0.5pp; with few images, any drop that isn't significant by McNemar's test
+        How much lower than Keras' top-1 on the test images may be.
 
     Examples
     --------

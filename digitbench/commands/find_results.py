@@ -34,7 +34,7 @@ def results_file_of(source: Path | None) -> Path:
         return source
     if source is not None and not source.exists():
         hint = suggestion(source)
-        raise BundleError(f"{source}: no such results, and no such bundle; {hint}name a .json that `bench` saved")
+        raise BundleError(f"{source}: no such results file or model; {hint}name a .json that `bench` saved")
     bundle = Bundle(source)
     newest_first = bundle.results_files()
     if not newest_first:
@@ -77,11 +77,11 @@ def bundle_of(results_path: Path, results: Results, run: Path | None = None) -> 
     holders = (parent for parent in results_path.resolve().parents[:2] if (parent / MANIFEST).is_file())
     folder = run or next(holders, None)
     if folder is None:
-        raise BundleError(f"{results_path} doesn't lie in its bundle's folder; name the bundle with --bundle")
+        raise BundleError(f"{results_path} is not in its model's folder; name the model with --bundle")
     bundle = Bundle(folder)
     if results.bundle.get("reference_sha256") in (None, bundle.manifest.reference.sha256):
         return bundle
-    reason = f"{bundle.path} is not the bundle that {results_path} was measured with"
+    reason = f"{bundle.path} is not the model that {results_path} was measured with"
     raise BundleError(f"--bundle {run}: {reason}" if run else reason)
 
 
@@ -101,4 +101,4 @@ def data_of(bundle: Bundle, results: Results, data: Path | None, progress: Progr
         return digits
     expected_dataset = f"{results.bundle['dataset'].get('name')} [{expected_fingerprint}]"
     reason = f"the results are of {expected_dataset}, not of {digits.name} [{digits.fingerprint}]"
-    raise DataError(f"--data {data}: {reason}" if data else f"{reason}; say where it is with --data PATH")
+    raise DataError(f"--data {data}: {reason}" if data else f"{reason}; give its place with --data PATH")

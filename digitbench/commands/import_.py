@@ -51,7 +51,7 @@ def import_(
     accept: Annotated[bool, typer.Option("--accept")] = False,
     timeout: Annotated[float, typer.Option(min=1)] = 120,
 ) -> None:
-    """Take over a model made elsewhere; what its file doesn't say is found out by trying.
+    """Import a model made elsewhere; what its file doesn't say is found by trying.
 
     Layout, scale, polarity, output and what that output is: each way that the file leaves open is tried on labelled
     training images. What was chosen, and how good the runner-up is, is printed and stored. The options say what you
@@ -67,7 +67,7 @@ def import_(
     output : default runs/<name>-<date>
         The model's new folder.
     scale : default tried out
-        Its pixels run from 0 to that; or both ends: -1..1.
+        Pixels run from 0 to this; or give both ends: -1..1.
     inverted : default tried out
         It takes black on white, or MNIST's white on black.
     layout : default tried out
@@ -91,7 +91,7 @@ def import_(
         Run code that the file holds (Lambda layers, files read or written by a SavedModel), now and whenever this file
         is opened. Only if you trust whoever made it.
     accept
-        Take the model also where no form fits well: `choose` doesn't warn then.
+        Accept the model even if no input format fits well: `choose` doesn't warn then.
     timeout
         Seconds that its runtime may take for one answer.
 
@@ -132,17 +132,17 @@ def import_(
             failures = exporters.export(bundle, exporters.formats(), digits(), progress=progress)
     _print_summary(bundle, console)
     if convertible and not export:
-        later = f"  exports    none; all other formats are written by: digitbench export {bundle.path}"
+        later = f"  exports    none; to write the other formats: digitbench export {bundle.path}"
         print_line(later, console, indent=13)
     for failure in failures:
         print_line(f"not exported: {failure}", console, "yellow")
     if steadiness_warning := caveats.unsteady(bundle.manifest):
-        message = f"{steadiness_warning}; what is said of an image holds for its batch alone, and nothing is certified"
+        message = f"{steadiness_warning}; an answer holds only for its batch, and nothing is certified"
         print_line(message, console, "yellow")
     fit_warning = caveats.poor_fit(bundle.manifest)
     print_answer(summary(bundle), "" if fit_warning else f"bench {run_name(bundle.path)}", console)
     if fit_warning:  # last, so that it is seen
-        advice = "accepted" if accept else f"{caveats.HINT}; or add --accept to take it as it is"
+        advice = "accepted" if accept else f"{caveats.HINT}; or add --accept to accept it as it is"
         print_line(f"{fit_warning}; {advice}", console, "yellow")
 
 
@@ -178,11 +178,11 @@ def _print_summary(bundle: Bundle, console: Console) -> None:
     ]
     if runner_up and runner_up.accuracy > chosen.accuracy and chosen.log_loss is not None:
         lines.append(
-            "  why        the runner-up has more right by less than 0.3 points, but is surer where it is wrong: mean "
+            "  why        the runner-up has more right, by less than 0.3 points, but is surer when wrong: mean "
             f"log loss {runner_up.log_loss:.3g}, the chosen one's {chosen.log_loss:.3g}"
         )
     if runner_up and chosen.accuracy - runner_up.accuracy < CLOSE_MARGIN:
-        lines.append("  close      if you know the model's form, say it: see digitbench import --help")
+        lines.append("  close      if you know the model's input format, give it: see digitbench import --help")
     for line in lines:
         print_line(line, console, indent=13)
 

@@ -15,7 +15,7 @@ from digitbench.commands.outputs import Outputs
 from digitbench.commands.saving import write_json
 
 app = group(
-    "List what there is: models, backends, recipes, results; `show` tells all of one.",
+    "List models, backends, recipes or results; `show` shows everything about one.",
     "digitbench list models --sort accuracy", "digitbench list backends", "digitbench list recipes",
     "digitbench list results runs/mine",
 )  # fmt: skip
@@ -33,9 +33,9 @@ def models(
     Parameters
     ----------
     folder : default runs
-        Where bundles are, also in folders of it.
+        The folder that holds models; its folders are searched too.
     sort
-        What comes first: the newest (age), the best (accuracy), the largest (size), or by name.
+        Sort by age (newest first), accuracy (best first), size (largest first) or name.
 
     Examples
     --------

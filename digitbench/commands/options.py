@@ -66,17 +66,17 @@ PrecisionOption = Annotated[
 ]  # fmt: skip
 QUICK_SECONDS = 0.3  # timed calls of each row, where a first look is enough
 QuickOption = Annotated[
-    bool, typer.Option("--quick", help="A look in half a minute: one generation, which can't tell small gaps.")
+    bool, typer.Option("--quick", help="A first look in half a minute; too short to show small differences.")
 ]
 SecondsOption = Annotated[
     float | None,
     typer.Option(
-        min=0.01, help="Timed calls of each candidate, in seconds.", show_default=f"3; {QUICK_SECONDS} with --quick"
+        min=0.01, help="Seconds of timed calls of each candidate.", show_default=f"3; {QUICK_SECONDS} with --quick"
     ),
 ]
 EquivalenceOption = Annotated[
-    str | None, typer.Option("--equivalence", metavar="2%", show_default="2%", help="A race ends once its winner is "
-                 "slower than none by more than this.")
+    str | None, typer.Option("--equivalence", metavar="2%", show_default="2%", help="A race ends once no other can be "
+                 "faster than its winner by more than this.")
 ]  # fmt: skip
 BudgetOption = Annotated[
     str | None,
@@ -101,18 +101,20 @@ AllowMissingOption = Annotated[
                  "this candidate; may be given several times."),
 ]  # fmt: skip
 ForceOption = Annotated[
-    bool, typer.Option("--force", help="Compare even different machines, datasets or bundles.")
+    bool, typer.Option("--force", help="Compare even different machines, datasets or models.")
 ]  # fmt: skip
-QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only what was found.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress, only results.")]
 ExplainOption = Annotated[bool, typer.Option("--explain", help="Explain eight words first, from candidate to A/A.")]
 JsonOption = Annotated[
     str | None,
-    typer.Option("--json", metavar="FILE", help="Write JSON there; - for standard output.", show_default="none"),
+    typer.Option("--json", metavar="FILE", help="Write JSON to FILE; - for standard output.", show_default="none"),
 ]
 
 MarkdownOption = Annotated[
     str | None,
-    typer.Option("--markdown", metavar="FILE", help="Write a Markdown table there; - as above.", show_default="none"),
+    typer.Option(
+        "--markdown", metavar="FILE", help="Write Markdown to FILE; - for standard output.", show_default="none"
+    ),
 ]
 
 
@@ -274,11 +276,11 @@ def bundle_data(bundle: Bundle, path: Path | None, progress: Progress, *, allow_
         trained = f"{bundle.path} was trained on {name}"
         if not Path(source).exists():
             gone = source or "what it was read from"
-            raise DataError(f"{trained}, and {gone} is gone; say where it is with --data PATH")
+            raise DataError(f"{trained}, and {gone} is gone; give its place with --data PATH")
         digits = _as_trained(bundle, None, progress)
         if digits.fingerprint != recorded:
             change = f"{source} has changed since ({recorded} then, {digits.fingerprint} now)"
-            raise DataError(f"{trained}, and {change}; give what it was with --data PATH, or train again")
+            raise DataError(f"{trained}, and {change}; give the old data with --data PATH, or train again")
         return digits
     if is_user_data:
         digits = _as_trained(bundle, path, progress)

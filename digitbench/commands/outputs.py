@@ -189,7 +189,7 @@ def measure_and_show(
     saved_message = str(outputs.saver)
     if saved_message and (plan or outputs.saver.note):
         if plan and not results.complete:
-            saved_message += f"; go on with: digitbench bench --resume {outputs.saver.path}"
+            saved_message += f"; continue with: digitbench bench --resume {outputs.saver.path}"
         outputs.note(saved_message)
     print_answer(answer(results), f"{'choose' if plan else 'bench'} {run_name(bundle.path)}", outputs.console)
     if stopped:

@@ -46,7 +46,7 @@ def draw_training(bundle: Bundle, digits: Dataset, console: Console) -> None:
             with console.status(f"drawing {name}.png"):
                 files.save(draw(), bundle.path / PLOTS / f"{name}.png")
     except (MissingRuntimeError, ResultsError) as exc:
-        print_line(f"Not all was drawn: {exc}; `digitbench plot` draws it later", console, "yellow")
+        print_line(f"Not everything was drawn: {exc}; `digitbench plot` draws it later", console, "yellow")
         return
     print_line(f"Drawn: {bundle.path / PLOTS}: {', '.join(f'{name}.png' for name in pictures)}", console, "dim")
 
@@ -54,7 +54,7 @@ def draw_training(bundle: Bundle, digits: Dataset, console: Console) -> None:
 def check_dataset(bundle: Bundle | None, dataset: str | None) -> None:
     """Refuse a dataset that is named beside a bundle."""
     if bundle and dataset:
-        raise UsageError(f"--dataset {dataset}: {bundle.path} knows what it was trained on; drop one of the two")
+        raise UsageError(f"--dataset {dataset}: {bundle.path} was trained on a known dataset; give only one of the two")
 
 
 def draw_digits(
@@ -148,7 +148,7 @@ def _backend_scores(
         runtime = classifier.runtime
     if not np.isfinite(scores).all():
         raise CheckFailed(
-            f"{' '.join(chosen)}: some of its scores are no numbers; try another --precision or --backend"
+            f"{' '.join(chosen)}: some of its scores are not numbers; try another --precision or --backend"
         )
     return scores, f"scores of {' '.join(chosen)}: {runtime.name} {runtime.version}", chosen
 

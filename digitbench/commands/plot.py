@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 app = group(
-    "Draw the data, the training, what a model says, and how fast it is.",
+    "Draw the data, the training, a model's answers, and how fast it is.",
     "digitbench plot samples --dataset digits", "digitbench plot training runs/one runs/other",
     "digitbench plot predictions --mistakes",
     "digitbench plot confusion runs/mine --backend tflite --precision int8 --output confusion.svg",
@@ -36,12 +36,12 @@ OutputOption = Annotated[
 ]  # fmt: skip
 OneDatasetOption = Annotated[
     str | None, typer.Option("--dataset", metavar="NAME", show_default="auto", help="mnist, digits (comes with "
-                             "scikit-learn), or auto: MNIST if it can be had, else digits.",
+                             "scikit-learn), or auto: MNIST if available, else digits.",
                              autocompletion=completion.datasets)
 ]  # fmt: skip
 OneBackendOption = Annotated[
     str | None, typer.Option("--backend", "-b", metavar="NAME", help="Which runtime scores the images.",
-                             show_default="the scores that the bundle stores",
+                             show_default="the scores stored with the model",
                              autocompletion=completion.backends)
 ]  # fmt: skip
 OnePrecisionOption = Annotated[
@@ -69,7 +69,7 @@ def samples(
     per_class
         Images of each digit.
     seed
-        Of their choice.
+        Seed of the choice of images.
 
     Examples
     --------
@@ -108,11 +108,11 @@ def augmented(
     run : default runs/latest
         A model, to see what it was trained on; without --recipe.
     recipe : default the model's
-        What a named recipe would be trained on.
+        Show what a recipe is trained on.
     epochs
         Deformed versions of each digit.
     seed : default the recipe's
-        Of the deformations, and of the choice of digits.
+        Seed of the deformations and of the choice of digits.
 
     Examples
     --------
@@ -124,7 +124,7 @@ def augmented(
     from digitbench.charts.files import IMAGES
 
     if run and recipe:
-        raise UsageError(f"--recipe {recipe}: {run} knows what it was trained by; drop one of the two")
+        raise UsageError(f"--recipe {recipe}: {run} was trained by a known recipe; give only one of the two")
     bundle = None if recipe else Bundle(run)
     check_dataset(bundle, dataset)
     recipe_to_draw = augmented.deforming_recipe(bundle, recipe)
@@ -154,11 +154,11 @@ def predictions(
     Parameters
     ----------
     mistakes
-        What is labelled wrongly, the worst first.
+        Only wrong labels, the worst first.
     count
-        Images at most.
+        Largest number of images.
     seed
-        Of their choice, without --mistakes.
+        Seed of the choice of images, without --mistakes.
 
     Examples
     --------
@@ -186,7 +186,7 @@ def reliability(
     data: OtherDataOption = None,
     output: OutputOption = None,
 ) -> None:
-    """Draw how often the model is right at each confidence: can its probabilities be believed.
+    """Draw how often the model is right at each confidence: can you trust its probabilities.
 
     Examples
     --------
@@ -209,7 +209,7 @@ def confusion(
     data: OtherDataOption = None,
     output: OutputOption = None,
 ) -> None:
-    """Draw which digit is taken for which: images, and percent of each digit.
+    """Draw which digit is mistaken for which: images, and percent of each digit.
 
     Examples
     --------
@@ -235,7 +235,7 @@ def weights(
     Parameters
     ----------
     count
-        Units at most.
+        Largest number of units.
 
     Examples
     --------

@@ -22,11 +22,11 @@ OutputOption = Annotated[
                               show_default="beside the results")
 ]  # fmt: skip
 ThreadsOption = Annotated[
-    int | None, typer.Option("--threads", "-t", metavar="N", min=1, help="Of these rows alone.",
+    int | None, typer.Option("--threads", "-t", metavar="N", min=1, help="Only these rows.",
                              show_default="the fewest")
 ]  # fmt: skip
 BatchSizeOption = Annotated[
-    int | None, typer.Option("--batch-size", metavar="N", min=1, help="Of these rows alone.",
+    int | None, typer.Option("--batch-size", metavar="N", min=1, help="Only these rows.",
                              show_default="the smallest")
 ]  # fmt: skip
 

@@ -26,9 +26,9 @@ def training(
     runs : default runs/latest
         Models' folders.
     by
-        What the curves run over: epochs or seconds.
+        Horizontal axis: epochs or seconds.
     picture
-        Draw the curves too.
+        Also draw the curves.
     output : default training.png in the plots of one, trainings.png here
         The picture's file, a .png or .svg.
 
@@ -50,7 +50,7 @@ def training(
     if by not in AXES:
         raise UsageError(f"--by: {unknown('choice', by, AXES)}")
     if output and not picture:
-        raise UsageError(f"--output {output}: there is no picture with --no-picture; drop one of the two")
+        raise UsageError(f"--output {output}: there is no picture with --no-picture; give only one of the two")
     console = Outputs(json=json, format="digitbench.history").console
     bundles = [Bundle(run) for run in runs] if runs else [Bundle()]
     trainings = read(bundles)

@@ -38,7 +38,7 @@ def predict(
     json: Annotated[str | None, typer.Option("--json", metavar="FILE")] = None,
     quiet: QuietOption = False,
 ) -> None:
-    """Say which digits are in your own pictures: photographs, scans, drawings.
+    """Recognise the digits in your own pictures: photographs, scans, drawings.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ def predict(
         A model's folder, runs/latest if the first argument is none; then pictures of one digit each: files (PNG, JPEG,
         BMP, TIFF, WebP, HEIC), folders, or patterns such as 'scans/*.png'.
     backend : default the first installed of tflite, onnx, openvino, numpy, savedmodel, keras
-        Which runtime reads them.
+        Which runtime to use.
     precision : default fp32, where the model has it
         fp32, fp16, dynamic, int8 or bf16.
     output : default not drawn
@@ -55,7 +55,7 @@ def predict(
         Read all digits of each picture, line by line from left to right, and say where they lie: of about one height,
         none touching another.
     json : default none
-        Write JSON Lines there, - for standard output: an object for each picture, or for each digit with --all-digits.
+        Write JSON Lines to FILE, - for standard output: one for each picture, or each digit with --all-digits.
 
     Notes
     -----
@@ -97,7 +97,7 @@ def predict(
         draw_predictions(predictions, about, output)
         print_line(f"Drawn: {shown_name(output)}", open_console(stderr=to_stdout), "dim")
     if stopped:
-        open_console(stderr=True).print("Stopped early: only what was finished is shown.", style="yellow")
+        open_console(stderr=True).print("Stopped early: only finished parts are shown.", style="yellow")
         raise KeyboardInterrupt
     if refused:
         raise CheckFailed(f"{refused} of {counted(len(paths), 'picture')} could not be read")
@@ -120,14 +120,14 @@ def _run_and_pictures(arguments: Sequence[str]) -> tuple[Bundle | None, Sequence
     try:
         bundle = Bundle(Path(first))
     except OSError as exc:  # a name that is too long
-        raise UsageError(f"{shown_name(first[:60])}: {exc.strerror}; name a bundle or a picture") from exc
+        raise UsageError(f"{shown_name(first[:60])}: {exc.strerror}; name a model or a picture") from exc
     except BundleError:
         if os.path.exists(os.path.join(first, MANIFEST)) or (rest and not _names_pictures(first)):
             raise
         return None, arguments
     if not rest:
         name = shown_name(first)
-        raise UsageError(f"{name} is a bundle; name pictures after it: digitbench predict {name} photo.jpg")
+        raise UsageError(f"{name} is a model; name pictures after it: digitbench predict {name} photo.jpg")
     return bundle, rest
 
 
@@ -203,7 +203,7 @@ def _predict_one(
     scores = classifier.scores(np.stack([digit.pixels for digit in digits]))
     class_probabilities = probabilities(scores, bundle.manifest.output.activation)
     if not np.isfinite(scores).all():
-        return [f"{name}: the model's scores for it are no numbers; try another --precision or --backend"]
+        return [f"{name}: the model's scores for it are not numbers; try another --precision or --backend"]
     small = _downscaled(picture) if photograph else None
     return [
         Prediction(

@@ -18,12 +18,12 @@ def quickstart(
     data: options.TrainingDataOption = None,
     all_candidates: Annotated[bool, typer.Option("--all-candidates")] = False,
 ) -> None:
-    """Train the default recipe, export it and compare all installed runtimes, in one go.
+    """Train the default recipe, export it and compare all installed runtimes.
 
     Parameters
     ----------
     all_candidates
-        Show every candidate at every batch size, not the fastest of each backend alone.
+        Show every candidate at every batch size, not only the fastest of each backend.
 
     Examples
     --------

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Sequence
+
+from digitbench.system.text import print_error
 
 COMMANDS = {
     "agree": "evaluate --details",
@@ -52,7 +53,7 @@ def renewed(arguments: Sequence[str]) -> list[str]:
 
 def print_new(old: str, new: str) -> None:
     """Say what an old name is called today."""
-    print(f"note: `{old}` is now `{new}`; the old name will be gone in the next version", file=sys.stderr)
+    print_error(f"note: `{old}` is now `{new}`; the old name will be removed in the next version")
 
 
 def _is_file(following: Sequence[str]) -> bool:

@@ -38,11 +38,11 @@ def report(
     output : default beside the results
         The page's file.
     markdown : default none
-        Write Markdown there instead, or beside --output; - for standard output.
+        Write Markdown to FILE, instead of or beside --output; - for standard output.
     bundle : default where the results are
-        The model, where the results don't lie in its folder.
+        The model, if the results aren't in its folder.
     data : default what the model was trained on
-        The dataset, where it isn't found: for the pictures.
+        The dataset, needed for the pictures, if it isn't found.
 
     Examples
     --------
@@ -64,12 +64,12 @@ def report(
     targets = {"--output": (str(output) if output else None, PAGE_START), "--markdown": (markdown, REPORT_START)}
     for option, (file, _) in targets.items():
         if file and Path(file).resolve() in {path.resolve() for path in paths}:
-            raise UsageError(f"{option} {file}: these are the results themselves; name another file")
+            raise UsageError(f"{option} {file}: this is the results file itself; name another file")
     console = open_console(stderr=check_targets(targets))
     parts = []
     if output:
         page.check_packages()
-    with console.status("reading the bundle and its data"):
+    with console.status("reading the model and its data"):
         sources = _read_sources(found, bundle, data, console)
     if output:
         from digitbench.report.page.html import render
@@ -106,7 +106,7 @@ def _read_sources(
         if run:
             raise
         if data:
-            raise UsageError(f"--data {data}: it is the bundle that says what the data must be, and {exc}") from exc
+            raise UsageError(f"--data {data}: only the model says which data it needs, and {exc}") from exc
         return [*older, newest]
     newest = replace(newest, bundle=bundle)
     try:

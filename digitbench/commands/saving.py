@@ -61,7 +61,7 @@ def check_targets(files: Mapping[str, tuple[str | None, re.Pattern[str]]]) -> bo
         check_writable(path)
         is_free = not path.exists() or (path.is_file() and not path.stat().st_size)
         if not is_free and not (path.is_file() and _starts_like(start, path)):
-            message = f"{option} {path}: there is something else in it, which would be lost"
+            message = f"{option} {path}: it holds something else, which would be lost"
             raise UsageError(f"{message}; name another file, or remove it first")
     return STDOUT in options_by_target
 
@@ -152,16 +152,16 @@ class Saver:
                 write_text(target, results.dumps())
                 final: Path | None = target
             elif not results.complete:
-                self.note = f"{target} stays as it is"
+                self.note = f"{target} is unchanged"
                 self._write(results, _partial_name(target))
                 return
             elif worth(results):
                 final = write_new(target, results.dumps())
-                reason = "was changed by another run meanwhile" if changed else "holds times, and stays as it is"
+                reason = "was changed by another run meanwhile" if changed else "holds times, and is unchanged"
                 self.note = f"{target} {reason}" if final != target else ""
             else:
                 final = None
-                self.note = f"nothing was timed: {target} stays as it is"
+                self.note = f"nothing was timed: {target} is unchanged"
         if self.path:
             self.path.unlink(missing_ok=True)
         self.path = final

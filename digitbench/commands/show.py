@@ -25,12 +25,12 @@ def show(
     json: JsonOption = None,
     explain: ExplainOption = False,
 ) -> None:  # fmt: skip
-    """Show all of one model, results file, backend or recipe.
+    """Show everything about one model, results file, backend or recipe.
 
     Parameters
     ----------
     name : default runs/latest
-        A bundle's folder, a file of results, the name of a backend or of a recipe.
+        A model's folder, a results file, the name of a backend or of a recipe.
 
     Examples
     --------
@@ -63,7 +63,7 @@ def show(
         known = {Path(bundle).name: bundle for bundle in completion.bundles("")}
         near = nearest(path.name, [*known, *discovered, *RECIPES], cutoff=0.6)
         hint = f"did you mean {known.get(near, near)}? " if near else ""
-        raise BundleError(f"{name}: no such bundle, results file, backend or recipe; {hint}see: digitbench list")
+        raise BundleError(f"{name}: no such model, results file, backend or recipe; {hint}see: digitbench list")
 
 
 def _show_results(path: Path, json: str | None, explain: bool) -> None:

@@ -52,15 +52,15 @@ def train(
     output : default runs/<recipe>-<date>
         The model's new folder.
     export
-        Make every export too; `digitbench export` makes them later.
+        Also export to every format; `digitbench export` does it later.
     plots
-        Draw the training too; `digitbench plot` draws it later.
+        Also draw the training; `digitbench plot` draws it later.
     seeds
-        Train N bundles, with seeds from --seed on, and tell their mean and interval.
+        Train N models, with seeds from --seed on, and print their mean and interval.
     budget : default all epochs
-        Train as many epochs as fit, by a timing of two; s, min or h.
+        Train as many epochs as fit into this time (two are timed first); s, min or h.
     loop
-        compiled: whole epochs by XLA; fit: Keras' own; auto: what is faster.
+        compiled: whole epochs by XLA; fit: Keras' own; auto: the faster one.
 
     Examples
     --------

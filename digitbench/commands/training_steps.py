@@ -117,7 +117,7 @@ def _print_seeds(bundles: Sequence[Bundle], name: str, console: Console) -> None
         figures = f"{metrics.total - metrics.correct:,}", f"{metrics.test_accuracy:.2%}", str(recipe["epochs"])
         lines.append([str(bundle.path), str(recipe["seed"]), *figures, f"{training.seconds:.1f}"])
     print_line(f"{name}: {len(bundles)} seeds", console, "bold")
-    print_rows(text_table(["bundle", "seed", "wrong", "test accuracy", "epochs", "seconds"], lines), console)
+    print_rows(text_table(["model", "seed", "wrong", "test accuracy", "epochs", "seconds"], lines), console)
     mean, low, high = mean_interval(accuracies)
     low, high = max(low, 0.0), min(high, 1.0)
     print_line(

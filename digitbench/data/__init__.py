@@ -63,9 +63,9 @@ def load(
     Parameters
     ----------
     name
-        ``"mnist"``, ``"fashion-mnist"``, ``"digits"``, or ``"auto"``: what is at `path`; without one MNIST if it can be
-        had, else ``digits`` with a notice. With `remembered` also the name that a bundle gives the user data it was
-        trained on.
+        ``"mnist"``, ``"fashion-mnist"``, ``"digits"``, or ``"auto"``: what is at `path`; without one MNIST if available,
+        else ``digits`` with a notice. With `remembered` also the name that a bundle gives the user data it was trained
+        on.
     path
         Where a published dataset is: an ``.npz`` in Keras' layout, or a folder with the four IDX files, gzipped or not.
         Else ``DIGITBENCH_MNIST``, the folders of Linux' packages, Keras' cache, digitbench's own cache, and a download,
@@ -96,7 +96,7 @@ def load(
         raise UsageError(unknown("dataset", name, get_args(DatasetName)))
     if name == "digits":
         if path is not None:
-            raise UsageError("--dataset digits comes with scikit-learn and takes no --data; drop one of the two")
+            raise UsageError("--dataset digits comes with scikit-learn and takes no --data; give only one of the two")
         return _suited(_digits(), wanted)
     if name == "auto" and path is not None:
         return _load_path(path, progress, wanted)
@@ -110,7 +110,7 @@ def load(
         if name != "auto":
             raise
         digits = _digits(
-            f"MNIST could not be had ({exc}). Using the 1,797 small digits that come with scikit-learn instead: "
+            f"MNIST is not available ({exc}). Using the 1,797 small digits that come with scikit-learn instead: "
             "expect a lower accuracy than MNIST's."
         )
         return _suited(digits, wanted)

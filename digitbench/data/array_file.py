@@ -41,7 +41,7 @@ def to_mnist_form(
     missing = [key for part in parts for key in (f"x_{part}", f"y_{part}") if key not in stored]
     if missing:
         end = f"; {advice}" if advice else ""
-        raise DataError(f"{path} holds no whole set of digits: it has no {', '.join(missing)}{end}")
+        raise DataError(f"{path} holds no complete set of digits: it has no {', '.join(missing)}{end}")
     arrays: dict[str, Pixels] = {}
     notes: dict[str, None] = {}
     label_notes: dict[str, None] = {}

@@ -61,7 +61,7 @@ def by_name(names: Iterable[str]) -> dict[str, str]:
     for role in ROLES:
         if len(found.get(role, ())) > 1:
             raise AmbiguousNames(
-                f"{' and '.join(map(repr, found[role][:2]))} could both be {role}: call one of them so"
+                f"{' and '.join(map(repr, found[role][:2]))} could both be {role}: rename one of them to that"
             )
     return {role: found[role][0] for role in ROLES if role in found}
 

@@ -41,7 +41,7 @@ def opened(path: Path) -> Iterator[IO[bytes]]:
     except DataError:
         raise
     except zipfile.BadZipFile as exc:
-        raise DataError(f"{path} isn't a whole zip: damaged, or cut short on its way; fetch it again") from exc
+        raise DataError(f"{path} isn't a complete zip: damaged or cut short; download it again") from exc
     # A damaged archive raises nearly anything: zlib.error, EOFError, RuntimeError where it is encrypted …
     except Exception as exc:
         raise DataError(f"{path}: not readable: {one_line(exc, 80)}") from exc

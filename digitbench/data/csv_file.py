@@ -251,14 +251,14 @@ def _label_column(table: Table, index: int | None) -> tuple[int, str]:
         return named[0], f"labels in column {header[named[0]]!r}"
     if named:
         names = " and ".join(repr(header[column]) for column in named[:2])
-        raise DataError(f"{path}: {names} could both be labels' columns; leave one out")
+        raise DataError(f"{path}: {names} could both be label columns; remove one")
     remaining = [column for column in range(values.shape[1]) if column != index]
     if header and all(PIXEL_NAME.fullmatch(header[column]) for column in remaining):
         raise DataError(f"{path}: no labels: all of its {table.pixels + 1} columns are named like pixels; {advice}")
     unusual = [column for column in _unusually_named(header) if column != index]
     if unusual:
         name = header[unusual[0]][:20]
-        raise DataError(f"{path}: no name in its header says that there are labels ({name!r} doesn't); {advice}")
+        raise DataError(f"{path}: no name in its header means labels ({name!r} doesn't); {advice}")
     body = values if index is None else values[:, remaining]
     doubts = {"first": _doubt(table, body, 0), "last": _doubt(table, body, table.pixels)}
     sure = [position for position, doubt in doubts.items() if not doubt]
@@ -267,7 +267,7 @@ def _label_column(table: Table, index: int | None) -> tuple[int, str]:
     if sure:
         raise DataError(f"{path}: both its first and its last column could hold labels; {advice}")
     reasons = "; ".join(f"the {position} column {doubt}" for position, doubt in doubts.items())
-    raise DataError(f"{path}: no column can be told to hold labels: {reasons}; {advice}")
+    raise DataError(f"{path}: no column clearly holds labels: {reasons}; {advice}")
 
 
 def _doubt(table: Table, values: Values, position: int) -> str:
@@ -281,7 +281,7 @@ def _doubt(table: Table, values: Values, position: int) -> str:
     if np.ptp(column) == 0:
         return f"is {column[0]:g} in all lines"
     if _is_running(np.sort(column)):
-        return "numbers the lines, as no labels do"
+        return "numbers the lines, which labels don't"
     if not pixels.max() > 1:  # they run from 0 to 1
         return "" if column.max() > 1 else "is 0 or 1, as its pixels are"
     if np.unique(column, return_counts=True)[1].max() > CONSTANT_SHARE * len(column):

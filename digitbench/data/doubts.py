@@ -56,8 +56,8 @@ def doubt_labels(path: Path, arrays: Mapping[str, Pixels]) -> str:
         labels = arrays.get(key, np.empty(0, np.uint8))
         if len(labels) >= MANY_IMAGES and np.ptp(labels) == 0:
             raise DataError(
-                f"{path}: {key} is {labels[0]} for all {len(labels):,} images, as where nobody knows the labels; if "
-                f"that is what they show, give a CSV with a column called 'label', or pictures in a folder {labels[0]}"
+                f"{path}: {key} is {labels[0]} for all {len(labels):,} images; are the labels unknown? If all "
+                f"images really show it, give a CSV with a column called 'label', or pictures in a folder {labels[0]}"
             )
         if len(labels) > 2 and (np.diff(labels.astype(int)) == 1).all():
             notes += f"; {key} counts up from {labels[0]} to {labels[-1]}: check that these are labels"
@@ -90,10 +90,10 @@ def lying_note(pixels: Pixels, labels: Pixels) -> str:
         return ""
     across, down, sideways = WAYS[way]
     upright = ".transpose(0, 2, 1)" * across + f"[:, ::{down}, ::{sideways}]" * (down + sideways < 2)
-    shares = f"{right[way].mean():.0%} of them put right, and {as_they_are.mean():.0%} as they are"
+    shares = f"{right[way].mean():.0%} of them corrected, and {as_they_are.mean():.0%} as they are"
     return (
-        f"the pictures look {way}, since a simple classifier recognises {shares}; they are scored as they are: to put "
-        f"them right, save x{upright}, where x is (n, {pixels.shape[1]}, {pixels.shape[2]})"
+        f"the pictures look {way}, since a simple classifier recognises {shares}; they are scored as they are: to "
+        f"correct them, save x{upright}, where x is (n, {pixels.shape[1]}, {pixels.shape[2]})"
     )
 
 
@@ -170,5 +170,5 @@ def copies_note(pixels: Pixels) -> str:
         return ""
     return (
         f"{copies:,} of the {len(pixels):,} test images are copies of others, in the same place or moved: intervals "
-        "of accuracies take all for different, and are too narrow"
+        "of accuracies ignore this and are too narrow"
     )

@@ -75,7 +75,7 @@ def download(
                     _fetch(mirror.url + name, draft if single else draft / name, progress)
                 check(draft)
         except (DataError, requests.RequestException, ValueError) as exc:
-            reason = str(exc).replace(f"{draft} ", "what it serves ").replace(str(draft), "what it serves")
+            reason = str(exc).replace(f"{draft} ", "its content ").replace(str(draft), "its content")
             reasons.append(f"{mirror.url}: {one_line(Exception(reason), 120)}")
             continue
         except OSError as exc:

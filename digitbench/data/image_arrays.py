@@ -69,13 +69,13 @@ def _shape_advice(shape: tuple[int, ...], task: Task) -> str:
     rank = len(own)
     if (sizes[-rank:] == own and len(sizes) <= rank + 1) or (sizes[-1:] == (task.pixels,) and len(sizes) <= 2):
         return f"reshape it: .reshape{(-1, *task.image_shape)}"
-    return f"bring each image to {task.size[0]} × {task.size[1]} {'colour' if task.colour else 'grey'} pixels first"
+    return f"convert each image to {task.size[0]} × {task.size[1]} {'colour' if task.colour else 'grey'} pixels first"
 
 
 def _dtype_advice(dtype_kind: str) -> str:
-    accepted = "pixels are uint8 from 0 (paper) to 255 (ink), or float from 0 to 1"
+    accepted = "pixels are uint8 from 0 (background) to 255 (foreground), or float from 0 to 1"
     if dtype_kind == "b":
-        return f"{accepted}; where True is ink, convert it: .astype('float32')"
+        return f"{accepted}; if True is the foreground, convert it: .astype('float32')"
     return f"{accepted}; convert it: .astype('uint8') if it runs from 0 to 255, .astype('float32') if from 0 to 1"
 
 
@@ -83,7 +83,7 @@ def _range_advice(array: npt.NDArray[Any]) -> str:
     if not np.isfinite(array).all():
         return "it holds NaN or infinite values; replace them first"
     low, high = array.min(), array.max()
-    problem = f"it runs from {low} to {high}, but float pixels run from 0 (paper) to 1 (ink)"
+    problem = f"it runs from {low} to {high}, but float pixels run from 0 (background) to 1 (foreground)"
     if low >= 0 and 1 < high <= 255:
         return f"{problem}; divide it by 255 if it is meant to run from 0 to 255"
-    return f"{problem}; bring it into that range"
+    return f"{problem}; scale it to that range"

@@ -81,6 +81,6 @@ def _from_one_to_ten(labels: Array, where: str, pixels: Pixels | None) -> tuple[
         if simple_classifier.ahead(seen == shifted, seen == tens):
             return shifted.astype(np.uint8), "labels from 1 to 10, where 1 is the 0 by what the pictures show"
     raise DataError(
-        f"{where} runs from {labels.min():g} to 10: {REQUIREMENT}, and the pictures don't tell whether 10 is the 0 "
+        f"{where} runs from {labels.min():g} to 10: {REQUIREMENT}, and the pictures don't show whether 10 is the 0 "
         "(as in SVHN; then save y % 10) or 1 is the 0 (then save y - 1)"
     )

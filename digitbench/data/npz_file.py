@@ -112,6 +112,6 @@ def _check(path: Path, info: zipfile.ZipInfo, header: _Header) -> None:
     if header.dtype.hasobject:
         kind = "holds Python objects, which are pickled, and a pickle can run code: it isn't opened"
         where = f"{path} isn't MNIST: {info.filename} is object{list(header.shape)} and {kind}"
-        raise DataError(f"{where}; where you trust it, load it and save numbers: y_test=y.astype('uint8')")
+        raise DataError(f"{where}; if you trust it, load it and save numbers: y_test=y.astype('uint8')")
     if prod(header.shape) * header.dtype.itemsize > header.bytes:
         raise ValueError(f"{info.filename} is {header.dtype}{list(header.shape)} in {header.bytes:,} bytes")

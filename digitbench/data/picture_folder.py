@@ -55,7 +55,7 @@ def read(folder: Path, progress: Progress) -> tuple[dict[str, Pixels], str]:
         name = shown_name(path)
         try:
             if label is None:
-                raise ImageError(f"{name}: no label; put it into a folder 0 to 9, or begin its name as 7_me.jpg does")
+                raise ImageError(f"{name}: no label; put it into a folder 0 to 9, or name it like 7_me.jpg")
             images.append(reading.prepared(path))
             labels.append(label)
             label_sources[source] += 1

@@ -72,7 +72,7 @@ def to_pixels(array: Array, where: str, count: int | None = None) -> tuple[Pixel
     remarks = {
         colour_note: bool(colour_note),
         "rounded to 256 levels": not are_whole,
-        "inverted (most were bright, and MNIST's paper is 0)": mostly_bright,
+        "inverted (most were bright, and MNIST's background is 0)": mostly_bright,
     }
     return pixels, [range_note, *notes, *(remark for remark, applies in remarks.items() if applies)]
 
@@ -152,7 +152,7 @@ def _arranged(array: Array, where: str, count: int | None) -> tuple[Array, list[
         return images[:, margin:-margin, margin:-margin], notes
     raise DataError(
         f"{where} has shape {array.shape}: images are {SIDE} × {SIDE}, or larger by an empty margin, as MNIST padded "
-        "to 32 × 32 is; bring them there, or save them as pictures in folders 0 to 9, which digitbench brings there"
+        "to 32 × 32 is; convert them, or save them as pictures in folders 0 to 9, which digitbench converts"
     )
 
 
@@ -223,7 +223,7 @@ def _is_evenly_spaced(images: Array, low: float, high: float) -> bool:
 
 def _range_advice(images: Array, low: float, high: float) -> str:
     if images.dtype == np.int8 and low < 0:
-        return "these look like uint8 that were stored as int8; save x.view('uint8')"
+        return "these look like uint8 stored as int8; save x.view('uint8')"
     if images.dtype.kind != "f":
         advice = "divide them so that white is 255" if high > 255 else "multiply them so that white is 255"
         return f"pixels run from 0 to 255 or 65,535; {advice}" if low >= 0 else "pixels have no negative values"
@@ -234,7 +234,7 @@ def _range_advice(images: Array, low: float, high: float) -> str:
             "this looks normalised by a mean and a deviation; undo it, so that it runs from 0 to 1: "
             f"{constants * (abs(low - black) < OVERSHOOT)}x * deviation + mean"
         )
-    return "neither from 0 to 255 nor from 0 to 1; bring it there"
+    return "neither from 0 to 255 nor from 0 to 1; convert it"
 
 
 def _to_grey_levels(images: Array, black: float, white: float) -> tuple[Pixels, bool]:

@@ -25,7 +25,7 @@ OTHER_FILES = {
     b"MATLAB": "a MATLAB file",
     b"\x93NUMPY": "a single array, and labels are needed too",
     b"\0\0\x08": "a single IDX file: give the folder that has its labels too",
-    b"\x80": "a Python pickle, which can run code when it is opened (where you trust it, open it and save its arrays)",
+    b"\x80": "a Python pickle, which can run code when it is opened (if you trust it, open it and save its arrays)",
 }
 
 

@@ -86,7 +86,7 @@ class Guard:
         """Say why a request is refused: another site's page may have sent it; None if it is this server's own."""
         host = headers.get("host", "")
         if not self._names_this_server(host):
-            message = "this server is not called so; open the address that digitbench draw printed"
+            message = "unknown host name; open the address that digitbench draw printed"
             return Refusal(HTTPStatus.MISDIRECTED_REQUEST, message)
         if method not in {"GET", "HEAD"} and headers.get("origin", "").lower() != f"http://{host}".lower():
             return Refusal(HTTPStatus.FORBIDDEN, "only this server's own page may send it pictures")
@@ -127,7 +127,7 @@ async def read_body(request: Request, most_bytes: int, keep: Callable[[bytes], o
                 keep(piece)
                 limit.reschedule(began + BODY_SECONDS + size / SLOWEST)
     except TimeoutError:
-        raise Refusal(HTTPStatus.REQUEST_TIMEOUT, "it came too slowly; try again") from None
+        raise Refusal(HTTPStatus.REQUEST_TIMEOUT, "the upload was too slow; try again") from None
     if size > most_bytes:
         await drain(request)
         raise Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"more than {most_bytes:,} bytes; send a smaller picture")

@@ -47,5 +47,5 @@ def picture_of(body: bytes) -> Pixels:
     pixels: Pixels = np.frombuffer(body, np.uint8).reshape(side, side)
     mask = pixels > FOREGROUND_LEVEL
     if not mask.any():
-        raise ImageError("nothing is drawn in it")
+        raise ImageError("the drawing is empty")
     return pixels if side == 28 else redrawn(pixels.astype(np.float32), mask)

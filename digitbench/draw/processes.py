@@ -83,7 +83,7 @@ class CandidateProcess:
                 self._call = asyncio.get_running_loop().run_in_executor(self._thread, self._answer, picture)
             done, _ = await asyncio.wait({self._call}, timeout=max(0.0, until - monotonic()))
             if not done:
-                return {"state": "busy", "why": f"no answer for {patience:g} s; it is asked again when it has answered"}
+                return {"state": "busy", "why": f"no answer for {patience:g} s; it is asked again once it has answered"}
         return {"state": self.state, "why": self.why}
 
     def _answer(self, picture: bytes) -> None:

@@ -97,7 +97,7 @@ def summarise(generations: Sequence[Nanoseconds]) -> Latency:
     }
     fewest = min(len(calls) for calls in generations)
 
-    intervals = {}
+    intervals: dict[str, Interval] = {}
     for name, value in known.items():
         enough = calls_needed(PERCENTILES[name]) * (1 if name == "p50" else ALIKE)
         values = [by_name[name] for by_name in percentiles_by_generation]

@@ -100,13 +100,13 @@ def export(
         requested = [(format, model_precision) for format in formats]
         other_precisions = ",".join(name for name in options.precisions if name != model_precision)
         if other_precisions:
-            problem = f"the model is {model_precision} already, and is exported as it is alone"
+            problem = f"the model is {model_precision} already, and can only be exported as it is"
             raise UsageError(f"--precision {other_precisions}: {problem}")
     calibration = None
     if any(precision == INT8 for _, precision in requested):
         calibration = data.calibration_images(dataset, options.calibration_images, options.seed)
         if options.calibration_images is None and len(calibration) < data.CALIBRATION_IMAGES:
-            progress.say(f"int8's ranges are found on {len(calibration):,} training images: there are no more")
+            progress.say(f"int8's ranges are found on only {len(calibration):,} training images: there are no more")
     if requested:
         model = model or _load(bundle, progress)
         if model_precision == FP32:
@@ -150,7 +150,7 @@ def require(formats: Sequence[str], precisions: Sequence[str] = ()) -> list[tupl
             raise UsageError(unknown("format", name, exporters))
     for precision in precisions:
         if precision == BF16:
-            raise UsageError(f"--precision {precision}: nothing is exported for it; a runtime makes it of fp32")
+            raise UsageError(f"--precision {precision}: it needs no export; a runtime makes it from fp32")
         if precision not in (*EXPORTED, *IMPORTED):
             raise UsageError(unknown("precision", precision, EXPORTED))
         capable = [name for name, exporter in exporters.items() if precision in (*exporter.precisions, *IMPORTED)]
@@ -252,7 +252,7 @@ class _Exports:
                     exit_stack.enter_context(self.bundle.change())
                 self.bundle.record(self._describe(target, format, precision, recorded))
         except Refused as refused:
-            return f"{refused}; the one from before stays" if target.exists() else str(refused)
+            return f"{refused}; the earlier file is kept" if target.exists() else str(refused)
         except (OSError, MemoryError):
             raise
         except Exception as exc:

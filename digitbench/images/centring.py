@@ -57,7 +57,7 @@ class PreparedDigit:
     @property
     def remark(self) -> str:
         """What a person should know of it; mostly nothing."""
-        return "its ink touches all four sides: was some cut off?" if self.is_cut else ""
+        return "the digit touches all four sides: was part of it cut off?" if self.is_cut else ""
 
 
 def prepare(picture: Pixels) -> Pixels:
@@ -101,7 +101,7 @@ def prepare_digits(picture: Pixels, *, several: bool = False) -> list[PreparedDi
         return [PreparedDigit(ready)]
     digit = _found(grey)
     if digit.score < LEAST_SCORE:
-        raise ImageError("no digit found in it: write one large and dark, and let nothing else touch it")
+        raise ImageError("no digit found in it: write one large and dark, with nothing else touching it")
     if len(digit.boxes) == 1 or (digit.score <= CLEAR_SCORE and len(digit.boxes) <= MOST_GRAINS):
         return [PreparedDigit(redrawn(digit.foreground, digit.mask), tuple(digit.boxes[0].tolist()), _is_cut(grey))]
     if not several:

@@ -27,8 +27,8 @@ MOST_READS = 250_000  # of a file: Pillow steps over a PNG's chunks and what fil
 MOST_EXIF_SEGMENTS = 16  # of a JPEG, 64 kB each: Pillow makes objects of what is in them
 MOST_SCANS = 100  # of a JPEG: each costs as much time as the whole picture
 SCAN = re.compile(rb"\xff\xda\0(?:\x08\x01|\x0a\x02|\x0c\x03|\x0e\x04)")  # its marker, length and components
-BROKEN = "it begins as a {} file does, but the rest isn't one: broken or cut short; save it anew"
-SURPLUS = "it holds too much besides the picture; save it anew without metadata"
+BROKEN = "it begins as a {} file does, but the rest isn't one: broken or cut short; save it again"
+SURPLUS = "it holds too much besides the picture; save it again without metadata"
 
 
 class BoundedFile:
@@ -98,7 +98,7 @@ def _check_bytes(size: int) -> None:
     if not size:
         raise ImageError("an empty file")
     if size > MOST_BYTES:
-        raise ImageError(f"{size / 1e6:,.0f} MB; the most that is read is {MOST_BYTES / 1e6:.0f} MB: save it smaller")
+        raise ImageError(f"{size / 1e6:,.0f} MB; the limit is {MOST_BYTES / 1e6:.0f} MB: save it smaller")
 
 
 def format_of(stream: IO[bytes]) -> str:
@@ -144,7 +144,7 @@ def check_jpeg(stream: IO[bytes]) -> None:
     if content.count(b"Exif\0\0") > MOST_EXIF_SEGMENTS:
         raise ImageError(SURPLUS)
     if len(SCAN.findall(content)) > MOST_SCANS:
-        raise ImageError(f"a JPEG of more than {MOST_SCANS} scans; save it anew")
+        raise ImageError(f"a JPEG of more than {MOST_SCANS} scans; save it again")
 
 
 def check_size(width: int, height: int, file_format: str, share: float = 1.0) -> None:

@@ -231,7 +231,7 @@ def _read(stream: IO[bytes], file_format: str, share: float, background: int | N
     with picture:
         file_limits.check_size(*picture.size, file_format, share)
         if file_format not in {"HEIF", "JPEG"} and getattr(picture, "n_frames", 1) > 1:
-            raise ImageError("it is animated or has several pages; save the one you mean as a picture of its own")
+            raise ImageError("it is animated or has several pages; save the page you need as its own picture")
         if file_format == "TIFF":
             _check_tiff(picture)
         if bounded:
@@ -294,7 +294,7 @@ def _as_image_errors() -> Iterator[None]:
         raise ImageError("reading it takes more memory than there is; save it smaller") from exc
     except Exception as exc:  # a dozen kinds of exception are met, and no list of them is promised
         problem = getattr(exc, "strerror", None) or one_line(exc)
-        raise ImageError(f"can't be read as a picture: {problem}; save it anew as PNG or JPEG") from exc
+        raise ImageError(f"can't be read as a picture: {problem}; save it again as PNG or JPEG") from exc
 
 
 def _open(stream: Any, file_format: str) -> Image:
@@ -383,7 +383,7 @@ def _without_transparency(picture: Image, *, grey: bool, background: int | None)
         return pixels
     colours, alpha = pixels[..., :3].astype(np.float32), pixels[..., 3:].astype(np.float32) / np.float32(255)
     if not alpha.any():
-        raise ImageError("it is wholly transparent: there is nothing to see; save it without transparency")
+        raise ImageError("it is fully transparent; save it without transparency")
     behind = _background_colour(colours, alpha) if background is None else np.full(3, background, np.float32)
     composed = np.clip(np.rint(colours + behind * (1 - alpha)), 0, 255).astype(np.uint8)
     return composed[..., 0] if grey else composed

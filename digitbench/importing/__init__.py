@@ -172,6 +172,6 @@ def _refuse_tensor(output: str, signatures: Sequence[Signature]) -> None:
     name = next((name for name in names if output and Path(name) == Path(output)), "")
     if name:
         raise UsageError(
-            f"--output {name}: the bundle's folder, but the model has a tensor of that name; if that is meant: "
+            f"--output {name}: the model's new folder, but the model has a tensor of that name; if that is meant: "
             f"--tensor {name}; if the folder is: --output {Path(name).absolute()}"
         )

@@ -26,11 +26,10 @@ TO_ONNX = {
     b"keras": ("Keras", "model.save('model.keras') writes what is imported"),
 }
 JSON_FILES = {
-    "cells": "it is a Jupyter notebook; run it, and let it save its model as .keras, .onnx or .tflite",
-    "modelTopology": "it is a model of TensorFlow.js, which isn't imported; convert what it was made from",
-    "class_name": "it is a Keras network without its weights (to_json); where that is, model.save('model.keras') "
-    "writes both",
-    "learner": f"it is a model of XGBoost; where it is, {TO_ONNX[b'xgboost'][1]}",
+    "cells": "it is a Jupyter notebook; run it, and save its model as .keras, .onnx or .tflite",
+    "modelTopology": "it is a TensorFlow.js model, which can't be imported; convert the model it was made from",
+    "class_name": "it is a Keras network without weights (to_json); model.save('model.keras') writes both",
+    "learner": f"it is an XGBoost model; {TO_ONNX[b'xgboost'][1]}",
 }
 OLD_TORCH = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19"  # the number that PyTorch's files began with before they were archives
 PACKED = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"7z\xbc\xaf": "7z", b"Rar!": "RAR"}
@@ -62,11 +61,11 @@ def explained(source: Path) -> str:
         stream.seek(-min(HEAD, os.fstat(stream.fileno()).st_size), os.SEEK_END)
         tail = stream.read(HEAD)
     if not any(head) and not any(tail):
-        return "it holds nothing but zeros, as a download that was broken off leaves it; get it again"
+        return "it holds nothing but zeros, as after an incomplete download; download it again"
     if head.startswith(b"version https://git-lfs"):
-        return "it is a pointer of Git LFS, not the file itself; get that by: git lfs pull"
+        return "it is a Git LFS pointer, not the file itself; run: git lfs pull"
     if head.lstrip()[:15].lower().startswith((b"<!doctype html", b"<html")):
-        return "it is a web page, not the file that it offers; download that (on GitHub by 'Raw')"
+        return "it is a web page, not the file itself; download the file (on GitHub with 'Raw')"
     if is_zipfile(source):
         return _archive(source)
     if head.startswith(b"\x93NUMPY"):
@@ -74,7 +73,7 @@ def explained(source: Path) -> str:
     if head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
         return _pickle(head)
     if head[8:10] == b'{"' and not any(head[5:8]):
-        return f"it holds weights alone (safetensors), without the network they belong to; {_exported(b'torch')}"
+        return f"it holds only weights (safetensors), without the network they belong to; {_exported(b'torch')}"
     packing = next((name for magic, name in PACKED.items() if head.startswith(magic)), "")
     if packing or head[257:262] == b"ustar":
         return f"it is packed ({packing or 'tar'}); unpack it, and give the model in it"
@@ -82,7 +81,7 @@ def explained(source: Path) -> str:
 
 
 def _exported(library: bytes) -> str:
-    return f"where the model is, {TO_ONNX[library][1]}"
+    return TO_ONNX[library][1]
 
 
 def _names_in(source: Path) -> list[str]:
@@ -109,9 +108,9 @@ def _archive(source: Path) -> str:
 def _pickle(head: bytes) -> str:
     library = b"torch" if OLD_TORCH in head else next((name for name in TO_ONNX if name in head), b"")
     if not library:
-        return "it is a pickle, which holds code and is never opened; where it was made, export the model to ONNX"
+        return "it is a pickle, which holds code and is never opened; export the model to ONNX"
     name, advice = TO_ONNX[library]
-    return f"it is a pickle of {name}, which holds code and is never opened; where the model is, {advice}"
+    return f"it is a pickle of {name}, which holds code and is never opened; {advice}"
 
 
 def _text(source: Path, head: bytes) -> str:
@@ -126,7 +125,7 @@ def _text(source: Path, head: bytes) -> str:
     if text.lstrip().startswith("{"):
         return _json(source)
     if source.suffix.lower() == ".py":
-        return "it is a Python script; run it, and let it save its model as .keras, .onnx or .tflite"
+        return "it is a Python script; run it, and save its model as .keras, .onnx or .tflite"
     return "it is a text, not a model"
 
 

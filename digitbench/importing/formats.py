@@ -76,7 +76,7 @@ def _format_of_file(source: Path) -> str:
     if source.name == "saved_model.pb":
         raise BundleError(f"{source}: it is a part of a SavedModel; give the folder: {source.parent}")
     if explanation:
-        expected = f"; imported are {KINDS}" if by_suffix is None else f"; {suffix} is its name alone"
+        expected = f"; imported are {KINDS}" if by_suffix is None else f"; only its name ends in {suffix}"
         raise BundleError(f"{source}: {explanation}{expected}")
     if by_suffix is None:
         missing = f" ({source.with_suffix('.xml').name} is missing beside it)" if suffix == ".bin" else ""
@@ -84,7 +84,7 @@ def _format_of_file(source: Path) -> str:
     if by_suffix == OPENVINO:
         raise BundleError(f"{source}: no model of OpenVINO: such a file begins with <net name=…>")
     if suffix == ".keras":
-        raise BundleError(f"{source}: no Keras 3 file: it is broken, cut short or of another sort; save it anew")
+        raise BundleError(f"{source}: no Keras 3 file: it is broken, cut short or of another kind; save it again")
     return by_suffix
 
 
@@ -123,7 +123,7 @@ def check_code(source: Path, model_format: str, trusted: bool) -> None:
     if names:
         raise BundleError(
             f"{source}: it holds {', '.join(names)}, which can read or write files or run Python; add --trust if you "
-            "trust whoever made it"
+            "trust its maker"
         )
 
 
@@ -221,5 +221,5 @@ def precision_of(source: Path, model_format: str) -> str:
             return openvino_file.precision_of(_ir(source))
         return plugins.exporters()[model_format].precision_of(source)
     except ValueError as exc:
-        message = f"{source}: what precision it is in can't be read ({one_line(exc)}); say it: --precision"
+        message = f"{source}: its precision can't be read ({one_line(exc)}); give it: --precision"
         raise BundleError(message) from exc

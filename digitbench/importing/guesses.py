@@ -21,7 +21,7 @@ LEAST_SIDE = 4
 WHY_UNUSABLE = {
     "string": "text, or serialised examples; export a signature that takes pixels",
     "bfloat16": "which NumPy doesn't have; export it with an input of float32",
-    "bool": "pixels that are on or off, and from which grey on isn't known; export it with an input of float32",
+    "bool": "pixels that are on or off, but the threshold isn't known; export it with an input of float32",
 }
 LAYOUTS = ("flat", "hw", "nhwc", "nchw")
 USUAL: tuple[tuple[str, tuple[int, ...]], ...] = (
@@ -137,7 +137,7 @@ def _of_signature(signature: Signature, constraints: Constraints, statistics: St
             if constraints.range or constraints.normalisation or not model_io.saturates():
                 candidates.append(model_io)
     if not candidates and constraints.normalisation:
-        raise UsageError(f"--normalised {constraints.normalisation}: no image of {_described(input_tensor)} is so")
+        raise UsageError(f"--normalised {constraints.normalisation}: not possible with {_described(input_tensor)}")
     if not candidates:
         raise BundleError(
             f"input {input_tensor.name!r} ({input_tensor.dtype}): no usual range of pixels fits into it; give --scale"
@@ -244,7 +244,7 @@ def _advice(outputs: Sequence[Tensor]) -> str:
     if any(tensor.dtype.startswith("seq(map(") for tensor in outputs) or len(single) == CLASSES:
         return "; convert it with skl2onnx's option zipmap=False"
     if outputs and all(map(_holds_labels, outputs)):
-        return "; it gives labels alone: export it without its last step, which takes the best (argmax)"
+        return "; it gives only labels: export it without its last step (argmax)"
     return ""
 
 
@@ -287,7 +287,7 @@ def _fits(shape: tuple[int, ...], constraints: Constraints) -> tuple[str, ...]:
     possible = tuple(fit for fit in FITS if can_fit(fit, height, width))
     if constraints.fit and constraints.fit not in possible:
         raise UsageError(
-            f"--fit {constraints.fit}: {SIDE} × {SIDE} pixels can't become {height} × {width} so; possible: "
+            f"--fit {constraints.fit}: {SIDE} × {SIDE} pixels can't become {height} × {width} this way; possible: "
             f"{', '.join(possible)}"
         )
     return (constraints.fit,) if constraints.fit else possible

@@ -99,7 +99,7 @@ def _check_order(model: Any, config: Mapping[str, Any]) -> None:
     built = [layer.name for layer in model.layers]
     stored = [layer["config"]["name"] for layer in config["config"]["layers"]]
     if built != [name for name in stored if name in built]:
-        raise ValueError("its layers come in another order here; save it with model.save('model.h5')")
+        raise ValueError("its layers are in another order here; save it with model.save('model.h5')")
 
 
 # --- layers ---------------------------------------------------------------------------------------------------------

@@ -108,7 +108,7 @@ def _read(source: Path) -> Saved:
     try:
         saved = keras_config.read(source)
     except ValueError as exc:
-        raise ArtifactError(f"{source}: Keras can't open it: {one_line(exc)}; it is broken, save it anew") from exc
+        raise ArtifactError(f"{source}: Keras can't open it: {one_line(exc)}; it is broken, save it again") from exc
     if not saved.config:
         raise ArtifactError(
             f"{source}: it holds no network, but weights alone (save_weights) or other data; build the network "

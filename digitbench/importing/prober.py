@@ -97,7 +97,7 @@ def _refusal(source: Path, message: str) -> str:
     if any(fragment in message for fragment in CODE_FRAGMENTS):
         return f"{source}: it holds a Lambda layer or other code, which isn't run; add --trust if you trust its maker"
     if any(fragment in message for fragment in BROKEN_FRAGMENTS):
-        return f"{source}: {message.rstrip('.')}: it is broken, cut short or of another sort; export it anew"
+        return f"{source}: {message.rstrip('.')}: it is broken, cut short or of another kind; export it again"
     return f"{source}: {message}"
 
 

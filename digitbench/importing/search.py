@@ -65,7 +65,7 @@ class Search:
         best, fitness = ranked[0], self._fit(ranked[0], stated)
         if fitness.accuracy < fitness.least:
             raise BundleError(
-                f"it doesn't tell digits apart: of {len(ranked)} forms the best, {describe(best.model_io)}, "
+                f"it doesn't recognise digits: the best of {len(ranked)} forms, {describe(best.model_io)}, "
                 f"{caveats.reached(fitness)}; less than {fitness.least:.1%} is refused; {caveats.HINT}"
             )
         steady = steadiness.measure_steadiness(self.prober, best.model_io, len(self.labelled), precision)
@@ -136,7 +136,7 @@ FITTED = {"pad": "padded", "resize": "resized", "crop": "its middle", "mean": "m
 
 
 def describe(model_io: ModelIO) -> str:
-    """Say in a few words what a model takes: ``28×28×1, paper 0, ink 255``."""
+    """Say in a few words what a model takes: ``28×28×1, background 0, foreground 255``."""
     height, width = square(model_io.shape)
     parts = ["×".join(map(str, model_io.shape))]
     if model_io.normalised:
@@ -144,7 +144,7 @@ def describe(model_io: ModelIO) -> str:
     if model_io.mean:
         parts.append(STANDARDISED.get((model_io.mean, model_io.deviation), "each pixel standardised"))
     if not (model_io.normalised or model_io.mean):
-        parts += [f"paper {model_io.background:.4g}", f"ink {model_io.foreground:.4g}"]
+        parts += [f"background {model_io.background:.4g}", f"foreground {model_io.foreground:.4g}"]
     elif model_io.background > model_io.foreground:
         parts.append("dark on light")
     parts += [FITTED[model_io.fit]] * ((height, width) != (SIDE, SIDE))

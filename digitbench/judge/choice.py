@@ -41,7 +41,9 @@ NEEDED = ("p50", "accuracy", "size", "memory")  # without these a candidate can'
 BY_DIGITBENCH = """\
 import digitbench
 
-model = digitbench.load({run}, backend="{backend}", precision="{precision}", threads={threads})
+path = {run}
+options = dict(backend="{backend}", precision="{precision}", threads={threads})
+model = digitbench.load(path, **options)
 labels = model.predict(images)
 """
 
@@ -225,8 +227,8 @@ def code_for(row: Row, artifact: Path, run: Path, model_io: ModelIO = NATIVE_IO)
     code = re.sub(r"\{(artifact|run|threads|precision|backend)\}", lambda match: values[match[1]], example)
     head = f"# pip install {' '.join(packages)}\n" if packages else ""
     if not model_io.is_native:
-        head = f"# {plugin.install_line}\n# the model takes its images in a form of its own, which digitbench knows\n"
-    return f"{head}# images: float32, (n, 28, 28), each pixel in [0, 1]: 0 is paper, 1 is ink\n{code}"
+        head = f"# {plugin.install_line}\n# digitbench converts the images to this model's own input format\n"
+    return f"{head}# images: float32, (n, 28, 28), pixels from 0 (background) to 1 (foreground)\n{code}"
 
 
 # --- limits --------------------------------------------------------------------------------------------------------

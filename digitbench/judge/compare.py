@@ -35,7 +35,7 @@ class Verdict(StrEnum):
 
     REGRESSION = "regression"  # all of the interval is beyond the gate's limit
     PERHAPS = "perhaps"  # the limit lies within the interval
-    CANT_TELL = "can't tell"  # no interval
+    CANT_TELL = "not known"  # no interval
     WORSE = "worse"  # beyond noise, and no gate says how much is too much
     WITHIN = "worse within the limit"
     SAME = "same"  # not beyond noise
@@ -313,7 +313,7 @@ def _over_generations(name: str, base: Row, new: Row) -> Change:
     if interval:
         interval = min(interval[0], change), max(interval[1], change)
         interval = intervals.widened(interval) if name == "latency" else interval
-    reason = f"a single generation in {' and '.join(single)}: --quick can't tell" if single else ""
+    reason = f"a single generation in {' and '.join(single)}: --quick is too short to judge" if single else ""
     return Change(base.key, name, before, after, change, interval, reason=reason)
 
 
@@ -347,7 +347,7 @@ def _accuracy(base: Row, new: Row, *, paired: bool) -> Change | None:
         reason = f"{counts[0]} images went right to wrong, {counts[1]} wrong to right" if any(counts) else ""
     else:
         interval = accuracy.unpaired_interval(before, after)
-        reason = "not compared image by image: the images, the bundle or the ledgers of flips don't match"
+        reason = "not compared image by image: the images, the models or the lists of flips differ"
     return Change(base.key, "accuracy", before.top1, after.top1, after.top1 - before.top1, interval, reason=reason)
 
 
@@ -359,7 +359,7 @@ def _flips(base: Row, new: Row, *, paired: bool) -> Change | None:
     both_flips = agreement.flips_of_both(base, new) if paired else None
     if both_flips is None:
         change = float(new_count - base_count)
-        reason = "only counted: the images, the bundle or the ledgers of flips don't match"
+        reason = "only counted: the images, the models or the lists of flips differ"
     else:
         labels, new_labels = ({index: flip.label for index, flip in flips.items()} for flips in both_flips)
         added = sorted(index for index, label in new_labels.items() if labels.get(index) != label)

@@ -91,7 +91,7 @@ def candidates(
     for plugin in selected_plugins:
         if plugin.name == sgemm.NAME:
             message = f"plugin {plugin.name!r} of {plugin.distribution}: bench --sgemm has taken that name"
-            raise PluginError(f"{message}; uninstall it, or tell its author")
+            raise PluginError(f"{message}; uninstall it, or report this to its author")
         row = Row(plugin.name, precisions[0] if precisions else FP32, None, threads[0])
         try:
             plugin.require()

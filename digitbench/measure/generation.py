@@ -55,10 +55,12 @@ class GenerationRun:
 
     def run(self, images: Path) -> None:
         """Start the processes, score the test images for setups that have not scored them, time, and end them."""
-        with Pool(images, timeout=self.plan.timeout) as pool:
+        with Pool(images, timeout=self.plan.timeout, waiting=self._redraw) as pool:
             processes = self._processes()
             if self.sizes and self.state.baseline and not self.state.failed_setup(self._baseline()):
                 processes = list(dict.fromkeys([*processes, (self._baseline(), 0), (self._baseline(), 1)]))
+            if self.sizes:  # a line where there is no table
+                self.watch.progress.step(self._what("starting processes"))
             self._start(pool, processes)
             self._score(pool)
             if self.sizes and not self.state.baseline:
@@ -91,7 +93,7 @@ class GenerationRun:
             error, recorded = started.error, self.candidates[setup].row.artifact
             if started.worker and recorded and started.ready["artifact_sha256"] != recorded.sha256:
                 pool.terminate(started.worker)
-                error = WorkerError(f"{started.job.artifact}: it was replaced since the run began; measure anew")
+                error = WorkerError(f"{started.job.artifact}: it was replaced since the run began; measure again")
             elif started.worker:
                 self.workers[setup, copy], self.ready[setup, copy] = started.worker, started.ready
                 if not copy:
@@ -121,7 +123,7 @@ class GenerationRun:
         """Start the processes only to compare their speeds roughly: needed where memory can't hold all at once."""
         if not self.sizes:
             return {}
-        with Pool(images, timeout=self.plan.timeout) as pool:
+        with Pool(images, timeout=self.plan.timeout, waiting=self._redraw) as pool:
             self._start(pool, self._processes())
             medians = self._probe(pool)
         self.workers.clear()
@@ -254,10 +256,12 @@ class GenerationRun:
 
     def _tell(self, what: str) -> None:
         """Say what is waited for beside the table; it never ends, and so is no line of its own where there is none."""
-        most = "at most " * self.plan.race
-        generation = f"generation {self.generation + 1} of {most}{self.plan.generations}: " * bool(self.sizes)
-        self.watch.progress.update(generation + what, 0, 1)
+        self.watch.progress.update(self._what(what), 0, 1)
         self._redraw()
+
+    def _what(self, what: str) -> str:
+        most = "at most " * self.plan.race
+        return f"generation {self.generation + 1} of {most}{self.plan.generations}: " * bool(self.sizes) + what
 
     def _redraw(self) -> None:
         self.watch.redraw(*self.clock.elapsed_and_total())

@@ -231,7 +231,7 @@ def _onnx(job: Job, batch_size: int, images: Path) -> NativeToolRun:
         "LoadGen SingleStream p50": "around the same loop with the input's copy; LoadGen's own call is in it",
     }
     if not loadgen and batch_size == 1:
-        notes["bare IOBinding loop"] += f"; for LoadGen too: {install_command('digitbench', 'referee')}"
+        notes["bare IOBinding loop"] += f"; for LoadGen too: {install_command('digitbench', 'native-tools')}"
     return NativeToolRun(batch_size, measure, notes)
 
 
@@ -253,7 +253,7 @@ def _tflite(job: Job, batch_size: int, images: Path) -> NativeToolRun:
         report = json.loads(printed.read_text(encoding="utf-8"))
         return {"litert-benchmark median": float(report["latency"]["median_ms"]) * 1000}
 
-    note = f"it rounds to 10 µs, hence the batch of {size}; fixed in a copy of the model, since it can't be told one"
+    note = f"it rounds to 10 µs, hence the batch of {size}; set in a copy of the model (the tool has no option)"
     return NativeToolRun(size, measure, {"litert-benchmark median": note})
 
 

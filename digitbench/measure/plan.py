@@ -33,7 +33,7 @@ class Plan:
     generations
         Fresh processes of each candidate.
     seed
-        Of the order of turns.
+        Seed of the order of turns.
     baseline
         Backend, or ``backend:precision``, that all ratios are to; None for the fastest in a short probe.
     timeout
@@ -110,7 +110,10 @@ class Clock:
         return perf_counter() - self.began
 
     def elapsed_and_total(self) -> tuple[float, float]:
-        """Seconds since the start, and those of the whole run: of a race a bound, which only falls."""
+        """Seconds since the start, and those of the whole run: of a race a bound, which only falls.
+
+        A race that goes on after its bound takes longer than was planned: then there is no other.
+        """
         elapsed = self.elapsed
         left = sum(units * self._seconds_of(kind) for kind, units in self.left.items())
         if not self.plan.race:
@@ -120,7 +123,7 @@ class Clock:
         if longest is not None:
             bound = min(bound, elapsed + SLOWER * left)
         self._most = min(self._most, bound)
-        return elapsed, max(elapsed, self._most)
+        return elapsed, self._most
 
     def _seconds_of(self, kind: str) -> float:
         units, seconds = self.done.get(kind, (0.0, 0.0))

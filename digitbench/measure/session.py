@@ -103,7 +103,7 @@ def run(
 
     def redraw(done: float, total: float) -> None:
         nonlocal last_drawn
-        if perf_counter() - last_drawn > REDRAW_SECONDS or done >= total:
+        if perf_counter() - last_drawn > REDRAW_SECONDS or done == total:
             progress.table(facts.results(state), done, total)
             last_drawn = perf_counter()
 
@@ -121,7 +121,7 @@ def run(
         with shared_images(test.images) as images:
             clock = measure(chosen, state, images, timing_plan, watch)
         if plan:
-            redraw(clock.elapsed, clock.elapsed)
+            redraw(took := clock.elapsed, took)
     except KeyboardInterrupt:
         return facts.results(state)
     return facts.results(state, complete=True, parent_cpu_share=clock.parent_share)
@@ -191,7 +191,7 @@ class _Facts:
 
 def _check_unchanged(earlier: Results, bundle: Bundle, test_images: int, plan: Plan | None) -> None:
     for change in earlier_results.changes(earlier, bundle, test_images, plan):
-        raise UsageError(f"--resume: {change}; measure anew")
+        raise UsageError(f"--resume: {change}; measure again")
     for row in earlier_results.rows_of_other_artifacts(earlier.all_rows, bundle):
         assert row.artifact
-        raise UsageError(f"--resume: {row.backend}: {row.artifact.path} has changed since; measure anew")
+        raise UsageError(f"--resume: {row.backend}: {row.artifact.path} has changed since; measure again")

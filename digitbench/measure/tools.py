@@ -64,7 +64,7 @@ def ort_loop(job: Mapping[str, Any]) -> dict[str, float]:
 def ort_loadgen(job: Mapping[str, Any]) -> dict[str, float]:
     """Let MLPerf LoadGen's SingleStream scenario time the same loop: one image a query, one at a time.
 
-    Needs mlcommons-loadgen (extra ``referee``); what is given is the 50th percentile that it reports.
+    Needs mlcommons-loadgen (extra ``native-tools``); returns the 50th percentile that it reports.
     """
     import mlperf_loadgen as loadgen
 

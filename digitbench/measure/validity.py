@@ -25,17 +25,17 @@ def wrong(row: Row) -> Iterator[Finding]:
     wrong = sum(generation.wrong_labels for generation in row.generations)
     if wrong:
         reason = f"while it was timed, {wrong} sampled predictions had another label than in the accuracy run"
-        yield Finding(reason, "its answers depend on when or in which batch it is asked: tell the backend's author")
+        yield Finding(reason, "its answers depend on the time or the batch: report this to the backend's author")
     runtime_threads = row.runtime.threads if row.runtime else None
     if runtime_threads not in (None, row.threads):
         mend = f"ask for --threads {runtime_threads}, or for another thread count that the runtime takes"
         yield Finding(f"the runtime runs {runtime_threads} threads, not {row.threads}", mend)
     if row.busy and row.busy.cpu_share > row.threads + SPARE_CORES:
-        reason = f"it kept {row.busy.cpu_share:.1f} cores busy with {row.threads} asked for"
-        yield Finding(reason, "the adapter must hold its runtime to the threads asked for")
+        reason = f"it kept {row.busy.cpu_share:.1f} cores busy instead of {row.threads}"
+        yield Finding(reason, "the adapter must limit its runtime to the threads asked for")
     calls = row.latency_us.n if row.latency_us else 0
     if calls < calls_needed(50):
-        yield Finding(f"{calls} calls, and a median needs {calls_needed(50)}", "give it more --seconds")
+        yield Finding(f"{calls} calls, and a median needs {calls_needed(50)}", "measure with more --seconds")
 
 
 def disturbed(row: Row) -> Iterator[Finding]:
@@ -50,8 +50,8 @@ def disturbed(row: Row) -> Iterator[Finding]:
     """
     if row.warm_up and not row.warm_up.settled:
         unsettled = sum(not generation.warm_up.settled for generation in row.generations)
-        reason = f"warm-up never settled within 5 % in {unsettled} of {len(row.generations)} generations"
-        yield Finding(reason, f"give it more --seconds; {QUIETER_ADVICE}")
+        reason = f"warm-up did not settle within 5 % in {unsettled} of {len(row.generations)} generations"
+        yield Finding(reason, f"measure with more --seconds; {QUIETER_ADVICE}")
     busy = row.busy
     if busy is None:
         return
@@ -61,7 +61,7 @@ def disturbed(row: Row) -> Iterator[Finding]:
             reason = f"it waited for a CPU {busy.waiting_share:.0%} of the time"
             yield Finding(reason, QUIETER_ADVICE)
     elif (busy.involuntary_per_s or 0) > INVOLUNTARY_PER_S:
-        yield Finding(f"the system took the core away {busy.involuntary_per_s:,.0f} times a second", QUIETER_ADVICE)
+        yield Finding(f"the system interrupted it {busy.involuntary_per_s:,.0f} times a second", QUIETER_ADVICE)
     if (busy.steal_share or 0) > MOST_STEAL:
         reason = f"the hypervisor gave {busy.steal_share:.0%} of this machine's time to others"
         yield Finding(reason, "measure at another time or on a machine of your own")

@@ -57,7 +57,7 @@ def serve(lines: Iterable[str], emit: Emit) -> None:
         check_scores(scores, images[:1])
         artifact_sha256 = sha256(artifact)  # only now: reading it before would make loading quicker
         if _file_identity(artifact) != identity:
-            raise ArtifactError(f"{artifact}: it was replaced while it was opened; measure anew")
+            raise ArtifactError(f"{artifact}: it was replaced while it was opened; measure again")
         emit(
             "ready", load_seconds=load_seconds, first_prediction_us=first_us, runtime=asdict(_runtime(backend)),
             artifact_sha256=artifact_sha256,

@@ -207,7 +207,7 @@ def check_model_io(model_io: ModelIO) -> None:
         "normalised": model_io.normalised in NORMALISED,
         "mean and deviation": _can_standardise(model_io, height * width),
         "image_axis": model_io.image_axis in (0, -1, None) and model_io.answer_axis in (0, -1, None),
-        "paper and ink": model_io.background != model_io.foreground
+        "background and foreground": model_io.background != model_io.foreground
         and bool(np.isfinite([model_io.background, model_io.foreground]).all()),
         "batch": model_io.batch is None or model_io.batch >= 1,
         "single image": model_io.batch == 1 or None not in (model_io.image_axis, model_io.answer_axis),

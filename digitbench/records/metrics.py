@@ -251,14 +251,14 @@ METRICS: Mapping[str, Metric] = {
     metric.name: metric
     for metric in (
         # what it says of the test images
-        Metric("accuracy", "top1", "accuracy.top1", "top-1", "share of test images that get their label", unit="%",
+        Metric("accuracy", "top1", "accuracy.top1", "top-1", "share of test images with the right label", unit="%",
                scale=0.01, form=".2%", kind="share", interval_path="accuracy.interval", higher_is_better=True,
                writer=lambda row, interval: formatting.top1(row.accuracy, interval=interval), phrase="top-1 {}"),
         Metric("flips", "flips", "agreement.flips", "flips", "labels that differ from the reference's", form=".0f",
                kind="images"),
-        Metric("lost", "lost_images", "agreement.mcnemar.lost", "lost", "images right there and wrong here", form=".0f",
+        Metric("lost", "lost_images", "agreement.mcnemar.lost", "lost", "images that are right only there", form=".0f",
                kind="images"),
-        Metric("won", "won_images", "agreement.mcnemar.won", "won", "images wrong there and right here", form=".0f",
+        Metric("won", "won_images", "agreement.mcnemar.won", "won", "images that are right only here", form=".0f",
                kind="images", higher_is_better=True),
         Metric("p", "mcnemar_p", "agreement.mcnemar.p_value", "p", "McNemar's exact two-sided test of lost against won",
                form=formatting.p_value),

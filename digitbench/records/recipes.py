@@ -175,40 +175,40 @@ class Recipe:
         (128,), NETWORK, "Width of each hidden layer; none for a linear model.", WIDTHS, "512,256"
     )
     receptive_fields: tuple[int, ...] = _option(
-        (), NETWORK, "Pixels that a unit of each hidden layer sees, across; none for all of them.", SIDES, "7,12"
+        (), NETWORK, "Width in pixels of what a unit of each hidden layer sees; none for all pixels.", SIDES, "7,12"
     )
     convolutions: tuple[int, ...] = _option(
         (), NETWORK, "Filters of each 3 × 3 convolution before them; none for a dense network.",
         Bounds(1, 4096, "1 to 4096"), "16,32",
     )  # fmt: skip
-    crop: int = _option(0, NETWORK, "Pixels at each edge that it has no weights for.", Bounds(0, 13, "0 to 13 pixels"))
+    crop: int = _option(0, NETWORK, "Pixels at each edge that the network ignores.", Bounds(0, 13, "0 to 13 pixels"))
     activation: str = _option("relu", NETWORK, f"Of the hidden layers: {', '.join(ACTIVATIONS)}.", ACTIVATIONS)
     output_activation: str = _option("softmax", NETWORK, f"{', '.join(OUTPUT_ACTIVATIONS)}.", OUTPUT_ACTIVATIONS)
-    dropout: float = _option(0.0, NETWORK, "Share of outputs that training drops.", BELOW_1)
-    batch_normalization: bool = _option(False, NETWORK, "Before each activation; exports fold it away.")
+    dropout: float = _option(0.0, NETWORK, "Share of outputs dropped in training.", BELOW_1)
+    batch_normalization: bool = _option(False, NETWORK, "Before each activation; exports fold it into the layers.")
     epochs: int = _option(10, STEPS, "Passes over the training images.", AT_LEAST_1)
-    batch_size: int = _option(32, STEPS, "Images a step.", AT_LEAST_1)
+    batch_size: int = _option(32, STEPS, "Images in each training step.", AT_LEAST_1)
     optimizer: str = _option("adam", STEPS, f"{', '.join(OPTIMIZERS)}.", OPTIMIZERS)
     learning_rate: float | None = _option(
-        None, STEPS, "First step of the optimiser.", Bounds(5e-324, MOST, "a number above 0")
+        None, STEPS, "The first learning rate.", Bounds(5e-324, MOST, "a number above 0")
     )
-    weight_decay: float | None = _option(None, STEPS, "Of adamw, on kernels alone.", Bounds(0, MOST, "a number from 0"))
-    schedule: str = _option("constant", STEPS, f"Of the learning rate: {', '.join(SCHEDULES)}.", SCHEDULES)
-    warmup: int = _option(0, STEPS, "Epochs in which it rises from 0.", Bounds(0, MOST, "0 or more epochs"))
+    weight_decay: float | None = _option(None, STEPS, "Only for adamw, on kernels.", Bounds(0, MOST, "a number from 0"))
+    schedule: str = _option("constant", STEPS, f"How the learning rate changes: {', '.join(SCHEDULES)}.", SCHEDULES)
+    warmup: int = _option(0, STEPS, "Epochs in which the rate rises from 0.", Bounds(0, MOST, "0 or more epochs"))
     loss: str = _option(LOSSES[0], TARGETS, f"{', '.join(LOSSES)}.", LOSSES)
     label_smoothing: float = _option(0.0, TARGETS, "Share of a target spread over all classes.", BELOW_1)
     weight_averaging: float = _option(
-        0.0, STEPS, "How much less each epoch before counts in the mean of weights that is kept.", BELOW_1
+        0.0, STEPS, "Keep a mean of weights; each earlier epoch counts less by this factor.", BELOW_1
     )
-    rotation: float = _option(0.0, DEFORMED, "Up to so many degrees.", Bounds(0, 180, "0 to 180 degrees"))
-    shear: float = _option(0.0, DEFORMED, "Pixels sideways for each upwards.", Bounds(0, 2, "0 to 2"))
-    scaling: float = _option(0.0, DEFORMED, "Share of width and height.", Bounds(0, 0.9, "0 to 0.9"))
-    shift: float = _option(0.0, DEFORMED, "Pixels each way.", PIXELS)
-    elastic: float = _option(0.0, DEFORMED, "Pixels that bending moves a pixel by.", PIXELS)
+    rotation: float = _option(0.0, DEFORMED, "Turn by up to so many degrees.", Bounds(0, 180, "0 to 180 degrees"))
+    shear: float = _option(0.0, DEFORMED, "Pixels sideways for each pixel upwards.", Bounds(0, 2, "0 to 2"))
+    scaling: float = _option(0.0, DEFORMED, "Change width and height by up to this share.", Bounds(0, 0.9, "0 to 0.9"))
+    shift: float = _option(0.0, DEFORMED, "Shift by up to so many pixels each way.", PIXELS)
+    elastic: float = _option(0.0, DEFORMED, "Bend: how many pixels a pixel moves.", PIXELS)
     smoothness: float = _option(5.0, DEFORMED, "Pixels over which it bends.", Bounds(0.1, 28, "0.1 to 28 pixels"))
-    teacher: str = _option("", TARGETS, "A bundle whose scores are learned; none for the labels.", None, "MODEL")
+    teacher: str = _option("", TARGETS, "A model whose scores are the targets; none: the labels.", None, "MODEL")
     distillation: float = _option(1.0, TARGETS, "The teacher's share of a target.", Bounds(0, 1, "0 to 1"))
-    members: int = _option(1, NETWORK, "Networks whose mean is taken: a committee.", Bounds(1, 100, "1 to 100"))
+    members: int = _option(1, NETWORK, "Networks in a committee; answers are averaged.", Bounds(1, 100, "1 to 100"))
     validation_split: float = _option(0.1, STEPS, "Share of the training images held out.", Bounds(0, 0.9, "0 to 0.9"))
     seed: int = _option(0, "", "Same seed, same machine: same weights.", Bounds(0, 2**32 - 1, "0 to 4294967295"))
 
@@ -220,13 +220,13 @@ class Recipe:
         if int(28 - 2 * self.crop) >> len(self.convolutions) < 1:
             raise _refusal("convolutions", self.convolutions, "so few that halving 28 pixels leaves some")
         if self.weight_decay is not None and self.optimizer != "adamw":
-            raise UsageError(f"--weight-decay {self.weight_decay}: {self.optimizer} has none; take --optimizer adamw")
+            raise UsageError(f"--weight-decay {self.weight_decay}: {self.optimizer} has none; use --optimizer adamw")
         if self.warmup >= self.epochs:
             raise UsageError(f"--warmup {self.warmup}: must be below --epochs, which is {self.epochs}")
         if self.output_activation == "sigmoid" and (self.teacher or self.label_smoothing):
-            raise UsageError("--output-activation sigmoid: takes neither --teacher nor --label-smoothing; take softmax")
+            raise UsageError("--output-activation sigmoid: takes neither --teacher nor --label-smoothing; use softmax")
         if self.receptive_fields and self.convolutions:
-            raise UsageError(f"--receptive-fields {self.receptive_fields}: convolutions have their own; take none")
+            raise UsageError(f"--receptive-fields {self.receptive_fields}: convolutions have their own; leave it out")
 
     @property
     def deformation(self) -> Strengths:
@@ -298,7 +298,7 @@ TUTORIALS = _by_name(
     ),
 )  # fmt: skip
 _CHAMPION = Recipe(
-    "dense-champion", "the most accurate dense network: units that look locally, deformed digits", (1280, 640, 512),
+    "dense-champion", "the most accurate dense network: units that see only a part, deformed digits", (1280, 640, 512),
     (5, 10), batch_normalization=True, optimizer="adamw", learning_rate=2e-3, weight_decay=0.25, schedule="cosine",
     warmup=4, rotation=10, shear=0.15, scaling=0.1, shift=1, elastic=1.0, epochs=100, batch_size=256,
     validation_split=0,

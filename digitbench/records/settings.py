@@ -17,7 +17,7 @@ class Settings:
     generations
         Fresh processes of each candidate.
     seed
-        Of the order of turns.
+        Seed of the order of turns.
     baseline
         Backend and precision that all ratios are to; as it was asked for (``"onnx"``, ``"onnx:int8"``) or None until
         its precision is known.

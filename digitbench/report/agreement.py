@@ -35,7 +35,7 @@ STYLES = {"worse": "red", "better": "green"}
 RIGHT = "✓"
 LEGEND = (
     "flips are labels that differ from the reference: what Keras, or the runtime that the model was imported with, "
-    "said when the bundle was made or, of other data, says now. lost: right there and wrong here; won: the other way "
+    "said when the model was made or, for other data, says now. lost: right there and wrong here; won: the other way "
     f"round. p is McNemar's exact two-sided test of lost against won; from {SIGNIFICANT} on top-1 is the same, as far "
     "as these images can tell. Δ is the difference of a score."
 )
@@ -45,7 +45,7 @@ CALIBRATED = (
 )
 RELIABILITY = (
     "confidence is the highest probability, mean of the bin; accuracy, drawn as a bar with │ where the confidence is, "
-    "comes with its 95 % Wilson interval. A gap above 0 is a model that is right more often than it thinks."
+    "comes with its 95 % Wilson interval. A gap above 0: the model is right more often than its confidence says."
 )
 
 
@@ -190,7 +190,7 @@ def _flips(rows: Sequence[Row]) -> Section:
             lines.append([*cells, _written(answer), answer.who])
             cells = ["", "", ""]
     heading = f"{counted(len(images), 'image')} changed {'its' if len(images) == 1 else 'their'} label somewhere"
-    legend = f"({RIGHT} right; by which margin; of a tie the lowest label is taken)"
+    legend = f"({RIGHT} right; with its margin; in a tie the lowest label counts)"
     more = f"And {len(images) - IMAGES_SHOWN:,} more, at smaller margins of the reference; all are in --json."
     notes = [(more, "dim")] if len(images) > IMAGES_SHOWN else []
     return Section(f"{heading} {legend}" if images else "No label changed.", Table(columns, lines), notes)
@@ -217,7 +217,7 @@ def _print_pairs(pairs: Sequence[Pair], names: Names, console: Console) -> None:
         none = Text("·", "dim")
         return Column(str(index + 1), -index, lambda row: cells.get((row, candidates[index]), none))
 
-    print_title("Each against each", console)
+    print_title("Every pair of candidates", console)
     first, *remaining = [Column("", ALWAYS, label, left=True), *map(column, range(len(candidates)))]
     while remaining:
         room = console.width if console.is_terminal else None
@@ -245,7 +245,7 @@ def _pair_cells(pair: Pair) -> dict[tuple[Setup, Setup], Text]:
 
 def _print_reliability(results: Results, rows: Sequence[Row], console: Console) -> None:
     """Print a table of bins for each candidate; candidates whose tables read the same share one."""
-    print_title("Reliability: is what it is sure of right as often", console)
+    print_title("Reliability: is it right as often as it is confident", console)
     names, reference = Names.of(rows), results.reference
     calibrations = {REFERENCE: reference.calibration} if reference else {}
     calibrations |= {names.backend(row): row.calibration for row in rows if row.calibration}

@@ -57,7 +57,7 @@ def _verdict(choice: Choice, names: Names) -> str:
 
 def _how_sure(choice: Choice) -> str:
     rows = choice.deciding
-    first_look = "A first look: one process each, so that gaps under 10 % may be chance. "
+    first_look = "A first look: one process each, so differences under 10 % may be chance. "
     return first_look * any(len(row.generations) == 1 for row in rows) + merged_doubts(rows)
 
 
@@ -84,5 +84,5 @@ def _of_accuracy(results: Results) -> str:
     names, owner = Names.of(results.rows), references.possessive_of(rows)
     best = min(rows, key=METRICS["accuracy"].cost)
     changed = [row for row in rows if METRICS["flips"].value(row)]
-    flips = f"labels differ from {owner} for {_listed(changed, names)}" if changed else f"every label is {owner}"
+    flips = f"labels differ from {owner} for {_listed(changed, names)}" if changed else f"every label equals {owner}"
     return f"Right most often: {names.backend(best)}, {METRICS['accuracy'].described(best, interval=True)}; {flips}."

@@ -174,7 +174,7 @@ def _io_facts(bundle: Bundle) -> Iterator[tuple[str, str]]:
     model_io = bundle.model_io
     batch = "any number of images a call" if model_io.batch is None else f"a fixed batch of {model_io.batch}"
     shape = "×".join(map(str, model_io.shape))
-    colours = f"paper {model_io.background:.4g}, ink {model_io.foreground:.4g}"
+    colours = f"background {model_io.background:.4g}, foreground {model_io.foreground:.4g}"
     yield "takes", f"{model_io.input.dtype}, {shape}, {colours}; {batch}"
     yield "gives", model_io.activation
     cautions = (caveats.poor_fit(bundle.manifest), caveats.unsteady(bundle.manifest))

@@ -52,7 +52,7 @@ def print_bundles(bundle_list: BundleList, console: Console, now: datetime | Non
     if not bundle_list.bundles:
         readable = " that can be read" if bundle_list.broken else ""
         folder = shown_name(bundle_list.folder)
-        print_line(f"No bundle{readable} in {folder}; make one: digitbench train, or digitbench import", console)
+        print_line(f"No model{readable} in {folder}; make one: digitbench train, or digitbench import", console)
     elif any(bundle.latest for bundle in bundle_list.bundles):
         print_line("▸ is what commands take where none is named. More of one: digitbench show MODEL", console, "dim")
 

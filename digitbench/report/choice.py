@@ -27,20 +27,22 @@ from digitbench.report.terminal_table import print_line, print_rows
 SCHEMA = "digitbench.choice/1"
 BEST = {"latency": "the fastest", "size": "the smallest", "memory": "the one with the least memory",
         "accuracy": "the most accurate"}  # fmt: skip
-RULE = (
+OPTIMAL = (
     "Pareto-optimal: no other candidate within the limits is as good in p50, top-1, size and peak memory and clearly "
-    "better in one of them. Two are as good where they have no significant difference: p50 that share a rank or whose "
-    f"ratio's interval holds 1, top-1 by McNemar's exact test, size and memory within {SAME_SHARE:.0%}. Chosen is "
-    "{best} of the Pareto-optimal; of those that tie with it {then}."
+    "better in one of them."
 )
+AS_GOOD = (
+    "Two are as good where they have no significant difference: p50 that share a rank or whose ratio's interval holds "
+    f"1, top-1 by McNemar's exact test, size and memory within {SAME_SHARE:.0%}."
+)
+RULE = "Chosen is {best} of the Pareto-optimal; of those that tie with it {then}."
 TIE_BREAKS = ("the fastest", "the smallest", "the one with the fewest flips")
 AHEAD = {"latency": "it counts as faster than {}", "size": "it is smaller than {}",
          "flips": "it has fewer flips than {}", "rank": "it ranks before {}", "p50": "its p50 is lower than that of {}",
-         "name": "it comes before {} by its name alone"}  # fmt: skip
+         "name": "it comes before {} only by name"}  # fmt: skip
 LIMITED_WORTH = 85  # the worth of a column that has a limit: more than that of any other metric
 SINGLE_PROCESS = (
-    f"With one process each, latencies within {UNSURE_SHARE:.0%} count as the same; without --quick smaller gaps can "
-    "be told."
+    f"With --quick, latencies within {UNSURE_SHARE:.0%} count as the same; without it smaller gaps are seen."
 )
 
 
@@ -116,7 +118,7 @@ def to_markdown(choice: Choice) -> str:
     limited = {limit.metric.name for limit in choice.limits}
     columns = [column for column in columns_of(choice) if column.head != METRICS["p99"].head or "p99" in limited]
     notes = dynamic_notes([candidate.row for candidate in choice.judged])
-    lines = "".join(f"\n{plain(line)}\n" for line in [*notes, *(f"Mind: {warning}." for warning in choice.warnings)])
+    lines = "".join(f"\n{plain(line)}\n" for line in [*notes, *(f"Note: {warning}." for warning in choice.warnings)])
     return f"{table_of(choice, columns).to_markdown()}\n{lines}"
 
 
@@ -148,7 +150,7 @@ def print_choice(
     for line in missing_rows(replace(results, rows=tuple(absent))):
         print_line(f"not measured: {line}", console, "dim")
     rows = [candidate.row for candidate in choice.judged]
-    for line in (*notes(choice), *dynamic_notes(rows)) if choice.named else ():
+    for line in (*notes(choice, brief=console.is_terminal), *dynamic_notes(rows)) if choice.named else ():
         print_line(line, console, "dim")
     print_line(origin, console, "dim")
     minded = [f"{warning}." for warning in choice.warnings]
@@ -156,17 +158,17 @@ def print_choice(
         console.print()
         console.print(code, markup=False, highlight=False, soft_wrap=True)
     if choice.named:
-        close = [f"{line}, for the limit lies within the 95 % interval." for line in choice.named.close]
+        close = [f"{line}: the limit lies within the 95 % interval." for line in choice.named.close]
         minded = [*close, *(why_unsure(row, _name(row)) for row in choice.unsure), *minded]
     for line in minded:
-        print_line(f"Mind: {line}", console, "yellow")
+        print_line(f"Note: {line}", console, "yellow")
     if choice.named:
         doubts = merged_doubts(choice.deciding)
         print_line(f"Chosen: {why_chosen(choice)} {doubts}".rstrip(), console, "bold")
 
 
 def why_unsure(row: Row, name: str) -> str:
-    """Say of an INVALID row what its p50 was, why it isn't relied on, and what mends it."""
+    """Say of an INVALID row what its p50 was, why it isn't relied on, and what helps."""
     return f"{name} had a lower p50 ({METRICS['p50'].text(row)} µs) but is INVALID: {'; '.join(findings(row))}."
 
 
@@ -175,9 +177,7 @@ def why_chosen(choice: Choice) -> str:
     if choice.named is None:
         return ""
     row, front = choice.named.row, len(choice.pareto_optimal)
-    standing = (
-        f"{BEST[choice.prefer]} of {front} Pareto-optimal" if front > 1 else "the only one that no other dominates"
-    )
+    standing = f"{BEST[choice.prefer]} of {front} Pareto-optimal" if front > 1 else "the only one that isn't dominated"
     if choice.rivals:
         standing = (
             f"{standing}; no significant difference from {joined(choice.rivals, _name)}: {tie_breaks(choice, _name)}"
@@ -196,11 +196,12 @@ def _setup(row: Row) -> str:
     return f"{formatting.counted(row.threads, 'thread')} and batch size {row.batch_size}"
 
 
-def notes(choice: Choice) -> list[str]:
-    """Say by what rule; and, where each candidate had one process, which differences count as none."""
+def notes(choice: Choice, *, brief: bool = False) -> list[str]:
+    """Say by what rule; unless `brief`, which differences count as none; and if each candidate had one process."""
     best = BEST[choice.prefer]
     then = ", then ".join(criterion for criterion in TIE_BREAKS if criterion != best)
-    return [RULE.format(best=best, then=then), *([SINGLE_PROCESS] if choice.single else [])]
+    rule = [OPTIMAL, *[AS_GOOD] * (not brief), RULE.format(best=best, then=then)]
+    return [" ".join(rule), *([SINGLE_PROCESS] if choice.single else [])]
 
 
 def nobody(choice: Choice) -> str:

@@ -58,7 +58,7 @@ def print_comparison(
     for line in footnotes(comparison, base, new, brief=not everything):
         print_line(line, console, "dim")
     for note in comparison.notes:
-        print_line(f"Not alike, compared all the same: {note}", console, "bold yellow")
+        print_line(f"Compared although they differ: {note}", console, "bold yellow")
 
 
 def verdict_line(comparison: Comparison) -> str:
@@ -67,13 +67,13 @@ def verdict_line(comparison: Comparison) -> str:
     if objections:
         return objections
     if not comparison.gates:
-        return f"{counted_changes(comparison)}; --fail-on makes a gate of it"
+        return f"{counted_changes(comparison)}; add --fail-on to fail on it"
     gated = Counter(change.verdict for change in comparison.changes if change.gate)
     unsure = [f"{gated[verdict]} {verdict}" for verdict in (Verdict.PERHAPS, Verdict.CANT_TELL) if gated[verdict]]
     undecided = f" ({', '.join(unsure)})" if unsure else ""
     limits = ", ".join(map(str, comparison.gates))
     if gated[Verdict.CANT_TELL] == gated.total():
-        return f"no gate could tell anything, of {limits}{undecided}: measure both runs with two generations or more"
+        return f"no gate could be judged, of {limits}{undecided}: measure both runs with two generations or more"
     return f"no regression beyond {limits} in {counted(gated.total(), 'figure')}{undecided}"
 
 
@@ -109,9 +109,9 @@ def _idle_gates(comparison: Comparison) -> str:
     if not comparison.idle:
         return ""
     ignored = comparison.ignored
-    reason = _why(ignored[0]) if ignored else "neither run, or only one, measured it"
+    reason = _why(ignored[0]) if ignored else "not measured in both runs"
     more = f"; and {len(ignored) - 1} more" if len(ignored) > 1 else ""
-    return f"{', '.join(map(str, comparison.idle))} had nothing VALID to compare, and so can't pass ({reason}{more})"
+    return f"{', '.join(map(str, comparison.idle))} had nothing VALID to compare, so the check fails ({reason}{more})"
 
 
 def _why(candidate: Ignored) -> str:
@@ -210,8 +210,7 @@ def footnotes(comparison: Comparison, base: Results, new: Results, *, brief: boo
     notes += [f"Changed: {line}" for line in versions(base, new)]
     if any(GATED[change.metric].sample for change in changes):
         notes.append(
-            "Times and memory are those of each run's own table, their changes' intervals over generations. Two runs "
-            "are two times of day: the intervals don't hold what happened to the machine between them."
+            "Intervals are over generations; they don't include what changed on the machine between the two runs."
         )
     return notes
 
@@ -246,7 +245,7 @@ def _common_direction(changes: Iterable[Change]) -> list[str]:
     slower, faster = all(low > 1 for low, _ in intervals), all(high < 1 for _, high in intervals)
     if len(intervals) < ALL_ALIKE or not (slower or faster):
         return []
-    word, cause = "slower" if slower else "faster", "look first for what else differs, such as a busier machine"
+    word, cause = "slower" if slower else "faster", "first look for another cause, such as a busier machine"
     return [f"All {len(intervals)} latencies are {word}: {cause}."]
 
 

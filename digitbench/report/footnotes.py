@@ -16,8 +16,8 @@ from digitbench.records.results import Results, Row
 
 PARENT_SHARE = 0.03
 UNSURE = (
-    "One process each: no ranks, and no ratio's interval, since a process' place in memory alone moves its latencies "
-    "by 2 to 4 %. Gaps under about 10 % may be only that; measure with more generations to see them."
+    "One process each: no ranks and no intervals of ratios, since latencies differ by 2 to 4 % between processes of "
+    "the same candidate. Differences under about 10 % may be chance; measure with more generations to be sure."
 )
 DYNAMIC_NOTE = (
     "dynamic: where a runtime finds one range for a whole batch, as ONNX Runtime does, an image's label can depend on "
@@ -39,7 +39,7 @@ def _files(results: Results) -> list[str]:
     """Say from which runs the rows are, where they are of several."""
     sentence = (
         f"The newest row of each candidate, from {len(results.files)} runs: {', '.join(results.files)}. A row without "
-        "a ratio is of another run than most beside it; between runs gaps under about 10 % mean nothing."
+        "a ratio is from another run than most rows; between runs, ignore differences under about 10 %."
     )
     return [sentence] if results.files else []
 
@@ -48,7 +48,7 @@ def problems(results: Results) -> list[tuple[str, str]]:
     """Say what couldn't be measured here, what failed, and whether something is left; each line with its style."""
     lines = [(f"not measured: {line}", "dim") for line in missing_rows(results)]
     lines += [(line, "red") for line in failed_rows(results)]
-    return lines + [("Stopped early: only what was finished is shown.", "yellow")] * (not results.complete)
+    return lines + [("Stopped early: only finished parts are shown.", "yellow")] * (not results.complete)
 
 
 def _accuracy(rows: Sequence[Row]) -> list[str]:
@@ -138,13 +138,13 @@ def _loop(rows: Sequence[Row]) -> list[str]:
         return []
     cost, quickest = median(costs), min(map(p50, rows))
     share = f" ({cost / quickest:.1%} of the fastest p50)" if quickest > 0 else ""
-    return [f"The timed loop itself adds {cost:.2f} µs to each call{share}; it is in the figures."]
+    return [f"The timed loop itself adds {cost:.2f} µs to each call{share}; the figures include it."]
 
 
 def _parent(results: Results) -> list[str]:
     """Say how busy digitbench itself was, where that is more than it should be."""
     share = results.settings.parent_cpu_share or 0.0
-    note = f"digitbench itself kept a core {share:.0%} busy meanwhile; {PARENT_SHARE:.0%} is what it should stay under."
+    note = f"digitbench itself kept a core {share:.0%} busy meanwhile; it should stay under {PARENT_SHARE:.0%}."
     return [note] if share > PARENT_SHARE else []
 
 
@@ -153,10 +153,10 @@ def _conditions(rows: Iterable[Row]) -> list[str]:
     rows = [row for row in rows if not (row.validity or row.doubts)]
     names = Names.of(rows)
     conditions = {
-        "warm-up never settled within 5 % (a busy machine?)": {
+        "warm-up did not settle within 5 % (a busy machine?)": {
             names.row(row) for row in rows if row.warm_up and not row.warm_up.settled
         },
-        "threads are not as asked for": {
+        "another number of threads than asked for": {
             f"{row.backend}: {row.runtime.threads} of {row.threads}" for row in rows
             if row.runtime and row.runtime.threads not in (None, row.threads)
         },

@@ -115,7 +115,7 @@ class LiveProgress:
             return
         first = self._results is None
         self._results, self._done, self._total = results, done, max(total, 1e-9)
-        self._redraw(0 if first or done >= total else TABLE_SECONDS)
+        self._redraw(0 if first or done == total else TABLE_SECONDS)
         if first:
             self._drawn = 0.0  # what is waited for follows at once
 
@@ -135,9 +135,11 @@ class LiveProgress:
             return Group(*tasks, *notes)
         settings, left = self._results.settings, _clock(max(0.0, self._total - self._done))
         most = "at most " if settings and settings.race else ""
+        late = self._done > self._total
         self._run_bar.update(
-            self._run_task, completed=min(self._done, self._total), total=self._total, left=f"{most}{left} left"
-        )
+            self._run_task, completed=min(self._done, self._total * (0.99 if late else 1)), total=self._total,
+            description=f"measuring {_clock(self._done)}", left="longer than planned" if late else f"{most}{left} left",
+        )  # fmt: skip
         height = self._console.height - len(self._tasks) - 3
         table = [render_live_table(self._results, self._console.width, height)] if self._results.settings else []
         return Group(*tasks, *table, self._run_bar.get_renderable(), *notes)

@@ -114,7 +114,7 @@ def choice_html(choice: Choice) -> str:
     outcome = f"Chosen: {why_chosen(choice)}" if choice.named else f"{nobody_left[0].upper()}{nobody_left[1:]}."
     limits = ", ".join(map(str, choice.limits)) or "none"
     columns = [column for column in choice_columns(choice) if column.title in CHOICE_HEADS]
-    warnings = [_line(f"Mind: {line}.") for line in choice.warnings]
+    warnings = [_line(f"Note: {line}.") for line in choice.warnings]
     return _block(_line(outcome, BOLD), *warnings, _line(f"Limits: {limits}.", FAINT), _html(table_of(choice, columns)))
 
 

@@ -17,9 +17,7 @@ from digitbench.report.terminal_table import print_line, print_rows
 #   1  (0.1.0)  recipes: every field of each, dataset, parameters
 SCHEMA = "digitbench.recipes/1"
 DATASET = "auto"  # no recipe is of one dataset alone
-DATASET_NOTE = (
-    "dataset auto: MNIST if it can be had, else digits; `train --dataset NAME` or `--data PATH` names another"
-)
+DATASET_NOTE = "dataset auto: MNIST if available, else digits; `train --dataset NAME` or `--data PATH` names another"
 
 
 def print_recipes(recipes: Sequence[Recipe], console: Console) -> None:

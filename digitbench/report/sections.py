@@ -20,19 +20,19 @@ CALL_LEGEND = (
     "Medians in µs, with their share of the call, each step timed on its own. The call is what p50 times; rest is the "
     "call without its three steps: Python and checks. The loop comes on top."
 )
-NO_STEPS = "A row without steps: its backend doesn't tell them apart."
+NO_STEPS = "A row without steps: its backend doesn't time them separately."
 NO_LEDGER = "No ledger: these results have none, or nothing was timed."
 PARTS = {"input_copy": 2.0, "run": 4.0, "output_copy": 2.5, "rest": 3.0, "loop": 1.0}
 """The parts of a call, and how much it is worth to see the share of each."""
 
 BOUND = 1.10
 TOOLS_LEGEND = (
-    "Ours is p50 of a whole predict call, theirs what the tool says of the same file and threads, in alternating "
+    "Ours is p50 of a whole predict call, theirs the tool's figure for the same file and threads, in alternating "
     f"pairs; ours / theirs is the median of the pairs' ratios [lowest, highest]. An adapter is good up to ×{BOUND:.2f}."
 )
 DIGITS_LEGEND = (
     "recall is the share of a digit's images that get its label, with its 95 % Wilson interval; precision the share of "
-    "images with its label that are of it; taken for is the wrong label that its images get most often."
+    "images with its label that really show it; taken for is the wrong label that its images get most often."
 )
 
 
@@ -91,9 +91,9 @@ def native_tools(results: Results) -> Section | None:
     notes += [(f"{', '.join(dict.fromkeys(tools))}: {note}", "dim") for note, tools in tools_by_note.items() if note]
     slow = [result for result in results.referees if result.ratio.value > BOUND]
     names = ", ".join(f"{result.backend} batch {result.batch_size} ({result.tool})" for result in slow)
-    notes += [(f"Slower than its own tool by more than that: {names}.", "yellow")] if slow else []
+    notes += [(f"Slower than its own tool by more: {names}.", "yellow")] if slow else []
     table = Table(columns, results.referees, lambda result: "yellow" if result in slow else "")
-    return Section("Ours beside the runtimes' own tools", table, notes)
+    return Section("digitbench and the runtimes' own tools", table, notes)
 
 
 def digits(results: Results) -> Section | None:
@@ -110,7 +110,7 @@ def digits(results: Results) -> Section | None:
     def joined(rows: Iterable[Row]) -> str:
         return ", ".join(map(names.row, rows))
 
-    notes = [(f"As many right of every digit: {joined(equal_rows)}.", "")] if equal_rows else []
+    notes = [(f"As many right for every digit: {joined(equal_rows)}.", "")] if equal_rows else []
     if other_groups:
         differences = "; ".join(f"{joined(rows)}: {_differences(best, rows[0])}" for rows in other_groups)
         notes.append((f"More or fewer right, by digit: {differences}.", ""))

@@ -16,9 +16,9 @@ from digitbench.report.columns import WRONG, name_columns
 from digitbench.report.table import ALWAYS, Column, Section, Table, of_metric
 
 MEANING = (
-    "A candidate's call holds more than its products: copies, biases, activations, softmax; its share is of the whole "
-    "call. And sgemm is no bound: another library may multiply quicker, int8 operations are not float ones, and with "
-    "few images reading the weights costs more than multiplying (a single one is a matrix-vector product)."
+    "A share is of the whole call, which also has copies, biases, activations and softmax. sgemm is no upper limit: "
+    "another library may multiply faster, int8 operations are not float ones, and with few images reading the weights "
+    "costs more than multiplying (a single image is a matrix-vector product)."
 )
 
 
@@ -85,7 +85,7 @@ def _sentence(sgemm: SgemmRow, results: Results) -> str:
             parts.append(f"no VALID {kind}")
     group = f"batch {sgemm.row.batch_size}, {formatting.counted(sgemm.row.threads, 'thread')}"
     warning = f" ({WRONG} sgemm is INVALID)" if sgemm.row.validity else ""
-    return f"{group}{warning}: {'; '.join(parts) or 'nothing to hold against sgemm'}."
+    return f"{group}{warning}: {'; '.join(parts) or 'nothing to compare with sgemm'}."
 
 
 def _tied(best: Row, rows: Sequence[Row]) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import replace
-from textwrap import fill
 
 from rich import box
 from rich.console import Console
@@ -12,7 +11,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from digitbench.report.table import ALWAYS, Section, Table
-from digitbench.system.text import shown_name
+from digitbench.system.text import shown_name, wrapped
 
 FEWEST = 3
 RULER = Console(width=1000)
@@ -89,6 +88,5 @@ def print_table(table: RichTable, console: Console) -> None:
 def print_line(line: str, console: Console, style: str = "", *, indent: int = 2) -> None:
     """Print a sentence: on a terminal wrapped between words, later lines indented; in a file on one line."""
     if console.is_terminal:
-        width = max(console.width, 20)
-        line = fill(line, width, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False)
+        line = wrapped(line, console.width, indent=indent)
     console.print(line, style=style, markup=False, highlight=False, soft_wrap=True)

@@ -101,7 +101,7 @@ def train(
         if exc.errno not in {errno.ENOSPC, errno.EDQUOT}:
             raise
         raise BundleError(f"{output.path}: can't be written: {exc.strerror or exc}") from exc
-    export.raise_failures([*failures, *([f"the bundle is kept at {output.path} without them"] if failures else [])])
+    export.raise_failures([*failures, *([f"the model is kept at {output.path} without them"] if failures else [])])
     return Bundle(output.path)
 
 

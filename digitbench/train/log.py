@@ -53,7 +53,7 @@ class Log:
         if rising_epochs(self.history.get("val_loss", [])) == OVERFITTING_EPOCHS:
             self._progress.say(
                 f"overfitting? the validation loss has risen for {OVERFITTING_EPOCHS} epochs in a row: "
-                "fewer epochs or some dropout would do"
+                "use fewer epochs or some dropout"
             )
 
     def _task(self, epoch: int) -> str:

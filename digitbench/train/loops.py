@@ -18,7 +18,7 @@ from digitbench.train.networks import LABELS_LOSS
 
 LOOPS = ("auto", "compiled", "fit")
 FEW_STEPS = 2000  # in a whole training: compiling takes longer than they do
-NO_POOLING = "XLA has no repeatable gradient of a convolution's pooling"
+NO_POOLING = "XLA has no repeatable gradient for pooling after convolutions"
 
 Weights = list[npt.NDArray[np.float32]]
 
@@ -34,7 +34,7 @@ def choose(loop: str, recipe: Recipe, steps: int) -> tuple[str, str]:
     if loop not in LOOPS:
         raise UsageError(f"--loop: {unknown('loop', loop, LOOPS)}")
     if loop == "compiled" and recipe.convolutions:
-        raise UsageError(f"--loop compiled: {NO_POOLING}; take --loop fit")
+        raise UsageError(f"--loop compiled: {NO_POOLING}; use --loop fit")
     if loop != "auto":
         return loop, "" if loop == "compiled" else "asked for"
     if recipe.convolutions:

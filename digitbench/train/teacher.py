@@ -26,7 +26,7 @@ def find(run: str) -> tuple[Bundle, Artifact]:
     """
     bundle = Bundle(Path(run))
     if bundle.manifest.output.activation == "sigmoid":
-        raise BundleError(f"--teacher {run}: it says each class on its own (sigmoid); a teacher's scores sum to 1")
+        raise BundleError(f"--teacher {run}: its scores are independent (sigmoid); a teacher's scores must sum to 1")
     return bundle, bundle.find(plugins.trained()[1])
 
 

@@ -11,7 +11,7 @@ import tempfile
 import threading
 from base64 import b64decode
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,7 +49,7 @@ FIXED = {
 LAST_LINES = 3
 TIMEOUT = 120.0
 GRACE_SECONDS = 1.0
-MOMENT_SECONDS = 0.1
+MOMENT_SECONDS, TICK_SECONDS = 0.1, 0.5
 Event = Mapping[str, Any]
 
 
@@ -160,12 +160,12 @@ class Worker:
         try:
             code = self._process.wait(GRACE_SECONDS)
         except subprocess.TimeoutExpired:
-            return "the worker closed its output and lived on, and was killed"
+            return "the worker closed its output without ending, and was killed"
         number = -code
         name = signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
         cause = f"was killed by {name}" if number > 0 else f"ended with exit code {code}"
         lines = self._output().strip().splitlines()[-LAST_LINES:]
-        last_output = f"; its last words: {' / '.join(map(reason, lines))}" if lines else ""
+        last_output = f"; its last output: {' / '.join(map(reason, lines))}" if lines else ""
         return f"the worker {cause}{last_output}"
 
     def _output(self) -> str:
@@ -209,10 +209,14 @@ class Pool:
         From `shared_images`.
     timeout
         Seconds that a worker may take for one answer, where the user can choose them; else `TIMEOUT`.
+    waiting
+        Called twice a second while an answer is waited for, so that whoever watches sees that something is done.
     """
 
-    def __init__(self, images: Path, *, timeout: float | None = None) -> None:
-        self._images, self._timeout = images, timeout or TIMEOUT
+    def __init__(
+        self, images: Path, *, timeout: float | None = None, waiting: Callable[[], None] = lambda: None
+    ) -> None:
+        self._images, self._timeout, self._waiting = images, timeout or TIMEOUT, waiting
         self._advice = "; see --timeout" if timeout else ""
         self._inbox: SimpleQueue[tuple[Worker, str]] = SimpleQueue()
         self._alive: list[Worker] = []
@@ -314,11 +318,17 @@ class Pool:
     def _next(self, awaited: set[Worker]) -> tuple[Worker, Event | WorkerError]:
         """Wait for the next line of any worker, or until the first deadline of those awaited has passed."""
         next_due = min(awaited, key=lambda worker: worker.deadline)
-        try:
+        while True:
             # For a moment at least: after Ctrl-Z the answer may have arrived without having been read.
-            worker, line = self._inbox.get(timeout=max(MOMENT_SECONDS, next_due.deadline - monotonic()))
-        except Empty:
-            message = f"the worker gave no sign of life for {self._timeout:g} s and was killed{self._advice}"
+            left = max(MOMENT_SECONDS, next_due.deadline - monotonic())
+            try:
+                worker, line = self._inbox.get(timeout=min(left, TICK_SECONDS))
+                break
+            except Empty:
+                if left > TICK_SECONDS:
+                    self._waiting()
+                    continue
+            message = f"the worker did not answer for {self._timeout:g} s and was killed{self._advice}"
             return next_due, self._end_failed(next_due, WorkerDied(message))
         if line.endswith("\n"):
             event = json.loads(line)

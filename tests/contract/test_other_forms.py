@@ -84,8 +84,8 @@ PREPARED: dict[str, tuple[Callable[[Pixels], Any], str]] = {
     "pixels": (by_pixel, "784, each pixel standardised"),
     "imagenet": (imagenet, "3×28×28, ImageNet's mean and deviation"),
     "caffe": (caffe, "28×28×3, Caffe's means, 0 to 255"),
-    "crop": (middle, "20×20, paper 0, ink 1, its middle"),
-    "mean": (means, "14×14, paper 0, ink 1, means of blocks"),
+    "crop": (middle, "20×20, background 0, foreground 1, its middle"),
+    "mean": (means, "14×14, background 0, foreground 1, means of blocks"),
 }
 QUICK = ("rows", "pixels", "mean")
 

@@ -106,7 +106,7 @@ class FakePools:
     most_alive: int = 0
     starts: dict[tuple[str, int], int] = field(default_factory=dict)
 
-    def pool(self, images: Path, *, timeout: float) -> _Pool:
+    def pool(self, images: Path, *, timeout: float, waiting: Callable[[], None]) -> _Pool:
         """Open a pool, as the class `Pool` does."""
         self.pools += 1
         return _Pool(self, self.pools)

@@ -124,7 +124,7 @@ def test_the_table_of_classes_is_as_most_have_them_and_says_who_differs() -> Non
     ]  # fmt: skip
     text = printed(results_of(*reversed(rows)))
     assert "Digit by digit: keras fp32\n" in text
-    assert "As many right of every digit: numpy fp32." in text
+    assert "As many right for every digit: numpy fp32." in text
     assert "More or fewer right, by digit: tflite int8: 0 (-1), 9 (-2)." in text
     alone = printed(results_of(rows[2]))
     assert "Digit by digit: tflite int8\n" in alone

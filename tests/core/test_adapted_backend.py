@@ -262,13 +262,13 @@ def test_code_for_another_io_is_digitbenchs_and_says_why() -> None:
     row = Row("onnx", "int8", 1, 3, Runtime("R", "1", "CPU", 3))
     code = choice.code_for(row, Path("model.onnx"), Path("/run's"), BYTES)
     compile(code, "onnx", "exec")
-    assert f'digitbench.load({"/run" + chr(39) + "s"!r}, backend="onnx", precision="int8", threads=3)' in code
+    assert f'path = {"/run" + chr(39) + "s"!r}\noptions = dict(backend="onnx", precision="int8", threads=3)\n' in code
     assert code.startswith(f"# {plugins.find('onnx').install_line}\n")
-    assert "form of its own" in code
+    assert "own input format" in code
     assert "InferenceSession" not in code
     plain = choice.code_for(row, Path("model.onnx"), Path("run"), NATIVE_IO)
     assert "InferenceSession" in plain
-    assert "form of its own" not in plain
+    assert "own input format" not in plain
 
 
 @pytest.mark.parametrize(("reference", "owner"), [("keras", "Keras'"), ("onnx", "onnx's"), ("atlas", "atlas'")])

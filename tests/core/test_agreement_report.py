@@ -192,7 +192,7 @@ def test_a_matrix_too_wide_for_the_terminal_comes_in_parts() -> None:
         for i, first in enumerate(names) for j, second in enumerate(names) if i < j
     )  # fmt: skip
     text = printed(*(candidate(*name) for name in names), pairs=pairs, width=60, terminal=True)
-    matrix = text[text.index("Each against each") :]
+    matrix = text[text.index("Every pair of candidates") :]
     assert all(len(line) <= 60 for line in matrix.splitlines())
     assert matrix.count("1 backend-of-long-name p0") > 1
     row_cells = [cell for line in matrix.splitlines() if "name p0" in line for cell in line.split()[3:]]
@@ -200,7 +200,7 @@ def test_a_matrix_too_wide_for_the_terminal_comes_in_parts() -> None:
 
 
 def test_without_pairs_there_is_no_matrix() -> None:
-    assert "Each against each" not in printed(*ROWS)
+    assert "Every pair of candidates" not in printed(*ROWS)
 
 
 # --- reliability ---------------------------------------------------------------------------------------------------

@@ -48,7 +48,7 @@ def test_a_busy_machine_and_single_processes_are_said_after_the_winner() -> None
     assert line.startswith("Fastest at batch 1: tflite, p50 ~10.0 µs")
     assert line.endswith(". Provisional: the machine was busy (it waited for a CPU 14 to 20% of the time).")
     line = said(row("tflite", 1, generations=1), row("onnx", 2, generations=1))
-    assert line.endswith("A first look: one process each, so that gaps under 10 % may be chance.")
+    assert line.endswith("A first look: one process each, so differences under 10 % may be chance.")
 
 
 def test_only_what_the_answer_rests_on_makes_it_provisional() -> None:
@@ -67,7 +67,7 @@ def test_nobody_is_named_whose_labels_differ() -> None:
 def test_an_evaluation_says_who_is_right_most_often() -> None:
     plain = [replace(row(name, 1), latency_us=None, generations=(), batch_size=None) for name in ("keras", "onnx")]
     assert answer(results_of(*plain)) == (
-        "Right most often: keras, top-1 98.00% [93.00, 99.45]; every label is Keras'."
+        "Right most often: keras, top-1 98.00% [93.00, 99.45]; every label equals Keras'."
     )
     assert (
         answer(results_of(Row("onnx", "fp32", None, 1, error="died"))) == "No answer: no candidate could be measured."

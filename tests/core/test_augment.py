@@ -224,9 +224,9 @@ def test_the_picture_shows_what_the_training_sees(digits: Dataset) -> None:
     assert np.array_equal(whole[-28:, -28:], versions.deformed[9, 1])
     assert canvas.title_of(figure) == "turning: training digits, as they are and in 2 epochs of a training"
     assert " ".join(figure.get_supxlabel().split()) == (
-        "Deformed anew in each epoch, 32 images at a time alike: turned by up to 20°, width and height each changed by "
-        "up to 10 %, bent by 1 pixel along each axis (root mean square), smoothed by a Gaussian of 5 pixels. Seed 3, "
-        "epochs 1 to 2. mine"
+        "Deformed differently in each epoch, 32 images at a time alike: turned by up to 20°, width and height "
+        "each changed by up to 10 %, bent by 1 pixel along each axis (root mean square), smoothed by a Gaussian of "
+        "5 pixels. Seed 3, epochs 1 to 2. mine"
     )
 
 

@@ -172,7 +172,7 @@ def test_another_dataset_is_refused_with_both_names(untrained: Bundle) -> None:
 
 
 def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    assert "no such bundle" in refusal(lambda: Bundle(tmp_path / "nothing"))
+    assert "no such model" in refusal(lambda: Bundle(tmp_path / "nothing"))
 
 
 def test_a_folder_without_a_manifest_is_refused(tmp_path: Path) -> None:

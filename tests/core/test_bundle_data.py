@@ -48,7 +48,7 @@ def test_what_a_model_was_trained_on_is_divided_as_it_was(tmp_path: Path) -> Non
     for allow in (False, True):
         moved = bundle_data(bundle, tmp_path / "moved", Recorder(), allow_other_data=allow)
         assert (len(moved.train), len(moved.test)) == (24, 6)
-    with pytest.raises(DataError, match="is gone; say where it is with --data PATH"):
+    with pytest.raises(DataError, match="is gone; give its place with --data PATH"):
         bundle_data(bundle, None, Recorder())
 
 

@@ -111,7 +111,7 @@ def test_what_is_broken_is_told_and_ends_nothing(runs: Path, untrained: Bundle) 
     assert {listed.name for listed in listing.bundles} == {"a", "b", "mnist/c"}
     assert not any(listed.latest for listed in listing.bundles)
     assert set(listing.broken) == {"empty", "other", "bare", "odd", "void", "latest"}
-    assert "void: not a bundle: it has no manifest.json" in listing.broken["void"]
+    assert "void: not a model's folder: it has no manifest.json" in listing.broken["void"]
     assert "points at gone" in listing.broken["latest"]
     assert "digitbench.bundle/99" in listing.broken["other"]
     text = printed(lambda console: bundles.print_bundles(listing, console, NOW))
@@ -262,7 +262,7 @@ def test_what_was_imported_is_shown_as_such(untrained: Bundle, tmp_path: Path) -
     bundle = Bundle(copy_at(untrained, tmp_path / "runs" / "cnn", **changes))
     text = " ".join(shown(bundle).split())
     assert "from /models/cnn.onnx (onnx)" in text
-    assert "takes float32, 1×28×28, paper 0, ink 255; a fixed batch of 1 gives logits" in text
+    assert "takes float32, 1×28×28, background 0, foreground 255; a fixed batch of 1 gives logits" in text
     assert "gives logits mind no form fits well: the best has 70.0% of 900 training images right" in text
     assert "Layers: not recorded." in text
     listed = printed(lambda console: bundles.print_bundles(find(tmp_path / "runs"), console, NOW))

@@ -326,12 +326,12 @@ def test_every_reason_is_told() -> None:
 def test_a_failure_and_an_invalid_row_are_told_as_what_they_are() -> None:
     rows = [
         row("dead", error="the worker ended with exit code 9", latency_us=None),
-        row("busy", validity=(Finding("33% of the time it got no core", "wait"),), p99=300.0),
+        row("busy", validity=(Finding("33% of the time it had no CPU", "wait"),), p99=300.0),
     ]
     reasons = {judged.row.backend: judged.reasons for judged in judge(rows, limits(p99="200us")).judged}
     assert reasons == {
         "dead": ("failed: the worker ended with exit code 9",),
-        "busy": ("INVALID: 33% of the time it got no core", "p99 300.0 µs is above 200 µs"),
+        "busy": ("INVALID: 33% of the time it had no CPU", "p99 300.0 µs is above 200 µs"),
     }
     assert judge(rows, ()).nearest is None
 
@@ -375,6 +375,7 @@ def test_each_of_our_backends_shows_code_without_digitbench(name: str) -> None:
     assert repr(str(Path("somewhere").absolute())) in code
     assert "3" in code.partition("import")[2], "the thread count"
     assert not {"{artifact}", "{threads}", "{precision}"} & set(code.split())
+    assert max(len(line) for line in code.splitlines() if not line.startswith(("path = ", "# pip"))) < 80
 
 
 def test_a_path_is_a_literal_whatever_it_holds() -> None:
@@ -388,4 +389,4 @@ def test_a_backend_without_an_example_is_used_through_digitbench(monkeypatch: py
     backend_class = plugins.find("numpy").load()
     monkeypatch.setattr(backend_class, "example", "")
     code = choice.code_for(row("numpy", threads=2), Path("artifact"), Path("/run's"))
-    assert f'digitbench.load({"/run" + chr(39) + "s"!r}, backend="numpy", precision="fp32", threads=2)' in code
+    assert f'path = {"/run" + chr(39) + "s"!r}\noptions = dict(backend="numpy", precision="fp32", threads=2)\n' in code

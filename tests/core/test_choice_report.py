@@ -46,7 +46,7 @@ def test_only_what_decided_is_told_as_the_reason() -> None:
         ({"won": 1}, {"won": 2}, "it has fewer flips than b fp32"),
         ({"ratios": [1.0]}, {"ratios": [1.05]}, "its p50 is lower than that of b fp32"),
         ({"rank": 1}, {"rank": 2}, "it ranks before b fp32"),
-        ({}, {}, "it comes before b fp32 by its name alone"),
+        ({}, {}, "it comes before b fp32 only by name"),
     ],
     ids=str,
 )
@@ -112,7 +112,7 @@ def test_the_front_stands_before_what_it_beats_and_each_in_the_order_of_speed() 
     ]  # fmt: skip
 
 
-NOISE = (Finding("33% of the time it got no core", "wait"),)
+NOISE = (Finding("33% of the time it had no CPU", "wait"),)
 
 
 def test_who_would_be_faster_but_is_invalid_is_told() -> None:
@@ -120,8 +120,8 @@ def test_who_would_be_faster_but_is_invalid_is_told() -> None:
     broken, dead = row("big", [0.3], size=9000, validity=NOISE), row("dead", [0.2], validity=NOISE, error="died")
     decision = judge([row("a"), slow, fast, broken, dead], limits(size="2000B"))
     assert [candidate.backend for candidate in decision.unsure] == ["fast"]
-    sentence = "Mind: fast fp32 had a lower p50 (3.7 µs) but is INVALID: 33% of the time it got no core (wait)."
-    assert shown(decision).count("Mind: ") == 1
+    sentence = "Note: fast fp32 had a lower p50 (3.7 µs) but is INVALID: 33% of the time it had no CPU (wait)."
+    assert shown(decision).count("Note: ") == 1
     assert sentence in shown(decision)
 
 

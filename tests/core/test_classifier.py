@@ -221,7 +221,7 @@ def test_what_cant_be_opened_is_refused_in_one_line(untrained: Bundle, tmp_path:
         ),
         (ArtifactError, "digitbench export", {"run": folder, "backend": "other"}),
         (ArtifactError, "checksum doesn't match", {"run": changed.path, "backend": "numpy"}),
-        (BundleError, "no such bundle", {"run": "nowhere"}),
+        (BundleError, "no such model", {"run": "nowhere"}),
         (UsageError, "1 or more; got 0", {"run": folder, "threads": 0}),
         (UsageError, "got '2'", {"run": folder, "threads": "2"}),
         (UsageError, "got 1.5", {"run": folder, "threads": 1.5}),

@@ -164,9 +164,9 @@ def test_a_single_generation_can_tell_nothing_and_fails_nothing(base: int, new: 
     comparison = compared(timed(STEADY[:base]), timed(scaled(STEADY, 9)[:new]), "latency:10%")
     change = change_of(comparison, "latency")
     assert (change.verdict, change.interval) == (Verdict.CANT_TELL, None)
-    assert change.reason == f"a single generation in {which}: --quick can't tell"
+    assert change.reason == f"a single generation in {which}: --quick is too short to judge"
     assert comparison.passed
-    assert verdict_line(comparison).startswith("no gate could tell anything, of latency:10% (1 can't tell)")
+    assert verdict_line(comparison).startswith("no gate could be judged, of latency:10% (1 not known)")
 
 
 def test_a_p99_of_too_few_calls_can_tell_nothing() -> None:
@@ -342,7 +342,7 @@ def test_a_gate_with_nothing_to_look_at_fails_and_says_why() -> None:
     comparison = compared(timed(), timed(**INVALID), "latency:10%", "accuracy:1pp")
     assert not comparison.passed
     assert verdict_line(comparison) == (
-        "latency:10% had nothing VALID to compare, and so can't pass (onnx fp32, 1 thread, batch 1: "
+        "latency:10% had nothing VALID to compare, so the check fails (onnx fp32, 1 thread, batch 1: "
         "INVALID in new: the hypervisor took 9 %)"
     )
 
@@ -376,7 +376,7 @@ def test_a_gate_of_tails_alone_on_a_busy_machine_has_nothing_to_look_at() -> Non
     comparison = compared(timed(), timed(SLOW, **BUSY), "p99:10%", "accuracy:1pp")
     assert not comparison.passed
     assert verdict_line(comparison) == (
-        "p99:10% had nothing VALID to compare, and so can't pass (onnx fp32, 1 thread, batch 1: "
+        "p99:10% had nothing VALID to compare, so the check fails (onnx fp32, 1 thread, batch 1: "
         "the machine was busy in new: no p99, throughput, load, first)"
     )
 

@@ -48,9 +48,7 @@ def test_all_that_stands_against_a_run_is_in_one_line() -> None:
 def test_a_run_that_passes_says_what_was_looked_at() -> None:
     few = timed(name="numpy", generations=timed().generations[:1])
     comparison = compared(run(timed(), few), run(timed(scaled(STEADY, 1.1)), few), "latency:10%", "size:1%")
-    assert (
-        verdict_line(comparison) == "no regression beyond latency:10%, size:1% in 4 figures (1 perhaps, 1 can't tell)"
-    )
+    assert verdict_line(comparison) == "no regression beyond latency:10%, size:1% in 4 figures (1 perhaps, 1 not known)"
     line = verdict_line(compared(timed(), timed(scaled(STEADY, 1.2))))
     assert line.startswith("6 worse and 0 better beyond noise, of 9 figures")
 
@@ -118,7 +116,7 @@ def test_what_did_not_change_is_counted_alone_unless_all_is_asked_for() -> None:
     assert "numpy  " not in text
     assert "Not shown (--all shows them): " in text
     assert "figures not known" in text
-    assert "figures: a single generation in base and new: --quick can't tell" in text
+    assert "figures: a single generation in base and new: --quick is too short to judge" in text
     assert "Ignored: keras batch 1, tflite batch 1, savedmodel batch 1, 2 more: failed in new" in text
     assert "numpy  " in shown(base, new)
     assert "openvino batch 1, other batch 1: failed in new" in shown(base, new)
@@ -168,7 +166,7 @@ def test_what_is_beside_the_table_is_told() -> None:
         "Changed: Python 3.12.1 -> 3.13.0",
         "Changed: system Linux 6.1 -> Linux 6.8",
         "Changed: seconds 3.0 -> 0.3",
-        "Not alike, compared all the same: memory '0.00 GiB' in base and '8.00 GiB' in new",
+        "Compared although they differ: memory '0.00 GiB' in base and '8.00 GiB' in new",
         "base: mine (dense-128) on mnist [c473ce9de4170e6f], 2026-11-21T00:00:00+00:00, digitbench 0.1.0",
     ):
         assert line in text.splitlines()

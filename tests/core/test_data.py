@@ -208,7 +208,7 @@ def test_auto_falls_back_to_digits_with_one_line_of_notice() -> None:
     assert dataset.name == "digits"
     assert dataset.fingerprint == DIGITS
     assert one_printable_line(dataset.notice)
-    assert "MNIST could not be had" in dataset.notice
+    assert "MNIST is not available" in dataset.notice
     assert "DIGITBENCH_MNIST" in dataset.notice, "it says how to mend it"
 
 

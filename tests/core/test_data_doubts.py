@@ -47,7 +47,7 @@ LYING: dict[str, Array] = {
 def test_how_pictures_lie_is_told_with_what_puts_them_right(tmp_path: Path, way: str) -> None:
     dataset = data.load("auto", save(tmp_path / "mine.npz", x_test=LYING[way], y_test=TEST.labels))
     assert f"the pictures look {way}, since a simple classifier recognises" in dataset.notice
-    code = dataset.notice.partition("to put them right, save ")[2].partition(", where x is (n, 28, 28)")[0]
+    code = dataset.notice.partition("to correct them, save ")[2].partition(", where x is (n, 28, 28)")[0]
     np.testing.assert_array_equal(eval(code, {"x": dataset.test.pixels}), TEST.pixels)  # as its reader would
     np.testing.assert_array_equal(dataset.test.pixels, LYING[way])  # nothing is changed
 

@@ -114,7 +114,7 @@ REFUSED_IMAGES: dict[str, tuple[Array, str]] = {
         "normalised by a mean and a deviation; undo it, so that it runs from 0 to 1: x * 0.3081 + 0.1307, MNIST's in",
     ),
     "by each pixel's own": (NOISE, "undo it, so that it runs from 0 to 1: x * deviation + mean"),
-    "overflowed": (PIXELS.astype(np.int8), "these look like uint8 that were stored as int8; save x.view('uint8')"),
+    "overflowed": (PIXELS.astype(np.int8), "these look like uint8 stored as int8; save x.view('uint8')"),
     "below white": (WIDE**2 // 2, "x_test runs from 0 to 32512: pixels run from 0 to 255 or 65,535; divide them"),
     "0 to 16 in whole numbers": (PIXELS // 16, "x_test runs from 0 to 15: pixels run from 0 to 255 or 65,535; mult"),
     "large": (np.kron(PIXELS, np.ones((2, 2))), "shape (12, 56, 56): images are 28 × 28, or larger by an empty margin"),
@@ -169,7 +169,7 @@ def test_the_pictures_tell_what_labels_from_1_to_10_mean(tmp_path: Path, labels:
 def test_labels_from_1_to_10_of_pictures_that_tell_nothing_are_refused(tmp_path: Path) -> None:
     noise = np.random.default_rng(1).integers(0, 255, (120, 28, 28), np.uint8) // 2
     message = refusal(save(tmp_path / "mine.npz", x_test=noise, y_test=np.arange(120) % 10 + 1))
-    assert "y_test runs from 1 to 10: labels are whole numbers from 0 to 9, and the pictures don't tell" in message
+    assert "y_test runs from 1 to 10: labels are whole numbers from 0 to 9, and the pictures don't show" in message
     assert "then save y % 10) or 1 is the 0 (then save y - 1)" in message
 
 
@@ -214,7 +214,7 @@ def test_mnist_is_known_by_its_content_whatever_its_arrays_are_called(
     [
         (("arr_0",), "it holds arr_0 (12, 28, 28), which may be images, and without labels nothing can be scored"),
         (("x_train", "y_train"), "all to train on: save images to score too, as x_test and y_test"),
-        (("images", "data", "labels"), "'images' and 'data' could both be x_test: call one of them so"),
+        (("images", "data", "labels"), "'images' and 'data' could both be x_test: rename one of them to that"),
         (("arr_0", "arr_1", "arr_2", "arr_3"), "it holds arr_0 (12, 28, 28), arr_1 (12,), arr_2 (12, 28, 28), arr_3"),
     ],
     ids=["images alone", "to train alone", "two of them", "four without names"],
@@ -271,7 +271,7 @@ def test_a_zip_of_several_tables_or_of_none_says_so(tmp_path: Path) -> None:
     assert "is a zip with no .csv (readme.md)" in refusal(zipped(tmp_path / "a.csv.zip", readme__md="x"))
     assert "is a zip of neither arrays nor tables: unpack it" in refusal(zipped(tmp_path / "b.zip", readme__md="x"))
     (tmp_path / "c.csv.zip").write_bytes(b"PK\3\4")
-    assert "isn't a whole zip: damaged, or cut short on its way; fetch it again" in refusal(tmp_path / "c.csv.zip")
+    assert "isn't a complete zip: damaged or cut short; download it again" in refusal(tmp_path / "c.csv.zip")
 
 
 @pytest.mark.parametrize("separator", [";", "\t", "|", " ", ", "], ids=repr)

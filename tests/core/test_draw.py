@@ -83,8 +83,8 @@ def test_what_was_seen_already_is_taken_as_it_is() -> None:
     [
         (b"", "0 bytes are no drawing"),
         (b"x" * (DRAWING_BYTES - 1), "bytes are no drawing"),
-        (bytes(DRAWING_BYTES), "nothing is drawn"),
-        (b"\x7f" * SEEN_BYTES, "nothing is drawn"),
+        (bytes(DRAWING_BYTES), "the drawing is empty"),
+        (b"\x7f" * SEEN_BYTES, "the drawing is empty"),
     ],
 )
 def test_what_is_no_drawing_is_refused(body: bytes, message: str) -> None:
@@ -270,7 +270,7 @@ def test_what_is_printed_names_the_address_and_warns_where_others_can_reach_it(u
         return str(console.file.getvalue())  # type: ignore[attr-defined]
 
     assert printed("127.0.0.1") == "Draw at http://127.0.0.1:1/ (1 candidate; Ctrl-C stops)\n"
-    assert "Everyone who can reach this machine at 0.0.0.0 can open the page" in printed("0.0.0.0")
+    assert "Everyone who can reach this machine at 0.0.0.0 can use the page" in printed("0.0.0.0")
 
 
 def test_without_its_packages_it_says_what_brings_them(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -132,8 +132,8 @@ UNREADABLE: dict[str, tuple[Callable[[], bytes], str]] = {
     "a PNG's beginning": (lambda: encoded(GREY, "PNG")[:8], "begins as a PNG file does"),
     "a TIFF's beginning": (lambda: encoded(GREY, "TIFF")[:12], "begins as a TIFF file does"),
     "a TIFF of no number": (lambda: encoded(Image.fromarray(np.full((9, 9), np.nan, "f4")), "TIFF"), "NaN"),
-    "nothing to see": (lambda: encoded(with_alpha(0, np.zeros((9, 9), np.uint8)), "PNG"), "wholly transparent"),
-    "a larger file than any": (lambda: bytes(file_limits.MOST_BYTES + 1), "100 MB; the most that is read is 100 MB"),
+    "nothing to see": (lambda: encoded(with_alpha(0, np.zeros((9, 9), np.uint8)), "PNG"), "fully transparent"),
+    "a larger file than any": (lambda: bytes(file_limits.MOST_BYTES + 1), "100 MB; the limit is 100 MB"),
 }
 
 

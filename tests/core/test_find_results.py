@@ -94,9 +94,9 @@ def test_a_bundle_without_results_says_what_to_run(bundle: Bundle) -> None:
 
 
 def test_what_is_not_there_or_no_bundle_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(BundleError, match="gone: no such results, and no such bundle"):
+    with pytest.raises(BundleError, match="gone: no such results file or model"):
         results_file_of(tmp_path / "gone")
-    with pytest.raises(BundleError, match="not a bundle"):
+    with pytest.raises(BundleError, match="not a model's folder"):
         results_file_of(tmp_path)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(BundleError):
@@ -115,15 +115,15 @@ def test_results_elsewhere_need_their_bundle_named(tmp_path: Path, bundle: Bundl
     path = tmp_path / "else" / "where" / "a.json"
     with pytest.raises(BundleError) as caught:
         bundle_of(path, results_like(bundle))
-    assert str(caught.value) == f"{path} doesn't lie in its bundle's folder; name the bundle with --bundle"
+    assert str(caught.value) == f"{path} is not in its model's folder; name the model with --bundle"
     assert bundle_of(path, results_like(bundle), bundle.path).path == bundle.path
 
 
 def test_another_bundle_is_refused(bundle: Bundle) -> None:
     path, results = bundle.path / "results" / "a.json", results_like(bundle, reference_sha256="another")
-    with pytest.raises(BundleError, match=f"^{bundle.path} is not the bundle that {path} was measured with$"):
+    with pytest.raises(BundleError, match=f"^{bundle.path} is not the model that {path} was measured with$"):
         bundle_of(path, results)
-    with pytest.raises(BundleError, match=f"^--bundle {bundle.path}: .* is not the bundle that"):
+    with pytest.raises(BundleError, match=f"^--bundle {bundle.path}: .* is not the model that"):
         bundle_of(path, results, bundle.path)
 
 
@@ -148,7 +148,7 @@ def test_other_data_are_refused(tmp_path: Path, bundle: Bundle) -> None:
     with pytest.raises(DataError) as caught:
         data_of(bundle, results, None, Recorder())
     assert str(caught.value).startswith("the results are of photos [0123], not of digits [")
-    assert str(caught.value).endswith("; say where it is with --data PATH")
+    assert str(caught.value).endswith("; give its place with --data PATH")
     path = tmp_path / "mine.npz"
     np.savez(path, x_test=np.zeros((3, 28, 28), np.uint8), y_test=np.arange(3))
     with pytest.raises(DataError, match=rf"^--data {path}: the results are of photos \[0123\], not of mine"):

@@ -248,7 +248,7 @@ def test_one_that_fits_is_not_warned_of(monkeypatch: pytest.MonkeyPatch) -> None
 @pytest.mark.usefixtures("weak")
 @pytest.mark.parametrize("accept", [False, True])
 def test_near_chance_it_is_refused_accepted_or_not(accept: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(BundleError, match="it doesn't tell digits apart") as refusal:
+    with pytest.raises(BundleError, match="it doesn't recognise digits") as refusal:
         imported("Chance", monkeypatch, accept=accept)
     assert one_printable_line(str(refusal.value))
     assert "logistic regression fitted on other training images has 100.0%" in str(refusal.value)
@@ -266,15 +266,15 @@ def chosen(*warnings: str) -> Choice:
 def test_choose_says_so_everywhere() -> None:
     text = "no form fits well: the best has 60.0% right"
     choice = chosen(text)
-    assert f"Mind: {text}." in shown(choice)
-    assert report.to_markdown(choice).endswith(f"\nMind: {text}.\n")
+    assert f"Note: {text}." in shown(choice)
+    assert report.to_markdown(choice).endswith(f"\nNote: {text}.\n")
     assert json.loads(report.to_json(choice, results_of(choice), saved=None, artifact="", code=""))["warnings"] == [
         text
     ]
-    assert f"Mind: {text}." in choice_html(choice)
+    assert f"Note: {text}." in choice_html(choice)
 
 
 def test_and_nothing_where_there_is_nothing_to_say() -> None:
     choice = chosen()
-    assert "Mind" not in report.to_markdown(choice) + choice_html(choice)
+    assert "Note: " not in report.to_markdown(choice) + choice_html(choice)
     assert json.loads(report.to_json(choice, results_of(choice), saved=None, artifact="", code=""))["warnings"] == []

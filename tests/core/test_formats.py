@@ -149,14 +149,14 @@ FOREIGN = {
     "web page": (b"\n<!DOCTYPE html>\n<html><body>model.onnx at main</body></html>", "a web page"),
     "Git LFS": (LFS, "git lfs pull"),
     "notebook": (json.dumps({"cells": [], "nbformat": 4}).encode(), "a Jupyter notebook"),
-    "to_json": (json.dumps({"class_name": "Sequential", "config": {}}).encode(), "without its weights"),
+    "to_json": (json.dumps({"class_name": "Sequential", "config": {}}).encode(), "without weights"),
     "tensorflow.js": (json.dumps({"modelTopology": {}}).encode(), "TensorFlow.js"),
     "xgboost": (json.dumps({"learner": {}, "version": [3, 0, 0]}).encode(), "convert_xgboost"),
     "json": (b'{"a": "some other thing"}', "it is JSON"),
     "text": ("a model will be here soon, für alle\n".encode(), "a text"),
     "text that is cut within a letter": (b"a" * 65535 + "ü".encode(), "a text"),
     "sklearn": (pickle.dumps(OfSklearn()), "skl2onnx.to_onnx"),
-    "pickle": (pickle.dumps({"a": [1, 2, 3]}), "never opened; where it was made, export the model to ONNX"),
+    "pickle": (pickle.dumps({"a": [1, 2, 3]}), "never opened; export the model to ONNX"),
     "old torch": (pickle.dumps(0x1950A86A20F9469CFC6C, protocol=2) + bytes(32), "torch.onnx.export"),
     "torch": (zipped("best/data.pkl", "best/byteorder", "best/data/0"), "saved by PyTorch (torch.save)"),
     "torchscript": (zipped("m/data.pkl", "m/code/__torch__.py"), "a TorchScript model"),
@@ -176,7 +176,7 @@ def test_what_people_take_for_a_model_is_told_as_what_it_is(kind: str, name: str
     message = refusal(lambda: format_of(path))
     assert message.startswith(f"{path}: it ")
     assert words in message
-    assert ("is its name alone" if name in ("m.onnx", "m.keras", "m.tflite") else "imported are .onnx") in message
+    assert ("only its name ends in" if name in ("m.onnx", "m.keras", "m.tflite") else "imported are .onnx") in message
 
 
 def test_a_script_and_a_part_of_a_savedmodel_are_told(tmp_path: Path) -> None:
@@ -334,7 +334,7 @@ def test_model_io_that_is_none_is_refused_in_a_line(
     imported: Callable[..., Bundle], model_io: Any, reason: str
 ) -> None:
     message = refusal(lambda: imported("onnx", form=model_io))
-    assert "not a bundle's manifest: " in message
+    assert "not a model's manifest: " in message
     assert reason in message
 
 

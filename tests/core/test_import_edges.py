@@ -181,7 +181,7 @@ def test_constraints_that_no_model_could_meet_are_told() -> None:
         with pytest.raises(UsageError, match=rf"--tensor {name}: it gives .*, not ten scores"):
             model_ios((None, 784), outputs, Constraints(output=name))
     with pytest.raises(
-        UsageError, match="--fit pad: 28 × 28 pixels can't become 14 × 14 so; possible: resize, crop, mean"
+        UsageError, match="--fit pad: 28 × 28 pixels can't become 14 × 14 this way; possible: resize, crop, mean"
     ):
         model_ios((None, 14, 14), constraints=Constraints(fit="pad"))
 
@@ -220,19 +220,19 @@ def foreign(untrained: Bundle, folder: Path, **more: Any) -> Bundle:
     ids=repr,
 )  # fmt: skip
 def test_model_io_that_no_model_has_is_refused(untrained: Bundle, tmp_path: Path, model_io: dict[str, Any]) -> None:
-    with pytest.raises(BundleError, match=r"not a bundle|can't be read: JSON is malformed"):
+    with pytest.raises(BundleError, match=r"not a model's|can't be read: JSON is malformed"):
         foreign(untrained, tmp_path, form=model_io)
 
 
 @pytest.mark.parametrize("entry", [[], 7, "x", {}, {"format": "onnx"}, {"source": "m", "format": 7}], ids=repr)
 def test_a_damaged_word_of_where_it_came_from_is_refused(untrained: Bundle, tmp_path: Path, entry: object) -> None:
-    with pytest.raises(BundleError, match="not a bundle's manifest"):
+    with pytest.raises(BundleError, match="not a model's manifest"):
         foreign(untrained, tmp_path, imported=entry)
 
 
 def test_nobody_is_told_to_do_what_can_not_help(untrained: Bundle, tmp_path: Path) -> None:
     bundle = foreign(untrained, tmp_path / "onnx")
-    with pytest.raises(ArtifactError, match="imported in that precision alone"):
+    with pytest.raises(ArtifactError, match="imported only in that precision"):
         bundle.find("onnx", "fp32")
     (bundle.path / "reference_scores.npy").write_bytes(b"")
     with pytest.raises(BundleError, match=r"digitbench import m\.onnx"):

@@ -214,6 +214,23 @@ def test_of_a_race_the_time_left_is_a_bound(clock: Clock) -> None:
     assert race.split("%")[1].strip() == "at most 1:10 left"
 
 
+def test_a_race_that_goes_on_after_its_bound_takes_longer_than_planned(clock: Clock) -> None:
+    live, stream = progress(terminal=True)
+    results = half_measured()
+    raced = replace(results, settings=replace(results.settings, race=True))
+    with live:
+        for done, total in ((90, 100), (101, 100), (102, 100), (103, 103)):
+            clock.now += 1
+            live.table(raced, done, total)
+    bars = [line.split() for line in stream.getvalue().splitlines() if line.startswith("measuring")]
+    assert [" ".join(bar[1:2] + bar[3:]) for bar in bars] == [
+        "1:30 90 % at most 0:10 left",
+        "1:41 99 % longer than planned",
+        "1:42 99 % longer than planned",
+        "1:43 100 % at most 0:00 left",
+    ]
+
+
 def test_lines_printed_before_stay_and_the_table_goes_at_the_end(clock: Clock) -> None:
     live, stream = progress(terminal=True)
     with live:

@@ -47,7 +47,7 @@ def test_the_name_is_taken_from_the_start_on() -> None:
     with claim(None, "dense-1") as first, claim(None, "dense-1") as second, claim(None, "dense-1") as third:
         assert [claimed.path.name for claimed in (first, second, third)] == ["dense-1", "dense-1-2", "dense-1-3"]
         assert all(claimed.path.is_dir() for claimed in (first, second, third))
-        with pytest.raises(BundleError, match=r"^runs/dense-1 exists already and is empty: a bundle"):
+        with pytest.raises(BundleError, match=r"^runs/dense-1 exists already and is empty: a model"):
             claim(Path("runs/dense-1"), "")
     assert paths_in() == [], "empty claims are gone, and the folder that was made for them"
 
@@ -110,7 +110,7 @@ def test_what_came_to_the_name_meanwhile_stays_and_the_bundle_is_put_beside_it(a
         path, messages = make_bundle(meanwhile=occupy)
         assert path == Path("runs/dense-1-2")
         assert (path / "manifest.json").read_text() == "mine"
-        assert messages == ["runs/dense-1 was taken meanwhile; the bundle is runs/dense-1-2"]
+        assert messages == ["runs/dense-1 was taken meanwhile; the model is in runs/dense-1-2"]
         assert os.readlink("runs/latest") == "dense-1-2"
     occupied = Path("runs/dense-1")
     if arrival == "an empty folder in its place":
@@ -160,7 +160,7 @@ def test_many_at_once_each_get_a_bundle_of_their_own() -> None:
 def test_a_folder_named_latest_is_told_and_the_bundle_is_kept() -> None:
     Path("runs/latest").mkdir(parents=True)
     (Path("runs/latest") / "manifest.json").touch()
-    message = r"^runs/latest is a folder .*rename it \(the bundle is whole: runs/dense-1\)$"
+    message = r"^runs/latest is a folder .*rename it \(the model itself is complete: runs/dense-1\)$"
     with pytest.raises(BundleError, match=message):
         make_bundle()
     assert (Path("runs/dense-1") / "manifest.json").read_text() == "mine"

@@ -34,7 +34,7 @@ def test_a_normalisation_can_be_constrained(images: Statistics, name: str) -> No
 
 def test_a_normalisation_that_cannot_be_is_refused() -> None:
     message = refusal(UsageError, signature((None, 28, 28)), Constraints(normalisation="caffe"))
-    assert message == "--normalised caffe: no image of float32 [n, 28, 28] is so"
+    assert message == "--normalised caffe: not possible with float32 [n, 28, 28]"
 
 
 def test_statistics_are_those_of_all_pixels_and_of_each() -> None:

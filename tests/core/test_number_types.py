@@ -113,7 +113,7 @@ def test_a_tflite_files_precision_is_read_from_its_products(
 
 def test_a_tflite_file_that_leads_nowhere_is_one_line(tmp_path: Path) -> None:
     path = tflite(tmp_path / "m.tflite", "INT8", "INT8", buffer=99)
-    with pytest.raises(BundleError, match="what precision it is in can't be read") as caught:
+    with pytest.raises(BundleError, match="its precision can't be read") as caught:
         precision_of(path, TFLITE)
     assert one_printable_line(str(caught.value))
 
@@ -263,7 +263,7 @@ def test_what_can_not_be_read_must_be_said(tmp_path: Path, model_format: str) ->
     if model_format == SAVED_MODEL:
         path.mkdir()
     (path / "saved_model.pb" if model_format == SAVED_MODEL else path).write_bytes(b"\xff" * 64)
-    with pytest.raises(BundleError, match="say it: --precision") as caught:
+    with pytest.raises(BundleError, match="give it: --precision") as caught:
         precision_of(path, model_format)
     assert one_printable_line(str(caught.value))
 

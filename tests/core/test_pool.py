@@ -9,7 +9,9 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import numpy as np
@@ -97,6 +99,20 @@ def wait_until(holds: Callable[[], object], message: str) -> None:
 # --- what goes well ------------------------------------------------------------------------------------------------
 
 
+def test_who_watches_is_called_while_a_worker_is_awaited_and_not_when_it_is_quick(shared: Path) -> None:
+    calls: list[float] = []
+    with Pool(shared, timeout=30, waiting=lambda: calls.append(monotonic())) as pool:
+        worker, _ = pool.start_one(Job("Good", Path("model"), 1, module=WORKER))
+        calls.clear()
+        pool.ask(worker, "score")
+        assert calls == []
+    began = monotonic()
+    with Pool(shared, timeout=1.7, waiting=lambda: calls.append(monotonic())) as pool, pytest.raises(WorkerError):
+        pool.start_one(Job("Sleeps", Path("model"), 1))
+    assert len(calls) == 3
+    assert max(later - earlier for earlier, later in pairwise([began, *calls])) < 1
+
+
 def test_a_good_worker_gives_its_scores(images: Images, tmp_path: Path) -> None:
     scores = score(Job("Good", tmp_path / "model", 1), images)
     np.testing.assert_array_equal(scores, np.full((5, 10), 0.5, np.float32))
@@ -168,7 +184,7 @@ def test_a_worker_that_cannot_start_stops_no_other(shared: Path) -> None:
         ("SystemExits", "the worker ended with exit code 5"),
         ("Corrupt", "model.npz: corrupt"),
         ("Raises", "RuntimeError: first line second [31mline"),
-        ("Exits", "the worker ended with exit code 3; its last words: second / third / last words"),
+        ("Exits", "the worker ended with exit code 3; its last output: second / third / last words"),
     ],
 )
 def test_a_death_is_explained_in_one_line(backend: str, message: str, images: Images, tmp_path: Path) -> None:
@@ -219,7 +235,7 @@ def test_a_worker_that_hangs_is_given_up(shared: Path, children: Callable[[], li
     with Pool(shared, timeout=0.8) as pool:
         (started,) = pool.start([Job("Sleeps", Path("model"), 1)])
         assert started.worker is None
-        assert str(started.error) == "the worker gave no sign of life for 0.8 s and was killed; see --timeout"
+        assert str(started.error) == "the worker did not answer for 0.8 s and was killed; see --timeout"
         assert not children()
 
 
@@ -227,7 +243,7 @@ def test_what_the_user_cant_choose_is_no_advice(shared: Path, monkeypatch: pytes
     monkeypatch.setattr(pool_module, "TIMEOUT", 0.8)
     with Pool(shared) as pool:
         (started,) = pool.start([Job("Sleeps", Path("model"), 1)])
-    assert str(started.error) == "the worker gave no sign of life for 0.8 s and was killed"
+    assert str(started.error) == "the worker did not answer for 0.8 s and was killed"
 
 
 def test_a_pool_may_be_closed_while_another_thread_waits_for_an_answer(shared: Path) -> None:
@@ -262,7 +278,7 @@ def test_a_stopped_worker_is_given_up_and_others_go_on(shared: Path) -> None:
         first, second = start_worker(pool, "Good", 0), start_worker(pool, "Good", 1)
         pool._timeout = 0.5
         os.kill(pid_of(first), signal.SIGSTOP)
-        with pytest.raises(WorkerError, match=r"no sign of life for 0\.5 s .*--timeout"):
+        with pytest.raises(WorkerError, match=r"did not answer for 0\.5 s .*--timeout"):
             pool.ask(first, "score")
         assert not psutil.pid_exists(pid_of(first))
         pool._timeout = 30
@@ -306,7 +322,7 @@ def test_a_worker_that_cannot_even_start_is_explained(
     (empty / "__init__.py").write_text(f"raise ImportError('no numpy today')  # {'x' * 300}")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ["PYTHONPATH"]]))
     message = failure_message("Good", tmp_path / "model", images)
-    assert message.startswith("the worker ended with exit code 1; its last words:")
+    assert message.startswith("the worker ended with exit code 1; its last output:")
     assert message.endswith("ImportError: no numpy today")
     assert len(message) < 400
 

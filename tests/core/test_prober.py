@@ -162,7 +162,7 @@ def test_a_model_io_that_kills_its_worker_or_hangs_costs_that_one_alone(
         assert children() != [first], "another worker"
         prober._pool._timeout = 0.2  # the next one has loaded already
         assert prober.ask(model_io("hangs"), range(0, 5)) is None
-        assert prober.fault.startswith("the worker gave no sign of life for 0.2 s and was killed; see --timeout")
+        assert prober.fault.startswith("the worker did not answer for 0.2 s and was killed; see --timeout")
         prober._pool._timeout = 60
         assert prober.ask(model_io("refuses"), range(0, 5)) is None
         assert prober.fault == "first line second line"

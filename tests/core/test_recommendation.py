@@ -65,18 +65,18 @@ def test_a_single_generation_is_no_verdict() -> None:
 def test_nothing_that_can_be_relied_on_names_nobody_and_says_why() -> None:
     bad = [candidate(name, validity=(Finding("a busy core", "wait"),)) for name in ("keras", "tflite")]
     (verdict,) = recommendations(results_of(*bad))
-    assert verdict.sentence == "Nothing can be named at batch size 1, 1 thread: every candidate failed or is INVALID."
+    assert verdict.sentence == "There is no answer at batch size 1, 1 thread: every candidate failed or is INVALID."
     assert "keras fp32: INVALID: a busy core" in verdict.more[0]
 
 
 def test_one_candidate_alone_is_held_against_nobody() -> None:
-    assert "the only candidate that could be relied on" in sentence(candidate("keras"))
+    assert "the only VALID candidate" in sentence(candidate("keras"))
 
 
 def test_a_quicker_but_invalid_one_is_told() -> None:
     bad = candidate("onnx", 0.5, validity=(Finding("a busy core", "wait"),))
     (verdict,) = recommendations(results_of(candidate("keras", 3.0), candidate("tflite"), bad))
-    assert any(line.startswith("Mind: R (onnx) fp32 had a lower p50 (5.0 µs) but is INVALID: a busy core (wait)")
+    assert any(line.startswith("Note: R (onnx) fp32 had a lower p50 (5.0 µs) but is INVALID: a busy core (wait)")
                for line in verdict.more)  # fmt: skip
 
 

@@ -183,7 +183,7 @@ def test_a_candidate_whose_generations_opened_different_files_is_an_error(stage:
     stage.content = lambda actor: "cd" if (actor.job.backend, actor.start) == ("b", 1) else CONTENT
     state, _ = measure_with_fakes(stage, grid())
     for size in (1, 4):
-        assert row_of(state, "b", size).error == "b.bin: it was replaced since the run began; measure anew"
+        assert row_of(state, "b", size).error == "b.bin: it was replaced since the run began; measure again"
         assert not row_of(state, "b", size).valid
         for name in "ac":
             assert row_of(state, name, size).error is None
@@ -224,7 +224,7 @@ def test_a_runtime_that_runs_other_threads_than_asked_for_is_invalid(state: RunS
 def test_a_runtime_that_keeps_more_cores_busy_than_it_says_is_invalid(state: RunState) -> None:
     add(state, new_generation(busy=Busy(1.9)), *[1_000_000] * 40)
     (finding,) = row_of(state, "a", 4).validity or ()
-    assert finding.reason == "it kept 1.9 cores busy with 1 asked for"
+    assert finding.reason == "it kept 1.9 cores busy instead of 1"
 
 
 @pytest.mark.parametrize("strict", [False, True])

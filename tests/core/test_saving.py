@@ -157,7 +157,7 @@ def test_complete_results_are_not_replaced_by_incomplete_ones(generations: int) 
     saver.finish(partial(generations=generations))
     partial_file = {"found.partial.json": f"partial {generations}"} if generations else {}
     assert saved() == {"found.json": "0.1.0", **partial_file}
-    assert str(saver) == ("Saved as found.partial.json (found.json stays as it is)" if generations else "")
+    assert str(saver) == ("Saved as found.partial.json (found.json is unchanged)" if generations else "")
 
 
 def test_complete_results_replace_what_was_there_in_the_end_alone() -> None:
@@ -175,7 +175,7 @@ def test_a_run_that_timed_nothing_replaces_nothing_that_did() -> None:
     saver = Saver(Path("found.json"), named=True)
     saver.finish(NOTHING)
     assert saved() == {"found.json": "0.1.0"}
-    assert str(saver) == "Not saved: nothing was timed: found.json stays as it is"
+    assert str(saver) == "Not saved: nothing was timed: found.json is unchanged"
 
 
 def test_what_was_written_when_ctrl_c_came_is_this_runs_own(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -205,7 +205,7 @@ def test_an_evaluation_replaces_no_times() -> None:
     saver = Saver(Path("found.json"), named=True)
     saver.finish(evaluation)
     assert saved() == {"found.json": "0.1.0", "found-2.json": "new"}
-    assert str(saver) == "Saved as found-2.json (found.json holds times, and stays as it is)"
+    assert str(saver) == "Saved as found-2.json (found.json holds times, and is unchanged)"
     saver = Saver(Path("found-2.json"), named=True)
     saver.finish(RESULTS)
     assert saved()["found-2.json"] == "0.1.0", "times better an evaluation"
@@ -336,7 +336,7 @@ def test_only_a_file_of_the_same_kind_is_replaced(option: str, file_kind: str) -
             Outputs(**output_option(option, "there"))
         message = str(caught.value)
         assert one_printable_line(message)
-        assert message.startswith(f"{option} there: there is something else in it, which would be lost")
+        assert message.startswith(f"{option} there: it holds something else, which would be lost")
     assert path.read_bytes() == content(file_kind)
 
 
@@ -344,7 +344,7 @@ def test_only_a_file_of_the_same_kind_is_replaced(option: str, file_kind: str) -
 def test_an_empty_file_is_replaced_and_what_is_no_file_is_not(option: str) -> None:
     Path("empty").touch()
     Outputs(**output_option(option, "empty"))
-    with pytest.raises(UsageError, match="/dev/null: there is something else"):
+    with pytest.raises(UsageError, match="/dev/null: it holds something else"):
         Outputs(**output_option(option, "/dev/null"))
 
 
@@ -352,7 +352,7 @@ def test_a_choice_replaces_a_choice_and_no_results() -> None:
     Path("choice.json").write_bytes(OTHER_FILES["a choice"])
     Outputs(json="choice.json", format="digitbench.choice")
     write("found.json", RESULTS)
-    with pytest.raises(UsageError, match="there is something else"):
+    with pytest.raises(UsageError, match="it holds something else"):
         Outputs(json="found.json", format="digitbench.choice")
 
 

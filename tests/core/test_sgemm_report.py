@@ -209,7 +209,7 @@ def test_an_sgemm_that_failed_is_told_and_gives_no_shares() -> None:
 def test_candidates_that_failed_or_were_not_timed_have_no_share() -> None:
     dead = row("onnx", 1, [], latency_us=None, validity=None, error="it died")
     results = results_of([dead, replace(TFLITE, latency_us=None, generations=())], [SGEMM])
-    assert sentences(results) == ["batch 512, 2 threads: nothing to hold against sgemm."]
+    assert sentences(results) == ["batch 512, 2 threads: nothing to compare with sgemm."]
     assert list(cells(shown(results))) == ["sgemm"]
 
 
@@ -225,7 +225,7 @@ def test_the_legend_says_what_a_share_means() -> None:
     printed = shown(results_of(ROWS, [SGEMM]), terminal=False)
     assert "NumPy 2.4.6, openblas 0.3.31 Zen" in printed
     assert "0.81 million operations an image" in printed
-    assert "copies, biases, activations, softmax" in printed
+    assert "copies, biases, activations and softmax" in printed
 
 
 def test_without_sgemm_nothing_is_said() -> None:

@@ -327,7 +327,7 @@ def test_weights_that_changed_since_are_not_resumed(run: Callable[..., Results])
     assert sgemm.row.artifact
     changed_row = replace(sgemm.row, artifact=replace(sgemm.row.artifact, sha256="0" * 64))
     changed_results = replace(results, rows=(), roofs=(replace(sgemm, row=changed_row), results.roofs[1]))
-    with pytest.raises(UsageError, match=r"--resume: sgemm: .*model-fp32.npz has changed since; measure anew"):
+    with pytest.raises(UsageError, match=r"--resume: sgemm: .*model-fp32.npz has changed since; measure again"):
         run(earlier=changed_results)
 
 

@@ -68,7 +68,7 @@ def test_a_number_beside_the_image_is_given_what_switches_it_off(images: Statist
             [Tensor("label", (None,), "int64"), *(Tensor(f"i{i}", (None,), "float32") for i in range(10))],
             "zipmap=False",
         ),
-        ([Tensor("label", (None,), "int64")], "labels alone"),
+        ([Tensor("label", (None,), "int64")], "only labels"),
     ],
 )
 def test_what_its_maker_can_do_is_said_where_the_outputs_tell(outputs: list[Tensor], advice: str) -> None:

@@ -150,7 +150,7 @@ def test_what_can_not_be_looked_at_is_said() -> None:
 
     record = steadiness.measure_steadiness(Refuses(plain), ModelIO(), 9, "fp32").to_json()
     assert record["alone"] is None
-    assert caveats.unsteady(imported(batch=record)).endswith("couldn't be looked at: no reason")
+    assert caveats.unsteady(imported(batch=record)).endswith("couldn't be checked: no reason")
 
 
 # --- what isn't certified ------------------------------------------------------------------------------------------
@@ -186,7 +186,7 @@ def test_of_an_unsteady_model_nothing_is_certified_in_any_format(act: Act) -> No
 def test_a_damaged_record_is_refused_in_a_line(untrained: Bundle, tmp_path: Path, part: str, value: object) -> None:
     bundle = copied(untrained, tmp_path)
     rewrite_manifest(bundle, {**bundle.stored, "imported": {"source": "m.onnx", "format": "onnx", part: value}})
-    with pytest.raises(BundleError, match="not a bundle's manifest") as caught:
+    with pytest.raises(BundleError, match="not a model's manifest") as caught:
         Bundle(bundle.path)
     assert one_printable_line(str(caught.value))
 

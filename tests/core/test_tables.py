@@ -172,7 +172,7 @@ def test_markdown_has_a_title_for_each_group_and_the_footnotes() -> None:
     assert "\n- top-1 98.00% of 100 images" in text
     assert "\n- not measured: openvino: " in text
     assert to_markdown(replace(results_of(), complete=False)).endswith(
-        "- Stopped early: only what was finished is shown.\n"
+        "- Stopped early: only finished parts are shown.\n"
     )
 
 

@@ -130,7 +130,7 @@ def test_an_error_does_not_say_twice_what_mends_it() -> None:
 
 
 def test_a_failed_row_shows_its_error_whole() -> None:
-    error = "the worker was killed by SIGKILL; its last words: [/bold] out of memory " + "word " * 40
+    error = "the worker was killed by SIGKILL; its last output: [/bold] out of memory " + "word " * 40
     text = shown(timed("onnx", 1, 10), Row("keras", "fp32", 32, 1, error=error), width=100)
     assert f"keras batch 32 failed: {error}".split() == text.split()[-len(f"keras batch 32 failed: {error}".split()) :]
     (line,) = table_of(text, "keras")[:1]
@@ -313,8 +313,8 @@ def test_what_a_reader_must_know_is_told() -> None:
         complete=False,
     )  # fmt: skip
     assert "known to within 93.00% to 99.45% (95 %)" in text
-    assert "warm-up never settled within 5 % (a busy machine?): onnx batch 1" in text
-    assert "threads are not as asked for: keras: 1 of 2" in text
+    assert "warm-up did not settle within 5 % (a busy machine?): onnx batch 1" in text
+    assert "another number of threads than asked for: keras: 1 of 2" in text
     assert "Stopped early" in text
 
 

@@ -155,7 +155,7 @@ def test_footnotes_tell_the_a_a_check_the_intervals_and_the_loop() -> None:
     lines = shown(*rows, **extras).splitlines()
     assert "A/A check, tflite against itself, which should be ×1: batch 1 ×1.00 [0.98, 1.02]." in lines
     assert any("95 % intervals over 3 generations" in line for line in lines)
-    assert "The timed loop itself adds 0.08 µs to each call (0.5% of the fastest p50); it is in the figures." in lines
+    assert "The timed loop itself adds 0.08 µs to each call (0.5% of the fastest p50); the figures include it." in lines
     assert any(line.startswith("ratio is to tflite at") for line in lines)
     assert not any("One process each" in line for line in lines)
 
@@ -183,7 +183,7 @@ def test_a_row_not_measured_yet_is_left_out() -> None:
 def test_a_single_generation_warns_of_small_gaps(row: Row, settings: Settings) -> None:
     text = shown(row, settings=settings)
     assert "One process each" in text
-    assert "Gaps under about 10 % may be only that" in text
+    assert "Differences under about 10 % may be chance" in text
     assert "rank" not in text.splitlines()[3]
     assert "generations:" not in text
     assert " ties" not in text

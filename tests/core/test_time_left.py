@@ -81,3 +81,12 @@ def test_of_a_race_there_is_a_bound_that_only_falls(
     assert all(later <= earlier for earlier, later in pairwise(totals))
     assert all(total - done >= took - done - 1e-6 for done, total in machine.seen), "it is a bound"
     assert totals[0] <= budget + 60
+
+
+def test_of_a_race_whose_first_generation_is_too_long_the_bound_does_not_rise(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine(monkeypatch, slowness=20.0)
+    took = machine.run(Plan(generations=20, race=True, budget=5.0), [1, 32])
+    totals = [total for _, total in machine.seen]
+    assert took > 5 + plan.FIRST_GENERATION, "else nothing is tested"
+    assert all(later <= earlier for earlier, later in pairwise(totals))
+    assert totals[-1] <= 5 + plan.FIRST_GENERATION

@@ -183,7 +183,7 @@ def test_seconds_are_those_of_each_epoch_added_up() -> None:
     drawn = [[row["x"] for row in points] for (_, images), points in curves.items() if images == "validation"]
     assert drawn == [[3.0, 4.0, 5.5], [2.0, 4.0, 6.0]]
     assert axis_of(definition, 0, "x")["axis"]["title"] == "seconds of training"
-    note = "Seconds of each epoch weren't kept of b: an even share of all."
+    note = "Seconds of each epoch are not recorded for b: shown as equal shares."
     assert note in json.dumps(charts.figure(runs, "seconds").to_dict())
     with pytest.raises(BundleError, match="b doesn't say how long its training took; leave out --by seconds") as caught:
         trainings.check_seconds([new_run(), new_run("b", epoch_seconds=())])
@@ -276,7 +276,7 @@ def test_what_makes_runs_differ_is_said() -> None:
         "Not trained on the same data, so their figures can't be compared: digits [abc], mnist [x]",
         "Validation is of different images: 144, 6,000 held out",
         "A committee's curves are means over its members",
-        "Seconds of each epoch weren't kept of b: an even share of all",
+        "Seconds of each epoch are not recorded for b: shown as equal shares",
     ]
     assert trainings.lowest([new_run(), committee]) is None
     assert charts.title([new_run(), committee]) == "The training of 2 runs"
@@ -290,9 +290,11 @@ def test_a_test_accuracy_far_below_validation_is_explained() -> None:
     one, other = new_run(test_accuracy=0.8), new_run("other", test_accuracy=0.7, dataset=("mine", "abc"))
     (digits,) = trainings.notes([one])
     assert digits.startswith("one: 80.00% of the test images are right, and 92.00% of those held out for validation")
-    assert digits.endswith("the last fifth of each digit is the test, which other people wrote")
+    assert digits.endswith("the test images are by other writers")
     (mine,) = trainings.notes([other])
-    assert mine.endswith("of those held out for validation, which are training images: the test images are unlike them")
+    assert mine.endswith(
+        "of those held out for validation, which are training images: the test images differ from them"
+    )
     assert f"{digits}." in charts.legend([one])
     assert list(trainings.notes([new_run(test_accuracy=None), new_run(test_accuracy=0.91)])) == []
     assert sum("of the test images" in note for note in trainings.notes([one, other, one])) == 1, "the worst alone"

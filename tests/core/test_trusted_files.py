@@ -111,5 +111,5 @@ def test_a_place_that_cannot_be_written_is_told_in_a_line(
         trusted_files.remember(model)
     assert one_printable_line(str(caught.value))
     assert str(caught.value).startswith(f"--trust: {trusted_files.list_path()}: can't be written: ")
-    assert [path for path in home.rglob("*") if path.is_file()] == [], "nothing half-written"
+    assert [path for path in home.rglob("*") if path.is_file()] == [], "no incomplete file"
     assert not trusted_files.holds(model)

@@ -171,5 +171,5 @@ def test_a_record_that_is_none_is_refused(untrained: Bundle, tmp_path: Path, ent
     bundle = imported(untrained, tmp_path)
     record = {**bundle.stored["imported"], "tried_with": {"picky": entry}}
     rewrite_manifest(bundle, {**bundle.stored, "imported": record})
-    with pytest.raises(BundleError, match="not a bundle's manifest"):
+    with pytest.raises(BundleError, match="not a model's manifest"):
         Bundle(bundle.path)

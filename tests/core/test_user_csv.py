@@ -99,7 +99,7 @@ NO_LABELS: dict[str, tuple[list[str], str]] = {
     "pandas' index": ([",".join(["", *PIXEL_NAMES]), *csv_of(IDS)], f"('' doesn't); {ADVICE}"),
     "ids after": ([",".join([*PIXEL_NAMES, "ImageId"]), *csv_of(after=(IDS + 1,))], "('ImageId' doesn't)"),
     "ids in another order": (csv_of(np.array([2, 0, 1, 3]), pixels=FLAT[:4]), "the first column numbers the lines"),
-    "few ids": (csv_of(IDS[:9], pixels=FLAT[:9]), "column numbers the lines, as no labels do; the last column is 0"),
+    "few ids": (csv_of(IDS[:9], pixels=FLAT[:9]), "column numbers the lines, which labels don't; the last column is 0"),
     "many ids": (csv_of(IDS), "the first column holds 10 in line 11, which isn't a label from 0 to 9; the last"),
     "ids from 1 after": (csv_of(after=(IDS[:9] + 1,), pixels=FLAT[:9]), "the last column numbers the lines"),
     "two ids": (csv_of(IDS[:2], pixels=FLAT[:2]), "the first column numbers the lines"),

@@ -131,7 +131,7 @@ BAD_NPZ: dict[str, tuple[dict[str, Array], str]] = {
 BAD_NPZ |= {
     "a place-holder": (
         {"y_test": np.zeros(12, int)},
-        "y_test is 0 for all 12 images, as where nobody",
+        "y_test is 0 for all 12 images; are the labels unknown",
     ),
     "one hot for all": ({"y_test": np.eye(10)[[7] * 12]}, "y_test is 7 for all 12 images"),
     "nothing to train by": ({"x_train": PIXELS, "y_train": np.full(12, 3)}, "y_train is 3 for all 12 images"),

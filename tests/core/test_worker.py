@@ -182,7 +182,7 @@ def test_a_file_that_was_replaced_while_it_was_opened_is_told(
         (tmp_path / "new").replace(tmp_path / "model")
         return Fake(clock)
 
-    with pytest.raises(ArtifactError, match="model: it was replaced while it was opened; measure anew"):
+    with pytest.raises(ArtifactError, match="model: it was replaced while it was opened; measure again"):
         serve(monkeypatch, tmp_path, images, load)
 
 

@@ -58,7 +58,7 @@ def test_a_training_puts_its_bundle_beside_what_came_meanwhile(tmp_path: Path, t
         before = contents(tmp_path / "mine")
         printed += done.stdout.readlines()
     assert done.returncode == 0
-    assert "mine was taken meanwhile; the bundle is mine-2\n" in printed
+    assert "mine was taken meanwhile; the model is in mine-2\n" in printed
     assert contents(tmp_path / "mine") == before
     assert Bundle(tmp_path / "mine-2").stored["recipe"]["hidden"] == [8]
     assert os.readlink(tmp_path / "runs" / "latest") == "../mine-2"
@@ -103,7 +103,7 @@ def test_benches_that_name_one_file_lose_no_results(tmp_path: Path, untrained: B
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "trigger", ["generation 1 of 4", pytest.param("generation 2 of 4, batch 8", marks=pytest.mark.slow)]
+    "trigger", ["generation 1 of 4, batch 1", pytest.param("generation 2 of 4, batch 8", marks=pytest.mark.slow)]
 )
 def test_ctrl_c_leaves_complete_results_as_they_are(tmp_path: Path, untrained: Bundle, trigger: str) -> None:
     bundle = copied(untrained, tmp_path)
@@ -117,7 +117,8 @@ def test_ctrl_c_leaves_complete_results_as_they_are(tmp_path: Path, untrained: B
     partial = tmp_path / "found.partial.json"
     assert Results.read(partial).complete is False
     assert (
-        "Saved as found.partial.json (found.json stays as it is); go on with: digitbench bench --resume" in done.stdout
+        "Saved as found.partial.json (found.json stays as it is); continue with: digitbench bench --resume"
+        in done.stdout
     )
     resumed = run_cli("bench", bundle.path, "--resume", partial, "--json", "found.json", cwd=tmp_path)
     assert resumed.returncode == 0, resumed.stderr

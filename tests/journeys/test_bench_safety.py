@@ -110,8 +110,8 @@ def test_deaths_are_exit_code_1_and_one_line(deaths: tuple[Finished, dict[str, A
     ("name", "message"),
     [
         ("killed", "the worker was killed by SIGKILL"),
-        ("crashed", "the worker was killed by SIGSEGV; its last words: double free or corruption"),
-        ("stopped", "the worker gave no sign of life for 3 s and was killed; see --timeout"),
+        ("crashed", "the worker was killed by SIGSEGV; its last output: double free or corruption"),
+        ("stopped", "the worker did not answer for 3 s and was killed; see --timeout"),
     ],
 )
 def test_a_death_is_told_in_its_own_row(deaths: tuple[Finished, dict[str, Any]], name: str, message: str) -> None:
@@ -242,7 +242,7 @@ def test_a_temporary_folder_too_small_for_the_images_is_one_line(tmp_path: Path,
 def test_ctrl_c_saves_and_prints_what_was_measured(tmp_path: Path, untrained: Bundle, whole_group: bool) -> None:
     done = interrupted(
         "bench", untrained.path, "-b", "numpy", "--batch-size", "1", "--seconds", "3", "--generations", "4",
-        "--json", "found.json", cwd=tmp_path, trigger="generation 1 of 4", whole_group=whole_group,
+        "--json", "found.json", cwd=tmp_path, trigger="generation 1 of 4, batch", whole_group=whole_group,
     )  # fmt: skip
     assert complaint(done, 130)
     assert done.stderr.count("\n") == 1

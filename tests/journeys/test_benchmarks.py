@@ -192,7 +192,7 @@ def test_batch_sizes_that_a_model_never_takes_are_told_with_the_one_that_it_does
         (("--batch-size", "0"), "--batch-size 0: 0 is not 1 or more"),
         (("--threads", "1,2"), "--threads 1,2: all runtimes are in one process here; give one number"),
         (("--precision", "int4"), "unknown precision 'int4': did you mean 'int8'?"),
-        (("--bundle", "nowhere"), "nowhere: no such bundle"),
+        (("--bundle", "nowhere"), "nowhere: no such model"),
     ],
 )
 def test_bad_options_are_told_in_a_line(tmp_path: Path, options: tuple[str, ...], message: str) -> None:

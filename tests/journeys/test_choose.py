@@ -76,7 +76,7 @@ def test_the_second_call_measures_nothing_and_names_one(cli: Cli, measured: tupl
     done = cli("choose", bundle.path, *THREE, *QUICKLY, "--json", "choice.json", "--markdown", "table.md")
     assert done.returncode == 0, done.stderr
     (file,) = saved(bundle)
-    assert f"Nothing measured: all of it is in {file}" in done.stdout
+    assert f"Nothing new to measure: everything is in {file}" in done.stdout
     assert read(file)["created"] in done.stdout
     assert {path: path.read_bytes() for path in saved(bundle)} == before
 
@@ -121,7 +121,7 @@ def test_the_table_is_written_in_markdown(cli: Cli, measured: tuple[Bundle, Fini
     lines = done.stdout.replace("\\", "").splitlines()
     table, notes = [line for line in lines if line[:1] == "|"], [line for line in lines if line and line[0] != "|"]
     head, marks, *rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table]
-    assert any(line.startswith("certified, no: onnx dynamic, for each call finds its ranges") for line in notes)
+    assert any(line.startswith("certified, no: onnx dynamic, for each call finds its own ranges") for line in notes)
     assert head == [
         "backend", "precision", "top-1 [95 %]", "flips", "certified", "p50 µs", "images/s", "size kB", "peak MB",
         "verdict",
@@ -213,7 +213,7 @@ def test_only_what_is_missing_is_measured(cli: Cli, tmp_path: Path, untrained: B
 
     def measures_nothing(*arguments: str) -> None:
         before = saved(bundle)
-        assert "Nothing measured: all of it is in" in choose(*arguments).stdout
+        assert "Nothing new to measure: everything is in" in choose(*arguments).stdout
         assert (saved(bundle), starts(tmp_path)) == (before, {})
 
     choose(*first_backend, *QUICKLY)

@@ -63,7 +63,7 @@ def test_what_is_invalid_is_measured_again(cli: Cli, tmp_path: Path, untrained: 
     starts(tmp_path)
 
     done = cli("choose", bundle.path, *both_backends, env=site)
-    assert f"the rest was taken from {first}" in done.stdout, done.stderr
+    assert f"the rest is from {first}" in done.stdout, done.stderr
     rival = "other" if base == "noted" else "noted"
     assert starts(tmp_path) == {base: 4, rival: 2}
     second = saved(bundle)[-1]
@@ -102,7 +102,7 @@ def test_ctrl_c_says_where_the_next_one_goes_on(
     mark_valid(bundle)
     starts(tmp_path)
     done = cli("choose", bundle.path, *options, env=site)
-    assert f"the rest was taken from {file}" in done.stdout, done.stderr
+    assert f"the rest is from {file}" in done.stdout, done.stderr
     assert starts(tmp_path)[base] == 2, "one generation, with the baseline's twin"
 
 
@@ -137,5 +137,5 @@ def test_the_next_one_is_said_to_go_on_only_where_it_can(
     bundle = copied(untrained, tmp_path)
     assert command_line.run(["choose", str(bundle.path), "-b", "numpy", *QUICKLY]) == 130
     (file,) = saved(bundle)
-    goes_on = "; the next `digitbench choose` goes on there" * valid
+    goes_on = "; the next `digitbench choose` continues there" * valid
     assert f"Saved as {file}{goes_on}\n" in capsys.readouterr().out

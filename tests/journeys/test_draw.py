@@ -171,7 +171,7 @@ def test_a_picture_that_ink_touches_on_all_sides_has_the_remark_of_predict(
         page.goto(server.address)
         expect_text(page, "#about", "trained on")
         page.set_input_files("#file", {"name": "tight.png", "mimeType": "image/png", "buffer": file.getvalue()})
-        expect_text(page, "#trouble", "Its ink touches all four sides: was some cut off?")
+        expect_text(page, "#trouble", "The digit touches all four sides: was part of it cut off?")
         expect_text(page, "#summary", r"\d")
         page.get_by_role("button", name="Clear").click()
         assert page.locator("#trouble").inner_text() == ""
@@ -246,7 +246,7 @@ def test_what_makes_no_sense_is_refused_with_a_reason(server: DrawServer) -> Non
     assert send_raw(server.port, header).startswith(b"HTTP/1.1 400")
     for path, body, status, reason in (
         ("/predict", b"xyz", 400, "3 bytes are no drawing"),
-        ("/predict", bytes(DRAWING_BYTES), 400, "nothing is drawn"),
+        ("/predict", bytes(DRAWING_BYTES), 400, "the drawing is empty"),
         ("/image", b"no picture at all", 400, "this picture: "),
         ("/image", b"", 400, "nothing was sent"),
         ("/image", picture_of_a_seven(4100), 400, "more than the 12.2 megapixels"),
@@ -313,7 +313,7 @@ def test_ctrl_c_leaves_no_process(trained: Bundle, tmp_path: Path) -> None:
     arguments = ("draw", trained.path, "-b", "numpy", "--no-browser", "--port", "0")
     done = interrupted(*arguments, cwd=tmp_path, trigger="Draw at", whole_group=True)
     assert done.returncode == 130
-    assert done.stderr.splitlines() == ["digitbench: stopped; nothing half-written is left"]
+    assert done.stderr.splitlines() == ["digitbench: stopped; no incomplete file is left"]
 
 
 def test_a_running_one_stops_at_ctrl_c(trained: Bundle, tmp_path: Path) -> None:

@@ -141,12 +141,12 @@ def test_what_no_command_knows_is_refused(cli: Cli, tmp_path: Path, command: lis
 @pytest.mark.parametrize("command", ["bench", "evaluate", "export"])
 def test_no_bundle_yet(cli: Cli, tmp_path: Path, command: str) -> None:
     message = refused(cli, tmp_path, command)
-    assert "no bundle yet" in message
+    assert "no model yet" in message
     assert "run: digitbench train" in message
 
 
 def test_a_bundle_that_is_not_there(cli: Cli, tmp_path: Path) -> None:
-    assert "nowhere: no such bundle" in refused(cli, tmp_path, "bench", "nowhere")
+    assert "nowhere: no such model" in refused(cli, tmp_path, "bench", "nowhere")
 
 
 @pytest.mark.parametrize(

@@ -205,7 +205,7 @@ def test_every_candidate_of_a_trained_model_is_told(cli: Cli, tmp_path: Path, tr
             assert row.calibration
             assert row.calibration.log_loss == pytest.approx(results.reference.calibration.log_loss, rel=1e-4)
     assert len(results.pairs) == len(names) * (len(names) - 1) / 2
-    for part in ("top-1 is", "certified", "Each against each", "Reliability"):
+    for part in ("top-1 is", "certified", "Every pair of candidates", "Reliability"):
         assert part in done.stdout
     assert all(f"{' '.join(name)}: top-1 " in done.stdout for name in names)
 

@@ -54,7 +54,7 @@ def test_it_prints_what_it_chose_and_how_good_the_runner_up_is(zoo: Imported) ->
     assert f"test accuracy {zoo.model.accuracy:.2%} (338 of 359)" in head
     described = dict(line.split(maxsplit=1) for line in lines if line.startswith("  "))
     assert described["takes"] == (
-        "Input3: float32, 1×28×28, paper 0, ink 255, output Plus214_Output_0; a fixed batch of 1"
+        "Input3: float32, 1×28×28, background 0, foreground 255, output Plus214_Output_0; a fixed batch of 1"
     )
     assert described["gives"] == "logits"
     chosen, second = zoo.bundle.stored["imported"]["chosen"], zoo.bundle.stored["imported"]["runner_up"]
@@ -117,8 +117,8 @@ def test_what_it_can_not_be_exported_to_is_said(cli: Cli, run: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--scale", "1"], "tell digits apart"),
-        (["--inverted"], "tell digits apart"),
+        (["--scale", "1"], "recognise digits"),
+        (["--inverted"], "recognise digits"),
         (["--layout", "flat"], "--layout flat"),
         (["--layout", "rows"], "unknown --layout value 'rows'"),
         (["--tensor", "Plus2"], "--tensor Plus2: the model has no such output; it has Plus214_Output_0"),
@@ -153,7 +153,7 @@ def test_an_output_that_names_a_tensor_is_refused(
     if exists:
         (tmp_path / name).mkdir()
     message, tensor = complaint(cli("import", zoo.model.path, "--dataset", "digits", "--output", name)), Path(name).name
-    assert message.startswith(f"--output {tensor}: the bundle's folder, but the model has a tensor of that name")
+    assert message.startswith(f"--output {tensor}: the model's new folder, but the model has a tensor of that name")
     assert f"--tensor {tensor}; " in message
     assert message.endswith(f"--output {tmp_path / name}")
     assert [path.name for path in tmp_path.iterdir() if path.name != ".cache"] == [tensor] * exists
@@ -185,13 +185,13 @@ def test_a_form_that_fits_badly_is_warned_of_last_and_by_choose_until_it_is_acce
     done = cli("choose", "run", *quickly)
     (warning,) = json.loads((tmp_path / "choice.json").read_text(encoding="utf-8"))["warnings"]
     assert warning.startswith("no form fits well: the best has ")
-    assert "Mind: no form fits well: " in (tmp_path / "choice.md").read_text(encoding="utf-8")
-    assert "Mind: no form fits well: " in done.stdout
+    assert "Note: no form fits well: " in (tmp_path / "choice.md").read_text(encoding="utf-8")
+    assert "Note: no form fits well: " in done.stdout
     done = cli("import", zoo.model.path, *flags, "--output", "taken", "--accept")
     assert (done.stdout + done.stderr).splitlines()[-1].endswith("; accepted")
     done = cli("choose", "taken", *quickly)
     assert json.loads((tmp_path / "choice.json").read_text(encoding="utf-8"))["warnings"] == []
-    assert "Mind: no form" not in done.stdout
+    assert "Note: no form" not in done.stdout
 
 
 @pytest.mark.slow
@@ -205,7 +205,7 @@ model.save("small.keras")
     original = MAKERS["keras-nhwc-0..1-softmax"](tmp_path)
     subprocess.run([sys.executable, "-c", script, original.path], cwd=tmp_path, check=True)
     done = cli("import", "small.keras", "--dataset", "digits", "--output", "later", "--no-export")
-    assert "\n  exports    none; all other formats are written by: digitbench export later\n" in done.stdout
+    assert "\n  exports    none; to write the other formats: digitbench export later\n" in done.stdout
     done = cli("import", "small.keras", "--dataset", "digits", "--output", "run")
     assert done.returncode == 0, done.stderr
     assert "digitbench export" not in done.stdout
@@ -216,9 +216,9 @@ model.save("small.keras")
     assert {("keras", "dynamic"), ("savedmodel", "dynamic"), ("onnx", "dynamic")} <= exported
     assert {precision for _, precision in exported} == {"dynamic"}
     message = complaint(cli("export", "run", "--format", "onnx", "--precision", "int8"))
-    assert message == "--precision int8: the model is dynamic already, and is exported as it is alone"
+    assert message == "--precision int8: the model is dynamic already, and can only be exported as it is"
     assert "plain weights are those of fp32" in complaint(cli("export", "run", "--format", "npz"))
-    assert "imported in that precision alone" in complaint(cli("evaluate", "run", "-b", "onnx", "-p", "fp32"))
+    assert "imported only in that precision" in complaint(cli("evaluate", "run", "-b", "onnx", "-p", "fp32"))
     done = cli("evaluate", "run", "-b", "keras,onnx,savedmodel", "--json", "-", "-q")
     rows = {row["backend"]: row for row in json.loads(done.stdout)["rows"]}
     assert {row["precision"] for row in rows.values()} == {"dynamic"}

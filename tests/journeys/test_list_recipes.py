@@ -25,7 +25,7 @@ def test_recipes_are_listed_with_what_each_holds(cli: Cli) -> None:
     for part in ("dense 512-10", "407,050", "rmsprop", " 5 ", " 128 ", " auto "):
         assert part in cells["dense-512-rmsprop"]
     assert "conv 16-32, dense 64-10" in cells["cnn-small"]
-    assert "dataset auto: MNIST if it can be had" in done.stdout
+    assert "dataset auto: MNIST if available" in done.stdout
 
 
 def test_a_recipe_a_backend_and_results_are_shown_by_name(cli: Cli, tmp_path: Path) -> None:
@@ -40,7 +40,7 @@ def test_a_recipe_a_backend_and_results_are_shown_by_name(cli: Cli, tmp_path: Pa
     assert facts["precisions"] == "fp32, fp16, int8, bf16"
     assert facts["install"] == install_command("digitbench", "openvino")
     (tmp_path / "openvino").mkdir()
-    assert "openvino: not a bundle" in complaint(cli("show", "openvino")), "a folder of that name comes first"
+    assert "openvino: not a model's folder" in complaint(cli("show", "openvino")), "a folder of that name comes first"
 
 
 @pytest.mark.parametrize("name", RECIPES)

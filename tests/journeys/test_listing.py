@@ -112,7 +112,7 @@ def test_the_latest_is_shown_where_none_is_named(cli: Cli, runs: Path) -> None:
 
 
 def test_what_is_no_bundle_is_a_line(cli: Cli, runs: Path) -> None:
-    assert "no such bundle" in complaint(cli("show", "runs/none"))
+    assert "no such model" in complaint(cli("show", "runs/none"))
     assert "can't be read" in complaint(cli("show", "runs/broken"))
 
 
@@ -151,7 +151,10 @@ def test_a_plugin_of_others_is_offered_and_not_loaded(cli: Cli, tmp_path: Path) 
 
 @pytest.mark.parametrize(
     ("shell", "begin", "show_line"),
-    [("zsh", "_arguments '*: :((", '"show":"Show all of one'), ("fish", "", "show\tShow all of one")],
+    [
+        ("zsh", "_arguments '*: :((", '"show":"Show everything about one'),
+        ("fish", "", "show\tShow everything about one"),
+    ],
 )
 def test_zsh_and_fish_are_told_what_a_command_is(cli: Cli, shell: str, begin: str, show_line: str) -> None:
     variables = {"_DIGITBENCH_COMPLETE": f"complete_{shell}", "_TYPER_COMPLETE_ARGS": "digitbench sh",

@@ -40,7 +40,7 @@ def test_commands_work_without_the_bundle_and_without_a_word_of_it(cli: Cli, lin
     [
         ("--batch-size 7", f"{FILE}: --batch-size 7 --threads 1: no such rows; there are: batch 1, 1 thread; batch 32"),
         ("--quick", f"{FILE}: results are judged as they are, and nothing is measured; leave out --quick"),
-        ("--backend gone", f"{FILE}: none of its rows is of that backend and precision; there are: keras fp32, "),
+        ("--backend gone", f"{FILE}: no row has that backend and precision; there are: keras fp32, "),
     ],
 )
 def test_what_a_file_cannot_give_is_one_line(cli: Cli, options: str, message: str) -> None:

@@ -64,7 +64,7 @@ def test_a_picture_can_be_an_svg_anywhere(cli: Cli, tmp_path: Path, results: Pat
         (["sweep", "found.json"], "found.json: a sweep needs two batch sizes or thread counts; run: digitbench bench"),
         (["sweep", "found.json", "--metric", "speed"], "--metric: unknown choice 'speed': "),
         (["latency", "scored.json"], "scored.json: no latencies are in these results; time some calls with: digitbe"),
-        (["latency", "nowhere"], "nowhere: no such results, and no such bundle"),
+        (["latency", "nowhere"], "nowhere: no such results file or model"),
         (["latency", "broken.json"], "broken.json: can't be read as results"),
         (["latency"], ""),
     ],

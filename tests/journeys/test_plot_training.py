@@ -61,12 +61,12 @@ def test_one_training_is_drawn_below_it_and_without_a_picture_nothing_is(
 @pytest.mark.parametrize(
     ("arguments", "parts"),
     [
-        ([], ["no bundle yet", "run: digitbench train"]),
-        (["nowhere"], ["nowhere: no such bundle"]),
+        ([], ["no model yet", "run: digitbench train"]),
+        (["nowhere"], ["nowhere: no such model"]),
         (["RUN"], ["has no history to draw: it was imported"]),
         (["RUN", "--by", "second"], ["--by: unknown choice 'second': did you mean 'seconds'?"]),
         (["RUN", "-o", "a.jpg"], ["has no history to draw"]),
-        (["RUN", "-o", "a.png", "--no-picture"], ["--output a.png", "--no-picture; drop one of the two"]),
+        (["RUN", "-o", "a.png", "--no-picture"], ["--output a.png", "--no-picture; give only one of the two"]),
     ],
     ids=lambda value: " ".join(value),
 )

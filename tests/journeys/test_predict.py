@@ -98,7 +98,7 @@ def test_lines_are_written_to_a_file_beside_the_table(cli: Cli, tmp_path: Path, 
         (entry,) = map(json.loads, (tmp_path / "found.jsonl").read_text(encoding="utf-8").splitlines())
         assert (entry["file"], entry["backend"]) == (str(album / "0.png"), "numpy")
     (tmp_path / "notes.json").write_text("Dear all,")
-    assert "there is something else in it" in complaint(cli(*command, "notes.json"))
+    assert "it holds something else" in complaint(cli(*command, "notes.json"))
 
 
 def test_the_lines_hold_what_the_model_says_of_the_prepared_pictures(cli: Cli, trained: Bundle, album: Path) -> None:
@@ -234,20 +234,21 @@ def test_ink_at_all_four_sides_is_told_beside_the_probability(
     ImageDraw.Draw(tight).ellipse((0, 0, 109, 149), outline=30, width=14)
     tight.save(tmp_path / "tight.png")
     entries = lines_of(cli("predict", trained.path, "tight.png", album / "3.png", "-b", "onnx", "--json", "-"))
-    assert [entry.get("remark", "") for entry in entries] == ["its ink touches all four sides: was some cut off?", ""]
+    remarks = [entry.get("remark", "") for entry in entries]
+    assert remarks == ["the digit touches all four sides: was part of it cut off?", ""]
     assert "touches all four sides" in cli("predict", trained.path, "tight.png", "-b", "onnx").stdout
 
 
 @pytest.mark.parametrize(
     ("arguments", "parts"),
     [
-        (["nowhere", "0.png"], ["nowhere: no such bundle; run: digitbench train"]),
-        (["notes", "0.png"], ["notes: not a bundle: it has no manifest.json"]),
+        (["nowhere", "0.png"], ["nowhere: no such model; run: digitbench train"]),
+        (["notes", "0.png"], ["notes: not a model's folder: it has no manifest.json"]),
         (["notes"], ["notes: no pictures in this folder"]),
-        (["RUN"], ["is a bundle; name pictures after it: digitbench predict"]),
+        (["RUN"], ["is a model; name pictures after it: digitbench predict"]),
         (["RUN", "gone.png"], ["gone.png: no such file or folder"]),
         (["RUN", "*.heic"], ["*.heic: no picture matches this pattern"]),
-        (["0.png"], ["no bundle yet: runs/latest points at nothing; run: digitbench train"]),
+        (["0.png"], ["no model yet: runs/latest points at nothing; run: digitbench train"]),
         (["broken", "0.png"], ["broken/manifest.json", "its schema is None"]),
         (["x" * 5000], ["name too long"]),
         ([], ["Missing argument", "predict --help"]),
@@ -324,7 +325,7 @@ def test_what_was_read_before_ctrl_c_is_there(tmp_path: Path, trained: Bundle, a
         rest, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     assert errors.splitlines()[-2:] == [
-        "Stopped early: only what was finished is shown.", "digitbench: stopped; nothing half-written is left",
+        "Stopped early: only finished parts are shown.", "digitbench: stopped; no incomplete file is left",
     ]  # fmt: skip
     assert "Traceback" not in errors
     names = (

@@ -54,5 +54,5 @@ def test_it_shows_the_fastest_of_each_backend_and_keeps_the_results(tmp_path: Pa
     assert max(map(len, table)) <= 80
     chosen = run_cli("choose", cwd=tmp_path)
     assert chosen.returncode == 0, chosen.stderr
-    assert "Nothing measured: all of it is in " in chosen.stdout
+    assert "Nothing new to measure: everything is in " in chosen.stdout
     assert run_cli("report", cwd=tmp_path).returncode == 0

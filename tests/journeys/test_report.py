@@ -202,7 +202,7 @@ def test_text_in_results_is_text_and_never_runs(tmp_path: Path, browser: Browser
 def test_the_page_draws_flips_and_confusion_and_says_what_it_lacks(page_path: Path) -> None:
     text = page_path.read_text(encoding="utf-8")
     assert text.count('<img src="data:image/png;base64,') == 3
-    assert 'id="plot-confusion" role="img" aria-label="Which digit is taken for which by the reference: ' in text
+    assert 'id="plot-confusion" role="img" aria-label="Which digits the reference confuses: ' in text
     assert re.search(r"The training&#39;s curves can't be shown here: \S+ has no history to draw", text)
     assert "fingerprint" in text
     assert len(text.encode()) < 1_500_000
@@ -243,19 +243,19 @@ def test_markdown_goes_to_standard_output_alone_and_several_runs_are_compared(cl
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("nothing.json",), "nothing.json: no such results, and no such bundle"),
-        (("found.json", "--output", "found.json"), "--output found.json: these are the results themselves"),
+        (("nothing.json",), "nothing.json: no such results file or model"),
+        (("found.json", "--output", "found.json"), "--output found.json: this is the results file itself"),
         (
             ("found.json", "--output", "half.json"),
-            "--output half.json: there is something else in it, which would be lost",
+            "--output half.json: it holds something else, which would be lost",
         ),
-        (("found.json", "--markdown", "half.json"), "--markdown half.json: there is something else in it"),
+        (("found.json", "--markdown", "half.json"), "--markdown half.json: it holds something else"),
         (
             ("found.json", "--output", "x", "--markdown", "x"),
             "--output and --markdown can't both be x; name another file",
         ),
-        (("found.json", "--data", "x.npz"), "--data x.npz: it is the bundle that says what the data must be"),
-        (("found.json", "--bundle", "nowhere"), "nowhere: no such bundle"),
+        (("found.json", "--data", "x.npz"), "--data x.npz: only the model says which data it needs"),
+        (("found.json", "--bundle", "nowhere"), "nowhere: no such model"),
         (("half.json",), "half.json: not whole: it lacks machine.system; measure again"),
     ],
     ids=str,

@@ -185,7 +185,7 @@ def test_a_seed_gives_the_same_weights_twice_and_auto_falls_back_to_digits_aloud
     done = cli("train", "--dataset", "auto", "--hidden", "32", "--epochs", "5", "--no-export", "--no-plots")
     assert done.returncode == 0, done.stderr
     first = (done.stdout + done.stderr).splitlines()[0]
-    assert first.startswith("MNIST could not be had")
+    assert first.startswith("MNIST is not available")
     assert "scikit-learn" in first
     assert done.stderr == ""
     again = tmp_path / "runs" / "latest"

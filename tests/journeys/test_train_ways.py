@@ -85,12 +85,12 @@ def test_the_teacher_is_recorded_by_content(ways: Ways, trained: Bundle) -> None
     ("arguments", "parts"),
     [
         (["--seeds", "2", "--output", "kept"], ["kept-seed1 exists already"]),
-        (["--teacher", "nowhere"], ["nowhere: no such bundle"]),
+        (["--teacher", "nowhere"], ["nowhere: no such model"]),
         (["--loop", "keras"], ["--loop: unknown loop 'keras'", "known are auto, compiled, fit"]),
         (["--recipe", "cnn-small", "--loop", "compiled"], ["--loop compiled: ", "--loop fit"]),
         (["--budget", "10"], ["--budget 10: not a time such as 90s, 10min or 1.5h"]),
         (["--budget", "0s"], ["--budget 0s: "]),
-        (["--weight-decay", "0.1"], ["--weight-decay 0.1: adam has none; take --optimizer adamw"]),
+        (["--weight-decay", "0.1"], ["--weight-decay 0.1: adam has none; use --optimizer adamw"]),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_is_trained(
@@ -108,7 +108,7 @@ def test_a_teacher_of_independent_scores_is_refused(cli: Cli, tmp_path: Path, tr
     manifest = json.loads((bundle.path / "manifest.json").read_text())
     manifest["output"]["activation"] = "sigmoid"
     (bundle.path / "manifest.json").write_text(json.dumps(manifest))
-    assert "a teacher's scores sum to 1" in complaint(cli("train", "--teacher", str(bundle.path)))
+    assert "a teacher's scores must sum to 1" in complaint(cli("train", "--teacher", str(bundle.path)))
 
 
 SAME = ("--hidden", "32", "--epochs", "8")

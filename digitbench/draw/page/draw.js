@@ -234,7 +234,7 @@ document.addEventListener("drop", (event) => {
   document.body.classList.remove("over");
   const [file] = event.dataTransfer.files;
   if (file) take(file);
-  else trouble("That is no picture file; drop one from your disk");
+  else trouble("That is not a picture file; drop one from your disk");
 });
 
 // --- asking ---

@@ -40,8 +40,8 @@ def caveats(source: Source) -> list[str]:
     axes = list(zip(*(row.key for row in rows), strict=True))
     if len({row.key for row in rows}) != prod(len(set(values)) for values in axes):
         lines.append(
-            "Not every backend was measured in every precision, or at every batch size and thread count: what else it "
-            "can run, the command measures too."
+            "Not every backend was measured in every precision, at every batch size and thread count; the command "
+            "measures all of them."
         )
     if source.bundle and results.bundle["dataset"]["fingerprint"] != source.bundle.dataset.fingerprint:
         lines.append(f"The images were {results.bundle['dataset']['name']}: name them with --data PATH.")

@@ -17,8 +17,8 @@ from digitbench.report.page.plots import Plot, short
 from digitbench.report.page.recommendation import title_of
 
 BARS = (
-    "Bars are 95 % intervals over generations; runs without them have a single generation. Two runs are two times of "
-    "day: what happened to the machine between them is in no interval."
+    "Bars are 95 % intervals over generations; runs without bars have a single generation. The intervals don't include "
+    "what changed on the machine between the runs."
 )
 
 

@@ -58,11 +58,11 @@ def settings(results: Results) -> Table:
         "generations": (results.settings.generations, "{} fresh processes of each candidate"),
         "seed": (results.settings.seed, "{} of the order of turns"),
         "timeout": (results.settings.timeout, "{} s that a worker may be silent"),
-        "baseline": (baseline and " ".join(baseline), "{}: what ratios are to"),
+        "baseline": (baseline and " ".join(baseline), "{}: ratios compare with it"),
         "digitbench's own load": (own_load, "{:.1%} of a core while timing"),
         "load average before": (results.machine.get("load_average"), "{}"),
         "warm-up": (_warm_up(results.rows), "{}"),
-        "the timed loop": (_loop(results.rows), "{} µs of each call; in the figures"),
+        "the timed loop": (_loop(results.rows), "{} µs of each call; included in the figures"),
     }
     lines = [(name, form.format(value)) for name, (value, form) in entries.items() if value is not None]
     return text_table(("setting", "value"), lines, 2)
@@ -103,7 +103,7 @@ def runtimes(results: Results) -> Table:
 
 
 def troubles(results: Results) -> Table:
-    """Give every candidate that isn't VALID, with each reason and what mends it."""
+    """Give every candidate that isn't VALID, with each reason and what helps."""
     names = formatting.Names.of(results.rows)
     lines: list[tuple[str, ...]] = []
     for row in sort_rows(results.rows):
@@ -111,7 +111,7 @@ def troubles(results: Results) -> Table:
             lines.append((names.row(row), state(row), row.error, f"run: {row.mend}" if row.mend else ""))
         for finding in () if row.error else (*(row.validity or ()), *row.doubts):
             lines.append((names.row(row), state(row), finding.reason, finding.mend))
-    return text_table(("candidate", "", "why", "what mends it"), tuple(lines), 4)
+    return text_table(("candidate", "", "why", "what helps"), tuple(lines), 4)
 
 
 def validity(results: Results) -> str:

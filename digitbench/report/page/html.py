@@ -46,7 +46,6 @@ def render(sources: Sequence[Source]) -> str:
     """
     import jinja2
     from markupsafe import Markup
-    from vl_convert import javascript_bundle
 
     sources = runs.ordered(sources)
     source = sources[-1]
@@ -65,7 +64,7 @@ def render(sources: Sequence[Source]) -> str:
     for verdict in verdicts:
         for name, plot in plots.of_group(source, verdict):
             drawings[name].append(plot)
-    script, embedder = _asset("page.js"), javascript_bundle("window.vegaEmbed = vegaEmbed;")
+    script, embedder = _asset("page.js"), vega.converted("javascript_bundle", "window.vegaEmbed = vegaEmbed;").decode()
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip

@@ -29,11 +29,11 @@ def write(sources: Sequence[Source]) -> str:
         title = f"**{plain(verdict.title[:1].upper() + verdict.title[1:])}.** " if len(verdicts) > 1 else ""
         blocks.append(f"{title}{plain(verdict.sentence)}")
     notes = bullets(_supporting_notes(verdicts))
-    blocks.append(_details("What this rests on", notes) if notes else "")
+    blocks.append(_details("What this is based on", notes) if notes else "")
     blocks += ["## Results", to_markdown(results).strip()]
     troubles = facts.troubles(results)
     if troubles.rows:
-        blocks += ["## What can't be relied on", troubles.to_markdown()]
+        blocks += ["## Which rows are not VALID", troubles.to_markdown()]
     tables = (facts.overview(source), facts.settings(results), facts.floors(results), facts.runtimes(results))
     written = "\n\n".join(filter(None, (table.to_markdown() for table in tables)))
     blocks.append(_details("How it was measured", written))
@@ -48,7 +48,7 @@ def _changes_and_runs(sources: Sequence[Source]) -> list[str]:
     blocks = ["## Changes"]
     for change in runs.changes(sources):
         blocks.append(f"**{plain(change.name)}** against the first: {plain(change.summary)}")
-        blocks.append(bullets(f"Not alike, compared all the same: {line}" for line in change.unlike))
+        blocks.append(bullets(f"Compared although they differ: {line}" for line in change.unlike))
         blocks.append(change.changed.to_markdown())
         if change.table.rows:
             blocks.append(_details("Every figure", f"{change.table.to_markdown()}\n\n{bullets(change.lines)}"))

@@ -125,7 +125,7 @@ def of_confusion(source: Source) -> Plot | None:
     if counts is None:
         return None
     title = f"{confusion.title(counts)}."
-    alt = f"Which digit is taken for which by the reference: {title}"
+    alt = f"Which digits the reference confuses: {title}"
     return Plot("confusion", alt, confusion.chart(counts), [title, confusion.NOTE])
 
 
@@ -135,7 +135,7 @@ def _confusion_of_bundle(source: Source) -> confusion.Counts | None:
     if source.data is None:
         raise BundleError(source.no_data)
     if source.data.fingerprint != source.bundle.dataset.fingerprint:
-        raise BundleError("the stored reference scores are of the bundle's own dataset, not of these images")
+        raise BundleError("the stored reference scores are of the model's own dataset, not of these images")
     test = source.data.test.head(int(source.results.bundle["test_images"]))
     scores = source.bundle.reference_scores()[: len(test)]
     if len(scores) != len(test):

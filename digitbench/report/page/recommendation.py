@@ -85,7 +85,7 @@ def _of_group(results: Results, group: Group) -> Recommendation:
             f"{judged.row.backend} {judged.row.precision}: {'; '.join(judged.reasons)}" for judged in choice.judged
         )
         return Recommendation(
-            title, f"Nothing can be named at {title}: every candidate failed or is INVALID.", NONE,
+            title, f"There is no answer at {title}: every candidate failed or is INVALID.", NONE,
             (reasons, *more), choice, group,
         )  # fmt: skip
     row = choice.named.row
@@ -94,7 +94,7 @@ def _of_group(results: Results, group: Group) -> Recommendation:
     compared_row = _row_to_compare(row, rows)
     sentence = f"Ship {candidate(row)}: {_latency(row)} at {title}"
     if compared_row is None:
-        alone = "the only candidate that could be relied on, so that nothing is said of it beside others"
+        alone = "the only VALID candidate, so there is nothing to compare it with"
         return Recommendation(title, f"{sentence}; it is {alone}.", UNSURE, more, choice, group)
     sentence += f", {_speed_clause(row, compared_row)}, {_accuracy_clause(row, compared_row)}{_tie_clause(choice)}."
     doubts = merged_doubts(choice.deciding)
@@ -111,10 +111,10 @@ def _latency(row: Row) -> str:
 def _first_look(row: Row, rows: Sequence[Row], title: str) -> str:
     has_rivals = sum(measured.valid for measured in rows) > 1
     text = f"A first look, no verdict: {candidate(row)} took {_latency(row)} at {title}"
-    text += ", the best that was found" if has_rivals else ", the only one that could be relied on"
+    text += ", the fastest" if has_rivals else ", the only VALID one"
     return (
-        f"{text}. Each candidate ran in a single process, whose place in memory alone moves latencies by 2 to 4 %, so "
-        "that gaps under about 10 % may be chance; measure with more generations (without --quick) to be sure."
+        f"{text}. Each candidate ran in a single process, and latencies differ by 2 to 4 % between processes, so "
+        "that differences under about 10 % may be chance; measure with more generations (without --quick) to be sure."
     )
 
 
@@ -129,7 +129,7 @@ def _row_to_compare(row: Row, rows: Sequence[Row]) -> Row | None:
 def _speed_clause(row: Row, compared_row: Row) -> str:
     ratio = speed.speed(row, compared_row)
     if ratio is None:
-        return f"beside {candidate(compared_row)}, with which it has no generation in common"
+        return f"not compared with {candidate(compared_row)}, since they share no generation"
     factor = formatting.ratio(ratio).removeprefix("×")
     if ties.tied("latency", row, compared_row):
         return f"with no significant difference in speed from {candidate(compared_row)} (×{factor})"
@@ -162,7 +162,7 @@ def _tie_clause(choice: Choice) -> str:
 
 
 def _supporting_notes(choice: Choice, results: Results, floor: Floor | None) -> tuple[str, ...]:
-    lines = [] if results.complete else ["Stopped early: only what was finished is in here."]
+    lines = [] if results.complete else ["Stopped early: only finished parts are in here."]
     generations = max((len(judged.row.generations) for judged in choice.judged), default=0)
     if generations > 1:
         lines.append(
@@ -177,8 +177,8 @@ def _supporting_notes(choice: Choice, results: Results, floor: Floor | None) -> 
     if choice.named:
         others = joined([judged.row for judged in choice.pareto_optimal if judged is not choice.named], candidate)
         if others:
-            lines.append(f"Pareto-optimal too: {others}; slower or the same, and better in something else.")
-        lines += [f"Mind: {choice_report.why_unsure(row, candidate(row))}" for row in choice.unsure]
+            lines.append(f"Pareto-optimal too: {others}; not faster, but better in something else.")
+        lines += [f"Note: {choice_report.why_unsure(row, candidate(row))}" for row in choice.unsure]
     return (*lines, *choice_report.notes(choice))
 
 
@@ -202,5 +202,5 @@ def _of_accuracy(results: Results) -> Recommendation:
         )
     top1 = METRICS["accuracy"].text(best, interval=True)
     sentences.append(f"Top-1 is {top1} at its best, by {candidate(best)}.")
-    more = () if results.complete else ("Stopped early: only what was finished is in here.",)
+    more = () if results.complete else ("Stopped early: only finished parts are in here.",)
     return Recommendation("", " ".join(sentences), SURE if results.complete else UNSURE, more)

@@ -226,7 +226,7 @@ def _folder(folder: Path) -> Path:
 
 REFUSED: dict[str, tuple[Maker, str]] = {
     "two inputs": (_two_inputs, "inputs"),
-    "random weights": (_of_width(10), "tell digits apart"),
+    "random weights": (_of_width(10), "recognise digits"),
     "one output": (_of_width(1), "ten scores"),
     "1000 classes": (_of_width(1000), "ten scores"),
     "text input": (_text_input, "string"),
