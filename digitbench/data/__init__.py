@@ -63,9 +63,9 @@ def load(
     Parameters
     ----------
     name
-        ``"mnist"``, ``"fashion-mnist"``, ``"digits"``, or ``"auto"``: what is at `path`; without one MNIST if available,
-        else ``digits`` with a notice. With `remembered` also the name that a bundle gives the user data it was trained
-        on.
+        ``"mnist"``, ``"fashion-mnist"``, ``"digits"``, or ``"auto"``: what is at `path`; without one MNIST if it is
+        available, else ``digits`` with a notice. With `remembered` also the name that a bundle gives the user data it
+        was trained on.
     path
         Where a published dataset is: an ``.npz`` in Keras' layout, or a folder with the four IDX files, gzipped or not.
         Else ``DIGITBENCH_MNIST``, the folders of Linux' packages, Keras' cache, digitbench's own cache, and a download,

@@ -20,6 +20,11 @@ def digests(pixels: Pixels) -> list[bytes]:
     return [hashlib.blake2b(image.tobytes(), digest_size=16).digest() for image in pixels]
 
 
+def in_order_of_class(labels: Labels) -> bool:
+    """Do images of one class mostly follow each other."""
+    return 0 < np.count_nonzero(np.diff(labels)) < max(len(np.unique(labels)), len(labels) / 50)
+
+
 def test_mask(contents: Sequence[bytes], labels: Labels) -> npt.NDArray[np.bool_]:
     """Say which images are to test with: a share of each class, and of equal contents all or none.
 

@@ -163,6 +163,10 @@ def assemble(
             raise DataError(f"{path} is nothing that a model could be trained on: {exc}") from exc
         task, about_digits = _perhaps_digits(task, *max(((images[p], labels[p]) for p in images), key=_count))
         notes = [*notes, *about_digits]
+    if dividing.in_order_of_class(labels["train"]):  # training validates on the last ones
+        order = np.argsort(np.array(dividing.digests(images["train"])), kind="stable")
+        images["train"], labels["train"] = images["train"][order], labels["train"][order]
+        notes = [*notes, "training images shuffled, since they were in order of class"]
     arrays = {f"x_{part}": images[part] for part in images}
     arrays |= {f"y_{part}": labels[part].astype(label_type(task.classes)) for part in labels}
     notes = [*notes, *read_classes.notes, *doubts.general_remarks(arrays, task, divided_here=bool(split))]

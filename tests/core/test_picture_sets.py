@@ -45,10 +45,22 @@ def test_keys_that_people_use(tmp_path: Path, keys: tuple[str, ...]) -> None:
     arrays = dict(zip(keys, (X, Y, TEST_X, TEST_Y), strict=True))
     dataset = data.load("auto", save(tmp_path / "set.npz", **arrays))
     assert dataset.task == Task((16, 20, 3), numbered(3))
-    np.testing.assert_array_equal(dataset.train.pixels, X)
+    assert sorted(image.tobytes() for image in dataset.train.pixels) == sorted(image.tobytes() for image in X)
     np.testing.assert_array_equal(dataset.test.labels, TEST_Y)
     assert "10 of the 10 test images are training images too" in dataset.notice
     assert one_printable_line(dataset.notice)
+
+
+def test_training_images_in_order_of_class_are_shuffled_by_content(tmp_path: Path) -> None:
+    """Training validates on the last ones, which would be of one class; others stay in their order."""
+    mixed = np.random.default_rng(1).permutation(30)
+    by_class = data.load("auto", save(tmp_path / "a.npz", x_train=X, y_train=Y, x_test=TEST_X, y_test=TEST_Y))
+    assert "training images shuffled, since they were in order of class" in by_class.notice
+    assert len(set(by_class.train.labels[-8:].tolist())) > 1
+    for image, label in zip(by_class.train.pixels, by_class.train.labels, strict=True):
+        assert label == next(y for x, y in zip(X, Y, strict=True) if (x == image).all())
+    path = save(tmp_path / "b.npz", x_train=X[mixed], y_train=Y[mixed], x_test=TEST_X, y_test=TEST_Y)
+    np.testing.assert_array_equal(data.load("auto", path).train.pixels, X[mixed])
 
 
 @pytest.mark.parametrize("keys", [("X", "y"), ("images", "labels"), ("data", "target"), ("arr_0", "arr_1")])
