@@ -22,7 +22,7 @@ def digests(pixels: Pixels) -> list[bytes]:
 
 def in_order_of_class(labels: Labels) -> bool:
     """Do images of one class mostly follow each other."""
-    return 0 < np.count_nonzero(np.diff(labels)) < max(len(np.unique(labels)), len(labels) / 50)
+    return bool(0 < np.count_nonzero(np.diff(labels)) < max(len(np.unique(labels)), len(labels) / 50))
 
 
 def test_mask(contents: Sequence[bytes], labels: Labels) -> npt.NDArray[np.bool_]:
