@@ -12,7 +12,7 @@ from itertools import islice
 
 RUNS, LATEST, MANIFEST = "runs", "latest", "manifest.json"  # as `digitbench.bundle` has them
 BACKENDS, EXPORTERS = "digitbench.backends", "digitbench.exporters"  # as `digitbench.plugins.entry_points` has them
-DATASETS = ("auto", "mnist", "digits")  # as `digitbench.data` has them
+DATASETS = ("auto", "mnist", "fashion-mnist", "digits")  # as `digitbench.data` has them
 MAX_BUNDLES = 200  # bundles: nobody chooses among more
 DEPTH = 2  # folders below runs/
 SPECIAL_CHARACTERS = frozenset(" \t\n'\"\\$`&|;<>()*?[]#!{}~")  # bash would have to be given them quoted

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from digitbench.data import Dataset
     from digitbench.measure.candidates import Candidate
     from digitbench.measure.plan import Plan
+    from digitbench.records.task import Task
     from digitbench.report.live import LiveProgress
     from digitbench.system.progress import Progress
 
@@ -27,8 +29,8 @@ RunArgument = Annotated[
                                 autocompletion=completion.bundles)
 ]  # fmt: skip
 DatasetOption = Annotated[
-    str, typer.Option("--dataset", metavar="NAME", help="mnist, digits (comes with scikit-learn), or auto: MNIST if "
-                      "it can be had, else digits.", autocompletion=completion.datasets)
+    str, typer.Option("--dataset", metavar="NAME", help="mnist, fashion-mnist, digits (comes with scikit-learn), or "
+                      "auto: MNIST if it can be had, else digits.", autocompletion=completion.datasets)
 ]  # fmt: skip
 DATA_DEFAULT = "what the model was trained on"
 DataOption = Annotated[
@@ -37,13 +39,20 @@ DataOption = Annotated[
 ]  # fmt: skip
 OtherDataOption = Annotated[
     Path | None, typer.Option("--data", metavar="PATH", show_default=DATA_DEFAULT, help="Where the model's dataset is; "
-                              "or other digits: an .npz with x_test and y_test, a .csv of pixels (also zipped), a "
-                              "folder of IDX files or of pictures (3/any.png or 7_me.jpg).")
+                              "or other pictures: an .npz with x_test and y_test, a .csv of pixels (also zipped), a "
+                              "folder of IDX files, or with a sub-folder for each class (3/any.png, 7_me.jpg).")
 ]  # fmt: skip
 TrainingDataOption = Annotated[
     Path | None, typer.Option("--data", metavar="PATH", show_default="DIGITBENCH_MNIST, or a download", help="MNIST as "
-                              "an .npz or a folder of IDX files; or digits of your own as an .npz with x_train, "
-                              "y_train, x_test and y_test, or as IDX files.")
+                              "an .npz or a folder of IDX files; or pictures of your own as an .npz with x_train, "
+                              "y_train, x_test and y_test, as IDX files, or in a folder for each class.")
+]  # fmt: skip
+FitOption = Annotated[
+    str, typer.Option("--fit", metavar="squash|crop|pad", help="How pictures of another aspect are brought to size.")
+]
+ImageSizeOption = Annotated[
+    str | None, typer.Option("--image-size", metavar="HxW", show_default="the median of the pictures, at most 64",
+                             help="Bring pictures of your own to this height and width.")
 ]  # fmt: skip
 BackendOption = Annotated[
     list[str] | None,
@@ -124,6 +133,25 @@ def whole_numbers(text: str, option: str, *, distinct: bool = True) -> tuple[int
     if min(numbers) < 1:
         raise UsageError(f"{option} {text}: {min(numbers)} is not 1 or more")
     return tuple(dict.fromkeys(numbers)) if distinct else numbers
+
+
+def image_size(text: str | None) -> tuple[int, int] | None:
+    """Read ``"48x64"``, or ``"48"`` for a square, as height and width; None is not given.
+
+    Raises
+    ------
+    UsageError
+        It isn't that, or no model could have images of this size.
+    """
+    from digitbench.records.task import MOST_SIDE
+
+    if text is None:
+        return None
+    match = re.fullmatch(r"(\d{1,4})(?: ?[x×] ?(\d{1,4}))?", text.strip())
+    sides = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
+    if not 4 <= min(sides) <= max(sides) <= MOST_SIDE:
+        raise UsageError(f"--image-size {text}: not height x width such as 48x64, each from 4 to {MOST_SIDE}")
+    return sides
 
 
 def names_of(texts: Sequence[str] | None) -> list[str]:
@@ -215,11 +243,11 @@ def seconds(text: str, option: str) -> float:
     return time
 
 
-def load_data(name: str, path: Path | None, progress: Progress, remembered: str = "") -> Dataset:
-    """Load a dataset, and say what people must know of it."""
+def load_data(name: str, path: Path | None, progress: Progress, **how: Any) -> Dataset:
+    """Load a dataset, and say what people must know of it; `how` is the rest that `digitbench.data.load` takes."""
     from digitbench import data
 
-    digits = data.load(name, path, remembered=remembered, progress=progress)
+    digits = data.load(name, path, progress=progress, **how)
     if digits.notice:
         progress.say(digits.notice)
     return digits
@@ -233,7 +261,7 @@ def bundle_data(bundle: Bundle, path: Path | None, progress: Progress, *, allow_
     path
         Where it is, if not where the bundle remembers it.
     allow_other_data
-        At `path` may be any other digits: a person named them, and means these.
+        At `path` may be any other pictures of the model's classes: a person named them, and means all of them.
 
     Raises
     ------
@@ -249,15 +277,44 @@ def bundle_data(bundle: Bundle, path: Path | None, progress: Progress, *, allow_
         if not Path(source).exists():
             gone = source or "what it was read from"
             raise DataError(f"{trained}, and {gone} is gone; give its place with --data PATH")
-        digits = data.load(name, remembered=source, progress=progress)
+        digits = _as_trained(bundle, None, progress)
         if digits.fingerprint != recorded:
             change = f"{source} has changed since ({recorded} then, {digits.fingerprint} now)"
             raise DataError(f"{trained}, and {change}; give the old data with --data PATH, or train again")
         return digits
-    digits = load_data("auto" if path and (allow_other_data or is_user_data) else name, path, progress, source)
+    if is_user_data:
+        digits = _as_trained(bundle, path, progress)
+    else:
+        named = "auto" if path and allow_other_data else name
+        digits = data.load(named, path, remembered=source, progress=progress, task=_task_of(bundle))
+    if path and allow_other_data and digits.fingerprint != recorded:  # all of it is new to the model
+        digits = digits.undivided()
+    if digits.notice:
+        progress.say(digits.notice)
     if not (path and allow_other_data):
         bundle.check_dataset(digits)
     return digits
+
+
+def _as_trained(bundle: Bundle, path: Path | None, progress: Progress) -> Dataset:
+    """Load user data as it was read when a model was trained on it, if it is that data; else as the model's task."""
+    from digitbench import data
+
+    task, name, source = _task_of(bundle), bundle.dataset.name, bundle.dataset.source
+    digits = data.load("auto" if path else name, path, remembered=source, progress=progress, task=task)
+    if digits.fingerprint != bundle.dataset.fingerprint and task.is_digits:
+        with suppress(DataError):  # pictures that were taken for digits
+            seen = data.load("auto", path or Path(source), progress=progress, image_size=task.size)
+            return seen if seen.fingerprint == bundle.dataset.fingerprint else digits
+    return digits
+
+
+def _task_of(bundle: Bundle) -> Task:
+    """What a model tells apart; digits where its manifest is from before that was recorded."""
+    from digitbench.data import mnist
+
+    task: Task = getattr(bundle, "task", mnist.TASK)
+    return task
 
 
 def open_console(*, stderr: bool = False) -> Console:

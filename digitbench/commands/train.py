@@ -10,7 +10,16 @@ from typing import Annotated, Any, get_type_hints
 import typer
 
 from digitbench.commands import completion, documented
-from digitbench.commands.options import DatasetOption, TrainingDataOption, open_console, seconds, whole_numbers
+from digitbench.commands.options import (
+    DatasetOption,
+    FitOption,
+    ImageSizeOption,
+    TrainingDataOption,
+    image_size,
+    open_console,
+    seconds,
+    whole_numbers,
+)  # fmt: skip
 from digitbench.commands.outputs import print_answer, run_name
 from digitbench.commands.training_steps import read_digits, train_and_report, train_several
 from digitbench.records import recipes
@@ -23,6 +32,8 @@ def train(
     recipe: Annotated[str, typer.Option("--recipe", "-r", metavar="NAME", autocompletion=completion.recipes)] = DEFAULT,
     dataset: DatasetOption = "auto",
     data: TrainingDataOption = None,
+    fit: FitOption = "squash",
+    size: ImageSizeOption = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", metavar="DIR")] = None,
     export: Annotated[bool, typer.Option()] = True,
     plots: Annotated[bool, typer.Option()] = True,
@@ -65,7 +76,7 @@ def train(
     )
     limit = None if budget is None else seconds(budget, "--budget")
     console = open_console()
-    digits = read_digits(dataset, data, console, exports=export)
+    digits = read_digits(dataset, data, console, exports=export, fit=fit, image_size=image_size(size))
     train_one = partial(
         train_and_report, digits=digits, console=console, exports=export, plots=plots, loop=loop, budget=limit
     )

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from digitbench.system.files import FolderClaim
 
 
-def read_digits(dataset: str, data: Path | None, console: Console, *, exports: bool = True) -> Dataset:
-    """Load what is trained on.
+def read_digits(dataset: str, data: Path | None, console: Console, *, exports: bool = True, **how: Any) -> Dataset:
+    """Load what is trained on; `how` pictures are brought to size, as `digitbench.data.load` takes it.
 
     Raises
     ------
@@ -31,7 +31,7 @@ def read_digits(dataset: str, data: Path | None, console: Console, *, exports: b
         There are too few images, of user data.
     """
     with show_progress(console) as progress:
-        digits = load_data(dataset, data, progress)
+        digits = load_data(dataset, data, progress, **how)
     _check_enough(digits, exports)
     return digits
 

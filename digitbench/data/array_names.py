@@ -17,6 +17,10 @@ KINDS = {
     **dict.fromkeys(("x", "image", "images", "img", "imgs", "data", "pixels", "features", "digits"), "x"),
     **dict.fromkeys(("y", "label", "labels", "target", "targets", "class", "classes"), "y"),
 }
+VALIDATION_UNUSED, VALIDATION_TESTED = "its validation part is left out", "its validation part is what is tested with"
+CLASS_NAMES = {
+    "classnames", "labelnames", "labelsnames", "labelstext", "labeltext", "names", "categories", "targetnames",
+}  # fmt: skip
 SHOWN = 6
 LEAST_PIXELS = 64  # of an image whose array has no name that says so
 
@@ -60,6 +64,17 @@ def by_name(names: Iterable[str]) -> dict[str, str]:
                 f"{' and '.join(map(repr, found[role][:2]))} could both be {role}: rename one of them to that"
             )
     return {role: found[role][0] for role in ROLES if role in found}
+
+
+def validation(names: Iterable[str]) -> dict[str, str]:
+    """Give the names of a validation part in the roles of a test set; none if there isn't a whole one."""
+    kinds = {kind: name for name in names for part, kind in [part_and_kind(name)] if part == VALIDATION and kind}
+    return {"x_test": kinds["x"], "y_test": kinds["y"]} if kinds.keys() == {"x", "y"} else {}
+
+
+def is_class_names(name: str) -> bool:
+    """Is an array called as one that holds the names of classes."""
+    return re.sub(r"[^a-z]", "", name.lower()) in CLASS_NAMES
 
 
 def by_shape(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, str]:

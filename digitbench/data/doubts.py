@@ -7,13 +7,15 @@ from pathlib import Path
 
 import numpy as np
 
-from digitbench.data import simple_classifier
+from digitbench.data import classes, dividing, mnist, simple_classifier
 from digitbench.errors import DataError
-from digitbench.records.arrays import CLASSES, Pixels
+from digitbench.records.arrays import CLASSES, Labels, Pixels
+from digitbench.records.task import Task
 
 MANY_IMAGES = 10  # images: fewer may well show the same digit
 MISSING_FROM = 50  # images: of fewer it is no surprise that a digit is missing
 LEAST_LOOKED_AT, LOOKED_AT = 20, 1000  # images: enough to see which way up they are, if anything is; and at most
+LEAST_RECOGNISED, STANDARD_ERRORS = 0.3, 4  # of what are digits
 COPIES_SHARE = 0.01  # of the images: fewer copies are by chance
 
 # The ways in which a picture can lie; and what puts it upright: are rows and columns exchanged, and then reversed.
@@ -91,8 +93,54 @@ def lying_note(pixels: Pixels, labels: Pixels) -> str:
     shares = f"{right[way].mean():.0%} of them corrected, and {as_they_are.mean():.0%} as they are"
     return (
         f"the pictures look {way}, since a simple classifier recognises {shares}; they are scored as they are: to "
-        f"correct them, save x{upright}, where x is (n, 28, 28)"
+        f"correct them, save x{upright}, where x is (n, {pixels.shape[1]}, {pixels.shape[2]})"
     )
+
+
+def recognised_as_digits(pixels: Pixels, labels: Labels | Pixels) -> float | None:
+    """Say how many of the pictures a simple classifier of digits recognises, whichever way they lie.
+
+    Returns
+    -------
+    float or None
+        A share: above `LEAST_RECOGNISED` they are digits, since it is also well above chance; else they aren't. None if
+        there are too few pictures to say.
+    """
+    if len(pixels) < LEAST_LOOKED_AT:
+        return None
+    chosen = np.linspace(0, len(pixels) - 1, min(LOOKED_AT, len(pixels))).astype(int)
+    pixels, labels = pixels[chosen], labels[chosen]
+    shares = [0.0]
+    for turned in (pixels, *(_put_upright(pixels, way) for way in WAYS)):
+        seen = simple_classifier.recognised(turned)
+        # As many would agree if the answers were dealt out anew.
+        chance = sum(float((seen == label).mean() * (labels == label).mean()) for label in range(CLASSES))
+        share = float((seen == labels).mean())
+        if share > chance + STANDARD_ERRORS * np.sqrt(chance * (1 - chance) / len(pixels)):
+            shares.append(share)
+    return max(shares)
+
+
+def general_remarks(arrays: Mapping[str, Pixels], task: Task, *, divided_here: bool) -> list[str]:
+    """Say what is odd about a set of any classes; nothing of most."""
+    notes = list[str]()
+    train, test = (dividing.digests(arrays[key]) for key in ("x_train", "x_test"))
+    trained = set(train)
+    if (shared := sum(digest in trained for digest in test)) and not divided_here:
+        notes.append(
+            f"{shared:,} of the {len(test):,} test images are training images too, byte for byte: accuracies will look "
+            "too good"
+        )
+    if (copies := len(test) - len(set(test))) > COPIES_SHARE * len(test):
+        notes.append(
+            f"{copies:,} of the {len(test):,} test images are copies of others: intervals of accuracies take all for "
+            "different, and are too narrow"
+        )
+    for key in ("y_train", "y_test"):
+        missing = [name for i, name in enumerate(task.class_names) if i not in set(arrays[key].tolist())]
+        if missing and len(arrays[key]) >= (1 if key == "y_train" else MISSING_FROM):
+            notes.append(f"{key} has no {classes.shown(missing)}")
+    return notes
 
 
 def _put_upright(pixels: Pixels, way: str) -> Pixels:
@@ -108,12 +156,13 @@ def copies_note(pixels: Pixels) -> str:
     if len(pixels) < 2:
         return ""
     rows, columns = (pixels.any(axis=axis).argmax(axis=1) for axis in (2, 1))
-    cells = np.arange(28)
+    side = mnist.TASK.size[0]
+    cells = np.arange(side)
     # Moved so that the box lies in the upper left corner; what comes back on the other side is background.
     moved = pixels[
         np.arange(len(pixels))[:, None, None],
-        ((rows[:, None] + cells) % 28)[:, :, None],
-        ((columns[:, None] + cells) % 28)[:, None, :],
+        ((rows[:, None] + cells) % side)[:, :, None],
+        ((columns[:, None] + cells) % side)[:, None, :],
     ]
     different = len({picture.tobytes() for picture in moved})
     copies = len(pixels) - different

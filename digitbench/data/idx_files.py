@@ -57,7 +57,7 @@ def find(folder: Path) -> dict[str, Path]:
     return next(iter(sets.values()), {})
 
 
-def read(folder: Path, parts: Collection[str] = ("train", "test")) -> dict[str, Pixels]:
+def read(folder: Path, parts: Collection[str] = ("train", "test"), title: str = "MNIST") -> dict[str, Pixels]:
     """Read a set of IDX files: of `parts`, and of the other part where there is any of it.
 
     Raises
@@ -70,7 +70,7 @@ def read(folder: Path, parts: Collection[str] = ("train", "test")) -> dict[str, 
     for key in IDX_FILES:
         if key.partition("_")[2] in parts and key not in files:
             there = f"; of its kind there is {', '.join(sorted(file.name for file in files.values()))}" if files else ""
-            raise DataError(f"{folder} isn't MNIST: it has no {IDX_FILES[key]} or {IDX_FILES[key]}.gz{there}")
+            raise DataError(f"{folder} isn't {title}: it has no {IDX_FILES[key]} or {IDX_FILES[key]}.gz{there}")
     return {key: _read_file(files[key], 3 if key.startswith("x") else 1) for key in IDX_FILES if key in files}
 
 

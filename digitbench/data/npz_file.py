@@ -28,11 +28,17 @@ class Stored:
         What the file calls each of them.
     advice
         What to do where that is no whole set.
+    class_names
+        By label, where an array holds them.
+    note
+        What must be said of how it was understood, in a few words.
     """
 
     arrays: dict[str, Array]
     names: dict[str, str] = field(default_factory=dict)
     advice: str = ""
+    class_names: tuple[str, ...] = ()
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -42,7 +48,7 @@ class _Header:
     bytes: int
 
 
-def read(path: Path, hint: str = "") -> Stored:
+def read(path: Path, hint: str = "", title: str = "MNIST") -> Stored:
     """Read what an ``.npz`` holds of images and labels.
 
     Nothing is unpickled, and no memory is taken before the sizes in the headers are checked.
@@ -51,6 +57,8 @@ def read(path: Path, hint: str = "") -> Stored:
     ----------
     hint
         What else could be given, for the message about a file that is no ``.npz``.
+    title
+        What messages say that it isn't.
 
     Raises
     ------
@@ -58,27 +66,37 @@ def read(path: Path, hint: str = "") -> Stored:
         It isn't a whole ``.npz``, would unpack to more than `MOST_BYTES`, or two of its arrays could be the same.
     """
     if not zipfile.is_zipfile(path):
-        raise DataError(f"{path} isn't MNIST: not a readable .npz (another kind of file, or cut short){hint}")
+        raise DataError(f"{path} isn't {title}: not a readable .npz (another kind of file, or cut short){hint}")
     try:
         with zipfile.ZipFile(path) as archive:
             infos = {info.filename[:-4]: info for info in archive.infolist() if info.filename.endswith(".npy")}
             headers = {name: _header(archive, info) for name, info in infos.items()}
             shapes = {name: header.shape for name, header in headers.items()}
             names = array_names.by_name(headers) or array_names.by_shape(shapes)
-            for name in names.values():
+            validation = array_names.validation(headers)
+            note = array_names.VALIDATION_UNUSED if validation else ""
+            if validation and not names.keys() & {"x_test", "y_test"}:
+                names, note = names | validation, array_names.VALIDATION_TESTED
+            named = next((name for name in headers if _holds_class_names(name, headers[name])), "")
+            for name in [*names.values(), *([named] if named else [])]:
                 _check(path, infos[name], headers[name])
             total = sum(prod(headers[name].shape) * headers[name].dtype.itemsize for name in names.values())
             if total > MOST_BYTES:
                 raise DataError(f"{path}: unpacks to {total / 1e9:,.1f} GB; at most {MOST_BYTES / 1e9:g} GB are read")
         with np.load(path, allow_pickle=False) as stored:
             arrays = {role: stored[name] for role, name in names.items()}
-        return Stored(arrays, names, array_names.advice(names, shapes))
+            class_names = tuple(str(text) for text in stored[named].astype(str)) if named else ()
+        return Stored(arrays, names, array_names.advice(names, shapes), class_names, note)
     except DataError:
         raise
     except array_names.AmbiguousNames as exc:
         raise DataError(f"{path}: {exc}") from exc
     except Exception as exc:  # zipfile raises nearly anything at a damaged file
-        raise DataError(f"{path} isn't MNIST: not a readable .npz ({one_line(exc, 80)}){hint}") from exc
+        raise DataError(f"{path} isn't {title}: not a readable .npz ({one_line(exc, 80)}){hint}") from exc
+
+
+def _holds_class_names(name: str, header: _Header) -> bool:
+    return array_names.is_class_names(name) and header.dtype.kind in "US" and len(header.shape) == 1
 
 
 def _header(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> _Header:

@@ -66,11 +66,16 @@ def read(folder: Path, progress: Progress) -> tuple[dict[str, Pixels], str]:
         progress.update("reading pictures", done, len(paths), f"{len(images):,} of {len(paths):,}")
     if not images:
         raise DataError(f"{folder}: none of its pictures can be used ({len(faults):,}); {faults[0]}")
+    say_faults(faults, progress)
+    return {"x_test": np.stack(images), "y_test": np.array(labels, np.uint8)}, _labelling_note(label_sources)
+
+
+def say_faults(faults: list[str], progress: Progress) -> None:
+    """Say which pictures can't be used: the first ones, and how many more."""
     for fault in faults[:FAULTS_SHOWN]:
         progress.say(f"left out: {fault}")
     if len(faults) > FAULTS_SHOWN:
         progress.say(f"left out: {len(faults) - FAULTS_SHOWN:,} more")
-    return {"x_test": np.stack(images), "y_test": np.array(labels, np.uint8)}, _labelling_note(label_sources)
 
 
 def label_of(path: Path, folder: Path) -> tuple[int | None, str]:

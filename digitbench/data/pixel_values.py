@@ -6,12 +6,13 @@ from math import isqrt
 
 import numpy as np
 
+from digitbench.data import mnist
 from digitbench.errors import DataError
 from digitbench.records.arrays import Array, Pixels
 
-SIDE = 28
-FLAT = SIDE * SIDE
+SIDE, FLAT = mnist.TASK.image_shape[0], mnist.TASK.pixels
 CHANNELS = (1, 3, 4)
+ANY_FORMS = "(n, height, width), with 1 or 3 channels before or after these, or (n, pixels) of squares; reshape them"
 OVERSHOOT = 1e-3  # above 1: what interpolation overshoots
 LEAST_WHITE = 32.0  # what ends between 1 and this is neither 0 to 1 nor a plausible 0 to 255
 WHITE_LEVELS = (1023, 4095, 16383, 65535)  # of 10, 12, 14 and 16 bits
@@ -76,24 +77,73 @@ def to_pixels(array: Array, where: str, count: int | None = None) -> tuple[Pixel
     return pixels, [range_note, *notes, *(remark for remark, applies in remarks.items() if applies)]
 
 
-def _arranged(array: Array, where: str, count: int | None) -> tuple[Array, list[str]]:
-    """Give (n, 28, 28), or (n, 28, 28, channels), without a margin."""
-    notes = list[str]()
-    images, shape = array, array.shape
-    last = len(shape) > 1 and (shape[:2] == (SIDE, SIDE) or (len(shape) == 2 and shape[0] == FLAT))
-    if last and count not in (None, shape[0]) and shape[-1] == count:
+def to_levels(array: Array, where: str, count: int) -> tuple[Pixels, str]:
+    """Bring images of any size into levels from 0 to 255, as they are otherwise: none is inverted or cut.
+
+    Parameters
+    ----------
+    array
+        (n, height, width), also with 1, 3 or 4 channels before or after these, or with the images in the last axis; or
+        (n, pixels) of squares. Whole numbers or floats; what is transparent becomes white.
+    where, count
+        As in `to_pixels`.
+
+    Returns
+    -------
+    pixels, note
+        uint8, (n, height, width) or (n, height, width, 3); and what range the values had.
+
+    Raises
+    ------
+    DataError
+        They can't be images, or several things.
+    """
+    if array.dtype.kind not in "buif":
+        raise DataError(f"{where} is {array.dtype}: pixels are whole numbers or floats")
+    images, notes = _with_channels_last(array, where, count, ANY_FORMS)
+    low, high = (float(images.min()), float(images.max())) if images.size else (0.0, 255.0)
+    if not np.isfinite([low, high]).all():
+        raise DataError(f"{where} runs from {low:g} to {high:g}: it holds NaN or infinite values; replace them")
+    if images.dtype.kind in "ui" and low >= 0 and 1 < high <= 255:
+        black, white, note = 0.0, 255.0, "from 0 to 255"
+    elif abs(low + 1) < OVERSHOOT and 0.5 <= high <= 1 + OVERSHOOT:
+        black, white, note = -1.0, 1.0, "from -1 to 1"
+    else:
+        black, white, note = _ends(images, where, low, high)
+    if images.dtype == np.uint8 and (black, white) == (0, 255):
+        pixels = images
+    else:
+        pixels = _to_grey_levels(images, black, white)[0]
+    if pixels.ndim == 4 and pixels.shape[-1] == 4:
+        alpha = pixels[..., 3:].astype(np.uint16)
+        pixels = ((pixels[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
+    return pixels, ", ".join([note, *notes])
+
+
+def _with_channels_last(array: Array, where: str, count: int | None, forms: str) -> tuple[Array, list[str]]:
+    """Give (n, height, width), or these with 3 or 4 channels; and a note where images were in the last axis."""
+    images, shape, notes = array, array.shape, list[str]()
+    if len(shape) > 1 and count not in (None, shape[0]) and shape[-1] == count:
         images = np.moveaxis(array, -1, 0)
         notes.append("images in its last axis")
-    if images.ndim == 2 and images.shape[1] >= FLAT and isqrt(images.shape[1]) ** 2 == images.shape[1]:
+    if images.ndim == 2 and isqrt(images.shape[1]) ** 2 == images.shape[1] > 1:
         side = isqrt(images.shape[1])
         images = images.reshape(len(images), side, side)
     if images.ndim == 4 and images.shape[-1] not in CHANNELS and images.shape[1] in CHANNELS:
         images = np.moveaxis(images, 1, -1)
     if images.ndim == 4 and images.shape[-1] == 1:
         images = images[..., 0]
-    height, width = images.shape[1:3] if images.ndim in (3, 4) else (0, 0)
-    if images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[-1] not in CHANNELS):
-        raise DataError(f"{where} has shape {shape}: images are (n, 28, 28), (n, 784), or with 1 or 3 channels")
+    channels = images.shape[3:]
+    if images.ndim not in (3, 4) or (channels and channels[0] not in CHANNELS) or 0 in images.shape[1:]:
+        raise DataError(f"{where} has shape {shape}: images are {forms}")
+    return images, notes
+
+
+def _arranged(array: Array, where: str, count: int | None) -> tuple[Array, list[str]]:
+    """Give (n, 28, 28), or (n, 28, 28, channels), without a margin."""
+    forms = f"(n, {SIDE}, {SIDE}), (n, {FLAT}), or with 1 or 3 channels"
+    images, notes = _with_channels_last(array, where, count, forms)
+    height, width = images.shape[1:3]
     if (height, width) == (SIDE, SIDE):
         return images, notes
     margin = (height - SIDE) // 2
@@ -101,8 +151,8 @@ def _arranged(array: Array, where: str, count: int | None) -> tuple[Array, list[
         notes.append(f"an empty margin of {margin} pixel{'s' * (margin > 1)} cut off")
         return images[:, margin:-margin, margin:-margin], notes
     raise DataError(
-        f"{where} has shape {shape}: images are 28 × 28, or larger by an empty margin, as MNIST padded to 32 × 32 is; "
-        "convert them, or save them as pictures in folders 0 to 9, which digitbench converts"
+        f"{where} has shape {array.shape}: images are {SIDE} × {SIDE}, or larger by an empty margin, as MNIST padded "
+        "to 32 × 32 is; convert them, or save them as pictures in folders 0 to 9, which digitbench converts"
     )
 
 

@@ -43,7 +43,7 @@ def _known() -> tuple[Features, Features, Labels]:
 
 
 def _features(pixels: Pixels) -> Features:
-    side = 28 // BLOCK
+    side = mnist.TASK.size[0] // BLOCK
     blocks = pixels.reshape(-1, side, BLOCK, side, BLOCK).mean(axis=(2, 4), dtype=np.float32).reshape(-1, side * side)
     centred = blocks - blocks.mean(axis=1, keepdims=True)
     return np.asarray(centred / (centred.std(axis=1, keepdims=True) + 1e-6), np.float32)

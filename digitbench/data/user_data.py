@@ -8,15 +8,15 @@ from pathlib import Path
 
 import numpy as np
 
-from digitbench.data import array_file, compressed, csv_file, doubts, picture_folder
+from digitbench.data import array_file, compressed, csv_file, doubts, mnist, picture_folder
 from digitbench.data.npz_file import Stored
 from digitbench.errors import DataError, one_line
 from digitbench.records.arrays import Pixels
 from digitbench.system.progress import Progress
 
 FORMS = (
-    "digits of your own come as an .npz with x_test and y_test, a .csv (also zipped), a folder of IDX files, or one of "
-    "pictures"
+    "data of your own comes as an .npz with x_test and y_test, a .csv (also zipped), a folder of IDX files, or "
+    "one with a sub-folder of pictures for each class"
 )
 # What other files begin with, once they are unpacked.
 OTHER_FILES = {
@@ -29,8 +29,8 @@ OTHER_FILES = {
 }
 
 
-def read(path: Path, stored: Stored | None, progress: Progress) -> tuple[dict[str, Pixels], str]:
-    """Read what is at a path.
+def read_digits(path: Path, stored: Stored | None, progress: Progress) -> tuple[dict[str, Pixels], str]:
+    """Read the digits that are at a path.
 
     Parameters
     ----------
@@ -61,7 +61,11 @@ def read(path: Path, stored: Stored | None, progress: Progress) -> tuple[dict[st
     else:
         arrays, note = csv_file.read(path)
     note += doubts.remarks(arrays)
-    return {"x_train": np.empty((0, 28, 28), np.uint8), "y_train": np.empty(0, np.uint8), **arrays}, note
+    return {
+        "x_train": np.empty((0, *mnist.TASK.image_shape), np.uint8),
+        "y_train": np.empty(0, np.uint8),
+        **arrays,
+    }, note
 
 
 def check_kind(path: Path) -> None:

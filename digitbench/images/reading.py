@@ -89,7 +89,7 @@ def is_pattern(name: str) -> bool:
 def _expanded(name: str) -> list[Path]:
     shown, looked_for = shown_name(name), f"looked for {', '.join(sorted(SUFFIXES))}"
     if os.path.isdir(name):
-        pictures = _pictures_below(name)
+        pictures = pictures_below(name)
         if not pictures:
             raise UsageError(f"{shown}: no pictures in this folder ({looked_for})")
         return pictures
@@ -104,7 +104,9 @@ def _expanded(name: str) -> list[Path]:
     return [Path(name)]
 
 
-def _pictures_below(folder: str) -> list[Path]:
+def pictures_below(folder: str) -> list[Path]:
+    """Find files that are called like pictures below a folder; `UsageError` where it can't be read."""
+
     def refuse(exc: OSError) -> None:
         raise UsageError(f"{shown_name(exc.filename)}: can't be read: {exc.strerror}; name its pictures one by one")
 
@@ -167,7 +169,9 @@ def prepared_photograph(photograph: npt.NDArray[np.uint8], name: str, *, several
         return prepare_digits(photograph, several=several)
 
 
-def read_photograph(file: Path | bytes, name: str = "", share: float = 1.0) -> npt.NDArray[np.uint8]:
+def read_photograph(
+    file: Path | bytes, name: str = "", share: float = 1.0, background: int | None = None
+) -> npt.NDArray[np.uint8]:
     """Read a picture file: upright, small, and without transparency.
 
     Transparent pixels get a background: white or black, whichever is farther from what can be seen; or, where a
@@ -181,6 +185,8 @@ def read_photograph(file: Path | bytes, name: str = "", share: float = 1.0) -> n
         What errors call it; the path if empty.
     share
         Of the megapixels that are read at most, for a caller that has less memory to spare.
+    background
+        What transparent pixels get instead, from 0 (black) to 255 (white).
 
     Returns
     -------
@@ -205,17 +211,24 @@ def read_photograph(file: Path | bytes, name: str = "", share: float = 1.0) -> n
         # What libtiff writes to the terminal by itself; what went wrong is raised as well.
         held = native_output_held() if file_format == "TIFF" and sys.stderr is not None else nullcontext()
         with held, _as_image_errors():
-            return _read(stream, file_format, share)
+            return _read(stream, file_format, share, background)
 
 
-def _read(stream: IO[bytes], file_format: str, share: float) -> npt.NDArray[np.uint8]:
+def size_of(file: Path) -> tuple[int, int]:
+    """Read a picture's height and width off its header, as it stands upright; errors as in `read_photograph`."""
+    with _errors_named(shown_name(file)), _as_image_errors(), file_limits.opened(file) as stream:
+        file_format = file_limits.format_of(stream)
+        with _begun(stream, file_format)[0] as picture:
+            width, height = picture.size
+            turned = file_format in {"JPEG", "TIFF"} and picture.getexif().get(ORIENTATION, 1) in (5, 6, 7, 8)
+    return (width, height) if turned else (height, width)
+
+
+def _read(stream: IO[bytes], file_format: str, share: float, background: int | None) -> npt.NDArray[np.uint8]:
     from PIL import ImageOps
 
-    if file_format == "JPEG":
-        file_limits.check_jpeg(stream)
-    stream.seek(0)
-    bounded = file_limits.BoundedFile(stream) if file_format in READ_BY_PARTS else None
-    with _open(bounded or stream, file_format) as picture:
+    picture, bounded = _begun(stream, file_format)
+    with picture:
         file_limits.check_size(*picture.size, file_format, share)
         if file_format not in {"HEIF", "JPEG"} and getattr(picture, "n_frames", 1) > 1:
             raise ImageError("it is animated or has several pages; save the page you need as its own picture")
@@ -233,8 +246,18 @@ def _read(stream: IO[bytes], file_format: str, share: float) -> npt.NDArray[np.u
             if len(picture.info.get("exif", b"")) < file_limits.MOST_METADATA:
                 small.getexif()[ORIENTATION] = picture.getexif().get(ORIENTATION, 1)
         upright = ImageOps.exif_transpose(small)
-        pixels = _without_transparency(upright, grey=picture.mode in GREYS or _is_wide(picture))
+        grey = picture.mode in GREYS or _is_wide(picture)
+        pixels = _without_transparency(upright, grey=grey, background=background)
     return np.ascontiguousarray(pixels)
+
+
+def _begun(stream: IO[bytes], file_format: str) -> tuple[Image, file_limits.BoundedFile | None]:
+    """Read a picture's header, and no more of its file than is allowed."""
+    if file_format == "JPEG":
+        file_limits.check_jpeg(stream)
+    stream.seek(0)
+    bounded = file_limits.BoundedFile(stream) if file_format in READ_BY_PARTS else None
+    return _open(bounded or stream, file_format), bounded
 
 
 def _check_tiff(picture: Any) -> None:
@@ -353,7 +376,7 @@ def _levels(picture: Image, factor: int) -> tuple[float, float]:
     return low, max(high, low + 1e-6 * max(abs(low), 1.0))
 
 
-def _without_transparency(picture: Image, *, grey: bool) -> Pixels:
+def _without_transparency(picture: Image, *, grey: bool, background: int | None) -> Pixels:
     """Lay what is transparent on a background: uint8, (height, width) or (height, width, 3)."""
     pixels = np.asarray(picture)
     if picture.mode != "RGBa":
@@ -361,7 +384,8 @@ def _without_transparency(picture: Image, *, grey: bool) -> Pixels:
     colours, alpha = pixels[..., :3].astype(np.float32), pixels[..., 3:].astype(np.float32) / np.float32(255)
     if not alpha.any():
         raise ImageError("it is fully transparent; save it without transparency")
-    composed = np.clip(np.rint(colours + _background_colour(colours, alpha) * (1 - alpha)), 0, 255).astype(np.uint8)
+    behind = _background_colour(colours, alpha) if background is None else np.full(3, background, np.float32)
+    composed = np.clip(np.rint(colours + behind * (1 - alpha)), 0, 255).astype(np.uint8)
     return composed[..., 0] if grey else composed
 
 

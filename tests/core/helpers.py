@@ -6,11 +6,14 @@ import gzip
 import hashlib
 import struct
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from textwrap import dedent
 
 import numpy as np
+import pytest
 
+from digitbench.data import downloads, published
 from digitbench.data.idx_files import IDX_FILES
 from digitbench.records.arrays import Pixels
 from digitbench.records.results import Results
@@ -30,6 +33,16 @@ def small_mnist(seed: int = 0) -> Arrays:
 
 def hashes_of(arrays: Mapping[str, Pixels]) -> dict[str, str]:
     return {key: hashlib.sha256(value.tobytes()).hexdigest() for key, value in arrays.items()}
+
+
+def publish(patch: pytest.MonkeyPatch, arrays: Mapping[str, Pixels]) -> None:
+    """Let a small set be what is published as MNIST."""
+    patch.setitem(published.PUBLISHED, "mnist", replace(published.PUBLISHED["mnist"], sha256=hashes_of(arrays)))
+
+
+def use_mirrors(patch: pytest.MonkeyPatch, *mirrors: downloads.Mirror) -> None:
+    """Let these be all that can be asked for MNIST."""
+    patch.setitem(published.PUBLISHED, "mnist", replace(published.PUBLISHED["mnist"], mirrors=mirrors))
 
 
 def idx(array: Pixels) -> bytes:

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core.helpers import Arrays, hashes_of, one_printable_line, small_mnist, write_idx_folder
+from core.helpers import Arrays, one_printable_line, publish, small_mnist, use_mirrors, write_idx_folder
 from digitbench import data
-from digitbench.data import mnist
+from digitbench.data import downloads, mnist, published
 from digitbench.data.array_names import ROLES
 from digitbench.errors import DataError, UsageError
 
@@ -29,7 +29,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
     monkeypatch.delenv(data.ENVIRONMENT, raising=False)
-    monkeypatch.setattr(mnist, "MIRRORS", ())
+    use_mirrors(monkeypatch)
     return tmp_path
 
 
@@ -37,7 +37,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def fake(monkeypatch: pytest.MonkeyPatch) -> Arrays:
     """Small arrays that pass for MNIST."""
     arrays = small_mnist()
-    monkeypatch.setattr(data, "MNIST_SHA256", hashes_of(arrays))
+    publish(monkeypatch, arrays)
     return arrays
 
 
@@ -101,7 +101,7 @@ def test_digits_take_no_path(tmp_path: Path) -> None:
 
 
 def test_an_unknown_dataset_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(UsageError, match=r"'fashion': .*known are auto, mnist, digits"):
+    with pytest.raises(UsageError, match=r"'fashion': .*known are auto, mnist, fashion-mnist, digits"):
         data.load("fashion")
 
 
@@ -194,7 +194,7 @@ def test_what_was_remembered_comes_before_the_caches(fake: Arrays, tmp_path: Pat
 
 @pytest.mark.parametrize("name", ["mnist.npz", "mnist"])
 def test_digitbenchs_cache_is_found(fake: Arrays, tmp_path: Path, name: str) -> None:
-    path = mnist.cache_folder() / name
+    path = downloads.cache_folder() / name
     assert path.is_relative_to(tmp_path), "the test must not touch the user's cache"
     if name.endswith(".npz"):
         save(path, fake)
@@ -229,7 +229,7 @@ def test_the_real_mnist_has_its_known_fingerprint() -> None:
 
 @needs_mnist
 def test_the_real_mnist_as_gzipped_idx_files_is_the_same(tmp_path: Path) -> None:
-    arrays = mnist.read_arrays(Path(REAL))
+    arrays = published.read_arrays(Path(REAL))
     dataset = data.load("mnist", write_idx_folder(tmp_path / "idx", arrays, zipped=True))
     assert dataset.fingerprint == MNIST
 
@@ -241,7 +241,7 @@ def test_the_fingerprint_is_made_of_the_four_hashes(fake: Arrays, tmp_path: Path
     assert int(before, 16) >= 0
     swapped = {**fake, "y_train": fake["y_train"][::-1].copy()}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(data, "MNIST_SHA256", hashes_of(swapped))
+        publish(patch, swapped)
         assert data.load("mnist", save(tmp_path / "n.npz", swapped)).fingerprint != before
 
 

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.helpers import Arrays, hashes_of, idx, small_mnist, write_idx_folder
+from core.helpers import Arrays, idx, publish, small_mnist, write_idx_folder
 from core.user_data import DIGITS, FLAT, LABELS, PIXELS, Array, refusal, save
 from digitbench import data
 from digitbench.data.idx_files import IDX_FILES
@@ -203,7 +203,7 @@ def test_mnist_is_known_by_its_content_whatever_its_arrays_are_called(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     arrays = small_mnist()
-    monkeypatch.setattr(data, "MNIST_SHA256", hashes_of(arrays))
+    publish(monkeypatch, arrays)
     names = {"x_train": "train_images", "y_train": "train_labels", "x_test": "test_images", "y_test": "test_labels"}
     dataset = data.load("auto", save(tmp_path / "a.npz", **{names[key]: array for key, array in arrays.items()}))
     assert (dataset.name, dataset.notice) == ("mnist", "")
@@ -316,7 +316,7 @@ OTHERS: dict[str, tuple[bytes, str]] = {
         "is a Python pickle, which can run code when it is",
     ),
     "mnist.pkl": (pickle.dumps((PIXELS, LABELS)), "is a Python pickle"),
-    "train.parquet": (b"PAR1" + bytes(9), "is a Parquet table; digits of your own come as an .npz"),
+    "train.parquet": (b"PAR1" + bytes(9), "is a Parquet table; data of your own comes as an .npz"),
     "mnist.h5": (b"\x89HDF\r\n\x1a\n", "is an HDF5 file"),
     "mnist.mat": (b"MATLAB 5.0 MAT-file", "is a MATLAB file"),
     "x.npy": (b"\x93NUMPY\1\0", "is a single array, and labels are needed too"),

@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core.helpers import Arrays, Recorder, hashes_of, idx, one_printable_line, small_mnist
+from core.helpers import Arrays, Recorder, idx, one_printable_line, publish, small_mnist, use_mirrors
 from digitbench import data
-from digitbench.data import mnist
+from digitbench.data import downloads
+from digitbench.data.downloads import Mirror
 from digitbench.data.idx_files import IDX_FILES
-from digitbench.data.mnist import Mirror
 from digitbench.errors import DataError
 
 IDX_NAMES = tuple(f"{name}.gz" for name in IDX_FILES.values())
@@ -90,7 +90,7 @@ def site() -> Iterator[Site]:
 def fake(monkeypatch: pytest.MonkeyPatch) -> Arrays:
     """Small arrays that pass for MNIST."""
     arrays = small_mnist()
-    monkeypatch.setattr(data, "MNIST_SHA256", hashes_of(arrays))
+    publish(monkeypatch, arrays)
     return arrays
 
 
@@ -103,13 +103,9 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
     monkeypatch.delenv(data.ENVIRONMENT, raising=False)
-    folder = mnist.cache_folder()
+    folder = downloads.cache_folder()
     assert folder.is_relative_to(tmp_path), "the test must not touch the user's cache"
     return folder
-
-
-def use_mirrors(monkeypatch: pytest.MonkeyPatch, *mirrors: Mirror) -> None:
-    monkeypatch.setattr(mnist, "MIRRORS", mirrors)
 
 
 def as_npz(arrays: Arrays) -> bytes:
@@ -194,7 +190,7 @@ def test_a_download_that_always_breaks_off_is_one_line_and_leaves_nothing(
     site.breaks["/mnist.npz"] = 1000
     progress = Recorder()
     assert site.url in refusal(cache, progress)
-    assert len(site.gets) == mnist.TRIES
+    assert len(site.gets) == downloads.TRIES
     assert progress.updates, "it was told how far it got"
     assert progress.finished == set(), "and not that it ended"
 
@@ -204,8 +200,8 @@ def test_a_broken_first_mirror_gives_way_to_the_second(
 ) -> None:
     use_mirrors(monkeypatch, Mirror(f"{site.url}a/", ("mnist.npz",)), Mirror(f"{site.url}b/", ("mnist.npz",)))
     site.files |= dict.fromkeys(("/a/mnist.npz", "/b/mnist.npz"), as_npz(fake))
-    monkeypatch.setattr(mnist, "TRIES", 1)
-    monkeypatch.setattr(mnist, "_answering", list)  # in their order, so that the broken one is tried
+    monkeypatch.setattr(downloads, "TRIES", 1)
+    monkeypatch.setattr(downloads, "_answering", list)  # in their order, so that the broken one is tried
     site.breaks["/a/mnist.npz"] = 1000
     assert data.load("mnist").name == "mnist"
     assert site.gets == ["/a/mnist.npz", "/b/mnist.npz"]
@@ -223,14 +219,14 @@ def test_a_dead_first_mirror_gives_way_to_idx_files(
     np.testing.assert_array_equal(dataset.train.pixels, fake["x_train"])
     assert sorted(left_in(cache)) == sorted([cache / "mnist", *(cache / "mnist" / name for name in IDX_NAMES)])
     assert progress.finished == {f"downloading {name}" for name in IDX_NAMES}
-    assert mnist.cached_mnist() == cache / "mnist"
+    assert downloads.cached("mnist") == cache / "mnist"
 
 
 def test_idx_files_of_which_one_is_missing_leave_nothing(
     site: Site, fake: Arrays, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     use_mirrors(monkeypatch, Mirror(site.url, IDX_NAMES))
-    monkeypatch.setattr(mnist, "TRIES", 1)
+    monkeypatch.setattr(downloads, "TRIES", 1)
     for key, name in list(IDX_FILES.items())[:3]:
         site.files[f"/{name}.gz"] = gzip.compress(idx(fake[key]))
     assert "404" in refusal(cache)
@@ -257,7 +253,7 @@ def test_a_login_page_instead_of_mnist_is_refused_and_not_kept(
 def test_mirrors_that_never_answer_are_given_up_in_time(
     fake: Arrays, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mnist, "ANSWER_SECONDS", 0.5)
+    monkeypatch.setattr(downloads, "ANSWER_SECONDS", 0.5)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
         use_mirrors(monkeypatch, Mirror(url, ("mnist.npz",)), Mirror(url, IDX_NAMES))
@@ -272,7 +268,7 @@ def test_a_mirror_that_answers_byte_by_byte_is_given_up_in_time(
 ) -> None:
     """It never times out as sockets see it."""
     site.drips = True
-    monkeypatch.setattr(mnist, "ANSWER_SECONDS", 0.5)
+    monkeypatch.setattr(downloads, "ANSWER_SECONDS", 0.5)
     use_mirrors(monkeypatch, Mirror(site.url, ("mnist.npz",)))
     began = time.monotonic()
     refusal(cache)
@@ -283,7 +279,7 @@ def test_a_mirror_that_answers_is_used_while_another_is_silent(
     site: Site, fake: Arrays, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site.files["/mnist.npz"] = as_npz(fake)
-    monkeypatch.setattr(mnist, "ANSWER_SECONDS", 30.0)
+    monkeypatch.setattr(downloads, "ANSWER_SECONDS", 30.0)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
         use_mirrors(monkeypatch, Mirror(url, ("mnist.npz",)), Mirror(site.url, ("mnist.npz",)))

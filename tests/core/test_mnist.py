@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays_of
 
 from core.helpers import Arrays, idx, one_printable_line, small_mnist, write_idx_folder
-from digitbench.data import idx_files, mnist
+from digitbench.data import idx_files, mnist, published
 from digitbench.data.idx_files import IDX_FILES
 from digitbench.errors import DataError
 from digitbench.records.arrays import Pixels
@@ -29,7 +29,7 @@ def same(arrays: Arrays, expected: Arrays) -> bool:
 
 def refusal(path: Path) -> str:
     with pytest.raises(DataError) as caught:
-        mnist.read_arrays(path)
+        published.read_arrays(path)
     message = str(caught.value)
     assert one_printable_line(message)
     assert str(path) in message, "the message names the file"
@@ -49,14 +49,14 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_reads_an_npz_in_keras_layout(npz: Path) -> None:
-    assert same(mnist.read_arrays(npz), small_mnist())
+    assert same(published.read_arrays(npz), small_mnist())
 
 
 @pytest.mark.parametrize("zipped", [False, True], ids=["plain", "gzipped"])
 @pytest.mark.parametrize("dots", [False, True], ids=["-idx", ".idx"])
 def test_reads_a_folder_of_idx_files(tmp_path: Path, zipped: bool, dots: bool) -> None:
     folder = write_idx_folder(tmp_path / "idx", small_mnist(), zipped=zipped, dots=dots)
-    assert same(mnist.read_arrays(folder), small_mnist())
+    assert same(published.read_arrays(folder), small_mnist())
 
 
 def test_a_folder_may_mix_spellings_and_compression(tmp_path: Path) -> None:
@@ -64,7 +64,7 @@ def test_a_folder_may_mix_spellings_and_compression(tmp_path: Path) -> None:
     folder = write_idx_folder(tmp_path / "idx", expected)
     (folder / IMAGES).unlink()
     (folder / f"{IMAGES.replace('-idx', '.idx')}.gz").write_bytes(gzip.compress(idx(expected["x_train"])))
-    assert same(mnist.read_arrays(folder), expected)
+    assert same(published.read_arrays(folder), expected)
 
 
 @settings(deadline=None, max_examples=60)
@@ -77,7 +77,7 @@ def test_a_folder_may_mix_spellings_and_compression(tmp_path: Path) -> None:
 def test_idx_of_any_shape_comes_back(array: Pixels, zipped: bool, tmp_path_factory: pytest.TempPathFactory) -> None:
     key = "x_train" if array.ndim == 3 else "y_train"
     expected = small_mnist() | {key: array}
-    arrays = mnist.read_arrays(write_idx_folder(tmp_path_factory.mktemp("idx"), expected, zipped=zipped))
+    arrays = published.read_arrays(write_idx_folder(tmp_path_factory.mktemp("idx"), expected, zipped=zipped))
     assert arrays[key].shape == array.shape
     assert same(arrays, expected)
 
@@ -122,7 +122,7 @@ def test_an_npz_damaged_anywhere_is_refused_or_read(npz: Path) -> None:
         content[start : start + 8] = draw.bytes(8)
         npz.write_bytes(content)
         try:
-            mnist.read_arrays(npz)
+            published.read_arrays(npz)
         except DataError as exc:
             refusals.append(str(exc))
     assert len(refusals) > 200
@@ -145,7 +145,7 @@ def idx_refusal(folder: Path, name: str, content: bytes) -> str:
     (folder / IDX_FILES["x_train"]).unlink()
     (folder / name).write_bytes(content)
     with pytest.raises(DataError) as caught:
-        mnist.read_arrays(folder)
+        published.read_arrays(folder)
     assert one_printable_line(str(caught.value))
     assert str(folder / name) in str(caught.value)
     return str(caught.value)
@@ -199,7 +199,7 @@ def test_no_more_of_an_idx_file_is_unpacked_than_the_limit(
     folder = write_idx_folder(tmp_path / "idx", small_mnist(), zipped=zipped)
     monkeypatch.setattr(idx_files, "MOST_BYTES", 5 * 784)
     with pytest.raises(DataError, match="unpacks to more than"):
-        mnist.read_arrays(folder)
+        published.read_arrays(folder)
 
 
 def test_digits_are_in_mnists_format() -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from core.user_data import FLAT, LABELS, PIXELS, Array, is_sound, refusal
 from digitbench import data
 from digitbench.data import csv_file as table
+from digitbench.data import mnist
 from digitbench.errors import DataError
 
 
@@ -194,7 +195,7 @@ def test_no_csv_is_scored_against_anything_but_its_labels(
     lines, labels = table
     path = write(tmp_path_factory.getbasetemp() / "any-labels.csv", lines)
     try:
-        dataset = data.load("auto", path)
+        dataset = data.load("auto", path, task=mnist.TASK)
     except DataError:
         refusal(path)
         assert labels is None or "label" not in lines[0], "a header that names labels is believed"

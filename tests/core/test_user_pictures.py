@@ -12,6 +12,7 @@ from PIL import Image
 from core.helpers import Recorder
 from core.user_data import PIXELS, is_sound, refusal
 from digitbench import data
+from digitbench.data import mnist
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +41,7 @@ def test_pictures_are_labelled_by_sub_folder_or_name(tmp_path: Path, names: list
     for index, name in enumerate(names):
         draw(tmp_path / "photos" / name, index)
     progress = Recorder()
-    dataset = data.load("auto", tmp_path / "photos", progress=progress)
+    dataset = data.load("auto", tmp_path / "photos", progress=progress, task=mnist.TASK)
     assert dataset.name == "photos"
     assert sorted(dataset.test.labels.tolist()) == [3, 5]
     assert label_source in dataset.notice
@@ -86,7 +87,7 @@ def test_the_same_pictures_have_the_same_fingerprint_wherever_they_lie(tmp_path:
     for folder in ("a", "b"):
         draw(tmp_path / folder / "10" / "3_x.png")
         draw(tmp_path / folder / "2" / "y.png", 1)
-    first, second = (data.load("auto", tmp_path / folder) for folder in ("a", "b"))
+    first, second = (data.load("auto", tmp_path / folder, task=mnist.TASK) for folder in ("a", "b"))
     assert first.fingerprint == second.fingerprint
     os.rename(tmp_path / "b" / "2", tmp_path / "b" / "4")
-    assert data.load("auto", tmp_path / "b").fingerprint != first.fingerprint
+    assert data.load("auto", tmp_path / "b", task=mnist.TASK).fingerprint != first.fingerprint

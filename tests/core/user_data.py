@@ -11,6 +11,7 @@ import pytest
 
 from core.helpers import one_printable_line
 from digitbench import data
+from digitbench.data import mnist
 from digitbench.errors import DataError
 
 Array = npt.NDArray[Any]
@@ -26,7 +27,7 @@ def save(path: Path, **arrays: Array) -> Path:
 
 def refusal(path: Path, name: str = "auto") -> str:
     with pytest.raises(DataError) as caught:
-        data.load(name, path)
+        data.load(name, path, task=mnist.TASK if name == "auto" else None)
     message = str(caught.value)
     assert one_printable_line(message)
     assert str(path) in message
