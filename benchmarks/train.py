@@ -43,7 +43,7 @@ def work(way: str, recipe: str, seed: int) -> None:
         keras.utils.set_random_seed(seed)
         model: Any = runpy.run_path(str(TUTORIALS / f"{recipe.replace('-', '_')}.py"))["model"]
     else:
-        model = Trainer(keras, find(recipe).changed(seed=seed), train, "auto", Silent()).train()[0]
+        model = Trainer(keras, find(recipe).changed(seed=seed), train, data.mnist.TASK, "auto", Silent()).train()[0]
     seconds = time.perf_counter() - began
     scores = model.predict(test.images.reshape(-1, *model.input_shape[1:]), verbose=0)
     print("\n" + json.dumps({"seconds": seconds, "accuracy": float((scores.argmax(axis=1) == test.labels).mean())}))

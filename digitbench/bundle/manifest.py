@@ -24,7 +24,7 @@ from digitbench.system.files import measure_size, sha256
 #      well the form fits, whether answers depend on the batch, whether the user accepted it, and which other backends
 #      can't run it); form has normalised, mean, deviation, image_axis, answer_axis, signature and constants where they
 #      aren't as usual, a tried form its log_loss
-#   4  task (shape of the images, and the classes); of form: channels
+#   4  task (shape of the images, and the classes); of dataset: preparation; of form: channels
 SCHEMA = "digitbench.bundle/4"
 READABLE = ("digitbench.bundle/1", "digitbench.bundle/2", "digitbench.bundle/3", SCHEMA)
 
@@ -78,11 +78,12 @@ class Artifact:
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """The dataset that a model was trained on, or imported with."""
+    """The dataset that a model was trained on, or imported with; and how pictures were brought to the model's size."""
 
     name: str
     fingerprint: str
     source: str
+    preparation: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,12 @@ def write(
         "schema": SCHEMA,
         **facts,
         "task": msgspec.to_builtins(dataset.task),
-        "dataset": {"name": dataset.name, "fingerprint": dataset.fingerprint, "source": dataset.source},
+        "dataset": {
+            "name": dataset.name,
+            "fingerprint": dataset.fingerprint,
+            "source": dataset.source,
+            "preparation": dict(dataset.preparation),
+        },
         "metrics": {"test_accuracy": measured.top1, "correct": measured.correct, "total": measured.total},
         "reference": {"path": REFERENCE, "backend": backend, "sha256": sha256(folder / REFERENCE)},
         "artifacts": [asdict(artifact)],

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from digitbench.data import Dataset
     from digitbench.measure.candidates import Candidate
     from digitbench.measure.plan import Plan
-    from digitbench.records.task import Task
     from digitbench.report.live import LiveProgress
     from digitbench.system.progress import Progress
 
@@ -286,7 +285,7 @@ def bundle_data(bundle: Bundle, path: Path | None, progress: Progress, *, allow_
         digits = _as_trained(bundle, path, progress)
     else:
         named = "auto" if path and allow_other_data else name
-        digits = data.load(named, path, remembered=source, progress=progress, task=_task_of(bundle))
+        digits = data.load(named, path, remembered=source, progress=progress, task=bundle.task)
     if path and allow_other_data and digits.fingerprint != recorded:  # all of it is new to the model
         digits = digits.undivided()
     if digits.notice:
@@ -300,21 +299,14 @@ def _as_trained(bundle: Bundle, path: Path | None, progress: Progress) -> Datase
     """Load user data as it was read when a model was trained on it, if it is that data; else as the model's task."""
     from digitbench import data
 
-    task, name, source = _task_of(bundle), bundle.dataset.name, bundle.dataset.source
-    digits = data.load("auto" if path else name, path, remembered=source, progress=progress, task=task)
+    task, name, source = bundle.task, bundle.dataset.name, bundle.dataset.source
+    fit = bundle.dataset.preparation.get("fit", "squash")
+    digits = data.load("auto" if path else name, path, remembered=source, progress=progress, task=task, fit=fit)
     if digits.fingerprint != bundle.dataset.fingerprint and task.is_digits:
         with suppress(DataError):  # pictures that were taken for digits
             seen = data.load("auto", path or Path(source), progress=progress, image_size=task.size)
             return seen if seen.fingerprint == bundle.dataset.fingerprint else digits
     return digits
-
-
-def _task_of(bundle: Bundle) -> Task:
-    """What a model tells apart; digits where its manifest is from before that was recorded."""
-    from digitbench.data import mnist
-
-    task: Task = getattr(bundle, "task", mnist.TASK)
-    return task
 
 
 def open_console(*, stderr: bool = False) -> Console:

@@ -41,7 +41,6 @@ from digitbench.data.picture_sets import PictureSet, Wanted
 from digitbench.data.published import MNIST, PUBLISHED
 from digitbench.errors import DataError, UsageError, unknown
 from digitbench.images.resizing import fit_named
-from digitbench.records.arrays import CLASSES
 from digitbench.records.task import Task
 from digitbench.system.progress import Progress, Silent
 
@@ -257,7 +256,7 @@ def _digits(notice: str = "") -> Dataset:
     pixels, labels = mnist.sklearn_digits()
     # The set runs from writer to writer, so the last fifth of each class is in hands that training never saw.
     test = np.zeros(len(labels), dtype=bool)
-    for digit in range(CLASSES):
+    for digit in range(mnist.TASK.classes):
         members = np.flatnonzero(labels == digit)
         test[members[-round(len(members) / 5) :]] = True
     arrays = {

@@ -145,7 +145,8 @@ class _Facts:
             "name": bundle.name,
             "recipe": bundle.recipe_name,
             "reference_sha256": bundle.manifest.reference.sha256,
-            "dataset": {"name": dataset.name, "fingerprint": dataset.fingerprint},
+            "dataset": {"name": dataset.name, "fingerprint": dataset.fingerprint}
+            | ({"preparation": dict(dataset.preparation)} if dataset.preparation else {}),
             "test_images": images,
             **({"warnings": warnings} if (warnings := caveats.warnings(bundle.manifest)) else {}),
         }

@@ -32,8 +32,10 @@ class NativeBackendContract(BackendContract):
 class TensorFlowContract(NativeBackendContract):
     @pytest.mark.slow  # each imports TensorFlow anew
     @pytest.mark.parametrize("threads", [1, 2])
-    def test_uses_the_threads_asked_for(self, backend_class: type[Backend], artifact: Path, threads: int) -> None:
-        super().test_uses_the_threads_asked_for(backend_class, artifact, threads)
+    def test_uses_the_threads_asked_for(
+        self, backend_class: type[Backend], bundle: Bundle, artifact: Path, threads: int
+    ) -> None:  # fmt: skip
+        super().test_uses_the_threads_asked_for(backend_class, bundle, artifact, threads)
 
 
 class TestKeras(TensorFlowContract):

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pytest
 
 from digitbench import data
+from digitbench.data import mnist
 from digitbench.records.recipes import Recipe
 from digitbench.system.native_output import calm_tensorflow
 from digitbench.system.progress import Silent
@@ -50,7 +51,7 @@ def trained(recipe: Recipe, folder: Path) -> tuple[Weights, Weights, Weights, np
     for plain in (False, True):
         compiled.NARROW = 0 if plain else NARROW
         with Feed(recipe, split, 10, None, raw=not plain, hold=compiled.hold) as feed:
-            model = networks.build(keras, recipe, steps)
+            model = networks.build(keras, recipe, mnist.TASK, steps)
             first = model.get_weights()
             train = compiled.epochs(model, recipe, feed, Log(2, steps, Silent()))
             for epoch in range(2):

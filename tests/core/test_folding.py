@@ -12,6 +12,7 @@ import pytest
 
 from digitbench import data, plugins
 from digitbench.backend import Scores
+from digitbench.data import mnist
 from digitbench.export.npz import NpzExporter
 from digitbench.plugins.model_io import NATIVE_IO
 from digitbench.records.recipes import Recipe
@@ -50,7 +51,7 @@ def network(name: str) -> Any:
     from digitbench.train import networks
 
     recipe = NETWORKS[name]
-    members = [networks.build(keras, recipe.changed(seed=seed), 10) for seed in range(recipe.members)]
+    members = [networks.build(keras, recipe.changed(seed=seed), mnist.TASK, 10) for seed in range(recipe.members)]
     return scattered(members[0] if len(members) == 1 else networks.committee(keras, members))
 
 

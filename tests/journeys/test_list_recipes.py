@@ -11,6 +11,7 @@ from conftest import Cli, complaint
 from core.test_find_results import saved
 
 from digitbench.bundle import Bundle
+from digitbench.data import mnist
 from digitbench.records.recipes import RECIPES, Recipe
 from digitbench.system.packages import install_command
 from journeys.helpers import copied
@@ -48,13 +49,14 @@ def test_the_parameters_of_a_recipe_are_those_of_its_network(name: str) -> None:
     keras = pytest.importorskip("keras")
     from digitbench.train import networks
 
-    assert RECIPES[name].parameters == networks.build(keras, RECIPES[name], 100).count_params()
+    assert RECIPES[name].parameters(mnist.TASK) == networks.build(keras, RECIPES[name], mnist.TASK, 100).count_params()
 
 
 def test_the_parameters_of_a_committee_are_those_of_all_its_networks() -> None:
     one = Recipe(hidden=(), crop=3, convolutions=(4, 8))
-    assert one.parameters == (4 * 10) + 8 * (9 * 4 + 1) + 10 * (5 * 5 * 8 + 1)
-    assert replace(one, members=3).parameters == 3 * one.parameters
+    parameters = one.parameters(mnist.TASK)
+    assert parameters == (4 * 10) + 8 * (9 * 4 + 1) + 10 * (5 * 5 * 8 + 1)
+    assert replace(one, members=3).parameters(mnist.TASK) == 3 * parameters
 
 
 def test_results_of_a_model_are_listed_the_newest_first(cli: Cli, tmp_path: Path, untrained: Bundle) -> None:
