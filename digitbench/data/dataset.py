@@ -11,10 +11,10 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from digitbench.backend import Images
-from digitbench.data import dividing, mnist
+from digitbench.data import dividing, mnist, storage
 from digitbench.data.array_names import ROLES as ARRAYS
 from digitbench.errors import UsageError
-from digitbench.records.arrays import Array, Labels, Pixels, scaled
+from digitbench.records.arrays import Array, Labels, Pixels
 from digitbench.records.task import Task
 
 DatasetName = Literal["auto", "mnist", "fashion-mnist", "digits"]
@@ -39,7 +39,7 @@ class Split:
     @cached_property
     def images(self) -> Images:
         """float32 in [0, 1], (n, *image_shape), C-contiguous: what models are trained on and backends are given."""
-        return scaled(self.pixels)
+        return storage.scaled_images(self.pixels)
 
     def __len__(self) -> int:
         return len(self.labels)

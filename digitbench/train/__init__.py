@@ -25,6 +25,7 @@ from digitbench.train import loops, teacher
 from digitbench.train.trainer import Trainer
 
 KERAS_FILE = "model.keras"
+AT_ONCE = 10 * 1024
 
 
 def train(
@@ -111,7 +112,9 @@ def train(
 
 def scores_of(model: Any, split: Split) -> Scores:
     """Give what the Keras model says of each image: float32, (n, classes)."""
-    return np.asarray(model.predict(split.images, batch_size=1024, verbose=0), dtype=np.float32)
+    parts = (split.images[start : start + AT_ONCE] for start in range(0, len(split), AT_ONCE))  # Keras copies them
+    scores = [model.predict(images, batch_size=1024, verbose=0) for images in parts]
+    return np.concatenate(scores).astype(np.float32, copy=False)
 
 
 def _facts(keras: Any, model: Any, recipe: Recipe, training: dict[str, Any], task: Task) -> dict[str, Any]:

@@ -37,7 +37,9 @@ class Trained:
 
 def trained_on(path: Path) -> tuple[Bundle, Dataset]:
     dataset = data.load("auto", path)
-    remembered = SimpleNamespace(name=dataset.name, source=dataset.source, fingerprint=dataset.fingerprint)
+    remembered = SimpleNamespace(
+        name=dataset.name, source=dataset.source, fingerprint=dataset.fingerprint, preparation=dataset.preparation
+    )
     return cast("Bundle", Trained(dataset.task, remembered)), dataset
 
 

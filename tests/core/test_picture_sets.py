@@ -14,7 +14,7 @@ from core.helpers import idx, one_printable_line
 from core.pictures import SHAPES, letter, shapes
 from core.user_data import save
 from digitbench import data
-from digitbench.data import doubts, mnist, published, storage
+from digitbench.data import Split, doubts, mnist, published, storage
 from digitbench.errors import DataError
 from digitbench.records.task import Task, numbered
 
@@ -281,3 +281,14 @@ def test_fashion_mnist_is_found_where_debian_puts_it(tmp_path: Path, monkeypatch
     monkeypatch.setitem(published.PUBLISHED, "fashion-mnist", replace(fake, sha256=fashion.sha256))
     with pytest.raises(DataError, match=r"isn't Fashion-MNIST: .*differs.*pass --data PATH$"):
         data.load("fashion-mnist")
+
+
+def test_many_images_are_scaled_into_a_file_and_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (2500, 3, 4, 3)).astype(np.uint8)
+    labels = np.zeros(2500, np.int64)
+    in_memory = Split(pixels, labels).images
+    monkeypatch.setattr(storage, "MOST_IN_MEMORY", pixels.size * 4 - 1)
+    in_file = Split(pixels, labels).images
+    assert isinstance(in_file, np.memmap)
+    assert not isinstance(in_memory, np.memmap)
+    np.testing.assert_array_equal(in_file, in_memory)
