@@ -66,7 +66,7 @@ class Split:
         return self if count is None else Split(self.pixels[:count], self.labels[:count])
 
 
-def to_images(array: object) -> Images:
+def to_images(array: object, task: Task = mnist.TASK) -> Images:
     """Bring images into the form that models are trained on and backends are given.
 
     Parameters
@@ -74,11 +74,13 @@ def to_images(array: object) -> Images:
     array
         A NumPy array, or what NumPy makes one of by itself (``__array__``): uint8 from 0 (background) to 255
         (foreground), or floats from 0 to 1; of shape (28, 28), (n, 28, 28) or (n, 784), n >= 1. Left untouched.
+    task
+        Whose images they are, if not MNIST's: its image's shape, one or n of them, or flat.
 
     Returns
     -------
     Images
-        float32, (n, 28, 28); uint8 is divided by 255, exactly as for training. May share memory with `array`.
+        float32, (n, 28, 28), or of the task's shape; uint8 is divided by 255, exactly as for training. May share memory with `array`.
 
     Raises
     ------
@@ -89,14 +91,17 @@ def to_images(array: object) -> Images:
     problem = f"can't take {values.dtype.name} of shape {values.shape}"
     if not values.size:
         raise ImageError(f"{problem}: there is no image in it; give at least one")
-    if values.shape != (28, 28) and values.shape[1:] not in ((28, 28), (784,)):
-        raise ImageError(f"{problem}: images are (28, 28), (n, 28, 28) or (n, 784); {_shape_advice(values.shape)}")
+    shape, flat = task.image_shape, (task.pixels,)
+    if values.shape != shape and values.shape[1:] not in (shape, flat):
+        sides = ", ".join(map(str, shape))
+        advice = _shape_advice(values.shape, task)
+        raise ImageError(f"{problem}: images are ({sides}), (n, {sides}) or (n, {task.pixels}); {advice}")
     if values.dtype == np.uint8:
-        return scaled(values).reshape(-1, 28, 28)
+        return scaled(values).reshape(-1, *shape)
     if values.dtype.kind != "f":
         raise ImageError(f"{problem}: {_dtype_advice(values.dtype.kind)}")
     with np.errstate(all="ignore"):  # what overflows is refused below
-        images = values.astype(np.float32, copy=False).reshape(-1, 28, 28)
+        images = values.astype(np.float32, copy=False).reshape(-1, *shape)
         if not (images.min() >= 0 and images.max() <= 1):  # written this way, NaN is refused too
             raise ImageError(f"{problem}: {_range_advice(values)}")
     return images
@@ -112,11 +117,13 @@ def _as_array(array: object) -> npt.NDArray[Any]:
         raise ImageError(f"can't make a NumPy array of a {type(array).__name__}: {one_line(exc)}") from exc
 
 
-def _shape_advice(shape: tuple[int, ...]) -> str:
-    sizes = tuple(size for size in shape if size != 1)
-    if (sizes[-2:] == (28, 28) and len(sizes) <= 3) or (sizes[-1:] == (784,) and len(sizes) <= 2):
-        return "reshape it: .reshape(-1, 28, 28)"
-    return "convert each image to 28 × 28 grey pixels first"
+def _shape_advice(shape: tuple[int, ...], task: Task) -> str:
+    wanted, sizes = task.image_shape, tuple(size for size in shape if size != 1)
+    fits = sizes[-len(wanted) :] == wanted and len(sizes) <= len(wanted) + 1
+    if fits or (sizes[-1:] == (task.pixels,) and len(sizes) <= 2):
+        return f"reshape it: .reshape(-1, {', '.join(map(str, wanted))})"
+    height, width = task.size
+    return f"convert each image to {height} × {width} {'colour' if task.colour else 'grey'} pixels first"
 
 
 def _dtype_advice(dtype_kind: str) -> str:

@@ -167,7 +167,9 @@ def prepared_photograph(photograph: npt.NDArray[np.uint8], name: str, *, several
         return prepare_digits(photograph, several=several)
 
 
-def read_photograph(file: Path | bytes, name: str = "", share: float = 1.0) -> npt.NDArray[np.uint8]:
+def read_photograph(
+    file: Path | bytes, name: str = "", share: float = 1.0, *, on_white: bool = False
+) -> npt.NDArray[np.uint8]:
     """Read a picture file: upright, small, and without transparency.
 
     Transparent pixels get a background: white or black, whichever is farther from what can be seen; or, where a
@@ -181,6 +183,8 @@ def read_photograph(file: Path | bytes, name: str = "", share: float = 1.0) -> n
         What errors call it; the path if empty.
     share
         Of the megapixels that are read at most, for a caller that has less memory to spare.
+    on_white
+        Lay what is transparent on white, whatever can be seen.
 
     Returns
     -------
@@ -205,10 +209,10 @@ def read_photograph(file: Path | bytes, name: str = "", share: float = 1.0) -> n
         # What libtiff writes to the terminal by itself; what went wrong is raised as well.
         held = native_output_held() if file_format == "TIFF" and sys.stderr is not None else nullcontext()
         with held, _as_image_errors():
-            return _read(stream, file_format, share)
+            return _read(stream, file_format, share, on_white=on_white)
 
 
-def _read(stream: IO[bytes], file_format: str, share: float) -> npt.NDArray[np.uint8]:
+def _read(stream: IO[bytes], file_format: str, share: float, *, on_white: bool) -> npt.NDArray[np.uint8]:
     from PIL import ImageOps
 
     if file_format == "JPEG":
@@ -233,7 +237,8 @@ def _read(stream: IO[bytes], file_format: str, share: float) -> npt.NDArray[np.u
             if len(picture.info.get("exif", b"")) < file_limits.MOST_METADATA:
                 small.getexif()[ORIENTATION] = picture.getexif().get(ORIENTATION, 1)
         upright = ImageOps.exif_transpose(small)
-        pixels = _without_transparency(upright, grey=picture.mode in GREYS or _is_wide(picture))
+        grey = picture.mode in GREYS or _is_wide(picture)
+        pixels = _without_transparency(upright, grey=grey, on_white=on_white)
     return np.ascontiguousarray(pixels)
 
 
@@ -353,7 +358,7 @@ def _levels(picture: Image, factor: int) -> tuple[float, float]:
     return low, max(high, low + 1e-6 * max(abs(low), 1.0))
 
 
-def _without_transparency(picture: Image, *, grey: bool) -> Pixels:
+def _without_transparency(picture: Image, *, grey: bool, on_white: bool) -> Pixels:
     """Lay what is transparent on a background: uint8, (height, width) or (height, width, 3)."""
     pixels = np.asarray(picture)
     if picture.mode != "RGBa":
@@ -361,7 +366,8 @@ def _without_transparency(picture: Image, *, grey: bool) -> Pixels:
     colours, alpha = pixels[..., :3].astype(np.float32), pixels[..., 3:].astype(np.float32) / np.float32(255)
     if not alpha.any():
         raise ImageError("it is fully transparent; save it without transparency")
-    composed = np.clip(np.rint(colours + _background_colour(colours, alpha) * (1 - alpha)), 0, 255).astype(np.uint8)
+    background = np.full(3, 255, np.float32) if on_white else _background_colour(colours, alpha)
+    composed = np.clip(np.rint(colours + background * (1 - alpha)), 0, 255).astype(np.uint8)
     return composed[..., 0] if grey else composed
 
 
