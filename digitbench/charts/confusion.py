@@ -113,7 +113,7 @@ def _panel(
     head = alt.Title(title, fontSize=vega.PLAIN, fontWeight="normal", anchor="middle")
     said_axis: dict[str, Any] = {"axis": alt.Axis(labelAngle=0)}
     if task.named:
-        said_axis = {"axis": _turned(LABEL_LIMIT), "sort": list(task.class_names)}
+        said_axis = {"axis": _turned(LABEL_LIMIT), "sort": [task.name_of(label) for label in range(task.classes)]}
     limit: dict[str, Any] = {"axis": alt.Axis(labelLimit=LABEL_LIMIT + 20)} if task.named else {}
     base = alt.Chart(vega.data(rows), width=size, height=size, title=head).encode(
         x=alt.X("said:O", title="said to be", **said_axis),

@@ -38,13 +38,13 @@ def predict(
     json: Annotated[str | None, typer.Option("--json", metavar="FILE")] = None,
     quiet: QuietOption = False,
 ) -> None:
-    """Recognise the digits in your own pictures, or what else the model tells apart: photographs, scans, drawings.
+    """Recognise what is in your own pictures, digits or what else the model tells apart: photographs, scans, drawings.
 
     Parameters
     ----------
     pictures
-        A model's folder, runs/latest if the first argument is none; then pictures of one digit, or one thing, each: files (PNG, JPEG,
-        BMP, TIFF, WebP, HEIC), folders, or patterns such as 'scans/*.png'.
+        A model's folder, runs/latest if the first argument is none; then pictures of one digit, or one thing, each:
+        files (PNG, JPEG, BMP, TIFF, WebP, HEIC), folders, or patterns such as 'scans/*.png'.
     backend : default the first installed of tflite, onnx, openvino, numpy, savedmodel, keras
         Which runtime to use.
     precision : default fp32, where the model has it

@@ -80,7 +80,8 @@ def to_images(array: object, task: Task = mnist.TASK) -> Images:
     Returns
     -------
     Images
-        float32, (n, 28, 28), or of the task's shape; uint8 is divided by 255, exactly as for training. May share memory with `array`.
+        float32, (n, 28, 28), or of the task's shape; uint8 is divided by 255, exactly as for training. May share memory
+        with `array`.
 
     Raises
     ------

@@ -6,6 +6,8 @@ from math import prod
 
 import msgspec
 
+from digitbench.system.text import shown_name
+
 DIGITS, DIGIT = "digits", "digit"
 MOST_CLASSES = 1001
 MOST_SIDE = 224
@@ -110,7 +112,7 @@ class Task(msgspec.Struct, frozen=True):
 
     def name_of(self, label: int) -> str:
         """Name a class by its label; a label that the task hasn't, as in a damaged file, by its number."""
-        return self.class_names[label] if 0 <= label < self.classes else str(label)
+        return shown_name(self.class_names[label]) if 0 <= label < self.classes else str(label)
 
     def shows(self, label: int) -> str:
         """Say what an image shows: ``a 4`` of digits, ``stop sign``, ``class 4`` where classes have no names."""
