@@ -16,7 +16,7 @@ from digitbench.records.formatting import Names, counted, p_value, percents
 from digitbench.records.metrics import METRICS, read
 from digitbench.records.quality import BINS, SIGNIFICANT
 from digitbench.records.results import Flip, Pair, ReliabilityBin, Results, Row
-from digitbench.report import terminal_table
+from digitbench.report import sections, terminal_table
 from digitbench.report.columns import precision_column, top5_column
 from digitbench.report.footnotes import dynamic_notes
 from digitbench.report.table import ALWAYS, Column, Section, Table, of_metric, text_table
@@ -68,6 +68,8 @@ def print_agreement(results: Results, console: Console, *, reliability: bool = F
         for line in footnotes(rows):
             print_line(line, console, "dim")
         print_section(_flips(rows, results), console)
+    if results.task and not results.task.is_digits:
+        print_section(sections.classes(results), console)
     if results.pairs:
         _print_pairs(results.pairs, Names.of(rows), console)
     if reliability:
@@ -194,7 +196,8 @@ def _margins(margins: Sequence[float]) -> str:
 def _flips(rows: Sequence[Row], results: Results) -> Section:
     """Give a line for each new label of each image, at most of `IMAGES_SHOWN` of them."""
     images = changed_images(rows, Names.of(rows), results)
-    columns = [Column(head, ALWAYS, itemgetter(i), left=i > 1, fold=i == 4) for i, head in enumerate(FLIP_HEADS)]
+    named_after = 0 if results.task and results.task.named else 1
+    columns = [Column(head, ALWAYS, itemgetter(i), left=i > named_after, fold=i == 4) for i, head in enumerate(FLIP_HEADS)]
     lines = []
     for image in images[:IMAGES_SHOWN]:
         reference, *others = image.answers

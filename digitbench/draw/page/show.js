@@ -34,7 +34,6 @@ export function adapt(told) {
   document.querySelector("h1").textContent = "Show a picture";
   $("drawing-head").textContent = "Picture";
   $("hint").replaceChildren("Drop a picture here, paste one,", element("br"), "or click to choose one");
-  $("undo").hidden = true;
   const sheet = { role: "button", "aria-label": "Choose a picture", "aria-roledescription": "button" };
   for (const [name, value] of Object.entries(sheet)) $("paper").setAttribute(name, value);
   $("seen-figure").lastElementChild.replaceChildren("what the models see:", element("br"), `${sizeText()} pixels`);
