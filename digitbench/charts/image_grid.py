@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 GAP = 4  # pixels between two images
-NAME_LETTERS = 28  # of a class beside a row
+NAME_LETTERS = 27  # of a class beside a row
 UPRIGHT = 10  # classes
 NAMES_SHARE, INCH_LETTERS = 0.55, 7.5  # of lying bars: the names' share of the width, and letters in an inch of it
 FEW_PIXELS = 56  # a side: each pixel of what is smaller is to be seen

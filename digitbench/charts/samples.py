@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 PER_CLASS = 12
 CELL_INCHES = 0.58
 LABEL_INCHES, LETTER_INCHES = 1.7, 0.082
-COUNTS_POINTS = 28  # between the counts of a row and its images, beside a label of one letter
+COUNTS_POINTS = 28.0  # between the counts of a row and its images, beside a label of one letter
 LARGEST = 96  # pixels: the longest side of an image here; larger ones are made smaller
 MOST_ROWS = 50  # classes
 

@@ -197,7 +197,9 @@ def _flips(rows: Sequence[Row], results: Results) -> Section:
     """Give a line for each new label of each image, at most of `IMAGES_SHOWN` of them."""
     images = changed_images(rows, Names.of(rows), results)
     named_after = 0 if results.task and results.task.named else 1
-    columns = [Column(head, ALWAYS, itemgetter(i), left=i > named_after, fold=i == 4) for i, head in enumerate(FLIP_HEADS)]
+    columns = [
+        Column(head, ALWAYS, itemgetter(i), left=i > named_after, fold=i == 4) for i, head in enumerate(FLIP_HEADS)
+    ]
     lines = []
     for image in images[:IMAGES_SHOWN]:
         reference, *others = image.answers

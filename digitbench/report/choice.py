@@ -81,7 +81,7 @@ def columns_of(choice: Choice, *, brief: bool = False) -> list[Column]:
     return [
         *name,
         of_metric("accuracy", 30, interval=True, head="top-1\n[95 %]", left=True, shorter=top1),
-        *top5_column([candidate.row for candidate in choice.judged], 28),
+        *top5_column([candidate.row for candidate in choice.judged], 27),
         of_metric("flips", worth("flips", 50)),
         *([certified] if any(certified.text(candidate.row) for candidate in choice.judged) else []),
         percentile("p50", 80, 62),
