@@ -112,9 +112,10 @@ def _panel(
     size = CELL * len(values)
     head = alt.Title(title, fontSize=vega.PLAIN, fontWeight="normal", anchor="middle")
     said_axis: dict[str, Any] = {"axis": alt.Axis(labelAngle=0)}
+    limit: dict[str, Any] = {}
     if task.named:
         said_axis = {"axis": _turned(LABEL_LIMIT), "sort": [task.name_of(label) for label in range(task.classes)]}
-    limit: dict[str, Any] = {"axis": alt.Axis(labelLimit=LABEL_LIMIT + 20)} if task.named else {}
+        limit = {"axis": alt.Axis(labelLimit=LABEL_LIMIT + 20)}
     base = alt.Chart(vega.data(rows), width=size, height=size, title=head).encode(
         x=alt.X("said:O", title="said to be", **said_axis),
         y=alt.Y("true:O", title=f"true {task.noun} (its images)", sort=list(names), **limit),
@@ -139,8 +140,7 @@ def _map(counts: Counts, task: Task) -> ChartType:
          "images": f"{count:,} of {totals[true]:,}"}
         for (true, said), count in np.ndenumerate(counts) if count or true == said
     ]  # fmt: skip
-    step = MAP_SIDE / len(counts)
-    size = min(vega.SMALL, step - 1)
+    size = min(vega.SMALL, MAP_SIDE / len(counts) - 1)
     axes: dict[str, Any] = {"labelFontSize": size, "labelLimit": NAMES_WIDE, "labelOverlap": False}
     axes |= {"grid": True, "zindex": 0}
     fields = {"true": "true class", "said": "said to be", "images": "images"}
@@ -150,11 +150,10 @@ def _map(counts: Counts, task: Task) -> ChartType:
         y=alt.Y("true:N", title="true class", sort=names, axis=alt.Axis(**axes)),
         tooltip=tooltip,
     )
-    chart: ChartType = alt.layer(
+    return alt.layer(
         base.transform_filter("datum.shade > 0").mark_rect().encode(color=_shade_colour()),
         base.transform_filter("datum.right").mark_rect(fill=DIAGONAL, stroke=GREY),
     )
-    return chart
 
 
 def _pairs(counts: Counts, task: Task) -> ChartType:
@@ -175,11 +174,10 @@ def _pairs(counts: Counts, task: Task) -> ChartType:
         x=alt.X("images:Q", title="images", axis=whole, scale=alt.Scale(domain=[0, most * 1.25])),
         y=alt.Y("pair:N", title=None, sort=[str(row["pair"]) for row in rows], axis=axis),
     )
-    chart: ChartType = alt.layer(
+    return alt.layer(
         base.mark_bar(color=VERMILION, height={"band": 0.7}),
         base.mark_text(align="left", dx=5, fontSize=vega.SMALL).encode(text="text:N"),
     )
-    return chart
 
 
 def _shade_colour() -> alt.Color:

@@ -98,7 +98,7 @@ def subject(results: Results) -> str:
     bundle, dataset = results.bundle, mapping_in(results.bundle, "dataset")
     text = f"{bundle.get('name', 'a model')} ({bundle.get('recipe', 'unknown recipe')})"
     text += f" on {dataset.get('name')} [{dataset.get('fingerprint')}]" if dataset else ""
-    return text + (f", {results.task.described}" if results.task and results.task.described else "")
+    return text + (f", {results.task_text}" if results.task_text else "")
 
 
 def headline(results: Results) -> str:

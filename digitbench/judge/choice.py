@@ -232,22 +232,16 @@ def code_for(row: Row, artifact: Path, run: Path, model_io: ModelIO = NATIVE_IO,
     head = f"# pip install {' '.join(packages)}\n" if packages else ""
     if not model_io.is_native:
         head = f"# {plugin.install_line}\n# digitbench converts the images to this model's own input format\n"
-    return f"{head}{_about_images(task)}\n{_about_classes(task)}{code}"
+    return f"{head}{_about(task)}\n{code}"
 
 
-def _about_images(task: Task) -> str:
-    """Say in a comment what images the code takes."""
+def _about(task: Task) -> str:
+    """Say in a comment what images the code takes; in a line of code the classes' names, where they aren't too many."""
     shape = f"# images: float32, (n, {', '.join(map(str, task.image_shape))})"
     if task.is_digits:
         return f"{shape}, pixels from 0 (background) to 1 (foreground)"
-    return f"{shape}, each value in [0, 1]{', red first' if task.colour else ''}"
-
-
-def _about_classes(task: Task) -> str:
-    """Name the classes in a line of code, where they have names and aren't too many."""
-    if not task.named or task.has_many_classes:
-        return ""
-    return f"names = {list(task.class_names)!r}  # by label\n"
+    names = f"\nnames = {list(task.class_names)!r}  # by label" if task.named and not task.has_many_classes else ""
+    return f"{shape}, each value in [0, 1]{', red first' if task.colour else ''}{names}"
 
 
 # --- limits --------------------------------------------------------------------------------------------------------

@@ -292,6 +292,11 @@ class Results:
         """What a class is called: ``digit``, as in all results of older versions, or ``class``."""
         return self.task.noun if self.task else DIGIT
 
+    @property
+    def task_text(self) -> str:
+        """Say what its images and classes are, where they aren't MNIST's: ``32×32 colour, 43 classes``."""
+        return self.task.described if self.task else ""
+
     def name_of(self, label: int) -> str:
         """Name a class by its label."""
         return self.task.name_of(label) if self.task else str(label)

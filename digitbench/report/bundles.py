@@ -46,7 +46,8 @@ def megabytes(count: int) -> str:
 def print_bundles(bundle_list: BundleList, console: Console, now: datetime | None = None) -> None:
     """Print a line for each bundle, then one for each that can't be read; if there is nothing, how to make one."""
     if bundle_list.bundles:
-        columns = _columns(now or datetime.now(UTC), tasks=any(map(_task, bundle_list.bundles)))
+        tasks = any(listed.bundle.task.described for listed in bundle_list.bundles)
+        columns = _columns(now or datetime.now(UTC), tasks=tasks)
         print_rows(Table(columns, bundle_list.bundles, lambda bundle: "bold" if bundle.latest else ""), console)
     for line in bundle_list.broken.values():
         print_line(shown_name(f"broken: {line}"), console, "yellow")
@@ -68,18 +69,13 @@ def _columns(now: datetime, *, tasks: bool) -> list[Column]:
         column_of("", 100, lambda bundle: "▸" if bundle.latest else " ", left=True),
         column_of("bundle", 100, "name", left=True), column_of("recipe", 60, recipe, left=True),
         column_of("dataset", 70, lambda listed: listed.bundle.dataset.name, left=True),
-        *([column_of("task", 65, _task, left=True)] if tasks else []),
+        *([column_of("task", 65, lambda listed: listed.bundle.task.described, left=True)] if tasks else []),
         column_of("top-1 [95 %]", 20, lambda bundle: top1(bundle.accuracy, interval=True), left=True, shorter=shorter),
         column_of("parameters", 30, "parameters", ","),
         column_of("on disk", 50, lambda bundle: megabytes(bundle.bytes)),
         column_of("artifacts", 40, _artifacts, left=True),
         column_of("made", 80, lambda bundle: age(bundle.created, now)),
     ]  # fmt: skip
-
-
-def _task(listed: Listed) -> str:
-    """Say what it tells apart, where that isn't MNIST's digits."""
-    return listed.bundle.task.described
 
 
 def _artifacts(listed: Listed) -> str:

@@ -106,7 +106,9 @@ def _extra(row: Row, results: Results) -> dict[str, Any]:
         "threads": runtime.threads if runtime else row.threads,
         **{name: METRICS[metric].value(row) for name, metric in SUITE_METRICS.items()},
         "dataset": results.bundle.get("dataset", {}).get("name"),
-        **_extra_of_task(row, results),
+        # what only models of other tasks than MNIST's have
+        **({"task": results.task_text} if results.task_text else {}),
+        **({} if (top5 := METRICS["top5"].value(row)) is None else {"top5": top5}),
         "batch_size": row.batch_size,
         "images_per_second": METRICS["throughput"].value(row),
         "precision": row.precision,
@@ -121,13 +123,6 @@ def _extra(row: Row, results: Results) -> dict[str, Any]:
         "invalid_because": [finding.reason for finding in row.validity or ()],
         "provisional_because": [finding.reason for finding in row.doubts],
     }
-
-
-def _extra_of_task(row: Row, results: Results) -> dict[str, Any]:
-    """What only models of other tasks than MNIST's have: the task in words, and top-5 of many classes."""
-    top5 = METRICS["top5"].value(row)
-    task = results.task.described if results.task else ""
-    return ({"task": task} if task else {}) | ({} if top5 is None else {"top5": top5})
 
 
 def _machine(results: Results) -> dict[str, Any]:

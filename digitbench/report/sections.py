@@ -162,11 +162,8 @@ def _equal_groups(rows: Sequence[Row]) -> list[list[Row]]:
 
 
 def _differences(best: Row, row: Row, results: Results) -> str:
-    """``4 (-2), 9 (+1)``; of many the largest."""
+    """``4 (-2), 9 (+1)``; of many the first."""
     pairs = zip(best.classes, row.classes, strict=True)
     differences = [(best_class.digit, row_class.correct - best_class.correct) for best_class, row_class in pairs]
-    differing = [(label, difference) for label, difference in differences if difference]
-    if (left_out := len(differing) - DIFFERENCES) > 0:
-        differing = sorted(differing, key=lambda item: -abs(item[1]))[:DIFFERENCES]
-    text = ", ".join(f"{results.name_of(label)} ({difference:+d})" for label, difference in differing)
-    return text + (f" and {left_out} more" if left_out > 0 else "")
+    texts = [f"{results.name_of(label)} ({difference:+d})" for label, difference in differences if difference]
+    return ", ".join(texts[:DIFFERENCES]) + f" and {len(texts) - DIFFERENCES} more" * (len(texts) > DIFFERENCES)

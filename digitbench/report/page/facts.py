@@ -30,12 +30,6 @@ def network(results: Results) -> str:
     return f"{results.bundle['recipe']} ({' → '.join(map(str.strip, shown))}, {parameters:,} parameters)"
 
 
-def task(results: Results) -> str:
-    """Say what its images and classes are, where they aren't MNIST's: ``, 32×32 colour, 43 classes``."""
-    described = results.task.described if results.task else ""
-    return described and f", {described}"
-
-
 def overview(source: Source) -> Table:
     """Say what was measured on what: model, dataset with its fingerprint, machine, when."""
     results = source.results
@@ -44,7 +38,8 @@ def overview(source: Source) -> Table:
     memory = machine.get("memory_bytes")
     lines = [
         ("Model", f"{bundle['name']}: {network(results)}"),
-        ("Dataset", f"{dataset['name']}{task(results)}, fingerprint {dataset['fingerprint']}, "
+        ("Dataset", f"{dataset['name']}, fingerprint {dataset['fingerprint']}, "
+                    f"{results.task_text and f'{results.task_text}, '}"
                     f"{bundle['test_images']:,} test images"),
         ("Machine", f"{processor.title(machine)}, {formatting.counted(cores['available'], 'core')} available, "
                     f"{machine['system']}"
