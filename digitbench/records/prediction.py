@@ -60,4 +60,4 @@ class Prediction:
 
     def ranked(self, count: int) -> list[int]:
         """Give the classes of the highest scores, the highest first; the lower label where two are alike."""
-        return np.argsort(-self.scores, kind="stable")[:count].tolist()
+        return [int(label) for label in np.argsort(-self.scores, kind="stable")[:count]]

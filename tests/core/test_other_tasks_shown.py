@@ -97,7 +97,7 @@ def printed(task: Task, **options: bool) -> str:
     return str(console.file.getvalue())  # type: ignore[attr-defined]
 
 
-@pytest.fixture(params=TASKS.values(), ids=TASKS)
+@pytest.fixture(params=list(TASKS.values()), ids=list(TASKS))
 def task(request: pytest.FixtureRequest) -> Task:
     chosen: Task = request.param
     return chosen
